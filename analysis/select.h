@@ -1,0 +1,24 @@
+/* analysis/select.h -- which layers and heads of a capture a command works on. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "core/io/capture.h"
+
+typedef struct atn_select_args { /* as typed; NULL = all */
+    const char *stack, *steps, *layers, *heads;
+} atn_select_args;
+
+typedef struct atn_selection {
+    int n;   /* selected layers */
+    int *at; /* [n] indices into atn_capture_layers */
+    atn_idx max_heads;
+    bool *heads;     /* [n * max_heads]; heads[i * max_heads + h] */
+    atn_idx n_heads; /* selected (layer, head) pairs */
+    bool many_stacks,
+        many_steps; /* the capture has more than one: tables show the column */
+} atn_selection;
+
+/* USAGE when an argument is malformed or selects nothing. */
+atn_status atn_select(atn_ctx *cx, const atn_capture *c, const atn_select_args *args,
+                      atn_selection *out) ATN_WARN_UNUSED;
+void atn_selection_release(atn_ctx *cx, atn_selection *s);

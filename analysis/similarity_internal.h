@@ -1,0 +1,54 @@
+/* analysis/similarity_internal.h -- what the sources of similarity share. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "analysis/similarity.h"
+#include "core/rows.h"
+
+/* The heads under comparison, in order of layer: views of the problems. */
+typedef struct atn_sim_set {
+    atn_head *head;       /* [m] */
+    int *slot;            /* [m] layer of each, 0..layers - 1 */
+    atn_idx m, per_layer; /* per_layer: heads a layer when all have as many, else 0 */
+    int layers;
+    const atn_similarity_opts *opts;
+} atn_sim_set;
+
+/* Inner products of all heads. */
+typedef struct atn_sim_gram {
+    double *raw,
+        *unit;    /* [m x m] of P, and of rows scaled to length 1; both triangles */
+    double *sum;  /* [m] of all entries of P */
+    double *rows; /* [m] rows with a weight */
+    double *lost_square,
+        *lost_rows; /* [m x m]: over rows of a that b has no weight in */
+} atn_sim_gram;
+
+/* Fills one head's tile into x at row stride ld: column c is key key0 + c, columns that the
+ * head does not see are 0; skips nothing but applies exclude_first. square[r] is the squared
+ * length of each row (0 = no weight), total its sum. */
+atn_status atn_sim_fill(atn_ctx *cx, const atn_head *h, const atn_tile *t,
+                        atn_idx exclude, float *x, atn_idx ld, atn_row_info *info,
+                        double *square, double *total) ATN_WARN_UNUSED;
+/* The rows [first, first + rows) against the keys that any of the heads sees. */
+atn_tile atn_sim_tile(const atn_sim_set *set, atn_idx first, atn_idx rows);
+
+atn_idx atn_sim_gram_rows(const atn_sim_set *set);
+double atn_sim_gram_bytes(const atn_ctx *cx, const atn_sim_set *set);
+/* All fields of g are allocated by the caller, zeroed. */
+atn_status atn_sim_gram_run(atn_ctx *cx, const atn_sim_set *set,
+                            atn_sim_gram *g) ATN_WARN_UNUSED;
+
+atn_idx atn_sim_copy_rows(const atn_sim_set *set);
+double atn_sim_copy_bytes(const atn_ctx *cx, const atn_sim_set *set, atn_idx width);
+/* err [L x L], rows leaders; w_o[l] (per_layer dv, width), NULL = identity for all. */
+atn_status atn_sim_copy_run(atn_ctx *cx, const atn_sim_set *set, const atn_cmat *w_o,
+                            double *err) ATN_WARN_UNUSED;
+
+/* Largest sum of gain[i * n + pick[i]] over permutations; gain is row-major n x n with row
+ * stride ld. pick may be NULL. */
+atn_status atn_sim_assign(atn_ctx *cx, const double *gain, int n, atn_idx ld, int *pick,
+                          double *best) ATN_WARN_UNUSED;
+
+/* Threads that may run at once when each takes `each` bytes. */
+int atn_sim_threads(const atn_ctx *cx, double each);

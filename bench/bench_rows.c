@@ -1,0 +1,139 @@
+/* bench/bench_rows.c -- the row stream with all `stats` measures against its floor.
+ *
+ * Bare time: SGEMM over the same visible tiles plus a vectorised exp over the same entries,
+ * with the same number of threads. Printed beside it: the ratio to libm's scalar expf.
+ * Usage: bench_rows [n [d [threads]]], default 8192 64 and all processors.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "analysis/row_stats.h"
+#include "core/kernels/kernels.h"
+#include "core/rng.h"
+#include "core/rows.h"
+
+static double now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* e^x of every element; the floor has nothing else to do. */
+ATN_CLONES static void bare_exp(float *x, atn_idx n)
+{
+    for (atn_idx j = 0; j < n; j++) x[j] = atn_expf(x[j]);
+}
+
+typedef struct bare_job {
+    const atn_head *h;
+    bool scalar;
+} bare_job;
+
+static atn_status bare_tile(atn_ctx *cx, atn_idx i, void *state)
+{
+    const bare_job *j = state;
+    const atn_head *h = j->h;
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_idx rows = atn_tile_rows(h);
+    const atn_tile t =
+        atn_tile_of(h, (h->nq + rows - 1) / rows * rows - (i + 1) * rows, rows);
+    const atn_cmat q = {atn_crow(h->q, t.first), t.rows, h->q.cols, h->q.ld};
+    const atn_cmat k = {atn_crow(h->k, t.key0), t.keys, h->k.cols, h->k.ld};
+    atn_mat s = {NULL, t.rows, t.keys, t.keys};
+    atn_status st = ATN_OK;
+
+    ATN_TAKE(s.data, t.rows * t.keys);
+    atn_gemm(true, (float)h->scale, q, k, 0, s);
+    for (atn_idx r = 0; r < t.rows; r++) {
+        atn_idx lo, hi;
+        float *row;
+
+        atn_sight_row(&h->sight, t.first + r, &lo, &hi);
+        row = atn_row(s, r) + (lo - t.key0);
+        if (j->scalar)
+            for (atn_idx c = 0; c < hi - lo; c++) row[c] = expf(row[c]);
+        else
+            bare_exp(row, hi - lo);
+    }
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+static double time_bare(atn_ctx *cx, const atn_head *h, bool scalar)
+{
+    bare_job j = {h, scalar};
+    const atn_idx rows = atn_tile_rows(h);
+    const double start = now();
+
+    if (atn_parallel(cx, (h->nq + rows - 1) / rows, bare_tile, &j, "bare") != ATN_OK)
+        exit(2);
+    return now() - start;
+}
+
+static double time_stats(atn_ctx *cx, const atn_head *h, const int32_t *tokens)
+{
+    const double start = now();
+    atn_row_stats *stats = NULL;
+
+    if (atn_row_stats_run(cx, h, 1, tokens, &(atn_row_stats_opts){.top_k = 8},
+                          &stats) != ATN_OK) {
+        fprintf(stderr, "%s\n", cx->err.text);
+        exit(2);
+    }
+    atn_row_stats_destroy(cx, stats);
+    return now() - start;
+}
+
+int main(int argc, char **argv)
+{
+    const atn_idx n = argc > 1 ? atoll(argv[1]) : 8192,
+                  d = argc > 2 ? atoll(argv[2]) : 64;
+    atn_head h = {.nq = n, .nk = n, .scale = 1 / sqrt((double)d)};
+    double bare = 1e9, scalar = 1e9, full = 1e9;
+    struct rusage before, after;
+    atn_rng r;
+    float *x;
+    int32_t *tokens;
+    atn_ctx cx;
+
+    atn_runtime_open();
+    atn_ctx_init(&cx);
+    if (argc > 3) cx.threads = atoi(argv[3]);
+    x = atn_alloc(&cx, 2 * n * d, sizeof *x);
+    tokens = atn_alloc(&cx, n, sizeof *tokens);
+    if (!x || !tokens) return 71;
+    r = atn_rng_stream(0, "bench/rows", 0, 0);
+    for (atn_idx i = 0; i < 2 * n * d; i++) x[i] = (float)(1.5 * atn_rng_normal(&r));
+    for (atn_idx i = 0; i < n; i++) tokens[i] = (int32_t)atn_rng_below(&r, 1000);
+    h.q = (atn_cmat){x, n, d, d};
+    h.k = (atn_cmat){x + n * d, n, d, d};
+    h.sight = (atn_sight){.causal = true, .key_last = n};
+    getrusage(RUSAGE_SELF, &before);
+    for (int repeat = 0; repeat < (n > 20000 ? 1 : 5); repeat++) {
+        bare = fmin(bare, time_bare(&cx, &h, false));
+        full = fmin(full, time_stats(&cx, &h, tokens));
+        if (n <= 20000) scalar = fmin(scalar, time_bare(&cx, &h, true));
+    }
+    getrusage(RUSAGE_SELF, &after);
+    printf("n %lld, d %lld, causal, %d threads\n", (long long)n, (long long)d,
+           cx.threads);
+    printf("bare (sgemm + vector exp)     %8.4f s\n", bare);
+    if (n <= 20000)
+        printf("bare with libm's scalar expf  %8.4f s   stats / it %.3f\n", scalar,
+               full / scalar);
+    printf("row stream + all stats        %8.4f s   stats / bare %.3f\n", full,
+           full / bare);
+    printf("peak memory above the inputs  %8.1f MiB\n",
+           (double)(after.ru_maxrss - before.ru_maxrss) / 1024);
+    atn_free(&cx, x);
+    atn_free(&cx, tokens);
+    atn_ctx_release(&cx);
+    return 0;
+}

@@ -1,0 +1,1 @@
+# Installation rules are filled in with the command line.

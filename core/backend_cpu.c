@@ -1,0 +1,323 @@
+/* core/backend_cpu.c -- the complete reference table: host memory, OpenBLAS and OpenMP.
+ *
+ * Work is cut into panels whose shape depends on the problem alone, so results are the same
+ * at any number of threads.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/backend.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "core/kernels/kernels.h"
+
+enum { PANEL_ROWS = 128, PANEL_COLS = 512, VECTOR_CHUNK = 1 << 14 };
+
+static float *f32(atn_buf b)
+{
+    ATN_ASSERT(b.owner == &atn_backend_cpu && b.type == ATN_F32);
+    return (float *)b.base + b.offset;
+}
+
+static float *f32_or_null(atn_buf b)
+{
+    return b.base ? f32(b) : NULL;
+}
+
+static char *bytes_of(atn_buf b)
+{
+    return (char *)b.base + (size_t)b.offset * atn_dtype_size(b.type);
+}
+
+static atn_status cpu_alloc(atn_ctx *cx, atn_dtype type, atn_idx count, atn_buf *out)
+{
+    void *p = atn_alloc(cx, count, atn_dtype_size(type));
+
+    *out = (atn_buf){&atn_backend_cpu, p, 0, count, type};
+    return p ? ATN_OK : cx->err.code;
+}
+
+static void cpu_release(atn_ctx *cx, atn_buf *b)
+{
+    atn_free(cx, b->base);
+    *b = (atn_buf){0};
+}
+
+static atn_status cpu_upload(atn_ctx *cx, atn_buf dst, const void *src)
+{
+    (void)cx;
+    memcpy(bytes_of(dst), src, (size_t)dst.count * atn_dtype_size(dst.type));
+    return ATN_OK;
+}
+
+static atn_status cpu_download(atn_ctx *cx, atn_buf src, void *dst)
+{
+    (void)cx;
+    memcpy(dst, bytes_of(src), (size_t)src.count * atn_dtype_size(src.type));
+    return ATN_OK;
+}
+
+static atn_status cpu_upload_widen(atn_ctx *cx, atn_buf dst, const void *src,
+                                   atn_dtype type)
+{
+    (void)cx;
+    atn_widen(src, type, dst.count, f32(dst));
+    return ATN_OK;
+}
+
+/* ---- linear: panels of output, one GEMM each ---- */
+
+typedef struct linear_job {
+    const float *x, *w, *bias;
+    float *y;
+    atn_idx m, n, k, panels_n;
+    bool w_is_kn, accumulate;
+} linear_job;
+
+static atn_status linear_panel(atn_ctx *cx, atn_idx i, void *state)
+{
+    const linear_job *j = state;
+    const atn_idx r = i / j->panels_n * PANEL_ROWS, c = i % j->panels_n * PANEL_COLS;
+    const atn_idx rows = ATN_MIN((atn_idx)PANEL_ROWS, j->m - r);
+    const atn_idx cols = ATN_MIN((atn_idx)PANEL_COLS, j->n - c);
+    const atn_cmat x = {j->x + r * j->k, rows, j->k, j->k};
+    const atn_cmat w = j->w_is_kn ? (atn_cmat){j->w + c, j->k, cols, j->n}
+                                  : (atn_cmat){j->w + c * j->k, cols, j->k, j->k};
+    const atn_mat y = {j->y + r * j->n + c, rows, cols, j->n};
+
+    (void)cx;
+    atn_gemm(!j->w_is_kn, 1, x, w, j->accumulate ? 1 : 0, y);
+    if (j->bias)
+        for (atn_idx q = 0; q < rows; q++)
+            atn_vec_add(j->bias + c, cols, atn_row(y, q));
+    return ATN_OK;
+}
+
+static atn_status cpu_linear(atn_ctx *cx, atn_buf x, atn_buf w, atn_buf bias,
+                             bool w_is_kn, bool accumulate, atn_idx m, atn_idx n,
+                             atn_idx k, atn_buf y)
+{
+    linear_job j = {.x = f32(x),
+                    .w = f32(w),
+                    .bias = f32_or_null(bias),
+                    .y = f32(y),
+                    .m = m,
+                    .n = n,
+                    .k = k,
+                    .panels_n = (n + PANEL_COLS - 1) / PANEL_COLS,
+                    .w_is_kn = w_is_kn,
+                    .accumulate = accumulate};
+    const atn_idx panels_m = (m + PANEL_ROWS - 1) / PANEL_ROWS;
+
+    return atn_parallel(cx, panels_m * j.panels_n, linear_panel, &j, "linear");
+}
+
+static atn_status cpu_embed(atn_ctx *cx, atn_buf table, const int32_t *ids, atn_idx n,
+                            atn_idx dim, bool accumulate, atn_buf out)
+{
+    const float *rows = f32(table);
+    float *y = f32(out);
+
+    (void)cx;
+    for (atn_idx i = 0; i < n; i++) {
+        const float *row = rows + (atn_idx)ids[i] * dim;
+        if (accumulate)
+            atn_vec_add(row, dim, y + i * dim);
+        else
+            memcpy(y + i * dim, row, (size_t)dim * sizeof *y);
+    }
+    return ATN_OK;
+}
+
+/* ---- loops over vectors ---- */
+
+typedef struct norm_job {
+    const float *x, *w, *b;
+    float *y, eps, w_offset;
+    atn_idx dim;
+    atn_norm kind;
+} norm_job;
+
+static atn_status norm_vector(atn_ctx *cx, atn_idx i, void *state)
+{
+    const norm_job *j = state;
+    const float *x = j->x + i * j->dim;
+    float *y = j->y + i * j->dim;
+
+    (void)cx;
+    if (j->kind == ATN_NORM_RMS)
+        atn_norm_rms(x, j->w, j->eps, j->w_offset, j->dim, y);
+    else
+        atn_norm_layer(x, j->w, j->b, j->eps, j->w_offset, j->dim, y);
+    return ATN_OK;
+}
+
+static atn_status cpu_norm(atn_ctx *cx, atn_norm kind, atn_buf x, atn_buf w, atn_buf b,
+                           float eps, float w_offset, atn_idx rows, atn_idx dim,
+                           atn_buf y)
+{
+    norm_job j = {f32(x), f32(w), f32_or_null(b), f32(y), eps, w_offset, dim, kind};
+    atn_status st = ATN_OK;
+
+    for (atn_idx i = 0; i < rows; i++) st = norm_vector(cx, i, &j);
+    return st;
+}
+
+static atn_status cpu_rope(atn_ctx *cx, atn_buf x, const float *cosine,
+                           const float *sine, atn_idx n, atn_idx heads, atn_idx d,
+                           atn_idx rotary)
+{
+    float *v = f32(x);
+    const atn_idx half = rotary / 2;
+
+    (void)cx;
+    for (atn_idx i = 0; i < n; i++)
+        for (atn_idx h = 0; h < heads; h++)
+            atn_rope_half(v + (i * heads + h) * d, cosine + i * half, sine + i * half,
+                          half);
+    return ATN_OK;
+}
+
+typedef void activation(const float *x, const float *gate, atn_idx n, float *y);
+
+typedef struct act_job {
+    activation *f;
+    const float *x, *gate;
+    float *y;
+    atn_idx count;
+} act_job;
+
+static atn_status act_chunk(atn_ctx *cx, atn_idx i, void *state)
+{
+    const act_job *j = state;
+    const atn_idx at = i * VECTOR_CHUNK,
+                  n = ATN_MIN((atn_idx)VECTOR_CHUNK, j->count - at);
+
+    (void)cx;
+    j->f(j->x + at, j->gate ? j->gate + at : NULL, n, j->y + at);
+    return ATN_OK;
+}
+
+static atn_status cpu_activate(atn_ctx *cx, atn_act kind, atn_buf x, atn_buf gate,
+                               atn_idx count, atn_buf y)
+{
+    static activation *const functions[] = {[ATN_ACT_SILU] = atn_silu,
+                                            [ATN_ACT_GELU] = atn_gelu_erf,
+                                            [ATN_ACT_GELU_TANH] = atn_gelu_tanh,
+                                            [ATN_ACT_RELU] = atn_relu};
+    act_job j = {functions[kind], f32(x), f32_or_null(gate), f32(y), count};
+
+    return atn_parallel(cx, (count + VECTOR_CHUNK - 1) / VECTOR_CHUNK, act_chunk, &j,
+                        "activation");
+}
+
+static atn_status cpu_add(atn_ctx *cx, atn_buf x, atn_idx count, atn_buf y)
+{
+    (void)cx;
+    atn_vec_add(f32(x), count, f32(y));
+    return ATN_OK;
+}
+
+/* ---- attention: the row stream of every head, then P V ---- */
+
+typedef struct attention_job {
+    const atn_attn_args *a;
+    const float *v;
+    float *out, *p;
+} attention_job;
+
+static atn_status attention_tile(atn_ctx *cx, const atn_head *h, const atn_tile *t,
+                                 atn_cmat p, const atn_row_info *info, void *state)
+{
+    const attention_job *j = state;
+    const atn_attn_args *a = j->a;
+    const atn_idx ldv = a->kv_heads * a->dv, ldo = a->heads * a->dv;
+    const atn_cmat v = {j->v + t->key0 * ldv + h->kv_head * a->dv, t->keys, a->dv, ldv};
+    const atn_mat out = {j->out + t->first * ldo + h->head * a->dv, t->rows, a->dv,
+                         ldo};
+
+    (void)cx, (void)info;
+    atn_gemm(false, 1, p, v, 0, out);
+    for (atn_idx r = 0; j->p && r < t->rows; r++)
+        memcpy(j->p + ((atn_idx)h->head * a->nq + t->first + r) * a->nk + t->key0,
+               atn_crow(p, r), (size_t)t->keys * sizeof(float));
+    return ATN_OK;
+}
+
+static atn_status cpu_attention(atn_ctx *cx, const atn_attn_args *a)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    attention_job j = {a, f32(a->v), f32(a->out), f32_or_null(a->p)};
+    atn_status st = ATN_OK;
+    atn_head *heads = NULL;
+
+    if (j.p) memset(j.p, 0, (size_t)(a->heads * a->nq * a->nk) * sizeof *j.p);
+    ATN_TAKE(heads, a->heads);
+    for (atn_idx h = 0; h < a->heads; h++) {
+        const atn_idx kv = h * a->kv_heads / a->heads;
+        heads[h] =
+            (atn_head){.q = {f32(a->q) + h * a->d, a->nq, a->d, a->heads * a->d},
+                       .k = {f32(a->k) + kv * a->d, a->nk, a->d, a->kv_heads * a->d},
+                       .nq = a->nq,
+                       .nk = a->nk,
+                       .scale = a->scale,
+                       .sight = a->sight,
+                       .has_sink = a->sink != NULL,
+                       .sink = a->sink ? a->sink[h] : 0,
+                       .alibi_slope = a->alibi_slope ? a->alibi_slope[h] : 0,
+                       .layer = a->layer,
+                       .head = (int)h,
+                       .kv_head = (int)kv};
+    }
+    ATN_TRY(atn_rows_stream(cx, heads, a->heads, attention_tile, &j, "attention"));
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+static atn_status cpu_cross_entropy(atn_ctx *cx, atn_buf logits, const int32_t *targets,
+                                    atn_idx n, atn_idx vocab, double *sum)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const float *rows = f32(logits);
+    atn_status st = ATN_OK;
+    float *copy = NULL;
+
+    *sum = 0;
+    ATN_TAKE(copy, vocab);
+    for (atn_idx i = 0; i < n; i++) {
+        const float *row = rows + i * vocab;
+        float max;
+        double total, dot;
+
+        if (targets[i] < 0) continue;
+        max = atn_row_max(row, vocab);
+        memcpy(copy, row, (size_t)vocab * sizeof *copy);
+        total = atn_row_exp(copy, vocab, max, &dot);
+        if (!isfinite(max) || !isfinite(total) || !isfinite(dot))
+            ATN_FAIL(ATN_DATA, "row %lld of the logits holds NaN or infinity",
+                     (long long)i);
+        *sum += log(total) + (double)max - (double)row[targets[i]];
+    }
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+const atn_backend atn_backend_cpu = {
+    .name = "cpu",
+    .alloc = cpu_alloc,
+    .release = cpu_release,
+    .upload = cpu_upload,
+    .download = cpu_download,
+    .upload_widen = cpu_upload_widen,
+    .linear = cpu_linear,
+    .embed = cpu_embed,
+    .norm = cpu_norm,
+    .rope = cpu_rope,
+    .activate = cpu_activate,
+    .add = cpu_add,
+    .attention = cpu_attention,
+    .cross_entropy = cpu_cross_entropy,
+    .rows_fill = atn_rows_fill_cpu,
+};

@@ -1,0 +1,317 @@
+/* core/ctx.c -- context, errors, allocation, scratch arena, log, progress.
+ *
+ * The arena is a stack of chunks; a mark remembers (chunk, used) and rewinding frees the
+ * chunks above it. Every piece is 64-byte aligned.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/ctx.h"
+
+#include <gsl/gsl_errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cblas.h>
+
+#include "core/backend.h"
+
+enum { ARENA_ALIGN = 64, ARENA_CHUNK = 1 << 20 };
+
+struct atn_arena_chunk {
+    atn_arena_chunk *below;
+    size_t size; /* usable bytes behind the header */
+    size_t below_used;
+};
+
+static volatile sig_atomic_t cancel_signal;
+
+void atn_runtime_open(void)
+{
+    openblas_set_num_threads(1);
+    gsl_set_error_handler_off();
+}
+
+static void *resize_malloc(void *user, void *ptr, size_t new_size)
+{
+    (void)user;
+    if (new_size == 0) {
+        free(ptr);
+        return NULL;
+    }
+    return realloc(ptr, new_size);
+}
+
+void atn_ctx_init(atn_ctx *cx)
+{
+    const long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+    *cx = (atn_ctx){.alloc = {resize_malloc, NULL},
+                    .backend = &atn_backend_cpu,
+                    .threads = cpus > 0 ? (int)ATN_MIN(cpus, 1024) : 1,
+                    .log_level = ATN_LOG_INFO};
+}
+
+void atn_ctx_release(atn_ctx *cx)
+{
+    const atn_arena_mark bottom = {NULL, 0};
+
+    if (cx->arena.top) atn_arena_rewind(cx, bottom);
+}
+
+void atn_ctx_fork(const atn_ctx *parent, atn_ctx *child)
+{
+    *child = *parent;
+    child->arena = (atn_arena){NULL, 0};
+    child->threads = 1;
+    child->progress = NULL;
+    atn_err_clear(child);
+}
+
+void atn_ctx_adopt_err(atn_ctx *parent, const atn_ctx *child)
+{
+    parent->err = child->err;
+}
+
+/* ---- errors ---- */
+
+atn_status atn_fail(atn_ctx *cx, atn_status code, const char *file, int line,
+                    const char *fmt, ...)
+{
+    va_list args;
+
+    cx->err.code = code;
+    cx->err.n_marks = 0;
+    va_start(args, fmt);
+    vsnprintf(cx->err.text, sizeof cx->err.text, fmt, args);
+    va_end(args);
+    atn_err_mark(cx, file, line);
+    return code;
+}
+
+void atn_err_mark(atn_ctx *cx, const char *file, int line)
+{
+    if (cx->err.n_marks == ATN_ERR_MARKS) return;
+    cx->err.marks[cx->err.n_marks].file = file;
+    cx->err.marks[cx->err.n_marks].line = line;
+    cx->err.n_marks++;
+}
+
+void atn_err_clear(atn_ctx *cx)
+{
+    cx->err.code = ATN_OK;
+    cx->err.text[0] = '\0';
+    cx->err.n_marks = 0;
+}
+
+_Noreturn void atn_assert_fail(const char *what, const char *file, int line)
+{
+    fprintf(stderr, "attnscope: %s:%d: broken promise: %s (a bug, please report it)\n",
+            file, line, what);
+    abort();
+}
+
+/* ---- memory ---- */
+
+bool atn_mul(atn_idx a, atn_idx b, atn_idx *out)
+{
+    return a >= 0 && b >= 0 && !__builtin_mul_overflow(a, b, out);
+}
+
+bool atn_mul_size(size_t a, size_t b, size_t *out)
+{
+    return !__builtin_mul_overflow(a, b, out);
+}
+
+static void *out_of_memory(atn_ctx *cx, double bytes)
+{
+    (void)atn_fail(cx, ATN_MEMORY, __FILE__, __LINE__,
+                   "out of memory: %.0f bytes could not be had", bytes);
+    return NULL;
+}
+
+void *atn_realloc(atn_ctx *cx, void *ptr, atn_idx count, size_t size)
+{
+    size_t bytes = 0;
+    void *p;
+
+    if (count < 0 || !atn_mul_size((size_t)count, size, &bytes))
+        return out_of_memory(cx, (double)count * (double)size);
+    p = cx->alloc.resize(cx->alloc.user, ptr, bytes ? bytes : 1);
+    return p ? p : out_of_memory(cx, (double)bytes);
+}
+
+void *atn_alloc(atn_ctx *cx, atn_idx count, size_t size)
+{
+    void *p = atn_realloc(cx, NULL, count, size);
+
+    if (p) memset(p, 0, (size_t)count * size);
+    return p;
+}
+
+void atn_free(atn_ctx *cx, void *ptr)
+{
+    if (ptr) cx->alloc.resize(cx->alloc.user, ptr, 0);
+}
+
+char *atn_strndup(atn_ctx *cx, const char *text, size_t n)
+{
+    char *copy = NULL;
+
+    if (n >= SIZE_MAX / 2) return out_of_memory(cx, (double)n);
+    copy = atn_realloc(cx, NULL, (atn_idx)n + 1, 1);
+    if (!copy) return NULL;
+    memcpy(copy, text, n);
+    copy[n] = '\0';
+    return copy;
+}
+
+char *atn_strdup(atn_ctx *cx, const char *text)
+{
+    return atn_strndup(cx, text, strlen(text));
+}
+
+char *atn_strfmt(atn_ctx *cx, const char *fmt, ...)
+{
+    va_list args;
+    char *text = NULL;
+    int n;
+
+    va_start(args, fmt);
+    n = vsnprintf(NULL, 0, fmt, args);
+    va_end(args);
+    if (n < 0) return out_of_memory(cx, 0);
+    text = atn_realloc(cx, NULL, (atn_idx)n + 1, 1);
+    if (!text) return NULL;
+    va_start(args, fmt);
+    vsnprintf(text, (size_t)n + 1, fmt, args);
+    va_end(args);
+    return text;
+}
+
+/* First 64-byte boundary behind the header of a chunk. */
+static char *chunk_data(atn_arena_chunk *c)
+{
+    const uintptr_t at = (uintptr_t)(c + 1);
+
+    return (char *)((at + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN);
+}
+
+static bool arena_grow(atn_ctx *cx, size_t bytes)
+{
+    const size_t size = ATN_MAX(bytes, (size_t)ARENA_CHUNK);
+    atn_arena_chunk *c = NULL;
+
+    if (size > SIZE_MAX / 2) return out_of_memory(cx, (double)size) != NULL;
+    c = atn_realloc(cx, NULL, (atn_idx)(size + sizeof *c + ARENA_ALIGN), 1);
+    if (!c) return false;
+    c->below = cx->arena.top;
+    c->below_used = cx->arena.used;
+    c->size = size;
+    cx->arena = (atn_arena){c, 0};
+    return true;
+}
+
+void *atn_arena_take(atn_ctx *cx, atn_idx count, size_t size)
+{
+    size_t bytes = 0;
+    void *p;
+
+    if (count < 0 || !atn_mul_size((size_t)count, size, &bytes) || bytes > SIZE_MAX / 2)
+        return out_of_memory(cx, (double)count * (double)size);
+    bytes = (ATN_MAX(bytes, (size_t)1) + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
+    if (!cx->arena.top || cx->arena.top->size - cx->arena.used < bytes)
+        if (!arena_grow(cx, bytes)) return NULL;
+    p = chunk_data(cx->arena.top) + cx->arena.used;
+    cx->arena.used += bytes;
+    return p;
+}
+
+atn_arena_mark atn_arena_save(const atn_ctx *cx)
+{
+    const atn_arena_mark mark = {cx->arena.top, cx->arena.used};
+
+    return mark;
+}
+
+void atn_arena_rewind(atn_ctx *cx, atn_arena_mark mark)
+{
+    while (cx->arena.top != mark.chunk) {
+        atn_arena_chunk *c = cx->arena.top;
+
+        ATN_ASSERT(c != NULL);
+        cx->arena = (atn_arena){c->below, c->below_used};
+        atn_free(cx, c);
+    }
+    cx->arena.used = mark.used;
+}
+
+atn_status atn_mem_check(atn_ctx *cx, double bytes, const char *what)
+{
+    const double mib = 1024.0 * 1024.0;
+
+    if (cx->mem_limit == 0 || bytes <= (double)cx->mem_limit) return ATN_OK;
+    return atn_fail(cx, ATN_MEMORY, __FILE__, __LINE__,
+                    "%s needs %.1f MiB, the limit is %.1f MiB (raise --mem-limit, or "
+                    "select fewer --layers or --heads)",
+                    what, bytes / mib, (double)cx->mem_limit / mib);
+}
+
+/* ---- log, progress, cancelling ---- */
+
+static const char *const level_names[] = {"error", "warning", "info", "debug"};
+
+static void log_json(FILE *out, atn_log_level level, const char *text)
+{
+    fprintf(out, "{\"level\": \"%s\", \"message\": \"", level_names[level]);
+    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
+        if (*c == '"' || *c == '\\') fputc('\\', out);
+        if (*c < 0x20)
+            fprintf(out, "\\u%04x", *c);
+        else
+            fputc(*c, out);
+    }
+    fputs("\"}\n", out);
+}
+
+void atn_log(atn_ctx *cx, atn_log_level level, const char *fmt, ...)
+{
+    char text[1024];
+    va_list args;
+
+    if (level > cx->log_level) return;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    if (cx->log_sink)
+        cx->log_sink(cx->log_user, level, text);
+    else if (cx->log_json)
+        log_json(stderr, level, text);
+    else if (level <= ATN_LOG_WARN)
+        fprintf(stderr, "attnscope: %s: %s\n", level_names[level], text);
+    else
+        fprintf(stderr, "attnscope: %s\n", text);
+}
+
+atn_status atn_progress(atn_ctx *cx, const char *what, double done, double total)
+{
+    const int sig = atn_cancelled();
+
+    if (cx->progress) cx->progress(cx->progress_user, what, done, total);
+    if (sig == 0) return ATN_OK;
+    return atn_fail(cx, sig == SIGTERM ? ATN_TERMINATED : ATN_INTERRUPTED, __FILE__,
+                    __LINE__, "%s: stopped by %s after %.0f of %.0f", what,
+                    sig == SIGTERM ? "SIGTERM" : "SIGINT", done, total);
+}
+
+void atn_cancel(int signal_number)
+{
+    cancel_signal = signal_number;
+}
+
+int atn_cancelled(void)
+{
+    return cancel_signal;
+}

@@ -1,0 +1,174 @@
+/* core/ctx.h -- the context: allocator, scratch arena, error record, log, progress, limits.
+ *
+ * One context per thread; it is the first argument of everything that can fail. It owns
+ * nothing but its arena. A function that can fail returns atn_status and leaves one
+ * finished message in cx->err; ATN_TRY carries it up and notes the way it took.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/status.h"
+
+typedef int64_t atn_idx; /* counts, dimensions, strides; size_t is for bytes only */
+
+struct atn_backend;
+
+/* realloc-like: new_size 0 frees and returns NULL; NULL otherwise means failure. */
+typedef struct atn_allocator {
+    void *(*resize)(void *user, void *ptr, size_t new_size);
+    void *user;
+} atn_allocator;
+
+typedef enum atn_log_level {
+    ATN_LOG_ERROR,
+    ATN_LOG_WARN,
+    ATN_LOG_INFO,
+    ATN_LOG_DEBUG,
+} atn_log_level;
+
+enum { ATN_ERR_TEXT = 512, ATN_ERR_MARKS = 8 };
+
+typedef struct atn_err {
+    atn_status code;
+    char text[ATN_ERR_TEXT]; /* what, where, the value found, what to do */
+    struct {
+        const char *file;
+        int line;
+    } marks[ATN_ERR_MARKS]; /* innermost first */
+    int n_marks;
+} atn_err;
+
+typedef struct atn_arena_chunk atn_arena_chunk;
+typedef struct atn_arena {
+    atn_arena_chunk *top;
+    size_t used; /* bytes used in the top chunk */
+} atn_arena;
+
+typedef struct atn_arena_mark {
+    atn_arena_chunk *chunk;
+    size_t used;
+} atn_arena_mark;
+
+typedef struct atn_ctx {
+    atn_allocator alloc;
+    atn_arena arena;
+    atn_err err;
+    const struct atn_backend *backend; /* the operations; the CPU table by default */
+    uint64_t seed;                     /* root of every random stream */
+    int threads;                       /* OpenMP threads used by this context, >= 1 */
+    size_t mem_limit;                  /* bytes; 0 = no limit */
+    atn_log_level log_level;
+    bool log_json;
+    void (*log_sink)(void *user, atn_log_level level,
+                     const char *text); /* NULL = stderr */
+    void *log_user;
+    /* Called by atn_progress; NULL = silent. The return is ignored. */
+    void (*progress)(void *user, const char *what, double done, double total);
+    void *progress_user;
+} atn_ctx;
+
+/* Once per process, before the first context: pins OpenBLAS to one thread, installs quiet
+ * GSL and C-locale handling. Idempotent. */
+void atn_runtime_open(void);
+
+/* Default allocator (malloc), CPU backend, seed 0, all processors, no memory limit. */
+void atn_ctx_init(atn_ctx *cx);
+/* Frees the arena. A zeroed context is fine. */
+void atn_ctx_release(atn_ctx *cx);
+/* A child for one thread: shares allocator, backend, seed, limits and log; has its own
+ * arena and error record, one thread, and no progress. */
+void atn_ctx_fork(const atn_ctx *parent, atn_ctx *child);
+/* Copies a child's error record to the parent. */
+void atn_ctx_adopt_err(atn_ctx *parent, const atn_ctx *child);
+
+/* ---- errors ---- */
+
+/* Records code and message (printf style), returns code. */
+atn_status atn_fail(atn_ctx *cx, atn_status code, const char *file, int line,
+                    const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+void atn_err_mark(atn_ctx *cx, const char *file, int line);
+void atn_err_clear(atn_ctx *cx);
+
+/* All need `atn_ctx *cx`, `atn_status st` and a label `done:` in scope. */
+#define ATN_TRY(call)                                                                  \
+    do {                                                                               \
+        st = (call);                                                                   \
+        if (st != ATN_OK) {                                                            \
+            atn_err_mark(cx, __FILE__, __LINE__);                                      \
+            goto done;                                                                 \
+        }                                                                              \
+    } while (0)
+#define ATN_FAIL(code, ...)                                                            \
+    do {                                                                               \
+        st = atn_fail(cx, (code), __FILE__, __LINE__, __VA_ARGS__);                    \
+        goto done;                                                                     \
+    } while (0)
+/* Arena scratch for `count` elements of *ptr, 64-byte aligned, not cleared. */
+#define ATN_TAKE(ptr, count)                                                           \
+    do {                                                                               \
+        (ptr) = atn_arena_take(cx, (atn_idx)(count), sizeof *(ptr));                   \
+        if (!(ptr)) {                                                                  \
+            st = cx->err.code;                                                         \
+            goto done;                                                                 \
+        }                                                                              \
+    } while (0)
+/* Heap memory for `count` elements of *ptr, zeroed; free it with atn_free(). */
+#define ATN_NEW(ptr, count)                                                            \
+    do {                                                                               \
+        (ptr) = atn_alloc(cx, (atn_idx)(count), sizeof *(ptr));                        \
+        if (!(ptr)) {                                                                  \
+            st = cx->err.code;                                                         \
+            goto done;                                                                 \
+        }                                                                              \
+    } while (0)
+
+/* Broken promises between our own functions; never for input. */
+#define ATN_ASSERT(cond) ((cond) ? (void)0 : atn_assert_fail(#cond, __FILE__, __LINE__))
+_Noreturn void atn_assert_fail(const char *what, const char *file, int line);
+
+/* ---- memory ---- */
+
+/* Zeroed heap memory for count elements; count 0 gives a valid pointer. NULL on overflow,
+ * negative count or failure, with cx->err set to MEMORY. */
+void *atn_alloc(atn_ctx *cx, atn_idx count, size_t size) ATN_WARN_UNUSED;
+/* Grows or shrinks; on failure the old block stays and NULL is returned. New bytes are not
+ * cleared. ptr NULL allocates. */
+void *atn_realloc(atn_ctx *cx, void *ptr, atn_idx count, size_t size) ATN_WARN_UNUSED;
+void atn_free(atn_ctx *cx, void *ptr); /* NULL is fine */
+char *atn_strdup(atn_ctx *cx, const char *text) ATN_WARN_UNUSED;
+char *atn_strndup(atn_ctx *cx, const char *text, size_t n) ATN_WARN_UNUSED;
+/* printf into fresh heap memory; NULL with cx->err on failure. */
+char *atn_strfmt(atn_ctx *cx, const char *fmt, ...) ATN_WARN_UNUSED
+    __attribute__((format(printf, 2, 3)));
+
+void *atn_arena_take(atn_ctx *cx, atn_idx count, size_t size) ATN_WARN_UNUSED;
+atn_arena_mark atn_arena_save(const atn_ctx *cx);
+void atn_arena_rewind(atn_ctx *cx, atn_arena_mark mark);
+
+/* Overflow-checked products; false on overflow or a negative factor. */
+bool atn_mul(atn_idx a, atn_idx b, atn_idx *out) ATN_WARN_UNUSED;
+bool atn_mul_size(size_t a, size_t b, size_t *out) ATN_WARN_UNUSED;
+
+/* Fails with MEMORY when `bytes` for `what` would exceed --mem-limit; called before work
+ * starts. The message names both numbers and the options that shrink the need. */
+atn_status atn_mem_check(atn_ctx *cx, double bytes, const char *what) ATN_WARN_UNUSED;
+
+/* ---- log, progress, cancelling ---- */
+
+void atn_log(atn_ctx *cx, atn_log_level level, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Reports and asks: returns ATN_INTERRUPTED or ATN_TERMINATED (with cx->err set) once a
+ * signal has asked the process to stop, else ATN_OK. Call it between units of work. */
+atn_status atn_progress(atn_ctx *cx, const char *what, double done,
+                        double total) ATN_WARN_UNUSED;
+/* Async-signal-safe: remembers the signal for atn_progress. */
+void atn_cancel(int signal_number);
+int atn_cancelled(void); /* the signal number, 0 = none */
+
+#define ATN_MIN(a, b)  ((a) < (b) ? (a) : (b))
+#define ATN_MAX(a, b)  ((a) > (b) ? (a) : (b))
+#define ATN_LEN(array) (sizeof(array) / sizeof((array)[0]))

@@ -1,0 +1,85 @@
+/* core/io/capture.h -- capture directories: Q, K, V of a model run, one file a layer.
+ *
+ * capture.json is the manifest (schema attnscope/capture/1); [step-NNN/][stack/]layer-NNN.
+ * safetensors hold q [H, nq, d], k [H_kv, nk, d], v [H_kv, nk, dv] as they enter the dot
+ * product, or only p [H, nq, nk]; w_o [H dv, D]; on request q_pre, k_pre, p, h. Every key is
+ * described in docs/guide/capture-format.md.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <jansson.h>
+
+#include "core/io/safetensors.h"
+#include "core/problem.h"
+
+/* One captured layer as the manifest describes it. */
+typedef struct atn_layer_info {
+    int layer;         /* index in the model */
+    const char *stack; /* "" for a single stack, else encoder, decoder, cross */
+    int step;
+    atn_idx heads, kv_heads, d, dv, nq, nk;
+    double scale;
+    atn_sight sight;
+    bool has_qk, has_v, has_p, has_w_o;
+    const char *file; /* relative to the capture */
+    const char *hash; /* XXH3-128 of the layer file, NULL while incomplete */
+} atn_layer_info;
+
+/* Model facts of the manifest; 0, NULL or false where unknown (imported tensors). */
+typedef struct atn_model_info {
+    const char *name, *dir, *model_type;
+    atn_idx layers, width, ffn, vocab; /* D, MLP width, vocabulary */
+    bool gated, tied, causal;
+} atn_model_info;
+
+typedef struct atn_capture atn_capture;
+
+/* Opens and checks the manifest (DATA: a key, its value, the rule). An incomplete capture
+ * opens with a warning in the log. Layer files are checked against their hash when loaded. */
+atn_status atn_capture_open(atn_ctx *cx, const char *dir,
+                            atn_capture **out) ATN_WARN_UNUSED;
+void atn_capture_close(atn_ctx *cx, atn_capture *c);
+const char *atn_capture_dir(const atn_capture *c);
+bool atn_capture_complete(const atn_capture *c);
+const json_t *atn_capture_manifest(const atn_capture *c);
+const atn_model_info *atn_capture_model(const atn_capture *c);
+/* Layers present on disk, in order of step, stack, layer. */
+int atn_capture_layers(const atn_capture *c);
+const atn_layer_info *atn_capture_layer(const atn_capture *c, int i);
+/* Token ids [n] and texts (NULL when unknown); n = 0 when the capture has no tokens. */
+atn_idx atn_capture_tokens(const atn_capture *c, const int32_t **ids,
+                           const char *const **texts);
+
+/* Loads layer i (index into atn_capture_layers) as float32; checks shapes against the
+ * manifest, the hash, and that no value is NaN or infinite (DATA: layer, tensor, head, row). */
+atn_status atn_capture_load(atn_ctx *cx, const atn_capture *c, int i,
+                            atn_problem *out) ATN_WARN_UNUSED;
+void atn_capture_unload(atn_ctx *cx, atn_problem *p);
+/* One more tensor of layer i ("w_o", "h", "q_pre", ...) as float32 in heap memory with its
+ * shape; *out NULL when the layer has no such tensor. */
+atn_status atn_capture_tensor(atn_ctx *cx, const atn_capture *c, int i,
+                              const char *name, float **out, int *rank,
+                              atn_idx shape[ATN_ST_MAX_RANK]) ATN_WARN_UNUSED;
+
+/* Writer. `manifest` holds everything but complete, fingerprint and hashes (see the guide);
+ * its "layers" array lists every layer to come. begin creates the directory (CANTCREATE when
+ * it exists and is not an incomplete capture of the same fingerprint; force empties an older
+ * capture, never another directory). With a matching incomplete one, layers whose file is
+ * sound are done already. */
+typedef struct atn_capture_writer atn_capture_writer;
+atn_status atn_capture_begin(atn_ctx *cx, const char *dir, const json_t *manifest,
+                             const char *fingerprint, bool force,
+                             atn_capture_writer **out) ATN_WARN_UNUSED;
+bool atn_capture_has_layer(const atn_capture_writer *w,
+                           int i); /* done by an earlier run */
+atn_status atn_capture_put(atn_ctx *cx, atn_capture_writer *w, int i,
+                           const atn_st_out *tensors, atn_idx n) ATN_WARN_UNUSED;
+/* Adds a key to the final manifest ("loss", ...); steals value. */
+atn_status atn_capture_set(atn_ctx *cx, atn_capture_writer *w, const char *key,
+                           json_t *value) ATN_WARN_UNUSED;
+/* Writes the final manifest: complete, hashes, run record. */
+atn_status atn_capture_finish(atn_ctx *cx, atn_capture_writer *w,
+                              const json_t *run) ATN_WARN_UNUSED;
+void atn_capture_abandon(atn_ctx *cx,
+                         atn_capture_writer *w); /* frees; files stay for resuming */

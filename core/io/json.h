@@ -1,0 +1,37 @@
+/* core/io/json.h -- jansson with our errors: strict reading (duplicate keys, bad UTF-8 and
+ * non-JSON numbers are refused) and typed access that names file and key.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <jansson.h>
+
+#include "core/ctx.h"
+
+/* Duplicate keys rejected; DATA names path, line and column. int_as_real for files that hold
+ * integers beyond int64 (tokenizer_config.json). Caller json_decref()s. */
+atn_status atn_json_load(atn_ctx *cx, const char *path, bool int_as_real,
+                         json_t **out) ATN_WARN_UNUSED;
+atn_status atn_json_parse(atn_ctx *cx, const char *what, const char *text, size_t size,
+                          bool int_as_real, json_t **out) ATN_WARN_UNUSED;
+/* Atomically writes with sorted keys and indent 2; overwrites. */
+atn_status atn_json_save(atn_ctx *cx, const char *path,
+                         const json_t *value) ATN_WARN_UNUSED;
+
+/* Typed members. A missing (or null) key gives the default; a wrong type or an integer
+ * outside [min, max] is DATA naming `what` (the file) and key. */
+atn_status atn_json_get_i64(atn_ctx *cx, const char *what, const json_t *obj,
+                            const char *key, int64_t def, int64_t min, int64_t max,
+                            int64_t *out) ATN_WARN_UNUSED;
+atn_status atn_json_get_f64(atn_ctx *cx, const char *what, const json_t *obj,
+                            const char *key, double def, double *out) ATN_WARN_UNUSED;
+atn_status atn_json_get_bool(atn_ctx *cx, const char *what, const json_t *obj,
+                             const char *key, bool def, bool *out) ATN_WARN_UNUSED;
+/* Borrowed from obj. */
+atn_status atn_json_get_str(atn_ctx *cx, const char *what, const json_t *obj,
+                            const char *key, const char *def,
+                            const char **out) ATN_WARN_UNUSED;
+/* Like get_i64 but the key must be there. */
+atn_status atn_json_need_i64(atn_ctx *cx, const char *what, const json_t *obj,
+                             const char *key, int64_t min, int64_t max,
+                             int64_t *out) ATN_WARN_UNUSED;

@@ -1,0 +1,25 @@
+/* core/io/npy.h -- NumPy .npy arrays (reads v1.0 to 3.0, writes v1.0).
+ *
+ * Rules   header at most 10,000 bytes, a tiny literal parser (nothing is evaluated), rank
+ *         <= 8, data exactly the size of the shape; '<f4' '<f8' '<f2' '<i4' '<i8' '<u4' '|u1'
+ *         '|b1'; fortran_order is transposed on loading; all else is refused by name.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "core/mat.h"
+
+typedef struct atn_npy {
+    int rank;
+    atn_idx shape[8];
+    atn_idx count;
+    bool is_float; /* f32 holds the values; else i64 does */
+    float *f32;    /* heap, owned; floats of every width become float32 */
+    int64_t *i64;
+} atn_npy;
+
+atn_status atn_npy_load(atn_ctx *cx, const char *path, atn_npy *out) ATN_WARN_UNUSED;
+void atn_npy_release(atn_ctx *cx, atn_npy *a);
+/* Atomic; '<f4'. */
+atn_status atn_npy_save_f32(atn_ctx *cx, const char *path, const float *data, int rank,
+                            const atn_idx *shape, bool force) ATN_WARN_UNUSED;

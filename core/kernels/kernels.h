@@ -1,0 +1,89 @@
+/* core/kernels/kernels.h -- the CPU loops that time is spent in: plain C over pointers and
+ * strides, no context, no allocation, no failure; compiled once per instruction set.
+ *
+ * Reductions keep ATN_LANES partial sums, element j going to lane j mod ATN_LANES, and add
+ * the lanes in a fixed tree: the order depends on the length alone.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <math.h>
+#include <string.h>
+
+#include "core/ctx.h"
+
+/* One binary for every x86-64: the loader picks the clone the processor has. Sanitizers and
+ * ifunc resolvers do not mix, and clang before 16 lacks the attribute. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) &&                 \
+    !defined(ATN_SANITIZE)
+#    define ATN_CLONES                                                                 \
+        __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"),   \
+                       optimize("O3"), noinline))
+#else
+#    define ATN_CLONES __attribute__((noinline))
+#endif
+
+enum { ATN_LANES = 16 };
+
+/* e^x in float32 for x <= 88: 2^n times a degree-6 polynomial on |r| <= ln(2)/2 (Cody-Waite
+ * reduction); relative error below 1.2e-7; 0 below x = -87.3. */
+static inline float atn_expf(float x)
+{
+    const float clamped = x < -87.33654f ? -87.33654f : x;
+    const float shifted = clamped * 1.44269504f + 12582912.0f; /* 1.5 2^23: rounds */
+    const float n = shifted - 12582912.0f;
+    const float r = (clamped - n * 0.693359375f) + n * 2.12194440e-4f;
+    float p = 1.9875691500e-4f;
+    uint32_t bits;
+    float power;
+
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * r * r + r + 1.0f;
+    memcpy(&bits, &shifted, sizeof bits);
+    bits = (bits << 23) + 0x3f800000u;
+    memcpy(&power, &bits, sizeof power);
+    return x < -87.33654f ? 0.0f : p * power;
+}
+
+/* Largest of x[0..n), NaN passed over; -inf for n = 0. */
+float atn_row_max(const float *x, atn_idx n);
+/* x_j <- e^(x_j - max); returns the sum, and through dot the sum of e^(x_j - max) (x_j - max),
+ * both in double; one of the
+ * three is not finite when an element was NaN or infinite. */
+double atn_row_exp(float *x, atn_idx n, float max, double *dot);
+/* x_j <- x_j * a */
+void atn_row_scale(float *x, atn_idx n, float a);
+/* x_j <- cap tanh(x_j / cap) */
+void atn_row_softcap(float *x, atn_idx n, float cap);
+/* x_j <- x_j + slope (j + first) */
+void atn_row_slope(float *x, atn_idx n, float slope, float first);
+/* Sum x_j in double. */
+double atn_row_sum(const float *x, atn_idx n);
+/* The moments of a row of weights: sum w_j^2, and sum w_j |j - at| where `at` may lie
+ * anywhere, in double. */
+void atn_row_moments(const float *w, atn_idx n, double at, double *square,
+                     double *distance);
+/* -sum w_j ln w_j over w_j > 0, in double (rows given as weights). */
+double atn_row_plogp(const float *w, atn_idx n);
+/* Sum of the k largest of w[0..n) in double; heap is scratch of k floats. Added from the
+ * largest down, so ties do not matter. */
+double atn_row_topk(const float *w, atn_idx n, atn_idx k, float *heap);
+/* Sum x_j^2 in double. */
+double atn_row_square(const float *x, atn_idx n);
+
+/* The forward pass. Vectors of length n; shapes in core/backend.h. */
+void atn_norm_rms(const float *x, const float *w, float eps, float w_offset, atn_idx n,
+                  float *y);
+void atn_norm_layer(const float *x, const float *w, const float *b, float eps,
+                    float w_offset, atn_idx n, float *y);
+void atn_rope_half(float *x, const float *cosine, const float *sine, atn_idx half);
+void atn_silu(const float *x, const float *gate, atn_idx n,
+              float *y); /* gate may be NULL */
+void atn_gelu_erf(const float *x, const float *gate, atn_idx n, float *y);
+void atn_gelu_tanh(const float *x, const float *gate, atn_idx n, float *y);
+void atn_relu(const float *x, const float *gate, atn_idx n, float *y);
+void atn_vec_add(const float *x, atn_idx n, float *y); /* y += x */

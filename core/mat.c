@@ -1,0 +1,143 @@
+/* core/mat.c -- type conversion and the two BLAS calls of matrix views.
+ *
+ * Oracle  every F16 and BF16 pattern widens exactly; narrowing rounds to nearest even.
+ * Limits  GEMM and SYRK run on the calling thread: parallelism is over tiles, elsewhere.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/mat.h"
+
+#include <limits.h>
+#include <string.h>
+
+#include <cblas.h>
+
+static const struct {
+    const char *name;
+    size_t size;
+} dtypes[] = {
+    [ATN_F32] = {"F32", 4}, [ATN_F16] = {"F16", 2}, [ATN_BF16] = {"BF16", 2},
+    [ATN_F64] = {"F64", 8}, [ATN_I32] = {"I32", 4}, [ATN_I64] = {"I64", 8},
+    [ATN_U8] = {"U8", 1},
+};
+
+size_t atn_dtype_size(atn_dtype t)
+{
+    return dtypes[t].size;
+}
+
+const char *atn_dtype_name(atn_dtype t)
+{
+    return dtypes[t].name;
+}
+
+static float float_of_bits(uint32_t bits)
+{
+    float x;
+
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+static uint32_t bits_of_float(float x)
+{
+    uint32_t bits;
+
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+/* Binary16 to binary32: normal numbers move the exponent bias from 15 to 127; subnormals
+ * are scaled by a multiplication, which is exact. */
+static float f32_from_f16(uint16_t h)
+{
+    const uint32_t sign = (uint32_t)(h & 0x8000) << 16;
+    const uint32_t exponent = (h >> 10) & 31, fraction = h & 0x3ff;
+
+    if (exponent == 0) {
+        const float x = (float)fraction * 0x1p-24f;
+        return sign ? -x : x;
+    }
+    if (exponent == 31) return float_of_bits(sign | 0x7f800000u | fraction << 13);
+    return float_of_bits(sign | (exponent + 112) << 23 | fraction << 13);
+}
+
+uint16_t atn_f16_from_f32(float x)
+{
+    const uint32_t bits = bits_of_float(x), sign = bits >> 16 & 0x8000;
+    const uint32_t magnitude = bits & 0x7fffffff;
+
+    if (magnitude > 0x7f800000u) return (uint16_t)(sign | 0x7e00);
+    if (magnitude >= 0x477ff000u) return (uint16_t)(sign | 0x7c00); /* rounds to inf */
+    if (magnitude < 0x38800000u) {
+        /* subnormal: adding 0.5 leaves the value in units of 2^-24, rounded to even */
+        const float shifted = float_of_bits(magnitude) + 0.5f;
+        return (uint16_t)(sign | (bits_of_float(shifted) - 0x3f000000u));
+    }
+    return (
+        uint16_t)(sign |
+                  ((magnitude - 0x38000000u + 0xfff + (magnitude >> 13 & 1)) >> 13));
+}
+
+uint16_t atn_bf16_from_f32(float x)
+{
+    const uint32_t bits = bits_of_float(x);
+
+    if ((bits & 0x7fffffff) > 0x7f800000u) return (uint16_t)(bits >> 16 | 0x40);
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+void atn_widen(const void *src, atn_dtype type, atn_idx count, float *dst)
+{
+    const unsigned char *p = src;
+
+    ATN_ASSERT(type == ATN_F32 || type == ATN_F16 || type == ATN_BF16 ||
+               type == ATN_F64);
+    if (type == ATN_F32) {
+        memcpy(dst, src, (size_t)count * sizeof *dst);
+        return;
+    }
+    for (atn_idx i = 0; i < count; i++) {
+        if (type == ATN_F64) {
+            double x;
+            memcpy(&x, p + 8 * i, sizeof x);
+            dst[i] = (float)x;
+        } else {
+            uint16_t h;
+            memcpy(&h, p + 2 * i, sizeof h);
+            dst[i] =
+                type == ATN_BF16 ? float_of_bits((uint32_t)h << 16) : f32_from_f16(h);
+        }
+    }
+}
+
+static int blas_int(atn_idx n)
+{
+    ATN_ASSERT(n >= 0 && n <= INT_MAX);
+    return (int)n;
+}
+
+void atn_gemm(bool trans_b, float alpha, atn_cmat a, atn_cmat b, float beta, atn_mat c)
+{
+    ATN_ASSERT(a.rows == c.rows && (trans_b ? b.rows : b.cols) == c.cols);
+    ATN_ASSERT(a.cols == (trans_b ? b.cols : b.rows));
+    if (c.rows == 0 || c.cols == 0) return;
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, trans_b ? CblasTrans : CblasNoTrans,
+                blas_int(c.rows), blas_int(c.cols), blas_int(a.cols), alpha, a.data,
+                blas_int(ATN_MAX(a.ld, 1)), b.data, blas_int(ATN_MAX(b.ld, 1)), beta,
+                c.data, blas_int(c.ld));
+}
+
+void atn_syrk(float alpha, atn_cmat a, float beta, atn_mat c)
+{
+    ATN_ASSERT(a.rows == c.rows && c.rows == c.cols);
+    if (c.rows == 0) return;
+    cblas_ssyrk(CblasRowMajor, CblasLower, CblasNoTrans, blas_int(c.rows),
+                blas_int(a.cols), alpha, a.data, blas_int(ATN_MAX(a.ld, 1)), beta,
+                c.data, blas_int(c.ld));
+}
+
+void atn_mirror(atn_mat c)
+{
+    for (atn_idx i = 0; i < c.rows; i++)
+        for (atn_idx j = i + 1; j < c.cols; j++) atn_row(c, i)[j] = atn_row(c, j)[i];
+}

@@ -1,0 +1,59 @@
+/* core/mat.h -- row-major float32 matrix views; a head of a (tokens, heads, d) tensor is a
+ * view with ld = heads * d, so nothing is copied. Views own nothing and go by value. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "core/ctx.h"
+
+typedef struct atn_mat {
+    float *data;
+    atn_idx rows, cols;
+    atn_idx ld; /* elements between rows, >= cols */
+} atn_mat;
+
+typedef struct atn_cmat {
+    const float *data; /* NULL = absent */
+    atn_idx rows, cols;
+    atn_idx ld;
+} atn_cmat;
+
+static inline float *atn_row(atn_mat m, atn_idx i)
+{
+    return m.data + i * m.ld;
+}
+static inline const float *atn_crow(atn_cmat m, atn_idx i)
+{
+    return m.data + i * m.ld;
+}
+static inline atn_cmat atn_const(atn_mat m)
+{
+    const atn_cmat c = {m.data, m.rows, m.cols, m.ld};
+    return c;
+}
+
+/* Element types of stored tensors. */
+typedef enum atn_dtype {
+    ATN_F32,
+    ATN_F16,
+    ATN_BF16,
+    ATN_F64,
+    ATN_I32,
+    ATN_I64,
+    ATN_U8
+} atn_dtype;
+size_t atn_dtype_size(atn_dtype t);
+const char *atn_dtype_name(atn_dtype t); /* safetensors spelling: "BF16" */
+
+/* Widens count elements of type F32, F16, BF16 or F64 at src (any alignment) to float. */
+void atn_widen(const void *src, atn_dtype type, atn_idx count, float *dst);
+/* The nearest BF16 / F16 (round to nearest even). */
+uint16_t atn_bf16_from_f32(float x);
+uint16_t atn_f16_from_f32(float x);
+
+/* C = alpha A op(B) + beta C on one thread through OpenBLAS; op(B) = B^T if trans_b.
+ * A (m, k), B (k, n) or (n, k), C (m, n). */
+void atn_gemm(bool trans_b, float alpha, atn_cmat a, atn_cmat b, float beta, atn_mat c);
+/* C += alpha A A^T on one thread; both triangles of C (m, m) are valid on return
+ * only after atn_mirror(). A (m, k). Only the lower triangle is written. */
+void atn_syrk(float alpha, atn_cmat a, float beta, atn_mat c);
+void atn_mirror(atn_mat c); /* copies the lower triangle to the upper */

@@ -1,0 +1,424 @@
+/* core/param.c -- parameter tables, numbers with suffixes, lists, head selections. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/param.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* ---- numbers ---- */
+
+/* strtod plus a suffix: *rest is what follows the number; false when there is no number. */
+static bool number(const char *text, double *value, const char **rest)
+{
+    char *end = NULL;
+
+    if (!isdigit((unsigned char)text[0]) && !strchr("+-.", text[0])) return false;
+    errno = 0;
+    *value = strtod(text, &end);
+    *rest = end;
+    return end != text && errno == 0 && isfinite(*value);
+}
+
+atn_status atn_parse_f64(atn_ctx *cx, const char *what, const char *text, double *out)
+{
+    const char *rest = NULL;
+
+    if (number(text, out, &rest) && *rest == '\0') return ATN_OK;
+    return atn_fail(cx, ATN_USAGE, __FILE__, __LINE__,
+                    "%s: '%s' is not a finite number (give for example 0.5 or 1e-3)",
+                    what, text);
+}
+
+/* Multiplier of a unit, 0 when it is none; counts know k, m, g and bytes add B and iB. */
+static double unit_of(const char *text, bool bytes)
+{
+    static const char letters[] = "kmgt";
+    const char *at = *text ? strchr(letters, tolower((unsigned char)*text)) : NULL;
+    const double factor = at ? pow(1024, (double)(at - letters + 1)) : 1;
+    const char *rest = at ? text + 1 : text;
+
+    if (*rest == '\0') return factor;
+    if (bytes && (strcasecmp(rest, "b") == 0 || (at && strcasecmp(rest, "ib") == 0)))
+        return factor;
+    return 0;
+}
+
+static bool scaled(const char *text, bool bytes, double *value)
+{
+    const char *rest = NULL;
+    double unit;
+
+    if (!number(text, value, &rest) || *value < 0) return false;
+    unit = unit_of(rest, bytes);
+    *value *= unit;
+    return unit > 0 && *value < 9e15 && *value == floor(*value);
+}
+
+atn_status atn_parse_count(atn_ctx *cx, const char *what, const char *text,
+                           atn_idx *out)
+{
+    double value;
+
+    if (!scaled(text, false, &value))
+        return atn_fail(cx, ATN_USAGE, __FILE__, __LINE__,
+                        "%s: '%s' is not a count (give for example 512, 4k or 1m)",
+                        what, text);
+    *out = (atn_idx)value;
+    return ATN_OK;
+}
+
+atn_status atn_parse_bytes(atn_ctx *cx, const char *what, const char *text, size_t *out)
+{
+    double value;
+
+    if (!scaled(text, true, &value))
+        return atn_fail(cx, ATN_USAGE, __FILE__, __LINE__,
+                        "%s: '%s' is not a size (give for example 256MiB or 2GiB)",
+                        what, text);
+    *out = (size_t)value;
+    return ATN_OK;
+}
+
+/* ---- "did you mean" ---- */
+
+enum { WORD_MAX = 64 };
+
+static int edit_distance(const char *a, const char *b)
+{
+    const int n = (int)strlen(b);
+    int row[WORD_MAX + 1];
+
+    if (n > WORD_MAX || strlen(a) > WORD_MAX) return WORD_MAX;
+    for (int j = 0; j <= n; j++) row[j] = j;
+    for (int i = 1; a[i - 1]; i++) {
+        int diagonal = row[0];
+        row[0] = i;
+        for (int j = 1; j <= n; j++) {
+            const int change = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            row[j] = ATN_MIN(change, 1 + ATN_MIN(row[j], row[j - 1]));
+        }
+    }
+    return row[n];
+}
+
+int atn_nearest(const char *text, const char *const *candidates, int count)
+{
+    int best = -1, least = (int)strlen(text) / 3 + 1;
+
+    for (int i = 0; i < count; i++) {
+        const int distance = edit_distance(text, candidates[i]);
+        if (distance <= least && (best < 0 || distance < least)) {
+            best = i;
+            least = distance;
+        }
+    }
+    return best;
+}
+
+/* ---- parameter tables ---- */
+
+static void set(const atn_param *row, void *params, double value)
+{
+    char *at = (char *)params + row->offset;
+
+    switch (row->type) {
+    case ATN_PARAM_I64_T:
+        *(int64_t *)(void *)at = (int64_t)value;
+        break;
+    case ATN_PARAM_F64_T:
+        *(double *)(void *)at = value;
+        break;
+    case ATN_PARAM_BOOL_T:
+        *(bool *)(void *)at = value != 0;
+        break;
+    case ATN_PARAM_CHOICE_T:
+        *(int *)(void *)at = (int)value;
+        break;
+    }
+}
+
+static double get(const atn_param *row, const void *params)
+{
+    const char *at = (const char *)params + row->offset;
+
+    switch (row->type) {
+    case ATN_PARAM_I64_T:
+        return (double)*(const int64_t *)(const void *)at;
+    case ATN_PARAM_F64_T:
+        return *(const double *)(const void *)at;
+    case ATN_PARAM_BOOL_T:
+        return *(const bool *)(const void *)at;
+    case ATN_PARAM_CHOICE_T:
+        return *(const int *)(const void *)at;
+    }
+    return 0;
+}
+
+void atn_param_defaults(const atn_param *table, void *params)
+{
+    for (const atn_param *row = table; row->name; row++) set(row, params, row->def);
+}
+
+/* The i-th of "a|b|c" into word; false past the end. */
+static bool choice_at(const char *choices, int i, char word[WORD_MAX])
+{
+    const char *at = choices;
+    size_t n;
+
+    for (; i > 0 && at; i--) {
+        at = strchr(at, '|');
+        if (at) at++;
+    }
+    if (!at) return false;
+    n = ATN_MIN(strcspn(at, "|"), (size_t)WORD_MAX - 1);
+    memcpy(word, at, n);
+    word[n] = '\0';
+    return true;
+}
+
+static int find_choice(const char *choices, const char *value)
+{
+    char word[WORD_MAX];
+
+    for (int i = 0; choice_at(choices, i, word); i++)
+        if (strcmp(word, value) == 0) return i;
+    return -1;
+}
+
+static atn_status set_from_text(atn_ctx *cx, const char *owner, const atn_param *row,
+                                const char *value, void *params)
+{
+    char what[2 * WORD_MAX];
+    double x = -1;
+    atn_status st = ATN_OK;
+
+    snprintf(what, sizeof what, "%s: %s", owner, row->name);
+    if (row->type == ATN_PARAM_CHOICE_T) {
+        x = find_choice(row->choices, value);
+        if (x < 0)
+            ATN_FAIL(ATN_USAGE, "%s: '%s' is not one of %s", what, value, row->choices);
+    } else if (row->type == ATN_PARAM_BOOL_T) {
+        x = find_choice("0|1|no|yes|false|true|off|on", value);
+        if (x < 0) ATN_FAIL(ATN_USAGE, "%s: '%s' is neither yes nor no", what, value);
+        x = (int)x % 2;
+    } else if (row->type == ATN_PARAM_I64_T && value[0] != '-') {
+        atn_idx n = 0;
+        ATN_TRY(atn_parse_count(cx, what, value, &n));
+        x = (double)n;
+    } else {
+        ATN_TRY(atn_parse_f64(cx, what, value, &x));
+        if (row->type == ATN_PARAM_I64_T && x != floor(x))
+            ATN_FAIL(ATN_USAGE, "%s: '%s' is not a whole number", what, value);
+    }
+    if (row->type != ATN_PARAM_CHOICE_T && x < row->min)
+        ATN_FAIL(ATN_USAGE, "%s = %s is below its minimum %g (default %g)", what, value,
+                 row->min, row->def);
+    if (row->type != ATN_PARAM_CHOICE_T && x > row->max)
+        ATN_FAIL(ATN_USAGE, "%s = %s is above its maximum %g (default %g)", what, value,
+                 row->max, row->def);
+    set(row, params, x);
+done:
+    return st;
+}
+
+static const atn_param *find_row(const atn_param *table, const char *name)
+{
+    for (const atn_param *row = table; row->name; row++)
+        if (strcmp(row->name, name) == 0) return row;
+    return NULL;
+}
+
+static atn_status unknown_key(atn_ctx *cx, const char *owner, const atn_param *table,
+                              const char *key)
+{
+    char known[ATN_ERR_TEXT / 2] = "";
+    size_t used = 0;
+
+    for (const atn_param *row = table; row->name; row++) {
+        const int n = snprintf(known + used, sizeof known - used, "%s%s",
+                               used ? ", " : "", row->name);
+        used = ATN_MIN(used + (size_t)n, sizeof known - 1);
+    }
+    return atn_fail(cx, ATN_USAGE, __FILE__, __LINE__,
+                    "%s has no parameter '%s' (it has: %s)", owner, key,
+                    used ? known : "none");
+}
+
+atn_status atn_param_parse(atn_ctx *cx, const char *owner, const atn_param *table,
+                           const char *text, void *params)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    atn_status st = ATN_OK;
+    char *copy = NULL, *save = NULL;
+
+    if (!text || !*text) return ATN_OK;
+    ATN_TAKE(copy, strlen(text) + 1);
+    strcpy(copy, text);
+    for (char *piece = strtok_r(copy, ",", &save); piece;
+         piece = strtok_r(NULL, ",", &save)) {
+        char *value = strchr(piece, '=');
+        const atn_param *row;
+
+        if (!value)
+            ATN_FAIL(ATN_USAGE, "%s: '%s' is no key=value (give %s:key=value,...)",
+                     owner, piece, owner);
+        *value++ = '\0';
+        row = find_row(table, piece);
+        if (!row) ATN_TRY(unknown_key(cx, owner, table, piece));
+        ATN_TRY(set_from_text(cx, owner, row, value, params));
+    }
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+void atn_param_print(const atn_param *table, const void *params, char *out, size_t size)
+{
+    size_t used = 0;
+
+    if (size) out[0] = '\0';
+    for (const atn_param *row = table; row->name && used + 1 < size; row++) {
+        char word[WORD_MAX];
+        const double x = get(row, params);
+        const bool named =
+            row->type == ATN_PARAM_CHOICE_T && choice_at(row->choices, (int)x, word);
+        int n;
+
+        if (!named) snprintf(word, sizeof word, "%.17g", x);
+        n = snprintf(out + used, size - used, "%s%s=%s", used ? "," : "", row->name,
+                     word);
+        used += (size_t)n;
+    }
+}
+
+/* ---- lists ---- */
+
+/* One whole number, maybe negative, ending at *end. */
+static bool whole(const char *text, const char **end, atn_idx *out)
+{
+    char *stop = NULL;
+    long long v;
+
+    if (!isdigit((unsigned char)text[text[0] == '-'])) return false;
+    errno = 0;
+    v = strtoll(text, &stop, 10);
+    *end = stop;
+    *out = v;
+    return errno == 0;
+}
+
+/* Marks keep[first..last] for a piece "5", "5-8" or "-1". */
+static atn_status mark_piece(atn_ctx *cx, const char *what, const char *piece,
+                             atn_idx n, bool *keep)
+{
+    const char *rest = piece;
+    atn_idx first = 0, last = 0;
+    bool ok = whole(piece, &rest, &first);
+
+    last = first;
+    if (ok && *rest == '-') ok = whole(rest + 1, &rest, &last);
+    if (!ok || *rest)
+        return atn_fail(cx, ATN_USAGE, __FILE__, __LINE__,
+                        "%s: '%s' is no index or range (give for example 0,5-8,-1)",
+                        what, piece);
+    if (first < 0) first += n;
+    if (last < 0) last += n;
+    if (first < 0 || last >= n || first > last)
+        return atn_fail(cx, ATN_USAGE, __FILE__, __LINE__,
+                        "%s: '%s' is outside 0..%lld (negative counts from the end)",
+                        what, piece, (long long)n - 1);
+    for (atn_idx i = first; i <= last; i++) keep[i] = true;
+    return ATN_OK;
+}
+
+atn_status atn_parse_list(atn_ctx *cx, const char *what, const char *text, atn_idx n,
+                          atn_idx **items, atn_idx *count)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const bool all = !text || strcmp(text, "all") == 0;
+    atn_status st = ATN_OK;
+    bool *keep = NULL;
+    char *copy = NULL, *save = NULL;
+
+    *items = NULL;
+    *count = 0;
+    ATN_TAKE(keep, n);
+    memset(keep, all, (size_t)n);
+    if (!all) {
+        ATN_TAKE(copy, strlen(text) + 1);
+        strcpy(copy, text);
+        for (char *p = strtok_r(copy, ",", &save); p; p = strtok_r(NULL, ",", &save))
+            ATN_TRY(mark_piece(cx, what, p, n, keep));
+    }
+    ATN_NEW(*items, n);
+    for (atn_idx i = 0; i < n; i++)
+        if (keep[i]) (*items)[(*count)++] = i;
+    if (*count == 0) {
+        atn_free(cx, *items);
+        *items = NULL;
+        ATN_FAIL(ATN_USAGE, "%s: '%s' selects nothing", what, text ? text : "");
+    }
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+static atn_status mark_head(atn_ctx *cx, const char *piece, atn_idx layers,
+                            atn_idx heads, bool *keep)
+{
+    const char *dot = strchr(piece, '.'), *rest = piece;
+    const atn_arena_mark mark = atn_arena_save(cx);
+    atn_status st = ATN_OK;
+    atn_idx layer = 0, head = 0;
+    bool *one = NULL;
+
+    if (dot) {
+        if (!whole(piece, &rest, &layer) || rest != dot ||
+            !whole(dot + 1, &rest, &head) || *rest)
+            ATN_FAIL(ATN_USAGE,
+                     "--heads: '%s' is no layer.head pair (give for example 2.3)",
+                     piece);
+        if (layer < 0) layer += layers;
+        if (head < 0) head += heads;
+        if (layer < 0 || layer >= layers || head < 0 || head >= heads)
+            ATN_FAIL(ATN_USAGE,
+                     "--heads: '%s' is outside layers 0..%lld, heads 0..%lld", piece,
+                     (long long)layers - 1, (long long)heads - 1);
+        keep[layer * heads + head] = true;
+    } else {
+        ATN_TAKE(one, heads);
+        memset(one, 0, (size_t)heads);
+        ATN_TRY(mark_piece(cx, "--heads", piece, heads, one));
+        for (atn_idx l = 0; l < layers; l++)
+            for (atn_idx h = 0; h < heads; h++)
+                if (one[h]) keep[l * heads + h] = true;
+    }
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+atn_status atn_parse_heads(atn_ctx *cx, const char *text, atn_idx layers, atn_idx heads,
+                           bool *keep)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const bool all = !text || strcmp(text, "all") == 0;
+    atn_status st = ATN_OK;
+    char *copy = NULL, *save = NULL;
+
+    memset(keep, all, (size_t)(layers * heads));
+    if (all) return ATN_OK;
+    ATN_TAKE(copy, strlen(text) + 1);
+    strcpy(copy, text);
+    for (char *p = strtok_r(copy, ",", &save); p; p = strtok_r(NULL, ",", &save))
+        ATN_TRY(mark_head(cx, p, layers, heads, keep));
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}

@@ -1,0 +1,77 @@
+/* core/param.h -- parameters as tables: one row gives parsing, range errors and help.
+ *
+ * A spec is `id[:key=value[,key=value...]]`. In a list of specs a piece without `=`, or one
+ * with `:`, begins a new spec. Numbers take the suffixes k, m (1024-based for counts).
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "core/ctx.h"
+
+typedef enum atn_param_type {
+    ATN_PARAM_I64_T,
+    ATN_PARAM_F64_T,
+    ATN_PARAM_BOOL_T,
+    ATN_PARAM_CHOICE_T
+} atn_param_type;
+
+typedef struct atn_param {
+    const char *name; /* NULL ends a table */
+    atn_param_type type;
+    size_t
+        offset; /* of the field in the parameter struct: int64_t, double, bool, int */
+    double def, min, max;
+    const char *choices; /* CHOICE: "a|b|c"; the field is the index */
+    const char *unit;    /* "" = none */
+    const char *text;    /* help, lower case, no full stop */
+} atn_param;
+
+#define ATN_PARAM_I64(s, f, d, lo, hi, text)                                           \
+    {                                                                                  \
+#        f, ATN_PARAM_I64_T, offsetof(s, f), d, lo, hi, NULL, "", text                 \
+    }
+#define ATN_PARAM_F64(s, f, d, lo, hi, text)                                           \
+    {                                                                                  \
+#        f, ATN_PARAM_F64_T, offsetof(s, f), d, lo, hi, NULL, "", text                 \
+    }
+#define ATN_PARAM_BOOL(s, f, d, text)                                                  \
+    {                                                                                  \
+#        f, ATN_PARAM_BOOL_T, offsetof(s, f), d, 0, 1, NULL, "", text                  \
+    }
+#define ATN_PARAM_CHOICE(s, f, d, list, text)                                          \
+    {                                                                                  \
+#        f, ATN_PARAM_CHOICE_T, offsetof(s, f), d, 0, 0, list, "", text                \
+    }
+#define ATN_PARAM_END                                                                  \
+    {                                                                                  \
+        NULL, ATN_PARAM_I64_T, 0, 0, 0, 0, NULL, NULL, NULL                            \
+    }
+
+/* Fills `params` (a struct) with the defaults of `table`. */
+void atn_param_defaults(const atn_param *table, void *params);
+/* Parses "key=value,key=value" (NULL or "" = nothing) over what params holds. USAGE names
+ * owner, key, value, range, and the nearest key. */
+atn_status atn_param_parse(atn_ctx *cx, const char *owner, const atn_param *table,
+                           const char *text, void *params) ATN_WARN_UNUSED;
+/* Writes "key=value,..." of all rows into out (NUL-terminated, truncated at size). */
+void atn_param_print(const atn_param *table, const void *params, char *out,
+                     size_t size);
+
+/* "4k", "128k", "1m", "17" -> count (1024-based); "256MiB", "2GiB", "1.5g" -> bytes. */
+atn_status atn_parse_count(atn_ctx *cx, const char *what, const char *text,
+                           atn_idx *out) ATN_WARN_UNUSED;
+atn_status atn_parse_bytes(atn_ctx *cx, const char *what, const char *text,
+                           size_t *out) ATN_WARN_UNUSED;
+atn_status atn_parse_f64(atn_ctx *cx, const char *what, const char *text,
+                         double *out) ATN_WARN_UNUSED;
+/* List syntax "0,5-8,-1" over 0..n-1 (negative counts from the end); ascending, unique, in
+ * heap memory. NULL or "all" selects everything. USAGE names the piece and the range. */
+atn_status atn_parse_list(atn_ctx *cx, const char *what, const char *text, atn_idx n,
+                          atn_idx **items, atn_idx *count) ATN_WARN_UNUSED;
+/* Heads: "3,5" (these heads of every layer) or pairs "2.3,5.1". keep[layer * heads + head]
+ * is set to true for what is selected; `layers` says which layers count. NULL = all. */
+atn_status atn_parse_heads(atn_ctx *cx, const char *text, atn_idx layers, atn_idx heads,
+                           bool *keep) ATN_WARN_UNUSED;
+/* Index of the candidate nearest to text by edit distance, -1 when none is near (distance
+ * above a third of its length). For "did you mean". */
+int atn_nearest(const char *text, const char *const *candidates, int count);

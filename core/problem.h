@@ -1,0 +1,63 @@
+/* core/problem.h -- the attention of one layer: Q, K, V of all heads, the scale, and what
+ * every query may see. A head is the view that most code takes.
+ *
+ * Math    s_ij = scale q_i . k_j, then + slope (j - i - offset) (ALiBi), then soft-cap
+ *         s <- c tanh(s / c), then the mask; P_i = softmax over the keys that i sees, with
+ *         exp(sink) added to the denominator where the head has a sink logit.
+ *         Query i sees the keys [lo_i, hi_i): one interval, from causality with an offset,
+ *         the sliding window and the padding.
+ * Source  HF v5 masking_utils.py: a causal window of w shows w keys, the query's own among
+ *         them; a bidirectional one shows |i - j| <= w.
+ * Limits  query head h reads KV head floor(h H_kv / H). A row that sees nothing is all zero.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "core/mat.h"
+
+typedef struct atn_sight {
+    bool causal;
+    atn_idx offset; /* position of query 0 among the keys: n_k - n_q when continuing */
+    atn_idx window; /* 0 = none */
+    atn_idx key_first; /* keys outside [key_first, key_last) are padding */
+    atn_idx key_last;
+    double softcap; /* 0 = none */
+} atn_sight;
+
+/* The interval [lo, hi) of keys that query i sees; lo == hi when it sees none. */
+void atn_sight_row(const atn_sight *s, atn_idx i, atn_idx *lo, atn_idx *hi);
+
+/* One head: views, nothing owned. Either q and k, or p, is present. */
+typedef struct atn_head {
+    atn_cmat q; /* (nq, d) */
+    atn_cmat k; /* (nk, d) */
+    atn_cmat v; /* (nk, dv); data NULL when absent */
+    atn_cmat p; /* (nq, nk) given rows; data NULL when there are q and k */
+    atn_idx nq, nk;
+    double scale;
+    atn_sight sight;
+    bool has_sink;
+    double sink;              /* extra logit of the denominator */
+    double alibi_slope;       /* 0 = none */
+    int layer, head, kv_head; /* identity, zero-based */
+} atn_head;
+
+/* One layer; tensors are contiguous [heads, n, d]. Borrowed unless `owned` says otherwise
+ * (released by whoever loaded it, see core/io/capture.h). */
+typedef struct atn_problem {
+    int layer;
+    atn_idx heads, kv_heads, nq, nk, d, dv;
+    const float *q;           /* [heads, nq, d] or NULL */
+    const float *k;           /* [kv_heads, nk, d] or NULL */
+    const float *v;           /* [kv_heads, nk, dv] or NULL */
+    const float *p;           /* [heads, nq, nk] or NULL */
+    const float *sink;        /* [heads] or NULL */
+    const float *alibi_slope; /* [heads] or NULL */
+    double scale;
+    atn_sight sight;
+    void *owned; /* private to the loader */
+} atn_problem;
+
+atn_head atn_problem_head(const atn_problem *p, atn_idx head);
+/* Number of visible (query, key) pairs of one head. */
+double atn_visible_pairs(const atn_head *h);
