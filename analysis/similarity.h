@@ -80,9 +80,11 @@ atn_status atn_similarity_compare(atn_ctx *cx, const atn_problem *layers, int n,
 void atn_similarity_part_release(atn_ctx *cx, atn_similarity_part *part);
 void atn_similarity_release(atn_ctx *cx, atn_similarity *s);
 
-/* Bytes that the comparison takes beside its inputs. */
-double atn_similarity_bytes(const atn_ctx *cx, const atn_problem *layers, int n,
-                            const atn_similarity_opts *opts);
+/* Bytes that the comparison takes beside its inputs; only the shapes of layers are read. */
+atn_status atn_similarity_bytes(atn_ctx *cx, const atn_problem *layers, int n,
+                                const bool *keep, atn_idx width,
+                                const atn_similarity_opts *opts,
+                                double *bytes) ATN_WARN_UNUSED;
 
 /* ---- the sharing plan ---- */
 
@@ -141,7 +143,7 @@ typedef struct atn_share_total {
     double similarity_min, copy_err_sum; /* NaN: none */
 } atn_share_total;
 
-/* FLOPs a token and layer: 2 (D H d + D H_kv d) + 2 n_eff H d saved by a follower. */
+/* A follower saves 2 (D H d + D H_kv d) + 2 n_eff H d FLOPs a token. */
 void atn_share_bounds(const atn_layer_cost *cost, int n, const int *leader,
                       const atn_share_sizes *sizes, double bytes, atn_share_total *out);
 

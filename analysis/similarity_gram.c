@@ -10,6 +10,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "analysis/similarity_internal.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -66,7 +67,9 @@ double atn_sim_gram_bytes(const atn_ctx *cx, const atn_sim_set *set)
 {
     const double each = tile_bytes(set), m2 = 8.0 * (double)set->m * (double)set->m;
 
-    return each * atn_sim_threads(cx, each) + m2 * (2.0 * (double)group_count(set) + 7);
+    return each * atn_sim_threads(cx, each) +
+           m2 * (2.0 * (double)group_count(set) + 7) +
+           4.0 * (double)set->head[0].nq * (double)set->m;
 }
 
 atn_tile atn_sim_tile(const atn_sim_set *set, atn_idx first, atn_idx rows)
@@ -131,7 +134,7 @@ typedef struct job {
     const atn_sim_set *set;
     atn_idx rows, first_tile, tiles, groups;
     double *raw, *unit; /* [groups x m x m], lower triangles */
-    double *square_of;  /* [nq x m] squared row lengths */
+    float *square_of;   /* [nq x m] squared row lengths */
     double *sum_of;     /* [tiles x m] */
 } job;
 
@@ -175,7 +178,9 @@ static atn_status one_tile(atn_ctx *cx, const job *j, atn_idx at, atn_idx group,
         for (atn_idx r = 0; r < t.rows; r++) {
             const double q = s->square[r];
             s->inverse[a * t.rows + r] = q > 0 ? (float)(1.0 / sqrt(q)) : 0.0f;
-            j->square_of[(t.first + r) * m + a] = q;
+            /* a length below the smallest float still is a weight */
+            j->square_of[(t.first + r) * m + a] =
+                q > 0 ? ATN_MAX((float)q, FLT_MIN) : 0.0f;
         }
     }
     if (t.keys == 0) goto done;
@@ -233,7 +238,7 @@ static void count_rows(const job *j, atn_sim_gram *g)
     const atn_idx m = j->set->m, nq = j->set->head[0].nq;
 
     for (atn_idx i = j->set->opts->skip_rows; i < nq; i++) {
-        const double *q = j->square_of + i * m;
+        const float *q = j->square_of + i * m;
         atn_idx with = 0;
 
         for (atn_idx a = 0; a < m; a++) with += q[a] > 0;
@@ -242,7 +247,7 @@ static void count_rows(const job *j, atn_sim_gram *g)
         for (atn_idx b = 0; b < m; b++) {
             if (q[b] > 0) continue;
             for (atn_idx a = 0; a < m; a++) {
-                g->lost_square[a * m + b] += q[a];
+                g->lost_square[a * m + b] += (double)q[a];
                 g->lost_rows[a * m + b] += q[a] > 0;
             }
         }

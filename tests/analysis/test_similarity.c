@@ -1,0 +1,642 @@
+/* Similarity between layers and heads: golden numbers of the EchoAtt card, an independent
+ * dense twin in double, properties, failure. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "check.h"
+
+#include "analysis/similarity.h"
+#include "core/rng.h"
+
+enum { MAX = 64 };
+
+/* A model of random layers in memory. */
+typedef struct model {
+    atn_problem p[8];
+    float *q[8], *k[8], *v[8], *w[8];
+    int n;
+    atn_idx width;
+} model;
+
+static float *noise(atn_ctx *cx, atn_idx count, int layer, const char *purpose,
+                    double scale)
+{
+    atn_rng r = atn_rng_stream(cx->seed, purpose, layer, 0);
+    float *x = malloc((size_t)count * sizeof *x);
+
+    for (atn_idx i = 0; i < count; i++) x[i] = (float)(scale * atn_rng_normal(&r));
+    return x;
+}
+
+static model make_model(atn_ctx *cx, int layers, atn_idx heads, atn_idx kv, atn_idx n)
+{
+    const atn_idx d = 6, dv = 5;
+    model m = {.n = layers, .width = 11};
+
+    for (int l = 0; l < layers; l++) {
+        m.q[l] = noise(cx, heads * n * d, l, "q", 1.5);
+        m.k[l] = noise(cx, kv * n * d, l, "k", 1.5);
+        m.v[l] = noise(cx, kv * n * dv, l, "v", 1);
+        m.w[l] = noise(cx, heads * dv * m.width, l, "w", 0.5);
+        m.p[l] = (atn_problem){.layer = l,
+                               .heads = heads,
+                               .kv_heads = kv,
+                               .nq = n,
+                               .nk = n,
+                               .d = d,
+                               .dv = dv,
+                               .q = m.q[l],
+                               .k = m.k[l],
+                               .v = m.v[l],
+                               .scale = 0.4,
+                               .sight = {.causal = true, .key_last = n}};
+    }
+    return m;
+}
+
+static void drop_model(model *m)
+{
+    for (int l = 0; l < m->n; l++) {
+        free(m->q[l]);
+        free(m->k[l]);
+        free(m->v[l]);
+        free(m->w[l]);
+    }
+}
+
+static atn_status compare(atn_ctx *cx, const model *m, const atn_similarity_opts *o,
+                          atn_similarity_part *part)
+{
+    return atn_similarity_compare(cx, m->p, m->n, NULL, (const float *const *)m->w,
+                                  m->width, o, part);
+}
+
+/* ---- the card's numbers ---- */
+
+static const float P3[] = {1, 0, 0, .5f, .5f, 0, .2f, .3f, .5f};
+static const float U3[] = {1, 0, 0, .5f, .5f, 0, 1 / 3.f, 1 / 3.f, 1 / 3.f};
+static const float V3[] = {1, 0, 0, 1, 2, 2};
+
+static atn_problem given(int layer, const float *p, atn_idx n, const float *v)
+{
+    return (atn_problem){.layer = layer,
+                         .heads = 1,
+                         .kv_heads = 1,
+                         .nq = n,
+                         .nk = n,
+                         .dv = 2,
+                         .p = p,
+                         .v = v,
+                         .sight = {.causal = true, .key_last = n}};
+}
+
+/* <P,U> = 1 + .5 + 1/3, |P|^2 = 1 + .5 + .38, |U|^2 = 1 + .5 + 1/3; only the last row
+ * differs: cos .333333 / sqrt(.38 / 3). Own outputs (1,0), (.5,.5), (1,1): |.|^2 = 3.5; the
+ * leader's last row gives (1.2, 1.3): error sqrt(.13 / 3.5). */
+static void golden_card(atn_ctx *cx)
+{
+    const atn_problem layers[] = {given(0, P3, 3, V3), given(1, U3, 3, V3)};
+    const atn_similarity_opts o = {.copy_err = true};
+    atn_similarity_part s;
+
+    CHECK_OK(atn_similarity_compare(cx, layers, 2, NULL, NULL, 0, &o, &s));
+    CHECK(s.aligned && s.copy_bare && !s.copy_why);
+    CHECK_NEAR(s.cos_elem[1], 0.987511, 1e-6);
+    CHECK_NEAR(s.cos_row[1], 0.978862, 1e-6);
+    CHECK_NEAR(s.cos_avg[1], 0.987511, 1e-6);
+    CHECK_NEAR(s.match[1], 0.987511, 1e-6);
+    CHECK_NEAR(s.pearson[1], 0.936586, 1e-6);
+    CHECK_NEAR(s.copy_err[1], 0.192725, 1e-6); /* leader 0 -> follower 1 */
+    CHECK_NEAR(s.copy_err[0], 0, 0);
+    CHECK_NEAR(s.head_elem[2], 0.987511, 1e-6);
+    atn_similarity_part_release(cx, &s);
+}
+
+/* Without causality the structural zeros count: Pearson 0.973124. */
+static void golden_pearson_with_zeros(atn_ctx *cx)
+{
+    atn_problem layers[] = {given(0, P3, 3, V3), given(1, U3, 3, V3)};
+    const atn_similarity_opts o = {.copy_err = false};
+    atn_similarity_part s;
+
+    layers[0].sight.causal = layers[1].sight.causal = false;
+    CHECK_OK(atn_similarity_compare(cx, layers, 2, NULL, NULL, 0, &o, &s));
+    CHECK_NEAR(s.pearson[1], 0.973124, 1e-6);
+    CHECK(!s.copy_err && !s.copy_why);
+    atn_similarity_part_release(cx, &s);
+}
+
+/* Key 0 dropped: rows (-), (1), (.375 .625) against (-), (1), (.5 .5). */
+static void golden_exclude_first(atn_ctx *cx)
+{
+    const atn_problem layers[] = {given(0, P3, 3, V3), given(1, U3, 3, V3)};
+    const double pp = 1 + .375 * .375 + .625 * .625, uu = 1.5, pu = 1.5;
+    const atn_similarity_opts o = {.exclude_first = 1, .copy_err = true};
+    atn_similarity_part s;
+
+    CHECK_OK(atn_similarity_compare(cx, layers, 2, NULL, NULL, 0, &o, &s));
+    CHECK_NEAR(s.cos_elem[1], pu / sqrt(pp * uu), 1e-6);
+    CHECK_NEAR(s.cos_row[1], (1 + .5 / sqrt((pp - 1) * .5)) / 2, 1e-6);
+    CHECK_EQ(s.empty_rows, 2);
+    /* own (0,1), (1,1.5); leader's last row (1.25, 1.625) */
+    CHECK_NEAR(s.copy_err[1], sqrt((.25 * .25 + .125 * .125) / (1 + 1 + 2.25)), 1e-6);
+    atn_similarity_part_release(cx, &s);
+}
+
+static void golden_skip_rows(atn_ctx *cx)
+{
+    const atn_problem layers[] = {given(0, P3, 3, V3), given(1, U3, 3, V3)};
+    const atn_similarity_opts o = {.skip_rows = 2, .copy_err = true};
+    atn_similarity_part s;
+
+    CHECK_OK(atn_similarity_compare(cx, layers, 2, NULL, NULL, 0, &o, &s));
+    CHECK_NEAR(s.cos_elem[1], (1 / 3.) / sqrt(.38 / 3), 1e-6);
+    CHECK_NEAR(s.cos_row[1], s.cos_elem[1], 1e-6);
+    CHECK_NEAR(s.copy_err[1], sqrt((.04 + .09) / 2), 1e-6);
+    atn_similarity_part_release(cx, &s);
+}
+
+/* One-hot rows with disjoint targets have nothing in common. */
+static void golden_disjoint(atn_ctx *cx)
+{
+    const float a[] = {0, 1, 0, 1, 0, 0, 0, 0, 1}, b[] = {1, 0, 0, 0, 0, 1, 0, 1, 0};
+    atn_problem layers[] = {given(0, a, 3, V3), given(1, b, 3, V3)};
+    const atn_similarity_opts o = {.copy_err = true};
+    atn_similarity_part s;
+
+    layers[0].sight.causal = layers[1].sight.causal = false;
+    CHECK_OK(atn_similarity_compare(cx, layers, 2, NULL, NULL, 0, &o, &s));
+    CHECK_NEAR(s.cos_elem[1], 0, 0);
+    CHECK_NEAR(s.cos_row[1], 0, 0);
+    CHECK_NEAR(s.match[1], 0, 0);
+    CHECK_NEAR(s.cos_elem[3], 1, 1e-12);
+    CHECK_NEAR(s.pearson[1], -.5, 1e-6);
+    atn_similarity_part_release(cx, &s);
+}
+
+/* ---- the dense twin ---- */
+
+/* Rows by definition, with keys < drop left out; false when nothing is left. */
+static bool dense_row(const atn_problem *p, atn_idx h, atn_idx i, atn_idx drop,
+                      double *row)
+{
+    const float *q = p->q + (h * p->nq + i) * p->d;
+    const atn_idx kv = h / (p->heads / p->kv_heads);
+    double z = 0, mass = 0;
+
+    for (atn_idx j = 0; j < p->nk; j++) {
+        const float *k = p->k + (kv * p->nk + j) * p->d;
+        double s = 0;
+
+        row[j] = 0;
+        if (j < p->sight.key_first || j >= p->sight.key_last) continue;
+        if (p->sight.causal && j > i + p->sight.offset) continue;
+        if (p->sight.window && p->sight.causal &&
+            i + p->sight.offset - j >= p->sight.window)
+            continue;
+        for (atn_idx c = 0; c < p->d; c++) s += (double)q[c] * (double)k[c];
+        s *= p->scale;
+        if (p->sight.softcap > 0) s = p->sight.softcap * tanh(s / p->sight.softcap);
+        row[j] = exp(s);
+        z += row[j];
+    }
+    if (z > 0 && p->sink) z += exp((double)p->sink[h]);
+    for (atn_idx j = 0; j < p->nk; j++) {
+        if (z > 0) row[j] /= z;
+        if (j < drop) row[j] = 0;
+        mass += row[j];
+    }
+    for (atn_idx j = 0; drop > 0 && mass > 0 && j < p->nk; j++) row[j] /= mass;
+    return mass > 0;
+}
+
+typedef double dense[MAX][MAX];
+
+static double flat_cos(dense a, dense b, atn_idx r0, atn_idx n, bool drop)
+{
+    double ab = 0, aa = 0, bb = 0;
+
+    for (atn_idx i = r0; i < n; i++) {
+        double ra = 0, rb = 0;
+        for (atn_idx j = 0; j < n; j++) {
+            ra += a[i][j];
+            rb += b[i][j];
+        }
+        if (drop && (ra == 0 || rb == 0)) continue;
+        for (atn_idx j = 0; j < n; j++) {
+            ab += a[i][j] * b[i][j];
+            aa += a[i][j] * a[i][j];
+            bb += b[i][j] * b[i][j];
+        }
+    }
+    return ab / sqrt(aa * bb);
+}
+
+static double row_cos(dense a, dense b, atn_idx r0, atn_idx n)
+{
+    double sum = 0;
+    int rows = 0;
+
+    for (atn_idx i = r0; i < n; i++) {
+        double ab = 0, aa = 0, bb = 0;
+        for (atn_idx j = 0; j < n; j++) {
+            ab += a[i][j] * b[i][j];
+            aa += a[i][j] * a[i][j];
+            bb += b[i][j] * b[i][j];
+        }
+        if (aa == 0 || bb == 0) continue;
+        sum += ab / sqrt(aa * bb);
+        rows++;
+    }
+    return sum / rows;
+}
+
+static double best_match(dense *a, dense *b, atn_idx r0, atn_idx n, bool drop,
+                         int heads, int at, unsigned used)
+{
+    double best = -1e9;
+
+    if (at == heads) return 0;
+    for (int h = 0; h < heads; h++) {
+        double x;
+        if (used >> h & 1) continue;
+        x = flat_cos(a[at], b[h], r0, n, drop) +
+            best_match(a, b, r0, n, drop, heads, at + 1, used | 1u << h);
+        if (x > best) best = x;
+    }
+    return best;
+}
+
+/* |(A - B) W|_F / |B W|_F of follower f with the weights of leader l. */
+static double dense_copy(const model *m, dense **w, int l, int f, atn_idx r0)
+{
+    const atn_problem *p = &m->p[f];
+    double bad = 0, own = 0;
+
+    for (atn_idx i = r0; i < p->nq; i++)
+        for (atn_idx c = 0; c < m->width; c++) {
+            double x = 0, y = 0;
+            for (atn_idx h = 0; h < p->heads; h++) {
+                const float *v = p->v + h / (p->heads / p->kv_heads) * p->nk * p->dv;
+                for (atn_idx e = 0; e < p->dv; e++) {
+                    const double o = (double)m->w[f][(h * p->dv + e) * m->width + c];
+                    for (atn_idx j = 0; j < p->nk; j++) {
+                        x += (w[l][h][i][j] - w[f][h][i][j]) *
+                             (double)v[j * p->dv + e] * o;
+                        y += w[f][h][i][j] * (double)v[j * p->dv + e] * o;
+                    }
+                }
+            }
+            bad += x * x;
+            own += y * y;
+        }
+    return sqrt(bad / own);
+}
+
+static void check_twin(atn_ctx *cx, const model *m, const atn_similarity_opts *o)
+{
+    const atn_idx n = m->p[0].nq, r0 = o->skip_rows;
+    const int heads = (int)m->p[0].heads;
+    const bool drop = o->exclude_first > 0;
+    dense *w[8], *mean[8];
+    atn_similarity_part s;
+
+    CHECK_OK(compare(cx, m, o, &s));
+    for (int l = 0; l < m->n; l++) {
+        w[l] = calloc((size_t)heads, sizeof(dense));
+        mean[l] = calloc(1, sizeof(dense));
+        for (int h = 0; h < heads; h++)
+            for (atn_idx i = 0; i < n; i++) {
+                dense_row(&m->p[l], h, i, o->exclude_first, w[l][h][i]);
+                for (atn_idx j = 0; j < n; j++)
+                    mean[l][0][i][j] += w[l][h][i][j] / heads;
+            }
+    }
+    for (int a = 0; a < m->n; a++)
+        for (int b = 0; b < m->n; b++) {
+            double elem = 0, row = 0;
+            for (int h = 0; h < heads; h++) {
+                elem += flat_cos(w[a][h], w[b][h], r0, n, drop) / heads;
+                row += row_cos(w[a][h], w[b][h], r0, n) / heads;
+                for (int g = 0; g < heads; g++)
+                    CHECK_NEAR(s.head_elem[(a * heads + h) * s.heads + b * heads + g],
+                               flat_cos(w[a][h], w[b][g], r0, n, drop), 2e-6);
+            }
+            CHECK_NEAR(s.cos_elem[a * m->n + b], elem, 2e-6);
+            CHECK_NEAR(s.cos_row[a * m->n + b], row, 2e-6);
+            CHECK_NEAR(s.cos_avg[a * m->n + b],
+                       flat_cos(mean[a][0], mean[b][0], r0, n, false), 2e-6);
+            CHECK_NEAR(s.match[a * m->n + b],
+                       best_match(w[a], w[b], r0, n, drop, heads, 0, 0) / heads, 2e-6);
+            CHECK_NEAR(s.copy_err[a * m->n + b], dense_copy(m, w, a, b, r0), 1e-5);
+        }
+    for (int l = 0; l < m->n; l++) {
+        free(w[l]);
+        free(mean[l]);
+    }
+    atn_similarity_part_release(cx, &s);
+}
+
+static void twin_causal(atn_ctx *cx)
+{
+    model m = make_model(cx, 3, 4, 2, 37);
+
+    check_twin(cx, &m, &(atn_similarity_opts){.copy_err = true});
+    check_twin(cx, &m, &(atn_similarity_opts){.copy_err = true, .skip_rows = 5});
+    check_twin(cx, &m, &(atn_similarity_opts){.copy_err = true, .exclude_first = 3});
+    drop_model(&m);
+}
+
+/* Layers with and without a window, a soft-cap, sink logits, padding; small tiles. */
+static void twin_windows(atn_ctx *cx)
+{
+    const float sink[] = {.5f, -1, 2, 0};
+    model m = make_model(cx, 4, 4, 4, 41);
+
+    m.p[1].sight.window = 7;
+    m.p[2].sight.softcap = 2;
+    m.p[2].sink = sink;
+    m.p[3].sight.window = 3;
+    check_twin(cx, &m, &(atn_similarity_opts){.copy_err = true, .tile_rows = 5});
+    check_twin(
+        cx, &m,
+        &(atn_similarity_opts){.copy_err = true, .tile_rows = 8, .skip_rows = 13});
+    m.p[0].sight.causal = m.p[1].sight.causal = false;
+    m.p[1].sight.window = 0;
+    m.p[0].sight.key_first = 4;
+    m.p[1].sight.key_last = 30;
+    check_twin(cx, &m, &(atn_similarity_opts){.copy_err = true, .tile_rows = 7});
+    drop_model(&m);
+}
+
+/* Layer 1 pads from key 20 on and sees 5 keys back: from row 24 on it has no weight, so pairs
+ * are compared on the rows kept in both. */
+static void twin_lost_rows(atn_ctx *cx)
+{
+    const atn_similarity_opts o = {.exclude_first = 6, .tile_rows = 4};
+    model m = make_model(cx, 2, 2, 1, 40);
+    atn_similarity_part s;
+    dense *w[2];
+
+    m.p[1].sight.window = 5;
+    m.p[1].sight.key_last = 20; /* rows from 24 on see nothing */
+    CHECK_OK(compare(cx, &m, &o, &s));
+    for (int l = 0; l < 2; l++) {
+        w[l] = calloc(2, sizeof(dense));
+        for (int h = 0; h < 2; h++)
+            for (atn_idx i = 0; i < 40; i++) dense_row(&m.p[l], h, i, 6, w[l][h][i]);
+    }
+    CHECK_EQ(s.empty_rows, 2 * 6 + 2 * (6 + 16));
+    for (int h = 0; h < 2; h++)
+        for (int g = 0; g < 2; g++) {
+            CHECK_NEAR(s.head_elem[h * 4 + 2 + g],
+                       flat_cos(w[0][h], w[1][g], 0, 40, true), 2e-6);
+            CHECK_NEAR(s.head_row[h * 4 + 2 + g], row_cos(w[0][h], w[1][g], 0, 40),
+                       2e-6);
+            CHECK_NEAR(s.head_row[(2 + g) * 4 + h], s.head_row[h * 4 + 2 + g], 0);
+            CHECK(isnan(s.head_pearson[h * 4 + 2 + g]));
+        }
+    free(w[0]);
+    free(w[1]);
+    atn_similarity_part_release(cx, &s);
+    drop_model(&m);
+}
+
+/* ---- properties ---- */
+
+static void properties(atn_ctx *cx)
+{
+    const atn_similarity_opts o = {.copy_err = true};
+    model m = make_model(cx, 4, 6, 3, 50);
+    atn_similarity_part s;
+    const double *all[4];
+
+    CHECK_OK(compare(cx, &m, &o, &s));
+    all[0] = s.cos_elem, all[1] = s.cos_row, all[2] = s.cos_avg, all[3] = s.match;
+    for (int k = 0; k < 4; k++)
+        for (int a = 0; a < 4; a++) {
+            CHECK_NEAR(all[k][a * 4 + a], 1, 1e-12);
+            for (int b = 0; b < 4; b++) {
+                CHECK_NEAR(all[k][a * 4 + b], all[k][b * 4 + a], 0);
+                CHECK(all[k][a * 4 + b] >= 0 && all[k][a * 4 + b] <= 1);
+                CHECK_LE(s.cos_elem[a * 4 + b], s.match[a * 4 + b]);
+            }
+        }
+    CHECK(s.copy_err[1] != s.copy_err[4]); /* directed */
+    atn_similarity_part_release(cx, &s);
+    drop_model(&m);
+}
+
+static void identical_layers(atn_ctx *cx)
+{
+    const atn_similarity_opts o = {.copy_err = true};
+    model m = make_model(cx, 3, 4, 2, 50);
+    atn_similarity_part s;
+
+    m.p[2].q = m.p[0].q;
+    m.p[2].k = m.p[0].k;
+    CHECK_OK(compare(cx, &m, &o, &s));
+    CHECK_NEAR(s.cos_elem[2], 1, 1e-6);
+    CHECK_NEAR(s.cos_row[2], 1, 1e-6);
+    CHECK_NEAR(s.cos_avg[2], 1, 1e-6);
+    CHECK_NEAR(s.pearson[2], 1, 1e-6);
+    CHECK_NEAR(s.copy_err[2], 0, 0);
+    CHECK_NEAR(s.copy_err[6], 0, 0);
+    CHECK(s.cos_elem[1] < 0.99 && s.copy_err[1] > 0.01);
+    atn_similarity_part_release(cx, &s);
+    drop_model(&m);
+}
+
+/* The second layer has the first one's heads in another order. */
+static void permuted_heads(atn_ctx *cx)
+{
+    static const int order[] = {3, 0, 4, 1, 2};
+    const atn_similarity_opts o = {.copy_err = false};
+    model m = make_model(cx, 2, 5, 5, 30);
+    const atn_idx plane = 30 * 6;
+    atn_similarity_part s;
+
+    for (int h = 0; h < 5; h++) {
+        memcpy(m.q[1] + h * plane, m.q[0] + order[h] * plane,
+               (size_t)plane * sizeof(float));
+        memcpy(m.k[1] + h * plane, m.k[0] + order[h] * plane,
+               (size_t)plane * sizeof(float));
+    }
+    CHECK_OK(compare(cx, &m, &o, &s));
+    CHECK_NEAR(s.match[1], 1, 1e-6);
+    CHECK_NEAR(s.cos_avg[1], 1, 1e-6);
+    CHECK(s.cos_elem[1] < 0.95);
+    CHECK_NEAR(s.head_elem[0 * 10 + 5 + 1], 1, 1e-6);
+    atn_similarity_part_release(cx, &s);
+    drop_model(&m);
+}
+
+static void same_bits_at_any_thread_count(atn_ctx *cx)
+{
+    const atn_similarity_opts o = {.copy_err = true, .tile_rows = 3};
+    model m = make_model(cx, 3, 4, 2, 61);
+    atn_similarity_part one, four;
+
+    m.p[1].sight.window = 9;
+    cx->threads = 1;
+    CHECK_OK(compare(cx, &m, &o, &one));
+    cx->threads = 4;
+    CHECK_OK(compare(cx, &m, &o, &four));
+    CHECK_EQ(cx->threads, 4);
+    CHECK(memcmp(one.head_elem, four.head_elem, 144 * sizeof(double)) == 0);
+    CHECK(memcmp(one.head_row, four.head_row, 144 * sizeof(double)) == 0);
+    CHECK(memcmp(one.cos_avg, four.cos_avg, 9 * sizeof(double)) == 0);
+    CHECK(memcmp(one.copy_err, four.copy_err, 9 * sizeof(double)) == 0);
+    atn_similarity_part_release(cx, &one);
+    atn_similarity_part_release(cx, &four);
+    drop_model(&m);
+}
+
+static void tile_height_does_not_matter(atn_ctx *cx)
+{
+    model m = make_model(cx, 3, 4, 2, 63);
+    atn_similarity_part ref, s;
+
+    CHECK_OK(compare(cx, &m, &(atn_similarity_opts){.copy_err = true}, &ref));
+    for (atn_idx rows = 1; rows < 70; rows += 13) {
+        CHECK_OK(compare(
+            cx, &m, &(atn_similarity_opts){.copy_err = true, .tile_rows = rows}, &s));
+        for (int i = 0; i < 9; i++) {
+            CHECK_NEAR(s.cos_elem[i], ref.cos_elem[i], 1e-6);
+            CHECK_NEAR(s.cos_row[i], ref.cos_row[i], 1e-6);
+            CHECK_NEAR(s.copy_err[i], ref.copy_err[i], 1e-6);
+        }
+        atn_similarity_part_release(cx, &s);
+    }
+    atn_similarity_part_release(cx, &ref);
+    drop_model(&m);
+}
+
+static void selected_heads(atn_ctx *cx)
+{
+    const bool same[] = {false, true, true, false, true, true};
+    const bool mixed[] = {true, false, false, false, true, true};
+    const atn_similarity_opts o = {.copy_err = true};
+    model m = make_model(cx, 2, 3, 3, 20);
+    atn_similarity_part all, s;
+
+    CHECK_OK(compare(cx, &m, &o, &all));
+    CHECK_OK(atn_similarity_compare(cx, m.p, 2, same, (const float *const *)m.w,
+                                    m.width, &o, &s));
+    CHECK_EQ(s.heads, 4);
+    CHECK_EQ(s.head[2], 1);
+    CHECK_NEAR(s.cos_elem[1], (all.head_elem[1 * 6 + 4] + all.head_elem[2 * 6 + 5]) / 2,
+               1e-6);
+    CHECK(s.copy_err && s.copy_err[1] > 0);
+    atn_similarity_part_release(cx, &s);
+    CHECK_OK(atn_similarity_compare(cx, m.p, 2, mixed, (const float *const *)m.w,
+                                    m.width, &o, &s));
+    CHECK(!s.aligned && !s.cos_elem && !s.copy_err && s.copy_why);
+    CHECK_NEAR(s.head_elem[1], all.head_elem[0 * 6 + 4], 1e-6);
+    atn_similarity_part_release(cx, &s);
+    atn_similarity_part_release(cx, &all);
+    drop_model(&m);
+}
+
+static void single_row(atn_ctx *cx)
+{
+    const float one[] = {1};
+    const atn_problem layers[] = {given(0, one, 1, V3), given(1, one, 1, V3)};
+    const atn_similarity_opts o = {.copy_err = true};
+    atn_similarity_part s;
+
+    CHECK_OK(atn_similarity_compare(cx, layers, 2, NULL, NULL, 0, &o, &s));
+    CHECK_NEAR(s.cos_elem[1], 1, 1e-12);
+    CHECK_NEAR(s.copy_err[1], 0, 0);
+    CHECK(isnan(s.pearson[1])); /* one number has no correlation */
+    atn_similarity_part_release(cx, &s);
+}
+
+/* ---- refusal and failure ---- */
+
+static void quiet(void *user, atn_log_level level, const char *text)
+{
+    (void)level;
+    snprintf(user, 200, "%s", text);
+}
+
+static void refuses(atn_ctx *cx)
+{
+    const atn_similarity_opts o = {.copy_err = true};
+    model m = make_model(cx, 2, 2, 2, 20);
+    atn_similarity_part s;
+    char text[200] = "";
+
+    cx->log_sink = quiet;
+    cx->log_user = text;
+    CHECK_FAILS(compare(cx, &m, &(atn_similarity_opts){.skip_rows = 20}, &s), ATN_USAGE,
+                "--skip-rows 20");
+    CHECK_FAILS(compare(cx, &m, &(atn_similarity_opts){.exclude_first = 20}, &s),
+                ATN_USAGE, "--exclude-first 20");
+    CHECK_FAILS(atn_similarity_compare(cx, m.p, 0, NULL, NULL, 0, &o, &s), ATN_USAGE,
+                "no layer");
+    CHECK_FAILS(
+        atn_similarity_compare(cx, m.p, 2, (const bool[4]){false}, NULL, 0, &o, &s),
+        ATN_USAGE, "no head");
+    cx->mem_limit = 1000;
+    CHECK_FAILS(compare(cx, &m, &o, &s), ATN_MEMORY, "--mem-limit");
+    cx->mem_limit = 0;
+    m.q[1][45] = NAN;
+    CHECK_FAILS(compare(cx, &m, &o, &s), ATN_DATA, "layer 1, head 0, row 7");
+    m.q[1][45] = 0;
+    m.p[1].v = NULL;
+    m.p[1].dv = 0;
+    CHECK_OK(compare(cx, &m, &o, &s));
+    CHECK(!s.copy_err && strstr(s.copy_why, "no values") && strstr(text, "no values"));
+    atn_similarity_part_release(cx, &s);
+    m.p[1].nq = 19;
+    CHECK_FAILS(compare(cx, &m, &o, &s), ATN_DATA, "layer 1 has 19 queries");
+    drop_model(&m);
+}
+
+static int countdown;
+
+static void *resize_failing(void *user, void *ptr, size_t size)
+{
+    int left;
+
+    (void)user;
+    if (size == 0) {
+        free(ptr);
+        return NULL;
+    }
+#pragma omp atomic capture
+    left = --countdown;
+    return left < 0 ? NULL : realloc(ptr, size);
+}
+
+static void survives_failed_allocations(atn_ctx *cx)
+{
+    const atn_similarity_opts o = {.copy_err = true};
+    const atn_allocator real = cx->alloc;
+    model m = make_model(cx, 2, 2, 1, 9);
+    atn_status st = ATN_MEMORY;
+    atn_similarity_part s;
+
+    for (int k = 0; st != ATN_OK; k++) {
+        countdown = k;
+        cx->alloc.resize = resize_failing;
+        st = compare(cx, &m, &o, &s);
+        cx->alloc = real;
+        if (st != ATN_OK) CHECK_EQ(st, ATN_MEMORY);
+        CHECK_LE(k, 200);
+    }
+    atn_similarity_part_release(cx, &s);
+    drop_model(&m);
+}
+
+CHECK_MAIN({"golden card", golden_card},
+           {"golden pearson with zeros", golden_pearson_with_zeros},
+           {"golden exclude first", golden_exclude_first},
+           {"golden skip rows", golden_skip_rows}, {"golden disjoint", golden_disjoint},
+           {"twin causal", twin_causal}, {"twin windows", twin_windows},
+           {"twin lost rows", twin_lost_rows}, {"properties", properties},
+           {"identical layers", identical_layers}, {"permuted heads", permuted_heads},
+           {"same bits at any thread count", same_bits_at_any_thread_count},
+           {"tile height does not matter", tile_height_does_not_matter},
+           {"selected heads", selected_heads}, {"single row", single_row},
+           {"refuses", refuses},
+           {"survives failed allocations", survives_failed_allocations})
