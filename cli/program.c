@@ -1,0 +1,219 @@
+/* cli/program.c -- the program around a command: signals, progress, errors, exit code. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include <locale.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli/help.h"
+#include "core/param.h"
+#include "core/run.h"
+
+#define ATN_COMMAND(id) extern const atn_command atn_command_##id;
+#include "cli/commands.def"
+#undef ATN_COMMAND
+
+const atn_command *const atn_commands[] = {
+#define ATN_COMMAND(id) &atn_command_##id,
+#include "cli/commands.def"
+#undef ATN_COMMAND
+    NULL};
+const int atn_n_commands = (int)ATN_LEN(atn_commands) - 1;
+
+const atn_command *atn_command_find(const char *id)
+{
+    for (const atn_command *const *c = atn_commands; *c; c++)
+        if (strcmp((*c)->id, id) == 0) return *c;
+    return NULL;
+}
+
+/* ---- progress: one line on a terminal, once the work takes more than a second ---- */
+
+typedef struct meter {
+    struct timespec start, last;
+    char what[64];
+    bool shown;
+} meter;
+
+static double seconds_between(const struct timespec *a, const struct timespec *b)
+{
+    return (double)(b->tv_sec - a->tv_sec) + 1e-9 * (double)(b->tv_nsec - a->tv_nsec);
+}
+
+static void meter_clear(meter *m)
+{
+    if (m->shown) fputs("\r\033[K", stderr);
+    m->shown = false;
+}
+
+static void on_progress(void *user, const char *what, double done, double total)
+{
+    enum { BAR = 30 };
+    meter *m = user;
+    struct timespec now;
+    const double part = total > 0 ? ATN_MIN(ATN_MAX(done / total, 0.0), 1.0) : 0;
+    const int full = (int)(part * BAR + 0.5);
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (strncmp(m->what, what, sizeof m->what - 1) != 0) {
+        meter_clear(m);
+        snprintf(m->what, sizeof m->what, "%s", what);
+        m->start = now;
+        m->last = now;
+    }
+    if (seconds_between(&m->start, &now) < 1) return;
+    if (part >= 1) {
+        meter_clear(m);
+        return;
+    }
+    if (m->shown && seconds_between(&m->last, &now) < 0.1) return;
+    fprintf(stderr, "\r%s [%.*s%*s] %3.0f %%\033[K", m->what, full,
+            "##############################", BAR - full, "", 100 * part);
+    fflush(stderr);
+    m->last = now;
+    m->shown = true;
+}
+
+/* ---- running a command ---- */
+
+static void on_signal(int number)
+{
+    atn_cancel(number);
+}
+
+static void catch_signals(void)
+{
+    struct sigaction action;
+
+    memset(&action, 0, sizeof action);
+    sigemptyset(&action.sa_mask);
+    action.sa_handler = on_signal;
+    action.sa_flags = (int)SA_RESETHAND; /* a second Ctrl-C ends at once */
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    signal(SIGPIPE, SIG_DFL); /* a closed pipe ends the program quietly */
+}
+
+static atn_status check_count(atn_cli *cli)
+{
+    const atn_command *c = cli->command;
+
+    if (cli->n_args < c->min_args)
+        return atn_fail(
+            cli->cx, ATN_USAGE, __FILE__, __LINE__,
+            "%s: something is missing: attnscope %s %s (attnscope %s --help "
+            "has examples)",
+            c->id, c->id, c->args, c->id);
+    if (c->max_args >= 0 && cli->n_args > c->max_args)
+        return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
+                        "%s: '%s' is one argument too many: attnscope %s %s", c->id,
+                        cli->args[c->max_args], c->id, c->args);
+    return ATN_OK;
+}
+
+static atn_status flush_data(atn_ctx *cx, atn_status st)
+{
+    const bool bad = fflush(stdout) != 0 || ferror(stdout);
+
+    if (st == ATN_OK && bad)
+        return atn_fail(cx, ATN_IO, __FILE__, __LINE__,
+                        "standard output: writing failed (is the disk full?)");
+    return st;
+}
+
+static int finish(atn_ctx *cx, atn_status st)
+{
+    const int code = atn_status_exit(st);
+
+    if (st != ATN_OK && cx->err.text[0]) atn_log(cx, ATN_LOG_ERROR, "%s", cx->err.text);
+    if (st != ATN_OK && cx->log_level >= ATN_LOG_DEBUG)
+        for (int i = 0; i < cx->err.n_marks; i++)
+            atn_log(cx, ATN_LOG_DEBUG, "at %s:%d", cx->err.marks[i].file,
+                    cx->err.marks[i].line);
+    atn_ctx_release(cx);
+    return code;
+}
+
+static atn_status unknown_command(atn_ctx *cx, const char *word)
+{
+    const char *ids[64];
+    int n = 0, near;
+
+    for (const atn_command *const *c = atn_commands; *c; c++) ids[n++] = (*c)->id;
+    near = atn_nearest(word, ids, n);
+    if (near >= 0)
+        return atn_fail(
+            cx, ATN_USAGE, __FILE__, __LINE__,
+            "unknown command '%s'; did you mean %s? (attnscope --help lists "
+            "them)",
+            word, ids[near]);
+    return atn_fail(cx, ATN_USAGE, __FILE__, __LINE__,
+                    "unknown command '%s' (attnscope --help lists them)", word);
+}
+
+static atn_status run_command(atn_ctx *cx, const atn_command *c, int argc,
+                              const char *const *argv)
+{
+    meter m = {.shown = false};
+    atn_cli cli = {.cx = cx, .command = c, .argc = argc, .argv = argv};
+    atn_status st = ATN_OK;
+
+    ATN_TRY(atn_cli_parse(&cli, 2));
+    if (atn_opt_given(&cli, "help")) {
+        atn_help_command(c, stdout);
+        goto done;
+    }
+    atn_cli_apply(&cli);
+    ATN_TRY(check_count(&cli));
+    if (isatty(STDERR_FILENO) && cx->log_level > ATN_LOG_ERROR && !cx->log_json) {
+        cx->progress = on_progress;
+        cx->progress_user = &m;
+    }
+    st = c->run(&cli);
+done:
+    meter_clear(&m);
+    cx->progress = NULL;
+    cx->progress_user = NULL;
+    atn_cli_release(&cli);
+    return st;
+}
+
+static void print_version(void)
+{
+    fputs("attnscope " ATN_VERSION "\n"
+          "Licence GPL-3.0-or-later. There is no warranty.\n",
+          stdout);
+}
+
+int atn_cli_main(int argc, const char *const *argv)
+{
+    const char *word = argc > 1 ? argv[1] : NULL;
+    const atn_command *c = word ? atn_command_find(word) : NULL;
+    atn_ctx cx;
+    atn_status st = ATN_OK;
+
+    setlocale(LC_CTYPE, "");
+    atn_runtime_open();
+    atn_ctx_init(&cx);
+    catch_signals();
+    if (!word) {
+        atn_help_program(stderr);
+        st = ATN_USAGE;
+    } else if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
+        atn_help_program(stdout);
+    } else if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) {
+        print_version();
+    } else if (c) {
+        st = run_command(&cx, c, argc, argv);
+    } else if (word[0] == '-') {
+        st = atn_fail(&cx, ATN_USAGE, __FILE__, __LINE__,
+                      "'%s': the command comes first (attnscope --help lists them)",
+                      word);
+    } else {
+        st = unknown_command(&cx, word);
+    }
+    return finish(&cx, flush_data(&cx, st));
+}
