@@ -1,0 +1,144 @@
+/* cli/cmd_similarity.c -- attnscope similarity: layers or heads compared, a sharing plan. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "analysis/similarity.h"
+
+#include <string.h>
+
+#include "cli/output.h"
+
+static const atn_option options[] = {
+    {"between", 0, ATN_OPT_CHOICE, "layers|heads", "what is compared (layers)", 0, 0},
+    {"plan", 0, ATN_OPT_FLAG, NULL, "which layers could use another's attention", 0, 0},
+    {"threshold", 0, ATN_OPT_F64, "X", "plan: least similarity to the leader (0.9)", -1,
+     1},
+    {"metric", 0, ATN_OPT_CHOICE, ATN_SIMILARITY_METRICS,
+     "plan: the similarity that counts (cos_elem)", 0, 0},
+    {"gain", 0, ATN_OPT_CHOICE, ATN_SHARE_GAINS, "plan: what to gain (params)", 0, 0},
+    {"first-keep", 0, ATN_OPT_I64, "N", "plan: first layers that stay alone (1)", 0,
+     1e6},
+    {"last-keep", 0, ATN_OPT_I64, "N", "plan: last layers that stay alone (1)", 0, 1e6},
+    {"kmax", 0, ATN_OPT_I64, "N", "plan: most layers in a block, 0 = all (0)", 0, 1e6},
+    {"budget", 0, ATN_OPT_I64, "N", "plan with --gain error: followers wanted (all)", 0,
+     1e6},
+    {"number-bytes", 0, ATN_OPT_F64, "B", "plan: bytes of a weight or cache entry (2)",
+     0.1, 8},
+    {"skip-rows", 0, ATN_OPT_COUNT, "N", "leave the first N rows out (0)", 0, 1e12},
+    {"exclude-first", 0, ATN_OPT_COUNT, "N",
+     "drop the first N keys and renormalise the rows (0)", 0, 1e12},
+    {"no-copy-err", 0, ATN_OPT_FLAG, NULL,
+     "leave out the error of using another layer's attention", 0, 0},
+    ATN_OPTION_KEEP,
+    ATN_OPTION_END,
+};
+
+static atn_share_opts share_opts(const atn_cli *cli)
+{
+    atn_share_opts o;
+
+    atn_share_defaults(&o);
+    o.threshold = atn_opt_f64(cli, "threshold", o.threshold);
+    o.first_keep = atn_opt_i64(cli, "first-keep", o.first_keep);
+    o.last_keep = atn_opt_i64(cli, "last-keep", o.last_keep);
+    o.kmax = atn_opt_i64(cli, "kmax", o.kmax);
+    o.metric = (int)atn_opt_i64(cli, "metric", o.metric);
+    o.gain = (int)atn_opt_i64(cli, "gain", o.gain);
+    o.budget = atn_opt_i64(cli, "budget", o.budget);
+    o.bytes = atn_opt_f64(cli, "number-bytes", o.bytes);
+    return o;
+}
+
+static atn_similarity_opts similarity_opts(const atn_cli *cli, bool heads)
+{
+    atn_similarity_opts o;
+
+    atn_similarity_defaults(&o);
+    o.skip_rows = atn_opt_i64(cli, "skip-rows", o.skip_rows);
+    o.exclude_first = atn_opt_i64(cli, "exclude-first", o.exclude_first);
+    o.copy_err = !heads && !atn_opt_given(cli, "no-copy-err");
+    return o;
+}
+
+/* The totals of a plan: behind the plan in text and JSONL; beside it for CSV, which holds one
+ * table a file. */
+static atn_status emit_totals(atn_cli *cli, const atn_run *run, const atn_table *totals)
+{
+    const char *path = atn_opt_text(cli, "output", NULL);
+    const atn_table_format format = atn_cli_format(cli);
+    const bool to_file = path && strcmp(path, "-") != 0;
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+    char *beside = NULL;
+
+    if (to_file) {
+        beside = atn_strfmt(cx, "%s.totals.csv", path);
+        if (!beside) ATN_TRY(cx->err.code);
+        ATN_TRY(atn_table_save(cx, totals, run, ATN_TABLE_CSV, beside,
+                               atn_opt_given(cli, "force")));
+    } else if (format == ATN_TABLE_CSV) {
+        ATN_TRY(atn_table_write(cx, totals, run, ATN_TABLE_TEXT, stderr));
+    } else {
+        if (format == ATN_TABLE_TEXT) fputc('\n', stdout);
+        ATN_TRY(atn_table_write(cx, totals, run, format, stdout));
+    }
+done:
+    atn_free(cx, beside);
+    return st;
+}
+
+static atn_status run(atn_cli *cli)
+{
+    const bool heads = atn_opt_i64(cli, "between", 0) == 1;
+    const bool plan = atn_opt_given(cli, "plan");
+    const atn_similarity_opts opts = similarity_opts(cli, heads);
+    const atn_share_opts share = share_opts(cli);
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+    atn_similarity sim = {0};
+    atn_table *t = NULL, *totals = NULL;
+    atn_subject s = {0};
+
+    if (plan && heads)
+        ATN_FAIL(ATN_USAGE,
+                 "similarity: --plan shares layers, so --between heads does not "
+                 "go with it (leave one of the two out)");
+    ATN_TRY(atn_subject_open(cli, cli->args[0], &s));
+    ATN_TRY(atn_similarity_run(cx, s.capture, &s.selection, &opts, &sim));
+    if (plan)
+        ATN_TRY(atn_similarity_plan_table(cx, &sim, &share, &t, &totals));
+    else if (heads)
+        ATN_TRY(atn_similarity_heads_table(cx, &sim, &t));
+    else
+        ATN_TRY(atn_similarity_layers_table(cx, &sim, &t));
+    ATN_TRY(atn_cli_emit(cli, &s.run, t, cli->args[0]));
+    if (totals) ATN_TRY(emit_totals(cli, &s.run, totals));
+done:
+    atn_table_destroy(cx, t);
+    atn_table_destroy(cx, totals);
+    atn_similarity_release(cx, &sim);
+    atn_subject_close(cli, &s);
+    return st;
+}
+
+static const char *const examples[] = {
+    "similarity RUN", "similarity RUN --between layers --format csv",
+    "similarity RUN --between heads --layers 1-3 -o heads.csv",
+    "similarity RUN --plan --threshold 0.9", NULL};
+
+const atn_command atn_command_similarity = {
+    .id = "similarity",
+    .summary = "layers against layers, heads against heads, a sharing plan",
+    .args = "RUN",
+    .examples = examples,
+    .text =
+        "Compares attention matrices by Gram matrices over row tiles. cos_elem is the "
+        "cosine of the matrices as long vectors, cos_row the mean cosine of rows, "
+        "cos_avg the cosine of head means, match the best pairing of heads; copy_err "
+        "is the relative error of layer_b's output when it uses layer_a's attention. "
+        "--plan groups layers into blocks whose followers use their leader's "
+        "attention, and says what that saves.",
+    .options = options,
+    .uses = ATN_USE_SELECT | ATN_USE_TABLE,
+    .min_args = 1,
+    .max_args = 1,
+    .run = run,
+};

@@ -1,0 +1,126 @@
+/* cli/output.c -- opening captures, and writing tables the way the options say. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "cli/output.h"
+
+#include <string.h>
+
+#include "core/io/file.h"
+#include "core/io/json.h"
+
+atn_status atn_cli_record(atn_cli *cli, atn_run *run)
+{
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+
+    ATN_TRY(atn_run_init(cx, run, cli->argc, cli->argv));
+    for (int i = 0; i < cli->n_rows; i++)
+        if (cli->values[i].given)
+            ATN_TRY(atn_run_add_option(
+                cx, run, cli->rows[i]->name,
+                cli->rows[i]->kind == ATN_OPT_FLAG ? "yes" : cli->values[i].text));
+done:
+    return st;
+}
+
+atn_status atn_subject_open(atn_cli *cli, const char *dir, atn_subject *s)
+{
+    const atn_select_args args = {.stack = atn_opt_text(cli, "stack", NULL),
+                                  .steps = atn_opt_text(cli, "steps", NULL),
+                                  .layers = atn_opt_text(cli, "layers", NULL),
+                                  .heads = atn_opt_text(cli, "heads", NULL)};
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+    char *manifest = NULL;
+
+    memset(s, 0, sizeof *s);
+    ATN_TRY(atn_cli_check_output(cli, atn_opt_text(cli, "output", NULL)));
+    ATN_TRY(atn_capture_open(cx, dir, &s->capture));
+    ATN_TRY(atn_select(cx, s->capture, &args, &s->selection));
+    ATN_TRY(atn_cli_record(cli, &s->run));
+    manifest = atn_path_join(cx, dir, "capture.json");
+    if (!manifest) ATN_TRY(cx->err.code);
+    ATN_TRY(atn_run_add_input(cx, &s->run, manifest));
+done:
+    atn_free(cx, manifest);
+    return st;
+}
+
+void atn_subject_close(atn_cli *cli, atn_subject *s)
+{
+    atn_run_release(&s->run);
+    atn_selection_release(cli->cx, &s->selection);
+    atn_capture_close(cli->cx, s->capture);
+    s->capture = NULL;
+}
+
+atn_status atn_cli_check_output(atn_cli *cli, const char *path)
+{
+    if (!path || strcmp(path, "-") == 0 || atn_opt_given(cli, "force") ||
+        !(atn_file_exists(path) || atn_dir_exists(path)))
+        return ATN_OK;
+    return atn_fail(cli->cx, ATN_CANTCREATE, __FILE__, __LINE__,
+                    "%s: exists already (give --force to overwrite it, or another -o)",
+                    path);
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    const size_t n = strlen(text), m = strlen(end);
+
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+atn_table_format atn_cli_format(const atn_cli *cli)
+{
+    const char *path = atn_opt_text(cli, "output", "");
+
+    if (atn_opt_given(cli, "format"))
+        return (atn_table_format)atn_opt_i64(cli, "format", 0);
+    if (ends_with(path, ".csv")) return ATN_TABLE_CSV;
+    if (ends_with(path, ".jsonl") || ends_with(path, ".json")) return ATN_TABLE_JSONL;
+    return ATN_TABLE_TEXT;
+}
+
+static atn_status keep(atn_cli *cli, const atn_run *run, const atn_table *t,
+                       const char *keep_dir)
+{
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+    char *dir = NULL, *path = NULL;
+
+    dir = atn_path_join(cx, keep_dir, "results");
+    if (!dir) ATN_TRY(cx->err.code);
+    ATN_TRY(atn_dir_make(cx, dir));
+    path = atn_strfmt(cx, "%s/%s-%s.csv", dir, cli->command->id, run->fingerprint);
+    if (!path) ATN_TRY(cx->err.code);
+    ATN_TRY(atn_table_save(cx, t, run, ATN_TABLE_CSV, path, true));
+    atn_log(cx, ATN_LOG_INFO, "stored %s", path);
+done:
+    atn_free(cx, path);
+    atn_free(cx, dir);
+    return st;
+}
+
+atn_status atn_cli_emit(atn_cli *cli, atn_run *run, const atn_table *t,
+                        const char *keep_dir)
+{
+    const char *path = atn_opt_text(cli, "output", NULL);
+    const char *record = atn_opt_text(cli, "run-record", NULL);
+    const atn_table_format format = atn_cli_format(cli);
+    const bool force = atn_opt_given(cli, "force");
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+
+    ATN_TRY(atn_run_finish(cx, run));
+    if (path && strcmp(path, "-") != 0)
+        ATN_TRY(atn_table_save(cx, t, run, format, path, force));
+    else
+        ATN_TRY(atn_table_write(cx, t, run, format, stdout));
+    if (record) {
+        ATN_TRY(atn_cli_check_output(cli, record));
+        ATN_TRY(atn_json_save(cx, record, run->json));
+    }
+    if (keep_dir && atn_opt_given(cli, "keep")) ATN_TRY(keep(cli, run, t, keep_dir));
+done:
+    return st;
+}

@@ -1,0 +1,40 @@
+/* cli/output.h -- where a command's captures come from and where its tables go. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "analysis/select.h"
+#include "cli/command.h"
+#include "core/run.h"
+#include "core/table.h"
+
+/* The row of a command's own table that stores results inside the capture. */
+#define ATN_OPTION_KEEP                                                                \
+    {                                                                                  \
+        "keep", 0, ATN_OPT_FLAG, NULL,                                                 \
+            "also store table and run record under RUN/results/", 0, 0                 \
+    }
+
+/* A capture that a command works on, the layers and heads chosen, and the run record with
+ * the capture's manifest among its inputs. */
+typedef struct atn_subject {
+    atn_capture *capture;
+    atn_selection selection;
+    atn_run run;
+} atn_subject;
+
+/* Opens dir and selects by --stack, --steps, --layers, --heads. s is zeroed first. */
+atn_status atn_subject_open(atn_cli *cli, const char *dir,
+                            atn_subject *s) ATN_WARN_UNUSED;
+void atn_subject_close(atn_cli *cli, atn_subject *s);
+
+/* Starts a run record with every option given on the command line in it. */
+atn_status atn_cli_record(atn_cli *cli, atn_run *run) ATN_WARN_UNUSED;
+
+/* CANTCREATE when FILE exists already and --force was not given: asked before any work. */
+atn_status atn_cli_check_output(atn_cli *cli, const char *path) ATN_WARN_UNUSED;
+
+atn_table_format atn_cli_format(const atn_cli *cli);
+/* Writes the table as --format, -o, --run-record and --keep say. run is finished here;
+ * keep_dir is the capture for --keep, NULL for commands without one. */
+atn_status atn_cli_emit(atn_cli *cli, atn_run *run, const atn_table *t,
+                        const char *keep_dir) ATN_WARN_UNUSED;

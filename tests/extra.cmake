@@ -1,0 +1,50 @@
+# The tests that are no C program: the tools' checks, the command line, the documentation.
+
+add_test(NAME tools/layers
+  COMMAND ${CMAKE_COMMAND} -DROOT=${PROJECT_SOURCE_DIR} -P ${PROJECT_SOURCE_DIR}/tools/layers.cmake)
+add_test(NAME tools/layers_selftest
+  COMMAND ${CMAKE_COMMAND} -DSCRATCH=${CMAKE_CURRENT_BINARY_DIR}/scratch/layers
+          -P ${PROJECT_SOURCE_DIR}/tools/layers_selftest.cmake)
+add_test(NAME tools/style
+  COMMAND ${CMAKE_COMMAND} -DROOT=${PROJECT_SOURCE_DIR} -P ${PROJECT_SOURCE_DIR}/tools/style.cmake)
+
+# Everything below runs the program through tests/cli/run.sh, which puts it on PATH, makes an
+# empty folder, and names the inputs. cli/prepare captures the built-in model once for all.
+set(ATN_CLI_SCRATCH ${CMAKE_CURRENT_BINARY_DIR}/scratch/cli)
+set(ATN_CLI_RUNNER sh ${CMAKE_CURRENT_SOURCE_DIR}/cli/run.sh
+  $<TARGET_FILE:attnscope> ${PROJECT_SOURCE_DIR} ${ATN_CLI_SCRATCH})
+
+function(atn_cli_test name)
+  add_test(NAME ${name} COMMAND ${ATN_CLI_RUNNER} ${name} ${ARGN})
+  set_tests_properties(${name} PROPERTIES TIMEOUT 300 SKIP_RETURN_CODE 77
+    FIXTURES_REQUIRED cli_run)
+endfunction()
+
+atn_cli_test(cli/prepare ${CMAKE_CURRENT_SOURCE_DIR}/cli/prepare.sh)
+set_tests_properties(cli/prepare PROPERTIES FIXTURES_SETUP cli_run FIXTURES_REQUIRED "")
+
+# one case a file: command, exit code, expected output (tests/cli/run.sh says more)
+file(GLOB ATN_CLI_CASES CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/cli/*.test)
+foreach(case ${ATN_CLI_CASES})
+  get_filename_component(name ${case} NAME_WE)
+  atn_cli_test(cli/${name} ${case})
+endforeach()
+# longer stories as scripts
+file(GLOB ATN_CLI_STORIES CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/cli/story_*.sh)
+foreach(story ${ATN_CLI_STORIES})
+  get_filename_component(name ${story} NAME_WE)
+  atn_cli_test(cli/${name} ${story})
+endforeach()
+
+# every ```sh run block of the documentation, and every example of --help
+file(GLOB_RECURSE ATN_DOCS CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/README.md
+  ${PROJECT_SOURCE_DIR}/docs/*.md)
+foreach(doc ${ATN_DOCS})
+  file(STRINGS ${doc} runnable REGEX "^```sh run")
+  if(runnable)
+    file(RELATIVE_PATH name ${PROJECT_SOURCE_DIR} ${doc})
+    string(REGEX REPLACE "^docs/|\\.md$" "" name ${name})
+    atn_cli_test(docs/${name} ${CMAKE_CURRENT_SOURCE_DIR}/docs/blocks.sh ${doc})
+  endif()
+endforeach()
+atn_cli_test(docs/help_examples ${CMAKE_CURRENT_SOURCE_DIR}/docs/help_examples.sh)

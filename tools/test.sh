@@ -1,0 +1,16 @@
+#!/bin/sh
+# tools/test.sh -- the same set-up as demo.sh, then the whole test suite.
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# Arguments go to ctest, as in: sh tools/test.sh -R cli
+set -eu
+. "$(dirname -- "$0")/setup.sh"
+
+need_packages $build_packages libcmocka-dev
+mkdir -p "$root/build"
+say "Building attnscope and its tests (the first time takes a few minutes) ..."
+configure -DCMAKE_BUILD_TYPE=Release -DATN_TESTS=ON
+compile
+cd "$build"
+exec ctest --output-on-failure --no-tests=error \
+    -j "$(getconf _NPROCESSORS_ONLN)" "$@" </dev/null
