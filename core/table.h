@@ -61,6 +61,8 @@ const char *atn_table_get_str(const atn_table *t, atn_idx row,
 atn_status atn_table_set_meta(atn_ctx *cx, atn_table *t, const char *key,
                               const char *value) ATN_WARN_UNUSED;
 const char *atn_table_get_meta(const atn_table *t, const char *key);
+int atn_table_metas(const atn_table *t);
+void atn_table_meta_at(const atn_table *t, int i, const char **key, const char **value);
 
 /* One dense matrix (rows x cols float, copied); axes are named, NaN = masked cell. */
 atn_status atn_table_set_matrix(atn_ctx *cx, atn_table *t, atn_cmat m,

@@ -78,7 +78,8 @@ atn_status atn_capture_put(atn_ctx *cx, atn_capture_writer *w, int i,
 /* Adds a key to the final manifest ("loss", ...); steals value. */
 atn_status atn_capture_set(atn_ctx *cx, atn_capture_writer *w, const char *key,
                            json_t *value) ATN_WARN_UNUSED;
-/* Writes the final manifest: complete, hashes, run record. */
+/* Writes the final manifest: complete, hashes, run record (may be NULL). Frees the writer, also
+ * on failure; every layer must have been put or found. */
 atn_status atn_capture_finish(atn_ctx *cx, atn_capture_writer *w,
                               const json_t *run) ATN_WARN_UNUSED;
 void atn_capture_abandon(atn_ctx *cx,

@@ -1,0 +1,142 @@
+/* core/io/json.c -- strict JSON reading and typed members over jansson. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/io/json.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <string.h>
+
+#include "core/io/file.h"
+
+static const size_t JSON_MAX_BYTES = (size_t)1 << 30;
+
+atn_status atn_json_parse(atn_ctx *cx, const char *what, const char *text, size_t size,
+                          bool int_as_real, json_t **out)
+{
+    const size_t flags = JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL |
+                         (int_as_real ? (size_t)JSON_DECODE_INT_AS_REAL : 0);
+    json_error_t error;
+
+    *out = json_loadb(text, size, flags, &error);
+    if (*out) return ATN_OK;
+    return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                    "%s: line %d, column %d: no valid JSON: %s", what, error.line,
+                    error.column, error.text);
+}
+
+atn_status atn_json_load(atn_ctx *cx, const char *path, bool int_as_real, json_t **out)
+{
+    atn_status st = ATN_OK;
+    char *text = NULL;
+    size_t size = 0;
+
+    *out = NULL;
+    ATN_TRY(atn_file_read(cx, path, JSON_MAX_BYTES, &text, &size));
+    ATN_TRY(atn_json_parse(cx, path, text, size, int_as_real, out));
+done:
+    atn_free(cx, text);
+    return st;
+}
+
+atn_status atn_json_save(atn_ctx *cx, const char *path, const json_t *value)
+{
+    atn_status st = ATN_OK;
+    atn_out out = {NULL, NULL, NULL};
+
+    ATN_TRY(atn_out_open(cx, path, true, &out));
+    if (json_dumpf(value, out.file,
+                   JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(17)) != 0 ||
+        fputc('\n', out.file) == EOF)
+        ATN_FAIL(ATN_IO, "%s: cannot be written (is the disk full?)", path);
+    ATN_TRY(atn_out_commit(cx, &out));
+done:
+    atn_out_abort(cx, &out);
+    return st;
+}
+
+/* The member, NULL when it is missing or null. */
+static const json_t *member(const json_t *obj, const char *key)
+{
+    const json_t *v = json_object_get(obj, key);
+
+    return json_is_null(v) ? NULL : v;
+}
+
+static const char *type_name(const json_t *v)
+{
+    static const char *const names[] = {
+        [JSON_OBJECT] = "an object",   [JSON_ARRAY] = "an array",
+        [JSON_STRING] = "a string",    [JSON_INTEGER] = "an integer",
+        [JSON_REAL] = "a real number", [JSON_TRUE] = "true",
+        [JSON_FALSE] = "false",        [JSON_NULL] = "null"};
+
+    return names[json_typeof(v)];
+}
+
+static atn_status wrong_type(atn_ctx *cx, const char *what, const char *key,
+                             const char *want, const json_t *v)
+{
+    return atn_fail(cx, ATN_DATA, __FILE__, __LINE__, "%s: \"%s\" must be %s, not %s",
+                    what, key, want, type_name(v));
+}
+
+atn_status atn_json_get_i64(atn_ctx *cx, const char *what, const json_t *obj,
+                            const char *key, int64_t def, int64_t min, int64_t max,
+                            int64_t *out)
+{
+    const json_t *v = member(obj, key);
+
+    *out = def;
+    if (!v) return ATN_OK;
+    if (!json_is_integer(v)) return wrong_type(cx, what, key, "an integer", v);
+    *out = json_integer_value(v);
+    if (*out >= min && *out <= max) return ATN_OK;
+    return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                    "%s: \"%s\" is %" PRId64 ", outside %" PRId64 "..%" PRId64, what,
+                    key, *out, min, max);
+}
+
+atn_status atn_json_need_i64(atn_ctx *cx, const char *what, const json_t *obj,
+                             const char *key, int64_t min, int64_t max, int64_t *out)
+{
+    if (!member(obj, key))
+        return atn_fail(cx, ATN_DATA, __FILE__, __LINE__, "%s: \"%s\" is missing", what,
+                        key);
+    return atn_json_get_i64(cx, what, obj, key, 0, min, max, out);
+}
+
+atn_status atn_json_get_f64(atn_ctx *cx, const char *what, const json_t *obj,
+                            const char *key, double def, double *out)
+{
+    const json_t *v = member(obj, key);
+
+    *out = def;
+    if (!v) return ATN_OK;
+    if (!json_is_number(v)) return wrong_type(cx, what, key, "a number", v);
+    *out = json_number_value(v);
+    return ATN_OK;
+}
+
+atn_status atn_json_get_bool(atn_ctx *cx, const char *what, const json_t *obj,
+                             const char *key, bool def, bool *out)
+{
+    const json_t *v = member(obj, key);
+
+    *out = def;
+    if (!v) return ATN_OK;
+    if (!json_is_boolean(v)) return wrong_type(cx, what, key, "true or false", v);
+    *out = json_is_true(v);
+    return ATN_OK;
+}
+
+atn_status atn_json_get_str(atn_ctx *cx, const char *what, const json_t *obj,
+                            const char *key, const char *def, const char **out)
+{
+    const json_t *v = member(obj, key);
+
+    *out = def;
+    if (!v) return ATN_OK;
+    if (!json_is_string(v)) return wrong_type(cx, what, key, "a string", v);
+    *out = json_string_value(v);
+    return ATN_OK;
+}
