@@ -1,0 +1,77 @@
+/* capture/arch.h -- model families as data: tensor names and feature switches.
+ *
+ * A family is one file in capture/arch/ and one line in archs.def. The forward pass reads the
+ * switches; no code asks which family it runs.
+ *
+ * Source  Hugging Face transformers v5, modeling_*.py and configuration_*.py of each family.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "core/backend.h"
+
+/* Where the normalisation of a sublayer f stands. */
+typedef enum atn_norm_place {
+    ATN_NORM_PRE,    /* x + f(norm(x)) */
+    ATN_NORM_POST,   /* norm(x + f(x)) */
+    ATN_NORM_OUTPUT, /* x + norm(f(x)) */
+} atn_norm_place;
+
+typedef enum atn_qk_norm {
+    ATN_QK_NONE,
+    ATN_QK_HEAD, /* RMS norm of every head vector, weight [head_dim] */
+    ATN_QK_FULL, /* RMS norm of the whole projection, weight [heads * head_dim] */
+} atn_qk_norm;
+
+typedef enum atn_bias_rule {
+    ATN_BIAS_CONFIG, /* attention_bias: q, k, v, o; mlp_bias: gate, up, down; absent = none */
+    ATN_BIAS_QKV,    /* q, k, v always */
+    ATN_BIAS_ALL,
+} atn_bias_rule;
+
+typedef enum atn_window_rule {
+    ATN_WINDOW_NONE,
+    ATN_WINDOW_ALL,   /* sliding_window, if set, holds for every layer */
+    ATN_WINDOW_SOME,  /* use_sliding_window and layer_types or max_window_layers */
+} atn_window_rule;
+
+/* Templates without the base prefix; %d is the layer. NULL = the family has none. A bias is the
+ * same name with .bias for .weight. */
+typedef struct atn_arch_names {
+    const char *embed, *position, *type, *embed_norm, *final_norm, *head;
+    const char *attn_norm, *q, *k, *v, *o, *q_norm, *k_norm;
+    const char *mlp_norm, *gate, *up, *down;
+} atn_arch_names;
+
+typedef struct atn_arch {
+    const char *id;          /* model_type */
+    const char *title;
+    const char *prefixes[3]; /* base prefixes that files may carry */
+    atn_arch_names names;
+    bool causal;
+    atn_norm norm;
+    atn_norm_place place;
+    atn_qk_norm qk_norm;
+    bool rope;
+    atn_bias_rule bias;
+    atn_window_rule window;
+    /* defaults of absent keys; 0 = derived from the others */
+    atn_idx kv_heads, head_dim, max_positions, sliding_window, max_window_layers, type_vocab;
+    const char *eps_key;
+    double eps;
+    const char *act;
+    bool tied;
+} atn_arch;
+
+extern const atn_arch *const atn_archs[]; /* NULL-terminated, by id */
+const atn_arch *atn_arch_find(const char *model_type); /* NULL = unknown */
+
+/* The names of Llama, which Mistral, Qwen and OLMo took over. */
+#define ATN_LLAMA_NAMES                                                             \
+    .embed = "embed_tokens.weight", .final_norm = "norm.weight",                    \
+    .head = "lm_head.weight", .attn_norm = "layers.%d.input_layernorm.weight",      \
+    .q = "layers.%d.self_attn.q_proj.weight", .k = "layers.%d.self_attn.k_proj.weight", \
+    .v = "layers.%d.self_attn.v_proj.weight", .o = "layers.%d.self_attn.o_proj.weight", \
+    .mlp_norm = "layers.%d.post_attention_layernorm.weight",                        \
+    .gate = "layers.%d.mlp.gate_proj.weight", .up = "layers.%d.mlp.up_proj.weight", \
+    .down = "layers.%d.mlp.down_proj.weight"
