@@ -289,8 +289,13 @@ static atn_status describe(atn_ctx *cx, const atn_problem *layers,
     for (int i = 0; i < set->layers; i++) {
         const atn_problem *p = &layers[i];
         part->layer[i] = p->layer;
-        part->cost[i] = (atn_layer_cost){p->heads, p->kv_heads,   p->d,
-                                         p->dv,    (double)p->nk, mean_visible(p)};
+        part->cost[i] = (atn_layer_cost){.heads = p->heads,
+                                         .kv_heads = p->kv_heads,
+                                         .d = p->d,
+                                         .dv = p->dv,
+                                         .n = (double)p->nk,
+                                         .n_eff = mean_visible(p),
+                                         .n_q = (double)p->nq};
     }
     for (atn_idx a = 0; a < set->m; a++) {
         part->head_layer[a] = set->head[a].layer;

@@ -31,9 +31,10 @@ void atn_similarity_defaults(atn_similarity_opts *opts); /* 0, 0, true, 0 */
 
 /* What one layer costs; the quantities that the plan adds up. */
 typedef struct atn_layer_cost {
-    atn_idx heads, kv_heads, d, dv;
-    double n;     /* keys */
+    atn_idx heads, kv_heads, d, dv; /* d 0 = unknown: nothing is known to be saved */
+    double n;                       /* keys */
     double n_eff; /* keys that a query sees on average: n / 2 if causal, n if not */
+    double n_q;   /* queries; 0 = n */
 } atn_layer_cost;
 
 /* One set of layers that were compared: those of one stack and one step. All matrices are

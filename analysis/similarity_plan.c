@@ -153,7 +153,8 @@ static layer_work work_of(const atn_layer_cost *c, const atn_share_sizes *z)
     const double q = (double)(c->heads * c->d), k = (double)(c->kv_heads * c->d);
     const double v = (double)(c->kv_heads * c->dv), o = (double)(c->heads * c->dv);
     const double mlp = (z->gated ? 3 : 2) * z->width * z->ffn;
-    const double scores = (double)c->heads * c->n * c->n;
+    const double nq = c->n_q > 0 ? c->n_q : c->n;
+    const double scores = (double)c->heads * nq * c->n;
     layer_work w = {0};
 
     w.qk_weights = z->width * (q + k);
@@ -162,8 +163,8 @@ static layer_work work_of(const atn_layer_cost *c, const atn_share_sizes *z)
     w.flops = 2 * w.weights + 2 * c->n_eff * (q + o);
     /* scores written, read by the softmax, weights written, read again; a follower reads
      * the leader's weights once */
-    w.traffic = c->n * (q + k + v + o) + 4 * scores;
-    w.qk_traffic = c->n * (q + k) + 3 * scores;
+    w.traffic = nq * (q + o) + c->n * (k + v) + 4 * scores;
+    w.qk_traffic = nq * q + c->n * k + 3 * scores;
     w.k_cache = c->n * k;
     w.cache = c->n * (k + v);
     return w;
@@ -178,13 +179,14 @@ void atn_share_bounds(const atn_layer_cost *cost, int n, const int *leader,
                       const atn_share_sizes *sizes, double bytes, atn_share_total *out)
 {
     const double vocab = sizes->width * sizes->vocab;
-    const bool whole = sizes->width > 0 && sizes->ffn > 0 && sizes->vocab > 0;
+    bool known = true, whole;
     layer_work all = {0}, saved = {0};
 
     *out = (atn_share_total){.layers = n, .similarity_min = NAN, .copy_err_sum = NAN};
     for (int l = 0; l < n; l++) {
         const layer_work w = work_of(&cost[l], sizes);
 
+        known = known && cost[l].d > 0;
         all.weights += w.weights + 2 * sizes->width; /* and two norms */
         all.flops += w.flops;
         all.traffic += w.traffic;
@@ -196,10 +198,11 @@ void atn_share_bounds(const atn_layer_cost *cost, int n, const int *leader,
         saved.traffic += w.qk_traffic;
         saved.cache += w.k_cache;
     }
-    out->params = sizes->width > 0 ? saved.weights : NAN;
-    out->flops = sizes->width > 0 ? saved.flops : NAN;
-    out->cache_bytes = saved.cache * bytes;
-    out->attn_byte_bound = bound(all.traffic, saved.traffic);
+    whole = known && sizes->width > 0 && sizes->ffn > 0 && sizes->vocab > 0;
+    out->params = known && sizes->width > 0 ? saved.weights : NAN;
+    out->flops = known && sizes->width > 0 ? saved.flops : NAN;
+    out->cache_bytes = known ? saved.cache * bytes : NAN;
+    out->attn_byte_bound = known ? bound(all.traffic, saved.traffic) : NAN;
     out->params_share = out->flops_share = out->flop_bound = out->decode_byte_bound =
         NAN;
     if (!whole) return;

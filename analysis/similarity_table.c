@@ -335,16 +335,15 @@ static atn_share_sizes sizes_of(const atn_similarity *s, const atn_similarity_pa
     return z;
 }
 
-/* What layer l saves when it follows. Without the model's width the parts that stay are
- * proportional to it, so the plan is the same. */
+/* What layer l saves when it follows. Without the width of model or keys (captures of P) the
+ * number stands for the number of heads, which gives the same plan. */
 static double gain_of(const atn_layer_cost *c, const atn_share_sizes *z, int gain)
 {
-    const double width = z->width > 0 ? z->width : 1;
-    const double weights = width * (double)(c->heads * c->d + c->kv_heads * c->d);
+    const double width = z->width > 0 ? z->width : 1, d = (double)ATN_MAX(c->d, 1);
+    const double weights = width * d * (double)(c->heads + c->kv_heads);
 
-    return gain == ATN_SHARE_FLOPS
-               ? 2 * weights + 2 * c->n_eff * (double)(c->heads * c->d)
-               : weights;
+    return gain == ATN_SHARE_FLOPS ? 2 * weights + 2 * c->n_eff * d * (double)c->heads
+                                   : weights;
 }
 
 static atn_status plan_rows(atn_ctx *cx, const atn_similarity *s,
@@ -359,6 +358,7 @@ static atn_status plan_rows(atn_ctx *cx, const atn_similarity *s,
         const bool follows = leader[l] != l;
         const bool leads = l + 1 < p->layers && leader[l + 1] == l;
         const atn_idx at = (atn_idx)leader[l] * p->layers + l;
+        const double cached = (double)(p->cost[l].kv_heads * p->cost[l].d);
 
         ATN_TRY(add_row(cx, p, &c->key, t));
         atn_table_set_i64(t, c->layer, p->layer[l]);
@@ -368,11 +368,9 @@ static atn_status plan_rows(atn_ctx *cx, const atn_similarity *s,
                                   : leads ? "leader"
                                           : "alone"));
         put(t, c->similarity, follows ? sim[at] : NAN);
-        put(t, c->cache,
-            follows
-                ? (double)(p->cost[l].kv_heads * p->cost[l].d) * p->cost[l].n * o->bytes
-                : 0);
         if (follows && p->copy_err) put(t, c->copy, p->copy_err[at]);
+        if (p->cost[l].d == 0) continue;
+        put(t, c->cache, follows ? cached * p->cost[l].n * o->bytes : 0);
         if (z.width == 0) continue;
         put(t, c->params, follows ? gain_of(&p->cost[l], &z, ATN_SHARE_PARAMS) : 0);
         put(t, c->flops, follows ? gain_of(&p->cost[l], &z, ATN_SHARE_FLOPS) : 0);

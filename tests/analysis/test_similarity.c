@@ -338,7 +338,6 @@ CHECK_MAIN({"golden card", golden_card},
            {"golden pearson with zeros", golden_pearson_with_zeros},
            {"golden exclude first", golden_exclude_first},
            {"golden skip rows", golden_skip_rows}, {"golden disjoint", golden_disjoint},
-
            {"properties", properties}, {"identical layers", identical_layers},
            {"permuted heads", permuted_heads},
            {"same bits at any thread count", same_bits_at_any_thread_count},

@@ -221,7 +221,7 @@ static atn_share_total tiny(double n, int followers, double bytes)
     atn_share_total total;
 
     for (int l = 0; l < 22; l++) {
-        cost[l] = (atn_layer_cost){32, 4, 64, 64, n, n / 2};
+        cost[l] = (atn_layer_cost){32, 4, 64, 64, n, n / 2, n};
         leader[l] = l > 1 && l <= 1 + followers ? 1 : l;
     }
     atn_share_bounds(cost, 22, leader, &z, bytes, &total);
@@ -257,7 +257,7 @@ static void golden_tinyllama(atn_ctx *cx)
  * 4 100 = 480, saved 10 (2+2) + 3 100 = 340; bound 960 / 620. */
 static void golden_byte_bounds(atn_ctx *cx)
 {
-    const atn_layer_cost cost[] = {{1, 1, 2, 2, 10, 5}, {1, 1, 2, 2, 10, 5}};
+    const atn_layer_cost cost[] = {{1, 1, 2, 2, 10, 5, 0}, {1, 1, 2, 2, 10, 5, 0}};
     const atn_share_sizes none = {0}, z = {2, 3, 5, false, true};
     const int leader[] = {0, 0};
     atn_share_total t;
