@@ -1,4 +1,4 @@
 # tests/cli/prepare.sh -- the capture that all other cases read.
 rm -rf "$RUN"
 mkdir -p "$(dirname -- "$RUN")"
-attnscope capture "$MODEL" --text "$STORY" --truncate 96 -o "$RUN"
+attnscope capture "$MODEL" --text "$STORY" -o "$RUN"

@@ -1,0 +1,29 @@
+# tests/cli/story_install.sh -- an installed program finds its data: run from another folder,
+# with only the installed files; man page and completions are in place.
+build=$(dirname -- "$(command -v attnscope)")
+cmake --install "$build" --prefix "$PWD/usr" >log || { cat log; exit 1; }
+find usr -type f | sort
+[ -s usr/share/man/man1/attnscope.1 ]
+[ -s usr/share/bash-completion/completions/attnscope ]
+[ -s usr/share/zsh/site-functions/_attnscope ]
+[ -s usr/share/fish/vendor_completions.d/attnscope.fish ]
+[ -s usr/share/doc/attnscope/README.md ]
+[ -s usr/share/doc/attnscope/LICENSE ]
+mv usr moved
+mkdir empty
+cd empty
+../moved/bin/attnscope demo -o demo
+grep -q 'moved/share/attnscope/datasets/tinytales/model' demo/run/capture.json
+# data that are nowhere are said to be nowhere
+code=0
+ATTNSCOPE_DATA=/nonexistent ../moved/bin/attnscope demo -o other 2>err || code=$?
+cat err
+[ "$code" -eq 66 ] && grep -q '/nonexistent' err
+# the completion rules of bash load and complete
+if command -v bash >/dev/null; then
+    bash -c '. ../moved/share/bash-completion/completions/attnscope
+        COMP_WORDS=(attnscope stats --mea) COMP_CWORD=2; _attnscope
+        [ "${COMPREPLY[*]}" = "--measures" ]
+        COMP_WORDS=(attnscope stats RUN --format c) COMP_CWORD=4; _attnscope
+        [ "${COMPREPLY[*]}" = "csv" ]'
+fi
