@@ -1,20 +1,12 @@
-/* cli/cmd_list.c -- attnscope list: what is built in. */
+/* cli/cmd_list.c -- attnscope list: what is built in, family by family. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <stdio.h>
 #include <string.h>
 
 #include "analysis/measure.h"
+#include "capture/arch.h"
 #include "cli/command.h"
 #include "core/param.h"
-
-static void measures(void)
-{
-    for (const atn_measure *const *m = atn_measures; *m; m++) {
-        printf("%-12s %s\n", (*m)->id, (*m)->title);
-        for (const atn_measure_col *c = (*m)->cols; c->name; c++)
-            printf("  %-28s %s\n", c->name, c->text);
-    }
-}
 
 static void commands(void)
 {
@@ -22,12 +14,29 @@ static void commands(void)
         printf("%-12s %s\n", (*c)->id, (*c)->summary);
 }
 
+static void measures(void)
+{
+    for (const atn_measure *const *m = atn_measures; *m; m++) {
+        printf("%-12s %s\n", (*m)->id, (*m)->title);
+        for (const atn_measure_col *c = (*m)->cols; c->name; c++)
+            printf("  %-30s %s\n", c->name, c->text);
+    }
+}
+
+static void models(void)
+{
+    for (const atn_arch *const *a = atn_archs; *a; a++)
+        printf("%-12s %s\n", (*a)->id, (*a)->title);
+}
+
 static const struct {
     const char *id, *title;
     void (*print)(void);
 } families[] = {
     {"commands", "subcommands", commands},
-    {"measures", "measures of attnscope stats, with their columns", measures}};
+    {"measures", "measures of attnscope stats, with their columns", measures},
+    {"models", "model families that attnscope capture runs", models},
+};
 
 static atn_status run(atn_cli *cli)
 {
@@ -51,7 +60,7 @@ static atn_status run(atn_cli *cli)
                     near >= 0 ? ids[near] : "");
 }
 
-static const char *const examples[] = {"list", "list measures", NULL};
+static const char *const examples[] = {"list", "list measures", "list models", NULL};
 
 const atn_command atn_command_list = {
     .id = "list",

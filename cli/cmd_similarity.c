@@ -2,8 +2,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "analysis/similarity.h"
 
-#include <string.h>
-
 #include "cli/output.h"
 
 static const atn_option options[] = {
@@ -58,33 +56,6 @@ static atn_similarity_opts similarity_opts(const atn_cli *cli, bool heads)
     return o;
 }
 
-/* The totals of a plan: behind the plan in text and JSONL; beside it for CSV, which holds one
- * table a file. */
-static atn_status emit_totals(atn_cli *cli, const atn_run *run, const atn_table *totals)
-{
-    const char *path = atn_opt_text(cli, "output", NULL);
-    const atn_table_format format = atn_cli_format(cli);
-    const bool to_file = path && strcmp(path, "-") != 0;
-    atn_ctx *cx = cli->cx;
-    atn_status st = ATN_OK;
-    char *beside = NULL;
-
-    if (to_file) {
-        beside = atn_strfmt(cx, "%s.totals.csv", path);
-        if (!beside) ATN_TRY(cx->err.code);
-        ATN_TRY(atn_table_save(cx, totals, run, ATN_TABLE_CSV, beside,
-                               atn_opt_given(cli, "force")));
-    } else if (format == ATN_TABLE_CSV) {
-        ATN_TRY(atn_table_write(cx, totals, run, ATN_TABLE_TEXT, stderr));
-    } else {
-        if (format == ATN_TABLE_TEXT) fputc('\n', stdout);
-        ATN_TRY(atn_table_write(cx, totals, run, format, stdout));
-    }
-done:
-    atn_free(cx, beside);
-    return st;
-}
-
 static atn_status run(atn_cli *cli)
 {
     const bool heads = atn_opt_i64(cli, "between", 0) == 1;
@@ -109,8 +80,11 @@ static atn_status run(atn_cli *cli)
         ATN_TRY(atn_similarity_heads_table(cx, &sim, &t));
     else
         ATN_TRY(atn_similarity_layers_table(cx, &sim, &t));
-    ATN_TRY(atn_cli_emit(cli, &s.run, t, cli->args[0]));
-    if (totals) ATN_TRY(emit_totals(cli, &s.run, totals));
+    {
+        const atn_table *const tables[] = {t, totals};
+
+        ATN_TRY(atn_cli_emit_all(cli, &s.run, tables, totals ? 2 : 1, 0, cli->args[0]));
+    }
 done:
     atn_table_destroy(cx, t);
     atn_table_destroy(cx, totals);

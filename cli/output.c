@@ -101,26 +101,87 @@ done:
     return st;
 }
 
-atn_status atn_cli_emit(atn_cli *cli, atn_run *run, const atn_table *t,
-                        const char *keep_dir)
+/* CSV: one table a file. */
+static atn_status emit_csv(atn_cli *cli, const atn_run *run, const atn_table *t,
+                           const char *path, bool first)
 {
-    const char *path = atn_opt_text(cli, "output", NULL);
-    const char *record = atn_opt_text(cli, "run-record", NULL);
-    const atn_table_format format = atn_cli_format(cli);
     const bool force = atn_opt_given(cli, "force");
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
+    char *beside = NULL;
 
-    ATN_TRY(atn_run_finish(cx, run));
-    if (path && strcmp(path, "-") != 0)
-        ATN_TRY(atn_table_save(cx, t, run, format, path, force));
-    else
-        ATN_TRY(atn_table_write(cx, t, run, format, stdout));
-    if (record) {
-        ATN_TRY(atn_cli_check_output(cli, record));
-        ATN_TRY(atn_json_save(cx, record, run->json));
+    if (!path) {
+        ATN_TRY(atn_table_write(cx, t, run, first ? ATN_TABLE_CSV : ATN_TABLE_TEXT,
+                                first ? stdout : stderr));
+    } else if (first) {
+        ATN_TRY(atn_table_save(cx, t, run, ATN_TABLE_CSV, path, force));
+    } else {
+        beside = atn_strfmt(cx, "%s.%s.csv", path, atn_table_kind(t));
+        if (!beside) ATN_TRY(cx->err.code);
+        ATN_TRY(atn_table_save(cx, t, run, ATN_TABLE_CSV, beside, force));
     }
-    if (keep_dir && atn_opt_given(cli, "keep")) ATN_TRY(keep(cli, run, t, keep_dir));
+done:
+    atn_free(cx, beside);
+    return st;
+}
+
+static atn_status emit_stream(atn_cli *cli, const atn_run *run,
+                              const atn_table *const *tables, int n, FILE *out)
+{
+    const atn_table_format format = atn_cli_format(cli);
+    atn_status st = ATN_OK;
+
+    for (int i = 0; i < n && st == ATN_OK; i++) {
+        if (i > 0 && format == ATN_TABLE_TEXT) fputc('\n', out);
+        st = atn_table_write(cli->cx, tables[i], run, format, out);
+    }
+    return st;
+}
+
+static atn_status emit_file(atn_cli *cli, const atn_run *run,
+                            const atn_table *const *tables, int n, const char *path)
+{
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+    atn_out out = {0};
+
+    ATN_TRY(atn_out_open(cx, path, atn_opt_given(cli, "force"), &out));
+    ATN_TRY(emit_stream(cli, run, tables, n, out.file));
+    ATN_TRY(atn_out_commit(cx, &out));
+done:
+    atn_out_abort(cx, &out);
+    return st;
+}
+
+atn_status atn_cli_emit_all(atn_cli *cli, atn_run *run, const atn_table *const *tables,
+                            int n, int first, const char *keep_dir)
+{
+    const char *path = atn_opt_text(cli, "output", NULL);
+    const char *record = atn_opt_text(cli, "run-record", NULL);
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+
+    if (path && strcmp(path, "-") == 0) path = NULL;
+    if (record) ATN_TRY(atn_cli_check_output(cli, record));
+    ATN_TRY(atn_run_finish(cx, run));
+    if (atn_cli_format(cli) == ATN_TABLE_CSV) {
+        ATN_TRY(emit_csv(cli, run, tables[first], path, true));
+        for (int i = 0; i < n; i++)
+            if (i != first) ATN_TRY(emit_csv(cli, run, tables[i], path, false));
+    } else if (path) {
+        ATN_TRY(emit_file(cli, run, tables, n, path));
+    } else {
+        ATN_TRY(emit_stream(cli, run, tables, n, stdout));
+    }
+    if (record) ATN_TRY(atn_json_save(cx, record, run->json));
+    if (keep_dir && atn_opt_given(cli, "keep"))
+        ATN_TRY(keep(cli, run, tables[first], keep_dir));
 done:
     return st;
+}
+
+atn_status atn_cli_emit(atn_cli *cli, atn_run *run, const atn_table *t,
+                        const char *keep_dir)
+{
+    return atn_cli_emit_all(cli, run, &t, 1, 0, keep_dir);
 }

@@ -38,3 +38,8 @@ atn_table_format atn_cli_format(const atn_cli *cli);
  * keep_dir is the capture for --keep, NULL for commands without one. */
 atn_status atn_cli_emit(atn_cli *cli, atn_run *run, const atn_table *t,
                         const char *keep_dir) ATN_WARN_UNUSED;
+/* The same for n tables that belong together. Text and JSONL show all in this order; CSV
+ * holds one table a file, so tables[first] is the output and the others go beside it
+ * (FILE.<kind>.csv), or to stderr as text when the output is stdout. */
+atn_status atn_cli_emit_all(atn_cli *cli, atn_run *run, const atn_table *const *tables,
+                            int n, int first, const char *keep_dir) ATN_WARN_UNUSED;

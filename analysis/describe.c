@@ -1,0 +1,202 @@
+/* analysis/describe.c -- what a capture holds, as tables. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "analysis/describe.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+atn_status atn_facts_create(atn_ctx *cx, atn_table **out)
+{
+    atn_status st = ATN_OK;
+    atn_table *t = NULL;
+
+    *out = NULL;
+    ATN_TRY(atn_table_create(cx, "facts", &t));
+    ATN_TRY(atn_table_add_col(cx, t, "fact", ATN_COL_STR, "", NULL, NULL));
+    ATN_TRY(atn_table_add_col(cx, t, "value", ATN_COL_STR, "", NULL, NULL));
+    *out = t;
+    t = NULL;
+done:
+    atn_table_destroy(cx, t);
+    return st;
+}
+
+atn_status atn_facts_add(atn_ctx *cx, atn_table *t, const char *fact, const char *fmt,
+                         ...)
+{
+    atn_status st = ATN_OK;
+    char text[1024];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    ATN_TRY(atn_table_add_row(cx, t));
+    ATN_TRY(atn_table_set_str(cx, t, 0, fact));
+    ATN_TRY(atn_table_set_str(cx, t, 1, text));
+done:
+    return st;
+}
+
+static atn_status model_facts(atn_ctx *cx, const atn_model_info *m, atn_table *t)
+{
+    atn_status st = ATN_OK;
+
+    if (m->name) ATN_TRY(atn_facts_add(cx, t, "model", "%s", m->name));
+    if (m->dir) ATN_TRY(atn_facts_add(cx, t, "model directory", "%s", m->dir));
+    if (m->model_type) ATN_TRY(atn_facts_add(cx, t, "model type", "%s", m->model_type));
+    if (m->layers)
+        ATN_TRY(
+            atn_facts_add(cx, t, "layers of the model", "%lld", (long long)m->layers));
+    if (m->width) ATN_TRY(atn_facts_add(cx, t, "width", "%lld", (long long)m->width));
+    if (m->ffn)
+        ATN_TRY(atn_facts_add(cx, t, "feed-forward width", "%lld%s", (long long)m->ffn,
+                              m->gated ? ", gated" : ""));
+    if (m->vocab)
+        ATN_TRY(atn_facts_add(cx, t, "vocabulary", "%lld%s", (long long)m->vocab,
+                              m->tied ? ", tied embeddings" : ""));
+done:
+    return st;
+}
+
+/* The mean loss, wherever the capture has one: a number, or an object of numbers. */
+static atn_status loss_fact(atn_ctx *cx, const json_t *loss, atn_table *t)
+{
+    const char *key;
+    json_t *value;
+    atn_status st = ATN_OK;
+
+    if (json_is_number(loss))
+        return atn_facts_add(cx, t, "loss", "%.6g nats a token",
+                             json_number_value(loss));
+    json_object_foreach((json_t *)(uintptr_t)loss, key, value)
+    {
+        char fact[96];
+
+        if (!json_is_number(value)) continue;
+        snprintf(fact, sizeof fact, "loss: %s", key);
+        ATN_TRY(atn_facts_add(cx, t, fact, "%.9g", json_number_value(value)));
+    }
+done:
+    return st;
+}
+
+atn_status atn_describe_capture(atn_ctx *cx, const atn_capture *c, atn_table **out)
+{
+    const int32_t *ids = NULL;
+    const char *const *texts = NULL;
+    const atn_idx tokens = atn_capture_tokens(c, &ids, &texts);
+    atn_status st = ATN_OK;
+    atn_table *t = NULL;
+
+    *out = NULL;
+    ATN_TRY(atn_facts_create(cx, &t));
+    ATN_TRY(atn_facts_add(cx, t, "capture", "%s", atn_capture_dir(c)));
+    ATN_TRY(atn_facts_add(cx, t, "complete", "%s",
+                          atn_capture_complete(c)
+                              ? "yes"
+                              : "no: run the same capture command again to finish it"));
+    ATN_TRY(model_facts(cx, atn_capture_model(c), t));
+    ATN_TRY(atn_facts_add(cx, t, "layers captured", "%d", atn_capture_layers(c)));
+    if (tokens)
+        ATN_TRY(atn_facts_add(cx, t, "tokens", "%lld%s", (long long)tokens,
+                              texts ? "" : ", without their texts"));
+    ATN_TRY(loss_fact(cx, json_object_get(atn_capture_manifest(c), "loss"), t));
+    *out = t;
+    t = NULL;
+done:
+    atn_table_destroy(cx, t);
+    return st;
+}
+
+/* ---- one row a layer ---- */
+
+typedef struct layer_columns {
+    int stack, step, layer, heads, kv_heads, d, dv, nq, nk, scale, mask, window,
+        softcap, tensors;
+} layer_columns;
+
+static atn_status add_columns(atn_ctx *cx, atn_table *t, const atn_selection *sel,
+                              layer_columns *c)
+{
+    const struct {
+        int *at;
+        const char *name;
+        atn_col_type type;
+        const char *text;
+    } rows[] = {
+        {&c->layer, "layer", ATN_COL_I64, "index in the model"},
+        {&c->heads, "heads", ATN_COL_I64, "query heads"},
+        {&c->kv_heads, "kv_heads", ATN_COL_I64, "key and value heads"},
+        {&c->d, "d", ATN_COL_I64, "numbers of a query or key"},
+        {&c->dv, "d_v", ATN_COL_I64, "numbers of a value"},
+        {&c->nq, "queries", ATN_COL_I64, "rows of the attention matrix"},
+        {&c->nk, "keys", ATN_COL_I64, "columns of the attention matrix"},
+        {&c->scale, "scale", ATN_COL_F64, "factor of the dot product"},
+        {&c->mask, "mask", ATN_COL_STR, "causal, or both ways"},
+        {&c->window, "window", ATN_COL_I64, "keys of the sliding window, empty = none"},
+        {&c->softcap, "softcap", ATN_COL_F64, "cap of the logits, empty = none"},
+        {&c->tensors, "tensors", ATN_COL_STR, "what the layer file holds"},
+    };
+    atn_status st = ATN_OK;
+
+    c->stack = c->step = -1;
+    if (sel->many_stacks)
+        ATN_TRY(atn_table_add_col(cx, t, "stack", ATN_COL_STR, "", NULL, &c->stack));
+    if (sel->many_steps)
+        ATN_TRY(atn_table_add_col(cx, t, "step", ATN_COL_I64, "", NULL, &c->step));
+    for (size_t i = 0; i < ATN_LEN(rows); i++)
+        ATN_TRY(atn_table_add_col(cx, t, rows[i].name, rows[i].type, "", rows[i].text,
+                                  rows[i].at));
+done:
+    return st;
+}
+
+static atn_status add_layer(atn_ctx *cx, atn_table *t, const layer_columns *c,
+                            const atn_layer_info *l)
+{
+    char tensors[32];
+    atn_status st = ATN_OK;
+
+    snprintf(tensors, sizeof tensors, "%s%s%s%s", l->has_qk ? "q k " : "",
+             l->has_v ? "v " : "", l->has_p ? "p " : "", l->has_w_o ? "w_o " : "");
+    if (*tensors) tensors[strlen(tensors) - 1] = '\0';
+    ATN_TRY(atn_table_add_row(cx, t));
+    if (c->stack >= 0) ATN_TRY(atn_table_set_str(cx, t, c->stack, l->stack));
+    if (c->step >= 0) atn_table_set_i64(t, c->step, l->step);
+    atn_table_set_i64(t, c->layer, l->layer);
+    atn_table_set_i64(t, c->heads, l->heads);
+    atn_table_set_i64(t, c->kv_heads, l->kv_heads);
+    if (l->has_qk) atn_table_set_i64(t, c->d, l->d);
+    if (l->has_v) atn_table_set_i64(t, c->dv, l->dv);
+    atn_table_set_i64(t, c->nq, l->nq);
+    atn_table_set_i64(t, c->nk, l->nk);
+    if (l->has_qk) atn_table_set_f64(t, c->scale, l->scale);
+    ATN_TRY(
+        atn_table_set_str(cx, t, c->mask, l->sight.causal ? "causal" : "both ways"));
+    if (l->sight.window > 0) atn_table_set_i64(t, c->window, l->sight.window);
+    if (l->sight.softcap > 0) atn_table_set_f64(t, c->softcap, l->sight.softcap);
+    ATN_TRY(atn_table_set_str(cx, t, c->tensors, tensors));
+done:
+    return st;
+}
+
+atn_status atn_describe_layers(atn_ctx *cx, const atn_capture *c,
+                               const atn_selection *sel, atn_table **out)
+{
+    atn_status st = ATN_OK;
+    atn_table *t = NULL;
+    layer_columns columns;
+
+    *out = NULL;
+    ATN_TRY(atn_table_create(cx, "inspect", &t));
+    ATN_TRY(add_columns(cx, t, sel, &columns));
+    for (int i = 0; i < sel->n; i++)
+        ATN_TRY(add_layer(cx, t, &columns, atn_capture_layer(c, sel->at[i])));
+    *out = t;
+    t = NULL;
+done:
+    atn_table_destroy(cx, t);
+    return st;
+}

@@ -1,0 +1,195 @@
+/* cli/cmd_inspect.c -- attnscope inspect: what a model or a capture is, layer by layer. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include <stdbool.h>
+
+#include "analysis/describe.h"
+#include "capture/config.h"
+#include "cli/output.h"
+#include "core/backend.h"
+#include "core/io/file.h"
+
+/* ---- a capture ---- */
+
+static atn_status inspect_run(atn_cli *cli, const char *dir)
+{
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+    atn_table *facts = NULL, *layers = NULL;
+    atn_subject s;
+
+    ATN_TRY(atn_subject_open(cli, dir, &s));
+    ATN_TRY(atn_describe_capture(cx, s.capture, &facts));
+    ATN_TRY(atn_describe_layers(cx, s.capture, &s.selection, &layers));
+    {
+        const atn_table *const tables[] = {facts, layers};
+
+        ATN_TRY(atn_cli_emit_all(cli, &s.run, tables, 2, 1, NULL));
+    }
+done:
+    atn_table_destroy(cx, facts);
+    atn_table_destroy(cx, layers);
+    atn_subject_close(cli, &s);
+    return st;
+}
+
+/* ---- a model directory ---- */
+
+static atn_status model_facts(atn_ctx *cx, const char *dir, const atn_config *c,
+                              atn_table *t)
+{
+    atn_status st = ATN_OK;
+
+    ATN_TRY(atn_facts_add(cx, t, "model directory", "%s", dir));
+    ATN_TRY(atn_facts_add(cx, t, "family", "%s (%s)", c->arch->title, c->arch->id));
+    ATN_TRY(atn_facts_add(cx, t, "layers", "%lld", (long long)c->layers));
+    ATN_TRY(atn_facts_add(cx, t, "width", "%lld", (long long)c->width));
+    ATN_TRY(atn_facts_add(
+        cx, t, "heads", "%lld queries, %lld keys and values, %lld wide",
+        (long long)c->heads, (long long)c->kv_heads, (long long)c->head_dim));
+    ATN_TRY(atn_facts_add(cx, t, "feed-forward width", "%lld%s", (long long)c->ffn,
+                          c->gated ? ", gated" : ""));
+    ATN_TRY(atn_facts_add(cx, t, "vocabulary", "%lld%s", (long long)c->vocab,
+                          c->tied ? ", tied embeddings" : ""));
+    ATN_TRY(atn_facts_add(cx, t, "positions", "%lld", (long long)c->max_positions));
+    if (c->arch->rope)
+        ATN_TRY(atn_facts_add(cx, t, "rotary embedding",
+                              "%lld of %lld numbers, theta %g", (long long)c->rope.dim,
+                              (long long)c->head_dim, c->rope.theta));
+done:
+    return st;
+}
+
+static atn_status model_layers(atn_ctx *cx, const atn_config *c, atn_table *t)
+{
+    static const char *const names[] = {"layer", "heads", "kv_heads", "d"};
+    const atn_idx values[] = {0, c->heads, c->kv_heads, c->head_dim};
+    atn_status st = ATN_OK;
+    int mask = -1, window = -1, column = -1;
+
+    for (size_t i = 0; i < ATN_LEN(names); i++)
+        ATN_TRY(atn_table_add_col(cx, t, names[i], ATN_COL_I64, "", NULL, &column));
+    ATN_TRY(atn_table_add_col(cx, t, "mask", ATN_COL_STR, "", NULL, &mask));
+    ATN_TRY(atn_table_add_col(cx, t, "window", ATN_COL_I64, "",
+                              "keys of the sliding window, empty = none", &window));
+    for (atn_idx l = 0; l < c->layers; l++) {
+        ATN_TRY(atn_table_add_row(cx, t));
+        for (int i = 0; i < (int)ATN_LEN(names); i++)
+            atn_table_set_i64(t, i, i == 0 ? l : values[i]);
+        ATN_TRY(
+            atn_table_set_str(cx, t, mask, c->arch->causal ? "causal" : "both ways"));
+        if (c->window && c->window[l] > 0) atn_table_set_i64(t, window, c->window[l]);
+    }
+done:
+    return st;
+}
+
+static atn_status inspect_model(atn_cli *cli, const char *dir)
+{
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+    atn_table *facts = NULL, *layers = NULL;
+    atn_config config = {0};
+    atn_run run = {0};
+    char *path = NULL;
+
+    ATN_TRY(atn_cli_check_output(cli, atn_opt_text(cli, "output", NULL)));
+    ATN_TRY(atn_cli_record(cli, &run));
+    path = atn_path_join(cx, dir, "config.json");
+    if (!path) ATN_TRY(cx->err.code);
+    ATN_TRY(atn_config_load(cx, dir, &config));
+    ATN_TRY(atn_run_add_input(cx, &run, path));
+    ATN_TRY(atn_facts_create(cx, &facts));
+    ATN_TRY(model_facts(cx, dir, &config, facts));
+    ATN_TRY(atn_table_create(cx, "model", &layers));
+    ATN_TRY(model_layers(cx, &config, layers));
+    {
+        const atn_table *const tables[] = {facts, layers};
+
+        ATN_TRY(atn_cli_emit_all(cli, &run, tables, 2, 1, NULL));
+    }
+done:
+    atn_free(cx, path);
+    atn_table_destroy(cx, facts);
+    atn_table_destroy(cx, layers);
+    atn_config_release(cx, &config);
+    atn_run_release(&run);
+    return st;
+}
+
+/* ---- devices ---- */
+
+static atn_status inspect_devices(atn_cli *cli)
+{
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+    atn_table *t = NULL;
+    atn_run run = {0};
+    int id = -1, threads = -1;
+
+    ATN_TRY(atn_cli_record(cli, &run));
+    ATN_TRY(atn_table_create(cx, "devices", &t));
+    ATN_TRY(atn_table_add_col(cx, t, "device", ATN_COL_STR, "", NULL, &id));
+    ATN_TRY(atn_table_add_col(cx, t, "threads", ATN_COL_I64, "", NULL, &threads));
+    ATN_TRY(atn_table_add_row(cx, t));
+    ATN_TRY(atn_table_set_str(cx, t, id, cx->backend->name));
+    atn_table_set_i64(t, threads, cx->threads);
+    ATN_TRY(atn_cli_emit(cli, &run, t, NULL));
+done:
+    atn_table_destroy(cx, t);
+    atn_run_release(&run);
+    return st;
+}
+
+static bool has_file(atn_ctx *cx, const char *dir, const char *name)
+{
+    char *path = atn_path_join(cx, dir, name);
+    const bool there = path && atn_file_exists(path);
+
+    atn_free(cx, path);
+    return there;
+}
+
+static atn_status run(atn_cli *cli)
+{
+    const char *dir = cli->n_args ? cli->args[0] : NULL;
+
+    if (atn_opt_given(cli, "devices")) return inspect_devices(cli);
+    if (!dir)
+        return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
+                        "inspect: give a model directory, a capture, or --devices");
+    if (!atn_dir_exists(dir))
+        return atn_fail(
+            cli->cx, ATN_NOINPUT, __FILE__, __LINE__,
+            "%s: there is no such directory (inspect takes a model directory "
+            "or a capture)",
+            dir);
+    if (has_file(cli->cx, dir, "capture.json")) return inspect_run(cli, dir);
+    if (has_file(cli->cx, dir, "config.json")) return inspect_model(cli, dir);
+    return atn_fail(cli->cx, ATN_DATA, __FILE__, __LINE__,
+                    "%s: neither a capture (no capture.json) nor a model directory (no "
+                    "config.json)",
+                    dir);
+}
+
+static const atn_option options[] = {
+    {"devices", 0, ATN_OPT_FLAG, NULL, "the devices that capture can run on", 0, 0},
+    ATN_OPTION_END,
+};
+
+static const char *const examples[] = {"inspect MODEL", "inspect RUN",
+                                       "inspect RUN --format jsonl",
+                                       "inspect --devices", NULL};
+
+const atn_command atn_command_inspect = {
+    .id = "inspect",
+    .summary = "what a model or a capture is, layer by layer",
+    .args = "MODEL|RUN",
+    .examples = examples,
+    .text =
+        "A model directory has a config.json, a capture a capture.json. What a model "
+        "needs and attnscope cannot do is said here, before anything runs.",
+    .options = options,
+    .uses = ATN_USE_SELECT | ATN_USE_TABLE,
+    .max_args = 1,
+    .run = run,
+};
