@@ -305,6 +305,38 @@ done:
     return st;
 }
 
+/* Layers by the mean over equal heads. */
+static void mean_of_heads(const atn_sim_set *set, const double *heads, double *layers)
+{
+    const atn_idx h = set->per_layer, m = set->m;
+    const int n = set->layers;
+
+    for (int k = 0; k < n; k++)
+        for (int l = 0; l < n; l++) {
+            double sum = 0;
+            for (atn_idx i = 0; i < h; i++) sum += heads[(k * h + i) * m + l * h + i];
+            layers[k * n + l] = sum / (double)h;
+        }
+}
+
+static atn_status compare_rows(atn_ctx *cx, const atn_sim_set *set,
+                               atn_similarity_part *part)
+{
+    const int n = set->layers;
+    atn_status st = ATN_OK;
+
+    ATN_NEW(part->head_js, set->m * set->m);
+    ATN_NEW(part->head_tv, set->m * set->m);
+    ATN_TRY(atn_sim_mix_run(cx, set, part->head_js, part->head_tv));
+    if (!part->aligned) goto done;
+    ATN_NEW(part->js, n * n);
+    ATN_NEW(part->tv, n * n);
+    mean_of_heads(set, part->head_js, part->js);
+    mean_of_heads(set, part->head_tv, part->tv);
+done:
+    return st;
+}
+
 static atn_status compare_gram(atn_ctx *cx, const atn_sim_set *set,
                                atn_similarity_part *part)
 {
@@ -373,7 +405,7 @@ done:
 static double work_bytes(const atn_ctx *cx, const atn_sim_set *set, atn_idx width)
 {
     const double gram = atn_sim_gram_bytes(cx, set);
-    const double keep = 24 * (double)set->m * (double)set->m;
+    const double keep = 40 * (double)set->m * (double)set->m;
     double copy = 0;
 
     if (set->opts->copy_err && set->per_layer > 0 && set->head[0].v.cols > 0) {
@@ -413,6 +445,7 @@ atn_status atn_similarity_compare(atn_ctx *cx, const atn_problem *layers, int n,
     ATN_TRY(atn_mem_check(cx, work_bytes(cx, &set, width), "similarity"));
     ATN_TRY(describe(cx, layers, &set, width, part));
     ATN_TRY(compare_gram(cx, &set, part));
+    if (opts->distances) ATN_TRY(compare_rows(cx, &set, part));
     if (!opts->copy_err) goto done;
     part->copy_why = copy_reason(layers, n, w_o, &set);
     if (part->copy_why) {
@@ -437,7 +470,8 @@ void atn_similarity_part_release(atn_ctx *cx, atn_similarity_part *part)
                            part->head_layer, part->head,         part->head_elem,
                            part->head_row,   part->head_pearson, part->cos_elem,
                            part->cos_row,    part->cos_avg,      part->match,
-                           part->pearson,    part->copy_err};
+                           part->pearson,    part->copy_err,     part->head_js,
+                           part->head_tv,    part->js,           part->tv};
 
     for (size_t i = 0; i < ATN_LEN(owned); i++) atn_free(cx, owned[i]);
     *part = (atn_similarity_part){0};

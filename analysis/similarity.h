@@ -9,6 +9,7 @@
  *         cos_elem = mean_h C, cos_row = mean_h R, cos_avg = cosine of the head means,
  *         match = max over permutations pi of mean_h C_{h, pi(h)},
  *         pearson = mean_h correlation over the keys that both rows may see,
+ *         js, tv = mean_h of the mean Jensen-Shannon divergence and total variation of rows,
  *         copy_err(l -> l') = |[P_l V_l' - P_l' V_l'] W_O,l'|_F / |[P_l' V_l'] W_O,l'|_F.
  * Source  Rajabzadeh et al., arXiv 2409.14595 (no code published); readings in
  *         docs/cards/measure/similarity.md.
@@ -24,10 +25,12 @@ typedef struct atn_similarity_opts {
     atn_idx skip_rows;     /* rows i < skip_rows are left out */
     atn_idx exclude_first; /* keys j < exclude_first are dropped, rows renormalised */
     bool copy_err;         /* costs more than all the rest: V and W_O of every layer */
-    atn_idx tile_rows;     /* rows of a tile, 0 = chosen from the shape */
+    bool distances;    /* Jensen-Shannon and total variation: a logarithm an entry and
+                              pair of heads, far slower than all the rest */
+    atn_idx tile_rows; /* rows of a tile, 0 = chosen from the shape */
 } atn_similarity_opts;
 
-void atn_similarity_defaults(atn_similarity_opts *opts); /* 0, 0, true, 0 */
+void atn_similarity_defaults(atn_similarity_opts *opts); /* copy_err, nothing else */
 
 /* What one layer costs; the quantities that the plan adds up. */
 typedef struct atn_layer_cost {
@@ -51,6 +54,9 @@ typedef struct atn_similarity_part {
     double *head_elem, *head_row, *head_pearson; /* [M x M]: C, R, Pearson */
     bool aligned; /* every layer has the same heads; else the next five are NULL */
     double *cos_elem, *cos_row, *cos_avg, *match, *pearson; /* [L x L] */
+    double *head_js,
+        *head_tv;     /* [M x M] mean over rows, nats; NULL when not asked for */
+    double *js, *tv;  /* [L x L] mean_h, head against the same head; as above */
     double *copy_err; /* [L x L], row = leader, column = follower; NULL: see copy_why */
     const char
         *copy_why;  /* why there is no copy_err; NULL if there is or none was asked */
@@ -150,12 +156,12 @@ void atn_share_bounds(const atn_layer_cost *cost, int n, const int *leader,
 
 /* ---- tables ---- */
 
-/* layer_a, layer_b, cos_elem, cos_row, cos_avg, match, pearson[, copy_err]: every ordered
- * pair; copy_err is of layer_b using layer_a's matrix. Carries the cos_elem matrix. */
+/* layer_a, layer_b, cos_elem, cos_row, cos_avg, match[, copy_err], pearson[, js_nats, tv]: every
+ * ordered pair; copy_err is of layer_b using layer_a's matrix. Carries the cos_elem matrix. */
 atn_status atn_similarity_layers_table(atn_ctx *cx, const atn_similarity *s,
                                        atn_table **out) ATN_WARN_UNUSED;
-/* layer_a, head_a, layer_b, head_b, cos_elem, cos_row, pearson: every unordered pair and
- * the diagonal. Carries the cos_elem matrix. */
+/* layer_a, head_a, layer_b, head_b, cos_elem, cos_row, pearson[, js_nats, tv]: every
+ * unordered pair and the diagonal. Carries the cos_elem matrix. */
 atn_status atn_similarity_heads_table(atn_ctx *cx, const atn_similarity *s,
                                       atn_table **out) ATN_WARN_UNUSED;
 /* plan: layer, leader, role, similarity, saved_params, saved_flops, saved_cache_bytes,

@@ -45,7 +45,7 @@ atn_idx atn_sim_gram_rows(const atn_sim_set *set)
     return ATN_MAX(ATN_MIN(rows, nq), (atn_idx)1);
 }
 
-static atn_idx group_count(const atn_sim_set *set)
+atn_idx atn_sim_groups(const atn_sim_set *set)
 {
     const atn_idx rows = atn_sim_gram_rows(set);
     const atn_idx tiles = (set->head[0].nq + rows - 1) / rows;
@@ -55,7 +55,7 @@ static atn_idx group_count(const atn_sim_set *set)
     return ATN_MAX(1, ATN_MIN(tiles, (atn_idx)ATN_MIN(fit, (double)GROUPS_MAX)));
 }
 
-static double tile_bytes(const atn_sim_set *set)
+double atn_sim_tile_bytes(const atn_sim_set *set)
 {
     const double m = (double)set->m, rows = (double)atn_sim_gram_rows(set);
 
@@ -65,10 +65,11 @@ static double tile_bytes(const atn_sim_set *set)
 
 double atn_sim_gram_bytes(const atn_ctx *cx, const atn_sim_set *set)
 {
-    const double each = tile_bytes(set), m2 = 8.0 * (double)set->m * (double)set->m;
+    const double each = atn_sim_tile_bytes(set),
+                 m2 = 8.0 * (double)set->m * (double)set->m;
 
     return each * atn_sim_threads(cx, each) +
-           m2 * (2.0 * (double)group_count(set) + 7) +
+           m2 * ((set->opts->distances ? 3.0 : 2.0) * (double)atn_sim_groups(set) + 9) +
            4.0 * (double)set->head[0].nq * (double)set->m;
 }
 
@@ -262,12 +263,12 @@ atn_status atn_sim_gram_run(atn_ctx *cx, const atn_sim_set *set, atn_sim_gram *g
     job j = {.set = set, .rows = rows, .tiles = (nq + rows - 1) / rows};
 
     j.first_tile = ATN_MIN(set->opts->skip_rows, nq) / rows;
-    j.groups = group_count(set);
+    j.groups = atn_sim_groups(set);
     ATN_NEW(j.raw, j.groups * m * m);
     ATN_NEW(j.unit, j.groups * m * m);
     ATN_NEW(j.square_of, nq * m);
     ATN_NEW(j.sum_of, j.tiles * m);
-    cx->threads = atn_sim_threads(cx, tile_bytes(set));
+    cx->threads = atn_sim_threads(cx, atn_sim_tile_bytes(set));
     st = atn_parallel(cx, j.groups, one_group, &j, "similarity");
     cx->threads = threads;
     ATN_TRY(st);

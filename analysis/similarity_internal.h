@@ -34,10 +34,18 @@ atn_status atn_sim_fill(atn_ctx *cx, const atn_head *h, const atn_tile *t,
 atn_tile atn_sim_tile(const atn_sim_set *set, atn_idx first, atn_idx rows);
 
 atn_idx atn_sim_gram_rows(const atn_sim_set *set);
+/* Groups that tiles are dealt to, and what the tile of one thread takes. */
+atn_idx atn_sim_groups(const atn_sim_set *set);
+double atn_sim_tile_bytes(const atn_sim_set *set);
 double atn_sim_gram_bytes(const atn_ctx *cx, const atn_sim_set *set);
 /* All fields of g are allocated by the caller, zeroed. */
 atn_status atn_sim_gram_run(atn_ctx *cx, const atn_sim_set *set,
                             atn_sim_gram *g) ATN_WARN_UNUSED;
+
+/* Mean Jensen-Shannon divergence and total variation of all pairs, [m x m]; the diagonal is
+ * left alone. */
+atn_status atn_sim_mix_run(atn_ctx *cx, const atn_sim_set *set, double *js,
+                           double *tv) ATN_WARN_UNUSED;
 
 atn_idx atn_sim_copy_rows(const atn_sim_set *set);
 double atn_sim_copy_bytes(const atn_ctx *cx, const atn_sim_set *set, atn_idx width);

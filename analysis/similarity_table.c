@@ -100,11 +100,24 @@ done:
     return st;
 }
 
+static atn_status add_distances(atn_ctx *cx, const atn_similarity *s, atn_table *t,
+                                int *js, int *tv)
+{
+    atn_status st = ATN_OK;
+
+    if (!s->opts.distances) goto done;
+    ATN_TRY(add_number(cx, t, "js_nats", "nats",
+                       "mean Jensen-Shannon divergence of rows", js));
+    ATN_TRY(add_number(cx, t, "tv", "", "mean total variation of rows", tv));
+done:
+    return st;
+}
+
 /* ---- layers ---- */
 
 typedef struct layer_cols {
     keys key;
-    int a, b, elem, row, avg, match, pearson, copy;
+    int a, b, elem, row, avg, match, pearson, copy, js, tv;
 } layer_cols;
 
 static atn_status layer_columns(atn_ctx *cx, const atn_similarity *s, atn_table *t,
@@ -127,6 +140,7 @@ static atn_status layer_columns(atn_ctx *cx, const atn_similarity *s, atn_table 
                            &c->copy));
     ATN_TRY(
         add_number(cx, t, "pearson", "", "correlation over visible keys", &c->pearson));
+    ATN_TRY(add_distances(cx, s, t, &c->js, &c->tv));
 done:
     return st;
 }
@@ -148,6 +162,8 @@ static atn_status layer_rows(atn_ctx *cx, const atn_similarity_part *p,
             put(t, c->avg, p->cos_avg[ab]);
             put(t, c->match, p->match[ab]);
             put(t, c->pearson, p->pearson[ab]);
+            if (p->js) put(t, c->js, p->js[ab]);
+            if (p->tv) put(t, c->tv, p->tv[ab]);
             if (p->copy_err) put(t, c->copy, p->copy_err[ab]);
         }
 done:
@@ -196,7 +212,7 @@ done:
 
 typedef struct head_cols {
     keys key;
-    int layer_a, head_a, layer_b, head_b, elem, row, pearson;
+    int layer_a, head_a, layer_b, head_b, elem, row, pearson, js, tv;
 } head_cols;
 
 static atn_status head_columns(atn_ctx *cx, const atn_similarity *s, atn_table *t,
@@ -213,6 +229,7 @@ static atn_status head_columns(atn_ctx *cx, const atn_similarity *s, atn_table *
     ATN_TRY(add_number(cx, t, "cos_row", "", "mean cosine of the rows", &c->row));
     ATN_TRY(
         add_number(cx, t, "pearson", "", "correlation over visible keys", &c->pearson));
+    ATN_TRY(add_distances(cx, s, t, &c->js, &c->tv));
 done:
     return st;
 }
@@ -234,6 +251,8 @@ static atn_status head_rows(atn_ctx *cx, const atn_similarity_part *p,
             put(t, c->elem, p->head_elem[ab]);
             put(t, c->row, p->head_row[ab]);
             put(t, c->pearson, p->head_pearson[ab]);
+            if (p->head_js) put(t, c->js, p->head_js[ab]);
+            if (p->head_tv) put(t, c->tv, p->head_tv[ab]);
         }
 done:
     return st;

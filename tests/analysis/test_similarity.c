@@ -106,6 +106,35 @@ static void golden_disjoint(atn_ctx *cx)
     atn_similarity_part_release(cx, &s);
 }
 
+/* Rows of the card: JS 0, 0, .017251; TV 0, 0, (.1333 + .0333 + .1667) / 2. */
+static void golden_distances(atn_ctx *cx)
+{
+    const float u4[] = {.25f, .25f, .25f, .25f}, hot[] = {0, 0, 1, 0},
+                other[] = {1, 0, 0, 0};
+    const atn_similarity_opts o = {.distances = true};
+    const atn_problem layers[] = {given(0, P3, 3, V3), given(1, U3, 3, V3)};
+    atn_problem rows[3] = {{0}};
+    atn_similarity_part s;
+
+    CHECK_OK(atn_similarity_compare(cx, layers, 2, NULL, NULL, 0, &o, &s));
+    CHECK_NEAR(s.js[1], .005750, 1e-6);
+    CHECK_NEAR(s.tv[1], .0555556, 1e-6);
+    CHECK_NEAR(s.js[0], 0, 0);
+    atn_similarity_part_release(cx, &s);
+    for (int l = 0; l < 3; l++) {
+        rows[l] = given(l, l == 0 ? u4 : l == 1 ? hot : other, 4, NULL);
+        rows[l].nq = 1;
+        rows[l].sight.causal = false;
+    }
+    CHECK_OK(atn_similarity_compare(cx, rows, 3, NULL, NULL, 0, &o, &s));
+    CHECK_NEAR(s.head_js[1], .380396, 1e-6);
+    CHECK_NEAR(s.head_js[5], log(2.), 1e-6);
+    CHECK_NEAR(s.head_tv[1], .75, 1e-6);
+    CHECK_NEAR(s.head_tv[5], 1, 1e-6);
+    CHECK_NEAR(s.head_js[7], s.head_js[5], 0);
+    atn_similarity_part_release(cx, &s);
+}
+
 /* ---- properties ---- */
 
 static void properties(atn_ctx *cx)
@@ -177,7 +206,7 @@ static void permuted_heads(atn_ctx *cx)
 
 static void same_bits_at_any_thread_count(atn_ctx *cx)
 {
-    const atn_similarity_opts o = {.copy_err = true, .tile_rows = 3};
+    const atn_similarity_opts o = {.copy_err = true, .distances = true, .tile_rows = 3};
     model m = make_model(cx, 3, 4, 2, 61);
     atn_similarity_part one, four;
 
@@ -189,6 +218,8 @@ static void same_bits_at_any_thread_count(atn_ctx *cx)
     CHECK_EQ(cx->threads, 4);
     CHECK(memcmp(one.head_elem, four.head_elem, 144 * sizeof(double)) == 0);
     CHECK(memcmp(one.head_row, four.head_row, 144 * sizeof(double)) == 0);
+    CHECK(memcmp(one.head_js, four.head_js, 144 * sizeof(double)) == 0);
+    CHECK(memcmp(one.head_tv, four.head_tv, 144 * sizeof(double)) == 0);
     CHECK(memcmp(one.cos_avg, four.cos_avg, 9 * sizeof(double)) == 0);
     CHECK(memcmp(one.copy_err, four.copy_err, 9 * sizeof(double)) == 0);
     atn_similarity_part_release(cx, &one);
@@ -316,7 +347,7 @@ static void *resize_failing(void *user, void *ptr, size_t size)
 
 static void survives_failed_allocations(atn_ctx *cx)
 {
-    const atn_similarity_opts o = {.copy_err = true};
+    const atn_similarity_opts o = {.copy_err = true, .distances = true};
     const atn_allocator real = cx->alloc;
     model m = make_model(cx, 2, 2, 1, 9);
     atn_status st = ATN_MEMORY;
@@ -338,8 +369,8 @@ CHECK_MAIN({"golden card", golden_card},
            {"golden pearson with zeros", golden_pearson_with_zeros},
            {"golden exclude first", golden_exclude_first},
            {"golden skip rows", golden_skip_rows}, {"golden disjoint", golden_disjoint},
-           {"properties", properties}, {"identical layers", identical_layers},
-           {"permuted heads", permuted_heads},
+           {"golden distances", golden_distances}, {"properties", properties},
+           {"identical layers", identical_layers}, {"permuted heads", permuted_heads},
            {"same bits at any thread count", same_bits_at_any_thread_count},
            {"tile height does not matter", tile_height_does_not_matter},
            {"selected heads", selected_heads}, {"single row", single_row},

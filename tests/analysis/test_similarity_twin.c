@@ -108,6 +108,32 @@ static double pearson(const atn_problem *p, const atn_problem *q, dense a, dense
     return ab / sqrt(aa * bb);
 }
 
+/* Mean over rows with weight in both of JS, by its definition with two divergences, and TV. */
+static void row_distances(dense a, dense b, atn_idx r0, atn_idx n, double *js,
+                          double *tv)
+{
+    int rows = 0;
+
+    *js = *tv = 0;
+    for (atn_idx i = r0; i < n; i++) {
+        double sa = 0, sb = 0;
+        for (atn_idx j = 0; j < n; j++) {
+            sa += a[i][j];
+            sb += b[i][j];
+        }
+        if (sa == 0 || sb == 0) continue;
+        for (atn_idx j = 0; j < n; j++) {
+            const double p = a[i][j] / sa, q = b[i][j] / sb, m = (p + q) / 2;
+            if (p > 0) *js += p * log(p / m) / 2;
+            if (q > 0) *js += q * log(q / m) / 2;
+            *tv += fabs(p - q) / 2;
+        }
+        rows++;
+    }
+    *js /= rows;
+    *tv /= rows;
+}
+
 static double best_match(dense *a, dense *b, atn_idx r0, atn_idx n, bool drop,
                          int heads, int at, unsigned used)
 {
@@ -171,10 +197,15 @@ static void check_twin(atn_ctx *cx, const model *m, const atn_similarity_opts *o
     }
     for (int a = 0; a < m->n; a++)
         for (int b = 0; b < m->n; b++) {
-            double elem = 0, row = 0, cor = 0;
+            double elem = 0, row = 0, cor = 0, js, tv;
             for (int h = 0; h < heads; h++) {
                 elem += flat_cos(w[a][h], w[b][h], r0, n, drop) / heads;
                 row += row_cos(w[a][h], w[b][h], r0, n) / heads;
+                row_distances(w[a][h], w[b][h], r0, n, &js, &tv);
+                CHECK_NEAR(s.head_js[(a * heads + h) * s.heads + b * heads + h], js,
+                           2e-6);
+                CHECK_NEAR(s.head_tv[(a * heads + h) * s.heads + b * heads + h], tv,
+                           2e-6);
                 cor += pearson(&m->p[a], &m->p[b], w[a][h], w[b][h], o) / heads;
                 for (int g = 0; g < heads; g++)
                     CHECK_NEAR(s.head_elem[(a * heads + h) * s.heads + b * heads + g],
@@ -200,9 +231,13 @@ static void twin_causal(atn_ctx *cx)
 {
     model m = make_model(cx, 3, 4, 2, 37);
 
-    check_twin(cx, &m, &(atn_similarity_opts){.copy_err = true});
-    check_twin(cx, &m, &(atn_similarity_opts){.copy_err = true, .skip_rows = 5});
-    check_twin(cx, &m, &(atn_similarity_opts){.copy_err = true, .exclude_first = 3});
+    check_twin(cx, &m, &(atn_similarity_opts){.copy_err = true, .distances = true});
+    check_twin(
+        cx, &m,
+        &(atn_similarity_opts){.copy_err = true, .distances = true, .skip_rows = 5});
+    check_twin(cx, &m,
+               &(atn_similarity_opts){
+                   .copy_err = true, .distances = true, .exclude_first = 3});
     drop_model(&m);
 }
 
@@ -216,17 +251,24 @@ static void twin_windows(atn_ctx *cx)
     m.p[2].sight.softcap = 2;
     m.p[2].sink = sink;
     m.p[3].sight.window = 3;
-    check_twin(cx, &m, &(atn_similarity_opts){.copy_err = true, .tile_rows = 5});
     check_twin(
         cx, &m,
-        &(atn_similarity_opts){.copy_err = true, .tile_rows = 8, .skip_rows = 13});
+        &(atn_similarity_opts){.copy_err = true, .distances = true, .tile_rows = 5});
+    check_twin(
+        cx, &m,
+        &(atn_similarity_opts){
+            .copy_err = true, .distances = true, .tile_rows = 8, .skip_rows = 13});
     m.p[0].sight.window = m.p[2].sight.window = 6; /* tiles that begin behind key 0 */
-    check_twin(cx, &m, &(atn_similarity_opts){.copy_err = true, .tile_rows = 5});
+    check_twin(
+        cx, &m,
+        &(atn_similarity_opts){.copy_err = true, .distances = true, .tile_rows = 5});
     m.p[0].sight.causal = m.p[1].sight.causal = false;
     m.p[0].sight.window = m.p[1].sight.window = 0;
     m.p[0].sight.key_first = 4;
     m.p[1].sight.key_last = 30;
-    check_twin(cx, &m, &(atn_similarity_opts){.copy_err = true, .tile_rows = 7});
+    check_twin(
+        cx, &m,
+        &(atn_similarity_opts){.copy_err = true, .distances = true, .tile_rows = 7});
     drop_model(&m);
 }
 
