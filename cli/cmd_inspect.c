@@ -3,7 +3,7 @@
 #include <stdbool.h>
 
 #include "analysis/describe.h"
-#include "capture/config.h"
+#include "capture/model.h"
 #include "cli/output.h"
 #include "core/backend.h"
 #include "core/io/file.h"
@@ -34,12 +34,12 @@ done:
 
 /* ---- a model directory ---- */
 
-static atn_status model_facts(atn_ctx *cx, const char *dir, const atn_config *c,
-                              atn_table *t)
+static atn_status model_facts(atn_ctx *cx, const atn_model *m, atn_table *t)
 {
+    const atn_config *c = &m->config;
     atn_status st = ATN_OK;
 
-    ATN_TRY(atn_facts_add(cx, t, "model directory", "%s", dir));
+    ATN_TRY(atn_facts_add(cx, t, "model directory", "%s", m->dir));
     ATN_TRY(atn_facts_add(cx, t, "family", "%s (%s)", c->arch->title, c->arch->id));
     ATN_TRY(atn_facts_add(cx, t, "layers", "%lld", (long long)c->layers));
     ATN_TRY(atn_facts_add(cx, t, "width", "%lld", (long long)c->width));
@@ -51,6 +51,11 @@ static atn_status model_facts(atn_ctx *cx, const char *dir, const atn_config *c,
     ATN_TRY(atn_facts_add(cx, t, "vocabulary", "%lld%s", (long long)c->vocab,
                           c->tied ? ", tied embeddings" : ""));
     ATN_TRY(atn_facts_add(cx, t, "positions", "%lld", (long long)c->max_positions));
+    ATN_TRY(atn_facts_add(cx, t, "weights", "%.4g million numbers, %.4g MiB",
+                          atn_model_parameters(m) / 1e6,
+                          atn_model_bytes(m) / (1 << 20)));
+    ATN_TRY(atn_facts_add(cx, t, "next-token loss", "%s",
+                          m->has_head ? "yes" : "no, the model has no output layer"));
     if (c->arch->rope)
         ATN_TRY(atn_facts_add(cx, t, "rotary embedding",
                               "%lld of %lld numbers, theta %g", (long long)c->rope.dim,
@@ -88,7 +93,7 @@ static atn_status inspect_model(atn_cli *cli, const char *dir)
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
     atn_table *facts = NULL, *layers = NULL;
-    atn_config config = {0};
+    atn_model model = {0};
     atn_run run = {0};
     char *path = NULL;
 
@@ -96,12 +101,12 @@ static atn_status inspect_model(atn_cli *cli, const char *dir)
     ATN_TRY(atn_cli_record(cli, &run));
     path = atn_path_join(cx, dir, "config.json");
     if (!path) ATN_TRY(cx->err.code);
-    ATN_TRY(atn_config_load(cx, dir, &config));
+    ATN_TRY(atn_model_open(cx, dir, &model));
     ATN_TRY(atn_run_add_input(cx, &run, path));
     ATN_TRY(atn_facts_create(cx, &facts));
-    ATN_TRY(model_facts(cx, dir, &config, facts));
+    ATN_TRY(model_facts(cx, &model, facts));
     ATN_TRY(atn_table_create(cx, "model", &layers));
-    ATN_TRY(model_layers(cx, &config, layers));
+    ATN_TRY(model_layers(cx, &model.config, layers));
     {
         const atn_table *const tables[] = {facts, layers};
 
@@ -111,7 +116,7 @@ done:
     atn_free(cx, path);
     atn_table_destroy(cx, facts);
     atn_table_destroy(cx, layers);
-    atn_config_release(cx, &config);
+    atn_model_close(cx, &model);
     atn_run_release(&run);
     return st;
 }
