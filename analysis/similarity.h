@@ -156,7 +156,7 @@ void atn_share_bounds(const atn_layer_cost *cost, int n, const int *leader,
 
 /* ---- tables ---- */
 
-/* layer_a, layer_b, cos_elem, cos_row, cos_avg, match[, copy_err], pearson[, js_nats, tv]: every
+/* layer_a, layer_b, cos_elem, cos_row, cos_avg, match, pearson[, copy_err][, js_nats, tv]: every
  * ordered pair; copy_err is of layer_b using layer_a's matrix. Carries the cos_elem matrix. */
 atn_status atn_similarity_layers_table(atn_ctx *cx, const atn_similarity *s,
                                        atn_table **out) ATN_WARN_UNUSED;

@@ -134,12 +134,12 @@ static atn_status layer_columns(atn_ctx *cx, const atn_similarity *s, atn_table 
     ATN_TRY(add_number(cx, t, "cos_avg", "", "cosine of the head means", &c->avg));
     ATN_TRY(
         add_number(cx, t, "match", "", "mean cosine of best-matched heads", &c->match));
+    ATN_TRY(
+        add_number(cx, t, "pearson", "", "correlation over visible keys", &c->pearson));
     if (s->opts.copy_err)
         ATN_TRY(add_number(cx, t, "copy_err", "",
                            "relative output error of layer_b with layer_a's matrix",
                            &c->copy));
-    ATN_TRY(
-        add_number(cx, t, "pearson", "", "correlation over visible keys", &c->pearson));
     ATN_TRY(add_distances(cx, s, t, &c->js, &c->tv));
 done:
     return st;

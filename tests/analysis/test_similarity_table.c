@@ -50,7 +50,7 @@ static double cell(const atn_table *t, atn_idx row, const char *col)
 static void layers(atn_ctx *cx)
 {
     static const char *const names[] = {"layer_a", "layer_b", "cos_elem", "cos_row",
-                                        "cos_avg", "match",   "copy_err", "pearson"};
+                                        "cos_avg", "match",   "pearson",  "copy_err"};
     atn_similarity_opts o;
     atn_table *t = NULL;
     atn_similarity s;
