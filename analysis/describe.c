@@ -60,24 +60,16 @@ done:
     return st;
 }
 
-/* The mean loss, wherever the capture has one: a number, or an object of numbers. */
 static atn_status loss_fact(atn_ctx *cx, const json_t *loss, atn_table *t)
 {
-    const char *key;
-    json_t *value;
+    const json_t *nats = json_object_get(loss, "nats_per_token");
     atn_status st = ATN_OK;
 
-    if (json_is_number(loss))
-        return atn_facts_add(cx, t, "loss", "%.6g nats a token",
-                             json_number_value(loss));
-    json_object_foreach((json_t *)(uintptr_t)loss, key, value)
-    {
-        char fact[96];
-
-        if (!json_is_number(value)) continue;
-        snprintf(fact, sizeof fact, "loss: %s", key);
-        ATN_TRY(atn_facts_add(cx, t, fact, "%.9g", json_number_value(value)));
-    }
+    if (!json_is_number(nats)) return ATN_OK;
+    ATN_TRY(
+        atn_facts_add(cx, t, "next-token loss", "%.4f nats", json_number_value(nats)));
+    ATN_TRY(atn_facts_add(cx, t, "perplexity", "%.4g",
+                          json_number_value(json_object_get(loss, "perplexity"))));
 done:
     return st;
 }

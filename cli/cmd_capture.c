@@ -1,0 +1,191 @@
+/* cli/cmd_capture.c -- attnscope capture: run a model on a text, keep Q, K, V. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include <math.h>
+#include <string.h>
+
+#include "analysis/describe.h"
+#include "capture/record.h"
+#include "capture/token_ids.h"
+#include "cli/output.h"
+#include "core/io/file.h"
+#include "core/param.h"
+
+static const atn_option options[] = {
+    {"text", 0, ATN_OPT_FILE, "FILE", "the text, UTF-8; - is standard input", 0, 0},
+    {"token-ids", 0, ATN_OPT_FILE, "FILE",
+     "token ids in place of a text: integers between blanks, or .npy", 0, 0},
+    {"layers", 0, ATN_OPT_TEXT, "LIST", "layers to keep, as 0,5-8,-1 (all)", 0, 0},
+    {"save", 0, ATN_OPT_TEXT, "LIST",
+     "keep more: p (attention), h (layer inputs), q_pre, k_pre (before the rotary "
+     "embedding)",
+     0, 0},
+    {"no-w-o", 0, ATN_OPT_FLAG, NULL, "leave the output projections out", 0, 0},
+    {"dtype", 0, ATN_OPT_CHOICE, "f32|f16|bf16", "type of the kept tensors (f32)", 0,
+     0},
+    {"truncate", 0, ATN_OPT_FLAG, NULL, "cut a text longer than the model's positions",
+     0, 0},
+    {"allow-long", 0, ATN_OPT_FLAG, NULL,
+     "run a text longer than the model's positions as it is", 0, 0},
+    {"device", 0, ATN_OPT_TEXT, "NAME", "auto or cpu (auto)", 0, 0},
+    {"format", 0, ATN_OPT_CHOICE, "text|csv|jsonl", "form of the summary (text)", 0, 0},
+    ATN_OPTION_END,
+};
+
+/* Sets the args that --save names. */
+static atn_status read_save(atn_cli *cli, const char *list, atn_record_args *args)
+{
+    static const char *const names[] = {"p", "h", "q_pre", "k_pre"};
+    bool *const flags[] = {&args->save_p, &args->save_h, &args->save_q_pre,
+                           &args->save_k_pre};
+
+    while (list && *list) {
+        const size_t n = strcspn(list, ",");
+        bool known = false;
+
+        for (size_t i = 0; i < ATN_LEN(names); i++)
+            if (strlen(names[i]) == n && strncmp(names[i], list, n) == 0)
+                known = *flags[i] = true;
+        if (!known)
+            return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
+                            "capture: --save knows p, h, q_pre and k_pre, not '%.*s'",
+                            (int)n, list);
+        list += n;
+        if (*list == ',') list++;
+    }
+    return ATN_OK;
+}
+
+static atn_status check_device(atn_cli *cli)
+{
+    const char *device = atn_opt_text(cli, "device", "auto");
+
+    if (strcmp(device, "auto") == 0 || strcmp(device, "cpu") == 0) return ATN_OK;
+    if (strncmp(device, "cuda", 4) == 0)
+        return atn_fail(cli->cx, ATN_UNAVAILABLE, __FILE__, __LINE__,
+                        "capture: --device %s: this build has no CUDA backend (give "
+                        "--device cpu)",
+                        device);
+    return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
+                    "capture: --device is auto or cpu, got '%s'", device);
+}
+
+static atn_status check_words(atn_cli *cli)
+{
+    const bool text = atn_opt_given(cli, "text"), ids = atn_opt_given(cli, "token-ids");
+
+    if (text == ids)
+        return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
+                        text ? "capture: give either --text or --token-ids, not both"
+                             : "capture: give --text FILE, or --token-ids FILE");
+    if (!atn_opt_given(cli, "output") && !atn_opt_given(cli, "dry-run"))
+        return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
+                        "capture: give -o RUN, the directory to make");
+    if (atn_opt_given(cli, "truncate") && atn_opt_given(cli, "allow-long"))
+        return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
+                        "capture: give either --truncate or --allow-long, not both");
+    return check_device(cli);
+}
+
+static atn_status summary(atn_ctx *cx, const atn_record_args *args,
+                          const atn_record_result *r, atn_table *t)
+{
+    const double mib = 1 << 20;
+    atn_status st = ATN_OK;
+
+    if (args->out_dir) ATN_TRY(atn_facts_add(cx, t, "capture", "%s", args->out_dir));
+    ATN_TRY(atn_facts_add(cx, t, "model", "%s (%s), %.4g million weights",
+                          r->model_name, r->model_type, r->parameters / 1e6));
+    ATN_TRY(atn_facts_add(cx, t, "tokens", "%lld", (long long)r->tokens));
+    ATN_TRY(atn_facts_add(cx, t, "layers", "%lld", (long long)r->layers));
+    if (r->layers_found)
+        ATN_TRY(atn_facts_add(cx, t, "layers found", "%lld, of an interrupted run",
+                              (long long)r->layers_found));
+    if (r->has_loss) {
+        ATN_TRY(atn_facts_add(cx, t, "next-token loss", "%.4f nats", r->loss));
+        ATN_TRY(atn_facts_add(cx, t, "perplexity", "%.4g", exp(r->loss)));
+    }
+    ATN_TRY(atn_facts_add(cx, t, "work", "%.4g GFLOP", r->flops / 1e9));
+    ATN_TRY(atn_facts_add(cx, t, "memory", "%.4g MiB", r->memory_bytes / mib));
+    ATN_TRY(atn_facts_add(cx, t, "on disk", "%.4g MiB", r->capture_bytes / mib));
+    if (args->dry_run) {
+        /* a single core reaches tens of GFLOP/s in matrix products of this size */
+        ATN_TRY(atn_facts_add(cx, t, "time", "about %.2g s at 20 GFLOP/s a thread",
+                              r->flops / (20e9 * cx->threads)));
+    } else {
+        ATN_TRY(atn_facts_add(cx, t, "time", "%.3g s", r->seconds));
+    }
+done:
+    return st;
+}
+
+static atn_status run(atn_cli *cli)
+{
+    static const char *const types[] = {"f32", "f16", "bf16"};
+    atn_record_args args = {.model_dir = cli->args[0],
+                            .out_dir = atn_opt_text(cli, "output", NULL),
+                            .layers = atn_opt_text(cli, "layers", NULL),
+                            .dtype = types[atn_opt_i64(cli, "dtype", 0)],
+                            .no_w_o = atn_opt_given(cli, "no-w-o"),
+                            .truncate = atn_opt_given(cli, "truncate"),
+                            .allow_long = atn_opt_given(cli, "allow-long"),
+                            .force = atn_opt_given(cli, "force"),
+                            .dry_run = atn_opt_given(cli, "dry-run")};
+    const char *text = atn_opt_text(cli, "text", NULL);
+    const char *ids = atn_opt_text(cli, "token-ids", NULL);
+    const size_t max_text = (size_t)1 << 30;
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+    atn_record_result result;
+    atn_table *t = NULL;
+    atn_run record = {0};
+    char *content = NULL;
+    int32_t *numbers = NULL;
+
+    ATN_TRY(check_words(cli));
+    ATN_TRY(read_save(cli, atn_opt_text(cli, "save", NULL), &args));
+    ATN_TRY(atn_cli_record(cli, &record));
+    if (text) {
+        ATN_TRY(atn_file_read(cx, text, max_text, &content, &args.text_len));
+        args.text = content;
+    } else {
+        ATN_TRY(atn_token_ids_load(cx, ids, &numbers, &args.n_ids));
+        args.ids = numbers;
+    }
+    if (strcmp(text ? text : ids, "-") != 0)
+        ATN_TRY(atn_run_add_input(cx, &record, text ? text : ids));
+    ATN_TRY(atn_record(cx, &args, &record, &result));
+    ATN_TRY(atn_facts_create(cx, &t));
+    ATN_TRY(summary(cx, &args, &result, t));
+    ATN_TRY(atn_table_write(cx, t, NULL,
+                            (atn_table_format)atn_opt_i64(cli, "format", 0), stdout));
+done:
+    atn_table_destroy(cx, t);
+    atn_free(cx, numbers);
+    atn_free(cx, content);
+    atn_run_release(&record);
+    return st;
+}
+
+static const char *const examples[] = {
+    "capture MODEL --text story.txt -o RUN", "capture MODEL --token-ids ids.txt -o RUN",
+    "capture MODEL --text story.txt -o RUN --save p,h --layers 0,2-3",
+    "capture MODEL --text story.txt --dry-run", NULL};
+
+const atn_command atn_command_capture = {
+    .id = "capture",
+    .summary = "run a model on a text, keep queries, keys and values",
+    .args = "MODEL -o RUN",
+    .examples = examples,
+    .text =
+        "MODEL is a directory as Hugging Face lays it out: config.json, "
+        "model.safetensors (or its sharded index), tokenizer.json. Nothing in it is "
+        "executed. RUN becomes a capture: queries, keys and values of every layer as "
+        "they enter the dot product, one safetensors file a layer. The next-token "
+        "loss on the text is printed where the model has one: the first thing to "
+        "check. The same command on an interrupted capture finishes it.",
+    .options = options,
+    .uses = ATN_USE_OUTPUT | ATN_USE_DRY,
+    .min_args = 1,
+    .max_args = 1,
+    .run = run,
+};

@@ -1,0 +1,132 @@
+/* cli/cmd_import.c -- attnscope import: a capture of tensors from elsewhere. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include <string.h>
+
+#include "analysis/describe.h"
+#include "capture/import.h"
+#include "cli/output.h"
+
+static const atn_option options[] = {
+    {"q", 0, ATN_OPT_FILE, "FILE", "queries", 0, 0},
+    {"k", 0, ATN_OPT_FILE, "FILE", "keys; may have fewer heads", 0, 0},
+    {"v", 0, ATN_OPT_FILE, "FILE", "values", 0, 0},
+    {"attn", 0, ATN_OPT_FILE, "FILE",
+     "attention matrices after the softmax, in place of --q and --k", 0, 0},
+    {"tokens", 0, ATN_OPT_FILE, "FILE", "token texts, a JSON list of strings", 0, 0},
+    {"causal", 0, ATN_OPT_FLAG, NULL, "a query sees itself and what is before it", 0,
+     0},
+    {"window", 0, ATN_OPT_COUNT, "N", "and of that the last N keys (all)", 1, 1e12},
+    {"scale", 0, ATN_OPT_F64, "S", "factor of the dot product (1/sqrt(d))", 1e-30,
+     1e30},
+    ATN_OPTION_END,
+};
+
+/* Adds the file of "FILE" or "FILE.safetensors:name" to the run record. */
+static atn_status add_input(atn_cli *cli, atn_run *run, const char *spec)
+{
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+    const char *colon = spec ? strstr(spec, ".safetensors:") : NULL;
+    char *path = NULL;
+
+    if (!spec) return ATN_OK;
+    path = colon
+               ? atn_strndup(cx, spec, (size_t)(colon - spec) + strlen(".safetensors"))
+               : atn_strdup(cx, spec);
+    if (!path) ATN_TRY(cx->err.code);
+    ATN_TRY(atn_run_add_input(cx, run, path));
+done:
+    atn_free(cx, path);
+    return st;
+}
+
+static atn_status check_words(atn_cli *cli, const atn_import_args *a)
+{
+    if (!a->p && !(a->q && a->k))
+        return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
+                        "import: give --q FILE and --k FILE (and --v FILE), or --attn "
+                        "FILE");
+    if (a->p && (a->q || a->k))
+        return atn_fail(
+            cli->cx, ATN_USAGE, __FILE__, __LINE__,
+            "import: --attn stands in place of --q and --k: leave out one or "
+            "the other");
+    if (!a->out_dir)
+        return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
+                        "import: give -o RUN, the directory to make");
+    return ATN_OK;
+}
+
+static atn_status summary(atn_ctx *cx, const atn_import_args *args,
+                          const atn_import_result *r, atn_table *t)
+{
+    atn_status st = ATN_OK;
+
+    ATN_TRY(atn_facts_add(cx, t, "capture", "%s", args->out_dir));
+    ATN_TRY(atn_facts_add(cx, t, "layers", "%lld", (long long)r->layers));
+    ATN_TRY(atn_facts_add(cx, t, "heads", "%lld", (long long)r->heads));
+    if (r->kv_heads && r->kv_heads != r->heads)
+        ATN_TRY(atn_facts_add(cx, t, "key and value heads", "%lld",
+                              (long long)r->kv_heads));
+    ATN_TRY(atn_facts_add(cx, t, "queries", "%lld", (long long)r->nq));
+    ATN_TRY(atn_facts_add(cx, t, "keys", "%lld", (long long)r->nk));
+    if (r->d) ATN_TRY(atn_facts_add(cx, t, "d", "%lld", (long long)r->d));
+    ATN_TRY(
+        atn_facts_add(cx, t, "mask", "%s%s", r->causal ? "causal" : "both ways",
+                      r->causal_detected ? " (nothing lies above the diagonal)" : ""));
+done:
+    return st;
+}
+
+static atn_status run(atn_cli *cli)
+{
+    const atn_import_args args = {.q = atn_opt_text(cli, "q", NULL),
+                                  .k = atn_opt_text(cli, "k", NULL),
+                                  .v = atn_opt_text(cli, "v", NULL),
+                                  .p = atn_opt_text(cli, "attn", NULL),
+                                  .tokens = atn_opt_text(cli, "tokens", NULL),
+                                  .out_dir = atn_opt_text(cli, "output", NULL),
+                                  .causal = atn_opt_given(cli, "causal"),
+                                  .window = atn_opt_i64(cli, "window", 0),
+                                  .scale = atn_opt_f64(cli, "scale", 0),
+                                  .force = atn_opt_given(cli, "force")};
+    const char *const files[] = {args.q, args.k, args.v, args.p, args.tokens};
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+    atn_import_result result;
+    atn_table *t = NULL;
+    atn_run record = {0};
+
+    ATN_TRY(check_words(cli, &args));
+    ATN_TRY(atn_cli_record(cli, &record));
+    for (size_t i = 0; i < ATN_LEN(files); i++)
+        ATN_TRY(add_input(cli, &record, files[i]));
+    ATN_TRY(atn_import(cx, &args, &record, &result));
+    ATN_TRY(atn_facts_create(cx, &t));
+    ATN_TRY(summary(cx, &args, &result, t));
+    ATN_TRY(atn_table_write(cx, t, NULL, ATN_TABLE_TEXT, stdout));
+done:
+    atn_table_destroy(cx, t);
+    atn_run_release(&record);
+    return st;
+}
+
+static const char *const examples[] = {
+    "import --q Q.npy --k K.npy --v V.npy --causal -o RUN",
+    "import --attn P.npy -o RUN",
+    "import --attn dump.safetensors:attention --tokens tokens.json -o RUN", NULL};
+
+const atn_command atn_command_import = {
+    .id = "import",
+    .summary = "make a capture of .npy or safetensors dumps",
+    .args = "--q FILE --k FILE --v FILE -o RUN, or --attn FILE -o RUN",
+    .examples = examples,
+    .text = "Shapes are [layers, heads, n, d], [heads, n, d] or [n, d]; of attention "
+            "matrices [layers, heads, n, n] and so on. FILE:name picks a tensor of a "
+            "safetensors file. What needs queries and keys says so when a capture has "
+            "only attention matrices.",
+    .options = options,
+    .uses = ATN_USE_OUTPUT,
+    .max_args = 0,
+    .run = run,
+};
