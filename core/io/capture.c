@@ -213,11 +213,11 @@ static atn_status read_tokens(atn_ctx *cx, atn_capture *c)
     for (size_t i = 0; i < n; i++) {
         const json_t *id = json_array_get(ids, i), *text = json_array_get(texts, i);
 
-        if (ids && (!json_is_integer(id) || json_integer_value(id) < 0 ||
-                    json_integer_value(id) > INT32_MAX))
+        if (json_is_array(ids) && (!json_is_integer(id) || json_integer_value(id) < 0 ||
+                                   json_integer_value(id) > INT32_MAX))
             ATN_FAIL(ATN_DATA, "%s/capture.json: tokens.ids[%zu] is no token id",
                      c->dir, i);
-        if (texts && !json_is_string(text))
+        if (json_is_array(texts) && !json_is_string(text))
             ATN_FAIL(ATN_DATA, "%s/capture.json: tokens.texts[%zu] is no string",
                      c->dir, i);
         if (c->ids) c->ids[i] = (int32_t)json_integer_value(id);
