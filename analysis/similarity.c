@@ -96,7 +96,9 @@ static atn_status make_set(atn_ctx *cx, const atn_problem *layers, int n,
     atn_status st = ATN_OK;
     atn_idx all = 0;
 
-    *set = (atn_sim_set){.layers = n, .opts = opts};
+    *set = (atn_sim_set){.layers = n,
+                         .opts = opts,
+                         .tile_most = (double)cx->mem_limit / 8 / sizeof(float)};
     ATN_TRY(check_layers(cx, layers, n));
     ATN_TRY(check_opts(cx, opts, &layers[0]));
     for (int i = 0; i < n; i++) all += layers[i].heads;

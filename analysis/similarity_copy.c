@@ -59,12 +59,10 @@ static atn_idx pack_count(const atn_sim_set *set)
 atn_idx atn_sim_copy_rows(const atn_sim_set *set)
 {
     const atn_head *h = &set->head[0];
-    const atn_idx row = set->layers * set->m * h->v.cols + h->nk;
-    atn_idx rows = TILE_FLOATS / ATN_MAX(row, 1) / 8 * 8;
+    const double row =
+        (double)set->layers * (double)set->m * (double)h->v.cols + (double)h->nk;
 
-    rows = ATN_MAX(ATN_MIN(rows, (atn_idx)ROWS_MAX), (atn_idx)ROWS_MIN);
-    if (set->opts->tile_rows > 0) rows = set->opts->tile_rows;
-    return ATN_MAX(ATN_MIN(rows, h->nq), (atn_idx)1);
+    return atn_sim_rows(set, row, TILE_FLOATS, ROWS_MIN, ROWS_MAX);
 }
 
 static double tile_bytes(const atn_sim_set *set, atn_idx width)

@@ -34,15 +34,24 @@ int atn_sim_threads(const atn_ctx *cx, double each)
     return (int)ATN_MAX(1.0, ATN_MIN((double)cx->threads, floor(room / each)));
 }
 
+atn_idx atn_sim_rows(const atn_sim_set *set, double row, double wanted, atn_idx least,
+                     atn_idx most)
+{
+    const double room = set->tile_most > 0 ? ATN_MIN(wanted, set->tile_most) : wanted;
+    atn_idx rows = (atn_idx)(room / ATN_MAX(row, 1.0));
+
+    if (rows > 8) rows = rows / 8 * 8;
+    if (set->tile_most == 0) rows = ATN_MAX(rows, least);
+    if (set->opts->tile_rows > 0) rows = set->opts->tile_rows;
+    rows = ATN_MIN(rows, ATN_MIN(most, set->head[0].nq));
+    return ATN_MAX(rows, (atn_idx)1);
+}
+
+/* In double: the shape may come from a manifest that lies. */
 atn_idx atn_sim_gram_rows(const atn_sim_set *set)
 {
-    const atn_idx nq = set->head[0].nq, nk = ATN_MAX(set->head[0].nk, 1);
-    atn_idx rows = TILE_FLOATS / ATN_MAX(set->m * nk, 1);
-
-    if (set->opts->tile_rows > 0) rows = set->opts->tile_rows;
-    if (set->opts->tile_rows == 0 && rows > 8) rows = rows / 8 * 8;
-    rows = ATN_MIN(rows, (atn_idx)TILE_ROWS_MAX);
-    return ATN_MAX(ATN_MIN(rows, nq), (atn_idx)1);
+    return atn_sim_rows(set, (double)set->m * (double)set->head[0].nk, TILE_FLOATS, 1,
+                        TILE_ROWS_MAX);
 }
 
 atn_idx atn_sim_groups(const atn_sim_set *set)

@@ -12,6 +12,8 @@ typedef struct atn_sim_set {
     atn_idx m, per_layer; /* per_layer: heads a layer when all have as many, else 0 */
     int layers;
     const atn_similarity_opts *opts;
+    double
+        tile_most; /* floats that one tile may take, from --mem-limit; 0 = no limit */
 } atn_sim_set;
 
 /* Inner products of all heads. */
@@ -58,5 +60,9 @@ atn_status atn_sim_copy_run(atn_ctx *cx, const atn_sim_set *set, const atn_cmat 
 atn_status atn_sim_assign(atn_ctx *cx, const double *gain, int n, atn_idx ld, int *pick,
                           double *best) ATN_WARN_UNUSED;
 
+/* Rows of a tile that takes `row` floats a row: about `wanted` floats, fewer under a limit. A
+ * function of shape and limit alone, never of threads. */
+atn_idx atn_sim_rows(const atn_sim_set *set, double row, double wanted, atn_idx least,
+                     atn_idx most);
 /* Threads that may run at once when each takes `each` bytes. */
 int atn_sim_threads(const atn_ctx *cx, double each);

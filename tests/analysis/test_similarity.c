@@ -287,6 +287,28 @@ static void single_row(atn_ctx *cx)
     atn_similarity_part_release(cx, &s);
 }
 
+/* A limit makes tiles lower before it refuses. */
+static void fits_under_a_limit(atn_ctx *cx)
+{
+    model m = make_model(cx, 3, 4, 2, 600);
+    const atn_similarity_opts o = {.copy_err = true};
+    double free_bytes, tight_bytes;
+    atn_similarity_part ref, s;
+
+    CHECK_OK(atn_similarity_bytes(cx, m.p, 3, NULL, m.width, &o, &free_bytes));
+    CHECK_OK(compare(cx, &m, &o, &ref));
+    cx->mem_limit = 1 << 20;
+    CHECK_OK(atn_similarity_bytes(cx, m.p, 3, NULL, m.width, &o, &tight_bytes));
+    CHECK_LE(tight_bytes, 1 << 20);
+    CHECK_LE(2 * tight_bytes, free_bytes);
+    CHECK_OK(compare(cx, &m, &o, &s));
+    CHECK_NEAR(s.cos_elem[1], ref.cos_elem[1], 1e-6);
+    CHECK_NEAR(s.copy_err[1], ref.copy_err[1], 1e-6);
+    atn_similarity_part_release(cx, &ref);
+    atn_similarity_part_release(cx, &s);
+    drop_model(&m);
+}
+
 /* ---- refusal and failure ---- */
 
 static void quiet(void *user, atn_log_level level, const char *text)
@@ -374,5 +396,5 @@ CHECK_MAIN({"golden card", golden_card},
            {"same bits at any thread count", same_bits_at_any_thread_count},
            {"tile height does not matter", tile_height_does_not_matter},
            {"selected heads", selected_heads}, {"single row", single_row},
-           {"refuses", refuses},
+           {"fits under a limit", fits_under_a_limit}, {"refuses", refuses},
            {"survives failed allocations", survives_failed_allocations})

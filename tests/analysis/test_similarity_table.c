@@ -169,5 +169,46 @@ static void plan(atn_ctx *cx)
     atn_similarity_release(cx, &s);
 }
 
+static int countdown;
+
+static void *resize_failing(void *user, void *ptr, size_t size)
+{
+    (void)user;
+    if (size == 0) {
+        free(ptr);
+        return NULL;
+    }
+    return --countdown < 0 ? NULL : realloc(ptr, size);
+}
+
+static void survives_failed_allocations(atn_ctx *cx)
+{
+    const atn_similarity_opts o = {.copy_err = true};
+    const atn_allocator real = cx->alloc;
+    atn_table *t = NULL, *sum = NULL, *layers_table = NULL;
+    atn_status st = ATN_MEMORY;
+    atn_share_opts share;
+    atn_similarity s;
+
+    cx->log_sink = silent;
+    atn_share_defaults(&share);
+    s = sample(cx, V3, &o);
+    for (int k = 0; st != ATN_OK; k++) {
+        countdown = k;
+        cx->alloc.resize = resize_failing;
+        st = atn_similarity_plan_table(cx, &s, &share, &t, &sum);
+        if (st == ATN_OK) st = atn_similarity_layers_table(cx, &s, &layers_table);
+        cx->alloc = real;
+        atn_table_destroy(cx, layers_table);
+        atn_table_destroy(cx, t);
+        atn_table_destroy(cx, sum);
+        layers_table = t = sum = NULL;
+        if (st != ATN_OK) CHECK_EQ(st, ATN_MEMORY);
+        CHECK_LE(k, 2000);
+    }
+    atn_similarity_release(cx, &s);
+}
+
 CHECK_MAIN({"layers", layers}, {"layers without values", layers_without_values},
-           {"heads", heads}, {"plan", plan})
+           {"heads", heads}, {"plan", plan},
+           {"survives failed allocations", survives_failed_allocations})
