@@ -9,20 +9,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
-#include <time.h>
 
 #include "analysis/row_stats.h"
+#include "bench/clock.h"
 #include "core/kernels/kernels.h"
 #include "core/rng.h"
 #include "core/rows.h"
-
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* e^x of every element; the floor has nothing else to do. */
 ATN_CLONES static void bare_exp(float *x, atn_idx n)
@@ -70,16 +62,16 @@ static double time_bare(atn_ctx *cx, const atn_head *h, bool scalar)
 {
     bare_job j = {h, scalar};
     const atn_idx rows = atn_tile_rows(h);
-    const double start = now();
+    const double start = bench_now();
 
     if (atn_parallel(cx, (h->nq + rows - 1) / rows, bare_tile, &j, "bare") != ATN_OK)
         exit(2);
-    return now() - start;
+    return bench_now() - start;
 }
 
 static double time_stats(atn_ctx *cx, const atn_head *h, const int32_t *tokens)
 {
-    const double start = now();
+    const double start = bench_now();
     atn_row_stats *stats = NULL;
 
     if (atn_row_stats_run(cx, h, 1, tokens, &(atn_row_stats_opts){.top_k = 8},
@@ -88,7 +80,7 @@ static double time_stats(atn_ctx *cx, const atn_head *h, const int32_t *tokens)
         exit(2);
     }
     atn_row_stats_destroy(cx, stats);
-    return now() - start;
+    return bench_now() - start;
 }
 
 int main(int argc, char **argv)

@@ -66,12 +66,13 @@ typedef struct atn_arch {
 extern const atn_arch *const atn_archs[]; /* NULL-terminated, by id */
 const atn_arch *atn_arch_find(const char *model_type); /* NULL = unknown */
 
-/* The names of Llama, which Mistral, Qwen and OLMo took over. */
+/* The names of Llama, which Mistral, Qwen and OLMo took over; OLMo's norms stand elsewhere. */
 #define ATN_LLAMA_NAMES                                                             \
+    ATN_LLAMA_LINEAR_NAMES, .attn_norm = "layers.%d.input_layernorm.weight",        \
+    .mlp_norm = "layers.%d.post_attention_layernorm.weight"
+#define ATN_LLAMA_LINEAR_NAMES                                                      \
     .embed = "embed_tokens.weight", .final_norm = "norm.weight",                    \
-    .head = "lm_head.weight", .attn_norm = "layers.%d.input_layernorm.weight",      \
-    .q = "layers.%d.self_attn.q_proj.weight", .k = "layers.%d.self_attn.k_proj.weight", \
-    .v = "layers.%d.self_attn.v_proj.weight", .o = "layers.%d.self_attn.o_proj.weight", \
-    .mlp_norm = "layers.%d.post_attention_layernorm.weight",                        \
-    .gate = "layers.%d.mlp.gate_proj.weight", .up = "layers.%d.mlp.up_proj.weight", \
-    .down = "layers.%d.mlp.down_proj.weight"
+    .head = "lm_head.weight", .q = "layers.%d.self_attn.q_proj.weight",             \
+    .k = "layers.%d.self_attn.k_proj.weight", .v = "layers.%d.self_attn.v_proj.weight", \
+    .o = "layers.%d.self_attn.o_proj.weight", .gate = "layers.%d.mlp.gate_proj.weight", \
+    .up = "layers.%d.mlp.up_proj.weight", .down = "layers.%d.mlp.down_proj.weight"

@@ -68,10 +68,6 @@ typedef struct atn_backend {
      * w_is_kn. bias.base NULL = none. accumulate: y += instead. */
     atn_status (*linear)(atn_ctx *cx, atn_buf x, atn_buf w, atn_buf bias, bool w_is_kn,
                          bool accumulate, atn_idx m, atn_idx n, atn_idx k, atn_buf y);
-    /* out [n, dim] = table[ids[i]] (+ out when accumulate); ids is host memory, checked by
-     * the caller against the table's rows */
-    atn_status (*embed)(atn_ctx *cx, atn_buf table, const int32_t *ids, atn_idx n,
-                        atn_idx dim, bool accumulate, atn_buf out);
     /* normalises each of `rows` vectors of length dim; x and y may be the same buffer.
      * y = x / rms(x) * (w + w_offset) or (x - mean) / std * w + b; b.base NULL = none */
     atn_status (*norm)(atn_ctx *cx, atn_norm kind, atn_buf x, atn_buf w, atn_buf b,
@@ -85,9 +81,12 @@ typedef struct atn_backend {
                            atn_idx count, atn_buf y);
     atn_status (*add)(atn_ctx *cx, atn_buf x, atn_idx count, atn_buf y); /* y += x */
     atn_status (*attention)(atn_ctx *cx, const atn_attn_args *a);
-    /* sum over i of -log softmax(logits_i)[targets_i]; logits [n, vocab], targets host (-1 = skip) */
+    /* One chunk of a loss over a wide vocabulary: logits [n, width] are columns first ..
+     * first + width. lse[i] (host) <- log(e^lse[i] + sum_j e^logit_ij), start from -inf;
+     * hit[i] (host) <- the logit of targets[i] where the chunk holds it. DATA on NaN. */
     atn_status (*cross_entropy)(atn_ctx *cx, atn_buf logits, const int32_t *targets,
-                                atn_idx n, atn_idx vocab, double *sum);
+                                atn_idx n, atn_idx width, atn_idx first, double *lse,
+                                double *hit);
     /* the tile of the row stream, see core/rows.h */
     atn_status (*rows_fill)(atn_ctx *cx, const atn_head *h, const atn_tile *t,
                             atn_mat out, atn_row_info *info);

@@ -112,23 +112,6 @@ static atn_status cpu_linear(atn_ctx *cx, atn_buf x, atn_buf w, atn_buf bias,
     return atn_parallel(cx, panels_m * j.panels_n, linear_panel, &j, "linear");
 }
 
-static atn_status cpu_embed(atn_ctx *cx, atn_buf table, const int32_t *ids, atn_idx n,
-                            atn_idx dim, bool accumulate, atn_buf out)
-{
-    const float *rows = f32(table);
-    float *y = f32(out);
-
-    (void)cx;
-    for (atn_idx i = 0; i < n; i++) {
-        const float *row = rows + (atn_idx)ids[i] * dim;
-        if (accumulate)
-            atn_vec_add(row, dim, y + i * dim);
-        else
-            memcpy(y + i * dim, row, (size_t)dim * sizeof *y);
-    }
-    return ATN_OK;
-}
-
 /* ---- loops over vectors ---- */
 
 typedef struct norm_job {
@@ -275,33 +258,44 @@ done:
     return st;
 }
 
-static atn_status cpu_cross_entropy(atn_ctx *cx, atn_buf logits, const int32_t *targets,
-                                    atn_idx n, atn_idx vocab, double *sum)
+typedef struct entropy_job {
+    const float *logits;
+    const int32_t *targets;
+    atn_idx width, first;
+    double *lse, *hit;
+} entropy_job;
+
+static atn_status entropy_row(atn_ctx *cx, atn_idx i, void *state)
 {
+    const entropy_job *j = state;
     const atn_arena_mark mark = atn_arena_save(cx);
-    const float *rows = f32(logits);
+    const float *row = j->logits + i * j->width;
+    const atn_idx target = j->targets[i] - j->first;
     atn_status st = ATN_OK;
-    float *copy = NULL;
+    float *copy = NULL, max;
+    double sum, dot, both;
 
-    *sum = 0;
-    ATN_TAKE(copy, vocab);
-    for (atn_idx i = 0; i < n; i++) {
-        const float *row = rows + i * vocab;
-        float max;
-        double total, dot;
-
-        if (targets[i] < 0) continue;
-        max = atn_row_max(row, vocab);
-        memcpy(copy, row, (size_t)vocab * sizeof *copy);
-        total = atn_row_exp(copy, vocab, max, &dot);
-        if (!isfinite(max) || !isfinite(total) || !isfinite(dot))
-            ATN_FAIL(ATN_DATA, "row %lld of the logits holds NaN or infinity",
-                     (long long)i);
-        *sum += log(total) + (double)max - (double)row[targets[i]];
-    }
+    ATN_TAKE(copy, j->width);
+    memcpy(copy, row, (size_t)j->width * sizeof *copy);
+    max = atn_row_max(copy, j->width);
+    sum = atn_row_exp(copy, j->width, max, &dot);
+    if (!isfinite(max) || !isfinite(sum) || !isfinite(dot))
+        ATN_FAIL(ATN_DATA, "the logits of position %lld hold NaN or infinity", (long long)i);
+    both = fmax(j->lse[i], (double)max);
+    j->lse[i] = both + log(exp(j->lse[i] - both) + sum * exp((double)max - both));
+    if (target >= 0 && target < j->width) j->hit[i] = (double)row[target];
 done:
     atn_arena_rewind(cx, mark);
     return st;
+}
+
+static atn_status cpu_cross_entropy(atn_ctx *cx, atn_buf logits, const int32_t *targets,
+                                    atn_idx n, atn_idx width, atn_idx first, double *lse,
+                                    double *hit)
+{
+    entropy_job j = {f32(logits), targets, width, first, lse, hit};
+
+    return atn_parallel(cx, n, entropy_row, &j, "loss");
 }
 
 const atn_backend atn_backend_cpu = {
@@ -312,7 +306,6 @@ const atn_backend atn_backend_cpu = {
     .download = cpu_download,
     .upload_widen = cpu_upload_widen,
     .linear = cpu_linear,
-    .embed = cpu_embed,
     .norm = cpu_norm,
     .rope = cpu_rope,
     .activate = cpu_activate,

@@ -1,0 +1,492 @@
+/* capture/forward.c -- one forward pass for all families, see the header. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "capture/forward.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { VOCAB_CHUNK = 4096, ROW_CHUNK = 1024, NAN_CHUNK = 1 << 14 };
+
+/* Buffers of a pass; weights hold one layer and are filled again for the next. */
+typedef struct pass {
+    const atn_model *m;
+    const atn_config *c;
+    const atn_forward_args *args;
+    atn_buf x, t, q, k, v, o, up, gate, p;                      /* activations */
+    atn_buf w_q, w_k, w_v, w_o, w_gate, w_up, w_down;           /* weights */
+    atn_buf b_q, b_k, b_v, b_o, b_gate, b_up, b_down;           /* biases */
+    atn_buf norm1_w, norm1_b, norm2_w, norm2_b, q_norm, k_norm; /* norms */
+    float *cosine, *sine;                                       /* [n, dim / 2] */
+    float *host, *dump_q, *dump_k, *dump_v, *dump_q_pre, *dump_k_pre, *dump_h, *dump_out,
+        *dump_p;
+} pass;
+
+/* ---- weights ---- */
+
+/* A weight with NaN or infinity is named with the first bad row. */
+static atn_status check_weight(atn_ctx *cx, const atn_model *m, const atn_st_tensor *t)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const size_t size = atn_dtype_size(t->type);
+    atn_status st = ATN_OK;
+    float *x = NULL;
+
+    ATN_TAKE(x, NAN_CHUNK);
+    for (atn_idx at = 0; at < t->count; at += NAN_CHUNK) {
+        const atn_idx n = ATN_MIN((atn_idx)NAN_CHUNK, t->count - at);
+        float bad = 0;
+
+        atn_widen((const char *)t->data + (size_t)at * size, t->type, n, x);
+        for (atn_idx i = 0; i < n; i++) bad += x[i] * 0.0f;
+        if (bad == 0) continue;
+        for (atn_idx i = 0; i < n; i++)
+            if (!isfinite(x[i]))
+                ATN_FAIL(ATN_DATA, "%s: weight \"%s\" holds NaN or infinity in row %lld",
+                         m->weights_path, t->name,
+                         (long long)((at + i) / t->shape[t->rank - 1]));
+    }
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+/* Loads a tensor into buf (allocated on first use); no template leaves it empty. */
+static atn_status load(atn_ctx *cx, const pass *ps, const char *name, atn_idx layer, bool bias,
+                       atn_buf *buf)
+{
+    const atn_st_tensor *t = name ? atn_model_tensor(ps->m, name, layer, bias) : NULL;
+    atn_status st = ATN_OK;
+
+    if (!t) return ATN_OK;
+    if (!buf->base) ATN_TRY(cx->backend->alloc(cx, ATN_F32, t->count, buf));
+    ATN_ASSERT(buf->count == t->count);
+    ATN_TRY(check_weight(cx, ps->m, t));
+    ATN_TRY(cx->backend->upload_widen(cx, *buf, t->data, t->type));
+    atn_st_forget(t);
+done:
+    return st;
+}
+
+static atn_status load_linear(atn_ctx *cx, const pass *ps, const char *name, atn_idx layer,
+                              bool bias, atn_buf *w, atn_buf *b)
+{
+    atn_status st = ATN_OK;
+
+    ATN_TRY(load(cx, ps, name, layer, false, w));
+    if (bias) ATN_TRY(load(cx, ps, name, layer, true, b));
+done:
+    return st;
+}
+
+static atn_status load_layer(atn_ctx *cx, pass *ps, atn_idx l)
+{
+    const atn_config *c = ps->c;
+    const atn_arch_names *n = &c->arch->names;
+    const bool norm_bias = c->arch->norm == ATN_NORM_LAYER;
+    atn_status st = ATN_OK;
+
+    ATN_TRY(load_linear(cx, ps, n->attn_norm, l, norm_bias, &ps->norm1_w, &ps->norm1_b));
+    ATN_TRY(load_linear(cx, ps, n->q, l, c->bias_qkv, &ps->w_q, &ps->b_q));
+    ATN_TRY(load_linear(cx, ps, n->k, l, c->bias_qkv, &ps->w_k, &ps->b_k));
+    ATN_TRY(load_linear(cx, ps, n->v, l, c->bias_qkv, &ps->w_v, &ps->b_v));
+    ATN_TRY(load_linear(cx, ps, n->o, l, c->bias_o, &ps->w_o, &ps->b_o));
+    ATN_TRY(load(cx, ps, n->q_norm, l, false, &ps->q_norm));
+    ATN_TRY(load(cx, ps, n->k_norm, l, false, &ps->k_norm));
+    ATN_TRY(load_linear(cx, ps, n->mlp_norm, l, norm_bias, &ps->norm2_w, &ps->norm2_b));
+    ATN_TRY(load_linear(cx, ps, n->gate, l, c->bias_mlp, &ps->w_gate, &ps->b_gate));
+    ATN_TRY(load_linear(cx, ps, n->up, l, c->bias_mlp, &ps->w_up, &ps->b_up));
+    ATN_TRY(load_linear(cx, ps, n->down, l, c->bias_mlp, &ps->w_down, &ps->b_down));
+done:
+    return st;
+}
+
+/* ---- embedding ---- */
+
+/* Adds row `row` of a mapped table to out. */
+static void add_row(const atn_st_tensor *t, atn_idx row, atn_idx width, float *scratch,
+                    float *out)
+{
+    const size_t size = atn_dtype_size(t->type);
+
+    atn_widen((const char *)t->data + (size_t)(row * width) * size, t->type, width, scratch);
+    for (atn_idx i = 0; i < width; i++) out[i] += scratch[i];
+}
+
+/* Only the rows that are needed are read from the file. Token types are all 0. */
+static atn_status embed(atn_ctx *cx, pass *ps)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_arch_names *names = &ps->c->arch->names;
+    const atn_st_tensor *words = atn_model_tensor(ps->m, names->embed, 0, false);
+    const atn_st_tensor *places =
+        names->position ? atn_model_tensor(ps->m, names->position, 0, false) : NULL;
+    const atn_st_tensor *types = names->type ? atn_model_tensor(ps->m, names->type, 0, false) : NULL;
+    const atn_idx width = ps->c->width, n = ps->args->n;
+    atn_status st = ATN_OK;
+    float *row = NULL;
+
+    ATN_TAKE(row, width);
+    memset(ps->host, 0, (size_t)(n * width) * sizeof *ps->host);
+    for (atn_idx i = 0; i < n; i++) {
+        float *out = ps->host + i * width;
+        float bad = 0;
+
+        add_row(words, ps->args->ids[i], width, row, out);
+        if (types) add_row(types, 0, width, row, out);
+        if (places) add_row(places, i, width, row, out);
+        for (atn_idx j = 0; j < width; j++) bad += out[j] * 0.0f;
+        if (bad != 0)
+            ATN_FAIL(ATN_DATA, "%s: weight \"%s\" holds NaN or infinity in row %d (or a position's)",
+                     ps->m->weights_path, words->name, ps->args->ids[i]);
+    }
+    ATN_TRY(cx->backend->upload(cx, atn_buf_at(ps->x, 0, n * width), ps->host));
+    if (names->embed_norm) {
+        ATN_TRY(load_linear(cx, ps, names->embed_norm, 0, ps->c->arch->norm == ATN_NORM_LAYER,
+                            &ps->norm1_w, &ps->norm1_b));
+        ATN_TRY(cx->backend->norm(cx, ps->c->arch->norm, ps->x, ps->norm1_w, ps->norm1_b,
+                                  (float)ps->c->eps, 0, n, width, ps->x));
+    }
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+/* ---- one layer ---- */
+
+/* [n, heads * d] of a buffer to [heads, n, d] on the host. */
+static atn_status dump_heads(atn_ctx *cx, const pass *ps, atn_buf buf, atn_idx heads, float *out)
+{
+    const atn_idx n = ps->args->n, d = ps->c->head_dim;
+    atn_status st = ATN_OK;
+
+    ATN_TRY(cx->backend->download(cx, atn_buf_at(buf, 0, n * heads * d), ps->host));
+    for (atn_idx i = 0; i < n; i++)
+        for (atn_idx h = 0; h < heads; h++)
+            memcpy(out + (h * n + i) * d, ps->host + (i * heads + h) * d, (size_t)d * sizeof *out);
+done:
+    return st;
+}
+
+static atn_status qk_norm(atn_ctx *cx, const pass *ps, atn_buf x, atn_buf w, atn_idx heads)
+{
+    const bool full = ps->c->arch->qk_norm == ATN_QK_FULL;
+    const atn_idx d = ps->c->head_dim, n = ps->args->n;
+
+    return cx->backend->norm(cx, ATN_NORM_RMS, x, w, (atn_buf){0}, (float)ps->c->eps, 0,
+                             full ? n : n * heads, full ? heads * d : d, x);
+}
+
+static atn_status project(atn_ctx *cx, pass *ps, atn_buf in, bool dump)
+{
+    const atn_config *c = ps->c;
+    const atn_idx n = ps->args->n, q = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim;
+    const atn_backend *be = cx->backend;
+    atn_status st = ATN_OK;
+
+    ATN_TRY(be->linear(cx, in, ps->w_q, ps->b_q, false, false, n, q, c->width, ps->q));
+    ATN_TRY(be->linear(cx, in, ps->w_k, ps->b_k, false, false, n, kv, c->width, ps->k));
+    ATN_TRY(be->linear(cx, in, ps->w_v, ps->b_v, false, false, n, kv, c->width, ps->v));
+    if (c->arch->qk_norm != ATN_QK_NONE) {
+        ATN_TRY(qk_norm(cx, ps, ps->q, ps->q_norm, c->heads));
+        ATN_TRY(qk_norm(cx, ps, ps->k, ps->k_norm, c->kv_heads));
+    }
+    if (dump && ps->args->want_pre) {
+        ATN_TRY(dump_heads(cx, ps, ps->q, c->heads, ps->dump_q_pre));
+        ATN_TRY(dump_heads(cx, ps, ps->k, c->kv_heads, ps->dump_k_pre));
+    }
+    if (c->arch->rope) {
+        ATN_TRY(be->rope(cx, ps->q, ps->cosine, ps->sine, n, c->heads, c->head_dim, c->rope.dim));
+        ATN_TRY(be->rope(cx, ps->k, ps->cosine, ps->sine, n, c->kv_heads, c->head_dim, c->rope.dim));
+    }
+done:
+    return st;
+}
+
+/* o <- softmax(q k^T) v, then t <- o W_O^T. */
+static atn_status attend(atn_ctx *cx, pass *ps, atn_idx l, bool dump)
+{
+    const atn_config *c = ps->c;
+    const atn_idx n = ps->args->n, q = c->heads * c->head_dim;
+    const bool want_p = dump && ps->args->want_p;
+    const atn_attn_args a = {
+        .q = ps->q, .k = ps->k, .v = ps->v, .out = ps->o, .heads = c->heads,
+        .kv_heads = c->kv_heads, .nq = n, .nk = n, .d = c->head_dim, .dv = c->head_dim,
+        .scale = 1 / sqrt((double)c->head_dim),
+        .sight = {.causal = c->arch->causal, .window = c->window[l], .key_last = n},
+        .p = want_p ? ps->p : (atn_buf){0}, .layer = (int)l};
+    atn_status st = ATN_OK;
+
+    ATN_TRY(cx->backend->attention(cx, &a));
+    if (want_p) ATN_TRY(cx->backend->download(cx, ps->p, ps->dump_p));
+    ATN_TRY(cx->backend->linear(cx, ps->o, ps->w_o, ps->b_o, false, false, n, c->width, q, ps->t));
+    if (dump && ps->args->want_attn_out)
+        ATN_TRY(cx->backend->download(cx, atn_buf_at(ps->t, 0, n * c->width), ps->dump_out));
+done:
+    return st;
+}
+
+/* t <- MLP(in) */
+static atn_status mlp(atn_ctx *cx, pass *ps, atn_buf in)
+{
+    const atn_config *c = ps->c;
+    const atn_idx n = ps->args->n;
+    const atn_backend *be = cx->backend;
+    atn_status st = ATN_OK;
+
+    ATN_TRY(be->linear(cx, in, ps->w_up, ps->b_up, false, false, n, c->ffn, c->width, ps->up));
+    if (c->gated) {
+        ATN_TRY(be->linear(cx, in, ps->w_gate, ps->b_gate, false, false, n, c->ffn, c->width, ps->gate));
+        ATN_TRY(be->activate(cx, c->act, ps->gate, ps->up, n * c->ffn, ps->up));
+    } else {
+        ATN_TRY(be->activate(cx, c->act, ps->up, (atn_buf){0}, n * c->ffn, ps->up));
+    }
+    ATN_TRY(be->linear(cx, ps->up, ps->w_down, ps->b_down, false, false, n, c->width, c->ffn, ps->t));
+done:
+    return st;
+}
+
+static atn_status norm(atn_ctx *cx, const pass *ps, atn_buf x, atn_buf w, atn_buf b, atn_buf y)
+{
+    return cx->backend->norm(cx, ps->c->arch->norm, x, w, b, (float)ps->c->eps, 0, ps->args->n,
+                             ps->c->width, y);
+}
+
+/* x <- x + t with the norm where the family has it. */
+static atn_status join(atn_ctx *cx, pass *ps, atn_buf w, atn_buf b)
+{
+    const atn_norm_place place = ps->c->arch->place;
+    atn_status st = ATN_OK;
+
+    if (place == ATN_NORM_OUTPUT) ATN_TRY(norm(cx, ps, ps->t, w, b, ps->t));
+    ATN_TRY(cx->backend->add(cx, ps->t, ps->args->n * ps->c->width, ps->x));
+    if (place == ATN_NORM_POST) ATN_TRY(norm(cx, ps, ps->x, w, b, ps->x));
+done:
+    return st;
+}
+
+static atn_status visit_layer(atn_ctx *cx, pass *ps, atn_idx l)
+{
+    const atn_config *c = ps->c;
+    atn_status st = ATN_OK;
+    const atn_layer_dump dump = {
+        .layer = l, .n = ps->args->n, .q = ps->dump_q, .k = ps->dump_k, .v = ps->dump_v,
+        .q_pre = ps->dump_q_pre, .k_pre = ps->dump_k_pre, .p = ps->dump_p, .h = ps->dump_h,
+        .attn_out = ps->dump_out};
+
+    ATN_TRY(dump_heads(cx, ps, ps->q, c->heads, ps->dump_q));
+    ATN_TRY(dump_heads(cx, ps, ps->k, c->kv_heads, ps->dump_k));
+    ATN_TRY(dump_heads(cx, ps, ps->v, c->kv_heads, ps->dump_v));
+    ATN_TRY(ps->args->visit(cx, &dump, ps->args->state));
+done:
+    return st;
+}
+
+static atn_status run_layer(atn_ctx *cx, pass *ps, atn_idx l)
+{
+    const atn_forward_args *a = ps->args;
+    const bool pre = ps->c->arch->place == ATN_NORM_PRE;
+    const bool dump = a->visit && (!a->visit_layer || a->visit_layer[l]);
+    atn_status st = ATN_OK;
+
+    ATN_TRY(load_layer(cx, ps, l));
+    if (dump && a->want_h)
+        ATN_TRY(cx->backend->download(cx, atn_buf_at(ps->x, 0, a->n * ps->c->width), ps->dump_h));
+    if (pre) ATN_TRY(norm(cx, ps, ps->x, ps->norm1_w, ps->norm1_b, ps->t));
+    ATN_TRY(project(cx, ps, pre ? ps->t : ps->x, dump));
+    ATN_TRY(attend(cx, ps, l, dump));
+    if (dump) ATN_TRY(visit_layer(cx, ps, l));
+    ATN_TRY(join(cx, ps, ps->norm1_w, ps->norm1_b));
+    if (pre) ATN_TRY(norm(cx, ps, ps->x, ps->norm2_w, ps->norm2_b, ps->t));
+    ATN_TRY(mlp(cx, ps, pre ? ps->t : ps->x));
+    ATN_TRY(join(cx, ps, ps->norm2_w, ps->norm2_b));
+done:
+    return st;
+}
+
+/* ---- logits and loss ---- */
+
+/* One chunk of the vocabulary for all rows, ROW_CHUNK of them at a time. */
+static atn_status logits_chunk(atn_ctx *cx, pass *ps, atn_buf w, atn_buf logits, atn_idx first,
+                               atn_idx width, const int32_t *targets, double *lse, double *hit)
+{
+    const atn_idx n = ps->args->n, dim = ps->c->width, vocab = ps->c->vocab;
+    atn_status st = ATN_OK;
+
+    for (atn_idx at = 0; at < n; at += ROW_CHUNK) {
+        const atn_idx rows = ATN_MIN((atn_idx)ROW_CHUNK, n - at);
+
+        ATN_TRY(cx->backend->linear(cx, atn_buf_at(ps->t, at * dim, rows * dim), w, (atn_buf){0},
+                                    false, false, rows, width, dim, logits));
+        if (lse)
+            ATN_TRY(cx->backend->cross_entropy(cx, logits, targets + at, rows, width, first,
+                                               lse + at, hit + at));
+        for (atn_idx i = 0; ps->args->logits && i < rows; i++)
+            ATN_TRY(cx->backend->download(cx, atn_buf_at(logits, i * width, width),
+                                          ps->args->logits + (at + i) * vocab + first));
+    }
+done:
+    return st;
+}
+
+static atn_status run_head(atn_ctx *cx, pass *ps, atn_forward_result *out)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_config *c = ps->c;
+    const char *name = c->tied ? c->arch->names.embed : c->arch->names.head;
+    const atn_st_tensor *head = atn_model_tensor(ps->m, name, 0, false);
+    const atn_idx n = ps->args->n, chunk = ATN_MIN((atn_idx)VOCAB_CHUNK, c->vocab);
+    const size_t row_bytes = (size_t)c->width * atn_dtype_size(head->type);
+    atn_status st = ATN_OK;
+    atn_buf w = {0}, logits = {0};
+    int32_t *targets = NULL;
+    double *lse = NULL, *hit = NULL;
+
+    ATN_TRY(check_weight(cx, ps->m, head));
+    ATN_TRY(load_linear(cx, ps, c->arch->names.final_norm, 0, c->arch->norm == ATN_NORM_LAYER,
+                        &ps->norm1_w, &ps->norm1_b));
+    ATN_TRY(norm(cx, ps, ps->x, ps->norm1_w, ps->norm1_b, ps->t));
+    ATN_TRY(cx->backend->alloc(cx, ATN_F32, chunk * c->width, &w));
+    ATN_TRY(cx->backend->alloc(cx, ATN_F32, ATN_MIN((atn_idx)ROW_CHUNK, n) * chunk, &logits));
+    ATN_TAKE(targets, n);
+    ATN_TAKE(lse, n);
+    ATN_TAKE(hit, n);
+    for (atn_idx i = 0; i < n; i++) {
+        targets[i] = i + 1 < n ? ps->args->ids[i + 1] : -1;
+        lse[i] = -INFINITY;
+        hit[i] = 0;
+    }
+    for (atn_idx first = 0; first < c->vocab; first += chunk) {
+        const atn_idx width = ATN_MIN(chunk, c->vocab - first);
+
+        ATN_TRY(atn_progress(cx, "logits", (double)first, (double)c->vocab));
+        ATN_TRY(cx->backend->upload_widen(cx, atn_buf_at(w, 0, width * c->width),
+                                          (const char *)head->data + (size_t)first * row_bytes,
+                                          head->type));
+        ATN_TRY(logits_chunk(cx, ps, w, logits, first, width, targets,
+                             ps->args->want_loss ? lse : NULL, hit));
+    }
+    for (atn_idx i = 0; i + 1 < n; i++) out->loss += lse[i] - hit[i];
+    out->has_loss = ps->args->want_loss && n > 1;
+    out->loss_tokens = n - 1;
+    out->loss = out->has_loss ? out->loss / (double)(n - 1) : 0;
+done:
+    cx->backend->release(cx, &w);
+    cx->backend->release(cx, &logits);
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+/* ---- the pass ---- */
+
+static atn_status take_buffers(atn_ctx *cx, pass *ps)
+{
+    const atn_config *c = ps->c;
+    const atn_idx n = ps->args->n, q = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim;
+    const atn_idx widest = ATN_MAX(ATN_MAX(q, kv), c->width);
+    const bool visits = ps->args->visit != NULL;
+    const atn_backend *be = cx->backend;
+    atn_status st = ATN_OK;
+
+    ATN_TRY(be->alloc(cx, ATN_F32, n * c->width, &ps->x));
+    ATN_TRY(be->alloc(cx, ATN_F32, n * c->width, &ps->t));
+    ATN_TRY(be->alloc(cx, ATN_F32, n * q, &ps->q));
+    ATN_TRY(be->alloc(cx, ATN_F32, n * kv, &ps->k));
+    ATN_TRY(be->alloc(cx, ATN_F32, n * kv, &ps->v));
+    ATN_TRY(be->alloc(cx, ATN_F32, n * q, &ps->o));
+    ATN_TRY(be->alloc(cx, ATN_F32, n * c->ffn, &ps->up));
+    if (c->gated) ATN_TRY(be->alloc(cx, ATN_F32, n * c->ffn, &ps->gate));
+    ATN_TAKE(ps->host, n * widest);
+    if (c->arch->rope) {
+        ATN_TAKE(ps->cosine, n * (c->rope.dim / 2));
+        ATN_TAKE(ps->sine, n * (c->rope.dim / 2));
+        ATN_TRY(atn_rope_tables(cx, c, n, ps->cosine, ps->sine));
+    }
+    if (!visits) goto done;
+    ATN_TAKE(ps->dump_q, n * q);
+    ATN_TAKE(ps->dump_k, n * kv);
+    ATN_TAKE(ps->dump_v, n * kv);
+    if (ps->args->want_pre) {
+        ATN_TAKE(ps->dump_q_pre, n * q);
+        ATN_TAKE(ps->dump_k_pre, n * kv);
+    }
+    if (ps->args->want_h) ATN_TAKE(ps->dump_h, n * c->width);
+    if (ps->args->want_attn_out) ATN_TAKE(ps->dump_out, n * c->width);
+    if (ps->args->want_p) {
+        ATN_TRY(be->alloc(cx, ATN_F32, c->heads * n * n, &ps->p));
+        ATN_TAKE(ps->dump_p, c->heads * n * n);
+    }
+done:
+    return st;
+}
+
+static void release_buffers(atn_ctx *cx, pass *ps)
+{
+    atn_buf *const all[] = {
+        &ps->x, &ps->t, &ps->q, &ps->k, &ps->v, &ps->o, &ps->up, &ps->gate, &ps->p,
+        &ps->w_q, &ps->w_k, &ps->w_v, &ps->w_o, &ps->w_gate, &ps->w_up, &ps->w_down,
+        &ps->b_q, &ps->b_k, &ps->b_v, &ps->b_o, &ps->b_gate, &ps->b_up, &ps->b_down,
+        &ps->norm1_w, &ps->norm1_b, &ps->norm2_w, &ps->norm2_b, &ps->q_norm, &ps->k_norm};
+
+    for (size_t i = 0; i < ATN_LEN(all); i++)
+        if (all[i]->base) cx->backend->release(cx, all[i]);
+}
+
+double atn_model_memory(const atn_model *m, atn_idx n, bool with_loss)
+{
+    const atn_config *c = &m->config;
+    const double q = (double)(c->heads * c->head_dim), kv = (double)(c->kv_heads * c->head_dim);
+    const double width = (double)c->width, ffn = (double)c->ffn, mlps = c->gated ? 3 : 2;
+    const double layer = width * (2 * q + 2 * kv) + mlps * width * ffn;
+    const double rows = (double)n * (4 * width + 4 * q + 4 * kv + (mlps - 1) * ffn +
+                                     (double)c->rope.dim);
+    const double chunk = (double)ATN_MIN((atn_idx)VOCAB_CHUNK, c->vocab);
+    const double head = chunk * (width + (double)ATN_MIN((atn_idx)ROW_CHUNK, n));
+
+    return 4 * (layer + rows + (with_loss ? head : 0));
+}
+
+atn_status atn_forward(atn_ctx *cx, const atn_model *m, const atn_forward_args *args,
+                       atn_forward_result *out)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const bool head = m->has_head && (args->want_loss || args->logits);
+    const atn_idx last = head ? m->config.layers - 1 : ATN_MIN(args->last_layer, m->config.layers - 1);
+    atn_status st = ATN_OK;
+    pass ps = {.m = m, .c = &m->config, .args = args};
+
+    *out = (atn_forward_result){0};
+    ATN_ASSERT(args->n > 0);
+    ATN_TRY(atn_mem_check(cx, atn_model_memory(m, args->n, head), "the forward pass"));
+    ATN_TRY(take_buffers(cx, &ps));
+    ATN_TRY(embed(cx, &ps));
+    for (atn_idx l = 0; l <= last; l++) {
+        ATN_TRY(atn_progress(cx, "layers", (double)l, (double)last + 1));
+        ATN_TRY(run_layer(cx, &ps, l));
+    }
+    if (head) ATN_TRY(run_head(cx, &ps, out));
+done:
+    release_buffers(cx, &ps);
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+atn_status atn_model_w_o(atn_ctx *cx, const atn_model *m, atn_idx layer, float **out)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_st_tensor *t = atn_model_tensor(m, m->config.arch->names.o, layer, false);
+    const atn_idx width = t->shape[0], inner = t->shape[1];
+    atn_status st = ATN_OK;
+    float *w = NULL;
+
+    *out = NULL;
+    ATN_TRY(check_weight(cx, m, t));
+    ATN_TAKE(w, width * inner);
+    atn_widen(t->data, t->type, width * inner, w);
+    ATN_NEW(*out, width * inner);
+    for (atn_idx i = 0; i < width; i++)
+        for (atn_idx j = 0; j < inner; j++) (*out)[j * width + i] = w[i * inner + j];
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}

@@ -1,0 +1,50 @@
+/* capture/forward.h -- the forward pass of every family, over the backend's operations.
+ *
+ * Math    x = embedding; per layer q, k, v = projections of norm(x), norms and rotary
+ *         embedding on q and k, o = softmax attention, x += W_O o, x += MLP(norm(x)), with the
+ *         norms where the family puts them; logits = norm(x) E^T.
+ * Oracle  Hugging Face transformers, eager, float32: within 1e-5 of the largest value.
+ * Cost    weights are widened to float32 one layer at a time; see atn_model_memory.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "capture/model.h"
+
+/* What one layer did, in host memory that lives until the visitor returns. */
+typedef struct atn_layer_dump {
+    atn_idx layer, n;
+    const float *q;        /* [heads, n, d] as it enters the dot product */
+    const float *k, *v;    /* [kv_heads, n, d] */
+    const float *q_pre;    /* [heads, n, d] before the rotary embedding; NULL unless wanted */
+    const float *k_pre;
+    const float *p;        /* [heads, n, n]; NULL unless wanted */
+    const float *h;        /* [n, width] input of the layer; NULL unless wanted */
+    const float *attn_out; /* [n, width] behind W_O and its bias; NULL unless wanted */
+} atn_layer_dump;
+
+typedef atn_status atn_layer_visit(atn_ctx *cx, const atn_layer_dump *dump, void *state);
+
+typedef struct atn_forward_args {
+    const int32_t *ids; /* [n], each below the vocabulary */
+    atn_idx n;
+    atn_layer_visit *visit;
+    void *state;
+    const bool *visit_layer; /* [layers], NULL = all */
+    bool want_pre, want_p, want_h, want_attn_out;
+    atn_idx last_layer; /* computed up to here when neither loss nor logits are wanted */
+    bool want_loss;
+    float *logits; /* NULL, or host [n, vocab] */
+} atn_forward_args;
+
+typedef struct atn_forward_result {
+    bool has_loss;
+    double loss; /* mean next-token loss, nats */
+    atn_idx loss_tokens;
+} atn_forward_result;
+
+atn_status atn_forward(atn_ctx *cx, const atn_model *m, const atn_forward_args *args,
+                       atn_forward_result *out) ATN_WARN_UNUSED;
+/* W_O of a layer as [heads * d, width], so that C_h = O_h W_O[h d .. (h + 1) d). Owned by the
+ * caller. */
+atn_status atn_model_w_o(atn_ctx *cx, const atn_model *m, atn_idx layer, float **out) ATN_WARN_UNUSED;

@@ -1,0 +1,30 @@
+/* capture/import.h -- makes a capture of tensors from elsewhere. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "core/run.h"
+
+/* Each of q, k, v, p is FILE.npy, FILE.safetensors or FILE.safetensors:name; shapes
+ * [layers, heads, n, d], [heads, n, d] or [n, d] (p: n_q, n_k for n, d). k and v may have
+ * fewer heads than q (grouped queries). */
+typedef struct atn_import_args {
+    const char *q, *k, *v; /* v may be NULL */
+    const char *p;         /* in place of q and k */
+    const char *tokens;    /* JSON list of strings, or an object holding one; may be NULL */
+    const char *out_dir;
+    bool causal;     /* query i sees keys j <= i + n_k - n_q */
+    atn_idx window;  /* 0 = none */
+    double scale;    /* 0 = 1/sqrt(d) */
+    bool force;
+} atn_import_args;
+
+typedef struct atn_import_result {
+    atn_idx layers, heads, kv_heads, nq, nk, d, dv;
+    bool causal;          /* as recorded */
+    bool causal_detected; /* weights alone: nothing lies above the diagonal */
+} atn_import_result;
+
+/* DATA names file, tensor, shape and rule. Weights that are exactly 0 above the diagonal are
+ * recorded as causal without being asked; --causal with weight above it is DATA. */
+atn_status atn_import(atn_ctx *cx, const atn_import_args *args, atn_run *run,
+                      atn_import_result *out) ATN_WARN_UNUSED;

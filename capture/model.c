@@ -1,0 +1,364 @@
+/* capture/model.c -- opens a model directory and checks its tensors, see the header. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "capture/model.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "capture/forward.h"
+#include "core/io/file.h"
+
+enum { NAME_TEXT = 256 };
+
+/* prefix + template with its %d filled in, .bias for .weight when asked. */
+static void expand(char out[NAME_TEXT], const char *prefix, const char *name, atn_idx layer,
+                   bool bias)
+{
+    const char *mark = strstr(name, "%d");
+    char *end;
+
+    if (mark)
+        snprintf(out, NAME_TEXT, "%s%.*s%lld%s", prefix, (int)(mark - name), name,
+                 (long long)layer, mark + 2);
+    else
+        snprintf(out, NAME_TEXT, "%s%s", prefix, name);
+    end = bias ? strstr(out, ".weight") : NULL;
+    if (end) memcpy(end, ".bias", sizeof ".bias");
+}
+
+/* Files saved by old versions spell LayerNorm's weight and bias gamma and beta. */
+static const atn_st_tensor *find_old_norm(const atn_model *m, const char *name)
+{
+    char old[NAME_TEXT];
+    char *end;
+
+    snprintf(old, sizeof old, "%s", name);
+    end = strstr(old, "LayerNorm.weight");
+    if (end) memcpy(end, "LayerNorm.gamma", sizeof "LayerNorm.gamma");
+    if (!end) {
+        end = strstr(old, "LayerNorm.bias");
+        if (!end) return NULL;
+        memcpy(end, "LayerNorm.beta", sizeof "LayerNorm.beta");
+    }
+    return atn_st_find(m->weights, old);
+}
+
+const atn_st_tensor *atn_model_tensor(const atn_model *m, const char *name, atn_idx layer,
+                                      bool bias)
+{
+    char full[NAME_TEXT];
+    const atn_st_tensor *t;
+
+    expand(full, m->prefix, name, layer, bias);
+    t = atn_st_find(m->weights, full);
+    if (!t) t = find_old_norm(m, full);
+    if (t) return t;
+    /* heads carry no base prefix */
+    expand(full, "", name, layer, bias);
+    return atn_st_find(m->weights, full);
+}
+
+/* ---- finding the files ---- */
+
+static atn_status find_weights(atn_ctx *cx, const char *dir, char **out)
+{
+    static const char *const names[] = {"model.safetensors.index.json", "model.safetensors"};
+    static const char *const pickles[] = {"pytorch_model.bin", "pytorch_model.bin.index.json"};
+    atn_status st = ATN_OK;
+    bool pickle = false;
+
+    *out = NULL;
+    for (size_t i = 0; i < ATN_LEN(names); i++) {
+        char *path = atn_path_join(cx, dir, names[i]);
+
+        if (!path) return cx->err.code;
+        if (atn_file_exists(path)) {
+            *out = path;
+            return ATN_OK;
+        }
+        atn_free(cx, path);
+    }
+    for (size_t i = 0; i < ATN_LEN(pickles); i++) {
+        char *path = atn_path_join(cx, dir, pickles[i]);
+
+        pickle |= path && atn_file_exists(path);
+        atn_free(cx, path);
+    }
+    if (pickle)
+        ATN_FAIL(ATN_DATA,
+                 "%s: only has pickled weights (pytorch_model.bin), which are never executed; "
+                 "save it with save_pretrained(..., safe_serialization=True)",
+                 dir);
+    ATN_FAIL(ATN_NOINPUT, "%s: has neither model.safetensors nor model.safetensors.index.json",
+             dir);
+done:
+    return st;
+}
+
+/* DIR itself, or the only snapshot of a hub cache folder. Owned by the caller. */
+static char *resolve_dir(atn_ctx *cx, const char *dir)
+{
+    char *ref = atn_path_join(cx, dir, "refs/main"), *text = NULL, *found = NULL;
+    size_t size = 0;
+
+    if (ref && atn_file_exists(ref) && atn_file_read(cx, ref, 200, &text, &size) == ATN_OK) {
+        text[strcspn(text, "\r\n")] = '\0';
+        if (*text && !strchr(text, '/'))
+            found = atn_strfmt(cx, "%s/snapshots/%s", dir, text);
+    }
+    atn_free(cx, text);
+    atn_free(cx, ref);
+    if (found && atn_dir_exists(found)) return found;
+    atn_free(cx, found);
+    return atn_strdup(cx, dir);
+}
+
+/* "models--org--name" of a hub cache gives org/name; else the directory's last part. */
+static char *model_name(atn_ctx *cx, const char *dir)
+{
+    const char *hub = strstr(dir, "models--"), *end, *last;
+    size_t n = strlen(dir);
+    char *name;
+
+    if (hub) {
+        hub += 8;
+        name = atn_strndup(cx, hub, strcspn(hub, "/"));
+        end = name ? strstr(name, "--") : NULL;
+        if (end) {
+            char *at = name + (end - name);
+            *at = '/';
+            memmove(at + 1, at + 2, strlen(at + 2) + 1);
+        }
+        return name;
+    }
+    while (n > 1 && dir[n - 1] == '/') n--;
+    for (last = dir + n; last > dir && last[-1] != '/';) last--;
+    return atn_strndup(cx, last, (size_t)(dir + n - last));
+}
+
+/* ---- checking the tensors ---- */
+
+/* How alike two names are: common beginning plus common end. */
+static size_t likeness(const char *a, const char *b)
+{
+    const size_t n = strlen(a), m = strlen(b), most = ATN_MIN(n, m);
+    size_t front = 0, back = 0;
+
+    while (front < most && a[front] == b[front]) front++;
+    while (back < most - front && a[n - 1 - back] == b[m - 1 - back]) back++;
+    return front + back;
+}
+
+static atn_status missing_tensor(atn_ctx *cx, const atn_model *m, const char *name, atn_idx layer,
+                                 bool bias)
+{
+    const char *near[3] = {"-", "-", "-"};
+    size_t score[3] = {0, 0, 0};
+    char full[NAME_TEXT], bare[NAME_TEXT];
+
+    expand(full, m->config.arch->prefixes[0] ? m->config.arch->prefixes[0] : "", name, layer, bias);
+    expand(bare, "", name, layer, bias);
+    for (atn_idx i = 0; i < atn_st_count(m->weights); i++) {
+        const char *other = atn_st_at(m->weights, i)->name;
+        size_t s = likeness(full, other);
+
+        for (int k = 0; k < 3; k++) {
+            if (s <= score[k]) continue;
+            const size_t old_score = score[k];
+            const char *old = near[k];
+            score[k] = s;
+            near[k] = other;
+            s = old_score;
+            other = old;
+        }
+    }
+    return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                    "%s: tensor \"%s\" is missing (tried also \"%s\"); nearest: %.80s, %.80s, "
+                    "%.80s",
+                    m->weights_path, full, bare, near[0], near[1], near[2]);
+}
+
+static void print_shape(char out[64], int rank, const atn_idx *shape)
+{
+    size_t used = 0;
+
+    out[0] = '\0';
+    for (int r = 0; r < rank && used < 60; r++)
+        used += (size_t)snprintf(out + used, 64 - used, "%s%lld", r ? "x" : "",
+                                 (long long)shape[r]);
+}
+
+/* cols 0: a vector of `rows`. */
+static atn_status need(atn_ctx *cx, const atn_model *m, const char *name, atn_idx layer,
+                       bool bias, atn_idx rows, atn_idx cols)
+{
+    const atn_st_tensor *t = atn_model_tensor(m, name, layer, bias);
+    const int rank = cols ? 2 : 1;
+    const atn_idx want[2] = {rows, cols};
+    char found_text[64], want_text[64];
+
+    if (!t) return missing_tensor(cx, m, name, layer, bias);
+    if (!t->loadable || t->type == ATN_I32 || t->type == ATN_I64 || t->type == ATN_U8)
+        return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                        "%s: tensor \"%s\" is %s; weights must be F32, F16, BF16 or F64",
+                        m->weights_path, t->name, t->dtype);
+    if (t->rank == rank && t->shape[0] == rows && (rank == 1 || t->shape[1] == cols))
+        return ATN_OK;
+    print_shape(found_text, t->rank, t->shape);
+    print_shape(want_text, rank, want);
+    return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                    "%s: tensor \"%s\" has shape %s, config.json implies %s", m->weights_path,
+                    t->name, found_text, want_text);
+}
+
+static atn_status need_norm(atn_ctx *cx, const atn_model *m, const char *name, atn_idx layer,
+                            atn_idx dim)
+{
+    atn_status st = ATN_OK;
+
+    if (!name) return ATN_OK;
+    ATN_TRY(need(cx, m, name, layer, false, dim, 0));
+    if (m->config.arch->norm == ATN_NORM_LAYER) ATN_TRY(need(cx, m, name, layer, true, dim, 0));
+done:
+    return st;
+}
+
+static atn_status need_linear(atn_ctx *cx, const atn_model *m, const char *name, atn_idx layer,
+                              bool bias, atn_idx rows, atn_idx cols)
+{
+    atn_status st = ATN_OK;
+
+    if (!name) return ATN_OK;
+    ATN_TRY(need(cx, m, name, layer, false, rows, cols));
+    if (bias) ATN_TRY(need(cx, m, name, layer, true, rows, 0));
+done:
+    return st;
+}
+
+static atn_status check_layer(atn_ctx *cx, const atn_model *m, atn_idx l)
+{
+    const atn_config *c = &m->config;
+    const atn_arch_names *n = &c->arch->names;
+    const atn_idx q = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim;
+    const bool full = c->arch->qk_norm == ATN_QK_FULL;
+    atn_status st = ATN_OK;
+
+    ATN_TRY(need_norm(cx, m, n->attn_norm, l, c->width));
+    ATN_TRY(need_linear(cx, m, n->q, l, c->bias_qkv, q, c->width));
+    ATN_TRY(need_linear(cx, m, n->k, l, c->bias_qkv, kv, c->width));
+    ATN_TRY(need_linear(cx, m, n->v, l, c->bias_qkv, kv, c->width));
+    ATN_TRY(need_linear(cx, m, n->o, l, c->bias_o, c->width, q));
+    if (n->q_norm) ATN_TRY(need(cx, m, n->q_norm, l, false, full ? q : c->head_dim, 0));
+    if (n->k_norm) ATN_TRY(need(cx, m, n->k_norm, l, false, full ? kv : c->head_dim, 0));
+    ATN_TRY(need_norm(cx, m, n->mlp_norm, l, c->width));
+    ATN_TRY(need_linear(cx, m, n->gate, l, c->bias_mlp, c->ffn, c->width));
+    ATN_TRY(need_linear(cx, m, n->up, l, c->bias_mlp, c->ffn, c->width));
+    ATN_TRY(need_linear(cx, m, n->down, l, c->bias_mlp, c->width, c->ffn));
+done:
+    return st;
+}
+
+static void find_prefix(atn_model *m)
+{
+    const atn_arch *a = m->config.arch;
+
+    m->prefix = "";
+    for (int i = 0; i < 3 && a->prefixes[i]; i++) {
+        char full[NAME_TEXT];
+
+        expand(full, a->prefixes[i], a->names.embed, 0, false);
+        if (atn_st_find(m->weights, full)) m->prefix = a->prefixes[i];
+    }
+}
+
+static atn_status check_tensors(atn_ctx *cx, atn_model *m)
+{
+    const atn_config *c = &m->config;
+    const atn_arch_names *n = &c->arch->names;
+    atn_status st = ATN_OK;
+
+    if (c->layers > atn_st_count(m->weights))
+        ATN_FAIL(ATN_DATA, "%s: num_hidden_layers %lld is above the %lld tensors of the file",
+                 m->weights_path, (long long)c->layers, (long long)atn_st_count(m->weights));
+    ATN_TRY(need(cx, m, n->embed, 0, false, c->vocab, c->width));
+    if (n->position) ATN_TRY(need(cx, m, n->position, 0, false, c->max_positions, c->width));
+    if (n->type) ATN_TRY(need(cx, m, n->type, 0, false, c->type_vocab, c->width));
+    ATN_TRY(need_norm(cx, m, n->embed_norm, 0, c->width));
+    for (atn_idx l = 0; l < c->layers; l++) ATN_TRY(check_layer(cx, m, l));
+    ATN_TRY(need_norm(cx, m, n->final_norm, 0, c->width));
+    if (n->head && !c->tied && atn_model_tensor(m, n->head, 0, false))
+        ATN_TRY(need(cx, m, n->head, 0, false, c->vocab, c->width));
+    m->has_head = n->head && (c->tied || atn_model_tensor(m, n->head, 0, false));
+done:
+    return st;
+}
+
+atn_status atn_model_open(atn_ctx *cx, const char *dir, atn_model *out)
+{
+    atn_status st = ATN_OK;
+    char *found = resolve_dir(cx, dir);
+
+    *out = (atn_model){0};
+    if (!found) return cx->err.code;
+    out->dir = found;
+    out->name = model_name(cx, dir);
+    if (!out->name) {
+        st = cx->err.code;
+        goto done;
+    }
+    ATN_TRY(atn_config_load(cx, found, &out->config));
+    ATN_TRY(find_weights(cx, found, &out->weights_path));
+    ATN_TRY(atn_st_open(cx, out->weights_path, &out->weights));
+    find_prefix(out);
+    ATN_TRY(check_tensors(cx, out));
+done:
+    if (st != ATN_OK) atn_model_close(cx, out);
+    return st;
+}
+
+void atn_model_close(atn_ctx *cx, atn_model *m)
+{
+    atn_config_release(cx, &m->config);
+    atn_st_close(cx, m->weights);
+    atn_free(cx, m->dir);
+    atn_free(cx, m->weights_path);
+    atn_free(cx, m->name);
+    *m = (atn_model){0};
+}
+
+/* ---- counts ---- */
+
+double atn_model_parameters(const atn_model *m)
+{
+    double n = 0;
+
+    for (atn_idx i = 0; i < atn_st_count(m->weights); i++)
+        n += (double)atn_st_at(m->weights, i)->count;
+    return n;
+}
+
+double atn_model_bytes(const atn_model *m)
+{
+    double n = 0;
+
+    for (atn_idx i = 0; i < atn_st_count(m->weights); i++)
+        n += (double)atn_st_at(m->weights, i)->bytes;
+    return n;
+}
+
+double atn_model_flops(const atn_model *m, atn_idx n)
+{
+    const atn_config *c = &m->config;
+    const double tokens = (double)n, width = (double)c->width;
+    const double q = (double)(c->heads * c->head_dim), kv = (double)(c->kv_heads * c->head_dim);
+    const double linear = width * (2 * q + 2 * kv) + (c->gated ? 3 : 2) * width * (double)c->ffn;
+    double flops = 0;
+
+    for (atn_idx l = 0; l < c->layers; l++) {
+        const atn_head h = {.nq = n, .nk = n,
+                            .sight = {.causal = c->arch->causal, .window = c->window[l], .key_last = n}};
+        flops += 2 * linear * tokens + 4 * q * atn_visible_pairs(&h);
+    }
+    return flops;
+}

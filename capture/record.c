@@ -1,0 +1,435 @@
+/* capture/record.c -- text to tokens to forward pass to capture directory. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "capture/record.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#include "capture/forward.h"
+#include "capture/tokenizer.h"
+#include "core/io/capture.h"
+#include "core/io/file.h"
+#include "core/param.h"
+
+enum { DENSE_MAX = 4096 };
+
+typedef struct recording {
+    const atn_record_args *args;
+    atn_model model;
+    atn_tokenizer *tokenizer; /* NULL when the ids were given and there is none */
+    int32_t *ids;
+    atn_idx n;
+    atn_idx *layers, n_layers; /* recorded */
+    bool *record;              /* [model layers] still to be computed */
+    atn_idx *slot;             /* [model layers] index among the recorded */
+    atn_dtype dtype;
+    atn_capture_writer *writer;
+} recording;
+
+/* ---- tokens ---- */
+
+static atn_status tokenize(atn_ctx *cx, recording *r)
+{
+    const atn_record_args *a = r->args;
+    atn_status st = ATN_OK;
+    size_t bad = 0;
+
+    if (a->ids) {
+        ATN_NEW(r->ids, a->n_ids);
+        memcpy(r->ids, a->ids, (size_t)a->n_ids * sizeof *r->ids);
+        r->n = a->n_ids;
+        /* texts are only labels here: no tokenizer, no labels */
+        if (atn_tokenizer_load(cx, r->model.dir, &r->tokenizer) != ATN_OK) {
+            atn_log(cx, ATN_LOG_DEBUG, "no token texts: %s", cx->err.text);
+            atn_err_clear(cx);
+        }
+        return ATN_OK;
+    }
+    if (a->text_len == 0)
+        ATN_FAIL(ATN_DATA, "the text is empty (give --text FILE with some words in it)");
+    if (!atn_utf8_valid(a->text, a->text_len, &bad))
+        ATN_FAIL(ATN_DATA, "the text is not UTF-8 at byte %zu (convert it, for example with iconv)",
+                 bad);
+    ATN_TRY(atn_tokenizer_load(cx, r->model.dir, &r->tokenizer));
+    ATN_TRY(atn_tokenizer_encode(cx, r->tokenizer, a->text, a->text_len, true, &r->ids, &r->n));
+    if (r->n == 0) ATN_FAIL(ATN_DATA, "the text has no token");
+done:
+    return st;
+}
+
+static atn_status check_ids(atn_ctx *cx, const recording *r)
+{
+    for (atn_idx i = 0; i < r->n; i++)
+        if (r->ids[i] < 0 || r->ids[i] >= r->model.config.vocab)
+            return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                            "token id %d at position %lld is outside the vocabulary of %lld",
+                            r->ids[i], (long long)i, (long long)r->model.config.vocab);
+    return ATN_OK;
+}
+
+static atn_status check_length(atn_ctx *cx, recording *r)
+{
+    const atn_idx most = r->model.config.max_positions;
+    const bool learned = r->model.config.arch->names.position != NULL;
+    atn_status st = ATN_OK;
+
+    if (r->n <= most) return ATN_OK;
+    if (r->args->truncate) {
+        atn_log(cx, ATN_LOG_WARN, "the text has %lld tokens; the first %lld are used",
+                (long long)r->n, (long long)most);
+        r->n = most;
+        return ATN_OK;
+    }
+    if (learned)
+        ATN_FAIL(ATN_USAGE,
+                 "the text has %lld tokens, the model's learned positions end at %lld (give "
+                 "--truncate)",
+                 (long long)r->n, (long long)most);
+    if (!r->args->allow_long)
+        ATN_FAIL(ATN_USAGE,
+                 "the text has %lld tokens, the model was made for %lld (give --truncate to cut "
+                 "it, or --allow-long to run it all the same)",
+                 (long long)r->n, (long long)most);
+done:
+    return st;
+}
+
+/* ---- the manifest ---- */
+
+/* The text of a token as a JSON string: what is not UTF-8 becomes U+FFFD. */
+static json_t *token_text(atn_ctx *cx, const atn_tokenizer *t, int32_t id, bool first)
+{
+    char *text = NULL, clean[256];
+    json_t *v;
+    size_t n = 0, used = 0;
+
+    if (atn_tokenizer_text(cx, t, id, first, &text) != ATN_OK) {
+        atn_err_clear(cx);
+        return json_sprintf("<%d>", id);
+    }
+    v = json_string(text);
+    for (n = strlen(text); !v && used < n && used < sizeof clean - 4; used++)
+        clean[used] = (unsigned char)text[used] < 0x80 ? text[used] : '?';
+    if (!v) v = json_stringn(clean, used);
+    atn_free(cx, text);
+    return v ? v : json_string("?");
+}
+
+static json_t *tokens_json(atn_ctx *cx, const recording *r)
+{
+    json_t *ids = json_array(), *texts = json_array();
+
+    for (atn_idx i = 0; i < r->n; i++) {
+        json_array_append_new(ids, json_integer(r->ids[i]));
+        if (r->tokenizer)
+            json_array_append_new(texts, token_text(cx, r->tokenizer, r->ids[i], i == 0));
+    }
+    if (!r->tokenizer) {
+        json_decref(texts);
+        texts = json_null();
+    }
+    return json_pack("{s:o, s:o}", "ids", ids, "texts", texts);
+}
+
+static json_t *model_json(const recording *r)
+{
+    const atn_config *c = &r->model.config;
+    json_t *files = json_array();
+    const char *last = NULL;
+
+    for (atn_idx i = 0; i < atn_st_count(r->model.weights); i++) {
+        const atn_st_tensor *t = atn_st_at(r->model.weights, i);
+        bool known = last && strcmp(last, t->path) == 0;
+        size_t k;
+        const json_t *f;
+
+        json_array_foreach(files, k, f) known |= strcmp(json_string_value(f), t->path) == 0;
+        if (!known) json_array_append_new(files, json_string(t->path));
+        last = t->path;
+    }
+    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:b, s:o}", "name",
+                     r->model.name, "dir", r->model.dir, "model_type", c->arch->id, "layers",
+                     (json_int_t)c->layers, "width", (json_int_t)c->width, "ffn",
+                     (json_int_t)c->ffn, "vocab", (json_int_t)c->vocab, "gated", c->gated, "tied",
+                     c->tied, "causal", c->arch->causal, "files", files);
+}
+
+static json_t *layer_json(const recording *r, atn_idx l)
+{
+    const atn_config *c = &r->model.config;
+    const atn_record_args *a = r->args;
+    json_t *tensors = json_pack("[s, s, s]", "q", "k", "v");
+
+    if (!a->no_w_o) json_array_append_new(tensors, json_string("w_o"));
+    if (a->save_p) json_array_append_new(tensors, json_string("p"));
+    if (a->save_h) json_array_append_new(tensors, json_string("h"));
+    if (a->save_q_pre) json_array_append_new(tensors, json_string("q_pre"));
+    if (a->save_k_pre) json_array_append_new(tensors, json_string("k_pre"));
+    return json_pack(
+        "{s:I, s:s, s:i, s:o, s:n, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:s, s:i, s:o, s:n, s:o}",
+        "index", (json_int_t)l, "stack", "", "step", 0, "file",
+        json_sprintf("layer-%03lld.safetensors", (long long)l), "hash", "heads",
+        (json_int_t)c->heads, "kv_heads", (json_int_t)c->kv_heads, "d", (json_int_t)c->head_dim,
+        "d_v", (json_int_t)c->head_dim, "n_q", (json_int_t)r->n, "n_k", (json_int_t)r->n, "scale",
+        1 / sqrt((double)c->head_dim), "mask", c->arch->causal ? "causal" : "full", "offset", 0,
+        "window", c->window[l] ? json_integer(c->window[l]) : json_null(), "softcap", "tensors",
+        tensors);
+}
+
+static atn_status make_manifest(atn_ctx *cx, const recording *r, json_t **out)
+{
+    json_t *layers = json_array();
+
+    for (atn_idx i = 0; i < r->n_layers; i++)
+        json_array_append_new(layers, layer_json(r, r->layers[i]));
+    *out = json_pack("{s:o, s:[s], s:[i], s:o, s:o, s:n, s:n, s:n, s:s}", "model", model_json(r),
+                     "stacks", "", "steps", 0, "layers", layers, "tokens", tokens_json(cx, r),
+                     "positions", "grid", "roles", "dtype", atn_dtype_name(r->dtype));
+    if (*out) return ATN_OK;
+    return atn_fail(cx, ATN_MEMORY, __FILE__, __LINE__, "no memory for the manifest");
+}
+
+/* The manifest says all options and tokens; the weights stand in by header and size. */
+static atn_status make_fingerprint(atn_ctx *cx, const recording *r, const json_t *manifest,
+                                   char hex[33])
+{
+    char *text = json_dumps(manifest, JSON_COMPACT | JSON_SORT_KEYS), *all = NULL, weights[33];
+    atn_status st = ATN_OK;
+    atn_map m = {NULL, 0};
+
+    if (!text) ATN_FAIL(ATN_MEMORY, "no memory for the fingerprint");
+    ATN_TRY(atn_map_open(cx, r->model.weights_path, &m));
+    atn_hash_bytes(m.data, ATN_MIN(m.size, (size_t)64 << 20), weights);
+    all = atn_strfmt(cx, "%s %s %zu %s", ATN_VERSION, weights, m.size, text);
+    if (!all) {
+        st = cx->err.code;
+        goto done;
+    }
+    atn_hash_bytes(all, strlen(all), hex);
+done:
+    atn_map_close(&m);
+    atn_free(cx, all);
+    free(text);
+    return st;
+}
+
+/* ---- layers ---- */
+
+/* A tensor in the capture's dtype; narrowed copies live in the arena. */
+static atn_status add_tensor(atn_ctx *cx, const recording *r, const char *name, const float *x,
+                             int rank, const atn_idx *shape, atn_st_out *list, atn_idx *n)
+{
+    atn_st_out *t = &list[(*n)++];
+    atn_status st = ATN_OK;
+    atn_idx count = 1;
+    uint16_t *half = NULL;
+
+    *t = (atn_st_out){.name = name, .type = r->dtype, .rank = rank, .data = x};
+    for (int i = 0; i < rank; i++) {
+        t->shape[i] = shape[i];
+        count *= shape[i];
+    }
+    if (r->dtype == ATN_F32) return ATN_OK;
+    ATN_TAKE(half, count);
+    for (atn_idx i = 0; i < count; i++)
+        half[i] = r->dtype == ATN_F16 ? atn_f16_from_f32(x[i]) : atn_bf16_from_f32(x[i]);
+    t->data = half;
+done:
+    return st;
+}
+
+static atn_status save_layer(atn_ctx *cx, const atn_layer_dump *d, void *state)
+{
+    recording *r = state;
+    const atn_record_args *a = r->args;
+    const atn_config *c = &r->model.config;
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_idx q[] = {c->heads, d->n, c->head_dim}, k[] = {c->kv_heads, d->n, c->head_dim};
+    const atn_idx p[] = {c->heads, d->n, d->n}, h[] = {d->n, c->width};
+    const atn_idx w[] = {c->heads * c->head_dim, c->width};
+    atn_status st = ATN_OK;
+    atn_st_out list[8];
+    float *w_o = NULL;
+    atn_idx n = 0;
+
+    ATN_TRY(add_tensor(cx, r, "q", d->q, 3, q, list, &n));
+    ATN_TRY(add_tensor(cx, r, "k", d->k, 3, k, list, &n));
+    ATN_TRY(add_tensor(cx, r, "v", d->v, 3, k, list, &n));
+    if (a->save_q_pre) ATN_TRY(add_tensor(cx, r, "q_pre", d->q_pre, 3, q, list, &n));
+    if (a->save_k_pre) ATN_TRY(add_tensor(cx, r, "k_pre", d->k_pre, 3, k, list, &n));
+    if (a->save_p) ATN_TRY(add_tensor(cx, r, "p", d->p, 3, p, list, &n));
+    if (a->save_h) ATN_TRY(add_tensor(cx, r, "h", d->h, 2, h, list, &n));
+    if (!a->no_w_o) {
+        ATN_TRY(atn_model_w_o(cx, &r->model, d->layer, &w_o));
+        ATN_TRY(add_tensor(cx, r, "w_o", w_o, 2, w, list, &n));
+    }
+    ATN_TRY(atn_capture_put(cx, r->writer, (int)r->slot[d->layer], list, n));
+done:
+    atn_free(cx, w_o);
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+static atn_status choose_layers(atn_ctx *cx, recording *r)
+{
+    const atn_idx layers = r->model.config.layers;
+    atn_status st = ATN_OK;
+
+    ATN_TRY(atn_parse_list(cx, "--layers", r->args->layers, layers, &r->layers, &r->n_layers));
+    ATN_NEW(r->record, layers);
+    ATN_NEW(r->slot, layers);
+    for (atn_idx i = 0; i < r->n_layers; i++) {
+        r->record[r->layers[i]] = true;
+        r->slot[r->layers[i]] = i;
+    }
+done:
+    return st;
+}
+
+static atn_status choose_dtype(atn_ctx *cx, recording *r)
+{
+    static const struct {
+        const char *name;
+        atn_dtype type;
+    } names[] = {{"f32", ATN_F32}, {"float32", ATN_F32}, {"f16", ATN_F16}, {"float16", ATN_F16},
+                 {"half", ATN_F16}, {"bf16", ATN_BF16}, {"bfloat16", ATN_BF16}};
+    const char *name = r->args->dtype ? r->args->dtype : "f32";
+
+    for (size_t i = 0; i < ATN_LEN(names); i++)
+        if (strcasecmp(names[i].name, name) == 0) {
+            r->dtype = names[i].type;
+            return ATN_OK;
+        }
+    return atn_fail(cx, ATN_USAGE, __FILE__, __LINE__, "--dtype: '%s' is not one of f32, f16, bf16",
+                    name);
+}
+
+/* n^2 matrices are refused above DENSE_MAX unless a memory limit says how much is allowed. */
+static atn_status check_dense(atn_ctx *cx, const recording *r)
+{
+    const double bytes = 4.0 * (double)r->model.config.heads * (double)r->n * (double)r->n;
+
+    if (!r->args->save_p) return ATN_OK;
+    if (r->n > DENSE_MAX && cx->mem_limit == 0)
+        return atn_fail(cx, ATN_MEMORY, __FILE__, __LINE__,
+                        "--save p at %lld tokens takes %.1f GiB a layer; above %d tokens give "
+                        "--mem-limit to allow it",
+                        (long long)r->n, bytes / 1073741824.0, DENSE_MAX);
+    return atn_mem_check(cx, 2 * bytes, "--save p");
+}
+
+static double capture_bytes(const recording *r)
+{
+    const atn_config *c = &r->model.config;
+    const atn_record_args *a = r->args;
+    const double n = (double)r->n, q = (double)(c->heads * c->head_dim);
+    const double kv = (double)(c->kv_heads * c->head_dim), width = (double)c->width;
+    double values = n * (q + 2 * kv) + (a->no_w_o ? 0 : q * width);
+
+    if (a->save_q_pre) values += n * q;
+    if (a->save_k_pre) values += n * kv;
+    if (a->save_h) values += n * width;
+    if (a->save_p) values += (double)c->heads * n * n;
+    return values * (double)r->n_layers * (double)atn_dtype_size(r->dtype);
+}
+
+static void describe(const recording *r, atn_record_result *out)
+{
+    snprintf(out->model_name, sizeof out->model_name, "%s", r->model.name);
+    out->model_type = r->model.config.arch->id;
+    out->tokens = r->n;
+    out->layers = r->n_layers;
+    out->parameters = atn_model_parameters(&r->model);
+    out->flops = atn_model_flops(&r->model, r->n);
+    out->memory_bytes = atn_model_memory(&r->model, r->n, r->model.has_head);
+    out->capture_bytes = capture_bytes(r);
+}
+
+/* Runs the model over what is not on disk yet. */
+static atn_status run_model(atn_ctx *cx, recording *r, atn_record_result *out)
+{
+    const atn_record_args *a = r->args;
+    atn_status st = ATN_OK;
+    atn_forward_result result;
+    atn_forward_args f = {.ids = r->ids, .n = r->n, .visit = save_layer, .state = r,
+                          .visit_layer = r->record, .want_pre = a->save_q_pre || a->save_k_pre,
+                          .want_p = a->save_p, .want_h = a->save_h, .want_loss = r->model.has_head,
+                          .last_layer = r->layers[r->n_layers - 1]};
+
+    for (atn_idx i = 0; i < r->n_layers; i++)
+        if (atn_capture_has_layer(r->writer, (int)i)) {
+            r->record[r->layers[i]] = false;
+            out->layers_found++;
+        }
+    ATN_TRY(atn_forward(cx, &r->model, &f, &result));
+    out->has_loss = result.has_loss;
+    out->loss = result.loss;
+    if (result.has_loss)
+        ATN_TRY(atn_capture_set(cx, r->writer, "loss",
+                                json_pack("{s:f, s:I, s:f}", "nats_per_token", result.loss, "tokens",
+                                          (json_int_t)result.loss_tokens, "perplexity",
+                                          exp(result.loss))));
+done:
+    return st;
+}
+
+static void release(atn_ctx *cx, recording *r)
+{
+    atn_capture_abandon(cx, r->writer);
+    atn_tokenizer_destroy(cx, r->tokenizer);
+    atn_model_close(cx, &r->model);
+    atn_free(cx, r->ids);
+    atn_free(cx, r->layers);
+    atn_free(cx, r->record);
+    atn_free(cx, r->slot);
+}
+
+static double seconds_now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+atn_status atn_record(atn_ctx *cx, const atn_record_args *args, atn_run *run,
+                      atn_record_result *out)
+{
+    const double start = seconds_now();
+    atn_status st = ATN_OK;
+    recording r = {.args = args};
+    json_t *manifest = NULL;
+    atn_capture_writer *writer;
+    char fingerprint[33];
+
+    *out = (atn_record_result){0};
+    ATN_TRY(choose_dtype(cx, &r));
+    ATN_TRY(atn_model_open(cx, args->model_dir, &r.model));
+    ATN_TRY(tokenize(cx, &r));
+    ATN_TRY(check_length(cx, &r));
+    ATN_TRY(check_ids(cx, &r));
+    ATN_TRY(choose_layers(cx, &r));
+    ATN_TRY(check_dense(cx, &r));
+    describe(&r, out);
+    if (args->dry_run) goto done;
+    ATN_TRY(make_manifest(cx, &r, &manifest));
+    ATN_TRY(make_fingerprint(cx, &r, manifest, fingerprint));
+    ATN_TRY(atn_capture_begin(cx, args->out_dir, manifest, fingerprint, args->force, &r.writer));
+    ATN_TRY(run_model(cx, &r, out));
+    if (run) {
+        ATN_TRY(atn_run_add_input(cx, run, r.model.weights_path));
+        ATN_TRY(atn_run_finish(cx, run));
+    }
+    writer = r.writer;
+    r.writer = NULL;
+    ATN_TRY(atn_capture_finish(cx, writer, run ? run->json : NULL));
+done:
+    json_decref(manifest);
+    release(cx, &r);
+    out->seconds = seconds_now() - start;
+    return st;
+}

@@ -1,0 +1,36 @@
+/* capture/record.h -- runs a model on a text and writes a capture directory. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "core/run.h"
+
+typedef struct atn_record_args {
+    const char *model_dir;
+    const char *text; /* UTF-8, NULL when ids are given */
+    size_t text_len;
+    const int32_t *ids; /* NULL when text is given */
+    atn_idx n_ids;
+    const char *out_dir;
+    const char *layers; /* list syntax, NULL = all */
+    const char *dtype;  /* of the stored tensors: f32 (NULL), f16, bf16 */
+    bool save_p, save_h, save_q_pre, save_k_pre, no_w_o;
+    bool truncate;   /* a text longer than the model's positions is cut */
+    bool allow_long; /* or run as it is (rotary models only) */
+    bool force, dry_run;
+} atn_record_args;
+
+typedef struct atn_record_result {
+    char model_name[128];
+    const char *model_type;
+    atn_idx tokens, layers, layers_found; /* found = done by an earlier, interrupted run */
+    bool has_loss;
+    double loss; /* nats a token */
+    double parameters, flops, memory_bytes, capture_bytes, seconds;
+} atn_record_result;
+
+/* Resumes an incomplete capture of the same model, tokens and options. DATA for an empty or
+ * malformed text or an id outside the vocabulary (index and value named); USAGE for a text
+ * longer than the model's positions unless truncate or allow_long. With dry_run nothing is
+ * written and the result holds the counts. */
+atn_status atn_record(atn_ctx *cx, const atn_record_args *args, atn_run *run,
+                      atn_record_result *out) ATN_WARN_UNUSED;
