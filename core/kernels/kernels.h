@@ -16,9 +16,17 @@
  * ifunc resolvers do not mix, and clang before 16 lacks the attribute. */
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) &&                 \
     !defined(ATN_SANITIZE)
-#    define ATN_CLONES                                                                 \
-        __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"),   \
-                       optimize("O3"), noinline))
+#    if __GNUC__ >= 12
+#        define ATN_CLONES                                                             \
+            __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3",           \
+                                         "default"),                                   \
+                           optimize("O3"), noinline))
+#    else /* older compilers do not know the levels, only processors of them */
+#        define ATN_CLONES                                                             \
+            __attribute__((target_clones("arch=skylake-avx512", "arch=haswell",        \
+                                         "default"),                                   \
+                           optimize("O3"), noinline))
+#    endif
 #else
 #    define ATN_CLONES __attribute__((noinline))
 #endif
