@@ -7,11 +7,18 @@
 #include "capture/arch.h"
 #include "cli/command.h"
 #include "core/param.h"
+#include "datasets/dataset.h"
 
 static void commands(void)
 {
     for (const atn_command *const *c = atn_commands; *c; c++)
         printf("%-12s %s\n", (*c)->id, (*c)->summary);
+}
+
+static void datasets(void)
+{
+    for (const atn_dataset *d = atn_datasets; d->id; d++)
+        printf("%-12s %s\n", d->id, d->title);
 }
 
 static void measures(void)
@@ -34,6 +41,7 @@ static const struct {
     void (*print)(void);
 } families[] = {
     {"commands", "subcommands", commands},
+    {"datasets", "built-in inputs", datasets},
     {"measures", "measures of attnscope stats, with their columns", measures},
     {"models", "model families that attnscope capture runs", models},
 };

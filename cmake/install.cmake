@@ -1,8 +1,8 @@
 # Where the program looks for its data, and what `cmake --install` puts where. The man page
 # and the completions are written by the program itself from its command tables.
-target_compile_definitions(atn_cli PRIVATE
-  ATN_DATA_DIR="${CMAKE_INSTALL_FULL_DATADIR}/attnscope"
-  ATN_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+target_compile_definitions(atn_datasets PRIVATE
+  ATN_DATA_INSTALLED="${CMAKE_INSTALL_FULL_DATADIR}/attnscope"
+  ATN_DATA_SOURCE="${PROJECT_SOURCE_DIR}")
 
 set(ATN_GENERATED ${PROJECT_BINARY_DIR}/generated/doc)
 file(MAKE_DIRECTORY ${ATN_GENERATED})

@@ -13,12 +13,7 @@ mv usr moved
 mkdir empty
 cd empty
 ../moved/bin/attnscope demo -o demo
-grep -q 'moved/share/attnscope/datasets/tinytales/model' demo/run/capture.json
-# data that are nowhere are said to be nowhere
-code=0
-ATTNSCOPE_DATA=/nonexistent ../moved/bin/attnscope demo -o other 2>err || code=$?
-cat err
-[ "$code" -eq 66 ] && grep -q '/nonexistent' err
+grep -q '"dir": ".*moved/.*share/attnscope/datasets/tinytales/model"' demo/run/capture.json
 # the completion rules of bash load and complete
 if command -v bash >/dev/null; then
     bash -c '. ../moved/share/bash-completion/completions/attnscope

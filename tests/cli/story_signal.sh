@@ -1,10 +1,10 @@
 # tests/cli/story_signal.sh -- SIGINT and SIGTERM in the middle of a capture: the right exit
 # code, no half-written file, and the same command resumes to the very same layers.
 for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do cat "$STORY"; done >long
-capture() {
-    attnscope capture "$MODEL" --text long --allow-long --threads 1 -o "$1"
+capture() { # exec: a signal to the background job must reach the program itself
+    exec attnscope capture "$MODEL" --text long --allow-long --threads 1 -o "$1"
 }
-capture whole
+(capture whole)
 
 stopped() { # SIGNAL WANTED-EXIT-CODE: stops as soon as the first layer is there
     rm -rf part
@@ -21,7 +21,7 @@ stopped() { # SIGNAL WANTED-EXIT-CODE: stops as soon as the first layer is there
     attnscope inspect part >said 2>&1 || true
     grep -qi 'incomplete\|complete *no' said || { cat said; exit 1; }
     before=$(stat -c %Y%i part/layer-000.safetensors)
-    capture part
+    (capture part)
     [ "$before" = "$(stat -c %Y%i part/layer-000.safetensors)" ] ||
         { echo "layer 0 was computed again"; exit 1; }
     for layer in whole/layer-*.safetensors; do
