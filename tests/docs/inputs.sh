@@ -1,0 +1,23 @@
+# tests/docs/inputs.sh -- sourced: puts the inputs that the documentation talks of into the
+# folder: MODEL, story.txt, ids.txt, P.npy, Q.npy, K.npy, V.npy, dump.safetensors, tokens.json.
+ln -s "$MODEL" MODEL
+cp "$STORY" story.txt
+printf '1 2 3 4 5 6 7 8\n' >ids.txt
+
+# [2, 2, 2] float32: {1 0; .5 .5} and {1 0; 0 1}
+values() {
+    printf '\000\000\200\077\000\000\000\000\000\000\000\077\000\000\000\077'
+    printf '\000\000\200\077\000\000\000\000\000\000\000\000\000\000\200\077'
+}
+{
+    printf '\223NUMPY\001\000\166\000'
+    printf '%-117s\n' "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2, 2), }"
+    values
+} >P.npy
+for name in Q K V; do cp P.npy $name.npy; done
+{
+    printf '\110\000\000\000\000\000\000\000' # 72 bytes of header
+    printf '%-72s' '{"attention":{"dtype":"F32","shape":[2,2,2],"data_offsets":[0,32]}}'
+    values
+} >dump.safetensors
+printf '["Once", " upon"]\n' >tokens.json
