@@ -45,10 +45,11 @@ need_packages() {
     need=$(missing "$@")
     [ -n "$need" ] || return 0
     line="apt-get update && apt-get install --no-install-recommends ${need% }"
-    say "Installing with apt: ${need% }"
     if [ "$(id -u)" -eq 0 ]; then
+        say "Installing with apt: ${need% }"
         apt_install env || stop "apt failed. Please run: $line"
     elif command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; then
+        say "Installing with apt: ${need% }"
         apt_install sudo -n || stop "apt failed. Please run as root: $line"
     else
         stop "Packages are missing and this user may not install them. Please run as root:
