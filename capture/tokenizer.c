@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 #include "capture/tokenizer_internal.h"
 #include "core/io/file.h"
@@ -34,7 +33,7 @@ done:
 /* Adds or replaces an entry. */
 static void vocab_put(tok_vocab *v, const char *key, size_t n, int32_t id)
 {
-    size_t at = XXH3_64bits(key, n) & (v->n_slots - 1);
+    size_t at = atn_hash_u64(key, n) & (v->n_slots - 1);
 
     while (v->slots[at].key && (v->slots[at].size != n || memcmp(v->slots[at].key, key, n) != 0))
         at = (at + 1) & (v->n_slots - 1);

@@ -2,9 +2,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <string.h>
 #include <utf8proc.h>
-#include <xxhash.h>
 
 #include "capture/tokenizer_internal.h"
+#include "core/io/file.h"
 
 atn_status tok_append(atn_ctx *cx, tok_text *t, const char *data, size_t n)
 {
@@ -74,7 +74,7 @@ int32_t tok_find(const tok_vocab *v, const char *key, size_t n)
     size_t at;
 
     if (v->n_slots == 0) return -1;
-    for (at = XXH3_64bits(key, n) & (v->n_slots - 1); v->slots[at].key;
+    for (at = atn_hash_u64(key, n) & (v->n_slots - 1); v->slots[at].key;
          at = (at + 1) & (v->n_slots - 1))
         if (v->slots[at].size == n && memcmp(v->slots[at].key, key, n) == 0)
             return v->slots[at].id;

@@ -217,6 +217,11 @@ void atn_hash_bytes(const void *data, size_t size, char hex[33])
              (unsigned long long)h.low64);
 }
 
+uint64_t atn_hash_u64(const void *data, size_t size)
+{
+    return XXH3_64bits(size ? data : "", size);
+}
+
 atn_status atn_hash_file(atn_ctx *cx, const char *path, char hex[33])
 {
     atn_status st = ATN_OK;

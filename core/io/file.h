@@ -43,6 +43,8 @@ void atn_out_abort(atn_ctx *cx, atn_out *out); /* a zeroed or committed one is f
 
 /* XXH3-128 as 32 hex digits + NUL. */
 void atn_hash_bytes(const void *data, size_t size, char hex[33]);
+/* XXH3-64, for hash tables. */
+uint64_t atn_hash_u64(const void *data, size_t size);
 atn_status atn_hash_file(atn_ctx *cx, const char *path, char hex[33]) ATN_WARN_UNUSED;
 /* True when the bytes are well-formed UTF-8 (no surrogates, no overlong forms); *bad is the
  * offset of the first offender. */
