@@ -11,4 +11,4 @@ attnscope capture m --text "$STORY" -o R 2>err || code=$?
 cat err
 [ "$code" -eq 65 ]
 grep -Eqi 'nan' err
-grep -Eq 'layer.?2' err
+grep -Eq 'layers?.2' err
