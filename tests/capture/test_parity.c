@@ -1,0 +1,217 @@
+/* tests/capture/test_parity.c -- the forward pass against Hugging Face transformers.
+ *
+ * Every directory of tests/fixtures/parity is a tiny random model with an oracle.safetensors
+ * (see make_parity.py): q, k, v, attention, hidden states, logits and loss agree within 1e-5 of
+ * the largest reference value. Real small models of the shared folder where it is there.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "check.h"
+
+#include <dirent.h>
+
+#include "capture/forward.h"
+
+typedef struct comparing {
+    atn_st *oracle;
+    const atn_config *config;
+    const char *what;
+    double tolerance;
+    bool hidden_is_output; /* hidden[l] leaves layer l; in our fixtures it enters it */
+} comparing;
+
+/* max |x - y| <= tolerance max |y| for plane `at` of the stacked oracle tensor `name`. */
+static void compare(const comparing *c, const char *name, atn_idx at, const float *x, atn_idx count)
+{
+    const atn_st_tensor *t = atn_st_find(c->oracle, name);
+    double worst = 0, largest = 0;
+
+    if (!t) return;
+    CHECK(t->count >= (at + 1) * count);
+    for (atn_idx i = 0; i < t->count; i++) {
+        float y;
+        memcpy(&y, (const char *)t->data + 4 * i, 4);
+        largest = fmax(largest, fabs((double)y));
+        if (i >= at * count && i < (at + 1) * count)
+            worst = fmax(worst, fabs((double)x[i - at * count] - (double)y));
+    }
+    if (!(worst <= c->tolerance * largest))
+        fail_msg("%s: %s of layer %d: off by %g of %g", c->what, name, (int)at, worst, largest);
+}
+
+static atn_status on_layer(atn_ctx *cx, const atn_layer_dump *d, void *state)
+{
+    const comparing *c = state;
+    const atn_idx n = d->n, dim = c->config->head_dim;
+
+    (void)cx;
+    compare(c, "q", d->layer, d->q, c->config->heads * n * dim);
+    compare(c, "k", d->layer, d->k, c->config->kv_heads * n * dim);
+    compare(c, "v", d->layer, d->v, c->config->kv_heads * n * dim);
+    compare(c, "attn", d->layer, d->p, c->config->heads * n * n);
+    if (!c->hidden_is_output || d->layer > 0)
+        compare(c, "hidden", d->layer - c->hidden_is_output, d->h, n * c->config->width);
+    return ATN_OK;
+}
+
+/* Ids of the oracle, I32 or I64. */
+static int32_t *oracle_ids(const atn_st *oracle, atn_idx *n)
+{
+    const atn_st_tensor *t = atn_st_find(oracle, "ids");
+    int32_t *ids;
+
+    CHECK(t != NULL);
+    ids = calloc((size_t)t->count, sizeof *ids);
+    for (atn_idx i = 0; i < t->count; i++) {
+        int64_t wide = 0;
+        memcpy(t->type == ATN_I64 ? (void *)&wide : (void *)&ids[i],
+               (const char *)t->data + i * (atn_idx)atn_dtype_size(t->type), atn_dtype_size(t->type));
+        if (t->type == ATN_I64) ids[i] = (int32_t)wide;
+    }
+    *n = t->count;
+    return ids;
+}
+
+static void check_model(atn_ctx *cx, const char *dir, const char *what, bool hidden_is_output)
+{
+    char path[1200];
+    atn_model m;
+    comparing c = {.what = what, .tolerance = 1e-5, .hidden_is_output = hidden_is_output};
+    atn_forward_result result;
+    atn_forward_args args = {.visit = on_layer, .state = &c, .want_p = true, .want_h = true,
+                             .want_loss = true, .last_layer = INT32_MAX};
+    const atn_st_tensor *loss;
+    int32_t *ids;
+
+    snprintf(path, sizeof path, "%s/oracle.safetensors", dir);
+    CHECK_OK(atn_st_open(cx, path, &c.oracle));
+    CHECK_OK(atn_model_open(cx, dir, &m));
+    c.config = &m.config;
+    args.ids = ids = oracle_ids(c.oracle, &args.n);
+    if (m.has_head) args.logits = calloc((size_t)(args.n * m.config.vocab), sizeof(float));
+    CHECK_OK(atn_forward(cx, &m, &args, &result));
+    if (m.has_head) compare(&c, "logits", 0, args.logits, args.n * m.config.vocab);
+    loss = atn_st_find(c.oracle, "loss");
+    if (loss) {
+        double want = 0; /* the mean, or the loss of every token */
+        for (atn_idx i = 0; i < loss->count; i++) {
+            float one;
+            memcpy(&one, (const char *)loss->data + 4 * i, 4);
+            want += (double)one / (double)loss->count;
+        }
+        CHECK(result.has_loss);
+        CHECK_NEAR(result.loss, want, 1e-5 * fabs(want));
+    }
+    free(ids);
+    free(args.logits);
+    atn_model_close(cx, &m);
+    atn_st_close(cx, c.oracle);
+}
+
+static void every_fixture(atn_ctx *cx)
+{
+    DIR *d = opendir(ATN_TEST_FIXTURES "/parity");
+    const struct dirent *e;
+    int cases = 0;
+
+    CHECK(d != NULL);
+    while ((e = readdir(d))) {
+        char dir[1100];
+
+        if (e->d_name[0] == '.') continue;
+        snprintf(dir, sizeof dir, "%s/parity/%s", ATN_TEST_FIXTURES, e->d_name);
+        check_model(cx, dir, e->d_name, false);
+        cases++;
+    }
+    closedir(d);
+    CHECK_LE(19, cases);
+}
+
+static void threads_agree(atn_ctx *cx)
+{
+    static const char dir[] = ATN_TEST_FIXTURES "/parity/llama_gqa_tied";
+    const int32_t ids[] = {5, 9, 11, 40, 5, 9, 60};
+    float *logits[2];
+    atn_model m;
+
+    CHECK_OK(atn_model_open(cx, dir, &m));
+    for (int i = 0; i < 2; i++) {
+        atn_forward_args args = {.ids = ids, .n = 7, .last_layer = 99};
+        atn_forward_result result;
+
+        cx->threads = 1 + 3 * i;
+        args.logits = logits[i] = calloc((size_t)(7 * m.config.vocab), sizeof(float));
+        CHECK_OK(atn_forward(cx, &m, &args, &result));
+    }
+    CHECK(memcmp(logits[0], logits[1], (size_t)(7 * m.config.vocab) * sizeof(float)) == 0);
+    free(logits[0]);
+    free(logits[1]);
+    atn_model_close(cx, &m);
+}
+
+/* C_h = O_h W_O[h]: summed over heads it is the layer's attention output. */
+typedef struct out_check {
+    const atn_model *m;
+} out_check;
+
+static atn_status heads_sum_to_output(atn_ctx *cx, const atn_layer_dump *d, void *state)
+{
+    const out_check *o = state;
+    const atn_config *c = &o->m->config;
+    const atn_idx n = d->n, dim = c->head_dim, group = c->heads / c->kv_heads;
+    float *w = NULL;
+
+    CHECK_OK(atn_model_w_o(cx, o->m, d->layer, &w));
+    for (atn_idx i = 0; i < n; i += 5)
+        for (atn_idx col = 0; col < c->width; col += 7) {
+            double sum = 0;
+            for (atn_idx h = 0; h < c->heads; h++)
+                for (atn_idx j = 0; j < n; j++)
+                    for (atn_idx e = 0; e < dim; e++)
+                        sum += (double)d->p[(h * n + i) * n + j] *
+                               d->v[((h / group) * n + j) * dim + e] *
+                               w[(h * dim + e) * c->width + col];
+            CHECK_NEAR(sum, d->attn_out[i * c->width + col], 1e-4);
+        }
+    atn_free(cx, w);
+    return ATN_OK;
+}
+
+static void w_o_is_oriented(atn_ctx *cx)
+{
+    const int32_t ids[] = {5, 9, 11, 40, 5, 9, 60, 3, 3, 8, 12};
+    atn_model m;
+    out_check o = {&m};
+    const atn_forward_args args = {.ids = ids, .n = 11, .visit = heads_sum_to_output, .state = &o,
+                                   .want_p = true, .want_attn_out = true, .last_layer = 99};
+    atn_forward_result result;
+
+    CHECK_OK(atn_model_open(cx, ATN_TEST_FIXTURES "/parity/llama_headdim", &m));
+    CHECK_OK(atn_forward(cx, &m, &args, &result));
+    atn_model_close(cx, &m);
+}
+
+/* The card of the model: mean row entropies and the oracle's tensors (float64 reference). */
+static void stories260k(atn_ctx *cx)
+{
+    char dir[1024];
+
+    snprintf(dir, sizeof dir, "%s", check_shared("models/stories260k/config.json"));
+    *strrchr(dir, '/') = '\0';
+    check_model(cx, dir, "stories260k", true);
+}
+
+static void embedded_model(atn_ctx *cx)
+{
+    char command[2400];
+    const char *scratch = check_scratch("parity-tinytales");
+
+    snprintf(command, sizeof command,
+             "cp '%s'/datasets/tinytales/model/* '%s' && cp '%s'/tinytales/oracle.safetensors '%s'",
+             ATN_TEST_SOURCE, scratch, ATN_TEST_FIXTURES, scratch);
+    CHECK_EQ(system(command), 0);
+    check_model(cx, scratch, "tinytales", false);
+}
+
+CHECK_MAIN({"every fixture", every_fixture}, {"threads agree", threads_agree},
+           {"w_o is oriented", w_o_is_oriented}, {"stories260k", stories260k},
+           {"embedded model", embedded_model})

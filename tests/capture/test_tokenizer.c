@@ -1,0 +1,290 @@
+/* tests/capture/test_tokenizer.c -- ids against Hugging Face tokenizers, and hostile files. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "check.h"
+
+#include <dirent.h>
+
+#include "capture/tokenizer_internal.h"
+#include "core/io/file.h"
+
+static char *read_all(atn_ctx *cx, const char *path)
+{
+    char *text = NULL;
+    size_t size = 0;
+
+    CHECK_OK(atn_file_read(cx, path, (size_t)1 << 26, &text, &size));
+    return text;
+}
+
+/* The next line of *at, cut off; NULL at the end. */
+static char *next_line(char **at)
+{
+    char *line = *at, *end = strchr(line, '\n');
+
+    if (!*line || !end) return NULL;
+    *end = '\0';
+    *at = end + 1;
+    return line;
+}
+
+static void print_ids(const int32_t *ids, atn_idx n, char *out, size_t size)
+{
+    size_t used = 0;
+
+    out[0] = '\0';
+    for (atn_idx i = 0; i < n && used + 16 < size; i++)
+        used += (size_t)snprintf(out + used, size - used, "%s%d", i ? " " : "", ids[i]);
+}
+
+static int check_lines(atn_ctx *cx, const char *dir, const char *name)
+{
+    static const char lines_path[] = ATN_TEST_FIXTURES "/tokenizers/lines.txt";
+    char path[1200], *expected, *lines, *e, *l, *line;
+    atn_tokenizer *t = NULL;
+    int n = 0, wrong = 0;
+
+    snprintf(path, sizeof path, "%s/expected.ids.txt", dir);
+    expected = e = read_all(cx, path);
+    lines = l = read_all(cx, lines_path);
+    CHECK_OK(atn_tokenizer_load(cx, dir, &t));
+    while ((line = next_line(&l))) {
+        const char *want = next_line(&e);
+        char got[8192];
+        int32_t *ids = NULL;
+        atn_idx count = 0;
+
+        n++;
+        CHECK(want != NULL);
+        CHECK_OK(atn_tokenizer_encode(cx, t, line, strlen(line), true, &ids, &count));
+        print_ids(ids, count, got, sizeof got);
+        if (strcmp(got, want) != 0 && ++wrong <= 3)
+            print_message("%s line %d \"%s\"\n   got  %s\n   want %s\n", name, n, line, got, want);
+        atn_free(cx, ids);
+    }
+    atn_tokenizer_destroy(cx, t);
+    atn_free(cx, expected);
+    atn_free(cx, lines);
+    CHECK_EQ(n, 1000);
+    return wrong;
+}
+
+static void a_thousand_lines(atn_ctx *cx)
+{
+    DIR *d = opendir(ATN_TEST_FIXTURES "/tokenizers");
+    const struct dirent *e;
+    int cases = 0, wrong = 0;
+
+    CHECK(d != NULL);
+    while ((e = readdir(d))) {
+        char dir[1100];
+        int here;
+
+        snprintf(dir, sizeof dir, "%s/tokenizers/%s", ATN_TEST_FIXTURES, e->d_name);
+        if (e->d_name[0] == '.' || !atn_dir_exists(dir)) continue;
+        here = check_lines(cx, dir, e->d_name);
+        if (here) print_message("%s: %d of 1000 lines differ\n", e->d_name, here);
+        wrong += here;
+        cases++;
+    }
+    closedir(d);
+    CHECK_EQ(wrong, 0);
+    CHECK_LE(11, cases);
+}
+
+/* Pieces of the oracle text under the expressions of three families, counted by hand. */
+static void oracle_pieces(atn_ctx *cx)
+{
+    static const char text[] = "Hello  world's 12345 caf\xc3\xa9 \xe4\xbd\xa0\xe5\xa5\xbd\n\n  "
+                               "x\xe2\x80\x83y\xc2\x85z";
+    static const struct {
+        const char *dir;
+        atn_idx pieces;
+    } cases[] = {{"gpt2", 13}, {"llama3", 14}, {"qwen2", 17}};
+
+    for (size_t i = 0; i < ATN_LEN(cases); i++) {
+        char dir[1100];
+        atn_tokenizer *t = NULL;
+        tok_pieces pieces = {0};
+
+        snprintf(dir, sizeof dir, "%s/tokenizers/%s", ATN_TEST_FIXTURES, cases[i].dir);
+        CHECK_OK(atn_tokenizer_load(cx, dir, &t));
+        CHECK_OK(tok_split_text(cx, t, text, strlen(text), true, &pieces));
+        CHECK_EQ(pieces.n, cases[i].pieces);
+        /* the byte map: space is U+0120, newline U+010A */
+        CHECK(memcmp(pieces.text.data + pieces.items[2].at, "\xc4\xa0world", 7) == 0);
+        tok_pieces_release(cx, &pieces);
+        atn_tokenizer_destroy(cx, t);
+    }
+}
+
+static void byte_alphabet(atn_ctx *cx)
+{
+    (void)cx;
+    CHECK_EQ(tok_byte_char(' '), 0x120);
+    CHECK_EQ(tok_byte_char('\n'), 0x10a);
+    CHECK_EQ(tok_byte_char(0), 0x100);
+    for (int b = 0; b < 256; b++) CHECK_EQ(tok_char_byte(tok_byte_char((unsigned char)b)), b);
+    CHECK_EQ(tok_char_byte(0x400), -1);
+}
+
+/* The shared Llama: its greedy continuation, detokenised by its authors. */
+static void stories260k(atn_ctx *cx)
+{
+    char dir[1024], path[1100], *text, *expected, got[8192];
+    atn_tokenizer *t = NULL;
+    int32_t *ids = NULL;
+    atn_idx n = 0;
+
+    snprintf(dir, sizeof dir, "%s", check_shared("models/stories260k/greedy-200.txt"));
+    *strrchr(dir, '/') = '\0';
+    snprintf(path, sizeof path, "%s/greedy-200.txt", dir);
+    text = read_all(cx, path);
+    snprintf(path, sizeof path, "%s/greedy-200.ids.txt", dir);
+    expected = read_all(cx, path);
+    text[strcspn(text, "\n")] = '\0';
+    expected[strcspn(expected, "\n")] = '\0';
+    CHECK_OK(atn_tokenizer_load(cx, dir, &t));
+    CHECK_OK(atn_tokenizer_encode(cx, t, text, strlen(text), true, &ids, &n));
+    print_ids(ids, n, got, sizeof got);
+    CHECK(strncmp(got, expected, 200) == 0);
+    atn_free(cx, ids);
+    atn_free(cx, text);
+    atn_free(cx, expected);
+    atn_tokenizer_destroy(cx, t);
+}
+
+static void token_texts(atn_ctx *cx)
+{
+    static const struct {
+        const char *dir, *text, *first, *last;
+    } cases[] = {{"gpt2", "one of", "on", " of"}, {"llama2", "one of", "on", " of"}};
+
+    for (size_t i = 0; i < ATN_LEN(cases); i++) {
+        char dir[1100], *text = NULL;
+        atn_tokenizer *t = NULL;
+        int32_t *ids = NULL;
+        atn_idx n = 0;
+
+        snprintf(dir, sizeof dir, "%s/tokenizers/%s", ATN_TEST_FIXTURES, cases[i].dir);
+        CHECK_OK(atn_tokenizer_load(cx, dir, &t));
+        CHECK_OK(atn_tokenizer_encode(cx, t, cases[i].text, strlen(cases[i].text), false, &ids, &n));
+        CHECK_OK(atn_tokenizer_text(cx, t, ids[n - 1], false, &text));
+        CHECK_STR(text, cases[i].last);
+        atn_free(cx, text);
+        CHECK_OK(atn_tokenizer_text(cx, t, ids[0], true, &text));
+        CHECK(strncmp(text, cases[i].first, 1) == 0);
+        atn_free(cx, text);
+        atn_free(cx, ids);
+        CHECK_FAILS(atn_tokenizer_text(cx, t, 1 << 25, true, &text), ATN_DATA, "not in the vocab");
+        atn_tokenizer_destroy(cx, t);
+    }
+}
+
+static void bad_text(atn_ctx *cx)
+{
+    atn_tokenizer *t = NULL;
+    int32_t *ids = NULL;
+    atn_idx n = 0;
+
+    CHECK_OK(atn_tokenizer_load(cx, ATN_TEST_FIXTURES "/tokenizers/gpt2", &t));
+    CHECK_FAILS(atn_tokenizer_encode(cx, t, "ab\xff", 3, true, &ids, &n), ATN_DATA, "byte 2");
+    CHECK_OK(atn_tokenizer_encode(cx, t, "", 0, true, &ids, &n));
+    CHECK_EQ(n, 0);
+    atn_free(cx, ids);
+    atn_tokenizer_destroy(cx, t);
+}
+
+static void write_tokenizer(const char *dir, const char *json)
+{
+    char path[1100];
+    FILE *f;
+
+    snprintf(path, sizeof path, "%s/tokenizer.json", dir);
+    f = fopen(path, "wb");
+    CHECK(f != NULL);
+    fputs(json, f);
+    fclose(f);
+}
+
+static void hostile_files(atn_ctx *cx)
+{
+    static const struct {
+        const char *json, *message;
+    } cases[] = {
+        {"", "no valid JSON"},
+        {"[1]", "no JSON object"},
+        {"{\"model\": {\"type\": \"BPE\", \"vocab\": {}, \"merges\": []}}", "empty"},
+        {"{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": -1}, \"merges\": []}}", "outside"},
+        {"{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 4000000000}, \"merges\": []}}", "outside"},
+        {"{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": \"x\"}, \"merges\": []}}", "outside"},
+        {"{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0, \"b\": 0}, \"merges\": []}}", "two tokens"},
+        {"{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0}, \"merges\": [\"a b\"]}}", "vocabulary"},
+        {"{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0}, \"merges\": [\"ab\"]}}", "neither"},
+        {"{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0}, \"merges\": [1]}}", "neither"},
+        {"{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0}, \"merges\": 3}}", "no array"},
+        {"{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0}, \"merges\": [], \"unk_token\": \"u\"}}", "unk_token"},
+        {"{\"model\": {\"type\": \"WordPiece\", \"vocab\": {\"a\": 0}}}", "unk_token"},
+        {"{\"model\": {\"type\": \"Unigram\", \"vocab\": []}}", "Unigram"},
+        {"{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0}, \"merges\": []}, \"normalizer\": {\"type\": \"Precompiled\"}}", "Precompiled"},
+        {"{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0}, \"merges\": []}, \"pre_tokenizer\": {\"type\": \"Split\", \"behavior\": \"Isolated\", \"pattern\": {\"Regex\": \"(\"}}}", "compiled"},
+        {"{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0}, \"merges\": []}, \"pre_tokenizer\": {\"type\": \"Split\", \"behavior\": \"Isolated\", \"pattern\": {\"Regex\": \"\\\\w+\"}}}", "--token-ids"},
+        {"{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0}, \"merges\": []}, \"post_processor\": {\"type\": \"TemplateProcessing\", \"single\": [{\"SpecialToken\": {\"id\": \"x\"}}]}}", "special token"},
+        {"{\"added_tokens\": [{\"id\": 1}], \"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0}, \"merges\": []}}", "added_tokens"},
+    };
+    char dir[512];
+
+    snprintf(dir, sizeof dir, "%s", check_scratch("tokenizer-hostile"));
+    for (size_t i = 0; i < ATN_LEN(cases); i++) {
+        atn_tokenizer *t = NULL;
+
+        write_tokenizer(dir, cases[i].json);
+        CHECK_FAILS(atn_tokenizer_load(cx, dir, &t), ATN_DATA, cases[i].message);
+        CHECK(t == NULL);
+    }
+    CHECK_FAILS(atn_tokenizer_load(cx, check_scratch("tokenizer-none"), &(atn_tokenizer *){NULL}),
+                ATN_NOINPUT, "--token-ids");
+}
+
+/* Every tenth prefix of a sound file is refused, none crashes. */
+static void truncated_file(atn_ctx *cx)
+{
+    char dir[512], *text = read_all(cx, ATN_TEST_FIXTURES "/tokenizers/llama3/tokenizer.json");
+    const size_t n = strlen(text);
+
+    snprintf(dir, sizeof dir, "%s", check_scratch("tokenizer-truncated"));
+    for (size_t cut = 0; cut < n; cut += 101) {
+        const char kept = text[cut];
+        atn_tokenizer *t = NULL;
+
+        text[cut] = '\0';
+        write_tokenizer(dir, text);
+        text[cut] = kept;
+        CHECK_FAILS(atn_tokenizer_load(cx, dir, &t), ATN_DATA, "JSON");
+    }
+    atn_free(cx, text);
+}
+
+/* Merging 200,000 symbols of one word: every candidate is made once, so this ends at once;
+ * a quadratic merge would take minutes. */
+static void long_word(atn_ctx *cx)
+{
+    enum { N = 200000 };
+    char *text = malloc(N);
+    atn_tokenizer *t = NULL;
+    int32_t *ids = NULL;
+    atn_idx n = 0;
+
+    memset(text, 'o', N);
+    for (int i = 0; i < N; i += 2) text[i] = 'n';
+    CHECK_OK(atn_tokenizer_load(cx, ATN_TEST_FIXTURES "/tokenizers/llama2", &t));
+    CHECK_OK(atn_tokenizer_encode(cx, t, text, N, false, &ids, &n));
+    CHECK_LE(1, n);
+    atn_free(cx, ids);
+    atn_tokenizer_destroy(cx, t);
+    free(text);
+}
+
+CHECK_MAIN({"a thousand lines", a_thousand_lines}, {"oracle pieces", oracle_pieces},
+           {"byte alphabet", byte_alphabet}, {"stories260k", stories260k},
+           {"token texts", token_texts}, {"bad text", bad_text}, {"hostile files", hostile_files},
+           {"truncated file", truncated_file}, {"long word", long_word})
