@@ -1,0 +1,198 @@
+/* tests/core/test_table.c -- tables out and back, and what a hostile CSV gets. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "check.h"
+
+#include "core/run.h"
+#include "core/table.h"
+
+static atn_table *sample(atn_ctx *cx)
+{
+    const float m[] = {1, NAN, 3, 4};
+    atn_table *t = NULL;
+    int layer, name, value, flag;
+
+    CHECK_OK(atn_table_create(cx, "sample", &t));
+    CHECK_OK(atn_table_add_col(cx, t, "layer", ATN_COL_I64, "", "which layer", &layer));
+    CHECK_OK(atn_table_add_col(cx, t, "name", ATN_COL_STR, "", NULL, &name));
+    CHECK_OK(atn_table_add_col(cx, t, "time_ms", ATN_COL_F64, "ms", "how long", &value));
+    CHECK_OK(atn_table_add_col(cx, t, "ok", ATN_COL_BOOL, "", NULL, &flag));
+    CHECK_OK(atn_table_add_row(cx, t));
+    atn_table_set_i64(t, layer, -3);
+    CHECK_OK(atn_table_set_str(cx, t, name, "a \"quoted\", thing\nin two lines"));
+    atn_table_set_f64(t, value, 0.1);
+    atn_table_set_bool(t, flag, true);
+    CHECK_OK(atn_table_add_row(cx, t));
+    atn_table_set_i64(t, layer, 7);
+    CHECK_OK(atn_table_set_str(cx, t, name, " blank "));
+    atn_table_set_f64(t, value, INFINITY);
+    CHECK_OK(atn_table_add_row(cx, t));
+    atn_table_set_i64(t, layer, 9);
+    CHECK_OK(atn_table_set_str(cx, t, name, ""));
+    atn_table_set_f64(t, value, NAN);
+    atn_table_set_bool(t, flag, false);
+    CHECK_OK(atn_table_set_meta(cx, t, "title", "A title"));
+    CHECK_OK(atn_table_set_meta(cx, t, "title", "Another"));
+    CHECK_OK(atn_table_set_matrix(cx, t, (atn_cmat){m, 2, 2, 2}, "query", "key"));
+    return t;
+}
+
+static void check_sample(const atn_table *t)
+{
+    CHECK_EQ(atn_table_rows(t), 3);
+    CHECK_EQ(atn_table_get_i64(t, 0, 0), -3);
+    CHECK_STR(atn_table_get_str(t, 0, 1), "a \"quoted\", thing\nin two lines");
+    CHECK_STR(atn_table_get_str(t, 1, 1), " blank ");
+    CHECK(atn_table_get_f64(t, 0, 2) == 0.1);
+    CHECK(atn_table_get_i64(t, 0, 3) == 1 && !atn_table_has(t, 1, 3) && atn_table_get_i64(t, 2, 3) == 0);
+}
+
+static void csv_round_trip(atn_ctx *cx)
+{
+    atn_table *t = sample(cx), *back = NULL;
+    char path[600];
+
+    snprintf(path, sizeof path, "%s/t.csv", check_scratch("table"));
+    CHECK_OK(atn_table_save(cx, t, NULL, ATN_TABLE_CSV, path, false));
+    CHECK_FAILS(atn_table_save(cx, t, NULL, ATN_TABLE_CSV, path, false), ATN_CANTCREATE, "--force");
+    CHECK_OK(atn_table_save(cx, t, NULL, ATN_TABLE_CSV, path, true));
+    CHECK_OK(atn_table_load(cx, path, &back));
+    check_sample(back);
+    CHECK(isinf(atn_table_get_f64(back, 1, 2)) && isnan(atn_table_get_f64(back, 2, 2)));
+    CHECK_STR(atn_table_kind(back), "sample");
+    CHECK_STR(atn_table_col_unit(back, 2), "ms");
+    CHECK_STR(atn_table_get_meta(back, "title"), "Another");
+    CHECK(atn_table_get_matrix(back).data[2] == 3 && isnan(atn_table_get_matrix(back).data[1]));
+    CHECK_STR(atn_table_col_axis(back), "key");
+    atn_table_destroy(cx, t);
+    atn_table_destroy(cx, back);
+}
+
+static void jsonl_round_trip(atn_ctx *cx)
+{
+    const char *argv[] = {"attnscope", "stats", "RUN"};
+    atn_table *t = sample(cx), *back = NULL;
+    char path[600], line[4096];
+    atn_run run;
+    FILE *f;
+
+    CHECK_OK(atn_run_init(cx, &run, 3, argv));
+    CHECK_OK(atn_run_add_option(cx, &run, "threshold", "0.9"));
+    CHECK_OK(atn_run_finish(cx, &run));
+    snprintf(path, sizeof path, "%s/t.jsonl", check_scratch("table"));
+    CHECK_OK(atn_table_save(cx, t, &run, ATN_TABLE_JSONL, path, false));
+    f = fopen(path, "rb");
+    CHECK(fgets(line, sizeof line, f) && strstr(line, "\"schema\":\"attnscope/sample/1\""));
+    CHECK(strstr(line, run.fingerprint) != NULL);
+    CHECK(fgets(line, sizeof line, f) && strstr(line, "\"time_ms\":null") && strstr(line, "\"time_ms_reason\":\"inf\""));
+    fclose(f);
+    CHECK_OK(atn_table_load(cx, path, &back));
+    check_sample(back);
+    CHECK(!atn_table_has(back, 2, 2));
+    atn_run_release(&run);
+    atn_table_destroy(cx, t);
+    atn_table_destroy(cx, back);
+}
+
+/* The same arguments and options give the same fingerprint; another option another. */
+static void fingerprints(atn_ctx *cx)
+{
+    const char *argv[] = {"attnscope", "stats"};
+    char hex[3][33];
+
+    for (int i = 0; i < 3; i++) {
+        atn_run run;
+        CHECK_OK(atn_run_init(cx, &run, 2, argv));
+        CHECK_OK(atn_run_add_option(cx, &run, "k", i < 2 ? "1" : "2"));
+        CHECK_OK(atn_run_finish(cx, &run));
+        memcpy(hex[i], run.fingerprint, 33);
+        atn_run_release(&run);
+    }
+    CHECK_STR(hex[0], hex[1]);
+    CHECK(strcmp(hex[0], hex[2]) != 0);
+}
+
+static const char *text_file(const char *text, size_t n)
+{
+    static char path[600];
+    FILE *f;
+
+    snprintf(path, sizeof path, "%s/x.csv", check_scratch("csv"));
+    f = fopen(path, "wb");
+    fwrite(text, 1, n, f);
+    fclose(f);
+    return path;
+}
+
+#define CSV(text) text_file(text, sizeof text - 1)
+
+static void csv_readings(atn_ctx *cx)
+{
+    atn_table *t = NULL;
+
+    CHECK_OK(atn_table_load(cx, CSV("\xef\xbb\xbf" "a,b\r\n1,x\r\n\r\n,\"y, z\"\r\n"), &t));
+    CHECK_EQ(atn_table_rows(t), 2);
+    CHECK_STR(atn_table_col_name(t, 0), "a");
+    CHECK(atn_table_get_i64(t, 0, 0) == 1 && !atn_table_has(t, 1, 0));
+    CHECK_STR(atn_table_get_str(t, 1, 1), "y, z");
+    atn_table_destroy(cx, t);
+    CHECK_OK(atn_table_load(cx, CSV("v\n1\n2.5\nnan\n-inf\n"), &t));
+    CHECK_EQ(atn_table_col_type(t, 0), ATN_COL_F64);
+    CHECK(atn_table_get_f64(t, 1, 0) == 2.5 && isinf(atn_table_get_f64(t, 3, 0)));
+    atn_table_destroy(cx, t);
+}
+
+static void csv_errors(atn_ctx *cx)
+{
+    atn_table *t = NULL;
+
+    CHECK_FAILS(atn_table_load(cx, CSV("a,b\n1\n"), &t), ATN_DATA, "row 2 has 1 fields");
+    CHECK_FAILS(atn_table_load(cx, CSV("a,b\n1,2,3\n"), &t), ATN_DATA, "row 2 has 3 fields");
+    CHECK_FAILS(atn_table_load(cx, CSV("a,a\n1,2\n"), &t), ATN_DATA, "repeats 'a'");
+    CHECK_FAILS(atn_table_load(cx, CSV("a\n\"x\n"), &t), ATN_DATA, "never closed");
+    CHECK_FAILS(atn_table_load(cx, CSV("a\n\"x\"y\n"), &t), ATN_DATA, "quote");
+    CHECK_FAILS(atn_table_load(cx, CSV("a\nx\"y\n"), &t), ATN_DATA, "quote");
+    CHECK_FAILS(atn_table_load(cx, CSV("a\n1\0002\n"), &t), ATN_DATA, "NUL");
+    CHECK_FAILS(atn_table_load(cx, CSV("a\n\xff\n"), &t), ATN_DATA, "UTF-8");
+    CHECK_FAILS(atn_table_load(cx, CSV(""), &t), ATN_DATA, "empty");
+    CHECK_FAILS(atn_table_load(cx, CSV("a\n1\n2\nx\n3\n"), &t), ATN_DATA, "row 4, column 1");
+    CHECK_FAILS(atn_table_load(cx, "/nonexistent.csv", &t), ATN_NOINPUT, "cannot be opened");
+    CHECK_FAILS(atn_table_load(cx, CSV("{\"a\":1}\n"), &t), ATN_DATA, "schema");
+}
+
+static void full_disk(atn_ctx *cx)
+{
+    atn_table *t = sample(cx);
+    FILE *full = fopen("/dev/full", "wb");
+
+    if (full) {
+        CHECK_FAILS(atn_table_write(cx, t, NULL, ATN_TABLE_CSV, full), ATN_IO, "cannot be written");
+        fclose(full);
+    }
+    atn_table_destroy(cx, t);
+}
+
+static void text_is_aligned(atn_ctx *cx)
+{
+    atn_table *t = NULL;
+    char *text = NULL;
+    size_t n = 0;
+    FILE *out = open_memstream(&text, &n);
+    int a, b;
+
+    CHECK_OK(atn_table_create(cx, "x", &t));
+    CHECK_OK(atn_table_add_col(cx, t, "head", ATN_COL_I64, "", NULL, &a));
+    CHECK_OK(atn_table_add_col(cx, t, "v", ATN_COL_F64, "", NULL, &b));
+    CHECK_OK(atn_table_add_row(cx, t));
+    atn_table_set_i64(t, a, 12);
+    atn_table_set_f64(t, b, 1.0 / 3);
+    CHECK_OK(atn_table_write(cx, t, NULL, ATN_TABLE_TEXT, out));
+    fclose(out);
+    CHECK_STR(text, "head         v\n  12  0.333333\n");
+    free(text);
+    atn_table_destroy(cx, t);
+}
+
+CHECK_MAIN({"csv round trip", csv_round_trip}, {"jsonl round trip", jsonl_round_trip},
+           {"fingerprints", fingerprints}, {"csv readings", csv_readings},
+           {"csv errors", csv_errors}, {"full disk", full_disk},
+           {"text is aligned", text_is_aligned})
