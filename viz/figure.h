@@ -1,0 +1,62 @@
+/* viz/figure.h -- a figure: a table in, a drawing out; no figure computes anything else.
+ *
+ * A new figure is one file viz/<id>.c and one line in figures.def.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "core/param.h"
+#include "core/table.h"
+#include "viz/canvas.h"
+
+typedef struct atn_figure_opts {
+    double width_in, height_in; /* inches, 0 = 5.5 and as high as it needs */
+    double font_pt;             /* 0 = 8 */
+    double dpi;                 /* of PNG, 0 = 300 */
+    const char *palette;        /* NULL = viridis */
+    const char *scale;          /* linear, log, rank; NULL = the figure's own */
+    const char *title;          /* NULL = the table's */
+    const char *params; /* key=value,... of the figure's table; NULL = defaults */
+} atn_figure_opts;
+
+typedef struct atn_figure {
+    const char *id, *title;
+    const char *text;        /* one line of help: what it shows, of which table */
+    const atn_param *params; /* NULL = none */
+    size_t params_size;
+    const char *scale; /* default scale, NULL = has none */
+    /* NULL when the table fits, else the reason. */
+    const char *(*check)(const atn_table *t);
+    /* Height in points that suits this width and font. */
+    double (*height)(const atn_table *t, const void *params, double width, double font);
+    atn_status (*draw)(atn_ctx *cx, atn_canvas *c, const atn_table *t,
+                       const void *params, const atn_figure_opts *o);
+} atn_figure;
+
+extern const atn_figure *const atn_figures[];      /* by id, NULL-terminated */
+const atn_figure *atn_figure_find(const char *id); /* NULL = none */
+
+/* Draws to PATH as its ending says: .svg, .pdf or .png. USAGE for another ending, an option out of
+ * range or a table that does not fit (with the reason); CANTCREATE when the file exists and !force.
+ * With SOURCE_DATE_EPOCH the same table gives the same bytes. */
+atn_status atn_figure_draw(atn_ctx *cx, const atn_figure *f, const atn_table *t,
+                           const atn_figure_opts *o, const char *path,
+                           bool force) ATN_WARN_UNUSED;
+/* The same as SVG text in heap memory. */
+atn_status atn_figure_svg(atn_ctx *cx, const atn_figure *f, const atn_table *t,
+                          const atn_figure_opts *o, char **svg,
+                          size_t *n) ATN_WARN_UNUSED;
+
+/* "3.25in", "84mm", "20cm", "400pt" or inches without unit. */
+atn_status atn_parse_length(atn_ctx *cx, const char *what, const char *text,
+                            double *inches) ATN_WARN_UNUSED;
+
+/* ---- for the figures themselves ---- */
+
+/* Title and subtitle of the table (or of the options) at the top; returns the y below them. */
+double atn_figure_heading(atn_canvas *c, const atn_table *t, const atn_figure_opts *o);
+double atn_heading_height(const atn_table *t, double font);
+/* The scale of the options, or `def`. */
+atn_status atn_figure_scale(atn_ctx *cx, const atn_figure_opts *o, const char *def,
+                            atn_scale_kind *out) ATN_WARN_UNUSED;
+const char *atn_figure_palette(const atn_figure_opts *o);

@@ -1,0 +1,12 @@
+/* viz/palette.h -- colour tables. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#define ATN_PALETTES "viridis|cividis|diverging"
+
+/* A table of 256 RGB colours; NULL when there is none of that name. */
+const unsigned char (*atn_palette_find(const char *name))[3];
+/* The colour of x in 0..1, clamped; NaN gives the first. */
+const unsigned char *atn_palette_at(const unsigned char (*palette)[3], double x);
+/* Colours of series of lines and bars, repeating after 7. */
+const unsigned char *atn_palette_series(int i);
