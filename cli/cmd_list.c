@@ -8,6 +8,7 @@
 #include "cli/command.h"
 #include "core/param.h"
 #include "datasets/dataset.h"
+#include "viz/figure.h"
 
 static void commands(void)
 {
@@ -19,6 +20,16 @@ static void datasets(void)
 {
     for (const atn_dataset *d = atn_datasets; d->id; d++)
         printf("%-12s %s\n", d->id, d->title);
+}
+
+static void figures(void)
+{
+    for (const atn_figure *const *f = atn_figures; *f; f++) {
+        printf("%-12s %s: %s\n", (*f)->id, (*f)->title, (*f)->text);
+        for (const atn_param *p = (*f)->params; p && p->name; p++)
+            printf("  --params %s=%s: %s\n", p->name,
+                   p->type == ATN_PARAM_CHOICE_T ? p->choices : "...", p->text);
+    }
 }
 
 static void measures(void)
@@ -42,6 +53,7 @@ static const struct {
 } families[] = {
     {"commands", "subcommands", commands},
     {"datasets", "built-in inputs", datasets},
+    {"figures", "figures of attnscope plot, with their parameters", figures},
     {"measures", "measures of attnscope stats, with their columns", measures},
     {"models", "model families that attnscope capture runs", models},
 };

@@ -1,0 +1,155 @@
+/* cli/cmd_plot.c -- attnscope plot: one figure of a capture or of a table. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "cli/output.h"
+#include "cli/sources.h"
+#include "core/io/file.h"
+#include "core/param.h"
+#include "viz/figure.h"
+
+static const atn_option options[] = {
+    {"scale", 0, ATN_OPT_CHOICE, ATN_SCALES,
+     "how values become colours (the figure's own)", 0, 0},
+    {"palette", 0, ATN_OPT_CHOICE, "viridis|cividis", "colours (viridis)", 0, 0},
+    {"width", 0, ATN_OPT_TEXT, "LENGTH", "as 3.25in, 84mm (5.5in)", 0, 0},
+    {"height", 0, ATN_OPT_TEXT, "LENGTH", "as 60mm (as high as it needs)", 0, 0},
+    {"font", 0, ATN_OPT_F64, "POINTS", "size of the text (8)", 3, 72},
+    {"dpi", 0, ATN_OPT_F64, "N", "resolution of PNG (300)", 20, 2400},
+    {"title", 0, ATN_OPT_TEXT, "TEXT", "heading, in place of the table's", 0, 0},
+    {"params", 0, ATN_OPT_TEXT, "KEY=VALUE,...",
+     "what the figure itself takes (attnscope list figures)", 0, 0},
+    {"x", 0, ATN_OPT_TEXT, "COLUMN", "of lines (layer, or the first column)", 0, 0},
+    {"y", 0, ATN_OPT_TEXT, "COLUMN", "of bars and lines (the first measure)", 0, 0},
+    {"series", 0, ATN_OPT_TEXT, "COLUMN", "of lines (head)", 0, 0},
+    {"cells", 0, ATN_OPT_COUNT, "N",
+     "most cells a side before pooling (512; 32 to 128 on a page of heads)", 1, 8192},
+    {"pool", 0, ATN_OPT_CHOICE, "max|mean|sum", "what a pooled cell shows (max)", 0, 0},
+    ATN_OPTION_END,
+};
+
+static const atn_figure *find_figure(atn_cli *cli, const char *id)
+{
+    const atn_figure *f = atn_figure_find(id);
+    const char *ids[64];
+    int n = 0, near;
+
+    if (f) return f;
+    for (const atn_figure *const *g = atn_figures; *g && n < 64; g++)
+        ids[n++] = (*g)->id;
+    near = atn_nearest(id, ids, n);
+    atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
+             "plot: there is no figure '%s'%s%s (attnscope list figures)", id,
+             near >= 0 ? "; did you mean " : "", near >= 0 ? ids[near] : "");
+    return NULL;
+}
+
+static atn_status read_opts(atn_cli *cli, atn_figure_opts *o)
+{
+    const char *width = atn_opt_text(cli, "width", NULL);
+    const char *height = atn_opt_text(cli, "height", NULL);
+    atn_status st = ATN_OK;
+    atn_ctx *cx = cli->cx;
+
+    *o = (atn_figure_opts){.font_pt = atn_opt_f64(cli, "font", 0),
+                           .dpi = atn_opt_f64(cli, "dpi", 0),
+                           .palette = atn_opt_text(cli, "palette", NULL),
+                           .scale = atn_opt_text(cli, "scale", NULL),
+                           .title = atn_opt_text(cli, "title", NULL),
+                           .params = atn_opt_text(cli, "params", NULL)};
+    if (width) ATN_TRY(atn_parse_length(cx, "--width", width, &o->width_in));
+    if (height) ATN_TRY(atn_parse_length(cx, "--height", height, &o->height_in));
+done:
+    return st;
+}
+
+/* --x, --y and --series name columns of the table. */
+static atn_status name_columns(atn_cli *cli, atn_table *t)
+{
+    static const char *const names[] = {"x", "y", "series"};
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+
+    for (size_t i = 0; i < ATN_LEN(names); i++) {
+        const char *column = atn_opt_text(cli, names[i], NULL);
+        const char *known[256];
+        int n = 0, near;
+
+        if (!column) continue;
+        for (; n < atn_table_cols(t) && n < (int)ATN_LEN(known); n++)
+            known[n] = atn_table_col_name(t, n);
+        near = atn_nearest(column, known, n);
+        if (atn_table_find_col(t, column) < 0)
+            ATN_FAIL(ATN_USAGE, "plot: --%s: the table has no column '%s'%s%s",
+                     names[i], column, near >= 0 ? "; did you mean " : "",
+                     near >= 0 ? known[near] : "");
+        ATN_TRY(atn_table_set_meta(cx, t, names[i], column));
+    }
+done:
+    return st;
+}
+
+/* A directory is a capture, everything else a table. */
+static atn_status load(atn_cli *cli, const atn_figure *f, const char *from,
+                       atn_table **out)
+{
+    const atn_source_opts opts = {.cells = atn_opt_i64(cli, "cells", 0),
+                                  .pool =
+                                      (atn_pool)atn_opt_i64(cli, "pool", ATN_POOL_MAX),
+                                  .y = atn_opt_text(cli, "y", NULL)};
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+    atn_subject s = {0};
+
+    if (!atn_dir_exists(from)) return atn_table_load(cx, from, out);
+    ATN_TRY(atn_subject_open(cli, from, &s));
+    ATN_TRY(atn_source_table(cx, f->id, &s, &opts, out));
+done:
+    atn_subject_close(cli, &s);
+    return st;
+}
+
+static atn_status run(atn_cli *cli)
+{
+    const char *path = atn_opt_text(cli, "output", NULL);
+    const atn_figure *f = find_figure(cli, cli->args[0]);
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+    atn_table *t = NULL;
+    atn_figure_opts opts;
+
+    if (!f) ATN_TRY(cx->err.code);
+    if (!path) ATN_FAIL(ATN_USAGE, "plot: give -o FILE, ending in .svg, .pdf or .png");
+    ATN_TRY(atn_cli_check_output(cli, path));
+    ATN_TRY(read_opts(cli, &opts));
+    ATN_TRY(load(cli, f, cli->args[1], &t));
+    ATN_TRY(name_columns(cli, t));
+    ATN_TRY(atn_figure_draw(cx, f, t, &opts, path, atn_opt_given(cli, "force")));
+done:
+    atn_table_destroy(cx, t);
+    return st;
+}
+
+static const char *const examples[] = {
+    "plot heatmap RUN --layers 2 --heads 3 -o head.svg",
+    "plot heads RUN -o heads.pdf",
+    "plot similarity RUN -o similarity.png",
+    "plot bars RUN --y previous_mass -o previous.svg",
+    "plot line stats.csv --y entropy_mean_nats -o entropy.svg",
+    "plot heatmap RUN --layers 0 --heads 0 --scale log --width 84mm -o column.pdf",
+    NULL};
+
+const atn_command atn_command_plot = {
+    .id = "plot",
+    .summary = "one figure of a capture or of a table, as SVG, PDF or PNG",
+    .args = "FIGURE RUN|TABLE -o FILE",
+    .examples = examples,
+    .text =
+        "FIGURE is one of attnscope list figures. From a capture the figure's table "
+        "is computed first; a table is a CSV or JSONL file that attnscope wrote. The "
+        "ending of FILE chooses the format. Long texts are pooled while the rows "
+        "stream past, and the figure says how.",
+    .options = options,
+    .uses = ATN_USE_SELECT | ATN_USE_OUTPUT,
+    .min_args = 2,
+    .max_args = 2,
+    .run = run,
+};

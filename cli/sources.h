@@ -1,0 +1,21 @@
+/* cli/sources.h -- the table that a figure is drawn from: computed from a capture, or read. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "analysis/pages.h"
+#include "cli/output.h"
+
+typedef struct atn_source_opts {
+    atn_idx cells; /* side of a heatmap, 0 = 512; of a head on a page, 0 = 128, or less
+                      where there are many */
+    atn_pool pool;
+    const char *y; /* bars and lines: the column wanted, NULL = all */
+} atn_source_opts;
+
+/* True when the figure can be drawn from a capture: heatmap, heads, similarity, bars, line. */
+bool atn_source_known(const char *figure);
+/* Computes the table of a figure from the selected layers and heads. heatmap wants exactly
+ * one head (USAGE says how to choose it). */
+atn_status atn_source_table(atn_ctx *cx, const char *figure, const atn_subject *s,
+                            const atn_source_opts *opts,
+                            atn_table **out) ATN_WARN_UNUSED;
