@@ -25,14 +25,14 @@ typedef enum atn_qk_norm {
 
 typedef enum atn_bias_rule {
     ATN_BIAS_CONFIG, /* attention_bias: q, k, v, o; mlp_bias: gate, up, down; absent = none */
-    ATN_BIAS_QKV,    /* q, k, v always */
+    ATN_BIAS_QKV, /* q, k, v always */
     ATN_BIAS_ALL,
 } atn_bias_rule;
 
 typedef enum atn_window_rule {
     ATN_WINDOW_NONE,
-    ATN_WINDOW_ALL,   /* sliding_window, if set, holds for every layer */
-    ATN_WINDOW_SOME,  /* use_sliding_window and layer_types or max_window_layers */
+    ATN_WINDOW_ALL,  /* sliding_window, if set, holds for every layer */
+    ATN_WINDOW_SOME, /* use_sliding_window and layer_types or max_window_layers */
 } atn_window_rule;
 
 /* Templates without the base prefix; %d is the layer. NULL = the family has none. A bias is the
@@ -44,7 +44,7 @@ typedef struct atn_arch_names {
 } atn_arch_names;
 
 typedef struct atn_arch {
-    const char *id;          /* model_type */
+    const char *id; /* model_type */
     const char *title;
     const char *prefixes[3]; /* base prefixes that files may carry */
     atn_arch_names names;
@@ -56,23 +56,26 @@ typedef struct atn_arch {
     atn_bias_rule bias;
     atn_window_rule window;
     /* defaults of absent keys; 0 = derived from the others */
-    atn_idx kv_heads, head_dim, max_positions, sliding_window, max_window_layers, type_vocab;
+    atn_idx kv_heads, head_dim, max_positions, sliding_window, max_window_layers,
+        type_vocab;
     const char *eps_key;
     double eps;
     const char *act;
     bool tied;
 } atn_arch;
 
-extern const atn_arch *const atn_archs[]; /* NULL-terminated, by id */
+extern const atn_arch *const atn_archs[];              /* NULL-terminated, by id */
 const atn_arch *atn_arch_find(const char *model_type); /* NULL = unknown */
 
 /* The names of Llama, which Mistral, Qwen and OLMo took over; OLMo's norms stand elsewhere. */
-#define ATN_LLAMA_NAMES                                                             \
-    ATN_LLAMA_LINEAR_NAMES, .attn_norm = "layers.%d.input_layernorm.weight",        \
-    .mlp_norm = "layers.%d.post_attention_layernorm.weight"
-#define ATN_LLAMA_LINEAR_NAMES                                                      \
-    .embed = "embed_tokens.weight", .final_norm = "norm.weight",                    \
-    .head = "lm_head.weight", .q = "layers.%d.self_attn.q_proj.weight",             \
-    .k = "layers.%d.self_attn.k_proj.weight", .v = "layers.%d.self_attn.v_proj.weight", \
-    .o = "layers.%d.self_attn.o_proj.weight", .gate = "layers.%d.mlp.gate_proj.weight", \
-    .up = "layers.%d.mlp.up_proj.weight", .down = "layers.%d.mlp.down_proj.weight"
+#define ATN_LLAMA_NAMES                                                                \
+    ATN_LLAMA_LINEAR_NAMES, .attn_norm = "layers.%d.input_layernorm.weight",           \
+                            .mlp_norm = "layers.%d.post_attention_layernorm.weight"
+#define ATN_LLAMA_LINEAR_NAMES                                                         \
+    .embed = "embed_tokens.weight", .final_norm = "norm.weight",                       \
+    .head = "lm_head.weight", .q = "layers.%d.self_attn.q_proj.weight",                \
+    .k = "layers.%d.self_attn.k_proj.weight",                                          \
+    .v = "layers.%d.self_attn.v_proj.weight",                                          \
+    .o = "layers.%d.self_attn.o_proj.weight",                                          \
+    .gate = "layers.%d.mlp.gate_proj.weight", .up = "layers.%d.mlp.up_proj.weight",    \
+    .down = "layers.%d.mlp.down_proj.weight"

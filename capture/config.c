@@ -21,14 +21,16 @@ static atn_status unknown_type(atn_ctx *cx, const char *path, const char *type)
 
     for (; atn_archs[n] && n < 64; n++) {
         ids[n] = atn_archs[n]->id;
-        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", n ? ", " : "", ids[n]);
+        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", n ? ", " : "",
+                                 ids[n]);
         used = ATN_MIN(used, sizeof list - 1);
     }
     near = atn_nearest(type, ids, n);
     return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
                     "%s: model_type \"%.60s\" is not supported%s%s%s; supported: %s "
                     "(attnscope import takes Q, K, V of any model)",
-                    path, type, near < 0 ? "" : " (nearest: ", near < 0 ? "" : ids[near],
+                    path, type,
+                    near < 0 ? "" : " (nearest: ", near < 0 ? "" : ids[near],
                     near < 0 ? "" : ")", list);
 }
 
@@ -61,23 +63,27 @@ static atn_status read_sizes(atn_ctx *cx, const char *path, atn_config *c)
     ATN_TRY(atn_json_get_i64(cx, path, j, "num_key_value_heads",
                              a->kv_heads && !kv_null ? a->kv_heads : c->heads, 1, BIG,
                              &c->kv_heads));
-    ATN_TRY(atn_json_get_i64(cx, path, j, "max_position_embeddings", a->max_positions, 1, BIG,
-                             &c->max_positions));
-    ATN_TRY(atn_json_get_i64(cx, path, j, "type_vocab_size", a->type_vocab, 0, BIG, &c->type_vocab));
-    ATN_TRY(atn_json_get_i64(cx, path, j, "head_dim", a->head_dim && !dim_null ? a->head_dim : 0,
-                             1, BIG, &c->head_dim));
+    ATN_TRY(atn_json_get_i64(cx, path, j, "max_position_embeddings", a->max_positions,
+                             1, BIG, &c->max_positions));
+    ATN_TRY(atn_json_get_i64(cx, path, j, "type_vocab_size", a->type_vocab, 0, BIG,
+                             &c->type_vocab));
+    ATN_TRY(atn_json_get_i64(cx, path, j, "head_dim",
+                             a->head_dim && !dim_null ? a->head_dim : 0, 1, BIG,
+                             &c->head_dim));
     if (c->head_dim == 0) {
         if (c->width % c->heads != 0)
             ATN_FAIL(ATN_DATA,
-                     "%s: hidden_size %lld is no multiple of num_attention_heads %lld and there "
+                     "%s: hidden_size %lld is no multiple of num_attention_heads %lld "
+                     "and there "
                      "is no head_dim",
                      path, (long long)c->width, (long long)c->heads);
         c->head_dim = c->width / c->heads;
     }
     if (c->heads % c->kv_heads != 0)
-        ATN_FAIL(ATN_DATA,
-                 "%s: num_attention_heads %lld is no multiple of num_key_value_heads %lld", path,
-                 (long long)c->heads, (long long)c->kv_heads);
+        ATN_FAIL(
+            ATN_DATA,
+            "%s: num_attention_heads %lld is no multiple of num_key_value_heads %lld",
+            path, (long long)c->heads, (long long)c->kv_heads);
 done:
     return st;
 }
@@ -87,9 +93,12 @@ static atn_status read_activation(atn_ctx *cx, const char *path, atn_config *c)
     static const struct {
         const char *name;
         atn_act act;
-    } names[] = {{"silu", ATN_ACT_SILU},          {"swish", ATN_ACT_SILU},
-                 {"gelu", ATN_ACT_GELU},          {"gelu_new", ATN_ACT_GELU_TANH},
-                 {"gelu_fast", ATN_ACT_GELU_TANH}, {"gelu_pytorch_tanh", ATN_ACT_GELU_TANH},
+    } names[] = {{"silu", ATN_ACT_SILU},
+                 {"swish", ATN_ACT_SILU},
+                 {"gelu", ATN_ACT_GELU},
+                 {"gelu_new", ATN_ACT_GELU_TANH},
+                 {"gelu_fast", ATN_ACT_GELU_TANH},
+                 {"gelu_pytorch_tanh", ATN_ACT_GELU_TANH},
                  {"relu", ATN_ACT_RELU}};
     const char *name = NULL;
     atn_status st = ATN_OK;
@@ -100,8 +109,9 @@ static atn_status read_activation(atn_ctx *cx, const char *path, atn_config *c)
             c->act = names[i].act;
             return ATN_OK;
         }
-    ATN_FAIL(ATN_DATA, "%s: hidden_act \"%.60s\" is not one of silu, gelu, gelu_new, "
-                       "gelu_pytorch_tanh, relu",
+    ATN_FAIL(ATN_DATA,
+             "%s: hidden_act \"%.60s\" is not one of silu, gelu, gelu_new, "
+             "gelu_pytorch_tanh, relu",
              path, name);
 done:
     return st;
@@ -116,13 +126,17 @@ static atn_status read_switches(atn_ctx *cx, const char *path, atn_config *c)
 
     ATN_TRY(atn_json_get_f64(cx, path, c->json, a->eps_key, a->eps, &c->eps));
     if (!(c->eps >= 0 && c->eps < 1))
-        ATN_FAIL(ATN_DATA, "%s: \"%s\" is %g, outside 0 <= eps < 1", path, a->eps_key, c->eps);
-    ATN_TRY(atn_json_get_bool(cx, path, c->json, "tie_word_embeddings", a->tied, &c->tied));
+        ATN_FAIL(ATN_DATA, "%s: \"%s\" is %g, outside 0 <= eps < 1", path, a->eps_key,
+                 c->eps);
+    ATN_TRY(
+        atn_json_get_bool(cx, path, c->json, "tie_word_embeddings", a->tied, &c->tied));
     ATN_TRY(atn_json_get_bool(cx, path, c->json, "attention_bias", false, &attention));
     ATN_TRY(atn_json_get_bool(cx, path, c->json, "mlp_bias", false, &mlp));
-    ATN_TRY(atn_json_get_str(cx, path, c->json, "position_embedding_type", "absolute", &position));
+    ATN_TRY(atn_json_get_str(cx, path, c->json, "position_embedding_type", "absolute",
+                             &position));
     if (strcmp(position, "absolute") != 0)
-        ATN_FAIL(ATN_DATA, "%s: position_embedding_type \"%.60s\" is not supported (absolute is)",
+        ATN_FAIL(ATN_DATA,
+                 "%s: position_embedding_type \"%.60s\" is not supported (absolute is)",
                  path, position);
     c->gated = gated;
     c->bias_qkv = a->bias != ATN_BIAS_CONFIG || attention;
@@ -167,16 +181,18 @@ static atn_status read_windows(atn_ctx *cx, const char *path, atn_config *c)
 
     ATN_NEW(c->window, c->layers);
     if (a->window == ATN_WINDOW_NONE) return ATN_OK;
-    ATN_TRY(atn_json_get_i64(cx, path, j, "sliding_window", none ? 0 : a->sliding_window, 1, BIG,
-                             &window));
+    ATN_TRY(atn_json_get_i64(cx, path, j, "sliding_window",
+                             none ? 0 : a->sliding_window, 1, BIG, &window));
     if (a->window == ATN_WINDOW_ALL) {
         for (atn_idx l = 0; l < c->layers; l++) c->window[l] = window;
         return ATN_OK;
     }
     ATN_TRY(atn_json_get_bool(cx, path, j, "use_sliding_window", false, &use));
-    ATN_TRY(atn_json_get_i64(cx, path, j, "max_window_layers", a->max_window_layers, 0, BIG, &from));
+    ATN_TRY(atn_json_get_i64(cx, path, j, "max_window_layers", a->max_window_layers, 0,
+                             BIG, &from));
     if (!use) return ATN_OK;
-    if (types && !json_is_null(types)) return read_layer_types(cx, path, types, window, c);
+    if (types && !json_is_null(types))
+        return read_layer_types(cx, path, types, window, c);
     for (atn_idx l = from; l < c->layers; l++) c->window[l] = window;
 done:
     return st;
@@ -190,12 +206,14 @@ static const json_t *rope_dict(const json_t *j)
     const json_t *scaling = json_object_get(j, "rope_scaling");
     const json_t *parameters = json_object_get(j, "rope_parameters");
 
-    return json_is_object(scaling) && json_object_size(scaling) > 0 ? scaling : parameters;
+    return json_is_object(scaling) && json_object_size(scaling) > 0 ? scaling
+                                                                    : parameters;
 }
 
 static atn_status rope_kind(atn_ctx *cx, const char *path, const json_t *d, atn_rope *r)
 {
-    static const char *const names[] = {"default", "linear", "dynamic", "llama3", "yarn", "longrope"};
+    static const char *const names[] = {"default", "linear", "dynamic",
+                                        "llama3",  "yarn",   "longrope"};
     const char *type = NULL;
     atn_status st = ATN_OK;
 
@@ -207,8 +225,9 @@ static atn_status rope_kind(atn_ctx *cx, const char *path, const json_t *d, atn_
             r->kind = (atn_rope_kind)i;
             return ATN_OK;
         }
-    ATN_FAIL(ATN_DATA, "%s: rope type \"%.60s\" is not one of default, linear, dynamic, llama3, "
-                       "yarn, longrope",
+    ATN_FAIL(ATN_DATA,
+             "%s: rope type \"%.60s\" is not one of default, linear, dynamic, llama3, "
+             "yarn, longrope",
              path, type);
 done:
     return st;
@@ -228,31 +247,42 @@ static atn_status rope_attention_factor(atn_ctx *cx, const char *path, const jso
     ATN_TRY(atn_json_get_f64(cx, path, d, "mscale", 0, &mscale));
     ATN_TRY(atn_json_get_f64(cx, path, d, "mscale_all_dim", 0, &all));
     if (r->kind == ATN_ROPE_YARN)
-        automatic = mscale != 0 && all != 0 ? yarn_scale(r->factor, mscale) / yarn_scale(r->factor, all)
-                                            : yarn_scale(r->factor, 1);
+        automatic = mscale != 0 && all != 0
+                        ? yarn_scale(r->factor, mscale) / yarn_scale(r->factor, all)
+                        : yarn_scale(r->factor, 1);
     if (r->kind == ATN_ROPE_LONGROPE && r->factor > 1)
         automatic = sqrt(1 + log(r->factor) / log(r->original));
-    ATN_TRY(atn_json_get_f64(cx, path, d, "attention_factor", automatic, &r->attention_factor));
-    if (r->kind != ATN_ROPE_YARN && r->kind != ATN_ROPE_LONGROPE) r->attention_factor = 1;
+    ATN_TRY(atn_json_get_f64(cx, path, d, "attention_factor", automatic,
+                             &r->attention_factor));
+    if (r->kind != ATN_ROPE_YARN && r->kind != ATN_ROPE_LONGROPE)
+        r->attention_factor = 1;
 done:
     return st;
 }
 
-static atn_status longrope_lists(atn_ctx *cx, const char *path, const json_t *d, atn_rope *r)
+static atn_status longrope_lists(atn_ctx *cx, const char *path, const json_t *d,
+                                 atn_rope *r)
 {
-    const json_t *lists[] = {json_object_get(d, "short_factor"), json_object_get(d, "long_factor")};
+    const json_t *lists[] = {json_object_get(d, "short_factor"),
+                             json_object_get(d, "long_factor")};
 
     for (int i = 0; i < 2; i++) {
         const json_t *v;
         size_t k;
 
-        if (!json_is_array(lists[i]) || (atn_idx)json_array_size(lists[i]) != r->dim / 2)
-            return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
-                            "%s: longrope needs short_factor and long_factor of %lld numbers",
-                            path, (long long)r->dim / 2);
-        json_array_foreach(lists[i], k, v) if (!json_is_number(v) || !(json_number_value(v) > 0))
-            return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
-                            "%s: a longrope factor is no positive number", path);
+        if (!json_is_array(lists[i]) ||
+            (atn_idx)json_array_size(lists[i]) != r->dim / 2)
+            return atn_fail(
+                cx, ATN_DATA, __FILE__, __LINE__,
+                "%s: longrope needs short_factor and long_factor of %lld numbers", path,
+                (long long)r->dim / 2);
+        json_array_foreach(
+            lists[i], k,
+            v) if (!json_is_number(v) ||
+                   !(json_number_value(v) >
+                     0)) return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                                         "%s: a longrope factor is no positive number",
+                                         path);
     }
     r->short_factor = lists[0];
     r->long_factor = lists[1];
@@ -273,25 +303,30 @@ static atn_status check_rope(atn_ctx *cx, const char *path, const atn_rope *r)
 
 static atn_status read_rope(atn_ctx *cx, const char *path, atn_config *c)
 {
-    const json_t *j = c->json, *d = rope_dict(j), *parameters = json_object_get(j, "rope_parameters");
+    const json_t *j = c->json, *d = rope_dict(j),
+                 *parameters = json_object_get(j, "rope_parameters");
     atn_rope *r = &c->rope;
     double partial = 1, inside = 0, ratio;
     atn_status st = ATN_OK;
 
     if (!c->arch->rope) return ATN_OK;
     ATN_TRY(atn_json_get_f64(cx, path, j, "partial_rotary_factor", 1, &partial));
-    ATN_TRY(atn_json_get_f64(cx, path, parameters, "partial_rotary_factor", partial, &partial));
+    ATN_TRY(atn_json_get_f64(cx, path, parameters, "partial_rotary_factor", partial,
+                             &partial));
     ATN_TRY(atn_json_get_f64(cx, path, j, "rope_theta", 10000, &r->theta));
     ATN_TRY(atn_json_get_f64(cx, path, parameters, "rope_theta", r->theta, &r->theta));
     ATN_TRY(rope_kind(cx, path, d, r));
     if (!(partial > 0 && partial <= 1))
-        ATN_FAIL(ATN_DATA, "%s: partial_rotary_factor is %g, outside 0 < x <= 1", path, partial);
+        ATN_FAIL(ATN_DATA, "%s: partial_rotary_factor is %g, outside 0 < x <= 1", path,
+                 partial);
     r->dim = (atn_idx)((double)c->head_dim * partial);
     if (r->dim % 2 != 0 || r->dim == 0)
-        ATN_FAIL(ATN_DATA, "%s: the rotary dimension %lld is odd or 0", path, (long long)r->dim);
+        ATN_FAIL(ATN_DATA, "%s: the rotary dimension %lld is odd or 0", path,
+                 (long long)r->dim);
     ATN_TRY(atn_json_get_f64(cx, path, d, "original_max_position_embeddings",
                              (double)c->max_positions, &inside));
-    ATN_TRY(atn_json_get_f64(cx, path, j, "original_max_position_embeddings", inside, &r->original));
+    ATN_TRY(atn_json_get_f64(cx, path, j, "original_max_position_embeddings", inside,
+                             &r->original));
     ratio = r->kind == ATN_ROPE_YARN || r->kind == ATN_ROPE_LONGROPE
                 ? (double)c->max_positions / r->original
                 : 1;
@@ -320,7 +355,8 @@ atn_status atn_config_load(atn_ctx *cx, const char *dir, atn_config *out)
     if (!atn_dir_exists(dir))
         ATN_FAIL(ATN_NOINPUT, "%s: there is no such model directory", dir);
     if (!atn_file_exists(path))
-        ATN_FAIL(ATN_NOINPUT, "%s: has no config.json, so it is no model directory", dir);
+        ATN_FAIL(ATN_NOINPUT, "%s: has no config.json, so it is no model directory",
+                 dir);
     ATN_TRY(atn_json_load(cx, path, false, &out->json));
     if (!json_is_object(out->json)) ATN_FAIL(ATN_DATA, "%s: is no JSON object", path);
     ATN_TRY(find_arch(cx, path, out));

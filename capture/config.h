@@ -22,18 +22,19 @@ typedef struct atn_rope {
     atn_rope_kind kind;
     atn_idx dim; /* rotated dimensions, even */
     double theta, factor;
-    double original;                   /* M0: positions before scaling */
-    double low, high;                  /* llama3 */
-    double beta_fast, beta_slow;       /* yarn */
-    bool truncate;                     /* yarn */
-    double attention_factor;           /* on cos and sin; 1 but for yarn, longrope */
+    double original;             /* M0: positions before scaling */
+    double low, high;            /* llama3 */
+    double beta_fast, beta_slow; /* yarn */
+    bool truncate;               /* yarn */
+    double attention_factor;     /* on cos and sin; 1 but for yarn, longrope */
     const json_t *short_factor, *long_factor; /* longrope, borrowed from the config */
 } atn_rope;
 
 typedef struct atn_config {
     json_t *json; /* owned */
     const atn_arch *arch;
-    atn_idx width, layers, heads, kv_heads, head_dim, ffn, vocab, max_positions, type_vocab;
+    atn_idx width, layers, heads, kv_heads, head_dim, ffn, vocab, max_positions,
+        type_vocab;
     double eps;
     atn_act act;
     bool bias_qkv, bias_o, bias_mlp, tied, gated;
@@ -43,11 +44,13 @@ typedef struct atn_config {
 
 /* Reads DIR/config.json. DATA names key, value and rule; an unknown model_type lists the
  * supported ones. */
-atn_status atn_config_load(atn_ctx *cx, const char *dir, atn_config *out) ATN_WARN_UNUSED;
+atn_status atn_config_load(atn_ctx *cx, const char *dir,
+                           atn_config *out) ATN_WARN_UNUSED;
 void atn_config_release(atn_ctx *cx, atn_config *c);
 
 /* Angles f_i, i < dim / 2, of the rotary embedding for inputs of n positions. */
-void atn_rope_frequencies(const atn_rope *r, double max_positions, atn_idx n, double *f);
+void atn_rope_frequencies(const atn_rope *r, double max_positions, atn_idx n,
+                          double *f);
 /* cos and sin tables [n, dim / 2], rounded once from double, times the attention factor. */
 atn_status atn_rope_tables(atn_ctx *cx, const atn_config *c, atn_idx n, float *cosine,
                            float *sine) ATN_WARN_UNUSED;

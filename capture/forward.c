@@ -18,8 +18,8 @@ typedef struct pass {
     atn_buf b_q, b_k, b_v, b_o, b_gate, b_up, b_down;           /* biases */
     atn_buf norm1_w, norm1_b, norm2_w, norm2_b, q_norm, k_norm; /* norms */
     float *cosine, *sine;                                       /* [n, dim / 2] */
-    float *host, *dump_q, *dump_k, *dump_v, *dump_q_pre, *dump_k_pre, *dump_h, *dump_out,
-        *dump_p;
+    float *host, *dump_q, *dump_k, *dump_v, *dump_q_pre, *dump_k_pre, *dump_h,
+        *dump_out, *dump_p;
 } pass;
 
 /* ---- weights ---- */
@@ -42,7 +42,8 @@ static atn_status check_weight(atn_ctx *cx, const atn_model *m, const atn_st_ten
         if (bad == 0) continue;
         for (atn_idx i = 0; i < n; i++)
             if (!isfinite(x[i]))
-                ATN_FAIL(ATN_DATA, "%s: weight \"%s\" holds NaN or infinity in row %lld",
+                ATN_FAIL(ATN_DATA,
+                         "%s: weight \"%s\" holds NaN or infinity in row %lld",
                          m->weights_path, t->name,
                          (long long)((at + i) / t->shape[t->rank - 1]));
     }
@@ -52,8 +53,8 @@ done:
 }
 
 /* Loads a tensor into buf (allocated on first use); no template leaves it empty. */
-static atn_status load(atn_ctx *cx, const pass *ps, const char *name, atn_idx layer, bool bias,
-                       atn_buf *buf)
+static atn_status load(atn_ctx *cx, const pass *ps, const char *name, atn_idx layer,
+                       bool bias, atn_buf *buf)
 {
     const atn_st_tensor *t = name ? atn_model_tensor(ps->m, name, layer, bias) : NULL;
     atn_status st = ATN_OK;
@@ -68,8 +69,8 @@ done:
     return st;
 }
 
-static atn_status load_linear(atn_ctx *cx, const pass *ps, const char *name, atn_idx layer,
-                              bool bias, atn_buf *w, atn_buf *b)
+static atn_status load_linear(atn_ctx *cx, const pass *ps, const char *name,
+                              atn_idx layer, bool bias, atn_buf *w, atn_buf *b)
 {
     atn_status st = ATN_OK;
 
@@ -86,7 +87,8 @@ static atn_status load_layer(atn_ctx *cx, pass *ps, atn_idx l)
     const bool norm_bias = c->arch->norm == ATN_NORM_LAYER;
     atn_status st = ATN_OK;
 
-    ATN_TRY(load_linear(cx, ps, n->attn_norm, l, norm_bias, &ps->norm1_w, &ps->norm1_b));
+    ATN_TRY(
+        load_linear(cx, ps, n->attn_norm, l, norm_bias, &ps->norm1_w, &ps->norm1_b));
     ATN_TRY(load_linear(cx, ps, n->q, l, c->bias_qkv, &ps->w_q, &ps->b_q));
     ATN_TRY(load_linear(cx, ps, n->k, l, c->bias_qkv, &ps->w_k, &ps->b_k));
     ATN_TRY(load_linear(cx, ps, n->v, l, c->bias_qkv, &ps->w_v, &ps->b_v));
@@ -109,7 +111,8 @@ static void add_row(const atn_st_tensor *t, atn_idx row, atn_idx width, float *s
 {
     const size_t size = atn_dtype_size(t->type);
 
-    atn_widen((const char *)t->data + (size_t)(row * width) * size, t->type, width, scratch);
+    atn_widen((const char *)t->data + (size_t)(row * width) * size, t->type, width,
+              scratch);
     for (atn_idx i = 0; i < width; i++) out[i] += scratch[i];
 }
 
@@ -121,7 +124,8 @@ static atn_status embed(atn_ctx *cx, pass *ps)
     const atn_st_tensor *words = atn_model_tensor(ps->m, names->embed, 0, false);
     const atn_st_tensor *places =
         names->position ? atn_model_tensor(ps->m, names->position, 0, false) : NULL;
-    const atn_st_tensor *types = names->type ? atn_model_tensor(ps->m, names->type, 0, false) : NULL;
+    const atn_st_tensor *types =
+        names->type ? atn_model_tensor(ps->m, names->type, 0, false) : NULL;
     const atn_idx width = ps->c->width, n = ps->args->n;
     atn_status st = ATN_OK;
     float *row = NULL;
@@ -137,15 +141,18 @@ static atn_status embed(atn_ctx *cx, pass *ps)
         if (places) add_row(places, i, width, row, out);
         for (atn_idx j = 0; j < width; j++) bad += out[j] * 0.0f;
         if (bad != 0)
-            ATN_FAIL(ATN_DATA, "%s: weight \"%s\" holds NaN or infinity in row %d (or a position's)",
-                     ps->m->weights_path, words->name, ps->args->ids[i]);
+            ATN_FAIL(
+                ATN_DATA,
+                "%s: weight \"%s\" holds NaN or infinity in row %d (or a position's)",
+                ps->m->weights_path, words->name, ps->args->ids[i]);
     }
     ATN_TRY(cx->backend->upload(cx, atn_buf_at(ps->x, 0, n * width), ps->host));
     if (names->embed_norm) {
-        ATN_TRY(load_linear(cx, ps, names->embed_norm, 0, ps->c->arch->norm == ATN_NORM_LAYER,
-                            &ps->norm1_w, &ps->norm1_b));
-        ATN_TRY(cx->backend->norm(cx, ps->c->arch->norm, ps->x, ps->norm1_w, ps->norm1_b,
-                                  (float)ps->c->eps, 0, n, width, ps->x));
+        ATN_TRY(load_linear(cx, ps, names->embed_norm, 0,
+                            ps->c->arch->norm == ATN_NORM_LAYER, &ps->norm1_w,
+                            &ps->norm1_b));
+        ATN_TRY(cx->backend->norm(cx, ps->c->arch->norm, ps->x, ps->norm1_w,
+                                  ps->norm1_b, (float)ps->c->eps, 0, n, width, ps->x));
     }
 done:
     atn_arena_rewind(cx, mark);
@@ -155,7 +162,8 @@ done:
 /* ---- one layer ---- */
 
 /* [n, heads * d] of a buffer to [heads, n, d] on the host. */
-static atn_status dump_heads(atn_ctx *cx, const pass *ps, atn_buf buf, atn_idx heads, float *out)
+static atn_status dump_heads(atn_ctx *cx, const pass *ps, atn_buf buf, atn_idx heads,
+                             float *out)
 {
     const atn_idx n = ps->args->n, d = ps->c->head_dim;
     atn_status st = ATN_OK;
@@ -163,12 +171,14 @@ static atn_status dump_heads(atn_ctx *cx, const pass *ps, atn_buf buf, atn_idx h
     ATN_TRY(cx->backend->download(cx, atn_buf_at(buf, 0, n * heads * d), ps->host));
     for (atn_idx i = 0; i < n; i++)
         for (atn_idx h = 0; h < heads; h++)
-            memcpy(out + (h * n + i) * d, ps->host + (i * heads + h) * d, (size_t)d * sizeof *out);
+            memcpy(out + (h * n + i) * d, ps->host + (i * heads + h) * d,
+                   (size_t)d * sizeof *out);
 done:
     return st;
 }
 
-static atn_status qk_norm(atn_ctx *cx, const pass *ps, atn_buf x, atn_buf w, atn_idx heads)
+static atn_status qk_norm(atn_ctx *cx, const pass *ps, atn_buf x, atn_buf w,
+                          atn_idx heads)
 {
     const bool full = ps->c->arch->qk_norm == ATN_QK_FULL;
     const atn_idx d = ps->c->head_dim, n = ps->args->n;
@@ -180,7 +190,8 @@ static atn_status qk_norm(atn_ctx *cx, const pass *ps, atn_buf x, atn_buf w, atn
 static atn_status project(atn_ctx *cx, pass *ps, atn_buf in, bool dump)
 {
     const atn_config *c = ps->c;
-    const atn_idx n = ps->args->n, q = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim;
+    const atn_idx n = ps->args->n, q = c->heads * c->head_dim,
+                  kv = c->kv_heads * c->head_dim;
     const atn_backend *be = cx->backend;
     atn_status st = ATN_OK;
 
@@ -196,8 +207,10 @@ static atn_status project(atn_ctx *cx, pass *ps, atn_buf in, bool dump)
         ATN_TRY(dump_heads(cx, ps, ps->k, c->kv_heads, ps->dump_k_pre));
     }
     if (c->arch->rope) {
-        ATN_TRY(be->rope(cx, ps->q, ps->cosine, ps->sine, n, c->heads, c->head_dim, c->rope.dim));
-        ATN_TRY(be->rope(cx, ps->k, ps->cosine, ps->sine, n, c->kv_heads, c->head_dim, c->rope.dim));
+        ATN_TRY(be->rope(cx, ps->q, ps->cosine, ps->sine, n, c->heads, c->head_dim,
+                         c->rope.dim));
+        ATN_TRY(be->rope(cx, ps->k, ps->cosine, ps->sine, n, c->kv_heads, c->head_dim,
+                         c->rope.dim));
     }
 done:
     return st;
@@ -210,18 +223,29 @@ static atn_status attend(atn_ctx *cx, pass *ps, atn_idx l, bool dump)
     const atn_idx n = ps->args->n, q = c->heads * c->head_dim;
     const bool want_p = dump && ps->args->want_p;
     const atn_attn_args a = {
-        .q = ps->q, .k = ps->k, .v = ps->v, .out = ps->o, .heads = c->heads,
-        .kv_heads = c->kv_heads, .nq = n, .nk = n, .d = c->head_dim, .dv = c->head_dim,
+        .q = ps->q,
+        .k = ps->k,
+        .v = ps->v,
+        .out = ps->o,
+        .heads = c->heads,
+        .kv_heads = c->kv_heads,
+        .nq = n,
+        .nk = n,
+        .d = c->head_dim,
+        .dv = c->head_dim,
         .scale = 1 / sqrt((double)c->head_dim),
         .sight = {.causal = c->arch->causal, .window = c->window[l], .key_last = n},
-        .p = want_p ? ps->p : (atn_buf){0}, .layer = (int)l};
+        .p = want_p ? ps->p : (atn_buf){0},
+        .layer = (int)l};
     atn_status st = ATN_OK;
 
     ATN_TRY(cx->backend->attention(cx, &a));
     if (want_p) ATN_TRY(cx->backend->download(cx, ps->p, ps->dump_p));
-    ATN_TRY(cx->backend->linear(cx, ps->o, ps->w_o, ps->b_o, false, false, n, c->width, q, ps->t));
+    ATN_TRY(cx->backend->linear(cx, ps->o, ps->w_o, ps->b_o, false, false, n, c->width,
+                                q, ps->t));
     if (dump && ps->args->want_attn_out)
-        ATN_TRY(cx->backend->download(cx, atn_buf_at(ps->t, 0, n * c->width), ps->dump_out));
+        ATN_TRY(cx->backend->download(cx, atn_buf_at(ps->t, 0, n * c->width),
+                                      ps->dump_out));
 done:
     return st;
 }
@@ -234,22 +258,26 @@ static atn_status mlp(atn_ctx *cx, pass *ps, atn_buf in)
     const atn_backend *be = cx->backend;
     atn_status st = ATN_OK;
 
-    ATN_TRY(be->linear(cx, in, ps->w_up, ps->b_up, false, false, n, c->ffn, c->width, ps->up));
+    ATN_TRY(be->linear(cx, in, ps->w_up, ps->b_up, false, false, n, c->ffn, c->width,
+                       ps->up));
     if (c->gated) {
-        ATN_TRY(be->linear(cx, in, ps->w_gate, ps->b_gate, false, false, n, c->ffn, c->width, ps->gate));
+        ATN_TRY(be->linear(cx, in, ps->w_gate, ps->b_gate, false, false, n, c->ffn,
+                           c->width, ps->gate));
         ATN_TRY(be->activate(cx, c->act, ps->gate, ps->up, n * c->ffn, ps->up));
     } else {
         ATN_TRY(be->activate(cx, c->act, ps->up, (atn_buf){0}, n * c->ffn, ps->up));
     }
-    ATN_TRY(be->linear(cx, ps->up, ps->w_down, ps->b_down, false, false, n, c->width, c->ffn, ps->t));
+    ATN_TRY(be->linear(cx, ps->up, ps->w_down, ps->b_down, false, false, n, c->width,
+                       c->ffn, ps->t));
 done:
     return st;
 }
 
-static atn_status norm(atn_ctx *cx, const pass *ps, atn_buf x, atn_buf w, atn_buf b, atn_buf y)
+static atn_status norm(atn_ctx *cx, const pass *ps, atn_buf x, atn_buf w, atn_buf b,
+                       atn_buf y)
 {
-    return cx->backend->norm(cx, ps->c->arch->norm, x, w, b, (float)ps->c->eps, 0, ps->args->n,
-                             ps->c->width, y);
+    return cx->backend->norm(cx, ps->c->arch->norm, x, w, b, (float)ps->c->eps, 0,
+                             ps->args->n, ps->c->width, y);
 }
 
 /* x <- x + t with the norm where the family has it. */
@@ -269,10 +297,16 @@ static atn_status visit_layer(atn_ctx *cx, pass *ps, atn_idx l)
 {
     const atn_config *c = ps->c;
     atn_status st = ATN_OK;
-    const atn_layer_dump dump = {
-        .layer = l, .n = ps->args->n, .q = ps->dump_q, .k = ps->dump_k, .v = ps->dump_v,
-        .q_pre = ps->dump_q_pre, .k_pre = ps->dump_k_pre, .p = ps->dump_p, .h = ps->dump_h,
-        .attn_out = ps->dump_out};
+    const atn_layer_dump dump = {.layer = l,
+                                 .n = ps->args->n,
+                                 .q = ps->dump_q,
+                                 .k = ps->dump_k,
+                                 .v = ps->dump_v,
+                                 .q_pre = ps->dump_q_pre,
+                                 .k_pre = ps->dump_k_pre,
+                                 .p = ps->dump_p,
+                                 .h = ps->dump_h,
+                                 .attn_out = ps->dump_out};
 
     ATN_TRY(dump_heads(cx, ps, ps->q, c->heads, ps->dump_q));
     ATN_TRY(dump_heads(cx, ps, ps->k, c->kv_heads, ps->dump_k));
@@ -291,7 +325,8 @@ static atn_status run_layer(atn_ctx *cx, pass *ps, atn_idx l)
 
     ATN_TRY(load_layer(cx, ps, l));
     if (dump && a->want_h)
-        ATN_TRY(cx->backend->download(cx, atn_buf_at(ps->x, 0, a->n * ps->c->width), ps->dump_h));
+        ATN_TRY(cx->backend->download(cx, atn_buf_at(ps->x, 0, a->n * ps->c->width),
+                                      ps->dump_h));
     if (pre) ATN_TRY(norm(cx, ps, ps->x, ps->norm1_w, ps->norm1_b, ps->t));
     ATN_TRY(project(cx, ps, pre ? ps->t : ps->x, dump));
     ATN_TRY(attend(cx, ps, l, dump));
@@ -307,8 +342,9 @@ done:
 /* ---- logits and loss ---- */
 
 /* One chunk of the vocabulary for all rows, ROW_CHUNK of them at a time. */
-static atn_status logits_chunk(atn_ctx *cx, pass *ps, atn_buf w, atn_buf logits, atn_idx first,
-                               atn_idx width, const int32_t *targets, double *lse, double *hit)
+static atn_status logits_chunk(atn_ctx *cx, pass *ps, atn_buf w, atn_buf logits,
+                               atn_idx first, atn_idx width, const int32_t *targets,
+                               double *lse, double *hit)
 {
     const atn_idx n = ps->args->n, dim = ps->c->width, vocab = ps->c->vocab;
     atn_status st = ATN_OK;
@@ -316,11 +352,12 @@ static atn_status logits_chunk(atn_ctx *cx, pass *ps, atn_buf w, atn_buf logits,
     for (atn_idx at = 0; at < n; at += ROW_CHUNK) {
         const atn_idx rows = ATN_MIN((atn_idx)ROW_CHUNK, n - at);
 
-        ATN_TRY(cx->backend->linear(cx, atn_buf_at(ps->t, at * dim, rows * dim), w, (atn_buf){0},
-                                    false, false, rows, width, dim, logits));
+        ATN_TRY(cx->backend->linear(cx, atn_buf_at(ps->t, at * dim, rows * dim), w,
+                                    (atn_buf){0}, false, false, rows, width, dim,
+                                    logits));
         if (lse)
-            ATN_TRY(cx->backend->cross_entropy(cx, logits, targets + at, rows, width, first,
-                                               lse + at, hit + at));
+            ATN_TRY(cx->backend->cross_entropy(cx, logits, targets + at, rows, width,
+                                               first, lse + at, hit + at));
         for (atn_idx i = 0; ps->args->logits && i < rows; i++)
             ATN_TRY(cx->backend->download(cx, atn_buf_at(logits, i * width, width),
                                           ps->args->logits + (at + i) * vocab + first));
@@ -343,11 +380,12 @@ static atn_status run_head(atn_ctx *cx, pass *ps, atn_forward_result *out)
     double *lse = NULL, *hit = NULL;
 
     ATN_TRY(check_weight(cx, ps->m, head));
-    ATN_TRY(load_linear(cx, ps, c->arch->names.final_norm, 0, c->arch->norm == ATN_NORM_LAYER,
-                        &ps->norm1_w, &ps->norm1_b));
+    ATN_TRY(load_linear(cx, ps, c->arch->names.final_norm, 0,
+                        c->arch->norm == ATN_NORM_LAYER, &ps->norm1_w, &ps->norm1_b));
     ATN_TRY(norm(cx, ps, ps->x, ps->norm1_w, ps->norm1_b, ps->t));
     ATN_TRY(cx->backend->alloc(cx, ATN_F32, chunk * c->width, &w));
-    ATN_TRY(cx->backend->alloc(cx, ATN_F32, ATN_MIN((atn_idx)ROW_CHUNK, n) * chunk, &logits));
+    ATN_TRY(cx->backend->alloc(cx, ATN_F32, ATN_MIN((atn_idx)ROW_CHUNK, n) * chunk,
+                               &logits));
     ATN_TAKE(targets, n);
     ATN_TAKE(lse, n);
     ATN_TAKE(hit, n);
@@ -360,9 +398,9 @@ static atn_status run_head(atn_ctx *cx, pass *ps, atn_forward_result *out)
         const atn_idx width = ATN_MIN(chunk, c->vocab - first);
 
         ATN_TRY(atn_progress(cx, "logits", (double)first, (double)c->vocab));
-        ATN_TRY(cx->backend->upload_widen(cx, atn_buf_at(w, 0, width * c->width),
-                                          (const char *)head->data + (size_t)first * row_bytes,
-                                          head->type));
+        ATN_TRY(cx->backend->upload_widen(
+            cx, atn_buf_at(w, 0, width * c->width),
+            (const char *)head->data + (size_t)first * row_bytes, head->type));
         ATN_TRY(logits_chunk(cx, ps, w, logits, first, width, targets,
                              ps->args->want_loss ? lse : NULL, hit));
     }
@@ -382,7 +420,8 @@ done:
 static atn_status take_buffers(atn_ctx *cx, pass *ps)
 {
     const atn_config *c = ps->c;
-    const atn_idx n = ps->args->n, q = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim;
+    const atn_idx n = ps->args->n, q = c->heads * c->head_dim,
+                  kv = c->kv_heads * c->head_dim;
     const atn_idx widest = ATN_MAX(ATN_MAX(q, kv), c->width);
     const bool visits = ps->args->visit != NULL;
     const atn_backend *be = cx->backend;
@@ -423,10 +462,12 @@ done:
 static void release_buffers(atn_ctx *cx, pass *ps)
 {
     atn_buf *const all[] = {
-        &ps->x, &ps->t, &ps->q, &ps->k, &ps->v, &ps->o, &ps->up, &ps->gate, &ps->p,
-        &ps->w_q, &ps->w_k, &ps->w_v, &ps->w_o, &ps->w_gate, &ps->w_up, &ps->w_down,
-        &ps->b_q, &ps->b_k, &ps->b_v, &ps->b_o, &ps->b_gate, &ps->b_up, &ps->b_down,
-        &ps->norm1_w, &ps->norm1_b, &ps->norm2_w, &ps->norm2_b, &ps->q_norm, &ps->k_norm};
+        &ps->x,       &ps->t,       &ps->q,      &ps->k,       &ps->v,
+        &ps->o,       &ps->up,      &ps->gate,   &ps->p,       &ps->w_q,
+        &ps->w_k,     &ps->w_v,     &ps->w_o,    &ps->w_gate,  &ps->w_up,
+        &ps->w_down,  &ps->b_q,     &ps->b_k,    &ps->b_v,     &ps->b_o,
+        &ps->b_gate,  &ps->b_up,    &ps->b_down, &ps->norm1_w, &ps->norm1_b,
+        &ps->norm2_w, &ps->norm2_b, &ps->q_norm, &ps->k_norm};
 
     for (size_t i = 0; i < ATN_LEN(all); i++)
         if (all[i]->base) cx->backend->release(cx, all[i]);
@@ -435,8 +476,10 @@ static void release_buffers(atn_ctx *cx, pass *ps)
 double atn_model_memory(const atn_model *m, atn_idx n, bool with_loss)
 {
     const atn_config *c = &m->config;
-    const double q = (double)(c->heads * c->head_dim), kv = (double)(c->kv_heads * c->head_dim);
-    const double width = (double)c->width, ffn = (double)c->ffn, mlps = c->gated ? 3 : 2;
+    const double q = (double)(c->heads * c->head_dim),
+                 kv = (double)(c->kv_heads * c->head_dim);
+    const double width = (double)c->width, ffn = (double)c->ffn,
+                 mlps = c->gated ? 3 : 2;
     const double layer = width * (2 * q + 2 * kv) + mlps * width * ffn;
     const double rows = (double)n * (4 * width + 4 * q + 4 * kv + (mlps - 1) * ffn +
                                      (double)c->rope.dim);
@@ -451,7 +494,8 @@ atn_status atn_forward(atn_ctx *cx, const atn_model *m, const atn_forward_args *
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     const bool head = m->has_head && (args->want_loss || args->logits);
-    const atn_idx last = head ? m->config.layers - 1 : ATN_MIN(args->last_layer, m->config.layers - 1);
+    const atn_idx last =
+        head ? m->config.layers - 1 : ATN_MIN(args->last_layer, m->config.layers - 1);
     atn_status st = ATN_OK;
     pass ps = {.m = m, .c = &m->config, .args = args};
 

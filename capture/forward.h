@@ -14,16 +14,18 @@
 /* What one layer did, in host memory that lives until the visitor returns. */
 typedef struct atn_layer_dump {
     atn_idx layer, n;
-    const float *q;        /* [heads, n, d] as it enters the dot product */
-    const float *k, *v;    /* [kv_heads, n, d] */
-    const float *q_pre;    /* [heads, n, d] before the rotary embedding; NULL unless wanted */
+    const float *q;     /* [heads, n, d] as it enters the dot product */
+    const float *k, *v; /* [kv_heads, n, d] */
+    const float
+        *q_pre; /* [heads, n, d] before the rotary embedding; NULL unless wanted */
     const float *k_pre;
     const float *p;        /* [heads, n, n]; NULL unless wanted */
     const float *h;        /* [n, width] input of the layer; NULL unless wanted */
     const float *attn_out; /* [n, width] behind W_O and its bias; NULL unless wanted */
 } atn_layer_dump;
 
-typedef atn_status atn_layer_visit(atn_ctx *cx, const atn_layer_dump *dump, void *state);
+typedef atn_status atn_layer_visit(atn_ctx *cx, const atn_layer_dump *dump,
+                                   void *state);
 
 typedef struct atn_forward_args {
     const int32_t *ids; /* [n], each below the vocabulary */
@@ -32,7 +34,8 @@ typedef struct atn_forward_args {
     void *state;
     const bool *visit_layer; /* [layers], NULL = all */
     bool want_pre, want_p, want_h, want_attn_out;
-    atn_idx last_layer; /* computed up to here when neither loss nor logits are wanted */
+    atn_idx
+        last_layer; /* computed up to here when neither loss nor logits are wanted */
     bool want_loss;
     float *logits; /* NULL, or host [n, vocab] */
 } atn_forward_args;
@@ -47,4 +50,5 @@ atn_status atn_forward(atn_ctx *cx, const atn_model *m, const atn_forward_args *
                        atn_forward_result *out) ATN_WARN_UNUSED;
 /* W_O of a layer as [heads * d, width], so that C_h = O_h W_O[h d .. (h + 1) d). Owned by the
  * caller. */
-atn_status atn_model_w_o(atn_ctx *cx, const atn_model *m, atn_idx layer, float **out) ATN_WARN_UNUSED;
+atn_status atn_model_w_o(atn_ctx *cx, const atn_model *m, atn_idx layer,
+                         float **out) ATN_WARN_UNUSED;

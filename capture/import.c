@@ -38,15 +38,17 @@ static bool ends_with(const char *text, const char *end)
 static atn_status shape_tensor(atn_ctx *cx, int rank, const atn_idx *shape, tensor *t)
 {
     if (rank < 2 || rank > 4)
-        return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
-                        "%s: has %d axes; wanted [layers, heads, n, d], [heads, n, d] or [n, d]",
-                        t->source, rank);
+        return atn_fail(
+            cx, ATN_DATA, __FILE__, __LINE__,
+            "%s: has %d axes; wanted [layers, heads, n, d], [heads, n, d] or [n, d]",
+            t->source, rank);
     t->layers = rank == 4 ? shape[0] : 1;
     t->heads = rank >= 3 ? shape[rank - 3] : 1;
     t->rows = shape[rank - 2];
     t->cols = shape[rank - 1];
     if (t->layers > 0 && t->heads > 0 && t->rows > 0 && t->cols > 0) return ATN_OK;
-    return atn_fail(cx, ATN_DATA, __FILE__, __LINE__, "%s: an axis has length 0", t->source);
+    return atn_fail(cx, ATN_DATA, __FILE__, __LINE__, "%s: an axis has length 0",
+                    t->source);
 }
 
 static atn_status read_npy(atn_ctx *cx, const char *path, tensor *t)
@@ -64,8 +66,8 @@ done:
     return st;
 }
 
-static atn_status choose_tensor(atn_ctx *cx, const char *path, const atn_st *f, const char *name,
-                                const atn_st_tensor **out)
+static atn_status choose_tensor(atn_ctx *cx, const char *path, const atn_st *f,
+                                const char *name, const atn_st_tensor **out)
 {
     char list[300] = "";
     size_t used = 0;
@@ -76,13 +78,15 @@ static atn_status choose_tensor(atn_ctx *cx, const char *path, const atn_st *f, 
         used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "",
                                  atn_st_at(f, i)->name);
     if (name)
-        return atn_fail(cx, ATN_DATA, __FILE__, __LINE__, "%s: has no tensor \"%s\"; it has %s",
-                        path, name, list);
+        return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                        "%s: has no tensor \"%s\"; it has %s", path, name, list);
     return atn_fail(cx, ATN_USAGE, __FILE__, __LINE__,
-                    "%s: holds several tensors, give one as %s:NAME (%s)", path, path, list);
+                    "%s: holds several tensors, give one as %s:NAME (%s)", path, path,
+                    list);
 }
 
-static atn_status read_safetensors(atn_ctx *cx, const char *path, const char *name, tensor *t)
+static atn_status read_safetensors(atn_ctx *cx, const char *path, const char *name,
+                                   tensor *t)
 {
     atn_status st = ATN_OK;
     const atn_st_tensor *found = NULL;
@@ -90,9 +94,10 @@ static atn_status read_safetensors(atn_ctx *cx, const char *path, const char *na
 
     ATN_TRY(atn_st_open(cx, path, &f));
     ATN_TRY(choose_tensor(cx, path, f, name, &found));
-    if (!found->loadable || found->type == ATN_I32 || found->type == ATN_I64 || found->type == ATN_U8)
-        ATN_FAIL(ATN_DATA, "%s: tensor \"%s\" is %s; wanted F32, F16, BF16 or F64", path,
-                 found->name, found->dtype);
+    if (!found->loadable || found->type == ATN_I32 || found->type == ATN_I64 ||
+        found->type == ATN_U8)
+        ATN_FAIL(ATN_DATA, "%s: tensor \"%s\" is %s; wanted F32, F16, BF16 or F64",
+                 path, found->name, found->dtype);
     ATN_TRY(shape_tensor(cx, found->rank, found->shape, t));
     ATN_NEW(t->data, found->count);
     atn_widen(found->data, found->type, found->count, t->data);
@@ -121,13 +126,15 @@ done:
 
 /* ---- what belongs together ---- */
 
-static atn_status mismatch(atn_ctx *cx, const tensor *a, const tensor *b, const char *rule)
+static atn_status mismatch(atn_ctx *cx, const tensor *a, const tensor *b,
+                           const char *rule)
 {
     return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
-                    "%s [%lld, %lld, %lld, %lld] and %s [%lld, %lld, %lld, %lld]: %s", a->source,
-                    (long long)a->layers, (long long)a->heads, (long long)a->rows,
-                    (long long)a->cols, b->source, (long long)b->layers, (long long)b->heads,
-                    (long long)b->rows, (long long)b->cols, rule);
+                    "%s [%lld, %lld, %lld, %lld] and %s [%lld, %lld, %lld, %lld]: %s",
+                    a->source, (long long)a->layers, (long long)a->heads,
+                    (long long)a->rows, (long long)a->cols, b->source,
+                    (long long)b->layers, (long long)b->heads, (long long)b->rows,
+                    (long long)b->cols, rule);
 }
 
 static atn_status check_qkv(atn_ctx *cx, importing *m)
@@ -135,15 +142,22 @@ static atn_status check_qkv(atn_ctx *cx, importing *m)
     const tensor *q = &m->q, *k = &m->k, *v = &m->v;
     atn_import_result *r = m->r;
 
-    if (q->layers != k->layers) return mismatch(cx, q, k, "the numbers of layers differ");
+    if (q->layers != k->layers)
+        return mismatch(cx, q, k, "the numbers of layers differ");
     if (q->heads % k->heads != 0)
         return mismatch(cx, q, k, "the query heads are no multiple of the key heads");
     if (q->cols != k->cols) return mismatch(cx, q, k, "the head sizes differ");
-    if (v->data && (v->layers != k->layers || v->heads != k->heads || v->rows != k->rows))
+    if (v->data &&
+        (v->layers != k->layers || v->heads != k->heads || v->rows != k->rows))
         return mismatch(cx, k, v, "k and v differ in layers, heads or tokens");
-    *r = (atn_import_result){.layers = q->layers, .heads = q->heads, .kv_heads = k->heads,
-                             .nq = q->rows, .nk = k->rows, .d = q->cols,
-                             .dv = v->data ? v->cols : q->cols, .causal = m->args->causal};
+    *r = (atn_import_result){.layers = q->layers,
+                             .heads = q->heads,
+                             .kv_heads = k->heads,
+                             .nq = q->rows,
+                             .nk = k->rows,
+                             .d = q->cols,
+                             .dv = v->data ? v->cols : q->cols,
+                             .causal = m->args->causal};
     return ATN_OK;
 }
 
@@ -162,15 +176,21 @@ static atn_status check_p(atn_ctx *cx, importing *m)
     const bool lower = p->rows <= p->cols && p->rows > 1 && lower_triangular(p);
 
     if (m->args->causal && !lower)
-        return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
-                        "%s: has weight above the diagonal, so it is not causal (leave --causal "
-                        "out)",
-                        p->source);
-    if (v->data && (v->layers != p->layers || p->heads % v->heads != 0 || v->rows != p->cols))
+        return atn_fail(
+            cx, ATN_DATA, __FILE__, __LINE__,
+            "%s: has weight above the diagonal, so it is not causal (leave --causal "
+            "out)",
+            p->source);
+    if (v->data &&
+        (v->layers != p->layers || p->heads % v->heads != 0 || v->rows != p->cols))
         return mismatch(cx, p, v, "p and v differ in layers, heads or keys");
-    *m->r = (atn_import_result){.layers = p->layers, .heads = p->heads,
-                                .kv_heads = v->data ? v->heads : p->heads, .nq = p->rows,
-                                .nk = p->cols, .dv = v->data ? v->cols : 0, .causal = lower,
+    *m->r = (atn_import_result){.layers = p->layers,
+                                .heads = p->heads,
+                                .kv_heads = v->data ? v->heads : p->heads,
+                                .nq = p->rows,
+                                .nk = p->cols,
+                                .dv = v->data ? v->cols : 0,
+                                .causal = lower,
                                 .causal_detected = lower && !m->args->causal};
     return ATN_OK;
 }
@@ -181,10 +201,11 @@ static const json_t *find_texts(const json_t *v, atn_idx n)
     const char *key;
     json_t *member;
 
-    if (json_is_array(v) && (atn_idx)json_array_size(v) == n && json_is_string(json_array_get(v, 0)))
+    if (json_is_array(v) && (atn_idx)json_array_size(v) == n &&
+        json_is_string(json_array_get(v, 0)))
         return v;
-    json_object_foreach((json_t *)(uintptr_t)v, key, member)
-        if (find_texts(member, n)) return find_texts(member, n);
+    json_object_foreach((json_t *)(uintptr_t)v, key,
+                        member) if (find_texts(member, n)) return find_texts(member, n);
     return NULL;
 }
 
@@ -198,8 +219,8 @@ static atn_status read_texts(atn_ctx *cx, importing *m)
     ATN_TRY(atn_json_load(cx, m->args->tokens, false, &all));
     list = find_texts(all, m->r->nk);
     if (!list)
-        ATN_FAIL(ATN_DATA, "%s: holds no list of %lld strings, one a key", m->args->tokens,
-                 (long long)m->r->nk);
+        ATN_FAIL(ATN_DATA, "%s: holds no list of %lld strings, one a key",
+                 m->args->tokens, (long long)m->r->nk);
     m->texts = json_deep_copy(list);
 done:
     json_decref(all);
@@ -214,16 +235,26 @@ static json_t *layer_json(const importing *m, atn_idx l, double scale)
     json_t *tensors = m->p.data ? json_pack("[s]", "p") : json_pack("[s, s]", "q", "k");
 
     if (m->v.data) json_array_append_new(tensors, json_string("v"));
-    return json_pack(
-        "{s:I, s:s, s:i, s:o, s:n, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:s, s:I, s:o, s:n, s:o}",
-        "index", (json_int_t)l, "stack", "", "step", 0, "file",
-        json_sprintf("layer-%03lld.safetensors", (long long)l), "hash", "heads",
-        (json_int_t)r->heads, "kv_heads", (json_int_t)r->kv_heads, "d", (json_int_t)r->d, "d_v",
-        (json_int_t)r->dv, "n_q", (json_int_t)r->nq, "n_k", (json_int_t)r->nk, "scale", scale,
-        "mask", r->causal ? "causal" : "full", "offset",
-        (json_int_t)(r->causal ? r->nk - r->nq : 0), "window",
-        m->args->window ? json_integer(m->args->window) : json_null(), "softcap", "tensors",
-        tensors);
+    return json_pack("{s:I, s:s, s:i, s:o, s:n, s:I, s:I, s:I, s:I, s:I, s:I, s:f, "
+                     "s:s, s:I, s:o, s:n, s:o}",
+                     "index", (json_int_t)l, "stack", "", "step", 0, "file",
+                     json_sprintf("layer-%03lld.safetensors", (long long)l), "hash",
+                     "heads", (json_int_t)r->heads, "kv_heads", (json_int_t)r->kv_heads,
+                     "d", (json_int_t)r->d, "d_v", (json_int_t)r->dv, "n_q",
+                     (json_int_t)r->nq, "n_k", (json_int_t)r->nk, "scale", scale,
+                     "mask", r->causal ? "causal" : "full", "offset",
+                     (json_int_t)(r->causal ? r->nk - r->nq : 0), "window",
+                     m->args->window ? json_integer(m->args->window) : json_null(),
+                     "softcap", "tensors", tensors);
+}
+
+/* "dir/file.safetensors:attn" is named file.safetensors:attn. */
+static const char *import_name(const importing *m)
+{
+    const char *source = m->p.data ? m->p.source : m->q.source;
+    const char *slash = strrchr(source, '/');
+
+    return slash ? slash + 1 : source;
 }
 
 static json_t *make_manifest(const importing *m)
@@ -233,20 +264,38 @@ static json_t *make_manifest(const importing *m)
                                              : 1;
     json_t *layers = json_array(), *tokens = json_null();
 
-    for (atn_idx l = 0; l < m->r->layers; l++) json_array_append_new(layers, layer_json(m, l, scale));
+    for (atn_idx l = 0; l < m->r->layers; l++)
+        json_array_append_new(layers, layer_json(m, l, scale));
     if (m->texts) tokens = json_pack("{s:n, s:O}", "ids", "texts", m->texts);
-    return json_pack("{s:{s:s, s:s, s:I, s:b}, s:[s], s:[i], s:o, s:o, s:n, s:n, s:n}", "model",
-                     "name", m->p.data ? m->p.source : m->q.source, "model_type", "imported",
-                     "layers", (json_int_t)m->r->layers, "causal", m->r->causal, "stacks", "",
-                     "steps", 0, "layers", layers, "tokens", tokens, "positions", "grid", "roles");
+    return json_pack("{s:{s:s, s:s, s:I, s:b}, s:[s], s:[i], s:o, s:o, s:n, s:n, s:n}",
+                     "model", "name", import_name(m), "model_type", "imported",
+                     "layers", (json_int_t)m->r->layers, "causal", m->r->causal,
+                     "stacks", "", "steps", 0, "layers", layers, "tokens", tokens,
+                     "positions", "grid", "roles");
 }
 
-static void add(const tensor *t, const char *name, atn_idx l, atn_st_out *list, atn_idx *n)
+static void add(const tensor *t, const char *name, atn_idx l, atn_st_out *list,
+                atn_idx *n)
 {
     const atn_idx size = t->heads * t->rows * t->cols;
 
     if (!t->data) return;
-    list[(*n)++] = (atn_st_out){name, ATN_F32, 3, {t->heads, t->rows, t->cols}, t->data + l * size};
+    list[(*n)++] = (atn_st_out){
+        name, ATN_F32, 3, {t->heads, t->rows, t->cols}, t->data + l * size};
+}
+
+/* NaN and infinities are named before anything is written. */
+static atn_status check_finite(atn_ctx *cx, const tensor *t)
+{
+    for (atn_idx i = 0; i < t->layers * t->heads * t->rows; i++)
+        for (atn_idx j = 0; t->data && j < t->cols; j++)
+            if (!isfinite(t->data[i * t->cols + j]))
+                return atn_fail(
+                    cx, ATN_DATA, __FILE__, __LINE__,
+                    "%s: layer %lld, head %lld, row %lld holds NaN or infinity",
+                    t->source, (long long)(i / t->rows / t->heads),
+                    (long long)(i / t->rows % t->heads), (long long)(i % t->rows));
+    return ATN_OK;
 }
 
 static atn_status write_layers(atn_ctx *cx, const importing *m, atn_capture_writer *w)
@@ -270,8 +319,8 @@ done:
 }
 
 /* Inputs count by content, so that a changed file is another import. */
-static atn_status make_fingerprint(atn_ctx *cx, const importing *m, const json_t *manifest,
-                                   char hex[33])
+static atn_status make_fingerprint(atn_ctx *cx, const importing *m,
+                                   const json_t *manifest, char hex[33])
 {
     const tensor *const all[] = {&m->q, &m->k, &m->v, &m->p};
     char *text = json_dumps(manifest, JSON_COMPACT | JSON_SORT_KEYS), *joined, part[33];
@@ -280,14 +329,16 @@ static atn_status make_fingerprint(atn_ctx *cx, const importing *m, const json_t
     for (size_t i = 0; i < ATN_LEN(all); i++) {
         const tensor *t = all[i];
         if (!t->data) continue;
-        atn_hash_bytes(t->data, (size_t)(t->layers * t->heads * t->rows * t->cols) * sizeof(float),
-                       part);
+        atn_hash_bytes(
+            t->data, (size_t)(t->layers * t->heads * t->rows * t->cols) * sizeof(float),
+            part);
         strcat(hashes, part);
     }
     joined = text ? atn_strfmt(cx, "%s %s %s", ATN_VERSION, hashes, text) : NULL;
     free(text);
     if (!joined)
-        return atn_fail(cx, ATN_MEMORY, __FILE__, __LINE__, "no memory for the fingerprint");
+        return atn_fail(cx, ATN_MEMORY, __FILE__, __LINE__,
+                        "no memory for the fingerprint");
     atn_hash_bytes(joined, strlen(joined), hex);
     atn_free(cx, joined);
     return ATN_OK;
@@ -323,11 +374,16 @@ atn_status atn_import(atn_ctx *cx, const atn_import_args *args, atn_run *run,
     if (args->k) ATN_TRY(read_tensor(cx, args->k, &m.k));
     if (args->v) ATN_TRY(read_tensor(cx, args->v, &m.v));
     ATN_TRY(m.p.data ? check_p(cx, &m) : check_qkv(cx, &m));
+    ATN_TRY(check_finite(cx, &m.q));
+    ATN_TRY(check_finite(cx, &m.k));
+    ATN_TRY(check_finite(cx, &m.v));
+    ATN_TRY(check_finite(cx, &m.p));
     ATN_TRY(read_texts(cx, &m));
     manifest = make_manifest(&m);
     if (!manifest) ATN_FAIL(ATN_MEMORY, "no memory for the manifest");
     ATN_TRY(make_fingerprint(cx, &m, manifest, fingerprint));
-    ATN_TRY(atn_capture_begin(cx, args->out_dir, manifest, fingerprint, args->force, &w));
+    ATN_TRY(
+        atn_capture_begin(cx, args->out_dir, manifest, fingerprint, args->force, &w));
     ATN_TRY(write_layers(cx, &m, w));
     if (run) ATN_TRY(atn_run_finish(cx, run));
     finishing = w;

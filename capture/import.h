@@ -10,11 +10,12 @@
 typedef struct atn_import_args {
     const char *q, *k, *v; /* v may be NULL */
     const char *p;         /* in place of q and k */
-    const char *tokens;    /* JSON list of strings, or an object holding one; may be NULL */
+    const char
+        *tokens; /* JSON list of strings, or an object holding one; may be NULL */
     const char *out_dir;
-    bool causal;     /* query i sees keys j <= i + n_k - n_q */
-    atn_idx window;  /* 0 = none */
-    double scale;    /* 0 = 1/sqrt(d) */
+    bool causal;    /* query i sees keys j <= i + n_k - n_q */
+    atn_idx window; /* 0 = none */
+    double scale;   /* 0 = 1/sqrt(d) */
     bool force;
 } atn_import_args;
 

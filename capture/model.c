@@ -12,8 +12,8 @@
 enum { NAME_TEXT = 256 };
 
 /* prefix + template with its %d filled in, .bias for .weight when asked. */
-static void expand(char out[NAME_TEXT], const char *prefix, const char *name, atn_idx layer,
-                   bool bias)
+static void expand(char out[NAME_TEXT], const char *prefix, const char *name,
+                   atn_idx layer, bool bias)
 {
     const char *mark = strstr(name, "%d");
     char *end;
@@ -44,8 +44,8 @@ static const atn_st_tensor *find_old_norm(const atn_model *m, const char *name)
     return atn_st_find(m->weights, old);
 }
 
-const atn_st_tensor *atn_model_tensor(const atn_model *m, const char *name, atn_idx layer,
-                                      bool bias)
+const atn_st_tensor *atn_model_tensor(const atn_model *m, const char *name,
+                                      atn_idx layer, bool bias)
 {
     char full[NAME_TEXT];
     const atn_st_tensor *t;
@@ -63,8 +63,10 @@ const atn_st_tensor *atn_model_tensor(const atn_model *m, const char *name, atn_
 
 static atn_status find_weights(atn_ctx *cx, const char *dir, char **out)
 {
-    static const char *const names[] = {"model.safetensors.index.json", "model.safetensors"};
-    static const char *const pickles[] = {"pytorch_model.bin", "pytorch_model.bin.index.json"};
+    static const char *const names[] = {"model.safetensors.index.json",
+                                        "model.safetensors"};
+    static const char *const pickles[] = {"pytorch_model.bin",
+                                          "pytorch_model.bin.index.json"};
     atn_status st = ATN_OK;
     bool pickle = false;
 
@@ -87,11 +89,12 @@ static atn_status find_weights(atn_ctx *cx, const char *dir, char **out)
     }
     if (pickle)
         ATN_FAIL(ATN_DATA,
-                 "%s: only has pickled weights (pytorch_model.bin), which are never executed; "
+                 "%s: only has pickled weights (pytorch_model.bin), which are never "
+                 "executed; "
                  "save it with save_pretrained(..., safe_serialization=True)",
                  dir);
-    ATN_FAIL(ATN_NOINPUT, "%s: has neither model.safetensors nor model.safetensors.index.json",
-             dir);
+    ATN_FAIL(ATN_NOINPUT,
+             "%s: has neither model.safetensors nor model.safetensors.index.json", dir);
 done:
     return st;
 }
@@ -102,7 +105,8 @@ static char *resolve_dir(atn_ctx *cx, const char *dir)
     char *ref = atn_path_join(cx, dir, "refs/main"), *text = NULL, *found = NULL;
     size_t size = 0;
 
-    if (ref && atn_file_exists(ref) && atn_file_read(cx, ref, 200, &text, &size) == ATN_OK) {
+    if (ref && atn_file_exists(ref) &&
+        atn_file_read(cx, ref, 200, &text, &size) == ATN_OK) {
         text[strcspn(text, "\r\n")] = '\0';
         if (*text && !strchr(text, '/'))
             found = atn_strfmt(cx, "%s/snapshots/%s", dir, text);
@@ -150,14 +154,15 @@ static size_t likeness(const char *a, const char *b)
     return front + back;
 }
 
-static atn_status missing_tensor(atn_ctx *cx, const atn_model *m, const char *name, atn_idx layer,
-                                 bool bias)
+static atn_status missing_tensor(atn_ctx *cx, const atn_model *m, const char *name,
+                                 atn_idx layer, bool bias)
 {
     const char *near[3] = {"-", "-", "-"};
     size_t score[3] = {0, 0, 0};
     char full[NAME_TEXT], bare[NAME_TEXT];
 
-    expand(full, m->config.arch->prefixes[0] ? m->config.arch->prefixes[0] : "", name, layer, bias);
+    expand(full, m->config.arch->prefixes[0] ? m->config.arch->prefixes[0] : "", name,
+           layer, bias);
     expand(bare, "", name, layer, bias);
     for (atn_idx i = 0; i < atn_st_count(m->weights); i++) {
         const char *other = atn_st_at(m->weights, i)->name;
@@ -173,10 +178,11 @@ static atn_status missing_tensor(atn_ctx *cx, const atn_model *m, const char *na
             other = old;
         }
     }
-    return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
-                    "%s: tensor \"%s\" is missing (tried also \"%s\"); nearest: %.80s, %.80s, "
-                    "%.80s",
-                    m->weights_path, full, bare, near[0], near[1], near[2]);
+    return atn_fail(
+        cx, ATN_DATA, __FILE__, __LINE__,
+        "%s: tensor \"%s\" is missing (tried also \"%s\"); nearest: %.80s, %.80s, "
+        "%.80s",
+        m->weights_path, full, bare, near[0], near[1], near[2]);
 }
 
 static void print_shape(char out[64], int rank, const atn_idx *shape)
@@ -200,32 +206,34 @@ static atn_status need(atn_ctx *cx, const atn_model *m, const char *name, atn_id
 
     if (!t) return missing_tensor(cx, m, name, layer, bias);
     if (!t->loadable || t->type == ATN_I32 || t->type == ATN_I64 || t->type == ATN_U8)
-        return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
-                        "%s: tensor \"%s\" is %s; weights must be F32, F16, BF16 or F64",
-                        m->weights_path, t->name, t->dtype);
+        return atn_fail(
+            cx, ATN_DATA, __FILE__, __LINE__,
+            "%s: tensor \"%s\" is %s; weights must be F32, F16, BF16 or F64",
+            m->weights_path, t->name, t->dtype);
     if (t->rank == rank && t->shape[0] == rows && (rank == 1 || t->shape[1] == cols))
         return ATN_OK;
     print_shape(found_text, t->rank, t->shape);
     print_shape(want_text, rank, want);
     return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
-                    "%s: tensor \"%s\" has shape %s, config.json implies %s", m->weights_path,
-                    t->name, found_text, want_text);
+                    "%s: tensor \"%s\" has shape %s, config.json implies %s",
+                    m->weights_path, t->name, found_text, want_text);
 }
 
-static atn_status need_norm(atn_ctx *cx, const atn_model *m, const char *name, atn_idx layer,
-                            atn_idx dim)
+static atn_status need_norm(atn_ctx *cx, const atn_model *m, const char *name,
+                            atn_idx layer, atn_idx dim)
 {
     atn_status st = ATN_OK;
 
     if (!name) return ATN_OK;
     ATN_TRY(need(cx, m, name, layer, false, dim, 0));
-    if (m->config.arch->norm == ATN_NORM_LAYER) ATN_TRY(need(cx, m, name, layer, true, dim, 0));
+    if (m->config.arch->norm == ATN_NORM_LAYER)
+        ATN_TRY(need(cx, m, name, layer, true, dim, 0));
 done:
     return st;
 }
 
-static atn_status need_linear(atn_ctx *cx, const atn_model *m, const char *name, atn_idx layer,
-                              bool bias, atn_idx rows, atn_idx cols)
+static atn_status need_linear(atn_ctx *cx, const atn_model *m, const char *name,
+                              atn_idx layer, bool bias, atn_idx rows, atn_idx cols)
 {
     atn_status st = ATN_OK;
 
@@ -250,7 +258,8 @@ static atn_status check_layer(atn_ctx *cx, const atn_model *m, atn_idx l)
     ATN_TRY(need_linear(cx, m, n->v, l, c->bias_qkv, kv, c->width));
     ATN_TRY(need_linear(cx, m, n->o, l, c->bias_o, c->width, q));
     if (n->q_norm) ATN_TRY(need(cx, m, n->q_norm, l, false, full ? q : c->head_dim, 0));
-    if (n->k_norm) ATN_TRY(need(cx, m, n->k_norm, l, false, full ? kv : c->head_dim, 0));
+    if (n->k_norm)
+        ATN_TRY(need(cx, m, n->k_norm, l, false, full ? kv : c->head_dim, 0));
     ATN_TRY(need_norm(cx, m, n->mlp_norm, l, c->width));
     ATN_TRY(need_linear(cx, m, n->gate, l, c->bias_mlp, c->ffn, c->width));
     ATN_TRY(need_linear(cx, m, n->up, l, c->bias_mlp, c->ffn, c->width));
@@ -279,10 +288,13 @@ static atn_status check_tensors(atn_ctx *cx, atn_model *m)
     atn_status st = ATN_OK;
 
     if (c->layers > atn_st_count(m->weights))
-        ATN_FAIL(ATN_DATA, "%s: num_hidden_layers %lld is above the %lld tensors of the file",
-                 m->weights_path, (long long)c->layers, (long long)atn_st_count(m->weights));
+        ATN_FAIL(ATN_DATA,
+                 "%s: num_hidden_layers %lld is above the %lld tensors of the file",
+                 m->weights_path, (long long)c->layers,
+                 (long long)atn_st_count(m->weights));
     ATN_TRY(need(cx, m, n->embed, 0, false, c->vocab, c->width));
-    if (n->position) ATN_TRY(need(cx, m, n->position, 0, false, c->max_positions, c->width));
+    if (n->position)
+        ATN_TRY(need(cx, m, n->position, 0, false, c->max_positions, c->width));
     if (n->type) ATN_TRY(need(cx, m, n->type, 0, false, c->type_vocab, c->width));
     ATN_TRY(need_norm(cx, m, n->embed_norm, 0, c->width));
     for (atn_idx l = 0; l < c->layers; l++) ATN_TRY(check_layer(cx, m, l));
@@ -351,13 +363,18 @@ double atn_model_flops(const atn_model *m, atn_idx n)
 {
     const atn_config *c = &m->config;
     const double tokens = (double)n, width = (double)c->width;
-    const double q = (double)(c->heads * c->head_dim), kv = (double)(c->kv_heads * c->head_dim);
-    const double linear = width * (2 * q + 2 * kv) + (c->gated ? 3 : 2) * width * (double)c->ffn;
+    const double q = (double)(c->heads * c->head_dim),
+                 kv = (double)(c->kv_heads * c->head_dim);
+    const double linear =
+        width * (2 * q + 2 * kv) + (c->gated ? 3 : 2) * width * (double)c->ffn;
     double flops = 0;
 
     for (atn_idx l = 0; l < c->layers; l++) {
-        const atn_head h = {.nq = n, .nk = n,
-                            .sight = {.causal = c->arch->causal, .window = c->window[l], .key_last = n}};
+        const atn_head h = {.nq = n,
+                            .nk = n,
+                            .sight = {.causal = c->arch->causal,
+                                      .window = c->window[l],
+                                      .key_last = n}};
         flops += 2 * linear * tokens + 4 * q * atn_visible_pairs(&h);
     }
     return flops;

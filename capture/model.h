@@ -25,8 +25,8 @@ void atn_model_close(atn_ctx *cx, atn_model *m);
 
 /* The tensor of a template (%d = layer) under the file's prefix; NULL when absent. bias: the
  * name with .bias for .weight. */
-const atn_st_tensor *atn_model_tensor(const atn_model *m, const char *name, atn_idx layer,
-                                      bool bias);
+const atn_st_tensor *atn_model_tensor(const atn_model *m, const char *name,
+                                      atn_idx layer, bool bias);
 
 /* Counts that inspect and --dry-run print. */
 double atn_model_parameters(const atn_model *m); /* numbers stored in the weights */

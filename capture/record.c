@@ -50,12 +50,16 @@ static atn_status tokenize(atn_ctx *cx, recording *r)
         return ATN_OK;
     }
     if (a->text_len == 0)
-        ATN_FAIL(ATN_DATA, "the text is empty (give --text FILE with some words in it)");
+        ATN_FAIL(ATN_DATA,
+                 "the text is empty (give --text FILE with some words in it)");
     if (!atn_utf8_valid(a->text, a->text_len, &bad))
-        ATN_FAIL(ATN_DATA, "the text is not UTF-8 at byte %zu (convert it, for example with iconv)",
-                 bad);
+        ATN_FAIL(
+            ATN_DATA,
+            "the text is not UTF-8 at byte %zu (convert it, for example with iconv)",
+            bad);
     ATN_TRY(atn_tokenizer_load(cx, r->model.dir, &r->tokenizer));
-    ATN_TRY(atn_tokenizer_encode(cx, r->tokenizer, a->text, a->text_len, true, &r->ids, &r->n));
+    ATN_TRY(atn_tokenizer_encode(cx, r->tokenizer, a->text, a->text_len, true, &r->ids,
+                                 &r->n));
     if (r->n == 0) ATN_FAIL(ATN_DATA, "the text has no token");
 done:
     return st;
@@ -65,9 +69,10 @@ static atn_status check_ids(atn_ctx *cx, const recording *r)
 {
     for (atn_idx i = 0; i < r->n; i++)
         if (r->ids[i] < 0 || r->ids[i] >= r->model.config.vocab)
-            return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
-                            "token id %d at position %lld is outside the vocabulary of %lld",
-                            r->ids[i], (long long)i, (long long)r->model.config.vocab);
+            return atn_fail(
+                cx, ATN_DATA, __FILE__, __LINE__,
+                "token id %d at position %lld is outside the vocabulary of %lld",
+                r->ids[i], (long long)i, (long long)r->model.config.vocab);
     return ATN_OK;
 }
 
@@ -85,13 +90,15 @@ static atn_status check_length(atn_ctx *cx, recording *r)
         return ATN_OK;
     }
     if (learned)
-        ATN_FAIL(ATN_USAGE,
-                 "the text has %lld tokens, the model's learned positions end at %lld (give "
-                 "--truncate)",
-                 (long long)r->n, (long long)most);
+        ATN_FAIL(
+            ATN_USAGE,
+            "the text has %lld tokens, the model's learned positions end at %lld (give "
+            "--truncate)",
+            (long long)r->n, (long long)most);
     if (!r->args->allow_long)
         ATN_FAIL(ATN_USAGE,
-                 "the text has %lld tokens, the model was made for %lld (give --truncate to cut "
+                 "the text has %lld tokens, the model was made for %lld (give "
+                 "--truncate to cut "
                  "it, or --allow-long to run it all the same)",
                  (long long)r->n, (long long)most);
 done:
@@ -126,7 +133,8 @@ static json_t *tokens_json(atn_ctx *cx, const recording *r)
     for (atn_idx i = 0; i < r->n; i++) {
         json_array_append_new(ids, json_integer(r->ids[i]));
         if (r->tokenizer)
-            json_array_append_new(texts, token_text(cx, r->tokenizer, r->ids[i], i == 0));
+            json_array_append_new(texts,
+                                  token_text(cx, r->tokenizer, r->ids[i], i == 0));
     }
     if (!r->tokenizer) {
         json_decref(texts);
@@ -147,15 +155,17 @@ static json_t *model_json(const recording *r)
         size_t k;
         const json_t *f;
 
-        json_array_foreach(files, k, f) known |= strcmp(json_string_value(f), t->path) == 0;
+        json_array_foreach(files, k, f) known |=
+            strcmp(json_string_value(f), t->path) == 0;
         if (!known) json_array_append_new(files, json_string(t->path));
         last = t->path;
     }
     return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:b, s:o}", "name",
-                     r->model.name, "dir", r->model.dir, "model_type", c->arch->id, "layers",
-                     (json_int_t)c->layers, "width", (json_int_t)c->width, "ffn",
-                     (json_int_t)c->ffn, "vocab", (json_int_t)c->vocab, "gated", c->gated, "tied",
-                     c->tied, "causal", c->arch->causal, "files", files);
+                     r->model.name, "dir", r->model.dir, "model_type", c->arch->id,
+                     "layers", (json_int_t)c->layers, "width", (json_int_t)c->width,
+                     "ffn", (json_int_t)c->ffn, "vocab", (json_int_t)c->vocab, "gated",
+                     c->gated, "tied", c->tied, "causal", c->arch->causal, "files",
+                     files);
 }
 
 static json_t *layer_json(const recording *r, atn_idx l)
@@ -169,15 +179,17 @@ static json_t *layer_json(const recording *r, atn_idx l)
     if (a->save_h) json_array_append_new(tensors, json_string("h"));
     if (a->save_q_pre) json_array_append_new(tensors, json_string("q_pre"));
     if (a->save_k_pre) json_array_append_new(tensors, json_string("k_pre"));
-    return json_pack(
-        "{s:I, s:s, s:i, s:o, s:n, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:s, s:i, s:o, s:n, s:o}",
-        "index", (json_int_t)l, "stack", "", "step", 0, "file",
-        json_sprintf("layer-%03lld.safetensors", (long long)l), "hash", "heads",
-        (json_int_t)c->heads, "kv_heads", (json_int_t)c->kv_heads, "d", (json_int_t)c->head_dim,
-        "d_v", (json_int_t)c->head_dim, "n_q", (json_int_t)r->n, "n_k", (json_int_t)r->n, "scale",
-        1 / sqrt((double)c->head_dim), "mask", c->arch->causal ? "causal" : "full", "offset", 0,
-        "window", c->window[l] ? json_integer(c->window[l]) : json_null(), "softcap", "tensors",
-        tensors);
+    return json_pack("{s:I, s:s, s:i, s:o, s:n, s:I, s:I, s:I, s:I, s:I, s:I, s:f, "
+                     "s:s, s:i, s:o, s:n, s:o}",
+                     "index", (json_int_t)l, "stack", "", "step", 0, "file",
+                     json_sprintf("layer-%03lld.safetensors", (long long)l), "hash",
+                     "heads", (json_int_t)c->heads, "kv_heads", (json_int_t)c->kv_heads,
+                     "d", (json_int_t)c->head_dim, "d_v", (json_int_t)c->head_dim,
+                     "n_q", (json_int_t)r->n, "n_k", (json_int_t)r->n, "scale",
+                     1 / sqrt((double)c->head_dim), "mask",
+                     c->arch->causal ? "causal" : "full", "offset", 0, "window",
+                     c->window[l] ? json_integer(c->window[l]) : json_null(), "softcap",
+                     "tensors", tensors);
 }
 
 static atn_status make_manifest(atn_ctx *cx, const recording *r, json_t **out)
@@ -186,18 +198,20 @@ static atn_status make_manifest(atn_ctx *cx, const recording *r, json_t **out)
 
     for (atn_idx i = 0; i < r->n_layers; i++)
         json_array_append_new(layers, layer_json(r, r->layers[i]));
-    *out = json_pack("{s:o, s:[s], s:[i], s:o, s:o, s:n, s:n, s:n, s:s}", "model", model_json(r),
-                     "stacks", "", "steps", 0, "layers", layers, "tokens", tokens_json(cx, r),
-                     "positions", "grid", "roles", "dtype", atn_dtype_name(r->dtype));
+    *out = json_pack("{s:o, s:[s], s:[i], s:o, s:o, s:n, s:n, s:n, s:s}", "model",
+                     model_json(r), "stacks", "", "steps", 0, "layers", layers,
+                     "tokens", tokens_json(cx, r), "positions", "grid", "roles",
+                     "dtype", atn_dtype_name(r->dtype));
     if (*out) return ATN_OK;
     return atn_fail(cx, ATN_MEMORY, __FILE__, __LINE__, "no memory for the manifest");
 }
 
 /* The manifest says all options and tokens; the weights stand in by header and size. */
-static atn_status make_fingerprint(atn_ctx *cx, const recording *r, const json_t *manifest,
-                                   char hex[33])
+static atn_status make_fingerprint(atn_ctx *cx, const recording *r,
+                                   const json_t *manifest, char hex[33])
 {
-    char *text = json_dumps(manifest, JSON_COMPACT | JSON_SORT_KEYS), *all = NULL, weights[33];
+    char *text = json_dumps(manifest, JSON_COMPACT | JSON_SORT_KEYS), *all = NULL,
+         weights[33];
     atn_status st = ATN_OK;
     atn_map m = {NULL, 0};
 
@@ -220,8 +234,9 @@ done:
 /* ---- layers ---- */
 
 /* A tensor in the capture's dtype; narrowed copies live in the arena. */
-static atn_status add_tensor(atn_ctx *cx, const recording *r, const char *name, const float *x,
-                             int rank, const atn_idx *shape, atn_st_out *list, atn_idx *n)
+static atn_status add_tensor(atn_ctx *cx, const recording *r, const char *name,
+                             const float *x, int rank, const atn_idx *shape,
+                             atn_st_out *list, atn_idx *n)
 {
     atn_st_out *t = &list[(*n)++];
     atn_status st = ATN_OK;
@@ -236,7 +251,8 @@ static atn_status add_tensor(atn_ctx *cx, const recording *r, const char *name, 
     if (r->dtype == ATN_F32) return ATN_OK;
     ATN_TAKE(half, count);
     for (atn_idx i = 0; i < count; i++)
-        half[i] = r->dtype == ATN_F16 ? atn_f16_from_f32(x[i]) : atn_bf16_from_f32(x[i]);
+        half[i] =
+            r->dtype == ATN_F16 ? atn_f16_from_f32(x[i]) : atn_bf16_from_f32(x[i]);
     t->data = half;
 done:
     return st;
@@ -248,7 +264,8 @@ static atn_status save_layer(atn_ctx *cx, const atn_layer_dump *d, void *state)
     const atn_record_args *a = r->args;
     const atn_config *c = &r->model.config;
     const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_idx q[] = {c->heads, d->n, c->head_dim}, k[] = {c->kv_heads, d->n, c->head_dim};
+    const atn_idx q[] = {c->heads, d->n, c->head_dim},
+                  k[] = {c->kv_heads, d->n, c->head_dim};
     const atn_idx p[] = {c->heads, d->n, d->n}, h[] = {d->n, c->width};
     const atn_idx w[] = {c->heads * c->head_dim, c->width};
     atn_status st = ATN_OK;
@@ -279,7 +296,8 @@ static atn_status choose_layers(atn_ctx *cx, recording *r)
     const atn_idx layers = r->model.config.layers;
     atn_status st = ATN_OK;
 
-    ATN_TRY(atn_parse_list(cx, "--layers", r->args->layers, layers, &r->layers, &r->n_layers));
+    ATN_TRY(atn_parse_list(cx, "--layers", r->args->layers, layers, &r->layers,
+                           &r->n_layers));
     ATN_NEW(r->record, layers);
     ATN_NEW(r->slot, layers);
     for (atn_idx i = 0; i < r->n_layers; i++) {
@@ -295,8 +313,9 @@ static atn_status choose_dtype(atn_ctx *cx, recording *r)
     static const struct {
         const char *name;
         atn_dtype type;
-    } names[] = {{"f32", ATN_F32}, {"float32", ATN_F32}, {"f16", ATN_F16}, {"float16", ATN_F16},
-                 {"half", ATN_F16}, {"bf16", ATN_BF16}, {"bfloat16", ATN_BF16}};
+    } names[] = {{"f32", ATN_F32},      {"float32", ATN_F32}, {"f16", ATN_F16},
+                 {"float16", ATN_F16},  {"half", ATN_F16},    {"bf16", ATN_BF16},
+                 {"bfloat16", ATN_BF16}};
     const char *name = r->args->dtype ? r->args->dtype : "f32";
 
     for (size_t i = 0; i < ATN_LEN(names); i++)
@@ -304,21 +323,23 @@ static atn_status choose_dtype(atn_ctx *cx, recording *r)
             r->dtype = names[i].type;
             return ATN_OK;
         }
-    return atn_fail(cx, ATN_USAGE, __FILE__, __LINE__, "--dtype: '%s' is not one of f32, f16, bf16",
-                    name);
+    return atn_fail(cx, ATN_USAGE, __FILE__, __LINE__,
+                    "--dtype: '%s' is not one of f32, f16, bf16", name);
 }
 
 /* n^2 matrices are refused above DENSE_MAX unless a memory limit says how much is allowed. */
 static atn_status check_dense(atn_ctx *cx, const recording *r)
 {
-    const double bytes = 4.0 * (double)r->model.config.heads * (double)r->n * (double)r->n;
+    const double bytes =
+        4.0 * (double)r->model.config.heads * (double)r->n * (double)r->n;
 
     if (!r->args->save_p) return ATN_OK;
     if (r->n > DENSE_MAX && cx->mem_limit == 0)
-        return atn_fail(cx, ATN_MEMORY, __FILE__, __LINE__,
-                        "--save p at %lld tokens takes %.1f GiB a layer; above %d tokens give "
-                        "--mem-limit to allow it",
-                        (long long)r->n, bytes / 1073741824.0, DENSE_MAX);
+        return atn_fail(
+            cx, ATN_MEMORY, __FILE__, __LINE__,
+            "--save p at %lld tokens takes %.1f GiB a layer; above %d tokens give "
+            "--mem-limit to allow it",
+            (long long)r->n, bytes / 1073741824.0, DENSE_MAX);
     return atn_mem_check(cx, 2 * bytes, "--save p");
 }
 
@@ -355,9 +376,15 @@ static atn_status run_model(atn_ctx *cx, recording *r, atn_record_result *out)
     const atn_record_args *a = r->args;
     atn_status st = ATN_OK;
     atn_forward_result result;
-    atn_forward_args f = {.ids = r->ids, .n = r->n, .visit = save_layer, .state = r,
-                          .visit_layer = r->record, .want_pre = a->save_q_pre || a->save_k_pre,
-                          .want_p = a->save_p, .want_h = a->save_h, .want_loss = r->model.has_head,
+    atn_forward_args f = {.ids = r->ids,
+                          .n = r->n,
+                          .visit = save_layer,
+                          .state = r,
+                          .visit_layer = r->record,
+                          .want_pre = a->save_q_pre || a->save_k_pre,
+                          .want_p = a->save_p,
+                          .want_h = a->save_h,
+                          .want_loss = r->model.has_head,
                           .last_layer = r->layers[r->n_layers - 1]};
 
     for (atn_idx i = 0; i < r->n_layers; i++)
@@ -369,10 +396,10 @@ static atn_status run_model(atn_ctx *cx, recording *r, atn_record_result *out)
     out->has_loss = result.has_loss;
     out->loss = result.loss;
     if (result.has_loss)
-        ATN_TRY(atn_capture_set(cx, r->writer, "loss",
-                                json_pack("{s:f, s:I, s:f}", "nats_per_token", result.loss, "tokens",
-                                          (json_int_t)result.loss_tokens, "perplexity",
-                                          exp(result.loss))));
+        ATN_TRY(atn_capture_set(
+            cx, r->writer, "loss",
+            json_pack("{s:f, s:I, s:f}", "nats_per_token", result.loss, "tokens",
+                      (json_int_t)result.loss_tokens, "perplexity", exp(result.loss))));
 done:
     return st;
 }
@@ -418,7 +445,8 @@ atn_status atn_record(atn_ctx *cx, const atn_record_args *args, atn_run *run,
     if (args->dry_run) goto done;
     ATN_TRY(make_manifest(cx, &r, &manifest));
     ATN_TRY(make_fingerprint(cx, &r, manifest, fingerprint));
-    ATN_TRY(atn_capture_begin(cx, args->out_dir, manifest, fingerprint, args->force, &r.writer));
+    ATN_TRY(atn_capture_begin(cx, args->out_dir, manifest, fingerprint, args->force,
+                              &r.writer));
     ATN_TRY(run_model(cx, &r, out));
     if (run) {
         ATN_TRY(atn_run_add_input(cx, run, r.model.weights_path));

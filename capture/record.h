@@ -22,7 +22,8 @@ typedef struct atn_record_args {
 typedef struct atn_record_result {
     char model_name[128];
     const char *model_type;
-    atn_idx tokens, layers, layers_found; /* found = done by an earlier, interrupted run */
+    atn_idx tokens, layers,
+        layers_found; /* found = done by an earlier, interrupted run */
     bool has_loss;
     double loss; /* nats a token */
     double parameters, flops, memory_bytes, capture_bytes, seconds;

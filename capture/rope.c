@@ -36,7 +36,8 @@ static double yarn_dimension(const atn_rope *r, double turns)
 
 static void yarn(const atn_rope *r, double *f)
 {
-    double low = yarn_dimension(r, r->beta_fast), high = yarn_dimension(r, r->beta_slow);
+    double low = yarn_dimension(r, r->beta_fast),
+           high = yarn_dimension(r, r->beta_slow);
 
     if (r->truncate) {
         low = floor(low);
@@ -59,11 +60,13 @@ void atn_rope_frequencies(const atn_rope *r, double max_positions, atn_idx n, do
     double theta = r->theta;
 
     if (r->kind == ATN_ROPE_DYNAMIC && positions > max_positions && dim > 2)
-        theta *= pow(r->factor * positions / max_positions - (r->factor - 1), dim / (dim - 2));
+        theta *= pow(r->factor * positions / max_positions - (r->factor - 1),
+                     dim / (dim - 2));
     for (atn_idx i = 0; i < r->dim / 2; i++) {
         f[i] = pow(theta, -2 * (double)i / dim);
         if (r->kind == ATN_ROPE_LINEAR) f[i] /= r->factor;
-        if (r->kind == ATN_ROPE_LONGROPE) f[i] /= json_number_value(json_array_get(list, (size_t)i));
+        if (r->kind == ATN_ROPE_LONGROPE)
+            f[i] /= json_number_value(json_array_get(list, (size_t)i));
     }
     if (r->kind == ATN_ROPE_LLAMA3) llama3(r, f);
     if (r->kind == ATN_ROPE_YARN) yarn(r, f);

@@ -16,7 +16,8 @@ static atn_status from_npy(atn_ctx *cx, const char *path, int32_t **ids, atn_idx
     atn_npy a = {0};
 
     ATN_TRY(atn_npy_load(cx, path, &a));
-    if (a.is_float) ATN_FAIL(ATN_DATA, "%s: token ids must be integers, this array is float", path);
+    if (a.is_float)
+        ATN_FAIL(ATN_DATA, "%s: token ids must be integers, this array is float", path);
     ATN_NEW(*ids, a.count);
     for (atn_idx i = 0; i < a.count; i++) {
         if (a.i64[i] < 0 || a.i64[i] > INT32_MAX)
@@ -32,21 +33,23 @@ done:
 
 static atn_status bad_id(atn_ctx *cx, const char *path, const char *at, atn_idx i)
 {
-    return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
-                    "%s: '%.20s' at position %lld is no token id (give whitespace-separated "
-                    "integers)",
-                    path, at, (long long)i);
+    return atn_fail(
+        cx, ATN_DATA, __FILE__, __LINE__,
+        "%s: '%.20s' at position %lld is no token id (give whitespace-separated "
+        "integers)",
+        path, at, (long long)i);
 }
 
-static atn_status from_text(atn_ctx *cx, const char *path, const char *text, int32_t **ids,
-                            atn_idx *n)
+static atn_status from_text(atn_ctx *cx, const char *path, const char *text,
+                            int32_t **ids, atn_idx *n)
 {
     atn_status st = ATN_OK;
     atn_idx count = 0;
     const char *at = text;
 
     for (const char *c = text; *c; c++)
-        count += !isspace((unsigned char)*c) && (c == text || isspace((unsigned char)c[-1]));
+        count +=
+            !isspace((unsigned char)*c) && (c == text || isspace((unsigned char)c[-1]));
     ATN_NEW(*ids, count);
     for (atn_idx i = 0; i < count; i++) {
         int64_t value = 0;
@@ -55,7 +58,8 @@ static atn_status from_text(atn_ctx *cx, const char *path, const char *text, int
         while (isspace((unsigned char)*at)) at++;
         for (; isdigit((unsigned char)at[digits]) && digits < 11; digits++)
             value = 10 * value + (at[digits] - '0');
-        if (digits == 0 || value > INT32_MAX || (at[digits] && !isspace((unsigned char)at[digits])))
+        if (digits == 0 || value > INT32_MAX ||
+            (at[digits] && !isspace((unsigned char)at[digits])))
             ATN_TRY(bad_id(cx, path, at, i));
         (*ids)[i] = (int32_t)value;
         at += digits;
@@ -79,7 +83,8 @@ atn_status atn_token_ids_load(atn_ctx *cx, const char *path, int32_t **ids, atn_
     } else {
         ATN_TRY(atn_file_read(cx, path, MAX_BYTES, &text, &size));
         if (strlen(text) != size)
-            ATN_FAIL(ATN_DATA, "%s: NUL at byte %zu; token ids are text", path, strlen(text));
+            ATN_FAIL(ATN_DATA, "%s: NUL at byte %zu; token ids are text", path,
+                     strlen(text));
         ATN_TRY(from_text(cx, path, text, ids, n));
     }
     if (*n == 0) ATN_FAIL(ATN_DATA, "%s: holds no token id", path);

@@ -35,7 +35,8 @@ static void vocab_put(tok_vocab *v, const char *key, size_t n, int32_t id)
 {
     size_t at = atn_hash_u64(key, n) & (v->n_slots - 1);
 
-    while (v->slots[at].key && (v->slots[at].size != n || memcmp(v->slots[at].key, key, n) != 0))
+    while (v->slots[at].key &&
+           (v->slots[at].size != n || memcmp(v->slots[at].key, key, n) != 0))
         at = (at + 1) & (v->n_slots - 1);
     v->slots[at].key = key;
     v->slots[at].size = n;
@@ -49,7 +50,8 @@ static bool id_of(const json_t *j, int64_t *id)
     return json_is_integer(j) && *id >= 0 && *id < ID_MAX;
 }
 
-static atn_status read_vocab(atn_ctx *cx, atn_tokenizer *t, const json_t *vocab, const json_t *added)
+static atn_status read_vocab(atn_ctx *cx, atn_tokenizer *t, const json_t *vocab,
+                             const json_t *added)
 {
     int64_t largest = -1, id = 0;
     const char *key;
@@ -61,13 +63,16 @@ static atn_status read_vocab(atn_ctx *cx, atn_tokenizer *t, const json_t *vocab,
         ATN_TRY(tok_bad(cx, t, "model.vocab is no object, or empty"));
     json_object_foreach((json_t *)(uintptr_t)vocab, key, v)
     {
-        if (!id_of(v, &id)) ATN_TRY(tok_bad(cx, t, "model.vocab holds an id outside 0..2^26-1"));
+        if (!id_of(v, &id))
+            ATN_TRY(tok_bad(cx, t, "model.vocab holds an id outside 0..2^26-1"));
         largest = ATN_MAX(largest, id);
     }
     json_array_foreach(added, i, v)
     {
-        if (!id_of(json_object_get(v, "id"), &id) || !json_string_value(json_object_get(v, "content")))
-            ATN_TRY(tok_bad(cx, t, "added_tokens holds an entry without content and id"));
+        if (!id_of(json_object_get(v, "id"), &id) ||
+            !json_string_value(json_object_get(v, "content")))
+            ATN_TRY(
+                tok_bad(cx, t, "added_tokens holds an entry without content and id"));
         largest = ATN_MAX(largest, id);
     }
     ATN_TRY(vocab_room(cx, &t->vocab, json_object_size(vocab) + json_array_size(added),
@@ -85,7 +90,10 @@ done:
 
 /* ---- added tokens ---- */
 
-static bool flag(const json_t *j, const char *key) { return json_is_true(json_object_get(j, key)); }
+static bool flag(const json_t *j, const char *key)
+{
+    return json_is_true(json_object_get(j, key));
+}
 
 static atn_status read_added(atn_ctx *cx, atn_tokenizer *t, const json_t *list)
 {
@@ -100,10 +108,13 @@ static atn_status read_added(atn_ctx *cx, atn_tokenizer *t, const json_t *list)
         tok_added *a = &t->added[t->n_added];
 
         if (!*text) continue;
-        *a = (tok_added){.text = text, .size = strlen(text),
+        *a = (tok_added){.text = text,
+                         .size = strlen(text),
                          .id = (int32_t)json_integer_value(json_object_get(v, "id")),
-                         .single_word = flag(v, "single_word"), .lstrip = flag(v, "lstrip"),
-                         .rstrip = flag(v, "rstrip"), .normalized = flag(v, "normalized")};
+                         .single_word = flag(v, "single_word"),
+                         .lstrip = flag(v, "lstrip"),
+                         .rstrip = flag(v, "rstrip"),
+                         .normalized = flag(v, "normalized")};
         vocab_put(&t->vocab, text, a->size, a->id);
         if (a->normalized) {
             tok_text normal = {NULL, 0, 0};
@@ -137,12 +148,15 @@ static atn_status read_unk(atn_ctx *cx, atn_tokenizer *t, const json_t *model)
     const char *unk = json_string_value(json_object_get(model, "unk_token"));
 
     t->unk = unk ? tok_find(&t->vocab, unk, strlen(unk)) : -1;
-    if (unk && t->unk < 0) return tok_bad(cx, t, "model.unk_token is not in the vocabulary");
-    if (!unk && t->model == TOK_WORDPIECE) return tok_bad(cx, t, "model.unk_token is missing");
+    if (unk && t->unk < 0)
+        return tok_bad(cx, t, "model.unk_token is not in the vocabulary");
+    if (!unk && t->model == TOK_WORDPIECE)
+        return tok_bad(cx, t, "model.unk_token is missing");
     return ATN_OK;
 }
 
-static atn_status read_model(atn_ctx *cx, atn_tokenizer *t, const json_t *model, const json_t *added)
+static atn_status read_model(atn_ctx *cx, atn_tokenizer *t, const json_t *model,
+                             const json_t *added)
 {
     const char *type = json_string_value(json_object_get(model, "type"));
     char what[128];
@@ -152,7 +166,8 @@ static atn_status read_model(atn_ctx *cx, atn_tokenizer *t, const json_t *model,
     /* old files leave the type out: merges say BPE */
     if (!type) type = json_object_get(model, "merges") ? "BPE" : "WordPiece";
     if (strcmp(type, "BPE") != 0 && strcmp(type, "WordPiece") != 0) {
-        snprintf(what, sizeof what, "model \"%.40s\" is not supported yet (give --token-ids)", type);
+        snprintf(what, sizeof what,
+                 "model \"%.40s\" is not supported yet (give --token-ids)", type);
         ATN_TRY(tok_bad(cx, t, what));
     }
     t->model = type[0] == 'B' ? TOK_BPE : TOK_WORDPIECE;
@@ -163,7 +178,8 @@ static atn_status read_model(atn_ctx *cx, atn_tokenizer *t, const json_t *model,
     t->fuse_unk = flag(model, "fuse_unk");
     t->byte_fallback = flag(model, "byte_fallback");
     t->ignore_merges = flag(model, "ignore_merges");
-    ATN_TRY(atn_json_get_i64(cx, t->path, model, "max_input_chars_per_word", 100, 1, 1 << 20, &chars));
+    ATN_TRY(atn_json_get_i64(cx, t->path, model, "max_input_chars_per_word", 100, 1,
+                             1 << 20, &chars));
     t->max_chars = chars;
     for (int b = 0; b < 256; b++) {
         char name[8];
@@ -187,8 +203,8 @@ static atn_status add_special(atn_ctx *cx, int32_t **list, atn_idx *n, int32_t i
 }
 
 /* [["[SEP]", 102]] of the Bert and Roberta post-processors. */
-static atn_status read_pair(atn_ctx *cx, atn_tokenizer *t, const json_t *j, const char *key,
-                            int32_t **list, atn_idx *n)
+static atn_status read_pair(atn_ctx *cx, atn_tokenizer *t, const json_t *j,
+                            const char *key, int32_t **list, atn_idx *n)
 {
     int64_t id = 0;
 
@@ -199,13 +215,15 @@ static atn_status read_pair(atn_ctx *cx, atn_tokenizer *t, const json_t *j, cons
 
 static atn_status read_template(atn_ctx *cx, atn_tokenizer *t, const json_t *j)
 {
-    const json_t *single = json_object_get(j, "single"), *known = json_object_get(j, "special_tokens");
+    const json_t *single = json_object_get(j, "single"),
+                 *known = json_object_get(j, "special_tokens");
     const json_t *item, *id_json;
     bool seen = false;
     size_t i, k;
     int64_t id = 0;
 
-    if (!json_is_array(single)) return tok_bad(cx, t, "TemplateProcessing has no \"single\" list");
+    if (!json_is_array(single))
+        return tok_bad(cx, t, "TemplateProcessing has no \"single\" list");
     json_array_foreach(single, i, item)
     {
         const json_t *special = json_object_get(item, "SpecialToken");
@@ -216,13 +234,16 @@ static atn_status read_template(atn_ctx *cx, atn_tokenizer *t, const json_t *j)
             continue;
         }
         if (!name || !json_object_get(known, name))
-            return tok_bad(cx, t, "TemplateProcessing names a special token it does not define");
-        json_array_foreach(json_object_get(json_object_get(known, name), "ids"), k, id_json)
+            return tok_bad(
+                cx, t, "TemplateProcessing names a special token it does not define");
+        json_array_foreach(json_object_get(json_object_get(known, name), "ids"), k,
+                           id_json)
         {
             if (!id_of(id_json, &id))
-                return tok_bad(cx, t, "TemplateProcessing holds an id outside 0..2^26-1");
-            if (add_special(cx, seen ? &t->after : &t->before, seen ? &t->n_after : &t->n_before,
-                            (int32_t)id) != ATN_OK)
+                return tok_bad(cx, t,
+                               "TemplateProcessing holds an id outside 0..2^26-1");
+            if (add_special(cx, seen ? &t->after : &t->before,
+                            seen ? &t->n_after : &t->n_before, (int32_t)id) != ATN_OK)
                 return cx->err.code;
         }
     }
@@ -240,13 +261,15 @@ static atn_status read_post(atn_ctx *cx, atn_tokenizer *t, const json_t *j)
     if (!j || json_is_null(j)) return ATN_OK;
     if (!type) return tok_bad(cx, t, "the post_processor has no type");
     if (strcmp(type, "Sequence") == 0) {
-        json_array_foreach(json_object_get(j, "processors"), i, v) ATN_TRY(read_post(cx, t, v));
+        json_array_foreach(json_object_get(j, "processors"), i, v)
+            ATN_TRY(read_post(cx, t, v));
         return ATN_OK;
     }
     if (strcmp(type, "ByteLevel") == 0) return ATN_OK; /* offsets only */
     if (strcmp(type, "TemplateProcessing") == 0) return read_template(cx, t, j);
     if (strcmp(type, "BertProcessing") != 0 && strcmp(type, "RobertaProcessing") != 0) {
-        snprintf(what, sizeof what, "post_processor \"%.40s\" is not supported (give --token-ids)", type);
+        snprintf(what, sizeof what,
+                 "post_processor \"%.40s\" is not supported (give --token-ids)", type);
         return tok_bad(cx, t, what);
     }
     ATN_TRY(read_pair(cx, t, j, "cls", &t->before, &t->n_before));
@@ -269,7 +292,8 @@ static atn_status load_json(atn_ctx *cx, atn_tokenizer *t)
     ATN_TRY(read_post(cx, t, json_object_get(t->json, "post_processor")));
     ATN_TRY(read_added(cx, t, added));
     for (atn_idx i = 0; i < t->n_normals; i++)
-        t->word_mark |= t->normals[i].kind == TOK_PREPEND || t->normals[i].kind == TOK_REPLACE;
+        t->word_mark |=
+            t->normals[i].kind == TOK_PREPEND || t->normals[i].kind == TOK_REPLACE;
 done:
     return st;
 }
@@ -300,7 +324,8 @@ static atn_status read_lines(atn_ctx *cx, atn_tokenizer *t, size_t size)
     atn_status st = ATN_OK;
     int32_t id = 0;
 
-    for (size_t i = 0; i < size; i++) lines += t->vocab_text[i] == '\n' || i + 1 == size;
+    for (size_t i = 0; i < size; i++)
+        lines += t->vocab_text[i] == '\n' || i + 1 == size;
     if (lines == 0 || lines > ID_MAX) ATN_TRY(tok_bad(cx, t, "holds no token"));
     ATN_TRY(vocab_room(cx, &t->vocab, (size_t)lines, lines));
     for (char *at = t->vocab_text; at < t->vocab_text + size;) {
@@ -332,8 +357,11 @@ static atn_status load_vocab_txt(atn_ctx *cx, const char *dir, atn_tokenizer *t)
     t->suffix = "";
     t->max_chars = 100;
     ATN_NEW(t->normals, 1);
-    t->normals[t->n_normals++] = (tok_normal){.kind = TOK_BERT, .clean = true, .chinese = true,
-                                              .accents = lower, .lower = lower};
+    t->normals[t->n_normals++] = (tok_normal){.kind = TOK_BERT,
+                                              .clean = true,
+                                              .chinese = true,
+                                              .accents = lower,
+                                              .lower = lower};
     ATN_NEW(t->splits, 1);
     t->splits[t->n_splits++] = (tok_split){.kind = TOK_BERT_SPLIT};
     ATN_NEW(t->added, ATN_LEN(special));
@@ -341,7 +369,8 @@ static atn_status load_vocab_txt(atn_ctx *cx, const char *dir, atn_tokenizer *t)
         const int32_t id = tok_find(&t->vocab, special[i], strlen(special[i]));
 
         if (id < 0 && i < 3)
-            ATN_TRY(tok_bad(cx, t, "has no [CLS], [SEP] or [UNK], so it is not BERT's"));
+            ATN_TRY(
+                tok_bad(cx, t, "has no [CLS], [SEP] or [UNK], so it is not BERT's"));
         if (id < 0) continue;
         t->added[t->n_added++] =
             (tok_added){.text = special[i], .size = strlen(special[i]), .id = id};
@@ -375,7 +404,8 @@ atn_status atn_tokenizer_load(atn_ctx *cx, const char *model_dir, atn_tokenizer 
     }
     if (!json && !atn_file_exists(t->path))
         ATN_FAIL(ATN_NOINPUT,
-                 "%s: has no tokenizer.json (make one with save_pretrained of a fast tokenizer, or "
+                 "%s: has no tokenizer.json (make one with save_pretrained of a fast "
+                 "tokenizer, or "
                  "give --token-ids)",
                  model_dir);
     ATN_TRY(json ? load_json(cx, t) : load_vocab_txt(cx, model_dir, t));
@@ -389,7 +419,8 @@ done:
 void atn_tokenizer_destroy(atn_ctx *cx, atn_tokenizer *t)
 {
     if (!t) return;
-    for (atn_idx i = 0; i < t->n_normals; i++) pcre2_code_free(t->normals[i].regex.code);
+    for (atn_idx i = 0; i < t->n_normals; i++)
+        pcre2_code_free(t->normals[i].regex.code);
     for (atn_idx i = 0; i < t->n_splits; i++) pcre2_code_free(t->splits[i].regex.code);
     for (atn_idx i = 0; i < t->n_added; i++) atn_free(cx, t->added[i].owned);
     json_decref(t->json);
@@ -412,7 +443,8 @@ static bool word_touches(const char *text, size_t n, size_t at, size_t size)
 {
     size_t k, back = at;
 
-    if (at + size < n && tok_is_word(tok_decode(text + at + size, n - at - size, &k))) return true;
+    if (at + size < n && tok_is_word(tok_decode(text + at + size, n - at - size, &k)))
+        return true;
     if (at == 0) return false;
     do back--;
     while (back > 0 && ((unsigned char)text[back] & 0xc0) == 0x80);
@@ -420,8 +452,8 @@ static bool word_touches(const char *text, size_t n, size_t at, size_t size)
 }
 
 /* The longest added token of the kind that begins at `at`; NULL when there is none. */
-static const tok_added *added_at(const atn_tokenizer *t, bool normalized, const char *text, size_t n,
-                                 size_t at)
+static const tok_added *added_at(const atn_tokenizer *t, bool normalized,
+                                 const char *text, size_t n, size_t at)
 {
     const tok_added *best = NULL;
 
@@ -459,8 +491,8 @@ static size_t skip_forward(const char *text, size_t n, size_t at)
 }
 
 /* Cuts the added tokens out of one text. */
-static atn_status cut_added(atn_ctx *cx, const atn_tokenizer *t, bool normalized, const char *text,
-                            size_t n, tok_pieces *out)
+static atn_status cut_added(atn_ctx *cx, const atn_tokenizer *t, bool normalized,
+                            const char *text, size_t n, tok_pieces *out)
 {
     bool starts[256] = {false};
     atn_status st = ATN_OK;
@@ -470,8 +502,9 @@ static atn_status cut_added(atn_ctx *cx, const atn_tokenizer *t, bool normalized
         if (t->added[i].normalized == normalized && t->added[i].size > 0)
             starts[(unsigned char)t->added[i].text[0]] = true;
     for (size_t at = 0; at < n;) {
-        const tok_added *a =
-            starts[(unsigned char)text[at]] ? added_at(t, normalized, text, n, at) : NULL;
+        const tok_added *a = starts[(unsigned char)text[at]]
+                                 ? added_at(t, normalized, text, n, at)
+                                 : NULL;
         size_t begin, end;
 
         if (!a) {
@@ -493,8 +526,8 @@ done:
     return st;
 }
 
-static atn_status encode_piece(atn_ctx *cx, const atn_tokenizer *t, const char *text, size_t n,
-                               bool first, tok_ids *out)
+static atn_status encode_piece(atn_ctx *cx, const atn_tokenizer *t, const char *text,
+                               size_t n, bool first, tok_ids *out)
 {
     atn_status st = ATN_OK;
     tok_pieces pieces = {0};
@@ -513,8 +546,8 @@ done:
 }
 
 /* A segment without raw added tokens: normalise, cut the normalized ones out, encode. */
-static atn_status encode_segment(atn_ctx *cx, const atn_tokenizer *t, const char *text, size_t n,
-                                 bool first, tok_ids *out)
+static atn_status encode_segment(atn_ctx *cx, const atn_tokenizer *t, const char *text,
+                                 size_t n, bool first, tok_ids *out)
 {
     atn_status st = ATN_OK;
     tok_text normal = {NULL, 0, 0};
@@ -528,7 +561,8 @@ static atn_status encode_segment(atn_ctx *cx, const atn_tokenizer *t, const char
         if (p->id >= 0)
             ATN_TRY(tok_add_id(cx, out, p->id));
         else
-            ATN_TRY(encode_piece(cx, t, pieces.text.data + p->at, p->size, first && i == 0, out));
+            ATN_TRY(encode_piece(cx, t, pieces.text.data + p->at, p->size,
+                                 first && i == 0, out));
     }
 done:
     atn_free(cx, normal.data);
@@ -536,8 +570,8 @@ done:
     return st;
 }
 
-atn_status atn_tokenizer_encode(atn_ctx *cx, const atn_tokenizer *t, const char *text, size_t n,
-                                bool special, int32_t **ids, atn_idx *count)
+atn_status atn_tokenizer_encode(atn_ctx *cx, const atn_tokenizer *t, const char *text,
+                                size_t n, bool special, int32_t **ids, atn_idx *count)
 {
     atn_status st = ATN_OK;
     tok_pieces pieces = {0};
@@ -547,9 +581,12 @@ atn_status atn_tokenizer_encode(atn_ctx *cx, const atn_tokenizer *t, const char 
     *ids = NULL;
     *count = 0;
     if (!atn_utf8_valid(text, n, &bad))
-        ATN_FAIL(ATN_DATA, "the text is not UTF-8 at byte %zu (convert it, for example with iconv)",
-                 bad);
-    for (atn_idx i = 0; special && i < t->n_before; i++) ATN_TRY(tok_add_id(cx, &out, t->before[i]));
+        ATN_FAIL(
+            ATN_DATA,
+            "the text is not UTF-8 at byte %zu (convert it, for example with iconv)",
+            bad);
+    for (atn_idx i = 0; special && i < t->n_before; i++)
+        ATN_TRY(tok_add_id(cx, &out, t->before[i]));
     ATN_TRY(cut_added(cx, t, false, text, n, &pieces));
     for (atn_idx i = 0; i < pieces.n; i++) {
         const tok_piece *p = &pieces.items[i];
@@ -557,9 +594,11 @@ atn_status atn_tokenizer_encode(atn_ctx *cx, const atn_tokenizer *t, const char 
         if (p->id >= 0)
             ATN_TRY(tok_add_id(cx, &out, p->id));
         else
-            ATN_TRY(encode_segment(cx, t, pieces.text.data + p->at, p->size, i == 0, &out));
+            ATN_TRY(
+                encode_segment(cx, t, pieces.text.data + p->at, p->size, i == 0, &out));
     }
-    for (atn_idx i = 0; special && i < t->n_after; i++) ATN_TRY(tok_add_id(cx, &out, t->after[i]));
+    for (atn_idx i = 0; special && i < t->n_after; i++)
+        ATN_TRY(tok_add_id(cx, &out, t->after[i]));
     *ids = out.items;
     *count = out.n;
     out.items = NULL;
@@ -576,7 +615,10 @@ const char *atn_tokenizer_token(const atn_tokenizer *t, int32_t id)
     return id >= 0 && id < t->vocab.size ? t->vocab.spelling[id] : NULL;
 }
 
-atn_idx atn_tokenizer_size(const atn_tokenizer *t) { return t->vocab.size; }
+atn_idx atn_tokenizer_size(const atn_tokenizer *t)
+{
+    return t->vocab.size;
+}
 
 static bool is_added(const atn_tokenizer *t, int32_t id)
 {
@@ -595,21 +637,23 @@ static atn_status undo_bytes(atn_ctx *cx, const char *token, tok_text *out)
         const int byte = tok_char_byte(tok_decode(token + at, n - at, &k));
         const char c = (char)byte;
 
-        ATN_TRY(byte >= 0 ? tok_append(cx, out, &c, 1) : tok_append(cx, out, token + at, k));
+        ATN_TRY(byte >= 0 ? tok_append(cx, out, &c, 1)
+                          : tok_append(cx, out, token + at, k));
     }
 done:
     return st;
 }
 
-static atn_status undo_marks(atn_ctx *cx, const atn_tokenizer *t, const char *token, bool first,
-                             tok_text *out)
+static atn_status undo_marks(atn_ctx *cx, const atn_tokenizer *t, const char *token,
+                             bool first, tok_text *out)
 {
     static const char mark[] = "\xe2\x96\x81";
     const char *at = token;
     unsigned byte = 0;
     atn_status st = ATN_OK;
 
-    if (t->byte_fallback && strlen(token) == 6 && sscanf(token, "<0x%2X>", &byte) == 1) {
+    if (t->byte_fallback && strlen(token) == 6 &&
+        sscanf(token, "<0x%2X>", &byte) == 1) {
         const char c = (char)byte;
         return tok_append(cx, out, &c, 1);
     }
@@ -648,15 +692,16 @@ fail:
     return NULL;
 }
 
-atn_status atn_tokenizer_text(atn_ctx *cx, const atn_tokenizer *t, int32_t id, bool first,
-                              char **out)
+atn_status atn_tokenizer_text(atn_ctx *cx, const atn_tokenizer *t, int32_t id,
+                              bool first, char **out)
 {
     const char *token = atn_tokenizer_token(t, id);
     atn_status st = ATN_OK;
     tok_text raw = {NULL, 0, 0};
 
     *out = NULL;
-    if (!token) ATN_FAIL(ATN_DATA, "%s: token id %d is not in the vocabulary", t->path, id);
+    if (!token)
+        ATN_FAIL(ATN_DATA, "%s: token id %d is not in the vocabulary", t->path, id);
     if (is_added(t, id))
         ATN_TRY(tok_append(cx, &raw, token, strlen(token)));
     else if (t->byte_level)

@@ -27,7 +27,8 @@ static size_t pair_slot(const tok_merges *m, uint64_t pair)
         if (m->slots[at].rank < 0 || m->slots[at].pair == pair) return at;
 }
 
-static bool find_merge(const tok_merges *m, int32_t left, int32_t right, int32_t *rank, int32_t *id)
+static bool find_merge(const tok_merges *m, int32_t left, int32_t right, int32_t *rank,
+                       int32_t *id)
 {
     size_t at;
 
@@ -39,7 +40,8 @@ static bool find_merge(const tok_merges *m, int32_t left, int32_t right, int32_t
 }
 
 /* "a b" or ["a", "b"]. */
-static bool merge_parts(const json_t *j, const char **a, size_t *n, const char **b, size_t *m)
+static bool merge_parts(const json_t *j, const char **a, size_t *n, const char **b,
+                        size_t *m)
 {
     const char *both = json_string_value(j), *space;
 
@@ -59,8 +61,8 @@ static bool merge_parts(const json_t *j, const char **a, size_t *n, const char *
     return true;
 }
 
-static atn_status add_merge(atn_ctx *cx, atn_tokenizer *t, const json_t *j, int32_t rank,
-                            tok_text *joined)
+static atn_status add_merge(atn_ctx *cx, atn_tokenizer *t, const json_t *j,
+                            int32_t rank, tok_text *joined)
 {
     const size_t skip = strlen(t->prefix);
     const char *a = NULL, *b = NULL;
@@ -70,7 +72,8 @@ static atn_status add_merge(atn_ctx *cx, atn_tokenizer *t, const json_t *j, int3
     atn_status st = ATN_OK;
 
     if (!merge_parts(j, &a, &n, &b, &m)) {
-        snprintf(what, sizeof what, "model.merges[%d] is neither \"a b\" nor [\"a\", \"b\"]", rank);
+        snprintf(what, sizeof what,
+                 "model.merges[%d] is neither \"a b\" nor [\"a\", \"b\"]", rank);
         return tok_bad(cx, t, what);
     }
     joined->size = 0;
@@ -83,13 +86,15 @@ static atn_status add_merge(atn_ctx *cx, atn_tokenizer *t, const json_t *j, int3
     right = tok_find(&t->vocab, b, m);
     id = tok_find(&t->vocab, joined->data, joined->size);
     if (left < 0 || right < 0 || id < 0) {
-        snprintf(what, sizeof what, "model.merges[%d] (%.40s, %.40s) names a token that is not in "
-                                    "the vocabulary",
+        snprintf(what, sizeof what,
+                 "model.merges[%d] (%.40s, %.40s) names a token that is not in "
+                 "the vocabulary",
                  rank, a, b);
         return tok_bad(cx, t, what);
     }
     at = pair_slot(&t->merges, pair_key(left, right));
-    if (t->merges.slots[at].rank < 0) { /* of two equal pairs the last one counts in HF's map */
+    if (t->merges.slots[at].rank <
+        0) { /* of two equal pairs the last one counts in HF's map */
         t->merges.slots[at].pair = pair_key(left, right);
     }
     t->merges.slots[at].rank = rank;
@@ -161,7 +166,8 @@ static candidate pop(work *w)
     for (;;) {
         int64_t child = 2 * at + 1;
         if (child >= w->n_heap) break;
-        if (child + 1 < w->n_heap && before(&w->heap[child + 1], &w->heap[child])) child++;
+        if (child + 1 < w->n_heap && before(&w->heap[child + 1], &w->heap[child]))
+            child++;
         if (!before(&w->heap[child], &last)) break;
         w->heap[at] = w->heap[child];
         at = child;
@@ -209,7 +215,8 @@ static void add_symbol(work *w, int32_t id)
 }
 
 /* Symbols of a character that is not in the vocabulary: its bytes, or the unknown token. */
-static void add_unknown(const atn_tokenizer *t, work *w, const char *c, size_t n, bool *fused)
+static void add_unknown(const atn_tokenizer *t, work *w, const char *c, size_t n,
+                        bool *fused)
 {
     bool all = t->byte_fallback;
 
@@ -223,8 +230,8 @@ static void add_unknown(const atn_tokenizer *t, work *w, const char *c, size_t n
     *fused = true;
 }
 
-static atn_status start_symbols(atn_ctx *cx, const atn_tokenizer *t, const char *piece, size_t n,
-                                work *w)
+static atn_status start_symbols(atn_ctx *cx, const atn_tokenizer *t, const char *piece,
+                                size_t n, work *w)
 {
     tok_text one = {NULL, 0, 0};
     atn_status st = ATN_OK;
@@ -252,7 +259,8 @@ done:
     return st;
 }
 
-atn_status tok_bpe(atn_ctx *cx, const atn_tokenizer *t, const char *piece, size_t n, tok_ids *out)
+atn_status tok_bpe(atn_ctx *cx, const atn_tokenizer *t, const char *piece, size_t n,
+                   tok_ids *out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     const int32_t whole = t->ignore_merges ? tok_find(&t->vocab, piece, n) : -1;

@@ -19,7 +19,8 @@ static bool flag(const json_t *j, const char *key, bool def)
     return json_is_boolean(v) ? json_is_true(v) : def;
 }
 
-static atn_status read_replace(atn_ctx *cx, atn_tokenizer *t, const json_t *j, tok_normal *n)
+static atn_status read_replace(atn_ctx *cx, atn_tokenizer *t, const json_t *j,
+                               tok_normal *n)
 {
     const json_t *pattern = json_object_get(j, "pattern");
     const char *regex = json_string_value(json_object_get(pattern, "Regex"));
@@ -43,14 +44,18 @@ static atn_status add_step(atn_ctx *cx, atn_tokenizer *t, tok_normal **out)
     return ATN_OK;
 }
 
-static atn_status read_step(atn_ctx *cx, atn_tokenizer *t, const json_t *j, const char *type)
+static atn_status read_step(atn_ctx *cx, atn_tokenizer *t, const json_t *j,
+                            const char *type)
 {
     static const struct {
         const char *name;
         tok_normal_kind kind;
-    } plain[] = {{"NFC", TOK_NFC},   {"NFD", TOK_NFD},
-                 {"NFKC", TOK_NFKC}, {"NFKD", TOK_NFKD},
-                 {"Lowercase", TOK_LOWERCASE}, {"StripAccents", TOK_STRIP_ACCENTS}};
+    } plain[] = {{"NFC", TOK_NFC},
+                 {"NFD", TOK_NFD},
+                 {"NFKC", TOK_NFKC},
+                 {"NFKD", TOK_NFKD},
+                 {"Lowercase", TOK_LOWERCASE},
+                 {"StripAccents", TOK_STRIP_ACCENTS}};
     char what[160];
     tok_normal *n = NULL;
 
@@ -93,25 +98,27 @@ atn_status tok_read_normalizer(atn_ctx *cx, atn_tokenizer *t, const json_t *j)
     if (!j || json_is_null(j)) return ATN_OK;
     if (!type) return tok_bad(cx, t, "the normalizer has no type");
     if (strcmp(type, "Sequence") != 0) return read_step(cx, t, j, type);
-    if (!json_is_array(list)) return tok_bad(cx, t, "the normalizer Sequence has no normalizers");
-    json_array_foreach(list, i, v)
-        if (tok_read_normalizer(cx, t, v) != ATN_OK) return cx->err.code;
+    if (!json_is_array(list))
+        return tok_bad(cx, t, "the normalizer Sequence has no normalizers");
+    json_array_foreach(list, i, v) if (tok_read_normalizer(cx, t, v) !=
+                                       ATN_OK) return cx->err.code;
     return ATN_OK;
 }
 
 /* ---- running ---- */
 
-static atn_status unicode_form(atn_ctx *cx, const tok_text *in, int options, tok_text *out)
+static atn_status unicode_form(atn_ctx *cx, const tok_text *in, int options,
+                               tok_text *out)
 {
     utf8proc_uint8_t *mapped = NULL;
     const utf8proc_ssize_t n =
-        utf8proc_map((const utf8proc_uint8_t *)in->data, (utf8proc_ssize_t)in->size, &mapped,
-                     (utf8proc_option_t)(options | UTF8PROC_STABLE));
+        utf8proc_map((const utf8proc_uint8_t *)in->data, (utf8proc_ssize_t)in->size,
+                     &mapped, (utf8proc_option_t)(options | UTF8PROC_STABLE));
     atn_status st;
 
     if (n < 0)
-        return atn_fail(cx, ATN_DATA, __FILE__, __LINE__, "the text cannot be normalised: %s",
-                        utf8proc_errmsg(n));
+        return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                        "the text cannot be normalised: %s", utf8proc_errmsg(n));
     st = tok_append(cx, out, (const char *)mapped, (size_t)n);
     free(mapped);
     return st;
@@ -130,7 +137,8 @@ static bool is_control(int32_t c)
     const utf8proc_category_t k = utf8proc_category(c);
 
     if (c == '\t' || c == '\n' || c == '\r') return false;
-    return k == UTF8PROC_CATEGORY_CC || k == UTF8PROC_CATEGORY_CF || k == UTF8PROC_CATEGORY_CO;
+    return k == UTF8PROC_CATEGORY_CC || k == UTF8PROC_CATEGORY_CF ||
+           k == UTF8PROC_CATEGORY_CO;
 }
 
 static atn_status append_lower(atn_ctx *cx, tok_text *out, int32_t c)
@@ -140,7 +148,13 @@ static atn_status append_lower(atn_ctx *cx, tok_text *out, int32_t c)
 }
 
 /* One character under one of the per-character rules. */
-typedef enum rule { RULE_CLEAN, RULE_CHINESE, RULE_NO_MN, RULE_NO_MARKS, RULE_LOWER } rule;
+typedef enum rule {
+    RULE_CLEAN,
+    RULE_CHINESE,
+    RULE_NO_MN,
+    RULE_NO_MARKS,
+    RULE_LOWER
+} rule;
 
 static atn_status append_by_rule(atn_ctx *cx, rule r, int32_t c, tok_text *out)
 {
@@ -162,7 +176,8 @@ static atn_status append_by_rule(atn_ctx *cx, rule r, int32_t c, tok_text *out)
     case RULE_NO_MARKS:
         if (k >= UTF8PROC_CATEGORY_MN && k <= UTF8PROC_CATEGORY_ME) return ATN_OK;
         break;
-    case RULE_LOWER: return append_lower(cx, out, c);
+    case RULE_LOWER:
+        return append_lower(cx, out, c);
     }
     return tok_append_cp(cx, out, c);
 done:
@@ -187,7 +202,8 @@ static void swap(tok_text *a, tok_text *b)
     b->size = 0;
 }
 
-static atn_status bert(atn_ctx *cx, const tok_normal *n, tok_text *text, tok_text *spare)
+static atn_status bert(atn_ctx *cx, const tok_normal *n, tok_text *text,
+                       tok_text *spare)
 {
     atn_status st = ATN_OK;
 
@@ -232,13 +248,15 @@ done:
     return st;
 }
 
-static atn_status replace(atn_ctx *cx, const tok_normal *n, const tok_text *in, tok_text *out)
+static atn_status replace(atn_ctx *cx, const tok_normal *n, const tok_text *in,
+                          tok_text *out)
 {
     replacing r = {n, in, out, 0};
     const size_t size = n->pattern ? strlen(n->pattern) : 0;
     atn_status st = ATN_OK;
 
-    if (n->regex.code) ATN_TRY(tok_regex_each(cx, &n->regex, in->data, in->size, on_replace, &r));
+    if (n->regex.code)
+        ATN_TRY(tok_regex_each(cx, &n->regex, in->data, in->size, on_replace, &r));
     for (size_t at = 0; n->pattern && at + size <= in->size;) {
         const bool hit = memcmp(in->data + at, n->pattern, size) == 0;
         if (hit) ATN_TRY(on_replace(cx, at, size, &r));
@@ -249,7 +267,8 @@ done:
     return st;
 }
 
-static atn_status strip(atn_ctx *cx, const tok_normal *n, const tok_text *in, tok_text *out)
+static atn_status strip(atn_ctx *cx, const tok_normal *n, const tok_text *in,
+                        tok_text *out)
 {
     size_t begin = in->size, end = 0;
 
@@ -263,33 +282,53 @@ static atn_status strip(atn_ctx *cx, const tok_normal *n, const tok_text *in, to
     return end > begin ? tok_append(cx, out, in->data + begin, end - begin) : ATN_OK;
 }
 
-static atn_status run_step(atn_ctx *cx, const tok_normal *n, tok_text *text, tok_text *spare)
+static atn_status run_step(atn_ctx *cx, const tok_normal *n, tok_text *text,
+                           tok_text *spare)
 {
-    const int compose = UTF8PROC_COMPOSE, split = UTF8PROC_DECOMPOSE, k = UTF8PROC_COMPAT;
+    const int compose = UTF8PROC_COMPOSE, split = UTF8PROC_DECOMPOSE,
+              k = UTF8PROC_COMPAT;
     atn_status st = ATN_OK;
 
     switch (n->kind) {
-    case TOK_NFC: ATN_TRY(unicode_form(cx, text, compose, spare)); break;
-    case TOK_NFD: ATN_TRY(unicode_form(cx, text, split, spare)); break;
-    case TOK_NFKC: ATN_TRY(unicode_form(cx, text, compose | k, spare)); break;
-    case TOK_NFKD: ATN_TRY(unicode_form(cx, text, split | k, spare)); break;
-    case TOK_LOWERCASE: ATN_TRY(each_char(cx, RULE_LOWER, text, spare)); break;
-    case TOK_STRIP_ACCENTS: ATN_TRY(each_char(cx, RULE_NO_MARKS, text, spare)); break;
-    case TOK_STRIP: ATN_TRY(strip(cx, n, text, spare)); break;
-    case TOK_REPLACE: ATN_TRY(replace(cx, n, text, spare)); break;
+    case TOK_NFC:
+        ATN_TRY(unicode_form(cx, text, compose, spare));
+        break;
+    case TOK_NFD:
+        ATN_TRY(unicode_form(cx, text, split, spare));
+        break;
+    case TOK_NFKC:
+        ATN_TRY(unicode_form(cx, text, compose | k, spare));
+        break;
+    case TOK_NFKD:
+        ATN_TRY(unicode_form(cx, text, split | k, spare));
+        break;
+    case TOK_LOWERCASE:
+        ATN_TRY(each_char(cx, RULE_LOWER, text, spare));
+        break;
+    case TOK_STRIP_ACCENTS:
+        ATN_TRY(each_char(cx, RULE_NO_MARKS, text, spare));
+        break;
+    case TOK_STRIP:
+        ATN_TRY(strip(cx, n, text, spare));
+        break;
+    case TOK_REPLACE:
+        ATN_TRY(replace(cx, n, text, spare));
+        break;
     case TOK_PREPEND:
-        if (text->size > 0) ATN_TRY(tok_append(cx, spare, n->content, strlen(n->content)));
+        if (text->size > 0)
+            ATN_TRY(tok_append(cx, spare, n->content, strlen(n->content)));
         ATN_TRY(tok_append(cx, spare, text->data, text->size));
         break;
-    case TOK_BERT: return bert(cx, n, text, spare);
+    case TOK_BERT:
+        return bert(cx, n, text, spare);
     }
     swap(text, spare);
 done:
     return st;
 }
 
-atn_status tok_normalize(atn_ctx *cx, const atn_tokenizer *t, const char *text, size_t n,
-                         tok_text *out)
+atn_status tok_normalize(atn_ctx *cx, const atn_tokenizer *t, const char *text,
+                         size_t n, tok_text *out)
 {
     atn_status st = ATN_OK;
     tok_text spare = {NULL, 0, 0};
@@ -297,7 +336,8 @@ atn_status tok_normalize(atn_ctx *cx, const atn_tokenizer *t, const char *text, 
     out->size = 0;
     ATN_TRY(tok_append(cx, out, text, n));
     ATN_TRY(tok_append(cx, &spare, "", 0));
-    for (atn_idx i = 0; i < t->n_normals; i++) ATN_TRY(run_step(cx, &t->normals[i], out, &spare));
+    for (atn_idx i = 0; i < t->n_normals; i++)
+        ATN_TRY(run_step(cx, &t->normals[i], out, &spare));
 done:
     atn_free(cx, spare.data);
     return st;

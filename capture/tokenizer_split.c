@@ -15,7 +15,8 @@ static const char GPT2_REGEX[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| "
 
 /* ---- expressions ---- */
 
-atn_status tok_regex_compile(atn_ctx *cx, const char *path, const char *pattern, tok_regex *out)
+atn_status tok_regex_compile(atn_ctx *cx, const char *path, const char *pattern,
+                             tok_regex *out)
 {
     int code = 0;
     PCRE2_SIZE at = 0;
@@ -23,17 +24,18 @@ atn_status tok_regex_compile(atn_ctx *cx, const char *path, const char *pattern,
 
     if (strstr(pattern, "\\w") || strstr(pattern, "\\W") || strstr(pattern, "\\b") ||
         strstr(pattern, "\\B"))
-        return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
-                        "%s: the expression \"%.80s\" uses \\w or \\b, whose meaning differs "
-                        "between libraries (give --token-ids)",
-                        path, pattern);
-    out->code = pcre2_compile((PCRE2_SPTR)pattern, strlen(pattern), PCRE2_UTF | PCRE2_UCP, &code,
-                              &at, NULL);
+        return atn_fail(
+            cx, ATN_DATA, __FILE__, __LINE__,
+            "%s: the expression \"%.80s\" uses \\w or \\b, whose meaning differs "
+            "between libraries (give --token-ids)",
+            path, pattern);
+    out->code = pcre2_compile((PCRE2_SPTR)pattern, strlen(pattern),
+                              PCRE2_UTF | PCRE2_UCP, &code, &at, NULL);
     if (!out->code) {
         pcre2_get_error_message(code, text, sizeof text);
         return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
-                        "%s: the expression \"%.80s\" cannot be compiled at %zu: %s", path,
-                        pattern, (size_t)at, (const char *)text);
+                        "%s: the expression \"%.80s\" cannot be compiled at %zu: %s",
+                        path, pattern, (size_t)at, (const char *)text);
     }
     (void)pcre2_jit_compile(out->code, PCRE2_JIT_COMPLETE);
     return ATN_OK;
@@ -42,7 +44,8 @@ atn_status tok_regex_compile(atn_ctx *cx, const char *path, const char *pattern,
 static void hide_180e(char *text, size_t n)
 {
     for (size_t i = 0; i + 3 <= n; i++)
-        if (memcmp(text + i, "\xe1\xa0\x8e", 3) == 0) memcpy(text + i, "\xe2\x80\x8b", 3);
+        if (memcmp(text + i, "\xe1\xa0\x8e", 3) == 0)
+            memcpy(text + i, "\xe2\x80\x8b", 3);
 }
 
 atn_status tok_regex_each(atn_ctx *cx, const tok_regex *r, const char *text, size_t n,
@@ -62,14 +65,15 @@ atn_status tok_regex_each(atn_ctx *cx, const tok_regex *r, const char *text, siz
     memcpy(copy, text, n);
     hide_180e(copy, n);
     while (at <= n) {
-        const int found = pcre2_match(r->code, (PCRE2_SPTR)copy, n, at, PCRE2_NO_UTF_CHECK, match,
-                                      limits);
+        const int found = pcre2_match(r->code, (PCRE2_SPTR)copy, n, at,
+                                      PCRE2_NO_UTF_CHECK, match, limits);
         const PCRE2_SIZE *span = pcre2_get_ovector_pointer(match);
 
         if (found == PCRE2_ERROR_NOMATCH) break;
         if (found < 0)
-            ATN_FAIL(ATN_INTERNAL, "the tokenizer's expression failed with PCRE2 error %d at byte "
-                                   "%zu (give --token-ids)",
+            ATN_FAIL(ATN_INTERNAL,
+                     "the tokenizer's expression failed with PCRE2 error %d at byte "
+                     "%zu (give --token-ids)",
                      found, at);
         if (span[1] > span[0]) ATN_TRY(f(cx, span[0], span[1] - span[0], state));
         at = span[1];
@@ -109,7 +113,8 @@ static bool read_behaviour(const json_t *j, tok_behaviour *out)
     return false;
 }
 
-static atn_status read_split(atn_ctx *cx, const atn_tokenizer *t, const json_t *j, tok_split *s)
+static atn_status read_split(atn_ctx *cx, const atn_tokenizer *t, const json_t *j,
+                             tok_split *s)
 {
     const json_t *pattern = json_object_get(j, "pattern");
     const char *regex = json_string_value(json_object_get(pattern, "Regex"));
@@ -123,7 +128,8 @@ static atn_status read_split(atn_ctx *cx, const atn_tokenizer *t, const json_t *
     return regex ? tok_regex_compile(cx, t->path, regex, &s->regex) : ATN_OK;
 }
 
-static atn_status read_metaspace(atn_ctx *cx, const atn_tokenizer *t, const json_t *j, tok_split *s)
+static atn_status read_metaspace(atn_ctx *cx, const atn_tokenizer *t, const json_t *j,
+                                 tok_split *s)
 {
     const char *scheme = json_string_value(json_object_get(j, "prepend_scheme"));
     const char *mark = json_string_value(json_object_get(j, "replacement"));
@@ -133,14 +139,19 @@ static atn_status read_metaspace(atn_ctx *cx, const atn_tokenizer *t, const json
     s->split = flag(j, "split", true);
     s->prepend = flag(j, "add_prefix_space", true) ? TOK_ALWAYS : TOK_NEVER;
     if (!scheme) return ATN_OK;
-    if (strcmp(scheme, "always") != 0 && strcmp(scheme, "first") != 0 && strcmp(scheme, "never") != 0)
-        return tok_bad(cx, t, "pre_tokenizer Metaspace: prepend_scheme is not always, first, never");
-    s->prepend = scheme[0] == 'a' ? TOK_ALWAYS : scheme[0] == 'f' ? TOK_FIRST : TOK_NEVER;
+    if (strcmp(scheme, "always") != 0 && strcmp(scheme, "first") != 0 &&
+        strcmp(scheme, "never") != 0)
+        return tok_bad(
+            cx, t,
+            "pre_tokenizer Metaspace: prepend_scheme is not always, first, never");
+    s->prepend = scheme[0] == 'a'   ? TOK_ALWAYS
+                 : scheme[0] == 'f' ? TOK_FIRST
+                                    : TOK_NEVER;
     return ATN_OK;
 }
 
-static atn_status read_step(atn_ctx *cx, atn_tokenizer *t, const json_t *j, const char *type,
-                            tok_split *s)
+static atn_status read_step(atn_ctx *cx, atn_tokenizer *t, const json_t *j,
+                            const char *type, tok_split *s)
 {
     char what[160];
 
@@ -148,7 +159,8 @@ static atn_status read_step(atn_ctx *cx, atn_tokenizer *t, const json_t *j, cons
         s->kind = TOK_BYTE_LEVEL;
         s->prefix_space = flag(j, "add_prefix_space", true);
         s->use_regex = flag(j, "use_regex", true);
-        return s->use_regex ? tok_regex_compile(cx, t->path, GPT2_REGEX, &s->regex) : ATN_OK;
+        return s->use_regex ? tok_regex_compile(cx, t->path, GPT2_REGEX, &s->regex)
+                            : ATN_OK;
     }
     if (strcmp(type, "Split") == 0) return read_split(cx, t, j, s);
     if (strcmp(type, "Metaspace") == 0) return read_metaspace(cx, t, j, s);
@@ -167,7 +179,8 @@ static atn_status read_step(atn_ctx *cx, atn_tokenizer *t, const json_t *j, cons
         (void)read_behaviour(j, &s->behaviour);
     } else {
         snprintf(what, sizeof what,
-                 "pre_tokenizer \"%.40s\" is not supported yet (give --token-ids)", type);
+                 "pre_tokenizer \"%.40s\" is not supported yet (give --token-ids)",
+                 type);
         return tok_bad(cx, t, what);
     }
     return ATN_OK;
@@ -185,8 +198,8 @@ atn_status tok_read_splitter(atn_ctx *cx, atn_tokenizer *t, const json_t *j)
     if (strcmp(type, "Sequence") == 0) {
         if (!json_is_array(list))
             return tok_bad(cx, t, "the pre_tokenizer Sequence has no pretokenizers");
-        json_array_foreach(list, i, v)
-            if (tok_read_splitter(cx, t, v) != ATN_OK) return cx->err.code;
+        json_array_foreach(list, i, v) if (tok_read_splitter(cx, t, v) !=
+                                           ATN_OK) return cx->err.code;
         return ATN_OK;
     }
     grown = atn_realloc(cx, t->splits, t->n_splits + 1, sizeof *grown);
@@ -194,7 +207,8 @@ atn_status tok_read_splitter(atn_ctx *cx, atn_tokenizer *t, const json_t *j)
     t->splits = grown;
     grown[t->n_splits] = (tok_split){0};
     t->n_splits++;
-    if (read_step(cx, t, j, type, &grown[t->n_splits - 1]) != ATN_OK) return cx->err.code;
+    if (read_step(cx, t, j, type, &grown[t->n_splits - 1]) != ATN_OK)
+        return cx->err.code;
     t->byte_level |= grown[t->n_splits - 1].kind == TOK_BYTE_LEVEL;
     t->word_mark |= grown[t->n_splits - 1].kind == TOK_METASPACE;
     return ATN_OK;
@@ -230,10 +244,17 @@ static atn_status feed(atn_ctx *cx, cutter *c, size_t at, size_t size, bool matc
     case TOK_REMOVED:
         if (match) return flush(cx, c);
         break;
-    case TOK_ISOLATED: break;
-    case TOK_WITH_PREVIOUS: join = match && c->held && !c->held_match; break;
-    case TOK_WITH_NEXT: join = !match && c->held && c->held_match; break;
-    case TOK_CONTIGUOUS: join = c->held && c->held_match == match; break;
+    case TOK_ISOLATED:
+        break;
+    case TOK_WITH_PREVIOUS:
+        join = match && c->held && !c->held_match;
+        break;
+    case TOK_WITH_NEXT:
+        join = !match && c->held && c->held_match;
+        break;
+    case TOK_CONTIGUOUS:
+        join = c->held && c->held_match == match;
+        break;
     }
     if (join) {
         c->held_size += size;
@@ -271,8 +292,8 @@ done:
     return st;
 }
 
-static atn_status cut_pattern(atn_ctx *cx, const tok_split *s, const char *text, size_t n,
-                              tok_pieces *out)
+static atn_status cut_pattern(atn_ctx *cx, const tok_split *s, const char *text,
+                              size_t n, tok_pieces *out)
 {
     cutter c = {.text = text, .n = n, .s = s, .out = out};
     const size_t size = s->pattern ? strlen(s->pattern) : 0;
@@ -298,16 +319,21 @@ static int class_of(const tok_split *s, int32_t cp)
     const bool number = k >= UTF8PROC_CATEGORY_ND && k <= UTF8PROC_CATEGORY_NO;
 
     switch (s->kind) {
-    case TOK_WHITESPACE: return tok_is_space(cp) ? 0 : tok_is_word(cp) ? 1 : 2;
-    case TOK_WHITESPACE_SPLIT: return tok_is_space(cp) ? 0 : 1;
-    case TOK_BERT_SPLIT: return tok_is_space(cp) ? 0 : tok_is_punctuation(cp) ? -1 : 1;
-    case TOK_DIGITS: return !number ? 1 : s->individual ? -1 : 2;
-    default: return 1;
+    case TOK_WHITESPACE:
+        return tok_is_space(cp) ? 0 : tok_is_word(cp) ? 1 : 2;
+    case TOK_WHITESPACE_SPLIT:
+        return tok_is_space(cp) ? 0 : 1;
+    case TOK_BERT_SPLIT:
+        return tok_is_space(cp) ? 0 : tok_is_punctuation(cp) ? -1 : 1;
+    case TOK_DIGITS:
+        return !number ? 1 : s->individual ? -1 : 2;
+    default:
+        return 1;
     }
 }
 
-static atn_status cut_classes(atn_ctx *cx, const tok_split *s, const char *text, size_t n,
-                              tok_pieces *out)
+static atn_status cut_classes(atn_ctx *cx, const tok_split *s, const char *text,
+                              size_t n, tok_pieces *out)
 {
     size_t begin = 0;
     int class = 0;
@@ -326,8 +352,8 @@ done:
     return st;
 }
 
-static atn_status cut_punctuation(atn_ctx *cx, const tok_split *s, const char *text, size_t n,
-                                  tok_pieces *out)
+static atn_status cut_punctuation(atn_ctx *cx, const tok_split *s, const char *text,
+                                  size_t n, tok_pieces *out)
 {
     cutter c = {.text = text, .n = n, .s = s, .out = out};
     atn_status st = ATN_OK;
@@ -360,15 +386,17 @@ done:
     return st;
 }
 
-static atn_status byte_level(atn_ctx *cx, const tok_split *s, const char *text, size_t n,
-                             tok_pieces *out)
+static atn_status byte_level(atn_ctx *cx, const tok_split *s, const char *text,
+                             size_t n, tok_pieces *out)
 {
-    tok_split isolated = {.kind = TOK_SPLIT, .behaviour = TOK_ISOLATED, .regex = s->regex};
+    tok_split isolated = {
+        .kind = TOK_SPLIT, .behaviour = TOK_ISOLATED, .regex = s->regex};
     tok_text whole = {NULL, 0, 0};
     tok_pieces cut = {0};
     atn_status st = ATN_OK;
 
-    if (s->prefix_space && (n == 0 || text[0] != ' ')) ATN_TRY(tok_append(cx, &whole, " ", 1));
+    if (s->prefix_space && (n == 0 || text[0] != ' '))
+        ATN_TRY(tok_append(cx, &whole, " ", 1));
     ATN_TRY(tok_append(cx, &whole, text, n));
     if (s->use_regex)
         ATN_TRY(cut_pattern(cx, &isolated, whole.data, whole.size, &cut));
@@ -381,10 +409,11 @@ done:
     return st;
 }
 
-static atn_status metaspace(atn_ctx *cx, const tok_split *s, const char *text, size_t n, bool first,
-                            tok_pieces *out)
+static atn_status metaspace(atn_ctx *cx, const tok_split *s, const char *text, size_t n,
+                            bool first, tok_pieces *out)
 {
-    const tok_split next = {.kind = TOK_SPLIT, .behaviour = TOK_WITH_NEXT, .pattern = s->mark};
+    const tok_split next = {
+        .kind = TOK_SPLIT, .behaviour = TOK_WITH_NEXT, .pattern = s->mark};
     const size_t size = strlen(s->mark);
     tok_text marked = {NULL, 0, 0}, whole = {NULL, 0, 0};
     atn_status st = ATN_OK;
@@ -392,7 +421,8 @@ static atn_status metaspace(atn_ctx *cx, const tok_split *s, const char *text, s
     for (size_t i = 0; i < n; i++)
         ATN_TRY(text[i] == ' ' ? tok_append(cx, &marked, s->mark, size)
                                : tok_append(cx, &marked, text + i, 1));
-    if ((s->prepend == TOK_ALWAYS || (s->prepend == TOK_FIRST && first)) && marked.size > 0 &&
+    if ((s->prepend == TOK_ALWAYS || (s->prepend == TOK_FIRST && first)) &&
+        marked.size > 0 &&
         (marked.size < size || memcmp(marked.data, s->mark, size) != 0))
         ATN_TRY(tok_append(cx, &whole, s->mark, size));
     if (marked.size > 0) ATN_TRY(tok_append(cx, &whole, marked.data, marked.size));
@@ -406,20 +436,25 @@ done:
     return st;
 }
 
-static atn_status run_step(atn_ctx *cx, const tok_split *s, const char *text, size_t n, bool first,
-                           tok_pieces *out)
+static atn_status run_step(atn_ctx *cx, const tok_split *s, const char *text, size_t n,
+                           bool first, tok_pieces *out)
 {
     switch (s->kind) {
-    case TOK_BYTE_LEVEL: return byte_level(cx, s, text, n, out);
-    case TOK_SPLIT: return cut_pattern(cx, s, text, n, out);
-    case TOK_METASPACE: return metaspace(cx, s, text, n, first, out);
-    case TOK_PUNCTUATION: return cut_punctuation(cx, s, text, n, out);
-    default: return cut_classes(cx, s, text, n, out);
+    case TOK_BYTE_LEVEL:
+        return byte_level(cx, s, text, n, out);
+    case TOK_SPLIT:
+        return cut_pattern(cx, s, text, n, out);
+    case TOK_METASPACE:
+        return metaspace(cx, s, text, n, first, out);
+    case TOK_PUNCTUATION:
+        return cut_punctuation(cx, s, text, n, out);
+    default:
+        return cut_classes(cx, s, text, n, out);
     }
 }
 
-atn_status tok_split_text(atn_ctx *cx, const atn_tokenizer *t, const char *text, size_t n,
-                          bool first, tok_pieces *out)
+atn_status tok_split_text(atn_ctx *cx, const atn_tokenizer *t, const char *text,
+                          size_t n, bool first, tok_pieces *out)
 {
     tok_pieces now = {0}, next = {0};
     atn_status st = ATN_OK;
@@ -427,8 +462,8 @@ atn_status tok_split_text(atn_ctx *cx, const atn_tokenizer *t, const char *text,
     ATN_TRY(tok_add_piece(cx, &now, text, n, -1));
     for (atn_idx s = 0; s < t->n_splits; s++) {
         for (atn_idx i = 0; i < now.n; i++)
-            ATN_TRY(run_step(cx, &t->splits[s], now.text.data + now.items[i].at, now.items[i].size,
-                             first && i == 0, &next));
+            ATN_TRY(run_step(cx, &t->splits[s], now.text.data + now.items[i].at,
+                             now.items[i].size, first && i == 0, &next));
         tok_pieces_release(cx, &now);
         now = next;
         next = (tok_pieces){0};

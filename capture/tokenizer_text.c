@@ -30,7 +30,8 @@ atn_status tok_append_cp(atn_ctx *cx, tok_text *t, int32_t cp)
     return tok_append(cx, t, (const char *)bytes, (size_t)n);
 }
 
-atn_status tok_add_piece(atn_ctx *cx, tok_pieces *p, const char *data, size_t n, int32_t id)
+atn_status tok_add_piece(atn_ctx *cx, tok_pieces *p, const char *data, size_t n,
+                         int32_t id)
 {
     const size_t at = p->text.size;
 
@@ -93,9 +94,9 @@ int32_t tok_decode(const char *s, size_t n, size_t *length)
 
 bool tok_is_space(int32_t cp)
 {
-    return (cp >= 9 && cp <= 13) || cp == 0x20 || cp == 0x85 || cp == 0xa0 || cp == 0x1680 ||
-           (cp >= 0x2000 && cp <= 0x200a) || cp == 0x2028 || cp == 0x2029 || cp == 0x202f ||
-           cp == 0x205f || cp == 0x3000;
+    return (cp >= 9 && cp <= 13) || cp == 0x20 || cp == 0x85 || cp == 0xa0 ||
+           cp == 0x1680 || (cp >= 0x2000 && cp <= 0x200a) || cp == 0x2028 ||
+           cp == 0x2029 || cp == 0x202f || cp == 0x205f || cp == 0x3000;
 }
 
 bool tok_is_punctuation(int32_t cp)
@@ -112,10 +113,10 @@ bool tok_is_word(int32_t cp)
 {
     const utf8proc_category_t c = utf8proc_category(cp);
 
-    return (c >= UTF8PROC_CATEGORY_LU && c <= UTF8PROC_CATEGORY_NL) || c == UTF8PROC_CATEGORY_PC ||
-           cp == 0x200c || cp == 0x200d || (cp >= 0x24b6 && cp <= 0x24e9) ||
-           (cp >= 0x1f130 && cp <= 0x1f149) || (cp >= 0x1f150 && cp <= 0x1f169) ||
-           (cp >= 0x1f170 && cp <= 0x1f189);
+    return (c >= UTF8PROC_CATEGORY_LU && c <= UTF8PROC_CATEGORY_NL) ||
+           c == UTF8PROC_CATEGORY_PC || cp == 0x200c || cp == 0x200d ||
+           (cp >= 0x24b6 && cp <= 0x24e9) || (cp >= 0x1f130 && cp <= 0x1f149) ||
+           (cp >= 0x1f150 && cp <= 0x1f169) || (cp >= 0x1f170 && cp <= 0x1f189);
 }
 
 static bool stands_for_itself(int32_t b)

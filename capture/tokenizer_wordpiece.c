@@ -17,8 +17,8 @@ static atn_idx count_chars(const char *s, size_t n)
 }
 
 /* The longest vocabulary text that begins at `at`; its id, and its bytes through size. */
-static atn_status longest(atn_ctx *cx, const atn_tokenizer *t, const char *piece, size_t n,
-                          size_t at, tok_text *one, int32_t *id, size_t *size)
+static atn_status longest(atn_ctx *cx, const atn_tokenizer *t, const char *piece,
+                          size_t n, size_t at, tok_text *one, int32_t *id, size_t *size)
 {
     atn_status st = ATN_OK;
 
@@ -35,8 +35,8 @@ done:
     return st;
 }
 
-atn_status tok_wordpiece(atn_ctx *cx, const atn_tokenizer *t, const char *piece, size_t n,
-                         tok_ids *out)
+atn_status tok_wordpiece(atn_ctx *cx, const atn_tokenizer *t, const char *piece,
+                         size_t n, tok_ids *out)
 {
     const atn_idx start = out->n;
     atn_status st = ATN_OK;

@@ -280,7 +280,8 @@ static atn_status entropy_row(atn_ctx *cx, atn_idx i, void *state)
     max = atn_row_max(copy, j->width);
     sum = atn_row_exp(copy, j->width, max, &dot);
     if (!isfinite(max) || !isfinite(sum) || !isfinite(dot))
-        ATN_FAIL(ATN_DATA, "the logits of position %lld hold NaN or infinity", (long long)i);
+        ATN_FAIL(ATN_DATA, "the logits of position %lld hold NaN or infinity",
+                 (long long)i);
     both = fmax(j->lse[i], (double)max);
     j->lse[i] = both + log(exp(j->lse[i] - both) + sum * exp((double)max - both));
     if (target >= 0 && target < j->width) j->hit[i] = (double)row[target];
@@ -290,8 +291,8 @@ done:
 }
 
 static atn_status cpu_cross_entropy(atn_ctx *cx, atn_buf logits, const int32_t *targets,
-                                    atn_idx n, atn_idx width, atn_idx first, double *lse,
-                                    double *hit)
+                                    atn_idx n, atn_idx width, atn_idx first,
+                                    double *lse, double *hit)
 {
     entropy_job j = {f32(logits), targets, width, first, lse, hit};
 

@@ -82,8 +82,8 @@ static int series_of(const atn_table *t, atn_idx r)
                : 0;
 }
 
-static void draw_bars(atn_canvas *c, const atn_plot_area *a, const atn_table *t,
-                      int col)
+static void draw_bars(atn_canvas *c, const atn_plot_area *a, const atn_table *t, int col,
+                      int n)
 {
     const atn_idx rows = atn_table_rows(t), groups = count_groups(t);
     const double slot = a->w / ((double)rows + 0.8 * (double)groups),
@@ -97,7 +97,7 @@ static void draw_bars(atn_canvas *c, const atn_plot_area *a, const atn_table *t,
 
         if (isfinite(v)) {
             const double y = atn_plot_py(a, v);
-            atn_canvas_colour(c, atn_palette_series(series_of(t, r)));
+            atn_canvas_colour(c, atn_palette_series(series_of(t, r), n));
             atn_canvas_rect(c, x + 0.06 * slot, fmin(y, zero), 0.88 * slot,
                             fabs(zero - y));
         }
@@ -121,14 +121,14 @@ static atn_status draw(atn_ctx *cx, atn_canvas *c, const atn_table *t, const voi
     const bool layers = atn_table_find_col(t, "layer") >= 0;
     const char *names[ATN_SERIES_MAX];
     char texts[ATN_SERIES_MAX][24], label[160];
-    const double top = atn_figure_heading(c, t, o), left = c->font * 6;
+    const double top = atn_plot_heading(c, t, o, col), left = c->font * 6;
     atn_plot_area a = {left, top, c->width - left - c->font, 0, 0, 1, 0, 1};
     int n = 0;
     double legend;
 
     (void)cx, (void)p;
     for (atn_idx r = 0; r < atn_table_rows(t); r++) n = ATN_MAX(n, series_of(t, r) + 1);
-    n = ATN_MIN(n, 7); /* colours repeat after that */
+    n = ATN_MIN(n, ATN_SERIES_MAX);
     for (int i = 0; i < n; i++) {
         snprintf(texts[i], sizeof texts[i], "head %d", i);
         names[i] = texts[i];
@@ -138,7 +138,7 @@ static atn_status draw(atn_ctx *cx, atn_canvas *c, const atn_table *t, const voi
     value_range(t, col, &a.y0, &a.y1);
     atn_col_label(t, col, label, sizeof label);
     atn_plot_frame(c, &a, label);
-    draw_bars(c, &a, t, col);
+    draw_bars(c, &a, t, col, n);
     if (layers)
         atn_canvas_text(c, a.x + a.w / 2, a.y + a.h + c->font * 2.2, ATN_CENTRE, 0.95,
                         0, a.w, "layer");

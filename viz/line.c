@@ -83,14 +83,14 @@ static void ranges(const atn_table *t, atn_plot_area *a)
 
 /* The rows of one series in table order; equal neighbouring x are averaged. */
 static void draw_series(atn_canvas *c, const atn_plot_area *a, const atn_table *t,
-                        int64_t id, int colour)
+                        int64_t id, const unsigned char *colour)
 {
     const int col = series_col(t);
     double sum = 0, x_now = NAN, x, y;
     atn_idx n = 0;
     bool open = false;
 
-    atn_canvas_colour(c, atn_palette_series(colour));
+    atn_canvas_colour(c, colour);
     cairo_set_line_width(c->cr, 1);
     for (atn_idx r = 0; r <= atn_table_rows(t); r++) {
         const bool end = r == atn_table_rows(t);
@@ -141,7 +141,7 @@ static atn_status draw(atn_ctx *cx, atn_canvas *c, const atn_table *t, const voi
                        const atn_figure_opts *o)
 {
     const int col = series_col(t);
-    const double top = atn_figure_heading(c, t, o), left = c->font * 6;
+    const double top = atn_plot_heading(c, t, o, y_col(t)), left = c->font * 6;
     atn_plot_area a = {left, top, c->width - left - c->font * 1.5, 0, 0, 1, 0, 1};
     int64_t ids[ATN_SERIES_MAX] = {0};
     const char *names[ATN_SERIES_MAX];
@@ -166,7 +166,7 @@ static atn_status draw(atn_ctx *cx, atn_canvas *c, const atn_table *t, const voi
     ranges(t, &a);
     atn_col_label(t, y_col(t), label, sizeof label);
     atn_plot_frame(c, &a, label);
-    for (int i = 0; i < n; i++) draw_series(c, &a, t, ids[i], i);
+    for (int i = 0; i < n; i++) draw_series(c, &a, t, ids[i], atn_palette_series(i, n));
     x_axis(c, &a, t);
     if (n > 1)
         (void)atn_plot_legend(c, a.x, a.y + a.h + c->font * 3.2, a.w, names, n, true);

@@ -195,7 +195,10 @@ const unsigned char *atn_palette_at(const unsigned char (*palette)[3], double x)
     return palette[(int)lround(bounded * 255)];
 }
 
-const unsigned char *atn_palette_series(int i)
+const unsigned char *atn_palette_series(int i, int n)
 {
-    return series[i % (int)(sizeof series / sizeof series[0])];
+    const int distinct = (int)(sizeof series / sizeof series[0]);
+
+    return n <= distinct ? series[i % distinct]
+                         : atn_palette_at(viridis, 0.92 * i / (n - 1));
 }

@@ -8,5 +8,5 @@
 const unsigned char (*atn_palette_find(const char *name))[3];
 /* The colour of x in 0..1, clamped; NaN gives the first. */
 const unsigned char *atn_palette_at(const unsigned char (*palette)[3], double x);
-/* Colours of series of lines and bars, repeating after 7. */
-const unsigned char *atn_palette_series(int i);
+/* The colour of series i of n: seven distinct colours, or steps of viridis when there are more. */
+const unsigned char *atn_palette_series(int i, int n);

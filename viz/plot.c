@@ -46,6 +46,21 @@ void atn_col_label(const atn_table *t, int col, char *out, size_t size)
         if (*c == '_') *c = ' ';
 }
 
+double atn_plot_heading(atn_canvas *c, const atn_table *t, const atn_figure_opts *o,
+                        int col)
+{
+    atn_figure_opts with = *o;
+    char title[256];
+
+    if (!o->title && !atn_table_get_meta(t, "title")) {
+        snprintf(title, sizeof title, "%s", atn_table_col_text(t, col));
+        if (!*title) atn_col_label(t, col, title, sizeof title);
+        if (title[0] >= 'a' && title[0] <= 'z') title[0] = (char)(title[0] - 'a' + 'A');
+        with.title = title;
+    }
+    return atn_figure_heading(c, t, &with);
+}
+
 double atn_plot_px(const atn_plot_area *a, double x)
 {
     return a->x + (x - a->x0) / (a->x1 - a->x0) * a->w;
@@ -91,7 +106,7 @@ double atn_plot_legend(atn_canvas *c, double x, double y, double width,
             down += row;
         }
         if (draw) {
-            atn_canvas_colour(c, atn_palette_series(i));
+            atn_canvas_colour(c, atn_palette_series(i, n));
             atn_canvas_rect(c, at, y + down + row / 2 - c->font * 0.35, c->font * 1.2,
                             c->font * 0.7);
             atn_canvas_grey(c, 0.15);

@@ -18,6 +18,9 @@ int atn_first_value_col(const atn_table *t);
 int atn_meta_col(const atn_table *t, const char *key, int def);
 /* "entropy_mean_nats" -> "entropy mean (nats)" where the unit is known. */
 void atn_col_label(const atn_table *t, int col, char *out, size_t size);
+/* The figure's heading; a table without a title is headed by what the column holds. */
+double atn_plot_heading(atn_canvas *c, const atn_table *t, const atn_figure_opts *o,
+                        int col);
 double atn_plot_px(const atn_plot_area *a, double x);
 double atn_plot_py(const atn_plot_area *a, double y);
 /* Frame, y ticks with light rules, and the y label. */

@@ -267,21 +267,34 @@ static double label_size(const atn_canvas *c, atn_idx n, double extent)
                                    : 0;
 }
 
+/* The widest label at this size, in points. */
+static double widest_label(atn_canvas *c, const char *const *texts, atn_idx n,
+                           double size)
+{
+    double widest = 0;
+    char label[96];
+
+    for (atn_idx i = 0; i < n; i++) {
+        atn_token_label(texts[i], LABEL_CHARS, label, sizeof label);
+        widest = fmax(widest, atn_canvas_text_width(c, 0.9 * size, label));
+    }
+    return widest;
+}
+
 double atn_axis_room(atn_canvas *c, const char *const *texts, atn_idx n, double extent,
                      double unit, bool left)
 {
     const double size = texts ? label_size(c, n, extent) : 0;
-    double widest = 0;
+    double widest;
     char label[96];
 
     if (size == 0) {
         snprintf(label, sizeof label, "%.0f", (double)n * unit);
         return left ? atn_canvas_text_width(c, 0.9, label) + 6 : c->font * 1.6;
     }
-    for (atn_idx i = 0; i < n; i++) {
-        atn_token_label(texts[i], LABEL_CHARS, label, sizeof label);
-        widest = fmax(widest, atn_canvas_text_width(c, 0.9 * size, label));
-    }
+    widest = widest_label(c, texts, n, size);
+    /* labels that fit into their cells lie flat */
+    if (!left && widest < 0.9 * extent / (double)n) return c->font * 1.6;
     return widest + 6;
 }
 
@@ -294,6 +307,7 @@ void atn_axis_draw(atn_canvas *c, const char *const *texts, atn_idx n, double x,
     double ticks[16];
     const int n_ticks =
         size > 0 ? 0 : atn_nice_ticks(0, (double)n * unit, ATN_MIN(want, 8), ticks);
+    const bool flat = size > 0 && !left && widest_label(c, texts, n, size) < 0.9 * cell;
     char label[96];
 
     atn_canvas_grey(c, 0.15);
@@ -303,6 +317,9 @@ void atn_axis_draw(atn_canvas *c, const char *const *texts, atn_idx n, double x,
         atn_token_label(texts[i], LABEL_CHARS, label, sizeof label);
         if (left)
             atn_canvas_text(c, x - 3, y + at, ATN_RIGHT, 0.9 * size, 0, 0, label);
+        else if (flat)
+            atn_canvas_text(c, x + at, y + 3 + c->font * 0.6, ATN_CENTRE, 0.9 * size, 0,
+                            0, label);
         else
             atn_canvas_text(c, x + at, y + 3, ATN_RIGHT, 0.9 * size, -90, 0, label);
     }

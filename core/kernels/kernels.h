@@ -18,14 +18,14 @@
     !defined(ATN_SANITIZE)
 #    if __GNUC__ >= 12
 #        define ATN_CLONES                                                             \
-            __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3",           \
-                                         "default"),                                   \
-                           optimize("O3"), noinline))
+            __attribute__((                                                            \
+                target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"),          \
+                optimize("O3"), noinline))
 #    else /* older compilers do not know the levels, only processors of them */
 #        define ATN_CLONES                                                             \
-            __attribute__((target_clones("arch=skylake-avx512", "arch=haswell",        \
-                                         "default"),                                   \
-                           optimize("O3"), noinline))
+            __attribute__((                                                            \
+                target_clones("arch=skylake-avx512", "arch=haswell", "default"),       \
+                optimize("O3"), noinline))
 #    endif
 #else
 #    define ATN_CLONES __attribute__((noinline))
