@@ -356,7 +356,7 @@ done:
 atn_status atn_report_json(atn_ctx *cx, atn_report *r, const char *id,
                            const json_t *value)
 {
-    char *text = json_dumps(value, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
+    char *text = json_dumps(value, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
     atn_status st = ATN_OK;
 
     if (!text) ATN_FAIL(ATN_MEMORY, "no memory for the JSON of the report");

@@ -1,0 +1,243 @@
+/* tests/viz/test_figures.c -- palettes, scales, ticks, labels; every figure in every format. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "check.h"
+
+#include "viz/figure.h"
+#include "viz/palette.h"
+
+/* BIDS/colormap, colormaps.py: entries 0, 64, 128, 192, 255 of viridis. */
+static void viridis_golden(atn_ctx *cx)
+{
+    static const int want[5][4] = {{0, 68, 1, 84}, {64, 59, 82, 139}, {128, 33, 145, 140},
+                                   {192, 94, 201, 98}, {255, 253, 231, 37}};
+    const unsigned char (*v)[3] = atn_palette_find("viridis");
+
+    (void)cx;
+    for (int i = 0; i < 5; i++)
+        for (int c = 0; c < 3; c++) CHECK_EQ(v[want[i][0]][c], want[i][c + 1]);
+    CHECK(atn_palette_find("jet") == NULL);
+    CHECK(atn_palette_at(v, -1) == v[0] && atn_palette_at(v, 7) == v[255] && atn_palette_at(v, NAN) == v[0]);
+}
+
+static void scales_golden(atn_ctx *cx)
+{
+    const float x[] = {.5f, 0, NAN, .001f, .25f, 1e-9f};
+    const atn_cmat m = {x, 2, 3, 3};
+    atn_scale s;
+
+    CHECK_OK(atn_scale_fit(cx, m, ATN_SCALE_LINEAR, 1e-4, 0, "viridis", &s));
+    CHECK(s.min == 0 && s.max == .5 && s.n == 5);
+    CHECK_NEAR(atn_scale_at(&s, .25), .5, 1e-12);
+    CHECK(isnan(atn_scale_at(&s, NAN)));
+    /* log10 from 1e-4 to .5: .001 is one decade of 3.69897 */
+    CHECK_OK(atn_scale_fit(cx, m, ATN_SCALE_LOG, 1e-4, 0, "viridis", &s));
+    CHECK_NEAR(atn_scale_at(&s, .001), 1 / 3.6989700, 1e-6);
+    CHECK_NEAR(atn_scale_at(&s, 1e-9), 0, 0);
+    CHECK_NEAR(atn_scale_at(&s, .5), 1, 1e-12);
+    /* ranks of 0, 1e-9, .001, .25, .5: 0, 1/4, .. 1 */
+    CHECK_OK(atn_scale_fit(cx, m, ATN_SCALE_RANK, 1e-4, 0, "cividis", &s));
+    CHECK_NEAR(atn_scale_at(&s, (double)x[3]), .5, 1e-12);
+    CHECK_NEAR(atn_scale_at(&s, .5), 1, 1e-12);
+    CHECK_OK(atn_scale_fit(cx, m, ATN_SCALE_LINEAR, 1e-4, .5, "viridis", &s));
+    CHECK_NEAR(s.high, .001, 1e-9); /* the median */
+    CHECK_FAILS(atn_scale_fit(cx, m, ATN_SCALE_LINEAR, 1e-4, 0, "jet", &s), ATN_USAGE, "viridis");
+}
+
+static void ticks_golden(atn_ctx *cx)
+{
+    double t[16];
+
+    (void)cx;
+    CHECK_EQ(atn_nice_ticks(0, 1, 4, t), 3);
+    CHECK_NEAR(t[1], .5, 1e-12);
+    CHECK_EQ(atn_nice_ticks(0, 200, 4, t), 5);
+    CHECK_NEAR(t[3], 150, 0);
+    CHECK_EQ(atn_nice_ticks(1, 1, 4, t), 0);
+    CHECK_EQ(atn_nice_ticks(0, INFINITY, 4, t), 0);
+}
+
+static void labels_are_tame(atn_ctx *cx)
+{
+    char out[96];
+
+    (void)cx;
+    atn_token_label(" of", 14, out, sizeof out);
+    CHECK_STR(out, "\xc2\xb7of");
+    atn_token_label("a\nb\x01", 14, out, sizeof out);
+    CHECK_STR(out, "a\\nb\\x01");
+    atn_token_label("x\xe2\x80\xaey", 14, out, sizeof out);
+    CHECK(strstr(out, "\xe2\x80\xae") == NULL);
+    atn_token_label("abcdefgh", 4, out, sizeof out);
+    CHECK_STR(out, "abcd\xe2\x80\xa6");
+    atn_token_label("\xff\xfe", 4, out, sizeof out);
+    CHECK_STR(out, "\\xFF\\xFE");
+    atn_token_label("\xe4\xbd\xa0\xe5\xa5\xbd", 14, out, sizeof out);
+    CHECK_STR(out, "\xe4\xbd\xa0\xe5\xa5\xbd");
+}
+
+/* A table that every figure but heads accepts: a matrix, tokens, layer pairs, values. */
+static atn_table *make_table(atn_ctx *cx, atn_idx n, const char *token)
+{
+    atn_table *t = NULL;
+    float *m = calloc((size_t)(n * n), sizeof *m);
+    int cols[6];
+
+    CHECK_OK(atn_table_create(cx, "test", &t));
+    CHECK_OK(atn_table_add_col(cx, t, "layer", ATN_COL_I64, "", "layer", &cols[0]));
+    CHECK_OK(atn_table_add_col(cx, t, "head", ATN_COL_I64, "", "head", &cols[1]));
+    CHECK_OK(atn_table_add_col(cx, t, "layer_a", ATN_COL_I64, "", "", &cols[2]));
+    CHECK_OK(atn_table_add_col(cx, t, "layer_b", ATN_COL_I64, "", "", &cols[3]));
+    CHECK_OK(atn_table_add_col(cx, t, "cos_elem", ATN_COL_F64, "", "cosine", &cols[4]));
+    CHECK_OK(atn_table_add_col(cx, t, "token", ATN_COL_STR, "", "", &cols[5]));
+    for (atn_idx i = 0; i < n; i++) {
+        CHECK_OK(atn_table_add_row(cx, t));
+        atn_table_set_i64(t, cols[0], i / 2);
+        atn_table_set_i64(t, cols[1], i % 2);
+        atn_table_set_i64(t, cols[2], i % 3);
+        atn_table_set_i64(t, cols[3], i / 3);
+        atn_table_set_f64(t, cols[4], (double)i / (double)n);
+        CHECK_OK(atn_table_set_str(cx, t, cols[5], token));
+        for (atn_idx j = 0; j <= i; j++) m[i * n + j] = 1.0f / (float)(i + 1);
+        for (atn_idx j = i + 1; j < n; j++) m[i * n + j] = NAN;
+    }
+    CHECK_OK(atn_table_set_matrix(cx, t, (atn_cmat){m, n, n, n}, "query", "key"));
+    CHECK_OK(atn_table_set_meta(cx, t, "title", "A title <b> & more"));
+    CHECK_OK(atn_table_set_meta(cx, t, "cells_q", "1"));
+    free(m);
+    return t;
+}
+
+static size_t read_file(const char *path, char *data, size_t room)
+{
+    FILE *f = fopen(path, "rb");
+    size_t n;
+
+    CHECK(f != NULL);
+    n = fread(data, 1, room, f);
+    fclose(f);
+    return n;
+}
+
+/* Tags of an SVG open and close; no number is NaN. */
+static void check_svg(const char *svg)
+{
+    int depth = 0;
+
+    CHECK(strstr(svg, "nan") == NULL);
+    for (const char *at = strchr(svg, '<'); at; at = strchr(at + 1, '<')) {
+        const char *end = strchr(at, '>');
+        CHECK(end != NULL);
+        if (at[1] == '/') depth--;
+        else if (at[1] != '?' && at[1] != '!' && end[-1] != '/') depth++;
+    }
+    CHECK_EQ(depth, 0);
+}
+
+static void every_figure_every_format(atn_ctx *cx)
+{
+    static const char *const ends[] = {"svg", "pdf", "png"};
+    static char data[4 << 20], again[4 << 20];
+    const atn_figure_opts o = {.dpi = 60};
+    const char *dir = check_scratch("figures");
+    atn_table *t = make_table(cx, 9, "tok");
+
+    setenv("SOURCE_DATE_EPOCH", "1700000000", 1);
+    for (int f = 0; atn_figures[f]; f++)
+        for (int e = 0; e < 3; e++) {
+            char path[700];
+            size_t n;
+
+            snprintf(path, sizeof path, "%s/%s.%s", dir, atn_figures[f]->id, ends[e]);
+            CHECK_OK(atn_figure_draw(cx, atn_figures[f], t, &o, path, false));
+            n = read_file(path, data, sizeof data - 1);
+            CHECK_LE(500, (double)n);
+            data[n] = '\0';
+            if (e == 0) check_svg(data);
+            if (e == 1) CHECK(memcmp(data, "%PDF-", 5) == 0);
+            if (e == 2) CHECK(memcmp(data, "\x89PNG", 4) == 0);
+            CHECK_FAILS(atn_figure_draw(cx, atn_figures[f], t, &o, path, false), ATN_CANTCREATE, "--force");
+            CHECK_OK(atn_figure_draw(cx, atn_figures[f], t, &o, path, true));
+            if (e > 0) CHECK_EQ(read_file(path, again, sizeof again), n);
+            /* cairo numbers the parts of an SVG through the life of a process: that format is
+             * compared between two runs of the program (tests/cli) */
+            if (e > 0) CHECK(memcmp(data, again, n) == 0);
+        }
+    unsetenv("SOURCE_DATE_EPOCH");
+    atn_table_destroy(cx, t);
+}
+
+/* A large matrix is pooled into one embedded raster: the SVG stays small. */
+static void large_matrix_stays_small(atn_ctx *cx)
+{
+    atn_table *t = make_table(cx, 2048, "x");
+    const atn_figure_opts o = {0};
+    char *svg = NULL;
+    size_t n = 0;
+
+    CHECK_OK(atn_figure_svg(cx, atn_figure_find("heatmap"), t, &o, &svg, &n));
+    CHECK_LE((double)n, 2 << 20);
+    check_svg(svg);
+    atn_free(cx, svg);
+    atn_table_destroy(cx, t);
+}
+
+static void odd_tables(atn_ctx *cx)
+{
+    static const float cells[][4] = {{0, 0, 0, 0}, {NAN, NAN, NAN, NAN}, {1e-30f, 1e30f, -1e30f, INFINITY}};
+    const atn_figure_opts opts[] = {{0}, {.scale = "log"}, {.scale = "rank", .palette = "cividis"},
+                                    {.palette = "diverging", .title = "T", .width_in = 1, .font_pt = 20}};
+
+    for (size_t i = 0; i < ATN_LEN(cells); i++)
+        for (size_t k = 0; k < ATN_LEN(opts); k++) {
+            atn_table *t = NULL;
+            char *svg = NULL;
+            size_t n = 0;
+
+            CHECK_OK(atn_table_create(cx, "odd", &t));
+            CHECK_OK(atn_table_set_matrix(cx, t, (atn_cmat){cells[i], 2, 2, 2}, "query", "key"));
+            CHECK_OK(atn_figure_svg(cx, atn_figure_find("heatmap"), t, &opts[k], &svg, &n));
+            check_svg(svg);
+            atn_free(cx, svg);
+            atn_table_destroy(cx, t);
+        }
+}
+
+static void refusals(atn_ctx *cx)
+{
+    atn_table *t = make_table(cx, 4, "x"), *empty = NULL;
+    const atn_figure *heatmap = atn_figure_find("heatmap");
+    char *svg = NULL;
+    size_t n = 0;
+
+    CHECK_OK(atn_table_create(cx, "nothing", &empty));
+    for (int f = 0; atn_figures[f]; f++)
+        CHECK_FAILS(atn_figure_svg(cx, atn_figures[f], empty, &(atn_figure_opts){0}, &svg, &n), ATN_USAGE, "nothing");
+    CHECK_FAILS(atn_figure_draw(cx, heatmap, t, &(atn_figure_opts){0}, "x.jpg", false), ATN_USAGE, ".svg");
+    CHECK_FAILS(atn_figure_svg(cx, heatmap, t, &(atn_figure_opts){.width_in = 1e9}, &svg, &n), ATN_USAGE, "inches");
+    CHECK_FAILS(atn_figure_svg(cx, heatmap, t, &(atn_figure_opts){.width_in = 59, .dpi = 2000}, &svg, &n), ATN_USAGE, "32767");
+    CHECK_FAILS(atn_figure_svg(cx, heatmap, t, &(atn_figure_opts){.scale = "cubic"}, &svg, &n), ATN_USAGE, "cubic");
+    CHECK_FAILS(atn_figure_svg(cx, heatmap, t, &(atn_figure_opts){.palette = "jet"}, &svg, &n), ATN_USAGE, "jet");
+    CHECK_FAILS(atn_figure_svg(cx, heatmap, t, &(atn_figure_opts){.params = "flor=1"}, &svg, &n), ATN_USAGE, "flor");
+    CHECK(atn_figure_find("nope") == NULL);
+    atn_table_destroy(cx, t);
+    atn_table_destroy(cx, empty);
+}
+
+static void lengths(atn_ctx *cx)
+{
+    double in = 0;
+
+    CHECK_OK(atn_parse_length(cx, "--width", "84mm", &in));
+    CHECK_NEAR(in, 84 / 25.4, 1e-12);
+    CHECK_OK(atn_parse_length(cx, "--width", "3.25in", &in));
+    CHECK_NEAR(in, 3.25, 0);
+    CHECK_FAILS(atn_parse_length(cx, "--width", "-1in", &in), ATN_USAGE, "--width");
+    CHECK_FAILS(atn_parse_length(cx, "--width", "9e9mm", &in), ATN_USAGE, "60 inches");
+    CHECK_FAILS(atn_parse_length(cx, "--width", "3px", &in), ATN_USAGE, "3px");
+}
+
+CHECK_MAIN({"viridis golden", viridis_golden}, {"scales golden", scales_golden},
+           {"ticks golden", ticks_golden}, {"labels are tame", labels_are_tame},
+           {"every figure, every format", every_figure_every_format},
+           {"large matrix stays small", large_matrix_stays_small}, {"odd tables", odd_tables},
+           {"refusals", refusals}, {"lengths", lengths})

@@ -1,0 +1,96 @@
+/* tests/viz/test_report.c -- the report is whole, self-contained and escapes everything. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "check.h"
+
+#include "viz/report.h"
+
+static const char hostile[] = "</script><img src=x onerror=alert(1)>\"'&\x01\xe2\x80\xae";
+
+static char *build(atn_ctx *cx, const char *path)
+{
+    const char *argv[] = {"attnscope", "report", hostile};
+    atn_report *r = NULL;
+    atn_table *t = NULL;
+    atn_run run;
+    const float m[] = {1, 0, .5f, .5f};
+    char *html;
+    FILE *f;
+    size_t n;
+    int name, value;
+
+    CHECK_OK(atn_table_create(cx, "stats", &t));
+    CHECK_OK(atn_table_add_col(cx, t, "name", ATN_COL_STR, "", hostile, &name));
+    CHECK_OK(atn_table_add_col(cx, t, "value", ATN_COL_F64, "", "v", &value));
+    for (int i = 0; i < 12; i++) {
+        CHECK_OK(atn_table_add_row(cx, t));
+        CHECK_OK(atn_table_set_str(cx, t, name, hostile));
+        atn_table_set_f64(t, value, i == 3 ? NAN : i / 3.0);
+    }
+    CHECK_OK(atn_table_set_matrix(cx, t, (atn_cmat){m, 2, 2, 2}, "query", "key"));
+    CHECK_OK(atn_run_init(cx, &run, 3, argv));
+    CHECK_OK(atn_run_finish(cx, &run));
+    CHECK_OK(atn_report_create(cx, hostile, hostile, &r));
+    CHECK_OK(atn_report_section(cx, r, hostile));
+    CHECK_OK(atn_report_paragraph(cx, r, hostile));
+    CHECK_OK(atn_report_command(cx, r, hostile));
+    CHECK_OK(atn_report_table(cx, r, t, hostile, 5));
+    CHECK_OK(atn_report_details_begin(cx, r, hostile));
+    CHECK_OK(atn_report_figure(cx, r, atn_figure_find("heatmap"), t, &(atn_figure_opts){0}, hostile, hostile));
+    CHECK_OK(atn_report_details_end(cx, r));
+    CHECK_OK(atn_report_table_json(cx, r, "data-stats", t));
+    CHECK_OK(atn_report_save(cx, r, &run, path, false));
+    atn_report_destroy(cx, r);
+    atn_run_release(&run);
+    atn_table_destroy(cx, t);
+    html = calloc(1, 4 << 20);
+    f = fopen(path, "rb");
+    CHECK(f != NULL);
+    n = fread(html, 1, (4 << 20) - 1, f);
+    fclose(f);
+    CHECK_LE(2000, (double)n);
+    return html;
+}
+
+static int count(const char *text, const char *what)
+{
+    int n = 0;
+
+    for (const char *at = strstr(text, what); at; at = strstr(at + 1, what)) n++;
+    return n;
+}
+
+static void nothing_escapes(atn_ctx *cx)
+{
+    char path[700], *html;
+
+    snprintf(path, sizeof path, "%s/r.html", check_scratch("report"));
+    html = build(cx, path);
+    CHECK(strstr(html, "<img src=x") == NULL);
+    CHECK_EQ(count(html, "<script"), 2);
+    CHECK_EQ(count(html, "</script>"), 2);
+    CHECK(strchr(html, '\x01') == NULL);
+    CHECK(strstr(html, "\xe2\x80\xae") == NULL);
+    CHECK(strstr(html, "http://") == NULL && strstr(html, "https://") == NULL);
+    CHECK_EQ(count(html, "<figure class=\"atn-figure\""), 1);
+    CHECK_EQ(count(html, "<section"), count(html, "</section>"));
+    CHECK_EQ(count(html, "<details"), count(html, "</details>"));
+    CHECK_EQ(count(html, "<table"), 2); /* the first five rows, and all of them folded */
+    CHECK(strstr(html, "id=\"run\"") && strstr(html, "<h1 id=\"title\">"));
+    free(html);
+}
+
+static void never_overwritten_unasked(atn_ctx *cx)
+{
+    char path[700];
+    atn_report *r = NULL;
+
+    snprintf(path, sizeof path, "%s/r.html", check_scratch("report-force"));
+    CHECK_OK(atn_report_create(cx, "t", NULL, &r));
+    CHECK_OK(atn_report_save(cx, r, NULL, path, false));
+    CHECK_FAILS(atn_report_save(cx, r, NULL, path, false), ATN_CANTCREATE, "--force");
+    CHECK_OK(atn_report_save(cx, r, NULL, path, true));
+    CHECK_FAILS(atn_report_save(cx, r, NULL, "/nonexistent/r.html", true), ATN_CANTCREATE, "created");
+    atn_report_destroy(cx, r);
+}
+
+CHECK_MAIN({"nothing escapes", nothing_escapes}, {"never overwritten unasked", never_overwritten_unasked})
