@@ -15,8 +15,9 @@ static atn_status inspect_run(atn_cli *cli, const char *dir)
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
     atn_table *facts = NULL, *layers = NULL;
-    atn_subject s;
+    atn_subject s = {0};
 
+    ATN_TRY(atn_cli_check_output(cli, atn_opt_text(cli, "output", NULL)));
     ATN_TRY(atn_subject_open(cli, dir, &s));
     ATN_TRY(atn_describe_capture(cx, s.capture, &facts));
     ATN_TRY(atn_describe_layers(cx, s.capture, &s.selection, &layers));

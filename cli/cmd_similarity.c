@@ -72,6 +72,7 @@ static atn_status run(atn_cli *cli)
         ATN_FAIL(ATN_USAGE,
                  "similarity: --plan shares layers, so --between heads does not "
                  "go with it (leave one of the two out)");
+    ATN_TRY(atn_cli_check_output(cli, atn_opt_text(cli, "output", NULL)));
     ATN_TRY(atn_subject_open(cli, cli->args[0], &s));
     ATN_TRY(atn_similarity_run(cx, s.capture, &s.selection, &opts, &sim));
     if (plan)

@@ -21,8 +21,9 @@ static atn_status run(atn_cli *cli)
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
     atn_table *t = NULL;
-    atn_subject s;
+    atn_subject s = {0};
 
+    ATN_TRY(atn_cli_check_output(cli, atn_opt_text(cli, "output", NULL)));
     ATN_TRY(atn_subject_open(cli, cli->args[0], &s));
     ATN_TRY(atn_stats_table(cx, s.capture, &s.selection, &opts, &t));
     ATN_TRY(atn_cli_emit(cli, &s.run, t, cli->args[0]));

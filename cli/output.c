@@ -24,16 +24,17 @@ done:
 
 atn_status atn_subject_open(atn_cli *cli, const char *dir, atn_subject *s)
 {
-    const atn_select_args args = {.stack = atn_opt_text(cli, "stack", NULL),
-                                  .steps = atn_opt_text(cli, "steps", NULL),
-                                  .layers = atn_opt_text(cli, "layers", NULL),
-                                  .heads = atn_opt_text(cli, "heads", NULL)};
+    atn_select_args args = {NULL, NULL, NULL, NULL};
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
     char *manifest = NULL;
 
     memset(s, 0, sizeof *s);
-    ATN_TRY(atn_cli_check_output(cli, atn_opt_text(cli, "output", NULL)));
+    if (cli->command->uses & ATN_USE_SELECT)
+        args = (atn_select_args){.stack = atn_opt_text(cli, "stack", NULL),
+                                 .steps = atn_opt_text(cli, "steps", NULL),
+                                 .layers = atn_opt_text(cli, "layers", NULL),
+                                 .heads = atn_opt_text(cli, "heads", NULL)};
     ATN_TRY(atn_capture_open(cx, dir, &s->capture));
     ATN_TRY(atn_select(cx, s->capture, &args, &s->selection));
     ATN_TRY(atn_cli_record(cli, &s->run));

@@ -22,7 +22,8 @@ typedef struct atn_subject {
     atn_run run;
 } atn_subject;
 
-/* Opens dir and selects by --stack, --steps, --layers, --heads. s is zeroed first. */
+/* Opens dir and selects by --stack, --steps, --layers, --heads where the command has these.
+ * s is zeroed first. */
 atn_status atn_subject_open(atn_cli *cli, const char *dir,
                             atn_subject *s) ATN_WARN_UNUSED;
 void atn_subject_close(atn_cli *cli, atn_subject *s);
