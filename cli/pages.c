@@ -14,7 +14,7 @@
 #include "cli/sources.h"
 #include "core/io/file.h"
 
-enum { MANY_HEADS = 160, TABLE_ROWS = 16 };
+enum { MANY_HEADS = 160, TABLE_ROWS = 16, HEAD_CELLS = 256 };
 
 /* One report under way: its pages, the capture, and the words that name the capture in a
  * shell. */
@@ -70,7 +70,8 @@ static atn_status figure(writer *w, const char *id, const atn_table *t,
                          const char *name, const char *how, const char *caption)
 {
     const atn_figure *f = atn_figure_find(id);
-    const atn_figure_opts opts = {0};
+    /* most weights are small: only a logarithm shows both these and the large ones */
+    const atn_figure_opts opts = {.scale = strcmp(id, "heatmap") == 0 ? "log" : NULL};
     atn_ctx *cx = w->cli->cx;
     atn_status st = ATN_OK;
     char *command = NULL, *path = NULL;
@@ -244,11 +245,11 @@ static atn_status one_head(writer *w, const atn_highlight *h)
     atn_ctx *cx = w->cli->cx;
     atn_status st = ATN_OK;
     atn_table *t = NULL;
-    char how[160], name[96], caption[160];
+    char how[200], name[96], caption[160];
     int n;
 
-    n = snprintf(how, sizeof how, "--layers %lld --heads %lld", (long long)h->layer,
-                 (long long)h->head);
+    n = snprintf(how, sizeof how, "--layers %lld --heads %lld --cells %d --scale log",
+                 (long long)h->layer, (long long)h->head, HEAD_CELLS);
     if (sel->many_stacks)
         n += snprintf(how + n, sizeof how - (size_t)n, " --stack %s", h->stack);
     if (sel->many_steps)
@@ -257,8 +258,8 @@ static atn_status one_head(writer *w, const atn_highlight *h)
              (long long)h->head);
     snprintf(caption, sizeof caption, "Head %lld.%lld: %s (%s %.3g)",
              (long long)h->layer, (long long)h->head, h->what, h->column, h->value);
-    ATN_TRY(
-        atn_heatmap_table(cx, w->subject->capture, at, h->head, 256, ATN_POOL_MAX, &t));
+    ATN_TRY(atn_heatmap_table(cx, w->subject->capture, at, h->head, HEAD_CELLS,
+                              ATN_POOL_MAX, &t));
     ATN_TRY(figure(w, "heatmap", t, name, how, caption));
 done:
     atn_table_destroy(cx, t);
