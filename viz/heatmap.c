@@ -71,9 +71,12 @@ static double height(const atn_table *t, const void *p, double width, double fon
     const atn_cmat m = atn_table_get_matrix(t);
     const double side = width - bar_room(font) - font * 6;
     const double shape = fmin(fmax((double)m.rows / (double)m.cols, 0.15), 4);
+    /* below the matrix: token labels where they may fit, else one line of numbers */
+    const bool tokens =
+        atn_table_find_col(t, "token") >= 0 && (double)m.cols * font * 0.7 <= side;
 
     (void)p;
-    return atn_heading_height(t, font) + side * shape + font * 7.5;
+    return atn_heading_height(t, font) + side * shape + font * (tokens ? 7.5 : 4.5);
 }
 
 static atn_status draw(atn_ctx *cx, atn_canvas *c, const atn_table *t, const void *p_,
