@@ -12,12 +12,13 @@
 
 enum { MAX_N = 80 };
 
-static const float f4[] = {1, 0, 0, 0, .5f, .5f, 0, 0, .2f, .3f, .5f, 0, .1f, .15f, .5f, .25f};
+static const float f4[] = {1,   0,   0,   0, .5f, .5f,  0,   0,
+                           .2f, .3f, .5f, 0, .1f, .15f, .5f, .25f};
 
 static atn_head given(const float *p, atn_idx n)
 {
-    const atn_head h = {.p = {p, n, n, n}, .nq = n, .nk = n,
-                        .sight = {.causal = true, .key_last = n}};
+    const atn_head h = {
+        .p = {p, n, n, n}, .nq = n, .nk = n, .sight = {.causal = true, .key_last = n}};
 
     return h;
 }
@@ -59,7 +60,8 @@ static void f4_by_hand(atn_ctx *cx)
     CHECK_NEAR(VALUE(h, "distance_mean_tokens"), 0.575, 1e-6);
     CHECK_NEAR(VALUE(h, "distance_relative"), (.5 + .35 + 1.1 / 3) / 3, 1e-6);
     /* rows 1..3 without key 0: 0, .3/.8, (.3 + .5)/.9 */
-    CHECK_NEAR(VALUE(h, "distance_without_first_tokens"), (0 + .375 + .8 / .9) / 3, 1e-6);
+    CHECK_NEAR(VALUE(h, "distance_without_first_tokens"), (0 + .375 + .8 / .9) / 3,
+               1e-6);
     CHECK_NEAR(VALUE(h, "sink_mass"), 0.45, 1e-6);
     CHECK_NEAR(VALUE(h, "sink_mass_first4"), 1, 1e-6);
     CHECK_NEAR(VALUE(h, "topk_mass"), (1 + 1 + .8 + .75) / 4, 1e-6);
@@ -81,8 +83,12 @@ static void skipped_rows_leave_the_means(atn_ctx *cx)
 static void uniform_causal_closed_forms(atn_ctx *cx)
 {
     float zero[64] = {0};
-    const atn_head h = {.q = {zero, 64, 1, 1}, .k = {zero, 64, 1, 1}, .nq = 64, .nk = 64,
-                        .scale = 1, .sight = {.causal = true, .key_last = 64}};
+    const atn_head h = {.q = {zero, 64, 1, 1},
+                        .k = {zero, 64, 1, 1},
+                        .nq = 64,
+                        .nk = 64,
+                        .scale = 1,
+                        .sight = {.causal = true, .key_last = 64}};
 
     CHECK_NEAR(VALUE(h, "entropy_mean_nats"), 3.205753, 1e-6);
     CHECK_NEAR(VALUE(h, "entropy_normalised"), 1, 1e-6);
@@ -134,7 +140,8 @@ static void induction_against_pairs(atn_ctx *cx)
         float q[MAX_N * 4], k[MAX_N * 4], p[MAX_N];
         int32_t tokens[MAX_N];
         atn_rng r = atn_rng_stream(5, "test/measures", trial, 0);
-        atn_head h = {.q = {q, nq, 4, 4}, .k = {k, nk, 4, 4}, .nq = nq, .nk = nk, .scale = 1};
+        atn_head h = {
+            .q = {q, nq, 4, 4}, .k = {k, nk, 4, 4}, .nq = nq, .nk = nk, .scale = 1};
         double want = 0, rows = 0;
 
         for (atn_idx i = 0; i < nk * 4; i++) {
@@ -142,7 +149,9 @@ static void induction_against_pairs(atn_ctx *cx)
             k[i] = (float)atn_rng_normal(&r);
         }
         for (atn_idx i = 0; i < nk; i++) tokens[i] = (int32_t)atn_rng_below(&r, 6);
-        h.sight = (atn_sight){.causal = true, .offset = nk - nq, .key_last = nk,
+        h.sight = (atn_sight){.causal = true,
+                              .offset = nk - nq,
+                              .key_last = nk,
                               .window = trial % 2 ? 9 : 0};
         for (atn_idx i = 0; i < nq; i++) {
             const atn_tile t = atn_tile_of(&h, i, 1);
@@ -154,11 +163,13 @@ static void induction_against_pairs(atn_ctx *cx)
             for (atn_idx m = 0; m < at; m++) {
                 if (tokens[m] != tokens[at]) continue;
                 before = true;
-                if (m + 1 >= t.key0 && m + 1 < t.key0 + t.keys) want += p[m + 1 - t.key0];
+                if (m + 1 >= t.key0 && m + 1 < t.key0 + t.keys)
+                    want += p[m + 1 - t.key0];
             }
             rows += before;
         }
-        CHECK_NEAR(value_of(cx, &h, tokens, (atn_row_stats_opts){.top_k = 1}, "induction_score"),
+        CHECK_NEAR(value_of(cx, &h, tokens, (atn_row_stats_opts){.top_k = 1},
+                            "induction_score"),
                    want / rows, 1e-6);
     }
 }
@@ -169,7 +180,11 @@ static void order_of_effective_keys(atn_ctx *cx)
     for (int trial = 0; trial < 10; trial++) {
         float q[60 * 4], k[60 * 4];
         atn_rng r = atn_rng_stream(6, "test/measures", trial, 0);
-        atn_head h = {.q = {q, 60, 4, 4}, .k = {k, 60, 4, 4}, .nq = 60, .nk = 60, .scale = 1,
+        atn_head h = {.q = {q, 60, 4, 4},
+                      .k = {k, 60, 4, 4},
+                      .nq = 60,
+                      .nk = 60,
+                      .scale = 1,
                       .sight = {.causal = trial & 1, .key_last = 60}};
         atn_row_stats *s = NULL;
         atn_head_rows rows;
@@ -178,7 +193,8 @@ static void order_of_effective_keys(atn_ctx *cx)
             q[i] = (float)(trial * atn_rng_normal(&r));
             k[i] = (float)atn_rng_normal(&r);
         }
-        CHECK_OK(atn_row_stats_run(cx, &h, 1, NULL, &(atn_row_stats_opts){.top_k = 3}, &s));
+        CHECK_OK(
+            atn_row_stats_run(cx, &h, 1, NULL, &(atn_row_stats_opts){.top_k = 3}, &s));
         rows = atn_row_stats_head(s, 0);
         for (int i = 0; i < 60; i++) {
             CHECK_LE(1, 1 / rows.square[i] + 1e-5);
@@ -234,7 +250,8 @@ static void allocations_may_fail(atn_ctx *cx)
         atn_ctx_init(&frail);
         frail.threads = cx->threads;
         frail.alloc = (atn_allocator){failing_resize, &f};
-        st = atn_row_stats_run(&frail, &h, 1, tokens, &(atn_row_stats_opts){.top_k = 2}, &s);
+        st = atn_row_stats_run(&frail, &h, 1, tokens, &(atn_row_stats_opts){.top_k = 2},
+                               &s);
         CHECK(st == ATN_OK || (st == ATN_MEMORY && !s));
         f.left = 1 << 20;
         atn_row_stats_destroy(&frail, s);

@@ -20,7 +20,8 @@ typedef struct comparing {
 } comparing;
 
 /* max |x - y| <= tolerance max |y| for plane `at` of the stacked oracle tensor `name`. */
-static void compare(const comparing *c, const char *name, atn_idx at, const float *x, atn_idx count)
+static void compare(const comparing *c, const char *name, atn_idx at, const float *x,
+                    atn_idx count)
 {
     const atn_st_tensor *t = atn_st_find(c->oracle, name);
     double worst = 0, largest = 0;
@@ -35,7 +36,8 @@ static void compare(const comparing *c, const char *name, atn_idx at, const floa
             worst = fmax(worst, fabs((double)x[i - at * count] - (double)y));
     }
     if (!(worst <= c->tolerance * largest))
-        fail_msg("%s: %s of layer %d: off by %g of %g", c->what, name, (int)at, worst, largest);
+        fail_msg("%s: %s of layer %d: off by %g of %g", c->what, name, (int)at, worst,
+                 largest);
 }
 
 static atn_status on_layer(atn_ctx *cx, const atn_layer_dump *d, void *state)
@@ -49,7 +51,8 @@ static atn_status on_layer(atn_ctx *cx, const atn_layer_dump *d, void *state)
     compare(c, "v", d->layer, d->v, c->config->kv_heads * n * dim);
     compare(c, "attn", d->layer, d->p, c->config->heads * n * n);
     if (!c->hidden_is_output || d->layer > 0)
-        compare(c, "hidden", d->layer - c->hidden_is_output, d->h, n * c->config->width);
+        compare(c, "hidden", d->layer - c->hidden_is_output, d->h,
+                n * c->config->width);
     return ATN_OK;
 }
 
@@ -64,21 +67,28 @@ static int32_t *oracle_ids(const atn_st *oracle, atn_idx *n)
     for (atn_idx i = 0; i < t->count; i++) {
         int64_t wide = 0;
         memcpy(t->type == ATN_I64 ? (void *)&wide : (void *)&ids[i],
-               (const char *)t->data + i * (atn_idx)atn_dtype_size(t->type), atn_dtype_size(t->type));
+               (const char *)t->data + i * (atn_idx)atn_dtype_size(t->type),
+               atn_dtype_size(t->type));
         if (t->type == ATN_I64) ids[i] = (int32_t)wide;
     }
     *n = t->count;
     return ids;
 }
 
-static void check_model(atn_ctx *cx, const char *dir, const char *what, bool hidden_is_output)
+static void check_model(atn_ctx *cx, const char *dir, const char *what,
+                        bool hidden_is_output)
 {
     char path[1200];
     atn_model m;
-    comparing c = {.what = what, .tolerance = 1e-5, .hidden_is_output = hidden_is_output};
+    comparing c = {
+        .what = what, .tolerance = 1e-5, .hidden_is_output = hidden_is_output};
     atn_forward_result result;
-    atn_forward_args args = {.visit = on_layer, .state = &c, .want_p = true, .want_h = true,
-                             .want_loss = true, .last_layer = INT32_MAX};
+    atn_forward_args args = {.visit = on_layer,
+                             .state = &c,
+                             .want_p = true,
+                             .want_h = true,
+                             .want_loss = true,
+                             .last_layer = INT32_MAX};
     const atn_st_tensor *loss;
     int32_t *ids;
 
@@ -87,7 +97,8 @@ static void check_model(atn_ctx *cx, const char *dir, const char *what, bool hid
     CHECK_OK(atn_model_open(cx, dir, &m));
     c.config = &m.config;
     args.ids = ids = oracle_ids(c.oracle, &args.n);
-    if (m.has_head) args.logits = calloc((size_t)(args.n * m.config.vocab), sizeof(float));
+    if (m.has_head)
+        args.logits = calloc((size_t)(args.n * m.config.vocab), sizeof(float));
     CHECK_OK(atn_forward(cx, &m, &args, &result));
     if (m.has_head) compare(&c, "logits", 0, args.logits, args.n * m.config.vocab);
     loss = atn_st_find(c.oracle, "loss");
@@ -142,7 +153,8 @@ static void threads_agree(atn_ctx *cx)
         args.logits = logits[i] = calloc((size_t)(7 * m.config.vocab), sizeof(float));
         CHECK_OK(atn_forward(cx, &m, &args, &result));
     }
-    CHECK(memcmp(logits[0], logits[1], (size_t)(7 * m.config.vocab) * sizeof(float)) == 0);
+    CHECK(memcmp(logits[0], logits[1], (size_t)(7 * m.config.vocab) * sizeof(float)) ==
+          0);
     free(logits[0]);
     free(logits[1]);
     atn_model_close(cx, &m);
@@ -181,8 +193,13 @@ static void w_o_is_oriented(atn_ctx *cx)
     const int32_t ids[] = {5, 9, 11, 40, 5, 9, 60, 3, 3, 8, 12};
     atn_model m;
     out_check o = {&m};
-    const atn_forward_args args = {.ids = ids, .n = 11, .visit = heads_sum_to_output, .state = &o,
-                                   .want_p = true, .want_attn_out = true, .last_layer = 99};
+    const atn_forward_args args = {.ids = ids,
+                                   .n = 11,
+                                   .visit = heads_sum_to_output,
+                                   .state = &o,
+                                   .want_p = true,
+                                   .want_attn_out = true,
+                                   .last_layer = 99};
     atn_forward_result result;
 
     CHECK_OK(atn_model_open(cx, ATN_TEST_FIXTURES "/parity/llama_headdim", &m));
@@ -206,7 +223,8 @@ static void embedded_model(atn_ctx *cx)
     const char *scratch = check_scratch("parity-tinytales");
 
     snprintf(command, sizeof command,
-             "cp '%s'/datasets/tinytales/model/* '%s' && cp '%s'/tinytales/oracle.safetensors '%s'",
+             "cp '%s'/datasets/tinytales/model/* '%s' && cp "
+             "'%s'/tinytales/oracle.safetensors '%s'",
              ATN_TEST_SOURCE, scratch, ATN_TEST_FIXTURES, scratch);
     CHECK_EQ(system(command), 0);
     check_model(cx, scratch, "tinytales", false);

@@ -58,7 +58,8 @@ static int check_lines(atn_ctx *cx, const char *dir, const char *name)
         CHECK_OK(atn_tokenizer_encode(cx, t, line, strlen(line), true, &ids, &count));
         print_ids(ids, count, got, sizeof got);
         if (strcmp(got, want) != 0 && ++wrong <= 3)
-            print_message("%s line %d \"%s\"\n   got  %s\n   want %s\n", name, n, line, got, want);
+            print_message("%s line %d \"%s\"\n   got  %s\n   want %s\n", name, n, line,
+                          got, want);
         atn_free(cx, ids);
     }
     atn_tokenizer_destroy(cx, t);
@@ -94,8 +95,9 @@ static void a_thousand_lines(atn_ctx *cx)
 /* Pieces of the oracle text under the expressions of three families, counted by hand. */
 static void oracle_pieces(atn_ctx *cx)
 {
-    static const char text[] = "Hello  world's 12345 caf\xc3\xa9 \xe4\xbd\xa0\xe5\xa5\xbd\n\n  "
-                               "x\xe2\x80\x83y\xc2\x85z";
+    static const char text[] =
+        "Hello  world's 12345 caf\xc3\xa9 \xe4\xbd\xa0\xe5\xa5\xbd\n\n  "
+        "x\xe2\x80\x83y\xc2\x85z";
     static const struct {
         const char *dir;
         atn_idx pieces;
@@ -123,7 +125,8 @@ static void byte_alphabet(atn_ctx *cx)
     CHECK_EQ(tok_byte_char(' '), 0x120);
     CHECK_EQ(tok_byte_char('\n'), 0x10a);
     CHECK_EQ(tok_byte_char(0), 0x100);
-    for (int b = 0; b < 256; b++) CHECK_EQ(tok_char_byte(tok_byte_char((unsigned char)b)), b);
+    for (int b = 0; b < 256; b++)
+        CHECK_EQ(tok_char_byte(tok_byte_char((unsigned char)b)), b);
     CHECK_EQ(tok_char_byte(0x400), -1);
 }
 
@@ -167,7 +170,8 @@ static void token_texts(atn_ctx *cx)
 
         snprintf(dir, sizeof dir, "%s/tokenizers/%s", ATN_TEST_FIXTURES, cases[i].dir);
         CHECK_OK(atn_tokenizer_load(cx, dir, &t));
-        CHECK_OK(atn_tokenizer_encode(cx, t, cases[i].text, strlen(cases[i].text), false, &ids, &n));
+        CHECK_OK(atn_tokenizer_encode(cx, t, cases[i].text, strlen(cases[i].text),
+                                      false, &ids, &n));
         CHECK_OK(atn_tokenizer_text(cx, t, ids[n - 1], false, &text));
         CHECK_STR(text, cases[i].last);
         atn_free(cx, text);
@@ -175,7 +179,8 @@ static void token_texts(atn_ctx *cx)
         CHECK(strncmp(text, cases[i].first, 1) == 0);
         atn_free(cx, text);
         atn_free(cx, ids);
-        CHECK_FAILS(atn_tokenizer_text(cx, t, 1 << 25, true, &text), ATN_DATA, "not in the vocab");
+        CHECK_FAILS(atn_tokenizer_text(cx, t, 1 << 25, true, &text), ATN_DATA,
+                    "not in the vocab");
         atn_tokenizer_destroy(cx, t);
     }
 }
@@ -187,7 +192,8 @@ static void bad_text(atn_ctx *cx)
     atn_idx n = 0;
 
     CHECK_OK(atn_tokenizer_load(cx, ATN_TEST_FIXTURES "/tokenizers/gpt2", &t));
-    CHECK_FAILS(atn_tokenizer_encode(cx, t, "ab\xff", 3, true, &ids, &n), ATN_DATA, "byte 2");
+    CHECK_FAILS(atn_tokenizer_encode(cx, t, "ab\xff", 3, true, &ids, &n), ATN_DATA,
+                "byte 2");
     CHECK_OK(atn_tokenizer_encode(cx, t, "", 0, true, &ids, &n));
     CHECK_EQ(n, 0);
     atn_free(cx, ids);
@@ -214,22 +220,49 @@ static void hostile_files(atn_ctx *cx)
         {"", "no valid JSON"},
         {"[1]", "no JSON object"},
         {"{\"model\": {\"type\": \"BPE\", \"vocab\": {}, \"merges\": []}}", "empty"},
-        {"{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": -1}, \"merges\": []}}", "outside"},
-        {"{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 4000000000}, \"merges\": []}}", "outside"},
-        {"{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": \"x\"}, \"merges\": []}}", "outside"},
-        {"{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0, \"b\": 0}, \"merges\": []}}", "two tokens"},
-        {"{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0}, \"merges\": [\"a b\"]}}", "vocabulary"},
-        {"{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0}, \"merges\": [\"ab\"]}}", "neither"},
-        {"{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0}, \"merges\": [1]}}", "neither"},
-        {"{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0}, \"merges\": 3}}", "no array"},
-        {"{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0}, \"merges\": [], \"unk_token\": \"u\"}}", "unk_token"},
+        {"{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": -1}, \"merges\": []}}",
+         "outside"},
+        {"{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 4000000000}, \"merges\": "
+         "[]}}",
+         "outside"},
+        {"{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": \"x\"}, \"merges\": []}}",
+         "outside"},
+        {"{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0, \"b\": 0}, \"merges\": "
+         "[]}}",
+         "two tokens"},
+        {"{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0}, \"merges\": [\"a "
+         "b\"]}}",
+         "vocabulary"},
+        {"{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0}, \"merges\": "
+         "[\"ab\"]}}",
+         "neither"},
+        {"{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0}, \"merges\": [1]}}",
+         "neither"},
+        {"{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0}, \"merges\": 3}}",
+         "no array"},
+        {"{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0}, \"merges\": [], "
+         "\"unk_token\": \"u\"}}",
+         "unk_token"},
         {"{\"model\": {\"type\": \"WordPiece\", \"vocab\": {\"a\": 0}}}", "unk_token"},
         {"{\"model\": {\"type\": \"Unigram\", \"vocab\": []}}", "Unigram"},
-        {"{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0}, \"merges\": []}, \"normalizer\": {\"type\": \"Precompiled\"}}", "Precompiled"},
-        {"{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0}, \"merges\": []}, \"pre_tokenizer\": {\"type\": \"Split\", \"behavior\": \"Isolated\", \"pattern\": {\"Regex\": \"(\"}}}", "compiled"},
-        {"{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0}, \"merges\": []}, \"pre_tokenizer\": {\"type\": \"Split\", \"behavior\": \"Isolated\", \"pattern\": {\"Regex\": \"\\\\w+\"}}}", "--token-ids"},
-        {"{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0}, \"merges\": []}, \"post_processor\": {\"type\": \"TemplateProcessing\", \"single\": [{\"SpecialToken\": {\"id\": \"x\"}}]}}", "special token"},
-        {"{\"added_tokens\": [{\"id\": 1}], \"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0}, \"merges\": []}}", "added_tokens"},
+        {"{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0}, \"merges\": []}, "
+         "\"normalizer\": {\"type\": \"Precompiled\"}}",
+         "Precompiled"},
+        {"{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0}, \"merges\": []}, "
+         "\"pre_tokenizer\": {\"type\": \"Split\", \"behavior\": \"Isolated\", "
+         "\"pattern\": {\"Regex\": \"(\"}}}",
+         "compiled"},
+        {"{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0}, \"merges\": []}, "
+         "\"pre_tokenizer\": {\"type\": \"Split\", \"behavior\": \"Isolated\", "
+         "\"pattern\": {\"Regex\": \"\\\\w+\"}}}",
+         "--token-ids"},
+        {"{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0}, \"merges\": []}, "
+         "\"post_processor\": {\"type\": \"TemplateProcessing\", \"single\": "
+         "[{\"SpecialToken\": {\"id\": \"x\"}}]}}",
+         "special token"},
+        {"{\"added_tokens\": [{\"id\": 1}], \"model\": {\"type\": \"BPE\", \"vocab\": "
+         "{\"a\": 0}, \"merges\": []}}",
+         "added_tokens"},
     };
     char dir[512];
 
@@ -241,14 +274,16 @@ static void hostile_files(atn_ctx *cx)
         CHECK_FAILS(atn_tokenizer_load(cx, dir, &t), ATN_DATA, cases[i].message);
         CHECK(t == NULL);
     }
-    CHECK_FAILS(atn_tokenizer_load(cx, check_scratch("tokenizer-none"), &(atn_tokenizer *){NULL}),
+    CHECK_FAILS(atn_tokenizer_load(cx, check_scratch("tokenizer-none"),
+                                   &(atn_tokenizer *){NULL}),
                 ATN_NOINPUT, "--token-ids");
 }
 
 /* Every tenth prefix of a sound file is refused, none crashes. */
 static void truncated_file(atn_ctx *cx)
 {
-    char dir[512], *text = read_all(cx, ATN_TEST_FIXTURES "/tokenizers/llama3/tokenizer.json");
+    char dir[512],
+        *text = read_all(cx, ATN_TEST_FIXTURES "/tokenizers/llama3/tokenizer.json");
     const size_t n = strlen(text);
 
     snprintf(dir, sizeof dir, "%s", check_scratch("tokenizer-truncated"));
@@ -286,5 +321,6 @@ static void long_word(atn_ctx *cx)
 
 CHECK_MAIN({"a thousand lines", a_thousand_lines}, {"oracle pieces", oracle_pieces},
            {"byte alphabet", byte_alphabet}, {"stories260k", stories260k},
-           {"token texts", token_texts}, {"bad text", bad_text}, {"hostile files", hostile_files},
-           {"truncated file", truncated_file}, {"long word", long_word})
+           {"token texts", token_texts}, {"bad text", bad_text},
+           {"hostile files", hostile_files}, {"truncated file", truncated_file},
+           {"long word", long_word})

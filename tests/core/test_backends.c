@@ -64,13 +64,15 @@ static void linear(atn_ctx *cx)
 
         for (int i = 0; i < M; i++)
             for (int j = 0; j < N; j++) {
-                double sum = (more ? (double)y.host[i * N + j] : 0) + (bias ? (double)b.host[j] : 0);
+                double sum = (more ? (double)y.host[i * N + j] : 0) +
+                             (bias ? (double)b.host[j] : 0);
                 for (int k = 0; k < K; k++)
-                    sum += (double)x.host[i * K + k] * w.host[kn ? k * N + j : j * K + k];
+                    sum +=
+                        (double)x.host[i * K + k] * w.host[kn ? k * N + j : j * K + k];
                 want[i * N + j] = sum;
             }
-        CHECK_OK(cx->backend->linear(cx, x.buf, w.buf, bias ? b.buf : (atn_buf){0}, kn, more, M,
-                                     N, K, y.buf));
+        CHECK_OK(cx->backend->linear(cx, x.buf, w.buf, bias ? b.buf : (atn_buf){0}, kn,
+                                     more, M, N, K, y.buf));
         check_tensor(cx, y.buf, want);
         free(want);
         drop(cx, &x), drop(cx, &w), drop(cx, &b), drop(cx, &y);
@@ -103,7 +105,8 @@ static void rope(atn_ctx *cx)
         const int t = i / (H * D), j = i % D, half = R / 2;
         const float *at = x.host + i;
         want[i] = j >= R     ? (double)*at
-                  : j < half ? (double)at[0] * c[t * half + j] - (double)at[half] * s[t * half + j]
+                  : j < half ? (double)at[0] * c[t * half + j] -
+                                   (double)at[half] * s[t * half + j]
                              : (double)at[0] * c[t * half + j - half] +
                                    (double)at[-half] * s[t * half + j - half];
     }
@@ -116,12 +119,24 @@ static void rope(atn_ctx *cx)
 static void attention(atn_ctx *cx)
 {
     enum { N = 37, H = 4, KV = 2, D = 6, DV = 5 };
-    tensor q = make(cx, 8, N * H * D), k = make(cx, 9, N * KV * D), v = make(cx, 10, N * KV * DV);
+    tensor q = make(cx, 8, N * H * D), k = make(cx, 9, N * KV * D),
+           v = make(cx, 10, N * KV * DV);
     tensor out = make(cx, 11, N * H * DV), p = make(cx, 12, H * N * N);
-    double *want = calloc(N * H * DV, sizeof *want), *rows = calloc(H * N * N, sizeof *rows);
-    const atn_attn_args a = {.q = q.buf, .k = k.buf, .v = v.buf, .out = out.buf, .heads = H,
-                             .kv_heads = KV, .nq = N, .nk = N, .d = D, .dv = DV, .scale = .7,
-                             .sight = {.causal = true, .key_last = N}, .p = p.buf};
+    double *want = calloc(N * H * DV, sizeof *want),
+           *rows = calloc(H * N * N, sizeof *rows);
+    const atn_attn_args a = {.q = q.buf,
+                             .k = k.buf,
+                             .v = v.buf,
+                             .out = out.buf,
+                             .heads = H,
+                             .kv_heads = KV,
+                             .nq = N,
+                             .nk = N,
+                             .d = D,
+                             .dv = DV,
+                             .scale = .7,
+                             .sight = {.causal = true, .key_last = N},
+                             .p = p.buf};
 
     for (int h = 0; h < H; h++)
         for (int i = 0; i < N; i++) {
@@ -129,14 +144,16 @@ static void attention(atn_ctx *cx)
             for (int j = 0; j <= i; j++) {
                 double s = 0;
                 for (int c = 0; c < D; c++)
-                    s += (double)q.host[(i * H + h) * D + c] * k.host[(j * KV + h / 2) * D + c];
+                    s += (double)q.host[(i * H + h) * D + c] *
+                         k.host[(j * KV + h / 2) * D + c];
                 row[j] = exp(.7 * s);
                 sum += row[j];
             }
             for (int j = 0; j <= i; j++) {
                 row[j] /= sum;
                 for (int c = 0; c < DV; c++)
-                    want[(i * H + h) * DV + c] += row[j] * v.host[(j * KV + h / 2) * DV + c];
+                    want[(i * H + h) * DV + c] +=
+                        row[j] * v.host[(j * KV + h / 2) * DV + c];
             }
         }
     CHECK_OK(cx->backend->attention(cx, &a));
@@ -164,7 +181,8 @@ static void cross_entropy(atn_ctx *cx)
             for (int i = 0; i < N * width; i++)
                 part.host[i] = all.host[i / width * V + c * width + i % width];
             CHECK_OK(cx->backend->upload(cx, part.buf, part.host));
-            CHECK_OK(cx->backend->cross_entropy(cx, part.buf, targets, N, width, c * width, lse, hit));
+            CHECK_OK(cx->backend->cross_entropy(cx, part.buf, targets, N, width,
+                                                c * width, lse, hit));
             drop(cx, &part);
         }
         for (int i = 0; i < N; i++) {
@@ -196,8 +214,11 @@ static void on_every_backend(atn_ctx *cx, void (*test)(atn_ctx *))
     }
 }
 
-#define ON_ALL(f)                                                                   \
-    static void all_##f(atn_ctx *cx) { on_every_backend(cx, f); }
+#define ON_ALL(f)                                                                      \
+    static void all_##f(atn_ctx *cx)                                                   \
+    {                                                                                  \
+        on_every_backend(cx, f);                                                       \
+    }
 ON_ALL(linear)
 ON_ALL(add)
 ON_ALL(rope)

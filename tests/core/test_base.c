@@ -105,5 +105,6 @@ static void half_golden(atn_ctx *cx)
 
 CHECK_MAIN({"exit codes", exit_codes}, {"errors leave marks", errors_leave_marks},
            {"arena is aligned and rewinds", arena_is_aligned_and_rewinds},
-           {"overflow is MEMORY", overflow_is_memory}, {"limit is checked", limit_is_checked},
-           {"half round trip", half_round_trip}, {"half golden", half_golden})
+           {"overflow is MEMORY", overflow_is_memory},
+           {"limit is checked", limit_is_checked}, {"half round trip", half_round_trip},
+           {"half golden", half_golden})

@@ -56,7 +56,8 @@ static void orders_and_widths(atn_ctx *cx)
     CHECK_OK(atn_npy_load(cx, path, &a));
     CHECK(a.rank == 1 && a.f32[1] == -.25f);
     atn_npy_release(cx, &a);
-    make("{\"descr\": \"<f2\", \"fortran_order\": False, \"shape\": (2,)}", h, sizeof h);
+    make("{\"descr\": \"<f2\", \"fortran_order\": False, \"shape\": (2,)}", h,
+         sizeof h);
     CHECK_OK(atn_npy_load(cx, path, &a));
     CHECK(a.f32[0] == 1 && a.f32[1] == -2);
     atn_npy_release(cx, &a);
@@ -78,18 +79,27 @@ static void bad_headers(atn_ctx *cx)
 {
     refuse(cx, "{'descr': '>f4', 'fortran_order': False, 'shape': (2,)}", 8, "'>f4'");
     refuse(cx, "{'descr': '|O', 'fortran_order': False, 'shape': (2,)}", 8, "'|O'");
-    refuse(cx, "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2,)}", 8, "dict");
+    refuse(cx, "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2,)}", 8,
+           "dict");
     refuse(cx, "{'descr': '<f4', 'shape': (2,)}", 8, "dict");
-    refuse(cx, "{'descr': '<f4', 'fortran_order': False, 'shape': (2,), 'x': 1}", 8, "dict");
-    refuse(cx, "{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (2,)}", 8, "dict");
+    refuse(cx, "{'descr': '<f4', 'fortran_order': False, 'shape': (2,), 'x': 1}", 8,
+           "dict");
+    refuse(cx,
+           "{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (2,)}", 8,
+           "dict");
     refuse(cx, "{'descr': '<f4', 'fortran_order': False, 'shape': (-2,)}", 8, "dict");
     refuse(cx, "{'descr': '<f4', 'fortran_order': False, 'shape': (2)}", 8, "dict");
-    refuse(cx, "{'descr': '<f4', 'fortran_order': False, 'shape': (1,1,1,1,1,1,1,1,1)}", 4, "dict");
+    refuse(cx, "{'descr': '<f4', 'fortran_order': False, 'shape': (1,1,1,1,1,1,1,1,1)}",
+           4, "dict");
     refuse(cx, "__import__('os')", 8, "dict");
     refuse(cx, "{'descr': '<f4', 'fortran_order': False, 'shape': (2,)} x", 8, "dict");
-    refuse(cx, "{'descr': '<f4', 'fortran_order': False, 'shape': (2,)}", 9, "holds 9 bytes");
+    refuse(cx, "{'descr': '<f4', 'fortran_order': False, 'shape': (2,)}", 9,
+           "holds 9 bytes");
     refuse(cx, "{'descr': '<f4', 'fortran_order': False, 'shape': (3,)}", 8, "needs 3");
-    refuse(cx, "{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999, 99999999999999)}", 8, "");
+    refuse(cx,
+           "{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999, "
+           "99999999999999)}",
+           8, "");
 }
 
 static void not_npy(atn_ctx *cx)
@@ -131,7 +141,8 @@ static void writer(atn_ctx *cx)
         CHECK(a.rank == rank && memcmp(a.f32, x, sizeof x) == 0);
         atn_npy_release(cx, &a);
     }
-    CHECK_FAILS(atn_npy_save_f32(cx, path, x, 1, shapes[0], false), ATN_CANTCREATE, "--force");
+    CHECK_FAILS(atn_npy_save_f32(cx, path, x, 1, shapes[0], false), ATN_CANTCREATE,
+                "--force");
 }
 
 CHECK_MAIN({"orders and widths", orders_and_widths}, {"bad headers", bad_headers},

@@ -37,12 +37,15 @@ static void spec_errors(atn_ctx *cx)
     sample s;
 
     atn_param_defaults(table, &s);
-    CHECK_FAILS(atn_param_parse(cx, "topk", table, "k=0", &s), ATN_USAGE, "below its minimum 1");
+    CHECK_FAILS(atn_param_parse(cx, "topk", table, "k=0", &s), ATN_USAGE,
+                "below its minimum 1");
     CHECK_FAILS(atn_param_parse(cx, "topk", table, "k=-3", &s), ATN_USAGE, "minimum");
     CHECK_FAILS(atn_param_parse(cx, "topk", table, "eps=2", &s), ATN_USAGE, "maximum");
     CHECK_FAILS(atn_param_parse(cx, "topk", table, "eps=nan", &s), ATN_USAGE, "finite");
-    CHECK_FAILS(atn_param_parse(cx, "topk", table, "kind=min", &s), ATN_USAGE, "max|mean|sum");
-    CHECK_FAILS(atn_param_parse(cx, "topk", table, "kk=1", &s), ATN_USAGE, "no parameter 'kk'");
+    CHECK_FAILS(atn_param_parse(cx, "topk", table, "kind=min", &s), ATN_USAGE,
+                "max|mean|sum");
+    CHECK_FAILS(atn_param_parse(cx, "topk", table, "kk=1", &s), ATN_USAGE,
+                "no parameter 'kk'");
     CHECK_FAILS(atn_param_parse(cx, "topk", table, "k", &s), ATN_USAGE, "key=value");
     CHECK_FAILS(atn_param_parse(cx, "topk", table, "k=1.5", &s), ATN_USAGE, "count");
 }
@@ -78,10 +81,13 @@ static void lists(atn_ctx *cx)
     CHECK_OK(atn_parse_list(cx, "--layers", NULL, 3, &items, &n));
     CHECK_EQ(n, 3);
     atn_free(cx, items);
-    CHECK_FAILS(atn_parse_list(cx, "--layers", "12", 12, &items, &n), ATN_USAGE, "0..11");
-    CHECK_FAILS(atn_parse_list(cx, "--layers", "3-1", 12, &items, &n), ATN_USAGE, "outside");
+    CHECK_FAILS(atn_parse_list(cx, "--layers", "12", 12, &items, &n), ATN_USAGE,
+                "0..11");
+    CHECK_FAILS(atn_parse_list(cx, "--layers", "3-1", 12, &items, &n), ATN_USAGE,
+                "outside");
     CHECK_FAILS(atn_parse_list(cx, "--layers", "a", 12, &items, &n), ATN_USAGE, "'a'");
-    CHECK_FAILS(atn_parse_list(cx, "--layers", ",", 12, &items, &n), ATN_USAGE, "nothing");
+    CHECK_FAILS(atn_parse_list(cx, "--layers", ",", 12, &items, &n), ATN_USAGE,
+                "nothing");
     CHECK_FAILS(atn_parse_list(cx, "--layers", "99999999999999999999", 12, &items, &n),
                 ATN_USAGE, "no index");
 }
@@ -109,5 +115,5 @@ static void nearest(atn_ctx *cx)
     CHECK_EQ(atn_nearest("quux", words, 3), -1);
 }
 
-CHECK_MAIN({"spec", spec}, {"spec errors", spec_errors}, {"sizes", sizes}, {"lists", lists},
-           {"heads", heads}, {"nearest", nearest})
+CHECK_MAIN({"spec", spec}, {"spec errors", spec_errors}, {"sizes", sizes},
+           {"lists", lists}, {"heads", heads}, {"nearest", nearest})

@@ -8,7 +8,8 @@
 enum { MAX_N = 96, MAX_D = 8 };
 
 /* A head with random inputs; storage is the caller's. */
-static atn_head random_head(int trial, atn_idx nq, atn_idx nk, atn_idx d, float *q, float *k)
+static atn_head random_head(int trial, atn_idx nq, atn_idx nk, atn_idx d, float *q,
+                            float *k)
 {
     atn_rng r = atn_rng_stream(11, "test/rows", trial, 0);
     atn_head h = {.q = {q, nq, d, d}, .k = {k, nk, d, d}, .nq = nq, .nk = nk};
@@ -38,7 +39,8 @@ static double dense_row(const atn_head *h, atn_idx i, double *p)
 
     for (atn_idx j = 0; j < h->nk; j++) {
         double s = 0;
-        for (atn_idx c = 0; c < h->q.cols; c++) s += (double)atn_crow(h->q, i)[c] * atn_crow(h->k, j)[c];
+        for (atn_idx c = 0; c < h->q.cols; c++)
+            s += (double)atn_crow(h->q, i)[c] * atn_crow(h->k, j)[c];
         s = s * h->scale + h->alibi_slope * (double)(j - i - h->sight.offset);
         if (h->sight.softcap > 0) s = h->sight.softcap * tanh(s / h->sight.softcap);
         p[j] = sees(h, i, j) ? s : -INFINITY;
@@ -90,7 +92,8 @@ static void stream_against_dense(atn_ctx *cx)
 {
     for (int trial = 0; trial < 64; trial++) {
         float q[MAX_N * MAX_D], k[MAX_N * MAX_D];
-        const atn_idx nq = 1 + trial * 5 % 40, nk = nq + (trial % 3) * 13, d = 1 + trial % MAX_D;
+        const atn_idx nq = 1 + trial * 5 % 40, nk = nq + (trial % 3) * 13,
+                      d = 1 + trial % MAX_D;
         atn_head h = random_head(trial, nq, nk, d, q, k);
 
         h.sight.causal = trial & 1;
@@ -110,8 +113,12 @@ static void stream_against_dense(atn_ctx *cx)
 static void uniform_causal(atn_ctx *cx)
 {
     float zero[64] = {0}, out[64 * 64];
-    const atn_head h = {.q = {zero, 64, 1, 1}, .k = {zero, 64, 1, 1}, .nq = 64, .nk = 64,
-                        .scale = 1, .sight = {.causal = true, .key_last = 64}};
+    const atn_head h = {.q = {zero, 64, 1, 1},
+                        .k = {zero, 64, 1, 1},
+                        .nq = 64,
+                        .nk = 64,
+                        .scale = 1,
+                        .sight = {.causal = true, .key_last = 64}};
     const atn_tile t = atn_tile_of(&h, 0, 64);
     atn_row_info info[64];
 
@@ -128,7 +135,11 @@ static void uniform_causal(atn_ctx *cx)
 static void extreme_logits(atn_ctx *cx)
 {
     float q[] = {100, -100}, k[] = {10, 9.99f, -10};
-    const atn_head h = {.q = {q, 2, 1, 1}, .k = {k, 3, 1, 1}, .nq = 2, .nk = 3, .scale = 1,
+    const atn_head h = {.q = {q, 2, 1, 1},
+                        .k = {k, 3, 1, 1},
+                        .nq = 2,
+                        .nk = 3,
+                        .scale = 1,
                         .sight = {.key_last = 3}};
     const atn_tile t = atn_tile_of(&h, 0, 2);
     float out[6];
@@ -141,8 +152,13 @@ static void extreme_logits(atn_ctx *cx)
 
 static void rows_without_keys_are_zero(atn_ctx *cx)
 {
-    float x[4] = {1, 2, 3, 4}, out[16] = {5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5};
-    const atn_head h = {.q = {x, 4, 1, 1}, .k = {x, 4, 1, 1}, .nq = 4, .nk = 4, .scale = 1,
+    float x[4] = {1, 2, 3, 4},
+          out[16] = {5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5};
+    const atn_head h = {.q = {x, 4, 1, 1},
+                        .k = {x, 4, 1, 1},
+                        .nq = 4,
+                        .nk = 4,
+                        .scale = 1,
                         .sight = {.causal = true, .key_first = 2, .key_last = 4}};
     const atn_tile t = atn_tile_of(&h, 0, 4);
     atn_row_info info[4];
@@ -158,23 +174,30 @@ static void rows_without_keys_are_zero(atn_ctx *cx)
 static void bad_logits_are_located(atn_ctx *cx)
 {
     float q[] = {1, NAN, 1}, k[] = {1, 2, 3}, out[9];
-    const atn_head h = {.q = {q, 3, 1, 1}, .k = {k, 3, 1, 1}, .nq = 3, .nk = 3, .scale = 1,
-                        .sight = {.key_last = 3}, .layer = 4, .head = 2};
+    const atn_head h = {.q = {q, 3, 1, 1},
+                        .k = {k, 3, 1, 1},
+                        .nq = 3,
+                        .nk = 3,
+                        .scale = 1,
+                        .sight = {.key_last = 3},
+                        .layer = 4,
+                        .head = 2};
     const atn_tile t = atn_tile_of(&h, 0, 3);
     atn_row_info info[3];
 
     CHECK_FAILS(atn_rows_fill(cx, &h, &t, (atn_mat){out, 3, 3, 3}, info), ATN_DATA,
                 "layer 4, head 2, row 1");
     q[1] = INFINITY;
-    CHECK_FAILS(atn_rows_fill(cx, &h, &t, (atn_mat){out, 3, 3, 3}, info), ATN_DATA, "row 1");
+    CHECK_FAILS(atn_rows_fill(cx, &h, &t, (atn_mat){out, 3, 3, 3}, info), ATN_DATA,
+                "row 1");
 }
 
 /* Given rows pass through; the entropy is that of {.3 .5 .2}. */
 static void given_rows(atn_ctx *cx)
 {
     const float p[] = {1, 0, 0, .5f, .5f, 0, .3f, .5f, .2f};
-    const atn_head h = {.p = {p, 3, 3, 3}, .nq = 3, .nk = 3,
-                        .sight = {.causal = true, .key_last = 3}};
+    const atn_head h = {
+        .p = {p, 3, 3, 3}, .nq = 3, .nk = 3, .sight = {.causal = true, .key_last = 3}};
     const atn_tile t = atn_tile_of(&h, 0, 3);
     float out[9];
     atn_row_info info[3];
@@ -185,8 +208,8 @@ static void given_rows(atn_ctx *cx)
     CHECK_NEAR(info[1].entropy, log(2), 1e-7);
 }
 
-static atn_status keep_rows(atn_ctx *cx, const atn_head *h, const atn_tile *t, atn_cmat p,
-                            const atn_row_info *info, void *state)
+static atn_status keep_rows(atn_ctx *cx, const atn_head *h, const atn_tile *t,
+                            atn_cmat p, const atn_row_info *info, void *state)
 {
     float *all = state;
 
@@ -226,7 +249,8 @@ static void threads_agree(atn_ctx *cx)
 static atn_status fail_late(atn_ctx *cx, atn_idx i, void *state)
 {
     (void)state;
-    return i < 5 ? ATN_OK : atn_fail(cx, ATN_DATA, __FILE__, __LINE__, "task %d", (int)i);
+    return i < 5 ? ATN_OK
+                 : atn_fail(cx, ATN_DATA, __FILE__, __LINE__, "task %d", (int)i);
 }
 
 static void first_failure_wins(atn_ctx *cx)
@@ -240,13 +264,15 @@ static void first_failure_wins(atn_ctx *cx)
 static void signals_stop_the_loop(atn_ctx *cx)
 {
     atn_cancel(15);
-    CHECK_FAILS(atn_parallel(cx, 40, fail_late, NULL, "loop"), ATN_TERMINATED, "SIGTERM");
+    CHECK_FAILS(atn_parallel(cx, 40, fail_late, NULL, "loop"), ATN_TERMINATED,
+                "SIGTERM");
     atn_cancel(0);
 }
 
-CHECK_MAIN({"stream against dense", stream_against_dense}, {"uniform causal", uniform_causal},
-           {"extreme logits", extreme_logits},
+CHECK_MAIN({"stream against dense", stream_against_dense},
+           {"uniform causal", uniform_causal}, {"extreme logits", extreme_logits},
            {"rows without keys are zero", rows_without_keys_are_zero},
-           {"bad logits are located", bad_logits_are_located}, {"given rows", given_rows},
-           {"threads agree", threads_agree}, {"first failure wins", first_failure_wins},
+           {"bad logits are located", bad_logits_are_located},
+           {"given rows", given_rows}, {"threads agree", threads_agree},
+           {"first failure wins", first_failure_wins},
            {"signals stop the loop", signals_stop_the_loop})

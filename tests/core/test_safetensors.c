@@ -32,7 +32,7 @@ static void refuse(atn_ctx *cx, const char *header, size_t data_size, const char
     CHECK(f == NULL);
 }
 
-#define T(dtype, shape, begin, end) \
+#define T(dtype, shape, begin, end)                                                    \
     "\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":[" #begin "," #end "]"
 
 static void lengths(atn_ctx *cx)
@@ -48,8 +48,10 @@ static void lengths(atn_ctx *cx)
     CHECK_FAILS(atn_st_open(cx, path, &f), ATN_DATA, "too few");
     CHECK_FAILS(atn_st_open(cx, make("{}", 0, 0), &f), ATN_DATA, "below 2");
     CHECK_FAILS(atn_st_open(cx, make("{}", 3, 0), &f), ATN_DATA, "beyond the file");
-    CHECK_FAILS(atn_st_open(cx, make("{}", 100000001, 0), &f), ATN_DATA, "above 100000000");
-    CHECK_FAILS(atn_st_open(cx, make("{}", INT64_MAX, 0), &f), ATN_DATA, "above 100000000");
+    CHECK_FAILS(atn_st_open(cx, make("{}", 100000001, 0), &f), ATN_DATA,
+                "above 100000000");
+    CHECK_FAILS(atn_st_open(cx, make("{}", INT64_MAX, 0), &f), ATN_DATA,
+                "above 100000000");
     CHECK_FAILS(atn_st_open(cx, "/nonexistent/x", &f), ATN_NOINPUT, "cannot be opened");
 }
 
@@ -59,7 +61,8 @@ static void header_text(atn_ctx *cx)
     refuse(cx, "[1,2]", 0, "'{'");
     refuse(cx, " {}", 0, "'{'");
     refuse(cx, "{\"a\":}", 0, "no valid JSON");
-    refuse(cx, "{\"t\":{" T("F32", "[1]", 0, 4) "},\"t\":{" T("F32", "[1]", 0, 4) "}}", 4, "JSON");
+    refuse(cx, "{\"t\":{" T("F32", "[1]", 0, 4) "},\"t\":{" T("F32", "[1]", 0, 4) "}}",
+           4, "JSON");
     refuse(cx, "{\"__metadata__\":{\"a\":1}}", 0, "no string");
     refuse(cx, "{\"__metadata__\":null}", 0, "no object");
 }
@@ -72,21 +75,25 @@ static void entries(atn_ctx *cx)
     refuse(cx, "{\"t\":{" T("F32", "[-1]", 0, 4) "}}", 4, "dimension");
     refuse(cx, "{\"t\":{" T("F32", "[1.0]", 0, 4) "}}", 4, "dimension");
     refuse(cx, "{\"t\":{" T("F32", "[281474976710656]", 0, 4) "}}", 4, "dimension");
-    refuse(cx, "{\"t\":{" T("F32", "[281474976710655,281474976710655,0]", 0, 0) "}}", 0, "overflows");
+    refuse(cx, "{\"t\":{" T("F32", "[281474976710655,281474976710655,0]", 0, 0) "}}", 0,
+           "overflows");
     refuse(cx, "{\"t\":{" T("F32", "[1,1,1,1,1,1,1,1,1]", 0, 4) "}}", 4, "rank");
     refuse(cx, "{\"t\":{" T("F32", "[2]", 0, 4) "}}", 4, "need 8 bytes");
     refuse(cx, "{\"t\":{" T("F4", "[3]", 0, 2) "}}", 2, "whole bytes");
     refuse(cx, "{\"t\":{" T("F32", "[1]", 4, 0) "}}", 4, "reversed");
     refuse(cx, "{\"t\":{" T("F32", "[1]", -4, 0) "}}", 4, "negative");
     refuse(cx, "{\"t\":{" T("F32", "[2]", 0, 8) "}}", 4, "beyond the file");
-    refuse(cx, "{\"t\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4.0]}}", 4, "pair of integers");
+    refuse(cx, "{\"t\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4.0]}}", 4,
+           "pair of integers");
 }
 
 static void tiling(atn_ctx *cx)
 {
     refuse(cx, "{\"t\":{" T("F32", "[1]", 4, 8) "}}", 8, "begin at 0");
-    refuse(cx, "{\"a\":{" T("F32", "[1]", 0, 4) "},\"b\":{" T("F32", "[1]", 8, 12) "}}", 12, "hole");
-    refuse(cx, "{\"a\":{" T("F32", "[2]", 0, 8) "},\"b\":{" T("F32", "[1]", 4, 8) "}}", 8, "overlap");
+    refuse(cx, "{\"a\":{" T("F32", "[1]", 0, 4) "},\"b\":{" T("F32", "[1]", 8, 12) "}}",
+           12, "hole");
+    refuse(cx, "{\"a\":{" T("F32", "[2]", 0, 8) "},\"b\":{" T("F32", "[1]", 4, 8) "}}",
+           8, "overlap");
     refuse(cx, "{\"t\":{" T("F32", "[1]", 0, 4) "}}", 5, "trailing");
 }
 
@@ -99,8 +106,12 @@ static void odd_but_sound(atn_ctx *cx)
     CHECK_EQ(atn_st_count(f), 0);
     CHECK(atn_st_find(f, "t") == NULL);
     atn_st_close(cx, f);
-    CHECK_OK(atn_st_open(cx, make("{\"z\":{" T("F32", "[0]", 0, 0) "},\"a\":{" T("F32", "[]", 0, 4)
-                                  "},\"y\":{" T("I8", "[0]", 4, 4) "}}", -1, 4), &f));
+    CHECK_OK(
+        atn_st_open(cx,
+                    make("{\"z\":{" T("F32", "[0]", 0, 0) "},\"a\":{" T(
+                             "F32", "[]", 0, 4) "},\"y\":{" T("I8", "[0]", 4, 4) "}}",
+                         -1, 4),
+                    &f));
     CHECK_EQ(atn_st_count(f), 3);
     CHECK_STR(atn_st_at(f, 0)->name, "a");
     CHECK_EQ(atn_st_find(f, "a")->rank, 0);
@@ -132,7 +143,8 @@ static void writer_oracle(atn_ctx *cx)
     CHECK_OK(atn_st_open(cx, path, &f));
     CHECK(memcmp(atn_st_find(f, "t")->data, x, sizeof x) == 0);
     atn_st_close(cx, f);
-    CHECK_FAILS(atn_st_save(cx, path, &t, 1, NULL, false, hex), ATN_CANTCREATE, "--force");
+    CHECK_FAILS(atn_st_save(cx, path, &t, 1, NULL, false, hex), ATN_CANTCREATE,
+                "--force");
     CHECK_OK(atn_st_save(cx, path, &t, 1, NULL, true, again));
     CHECK_STR(again, hex);
 }
@@ -142,7 +154,10 @@ static void written_order(atn_ctx *cx)
     const float x[] = {1, 2};
     const uint16_t h[] = {1, 2, 3};
     const int64_t i[] = {7};
-    const atn_st_out t[] = {{"h", ATN_BF16, 1, {3}, h}, {"b", ATN_F32, 1, {2}, x}, {"i", ATN_I64, 1, {1}, i}, {"a", ATN_F32, 1, {2}, x}};
+    const atn_st_out t[] = {{"h", ATN_BF16, 1, {3}, h},
+                            {"b", ATN_F32, 1, {2}, x},
+                            {"i", ATN_I64, 1, {1}, i},
+                            {"a", ATN_F32, 1, {2}, x}};
     json_t *meta = json_pack("{s:s}", "format", "pt");
     char path[700];
     atn_st *f = NULL;
@@ -151,9 +166,12 @@ static void written_order(atn_ctx *cx)
     CHECK_OK(atn_st_save(cx, path, t, 4, meta, false, NULL));
     json_decref(meta);
     CHECK_OK(atn_st_open(cx, path, &f));
-    CHECK((const char *)atn_st_find(f, "i")->data < (const char *)atn_st_find(f, "a")->data);
-    CHECK((const char *)atn_st_find(f, "a")->data < (const char *)atn_st_find(f, "b")->data);
-    CHECK((const char *)atn_st_find(f, "b")->data < (const char *)atn_st_find(f, "h")->data);
+    CHECK((const char *)atn_st_find(f, "i")->data <
+          (const char *)atn_st_find(f, "a")->data);
+    CHECK((const char *)atn_st_find(f, "a")->data <
+          (const char *)atn_st_find(f, "b")->data);
+    CHECK((const char *)atn_st_find(f, "b")->data <
+          (const char *)atn_st_find(f, "h")->data);
     CHECK_STR(json_string_value(json_object_get(atn_st_metadata(f), "format")), "pt");
     atn_st_close(cx, f);
 }
@@ -161,7 +179,8 @@ static void written_order(atn_ctx *cx)
 /* Every shorter file is refused, none crashes (ASan). */
 static void truncations(atn_ctx *cx)
 {
-    const char *header = "{\"t\":{" T("F32", "[2]", 0, 8) "},\"u\":{" T("F16", "[1]", 8, 10) "}}";
+    const char *header =
+        "{\"t\":{" T("F32", "[2]", 0, 8) "},\"u\":{" T("F16", "[1]", 8, 10) "}}";
     const size_t whole = 8 + strlen(header) + 10;
     char bytes[400], path[700];
     FILE *file = fopen(make(header, -1, 10), "rb");
@@ -184,7 +203,8 @@ static const char *write_index(const char *text)
     static char path[700];
     FILE *f;
 
-    make("{\"t\":{" T("F32", "[1]", 0, 4) "},\"extra\":{" T("F32", "[1]", 4, 8) "}}", -1, 8);
+    make("{\"t\":{" T("F32", "[1]", 0, 4) "},\"extra\":{" T("F32", "[1]", 4, 8) "}}",
+         -1, 8);
     snprintf(path, sizeof path, "%s/m.safetensors.index.json", dir);
     f = fopen(path, "wb");
     fputs(text, f);
@@ -196,14 +216,25 @@ static void sharded(atn_ctx *cx)
 {
     atn_st *f = NULL;
 
-    CHECK_OK(atn_st_open(cx, write_index("{\"metadata\":{},\"weight_map\":{\"t\":\"x.safetensors\"}}"), &f));
+    CHECK_OK(atn_st_open(
+        cx, write_index("{\"metadata\":{},\"weight_map\":{\"t\":\"x.safetensors\"}}"),
+        &f));
     CHECK_EQ(atn_st_count(f), 1); /* what the map does not name is ignored */
     atn_st_close(cx, f);
-    CHECK_FAILS(atn_st_open(cx, write_index("{\"weight_map\":{\"t\":\"y.safetensors\"}}"), &f), ATN_NOINPUT, "y.safetensors");
-    CHECK_FAILS(atn_st_open(cx, write_index("{\"weight_map\":{\"u\":\"x.safetensors\"}}"), &f), ATN_DATA, "not in its shard");
-    CHECK_FAILS(atn_st_open(cx, write_index("{\"weight_map\":{\"t\":\"../x.safetensors\"}}"), &f), ATN_DATA, "plain file name");
-    CHECK_FAILS(atn_st_open(cx, write_index("{\"weight_map\":{\"t\":\"..\"}}"), &f), ATN_DATA, "plain file name");
-    CHECK_FAILS(atn_st_open(cx, write_index("{\"weight_map\":{\"t\":3}}"), &f), ATN_DATA, "plain file name");
+    CHECK_FAILS(
+        atn_st_open(cx, write_index("{\"weight_map\":{\"t\":\"y.safetensors\"}}"), &f),
+        ATN_NOINPUT, "y.safetensors");
+    CHECK_FAILS(
+        atn_st_open(cx, write_index("{\"weight_map\":{\"u\":\"x.safetensors\"}}"), &f),
+        ATN_DATA, "not in its shard");
+    CHECK_FAILS(
+        atn_st_open(cx, write_index("{\"weight_map\":{\"t\":\"../x.safetensors\"}}"),
+                    &f),
+        ATN_DATA, "plain file name");
+    CHECK_FAILS(atn_st_open(cx, write_index("{\"weight_map\":{\"t\":\"..\"}}"), &f),
+                ATN_DATA, "plain file name");
+    CHECK_FAILS(atn_st_open(cx, write_index("{\"weight_map\":{\"t\":3}}"), &f),
+                ATN_DATA, "plain file name");
     CHECK_FAILS(atn_st_open(cx, write_index("{}"), &f), ATN_DATA, "weight_map");
 }
 
@@ -229,7 +260,8 @@ static void allocations_may_fail(atn_ctx *cx)
     int k = 0;
 
     (void)cx;
-    snprintf(path, sizeof path, "%s", write_index("{\"weight_map\":{\"t\":\"x.safetensors\"}}"));
+    snprintf(path, sizeof path, "%s",
+             write_index("{\"weight_map\":{\"t\":\"x.safetensors\"}}"));
     for (; st != ATN_OK; k++) {
         failing f = {k};
         atn_st *file = NULL;
@@ -248,6 +280,7 @@ static void allocations_may_fail(atn_ctx *cx)
 }
 
 CHECK_MAIN({"lengths", lengths}, {"header text", header_text}, {"entries", entries},
-           {"tiling", tiling}, {"odd but sound", odd_but_sound}, {"writer oracle", writer_oracle},
-           {"written order", written_order}, {"truncations", truncations}, {"sharded", sharded},
+           {"tiling", tiling}, {"odd but sound", odd_but_sound},
+           {"writer oracle", writer_oracle}, {"written order", written_order},
+           {"truncations", truncations}, {"sharded", sharded},
            {"allocations may fail", allocations_may_fail})

@@ -14,7 +14,8 @@ static atn_table *sample(atn_ctx *cx)
     CHECK_OK(atn_table_create(cx, "sample", &t));
     CHECK_OK(atn_table_add_col(cx, t, "layer", ATN_COL_I64, "", "which layer", &layer));
     CHECK_OK(atn_table_add_col(cx, t, "name", ATN_COL_STR, "", NULL, &name));
-    CHECK_OK(atn_table_add_col(cx, t, "time_ms", ATN_COL_F64, "ms", "how long", &value));
+    CHECK_OK(
+        atn_table_add_col(cx, t, "time_ms", ATN_COL_F64, "ms", "how long", &value));
     CHECK_OK(atn_table_add_col(cx, t, "ok", ATN_COL_BOOL, "", NULL, &flag));
     CHECK_OK(atn_table_add_row(cx, t));
     atn_table_set_i64(t, layer, -3);
@@ -43,7 +44,8 @@ static void check_sample(const atn_table *t)
     CHECK_STR(atn_table_get_str(t, 0, 1), "a \"quoted\", thing\nin two lines");
     CHECK_STR(atn_table_get_str(t, 1, 1), " blank ");
     CHECK(atn_table_get_f64(t, 0, 2) == 0.1);
-    CHECK(atn_table_get_i64(t, 0, 3) == 1 && !atn_table_has(t, 1, 3) && atn_table_get_i64(t, 2, 3) == 0);
+    CHECK(atn_table_get_i64(t, 0, 3) == 1 && !atn_table_has(t, 1, 3) &&
+          atn_table_get_i64(t, 2, 3) == 0);
 }
 
 static void csv_round_trip(atn_ctx *cx)
@@ -53,7 +55,8 @@ static void csv_round_trip(atn_ctx *cx)
 
     snprintf(path, sizeof path, "%s/t.csv", check_scratch("table"));
     CHECK_OK(atn_table_save(cx, t, NULL, ATN_TABLE_CSV, path, false));
-    CHECK_FAILS(atn_table_save(cx, t, NULL, ATN_TABLE_CSV, path, false), ATN_CANTCREATE, "--force");
+    CHECK_FAILS(atn_table_save(cx, t, NULL, ATN_TABLE_CSV, path, false), ATN_CANTCREATE,
+                "--force");
     CHECK_OK(atn_table_save(cx, t, NULL, ATN_TABLE_CSV, path, true));
     CHECK_OK(atn_table_load(cx, path, &back));
     check_sample(back);
@@ -61,7 +64,8 @@ static void csv_round_trip(atn_ctx *cx)
     CHECK_STR(atn_table_kind(back), "sample");
     CHECK_STR(atn_table_col_unit(back, 2), "ms");
     CHECK_STR(atn_table_get_meta(back, "title"), "Another");
-    CHECK(atn_table_get_matrix(back).data[2] == 3 && isnan(atn_table_get_matrix(back).data[1]));
+    CHECK(atn_table_get_matrix(back).data[2] == 3 &&
+          isnan(atn_table_get_matrix(back).data[1]));
     CHECK_STR(atn_table_col_axis(back), "key");
     atn_table_destroy(cx, t);
     atn_table_destroy(cx, back);
@@ -81,9 +85,11 @@ static void jsonl_round_trip(atn_ctx *cx)
     snprintf(path, sizeof path, "%s/t.jsonl", check_scratch("table"));
     CHECK_OK(atn_table_save(cx, t, &run, ATN_TABLE_JSONL, path, false));
     f = fopen(path, "rb");
-    CHECK(fgets(line, sizeof line, f) && strstr(line, "\"schema\":\"attnscope/sample/1\""));
+    CHECK(fgets(line, sizeof line, f) &&
+          strstr(line, "\"schema\":\"attnscope/sample/1\""));
     CHECK(strstr(line, run.fingerprint) != NULL);
-    CHECK(fgets(line, sizeof line, f) && strstr(line, "\"time_ms\":null") && strstr(line, "\"time_ms_reason\":\"inf\""));
+    CHECK(fgets(line, sizeof line, f) && strstr(line, "\"time_ms\":null") &&
+          strstr(line, "\"time_ms_reason\":\"inf\""));
     fclose(f);
     CHECK_OK(atn_table_load(cx, path, &back));
     check_sample(back);
@@ -129,7 +135,10 @@ static void csv_readings(atn_ctx *cx)
 {
     atn_table *t = NULL;
 
-    CHECK_OK(atn_table_load(cx, CSV("\xef\xbb\xbf" "a,b\r\n1,x\r\n\r\n,\"y, z\"\r\n"), &t));
+    CHECK_OK(atn_table_load(cx,
+                            CSV("\xef\xbb\xbf"
+                                "a,b\r\n1,x\r\n\r\n,\"y, z\"\r\n"),
+                            &t));
     CHECK_EQ(atn_table_rows(t), 2);
     CHECK_STR(atn_table_col_name(t, 0), "a");
     CHECK(atn_table_get_i64(t, 0, 0) == 1 && !atn_table_has(t, 1, 0));
@@ -145,8 +154,10 @@ static void csv_errors(atn_ctx *cx)
 {
     atn_table *t = NULL;
 
-    CHECK_FAILS(atn_table_load(cx, CSV("a,b\n1\n"), &t), ATN_DATA, "row 2 has 1 fields");
-    CHECK_FAILS(atn_table_load(cx, CSV("a,b\n1,2,3\n"), &t), ATN_DATA, "row 2 has 3 fields");
+    CHECK_FAILS(atn_table_load(cx, CSV("a,b\n1\n"), &t), ATN_DATA,
+                "row 2 has 1 fields");
+    CHECK_FAILS(atn_table_load(cx, CSV("a,b\n1,2,3\n"), &t), ATN_DATA,
+                "row 2 has 3 fields");
     CHECK_FAILS(atn_table_load(cx, CSV("a,a\n1,2\n"), &t), ATN_DATA, "repeats 'a'");
     CHECK_FAILS(atn_table_load(cx, CSV("a\n\"x\n"), &t), ATN_DATA, "never closed");
     CHECK_FAILS(atn_table_load(cx, CSV("a\n\"x\"y\n"), &t), ATN_DATA, "quote");
@@ -154,8 +165,10 @@ static void csv_errors(atn_ctx *cx)
     CHECK_FAILS(atn_table_load(cx, CSV("a\n1\0002\n"), &t), ATN_DATA, "NUL");
     CHECK_FAILS(atn_table_load(cx, CSV("a\n\xff\n"), &t), ATN_DATA, "UTF-8");
     CHECK_FAILS(atn_table_load(cx, CSV(""), &t), ATN_DATA, "empty");
-    CHECK_FAILS(atn_table_load(cx, CSV("a\n1\n2\nx\n3\n"), &t), ATN_DATA, "row 4, column 1");
-    CHECK_FAILS(atn_table_load(cx, "/nonexistent.csv", &t), ATN_NOINPUT, "cannot be opened");
+    CHECK_FAILS(atn_table_load(cx, CSV("a\n1\n2\nx\n3\n"), &t), ATN_DATA,
+                "row 4, column 1");
+    CHECK_FAILS(atn_table_load(cx, "/nonexistent.csv", &t), ATN_NOINPUT,
+                "cannot be opened");
     CHECK_FAILS(atn_table_load(cx, CSV("{\"a\":1}\n"), &t), ATN_DATA, "schema");
 }
 
@@ -165,7 +178,8 @@ static void full_disk(atn_ctx *cx)
     FILE *full = fopen("/dev/full", "wb");
 
     if (full) {
-        CHECK_FAILS(atn_table_write(cx, t, NULL, ATN_TABLE_CSV, full), ATN_IO, "cannot be written");
+        CHECK_FAILS(atn_table_write(cx, t, NULL, ATN_TABLE_CSV, full), ATN_IO,
+                    "cannot be written");
         fclose(full);
     }
     atn_table_destroy(cx, t);

@@ -8,15 +8,19 @@
 /* BIDS/colormap, colormaps.py: entries 0, 64, 128, 192, 255 of viridis. */
 static void viridis_golden(atn_ctx *cx)
 {
-    static const int want[5][4] = {{0, 68, 1, 84}, {64, 59, 82, 139}, {128, 33, 145, 140},
-                                   {192, 94, 201, 98}, {255, 253, 231, 37}};
-    const unsigned char (*v)[3] = atn_palette_find("viridis");
+    static const int want[5][4] = {{0, 68, 1, 84},
+                                   {64, 59, 82, 139},
+                                   {128, 33, 145, 140},
+                                   {192, 94, 201, 98},
+                                   {255, 253, 231, 37}};
+    const unsigned char(*v)[3] = atn_palette_find("viridis");
 
     (void)cx;
     for (int i = 0; i < 5; i++)
         for (int c = 0; c < 3; c++) CHECK_EQ(v[want[i][0]][c], want[i][c + 1]);
     CHECK(atn_palette_find("jet") == NULL);
-    CHECK(atn_palette_at(v, -1) == v[0] && atn_palette_at(v, 7) == v[255] && atn_palette_at(v, NAN) == v[0]);
+    CHECK(atn_palette_at(v, -1) == v[0] && atn_palette_at(v, 7) == v[255] &&
+          atn_palette_at(v, NAN) == v[0]);
 }
 
 static void scales_golden(atn_ctx *cx)
@@ -40,7 +44,8 @@ static void scales_golden(atn_ctx *cx)
     CHECK_NEAR(atn_scale_at(&s, .5), 1, 1e-12);
     CHECK_OK(atn_scale_fit(cx, m, ATN_SCALE_LINEAR, 1e-4, .5, "viridis", &s));
     CHECK_NEAR(s.high, .001, 1e-9); /* the median */
-    CHECK_FAILS(atn_scale_fit(cx, m, ATN_SCALE_LINEAR, 1e-4, 0, "jet", &s), ATN_USAGE, "viridis");
+    CHECK_FAILS(atn_scale_fit(cx, m, ATN_SCALE_LINEAR, 1e-4, 0, "jet", &s), ATN_USAGE,
+                "viridis");
 }
 
 static void ticks_golden(atn_ctx *cx)
@@ -127,8 +132,10 @@ static void check_svg(const char *svg)
     for (const char *at = strchr(svg, '<'); at; at = strchr(at + 1, '<')) {
         const char *end = strchr(at, '>');
         CHECK(end != NULL);
-        if (at[1] == '/') depth--;
-        else if (at[1] != '?' && at[1] != '!' && end[-1] != '/') depth++;
+        if (at[1] == '/')
+            depth--;
+        else if (at[1] != '?' && at[1] != '!' && end[-1] != '/')
+            depth++;
     }
     CHECK_EQ(depth, 0);
 }
@@ -155,7 +162,8 @@ static void every_figure_every_format(atn_ctx *cx)
             if (e == 0) check_svg(data);
             if (e == 1) CHECK(memcmp(data, "%PDF-", 5) == 0);
             if (e == 2) CHECK(memcmp(data, "\x89PNG", 4) == 0);
-            CHECK_FAILS(atn_figure_draw(cx, atn_figures[f], t, &o, path, false), ATN_CANTCREATE, "--force");
+            CHECK_FAILS(atn_figure_draw(cx, atn_figures[f], t, &o, path, false),
+                        ATN_CANTCREATE, "--force");
             CHECK_OK(atn_figure_draw(cx, atn_figures[f], t, &o, path, true));
             if (e > 0) CHECK_EQ(read_file(path, again, sizeof again), n);
             /* cairo numbers the parts of an SVG through the life of a process: that format is
@@ -183,9 +191,13 @@ static void large_matrix_stays_small(atn_ctx *cx)
 
 static void odd_tables(atn_ctx *cx)
 {
-    static const float cells[][4] = {{0, 0, 0, 0}, {NAN, NAN, NAN, NAN}, {1e-30f, 1e30f, -1e30f, INFINITY}};
-    const atn_figure_opts opts[] = {{0}, {.scale = "log"}, {.scale = "rank", .palette = "cividis"},
-                                    {.palette = "diverging", .title = "T", .width_in = 1, .font_pt = 20}};
+    static const float cells[][4] = {
+        {0, 0, 0, 0}, {NAN, NAN, NAN, NAN}, {1e-30f, 1e30f, -1e30f, INFINITY}};
+    const atn_figure_opts opts[] = {
+        {0},
+        {.scale = "log"},
+        {.scale = "rank", .palette = "cividis"},
+        {.palette = "diverging", .title = "T", .width_in = 1, .font_pt = 20}};
 
     for (size_t i = 0; i < ATN_LEN(cells); i++)
         for (size_t k = 0; k < ATN_LEN(opts); k++) {
@@ -194,8 +206,10 @@ static void odd_tables(atn_ctx *cx)
             size_t n = 0;
 
             CHECK_OK(atn_table_create(cx, "odd", &t));
-            CHECK_OK(atn_table_set_matrix(cx, t, (atn_cmat){cells[i], 2, 2, 2}, "query", "key"));
-            CHECK_OK(atn_figure_svg(cx, atn_figure_find("heatmap"), t, &opts[k], &svg, &n));
+            CHECK_OK(atn_table_set_matrix(cx, t, (atn_cmat){cells[i], 2, 2, 2}, "query",
+                                          "key"));
+            CHECK_OK(
+                atn_figure_svg(cx, atn_figure_find("heatmap"), t, &opts[k], &svg, &n));
             check_svg(svg);
             atn_free(cx, svg);
             atn_table_destroy(cx, t);
@@ -211,13 +225,27 @@ static void refusals(atn_ctx *cx)
 
     CHECK_OK(atn_table_create(cx, "nothing", &empty));
     for (int f = 0; atn_figures[f]; f++)
-        CHECK_FAILS(atn_figure_svg(cx, atn_figures[f], empty, &(atn_figure_opts){0}, &svg, &n), ATN_USAGE, "nothing");
-    CHECK_FAILS(atn_figure_draw(cx, heatmap, t, &(atn_figure_opts){0}, "x.jpg", false), ATN_USAGE, ".svg");
-    CHECK_FAILS(atn_figure_svg(cx, heatmap, t, &(atn_figure_opts){.width_in = 1e9}, &svg, &n), ATN_USAGE, "inches");
-    CHECK_FAILS(atn_figure_svg(cx, heatmap, t, &(atn_figure_opts){.width_in = 59, .dpi = 2000}, &svg, &n), ATN_USAGE, "32767");
-    CHECK_FAILS(atn_figure_svg(cx, heatmap, t, &(atn_figure_opts){.scale = "cubic"}, &svg, &n), ATN_USAGE, "cubic");
-    CHECK_FAILS(atn_figure_svg(cx, heatmap, t, &(atn_figure_opts){.palette = "jet"}, &svg, &n), ATN_USAGE, "jet");
-    CHECK_FAILS(atn_figure_svg(cx, heatmap, t, &(atn_figure_opts){.params = "flor=1"}, &svg, &n), ATN_USAGE, "flor");
+        CHECK_FAILS(
+            atn_figure_svg(cx, atn_figures[f], empty, &(atn_figure_opts){0}, &svg, &n),
+            ATN_USAGE, "nothing");
+    CHECK_FAILS(atn_figure_draw(cx, heatmap, t, &(atn_figure_opts){0}, "x.jpg", false),
+                ATN_USAGE, ".svg");
+    CHECK_FAILS(
+        atn_figure_svg(cx, heatmap, t, &(atn_figure_opts){.width_in = 1e9}, &svg, &n),
+        ATN_USAGE, "inches");
+    CHECK_FAILS(atn_figure_svg(cx, heatmap, t,
+                               &(atn_figure_opts){.width_in = 59, .dpi = 2000}, &svg,
+                               &n),
+                ATN_USAGE, "32767");
+    CHECK_FAILS(
+        atn_figure_svg(cx, heatmap, t, &(atn_figure_opts){.scale = "cubic"}, &svg, &n),
+        ATN_USAGE, "cubic");
+    CHECK_FAILS(
+        atn_figure_svg(cx, heatmap, t, &(atn_figure_opts){.palette = "jet"}, &svg, &n),
+        ATN_USAGE, "jet");
+    CHECK_FAILS(atn_figure_svg(cx, heatmap, t, &(atn_figure_opts){.params = "flor=1"},
+                               &svg, &n),
+                ATN_USAGE, "flor");
     CHECK(atn_figure_find("nope") == NULL);
     atn_table_destroy(cx, t);
     atn_table_destroy(cx, empty);
@@ -239,5 +267,5 @@ static void lengths(atn_ctx *cx)
 CHECK_MAIN({"viridis golden", viridis_golden}, {"scales golden", scales_golden},
            {"ticks golden", ticks_golden}, {"labels are tame", labels_are_tame},
            {"every figure, every format", every_figure_every_format},
-           {"large matrix stays small", large_matrix_stays_small}, {"odd tables", odd_tables},
-           {"refusals", refusals}, {"lengths", lengths})
+           {"large matrix stays small", large_matrix_stays_small},
+           {"odd tables", odd_tables}, {"refusals", refusals}, {"lengths", lengths})

@@ -4,7 +4,8 @@
 
 #include "viz/report.h"
 
-static const char hostile[] = "</script><img src=x onerror=alert(1)>\"'&\x01\xe2\x80\xae";
+static const char hostile[] =
+    "</script><img src=x onerror=alert(1)>\"'&\x01\xe2\x80\xae";
 
 static char *build(atn_ctx *cx, const char *path)
 {
@@ -35,7 +36,8 @@ static char *build(atn_ctx *cx, const char *path)
     CHECK_OK(atn_report_command(cx, r, hostile));
     CHECK_OK(atn_report_table(cx, r, t, hostile, 5));
     CHECK_OK(atn_report_details_begin(cx, r, hostile));
-    CHECK_OK(atn_report_figure(cx, r, atn_figure_find("heatmap"), t, &(atn_figure_opts){0}, hostile, hostile));
+    CHECK_OK(atn_report_figure(cx, r, atn_figure_find("heatmap"), t,
+                               &(atn_figure_opts){0}, hostile, hostile));
     CHECK_OK(atn_report_details_end(cx, r));
     CHECK_OK(atn_report_table_json(cx, r, "data-stats", t));
     CHECK_OK(atn_report_save(cx, r, &run, path, false));
@@ -74,7 +76,8 @@ static void nothing_escapes(atn_ctx *cx)
     CHECK_EQ(count(html, "<figure class=\"atn-figure\""), 1);
     CHECK_EQ(count(html, "<section"), count(html, "</section>"));
     CHECK_EQ(count(html, "<details"), count(html, "</details>"));
-    CHECK_EQ(count(html, "<table"), 2); /* the first five rows, and all of them folded */
+    CHECK_EQ(count(html, "<table"),
+             2); /* the first five rows, and all of them folded */
     CHECK(strstr(html, "id=\"run\"") && strstr(html, "<h1 id=\"title\">"));
     free(html);
 }
@@ -89,8 +92,10 @@ static void never_overwritten_unasked(atn_ctx *cx)
     CHECK_OK(atn_report_save(cx, r, NULL, path, false));
     CHECK_FAILS(atn_report_save(cx, r, NULL, path, false), ATN_CANTCREATE, "--force");
     CHECK_OK(atn_report_save(cx, r, NULL, path, true));
-    CHECK_FAILS(atn_report_save(cx, r, NULL, "/nonexistent/r.html", true), ATN_CANTCREATE, "created");
+    CHECK_FAILS(atn_report_save(cx, r, NULL, "/nonexistent/r.html", true),
+                ATN_CANTCREATE, "created");
     atn_report_destroy(cx, r);
 }
 
-CHECK_MAIN({"nothing escapes", nothing_escapes}, {"never overwritten unasked", never_overwritten_unasked})
+CHECK_MAIN({"nothing escapes", nothing_escapes},
+           {"never overwritten unasked", never_overwritten_unasked})

@@ -1,0 +1,283 @@
+/* tests/core/test_capture.c -- captures: written, resumed, refused, edited by hand. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "check.h"
+
+#include <unistd.h>
+
+#include "core/io/capture.h"
+#include "core/io/file.h"
+#include "core/io/json.h"
+
+enum { H = 2, N = 3, D = 2 };
+static const float q[H * N * D] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
+static const float k[N * D] = {.5f, .25f, 0, 1, -1, 2};
+
+static json_t *manifest(int layers)
+{
+    json_t *list = json_array();
+
+    for (int l = 0; l < layers; l++)
+        json_array_append_new(
+            list, json_pack("{s:i, s:s, s:i, s:o, s:n, s:i, s:i, s:i, s:i, s:i, s:i, "
+                            "s:f, s:s, s:i, s:n, "
+                            "s:n, s:[s,s,s]}",
+                            "index", l, "stack", "", "step", 0, "file",
+                            json_sprintf("layer-%03d.safetensors", l), "hash", "heads",
+                            H, "kv_heads", 1, "d", D, "d_v", D, "n_q", N, "n_k", N,
+                            "scale", 0.5, "mask", "causal", "offset", 0, "window",
+                            "softcap", "tensors", "q", "k", "v"));
+    return json_pack("{s:{s:s, s:i}, s:o, s:{s:[i,i,i], s:[s,s,s]}}", "model", "name",
+                     "m", "width", 4, "layers", list, "tokens", "ids", 5, 6, 5, "texts",
+                     "a", "b", "a");
+}
+
+static atn_status put(atn_ctx *cx, atn_capture_writer *w, int l)
+{
+    const atn_st_out t[] = {{"q", ATN_F32, 3, {H, N, D}, q},
+                            {"k", ATN_F32, 3, {1, N, D}, k},
+                            {"v", ATN_F32, 3, {1, N, D}, k}};
+
+    return atn_capture_put(cx, w, l, t, 3);
+}
+
+static const char *place(const char *name)
+{
+    static char dir[600];
+
+    snprintf(dir, sizeof dir, "%s/run", check_scratch(name));
+    return dir;
+}
+
+static void write_capture(atn_ctx *cx, const char *dir, int layers)
+{
+    atn_capture_writer *w = NULL;
+    json_t *m = manifest(layers);
+
+    CHECK_OK(atn_capture_begin(cx, dir, m, "f1", false, &w));
+    for (int l = 0; l < layers; l++) CHECK_OK(put(cx, w, l));
+    CHECK_OK(atn_capture_finish(cx, w, NULL));
+    json_decref(m);
+}
+
+static void round_trip(atn_ctx *cx)
+{
+    const char *dir = place("capture-round"), *const * texts;
+    const int32_t *ids;
+    atn_capture *c = NULL;
+    atn_problem p;
+
+    write_capture(cx, dir, 2);
+    CHECK_OK(atn_capture_open(cx, dir, &c));
+    CHECK(atn_capture_complete(c));
+    CHECK_EQ(atn_capture_layers(c), 2);
+    CHECK_EQ(atn_capture_model(c)->width, 4);
+    CHECK_EQ(atn_capture_tokens(c, &ids, &texts), 3);
+    CHECK(ids[1] == 6 && strcmp(texts[2], "a") == 0);
+    CHECK_OK(atn_capture_load(cx, c, 1, &p));
+    CHECK(p.heads == H && p.kv_heads == 1 && p.nq == N && p.scale == .5 &&
+          p.sight.causal);
+    CHECK(memcmp(p.q, q, sizeof q) == 0 && memcmp(p.k, k, sizeof k) == 0);
+    atn_capture_unload(cx, &p);
+    atn_capture_close(cx, c);
+}
+
+static void resuming(atn_ctx *cx)
+{
+    const char *dir = place("capture-resume");
+    atn_capture_writer *w = NULL;
+    atn_capture *c = NULL;
+    json_t *m = manifest(3);
+
+    CHECK_OK(atn_capture_begin(cx, dir, m, "f1", false, &w));
+    CHECK_OK(put(cx, w, 1));
+    atn_capture_abandon(cx, w); /* a crash */
+    cx->log_level = ATN_LOG_ERROR;
+    CHECK_OK(atn_capture_open(cx, dir, &c));
+    CHECK(!atn_capture_complete(c));
+    CHECK_EQ(atn_capture_layers(c), 1);
+    CHECK_EQ(atn_capture_layer(c, 0)->layer, 1);
+    atn_capture_close(cx, c);
+    CHECK_FAILS(atn_capture_begin(cx, dir, m, "other", false, &w), ATN_CANTCREATE,
+                "--force");
+    CHECK_OK(atn_capture_begin(cx, dir, m, "f1", false, &w));
+    CHECK(!atn_capture_has_layer(w, 0) && atn_capture_has_layer(w, 1) &&
+          !atn_capture_has_layer(w, 2));
+    CHECK_OK(put(cx, w, 0));
+    CHECK_OK(put(cx, w, 2));
+    CHECK_OK(atn_capture_finish(cx, w, NULL));
+    CHECK_FAILS(atn_capture_begin(cx, dir, m, "f1", false, &w), ATN_CANTCREATE,
+                "complete capture");
+    CHECK_OK(atn_capture_begin(cx, dir, m, "f2", true, &w));
+    CHECK(!atn_capture_has_layer(w, 1));
+    atn_capture_abandon(cx, w);
+    json_decref(m);
+}
+
+/* A torn layer file of an interrupted capture is not counted as done. */
+static void torn_layer(atn_ctx *cx)
+{
+    const char *dir = place("capture-torn");
+    atn_capture_writer *w = NULL;
+    json_t *m = manifest(1);
+    char path[700];
+
+    CHECK_OK(atn_capture_begin(cx, dir, m, "f1", false, &w));
+    CHECK_OK(put(cx, w, 0));
+    atn_capture_abandon(cx, w);
+    snprintf(path, sizeof path, "%s/layer-000.safetensors", dir);
+    CHECK_EQ(truncate(path, 100), 0);
+    CHECK_OK(atn_capture_begin(cx, dir, m, "f1", false, &w));
+    CHECK(!atn_capture_has_layer(w, 0));
+    atn_capture_abandon(cx, w);
+    json_decref(m);
+}
+
+static void other_directories_are_left_alone(atn_ctx *cx)
+{
+    const char *dir = check_scratch("capture-foreign");
+    atn_capture_writer *w = NULL;
+    json_t *m = manifest(1);
+    char path[700];
+    FILE *f;
+
+    snprintf(path, sizeof path, "%s/thesis.tex", dir);
+    f = fopen(path, "w");
+    fclose(f);
+    CHECK_FAILS(atn_capture_begin(cx, dir, m, "f", true, &w), ATN_CANTCREATE,
+                "left alone");
+    CHECK(atn_file_exists(path));
+    CHECK_FAILS(atn_capture_begin(cx, path, m, "f", true, &w), ATN_CANTCREATE, "");
+    json_decref(m);
+}
+
+/* Rewrites one key of the first layer, or of the manifest when `top`. */
+static void edit(atn_ctx *cx, const char *dir, const char *key, json_t *value, bool top)
+{
+    char path[700];
+    json_t *m = NULL;
+
+    snprintf(path, sizeof path, "%s/capture.json", dir);
+    CHECK_OK(atn_json_load(cx, path, false, &m));
+    json_object_set_new(top ? m : json_array_get(json_object_get(m, "layers"), 0), key,
+                        value);
+    CHECK_OK(atn_json_save(cx, path, m));
+    json_decref(m);
+}
+
+static void edited_by_hand(atn_ctx *cx)
+{
+    static const struct {
+        const char *key, *json, *message;
+        bool top;
+    } cases[] = {
+        {"heads", "0", "\"heads\" is 0", false},
+        {"heads", "\"2\"", "must be an integer", false},
+        {"heads", "2.0", "must be an integer", false},
+        {"kv_heads", "3", "outside 1..2", false},
+        {"n_q", "-1", "\"n_q\" is -1", false},
+        {"n_q", "9223372036854775807", "outside", false},
+        {"n_k", "null", "missing", false},
+        {"file", "\"../../etc/passwd\"", "leaves the directory", false},
+        {"file", "\"/etc/passwd\"", "leaves the directory", false},
+        {"file", "\"gone.safetensors\"", "is missing", false},
+        {"mask", "\"sideways\"", "neither causal nor full", false},
+        {"tensors", "[]", "neither q and k nor p", false},
+        {"index", "1", "listed twice", false},
+        {"schema", "\"attnscope/capture/9\"", "is not attnscope/capture/1", true},
+        {"layers", "[]", "no array", true},
+        {"layers", "[3]", "is no object", true},
+        {"tokens", "{\"ids\": [1], \"texts\": [\"a\", \"b\"]}", "differ in number",
+         true},
+        {"tokens", "{\"ids\": [-1]}", "no token id", true}};
+
+    for (size_t i = 0; i < ATN_LEN(cases); i++) {
+        const char *dir = place("capture-edited");
+        atn_capture *c = NULL;
+
+        write_capture(cx, dir, 2);
+        edit(cx, dir, cases[i].key, json_loads(cases[i].json, JSON_DECODE_ANY, NULL),
+             cases[i].top);
+        CHECK_FAILS(atn_capture_open(cx, dir, &c), ATN_DATA, cases[i].message);
+        CHECK(c == NULL);
+    }
+}
+
+static void changed_layers(atn_ctx *cx)
+{
+    const char *dir = place("capture-changed");
+    const float bad[H * N * D] = {1, 2, 3, 4, 5, 6, 7, 8, NAN, 10, 11, 12};
+    atn_st_out t[] = {{"q", ATN_F32, 3, {H, N, D}, bad},
+                      {"k", ATN_F32, 3, {1, N, D}, k},
+                      {"v", ATN_F32, 3, {1, N, D}, k}};
+    atn_capture *c = NULL;
+    atn_problem p;
+    char path[700];
+
+    write_capture(cx, dir, 1);
+    snprintf(path, sizeof path, "%s/layer-000.safetensors", dir);
+    CHECK_OK(atn_st_save(cx, path, t, 3, NULL, true, NULL));
+    CHECK_OK(atn_capture_open(cx, dir, &c));
+    CHECK_FAILS(atn_capture_load(cx, c, 0, &p), ATN_DATA, "changed after the capture");
+    atn_capture_close(cx, c);
+    edit(cx, dir, "hash", json_null(),
+         false); /* without a hash the values are still checked */
+    CHECK_OK(atn_capture_open(cx, dir, &c));
+    CHECK_FAILS(atn_capture_load(cx, c, 0, &p), ATN_DATA, "q of head 1, row 1");
+    atn_capture_close(cx, c);
+    t[0].data = q;
+    t[0].shape[1] = 2;
+    t[0].shape[0] = 3;
+    CHECK_OK(atn_st_save(cx, path, t, 3, NULL, true, NULL));
+    CHECK_OK(atn_capture_open(cx, dir, &c));
+    CHECK_FAILS(atn_capture_load(cx, c, 0, &p), ATN_DATA,
+                "the manifest says [2, 3, 2]");
+    atn_capture_close(cx, c);
+}
+
+static void weights_alone(atn_ctx *cx)
+{
+    const float good[] = {1, 0, .5f, .5f},
+                bad[][4] = {{1, 0, .9f, .5f}, {1, 0, -.1f, .5f}};
+    const char *dir = place("capture-p");
+    atn_capture *c = NULL;
+    atn_problem p;
+
+    for (int i = 0; i < 3; i++) {
+        const atn_st_out t = {"p", ATN_F32, 3, {1, 2, 2}, i == 0 ? good : bad[i - 1]};
+        json_t *m = json_pack("{s:[{s:i, s:s, s:i, s:i, s:i, s:[s]}]}", "layers",
+                              "index", 0, "file", "layer-000.safetensors", "heads", 1,
+                              "n_q", 2, "n_k", 2, "tensors", "p");
+        atn_capture_writer *w = NULL;
+
+        CHECK_OK(atn_capture_begin(cx, dir, m, "f", true, &w));
+        CHECK_OK(atn_capture_put(cx, w, 0, &t, 1));
+        CHECK_OK(atn_capture_finish(cx, w, NULL));
+        CHECK_OK(atn_capture_open(cx, dir, &c));
+        if (i == 0) {
+            CHECK_OK(atn_capture_load(cx, c, 0, &p));
+            CHECK(p.p && !p.q && p.p[2] == .5f);
+            atn_capture_unload(cx, &p);
+        } else {
+            CHECK_FAILS(atn_capture_load(cx, c, 0, &p), ATN_DATA,
+                        i == 1 ? "more than 1" : "negative");
+        }
+        atn_capture_close(cx, c);
+        json_decref(m);
+    }
+}
+
+static void absent(atn_ctx *cx)
+{
+    atn_capture *c = NULL;
+
+    CHECK_FAILS(atn_capture_open(cx, "/nonexistent", &c), ATN_NOINPUT,
+                "attnscope capture");
+    CHECK_FAILS(atn_capture_open(cx, check_scratch("capture-empty"), &c), ATN_NOINPUT,
+                "capture.json");
+}
+
+CHECK_MAIN({"round trip", round_trip}, {"resuming", resuming},
+           {"torn layer", torn_layer},
+           {"other directories are left alone", other_directories_are_left_alone},
+           {"edited by hand", edited_by_hand}, {"changed layers", changed_layers},
+           {"weights alone", weights_alone}, {"absent", absent})
