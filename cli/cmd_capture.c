@@ -156,8 +156,7 @@ static atn_status run(atn_cli *cli)
     ATN_TRY(atn_record(cx, &args, &record, &result));
     ATN_TRY(atn_facts_create(cx, &t));
     ATN_TRY(summary(cx, &args, &result, t));
-    ATN_TRY(atn_table_write(cx, t, NULL,
-                            (atn_table_format)atn_opt_i64(cli, "format", 0), stdout));
+    ATN_TRY(atn_cli_print(cli, t));
 done:
     atn_table_destroy(cx, t);
     atn_free(cx, numbers);

@@ -114,8 +114,9 @@ done:
     return st;
 }
 
-static atn_status summary(atn_ctx *cx, const places *p, const atn_record_result *r)
+static atn_status summary(atn_cli *cli, const places *p, const atn_record_result *r)
 {
+    atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
     atn_table *t = NULL;
 
@@ -126,7 +127,7 @@ static atn_status summary(atn_ctx *cx, const places *p, const atn_record_result 
     ATN_TRY(atn_facts_add(cx, t, "tokens", "%lld", (long long)r->tokens));
     if (r->has_loss)
         ATN_TRY(atn_facts_add(cx, t, "next-token loss", "%.4f nats", r->loss));
-    ATN_TRY(atn_table_write(cx, t, NULL, ATN_TABLE_TEXT, stdout));
+    ATN_TRY(atn_cli_print(cli, t));
 done:
     atn_table_destroy(cx, t);
     return st;
@@ -147,7 +148,7 @@ static atn_status run(atn_cli *cli)
     ATN_TRY(atn_cli_record(cli, &record));
     ATN_TRY(capture(cli, &p, &record, &result));
     ATN_TRY(report(cli, &p));
-    ATN_TRY(summary(cx, &p, &result));
+    ATN_TRY(summary(cli, &p, &result));
 done:
     atn_run_release(&record);
     release_places(cx, &p);

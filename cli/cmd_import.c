@@ -104,7 +104,7 @@ static atn_status run(atn_cli *cli)
     ATN_TRY(atn_import(cx, &args, &record, &result));
     ATN_TRY(atn_facts_create(cx, &t));
     ATN_TRY(summary(cx, &args, &result, t));
-    ATN_TRY(atn_table_write(cx, t, NULL, ATN_TABLE_TEXT, stdout));
+    ATN_TRY(atn_cli_print(cli, t));
 done:
     atn_table_destroy(cx, t);
     atn_run_release(&record);

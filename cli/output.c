@@ -82,6 +82,22 @@ atn_table_format atn_cli_format(const atn_cli *cli)
     return ATN_TABLE_TEXT;
 }
 
+void atn_cli_clear_meter(atn_cli *cli)
+{
+    if (cli->cx->progress) cli->cx->progress(cli->cx->progress_user, "", 1, 1);
+}
+
+atn_status atn_cli_print(atn_cli *cli, const atn_table *t)
+{
+    atn_table_format format = ATN_TABLE_TEXT;
+
+    for (int i = 0; i < cli->n_rows; i++)
+        if (strcmp(cli->rows[i]->name, "format") == 0)
+            format = (atn_table_format)atn_opt_i64(cli, "format", 0);
+    atn_cli_clear_meter(cli);
+    return atn_table_write(cli->cx, t, NULL, format, stdout);
+}
+
 static atn_status keep(atn_cli *cli, const atn_run *run, const atn_table *t,
                        const char *keep_dir)
 {
@@ -162,6 +178,7 @@ atn_status atn_cli_emit_all(atn_cli *cli, atn_run *run, const atn_table *const *
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
 
+    atn_cli_clear_meter(cli);
     if (path && strcmp(path, "-") == 0) path = NULL;
     if (record) ATN_TRY(atn_cli_check_output(cli, record));
     ATN_TRY(atn_run_finish(cx, run));

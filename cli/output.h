@@ -34,6 +34,12 @@ atn_status atn_cli_record(atn_cli *cli, atn_run *run) ATN_WARN_UNUSED;
 /* CANTCREATE when FILE exists already and --force was not given: asked before any work. */
 atn_status atn_cli_check_output(atn_cli *cli, const char *path) ATN_WARN_UNUSED;
 
+/* Writes a summary to stdout, without a run record, in the command's own --format if it has
+ * one. */
+atn_status atn_cli_print(atn_cli *cli, const atn_table *t) ATN_WARN_UNUSED;
+/* Takes the progress bar off the terminal: before anything is printed. */
+void atn_cli_clear_meter(atn_cli *cli);
+
 atn_table_format atn_cli_format(const atn_cli *cli);
 /* Writes the table as --format, -o, --run-record and --keep say. run is finished here;
  * keep_dir is the capture for --keep, NULL for commands without one. */

@@ -33,8 +33,7 @@ const atn_command *atn_command_find(const char *id)
 /* ---- progress: one line on a terminal, once the work takes more than a second ---- */
 
 typedef struct meter {
-    struct timespec start, last;
-    char what[64];
+    struct timespec start, last; /* start zero = nothing yet */
     bool shown;
 } meter;
 
@@ -49,6 +48,8 @@ static void meter_clear(meter *m)
     m->shown = false;
 }
 
+/* Shows the work that is under way now; the clock runs since the first of all. Finished work
+ * clears the line, so that nothing stays in front of what is printed next. */
 static void on_progress(void *user, const char *what, double done, double total)
 {
     enum { BAR = 30 };
@@ -58,19 +59,14 @@ static void on_progress(void *user, const char *what, double done, double total)
     const int full = (int)(part * BAR + 0.5);
 
     clock_gettime(CLOCK_MONOTONIC, &now);
-    if (strncmp(m->what, what, sizeof m->what - 1) != 0) {
-        meter_clear(m);
-        snprintf(m->what, sizeof m->what, "%s", what);
-        m->start = now;
-        m->last = now;
-    }
-    if (seconds_between(&m->start, &now) < 1) return;
+    if (m->start.tv_sec == 0) m->start = m->last = now;
     if (part >= 1) {
         meter_clear(m);
         return;
     }
+    if (seconds_between(&m->start, &now) < 1) return;
     if (m->shown && seconds_between(&m->last, &now) < 0.1) return;
-    fprintf(stderr, "\r%s [%.*s%*s] %3.0f %%\033[K", m->what, full,
+    fprintf(stderr, "\r%.40s [%.*s%*s] %3.0f %%\033[K", what, full,
             "##############################", BAR - full, "", 100 * part);
     fflush(stderr);
     m->last = now;

@@ -1,0 +1,16 @@
+# tests/docs/links.sh -- every relative link of the documentation leads to a file.
+cd "$SRC"
+bad=0
+for page in README.md CONTRIBUTING.md $(find docs -name '*.md'); do
+    for target in $(grep -o ']([^)# ]*' "$page" | cut -c3- | grep -v '^[a-z]*:'); do
+        [ -e "$(dirname "$page")/$target" ] || { echo "$page: $target is not there"; bad=1; }
+    done
+done
+# the table of cards names every card, and every measure has one
+for card in docs/cards/*/*.md; do
+    grep -q "(${card#docs/cards/})" docs/cards/README.md || { echo "$card is not listed"; bad=1; }
+done
+for id in $(attnscope list measures | grep -v '^ ' | cut -d' ' -f1); do
+    [ -e docs/cards/measure/$id.md ] || { echo "measure $id has no card"; bad=1; }
+done
+exit $bad
