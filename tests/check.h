@@ -47,14 +47,14 @@ typedef struct check_test {
     } while (0)
 #define CHECK_NEAR(a, b, tol)                                                          \
     do {                                                                               \
-        const double check_a = (a), check_b = (b);                                     \
+        const double check_a = (double)(a), check_b = (double)(b);                                     \
         if (!(fabs(check_a - check_b) <= (tol)))                                       \
             fail_msg("%s:%d: %s = %.17g, %s = %.17g, tolerance %g", __FILE__,          \
                      __LINE__, #a, check_a, #b, check_b, (double)(tol));               \
     } while (0)
 #define CHECK_LE(a, b)                                                                 \
     do {                                                                               \
-        const double check_a = (a), check_b = (b);                                     \
+        const double check_a = (double)(a), check_b = (double)(b);                                     \
         if (!(check_a <= check_b))                                                     \
             fail_msg("%s:%d: %s = %.17g > %s = %.17g", __FILE__, __LINE__, #a,         \
                      check_a, #b, check_b);                                            \

@@ -199,7 +199,7 @@ static void order_of_effective_keys(atn_ctx *cx)
         for (int i = 0; i < 60; i++) {
             CHECK_LE(1, 1 / rows.square[i] + 1e-5);
             CHECK_LE(1 / rows.square[i], exp(rows.entropy[i]) * (1 + 1e-5));
-            CHECK_LE(exp(rows.entropy[i]), rows.seen[i] * (1 + 1e-5));
+            CHECK_LE(exp(rows.entropy[i]), (double)rows.seen[i] * (1 + 1e-5));
             CHECK_LE(rows.topk[i], 1 + 1e-6);
         }
         atn_row_stats_destroy(cx, s);
