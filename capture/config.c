@@ -74,8 +74,7 @@ static atn_status read_sizes(atn_ctx *cx, const char *path, atn_config *c)
         if (c->width % c->heads != 0)
             ATN_FAIL(ATN_DATA,
                      "%s: hidden_size %lld is no multiple of num_attention_heads %lld "
-                     "and there "
-                     "is no head_dim",
+                     "and there is no head_dim",
                      path, (long long)c->width, (long long)c->heads);
         c->head_dim = c->width / c->heads;
     }
@@ -260,6 +259,13 @@ done:
     return st;
 }
 
+static bool all_positive(const json_t *list)
+{
+    for (size_t i = 0; i < json_array_size(list); i++)
+        if (!(json_number_value(json_array_get(list, i)) > 0)) return false;
+    return true;
+}
+
 static atn_status longrope_lists(atn_ctx *cx, const char *path, const json_t *d,
                                  atn_rope *r)
 {
@@ -267,26 +273,38 @@ static atn_status longrope_lists(atn_ctx *cx, const char *path, const json_t *d,
                              json_object_get(d, "long_factor")};
 
     for (int i = 0; i < 2; i++) {
-        const json_t *v;
-        size_t k;
-
-        if (!json_is_array(lists[i]) ||
-            (atn_idx)json_array_size(lists[i]) != r->dim / 2)
+        if ((atn_idx)json_array_size(lists[i]) != r->dim / 2)
             return atn_fail(
                 cx, ATN_DATA, __FILE__, __LINE__,
                 "%s: longrope needs short_factor and long_factor of %lld numbers", path,
                 (long long)r->dim / 2);
-        json_array_foreach(
-            lists[i], k,
-            v) if (!json_is_number(v) ||
-                   !(json_number_value(v) >
-                     0)) return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
-                                         "%s: a longrope factor is no positive number",
-                                         path);
+        if (!all_positive(lists[i]))
+            return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                            "%s: a longrope factor is no positive number", path);
     }
     r->short_factor = lists[0];
     r->long_factor = lists[1];
     return ATN_OK;
+}
+
+/* Only yarn and longrope have a factor to fall back on: the growth of the positions. */
+static atn_status rope_factor(atn_ctx *cx, const char *path, const json_t *d,
+                              double positions, atn_rope *r)
+{
+    const bool grows = r->kind == ATN_ROPE_YARN || r->kind == ATN_ROPE_LONGROPE;
+    const double ratio = grows ? positions / r->original : 1;
+    atn_status st = ATN_OK;
+
+    if (!grows && r->kind != ATN_ROPE_DEFAULT && !json_object_get(d, "factor"))
+        ATN_FAIL(ATN_DATA, "%s: this rope type needs a \"factor\"", path);
+    ATN_TRY(atn_json_get_f64(cx, path, d, "factor", ratio, &r->factor));
+    if (grows && fabs(r->factor - ratio) > 1e-6 * ratio)
+        atn_log(cx, ATN_LOG_WARN,
+                "%s: the rope factor %g is not the growth of the positions, %g; the "
+                "factor is obeyed",
+                path, r->factor, ratio);
+done:
+    return st;
 }
 
 static atn_status check_rope(atn_ctx *cx, const char *path, const atn_rope *r)
@@ -306,7 +324,7 @@ static atn_status read_rope(atn_ctx *cx, const char *path, atn_config *c)
     const json_t *j = c->json, *d = rope_dict(j),
                  *parameters = json_object_get(j, "rope_parameters");
     atn_rope *r = &c->rope;
-    double partial = 1, inside = 0, ratio;
+    double partial = 1, inside = 0;
     atn_status st = ATN_OK;
 
     if (!c->arch->rope) return ATN_OK;
@@ -327,10 +345,7 @@ static atn_status read_rope(atn_ctx *cx, const char *path, atn_config *c)
                              (double)c->max_positions, &inside));
     ATN_TRY(atn_json_get_f64(cx, path, j, "original_max_position_embeddings", inside,
                              &r->original));
-    ratio = r->kind == ATN_ROPE_YARN || r->kind == ATN_ROPE_LONGROPE
-                ? (double)c->max_positions / r->original
-                : 1;
-    ATN_TRY(atn_json_get_f64(cx, path, d, "factor", ratio, &r->factor));
+    ATN_TRY(rope_factor(cx, path, d, (double)c->max_positions, r));
     ATN_TRY(atn_json_get_f64(cx, path, d, "low_freq_factor", 1, &r->low));
     ATN_TRY(atn_json_get_f64(cx, path, d, "high_freq_factor", 4, &r->high));
     ATN_TRY(atn_json_get_f64(cx, path, d, "beta_fast", 32, &r->beta_fast));

@@ -150,6 +150,8 @@ static atn_status check_qkv(atn_ctx *cx, importing *m)
     if (v->data &&
         (v->layers != k->layers || v->heads != k->heads || v->rows != k->rows))
         return mismatch(cx, k, v, "k and v differ in layers, heads or tokens");
+    if (m->args->causal && q->rows > k->rows)
+        return mismatch(cx, q, k, "more queries than keys cannot be causal");
     *r = (atn_import_result){.layers = q->layers,
                              .heads = q->heads,
                              .kv_heads = k->heads,
@@ -170,43 +172,102 @@ static bool lower_triangular(const tensor *p)
     return true;
 }
 
+/* NaN and infinities are named before anything is written. */
+static atn_status check_finite(atn_ctx *cx, const tensor *t)
+{
+    for (atn_idx i = 0; t->data && i < t->layers * t->heads * t->rows; i++)
+        for (atn_idx j = 0; j < t->cols; j++)
+            if (!isfinite(t->data[i * t->cols + j]))
+                return atn_fail(
+                    cx, ATN_DATA, __FILE__, __LINE__,
+                    "%s: layer %lld, head %lld, row %lld holds NaN or infinity",
+                    t->source, (long long)(i / t->rows / t->heads),
+                    (long long)(i / t->rows % t->heads), (long long)(i % t->rows));
+    return ATN_OK;
+}
+
+/* No weight is negative. Rows that sum to more than 1 only get a warning: scores before
+ * the softmax look like that, and so do means over heads of other tools. */
+static atn_status check_weights(atn_ctx *cx, const tensor *p)
+{
+    double most = 0;
+
+    for (atn_idx i = 0; i < p->layers * p->heads * p->rows; i++) {
+        double sum = 0;
+
+        for (atn_idx j = 0; j < p->cols; j++) {
+            const float w = p->data[i * p->cols + j];
+            if (w < 0)
+                return atn_fail(
+                    cx, ATN_DATA, __FILE__, __LINE__,
+                    "%s: layer %lld, head %lld, row %lld holds the negative weight %g "
+                    "(give attention after the softmax)",
+                    p->source, (long long)(i / p->rows / p->heads),
+                    (long long)(i / p->rows % p->heads), (long long)(i % p->rows),
+                    (double)w);
+            sum += (double)w;
+        }
+        most = fmax(most, sum);
+    }
+    if (most > 1.01)
+        atn_log(cx, ATN_LOG_WARN, "%s: a row sums to %.4g, not to 1", p->source, most);
+    return ATN_OK;
+}
+
 static atn_status check_p(atn_ctx *cx, importing *m)
 {
     const tensor *p = &m->p, *v = &m->v;
-    const bool lower = p->rows <= p->cols && p->rows > 1 && lower_triangular(p);
+    const bool lower = p->rows <= p->cols && lower_triangular(p);
+    const bool causal = m->args->causal || (lower && p->rows > 1);
+    atn_status st = ATN_OK;
 
     if (m->args->causal && !lower)
-        return atn_fail(
-            cx, ATN_DATA, __FILE__, __LINE__,
-            "%s: has weight above the diagonal, so it is not causal (leave --causal "
-            "out)",
-            p->source);
+        ATN_FAIL(ATN_DATA,
+                 p->rows > p->cols
+                     ? "%s: has more queries than keys, so it is not causal (leave "
+                       "--causal out)"
+                     : "%s: has weight above the diagonal, so it is not causal (leave "
+                       "--causal out)",
+                 p->source);
     if (v->data &&
         (v->layers != p->layers || p->heads % v->heads != 0 || v->rows != p->cols))
         return mismatch(cx, p, v, "p and v differ in layers, heads or keys");
+    ATN_TRY(check_weights(cx, p));
     *m->r = (atn_import_result){.layers = p->layers,
                                 .heads = p->heads,
                                 .kv_heads = v->data ? v->heads : p->heads,
                                 .nq = p->rows,
                                 .nk = p->cols,
                                 .dv = v->data ? v->cols : 0,
-                                .causal = lower,
-                                .causal_detected = lower && !m->args->causal};
-    return ATN_OK;
+                                .causal = causal,
+                                .causal_detected = causal && !m->args->causal};
+done:
+    return st;
 }
 
-/* The first array of strings in v itself or among its members. */
-static const json_t *find_texts(const json_t *v, atn_idx n)
+/* The first array of n strings in v itself or among its members, "key" before the others:
+ * a dump of cross-attention has texts of both sides. */
+static const json_t *find_texts(json_t *v, atn_idx n)
 {
-    const char *key;
-    json_t *member;
+    const json_t *found = NULL;
 
     if (json_is_array(v) && (atn_idx)json_array_size(v) == n &&
         json_is_string(json_array_get(v, 0)))
         return v;
-    json_object_foreach((json_t *)(uintptr_t)v, key,
-                        member) if (find_texts(member, n)) return find_texts(member, n);
-    return NULL;
+    if (!json_is_object(v)) return NULL;
+    found = find_texts(json_object_get(v, "key"), n);
+    for (void *i = json_object_iter(v); i && !found; i = json_object_iter_next(v, i))
+        found = find_texts(json_object_iter_value(i), n);
+    return found;
+}
+
+/* "FILE:name" points to the member of that name, where there is one. */
+static json_t *texts_of_tensor(const importing *m, json_t *all)
+{
+    const char *colon = strrchr(m->p.data ? m->p.source : m->k.source, ':');
+    json_t *member = colon ? json_object_get(all, colon + 1) : NULL;
+
+    return member ? member : all;
 }
 
 static atn_status read_texts(atn_ctx *cx, importing *m)
@@ -217,7 +278,7 @@ static atn_status read_texts(atn_ctx *cx, importing *m)
 
     if (!m->args->tokens) return ATN_OK;
     ATN_TRY(atn_json_load(cx, m->args->tokens, false, &all));
-    list = find_texts(all, m->r->nk);
+    list = find_texts(texts_of_tensor(m, all), m->r->nk);
     if (!list)
         ATN_FAIL(ATN_DATA, "%s: holds no list of %lld strings, one a key",
                  m->args->tokens, (long long)m->r->nk);
@@ -282,20 +343,6 @@ static void add(const tensor *t, const char *name, atn_idx l, atn_st_out *list,
     if (!t->data) return;
     list[(*n)++] = (atn_st_out){
         name, ATN_F32, 3, {t->heads, t->rows, t->cols}, t->data + l * size};
-}
-
-/* NaN and infinities are named before anything is written. */
-static atn_status check_finite(atn_ctx *cx, const tensor *t)
-{
-    for (atn_idx i = 0; i < t->layers * t->heads * t->rows; i++)
-        for (atn_idx j = 0; t->data && j < t->cols; j++)
-            if (!isfinite(t->data[i * t->cols + j]))
-                return atn_fail(
-                    cx, ATN_DATA, __FILE__, __LINE__,
-                    "%s: layer %lld, head %lld, row %lld holds NaN or infinity",
-                    t->source, (long long)(i / t->rows / t->heads),
-                    (long long)(i / t->rows % t->heads), (long long)(i % t->rows));
-    return ATN_OK;
 }
 
 static atn_status write_layers(atn_ctx *cx, const importing *m, atn_capture_writer *w)
@@ -373,11 +420,11 @@ atn_status atn_import(atn_ctx *cx, const atn_import_args *args, atn_run *run,
     if (args->q) ATN_TRY(read_tensor(cx, args->q, &m.q));
     if (args->k) ATN_TRY(read_tensor(cx, args->k, &m.k));
     if (args->v) ATN_TRY(read_tensor(cx, args->v, &m.v));
-    ATN_TRY(m.p.data ? check_p(cx, &m) : check_qkv(cx, &m));
     ATN_TRY(check_finite(cx, &m.q));
     ATN_TRY(check_finite(cx, &m.k));
     ATN_TRY(check_finite(cx, &m.v));
     ATN_TRY(check_finite(cx, &m.p));
+    ATN_TRY(m.p.data ? check_p(cx, &m) : check_qkv(cx, &m));
     ATN_TRY(read_texts(cx, &m));
     manifest = make_manifest(&m);
     if (!manifest) ATN_FAIL(ATN_MEMORY, "no memory for the manifest");

@@ -137,6 +137,8 @@ static char *model_name(atn_ctx *cx, const char *dir)
         return name;
     }
     while (n > 1 && dir[n - 1] == '/') n--;
+    /* "tinytales/model" is called tinytales */
+    if (n > 6 && strncmp(dir + n - 6, "/model", 6) == 0) n -= 6;
     for (last = dir + n; last > dir && last[-1] != '/';) last--;
     return atn_strndup(cx, last, (size_t)(dir + n - last));
 }
@@ -210,6 +212,7 @@ static atn_status need(atn_ctx *cx, const atn_model *m, const char *name, atn_id
             cx, ATN_DATA, __FILE__, __LINE__,
             "%s: tensor \"%s\" is %s; weights must be F32, F16, BF16 or F64",
             m->weights_path, t->name, t->dtype);
+    m->used[t - atn_st_at(m->weights, 0)] = true;
     if (t->rank == rank && t->shape[0] == rows && (rank == 1 || t->shape[1] == cols))
         return ATN_OK;
     print_shape(found_text, t->rank, t->shape);
@@ -281,6 +284,40 @@ static void find_prefix(atn_model *m)
     }
 }
 
+/* Buffers that old files carry: never weights, and computed by us. */
+static bool is_buffer(const char *name)
+{
+    static const char *const ends[] = {"inv_freq", "position_ids", "masked_bias"};
+    const size_t n = strlen(name);
+
+    for (size_t i = 0; i < ATN_LEN(ends); i++) {
+        const size_t k = strlen(ends[i]);
+        if (n >= k && strcmp(name + n - k, ends[i]) == 0) return true;
+    }
+    return false;
+}
+
+/* Tensors that the config does not imply are named once and not read. */
+static void report_ignored(atn_ctx *cx, const atn_model *m)
+{
+    char list[256] = "";
+    size_t used = 0;
+    atn_idx n = 0;
+
+    for (atn_idx i = 0; i < atn_st_count(m->weights); i++) {
+        const char *name = atn_st_at(m->weights, i)->name;
+
+        if (m->used[i] || is_buffer(name)) continue;
+        if (used < sizeof list - 1)
+            used += (size_t)snprintf(list + used, sizeof list - used, "%s%s",
+                                     n ? ", " : "", name);
+        n++;
+    }
+    if (n > 0)
+        atn_log(cx, ATN_LOG_INFO, "%s: %lld tensors take no part and are ignored: %s%s",
+                m->weights_path, (long long)n, list, used >= sizeof list ? " ..." : "");
+}
+
 static atn_status check_tensors(atn_ctx *cx, atn_model *m)
 {
     const atn_config *c = &m->config;
@@ -299,9 +336,10 @@ static atn_status check_tensors(atn_ctx *cx, atn_model *m)
     ATN_TRY(need_norm(cx, m, n->embed_norm, 0, c->width));
     for (atn_idx l = 0; l < c->layers; l++) ATN_TRY(check_layer(cx, m, l));
     ATN_TRY(need_norm(cx, m, n->final_norm, 0, c->width));
-    if (n->head && !c->tied && atn_model_tensor(m, n->head, 0, false))
+    if (n->head && atn_model_tensor(m, n->head, 0, false))
         ATN_TRY(need(cx, m, n->head, 0, false, c->vocab, c->width));
     m->has_head = n->head && (c->tied || atn_model_tensor(m, n->head, 0, false));
+    report_ignored(cx, m);
 done:
     return st;
 }
@@ -322,6 +360,7 @@ atn_status atn_model_open(atn_ctx *cx, const char *dir, atn_model *out)
     ATN_TRY(atn_config_load(cx, found, &out->config));
     ATN_TRY(find_weights(cx, found, &out->weights_path));
     ATN_TRY(atn_st_open(cx, out->weights_path, &out->weights));
+    ATN_NEW(out->used, atn_st_count(out->weights));
     find_prefix(out);
     ATN_TRY(check_tensors(cx, out));
 done:
@@ -333,6 +372,7 @@ void atn_model_close(atn_ctx *cx, atn_model *m)
 {
     atn_config_release(cx, &m->config);
     atn_st_close(cx, m->weights);
+    atn_free(cx, m->used);
     atn_free(cx, m->dir);
     atn_free(cx, m->weights_path);
     atn_free(cx, m->name);

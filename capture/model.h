@@ -15,6 +15,7 @@ typedef struct atn_model {
     atn_st *weights;
     const char *prefix; /* the base prefix that this file carries, "" = none */
     bool has_head;      /* logits can be computed */
+    bool *used;         /* [tensors of the files] the family asks for it; owned */
 } atn_model;
 
 /* Opens DIR (also a snapshot of a hub cache) and checks that every tensor of the family's

@@ -76,6 +76,29 @@ static atn_status check_ids(atn_ctx *cx, const recording *r)
     return ATN_OK;
 }
 
+/* Keeps the first `most` tokens, and at their end the special tokens that the tokenizer
+ * puts behind every text (BERT's [SEP]), as it does itself when it cuts. */
+static atn_status cut(atn_ctx *cx, recording *r, atn_idx most)
+{
+    const atn_record_args *a = r->args;
+    atn_status st = ATN_OK;
+    int32_t *bare = NULL;
+    atn_idx n = 0, back = 0;
+
+    if (a->text) {
+        ATN_TRY(atn_tokenizer_encode(cx, r->tokenizer, a->text, a->text_len, false,
+                                     &bare, &n));
+        const atn_idx special = ATN_MIN(r->n - n, most);
+        while (n > 0 && back < special && r->ids[r->n - 1 - back] != bare[n - 1])
+            back++;
+    }
+    memmove(r->ids + most - back, r->ids + r->n - back, (size_t)back * sizeof *r->ids);
+    r->n = most;
+done:
+    atn_free(cx, bare);
+    return st;
+}
+
 static atn_status check_length(atn_ctx *cx, recording *r)
 {
     const atn_idx most = r->model.config.max_positions;
@@ -86,8 +109,7 @@ static atn_status check_length(atn_ctx *cx, recording *r)
     if (r->args->truncate) {
         atn_log(cx, ATN_LOG_WARN, "the text has %lld tokens; the first %lld are used",
                 (long long)r->n, (long long)most);
-        r->n = most;
-        return ATN_OK;
+        return cut(cx, r, most);
     }
     if (learned)
         ATN_FAIL(
@@ -107,21 +129,17 @@ done:
 
 /* ---- the manifest ---- */
 
-/* The text of a token as a JSON string: what is not UTF-8 becomes U+FFFD. */
+/* The readable text of a token as a JSON string; an id without one becomes <id>. */
 static json_t *token_text(atn_ctx *cx, const atn_tokenizer *t, int32_t id, bool first)
 {
-    char *text = NULL, clean[256];
+    char *text = NULL;
     json_t *v;
-    size_t n = 0, used = 0;
 
     if (atn_tokenizer_text(cx, t, id, first, &text) != ATN_OK) {
         atn_err_clear(cx);
         return json_sprintf("<%d>", id);
     }
     v = json_string(text);
-    for (n = strlen(text); !v && used < n && used < sizeof clean - 4; used++)
-        clean[used] = (unsigned char)text[used] < 0x80 ? text[used] : '?';
-    if (!v) v = json_stringn(clean, used);
     atn_free(cx, text);
     return v ? v : json_string("?");
 }
@@ -143,29 +161,31 @@ static json_t *tokens_json(atn_ctx *cx, const recording *r)
     return json_pack("{s:o, s:o}", "ids", ids, "texts", texts);
 }
 
+/* The files that hold the weights, each once. */
+static json_t *weight_files(const recording *r)
+{
+    json_t *files = json_array();
+
+    for (atn_idx i = 0; i < atn_st_count(r->model.weights); i++) {
+        const char *path = atn_st_at(r->model.weights, i)->path;
+        bool known = false;
+
+        for (size_t k = 0; k < json_array_size(files) && !known; k++)
+            known = strcmp(json_string_value(json_array_get(files, k)), path) == 0;
+        if (!known) json_array_append_new(files, json_string(path));
+    }
+    return files;
+}
+
 static json_t *model_json(const recording *r)
 {
     const atn_config *c = &r->model.config;
-    json_t *files = json_array();
-    const char *last = NULL;
-
-    for (atn_idx i = 0; i < atn_st_count(r->model.weights); i++) {
-        const atn_st_tensor *t = atn_st_at(r->model.weights, i);
-        bool known = last && strcmp(last, t->path) == 0;
-        size_t k;
-        const json_t *f;
-
-        json_array_foreach(files, k, f) known |=
-            strcmp(json_string_value(f), t->path) == 0;
-        if (!known) json_array_append_new(files, json_string(t->path));
-        last = t->path;
-    }
     return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:b, s:o}", "name",
                      r->model.name, "dir", r->model.dir, "model_type", c->arch->id,
                      "layers", (json_int_t)c->layers, "width", (json_int_t)c->width,
                      "ffn", (json_int_t)c->ffn, "vocab", (json_int_t)c->vocab, "gated",
                      c->gated, "tied", c->tied, "causal", c->arch->causal, "files",
-                     files);
+                     weight_files(r));
 }
 
 static json_t *layer_json(const recording *r, atn_idx l)
@@ -206,28 +226,75 @@ static atn_status make_manifest(atn_ctx *cx, const recording *r, json_t **out)
     return atn_fail(cx, ATN_MEMORY, __FILE__, __LINE__, "no memory for the manifest");
 }
 
-/* The manifest says all options and tokens; the weights stand in by header and size. */
+/* Size and hash of a file, of its first 64 MiB when it is larger (they hold the header),
+ * appended to *text. */
+static atn_status append_file(atn_ctx *cx, const char *path, char **text)
+{
+    atn_status st = ATN_OK;
+    atn_map m = {NULL, 0};
+    char hex[33], *longer;
+
+    ATN_TRY(atn_map_open(cx, path, &m));
+    atn_hash_bytes(m.data, ATN_MIN(m.size, (size_t)64 << 20), hex);
+    longer = atn_strfmt(cx, "%s %s %zu", *text, hex, m.size);
+    if (!longer) {
+        st = cx->err.code;
+        goto done;
+    }
+    atn_free(cx, *text);
+    *text = longer;
+done:
+    atn_map_close(&m);
+    return st;
+}
+
+/* The manifest says all options and tokens; every weight file counts by content. */
 static atn_status make_fingerprint(atn_ctx *cx, const recording *r,
                                    const json_t *manifest, char hex[33])
 {
-    char *text = json_dumps(manifest, JSON_COMPACT | JSON_SORT_KEYS), *all = NULL,
-         weights[33];
+    const json_t *files = json_object_get(json_object_get(manifest, "model"), "files");
+    char *text = json_dumps(manifest, JSON_COMPACT | JSON_SORT_KEYS), *all = NULL;
     atn_status st = ATN_OK;
-    atn_map m = {NULL, 0};
 
     if (!text) ATN_FAIL(ATN_MEMORY, "no memory for the fingerprint");
-    ATN_TRY(atn_map_open(cx, r->model.weights_path, &m));
-    atn_hash_bytes(m.data, ATN_MIN(m.size, (size_t)64 << 20), weights);
-    all = atn_strfmt(cx, "%s %s %zu %s", ATN_VERSION, weights, m.size, text);
+    all = atn_strfmt(cx, "%s %d %s", ATN_VERSION, (int)r->n, text);
     if (!all) {
         st = cx->err.code;
         goto done;
     }
+    for (size_t i = 0; i < json_array_size(files); i++)
+        ATN_TRY(append_file(cx, json_string_value(json_array_get(files, i)), &all));
     atn_hash_bytes(all, strlen(all), hex);
 done:
-    atn_map_close(&m);
     atn_free(cx, all);
     free(text);
+    return st;
+}
+
+/* Configuration, tokenizer and weights go into the run record. */
+static atn_status add_inputs(atn_ctx *cx, const recording *r, const json_t *manifest,
+                             atn_run *run)
+{
+    static const char *const names[] = {"config.json", "tokenizer.json", "vocab.txt"};
+    const json_t *files = json_object_get(json_object_get(manifest, "model"), "files");
+    atn_status st = ATN_OK;
+    char *path = NULL;
+
+    for (size_t i = 0; i < ATN_LEN(names); i++) {
+        path = atn_path_join(cx, r->model.dir, names[i]);
+        if (!path) {
+            st = cx->err.code;
+            goto done;
+        }
+        if (atn_file_exists(path)) ATN_TRY(atn_run_add_input(cx, run, path));
+        atn_free(cx, path);
+        path = NULL;
+    }
+    for (size_t i = 0; i < json_array_size(files); i++)
+        ATN_TRY(
+            atn_run_add_input(cx, run, json_string_value(json_array_get(files, i))));
+done:
+    atn_free(cx, path);
     return st;
 }
 
@@ -398,8 +465,10 @@ static atn_status run_model(atn_ctx *cx, recording *r, atn_record_result *out)
     if (result.has_loss)
         ATN_TRY(atn_capture_set(
             cx, r->writer, "loss",
-            json_pack("{s:f, s:I, s:f}", "nats_per_token", result.loss, "tokens",
-                      (json_int_t)result.loss_tokens, "perplexity", exp(result.loss))));
+            json_pack("{s:f, s:I, s:o}", "nats_per_token", result.loss, "tokens",
+                      (json_int_t)result.loss_tokens, "perplexity",
+                      isfinite(exp(result.loss)) ? json_real(exp(result.loss))
+                                                 : json_null())));
 done:
     return st;
 }
@@ -449,7 +518,7 @@ atn_status atn_record(atn_ctx *cx, const atn_record_args *args, atn_run *run,
                               &r.writer));
     ATN_TRY(run_model(cx, &r, out));
     if (run) {
-        ATN_TRY(atn_run_add_input(cx, run, r.model.weights_path));
+        ATN_TRY(add_inputs(cx, &r, manifest, run));
         ATN_TRY(atn_run_finish(cx, run));
     }
     writer = r.writer;

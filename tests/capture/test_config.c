@@ -1,0 +1,259 @@
+/* tests/capture/test_config.c -- config.json: defaults, windows, rotary angles, and values that
+ * must be refused before anything is allocated. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "make_model.h"
+
+#include "capture/config.h"
+
+static void refuses(atn_ctx *cx, const char *base, const char *key, const char *json,
+                    const char *part)
+{
+    const char *dir = copy_model("config", base);
+    atn_config c;
+
+    set_config(cx, dir, key, json);
+    CHECK_FAILS(atn_config_load(cx, dir, &c), ATN_DATA, part);
+}
+
+static void hostile_values(atn_ctx *cx)
+{
+    static const struct {
+        const char *key, *json, *part;
+    } cases[] = {
+        {"hidden_size", NULL, "hidden_size"},
+        {"hidden_size", "\"32\"", "hidden_size"},
+        {"hidden_size", "32.0", "hidden_size"},
+        {"hidden_size", "-32", "hidden_size"},
+        {"hidden_size", "0", "hidden_size"},
+        {"hidden_size", "9223372036854775807", "hidden_size"},
+        {"hidden_size", "2147483648", "hidden_size"},
+        {"hidden_size", "null", "hidden_size"},
+        {"num_attention_heads", "5", "no multiple"},
+        {"num_attention_heads", "true", "num_attention_heads"},
+        {"num_key_value_heads", "3", "no multiple"},
+        {"num_hidden_layers", "100001", "num_hidden_layers"},
+        {"num_hidden_layers", "[2]", "num_hidden_layers"},
+        {"vocab_size", "1e3", "vocab_size"},
+        {"intermediate_size", "0", "intermediate_size"},
+        {"max_position_embeddings", "0", "max_position_embeddings"},
+        {"head_dim", "7", "odd"},
+        {"head_dim", "0", "head_dim"},
+        {"rms_norm_eps", "-1e-6", "eps"},
+        {"rms_norm_eps", "1", "eps"},
+        {"rms_norm_eps", "\"small\"", "rms_norm_eps"},
+        {"hidden_act", "\"geglu\"", "geglu"},
+        {"hidden_act", "3", "hidden_act"},
+        {"tie_word_embeddings", "\"yes\"", "tie_word_embeddings"},
+        {"attention_bias", "1", "attention_bias"},
+        {"rope_parameters", "{\"rope_type\": \"spiral\"}", "spiral"},
+        {"rope_parameters", "{\"rope_theta\": -1}", "rope parameters"},
+        {"rope_parameters", "{\"rope_theta\": \"1e4\"}", "rope_theta"},
+        {"rope_scaling", "{\"type\": \"linear\"}", "factor"},
+        {"rope_scaling", "{\"type\": \"linear\", \"factor\": 0}", "out of range"},
+        {"rope_scaling", "{\"type\": \"longrope\", \"short_factor\": [1]}", "4 numbers"},
+        {"rope_scaling",
+         "{\"type\": \"su\", \"short_factor\": [1,1,1,1], \"long_factor\": [1,1,0,1]}",
+         "positive"},
+        {"partial_rotary_factor", "1.5", "partial_rotary_factor"},
+        {"partial_rotary_factor", "0.4", "odd"},
+        {"model_type", "\"lama\"", "nearest: llama"},
+        {"model_type", "\"t5\"", "bert, llama, mistral, olmo2, qwen2, qwen3"},
+        {"model_type", "7", "model_type"},
+        {"model_type", NULL, "missing"},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        print_message("%s = %s\n", cases[i].key, cases[i].json ? cases[i].json : "absent");
+        refuses(cx, "llama_mha", cases[i].key, cases[i].json, cases[i].part);
+    }
+    refuses(cx, "qwen2_window", "layer_types", "[\"full_attention\"]", "2 entries");
+    refuses(cx, "qwen2_window", "layer_types", "[\"full_attention\", \"local\"]",
+            "layer_types[1]");
+    refuses(cx, "bert_model", "position_embedding_type", "\"relative_key\"",
+            "relative_key");
+}
+
+static void broken_files(atn_ctx *cx)
+{
+    static const char *const texts[] = {"", "[]", "{\"model_type\": ", "{\"a\": NaN}",
+                                        "{\"a\": 1, \"a\": 2}", "\xff\xfe"};
+    const char *dir = copy_model("config-broken", "llama_mha");
+    atn_config c;
+
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        write_text(dir, "config.json", texts[i]);
+        CHECK_FAILS(atn_config_load(cx, dir, &c), ATN_DATA, "config.json");
+    }
+    CHECK_EQ(remove(path_in(dir, "config.json")), 0);
+    CHECK_FAILS(atn_config_load(cx, dir, &c), ATN_NOINPUT, "no config.json");
+    CHECK_FAILS(atn_config_load(cx, path_in(dir, "nowhere"), &c), ATN_NOINPUT, "nowhere");
+}
+
+/* Hugging Face configuration classes: what an absent key and an explicit null mean. */
+static void defaults(atn_ctx *cx)
+{
+    const char *dir = check_scratch("config-defaults");
+    static const char sizes[] = "\"hidden_size\": 64, \"num_hidden_layers\": 3, "
+                                "\"num_attention_heads\": 32, \"intermediate_size\": 96, "
+                                "\"vocab_size\": 50";
+    static const struct {
+        const char *type, *more;
+        atn_idx kv_heads, head_dim, positions, window[3];
+        double eps;
+        bool tied, bias_qkv, bias_o;
+    } cases[] = {
+        {"llama", "", 32, 2, 2048, {0}, 1e-6, false, false, false},
+        {"llama", ", \"num_key_value_heads\": null, \"head_dim\": null", 32, 2, 2048, {0},
+         1e-6, false, false, false},
+        {"llama", ", \"attention_bias\": true", 32, 2, 2048, {0}, 1e-6, false, true, true},
+        {"mistral", "", 8, 2, 131072, {4096, 4096, 4096}, 1e-6, false, false, false},
+        {"mistral", ", \"sliding_window\": null", 8, 2, 131072, {0}, 1e-6, false, false,
+         false},
+        {"qwen2", "", 32, 2, 32768, {0}, 1e-6, false, true, false},
+        {"qwen2", ", \"use_sliding_window\": true, \"max_window_layers\": 1", 32, 2, 32768,
+         {0, 4096, 4096}, 1e-6, false, true, false},
+        {"qwen2",
+         ", \"use_sliding_window\": true, \"sliding_window\": 7, \"layer_types\": "
+         "[\"sliding_attention\", \"full_attention\", \"full_attention\"]",
+         32, 2, 32768, {7, 0, 0}, 1e-6, false, true, false},
+        {"qwen3", "", 32, 128, 32768, {0}, 1e-6, false, false, false},
+        {"olmo2", "", 32, 2, 2048, {0}, 1e-5, false, false, false},
+        {"bert", "", 32, 2, 512, {0}, 1e-12, true, true, true},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[600];
+        atn_config c;
+
+        snprintf(text, sizeof text, "{\"model_type\": \"%s\", %s%s}", cases[i].type, sizes,
+                 cases[i].more);
+        print_message("%s%s\n", cases[i].type, cases[i].more);
+        write_text(dir, "config.json", text);
+        CHECK_OK(atn_config_load(cx, dir, &c));
+        CHECK_EQ(c.kv_heads, cases[i].kv_heads);
+        CHECK_EQ(c.head_dim, cases[i].head_dim);
+        CHECK_EQ(c.max_positions, cases[i].positions);
+        for (int l = 0; l < 3; l++) CHECK_EQ(c.window[l], cases[i].window[l]);
+        CHECK_NEAR(c.eps, cases[i].eps, 0);
+        CHECK_EQ(c.tied, cases[i].tied);
+        CHECK_EQ(c.bias_qkv, cases[i].bias_qkv);
+        CHECK_EQ(c.bias_o, cases[i].bias_o);
+        atn_config_release(cx, &c);
+    }
+}
+
+/* Angles from the published formulas (Hugging Face modeling_rope_utils.py), computed apart
+ * from this program to nine digits. */
+static void llama3_angles(atn_ctx *cx)
+{
+    const atn_rope r = {.kind = ATN_ROPE_LLAMA3, .dim = 64, .theta = 5e5, .factor = 32,
+                        .low = 1, .high = 4, .original = 8192};
+    static const struct {
+        int i;
+        double f;
+    } golden[] = {{0, 1},           {8, .0376060309},   {14, .00321144599},
+                  {15, .00129054793}, {16, 4.29556797e-4}, {17, 9.7082878e-5},
+                  {31, 9.41830673e-8}};
+    double f[32];
+
+    (void)cx;
+    atn_rope_frequencies(&r, 131072, 100, f);
+    for (size_t k = 0; k < sizeof golden / sizeof *golden; k++)
+        CHECK_NEAR(f[golden[k].i] / golden[k].f, 1, 1e-8);
+}
+
+static void yarn_angles(atn_ctx *cx)
+{
+    const char *dir = copy_model("config-yarn", "llama_mha");
+    static const struct {
+        int i;
+        double f;
+    } golden[] = {{23, .00697830585}, {24, .00537532149}, {40, 4.44569853e-5},
+                  {63, 3.1023444e-7}};
+    double f[64];
+    atn_config c;
+
+    set_config(cx, dir, "head_dim", "128");
+    set_config(cx, dir, "max_position_embeddings", "131072");
+    set_config(cx, dir, "rope_parameters",
+               "{\"rope_type\": \"yarn\", \"rope_theta\": 1e6, \"factor\": 4, "
+               "\"original_max_position_embeddings\": 32768}");
+    CHECK_OK(atn_config_load(cx, dir, &c));
+    CHECK_NEAR(c.rope.attention_factor, 1.138629436, 1e-9);
+    atn_rope_frequencies(&c.rope, 131072, 100, f);
+    for (size_t k = 0; k < sizeof golden / sizeof *golden; k++)
+        CHECK_NEAR(f[golden[k].i] / golden[k].f, 1, 1e-8);
+    atn_config_release(cx, &c);
+}
+
+/* 4096 -> 131072 positions: attention factor sqrt(1 + ln 32 / ln 4096) = 1.19023807; the list
+ * in force changes behind position 4096. */
+static void longrope(atn_ctx *cx)
+{
+    const char *dir = copy_model("config-longrope", "llama_mha");
+    double f[4];
+    atn_config c;
+
+    set_config(cx, dir, "max_position_embeddings", "131072");
+    set_config(cx, dir, "rope_scaling",
+               "{\"type\": \"su\", \"short_factor\": [1, 2, 4, 8], "
+               "\"long_factor\": [10, 20, 40, 80], "
+               "\"original_max_position_embeddings\": 99}");
+    set_config(cx, dir, "original_max_position_embeddings", "4096"); /* wins */
+    CHECK_OK(atn_config_load(cx, dir, &c));
+    CHECK_NEAR(c.rope.attention_factor, 1.19023807, 1e-8);
+    atn_rope_frequencies(&c.rope, 131072, 4096, f);
+    CHECK_NEAR(f[1], 0.1 / 2, 1e-15); /* theta 1e4, dim 8: f_1 = 1e-1 */
+    atn_rope_frequencies(&c.rope, 131072, 4097, f);
+    CHECK_NEAR(f[1], 0.1 / 20, 1e-15);
+    CHECK_NEAR(f[3], 1e-3 / 80, 1e-15);
+    atn_config_release(cx, &c);
+}
+
+/* dynamic: plain up to M; beyond it theta' = theta (s n / M - (s - 1))^(dim / (dim - 2)), here
+ * s = 2, n = 3 M: theta' = 1e4 * 5^(8/6), f_3 = theta'^(-3/4) = 1e-3 / 5. */
+static void dynamic_angles(atn_ctx *cx)
+{
+    const atn_rope r = {.kind = ATN_ROPE_DYNAMIC, .dim = 8, .theta = 1e4, .factor = 2,
+                        .original = 64};
+    const atn_rope linear = {.kind = ATN_ROPE_LINEAR, .dim = 8, .theta = 1e4, .factor = 4};
+    double f[4];
+
+    (void)cx;
+    atn_rope_frequencies(&r, 64, 64, f);
+    CHECK_NEAR(f[3], 1e-3, 1e-15);
+    atn_rope_frequencies(&r, 64, 192, f);
+    CHECK_NEAR(f[3], 1e-3 / 5, 1e-15);
+    atn_rope_frequencies(&linear, 64, 192, f);
+    CHECK_NEAR(f[3], 1e-3 / 4, 1e-15);
+}
+
+/* Both dictionaries: rope_scaling replaces rope_parameters, theta stays where it is. */
+static void two_dictionaries(atn_ctx *cx)
+{
+    const char *dir = copy_model("config-two", "llama_mha");
+    atn_config c;
+
+    set_config(cx, dir, "rope_theta", "300");
+    set_config(cx, dir, "rope_parameters", "{\"rope_type\": \"linear\", \"factor\": 3}");
+    CHECK_OK(atn_config_load(cx, dir, &c));
+    CHECK_EQ(c.rope.kind, ATN_ROPE_LINEAR);
+    CHECK_NEAR(c.rope.theta, 300, 0);
+    atn_config_release(cx, &c);
+    set_config(cx, dir, "rope_scaling", "{\"type\": \"dynamic\", \"factor\": 5}");
+    CHECK_OK(atn_config_load(cx, dir, &c));
+    CHECK_EQ(c.rope.kind, ATN_ROPE_DYNAMIC);
+    CHECK_NEAR(c.rope.factor, 5, 0);
+    atn_config_release(cx, &c);
+    set_config(cx, dir, "rope_scaling", "null");
+    set_config(cx, dir, "rope_parameters", "{\"rope_theta\": 500}");
+    CHECK_OK(atn_config_load(cx, dir, &c));
+    CHECK_NEAR(c.rope.theta, 500, 0);
+    atn_config_release(cx, &c);
+}
+
+CHECK_MAIN({"hostile values", hostile_values}, {"broken files", broken_files},
+           {"defaults", defaults}, {"llama3 angles", llama3_angles},
+           {"yarn angles", yarn_angles}, {"longrope", longrope},
+           {"dynamic and linear angles", dynamic_angles},
+           {"two dictionaries", two_dictionaries})

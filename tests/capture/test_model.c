@@ -1,0 +1,251 @@
+/* tests/capture/test_model.c -- model directories: what is accepted, and what is refused with
+ * the tensor, the shape and the nearest names. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "make_model.h"
+
+#include <unistd.h>
+
+#include "capture/forward.h"
+
+static atn_status open_close(atn_ctx *cx, const char *dir)
+{
+    atn_model m;
+    const atn_status st = atn_model_open(cx, dir, &m);
+
+    if (st == ATN_OK) atn_model_close(cx, &m);
+    return st;
+}
+
+static bool drop_k(atn_st_out *t, char *data, char name[256])
+{
+    (void)t, (void)data;
+    return strcmp(name, "model.layers.1.self_attn.k_proj.weight") != 0;
+}
+
+static bool turn_k(atn_st_out *t, char *data, char name[256])
+{
+    (void)data;
+    if (strcmp(name, "model.layers.0.mlp.up_proj.weight") == 0) {
+        const atn_idx rows = t->shape[0];
+        t->shape[0] = t->shape[1];
+        t->shape[1] = rows;
+    }
+    return true;
+}
+
+static bool bare_names(atn_st_out *t, char *data, char name[256])
+{
+    (void)t, (void)data;
+    if (strncmp(name, "model.", 6) == 0) memmove(name, name + 6, strlen(name + 6) + 1);
+    return true;
+}
+
+static bool put_nan(atn_st_out *t, char *data, char name[256])
+{
+    const float nan_value = NAN;
+
+    if (strcmp(name, "model.layers.1.mlp.down_proj.weight") == 0)
+        memcpy(data + 4 * (5 * t->shape[1] + 3), &nan_value, 4);
+    return true;
+}
+
+static bool to_integers(atn_st_out *t, char *data, char name[256])
+{
+    (void)data;
+    if (strcmp(name, "model.norm.weight") == 0) t->type = ATN_I32;
+    return true;
+}
+
+static bool old_norm_names(atn_st_out *t, char *data, char name[256])
+{
+    char *end = strstr(name, "LayerNorm.weight");
+
+    (void)t, (void)data;
+    if (end) strcpy(end, "LayerNorm.gamma");
+    end = strstr(name, "LayerNorm.bias");
+    if (end) strcpy(end, "LayerNorm.beta");
+    return true;
+}
+
+static void missing_tensor(atn_ctx *cx)
+{
+    const char *dir = copy_model("model-missing", "llama_mha");
+
+    edit_weights(cx, dir, drop_k);
+    CHECK_FAILS(open_close(cx, dir), ATN_DATA,
+                "\"model.layers.1.self_attn.k_proj.weight\" is missing (tried also "
+                "\"layers.1.self_attn.k_proj.weight\"); nearest: model.layers.");
+}
+
+static void misshaped_tensor(atn_ctx *cx)
+{
+    const char *dir = copy_model("model-shape", "llama_mha");
+
+    edit_weights(cx, dir, turn_k);
+    CHECK_FAILS(open_close(cx, dir), ATN_DATA,
+                "\"model.layers.0.mlp.up_proj.weight\" has shape 32x48, config.json "
+                "implies 48x32");
+    dir = copy_model("model-shape", "llama_mha");
+    set_config(cx, dir, "intermediate_size", "47");
+    CHECK_FAILS(open_close(cx, dir), ATN_DATA, "implies 47x32");
+    dir = copy_model("model-shape", "llama_mha");
+    edit_weights(cx, dir, to_integers);
+    CHECK_FAILS(open_close(cx, dir), ATN_DATA, "weights must be F32");
+    dir = copy_model("model-shape", "llama_mha");
+    set_config(cx, dir, "vocab_size", "71");
+    CHECK_FAILS(open_close(cx, dir), ATN_DATA, "implies 71x32");
+    dir = copy_model("model-shape", "llama_mha"); /* the config's word that there are biases */
+    set_config(cx, dir, "attention_bias", "true");
+    CHECK_FAILS(open_close(cx, dir), ATN_DATA, "q_proj.bias\" is missing");
+}
+
+static void too_many_layers(atn_ctx *cx)
+{
+    const char *dir = copy_model("model-layers", "llama_mha");
+
+    set_config(cx, dir, "num_hidden_layers", "3");
+    CHECK_FAILS(open_close(cx, dir), ATN_DATA, "layers.2.");
+    set_config(cx, dir, "num_hidden_layers", "99999");
+    CHECK_FAILS(open_close(cx, dir), ATN_DATA, "num_hidden_layers 99999 is above");
+}
+
+static void pickles_are_refused(atn_ctx *cx)
+{
+    const char *dir = copy_model("model-pickle", "llama_mha");
+    char other[1400];
+
+    snprintf(other, sizeof other, "%s", path_in(dir, "pytorch_model.bin"));
+    CHECK_EQ(rename(path_in(dir, "model.safetensors"), other), 0);
+    CHECK_FAILS(open_close(cx, dir), ATN_DATA, "safe_serialization");
+    CHECK_EQ(remove(other), 0);
+    CHECK_FAILS(open_close(cx, dir), ATN_NOINPUT, "neither model.safetensors nor");
+}
+
+static void prefix_may_be_absent(atn_ctx *cx)
+{
+    const char *dir = copy_model("model-prefix", "llama_mha");
+
+    edit_weights(cx, dir, bare_names);
+    CHECK_OK(open_close(cx, dir));
+    dir = copy_model("model-gamma", "bert_model");
+    edit_weights(cx, dir, old_norm_names);
+    CHECK_OK(open_close(cx, dir));
+}
+
+/* hub/models--org--name/{refs/main, snapshots/<sha>/files -> ../../blobs/...} */
+static void hub_cache(atn_ctx *cx)
+{
+    char hub[1024], command[9000];
+    atn_model m;
+
+    snprintf(hub, sizeof hub, "%s/models--acme--tiny", check_scratch("model-hub"));
+    snprintf(command, sizeof command,
+             "mkdir -p '%s/refs' '%s/blobs' '%s/snapshots/abc123' && printf abc123 > "
+             "'%s/refs/main' && cp '%s/parity/llama_mha'/[cm]* '%s/blobs' && cd "
+             "'%s/snapshots/abc123' && ln -s ../../blobs/* .",
+             hub, hub, hub, hub, ATN_TEST_FIXTURES, hub, hub);
+    CHECK_EQ(system(command), 0);
+    CHECK_OK(atn_model_open(cx, hub, &m));
+    CHECK_STR(m.name, "acme/tiny");
+    CHECK(strstr(m.dir, "snapshots/abc123") != NULL);
+    atn_model_close(cx, &m);
+    strcat(hub, "/snapshots/abc123");
+    CHECK_OK(atn_model_open(cx, hub, &m));
+    CHECK_STR(m.name, "acme/tiny");
+    atn_model_close(cx, &m);
+}
+
+static void nan_is_located(atn_ctx *cx)
+{
+    const char *dir = copy_model("model-nan", "llama_mha");
+    const int32_t ids[] = {1, 2, 3};
+    const atn_forward_args args = {.ids = ids, .n = 3, .last_layer = 9};
+    atn_forward_result result;
+    atn_model m;
+
+    edit_weights(cx, dir, put_nan);
+    CHECK_OK(atn_model_open(cx, dir, &m));
+    CHECK_FAILS(atn_forward(cx, &m, &args, &result), ATN_DATA,
+                "\"model.layers.1.mlp.down_proj.weight\" holds NaN or infinity in row 5");
+    atn_model_close(cx, &m);
+}
+
+/* Counts of llama_mha by hand: vocabulary 72, width 32, MLP 48, 2 layers, untied. */
+static void counts(atn_ctx *cx)
+{
+    const double linear = 4 * 32 * 32 + 3 * 32 * 48, n = 10;
+    atn_model m;
+
+    CHECK_OK(atn_model_open(cx, ATN_TEST_FIXTURES "/parity/llama_mha", &m));
+    CHECK_NEAR(atn_model_parameters(&m), 2 * 72 * 32 + 2 * (linear + 2 * 32) + 32, 0);
+    CHECK_NEAR(atn_model_bytes(&m), 4 * atn_model_parameters(&m), 0);
+    /* 55 visible pairs, 2 products of 2 flops a pair and channel */
+    CHECK_NEAR(atn_model_flops(&m, 10), 2 * (2 * linear * n + 4 * 32 * 55), 0);
+    CHECK(atn_model_memory(&m, 1000, true) > atn_model_memory(&m, 1000, false));
+    atn_model_close(cx, &m);
+}
+
+/* ---- the k-th allocation fails ---- */
+
+typedef struct failing {
+    long left;
+} failing;
+
+static void *failing_resize(void *user, void *ptr, size_t size)
+{
+    failing *f = user;
+
+    if (size == 0) {
+        free(ptr);
+        return NULL;
+    }
+    if (f->left-- <= 0) return NULL;
+    return realloc(ptr, size);
+}
+
+static void allocations_fail(atn_ctx *cx)
+{
+    const int32_t ids[] = {1, 2, 3, 4, 5};
+    const atn_forward_args args = {.ids = ids, .n = 5, .last_layer = 9, .want_loss = true};
+    long k = 0;
+    atn_status st = ATN_MEMORY;
+
+    (void)cx;
+    for (; st != ATN_OK && k < 5000; k++) {
+        failing f = {k};
+        atn_ctx one;
+        atn_model m = {0};
+        atn_forward_result result;
+
+        atn_ctx_init(&one);
+        one.alloc = (atn_allocator){failing_resize, &f};
+        one.threads = 1;
+        one.log_level = ATN_LOG_ERROR;
+        st = atn_model_open(&one, ATN_TEST_FIXTURES "/parity/bert_mlm", &m);
+        if (st == ATN_OK) st = atn_forward(&one, &m, &args, &result);
+        if (st != ATN_OK) CHECK_EQ(st, ATN_MEMORY);
+        atn_model_close(&one, &m);
+        atn_ctx_release(&one);
+    }
+    CHECK_EQ(st, ATN_OK);
+    CHECK_LE(20, k);
+}
+
+static void memory_limit(atn_ctx *cx)
+{
+    const int32_t ids[] = {1, 2, 3};
+    const atn_forward_args args = {.ids = ids, .n = 3, .last_layer = 9};
+    atn_forward_result result;
+    atn_model m;
+
+    CHECK_OK(atn_model_open(cx, ATN_TEST_FIXTURES "/parity/llama_mha", &m));
+    cx->mem_limit = 1000;
+    CHECK_FAILS(atn_forward(cx, &m, &args, &result), ATN_MEMORY, "forward pass");
+    atn_model_close(cx, &m);
+}
+
+CHECK_MAIN({"missing tensor", missing_tensor}, {"misshaped tensor", misshaped_tensor},
+           {"too many layers", too_many_layers}, {"pickles are refused", pickles_are_refused},
+           {"prefix may be absent", prefix_may_be_absent}, {"hub cache", hub_cache},
+           {"NaN is located", nan_is_located}, {"counts", counts},
+           {"allocations fail", allocations_fail}, {"memory limit", memory_limit})
