@@ -127,6 +127,11 @@ int main(int argc, char **argv)
     int32_t *ids;
     atn_ctx cx;
 
+    if (n < 1 || n > 131072) {
+        fprintf(stderr,
+                "usage: bench_capture [tokens, 1 to 131072 [scratch directory]]\n");
+        return 64;
+    }
     atn_runtime_open();
     atn_ctx_init(&cx);
     cx.log_level = ATN_LOG_WARN;

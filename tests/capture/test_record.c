@@ -10,7 +10,8 @@
 #include "core/io/capture.h"
 #include "core/io/file.h"
 
-static const char MODEL[] = ATN_TEST_FIXTURES "/parity/llama_mha"; /* 2 layers, 4 heads, d 8 */
+static const char MODEL[] =
+    ATN_TEST_FIXTURES "/parity/llama_mha"; /* 2 layers, 4 heads, d 8 */
 static const char TINY[] = ATN_TEST_SOURCE "/datasets/tinytales/model";
 static const int32_t IDS[] = {3, 9, 27, 11, 33, 27, 11, 5, 15, 45};
 enum { N = 10, HEADS = 4, D = 8, WIDTH = 32 };
@@ -25,10 +26,12 @@ static const char *out_dir(const char *name)
 
 static atn_record_args args_for(const char *model, const char *out)
 {
-    return (atn_record_args){.model_dir = model, .ids = IDS, .n_ids = N, .out_dir = out};
+    return (atn_record_args){
+        .model_dir = model, .ids = IDS, .n_ids = N, .out_dir = out};
 }
 
-static float *tensor(atn_ctx *cx, const atn_capture *c, int layer, const char *name, atn_idx count)
+static float *tensor(atn_ctx *cx, const atn_capture *c, int layer, const char *name,
+                     atn_idx count)
 {
     float *x = NULL;
     atn_idx shape[ATN_ST_MAX_RANK], n = 1;
@@ -56,8 +59,9 @@ static void whole_capture(atn_ctx *cx)
     CHECK_EQ(r.layers, 2);
     CHECK_EQ(r.layers_found, 0);
     CHECK(r.has_loss && r.loss > 0);
-    CHECK_NEAR(r.capture_bytes, 2 * 4.0 * (5 * N * WIDTH + WIDTH * WIDTH + N * WIDTH +
-                                            HEADS * N * N), 0);
+    CHECK_NEAR(r.capture_bytes,
+               2 * 4.0 * (5 * N * WIDTH + WIDTH * WIDTH + N * WIDTH + HEADS * N * N),
+               0);
     CHECK_OK(atn_capture_open(cx, run, &c));
     CHECK(atn_capture_complete(c));
     CHECK_EQ(atn_capture_layers(c), 2);
@@ -123,7 +127,8 @@ static void before_and_after_rope(atn_ctx *cx)
 static void stored_types(atn_ctx *cx)
 {
     static const char *const types[] = {"f32", "float16", "BF16"};
-    static const double error[] = {0, 1.0 / 2048, 1.0 / 256}; /* half a unit of 11, 8 bits */
+    static const double error[] = {0, 1.0 / 2048,
+                                   1.0 / 256}; /* half a unit of 11, 8 bits */
     char run[3][700];
     float *q[3];
     atn_record_result r;
@@ -195,10 +200,10 @@ static void stop(void *user, const char *what, double done, double total)
     if (strcmp(what, s->what) == 0 && done == s->at) atn_cancel(s->signal_number);
 }
 
-static void interrupted(atn_ctx *cx, const char *what, double at, int sig, atn_status code,
-                        int layers_kept)
+static void interrupted(atn_ctx *cx, const char *what, double at, int sig,
+                        atn_status code, int layers_kept)
 {
-    char run[700], whole[700], path[2][1500], hex[2][33];
+    char run[700] = "", whole[700] = "", path[2][1500], hex[2][33];
     atn_record_args a = args_for(MODEL, run);
     stopper s = {what, at, sig};
     atn_record_result r;
@@ -254,7 +259,7 @@ static void resumes(atn_ctx *cx)
 /* A layer file that was cut behind our back is made again. */
 static void damaged_layer_is_made_again(atn_ctx *cx)
 {
-    char run[700], path[800];
+    char run[700] = "", path[800];
     atn_record_args a = args_for(MODEL, run);
     stopper s = {"logits", 0, SIGINT};
     atn_record_result r;
@@ -276,7 +281,7 @@ static void damaged_layer_is_made_again(atn_ctx *cx)
 /* Weights that changed between two runs do not mix. */
 static void other_weights_do_not_resume(atn_ctx *cx)
 {
-    char dir[700], run[700];
+    char dir[700] = "", run[700] = "";
     atn_record_args a = args_for(dir, run);
     stopper s = {"layers", 1, SIGINT};
     atn_record_result r;
@@ -319,12 +324,16 @@ static void texts(atn_ctx *cx)
 
     cx->log_level = ATN_LOG_ERROR;
     CHECK_FAILS(with_text(cx, TINY, "", 0, a, &r), ATN_DATA, "the text is empty");
-    CHECK_FAILS(with_text(cx, TINY, "ab\xff", 3, a, &r), ATN_DATA, "not UTF-8 at byte 2");
-    CHECK_FAILS(with_text(cx, TINY, "\xed\xa0\x80", 3, a, &r), ATN_DATA, "not UTF-8 at byte 0");
+    CHECK_FAILS(with_text(cx, TINY, "ab\xff", 3, a, &r), ATN_DATA,
+                "not UTF-8 at byte 2");
+    CHECK_FAILS(with_text(cx, TINY, "\xed\xa0\x80", 3, a, &r), ATN_DATA,
+                "not UTF-8 at byte 0");
     CHECK_FAILS(with_text(cx, MODEL, "words", 5, a, &r), ATN_NOINPUT, "token");
     for (size_t i = 0; i + 7 < sizeof text; i += 7) memcpy(text + i, "Q1 zk. ", 8);
-    CHECK_FAILS(with_text(cx, TINY, text, strlen(text), a, &r), ATN_USAGE, "--truncate");
-    CHECK_FAILS(with_text(cx, TINY, text, strlen(text), a, &r), ATN_USAGE, "--allow-long");
+    CHECK_FAILS(with_text(cx, TINY, text, strlen(text), a, &r), ATN_USAGE,
+                "--truncate");
+    CHECK_FAILS(with_text(cx, TINY, text, strlen(text), a, &r), ATN_USAGE,
+                "--allow-long");
     a.truncate = true;
     CHECK_OK(with_text(cx, TINY, text, strlen(text), a, &r));
     CHECK_EQ(r.tokens, 512);
@@ -367,12 +376,15 @@ static void learned_positions_end(atn_ctx *cx)
     snprintf(dir, sizeof dir, "%s", copy_model("record-bert", "bert_model"));
     snprintf(run, sizeof run, "%s", out_dir("record-bert-run"));
     for (int i = 0; i < 41; i++) many[i] = i;
-    a = (atn_record_args){.model_dir = dir, .ids = many, .n_ids = 41, .out_dir = run,
-                          .allow_long = true};
+    a = (atn_record_args){
+        .model_dir = dir, .ids = many, .n_ids = 41, .out_dir = run, .allow_long = true};
     CHECK_FAILS(atn_record(cx, &a, NULL, &r), ATN_USAGE, "learned positions end at 40");
     write_text(dir, "vocab.txt", tokenizer);
     for (int i = 0; i < 100; i++) memcpy(text + 2 * i, i % 3 ? "a " : "b ", 3);
-    a = (atn_record_args){.model_dir = dir, .text = text, .text_len = 200, .out_dir = run,
+    a = (atn_record_args){.model_dir = dir,
+                          .text = text,
+                          .text_len = 200,
+                          .out_dir = run,
                           .truncate = true};
     CHECK_OK(atn_record(cx, &a, NULL, &r));
     CHECK_EQ(r.tokens, 40);
@@ -447,12 +459,14 @@ static void loss_is_lower_on_sense(atn_ctx *cx)
     atn_free(cx, text);
 }
 
-CHECK_MAIN({"whole capture", whole_capture}, {"before and after rope", before_and_after_rope},
+CHECK_MAIN({"whole capture", whole_capture},
+           {"before and after rope", before_and_after_rope},
            {"stored types", stored_types}, {"some layers", some_layers},
            {"dry run writes nothing", dry_run_writes_nothing}, {"resumes", resumes},
            {"damaged layer is made again", damaged_layer_is_made_again},
-           {"other weights do not resume", other_weights_do_not_resume}, {"texts", texts},
-           {"ids outside", ids_outside}, {"learned positions end", learned_positions_end},
+           {"other weights do not resume", other_weights_do_not_resume},
+           {"texts", texts}, {"ids outside", ids_outside},
+           {"learned positions end", learned_positions_end},
            {"existing output", existing_output},
            {"dense is refused when long", dense_is_refused_when_long},
            {"loss is lower on sense", loss_is_lower_on_sense})
