@@ -14,14 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/build_info.h" /* ATN_GIT_COMMIT, ATN_BUILD_FLAGS: cmake/build_info.cmake */
 #include "core/io/file.h"
-
-#ifndef ATN_GIT_COMMIT
-#    define ATN_GIT_COMMIT "unknown"
-#endif
-#ifndef ATN_BUILD_FLAGS
-#    define ATN_BUILD_FLAGS "unknown"
-#endif
 
 static const size_t HASH_WHOLE_BELOW = (size_t)64 << 20;
 
