@@ -6,110 +6,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/kernels/kernels.h"
-
-enum { N_ARRAYS = 11 };
-
 struct atn_row_stats {
     atn_idx n_heads, nq;
     atn_head_rows common; /* what all heads share; its array pointers are unused */
     int64_t *seen;        /* [n_heads * nq] */
-    double *values;       /* [N_ARRAYS][n_heads * nq], in the order of enum field */
+    double *values;       /* [ATN_ROW_FIELDS][n_heads * nq] */
     bool *repeated;       /* [nq], NULL without tokens */
     unsigned needs;
 };
 
-enum field {
-    ENTROPY,
-    MASS,
-    SQUARE,
-    DISTANCE,
-    FIRST,
-    FIRST4,
-    DIAGONAL,
-    PREVIOUS,
-    TOPK,
-    INDUCTION,
-    DUPLICATE
-};
-
-typedef struct pass {
-    atn_row_stats *s;
-    const atn_head *heads;
-    const int64_t *earlier; /* [nk] previous place of the same token, -1 = none */
-} pass;
-
-static double *field_of(const atn_row_stats *s, enum field f, atn_idx head)
+static double *field_of(const atn_row_stats *s, atn_row_field f, atn_idx head)
 {
     return s->values + ((atn_idx)f * s->n_heads + head) * s->nq;
-}
-
-/* Weight of key j in a row stored from key `key0` on; 0 where the row does not see it. */
-static double weight_at(const float *row, const atn_row_info *info, atn_idx key0,
-                        atn_idx j)
-{
-    return j >= info->lo && j < info->hi ? (double)row[j - key0] : 0;
-}
-
-static void induction_row(const pass *ps, atn_idx head, atn_idx i, atn_idx at,
-                          const float *row, const atn_row_info *info, atn_idx key0)
-{
-    double next = 0, same = 0;
-
-    for (atn_idx m = ps->earlier[at]; m >= 0; m = ps->earlier[m]) {
-        next += weight_at(row, info, key0, m + 1);
-        same += weight_at(row, info, key0, m);
-    }
-    field_of(ps->s, INDUCTION, head)[i] = next;
-    field_of(ps->s, DUPLICATE, head)[i] = same;
-}
-
-static void row_values(const pass *ps, const atn_head *h, atn_idx head, atn_idx i,
-                       const float *row, const atn_row_info *info, atn_idx key0,
-                       float *heap)
-{
-    const atn_row_stats *s = ps->s;
-    const atn_idx at = i + h->sight.offset, n = info->hi - info->lo;
-    const atn_idx first = s->common.first_key;
-    const float *seen = row + (info->lo - key0);
-
-    s->seen[head * s->nq + i] = n;
-    field_of(s, ENTROPY, head)[i] = info->entropy;
-    field_of(s, MASS, head)[i] = info->mass;
-    if (s->needs & ATN_NEED_MOMENTS)
-        atn_row_moments(seen, n, (double)(at - info->lo), &field_of(s, SQUARE, head)[i],
-                        &field_of(s, DISTANCE, head)[i]);
-    if (s->needs & ATN_NEED_FIRST) {
-        double four = 0;
-        for (atn_idx j = first; j < first + 4; j++)
-            four += weight_at(row, info, key0, j);
-        field_of(s, FIRST, head)[i] = weight_at(row, info, key0, first);
-        field_of(s, FIRST4, head)[i] = four;
-    }
-    if (s->needs & ATN_NEED_LOCAL) {
-        field_of(s, DIAGONAL, head)[i] = weight_at(row, info, key0, at);
-        field_of(s, PREVIOUS, head)[i] = weight_at(row, info, key0, at - 1);
-    }
-    if (s->needs & ATN_NEED_TOPK)
-        field_of(s, TOPK, head)[i] = atn_row_topk(seen, n, s->common.top_k, heap);
-    if (s->needs & ATN_NEED_TOKENS) induction_row(ps, head, i, at, row, info, key0);
-}
-
-static atn_status visit(atn_ctx *cx, const atn_head *h, const atn_tile *t, atn_cmat p,
-                        const atn_row_info *info, void *state)
-{
-    const pass *ps = state;
-    const atn_arena_mark mark = atn_arena_save(cx);
-    atn_status st = ATN_OK;
-    float *heap = NULL;
-
-    ATN_TAKE(heap, ATN_MIN(ps->s->common.top_k, h->nk));
-    for (atn_idx r = 0; r < t->rows; r++)
-        row_values(ps, h, h - ps->heads, t->first + r, atn_crow(p, r), &info[r],
-                   t->key0, heap);
-done:
-    atn_arena_rewind(cx, mark);
-    return st;
 }
 
 typedef struct place {
@@ -164,7 +72,7 @@ static atn_status create(atn_ctx *cx, const atn_head *heads, atn_idx n_heads,
                                 .top_k = ATN_MAX(opts->top_k, 1),
                                 .first_key = h->sight.key_first};
     ATN_TRY(atn_mem_check(cx, atn_row_stats_bytes(n_heads, h->nq), "row statistics"));
-    if (!atn_mul(n_heads, h->nq, &rows) || !atn_mul(rows, N_ARRAYS, &rows))
+    if (!atn_mul(n_heads, h->nq, &rows) || !atn_mul(rows, ATN_ROW_FIELDS, &rows))
         ATN_FAIL(ATN_MEMORY, "row statistics: %lld heads of %lld rows overflow",
                  (long long)n_heads, (long long)h->nq);
     ATN_NEW(s->seen, n_heads * h->nq);
@@ -174,6 +82,30 @@ static atn_status create(atn_ctx *cx, const atn_head *heads, atn_idx n_heads,
     s = NULL;
 done:
     atn_row_stats_destroy(cx, s);
+    return st;
+}
+
+/* Sets out the arrays of every head and walks. */
+static atn_status walk(atn_ctx *cx, const atn_head *heads, const int32_t *tokens,
+                       const int64_t *earlier, atn_row_stats *s)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_row_want want = {.needs = s->needs,
+                               .top_k = s->common.top_k,
+                               .tokens = tokens,
+                               .earlier = earlier};
+    atn_status st = ATN_OK;
+    atn_row_out *out = NULL;
+
+    ATN_TAKE(out, s->n_heads);
+    for (atn_idx h = 0; h < s->n_heads; h++) {
+        out[h] = (atn_row_out){.seen = s->seen + h * s->nq};
+        for (int f = 0; f < ATN_ROW_FIELDS; f++)
+            out[h].value[f] = field_of(s, (atn_row_field)f, h);
+    }
+    ATN_TRY(atn_row_values(cx, heads, s->n_heads, &want, out));
+done:
+    atn_arena_rewind(cx, mark);
     return st;
 }
 
@@ -188,7 +120,6 @@ atn_status atn_row_stats_run(atn_ctx *cx, const atn_head *heads, atn_idx n_heads
     /* a query without a place among the keys (cross-attention) has no token there */
     const bool inside = n_heads > 0 && heads[0].sight.offset >= 0 &&
                         heads[0].nq + heads[0].sight.offset <= heads[0].nk;
-    pass ps = {NULL, heads, NULL};
 
     ATN_ASSERT(n_heads > 0);
     ATN_TRY(create(cx, heads, n_heads, opts, tokens && inside, &s));
@@ -198,9 +129,7 @@ atn_status atn_row_stats_run(atn_ctx *cx, const atn_head *heads, atn_idx n_heads
         for (atn_idx i = 0; i < s->nq; i++)
             s->repeated[i] = earlier[i + s->common.offset] >= 0;
     }
-    ps.s = s;
-    ps.earlier = earlier;
-    ATN_TRY(atn_rows_stream(cx, heads, n_heads, visit, &ps, "row statistics"));
+    ATN_TRY(walk(cx, heads, tokens, earlier, s));
     *out = s;
     s = NULL;
 done:
@@ -226,24 +155,25 @@ atn_head_rows atn_row_stats_head(const atn_row_stats *s, atn_idx i)
     atn_head_rows r = s->common;
 
     r.seen = s->seen + i * s->nq;
-    r.entropy = field_of(s, ENTROPY, i);
-    r.mass = field_of(s, MASS, i);
-    r.square = moments ? field_of(s, SQUARE, i) : NULL;
-    r.distance = moments ? field_of(s, DISTANCE, i) : NULL;
-    r.first = first ? field_of(s, FIRST, i) : NULL;
-    r.first4 = first ? field_of(s, FIRST4, i) : NULL;
-    r.diagonal = local ? field_of(s, DIAGONAL, i) : NULL;
-    r.previous = local ? field_of(s, PREVIOUS, i) : NULL;
-    r.topk = topk ? field_of(s, TOPK, i) : NULL;
-    r.induction = tokens ? field_of(s, INDUCTION, i) : NULL;
-    r.duplicate = tokens ? field_of(s, DUPLICATE, i) : NULL;
+    r.entropy = field_of(s, ATN_ROW_ENTROPY, i);
+    r.mass = field_of(s, ATN_ROW_MASS, i);
+    r.square = moments ? field_of(s, ATN_ROW_SQUARE, i) : NULL;
+    r.distance = moments ? field_of(s, ATN_ROW_DISTANCE, i) : NULL;
+    r.first = first ? field_of(s, ATN_ROW_FIRST, i) : NULL;
+    r.first4 = first ? field_of(s, ATN_ROW_FIRST4, i) : NULL;
+    r.diagonal = local ? field_of(s, ATN_ROW_DIAGONAL, i) : NULL;
+    r.previous = local ? field_of(s, ATN_ROW_PREVIOUS, i) : NULL;
+    r.topk = topk ? field_of(s, ATN_ROW_TOPK, i) : NULL;
+    r.induction = tokens ? field_of(s, ATN_ROW_INDUCTION, i) : NULL;
+    r.duplicate = tokens ? field_of(s, ATN_ROW_DUPLICATE, i) : NULL;
     r.repeated = s->repeated;
     return r;
 }
 
 double atn_row_stats_bytes(atn_idx n_heads, atn_idx nq)
 {
-    return (double)n_heads * (double)nq * (N_ARRAYS * sizeof(double) + sizeof(int64_t));
+    return (double)n_heads * (double)nq *
+           (ATN_ROW_FIELDS * sizeof(double) + sizeof(int64_t));
 }
 
 double atn_rows_mean(const atn_head_rows *r, const double *x)

@@ -1,32 +1,17 @@
 /* analysis/row_stats.h -- the row-statistics pass: one walk over the row tiles of some heads
  * leaves a few numbers per row, from which every measure is a small function.
  *
- * Math    position of query i: t = i + offset; P_i its row, renormalised nowhere; f the
- *         first visible key.
- *           square   sum_j P_ij^2             distance sum_j P_ij |t - j|
- *           first    P_if                     first4   sum of P over keys f .. f + 3
- *           diagonal P_it                     previous P_i,t-1
- *           topk     the k largest P_ij       entropy, mass: see core/rows.h
- *           induction sum of P over keys m + 1, duplicate over keys m, for every earlier
- *                     place m < t that holds the token of position t
- * Source  cards B1 to B5; a sliding window moves f, so first and first4 are kept for the
- *         first key that is no padding (0 where the window hides it).
- * Cost    one row stream; beside it two passes over each row and one vector compare an entry
- *         for top-k; O(matches) for induction. Memory 88 bytes a row and head.
+ * The numbers and their definitions are those of core/row_values.h, which the backend computes;
+ * here they are kept for all heads of a batch, with the tokens' earlier places found first.
+ *
+ * Source  cards B1 to B5; a sliding window moves the first visible key, so first and first4
+ *         are kept for the first key that is no padding (0 where the window hides it).
+ * Cost    one row pass. Memory 96 bytes a row and head.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
-#include "core/rows.h"
-
-enum { /* what a measure needs beyond entropy, mass and the number of visible keys */
-       ATN_NEED_MOMENTS = 1,
-       ATN_NEED_FIRST = 2,
-       ATN_NEED_LOCAL = 4,
-       ATN_NEED_TOPK = 8,
-       ATN_NEED_TOKENS = 16,
-       ATN_NEED_ALL = 31,
-};
+#include "core/row_values.h"
 
 typedef struct atn_row_stats_opts {
     unsigned needs;    /* ATN_NEED_*, 0 = all that can be had */

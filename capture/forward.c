@@ -17,9 +17,10 @@ typedef struct pass {
     atn_buf w_q, w_k, w_v, w_o, w_gate, w_up, w_down;           /* weights */
     atn_buf b_q, b_k, b_v, b_o, b_gate, b_up, b_down;           /* biases */
     atn_buf norm1_w, norm1_b, norm2_w, norm2_b, q_norm, k_norm; /* norms */
-    float *cosine, *sine;                                       /* [n, dim / 2] */
+    atn_buf cosine, sine;                                       /* [n, dim / 2] */
     float *host, *dump_q, *dump_k, *dump_v, *dump_q_pre, *dump_k_pre, *dump_h,
         *dump_out, *dump_p;
+    atn_idx waiting; /* 1 + the layer whose dump waits for its visitor, 0 = none */
 } pass;
 
 /* ---- weights ---- */
@@ -60,7 +61,9 @@ static atn_status load(atn_ctx *cx, const pass *ps, const char *name, atn_idx la
     atn_status st = ATN_OK;
 
     if (!t) return ATN_OK;
-    if (!buf->base) ATN_TRY(cx->backend->alloc(cx, ATN_F32, t->count, buf));
+    if (!buf->base)
+        ATN_TRY(cx->backend->alloc(cx, t->rank > 1 ? cx->backend->weight_type : ATN_F32,
+                                   t->count, buf));
     ATN_ASSERT(buf->count == t->count);
     ATN_TRY(check_weight(cx, ps->m, t));
     ATN_TRY(cx->backend->upload_widen(cx, *buf, t->data, t->type));
@@ -240,12 +243,8 @@ static atn_status attend(atn_ctx *cx, pass *ps, atn_idx l, bool dump)
     atn_status st = ATN_OK;
 
     ATN_TRY(cx->backend->attention(cx, &a));
-    if (want_p) ATN_TRY(cx->backend->download(cx, ps->p, ps->dump_p));
     ATN_TRY(cx->backend->linear(cx, ps->o, ps->w_o, ps->b_o, false, false, n, c->width,
                                 q, ps->t));
-    if (dump && ps->args->want_attn_out)
-        ATN_TRY(cx->backend->download(cx, atn_buf_at(ps->t, 0, n * c->width),
-                                      ps->dump_out));
 done:
     return st;
 }
@@ -293,11 +292,11 @@ done:
     return st;
 }
 
-static atn_status visit_layer(atn_ctx *cx, pass *ps, atn_idx l)
+/* Hands the layer that was copied to the host last to its visitor. That happens while the
+ * backend works on the next layer, so that a file is written meanwhile. */
+static atn_status visit_waiting(atn_ctx *cx, pass *ps)
 {
-    const atn_config *c = ps->c;
-    atn_status st = ATN_OK;
-    const atn_layer_dump dump = {.layer = l,
+    const atn_layer_dump dump = {.layer = ps->waiting - 1,
                                  .n = ps->args->n,
                                  .q = ps->dump_q,
                                  .k = ps->dump_k,
@@ -308,10 +307,24 @@ static atn_status visit_layer(atn_ctx *cx, pass *ps, atn_idx l)
                                  .h = ps->dump_h,
                                  .attn_out = ps->dump_out};
 
+    if (ps->waiting == 0) return ATN_OK;
+    ps->waiting = 0;
+    return ps->args->visit(cx, &dump, ps->args->state);
+}
+
+static atn_status dump_layer(atn_ctx *cx, pass *ps, atn_idx l)
+{
+    const atn_config *c = ps->c;
+    atn_status st = ATN_OK;
+
     ATN_TRY(dump_heads(cx, ps, ps->q, c->heads, ps->dump_q));
     ATN_TRY(dump_heads(cx, ps, ps->k, c->kv_heads, ps->dump_k));
     ATN_TRY(dump_heads(cx, ps, ps->v, c->kv_heads, ps->dump_v));
-    ATN_TRY(ps->args->visit(cx, &dump, ps->args->state));
+    if (ps->args->want_p) ATN_TRY(cx->backend->download(cx, ps->p, ps->dump_p));
+    if (ps->args->want_attn_out)
+        ATN_TRY(cx->backend->download(cx, atn_buf_at(ps->t, 0, ps->args->n * c->width),
+                                      ps->dump_out));
+    ps->waiting = l + 1;
 done:
     return st;
 }
@@ -324,13 +337,15 @@ static atn_status run_layer(atn_ctx *cx, pass *ps, atn_idx l)
     atn_status st = ATN_OK;
 
     ATN_TRY(load_layer(cx, ps, l));
+    if (dump && (a->want_h || a->want_pre)) ATN_TRY(visit_waiting(cx, ps));
     if (dump && a->want_h)
         ATN_TRY(cx->backend->download(cx, atn_buf_at(ps->x, 0, a->n * ps->c->width),
                                       ps->dump_h));
     if (pre) ATN_TRY(norm(cx, ps, ps->x, ps->norm1_w, ps->norm1_b, ps->t));
     ATN_TRY(project(cx, ps, pre ? ps->t : ps->x, dump));
     ATN_TRY(attend(cx, ps, l, dump));
-    if (dump) ATN_TRY(visit_layer(cx, ps, l));
+    ATN_TRY(visit_waiting(cx, ps));
+    if (dump) ATN_TRY(dump_layer(cx, ps, l));
     ATN_TRY(join(cx, ps, ps->norm1_w, ps->norm1_b));
     if (pre) ATN_TRY(norm(cx, ps, ps->x, ps->norm2_w, ps->norm2_b, ps->t));
     ATN_TRY(mlp(cx, ps, pre ? ps->t : ps->x));
@@ -383,7 +398,7 @@ static atn_status run_head(atn_ctx *cx, pass *ps, atn_forward_result *out)
     ATN_TRY(load_linear(cx, ps, c->arch->names.final_norm, 0,
                         c->arch->norm == ATN_NORM_LAYER, &ps->norm1_w, &ps->norm1_b));
     ATN_TRY(norm(cx, ps, ps->x, ps->norm1_w, ps->norm1_b, ps->t));
-    ATN_TRY(cx->backend->alloc(cx, ATN_F32, chunk * c->width, &w));
+    ATN_TRY(cx->backend->alloc(cx, cx->backend->weight_type, chunk * c->width, &w));
     ATN_TRY(cx->backend->alloc(cx, ATN_F32, ATN_MIN((atn_idx)ROW_CHUNK, n) * chunk,
                                &logits));
     ATN_TAKE(targets, n);
@@ -417,6 +432,26 @@ done:
 
 /* ---- the pass ---- */
 
+static atn_status take_rope(atn_ctx *cx, pass *ps)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_idx count = ps->args->n * (ps->c->rope.dim / 2);
+    const atn_backend *be = cx->backend;
+    atn_status st = ATN_OK;
+    float *cosine = NULL, *sine = NULL;
+
+    ATN_TAKE(cosine, count);
+    ATN_TAKE(sine, count);
+    ATN_TRY(atn_rope_tables(cx, ps->c, ps->args->n, cosine, sine));
+    ATN_TRY(be->alloc(cx, ATN_F32, count, &ps->cosine));
+    ATN_TRY(be->alloc(cx, ATN_F32, count, &ps->sine));
+    ATN_TRY(be->upload(cx, ps->cosine, cosine));
+    ATN_TRY(be->upload(cx, ps->sine, sine));
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
 static atn_status take_buffers(atn_ctx *cx, pass *ps)
 {
     const atn_config *c = ps->c;
@@ -437,9 +472,7 @@ static atn_status take_buffers(atn_ctx *cx, pass *ps)
     if (c->gated) ATN_TRY(be->alloc(cx, ATN_F32, n * c->ffn, &ps->gate));
     ATN_TAKE(ps->host, n * widest);
     if (c->arch->rope) {
-        ATN_TAKE(ps->cosine, n * (c->rope.dim / 2));
-        ATN_TAKE(ps->sine, n * (c->rope.dim / 2));
-        ATN_TRY(atn_rope_tables(cx, c, n, ps->cosine, ps->sine));
+        ATN_TRY(take_rope(cx, ps));
     }
     if (!visits) goto done;
     ATN_TAKE(ps->dump_q, n * q);
@@ -461,13 +494,14 @@ done:
 
 static void release_buffers(atn_ctx *cx, pass *ps)
 {
-    atn_buf *const all[] = {
-        &ps->x,       &ps->t,       &ps->q,      &ps->k,       &ps->v,
-        &ps->o,       &ps->up,      &ps->gate,   &ps->p,       &ps->w_q,
-        &ps->w_k,     &ps->w_v,     &ps->w_o,    &ps->w_gate,  &ps->w_up,
-        &ps->w_down,  &ps->b_q,     &ps->b_k,    &ps->b_v,     &ps->b_o,
-        &ps->b_gate,  &ps->b_up,    &ps->b_down, &ps->norm1_w, &ps->norm1_b,
-        &ps->norm2_w, &ps->norm2_b, &ps->q_norm, &ps->k_norm};
+    atn_buf *const all[] = {&ps->x,       &ps->t,       &ps->q,       &ps->k,
+                            &ps->v,       &ps->o,       &ps->up,      &ps->gate,
+                            &ps->p,       &ps->w_q,     &ps->w_k,     &ps->w_v,
+                            &ps->w_o,     &ps->w_gate,  &ps->w_up,    &ps->w_down,
+                            &ps->b_q,     &ps->b_k,     &ps->b_v,     &ps->b_o,
+                            &ps->b_gate,  &ps->b_up,    &ps->b_down,  &ps->norm1_w,
+                            &ps->norm1_b, &ps->norm2_w, &ps->norm2_b, &ps->q_norm,
+                            &ps->k_norm,  &ps->cosine,  &ps->sine};
 
     for (size_t i = 0; i < ATN_LEN(all); i++)
         if (all[i]->base) cx->backend->release(cx, all[i]);
@@ -489,6 +523,35 @@ double atn_model_memory(const atn_model *m, atn_idx n, bool with_loss)
     return 4 * (layer + rows + (with_loss ? head : 0));
 }
 
+/* What the backend has to hold: the above, P where it is wanted, rounded operands. */
+static double device_bytes(const atn_ctx *cx, const atn_model *m,
+                           const atn_forward_args *args, bool head)
+{
+    const atn_config *c = &m->config;
+    const double n = (double)args->n;
+    double bytes = atn_model_memory(m, args->n, head);
+
+    if (args->visit && args->want_p) bytes += 4 * (double)c->heads * n * n;
+    if (cx->backend->weight_type != ATN_F32)
+        bytes += 2 * n *
+                 (double)(ATN_MAX(c->ffn, c->width) +
+                          c->head_dim * (c->heads + 2 * c->kv_heads));
+    return bytes;
+}
+
+/* A layer that waits when the user stops the work is not lost. */
+static atn_status finish(atn_ctx *cx, pass *ps, atn_status st)
+{
+    if (st == ATN_OK) return visit_waiting(cx, ps);
+    if (st == ATN_INTERRUPTED || st == ATN_TERMINATED) {
+        const atn_err stopped = cx->err;
+
+        if (visit_waiting(cx, ps) == ATN_OK) cx->err = stopped;
+        return cx->err.code;
+    }
+    return st;
+}
+
 atn_status atn_forward(atn_ctx *cx, const atn_model *m, const atn_forward_args *args,
                        atn_forward_result *out)
 {
@@ -501,15 +564,17 @@ atn_status atn_forward(atn_ctx *cx, const atn_model *m, const atn_forward_args *
 
     *out = (atn_forward_result){0};
     ATN_ASSERT(args->n > 0);
-    ATN_TRY(atn_mem_check(cx, atn_model_memory(m, args->n, head), "the forward pass"));
+    ATN_TRY(cx->backend->room(cx, device_bytes(cx, m, args, head), "the forward pass"));
     ATN_TRY(take_buffers(cx, &ps));
     ATN_TRY(embed(cx, &ps));
     for (atn_idx l = 0; l <= last; l++) {
         ATN_TRY(atn_progress(cx, "layers", (double)l, (double)last + 1));
         ATN_TRY(run_layer(cx, &ps, l));
     }
+    ATN_TRY(visit_waiting(cx, &ps));
     if (head) ATN_TRY(run_head(cx, &ps, out));
 done:
+    st = finish(cx, &ps, st);
     release_buffers(cx, &ps);
     atn_arena_rewind(cx, mark);
     return st;

@@ -9,7 +9,7 @@
 #pragma once
 
 #include "core/mat.h"
-#include "core/rows.h"
+#include "core/row_values.h"
 
 struct atn_backend;
 
@@ -52,15 +52,18 @@ typedef struct atn_attn_args {
 } atn_attn_args;
 
 typedef struct atn_backend {
-    const char *name; /* "cpu" */
+    const char *name;      /* "cpu" */
+    atn_dtype weight_type; /* of matrices that `linear` multiplies by */
 
     /* memory */
+    /* Fails with MEMORY, before the work starts, when bytes more do not fit the device. */
+    atn_status (*room)(atn_ctx *cx, double bytes, const char *what);
     atn_status (*alloc)(atn_ctx *cx, atn_dtype type, atn_idx count, atn_buf *out);
     void (*release)(atn_ctx *cx, atn_buf *b); /* zeroed buffers are fine; zeroes *b */
     atn_status (*upload)(atn_ctx *cx, atn_buf dst,
                          const void *src); /* dst.count elements of dst.type */
     atn_status (*download)(atn_ctx *cx, atn_buf src, void *dst);
-    /* dst (F32) <- widened weights of `type` at host address src */
+    /* dst (F32, or weight_type) <- weights of `type` at host address src */
     atn_status (*upload_widen)(atn_ctx *cx, atn_buf dst, const void *src,
                                atn_dtype type);
 
@@ -72,10 +75,10 @@ typedef struct atn_backend {
      * y = x / rms(x) * (w + w_offset) or (x - mean) / std * w + b; b.base NULL = none */
     atn_status (*norm)(atn_ctx *cx, atn_norm kind, atn_buf x, atn_buf w, atn_buf b,
                        float eps, float w_offset, atn_idx rows, atn_idx dim, atn_buf y);
-    /* half-split rotary embedding in place: x [n, heads * d], cos/sin host tables
-     * [n, rotary / 2]; dimensions from `rotary` on stay */
-    atn_status (*rope)(atn_ctx *cx, atn_buf x, const float *cosine, const float *sine,
-                       atn_idx n, atn_idx heads, atn_idx d, atn_idx rotary);
+    /* half-split rotary embedding in place: x [n, heads * d], tables [n, rotary / 2];
+     * dimensions from `rotary` on stay */
+    atn_status (*rope)(atn_ctx *cx, atn_buf x, atn_buf cosine, atn_buf sine, atn_idx n,
+                       atn_idx heads, atn_idx d, atn_idx rotary);
     /* y = act(x) [* gate]; gate.base NULL = none; y may be x */
     atn_status (*activate)(atn_ctx *cx, atn_act kind, atn_buf x, atn_buf gate,
                            atn_idx count, atn_buf y);
@@ -90,6 +93,9 @@ typedef struct atn_backend {
     /* the tile of the row stream, see core/rows.h */
     atn_status (*rows_fill)(atn_ctx *cx, const atn_head *h, const atn_tile *t,
                             atn_mat out, atn_row_info *info);
+    /* the row pass, see core/row_values.h */
+    atn_status (*row_values)(atn_ctx *cx, const atn_head *heads, atn_idx n_heads,
+                             const atn_row_want *want, atn_row_out *out);
 } atn_backend;
 
 extern const atn_backend atn_backend_cpu;

@@ -43,6 +43,11 @@ static void cpu_release(atn_ctx *cx, atn_buf *b)
     *b = (atn_buf){0};
 }
 
+static atn_status cpu_room(atn_ctx *cx, double bytes, const char *what)
+{
+    return atn_mem_check(cx, bytes, what);
+}
+
 static atn_status cpu_upload(atn_ctx *cx, atn_buf dst, const void *src)
 {
     (void)cx;
@@ -146,18 +151,17 @@ static atn_status cpu_norm(atn_ctx *cx, atn_norm kind, atn_buf x, atn_buf w, atn
     return st;
 }
 
-static atn_status cpu_rope(atn_ctx *cx, atn_buf x, const float *cosine,
-                           const float *sine, atn_idx n, atn_idx heads, atn_idx d,
-                           atn_idx rotary)
+static atn_status cpu_rope(atn_ctx *cx, atn_buf x, atn_buf cosine, atn_buf sine,
+                           atn_idx n, atn_idx heads, atn_idx d, atn_idx rotary)
 {
+    const float *c = f32(cosine), *s = f32(sine);
     float *v = f32(x);
     const atn_idx half = rotary / 2;
 
     (void)cx;
     for (atn_idx i = 0; i < n; i++)
         for (atn_idx h = 0; h < heads; h++)
-            atn_rope_half(v + (i * heads + h) * d, cosine + i * half, sine + i * half,
-                          half);
+            atn_rope_half(v + (i * heads + h) * d, c + i * half, s + i * half, half);
     return ATN_OK;
 }
 
@@ -301,6 +305,8 @@ static atn_status cpu_cross_entropy(atn_ctx *cx, atn_buf logits, const int32_t *
 
 const atn_backend atn_backend_cpu = {
     .name = "cpu",
+    .weight_type = ATN_F32,
+    .room = cpu_room,
     .alloc = cpu_alloc,
     .release = cpu_release,
     .upload = cpu_upload,
@@ -314,4 +320,5 @@ const atn_backend atn_backend_cpu = {
     .attention = cpu_attention,
     .cross_entropy = cpu_cross_entropy,
     .rows_fill = atn_rows_fill_cpu,
+    .row_values = atn_row_values_cpu,
 };

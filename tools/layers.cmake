@@ -26,7 +26,7 @@ set(may_bench ${folders} bench)
 list(REMOVE_ITEM may_bench cli)
 
 # outside libraries, as regular expressions over the name between the angle brackets
-set(libc "^((assert|ctype|errno|float|inttypes|limits|locale|math|complex|setjmp|signal|stdalign|stdarg|stdatomic|stdbool|stddef|stdint|stdio|stdlib|stdnoreturn|string|strings|time|wchar|wctype)\\.h|(argp|dirent|fcntl|fenv|ftw|glob|libgen|poll|spawn|unistd|termios|immintrin|cpuid)\\.h|sys/(ioctl|mman|resource|stat|time|types|utsname|wait|statvfs|file|random)\\.h)$")
+set(libc "^((assert|ctype|dlfcn|errno|float|inttypes|limits|locale|math|complex|setjmp|signal|stdalign|stdarg|stdatomic|stdbool|stddef|stdint|stdio|stdlib|stdnoreturn|string|strings|time|wchar|wctype)\\.h|(argp|dirent|fcntl|fenv|ftw|glob|libgen|poll|spawn|unistd|termios|immintrin|cpuid)\\.h|sys/(ioctl|mman|resource|stat|time|types|utsname|wait|statvfs|file|random)\\.h)$")
 set(lib_core "^(omp|cblas|lapacke|csv|jansson|xxhash|zlib|cuda|cuda_runtime|cublas_v2|cuda_fp16|cuda_bf16)\\.h$|^gsl/")
 # jansson is part of core's interface (core/io/json.h), so those above may name it too
 set(lib_viz "^cairo(-[a-z]+)?\\.h$|^cairo/|^pango/")
@@ -40,7 +40,8 @@ set(bad 0)
 set(seen 0)
 foreach(folder IN LISTS folders ITEMS tests bench)
   file(GLOB_RECURSE sources ${ROOT}/${folder}/*.c ${ROOT}/${folder}/*.h
-    ${ROOT}/${folder}/*.cu ${ROOT}/${folder}/*.def)
+    ${ROOT}/${folder}/*.cu ${ROOT}/${folder}/*.cuh
+    ${ROOT}/${folder}/*.cpp ${ROOT}/${folder}/*.def)
   foreach(source IN LISTS sources)
     file(STRINGS ${source} lines REGEX "^[ \t]*#[ \t]*include[ \t]*[<\"]")
     file(RELATIVE_PATH name ${ROOT} ${source})

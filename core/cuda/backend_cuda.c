@@ -1,0 +1,615 @@
+/* core/cuda/backend_cuda.c -- the operations of a forward pass on a GPU; opening and closing it.
+ *
+ * Scratch: x holds an operand rounded to bf16, q, k and v those of attention, tile the logits
+ * of some rows and narrow their weights in bf16, small targets and results of the loss.
+ * Oracle  tests/core/test_backends.c: every operation against a twin in double.
+ * Memory  beside what is allocated: 2 slots of 8 MiB in host and GPU, a tile of at most
+ *         128 MiB (half as much again in bf16), and in bf16 the rounded operands.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/cuda/state.h"
+
+#define TILE_BYTES ((size_t)128 << 20)
+enum { NO_TRANSPOSE, TRANSPOSE };
+
+atn_cuda *atn_cu_state(const atn_ctx *cx)
+{
+    return (atn_cuda *)(uintptr_t)cx->backend;
+}
+
+const char *atn_math_name(atn_math math)
+{
+    static const char *const names[] = {"f32", "tf32", "bf16"};
+
+    return names[math];
+}
+
+const char *atn_cuda_built_for(void)
+{
+    return atn_cuda_architectures;
+}
+
+bool atn_cuda_runs_on(int major)
+{
+    return atn_cuda_architectures[0] != '\0' && major >= ATN_CU_MAJOR_LEAST;
+}
+
+const atn_gpu_info *atn_cuda_info(const atn_backend *be)
+{
+    return &((const atn_cuda *)be)->info;
+}
+
+static atn_cu_ptr place(const atn_ctx *cx, atn_buf b)
+{
+    ATN_ASSERT(b.owner == cx->backend);
+    return (atn_cu_ptr)(uintptr_t)b.base + (size_t)b.offset * atn_dtype_size(b.type);
+}
+
+static float *f32(const atn_ctx *cx, atn_buf b)
+{
+    ATN_ASSERT(b.type == ATN_F32);
+    return atn_cu_address(place(cx, b));
+}
+
+static float *f32_or_null(const atn_ctx *cx, atn_buf b)
+{
+    return b.base ? f32(cx, b) : NULL;
+}
+
+static size_t bytes_of(atn_buf b)
+{
+    return (size_t)b.count * atn_dtype_size(b.type);
+}
+
+/* ---- memory ---- */
+
+static atn_status cuda_alloc(atn_ctx *cx, atn_dtype type, atn_idx count, atn_buf *out)
+{
+    atn_cuda *cu = atn_cu_state(cx);
+    atn_status st = ATN_OK;
+    atn_cu_ptr at = 0;
+    size_t bytes;
+
+    *out = (atn_buf){0};
+    if (count < 0 || !atn_mul_size((size_t)count, atn_dtype_size(type), &bytes))
+        ATN_FAIL(ATN_MEMORY, "a buffer of %lld elements overflows", (long long)count);
+    ATN_TRY(atn_cu_alloc(cx, cu, bytes + 4, "a buffer", &at)); /* + 4: whole words */
+    ATN_TRY(atn_cu_check(cx, &cu->driver, cu->driver.fill(at, 0, bytes + 4, cu->stream),
+                         "clearing a buffer"));
+    *out = (atn_buf){cx->backend, atn_cu_address(at), 0, count, type};
+    at = 0;
+done:
+    atn_cu_free(cu, at);
+    return st;
+}
+
+static void cuda_release(atn_ctx *cx, atn_buf *b)
+{
+    if (b->base) atn_cu_free(atn_cu_state(cx), (atn_cu_ptr)(uintptr_t)b->base);
+    *b = (atn_buf){0};
+}
+
+static atn_status cuda_upload(atn_ctx *cx, atn_buf dst, const void *src)
+{
+    return atn_cu_upload(cx, atn_cu_state(cx), place(cx, dst), src, bytes_of(dst));
+}
+
+static atn_status cuda_download(atn_ctx *cx, atn_buf src, void *dst)
+{
+    return atn_cu_download(cx, atn_cu_state(cx), place(cx, src), dst, bytes_of(src));
+}
+
+static atn_status cuda_room(atn_ctx *cx, double bytes, const char *what)
+{
+    atn_cuda *cu = atn_cu_state(cx);
+    const double tile = (double)TILE_BYTES * (cu->math == ATN_MATH_BF16 ? 1.5 : 1);
+    atn_status st = ATN_OK;
+    size_t room = 0, total = 0;
+
+    ATN_TRY(atn_cu_check(cx, &cu->driver, cu->driver.room(&room, &total),
+                         "asking for the GPU's memory"));
+    if (bytes + tile > (double)room)
+        ATN_FAIL(ATN_MEMORY,
+                 "%s needs %.1f MiB on %s, of which %.1f MiB are free (take a shorter "
+                 "text, --dtype bf16, or --device cpu)",
+                 what, (bytes + tile) / 1048576, cu->info.name, (double)room / 1048576);
+done:
+    return st;
+}
+
+/* f32 rows -> words of bf16 pairs (core/kernels/cuda/args.h), zeros behind the columns. */
+static atn_status pack_bf16(atn_ctx *cx, atn_cuda *cu, const float *x, atn_idx rows,
+                            atn_idx cols, atn_cu_ptr to)
+{
+    atn_cu_pack_args a = {x, atn_cu_address(to), rows, cols, cols, (cols + 1) / 2, 0};
+
+    return atn_cu_launch(cx, cu, ATN_CU_KERNEL_pack, atn_cu_blocks(rows * a.words), 1,
+                         ATN_CU_THREADS, 0, &a);
+}
+
+/* One slot's worth of weights: sent as they are, then widened, then rounded where the
+ * buffer is bf16. Types that the GPU does not widen are widened on the way into the slot. */
+static atn_status widen_piece(atn_ctx *cx, atn_cuda *cu, const char *src,
+                              atn_dtype type, atn_idx n, atn_buf dst)
+{
+    const bool raw = type == ATN_F16 || type == ATN_BF16;
+    const size_t bytes = (size_t)n * (raw ? 2 : sizeof(float));
+    const bool narrow = dst.type == ATN_BF16;
+    const bool direct = narrow ? type == ATN_BF16 : !raw;
+    atn_status st = ATN_OK;
+    atn_cu_slot *s = NULL;
+    atn_cu_widen_args a = {.count = n,
+                           .type = !raw              ? ATN_CU_F32
+                                   : type == ATN_F16 ? ATN_CU_F16
+                                                     : ATN_CU_BF16};
+
+    ATN_TRY(atn_cu_take_slot(cx, cu, &s));
+    if (raw)
+        memcpy(s->host, src, bytes);
+    else
+        atn_widen(src, type, n, s->host);
+    if (direct) {
+        ATN_TRY(atn_cu_send(cx, cu, place(cx, dst), s->host, bytes));
+    } else {
+        if (narrow)
+            ATN_TRY(atn_cu_grow(cx, cu, &cu->x, ATN_CU_SLOT_BYTES * 2, "weights"));
+        a.x = atn_cu_address(s->device);
+        a.y = narrow ? atn_cu_address(cu->x.at) : f32(cx, dst);
+        ATN_TRY(atn_cu_send(cx, cu, s->device, s->host, bytes));
+        ATN_TRY(atn_cu_launch(cx, cu, ATN_CU_KERNEL_widen, atn_cu_blocks(n), 1,
+                              ATN_CU_THREADS, 0, &a));
+        if (narrow) ATN_TRY(pack_bf16(cx, cu, a.y, 1, n, place(cx, dst)));
+    }
+    ATN_TRY(atn_cu_close_slot(cx, cu, s));
+done:
+    return st;
+}
+
+static atn_status cuda_upload_widen(atn_ctx *cx, atn_buf dst, const void *src,
+                                    atn_dtype type)
+{
+    const atn_idx most = (atn_idx)(ATN_CU_SLOT_BYTES / sizeof(float));
+    atn_status st = ATN_OK;
+
+    for (atn_idx at = 0; at < dst.count; at += most) {
+        const atn_idx n = ATN_MIN(most, dst.count - at);
+
+        ATN_TRY(widen_piece(cx, atn_cu_state(cx),
+                            (const char *)src + (size_t)at * atn_dtype_size(type), type,
+                            n, atn_buf_at(dst, at, n)));
+    }
+done:
+    return st;
+}
+
+/* ---- products ---- */
+
+/* Row-major C [m, n] = alpha A [m, k] op(B) + beta C, where B is [n, k] (transposed) or
+ * [k, n]; A and B both of `type`. cuBLAS counts columns first, so it computes C^T. */
+typedef struct product {
+    const void *a, *b;
+    float *c;
+    atn_idx m, n, k, lda, ldb, ldc;
+    bool transposed;
+    atn_dtype type;
+    float alpha, beta;
+} product;
+
+static atn_status multiply(atn_ctx *cx, atn_cuda *cu, const product *p)
+{
+    const int type = p->type == ATN_BF16 ? ATN_CU_BLAS_BF16 : ATN_CU_BLAS_F32;
+    const int compute =
+        cu->math == ATN_MATH_TF32 ? ATN_CU_BLAS_COMPUTE_TF32 : ATN_CU_BLAS_COMPUTE_F32;
+    int result;
+
+    if (p->m > INT_MAX || p->n > INT_MAX || p->k > INT_MAX || p->lda > INT_MAX ||
+        p->ldb > INT_MAX || p->ldc > INT_MAX)
+        return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                        "a matrix product has more than %d rows or columns", INT_MAX);
+    result =
+        cu->driver.gemm(cu->blas, p->transposed ? TRANSPOSE : NO_TRANSPOSE,
+                        NO_TRANSPOSE, (int)p->n, (int)p->m, (int)p->k, &p->alpha, p->b,
+                        type, (int)p->ldb, p->a, type, (int)p->lda, &p->beta, p->c,
+                        ATN_CU_BLAS_F32, (int)p->ldc, compute, ATN_CU_BLAS_DEFAULT);
+    if (result == 0) return ATN_OK;
+    return atn_fail(cx, ATN_UNAVAILABLE, __FILE__, __LINE__,
+                    "cuBLAS failed with status %d on a product of %lld x %lld x %lld",
+                    result, (long long)p->m, (long long)p->n, (long long)p->k);
+}
+
+static atn_status cuda_add_rows(atn_ctx *cx, const float *x, atn_idx period, float *y,
+                                atn_idx count)
+{
+    atn_cu_add_args a = {x, y, count, period};
+
+    return atn_cu_launch(cx, atn_cu_state(cx), ATN_CU_KERNEL_add, atn_cu_blocks(count),
+                         1, ATN_CU_THREADS, 0, &a);
+}
+
+static atn_status cuda_linear(atn_ctx *cx, atn_buf x, atn_buf w, atn_buf bias,
+                              bool w_is_kn, bool accumulate, atn_idx m, atn_idx n,
+                              atn_idx k, atn_buf y)
+{
+    atn_cuda *cu = atn_cu_state(cx);
+    atn_status st = ATN_OK;
+    product p = {.a = f32(cx, x),
+                 .b = atn_cu_address(place(cx, w)),
+                 .c = f32(cx, y),
+                 .m = m,
+                 .n = n,
+                 .k = k,
+                 .lda = k,
+                 .ldb = w_is_kn ? n : k,
+                 .ldc = n,
+                 .transposed = !w_is_kn,
+                 .type = w.type,
+                 .alpha = 1,
+                 .beta = accumulate ? 1 : 0};
+
+    if (w.type == ATN_BF16) {
+        p.lda = (k + 1) / 2 * 2;
+        ATN_TRY(atn_cu_grow(cx, cu, &cu->x, (size_t)(m * p.lda) * 2, "operands"));
+        ATN_TRY(pack_bf16(cx, cu, p.a, m, k, cu->x.at));
+        p.a = atn_cu_address(cu->x.at);
+    }
+    ATN_TRY(multiply(cx, cu, &p));
+    if (bias.base) ATN_TRY(cuda_add_rows(cx, f32(cx, bias), n, p.c, m * n));
+done:
+    return st;
+}
+
+/* ---- vectors ---- */
+
+static atn_status cuda_norm(atn_ctx *cx, atn_norm kind, atn_buf x, atn_buf w, atn_buf b,
+                            float eps, float w_offset, atn_idx rows, atn_idx dim,
+                            atn_buf y)
+{
+    atn_cu_norm_args a = {f32(cx, x), f32(cx, w), f32_or_null(cx, b),  f32(cx, y), dim,
+                          eps,        w_offset,   kind == ATN_NORM_RMS};
+
+    return atn_cu_launch(cx, atn_cu_state(cx), ATN_CU_KERNEL_norm, rows, 1,
+                         ATN_CU_THREADS, 0, &a);
+}
+
+static atn_status cuda_rope(atn_ctx *cx, atn_buf x, atn_buf cosine, atn_buf sine,
+                            atn_idx n, atn_idx heads, atn_idx d, atn_idx rotary)
+{
+    atn_cu_rope_args a = {f32(cx, x), f32(cx, cosine), f32(cx, sine), n, heads,
+                          d,          rotary / 2};
+
+    return atn_cu_launch(cx, atn_cu_state(cx), ATN_CU_KERNEL_rope,
+                         atn_cu_blocks(n * heads * (rotary / 2)), 1, ATN_CU_THREADS, 0,
+                         &a);
+}
+
+static atn_status cuda_activate(atn_ctx *cx, atn_act kind, atn_buf x, atn_buf gate,
+                                atn_idx count, atn_buf y)
+{
+    atn_cu_act_args a = {f32(cx, x), f32_or_null(cx, gate), f32(cx, y), count,
+                         (int)kind};
+
+    return atn_cu_launch(cx, atn_cu_state(cx), ATN_CU_KERNEL_activate,
+                         atn_cu_blocks(count), 1, ATN_CU_THREADS, 0, &a);
+}
+
+static atn_status cuda_add(atn_ctx *cx, atn_buf x, atn_idx count, atn_buf y)
+{
+    return cuda_add_rows(cx, f32(cx, x), count, f32(cx, y), count);
+}
+
+/* ---- attention: tiles of rows, two products and a softmax each ---- */
+
+typedef struct attention {
+    const atn_attn_args *a;
+    const char *q, *k, *v; /* operands, f32 or rounded */
+    atn_idx ldq, ldk, ldv; /* elements a token */
+    atn_dtype type;
+    atn_cu_sight sight;
+    atn_idx rows; /* of a tile */
+} attention;
+
+static atn_status round_operand(atn_ctx *cx, atn_cuda *cu, atn_buf x, atn_idx rows,
+                                atn_idx cols, atn_cu_scratch *s, const char **out,
+                                atn_idx *ld)
+{
+    atn_status st = ATN_OK;
+
+    *out = atn_cu_address(place(cx, x));
+    *ld = cols;
+    if (cu->math != ATN_MATH_BF16) return ATN_OK;
+    *ld = (cols + 1) / 2 * 2;
+    ATN_TRY(atn_cu_grow(cx, cu, s, (size_t)(rows * *ld) * 2, "operands of attention"));
+    ATN_TRY(pack_bf16(cx, cu, f32(cx, x), rows, cols, s->at));
+    *out = atn_cu_address(s->at);
+done:
+    return st;
+}
+
+/* Rows [t->first, ..) of head h: logits, weights (kept in a->p when it is wanted), output. */
+static atn_status attention_tile(atn_ctx *cx, atn_cuda *cu, const attention *j,
+                                 atn_idx h, const atn_tile *t)
+{
+    const atn_attn_args *a = j->a;
+    const size_t size = atn_dtype_size(j->type);
+    const atn_idx kv = h * a->kv_heads / a->heads;
+    const atn_idx ld = a->p.base ? a->nk : t->keys;
+    float *s = a->p.base ? f32(cx, a->p) + (h * a->nq + t->first) * a->nk + t->key0
+                         : atn_cu_address(cu->tile.at);
+    float *out = f32(cx, a->out) + t->first * a->heads * a->dv + h * a->dv;
+    const product logits = {.a = j->q + (size_t)(t->first * j->ldq + h * a->d) * size,
+                            .b = j->k + (size_t)(t->key0 * j->ldk + kv * a->d) * size,
+                            .c = s,
+                            .m = t->rows,
+                            .n = t->keys,
+                            .k = a->d,
+                            .lda = j->ldq,
+                            .ldb = j->ldk,
+                            .ldc = ld,
+                            .transposed = true,
+                            .type = j->type,
+                            .alpha = (float)a->scale};
+    const product values = {.a = j->type == ATN_BF16 ? atn_cu_address(cu->narrow.at)
+                                                     : (const void *)s,
+                            .b = j->v + (size_t)(t->key0 * j->ldv + kv * a->dv) * size,
+                            .c = out,
+                            .m = t->rows,
+                            .n = a->dv,
+                            .k = t->keys,
+                            .lda = ld,
+                            .ldb = j->ldv,
+                            .ldc = a->heads * a->dv,
+                            .type = j->type,
+                            .alpha = 1};
+    atn_cu_softmax_args soft = {
+        .s = s,
+        .narrow = j->type == ATN_BF16 ? atn_cu_address(cu->narrow.at) : NULL,
+        .ld = ld,
+        .sight = j->sight,
+        .first = (int)t->first,
+        .key0 = (int)t->key0,
+        .keys = (int)t->keys,
+        .has_sink = a->sink != NULL,
+        .sink = a->sink ? a->sink[h] : 0,
+        .slope = a->alibi_slope ? a->alibi_slope[h] : 0,
+        .bad = (int *)atn_cu_address(cu->bad) + h};
+    atn_status st = ATN_OK;
+
+    ATN_TRY(multiply(cx, cu, &logits));
+    ATN_TRY(atn_cu_launch(cx, cu, ATN_CU_KERNEL_softmax, t->rows, 1, ATN_CU_THREADS, 0,
+                          &soft));
+    ATN_TRY(multiply(cx, cu, &values));
+done:
+    return st;
+}
+
+/* A multiple of 64 rows whose logits fit the tile. */
+static atn_idx tile_rows(const atn_attn_args *a)
+{
+    const atn_idx fit = (atn_idx)(TILE_BYTES / sizeof(float)) / ATN_MAX(a->nk, 1);
+
+    return ATN_MIN(ATN_MAX(fit / 64 * 64, 1), a->nq);
+}
+
+static atn_status cuda_attention(atn_ctx *cx, const atn_attn_args *a)
+{
+    const atn_head sees = {.nq = a->nq, .nk = a->nk, .sight = a->sight};
+    atn_cuda *cu = atn_cu_state(cx);
+    atn_status st = ATN_OK;
+    attention j = {.a = a, .type = cu->math == ATN_MATH_BF16 ? ATN_BF16 : ATN_F32};
+
+    j.rows = tile_rows(a);
+    if (!atn_cu_sight_of(&a->sight, &j.sight) || a->nq > INT_MAX / 4)
+        ATN_FAIL(ATN_DATA, "attention over more than %d tokens", INT_MAX / 4);
+    ATN_TRY(round_operand(cx, cu, a->q, a->nq, a->heads * a->d, &cu->q, &j.q, &j.ldq));
+    ATN_TRY(
+        round_operand(cx, cu, a->k, a->nk, a->kv_heads * a->d, &cu->k, &j.k, &j.ldk));
+    ATN_TRY(
+        round_operand(cx, cu, a->v, a->nk, a->kv_heads * a->dv, &cu->v, &j.v, &j.ldv));
+    if (!a->p.base)
+        ATN_TRY(atn_cu_grow(cx, cu, &cu->tile, (size_t)(j.rows * a->nk) * sizeof(float),
+                            "a tile of logits"));
+    if (j.type == ATN_BF16)
+        ATN_TRY(atn_cu_grow(cx, cu, &cu->narrow, (size_t)(j.rows * a->nk) * 2,
+                            "a tile of weights"));
+    if (a->p.base)
+        ATN_TRY(atn_cu_check(
+            cx, &cu->driver,
+            cu->driver.fill(place(cx, a->p), 0,
+                            (size_t)(a->heads * a->nq * a->nk) * sizeof(float),
+                            cu->stream),
+            "clearing the weights"));
+    ATN_TRY(atn_cu_watch_rows(cx, cu, a->layer, a->heads));
+    for (atn_idx h = 0; h < a->heads; h++)
+        for (atn_idx first = 0; first < a->nq; first += j.rows) {
+            const atn_tile t = atn_tile_of(&sees, first, j.rows);
+
+            ATN_TRY(atn_progress(cx, "attention", (double)h, (double)a->heads));
+            ATN_TRY(attention_tile(cx, cu, &j, h, &t));
+        }
+done:
+    return st;
+}
+
+/* ---- loss ---- */
+
+static atn_status cuda_cross_entropy(atn_ctx *cx, atn_buf logits,
+                                     const int32_t *targets, atn_idx n, atn_idx width,
+                                     atn_idx first, double *lse, double *hit)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    atn_cuda *cu = atn_cu_state(cx);
+    const size_t ids = (size_t)n * sizeof *targets;
+    atn_status st = ATN_OK;
+    float *rows = NULL;
+    atn_cu_loss_args a;
+
+    ATN_TAKE(rows, 3 * n);
+    ATN_TRY(atn_cu_grow(cx, cu, &cu->small, ids + (size_t)(3 * n) * sizeof *rows,
+                        "targets of the loss"));
+    ATN_TRY(atn_cu_upload(cx, cu, cu->small.at, targets, ids));
+    a = (atn_cu_loss_args){f32(cx, logits), atn_cu_address(cu->small.at), width,
+                           (int)first, atn_cu_address(cu->small.at + ids)};
+    ATN_TRY(atn_cu_launch(cx, cu, ATN_CU_KERNEL_loss, n, 1, ATN_CU_THREADS, 0, &a));
+    ATN_TRY(atn_cu_download(cx, cu, cu->small.at + ids, rows,
+                            (size_t)(3 * n) * sizeof *rows));
+    for (atn_idx i = 0; i < n; i++) {
+        const double max = (double)rows[3 * i], sum = (double)rows[3 * i + 1];
+        const double both = fmax(lse[i], max);
+        const atn_idx at = targets[i] - first;
+
+        if (!isfinite(max) || !isfinite(sum))
+            ATN_FAIL(ATN_DATA, "the logits of position %lld hold NaN or infinity",
+                     (long long)i);
+        lse[i] = both + log(exp(lse[i] - both) + sum * exp(max - both));
+        if (at >= 0 && at < width) hit[i] = (double)rows[3 * i + 2];
+    }
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+/* ---- opening and closing ---- */
+
+static atn_status load_kernels(atn_ctx *cx, atn_cuda *cu)
+{
+    const int images = atn_cuda_n_images;
+    atn_status st = ATN_OK;
+
+    for (int i = 0; i < images; i++)
+        ATN_TRY(
+            atn_cu_check(cx, &cu->driver,
+                         cu->driver.module(&cu->modules[i], atn_cuda_images[i].data),
+                         "loading the kernels"));
+    for (int k = 0; k < ATN_CU_KERNELS; k++) {
+        for (int i = 0; i < images && !cu->kernels[k]; i++)
+            if (cu->driver.function(&cu->kernels[k], cu->modules[i],
+                                    atn_cu_kernel_names[k]) != 0)
+                cu->kernels[k] = NULL;
+        if (!cu->kernels[k])
+            ATN_FAIL(ATN_UNAVAILABLE,
+                     "this build has no GPU kernel %s (it was built "
+                     "without nvcc: see cmake --preset cuda)",
+                     atn_cu_kernel_names[k]);
+    }
+done:
+    return st;
+}
+
+static atn_status choose_device(atn_ctx *cx, atn_cuda *cu, int device)
+{
+    atn_status st = ATN_OK;
+    atn_gpu_info *list = NULL;
+    int n = 0;
+
+    ATN_TRY(atn_cu_devices(cx, &cu->driver, &list, &n));
+    if (device < 0 || device >= n)
+        ATN_FAIL(ATN_UNAVAILABLE,
+                 "there is no GPU %d: the driver sees %d (see "
+                 "attnscope inspect --devices)",
+                 device, n);
+    cu->info = list[device];
+    if (cu->info.major < ATN_CU_MAJOR_LEAST)
+        ATN_FAIL(ATN_UNAVAILABLE,
+                 "%s has compute capability %d.%d; the kernels need 8.0 or later (use "
+                 "--device cpu)",
+                 cu->info.name, cu->info.major, cu->info.minor);
+    ATN_TRY(atn_cu_check(cx, &cu->driver, cu->driver.device(&cu->device, device),
+                         "asking for the GPU"));
+done:
+    atn_free(cx, list);
+    return st;
+}
+
+static atn_status take_slots(atn_ctx *cx, atn_cuda *cu)
+{
+    const atn_cu_driver *d = &cu->driver;
+    atn_status st = ATN_OK;
+
+    for (int i = 0; i < ATN_CU_SLOTS; i++) {
+        atn_cu_slot *s = &cu->slots[i];
+        ATN_TRY(atn_cu_check(cx, d, d->pin(&s->host, ATN_CU_SLOT_BYTES, 0),
+                             "pinned host memory"));
+        ATN_TRY(atn_cu_alloc(cx, cu, ATN_CU_SLOT_BYTES, "staging", &s->device));
+        ATN_TRY(atn_cu_check(cx, d, d->event(&s->done, 0), "an event"));
+    }
+    ATN_TRY(
+        atn_cu_alloc(cx, cu, ATN_CU_BAD_MOST * sizeof(int), "row checks", &cu->bad));
+done:
+    return st;
+}
+
+atn_status atn_cuda_open(atn_ctx *cx, int device, atn_math math, atn_backend **out)
+{
+    atn_status st = ATN_OK;
+    atn_cuda *cu = NULL;
+    atn_cu_driver *d;
+
+    ATN_NEW(cu, 1);
+    d = &cu->driver;
+    cu->math = math;
+    cu->table = atn_backend_cpu; /* what is not overridden below runs on the host */
+    cu->table.name = "cuda";
+    cu->table.weight_type = math == ATN_MATH_BF16 ? ATN_BF16 : ATN_F32;
+    cu->table.alloc = cuda_alloc;
+    cu->table.release = cuda_release;
+    cu->table.room = cuda_room;
+    cu->table.upload = cuda_upload;
+    cu->table.download = cuda_download;
+    cu->table.upload_widen = cuda_upload_widen;
+    cu->table.linear = cuda_linear;
+    cu->table.norm = cuda_norm;
+    cu->table.rope = cuda_rope;
+    cu->table.activate = cuda_activate;
+    cu->table.add = cuda_add;
+    cu->table.attention = cuda_attention;
+    cu->table.cross_entropy = cuda_cross_entropy;
+    cu->table.row_values = atn_row_values_cuda;
+    ATN_TRY(atn_cu_driver_open(cx, d));
+    ATN_TRY(choose_device(cx, cu, device));
+    ATN_TRY(
+        atn_cu_check(cx, d, d->retain(&cu->context, cu->device), "opening the GPU"));
+    ATN_TRY(atn_cu_check(cx, d, d->current(cu->context), "opening the GPU"));
+    ATN_TRY(load_kernels(cx, cu));
+    ATN_TRY(atn_cu_driver_open_blas(cx, d));
+    ATN_TRY(atn_cu_check(cx, d, d->stream(&cu->stream, ATN_CU_STREAM_NON_BLOCKING),
+                         "opening the GPU"));
+    if (d->blas_create(&cu->blas) != 0 || d->blas_stream(cu->blas, cu->stream) != 0)
+        ATN_FAIL(ATN_UNAVAILABLE, "cuBLAS does not start on %s", cu->info.name);
+    ATN_TRY(take_slots(cx, cu));
+    *out = &cu->table;
+    cu = NULL;
+done:
+    if (cu) atn_cuda_close(cx, &cu->table);
+    return st;
+}
+
+void atn_cuda_close(atn_ctx *cx, atn_backend *be)
+{
+    atn_cuda *cu = (atn_cuda *)be;
+    atn_cu_driver *d;
+
+    if (!cu) return;
+    d = &cu->driver;
+    if (cu->stream) d->stream_wait(cu->stream);
+    atn_cu_scratch *const all[] = {&cu->x,    &cu->q,      &cu->k,    &cu->v,
+                                   &cu->tile, &cu->narrow, &cu->small};
+    for (size_t i = 0; i < ATN_LEN(all); i++) atn_cu_free(cu, all[i]->at);
+    atn_cu_free(cu, cu->bad);
+    for (int i = 0; i < ATN_CU_SLOTS; i++) {
+        if (cu->slots[i].done) d->event_destroy(cu->slots[i].done);
+        if (cu->slots[i].host) d->unpin(cu->slots[i].host);
+        atn_cu_free(cu, cu->slots[i].device);
+    }
+    if (cu->blas) d->blas_destroy(cu->blas);
+    if (cu->stream) d->stream_destroy(cu->stream);
+    for (int i = 0; i < ATN_CU_IMAGES_MOST; i++)
+        if (cu->modules[i]) d->module_unload(cu->modules[i]);
+    if (cu->context) d->unretain(cu->device);
+    atn_cu_driver_close(d);
+    atn_free(cx, cu);
+}

@@ -1,0 +1,30 @@
+/* core/cuda/backend_cuda.h -- the backend of an NVIDIA GPU.
+ *
+ * Its table starts as a copy of the CPU's and overrides what pays: memory, matrix products
+ * (cuBLAS), the operations of the forward pass and the row pass (our kernels). rows_fill,
+ * whose tiles go to the host anyway, stays the CPU's. One thread uses a backend at a time.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "core/backend.h"
+#include "core/cuda/driver.h"
+
+typedef enum atn_math {
+    ATN_MATH_F32,  /* float throughout */
+    ATN_MATH_TF32, /* products of operands rounded to tf32, accumulated in float */
+    ATN_MATH_BF16  /* weights and operands of products in bf16, accumulated in float */
+} atn_math;
+
+/* Opens GPU `device`. UNAVAILABLE when there is no driver, no cuBLAS, no such GPU, or no
+ * kernels for it in this build. */
+atn_status atn_cuda_open(atn_ctx *cx, int device, atn_math math,
+                         atn_backend **out) ATN_WARN_UNUSED;
+void atn_cuda_close(atn_ctx *cx, atn_backend *be); /* NULL is fine */
+const atn_gpu_info *atn_cuda_info(const atn_backend *be);
+const char *atn_math_name(atn_math math); /* "f32" */
+
+/* Does a GPU of this compute capability run the kernels of this build? */
+bool atn_cuda_runs_on(int major);
+/* The architectures that this build has kernels for: "sm_80 sm_90 compute_100", "" = none. */
+const char *atn_cuda_built_for(void);

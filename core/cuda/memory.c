@@ -1,0 +1,211 @@
+/* core/cuda/memory.c -- moving data to and from a GPU, and launching kernels there.
+ *
+ * Everything is queued on one stream; the host waits only in atn_cu_wait, and learns there of
+ * rows with NaN. Copies pass through two pinned slots of 8 MiB, so that one is on its way
+ * while the other is filled or emptied.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/cuda/state.h"
+
+const char *const atn_cu_kernel_names[] = {
+#define ATN_CUDA_KERNEL(name, args) "atn_cu_" #name,
+#include "core/kernels/cuda/kernels.def"
+#undef ATN_CUDA_KERNEL
+};
+
+/* ---- memory and launches ---- */
+
+atn_status atn_cu_alloc(atn_ctx *cx, atn_cuda *cu, size_t bytes, const char *what,
+                        atn_cu_ptr *out)
+{
+    char text[160];
+
+    snprintf(text, sizeof text, "%s: %.1f MiB of GPU memory", what,
+             (double)bytes / 1048576);
+    *out = 0;
+    return atn_cu_check(cx, &cu->driver, cu->driver.alloc(out, ATN_MAX(bytes, 16)),
+                        text);
+}
+
+void atn_cu_free(atn_cuda *cu, atn_cu_ptr p)
+{
+    if (p) cu->driver.free(p);
+}
+
+atn_status atn_cu_grow(atn_ctx *cx, atn_cuda *cu, atn_cu_scratch *s, size_t bytes,
+                       const char *what)
+{
+    atn_status st = ATN_OK;
+
+    if (s->bytes >= bytes) return ATN_OK;
+    atn_cu_free(cu, s->at);
+    *s = (atn_cu_scratch){0};
+    ATN_TRY(atn_cu_alloc(cx, cu, bytes, what, &s->at));
+    s->bytes = bytes;
+done:
+    return st;
+}
+
+int64_t atn_cu_blocks(int64_t n)
+{
+    return ATN_MAX(ATN_MIN((n + ATN_CU_THREADS - 1) / ATN_CU_THREADS, 1 << 16), 1);
+}
+
+atn_status atn_cu_launch(atn_ctx *cx, atn_cuda *cu, atn_cu_kernel kernel, int64_t gx,
+                         int64_t gy, int threads, size_t shared, void *args)
+{
+    void *params[] = {args};
+
+    if (gx < 1 || gy < 1) return ATN_OK;
+    ATN_ASSERT(gx <= INT_MAX && gy <= 65535);
+    return atn_cu_check(cx, &cu->driver,
+                        cu->driver.launch(cu->kernels[kernel], (unsigned)gx,
+                                          (unsigned)gy, 1, (unsigned)threads, 1, 1,
+                                          (unsigned)shared, cu->stream, params, NULL),
+                        atn_cu_kernel_names[kernel]);
+}
+
+/* The next staging slot, free to be filled. */
+atn_status atn_cu_take_slot(atn_ctx *cx, atn_cuda *cu, atn_cu_slot **out)
+{
+    atn_cu_slot *s = &cu->slots[cu->next_slot];
+    atn_status st = ATN_OK;
+
+    cu->next_slot = (cu->next_slot + 1) % ATN_CU_SLOTS;
+    if (s->used)
+        ATN_TRY(atn_cu_check(cx, &cu->driver, cu->driver.event_wait(s->done),
+                             "copying to the GPU"));
+    s->used = true;
+    *out = s;
+done:
+    return st;
+}
+
+atn_status atn_cu_send(atn_ctx *cx, atn_cuda *cu, atn_cu_ptr to, const void *from,
+                       size_t bytes)
+{
+    return atn_cu_check(cx, &cu->driver,
+                        cu->driver.to_device(to, from, bytes, cu->stream),
+                        "copying to the GPU");
+}
+
+/* Queued work on the slot ends here. */
+atn_status atn_cu_close_slot(atn_ctx *cx, atn_cuda *cu, atn_cu_slot *s)
+{
+    return atn_cu_check(cx, &cu->driver, cu->driver.event_record(s->done, cu->stream),
+                        "copying to the GPU");
+}
+
+atn_status atn_cu_upload(atn_ctx *cx, atn_cuda *cu, atn_cu_ptr to, const void *from,
+                         size_t bytes)
+{
+    atn_status st = ATN_OK;
+    atn_cu_slot *s = NULL;
+
+    for (size_t at = 0; at < bytes; at += ATN_CU_SLOT_BYTES) {
+        const size_t n = ATN_MIN(ATN_CU_SLOT_BYTES, bytes - at);
+
+        ATN_TRY(atn_cu_take_slot(cx, cu, &s));
+        memcpy(s->host, (const char *)from + at, n);
+        ATN_TRY(atn_cu_send(cx, cu, to + at, s->host, n));
+        ATN_TRY(atn_cu_close_slot(cx, cu, s));
+    }
+done:
+    return st;
+}
+
+atn_status atn_cu_wait(atn_ctx *cx, atn_cuda *cu)
+{
+    const int heads = cu->bad_heads;
+    atn_status st = ATN_OK;
+    atn_cu_slot *s = NULL;
+
+    ATN_TRY(atn_cu_check(cx, &cu->driver, cu->driver.stream_wait(cu->stream),
+                         "waiting for the GPU"));
+    if (heads == 0) goto done;
+    cu->bad_heads = 0;
+    ATN_TRY(atn_cu_take_slot(cx, cu, &s));
+    ATN_TRY(atn_cu_check(
+        cx, &cu->driver,
+        cu->driver.to_host(s->host, cu->bad, (size_t)heads * sizeof(int), cu->stream),
+        "copying from the GPU"));
+    ATN_TRY(atn_cu_check(cx, &cu->driver, cu->driver.stream_wait(cu->stream),
+                         "waiting for the GPU"));
+    ATN_TRY(atn_cu_close_slot(cx, cu, s));
+    for (int h = 0; h < heads; h++)
+        if (((const int *)s->host)[h] != INT_MAX)
+            ATN_FAIL(ATN_DATA,
+                     "layer %d, head %d, row %d: a logit or weight is NaN or infinite "
+                     "(look for NaN in the model's weights or the imported tensors)",
+                     cu->bad_layer, h, ((const int *)s->host)[h]);
+done:
+    return st;
+}
+
+atn_status atn_cu_watch_rows(atn_ctx *cx, atn_cuda *cu, int layer, atn_idx heads)
+{
+    atn_status st = ATN_OK;
+    atn_cu_slot *s = NULL;
+
+    ATN_ASSERT(heads <= ATN_CU_BAD_MOST);
+    if (cu->bad_heads > 0) ATN_TRY(atn_cu_wait(cx, cu)); /* not looked at yet */
+    ATN_TRY(atn_cu_take_slot(cx, cu, &s));
+    for (atn_idx h = 0; h < heads; h++) ((int *)s->host)[h] = INT_MAX;
+    ATN_TRY(atn_cu_send(cx, cu, cu->bad, s->host, (size_t)heads * sizeof(int)));
+    ATN_TRY(atn_cu_close_slot(cx, cu, s));
+    cu->bad_heads = (int)heads;
+    cu->bad_layer = layer;
+done:
+    return st;
+}
+
+/* Queues the piece at `at` into a slot. */
+static atn_status fetch(atn_ctx *cx, atn_cuda *cu, atn_cu_ptr from, size_t at,
+                        size_t bytes, atn_cu_slot **out)
+{
+    const size_t n = ATN_MIN(ATN_CU_SLOT_BYTES, bytes - at);
+    atn_status st = ATN_OK;
+
+    ATN_TRY(atn_cu_take_slot(cx, cu, out));
+    ATN_TRY(atn_cu_check(cx, &cu->driver,
+                         cu->driver.to_host((*out)->host, from + at, n, cu->stream),
+                         "copying from the GPU"));
+    ATN_TRY(atn_cu_close_slot(cx, cu, *out));
+done:
+    return st;
+}
+
+atn_status atn_cu_download(atn_ctx *cx, atn_cuda *cu, atn_cu_ptr from, void *to,
+                           size_t bytes)
+{
+    atn_status st = ATN_OK;
+    atn_cu_slot *now = NULL, *next = NULL;
+
+    ATN_TRY(atn_cu_wait(cx, cu));
+    if (bytes == 0) goto done;
+    ATN_TRY(fetch(cx, cu, from, 0, bytes, &now));
+    for (size_t at = 0; at < bytes; at += ATN_CU_SLOT_BYTES, now = next) {
+        if (bytes - at > ATN_CU_SLOT_BYTES)
+            ATN_TRY(fetch(cx, cu, from, at + ATN_CU_SLOT_BYTES, bytes, &next));
+        ATN_TRY(atn_cu_check(cx, &cu->driver, cu->driver.event_wait(now->done),
+                             "copying from the GPU"));
+        memcpy((char *)to + at, now->host, ATN_MIN(ATN_CU_SLOT_BYTES, bytes - at));
+    }
+done:
+    return st;
+}
+
+bool atn_cu_sight_of(const atn_sight *s, atn_cu_sight *out)
+{
+    const atn_idx all[] = {s->offset, s->window, s->key_first, s->key_last};
+
+    for (size_t i = 0; i < ATN_LEN(all); i++)
+        if (all[i] > INT_MAX / 4 || all[i] < -INT_MAX / 4) return false;
+    *out = (atn_cu_sight){s->causal,         (int)s->offset,   (int)s->window,
+                          (int)s->key_first, (int)s->key_last, (float)s->softcap};
+    return true;
+}

@@ -1,0 +1,400 @@
+/* core/cuda/row_values_cuda.c -- the row pass on a GPU: heads go up in groups, the kernels of
+ * core/kernels/cuda/rows_*.cu walk them, rows of numbers come down.
+ *
+ * Memory  a head takes its Q and K (in bf16: half), 52 bytes a row, and the sums asked for;
+ *         beside the heads, one Q or K in float. A group takes at most half of what is free.
+ * Limits  what the kernels do not do runs on the CPU: given rows (imported attention), head
+ *         dimensions above 256, top-k above 32, blocks that are no multiple of 64, heads of
+ *         one call with different masks.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include <limits.h>
+#include <math.h>
+#include <string.h>
+
+#include "core/cuda/state.h"
+#include "core/row_values.h"
+
+enum {
+    F32_ROWS = 16, /* queries of a block, as in rows_f32.cu */
+    F32_KEYS = 32,
+    MMA_ROWS = 64, /* and in rows_mma.cu */
+    MMA_KEYS = 64,
+    THREADS = 128,
+    D_MOST = 256,
+    GROUP_MOST = 256
+};
+static const double FIXED = 1099511627776.0; /* 2^40: one unit of the sums */
+
+/* Which kernels run, on which layout of Q and K. */
+typedef struct layout {
+    atn_cu_kernel rows, sums;
+    atn_idx words; /* 32-bit words a row; 0 = plain float rows */
+    bool tf32;
+    atn_idx rows_per_block;
+    size_t shared_rows, shared_sums; /* dynamic shared memory */
+} layout;
+
+typedef struct job {
+    atn_cuda *cu;
+    const atn_head *heads; /* of the group */
+    atn_idx n;
+    const atn_row_want *want;
+    atn_row_out *out;
+    layout how;
+    atn_cu_ptr memory; /* everything of the group */
+    size_t at_keys, at_values, at_sums, at_heads, at_tokens, bytes; /* offsets in it */
+    size_t head_keys, head_values, head_sums, head_queries;         /* bytes a head */
+} job;
+
+/* ---- what the kernels can do ---- */
+
+static bool same_sight(const atn_sight *a, const atn_sight *b)
+{
+    return a->causal == b->causal && a->offset == b->offset && a->window == b->window &&
+           a->key_first == b->key_first && a->key_last == b->key_last &&
+           a->softcap == b->softcap;
+}
+
+/* NULL, or why the CPU has to do it. */
+static const char *cannot(const atn_head *heads, atn_idx n, const atn_row_want *want)
+{
+    const atn_head *h = &heads[0];
+    atn_cu_sight sight;
+
+    if (h->p.data) return "the rows are given";
+    if (h->q.cols > D_MOST) return "the head dimension is above 256";
+    if ((want->needs & ATN_NEED_TOPK) && want->top_k > ATN_CU_ROW_TOPK_MOST)
+        return "--top-k is above 32";
+    if ((want->needs & ATN_NEED_BLOCKS) && want->block % MMA_ROWS != 0)
+        return "the blocks are no multiple of 64";
+    if (h->nq > INT_MAX / 4 || h->nk > INT_MAX / 4 ||
+        !atn_cu_sight_of(&h->sight, &sight))
+        return "the text is too long for 32-bit positions";
+    for (atn_idx i = 1; i < n; i++)
+        if (!same_sight(&heads[i].sight, &h->sight) || heads[i].nq != h->nq ||
+            heads[i].nk != h->nk || heads[i].q.cols != h->q.cols || heads[i].p.data)
+            return "the heads differ in shape or mask";
+    return NULL;
+}
+
+static layout choose(atn_math math, atn_idx d)
+{
+    const atn_idx need = math == ATN_MATH_BF16 ? (d + 1) / 2 : d;
+    const size_t plain = (size_t)(F32_ROWS * d + F32_KEYS * (d + 1)) * sizeof(float);
+    layout l = {ATN_CU_KERNEL_rows_f32,
+                ATN_CU_KERNEL_sums_f32,
+                0,
+                false,
+                F32_ROWS,
+                plain + F32_ROWS * 32 * sizeof(float),
+                plain + F32_ROWS * (F32_KEYS + 1) * sizeof(float)};
+
+    if (math == ATN_MATH_F32 || need > 128) return l;
+    l.tf32 = math == ATN_MATH_TF32;
+    l.words = need <= 32 ? 32 : need <= 64 ? 64 : 128;
+    l.rows_per_block = MMA_ROWS;
+    l.rows = l.tf32 ? (l.words == 32   ? ATN_CU_KERNEL_rows_tf32_32
+                       : l.words == 64 ? ATN_CU_KERNEL_rows_tf32_64
+                                       : ATN_CU_KERNEL_rows_tf32_128)
+                    : (l.words == 32   ? ATN_CU_KERNEL_rows_bf16_32
+                       : l.words == 64 ? ATN_CU_KERNEL_rows_bf16_64
+                                       : ATN_CU_KERNEL_rows_bf16_128);
+    l.sums = l.tf32 ? (l.words == 32   ? ATN_CU_KERNEL_sums_tf32_32
+                       : l.words == 64 ? ATN_CU_KERNEL_sums_tf32_64
+                                       : ATN_CU_KERNEL_sums_tf32_128)
+                    : (l.words == 32   ? ATN_CU_KERNEL_sums_bf16_32
+                       : l.words == 64 ? ATN_CU_KERNEL_sums_bf16_64
+                                       : ATN_CU_KERNEL_sums_bf16_128);
+    l.shared_sums = (size_t)(MMA_KEYS * (l.words + 4)) * sizeof(uint32_t);
+    l.shared_rows = l.shared_sums + (size_t)(MMA_ROWS * (MMA_KEYS + 1)) * sizeof(float);
+    return l;
+}
+
+/* ---- memory of a group ---- */
+
+static size_t round_up(size_t bytes)
+{
+    return (bytes + 255) / 256 * 256;
+}
+
+static atn_idx n_blocks(const atn_head *h, const atn_row_want *want)
+{
+    if (!(want->needs & ATN_NEED_BLOCKS)) return 0;
+    return (h->nq + want->block - 1) / want->block *
+           ((h->nk + want->block - 1) / want->block);
+}
+
+/* Columns, diagonals and blocks of a head stand behind one another. */
+static atn_idx n_sums(const atn_head *h, const atn_row_want *want)
+{
+    return (want->needs & ATN_NEED_COLUMNS ? h->nk : 0) +
+           (want->needs & ATN_NEED_DIAGONALS ? h->nq + h->nk - 1 : 0) +
+           n_blocks(h, want);
+}
+
+static void lay_out(job *j)
+{
+    const atn_head *h = &j->heads[0];
+    const size_t row =
+        (size_t)(j->how.words ? j->how.words : h->q.cols) * sizeof(uint32_t);
+    const size_t n = (size_t)j->n;
+
+    j->head_queries = round_up((size_t)h->nq * row);
+    j->head_keys = round_up((size_t)h->nk * row);
+    j->head_values = round_up((size_t)h->nq * ATN_CU_ROW_ARRAYS * sizeof(float));
+    j->head_sums = round_up((size_t)n_sums(h, j->want) * sizeof(uint64_t));
+    j->at_keys = n * j->head_queries;
+    j->at_values = j->at_keys + n * j->head_keys;
+    j->at_sums = j->at_values + n * j->head_values;
+    j->at_heads = j->at_sums + n * j->head_sums;
+    j->at_tokens = j->at_heads + round_up(n * sizeof(atn_cu_head));
+    j->bytes = j->at_tokens + (size_t)h->nk * sizeof(int32_t);
+}
+
+/* The largest group that fits half of the free memory; MEMORY when one head does not. */
+static atn_status fit(atn_ctx *cx, job *j, atn_idx left)
+{
+    const atn_head *h = &j->heads[0];
+    const double spare = (double)ATN_MAX(h->nq, h->nk) * (double)h->q.cols * 4;
+    atn_status st = ATN_OK;
+    size_t room = 0, total = 0;
+
+    ATN_TRY(atn_cu_check(cx, &j->cu->driver, j->cu->driver.room(&room, &total),
+                         "asking for the GPU's memory"));
+    j->n = 1;
+    lay_out(j);
+    if ((double)j->bytes + spare > (double)room)
+        ATN_FAIL(ATN_MEMORY,
+                 "the rows of one head need %.1f MiB on %s, of which %.1f MiB are free "
+                 "(use --device cpu)",
+                 ((double)j->bytes + spare) / 1048576, j->cu->info.name,
+                 (double)room / 1048576);
+    j->n = (atn_idx)ATN_MIN((double)ATN_MIN(left, (atn_idx)GROUP_MOST),
+                            ATN_MAX((double)room / 2 / (double)j->bytes, 1.0));
+    lay_out(j);
+done:
+    return st;
+}
+
+/* ---- up, walk, down ---- */
+
+/* A matrix of a head, in the layout of the kernels. */
+static atn_status send_matrix(atn_ctx *cx, const job *j, atn_cmat m, atn_cu_ptr to)
+{
+    atn_cuda *cu = j->cu;
+    const size_t bytes = (size_t)(m.rows * m.cols) * sizeof(float);
+    const atn_cu_ptr raw = j->how.words ? cu->x.at : to;
+    atn_status st = ATN_OK;
+
+    if (m.ld == m.cols) {
+        ATN_TRY(atn_cu_upload(cx, cu, raw, m.data, bytes));
+    } else {
+        for (atn_idx i = 0; i < m.rows; i++)
+            ATN_TRY(atn_cu_upload(cx, cu, raw + (size_t)(i * m.cols) * sizeof(float),
+                                  atn_crow(m, i), (size_t)m.cols * sizeof(float)));
+    }
+    if (j->how.words) {
+        atn_cu_pack_args a = {
+            atn_cu_address(raw), atn_cu_address(to), m.rows, m.cols, m.cols,
+            j->how.words,        j->how.tf32};
+        ATN_TRY(atn_cu_launch(cx, cu, ATN_CU_KERNEL_pack,
+                              atn_cu_blocks(m.rows * j->how.words), 1, ATN_CU_THREADS,
+                              0, &a));
+    }
+done:
+    return st;
+}
+
+static atn_status send_group(atn_ctx *cx, const job *j)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_head *first = &j->heads[0];
+    atn_cuda *cu = j->cu;
+    atn_status st = ATN_OK;
+    atn_cu_head *list = NULL;
+    atn_cu_ptr keys = 0;
+
+    ATN_TAKE(list, j->n);
+    if (j->how.words)
+        ATN_TRY(atn_cu_grow(cx, cu, &cu->x,
+                            (size_t)(ATN_MAX(first->nq, first->nk) * first->q.cols) *
+                                sizeof(float),
+                            "queries and keys"));
+    for (atn_idx i = 0; i < j->n; i++) {
+        const atn_head *h = &j->heads[i];
+        const atn_cu_ptr q = j->memory + (size_t)i * j->head_queries;
+        const atn_cu_ptr values = j->memory + j->at_values + (size_t)i * j->head_values;
+        unsigned long long *sums =
+            atn_cu_address(j->memory + j->at_sums + (size_t)i * j->head_sums);
+        const unsigned needs = j->want->needs;
+
+        ATN_TRY(send_matrix(cx, j, h->q, q));
+        if (i == 0 || h->k.data != j->heads[i - 1].k.data) { /* GQA shares keys */
+            keys = j->memory + j->at_keys + (size_t)i * j->head_keys;
+            ATN_TRY(send_matrix(cx, j, h->k, keys));
+        }
+        list[i] = (atn_cu_head){.q = atn_cu_address(q),
+                                .k = atn_cu_address(keys),
+                                .values = atn_cu_address(values),
+                                .scale = (float)h->scale,
+                                .slope = (float)h->alibi_slope,
+                                .sink = (float)h->sink,
+                                .has_sink = h->has_sink};
+        if (needs & ATN_NEED_COLUMNS) list[i].columns = sums, sums += h->nk;
+        if (needs & ATN_NEED_DIAGONALS)
+            list[i].diagonals = sums, sums += h->nq + h->nk - 1;
+        if (needs & ATN_NEED_BLOCKS) list[i].blocks = sums;
+    }
+    ATN_TRY(atn_cu_upload(cx, cu, j->memory + j->at_heads, list,
+                          (size_t)j->n * sizeof *list));
+    if (j->want->needs & ATN_NEED_TOKENS)
+        ATN_TRY(atn_cu_upload(cx, cu, j->memory + j->at_tokens, j->want->tokens,
+                              (size_t)first->nk * sizeof *j->want->tokens));
+    if (j->head_sums > 0)
+        ATN_TRY(atn_cu_check(cx, &cu->driver,
+                             cu->driver.fill(j->memory + j->at_sums, 0,
+                                             (size_t)j->n * j->head_sums, cu->stream),
+                             "clearing the sums"));
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+static atn_status walk(atn_ctx *cx, const job *j)
+{
+    const atn_head *h = &j->heads[0];
+    const atn_idx blocks = (h->nq + j->how.rows_per_block - 1) / j->how.rows_per_block;
+    atn_status st = ATN_OK;
+    atn_cu_rows_args a = {
+        .heads = atn_cu_address(j->memory + j->at_heads),
+        .tokens = j->want->needs & ATN_NEED_TOKENS
+                      ? atn_cu_address(j->memory + j->at_tokens)
+                      : NULL,
+        .bad = atn_cu_address(j->cu->bad),
+        .nq = (int)h->nq,
+        .nk = (int)h->nk,
+        .d = (int)(j->how.words ? j->how.words : h->q.cols),
+        .needs = j->want->needs,
+        .top_k = (int)ATN_MIN(j->want->top_k, (atn_idx)ATN_CU_ROW_TOPK_MOST),
+        .block = (int)j->want->block};
+
+    if (!atn_cu_sight_of(&h->sight, &a.sight)) ATN_ASSERT(false);
+    ATN_TRY(atn_cu_watch_rows(cx, j->cu, h->layer, j->n));
+    ATN_TRY(atn_cu_launch(cx, j->cu, j->how.rows, blocks, j->n, THREADS,
+                          j->how.shared_rows, &a));
+    if (j->want->needs & ATN_NEED_SUMS)
+        ATN_TRY(atn_cu_launch(cx, j->cu, j->how.sums, blocks, j->n, THREADS,
+                              j->how.shared_sums, &a));
+done:
+    return st;
+}
+
+/* What has to be wanted for a field to be written. */
+static const unsigned need_of[ATN_ROW_FIELDS] = {
+    [ATN_ROW_SQUARE] = ATN_NEED_MOMENTS,   [ATN_ROW_DISTANCE] = ATN_NEED_MOMENTS,
+    [ATN_ROW_FIRST] = ATN_NEED_FIRST,      [ATN_ROW_FIRST4] = ATN_NEED_FIRST,
+    [ATN_ROW_DIAGONAL] = ATN_NEED_LOCAL,   [ATN_ROW_PREVIOUS] = ATN_NEED_LOCAL,
+    [ATN_ROW_TOPK] = ATN_NEED_TOPK,        [ATN_ROW_INDUCTION] = ATN_NEED_TOKENS,
+    [ATN_ROW_DUPLICATE] = ATN_NEED_TOKENS,
+};
+
+static void widen(const float *from, atn_idx n, double *to)
+{
+    for (atn_idx i = 0; i < n; i++) to[i] = (double)from[i];
+}
+
+static const uint64_t *widen_sums(const uint64_t *from, atn_idx n, double *to)
+{
+    for (atn_idx i = 0; i < n; i++) to[i] = (double)from[i] / FIXED;
+    return from + n;
+}
+
+static atn_status fetch_head(atn_ctx *cx, const job *j, atn_idx i)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_head *h = &j->heads[i];
+    atn_row_out *out = &j->out[i];
+    atn_status st = ATN_OK;
+    float *values = NULL;
+    uint64_t *sums = NULL;
+    const uint64_t *at;
+
+    ATN_TAKE(values, h->nq * ATN_ROW_FIELDS);
+    ATN_TRY(atn_cu_download(cx, j->cu,
+                            j->memory + j->at_values + (size_t)i * j->head_values,
+                            values, (size_t)(h->nq * ATN_ROW_FIELDS) * sizeof *values));
+    for (int f = 0; f < ATN_ROW_FIELDS; f++)
+        if ((j->want->needs & need_of[f]) == need_of[f])
+            widen(values + f * h->nq, h->nq, out->value[f]);
+    for (atn_idx r = 0; r < h->nq; r++) {
+        atn_idx lo, hi;
+        atn_sight_row(&h->sight, r, &lo, &hi);
+        out->seen[r] = hi - lo;
+    }
+    if (j->head_sums == 0) goto done;
+    ATN_TAKE(sums, n_sums(h, j->want));
+    ATN_TRY(atn_cu_download(cx, j->cu,
+                            j->memory + j->at_sums + (size_t)i * j->head_sums, sums,
+                            (size_t)n_sums(h, j->want) * sizeof *sums));
+    at = sums;
+    if (j->want->needs & ATN_NEED_COLUMNS) at = widen_sums(at, h->nk, out->columns);
+    if (j->want->needs & ATN_NEED_DIAGONALS)
+        at = widen_sums(at, h->nq + h->nk - 1, out->diagonals);
+    if (j->want->needs & ATN_NEED_BLOCKS)
+        widen_sums(at, n_blocks(h, j->want), out->blocks);
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+/* Kernels may ask for more dynamic shared memory than the 48 KiB every launch has. */
+static atn_status allow_shared(atn_ctx *cx, atn_cuda *cu, atn_cu_kernel k, size_t bytes)
+{
+    return atn_cu_check(cx, &cu->driver,
+                        cu->driver.function_set(
+                            cu->kernels[k], ATN_CU_FUNCTION_DYNAMIC_SHARED, (int)bytes),
+                        atn_cu_kernel_names[k]);
+}
+
+static atn_status run_group(atn_ctx *cx, job *j)
+{
+    atn_status st = ATN_OK;
+
+    ATN_TRY(
+        atn_cu_alloc(cx, j->cu, j->bytes, "queries, keys and their rows", &j->memory));
+    ATN_TRY(send_group(cx, j));
+    ATN_TRY(walk(cx, j));
+    for (atn_idx i = 0; i < j->n; i++) ATN_TRY(fetch_head(cx, j, i));
+done:
+    if (st != ATN_OK) j->cu->bad_heads = 0;
+    atn_cu_free(j->cu, j->memory);
+    j->memory = 0;
+    return st;
+}
+
+atn_status atn_row_values_cuda(atn_ctx *cx, const atn_head *heads, atn_idx n_heads,
+                               const atn_row_want *want, atn_row_out *out)
+{
+    const char *why = cannot(heads, n_heads, want);
+    atn_status st = ATN_OK;
+    job j = {.cu = atn_cu_state(cx), .want = want};
+
+    if (why) {
+        atn_log(cx, ATN_LOG_INFO, "row statistics run on the CPU: %s", why);
+        return atn_row_values_cpu(cx, heads, n_heads, want, out);
+    }
+    j.how = choose(j.cu->math, heads[0].q.cols);
+    ATN_TRY(allow_shared(cx, j.cu, j.how.rows, j.how.shared_rows));
+    ATN_TRY(allow_shared(cx, j.cu, j.how.sums, j.how.shared_sums));
+    for (atn_idx at = 0; at < n_heads; at += j.n) {
+        j.heads = heads + at;
+        j.out = out + at;
+        ATN_TRY(atn_progress(cx, "row statistics", (double)at, (double)n_heads));
+        ATN_TRY(fit(cx, &j, n_heads - at));
+        ATN_TRY(run_group(cx, &j));
+    }
+    ATN_TRY(atn_progress(cx, "row statistics", (double)n_heads, (double)n_heads));
+done:
+    return st;
+}

@@ -1,0 +1,106 @@
+/* core/kernels/cuda/args.h -- what each CUDA kernel is given: one struct by value, the same in
+ * C and in CUDA. Pointers are device pointers; shapes as in core/backend.h.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <stdint.h>
+
+enum { ATN_CU_THREADS = 256 }; /* block size of the kernels of forward.cu */
+
+typedef struct atn_cu_norm_args {
+    const float *x, *w, *b; /* b NULL = none */
+    float *y;
+    int64_t dim;
+    float eps, w_offset;
+    int rms; /* else LayerNorm */
+} atn_cu_norm_args;
+
+typedef struct atn_cu_rope_args {
+    float *x;
+    const float *cosine, *sine;
+    int64_t n, heads, d, half;
+} atn_cu_rope_args;
+
+typedef struct atn_cu_act_args {
+    const float *x, *gate; /* gate NULL = none */
+    float *y;
+    int64_t count;
+    int kind; /* enum atn_act */
+} atn_cu_act_args;
+
+typedef struct atn_cu_add_args { /* y[i] += x[i % period] */
+    const float *x;
+    float *y;
+    int64_t count, period;
+} atn_cu_add_args;
+
+typedef enum atn_cu_type { ATN_CU_F32, ATN_CU_F16, ATN_CU_BF16 } atn_cu_type;
+
+typedef struct atn_cu_widen_args { /* f32 <- type */
+    const void *x;
+    float *y;
+    int64_t count;
+    int type;
+} atn_cu_widen_args;
+
+/* f32 [rows, cols] with stride ld -> rows of `words` 32-bit words: bf16 pairs, or values
+ * rounded to tf32; zeros behind the columns. */
+typedef struct atn_cu_pack_args {
+    const float *x;
+    uint32_t *y;
+    int64_t rows, cols, ld, words;
+    int tf32;
+} atn_cu_pack_args;
+
+typedef struct atn_cu_sight { /* atn_sight in device integers */
+    int causal, offset, window, key_first, key_last;
+    float softcap;
+} atn_cu_sight;
+
+/* Rows [first, first + gridDim.x) of logits s [., ld], keys key0 .. key0 + keys; in place. */
+typedef struct atn_cu_softmax_args {
+    float *s;
+    uint16_t *narrow; /* receives a bf16 copy with the same stride, NULL = none */
+    int64_t ld;
+    atn_cu_sight sight;
+    int first, key0, keys, has_sink;
+    float sink, slope;
+    int *bad; /* smallest row with NaN or infinity */
+} atn_cu_softmax_args;
+
+typedef struct atn_cu_loss_args { /* one block a row of logits [., width] */
+    const float *logits;
+    const int *targets; /* absolute ids */
+    int64_t width;
+    int first;  /* id of column 0 */
+    float *out; /* [rows, 3]: max, sum of e^(x - max), the target's logit or 0 */
+} atn_cu_loss_args;
+
+/* ---- the row pass ---- */
+
+enum {
+    ATN_CU_ROW_TOPK_MOST = 32,
+    ATN_CU_ROW_MAX = 11, /* after the fields of atn_row_field: largest logit */
+    ATN_CU_ROW_INV,      /* 1 / denominator */
+    ATN_CU_ROW_ARRAYS
+};
+
+typedef struct atn_cu_head {
+    const void *q, *k; /* [nq, ld], [nk, ld]: floats, or words of atn_cu_pack_args */
+    float *values;     /* [ATN_CU_ROW_ARRAYS][nq] */
+    unsigned long long *columns, *diagonals,
+        *blocks; /* fixed point 2^-40, NULL = none */
+    float scale, slope, sink;
+    int has_sink;
+} atn_cu_head;
+
+typedef struct atn_cu_rows_args {
+    const atn_cu_head *heads; /* [gridDim.y] */
+    const int *tokens;        /* [nk], NULL = none */
+    int *bad;                 /* [gridDim.y] smallest row with NaN or infinity */
+    atn_cu_sight sight;
+    int nq, nk, d;  /* d counts floats, or words */
+    unsigned needs; /* ATN_NEED_* */
+    int top_k, block;
+} atn_cu_rows_args;

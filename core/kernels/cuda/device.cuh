@@ -1,0 +1,151 @@
+/* core/kernels/cuda/device.cuh -- what the kernels share: dynamic shared memory, reductions,
+ * number formats, what a query sees, and the matrix instructions.
+ *
+ * Everything here also compiles as host C++ under the shim of the tests, which brings its own
+ * grid, shuffles, dynamic memory and matrix instructions (docs/guide/write-a-kernel.md).
+ * Source  fragment layouts: PTX ISA, "Matrix fragments for mma.m16n8k16 / m16n8k8".
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "core/kernels/cuda/args.h"
+
+#define ATN_WARP_ALL 0xffffffffu
+
+#ifndef ATN_CUDA_SHIM
+static __device__ __forceinline__ unsigned *atn_dynamic_shared()
+{
+    extern __shared__ uint4 atn_dynamic_memory[];
+    return reinterpret_cast<unsigned *>(atn_dynamic_memory);
+}
+
+/* c += A B on 16 x 16 by 16 x 8 bf16 pairs; accumulated in float. */
+static __device__ __forceinline__ void atn_mma_bf16(float *c, const unsigned *a,
+                                                    unsigned b0, unsigned b1)
+{
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
+                 "{%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+/* c += A B on 16 x 8 by 8 x 8 tf32 values; accumulated in float. */
+static __device__ __forceinline__ void atn_mma_tf32(float *c, const unsigned *a,
+                                                    unsigned b0, unsigned b1)
+{
+    asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 "
+                 "{%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+#endif
+
+/* A vector of four words, loaded at once. */
+struct alignas(16) atn_word4 {
+    unsigned x, y, z, w;
+};
+
+static __device__ __forceinline__ int atn_lane()
+{
+    return (int)(threadIdx.x & 31);
+}
+
+static __device__ __forceinline__ float atn_warp_sum(float v)
+{
+    for (int o = 16; o > 0; o >>= 1) v += __shfl_xor_sync(ATN_WARP_ALL, v, o);
+    return v;
+}
+
+static __device__ __forceinline__ float atn_warp_max(float v)
+{
+    for (int o = 16; o > 0; o >>= 1)
+        v = fmaxf(v, __shfl_xor_sync(ATN_WARP_ALL, v, o));
+    return v;
+}
+
+/* Sum over the block, the same in every thread; scratch: one float a warp. */
+static __device__ float atn_block_sum(float v, float *scratch)
+{
+    const int warps = (int)(blockDim.x / 32);
+    float total = 0;
+
+    v = atn_warp_sum(v);
+    __syncthreads();
+    if (atn_lane() == 0) scratch[threadIdx.x / 32] = v;
+    __syncthreads();
+    for (int w = 0; w < warps; w++) total += scratch[w];
+    return total;
+}
+
+static __device__ float atn_block_max(float v, float *scratch)
+{
+    const int warps = (int)(blockDim.x / 32);
+
+    v = atn_warp_max(v);
+    __syncthreads();
+    if (atn_lane() == 0) scratch[threadIdx.x / 32] = v;
+    __syncthreads();
+    v = scratch[0];
+    for (int w = 1; w < warps; w++) v = fmaxf(v, scratch[w]);
+    return v;
+}
+
+/* ---- number formats ---- */
+
+static __device__ __forceinline__ float atn_from_bf16(unsigned bits)
+{
+    return __uint_as_float(bits << 16);
+}
+
+/* Round to nearest even; NaN stays NaN. */
+static __device__ __forceinline__ unsigned atn_to_bf16(float x)
+{
+    const unsigned bits = __float_as_uint(x);
+
+    if ((bits & 0x7fffffffu) > 0x7f800000u) return (bits >> 16) | 0x40u;
+    return (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+}
+
+/* 10 bits of fraction, ties away from zero, as cvt.rna.tf32.f32 rounds. */
+static __device__ __forceinline__ unsigned atn_to_tf32(float x)
+{
+    const unsigned bits = __float_as_uint(x);
+
+    if ((bits & 0x7f800000u) == 0x7f800000u) return bits;
+    return (bits + 0x1000u) & ~0x1fffu;
+}
+
+static __device__ __forceinline__ float atn_from_f16(unsigned h)
+{
+    const unsigned sign = (h & 0x8000u) << 16, e = (h >> 10) & 31u, f = h & 1023u;
+
+    if (e == 31) return __uint_as_float(sign | 0x7f800000u | (f << 13));
+    if (e > 0) return __uint_as_float(sign | ((e + 112u) << 23) | (f << 13));
+    return __uint_as_float(sign | __float_as_uint((float)f * 5.9604644775390625e-8f));
+}
+
+/* ---- what a query sees ---- */
+
+static __device__ __forceinline__ void atn_see(const atn_cu_sight &s, int i, int *lo,
+                                               int *hi)
+{
+    const int at = i + s.offset;
+    int first = s.key_first, last = s.key_last;
+
+    if (s.causal) last = min(last, at + 1);
+    if (s.window > 0) {
+        first = max(first, s.causal ? at - s.window + 1 : at - s.window);
+        last = min(last, at + s.window + 1);
+    }
+    *lo = first;
+    *hi = max(first, last);
+}
+
+/* The logit of a scaled product: ALiBi's slope, then the soft-cap. `away` is j - t. */
+static __device__ __forceinline__ float atn_logit(float s, float slope, int away,
+                                                  float softcap)
+{
+    if (slope != 0) s += slope * (float)away;
+    if (softcap > 0) s = softcap * tanhf(s / softcap);
+    return s;
+}

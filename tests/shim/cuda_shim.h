@@ -1,0 +1,161 @@
+/* tests/shim/cuda_shim.h -- enough of CUDA C++ to compile the kernels as host code and run them
+ * on the CPU: grid, block, shared memory, barriers, warp operations, atomics, matrix fragments.
+ *
+ * A thread of a block is a fibre; blocks run one after the other. A barrier or a warp operation
+ * suspends the fibre until all have arrived; one that not all reach stops the program with a
+ * message, where a GPU would hang or return garbage. Dynamic shared memory has exactly the
+ * size of the launch, starts as NaN, and lies on the heap, so that ASan sees a step too far.
+ * Matrix operations multiply exactly what the hardware would get, in double, and round the sum
+ * to float once: within the rounding of the hardware's own order.
+ * Included before each .cu file by the compiler's command line (-include).
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#define ATN_CUDA_SHIM 1
+#define __global__
+#define __device__ __attribute__((unused))
+#define __host__
+#define __forceinline__ inline __attribute__((unused))
+#define __shared__      static
+#define __launch_bounds__(threads)
+
+using std::isfinite;
+
+namespace shim
+{
+
+struct dim {
+    unsigned x, y, z;
+};
+
+extern dim grid, block, block_at;
+const dim &thread_at();
+
+void barrier();
+/* All 32 lanes bring `size` bytes; *all receives those of every lane. kind: what is done, the
+ * same in all lanes. */
+void exchange(unsigned mask, int kind, const void *mine, size_t size, void *all);
+unsigned *dynamic_shared();
+
+template <class T> T lane_of(unsigned mask, int kind, T v, int lane)
+{
+    T all[32];
+
+    exchange(mask, kind, &v, sizeof v, all);
+    return all[lane & 31];
+}
+
+int lane();
+} // namespace shim
+
+#define gridDim   (shim::grid)
+#define blockDim  (shim::block)
+#define blockIdx  (shim::block_at)
+#define threadIdx (shim::thread_at())
+
+inline void __syncthreads()
+{
+    shim::barrier();
+}
+
+inline void __syncwarp()
+{
+    shim::lane_of(0xffffffffu, 1, 0, 0);
+}
+
+template <class T> T __shfl_sync(unsigned mask, T v, int from)
+{
+    return shim::lane_of(mask, 2, v, from);
+}
+
+template <class T> T __shfl_xor_sync(unsigned mask, T v, int with)
+{
+    return shim::lane_of(mask, 3, v, shim::lane() ^ with);
+}
+
+template <class T> T __shfl_up_sync(unsigned mask, T v, int by)
+{
+    const int from = shim::lane() - by;
+
+    return shim::lane_of(mask, 4, v, from < 0 ? shim::lane() : from);
+}
+
+inline unsigned __ballot_sync(unsigned mask, bool v)
+{
+    bool all[32];
+    unsigned bits = 0;
+
+    shim::exchange(mask, 5, &v, sizeof v, all);
+    for (int l = 0; l < 32; l++) bits |= (unsigned)all[l] << l;
+    return bits;
+}
+
+inline bool __any_sync(unsigned mask, bool v)
+{
+    return __ballot_sync(mask, v) != 0;
+}
+
+inline int __popc(unsigned v)
+{
+    return __builtin_popcount(v);
+}
+
+inline int __ffs(int v)
+{
+    return __builtin_ffs(v);
+}
+
+inline unsigned __float_as_uint(float v)
+{
+    unsigned bits;
+
+    memcpy(&bits, &v, sizeof bits);
+    return bits;
+}
+
+inline float __uint_as_float(unsigned bits)
+{
+    float v;
+
+    memcpy(&v, &bits, sizeof v);
+    return v;
+}
+
+inline int min(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+inline int max(int a, int b)
+{
+    return a > b ? a : b;
+}
+
+inline int atomicMin(int *at, int v)
+{
+    const int old = *at;
+
+    *at = min(old, v);
+    return old;
+}
+
+inline unsigned long long atomicAdd(unsigned long long *at, unsigned long long v)
+{
+    const unsigned long long old = *at;
+
+    *at += v;
+    return old;
+}
+
+inline unsigned *atn_dynamic_shared()
+{
+    return shim::dynamic_shared();
+}
+
+void atn_mma_bf16(float *c, const unsigned *a, unsigned b0, unsigned b1);
+void atn_mma_tf32(float *c, const unsigned *a, unsigned b0, unsigned b1);
