@@ -539,17 +539,14 @@ static double device_bytes(const atn_ctx *cx, const atn_model *m,
     return bytes;
 }
 
-/* A layer that waits when the user stops the work is not lost. */
+/* A layer that waits when the user stops the work, or the GPU is lost, is not lost. */
 static atn_status finish(atn_ctx *cx, pass *ps, atn_status st)
 {
-    if (st == ATN_OK) return visit_waiting(cx, ps);
-    if (st == ATN_INTERRUPTED || st == ATN_TERMINATED) {
-        const atn_err stopped = cx->err;
+    const atn_err stopped = cx->err;
 
-        if (visit_waiting(cx, ps) == ATN_OK) cx->err = stopped;
-        return cx->err.code;
-    }
-    return st;
+    if (st == ATN_OK) return visit_waiting(cx, ps);
+    if (visit_waiting(cx, ps) == ATN_OK) cx->err = stopped;
+    return cx->err.code;
 }
 
 atn_status atn_forward(atn_ctx *cx, const atn_model *m, const atn_forward_args *args,

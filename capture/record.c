@@ -218,10 +218,11 @@ static atn_status make_manifest(atn_ctx *cx, const recording *r, json_t **out)
 
     for (atn_idx i = 0; i < r->n_layers; i++)
         json_array_append_new(layers, layer_json(r, r->layers[i]));
-    *out = json_pack("{s:o, s:[s], s:[i], s:o, s:o, s:n, s:n, s:n, s:s}", "model",
-                     model_json(r), "stacks", "", "steps", 0, "layers", layers,
+    *out = json_pack("{s:o, s:[s], s:[i], s:o, s:o, s:n, s:n, s:n, s:s, s:s, s:s}",
+                     "model", model_json(r), "stacks", "", "steps", 0, "layers", layers,
                      "tokens", tokens_json(cx, r), "positions", "grid", "roles",
-                     "dtype", atn_dtype_name(r->dtype));
+                     "dtype", atn_dtype_name(r->dtype), "device", cx->backend->device,
+                     "arithmetic", cx->backend->arithmetic);
     if (*out) return ATN_OK;
     return atn_fail(cx, ATN_MEMORY, __FILE__, __LINE__, "no memory for the manifest");
 }
@@ -391,7 +392,7 @@ static atn_status choose_dtype(atn_ctx *cx, recording *r)
             return ATN_OK;
         }
     return atn_fail(cx, ATN_USAGE, __FILE__, __LINE__,
-                    "--dtype: '%s' is not one of f32, f16, bf16", name);
+                    "--store: '%s' is not one of f32, f16, bf16", name);
 }
 
 /* n^2 matrices are refused above DENSE_MAX unless a memory limit says how much is allowed. */

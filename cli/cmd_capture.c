@@ -20,13 +20,12 @@ static const atn_option options[] = {
      "embedding)",
      0, 0},
     {"no-w-o", 0, ATN_OPT_FLAG, NULL, "leave the output projections out", 0, 0},
-    {"dtype", 0, ATN_OPT_CHOICE, "f32|f16|bf16", "type of the kept tensors (f32)", 0,
+    {"store", 0, ATN_OPT_CHOICE, "f32|f16|bf16", "type of the kept tensors (f32)", 0,
      0},
     {"truncate", 0, ATN_OPT_FLAG, NULL, "cut a text longer than the model's positions",
      0, 0},
     {"allow-long", 0, ATN_OPT_FLAG, NULL,
      "run a text longer than the model's positions as it is", 0, 0},
-    {"device", 0, ATN_OPT_TEXT, "NAME", "auto or cpu (auto)", 0, 0},
     {"format", 0, ATN_OPT_CHOICE, "text|csv|jsonl", "form of the summary (text)", 0, 0},
     ATN_OPTION_END,
 };
@@ -55,20 +54,6 @@ static atn_status read_save(atn_cli *cli, const char *list, atn_record_args *arg
     return ATN_OK;
 }
 
-static atn_status check_device(atn_cli *cli)
-{
-    const char *device = atn_opt_text(cli, "device", "auto");
-
-    if (strcmp(device, "auto") == 0 || strcmp(device, "cpu") == 0) return ATN_OK;
-    if (strncmp(device, "cuda", 4) == 0)
-        return atn_fail(cli->cx, ATN_UNAVAILABLE, __FILE__, __LINE__,
-                        "capture: --device %s: this build has no CUDA backend (give "
-                        "--device cpu)",
-                        device);
-    return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
-                    "capture: --device is auto or cpu, got '%s'", device);
-}
-
 static atn_status check_words(atn_cli *cli)
 {
     const bool text = atn_opt_given(cli, "text"), ids = atn_opt_given(cli, "token-ids");
@@ -83,7 +68,7 @@ static atn_status check_words(atn_cli *cli)
     if (atn_opt_given(cli, "truncate") && atn_opt_given(cli, "allow-long"))
         return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
                         "capture: give either --truncate or --allow-long, not both");
-    return check_device(cli);
+    return ATN_OK;
 }
 
 static atn_status summary(atn_ctx *cx, const atn_record_args *args,
@@ -124,7 +109,7 @@ static atn_status run(atn_cli *cli)
     atn_record_args args = {.model_dir = cli->args[0],
                             .out_dir = atn_opt_text(cli, "output", NULL),
                             .layers = atn_opt_text(cli, "layers", NULL),
-                            .dtype = types[atn_opt_i64(cli, "dtype", 0)],
+                            .dtype = types[atn_opt_i64(cli, "store", 0)],
                             .no_w_o = atn_opt_given(cli, "no-w-o"),
                             .truncate = atn_opt_given(cli, "truncate"),
                             .allow_long = atn_opt_given(cli, "allow-long"),
@@ -166,9 +151,12 @@ done:
 }
 
 static const char *const examples[] = {
-    "capture MODEL --text story.txt -o RUN", "capture MODEL --token-ids ids.txt -o RUN",
+    "capture MODEL --text story.txt -o RUN",
+    "capture MODEL --token-ids ids.txt -o RUN",
     "capture MODEL --text story.txt -o RUN --save p,h --layers 0,2-3",
-    "capture MODEL --text story.txt --dry-run", NULL};
+    "capture MODEL --text story.txt --device cuda --dtype bf16 -o RUN",
+    "capture MODEL --text story.txt --dry-run",
+    NULL};
 
 const atn_command atn_command_capture = {
     .id = "capture",
@@ -183,7 +171,7 @@ const atn_command atn_command_capture = {
         "loss on the text is printed where the model has one: the first thing to "
         "check. The same command on an interrupted capture finishes it.",
     .options = options,
-    .uses = ATN_USE_OUTPUT | ATN_USE_DRY,
+    .uses = ATN_USE_OUTPUT | ATN_USE_DEVICE | ATN_USE_DRY,
     .min_args = 1,
     .max_args = 1,
     .run = run,

@@ -1,11 +1,13 @@
 /* cli/cmd_inspect.c -- attnscope inspect: what a model or a capture is, layer by layer. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <stdbool.h>
+#include <stdio.h>
+#include <unistd.h>
 
 #include "analysis/describe.h"
 #include "capture/model.h"
 #include "cli/output.h"
-#include "core/backend.h"
+#include "core/cuda/backend_cuda.h"
 #include "core/io/file.h"
 
 /* ---- a capture ---- */
@@ -124,21 +126,83 @@ done:
 
 /* ---- devices ---- */
 
+typedef struct device_columns {
+    int id, name, units, memory, note;
+} device_columns;
+
+static atn_status device_row(atn_ctx *cx, atn_table *t, const device_columns *c,
+                             const char *id, const char *name, int64_t units,
+                             double bytes, const char *note)
+{
+    atn_status st = ATN_OK;
+
+    ATN_TRY(atn_table_add_row(cx, t));
+    ATN_TRY(atn_table_set_str(cx, t, c->id, id));
+    ATN_TRY(atn_table_set_str(cx, t, c->name, name));
+    atn_table_set_i64(t, c->units, units);
+    if (bytes > 0) atn_table_set_f64(t, c->memory, bytes / (1 << 30));
+    ATN_TRY(atn_table_set_str(cx, t, c->note, note));
+done:
+    return st;
+}
+
+/* The GPUs that the driver sees; without a driver, the log says why there are none. */
+static atn_status gpu_rows(atn_ctx *cx, atn_table *t, const device_columns *c)
+{
+    atn_status st = ATN_OK;
+    atn_cu_driver driver;
+    atn_gpu_info *list = NULL;
+    int n = 0;
+
+    st = atn_cu_driver_open(cx, &driver);
+    if (st == ATN_UNAVAILABLE) {
+        atn_log(cx, ATN_LOG_WARN, "%s", cx->err.text);
+        atn_err_clear(cx);
+        return ATN_OK;
+    }
+    ATN_TRY(st);
+    ATN_TRY(atn_cu_devices(cx, &driver, &list, &n));
+    for (int i = 0; i < n; i++) {
+        char id[32], note[160];
+
+        snprintf(id, sizeof id, "cuda:%d", list[i].index);
+        snprintf(note, sizeof note, "sm_%d%d, %s", list[i].major, list[i].minor,
+                 atn_cuda_runs_on(list[i].major) ? "kernels of this build run on it"
+                 : *atn_cuda_built_for()
+                     ? "the kernels need sm_80 or later"
+                     : "this build has no kernels (built without nvcc)");
+        ATN_TRY(device_row(cx, t, c, id, list[i].name, list[i].sm_count,
+                           (double)list[i].total_bytes, note));
+    }
+done:
+    atn_free(cx, list);
+    atn_cu_driver_close(&driver);
+    return st;
+}
+
 static atn_status inspect_devices(atn_cli *cli)
 {
     atn_ctx *cx = cli->cx;
+    const double pages = (double)sysconf(_SC_PHYS_PAGES);
     atn_status st = ATN_OK;
     atn_table *t = NULL;
     atn_run run = {0};
-    int id = -1, threads = -1;
+    device_columns c;
+    char cpu[256];
 
     ATN_TRY(atn_cli_record(cli, &run));
     ATN_TRY(atn_table_create(cx, "devices", &t));
-    ATN_TRY(atn_table_add_col(cx, t, "device", ATN_COL_STR, "", NULL, &id));
-    ATN_TRY(atn_table_add_col(cx, t, "threads", ATN_COL_I64, "", NULL, &threads));
-    ATN_TRY(atn_table_add_row(cx, t));
-    ATN_TRY(atn_table_set_str(cx, t, id, cx->backend->name));
-    atn_table_set_i64(t, threads, cx->threads);
+    ATN_TRY(atn_table_add_col(cx, t, "device", ATN_COL_STR, "", NULL, &c.id));
+    ATN_TRY(atn_table_add_col(cx, t, "name", ATN_COL_STR, "", NULL, &c.name));
+    ATN_TRY(atn_table_add_col(cx, t, "units", ATN_COL_I64, "", "threads, or SMs",
+                              &c.units));
+    ATN_TRY(
+        atn_table_add_col(cx, t, "memory_gib", ATN_COL_F64, "GiB", NULL, &c.memory));
+    ATN_TRY(atn_table_add_col(cx, t, "note", ATN_COL_STR, "", NULL, &c.note));
+    atn_cpu_name(cpu, sizeof cpu);
+    ATN_TRY(device_row(cx, t, &c, "cpu", cpu, cx->threads,
+                       pages * (double)sysconf(_SC_PAGESIZE), "the default"));
+    ATN_TRY(gpu_rows(cx, t, &c));
     ATN_TRY(atn_cli_emit(cli, &run, t, NULL));
 done:
     atn_table_destroy(cx, t);

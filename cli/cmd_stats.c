@@ -33,9 +33,12 @@ done:
     return st;
 }
 
-static const char *const examples[] = {"stats RUN", "stats RUN --format csv",
+static const char *const examples[] = {"stats RUN",
+                                       "stats RUN --format csv",
                                        "stats RUN --measures entropy,sink --layers 0,2",
-                                       "stats RUN --heads 2.3,3.0 -o heads.csv", NULL};
+                                       "stats RUN --heads 2.3,3.0 -o heads.csv",
+                                       "stats RUN --device auto",
+                                       NULL};
 
 const atn_command atn_command_stats = {
     .id = "stats",
@@ -46,7 +49,7 @@ const atn_command atn_command_stats = {
             "streamed, the matrix itself is never held. attnscope list measures "
             "explains the columns.",
     .options = options,
-    .uses = ATN_USE_SELECT | ATN_USE_TABLE,
+    .uses = ATN_USE_SELECT | ATN_USE_TABLE | ATN_USE_DEVICE,
     .min_args = 1,
     .max_args = 1,
     .run = run,

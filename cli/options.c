@@ -56,10 +56,18 @@ static const atn_option dry[] = {
     ATN_OPTION_END,
 };
 
+static const atn_option device[] = {
+    {"device", 0, ATN_OPT_TEXT, "NAME",
+     "auto, cpu, cuda or cuda:N (cpu); attnscope inspect --devices lists them", 0, 0},
+    {"dtype", 0, ATN_OPT_CHOICE, "f32|tf32|bf16",
+     "arithmetic of matrix products on a GPU (f32)", 0, 0},
+    ATN_OPTION_END,
+};
+
 static const atn_option_group shared[] = {
     {ATN_USE_SELECT, "Selection", selection}, {ATN_USE_TABLE, "Output", table},
-    {ATN_USE_OUTPUT, "Output", output},       {ATN_USE_DRY, "Planning", dry},
-    {ATN_USE_GENERAL, "General", general},
+    {ATN_USE_OUTPUT, "Output", output},       {ATN_USE_DEVICE, "Device", device},
+    {ATN_USE_DRY, "Planning", dry},           {ATN_USE_GENERAL, "General", general},
 };
 
 int atn_option_groups(unsigned uses, const atn_option *own,

@@ -42,6 +42,7 @@ enum {
     ATN_USE_TABLE = 4,   /* --format --keep --run-record, and OUTPUT */
     ATN_USE_OUTPUT = 8,  /* -o -f */
     ATN_USE_DRY = 16,    /* -n */
+    ATN_USE_DEVICE = 32, /* --device --dtype */
 };
 
 typedef struct atn_option_group {

@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cli/device.h"
 #include "cli/help.h"
 #include "core/param.h"
 #include "core/run.h"
@@ -156,6 +157,7 @@ static atn_status run_command(atn_ctx *cx, const atn_command *c, int argc,
     meter m = {.shown = false};
     atn_cli cli = {.cx = cx, .command = c, .argc = argc, .argv = argv};
     atn_status st = ATN_OK;
+    atn_backend *device = NULL;
 
     ATN_TRY(atn_cli_parse(&cli, 2));
     if (atn_opt_given(&cli, "help")) {
@@ -168,8 +170,10 @@ static atn_status run_command(atn_ctx *cx, const atn_command *c, int argc,
         cx->progress = on_progress;
         cx->progress_user = &m;
     }
+    ATN_TRY(atn_device_open(&cli, &device));
     st = c->run(&cli);
 done:
+    atn_device_close(cx, device);
     meter_clear(&m);
     cx->progress = NULL;
     cx->progress_user = NULL;

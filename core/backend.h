@@ -52,8 +52,10 @@ typedef struct atn_attn_args {
 } atn_attn_args;
 
 typedef struct atn_backend {
-    const char *name;      /* "cpu" */
-    atn_dtype weight_type; /* of matrices that `linear` multiplies by */
+    const char *name;       /* "cpu" */
+    const char *device;     /* the machine in words; "cpu" on the CPU */
+    const char *arithmetic; /* of matrix products: "f32", "tf32", "bf16" */
+    atn_dtype weight_type;  /* of matrices that `linear` multiplies by */
 
     /* memory */
     /* Fails with MEMORY, before the work starts, when bytes more do not fit the device. */

@@ -305,6 +305,8 @@ static atn_status cpu_cross_entropy(atn_ctx *cx, atn_buf logits, const int32_t *
 
 const atn_backend atn_backend_cpu = {
     .name = "cpu",
+    .device = "cpu",
+    .arithmetic = "f32",
     .weight_type = ATN_F32,
     .room = cpu_room,
     .alloc = cpu_alloc,

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/backend.h"
 #include "core/build_info.h" /* ATN_GIT_COMMIT, ATN_BUILD_FLAGS: cmake/build_info.cmake */
 #include "core/io/file.h"
 
@@ -27,7 +28,7 @@ static time_t start_time(void)
 }
 
 /* "model name" of /proc/cpuinfo, "unknown" elsewhere. */
-static void cpu_name(char *out, size_t size)
+void atn_cpu_name(char *out, size_t size)
 {
     FILE *f = fopen("/proc/cpuinfo", "r");
     char line[512];
@@ -63,10 +64,12 @@ static json_t *host_facts(const atn_ctx *cx)
 {
     char cpu[256];
 
-    cpu_name(cpu, sizeof cpu);
-    return json_pack("{s:o, s:I, s:i, s:s, s:i}", "cpu", json_text(cpu), "cores",
-                     (json_int_t)sysconf(_SC_NPROCESSORS_ONLN), "threads", cx->threads,
-                     "blas", openblas_get_config(), "blas_threads", 1);
+    atn_cpu_name(cpu, sizeof cpu);
+    return json_pack("{s:o, s:I, s:i, s:s, s:i, s:s, s:s}", "cpu", json_text(cpu),
+                     "cores", (json_int_t)sysconf(_SC_NPROCESSORS_ONLN), "threads",
+                     cx->threads, "blas", openblas_get_config(), "blas_threads", 1,
+                     "device", cx->backend->device, "arithmetic",
+                     cx->backend->arithmetic);
 }
 
 atn_status atn_run_init(atn_ctx *cx, atn_run *run, int argc, const char *const *argv)

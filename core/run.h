@@ -27,3 +27,6 @@ atn_status atn_run_add_option(atn_ctx *cx, atn_run *run, const char *key,
                               const char *value) ATN_WARN_UNUSED;
 /* Adds elapsed time and peak memory, and computes the fingerprint. Call it before writing. */
 atn_status atn_run_finish(atn_ctx *cx, atn_run *run) ATN_WARN_UNUSED;
+
+/* The processor in words, "unknown" where the system does not say. */
+void atn_cpu_name(char *out, size_t size);

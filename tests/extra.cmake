@@ -36,6 +36,10 @@ foreach(story ${ATN_CLI_STORIES})
   atn_cli_test(cli/${name} ${story})
 endforeach()
 
+if(TARGET atn_shim)
+  set_property(TEST cli/story_device APPEND PROPERTY ENVIRONMENT "ATN_SHIM_DIR=${ATN_SHIM_DIR}")
+endif()
+
 # every ```sh run block of the documentation, and every example of --help
 file(GLOB_RECURSE ATN_DOCS CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/docs/*.md)
 list(APPEND ATN_DOCS ${PROJECT_SOURCE_DIR}/README.md)

@@ -554,6 +554,8 @@ atn_status atn_cuda_open(atn_ctx *cx, int device, atn_math math, atn_backend **o
     cu->math = math;
     cu->table = atn_backend_cpu; /* what is not overridden below runs on the host */
     cu->table.name = "cuda";
+    cu->table.device = cu->info.name;
+    cu->table.arithmetic = atn_math_name(math);
     cu->table.weight_type = math == ATN_MATH_BF16 ? ATN_BF16 : ATN_F32;
     cu->table.alloc = cuda_alloc;
     cu->table.release = cuda_release;

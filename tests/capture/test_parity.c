@@ -2,7 +2,8 @@
  *
  * Every directory of tests/fixtures/parity is a tiny random model with an oracle.safetensors
  * (see make_parity.py): q, k, v, attention, hidden states, logits and loss agree within 1e-5 of
- * the largest reference value. Real small models of the shared folder where it is there.
+ * the largest reference value. Real small models of the shared folder where it is there. With
+ * ATN_TEST_DEVICE the same on a GPU, or on the shim (see device.h).
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "check.h"
@@ -10,6 +11,7 @@
 #include <dirent.h>
 
 #include "capture/forward.h"
+#include "device.h"
 
 typedef struct comparing {
     atn_st *oracle;
@@ -89,6 +91,7 @@ static void check_model(atn_ctx *cx, const char *dir, const char *what,
                              .want_h = true,
                              .want_loss = true,
                              .last_layer = INT32_MAX};
+    atn_backend *device = NULL;
     const atn_st_tensor *loss;
     int32_t *ids;
 
@@ -99,7 +102,10 @@ static void check_model(atn_ctx *cx, const char *dir, const char *what,
     args.ids = ids = oracle_ids(c.oracle, &args.n);
     if (m.has_head)
         args.logits = calloc((size_t)(args.n * m.config.vocab), sizeof(float));
+    if (device_wanted()) cx->backend = device = device_open(cx, ATN_MATH_F32);
     CHECK_OK(atn_forward(cx, &m, &args, &result));
+    cx->backend = &atn_backend_cpu;
+    atn_cuda_close(cx, device);
     if (m.has_head) compare(&c, "logits", 0, args.logits, args.n * m.config.vocab);
     loss = atn_st_find(c.oracle, "loss");
     if (loss) {

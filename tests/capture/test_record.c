@@ -413,7 +413,7 @@ static void existing_output(atn_ctx *cx)
     a.force = true;
     CHECK_OK(atn_record(cx, &a, NULL, &r));
     a.dtype = "int8";
-    CHECK_FAILS(atn_record(cx, &a, NULL, &r), ATN_USAGE, "--dtype");
+    CHECK_FAILS(atn_record(cx, &a, NULL, &r), ATN_USAGE, "--store");
     a.dtype = NULL;
     snprintf(path, sizeof path, "%s/letter.txt", check_scratch("record-foreign"));
     f = fopen(path, "w");

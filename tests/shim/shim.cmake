@@ -33,5 +33,6 @@ function(atn_on_shim)
 endfunction()
 
 add_test(NAME core/backends_shim COMMAND test_core_backends)
-set_tests_properties(core/backends_shim PROPERTIES TIMEOUT 600)
-atn_on_shim(core/backends_shim)
+add_test(NAME capture/parity_shim COMMAND test_capture_parity)
+set_tests_properties(core/backends_shim capture/parity_shim PROPERTIES TIMEOUT 600)
+atn_on_shim(core/backends_shim capture/parity_shim)

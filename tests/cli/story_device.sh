@@ -1,0 +1,74 @@
+# tests/cli/story_device.sh -- the GPU's way through the program, on the host shim: the same capture
+# and measures as on the CPU, and clear errors of a card that is missing, full, old or lost.
+[ -n "${ATN_SHIM_DIR:-}" ] && [ -e "$ATN_SHIM_DIR/libcuda.so.1" ] ||
+    { echo "skipped: the shim is not built (no C++ compiler)"; exit 77; }
+shim() { LD_LIBRARY_PATH=$ATN_SHIM_DIR attnscope "$@"; }
+fails() { # WANTED-EXIT-CODE PATTERN COMMAND...
+    wanted=$1 pattern=$2
+    shift 2
+    code=0
+    "$@" >said 2>&1 || code=$?
+    [ "$code" -eq "$wanted" ] && grep -q "$pattern" said ||
+        { echo "exit $code, wanted $wanted and '$pattern':"; cat said; exit 1; }
+}
+printf '%s\n' 7 40 8 200 9 7 40 8 201 500 7 40 8 200 9 >ids
+
+shim inspect --devices >said
+grep -q 'cuda:0 .*host shim' said
+shim inspect --devices --format csv | grep -q '^cuda:0,'
+
+# the same numbers
+attnscope capture "$MODEL" --token-ids ids -o cpu
+shim capture "$MODEL" --token-ids ids --device cuda -o gpu
+grep -q '"device": *"host shim"' gpu/capture.json
+attnscope stats cpu --format csv >cpu.csv
+shim stats gpu --device cuda:0 --format csv >gpu.csv
+shim stats cpu --device auto --dtype bf16 --format csv >bf16.csv
+close() { # FILE FILE TOLERANCE: no cell differs by more than TOLERANCE max(1, |cell|)
+    paste -d , "$1" "$2" | awk -F , -v most="$3" 'NR > 1 { for (i = 1; i <= NF / 2; i++) {
+        d = $i - $(i + NF / 2); if (d < 0) d = -d; s = $i > 1 ? $i : $i < -1 ? -$i : 1
+        if (d > most * s) { print "row " NR ", column " i ": " $0; bad = 1 } } }
+        END { exit bad || NR < 2 }'
+}
+close cpu.csv gpu.csv 1e-4
+close cpu.csv bf16.csv 0.05
+cmp -s cpu.csv bf16.csv && { echo "bf16 changed nothing"; exit 1; }
+
+# every arithmetic and every kept tensor
+for dtype in tf32 bf16; do
+    shim capture "$MODEL" --token-ids ids --device cuda --dtype $dtype -o $dtype \
+        --save p,h,q_pre,k_pre
+done
+grep -q '"arithmetic": *"bf16"' bf16/capture.json
+
+# what cannot be had
+fails 69 'no GPU 3' shim stats cpu --device cuda:3
+fails 69 'sees no GPU' env ATN_SHIM_FAIL=cuInit:1:100 LD_LIBRARY_PATH="$ATN_SHIM_DIR" \
+    attnscope stats cpu --device cuda
+fails 69 'compute capability 7.5' env ATN_SHIM_CAPABILITY=75 \
+    LD_LIBRARY_PATH="$ATN_SHIM_DIR" attnscope stats cpu --device cuda
+fails 69 'no kernels for this GPU' env ATN_SHIM_FAIL=cuModuleLoadData:1:209 \
+    LD_LIBRARY_PATH="$ATN_SHIM_DIR" attnscope stats cpu --device cuda
+fails 64 'auto, cpu, cuda or cuda:N' attnscope stats cpu --device gpu
+fails 64 'for GPUs' attnscope stats cpu --dtype bf16
+fails 0 'auto takes the CPU' env ATN_SHIM_DEVICES=0 LD_LIBRARY_PATH="$ATN_SHIM_DIR" \
+    attnscope stats cpu --device auto
+
+# a full card is seen before the work starts, or when it fills
+fails 71 'MiB are free' env ATN_SHIM_MEMORY_MIB=40 LD_LIBRARY_PATH="$ATN_SHIM_DIR" \
+    attnscope capture "$MODEL" --token-ids ids --device cuda -o full
+[ ! -e full ] || [ -z "$(ls full/layer-* 2>/dev/null)" ]
+fails 71 'memory is full' env ATN_SHIM_FAIL=cuMemAlloc_v2:9:2 \
+    LD_LIBRARY_PATH="$ATN_SHIM_DIR" attnscope capture "$MODEL" --token-ids ids \
+    --device cuda -o full
+
+# a card lost in the middle: what was written stays, and the same command goes on
+fails 69 'GPU failed' env ATN_SHIM_FAIL=cuLaunchKernel:60:719 \
+    LD_LIBRARY_PATH="$ATN_SHIM_DIR" attnscope capture "$MODEL" --token-ids ids \
+    --device cuda -o lost
+ls lost/layer-000.safetensors
+shim capture "$MODEL" --token-ids ids --device cuda -o lost >said
+grep -q 'layers found' said
+for layer in gpu/layer-*.safetensors; do
+    cmp "$layer" "lost/$(basename "$layer")"
+done
