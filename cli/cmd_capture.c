@@ -154,7 +154,7 @@ static const char *const examples[] = {
     "capture MODEL --text story.txt -o RUN",
     "capture MODEL --token-ids ids.txt -o RUN",
     "capture MODEL --text story.txt -o RUN --save p,h --layers 0,2-3",
-    "capture MODEL --text story.txt --device cuda --dtype bf16 -o RUN",
+    "capture MODEL --text story.txt --device auto -o RUN",
     "capture MODEL --text story.txt --dry-run",
     NULL};
 

@@ -43,14 +43,8 @@ static void rows(const atn_option *row, FILE *out)
 
 static void command(const atn_command *c, FILE *out)
 {
-    static const struct {
-        unsigned use;
-        const char *name;
-    } groups[] = {{ATN_USE_SELECT, "Selection"},
-                  {ATN_USE_TABLE, "Table output"},
-                  {ATN_USE_OUTPUT, "Output"},
-                  {ATN_USE_DRY, "Planning"}};
-    const char *separator = "";
+    atn_option_group groups[ATN_CLI_GROUPS];
+    const int n = atn_option_groups(c->uses, NULL, groups);
 
     fputs(".SS attnscope ", out);
     put(c->id, out);
@@ -66,12 +60,8 @@ static void command(const atn_command *c, FILE *out)
     }
     rows(c->options, out);
     fputs(".PP\nOption groups: ", out);
-    for (size_t i = 0; i < ATN_LEN(groups); i++)
-        if (c->uses & groups[i].use) {
-            fprintf(out, "%s%s", separator, groups[i].name);
-            separator = ", ";
-        }
-    fprintf(out, "%sGeneral.\n.PP\n.nf\n", separator);
+    for (int i = 0; i < n; i++) fprintf(out, "%s%s", i ? ", " : "", groups[i].title);
+    fputs(".\n.PP\n.nf\n", out);
     for (const char *const *e = c->examples; e && *e; e++) {
         fputs("attnscope ", out);
         put(*e, out);
@@ -97,8 +87,6 @@ static void exit_codes(FILE *out)
 
 void atn_help_man(FILE *out)
 {
-    static const char *const titles[] = {"Selection", "Table output", "Output",
-                                         "Planning", "General"};
     atn_option_group groups[ATN_CLI_GROUPS];
     const int n = atn_option_groups(~0u, NULL, groups);
 
@@ -118,7 +106,7 @@ void atn_help_man(FILE *out)
     for (const atn_command *const *c = atn_commands; *c; c++) command(*c, out);
     fputs(".SH SHARED OPTIONS\n", out);
     for (int g = 0; g < n; g++) {
-        fprintf(out, ".SS %s\n", titles[g]);
+        fprintf(out, ".SS %s\n", groups[g].title);
         rows(groups[g].options, out);
     }
     exit_codes(out);

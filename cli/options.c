@@ -65,7 +65,7 @@ static const atn_option device[] = {
 };
 
 static const atn_option_group shared[] = {
-    {ATN_USE_SELECT, "Selection", selection}, {ATN_USE_TABLE, "Output", table},
+    {ATN_USE_SELECT, "Selection", selection}, {ATN_USE_TABLE, "Table output", table},
     {ATN_USE_OUTPUT, "Output", output},       {ATN_USE_DEVICE, "Device", device},
     {ATN_USE_DRY, "Planning", dry},           {ATN_USE_GENERAL, "General", general},
 };

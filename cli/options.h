@@ -51,7 +51,7 @@ typedef struct atn_option_group {
     const atn_option *options;
 } atn_option_group;
 
-enum { ATN_CLI_ROWS = 64, ATN_CLI_GROUPS = 6 };
+enum { ATN_CLI_ROWS = 64, ATN_CLI_GROUPS = 7 /* all shared ones and an own one */ };
 
 /* The groups that a command with this mask takes, its own table (may be NULL) first. Returns
  * their number. */

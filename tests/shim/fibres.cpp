@@ -4,6 +4,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <memory>
 #include <ucontext.h>
 #include <vector>
 
@@ -40,7 +41,7 @@ struct fibre {
     ucontext_t context; /* of its start; afterwards it goes through `place` */
     void *place[5];
     bool started = false;
-    void *stack = nullptr;
+    std::unique_ptr<char[]> stack;
     dim at;
     bool done = false;
     const unsigned *waits_for = nullptr; /* runs again once *waits_for != seen */
@@ -100,7 +101,7 @@ OPAQUE void to_fibre(fibre *f)
 {
     current = f;
 #if defined(__SANITIZE_ADDRESS__)
-    __sanitizer_start_switch_fiber(&scheduler_fake, f->stack, STACK);
+    __sanitizer_start_switch_fiber(&scheduler_fake, f->stack.get(), STACK);
 #endif
     if (__builtin_setjmp(scheduler) == 0) {
         if (f->started) jump(f->place);
@@ -143,9 +144,9 @@ void prepare(unsigned threads)
         f.done = false;
         f.waits_for = nullptr;
         if (f.stack) continue;
-        f.stack = malloc(STACK);
+        f.stack.reset(new char[STACK]);
         getcontext(&f.context);
-        f.context.uc_stack.ss_sp = f.stack;
+        f.context.uc_stack.ss_sp = f.stack.get();
         f.context.uc_stack.ss_size = STACK;
         f.context.uc_link = nullptr;
         makecontext(&f.context, start, 0);
