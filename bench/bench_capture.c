@@ -1,9 +1,11 @@
 /* bench/bench_capture.c -- capturing a model against the sum of its matrix products.
  *
- * A random Llama of 15 million parameters (width 288, 6 layers, 6 heads, vocabulary 32000) is
- * written to a scratch directory and captured on 1024 tokens; the floor is the same GEMMs, the
- * logits' among them, one after the other on the same backend, with nothing between them.
- * Usage: bench_capture [tokens [scratch directory]].
+ * A random Llama is written to a scratch directory and captured; the floor is the same GEMMs,
+ * the logits' among them, one after the other on the same backend, with nothing between them.
+ * Of 15 million parameters on the CPU (width 288, 6 layers, 6 heads, vocabulary 32000), or with
+ * 1b of 1.2 billion in bf16 (the shape of Llama 3.2 1B).
+ * Usage: bench_capture [tokens [scratch directory [15m|1b [cpu|f32|tf32|bf16]]]], default 1024
+ * bench-capture.scratch 15m cpu; the last three are arithmetics of GPU 0.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
@@ -13,20 +15,21 @@
 
 #include "bench/clock.h"
 #include "capture/record.h"
-#include "core/backend.h"
+#include "core/cuda/backend_cuda.h"
 #include "core/io/file.h"
 #include "core/io/safetensors.h"
 #include "core/rng.h"
 
-enum {
-    WIDTH = 288,
-    LAYERS = 6,
-    HEADS = 6,
-    D = 48,
-    FFN = 768,
-    VOCAB = 32000,
-    PER_LAYER = 9
-};
+enum { PER_LAYER = 9, LAYERS_MOST = 16 };
+
+typedef struct shape {
+    const char *name;
+    int width, layers, heads, kv_heads, d, ffn, vocab;
+    atn_dtype type;
+} shape;
+
+static const shape shapes[] = {{"15m", 288, 6, 6, 6, 48, 768, 32000, ATN_F32},
+                               {"1b", 2048, 16, 32, 8, 64, 8192, 128256, ATN_BF16}};
 
 static void must(atn_ctx *cx, atn_status st)
 {
@@ -36,39 +39,51 @@ static void must(atn_ctx *cx, atn_status st)
 }
 
 /* Every tensor shares one array of noise: the values do not matter for the time. */
-static void write_model(atn_ctx *cx, const char *dir)
+static void *make_noise(atn_ctx *cx, atn_idx n, atn_dtype type)
+{
+    const size_t size = atn_dtype_size(type);
+    char *noise = atn_alloc(cx, n, size);
+    atn_rng r = atn_rng_stream(0, "bench/capture", 0, 0);
+
+    if (!noise) exit(71);
+    for (atn_idx i = 0; i < n; i++) {
+        const float x = (float)(0.1 * (atn_rng_uniform(&r) - 0.5));
+        const char *bytes = (const char *)&x; /* bf16: the upper half, little-endian */
+        memcpy(noise + (size_t)i * size, bytes + sizeof x - size, size);
+    }
+    return noise;
+}
+
+static void write_model(atn_ctx *cx, const char *dir, const shape *m)
 {
     static const char *const names[PER_LAYER] = {
         "input_layernorm",  "self_attn.q_proj", "self_attn.k_proj",
         "self_attn.v_proj", "self_attn.o_proj", "post_attention_layernorm",
         "mlp.gate_proj",    "mlp.up_proj",      "mlp.down_proj"};
-    static const atn_idx shapes[PER_LAYER][2] = {
-        {WIDTH, 0}, {WIDTH, WIDTH}, {WIDTH, WIDTH}, {WIDTH, WIDTH}, {WIDTH, WIDTH},
-        {WIDTH, 0}, {FFN, WIDTH},   {FFN, WIDTH},   {WIDTH, FFN}};
-    static char text[LAYERS * PER_LAYER][96];
-    const atn_idx most = (atn_idx)VOCAB * WIDTH;
-    float *noise = atn_alloc(cx, most, sizeof *noise);
-    atn_st_out list[LAYERS * PER_LAYER + 2];
-    atn_rng r = atn_rng_stream(0, "bench/capture", 0, 0);
+    const atn_idx kv = m->kv_heads * m->d;
+    const atn_idx sizes[PER_LAYER][2] = {
+        {m->width, 0},      {m->heads * m->d, m->width}, {kv, m->width},
+        {kv, m->width},     {m->width, m->heads * m->d}, {m->width, 0},
+        {m->ffn, m->width}, {m->ffn, m->width},          {m->width, m->ffn}};
+    static char text[LAYERS_MOST * PER_LAYER][96];
+    void *noise = make_noise(cx, (atn_idx)m->vocab * m->width, m->type);
+    atn_st_out list[LAYERS_MOST * PER_LAYER + 2];
     atn_idx n = 0;
     char path[1200];
     FILE *f;
 
-    if (!noise) exit(71);
-    for (atn_idx i = 0; i < most; i++)
-        noise[i] = (float)(0.1 * (atn_rng_uniform(&r) - 0.5));
-    for (int l = 0; l < LAYERS; l++)
+    for (int l = 0; l < m->layers; l++)
         for (int k = 0; k < PER_LAYER; k++, n++) {
             snprintf(text[n], sizeof text[n], "model.layers.%d.%s.weight", l, names[k]);
             list[n] = (atn_st_out){text[n],
-                                   ATN_F32,
-                                   shapes[k][1] ? 2 : 1,
-                                   {shapes[k][0], shapes[k][1]},
+                                   m->type,
+                                   sizes[k][1] ? 2 : 1,
+                                   {sizes[k][0], sizes[k][1]},
                                    noise};
         }
-    list[n++] =
-        (atn_st_out){"model.embed_tokens.weight", ATN_F32, 2, {VOCAB, WIDTH}, noise};
-    list[n++] = (atn_st_out){"model.norm.weight", ATN_F32, 1, {WIDTH}, noise};
+    list[n++] = (atn_st_out){
+        "model.embed_tokens.weight", m->type, 2, {m->vocab, m->width}, noise};
+    list[n++] = (atn_st_out){"model.norm.weight", m->type, 1, {m->width}, noise};
     must(cx, atn_dir_make(cx, dir));
     snprintf(path, sizeof path, "%s/model.safetensors", dir);
     must(cx, atn_st_save(cx, path, list, n, NULL, true, NULL));
@@ -78,11 +93,20 @@ static void write_model(atn_ctx *cx, const char *dir)
     fprintf(
         f,
         "{\"model_type\": \"llama\", \"hidden_size\": %d, \"intermediate_size\": %d, "
-        "\"num_hidden_layers\": %d, \"num_attention_heads\": %d, \"vocab_size\": %d, "
+        "\"num_hidden_layers\": %d, \"num_attention_heads\": %d, "
+        "\"num_key_value_heads\": %d, \"head_dim\": %d, \"vocab_size\": %d, "
         "\"max_position_embeddings\": 131072, \"tie_word_embeddings\": true}\n",
-        WIDTH, FFN, LAYERS, HEADS, VOCAB);
+        m->width, m->ffn, m->layers, m->heads, m->kv_heads, m->d, m->vocab);
     fclose(f);
     atn_free(cx, noise);
+}
+
+/* Until everything queued on the backend is done. */
+static void settle(atn_ctx *cx, atn_buf y)
+{
+    float one;
+
+    must(cx, cx->backend->download(cx, atn_buf_at(y, 0, 1), &one));
 }
 
 /* Seconds of y [m, n] = x [m, k] w^T on the backend. */
@@ -93,12 +117,14 @@ static double gemm_time(atn_ctx *cx, atn_idx m, atn_idx n, atn_idx k)
     double start;
 
     must(cx, be->alloc(cx, ATN_F32, m * k, &x));
-    must(cx, be->alloc(cx, ATN_F32, n * k, &w));
+    must(cx, be->alloc(cx, be->weight_type, n * k, &w));
     must(cx, be->alloc(cx, ATN_F32, m * n, &y));
     must(cx, be->linear(cx, x, w, (atn_buf){0}, false, false, m, n, k,
                         y)); /* touches the pages */
+    settle(cx, y);
     start = bench_now();
     must(cx, be->linear(cx, x, w, (atn_buf){0}, false, false, m, n, k, y));
+    settle(cx, y);
     start = bench_now() - start;
     be->release(cx, &x);
     be->release(cx, &w);
@@ -106,55 +132,108 @@ static double gemm_time(atn_ctx *cx, atn_idx m, atn_idx n, atn_idx k)
     return start;
 }
 
-/* Q K^T and P V of the visible half, as two GEMMs of half the keys. */
-static double floor_time(atn_ctx *cx, atn_idx n)
+/* The logits, some rows at a time: they need not all fit. */
+static double logits_time(atn_ctx *cx, const shape *m, atn_idx n)
 {
-    const double layer =
-        4 * gemm_time(cx, n, WIDTH, WIDTH) + 2 * gemm_time(cx, n, FFN, WIDTH) +
-        gemm_time(cx, n, WIDTH, FFN) +
-        HEADS * (gemm_time(cx, n, n / 2, D) + gemm_time(cx, n, D, n / 2));
+    const atn_idx rows = ATN_MIN(n, 1024);
 
-    return LAYERS * layer + gemm_time(cx, n, VOCAB, WIDTH);
+    return gemm_time(cx, rows, m->vocab, m->width) * (double)n / (double)rows;
+}
+
+/* Q K^T and P V of the visible half, as two GEMMs of half the keys, in tiles of 1024 rows. */
+static double head_time(atn_ctx *cx, const shape *m, atn_idx n)
+{
+    const atn_idx rows = ATN_MIN(n, 1024);
+    const double tiles = (double)n / (double)rows;
+
+    return tiles * (gemm_time(cx, rows, ATN_MAX(n / 2, 1), m->d) +
+                    gemm_time(cx, rows, m->d, ATN_MAX(n / 2, 1)));
+}
+
+static double floor_time(atn_ctx *cx, const shape *m, atn_idx n)
+{
+    const double layer = 2 * gemm_time(cx, n, m->heads * m->d, m->width) +
+                         2 * gemm_time(cx, n, m->kv_heads * m->d, m->width) +
+                         2 * gemm_time(cx, n, m->ffn, m->width) +
+                         gemm_time(cx, n, m->width, m->ffn) +
+                         m->heads * head_time(cx, m, n);
+
+    return m->layers * layer + logits_time(cx, m, n);
+}
+
+/* "cpu", or an arithmetic on GPU 0, which has to be there. */
+static atn_backend *open_device(atn_ctx *cx, const char *name)
+{
+    static const atn_math maths[] = {ATN_MATH_F32, ATN_MATH_TF32, ATN_MATH_BF16};
+    atn_backend *be = NULL;
+
+    for (size_t i = 0; i < ATN_LEN(maths); i++) {
+        atn_status st;
+        if (strcmp(name, atn_math_name(maths[i])) != 0) continue;
+        st = atn_cuda_open(cx, 0, maths[i], &be);
+        if (st == ATN_UNAVAILABLE) {
+            fprintf(stderr, "bench_capture: %s\n", cx->err.text);
+            exit(69);
+        }
+        must(cx, st);
+        cx->backend = be;
+    }
+    return be;
+}
+
+static const shape *choose(const char *name)
+{
+    for (size_t i = 0; i < ATN_LEN(shapes); i++)
+        if (strcmp(shapes[i].name, name) == 0) return &shapes[i];
+    return NULL;
 }
 
 int main(int argc, char **argv)
 {
     const atn_idx n = argc > 1 ? atoll(argv[1]) : 1024;
     const char *scratch = argc > 2 ? argv[2] : "bench-capture.scratch";
+    const shape *m = choose(argc > 3 ? argv[3] : "15m");
     char model[1100], out[1100];
     double floor = 1e9, whole = 1e9;
     atn_record_result result;
+    atn_backend *be;
     int32_t *ids;
     atn_ctx cx;
 
-    if (n < 1 || n > 131072) {
+    if (n < 1 || n > 131072 || !m) {
         fprintf(stderr,
-                "usage: bench_capture [tokens, 1 to 131072 [scratch directory]]\n");
+                "usage: bench_capture [tokens, 1 to 131072 [scratch directory [15m|1b "
+                "[cpu|f32|tf32|bf16]]]]\n");
         return 64;
     }
     atn_runtime_open();
     atn_ctx_init(&cx);
     cx.log_level = ATN_LOG_WARN;
+    be = open_device(&cx, argc > 4 ? argv[4] : "cpu");
     snprintf(model, sizeof model, "%s/model", scratch);
     snprintf(out, sizeof out, "%s/run", scratch);
-    write_model(&cx, model);
+    write_model(&cx, model, m);
     ids = atn_alloc(&cx, n, sizeof *ids);
     if (!ids) return 71;
-    for (atn_idx i = 0; i < n; i++) ids[i] = (int32_t)(i * 7919 % VOCAB);
-    for (int repeat = 0; repeat < 5; repeat++) {
+    for (atn_idx i = 0; i < n; i++) ids[i] = (int32_t)(i * 7919 % m->vocab);
+    for (int repeat = 0; repeat < (be ? 3 : 5); repeat++) {
         const atn_record_args args = {
             .model_dir = model, .ids = ids, .n_ids = n, .out_dir = out, .force = true};
         const double start = bench_now();
 
         must(&cx, atn_record(&cx, &args, NULL, &result));
         whole = fmin(whole, bench_now() - start);
-        floor = fmin(floor, floor_time(&cx, n));
+        floor = fmin(floor, floor_time(&cx, m, n));
     }
-    printf("Llama of %.1f million parameters, %lld tokens, %d threads\n",
-           result.parameters / 1e6, (long long)n, cx.threads);
-    printf("sum of the GEMMs        %8.3f s\n", floor);
-    printf("capture, files and all  %8.3f s   ratio %.3f\n", whole, whole / floor);
+    printf("Llama of %.1f million parameters, %lld tokens, %s, %s, %d threads\n",
+           result.parameters / 1e6, (long long)n, cx.backend->device,
+           cx.backend->arithmetic, cx.threads);
+    printf("sum of the GEMMs        %8.3f s   %.1f %% of the capture\n", floor,
+           100 * floor / whole);
+    printf("capture, files and all  %8.3f s   ratio %.3f, %.1f tokens/s\n", whole,
+           whole / floor, (double)n / whole);
     atn_free(&cx, ids);
+    atn_cuda_close(&cx, be);
     atn_ctx_release(&cx);
     return 0;
 }

@@ -6,11 +6,12 @@
 set -eu
 . "$(dirname -- "$0")/setup.sh"
 
-need_packages $build_packages libcmocka-dev
+need_packages $build_packages libcmocka-dev g++
 mkdir -p "$root/build"
 say "Building attnscope and its tests (the first time takes a few minutes) ..."
 configure -DCMAKE_BUILD_TYPE=Release -DATN_TESTS=ON
 compile
+grep -E 'CUDA [0-9]|GPU kernels' "$root/build/configure.log" 2>/dev/null | sed 's/^-- //' || true
 cd "$build"
 log=$root/build/test.log
 code=0

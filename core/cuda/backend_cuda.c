@@ -73,7 +73,7 @@ static atn_status cuda_alloc(atn_ctx *cx, atn_dtype type, atn_idx count, atn_buf
     atn_cuda *cu = atn_cu_state(cx);
     atn_status st = ATN_OK;
     atn_cu_ptr at = 0;
-    size_t bytes;
+    size_t bytes = 0;
 
     *out = (atn_buf){0};
     if (count < 0 || !atn_mul_size((size_t)count, atn_dtype_size(type), &bytes))
@@ -84,13 +84,13 @@ static atn_status cuda_alloc(atn_ctx *cx, atn_dtype type, atn_idx count, atn_buf
     *out = (atn_buf){cx->backend, atn_cu_address(at), 0, count, type};
     at = 0;
 done:
-    atn_cu_free(cu, at);
+    atn_cu_free(cu, at, bytes + 4);
     return st;
 }
 
 static void cuda_release(atn_ctx *cx, atn_buf *b)
 {
-    if (b->base) atn_cu_free(atn_cu_state(cx), (atn_cu_ptr)(uintptr_t)b->base);
+    atn_cu_free(atn_cu_state(cx), (atn_cu_ptr)(uintptr_t)b->base, bytes_of(*b) + 4);
     *b = (atn_buf){0};
 }
 
@@ -120,6 +120,49 @@ static atn_status cuda_room(atn_ctx *cx, double bytes, const char *what)
                  what, (bytes + tile) / 1048576, cu->info.name, (double)room / 1048576);
 done:
     return st;
+}
+
+/* ---- measuring ---- */
+
+atn_cuda_memory atn_cuda_memory_of(const atn_backend *be)
+{
+    return ((const atn_cuda *)be)->memory;
+}
+
+atn_status atn_cuda_mark(atn_ctx *cx, int mark)
+{
+    atn_cuda *cu = atn_cu_state(cx);
+
+    return atn_cu_check(cx, &cu->driver,
+                        cu->driver.event_record(cu->marks[mark], cu->stream),
+                        "keeping the time");
+}
+
+atn_status atn_cuda_seconds(atn_ctx *cx, int from, int to, double *seconds)
+{
+    const atn_cuda *cu = atn_cu_state(cx);
+    atn_status st = ATN_OK;
+    float ms = 0;
+
+    ATN_TRY(atn_cu_check(cx, &cu->driver, cu->driver.event_wait(cu->marks[to]),
+                         "waiting for the GPU"));
+    ATN_TRY(atn_cu_check(cx, &cu->driver,
+                         cu->driver.event_time(&ms, cu->marks[from], cu->marks[to]),
+                         "keeping the time"));
+    *seconds = (double)ms * 1e-3;
+done:
+    return st;
+}
+
+atn_status atn_cuda_copy(atn_ctx *cx, atn_buf from, atn_buf to)
+{
+    atn_cuda *cu = atn_cu_state(cx);
+
+    ATN_ASSERT(bytes_of(from) == bytes_of(to));
+    return atn_cu_check(
+        cx, &cu->driver,
+        cu->driver.copy(place(cx, to), place(cx, from), bytes_of(to), cu->stream),
+        "copying on the GPU");
 }
 
 /* f32 rows -> words of bf16 pairs (core/kernels/cuda/args.h), zeros behind the columns. */
@@ -537,6 +580,8 @@ static atn_status take_slots(atn_ctx *cx, atn_cuda *cu)
         ATN_TRY(atn_cu_alloc(cx, cu, ATN_CU_SLOT_BYTES, "staging", &s->device));
         ATN_TRY(atn_cu_check(cx, d, d->event(&s->done, 0), "an event"));
     }
+    for (int i = 0; i < ATN_CUDA_MARKS; i++)
+        ATN_TRY(atn_cu_check(cx, d, d->event(&cu->marks[i], 0), "an event"));
     ATN_TRY(
         atn_cu_alloc(cx, cu, ATN_CU_BAD_MOST * sizeof(int), "row checks", &cu->bad));
 done:
@@ -600,12 +645,14 @@ void atn_cuda_close(atn_ctx *cx, atn_backend *be)
     if (cu->stream) d->stream_wait(cu->stream);
     atn_cu_scratch *const all[] = {&cu->x,    &cu->q,      &cu->k,    &cu->v,
                                    &cu->tile, &cu->narrow, &cu->small};
-    for (size_t i = 0; i < ATN_LEN(all); i++) atn_cu_free(cu, all[i]->at);
-    atn_cu_free(cu, cu->bad);
+    for (size_t i = 0; i < ATN_LEN(all); i++) atn_cu_free(cu, all[i]->at, all[i]->bytes);
+    atn_cu_free(cu, cu->bad, ATN_CU_BAD_MOST * sizeof(int));
+    for (int i = 0; i < ATN_CUDA_MARKS; i++)
+        if (cu->marks[i]) d->event_destroy(cu->marks[i]);
     for (int i = 0; i < ATN_CU_SLOTS; i++) {
         if (cu->slots[i].done) d->event_destroy(cu->slots[i].done);
         if (cu->slots[i].host) d->unpin(cu->slots[i].host);
-        atn_cu_free(cu, cu->slots[i].device);
+        atn_cu_free(cu, cu->slots[i].device, ATN_CU_SLOT_BYTES);
     }
     if (cu->blas) d->blas_destroy(cu->blas);
     if (cu->stream) d->stream_destroy(cu->stream);

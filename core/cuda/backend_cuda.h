@@ -22,6 +22,28 @@ atn_status atn_cuda_open(atn_ctx *cx, int device, atn_math math,
                          atn_backend **out) ATN_WARN_UNUSED;
 void atn_cuda_close(atn_ctx *cx, atn_backend *be); /* NULL is fine */
 const atn_gpu_info *atn_cuda_info(const atn_backend *be);
+
+/* What the backend holds of the GPU's memory, in bytes. */
+typedef struct atn_cuda_memory {
+    size_t now, peak;
+} atn_cuda_memory;
+atn_cuda_memory atn_cuda_memory_of(const atn_backend *be);
+
+/* A stopwatch on the GPU: a mark is set when everything queued before it is done. The row pass
+ * sets ROWS and ROWS_END around its kernels. Seconds waits for `to`. */
+enum {
+    ATN_CUDA_MARK_START,
+    ATN_CUDA_MARK_END,
+    ATN_CUDA_MARK_ROWS,
+    ATN_CUDA_MARK_ROWS_END,
+    ATN_CUDA_MARKS
+};
+atn_status atn_cuda_mark(atn_ctx *cx, int mark) ATN_WARN_UNUSED;
+atn_status atn_cuda_seconds(atn_ctx *cx, int from, int to,
+                            double *seconds) ATN_WARN_UNUSED;
+/* to <- from, of the same size; queued. Measures the bandwidth of the memory. */
+atn_status atn_cuda_copy(atn_ctx *cx, atn_buf from, atn_buf to) ATN_WARN_UNUSED;
+
 const char *atn_math_name(atn_math math); /* "f32" */
 
 /* Does a GPU of this compute capability run the kernels of this build? */

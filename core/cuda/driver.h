@@ -34,6 +34,8 @@ typedef void *atn_cu_handle; /* CUcontext, CUstream, CUmodule, CUfunction, CUeve
       (atn_cu_ptr to, const void *from, size_t bytes, atn_cu_handle stream))           \
     X(to_host, cuMemcpyDtoHAsync_v2,                                                   \
       (void *to, atn_cu_ptr from, size_t bytes, atn_cu_handle stream))                 \
+    X(copy, cuMemcpyDtoDAsync_v2,                                                      \
+      (atn_cu_ptr to, atn_cu_ptr from, size_t bytes, atn_cu_handle stream))            \
     X(fill, cuMemsetD8Async,                                                           \
       (atn_cu_ptr to, unsigned char value, size_t bytes, atn_cu_handle stream))        \
     X(stream, cuStreamCreate, (atn_cu_handle * stream, unsigned flags))                \

@@ -22,18 +22,25 @@ const char *const atn_cu_kernel_names[] = {
 atn_status atn_cu_alloc(atn_ctx *cx, atn_cuda *cu, size_t bytes, const char *what,
                         atn_cu_ptr *out)
 {
+    atn_status st = ATN_OK;
     char text[160];
 
     snprintf(text, sizeof text, "%s: %.1f MiB of GPU memory", what,
              (double)bytes / 1048576);
     *out = 0;
-    return atn_cu_check(cx, &cu->driver, cu->driver.alloc(out, ATN_MAX(bytes, 16)),
-                        text);
+    ATN_TRY(atn_cu_check(cx, &cu->driver, cu->driver.alloc(out, ATN_MAX(bytes, 16)),
+                         text));
+    cu->memory.now += bytes;
+    cu->memory.peak = ATN_MAX(cu->memory.peak, cu->memory.now);
+done:
+    return st;
 }
 
-void atn_cu_free(atn_cuda *cu, atn_cu_ptr p)
+void atn_cu_free(atn_cuda *cu, atn_cu_ptr p, size_t bytes)
 {
-    if (p) cu->driver.free(p);
+    if (!p) return;
+    cu->driver.free(p);
+    cu->memory.now -= bytes;
 }
 
 atn_status atn_cu_grow(atn_ctx *cx, atn_cuda *cu, atn_cu_scratch *s, size_t bytes,
@@ -42,7 +49,7 @@ atn_status atn_cu_grow(atn_ctx *cx, atn_cuda *cu, atn_cu_scratch *s, size_t byte
     atn_status st = ATN_OK;
 
     if (s->bytes >= bytes) return ATN_OK;
-    atn_cu_free(cu, s->at);
+    atn_cu_free(cu, s->at, s->bytes);
     *s = (atn_cu_scratch){0};
     ATN_TRY(atn_cu_alloc(cx, cu, bytes, what, &s->at));
     s->bytes = bytes;
@@ -112,6 +119,28 @@ atn_status atn_cu_upload(atn_ctx *cx, atn_cuda *cu, atn_cu_ptr to, const void *f
         ATN_TRY(atn_cu_take_slot(cx, cu, &s));
         memcpy(s->host, (const char *)from + at, n);
         ATN_TRY(atn_cu_send(cx, cu, to + at, s->host, n));
+        ATN_TRY(atn_cu_close_slot(cx, cu, s));
+    }
+done:
+    return st;
+}
+
+atn_status atn_cu_upload_rows(atn_ctx *cx, atn_cuda *cu, atn_cu_ptr to, atn_cmat m)
+{
+    const size_t row = (size_t)m.cols * sizeof(float);
+    const atn_idx most = (atn_idx)(ATN_CU_SLOT_BYTES / row);
+    atn_status st = ATN_OK;
+    atn_cu_slot *s = NULL;
+
+    if (m.ld == m.cols) return atn_cu_upload(cx, cu, to, m.data, (size_t)m.rows * row);
+    ATN_ASSERT(most > 0);
+    for (atn_idx at = 0; at < m.rows; at += most) {
+        const atn_idx n = ATN_MIN(most, m.rows - at);
+
+        ATN_TRY(atn_cu_take_slot(cx, cu, &s));
+        for (atn_idx i = 0; i < n; i++)
+            memcpy((char *)s->host + (size_t)i * row, atn_crow(m, at + i), row);
+        ATN_TRY(atn_cu_send(cx, cu, to + (size_t)at * row, s->host, (size_t)n * row));
         ATN_TRY(atn_cu_close_slot(cx, cu, s));
     }
 done:

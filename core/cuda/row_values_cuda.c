@@ -183,17 +183,10 @@ done:
 static atn_status send_matrix(atn_ctx *cx, const job *j, atn_cmat m, atn_cu_ptr to)
 {
     atn_cuda *cu = j->cu;
-    const size_t bytes = (size_t)(m.rows * m.cols) * sizeof(float);
     const atn_cu_ptr raw = j->how.words ? cu->x.at : to;
     atn_status st = ATN_OK;
 
-    if (m.ld == m.cols) {
-        ATN_TRY(atn_cu_upload(cx, cu, raw, m.data, bytes));
-    } else {
-        for (atn_idx i = 0; i < m.rows; i++)
-            ATN_TRY(atn_cu_upload(cx, cu, raw + (size_t)(i * m.cols) * sizeof(float),
-                                  atn_crow(m, i), (size_t)m.cols * sizeof(float)));
-    }
+    ATN_TRY(atn_cu_upload_rows(cx, cu, raw, m));
     if (j->how.words) {
         atn_cu_pack_args a = {
             atn_cu_address(raw), atn_cu_address(to), m.rows, m.cols, m.cols,
@@ -281,11 +274,13 @@ static atn_status walk(atn_ctx *cx, const job *j)
 
     if (!atn_cu_sight_of(&h->sight, &a.sight)) ATN_ASSERT(false);
     ATN_TRY(atn_cu_watch_rows(cx, j->cu, h->layer, j->n));
+    ATN_TRY(atn_cuda_mark(cx, ATN_CUDA_MARK_ROWS));
     ATN_TRY(atn_cu_launch(cx, j->cu, j->how.rows, blocks, j->n, THREADS,
                           j->how.shared_rows, &a));
     if (j->want->needs & ATN_NEED_SUMS)
         ATN_TRY(atn_cu_launch(cx, j->cu, j->how.sums, blocks, j->n, THREADS,
                               j->how.shared_sums, &a));
+    ATN_TRY(atn_cuda_mark(cx, ATN_CUDA_MARK_ROWS_END));
 done:
     return st;
 }
@@ -368,7 +363,7 @@ static atn_status run_group(atn_ctx *cx, job *j)
     for (atn_idx i = 0; i < j->n; i++) ATN_TRY(fetch_head(cx, j, i));
 done:
     if (st != ATN_OK) j->cu->bad_heads = 0;
-    atn_cu_free(j->cu, j->memory);
+    atn_cu_free(j->cu, j->memory, j->bytes);
     j->memory = 0;
     return st;
 }

@@ -43,6 +43,8 @@ typedef struct atn_cuda {
     atn_cu_handle kernels[ATN_CU_KERNELS];
     atn_cu_slot slots[ATN_CU_SLOTS];
     int next_slot;
+    atn_cu_handle marks[ATN_CUDA_MARKS]; /* events that keep the time */
+    atn_cuda_memory memory;
     atn_cu_scratch x, q, k, v, tile, narrow, small; /* see backend_cuda.c */
     atn_cu_ptr bad; /* [ATN_CU_BAD_MOST] ints: rows with NaN, looked at when we wait */
     int bad_heads;  /* how many of them are in use; 0 = none */
@@ -70,7 +72,7 @@ static inline void *atn_cu_address(atn_cu_ptr p)
 /* Everything below fails like atn_cu_check. */
 atn_status atn_cu_alloc(atn_ctx *cx, atn_cuda *cu, size_t bytes, const char *what,
                         atn_cu_ptr *out) ATN_WARN_UNUSED;
-void atn_cu_free(atn_cuda *cu, atn_cu_ptr p); /* 0 is fine */
+void atn_cu_free(atn_cuda *cu, atn_cu_ptr p, size_t bytes); /* 0 is fine */
 /* Makes a scratch at least that large; its contents are lost when it grows. */
 atn_status atn_cu_grow(atn_ctx *cx, atn_cuda *cu, atn_cu_scratch *s, size_t bytes,
                        const char *what) ATN_WARN_UNUSED;
@@ -88,6 +90,9 @@ atn_status atn_cu_send(atn_ctx *cx, atn_cuda *cu, atn_cu_ptr to, const void *fro
 atn_status atn_cu_close_slot(atn_ctx *cx, atn_cuda *cu, atn_cu_slot *s) ATN_WARN_UNUSED;
 atn_status atn_cu_upload(atn_ctx *cx, atn_cuda *cu, atn_cu_ptr to, const void *from,
                          size_t bytes) ATN_WARN_UNUSED;
+/* The same of a matrix whose rows lie apart, closed up on the way. */
+atn_status atn_cu_upload_rows(atn_ctx *cx, atn_cuda *cu, atn_cu_ptr to,
+                              atn_cmat m) ATN_WARN_UNUSED;
 /* Waits for everything before it, and looks at `bad`. */
 atn_status atn_cu_download(atn_ctx *cx, atn_cuda *cu, atn_cu_ptr from, void *to,
                            size_t bytes) ATN_WARN_UNUSED;

@@ -51,6 +51,7 @@ static void names(atn_ctx *cx)
     CHECK_STR(STRING(cuMemGetInfo), "cuMemGetInfo_v2");
     CHECK_STR(STRING(cuMemcpyHtoDAsync), "cuMemcpyHtoDAsync_v2");
     CHECK_STR(STRING(cuMemcpyDtoHAsync), "cuMemcpyDtoHAsync_v2");
+    CHECK_STR(STRING(cuMemcpyDtoDAsync), "cuMemcpyDtoDAsync_v2");
     CHECK_STR(STRING(cuDeviceTotalMem), "cuDeviceTotalMem_v2");
     CHECK_STR(STRING(cuDevicePrimaryCtxRelease), "cuDevicePrimaryCtxRelease_v2");
     CHECK_STR(STRING(cuStreamDestroy), "cuStreamDestroy_v2");

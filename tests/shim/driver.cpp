@@ -10,6 +10,7 @@
  *   ATN_SHIM_FAIL        symbol:call:code - that call of that function fails with the code
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -17,6 +18,7 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -33,7 +35,8 @@ std::map<uint64_t, size_t> memory;
 size_t used;
 std::deque<std::function<void()>> queue;
 struct event {
-    size_t at = 0; /* runs once `ran` reaches it */
+    size_t at = 0; /* reached once `ran` is */
+    std::shared_ptr<double> seconds = std::make_shared<double>(0);
 };
 size_t queued, ran;
 
@@ -224,6 +227,13 @@ EXPORT int cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t bytes, void *)
     return 0;
 }
 
+EXPORT int cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t bytes, void *)
+{
+    MAY_FAIL("cuMemcpyDtoDAsync_v2");
+    later([=] { memcpy(address(to), address(from), bytes); });
+    return 0;
+}
+
 EXPORT int cuMemsetD8Async(uint64_t to, unsigned char value, size_t bytes, void *)
 {
     later([=] { memset(address(to), value, bytes); });
@@ -260,7 +270,14 @@ EXPORT int cuEventCreate(void **e, unsigned)
 
 EXPORT int cuEventRecord(void *e, void *)
 {
-    static_cast<event *>(e)->at = queued;
+    event *const it = static_cast<event *>(e);
+
+    later([seconds = it->seconds] {
+        *seconds = std::chrono::duration<double>(
+                       std::chrono::steady_clock::now().time_since_epoch())
+                       .count();
+    });
+    it->at = queued;
     return 0;
 }
 
@@ -271,9 +288,10 @@ EXPORT int cuEventSynchronize(void *e)
     return 0;
 }
 
-EXPORT int cuEventElapsedTime(float *milliseconds, void *, void *)
+EXPORT int cuEventElapsedTime(float *milliseconds, void *from, void *to)
 {
-    *milliseconds = 1;
+    *milliseconds = static_cast<float>(1e3 * (*static_cast<event *>(to)->seconds -
+                                              *static_cast<event *>(from)->seconds));
     return 0;
 }
 
