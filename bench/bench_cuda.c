@@ -7,12 +7,14 @@
  * between events on the GPU's queue; inputs are random.
  * The row pass is to be read beside bench/sdpa.py, which times a fused attention of the same
  * shape: both print visible entries a second.
- * Usage: bench_cuda [tokens [head dimension [GPU]]], default 131072 128 0.
+ * Usage: bench_cuda [tokens [head dimension [GPU [f32|tf32|bf16]]]], default 131072 128 0 and
+ * all three.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/cuda/backend_cuda.h"
 #include "core/rng.h"
@@ -330,13 +332,15 @@ int main(int argc, char **argv)
     const atn_idx tokens = argc > 1 ? atoll(argv[1]) : 131072,
                   d = argc > 2 ? atoll(argv[2]) : 128;
     const int gpu = argc > 3 ? atoi(argv[3]) : 0;
+    const char *only = argc > 4 ? argv[4] : NULL;
     atn_backend *be = NULL;
     stage s = {.tokens = tokens, .d = d, .rows = ATN_MIN(tokens, 32768)};
     atn_ctx cx;
 
     if (tokens < 1 || tokens > 1 << 20 || d < 2 || d > 256 || d % 2) {
         fprintf(stderr,
-                "usage: bench_cuda [tokens [head dimension, even, to 256 [GPU]]]\n");
+                "usage: bench_cuda [tokens [head dimension, even, to 256 [GPU "
+                "[f32|tf32|bf16]]]]\n");
         return 64;
     }
     atn_runtime_open();
@@ -357,6 +361,7 @@ int main(int argc, char **argv)
     atn_cuda_close(&cx, be);
     prepare(&s);
     for (size_t i = 0; i < ATN_LEN(maths); i++) {
+        if (only && strcmp(only, atn_math_name(maths[i])) != 0) continue;
         operations(&s, gpu, maths[i]);
         row_pass(&s, gpu, maths[i]);
     }
