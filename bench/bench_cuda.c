@@ -110,7 +110,8 @@ static atn_status rope(stage *s)
 
 static atn_status gated(stage *s)
 {
-    return s->be->activate(s->cx, ATN_ACT_SILU, s->x, s->y, s->rows * s->width, s->y);
+    return s->be->activate(s->cx, ATN_ACT_SILU, s->x, s->y, s->rows * s->width,
+                           s->product);
 }
 
 static atn_status add(stage *s)
@@ -220,6 +221,21 @@ static atn_buf noise(stage *s, atn_dtype type, atn_idx n)
     return b;
 }
 
+/* The cosines or sines of random angles: a rotation, however often, makes nothing larger. */
+static atn_buf turns(stage *s, double (*of)(double))
+{
+    const atn_idx n = s->rows * s->d / 2;
+    float *x = atn_alloc(s->cx, n, sizeof *x);
+    atn_buf b;
+
+    if (!x) exit(71);
+    for (atn_idx i = 0; i < n; i++) x[i] = (float)of((double)s->host[i]);
+    must(s->cx, s->be->alloc(s->cx, ATN_F32, n, &b));
+    must(s->cx, s->be->upload(s->cx, b, x));
+    atn_free(s->cx, x);
+    return b;
+}
+
 static void open_stage(stage *s)
 {
     const atn_idx all = s->rows * s->width;
@@ -228,11 +244,12 @@ static void open_stage(stage *s)
     s->y = noise(s, ATN_F32, all);
     s->w = noise(s, s->be->weight_type, s->width * s->width);
     s->bias = noise(s, ATN_F32, s->width);
-    s->cosine = noise(s, ATN_F32, s->rows * s->d / 2);
-    s->sine = noise(s, ATN_F32, s->rows * s->d / 2);
+    s->cosine = turns(s, cos);
+    s->sine = turns(s, sin);
     s->square = noise(s, ATN_F32, s->edge * s->edge);
     s->wide = noise(s, s->be->weight_type, 16 * s->edge * s->edge);
-    must(s->cx, s->be->alloc(s->cx, ATN_F32, 16 * s->edge * s->edge, &s->product));
+    must(s->cx, s->be->alloc(s->cx, ATN_F32, ATN_MAX(16 * s->edge * s->edge, all),
+                             &s->product));
 }
 
 static void close_stage(stage *s)

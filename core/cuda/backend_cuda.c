@@ -466,7 +466,7 @@ static atn_status cuda_attention(atn_ctx *cx, const atn_attn_args *a)
                             (size_t)(a->heads * a->nq * a->nk) * sizeof(float),
                             cu->stream),
             "clearing the weights"));
-    ATN_TRY(atn_cu_watch_rows(cx, cu, a->layer, a->heads));
+    ATN_TRY(atn_cu_watch_rows(cx, cu, a->layer, NULL, a->heads));
     for (atn_idx h = 0; h < a->heads; h++)
         for (atn_idx first = 0; first < a->nq; first += j.rows) {
             const atn_tile t = atn_tile_of(&sees, first, j.rows);

@@ -170,23 +170,26 @@ atn_status atn_cu_wait(atn_ctx *cx, atn_cuda *cu)
             ATN_FAIL(ATN_DATA,
                      "layer %d, head %d, row %d: a logit or weight is NaN or infinite "
                      "(look for NaN in the model's weights or the imported tensors)",
-                     cu->bad_layer, h, ((const int *)s->host)[h]);
+                     cu->bad_layer, cu->bad_of ? cu->bad_of[h].head : h,
+                     ((const int *)s->host)[h]);
 done:
     return st;
 }
 
-atn_status atn_cu_watch_rows(atn_ctx *cx, atn_cuda *cu, int layer, atn_idx heads)
+atn_status atn_cu_watch_rows(atn_ctx *cx, atn_cuda *cu, int layer, const atn_head *heads,
+                             atn_idx n)
 {
     atn_status st = ATN_OK;
     atn_cu_slot *s = NULL;
 
-    ATN_ASSERT(heads <= ATN_CU_BAD_MOST);
+    ATN_ASSERT(n <= ATN_CU_BAD_MOST);
     if (cu->bad_heads > 0) ATN_TRY(atn_cu_wait(cx, cu)); /* not looked at yet */
     ATN_TRY(atn_cu_take_slot(cx, cu, &s));
-    for (atn_idx h = 0; h < heads; h++) ((int *)s->host)[h] = INT_MAX;
-    ATN_TRY(atn_cu_send(cx, cu, cu->bad, s->host, (size_t)heads * sizeof(int)));
+    for (atn_idx h = 0; h < n; h++) ((int *)s->host)[h] = INT_MAX;
+    ATN_TRY(atn_cu_send(cx, cu, cu->bad, s->host, (size_t)n * sizeof(int)));
     ATN_TRY(atn_cu_close_slot(cx, cu, s));
-    cu->bad_heads = (int)heads;
+    cu->bad_heads = (int)n;
+    cu->bad_of = heads;
     cu->bad_layer = layer;
 done:
     return st;

@@ -1,7 +1,7 @@
 /* core/cuda/row_values_cuda.c -- the row pass on a GPU: heads go up in groups, the kernels of
  * core/kernels/cuda/rows_*.cu walk them, rows of numbers come down.
  *
- * Memory  a head takes its Q and K (in bf16: half), 52 bytes a row, and the sums asked for;
+ * Memory  a head takes its Q and K (in bf16: half), 48 bytes a row, and the sums asked for;
  *         beside the heads, one Q or K in float. A group takes at most half of what is free.
  * Limits  what the kernels do not do runs on the CPU: given rows (imported attention), head
  *         dimensions above 256, top-k above 32, blocks that are no multiple of 64, heads of
@@ -18,8 +18,8 @@
 enum {
     F32_ROWS = 16, /* queries of a block, as in rows_f32.cu */
     F32_KEYS = 32,
-    MMA_ROWS = 64, /* and in rows_mma.cu */
-    MMA_KEYS = 64,
+    MMA_TILE = 64, /* rows of the operand that passes, as in rows_mma.cu */
+    MMA_STAGES = 2,
     THREADS = 128,
     D_MOST = 256,
     GROUP_MOST = 256
@@ -31,7 +31,8 @@ typedef struct layout {
     atn_cu_kernel rows, sums;
     atn_idx words; /* 32-bit words a row; 0 = plain float rows */
     bool tf32;
-    atn_idx rows_per_block;
+    atn_idx rows_per_block; /* queries of a block in the first walk */
+    bool sums_own_keys;     /* a block of the second walk owns as many keys, else queries */
     size_t shared_rows, shared_sums; /* dynamic shared memory */
 } layout;
 
@@ -66,7 +67,7 @@ static const char *cannot(const atn_head *heads, atn_idx n, const atn_row_want *
     if (h->q.cols > D_MOST) return "the head dimension is above 256";
     if ((want->needs & ATN_NEED_TOPK) && want->top_k > ATN_CU_ROW_TOPK_MOST)
         return "--top-k is above 32";
-    if ((want->needs & ATN_NEED_BLOCKS) && want->block % MMA_ROWS != 0)
+    if ((want->needs & ATN_NEED_BLOCKS) && want->block % MMA_TILE != 0)
         return "the blocks are no multiple of 64";
     if (h->nq > INT_MAX / 4 || h->nk > INT_MAX / 4 ||
         !atn_cu_sight_of(&h->sight, &sight))
@@ -87,13 +88,15 @@ static layout choose(atn_math math, atn_idx d)
                 0,
                 false,
                 F32_ROWS,
+                false,
                 plain + F32_ROWS * 32 * sizeof(float),
                 plain + F32_ROWS * (F32_KEYS + 1) * sizeof(float)};
 
     if (math == ATN_MATH_F32 || need > 128) return l;
     l.tf32 = math == ATN_MATH_TF32;
     l.words = need <= 32 ? 32 : need <= 64 ? 64 : 128;
-    l.rows_per_block = MMA_ROWS;
+    l.rows_per_block = l.words > 64 ? 64 : 128;
+    l.sums_own_keys = true;
     l.rows = l.tf32 ? (l.words == 32   ? ATN_CU_KERNEL_rows_tf32_32
                        : l.words == 64 ? ATN_CU_KERNEL_rows_tf32_64
                                        : ATN_CU_KERNEL_rows_tf32_128)
@@ -106,8 +109,8 @@ static layout choose(atn_math math, atn_idx d)
                     : (l.words == 32   ? ATN_CU_KERNEL_sums_bf16_32
                        : l.words == 64 ? ATN_CU_KERNEL_sums_bf16_64
                                        : ATN_CU_KERNEL_sums_bf16_128);
-    l.shared_sums = (size_t)(MMA_KEYS * (l.words + 4)) * sizeof(uint32_t);
-    l.shared_rows = l.shared_sums + (size_t)(MMA_ROWS * (MMA_KEYS + 1)) * sizeof(float);
+    l.shared_rows = l.shared_sums =
+        (size_t)(MMA_STAGES * MMA_TILE * (l.words + 4)) * sizeof(uint32_t);
     return l;
 }
 
@@ -254,32 +257,44 @@ done:
     return st;
 }
 
+/* Blocks of a grid. */
+static atn_idx grid_of(atn_idx rows, atn_idx per_block)
+{
+    return (rows + per_block - 1) / per_block;
+}
+
 static atn_status walk(atn_ctx *cx, const job *j)
 {
     const atn_head *h = &j->heads[0];
-    const atn_idx blocks = (h->nq + j->how.rows_per_block - 1) / j->how.rows_per_block;
+    const unsigned needs = j->want->needs;
+    const atn_idx per_block = j->how.rows_per_block;
     atn_status st = ATN_OK;
     atn_cu_rows_args a = {
         .heads = atn_cu_address(j->memory + j->at_heads),
-        .tokens = j->want->needs & ATN_NEED_TOKENS
-                      ? atn_cu_address(j->memory + j->at_tokens)
-                      : NULL,
+        .tokens = needs & ATN_NEED_TOKENS ? atn_cu_address(j->memory + j->at_tokens)
+                                          : NULL,
         .bad = atn_cu_address(j->cu->bad),
         .nq = (int)h->nq,
         .nk = (int)h->nk,
         .d = (int)(j->how.words ? j->how.words : h->q.cols),
-        .needs = j->want->needs,
+        .needs = needs,
         .top_k = (int)ATN_MIN(j->want->top_k, (atn_idx)ATN_CU_ROW_TOPK_MOST),
-        .block = (int)j->want->block};
+        .block = (int)j->want->block,
+        .pairs = j->how.words && !j->how.tf32};
 
     if (!atn_cu_sight_of(&h->sight, &a.sight)) ATN_ASSERT(false);
-    ATN_TRY(atn_cu_watch_rows(cx, j->cu, h->layer, j->n));
+    ATN_TRY(atn_cu_watch_rows(cx, j->cu, h->layer, j->heads, j->n));
     ATN_TRY(atn_cuda_mark(cx, ATN_CUDA_MARK_ROWS));
-    ATN_TRY(atn_cu_launch(cx, j->cu, j->how.rows, blocks, j->n, THREADS,
-                          j->how.shared_rows, &a));
-    if (j->want->needs & ATN_NEED_SUMS)
-        ATN_TRY(atn_cu_launch(cx, j->cu, j->how.sums, blocks, j->n, THREADS,
-                              j->how.shared_sums, &a));
+    ATN_TRY(atn_cu_launch(cx, j->cu, j->how.rows, grid_of(h->nq, per_block), j->n,
+                          THREADS, j->how.shared_rows, &a));
+    if (needs & (ATN_NEED_FIRST | ATN_NEED_LOCAL))
+        ATN_TRY(atn_cu_launch(cx, j->cu, ATN_CU_KERNEL_rows_local,
+                              grid_of(h->nq, THREADS / 32), j->n, THREADS, 0, &a));
+    if (needs & ATN_NEED_SUMS)
+        ATN_TRY(atn_cu_launch(
+            cx, j->cu, j->how.sums,
+            grid_of(j->how.sums_own_keys ? h->nk : h->nq, per_block), j->n, THREADS,
+            j->how.shared_sums, &a));
     ATN_TRY(atn_cuda_mark(cx, ATN_CUDA_MARK_ROWS_END));
 done:
     return st;

@@ -49,6 +49,7 @@ typedef struct atn_cuda {
     atn_cu_ptr bad; /* [ATN_CU_BAD_MOST] ints: rows with NaN, looked at when we wait */
     int bad_heads;  /* how many of them are in use; 0 = none */
     int bad_layer;
+    const atn_head *bad_of; /* whose rows they are; borrowed, NULL = of heads 0, 1, .. */
 } atn_cuda;
 
 enum { ATN_CU_BAD_MOST = 65535, ATN_CU_MAJOR_LEAST = 8 };
@@ -97,9 +98,10 @@ atn_status atn_cu_upload_rows(atn_ctx *cx, atn_cuda *cu, atn_cu_ptr to,
 atn_status atn_cu_download(atn_ctx *cx, atn_cuda *cu, atn_cu_ptr from, void *to,
                            size_t bytes) ATN_WARN_UNUSED;
 atn_status atn_cu_wait(atn_ctx *cx, atn_cuda *cu) ATN_WARN_UNUSED;
-/* From here on, `heads` entries of bad hold INT_MAX; kernels lower them. */
-atn_status atn_cu_watch_rows(atn_ctx *cx, atn_cuda *cu, int layer,
-                             atn_idx heads) ATN_WARN_UNUSED;
+/* From here on, `heads` entries of bad hold INT_MAX; kernels lower them. They are the rows of
+ * heads[0], heads[1] .., which must live until somebody waits; NULL: of heads 0, 1 .. */
+atn_status atn_cu_watch_rows(atn_ctx *cx, atn_cuda *cu, int layer, const atn_head *heads,
+                             atn_idx n) ATN_WARN_UNUSED;
 /* A sight in device integers; false when a number does not fit. */
 bool atn_cu_sight_of(const atn_sight *s, atn_cu_sight *out);
 

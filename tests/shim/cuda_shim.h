@@ -22,7 +22,7 @@
 #define __host__
 #define __forceinline__ inline __attribute__((unused))
 #define __shared__      static
-#define __launch_bounds__(threads)
+#define __launch_bounds__(...)
 
 using std::isfinite;
 
@@ -41,6 +41,10 @@ void barrier();
  * same in all lanes. */
 void exchange(unsigned mask, int kind, const void *mine, size_t size, void *all);
 unsigned *dynamic_shared();
+/* cp.async: nothing arrives before it has been waited for. */
+void copy_later(unsigned *to, const unsigned *from, bool there);
+void close_copies();
+void wait_for_copies();
 
 template <class T> T lane_of(unsigned mask, int kind, T v, int lane)
 {
@@ -155,6 +159,40 @@ inline unsigned long long atomicAdd(unsigned long long *at, unsigned long long v
 inline unsigned *atn_dynamic_shared()
 {
     return shim::dynamic_shared();
+}
+
+inline unsigned long long __float2ull_rn(float v)
+{
+    return (unsigned long long)std::nearbyint(v);
+}
+
+inline float atn_exp2(float x)
+{
+    return exp2f(x);
+}
+
+inline void atn_copy16(unsigned *to, const unsigned *from, bool there)
+{
+    shim::copy_later(to, from, there);
+}
+
+inline void atn_copies_close()
+{
+    shim::close_copies();
+}
+
+inline void atn_copies_wait()
+{
+    shim::wait_for_copies();
+}
+
+inline void atn_load_matrices(unsigned *to, const unsigned *row)
+{
+    const unsigned *all[32];
+    const int lane = shim::lane();
+
+    shim::exchange(0xffffffffu, 8, &row, sizeof row, all);
+    for (int m = 0; m < 4; m++) to[m] = all[m * 8 + lane / 4][lane % 4];
 }
 
 void atn_mma_bf16(float *c, const unsigned *a, unsigned b0, unsigned b1);

@@ -37,6 +37,12 @@ struct warp {
     unsigned char in[32][32], out[32][32];
 };
 
+struct copy {
+    unsigned *to;
+    const unsigned *from; /* null: zeros */
+    bool closed;
+};
+
 struct fibre {
     ucontext_t context; /* of its start; afterwards it goes through `place` */
     void *place[5];
@@ -46,6 +52,7 @@ struct fibre {
     bool done = false;
     const unsigned *waits_for = nullptr; /* runs again once *waits_for != seen */
     unsigned seen = 0;
+    std::vector<copy> copies; /* on their way */
     void *fake_stack = nullptr; /* ASan's */
 };
 
@@ -121,6 +128,7 @@ void start()
 #endif
     for (;;) {
         running->run(running_args);
+        if (!current->copies.empty()) stop("a thread returns with copies on their way");
         current->done = true;
         to_scheduler();
     }
@@ -194,6 +202,30 @@ int lane()
 unsigned *dynamic_shared()
 {
     return dynamic.data();
+}
+
+void copy_later(unsigned *to, const unsigned *from, bool there)
+{
+    if ((reinterpret_cast<uintptr_t>(to) | reinterpret_cast<uintptr_t>(from)) % 16)
+        stop("a copy of 16 bytes that is not aligned to 16");
+    current->copies.push_back({to, there ? from : nullptr, false});
+}
+
+void close_copies()
+{
+    for (copy &c : current->copies) c.closed = true;
+}
+
+void wait_for_copies()
+{
+    for (const copy &c : current->copies) {
+        if (!c.closed) stop("a wait for copies whose group was not closed");
+        if (c.from)
+            memcpy(c.to, c.from, 16);
+        else
+            memset(c.to, 0, 16);
+    }
+    current->copies.clear();
 }
 
 void barrier()

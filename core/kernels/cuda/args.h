@@ -81,8 +81,7 @@ typedef struct atn_cu_loss_args { /* one block a row of logits [., width] */
 
 enum {
     ATN_CU_ROW_TOPK_MOST = 32,
-    ATN_CU_ROW_MAX = 11, /* after the fields of atn_row_field: largest logit */
-    ATN_CU_ROW_INV,      /* 1 / denominator */
+    ATN_CU_ROW_LEVEL = 11, /* after the fields of atn_row_field: P = e^(logit - level) */
     ATN_CU_ROW_ARRAYS
 };
 
@@ -103,4 +102,5 @@ typedef struct atn_cu_rows_args {
     int nq, nk, d;  /* d counts floats, or words */
     unsigned needs; /* ATN_NEED_* */
     int top_k, block;
+    int pairs; /* a word holds two bf16, else one float */
 } atn_cu_rows_args;

@@ -3,7 +3,8 @@
  *
  * Everything here also compiles as host C++ under the shim of the tests, which brings its own
  * grid, shuffles, dynamic memory and matrix instructions (docs/guide/write-a-kernel.md).
- * Source  fragment layouts: PTX ISA, "Matrix fragments for mma.m16n8k16 / m16n8k8".
+ * Source  fragment layouts: PTX ISA, "Matrix fragments for mma.m16n8k16 / m16n8k8", ldmatrix;
+ *         copies: cp.async and its groups.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
@@ -37,6 +38,48 @@ static __device__ __forceinline__ void atn_mma_tf32(float *c, const unsigned *a,
                  "{%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
                  : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+/* Four 8 x 8 matrices of 16-bit pairs, that is 8 rows of 4 words each, from shared memory: lane l
+ * gives the address of row l % 8 of matrix l / 8 and receives word l % 4 of row l / 4 of each. */
+static __device__ __forceinline__ void atn_load_matrices(unsigned *to,
+                                                         const unsigned *row)
+{
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+                 : "r"((unsigned)__cvta_generic_to_shared(row)));
+}
+
+/* 16 bytes from global to shared memory, or zeros where !there. They arrive when this thread
+ * has waited for the group that atn_copies_close() closes over them; then a barrier. */
+static __device__ __forceinline__ void atn_copy16(unsigned *to, const unsigned *from,
+                                                  bool there)
+{
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
+                 :
+                 : "r"((unsigned)__cvta_generic_to_shared(to)), "l"(from),
+                   "r"(there ? 16 : 0)
+                 : "memory");
+}
+
+static __device__ __forceinline__ void atn_copies_close()
+{
+    asm volatile("cp.async.commit_group;" : : : "memory");
+}
+
+/* All closed groups have arrived. */
+static __device__ __forceinline__ void atn_copies_wait()
+{
+    asm volatile("cp.async.wait_group 0;" : : : "memory");
+}
+
+/* 2^x within 2 units of the last place; 0 below 2^-126. */
+static __device__ __forceinline__ float atn_exp2(float x)
+{
+    float y;
+
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
 }
 #endif
 

@@ -13,8 +13,8 @@
 #define KEYS     32
 #define PER_WARP 4
 
-static __device__ __forceinline__ void load(const float *from, int rows, int d, int first, int limit,
-                            int ld, float *to)
+static __device__ __forceinline__ void load(const float *from, int rows, int d,
+                                            int first, int limit, int ld, float *to)
 {
     for (int e = (int)threadIdx.x; e < rows * d; e += (int)blockDim.x) {
         const int r = e / d, c = e % d;
@@ -23,13 +23,34 @@ static __device__ __forceinline__ void load(const float *from, int rows, int d, 
 }
 
 /* The products of this warp's four queries with this lane's key. */
-static __device__ __forceinline__ void products(const float *q, const float *k, int d, float *s)
+static __device__ __forceinline__ void products(const float *q, const float *k, int d,
+                                                float *s)
 {
 #pragma unroll
     for (int r = 0; r < PER_WARP; r++) s[r] = 0;
     for (int c = 0; c < d; c++)
 #pragma unroll
         for (int r = 0; r < PER_WARP; r++) s[r] += q[r * d + c] * k[c];
+}
+
+/* What the keys of a row are looked at for. */
+struct row_look {
+    int at, token; /* the query's position and token; token -2 = none looked for */
+};
+
+/* Key j with logit s <= m; here / before: the tokens at j and j - 1. */
+static __device__ __forceinline__ void take(atn_row_state *r, const row_look &k, int j,
+                                            float s, int here, int before)
+{
+    const float x = s - r->m, e = expf(x);
+
+    r->z += e;
+    r->dot += e * x;
+    r->square += e * e;
+    r->distance += e * fabsf((float)(k.at - j));
+    if (k.token == -2) return;
+    if (here == k.token && j < k.at) r->same += e;
+    if (before == k.token && j <= k.at && j > 0) r->next += e;
 }
 
 extern "C" __global__ void atn_cu_rows_f32(atn_cu_rows_args a)
@@ -51,7 +72,7 @@ extern "C" __global__ void atn_cu_rows_f32(atn_cu_rows_args a)
         list[r * 32 + atn_lane()] = -INFINITY;
     }
     load(static_cast<const float *>(h.q), ROWS, a.d, first, a.nq, a.d, q);
-    atn_tile_span(a, first, last, KEYS, &from, &to);
+    atn_tile_span(a.sight, first, last, KEYS, &from, &to);
     for (int j0 = from; j0 < to; j0 += KEYS) {
         const int j = j0 + atn_lane();
         const int here = tokens && j < a.nk ? a.tokens[j] : -1;
@@ -65,18 +86,20 @@ extern "C" __global__ void atn_cu_rows_f32(atn_cu_rows_args a)
 #pragma unroll
         for (int r = 0; r < PER_WARP; r++) {
             const int i = first + warp * PER_WARP + r, at = i + a.sight.offset;
-            atn_row_look look = {at, a.sight.key_first, 0, true, tokens};
+            const row_look look = {
+                at, tokens && at >= 0 && at < a.nk ? a.tokens[at] : -2};
             int lo, hi;
             bool seen;
-            float x;
+            float x, largest;
 
             atn_see(a.sight, i, &lo, &hi);
             seen = i < a.nq && j >= lo && j < hi;
-            if (tokens) look.token = at >= 0 && at < a.nk ? a.tokens[at] : -2;
             x = seen ? atn_logit(s[r] * h.scale, h.slope, j - at, a.sight.softcap)
                      : -INFINITY;
-            atn_row_raise(&row[r], atn_warp_max(x));
-            if (seen) atn_row_take(&row[r], look, j, x, here, before);
+            largest = atn_warp_max(x);
+            if (largest > row[r].m)
+                atn_row_raise(&row[r], largest, expf(row[r].m - largest));
+            if (seen) take(&row[r], look, j, x, here, before);
             if (a.needs & ATN_NEED_TOPK)
                 floor[r] = atn_topk_insert(list + r * 32, x, a.top_k, floor[r]);
         }
@@ -87,11 +110,38 @@ extern "C" __global__ void atn_cu_rows_f32(atn_cu_rows_args a)
         float best;
 
         atn_row_join(&row[r], 32);
-        best = atn_topk_sum(list + r * 32, a.top_k, row[r].m,
-                            atn_row_inverse(row[r], h));
+        best = atn_topk_sum(list[r * 32 + atn_lane()], a.top_k, atn_row_level(row[r], h));
         if (i >= a.nq || atn_lane() != 0) continue;
         atn_row_write(row[r], h, a, (int)blockIdx.y, i);
         h.values[(int64_t)ATN_ROW_TOPK * a.nq + i] = best;
+    }
+}
+
+/* p [ROWS][KEYS + 1] in shared memory; entry (0, 0) is query i0, key j0. Whole block, after a
+ * barrier. Columns beyond nk and rows beyond nq hold zeros. */
+static __device__ void tile_sums(const float *p, int i0, int j0,
+                                 const atn_cu_rows_args &a, const atn_cu_head &h)
+{
+    const int ld = KEYS + 1;
+
+    for (int c = (int)threadIdx.x; c < KEYS; c += (int)blockDim.x) {
+        float sum = 0;
+        for (int r = 0; r < ROWS; r++) sum += p[r * ld + c];
+        if (h.columns && j0 + c < a.nk) atn_add_fixed(&h.columns[j0 + c], sum);
+        if (h.blocks && j0 + c < a.nk)
+            atn_add_fixed(&h.blocks[(int64_t)(i0 / a.block) *
+                                        ((a.nk + a.block - 1) / a.block) +
+                                    (j0 + c) / a.block],
+                          sum);
+    }
+    if (!h.diagonals) return;
+    for (int e = (int)threadIdx.x; e < ROWS + KEYS - 1; e += (int)blockDim.x) {
+        const int first = max(0, e - KEYS + 1); /* r - c = e - KEYS + 1 */
+        float sum = 0;
+        for (int r = first; r < ROWS && r - (e - KEYS + 1) >= 0; r++)
+            if (r - (e - KEYS + 1) < KEYS) sum += p[r * ld + r - (e - KEYS + 1)];
+        if (sum != 0)
+            atn_add_fixed(&h.diagonals[i0 - j0 + e - KEYS + 1 + a.nk - 1], sum);
     }
 }
 
@@ -106,7 +156,7 @@ extern "C" __global__ void atn_cu_sums_f32(atn_cu_rows_args a)
     int from, to;
 
     load(static_cast<const float *>(h.q), ROWS, a.d, first, a.nq, a.d, q);
-    atn_tile_span(a, first, last, KEYS, &from, &to);
+    atn_tile_span(a.sight, first, last, KEYS, &from, &to);
     for (int j0 = from; j0 < to; j0 += KEYS) {
         const int j = j0 + atn_lane();
         float s[PER_WARP];
@@ -125,11 +175,10 @@ extern "C" __global__ void atn_cu_sums_f32(atn_cu_rows_args a)
             if (i < a.nq && j >= lo && j < hi)
                 weight = expf(atn_logit(s[r] * h.scale, h.slope,
                                         j - i - a.sight.offset, a.sight.softcap) -
-                              h.values[(int64_t)ATN_CU_ROW_MAX * a.nq + i]) *
-                         h.values[(int64_t)ATN_CU_ROW_INV * a.nq + i];
+                              h.values[(int64_t)ATN_CU_ROW_LEVEL * a.nq + i]);
             p[(warp * PER_WARP + r) * (KEYS + 1) + atn_lane()] = weight;
         }
         __syncthreads();
-        atn_tile_sums(p, ROWS, KEYS, first, j0, a, h);
+        tile_sums(p, first, j0, a, h);
     }
 }
