@@ -355,9 +355,8 @@ int main(int argc, char **argv)
     atn_ctx cx;
 
     if (tokens < 1 || tokens > 1 << 20 || d < 2 || d > 256 || d % 2) {
-        fprintf(stderr,
-                "usage: bench_cuda [tokens [head dimension, even, to 256 [GPU "
-                "[f32|tf32|bf16]]]]\n");
+        fprintf(stderr, "usage: bench_cuda [tokens [head dimension, even, to 256 [GPU "
+                        "[f32|tf32|bf16]]]]\n");
         return 64;
     }
     atn_runtime_open();

@@ -28,8 +28,8 @@ atn_status atn_cu_alloc(atn_ctx *cx, atn_cuda *cu, size_t bytes, const char *wha
     snprintf(text, sizeof text, "%s: %.1f MiB of GPU memory", what,
              (double)bytes / 1048576);
     *out = 0;
-    ATN_TRY(atn_cu_check(cx, &cu->driver, cu->driver.alloc(out, ATN_MAX(bytes, 16)),
-                         text));
+    ATN_TRY(
+        atn_cu_check(cx, &cu->driver, cu->driver.alloc(out, ATN_MAX(bytes, 16)), text));
     cu->memory.now += bytes;
     cu->memory.peak = ATN_MAX(cu->memory.peak, cu->memory.now);
 done:
@@ -176,8 +176,8 @@ done:
     return st;
 }
 
-atn_status atn_cu_watch_rows(atn_ctx *cx, atn_cuda *cu, int layer, const atn_head *heads,
-                             atn_idx n)
+atn_status atn_cu_watch_rows(atn_ctx *cx, atn_cuda *cu, int layer,
+                             const atn_head *heads, atn_idx n)
 {
     atn_status st = ATN_OK;
     atn_cu_slot *s = NULL;

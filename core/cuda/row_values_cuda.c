@@ -16,7 +16,7 @@
 #include "core/row_values.h"
 
 enum {
-    F32_ROWS = 16, /* queries of a block, as in rows_f32.cu */
+    F32_ROWS = 32, /* queries of a block, as in rows_f32.cu */
     F32_KEYS = 32,
     MMA_TILE = 64, /* rows of the operand that passes, as in rows_mma.cu */
     MMA_STAGES = 2,
@@ -32,7 +32,7 @@ typedef struct layout {
     atn_idx words; /* 32-bit words a row; 0 = plain float rows */
     bool tf32;
     atn_idx rows_per_block; /* queries of a block in the first walk */
-    bool sums_own_keys;     /* a block of the second walk owns as many keys, else queries */
+    bool sums_own_keys; /* a block of the second walk owns as many keys, else queries */
     size_t shared_rows, shared_sums; /* dynamic shared memory */
 } layout;
 
@@ -81,8 +81,18 @@ static const char *cannot(const atn_head *heads, atn_idx n, const atn_row_want *
 
 static layout choose(atn_math math, atn_idx d)
 {
+    static const struct {
+        atn_cu_kernel rows, sums;
+    } mma[2][3] = {/* [tf32][words / 64] */
+                   {{ATN_CU_KERNEL_rows_bf16_32, ATN_CU_KERNEL_sums_bf16_32},
+                    {ATN_CU_KERNEL_rows_bf16_64, ATN_CU_KERNEL_sums_bf16_64},
+                    {ATN_CU_KERNEL_rows_bf16_128, ATN_CU_KERNEL_sums_bf16_128}},
+                   {{ATN_CU_KERNEL_rows_tf32_32, ATN_CU_KERNEL_sums_tf32_32},
+                    {ATN_CU_KERNEL_rows_tf32_64, ATN_CU_KERNEL_sums_tf32_64},
+                    {ATN_CU_KERNEL_rows_tf32_128, ATN_CU_KERNEL_sums_tf32_128}}};
     const atn_idx need = math == ATN_MATH_BF16 ? (d + 1) / 2 : d;
-    const size_t plain = (size_t)(F32_ROWS * d + F32_KEYS * (d + 1)) * sizeof(float);
+    const atn_idx dp = ATN_CU_F32_PAD(d);
+    const size_t plain = (size_t)(F32_ROWS * dp + F32_KEYS * (dp + 4)) * sizeof(float);
     layout l = {ATN_CU_KERNEL_rows_f32,
                 ATN_CU_KERNEL_sums_f32,
                 0,
@@ -97,18 +107,8 @@ static layout choose(atn_math math, atn_idx d)
     l.words = need <= 32 ? 32 : need <= 64 ? 64 : 128;
     l.rows_per_block = l.words > 64 ? 64 : 128;
     l.sums_own_keys = true;
-    l.rows = l.tf32 ? (l.words == 32   ? ATN_CU_KERNEL_rows_tf32_32
-                       : l.words == 64 ? ATN_CU_KERNEL_rows_tf32_64
-                                       : ATN_CU_KERNEL_rows_tf32_128)
-                    : (l.words == 32   ? ATN_CU_KERNEL_rows_bf16_32
-                       : l.words == 64 ? ATN_CU_KERNEL_rows_bf16_64
-                                       : ATN_CU_KERNEL_rows_bf16_128);
-    l.sums = l.tf32 ? (l.words == 32   ? ATN_CU_KERNEL_sums_tf32_32
-                       : l.words == 64 ? ATN_CU_KERNEL_sums_tf32_64
-                                       : ATN_CU_KERNEL_sums_tf32_128)
-                    : (l.words == 32   ? ATN_CU_KERNEL_sums_bf16_32
-                       : l.words == 64 ? ATN_CU_KERNEL_sums_bf16_64
-                                       : ATN_CU_KERNEL_sums_bf16_128);
+    l.rows = mma[l.tf32][l.words / 64].rows;
+    l.sums = mma[l.tf32][l.words / 64].sums;
     l.shared_rows = l.shared_sums =
         (size_t)(MMA_STAGES * MMA_TILE * (l.words + 4)) * sizeof(uint32_t);
     return l;
@@ -271,8 +271,8 @@ static atn_status walk(atn_ctx *cx, const job *j)
     atn_status st = ATN_OK;
     atn_cu_rows_args a = {
         .heads = atn_cu_address(j->memory + j->at_heads),
-        .tokens = needs & ATN_NEED_TOKENS ? atn_cu_address(j->memory + j->at_tokens)
-                                          : NULL,
+        .tokens =
+            needs & ATN_NEED_TOKENS ? atn_cu_address(j->memory + j->at_tokens) : NULL,
         .bad = atn_cu_address(j->cu->bad),
         .nq = (int)h->nq,
         .nk = (int)h->nk,
@@ -291,10 +291,9 @@ static atn_status walk(atn_ctx *cx, const job *j)
         ATN_TRY(atn_cu_launch(cx, j->cu, ATN_CU_KERNEL_rows_local,
                               grid_of(h->nq, THREADS / 32), j->n, THREADS, 0, &a));
     if (needs & ATN_NEED_SUMS)
-        ATN_TRY(atn_cu_launch(
-            cx, j->cu, j->how.sums,
-            grid_of(j->how.sums_own_keys ? h->nk : h->nq, per_block), j->n, THREADS,
-            j->how.shared_sums, &a));
+        ATN_TRY(atn_cu_launch(cx, j->cu, j->how.sums,
+                              grid_of(j->how.sums_own_keys ? h->nk : h->nq, per_block),
+                              j->n, THREADS, j->how.shared_sums, &a));
     ATN_TRY(atn_cuda_mark(cx, ATN_CUDA_MARK_ROWS_END));
 done:
     return st;

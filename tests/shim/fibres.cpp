@@ -52,7 +52,7 @@ struct fibre {
     bool done = false;
     const unsigned *waits_for = nullptr; /* runs again once *waits_for != seen */
     unsigned seen = 0;
-    std::vector<copy> copies; /* on their way */
+    std::vector<copy> copies;   /* on their way */
     void *fake_stack = nullptr; /* ASan's */
 };
 

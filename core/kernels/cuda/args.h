@@ -81,9 +81,13 @@ typedef struct atn_cu_loss_args { /* one block a row of logits [., width] */
 
 enum {
     ATN_CU_ROW_TOPK_MOST = 32,
-    ATN_CU_ROW_LEVEL = 11, /* after the fields of atn_row_field: P = e^(logit - level) */
+    ATN_CU_ROW_LEVEL =
+        11, /* after the fields of atn_row_field: P = e^(logit - level) */
     ATN_CU_ROW_ARRAYS
 };
+
+/* Floats of a row of d in the shared memory of rows_f32.cu. */
+#define ATN_CU_F32_PAD(d) (((d) + 3) / 4 * 4)
 
 typedef struct atn_cu_head {
     const void *q, *k; /* [nq, ld], [nk, ld]: floats, or words of atn_cu_pack_args */

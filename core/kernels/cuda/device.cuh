@@ -83,9 +83,9 @@ static __device__ __forceinline__ float atn_exp2(float x)
 }
 #endif
 
-/* A vector of four words, loaded at once. */
-struct alignas(16) atn_word4 {
-    unsigned x, y, z, w;
+/* Four floats, loaded at once. */
+struct alignas(16) atn_float4 {
+    float x, y, z, w;
 };
 
 static __device__ __forceinline__ int atn_lane()
@@ -101,8 +101,7 @@ static __device__ __forceinline__ float atn_warp_sum(float v)
 
 static __device__ __forceinline__ float atn_warp_max(float v)
 {
-    for (int o = 16; o > 0; o >>= 1)
-        v = fmaxf(v, __shfl_xor_sync(ATN_WARP_ALL, v, o));
+    for (int o = 16; o > 0; o >>= 1) v = fmaxf(v, __shfl_xor_sync(ATN_WARP_ALL, v, o));
     return v;
 }
 

@@ -139,8 +139,9 @@ static __device__ __forceinline__ void atn_add_fixed(unsigned long long *to, flo
 
 /* Keys [*lo, *hi) that some row of [first, last) sees, *lo a multiple of `step`: what a row sees
  * begins and ends no earlier than what the row before it sees. */
-static __device__ __forceinline__ void atn_tile_span(const atn_cu_sight &sight, int first,
-                                                     int last, int step, int *lo, int *hi)
+static __device__ __forceinline__ void atn_tile_span(const atn_cu_sight &sight,
+                                                     int first, int last, int step,
+                                                     int *lo, int *hi)
 {
     int other;
 

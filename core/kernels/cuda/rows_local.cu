@@ -23,7 +23,8 @@ static __device__ float product(const unsigned *q, const unsigned *k, int d, boo
     return atn_warp_sum(sum);
 }
 
-static __device__ float weight(const atn_cu_rows_args &a, const atn_cu_head &h, int i, int j)
+static __device__ float weight(const atn_cu_rows_args &a, const atn_cu_head &h, int i,
+                               int j)
 {
     const float level = h.values[(int64_t)ATN_CU_ROW_LEVEL * a.nq + i];
     int lo, hi;
@@ -32,9 +33,11 @@ static __device__ float weight(const atn_cu_rows_args &a, const atn_cu_head &h, 
     atn_see(a.sight, i, &lo, &hi);
     if (j < lo || j >= hi) return 0;
     s = product(static_cast<const unsigned *>(h.q) + (int64_t)i * a.d,
-                static_cast<const unsigned *>(h.k) + (int64_t)j * a.d, a.d, a.pairs != 0);
+                static_cast<const unsigned *>(h.k) + (int64_t)j * a.d, a.d,
+                a.pairs != 0);
     return expf(
-        atn_logit(s * h.scale, h.slope, j - i - a.sight.offset, a.sight.softcap) - level);
+        atn_logit(s * h.scale, h.slope, j - i - a.sight.offset, a.sight.softcap) -
+        level);
 }
 
 extern "C" __global__ void atn_cu_rows_local(atn_cu_rows_args a)

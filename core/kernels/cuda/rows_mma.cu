@@ -40,8 +40,8 @@ template <int W> struct tile {
 /* ---- products ---- */
 
 template <int W>
-static __device__ __forceinline__ void load_own(tile<W> *t, const unsigned *x, int first,
-                                                int limit)
+static __device__ __forceinline__ void load_own(tile<W> *t, const unsigned *x,
+                                                int first, int limit)
 {
     const int g = atn_lane() / 4, c = atn_lane() % 4;
 
@@ -57,8 +57,8 @@ static __device__ __forceinline__ void load_own(tile<W> *t, const unsigned *x, i
 
 /* Rows [first, first + TILE) on their way into a stage, zeros behind the limit. */
 template <int W>
-static __device__ __forceinline__ void send_tile(unsigned *to, const unsigned *x, int first,
-                                                 int limit)
+static __device__ __forceinline__ void send_tile(unsigned *to, const unsigned *x,
+                                                 int first, int limit)
 {
     for (int e = (int)threadIdx.x; e < TILE * W / 4; e += THREADS) {
         const int r = e / (W / 4), c = e % (W / 4) * 4;
@@ -93,9 +93,11 @@ static __device__ __forceinline__ void multiply(tile<W> *t, const unsigned *x)
                     float c[4] = {t->s[m][n][0], t->s[m][n][1], t->s[m + 1][n][0],
                                   t->s[m + 1][n][1]};
                     if (TF32)
-                        atn_mma_tf32(c, t->own[m / 2][step + k], b[2 * k], b[2 * k + 1]);
+                        atn_mma_tf32(c, t->own[m / 2][step + k], b[2 * k],
+                                     b[2 * k + 1]);
                     else
-                        atn_mma_bf16(c, t->own[m / 2][step + k], b[2 * k], b[2 * k + 1]);
+                        atn_mma_bf16(c, t->own[m / 2][step + k], b[2 * k],
+                                     b[2 * k + 1]);
                     t->s[m][n][0] = c[0], t->s[m][n][1] = c[1];
                     t->s[m + 1][n][0] = c[2], t->s[m + 1][n][1] = c[3];
                 }
@@ -111,7 +113,8 @@ struct view {
 };
 
 static __device__ __forceinline__ view view_of(const atn_cu_rows_args &a,
-                                               const atn_cu_head &h, int first, int rows)
+                                               const atn_cu_head &h, int first,
+                                               int rows)
 {
     const int last = min(first + rows, a.nq) - 1;
     view v;
@@ -134,8 +137,8 @@ static __device__ __forceinline__ int side_of(const view &v, int j0)
 
 /* Products to logits, -inf where a query does not see the key. */
 template <int W>
-static __device__ __forceinline__ void mask(tile<W> *t, int i0, int j0,
-                                            const atn_cu_rows_args &a, const atn_cu_head &h)
+static __device__ __forceinline__ void
+mask(tile<W> *t, int i0, int j0, const atn_cu_rows_args &a, const atn_cu_head &h)
 {
     const int j = j0 + atn_lane() % 4 * 2;
 
@@ -153,8 +156,8 @@ static __device__ __forceinline__ void mask(tile<W> *t, int i0, int j0,
                 const int key = j + n * 8 + e;
                 float *s = &t->s[slot][n][e];
                 *s = key >= lo && key < hi
-                         ? ATN_LOG2E *
-                               atn_logit(*s * h.scale, h.slope, key - at, a.sight.softcap)
+                         ? ATN_LOG2E * atn_logit(*s * h.scale, h.slope, key - at,
+                                                 a.sight.softcap)
                          : -INFINITY;
             }
     }
@@ -170,7 +173,8 @@ static __device__ __forceinline__ void raise(const tile<W> &t, float factor,
         float m = -INFINITY;
 
 #pragma unroll
-        for (int n = 0; n < NT; n++) m = fmaxf(m, fmaxf(t.s[slot][n][0], t.s[slot][n][1]));
+        for (int n = 0; n < NT; n++)
+            m = fmaxf(m, fmaxf(t.s[slot][n][0], t.s[slot][n][1]));
         m = fmaxf(m, __shfl_xor_sync(ATN_WARP_ALL, m, 1));
         m = fmaxf(m, __shfl_xor_sync(ATN_WARP_ALL, m, 2));
         largest[slot] = m *= factor;
@@ -180,15 +184,16 @@ static __device__ __forceinline__ void raise(const tile<W> &t, float factor,
 
 /* Rows whose largest logit enters their list of the k largest go through `line`, one by one. */
 template <int W>
-static __device__ __forceinline__ void take_largest(const tile<W> &t, float factor,
-                                                    const float *largest, int k, float *line,
-                                                    float *list, float *floor)
+static __device__ __forceinline__ void
+take_largest(const tile<W> &t, float factor, const float *largest, int k, float *line,
+             float *list, float *floor)
 {
     const int c = atn_lane() % 4 * 2;
 
 #pragma unroll
     for (int slot = 0; slot < owns<W>::slots; slot++) {
-        unsigned todo = __ballot_sync(ATN_WARP_ALL, c == 0 && largest[slot] > floor[slot]);
+        unsigned todo =
+            __ballot_sync(ATN_WARP_ALL, c == 0 && largest[slot] > floor[slot]);
 
         for (; todo != 0; todo &= todo - 1) {
             const int from = __ffs((int)todo) - 1;
@@ -250,7 +255,8 @@ static __device__ __forceinline__ void take_tokens(const tile<W> &t, const int *
 
 #pragma unroll
     for (int n = 0; n < NT; n++) {
-        const int before = here[8 * n - 1], first = here[8 * n], second = here[8 * n + 1];
+        const int before = here[8 * n - 1], first = here[8 * n],
+                  second = here[8 * n + 1];
 
 #pragma unroll
         for (int slot = 0; slot < owns<W>::slots; slot++) {
@@ -420,8 +426,8 @@ static __device__ __forceinline__ void query_span(const atn_cu_rows_args &a, int
 }
 
 /* Do all queries [i0, i0 + TILE) see all keys [first, last)? Rows behind nq have no mass. */
-static __device__ __forceinline__ bool all_seen(const atn_cu_sight &s, int i0, int first,
-                                                int last)
+static __device__ __forceinline__ bool all_seen(const atn_cu_sight &s, int i0,
+                                                int first, int last)
 {
     int lo, hi, other;
 
@@ -461,9 +467,9 @@ static __device__ __forceinline__ void weigh_plain(tile<W> *t, const float *leve
 
 /* ... and where each pair has to be asked. */
 template <int W>
-static __device__ __forceinline__ void weigh_masked(tile<W> *t, const float *levels, int i0,
-                                                    int key0, const atn_cu_rows_args &a,
-                                                    const atn_cu_head &h)
+static __device__ __forceinline__ void
+weigh_masked(tile<W> *t, const float *levels, int i0, int key0,
+             const atn_cu_rows_args &a, const atn_cu_head &h)
 {
     const int c = atn_lane() % 4 * 2;
 
@@ -479,8 +485,9 @@ static __device__ __forceinline__ void weigh_masked(tile<W> *t, const float *lev
 #pragma unroll
             for (int slot = 0; slot < owns<W>::slots; slot++) {
                 const int key = key0 + 8 * slot;
-                const float s = ATN_LOG2E * atn_logit(t->s[slot][n][e] * h.scale, h.slope,
-                                                      key - at, a.sight.softcap);
+                const float s =
+                    ATN_LOG2E * atn_logit(t->s[slot][n][e] * h.scale, h.slope, key - at,
+                                          a.sight.softcap);
 
                 t->s[slot][n][e] = key >= lo && key < hi ? atn_exp2(s - level) : 0.0f;
             }
@@ -530,7 +537,8 @@ static __device__ __forceinline__ void flush_diagonals(sums_of<W> *sums, int bas
         for (int b = 0; b < owns<W>::slots; b++)
             sums->diagonal[b][e] = sums->diagonal[b + NT][e];
 #pragma unroll
-        for (int b = owns<W>::slots; b < NT + owns<W>::slots; b++) sums->diagonal[b][e] = 0;
+        for (int b = owns<W>::slots; b < NT + owns<W>::slots; b++)
+            sums->diagonal[b][e] = 0;
     }
 }
 
@@ -599,14 +607,14 @@ static __device__ __forceinline__ void sums(const atn_cu_rows_args &a)
             const int64_t across = (a.nk + a.block - 1) / a.block;
 
             if (atn_lane() == 0 && first_of_warp < a.nk)
-                atn_add_fixed(&h.blocks[i0 / a.block * across + first_of_warp / a.block],
-                              mass);
+                atn_add_fixed(
+                    &h.blocks[i0 / a.block * across + first_of_warp / a.block], mass);
             mine.block = 0;
         }
     }
     if (h.diagonals && from < to)
-        flush_diagonals(&mine, (to - from + TILE - 1) / TILE * TILE + from - first_of_warp,
-                        a, h);
+        flush_diagonals(
+            &mine, (to - from + TILE - 1) / TILE * TILE + from - first_of_warp, a, h);
 #pragma unroll
     for (int slot = 0; slot < SLOTS; slot++) {
         double column = mine.column[slot];
