@@ -19,6 +19,7 @@
  *         instructions in the first walk (4 more with tokens) and 5 in the second.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/kernels/cuda/hopper.cuh"
 #include "core/kernels/cuda/rows.cuh"
 
 #define TILE    64 /* rows of the operand that passes */
@@ -55,40 +56,108 @@ static __device__ __forceinline__ void load_own(tile<W> *t, const unsigned *x,
     }
 }
 
+/* How a tile lies in a stage: on Hopper as its warp groups read it, else with rows four words
+ * apart from one another's banks. */
+template <int W> struct staged {
+#ifdef ATN_HOPPER
+    static const int words = TILE * W, align = 1024;
+
+    static __device__ __forceinline__ int at(int r, int piece)
+    {
+        return (piece / 8 * TILE + r) * 32 + ((piece % 8) ^ (r % 8)) * 4;
+    }
+#else
+    static const int words = TILE * (W + 4), align = 16;
+
+    static __device__ __forceinline__ int at(int r, int piece)
+    {
+        return r * (W + 4) + piece * 4;
+    }
+#endif
+};
+
+template <int W> static __device__ __forceinline__ unsigned *first_stage()
+{
+    const uintptr_t at = reinterpret_cast<uintptr_t>(atn_dynamic_shared());
+
+    return reinterpret_cast<unsigned *>((at + staged<W>::align - 1) / staged<W>::align *
+                                        staged<W>::align);
+}
+
 /* Rows [first, first + TILE) on their way into a stage, zeros behind the limit. */
 template <int W>
 static __device__ __forceinline__ void send_tile(unsigned *to, const unsigned *x,
                                                  int first, int limit)
 {
     for (int e = (int)threadIdx.x; e < TILE * W / 4; e += THREADS) {
-        const int r = e / (W / 4), c = e % (W / 4) * 4;
+        const int r = e / (W / 4), piece = e % (W / 4);
         const bool there = first + r < limit;
 
-        atn_copy16(to + r * (W + 4) + c, x + (int64_t)(there ? first + r : 0) * W + c,
-                   there);
+        atn_copy16(to + staged<W>::at(r, piece),
+                   x + (int64_t)(there ? first + r : 0) * W + piece * 4, there);
     }
     atn_copies_close();
 }
 
+/* The tile on its way is there, for every thread. */
+static __device__ __forceinline__ void receive_tile()
+{
+    atn_copies_wait();
+#ifdef ATN_HOPPER
+    atn_shared_written();
+#endif
+    __syncthreads();
+}
+
+#ifdef ATN_HOPPER
+template <bool TF32, int W>
+static __device__ __forceinline__ void multiply(tile<W> *t, const unsigned *x)
+{
+    const uint64_t slabs = atn_matrix_descriptor(x);
+    float d[owns<W>::slots / 2][4 * NT];
+
+    atn_group_begin();
+#    pragma unroll
+    for (int step = 0; step < W / 8; step++) {
+        const uint64_t b =
+            slabs + (uint64_t)((step / 4 * TILE * 32 + step % 4 * 8) * 4 / 16);
+#    pragma unroll
+        for (int m = 0; m < owns<W>::slots / 2; m++) {
+            if (TF32)
+                atn_group_tf32(d[m], t->own[m][step], b, step > 0);
+            else
+                atn_group_bf16(d[m], t->own[m][step], b, step > 0);
+        }
+    }
+    atn_group_wait();
+#    pragma unroll
+    for (int slot = 0; slot < owns<W>::slots; slot++)
+#    pragma unroll
+        for (int n = 0; n < NT; n++)
+#    pragma unroll
+            for (int e = 0; e < 2; e++)
+                t->s[slot][n][e] = d[slot / 2][4 * n + slot % 2 * 2 + e];
+}
+#else
 template <bool TF32, int W>
 static __device__ __forceinline__ void multiply(tile<W> *t, const unsigned *x)
 {
     const unsigned *row = x + (atn_lane() & 7) * (W + 4) + atn_lane() / 8 * 4;
 
-#pragma unroll
+#    pragma unroll
     for (int slot = 0; slot < owns<W>::slots; slot++)
-#pragma unroll
+#    pragma unroll
         for (int n = 0; n < NT; n++) t->s[slot][n][0] = t->s[slot][n][1] = 0;
-#pragma unroll
+#    pragma unroll
     for (int step = 0; step < W / 8; step += 2)
-#pragma unroll
+#    pragma unroll
         for (int n = 0; n < NT; n++) {
             unsigned b[4];
 
             atn_load_matrices(b, row + n * 8 * (W + 4) + step * 8);
-#pragma unroll
+#    pragma unroll
             for (int m = 0; m < owns<W>::slots; m += 2)
-#pragma unroll
+#    pragma unroll
                 for (int k = 0; k < 2; k++) {
                     float c[4] = {t->s[m][n][0], t->s[m][n][1], t->s[m + 1][n][0],
                                   t->s[m + 1][n][1]};
@@ -103,6 +172,7 @@ static __device__ __forceinline__ void multiply(tile<W> *t, const unsigned *x)
                 }
         }
 }
+#endif
 
 /* ---- the first walk ---- */
 
@@ -325,7 +395,7 @@ static __device__ __forceinline__ void finish(atn_row_state *r)
 template <bool TF32, int W>
 static __device__ __forceinline__ void rows(const atn_cu_rows_args &a)
 {
-    enum { SLOTS = owns<W>::slots, STAGE = TILE * (W + 4) };
+    enum { SLOTS = owns<W>::slots, STAGE = staged<W>::words };
     __shared__ float lists[owns<W>::block * 32], lines[WARPS][TILE];
     __shared__ int tokens[STAGES][TILE + 1];
     const atn_cu_head h = a.heads[blockIdx.y];
@@ -337,7 +407,7 @@ static __device__ __forceinline__ void rows(const atn_cu_rows_args &a)
     const bool topk = (a.needs & ATN_NEED_TOPK) != 0,
                with_tokens = (a.needs & ATN_NEED_TOKENS) != 0;
     const view v = view_of(a, h, first_of_warp, owns<W>::rows);
-    unsigned *stages = atn_dynamic_shared();
+    unsigned *stages = first_stage<W>();
     float *list = lists + warp * owns<W>::rows * 32, floor[SLOTS];
     atn_row_state row[SLOTS];
     int token[SLOTS], from, to, stage = 0;
@@ -361,8 +431,7 @@ static __device__ __forceinline__ void rows(const atn_cu_rows_args &a)
         const float factor = side ? h.scale * ATN_LOG2E : 1.0f;
         float largest[SLOTS];
 
-        atn_copies_wait();
-        __syncthreads();
+        receive_tile();
         if (j0 + TILE < to) {
             send_tile<W>(stages + (stage ^ 1) * STAGE, k, j0 + TILE, a.nk);
             if (with_tokens) load_tokens(tokens[stage ^ 1], a, j0 + TILE);
@@ -568,7 +637,7 @@ static __device__ __forceinline__ void take_weights(const tile<W> &t, bool diago
 template <bool TF32, int W>
 static __device__ __forceinline__ void sums(const atn_cu_rows_args &a)
 {
-    enum { SLOTS = owns<W>::slots, STAGE = TILE * (W + 4) };
+    enum { SLOTS = owns<W>::slots, STAGE = staged<W>::words };
     __shared__ float levels[STAGES][TILE];
     const atn_cu_head h = a.heads[blockIdx.y];
     const unsigned *q = static_cast<const unsigned *>(h.q);
@@ -577,7 +646,7 @@ static __device__ __forceinline__ void sums(const atn_cu_rows_args &a)
               last_of_warp = first_of_warp + owns<W>::rows,
               key0 = first_of_warp + atn_lane() / 4;
     const bool linear = h.slope == 0 && !(a.sight.softcap > 0);
-    unsigned *stages = atn_dynamic_shared();
+    unsigned *stages = first_stage<W>();
     sums_of<W> mine = {};
     tile<W> t;
     int from, to, stage = 0;
@@ -589,8 +658,7 @@ static __device__ __forceinline__ void sums(const atn_cu_rows_args &a)
         load_levels(levels[0], a, h, from);
     }
     for (int i0 = from; i0 < to; i0 += TILE, stage ^= 1) {
-        atn_copies_wait();
-        __syncthreads();
+        receive_tile();
         if (i0 + TILE < to) {
             send_tile<W>(stages + (stage ^ 1) * STAGE, q, i0 + TILE, a.nq);
             load_levels(levels[stage ^ 1], a, h, i0 + TILE);
