@@ -1,12 +1,17 @@
 /* capture/forward.c -- one forward pass for all families, see the header. */
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "capture/forward.h"
+#include "capture/layer_thread.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 enum { VOCAB_CHUNK = 4096, ROW_CHUNK = 1024, NAN_CHUNK = 1 << 14 };
+
+/* Host memory of one layer on its way to the visitor, as in atn_layer_dump. */
+typedef struct host_layer {
+    float *q, *k, *v, *q_pre, *k_pre, *h, *attn_out, *p;
+} host_layer;
 
 /* Buffers of a pass; weights hold one layer and are filled again for the next. */
 typedef struct pass {
@@ -18,9 +23,10 @@ typedef struct pass {
     atn_buf b_q, b_k, b_v, b_o, b_gate, b_up, b_down;           /* biases */
     atn_buf norm1_w, norm1_b, norm2_w, norm2_b, q_norm, k_norm; /* norms */
     atn_buf cosine, sine;                                       /* [n, dim / 2] */
-    float *host, *dump_q, *dump_k, *dump_v, *dump_q_pre, *dump_k_pre, *dump_h,
-        *dump_out, *dump_p;
-    atn_idx waiting; /* 1 + the layer whose dump waits for its visitor, 0 = none */
+    float *host;
+    host_layer dumps[2]; /* one is filled while the visitor has the other */
+    int next_dump;
+    atn_layer_thread *visitor; /* NULL = none wanted */
 } pass;
 
 /* ---- weights ---- */
@@ -190,7 +196,7 @@ static atn_status qk_norm(atn_ctx *cx, const pass *ps, atn_buf x, atn_buf w,
                              full ? n : n * heads, full ? heads * d : d, x);
 }
 
-static atn_status project(atn_ctx *cx, pass *ps, atn_buf in, bool dump)
+static atn_status project(atn_ctx *cx, pass *ps, atn_buf in, const host_layer *to)
 {
     const atn_config *c = ps->c;
     const atn_idx n = ps->args->n, q = c->heads * c->head_dim,
@@ -205,9 +211,9 @@ static atn_status project(atn_ctx *cx, pass *ps, atn_buf in, bool dump)
         ATN_TRY(qk_norm(cx, ps, ps->q, ps->q_norm, c->heads));
         ATN_TRY(qk_norm(cx, ps, ps->k, ps->k_norm, c->kv_heads));
     }
-    if (dump && ps->args->want_pre) {
-        ATN_TRY(dump_heads(cx, ps, ps->q, c->heads, ps->dump_q_pre));
-        ATN_TRY(dump_heads(cx, ps, ps->k, c->kv_heads, ps->dump_k_pre));
+    if (to && ps->args->want_pre) {
+        ATN_TRY(dump_heads(cx, ps, ps->q, c->heads, to->q_pre));
+        ATN_TRY(dump_heads(cx, ps, ps->k, c->kv_heads, to->k_pre));
     }
     if (c->arch->rope) {
         ATN_TRY(be->rope(cx, ps->q, ps->cosine, ps->sine, n, c->heads, c->head_dim,
@@ -292,39 +298,31 @@ done:
     return st;
 }
 
-/* Hands the layer that was copied to the host last to its visitor. That happens while the
- * backend works on the next layer, so that a file is written meanwhile. */
-static atn_status visit_waiting(atn_ctx *cx, pass *ps)
-{
-    const atn_layer_dump dump = {.layer = ps->waiting - 1,
-                                 .n = ps->args->n,
-                                 .q = ps->dump_q,
-                                 .k = ps->dump_k,
-                                 .v = ps->dump_v,
-                                 .q_pre = ps->dump_q_pre,
-                                 .k_pre = ps->dump_k_pre,
-                                 .p = ps->dump_p,
-                                 .h = ps->dump_h,
-                                 .attn_out = ps->dump_out};
-
-    if (ps->waiting == 0) return ATN_OK;
-    ps->waiting = 0;
-    return ps->args->visit(cx, &dump, ps->args->state);
-}
-
-static atn_status dump_layer(atn_ctx *cx, pass *ps, atn_idx l)
+/* Copies the layer to the host and leaves it to the visitor. */
+static atn_status dump_layer(atn_ctx *cx, pass *ps, atn_idx l, const host_layer *to)
 {
     const atn_config *c = ps->c;
+    const atn_layer_dump dump = {.layer = l,
+                                 .n = ps->args->n,
+                                 .q = to->q,
+                                 .k = to->k,
+                                 .v = to->v,
+                                 .q_pre = to->q_pre,
+                                 .k_pre = to->k_pre,
+                                 .p = to->p,
+                                 .h = to->h,
+                                 .attn_out = to->attn_out};
     atn_status st = ATN_OK;
 
-    ATN_TRY(dump_heads(cx, ps, ps->q, c->heads, ps->dump_q));
-    ATN_TRY(dump_heads(cx, ps, ps->k, c->kv_heads, ps->dump_k));
-    ATN_TRY(dump_heads(cx, ps, ps->v, c->kv_heads, ps->dump_v));
-    if (ps->args->want_p) ATN_TRY(cx->backend->download(cx, ps->p, ps->dump_p));
+    ATN_TRY(dump_heads(cx, ps, ps->q, c->heads, to->q));
+    ATN_TRY(dump_heads(cx, ps, ps->k, c->kv_heads, to->k));
+    ATN_TRY(dump_heads(cx, ps, ps->v, c->kv_heads, to->v));
+    if (ps->args->want_p) ATN_TRY(cx->backend->download(cx, ps->p, to->p));
     if (ps->args->want_attn_out)
         ATN_TRY(cx->backend->download(cx, atn_buf_at(ps->t, 0, ps->args->n * c->width),
-                                      ps->dump_out));
-    ps->waiting = l + 1;
+                                      to->attn_out));
+    ATN_TRY(atn_layer_thread_hand(cx, ps->visitor, &dump));
+    ps->next_dump = 1 - ps->next_dump;
 done:
     return st;
 }
@@ -334,18 +332,17 @@ static atn_status run_layer(atn_ctx *cx, pass *ps, atn_idx l)
     const atn_forward_args *a = ps->args;
     const bool pre = ps->c->arch->place == ATN_NORM_PRE;
     const bool dump = a->visit && (!a->visit_layer || a->visit_layer[l]);
+    const host_layer *to = dump ? &ps->dumps[ps->next_dump] : NULL;
     atn_status st = ATN_OK;
 
     ATN_TRY(load_layer(cx, ps, l));
-    if (dump && (a->want_h || a->want_pre)) ATN_TRY(visit_waiting(cx, ps));
     if (dump && a->want_h)
         ATN_TRY(cx->backend->download(cx, atn_buf_at(ps->x, 0, a->n * ps->c->width),
-                                      ps->dump_h));
+                                      to->h));
     if (pre) ATN_TRY(norm(cx, ps, ps->x, ps->norm1_w, ps->norm1_b, ps->t));
-    ATN_TRY(project(cx, ps, pre ? ps->t : ps->x, dump));
+    ATN_TRY(project(cx, ps, pre ? ps->t : ps->x, to));
     ATN_TRY(attend(cx, ps, l, dump));
-    ATN_TRY(visit_waiting(cx, ps));
-    if (dump) ATN_TRY(dump_layer(cx, ps, l));
+    if (dump) ATN_TRY(dump_layer(cx, ps, l, to));
     ATN_TRY(join(cx, ps, ps->norm1_w, ps->norm1_b));
     if (pre) ATN_TRY(norm(cx, ps, ps->x, ps->norm2_w, ps->norm2_b, ps->t));
     ATN_TRY(mlp(cx, ps, pre ? ps->t : ps->x));
@@ -432,6 +429,11 @@ done:
 
 /* ---- the pass ---- */
 
+static bool wants_head(const atn_model *m, const atn_forward_args *a)
+{
+    return m->has_head && (a->want_loss || a->logits);
+}
+
 static atn_status take_rope(atn_ctx *cx, pass *ps)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
@@ -449,6 +451,28 @@ static atn_status take_rope(atn_ctx *cx, pass *ps)
     ATN_TRY(be->upload(cx, ps->sine, sine));
 done:
     atn_arena_rewind(cx, mark);
+    return st;
+}
+
+static atn_status take_dump(atn_ctx *cx, const pass *ps, host_layer *d)
+{
+    const atn_config *c = ps->c;
+    const atn_forward_args *a = ps->args;
+    const atn_idx n = a->n, q = n * c->heads * c->head_dim,
+                  kv = n * c->kv_heads * c->head_dim;
+    atn_status st = ATN_OK;
+
+    ATN_TAKE(d->q, q);
+    ATN_TAKE(d->k, kv);
+    ATN_TAKE(d->v, kv);
+    if (a->want_pre) {
+        ATN_TAKE(d->q_pre, q);
+        ATN_TAKE(d->k_pre, kv);
+    }
+    if (a->want_h) ATN_TAKE(d->h, n * c->width);
+    if (a->want_attn_out) ATN_TAKE(d->attn_out, n * c->width);
+    if (a->want_p) ATN_TAKE(d->p, c->heads * n * n);
+done:
     return st;
 }
 
@@ -475,19 +499,9 @@ static atn_status take_buffers(atn_ctx *cx, pass *ps)
         ATN_TRY(take_rope(cx, ps));
     }
     if (!visits) goto done;
-    ATN_TAKE(ps->dump_q, n * q);
-    ATN_TAKE(ps->dump_k, n * kv);
-    ATN_TAKE(ps->dump_v, n * kv);
-    if (ps->args->want_pre) {
-        ATN_TAKE(ps->dump_q_pre, n * q);
-        ATN_TAKE(ps->dump_k_pre, n * kv);
-    }
-    if (ps->args->want_h) ATN_TAKE(ps->dump_h, n * c->width);
-    if (ps->args->want_attn_out) ATN_TAKE(ps->dump_out, n * c->width);
-    if (ps->args->want_p) {
-        ATN_TRY(be->alloc(cx, ATN_F32, c->heads * n * n, &ps->p));
-        ATN_TAKE(ps->dump_p, c->heads * n * n);
-    }
+    if (ps->args->want_p) ATN_TRY(be->alloc(cx, ATN_F32, c->heads * n * n, &ps->p));
+    for (size_t i = 0; i < ATN_LEN(ps->dumps); i++)
+        ATN_TRY(take_dump(cx, ps, &ps->dumps[i]));
 done:
     return st;
 }
@@ -507,53 +521,79 @@ static void release_buffers(atn_ctx *cx, pass *ps)
         if (all[i]->base) cx->backend->release(cx, all[i]);
 }
 
-double atn_model_memory(const atn_model *m, atn_idx n, bool with_loss)
+/* Numbers that the backend holds: a layer's weights, activations, a chunk of the logits. */
+static double backend_values(const atn_model *m, const atn_forward_args *a)
 {
     const atn_config *c = &m->config;
+    const double n = (double)a->n, width = (double)c->width, ffn = (double)c->ffn;
     const double q = (double)(c->heads * c->head_dim),
-                 kv = (double)(c->kv_heads * c->head_dim);
-    const double width = (double)c->width, ffn = (double)c->ffn,
-                 mlps = c->gated ? 3 : 2;
+                 kv = (double)(c->kv_heads * c->head_dim), mlps = c->gated ? 3 : 2;
     const double layer = width * (2 * q + 2 * kv) + mlps * width * ffn;
-    const double rows = (double)n * (4 * width + 4 * q + 4 * kv + (mlps - 1) * ffn +
-                                     (double)c->rope.dim);
+    const double rows =
+        n * (2 * width + 2 * q + 2 * kv + (mlps - 1) * ffn + (double)c->rope.dim);
     const double chunk = (double)ATN_MIN((atn_idx)VOCAB_CHUNK, c->vocab);
-    const double head = chunk * (width + (double)ATN_MIN((atn_idx)ROW_CHUNK, n));
+    const double head = chunk * (width + ATN_MIN(n, (double)ROW_CHUNK));
 
-    return 4 * (layer + rows + (with_loss ? head : 0));
+    return layer + rows + (wants_head(m, a) ? head : 0) +
+           (a->visit && a->want_p ? (double)c->heads * n * n : 0);
 }
 
-/* What the backend has to hold: the above, P where it is wanted, rounded operands. */
-static double device_bytes(const atn_ctx *cx, const atn_model *m,
-                           const atn_forward_args *args, bool head)
+/* Numbers in host memory: the two layers on their way to the visitor, and scratch. */
+static double host_values(const atn_model *m, const atn_forward_args *a)
 {
     const atn_config *c = &m->config;
-    const double n = (double)args->n;
-    double bytes = atn_model_memory(m, args->n, head);
+    const double n = (double)a->n, width = (double)c->width,
+                 q = (double)(c->heads * c->head_dim),
+                 kv = (double)(c->kv_heads * c->head_dim);
+    const double dump = q + 2 * kv + (a->want_pre ? q + kv : 0) +
+                        (a->want_h ? width : 0) + (a->want_attn_out ? width : 0) +
+                        (a->want_p ? (double)c->heads * n : 0);
 
-    if (args->visit && args->want_p) bytes += 4 * (double)c->heads * n * n;
-    if (cx->backend->weight_type != ATN_F32)
-        bytes += 2 * n *
-                 (double)(ATN_MAX(c->ffn, c->width) +
-                          c->head_dim * (c->heads + 2 * c->kv_heads));
-    return bytes;
+    return n * ATN_MAX(q, width) + (a->visit ? 2 * n * dump : 0);
 }
 
-/* A layer that waits when the user stops the work, or the GPU is lost, is not lost. */
+double atn_forward_memory(const atn_model *m, const atn_forward_args *a)
+{
+    return 4 * (backend_values(m, a) + host_values(m, a));
+}
+
+/* Refused before it starts: what the backend holds, rounded operands among it, and what the
+ * host does. On the CPU they are one memory. */
+static atn_status check_room(atn_ctx *cx, const atn_model *m, const atn_forward_args *a)
+{
+    const atn_config *c = &m->config;
+    const atn_idx operands =
+        ATN_MAX(c->ffn, c->width) + c->head_dim * (c->heads + 2 * c->kv_heads);
+    const char *what = "the forward pass";
+    const double host = 4 * host_values(m, a);
+    double device = 4 * backend_values(m, a);
+    atn_status st = ATN_OK;
+
+    if (cx->backend == &atn_backend_cpu)
+        return cx->backend->room(cx, device + host, what);
+    if (cx->backend->weight_type != ATN_F32) device += 2 * (double)(a->n * operands);
+    ATN_TRY(cx->backend->room(cx, device, what));
+    ATN_TRY(atn_mem_check(cx, host, what));
+done:
+    return st;
+}
+
+/* A layer handed over when the user stops the work, or the GPU is lost, is not lost. A
+ * visitor that failed is what went wrong first. */
 static atn_status finish(atn_ctx *cx, pass *ps, atn_status st)
 {
-    const atn_err stopped = cx->err;
+    atn_status visited = ATN_OK;
 
-    if (st == ATN_OK) return visit_waiting(cx, ps);
-    if (visit_waiting(cx, ps) == ATN_OK) cx->err = stopped;
-    return cx->err.code;
+    if (ps->visitor) visited = atn_layer_thread_wait(cx, ps->visitor);
+    atn_layer_thread_destroy(cx, ps->visitor);
+    return visited != ATN_OK ? visited : st;
 }
 
 atn_status atn_forward(atn_ctx *cx, const atn_model *m, const atn_forward_args *args,
                        atn_forward_result *out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    const bool head = m->has_head && (args->want_loss || args->logits);
+    const bool head = wants_head(m, args);
     const atn_idx last =
         head ? m->config.layers - 1 : ATN_MIN(args->last_layer, m->config.layers - 1);
     atn_status st = ATN_OK;
@@ -561,14 +601,15 @@ atn_status atn_forward(atn_ctx *cx, const atn_model *m, const atn_forward_args *
 
     *out = (atn_forward_result){0};
     ATN_ASSERT(args->n > 0);
-    ATN_TRY(cx->backend->room(cx, device_bytes(cx, m, args, head), "the forward pass"));
+    ATN_TRY(check_room(cx, m, args));
     ATN_TRY(take_buffers(cx, &ps));
+    if (args->visit)
+        ATN_TRY(atn_layer_thread_create(cx, args->visit, args->state, &ps.visitor));
     ATN_TRY(embed(cx, &ps));
     for (atn_idx l = 0; l <= last; l++) {
         ATN_TRY(atn_progress(cx, "layers", (double)l, (double)last + 1));
         ATN_TRY(run_layer(cx, &ps, l));
     }
-    ATN_TRY(visit_waiting(cx, &ps));
     if (head) ATN_TRY(run_head(cx, &ps, out));
 done:
     st = finish(cx, &ps, st);
