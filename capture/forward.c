@@ -6,7 +6,15 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { VOCAB_CHUNK = 4096, ROW_CHUNK = 1024, NAN_CHUNK = 1 << 14 };
+#include "core/kernels/kernels.h"
+
+enum {
+    VOCAB_CHUNK = 4096,
+    ROW_CHUNK = 1024,
+    CHECK_PIECE = 1 << 18,
+    EMBED_ROWS = 64,
+    W_O_ROWS = 16
+};
 
 /* Host memory of one layer on its way to the visitor, as in atn_layer_dump. */
 typedef struct host_layer {
@@ -31,32 +39,37 @@ typedef struct pass {
 
 /* ---- weights ---- */
 
-/* A weight with NaN or infinity is named with the first bad row. */
+typedef struct check_job {
+    const atn_model *m;
+    const atn_st_tensor *t;
+} check_job;
+
+/* One piece of a weight: the first NaN or infinity is named with its row. */
+static atn_status check_piece(atn_ctx *cx, atn_idx piece, void *state)
+{
+    const check_job *j = state;
+    const atn_st_tensor *t = j->t;
+    const size_t size = atn_dtype_size(t->type);
+    const atn_idx first = piece * CHECK_PIECE,
+                  end = ATN_MIN(first + CHECK_PIECE, t->count);
+    const char *data = t->data;
+    atn_idx at = first;
+
+    if (atn_all_finite(data + (size_t)first * size, t->type, end - first))
+        return ATN_OK;
+    while (atn_all_finite(data + (size_t)at * size, t->type, 1)) at++;
+    return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                    "%s: weight \"%s\" holds NaN or infinity in row %lld",
+                    j->m->weights_path, t->name,
+                    (long long)(at / t->shape[t->rank - 1]));
+}
+
 static atn_status check_weight(atn_ctx *cx, const atn_model *m, const atn_st_tensor *t)
 {
-    const atn_arena_mark mark = atn_arena_save(cx);
-    const size_t size = atn_dtype_size(t->type);
-    atn_status st = ATN_OK;
-    float *x = NULL;
+    check_job j = {m, t};
 
-    ATN_TAKE(x, NAN_CHUNK);
-    for (atn_idx at = 0; at < t->count; at += NAN_CHUNK) {
-        const atn_idx n = ATN_MIN((atn_idx)NAN_CHUNK, t->count - at);
-        float bad = 0;
-
-        atn_widen((const char *)t->data + (size_t)at * size, t->type, n, x);
-        for (atn_idx i = 0; i < n; i++) bad += x[i] * 0.0f;
-        if (bad == 0) continue;
-        for (atn_idx i = 0; i < n; i++)
-            if (!isfinite(x[i]))
-                ATN_FAIL(ATN_DATA,
-                         "%s: weight \"%s\" holds NaN or infinity in row %lld",
-                         m->weights_path, t->name,
-                         (long long)((at + i) / t->shape[t->rank - 1]));
-    }
-done:
-    atn_arena_rewind(cx, mark);
-    return st;
+    return atn_parallel(cx, (t->count + CHECK_PIECE - 1) / CHECK_PIECE, check_piece, &j,
+                        "weights");
 }
 
 /* Loads a tensor into buf (allocated on first use); no template leaves it empty. */
@@ -114,6 +127,12 @@ done:
 
 /* ---- embedding ---- */
 
+typedef struct embed_job {
+    const pass *ps;
+    const atn_st_tensor *words, *places, *types; /* the last two may be NULL */
+    float *out;                                  /* [n, width] */
+} embed_job;
+
 /* Adds row `row` of a mapped table to out. */
 static void add_row(const atn_st_tensor *t, atn_idx row, atn_idx width, float *scratch,
                     float *out)
@@ -122,40 +141,54 @@ static void add_row(const atn_st_tensor *t, atn_idx row, atn_idx width, float *s
 
     atn_widen((const char *)t->data + (size_t)(row * width) * size, t->type, width,
               scratch);
-    for (atn_idx i = 0; i < width; i++) out[i] += scratch[i];
+    atn_vec_add(scratch, width, out);
 }
 
-/* Only the rows that are needed are read from the file. Token types are all 0. */
-static atn_status embed(atn_ctx *cx, pass *ps)
+/* Token types are all 0. */
+static atn_status embed_rows(atn_ctx *cx, atn_idx piece, void *state)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_arch_names *names = &ps->c->arch->names;
-    const atn_st_tensor *words = atn_model_tensor(ps->m, names->embed, 0, false);
-    const atn_st_tensor *places =
-        names->position ? atn_model_tensor(ps->m, names->position, 0, false) : NULL;
-    const atn_st_tensor *types =
-        names->type ? atn_model_tensor(ps->m, names->type, 0, false) : NULL;
-    const atn_idx width = ps->c->width, n = ps->args->n;
+    const embed_job *j = state;
+    const atn_idx width = j->ps->c->width, n = j->ps->args->n;
+    const int32_t *ids = j->ps->args->ids;
     atn_status st = ATN_OK;
     float *row = NULL;
 
     ATN_TAKE(row, width);
-    memset(ps->host, 0, (size_t)(n * width) * sizeof *ps->host);
-    for (atn_idx i = 0; i < n; i++) {
-        float *out = ps->host + i * width;
-        float bad = 0;
+    for (atn_idx i = piece * EMBED_ROWS; i < ATN_MIN((piece + 1) * EMBED_ROWS, n);
+         i++) {
+        float *out = j->out + i * width;
 
-        add_row(words, ps->args->ids[i], width, row, out);
-        if (types) add_row(types, 0, width, row, out);
-        if (places) add_row(places, i, width, row, out);
-        for (atn_idx j = 0; j < width; j++) bad += out[j] * 0.0f;
-        if (bad != 0)
+        memset(out, 0, (size_t)width * sizeof *out);
+        add_row(j->words, ids[i], width, row, out);
+        if (j->types) add_row(j->types, 0, width, row, out);
+        if (j->places) add_row(j->places, i, width, row, out);
+        if (!atn_all_finite(out, ATN_F32, width))
             ATN_FAIL(
                 ATN_DATA,
                 "%s: weight \"%s\" holds NaN or infinity in row %d (or a position's)",
-                ps->m->weights_path, words->name, ps->args->ids[i]);
+                j->ps->m->weights_path, j->words->name, ids[i]);
     }
-    ATN_TRY(cx->backend->upload(cx, atn_buf_at(ps->x, 0, n * width), ps->host));
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+/* Only the rows that are needed are read from the file. */
+static atn_status embed(atn_ctx *cx, pass *ps)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_arch_names *names = &ps->c->arch->names;
+    const atn_idx width = ps->c->width, n = ps->args->n;
+    embed_job j = {.ps = ps, .words = atn_model_tensor(ps->m, names->embed, 0, false)};
+    atn_status st = ATN_OK;
+
+    if (names->position) j.places = atn_model_tensor(ps->m, names->position, 0, false);
+    if (names->type) j.types = atn_model_tensor(ps->m, names->type, 0, false);
+    ATN_TAKE(j.out, n * width);
+    ATN_TRY(atn_parallel(cx, (n + EMBED_ROWS - 1) / EMBED_ROWS, embed_rows, &j,
+                         "embedding"));
+    ATN_TRY(cx->backend->upload(cx, atn_buf_at(ps->x, 0, n * width), j.out));
     if (names->embed_norm) {
         ATN_TRY(load_linear(cx, ps, names->embed_norm, 0,
                             ps->c->arch->norm == ATN_NORM_LAYER, &ps->norm1_w,
@@ -622,17 +655,23 @@ atn_status atn_model_w_o(atn_ctx *cx, const atn_model *m, atn_idx layer, float *
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     const atn_st_tensor *t = atn_model_tensor(m, m->config.arch->names.o, layer, false);
+    const size_t size = atn_dtype_size(t->type);
     const atn_idx width = t->shape[0], inner = t->shape[1];
     atn_status st = ATN_OK;
     float *w = NULL;
 
     *out = NULL;
-    ATN_TRY(check_weight(cx, m, t));
-    ATN_TAKE(w, width * inner);
-    atn_widen(t->data, t->type, width * inner, w);
+    ATN_TAKE(w, W_O_ROWS * inner);
     ATN_NEW(*out, width * inner);
-    for (atn_idx i = 0; i < width; i++)
-        for (atn_idx j = 0; j < inner; j++) (*out)[j * width + i] = w[i * inner + j];
+    for (atn_idx i = 0; i < width; i += W_O_ROWS) {
+        const atn_idx rows = ATN_MIN((atn_idx)W_O_ROWS, width - i);
+
+        atn_widen((const char *)t->data + (size_t)(i * inner) * size, t->type,
+                  rows * inner, w);
+        for (atn_idx j = 0; j < inner; j++)
+            for (atn_idx r = 0; r < rows; r++)
+                (*out)[j * width + i + r] = w[r * inner + j];
+    }
 done:
     atn_arena_rewind(cx, mark);
     return st;

@@ -53,6 +53,6 @@ atn_status atn_forward(atn_ctx *cx, const atn_model *m, const atn_forward_args *
 /* Bytes of memory that the pass takes beside the mapped weights, on host and device. */
 double atn_forward_memory(const atn_model *m, const atn_forward_args *args);
 /* W_O of a layer as [heads * d, width], so that C_h = O_h W_O[h d .. (h + 1) d). Owned by the
- * caller. */
+ * caller. The pass has looked for NaN in it. */
 atn_status atn_model_w_o(atn_ctx *cx, const atn_model *m, atn_idx layer,
                          float **out) ATN_WARN_UNUSED;

@@ -318,9 +318,7 @@ static atn_status add_tensor(atn_ctx *cx, const recording *r, const char *name,
     }
     if (r->dtype == ATN_F32) return ATN_OK;
     ATN_TAKE(half, count);
-    for (atn_idx i = 0; i < count; i++)
-        half[i] =
-            r->dtype == ATN_F16 ? atn_f16_from_f32(x[i]) : atn_bf16_from_f32(x[i]);
+    atn_narrow(x, r->dtype, count, half);
     t->data = half;
 done:
     return st;
