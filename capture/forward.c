@@ -31,7 +31,6 @@ typedef struct pass {
     atn_buf b_q, b_k, b_v, b_o, b_gate, b_up, b_down;           /* biases */
     atn_buf norm1_w, norm1_b, norm2_w, norm2_b, q_norm, k_norm; /* norms */
     atn_buf cosine, sine;                                       /* [n, dim / 2] */
-    float *host;
     host_layer dumps[2]; /* one is filled while the visitor has the other */
     int next_dump;
     atn_layer_thread *visitor; /* NULL = none wanted */
@@ -203,20 +202,11 @@ done:
 
 /* ---- one layer ---- */
 
-/* [n, heads * d] of a buffer to [heads, n, d] on the host. */
 static atn_status dump_heads(atn_ctx *cx, const pass *ps, atn_buf buf, atn_idx heads,
                              float *out)
 {
-    const atn_idx n = ps->args->n, d = ps->c->head_dim;
-    atn_status st = ATN_OK;
-
-    ATN_TRY(cx->backend->download(cx, atn_buf_at(buf, 0, n * heads * d), ps->host));
-    for (atn_idx i = 0; i < n; i++)
-        for (atn_idx h = 0; h < heads; h++)
-            memcpy(out + (h * n + i) * d, ps->host + (i * heads + h) * d,
-                   (size_t)d * sizeof *out);
-done:
-    return st;
+    return cx->backend->download_heads(cx, buf, ps->args->n, heads, ps->c->head_dim,
+                                       out);
 }
 
 static atn_status qk_norm(atn_ctx *cx, const pass *ps, atn_buf x, atn_buf w,
@@ -514,7 +504,6 @@ static atn_status take_buffers(atn_ctx *cx, pass *ps)
     const atn_config *c = ps->c;
     const atn_idx n = ps->args->n, q = c->heads * c->head_dim,
                   kv = c->kv_heads * c->head_dim;
-    const atn_idx widest = ATN_MAX(ATN_MAX(q, kv), c->width);
     const bool visits = ps->args->visit != NULL;
     const atn_backend *be = cx->backend;
     atn_status st = ATN_OK;
@@ -527,7 +516,6 @@ static atn_status take_buffers(atn_ctx *cx, pass *ps)
     ATN_TRY(be->alloc(cx, ATN_F32, n * q, &ps->o));
     ATN_TRY(be->alloc(cx, ATN_F32, n * c->ffn, &ps->up));
     if (c->gated) ATN_TRY(be->alloc(cx, ATN_F32, n * c->ffn, &ps->gate));
-    ATN_TAKE(ps->host, n * widest);
     if (c->arch->rope) {
         ATN_TRY(take_rope(cx, ps));
     }
@@ -571,7 +559,7 @@ static double backend_values(const atn_model *m, const atn_forward_args *a)
            (a->visit && a->want_p ? (double)c->heads * n * n : 0);
 }
 
-/* Numbers in host memory: the two layers on their way to the visitor, and scratch. */
+/* Numbers in host memory: the two layers on their way to the visitor, and the embedding. */
 static double host_values(const atn_model *m, const atn_forward_args *a)
 {
     const atn_config *c = &m->config;
@@ -582,7 +570,7 @@ static double host_values(const atn_model *m, const atn_forward_args *a)
                         (a->want_h ? width : 0) + (a->want_attn_out ? width : 0) +
                         (a->want_p ? (double)c->heads * n : 0);
 
-    return n * ATN_MAX(q, width) + (a->visit ? 2 * n * dump : 0);
+    return n * width + (a->visit ? 2 * n * dump : 0);
 }
 
 double atn_forward_memory(const atn_model *m, const atn_forward_args *a)

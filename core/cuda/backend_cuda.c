@@ -104,6 +104,14 @@ static atn_status cuda_download(atn_ctx *cx, atn_buf src, void *dst)
     return atn_cu_download(cx, atn_cu_state(cx), place(cx, src), dst, bytes_of(src));
 }
 
+static atn_status cuda_download_heads(atn_ctx *cx, atn_buf src, atn_idx n,
+                                      atn_idx heads, atn_idx d, float *out)
+{
+    ATN_ASSERT(src.type == ATN_F32);
+    return atn_cu_download_heads(cx, atn_cu_state(cx), place(cx, src), n, heads, d,
+                                 out);
+}
+
 static atn_status cuda_room(atn_ctx *cx, double bytes, const char *what)
 {
     atn_cuda *cu = atn_cu_state(cx);
@@ -192,10 +200,7 @@ static atn_status widen_piece(atn_ctx *cx, atn_cuda *cu, const char *src,
                                                      : ATN_CU_BF16};
 
     ATN_TRY(atn_cu_take_slot(cx, cu, &s));
-    if (raw)
-        memcpy(s->host, src, bytes);
-    else
-        atn_widen(src, type, n, s->host);
+    ATN_TRY(atn_cu_fill(cx, s, src, type, n, !raw));
     if (direct) {
         ATN_TRY(atn_cu_send(cx, cu, place(cx, dst), s->host, bytes));
     } else {
@@ -607,6 +612,7 @@ atn_status atn_cuda_open(atn_ctx *cx, int device, atn_math math, atn_backend **o
     cu->table.room = cuda_room;
     cu->table.upload = cuda_upload;
     cu->table.download = cuda_download;
+    cu->table.download_heads = cuda_download_heads;
     cu->table.upload_widen = cuda_upload_widen;
     cu->table.linear = cuda_linear;
     cu->table.norm = cuda_norm;
@@ -645,7 +651,8 @@ void atn_cuda_close(atn_ctx *cx, atn_backend *be)
     if (cu->stream) d->stream_wait(cu->stream);
     atn_cu_scratch *const all[] = {&cu->x,    &cu->q,      &cu->k,    &cu->v,
                                    &cu->tile, &cu->narrow, &cu->small};
-    for (size_t i = 0; i < ATN_LEN(all); i++) atn_cu_free(cu, all[i]->at, all[i]->bytes);
+    for (size_t i = 0; i < ATN_LEN(all); i++)
+        atn_cu_free(cu, all[i]->at, all[i]->bytes);
     atn_cu_free(cu, cu->bad, ATN_CU_BAD_MOST * sizeof(int));
     for (int i = 0; i < ATN_CUDA_MARKS; i++)
         if (cu->marks[i]) d->event_destroy(cu->marks[i]);

@@ -88,6 +88,9 @@ atn_status atn_cu_take_slot(atn_ctx *cx, atn_cuda *cu,
 atn_status atn_cu_send(atn_ctx *cx, atn_cuda *cu, atn_cu_ptr to, const void *from,
                        size_t bytes) ATN_WARN_UNUSED;
 atn_status atn_cu_close_slot(atn_ctx *cx, atn_cuda *cu, atn_cu_slot *s) ATN_WARN_UNUSED;
+/* Fills a slot with n elements, widened to float or as they are, on all threads. */
+atn_status atn_cu_fill(atn_ctx *cx, const atn_cu_slot *s, const void *from,
+                       atn_dtype type, atn_idx n, bool widen) ATN_WARN_UNUSED;
 atn_status atn_cu_upload(atn_ctx *cx, atn_cuda *cu, atn_cu_ptr to, const void *from,
                          size_t bytes) ATN_WARN_UNUSED;
 /* The same of a matrix whose rows lie apart, closed up on the way. */
@@ -96,6 +99,9 @@ atn_status atn_cu_upload_rows(atn_ctx *cx, atn_cuda *cu, atn_cu_ptr to,
 /* Waits for everything before it, and looks at `bad`. */
 atn_status atn_cu_download(atn_ctx *cx, atn_cuda *cu, atn_cu_ptr from, void *to,
                            size_t bytes) ATN_WARN_UNUSED;
+/* The same of [n, heads * d] floats, into planes of heads: [heads, n, d]. */
+atn_status atn_cu_download_heads(atn_ctx *cx, atn_cuda *cu, atn_cu_ptr from, atn_idx n,
+                                 atn_idx heads, atn_idx d, float *out) ATN_WARN_UNUSED;
 atn_status atn_cu_wait(atn_ctx *cx, atn_cuda *cu) ATN_WARN_UNUSED;
 /* From here on, `heads` entries of bad hold INT_MAX; kernels lower them. */
 atn_status atn_cu_watch_rows(atn_ctx *cx, atn_cuda *cu, int layer,

@@ -431,6 +431,25 @@ static void long_copies(atn_ctx *cx)
     drop(cx, &t);
 }
 
+/* Head planes of more tokens than one slot of a GPU holds. */
+static void heads_apart(atn_ctx *cx)
+{
+    enum { TOKENS = 40001, HEADS_OF_IT = 7, WIDTH = 9 };
+    tensor t = make(cx, 16, TOKENS * HEADS_OF_IT * WIDTH);
+    float *planes = calloc((size_t)t.n, sizeof *planes);
+
+    CHECK_OK(
+        cx->backend->download_heads(cx, t.buf, TOKENS, HEADS_OF_IT, WIDTH, planes));
+    for (int i = 0; i < TOKENS; i++)
+        for (int h = 0; h < HEADS_OF_IT; h++)
+            CHECK_EQ(memcmp(planes + (h * TOKENS + i) * WIDTH,
+                            t.host + (i * HEADS_OF_IT + h) * WIDTH,
+                            WIDTH * sizeof *planes),
+                     0);
+    free(planes);
+    drop(cx, &t);
+}
+
 /* ---- the row pass: the CPU's is the reference, its own twin is in test_row_values.c ---- */
 
 enum { HEADS = 3, NR = 150, NC = 190 };
@@ -605,6 +624,7 @@ ON_ALL(attention_nan)
 ON_ALL(cross_entropy)
 ON_ALL(widen)
 ON_ALL(long_copies)
+ON_ALL(heads_apart)
 ON_ALL(row_values)
 ON_ALL(row_values_nan)
 
@@ -612,5 +632,6 @@ CHECK_MAIN({"linear", all_linear}, {"add", all_add}, {"norm", all_norm},
            {"activate", all_activate}, {"rope", all_rope}, {"attention", all_attention},
            {"attention with NaN", all_attention_nan},
            {"cross entropy", all_cross_entropy}, {"widen", all_widen},
-           {"long copies", all_long_copies}, {"row pass", all_row_values},
+           {"long copies", all_long_copies},
+           {"heads apart", all_heads_apart}, {"row pass", all_row_values},
            {"row pass with NaN", all_row_values_nan})
