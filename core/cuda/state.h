@@ -17,6 +17,8 @@ enum {
     ATN_CU_IMAGES_MOST = 8,
 };
 #define ATN_CU_SLOT_BYTES ((size_t)8 << 20)
+/* Logits and weights of a tile of attention: they stay in a GPU's L2 (40 to 60 MB) */
+#define ATN_CU_TILE_BYTES ((size_t)48 << 20)
 
 /* Device scratch that grows and is kept. */
 typedef struct atn_cu_scratch {
@@ -45,7 +47,8 @@ typedef struct atn_cuda {
     int next_slot;
     atn_cu_handle marks[ATN_CUDA_MARKS]; /* events that keep the time */
     atn_cuda_memory memory;
-    atn_cu_scratch x, q, k, v, tile, narrow, small; /* see backend_cuda.c */
+    atn_cu_scratch x, small;                     /* see backend_cuda.c */
+    atn_cu_scratch q, k, v, tile, narrow, state; /* see attention_cuda.c */
     atn_cu_ptr bad; /* [ATN_CU_BAD_MOST] ints: rows with NaN, looked at when we wait */
     int bad_heads;  /* how many of them are in use; 0 = none */
     int bad_layer;
@@ -110,6 +113,32 @@ atn_status atn_cu_watch_rows(atn_ctx *cx, atn_cuda *cu, int layer,
 bool atn_cu_sight_of(const atn_sight *s, atn_cu_sight *out);
 
 extern const char *const atn_cu_kernel_names[];
+
+/* ---- core/cuda/backend_cuda.c ---- */
+
+/* Where a buffer of ours begins; as floats, which it must hold. */
+atn_cu_ptr atn_cu_place(const atn_ctx *cx, atn_buf b);
+float *atn_cu_f32(const atn_ctx *cx, atn_buf b);
+/* f32 rows -> words of bf16 pairs (core/kernels/cuda/args.h), zeros behind the columns. */
+atn_status atn_cu_pack_bf16(atn_ctx *cx, atn_cuda *cu, const float *x, atn_idx rows,
+                            atn_idx cols, atn_cu_ptr to) ATN_WARN_UNUSED;
+
+/* Row-major C [m, n] = alpha A [m, k] op(B) + beta C, where B is [n, k] (transposed) or
+ * [k, n]; A and B both of `type`. count > 1: that many, each the steps (elements) apart. */
+typedef struct atn_cu_product {
+    const void *a, *b;
+    float *c;
+    atn_idx m, n, k, lda, ldb, ldc;
+    atn_idx count, step_a, step_b, step_c;
+    bool transposed;
+    atn_dtype type;
+    float alpha, beta;
+} atn_cu_product;
+atn_status atn_cu_multiply(atn_ctx *cx, atn_cuda *cu,
+                           const atn_cu_product *p) ATN_WARN_UNUSED;
+
+/* core/cuda/attention_cuda.c */
+atn_status atn_attention_cuda(atn_ctx *cx, const atn_attn_args *a) ATN_WARN_UNUSED;
 
 /* core/cuda/row_values_cuda.c */
 atn_status atn_row_values_cuda(atn_ctx *cx, const atn_head *heads, atn_idx n_heads,

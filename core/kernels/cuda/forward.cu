@@ -2,8 +2,7 @@
  * norms, rotary embedding, activations, sums, number formats, softmax, loss.
  *
  * Oracle  tests/core/test_backends.c: the CPU's operations and twins in double.
- * Cost    each element is read and written once (softmax: read three times, from cache while
- *         a row fits it); bandwidth-bound.
+ * Cost    each element is read and written once; bandwidth-bound.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/kernels/cuda/device.cuh"
@@ -101,37 +100,141 @@ extern "C" __global__ void atn_cu_pack(atn_cu_pack_args a)
     }
 }
 
-/* One block a row: largest logit, sum, weights; exact zeros where the query sees nothing. */
+/* Four floats, loaded and stored at once. */
+struct alignas(16) vec4 {
+    float v[4];
+};
+struct alignas(8) half4 {
+    uint16_t v[4];
+};
+
+enum { SOFTMAX_VECTORS = ATN_CU_TILE_KEYS / (4 * 32) };
+
+/* The logits of a row that query i sees, -infinity elsewhere; a lane has every 32nd vector. */
+static __device__ __forceinline__ void load_logits(const atn_cu_softmax_args &a,
+                                                   const float *s, int i, int lo,
+                                                   int hi, vec4 *x)
+{
+    const float slope = a.slope[blockIdx.y];
+
+#pragma unroll
+    for (int n = 0; n < SOFTMAX_VECTORS; n++) {
+        const int c = (n * 32 + atn_lane()) * 4;
+
+        if (c < a.keys) x[n] = *reinterpret_cast<const vec4 *>(s + c);
+#pragma unroll
+        for (int e = 0; e < 4; e++) {
+            const int j = a.key0 + c + e;
+            x[n].v[e] = j >= lo && j < hi
+                            ? atn_logit(x[n].v[e], slope, j - i - a.sight.offset,
+                                        a.sight.softcap)
+                            : -INFINITY;
+        }
+    }
+}
+
+/* Weights to the tile: in bf16 where that is wanted, else over the logits. */
+static __device__ __forceinline__ void store_weights(const atn_cu_softmax_args &a,
+                                                     int64_t row, const vec4 *x)
+{
+#pragma unroll
+    for (int n = 0; n < SOFTMAX_VECTORS; n++) {
+        const int c = (n * 32 + atn_lane()) * 4;
+        half4 h;
+
+        if (c >= a.keys) continue;
+        for (int e = 0; e < 4; e++) h.v[e] = (uint16_t)atn_to_bf16(x[n].v[e]);
+        if (a.narrow)
+            *reinterpret_cast<half4 *>(a.narrow + row * a.ld + c) = h;
+        else
+            *reinterpret_cast<vec4 *>(a.s + row * a.ld + c) = x[n];
+    }
+}
+
+/* Weights to p, whose rows may begin at any float. */
+static __device__ void store_p(const atn_cu_softmax_args &a, int r, const vec4 *x)
+{
+    float *p = a.p + blockIdx.y * a.p_step + r * a.p_ld;
+
+    for (int n = 0; n < SOFTMAX_VECTORS; n++)
+        for (int e = 0; e < 4; e++) {
+            const int c = (n * 32 + atn_lane()) * 4 + e;
+            if (c < a.keys) p[c] = x[n].v[e];
+        }
+}
+
+/* x <- e^(x - largest); returns their sum over the row. */
+static __device__ __forceinline__ float exponentials(vec4 *x, float largest)
+{
+    float sum = 0;
+
+#pragma unroll
+    for (int n = 0; n < SOFTMAX_VECTORS; n++)
+#pragma unroll
+        for (int e = 0; e < 4; e++) {
+            x[n].v[e] = expf(x[n].v[e] - largest);
+            sum += x[n].v[e];
+        }
+    return atn_warp_sum(sum);
+}
+
+static __device__ __forceinline__ void scale(vec4 *x, float factor)
+{
+#pragma unroll
+    for (int n = 0; n < SOFTMAX_VECTORS; n++)
+#pragma unroll
+        for (int e = 0; e < 4; e++) x[n].v[e] *= factor;
+}
+
+/* One warp a row, which it keeps in registers: read once, written once. Exact zeros where the
+ * query sees nothing. A sink is a logit that was seen before all others. */
 extern "C" __global__ void atn_cu_softmax(atn_cu_softmax_args a)
 {
-    __shared__ float scratch[ATN_WARPS];
-    const int i = a.first + (int)blockIdx.x;
-    float *s = a.s + (int64_t)blockIdx.x * a.ld;
-    uint16_t *narrow = a.narrow ? a.narrow + (int64_t)blockIdx.x * a.ld : 0;
-    float largest = -INFINITY, sum = 0, inv;
+    const int r = (int)blockIdx.x * ATN_WARPS + (int)threadIdx.x / 32, i = a.first + r;
+    const int64_t row = (int64_t)blockIdx.y * a.rows + r;
+    float *state = a.state + blockIdx.y * a.state_step + r * 2;
+    float largest = -INFINITY, top, kept, sum;
+    vec4 x[SOFTMAX_VECTORS] = {};
     int lo, hi;
 
+    if (r >= a.rows) return;
     atn_see(a.sight, i, &lo, &hi);
-    for (int j = lo + (int)threadIdx.x; j < hi; j += (int)blockDim.x) {
-        const float x =
-            atn_logit(s[j - a.key0], a.slope, j - i - a.sight.offset, a.sight.softcap);
-        s[j - a.key0] = x;
-        largest = fmaxf(largest, x);
+    lo = max(lo, a.key0);
+    hi = min(hi, a.key0 + a.keys);
+    if (lo >= hi) {
+        if (!a.p) store_weights(a, row, x);
+        return;
     }
-    largest = atn_block_max(largest, scratch);
-    for (int j = lo + (int)threadIdx.x; j < hi; j += (int)blockDim.x)
-        sum += expf(s[j - a.key0] - largest);
-    sum = atn_block_sum(sum, scratch);
-    if (lo < hi && !(isfinite(largest) && isfinite(sum)) && threadIdx.x == 0)
-        atomicMin(a.bad, i);
-    if (a.has_sink) sum += expf(a.sink - largest);
-    inv = lo < hi && isfinite(sum) ? 1.0f / sum : 0.0f;
-    for (int c = (int)threadIdx.x; c < a.keys; c += (int)blockDim.x) {
-        const int j = a.key0 + c;
-        const float p = j >= lo && j < hi ? expf(s[c] - largest) * inv : 0.0f;
-
-        s[c] = p;
-        if (narrow) narrow[c] = (uint16_t)atn_to_bf16(p);
+    load_logits(a, a.s + row * a.ld, i, lo, hi, x);
+    kept = state[1];
+    top = kept > 0 ? state[0] : -INFINITY;
+    if (a.p) {
+        exponentials(x, top);
+        scale(x, 1.0f / kept);
+        store_p(a, r, x);
+        return;
+    }
+    if (a.has_sink && kept == 0) {
+        top = a.sink[blockIdx.y];
+        kept = 1;
+    }
+#pragma unroll
+    for (int n = 0; n < SOFTMAX_VECTORS; n++)
+        for (int e = 0; e < 4; e++) largest = fmaxf(largest, x[n].v[e]);
+    largest = fmaxf(top, atn_warp_max(largest));
+    sum = exponentials(x, largest);
+    if (!isfinite(largest) || !isfinite(sum))
+        if (atn_lane() == 0) atomicMin(a.bad + blockIdx.y, i);
+    kept = kept > 0 ? kept * expf(top - largest) : 0.0f;
+    scale(x, 1.0f / (kept + sum));
+    store_weights(a, row, x);
+    if (kept > 0) {
+        float *out = a.out + blockIdx.y * a.out_step + r * a.out_ld;
+        for (int c = atn_lane(); c < a.dv; c += 32) out[c] *= kept / (kept + sum);
+    }
+    if (atn_lane() == 0) {
+        state[0] = largest;
+        state[1] = kept + sum;
     }
 }
 
