@@ -268,6 +268,30 @@ atn_status atn_cu_multiply(atn_ctx *cx, atn_cuda *cu, const atn_cu_product *p)
                     result, (long long)p->m, (long long)p->n, (long long)p->k);
 }
 
+atn_status atn_cuda_product(atn_ctx *cx, atn_buf a, atn_buf b, bool transposed,
+                            atn_idx count, atn_idx m, atn_idx n, atn_idx k, atn_buf c)
+{
+    const atn_cu_product p = {.a = atn_cu_address(atn_cu_place(cx, a)),
+                              .b = atn_cu_address(atn_cu_place(cx, b)),
+                              .c = atn_cu_f32(cx, c),
+                              .m = m,
+                              .n = n,
+                              .k = k,
+                              .lda = k,
+                              .ldb = transposed ? k : n,
+                              .ldc = n,
+                              .count = count,
+                              .step_a = m * k,
+                              .step_b = b.count == n * k ? 0 : n * k,
+                              .step_c = m * n,
+                              .transposed = transposed,
+                              .type = a.type,
+                              .alpha = 1};
+
+    ATN_ASSERT(a.type == cx->backend->weight_type && b.type == a.type);
+    return atn_cu_multiply(cx, atn_cu_state(cx), &p);
+}
+
 static atn_status cuda_add_rows(atn_ctx *cx, const float *x, atn_idx period, float *y,
                                 atn_idx count)
 {
