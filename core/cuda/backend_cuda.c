@@ -419,6 +419,13 @@ done:
 
 /* ---- opening and closing ---- */
 
+static atn_cu_handle module_of(const atn_cuda *cu, const char *image)
+{
+    for (int i = 0; i < atn_cuda_n_images; i++)
+        if (strcmp(atn_cuda_images[i].name, image) == 0) return cu->modules[i];
+    return NULL;
+}
+
 static atn_status load_kernels(atn_ctx *cx, atn_cuda *cu)
 {
     const int images = atn_cuda_n_images;
@@ -430,11 +437,10 @@ static atn_status load_kernels(atn_ctx *cx, atn_cuda *cu)
                          cu->driver.module(&cu->modules[i], atn_cuda_images[i].data),
                          "loading the kernels"));
     for (int k = 0; k < ATN_CU_KERNELS; k++) {
-        for (int i = 0; i < images && !cu->kernels[k]; i++)
-            if (cu->driver.function(&cu->kernels[k], cu->modules[i],
-                                    atn_cu_kernel_names[k]) != 0)
-                cu->kernels[k] = NULL;
-        if (!cu->kernels[k])
+        const atn_cu_handle module = module_of(cu, atn_cu_kernel_images[k]);
+
+        if (!module ||
+            cu->driver.function(&cu->kernels[k], module, atn_cu_kernel_names[k]) != 0)
             ATN_FAIL(ATN_UNAVAILABLE,
                      "this build has no GPU kernel %s (it was built "
                      "without nvcc: see cmake --preset cuda)",

@@ -12,7 +12,13 @@
 #include "core/cuda/state.h"
 
 const char *const atn_cu_kernel_names[] = {
-#define ATN_CUDA_KERNEL(name, args) "atn_cu_" #name,
+#define ATN_CUDA_KERNEL(image, name, args) "atn_cu_" #name,
+#include "core/kernels/cuda/kernels.def"
+#undef ATN_CUDA_KERNEL
+};
+
+const char *const atn_cu_kernel_images[] = {
+#define ATN_CUDA_KERNEL(image, name, args) #image,
 #include "core/kernels/cuda/kernels.def"
 #undef ATN_CUDA_KERNEL
 };

@@ -6,7 +6,7 @@
 #include "core/kernels/cuda/args.h"
 
 typedef enum atn_cu_kernel {
-#define ATN_CUDA_KERNEL(name, args) ATN_CU_KERNEL_##name,
+#define ATN_CUDA_KERNEL(image, name, args) ATN_CU_KERNEL_##name,
 #include "core/kernels/cuda/kernels.def"
 #undef ATN_CUDA_KERNEL
     ATN_CU_KERNELS
@@ -112,7 +112,8 @@ atn_status atn_cu_watch_rows(atn_ctx *cx, atn_cuda *cu, int layer,
 /* A sight in device integers; false when a number does not fit. */
 bool atn_cu_sight_of(const atn_sight *s, atn_cu_sight *out);
 
-extern const char *const atn_cu_kernel_names[];
+/* Per kernel its symbol and the image that holds it. */
+extern const char *const atn_cu_kernel_names[], *const atn_cu_kernel_images[];
 
 /* ---- core/cuda/backend_cuda.c ---- */
 
