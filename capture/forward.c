@@ -10,7 +10,7 @@
 
 enum {
     VOCAB_CHUNK = 4096,
-    ROW_CHUNK = 1024,
+    ROW_CHUNK = 4096,
     CHECK_PIECE = 1 << 18,
     EMBED_ROWS = 64,
     W_O_ROWS = 16
