@@ -359,9 +359,9 @@ static atn_status cuda_rope(atn_ctx *cx, atn_buf x, atn_buf cosine, atn_buf sine
         atn_cu_f32(cx, x), atn_cu_f32(cx, cosine), atn_cu_f32(cx, sine), n, heads, d,
         rotary / 2};
 
-    return atn_cu_launch(cx, atn_cu_state(cx), ATN_CU_KERNEL_rope,
-                         atn_cu_blocks(n * heads * (rotary / 2)), 1, ATN_CU_THREADS, 0,
-                         &a);
+    ATN_ASSERT(heads * (rotary / 2) <= INT_MAX);
+    return atn_cu_launch(cx, atn_cu_state(cx), ATN_CU_KERNEL_rope, n, 1, ATN_CU_THREADS,
+                         0, &a);
 }
 
 static atn_status cuda_activate(atn_ctx *cx, atn_act kind, atn_buf x, atn_buf gate,

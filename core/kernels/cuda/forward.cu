@@ -9,23 +9,73 @@
 
 #define ATN_WARPS (ATN_CU_THREADS / 32)
 
+/* Four floats, loaded and stored at once. */
+struct alignas(16) vec4 {
+    float v[4];
+};
+struct alignas(8) half4 {
+    uint16_t v[4];
+};
+
+/* Whole vectors in n floats, 0 where one of the arrays does not begin at one. */
+static __device__ __forceinline__ int64_t vectors(int64_t n, const float *x,
+                                                  const float *y, const float *z)
+{
+    const uintptr_t at = reinterpret_cast<uintptr_t>(x) |
+                         reinterpret_cast<uintptr_t>(y) |
+                         reinterpret_cast<uintptr_t>(z);
+
+    return at % sizeof(vec4) == 0 ? n / 4 : 0;
+}
+
+static __device__ __forceinline__ vec4 load4(const float *x, int64_t at)
+{
+    return reinterpret_cast<const vec4 *>(x)[at];
+}
+
+static __device__ __forceinline__ void store4(float *x, int64_t at, vec4 v)
+{
+    reinterpret_cast<vec4 *>(x)[at] = v;
+}
+
+/* Sum over a row of x - mean, or of its square; the same in every thread. */
+static __device__ float row_sum(const float *x, float mean, bool square, int64_t n,
+                                int64_t whole, float *scratch)
+{
+    float sum = 0;
+
+    for (int64_t j = threadIdx.x; j < whole; j += blockDim.x) {
+        const vec4 v = load4(x, j);
+        for (int e = 0; e < 4; e++)
+            sum += (v.v[e] - mean) * (square ? v.v[e] - mean : 1.0f);
+    }
+    for (int64_t j = whole * 4 + threadIdx.x; j < n; j += blockDim.x)
+        sum += (x[j] - mean) * (square ? x[j] - mean : 1.0f);
+    return atn_block_sum(sum, scratch);
+}
+
 /* One block a row. y = x / rms(x) * (w + w_offset), or (x - mean) / std * w + b. */
 extern "C" __global__ void atn_cu_norm(atn_cu_norm_args a)
 {
     __shared__ float scratch[ATN_WARPS];
     const float *x = a.x + (int64_t)blockIdx.x * a.dim;
     float *y = a.y + (int64_t)blockIdx.x * a.dim;
-    float mean = 0, square = 0, factor;
+    const int64_t whole = vectors(a.dim, a.b, x, y) ? vectors(a.dim, a.w, x, y) : 0;
+    float mean = 0, factor;
 
-    if (!a.rms) {
-        for (int64_t j = threadIdx.x; j < a.dim; j += blockDim.x) mean += x[j];
-        mean = atn_block_sum(mean, scratch) / (float)a.dim;
+    if (!a.rms)
+        mean = row_sum(x, 0, false, a.dim, vectors(a.dim, x, x, x), scratch) /
+               (float)a.dim;
+    factor = row_sum(x, mean, true, a.dim, vectors(a.dim, x, x, x), scratch);
+    factor = 1.0f / sqrtf(factor / (float)a.dim + a.eps);
+    for (int64_t j = threadIdx.x; j < whole; j += blockDim.x) {
+        const vec4 none = {}, w = load4(a.w, j), b = a.b ? load4(a.b, j) : none;
+        vec4 v = load4(x, j);
+        for (int e = 0; e < 4; e++)
+            v.v[e] = (v.v[e] - mean) * factor * (w.v[e] + a.w_offset) + b.v[e];
+        store4(y, j, v);
     }
-    for (int64_t j = threadIdx.x; j < a.dim; j += blockDim.x)
-        square += (x[j] - mean) * (x[j] - mean);
-    square = atn_block_sum(square, scratch) / (float)a.dim;
-    factor = 1.0f / sqrtf(square + a.eps);
-    for (int64_t j = threadIdx.x; j < a.dim; j += blockDim.x)
+    for (int64_t j = whole * 4 + threadIdx.x; j < a.dim; j += blockDim.x)
         y[j] = (x[j] - mean) * factor * (a.w[j] + a.w_offset) + (a.b ? a.b[j] : 0.0f);
 }
 
@@ -39,19 +89,21 @@ static __device__ __forceinline__ int64_t index_step()
     return (int64_t)gridDim.x * blockDim.x;
 }
 
-/* Half-split: components c and c + half turn by the angle of c. */
+/* One block a token. Half-split: components c and c + half turn by the angle of c. */
 extern "C" __global__ void atn_cu_rope(atn_cu_rope_args a)
 {
-    const int64_t count = a.n * a.heads * a.half;
+    const int half = (int)a.half, count = (int)a.heads * half;
+    const float *cosine = a.cosine + (int64_t)blockIdx.x * half,
+                *sine = a.sine + (int64_t)blockIdx.x * half;
+    float *token = a.x + (int64_t)blockIdx.x * a.heads * a.d;
 
-    for (int64_t e = first_index(); e < count; e += index_step()) {
-        const int64_t c = e % a.half, at = e / a.half; /* at: token and head */
-        const int64_t turn = at / a.heads * a.half + c;
-        float *x = a.x + at * a.d + c;
-        const float u = x[0], v = x[a.half];
+    for (int e = (int)threadIdx.x; e < count; e += (int)blockDim.x) {
+        const int c = e % half;
+        float *x = token + e / half * a.d + c;
+        const float u = x[0], v = x[half];
 
-        x[0] = u * a.cosine[turn] - v * a.sine[turn];
-        x[a.half] = v * a.cosine[turn] + u * a.sine[turn];
+        x[0] = u * cosine[c] - v * sine[c];
+        x[half] = v * cosine[c] + u * sine[c];
     }
 }
 
@@ -67,13 +119,30 @@ static __device__ float act(int kind, float x)
 
 extern "C" __global__ void atn_cu_activate(atn_cu_act_args a)
 {
-    for (int64_t e = first_index(); e < a.count; e += index_step())
+    const int64_t whole = vectors(a.count, a.x, a.y, a.gate);
+
+    for (int64_t e = first_index(); e < whole; e += index_step()) {
+        const vec4 ones = {{1, 1, 1, 1}}, gate = a.gate ? load4(a.gate, e) : ones;
+        vec4 v = load4(a.x, e);
+        for (int i = 0; i < 4; i++) v.v[i] = act(a.kind, v.v[i]) * gate.v[i];
+        store4(a.y, e, v);
+    }
+    for (int64_t e = whole * 4 + first_index(); e < a.count; e += index_step())
         a.y[e] = act(a.kind, a.x[e]) * (a.gate ? a.gate[e] : 1.0f);
 }
 
+/* Adding a row to all rows has a division an element; a plain sum has none. */
 extern "C" __global__ void atn_cu_add(atn_cu_add_args a)
 {
-    for (int64_t e = first_index(); e < a.count; e += index_step())
+    const int64_t whole = a.period == a.count ? vectors(a.count, a.x, a.y, a.y) : 0;
+
+    for (int64_t e = first_index(); e < whole; e += index_step()) {
+        const vec4 x = load4(a.x, e);
+        vec4 y = load4(a.y, e);
+        for (int i = 0; i < 4; i++) y.v[i] += x.v[i];
+        store4(a.y, e, y);
+    }
+    for (int64_t e = whole * 4 + first_index(); e < a.count; e += index_step())
         a.y[e] += a.x[e % a.period];
 }
 
@@ -89,24 +158,34 @@ extern "C" __global__ void atn_cu_widen(atn_cu_widen_args a)
     }
 }
 
-extern "C" __global__ void atn_cu_pack(atn_cu_pack_args a)
+/* One word of row r. */
+static __device__ __forceinline__ uint32_t pack_word(const atn_cu_pack_args &a,
+                                                     int64_t r, int64_t word)
 {
-    for (int64_t e = first_index(); e < a.rows * a.words; e += index_step()) {
-        const int64_t r = e / a.words, c = (e % a.words) * (a.tf32 ? 1 : 2);
-        const float *x = a.x + r * a.ld;
-        const float u = c < a.cols ? x[c] : 0.0f, v = c + 1 < a.cols ? x[c + 1] : 0.0f;
+    const int64_t c = word * (a.tf32 ? 1 : 2);
+    const float *x = a.x + r * a.ld;
+    const float u = c < a.cols ? x[c] : 0.0f, v = c + 1 < a.cols ? x[c + 1] : 0.0f;
 
-        a.y[e] = a.tf32 ? atn_to_tf32(u) : atn_to_bf16(u) | atn_to_bf16(v) << 16;
-    }
+    return a.tf32 ? atn_to_tf32(u) : atn_to_bf16(u) | atn_to_bf16(v) << 16;
 }
 
-/* Four floats, loaded and stored at once. */
-struct alignas(16) vec4 {
-    float v[4];
-};
-struct alignas(8) half4 {
-    uint16_t v[4];
-};
+/* Rows of bf16 pairs that leave no gaps are one array: there, vectors and no division. */
+extern "C" __global__ void atn_cu_pack(atn_cu_pack_args a)
+{
+    const int64_t count = a.rows * a.words;
+    const bool flat = !a.tf32 && a.ld == a.cols && a.words * 2 == a.cols &&
+                      reinterpret_cast<uintptr_t>(a.y) % sizeof(half4) == 0;
+    const int64_t whole = flat ? vectors(count * 2, a.x, a.x, a.x) : 0;
+
+    for (int64_t e = first_index(); e < whole; e += index_step()) {
+        const vec4 v = load4(a.x, e);
+        half4 h;
+        for (int i = 0; i < 4; i++) h.v[i] = (uint16_t)atn_to_bf16(v.v[i]);
+        reinterpret_cast<half4 *>(a.y)[e] = h;
+    }
+    for (int64_t e = whole * 2 + first_index(); e < count; e += index_step())
+        a.y[e] = pack_word(a, e / a.words, e % a.words);
+}
 
 enum { SOFTMAX_VECTORS = ATN_CU_TILE_KEYS / (4 * 32) };
 
