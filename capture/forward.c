@@ -1,12 +1,25 @@
 /* capture/forward.c -- one forward pass for all families, see the header. */
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "capture/forward.h"
+#include "capture/layer_thread.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { VOCAB_CHUNK = 4096, ROW_CHUNK = 1024, NAN_CHUNK = 1 << 14 };
+#include "core/kernels/kernels.h"
+
+enum {
+    VOCAB_CHUNK = 4096,
+    ROW_CHUNK = 4096,
+    CHECK_PIECE = 1 << 18,
+    EMBED_ROWS = 64,
+    W_O_ROWS = 16
+};
+
+/* Host memory of one layer on its way to the visitor, as in atn_layer_dump. */
+typedef struct host_layer {
+    float *q, *k, *v, *q_pre, *k_pre, *h, *attn_out, *p;
+} host_layer;
 
 /* Buffers of a pass; weights hold one layer and are filled again for the next. */
 typedef struct pass {
@@ -18,39 +31,44 @@ typedef struct pass {
     atn_buf b_q, b_k, b_v, b_o, b_gate, b_up, b_down;           /* biases */
     atn_buf norm1_w, norm1_b, norm2_w, norm2_b, q_norm, k_norm; /* norms */
     atn_buf cosine, sine;                                       /* [n, dim / 2] */
-    float *host, *dump_q, *dump_k, *dump_v, *dump_q_pre, *dump_k_pre, *dump_h,
-        *dump_out, *dump_p;
-    atn_idx waiting; /* 1 + the layer whose dump waits for its visitor, 0 = none */
+    host_layer dumps[2]; /* one is filled while the visitor has the other */
+    int next_dump;
+    atn_layer_thread *visitor; /* NULL = none wanted */
 } pass;
 
 /* ---- weights ---- */
 
-/* A weight with NaN or infinity is named with the first bad row. */
+typedef struct check_job {
+    const atn_model *m;
+    const atn_st_tensor *t;
+} check_job;
+
+/* One piece of a weight: the first NaN or infinity is named with its row. */
+static atn_status check_piece(atn_ctx *cx, atn_idx piece, void *state)
+{
+    const check_job *j = state;
+    const atn_st_tensor *t = j->t;
+    const size_t size = atn_dtype_size(t->type);
+    const atn_idx first = piece * CHECK_PIECE,
+                  end = ATN_MIN(first + CHECK_PIECE, t->count);
+    const char *data = t->data;
+    atn_idx at = first;
+
+    if (atn_all_finite(data + (size_t)first * size, t->type, end - first))
+        return ATN_OK;
+    while (atn_all_finite(data + (size_t)at * size, t->type, 1)) at++;
+    return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                    "%s: weight \"%s\" holds NaN or infinity in row %lld",
+                    j->m->weights_path, t->name,
+                    (long long)(at / t->shape[t->rank - 1]));
+}
+
 static atn_status check_weight(atn_ctx *cx, const atn_model *m, const atn_st_tensor *t)
 {
-    const atn_arena_mark mark = atn_arena_save(cx);
-    const size_t size = atn_dtype_size(t->type);
-    atn_status st = ATN_OK;
-    float *x = NULL;
+    check_job j = {m, t};
 
-    ATN_TAKE(x, NAN_CHUNK);
-    for (atn_idx at = 0; at < t->count; at += NAN_CHUNK) {
-        const atn_idx n = ATN_MIN((atn_idx)NAN_CHUNK, t->count - at);
-        float bad = 0;
-
-        atn_widen((const char *)t->data + (size_t)at * size, t->type, n, x);
-        for (atn_idx i = 0; i < n; i++) bad += x[i] * 0.0f;
-        if (bad == 0) continue;
-        for (atn_idx i = 0; i < n; i++)
-            if (!isfinite(x[i]))
-                ATN_FAIL(ATN_DATA,
-                         "%s: weight \"%s\" holds NaN or infinity in row %lld",
-                         m->weights_path, t->name,
-                         (long long)((at + i) / t->shape[t->rank - 1]));
-    }
-done:
-    atn_arena_rewind(cx, mark);
-    return st;
+    return atn_parallel(cx, (t->count + CHECK_PIECE - 1) / CHECK_PIECE, check_piece, &j,
+                        "weights");
 }
 
 /* Loads a tensor into buf (allocated on first use); no template leaves it empty. */
@@ -108,6 +126,12 @@ done:
 
 /* ---- embedding ---- */
 
+typedef struct embed_job {
+    const pass *ps;
+    const atn_st_tensor *words, *places, *types; /* the last two may be NULL */
+    float *out;                                  /* [n, width] */
+} embed_job;
+
 /* Adds row `row` of a mapped table to out. */
 static void add_row(const atn_st_tensor *t, atn_idx row, atn_idx width, float *scratch,
                     float *out)
@@ -116,40 +140,54 @@ static void add_row(const atn_st_tensor *t, atn_idx row, atn_idx width, float *s
 
     atn_widen((const char *)t->data + (size_t)(row * width) * size, t->type, width,
               scratch);
-    for (atn_idx i = 0; i < width; i++) out[i] += scratch[i];
+    atn_vec_add(scratch, width, out);
 }
 
-/* Only the rows that are needed are read from the file. Token types are all 0. */
-static atn_status embed(atn_ctx *cx, pass *ps)
+/* Token types are all 0. */
+static atn_status embed_rows(atn_ctx *cx, atn_idx piece, void *state)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_arch_names *names = &ps->c->arch->names;
-    const atn_st_tensor *words = atn_model_tensor(ps->m, names->embed, 0, false);
-    const atn_st_tensor *places =
-        names->position ? atn_model_tensor(ps->m, names->position, 0, false) : NULL;
-    const atn_st_tensor *types =
-        names->type ? atn_model_tensor(ps->m, names->type, 0, false) : NULL;
-    const atn_idx width = ps->c->width, n = ps->args->n;
+    const embed_job *j = state;
+    const atn_idx width = j->ps->c->width, n = j->ps->args->n;
+    const int32_t *ids = j->ps->args->ids;
     atn_status st = ATN_OK;
     float *row = NULL;
 
     ATN_TAKE(row, width);
-    memset(ps->host, 0, (size_t)(n * width) * sizeof *ps->host);
-    for (atn_idx i = 0; i < n; i++) {
-        float *out = ps->host + i * width;
-        float bad = 0;
+    for (atn_idx i = piece * EMBED_ROWS; i < ATN_MIN((piece + 1) * EMBED_ROWS, n);
+         i++) {
+        float *out = j->out + i * width;
 
-        add_row(words, ps->args->ids[i], width, row, out);
-        if (types) add_row(types, 0, width, row, out);
-        if (places) add_row(places, i, width, row, out);
-        for (atn_idx j = 0; j < width; j++) bad += out[j] * 0.0f;
-        if (bad != 0)
+        memset(out, 0, (size_t)width * sizeof *out);
+        add_row(j->words, ids[i], width, row, out);
+        if (j->types) add_row(j->types, 0, width, row, out);
+        if (j->places) add_row(j->places, i, width, row, out);
+        if (!atn_all_finite(out, ATN_F32, width))
             ATN_FAIL(
                 ATN_DATA,
                 "%s: weight \"%s\" holds NaN or infinity in row %d (or a position's)",
-                ps->m->weights_path, words->name, ps->args->ids[i]);
+                j->ps->m->weights_path, j->words->name, ids[i]);
     }
-    ATN_TRY(cx->backend->upload(cx, atn_buf_at(ps->x, 0, n * width), ps->host));
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+/* Only the rows that are needed are read from the file. */
+static atn_status embed(atn_ctx *cx, pass *ps)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_arch_names *names = &ps->c->arch->names;
+    const atn_idx width = ps->c->width, n = ps->args->n;
+    embed_job j = {.ps = ps, .words = atn_model_tensor(ps->m, names->embed, 0, false)};
+    atn_status st = ATN_OK;
+
+    if (names->position) j.places = atn_model_tensor(ps->m, names->position, 0, false);
+    if (names->type) j.types = atn_model_tensor(ps->m, names->type, 0, false);
+    ATN_TAKE(j.out, n * width);
+    ATN_TRY(atn_parallel(cx, (n + EMBED_ROWS - 1) / EMBED_ROWS, embed_rows, &j,
+                         "embedding"));
+    ATN_TRY(cx->backend->upload(cx, atn_buf_at(ps->x, 0, n * width), j.out));
     if (names->embed_norm) {
         ATN_TRY(load_linear(cx, ps, names->embed_norm, 0,
                             ps->c->arch->norm == ATN_NORM_LAYER, &ps->norm1_w,
@@ -164,20 +202,11 @@ done:
 
 /* ---- one layer ---- */
 
-/* [n, heads * d] of a buffer to [heads, n, d] on the host. */
 static atn_status dump_heads(atn_ctx *cx, const pass *ps, atn_buf buf, atn_idx heads,
                              float *out)
 {
-    const atn_idx n = ps->args->n, d = ps->c->head_dim;
-    atn_status st = ATN_OK;
-
-    ATN_TRY(cx->backend->download(cx, atn_buf_at(buf, 0, n * heads * d), ps->host));
-    for (atn_idx i = 0; i < n; i++)
-        for (atn_idx h = 0; h < heads; h++)
-            memcpy(out + (h * n + i) * d, ps->host + (i * heads + h) * d,
-                   (size_t)d * sizeof *out);
-done:
-    return st;
+    return cx->backend->download_heads(cx, buf, ps->args->n, heads, ps->c->head_dim,
+                                       out);
 }
 
 static atn_status qk_norm(atn_ctx *cx, const pass *ps, atn_buf x, atn_buf w,
@@ -190,7 +219,7 @@ static atn_status qk_norm(atn_ctx *cx, const pass *ps, atn_buf x, atn_buf w,
                              full ? n : n * heads, full ? heads * d : d, x);
 }
 
-static atn_status project(atn_ctx *cx, pass *ps, atn_buf in, bool dump)
+static atn_status project(atn_ctx *cx, pass *ps, atn_buf in, const host_layer *to)
 {
     const atn_config *c = ps->c;
     const atn_idx n = ps->args->n, q = c->heads * c->head_dim,
@@ -205,9 +234,9 @@ static atn_status project(atn_ctx *cx, pass *ps, atn_buf in, bool dump)
         ATN_TRY(qk_norm(cx, ps, ps->q, ps->q_norm, c->heads));
         ATN_TRY(qk_norm(cx, ps, ps->k, ps->k_norm, c->kv_heads));
     }
-    if (dump && ps->args->want_pre) {
-        ATN_TRY(dump_heads(cx, ps, ps->q, c->heads, ps->dump_q_pre));
-        ATN_TRY(dump_heads(cx, ps, ps->k, c->kv_heads, ps->dump_k_pre));
+    if (to && ps->args->want_pre) {
+        ATN_TRY(dump_heads(cx, ps, ps->q, c->heads, to->q_pre));
+        ATN_TRY(dump_heads(cx, ps, ps->k, c->kv_heads, to->k_pre));
     }
     if (c->arch->rope) {
         ATN_TRY(be->rope(cx, ps->q, ps->cosine, ps->sine, n, c->heads, c->head_dim,
@@ -292,39 +321,31 @@ done:
     return st;
 }
 
-/* Hands the layer that was copied to the host last to its visitor. That happens while the
- * backend works on the next layer, so that a file is written meanwhile. */
-static atn_status visit_waiting(atn_ctx *cx, pass *ps)
-{
-    const atn_layer_dump dump = {.layer = ps->waiting - 1,
-                                 .n = ps->args->n,
-                                 .q = ps->dump_q,
-                                 .k = ps->dump_k,
-                                 .v = ps->dump_v,
-                                 .q_pre = ps->dump_q_pre,
-                                 .k_pre = ps->dump_k_pre,
-                                 .p = ps->dump_p,
-                                 .h = ps->dump_h,
-                                 .attn_out = ps->dump_out};
-
-    if (ps->waiting == 0) return ATN_OK;
-    ps->waiting = 0;
-    return ps->args->visit(cx, &dump, ps->args->state);
-}
-
-static atn_status dump_layer(atn_ctx *cx, pass *ps, atn_idx l)
+/* Copies the layer to the host and leaves it to the visitor. */
+static atn_status dump_layer(atn_ctx *cx, pass *ps, atn_idx l, const host_layer *to)
 {
     const atn_config *c = ps->c;
+    const atn_layer_dump dump = {.layer = l,
+                                 .n = ps->args->n,
+                                 .q = to->q,
+                                 .k = to->k,
+                                 .v = to->v,
+                                 .q_pre = to->q_pre,
+                                 .k_pre = to->k_pre,
+                                 .p = to->p,
+                                 .h = to->h,
+                                 .attn_out = to->attn_out};
     atn_status st = ATN_OK;
 
-    ATN_TRY(dump_heads(cx, ps, ps->q, c->heads, ps->dump_q));
-    ATN_TRY(dump_heads(cx, ps, ps->k, c->kv_heads, ps->dump_k));
-    ATN_TRY(dump_heads(cx, ps, ps->v, c->kv_heads, ps->dump_v));
-    if (ps->args->want_p) ATN_TRY(cx->backend->download(cx, ps->p, ps->dump_p));
+    ATN_TRY(dump_heads(cx, ps, ps->q, c->heads, to->q));
+    ATN_TRY(dump_heads(cx, ps, ps->k, c->kv_heads, to->k));
+    ATN_TRY(dump_heads(cx, ps, ps->v, c->kv_heads, to->v));
+    if (ps->args->want_p) ATN_TRY(cx->backend->download(cx, ps->p, to->p));
     if (ps->args->want_attn_out)
         ATN_TRY(cx->backend->download(cx, atn_buf_at(ps->t, 0, ps->args->n * c->width),
-                                      ps->dump_out));
-    ps->waiting = l + 1;
+                                      to->attn_out));
+    ATN_TRY(atn_layer_thread_hand(cx, ps->visitor, &dump));
+    ps->next_dump = 1 - ps->next_dump;
 done:
     return st;
 }
@@ -334,18 +355,17 @@ static atn_status run_layer(atn_ctx *cx, pass *ps, atn_idx l)
     const atn_forward_args *a = ps->args;
     const bool pre = ps->c->arch->place == ATN_NORM_PRE;
     const bool dump = a->visit && (!a->visit_layer || a->visit_layer[l]);
+    const host_layer *to = dump ? &ps->dumps[ps->next_dump] : NULL;
     atn_status st = ATN_OK;
 
     ATN_TRY(load_layer(cx, ps, l));
-    if (dump && (a->want_h || a->want_pre)) ATN_TRY(visit_waiting(cx, ps));
     if (dump && a->want_h)
         ATN_TRY(cx->backend->download(cx, atn_buf_at(ps->x, 0, a->n * ps->c->width),
-                                      ps->dump_h));
+                                      to->h));
     if (pre) ATN_TRY(norm(cx, ps, ps->x, ps->norm1_w, ps->norm1_b, ps->t));
-    ATN_TRY(project(cx, ps, pre ? ps->t : ps->x, dump));
+    ATN_TRY(project(cx, ps, pre ? ps->t : ps->x, to));
     ATN_TRY(attend(cx, ps, l, dump));
-    ATN_TRY(visit_waiting(cx, ps));
-    if (dump) ATN_TRY(dump_layer(cx, ps, l));
+    if (dump) ATN_TRY(dump_layer(cx, ps, l, to));
     ATN_TRY(join(cx, ps, ps->norm1_w, ps->norm1_b));
     if (pre) ATN_TRY(norm(cx, ps, ps->x, ps->norm2_w, ps->norm2_b, ps->t));
     ATN_TRY(mlp(cx, ps, pre ? ps->t : ps->x));
@@ -432,6 +452,11 @@ done:
 
 /* ---- the pass ---- */
 
+static bool wants_head(const atn_model *m, const atn_forward_args *a)
+{
+    return m->has_head && (a->want_loss || a->logits);
+}
+
 static atn_status take_rope(atn_ctx *cx, pass *ps)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
@@ -452,12 +477,33 @@ done:
     return st;
 }
 
+static atn_status take_dump(atn_ctx *cx, const pass *ps, host_layer *d)
+{
+    const atn_config *c = ps->c;
+    const atn_forward_args *a = ps->args;
+    const atn_idx n = a->n, q = n * c->heads * c->head_dim,
+                  kv = n * c->kv_heads * c->head_dim;
+    atn_status st = ATN_OK;
+
+    ATN_TAKE(d->q, q);
+    ATN_TAKE(d->k, kv);
+    ATN_TAKE(d->v, kv);
+    if (a->want_pre) {
+        ATN_TAKE(d->q_pre, q);
+        ATN_TAKE(d->k_pre, kv);
+    }
+    if (a->want_h) ATN_TAKE(d->h, n * c->width);
+    if (a->want_attn_out) ATN_TAKE(d->attn_out, n * c->width);
+    if (a->want_p) ATN_TAKE(d->p, c->heads * n * n);
+done:
+    return st;
+}
+
 static atn_status take_buffers(atn_ctx *cx, pass *ps)
 {
     const atn_config *c = ps->c;
     const atn_idx n = ps->args->n, q = c->heads * c->head_dim,
                   kv = c->kv_heads * c->head_dim;
-    const atn_idx widest = ATN_MAX(ATN_MAX(q, kv), c->width);
     const bool visits = ps->args->visit != NULL;
     const atn_backend *be = cx->backend;
     atn_status st = ATN_OK;
@@ -470,24 +516,13 @@ static atn_status take_buffers(atn_ctx *cx, pass *ps)
     ATN_TRY(be->alloc(cx, ATN_F32, n * q, &ps->o));
     ATN_TRY(be->alloc(cx, ATN_F32, n * c->ffn, &ps->up));
     if (c->gated) ATN_TRY(be->alloc(cx, ATN_F32, n * c->ffn, &ps->gate));
-    ATN_TAKE(ps->host, n * widest);
     if (c->arch->rope) {
         ATN_TRY(take_rope(cx, ps));
     }
     if (!visits) goto done;
-    ATN_TAKE(ps->dump_q, n * q);
-    ATN_TAKE(ps->dump_k, n * kv);
-    ATN_TAKE(ps->dump_v, n * kv);
-    if (ps->args->want_pre) {
-        ATN_TAKE(ps->dump_q_pre, n * q);
-        ATN_TAKE(ps->dump_k_pre, n * kv);
-    }
-    if (ps->args->want_h) ATN_TAKE(ps->dump_h, n * c->width);
-    if (ps->args->want_attn_out) ATN_TAKE(ps->dump_out, n * c->width);
-    if (ps->args->want_p) {
-        ATN_TRY(be->alloc(cx, ATN_F32, c->heads * n * n, &ps->p));
-        ATN_TAKE(ps->dump_p, c->heads * n * n);
-    }
+    if (ps->args->want_p) ATN_TRY(be->alloc(cx, ATN_F32, c->heads * n * n, &ps->p));
+    for (size_t i = 0; i < ATN_LEN(ps->dumps); i++)
+        ATN_TRY(take_dump(cx, ps, &ps->dumps[i]));
 done:
     return st;
 }
@@ -507,53 +542,79 @@ static void release_buffers(atn_ctx *cx, pass *ps)
         if (all[i]->base) cx->backend->release(cx, all[i]);
 }
 
-double atn_model_memory(const atn_model *m, atn_idx n, bool with_loss)
+/* Numbers that the backend holds: a layer's weights, activations, a chunk of the logits. */
+static double backend_values(const atn_model *m, const atn_forward_args *a)
 {
     const atn_config *c = &m->config;
+    const double n = (double)a->n, width = (double)c->width, ffn = (double)c->ffn;
     const double q = (double)(c->heads * c->head_dim),
-                 kv = (double)(c->kv_heads * c->head_dim);
-    const double width = (double)c->width, ffn = (double)c->ffn,
-                 mlps = c->gated ? 3 : 2;
+                 kv = (double)(c->kv_heads * c->head_dim), mlps = c->gated ? 3 : 2;
     const double layer = width * (2 * q + 2 * kv) + mlps * width * ffn;
-    const double rows = (double)n * (4 * width + 4 * q + 4 * kv + (mlps - 1) * ffn +
-                                     (double)c->rope.dim);
+    const double rows =
+        n * (2 * width + 2 * q + 2 * kv + (mlps - 1) * ffn + (double)c->rope.dim);
     const double chunk = (double)ATN_MIN((atn_idx)VOCAB_CHUNK, c->vocab);
-    const double head = chunk * (width + (double)ATN_MIN((atn_idx)ROW_CHUNK, n));
+    const double head = chunk * (width + ATN_MIN(n, (double)ROW_CHUNK));
 
-    return 4 * (layer + rows + (with_loss ? head : 0));
+    return layer + rows + (wants_head(m, a) ? head : 0) +
+           (a->visit && a->want_p ? (double)c->heads * n * n : 0);
 }
 
-/* What the backend has to hold: the above, P where it is wanted, rounded operands. */
-static double device_bytes(const atn_ctx *cx, const atn_model *m,
-                           const atn_forward_args *args, bool head)
+/* Numbers in host memory: the two layers on their way to the visitor, and the embedding. */
+static double host_values(const atn_model *m, const atn_forward_args *a)
 {
     const atn_config *c = &m->config;
-    const double n = (double)args->n;
-    double bytes = atn_model_memory(m, args->n, head);
+    const double n = (double)a->n, width = (double)c->width,
+                 q = (double)(c->heads * c->head_dim),
+                 kv = (double)(c->kv_heads * c->head_dim);
+    const double dump = q + 2 * kv + (a->want_pre ? q + kv : 0) +
+                        (a->want_h ? width : 0) + (a->want_attn_out ? width : 0) +
+                        (a->want_p ? (double)c->heads * n : 0);
 
-    if (args->visit && args->want_p) bytes += 4 * (double)c->heads * n * n;
-    if (cx->backend->weight_type != ATN_F32)
-        bytes += 2 * n *
-                 (double)(ATN_MAX(c->ffn, c->width) +
-                          c->head_dim * (c->heads + 2 * c->kv_heads));
-    return bytes;
+    return n * width + (a->visit ? 2 * n * dump : 0);
 }
 
-/* A layer that waits when the user stops the work, or the GPU is lost, is not lost. */
+double atn_forward_memory(const atn_model *m, const atn_forward_args *a)
+{
+    return 4 * (backend_values(m, a) + host_values(m, a));
+}
+
+/* Refused before it starts: what the backend holds, rounded operands among it, and what the
+ * host does. On the CPU they are one memory. */
+static atn_status check_room(atn_ctx *cx, const atn_model *m, const atn_forward_args *a)
+{
+    const atn_config *c = &m->config;
+    const atn_idx operands =
+        ATN_MAX(c->ffn, c->width) + c->head_dim * (c->heads + 2 * c->kv_heads);
+    const char *what = "the forward pass";
+    const double host = 4 * host_values(m, a);
+    double device = 4 * backend_values(m, a);
+    atn_status st = ATN_OK;
+
+    if (cx->backend == &atn_backend_cpu)
+        return cx->backend->room(cx, device + host, what);
+    if (cx->backend->weight_type != ATN_F32) device += 2 * (double)(a->n * operands);
+    ATN_TRY(cx->backend->room(cx, device, what));
+    ATN_TRY(atn_mem_check(cx, host, what));
+done:
+    return st;
+}
+
+/* A layer handed over when the user stops the work, or the GPU is lost, is not lost. A
+ * visitor that failed is what went wrong first. */
 static atn_status finish(atn_ctx *cx, pass *ps, atn_status st)
 {
-    const atn_err stopped = cx->err;
+    atn_status visited = ATN_OK;
 
-    if (st == ATN_OK) return visit_waiting(cx, ps);
-    if (visit_waiting(cx, ps) == ATN_OK) cx->err = stopped;
-    return cx->err.code;
+    if (ps->visitor) visited = atn_layer_thread_wait(cx, ps->visitor);
+    atn_layer_thread_destroy(cx, ps->visitor);
+    return visited != ATN_OK ? visited : st;
 }
 
 atn_status atn_forward(atn_ctx *cx, const atn_model *m, const atn_forward_args *args,
                        atn_forward_result *out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    const bool head = m->has_head && (args->want_loss || args->logits);
+    const bool head = wants_head(m, args);
     const atn_idx last =
         head ? m->config.layers - 1 : ATN_MIN(args->last_layer, m->config.layers - 1);
     atn_status st = ATN_OK;
@@ -561,14 +622,15 @@ atn_status atn_forward(atn_ctx *cx, const atn_model *m, const atn_forward_args *
 
     *out = (atn_forward_result){0};
     ATN_ASSERT(args->n > 0);
-    ATN_TRY(cx->backend->room(cx, device_bytes(cx, m, args, head), "the forward pass"));
+    ATN_TRY(check_room(cx, m, args));
     ATN_TRY(take_buffers(cx, &ps));
+    if (args->visit)
+        ATN_TRY(atn_layer_thread_create(cx, args->visit, args->state, &ps.visitor));
     ATN_TRY(embed(cx, &ps));
     for (atn_idx l = 0; l <= last; l++) {
         ATN_TRY(atn_progress(cx, "layers", (double)l, (double)last + 1));
         ATN_TRY(run_layer(cx, &ps, l));
     }
-    ATN_TRY(visit_waiting(cx, &ps));
     if (head) ATN_TRY(run_head(cx, &ps, out));
 done:
     st = finish(cx, &ps, st);
@@ -581,17 +643,23 @@ atn_status atn_model_w_o(atn_ctx *cx, const atn_model *m, atn_idx layer, float *
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     const atn_st_tensor *t = atn_model_tensor(m, m->config.arch->names.o, layer, false);
+    const size_t size = atn_dtype_size(t->type);
     const atn_idx width = t->shape[0], inner = t->shape[1];
     atn_status st = ATN_OK;
     float *w = NULL;
 
     *out = NULL;
-    ATN_TRY(check_weight(cx, m, t));
-    ATN_TAKE(w, width * inner);
-    atn_widen(t->data, t->type, width * inner, w);
+    ATN_TAKE(w, W_O_ROWS * inner);
     ATN_NEW(*out, width * inner);
-    for (atn_idx i = 0; i < width; i++)
-        for (atn_idx j = 0; j < inner; j++) (*out)[j * width + i] = w[i * inner + j];
+    for (atn_idx i = 0; i < width; i += W_O_ROWS) {
+        const atn_idx rows = ATN_MIN((atn_idx)W_O_ROWS, width - i);
+
+        atn_widen((const char *)t->data + (size_t)(i * inner) * size, t->type,
+                  rows * inner, w);
+        for (atn_idx j = 0; j < inner; j++)
+            for (atn_idx r = 0; r < rows; r++)
+                (*out)[j * width + i + r] = w[r * inner + j];
+    }
 done:
     atn_arena_rewind(cx, mark);
     return st;

@@ -4,7 +4,7 @@
  *         embedding on q and k, o = softmax attention, x += W_O o, x += MLP(norm(x)), with the
  *         norms where the family puts them; logits = norm(x) E^T.
  * Oracle  Hugging Face transformers, eager, float32: within 1e-5 of the largest value.
- * Cost    weights are widened to float32 one layer at a time; see atn_model_memory.
+ * Cost    weights are widened to float32 one layer at a time; see atn_forward_memory.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
@@ -24,6 +24,8 @@ typedef struct atn_layer_dump {
     const float *attn_out; /* [n, width] behind W_O and its bias; NULL unless wanted */
 } atn_layer_dump;
 
+/* Called on a thread of its own, layer after layer, while the next one is computed; cx is
+ * that thread's, without a device. */
 typedef atn_status atn_layer_visit(atn_ctx *cx, const atn_layer_dump *dump,
                                    void *state);
 
@@ -48,7 +50,9 @@ typedef struct atn_forward_result {
 
 atn_status atn_forward(atn_ctx *cx, const atn_model *m, const atn_forward_args *args,
                        atn_forward_result *out) ATN_WARN_UNUSED;
+/* Bytes of memory that the pass takes beside the mapped weights, on host and device. */
+double atn_forward_memory(const atn_model *m, const atn_forward_args *args);
 /* W_O of a layer as [heads * d, width], so that C_h = O_h W_O[h d .. (h + 1) d). Owned by the
- * caller. */
+ * caller. The pass has looked for NaN in it. */
 atn_status atn_model_w_o(atn_ctx *cx, const atn_model *m, atn_idx layer,
                          float **out) ATN_WARN_UNUSED;

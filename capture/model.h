@@ -34,5 +34,3 @@ double atn_model_parameters(const atn_model *m); /* numbers stored in the weight
 double atn_model_bytes(const atn_model *m);      /* of the weight files */
 /* FLOPs of a forward pass over n tokens without the logits: 2 per multiply-add. */
 double atn_model_flops(const atn_model *m, atn_idx n);
-/* Bytes of memory a forward pass over n tokens takes beside the mapped weights. */
-double atn_model_memory(const atn_model *m, atn_idx n, bool with_loss);

@@ -318,9 +318,7 @@ static atn_status add_tensor(atn_ctx *cx, const recording *r, const char *name,
     }
     if (r->dtype == ATN_F32) return ATN_OK;
     ATN_TAKE(half, count);
-    for (atn_idx i = 0; i < count; i++)
-        half[i] =
-            r->dtype == ATN_F16 ? atn_f16_from_f32(x[i]) : atn_bf16_from_f32(x[i]);
+    atn_narrow(x, r->dtype, count, half);
     t->data = half;
 done:
     return st;
@@ -408,7 +406,8 @@ static atn_status check_dense(atn_ctx *cx, const recording *r)
             "--save p at %lld tokens takes %.1f GiB a layer; above %d tokens give "
             "--mem-limit to allow it",
             (long long)r->n, bytes / 1073741824.0, DENSE_MAX);
-    return atn_mem_check(cx, 2 * bytes, "--save p");
+    return atn_mem_check(cx, 3 * bytes,
+                         "--save p"); /* computed, and on its way twice */
 }
 
 static double capture_bytes(const recording *r)
@@ -426,34 +425,42 @@ static double capture_bytes(const recording *r)
     return values * (double)r->n_layers * (double)atn_dtype_size(r->dtype);
 }
 
-static void describe(const recording *r, atn_record_result *out)
+static atn_forward_args forward_args(recording *r)
 {
+    const atn_record_args *a = r->args;
+
+    return (atn_forward_args){.ids = r->ids,
+                              .n = r->n,
+                              .visit = save_layer,
+                              .state = r,
+                              .visit_layer = r->record,
+                              .want_pre = a->save_q_pre || a->save_k_pre,
+                              .want_p = a->save_p,
+                              .want_h = a->save_h,
+                              .want_loss = r->model.has_head,
+                              .last_layer = r->layers[r->n_layers - 1]};
+}
+
+static void describe(recording *r, atn_record_result *out)
+{
+    const atn_forward_args f = forward_args(r);
+
     snprintf(out->model_name, sizeof out->model_name, "%s", r->model.name);
     out->model_type = r->model.config.arch->id;
     out->tokens = r->n;
     out->layers = r->n_layers;
     out->parameters = atn_model_parameters(&r->model);
     out->flops = atn_model_flops(&r->model, r->n);
-    out->memory_bytes = atn_model_memory(&r->model, r->n, r->model.has_head);
+    out->memory_bytes = atn_forward_memory(&r->model, &f);
     out->capture_bytes = capture_bytes(r);
 }
 
 /* Runs the model over what is not on disk yet. */
 static atn_status run_model(atn_ctx *cx, recording *r, atn_record_result *out)
 {
-    const atn_record_args *a = r->args;
+    const atn_forward_args f = forward_args(r);
     atn_status st = ATN_OK;
     atn_forward_result result;
-    atn_forward_args f = {.ids = r->ids,
-                          .n = r->n,
-                          .visit = save_layer,
-                          .state = r,
-                          .visit_layer = r->record,
-                          .want_pre = a->save_q_pre || a->save_k_pre,
-                          .want_p = a->save_p,
-                          .want_h = a->save_h,
-                          .want_loss = r->model.has_head,
-                          .last_layer = r->layers[r->n_layers - 1]};
 
     for (atn_idx i = 0; i < r->n_layers; i++)
         if (atn_capture_has_layer(r->writer, (int)i)) {

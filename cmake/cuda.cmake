@@ -10,6 +10,7 @@ set(ATN_CUDA_WANTED 80 86 89 90 90a 100)
 set(cuda_dir ${PROJECT_BINARY_DIR}/generated/cuda)
 set(cuda_images "")
 set(cuda_architectures "")
+file(GLOB cuda_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/core/kernels/cuda/*.cu)
 
 if(NOT ATN_CUDA STREQUAL "OFF")
   find_program(ATN_NVCC nvcc HINTS ENV CUDA_HOME ENV CUDA_PATH PATHS /usr/local/cuda/bin)
@@ -50,7 +51,6 @@ if(NOT ATN_CUDA STREQUAL "OFF" AND ATN_NVCC)
   if(missing)
     message(STATUS "CUDA ${version} does not list, so not built:${missing}")
   endif()
-  file(GLOB cuda_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/core/kernels/cuda/*.cu)
   file(GLOB cuda_headers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/core/kernels/cuda/*.cuh
     ${PROJECT_SOURCE_DIR}/core/kernels/cuda/*.h ${PROJECT_SOURCE_DIR}/core/row_values_needs.h)
   foreach(source IN LISTS cuda_sources)
@@ -67,7 +67,7 @@ else()
   message(STATUS "GPU kernels are not built (${ATN_CUDA}: no nvcc); --device cuda will say so")
 endif()
 
-# One C file holds the images; without nvcc it holds an empty one, which no driver loads.
+# One C file holds the images; without nvcc they are empty, and no driver loads them.
 set(text "/* made by cmake/cuda.cmake */\n#include \"core/cuda/state.h\"\n")
 set(table "")
 foreach(name IN LISTS cuda_images)
@@ -77,7 +77,10 @@ extern const char atn_image_${name}[];\n")
   string(APPEND table "    {\"${name}\", atn_image_${name}},\n")
 endforeach()
 if(NOT cuda_images)
-  set(table "    {\"none\", \"\"},\n")
+  foreach(source IN LISTS cuda_sources)
+    get_filename_component(name ${source} NAME_WE)
+    string(APPEND table "    {\"${name}\", \"\"},\n")
+  endforeach()
 endif()
 string(APPEND text "const atn_cuda_image atn_cuda_images[] = {\n${table}};
 const int atn_cuda_n_images = (int)ATN_LEN(atn_cuda_images);

@@ -65,6 +65,9 @@ typedef struct atn_backend {
     atn_status (*upload)(atn_ctx *cx, atn_buf dst,
                          const void *src); /* dst.count elements of dst.type */
     atn_status (*download)(atn_ctx *cx, atn_buf src, void *dst);
+    /* out [heads, n, d] at host address <- src [n, heads * d] */
+    atn_status (*download_heads)(atn_ctx *cx, atn_buf src, atn_idx n, atn_idx heads,
+                                 atn_idx d, float *out);
     /* dst (F32, or weight_type) <- weights of `type` at host address src */
     atn_status (*upload_widen)(atn_ctx *cx, atn_buf dst, const void *src,
                                atn_dtype type);
@@ -101,6 +104,11 @@ typedef struct atn_backend {
 } atn_backend;
 
 extern const atn_backend atn_backend_cpu;
+
+/* Some of the n tokens: x [rows, heads * d] goes to the planes of out [heads, n, d], whose
+ * first row is that of x; on cx->threads threads. */
+atn_status atn_split_heads(atn_ctx *cx, const float *x, atn_idx rows, atn_idx n,
+                           atn_idx heads, atn_idx d, float *out) ATN_WARN_UNUSED;
 
 /* The reference of rows_fill, see core/rows.h. */
 atn_status atn_rows_fill_cpu(atn_ctx *cx, const atn_head *h, const atn_tile *t,

@@ -62,6 +62,37 @@ static atn_status cpu_download(atn_ctx *cx, atn_buf src, void *dst)
     return ATN_OK;
 }
 
+typedef struct split_job {
+    const float *x;
+    float *out;
+    atn_idx rows, n, heads, d;
+} split_job;
+
+static atn_status split_head(atn_ctx *cx, atn_idx h, void *state)
+{
+    const split_job *j = state;
+
+    (void)cx;
+    for (atn_idx i = 0; i < j->rows; i++)
+        memcpy(j->out + (h * j->n + i) * j->d, j->x + (i * j->heads + h) * j->d,
+               (size_t)j->d * sizeof *j->out);
+    return ATN_OK;
+}
+
+atn_status atn_split_heads(atn_ctx *cx, const float *x, atn_idx rows, atn_idx n,
+                           atn_idx heads, atn_idx d, float *out)
+{
+    split_job j = {x, out, rows, n, heads, d};
+
+    return atn_parallel(cx, heads, split_head, &j, "copying heads");
+}
+
+static atn_status cpu_download_heads(atn_ctx *cx, atn_buf src, atn_idx n, atn_idx heads,
+                                     atn_idx d, float *out)
+{
+    return atn_split_heads(cx, f32(src), n, n, heads, d, out);
+}
+
 static atn_status cpu_upload_widen(atn_ctx *cx, atn_buf dst, const void *src,
                                    atn_dtype type)
 {
@@ -313,6 +344,7 @@ const atn_backend atn_backend_cpu = {
     .release = cpu_release,
     .upload = cpu_upload,
     .download = cpu_download,
+    .download_heads = cpu_download_heads,
     .upload_widen = cpu_upload_widen,
     .linear = cpu_linear,
     .norm = cpu_norm,

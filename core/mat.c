@@ -11,6 +11,8 @@
 
 #include <cblas.h>
 
+#include "core/kernels/kernels.h"
+
 static const struct {
     const char *name;
     size_t size;
@@ -92,22 +94,42 @@ void atn_widen(const void *src, atn_dtype type, atn_idx count, float *dst)
 
     ATN_ASSERT(type == ATN_F32 || type == ATN_F16 || type == ATN_BF16 ||
                type == ATN_F64);
-    if (type == ATN_F32) {
-        memcpy(dst, src, (size_t)count * sizeof *dst);
-        return;
+    if (type == ATN_F32) memcpy(dst, src, (size_t)count * sizeof *dst);
+    if (type == ATN_BF16) atn_widen_bf16(src, count, dst);
+    for (atn_idx i = 0; type == ATN_F64 && i < count; i++) {
+        double x;
+        memcpy(&x, p + 8 * i, sizeof x);
+        dst[i] = (float)x;
     }
+    for (atn_idx i = 0; type == ATN_F16 && i < count; i++) {
+        uint16_t h;
+        memcpy(&h, p + 2 * i, sizeof h);
+        dst[i] = f32_from_f16(h);
+    }
+}
+
+bool atn_all_finite(const void *src, atn_dtype type, atn_idx count)
+{
+    const unsigned char *p = src;
+    bool fine = true;
+
+    if (type == ATN_F32) return atn_finite32(src, count);
+    if (type == ATN_F16) return atn_finite16(src, count, 0x7c00);
+    if (type == ATN_BF16) return atn_finite16(src, count, 0x7f80);
     for (atn_idx i = 0; i < count; i++) {
-        if (type == ATN_F64) {
-            double x;
-            memcpy(&x, p + 8 * i, sizeof x);
-            dst[i] = (float)x;
-        } else {
-            uint16_t h;
-            memcpy(&h, p + 2 * i, sizeof h);
-            dst[i] =
-                type == ATN_BF16 ? float_of_bits((uint32_t)h << 16) : f32_from_f16(h);
-        }
+        float x;
+        atn_widen(p + 8 * i, type, 1, &x);
+        fine = fine && atn_finite32(&x, 1);
     }
+    return fine;
+}
+
+void atn_narrow(const float *src, atn_dtype type, atn_idx count, uint16_t *dst)
+{
+    ATN_ASSERT(type == ATN_F16 || type == ATN_BF16);
+    if (type == ATN_BF16) atn_narrow_bf16(src, count, dst);
+    for (atn_idx i = 0; type == ATN_F16 && i < count; i++)
+        dst[i] = atn_f16_from_f32(src[i]);
 }
 
 static int blas_int(atn_idx n)

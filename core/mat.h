@@ -46,6 +46,10 @@ const char *atn_dtype_name(atn_dtype t); /* safetensors spelling: "BF16" */
 
 /* Widens count elements of type F32, F16, BF16 or F64 at src (any alignment) to float. */
 void atn_widen(const void *src, atn_dtype type, atn_idx count, float *dst);
+/* None of count elements of those types is NaN or infinite; a double counts as its float. */
+bool atn_all_finite(const void *src, atn_dtype type, atn_idx count);
+/* Narrows count floats to type F16 or BF16. */
+void atn_narrow(const float *src, atn_dtype type, atn_idx count, uint16_t *dst);
 /* The nearest BF16 / F16 (round to nearest even). */
 uint16_t atn_bf16_from_f32(float x);
 uint16_t atn_f16_from_f32(float x);

@@ -30,7 +30,7 @@ set(libc "^((assert|ctype|dlfcn|errno|float|inttypes|limits|locale|math|complex|
 set(lib_core "^(omp|cblas|lapacke|csv|jansson|xxhash|zlib|cuda|cuda_runtime|cublas_v2|cuda_fp16|cuda_bf16)\\.h$|^gsl/")
 # jansson is part of core's interface (core/io/json.h), so those above may name it too
 set(lib_viz "^cairo(-[a-z]+)?\\.h$|^cairo/|^pango/")
-set(lib_capture "^(jansson|pcre2|utf8proc|png)\\.h$")
+set(lib_capture "^(jansson|pcre2|utf8proc|png|pthread)\\.h$")
 set(lib_analysis "^jansson\\.h$")
 set(lib_cli "^jansson\\.h$")
 set(lib_tests ".")

@@ -1,10 +1,10 @@
 /* core/cuda/backend_cuda.c -- the operations of a forward pass on a GPU; opening and closing it.
  *
- * Scratch: x holds an operand rounded to bf16, q, k and v those of attention, tile the logits
- * of some rows and narrow their weights in bf16, small targets and results of the loss.
+ * Scratch: x holds an operand rounded to bf16, small targets and results of the loss; the rest
+ * is attention's (core/cuda/attention_cuda.c).
  * Oracle  tests/core/test_backends.c: every operation against a twin in double.
- * Memory  beside what is allocated: 2 slots of 8 MiB in host and GPU, a tile of at most
- *         128 MiB (half as much again in bf16), and in bf16 the rounded operands.
+ * Memory  beside what is allocated: 2 slots of 8 MiB in host and GPU, a tile of attention of
+ *         at most 48 MiB, and in bf16 the rounded operands.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <limits.h>
@@ -14,7 +14,6 @@
 
 #include "core/cuda/state.h"
 
-#define TILE_BYTES ((size_t)128 << 20)
 enum { NO_TRANSPOSE, TRANSPOSE };
 
 atn_cuda *atn_cu_state(const atn_ctx *cx)
@@ -44,21 +43,21 @@ const atn_gpu_info *atn_cuda_info(const atn_backend *be)
     return &((const atn_cuda *)be)->info;
 }
 
-static atn_cu_ptr place(const atn_ctx *cx, atn_buf b)
+atn_cu_ptr atn_cu_place(const atn_ctx *cx, atn_buf b)
 {
     ATN_ASSERT(b.owner == cx->backend);
     return (atn_cu_ptr)(uintptr_t)b.base + (size_t)b.offset * atn_dtype_size(b.type);
 }
 
-static float *f32(const atn_ctx *cx, atn_buf b)
+float *atn_cu_f32(const atn_ctx *cx, atn_buf b)
 {
     ATN_ASSERT(b.type == ATN_F32);
-    return atn_cu_address(place(cx, b));
+    return atn_cu_address(atn_cu_place(cx, b));
 }
 
 static float *f32_or_null(const atn_ctx *cx, atn_buf b)
 {
-    return b.base ? f32(cx, b) : NULL;
+    return b.base ? atn_cu_f32(cx, b) : NULL;
 }
 
 static size_t bytes_of(atn_buf b)
@@ -96,18 +95,28 @@ static void cuda_release(atn_ctx *cx, atn_buf *b)
 
 static atn_status cuda_upload(atn_ctx *cx, atn_buf dst, const void *src)
 {
-    return atn_cu_upload(cx, atn_cu_state(cx), place(cx, dst), src, bytes_of(dst));
+    return atn_cu_upload(cx, atn_cu_state(cx), atn_cu_place(cx, dst), src,
+                         bytes_of(dst));
 }
 
 static atn_status cuda_download(atn_ctx *cx, atn_buf src, void *dst)
 {
-    return atn_cu_download(cx, atn_cu_state(cx), place(cx, src), dst, bytes_of(src));
+    return atn_cu_download(cx, atn_cu_state(cx), atn_cu_place(cx, src), dst,
+                           bytes_of(src));
+}
+
+static atn_status cuda_download_heads(atn_ctx *cx, atn_buf src, atn_idx n,
+                                      atn_idx heads, atn_idx d, float *out)
+{
+    ATN_ASSERT(src.type == ATN_F32);
+    return atn_cu_download_heads(cx, atn_cu_state(cx), atn_cu_place(cx, src), n, heads,
+                                 d, out);
 }
 
 static atn_status cuda_room(atn_ctx *cx, double bytes, const char *what)
 {
     atn_cuda *cu = atn_cu_state(cx);
-    const double tile = (double)TILE_BYTES * (cu->math == ATN_MATH_BF16 ? 1.5 : 1);
+    const double tile = (double)ATN_CU_TILE_BYTES;
     atn_status st = ATN_OK;
     size_t room = 0, total = 0;
 
@@ -159,14 +168,13 @@ atn_status atn_cuda_copy(atn_ctx *cx, atn_buf from, atn_buf to)
     atn_cuda *cu = atn_cu_state(cx);
 
     ATN_ASSERT(bytes_of(from) == bytes_of(to));
-    return atn_cu_check(
-        cx, &cu->driver,
-        cu->driver.copy(place(cx, to), place(cx, from), bytes_of(to), cu->stream),
-        "copying on the GPU");
+    return atn_cu_check(cx, &cu->driver,
+                        cu->driver.copy(atn_cu_place(cx, to), atn_cu_place(cx, from),
+                                        bytes_of(to), cu->stream),
+                        "copying on the GPU");
 }
 
-/* f32 rows -> words of bf16 pairs (core/kernels/cuda/args.h), zeros behind the columns. */
-static atn_status pack_bf16(atn_ctx *cx, atn_cuda *cu, const float *x, atn_idx rows,
+atn_status atn_cu_pack_bf16(atn_ctx *cx, atn_cuda *cu, const float *x, atn_idx rows,
                             atn_idx cols, atn_cu_ptr to)
 {
     atn_cu_pack_args a = {x, atn_cu_address(to), rows, cols, cols, (cols + 1) / 2, 0};
@@ -192,21 +200,18 @@ static atn_status widen_piece(atn_ctx *cx, atn_cuda *cu, const char *src,
                                                      : ATN_CU_BF16};
 
     ATN_TRY(atn_cu_take_slot(cx, cu, &s));
-    if (raw)
-        memcpy(s->host, src, bytes);
-    else
-        atn_widen(src, type, n, s->host);
+    ATN_TRY(atn_cu_fill(cx, s, src, type, n, !raw));
     if (direct) {
-        ATN_TRY(atn_cu_send(cx, cu, place(cx, dst), s->host, bytes));
+        ATN_TRY(atn_cu_send(cx, cu, atn_cu_place(cx, dst), s->host, bytes));
     } else {
         if (narrow)
             ATN_TRY(atn_cu_grow(cx, cu, &cu->x, ATN_CU_SLOT_BYTES * 2, "weights"));
         a.x = atn_cu_address(s->device);
-        a.y = narrow ? atn_cu_address(cu->x.at) : f32(cx, dst);
+        a.y = narrow ? atn_cu_address(cu->x.at) : atn_cu_f32(cx, dst);
         ATN_TRY(atn_cu_send(cx, cu, s->device, s->host, bytes));
         ATN_TRY(atn_cu_launch(cx, cu, ATN_CU_KERNEL_widen, atn_cu_blocks(n), 1,
                               ATN_CU_THREADS, 0, &a));
-        if (narrow) ATN_TRY(pack_bf16(cx, cu, a.y, 1, n, place(cx, dst)));
+        if (narrow) ATN_TRY(atn_cu_pack_bf16(cx, cu, a.y, 1, n, atn_cu_place(cx, dst)));
     }
     ATN_TRY(atn_cu_close_slot(cx, cu, s));
 done:
@@ -232,37 +237,59 @@ done:
 
 /* ---- products ---- */
 
-/* Row-major C [m, n] = alpha A [m, k] op(B) + beta C, where B is [n, k] (transposed) or
- * [k, n]; A and B both of `type`. cuBLAS counts columns first, so it computes C^T. */
-typedef struct product {
-    const void *a, *b;
-    float *c;
-    atn_idx m, n, k, lda, ldb, ldc;
-    bool transposed;
-    atn_dtype type;
-    float alpha, beta;
-} product;
-
-static atn_status multiply(atn_ctx *cx, atn_cuda *cu, const product *p)
+/* cuBLAS counts columns first, so it computes C^T. */
+atn_status atn_cu_multiply(atn_ctx *cx, atn_cuda *cu, const atn_cu_product *p)
 {
+    const atn_cu_driver *d = &cu->driver;
     const int type = p->type == ATN_BF16 ? ATN_CU_BLAS_BF16 : ATN_CU_BLAS_F32;
     const int compute =
         cu->math == ATN_MATH_TF32 ? ATN_CU_BLAS_COMPUTE_TF32 : ATN_CU_BLAS_COMPUTE_F32;
+    const int turn = p->transposed ? TRANSPOSE : NO_TRANSPOSE;
+    const int m = (int)p->m, n = (int)p->n, k = (int)p->k, lda = (int)p->lda,
+              ldb = (int)p->ldb, ldc = (int)p->ldc;
     int result;
 
     if (p->m > INT_MAX || p->n > INT_MAX || p->k > INT_MAX || p->lda > INT_MAX ||
         p->ldb > INT_MAX || p->ldc > INT_MAX)
         return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
                         "a matrix product has more than %d rows or columns", INT_MAX);
-    result =
-        cu->driver.gemm(cu->blas, p->transposed ? TRANSPOSE : NO_TRANSPOSE,
-                        NO_TRANSPOSE, (int)p->n, (int)p->m, (int)p->k, &p->alpha, p->b,
-                        type, (int)p->ldb, p->a, type, (int)p->lda, &p->beta, p->c,
-                        ATN_CU_BLAS_F32, (int)p->ldc, compute, ATN_CU_BLAS_DEFAULT);
+    if (p->count > 1)
+        result = d->gemm_batch(cu->blas, turn, NO_TRANSPOSE, n, m, k, &p->alpha, p->b,
+                               type, ldb, p->step_b, p->a, type, lda, p->step_a,
+                               &p->beta, p->c, ATN_CU_BLAS_F32, ldc, p->step_c,
+                               (int)p->count, compute, ATN_CU_BLAS_DEFAULT);
+    else
+        result = d->gemm(cu->blas, turn, NO_TRANSPOSE, n, m, k, &p->alpha, p->b, type,
+                         ldb, p->a, type, lda, &p->beta, p->c, ATN_CU_BLAS_F32, ldc,
+                         compute, ATN_CU_BLAS_DEFAULT);
     if (result == 0) return ATN_OK;
     return atn_fail(cx, ATN_UNAVAILABLE, __FILE__, __LINE__,
                     "cuBLAS failed with status %d on a product of %lld x %lld x %lld",
                     result, (long long)p->m, (long long)p->n, (long long)p->k);
+}
+
+atn_status atn_cuda_product(atn_ctx *cx, atn_buf a, atn_buf b, bool transposed,
+                            atn_idx count, atn_idx m, atn_idx n, atn_idx k, atn_buf c)
+{
+    const atn_cu_product p = {.a = atn_cu_address(atn_cu_place(cx, a)),
+                              .b = atn_cu_address(atn_cu_place(cx, b)),
+                              .c = atn_cu_f32(cx, c),
+                              .m = m,
+                              .n = n,
+                              .k = k,
+                              .lda = k,
+                              .ldb = transposed ? k : n,
+                              .ldc = n,
+                              .count = count,
+                              .step_a = m * k,
+                              .step_b = b.count == n * k ? 0 : n * k,
+                              .step_c = m * n,
+                              .transposed = transposed,
+                              .type = a.type,
+                              .alpha = 1};
+
+    ATN_ASSERT(a.type == cx->backend->weight_type && b.type == a.type);
+    return atn_cu_multiply(cx, atn_cu_state(cx), &p);
 }
 
 static atn_status cuda_add_rows(atn_ctx *cx, const float *x, atn_idx period, float *y,
@@ -280,28 +307,28 @@ static atn_status cuda_linear(atn_ctx *cx, atn_buf x, atn_buf w, atn_buf bias,
 {
     atn_cuda *cu = atn_cu_state(cx);
     atn_status st = ATN_OK;
-    product p = {.a = f32(cx, x),
-                 .b = atn_cu_address(place(cx, w)),
-                 .c = f32(cx, y),
-                 .m = m,
-                 .n = n,
-                 .k = k,
-                 .lda = k,
-                 .ldb = w_is_kn ? n : k,
-                 .ldc = n,
-                 .transposed = !w_is_kn,
-                 .type = w.type,
-                 .alpha = 1,
-                 .beta = accumulate ? 1 : 0};
+    atn_cu_product p = {.a = atn_cu_f32(cx, x),
+                        .b = atn_cu_address(atn_cu_place(cx, w)),
+                        .c = atn_cu_f32(cx, y),
+                        .m = m,
+                        .n = n,
+                        .k = k,
+                        .lda = k,
+                        .ldb = w_is_kn ? n : k,
+                        .ldc = n,
+                        .transposed = !w_is_kn,
+                        .type = w.type,
+                        .alpha = 1,
+                        .beta = accumulate ? 1 : 0};
 
     if (w.type == ATN_BF16) {
         p.lda = (k + 1) / 2 * 2;
         ATN_TRY(atn_cu_grow(cx, cu, &cu->x, (size_t)(m * p.lda) * 2, "operands"));
-        ATN_TRY(pack_bf16(cx, cu, p.a, m, k, cu->x.at));
+        ATN_TRY(atn_cu_pack_bf16(cx, cu, p.a, m, k, cu->x.at));
         p.a = atn_cu_address(cu->x.at);
     }
-    ATN_TRY(multiply(cx, cu, &p));
-    if (bias.base) ATN_TRY(cuda_add_rows(cx, f32(cx, bias), n, p.c, m * n));
+    ATN_TRY(atn_cu_multiply(cx, cu, &p));
+    if (bias.base) ATN_TRY(cuda_add_rows(cx, atn_cu_f32(cx, bias), n, p.c, m * n));
 done:
     return st;
 }
@@ -312,8 +339,14 @@ static atn_status cuda_norm(atn_ctx *cx, atn_norm kind, atn_buf x, atn_buf w, at
                             float eps, float w_offset, atn_idx rows, atn_idx dim,
                             atn_buf y)
 {
-    atn_cu_norm_args a = {f32(cx, x), f32(cx, w), f32_or_null(cx, b),  f32(cx, y), dim,
-                          eps,        w_offset,   kind == ATN_NORM_RMS};
+    atn_cu_norm_args a = {atn_cu_f32(cx, x),
+                          atn_cu_f32(cx, w),
+                          f32_or_null(cx, b),
+                          atn_cu_f32(cx, y),
+                          dim,
+                          eps,
+                          w_offset,
+                          kind == ATN_NORM_RMS};
 
     return atn_cu_launch(cx, atn_cu_state(cx), ATN_CU_KERNEL_norm, rows, 1,
                          ATN_CU_THREADS, 0, &a);
@@ -322,19 +355,20 @@ static atn_status cuda_norm(atn_ctx *cx, atn_norm kind, atn_buf x, atn_buf w, at
 static atn_status cuda_rope(atn_ctx *cx, atn_buf x, atn_buf cosine, atn_buf sine,
                             atn_idx n, atn_idx heads, atn_idx d, atn_idx rotary)
 {
-    atn_cu_rope_args a = {f32(cx, x), f32(cx, cosine), f32(cx, sine), n, heads,
-                          d,          rotary / 2};
+    atn_cu_rope_args a = {
+        atn_cu_f32(cx, x), atn_cu_f32(cx, cosine), atn_cu_f32(cx, sine), n, heads, d,
+        rotary / 2};
 
-    return atn_cu_launch(cx, atn_cu_state(cx), ATN_CU_KERNEL_rope,
-                         atn_cu_blocks(n * heads * (rotary / 2)), 1, ATN_CU_THREADS, 0,
-                         &a);
+    ATN_ASSERT(heads * (rotary / 2) <= INT_MAX);
+    return atn_cu_launch(cx, atn_cu_state(cx), ATN_CU_KERNEL_rope, n, 1, ATN_CU_THREADS,
+                         0, &a);
 }
 
 static atn_status cuda_activate(atn_ctx *cx, atn_act kind, atn_buf x, atn_buf gate,
                                 atn_idx count, atn_buf y)
 {
-    atn_cu_act_args a = {f32(cx, x), f32_or_null(cx, gate), f32(cx, y), count,
-                         (int)kind};
+    atn_cu_act_args a = {atn_cu_f32(cx, x), f32_or_null(cx, gate), atn_cu_f32(cx, y),
+                         count, (int)kind};
 
     return atn_cu_launch(cx, atn_cu_state(cx), ATN_CU_KERNEL_activate,
                          atn_cu_blocks(count), 1, ATN_CU_THREADS, 0, &a);
@@ -342,140 +376,7 @@ static atn_status cuda_activate(atn_ctx *cx, atn_act kind, atn_buf x, atn_buf ga
 
 static atn_status cuda_add(atn_ctx *cx, atn_buf x, atn_idx count, atn_buf y)
 {
-    return cuda_add_rows(cx, f32(cx, x), count, f32(cx, y), count);
-}
-
-/* ---- attention: tiles of rows, two products and a softmax each ---- */
-
-typedef struct attention {
-    const atn_attn_args *a;
-    const char *q, *k, *v; /* operands, f32 or rounded */
-    atn_idx ldq, ldk, ldv; /* elements a token */
-    atn_dtype type;
-    atn_cu_sight sight;
-    atn_idx rows; /* of a tile */
-} attention;
-
-static atn_status round_operand(atn_ctx *cx, atn_cuda *cu, atn_buf x, atn_idx rows,
-                                atn_idx cols, atn_cu_scratch *s, const char **out,
-                                atn_idx *ld)
-{
-    atn_status st = ATN_OK;
-
-    *out = atn_cu_address(place(cx, x));
-    *ld = cols;
-    if (cu->math != ATN_MATH_BF16) return ATN_OK;
-    *ld = (cols + 1) / 2 * 2;
-    ATN_TRY(atn_cu_grow(cx, cu, s, (size_t)(rows * *ld) * 2, "operands of attention"));
-    ATN_TRY(pack_bf16(cx, cu, f32(cx, x), rows, cols, s->at));
-    *out = atn_cu_address(s->at);
-done:
-    return st;
-}
-
-/* Rows [t->first, ..) of head h: logits, weights (kept in a->p when it is wanted), output. */
-static atn_status attention_tile(atn_ctx *cx, atn_cuda *cu, const attention *j,
-                                 atn_idx h, const atn_tile *t)
-{
-    const atn_attn_args *a = j->a;
-    const size_t size = atn_dtype_size(j->type);
-    const atn_idx kv = h * a->kv_heads / a->heads;
-    const atn_idx ld = a->p.base ? a->nk : t->keys;
-    float *s = a->p.base ? f32(cx, a->p) + (h * a->nq + t->first) * a->nk + t->key0
-                         : atn_cu_address(cu->tile.at);
-    float *out = f32(cx, a->out) + t->first * a->heads * a->dv + h * a->dv;
-    const product logits = {.a = j->q + (size_t)(t->first * j->ldq + h * a->d) * size,
-                            .b = j->k + (size_t)(t->key0 * j->ldk + kv * a->d) * size,
-                            .c = s,
-                            .m = t->rows,
-                            .n = t->keys,
-                            .k = a->d,
-                            .lda = j->ldq,
-                            .ldb = j->ldk,
-                            .ldc = ld,
-                            .transposed = true,
-                            .type = j->type,
-                            .alpha = (float)a->scale};
-    const product values = {.a = j->type == ATN_BF16 ? atn_cu_address(cu->narrow.at)
-                                                     : (const void *)s,
-                            .b = j->v + (size_t)(t->key0 * j->ldv + kv * a->dv) * size,
-                            .c = out,
-                            .m = t->rows,
-                            .n = a->dv,
-                            .k = t->keys,
-                            .lda = ld,
-                            .ldb = j->ldv,
-                            .ldc = a->heads * a->dv,
-                            .type = j->type,
-                            .alpha = 1};
-    atn_cu_softmax_args soft = {
-        .s = s,
-        .narrow = j->type == ATN_BF16 ? atn_cu_address(cu->narrow.at) : NULL,
-        .ld = ld,
-        .sight = j->sight,
-        .first = (int)t->first,
-        .key0 = (int)t->key0,
-        .keys = (int)t->keys,
-        .has_sink = a->sink != NULL,
-        .sink = a->sink ? a->sink[h] : 0,
-        .slope = a->alibi_slope ? a->alibi_slope[h] : 0,
-        .bad = (int *)atn_cu_address(cu->bad) + h};
-    atn_status st = ATN_OK;
-
-    ATN_TRY(multiply(cx, cu, &logits));
-    ATN_TRY(atn_cu_launch(cx, cu, ATN_CU_KERNEL_softmax, t->rows, 1, ATN_CU_THREADS, 0,
-                          &soft));
-    ATN_TRY(multiply(cx, cu, &values));
-done:
-    return st;
-}
-
-/* A multiple of 64 rows whose logits fit the tile. */
-static atn_idx tile_rows(const atn_attn_args *a)
-{
-    const atn_idx fit = (atn_idx)(TILE_BYTES / sizeof(float)) / ATN_MAX(a->nk, 1);
-
-    return ATN_MIN(ATN_MAX(fit / 64 * 64, 1), a->nq);
-}
-
-static atn_status cuda_attention(atn_ctx *cx, const atn_attn_args *a)
-{
-    const atn_head sees = {.nq = a->nq, .nk = a->nk, .sight = a->sight};
-    atn_cuda *cu = atn_cu_state(cx);
-    atn_status st = ATN_OK;
-    attention j = {.a = a, .type = cu->math == ATN_MATH_BF16 ? ATN_BF16 : ATN_F32};
-
-    j.rows = tile_rows(a);
-    if (!atn_cu_sight_of(&a->sight, &j.sight) || a->nq > INT_MAX / 4)
-        ATN_FAIL(ATN_DATA, "attention over more than %d tokens", INT_MAX / 4);
-    ATN_TRY(round_operand(cx, cu, a->q, a->nq, a->heads * a->d, &cu->q, &j.q, &j.ldq));
-    ATN_TRY(
-        round_operand(cx, cu, a->k, a->nk, a->kv_heads * a->d, &cu->k, &j.k, &j.ldk));
-    ATN_TRY(
-        round_operand(cx, cu, a->v, a->nk, a->kv_heads * a->dv, &cu->v, &j.v, &j.ldv));
-    if (!a->p.base)
-        ATN_TRY(atn_cu_grow(cx, cu, &cu->tile, (size_t)(j.rows * a->nk) * sizeof(float),
-                            "a tile of logits"));
-    if (j.type == ATN_BF16)
-        ATN_TRY(atn_cu_grow(cx, cu, &cu->narrow, (size_t)(j.rows * a->nk) * 2,
-                            "a tile of weights"));
-    if (a->p.base)
-        ATN_TRY(atn_cu_check(
-            cx, &cu->driver,
-            cu->driver.fill(place(cx, a->p), 0,
-                            (size_t)(a->heads * a->nq * a->nk) * sizeof(float),
-                            cu->stream),
-            "clearing the weights"));
-    ATN_TRY(atn_cu_watch_rows(cx, cu, a->layer, NULL, a->heads));
-    for (atn_idx h = 0; h < a->heads; h++)
-        for (atn_idx first = 0; first < a->nq; first += j.rows) {
-            const atn_tile t = atn_tile_of(&sees, first, j.rows);
-
-            ATN_TRY(atn_progress(cx, "attention", (double)h, (double)a->heads));
-            ATN_TRY(attention_tile(cx, cu, &j, h, &t));
-        }
-done:
-    return st;
+    return cuda_add_rows(cx, atn_cu_f32(cx, x), count, atn_cu_f32(cx, y), count);
 }
 
 /* ---- loss ---- */
@@ -495,7 +396,7 @@ static atn_status cuda_cross_entropy(atn_ctx *cx, atn_buf logits,
     ATN_TRY(atn_cu_grow(cx, cu, &cu->small, ids + (size_t)(3 * n) * sizeof *rows,
                         "targets of the loss"));
     ATN_TRY(atn_cu_upload(cx, cu, cu->small.at, targets, ids));
-    a = (atn_cu_loss_args){f32(cx, logits), atn_cu_address(cu->small.at), width,
+    a = (atn_cu_loss_args){atn_cu_f32(cx, logits), atn_cu_address(cu->small.at), width,
                            (int)first, atn_cu_address(cu->small.at + ids)};
     ATN_TRY(atn_cu_launch(cx, cu, ATN_CU_KERNEL_loss, n, 1, ATN_CU_THREADS, 0, &a));
     ATN_TRY(atn_cu_download(cx, cu, cu->small.at + ids, rows,
@@ -518,6 +419,13 @@ done:
 
 /* ---- opening and closing ---- */
 
+static atn_cu_handle module_of(const atn_cuda *cu, const char *image)
+{
+    for (int i = 0; i < atn_cuda_n_images; i++)
+        if (strcmp(atn_cuda_images[i].name, image) == 0) return cu->modules[i];
+    return NULL;
+}
+
 static atn_status load_kernels(atn_ctx *cx, atn_cuda *cu)
 {
     const int images = atn_cuda_n_images;
@@ -529,11 +437,10 @@ static atn_status load_kernels(atn_ctx *cx, atn_cuda *cu)
                          cu->driver.module(&cu->modules[i], atn_cuda_images[i].data),
                          "loading the kernels"));
     for (int k = 0; k < ATN_CU_KERNELS; k++) {
-        for (int i = 0; i < images && !cu->kernels[k]; i++)
-            if (cu->driver.function(&cu->kernels[k], cu->modules[i],
-                                    atn_cu_kernel_names[k]) != 0)
-                cu->kernels[k] = NULL;
-        if (!cu->kernels[k])
+        const atn_cu_handle module = module_of(cu, atn_cu_kernel_images[k]);
+
+        if (!module ||
+            cu->driver.function(&cu->kernels[k], module, atn_cu_kernel_names[k]) != 0)
             ATN_FAIL(ATN_UNAVAILABLE,
                      "this build has no GPU kernel %s (it was built "
                      "without nvcc: see cmake --preset cuda)",
@@ -607,13 +514,14 @@ atn_status atn_cuda_open(atn_ctx *cx, int device, atn_math math, atn_backend **o
     cu->table.room = cuda_room;
     cu->table.upload = cuda_upload;
     cu->table.download = cuda_download;
+    cu->table.download_heads = cuda_download_heads;
     cu->table.upload_widen = cuda_upload_widen;
     cu->table.linear = cuda_linear;
     cu->table.norm = cuda_norm;
     cu->table.rope = cuda_rope;
     cu->table.activate = cuda_activate;
     cu->table.add = cuda_add;
-    cu->table.attention = cuda_attention;
+    cu->table.attention = atn_attention_cuda;
     cu->table.cross_entropy = cuda_cross_entropy;
     cu->table.row_values = atn_row_values_cuda;
     ATN_TRY(atn_cu_driver_open(cx, d));
@@ -643,9 +551,10 @@ void atn_cuda_close(atn_ctx *cx, atn_backend *be)
     if (!cu) return;
     d = &cu->driver;
     if (cu->stream) d->stream_wait(cu->stream);
-    atn_cu_scratch *const all[] = {&cu->x,    &cu->q,      &cu->k,    &cu->v,
-                                   &cu->tile, &cu->narrow, &cu->small};
-    for (size_t i = 0; i < ATN_LEN(all); i++) atn_cu_free(cu, all[i]->at, all[i]->bytes);
+    atn_cu_scratch *const all[] = {&cu->x,    &cu->q,      &cu->k,     &cu->v,
+                                   &cu->tile, &cu->narrow, &cu->state, &cu->small};
+    for (size_t i = 0; i < ATN_LEN(all); i++)
+        atn_cu_free(cu, all[i]->at, all[i]->bytes);
     atn_cu_free(cu, cu->bad, ATN_CU_BAD_MOST * sizeof(int));
     for (int i = 0; i < ATN_CUDA_MARKS; i++)
         if (cu->marks[i]) d->event_destroy(cu->marks[i]);

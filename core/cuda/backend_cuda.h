@@ -44,6 +44,12 @@ atn_status atn_cuda_seconds(atn_ctx *cx, int from, int to,
 /* to <- from, of the same size; queued. Measures the bandwidth of the memory. */
 atn_status atn_cuda_copy(atn_ctx *cx, atn_buf from, atn_buf to) ATN_WARN_UNUSED;
 
+/* c [count][m, n] = a [count][m, k] times b, [n, k] transposed or [k, n]: cuBLAS alone, on operands
+ * of weight_type. b is one matrix for all, or [count] of them; queued. */
+atn_status atn_cuda_product(atn_ctx *cx, atn_buf a, atn_buf b, bool transposed,
+                            atn_idx count, atn_idx m, atn_idx n, atn_idx k,
+                            atn_buf c) ATN_WARN_UNUSED;
+
 const char *atn_math_name(atn_math math); /* "f32" */
 
 /* Does a GPU of this compute capability run the kernels of this build? */

@@ -69,7 +69,13 @@ typedef void *atn_cu_handle; /* CUcontext, CUstream, CUmodule, CUfunction, CUeve
       (atn_cu_handle handle, int trans_a, int trans_b, int m, int n, int k,            \
        const void *alpha, const void *a, int a_type, int lda, const void *b,           \
        int b_type, int ldb, const void *beta, void *c, int c_type, int ldc,            \
-       int compute, int algorithm))
+       int compute, int algorithm))                                                    \
+    X(gemm_batch, cublasGemmStridedBatchedEx,                                          \
+      (atn_cu_handle handle, int trans_a, int trans_b, int m, int n, int k,            \
+       const void *alpha, const void *a, int a_type, int lda, long long step_a,        \
+       const void *b, int b_type, int ldb, long long step_b, const void *beta,         \
+       void *c, int c_type, int ldc, long long step_c, int count, int compute,         \
+       int algorithm))
 
 typedef struct atn_cu_driver {
     void *cuda, *blas; /* dlopen handles; blas NULL until asked for */

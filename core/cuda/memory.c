@@ -12,7 +12,13 @@
 #include "core/cuda/state.h"
 
 const char *const atn_cu_kernel_names[] = {
-#define ATN_CUDA_KERNEL(name, args) "atn_cu_" #name,
+#define ATN_CUDA_KERNEL(image, name, args) "atn_cu_" #name,
+#include "core/kernels/cuda/kernels.def"
+#undef ATN_CUDA_KERNEL
+};
+
+const char *const atn_cu_kernel_images[] = {
+#define ATN_CUDA_KERNEL(image, name, args) #image,
 #include "core/kernels/cuda/kernels.def"
 #undef ATN_CUDA_KERNEL
 };
@@ -107,6 +113,42 @@ atn_status atn_cu_close_slot(atn_ctx *cx, atn_cuda *cu, atn_cu_slot *s)
                         "copying to the GPU");
 }
 
+/* ---- copies to the GPU ---- */
+
+enum { FILL_PIECE = 1 << 18 }; /* elements a thread fills at a time */
+
+typedef struct fill_job {
+    char *to;
+    const char *from;
+    atn_idx n;
+    atn_dtype type;
+    bool widen;
+} fill_job;
+
+static atn_status fill_piece(atn_ctx *cx, atn_idx piece, void *state)
+{
+    const fill_job *j = state;
+    const size_t size = atn_dtype_size(j->type);
+    const atn_idx at = piece * FILL_PIECE, n = ATN_MIN((atn_idx)FILL_PIECE, j->n - at);
+    const char *from = j->from + (size_t)at * size;
+
+    (void)cx;
+    if (j->widen)
+        atn_widen(from, j->type, n, (float *)(void *)j->to + at);
+    else
+        memcpy(j->to + (size_t)at * size, from, (size_t)n * size);
+    return ATN_OK;
+}
+
+atn_status atn_cu_fill(atn_ctx *cx, const atn_cu_slot *s, const void *from,
+                       atn_dtype type, atn_idx n, bool widen)
+{
+    fill_job j = {s->host, from, n, type, widen};
+
+    return atn_parallel(cx, (n + FILL_PIECE - 1) / FILL_PIECE, fill_piece, &j,
+                        "copying to the GPU");
+}
+
 atn_status atn_cu_upload(atn_ctx *cx, atn_cuda *cu, atn_cu_ptr to, const void *from,
                          size_t bytes)
 {
@@ -117,7 +159,7 @@ atn_status atn_cu_upload(atn_ctx *cx, atn_cuda *cu, atn_cu_ptr to, const void *f
         const size_t n = ATN_MIN(ATN_CU_SLOT_BYTES, bytes - at);
 
         ATN_TRY(atn_cu_take_slot(cx, cu, &s));
-        memcpy(s->host, (const char *)from + at, n);
+        ATN_TRY(atn_cu_fill(cx, s, (const char *)from + at, ATN_U8, (atn_idx)n, false));
         ATN_TRY(atn_cu_send(cx, cu, to + at, s->host, n));
         ATN_TRY(atn_cu_close_slot(cx, cu, s));
     }
@@ -195,40 +237,86 @@ done:
     return st;
 }
 
+/* ---- copies from the GPU ---- */
+
+typedef atn_status on_piece(atn_ctx *cx, size_t at, size_t bytes, const void *data,
+                            void *state);
+
 /* Queues the piece at `at` into a slot. */
 static atn_status fetch(atn_ctx *cx, atn_cuda *cu, atn_cu_ptr from, size_t at,
                         size_t bytes, atn_cu_slot **out)
 {
-    const size_t n = ATN_MIN(ATN_CU_SLOT_BYTES, bytes - at);
     atn_status st = ATN_OK;
 
     ATN_TRY(atn_cu_take_slot(cx, cu, out));
     ATN_TRY(atn_cu_check(cx, &cu->driver,
-                         cu->driver.to_host((*out)->host, from + at, n, cu->stream),
+                         cu->driver.to_host((*out)->host, from + at, bytes, cu->stream),
                          "copying from the GPU"));
     ATN_TRY(atn_cu_close_slot(cx, cu, *out));
 done:
     return st;
 }
 
-atn_status atn_cu_download(atn_ctx *cx, atn_cuda *cu, atn_cu_ptr from, void *to,
-                           size_t bytes)
+/* Brings bytes at `from`, `piece` at a time; while one is emptied the next is on its way. */
+static atn_status bring(atn_ctx *cx, atn_cuda *cu, atn_cu_ptr from, size_t bytes,
+                        size_t piece, on_piece *empty, void *state)
 {
     atn_status st = ATN_OK;
     atn_cu_slot *now = NULL, *next = NULL;
 
     ATN_TRY(atn_cu_wait(cx, cu));
     if (bytes == 0) goto done;
-    ATN_TRY(fetch(cx, cu, from, 0, bytes, &now));
-    for (size_t at = 0; at < bytes; at += ATN_CU_SLOT_BYTES, now = next) {
-        if (bytes - at > ATN_CU_SLOT_BYTES)
-            ATN_TRY(fetch(cx, cu, from, at + ATN_CU_SLOT_BYTES, bytes, &next));
+    ATN_TRY(fetch(cx, cu, from, 0, ATN_MIN(piece, bytes), &now));
+    for (size_t at = 0; at < bytes; at += piece, now = next) {
+        const size_t n = ATN_MIN(piece, bytes - at), left = bytes - at - n;
+
+        if (left > 0) ATN_TRY(fetch(cx, cu, from, at + n, ATN_MIN(piece, left), &next));
         ATN_TRY(atn_cu_check(cx, &cu->driver, cu->driver.event_wait(now->done),
                              "copying from the GPU"));
-        memcpy((char *)to + at, now->host, ATN_MIN(ATN_CU_SLOT_BYTES, bytes - at));
+        ATN_TRY(empty(cx, at, n, now->host, state));
     }
 done:
     return st;
+}
+
+static atn_status copy_piece(atn_ctx *cx, size_t at, size_t bytes, const void *data,
+                             void *state)
+{
+    (void)cx;
+    memcpy((char *)state + at, data, bytes);
+    return ATN_OK;
+}
+
+atn_status atn_cu_download(atn_ctx *cx, atn_cuda *cu, atn_cu_ptr from, void *to,
+                           size_t bytes)
+{
+    return bring(cx, cu, from, bytes, ATN_CU_SLOT_BYTES, copy_piece, to);
+}
+
+typedef struct heads_job {
+    atn_idx n, heads, d;
+    float *out;
+} heads_job;
+
+static atn_status split_piece(atn_ctx *cx, size_t at, size_t bytes, const void *data,
+                              void *state)
+{
+    const heads_job *j = state;
+    const size_t row = (size_t)(j->heads * j->d) * sizeof(float);
+
+    return atn_split_heads(cx, data, (atn_idx)(bytes / row), j->n, j->heads, j->d,
+                           j->out + (atn_idx)(at / row) * j->d);
+}
+
+atn_status atn_cu_download_heads(atn_ctx *cx, atn_cuda *cu, atn_cu_ptr from, atn_idx n,
+                                 atn_idx heads, atn_idx d, float *out)
+{
+    const size_t row = (size_t)(heads * d) * sizeof *out;
+    heads_job j = {n, heads, d, out};
+
+    ATN_ASSERT(row <= ATN_CU_SLOT_BYTES);
+    return bring(cx, cu, from, (size_t)n * row, ATN_CU_SLOT_BYTES / row * row,
+                 split_piece, &j);
 }
 
 bool atn_cu_sight_of(const atn_sight *s, atn_cu_sight *out)

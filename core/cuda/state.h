@@ -6,7 +6,7 @@
 #include "core/kernels/cuda/args.h"
 
 typedef enum atn_cu_kernel {
-#define ATN_CUDA_KERNEL(name, args) ATN_CU_KERNEL_##name,
+#define ATN_CUDA_KERNEL(image, name, args) ATN_CU_KERNEL_##name,
 #include "core/kernels/cuda/kernels.def"
 #undef ATN_CUDA_KERNEL
     ATN_CU_KERNELS
@@ -17,6 +17,8 @@ enum {
     ATN_CU_IMAGES_MOST = 8,
 };
 #define ATN_CU_SLOT_BYTES ((size_t)8 << 20)
+/* Logits and weights of a tile of attention: they stay in a GPU's L2 (40 to 60 MB) */
+#define ATN_CU_TILE_BYTES ((size_t)48 << 20)
 
 /* Device scratch that grows and is kept. */
 typedef struct atn_cu_scratch {
@@ -45,7 +47,8 @@ typedef struct atn_cuda {
     int next_slot;
     atn_cu_handle marks[ATN_CUDA_MARKS]; /* events that keep the time */
     atn_cuda_memory memory;
-    atn_cu_scratch x, q, k, v, tile, narrow, small; /* see backend_cuda.c */
+    atn_cu_scratch x, small;                     /* see backend_cuda.c */
+    atn_cu_scratch q, k, v, tile, narrow, state; /* see attention_cuda.c */
     atn_cu_ptr bad; /* [ATN_CU_BAD_MOST] ints: rows with NaN, looked at when we wait */
     int bad_heads;  /* how many of them are in use; 0 = none */
     int bad_layer;
@@ -89,6 +92,9 @@ atn_status atn_cu_take_slot(atn_ctx *cx, atn_cuda *cu,
 atn_status atn_cu_send(atn_ctx *cx, atn_cuda *cu, atn_cu_ptr to, const void *from,
                        size_t bytes) ATN_WARN_UNUSED;
 atn_status atn_cu_close_slot(atn_ctx *cx, atn_cuda *cu, atn_cu_slot *s) ATN_WARN_UNUSED;
+/* Fills a slot with n elements, widened to float or as they are, on all threads. */
+atn_status atn_cu_fill(atn_ctx *cx, const atn_cu_slot *s, const void *from,
+                       atn_dtype type, atn_idx n, bool widen) ATN_WARN_UNUSED;
 atn_status atn_cu_upload(atn_ctx *cx, atn_cuda *cu, atn_cu_ptr to, const void *from,
                          size_t bytes) ATN_WARN_UNUSED;
 /* The same of a matrix whose rows lie apart, closed up on the way. */
@@ -97,6 +103,9 @@ atn_status atn_cu_upload_rows(atn_ctx *cx, atn_cuda *cu, atn_cu_ptr to,
 /* Waits for everything before it, and looks at `bad`. */
 atn_status atn_cu_download(atn_ctx *cx, atn_cuda *cu, atn_cu_ptr from, void *to,
                            size_t bytes) ATN_WARN_UNUSED;
+/* The same of [n, heads * d] floats, into planes of heads: [heads, n, d]. */
+atn_status atn_cu_download_heads(atn_ctx *cx, atn_cuda *cu, atn_cu_ptr from, atn_idx n,
+                                 atn_idx heads, atn_idx d, float *out) ATN_WARN_UNUSED;
 atn_status atn_cu_wait(atn_ctx *cx, atn_cuda *cu) ATN_WARN_UNUSED;
 /* From here on, `heads` entries of bad hold INT_MAX; kernels lower them. They are the rows of
  * heads[0], heads[1] .., which must live until somebody waits; NULL: of heads 0, 1 .. */
@@ -105,7 +114,34 @@ atn_status atn_cu_watch_rows(atn_ctx *cx, atn_cuda *cu, int layer, const atn_hea
 /* A sight in device integers; false when a number does not fit. */
 bool atn_cu_sight_of(const atn_sight *s, atn_cu_sight *out);
 
-extern const char *const atn_cu_kernel_names[];
+/* Per kernel its symbol and the image that holds it. */
+extern const char *const atn_cu_kernel_names[], *const atn_cu_kernel_images[];
+
+/* ---- core/cuda/backend_cuda.c ---- */
+
+/* Where a buffer of ours begins; as floats, which it must hold. */
+atn_cu_ptr atn_cu_place(const atn_ctx *cx, atn_buf b);
+float *atn_cu_f32(const atn_ctx *cx, atn_buf b);
+/* f32 rows -> words of bf16 pairs (core/kernels/cuda/args.h), zeros behind the columns. */
+atn_status atn_cu_pack_bf16(atn_ctx *cx, atn_cuda *cu, const float *x, atn_idx rows,
+                            atn_idx cols, atn_cu_ptr to) ATN_WARN_UNUSED;
+
+/* Row-major C [m, n] = alpha A [m, k] op(B) + beta C, where B is [n, k] (transposed) or
+ * [k, n]; A and B both of `type`. count > 1: that many, each the steps (elements) apart. */
+typedef struct atn_cu_product {
+    const void *a, *b;
+    float *c;
+    atn_idx m, n, k, lda, ldb, ldc;
+    atn_idx count, step_a, step_b, step_c;
+    bool transposed;
+    atn_dtype type;
+    float alpha, beta;
+} atn_cu_product;
+atn_status atn_cu_multiply(atn_ctx *cx, atn_cuda *cu,
+                           const atn_cu_product *p) ATN_WARN_UNUSED;
+
+/* core/cuda/attention_cuda.c */
+atn_status atn_attention_cuda(atn_ctx *cx, const atn_attn_args *a) ATN_WARN_UNUSED;
 
 /* core/cuda/row_values_cuda.c */
 atn_status atn_row_values_cuda(atn_ctx *cx, const atn_head *heads, atn_idx n_heads,

@@ -13,10 +13,15 @@
 #include "core/io/file.h"
 #include "core/io/json.h"
 
+typedef struct layer_state {
+    bool done;
+    char hash[33]; /* "" while the file was not written by us */
+} layer_state;
+
 struct atn_capture_writer {
     char *dir, *manifest_path;
     json_t *manifest;
-    bool *done;
+    layer_state *layers;
     int n_layers;
 };
 
@@ -158,10 +163,10 @@ atn_status atn_capture_begin(atn_ctx *cx, const char *dir, const json_t *manifes
     if (!w->dir || !w->manifest_path || !w->manifest)
         ATN_FAIL(ATN_MEMORY, "%s: no memory for the manifest", dir);
     w->n_layers = (int)json_array_size(json_object_get(w->manifest, "layers"));
-    ATN_NEW(w->done, w->n_layers);
+    ATN_NEW(w->layers, w->n_layers);
     ATN_TRY(meet_existing(cx, w, fingerprint, force, &resume));
     for (int i = 0; resume && i < w->n_layers; i++)
-        w->done[i] = layer_is_sound(cx, w, i);
+        w->layers[i].done = layer_is_sound(cx, w, i);
     json_object_set_new(w->manifest, "schema", json_string("attnscope/capture/1"));
     json_object_set_new(w->manifest, "fingerprint", json_string(fingerprint));
     json_object_set_new(w->manifest, "complete", json_false());
@@ -175,7 +180,7 @@ done:
 
 bool atn_capture_has_layer(const atn_capture_writer *w, int i)
 {
-    return w->done[i];
+    return w->layers[i].done;
 }
 
 atn_status atn_capture_put(atn_ctx *cx, atn_capture_writer *w, int i,
@@ -191,8 +196,8 @@ atn_status atn_capture_put(atn_ctx *cx, atn_capture_writer *w, int i,
         ATN_TRY(atn_dir_make(cx, path));
         *slash = '/';
     }
-    ATN_TRY(atn_st_save(cx, path, tensors, n, NULL, true, NULL));
-    w->done[i] = true;
+    ATN_TRY(atn_st_save(cx, path, tensors, n, NULL, true, w->layers[i].hash));
+    w->layers[i].done = true;
 done:
     atn_free(cx, path);
     return st;
@@ -205,29 +210,30 @@ atn_status atn_capture_set(atn_ctx *cx, atn_capture_writer *w, const char *key,
     return atn_fail(cx, ATN_MEMORY, __FILE__, __LINE__, "no memory for the manifest");
 }
 
+/* The hash of a layer's file: known since it was written, or read back of an earlier run. */
+static atn_status take_hash(atn_ctx *cx, atn_capture_writer *w, int i)
+{
+    char *path = layer_path(cx, w, i), *hash = w->layers[i].hash;
+    atn_status st = ATN_OK;
+
+    ATN_ASSERT(w->layers[i].done);
+    if (!path) return cx->err.code;
+    if (!*hash) ATN_TRY(atn_hash_file(cx, path, hash));
+    json_object_set_new((json_t *)(uintptr_t)layer_at(w, i), "hash", json_string(hash));
+done:
+    atn_free(cx, path);
+    return st;
+}
+
 atn_status atn_capture_finish(atn_ctx *cx, atn_capture_writer *w, const json_t *run)
 {
     atn_status st = ATN_OK;
-    char *path = NULL, hex[33];
 
-    for (int i = 0; i < w->n_layers; i++) {
-        ATN_ASSERT(w->done[i]);
-        path = layer_path(cx, w, i);
-        if (!path) {
-            st = cx->err.code;
-            goto done;
-        }
-        ATN_TRY(atn_hash_file(cx, path, hex));
-        json_object_set_new((json_t *)(uintptr_t)layer_at(w, i), "hash",
-                            json_string(hex));
-        atn_free(cx, path);
-        path = NULL;
-    }
+    for (int i = 0; i < w->n_layers; i++) ATN_TRY(take_hash(cx, w, i));
     if (run) json_object_set(w->manifest, "run", (json_t *)(uintptr_t)run);
     json_object_set_new(w->manifest, "complete", json_true());
     ATN_TRY(atn_json_save(cx, w->manifest_path, w->manifest));
 done:
-    atn_free(cx, path);
     atn_capture_abandon(cx, w);
     return st;
 }
@@ -238,6 +244,6 @@ void atn_capture_abandon(atn_ctx *cx, atn_capture_writer *w)
     json_decref(w->manifest);
     atn_free(cx, w->dir);
     atn_free(cx, w->manifest_path);
-    atn_free(cx, w->done);
+    atn_free(cx, w->layers);
     atn_free(cx, w);
 }

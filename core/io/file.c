@@ -198,6 +198,16 @@ done:
     return st;
 }
 
+void atn_out_hurry(atn_out *out)
+{
+#ifdef SYNC_FILE_RANGE_WRITE
+    (void)fflush(out->file);
+    (void)sync_file_range(fileno(out->file), 0, 0, SYNC_FILE_RANGE_WRITE);
+#else
+    (void)out;
+#endif
+}
+
 void atn_out_abort(atn_ctx *cx, atn_out *out)
 {
     if (out->file) fclose(out->file);

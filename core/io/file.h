@@ -39,6 +39,8 @@ typedef struct atn_out {
 atn_status atn_out_open(atn_ctx *cx, const char *path, bool force,
                         atn_out *out) ATN_WARN_UNUSED;
 atn_status atn_out_commit(atn_ctx *cx, atn_out *out) ATN_WARN_UNUSED;
+/* Asks the disk to begin with what was written so far; does not wait. */
+void atn_out_hurry(atn_out *out);
 void atn_out_abort(atn_ctx *cx, atn_out *out); /* a zeroed or committed one is fine */
 
 /* XXH3-128 as 32 hex digits + NUL. */

@@ -431,6 +431,8 @@ void atn_st_forget(const atn_st_tensor *t)
 
 /* ---- writer ---- */
 
+enum { PUT_PIECE = 4 << 20 };
+
 /* The official writer's order: wider types first, then by name. */
 static int by_type_then_name(const void *a, const void *b)
 {
@@ -495,11 +497,20 @@ done:
     return st;
 }
 
+/* Piece by piece: what was hashed is still in the cache when it is copied, and the disk
+ * begins before the flush at the end. */
 static bool put(atn_out *out, XXH3_state_t *hash, const void *data, size_t size)
 {
-    if (size == 0) return true;
-    XXH3_128bits_update(hash, data, size);
-    return fwrite(data, 1, size, out->file) == size;
+    const char *from = data;
+
+    for (size_t at = 0; at < size; at += PUT_PIECE) {
+        const size_t n = ATN_MIN(size - at, (size_t)PUT_PIECE);
+
+        XXH3_128bits_update(hash, from + at, n);
+        if (fwrite(from + at, 1, n, out->file) != n) return false;
+        atn_out_hurry(out);
+    }
+    return true;
 }
 
 atn_status atn_st_save(atn_ctx *cx, const char *path, const atn_st_out *tensors,

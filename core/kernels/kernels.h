@@ -95,3 +95,11 @@ void atn_gelu_erf(const float *x, const float *gate, atn_idx n, float *y);
 void atn_gelu_tanh(const float *x, const float *gate, atn_idx n, float *y);
 void atn_relu(const float *x, const float *gate, atn_idx n, float *y);
 void atn_vec_add(const float *x, atn_idx n, float *y); /* y += x */
+
+/* Formats in bulk; what is stored may lie at any alignment. */
+/* No exponent of n floats at x is all ones: neither NaN nor infinity. */
+bool atn_finite32(const void *x, atn_idx n);
+/* The same of 16-bit floats, whose exponent has the bits of `exponent`. */
+bool atn_finite16(const void *x, atn_idx n, uint16_t exponent);
+void atn_widen_bf16(const void *x, atn_idx n, float *y);
+void atn_narrow_bf16(const float *x, atn_idx n, uint16_t *y); /* to nearest even */

@@ -170,10 +170,17 @@ static void nan_is_located(atn_ctx *cx)
     atn_model_close(cx, &m);
 }
 
+static atn_status never(atn_ctx *cx, const atn_layer_dump *dump, void *state)
+{
+    (void)cx, (void)dump, (void)state;
+    return ATN_INTERNAL;
+}
+
 /* Counts of llama_mha by hand: vocabulary 72, width 32, MLP 48, 2 layers, untied. */
 static void counts(atn_ctx *cx)
 {
     const double linear = 4 * 32 * 32 + 3 * 32 * 48, n = 10;
+    atn_forward_args a = {.n = 10};
     atn_model m;
 
     CHECK_OK(atn_model_open(cx, ATN_TEST_FIXTURES "/parity/llama_mha", &m));
@@ -181,7 +188,18 @@ static void counts(atn_ctx *cx)
     CHECK_NEAR(atn_model_bytes(&m), 4 * atn_model_parameters(&m), 0);
     /* 55 visible pairs, 2 products of 2 flops a pair and channel */
     CHECK_NEAR(atn_model_flops(&m, 10), 2 * (2 * linear * n + 4 * 32 * 55), 0);
-    CHECK(atn_model_memory(&m, 1000, true) > atn_model_memory(&m, 1000, false));
+    /* weights; x, t, q, k, v, o, up, gate and angles a token, and a row of host scratch;
+     * with a visitor q, k and v twice; with the loss all 72 columns of the logits */
+    CHECK_NEAR(atn_forward_memory(&m, &a),
+               4 * (linear + n * (6 * 32 + 2 * 48 + 8 + 32)), 0);
+    a.visit = never;
+    CHECK_NEAR(atn_forward_memory(&m, &a),
+               4 * (linear + n * (6 * 32 + 2 * 48 + 8 + 32 + 2 * 3 * 32)), 0);
+    a.want_loss = true;
+    CHECK_NEAR(atn_forward_memory(&m, &a),
+               4 * (linear + n * (6 * 32 + 2 * 48 + 8 + 32 + 2 * 3 * 32 + 72) +
+                    72 * 32),
+               0);
     atn_model_close(cx, &m);
 }
 

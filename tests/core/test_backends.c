@@ -245,20 +245,22 @@ enum { N = 77, H = 4, KV = 2, D = 6, DV = 5 };
 static void attention_twin(const atn_attn_args *a, const float *q, const float *k,
                            const float *v, double (*as)(double), double *out, double *p)
 {
-    memset(out, 0, N * H * DV * sizeof *out);
-    memset(p, 0, H * N * N * sizeof *p);
-    for (int h = 0; h < H; h++)
-        for (int i = 0; i < N; i++) {
-            double *row = p + (h * N + i) * N, sum = 0;
+    const atn_idx group = a->heads / a->kv_heads;
+
+    for (atn_idx h = 0; h < a->heads; h++)
+        for (atn_idx i = 0; i < a->nq; i++) {
+            double *row = p + (h * a->nq + i) * a->nk, sum = 0;
+            double *to = out + (i * a->heads + h) * a->dv;
             atn_idx lo, hi;
 
             atn_sight_row(&a->sight, i, &lo, &hi);
             if (a->sink && lo < hi) sum = exp((double)a->sink[h]);
             for (atn_idx j = lo; j < hi; j++) {
+                const float *x = q + (i * a->heads + h) * a->d,
+                            *y = k + (j * a->kv_heads + h / group) * a->d;
                 double s = 0;
-                for (int c = 0; c < D; c++)
-                    s += as((double)q[(i * H + h) * D + c]) *
-                         as((double)k[(j * KV + h / 2) * D + c]);
+                for (atn_idx c = 0; c < a->d; c++)
+                    s += as((double)x[c]) * as((double)y[c]);
                 s *= a->scale;
                 if (a->alibi_slope)
                     s += (double)a->alibi_slope[h] * (double)(j - i - a->sight.offset);
@@ -269,9 +271,10 @@ static void attention_twin(const atn_attn_args *a, const float *q, const float *
             }
             for (atn_idx j = lo; j < hi; j++) {
                 row[j] /= sum;
-                for (int c = 0; c < DV; c++)
-                    out[(i * H + h) * DV + c] +=
-                        as(row[j]) * as((double)v[(j * KV + h / 2) * DV + c]);
+                for (atn_idx c = 0; c < a->dv; c++)
+                    to[c] +=
+                        as(row[j]) *
+                        as((double)v[(j * a->kv_heads + h / group) * a->dv + c]);
             }
         }
 }
@@ -281,32 +284,25 @@ static double same(double x)
     return x;
 }
 
-static void attention_case(atn_ctx *cx, atn_sight sight, const float *sink,
-                           const float *slope, bool want_p)
+/* `a` says sizes, masks and biases; buffers are made here. */
+static void attention_case(atn_ctx *cx, atn_attn_args a, bool want_p)
 {
-    tensor q = make(cx, 8, N * H * D), k = make(cx, 9, N * KV * D),
-           v = make(cx, 10, N * KV * DV);
-    tensor out = make(cx, 11, N * H * DV), p = make(cx, 12, H * N * N);
+    const atn_idx n_out = a.nq * a.heads * a.dv, n_p = a.heads * a.nq * a.nk;
+    tensor q = make(cx, 8, a.nq * a.heads * a.d),
+           k = make(cx, 9, a.nk * a.kv_heads * a.d),
+           v = make(cx, 10, a.nk * a.kv_heads * a.dv);
+    tensor out = make(cx, 11, n_out), p = make(cx, 12, n_p);
     double *o[2], *w[2];
-    const atn_attn_args a = {.q = q.buf,
-                             .k = k.buf,
-                             .v = v.buf,
-                             .out = out.buf,
-                             .heads = H,
-                             .kv_heads = KV,
-                             .nq = N,
-                             .nk = N,
-                             .d = D,
-                             .dv = DV,
-                             .scale = .7,
-                             .sight = sight,
-                             .sink = sink,
-                             .alibi_slope = slope,
-                             .p = want_p ? p.buf : (atn_buf){0}};
 
+    a.q = q.buf;
+    a.k = k.buf;
+    a.v = v.buf;
+    a.out = out.buf;
+    a.scale = .7;
+    if (want_p) a.p = p.buf;
     for (int i = 0; i < 2; i++) {
-        o[i] = calloc(N * H * DV, sizeof **o);
-        w[i] = calloc(H * N * N, sizeof **w);
+        o[i] = calloc((size_t)n_out, sizeof **o);
+        w[i] = calloc((size_t)n_p, sizeof **w);
         attention_twin(&a, q.host, k.host, v.host, i ? rounded : same, o[i], w[i]);
     }
     CHECK_OK(cx->backend->attention(cx, &a));
@@ -316,18 +312,72 @@ static void attention_case(atn_ctx *cx, atn_sight sight, const float *sink,
     drop(cx, &q), drop(cx, &k), drop(cx, &v), drop(cx, &out), drop(cx, &p);
 }
 
+static void small_case(atn_ctx *cx, atn_sight sight, const float *sink,
+                       const float *slope, bool want_p)
+{
+    const atn_attn_args a = {.heads = H,
+                             .kv_heads = KV,
+                             .nq = N,
+                             .nk = N,
+                             .d = D,
+                             .dv = DV,
+                             .sight = sight,
+                             .sink = sink,
+                             .alibi_slope = slope};
+
+    attention_case(cx, a, want_p);
+}
+
 /* GQA, token-major heads, every mask and bias of the row stream. */
 static void attention(atn_ctx *cx)
 {
     static const float sink[H] = {.5f, -1, 2, 0}, slope[H] = {.25f, .5f, .1f, 0};
 
-    attention_case(cx, (atn_sight){.causal = true, .key_last = N}, NULL, NULL, true);
-    attention_case(cx, (atn_sight){.causal = true, .key_last = N}, NULL, NULL, false);
-    attention_case(cx, (atn_sight){.causal = true, .window = 9, .key_last = N}, sink,
-                   NULL, true);
-    attention_case(cx, (atn_sight){.key_first = 3, .key_last = N - 5, .softcap = 2},
-                   NULL, slope, true);
-    attention_case(cx, (atn_sight){.window = 7, .key_last = N}, sink, slope, false);
+    small_case(cx, (atn_sight){.causal = true, .key_last = N}, NULL, NULL, true);
+    small_case(cx, (atn_sight){.causal = true, .key_last = N}, NULL, NULL, false);
+    small_case(cx, (atn_sight){.causal = true, .window = 9, .key_last = N}, sink, NULL,
+               true);
+    small_case(cx, (atn_sight){.key_first = 3, .key_last = N - 5, .softcap = 2}, NULL,
+               slope, true);
+    small_case(cx, (atn_sight){.window = 7, .key_last = N}, sink, slope, false);
+}
+
+/* More keys, heads and rows than one tile of a GPU has; rows that see nothing. */
+static void long_attention(atn_ctx *cx)
+{
+    static const float sink[3] = {1, -2, 6};
+    const atn_attn_args groups = {.heads = 3,
+                                  .kv_heads = 1,
+                                  .nq = 300,
+                                  .nk = 2100,
+                                  .d = 4,
+                                  .dv = 3,
+                                  .sight = {.causal = true,
+                                            .offset = 1600,
+                                            .key_first = 1,
+                                            .key_last = 2100},
+                                  .sink = sink};
+    const atn_attn_args windows = {.heads = 2,
+                                   .kv_heads = 2,
+                                   .nq = 1500,
+                                   .nk = 1500,
+                                   .d = 2,
+                                   .dv = 2,
+                                   .sight = {.causal = true,
+                                             .window = 100,
+                                             .key_first = 70,
+                                             .key_last = 1490}};
+    const atn_attn_args wide = {.heads = 17,
+                                .kv_heads = 17,
+                                .nq = 800,
+                                .nk = 1030,
+                                .d = 1,
+                                .dv = 1,
+                                .sight = {.key_last = 1030}};
+
+    attention_case(cx, groups, true);
+    attention_case(cx, windows, false);
+    attention_case(cx, wide, false);
 }
 
 /* NaN in a query is found, with its row. */
@@ -428,6 +478,25 @@ static void long_copies(atn_ctx *cx)
     for (int i = 0; i < WIDENED; i++) CHECK(back[i] == 1 + (float)(i % 64) / 128);
     free(half);
     free(back);
+    drop(cx, &t);
+}
+
+/* Head planes of more tokens than one slot of a GPU holds. */
+static void heads_apart(atn_ctx *cx)
+{
+    enum { TOKENS = 40001, HEADS_OF_IT = 7, WIDTH = 9 };
+    tensor t = make(cx, 16, TOKENS * HEADS_OF_IT * WIDTH);
+    float *planes = calloc((size_t)t.n, sizeof *planes);
+
+    CHECK_OK(
+        cx->backend->download_heads(cx, t.buf, TOKENS, HEADS_OF_IT, WIDTH, planes));
+    for (int i = 0; i < TOKENS; i++)
+        for (int h = 0; h < HEADS_OF_IT; h++)
+            CHECK_EQ(memcmp(planes + (h * TOKENS + i) * WIDTH,
+                            t.host + (i * HEADS_OF_IT + h) * WIDTH,
+                            WIDTH * sizeof *planes),
+                     0);
+    free(planes);
     drop(cx, &t);
 }
 
@@ -601,16 +670,20 @@ ON_ALL(norm)
 ON_ALL(activate)
 ON_ALL(rope)
 ON_ALL(attention)
+ON_ALL(long_attention)
 ON_ALL(attention_nan)
 ON_ALL(cross_entropy)
 ON_ALL(widen)
 ON_ALL(long_copies)
+ON_ALL(heads_apart)
 ON_ALL(row_values)
 ON_ALL(row_values_nan)
 
 CHECK_MAIN({"linear", all_linear}, {"add", all_add}, {"norm", all_norm},
            {"activate", all_activate}, {"rope", all_rope}, {"attention", all_attention},
+           {"long attention", all_long_attention},
            {"attention with NaN", all_attention_nan},
            {"cross entropy", all_cross_entropy}, {"widen", all_widen},
-           {"long copies", all_long_copies}, {"row pass", all_row_values},
+           {"long copies", all_long_copies},
+           {"heads apart", all_heads_apart}, {"row pass", all_row_values},
            {"row pass with NaN", all_row_values_nan})

@@ -70,6 +70,15 @@ typedef cublasStatus_t (*gemm_type)(cublasHandle_t, cublasOperation_t, cublasOpe
                                     cublasComputeType_t, cublasGemmAlgo_t);
 _Static_assert(__builtin_types_compatible_p(__typeof__(&cublasGemmEx), gemm_type),
                "cublasGemmEx");
+typedef cublasStatus_t (*batch_type)(cublasHandle_t, cublasOperation_t, cublasOperation_t,
+                                     int, int, int, const void *, const void *,
+                                     cudaDataType, int, long long, const void *,
+                                     cudaDataType, int, long long, const void *, void *,
+                                     cudaDataType, int, long long, int,
+                                     cublasComputeType_t, cublasGemmAlgo_t);
+_Static_assert(__builtin_types_compatible_p(__typeof__(&cublasGemmStridedBatchedEx),
+                                            batch_type),
+               "cublasGemmStridedBatchedEx");
 
 CHECK_MAIN({"names", names})
 #else

@@ -3,6 +3,7 @@
 #include "check.h"
 
 #include "core/kernels/kernels.h"
+#include "core/mat.h"
 #include "core/rng.h"
 
 enum { MAX_N = 700 };
@@ -201,7 +202,41 @@ static void rope_golden(atn_ctx *cx)
     CHECK_NEAR(x[3], 4, 0);
 }
 
-CHECK_MAIN({"exp against libm", exp_against_libm}, {"exp row golden", exp_row_golden},
+/* Every 16-bit pattern, at odd addresses; floats that round up, to even, to infinity. */
+static void formats(atn_ctx *cx)
+{
+    static unsigned char bytes[2 * 65536 + 1];
+    static float wide[65536];
+    static uint16_t back[65536];
+    const float odd[] = {1.00390625f, 1.01171875f, 3.4e38f, -INFINITY,
+                         NAN,         -0.0f,       1e-45f};
+
+    (void)cx;
+    for (int i = 0; i < 65536; i++) {
+        const uint16_t h = (uint16_t)i;
+        memcpy(bytes + 1 + 2 * i, &h, 2);
+        CHECK_EQ(atn_finite16(bytes + 1 + 2 * i, 1, 0x7f80), (i >> 7 & 255) != 255);
+        CHECK_EQ(atn_finite16(bytes + 1 + 2 * i, 1, 0x7c00), (i >> 10 & 31) != 31);
+    }
+    atn_widen(bytes + 1, ATN_BF16, 65536, wide);
+    atn_narrow(wide, ATN_BF16, 65536, back);
+    for (int i = 0; i < 65536; i++) {
+        CHECK_EQ(back[i], i & 0x7f80 && !isnan(wide[i]) ? i : atn_bf16_from_f32(wide[i]));
+        CHECK_EQ(atn_finite32(&wide[i], 1), isfinite(wide[i]) != 0);
+    }
+    atn_narrow(odd, ATN_BF16, 7, back);
+    for (int i = 0; i < 7; i++) CHECK_EQ(back[i], atn_bf16_from_f32(odd[i]));
+    for (int at = 0; at < 100; at++) { /* one among many, wherever it stands */
+        for (int i = 0; i < 100; i++) wide[i] = i == at ? NAN : 1.5f;
+        CHECK(!atn_all_finite(wide, ATN_F32, 100));
+        CHECK(atn_all_finite(wide + at + 1, ATN_F32, 99 - at));
+    }
+    CHECK(!atn_all_finite((const double[]){1, 1e300}, ATN_F64, 2));
+    CHECK(atn_all_finite((const double[]){1, 1e30}, ATN_F64, 2));
+}
+
+CHECK_MAIN({"formats", formats}, {"exp against libm", exp_against_libm},
+           {"exp row golden", exp_row_golden},
            {"exp row against double", exp_row_against_double},
            {"bad values show", bad_values_show},
            {"moments against double", moments_against_double},

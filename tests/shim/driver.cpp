@@ -414,29 +414,58 @@ struct operand {
         return (double)v;
     }
 };
+
+const void *step(const void *at, int type, long long elements)
+{
+    return static_cast<const char *>(at) + elements * (type == 14 ? 2 : 4);
+}
+
+void product(int m, int n, int k, double alpha, const operand &x, const operand &y,
+             double beta, float *c, int ldc)
+{
+    for (int j = 0; j < n; j++)
+        for (int i = 0; i < m; i++) {
+            float *to = c + (size_t)j * (size_t)ldc + i;
+            double sum = 0;
+            for (int e = 0; e < k; e++) sum += x.get(i, e) * y.get(e, j);
+            *to = (float)(alpha * sum + (beta != 0 ? beta * (double)*to : 0));
+        }
+}
 } // namespace
 
-EXPORT int cublasGemmEx(void *, int trans_a, int trans_b, int m, int n, int k,
-                        const void *alpha, const void *a, int a_type, int lda,
-                        const void *b, int b_type, int ldb, const void *beta, void *c,
-                        int c_type, int ldc, int compute, int)
+EXPORT int cublasGemmStridedBatchedEx(void *, int trans_a, int trans_b, int m, int n,
+                                      int k, const void *alpha, const void *a,
+                                      int a_type, int lda, long long step_a,
+                                      const void *b, int b_type, int ldb,
+                                      long long step_b, const void *beta, void *c,
+                                      int c_type, int ldc, long long step_c, int count,
+                                      int compute, int)
 {
-    const operand x = {a, a_type, lda, trans_a != 0, compute == 77},
-                  y = {b, b_type, ldb, trans_b != 0, compute == 77};
     const double al = (double)*static_cast<const float *>(alpha),
                  be = (double)*static_cast<const float *>(beta);
 
-    MAY_FAIL("cublasGemmEx");
+    MAY_FAIL("cublasGemmStridedBatchedEx");
     if (c_type != 0 || lda < (trans_a ? k : m) || ldb < (trans_b ? n : k) || ldc < m)
         return 7; /* CUBLAS_STATUS_INVALID_VALUE */
-    later([=] {
-        for (int j = 0; j < n; j++)
-            for (int i = 0; i < m; i++) {
-                float *to = static_cast<float *>(c) + (size_t)j * (size_t)ldc + i;
-                double sum = 0;
-                for (int e = 0; e < k; e++) sum += x.get(i, e) * y.get(e, j);
-                *to = (float)(al * sum + (be != 0 ? be * (double)*to : 0));
-            }
-    });
+    for (int at = 0; at < count; at++) {
+        const operand x = {step(a, a_type, step_a * at), a_type, lda, trans_a != 0,
+                           compute == 77},
+                      y = {step(b, b_type, step_b * at), b_type, ldb, trans_b != 0,
+                           compute == 77};
+        float *const z = static_cast<float *>(c) + step_c * at;
+
+        later([=] { product(m, n, k, al, x, y, be, z, ldc); });
+    }
     return 0;
+}
+
+EXPORT int cublasGemmEx(void *handle, int trans_a, int trans_b, int m, int n, int k,
+                        const void *alpha, const void *a, int a_type, int lda,
+                        const void *b, int b_type, int ldb, const void *beta, void *c,
+                        int c_type, int ldc, int compute, int algorithm)
+{
+    MAY_FAIL("cublasGemmEx");
+    return cublasGemmStridedBatchedEx(handle, trans_a, trans_b, m, n, k, alpha, a,
+                                      a_type, lda, 0, b, b_type, ldb, 0, beta, c,
+                                      c_type, ldc, 0, 1, compute, algorithm);
 }

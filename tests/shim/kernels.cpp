@@ -5,7 +5,7 @@
 
 #include "core/kernels/cuda/args.h"
 
-#define ATN_CUDA_KERNEL(name, args) extern "C" void atn_cu_##name(args);
+#define ATN_CUDA_KERNEL(image, name, args) extern "C" void atn_cu_##name(args);
 #include "core/kernels/cuda/kernels.def"
 #undef ATN_CUDA_KERNEL
 
@@ -13,7 +13,7 @@ namespace shim
 {
 
 const kernel kernels[] = {
-#define ATN_CUDA_KERNEL(name, args)                                                    \
+#define ATN_CUDA_KERNEL(image, name, args)                                                    \
     {"atn_cu_" #name, [](void *a) { atn_cu_##name(*static_cast<args *>(a)); },         \
      sizeof(args)},
 #include "core/kernels/cuda/kernels.def"

@@ -58,15 +58,25 @@ typedef struct atn_cu_sight { /* atn_sight in device integers */
     float softcap;
 } atn_cu_sight;
 
-/* Rows [first, first + gridDim.x) of logits s [., ld], keys key0 .. key0 + keys; in place. */
+enum {
+    ATN_CU_TILE_KEYS = 1024, /* most keys of a block of atn_cu_softmax: 32 a lane */
+    ATN_CU_TILE_HEADS = 16   /* most heads of a tile: gridDim.y */
+};
+
+/* A block of keys of some rows of some heads. state holds, of the blocks before, the largest
+ * logit and the sum of e^(x - largest), sum 0 = nothing yet; out is softmax V so far. The
+ * logits become weights of everything seen so far, and out and state follow. With p the
+ * state is that of the whole rows: only their weights are written, to p. */
 typedef struct atn_cu_softmax_args {
-    float *s;
-    uint16_t *narrow; /* receives a bf16 copy with the same stride, NULL = none */
-    int64_t ld;
+    float *s; /* [heads][rows, ld] logits, ld a multiple of 4; then weights */
+    uint16_t
+        *narrow; /* same shape: receives the weights in bf16 instead, NULL = none */
+    float *state, *out, *p;                                 /* p NULL = none */
+    int64_t ld, state_step, out_ld, out_step, p_ld, p_step; /* step: between heads */
     atn_cu_sight sight;
-    int first, key0, keys, has_sink;
-    float sink, slope;
-    int *bad; /* smallest row with NaN or infinity */
+    int rows, first, key0, keys, dv, has_sink;
+    float sink[ATN_CU_TILE_HEADS], slope[ATN_CU_TILE_HEADS];
+    int *bad; /* [heads] smallest row with NaN or infinity */
 } atn_cu_softmax_args;
 
 typedef struct atn_cu_loss_args { /* one block a row of logits [., width] */

@@ -2,13 +2,57 @@
  * norms, rotary embedding, activations, sums, number formats, softmax, loss.
  *
  * Oracle  tests/core/test_backends.c: the CPU's operations and twins in double.
- * Cost    each element is read and written once (softmax: read three times, from cache while
- *         a row fits it); bandwidth-bound.
+ * Cost    each element is read and written once; bandwidth-bound.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/kernels/cuda/device.cuh"
 
 #define ATN_WARPS (ATN_CU_THREADS / 32)
+
+/* Four floats, loaded and stored at once. */
+struct alignas(16) vec4 {
+    float v[4];
+};
+struct alignas(8) half4 {
+    uint16_t v[4];
+};
+
+/* Whole vectors in n floats, 0 where one of the arrays does not begin at one. */
+static __device__ __forceinline__ int64_t vectors(int64_t n, const float *x,
+                                                  const float *y, const float *z)
+{
+    const uintptr_t at = reinterpret_cast<uintptr_t>(x) |
+                         reinterpret_cast<uintptr_t>(y) |
+                         reinterpret_cast<uintptr_t>(z);
+
+    return at % sizeof(vec4) == 0 ? n / 4 : 0;
+}
+
+static __device__ __forceinline__ vec4 load4(const float *x, int64_t at)
+{
+    return reinterpret_cast<const vec4 *>(x)[at];
+}
+
+static __device__ __forceinline__ void store4(float *x, int64_t at, vec4 v)
+{
+    reinterpret_cast<vec4 *>(x)[at] = v;
+}
+
+/* Sum over a row of x - mean, or of its square; the same in every thread. */
+static __device__ float row_sum(const float *x, float mean, bool square, int64_t n,
+                                int64_t whole, float *scratch)
+{
+    float sum = 0;
+
+    for (int64_t j = threadIdx.x; j < whole; j += blockDim.x) {
+        const vec4 v = load4(x, j);
+        for (int e = 0; e < 4; e++)
+            sum += (v.v[e] - mean) * (square ? v.v[e] - mean : 1.0f);
+    }
+    for (int64_t j = whole * 4 + threadIdx.x; j < n; j += blockDim.x)
+        sum += (x[j] - mean) * (square ? x[j] - mean : 1.0f);
+    return atn_block_sum(sum, scratch);
+}
 
 /* One block a row. y = x / rms(x) * (w + w_offset), or (x - mean) / std * w + b. */
 extern "C" __global__ void atn_cu_norm(atn_cu_norm_args a)
@@ -16,17 +60,22 @@ extern "C" __global__ void atn_cu_norm(atn_cu_norm_args a)
     __shared__ float scratch[ATN_WARPS];
     const float *x = a.x + (int64_t)blockIdx.x * a.dim;
     float *y = a.y + (int64_t)blockIdx.x * a.dim;
-    float mean = 0, square = 0, factor;
+    const int64_t whole = vectors(a.dim, a.b, x, y) ? vectors(a.dim, a.w, x, y) : 0;
+    float mean = 0, factor;
 
-    if (!a.rms) {
-        for (int64_t j = threadIdx.x; j < a.dim; j += blockDim.x) mean += x[j];
-        mean = atn_block_sum(mean, scratch) / (float)a.dim;
+    if (!a.rms)
+        mean = row_sum(x, 0, false, a.dim, vectors(a.dim, x, x, x), scratch) /
+               (float)a.dim;
+    factor = row_sum(x, mean, true, a.dim, vectors(a.dim, x, x, x), scratch);
+    factor = 1.0f / sqrtf(factor / (float)a.dim + a.eps);
+    for (int64_t j = threadIdx.x; j < whole; j += blockDim.x) {
+        const vec4 none = {}, w = load4(a.w, j), b = a.b ? load4(a.b, j) : none;
+        vec4 v = load4(x, j);
+        for (int e = 0; e < 4; e++)
+            v.v[e] = (v.v[e] - mean) * factor * (w.v[e] + a.w_offset) + b.v[e];
+        store4(y, j, v);
     }
-    for (int64_t j = threadIdx.x; j < a.dim; j += blockDim.x)
-        square += (x[j] - mean) * (x[j] - mean);
-    square = atn_block_sum(square, scratch) / (float)a.dim;
-    factor = 1.0f / sqrtf(square + a.eps);
-    for (int64_t j = threadIdx.x; j < a.dim; j += blockDim.x)
+    for (int64_t j = whole * 4 + threadIdx.x; j < a.dim; j += blockDim.x)
         y[j] = (x[j] - mean) * factor * (a.w[j] + a.w_offset) + (a.b ? a.b[j] : 0.0f);
 }
 
@@ -40,19 +89,21 @@ static __device__ __forceinline__ int64_t index_step()
     return (int64_t)gridDim.x * blockDim.x;
 }
 
-/* Half-split: components c and c + half turn by the angle of c. */
+/* One block a token. Half-split: components c and c + half turn by the angle of c. */
 extern "C" __global__ void atn_cu_rope(atn_cu_rope_args a)
 {
-    const int64_t count = a.n * a.heads * a.half;
+    const int half = (int)a.half, count = (int)a.heads * half;
+    const float *cosine = a.cosine + (int64_t)blockIdx.x * half,
+                *sine = a.sine + (int64_t)blockIdx.x * half;
+    float *token = a.x + (int64_t)blockIdx.x * a.heads * a.d;
 
-    for (int64_t e = first_index(); e < count; e += index_step()) {
-        const int64_t c = e % a.half, at = e / a.half; /* at: token and head */
-        const int64_t turn = at / a.heads * a.half + c;
-        float *x = a.x + at * a.d + c;
-        const float u = x[0], v = x[a.half];
+    for (int e = (int)threadIdx.x; e < count; e += (int)blockDim.x) {
+        const int c = e % half;
+        float *x = token + e / half * a.d + c;
+        const float u = x[0], v = x[half];
 
-        x[0] = u * a.cosine[turn] - v * a.sine[turn];
-        x[a.half] = v * a.cosine[turn] + u * a.sine[turn];
+        x[0] = u * cosine[c] - v * sine[c];
+        x[half] = v * cosine[c] + u * sine[c];
     }
 }
 
@@ -68,13 +119,30 @@ static __device__ float act(int kind, float x)
 
 extern "C" __global__ void atn_cu_activate(atn_cu_act_args a)
 {
-    for (int64_t e = first_index(); e < a.count; e += index_step())
+    const int64_t whole = vectors(a.count, a.x, a.y, a.gate);
+
+    for (int64_t e = first_index(); e < whole; e += index_step()) {
+        const vec4 ones = {{1, 1, 1, 1}}, gate = a.gate ? load4(a.gate, e) : ones;
+        vec4 v = load4(a.x, e);
+        for (int i = 0; i < 4; i++) v.v[i] = act(a.kind, v.v[i]) * gate.v[i];
+        store4(a.y, e, v);
+    }
+    for (int64_t e = whole * 4 + first_index(); e < a.count; e += index_step())
         a.y[e] = act(a.kind, a.x[e]) * (a.gate ? a.gate[e] : 1.0f);
 }
 
+/* Adding a row to all rows has a division an element; a plain sum has none. */
 extern "C" __global__ void atn_cu_add(atn_cu_add_args a)
 {
-    for (int64_t e = first_index(); e < a.count; e += index_step())
+    const int64_t whole = a.period == a.count ? vectors(a.count, a.x, a.y, a.y) : 0;
+
+    for (int64_t e = first_index(); e < whole; e += index_step()) {
+        const vec4 x = load4(a.x, e);
+        vec4 y = load4(a.y, e);
+        for (int i = 0; i < 4; i++) y.v[i] += x.v[i];
+        store4(a.y, e, y);
+    }
+    for (int64_t e = whole * 4 + first_index(); e < a.count; e += index_step())
         a.y[e] += a.x[e % a.period];
 }
 
@@ -90,48 +158,162 @@ extern "C" __global__ void atn_cu_widen(atn_cu_widen_args a)
     }
 }
 
+/* One word of row r. */
+static __device__ __forceinline__ uint32_t pack_word(const atn_cu_pack_args &a,
+                                                     int64_t r, int64_t word)
+{
+    const int64_t c = word * (a.tf32 ? 1 : 2);
+    const float *x = a.x + r * a.ld;
+    const float u = c < a.cols ? x[c] : 0.0f, v = c + 1 < a.cols ? x[c + 1] : 0.0f;
+
+    return a.tf32 ? atn_to_tf32(u) : atn_to_bf16(u) | atn_to_bf16(v) << 16;
+}
+
+/* Rows of bf16 pairs that leave no gaps are one array: there, vectors and no division. */
 extern "C" __global__ void atn_cu_pack(atn_cu_pack_args a)
 {
-    for (int64_t e = first_index(); e < a.rows * a.words; e += index_step()) {
-        const int64_t r = e / a.words, c = (e % a.words) * (a.tf32 ? 1 : 2);
-        const float *x = a.x + r * a.ld;
-        const float u = c < a.cols ? x[c] : 0.0f, v = c + 1 < a.cols ? x[c + 1] : 0.0f;
+    const int64_t count = a.rows * a.words;
+    const bool flat = !a.tf32 && a.ld == a.cols && a.words * 2 == a.cols &&
+                      reinterpret_cast<uintptr_t>(a.y) % sizeof(half4) == 0;
+    const int64_t whole = flat ? vectors(count * 2, a.x, a.x, a.x) : 0;
 
-        a.y[e] = a.tf32 ? atn_to_tf32(u) : atn_to_bf16(u) | atn_to_bf16(v) << 16;
+    for (int64_t e = first_index(); e < whole; e += index_step()) {
+        const vec4 v = load4(a.x, e);
+        half4 h;
+        for (int i = 0; i < 4; i++) h.v[i] = (uint16_t)atn_to_bf16(v.v[i]);
+        reinterpret_cast<half4 *>(a.y)[e] = h;
+    }
+    for (int64_t e = whole * 2 + first_index(); e < count; e += index_step())
+        a.y[e] = pack_word(a, e / a.words, e % a.words);
+}
+
+enum { SOFTMAX_VECTORS = ATN_CU_TILE_KEYS / (4 * 32) };
+
+/* The logits of a row that query i sees, -infinity elsewhere; a lane has every 32nd vector. */
+static __device__ __forceinline__ void load_logits(const atn_cu_softmax_args &a,
+                                                   const float *s, int i, int lo,
+                                                   int hi, vec4 *x)
+{
+    const float slope = a.slope[blockIdx.y];
+
+#pragma unroll
+    for (int n = 0; n < SOFTMAX_VECTORS; n++) {
+        const int c = (n * 32 + atn_lane()) * 4;
+
+        if (c < a.keys) x[n] = *reinterpret_cast<const vec4 *>(s + c);
+#pragma unroll
+        for (int e = 0; e < 4; e++) {
+            const int j = a.key0 + c + e;
+            x[n].v[e] = j >= lo && j < hi
+                            ? atn_logit(x[n].v[e], slope, j - i - a.sight.offset,
+                                        a.sight.softcap)
+                            : -INFINITY;
+        }
     }
 }
 
-/* One block a row: largest logit, sum, weights; exact zeros where the query sees nothing. */
+/* Weights to the tile: in bf16 where that is wanted, else over the logits. */
+static __device__ __forceinline__ void store_weights(const atn_cu_softmax_args &a,
+                                                     int64_t row, const vec4 *x)
+{
+#pragma unroll
+    for (int n = 0; n < SOFTMAX_VECTORS; n++) {
+        const int c = (n * 32 + atn_lane()) * 4;
+        half4 h;
+
+        if (c >= a.keys) continue;
+        for (int e = 0; e < 4; e++) h.v[e] = (uint16_t)atn_to_bf16(x[n].v[e]);
+        if (a.narrow)
+            *reinterpret_cast<half4 *>(a.narrow + row * a.ld + c) = h;
+        else
+            *reinterpret_cast<vec4 *>(a.s + row * a.ld + c) = x[n];
+    }
+}
+
+/* Weights to p, whose rows may begin at any float. */
+static __device__ void store_p(const atn_cu_softmax_args &a, int r, const vec4 *x)
+{
+    float *p = a.p + blockIdx.y * a.p_step + r * a.p_ld;
+
+    for (int n = 0; n < SOFTMAX_VECTORS; n++)
+        for (int e = 0; e < 4; e++) {
+            const int c = (n * 32 + atn_lane()) * 4 + e;
+            if (c < a.keys) p[c] = x[n].v[e];
+        }
+}
+
+/* x <- e^(x - largest); returns their sum over the row. */
+static __device__ __forceinline__ float exponentials(vec4 *x, float largest)
+{
+    float sum = 0;
+
+#pragma unroll
+    for (int n = 0; n < SOFTMAX_VECTORS; n++)
+#pragma unroll
+        for (int e = 0; e < 4; e++) {
+            x[n].v[e] = expf(x[n].v[e] - largest);
+            sum += x[n].v[e];
+        }
+    return atn_warp_sum(sum);
+}
+
+static __device__ __forceinline__ void scale(vec4 *x, float factor)
+{
+#pragma unroll
+    for (int n = 0; n < SOFTMAX_VECTORS; n++)
+#pragma unroll
+        for (int e = 0; e < 4; e++) x[n].v[e] *= factor;
+}
+
+/* One warp a row, which it keeps in registers: read once, written once. Exact zeros where the
+ * query sees nothing. A sink is a logit that was seen before all others. */
 extern "C" __global__ void atn_cu_softmax(atn_cu_softmax_args a)
 {
-    __shared__ float scratch[ATN_WARPS];
-    const int i = a.first + (int)blockIdx.x;
-    float *s = a.s + (int64_t)blockIdx.x * a.ld;
-    uint16_t *narrow = a.narrow ? a.narrow + (int64_t)blockIdx.x * a.ld : 0;
-    float largest = -INFINITY, sum = 0, inv;
+    const int r = (int)blockIdx.x * ATN_WARPS + (int)threadIdx.x / 32, i = a.first + r;
+    const int64_t row = (int64_t)blockIdx.y * a.rows + r;
+    float *state = a.state + blockIdx.y * a.state_step + r * 2;
+    float largest = -INFINITY, top, kept, sum;
+    vec4 x[SOFTMAX_VECTORS] = {};
     int lo, hi;
 
+    if (r >= a.rows) return;
     atn_see(a.sight, i, &lo, &hi);
-    for (int j = lo + (int)threadIdx.x; j < hi; j += (int)blockDim.x) {
-        const float x =
-            atn_logit(s[j - a.key0], a.slope, j - i - a.sight.offset, a.sight.softcap);
-        s[j - a.key0] = x;
-        largest = fmaxf(largest, x);
+    lo = max(lo, a.key0);
+    hi = min(hi, a.key0 + a.keys);
+    if (lo >= hi) {
+        if (!a.p) store_weights(a, row, x);
+        return;
     }
-    largest = atn_block_max(largest, scratch);
-    for (int j = lo + (int)threadIdx.x; j < hi; j += (int)blockDim.x)
-        sum += expf(s[j - a.key0] - largest);
-    sum = atn_block_sum(sum, scratch);
-    if (lo < hi && !(isfinite(largest) && isfinite(sum)) && threadIdx.x == 0)
-        atomicMin(a.bad, i);
-    if (a.has_sink) sum += expf(a.sink - largest);
-    inv = lo < hi && isfinite(sum) ? 1.0f / sum : 0.0f;
-    for (int c = (int)threadIdx.x; c < a.keys; c += (int)blockDim.x) {
-        const int j = a.key0 + c;
-        const float p = j >= lo && j < hi ? expf(s[c] - largest) * inv : 0.0f;
-
-        s[c] = p;
-        if (narrow) narrow[c] = (uint16_t)atn_to_bf16(p);
+    load_logits(a, a.s + row * a.ld, i, lo, hi, x);
+    kept = state[1];
+    top = kept > 0 ? state[0] : -INFINITY;
+    if (a.p) {
+        exponentials(x, top);
+        scale(x, 1.0f / kept);
+        store_p(a, r, x);
+        return;
+    }
+    if (a.has_sink && kept == 0) {
+        top = a.sink[blockIdx.y];
+        kept = 1;
+    }
+#pragma unroll
+    for (int n = 0; n < SOFTMAX_VECTORS; n++)
+        for (int e = 0; e < 4; e++) largest = fmaxf(largest, x[n].v[e]);
+    largest = fmaxf(top, atn_warp_max(largest));
+    sum = exponentials(x, largest);
+    if (!isfinite(largest) || !isfinite(sum))
+        if (atn_lane() == 0) atomicMin(a.bad + blockIdx.y, i);
+    kept = kept > 0 ? kept * expf(top - largest) : 0.0f;
+    scale(x, 1.0f / (kept + sum));
+    store_weights(a, row, x);
+    if (kept > 0) {
+        float *out = a.out + blockIdx.y * a.out_step + r * a.out_ld;
+        for (int c = atn_lane(); c < a.dv; c += 32) out[c] *= kept / (kept + sum);
+    }
+    if (atn_lane() == 0) {
+        state[0] = largest;
+        state[1] = kept + sum;
     }
 }
 
