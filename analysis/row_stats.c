@@ -161,6 +161,8 @@ atn_head_rows atn_row_stats_head(const atn_row_stats *s, atn_idx i)
     r.distance = moments ? field_of(s, ATN_ROW_DISTANCE, i) : NULL;
     r.first = first ? field_of(s, ATN_ROW_FIRST, i) : NULL;
     r.first4 = first ? field_of(s, ATN_ROW_FIRST4, i) : NULL;
+    r.rest = first ? field_of(s, ATN_ROW_REST, i) : NULL;
+    r.rest_distance = first && moments ? field_of(s, ATN_ROW_REST_DISTANCE, i) : NULL;
     r.diagonal = local ? field_of(s, ATN_ROW_DIAGONAL, i) : NULL;
     r.previous = local ? field_of(s, ATN_ROW_PREVIOUS, i) : NULL;
     r.topk = topk ? field_of(s, ATN_ROW_TOPK, i) : NULL;

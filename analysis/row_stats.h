@@ -6,7 +6,7 @@
  *
  * Source  cards B1 to B5; a sliding window moves the first visible key, so first and first4
  *         are kept for the first key that is no padding (0 where the window hides it).
- * Cost    one row pass. Memory 96 bytes a row and head.
+ * Cost    one row pass. Memory 112 bytes a row and head.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
@@ -24,8 +24,8 @@ typedef struct atn_head_rows {
     atn_idx nq, offset, skip_rows, top_k;
     atn_idx first_key;   /* first key that is no padding */
     const int64_t *seen; /* visible keys of the row */
-    const double *entropy, *mass, *square, *distance, *first, *first4, *diagonal,
-        *previous, *topk, *induction, *duplicate;
+    const double *entropy, *mass, *square, *distance, *first, *first4, *rest,
+        *rest_distance, *diagonal, *previous, *topk, *induction, *duplicate;
     const bool *repeated; /* the row's token occurred before */
 } atn_head_rows;
 

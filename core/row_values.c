@@ -8,7 +8,7 @@
 #include "core/backend.h"
 #include "core/kernels/kernels.h"
 
-enum { ROWS_MOST = 1 << 22 };
+enum { ROWS_MOST = 1 << 22, REST = ATN_NEED_FIRST | ATN_NEED_MOMENTS };
 static const double FIXED = 1099511627776.0; /* 2^40: one unit of the sums */
 
 typedef struct sums {
@@ -65,7 +65,13 @@ static void row_values(const pass *ps, const atn_head *h, atn_row_out *out, atn_
             four += weight_at(row, info, key0, j);
         value[ATN_ROW_FIRST][i] = weight_at(row, info, key0, first);
         value[ATN_ROW_FIRST4][i] = four;
+        value[ATN_ROW_REST][i] = info->mass - value[ATN_ROW_FIRST][i];
     }
+    if ((want->needs & REST) == REST)
+        value[ATN_ROW_REST_DISTANCE][i] =
+            fmax(value[ATN_ROW_DISTANCE][i] -
+                     value[ATN_ROW_FIRST][i] * fabs((double)(at - first)),
+                 0.0);
     if (want->needs & ATN_NEED_LOCAL) {
         value[ATN_ROW_DIAGONAL][i] = weight_at(row, info, key0, at);
         value[ATN_ROW_PREVIOUS][i] = weight_at(row, info, key0, at - 1);

@@ -24,6 +24,8 @@ typedef enum atn_row_field {
     ATN_ROW_DISTANCE,
     ATN_ROW_FIRST,
     ATN_ROW_FIRST4,
+    ATN_ROW_REST,
+    ATN_ROW_REST_DISTANCE,
     ATN_ROW_DIAGONAL,
     ATN_ROW_PREVIOUS,
     ATN_ROW_TOPK,

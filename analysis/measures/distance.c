@@ -21,16 +21,14 @@ static void compute(const atn_head_rows *r, double *out)
 
     for (atn_idx i = r->skip_rows; i < r->nq; i++) {
         const double t = (double)(i + r->offset);
-        const double first_far = fabs(t - (double)r->first_key);
-        const double left = r->mass[i] - r->first[i];
 
         if (r->seen[i] == 0) continue;
         if (t >= 1) {
             relative += r->distance[i] / t;
             n_relative++;
         }
-        if (left > 1e-6 * r->mass[i]) {
-            rest += fmax(r->distance[i] - r->first[i] * first_far, 0.0) / left;
+        if (r->rest[i] > 1e-6 * r->mass[i]) {
+            rest += r->rest_distance[i] / r->rest[i];
             n_rest++;
         }
     }

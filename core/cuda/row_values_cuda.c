@@ -1,7 +1,7 @@
 /* core/cuda/row_values_cuda.c -- the row pass on a GPU: heads go up in groups, the kernels of
  * core/kernels/cuda/rows_*.cu walk them, rows of numbers come down.
  *
- * Memory  a head takes its Q and K (in bf16: half), 48 bytes a row, and the sums asked for;
+ * Memory  a head takes its Q and K (in bf16: half), 56 bytes a row, and the sums asked for;
  *         beside the heads, one Q or K in float. A group takes at most half of what is free.
  * Limits  what the kernels do not do runs on the CPU: given rows (imported attention), head
  *         dimensions above 256, top-k above 32, blocks that are no multiple of 64, heads of
@@ -301,10 +301,16 @@ done:
 
 /* What has to be wanted for a field to be written. */
 static const unsigned need_of[ATN_ROW_FIELDS] = {
-    [ATN_ROW_SQUARE] = ATN_NEED_MOMENTS,   [ATN_ROW_DISTANCE] = ATN_NEED_MOMENTS,
-    [ATN_ROW_FIRST] = ATN_NEED_FIRST,      [ATN_ROW_FIRST4] = ATN_NEED_FIRST,
-    [ATN_ROW_DIAGONAL] = ATN_NEED_LOCAL,   [ATN_ROW_PREVIOUS] = ATN_NEED_LOCAL,
-    [ATN_ROW_TOPK] = ATN_NEED_TOPK,        [ATN_ROW_INDUCTION] = ATN_NEED_TOKENS,
+    [ATN_ROW_SQUARE] = ATN_NEED_MOMENTS,
+    [ATN_ROW_DISTANCE] = ATN_NEED_MOMENTS,
+    [ATN_ROW_FIRST] = ATN_NEED_FIRST,
+    [ATN_ROW_FIRST4] = ATN_NEED_FIRST,
+    [ATN_ROW_REST] = ATN_NEED_FIRST,
+    [ATN_ROW_REST_DISTANCE] = ATN_NEED_FIRST | ATN_NEED_MOMENTS,
+    [ATN_ROW_DIAGONAL] = ATN_NEED_LOCAL,
+    [ATN_ROW_PREVIOUS] = ATN_NEED_LOCAL,
+    [ATN_ROW_TOPK] = ATN_NEED_TOPK,
+    [ATN_ROW_INDUCTION] = ATN_NEED_TOKENS,
     [ATN_ROW_DUPLICATE] = ATN_NEED_TOKENS,
 };
 

@@ -96,6 +96,9 @@ static void compare(atn_ctx *cx, const example *x)
             CHECK_NEAR(value[ATN_ROW_DISTANCE][i], distance, 1e-4);
             CHECK_NEAR(value[ATN_ROW_TOPK][i], best[0] + best[1] + best[2], 1e-6);
             CHECK_NEAR(value[ATN_ROW_FIRST][i], x->p[i][first], 1e-6);
+            CHECK_NEAR(value[ATN_ROW_REST][i], mass - x->p[i][first], 1e-6);
+            CHECK_NEAR(value[ATN_ROW_REST_DISTANCE][i],
+                       distance - x->p[i][first] * abs(t - first), 1e-4);
             CHECK_NEAR(value[ATN_ROW_DIAGONAL][i], t < NK ? x->p[i][t] : 0, 1e-6);
             CHECK_NEAR(value[ATN_ROW_PREVIOUS][i],
                        t > 0 && t <= NK ? x->p[i][t - 1] : 0, 1e-6);

@@ -3,7 +3,9 @@
  * Math    with m the largest logit so far: Z = sum e^(s-m), D = sum e^(s-m) (s-m), and the
  *         other sums of core/row_values.h with e^(s-m) in place of P. When m grows by g,
  *         D <- e^-g (D - g Z), every other sum is multiplied by e^-g, the square by e^-2g.
- *         At the end inv = 1 / (Z + e^(sink-m)), H = ln Z - D / Z, P = e^(s-m) inv, and the
+ *         The first key f is kept apart, so that what the others do can be told where it has
+ *         nearly all of the weight, and joins them at the end (its term of D is e ln e).
+ *         Then inv = 1 / (Z + e^(sink-m)), H = ln Z - D / Z, P = e^(s-m) inv, and the
  *         row's level ln(1 / inv) + m gives P = e^(s-level) to later walks.
  * Oracle  tests/core/test_backends.c: the row pass of the CPU.
  * Limits  sums are float and of n_k / 4 (matrix kernel, 64 keys at a time) or n_k / 32 terms a
@@ -21,12 +23,13 @@
 
 /* A thread's share of a row; m is the same in all threads of the row. */
 struct atn_row_state {
-    float m, z, dot, square, distance, next, same;
+    float m, first; /* first: e^(s-m) of key f, which the next four leave out */
+    float z, dot, square, distance, next, same;
 };
 
 static __device__ __forceinline__ atn_row_state atn_row_start()
 {
-    const atn_row_state r = {-INFINITY, 0, 0, 0, 0, 0, 0};
+    const atn_row_state r = {-INFINITY, 0, 0, 0, 0, 0, 0, 0};
 
     return r;
 }
@@ -37,9 +40,10 @@ static __device__ __forceinline__ void atn_row_raise(atn_row_state *r, float m, 
     const float grow = m - r->m;
 
     r->m = m;
-    if (!(r->z > 0)) return;
+    if (!(r->z + r->first > 0)) return;
     r->dot = f * (r->dot - grow * r->z);
     r->z *= f;
+    r->first *= f;
     r->square *= f * f;
     r->distance *= f;
     r->next *= f;
@@ -56,6 +60,7 @@ static __device__ __forceinline__ float atn_share(float v, int width)
 static __device__ __forceinline__ void atn_row_join(atn_row_state *r, int width)
 {
     r->z = atn_share(r->z, width);
+    r->first = atn_share(r->first, width);
     r->dot = atn_share(r->dot, width);
     r->square = atn_share(r->square, width);
     r->distance = atn_share(r->distance, width);
@@ -67,9 +72,9 @@ static __device__ __forceinline__ void atn_row_join(atn_row_state *r, int width)
 static __device__ __forceinline__ float atn_row_all(const atn_row_state &r,
                                                     const atn_cu_head &h)
 {
-    const float all = r.z + (h.has_sink ? expf(h.sink - r.m) : 0.0f);
+    const float z = r.z + r.first, all = z + (h.has_sink ? expf(h.sink - r.m) : 0.0f);
 
-    return r.z > 0 && isfinite(all) ? all : 0.0f;
+    return z > 0 && isfinite(all) ? all : 0.0f;
 }
 
 static __device__ __forceinline__ float atn_row_level(const atn_row_state &r,
@@ -85,17 +90,23 @@ static __device__ void atn_row_write(const atn_row_state &r, const atn_cu_head &
                                      const atn_cu_rows_args &a, int head, int i)
 {
     const float all = atn_row_all(r, h), inv = all > 0 ? 1.0f / all : 0.0f;
+    const float z = r.z + r.first,
+                dot = r.dot + (r.first > 0 ? r.first * logf(r.first) : 0.0f);
+    const float far = fabsf((float)(i + a.sight.offset - a.sight.key_first));
     float *out = h.values + i;
     const int64_t n = a.nq;
     int lo, hi;
 
     atn_see(a.sight, i, &lo, &hi);
-    if (lo < hi && !(isfinite(r.m) && isfinite(r.z) && isfinite(r.dot)))
+    if (lo < hi && !(isfinite(r.m) && isfinite(z) && isfinite(r.dot)))
         atomicMin(&a.bad[head], i);
-    out[ATN_ROW_ENTROPY * n] = r.z > 0 ? fmaxf(logf(r.z) - r.dot / r.z, 0.0f) : 0.0f;
-    out[ATN_ROW_MASS * n] = r.z * inv;
-    out[ATN_ROW_SQUARE * n] = r.square * inv * inv;
-    out[ATN_ROW_DISTANCE * n] = r.distance * inv;
+    out[ATN_ROW_ENTROPY * n] = z > 0 ? fmaxf(logf(z) - dot / z, 0.0f) : 0.0f;
+    out[ATN_ROW_MASS * n] = z * inv;
+    out[ATN_ROW_SQUARE * n] = (r.square + r.first * r.first) * inv * inv;
+    out[ATN_ROW_DISTANCE * n] = (r.distance + r.first * far) * inv;
+    out[ATN_ROW_FIRST * n] = r.first * inv;
+    out[ATN_ROW_REST * n] = r.z * inv;
+    out[ATN_ROW_REST_DISTANCE * n] = r.distance * inv;
     out[ATN_ROW_INDUCTION * n] = r.next * inv;
     out[ATN_ROW_DUPLICATE * n] = r.same * inv;
     out[ATN_CU_ROW_LEVEL * n] = atn_row_level(r, h);

@@ -49,6 +49,7 @@ static __device__ __forceinline__ void products(const float *q, const float *k, 
 /* What the keys of a row are looked at for. */
 struct row_look {
     int at, token; /* the query's position and token; token -2 = none looked for */
+    int first;     /* the first key that is no padding */
 };
 
 /* Key j with logit s <= m; here / before: the tokens at j and j - 1. */
@@ -57,10 +58,14 @@ static __device__ __forceinline__ void take(atn_row_state *r, const row_look &k,
 {
     const float x = s - r->m, e = expf(x);
 
-    r->z += e;
-    r->dot += e * x;
-    r->square += e * e;
-    r->distance += e * fabsf((float)(k.at - j));
+    if (j == k.first) {
+        r->first += e;
+    } else {
+        r->z += e;
+        r->dot += e * x;
+        r->square += e * e;
+        r->distance += e * fabsf((float)(k.at - j));
+    }
     if (k.token == -2) return;
     if (here == k.token && j < k.at) r->same += e;
     if (before == k.token && j <= k.at && j > 0) r->next += e;
@@ -101,7 +106,8 @@ extern "C" __global__ void atn_cu_rows_f32(atn_cu_rows_args a)
         for (int r = 0; r < PER_WARP; r++) {
             const int i = first + warp * PER_WARP + r, at = i + a.sight.offset;
             const row_look look = {at,
-                                   tokens && at >= 0 && at < a.nk ? a.tokens[at] : -2};
+                                   tokens && at >= 0 && at < a.nk ? a.tokens[at] : -2,
+                                   a.sight.key_first};
             int lo, hi;
             bool seen;
             float x, largest;

@@ -1,9 +1,9 @@
-/* core/kernels/cuda/rows_local.cu -- weights at the first keys and around the query's own place,
+/* core/kernels/cuda/rows_local.cu -- weights at the keys after the first and around the query's own place,
  * from a product each, once the level of the row is known.
  *
- * Math    P_ij = e^(s_ij - level_i) for j = f .. f + 3, t and t - 1 (core/row_values.h).
- * Cost    one warp a row, 12 d flop: nothing beside the walk over all keys, which need not look
- *         for these six then.
+ * Math    P_ij = e^(s_ij - level_i) for j = f + 1 .. f + 3, t and t - 1 (core/row_values.h).
+ * Cost    one warp a row, 10 d flop: nothing beside the walk over all keys, which need not look
+ *         for these five then.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/kernels/cuda/rows.cuh"
@@ -46,15 +46,14 @@ extern "C" __global__ void atn_cu_rows_local(atn_cu_rows_args a)
     const int i = (int)(blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32),
               at = i + a.sight.offset, f = a.sight.key_first;
     const int64_t n = a.nq;
-    float first, four, diagonal, previous;
+    float four, diagonal, previous;
 
     if (i >= a.nq) return;
-    first = four = weight(a, h, i, f);
+    four = h.values[ATN_ROW_FIRST * n + i];
     for (int j = f + 1; j < f + 4; j++) four += weight(a, h, i, j);
     diagonal = weight(a, h, i, at);
     previous = weight(a, h, i, at - 1);
     if (atn_lane() != 0) return;
-    h.values[ATN_ROW_FIRST * n + i] = first;
     h.values[ATN_ROW_FIRST4 * n + i] = four;
     h.values[ATN_ROW_DIAGONAL * n + i] = diagonal;
     h.values[ATN_ROW_PREVIOUS * n + i] = previous;

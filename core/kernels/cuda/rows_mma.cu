@@ -198,10 +198,12 @@ static __device__ __forceinline__ view view_of(const atn_cu_rows_args &a,
     return v;
 }
 
-/* +1: the tile is plain and lies before all rows' positions, -1: behind them, 0: not plain. */
-static __device__ __forceinline__ int side_of(const view &v, int j0)
+/* +1: the tile is plain and lies before all rows' positions, -1: behind them, 0: not plain. The
+ * first key's tile is not: that key is kept apart. */
+static __device__ __forceinline__ int side_of(const view &v, int first, int j0)
 {
     if (!v.linear || j0 < v.lo || j0 + TILE > v.hi) return 0;
+    if (j0 <= first && first < j0 + TILE) return 0;
     return j0 + TILE <= v.at_first ? 1 : j0 > v.at_last ? -1 : 0;
 }
 
@@ -345,8 +347,8 @@ static __device__ __forceinline__ void take_tokens(const tile<W> &t, const int *
 /* Any tile, after mask. */
 template <int W>
 static __device__ __forceinline__ void take_masked(const tile<W> &t, int t0, int j0,
-                                                   const int *tokens, const int *token,
-                                                   atn_row_state *row)
+                                                   int first, const int *tokens,
+                                                   const int *token, atn_row_state *row)
 {
     const int c = atn_lane() % 4 * 2;
 
@@ -363,10 +365,14 @@ static __device__ __forceinline__ void take_masked(const tile<W> &t, int t0, int
                 const float x = t.s[slot][n][e] - r->m, w = atn_exp2(x);
 
                 if (t.s[slot][n][e] == -INFINITY) continue;
-                r->z += w;
-                r->dot += w * x;
-                r->square += w * w;
-                r->distance += w * fabsf((float)(at - j));
+                if (j == first) {
+                    r->first += w;
+                } else {
+                    r->z += w;
+                    r->dot += w * x;
+                    r->square += w * w;
+                    r->distance += w * fabsf((float)(at - j));
+                }
                 if (!tokens) continue;
                 if (tokens[key + 1] == token[slot] && j < at) r->same += w;
                 if (tokens[key] == token[slot] && j <= at && j > 0) r->next += w;
@@ -427,7 +433,7 @@ static __device__ __forceinline__ void rows(const atn_cu_rows_args &a)
     if (from < to) send_tile<W>(stages, k, from, a.nk);
     if (from < to && with_tokens) load_tokens(tokens[0], a, from);
     for (int j0 = from; j0 < to; j0 += TILE, stage ^= 1) {
-        const int side = side_of(v, j0);
+        const int side = side_of(v, a.sight.key_first, j0);
         const float factor = side ? h.scale * ATN_LOG2E : 1.0f;
         float largest[SLOTS];
 
@@ -444,7 +450,8 @@ static __device__ __forceinline__ void rows(const atn_cu_rows_args &a)
             take_plain(&t, factor, side, t0, j0, row);
             if (with_tokens && side > 0) take_tokens(t, tokens[stage], token, row);
         } else {
-            take_masked(t, t0, j0, with_tokens ? tokens[stage] : 0, token, row);
+            take_masked(t, t0, j0, a.sight.key_first, with_tokens ? tokens[stage] : 0,
+                        token, row);
         }
     }
 #pragma unroll
