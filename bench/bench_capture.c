@@ -195,6 +195,18 @@ static double products_time(atn_ctx *cx, const shape *m, atn_idx n)
     return m->layers * layer + logits_time(cx, m, n);
 }
 
+static void remove_layers(const shape *m, const char *dir)
+{
+    char path[1200];
+
+    for (int l = 0; l < m->layers; l++) {
+        snprintf(path, sizeof path, "%s/layer-%03d.safetensors", dir, l);
+        remove(path);
+    }
+    snprintf(path, sizeof path, "%s/capture.json", dir);
+    remove(path);
+}
+
 /* Seconds of writing files with the tensors of a capture, flushed and renamed as it does. */
 static double files_time(atn_ctx *cx, const shape *m, atn_idx n, atn_dtype type,
                          const char *dir)
@@ -216,10 +228,7 @@ static double files_time(atn_ctx *cx, const shape *m, atn_idx n, atn_dtype type,
         must(cx, atn_st_save(cx, path, list, ATN_LEN(list), NULL, true, hex));
     }
     start = bench_now() - start;
-    for (int l = 0; l < m->layers; l++) {
-        snprintf(path, sizeof path, "%s/layer-%03d.safetensors", dir, l);
-        remove(path);
-    }
+    remove_layers(m, dir);
     atn_free(cx, noise);
     return start;
 }
@@ -274,6 +283,7 @@ static void measure(atn_ctx *cx, const shape *m, const char *scratch, const char
     snprintf(model, sizeof model, "%s/model", scratch);
     snprintf(out, sizeof out, "%s/run", scratch);
     snprintf(files, sizeof files, "%s/files", scratch);
+    remove_layers(m, out); /* is no part of a capture */
     start = bench_now();
     must(cx, atn_record(cx, &args, NULL, result));
     best->capture = fmin(best->capture, bench_now() - start);

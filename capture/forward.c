@@ -1,17 +1,19 @@
 /* capture/forward.c -- one forward pass for all families, see the header. */
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "capture/layer_thread.h"
+#include "capture/forward.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "capture/worker.h"
 #include "core/kernels/kernels.h"
 
 enum {
     VOCAB_CHUNK = 4096,
     ROW_CHUNK = 4096,
     CHECK_PIECE = 1 << 18,
+    CHECK_THREADS = 4,
     EMBED_ROWS = 64,
     W_O_ROWS = 16
 };
@@ -19,6 +21,8 @@ enum {
 /* Host memory of one layer on its way to the visitor, as in atn_layer_dump. */
 typedef struct host_layer {
     float *q, *k, *v, *q_pre, *k_pre, *h, *attn_out, *p;
+    atn_layer_dump dump;
+    const atn_forward_args *args;
 } host_layer;
 
 /* Buffers of a pass; weights hold one layer and are filled again for the next. */
@@ -33,7 +37,9 @@ typedef struct pass {
     atn_buf cosine, sine;                                       /* [n, dim / 2] */
     host_layer dumps[2]; /* one is filled while the visitor has the other */
     int next_dump;
-    atn_layer_thread *visitor; /* NULL = none wanted */
+    atn_worker *visitor; /* NULL = none wanted */
+    atn_worker *checker; /* looks at the weights of the next layer, the head's last */
+    atn_idx last, checking; /* the last layer; the one it looks at */
 } pass;
 
 /* ---- weights ---- */
@@ -71,55 +77,135 @@ static atn_status check_weight(atn_ctx *cx, const atn_model *m, const atn_st_ten
                         "weights");
 }
 
-/* Loads a tensor into buf (allocated on first use); no template leaves it empty. */
-static atn_status load(atn_ctx *cx, const pass *ps, const char *name, atn_idx layer,
-                       bool bias, atn_buf *buf)
-{
-    const atn_st_tensor *t = name ? atn_model_tensor(ps->m, name, layer, bias) : NULL;
-    atn_status st = ATN_OK;
+/* A weight by the name of the family's table, NULL = it has none, and where it goes. */
+typedef struct weight {
+    const char *name;
+    bool bias;
+    atn_buf *w, *b;
+} weight;
 
-    if (!t) return ATN_OK;
-    if (!buf->base)
-        ATN_TRY(cx->backend->alloc(cx, t->rank > 1 ? cx->backend->weight_type : ATN_F32,
-                                   t->count, buf));
-    ATN_ASSERT(buf->count == t->count);
-    ATN_TRY(check_weight(cx, ps->m, t));
-    ATN_TRY(cx->backend->upload_widen(cx, *buf, t->data, t->type));
-    atn_st_forget(t);
-done:
-    return st;
-}
+enum { WEIGHTS = 11 };
 
-static atn_status load_linear(atn_ctx *cx, const pass *ps, const char *name,
-                              atn_idx layer, bool bias, atn_buf *w, atn_buf *b)
-{
-    atn_status st = ATN_OK;
-
-    ATN_TRY(load(cx, ps, name, layer, false, w));
-    if (bias) ATN_TRY(load(cx, ps, name, layer, true, b));
-done:
-    return st;
-}
-
-static atn_status load_layer(atn_ctx *cx, pass *ps, atn_idx l)
+static void layer_weights(pass *ps, weight *out)
 {
     const atn_config *c = ps->c;
     const atn_arch_names *n = &c->arch->names;
     const bool norm_bias = c->arch->norm == ATN_NORM_LAYER;
+    const weight all[WEIGHTS] = {{n->attn_norm, norm_bias, &ps->norm1_w, &ps->norm1_b},
+                                 {n->q, c->bias_qkv, &ps->w_q, &ps->b_q},
+                                 {n->k, c->bias_qkv, &ps->w_k, &ps->b_k},
+                                 {n->v, c->bias_qkv, &ps->w_v, &ps->b_v},
+                                 {n->o, c->bias_o, &ps->w_o, &ps->b_o},
+                                 {n->q_norm, false, &ps->q_norm, NULL},
+                                 {n->k_norm, false, &ps->k_norm, NULL},
+                                 {n->mlp_norm, norm_bias, &ps->norm2_w, &ps->norm2_b},
+                                 {n->gate, c->bias_mlp, &ps->w_gate, &ps->b_gate},
+                                 {n->up, c->bias_mlp, &ps->w_up, &ps->b_up},
+                                 {n->down, c->bias_mlp, &ps->w_down, &ps->b_down}};
+
+    memcpy(out, all, sizeof all);
+}
+
+static const atn_st_tensor *tensor_at(const pass *ps, const weight *p, atn_idx layer,
+                                      bool bias)
+{
+    return p->name && (!bias || p->bias) ? atn_model_tensor(ps->m, p->name, layer, bias)
+                                         : NULL;
+}
+
+static atn_status check_named(atn_ctx *cx, const pass *ps, const weight *p,
+                              atn_idx layer)
+{
     atn_status st = ATN_OK;
 
-    ATN_TRY(
-        load_linear(cx, ps, n->attn_norm, l, norm_bias, &ps->norm1_w, &ps->norm1_b));
-    ATN_TRY(load_linear(cx, ps, n->q, l, c->bias_qkv, &ps->w_q, &ps->b_q));
-    ATN_TRY(load_linear(cx, ps, n->k, l, c->bias_qkv, &ps->w_k, &ps->b_k));
-    ATN_TRY(load_linear(cx, ps, n->v, l, c->bias_qkv, &ps->w_v, &ps->b_v));
-    ATN_TRY(load_linear(cx, ps, n->o, l, c->bias_o, &ps->w_o, &ps->b_o));
-    ATN_TRY(load(cx, ps, n->q_norm, l, false, &ps->q_norm));
-    ATN_TRY(load(cx, ps, n->k_norm, l, false, &ps->k_norm));
-    ATN_TRY(load_linear(cx, ps, n->mlp_norm, l, norm_bias, &ps->norm2_w, &ps->norm2_b));
-    ATN_TRY(load_linear(cx, ps, n->gate, l, c->bias_mlp, &ps->w_gate, &ps->b_gate));
-    ATN_TRY(load_linear(cx, ps, n->up, l, c->bias_mlp, &ps->w_up, &ps->b_up));
-    ATN_TRY(load_linear(cx, ps, n->down, l, c->bias_mlp, &ps->w_down, &ps->b_down));
+    for (int bias = 0; bias < 2; bias++) {
+        const atn_st_tensor *t = tensor_at(ps, p, layer, bias);
+        if (t) ATN_TRY(check_weight(cx, ps->m, t));
+    }
+done:
+    return st;
+}
+
+/* Loads the weight and its bias into their buffers, allocated on first use. */
+static atn_status load_named(atn_ctx *cx, const pass *ps, const weight *p,
+                             atn_idx layer)
+{
+    const atn_backend *be = cx->backend;
+    atn_status st = ATN_OK;
+
+    for (int bias = 0; bias < 2; bias++) {
+        const atn_st_tensor *t = tensor_at(ps, p, layer, bias);
+        atn_buf *to = bias ? p->b : p->w;
+
+        if (!t) continue;
+        if (!to->base)
+            ATN_TRY(
+                be->alloc(cx, t->rank > 1 ? be->weight_type : ATN_F32, t->count, to));
+        ATN_ASSERT(to->count == t->count);
+        ATN_TRY(be->upload_widen(cx, *to, t->data, t->type));
+        atn_st_forget(t);
+    }
+done:
+    return st;
+}
+
+/* A norm beside the layers. */
+static atn_status load_norm(atn_ctx *cx, pass *ps, const char *name)
+{
+    const weight p = {name, ps->c->arch->norm == ATN_NORM_LAYER, &ps->norm1_w,
+                      &ps->norm1_b};
+    atn_status st = ATN_OK;
+
+    ATN_TRY(check_named(cx, ps, &p, 0));
+    ATN_TRY(load_named(cx, ps, &p, 0));
+done:
+    return st;
+}
+
+static const atn_st_tensor *head_of(const pass *ps)
+{
+    const atn_arch_names *n = &ps->c->arch->names;
+
+    return atn_model_tensor(ps->m, ps->c->tied ? n->embed : n->head, 0, false);
+}
+
+static bool wants_head(const atn_model *m, const atn_forward_args *a)
+{
+    return m->has_head && (a->want_loss || a->logits);
+}
+
+/* The checker's job: all weights of a layer, or the head's behind the last. */
+static atn_status check_layer(atn_ctx *cx, void *state)
+{
+    pass *ps = state;
+    atn_status st = ATN_OK;
+    weight all[WEIGHTS];
+
+    if (ps->checking > ps->last) return check_weight(cx, ps->m, head_of(ps));
+    layer_weights(ps, all);
+    for (int i = 0; i < WEIGHTS; i++)
+        ATN_TRY(check_named(cx, ps, &all[i], ps->checking));
+done:
+    return st;
+}
+
+/* Lets the checker go on to layer l, if there is something to check. */
+static atn_status check_ahead(atn_ctx *cx, pass *ps, atn_idx l)
+{
+    if (l > ps->last && !wants_head(ps->m, ps->args)) return ATN_OK;
+    ps->checking = l;
+    return atn_worker_hand(cx, ps->checker, check_layer, ps);
+}
+
+static atn_status load_layer(atn_ctx *cx, pass *ps, atn_idx l)
+{
+    atn_status st = ATN_OK;
+    weight all[WEIGHTS];
+
+    layer_weights(ps, all);
+    ATN_TRY(atn_worker_wait(cx, ps->checker));
+    for (int i = 0; i < WEIGHTS; i++) ATN_TRY(load_named(cx, ps, &all[i], l));
+    ATN_TRY(check_ahead(cx, ps, l + 1));
 done:
     return st;
 }
@@ -189,9 +275,7 @@ static atn_status embed(atn_ctx *cx, pass *ps)
                          "embedding"));
     ATN_TRY(cx->backend->upload(cx, atn_buf_at(ps->x, 0, n * width), j.out));
     if (names->embed_norm) {
-        ATN_TRY(load_linear(cx, ps, names->embed_norm, 0,
-                            ps->c->arch->norm == ATN_NORM_LAYER, &ps->norm1_w,
-                            &ps->norm1_b));
+        ATN_TRY(load_norm(cx, ps, names->embed_norm));
         ATN_TRY(cx->backend->norm(cx, ps->c->arch->norm, ps->x, ps->norm1_w,
                                   ps->norm1_b, (float)ps->c->eps, 0, n, width, ps->x));
     }
@@ -321,22 +405,30 @@ done:
     return st;
 }
 
+static atn_status visit(atn_ctx *cx, void *state)
+{
+    const host_layer *h = state;
+
+    return h->args->visit(cx, &h->dump, h->args->state);
+}
+
 /* Copies the layer to the host and leaves it to the visitor. */
-static atn_status dump_layer(atn_ctx *cx, pass *ps, atn_idx l, const host_layer *to)
+static atn_status dump_layer(atn_ctx *cx, pass *ps, atn_idx l, host_layer *to)
 {
     const atn_config *c = ps->c;
-    const atn_layer_dump dump = {.layer = l,
-                                 .n = ps->args->n,
-                                 .q = to->q,
-                                 .k = to->k,
-                                 .v = to->v,
-                                 .q_pre = to->q_pre,
-                                 .k_pre = to->k_pre,
-                                 .p = to->p,
-                                 .h = to->h,
-                                 .attn_out = to->attn_out};
     atn_status st = ATN_OK;
 
+    to->args = ps->args;
+    to->dump = (atn_layer_dump){.layer = l,
+                                .n = ps->args->n,
+                                .q = to->q,
+                                .k = to->k,
+                                .v = to->v,
+                                .q_pre = to->q_pre,
+                                .k_pre = to->k_pre,
+                                .p = to->p,
+                                .h = to->h,
+                                .attn_out = to->attn_out};
     ATN_TRY(dump_heads(cx, ps, ps->q, c->heads, to->q));
     ATN_TRY(dump_heads(cx, ps, ps->k, c->kv_heads, to->k));
     ATN_TRY(dump_heads(cx, ps, ps->v, c->kv_heads, to->v));
@@ -344,7 +436,7 @@ static atn_status dump_layer(atn_ctx *cx, pass *ps, atn_idx l, const host_layer 
     if (ps->args->want_attn_out)
         ATN_TRY(cx->backend->download(cx, atn_buf_at(ps->t, 0, ps->args->n * c->width),
                                       to->attn_out));
-    ATN_TRY(atn_layer_thread_hand(cx, ps->visitor, &dump));
+    ATN_TRY(atn_worker_hand(cx, ps->visitor, visit, to));
     ps->next_dump = 1 - ps->next_dump;
 done:
     return st;
@@ -355,7 +447,7 @@ static atn_status run_layer(atn_ctx *cx, pass *ps, atn_idx l)
     const atn_forward_args *a = ps->args;
     const bool pre = ps->c->arch->place == ATN_NORM_PRE;
     const bool dump = a->visit && (!a->visit_layer || a->visit_layer[l]);
-    const host_layer *to = dump ? &ps->dumps[ps->next_dump] : NULL;
+    host_layer *to = dump ? &ps->dumps[ps->next_dump] : NULL;
     atn_status st = ATN_OK;
 
     ATN_TRY(load_layer(cx, ps, l));
@@ -405,8 +497,7 @@ static atn_status run_head(atn_ctx *cx, pass *ps, atn_forward_result *out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     const atn_config *c = ps->c;
-    const char *name = c->tied ? c->arch->names.embed : c->arch->names.head;
-    const atn_st_tensor *head = atn_model_tensor(ps->m, name, 0, false);
+    const atn_st_tensor *head = head_of(ps);
     const atn_idx n = ps->args->n, chunk = ATN_MIN((atn_idx)VOCAB_CHUNK, c->vocab);
     const size_t row_bytes = (size_t)c->width * atn_dtype_size(head->type);
     atn_status st = ATN_OK;
@@ -414,9 +505,8 @@ static atn_status run_head(atn_ctx *cx, pass *ps, atn_forward_result *out)
     int32_t *targets = NULL;
     double *lse = NULL, *hit = NULL;
 
-    ATN_TRY(check_weight(cx, ps->m, head));
-    ATN_TRY(load_linear(cx, ps, c->arch->names.final_norm, 0,
-                        c->arch->norm == ATN_NORM_LAYER, &ps->norm1_w, &ps->norm1_b));
+    ATN_TRY(atn_worker_wait(cx, ps->checker));
+    ATN_TRY(load_norm(cx, ps, c->arch->names.final_norm));
     ATN_TRY(norm(cx, ps, ps->x, ps->norm1_w, ps->norm1_b, ps->t));
     ATN_TRY(cx->backend->alloc(cx, cx->backend->weight_type, chunk * c->width, &w));
     ATN_TRY(cx->backend->alloc(cx, ATN_F32, ATN_MIN((atn_idx)ROW_CHUNK, n) * chunk,
@@ -451,11 +541,6 @@ done:
 }
 
 /* ---- the pass ---- */
-
-static bool wants_head(const atn_model *m, const atn_forward_args *a)
-{
-    return m->has_head && (a->want_loss || a->logits);
-}
 
 static atn_status take_rope(atn_ctx *cx, pass *ps)
 {
@@ -605,8 +690,9 @@ static atn_status finish(atn_ctx *cx, pass *ps, atn_status st)
 {
     atn_status visited = ATN_OK;
 
-    if (ps->visitor) visited = atn_layer_thread_wait(cx, ps->visitor);
-    atn_layer_thread_destroy(cx, ps->visitor);
+    atn_worker_destroy(cx, ps->checker);
+    if (ps->visitor) visited = atn_worker_wait(cx, ps->visitor);
+    atn_worker_destroy(cx, ps->visitor);
     return visited != ATN_OK ? visited : st;
 }
 
@@ -615,20 +701,24 @@ atn_status atn_forward(atn_ctx *cx, const atn_model *m, const atn_forward_args *
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     const bool head = wants_head(m, args);
-    const atn_idx last =
-        head ? m->config.layers - 1 : ATN_MIN(args->last_layer, m->config.layers - 1);
+    /* on the CPU all threads have enough to do */
+    const int check_threads =
+        cx->backend == &atn_backend_cpu ? 1 : ATN_MIN(cx->threads, (int)CHECK_THREADS);
     atn_status st = ATN_OK;
     pass ps = {.m = m, .c = &m->config, .args = args};
 
     *out = (atn_forward_result){0};
     ATN_ASSERT(args->n > 0);
+    ps.last = m->config.layers - 1;
+    if (!head) ps.last = ATN_MIN(args->last_layer, ps.last);
     ATN_TRY(check_room(cx, m, args));
     ATN_TRY(take_buffers(cx, &ps));
-    if (args->visit)
-        ATN_TRY(atn_layer_thread_create(cx, args->visit, args->state, &ps.visitor));
+    ATN_TRY(atn_worker_create(cx, check_threads, &ps.checker));
+    if (args->visit) ATN_TRY(atn_worker_create(cx, 1, &ps.visitor));
+    ATN_TRY(check_ahead(cx, &ps, 0));
     ATN_TRY(embed(cx, &ps));
-    for (atn_idx l = 0; l <= last; l++) {
-        ATN_TRY(atn_progress(cx, "layers", (double)l, (double)last + 1));
+    for (atn_idx l = 0; l <= ps.last; l++) {
+        ATN_TRY(atn_progress(cx, "layers", (double)l, (double)ps.last + 1));
         ATN_TRY(run_layer(cx, &ps, l));
     }
     if (head) ATN_TRY(run_head(cx, &ps, out));

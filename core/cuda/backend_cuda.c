@@ -3,7 +3,7 @@
  * Scratch: x holds an operand rounded to bf16, small targets and results of the loss; the rest
  * is attention's (core/cuda/attention_cuda.c).
  * Oracle  tests/core/test_backends.c: every operation against a twin in double.
- * Memory  beside what is allocated: 2 slots of 8 MiB in host and GPU, a tile of attention of
+ * Memory  beside what is allocated: 2 slots of 32 MiB in host and GPU, a tile of attention of
  *         at most 48 MiB, and in bf16 the rounded operands.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
@@ -221,7 +221,8 @@ done:
 static atn_status cuda_upload_widen(atn_ctx *cx, atn_buf dst, const void *src,
                                     atn_dtype type)
 {
-    const atn_idx most = (atn_idx)(ATN_CU_SLOT_BYTES / sizeof(float));
+    const bool raw = type == ATN_F16 || type == ATN_BF16; /* else float on the way */
+    const atn_idx most = (atn_idx)(ATN_CU_SLOT_BYTES / (raw ? 2 : sizeof(float)));
     atn_status st = ATN_OK;
 
     for (atn_idx at = 0; at < dst.count; at += most) {

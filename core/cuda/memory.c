@@ -1,7 +1,7 @@
 /* core/cuda/memory.c -- moving data to and from a GPU, and launching kernels there.
  *
  * Everything is queued on one stream; the host waits only in atn_cu_wait, and learns there of
- * rows with NaN. Copies pass through two pinned slots of 8 MiB, so that one is on its way
+ * rows with NaN. Copies pass through two pinned slots of 32 MiB, so that one is on its way
  * while the other is filled or emptied.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later

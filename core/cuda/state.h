@@ -16,7 +16,7 @@ enum {
     ATN_CU_SLOTS = 2, /* staging slots: one fills while the other is on its way */
     ATN_CU_IMAGES_MOST = 8,
 };
-#define ATN_CU_SLOT_BYTES ((size_t)8 << 20)
+#define ATN_CU_SLOT_BYTES ((size_t)32 << 20)
 /* Logits and weights of a tile of attention: they stay in a GPU's L2 (40 to 60 MB) */
 #define ATN_CU_TILE_BYTES ((size_t)48 << 20)
 

@@ -461,10 +461,10 @@ static void widen(atn_ctx *cx)
     drop(cx, &t);
 }
 
-/* Larger than the staging of a GPU (two slots of 8 MiB), and of odd size. */
+/* Larger than the staging of a GPU (two slots of 32 MiB), and of odd size. */
 static void long_copies(atn_ctx *cx)
 {
-    enum { LONG = 5 * (1 << 20) + 3, WIDENED = (1 << 21) + 3 };
+    enum { LONG = 17 * (1 << 20) + 3, WIDENED = (1 << 24) + 3 };
     tensor t = make(cx, 15, LONG);
     uint16_t *half = calloc(WIDENED, sizeof *half);
     float *back = calloc(LONG, sizeof *back);
