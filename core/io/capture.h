@@ -23,7 +23,7 @@ typedef struct atn_layer_info {
     atn_sight sight;
     bool has_qk, has_v, has_p, has_w_o;
     const char *file; /* relative to the capture */
-    const char *hash; /* XXH3-128 of the layer file, NULL while incomplete */
+    const char *hash; /* XXH3-128 of the layer file, NULL when unknown */
 } atn_layer_info;
 
 /* Model facts of the manifest; 0, NULL or false where unknown (imported tensors). */
@@ -35,8 +35,9 @@ typedef struct atn_model_info {
 
 typedef struct atn_capture atn_capture;
 
-/* Opens and checks the manifest (DATA: a key, its value, the rule). An incomplete capture
- * opens with a warning in the log. Layer files are checked against their hash when loaded. */
+/* Opens and checks the manifest (DATA: a key, its value, the rule; or a checksum that says it
+ * was edited by hand). An incomplete capture opens with a warning in the log. Layer files are
+ * checked against their hash when loaded. */
 atn_status atn_capture_open(atn_ctx *cx, const char *dir,
                             atn_capture **out) ATN_WARN_UNUSED;
 void atn_capture_close(atn_ctx *cx, atn_capture *c);
@@ -62,25 +63,34 @@ atn_status atn_capture_tensor(atn_ctx *cx, const atn_capture *c, int i,
                               const char *name, float **out, int *rank,
                               atn_idx shape[ATN_ST_MAX_RANK]) ATN_WARN_UNUSED;
 
-/* Writer. `manifest` holds everything but complete, fingerprint and hashes (see the guide);
- * its "layers" array lists every layer to come. begin creates the directory (CANTCREATE when
- * it exists and is not an incomplete capture of the same fingerprint; force empties an older
- * capture, never another directory). With a matching incomplete one, layers whose file is
- * sound are done already. */
+/* XXH3-128 of the manifest as compact text with sorted keys, but for its "checksum". */
+atn_status atn_capture_checksum(atn_ctx *cx, const json_t *manifest,
+                                char hex[33]) ATN_WARN_UNUSED;
+/* Rows of attention [rows, cols] are not negative and sum to no more than 1 but for rounding:
+ * the first that breaks this, with its sum, or -1. */
+atn_idx atn_capture_bad_row(const float *p, atn_idx rows, atn_idx cols, double *sum);
+
+/* Writer. `manifest` holds everything but complete, fingerprint, hashes and checksum (see the
+ * guide); its "layers" array lists every layer to come. begin makes the directory. CANTCREATE
+ * when it exists and is not an incomplete capture of the same fingerprint; with force another
+ * capture, never another directory, is replaced: it stays as it is until finish puts the new
+ * one, written beside it, in its place. Layers of an earlier run whose file is what was
+ * written are done already. */
 typedef struct atn_capture_writer atn_capture_writer;
 atn_status atn_capture_begin(atn_ctx *cx, const char *dir, const json_t *manifest,
                              const char *fingerprint, bool force,
                              atn_capture_writer **out) ATN_WARN_UNUSED;
 bool atn_capture_has_layer(const atn_capture_writer *w,
                            int i); /* done by an earlier run */
+/* Writes the layer, then the manifest with its hash. */
 atn_status atn_capture_put(atn_ctx *cx, atn_capture_writer *w, int i,
                            const atn_st_out *tensors, atn_idx n) ATN_WARN_UNUSED;
 /* Adds a key to the final manifest ("loss", ...); steals value. */
 atn_status atn_capture_set(atn_ctx *cx, atn_capture_writer *w, const char *key,
                            json_t *value) ATN_WARN_UNUSED;
-/* Writes the final manifest: complete, hashes, run record (may be NULL). Frees the writer, also
- * on failure; every layer must have been put or found. */
+/* Writes the final manifest: complete, run record (may be NULL). Frees the writer, also on
+ * failure; every layer must have been put or found. */
 atn_status atn_capture_finish(atn_ctx *cx, atn_capture_writer *w,
                               const json_t *run) ATN_WARN_UNUSED;
-void atn_capture_abandon(atn_ctx *cx,
-                         atn_capture_writer *w); /* frees; files stay for resuming */
+/* Frees. Layers stay for resuming; where there is none, what begin made goes again. */
+void atn_capture_abandon(atn_ctx *cx, atn_capture_writer *w);

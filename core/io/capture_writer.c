@@ -1,11 +1,16 @@
 /* core/io/capture_writer.c -- writes capture directories so that a crash loses nothing.
  *
  * The manifest stands first, with complete: false and the fingerprint of inputs and options;
- * each layer file is written aside, flushed and renamed; the manifest is written again at the
- * end with the hash of every layer. What is on disk is therefore always whole.
+ * each layer file is written aside, flushed and renamed, and its hash then goes into the
+ * manifest; at the end complete becomes true. What is on disk is therefore always whole. A
+ * capture that replaces another is written beside it, in DIR.part-FINGERPRINT, and changes
+ * places with it when it is complete.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -13,17 +18,21 @@
 #include "core/io/file.h"
 #include "core/io/json.h"
 
-typedef struct layer_state {
-    bool done;
-    char hash[33]; /* "" while the file was not written by us */
-} layer_state;
-
 struct atn_capture_writer {
-    char *dir, *manifest_path;
+    char *dir;  /* where the capture is to stand */
+    char *work; /* where it is written: dir, or beside it while another stands there */
+    char *manifest_path;
+    size_t there; /* length of the part of `work` that we did not make */
+    bool begun;
     json_t *manifest;
-    layer_state *layers;
+    json_t *replaced; /* manifest of the capture that is to go, NULL = none */
+    bool *done;       /* [layers] the file is there and its hash in the manifest */
     int n_layers;
 };
+
+/* ---- what stands there already ---- */
+
+typedef enum standing { VACANT, RESUMABLE, COMPLETE, OTHER } standing;
 
 static bool dir_is_empty(const char *dir)
 {
@@ -38,113 +47,159 @@ static bool dir_is_empty(const char *dir)
     return empty;
 }
 
-static const json_t *layer_at(const atn_capture_writer *w, int i)
+static const char *string_of(const json_t *obj, const char *key)
 {
-    return json_array_get(json_object_get(w->manifest, "layers"), (size_t)i);
+    const char *text = json_string_value(json_object_get(obj, key));
+
+    return text ? text : "";
+}
+
+/* Another directory than a capture is never touched. *manifest NULL when VACANT. */
+static atn_status look(atn_ctx *cx, const char *dir, const char *fingerprint,
+                       standing *out, json_t **manifest)
+{
+    atn_status st = ATN_OK;
+    json_t *found = NULL;
+    char *path = NULL;
+
+    *out = VACANT;
+    *manifest = NULL;
+    if (!atn_dir_exists(dir) || dir_is_empty(dir)) return ATN_OK;
+    path = atn_path_join(cx, dir, "capture.json");
+    if (!path) ATN_TRY(cx->err.code);
+    if (atn_file_exists(path)) ATN_TRY(atn_json_load(cx, path, false, &found));
+    if (strncmp(string_of(found, "schema"), "attnscope/capture/", 18) != 0)
+        ATN_FAIL(ATN_CANTCREATE,
+                 "%s: exists and is no capture; it is left alone (choose another -o)",
+                 dir);
+    *out = json_is_true(json_object_get(found, "complete"))            ? COMPLETE
+           : strcmp(string_of(found, "fingerprint"), fingerprint) == 0 ? RESUMABLE
+                                                                       : OTHER;
+    *manifest = found;
+    found = NULL;
+done:
+    json_decref(found);
+    atn_free(cx, path);
+    return st;
+}
+
+/* The directory itself, so that a link to it, or "DIR/", can be replaced as well. */
+static char *resolved(atn_ctx *cx, const char *dir)
+{
+    char *real = realpath(dir, NULL), *copy = atn_strdup(cx, real ? real : dir);
+    size_t n = copy ? strlen(copy) : 0;
+
+    while (n > 1 && copy[n - 1] == '/') copy[--n] = '\0';
+    free(real);
+    return copy;
+}
+
+/* Sets `work`, and *old to the manifest of what was written there before. */
+static atn_status choose_place(atn_ctx *cx, atn_capture_writer *w,
+                               const char *fingerprint, bool force, json_t **old)
+{
+    atn_status st = ATN_OK;
+    standing at = VACANT;
+
+    ATN_TRY(look(cx, w->dir, fingerprint, &at, old));
+    if ((at == COMPLETE || at == OTHER) && !force)
+        ATN_FAIL(
+            ATN_CANTCREATE,
+            "%s: holds %s (choose another -o, or --force to replace it)", w->dir,
+            at == COMPLETE
+                ? "a complete capture"
+                : "an incomplete capture of other inputs or options, which cannot be "
+                  "resumed");
+    if (at == VACANT || at == RESUMABLE) {
+        w->work = atn_strdup(cx, w->dir);
+    } else {
+        w->replaced = *old;
+        *old = NULL;
+        w->work = atn_strfmt(cx, "%s.part-%s", w->dir, fingerprint);
+        if (w->work) ATN_TRY(look(cx, w->work, fingerprint, &at, old));
+    }
+    if (!w->work) ATN_TRY(cx->err.code);
+done:
+    return st;
+}
+
+/* ---- layers ---- */
+
+static json_t *layer_at(const json_t *manifest, int i)
+{
+    return json_array_get(json_object_get(manifest, "layers"), (size_t)i);
 }
 
 static char *layer_path(atn_ctx *cx, const atn_capture_writer *w, int i)
 {
-    const char *file = json_string_value(json_object_get(layer_at(w, i), "file"));
+    const char *file = string_of(layer_at(w->manifest, i), "file");
 
-    ATN_ASSERT(file != NULL);
-    return atn_path_join(cx, w->dir, file);
+    ATN_ASSERT(*file != '\0');
+    return atn_path_join(cx, w->work, file);
 }
 
-static bool same_shape(const atn_st *f, const char *name, int64_t a, int64_t b,
-                       int64_t c)
+static atn_status set_hash(atn_ctx *cx, atn_capture_writer *w, int i, const char *hash)
 {
-    const atn_st_tensor *t = atn_st_find(f, name);
-
-    return t && t->rank == 3 && t->shape[0] == a && t->shape[1] == b &&
-           t->shape[2] == c;
+    if (json_object_set_new(layer_at(w->manifest, i), "hash", json_string(hash)) != 0)
+        return atn_fail(cx, ATN_MEMORY, __FILE__, __LINE__,
+                        "no memory for the manifest");
+    w->done[i] = true;
+    return ATN_OK;
 }
 
-static int64_t number_of(const json_t *layer, const char *key)
+static atn_status save_manifest(atn_ctx *cx, atn_capture_writer *w)
 {
-    return json_integer_value(json_object_get(layer, key));
-}
-
-/* A layer of an earlier run counts only when its file reads and has every listed tensor. */
-static bool layer_is_sound(atn_ctx *cx, const atn_capture_writer *w, int i)
-{
-    const json_t *layer = layer_at(w, i), *tensors = json_object_get(layer, "tensors"),
-                 *name;
-    char *path = layer_path(cx, w, i);
-    atn_st *f = NULL;
-    bool sound = path && atn_file_exists(path) && atn_st_open(cx, path, &f) == ATN_OK;
-    size_t t;
-
-    json_array_foreach(tensors, t, name) sound =
-        sound && atn_st_find(f, json_string_value(name)) != NULL;
-    if (sound && atn_st_find(f, "q"))
-        sound = same_shape(f, "q", number_of(layer, "heads"), number_of(layer, "n_q"),
-                           number_of(layer, "d")) &&
-                same_shape(f, "k", number_of(layer, "kv_heads"),
-                           number_of(layer, "n_k"), number_of(layer, "d"));
-    atn_st_close(cx, f);
-    atn_free(cx, path);
-    atn_err_clear(cx);
-    return sound;
-}
-
-/* Removes what a capture of ours consists of, listed by its own manifest. */
-static void remove_old(atn_ctx *cx, const atn_capture_writer *w, const json_t *old)
-{
-    const json_t *layer;
-    size_t i;
-
-    json_array_foreach(json_object_get(old, "layers"), i, layer)
-    {
-        const char *file = json_string_value(json_object_get(layer, "file"));
-        char *path;
-
-        if (!file || *file == '/' || strstr(file, "..")) continue;
-        path = atn_path_join(cx, w->dir, file);
-        if (path) (void)unlink(path);
-        atn_free(cx, path);
-    }
-    (void)unlink(w->manifest_path);
-}
-
-/* Looks at what is there already: nothing, a capture to resume, one to replace, or another
- * directory, which is never touched. */
-static atn_status meet_existing(atn_ctx *cx, atn_capture_writer *w,
-                                const char *fingerprint, bool force, bool *resume)
-{
-    const char *schema, *theirs;
+    char hex[33];
     atn_status st = ATN_OK;
-    json_t *old = NULL;
 
-    *resume = false;
-    if (!atn_dir_exists(w->dir) || dir_is_empty(w->dir))
-        return atn_dir_make(cx, w->dir);
-    if (!atn_file_exists(w->manifest_path))
-        ATN_FAIL(ATN_CANTCREATE,
-                 "%s: exists and is no capture; it is left alone (choose another -o)",
-                 w->dir);
-    ATN_TRY(atn_json_load(cx, w->manifest_path, false, &old));
-    schema = json_string_value(json_object_get(old, "schema"));
-    theirs = json_string_value(json_object_get(old, "fingerprint"));
-    if (!schema || strncmp(schema, "attnscope/capture/", 18) != 0)
-        ATN_FAIL(ATN_CANTCREATE,
-                 "%s: exists and is no capture; it is left alone (choose another -o)",
-                 w->dir);
-    *resume = !json_is_true(json_object_get(old, "complete")) && theirs &&
-              strcmp(theirs, fingerprint) == 0;
-    if (*resume) goto done;
-    if (!force)
-        ATN_FAIL(
-            ATN_CANTCREATE,
-            "%s: holds %s (choose another -o, or --force to replace it)", w->dir,
-            json_is_true(json_object_get(old, "complete"))
-                ? "a complete capture"
-                : "an incomplete capture of other inputs or options, which cannot be "
-                  "resumed");
-    remove_old(cx, w, old);
+    ATN_TRY(atn_capture_checksum(cx, w->manifest, hex));
+    json_object_set_new(w->manifest, "checksum", json_string(hex));
+    ATN_TRY(atn_json_save(cx, w->manifest_path, w->manifest));
 done:
-    json_decref(old);
     return st;
+}
+
+/* A layer of an earlier run counts when its file is still what was written. */
+static atn_status find_layer(atn_ctx *cx, atn_capture_writer *w, const json_t *old,
+                             int i)
+{
+    const char *hash = string_of(layer_at(old, i), "hash");
+    char *path = NULL, hex[33] = "";
+    atn_status st = ATN_OK;
+
+    if (!*hash) return ATN_OK;
+    path = layer_path(cx, w, i);
+    if (!path) ATN_TRY(cx->err.code);
+    if (atn_file_exists(path)) ATN_TRY(atn_hash_file(cx, path, hex));
+    if (strcmp(hex, hash) == 0)
+        ATN_TRY(set_hash(cx, w, i, hash));
+    else
+        atn_log(cx, ATN_LOG_WARN, "%s: was %s since it was written; it is made again",
+                path, *hex ? "changed" : "removed");
+done:
+    atn_free(cx, path);
+    return st;
+}
+
+/* ---- beginning ---- */
+
+/* Length of the longest part of a path that exists. */
+static size_t existing_part(char *path)
+{
+    size_t n = strlen(path);
+
+    while (n > 0) {
+        const char kept = path[n];
+        bool there;
+
+        path[n] = '\0';
+        there = access(path, F_OK) == 0;
+        path[n] = kept;
+        if (there) break;
+        while (n > 0 && path[n - 1] != '/') n--;
+        while (n > 0 && path[n - 1] == '/') n--;
+    }
+    return n;
 }
 
 atn_status atn_capture_begin(atn_ctx *cx, const char *dir, const json_t *manifest,
@@ -153,40 +208,47 @@ atn_status atn_capture_begin(atn_ctx *cx, const char *dir, const json_t *manifes
 {
     atn_status st = ATN_OK;
     atn_capture_writer *w = NULL;
-    bool resume = false;
+    json_t *old = NULL;
 
     *out = NULL;
     ATN_NEW(w, 1);
-    w->dir = atn_strdup(cx, dir);
-    w->manifest_path = atn_path_join(cx, dir, "capture.json");
+    w->dir = resolved(cx, dir);
     w->manifest = json_deep_copy(manifest);
-    if (!w->dir || !w->manifest_path || !w->manifest)
+    if (!w->dir || !w->manifest)
         ATN_FAIL(ATN_MEMORY, "%s: no memory for the manifest", dir);
     w->n_layers = (int)json_array_size(json_object_get(w->manifest, "layers"));
-    ATN_NEW(w->layers, w->n_layers);
-    ATN_TRY(meet_existing(cx, w, fingerprint, force, &resume));
-    for (int i = 0; resume && i < w->n_layers; i++)
-        w->layers[i].done = layer_is_sound(cx, w, i);
+    ATN_NEW(w->done, w->n_layers);
+    ATN_TRY(choose_place(cx, w, fingerprint, force, &old));
+    w->manifest_path = atn_path_join(cx, w->work, "capture.json");
+    if (!w->manifest_path) ATN_TRY(cx->err.code);
+    for (int i = 0;
+         i < w->n_layers && strcmp(string_of(old, "fingerprint"), fingerprint) == 0;
+         i++)
+        ATN_TRY(find_layer(cx, w, old, i));
     json_object_set_new(w->manifest, "schema", json_string("attnscope/capture/1"));
     json_object_set_new(w->manifest, "fingerprint", json_string(fingerprint));
     json_object_set_new(w->manifest, "complete", json_false());
-    ATN_TRY(atn_json_save(cx, w->manifest_path, w->manifest));
+    w->there = existing_part(w->work);
+    w->begun = true;
+    ATN_TRY(atn_dir_make(cx, w->work));
+    ATN_TRY(save_manifest(cx, w));
     *out = w;
     w = NULL;
 done:
+    json_decref(old);
     atn_capture_abandon(cx, w);
     return st;
 }
 
 bool atn_capture_has_layer(const atn_capture_writer *w, int i)
 {
-    return w->layers[i].done;
+    return w->done[i];
 }
 
 atn_status atn_capture_put(atn_ctx *cx, atn_capture_writer *w, int i,
                            const atn_st_out *tensors, atn_idx n)
 {
-    char *path = layer_path(cx, w, i), *slash;
+    char *path = layer_path(cx, w, i), *slash, hash[33];
     atn_status st = ATN_OK;
 
     if (!path) return cx->err.code;
@@ -196,8 +258,9 @@ atn_status atn_capture_put(atn_ctx *cx, atn_capture_writer *w, int i,
         ATN_TRY(atn_dir_make(cx, path));
         *slash = '/';
     }
-    ATN_TRY(atn_st_save(cx, path, tensors, n, NULL, true, w->layers[i].hash));
-    w->layers[i].done = true;
+    ATN_TRY(atn_st_save(cx, path, tensors, n, NULL, true, hash));
+    ATN_TRY(set_hash(cx, w, i, hash));
+    ATN_TRY(save_manifest(cx, w));
 done:
     atn_free(cx, path);
     return st;
@@ -210,18 +273,88 @@ atn_status atn_capture_set(atn_ctx *cx, atn_capture_writer *w, const char *key,
     return atn_fail(cx, ATN_MEMORY, __FILE__, __LINE__, "no memory for the manifest");
 }
 
-/* The hash of a layer's file: known since it was written, or read back of an earlier run. */
-static atn_status take_hash(atn_ctx *cx, atn_capture_writer *w, int i)
+/* ---- ending ---- */
+
+static void remove_at(atn_ctx *cx, const char *dir, const char *name)
 {
-    char *path = layer_path(cx, w, i), *hash = w->layers[i].hash;
+    char *path = atn_path_join(cx, dir, name), *slash;
+
+    if (!path) return;
+    (void)remove(path);
+    /* the folders of steps and stacks go with their last file */
+    while ((slash = strrchr(path, '/')) && (size_t)(slash - path) > strlen(dir)) {
+        *slash = '\0';
+        (void)rmdir(path);
+    }
+    atn_free(cx, path);
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    const size_t n = strlen(text), m = strlen(end);
+
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+/* What commands stored with --keep. */
+static void remove_results(atn_ctx *cx, const char *dir)
+{
+    char *results = atn_path_join(cx, dir, "results");
+    DIR *d = results ? opendir(results) : NULL;
+    const struct dirent *e;
+
+    while (d && (e = readdir(d)))
+        if (ends_with(e->d_name, ".csv") || ends_with(e->d_name, ".run.json"))
+            remove_at(cx, results, e->d_name);
+    if (d) closedir(d);
+    if (results) (void)rmdir(results);
+    atn_free(cx, results);
+}
+
+/* Removes a capture, listed by its own manifest; what else lies there stays. */
+static void remove_capture(atn_ctx *cx, const char *dir, const json_t *manifest)
+{
+    const json_t *layer;
+    size_t i;
+
+    json_array_foreach(json_object_get(manifest, "layers"), i, layer)
+    {
+        const char *file = string_of(layer, "file");
+
+        if (*file && *file != '/' && !strstr(file, "..")) remove_at(cx, dir, file);
+    }
+    remove_results(cx, dir);
+    remove_at(cx, dir, "capture.json");
+    if (rmdir(dir) != 0)
+        atn_log(cx, ATN_LOG_WARN,
+                "%s: keeps what lay in the replaced capture and was not part of it",
+                dir);
+}
+
+/* The complete capture takes the place of the one that it replaces. */
+static atn_status change_places(atn_ctx *cx, const atn_capture_writer *w)
+{
+    char *old =
+        atn_strfmt(cx, "%s.old-%s", w->dir, string_of(w->manifest, "fingerprint"));
     atn_status st = ATN_OK;
 
-    ATN_ASSERT(w->layers[i].done);
-    if (!path) return cx->err.code;
-    if (!*hash) ATN_TRY(atn_hash_file(cx, path, hash));
-    json_object_set_new((json_t *)(uintptr_t)layer_at(w, i), "hash", json_string(hash));
+    if (!old) return cx->err.code;
+    if (rename(w->dir, old) != 0)
+        ATN_FAIL(ATN_CANTCREATE,
+                 "%s: cannot be replaced: %s (the new capture is complete in %s)",
+                 w->dir, strerror(errno), w->work);
+    if (rename(w->work, w->dir) != 0) {
+        const int why = errno;
+
+        (void)rename(old, w->dir);
+        ATN_FAIL(ATN_CANTCREATE,
+                 "%s: cannot be replaced: %s (the new capture is complete in %s)",
+                 w->dir, strerror(why), w->work);
+    }
+    atn_sync_parent(w->dir);
+    remove_capture(cx, old, w->replaced);
 done:
-    atn_free(cx, path);
+    atn_free(cx, old);
     return st;
 }
 
@@ -229,21 +362,39 @@ atn_status atn_capture_finish(atn_ctx *cx, atn_capture_writer *w, const json_t *
 {
     atn_status st = ATN_OK;
 
-    for (int i = 0; i < w->n_layers; i++) ATN_TRY(take_hash(cx, w, i));
+    for (int i = 0; i < w->n_layers; i++) ATN_ASSERT(w->done[i]);
     if (run) json_object_set(w->manifest, "run", (json_t *)(uintptr_t)run);
     json_object_set_new(w->manifest, "complete", json_true());
-    ATN_TRY(atn_json_save(cx, w->manifest_path, w->manifest));
+    ATN_TRY(save_manifest(cx, w));
+    if (w->replaced) ATN_TRY(change_places(cx, w));
 done:
     atn_capture_abandon(cx, w);
     return st;
 }
 
+/* Without a layer there is nothing to resume: what begin made goes again. */
+static void remove_beginning(atn_capture_writer *w)
+{
+    for (int i = 0; i < w->n_layers; i++)
+        if (w->done[i]) return;
+    (void)unlink(w->manifest_path);
+    while (strlen(w->work) > w->there && rmdir(w->work) == 0) {
+        char *end = strrchr(w->work, '/');
+
+        while (end && end > w->work && end[-1] == '/') end--;
+        *(end ? end : w->work) = '\0';
+    }
+}
+
 void atn_capture_abandon(atn_ctx *cx, atn_capture_writer *w)
 {
     if (!w) return;
+    if (w->begun) remove_beginning(w);
     json_decref(w->manifest);
+    json_decref(w->replaced);
     atn_free(cx, w->dir);
+    atn_free(cx, w->work);
     atn_free(cx, w->manifest_path);
-    atn_free(cx, w->layers);
+    atn_free(cx, w->done);
     atn_free(cx, w);
 }

@@ -156,8 +156,7 @@ done:
     return st;
 }
 
-/* A rename is durable once its directory is on disk; best effort. */
-static void sync_parent(const char *path)
+void atn_sync_parent(const char *path)
 {
     const char *slash = strrchr(path, '/');
     char dir[4096] = ".";
@@ -189,7 +188,7 @@ atn_status atn_out_commit(atn_ctx *cx, atn_out *out)
     if (rename(out->temp, out->path) != 0)
         ATN_FAIL(ATN_CANTCREATE, "%s: cannot be put in place: %s", out->path,
                  strerror(errno));
-    sync_parent(out->path);
+    atn_sync_parent(out->path);
     atn_free(cx, out->path);
     atn_free(cx, out->temp);
     *out = (atn_out){NULL, NULL, NULL};

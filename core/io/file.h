@@ -43,6 +43,9 @@ atn_status atn_out_commit(atn_ctx *cx, atn_out *out) ATN_WARN_UNUSED;
 void atn_out_hurry(atn_out *out);
 void atn_out_abort(atn_ctx *cx, atn_out *out); /* a zeroed or committed one is fine */
 
+/* A rename is durable once its directory is on disk; best effort. */
+void atn_sync_parent(const char *path);
+
 /* XXH3-128 as 32 hex digits + NUL. */
 void atn_hash_bytes(const void *data, size_t size, char hex[33]);
 /* XXH3-64, for hash tables. */

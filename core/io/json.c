@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/io/json.h"
 
+#include <float.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <string.h>
@@ -115,6 +116,18 @@ atn_status atn_json_get_f64(atn_ctx *cx, const char *what, const json_t *obj,
     if (!json_is_number(v)) return wrong_type(cx, what, key, "a number", v);
     *out = json_number_value(v);
     return ATN_OK;
+}
+
+atn_status atn_json_get_positive(atn_ctx *cx, const char *what, const json_t *obj,
+                                 const char *key, double def, double *out)
+{
+    atn_status st = ATN_OK;
+
+    ATN_TRY(atn_json_get_f64(cx, what, obj, key, def, out));
+    if (member(obj, key) && !(*out > 0 && *out <= DBL_MAX))
+        ATN_FAIL(ATN_DATA, "%s: \"%s\" is %g, it must be positive", what, key, *out);
+done:
+    return st;
 }
 
 atn_status atn_json_get_bool(atn_ctx *cx, const char *what, const json_t *obj,

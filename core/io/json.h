@@ -25,6 +25,10 @@ atn_status atn_json_get_i64(atn_ctx *cx, const char *what, const json_t *obj,
                             int64_t *out) ATN_WARN_UNUSED;
 atn_status atn_json_get_f64(atn_ctx *cx, const char *what, const json_t *obj,
                             const char *key, double def, double *out) ATN_WARN_UNUSED;
+/* Above 0 and finite. */
+atn_status atn_json_get_positive(atn_ctx *cx, const char *what, const json_t *obj,
+                                 const char *key, double def,
+                                 double *out) ATN_WARN_UNUSED;
 atn_status atn_json_get_bool(atn_ctx *cx, const char *what, const json_t *obj,
                              const char *key, bool def, bool *out) ATN_WARN_UNUSED;
 /* Borrowed from obj. */

@@ -221,21 +221,23 @@ static void interrupted(atn_ctx *cx, const char *what, double at, int sig,
     atn_cancel(0);
     atn_err_clear(cx);
     cx->progress = NULL;
+    if (layers_kept == 0) { /* nothing to resume: nothing is left */
+        CHECK(!atn_dir_exists(run));
+        return;
+    }
     CHECK_OK(atn_capture_open(cx, run, &c));
     CHECK(!atn_capture_complete(c));
     atn_capture_close(cx, c);
     snprintf(path[0], sizeof path[0], "%s/layer-000.safetensors", run);
-    if (layers_kept > 0) CHECK_EQ(stat(path[0], &before), 0);
+    CHECK_EQ(stat(path[0], &before), 0);
 
     a.save_h = true; /* other options: refused, nothing lost */
     CHECK_FAILS(atn_record(cx, &a, NULL, &r), ATN_CANTCREATE, "cannot be resumed");
     a.save_h = false;
     CHECK_OK(atn_record(cx, &a, NULL, &r));
     CHECK_EQ(r.layers_found, layers_kept);
-    if (layers_kept > 0) {
-        CHECK_EQ(stat(path[0], &after), 0); /* not written again */
-        CHECK_EQ(before.st_ino, after.st_ino);
-    }
+    CHECK_EQ(stat(path[0], &after), 0); /* not written again */
+    CHECK_EQ(before.st_ino, after.st_ino);
     for (int l = 0; l < 2; l++) {
         snprintf(path[0], sizeof path[0], "%s/layer-%03d.safetensors", run, l);
         snprintf(path[1], sizeof path[1], "%s/layer-%03d.safetensors", whole, l);

@@ -1,0 +1,448 @@
+/* core/io/capture_manifest.c -- reading capture.json.
+ *
+ * The manifest is hostile input: every key is checked, type, range and how it fits the others,
+ * and at last the checksum over them all.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/io/capture_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/io/file.h"
+#include "core/io/json.h"
+
+static const int64_t SIZE_MAX_DIM = (int64_t)1 << 31;
+
+static atn_status layer_error(atn_ctx *cx, const atn_capture *c, size_t i,
+                              const char *rule)
+{
+    return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                    "%s/capture.json: layers[%zu]: %s (capture it again)", c->dir, i,
+                    rule);
+}
+
+/* [step-NNN/][stack/]layer-NNN.safetensors and nothing that leaves the directory. */
+static bool safe_layer_file(const char *name)
+{
+    return *name && *name != '/' && !strstr(name, "..") && !strchr(name, '\\') &&
+           strlen(name) < 256;
+}
+
+/* A list of values of one type, where the key is there and not null. */
+static atn_status check_list(atn_ctx *cx, const atn_capture *c, const json_t *obj,
+                             const char *key, json_type type)
+{
+    const json_t *list = json_object_get(obj, key), *v;
+    bool good = !list || json_is_null(list) || json_is_array(list);
+    size_t i;
+
+    json_array_foreach(list, i, v) good &= json_typeof(v) == type;
+    if (good) return ATN_OK;
+    return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                    "%s/capture.json: \"%s\" is no list of %s", c->dir, key,
+                    type == JSON_STRING ? "strings" : "integers");
+}
+
+static bool is_among(const char *text, const char *const *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(text, list[i]) == 0) return true;
+    return false;
+}
+
+static bool has_tensor(const json_t *layer, const char *name)
+{
+    const json_t *list = json_object_get(layer, "tensors"), *v;
+    size_t i;
+
+    json_array_foreach(list, i,
+                       v) if (strcmp(json_string_value(v), name) == 0) return true;
+    return false;
+}
+
+static atn_status read_tensors(atn_ctx *cx, const atn_capture *c, size_t i,
+                               const json_t *j, atn_layer_info *l)
+{
+    static const char *const known[] = {"q", "k",     "v",     "w_o",  "p",
+                                        "h", "q_pre", "k_pre", "sink", "alibi"};
+    const json_t *list = json_object_get(j, "tensors"), *v;
+    size_t t;
+
+    if (!json_is_array(list))
+        return layer_error(cx, c, i, "\"tensors\" is no list of names");
+    json_array_foreach(list, t, v)
+    {
+        if (!json_is_string(v))
+            return layer_error(cx, c, i, "\"tensors\" is no list of names");
+        if (!is_among(json_string_value(v), known, ATN_LEN(known)))
+            return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                            "%s/capture.json: layers[%zu]: \"tensors\" has \"%.40s\", "
+                            "which this version does not read",
+                            c->dir, i, json_string_value(v));
+    }
+    l->has_qk = has_tensor(j, "q") && has_tensor(j, "k");
+    l->has_v = has_tensor(j, "v");
+    l->has_p = has_tensor(j, "p");
+    l->has_w_o = has_tensor(j, "w_o");
+    if (l->has_qk || l->has_p) return ATN_OK;
+    return layer_error(cx, c, i, "\"tensors\" has neither q and k nor p");
+}
+
+static atn_status read_sight(atn_ctx *cx, const atn_capture *c, const char *what,
+                             const json_t *j, size_t i, atn_layer_info *l)
+{
+    atn_sight *s = &l->sight;
+    const char *mask = NULL;
+    atn_status st = ATN_OK;
+
+    ATN_TRY(atn_json_get_str(cx, what, j, "mask", l->has_qk ? "" : "full", &mask));
+    if (strcmp(mask, "causal") != 0 && strcmp(mask, "full") != 0)
+        ATN_TRY(layer_error(cx, c, i, "\"mask\" is neither causal nor full"));
+    s->causal = mask[0] == 'c';
+    ATN_TRY(atn_json_get_i64(cx, what, j, "offset", 0, -l->nq, l->nk, &s->offset));
+    if (s->causal && (s->offset != l->nk - l->nq || s->offset < 0))
+        ATN_FAIL(
+            ATN_DATA,
+            "%s: \"offset\" is %lld, a causal mask over %lld queries and %lld keys "
+            "has n_k - n_q, at least 0 (capture it again)",
+            what, (long long)s->offset, (long long)l->nq, (long long)l->nk);
+    ATN_TRY(atn_json_get_i64(cx, what, j, "window", 0, 1, SIZE_MAX_DIM, &s->window));
+    ATN_TRY(atn_json_get_i64(cx, what, j, "key_first", 0, 0, l->nk - 1, &s->key_first));
+    ATN_TRY(atn_json_get_i64(cx, what, j, "key_last", l->nk, s->key_first + 1, l->nk,
+                             &s->key_last));
+    ATN_TRY(atn_json_get_positive(cx, what, j, "softcap", 0, &s->softcap));
+done:
+    return st;
+}
+
+static atn_status read_sizes(atn_ctx *cx, const atn_capture *c, const char *what,
+                             const json_t *j, size_t i, atn_layer_info *l)
+{
+    const int64_t layers = c->model.layers > 0 ? c->model.layers : 100001;
+    atn_status st = ATN_OK;
+    int64_t index = 0, step = 0;
+
+    ATN_TRY(atn_json_need_i64(cx, what, j, "index", 0, layers - 1, &index));
+    ATN_TRY(atn_json_get_i64(cx, what, j, "step", 0, 0, 1000000, &step));
+    l->layer = (int)index;
+    l->step = (int)step;
+    ATN_TRY(atn_json_need_i64(cx, what, j, "heads", 1, 100000, &l->heads));
+    ATN_TRY(
+        atn_json_get_i64(cx, what, j, "kv_heads", l->heads, 1, l->heads, &l->kv_heads));
+    if (l->heads % l->kv_heads != 0)
+        ATN_TRY(layer_error(cx, c, i, "\"heads\" is no multiple of \"kv_heads\""));
+    ATN_TRY(atn_json_need_i64(cx, what, j, "n_q", 1, SIZE_MAX_DIM, &l->nq));
+    ATN_TRY(atn_json_need_i64(cx, what, j, "n_k", 1, SIZE_MAX_DIM, &l->nk));
+    ATN_TRY(atn_json_get_i64(cx, what, j, "d", 0, 0, 1 << 20, &l->d));
+    ATN_TRY(atn_json_get_i64(cx, what, j, "d_v", l->d, 0, 1 << 20, &l->dv));
+    ATN_TRY(atn_json_get_positive(cx, what, j, "scale", l->has_qk ? 0 : 1, &l->scale));
+    if (l->has_qk && l->scale == 0)
+        ATN_TRY(layer_error(cx, c, i, "\"scale\" is missing"));
+    if (l->has_qk && l->d == 0) ATN_TRY(layer_error(cx, c, i, "\"d\" is missing"));
+    if (l->has_v && l->dv == 0) ATN_TRY(layer_error(cx, c, i, "\"d_v\" is missing"));
+done:
+    return st;
+}
+
+static bool is_hash(const char *text)
+{
+    return strlen(text) == 32 && strspn(text, "0123456789abcdef") == 32;
+}
+
+static atn_status read_layer(atn_ctx *cx, atn_capture *c, size_t i, const json_t *j)
+{
+    atn_layer_info *l = &c->layers[i];
+    char what[512];
+    atn_status st = ATN_OK;
+
+    snprintf(what, sizeof what, "%.400s/capture.json: layers[%zu]", c->dir, i);
+    if (!json_is_object(j)) ATN_TRY(layer_error(cx, c, i, "is no object"));
+    ATN_TRY(atn_json_get_str(cx, what, j, "stack", "", &l->stack));
+    ATN_TRY(atn_json_get_str(cx, what, j, "file", NULL, &l->file));
+    ATN_TRY(atn_json_get_str(cx, what, j, "hash", NULL, &l->hash));
+    if (!l->file || !safe_layer_file(l->file))
+        ATN_TRY(layer_error(cx, c, i, "\"file\" is missing or leaves the directory"));
+    if (l->hash && !is_hash(l->hash))
+        ATN_TRY(layer_error(cx, c, i, "\"hash\" is not 32 hexadecimal digits"));
+    ATN_TRY(read_tensors(cx, c, i, j, l));
+    ATN_TRY(read_sizes(cx, c, what, j, i, l));
+    ATN_TRY(read_sight(cx, c, what, j, i, l));
+done:
+    return st;
+}
+
+static int by_step_stack_layer(const void *a, const void *b)
+{
+    const atn_layer_info *x = a, *y = b;
+    const int stack = strcmp(x->stack, y->stack);
+
+    if (x->step != y->step) return x->step - y->step;
+    return stack ? stack : x->layer - y->layer;
+}
+
+static bool layer_on_disk(atn_ctx *cx, const atn_capture *c, const atn_layer_info *l)
+{
+    char *path = atn_path_join(cx, c->dir, l->file);
+    const bool there = path && atn_file_exists(path);
+
+    atn_free(cx, path);
+    return there;
+}
+
+static atn_status read_layers(atn_ctx *cx, atn_capture *c)
+{
+    const json_t *list = json_object_get(c->manifest, "layers"), *j;
+    atn_status st = ATN_OK;
+    size_t i;
+    int kept = 0;
+
+    if (!json_is_array(list) || json_array_size(list) == 0 ||
+        json_array_size(list) > 1000000)
+        ATN_FAIL(ATN_DATA,
+                 "%s/capture.json: \"layers\" is no array of 1..1000000 layers",
+                 c->dir);
+    ATN_NEW(c->layers, json_array_size(list));
+    json_array_foreach(list, i, j)
+    {
+        ATN_TRY(read_layer(cx, c, i, j));
+        if (layer_on_disk(cx, c, &c->layers[i]))
+            c->layers[kept++] = c->layers[i];
+        else if (c->complete)
+            ATN_FAIL(ATN_DATA, "%s/%s: the layer file is missing (capture it again)",
+                     c->dir, c->layers[i].file);
+    }
+    c->n_layers = kept;
+    qsort(c->layers, (size_t)kept, sizeof *c->layers, by_step_stack_layer);
+    for (int l = 1; l < kept; l++)
+        if (by_step_stack_layer(&c->layers[l - 1], &c->layers[l]) == 0)
+            ATN_FAIL(ATN_DATA, "%s/capture.json: layer %d is listed twice", c->dir,
+                     c->layers[l].layer);
+done:
+    return st;
+}
+
+static atn_status read_model(atn_ctx *cx, atn_capture *c)
+{
+    const json_t *m = json_object_get(c->manifest, "model");
+    char what[512];
+    atn_status st = ATN_OK;
+
+    if (!m || json_is_null(m)) return ATN_OK;
+    snprintf(what, sizeof what, "%.400s/capture.json: model", c->dir);
+    if (!json_is_object(m)) ATN_FAIL(ATN_DATA, "%s: is no object", what);
+    ATN_TRY(atn_json_get_str(cx, what, m, "name", NULL, &c->model.name));
+    ATN_TRY(atn_json_get_str(cx, what, m, "dir", NULL, &c->model.dir));
+    ATN_TRY(atn_json_get_str(cx, what, m, "model_type", NULL, &c->model.model_type));
+    ATN_TRY(atn_json_get_i64(cx, what, m, "layers", 0, 1, 100000, &c->model.layers));
+    ATN_TRY(
+        atn_json_get_i64(cx, what, m, "width", 0, 1, SIZE_MAX_DIM, &c->model.width));
+    ATN_TRY(atn_json_get_i64(cx, what, m, "ffn", 0, 1, SIZE_MAX_DIM, &c->model.ffn));
+    ATN_TRY(
+        atn_json_get_i64(cx, what, m, "vocab", 0, 1, SIZE_MAX_DIM, &c->model.vocab));
+    ATN_TRY(atn_json_get_bool(cx, what, m, "gated", false, &c->model.gated));
+    ATN_TRY(atn_json_get_bool(cx, what, m, "tied", false, &c->model.tied));
+    ATN_TRY(atn_json_get_bool(cx, what, m, "causal", false, &c->model.causal));
+    ATN_TRY(check_list(cx, c, m, "files", JSON_STRING));
+done:
+    return st;
+}
+
+/* "stacks" and "steps", where they are there, name those of every layer. */
+static atn_status check_places(atn_ctx *cx, const atn_capture *c)
+{
+    const json_t *stacks = json_object_get(c->manifest, "stacks"),
+                 *steps = json_object_get(c->manifest, "steps"), *v;
+    atn_status st = ATN_OK;
+
+    ATN_TRY(check_list(cx, c, c->manifest, "stacks", JSON_STRING));
+    ATN_TRY(check_list(cx, c, c->manifest, "steps", JSON_INTEGER));
+    for (int l = 0; l < c->n_layers; l++) {
+        bool stack = !json_is_array(stacks), step = !json_is_array(steps);
+        size_t i;
+
+        json_array_foreach(stacks, i, v) stack |=
+            strcmp(json_string_value(v), c->layers[l].stack) == 0;
+        json_array_foreach(steps, i, v) step |=
+            json_integer_value(v) == c->layers[l].step;
+        if (!stack || !step)
+            ATN_FAIL(ATN_DATA,
+                     "%s/capture.json: layer %d is of stack \"%.40s\", step %d, which "
+                     "\"stacks\" or \"steps\" does not list",
+                     c->dir, c->layers[l].layer, c->layers[l].stack, c->layers[l].step);
+    }
+done:
+    return st;
+}
+
+/* What a command prints of it but does not compute with. */
+static atn_status check_remarks(atn_ctx *cx, const atn_capture *c)
+{
+    static const char *const strings[] = {"fingerprint", "device", "arithmetic"},
+                             *const reserved[] = {"positions", "grid", "roles"},
+                             *const types[] = {"F32", "F16", "BF16"};
+    const json_t *m = c->manifest, *loss = json_object_get(m, "loss"), *v;
+    const char *what = "capture.json", *text;
+    atn_status st = ATN_OK;
+    double number;
+    int64_t count;
+
+    for (size_t i = 0; i < ATN_LEN(strings); i++)
+        ATN_TRY(atn_json_get_str(cx, what, m, strings[i], NULL, &text));
+    ATN_TRY(atn_json_get_str(cx, what, m, "dtype", "F32", &text));
+    if (!is_among(text, types, ATN_LEN(types)))
+        ATN_FAIL(ATN_DATA,
+                 "%s/capture.json: \"dtype\" is \"%.40s\", not F32, F16 or BF16",
+                 c->dir, text);
+    for (size_t i = 0; i < ATN_LEN(reserved); i++)
+        if ((v = json_object_get(m, reserved[i])) && !json_is_null(v))
+            ATN_FAIL(
+                ATN_DATA,
+                "%s/capture.json: \"%s\" is reserved, this version reads only null",
+                c->dir, reserved[i]);
+    v = json_object_get(m, "run");
+    if ((v && !json_is_null(v) && !json_is_object(v)) ||
+        (loss && !json_is_null(loss) && !json_is_object(loss)))
+        ATN_FAIL(ATN_DATA, "%s/capture.json: \"run\" or \"loss\" is no object", c->dir);
+    ATN_TRY(atn_json_get_f64(cx, what, loss, "nats_per_token", 0, &number));
+    ATN_TRY(atn_json_get_f64(cx, what, loss, "perplexity", 0, &number));
+    ATN_TRY(atn_json_get_i64(cx, what, loss, "tokens", 0, 0, SIZE_MAX_DIM, &count));
+done:
+    return st;
+}
+
+/* The tokens are the keys, wherever the capture has one sequence. */
+static atn_status check_token_count(atn_ctx *cx, const atn_capture *c)
+{
+    const atn_layer_info *first = &c->layers[0];
+
+    for (int l = 0; l < c->n_layers; l++) {
+        const atn_layer_info *i = &c->layers[l];
+
+        if (strcmp(i->stack, first->stack) != 0 || i->step != first->step)
+            return ATN_OK;
+    }
+    for (int l = 0; l < c->n_layers; l++)
+        if (c->layers[l].nk != c->n_tokens)
+            return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                            "%s/capture.json: there are %lld tokens, but layer %d has "
+                            "%lld keys (capture it again)",
+                            c->dir, (long long)c->n_tokens, c->layers[l].layer,
+                            (long long)c->layers[l].nk);
+    return ATN_OK;
+}
+
+static atn_status read_tokens(atn_ctx *cx, atn_capture *c)
+{
+    const json_t *tokens = json_object_get(c->manifest, "tokens");
+    const json_t *ids = json_object_get(tokens, "ids"),
+                 *texts = json_object_get(tokens, "texts");
+    const size_t n = ATN_MAX(json_array_size(ids), json_array_size(texts));
+    const int64_t vocab = c->model.vocab > 0 ? c->model.vocab : (int64_t)INT32_MAX + 1;
+    atn_status st = ATN_OK;
+
+    if (!tokens || json_is_null(tokens)) return ATN_OK;
+    if (!json_is_object(tokens))
+        ATN_FAIL(ATN_DATA, "%s/capture.json: \"tokens\" is no object", c->dir);
+    ATN_TRY(check_list(cx, c, tokens, "ids", JSON_INTEGER));
+    ATN_TRY(check_list(cx, c, tokens, "texts", JSON_STRING));
+    if ((json_is_array(ids) && json_array_size(ids) != n) ||
+        (json_is_array(texts) && json_array_size(texts) != n))
+        ATN_FAIL(ATN_DATA, "%s/capture.json: tokens: ids and texts differ in number",
+                 c->dir);
+    if (json_is_array(ids)) ATN_NEW(c->ids, n);
+    if (json_is_array(texts)) ATN_NEW(c->texts, n);
+    for (size_t i = 0; i < n; i++) {
+        const int64_t id = json_integer_value(json_array_get(ids, i));
+
+        if (id < 0 || id >= vocab)
+            ATN_FAIL(ATN_DATA,
+                     "%s/capture.json: tokens.ids[%zu] is %lld, no token id of this "
+                     "model",
+                     c->dir, i, (long long)id);
+        if (c->ids) c->ids[i] = (int32_t)id;
+        if (c->texts) c->texts[i] = json_string_value(json_array_get(texts, i));
+    }
+    c->n_tokens = (atn_idx)n;
+    ATN_TRY(check_token_count(cx, c));
+done:
+    return st;
+}
+
+atn_status atn_capture_checksum(atn_ctx *cx, const json_t *manifest, char hex[33])
+{
+    json_t *rest = json_copy((json_t *)(uintptr_t)manifest);
+    char *text = NULL;
+    atn_status st = ATN_OK;
+
+    if (rest) (void)json_object_del(rest, "checksum");
+    text = rest ? json_dumps(rest, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    if (!text) ATN_FAIL(ATN_MEMORY, "no memory for the manifest");
+    atn_hash_bytes(text, strlen(text), hex);
+done:
+    free(text);
+    json_decref(rest);
+    return st;
+}
+
+/* Comes last: an edit that breaks a rule is named by the rule. */
+static atn_status check_checksum(atn_ctx *cx, const atn_capture *c)
+{
+    const char *written = NULL;
+    char hex[33];
+    atn_status st = ATN_OK;
+
+    ATN_TRY(
+        atn_json_get_str(cx, "capture.json", c->manifest, "checksum", NULL, &written));
+    if (!written) goto done;
+    ATN_TRY(atn_capture_checksum(cx, c->manifest, hex));
+    if (strcmp(hex, written) != 0)
+        ATN_FAIL(
+            ATN_DATA,
+            "%s/capture.json: was edited by hand: its checksum is %s, \"checksum\" "
+            "says %.32s (capture it again, or remove \"checksum\" to stand by the "
+            "edit)",
+            c->dir, hex, written);
+done:
+    return st;
+}
+
+static atn_status read_manifest(atn_ctx *cx, atn_capture *c)
+{
+    char *path = atn_path_join(cx, c->dir, "capture.json");
+    const char *schema = NULL;
+    atn_status st = ATN_OK;
+
+    if (!path) return cx->err.code;
+    if (!atn_dir_exists(c->dir))
+        ATN_FAIL(ATN_NOINPUT,
+                 "%s: there is no such directory (make one with `attnscope capture`)",
+                 c->dir);
+    if (!atn_file_exists(path))
+        ATN_FAIL(ATN_NOINPUT, "%s: is no capture, it has no capture.json", c->dir);
+    ATN_TRY(atn_json_load(cx, path, false, &c->manifest));
+    ATN_TRY(atn_json_get_str(cx, path, c->manifest, "schema", "", &schema));
+    if (strcmp(schema, "attnscope/capture/1") != 0)
+        ATN_FAIL(ATN_DATA, "%s: schema \"%.60s\" is not attnscope/capture/1", path,
+                 schema);
+    ATN_TRY(atn_json_get_bool(cx, path, c->manifest, "complete", false, &c->complete));
+done:
+    atn_free(cx, path);
+    return st;
+}
+
+atn_status atn_capture_read_manifest(atn_ctx *cx, atn_capture *c)
+{
+    atn_status st = ATN_OK;
+
+    ATN_TRY(read_manifest(cx, c));
+    ATN_TRY(read_model(cx, c));
+    ATN_TRY(read_layers(cx, c));
+    ATN_TRY(check_places(cx, c));
+    ATN_TRY(read_tokens(cx, c));
+    ATN_TRY(check_remarks(cx, c));
+    ATN_TRY(check_checksum(cx, c));
+done:
+    return st;
+}
