@@ -72,6 +72,10 @@ typedef struct atn_similarity {
     atn_similarity_opts opts;
 } atn_similarity;
 
+/* MEMORY when the comparison, its inputs included, would go over --mem-limit. */
+atn_status atn_similarity_check(atn_ctx *cx, const atn_capture *c,
+                                const atn_selection *sel,
+                                const atn_similarity_opts *opts) ATN_WARN_UNUSED;
 /* Compares the selected layers and heads of a capture; out is zeroed first. DATA when the
  * layers of a stack differ in query or key count; MEMORY before the work, over --mem-limit. */
 atn_status atn_similarity_run(atn_ctx *cx, const atn_capture *c,

@@ -81,14 +81,17 @@ static atn_status check_memory(atn_ctx *cx, part_input *in,
     atn_status st = ATN_OK;
     double bytes = 0;
 
+    ATN_NEW(in->layer, in->n);
+    ATN_TRY(make_keep(cx, in));
     for (int i = 0; i < in->n; i++) in->layer[i] = shape_of(info_at(in, i));
     ATN_TRY(
         atn_similarity_bytes(cx, in->layer, in->n, in->keep, in->width, opts, &bytes));
     for (int i = 0; i < in->n; i++)
         bytes += input_bytes(info_at(in, i), in->width, opts->copy_err);
     ATN_TRY(atn_mem_check(cx, bytes, "similarity with its inputs"));
-    memset(in->layer, 0, (size_t)in->n * sizeof *in->layer);
 done:
+    atn_free(cx, in->layer);
+    atn_free(cx, in->keep);
     return st;
 }
 
@@ -127,7 +130,6 @@ static atn_status run_part(atn_ctx *cx, part_input *in, const atn_similarity_opt
     ATN_NEW(in->layer, in->n);
     ATN_NEW(in->w_o, in->n);
     ATN_TRY(make_keep(cx, in));
-    ATN_TRY(check_memory(cx, in, opts));
     for (int i = 0; i < in->n; i++) {
         ATN_TRY(atn_progress(cx, "loading", i, in->n));
         ATN_TRY(atn_capture_load(cx, in->capture, in->sel->at[in->first + i],
@@ -150,11 +152,38 @@ done:
     return st;
 }
 
+/* The layers from `first` on that are of one stack and step. */
+static part_input part_at(const atn_capture *c, const atn_selection *sel, int first)
+{
+    part_input in = {.capture = c, .sel = sel, .first = first, .n = 1};
+
+    in.width = atn_capture_model(c)->width;
+    while (first + in.n < sel->n && same_part(info_at(&in, 0), info_at(&in, in.n)))
+        in.n++;
+    return in;
+}
+
+atn_status atn_similarity_check(atn_ctx *cx, const atn_capture *c,
+                                const atn_selection *sel,
+                                const atn_similarity_opts *opts)
+{
+    atn_status st = ATN_OK;
+    part_input in;
+
+    for (int i = 0; i < sel->n; i += in.n) {
+        in = part_at(c, sel, i);
+        ATN_TRY(check_memory(cx, &in, opts));
+    }
+done:
+    return st;
+}
+
 atn_status atn_similarity_run(atn_ctx *cx, const atn_capture *c,
                               const atn_selection *sel, const atn_similarity_opts *opts,
                               atn_similarity *out)
 {
     atn_status st = ATN_OK;
+    part_input in;
 
     *out = (atn_similarity){.many_stacks = sel->many_stacks,
                             .many_steps = sel->many_steps,
@@ -162,16 +191,10 @@ atn_status atn_similarity_run(atn_ctx *cx, const atn_capture *c,
                             .opts = *opts};
     if (sel->n < 1)
         ATN_FAIL(ATN_USAGE, "similarity: no layer is selected (see --layers)");
+    ATN_TRY(atn_similarity_check(cx, c, sel, opts));
     ATN_NEW(out->part, sel->n);
-    for (int i = 0, end; i < sel->n; i = end) {
-        part_input in = {.capture = c, .sel = sel, .first = i};
-
-        in.width = out->model.width;
-        for (end = i + 1; end < sel->n; end++)
-            if (!same_part(atn_capture_layer(c, sel->at[i]),
-                           atn_capture_layer(c, sel->at[end])))
-                break;
-        in.n = end - i;
+    for (int i = 0; i < sel->n; i += in.n) {
+        in = part_at(c, sel, i);
         out->parts++;
         ATN_TRY(run_part(cx, &in, opts, &out->part[out->parts - 1]));
     }

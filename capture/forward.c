@@ -8,6 +8,7 @@
 
 #include "capture/worker.h"
 #include "core/kernels/kernels.h"
+#include "core/rows.h"
 
 enum {
     VOCAB_CHUNK = 4096,
@@ -644,8 +645,18 @@ static double backend_values(const atn_model *m, const atn_forward_args *a)
            (a->visit && a->want_p ? (double)c->heads * n * n : 0);
 }
 
-/* Numbers in host memory: the two layers on their way to the visitor, and the embedding. */
-static double host_values(const atn_model *m, const atn_forward_args *a)
+/* The rows of attention that the threads of the CPU have in hand. */
+static double row_bytes(const atn_ctx *cx, const atn_forward_args *a)
+{
+    const atn_head head = {.nq = a->n, .nk = a->n};
+
+    return cx->backend == &atn_backend_cpu ? atn_rows_stream_bytes(cx, &head, 1) : 0;
+}
+
+/* In host memory: the two layers on their way to the visitor and what it takes, the
+ * embedding, the loss, and the rows of attention. */
+static double host_bytes(const atn_ctx *cx, const atn_model *m,
+                         const atn_forward_args *a)
 {
     const atn_config *c = &m->config;
     const double n = (double)a->n, width = (double)c->width,
@@ -655,23 +666,26 @@ static double host_values(const atn_model *m, const atn_forward_args *a)
                         (a->want_h ? width : 0) + (a->want_attn_out ? width : 0) +
                         (a->want_p ? (double)c->heads * n : 0);
 
-    return n * width + (a->visit ? 2 * n * dump : 0);
+    return 4 * (n * width + (a->visit ? 2 * n * dump : 0)) +
+           (a->visit ? a->visit_bytes : 0) + (wants_head(m, a) ? 20 * n : 0) +
+           row_bytes(cx, a);
 }
 
-double atn_forward_memory(const atn_model *m, const atn_forward_args *a)
+double atn_forward_memory(const atn_ctx *cx, const atn_model *m,
+                          const atn_forward_args *a)
 {
-    return 4 * (backend_values(m, a) + host_values(m, a));
+    return 4 * backend_values(m, a) + host_bytes(cx, m, a);
 }
 
 /* Refused before it starts: what the backend holds, rounded operands among it, and what the
  * host does. On the CPU they are one memory. */
-static atn_status check_room(atn_ctx *cx, const atn_model *m, const atn_forward_args *a)
+atn_status atn_forward_check(atn_ctx *cx, const atn_model *m, const atn_forward_args *a)
 {
     const atn_config *c = &m->config;
     const atn_idx operands =
         ATN_MAX(c->ffn, c->width) + c->head_dim * (c->heads + 2 * c->kv_heads);
     const char *what = "the forward pass";
-    const double host = 4 * host_values(m, a);
+    const double host = host_bytes(cx, m, a);
     double device = 4 * backend_values(m, a);
     atn_status st = ATN_OK;
 
@@ -711,7 +725,7 @@ atn_status atn_forward(atn_ctx *cx, const atn_model *m, const atn_forward_args *
     ATN_ASSERT(args->n > 0);
     ps.last = m->config.layers - 1;
     if (!head) ps.last = ATN_MIN(args->last_layer, ps.last);
-    ATN_TRY(check_room(cx, m, args));
+    ATN_TRY(atn_forward_check(cx, m, args));
     ATN_TRY(take_buffers(cx, &ps));
     ATN_TRY(atn_worker_create(cx, check_threads, &ps.checker));
     if (args->visit) ATN_TRY(atn_worker_create(cx, 1, &ps.visitor));

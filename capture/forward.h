@@ -34,6 +34,7 @@ typedef struct atn_forward_args {
     atn_idx n;
     atn_layer_visit *visit;
     void *state;
+    double visit_bytes;      /* memory that the visitor takes for one layer */
     const bool *visit_layer; /* [layers], NULL = all */
     bool want_pre, want_p, want_h, want_attn_out;
     atn_idx
@@ -51,7 +52,11 @@ typedef struct atn_forward_result {
 atn_status atn_forward(atn_ctx *cx, const atn_model *m, const atn_forward_args *args,
                        atn_forward_result *out) ATN_WARN_UNUSED;
 /* Bytes of memory that the pass takes beside the mapped weights, on host and device. */
-double atn_forward_memory(const atn_model *m, const atn_forward_args *args);
+double atn_forward_memory(const atn_ctx *cx, const atn_model *m,
+                          const atn_forward_args *args);
+/* MEMORY when there is no room for the pass; atn_forward asks it as well. */
+atn_status atn_forward_check(atn_ctx *cx, const atn_model *m,
+                             const atn_forward_args *args) ATN_WARN_UNUSED;
 /* W_O of a layer as [heads * d, width], so that C_h = O_h W_O[h d .. (h + 1) d). Owned by the
  * caller. The pass has looked for NaN in it. */
 atn_status atn_model_w_o(atn_ctx *cx, const atn_model *m, atn_idx layer,

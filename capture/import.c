@@ -4,7 +4,6 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/io/capture.h"
@@ -370,7 +369,7 @@ static atn_status make_fingerprint(atn_ctx *cx, const importing *m,
                                    const json_t *manifest, char hex[33])
 {
     const tensor *const all[] = {&m->q, &m->k, &m->v, &m->p};
-    char *text = json_dumps(manifest, JSON_COMPACT | JSON_SORT_KEYS), *joined, part[33];
+    char *text = atn_json_text(cx, manifest), *joined, part[33];
     char hashes[4 * 33 + 1] = "";
 
     for (size_t i = 0; i < ATN_LEN(all); i++) {
@@ -382,10 +381,8 @@ static atn_status make_fingerprint(atn_ctx *cx, const importing *m,
         strcat(hashes, part);
     }
     joined = text ? atn_strfmt(cx, "%s %s %s", ATN_VERSION, hashes, text) : NULL;
-    free(text);
-    if (!joined)
-        return atn_fail(cx, ATN_MEMORY, __FILE__, __LINE__,
-                        "no memory for the fingerprint");
+    atn_free(cx, text);
+    if (!joined) return cx->err.code;
     atn_hash_bytes(joined, strlen(joined), hex);
     atn_free(cx, joined);
     return ATN_OK;

@@ -4,7 +4,6 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <time.h>
@@ -13,6 +12,7 @@
 #include "capture/tokenizer.h"
 #include "core/io/capture.h"
 #include "core/io/file.h"
+#include "core/io/json.h"
 #include "core/param.h"
 
 enum { DENSE_MAX = 4096 };
@@ -254,21 +254,17 @@ static atn_status make_fingerprint(atn_ctx *cx, const recording *r,
                                    const json_t *manifest, char hex[33])
 {
     const json_t *files = json_object_get(json_object_get(manifest, "model"), "files");
-    char *text = json_dumps(manifest, JSON_COMPACT | JSON_SORT_KEYS), *all = NULL;
+    char *text = atn_json_text(cx, manifest), *all = NULL;
     atn_status st = ATN_OK;
 
-    if (!text) ATN_FAIL(ATN_MEMORY, "no memory for the fingerprint");
-    all = atn_strfmt(cx, "%s %d %s", ATN_VERSION, (int)r->n, text);
-    if (!all) {
-        st = cx->err.code;
-        goto done;
-    }
+    if (text) all = atn_strfmt(cx, "%s %d %s", ATN_VERSION, (int)r->n, text);
+    if (!all) ATN_TRY(cx->err.code);
     for (size_t i = 0; i < json_array_size(files); i++)
         ATN_TRY(append_file(cx, json_string_value(json_array_get(files, i)), &all));
     atn_hash_bytes(all, strlen(all), hex);
 done:
     atn_free(cx, all);
-    free(text);
+    atn_free(cx, text);
     return st;
 }
 
@@ -393,36 +389,39 @@ static atn_status choose_dtype(atn_ctx *cx, recording *r)
                     "--store: '%s' is not one of f32, f16, bf16", name);
 }
 
-/* n^2 matrices are refused above DENSE_MAX unless a memory limit says how much is allowed. */
-static atn_status check_dense(atn_ctx *cx, const recording *r)
-{
-    const double bytes =
-        4.0 * (double)r->model.config.heads * (double)r->n * (double)r->n;
-
-    if (!r->args->save_p) return ATN_OK;
-    if (r->n > DENSE_MAX && cx->mem_limit == 0)
-        return atn_fail(
-            cx, ATN_MEMORY, __FILE__, __LINE__,
-            "--save p at %lld tokens takes %.1f GiB a layer; above %d tokens give "
-            "--mem-limit to allow it",
-            (long long)r->n, bytes / 1073741824.0, DENSE_MAX);
-    return atn_mem_check(cx, 3 * bytes,
-                         "--save p"); /* computed, and on its way twice */
-}
-
-static double capture_bytes(const recording *r)
+/* Numbers of one layer on disk, of which w_o holds the last. */
+static double layer_values(const recording *r, double *w_o)
 {
     const atn_config *c = &r->model.config;
     const atn_record_args *a = r->args;
     const double n = (double)r->n, q = (double)(c->heads * c->head_dim);
     const double kv = (double)(c->kv_heads * c->head_dim), width = (double)c->width;
-    double values = n * (q + 2 * kv) + (a->no_w_o ? 0 : q * width);
+    double values = n * (q + 2 * kv);
 
+    *w_o = a->no_w_o ? 0 : q * width;
     if (a->save_q_pre) values += n * q;
     if (a->save_k_pre) values += n * kv;
     if (a->save_h) values += n * width;
     if (a->save_p) values += (double)c->heads * n * n;
-    return values * (double)r->n_layers * (double)atn_dtype_size(r->dtype);
+    return values + *w_o;
+}
+
+/* What save_layer takes: w_o turned round, and the narrowed copies. */
+static double save_bytes(const recording *r)
+{
+    double w_o = 0;
+    const double values = layer_values(r, &w_o);
+
+    return w_o * sizeof(float) +
+           (r->dtype == ATN_F32 ? 0 : values * (double)atn_dtype_size(r->dtype));
+}
+
+static double capture_bytes(const recording *r)
+{
+    double w_o = 0;
+
+    return layer_values(r, &w_o) * (double)r->n_layers *
+           (double)atn_dtype_size(r->dtype);
 }
 
 static atn_forward_args forward_args(recording *r)
@@ -433,6 +432,7 @@ static atn_forward_args forward_args(recording *r)
                               .n = r->n,
                               .visit = save_layer,
                               .state = r,
+                              .visit_bytes = save_bytes(r),
                               .visit_layer = r->record,
                               .want_pre = a->save_q_pre || a->save_k_pre,
                               .want_p = a->save_p,
@@ -441,7 +441,23 @@ static atn_forward_args forward_args(recording *r)
                               .last_layer = r->layers[r->n_layers - 1]};
 }
 
-static void describe(recording *r, atn_record_result *out)
+/* Before anything is made on disk. n^2 matrices are refused above DENSE_MAX unless a memory
+ * limit says how much is allowed. */
+static atn_status check_memory(atn_ctx *cx, recording *r)
+{
+    const atn_forward_args f = forward_args(r);
+    const double n = (double)r->n, heads = (double)r->model.config.heads;
+
+    if (r->args->save_p && r->n > DENSE_MAX && cx->mem_limit == 0)
+        return atn_fail(
+            cx, ATN_MEMORY, __FILE__, __LINE__,
+            "--save p at %lld tokens takes %.1f GiB a layer; above %d tokens give "
+            "--mem-limit to allow it",
+            (long long)r->n, 4 * heads * n * n / 1073741824.0, DENSE_MAX);
+    return atn_forward_check(cx, &r->model, &f);
+}
+
+static void describe(const atn_ctx *cx, recording *r, atn_record_result *out)
 {
     const atn_forward_args f = forward_args(r);
 
@@ -451,7 +467,7 @@ static void describe(recording *r, atn_record_result *out)
     out->layers = r->n_layers;
     out->parameters = atn_model_parameters(&r->model);
     out->flops = atn_model_flops(&r->model, r->n);
-    out->memory_bytes = atn_forward_memory(&r->model, &f);
+    out->memory_bytes = atn_forward_memory(cx, &r->model, &f);
     out->capture_bytes = capture_bytes(r);
 }
 
@@ -517,8 +533,8 @@ atn_status atn_record(atn_ctx *cx, const atn_record_args *args, atn_run *run,
     ATN_TRY(check_length(cx, &r));
     ATN_TRY(check_ids(cx, &r));
     ATN_TRY(choose_layers(cx, &r));
-    ATN_TRY(check_dense(cx, &r));
-    describe(&r, out);
+    ATN_TRY(check_memory(cx, &r));
+    describe(cx, &r, out);
     if (args->dry_run) goto done;
     ATN_TRY(make_manifest(cx, &r, &manifest));
     ATN_TRY(make_fingerprint(cx, &r, manifest, fingerprint));

@@ -207,6 +207,20 @@ done:
     return st;
 }
 
+/* What takes the most memory is asked about first; what else it cannot do has its page. */
+static atn_status check_memory(writer *w)
+{
+    atn_ctx *cx = w->cli->cx;
+    atn_similarity_opts opts;
+    atn_status st;
+
+    atn_similarity_defaults(&opts);
+    st = atn_similarity_check(cx, w->subject->capture, &w->subject->selection, &opts);
+    if (st == ATN_MEMORY) return st;
+    atn_err_clear(cx);
+    return ATN_OK;
+}
+
 static atn_status heads_page(writer *w)
 {
     const atn_source_opts opts = {.pool = ATN_POOL_MAX};
@@ -339,6 +353,7 @@ atn_status atn_pages_add(atn_cli *cli, atn_pages *p, const char *dir)
     w.shell_dir = shell_word(cx, dir);
     if (!w.shell_dir) ATN_TRY(cx->err.code);
     ATN_TRY(atn_subject_open(cli, dir, &s));
+    ATN_TRY(check_memory(&w));
     ATN_TRY(captured_page(&w));
     ATN_TRY(atn_stats_table(cx, s.capture, &s.selection, &opts, &stats));
     ATN_TRY(heads_page(&w));

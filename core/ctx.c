@@ -52,6 +52,7 @@ void atn_ctx_init(atn_ctx *cx)
                     .backend = &atn_backend_cpu,
                     .threads = cpus > 0 ? (int)ATN_MIN(cpus, 1024) : 1,
                     .log_level = ATN_LOG_INFO};
+    cx->in_use = &cx->in_use_here;
 }
 
 void atn_ctx_release(atn_ctx *cx)
@@ -132,15 +133,63 @@ static void *out_of_memory(atn_ctx *cx, double bytes)
     return NULL;
 }
 
+static double in_use(const atn_ctx *cx)
+{
+    return cx->in_use ? (double)__atomic_load_n(cx->in_use, __ATOMIC_RELAXED) : 0;
+}
+
+void atn_mem_count(atn_ctx *cx, int64_t bytes)
+{
+    if (cx->in_use)
+        (void)__atomic_fetch_add(cx->in_use, (size_t)bytes, __ATOMIC_RELAXED);
+}
+
+/* "1.5 MiB": the largest unit that leaves a number of at least 1. */
+static const char *size_text(double bytes, char out[32])
+{
+    static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
+    size_t u = 0;
+
+    for (; bytes >= 1024 && u + 1 < ATN_LEN(units); u++) bytes /= 1024;
+    snprintf(out, 32, "%.5g %s", bytes, units[u]);
+    return out;
+}
+
+atn_status atn_mem_check(atn_ctx *cx, double bytes, const char *what)
+{
+    const double used = in_use(cx);
+    char need[32], use[32], limit[32];
+
+    if (cx->mem_limit == 0 || used + bytes <= (double)cx->mem_limit) return ATN_OK;
+    return atn_fail(
+        cx, ATN_MEMORY, __FILE__, __LINE__,
+        "%s needs %s, %s are in use, the limit is %s (raise --mem-limit, or "
+        "ask for less at once)",
+        what, size_text(bytes, need), size_text(used, use),
+        size_text((double)cx->mem_limit, limit));
+}
+
+/* In front of every block, so that freeing knows what it gives back. */
+typedef struct block {
+    _Alignas(max_align_t) size_t bytes;
+} block;
+
 void *atn_realloc(atn_ctx *cx, void *ptr, atn_idx count, size_t size)
 {
+    block *b = ptr ? (block *)ptr - 1 : NULL;
+    const size_t before = b ? b->bytes : 0;
     size_t bytes = 0;
-    void *p;
 
-    if (count < 0 || !atn_mul_size((size_t)count, size, &bytes))
+    if (count < 0 || !atn_mul_size((size_t)count, size, &bytes) || bytes > SIZE_MAX / 2)
         return out_of_memory(cx, (double)count * (double)size);
-    p = cx->alloc.resize(cx->alloc.user, ptr, bytes ? bytes : 1);
-    return p ? p : out_of_memory(cx, (double)bytes);
+    if (bytes > before &&
+        atn_mem_check(cx, (double)(bytes - before), "an array") != ATN_OK)
+        return NULL;
+    b = cx->alloc.resize(cx->alloc.user, b, sizeof *b + bytes);
+    if (!b) return out_of_memory(cx, (double)bytes);
+    b->bytes = bytes;
+    atn_mem_count(cx, (int64_t)bytes - (int64_t)before);
+    return b + 1;
 }
 
 void *atn_alloc(atn_ctx *cx, atn_idx count, size_t size)
@@ -153,7 +202,11 @@ void *atn_alloc(atn_ctx *cx, atn_idx count, size_t size)
 
 void atn_free(atn_ctx *cx, void *ptr)
 {
-    if (ptr) cx->alloc.resize(cx->alloc.user, ptr, 0);
+    block *b = ptr ? (block *)ptr - 1 : NULL;
+
+    if (!b) return;
+    atn_mem_count(cx, -(int64_t)b->bytes);
+    (void)cx->alloc.resize(cx->alloc.user, b, 0);
 }
 
 char *atn_strndup(atn_ctx *cx, const char *text, size_t n)
@@ -199,14 +252,14 @@ static char *chunk_data(atn_arena_chunk *c)
     return (char *)((at + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN);
 }
 
+/* Chunks are not counted as in use; what is taken of them is. */
 static bool arena_grow(atn_ctx *cx, size_t bytes)
 {
     const size_t size = ATN_MAX(bytes, (size_t)ARENA_CHUNK);
-    atn_arena_chunk *c = NULL;
+    atn_arena_chunk *c =
+        cx->alloc.resize(cx->alloc.user, NULL, size + sizeof *c + ARENA_ALIGN);
 
-    if (size > SIZE_MAX / 2) return out_of_memory(cx, (double)size) != NULL;
-    c = atn_realloc(cx, NULL, (atn_idx)(size + sizeof *c + ARENA_ALIGN), 1);
-    if (!c) return false;
+    if (!c) return out_of_memory(cx, (double)size) != NULL;
     c->below = cx->arena.top;
     c->below_used = cx->arena.used;
     c->size = size;
@@ -222,10 +275,12 @@ void *atn_arena_take(atn_ctx *cx, atn_idx count, size_t size)
     if (count < 0 || !atn_mul_size((size_t)count, size, &bytes) || bytes > SIZE_MAX / 2)
         return out_of_memory(cx, (double)count * (double)size);
     bytes = (ATN_MAX(bytes, (size_t)1) + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
+    if (atn_mem_check(cx, (double)bytes, "scratch") != ATN_OK) return NULL;
     if (!cx->arena.top || cx->arena.top->size - cx->arena.used < bytes)
         if (!arena_grow(cx, bytes)) return NULL;
     p = chunk_data(cx->arena.top) + cx->arena.used;
     cx->arena.used += bytes;
+    atn_mem_count(cx, (int64_t)bytes);
     return p;
 }
 
@@ -242,21 +297,12 @@ void atn_arena_rewind(atn_ctx *cx, atn_arena_mark mark)
         atn_arena_chunk *c = cx->arena.top;
 
         ATN_ASSERT(c != NULL);
+        atn_mem_count(cx, -(int64_t)cx->arena.used);
         cx->arena = (atn_arena){c->below, c->below_used};
-        atn_free(cx, c);
+        (void)cx->alloc.resize(cx->alloc.user, c, 0);
     }
+    atn_mem_count(cx, (int64_t)mark.used - (int64_t)cx->arena.used);
     cx->arena.used = mark.used;
-}
-
-atn_status atn_mem_check(atn_ctx *cx, double bytes, const char *what)
-{
-    const double mib = 1024.0 * 1024.0;
-
-    if (cx->mem_limit == 0 || bytes <= (double)cx->mem_limit) return ATN_OK;
-    return atn_fail(cx, ATN_MEMORY, __FILE__, __LINE__,
-                    "%s needs %.1f MiB, the limit is %.1f MiB (raise --mem-limit, or "
-                    "select fewer --layers or --heads)",
-                    what, bytes / mib, (double)cx->mem_limit / mib);
 }
 
 /* ---- log, progress, cancelling ---- */

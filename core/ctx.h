@@ -60,7 +60,9 @@ typedef struct atn_ctx {
     const struct atn_backend *backend; /* the operations; the CPU table by default */
     uint64_t seed;                     /* root of every random stream */
     int threads;                       /* OpenMP threads used by this context, >= 1 */
-    size_t mem_limit;                  /* bytes; 0 = no limit */
+    size_t mem_limit;                  /* bytes in use at most; 0 = no limit */
+    size_t *in_use;     /* bytes of this context and its forks; NULL = not counted */
+    size_t in_use_here; /* what in_use of the root points to */
     atn_log_level log_level;
     bool log_json;
     void (*log_sink)(void *user, atn_log_level level,
@@ -79,7 +81,8 @@ void atn_runtime_open(void);
 void atn_ctx_init(atn_ctx *cx);
 /* Frees the arena. A zeroed context is fine. */
 void atn_ctx_release(atn_ctx *cx);
-/* A child for one thread: shares allocator, backend, seed, limits and log; has its own
+/* A child for one thread: shares allocator, backend, seed, limits and their count, and log;
+ * has its own
  * arena and error record, one thread, and no progress. */
 void atn_ctx_fork(const atn_ctx *parent, atn_ctx *child);
 /* Copies a child's error record to the parent. */
@@ -153,9 +156,13 @@ void atn_arena_rewind(atn_ctx *cx, atn_arena_mark mark);
 bool atn_mul(atn_idx a, atn_idx b, atn_idx *out) ATN_WARN_UNUSED;
 bool atn_mul_size(size_t a, size_t b, size_t *out) ATN_WARN_UNUSED;
 
-/* Fails with MEMORY when `bytes` for `what` would exceed --mem-limit; called before work
- * starts. The message names both numbers and the options that shrink the need. */
+/* The limit holds for every allocation: one that would go beyond it fails with MEMORY. These
+ * look ahead: MEMORY when `bytes` more for `what` would go beyond it, called before work
+ * starts. The message names need, use and limit. */
 atn_status atn_mem_check(atn_ctx *cx, double bytes, const char *what) ATN_WARN_UNUSED;
+/* Counts memory in use that does not come from cx, such as a mapped layer; negative when it
+ * is given back. */
+void atn_mem_count(atn_ctx *cx, int64_t bytes);
 
 /* ---- log, progress, cancelling ---- */
 

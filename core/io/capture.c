@@ -87,6 +87,7 @@ typedef struct loaded {
     atn_st *file;
     float *heap[8];
     int n_heap;
+    int64_t mapped; /* bytes in use through the map of the file */
 } loaded;
 
 static atn_status open_layer(atn_ctx *cx, const atn_capture *c, const atn_layer_info *l,
@@ -171,7 +172,12 @@ static atn_status load_tensor(atn_ctx *cx, loaded *own, const atn_layer_info *l,
                  t->path, name, t->rank, (long long)t->count, (long long)heads,
                  (long long)rows, (long long)cols);
     ATN_TRY(float_tensor(cx, t, &own->heap[own->n_heap], out));
-    own->n_heap++;
+    if (own->heap[own->n_heap]) {
+        own->n_heap++;
+    } else {
+        own->mapped += t->count * (atn_idx)sizeof **out;
+        atn_mem_count(cx, t->count * (atn_idx)sizeof **out);
+    }
     ATN_TRY(check_finite(cx, t, l, *out, heads, vector ? 1 : rows, vector ? 1 : cols));
 done:
     return st;
@@ -268,6 +274,7 @@ void atn_capture_unload(atn_ctx *cx, atn_problem *p)
 
     if (own) {
         for (int i = 0; i < own->n_heap; i++) atn_free(cx, own->heap[i]);
+        atn_mem_count(cx, -own->mapped);
         atn_st_close(cx, own->file);
         atn_free(cx, own);
     }

@@ -377,11 +377,11 @@ atn_status atn_capture_checksum(atn_ctx *cx, const json_t *manifest, char hex[33
     atn_status st = ATN_OK;
 
     if (rest) (void)json_object_del(rest, "checksum");
-    text = rest ? json_dumps(rest, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
-    if (!text) ATN_FAIL(ATN_MEMORY, "no memory for the manifest");
+    text = atn_json_text(cx, rest);
+    if (!text) ATN_TRY(cx->err.code);
     atn_hash_bytes(text, strlen(text), hex);
 done:
-    free(text);
+    atn_free(cx, text);
     json_decref(rest);
     return st;
 }

@@ -9,6 +9,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,11 +87,10 @@ done:
 /* The directory itself, so that a link to it, or "DIR/", can be replaced as well. */
 static char *resolved(atn_ctx *cx, const char *dir)
 {
-    char *real = realpath(dir, NULL), *copy = atn_strdup(cx, real ? real : dir);
+    char real[PATH_MAX], *copy = atn_strdup(cx, realpath(dir, real) ? real : dir);
     size_t n = copy ? strlen(copy) : 0;
 
     while (n > 1 && copy[n - 1] == '/') copy[--n] = '\0';
-    free(real);
     return copy;
 }
 

@@ -5,6 +5,7 @@
 #include <float.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/io/file.h"
@@ -37,6 +38,17 @@ atn_status atn_json_load(atn_ctx *cx, const char *path, bool int_as_real, json_t
 done:
     atn_free(cx, text);
     return st;
+}
+
+char *atn_json_text(atn_ctx *cx, const json_t *value)
+{
+    char *dumped = value ? json_dumps(value, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    char *text = dumped ? atn_strdup(cx, dumped) : NULL;
+
+    if (!dumped)
+        (void)atn_fail(cx, ATN_MEMORY, __FILE__, __LINE__, "no memory for JSON text");
+    free(dumped);
+    return text;
 }
 
 atn_status atn_json_save(atn_ctx *cx, const char *path, const json_t *value)

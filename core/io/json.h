@@ -14,6 +14,8 @@ atn_status atn_json_load(atn_ctx *cx, const char *path, bool int_as_real,
                          json_t **out) ATN_WARN_UNUSED;
 atn_status atn_json_parse(atn_ctx *cx, const char *what, const char *text, size_t size,
                           bool int_as_real, json_t **out) ATN_WARN_UNUSED;
+/* Compact text with sorted keys in heap memory, for hashing; NULL with cx->err on failure. */
+char *atn_json_text(atn_ctx *cx, const json_t *value) ATN_WARN_UNUSED;
 /* Atomically writes with sorted keys and indent 2; overwrites. */
 atn_status atn_json_save(atn_ctx *cx, const char *path,
                          const json_t *value) ATN_WARN_UNUSED;

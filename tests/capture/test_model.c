@@ -94,7 +94,8 @@ static void misshaped_tensor(atn_ctx *cx)
     dir = copy_model("model-shape", "llama_mha");
     set_config(cx, dir, "vocab_size", "71");
     CHECK_FAILS(open_close(cx, dir), ATN_DATA, "implies 71x32");
-    dir = copy_model("model-shape", "llama_mha"); /* the config's word that there are biases */
+    dir = copy_model("model-shape",
+                     "llama_mha"); /* the config's word that there are biases */
     set_config(cx, dir, "attention_bias", "true");
     CHECK_FAILS(open_close(cx, dir), ATN_DATA, "q_proj.bias\" is missing");
 }
@@ -165,8 +166,9 @@ static void nan_is_located(atn_ctx *cx)
 
     edit_weights(cx, dir, put_nan);
     CHECK_OK(atn_model_open(cx, dir, &m));
-    CHECK_FAILS(atn_forward(cx, &m, &args, &result), ATN_DATA,
-                "\"model.layers.1.mlp.down_proj.weight\" holds NaN or infinity in row 5");
+    CHECK_FAILS(
+        atn_forward(cx, &m, &args, &result), ATN_DATA,
+        "\"model.layers.1.mlp.down_proj.weight\" holds NaN or infinity in row 5");
     atn_model_close(cx, &m);
 }
 
@@ -180,6 +182,8 @@ static atn_status never(atn_ctx *cx, const atn_layer_dump *dump, void *state)
 static void counts(atn_ctx *cx)
 {
     const double linear = 4 * 32 * 32 + 3 * 32 * 48, n = 10;
+    const double rows =
+        2 * 64 * (4 * n + 48); /* of attention, in the hands of 2 threads */
     atn_forward_args a = {.n = 10};
     atn_model m;
 
@@ -189,17 +193,21 @@ static void counts(atn_ctx *cx)
     /* 55 visible pairs, 2 products of 2 flops a pair and channel */
     CHECK_NEAR(atn_model_flops(&m, 10), 2 * (2 * linear * n + 4 * 32 * 55), 0);
     /* weights; x, t, q, k, v, o, up, gate and angles a token, and a row of host scratch;
-     * with a visitor q, k and v twice; with the loss all 72 columns of the logits */
-    CHECK_NEAR(atn_forward_memory(&m, &a),
-               4 * (linear + n * (6 * 32 + 2 * 48 + 8 + 32)), 0);
+     * with a visitor q, k and v twice and what it says; with the loss all 72 columns of the
+     * logits and 20 bytes a token */
+    CHECK_NEAR(atn_forward_memory(cx, &m, &a),
+               rows + 4 * (linear + n * (6 * 32 + 2 * 48 + 8 + 32)), 0);
     a.visit = never;
-    CHECK_NEAR(atn_forward_memory(&m, &a),
-               4 * (linear + n * (6 * 32 + 2 * 48 + 8 + 32 + 2 * 3 * 32)), 0);
-    a.want_loss = true;
-    CHECK_NEAR(atn_forward_memory(&m, &a),
-               4 * (linear + n * (6 * 32 + 2 * 48 + 8 + 32 + 2 * 3 * 32 + 72) +
-                    72 * 32),
+    a.visit_bytes = 500;
+    CHECK_NEAR(atn_forward_memory(cx, &m, &a),
+               500 + rows + 4 * (linear + n * (6 * 32 + 2 * 48 + 8 + 32 + 2 * 3 * 32)),
                0);
+    a.want_loss = true;
+    CHECK_NEAR(
+        atn_forward_memory(cx, &m, &a),
+        500 + 20 * n + rows +
+            4 * (linear + n * (6 * 32 + 2 * 48 + 8 + 32 + 2 * 3 * 32 + 72) + 72 * 32),
+        0);
     atn_model_close(cx, &m);
 }
 
@@ -224,7 +232,8 @@ static void *failing_resize(void *user, void *ptr, size_t size)
 static void allocations_fail(atn_ctx *cx)
 {
     const int32_t ids[] = {1, 2, 3, 4, 5};
-    const atn_forward_args args = {.ids = ids, .n = 5, .last_layer = 9, .want_loss = true};
+    const atn_forward_args args = {
+        .ids = ids, .n = 5, .last_layer = 9, .want_loss = true};
     long k = 0;
     atn_status st = ATN_MEMORY;
 
@@ -263,7 +272,8 @@ static void memory_limit(atn_ctx *cx)
 }
 
 CHECK_MAIN({"missing tensor", missing_tensor}, {"misshaped tensor", misshaped_tensor},
-           {"too many layers", too_many_layers}, {"pickles are refused", pickles_are_refused},
+           {"too many layers", too_many_layers},
+           {"pickles are refused", pickles_are_refused},
            {"prefix may be absent", prefix_may_be_absent}, {"hub cache", hub_cache},
            {"NaN is located", nan_is_located}, {"counts", counts},
            {"allocations fail", allocations_fail}, {"memory limit", memory_limit})

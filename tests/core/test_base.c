@@ -67,7 +67,41 @@ static void limit_is_checked(atn_ctx *cx)
 {
     cx->mem_limit = 1 << 20;
     CHECK_OK(atn_mem_check(cx, 1 << 20, "x"));
-    CHECK_FAILS(atn_mem_check(cx, (1 << 20) + 1, "x"), ATN_MEMORY, "--mem-limit");
+    CHECK_FAILS(atn_mem_check(cx, (1 << 20) + 1, "x"), ATN_MEMORY,
+                "the limit is 1 MiB");
+}
+
+/* The limit is one on the sum of what lives, of forks too, and every block gives back. */
+static void limit_is_on_the_sum(atn_ctx *cx)
+{
+    atn_ctx child;
+    char *a, *b;
+
+    cx->mem_limit = 100000;
+    a = atn_alloc(cx, 60000, 1);
+    CHECK(a != NULL);
+    CHECK_OK(atn_mem_check(cx, 40000, "x"));
+    CHECK_FAILS(atn_mem_check(cx, 40001, "x"), ATN_MEMORY,
+                "x needs 39.063 KiB, 58.594 KiB are in use, the limit is 97.656 KiB");
+    atn_ctx_fork(cx, &child);
+    CHECK(atn_alloc(&child, 40001, 1) == NULL);
+    CHECK_EQ(child.err.code, ATN_MEMORY);
+    CHECK(strstr(child.err.text, "--mem-limit"));
+    b = atn_alloc(&child, 40000, 1);
+    CHECK(b != NULL);
+    CHECK(atn_realloc(cx, a, 60001, 1) == NULL);
+    a = atn_realloc(cx, a, 50000, 1);
+    CHECK_OK(atn_mem_check(cx, 10000, "x"));
+    atn_free(cx, a);
+    atn_free(cx, b);
+    CHECK(atn_arena_take(cx, 60000, 1) && atn_arena_take(&child, 30000, 1));
+    CHECK(atn_arena_take(cx, 30000, 1) == NULL);
+    atn_arena_rewind(cx, (atn_arena_mark){NULL, 0});
+    atn_ctx_release(&child);
+    atn_mem_count(cx, 1);
+    CHECK_FAILS(atn_mem_check(cx, 100000, "x"), ATN_MEMORY, "x needs");
+    atn_mem_count(cx, -1);
+    CHECK_OK(atn_mem_check(cx, 100000, "x"));
 }
 
 /* Binary16: all 65536 patterns survive the way through float. */
@@ -106,5 +140,6 @@ static void half_golden(atn_ctx *cx)
 CHECK_MAIN({"exit codes", exit_codes}, {"errors leave marks", errors_leave_marks},
            {"arena is aligned and rewinds", arena_is_aligned_and_rewinds},
            {"overflow is MEMORY", overflow_is_memory},
-           {"limit is checked", limit_is_checked}, {"half round trip", half_round_trip},
-           {"half golden", half_golden})
+           {"limit is checked", limit_is_checked},
+           {"limit is on the sum", limit_is_on_the_sum},
+           {"half round trip", half_round_trip}, {"half golden", half_golden})
