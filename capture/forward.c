@@ -48,9 +48,30 @@ typedef struct pass {
 typedef struct check_job {
     const atn_model *m;
     const atn_st_tensor *t;
+    const char *name; /* its template; NULL = the head */
 } check_job;
 
-/* One piece of a weight: the first NaN or infinity is named with its row. */
+/* A NaN or infinity at value `at`: by head and row within it where the tensor has heads - of
+ * q, k and v the rows, of the output projection the columns -, else by row. */
+static atn_status bad_value(atn_ctx *cx, const check_job *j, atn_idx at)
+{
+    const atn_arch_names *n = &j->m->config.arch->names;
+    const atn_st_tensor *t = j->t;
+    const atn_idx d = j->m->config.head_dim, cols = t->rank > 1 ? t->shape[1] : 1;
+    const bool in_rows = j->name == n->q || j->name == n->k || j->name == n->v;
+    const bool in_cols = j->name == n->o && t->rank > 1;
+    atn_idx row = at / cols;
+    char head[48] = "";
+
+    if (in_rows || in_cols)
+        snprintf(head, sizeof head, "head %lld, ",
+                 (long long)((in_rows ? row : at % cols) / d));
+    if (in_rows) row %= d;
+    return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                    "%s: weight \"%s\" holds NaN or infinity in %srow %lld", t->path,
+                    t->name, head, (long long)row);
+}
+
 static atn_status check_piece(atn_ctx *cx, atn_idx piece, void *state)
 {
     const check_job *j = state;
@@ -64,15 +85,13 @@ static atn_status check_piece(atn_ctx *cx, atn_idx piece, void *state)
     if (atn_all_finite(data + (size_t)first * size, t->type, end - first))
         return ATN_OK;
     while (atn_all_finite(data + (size_t)at * size, t->type, 1)) at++;
-    return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
-                    "%s: weight \"%s\" holds NaN or infinity in row %lld",
-                    j->m->weights_path, t->name,
-                    (long long)(at / t->shape[t->rank - 1]));
+    return bad_value(cx, j, at);
 }
 
-static atn_status check_weight(atn_ctx *cx, const atn_model *m, const atn_st_tensor *t)
+static atn_status check_weight(atn_ctx *cx, const atn_model *m, const atn_st_tensor *t,
+                               const char *name)
 {
-    check_job j = {m, t};
+    check_job j = {m, t, name};
 
     return atn_parallel(cx, (t->count + CHECK_PIECE - 1) / CHECK_PIECE, check_piece, &j,
                         "weights");
@@ -121,7 +140,7 @@ static atn_status check_named(atn_ctx *cx, const pass *ps, const weight *p,
 
     for (int bias = 0; bias < 2; bias++) {
         const atn_st_tensor *t = tensor_at(ps, p, layer, bias);
-        if (t) ATN_TRY(check_weight(cx, ps->m, t));
+        if (t) ATN_TRY(check_weight(cx, ps->m, t, p->name));
     }
 done:
     return st;
@@ -182,7 +201,7 @@ static atn_status check_layer(atn_ctx *cx, void *state)
     atn_status st = ATN_OK;
     weight all[WEIGHTS];
 
-    if (ps->checking > ps->last) return check_weight(cx, ps->m, head_of(ps));
+    if (ps->checking > ps->last) return check_weight(cx, ps->m, head_of(ps), NULL);
     layer_weights(ps, all);
     for (int i = 0; i < WEIGHTS; i++)
         ATN_TRY(check_named(cx, ps, &all[i], ps->checking));
@@ -230,6 +249,40 @@ static void add_row(const atn_st_tensor *t, atn_idx row, atn_idx width, float *s
     atn_vec_add(scratch, width, out);
 }
 
+static bool row_is_finite(const atn_st_tensor *t, atn_idx row, atn_idx width)
+{
+    const size_t size = atn_dtype_size(t->type);
+
+    return atn_all_finite((const char *)t->data + (size_t)(row * width) * size, t->type,
+                          width);
+}
+
+/* Names the table whose row made position i no number. */
+static atn_status bad_embedding(atn_ctx *cx, const embed_job *j, atn_idx i)
+{
+    const atn_idx width = j->ps->c->width;
+    const int32_t id = j->ps->args->ids[i];
+    atn_status st = ATN_OK;
+
+    if (!row_is_finite(j->words, id, width))
+        ATN_FAIL(ATN_DATA,
+                 "%s: weight \"%s\" holds NaN or infinity in row %d, token id %d",
+                 j->words->path, j->words->name, id, id);
+    if (j->places && !row_is_finite(j->places, i, width))
+        ATN_FAIL(ATN_DATA,
+                 "%s: weight \"%s\" holds NaN or infinity in row %lld, position %lld",
+                 j->places->path, j->places->name, (long long)i, (long long)i);
+    if (j->types && !row_is_finite(j->types, 0, width))
+        ATN_FAIL(ATN_DATA,
+                 "%s: weight \"%s\" holds NaN or infinity in row 0, token type 0",
+                 j->types->path, j->types->name);
+    ATN_FAIL(ATN_DATA,
+             "%s: the embeddings of token id %d at position %lld add up to infinity",
+             j->words->path, id, (long long)i);
+done:
+    return st;
+}
+
 /* Token types are all 0. */
 static atn_status embed_rows(atn_ctx *cx, atn_idx piece, void *state)
 {
@@ -249,11 +302,7 @@ static atn_status embed_rows(atn_ctx *cx, atn_idx piece, void *state)
         add_row(j->words, ids[i], width, row, out);
         if (j->types) add_row(j->types, 0, width, row, out);
         if (j->places) add_row(j->places, i, width, row, out);
-        if (!atn_all_finite(out, ATN_F32, width))
-            ATN_FAIL(
-                ATN_DATA,
-                "%s: weight \"%s\" holds NaN or infinity in row %d (or a position's)",
-                j->ps->m->weights_path, j->words->name, ids[i]);
+        if (!atn_all_finite(out, ATN_F32, width)) ATN_TRY(bad_embedding(cx, j, i));
     }
 done:
     atn_arena_rewind(cx, mark);

@@ -185,32 +185,21 @@ static atn_status check_finite(atn_ctx *cx, const tensor *t)
     return ATN_OK;
 }
 
-/* No weight is negative. Rows that sum to more than 1 only get a warning: scores before
- * the softmax look like that, and so do means over heads of other tools. */
+/* Scores before the softmax, and sums over heads, are refused: no later command takes them. */
 static atn_status check_weights(atn_ctx *cx, const tensor *p)
 {
-    double most = 0;
+    double sum = 0;
+    const atn_idx bad =
+        atn_capture_bad_row(p->data, p->layers * p->heads * p->rows, p->cols, &sum);
 
-    for (atn_idx i = 0; i < p->layers * p->heads * p->rows; i++) {
-        double sum = 0;
-
-        for (atn_idx j = 0; j < p->cols; j++) {
-            const float w = p->data[i * p->cols + j];
-            if (w < 0)
-                return atn_fail(
-                    cx, ATN_DATA, __FILE__, __LINE__,
-                    "%s: layer %lld, head %lld, row %lld holds the negative weight %g "
-                    "(give attention after the softmax)",
-                    p->source, (long long)(i / p->rows / p->heads),
-                    (long long)(i / p->rows % p->heads), (long long)(i % p->rows),
-                    (double)w);
-            sum += (double)w;
-        }
-        most = fmax(most, sum);
-    }
-    if (most > 1.01)
-        atn_log(cx, ATN_LOG_WARN, "%s: a row sums to %.4g, not to 1", p->source, most);
-    return ATN_OK;
+    if (bad < 0) return ATN_OK;
+    return atn_fail(
+        cx, ATN_DATA, __FILE__, __LINE__,
+        "%s: layer %lld, head %lld, row %lld has a negative weight or sums to "
+        "more than 1 (to %.6g), so it is no attention (give it after the "
+        "softmax)",
+        p->source, (long long)(bad / p->rows / p->heads),
+        (long long)(bad / p->rows % p->heads), (long long)(bad % p->rows), sum);
 }
 
 static atn_status check_p(atn_ctx *cx, importing *m)
@@ -388,16 +377,29 @@ static atn_status make_fingerprint(atn_ctx *cx, const importing *m,
     return ATN_OK;
 }
 
-static atn_status check_args(atn_ctx *cx, const atn_import_args *a)
+atn_status atn_import_check(atn_ctx *cx, const atn_import_args *a)
 {
+    const char *const all[] = {a->q, a->k, a->v, a->p};
     atn_status st = ATN_OK;
 
     if (a->p && (a->q || a->k))
-        ATN_FAIL(ATN_USAGE, "give either --attn, or --q and --k, not both");
+        ATN_FAIL(ATN_USAGE,
+                 "import: --attn stands in place of --q and --k: leave out one or the "
+                 "other");
     if (!a->p && (!a->q || !a->k))
-        ATN_FAIL(ATN_USAGE, "give --q, --k and, if there is one, --v; or --attn");
+        ATN_FAIL(ATN_USAGE, "import: give --q FILE and --k FILE (and --v FILE), or "
+                            "--attn FILE");
+    if (!a->out_dir || !*a->out_dir)
+        ATN_FAIL(ATN_USAGE, "import: give -o RUN, the directory to make");
     if (!isfinite(a->scale) || a->scale < 0 || a->window < 0)
-        ATN_FAIL(ATN_USAGE, "--scale and --window must not be negative");
+        ATN_FAIL(ATN_USAGE, "import: --scale and --window must not be negative");
+    for (size_t i = 0; i < ATN_LEN(all); i++)
+        if (all[i] && (ends_with(all[i], ".npz") || strstr(all[i], ".npz:")))
+            ATN_FAIL(
+                ATN_DATA,
+                "%s: .npz is not read (save each array as .npy with numpy.save, or "
+                "all in one safetensors file)",
+                all[i]);
 done:
     return st;
 }
@@ -412,7 +414,7 @@ atn_status atn_import(atn_ctx *cx, const atn_import_args *args, atn_run *run,
     char fingerprint[33];
 
     *out = (atn_import_result){0};
-    ATN_TRY(check_args(cx, args));
+    ATN_TRY(atn_import_check(cx, args));
     if (args->p) ATN_TRY(read_tensor(cx, args->p, &m.p));
     if (args->q) ATN_TRY(read_tensor(cx, args->q, &m.q));
     if (args->k) ATN_TRY(read_tensor(cx, args->k, &m.k));

@@ -25,7 +25,11 @@ typedef struct atn_import_result {
     bool causal_detected; /* weights alone: nothing lies above the diagonal */
 } atn_import_result;
 
+/* What the arguments alone tell: USAGE for what is missing or excludes another, DATA for a kind
+ * of file that is not read. atn_import asks it as well. */
+atn_status atn_import_check(atn_ctx *cx, const atn_import_args *args) ATN_WARN_UNUSED;
 /* DATA names file, tensor, shape and rule. Weights that are exactly 0 above the diagonal are
- * recorded as causal without being asked; --causal with weight above it is DATA. */
+ * recorded as causal without being asked; --causal with weight above it is DATA, and so is a
+ * row with a negative weight or a sum above 1. */
 atn_status atn_import(atn_ctx *cx, const atn_import_args *args, atn_run *run,
                       atn_import_result *out) ATN_WARN_UNUSED;

@@ -32,6 +32,12 @@ typedef struct recording {
 
 /* ---- tokens ---- */
 
+/* In front of what is said of text or ids. */
+static const char *source(const recording *r)
+{
+    return r->args->source ? r->args->source : r->args->text ? "text" : "token ids";
+}
+
 static atn_status tokenize(atn_ctx *cx, recording *r)
 {
     const atn_record_args *a = r->args;
@@ -51,16 +57,17 @@ static atn_status tokenize(atn_ctx *cx, recording *r)
     }
     if (a->text_len == 0)
         ATN_FAIL(ATN_DATA,
-                 "the text is empty (give --text FILE with some words in it)");
+                 "%s: the text is empty (give --text FILE with some words in it)",
+                 source(r));
     if (!atn_utf8_valid(a->text, a->text_len, &bad))
-        ATN_FAIL(
-            ATN_DATA,
-            "the text is not UTF-8 at byte %zu (convert it, for example with iconv)",
-            bad);
+        ATN_FAIL(ATN_DATA,
+                 "%s: the text is not UTF-8 at byte %zu (convert it, for example with "
+                 "iconv)",
+                 source(r), bad);
     ATN_TRY(atn_tokenizer_load(cx, r->model.dir, &r->tokenizer));
     ATN_TRY(atn_tokenizer_encode(cx, r->tokenizer, a->text, a->text_len, true, &r->ids,
                                  &r->n));
-    if (r->n == 0) ATN_FAIL(ATN_DATA, "the text has no token");
+    if (r->n == 0) ATN_FAIL(ATN_DATA, "%s: the text has no token", source(r));
 done:
     return st;
 }
@@ -71,8 +78,8 @@ static atn_status check_ids(atn_ctx *cx, const recording *r)
         if (r->ids[i] < 0 || r->ids[i] >= r->model.config.vocab)
             return atn_fail(
                 cx, ATN_DATA, __FILE__, __LINE__,
-                "token id %d at position %lld is outside the vocabulary of %lld",
-                r->ids[i], (long long)i, (long long)r->model.config.vocab);
+                "%s: token id %d at position %lld is outside the vocabulary of %lld",
+                source(r), r->ids[i], (long long)i, (long long)r->model.config.vocab);
     return ATN_OK;
 }
 
@@ -107,22 +114,20 @@ static atn_status check_length(atn_ctx *cx, recording *r)
 
     if (r->n <= most) return ATN_OK;
     if (r->args->truncate) {
-        atn_log(cx, ATN_LOG_WARN, "the text has %lld tokens; the first %lld are used",
-                (long long)r->n, (long long)most);
+        atn_log(cx, ATN_LOG_WARN, "%s: has %lld tokens; the first %lld are used",
+                source(r), (long long)r->n, (long long)most);
         return cut(cx, r, most);
     }
     if (learned)
-        ATN_FAIL(
-            ATN_USAGE,
-            "the text has %lld tokens, the model's learned positions end at %lld (give "
-            "--truncate)",
-            (long long)r->n, (long long)most);
+        ATN_FAIL(ATN_USAGE,
+                 "%s: has %lld tokens, the model's learned positions end at %lld (give "
+                 "--truncate)",
+                 source(r), (long long)r->n, (long long)most);
     if (!r->args->allow_long)
         ATN_FAIL(ATN_USAGE,
-                 "the text has %lld tokens, the model was made for %lld (give "
-                 "--truncate to cut "
-                 "it, or --allow-long to run it all the same)",
-                 (long long)r->n, (long long)most);
+                 "%s: has %lld tokens, the model was made for %lld (give --truncate to "
+                 "cut it, or --allow-long to run it all the same)",
+                 source(r), (long long)r->n, (long long)most);
 done:
     return st;
 }
@@ -457,6 +462,16 @@ static atn_status check_memory(atn_ctx *cx, recording *r)
     return atn_forward_check(cx, &r->model, &f);
 }
 
+/* NULL also for what is no language model. */
+static const char *why_no_loss(const recording *r)
+{
+    if (r->model.has_head) return r->n < 2 ? "a single token predicts nothing" : NULL;
+    return r->model.config.arch->names.head
+               ? "the weights have no lm_head, and config.json does not tie it to the "
+                 "embedding"
+               : NULL;
+}
+
 static void describe(const atn_ctx *cx, recording *r, atn_record_result *out)
 {
     const atn_forward_args f = forward_args(r);
@@ -465,6 +480,7 @@ static void describe(const atn_ctx *cx, recording *r, atn_record_result *out)
     out->model_type = r->model.config.arch->id;
     out->tokens = r->n;
     out->layers = r->n_layers;
+    out->no_loss = why_no_loss(r);
     out->parameters = atn_model_parameters(&r->model);
     out->flops = atn_model_flops(&r->model, r->n);
     out->memory_bytes = atn_forward_memory(cx, &r->model, &f);
@@ -495,6 +511,22 @@ static atn_status run_model(atn_ctx *cx, recording *r, atn_record_result *out)
                                                  : json_null())));
 done:
     return st;
+}
+
+/* What a stop by a signal leaves, said behind its message. */
+static atn_status say_what_is_kept(atn_ctx *cx, const recording *r, atn_status st)
+{
+    char text[ATN_ERR_TEXT];
+    int kept = 0;
+
+    if (!r->writer || (st != ATN_INTERRUPTED && st != ATN_TERMINATED)) return st;
+    for (int i = 0; i < r->n_layers; i++) kept += atn_capture_has_layer(r->writer, i);
+    snprintf(text, sizeof text, "%s", cx->err.text);
+    if (kept == 0)
+        return atn_fail(cx, st, __FILE__, __LINE__, "%s (no layer was complete)", text);
+    return atn_fail(cx, st, __FILE__, __LINE__,
+                    "%.400s (%d of %lld layers are kept; the same command resumes)",
+                    text, kept, (long long)r->n_layers);
 }
 
 static void release(atn_ctx *cx, recording *r)
@@ -549,6 +581,7 @@ atn_status atn_record(atn_ctx *cx, const atn_record_args *args, atn_run *run,
     r.writer = NULL;
     ATN_TRY(atn_capture_finish(cx, writer, run ? run->json : NULL));
 done:
+    st = say_what_is_kept(cx, &r, st);
     json_decref(manifest);
     release(cx, &r);
     out->seconds = seconds_now() - start;

@@ -10,6 +10,7 @@ typedef struct atn_record_args {
     size_t text_len;
     const int32_t *ids; /* NULL when text is given */
     atn_idx n_ids;
+    const char *source; /* where text or ids come from, for messages; may be NULL */
     const char *out_dir;
     const char *layers; /* list syntax, NULL = all */
     const char *dtype;  /* of the stored tensors: f32 (NULL), f16, bf16 */
@@ -25,7 +26,8 @@ typedef struct atn_record_result {
     atn_idx tokens, layers,
         layers_found; /* found = done by an earlier, interrupted run */
     bool has_loss;
-    double loss; /* nats a token */
+    double loss;         /* nats a token */
+    const char *no_loss; /* why a language model has none, NULL = nothing to explain */
     double parameters, flops, memory_bytes, capture_bytes, seconds;
 } atn_record_result;
 

@@ -33,11 +33,13 @@ done:
 
 static atn_status bad_id(atn_ctx *cx, const char *path, const char *at, atn_idx i)
 {
+    const int n = (int)ATN_MIN(strcspn(at, " \t\r\n\v\f"), (size_t)20);
+
     return atn_fail(
         cx, ATN_DATA, __FILE__, __LINE__,
-        "%s: '%.20s' at position %lld is no token id (give whitespace-separated "
+        "%s: '%.*s' at position %lld is no token id (give whitespace-separated "
         "integers)",
-        path, at, (long long)i);
+        path, n, at, (long long)i);
 }
 
 static atn_status from_text(atn_ctx *cx, const char *path, const char *text,

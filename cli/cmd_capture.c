@@ -62,7 +62,7 @@ static atn_status check_words(atn_cli *cli)
         return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
                         text ? "capture: give either --text or --token-ids, not both"
                              : "capture: give --text FILE, or --token-ids FILE");
-    if (!atn_opt_given(cli, "output") && !atn_opt_given(cli, "dry-run"))
+    if (!atn_opt_given(cli, "dry-run") && !*atn_opt_text(cli, "output", ""))
         return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
                         "capture: give -o RUN, the directory to make");
     if (atn_opt_given(cli, "truncate") && atn_opt_given(cli, "allow-long"))
@@ -85,6 +85,8 @@ static atn_status summary(atn_ctx *cx, const atn_record_args *args,
     if (r->layers_found)
         ATN_TRY(atn_facts_add(cx, t, "layers found", "%lld, of an interrupted run",
                               (long long)r->layers_found));
+    if (r->no_loss)
+        ATN_TRY(atn_facts_add(cx, t, "next-token loss", "none: %s", r->no_loss));
     if (r->has_loss) {
         ATN_TRY(atn_facts_add(cx, t, "next-token loss", "%.4f nats", r->loss));
         ATN_TRY(atn_facts_add(cx, t, "perplexity", "%.4g", exp(r->loss)));
@@ -136,8 +138,11 @@ static atn_status run(atn_cli *cli)
         ATN_TRY(atn_token_ids_load(cx, ids, &numbers, &args.n_ids));
         args.ids = numbers;
     }
-    if (strcmp(text ? text : ids, "-") != 0)
-        ATN_TRY(atn_run_add_input(cx, &record, text ? text : ids));
+    args.source = text ? text : ids;
+    if (strcmp(args.source, "-") == 0)
+        args.source = "standard input";
+    else
+        ATN_TRY(atn_run_add_input(cx, &record, args.source));
     ATN_TRY(atn_record(cx, &args, &record, &result));
     ATN_TRY(atn_facts_create(cx, &t));
     ATN_TRY(summary(cx, &args, &result, t));

@@ -40,23 +40,6 @@ done:
     return st;
 }
 
-static atn_status check_words(atn_cli *cli, const atn_import_args *a)
-{
-    if (!a->p && !(a->q && a->k))
-        return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
-                        "import: give --q FILE and --k FILE (and --v FILE), or --attn "
-                        "FILE");
-    if (a->p && (a->q || a->k))
-        return atn_fail(
-            cli->cx, ATN_USAGE, __FILE__, __LINE__,
-            "import: --attn stands in place of --q and --k: leave out one or "
-            "the other");
-    if (!a->out_dir)
-        return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
-                        "import: give -o RUN, the directory to make");
-    return ATN_OK;
-}
-
 static atn_status summary(atn_ctx *cx, const atn_import_args *args,
                           const atn_import_result *r, atn_table *t)
 {
@@ -97,7 +80,7 @@ static atn_status run(atn_cli *cli)
     atn_table *t = NULL;
     atn_run record = {0};
 
-    ATN_TRY(check_words(cli, &args));
+    ATN_TRY(atn_import_check(cx, &args));
     ATN_TRY(atn_cli_record(cli, &record));
     for (size_t i = 0; i < ATN_LEN(files); i++)
         ATN_TRY(add_input(cli, &record, files[i]));

@@ -329,6 +329,10 @@ static atn_status mark_piece(atn_ctx *cx, const char *what, const char *piece,
                         what, piece);
     if (first < 0) first += n;
     if (last < 0) last += n;
+    if (first > last && first < n && last >= 0)
+        return atn_fail(cx, ATN_USAGE, __FILE__, __LINE__,
+                        "%s: '%s' runs backwards (give %lld-%lld)", what, piece,
+                        (long long)last, (long long)first);
     if (first < 0 || last >= n || first > last)
         return atn_fail(cx, ATN_USAGE, __FILE__, __LINE__,
                         "%s: '%s' is outside 0..%lld (negative counts from the end)",

@@ -233,15 +233,17 @@ static void bad_numbers(atn_ctx *cx)
     p[6 * 6 + 3 * 6 + 1] = -0.1F;
     a.p = npy(0, "p.npy", 3, shape, p);
     CHECK_FAILS(atn_import(cx, &a, NULL, &r), ATN_DATA,
-                "layer 0, head 1, row 3 holds the negative weight -0.1");
+                "p.npy: layer 0, head 1, row 3 has a negative weight");
     p = averages(2, 6);
     p[2 * 6 + 1] = NAN;
     a.p = npy(0, "p.npy", 3, shape, p);
     CHECK_FAILS(atn_import(cx, &a, NULL, &r), ATN_DATA, "layer 0, head 0, row 2 holds NaN");
     p = averages(2, 6);
-    p[0] = 7; /* scores, not weights: warned of, not refused */
+    p[4 * 6] = 3.2F;
     a.p = npy(0, "p.npy", 3, shape, p);
-    CHECK_OK(atn_import(cx, &a, NULL, &r));
+    CHECK_FAILS(atn_import(cx, &a, NULL, &r), ATN_DATA,
+                "p.npy: layer 0, head 0, row 4 has a negative weight or sums to more than 1 (to 4)");
+    CHECK(!atn_dir_exists(a.out_dir));
 }
 
 static void what_does_not_fit(atn_ctx *cx)
@@ -283,11 +285,13 @@ static void wrong_use(atn_ctx *cx)
     CHECK_FAILS(atn_import(cx, &a, NULL, &r), ATN_USAGE, "--k");
     a.k = "k.npy";
     a.p = "p.npy";
-    CHECK_FAILS(atn_import(cx, &a, NULL, &r), ATN_USAGE, "not both");
+    CHECK_FAILS(atn_import(cx, &a, NULL, &r), ATN_USAGE, "leave out one");
     a.p = NULL;
     a.scale = -1;
     CHECK_FAILS(atn_import(cx, &a, NULL, &r), ATN_USAGE, "--scale");
     a.scale = 0;
+    a.q = "all.npz:q";
+    CHECK_FAILS(atn_import(cx, &a, NULL, &r), ATN_DATA, "all.npz:q: .npz is not read");
     a.q = "/nowhere/q.npy";
     CHECK_FAILS(atn_import(cx, &a, NULL, &r), ATN_NOINPUT, "nowhere");
 }

@@ -40,12 +40,17 @@ static bool bare_names(atn_st_out *t, char *data, char name[256])
     return true;
 }
 
+static const char *nan_name; /* for put_nan */
+static size_t nan_at;
+
 static bool put_nan(atn_st_out *t, char *data, char name[256])
 {
-    const float nan_value = NAN;
+    const uint16_t half = 0x7fc0; /* NaN in F16 and BF16 */
+    const float single = NAN;
+    const size_t size = atn_dtype_size(t->type);
 
-    if (strcmp(name, "model.layers.1.mlp.down_proj.weight") == 0)
-        memcpy(data + 4 * (5 * t->shape[1] + 3), &nan_value, 4);
+    if (strcmp(name, nan_name) == 0)
+        memcpy(data + size * nan_at, size == 2 ? (const void *)&half : &single, size);
     return true;
 }
 
@@ -156,20 +161,49 @@ static void hub_cache(atn_ctx *cx)
     atn_model_close(cx, &m);
 }
 
+/* Both models have width 32 and heads of 8. */
 static void nan_is_located(atn_ctx *cx)
 {
-    const char *dir = copy_model("model-nan", "llama_mha");
+    static const struct {
+        const char *model, *name, *part;
+        size_t at;
+    } cases[] = {
+        {"llama_mha", "model.layers.1.mlp.down_proj.weight", "in row 5", 5 * 48 + 3},
+        {"llama_mha", "model.layers.1.self_attn.q_proj.weight", "in head 2, row 3",
+         (2 * 8 + 3) * 32 + 31},
+        {"llama_mha", "model.layers.0.self_attn.v_proj.weight", "in head 3, row 7",
+         31 * 32},
+        {"llama_mha", "model.layers.0.self_attn.o_proj.weight", "in head 1, row 4",
+         4 * 32 + 15},
+        {"llama_mha", "model.layers.0.input_layernorm.weight", "in row 6", 6},
+        {"llama_mha", "model.embed_tokens.weight", "in row 2, token id 2", 2 * 32 + 9},
+        {"llama_mha", "lm_head.weight", "in row 71", 71 * 32},
+        {"bert_model", "embeddings.position_embeddings.weight", "in row 1, position 1",
+         1 * 32},
+        {"bert_model", "embeddings.token_type_embeddings.weight",
+         "in row 0, token type 0", 3},
+        {"bert_model", "encoder.layer.1.attention.self.key.bias", "in head 1, row 2",
+         8 + 2}};
     const int32_t ids[] = {1, 2, 3};
-    const atn_forward_args args = {.ids = ids, .n = 3, .last_layer = 9};
-    atn_forward_result result;
-    atn_model m;
+    const atn_forward_args args = {
+        .ids = ids, .n = 3, .last_layer = 9, .want_loss = true};
 
-    edit_weights(cx, dir, put_nan);
-    CHECK_OK(atn_model_open(cx, dir, &m));
-    CHECK_FAILS(
-        atn_forward(cx, &m, &args, &result), ATN_DATA,
-        "\"model.layers.1.mlp.down_proj.weight\" holds NaN or infinity in row 5");
-    atn_model_close(cx, &m);
+    for (size_t i = 0; i < ATN_LEN(cases); i++) {
+        const char *dir = copy_model("model-nan", cases[i].model);
+        char part[200];
+        atn_forward_result result;
+        atn_model m;
+
+        nan_name = cases[i].name;
+        nan_at = cases[i].at;
+        snprintf(part, sizeof part,
+                 "model.safetensors: weight \"%s\" holds NaN or infinity %s", nan_name,
+                 cases[i].part);
+        edit_weights(cx, dir, put_nan);
+        CHECK_OK(atn_model_open(cx, dir, &m));
+        CHECK_FAILS(atn_forward(cx, &m, &args, &result), ATN_DATA, part);
+        atn_model_close(cx, &m);
+    }
 }
 
 static atn_status never(atn_ctx *cx, const atn_layer_dump *dump, void *state)

@@ -217,9 +217,11 @@ static void interrupted(atn_ctx *cx, const char *what, double at, int sig,
     a.out_dir = run;
     cx->progress = stop;
     cx->progress_user = &s;
-    CHECK_EQ(atn_record(cx, &a, NULL, &r), code);
+    CHECK_FAILS(atn_record(cx, &a, NULL, &r), code,
+                layers_kept == 0   ? "(no layer was complete)"
+                : layers_kept == 1 ? "(1 of 2 layers are kept; the same command resumes)"
+                                   : "(2 of 2 layers are kept; the same command resumes)");
     atn_cancel(0);
-    atn_err_clear(cx);
     cx->progress = NULL;
     if (layers_kept == 0) { /* nothing to resume: nothing is left */
         CHECK(!atn_dir_exists(run));
@@ -390,7 +392,7 @@ static void learned_positions_end(atn_ctx *cx)
                           .truncate = true};
     CHECK_OK(atn_record(cx, &a, NULL, &r));
     CHECK_EQ(r.tokens, 40);
-    CHECK(!r.has_loss);
+    CHECK(!r.has_loss && !r.no_loss);
     CHECK_OK(atn_capture_open(cx, run, &c));
     CHECK_EQ(atn_capture_tokens(c, &ids, &words), 40);
     CHECK_EQ(ids[0], 2);
@@ -438,6 +440,28 @@ static void dense_is_refused_when_long(atn_ctx *cx)
     CHECK_FAILS(atn_record(cx, &a, NULL, &r), ATN_MEMORY, "--save p at 5000 tokens");
 }
 
+static bool without_head(atn_st_out *t, char *data, char name[256])
+{
+    (void)t, (void)data;
+    return strcmp(name, "lm_head.weight") != 0;
+}
+
+static void missing_loss_is_explained(atn_ctx *cx)
+{
+    char dir[700];
+    atn_record_args a = args_for(dir, out_dir("record-no-loss"));
+    atn_record_result r;
+
+    snprintf(dir, sizeof dir, "%s", copy_model("record-no-head", "llama_mha"));
+    edit_weights(cx, dir, without_head);
+    CHECK_OK(atn_record(cx, &a, NULL, &r));
+    CHECK(!r.has_loss && r.no_loss && strstr(r.no_loss, "no lm_head"));
+    a = args_for(MODEL, out_dir("record-one-token"));
+    a.n_ids = 1;
+    CHECK_OK(atn_record(cx, &a, NULL, &r));
+    CHECK(!r.has_loss && r.no_loss && strstr(r.no_loss, "single token"));
+}
+
 /* Mean next-token loss falls where the model has learnt something: the embedded model on a
  * sentence of its own language against the same tokens turned round. */
 static void loss_is_lower_on_sense(atn_ctx *cx)
@@ -471,4 +495,5 @@ CHECK_MAIN({"whole capture", whole_capture},
            {"learned positions end", learned_positions_end},
            {"existing output", existing_output},
            {"dense is refused when long", dense_is_refused_when_long},
+           {"missing loss is explained", missing_loss_is_explained},
            {"loss is lower on sense", loss_is_lower_on_sense})

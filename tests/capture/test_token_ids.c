@@ -36,8 +36,8 @@ static void what_is_no_id(atn_ctx *cx)
     static const struct {
         const char *content, *part;
     } cases[] = {
-        {"1 2 -3", "'-3' at position 2"},      {"1 2.0", "'2.0' at position 1"},
-        {"[1, 2]", "'[1, 2]' at position 0"},  {"2147483648", "position 0"},
+        {"1 2 -3\n", "ids.txt: '-3' at position 2"},      {"1 2.0", "'2.0' at position 1"},
+        {"[1, 2]", "'[1,' at position 0"},  {"2147483648", "position 0"},
         {"1 99999999999999999999", "position 1"}, {"0x10", "position 0"},
         {"", "no token id"},                   {" \n\t ", "no token id"},
         {"1,2", "'1,2' at position 0"},

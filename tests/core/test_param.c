@@ -84,7 +84,7 @@ static void lists(atn_ctx *cx)
     CHECK_FAILS(atn_parse_list(cx, "--layers", "12", 12, &items, &n), ATN_USAGE,
                 "0..11");
     CHECK_FAILS(atn_parse_list(cx, "--layers", "3-1", 12, &items, &n), ATN_USAGE,
-                "outside");
+                "runs backwards (give 1-3)");
     CHECK_FAILS(atn_parse_list(cx, "--layers", "a", 12, &items, &n), ATN_USAGE, "'a'");
     CHECK_FAILS(atn_parse_list(cx, "--layers", ",", 12, &items, &n), ATN_USAGE,
                 "nothing");
