@@ -174,7 +174,8 @@ const atn_command atn_command_capture = {
         "executed. RUN becomes a capture: queries, keys and values of every layer as "
         "they enter the dot product, one safetensors file a layer. The next-token "
         "loss on the text is printed where the model has one: the first thing to "
-        "check. The same command on an interrupted capture finishes it.",
+        "check. The same command on an interrupted capture finishes it. With --force "
+        "another capture in RUN stays until the new one is complete.",
     .options = options,
     .uses = ATN_USE_OUTPUT | ATN_USE_DEVICE | ATN_USE_DRY,
     .min_args = 1,
