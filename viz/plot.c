@@ -13,17 +13,21 @@ bool atn_is_number_col(const atn_table *t, int col)
     return col >= 0 && atn_table_col_type(t, col) != ATN_COL_STR;
 }
 
+bool atn_is_key_col(const atn_table *t, int col)
+{
+    static const char *const keys[] = {"stack",   "step",     "layer",
+                                       "head",    "position", "layer_a",
+                                       "layer_b", "head_a",   "head_b"};
+
+    for (size_t i = 0; i < ATN_LEN(keys); i++)
+        if (strcmp(keys[i], atn_table_col_name(t, col)) == 0) return true;
+    return false;
+}
+
 int atn_first_value_col(const atn_table *t)
 {
-    static const char *const keys[] = {"step",    "layer",   "head",   "position",
-                                       "layer_a", "layer_b", "head_a", "head_b"};
-
-    for (int c = 0; c < atn_table_cols(t); c++) {
-        bool key = !atn_is_number_col(t, c);
-        for (size_t i = 0; i < ATN_LEN(keys); i++)
-            key |= strcmp(keys[i], atn_table_col_name(t, c)) == 0;
-        if (!key) return c;
-    }
+    for (int c = 0; c < atn_table_cols(t); c++)
+        if (atn_is_number_col(t, c) && !atn_is_key_col(t, c)) return c;
     return -1;
 }
 
