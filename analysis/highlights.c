@@ -14,7 +14,8 @@ static const rule rules[ATN_HIGHLIGHTS] = {
     {"previous", "strongest previous-token head", "previous_mass", false},
     {"induction", "strongest induction head", "induction_score", false},
     {"sink", "most weight on the first key", "sink_mass", false},
-    {"far", "looks furthest back", "distance_relative", false},
+    {"far", "looks furthest back for its place in the text", "distance_relative",
+     false},
     {"diffuse", "most even over the keys it sees", "entropy_normalised", false},
     {"focused", "fewest effective keys", "effective_keys", true},
 };
