@@ -281,7 +281,7 @@ static int layer_at(const atn_capture *c, const atn_highlight *h)
     return -1;
 }
 
-/* "Head 1.3: strongest previous-token head (previous_mass 0.9); looks furthest back (...)": all
+/* "Head 1.3: strongest previous-token head (previous_mass 0.9); most weight on the first key (...)": all
  * that picks[i] and the later ones say about its head. */
 static char *head_caption(atn_ctx *cx, const atn_highlight *picks, int n, int i)
 {
