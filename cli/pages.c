@@ -12,6 +12,7 @@
 #include "analysis/similarity.h"
 #include "cli/sources.h"
 #include "core/io/file.h"
+#include "core/io/json.h"
 
 enum { MANY_HEADS = 160, TABLE_ROWS = 16, HEAD_CELLS = 256 };
 
@@ -366,20 +367,91 @@ static int is_csv(const struct dirent *e)
     return n > 4 && strcmp(e->d_name + n - 4, ".csv") == 0;
 }
 
+/* The hash of the manifest that a run record names among its inputs; NULL = none. */
+static const char *manifest_hash(const json_t *record)
+{
+    static const char name[] = "capture.json";
+    const json_t *input;
+    size_t i;
+
+    json_array_foreach(json_object_get(record, "inputs"), i, input)
+    {
+        const char *path = json_string_value(json_object_get(input, "path"));
+        const char *slash = path ? strrchr(path, '/') : NULL;
+
+        if (path && strcmp(slash ? slash + 1 : path, name) == 0)
+            return json_string_value(json_object_get(input, "xxh3_128"));
+    }
+    return NULL;
+}
+
+/* "attnscope stats RUN --keep": the command that a run record tells of. */
+static char *command_line(atn_ctx *cx, const json_t *record)
+{
+    const json_t *argv = json_object_get(record, "argv");
+    char *text = atn_strdup(cx, "attnscope");
+
+    for (size_t i = 1; text && i < json_array_size(argv); i++) {
+        const char *arg = json_string_value(json_array_get(argv, i));
+        char *word = shell_word(cx, arg ? arg : ""), *longer = NULL;
+
+        if (word) longer = atn_strfmt(cx, "%s %s", text, word);
+        atn_free(cx, word);
+        atn_free(cx, text);
+        text = longer;
+    }
+    return text;
+}
+
+/* Why a stored result is not one of this capture; NULL = it is. */
+static const char *stranger(const writer *w, const json_t *record)
+{
+    const char *theirs = manifest_hash(record),
+               *ours = manifest_hash(w->subject->run.json);
+
+    if (!theirs) return "its run record names no capture";
+    if (!ours || strcmp(theirs, ours) != 0)
+        return "it was made of another capture, or before this one was made again";
+    return NULL;
+}
+
+static atn_status show_result(writer *w, const char *path, const json_t *record)
+{
+    const char *why = stranger(w, record);
+    atn_ctx *cx = w->cli->cx;
+    atn_status st = ATN_OK;
+    atn_table *t = NULL;
+    char *text = NULL;
+
+    if (why)
+        ATN_FAIL(ATN_DATA, "Left out: %s: %s (run its command with --keep again).",
+                 path, why);
+    text = command_line(cx, record);
+    if (!text) ATN_TRY(cx->err.code);
+    ATN_TRY(atn_table_load(cx, path, &t));
+    ATN_TRY(atn_report_table(cx, w->pages->report, t, text, TABLE_ROWS));
+done:
+    atn_table_destroy(cx, t);
+    atn_free(cx, text);
+    return st;
+}
+
 static atn_status one_result(writer *w, const char *folder, const char *name)
 {
     atn_ctx *cx = w->cli->cx;
     atn_status st = ATN_OK;
-    atn_table *t = NULL;
+    json_t *record = NULL;
     char *path = atn_path_join(cx, folder, name);
+    char *facts = path ? atn_strfmt(cx, "%s.run.json", path) : NULL;
 
-    if (!path) ATN_TRY(cx->err.code);
-    ATN_TRY(atn_table_load(cx, path, &t));
-    ATN_TRY(atn_report_table(cx, w->pages->report, t, name, TABLE_ROWS));
+    if (!facts) ATN_TRY(cx->err.code);
+    if (atn_file_exists(facts)) ATN_TRY(atn_json_load(cx, facts, false, &record));
+    ATN_TRY(show_result(w, path, record));
 done:
-    atn_table_destroy(cx, t);
+    json_decref(record);
+    atn_free(cx, facts);
     atn_free(cx, path);
-    return st;
+    return say_why(w, st);
 }
 
 static atn_status results_page(writer *w)
