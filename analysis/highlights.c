@@ -10,23 +10,15 @@ typedef struct rule {
     bool smallest;
 } rule;
 
-static const rule rules[ATN_HIGHLIGHTS - 2] = {
+static const rule rules[ATN_HIGHLIGHTS] = {
     {"previous", "strongest previous-token head", "previous_mass", false},
     {"induction", "strongest induction head", "induction_score", false},
     {"sink", "most weight on the first key", "sink_mass", false},
-    {"far", "looks furthest back", "distance_relative", false},
+    {"far", "looks furthest back for its place in the text", "distance_relative",
+     false},
     {"diffuse", "most even over the keys it sees", "entropy_normalised", false},
     {"focused", "fewest effective keys", "effective_keys", true},
 };
-
-static bool taken(const atn_highlight *picks, int n, const atn_highlight *pick)
-{
-    for (int i = 0; i < n; i++)
-        if (picks[i].layer == pick->layer && picks[i].head == pick->head &&
-            picks[i].step == pick->step && strcmp(picks[i].stack, pick->stack) == 0)
-            return true;
-    return false;
-}
 
 static atn_highlight row_of(const atn_table *t, atn_idx row, const rule *r)
 {
@@ -45,6 +37,12 @@ static atn_highlight row_of(const atn_table *t, atn_idx row, const rule *r)
     return h;
 }
 
+bool atn_highlight_same_head(const atn_highlight *a, const atn_highlight *b)
+{
+    return a->layer == b->layer && a->head == b->head && a->step == b->step &&
+           strcmp(a->stack, b->stack) == 0;
+}
+
 int atn_highlights(const atn_table *stats, atn_highlight out[ATN_HIGHLIGHTS])
 {
     int n = 0;
@@ -60,10 +58,11 @@ int atn_highlights(const atn_table *stats, atn_highlight out[ATN_HIGHLIGHTS])
             const bool better =
                 rules[i].smallest ? h.value < best.value : h.value > best.value;
 
-            if (isnan(h.value) || taken(out, n, &h)) continue;
+            if (isnan(h.value)) continue;
             if (isnan(best.value) || better) best = h;
         }
-        if (!isnan(best.value)) out[n++] = best;
+        /* a largest weight of nothing singles nobody out */
+        if (best.value > 0) out[n++] = best;
     }
     return n;
 }

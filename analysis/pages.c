@@ -142,24 +142,33 @@ done:
     return st;
 }
 
-/* One row a token, so that a figure can label its axes. */
-static atn_status add_tokens(atn_ctx *cx, const atn_capture *c, atn_table *t)
+/* One row a token of the keys, so that a figure can label its axes; a text that begins with NUL
+ * or is empty is named by its id. */
+static atn_status add_tokens(atn_ctx *cx, const atn_capture *c, const atn_layer_info *l,
+                             atn_table *t)
 {
     const char *const *texts = NULL;
     const int32_t *ids = NULL;
     const atn_idx n = atn_capture_tokens(c, &ids, &texts);
     atn_status st = ATN_OK;
     int position, token;
+    char id[32];
 
+    if (!texts || n != l->nk) return ATN_OK;
     ATN_TRY(atn_table_add_col(cx, t, "position", ATN_COL_I64, "", "position, from 0",
                               &position));
     ATN_TRY(atn_table_add_col(cx, t, "token", ATN_COL_STR, "", "text of the token",
                               &token));
-    for (atn_idx i = 0; i < n && texts; i++) {
+    for (atn_idx i = 0; i < n; i++) {
+        const char *text = texts[i] ? texts[i] : "";
+
+        snprintf(id, sizeof id, "#%lld", ids ? (long long)ids[i] : (long long)i);
         ATN_TRY(atn_table_add_row(cx, t));
         atn_table_set_i64(t, position, i);
-        ATN_TRY(atn_table_set_str(cx, t, token, texts[i] ? texts[i] : ""));
+        ATN_TRY(atn_table_set_str(cx, t, token, *text ? text : id));
     }
+    if (strcmp(l->stack, "cross") == 0)
+        ATN_TRY(atn_table_set_meta(cx, t, "tokens", "keys"));
 done:
     return st;
 }
@@ -174,8 +183,9 @@ static atn_status heatmap_title(atn_ctx *cx, const atn_capture *c,
              *l->stack ? " " : "", l->layer, (long long)head);
     text[0] = (char)(text[0] >= 'a' && text[0] <= 'z' ? text[0] - 'a' + 'A' : text[0]);
     if (atn_table_set_meta(cx, t, "title", text) != ATN_OK) return cx->err.code;
-    snprintf(text, sizeof text, "%s%s%lld queries, %lld keys", m->name ? m->name : "",
-             m->name ? ": " : "", (long long)l->nq, (long long)l->nk);
+    snprintf(text, sizeof text, "%s%s%lld %s, %lld %s", m->name ? m->name : "",
+             m->name ? ": " : "", (long long)l->nq, l->nq == 1 ? "query" : "queries",
+             (long long)l->nk, l->nk == 1 ? "key" : "keys");
     return atn_table_set_meta(cx, t, "subtitle", text);
 }
 
@@ -203,7 +213,9 @@ atn_status atn_heatmap_table(atn_ctx *cx, const atn_capture *c, int at, atn_idx 
     ATN_TRY(set_pool(cx, t, pool, size));
     ATN_TRY(set_meta_i64(cx, t, "layer", l->layer));
     ATN_TRY(set_meta_i64(cx, t, "head", head));
-    if (size == 1 && l->nq == l->nk) ATN_TRY(add_tokens(cx, c, t));
+    ATN_TRY(set_meta_i64(cx, t, "queries", l->nq));
+    ATN_TRY(set_meta_i64(cx, t, "keys", l->nk));
+    if (size == 1) ATN_TRY(add_tokens(cx, c, l, t));
     ATN_TRY(atn_table_set_matrix(cx, t, (atn_cmat){pooled, rows, cols, cols}, "query",
                                  "key"));
     *out = t;

@@ -142,6 +142,11 @@ static atn_status add_problem(atn_ctx *cx, job *j, const atn_layer_info *info,
     atn_head *heads = NULL;
     atn_idx n = 0;
 
+    if (j->rows.skip_rows >= p->nq)
+        ATN_FAIL(ATN_USAGE,
+                 "stats: --skip-rows %lld leaves no row of layer %d, which has %lld "
+                 "(give a smaller number)",
+                 (long long)j->rows.skip_rows, (int)p->layer, (long long)p->nq);
     ATN_TAKE(heads, p->heads);
     for (atn_idx h = 0; h < p->heads; h++)
         if (!keep || keep[h]) heads[n++] = atn_problem_head(p, h);

@@ -1,5 +1,8 @@
 /* cli/cmd_plot.c -- attnscope plot: one figure of a capture or of a table. */
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include <stdio.h>
+#include <string.h>
+
 #include "cli/output.h"
 #include "cli/sources.h"
 #include "core/io/file.h"
@@ -62,27 +65,85 @@ done:
 }
 
 /* --x, --y and --series name columns of the table. */
+static const struct {
+    const char *option;
+    unsigned use;
+} column_options[] = {
+    {"x", ATN_FIGURE_X}, {"y", ATN_FIGURE_Y}, {"series", ATN_FIGURE_SERIES}};
+
+static atn_status no_column(atn_cli *cli, const char *option, const char *column,
+                            const atn_table *t)
+{
+    const char *known[256];
+    char list[320] = "";
+    size_t used = 0;
+    int n = 0, near;
+
+    for (; n < atn_table_cols(t) && n < (int)ATN_LEN(known); n++) {
+        known[n] = atn_table_col_name(t, n);
+        if (used < sizeof list)
+            used += (size_t)snprintf(list + used, sizeof list - used, "%s%s",
+                                     n ? ", " : "", known[n]);
+    }
+    near = atn_nearest(column, known, n);
+    return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
+                    "plot: --%s: the table has no column '%.80s'%s%s; it has %s%s",
+                    option, column, near >= 0 ? "; did you mean " : "",
+                    near >= 0 ? known[near] : "", list,
+                    used >= sizeof list ? "..." : "");
+}
+
 static atn_status name_columns(atn_cli *cli, atn_table *t)
 {
-    static const char *const names[] = {"x", "y", "series"};
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
 
-    for (size_t i = 0; i < ATN_LEN(names); i++) {
-        const char *column = atn_opt_text(cli, names[i], NULL);
-        const char *known[256];
-        int n = 0, near;
+    for (size_t i = 0; i < ATN_LEN(column_options); i++) {
+        const char *option = column_options[i].option;
+        const char *column = atn_opt_text(cli, option, NULL);
 
         if (!column) continue;
-        for (; n < atn_table_cols(t) && n < (int)ATN_LEN(known); n++)
-            known[n] = atn_table_col_name(t, n);
-        near = atn_nearest(column, known, n);
         if (atn_table_find_col(t, column) < 0)
-            ATN_FAIL(ATN_USAGE, "plot: --%s: the table has no column '%s'%s%s",
-                     names[i], column, near >= 0 ? "; did you mean " : "",
-                     near >= 0 ? known[near] : "");
-        ATN_TRY(atn_table_set_meta(cx, t, names[i], column));
+            ATN_TRY(no_column(cli, option, column, t));
+        ATN_TRY(atn_table_set_meta(cx, t, option, column));
     }
+done:
+    return st;
+}
+
+/* What would have no effect is refused: the user meant something by it. */
+static atn_status check_options(atn_cli *cli, const atn_figure *f, const char *from)
+{
+    static const char *const pooling[] = {"cells", "pool"};
+    static const char *const selection[] = {"layers", "heads", "stack", "steps"};
+    const bool capture = atn_dir_exists(from), table = atn_file_exists(from);
+    const bool pools = capture && atn_source_pools(f->id);
+    const char *title = atn_opt_text(cli, "title", "");
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+    size_t bad = 0;
+
+    for (size_t i = 0; i < ATN_LEN(column_options); i++)
+        if (atn_opt_given(cli, column_options[i].option) &&
+            !(f->columns & column_options[i].use))
+            ATN_FAIL(ATN_USAGE, "plot: figure %s has no --%s (leave it out)", f->id,
+                     column_options[i].option);
+    for (size_t i = 0; i < ATN_LEN(pooling); i++)
+        if (atn_opt_given(cli, pooling[i]) && !pools)
+            ATN_FAIL(ATN_USAGE,
+                     "plot: --%s is of heatmap and heads drawn from a capture: here "
+                     "nothing is pooled (leave it out)",
+                     pooling[i]);
+    for (size_t i = 0; i < ATN_LEN(selection); i++)
+        if (atn_opt_given(cli, selection[i]) && table && !capture)
+            ATN_FAIL(
+                ATN_USAGE,
+                "plot: --%s selects from a capture, and %s is a table (leave it out, "
+                "or give a capture)",
+                selection[i], from);
+    if (!atn_utf8_valid(title, strlen(title), &bad))
+        ATN_FAIL(ATN_USAGE,
+                 "plot: --title is not UTF-8 from its byte %zu on (give UTF-8)", bad);
 done:
     return st;
 }
@@ -91,10 +152,12 @@ done:
 static atn_status load(atn_cli *cli, const atn_figure *f, const char *from,
                        atn_table **out)
 {
-    const atn_source_opts opts = {.cells = atn_opt_i64(cli, "cells", 0),
-                                  .pool =
-                                      (atn_pool)atn_opt_i64(cli, "pool", ATN_POOL_MAX),
-                                  .y = atn_opt_text(cli, "y", NULL)};
+    const atn_source_opts opts = {
+        .cells = atn_opt_i64(cli, "cells", 0),
+        .pool = (atn_pool)atn_opt_i64(cli, "pool", ATN_POOL_MAX),
+        .y = atn_opt_text(cli, "y", NULL),
+        /* the figure reads its parameters itself; here it only costs time to be wrong */
+        .copy_err = strstr(atn_opt_text(cli, "params", ""), "copy_err") != NULL};
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
     atn_subject s = {0};
@@ -120,6 +183,7 @@ static atn_status run(atn_cli *cli)
     if (!path) ATN_FAIL(ATN_USAGE, "plot: give -o FILE, ending in .svg, .pdf or .png");
     ATN_TRY(atn_cli_check_output(cli, path));
     ATN_TRY(read_opts(cli, &opts));
+    ATN_TRY(check_options(cli, f, cli->args[1]));
     ATN_TRY(load(cli, f, cli->args[1], &t));
     ATN_TRY(name_columns(cli, t));
     ATN_TRY(atn_figure_draw(cx, f, t, &opts, path, atn_opt_given(cli, "force")));

@@ -1,5 +1,8 @@
 /* cli/cmd_report.c -- attnscope report: one HTML file about one or more captures. */
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include <string.h>
+#include <strings.h>
+
 #include "cli/pages.h"
 #include "core/io/file.h"
 
@@ -26,6 +29,31 @@ done:
     return st;
 }
 
+static atn_status check_words(atn_cli *cli, const char *path, const char *title)
+{
+    static const char *const ends[] = {".html", ".htm"};
+    const char *dot = path ? strrchr(path, '.') : NULL;
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+    bool html = false;
+    size_t bad = 0;
+
+    if (!path) ATN_FAIL(ATN_USAGE, "report: give -o FILE.html");
+    for (size_t i = 0; i < ATN_LEN(ends); i++)
+        html |= dot && strcasecmp(dot, ends[i]) == 0;
+    if (!html)
+        ATN_FAIL(ATN_USAGE,
+                 "%s: a report is HTML and its file ends in .html (print it from a "
+                 "browser for a PDF)",
+                 path);
+    if (!atn_utf8_valid(title, strlen(title), &bad))
+        ATN_FAIL(ATN_USAGE,
+                 "report: --title is not UTF-8 from its byte %zu on (give UTF-8)", bad);
+    ATN_TRY(atn_cli_check_output(cli, path));
+done:
+    return st;
+}
+
 static atn_status run(atn_cli *cli)
 {
     const char *path = atn_opt_text(cli, "output", NULL);
@@ -35,8 +63,7 @@ static atn_status run(atn_cli *cli)
     atn_pages pages = {NULL, NULL, ""};
     atn_run record = {0};
 
-    if (!path) ATN_FAIL(ATN_USAGE, "report: give -o FILE.html");
-    ATN_TRY(atn_cli_check_output(cli, path));
+    ATN_TRY(check_words(cli, path, title));
     ATN_TRY(atn_cli_record(cli, &record));
     ATN_TRY(atn_report_create(cx, title, cli->n_args == 1 ? cli->args[0] : NULL,
                               &pages.report));

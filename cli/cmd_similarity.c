@@ -56,6 +56,30 @@ static atn_similarity_opts similarity_opts(const atn_cli *cli, bool heads)
     return o;
 }
 
+static atn_status check_words(atn_cli *cli, bool heads, bool plan)
+{
+    static const char *const of_plan[] = {"threshold",  "metric",      "gain",
+                                          "first-keep", "last-keep",   "kmax",
+                                          "budget",     "number-bytes"};
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+
+    if (plan && heads)
+        ATN_FAIL(ATN_USAGE,
+                 "similarity: --plan shares layers, so --between heads does not "
+                 "go with it (leave one of the two out)");
+    for (size_t i = 0; !plan && i < ATN_LEN(of_plan); i++)
+        if (atn_opt_given(cli, of_plan[i]))
+            ATN_FAIL(
+                ATN_USAGE,
+                "similarity: --%s is of the sharing plan (give --plan too, or leave "
+                "it out)",
+                of_plan[i]);
+    ATN_TRY(atn_cli_check_output(cli, atn_opt_text(cli, "output", NULL)));
+done:
+    return st;
+}
+
 static atn_status run(atn_cli *cli)
 {
     const bool heads = atn_opt_i64(cli, "between", 0) == 1;
@@ -68,11 +92,7 @@ static atn_status run(atn_cli *cli)
     atn_table *t = NULL, *totals = NULL;
     atn_subject s = {0};
 
-    if (plan && heads)
-        ATN_FAIL(ATN_USAGE,
-                 "similarity: --plan shares layers, so --between heads does not "
-                 "go with it (leave one of the two out)");
-    ATN_TRY(atn_cli_check_output(cli, atn_opt_text(cli, "output", NULL)));
+    ATN_TRY(check_words(cli, heads, plan));
     ATN_TRY(atn_subject_open(cli, cli->args[0], &s));
     ATN_TRY(atn_similarity_run(cx, s.capture, &s.selection, &opts, &sim));
     if (plan)

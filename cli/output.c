@@ -54,32 +54,56 @@ void atn_subject_close(atn_cli *cli, atn_subject *s)
     s->capture = NULL;
 }
 
+/* The forms of a table and the endings that choose them. */
+static const struct {
+    const char *end;
+    atn_table_format format;
+} endings[] = {{".csv", ATN_TABLE_CSV},
+               {".jsonl", ATN_TABLE_JSONL},
+               {".json", ATN_TABLE_JSONL},
+               {".txt", ATN_TABLE_TEXT}};
+
+/* The form that the name of a file chooses; a name without an ending is text. */
+static bool format_of(const char *path, atn_table_format *out)
+{
+    const char *slash = strrchr(path, '/');
+    const char *dot = strrchr(slash ? slash : path, '.');
+
+    *out = ATN_TABLE_TEXT;
+    for (size_t i = 0; dot && i < ATN_LEN(endings); i++)
+        if (strcmp(dot, endings[i].end) == 0) {
+            *out = endings[i].format;
+            return true;
+        }
+    return !dot;
+}
+
 atn_status atn_cli_check_output(atn_cli *cli, const char *path)
 {
-    if (!path || strcmp(path, "-") == 0 || atn_opt_given(cli, "force") ||
-        !(atn_file_exists(path) || atn_dir_exists(path)))
+    const bool table = cli->command->uses & ATN_USE_TABLE;
+    atn_table_format format;
+
+    if (!path || strcmp(path, "-") == 0) return ATN_OK;
+    if (table && !atn_opt_given(cli, "format") && !format_of(path, &format))
+        return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
+                        "%s: the ending names no form of a table (give .csv, .jsonl or "
+                        ".txt, or --format)",
+                        path);
+    if (atn_opt_given(cli, "force") || !(atn_file_exists(path) || atn_dir_exists(path)))
         return ATN_OK;
     return atn_fail(cli->cx, ATN_CANTCREATE, __FILE__, __LINE__,
                     "%s: exists already (give --force to overwrite it, or another -o)",
                     path);
 }
 
-static bool ends_with(const char *text, const char *end)
-{
-    const size_t n = strlen(text), m = strlen(end);
-
-    return n >= m && strcmp(text + n - m, end) == 0;
-}
-
 atn_table_format atn_cli_format(const atn_cli *cli)
 {
-    const char *path = atn_opt_text(cli, "output", "");
+    atn_table_format format = ATN_TABLE_TEXT;
 
     if (atn_opt_given(cli, "format"))
         return (atn_table_format)atn_opt_i64(cli, "format", 0);
-    if (ends_with(path, ".csv")) return ATN_TABLE_CSV;
-    if (ends_with(path, ".jsonl") || ends_with(path, ".json")) return ATN_TABLE_JSONL;
-    return ATN_TABLE_TEXT;
+    (void)format_of(atn_opt_text(cli, "output", ""), &format);
+    return format;
 }
 
 void atn_cli_clear_meter(atn_cli *cli)
@@ -142,19 +166,6 @@ done:
     return st;
 }
 
-static atn_status emit_stream(atn_cli *cli, const atn_run *run,
-                              const atn_table *const *tables, int n, FILE *out)
-{
-    const atn_table_format format = atn_cli_format(cli);
-    atn_status st = ATN_OK;
-
-    for (int i = 0; i < n && st == ATN_OK; i++) {
-        if (i > 0 && format == ATN_TABLE_TEXT) fputc('\n', out);
-        st = atn_table_write(cli->cx, tables[i], run, format, out);
-    }
-    return st;
-}
-
 static atn_status emit_file(atn_cli *cli, const atn_run *run,
                             const atn_table *const *tables, int n, const char *path)
 {
@@ -163,7 +174,7 @@ static atn_status emit_file(atn_cli *cli, const atn_run *run,
     atn_out out = {0};
 
     ATN_TRY(atn_out_open(cx, path, atn_opt_given(cli, "force"), &out));
-    ATN_TRY(emit_stream(cli, run, tables, n, out.file));
+    ATN_TRY(atn_tables_write(cx, tables, n, run, atn_cli_format(cli), out.file));
     ATN_TRY(atn_out_commit(cx, &out));
 done:
     atn_out_abort(cx, &out);
@@ -189,7 +200,7 @@ atn_status atn_cli_emit_all(atn_cli *cli, atn_run *run, const atn_table *const *
     } else if (path) {
         ATN_TRY(emit_file(cli, run, tables, n, path));
     } else {
-        ATN_TRY(emit_stream(cli, run, tables, n, stdout));
+        ATN_TRY(atn_tables_write(cx, tables, n, run, atn_cli_format(cli), stdout));
     }
     if (record) ATN_TRY(atn_json_save(cx, record, run->json));
     if (keep_dir && atn_opt_given(cli, "keep"))

@@ -31,7 +31,8 @@ void atn_subject_close(atn_cli *cli, atn_subject *s);
 /* Starts a run record with every option given on the command line in it. */
 atn_status atn_cli_record(atn_cli *cli, atn_run *run) ATN_WARN_UNUSED;
 
-/* CANTCREATE when FILE exists already and --force was not given: asked before any work. */
+/* Asked before any work. CANTCREATE when FILE exists already and --force was not given; USAGE
+ * when a table goes there whose form neither --format nor the ending names. */
 atn_status atn_cli_check_output(atn_cli *cli, const char *path) ATN_WARN_UNUSED;
 
 /* Writes a summary to stdout, without a run record, in the command's own --format if it has

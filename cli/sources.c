@@ -47,9 +47,8 @@ static atn_status similarity(atn_ctx *cx, const atn_subject *s,
     atn_similarity sim = {0};
     atn_status st = ATN_OK;
 
-    (void)opts;
     atn_similarity_defaults(&o);
-    o.copy_err = false;
+    o.copy_err = opts->copy_err;
     ATN_TRY(atn_similarity_run(cx, s->capture, &s->selection, &o, &sim));
     ATN_TRY(atn_similarity_layers_table(cx, &sim, out));
 done:
@@ -84,16 +83,24 @@ done:
 static const struct {
     const char *figure;
     make_table *make;
-} sources[] = {{"bars", stats},
-               {"heads", heads},
-               {"heatmap", heatmap},
-               {"line", stats},
-               {"similarity", similarity}};
+    bool pools;
+} sources[] = {{"bars", stats, false},
+               {"heads", heads, true},
+               {"heatmap", heatmap, true},
+               {"line", stats, false},
+               {"similarity", similarity, false}};
 
 bool atn_source_known(const char *figure)
 {
     for (size_t i = 0; i < ATN_LEN(sources); i++)
         if (strcmp(sources[i].figure, figure) == 0) return true;
+    return false;
+}
+
+bool atn_source_pools(const char *figure)
+{
+    for (size_t i = 0; i < ATN_LEN(sources); i++)
+        if (strcmp(sources[i].figure, figure) == 0) return sources[i].pools;
     return false;
 }
 

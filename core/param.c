@@ -109,7 +109,12 @@ static int edit_distance(const char *a, const char *b)
 
 int atn_nearest(const char *text, const char *const *candidates, int count)
 {
-    int best = -1, least = (int)strlen(text) / 3 + 1;
+    const size_t n = strlen(text);
+    int best = -1, least = (int)n / 3 + 1;
+
+    /* a word that was only begun is not misspelt */
+    for (int i = 0; n >= 2 && i < count; i++)
+        if (strncmp(text, candidates[i], n) == 0) return i;
 
     for (int i = 0; i < count; i++) {
         const int distance = edit_distance(text, candidates[i]);

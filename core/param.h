@@ -72,6 +72,6 @@ atn_status atn_parse_list(atn_ctx *cx, const char *what, const char *text, atn_i
  * is set to true for what is selected; `layers` says which layers count. NULL = all. */
 atn_status atn_parse_heads(atn_ctx *cx, const char *text, atn_idx layers, atn_idx heads,
                            bool *keep) ATN_WARN_UNUSED;
-/* Index of the candidate nearest to text by edit distance, -1 when none is near (distance
- * above a third of its length). For "did you mean". */
+/* Index of the first candidate that begins with text, else of the nearest by edit distance, -1 when
+ * none is near (distance above a third of its length). For "did you mean". */
 int atn_nearest(const char *text, const char *const *candidates, int count);

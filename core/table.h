@@ -83,6 +83,11 @@ typedef enum atn_table_format {
  * plus "<column>_reason", and the run record as last line. run may be NULL. IO on failure. */
 atn_status atn_table_write(atn_ctx *cx, const atn_table *t, const struct atn_run *run,
                            atn_table_format format, FILE *out) ATN_WARN_UNUSED;
+/* The same for n tables that belong together: a blank line between texts, one run record at the
+ * very end of JSONL. */
+atn_status atn_tables_write(atn_ctx *cx, const atn_table *const *tables, int n,
+                            const struct atn_run *run, atn_table_format format,
+                            FILE *out) ATN_WARN_UNUSED;
 /* Atomically writes PATH and, for CSV, PATH.run.json, and PATH.npy when there is a matrix.
  * Refuses to overwrite unless force (CANTCREATE). */
 atn_status atn_table_save(atn_ctx *cx, const atn_table *t, const struct atn_run *run,

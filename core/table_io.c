@@ -173,14 +173,10 @@ static void write_jsonl(const atn_table *t, const atn_run *run, FILE *out)
         fflush(out);
         json_decref(row);
     }
-    if (run) {
-        json_dumpf(run->json, out, JSON_COMPACT | JSON_SORT_KEYS);
-        fputc('\n', out);
-    }
 }
 
-atn_status atn_table_write(atn_ctx *cx, const atn_table *t, const atn_run *run,
-                           atn_table_format format, FILE *out)
+static atn_status write_one(atn_ctx *cx, const atn_table *t, const atn_run *run,
+                            atn_table_format format, FILE *out)
 {
     atn_status st = ATN_OK;
 
@@ -190,11 +186,34 @@ atn_status atn_table_write(atn_ctx *cx, const atn_table *t, const atn_run *run,
         write_csv(t, out);
     else
         write_jsonl(t, run, out);
-    if (fflush(out) != 0 || ferror(out))
-        ATN_FAIL(ATN_IO, "the %s table cannot be written: %s", atn_table_kind(t),
-                 strerror(errno));
 done:
     return st;
+}
+
+atn_status atn_tables_write(atn_ctx *cx, const atn_table *const *tables, int n,
+                            const atn_run *run, atn_table_format format, FILE *out)
+{
+    atn_status st = ATN_OK;
+
+    for (int i = 0; i < n; i++) {
+        if (i > 0 && format == ATN_TABLE_TEXT) fputc('\n', out);
+        ATN_TRY(write_one(cx, tables[i], run, format, out));
+    }
+    if (run && format == ATN_TABLE_JSONL) {
+        json_dumpf(run->json, out, JSON_COMPACT | JSON_SORT_KEYS);
+        fputc('\n', out);
+    }
+    if (fflush(out) != 0 || ferror(out))
+        ATN_FAIL(ATN_IO, "the %s table cannot be written: %s",
+                 atn_table_kind(tables[0]), strerror(errno));
+done:
+    return st;
+}
+
+atn_status atn_table_write(atn_ctx *cx, const atn_table *t, const atn_run *run,
+                           atn_table_format format, FILE *out)
+{
+    return atn_tables_write(cx, &t, 1, run, format, out);
 }
 
 /* What a CSV cannot say about a table: kind, column texts and units, metadata. */

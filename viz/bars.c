@@ -6,27 +6,27 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "viz/palette.h"
 #include "viz/plot.h"
 
 extern const atn_figure atn_figure_bars;
 
+static int y_col(const atn_table *t)
+{
+    return atn_meta_col(t, "y", atn_first_value_col(t));
+}
+
 static const char *check(const atn_table *t)
 {
-    const int y = atn_meta_col(t, "y", atn_first_value_col(t));
+    const int y = y_col(t);
 
     if (atn_table_rows(t) == 0) return "it has no rows";
     if (y < 0 || !atn_is_number_col(t, y))
         return "it has no numeric column of that name";
-    return NULL;
-}
-
-static double height(const atn_table *t, const void *p, double width, double font)
-{
-    (void)p, (void)width;
-    return atn_heading_height(t, font) + font * 24;
+    for (atn_idx r = 0; r < atn_table_rows(t); r++)
+        if (isfinite(atn_table_get_f64(t, r, y))) return NULL;
+    return "its column has no number in any row";
 }
 
 static void value_range(const atn_table *t, int col, double *low, double *high)
@@ -62,34 +62,52 @@ static atn_idx count_groups(const atn_table *t)
     return n;
 }
 
+static bool has_texts(const atn_table *t)
+{
+    return atn_table_find_col(t, "layer") < 0 &&
+           atn_table_col_type(t, 0) == ATN_COL_STR;
+}
+
 static void group_label(const atn_table *t, atn_idx r, char *out, size_t size)
 {
-    const int layer = atn_table_find_col(t, "layer");
-
-    if (layer < 0 && atn_table_col_type(t, 0) == ATN_COL_STR)
+    if (has_texts(t))
         atn_token_label(atn_table_has(t, r, 0) ? atn_table_get_str(t, r, 0) : "", 20,
                         out, size);
     else
         snprintf(out, size, "%lld", (long long)group_of(t, r));
 }
 
-static int series_of(const atn_table *t, atn_idx r)
+static int series_col(const atn_table *t)
 {
     const int head = atn_table_find_col(t, "head");
 
-    return head >= 0 && atn_table_col_type(t, head) == ATN_COL_I64
-               ? (int)atn_table_get_i64(t, r, head)
-               : 0;
+    return head >= 0 && atn_table_col_type(t, head) == ATN_COL_I64 ? head : -1;
 }
 
-static void draw_bars(atn_canvas *c, const atn_plot_area *a, const atn_table *t, int col,
-                      int n)
+/* Every how many groups are labelled: numbers that would touch are skipped; texts are cut to
+ * their group, and skipped where nothing would be left of them. */
+static double label_step(atn_canvas *c, const atn_table *t, double group)
+{
+    char text[96];
+    double widest = 0;
+
+    if (has_texts(t)) return atn_label_step(group, c->font * 1.5);
+    for (atn_idx r = 0; r < atn_table_rows(t); r++) {
+        group_label(t, r, text, sizeof text);
+        widest = fmax(widest, atn_canvas_text_width(c, 0.9, text));
+    }
+    return atn_label_step(group, widest + c->font * 0.6);
+}
+
+static void draw_bars(atn_canvas *c, const atn_plot_area *a, const atn_table *t,
+                      int col, const atn_series *s)
 {
     const atn_idx rows = atn_table_rows(t), groups = count_groups(t);
     const double slot = a->w / ((double)rows + 0.8 * (double)groups),
-                 zero = atn_plot_py(a, 0);
-    double x = a->x + 0.4 * slot, group_x = x;
-    char text[64];
+                 zero = atn_plot_py(a, 0), group = a->w / (double)groups,
+                 step = label_step(c, t, group);
+    double x = a->x + 0.4 * slot, group_x = x, at = 0;
+    char text[96];
 
     for (atn_idx r = 0; r < rows; r++) {
         const double v = atn_table_get_f64(t, r, col);
@@ -97,7 +115,7 @@ static void draw_bars(atn_canvas *c, const atn_plot_area *a, const atn_table *t,
 
         if (isfinite(v)) {
             const double y = atn_plot_py(a, v);
-            atn_canvas_colour(c, atn_palette_series(series_of(t, r), n));
+            atn_canvas_colour(c, atn_palette_series(atn_series_of(s, t, r), s->n));
             atn_canvas_rect(c, x + 0.06 * slot, fmin(y, zero), 0.88 * slot,
                             fabs(zero - y));
         }
@@ -105,52 +123,48 @@ static void draw_bars(atn_canvas *c, const atn_plot_area *a, const atn_table *t,
         if (!last) continue;
         group_label(t, r, text, sizeof text);
         atn_canvas_grey(c, 0.15);
-        if (x - group_x > c->font * 0.9)
+        if (fmod(at++, step) == 0)
             atn_canvas_text(c, (group_x + x) / 2, a->y + a->h + c->font * 0.9,
-                            ATN_CENTRE, 0.9, 0, fmax(x - group_x + 0.7 * slot, c->font),
-                            text);
+                            ATN_CENTRE, 0.9, 0, has_texts(t) ? group * step : 0, text);
         x += 0.8 * slot;
         group_x = x;
     }
 }
 
+static atn_status height(atn_ctx *cx, atn_canvas *c, const atn_table *t, const void *p,
+                         const atn_figure_opts *o, double *points)
+{
+    (void)p, (void)o;
+    return atn_plot_height(cx, c, t, series_col(t), points);
+}
+
 static atn_status draw(atn_ctx *cx, atn_canvas *c, const atn_table *t, const void *p,
                        const atn_figure_opts *o)
 {
-    const int col = atn_meta_col(t, "y", atn_first_value_col(t));
     const bool layers = atn_table_find_col(t, "layer") >= 0;
-    const char *names[ATN_SERIES_MAX];
-    char texts[ATN_SERIES_MAX][24], label[160];
-    const double top = atn_plot_heading(c, t, o, col), left = c->font * 6;
-    atn_plot_area a = {left, top, c->width - left - c->font, 0, 0, 1, 0, 1};
-    int n = 0;
-    double legend;
+    atn_status st = ATN_OK;
+    atn_plot_area a;
+    atn_series s;
 
-    (void)cx, (void)p;
-    for (atn_idx r = 0; r < atn_table_rows(t); r++) n = ATN_MAX(n, series_of(t, r) + 1);
-    n = ATN_MIN(n, ATN_SERIES_MAX);
-    for (int i = 0; i < n; i++) {
-        snprintf(texts[i], sizeof texts[i], "head %d", i);
-        names[i] = texts[i];
-    }
-    legend = n > 1 ? atn_plot_legend(c, a.x, 0, a.w, names, n, false) : 0;
-    a.h = c->height - top - legend - c->font * 3.6;
-    value_range(t, col, &a.y0, &a.y1);
-    atn_col_label(t, col, label, sizeof label);
-    atn_plot_frame(c, &a, label);
-    draw_bars(c, &a, t, col, n);
+    (void)p;
+    ATN_TRY(atn_series_find(cx, t, series_col(t), &s));
+    ATN_TRY(atn_plot_begin(cx, c, t, &s, &a));
+    value_range(t, y_col(t), &a.y0, &a.y1);
+    atn_plot_frame(c, &a, t, o, y_col(t));
+    draw_bars(c, &a, t, y_col(t), &s);
     if (layers)
-        atn_canvas_text(c, a.x + a.w / 2, a.y + a.h + c->font * 2.2, ATN_CENTRE, 0.95,
+        atn_canvas_text(c, a.x + a.w / 2, a.y + a.h + c->font * 2.3, ATN_CENTRE, 0.95,
                         0, a.w, "layer");
-    if (n > 1)
-        (void)atn_plot_legend(c, a.x, a.y + a.h + c->font * 3, a.w, names, n, true);
-    return ATN_OK;
+    (void)atn_plot_legend(c, a.x, a.y + a.h + c->font * 3.2, a.w, t, &s, true);
+done:
+    return st;
 }
 
 const atn_figure atn_figure_bars = {
     .id = "bars",
     .title = "One value of every head",
     .text = "bars of one column, heads side by side within their layer",
+    .columns = ATN_FIGURE_Y,
     .check = check,
     .height = height,
     .draw = draw,

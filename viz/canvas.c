@@ -100,6 +100,17 @@ void atn_canvas_line(atn_canvas *c, double x0, double y0, double x1, double y1,
     cairo_stroke(c->cr);
 }
 
+atn_status atn_canvas_fits(atn_ctx *cx, const atn_canvas *c, double w, double h)
+{
+    if (w >= 2 * c->font && h >= 2 * c->font) return ATN_OK;
+    return atn_fail(
+        cx, ATN_USAGE, __FILE__, __LINE__,
+        "a figure %.3g points wide and %.3g high has no room beside text of "
+        "%.3g points (give a larger --width or --height, or a smaller "
+        "--font)",
+        c->width, c->height, c->font);
+}
+
 /* ---- token labels ---- */
 
 /* Bytes of the well-formed sequence at s, 1 for anything else. */
@@ -123,6 +134,27 @@ static bool is_invisible(const unsigned char *s, size_t n)
            (s[1] == 0x81 && s[2] >= 0xa6 && s[2] <= 0xa9);
 }
 
+/* A joiner (U+200D) between characters of three bytes or more makes one picture or syllable of
+ * them: bytes of joiner and next character, else 0. */
+static size_t joined(const unsigned char *s, size_t before)
+{
+    if (before < 3 || s[0] != 0xe2 || s[1] != 0x80 || s[2] != 0x8d || s[3] < 0xe0)
+        return 0;
+    return 3 + sequence(s + 3);
+}
+
+/* The character at s and what is joined to it. */
+static size_t cluster(const unsigned char *s)
+{
+    size_t last = sequence(s), n = last, more;
+
+    while ((more = joined(s + n, last)) > 0) {
+        n += more;
+        last = more - 3;
+    }
+    return n;
+}
+
 void atn_token_label(const char *text, int chars, char *out, size_t size)
 {
     const unsigned char *s = (const unsigned char *)text;
@@ -130,7 +162,8 @@ void atn_token_label(const char *text, int chars, char *out, size_t size)
     int n = 0;
 
     for (; *s && used + 8 < size; n++) {
-        const size_t length = sequence(s);
+        const size_t whole = cluster(s);
+        const size_t length = used + whole + 8 < size ? whole : sequence(s);
         const char *show_as = NULL;
         char hex[8];
 

@@ -12,7 +12,7 @@
 
 typedef struct atn_canvas {
     cairo_t *cr;
-    double width, height; /* points, 1/72 inch */
+    double width, height; /* points, 1/72 inch; height INFINITY while it is asked for */
     double font;          /* points */
 } atn_canvas;
 
@@ -52,6 +52,7 @@ typedef struct atn_scale {
     atn_scale_kind kind;
     double low, high; /* colours run between these values */
     double floor;     /* log: everything below is shown as this */
+    double clip;      /* quantile where the colours end, 0 = the maximum */
     double min, max;  /* of the data */
     double *sorted;   /* rank: the values, ascending; in the arena */
     atn_idx n;        /* finite values */
@@ -64,23 +65,48 @@ atn_status atn_scale_fit(atn_ctx *cx, atn_cmat m, atn_scale_kind kind, double fl
                          double clip, const char *palette,
                          atn_scale *out) ATN_WARN_UNUSED;
 double atn_scale_at(const atn_scale *s, double value); /* 0..1; NaN for NaN */
-/* Colour bar from (x, y) downwards, with ticks and the data's extremes below it. */
-void atn_scale_bar(atn_canvas *c, const atn_scale *s, double x, double y, double w,
-                   double h, const char *label);
+/* Position (0..1 from the bottom of a colour bar) and value of up to 16 ticks. */
+int atn_scale_ticks(const atn_scale *s, double at[16], double value[16]);
+/* Colour bar from (x, y) downwards beside a drawing that is `beside` points high, with ticks and
+ * the data's extremes below it. bar_room is the width that it takes with a gap on its left,
+ * bar_height its height with what stands below. */
+void atn_scale_bar(atn_canvas *c, const atn_scale *s, double x, double y, double beside,
+                   const char *label);
+double atn_scale_bar_room(atn_canvas *c, const atn_scale *s);
+double atn_scale_bar_height(const atn_canvas *c, const atn_scale *s, double beside);
 /* Rounds a number for people: 4 significant digits at most. */
 void atn_number_label(double v, char out[32]);
 /* Up to `want` + 2 round positions in [low, high]; returns their number and fills ticks[16]. */
 int atn_nice_ticks(double low, double high, int want, double ticks[16]);
+/* The smallest of 1, 2, 5, 10, 20, ... whose labels are `need` points apart when neighbours are
+ * `cell` apart. */
+double atn_label_step(double cell, double need);
 
-/* Paints the matrix into the rectangle as an embedded raster with hard cell edges; NaN is grey.
- * More cells than a raster may have are pooled by their largest value; returns how many cells a
- * side were joined (1 = none). */
+/* How many cells a side are joined to one, so that `panels` rasters with this many cells on their
+ * longer side stay within one page's pixels; 1 = none. */
+atn_idx atn_raster_join(atn_idx cells, atn_idx panels);
+/* Paints one of `panels` matrices into the rectangle as an embedded raster with hard cell edges;
+ * NaN is grey, cells that are joined show their largest value. */
 atn_status atn_canvas_matrix(atn_ctx *cx, atn_canvas *c, atn_cmat m, const atn_scale *s,
                              double x, double y, double w, double h,
-                             atn_idx *joined) ATN_WARN_UNUSED;
-/* Axis labels along a matrix of n cells: the texts where they fit (may be NULL), else numbers in
- * steps of `unit` a cell. left: along the left edge, else below. Returns the room taken. */
-double atn_axis_room(atn_canvas *c, const char *const *texts, atn_idx n, double extent,
-                     double unit, bool left);
-void atn_axis_draw(atn_canvas *c, const char *const *texts, atn_idx n, double x,
-                   double y, double extent, double unit, bool left);
+                             atn_idx panels) ATN_WARN_UNUSED;
+
+/* An axis along a matrix: the texts where they fit, else numbers. */
+typedef struct atn_axis {
+    const char *const *texts; /* one a cell; NULL = numbers */
+    bool names;   /* texts that do not fit are skipped, not replaced by numbers */
+    double total; /* positions */
+    double unit;  /* positions that a cell joins */
+    double cell;  /* points a cell */
+    double step;  /* positions between numbers */
+    bool left;    /* along the left edge, else below */
+} atn_axis;
+
+/* The step at which numbers or names do not touch; both axes of a matrix take the larger one. */
+double atn_axis_step(atn_canvas *c, const atn_axis *a);
+double atn_axis_room(atn_canvas *c, const atn_axis *a); /* points beside the matrix */
+void atn_axis_draw(atn_canvas *c, const atn_axis *a, double x, double y);
+
+/* USAGE when a drawing of w x h points is too small beside text of this size. */
+atn_status atn_canvas_fits(atn_ctx *cx, const atn_canvas *c, double w,
+                           double h) ATN_WARN_UNUSED;

@@ -58,31 +58,44 @@ atn_status atn_parse_length(atn_ctx *cx, const char *what, const char *text,
 
 /* ---- pieces that figures share ---- */
 
-double atn_heading_height(const atn_table *t, double font)
+double atn_meta_number(const atn_table *t, const char *key, double def)
 {
-    const bool subtitle =
-        atn_table_get_meta(t, "subtitle") || atn_table_get_meta(t, "pool_size");
+    const char *text = atn_table_get_meta(t, key);
+    char *end = NULL;
+    const double v = text ? strtod(text, &end) : def;
 
-    return font * (subtitle ? 3.9 : 2.4);
+    return text && (end == text || !isfinite(v)) ? def : v;
 }
 
-/* "…; pooled 16 x 16 (max)": a pooled figure must say so. */
-static void subtitle_of(const atn_table *t, char *out, size_t size)
+/* "...; each cell is the max of 16 x 16": a pooled figure must say so. */
+static void subtitle_of(const atn_table *t, atn_idx joined, char *out, size_t size)
 {
     const char *subtitle = atn_table_get_meta(t, "subtitle");
-    const char *pool = atn_table_get_meta(t, "pool"),
-               *n = atn_table_get_meta(t, "pool_size");
-    const bool pooled = pool && n && strcmp(n, "1") != 0;
+    const char *pool = atn_table_get_meta(t, "pool");
+    const double n = atn_meta_number(t, "pool_size", 1);
+    size_t used;
 
-    snprintf(out, size, "%s%s", subtitle ? subtitle : "",
-             pooled && subtitle ? "; " : "");
-    if (pooled) {
-        const size_t used = strlen(out);
-        snprintf(out + used, size - used, "each cell is the %s of %s x %s", pool, n, n);
-    }
+    snprintf(out, size, "%s", subtitle ? subtitle : "");
+    used = strlen(out);
+    if (pool && n > 1)
+        snprintf(out + used, size - used, "%seach cell is the %s of %.0f x %.0f",
+                 used ? "; " : "", pool, n, n);
+    used = strlen(out);
+    if (joined > 1)
+        snprintf(out + used, size - used, "%sdrawn by the largest of %lld x %lld cells",
+                 used ? "; " : "", (long long)joined, (long long)joined);
 }
 
-double atn_figure_heading(atn_canvas *c, const atn_table *t, const atn_figure_opts *o)
+double atn_heading_height(const atn_table *t, atn_idx joined, double font)
+{
+    char subtitle[512];
+
+    subtitle_of(t, joined, subtitle, sizeof subtitle);
+    return font * (*subtitle ? 3.9 : 2.4);
+}
+
+double atn_figure_heading(atn_canvas *c, const atn_table *t, const atn_figure_opts *o,
+                          atn_idx joined)
 {
     const char *title = o->title ? o->title : atn_table_get_meta(t, "title");
     const double room = c->width - 2 * c->font;
@@ -90,18 +103,26 @@ double atn_figure_heading(atn_canvas *c, const atn_table *t, const atn_figure_op
 
     atn_canvas_grey(c, 0.05);
     atn_canvas_bold(c, c->font, c->font * 1.2, ATN_LEFT, 1.2, room, title ? title : "");
-    subtitle_of(t, subtitle, sizeof subtitle);
+    subtitle_of(t, joined, subtitle, sizeof subtitle);
     atn_canvas_grey(c, 0.35);
     if (*subtitle)
         atn_canvas_text(c, c->font, c->font * 2.7, ATN_LEFT, 0.9, 0, room, subtitle);
-    return atn_heading_height(t, c->font);
+    return atn_heading_height(t, joined, c->font);
 }
 
-atn_status atn_figure_scale(atn_ctx *cx, const atn_figure_opts *o, const char *def,
-                            atn_scale_kind *out)
+#define USUAL_FLOOR 1e-4
+
+const atn_param atn_colour_params[] = {
+    ATN_PARAM_F64(atn_colours, floor, USUAL_FLOOR, 1e-30, 1,
+                  "smallest value a log scale tells apart"),
+    ATN_PARAM_F64(atn_colours, clip, 0, 0, 1,
+                  "quantile where the colours end, 0 = the maximum"),
+    ATN_PARAM_END,
+};
+
+static atn_status scale_kind(atn_ctx *cx, const char *name, atn_scale_kind *out)
 {
     static const char *const names[] = {"linear", "log", "rank"};
-    const char *name = o->scale ? o->scale : def;
 
     for (size_t i = 0; i < ATN_LEN(names); i++)
         if (strcmp(names[i], name) == 0) {
@@ -112,9 +133,27 @@ atn_status atn_figure_scale(atn_ctx *cx, const atn_figure_opts *o, const char *d
                     name, ATN_SCALES);
 }
 
-const char *atn_figure_palette(const atn_figure_opts *o)
+atn_status atn_figure_scale(atn_ctx *cx, atn_cmat m, const atn_colours *p,
+                            const atn_figure_opts *o, const char *def, atn_scale *out)
 {
-    return o->palette ? o->palette : "viridis";
+    const char *name = o->scale ? o->scale : def;
+    atn_status st = ATN_OK;
+    atn_scale_kind kind;
+
+    ATN_TRY(scale_kind(cx, name, &kind));
+    if (kind != ATN_SCALE_LOG && p->floor != USUAL_FLOOR)
+        ATN_FAIL(ATN_USAGE,
+                 "--params floor is of a log scale, this one is %s (give "
+                 "--scale log, or leave it out)",
+                 name);
+    if (kind == ATN_SCALE_RANK && p->clip > 0)
+        ATN_FAIL(ATN_USAGE,
+                 "--params clip is of a linear or log scale, a rank scale has "
+                 "no values to clip (give another --scale, or leave it out)");
+    ATN_TRY(atn_scale_fit(cx, m, kind, p->floor, p->clip,
+                          o->palette ? o->palette : "viridis", out));
+done:
+    return st;
 }
 
 /* ---- surfaces ---- */
@@ -200,6 +239,20 @@ typedef struct page {
     void *params; /* arena */
 } page;
 
+/* The height that suits the width, found on a canvas of the smallest surface. */
+static atn_status natural_height(atn_ctx *cx, const atn_figure *f, const atn_table *t,
+                                 const atn_figure_opts *o, page *p)
+{
+    cairo_surface_t *surface = cairo_image_surface_create(CAIRO_FORMAT_RGB24, 1, 1);
+    atn_canvas c = {cairo_create(surface), p->width, INFINITY, p->font};
+    const atn_status st = f->height(cx, &c, t, p->params, o, &p->height);
+
+    cairo_destroy(c.cr);
+    cairo_surface_destroy(surface);
+    if (st == ATN_OK) p->height = fmin(p->height, MAX_INCHES * POINTS);
+    return st;
+}
+
 static atn_status set_page(atn_ctx *cx, const atn_figure *f, const atn_table *t,
                            const atn_figure_opts *o, page *p)
 {
@@ -219,6 +272,9 @@ static atn_status set_page(atn_ctx *cx, const atn_figure *f, const atn_table *t,
             ATN_USAGE,
             "a figure is at most 60 inches wide and high, its font 3 to 72 points, "
             "its resolution 20 to 2400 dpi");
+    if (!f->scale && (o->scale || o->palette))
+        ATN_FAIL(ATN_USAGE, "figure %s shows no values as colours (leave --%s out)",
+                 f->id, o->scale ? "scale" : "palette");
     if (f->params) {
         snprintf(owner, sizeof owner, "figure %s", f->id);
         p->params = atn_arena_take(cx, 1, f->params_size);
@@ -228,9 +284,10 @@ static atn_status set_page(atn_ctx *cx, const atn_figure *f, const atn_table *t,
     } else if (o->params && *o->params) {
         ATN_FAIL(ATN_USAGE, "figure %s has no parameters", f->id);
     }
-    p->height = o->height_in > 0 ? o->height_in * POINTS
-                                 : fmin(f->height(t, p->params, p->width, p->font),
-                                        MAX_INCHES * POINTS);
+    if (o->height_in > 0)
+        p->height = o->height_in * POINTS;
+    else
+        ATN_TRY(natural_height(cx, f, t, o, p));
     if (p->width * p->dpi / POINTS > 32767 || p->height * p->dpi / POINTS > 32767)
         ATN_FAIL(ATN_USAGE,
                  "%.1f x %.1f inches at %.0f dpi is above 32767 pixels a side (give a "
@@ -283,6 +340,8 @@ atn_status atn_figure_draw(atn_ctx *cx, const atn_figure *f, const atn_table *t,
     format kind = SVG;
 
     ATN_TRY(format_of(cx, path, &kind));
+    if (o->dpi > 0 && kind != PNG)
+        ATN_FAIL(ATN_USAGE, "%s: only a .png has a resolution (leave --dpi out)", path);
     ATN_TRY(atn_out_open(cx, path, force, &out));
     to.file = out.file;
     ATN_TRY(render(cx, f, t, o, kind, &to));

@@ -12,23 +12,28 @@
 typedef struct atn_figure_opts {
     double width_in, height_in; /* inches, 0 = 5.5 and as high as it needs */
     double font_pt;             /* 0 = 8 */
-    double dpi;                 /* of PNG, 0 = 300 */
+    double dpi;                 /* of PNG alone, 0 = 300 */
     const char *palette;        /* NULL = viridis */
     const char *scale;          /* linear, log, rank; NULL = the figure's own */
     const char *title;          /* NULL = the table's */
     const char *params; /* key=value,... of the figure's table; NULL = defaults */
 } atn_figure_opts;
 
+/* Meta x, y and series of the table name columns. */
+enum { ATN_FIGURE_X = 1, ATN_FIGURE_Y = 2, ATN_FIGURE_SERIES = 4 };
+
 typedef struct atn_figure {
     const char *id, *title;
     const char *text;        /* one line of help: what it shows, of which table */
     const atn_param *params; /* NULL = none */
     size_t params_size;
-    const char *scale; /* default scale, NULL = has none */
+    const char *scale; /* default scale, NULL = has no colours for values */
+    unsigned columns;  /* ATN_FIGURE_X, ..: the columns that a user may name */
     /* NULL when the table fits, else the reason. */
     const char *(*check)(const atn_table *t);
-    /* Height in points that suits this width and font. */
-    double (*height)(const atn_table *t, const void *params, double width, double font);
+    /* Height in points that suits the canvas, on which nothing is drawn yet. */
+    atn_status (*height)(atn_ctx *cx, atn_canvas *c, const atn_table *t,
+                         const void *params, const atn_figure_opts *o, double *points);
     atn_status (*draw)(atn_ctx *cx, atn_canvas *c, const atn_table *t,
                        const void *params, const atn_figure_opts *o);
 } atn_figure;
@@ -53,10 +58,20 @@ atn_status atn_parse_length(atn_ctx *cx, const char *what, const char *text,
 
 /* ---- for the figures themselves ---- */
 
-/* Title and subtitle of the table (or of the options) at the top; returns the y below them. */
-double atn_figure_heading(atn_canvas *c, const atn_table *t, const atn_figure_opts *o);
-double atn_heading_height(const atn_table *t, double font);
-/* The scale of the options, or `def`. */
-atn_status atn_figure_scale(atn_ctx *cx, const atn_figure_opts *o, const char *def,
-                            atn_scale_kind *out) ATN_WARN_UNUSED;
-const char *atn_figure_palette(const atn_figure_opts *o);
+/* Title and subtitle of the table (or of the options) at the top; returns the y below them. A
+ * matrix whose cells were pooled, or joined (> 1) to be drawn, is said to be so. */
+double atn_figure_heading(atn_canvas *c, const atn_table *t, const atn_figure_opts *o,
+                          atn_idx joined);
+double atn_heading_height(const atn_table *t, atn_idx joined, double font);
+
+/* What --params says about colours. */
+typedef struct atn_colours {
+    double floor, clip;
+} atn_colours;
+extern const atn_param atn_colour_params[];
+/* The scale of the options, or `def`, fitted to the matrix. */
+atn_status atn_figure_scale(atn_ctx *cx, atn_cmat m, const atn_colours *p,
+                            const atn_figure_opts *o, const char *def,
+                            atn_scale *out) ATN_WARN_UNUSED;
+/* meta `key` as a number; def where it is none. */
+double atn_meta_number(const atn_table *t, const char *key, double def);

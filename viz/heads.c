@@ -2,33 +2,19 @@
  *
  * Accepts  a table of one row a head (columns layer, head) whose matrix stacks the heads: block i of
  *          cells_q rows (meta) belongs to row i.
+ * Limits   as high as half more than it is wide; many layers of few heads go into several columns.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "viz/figure.h"
 
 extern const atn_figure atn_figure_heads;
 
-typedef struct heads_params {
-    double floor, clip;
-} heads_params;
-
-static const atn_param params[] = {
-    ATN_PARAM_F64(heads_params, floor, 1e-4, 1e-30, 1,
-                  "smallest value a log scale tells apart"),
-    ATN_PARAM_F64(heads_params, clip, 0, 0, 1,
-                  "quantile where the colours end, 0 = the maximum"),
-    ATN_PARAM_END,
-};
-
-static atn_idx meta_number(const atn_table *t, const char *key)
+static atn_idx cells_of(const atn_table *t)
 {
-    const char *text = atn_table_get_meta(t, key);
-
-    return text ? strtoll(text, NULL, 10) : 0;
+    return (atn_idx)atn_meta_number(t, "cells_q", 0);
 }
 
 static const char *check(const atn_table *t)
@@ -36,7 +22,7 @@ static const char *check(const atn_table *t)
     const atn_cmat m = atn_table_get_matrix(t);
     const int layer = atn_table_find_col(t, "layer"),
               head = atn_table_find_col(t, "head");
-    const atn_idx cells = meta_number(t, "cells_q");
+    const atn_idx cells = cells_of(t);
 
     if (!m.data || cells < 1 || m.cols < 1 || m.rows != cells * atn_table_rows(t))
         return "it has no stacked matrix of heads (meta cells_q)";
@@ -46,117 +32,187 @@ static const char *check(const atn_table *t)
     return NULL;
 }
 
-/* Rows and columns of the grid: the layers that occur, and the largest head. */
+/* The layers that occur, and heads up to the largest. */
 typedef struct grid {
     atn_idx layers, heads;
 } grid;
 
-static atn_idx layer_row(const atn_table *t, atn_idx row)
-{
-    const int col = atn_table_find_col(t, "layer");
-    atn_idx n = 0;
-
-    for (atn_idx i = 1; i <= row; i++)
-        n += atn_table_get_i64(t, i, col) != atn_table_get_i64(t, i - 1, col);
-    return n;
-}
-
 static grid grid_of(const atn_table *t)
 {
-    const int col = atn_table_find_col(t, "head");
-    grid g = {layer_row(t, atn_table_rows(t) - 1) + 1, 0};
+    const int layer = atn_table_find_col(t, "layer"),
+              head = atn_table_find_col(t, "head");
+    grid g = {1, 1};
 
-    for (atn_idx i = 0; i < atn_table_rows(t); i++)
-        g.heads = ATN_MAX(g.heads, atn_table_get_i64(t, i, col) + 1);
+    for (atn_idx i = 0; i < atn_table_rows(t); i++) {
+        g.heads = ATN_MAX(g.heads, atn_table_get_i64(t, i, head) + 1);
+        g.layers += i > 0 && atn_table_get_i64(t, i, layer) !=
+                                 atn_table_get_i64(t, i - 1, layer);
+    }
     return g;
 }
 
-static double cell_shape(const atn_table *t)
+/* The grid in `blocks` columns of `rows` layers each; w and h are of a panel and its gap. */
+typedef struct layout {
+    atn_scale scale;
+    grid g;
+    atn_idx joined, blocks, rows;
+    double top, w, h, room; /* room: a block's layer numbers */
+} layout;
+
+static const double LABELS = 2.6, MARGIN = 1.6; /* of the font */
+
+static double block_width(const layout *l)
 {
-    return fmin(
-        fmax((double)meta_number(t, "cells_q") / (double)atn_table_get_matrix(t).cols,
-             0.2),
-        3);
+    return l->room + (double)l->g.heads * l->w;
 }
 
-static double panel_width(const atn_table *t, double width, double font, grid g)
+/* The number of blocks that makes panels largest. */
+static void fit_panels(atn_canvas *c, layout *l, double shape, double width,
+                       double height)
 {
-    (void)t;
-    return fmin((width - font * 10.5) / (double)g.heads, font * 14);
+    enum { BLOCKS = 8 };
+
+    for (atn_idx blocks = 1; blocks <= ATN_MIN(l->g.layers, (atn_idx)BLOCKS);
+         blocks++) {
+        const atn_idx rows = (l->g.layers + blocks - 1) / blocks;
+        const double across = width / (double)blocks - l->room;
+        const double w = fmin(fmin(across / (double)l->g.heads, c->font * 14),
+                              height / (double)rows / shape);
+
+        if (w <= 1.25 * l->w) continue;
+        l->w = w;
+        l->h = w * shape;
+        l->blocks = blocks;
+        l->rows = rows;
+    }
 }
 
-static double height(const atn_table *t, const void *p, double width, double font)
+static atn_status lay_out(atn_ctx *cx, atn_canvas *c, const atn_table *t, const void *p,
+                          const atn_figure_opts *o, layout *l)
 {
-    const grid g = grid_of(t);
+    const atn_cmat m = atn_table_get_matrix(t);
+    const atn_idx cells = cells_of(t);
+    const double shape = fmin(fmax((double)cells / (double)m.cols, 0.2), 3);
+    const double highest = isfinite(c->height) ? c->height : 1.5 * c->width;
+    atn_status st = ATN_OK;
+    double width, height;
 
-    (void)p;
-    return atn_heading_height(t, font) +
-           fmax(panel_width(t, width, font, g) * cell_shape(t) * (double)g.layers,
-                font * 9) +
-           font * 3.5;
+    *l = (layout){.g = grid_of(t),
+                  .joined = atn_raster_join(ATN_MAX(cells, m.cols), atn_table_rows(t)),
+                  .blocks = 1,
+                  .rows = 1,
+                  .room = c->font * LABELS};
+    ATN_TRY(atn_figure_scale(cx, m, p, o, "log", &l->scale));
+    l->top = atn_heading_height(t, l->joined, c->font) + c->font * 2.2;
+    width = c->width - c->font * MARGIN - atn_scale_bar_room(c, &l->scale);
+    height = highest - l->top - c->font;
+    ATN_TRY(atn_canvas_fits(cx, c, width - l->room, height));
+    fit_panels(c, l, shape, width, height);
+done:
+    return st;
 }
 
-static void label_grid(atn_canvas *c, const atn_table *t, grid g, double left,
-                       double top, double w, double h)
+static atn_status height(atn_ctx *cx, atn_canvas *c, const atn_table *t, const void *p,
+                         const atn_figure_opts *o, double *points)
 {
-    const int col = atn_table_find_col(t, "layer");
+    atn_status st = ATN_OK;
+    double grid_height;
+    layout l;
+
+    ATN_TRY(lay_out(cx, c, t, p, o, &l));
+    grid_height = (double)l.rows * l.h;
+    *points = l.top +
+              fmax(grid_height, atn_scale_bar_height(c, &l.scale, grid_height)) +
+              c->font;
+done:
+    return st;
+}
+
+static double block_x(const atn_canvas *c, const layout *l, atn_idx block)
+{
+    return c->font * MARGIN + l->room + (double)block * block_width(l);
+}
+
+/* Numbers that would touch are skipped. */
+static void label_heads(atn_canvas *c, const layout *l)
+{
+    char text[32];
+    double step;
+
+    snprintf(text, sizeof text, "%lld", (long long)l->g.heads - 1);
+    step = atn_label_step(l->w, atn_canvas_text_width(c, 0.85, text) + c->font * 0.5);
+    for (atn_idx b = 0; b < l->blocks; b++) {
+        const double x = block_x(c, l, b);
+
+        for (double k = 0; k < (double)l->g.heads; k += step) {
+            snprintf(text, sizeof text, "%.0f", k);
+            atn_canvas_text(c, x + (k + 0.5) * l->w, l->top - c->font * 0.7, ATN_CENTRE,
+                            0.85, 0, 0, text);
+        }
+        atn_canvas_text(c, x + (double)l->g.heads * l->w / 2, l->top - c->font * 1.8,
+                        ATN_CENTRE, 0.95, 0, 0, "head");
+    }
+}
+
+static void label_layer(atn_canvas *c, const layout *l, atn_idx at, int64_t layer)
+{
+    const double step = atn_label_step(l->h, c->font * 1.15);
+    const double y = l->top + ((double)(at % l->rows) + 0.5) * l->h;
     char text[32];
 
-    atn_canvas_grey(c, 0.15);
-    for (atn_idx k = 0; k < g.heads; k++) {
-        /* skip labels that would touch */
-        if (w < c->font * 1.6 && k % 2) continue;
-        snprintf(text, sizeof text, "%lld", (long long)k);
-        atn_canvas_text(c, left + ((double)k + 0.5) * w, top - c->font * 0.7,
-                        ATN_CENTRE, 0.85, 0, 0, text);
-    }
-    for (atn_idx i = 0; i < atn_table_rows(t); i++) {
-        if (i > 0 && layer_row(t, i) == layer_row(t, i - 1)) continue;
-        snprintf(text, sizeof text, "%lld", (long long)atn_table_get_i64(t, i, col));
-        atn_canvas_text(c, left - 4, top + ((double)layer_row(t, i) + 0.5) * h,
-                        ATN_RIGHT, 0.85, 0, 0, text);
-    }
-    atn_canvas_text(c, c->font * 0.9, top + (double)g.layers * h / 2, ATN_CENTRE, 0.95,
-                    -90, 0, "layer");
-    atn_canvas_text(c, left + (double)g.heads * w / 2, top - c->font * 1.8, ATN_CENTRE,
-                    0.95, 0, 0, "head");
+    if (fmod((double)(at % l->rows), step) != 0) return;
+    snprintf(text, sizeof text, "%lld", (long long)layer);
+    atn_canvas_text(c, block_x(c, l, at / l->rows) - 4, y, ATN_RIGHT, 0.85, 0, 0, text);
 }
 
-static atn_status draw(atn_ctx *cx, atn_canvas *c, const atn_table *t, const void *p_,
-                       const atn_figure_opts *o)
+static atn_status panels(atn_ctx *cx, atn_canvas *c, const atn_table *t,
+                         const layout *l)
 {
-    const heads_params *p = p_;
+    const int layer = atn_table_find_col(t, "layer"),
+              head = atn_table_find_col(t, "head");
     const atn_cmat m = atn_table_get_matrix(t);
-    const atn_idx cells = meta_number(t, "cells_q");
-    const double left = c->font * 3.6,
-                 top = atn_figure_heading(c, t, o) + c->font * 2.2;
-    const grid g = grid_of(t);
-    const double w = fmin((c->width - c->font * 10.5) / (double)g.heads, c->font * 14);
-    const double h =
-        fmin(w * cell_shape(t), (c->height - top - c->font) / (double)g.layers);
-    const double gap = fmin(w * 0.08, 3);
-    const int head = atn_table_find_col(t, "head");
+    const atn_idx cells = cells_of(t);
+    const double gap = fmin(l->w * 0.08, 3);
     atn_status st = ATN_OK;
-    atn_scale_kind kind;
-    atn_scale scale;
+    atn_idx at = -1;
 
-    ATN_TRY(atn_figure_scale(cx, o, "log", &kind));
-    ATN_TRY(
-        atn_scale_fit(cx, m, kind, p->floor, p->clip, atn_figure_palette(o), &scale));
     for (atn_idx i = 0; i < atn_table_rows(t); i++) {
         const atn_cmat one = {atn_crow(m, i * cells), cells, m.cols, m.ld};
-        const double x = left + (double)atn_table_get_i64(t, i, head) * w;
-        const double y = top + (double)layer_row(t, i) * h;
+        const int64_t now = atn_table_get_i64(t, i, layer);
+        double x, y;
 
-        ATN_TRY(atn_canvas_matrix(cx, c, one, &scale, x, y, w - gap, h - gap, NULL));
+        if (i == 0 || now != atn_table_get_i64(t, i - 1, layer)) {
+            at++;
+            atn_canvas_grey(c, 0.15);
+            label_layer(c, l, at, now);
+        }
+        x = block_x(c, l, at / l->rows) + (double)atn_table_get_i64(t, i, head) * l->w;
+        y = l->top + (double)(at % l->rows) * l->h;
+        ATN_TRY(atn_canvas_matrix(cx, c, one, &l->scale, x, y, l->w - gap, l->h - gap,
+                                  atn_table_rows(t)));
+        if (l->w < c->font) continue; /* a frame would hide so small a panel */
         atn_canvas_grey(c, 0.6);
-        atn_canvas_frame(c, x, y, w - gap, h - gap);
+        atn_canvas_frame(c, x, y, l->w - gap, l->h - gap);
     }
-    label_grid(c, t, g, left, top, w, h);
-    atn_scale_bar(
-        c, &scale, left + (double)g.heads * w + c->font * 0.6, top, c->font,
-        fmin(fmax((double)g.layers * h - c->font * 3, c->font * 5), c->font * 22),
-        "weight");
+done:
+    return st;
+}
+
+static atn_status draw(atn_ctx *cx, atn_canvas *c, const atn_table *t, const void *p,
+                       const atn_figure_opts *o)
+{
+    atn_status st = ATN_OK;
+    layout l;
+
+    ATN_TRY(lay_out(cx, c, t, p, o, &l));
+    (void)atn_figure_heading(c, t, o, l.joined);
+    ATN_TRY(panels(cx, c, t, &l));
+    atn_canvas_grey(c, 0.15);
+    label_heads(c, &l);
+    atn_canvas_text(c, c->font * 0.9, l.top + (double)l.rows * l.h / 2, ATN_CENTRE,
+                    0.95, -90, 0, "layer");
+    atn_scale_bar(c, &l.scale, block_x(c, &l, l.blocks) - l.room + c->font * 1.2, l.top,
+                  (double)l.rows * l.h, "weight");
 done:
     return st;
 }
@@ -165,8 +221,8 @@ const atn_figure atn_figure_heads = {
     .id = "heads",
     .title = "Attention of every head",
     .text = "all heads of a model as small heatmaps, layers down and heads across",
-    .params = params,
-    .params_size = sizeof(heads_params),
+    .params = atn_colour_params,
+    .params_size = sizeof(atn_colours),
     .scale = "log",
     .check = check,
     .height = height,

@@ -1,28 +1,18 @@
 /* viz/heatmap.c -- the attention matrix of one head: queries down, keys across.
  *
- * Accepts  any table with a matrix; a column `token` with as many rows as the matrix has sides
- *          labels the axes where the labels fit. Meta: title, subtitle, pool, pool_size.
+ * Accepts  any table with a matrix; a column `token` with as many rows as the matrix has columns
+ *          labels the keys where the labels fit, and the queries where they are as many and meta
+ *          tokens does not say "keys". Meta: title, subtitle, pool, pool_size, queries, keys,
+ *          measure.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
+#include <string.h>
 
 #include "viz/figure.h"
 
 extern const atn_figure atn_figure_heatmap;
-
-typedef struct heatmap_params {
-    double floor, clip;
-} heatmap_params;
-
-static const atn_param params[] = {
-    ATN_PARAM_F64(heatmap_params, floor, 1e-4, 1e-30, 1,
-                  "smallest value a log scale tells apart"),
-    ATN_PARAM_F64(heatmap_params, clip, 0, 0, 1,
-                  "quantile where the colours end, 0 = the maximum"),
-    ATN_PARAM_END,
-};
 
 static const char *check(const atn_table *t)
 {
@@ -31,12 +21,12 @@ static const char *check(const atn_table *t)
     return m.data && m.rows > 0 && m.cols > 0 ? NULL : "it has no matrix";
 }
 
-static double pool_size(const atn_table *t)
+/* Positions along a side of n cells: what the table says, where that can be. */
+static double total_of(const atn_table *t, const char *key, atn_idx n, double unit)
 {
-    const char *text = atn_table_get_meta(t, "pool_size");
-    const double size = text ? strtod(text, NULL) : 1;
+    const double said = atn_meta_number(t, key, 0), most = (double)n * unit;
 
-    return size >= 1 ? size : 1;
+    return said > most - unit && said <= most ? said : most;
 }
 
 /* Token texts of the table in the arena; NULL when they are not one a cell. */
@@ -60,72 +50,122 @@ done:
     return st;
 }
 
-/* Room right of the matrix for the colour bar. */
-static double bar_room(double font)
+typedef struct layout {
+    atn_scale scale;
+    atn_axis down, across;
+    atn_idx joined;
+    double top, left, below; /* room above, left and below the matrix */
+    double w, h;             /* of what the matrix covers */
+} layout;
+
+/* Square cells as large as fit; the labels' room depends on the cells, so twice. */
+static void fit_cells(atn_canvas *c, layout *l)
 {
-    return font * 6.2;
+    const double title = c->font * 1.5, bar = atn_scale_bar_room(c, &l->scale);
+    const double rows = l->down.total / l->down.unit,
+                 cols = l->across.total / l->across.unit;
+    double w = c->width - bar - c->font * 6, h = c->height - l->top - c->font * 6;
+
+    for (int pass = 0; pass < 3; pass++) {
+        const double cell = fmin(fmin(w / cols, h / rows), 4 * w / rows);
+
+        l->down.cell = l->across.cell = fmax(cell, 1e-6);
+        l->down.step = l->across.step =
+            fmax(atn_axis_step(c, &l->down), atn_axis_step(c, &l->across));
+        l->left = atn_axis_room(c, &l->down) + title + c->font * 0.5;
+        l->below = atn_axis_room(c, &l->across) + title;
+        l->w = l->down.cell * cols;
+        l->h = l->down.cell * rows;
+        w = c->width - bar - l->left - c->font * 0.5;
+        h = c->height - l->top - l->below - c->font * 0.5;
+    }
 }
 
-static double height(const atn_table *t, const void *p, double width, double font)
+static atn_status lay_out(atn_ctx *cx, atn_canvas *c, const atn_table *t, const void *p,
+                          const atn_figure_opts *o, layout *l)
 {
     const atn_cmat m = atn_table_get_matrix(t);
-    const double side = width - bar_room(font) - font * 6;
-    const double shape = fmin(fmax((double)m.rows / (double)m.cols, 0.15), 4);
-    /* below the matrix: token labels where they may fit, else one line of numbers */
-    const bool tokens =
-        atn_table_find_col(t, "token") >= 0 && (double)m.cols * font * 0.7 <= side;
+    const double unit = fmax(atn_meta_number(t, "pool_size", 1), 1);
+    const bool same = m.rows == m.cols && !atn_table_get_meta(t, "tokens");
+    atn_status st = ATN_OK;
 
-    (void)p;
-    return atn_heading_height(t, font) + side * shape + font * (tokens ? 7.5 : 4.5);
+    *l = (layout){.joined = atn_raster_join(ATN_MAX(m.rows, m.cols), 1),
+                  .down = {.total = total_of(t, "queries", m.rows, unit),
+                           .unit = unit,
+                           .left = true},
+                  .across = {.total = total_of(t, "keys", m.cols, unit), .unit = unit}};
+    ATN_TRY(atn_figure_scale(cx, m, p, o, "linear", &l->scale));
+    ATN_TRY(labels_of(cx, t, m.cols, &l->across.texts));
+    if (same) l->down.texts = l->across.texts;
+    l->top = atn_heading_height(t, l->joined, c->font);
+    fit_cells(c, l);
+    ATN_TRY(atn_canvas_fits(cx, c,
+                            c->width - atn_scale_bar_room(c, &l->scale) - l->left,
+                            c->height - l->top - l->below));
+done:
+    return st;
 }
 
-static atn_status draw(atn_ctx *cx, atn_canvas *c, const atn_table *t, const void *p_,
+static atn_status height(atn_ctx *cx, atn_canvas *c, const atn_table *t, const void *p,
+                         const atn_figure_opts *o, double *points)
+{
+    atn_status st = ATN_OK;
+    layout l;
+
+    ATN_TRY(lay_out(cx, c, t, p, o, &l));
+    *points = l.top + fmax(l.h + l.below, atn_scale_bar_height(c, &l.scale, l.h)) +
+              c->font * 0.5;
+done:
+    return st;
+}
+
+/* The last cells of a pooled matrix may join fewer positions: what lies beyond is cut. */
+static atn_status paint_matrix(atn_ctx *cx, atn_canvas *c, atn_cmat m, const layout *l)
+{
+    atn_status st;
+
+    cairo_save(c->cr);
+    cairo_rectangle(c->cr, l->left, l->top, l->w, l->h);
+    cairo_clip(c->cr);
+    st = atn_canvas_matrix(cx, c, m, &l->scale, l->left, l->top,
+                           l->across.cell * (double)m.cols,
+                           l->down.cell * (double)m.rows, 1);
+    cairo_restore(c->cr);
+    return st;
+}
+
+static const char *bar_label(const atn_table *t, const atn_scale *s, char out[96])
+{
+    const char *measure = atn_table_get_meta(t, "measure");
+
+    if (!measure)
+        measure = strcmp(atn_table_kind(t), "heatmap") == 0 ? "weight" : "value";
+    snprintf(out, 96, "%.60s%s", measure,
+             s->kind == ATN_SCALE_RANK ? " (colour by rank)" : "");
+    return out;
+}
+
+static atn_status draw(atn_ctx *cx, atn_canvas *c, const atn_table *t, const void *p,
                        const atn_figure_opts *o)
 {
-    const heatmap_params *p = p_;
-    const atn_cmat m = atn_table_get_matrix(t);
-    const double top = atn_figure_heading(c, t, o), unit = pool_size(t),
-                 title = c->font * 1.5;
-    const char *const *rows = NULL, *const *cols = NULL;
     atn_status st = ATN_OK;
-    atn_scale_kind kind;
-    atn_scale scale;
-    double left, below, w, h, cell;
+    char label[96];
+    layout l;
 
-    ATN_TRY(atn_figure_scale(cx, o, "linear", &kind));
-    ATN_TRY(
-        atn_scale_fit(cx, m, kind, p->floor, p->clip, atn_figure_palette(o), &scale));
-    ATN_TRY(labels_of(cx, t, m.rows, &rows));
-    ATN_TRY(labels_of(cx, t, m.cols, &cols));
-    /* square cells as large as fit; the labels' room depends on the cells, so twice */
-    w = c->width - bar_room(c->font) - c->font * 6;
-    h = c->height - top - c->font * 6;
-    for (int pass = 0; pass < 2; pass++) {
-        cell = fmin(w / (double)m.cols, h / (double)m.rows);
-        left =
-            atn_axis_room(c, rows, m.rows, cell * (double)m.rows, unit, true) + title;
-        below =
-            atn_axis_room(c, cols, m.cols, cell * (double)m.cols, unit, false) + title;
-        w = c->width - bar_room(c->font) - left - c->font;
-        h = c->height - top - below - c->font * 0.5;
-    }
-    cell = fmin(w / (double)m.cols, h / (double)m.rows);
-    w = cell * (double)m.cols;
-    h = cell * (double)m.rows;
-    left += c->font * 0.5;
-    ATN_TRY(atn_canvas_matrix(cx, c, m, &scale, left, top, w, h, NULL));
+    ATN_TRY(lay_out(cx, c, t, p, o, &l));
+    (void)atn_figure_heading(c, t, o, l.joined);
+    ATN_TRY(paint_matrix(cx, c, atn_table_get_matrix(t), &l));
     atn_canvas_grey(c, 0.4);
-    atn_canvas_frame(c, left, top, w, h);
-    atn_axis_draw(c, rows, m.rows, left, top, h, unit, true);
-    atn_axis_draw(c, cols, m.cols, left, top + h, w, unit, false);
+    atn_canvas_frame(c, l.left, l.top, l.w, l.h);
+    atn_axis_draw(c, &l.down, l.left, l.top);
+    atn_axis_draw(c, &l.across, l.left, l.top + l.h);
     atn_canvas_grey(c, 0.15);
-    atn_canvas_text(c, c->font, top + h / 2, ATN_CENTRE, 0.95, -90, h,
+    atn_canvas_text(c, c->font, l.top + l.h / 2, ATN_CENTRE, 0.95, -90, 0,
                     atn_table_row_axis(t));
-    atn_canvas_text(c, left + w / 2, top + h + below - title * 0.4, ATN_CENTRE, 0.95, 0,
-                    w, atn_table_col_axis(t));
-    atn_scale_bar(c, &scale, left + w + c->font * 1.2, top, c->font,
-                  fmin(fmax(h - c->font * 3, c->font * 5), c->font * 22),
-                  kind == ATN_SCALE_RANK ? "weight (colour by rank)" : "weight");
+    atn_canvas_text(c, l.left + l.w / 2, l.top + l.h + l.below - c->font * 0.6,
+                    ATN_CENTRE, 0.95, 0, 0, atn_table_col_axis(t));
+    atn_scale_bar(c, &l.scale, l.left + l.w + c->font * 1.2, l.top, l.h,
+                  bar_label(t, &l.scale, label));
 done:
     return st;
 }
@@ -134,8 +174,8 @@ const atn_figure atn_figure_heatmap = {
     .id = "heatmap",
     .title = "Attention of one head",
     .text = "the attention matrix of one head, with tokens where they fit",
-    .params = params,
-    .params_size = sizeof(heatmap_params),
+    .params = atn_colour_params,
+    .params_size = sizeof(atn_colours),
     .scale = "linear",
     .check = check,
     .height = height,

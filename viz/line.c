@@ -7,7 +7,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "viz/palette.h"
 #include "viz/plot.h"
@@ -32,18 +31,23 @@ static int y_col(const atn_table *t)
     return atn_meta_col(t, "y", first);
 }
 
+static bool point(const atn_table *t, atn_idx r, double *x, double *y)
+{
+    *x = atn_table_get_f64(t, r, x_col(t));
+    *y = atn_table_get_f64(t, r, y_col(t));
+    return isfinite(*x) && isfinite(*y);
+}
+
 static const char *check(const atn_table *t)
 {
+    double x, y;
+
     if (atn_table_rows(t) == 0) return "it has no rows";
     if (!atn_is_number_col(t, x_col(t))) return "it has no numeric column for x";
     if (!atn_is_number_col(t, y_col(t))) return "it has no numeric column for y";
-    return NULL;
-}
-
-static double height(const atn_table *t, const void *p, double width, double font)
-{
-    (void)p, (void)width;
-    return atn_heading_height(t, font) + font * 26;
+    for (atn_idx r = 0; r < atn_table_rows(t); r++)
+        if (point(t, r, &x, &y)) return NULL;
+    return "no row has both an x and a y";
 }
 
 static int series_col(const atn_table *t)
@@ -52,13 +56,6 @@ static int series_col(const atn_table *t)
     const int col = atn_meta_col(t, "series", head);
 
     return col >= 0 && atn_table_col_type(t, col) == ATN_COL_I64 ? col : -1;
-}
-
-static bool point(const atn_table *t, atn_idx r, double *x, double *y)
-{
-    *x = atn_table_get_f64(t, r, x_col(t));
-    *y = atn_table_get_f64(t, r, y_col(t));
-    return isfinite(*x) && isfinite(*y);
 }
 
 static void ranges(const atn_table *t, atn_plot_area *a)
@@ -74,37 +71,39 @@ static void ranges(const atn_table *t, atn_plot_area *a)
         a->y0 = fmin(a->y0, y);
         a->y1 = fmax(a->y1, y);
     }
-    if (!(a->x1 >= a->x0)) *a = (atn_plot_area){a->x, a->y, a->w, a->h, 0, 1, 0, 1};
-    if (a->x1 == a->x0) a->x1 = a->x0 + 1;
-    if (a->y0 >= 0 && a->y0 < 0.5 * a->y1) a->y0 = 0;
+    if (a->y0 >= 0 && (a->y0 < 0.5 * a->y1 || a->y0 == a->y1)) a->y0 = 0;
     if (a->y1 == a->y0) a->y1 = a->y0 + 1;
     a->y1 += 0.05 * (a->y1 - a->y0);
 }
 
-/* The rows of one series in table order; equal neighbouring x are averaged. */
-static void draw_series(atn_canvas *c, const atn_plot_area *a, const atn_table *t,
-                        int64_t id, const unsigned char *colour)
+/* A single x has no extent: it stands in the middle. */
+static double place_x(const atn_plot_area *a, double x)
 {
-    const int col = series_col(t);
-    double sum = 0, x_now = NAN, x, y;
-    atn_idx n = 0;
-    bool open = false;
+    return a->x1 > a->x0 ? atn_plot_px(a, x) : a->x + a->w / 2;
+}
 
-    atn_canvas_colour(c, colour);
+/* The rows of one series in table order; equal neighbouring x are averaged. A series of one
+ * point is a dot. */
+static void draw_series(atn_canvas *c, const atn_plot_area *a, const atn_table *t,
+                        const atn_series *s, int series)
+{
+    double sum = 0, x_now = NAN, x, y, px = 0, py = 0;
+    atn_idx n = 0, points = 0;
+
+    atn_canvas_colour(c, atn_palette_series(series, s->n));
     cairo_set_line_width(c->cr, 1);
     for (atn_idx r = 0; r <= atn_table_rows(t); r++) {
         const bool end = r == atn_table_rows(t);
-        if (!end &&
-            (!point(t, r, &x, &y) || (col >= 0 && atn_table_get_i64(t, r, col) != id)))
+
+        if (!end && (!point(t, r, &x, &y) || atn_series_of(s, t, r) != series))
             continue;
         if (n > 0 && (end || x != x_now)) {
-            const double px = atn_plot_px(a, x_now),
-                         py = atn_plot_py(a, sum / (double)n);
-            if (open)
+            px = place_x(a, x_now);
+            py = atn_plot_py(a, sum / (double)n);
+            if (points++ > 0)
                 cairo_line_to(c->cr, px, py);
             else
                 cairo_move_to(c->cr, px, py);
-            open = true;
             sum = 0;
             n = 0;
         }
@@ -114,69 +113,63 @@ static void draw_series(atn_canvas *c, const atn_plot_area *a, const atn_table *
         n++;
     }
     cairo_stroke(c->cr);
+    if (points != 1) return;
+    cairo_arc(c->cr, px, py, 2, 0, 2 * acos(-1));
+    cairo_fill(c->cr);
 }
 
 static void x_axis(atn_canvas *c, const atn_plot_area *a, const atn_table *t)
 {
-    double ticks[16];
+    double ticks[16] = {a->x0};
     const bool whole = atn_table_col_type(t, x_col(t)) == ATN_COL_I64;
-    const int n = atn_nice_ticks(a->x0, a->x1, 6, ticks);
+    const int n = a->x1 > a->x0 ? atn_nice_ticks(a->x0, a->x1, 6, ticks) : 1;
     char text[160];
 
     atn_canvas_grey(c, 0.15);
     for (int i = 0; i < n; i++) {
+        const double px = place_x(a, ticks[i]);
+
         if (whole && ticks[i] != floor(ticks[i])) continue;
         atn_number_label(ticks[i], text);
-        atn_canvas_line(c, atn_plot_px(a, ticks[i]), a->y + a->h,
-                        atn_plot_px(a, ticks[i]), a->y + a->h + 2, 0.5);
-        atn_canvas_text(c, atn_plot_px(a, ticks[i]), a->y + a->h + c->font, ATN_CENTRE,
-                        0.9, 0, 0, text);
+        atn_canvas_line(c, px, a->y + a->h, px, a->y + a->h + 2, 0.5);
+        atn_canvas_text(c, px, a->y + a->h + c->font, ATN_CENTRE, 0.9, 0, 0, text);
     }
     atn_col_label(t, x_col(t), text, sizeof text);
     atn_canvas_text(c, a->x + a->w / 2, a->y + a->h + c->font * 2.3, ATN_CENTRE, 0.95,
                     0, a->w, text);
 }
 
+static atn_status height(atn_ctx *cx, atn_canvas *c, const atn_table *t, const void *p,
+                         const atn_figure_opts *o, double *points)
+{
+    (void)p, (void)o;
+    return atn_plot_height(cx, c, t, series_col(t), points);
+}
+
 static atn_status draw(atn_ctx *cx, atn_canvas *c, const atn_table *t, const void *p,
                        const atn_figure_opts *o)
 {
-    const int col = series_col(t);
-    const double top = atn_plot_heading(c, t, o, y_col(t)), left = c->font * 6;
-    atn_plot_area a = {left, top, c->width - left - c->font * 1.5, 0, 0, 1, 0, 1};
-    int64_t ids[ATN_SERIES_MAX] = {0};
-    const char *names[ATN_SERIES_MAX];
-    char texts[ATN_SERIES_MAX][64], label[160];
-    int n = col < 0;
-    double legend;
+    atn_status st = ATN_OK;
+    atn_plot_area a;
+    atn_series s;
 
-    (void)cx, (void)p;
-    for (atn_idx r = 0; col >= 0 && r < atn_table_rows(t); r++) {
-        const int64_t id = atn_table_get_i64(t, r, col);
-        int k = 0;
-        while (k < n && ids[k] != id) k++;
-        if (k == n && n < ATN_SERIES_MAX) ids[n++] = id;
-    }
-    for (int i = 0; i < n; i++) {
-        snprintf(texts[i], sizeof texts[i], "%.40s %lld",
-                 col >= 0 ? atn_table_col_name(t, col) : "", (long long)ids[i]);
-        names[i] = texts[i];
-    }
-    legend = n > 1 ? atn_plot_legend(c, a.x, 0, a.w, names, n, false) : 0;
-    a.h = c->height - top - legend - c->font * 3.8;
+    (void)p;
+    ATN_TRY(atn_series_find(cx, t, series_col(t), &s));
+    ATN_TRY(atn_plot_begin(cx, c, t, &s, &a));
     ranges(t, &a);
-    atn_col_label(t, y_col(t), label, sizeof label);
-    atn_plot_frame(c, &a, label);
-    for (int i = 0; i < n; i++) draw_series(c, &a, t, ids[i], atn_palette_series(i, n));
+    atn_plot_frame(c, &a, t, o, y_col(t));
+    for (int i = 0; i < s.n; i++) draw_series(c, &a, t, &s, i);
     x_axis(c, &a, t);
-    if (n > 1)
-        (void)atn_plot_legend(c, a.x, a.y + a.h + c->font * 3.2, a.w, names, n, true);
-    return ATN_OK;
+    (void)atn_plot_legend(c, a.x, a.y + a.h + c->font * 3.2, a.w, t, &s, true);
+done:
+    return st;
 }
 
 const atn_figure atn_figure_line = {
     .id = "line",
     .title = "Values along a column",
     .text = "lines of one column against another, one a head or series",
+    .columns = ATN_FIGURE_X | ATN_FIGURE_Y | ATN_FIGURE_SERIES,
     .check = check,
     .height = height,
     .draw = draw,

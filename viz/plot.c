@@ -13,17 +13,21 @@ bool atn_is_number_col(const atn_table *t, int col)
     return col >= 0 && atn_table_col_type(t, col) != ATN_COL_STR;
 }
 
+bool atn_is_key_col(const atn_table *t, int col)
+{
+    static const char *const keys[] = {"stack",   "step",     "layer",
+                                       "head",    "position", "layer_a",
+                                       "layer_b", "head_a",   "head_b"};
+
+    for (size_t i = 0; i < ATN_LEN(keys); i++)
+        if (strcmp(keys[i], atn_table_col_name(t, col)) == 0) return true;
+    return false;
+}
+
 int atn_first_value_col(const atn_table *t)
 {
-    static const char *const keys[] = {"step",    "layer",   "head",   "position",
-                                       "layer_a", "layer_b", "head_a", "head_b"};
-
-    for (int c = 0; c < atn_table_cols(t); c++) {
-        bool key = !atn_is_number_col(t, c);
-        for (size_t i = 0; i < ATN_LEN(keys); i++)
-            key |= strcmp(keys[i], atn_table_col_name(t, c)) == 0;
-        if (!key) return c;
-    }
+    for (int c = 0; c < atn_table_cols(t); c++)
+        if (atn_is_number_col(t, c) && !atn_is_key_col(t, c)) return c;
     return -1;
 }
 
@@ -46,8 +50,51 @@ void atn_col_label(const atn_table *t, int col, char *out, size_t size)
         if (*c == '_') *c = ' ';
 }
 
-double atn_plot_heading(atn_canvas *c, const atn_table *t, const atn_figure_opts *o,
-                        int col)
+/* Heading and the half of the uppermost tick label that reaches over the plot. */
+static double plot_top(const atn_canvas *c, const atn_table *t)
+{
+    return atn_heading_height(t, 1, c->font) + c->font * 0.5;
+}
+
+static const double LEFT = 6, RIGHT = 1.5, BELOW = 3.8; /* of the font */
+
+static double plot_width(const atn_canvas *c)
+{
+    return c->width - c->font * (LEFT + RIGHT);
+}
+
+atn_status atn_plot_height(atn_ctx *cx, atn_canvas *c, const atn_table *t,
+                           int series_col, double *points)
+{
+    atn_status st = ATN_OK;
+    atn_series s;
+
+    ATN_TRY(atn_canvas_fits(cx, c, plot_width(c), INFINITY));
+    ATN_TRY(atn_series_find(cx, t, series_col, &s));
+    *points = plot_top(c, t) + c->font * (20 + BELOW) +
+              atn_plot_legend(c, 0, 0, plot_width(c), t, &s, false);
+done:
+    return st;
+}
+
+atn_status atn_plot_begin(atn_ctx *cx, atn_canvas *c, const atn_table *t,
+                          const atn_series *s, atn_plot_area *a)
+{
+    const double top = plot_top(c, t);
+    const double legend = atn_plot_legend(c, 0, 0, plot_width(c), t, s, false);
+
+    *a = (atn_plot_area){.x = c->font * LEFT,
+                         .y = top,
+                         .w = plot_width(c),
+                         .h = c->height - top - legend - c->font * BELOW,
+                         .x1 = 1,
+                         .y1 = 1};
+    return atn_canvas_fits(cx, c, a->w, a->h);
+}
+
+/* A table without a title is headed by what the column holds. */
+static void heading(atn_canvas *c, const atn_table *t, const atn_figure_opts *o,
+                    int col)
 {
     atn_figure_opts with = *o;
     char title[256];
@@ -58,7 +105,7 @@ double atn_plot_heading(atn_canvas *c, const atn_table *t, const atn_figure_opts
         if (title[0] >= 'a' && title[0] <= 'z') title[0] = (char)(title[0] - 'a' + 'A');
         with.title = title;
     }
-    return atn_figure_heading(c, t, &with);
+    (void)atn_figure_heading(c, t, &with, 1);
 }
 
 double atn_plot_px(const atn_plot_area *a, double x)
@@ -71,13 +118,15 @@ double atn_plot_py(const atn_plot_area *a, double y)
     return a->y + a->h - (y - a->y0) / (a->y1 - a->y0) * a->h;
 }
 
-void atn_plot_frame(atn_canvas *c, const atn_plot_area *a, const char *y_label)
+void atn_plot_frame(atn_canvas *c, const atn_plot_area *a, const atn_table *t,
+                    const atn_figure_opts *o, int col)
 {
     double ticks[16];
     const int n = atn_nice_ticks(a->y0, a->y1,
                                  (int)fmax(2, fmin(6, a->h / (c->font * 3))), ticks);
-    char text[32];
+    char text[160];
 
+    heading(c, t, o, col);
     for (int i = 0; i < n; i++) {
         const double y = atn_plot_py(a, ticks[i]);
         atn_canvas_grey(c, 0.9);
@@ -89,31 +138,108 @@ void atn_plot_frame(atn_canvas *c, const atn_plot_area *a, const char *y_label)
     atn_canvas_grey(c, 0.4);
     atn_canvas_frame(c, a->x, a->y, a->w, a->h);
     atn_canvas_grey(c, 0.15);
-    atn_canvas_text(c, c->font, a->y + a->h / 2, ATN_CENTRE, 0.95, -90, a->h, y_label);
+    atn_col_label(t, col, text, sizeof text);
+    atn_canvas_text(c, c->font, a->y + a->h / 2, ATN_CENTRE, 0.95, -90, a->h, text);
+}
+
+/* ---- series ---- */
+
+static int find_id(const atn_series *s, int64_t id, bool *found)
+{
+    int lo = 0, hi = s->n;
+
+    while (lo < hi) {
+        const int mid = (lo + hi) / 2;
+        if (s->ids[mid] < id)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    *found = lo < s->n && s->ids[lo] == id;
+    return lo;
+}
+
+atn_status atn_series_find(atn_ctx *cx, const atn_table *t, int col, atn_series *out)
+{
+    atn_status st = ATN_OK;
+
+    *out = (atn_series){.col = col, .n = col < 0};
+    if (col < 0) return ATN_OK;
+    ATN_TAKE(out->ids, ATN_SERIES_MAX);
+    for (atn_idx r = 0; r < atn_table_rows(t); r++) {
+        const int64_t id = atn_table_get_i64(t, r, col);
+        bool found;
+        const int at = find_id(out, id, &found);
+
+        if (found) continue;
+        if (out->n == ATN_SERIES_MAX)
+            ATN_FAIL(ATN_USAGE,
+                     "column %s has more than %d values, too many series to "
+                     "tell apart (name another column)",
+                     atn_table_col_name(t, col), ATN_SERIES_MAX);
+        memmove(out->ids + at + 1, out->ids + at,
+                (size_t)(out->n - at) * sizeof *out->ids);
+        out->ids[at] = id;
+        out->n++;
+    }
+done:
+    return st;
+}
+
+int atn_series_of(const atn_series *s, const atn_table *t, atn_idx row)
+{
+    bool found;
+
+    return s->col < 0 ? 0 : find_id(s, atn_table_get_i64(t, row, s->col), &found);
+}
+
+/* Where the legend's next entry goes. */
+typedef struct pen {
+    double x, width, at, down, row;
+} pen;
+
+static void advance(pen *p, double w)
+{
+    if (p->at > p->x && p->at + w > p->x + p->width) {
+        p->at = p->x;
+        p->down += p->row;
+    }
 }
 
 double atn_plot_legend(atn_canvas *c, double x, double y, double width,
-                       const char *const *names, int n, bool draw)
+                       const atn_table *t, const atn_series *s, bool draw)
 {
-    const double row = c->font * 1.4;
-    double at = x, down = 0;
+    const int shown = ATN_MIN(s->n, (int)ATN_LEGEND_NAMES);
+    pen p = {x, width, x, 0, c->font * 1.4};
+    char text[96];
 
-    for (int i = 0; i < n; i++) {
-        const double w = c->font * 2.6 + atn_canvas_text_width(c, 0.85, names[i]);
+    if (s->n < 2) return 0;
+    for (int k = 0; k < shown; k++) {
+        const int i = shown == s->n ? k : (int)((int64_t)k * (s->n - 1) / (shown - 1));
+        double w;
 
-        if (at > x && at + w > x + width) {
-            at = x;
-            down += row;
-        }
+        snprintf(text, sizeof text, "%.40s %lld", atn_table_col_name(t, s->col),
+                 (long long)s->ids[i]);
+        w = c->font * 2.6 + atn_canvas_text_width(c, 0.85, text);
+        advance(&p, w);
         if (draw) {
-            atn_canvas_colour(c, atn_palette_series(i, n));
-            atn_canvas_rect(c, at, y + down + row / 2 - c->font * 0.35, c->font * 1.2,
+            const double middle = y + p.down + p.row / 2;
+
+            atn_canvas_colour(c, atn_palette_series(i, s->n));
+            atn_canvas_rect(c, p.at, middle - c->font * 0.35, c->font * 1.2,
                             c->font * 0.7);
             atn_canvas_grey(c, 0.15);
-            atn_canvas_text(c, at + c->font * 1.6, y + down + row / 2, ATN_LEFT, 0.85,
-                            0, width, names[i]);
+            atn_canvas_text(c, p.at + c->font * 1.6, middle, ATN_LEFT, 0.85, 0, width,
+                            text);
         }
-        at += w;
+        p.at += w;
     }
-    return down + row;
+    if (shown < s->n) {
+        snprintf(text, sizeof text, "(%d of %d named)", shown, s->n);
+        advance(&p, atn_canvas_text_width(c, 0.85, text));
+        if (draw)
+            atn_canvas_text(c, p.at, y + p.down + p.row / 2, ATN_LEFT, 0.85, 0, width,
+                            text);
+    }
+    return p.down + p.row;
 }

@@ -4,7 +4,19 @@
 
 #include "viz/figure.h"
 
-enum { ATN_SERIES_MAX = 64 };
+enum { ATN_SERIES_MAX = 4096, ATN_LEGEND_NAMES = 16 };
+
+/* The different values of a whole-number column, ascending, in the arena. */
+typedef struct atn_series {
+    int col; /* -1 = none: one series */
+    int n;
+    int64_t *ids;
+} atn_series;
+
+/* USAGE above ATN_SERIES_MAX. */
+atn_status atn_series_find(atn_ctx *cx, const atn_table *t, int col,
+                           atn_series *out) ATN_WARN_UNUSED;
+int atn_series_of(const atn_series *s, const atn_table *t, atn_idx row);
 
 typedef struct atn_plot_area {
     double x, y, w, h;     /* points */
@@ -12,20 +24,28 @@ typedef struct atn_plot_area {
 } atn_plot_area;
 
 bool atn_is_number_col(const atn_table *t, int col);
-/* First numeric column that is no key (stack, step, layer, head, position); -1 = none. */
+/* stack, step, layer, head, ...: what a row is about, not what it says. */
+bool atn_is_key_col(const atn_table *t, int col);
+/* First numeric column that is no key; -1 = none. */
 int atn_first_value_col(const atn_table *t);
 /* meta `key` as a column index; def when absent, -1 when the table has no such column. */
 int atn_meta_col(const atn_table *t, const char *key, int def);
 /* "entropy_mean_nats" -> "entropy mean (nats)" where the unit is known. */
 void atn_col_label(const atn_table *t, int col, char *out, size_t size);
-/* The figure's heading; a table without a title is headed by what the column holds. */
-double atn_plot_heading(atn_canvas *c, const atn_table *t, const atn_figure_opts *o,
-                        int col);
+/* Height that suits a plot with this column of series. */
+atn_status atn_plot_height(atn_ctx *cx, atn_canvas *c, const atn_table *t,
+                           int series_col, double *points) ATN_WARN_UNUSED;
+/* The rectangle between heading, labels and legend; USAGE when nothing is left of the page. */
+atn_status atn_plot_begin(atn_ctx *cx, atn_canvas *c, const atn_table *t,
+                          const atn_series *s, atn_plot_area *a) ATN_WARN_UNUSED;
 double atn_plot_px(const atn_plot_area *a, double x);
 double atn_plot_py(const atn_plot_area *a, double y);
-/* Frame, y ticks with light rules, and the y label. */
-void atn_plot_frame(atn_canvas *c, const atn_plot_area *a, const char *y_label);
-/* Swatches and names below the plot, wrapped; returns the height they take at this width. With
- * draw false nothing is painted. */
+/* Heading (a table without a title is headed by what the column holds), frame, y ticks with light
+ * rules, and the column's label. */
+void atn_plot_frame(atn_canvas *c, const atn_plot_area *a, const atn_table *t,
+                    const atn_figure_opts *o, int col);
+/* Swatches and names below the plot, wrapped; returns the height they take at this width, 0 for a
+ * single series. Of many series only some are named, and how many is said. With draw false
+ * nothing is painted. */
 double atn_plot_legend(atn_canvas *c, double x, double y, double width,
-                       const char *const *names, int n, bool draw);
+                       const atn_table *t, const atn_series *s, bool draw);

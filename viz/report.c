@@ -8,8 +8,11 @@
 #include <string.h>
 
 #include "core/io/file.h"
+#include "viz/plot.h"
 
 static const size_t SIZE_BUDGET = 20u << 20;
+/* of a table on a sheet of paper; more than FEW are set smaller */
+enum { COLUMNS = 12, FEW_COLUMNS = 8 };
 
 typedef struct buffer {
     char *data;
@@ -19,50 +22,56 @@ typedef struct buffer {
 struct atn_report {
     buffer contents, body;
     char *title, *subtitle;
-    int sections, figures;
+    int sections, figures, tables, folds;
     bool open;
 };
 
+/* What is folded on the screen is folded by a check box and not by <details>, whose closed
+ * parts some browsers leave out of the printed page. */
 static const char STYLE[] =
-    ":root{color-scheme:light "
-    "dark;--ink:#1c1e21;--soft:#5f6670;--line:#d9dce1;--paper:#fff;--wash:#f5f6f8;"
-    "--link:#0b57a4}"
-    "@media(prefers-color-scheme:dark){:root{--ink:#e6e8eb;--soft:#a2a9b3;--line:#"
-    "3a3f47;--paper:#17191c;"
-    "--wash:#20242a;--link:#7ab7ff}}"
-    "*{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);"
-    "font:16px/1.5 "
-    "system-ui,-apple-system,'Segoe UI','DejaVu Sans',sans-serif}"
+    ":root{color-scheme:light dark;--ink:#1c1e21;--soft:#5f6670;--line:#d9dce1;"
+    "--paper:#fff;--wash:#f5f6f8;--link:#0b57a4}"
+    "@media screen and (prefers-color-scheme:dark){:root{--ink:#e6e8eb;--soft:#a2a9b3;"
+    "--line:#3a3f47;--paper:#17191c;--wash:#20242a;--link:#7ab7ff}}"
+    "*{box-sizing:border-box}"
+    "body{margin:0;background:var(--paper);color:var(--ink);"
+    "font:16px/1.5 system-ui,-apple-system,'Segoe UI','DejaVu Sans',sans-serif}"
     "main,header,nav{max-width:62rem;margin:0 auto;padding:0 1.25rem}"
     "header{padding-top:2.5rem}h1{font-size:1.9rem;line-height:1.2;margin:0 0 .3rem}"
-    "h2{font-size:1.3rem;margin:2.6rem 0 .6rem;padding-top:.8rem;border-top:1px solid "
-    "var(--line)}"
+    "h2{font-size:1.3rem;margin:2.6rem 0 .6rem;padding-top:.8rem;"
+    "border-top:1px solid var(--line)}"
     "p{max-width:46rem}.lead{color:var(--soft);margin:0}a{color:var(--link)}"
-    "nav ul{padding:0;margin:1rem 0 "
-    "0;list-style:none;display:flex;flex-wrap:wrap;gap:.3rem 1.2rem}"
-    "figure{margin:1.4rem 0}figure "
-    "img{width:100%;max-width:46rem;height:auto;background:#fff;"
+    "nav ul{padding:0;margin:1rem 0 0;list-style:none;display:flex;flex-wrap:wrap;"
+    "gap:.3rem 1.2rem}"
+    "figure{margin:1.4rem 0}"
+    "figure img{width:100%;max-width:46rem;height:auto;background:#fff;"
     "border:1px solid var(--line);border-radius:4px;padding:.4rem}"
     "figcaption{color:var(--soft);font-size:.9rem;max-width:46rem;margin-top:.4rem}"
-    "code{font:.85rem/1.4 ui-monospace,'DejaVu Sans "
-    "Mono',monospace;background:var(--wash);padding:.1rem "
-    ".35rem;border-radius:3px;overflow-wrap:anywhere}"
-    ".wide{overflow-x:auto;margin:1rem "
-    "0}table{border-collapse:collapse;font-size:.85rem;"
-    "font-variant-numeric:tabular-nums}caption{text-align:left;color:var(--soft);"
-    "padding-bottom:.4rem}"
-    "th,td{padding:.22rem .7rem;border-bottom:1px solid "
-    "var(--line);text-align:left;white-space:nowrap}"
-    "th{font-weight:600;vertical-align:bottom}th.n,td.n{text-align:right}tbody "
-    "tr:hover{background:var(--wash)}"
-    "details{margin:1rem 0}summary{cursor:pointer;color:var(--link)}"
-    "footer{max-width:62rem;margin:3rem auto;padding:0 "
-    "1.25rem;color:var(--soft);font-size:.85rem}"
-    "@media "
-    "print{body{font-size:10pt}nav{display:none}figure,tr{break-inside:avoid}h2{break-"
-    "after:avoid}"
-    "details>*{display:block}a{color:inherit;text-decoration:none}.wide{overflow:"
-    "visible}}";
+    "code{font:.85rem/1.4 ui-monospace,'DejaVu Sans Mono',monospace;"
+    "background:var(--wash);padding:.1rem .35rem;border-radius:3px;"
+    "overflow-wrap:anywhere}pre{white-space:pre-wrap}"
+    ".fold{position:relative;margin:1rem 0}.wide{overflow-x:auto;margin:0 0 .6rem}"
+    "table{border-collapse:collapse;font-size:.85rem;"
+    "font-variant-numeric:tabular-nums}"
+    "caption{text-align:left;color:var(--soft);padding-bottom:.4rem}"
+    "th,td{padding:.22rem .7rem;border-bottom:1px solid var(--line);text-align:left;"
+    "white-space:nowrap}"
+    "th{font-weight:600;vertical-align:bottom;white-space:normal}"
+    "th.n,td.n{text-align:right}tbody tr:hover{background:var(--wash)}"
+    ".fold>input{position:absolute;opacity:0}"
+    ".fold>label{cursor:pointer;color:var(--link);text-decoration:underline}"
+    ".fold>input:focus-visible~label{outline:2px solid}"
+    "footer{max-width:62rem;margin:3rem auto;padding:0 1.25rem;color:var(--soft);"
+    "font-size:.85rem}"
+    "@media screen{.fold>input:not(:checked)~* .more,"
+    ".fold>input:not(:checked)~.more{display:none}}"
+    "@media print{@page{margin:14mm}body{font-size:10pt}nav,.fold>label{display:none}"
+    "main,header,footer{max-width:none;padding:0}figure,tr{break-inside:avoid}"
+    "h2,h2+p,caption,thead{break-after:avoid}thead{display:table-header-group}"
+    "figure img{width:auto;max-width:100%;max-height:215mm}"
+    "a{color:inherit;text-decoration:none}.wide{overflow:visible}"
+    "table{font-size:8pt}td{white-space:normal;overflow-wrap:anywhere}"
+    ".many{font-size:7pt}.many td,.many th{padding:.15rem .3rem}}";
 
 /* ---- text ---- */
 
@@ -196,19 +205,89 @@ atn_status atn_report_paragraph(atn_ctx *cx, atn_report *r, const char *text)
     return element(cx, &r->body, "<p>", text, "</p>\n");
 }
 
-atn_status atn_report_command(atn_ctx *cx, atn_report *r, const char *command)
+/* What follows, marked with class "more", is hidden on the screen until the box is checked. */
+static atn_status fold_begin(atn_ctx *cx, atn_report *r)
 {
-    return element(cx, &r->body, "<p><code>", command, "</code></p>\n");
+    char open[96];
+
+    r->folds++;
+    snprintf(open, sizeof open,
+             "<div class=\"fold\"><input type=\"checkbox\" id=\"fold%d\">\n", r->folds);
+    return raw(cx, &r->body, open);
 }
 
-atn_status atn_report_details_begin(atn_ctx *cx, atn_report *r, const char *summary)
+static atn_status fold_end(atn_ctx *cx, atn_report *r, const char *label)
 {
-    return element(cx, &r->body, "<details>\n<summary>", summary, "</summary>\n");
+    char open[64];
+
+    snprintf(open, sizeof open, "<label for=\"fold%d\">", r->folds);
+    return element(cx, &r->body, open, label, "</label></div>\n");
 }
 
-atn_status atn_report_details_end(atn_ctx *cx, atn_report *r)
+/* ---- data ---- */
+
+/* "</script" and "<!--" must not occur inside a script element. */
+static atn_status script_json(atn_ctx *cx, buffer *b, const char *text)
 {
-    return raw(cx, &r->body, "</details>\n");
+    atn_status st = ATN_OK;
+
+    for (const char *s = text; *s; s++)
+        ATN_TRY(*s == '<' ? raw(cx, b, "\\u003c") : put(cx, b, s, 1));
+done:
+    return st;
+}
+
+static atn_status embed_json(atn_ctx *cx, atn_report *r, const char *id,
+                             const json_t *value)
+{
+    char *text = json_dumps(value, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENSURE_ASCII);
+    atn_status st = ATN_OK;
+
+    if (!text) ATN_FAIL(ATN_MEMORY, "no memory for the JSON of the report");
+    ATN_TRY(
+        element(cx, &r->body, "<script type=\"application/json\" id=\"", id, "\">"));
+    ATN_TRY(script_json(cx, &r->body, text));
+    ATN_TRY(raw(cx, &r->body, "</script>\n"));
+done:
+    free(text);
+    return st;
+}
+
+static json_t *json_cell(const atn_table *t, atn_idx row, int col)
+{
+    const atn_col_type type = atn_table_col_type(t, col);
+
+    if (!atn_table_has(t, row, col)) return json_null();
+    if (type == ATN_COL_STR) return json_string(atn_table_get_str(t, row, col));
+    if (type == ATN_COL_BOOL) return json_boolean(atn_table_get_i64(t, row, col) != 0);
+    if (type == ATN_COL_I64) return json_integer(atn_table_get_i64(t, row, col));
+    return isfinite(atn_table_get_f64(t, row, col))
+               ? json_real(atn_table_get_f64(t, row, col))
+               : json_null();
+}
+
+/* The table as JSON, so that a reader of the report can compute with it. */
+static atn_status table_data(atn_ctx *cx, atn_report *r, const atn_table *t)
+{
+    json_t *columns = json_array(), *rows = json_array(), *all;
+    atn_status st = ATN_OK;
+    char id[32];
+
+    for (int c = 0; c < atn_table_cols(t); c++)
+        json_array_append_new(columns, json_string(atn_table_col_name(t, c)));
+    for (atn_idx i = 0; i < atn_table_rows(t); i++) {
+        json_t *row = json_array();
+        for (int c = 0; c < atn_table_cols(t); c++)
+            json_array_append_new(row, json_cell(t, i, c));
+        json_array_append_new(rows, row);
+    }
+    all = json_pack("{s:s, s:o, s:o}", "kind", atn_table_kind(t), "columns", columns,
+                    "rows", rows);
+    r->tables++;
+    snprintf(id, sizeof id, "table%d", r->tables);
+    st = embed_json(cx, r, id, all);
+    json_decref(all);
+    return st;
 }
 
 /* ---- tables ---- */
@@ -230,23 +309,49 @@ static const char *cell_text(const atn_table *t, atn_idx row, int col, char text
     return text;
 }
 
-static atn_status table_head(atn_ctx *cx, atn_report *r, const atn_table *t,
-                             const char *caption)
+/* The columns of one printed table: the keys, then those from first to last. */
+typedef struct span {
+    int keys, first, last;
+} span;
+
+static int next_column(const span *s, int c)
 {
+    return c + 1 == s->keys ? ATN_MAX(s->first, s->keys) : c + 1;
+}
+
+static int first_column(const span *s)
+{
+    return s->keys > 0 ? 0 : s->first;
+}
+
+static int leading_keys(const atn_table *t)
+{
+    int n = 0;
+
+    while (n < atn_table_cols(t) && atn_is_key_col(t, n)) n++;
+    return n < COLUMNS / 2 ? n : 0;
+}
+
+static atn_status table_head(atn_ctx *cx, atn_report *r, const atn_table *t,
+                             const span *s, const char *caption)
+{
+    const bool many = s->keys + s->last - s->first > FEW_COLUMNS;
     atn_status st = ATN_OK;
 
-    ATN_TRY(raw(cx, &r->body, "<div class=\"wide\"><table>\n"));
+    ATN_TRY(raw(cx, &r->body,
+                many ? "<div class=\"wide\"><table class=\"many\">\n"
+                     : "<div class=\"wide\"><table>\n"));
     if (caption) ATN_TRY(element(cx, &r->body, "<caption>", caption, "</caption>\n"));
     ATN_TRY(raw(cx, &r->body, "<thead><tr>"));
-    for (int c = 0; c < atn_table_cols(t); c++) {
+    for (int c = first_column(s); c < s->last; c = next_column(s, c)) {
         const bool text = atn_table_col_type(t, c) == ATN_COL_STR;
         ATN_TRY(element(cx, &r->body,
                         text ? "<th scope=\"col\" title=\""
                              : "<th scope=\"col\" class=\"n\" title=\"",
                         atn_table_col_text(t, c), "\">"));
-        for (const char *s = atn_table_col_name(t, c); *s; s++)
-            ATN_TRY(*s == '_' ? raw(cx, &r->body, "_<wbr>")
-                              : escaped(cx, &r->body, (char[]){*s, '\0'}));
+        for (const char *at = atn_table_col_name(t, c); *at; at++)
+            ATN_TRY(*at == '_' ? raw(cx, &r->body, "_<wbr>")
+                               : escaped(cx, &r->body, (char[]){*at, '\0'}));
         ATN_TRY(raw(cx, &r->body, "</th>"));
     }
     ATN_TRY(raw(cx, &r->body, "</tr></thead>\n<tbody>\n"));
@@ -255,21 +360,57 @@ done:
 }
 
 static atn_status table_rows(atn_ctx *cx, atn_report *r, const atn_table *t,
-                             atn_idx first, atn_idx last)
+                             const span *s, atn_idx first, atn_idx last)
 {
     atn_status st = ATN_OK;
     char text[64];
 
     for (atn_idx i = first; i < last; i++) {
         ATN_TRY(raw(cx, &r->body, "<tr>"));
-        for (int c = 0; c < atn_table_cols(t); c++)
+        for (int c = first_column(s); c < s->last; c = next_column(s, c))
             ATN_TRY(element(
                 cx, &r->body,
                 atn_table_col_type(t, c) == ATN_COL_STR ? "<td>" : "<td class=\"n\">",
                 cell_text(t, i, c, text), "</td>"));
         ATN_TRY(raw(cx, &r->body, "</tr>\n"));
     }
+done:
+    return st;
+}
+
+/* One group of columns: all rows, those beyond `shown` marked to be folded. */
+static atn_status table_group(atn_ctx *cx, atn_report *r, const atn_table *t,
+                              const span *s, const char *caption, atn_idx shown)
+{
+    const atn_idx rows = atn_table_rows(t);
+    atn_status st = ATN_OK;
+
+    ATN_TRY(table_head(cx, r, t, s, caption));
+    ATN_TRY(table_rows(cx, r, t, s, 0, shown));
+    if (shown < rows) {
+        ATN_TRY(raw(cx, &r->body, "</tbody><tbody class=\"more\">\n"));
+        ATN_TRY(table_rows(cx, r, t, s, shown, rows));
+    }
     ATN_TRY(raw(cx, &r->body, "</tbody></table></div>\n"));
+done:
+    return st;
+}
+
+/* Column groups that fit on paper, each with the keys. */
+static atn_status table_groups(atn_ctx *cx, atn_report *r, const atn_table *t,
+                               const char *caption, atn_idx shown)
+{
+    const int cols = atn_table_cols(t), keys = leading_keys(t);
+    const int room = COLUMNS - keys,
+              groups = ATN_MAX((cols - keys + room - 1) / room, 1);
+    atn_status st = ATN_OK;
+
+    for (int g = 0; g < groups; g++) {
+        const span s = {keys, keys + g * (cols - keys) / groups,
+                        keys + (g + 1) * (cols - keys) / groups};
+
+        ATN_TRY(table_group(cx, r, t, &s, g == 0 ? caption : NULL, shown));
+    }
 done:
     return st;
 }
@@ -280,16 +421,13 @@ atn_status atn_report_table(atn_ctx *cx, atn_report *r, const atn_table *t,
     const atn_idx rows = atn_table_rows(t);
     const atn_idx shown = max_rows > 0 ? ATN_MIN(rows, max_rows) : rows;
     atn_status st = ATN_OK;
-    char summary[64];
+    char label[64];
 
-    ATN_TRY(table_head(cx, r, t, caption));
-    ATN_TRY(table_rows(cx, r, t, 0, shown));
-    if (shown == rows) return ATN_OK;
-    snprintf(summary, sizeof summary, "all %lld rows", (long long)rows);
-    ATN_TRY(atn_report_details_begin(cx, r, summary));
-    ATN_TRY(table_head(cx, r, t, NULL));
-    ATN_TRY(table_rows(cx, r, t, 0, rows));
-    ATN_TRY(atn_report_details_end(cx, r));
+    if (shown < rows) ATN_TRY(fold_begin(cx, r));
+    ATN_TRY(table_groups(cx, r, t, caption, shown));
+    snprintf(label, sizeof label, "all %lld rows", (long long)rows);
+    if (shown < rows) ATN_TRY(fold_end(cx, r, label));
+    ATN_TRY(table_data(cx, r, t));
 done:
     return st;
 }
@@ -340,69 +478,6 @@ done:
     return st;
 }
 
-/* ---- data ---- */
-
-/* "</script" and "<!--" must not occur inside a script element. */
-static atn_status script_json(atn_ctx *cx, buffer *b, const char *text)
-{
-    atn_status st = ATN_OK;
-
-    for (const char *s = text; *s; s++)
-        ATN_TRY(*s == '<' ? raw(cx, b, "\\u003c") : put(cx, b, s, 1));
-done:
-    return st;
-}
-
-atn_status atn_report_json(atn_ctx *cx, atn_report *r, const char *id,
-                           const json_t *value)
-{
-    char *text = json_dumps(value, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
-    atn_status st = ATN_OK;
-
-    if (!text) ATN_FAIL(ATN_MEMORY, "no memory for the JSON of the report");
-    ATN_TRY(
-        element(cx, &r->body, "<script type=\"application/json\" id=\"", id, "\">"));
-    ATN_TRY(script_json(cx, &r->body, text));
-    ATN_TRY(raw(cx, &r->body, "</script>\n"));
-done:
-    free(text);
-    return st;
-}
-
-static json_t *json_cell(const atn_table *t, atn_idx row, int col)
-{
-    const atn_col_type type = atn_table_col_type(t, col);
-
-    if (!atn_table_has(t, row, col)) return json_null();
-    if (type == ATN_COL_STR) return json_string(atn_table_get_str(t, row, col));
-    if (type == ATN_COL_BOOL) return json_boolean(atn_table_get_i64(t, row, col) != 0);
-    if (type == ATN_COL_I64) return json_integer(atn_table_get_i64(t, row, col));
-    return isfinite(atn_table_get_f64(t, row, col))
-               ? json_real(atn_table_get_f64(t, row, col))
-               : json_null();
-}
-
-atn_status atn_report_table_json(atn_ctx *cx, atn_report *r, const char *id,
-                                 const atn_table *t)
-{
-    json_t *columns = json_array(), *rows = json_array(), *all;
-    atn_status st;
-
-    for (int c = 0; c < atn_table_cols(t); c++)
-        json_array_append_new(columns, json_string(atn_table_col_name(t, c)));
-    for (atn_idx i = 0; i < atn_table_rows(t); i++) {
-        json_t *row = json_array();
-        for (int c = 0; c < atn_table_cols(t); c++)
-            json_array_append_new(row, json_cell(t, i, c));
-        json_array_append_new(rows, row);
-    }
-    all = json_pack("{s:s, s:o, s:o}", "kind", atn_table_kind(t), "columns", columns,
-                    "rows", rows);
-    st = atn_report_json(cx, r, id, all);
-    json_decref(all);
-    return st;
-}
-
 /* ---- saving ---- */
 
 static atn_status run_section(atn_ctx *cx, atn_report *r, const atn_run *run)
@@ -417,9 +492,11 @@ static atn_status run_section(atn_ctx *cx, atn_report *r, const atn_run *run)
         cx, r,
         "The run record: version, command line, seed, inputs with their "
         "hashes, and the machine."));
-    ATN_TRY(element(cx, &r->body, "<details><summary>run record</summary><pre><code>",
-                    text, "</code></pre></details>\n"));
-    ATN_TRY(atn_report_json(cx, r, "run", run->json));
+    ATN_TRY(fold_begin(cx, r));
+    ATN_TRY(
+        element(cx, &r->body, "<pre class=\"more\"><code>", text, "</code></pre>\n"));
+    ATN_TRY(fold_end(cx, r, "show the run record"));
+    ATN_TRY(embed_json(cx, r, "run", run->json));
 done:
     free(text);
     return st;

@@ -19,26 +19,14 @@ atn_status atn_report_section(atn_ctx *cx, atn_report *r,
                               const char *heading) ATN_WARN_UNUSED;
 atn_status atn_report_paragraph(atn_ctx *cx, atn_report *r,
                                 const char *text) ATN_WARN_UNUSED;
-/* A command line that the reader can copy. */
-atn_status atn_report_command(atn_ctx *cx, atn_report *r,
-                              const char *command) ATN_WARN_UNUSED;
-/* A table; rows beyond max_rows (0 = all) fold into <details>. */
+/* A table, in groups of columns that fit on paper, and its rows as JSON (ids table1, table2, ...).
+ * On the screen rows beyond max_rows (0 = all) are folded; on paper they are not. */
 atn_status atn_report_table(atn_ctx *cx, atn_report *r, const atn_table *t,
                             const char *caption, atn_idx max_rows) ATN_WARN_UNUSED;
 /* A figure with its caption and the command that redraws it (may be NULL). */
 atn_status atn_report_figure(atn_ctx *cx, atn_report *r, const atn_figure *f,
                              const atn_table *t, const atn_figure_opts *o,
                              const char *caption, const char *command) ATN_WARN_UNUSED;
-/* What stands between begin and end is folded behind `summary`. */
-atn_status atn_report_details_begin(atn_ctx *cx, atn_report *r,
-                                    const char *summary) ATN_WARN_UNUSED;
-atn_status atn_report_details_end(atn_ctx *cx, atn_report *r) ATN_WARN_UNUSED;
-/* Embeds a JSON value as <script type="application/json" id="...">. */
-atn_status atn_report_json(atn_ctx *cx, atn_report *r, const char *id,
-                           const json_t *value) ATN_WARN_UNUSED;
-/* A table as JSON rows under this id, for re-use. */
-atn_status atn_report_table_json(atn_ctx *cx, atn_report *r, const char *id,
-                                 const atn_table *t) ATN_WARN_UNUSED;
 /* Appends the run record as the last section and writes the file atomically; warns in the log above
  * 20 MB. */
 atn_status atn_report_save(atn_ctx *cx, atn_report *r, const atn_run *run,

@@ -2,8 +2,8 @@
  *
  * Math    linear (v - low) / (high - low); log10 with a floor f: log(max(v, f)/f) / log(high/f);
  *         rank: the share of values below v.
- * Limits  a raster has at most 1024 cells a side; above that neighbouring cells are joined by
- *         their maximum.
+ * Limits  a raster has at most 1024 cells a side, all rasters of a page together RASTER_BUDGET
+ *         pixels; above that neighbouring cells are joined by their maximum.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
@@ -14,7 +14,7 @@
 #include "viz/canvas.h"
 #include "viz/palette.h"
 
-enum { RASTER_CELLS = 1024, RASTER_PIXELS = 768 };
+enum { RASTER_CELLS = 1024, RASTER_PIXELS = 768, RASTER_BUDGET = 6 << 20 };
 static const double MASKED[3] = {0.82, 0.82, 0.84};
 
 static int ascending(const void *a, const void *b)
@@ -41,6 +41,7 @@ atn_status atn_scale_fit(atn_ctx *cx, atn_cmat m, atn_scale_kind kind, double fl
 
     *out = (atn_scale){.kind = kind,
                        .floor = floor,
+                       .clip = clip,
                        .min = INFINITY,
                        .max = -INFINITY,
                        .palette = atn_palette_find(palette)};
@@ -120,34 +121,136 @@ int atn_nice_ticks(double low, double high, int want, double ticks[16])
     return n;
 }
 
+double atn_label_step(double cell, double need)
+{
+    static const double steps[] = {1, 2, 5};
+    double power = 1;
+
+    if (!(cell > 0)) return INFINITY;
+    for (;; power *= 10)
+        for (size_t i = 0; i < ATN_LEN(steps); i++)
+            if (steps[i] * power * cell >= need) return steps[i] * power;
+}
+
 /* ---- the bar ---- */
 
-/* Position (0..1 from the bottom) and value of up to 16 ticks. */
-static int bar_ticks(const atn_scale *s, double at[16], double value[16])
+static const double BAR_GAP = 1.2, BAR_WIDTH = 1; /* of the font */
+
+/* Quantiles, each value once: equal values have one colour. */
+static int rank_ticks(const atn_scale *s, double value[16])
 {
     int n = 0;
 
-    if (s->kind == ATN_SCALE_LINEAR) {
-        n = atn_nice_ticks(s->low, s->high, 4, value);
-    } else if (s->kind == ATN_SCALE_LOG) {
-        for (double v = s->floor; v <= s->high * 1.001 && n < 16; v *= 10)
-            value[n++] = v;
-    } else {
-        for (n = 0; n < 5; n++)
-            value[n] = s->n > 0 ? quantile(s->sorted, s->n, n / 4.0) : 0;
+    for (int i = 0; i < 5; i++) {
+        const double v = s->n > 0 ? s->sorted[i * (s->n - 1) / 4] : 0;
+
+        if (n == 0 || v > value[n - 1]) value[n++] = v;
     }
-    for (int i = 0; i < n; i++)
-        at[i] = s->kind == ATN_SCALE_RANK ? i / 4.0 : atn_scale_at(s, value[i]);
     return n;
 }
 
-void atn_scale_bar(atn_canvas *c, const atn_scale *s, double x, double y, double w,
-                   double h, const char *label)
+/* A clipped scale ends in a tick of its own, and those that its label would touch go. */
+static int clip_ticks(const atn_scale *s, int n, double value[16])
+{
+    while (n > 0 && (n == 16 || atn_scale_at(s, value[n - 1]) > 0.92)) n--;
+    value[n++] = s->high;
+    return n;
+}
+
+int atn_scale_ticks(const atn_scale *s, double at[16], double value[16])
+{
+    int n = 0;
+
+    if (s->kind == ATN_SCALE_LINEAR)
+        n = atn_nice_ticks(s->low, s->high, 4, value);
+    else if (s->kind == ATN_SCALE_RANK)
+        n = rank_ticks(s, value);
+    else
+        for (double v = s->floor; v <= s->high * 1.001 && n < 16; v *= 10)
+            value[n++] = v;
+    if (s->clip > 0) n = clip_ticks(s, n, value);
+    for (int i = 0; i < n; i++) at[i] = atn_scale_at(s, value[i]);
+    return n;
+}
+
+/* The text of tick i of n; an end where colours stop before the values do says so. */
+static void tick_label(const atn_scale *s, int i, int n, double value, char out[48])
+{
+    const bool floor = s->kind == ATN_SCALE_LOG && i == 0;
+    const bool clip = s->clip > 0 && i + 1 == n;
+    char text[32];
+
+    if (s->kind == ATN_SCALE_RANK || clip)
+        snprintf(text, sizeof text, "%.3g", value);
+    else
+        atn_number_label(value, text);
+    snprintf(out, 48, "%s%s",
+             floor  ? "\xe2\x89\xa4"
+             : clip ? "\xe2\x89\xa5"
+                    : "",
+             text);
+}
+
+static double widest_tick(atn_canvas *c, const atn_scale *s)
+{
+    double at[16], value[16], widest = 0;
+    const int n = atn_scale_ticks(s, at, value);
+    char text[48];
+
+    for (int i = 0; i < n; i++) {
+        tick_label(s, i, n, value[i], text);
+        widest = fmax(widest, atn_canvas_text_width(c, 0.85, text));
+    }
+    return widest;
+}
+
+/* From the bar's left edge to the middle of its label. */
+static double label_middle(atn_canvas *c, const atn_scale *s)
+{
+    return BAR_WIDTH * c->font + 3.5 + widest_tick(c, s) + c->font;
+}
+
+double atn_scale_bar_room(atn_canvas *c, const atn_scale *s)
+{
+    /* the lines below the bar are up to 5 wide */
+    return BAR_GAP * c->font + fmax(label_middle(c, s) + c->font, 6 * c->font);
+}
+
+static double bar_length(const atn_canvas *c, const atn_scale *s, double beside)
+{
+    const double foot = c->font * (s->clip > 0 ? 4 : 3);
+
+    return fmin(fmax(beside - foot, c->font * 6), c->font * 22);
+}
+
+double atn_scale_bar_height(const atn_canvas *c, const atn_scale *s, double beside)
+{
+    return bar_length(c, s, beside) + c->font * (s->clip > 0 ? 3.5 : 2.6);
+}
+
+static void bar_foot(atn_canvas *c, const atn_scale *s, double x, double y)
+{
+    char text[96], low[32], high[32];
+
+    atn_number_label(s->min, low);
+    atn_number_label(s->max, high);
+    snprintf(text, sizeof text, "min %s", low);
+    atn_canvas_text(c, x, y + c->font * 1.1, ATN_LEFT, 0.75, 0, 0, text);
+    snprintf(text, sizeof text, "max %s", high);
+    atn_canvas_text(c, x, y + c->font * 2.0, ATN_LEFT, 0.75, 0, 0, text);
+    if (!(s->clip > 0)) return;
+    snprintf(text, sizeof text, "ends at q%.3g", s->clip);
+    atn_canvas_text(c, x, y + c->font * 2.9, ATN_LEFT, 0.75, 0, 0, text);
+}
+
+void atn_scale_bar(atn_canvas *c, const atn_scale *s, double x, double y, double beside,
+                   const char *label)
 {
     enum { STEPS = 64 };
+    const double w = BAR_WIDTH * c->font, h = bar_length(c, s, beside);
     double at[16], value[16];
-    const int n = bar_ticks(s, at, value);
-    char text[32], line[96], low[32], high[32];
+    const int n = atn_scale_ticks(s, at, value);
+    char text[48];
 
     for (int i = 0; i < STEPS; i++) {
         atn_canvas_colour(c, atn_palette_at(s->palette, (i + 0.5) / STEPS));
@@ -159,22 +262,14 @@ void atn_scale_bar(atn_canvas *c, const atn_scale *s, double x, double y, double
     atn_canvas_frame(c, x, y, w, h);
     for (int i = 0; i < n; i++) {
         const double ty = y + h - at[i] * h;
-        atn_number_label(value[i], text);
-        if (s->kind == ATN_SCALE_LOG && i == 0)
-            snprintf(line, sizeof line, "\xe2\x89\xa4%s", text);
+
+        tick_label(s, i, n, value[i], text);
         atn_canvas_line(c, x + w, ty, x + w + 2, ty, 0.5);
-        atn_canvas_text(c, x + w + 3.5, ty, ATN_LEFT, 0.85, 0, 0,
-                        s->kind == ATN_SCALE_LOG && i == 0 ? line : text);
+        atn_canvas_text(c, x + w + 3.5, ty, ATN_LEFT, 0.85, 0, 0, text);
     }
-    atn_number_label(s->min, low);
-    atn_number_label(s->max, high);
-    snprintf(line, sizeof line, "min %s", low);
-    atn_canvas_text(c, x, y + h + c->font * 1.1, ATN_LEFT, 0.75, 0, 0, line);
-    snprintf(line, sizeof line, "max %s", high);
-    atn_canvas_text(c, x, y + h + c->font * 2.0, ATN_LEFT, 0.75, 0, 0, line);
-    if (label && *label)
-        atn_canvas_text(c, x + w + c->font * 3.9, y + h / 2, ATN_CENTRE, 0.85, -90, h,
-                        label);
+    bar_foot(c, s, x, y + h);
+    atn_canvas_text(c, x + label_middle(c, s), y + h / 2, ATN_CENTRE, 0.85, -90, h,
+                    label);
 }
 
 /* ---- matrices ---- */
@@ -223,17 +318,31 @@ static void paint_pixels(cairo_surface_t *image, atn_cmat m, const atn_scale *s,
     }
 }
 
-atn_status atn_canvas_matrix(atn_ctx *cx, atn_canvas *c, atn_cmat m, const atn_scale *s,
-                             double x, double y, double w, double h, atn_idx *joined)
+/* Pixels a side that one of so many rasters may have. */
+static atn_idx raster_side(atn_idx most, atn_idx panels)
 {
-    const atn_idx longest = ATN_MAX(ATN_MAX(m.rows, m.cols), 1);
-    const atn_idx size = (longest + RASTER_CELLS - 1) / RASTER_CELLS;
+    const double share = (double)RASTER_BUDGET / (double)ATN_MAX(panels, 1);
+
+    return ATN_MAX(ATN_MIN(most, (atn_idx)sqrt(share)), 1);
+}
+
+atn_idx atn_raster_join(atn_idx cells, atn_idx panels)
+{
+    const atn_idx most = raster_side(RASTER_CELLS, panels);
+
+    return ATN_MAX((cells + most - 1) / most, 1);
+}
+
+atn_status atn_canvas_matrix(atn_ctx *cx, atn_canvas *c, atn_cmat m, const atn_scale *s,
+                             double x, double y, double w, double h, atn_idx panels)
+{
+    const atn_idx size = atn_raster_join(ATN_MAX(m.rows, m.cols), panels);
     const atn_idx rows = (m.rows + size - 1) / size, cols = (m.cols + size - 1) / size;
-    const atn_idx repeat = ATN_MAX(RASTER_PIXELS / ATN_MAX(ATN_MAX(rows, cols), 1), 1);
+    const atn_idx most = raster_side(RASTER_PIXELS, panels);
+    const atn_idx repeat = ATN_MAX(most / ATN_MAX(ATN_MAX(rows, cols), 1), 1);
     cairo_surface_t *image = cairo_image_surface_create(
         CAIRO_FORMAT_RGB24, (int)(cols * repeat), (int)(rows * repeat));
 
-    if (joined) *joined = size;
     if (cairo_surface_status(image) != CAIRO_STATUS_SUCCESS) {
         cairo_surface_destroy(image);
         return atn_fail(cx, ATN_MEMORY, __FILE__, __LINE__,
@@ -257,65 +366,75 @@ atn_status atn_canvas_matrix(atn_ctx *cx, atn_canvas *c, atn_cmat m, const atn_s
 
 enum { LABEL_CHARS = 14 };
 
-/* Relative size of token labels in cells this high; 0 = they do not fit. */
-static double label_size(const atn_canvas *c, atn_idx n, double extent)
+/* Relative size of token labels in cells of this size; 0 = they do not fit. */
+static double label_size(const atn_canvas *c, const atn_axis *a)
 {
-    const double cell = extent / (double)ATN_MAX(n, 1);
-
-    return cell >= c->font * 1.15  ? 1
-           : cell >= c->font * 0.7 ? cell / (c->font * 1.15)
-                                   : 0;
+    if (!a->texts) return 0;
+    return a->cell >= c->font * 1.15  ? 1
+           : a->cell >= c->font * 0.7 ? a->cell / (c->font * 1.15)
+                                      : 0;
 }
 
 /* The widest label at this size, in points. */
-static double widest_label(atn_canvas *c, const char *const *texts, atn_idx n,
-                           double size)
+static double widest_label(atn_canvas *c, const atn_axis *a, double size)
 {
     double widest = 0;
     char label[96];
 
-    for (atn_idx i = 0; i < n; i++) {
-        atn_token_label(texts[i], LABEL_CHARS, label, sizeof label);
+    for (atn_idx i = 0; i < (atn_idx)a->total; i++) {
+        atn_token_label(a->texts[i], LABEL_CHARS, label, sizeof label);
         widest = fmax(widest, atn_canvas_text_width(c, 0.9 * size, label));
     }
     return widest;
 }
 
-double atn_axis_room(atn_canvas *c, const char *const *texts, atn_idx n, double extent,
-                     double unit, bool left)
+/* Labels below the matrix that fit into their cells lie flat. */
+static bool lies_flat(atn_canvas *c, const atn_axis *a, double size)
 {
-    const double size = texts ? label_size(c, n, extent) : 0;
-    double widest;
-    char label[96];
-
-    if (size == 0) {
-        snprintf(label, sizeof label, "%.0f", (double)n * unit);
-        return left ? atn_canvas_text_width(c, 0.9, label) + 6 : c->font * 1.6;
-    }
-    widest = widest_label(c, texts, n, size);
-    /* labels that fit into their cells lie flat */
-    if (!left && widest < 0.9 * extent / (double)n) return c->font * 1.6;
-    return widest + 6;
+    return !a->left && widest_label(c, a, size) < 0.9 * a->cell;
 }
 
-void atn_axis_draw(atn_canvas *c, const char *const *texts, atn_idx n, double x,
-                   double y, double extent, double unit, bool left)
+static double number_width(atn_canvas *c, double v)
 {
-    const double size = texts ? label_size(c, n, extent) : 0,
-                 cell = extent / (double)ATN_MAX(n, 1);
-    const int want = (int)fmax(2, extent / (c->font * (left ? 4 : 6)));
-    double ticks[16];
-    const int n_ticks =
-        size > 0 ? 0 : atn_nice_ticks(0, (double)n * unit, ATN_MIN(want, 8), ticks);
-    const bool flat = size > 0 && !left && widest_label(c, texts, n, size) < 0.9 * cell;
+    char label[32];
+
+    snprintf(label, sizeof label, "%.0f", v);
+    return atn_canvas_text_width(c, 0.9, label);
+}
+
+/* The widest label of an axis whose texts do not all fit. */
+static double widest_number(atn_canvas *c, const atn_axis *a)
+{
+    return a->names ? widest_label(c, a, 1) : number_width(c, a->total);
+}
+
+double atn_axis_step(atn_canvas *c, const atn_axis *a)
+{
+    const double need = fmax(widest_number(c, a) + c->font, c->font * 2.5);
+
+    return atn_label_step(a->cell / a->unit, need);
+}
+
+double atn_axis_room(atn_canvas *c, const atn_axis *a)
+{
+    const double size = label_size(c, a);
+
+    if (size == 0) return a->left ? widest_number(c, a) + 6 : c->font * 1.6;
+    if (lies_flat(c, a, size)) return c->font * 1.6;
+    return widest_label(c, a, size) + 6;
+}
+
+static void draw_texts(atn_canvas *c, const atn_axis *a, double x, double y,
+                       double size)
+{
+    const bool flat = lies_flat(c, a, size);
     char label[96];
 
-    atn_canvas_grey(c, 0.15);
-    for (atn_idx i = 0; size > 0 && i < n; i++) {
-        const double at = ((double)i + 0.5) * cell;
+    for (atn_idx i = 0; i < (atn_idx)a->total; i++) {
+        const double at = ((double)i + 0.5) * a->cell;
 
-        atn_token_label(texts[i], LABEL_CHARS, label, sizeof label);
-        if (left)
+        atn_token_label(a->texts[i], LABEL_CHARS, label, sizeof label);
+        if (a->left)
             atn_canvas_text(c, x - 3, y + at, ATN_RIGHT, 0.9 * size, 0, 0, label);
         else if (flat)
             atn_canvas_text(c, x + at, y + 3 + c->font * 0.6, ATN_CENTRE, 0.9 * size, 0,
@@ -323,12 +442,23 @@ void atn_axis_draw(atn_canvas *c, const char *const *texts, atn_idx n, double x,
         else
             atn_canvas_text(c, x + at, y + 3, ATN_RIGHT, 0.9 * size, -90, 0, label);
     }
-    for (int i = 0; i < n_ticks; i++) {
-        const double at = ticks[i] / unit * cell;
+}
 
-        if (ticks[i] / unit != floor(ticks[i] / unit) && unit == 1) continue;
-        atn_number_label(ticks[i], label);
-        if (left) {
+/* Numbers stand at the middle of their cell; a cell that joins several, at its first one. */
+static void draw_numbers(atn_canvas *c, const atn_axis *a, double x, double y)
+{
+    const double middle = a->unit > 1 ? 0 : 0.5;
+    const double last = a->unit > 1 ? a->total : a->total - 1;
+    char label[96];
+
+    for (double v = 0; v <= last; v += a->step) {
+        const double at = (v / a->unit + middle) * a->cell;
+
+        if (a->names)
+            atn_token_label(a->texts[(atn_idx)v], LABEL_CHARS, label, sizeof label);
+        else
+            snprintf(label, sizeof label, "%.0f", v);
+        if (a->left) {
             atn_canvas_line(c, x - 2, y + at, x, y + at, 0.5);
             atn_canvas_text(c, x - 3.5, y + at, ATN_RIGHT, 0.9, 0, 0, label);
         } else {
@@ -337,4 +467,15 @@ void atn_axis_draw(atn_canvas *c, const char *const *texts, atn_idx n, double x,
                             label);
         }
     }
+}
+
+void atn_axis_draw(atn_canvas *c, const atn_axis *a, double x, double y)
+{
+    const double size = label_size(c, a);
+
+    atn_canvas_grey(c, 0.15);
+    if (size > 0)
+        draw_texts(c, a, x, y, size);
+    else
+        draw_numbers(c, a, x, y);
 }

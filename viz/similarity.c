@@ -106,26 +106,6 @@ done:
     return st;
 }
 
-static atn_idx count_members(const atn_table *t)
-{
-    int64_t largest = 0, heads = 0;
-
-    for (atn_idx i = 0; i < atn_table_rows(t); i++) {
-        const member a = member_of(t, i, 'a');
-        largest = ATN_MAX(largest, a.layer + 1);
-        heads = ATN_MAX(heads, a.head + 1);
-    }
-    return largest * ATN_MAX(heads, 1);
-}
-
-static double height(const atn_table *t, const void *p, double width, double font)
-{
-    const double side = fmin(width - font * 12, (double)count_members(t) * font * 6);
-
-    (void)p;
-    return atn_heading_height(t, font) + fmax(side, font * 12) + font * 5;
-}
-
 static atn_status axis_texts(atn_ctx *cx, const member *list, atn_idx n,
                              const char *const **out)
 {
@@ -167,50 +147,122 @@ static void print_values(atn_canvas *c, atn_cmat m, const atn_scale *s, double x
         }
 }
 
-static atn_status draw(atn_ctx *cx, atn_canvas *c, const atn_table *t, const void *p_,
-                       const atn_figure_opts *o)
-{
-    const similarity_params *p = p_;
-    const char *name = column_names[p->column];
-    const int col = atn_table_find_col(t, name);
-    const double top = atn_figure_heading(c, t, o);
-    const char *const *texts = NULL;
-    const char *what;
-    atn_status st = ATN_OK;
-    atn_scale_kind kind;
-    member *members = NULL;
-    atn_scale scale;
+typedef struct layout {
+    const char *name, *axis_a, *axis_b;
     atn_mat m;
-    double left, side, cell;
+    atn_scale scale;
+    atn_axis down, across;
+    double top, left, below, side;
+} layout;
+
+static atn_status colours(atn_ctx *cx, const similarity_params *p,
+                          const atn_figure_opts *o, layout *l)
+{
+    const atn_colours usual = {1e-4, 0};
+    atn_status st = ATN_OK;
+
+    ATN_TRY(atn_figure_scale(cx, atn_const(l->m), &usual, o, "linear", &l->scale));
+    if (p->from == 0) goto done;
+    if (l->scale.kind != ATN_SCALE_LINEAR || p->from >= l->scale.high)
+        ATN_FAIL(
+            ATN_USAGE,
+            "figure similarity: from = %g begins a linear scale below its end, which "
+            "is %.4g (give a smaller one, or leave it out)",
+            p->from, l->scale.high);
+    l->scale.low = p->from;
+done:
+    return st;
+}
+
+static atn_status gather_column(atn_ctx *cx, const atn_table *t,
+                                const similarity_params *p, layout *l)
+{
+    const char *const name = column_names[p->column];
+    const int col = atn_table_find_col(t, name);
+    const bool copy = strcmp(name, "copy_err") == 0;
+    const char *const *texts = NULL;
+    atn_status st = ATN_OK;
+    member *members = NULL;
+    const char *what;
 
     if (col < 0)
         ATN_FAIL(ATN_USAGE, "figure similarity: the table has no column %s", name);
-    ATN_TRY(gather(cx, t, col, &members, &m));
-    ATN_TRY(axis_texts(cx, members, m.rows, &texts));
-    ATN_TRY(atn_figure_scale(cx, o, "linear", &kind));
-    ATN_TRY(
-        atn_scale_fit(cx, atn_const(m), kind, 1e-4, 0, atn_figure_palette(o), &scale));
-    if (p->from != 0 && p->from < scale.high) scale.low = p->from;
-    side = fmin(c->width - c->font * 12, c->height - top - c->font * 4.5);
-    cell = side / (double)m.rows;
-    left = c->font * 2.2 + atn_axis_room(c, texts, m.rows, side, 1, true);
-    ATN_TRY(
-        atn_canvas_matrix(cx, c, atn_const(m), &scale, left, top, side, side, NULL));
-    atn_canvas_grey(c, 0.4);
-    atn_canvas_frame(c, left, top, side, side);
-    print_values(c, atn_const(m), &scale, left, top, cell);
-    atn_axis_draw(c, texts, m.rows, left, top, side, 1, true);
-    atn_axis_draw(c, texts, m.rows, left, top + side, side, 1, false);
-    atn_canvas_grey(c, 0.15);
+    ATN_TRY(gather(cx, t, col, &members, &l->m));
+    ATN_TRY(axis_texts(cx, members, l->m.rows, &texts));
     what = members[0].head < 0 ? "layer" : "layer.head";
-    atn_canvas_text(c, c->font, top + side / 2, ATN_CENTRE, 0.95, -90, 0,
-                    p->column == 5 ? "leader" : what);
-    atn_canvas_text(c, left + side / 2,
-                    top + side + atn_axis_room(c, texts, m.rows, side, 1, false) +
-                        c->font * 0.9,
-                    ATN_CENTRE, 0.95, 0, 0, p->column == 5 ? "follower" : what);
-    atn_scale_bar(c, &scale, left + side + c->font * 1.2, top, c->font,
-                  fmin(fmax(side - c->font * 3, c->font * 5), c->font * 22), name);
+    l->name = name;
+    l->axis_a = copy ? "leader" : what;
+    l->axis_b = copy ? "follower" : what;
+    l->across = (atn_axis){
+        .texts = texts, .names = true, .total = (double)l->m.rows, .unit = 1};
+    l->down = l->across;
+    l->down.left = true;
+done:
+    return st;
+}
+
+static atn_status lay_out(atn_ctx *cx, atn_canvas *c, const atn_table *t, const void *p,
+                          const atn_figure_opts *o, layout *l)
+{
+    atn_status st = ATN_OK;
+    double bar, most;
+
+    *l = (layout){.top = atn_heading_height(t, 1, c->font)};
+    ATN_TRY(gather_column(cx, t, p, l));
+    ATN_TRY(colours(cx, p, o, l));
+    bar = atn_scale_bar_room(c, &l->scale);
+    most = (double)l->m.rows * c->font * 6;
+    l->side = c->width - bar - c->font * 6;
+    for (int pass = 0; pass < 3; pass++) {
+        const double cell = fmax(l->side / (double)l->m.rows, 1e-6);
+
+        l->down.cell = l->across.cell = cell;
+        l->down.step = l->across.step = atn_axis_step(c, &l->down);
+        l->left = c->font * 2.2 + atn_axis_room(c, &l->down);
+        l->below = c->font * 2.2 + atn_axis_room(c, &l->across);
+        l->side = fmin(c->width - bar - l->left - c->font * 0.5,
+                       c->height - l->top - l->below);
+        l->side = fmin(l->side, isfinite(c->height) ? l->side : most);
+    }
+    l->down.cell = l->across.cell = l->side / (double)l->m.rows;
+    ATN_TRY(atn_canvas_fits(cx, c, l->side, l->side));
+done:
+    return st;
+}
+
+static atn_status height(atn_ctx *cx, atn_canvas *c, const atn_table *t, const void *p,
+                         const atn_figure_opts *o, double *points)
+{
+    atn_status st = ATN_OK;
+    layout l;
+
+    ATN_TRY(lay_out(cx, c, t, p, o, &l));
+    *points = l.top + fmax(l.side + l.below,
+                           atn_scale_bar_height(c, &l.scale, l.side) + c->font * 0.5);
+done:
+    return st;
+}
+
+static atn_status draw(atn_ctx *cx, atn_canvas *c, const atn_table *t, const void *p,
+                       const atn_figure_opts *o)
+{
+    atn_status st = ATN_OK;
+    layout l;
+
+    ATN_TRY(lay_out(cx, c, t, p, o, &l));
+    (void)atn_figure_heading(c, t, o, atn_raster_join(l.m.rows, 1));
+    ATN_TRY(atn_canvas_matrix(cx, c, atn_const(l.m), &l.scale, l.left, l.top, l.side,
+                              l.side, 1));
+    atn_canvas_grey(c, 0.4);
+    atn_canvas_frame(c, l.left, l.top, l.side, l.side);
+    print_values(c, atn_const(l.m), &l.scale, l.left, l.top, l.down.cell);
+    atn_axis_draw(c, &l.down, l.left, l.top);
+    atn_axis_draw(c, &l.across, l.left, l.top + l.side);
+    atn_canvas_grey(c, 0.15);
+    atn_canvas_text(c, c->font, l.top + l.side / 2, ATN_CENTRE, 0.95, -90, 0, l.axis_a);
+    atn_canvas_text(c, l.left + l.side / 2, l.top + l.side + l.below - c->font * 1.1,
+                    ATN_CENTRE, 0.95, 0, 0, l.axis_b);
+    atn_scale_bar(c, &l.scale, l.left + l.side + c->font * 1.2, l.top, l.side, l.name);
 done:
     return st;
 }

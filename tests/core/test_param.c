@@ -112,6 +112,7 @@ static void nearest(atn_ctx *cx)
     (void)cx;
     CHECK_EQ(atn_nearest("similarty", words, 3), 1);
     CHECK_EQ(atn_nearest("stat", words, 3), 2);
+    CHECK_EQ(atn_nearest("sim", words, 3), 1); /* begun, and far by edits */
     CHECK_EQ(atn_nearest("quux", words, 3), -1);
 }
 

@@ -78,6 +78,15 @@ static void labels_are_tame(atn_ctx *cx)
     CHECK_STR(out, "\\xFF\\xFE");
     atn_token_label("\xe4\xbd\xa0\xe5\xa5\xbd", 14, out, sizeof out);
     CHECK_STR(out, "\xe4\xbd\xa0\xe5\xa5\xbd");
+    /* a joiner inside an emoji stays, and one picture counts once: man, joiner, computer */
+    atn_token_label("\xf0\x9f\x91\xa8\xe2\x80\x8d\xf0\x9f\x92\xbb!?", 2, out,
+                    sizeof out);
+    CHECK_STR(out, "\xf0\x9f\x91\xa8\xe2\x80\x8d\xf0\x9f\x92\xbb!\xe2\x80\xa6");
+    atn_token_label("a\xe2\x80\x8d"
+                    "b",
+                    14, out, sizeof out);
+    CHECK_STR(out, "a\xe2\x97\xa6"
+                   "b");
 }
 
 /* A table that every figure but heads accepts: a matrix, tokens, layer pairs, values. */
@@ -144,13 +153,13 @@ static void every_figure_every_format(atn_ctx *cx)
 {
     static const char *const ends[] = {"svg", "pdf", "png"};
     static char data[4 << 20], again[4 << 20];
-    const atn_figure_opts o = {.dpi = 60};
     const char *dir = check_scratch("figures");
     atn_table *t = make_table(cx, 9, "tok");
 
     setenv("SOURCE_DATE_EPOCH", "1700000000", 1);
     for (int f = 0; atn_figures[f]; f++)
         for (int e = 0; e < 3; e++) {
+            const atn_figure_opts o = {.dpi = e == 2 ? 60 : 0};
             char path[700];
             size_t n;
 
@@ -197,7 +206,8 @@ static void odd_tables(atn_ctx *cx)
         {0},
         {.scale = "log"},
         {.scale = "rank", .palette = "cividis"},
-        {.palette = "diverging", .title = "T", .width_in = 1, .font_pt = 20}};
+        {.params = "clip=0.5"},
+        {.palette = "diverging", .title = "T", .width_in = 6, .font_pt = 20}};
 
     for (size_t i = 0; i < ATN_LEN(cells); i++)
         for (size_t k = 0; k < ATN_LEN(opts); k++) {
@@ -246,9 +256,241 @@ static void refusals(atn_ctx *cx)
     CHECK_FAILS(atn_figure_svg(cx, heatmap, t, &(atn_figure_opts){.params = "flor=1"},
                                &svg, &n),
                 ATN_USAGE, "flor");
+    CHECK_FAILS(atn_figure_svg(cx, heatmap, t,
+                               &(atn_figure_opts){.scale = "rank", .params = "clip=.9"},
+                               &svg, &n),
+                ATN_USAGE, "clip");
+    CHECK_FAILS(atn_figure_svg(cx, heatmap, t, &(atn_figure_opts){.params = "floor=.1"},
+                               &svg, &n),
+                ATN_USAGE, "--scale log");
+    CHECK_FAILS(atn_figure_svg(cx, atn_figure_find("bars"), t,
+                               &(atn_figure_opts){.scale = "log"}, &svg, &n),
+                ATN_USAGE, "--scale");
+    CHECK_FAILS(atn_figure_svg(cx, atn_figure_find("similarity"), t,
+                               &(atn_figure_opts){.params = "from=.95"}, &svg, &n),
+                ATN_USAGE, "from");
+    CHECK_FAILS(
+        atn_figure_draw(cx, heatmap, t, &(atn_figure_opts){.dpi = 50}, "x.svg", false),
+        ATN_USAGE, "--dpi");
+    /* too small for its text: refused, in words, by every figure */
+    for (int f = 0; atn_figures[f]; f++) {
+        CHECK_FAILS(atn_figure_svg(cx, atn_figures[f], t,
+                                   &(atn_figure_opts){.width_in = .4}, &svg, &n),
+                    ATN_USAGE, "--width");
+        CHECK_FAILS(atn_figure_svg(cx, atn_figures[f], t,
+                                   &(atn_figure_opts){.height_in = .4}, &svg, &n),
+                    ATN_USAGE, "--height");
+    }
     CHECK(atn_figure_find("nope") == NULL);
     atn_table_destroy(cx, t);
     atn_table_destroy(cx, empty);
+}
+
+/* A constant matrix has one rank, so its bar has one tick; a clipped one ends at its quantile. */
+static void bar_ticks_golden(atn_ctx *cx)
+{
+    const float same[] = {.5f, .5f, .5f, .5f}, one = 3, steps[] = {0, 1, 2, 3, 10};
+    double at[16], value[16];
+    atn_scale s;
+    int n;
+
+    CHECK_OK(atn_scale_fit(cx, (atn_cmat){same, 2, 2, 2}, ATN_SCALE_RANK, 1e-4, 0,
+                           "viridis", &s));
+    CHECK_EQ(atn_scale_ticks(&s, at, value), 1);
+    CHECK_NEAR(value[0], .5, 0);
+    CHECK_OK(atn_scale_fit(cx, (atn_cmat){&one, 1, 1, 1}, ATN_SCALE_RANK, 1e-4, 0,
+                           "viridis", &s));
+    CHECK_EQ(atn_scale_ticks(&s, at, value), 1);
+    CHECK_OK(atn_scale_fit(cx, (atn_cmat){steps, 1, 5, 5}, ATN_SCALE_RANK, 1e-4, 0,
+                           "viridis", &s));
+    CHECK_EQ(atn_scale_ticks(&s, at, value), 5);
+    CHECK_NEAR(at[3], .75, 1e-12);
+    CHECK_NEAR(value[4], 10, 0);
+    /* the quantile .75 of 0, 1, 2, 3, 10 is 3 */
+    CHECK_OK(atn_scale_fit(cx, (atn_cmat){steps, 1, 5, 5}, ATN_SCALE_LINEAR, 1e-4, .75,
+                           "viridis", &s));
+    n = atn_scale_ticks(&s, at, value);
+    CHECK_NEAR(value[n - 1], 3, 1e-12);
+    CHECK_NEAR(at[n - 1], 1, 1e-12);
+    CHECK_LE(at[n - 2], .92);
+}
+
+/* A table of one row a head, with a value and n x n stacked cells. */
+static atn_table *heads_table(atn_ctx *cx, int layers, int heads, atn_idx n)
+{
+    const atn_idx rows = (atn_idx)layers * heads;
+    atn_table *t = NULL;
+    float *m = calloc((size_t)(rows * n * n), sizeof *m);
+    char cells[32];
+
+    CHECK_OK(atn_table_create(cx, "heads", &t));
+    CHECK_OK(atn_table_add_col(cx, t, "layer", ATN_COL_I64, "", "", NULL));
+    CHECK_OK(atn_table_add_col(cx, t, "head", ATN_COL_I64, "", "", NULL));
+    CHECK_OK(atn_table_add_col(cx, t, "value", ATN_COL_F64, "", "", NULL));
+    for (int i = 0; i < rows; i++) {
+        CHECK_OK(atn_table_add_row(cx, t));
+        atn_table_set_i64(t, 0, i / heads);
+        atn_table_set_i64(t, 1, i % heads);
+        atn_table_set_f64(t, 2, 1);
+    }
+    snprintf(cells, sizeof cells, "%lld", (long long)n);
+    CHECK_OK(atn_table_set_meta(cx, t, "cells_q", cells));
+    CHECK_OK(atn_table_set_matrix(cx, t, (atn_cmat){m, rows * n, n, n}, "q", "k"));
+    free(m);
+    return t;
+}
+
+/* The number after `key` at or behind `from`; NAN = there is none. */
+static double number_after(const char *from, const char *key)
+{
+    const char *at = strstr(from, key);
+
+    return at ? strtod(at + strlen(key), NULL) : NAN;
+}
+
+static char *svg_of(atn_ctx *cx, const char *figure, const atn_table *t)
+{
+    char *svg = NULL;
+    size_t n = 0;
+
+    CHECK_OK(atn_figure_svg(cx, atn_figure_find(figure), t, &(atn_figure_opts){0}, &svg,
+                            &n));
+    check_svg(svg);
+    return svg;
+}
+
+/* Models of every shape: a page stays a page, and all its rasters together stay below 6 Mi
+ * pixels, whatever the cells. */
+static void pages_of_heads_stay_pages(atn_ctx *cx)
+{
+    static const int shapes[][3] = {
+        {80, 64, 4}, {4, 200, 4}, {120, 2, 8}, {12, 12, 64}, {3, 3, 700}};
+
+    for (size_t i = 0; i < ATN_LEN(shapes); i++) {
+        atn_table *t = heads_table(cx, shapes[i][0], shapes[i][1], shapes[i][2]);
+        char *svg = svg_of(cx, "heads", t);
+        double pixels = 0;
+
+        CHECK_LE(number_after(svg, "height=\""), 1.5 * number_after(svg, "width=\""));
+        for (const char *at = strstr(svg, "<image"); at; at = strstr(at + 1, "<image"))
+            pixels += number_after(at, "width=\"") * number_after(at, "height=\"");
+        CHECK_LE(1, pixels);
+        CHECK_LE(pixels, 6 << 20);
+        atn_free(cx, svg);
+        atn_table_destroy(cx, t);
+    }
+    CHECK_EQ(atn_raster_join(700, 9), 1);
+    CHECK_EQ(atn_raster_join(1024, 1), 1);
+    CHECK_EQ(atn_raster_join(1025, 1), 2);
+    CHECK_EQ(atn_raster_join(512, 144), 3); /* sqrt(6 Mi / 144) = 209 cells */
+}
+
+/* Pixels of this colour in a figure drawn as PNG. */
+static int count_colour(atn_ctx *cx, const char *figure, const atn_table *t,
+                        const unsigned char rgb[3])
+{
+    const uint32_t want = (uint32_t)rgb[0] << 16 | (uint32_t)rgb[1] << 8 | rgb[2];
+    char path[700];
+    cairo_surface_t *image;
+    int n = 0;
+
+    snprintf(path, sizeof path, "%s/c.png", check_scratch("colours"));
+    CHECK_OK(atn_figure_draw(cx, atn_figure_find(figure), t,
+                             &(atn_figure_opts){.dpi = 144}, path, true));
+    image = cairo_image_surface_create_from_png(path);
+    CHECK(cairo_surface_status(image) == CAIRO_STATUS_SUCCESS);
+    for (int y = 0; y < cairo_image_surface_get_height(image); y++) {
+        const uint32_t *row =
+            (const uint32_t *)(const void *)(cairo_image_surface_get_data(image) +
+                                             (ptrdiff_t)y *
+                                                 cairo_image_surface_get_stride(image));
+        for (int x = 0; x < cairo_image_surface_get_width(image); x++)
+            n += (row[x] & 0xffffff) == want;
+    }
+    cairo_surface_destroy(image);
+    return n;
+}
+
+/* One point a series is a dot; the last of many series is drawn like the others. The legend
+ * alone has at most 200 pixels of a colour. */
+static void every_series_is_drawn(atn_ctx *cx)
+{
+    atn_table *t = heads_table(cx, 1, 1, 1);
+
+    CHECK_LE(10, count_colour(cx, "line", t, atn_palette_series(0, 1)));
+    atn_table_destroy(cx, t);
+    t = heads_table(cx, 2, 100, 1);
+    CHECK_LE(250, count_colour(cx, "bars", t, atn_palette_series(99, 100)));
+    CHECK_LE(250, count_colour(cx, "line", t, atn_palette_series(99, 100)));
+    atn_table_destroy(cx, t);
+}
+
+/* A column without a number is refused, not drawn as an empty frame. */
+static void nothing_to_draw(atn_ctx *cx)
+{
+    atn_table *none = NULL;
+    char *svg = NULL;
+    size_t n = 0;
+
+    CHECK_OK(atn_table_create(cx, "none", &none));
+    CHECK_OK(atn_table_add_col(cx, none, "layer", ATN_COL_I64, "", "", NULL));
+    CHECK_OK(atn_table_add_col(cx, none, "value", ATN_COL_F64, "", "", NULL));
+    CHECK_OK(atn_table_add_row(cx, none));
+    atn_table_set_i64(none, 0, 0);
+    CHECK_FAILS(atn_figure_svg(cx, atn_figure_find("bars"), none, &(atn_figure_opts){0},
+                               &svg, &n),
+                ATN_USAGE, "no number");
+    CHECK_FAILS(atn_figure_svg(cx, atn_figure_find("line"), none, &(atn_figure_opts){0},
+                               &svg, &n),
+                ATN_USAGE, "no row");
+    atn_table_destroy(cx, none);
+}
+
+static void axes_and_bars_leave_room(atn_ctx *cx)
+{
+    const float x[] = {.00012345f, .0023456f, .034567f, .45678f};
+    cairo_surface_t *s = cairo_image_surface_create(CAIRO_FORMAT_RGB24, 1, 1);
+    atn_canvas c = {cairo_create(s), 400, 400, 8};
+    atn_scale scale;
+    double at[16], value[16];
+    atn_axis a = {.total = 500, .unit = 1, .cell = .5};
+
+    CHECK_OK(atn_scale_fit(cx, (atn_cmat){x, 2, 2, 2}, ATN_SCALE_RANK, 1e-4, 0,
+                           "viridis", &scale));
+    CHECK_EQ(atn_scale_ticks(&scale, at, value), 4);
+    /* gap, bar, tick, its label and the bar's own label beside one another */
+    CHECK_LE(1.2 * 8 + 8 + 3.5 + atn_canvas_text_width(&c, .85, "0.000123") + .85 * 8,
+             atn_scale_bar_room(&c, &scale));
+    CHECK_NEAR(atn_label_step(10, 11), 2, 0);
+    CHECK_NEAR(atn_label_step(1, 11), 20, 0);
+    CHECK_NEAR(atn_label_step(20, 11), 1, 0);
+    /* labels of 0 .. 500, half a point a position: 3 digits of 8 points and a blank fit in 50 */
+    CHECK_NEAR(atn_axis_step(&c, &a), 50, 0);
+    cairo_destroy(c.cr);
+    cairo_surface_destroy(s);
+}
+
+/* 33 positions in cells of 8 end at 33, not at 40: the frame is 33/8 cells wide. */
+static void pooled_axes_end_at_n(atn_ctx *cx)
+{
+    const float m[25] = {0};
+    atn_table *t = NULL;
+    char *svg, *full;
+
+    CHECK_OK(atn_table_create(cx, "heatmap", &t));
+    CHECK_OK(atn_table_set_matrix(cx, t, (atn_cmat){m, 5, 5, 5}, "query", "key"));
+    CHECK_OK(atn_table_set_meta(cx, t, "pool", "max"));
+    CHECK_OK(atn_table_set_meta(cx, t, "pool_size", "8"));
+    full = svg_of(cx, "heatmap", t);
+    CHECK_OK(atn_table_set_meta(cx, t, "queries", "33"));
+    CHECK_OK(atn_table_set_meta(cx, t, "keys", "33"));
+    svg = svg_of(cx, "heatmap", t);
+    /* of 0, 10, 20, 30, 40 the last label and its mark are gone on both axes */
+    CHECK_LE((double)strlen(svg) + 100, (double)strlen(full));
+    CHECK(strstr(svg, "clip-path"));
+    atn_free(cx, full);
+    atn_free(cx, svg);
+    atn_table_destroy(cx, t);
 }
 
 static void lengths(atn_ctx *cx)
@@ -268,4 +510,10 @@ CHECK_MAIN({"viridis golden", viridis_golden}, {"scales golden", scales_golden},
            {"ticks golden", ticks_golden}, {"labels are tame", labels_are_tame},
            {"every figure, every format", every_figure_every_format},
            {"large matrix stays small", large_matrix_stays_small},
-           {"odd tables", odd_tables}, {"refusals", refusals}, {"lengths", lengths})
+           {"odd tables", odd_tables}, {"refusals", refusals}, {"lengths", lengths},
+           {"bar ticks golden", bar_ticks_golden},
+           {"pages of heads stay pages", pages_of_heads_stay_pages},
+           {"every series is drawn", every_series_is_drawn},
+           {"nothing to draw", nothing_to_draw},
+           {"axes and bars leave room", axes_and_bars_leave_room},
+           {"pooled axes end at n", pooled_axes_end_at_n})

@@ -33,13 +33,9 @@ static char *build(atn_ctx *cx, const char *path)
     CHECK_OK(atn_report_create(cx, hostile, hostile, &r));
     CHECK_OK(atn_report_section(cx, r, hostile));
     CHECK_OK(atn_report_paragraph(cx, r, hostile));
-    CHECK_OK(atn_report_command(cx, r, hostile));
     CHECK_OK(atn_report_table(cx, r, t, hostile, 5));
-    CHECK_OK(atn_report_details_begin(cx, r, hostile));
     CHECK_OK(atn_report_figure(cx, r, atn_figure_find("heatmap"), t,
                                &(atn_figure_opts){0}, hostile, hostile));
-    CHECK_OK(atn_report_details_end(cx, r));
-    CHECK_OK(atn_report_table_json(cx, r, "data-stats", t));
     CHECK_OK(atn_report_save(cx, r, &run, path, false));
     atn_report_destroy(cx, r);
     atn_run_release(&run);
@@ -75,11 +71,46 @@ static void nothing_escapes(atn_ctx *cx)
     CHECK(strstr(html, "http://") == NULL && strstr(html, "https://") == NULL);
     CHECK_EQ(count(html, "<figure class=\"atn-figure\""), 1);
     CHECK_EQ(count(html, "<section"), count(html, "</section>"));
-    CHECK_EQ(count(html, "<details"), count(html, "</details>"));
-    CHECK_EQ(count(html, "<table"),
-             2); /* the first five rows, and all of them folded */
+    CHECK_EQ(count(html, "<table"), 1);
+    CHECK_EQ(count(html, "<tbody class=\"more\">"), 1); /* rows beyond the first five */
+    CHECK_EQ(count(html, "<td class=\"n\">"), 12);
+    CHECK(strstr(html, "id=\"table1\">{\"columns\":[\"name\",\"value\"]"));
     CHECK(strstr(html, "id=\"run\"") && strstr(html, "<h1 id=\"title\">"));
     free(html);
+}
+
+/* 2 keys and 21 values: three tables of 2 + 7 columns, the JSON has all 23. */
+static void wide_tables_fit_paper(atn_ctx *cx)
+{
+    char path[700], name[32], html[1 << 16] = "";
+    atn_report *r = NULL;
+    atn_table *t = NULL;
+    FILE *f;
+
+    snprintf(path, sizeof path, "%s/wide.html", check_scratch("report-wide"));
+    CHECK_OK(atn_table_create(cx, "stats", &t));
+    for (int c = 0; c < 23; c++) {
+        snprintf(name, sizeof name, "value%d", c);
+        CHECK_OK(atn_table_add_col(cx, t,
+                                   c == 0   ? "layer"
+                                   : c == 1 ? "head"
+                                            : name,
+                                   ATN_COL_I64, "", NULL, NULL));
+    }
+    CHECK_OK(atn_table_add_row(cx, t));
+    CHECK_OK(atn_report_create(cx, "t", NULL, &r));
+    CHECK_OK(atn_report_table(cx, r, t, "caption", 0));
+    CHECK_OK(atn_report_save(cx, r, NULL, path, false));
+    f = fopen(path, "rb");
+    CHECK(f && fread(html, 1, sizeof html - 1, f) > 0);
+    fclose(f);
+    CHECK_EQ(count(html, "<table"), 3);
+    CHECK_EQ(count(html, ">layer</th>"), 3);
+    CHECK_EQ(count(html, "<th "), 3 * 9);
+    CHECK_EQ(count(html, "caption</caption>"), 1);
+    CHECK(strstr(html, "\"value22\"]"));
+    atn_report_destroy(cx, r);
+    atn_table_destroy(cx, t);
 }
 
 static void never_overwritten_unasked(atn_ctx *cx)
@@ -98,4 +129,5 @@ static void never_overwritten_unasked(atn_ctx *cx)
 }
 
 CHECK_MAIN({"nothing escapes", nothing_escapes},
+           {"wide tables fit paper", wide_tables_fit_paper},
            {"never overwritten unasked", never_overwritten_unasked})
