@@ -138,7 +138,7 @@ atn_status atn_figure_scale(atn_ctx *cx, atn_cmat m, const atn_colours *p,
 {
     const char *name = o->scale ? o->scale : def;
     atn_status st = ATN_OK;
-    atn_scale_kind kind;
+    atn_scale_kind kind = ATN_SCALE_LINEAR;
 
     ATN_TRY(scale_kind(cx, name, &kind));
     if (kind != ATN_SCALE_LOG && p->floor != USUAL_FLOOR)
