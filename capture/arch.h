@@ -23,11 +23,13 @@ typedef enum atn_qk_norm {
     ATN_QK_FULL, /* RMS norm of the whole projection, weight [heads * head_dim] */
 } atn_qk_norm;
 
-typedef enum atn_bias_rule {
-    ATN_BIAS_CONFIG, /* attention_bias: q, k, v, o; mlp_bias: gate, up, down; absent = none */
-    ATN_BIAS_QKV, /* q, k, v always */
-    ATN_BIAS_ALL,
-} atn_bias_rule;
+/* Which projections have a bias; sets of these. */
+enum {
+    ATN_BIAS_QKV = 1,
+    ATN_BIAS_O = 2,
+    ATN_BIAS_MLP = 4, /* gate, up, down */
+    ATN_BIAS_ALL = 7,
+};
 
 typedef enum atn_window_rule {
     ATN_WINDOW_NONE,
@@ -53,7 +55,10 @@ typedef struct atn_arch {
     atn_norm_place place;
     atn_qk_norm qk_norm;
     bool rope;
-    atn_bias_rule bias;
+    unsigned bias; /* always */
+    unsigned
+        bias_keys; /* on request: QKV and O by attention_bias, MLP by mlp_bias; a key
+                           that is not listed is ignored */
     atn_window_rule window;
     /* defaults of absent keys; 0 = derived from the others */
     atn_idx kv_heads, head_dim, max_positions, sliding_window, max_window_layers,

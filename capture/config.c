@@ -116,11 +116,50 @@ done:
     return st;
 }
 
+/* What the family's code in transformers would run and ours does not. */
+static atn_status refuse_unsupported(atn_ctx *cx, const char *path, const atn_config *c)
+{
+    const char *position = NULL;
+    bool decoder = false;
+    atn_status st = ATN_OK;
+
+    ATN_TRY(atn_json_get_str(cx, path, c->json, "position_embedding_type", "absolute",
+                             &position));
+    if (strcmp(position, "absolute") != 0)
+        ATN_FAIL(ATN_DATA,
+                 "%s: position_embedding_type \"%.60s\" is not supported (absolute is)",
+                 path, position);
+    ATN_TRY(atn_json_get_bool(cx, path, c->json, "is_decoder", false, &decoder));
+    if (decoder && !c->arch->causal)
+        ATN_FAIL(ATN_DATA,
+                 "%s: \"is_decoder\" is true, but a model of type %s is run as an "
+                 "encoder only (attnscope import takes Q, K, V of any model)",
+                 path, c->arch->id);
+done:
+    return st;
+}
+
+static atn_status read_biases(atn_ctx *cx, const char *path, atn_config *c)
+{
+    const unsigned asked = c->arch->bias_keys, fixed = c->arch->bias;
+    bool attention = false, mlp = false;
+    atn_status st = ATN_OK;
+
+    if (asked & ATN_BIAS_QKV)
+        ATN_TRY(
+            atn_json_get_bool(cx, path, c->json, "attention_bias", false, &attention));
+    if (asked & ATN_BIAS_MLP)
+        ATN_TRY(atn_json_get_bool(cx, path, c->json, "mlp_bias", false, &mlp));
+    c->bias_qkv = attention || (fixed & ATN_BIAS_QKV);
+    c->bias_o = attention || (fixed & ATN_BIAS_O);
+    c->bias_mlp = mlp || (fixed & ATN_BIAS_MLP);
+done:
+    return st;
+}
+
 static atn_status read_switches(atn_ctx *cx, const char *path, atn_config *c)
 {
     const atn_arch *a = c->arch;
-    const char *position = NULL;
-    bool attention = false, mlp = false, gated = a->names.gate != NULL;
     atn_status st = ATN_OK;
 
     ATN_TRY(atn_json_get_f64(cx, path, c->json, a->eps_key, a->eps, &c->eps));
@@ -129,19 +168,10 @@ static atn_status read_switches(atn_ctx *cx, const char *path, atn_config *c)
                  c->eps);
     ATN_TRY(
         atn_json_get_bool(cx, path, c->json, "tie_word_embeddings", a->tied, &c->tied));
-    ATN_TRY(atn_json_get_bool(cx, path, c->json, "attention_bias", false, &attention));
-    ATN_TRY(atn_json_get_bool(cx, path, c->json, "mlp_bias", false, &mlp));
-    ATN_TRY(atn_json_get_str(cx, path, c->json, "position_embedding_type", "absolute",
-                             &position));
-    if (strcmp(position, "absolute") != 0)
-        ATN_FAIL(ATN_DATA,
-                 "%s: position_embedding_type \"%.60s\" is not supported (absolute is)",
-                 path, position);
-    c->gated = gated;
-    c->bias_qkv = a->bias != ATN_BIAS_CONFIG || attention;
-    c->bias_o = a->bias == ATN_BIAS_ALL || (a->bias == ATN_BIAS_CONFIG && attention);
-    c->bias_mlp = a->bias == ATN_BIAS_ALL || (a->bias == ATN_BIAS_CONFIG && mlp);
+    c->gated = a->names.gate != NULL;
+    ATN_TRY(read_biases(cx, path, c));
     ATN_TRY(read_activation(cx, path, c));
+    ATN_TRY(refuse_unsupported(cx, path, c));
 done:
     return st;
 }
@@ -319,32 +349,56 @@ static atn_status check_rope(atn_ctx *cx, const char *path, const atn_rope *r)
                     path, r->theta, r->factor, r->low, r->high);
 }
 
+/* theta, and that whole heads are rotated: transformers ignores partial_rotary_factor
+ * without a scaling in these families, and fails on it with one. */
+static atn_status rope_base(atn_ctx *cx, const char *path, const json_t *d,
+                            atn_config *c)
+{
+    atn_rope *r = &c->rope;
+    double partial = 1;
+    atn_status st = ATN_OK;
+
+    ATN_TRY(atn_json_get_f64(cx, path, c->json, "rope_theta", 10000, &r->theta));
+    ATN_TRY(atn_json_get_f64(cx, path, d, "rope_theta", r->theta, &r->theta));
+    ATN_TRY(atn_json_get_f64(cx, path, c->json, "partial_rotary_factor", 1, &partial));
+    ATN_TRY(atn_json_get_f64(cx, path, d, "partial_rotary_factor", partial, &partial));
+    if (partial != 1 && r->kind != ATN_ROPE_DEFAULT)
+        ATN_FAIL(ATN_DATA,
+                 "%s: partial_rotary_factor is %g, but a scaled rotary embedding of "
+                 "model_type %s turns whole heads (leave the key out, or set it to 1)",
+                 path, partial, c->arch->id);
+    r->dim = c->head_dim;
+    if (r->dim % 2 != 0)
+        ATN_FAIL(ATN_DATA, "%s: the rotary dimension %lld is odd", path,
+                 (long long)r->dim);
+done:
+    return st;
+}
+
+static atn_status rope_original(atn_ctx *cx, const char *path, const json_t *d,
+                                atn_config *c)
+{
+    double inside = 0;
+    atn_status st = ATN_OK;
+
+    ATN_TRY(atn_json_get_f64(cx, path, d, "original_max_position_embeddings",
+                             (double)c->max_positions, &inside));
+    ATN_TRY(atn_json_get_f64(cx, path, c->json, "original_max_position_embeddings",
+                             inside, &c->rope.original));
+done:
+    return st;
+}
+
 static atn_status read_rope(atn_ctx *cx, const char *path, atn_config *c)
 {
-    const json_t *j = c->json, *d = rope_dict(j),
-                 *parameters = json_object_get(j, "rope_parameters");
+    const json_t *d = rope_dict(c->json);
     atn_rope *r = &c->rope;
-    double partial = 1, inside = 0;
     atn_status st = ATN_OK;
 
     if (!c->arch->rope) return ATN_OK;
-    ATN_TRY(atn_json_get_f64(cx, path, j, "partial_rotary_factor", 1, &partial));
-    ATN_TRY(atn_json_get_f64(cx, path, parameters, "partial_rotary_factor", partial,
-                             &partial));
-    ATN_TRY(atn_json_get_f64(cx, path, j, "rope_theta", 10000, &r->theta));
-    ATN_TRY(atn_json_get_f64(cx, path, parameters, "rope_theta", r->theta, &r->theta));
     ATN_TRY(rope_kind(cx, path, d, r));
-    if (!(partial > 0 && partial <= 1))
-        ATN_FAIL(ATN_DATA, "%s: partial_rotary_factor is %g, outside 0 < x <= 1", path,
-                 partial);
-    r->dim = (atn_idx)((double)c->head_dim * partial);
-    if (r->dim % 2 != 0 || r->dim == 0)
-        ATN_FAIL(ATN_DATA, "%s: the rotary dimension %lld is odd or 0", path,
-                 (long long)r->dim);
-    ATN_TRY(atn_json_get_f64(cx, path, d, "original_max_position_embeddings",
-                             (double)c->max_positions, &inside));
-    ATN_TRY(atn_json_get_f64(cx, path, j, "original_max_position_embeddings", inside,
-                             &r->original));
+    ATN_TRY(rope_base(cx, path, d, c));
+    ATN_TRY(rope_original(cx, path, d, c));
     ATN_TRY(rope_factor(cx, path, d, (double)c->max_positions, r));
     ATN_TRY(atn_json_get_f64(cx, path, d, "low_freq_factor", 1, &r->low));
     ATN_TRY(atn_json_get_f64(cx, path, d, "high_freq_factor", 4, &r->high));

@@ -13,7 +13,6 @@ const atn_arch atn_arch_mistral = {
     .norm = ATN_NORM_RMS,
     .place = ATN_NORM_PRE,
     .rope = true,
-    .bias = ATN_BIAS_CONFIG,
     .window = ATN_WINDOW_ALL,
     .kv_heads = 8,
     .max_positions = 131072,

@@ -50,12 +50,15 @@ static void hostile_values(atn_ctx *cx)
         {"rope_parameters", "{\"rope_theta\": \"1e4\"}", "rope_theta"},
         {"rope_scaling", "{\"type\": \"linear\"}", "factor"},
         {"rope_scaling", "{\"type\": \"linear\", \"factor\": 0}", "out of range"},
-        {"rope_scaling", "{\"type\": \"longrope\", \"short_factor\": [1]}", "4 numbers"},
+        {"rope_scaling", "{\"type\": \"longrope\", \"short_factor\": [1]}",
+         "4 numbers"},
         {"rope_scaling",
          "{\"type\": \"su\", \"short_factor\": [1,1,1,1], \"long_factor\": [1,1,0,1]}",
          "positive"},
-        {"partial_rotary_factor", "1.5", "partial_rotary_factor"},
-        {"partial_rotary_factor", "0.4", "odd"},
+        {"partial_rotary_factor", "\"half\"", "partial_rotary_factor"},
+        {"rope_scaling",
+         "{\"type\": \"linear\", \"factor\": 2, \"partial_rotary_factor\": 0.5}",
+         "partial_rotary_factor is 0.5"},
         {"model_type", "\"lama\"", "nearest: llama"},
         {"model_type", "\"t5\"", "bert, llama, mistral, olmo2, qwen2, qwen3"},
         {"model_type", "7", "model_type"},
@@ -63,7 +66,8 @@ static void hostile_values(atn_ctx *cx)
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        print_message("%s = %s\n", cases[i].key, cases[i].json ? cases[i].json : "absent");
+        print_message("%s = %s\n", cases[i].key,
+                      cases[i].json ? cases[i].json : "absent");
         refuses(cx, "llama_mha", cases[i].key, cases[i].json, cases[i].part);
     }
     refuses(cx, "qwen2_window", "layer_types", "[\"full_attention\"]", "2 entries");
@@ -71,12 +75,14 @@ static void hostile_values(atn_ctx *cx)
             "layer_types[1]");
     refuses(cx, "bert_model", "position_embedding_type", "\"relative_key\"",
             "relative_key");
+    refuses(cx, "bert_model", "is_decoder", "true", "\"is_decoder\" is true");
 }
 
 static void broken_files(atn_ctx *cx)
 {
-    static const char *const texts[] = {"", "[]", "{\"model_type\": ", "{\"a\": NaN}",
-                                        "{\"a\": 1, \"a\": 2}", "\xff\xfe"};
+    static const char *const texts[] = {
+        "",        "[]", "{\"model_type\": ", "{\"a\": NaN}", "{\"a\": 1, \"a\": 2}",
+        "\xff\xfe"};
     const char *dir = copy_model("config-broken", "llama_mha");
     atn_config c;
 
@@ -86,16 +92,18 @@ static void broken_files(atn_ctx *cx)
     }
     CHECK_EQ(remove(path_in(dir, "config.json")), 0);
     CHECK_FAILS(atn_config_load(cx, dir, &c), ATN_NOINPUT, "no config.json");
-    CHECK_FAILS(atn_config_load(cx, path_in(dir, "nowhere"), &c), ATN_NOINPUT, "nowhere");
+    CHECK_FAILS(atn_config_load(cx, path_in(dir, "nowhere"), &c), ATN_NOINPUT,
+                "nowhere");
 }
 
 /* Hugging Face configuration classes: what an absent key and an explicit null mean. */
 static void defaults(atn_ctx *cx)
 {
     const char *dir = check_scratch("config-defaults");
-    static const char sizes[] = "\"hidden_size\": 64, \"num_hidden_layers\": 3, "
-                                "\"num_attention_heads\": 32, \"intermediate_size\": 96, "
-                                "\"vocab_size\": 50";
+    static const char sizes[] =
+        "\"hidden_size\": 64, \"num_hidden_layers\": 3, "
+        "\"num_attention_heads\": 32, \"intermediate_size\": 96, "
+        "\"vocab_size\": 50";
     static const struct {
         const char *type, *more;
         atn_idx kv_heads, head_dim, positions, window[3];
@@ -103,19 +111,79 @@ static void defaults(atn_ctx *cx)
         bool tied, bias_qkv, bias_o;
     } cases[] = {
         {"llama", "", 32, 2, 2048, {0}, 1e-6, false, false, false},
-        {"llama", ", \"num_key_value_heads\": null, \"head_dim\": null", 32, 2, 2048, {0},
-         1e-6, false, false, false},
-        {"llama", ", \"attention_bias\": true", 32, 2, 2048, {0}, 1e-6, false, true, true},
-        {"mistral", "", 8, 2, 131072, {4096, 4096, 4096}, 1e-6, false, false, false},
-        {"mistral", ", \"sliding_window\": null", 8, 2, 131072, {0}, 1e-6, false, false,
+        {"llama",
+         ", \"num_key_value_heads\": null, \"head_dim\": null",
+         32,
+         2,
+         2048,
+         {0},
+         1e-6,
+         false,
+         false,
          false},
+        {"llama",
+         ", \"attention_bias\": true",
+         32,
+         2,
+         2048,
+         {0},
+         1e-6,
+         false,
+         true,
+         true},
+        {"mistral", "", 8, 2, 131072, {4096, 4096, 4096}, 1e-6, false, false, false},
+        {"mistral",
+         ", \"sliding_window\": null",
+         8,
+         2,
+         131072,
+         {0},
+         1e-6,
+         false,
+         false,
+         false},
+        {"mistral",
+         ", \"attention_bias\": true",
+         8,
+         2,
+         131072,
+         {4096, 4096, 4096},
+         1e-6,
+         false,
+         false,
+         false},
+        {"qwen3",
+         ", \"attention_bias\": true, \"mlp_bias\": true",
+         32,
+         128,
+         32768,
+         {0},
+         1e-6,
+         false,
+         true,
+         true},
         {"qwen2", "", 32, 2, 32768, {0}, 1e-6, false, true, false},
-        {"qwen2", ", \"use_sliding_window\": true, \"max_window_layers\": 1", 32, 2, 32768,
-         {0, 4096, 4096}, 1e-6, false, true, false},
+        {"qwen2",
+         ", \"use_sliding_window\": true, \"max_window_layers\": 1",
+         32,
+         2,
+         32768,
+         {0, 4096, 4096},
+         1e-6,
+         false,
+         true,
+         false},
         {"qwen2",
          ", \"use_sliding_window\": true, \"sliding_window\": 7, \"layer_types\": "
          "[\"sliding_attention\", \"full_attention\", \"full_attention\"]",
-         32, 2, 32768, {7, 0, 0}, 1e-6, false, true, false},
+         32,
+         2,
+         32768,
+         {7, 0, 0},
+         1e-6,
+         false,
+         true,
+         false},
         {"qwen3", "", 32, 128, 32768, {0}, 1e-6, false, false, false},
         {"olmo2", "", 32, 2, 2048, {0}, 1e-5, false, false, false},
         {"bert", "", 32, 2, 512, {0}, 1e-12, true, true, true},
@@ -125,8 +193,8 @@ static void defaults(atn_ctx *cx)
         char text[600];
         atn_config c;
 
-        snprintf(text, sizeof text, "{\"model_type\": \"%s\", %s%s}", cases[i].type, sizes,
-                 cases[i].more);
+        snprintf(text, sizeof text, "{\"model_type\": \"%s\", %s%s}", cases[i].type,
+                 sizes, cases[i].more);
         print_message("%s%s\n", cases[i].type, cases[i].more);
         write_text(dir, "config.json", text);
         CHECK_OK(atn_config_load(cx, dir, &c));
@@ -138,6 +206,7 @@ static void defaults(atn_ctx *cx)
         CHECK_EQ(c.tied, cases[i].tied);
         CHECK_EQ(c.bias_qkv, cases[i].bias_qkv);
         CHECK_EQ(c.bias_o, cases[i].bias_o);
+        CHECK_EQ(c.bias_mlp, strcmp(cases[i].type, "bert") == 0);
         atn_config_release(cx, &c);
     }
 }
@@ -146,13 +215,22 @@ static void defaults(atn_ctx *cx)
  * from this program to nine digits. */
 static void llama3_angles(atn_ctx *cx)
 {
-    const atn_rope r = {.kind = ATN_ROPE_LLAMA3, .dim = 64, .theta = 5e5, .factor = 32,
-                        .low = 1, .high = 4, .original = 8192};
+    const atn_rope r = {.kind = ATN_ROPE_LLAMA3,
+                        .dim = 64,
+                        .theta = 5e5,
+                        .factor = 32,
+                        .low = 1,
+                        .high = 4,
+                        .original = 8192};
     static const struct {
         int i;
         double f;
-    } golden[] = {{0, 1},           {8, .0376060309},   {14, .00321144599},
-                  {15, .00129054793}, {16, 4.29556797e-4}, {17, 9.7082878e-5},
+    } golden[] = {{0, 1},
+                  {8, .0376060309},
+                  {14, .00321144599},
+                  {15, .00129054793},
+                  {16, 4.29556797e-4},
+                  {17, 9.7082878e-5},
                   {31, 9.41830673e-8}};
     double f[32];
 
@@ -168,7 +246,9 @@ static void yarn_angles(atn_ctx *cx)
     static const struct {
         int i;
         double f;
-    } golden[] = {{23, .00697830585}, {24, .00537532149}, {40, 4.44569853e-5},
+    } golden[] = {{23, .00697830585},
+                  {24, .00537532149},
+                  {40, 4.44569853e-5},
                   {63, 3.1023444e-7}};
     double f[64];
     atn_config c;
@@ -183,6 +263,34 @@ static void yarn_angles(atn_ctx *cx)
     atn_rope_frequencies(&c.rope, 131072, 100, f);
     for (size_t k = 0; k < sizeof golden / sizeof *golden; k++)
         CHECK_NEAR(f[golden[k].i] / golden[k].f, 1, 1e-8);
+    atn_config_release(cx, &c);
+}
+
+/* Bounds left at fractions: the ramp runs from 23.596 to 39.651 instead of 23 to 40, which
+ * moves f_24 from .00537532149. mscale 2 over mscale_all_dim 1 at factor 4:
+ * (1 + .2 ln 4) / (1 + .1 ln 4). */
+static void yarn_switches(atn_ctx *cx)
+{
+    const atn_rope r = {.kind = ATN_ROPE_YARN,
+                        .dim = 128,
+                        .theta = 1e6,
+                        .factor = 4,
+                        .original = 32768,
+                        .beta_fast = 32,
+                        .beta_slow = 1};
+    const char *dir = copy_model("config-yarn-switches", "llama_mha");
+    double f[64];
+    atn_config c;
+
+    atn_rope_frequencies(&r, 131072, 100, f);
+    CHECK_NEAR(f[24] / .00551727048, 1, 1e-8);
+    CHECK_NEAR(f[30] / .00107923774, 1, 1e-8);
+    set_config(cx, dir, "rope_parameters",
+               "{\"rope_type\": \"yarn\", \"factor\": 4, \"mscale\": 2, "
+               "\"mscale_all_dim\": 1, \"truncate\": false}");
+    CHECK_OK(atn_config_load(cx, dir, &c));
+    CHECK(!c.rope.truncate);
+    CHECK_NEAR(c.rope.attention_factor, 1.121751144, 1e-9);
     atn_config_release(cx, &c);
 }
 
@@ -214,13 +322,16 @@ static void longrope(atn_ctx *cx)
  * s = 2, n = 3 M: theta' = 1e4 * 5^(8/6), f_3 = theta'^(-3/4) = 1e-3 / 5. */
 static void dynamic_angles(atn_ctx *cx)
 {
-    const atn_rope r = {.kind = ATN_ROPE_DYNAMIC, .dim = 8, .theta = 1e4, .factor = 2,
-                        .original = 64};
-    const atn_rope linear = {.kind = ATN_ROPE_LINEAR, .dim = 8, .theta = 1e4, .factor = 4};
+    const atn_rope r = {
+        .kind = ATN_ROPE_DYNAMIC, .dim = 8, .theta = 1e4, .factor = 2, .original = 64};
+    const atn_rope linear = {
+        .kind = ATN_ROPE_LINEAR, .dim = 8, .theta = 1e4, .factor = 4};
     double f[4];
 
     (void)cx;
     atn_rope_frequencies(&r, 64, 64, f);
+    CHECK_NEAR(f[3], 1e-3, 1e-15);
+    atn_rope_frequencies(&r, 64, 40, f);
     CHECK_NEAR(f[3], 1e-3, 1e-15);
     atn_rope_frequencies(&r, 64, 192, f);
     CHECK_NEAR(f[3], 1e-3 / 5, 1e-15);
@@ -228,32 +339,50 @@ static void dynamic_angles(atn_ctx *cx)
     CHECK_NEAR(f[3], 1e-3 / 4, 1e-15);
 }
 
-/* Both dictionaries: rope_scaling replaces rope_parameters, theta stays where it is. */
+/* What transformers makes of both dictionaries: rope_scaling, unless empty, replaces
+ * rope_parameters whole; a theta outside fills a gap; partial_rotary_factor without a
+ * scaling changes nothing. */
 static void two_dictionaries(atn_ctx *cx)
 {
+#define PARAMETERS "{\"rope_type\": \"linear\", \"factor\": 3, \"rope_theta\": 500}"
+    static const struct {
+        const char *scaling, *parameters, *partial;
+        atn_rope_kind kind;
+        double theta, factor;
+    } cases[] = {
+        {"null", "{\"rope_type\": \"linear\", \"factor\": 3}", "1", ATN_ROPE_LINEAR,
+         300, 3},
+        {"null", PARAMETERS, "1", ATN_ROPE_LINEAR, 500, 3},
+        {"{}", PARAMETERS, "1", ATN_ROPE_LINEAR, 500, 3},
+        {"{\"type\": \"dynamic\", \"factor\": 5}", PARAMETERS, "1", ATN_ROPE_DYNAMIC,
+         300, 5},
+        {"{\"type\": \"linear\", \"factor\": 5, \"rope_theta\": 700}", PARAMETERS, "1",
+         ATN_ROPE_LINEAR, 700, 5},
+        {"null", "{\"rope_theta\": 500, \"partial_rotary_factor\": 0.25}", "0.5",
+         ATN_ROPE_DEFAULT, 500, 1},
+    };
     const char *dir = copy_model("config-two", "llama_mha");
-    atn_config c;
 
     set_config(cx, dir, "rope_theta", "300");
-    set_config(cx, dir, "rope_parameters", "{\"rope_type\": \"linear\", \"factor\": 3}");
-    CHECK_OK(atn_config_load(cx, dir, &c));
-    CHECK_EQ(c.rope.kind, ATN_ROPE_LINEAR);
-    CHECK_NEAR(c.rope.theta, 300, 0);
-    atn_config_release(cx, &c);
-    set_config(cx, dir, "rope_scaling", "{\"type\": \"dynamic\", \"factor\": 5}");
-    CHECK_OK(atn_config_load(cx, dir, &c));
-    CHECK_EQ(c.rope.kind, ATN_ROPE_DYNAMIC);
-    CHECK_NEAR(c.rope.factor, 5, 0);
-    atn_config_release(cx, &c);
-    set_config(cx, dir, "rope_scaling", "null");
-    set_config(cx, dir, "rope_parameters", "{\"rope_theta\": 500}");
-    CHECK_OK(atn_config_load(cx, dir, &c));
-    CHECK_NEAR(c.rope.theta, 500, 0);
-    atn_config_release(cx, &c);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        atn_config c;
+
+        print_message("%s over %s\n", cases[i].scaling, cases[i].parameters);
+        set_config(cx, dir, "rope_scaling", cases[i].scaling);
+        set_config(cx, dir, "rope_parameters", cases[i].parameters);
+        set_config(cx, dir, "partial_rotary_factor", cases[i].partial);
+        CHECK_OK(atn_config_load(cx, dir, &c));
+        CHECK_EQ(c.rope.kind, cases[i].kind);
+        CHECK_NEAR(c.rope.theta, cases[i].theta, 0);
+        CHECK_NEAR(c.rope.factor, cases[i].factor, 0);
+        CHECK_EQ(c.rope.dim, c.head_dim);
+        atn_config_release(cx, &c);
+    }
+#undef PARAMETERS
 }
 
 CHECK_MAIN({"hostile values", hostile_values}, {"broken files", broken_files},
            {"defaults", defaults}, {"llama3 angles", llama3_angles},
-           {"yarn angles", yarn_angles}, {"longrope", longrope},
-           {"dynamic and linear angles", dynamic_angles},
+           {"yarn angles", yarn_angles}, {"yarn switches", yarn_switches},
+           {"longrope", longrope}, {"dynamic and linear angles", dynamic_angles},
            {"two dictionaries", two_dictionaries})
