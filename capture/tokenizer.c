@@ -30,7 +30,7 @@ done:
     return st;
 }
 
-/* Adds or replaces an entry. */
+/* Adds or replaces an entry. Added tokens are none: the model must not find them. */
 static void vocab_put(tok_vocab *v, const char *key, size_t n, int32_t id)
 {
     size_t at = atn_hash_u64(key, n) & (v->n_slots - 1);
@@ -75,8 +75,7 @@ static atn_status read_vocab(atn_ctx *cx, atn_tokenizer *t, const json_t *vocab,
                 tok_bad(cx, t, "added_tokens holds an entry without content and id"));
         largest = ATN_MAX(largest, id);
     }
-    ATN_TRY(vocab_room(cx, &t->vocab, json_object_size(vocab) + json_array_size(added),
-                       largest + 1));
+    ATN_TRY(vocab_room(cx, &t->vocab, json_object_size(vocab), largest + 1));
     json_object_foreach((json_t *)(uintptr_t)vocab, key, v)
     {
         id = json_integer_value(v);
@@ -90,9 +89,11 @@ done:
 
 /* ---- added tokens ---- */
 
-static bool flag(const json_t *j, const char *key)
+bool tok_flag(const json_t *j, const char *key, bool def)
 {
-    return json_is_true(json_object_get(j, key));
+    const json_t *v = json_object_get(j, key);
+
+    return json_is_boolean(v) ? json_is_true(v) : def;
 }
 
 static atn_status read_added(atn_ctx *cx, atn_tokenizer *t, const json_t *list)
@@ -111,11 +112,11 @@ static atn_status read_added(atn_ctx *cx, atn_tokenizer *t, const json_t *list)
         *a = (tok_added){.text = text,
                          .size = strlen(text),
                          .id = (int32_t)json_integer_value(json_object_get(v, "id")),
-                         .single_word = flag(v, "single_word"),
-                         .lstrip = flag(v, "lstrip"),
-                         .rstrip = flag(v, "rstrip"),
-                         .normalized = flag(v, "normalized")};
-        vocab_put(&t->vocab, text, a->size, a->id);
+                         .single_word = tok_flag(v, "single_word", false),
+                         .lstrip = tok_flag(v, "lstrip", false),
+                         .rstrip = tok_flag(v, "rstrip", false),
+                         .normalized = tok_flag(v, "normalized", false)};
+        t->vocab.spelling[a->id] = text;
         if (a->normalized) {
             tok_text normal = {NULL, 0, 0};
 
@@ -175,9 +176,9 @@ static atn_status read_model(atn_ctx *cx, atn_tokenizer *t, const json_t *model,
     t->prefix = json_string_value(json_object_get(model, "continuing_subword_prefix"));
     if (!t->prefix) t->prefix = t->model == TOK_WORDPIECE ? "##" : "";
     t->suffix = text_or_empty(model, "end_of_word_suffix");
-    t->fuse_unk = flag(model, "fuse_unk");
-    t->byte_fallback = flag(model, "byte_fallback");
-    t->ignore_merges = flag(model, "ignore_merges");
+    t->fuse_unk = tok_flag(model, "fuse_unk", false);
+    t->byte_fallback = tok_flag(model, "byte_fallback", false);
+    t->ignore_merges = tok_flag(model, "ignore_merges", false);
     ATN_TRY(atn_json_get_i64(cx, t->path, model, "max_input_chars_per_word", 100, 1,
                              1 << 20, &chars));
     t->max_chars = chars;
@@ -613,11 +614,6 @@ done:
 const char *atn_tokenizer_token(const atn_tokenizer *t, int32_t id)
 {
     return id >= 0 && id < t->vocab.size ? t->vocab.spelling[id] : NULL;
-}
-
-atn_idx atn_tokenizer_size(const atn_tokenizer *t)
-{
-    return t->vocab.size;
 }
 
 static bool is_added(const atn_tokenizer *t, int32_t id)

@@ -30,4 +30,3 @@ const char *atn_tokenizer_token(const atn_tokenizer *t, int32_t id);
  * bytes that are no UTF-8 by themselves become \xHH; first drops a leading word mark. */
 atn_status atn_tokenizer_text(atn_ctx *cx, const atn_tokenizer *t, int32_t id,
                               bool first, char **out) ATN_WARN_UNUSED;
-atn_idx atn_tokenizer_size(const atn_tokenizer *t); /* largest id + 1 */

@@ -190,5 +190,7 @@ bool tok_is_word(int32_t cp);        /* L, M, N, Pc: what joins a word */
 int32_t tok_byte_char(unsigned char byte);
 int tok_char_byte(int32_t cp);
 
+/* A member that is true or false; def when it is absent or neither. */
+bool tok_flag(const json_t *j, const char *key, bool def);
 atn_status tok_bad(atn_ctx *cx, const atn_tokenizer *t,
                    const char *what) ATN_WARN_UNUSED;

@@ -12,13 +12,6 @@
 
 /* ---- reading ---- */
 
-static bool flag(const json_t *j, const char *key, bool def)
-{
-    const json_t *v = json_object_get(j, key);
-
-    return json_is_boolean(v) ? json_is_true(v) : def;
-}
-
 static atn_status read_replace(atn_ctx *cx, atn_tokenizer *t, const json_t *j,
                                tok_normal *n)
 {
@@ -67,8 +60,8 @@ static atn_status read_step(atn_ctx *cx, atn_tokenizer *t, const json_t *j,
         }
     if (strcmp(type, "Strip") == 0) {
         n->kind = TOK_STRIP;
-        n->left = flag(j, "strip_left", true);
-        n->right = flag(j, "strip_right", true);
+        n->left = tok_flag(j, "strip_left", true);
+        n->right = tok_flag(j, "strip_right", true);
     } else if (strcmp(type, "Replace") == 0) {
         return read_replace(cx, t, j, n);
     } else if (strcmp(type, "Prepend") == 0) {
@@ -77,10 +70,10 @@ static atn_status read_step(atn_ctx *cx, atn_tokenizer *t, const json_t *j,
         if (!n->content) return tok_bad(cx, t, "normalizer Prepend has no prepend");
     } else if (strcmp(type, "BertNormalizer") == 0) {
         n->kind = TOK_BERT;
-        n->clean = flag(j, "clean_text", true);
-        n->chinese = flag(j, "handle_chinese_chars", true);
-        n->lower = flag(j, "lowercase", true);
-        n->accents = flag(j, "strip_accents", n->lower);
+        n->clean = tok_flag(j, "clean_text", true);
+        n->chinese = tok_flag(j, "handle_chinese_chars", true);
+        n->lower = tok_flag(j, "lowercase", true);
+        n->accents = tok_flag(j, "strip_accents", n->lower);
     } else {
         snprintf(what, sizeof what,
                  "normalizer \"%.40s\" is not supported yet (give --token-ids)", type);

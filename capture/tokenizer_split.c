@@ -92,13 +92,6 @@ done:
 
 /* ---- reading ---- */
 
-static bool flag(const json_t *j, const char *key, bool def)
-{
-    const json_t *v = json_object_get(j, key);
-
-    return json_is_boolean(v) ? json_is_true(v) : def;
-}
-
 static bool read_behaviour(const json_t *j, tok_behaviour *out)
 {
     static const char *const names[] = {"Removed", "Isolated", "MergedWithPrevious",
@@ -121,7 +114,7 @@ static atn_status read_split(atn_ctx *cx, const atn_tokenizer *t, const json_t *
 
     s->kind = TOK_SPLIT;
     s->pattern = json_string_value(json_object_get(pattern, "String"));
-    s->invert = flag(j, "invert", false);
+    s->invert = tok_flag(j, "invert", false);
     if (!read_behaviour(j, &s->behaviour) || (!regex && !s->pattern) ||
         (s->pattern && !*s->pattern))
         return tok_bad(cx, t, "pre_tokenizer Split needs pattern and behavior");
@@ -136,8 +129,8 @@ static atn_status read_metaspace(atn_ctx *cx, const atn_tokenizer *t, const json
 
     s->kind = TOK_METASPACE;
     s->mark = mark ? mark : "\xe2\x96\x81";
-    s->split = flag(j, "split", true);
-    s->prepend = flag(j, "add_prefix_space", true) ? TOK_ALWAYS : TOK_NEVER;
+    s->split = tok_flag(j, "split", true);
+    s->prepend = tok_flag(j, "add_prefix_space", true) ? TOK_ALWAYS : TOK_NEVER;
     if (!scheme) return ATN_OK;
     if (strcmp(scheme, "always") != 0 && strcmp(scheme, "first") != 0 &&
         strcmp(scheme, "never") != 0)
@@ -157,8 +150,8 @@ static atn_status read_step(atn_ctx *cx, atn_tokenizer *t, const json_t *j,
 
     if (strcmp(type, "ByteLevel") == 0) {
         s->kind = TOK_BYTE_LEVEL;
-        s->prefix_space = flag(j, "add_prefix_space", true);
-        s->use_regex = flag(j, "use_regex", true);
+        s->prefix_space = tok_flag(j, "add_prefix_space", true);
+        s->use_regex = tok_flag(j, "use_regex", true);
         return s->use_regex ? tok_regex_compile(cx, t->path, GPT2_REGEX, &s->regex)
                             : ATN_OK;
     }
@@ -172,7 +165,7 @@ static atn_status read_step(atn_ctx *cx, atn_tokenizer *t, const json_t *j,
         s->kind = TOK_BERT_SPLIT;
     } else if (strcmp(type, "Digits") == 0) {
         s->kind = TOK_DIGITS;
-        s->individual = flag(j, "individual_digits", false);
+        s->individual = tok_flag(j, "individual_digits", false);
     } else if (strcmp(type, "Punctuation") == 0) {
         s->kind = TOK_PUNCTUATION;
         s->behaviour = TOK_ISOLATED;

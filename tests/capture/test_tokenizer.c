@@ -36,36 +36,36 @@ static void print_ids(const int32_t *ids, atn_idx n, char *out, size_t size)
         used += (size_t)snprintf(out + used, size - used, "%s%d", i ? " " : "", ids[i]);
 }
 
-static int check_lines(atn_ctx *cx, const char *dir, const char *name)
+/* Compares the lines that expected.ids.txt has; their number goes to *lines. */
+static int check_lines(atn_ctx *cx, const char *dir, const char *name, int *n)
 {
     static const char lines_path[] = ATN_TEST_FIXTURES "/tokenizers/lines.txt";
     char path[1200], *expected, *lines, *e, *l, *line;
     atn_tokenizer *t = NULL;
-    int n = 0, wrong = 0;
+    int wrong = 0;
 
+    *n = 0;
     snprintf(path, sizeof path, "%s/expected.ids.txt", dir);
     expected = e = read_all(cx, path);
     lines = l = read_all(cx, lines_path);
     CHECK_OK(atn_tokenizer_load(cx, dir, &t));
-    while ((line = next_line(&l))) {
-        const char *want = next_line(&e);
+    for (const char *want; (want = next_line(&e)); (*n)++) {
         char got[8192];
         int32_t *ids = NULL;
         atn_idx count = 0;
 
-        n++;
-        CHECK(want != NULL);
+        line = next_line(&l);
+        CHECK(line != NULL);
         CHECK_OK(atn_tokenizer_encode(cx, t, line, strlen(line), true, &ids, &count));
         print_ids(ids, count, got, sizeof got);
         if (strcmp(got, want) != 0 && ++wrong <= 3)
-            print_message("%s line %d \"%s\"\n   got  %s\n   want %s\n", name, n, line,
-                          got, want);
+            print_message("%s line %d \"%s\"\n   got  %s\n   want %s\n", name, *n + 1,
+                          line, got, want);
         atn_free(cx, ids);
     }
     atn_tokenizer_destroy(cx, t);
     atn_free(cx, expected);
     atn_free(cx, lines);
-    CHECK_EQ(n, 1000);
     return wrong;
 }
 
@@ -73,23 +73,26 @@ static void a_thousand_lines(atn_ctx *cx)
 {
     DIR *d = opendir(ATN_TEST_FIXTURES "/tokenizers");
     const struct dirent *e;
-    int cases = 0, wrong = 0;
+    int cases = 0, whole = 0, wrong = 0;
 
     CHECK(d != NULL);
     while ((e = readdir(d))) {
         char dir[1100];
-        int here;
+        int here, n;
 
         snprintf(dir, sizeof dir, "%s/tokenizers/%s", ATN_TEST_FIXTURES, e->d_name);
         if (e->d_name[0] == '.' || !atn_dir_exists(dir)) continue;
-        here = check_lines(cx, dir, e->d_name);
-        if (here) print_message("%s: %d of 1000 lines differ\n", e->d_name, here);
+        here = check_lines(cx, dir, e->d_name, &n);
+        if (here) print_message("%s: %d of %d lines differ\n", e->d_name, here, n);
+        CHECK(n == 1000 || n == 300);
         wrong += here;
+        whole += n == 1000;
         cases++;
     }
     closedir(d);
     CHECK_EQ(wrong, 0);
-    CHECK_LE(11, cases);
+    CHECK_LE(11, whole);
+    CHECK_LE(15, cases);
 }
 
 /* Pieces of the oracle text under the expressions of three families, counted by hand. */
@@ -114,6 +117,25 @@ static void oracle_pieces(atn_ctx *cx)
         CHECK_EQ(pieces.n, cases[i].pieces);
         /* the byte map: space is U+0120, newline U+010A */
         CHECK(memcmp(pieces.text.data + pieces.items[2].at, "\xc4\xa0world", 7) == 0);
+        tok_pieces_release(cx, &pieces);
+        atn_tokenizer_destroy(cx, t);
+    }
+}
+
+/* No white space to the reference's expressions, so one piece; PCRE2 would make it two. */
+static void mongolian_separator(atn_ctx *cx)
+{
+    static const char *const dirs[] = {"gpt2", "llama3"};
+
+    for (size_t i = 0; i < ATN_LEN(dirs); i++) {
+        char dir[1100];
+        atn_tokenizer *t = NULL;
+        tok_pieces pieces = {0};
+
+        snprintf(dir, sizeof dir, "%s/tokenizers/%s", ATN_TEST_FIXTURES, dirs[i]);
+        CHECK_OK(atn_tokenizer_load(cx, dir, &t));
+        CHECK_OK(tok_split_text(cx, t, "!\xe1\xa0\x8e", 4, true, &pieces));
+        CHECK_EQ(pieces.n, 1);
         tok_pieces_release(cx, &pieces);
         atn_tokenizer_destroy(cx, t);
     }
@@ -279,6 +301,87 @@ static void hostile_files(atn_ctx *cx)
                 ATN_NOINPUT, "--token-ids");
 }
 
+static void check_ids(atn_ctx *cx, const char *dir, const char *text, const char *want)
+{
+    atn_tokenizer *t = NULL;
+    int32_t *ids = NULL;
+    atn_idx n = 0;
+    char got[256];
+
+    CHECK_OK(atn_tokenizer_load(cx, dir, &t));
+    CHECK_OK(atn_tokenizer_encode(cx, t, text, strlen(text), false, &ids, &n));
+    print_ids(ids, n, got, sizeof got);
+    CHECK_STR(got, want);
+    atn_free(cx, ids);
+    atn_tokenizer_destroy(cx, t);
+}
+
+/* Rules that take one word each to see; ids of Hugging Face tokenizers 0.23.3. A token that
+ * was added is no part of the model's vocabulary: not as a whole piece, not as a first
+ * symbol, not as a piece of a word. */
+static void small_rules(atn_ctx *cx)
+{
+#define ADDED(id, text)                                                                \
+    "{\"added_tokens\": [{\"id\": " id ", \"content\": \"" text                        \
+    "\", \"single_word\": true}], \"model\": "
+    static const char leftmost[] =
+        "{\"model\": {\"type\": \"BPE\", \"vocab\": {\"a\": 0, \"aa\": 1}, \"merges\": "
+        "[\"a a\"]}}";
+    static const char symbol[] = ADDED(
+        "2",
+        "z") "{\"type\": \"BPE\", \"vocab\": {\"a\": 0, \"u\": 1}, \"merges\": [], "
+             "\"unk_token\": \"u\"}}";
+    static const char subword[] = ADDED(
+        "3", "zz") "{\"type\": \"WordPiece\", \"vocab\": {\"[UNK]\": 0, \"a\": 1, "
+                   "\"##z\": 2}, \"unk_token\": \"[UNK]\"}}";
+    static const char limit[] =
+        "{\"model\": {\"type\": \"WordPiece\", \"vocab\": {\"[UNK]\": 0, "
+        "\"\xc3\xa9\": 1, \"##\xc3\xa9\": 2}, \"unk_token\": \"[UNK]\", "
+        "\"max_input_chars_per_word\": 3}}";
+    static const struct {
+        const char *json, *text, *ids;
+    } cases[] = {
+        {leftmost, "aaa", "1 0"},
+        {symbol, "az", "0 1"},
+        {symbol, "z", "2"},
+        {subword, "zzz", "0"},
+        {subword, "azz", "1 2 2"},
+        {limit, "\xc3\xa9\xc3\xa9\xc3\xa9", "1 2 2"},
+        {limit, "\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9", "0"},
+    };
+    char dir[512];
+#undef ADDED
+
+    snprintf(dir, sizeof dir, "%s", check_scratch("tokenizer-rules"));
+    for (size_t i = 0; i < ATN_LEN(cases); i++) {
+        print_message("%s\n", cases[i].text);
+        write_tokenizer(dir, cases[i].json);
+        check_ids(cx, dir, cases[i].text, cases[i].ids);
+    }
+    check_ids(cx, ATN_TEST_FIXTURES "/tokenizers/llama3", "425956255attention",
+              "20 18 21 25 21 22 18 21 21 324 399");
+}
+
+/* BERT's limit where the file states none: a word of 100 characters, not of 101. */
+static void word_limit(atn_ctx *cx)
+{
+    char text[102] = "";
+    atn_tokenizer *t = NULL;
+
+    CHECK_OK(
+        atn_tokenizer_load(cx, ATN_TEST_FIXTURES "/tokenizers/bert_vocab_txt", &t));
+    memset(text, 'a', 101);
+    for (size_t n = 100; n <= 101; n++) {
+        int32_t *ids = NULL;
+        atn_idx count = 0;
+
+        CHECK_OK(atn_tokenizer_encode(cx, t, text, n, false, &ids, &count));
+        CHECK_EQ(count == 1 && ids[0] == t->unk, n == 101);
+        atn_free(cx, ids);
+    }
+    atn_tokenizer_destroy(cx, t);
+}
+
 /* Every tenth prefix of a sound file is refused, none crashes. */
 static void truncated_file(atn_ctx *cx)
 {
@@ -320,7 +423,8 @@ static void long_word(atn_ctx *cx)
 }
 
 CHECK_MAIN({"a thousand lines", a_thousand_lines}, {"oracle pieces", oracle_pieces},
-           {"byte alphabet", byte_alphabet}, {"stories260k", stories260k},
-           {"token texts", token_texts}, {"bad text", bad_text},
-           {"hostile files", hostile_files}, {"truncated file", truncated_file},
-           {"long word", long_word})
+           {"U+180E", mongolian_separator}, {"small rules", small_rules},
+           {"word limit", word_limit}, {"byte alphabet", byte_alphabet},
+           {"stories260k", stories260k}, {"token texts", token_texts},
+           {"bad text", bad_text}, {"hostile files", hostile_files},
+           {"truncated file", truncated_file}, {"long word", long_word})
