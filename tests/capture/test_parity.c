@@ -13,12 +13,20 @@
 #include "capture/forward.h"
 #include "device.h"
 
+/* What an oracle file holds beside q, k, v; a tensor that is not there fails the test. */
+typedef enum oracle_kind {
+    ORACLE_FIXTURE, /* attn, hidden (enters the layer), logits and loss of a language model */
+    ORACLE_SHARED,   /* attn, hidden (leaves the layer), logits */
+    ORACLE_EMBEDDED, /* attn and logits of the last row, a loss a token */
+} oracle_kind;
+
 typedef struct comparing {
     atn_st *oracle;
     const atn_config *config;
     const char *what;
     double tolerance;
-    bool hidden_is_output; /* hidden[l] leaves layer l; in our fixtures it enters it */
+    oracle_kind kind;
+    atn_idx layers; /* seen */
 } comparing;
 
 /* max |x - y| <= tolerance max |y| for plane `at` of the stacked oracle tensor `name`. */
@@ -28,34 +36,76 @@ static void compare(const comparing *c, const char *name, atn_idx at, const floa
     const atn_st_tensor *t = atn_st_find(c->oracle, name);
     double worst = 0, largest = 0;
 
-    if (!t) return;
+    if (!t) fail_msg("%s: the oracle lacks %s", c->what, name);
+    CHECK_EQ(t->count % count, 0);
     CHECK(t->count >= (at + 1) * count);
-    for (atn_idx i = 0; i < t->count; i++) {
+    for (atn_idx i = 0; i < count; i++) {
         float y;
-        memcpy(&y, (const char *)t->data + 4 * i, 4);
-        largest = fmax(largest, fabs((double)y));
-        if (i >= at * count && i < (at + 1) * count)
-            worst = fmax(worst, fabs((double)x[i - at * count] - (double)y));
+        memcpy(&y, (const char *)t->data + 4 * (at * count + i), 4);
+        largest = check_worst(largest, fabs((double)y));
+        worst = check_worst(worst, fabs((double)x[i] - (double)y));
     }
     if (!(worst <= c->tolerance * largest))
         fail_msg("%s: %s of layer %d: off by %g of %g", c->what, name, (int)at, worst,
                  largest);
 }
 
+/* The last row of every head. */
+static void compare_last(const comparing *c, const atn_layer_dump *d)
+{
+    const atn_idx n = d->n, heads = c->config->heads;
+    float *rows = calloc((size_t)(heads * n), sizeof *rows);
+
+    for (atn_idx h = 0; h < heads; h++)
+        memcpy(rows + h * n, d->p + (h * n + n - 1) * n, (size_t)n * sizeof *rows);
+    compare(c, "attn.last", d->layer, rows, heads * n);
+    free(rows);
+}
+
 static atn_status on_layer(atn_ctx *cx, const atn_layer_dump *d, void *state)
 {
-    const comparing *c = state;
-    const atn_idx n = d->n, dim = c->config->head_dim;
+    comparing *c = state;
+    const atn_idx n = d->n, dim = c->config->head_dim,
+                  entered = c->kind == ORACLE_SHARED ? d->layer - 1 : d->layer;
 
     (void)cx;
+    c->layers++;
     compare(c, "q", d->layer, d->q, c->config->heads * n * dim);
     compare(c, "k", d->layer, d->k, c->config->kv_heads * n * dim);
     compare(c, "v", d->layer, d->v, c->config->kv_heads * n * dim);
+    if (c->kind == ORACLE_EMBEDDED) {
+        compare_last(c, d);
+        return ATN_OK;
+    }
     compare(c, "attn", d->layer, d->p, c->config->heads * n * n);
-    if (!c->hidden_is_output || d->layer > 0)
-        compare(c, "hidden", d->layer - c->hidden_is_output, d->h,
-                n * c->config->width);
+    if (entered >= 0) compare(c, "hidden", entered, d->h, n * c->config->width);
     return ATN_OK;
+}
+
+static void compare_logits(const comparing *c, const atn_forward_args *args)
+{
+    const atn_idx vocab = c->config->vocab;
+
+    if (c->kind == ORACLE_EMBEDDED)
+        compare(c, "logits.last", 0, args->logits + (args->n - 1) * vocab, vocab);
+    else
+        compare(c, "logits", 0, args->logits, args->n * vocab);
+}
+
+/* The oracle has the mean, or the loss of every token. */
+static void compare_loss(const comparing *c, const atn_forward_result *result)
+{
+    const atn_st_tensor *t = atn_st_find(c->oracle, "loss");
+    double want = 0;
+
+    if (!t) fail_msg("%s: the oracle lacks loss", c->what);
+    for (atn_idx i = 0; i < t->count; i++) {
+        float one;
+        memcpy(&one, (const char *)t->data + 4 * i, 4);
+        want += (double)one / (double)t->count;
+    }
+    CHECK(result->has_loss);
+    CHECK_NEAR(result->loss, want, 1e-5 * fabs(want));
 }
 
 /* Ids of the oracle, I32 or I64. */
@@ -78,12 +128,11 @@ static int32_t *oracle_ids(const atn_st *oracle, atn_idx *n)
 }
 
 static void check_model(atn_ctx *cx, const char *dir, const char *what,
-                        bool hidden_is_output)
+                        oracle_kind kind)
 {
     char path[1200];
     atn_model m;
-    comparing c = {
-        .what = what, .tolerance = 1e-5, .hidden_is_output = hidden_is_output};
+    comparing c = {.what = what, .tolerance = 1e-5, .kind = kind};
     atn_forward_result result;
     atn_forward_args args = {.visit = on_layer,
                              .state = &c,
@@ -92,7 +141,6 @@ static void check_model(atn_ctx *cx, const char *dir, const char *what,
                              .want_loss = true,
                              .last_layer = INT32_MAX};
     atn_backend *device = NULL;
-    const atn_st_tensor *loss;
     int32_t *ids;
 
     snprintf(path, sizeof path, "%s/oracle.safetensors", dir);
@@ -106,18 +154,9 @@ static void check_model(atn_ctx *cx, const char *dir, const char *what,
     CHECK_OK(atn_forward(cx, &m, &args, &result));
     cx->backend = &atn_backend_cpu;
     atn_cuda_close(cx, device);
-    if (m.has_head) compare(&c, "logits", 0, args.logits, args.n * m.config.vocab);
-    loss = atn_st_find(c.oracle, "loss");
-    if (loss) {
-        double want = 0; /* the mean, or the loss of every token */
-        for (atn_idx i = 0; i < loss->count; i++) {
-            float one;
-            memcpy(&one, (const char *)loss->data + 4 * i, 4);
-            want += (double)one / (double)loss->count;
-        }
-        CHECK(result.has_loss);
-        CHECK_NEAR(result.loss, want, 1e-5 * fabs(want));
-    }
+    CHECK_EQ(c.layers, m.config.layers);
+    if (m.has_head) compare_logits(&c, &args);
+    if (m.has_head && kind != ORACLE_SHARED) compare_loss(&c, &result);
     free(ids);
     free(args.logits);
     atn_model_close(cx, &m);
@@ -136,7 +175,7 @@ static void every_fixture(atn_ctx *cx)
 
         if (e->d_name[0] == '.') continue;
         snprintf(dir, sizeof dir, "%s/parity/%s", ATN_TEST_FIXTURES, e->d_name);
-        check_model(cx, dir, e->d_name, false);
+        check_model(cx, dir, e->d_name, ORACLE_FIXTURE);
         cases++;
     }
     closedir(d);
@@ -220,7 +259,7 @@ static void stories260k(atn_ctx *cx)
 
     snprintf(dir, sizeof dir, "%s", check_shared("models/stories260k/config.json"));
     *strrchr(dir, '/') = '\0';
-    check_model(cx, dir, "stories260k", true);
+    check_model(cx, dir, "stories260k", ORACLE_SHARED);
 }
 
 static void embedded_model(atn_ctx *cx)
@@ -233,7 +272,7 @@ static void embedded_model(atn_ctx *cx)
              "'%s'/tinytales/oracle.safetensors '%s'",
              ATN_TEST_SOURCE, scratch, ATN_TEST_FIXTURES, scratch);
     CHECK_EQ(system(command), 0);
-    check_model(cx, scratch, "tinytales", false);
+    check_model(cx, scratch, "tinytales", ORACLE_EMBEDDED);
 }
 
 CHECK_MAIN({"every fixture", every_fixture}, {"threads agree", threads_agree},

@@ -15,7 +15,7 @@ static void fill(float *x, int n, double scale, int trial)
     for (int j = 0; j < n; j++) x[j] = (float)(scale * atn_rng_normal(&r));
 }
 
-/* 2^-149 .. e^88: relative error below 1.5e-7, exact 1 at 0, 0 far below. */
+/* e^-87 .. e^87: relative error below 1.5e-7, exact 1 at 0, 0 far below. */
 static void exp_against_libm(atn_ctx *cx)
 {
     double worst = 0;
@@ -24,7 +24,7 @@ static void exp_against_libm(atn_ctx *cx)
     for (int i = 0; i <= 200000; i++) {
         const float x = (float)(-87.0 + 174.0 * i / 200000.0);
         const double want = exp((double)x);
-        worst = fmax(worst, fabs((double)atn_expf(x) - want) / want);
+        worst = check_worst(worst, fabs((double)atn_expf(x) - want) / want);
     }
     CHECK_LE(worst, 1.5e-7);
     CHECK(atn_expf(0.0f) == 1.0f);
