@@ -80,6 +80,22 @@ static inline double check_worst(double a, double b)
     return isnan(a) || b <= a ? a : b;
 }
 
+/* An allocator of which the first `left` calls succeed, for {check_failing_resize, &f}. */
+typedef struct check_failing {
+    long left;
+} check_failing;
+
+static inline void *check_failing_resize(void *user, void *ptr, size_t size)
+{
+    check_failing *f = user;
+
+    if (size == 0) {
+        free(ptr);
+        return NULL;
+    }
+    return f->left-- > 0 ? realloc(ptr, size) : NULL;
+}
+
 static inline void check_run(void **state)
 {
     const check_test *t = *state;

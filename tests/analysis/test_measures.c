@@ -79,6 +79,67 @@ static void skipped_rows_leave_the_means(atn_ctx *cx)
     CHECK_NEAR(value_of(cx, &h, NULL, opts, "sink_mass"), .8 / 3, 1e-6);
 }
 
+/* Rows 2 and 3 alone, in every mean over rows: .9 = (.7 + 1.1) / 2 and so on. */
+static void skipped_rows_leave_every_mean(atn_ctx *cx)
+{
+    static const struct {
+        const char *name;
+        double want;
+    } cases[] = {{"distance_mean_tokens", .9},
+                 {"distance_relative", (.35 + 1.1 / 3) / 2},
+                 {"distance_without_first_tokens", (.375 + .8 / .9) / 2},
+                 {"entropy_mean_nats", (1.029653 + 1.207974) / 2},
+                 {"effective_keys", (2.800094 + 3.346696) / 2},
+                 {"participation_ratio", (1 / .38 + 1 / .345) / 2},
+                 {"previous_mass", (.3 + .5) / 2},
+                 {"diagonal_mass", (.5 + .25) / 2}};
+    const atn_head h = given(f4, 4);
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        print_message("%s\n", cases[i].name);
+        CHECK_NEAR(value_of(cx, &h, NULL,
+                            (atn_row_stats_opts){.top_k = 1, .skip_rows = 2},
+                            cases[i].name),
+                   cases[i].want, 2e-6);
+    }
+}
+
+/* Uniform rows over the keys from 2 on: rows 0 and 1 see none and are in no mean; rows 2 and
+ * 3 have one key and two. */
+static void rows_without_keys_leave_the_means(atn_ctx *cx)
+{
+    float zero[4] = {0};
+    const atn_head h = {.q = {zero, 4, 1, 1},
+                        .k = {zero, 4, 1, 1},
+                        .nq = 4,
+                        .nk = 4,
+                        .scale = 1,
+                        .sight = {.causal = true, .key_first = 2, .key_last = 4}};
+
+    CHECK_NEAR(VALUE(h, "entropy_mean_nats"), log(2) / 2, 1e-6);
+    CHECK_NEAR(VALUE(h, "effective_keys"), 1.5, 1e-6);
+    CHECK_NEAR(VALUE(h, "participation_ratio"), 1.5, 1e-6);
+    CHECK_NEAR(VALUE(h, "distance_mean_tokens"), .25, 1e-6);
+    CHECK_NEAR(VALUE(h, "sink_mass"), .75, 1e-6);
+    CHECK_NEAR(VALUE(h, "topk_mass"), 1, 1e-6);
+}
+
+/* A sink logit of 0 takes 1 / (t + 2) of a uniform row; what is left is spread as before. */
+static void sink_leaves_the_spread(atn_ctx *cx)
+{
+    float zero[64] = {0};
+    const atn_head h = {.q = {zero, 64, 1, 1},
+                        .k = {zero, 64, 1, 1},
+                        .nq = 64,
+                        .nk = 64,
+                        .scale = 1,
+                        .has_sink = true,
+                        .sight = {.causal = true, .key_last = 64}};
+
+    CHECK_NEAR(VALUE(h, "participation_ratio"), 65 / 2., 1e-4);
+    CHECK_NEAR(VALUE(h, "effective_keys"), 65 / 2., 1e-4);
+}
+
 /* UC(n): entropy ln(n!)/n, distance (n-1)/4, first-key mass H_n/n. */
 static void uniform_causal_closed_forms(atn_ctx *cx)
 {
@@ -220,21 +281,6 @@ static void needs_limit_the_work(atn_ctx *cx)
 }
 
 /* The k-th allocation fails, k = 0, 1, ...: MEMORY each time, nothing leaks (ASan). */
-typedef struct failing {
-    int left;
-} failing;
-
-static void *failing_resize(void *user, void *ptr, size_t size)
-{
-    failing *f = user;
-
-    if (size == 0) {
-        free(ptr);
-        return NULL;
-    }
-    return f->left-- > 0 ? realloc(ptr, size) : NULL;
-}
-
 static void allocations_may_fail(atn_ctx *cx)
 {
     const atn_head h = given(f4, 4);
@@ -243,13 +289,13 @@ static void allocations_may_fail(atn_ctx *cx)
     int k = 0;
 
     for (; st != ATN_OK; k++) {
-        failing f = {k};
+        check_failing f = {k};
         atn_row_stats *s = NULL;
         atn_ctx frail;
 
         atn_ctx_init(&frail);
         frail.threads = cx->threads;
-        frail.alloc = (atn_allocator){failing_resize, &f};
+        frail.alloc = (atn_allocator){check_failing_resize, &f};
         st = atn_row_stats_run(&frail, &h, 1, tokens, &(atn_row_stats_opts){.top_k = 2},
                                &s);
         CHECK(st == ATN_OK || (st == ATN_MEMORY && !s));
@@ -263,6 +309,9 @@ static void allocations_may_fail(atn_ctx *cx)
 
 CHECK_MAIN({"F4 by hand", f4_by_hand},
            {"skipped rows leave the means", skipped_rows_leave_the_means},
+           {"skipped rows leave every mean", skipped_rows_leave_every_mean},
+           {"rows without keys leave the means", rows_without_keys_leave_the_means},
+           {"a sink leaves the spread", sink_leaves_the_spread},
            {"uniform causal closed forms", uniform_causal_closed_forms},
            {"perfect induction and duplicate", perfect_induction_and_duplicate},
            {"previous-token head", previous_token_head},

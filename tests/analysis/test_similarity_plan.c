@@ -258,7 +258,8 @@ static void golden_tinyllama(atn_ctx *cx)
 static void golden_byte_bounds(atn_ctx *cx)
 {
     const atn_layer_cost cost[] = {{1, 1, 2, 2, 10, 5, 0}, {1, 1, 2, 2, 10, 5, 0}};
-    const atn_share_sizes none = {0}, z = {2, 3, 5, false, true};
+    const atn_share_sizes none = {0}, z = {2, 3, 5, false, true},
+                          untied = {2, 3, 5, false, false};
     const int leader[] = {0, 0};
     atn_share_total t;
 
@@ -270,9 +271,12 @@ static void golden_byte_bounds(atn_ctx *cx)
     atn_share_bounds(cost, 2, leader, &z, 4, &t);
     /* a layer: weights 2 (2+2+2+2) + 2 2 3 = 28 and norms 4, cache 40; vocabulary 10;
      * saved: 8 weights, 20 cached */
+    CHECK_NEAR(t.params_share, 8. / (64 + 10 + 2), 1e-12);
     CHECK_NEAR(t.decode_byte_bound, (64. + 10 + 80) / (64 + 10 + 80 - 28), 1e-12);
     /* a layer: 2 28 + 2 5 (2 + 2) = 96 flop, head 20; saved 2 8 + 2 5 2 = 36 */
     CHECK_NEAR(t.flop_bound, 212. / 176, 1e-12);
+    atn_share_bounds(cost, 2, leader, &untied, 4, &t); /* the vocabulary counts twice */
+    CHECK_NEAR(t.params_share, 8. / (64 + 20 + 2), 1e-12);
 }
 
 static void no_follower_no_gain(atn_ctx *cx)

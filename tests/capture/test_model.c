@@ -247,22 +247,6 @@ static void counts(atn_ctx *cx)
 
 /* ---- the k-th allocation fails ---- */
 
-typedef struct failing {
-    long left;
-} failing;
-
-static void *failing_resize(void *user, void *ptr, size_t size)
-{
-    failing *f = user;
-
-    if (size == 0) {
-        free(ptr);
-        return NULL;
-    }
-    if (f->left-- <= 0) return NULL;
-    return realloc(ptr, size);
-}
-
 static void allocations_fail(atn_ctx *cx)
 {
     const int32_t ids[] = {1, 2, 3, 4, 5};
@@ -273,13 +257,13 @@ static void allocations_fail(atn_ctx *cx)
 
     (void)cx;
     for (; st != ATN_OK && k < 5000; k++) {
-        failing f = {k};
+        check_failing f = {k};
         atn_ctx one;
         atn_model m = {0};
         atn_forward_result result;
 
         atn_ctx_init(&one);
-        one.alloc = (atn_allocator){failing_resize, &f};
+        one.alloc = (atn_allocator){check_failing_resize, &f};
         one.threads = 1;
         one.log_level = ATN_LOG_ERROR;
         st = atn_model_open(&one, ATN_TEST_FIXTURES "/parity/bert_mlm", &m);
@@ -290,6 +274,74 @@ static void allocations_fail(atn_ctx *cx)
     }
     CHECK_EQ(st, ATN_OK);
     CHECK_LE(20, k);
+}
+
+static bool drop_head(atn_st_out *t, char *data, char name[256])
+{
+    (void)t, (void)data;
+    return strcmp(name, "lm_head.weight") != 0;
+}
+
+static float *logits_of(atn_ctx *cx, const char *dir)
+{
+    const int32_t ids[] = {5, 9, 11};
+    float *logits = calloc(3 * 72, sizeof *logits);
+    const atn_forward_args args = {
+        .ids = ids, .n = 3, .last_layer = 9, .logits = logits};
+    atn_forward_result result;
+    atn_model m;
+
+    CHECK_OK(atn_model_open(cx, dir, &m));
+    CHECK_OK(atn_forward(cx, &m, &args, &result));
+    atn_model_close(cx, &m);
+    return logits;
+}
+
+/* A tied model's head is the embedding, whatever lm_head the file stores. */
+static void tied_head_is_the_embedding(atn_ctx *cx)
+{
+    const size_t size = 3 * 72 * sizeof(float);
+    const char *dir = copy_model("model-tied", "llama_mha");
+    float *untied = logits_of(cx, dir), *stored, *absent;
+
+    set_config(cx, dir, "tie_word_embeddings", "true");
+    stored = logits_of(cx, dir);
+    edit_weights(cx, dir, drop_head);
+    absent = logits_of(cx, dir);
+    CHECK(memcmp(stored, absent, size) == 0);
+    CHECK(memcmp(stored, untied, size) != 0);
+    free(untied);
+    free(stored);
+    free(absent);
+}
+
+/* Logits come in chunks of 4096 rows; the loss behind the first chunk too is that of the
+ * next token, by a log-sum-exp of the logits here. */
+static void loss_of_a_long_text(atn_ctx *cx)
+{
+    enum { N = 4200, V = 72 };
+    int32_t *ids = calloc(N, sizeof *ids);
+    float *logits = calloc((size_t)N * V, sizeof *logits);
+    const atn_forward_args args = {
+        .ids = ids, .n = N, .last_layer = 9, .logits = logits, .want_loss = true};
+    atn_forward_result result;
+    double want = 0;
+    atn_model m;
+
+    for (int i = 0; i < N; i++) ids[i] = 3 + (i * i + i / 7) % 69;
+    CHECK_OK(atn_model_open(cx, ATN_TEST_FIXTURES "/parity/mistral_window", &m));
+    CHECK_OK(atn_forward(cx, &m, &args, &result));
+    for (int i = 0; i + 1 < N; i++) {
+        double sum = 0;
+
+        for (int v = 0; v < V; v++) sum += exp((double)logits[i * V + v]);
+        want += log(sum) - (double)logits[i * V + ids[i + 1]];
+    }
+    CHECK_EQ(result.loss_tokens, N - 1);
+    CHECK_NEAR(result.loss, want / (N - 1), 1e-6 * want / (N - 1));
+    atn_model_close(cx, &m);
+    free(ids);
+    free(logits);
 }
 
 static void memory_limit(atn_ctx *cx)
@@ -310,4 +362,6 @@ CHECK_MAIN({"missing tensor", missing_tensor}, {"misshaped tensor", misshaped_te
            {"pickles are refused", pickles_are_refused},
            {"prefix may be absent", prefix_may_be_absent}, {"hub cache", hub_cache},
            {"NaN is located", nan_is_located}, {"counts", counts},
-           {"allocations fail", allocations_fail}, {"memory limit", memory_limit})
+           {"allocations fail", allocations_fail}, {"memory limit", memory_limit},
+           {"a tied head is the embedding", tied_head_is_the_embedding},
+           {"loss of a long text", loss_of_a_long_text})

@@ -246,6 +246,38 @@ static void threads_agree(atn_ctx *cx)
     free(four);
 }
 
+static atn_status count_tiles(atn_ctx *cx, const atn_head *h, const atn_tile *t,
+                              atn_cmat p, const atn_row_info *info, void *state)
+{
+    (void)cx, (void)h, (void)t, (void)p, (void)info;
+    ++*(int *)state;
+    return ATN_OK;
+}
+
+/* A tile of 8 rows of 100,000 keys, 3.2 MB, is refused before the first one is made. */
+static void memory_is_checked_first(atn_ctx *cx)
+{
+    enum { N = 100000 };
+    float *x = calloc(N, sizeof *x);
+    const atn_head h = {.q = {x, 8, 1, 1},
+                        .k = {x, N, 1, 1},
+                        .nq = 8,
+                        .nk = N,
+                        .scale = 1,
+                        .sight = {.key_last = N}};
+    int tiles = 0;
+
+    cx->threads = 1;
+    cx->mem_limit = 3000000;
+    CHECK_FAILS(atn_rows_stream(cx, &h, 1, count_tiles, &tiles, "the test's rows"),
+                ATN_MEMORY, "the test's rows");
+    CHECK_EQ(tiles, 0);
+    cx->mem_limit = 4000000;
+    CHECK_OK(atn_rows_stream(cx, &h, 1, count_tiles, &tiles, "the test's rows"));
+    CHECK_EQ(tiles, 1);
+    free(x);
+}
+
 static atn_status fail_late(atn_ctx *cx, atn_idx i, void *state)
 {
     (void)state;
@@ -274,5 +306,6 @@ CHECK_MAIN({"stream against dense", stream_against_dense},
            {"rows without keys are zero", rows_without_keys_are_zero},
            {"bad logits are located", bad_logits_are_located},
            {"given rows", given_rows}, {"threads agree", threads_agree},
+           {"memory is checked first", memory_is_checked_first},
            {"first failure wins", first_failure_wins},
            {"signals stop the loop", signals_stop_the_loop})

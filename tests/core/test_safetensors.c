@@ -87,6 +87,34 @@ static void entries(atn_ctx *cx)
            "pair of integers");
 }
 
+/* Limits of ours: a name of 1 KiB is the longest, 10^6 entries are the most. */
+static void own_limits(atn_ctx *cx)
+{
+    enum { MANY = 1000001, ENTRY = 80 };
+    char name[1026] = "", header[1200], *many = malloc((size_t)MANY * ENTRY + 2);
+    atn_st *f = NULL;
+    size_t at = 1;
+
+    for (size_t n = 1024; n <= 1025; n++) {
+        memset(name, 'n', n);
+        snprintf(header, sizeof header, "{\"%s\":{" T("F32", "[1]", 0, 4) "}}", name);
+        if (n == 1025) {
+            refuse(cx, header, 4, "above 1 KiB");
+        } else {
+            CHECK_OK(atn_st_open(cx, make(header, -1, 4), &f));
+            atn_st_close(cx, f);
+        }
+    }
+    many[0] = '{';
+    for (int i = 0; i < MANY; i++)
+        at += (size_t)sprintf(many + at, "%s\"%d\":{" T("U8", "[0]", 0, 0) "}",
+                              i ? "," : "", i);
+    many[at] = '}';
+    many[at + 1] = '\0';
+    refuse(cx, many, 0, "more than 1000000 tensors");
+    free(many);
+}
+
 static void tiling(atn_ctx *cx)
 {
     refuse(cx, "{\"t\":{" T("F32", "[1]", 4, 8) "}}", 8, "begin at 0");
@@ -233,24 +261,13 @@ static void sharded(atn_ctx *cx)
         ATN_DATA, "plain file name");
     CHECK_FAILS(atn_st_open(cx, write_index("{\"weight_map\":{\"t\":\"..\"}}"), &f),
                 ATN_DATA, "plain file name");
+    CHECK_FAILS(
+        atn_st_open(cx, write_index("{\"weight_map\":{\"t\":\"a\\\\x.safetensors\"}}"),
+                    &f),
+        ATN_DATA, "plain file name");
     CHECK_FAILS(atn_st_open(cx, write_index("{\"weight_map\":{\"t\":3}}"), &f),
                 ATN_DATA, "plain file name");
     CHECK_FAILS(atn_st_open(cx, write_index("{}"), &f), ATN_DATA, "weight_map");
-}
-
-typedef struct failing {
-    int left;
-} failing;
-
-static void *failing_resize(void *user, void *ptr, size_t size)
-{
-    failing *f = user;
-
-    if (size == 0) {
-        free(ptr);
-        return NULL;
-    }
-    return f->left-- > 0 ? realloc(ptr, size) : NULL;
 }
 
 static void allocations_may_fail(atn_ctx *cx)
@@ -263,12 +280,12 @@ static void allocations_may_fail(atn_ctx *cx)
     snprintf(path, sizeof path, "%s",
              write_index("{\"weight_map\":{\"t\":\"x.safetensors\"}}"));
     for (; st != ATN_OK; k++) {
-        failing f = {k};
+        check_failing f = {k};
         atn_st *file = NULL;
         atn_ctx frail;
 
         atn_ctx_init(&frail);
-        frail.alloc = (atn_allocator){failing_resize, &f};
+        frail.alloc = (atn_allocator){check_failing_resize, &f};
         st = atn_st_open(&frail, path, &file);
         CHECK(st == ATN_OK || (st == ATN_MEMORY && !file));
         f.left = 1 << 20;
@@ -280,7 +297,7 @@ static void allocations_may_fail(atn_ctx *cx)
 }
 
 CHECK_MAIN({"lengths", lengths}, {"header text", header_text}, {"entries", entries},
-           {"tiling", tiling}, {"odd but sound", odd_but_sound},
-           {"writer oracle", writer_oracle}, {"written order", written_order},
-           {"truncations", truncations}, {"sharded", sharded},
-           {"allocations may fail", allocations_may_fail})
+           {"own limits", own_limits}, {"tiling", tiling},
+           {"odd but sound", odd_but_sound}, {"writer oracle", writer_oracle},
+           {"written order", written_order}, {"truncations", truncations},
+           {"sharded", sharded}, {"allocations may fail", allocations_may_fail})
