@@ -6,7 +6,7 @@
  *         (tile, follower) multiplies the differences of all leaders with W.
  * Cost    2 nq nk L^2 H dv + 2 nq L^2 H dv D flop; a copy of V, and L^2 rows H dv floats a
  *         thread.
- * Limits  rows that leader or follower has no weight in count as no difference.
+ * Limits  a row without weight is a row of zeros, and its output is 0.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "analysis/similarity_internal.h"
@@ -30,11 +30,11 @@ typedef struct job {
 } job;
 
 typedef struct scratch {
-    float *p;     /* [rows, keys] */
-    float *out;   /* [L leaders, rows, heads, L dv] */
-    float *diff;  /* [L, rows, heads dv] */
-    float *wide;  /* [L, rows, width] */
-    double *kept; /* [L heads, rows] squared row lengths */
+    float *p;       /* [rows, keys] */
+    float *out;     /* [L leaders, rows, heads, L dv] */
+    float *diff;    /* [L, rows, heads dv] */
+    float *wide;    /* [L, rows, width] */
+    double *square; /* [rows] lengths that nobody asks for */
     atn_row_info *info;
 } scratch;
 
@@ -72,7 +72,7 @@ static double tile_bytes(const atn_sim_set *set, atn_idx width)
 
     return rows *
            (4 * ((double)set->head[0].nk + l * (l + 1) * out + l * (double)width) +
-            8 * (double)set->m + sizeof(atn_row_info));
+            sizeof(double) + sizeof(atn_row_info));
 }
 
 double atn_sim_copy_bytes(const atn_ctx *cx, const atn_sim_set *set, atn_idx width)
@@ -123,7 +123,7 @@ static atn_status lead(atn_ctx *cx, const job *j, const atn_tile *t, int l, scra
         double total;
 
         ATN_TRY(atn_sim_fill(cx, &j->set->head[at], t, j->set->opts->exclude_first,
-                             s->p, t->keys, s->info, s->kept + at * t->rows, &total));
+                             s->p, t->keys, s->info, s->square, &total));
         atn_gemm(false, 1, p, v, 0, out);
     }
 done:
@@ -144,11 +144,8 @@ static void differ(const job *j, const atn_tile *t, int f, const scratch *s)
                 const float *b =
                     s->out + (((f * t->rows + r) * j->heads + h) * n + f) * j->dv;
                 float *d = s->diff + ((l * t->rows + r) * j->heads + h) * j->dv;
-                const bool both = s->kept[(l * j->heads + h) * t->rows + r] > 0 &&
-                                  s->kept[(f * j->heads + h) * t->rows + r] > 0;
 
-                for (atn_idx c = 0; c < j->dv; c++)
-                    d[c] = l == f ? b[c] : both ? a[c] - b[c] : 0.0f;
+                for (atn_idx c = 0; c < j->dv; c++) d[c] = l == f ? b[c] : a[c] - b[c];
             }
 }
 
@@ -185,7 +182,7 @@ static atn_status one_group(atn_ctx *cx, atn_idx g, void *state)
     ATN_TAKE(s.out, n * j->rows * n * out);
     ATN_TAKE(s.diff, n * j->rows * out);
     ATN_TAKE(s.wide, n * j->rows * j->width);
-    ATN_TAKE(s.kept, j->set->m * j->rows);
+    ATN_TAKE(s.square, j->rows);
     ATN_TAKE(s.info, j->rows);
     for (atn_idx at = j->first_tile + g; at < j->tiles; at += j->groups) {
         const atn_idx begin = ATN_MAX(at * j->rows, j->set->opts->skip_rows);

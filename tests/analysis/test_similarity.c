@@ -75,6 +75,22 @@ static void golden_exclude_first(atn_ctx *cx)
     atn_similarity_part_release(cx, &s);
 }
 
+/* A row without weight, given as it is: outputs (1,1), (0,0) against (1,1), (2,2), so the
+ * difference is sqrt 8 over sqrt 10 of the second and over sqrt 2 of the first. */
+static void golden_empty_row(atn_ctx *cx)
+{
+    const float p0[] = {1, 0, 0, 0}, p1[] = {1, 0, .5f, .5f}, v[] = {1, 1, 3, 3};
+    const atn_problem layers[] = {given(0, p0, 2, v), given(1, p1, 2, v)};
+    const atn_similarity_opts o = {.copy_err = true};
+    atn_similarity_part s;
+
+    CHECK_OK(atn_similarity_compare(cx, layers, 2, NULL, NULL, 0, &o, &s));
+    CHECK_NEAR(s.copy_err[1], sqrt(8. / 10), 1e-6);
+    CHECK_NEAR(s.copy_err[2], 2, 1e-6);
+    CHECK_EQ(s.empty_rows, 1);
+    atn_similarity_part_release(cx, &s);
+}
+
 static void golden_skip_rows(atn_ctx *cx)
 {
     const atn_problem layers[] = {given(0, P3, 3, V3), given(1, U3, 3, V3)};
@@ -390,6 +406,7 @@ static void survives_failed_allocations(atn_ctx *cx)
 CHECK_MAIN({"golden card", golden_card},
            {"golden pearson with zeros", golden_pearson_with_zeros},
            {"golden exclude first", golden_exclude_first},
+           {"golden empty row", golden_empty_row},
            {"golden skip rows", golden_skip_rows}, {"golden disjoint", golden_disjoint},
            {"golden distances", golden_distances}, {"properties", properties},
            {"identical layers", identical_layers}, {"permuted heads", permuted_heads},
