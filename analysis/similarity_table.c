@@ -456,6 +456,19 @@ done:
     return st;
 }
 
+/* A layer that is not there cannot stay alone: the number is a slip. */
+static atn_status check_keeps(atn_ctx *cx, const atn_share_opts *o, int layers)
+{
+    const char *name = o->first_keep > layers ? "first" : "last";
+    const int64_t keep = o->first_keep > layers ? o->first_keep : o->last_keep;
+
+    if (keep <= ATN_MAX(layers, 1)) return ATN_OK;
+    return atn_fail(cx, ATN_USAGE, __FILE__, __LINE__,
+                    "similarity: --%s-keep %lld is above the number of layers "
+                    "compared, %d (give 0 to %d)",
+                    name, (long long)keep, layers, layers);
+}
+
 static atn_status plan_part(atn_ctx *cx, const atn_similarity *s,
                             const atn_similarity_part *p, const atn_share_opts *o,
                             const plan_cols *pc, const total_cols *tc, atn_table *plan,
@@ -468,6 +481,7 @@ static atn_status plan_part(atn_ctx *cx, const atn_similarity *s,
     double *cost = NULL;
     int *leader = NULL;
 
+    ATN_TRY(check_keeps(cx, o, p->layers));
     ATN_TAKE(cost, p->layers);
     ATN_TAKE(leader, p->layers);
     for (int l = 0; l < p->layers; l++) cost[l] = gain_of(&p->cost[l], &z, o->gain);

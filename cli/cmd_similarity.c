@@ -25,6 +25,8 @@ static const atn_option options[] = {
      "drop the first N keys and renormalise the rows (0)", 0, 1e12},
     {"no-copy-err", 0, ATN_OPT_FLAG, NULL,
      "leave out the error of using another layer's attention", 0, 0},
+    {"distances", 0, ATN_OPT_FLAG, NULL,
+     "add js_nats and tv, the distances of rows (slow)", 0, 0},
     ATN_OPTION_KEEP,
     ATN_OPTION_END,
 };
@@ -53,6 +55,7 @@ static atn_similarity_opts similarity_opts(const atn_cli *cli, bool heads)
     o.skip_rows = atn_opt_i64(cli, "skip-rows", o.skip_rows);
     o.exclude_first = atn_opt_i64(cli, "exclude-first", o.exclude_first);
     o.copy_err = !heads && !atn_opt_given(cli, "no-copy-err");
+    o.distances = atn_opt_given(cli, "distances");
     return o;
 }
 
@@ -75,6 +78,11 @@ static atn_status check_words(atn_cli *cli, bool heads, bool plan)
                 "similarity: --%s is of the sharing plan (give --plan too, or leave "
                 "it out)",
                 of_plan[i]);
+    if (plan && atn_opt_given(cli, "distances"))
+        ATN_FAIL(
+            ATN_USAGE,
+            "similarity: --distances adds columns to the table of layers or heads, "
+            "which --plan does not print (leave one of the two out)");
     ATN_TRY(atn_cli_check_output(cli, atn_opt_text(cli, "output", NULL)));
 done:
     return st;
@@ -115,9 +123,12 @@ done:
 }
 
 static const char *const examples[] = {
-    "similarity RUN", "similarity RUN --between layers --format csv",
+    "similarity RUN",
+    "similarity RUN --between layers --format csv",
     "similarity RUN --between heads --layers 1-3 -o heads.csv",
-    "similarity RUN --plan --threshold 0.9", NULL};
+    "similarity RUN --between heads --layers 0,3 --distances",
+    "similarity RUN --plan --threshold 0.9",
+    NULL};
 
 const atn_command atn_command_similarity = {
     .id = "similarity",
@@ -125,12 +136,17 @@ const atn_command atn_command_similarity = {
     .args = "RUN",
     .examples = examples,
     .text =
-        "Compares attention matrices by Gram matrices over row tiles. cos_elem is the "
-        "cosine of the matrices as long vectors, cos_row the mean cosine of rows, "
-        "cos_avg the cosine of head means, match the best pairing of heads; copy_err "
-        "is the relative error of layer_b's output when it uses layer_a's attention. "
-        "--plan groups layers into blocks whose followers use their leader's "
-        "attention, and says what that saves.",
+        "Compares attention matrices by Gram matrices over row tiles. Between layers, "
+        "head h is compared with head h: cos_elem is the mean over heads of the cosine "
+        "of the two matrices as long vectors, cos_row the mean over heads and rows of "
+        "the cosine of two rows, cos_avg the cosine of the head means, match the mean "
+        "cosine under the best pairing of heads; copy_err is the relative error of "
+        "layer_b's output when it uses layer_a's attention. --distances adds js_nats, "
+        "the Jensen-Shannon divergence, and tv, the total variation of rows. --plan "
+        "groups layers into blocks whose followers use their leader's attention, and "
+        "says what that saves: one row a layer, then the totals, which in CSV go to a "
+        "file of their own beside FILE (-o FILE), or to stderr where the table goes to "
+        "stdout.",
     .options = options,
     .uses = ATN_USE_SELECT | ATN_USE_TABLE,
     .min_args = 1,
