@@ -68,7 +68,7 @@ double atn_sim_tile_bytes(const atn_sim_set *set)
 {
     const double m = (double)set->m, rows = (double)atn_sim_gram_rows(set);
 
-    return 4 * m * (rows * (double)set->head[0].nk + LD_PAD) + 4 * m * m +
+    return 4 * m * (rows * (double)set->head[0].nk + (double)LD_PAD) + 4 * m * m +
            m * rows * (sizeof(double) + sizeof(float)) + rows * sizeof(atn_row_info);
 }
 

@@ -13,22 +13,23 @@
 #include "core/ctx.h"
 
 /* One binary for every x86-64: the loader picks the clone the processor has. Sanitizers and
- * ifunc resolvers do not mix, and clang before 16 lacks the attribute. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) &&                 \
-    !defined(ATN_SANITIZE)
-#    if __GNUC__ >= 12
-#        define ATN_CLONES                                                             \
-            __attribute__((                                                            \
-                target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"),          \
-                optimize("O3"), noinline))
-#    else /* older compilers do not know the levels, only processors of them */
-#        define ATN_CLONES                                                             \
-            __attribute__((                                                            \
-                target_clones("arch=skylake-avx512", "arch=haswell", "default"),       \
-                optimize("O3"), noinline))
-#    endif
-#else
+ * ifunc resolvers do not mix. Clang before 18 names the dispatcher so that other files do not
+ * find it. GCC before 12 does not know the levels v3 and v4 but single features; the name of
+ * a processor (arch=haswell) would match that very model only. */
+#if !defined(__x86_64__) || defined(ATN_SANITIZE) ||                                   \
+    (defined(__clang__) && __clang_major__ < 18)
 #    define ATN_CLONES __attribute__((noinline))
+#elif defined(__clang__)
+#    define ATN_CLONES                                                                 \
+        __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#elif __GNUC__ >= 12
+#    define ATN_CLONES                                                                 \
+        __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"),   \
+                       optimize("O3"), noinline))
+#else
+#    define ATN_CLONES                                                                 \
+        __attribute__((target_clones("avx512f", "avx2", "default"), optimize("O3"),    \
+                       noinline))
 #endif
 
 enum { ATN_LANES = 16 };

@@ -114,7 +114,7 @@ ATN_CLONES void atn_row_moments(const float *w, atn_idx n, double at, double *sq
             const double x = (double)w[j + l];
             sq[l] += x * x;
             far[l] += x * fabs(away[l]);
-            away[l] += ATN_LANES;
+            away[l] += (double)ATN_LANES;
         }
     for (int l = 0; j < n; j++, l++) {
         const double x = (double)w[j];

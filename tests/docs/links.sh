@@ -6,11 +6,14 @@ for page in README.md CONTRIBUTING.md $(find docs -name '*.md'); do
         [ -e "$(dirname "$page")/$target" ] || { echo "$page: $target is not there"; bad=1; }
     done
 done
-# the table of cards names every card, and every measure has one
+# the table of cards names every card, and every registered member has one
 for card in docs/cards/*/*.md; do
     grep -q "(${card#docs/cards/})" docs/cards/README.md || { echo "$card is not listed"; bad=1; }
 done
-for id in $(attnscope list measures | grep -v '^ ' | cut -d' ' -f1); do
-    [ -e docs/cards/measure/$id.md ] || { echo "measure $id has no card"; bad=1; }
+for kind in models:family figures:figure measures:measure datasets:dataset; do
+    for id in $(attnscope list "${kind%:*}" | grep -v '^ ' | cut -d' ' -f1); do
+        card=docs/cards/${kind#*:}/$id.md
+        [ -e "$card" ] || { echo "$id of 'attnscope list ${kind%:*}' has no $card"; bad=1; }
+    done
 done
 exit $bad
