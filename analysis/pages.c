@@ -2,9 +2,9 @@
  *
  * Math    cell (a, b) = max, sum or mean over the visible pairs (i, j) with floor(i/s) = a and
  *         floor(j/s) = b; a cell without a visible pair is NaN.
- * Cost    one row stream; state cells^2 floats a head, and one band of sums a tile.
- * Limits  a tile may end inside a pooled row, so tiles write partial bands that are merged in
- *         the order of the tiles.
+ * Cost    one row stream; of each cell a float, a sum and a count, for one head at a time.
+ * Limits  a pooled row belongs to one task, whose tiles end at its edge: nothing is merged, and
+ *         no more threads work than there are pooled rows.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "analysis/pages.h"

@@ -26,21 +26,12 @@ typedef struct job {
 static atn_status unknown_measure(atn_ctx *cx, const char *id)
 {
     const char *ids[MAX_MEASURES];
-    char list[ATN_ERR_TEXT / 2] = "";
-    size_t used = 0;
-    int n = 0, near;
+    char known[ATN_ERR_TEXT / 2];
+    int n = 0;
 
-    for (; atn_measures[n] && n < MAX_MEASURES; n++) {
-        ids[n] = atn_measures[n]->id;
-        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", n ? ", " : "",
-                                 ids[n]);
-        used = ATN_MIN(used, sizeof list - 1);
-    }
-    near = atn_nearest(id, ids, n);
-    return atn_fail(cx, ATN_USAGE, __FILE__, __LINE__,
-                    "no measure '%s'%s%s%s (there are: %s)", id,
-                    near < 0 ? "" : ", did you mean '", near < 0 ? "" : ids[near],
-                    near < 0 ? "" : "'?", list);
+    for (; atn_measures[n] && n < MAX_MEASURES; n++) ids[n] = atn_measures[n]->id;
+    atn_known(id, ids, n, known, sizeof known);
+    return atn_fail(cx, ATN_USAGE, __FILE__, __LINE__, "no measure '%s' %s", id, known);
 }
 
 static atn_status choose_measures(atn_ctx *cx, const char *list, job *j)
@@ -73,8 +64,8 @@ done:
     return st;
 }
 
-static atn_status start(atn_ctx *cx, const atn_stats_opts *opts, bool stacks,
-                        bool steps, job *j)
+static atn_status start(atn_ctx *cx, const atn_stats_opts *opts,
+                        const atn_selection *sel, job *j)
 {
     atn_status st = ATN_OK;
 
@@ -82,10 +73,10 @@ static atn_status start(atn_ctx *cx, const atn_stats_opts *opts, bool stacks,
     j->rows.skip_rows = opts->skip_rows;
     ATN_TRY(choose_measures(cx, opts->measures, j));
     ATN_TRY(atn_table_create(cx, "stats", &j->table));
-    if (stacks)
+    if (sel->many_stacks)
         ATN_TRY(atn_table_add_col(cx, j->table, "stack", ATN_COL_STR, "",
                                   "encoder, decoder or cross", &j->stack_col));
-    if (steps)
+    if (sel->many_steps)
         ATN_TRY(atn_table_add_col(cx, j->table, "step", ATN_COL_I64, "",
                                   "generation step", &j->step_col));
     ATN_TRY(atn_table_add_col(cx, j->table, "layer", ATN_COL_I64, "", "layer, from 0",
@@ -149,7 +140,7 @@ static atn_status add_problem(atn_ctx *cx, job *j, const atn_layer_info *info,
                  (long long)j->rows.skip_rows, (int)p->layer, (long long)p->nq);
     ATN_TAKE(heads, p->heads);
     for (atn_idx h = 0; h < p->heads; h++)
-        if (!keep || keep[h]) heads[n++] = atn_problem_head(p, h);
+        if (keep[h]) heads[n++] = atn_problem_head(p, h);
     for (atn_idx first = 0; first < n; first += most) {
         const atn_idx batch = ATN_MIN(most, n - first);
 
@@ -181,7 +172,7 @@ atn_status atn_stats_table(atn_ctx *cx, const atn_capture *c, const atn_selectio
     job j = {.stack_col = -1, .step_col = -1};
     atn_problem p = {0};
 
-    ATN_TRY(start(cx, opts, sel->many_stacks, sel->many_steps, &j));
+    ATN_TRY(start(cx, opts, sel, &j));
     j.n_tokens = atn_capture_tokens(c, &j.tokens, NULL);
     for (int i = 0; i < sel->n; i++) {
         const atn_layer_info *info = atn_capture_layer(c, sel->at[i]);
@@ -197,26 +188,6 @@ atn_status atn_stats_table(atn_ctx *cx, const atn_capture *c, const atn_selectio
     j.table = NULL;
 done:
     atn_capture_unload(cx, &p);
-    atn_table_destroy(cx, j.table);
-    return st;
-}
-
-atn_status atn_stats_problems(atn_ctx *cx, const atn_problem *problems, int n,
-                              const int32_t *tokens, const atn_stats_opts *opts,
-                              atn_table **out)
-{
-    atn_status st = ATN_OK;
-    job j = {.stack_col = -1, .step_col = -1, .tokens = tokens};
-
-    ATN_TRY(start(cx, opts, false, false, &j));
-    for (int i = 0; i < n; i++) {
-        j.n_tokens = tokens ? problems[i].nk : 0;
-        ATN_TRY(add_problem(cx, &j, NULL, &problems[i], NULL));
-    }
-    report_empty(cx, &j);
-    *out = j.table;
-    j.table = NULL;
-done:
     atn_table_destroy(cx, j.table);
     return st;
 }

@@ -17,7 +17,3 @@ typedef struct atn_stats_opts {
  * stay below 64 MiB. Rows without a visible key are counted and logged. */
 atn_status atn_stats_table(atn_ctx *cx, const atn_capture *c, const atn_selection *sel,
                            const atn_stats_opts *opts, atn_table **out) ATN_WARN_UNUSED;
-/* The same over problems in memory, one row a head: layer, head, measures. */
-atn_status atn_stats_problems(atn_ctx *cx, const atn_problem *problems, int n,
-                              const int32_t *tokens, const atn_stats_opts *opts,
-                              atn_table **out) ATN_WARN_UNUSED;

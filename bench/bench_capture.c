@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/clock.h"
 #include "capture/record.h"
 #include "core/backend.h"
 #include "core/cuda/backend_cuda.h"
@@ -146,10 +145,10 @@ static double product_time(atn_ctx *cx, products p)
     must(cx, be->alloc(cx, ATN_F32, p.count * p.m * p.n, &y));
     multiply(cx, &p, x, w, y); /* touches the pages */
     settle(cx, y);
-    start = bench_now();
+    start = atn_seconds();
     for (int i = 0; i < repeats; i++) multiply(cx, &p, x, w, y);
     settle(cx, y);
-    start = (bench_now() - start) / repeats;
+    start = (atn_seconds() - start) / repeats;
     be->release(cx, &x);
     be->release(cx, &w);
     be->release(cx, &y);
@@ -221,13 +220,13 @@ static double files_time(atn_ctx *cx, const shape *m, atn_idx n, atn_dtype type,
     double start;
 
     must(cx, atn_dir_make(cx, dir));
-    start = bench_now();
+    start = atn_seconds();
     for (int l = 0; l < m->layers; l++) {
         char hex[33];
         snprintf(path, sizeof path, "%s/layer-%03d.safetensors", dir, l);
         must(cx, atn_st_save(cx, path, list, ATN_LEN(list), NULL, true, hex));
     }
-    start = bench_now() - start;
+    start = atn_seconds() - start;
     remove_layers(m, dir);
     atn_free(cx, noise);
     return start;
@@ -284,9 +283,9 @@ static void measure(atn_ctx *cx, const shape *m, const char *scratch, const char
     snprintf(out, sizeof out, "%s/run", scratch);
     snprintf(files, sizeof files, "%s/files", scratch);
     remove_layers(m, out); /* is no part of a capture */
-    start = bench_now();
+    start = atn_seconds();
     must(cx, atn_record(cx, &args, NULL, result));
-    best->capture = fmin(best->capture, bench_now() - start);
+    best->capture = fmin(best->capture, atn_seconds() - start);
     best->products = fmin(best->products, products_time(cx, m, n));
     best->files = fmin(best->files, files_time(cx, m, n, type, files));
 }

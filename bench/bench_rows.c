@@ -11,7 +11,6 @@
 #include <sys/resource.h>
 
 #include "analysis/row_stats.h"
-#include "bench/clock.h"
 #include "core/kernels/kernels.h"
 #include "core/rng.h"
 #include "core/rows.h"
@@ -62,16 +61,16 @@ static double time_bare(atn_ctx *cx, const atn_head *h, bool scalar)
 {
     bare_job j = {h, scalar};
     const atn_idx rows = atn_tile_rows(h);
-    const double start = bench_now();
+    const double start = atn_seconds();
 
     if (atn_parallel(cx, (h->nq + rows - 1) / rows, bare_tile, &j, "bare") != ATN_OK)
         exit(2);
-    return bench_now() - start;
+    return atn_seconds() - start;
 }
 
 static double time_stats(atn_ctx *cx, const atn_head *h, const int32_t *tokens)
 {
-    const double start = bench_now();
+    const double start = atn_seconds();
     atn_row_stats *stats = NULL;
 
     if (atn_row_stats_run(cx, h, 1, tokens, &(atn_row_stats_opts){.top_k = 8},
@@ -80,7 +79,7 @@ static double time_stats(atn_ctx *cx, const atn_head *h, const int32_t *tokens)
         exit(2);
     }
     atn_row_stats_destroy(cx, stats);
-    return bench_now() - start;
+    return atn_seconds() - start;
 }
 
 int main(int argc, char **argv)

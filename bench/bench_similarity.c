@@ -14,7 +14,6 @@
 #include <sys/resource.h>
 
 #include "analysis/similarity.h"
-#include "bench/clock.h"
 #include "core/rng.h"
 #include "core/rows.h"
 
@@ -89,10 +88,10 @@ static double time_floor(atn_ctx *cx, bench *b, atn_task *tile)
 
     for (b->rows = 16; b->rows <= TILE_MAX; b->rows *= 2)
         for (int i = 0; i < BEST; i++) {
-            const double start = bench_now();
+            const double start = atn_seconds();
 
             if (atn_parallel(cx, b->n / b->rows, tile, b, "floor") != ATN_OK) exit(2);
-            best = fmin(best, bench_now() - start);
+            best = fmin(best, atn_seconds() - start);
         }
     return best;
 }
@@ -105,7 +104,7 @@ static double time_similarity(atn_ctx *cx, const bench *b, bool copy)
     atn_similarity_defaults(&opts);
     opts.copy_err = copy;
     for (int i = 0; i < BEST; i++) {
-        const double start = bench_now();
+        const double start = atn_seconds();
         atn_similarity_part part;
 
         if (atn_similarity_compare(cx, b->layers, (int)b->n_layers, NULL, b->w_o,
@@ -113,7 +112,7 @@ static double time_similarity(atn_ctx *cx, const bench *b, bool copy)
             fprintf(stderr, "%s\n", cx->err.text);
             exit(2);
         }
-        best = fmin(best, bench_now() - start);
+        best = fmin(best, atn_seconds() - start);
         atn_similarity_part_release(cx, &part);
     }
     return best;

@@ -15,23 +15,15 @@ static const int64_t BIG = 2147483647;
 static atn_status unknown_type(atn_ctx *cx, const char *path, const char *type)
 {
     const char *ids[64];
-    char list[256] = "";
-    size_t used = 0;
-    int n = 0, near;
+    char known[256];
+    int n = 0;
 
-    for (; atn_archs[n] && n < 64; n++) {
-        ids[n] = atn_archs[n]->id;
-        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", n ? ", " : "",
-                                 ids[n]);
-        used = ATN_MIN(used, sizeof list - 1);
-    }
-    near = atn_nearest(type, ids, n);
+    for (; atn_archs[n] && n < 64; n++) ids[n] = atn_archs[n]->id;
+    atn_known(type, ids, n, known, sizeof known);
     return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
-                    "%s: model_type \"%.60s\" is not supported%s%s%s; supported: %s "
-                    "(attnscope import takes Q, K, V of any model)",
-                    path, type,
-                    near < 0 ? "" : " (nearest: ", near < 0 ? "" : ids[near],
-                    near < 0 ? "" : ")", list);
+                    "%s: model_type \"%.60s\" is not supported %s; attnscope import "
+                    "takes Q, K, V of any model",
+                    path, type, known);
 }
 
 static atn_status find_arch(atn_ctx *cx, const char *path, atn_config *c)

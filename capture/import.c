@@ -27,13 +27,6 @@ typedef struct importing {
 
 /* ---- reading a tensor ---- */
 
-static bool ends_with(const char *text, const char *end)
-{
-    const size_t n = strlen(text), m = strlen(end);
-
-    return n >= m && strcmp(text + n - m, end) == 0;
-}
-
 static atn_status shape_tensor(atn_ctx *cx, int rank, const atn_idx *shape, tensor *t)
 {
     if (rank < 2 || rank > 4)
@@ -113,7 +106,7 @@ static atn_status read_tensor(atn_ctx *cx, const char *source, tensor *t)
     char *path = NULL;
 
     t->source = source;
-    if (ends_with(source, ".npy")) return read_npy(cx, source, t);
+    if (atn_ends_with(source, ".npy")) return read_npy(cx, source, t);
     if (!colon || atn_file_exists(source)) return read_safetensors(cx, source, NULL, t);
     path = atn_strndup(cx, source, (size_t)(colon - source));
     if (!path) return cx->err.code;
@@ -394,7 +387,7 @@ atn_status atn_import_check(atn_ctx *cx, const atn_import_args *a)
     if (!isfinite(a->scale) || a->scale < 0 || a->window < 0)
         ATN_FAIL(ATN_USAGE, "import: --scale and --window must not be negative");
     for (size_t i = 0; i < ATN_LEN(all); i++)
-        if (all[i] && (ends_with(all[i], ".npz") || strstr(all[i], ".npz:")))
+        if (all[i] && (atn_ends_with(all[i], ".npz") || strstr(all[i], ".npz:")))
             ATN_FAIL(
                 ATN_DATA,
                 "%s: .npz is not read (save each array as .npy with numpy.save, or "

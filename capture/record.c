@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 
 #include "capture/forward.h"
 #include "capture/tokenizer.h"
@@ -540,18 +539,10 @@ static void release(atn_ctx *cx, recording *r)
     atn_free(cx, r->slot);
 }
 
-static double seconds_now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 atn_status atn_record(atn_ctx *cx, const atn_record_args *args, atn_run *run,
                       atn_record_result *out)
 {
-    const double start = seconds_now();
+    const double start = atn_seconds();
     atn_status st = ATN_OK;
     recording r = {.args = args};
     json_t *manifest = NULL;
@@ -584,6 +575,6 @@ done:
     st = say_what_is_kept(cx, &r, st);
     json_decref(manifest);
     release(cx, &r);
-    out->seconds = seconds_now() - start;
+    out->seconds = atn_seconds() - start;
     return st;
 }

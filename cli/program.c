@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cli/device.h"
@@ -34,14 +33,9 @@ const atn_command *atn_command_find(const char *id)
 /* ---- progress: one line on a terminal, once the work takes more than a second ---- */
 
 typedef struct meter {
-    struct timespec start, last; /* start zero = nothing yet */
+    double start, last; /* start 0 = nothing yet */
     bool shown;
 } meter;
-
-static double seconds_between(const struct timespec *a, const struct timespec *b)
-{
-    return (double)(b->tv_sec - a->tv_sec) + 1e-9 * (double)(b->tv_nsec - a->tv_nsec);
-}
 
 static void meter_clear(meter *m)
 {
@@ -53,22 +47,21 @@ static void meter_clear(meter *m)
  * clears the line, so that nothing stays in front of what is printed next. */
 static void on_progress(void *user, const char *what, double done, double total)
 {
-    enum { BAR = 30 };
+    const int width = 30;
+    const double now = atn_seconds();
     meter *m = user;
-    struct timespec now;
     const double part = total > 0 ? ATN_MIN(ATN_MAX(done / total, 0.0), 1.0) : 0;
-    const int full = (int)(part * BAR + 0.5);
+    const int full = (int)(part * width + 0.5);
 
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    if (m->start.tv_sec == 0) m->start = m->last = now;
+    if (m->start == 0) m->start = m->last = now;
     if (part >= 1) {
         meter_clear(m);
         return;
     }
-    if (seconds_between(&m->start, &now) < 1) return;
-    if (m->shown && seconds_between(&m->last, &now) < 0.1) return;
+    if (now - m->start < 1) return;
+    if (m->shown && now - m->last < 0.1) return;
     fprintf(stderr, "\r%.40s [%.*s%*s] %3.0f %%\033[K", what, full,
-            "##############################", BAR - full, "", 100 * part);
+            "##############################", width - full, "", 100 * part);
     fflush(stderr);
     m->last = now;
     m->shown = true;

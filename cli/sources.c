@@ -90,13 +90,6 @@ static const struct {
                {"line", stats, false},
                {"similarity", similarity, false}};
 
-bool atn_source_known(const char *figure)
-{
-    for (size_t i = 0; i < ATN_LEN(sources); i++)
-        if (strcmp(sources[i].figure, figure) == 0) return true;
-    return false;
-}
-
 bool atn_source_pools(const char *figure)
 {
     for (size_t i = 0; i < ATN_LEN(sources); i++)

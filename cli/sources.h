@@ -14,11 +14,9 @@ typedef struct atn_source_opts {
         copy_err; /* similarity: the column copy_err too, which costs more than the rest */
 } atn_source_opts;
 
-/* True when the figure can be drawn from a capture: heatmap, heads, similarity, bars, line. */
-bool atn_source_known(const char *figure);
 /* True when cells and pool matter for it. */
 bool atn_source_pools(const char *figure);
-/* Computes the table of a figure from the selected layers and heads. heatmap wants exactly
+/* Computes the table of a figure (heatmap, heads, similarity, bars, line) from the selected layers and heads. heatmap wants exactly
  * one head (USAGE says how to choose it). */
 atn_status atn_source_table(atn_ctx *cx, const char *figure, const atn_subject *s,
                             const atn_source_opts *opts,

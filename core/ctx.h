@@ -76,6 +76,8 @@ typedef struct atn_ctx {
 /* Once per process, before the first context: pins OpenBLAS to one thread, installs quiet
  * GSL and C-locale handling. Idempotent. */
 void atn_runtime_open(void);
+/* Seconds on a clock that only goes forward, since some fixed moment. */
+double atn_seconds(void);
 
 /* Default allocator (malloc), CPU backend, seed 0, all processors, no memory limit. */
 void atn_ctx_init(atn_ctx *cx);

@@ -157,9 +157,3 @@ void atn_syrk(float alpha, atn_cmat a, float beta, atn_mat c)
                 blas_int(a.cols), alpha, a.data, blas_int(ATN_MAX(a.ld, 1)), beta,
                 c.data, blas_int(c.ld));
 }
-
-void atn_mirror(atn_mat c)
-{
-    for (atn_idx i = 0; i < c.rows; i++)
-        for (atn_idx j = i + 1; j < c.cols; j++) atn_row(c, i)[j] = atn_row(c, j)[i];
-}

@@ -57,7 +57,6 @@ uint16_t atn_f16_from_f32(float x);
 /* C = alpha A op(B) + beta C on one thread through OpenBLAS; op(B) = B^T if trans_b.
  * A (m, k), B (k, n) or (n, k), C (m, n). */
 void atn_gemm(bool trans_b, float alpha, atn_cmat a, atn_cmat b, float beta, atn_mat c);
-/* C += alpha A A^T on one thread; both triangles of C (m, m) are valid on return
- * only after atn_mirror(). A (m, k). Only the lower triangle is written. */
+/* C = alpha A A^T + beta C on one thread, A (m, k). Only the lower triangle of C (m, m) is
+ * read and written. */
 void atn_syrk(float alpha, atn_cmat a, float beta, atn_mat c);
-void atn_mirror(atn_mat c); /* copies the lower triangle to the upper */

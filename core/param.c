@@ -126,6 +126,19 @@ int atn_nearest(const char *text, const char *const *candidates, int count)
     return best;
 }
 
+void atn_known(const char *text, const char *const *candidates, int count, char *out,
+               size_t size)
+{
+    const int near = atn_nearest(text, candidates, count);
+    size_t used =
+        (size_t)snprintf(out, size, "(%s%s%sknown: ", near < 0 ? "" : "nearest: ",
+                         near < 0 ? "" : candidates[near], near < 0 ? "" : "; ");
+
+    for (int i = 0; i < count && used < size; i++)
+        used += (size_t)snprintf(out + used, size - used, "%s%s", candidates[i],
+                                 i + 1 < count ? ", " : ")");
+}
+
 /* ---- parameter tables ---- */
 
 static void set(const atn_param *row, void *params, double value)

@@ -75,3 +75,6 @@ atn_status atn_parse_heads(atn_ctx *cx, const char *text, atn_idx layers, atn_id
 /* Index of the first candidate that begins with text, else of the nearest by edit distance, -1 when
  * none is near (distance above a third of its length). For "did you mean". */
 int atn_nearest(const char *text, const char *const *candidates, int count);
+/* "(nearest: b; known: a, b, c)" or "(known: a, b, c)" into out, cut at size. */
+void atn_known(const char *text, const char *const *candidates, int count, char *out,
+               size_t size);

@@ -1,7 +1,7 @@
 /* core/rows.c -- the row stream and the parallel loop under it, see the header.
  *
- * A tile's logits are computed by one GEMM for a block of KEY_BLOCK keys at a time, skipping
- * blocks that no row of the tile sees; then each row is finished while it is in cache.
+ * A tile's logits are computed by one GEMM over the keys that some row of it sees; then each
+ * row is finished while it is in cache.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/rows.h"

@@ -1,7 +1,7 @@
 /* core/rows.h -- the row stream: rows of the softmax matrix, tile by tile, never n x n.
  *
  * Math    a tile is rows [first, first + rows) against keys [key0, key0 + keys), the union
- *         of what its rows see. Logits come from one GEMM a key block; then per row
+ *         of what its rows see. Logits come from one GEMM a tile; then per row
  *         m = max s, w_j = exp(s_j - m), Z = sum w, p_j = w_j / Z, LSE = m + ln Z and
  *         H = LSE - sum_j p_j s_j (no logarithm per entry). Given rows (source p) are copied
  *         and H = -sum p ln p of the renormalised row.

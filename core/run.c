@@ -75,14 +75,12 @@ static json_t *host_facts(const atn_ctx *cx)
 atn_status atn_run_init(atn_ctx *cx, atn_run *run, int argc, const char *const *argv)
 {
     const time_t now = start_time();
-    struct timespec clock;
     json_t *args = json_array();
     char stamp[32] = "";
     struct tm utc;
 
     *run = (atn_run){NULL, ""};
     if (gmtime_r(&now, &utc)) strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%SZ", &utc);
-    clock_gettime(CLOCK_MONOTONIC, &clock);
     for (int i = 0; i < argc; i++) json_array_append_new(args, json_text(argv[i]));
     run->json =
         json_pack("{s:s, s:s, s:s, s:s, s:o, s:I, s:s, s:s, s:o, s:{}, s:[], s:s, s:f}",
@@ -93,7 +91,7 @@ atn_status atn_run_init(atn_ctx *cx, atn_run *run, int argc, const char *const *
                   "bitwise on the same build and CPU type at any number of threads; "
                   "elsewhere about "
                   "1e-6 relative",
-                  "elapsed_s", (double)clock.tv_sec + 1e-9 * (double)clock.tv_nsec);
+                  "elapsed_s", atn_seconds());
     if (run->json) return ATN_OK;
     return atn_fail(cx, ATN_MEMORY, __FILE__, __LINE__, "no memory for the run record");
 }
@@ -138,7 +136,6 @@ atn_status atn_run_finish(atn_ctx *cx, atn_run *run)
     static const char *const parts[] = {"version", "argv", "seed", "options", "inputs"};
     const double started = json_number_value(json_object_get(run->json, "elapsed_s"));
     json_t *what = json_object();
-    struct timespec clock;
     struct rusage usage;
     char *text;
 
@@ -151,12 +148,9 @@ atn_status atn_run_finish(atn_ctx *cx, atn_run *run)
                         "no memory for the run record");
     atn_hash_bytes(text, strlen(text), run->fingerprint);
     free(text);
-    clock_gettime(CLOCK_MONOTONIC, &clock);
     getrusage(RUSAGE_SELF, &usage);
     json_object_set_new(run->json, "fingerprint", json_string(run->fingerprint));
-    json_object_set_new(
-        run->json, "elapsed_s",
-        json_real((double)clock.tv_sec + 1e-9 * (double)clock.tv_nsec - started));
+    json_object_set_new(run->json, "elapsed_s", json_real(atn_seconds() - started));
     json_object_set_new(run->json, "peak_rss_bytes",
                         json_integer(1024 * usage.ru_maxrss));
     return ATN_OK;

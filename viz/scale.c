@@ -246,17 +246,17 @@ static void bar_foot(atn_canvas *c, const atn_scale *s, double x, double y)
 void atn_scale_bar(atn_canvas *c, const atn_scale *s, double x, double y, double beside,
                    const char *label)
 {
-    enum { STEPS = 64 };
+    const int steps = 64;
     const double w = BAR_WIDTH * c->font, h = bar_length(c, s, beside);
     double at[16], value[16];
     const int n = atn_scale_ticks(s, at, value);
     char text[48];
 
-    for (int i = 0; i < STEPS; i++) {
-        atn_canvas_colour(c, atn_palette_at(s->palette, (i + 0.5) / STEPS));
+    for (int i = 0; i < steps; i++) {
+        atn_canvas_colour(c, atn_palette_at(s->palette, (i + 0.5) / steps));
         /* a hair of overlap, or viewers show seams */
-        atn_canvas_rect(c, x, y + h - (i + 1) * h / STEPS, w,
-                        h / STEPS + (i > 0 ? 0.4 : 0));
+        atn_canvas_rect(c, x, y + h - (i + 1) * h / steps, w,
+                        h / steps + (i > 0 ? 0.4 : 0));
     }
     atn_canvas_grey(c, 0.3);
     atn_canvas_frame(c, x, y, w, h);

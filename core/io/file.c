@@ -80,6 +80,13 @@ done:
     return st;
 }
 
+bool atn_ends_with(const char *text, const char *end)
+{
+    const size_t n = strlen(text), m = strlen(end);
+
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
 bool atn_file_exists(const char *path)
 {
     struct stat info;

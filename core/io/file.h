@@ -22,6 +22,7 @@ void atn_map_close(atn_map *m);
  * standard input. */
 atn_status atn_file_read(atn_ctx *cx, const char *path, size_t max_size, char **data,
                          size_t *size) ATN_WARN_UNUSED;
+bool atn_ends_with(const char *text, const char *end);
 bool atn_file_exists(const char *path);
 bool atn_dir_exists(const char *path);
 /* dir + "/" + name in heap memory. */

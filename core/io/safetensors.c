@@ -285,13 +285,6 @@ done:
 
 /* ---- a sharded set ---- */
 
-static bool ends_with(const char *text, const char *end)
-{
-    const size_t n = strlen(text), m = strlen(end);
-
-    return n >= m && strcmp(text + n - m, end) == 0;
-}
-
 static bool safe_file_name(const char *name)
 {
     return *name && !strchr(name, '/') && !strchr(name, '\\') &&
@@ -369,7 +362,7 @@ atn_status atn_st_open(atn_ctx *cx, const char *path, atn_st **out)
 
     *out = NULL;
     ATN_NEW(f, 1);
-    if (ends_with(path, ".index.json"))
+    if (atn_ends_with(path, ".index.json"))
         ATN_TRY(open_index(cx, path, f));
     else
         ATN_TRY(add_shard(cx, f, path, NULL, NULL));

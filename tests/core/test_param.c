@@ -116,5 +116,19 @@ static void nearest(atn_ctx *cx)
     CHECK_EQ(atn_nearest("quux", words, 3), -1);
 }
 
-CHECK_MAIN({"spec", spec}, {"spec errors", spec_errors}, {"sizes", sizes},
-           {"lists", lists}, {"heads", heads}, {"nearest", nearest})
+static void known_words(atn_ctx *cx)
+{
+    static const char *const ids[] = {"alpha", "beta", "gamma"};
+    char text[64], cut[24];
+
+    (void)cx;
+    atn_known("betta", ids, 3, text, sizeof text);
+    CHECK_STR(text, "(nearest: beta; known: alpha, beta, gamma)");
+    atn_known("x", ids, 3, text, sizeof text);
+    CHECK_STR(text, "(known: alpha, beta, gamma)");
+    atn_known("betta", ids, 3, cut, sizeof cut);
+    CHECK_STR(cut, "(nearest: beta; known: ");
+}
+
+CHECK_MAIN({"known words", known_words}, {"spec", spec}, {"spec errors", spec_errors},
+           {"sizes", sizes}, {"lists", lists}, {"heads", heads}, {"nearest", nearest})
