@@ -221,6 +221,14 @@ done:
 
 /* ---- rotary embedding ---- */
 
+static const char *const rope_names[] = {"default", "linear", "dynamic",
+                                         "llama3",  "yarn",   "longrope"};
+
+const char *atn_rope_name(atn_rope_kind kind)
+{
+    return rope_names[kind];
+}
+
 /* The dictionary in force: rope_scaling replaces rope_parameters where both are there. */
 static const json_t *rope_dict(const json_t *j)
 {
@@ -233,16 +241,14 @@ static const json_t *rope_dict(const json_t *j)
 
 static atn_status rope_kind(atn_ctx *cx, const char *path, const json_t *d, atn_rope *r)
 {
-    static const char *const names[] = {"default", "linear", "dynamic",
-                                        "llama3",  "yarn",   "longrope"};
     const char *type = NULL;
     atn_status st = ATN_OK;
 
     ATN_TRY(atn_json_get_str(cx, path, d, "type", "default", &type));
     ATN_TRY(atn_json_get_str(cx, path, d, "rope_type", type, &type));
     if (strcmp(type, "su") == 0) type = "longrope";
-    for (size_t i = 0; i < ATN_LEN(names); i++)
-        if (strcmp(names[i], type) == 0) {
+    for (size_t i = 0; i < ATN_LEN(rope_names); i++)
+        if (strcmp(rope_names[i], type) == 0) {
             r->kind = (atn_rope_kind)i;
             return ATN_OK;
         }

@@ -17,6 +17,7 @@ typedef enum atn_rope_kind {
     ATN_ROPE_YARN,
     ATN_ROPE_LONGROPE,
 } atn_rope_kind;
+const char *atn_rope_name(atn_rope_kind kind); /* as config.json spells it */
 
 typedef struct atn_rope {
     atn_rope_kind kind;

@@ -34,6 +34,11 @@ static atn_status run(atn_cli *cli)
     return ATN_OK;
 }
 
+static const char *word(const char *option, int i)
+{
+    return !option && atn_commands[i] ? atn_commands[i]->id : NULL;
+}
+
 static const char *const examples[] = {"help", "help capture", "help --completion bash",
                                        NULL};
 
@@ -43,6 +48,7 @@ const atn_command atn_command_help = {
     .args = "[COMMAND]",
     .examples = examples,
     .options = options,
+    .word = word,
     .max_args = 1,
     .run = run,
 };

@@ -6,6 +6,7 @@
 
 #include "analysis/describe.h"
 #include "capture/model.h"
+#include "capture/tokenizer.h"
 #include "cli/output.h"
 #include "core/cuda/backend_cuda.h"
 #include "core/io/file.h"
@@ -37,6 +38,40 @@ done:
 
 /* ---- a model directory ---- */
 
+static atn_status rope_fact(atn_ctx *cx, const atn_config *c, atn_table *t)
+{
+    const atn_rope *r = &c->rope;
+    char scaling[128] = "not scaled";
+
+    if (!c->arch->rope) return ATN_OK;
+    if (r->kind != ATN_ROPE_DEFAULT)
+        snprintf(scaling, sizeof scaling, "%s by %g from %g positions",
+                 atn_rope_name(r->kind), r->factor, r->original);
+    return atn_facts_add(cx, t, "rotary embedding", "%lld numbers a head, theta %g, %s",
+                         (long long)r->dim, r->theta, scaling);
+}
+
+/* A tokenizer that cannot be run is a fact of the model, not an error of inspect. */
+static atn_status tokenizer_fact(atn_ctx *cx, const atn_model *m, atn_table *t)
+{
+    atn_status st = ATN_OK;
+    atn_tokenizer *tokenizer = NULL;
+    char why[ATN_ERR_TEXT] = "";
+
+    st = atn_tokenizer_load(cx, m->dir, &tokenizer);
+    if (st == ATN_DATA || st == ATN_NOINPUT) {
+        snprintf(why, sizeof why, "%s", cx->err.text);
+        atn_err_clear(cx);
+        st = ATN_OK;
+    }
+    ATN_TRY(st);
+    ATN_TRY(atn_facts_add(cx, t, "tokenizer", "%s%s", *why ? "cannot be run: " : "runs",
+                          why));
+done:
+    atn_tokenizer_destroy(cx, tokenizer);
+    return st;
+}
+
 static atn_status model_facts(atn_ctx *cx, const atn_model *m, atn_table *t)
 {
     const atn_config *c = &m->config;
@@ -59,10 +94,8 @@ static atn_status model_facts(atn_ctx *cx, const atn_model *m, atn_table *t)
                           atn_model_bytes(m) / (1 << 20)));
     ATN_TRY(atn_facts_add(cx, t, "next-token loss", "%s",
                           m->has_head ? "yes" : "no, the model has no output layer"));
-    if (c->arch->rope)
-        ATN_TRY(atn_facts_add(cx, t, "rotary embedding",
-                              "%lld of %lld numbers, theta %g", (long long)c->rope.dim,
-                              (long long)c->head_dim, c->rope.theta));
+    ATN_TRY(rope_fact(cx, c, t));
+    ATN_TRY(tokenizer_fact(cx, m, t));
 done:
     return st;
 }

@@ -80,6 +80,11 @@ static atn_status run(atn_cli *cli)
                     near >= 0 ? ids[near] : "");
 }
 
+static const char *word(const char *option, int i)
+{
+    return !option && i < (int)ATN_LEN(families) ? families[i].id : NULL;
+}
+
 static const char *const examples[] = {"list", "list measures", "list models", NULL};
 
 const atn_command atn_command_list = {
@@ -87,6 +92,7 @@ const atn_command atn_command_list = {
     .summary = "what is built in: measures, models, figures, commands",
     .args = "[FAMILY]",
     .examples = examples,
+    .word = word,
     .max_args = 1,
     .run = run,
 };

@@ -192,6 +192,11 @@ done:
     return st;
 }
 
+static const char *word(const char *option, int i)
+{
+    return !option && atn_figures[i] ? atn_figures[i]->id : NULL;
+}
+
 static const char *const examples[] = {
     "plot heatmap RUN --layers 2 --heads 3 -o head.svg",
     "plot heads RUN -o heads.pdf",
@@ -213,6 +218,7 @@ const atn_command atn_command_plot = {
         "stream past, and the figure says how.",
     .options = options,
     .uses = ATN_USE_SELECT | ATN_USE_OUTPUT,
+    .word = word,
     .min_args = 2,
     .max_args = 2,
     .run = run,

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "analysis/stats.h"
 
+#include <string.h>
+
 #include "cli/output.h"
 
 static const atn_option options[] = {
@@ -33,6 +35,12 @@ done:
     return st;
 }
 
+static const char *word(const char *option, int i)
+{
+    if (!option || strcmp(option, "measures") != 0 || !atn_measures[i]) return NULL;
+    return atn_measures[i]->id;
+}
+
 static const char *const examples[] = {"stats RUN",
                                        "stats RUN --format csv",
                                        "stats RUN --measures entropy,sink --layers 0,2",
@@ -50,6 +58,7 @@ const atn_command atn_command_stats = {
             "explains the columns.",
     .options = options,
     .uses = ATN_USE_SELECT | ATN_USE_TABLE | ATN_USE_DEVICE,
+    .word = word,
     .min_args = 1,
     .max_args = 1,
     .run = run,

@@ -17,7 +17,10 @@ typedef struct atn_command {
     const char *text;          /* paragraphs for help and the man page, may be NULL */
     const atn_option *options; /* its own, may be NULL */
     unsigned uses;             /* ATN_USE_* */
-    int min_args, max_args;    /* of what is no option; max -1 = any number */
+    /* Shell completion: the i-th word for the value of an option (its long name) or, where
+     * NULL, for the first argument; NULL = no more. May be NULL. */
+    const char *(*word)(const char *option, int i);
+    int min_args, max_args; /* of what is no option; max -1 = any number */
     atn_status (*run)(atn_cli *cli);
 } atn_command;
 

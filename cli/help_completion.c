@@ -16,9 +16,24 @@ static void each_row(const atn_command *c, on_row *visit, FILE *out)
             visit(c, row, out);
 }
 
-static void choices(const char *list, FILE *out)
+static bool has_words(const atn_command *c, const atn_option *row)
 {
-    for (; *list; list++) fputc(*list == '|' ? ' ' : *list, out);
+    if (row && row->kind == ATN_OPT_CHOICE) return true;
+    return c->word && c->word(row ? row->name : NULL, 0);
+}
+
+/* The words of an option's value, or (row NULL) of the first argument. */
+static void words(const atn_command *c, const atn_option *row, FILE *out)
+{
+    const char *word;
+
+    if (row && row->kind == ATN_OPT_CHOICE) {
+        for (const char *list = row->arg; *list; list++)
+            fputc(*list == '|' ? ' ' : *list, out);
+        return;
+    }
+    for (int i = 0; (word = c->word(row ? row->name : NULL, i)); i++)
+        fprintf(out, "%s%s", i ? " " : "", word);
 }
 
 static void command_ids(FILE *out)
@@ -35,11 +50,12 @@ static void bash_name(const atn_command *c, const atn_option *row, FILE *out)
     fprintf(out, " --%s", row->name);
 }
 
-static void bash_choice(const atn_command *c, const atn_option *row, FILE *out)
+static void bash_words(const atn_command *c, const atn_option *row, FILE *out)
 {
-    if (row->kind != ATN_OPT_CHOICE) return;
-    fprintf(out, "        %s:--%s) words=\"", c->id, row->name);
-    choices(row->arg, out);
+    if (!has_words(c, row)) return;
+    fprintf(out, "        %s:%s%s) words=\"", c->id, row ? "--" : "",
+            row ? row->name : c->id);
+    words(c, row, out);
     fputs("\" ;;\n", out);
 }
 
@@ -52,11 +68,11 @@ static void bash(FILE *out)
           out);
     command_ids(out);
     fputs(" --help --version\"\n    else\n        case $sub:$prev in\n", out);
-    for (const atn_command *const *c = atn_commands; *c; c++)
-        each_row(*c, bash_choice, out);
-    fputs("        help:help) words=\"", out);
-    command_ids(out);
-    fputs("\" ;;\n        esac\n"
+    for (const atn_command *const *c = atn_commands; *c; c++) {
+        bash_words(*c, NULL, out);
+        each_row(*c, bash_words, out);
+    }
+    fputs("        esac\n"
           "        case $cur in\n        -*)\n            case $sub in\n",
           out);
     for (const atn_command *const *c = atn_commands; *c; c++) {
@@ -87,13 +103,12 @@ static void zsh_text(const char *text, FILE *out)
 
 static void zsh_row(const atn_command *c, const atn_option *row, FILE *out)
 {
-    (void)c;
     fprintf(out, " \\\n            '--%s[", row->name);
     zsh_text(row->text, out);
     fputc(']', out);
-    if (row->kind == ATN_OPT_CHOICE) {
+    if (has_words(c, row)) {
         fputs(":value:(", out);
-        choices(row->arg, out);
+        words(c, row, out);
         fputc(')', out);
     } else if (row->arg) {
         fprintf(out, ":%s:%s", row->arg, row->kind == ATN_OPT_FILE ? "_files" : "");
@@ -117,6 +132,11 @@ static void zsh(FILE *out)
     for (const atn_command *const *c = atn_commands; *c; c++) {
         fprintf(out, "    %s)\n        _arguments", (*c)->id);
         each_row(*c, zsh_row, out);
+        if (has_words(*c, NULL)) {
+            fputs(" \\\n            '1:word:(", out);
+            words(*c, NULL, out);
+            fputs(")'", out);
+        }
         fputs(" \\\n            '*:file:_files' ;;\n", out);
     }
     fputs("    esac\n}\n_attnscope \"$@\"\n", out);
@@ -139,9 +159,9 @@ static void fish_row(const atn_command *c, const atn_option *row, FILE *out)
     fprintf(out, "complete -c attnscope -n '__fish_seen_subcommand_from %s' -l %s",
             c->id, row->name);
     if (row->key) fprintf(out, " -s %c", row->key);
-    if (row->kind == ATN_OPT_CHOICE) {
+    if (has_words(c, row)) {
         fputs(" -x -a '", out);
-        choices(row->arg, out);
+        words(c, row, out);
         fputc('\'', out);
     } else if (row->arg) {
         fputs(row->kind == ATN_OPT_FILE ? " -r -F" : " -x", out);
@@ -160,8 +180,14 @@ static void fish(FILE *out)
         fish_quoted((*c)->summary, out);
         fputc('\n', out);
     }
-    for (const atn_command *const *c = atn_commands; *c; c++)
+    for (const atn_command *const *c = atn_commands; *c; c++) {
         each_row(*c, fish_row, out);
+        if (!has_words(*c, NULL)) continue;
+        fprintf(out, "complete -c attnscope -n '__fish_seen_subcommand_from %s' -a '",
+                (*c)->id);
+        words(*c, NULL, out);
+        fputs("'\n", out);
+    }
 }
 
 bool atn_help_completion(const char *shell, FILE *out)

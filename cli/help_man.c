@@ -61,7 +61,7 @@ static void command(const atn_command *c, FILE *out)
     rows(c->options, out);
     fputs(".PP\nOption groups: ", out);
     for (int i = 0; i < n; i++) fprintf(out, "%s%s", i ? ", " : "", groups[i].title);
-    fputs(".\n.PP\n.nf\n", out);
+    fputs(".\n.PP\nExamples:\n.PP\n.nf\n", out);
     for (const char *const *e = c->examples; e && *e; e++) {
         fputs("attnscope ", out);
         put(*e, out);
@@ -78,11 +78,14 @@ static void exit_codes(FILE *out)
     for (int i = 0; i < ATN_STATUS_COUNT; i++) {
         const int code = atn_status_exit((atn_status)i);
 
-        if (code != last) fprintf(out, ".TP\n.B %d\n", code);
+        if (code != last)
+            fprintf(out, "%s.TP\n.B %d\n", i ? ".\n" : "", code);
+        else
+            fputs("; or ", out);
         put(atn_status_text((atn_status)i), out);
-        fputs(".\n", out);
         last = code;
     }
+    fputs(".\n", out);
 }
 
 void atn_help_man(FILE *out)

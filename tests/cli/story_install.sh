@@ -20,5 +20,13 @@ if command -v bash >/dev/null; then
         COMP_WORDS=(attnscope stats --mea) COMP_CWORD=2; _attnscope
         [ "${COMPREPLY[*]}" = "--measures" ]
         COMP_WORDS=(attnscope stats RUN --format c) COMP_CWORD=4; _attnscope
-        [ "${COMPREPLY[*]}" = "csv" ]'
+        [ "${COMPREPLY[*]}" = "csv" ]
+        COMP_WORDS=(attnscope stats RUN --measures e) COMP_CWORD=4; _attnscope
+        [ "${COMPREPLY[*]}" = "entropy" ]
+        COMP_WORDS=(attnscope plot he) COMP_CWORD=2; _attnscope
+        [ "${COMPREPLY[*]}" = "heads heatmap" ]
+        COMP_WORDS=(attnscope list m) COMP_CWORD=2; _attnscope
+        [ "${COMPREPLY[*]}" = "measures models" ]
+        COMP_WORDS=(attnscope help st) COMP_CWORD=2; _attnscope
+        [ "${COMPREPLY[*]}" = "stats" ]'
 fi
