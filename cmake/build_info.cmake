@@ -13,6 +13,7 @@ if(CMAKE_SCRIPT_MODE_FILE)
     endif()
   endif()
   string(REPLACE "\"" "'" flags "${FLAGS}")
+  string(REGEX REPLACE " *-f[a-z]+-prefix-map=[^ ]*" "" flags "${flags}") # names the build's folder
   set(text "#define ATN_GIT_COMMIT \"${commit}\"\n#define ATN_BUILD_FLAGS \"${flags}\"\n")
   if(EXISTS ${OUT})
     file(READ ${OUT} old)

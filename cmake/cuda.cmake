@@ -10,7 +10,7 @@ set(ATN_CUDA_WANTED 80 86 89 90 90a 100)
 set(cuda_dir ${PROJECT_BINARY_DIR}/generated/cuda)
 set(cuda_images "")
 set(cuda_architectures "")
-file(GLOB cuda_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/core/kernels/cuda/*.cu)
+file(GLOB cuda_sources CONFIGURE_DEPENDS ${ATN_GLOB_ROOT}/core/kernels/cuda/*.cu)
 
 if(NOT ATN_CUDA STREQUAL "OFF")
   find_program(ATN_NVCC nvcc HINTS ENV CUDA_HOME ENV CUDA_PATH PATHS /usr/local/cuda/bin)
@@ -51,8 +51,8 @@ if(NOT ATN_CUDA STREQUAL "OFF" AND ATN_NVCC)
   if(missing)
     message(STATUS "CUDA ${version} does not list, so not built:${missing}")
   endif()
-  file(GLOB cuda_headers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/core/kernels/cuda/*.cuh
-    ${PROJECT_SOURCE_DIR}/core/kernels/cuda/*.h ${PROJECT_SOURCE_DIR}/core/row_values_needs.h)
+  file(GLOB cuda_headers CONFIGURE_DEPENDS ${ATN_GLOB_ROOT}/core/kernels/cuda/*.cuh
+    ${ATN_GLOB_ROOT}/core/kernels/cuda/*.h ${ATN_GLOB_ROOT}/core/row_values_needs.h)
   foreach(source IN LISTS cuda_sources)
     get_filename_component(name ${source} NAME_WE)
     add_custom_command(OUTPUT ${cuda_dir}/${name}.fatbin

@@ -5,6 +5,7 @@ add_library(atn_flags INTERFACE)
 target_compile_options(atn_flags INTERFACE
   -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
   $<$<BOOL:${ATN_WERROR}>:-Werror>
+  $<$<NOT:$<BOOL:${ATN_COVERAGE}>>:-ffile-prefix-map=${PROJECT_SOURCE_DIR}/=>
   $<$<BOOL:${ATN_SANITIZE}>:-fsanitize=address,undefined -fno-omit-frame-pointer>
   $<$<BOOL:${ATN_COVERAGE}>:--coverage>)
 target_link_options(atn_flags INTERFACE
@@ -16,7 +17,7 @@ target_include_directories(atn_flags INTERFACE ${PROJECT_SOURCE_DIR} ${PROJECT_B
 
 function(atn_folder name)
   cmake_parse_arguments(arg "" "EXECUTABLE" "DEPENDS" ${ARGN})
-  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${name}/*.c)
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${ATN_GLOB_ROOT}/${name}/*.c)
   if(arg_EXECUTABLE)
     list(FILTER sources EXCLUDE REGEX "/main\\.c$")
     add_library(atn_${name} STATIC ${sources})

@@ -27,4 +27,5 @@ install(FILES datasets/tinytales/sample.txt
   DESTINATION ${CMAKE_INSTALL_DATADIR}/attnscope/datasets/tinytales)
 install(FILES README.md CHANGELOG.md CONTRIBUTING.md LICENSE
   DESTINATION ${CMAKE_INSTALL_DOCDIR})
-install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR})
+# as in the source tree, so that links between the documents hold
+install(DIRECTORY docs DESTINATION ${CMAKE_INSTALL_DOCDIR})

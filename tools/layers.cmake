@@ -37,11 +37,12 @@ set(lib_tests ".")
 set(lib_bench ".")
 
 set(bad 0)
+string(REPLACE "[" "[[]" pattern "${ROOT}") # in a pattern [ begins a set
 set(seen 0)
 foreach(folder IN LISTS folders ITEMS tests bench)
-  file(GLOB_RECURSE sources ${ROOT}/${folder}/*.c ${ROOT}/${folder}/*.h
-    ${ROOT}/${folder}/*.cu ${ROOT}/${folder}/*.cuh
-    ${ROOT}/${folder}/*.cpp ${ROOT}/${folder}/*.def)
+  file(GLOB_RECURSE sources ${pattern}/${folder}/*.c ${pattern}/${folder}/*.h
+    ${pattern}/${folder}/*.cu ${pattern}/${folder}/*.cuh
+    ${pattern}/${folder}/*.cpp ${pattern}/${folder}/*.def)
   foreach(source IN LISTS sources)
     file(STRINGS ${source} lines REGEX "^[ \t]*#[ \t]*include[ \t]*[<\"]")
     file(RELATIVE_PATH name ${ROOT} ${source})

@@ -65,7 +65,7 @@ and then this script again."
 # configure OPTION... : only when the build folder does not stand like that already.
 configure() {
     cache=$build/CMakeCache.txt
-    if [ -f "$cache" ] && ! grep -q "^CMAKE_HOME_DIRECTORY:INTERNAL=$root\$" "$cache"; then
+    if [ -f "$cache" ] && ! grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$root" "$cache"; then
         say "The source tree has moved: starting $build afresh."
         rm -rf "$build"
     fi

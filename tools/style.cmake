@@ -18,11 +18,12 @@ set(allowed core/ctx.c:realloc core/ctx.c:malloc core/ctx.c:free core/ctx.c:abor
   viz/report.c:free)
 
 set(bad 0)
+string(REPLACE "[" "[[]" pattern "${ROOT}") # in a pattern [ begins a set
 file(GLOB_RECURSE sources RELATIVE ${ROOT}
-  ${ROOT}/core/*.c ${ROOT}/datasets/*.c ${ROOT}/graph/*.c ${ROOT}/approx/*.c
-  ${ROOT}/theory/*.c ${ROOT}/simulators/*.c ${ROOT}/viz/*.c ${ROOT}/capture/*.c
-  ${ROOT}/analysis/*.c ${ROOT}/core/*.h ${ROOT}/viz/*.h ${ROOT}/capture/*.h
-  ${ROOT}/analysis/*.h)
+  ${pattern}/core/*.c ${pattern}/datasets/*.c ${pattern}/graph/*.c ${pattern}/approx/*.c
+  ${pattern}/theory/*.c ${pattern}/simulators/*.c ${pattern}/viz/*.c ${pattern}/capture/*.c
+  ${pattern}/analysis/*.c ${pattern}/core/*.h ${pattern}/viz/*.h ${pattern}/capture/*.h
+  ${pattern}/analysis/*.h)
 foreach(source IN LISTS sources)
   file(STRINGS ${ROOT}/${source} lines
     REGEX "(^|[^A-Za-z0-9_.>])(${banned})[ \t]*\\(")
@@ -40,7 +41,7 @@ endforeach()
 
 find_program(AWK NAMES awk mawk gawk)
 if(AWK)
-  file(GLOB_RECURSE all RELATIVE ${ROOT} ${ROOT}/cli/*.c)
+  file(GLOB_RECURSE all RELATIVE ${ROOT} ${pattern}/cli/*.c)
   list(APPEND all ${sources})
   list(FILTER all INCLUDE REGEX "\\.c$")
   if(all)

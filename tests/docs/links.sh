@@ -1,11 +1,8 @@
 # tests/docs/links.sh -- every relative link of the documentation leads to a file.
 cd "$SRC"
 bad=0
-for page in README.md CONTRIBUTING.md $(find docs -name '*.md'); do
-    for target in $(grep -o ']([^)# ]*' "$page" | cut -c3- | grep -v '^[a-z]*:'); do
-        [ -e "$(dirname "$page")/$target" ] || { echo "$page: $target is not there"; bad=1; }
-    done
-done
+. tests/docs/dead_links.sh
+dead_links || bad=1
 # the table of cards names every card, and every registered member has one
 for card in docs/cards/*/*.md; do
     grep -q "(${card#docs/cards/})" docs/cards/README.md || { echo "$card is not listed"; bad=1; }

@@ -8,7 +8,7 @@ if(NOT CMAKE_CXX_COMPILER)
   return()
 endif()
 enable_language(CXX)
-file(GLOB ATN_SHIM_KERNELS CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/core/kernels/cuda/*.cu)
+file(GLOB ATN_SHIM_KERNELS CONFIGURE_DEPENDS ${ATN_GLOB_ROOT}/core/kernels/cuda/*.cu)
 add_library(atn_shim SHARED ${CMAKE_CURRENT_SOURCE_DIR}/shim/driver.cpp
   ${CMAKE_CURRENT_SOURCE_DIR}/shim/fibres.cpp ${CMAKE_CURRENT_SOURCE_DIR}/shim/kernels.cpp
   ${ATN_SHIM_KERNELS})
