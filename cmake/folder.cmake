@@ -4,6 +4,7 @@
 add_library(atn_flags INTERFACE)
 target_compile_options(atn_flags INTERFACE
   -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
+  $<$<C_COMPILER_ID:Clang>:-Wno-enum-float-conversion> # constants are enums here
   $<$<BOOL:${ATN_WERROR}>:-Werror>
   $<$<NOT:$<BOOL:${ATN_COVERAGE}>>:-ffile-prefix-map=${PROJECT_SOURCE_DIR}/=>
   $<$<BOOL:${ATN_SANITIZE}>:-fsanitize=address,undefined -fno-omit-frame-pointer>
