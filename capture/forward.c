@@ -232,98 +232,67 @@ done:
 
 /* ---- embedding ---- */
 
-typedef struct embed_job {
+/* A table of embeddings, and which of its rows stands at which position. */
+typedef struct table {
     const pass *ps;
-    const atn_st_tensor *words, *places, *types; /* the last two may be NULL */
-    float *out;                                  /* [n, width] */
-} embed_job;
+    const atn_st_tensor *t;
+    const char *what; /* that a row belongs to: "token id" */
+    const int32_t *rows;
+} table;
 
-/* Adds row `row` of a mapped table to out. */
-static void add_row(const atn_st_tensor *t, atn_idx row, atn_idx width, float *scratch,
-                    float *out)
+/* Of EMBED_ROWS positions: a row with NaN or infinity is named. */
+static atn_status check_rows(atn_ctx *cx, atn_idx piece, void *state)
 {
-    const size_t size = atn_dtype_size(t->type);
-
-    atn_widen((const char *)t->data + (size_t)(row * width) * size, t->type, width,
-              scratch);
-    atn_vec_add(scratch, width, out);
-}
-
-static bool row_is_finite(const atn_st_tensor *t, atn_idx row, atn_idx width)
-{
-    const size_t size = atn_dtype_size(t->type);
-
-    return atn_all_finite((const char *)t->data + (size_t)(row * width) * size, t->type,
-                          width);
-}
-
-/* Names the table whose row made position i no number. */
-static atn_status bad_embedding(atn_ctx *cx, const embed_job *j, atn_idx i)
-{
-    const atn_idx width = j->ps->c->width;
-    const int32_t id = j->ps->args->ids[i];
+    const table *b = state;
+    const atn_idx width = b->ps->c->width, first = piece * EMBED_ROWS;
+    const size_t row = (size_t)width * atn_dtype_size(b->t->type);
     atn_status st = ATN_OK;
 
-    if (!row_is_finite(j->words, id, width))
-        ATN_FAIL(ATN_DATA,
-                 "%s: weight \"%s\" holds NaN or infinity in row %d, token id %d",
-                 j->words->path, j->words->name, id, id);
-    if (j->places && !row_is_finite(j->places, i, width))
-        ATN_FAIL(ATN_DATA,
-                 "%s: weight \"%s\" holds NaN or infinity in row %lld, position %lld",
-                 j->places->path, j->places->name, (long long)i, (long long)i);
-    if (j->types && !row_is_finite(j->types, 0, width))
-        ATN_FAIL(ATN_DATA,
-                 "%s: weight \"%s\" holds NaN or infinity in row 0, token type 0",
-                 j->types->path, j->types->name);
-    ATN_FAIL(ATN_DATA,
-             "%s: the embeddings of token id %d at position %lld add up to infinity",
-             j->words->path, id, (long long)i);
+    for (atn_idx i = first; i < ATN_MIN(first + EMBED_ROWS, b->ps->args->n); i++)
+        if (!atn_all_finite((const char *)b->t->data + (size_t)b->rows[i] * row,
+                            b->t->type, width))
+            ATN_FAIL(ATN_DATA,
+                     "%s: weight \"%s\" holds NaN or infinity in row %d, %s %d",
+                     b->t->path, b->t->name, b->rows[i], b->what, b->rows[i]);
 done:
     return st;
 }
 
-/* Token types are all 0. */
-static atn_status embed_rows(atn_ctx *cx, atn_idx piece, void *state)
+/* x = rows of the table `name`, or x += them; no name, no table. */
+static atn_status embed_table(atn_ctx *cx, pass *ps, const char *name, const char *what,
+                              const int32_t *rows, bool add)
 {
-    const atn_arena_mark mark = atn_arena_save(cx);
-    const embed_job *j = state;
-    const atn_idx width = j->ps->c->width, n = j->ps->args->n;
-    const int32_t *ids = j->ps->args->ids;
+    const atn_idx n = ps->args->n, width = ps->c->width;
+    table b = {ps, name ? atn_model_tensor(ps->m, name, 0, false) : NULL, what, rows};
     atn_status st = ATN_OK;
-    float *row = NULL;
 
-    ATN_TAKE(row, width);
-    for (atn_idx i = piece * EMBED_ROWS; i < ATN_MIN((piece + 1) * EMBED_ROWS, n);
-         i++) {
-        float *out = j->out + i * width;
-
-        memset(out, 0, (size_t)width * sizeof *out);
-        add_row(j->words, ids[i], width, row, out);
-        if (j->types) add_row(j->types, 0, width, row, out);
-        if (j->places) add_row(j->places, i, width, row, out);
-        if (!atn_all_finite(out, ATN_F32, width)) ATN_TRY(bad_embedding(cx, j, i));
-    }
+    if (!b.t) return ATN_OK;
+    ATN_TRY(atn_parallel(cx, (n + EMBED_ROWS - 1) / EMBED_ROWS, check_rows, &b,
+                         "embedding"));
+    ATN_TRY(cx->backend->embed(cx, b.t->data, b.t->type, rows, n, width, add,
+                               atn_buf_at(ps->x, 0, n * width)));
 done:
-    atn_arena_rewind(cx, mark);
     return st;
 }
 
-/* Only the rows that are needed are read from the file. */
+/* Only the rows that are needed are read from the file. Token types are all 0. */
 static atn_status embed(atn_ctx *cx, pass *ps)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     const atn_arch_names *names = &ps->c->arch->names;
     const atn_idx width = ps->c->width, n = ps->args->n;
-    embed_job j = {.ps = ps, .words = atn_model_tensor(ps->m, names->embed, 0, false)};
     atn_status st = ATN_OK;
+    int32_t *places = NULL, *types = NULL;
 
-    if (names->position) j.places = atn_model_tensor(ps->m, names->position, 0, false);
-    if (names->type) j.types = atn_model_tensor(ps->m, names->type, 0, false);
-    ATN_TAKE(j.out, n * width);
-    ATN_TRY(atn_parallel(cx, (n + EMBED_ROWS - 1) / EMBED_ROWS, embed_rows, &j,
-                         "embedding"));
-    ATN_TRY(cx->backend->upload(cx, atn_buf_at(ps->x, 0, n * width), j.out));
+    ATN_TAKE(places, n);
+    ATN_TAKE(types, n);
+    for (atn_idx i = 0; i < n; i++) {
+        places[i] = (int32_t)i;
+        types[i] = 0;
+    }
+    ATN_TRY(embed_table(cx, ps, names->embed, "token id", ps->args->ids, false));
+    ATN_TRY(embed_table(cx, ps, names->type, "token type", types, true));
+    ATN_TRY(embed_table(cx, ps, names->position, "position", places, true));
     if (names->embed_norm) {
         ATN_TRY(load_norm(cx, ps, names->embed_norm));
         ATN_TRY(cx->backend->norm(cx, ps->c->arch->norm, ps->x, ps->norm1_w,
@@ -533,8 +502,14 @@ static atn_status logits_chunk(atn_ctx *cx, pass *ps, atn_buf w, atn_buf logits,
                                     (atn_buf){0}, false, false, rows, width, dim,
                                     logits));
         if (lse)
-            ATN_TRY(cx->backend->cross_entropy(cx, logits, targets + at, rows, width,
-                                               first, lse + at, hit + at));
+            st = cx->backend->cross_entropy(cx, logits, targets + at, rows, width,
+                                            first, lse + at, hit + at);
+        if (st == ATN_DATA)
+            ATN_FAIL(ATN_DATA,
+                     "the logits of some position of %lld .. %lld hold NaN or infinity "
+                     "(look for huge weights in the last layers)",
+                     (long long)at, (long long)(at + rows - 1));
+        ATN_TRY(st);
         for (atn_idx i = 0; ps->args->logits && i < rows; i++)
             ATN_TRY(cx->backend->download(cx, atn_buf_at(logits, i * width, width),
                                           ps->args->logits + (at + i) * vocab + first));
@@ -715,7 +690,7 @@ static double host_bytes(const atn_ctx *cx, const atn_model *m,
                         (a->want_h ? width : 0) + (a->want_attn_out ? width : 0) +
                         (a->want_p ? (double)c->heads * n : 0);
 
-    return 4 * (n * width + (a->visit ? 2 * n * dump : 0)) +
+    return 4 * (2 * n + (a->visit ? 2 * n * dump : 0)) +
            (a->visit ? a->visit_bytes : 0) + (wants_head(m, a) ? 20 * n : 0) +
            row_bytes(cx, a);
 }

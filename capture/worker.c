@@ -53,6 +53,16 @@ static int start(atn_worker *w)
     return failed;
 }
 
+/* What the thread had; it has ended or never was. */
+static void forget(atn_ctx *cx, atn_worker *w)
+{
+    if (!w) return;
+    pthread_cond_destroy(&w->changed);
+    pthread_mutex_destroy(&w->lock);
+    atn_ctx_release(&w->cx);
+    atn_free(cx, w);
+}
+
 atn_status atn_worker_create(atn_ctx *cx, int threads, atn_worker **out)
 {
     atn_status st = ATN_OK;
@@ -70,9 +80,8 @@ atn_status atn_worker_create(atn_ctx *cx, int threads, atn_worker **out)
     if (failed)
         ATN_FAIL(ATN_OS, "no further thread can be started: %s", strerror(failed));
     *out = w;
-    w = NULL;
 done:
-    atn_free(cx, w);
+    if (st != ATN_OK) forget(cx, w);
     return st;
 }
 
@@ -118,8 +127,5 @@ void atn_worker_destroy(atn_ctx *cx, atn_worker *w)
     pthread_cond_broadcast(&w->changed);
     pthread_mutex_unlock(&w->lock);
     pthread_join(w->thread, NULL);
-    pthread_cond_destroy(&w->changed);
-    pthread_mutex_destroy(&w->lock);
-    atn_ctx_release(&w->cx);
-    atn_free(cx, w);
+    forget(cx, w);
 }

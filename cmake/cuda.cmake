@@ -6,6 +6,10 @@
 set(ATN_CUDA AUTO CACHE STRING "GPU kernels: AUTO, ON or OFF")
 set_property(CACHE ATN_CUDA PROPERTY STRINGS AUTO ON OFF)
 
+if(NOT ATN_CUDA MATCHES "^(AUTO|ON|OFF)$")
+  message(FATAL_ERROR "ATN_CUDA=${ATN_CUDA} is none of AUTO, ON and OFF")
+endif()
+
 set(ATN_CUDA_WANTED 80 86 89 90 90a 100)
 set(cuda_dir ${PROJECT_BINARY_DIR}/generated/cuda)
 set(cuda_images "")

@@ -72,6 +72,11 @@ typedef struct atn_backend {
     atn_status (*upload_widen)(atn_ctx *cx, atn_buf dst, const void *src,
                                atn_dtype type);
 
+    /* x [n, width] = rows[i] of a table in host memory, of `type`; add: x += instead */
+    atn_status (*embed)(atn_ctx *cx, const void *table, atn_dtype type,
+                        const int32_t *rows, atn_idx n, atn_idx width, bool add,
+                        atn_buf x);
+
     /* y [m, n] = x [m, k] w^T (+ bias [n]); w [n, k] as Linear stores it, or [k, n] when
      * w_is_kn. bias.base NULL = none. accumulate: y += instead. */
     atn_status (*linear)(atn_ctx *cx, atn_buf x, atn_buf w, atn_buf bias, bool w_is_kn,

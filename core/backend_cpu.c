@@ -101,6 +101,51 @@ static atn_status cpu_upload_widen(atn_ctx *cx, atn_buf dst, const void *src,
     return ATN_OK;
 }
 
+/* ---- embedding ---- */
+
+enum { EMBED_ROWS = 64 };
+
+typedef struct embed_job {
+    const char *table;
+    const int32_t *rows;
+    float *x;
+    atn_idx n, width;
+    atn_dtype type;
+    bool add;
+} embed_job;
+
+static atn_status embed_rows(atn_ctx *cx, atn_idx piece, void *state)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const embed_job *j = state;
+    const size_t row = (size_t)j->width * atn_dtype_size(j->type);
+    const atn_idx first = piece * EMBED_ROWS, end = ATN_MIN(first + EMBED_ROWS, j->n);
+    atn_status st = ATN_OK;
+    float *wide = NULL;
+
+    ATN_TAKE(wide, j->width);
+    for (atn_idx i = first; i < end; i++) {
+        float *x = j->x + i * j->width;
+
+        atn_widen(j->table + (size_t)j->rows[i] * row, j->type, j->width,
+                  j->add ? wide : x);
+        if (j->add) atn_vec_add(wide, j->width, x);
+    }
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+static atn_status cpu_embed(atn_ctx *cx, const void *table, atn_dtype type,
+                            const int32_t *rows, atn_idx n, atn_idx width, bool add,
+                            atn_buf x)
+{
+    embed_job j = {table, rows, f32(x), n, width, type, add};
+
+    return atn_parallel(cx, (n + EMBED_ROWS - 1) / EMBED_ROWS, embed_rows, &j,
+                        "embedding");
+}
+
 /* ---- linear: panels of output, one GEMM each ---- */
 
 typedef struct linear_job {
@@ -315,8 +360,7 @@ static atn_status entropy_row(atn_ctx *cx, atn_idx i, void *state)
     max = atn_row_max(copy, j->width);
     sum = atn_row_exp(copy, j->width, max, &dot);
     if (!isfinite(max) || !isfinite(sum) || !isfinite(dot))
-        ATN_FAIL(ATN_DATA, "the logits of position %lld hold NaN or infinity",
-                 (long long)i);
+        ATN_FAIL(ATN_DATA, "the logits hold NaN or infinity");
     both = fmax(j->lse[i], (double)max);
     j->lse[i] = both + log(exp(j->lse[i] - both) + sum * exp((double)max - both));
     if (target >= 0 && target < j->width) j->hit[i] = (double)row[target];
@@ -346,6 +390,7 @@ const atn_backend atn_backend_cpu = {
     .download = cpu_download,
     .download_heads = cpu_download_heads,
     .upload_widen = cpu_upload_widen,
+    .embed = cpu_embed,
     .linear = cpu_linear,
     .norm = cpu_norm,
     .rope = cpu_rope,

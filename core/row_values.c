@@ -8,7 +8,7 @@
 #include "core/backend.h"
 #include "core/kernels/kernels.h"
 
-enum { ROWS_MOST = 1 << 22, REST = ATN_NEED_FIRST | ATN_NEED_MOMENTS };
+enum { REST = ATN_NEED_FIRST | ATN_NEED_MOMENTS };
 static const double FIXED = 1099511627776.0; /* 2^40: one unit of the sums */
 
 typedef struct sums {
@@ -43,6 +43,23 @@ static void induction_row(const atn_row_want *want, atn_row_out *out, atn_idx i,
     out->value[ATN_ROW_DUPLICATE][i] = same;
 }
 
+/* What the keys beside the first have, in all and times |t - j|. A row sees the first key as its
+ * first or not at all; the difference is taken where it keeps at least half of its digits. */
+static void rest_of(const float *seen, atn_idx n, atn_idx at, atn_idx first,
+                    const atn_row_info *info, double weight, const double *distance,
+                    double *rest, double *rest_distance)
+{
+    const double far = weight * fabs((double)(at - first));
+    double square;
+
+    *rest = info->mass - weight;
+    *rest_distance = distance ? *distance - far : 0;
+    if (weight <= 0.5 * info->mass && !(distance && far > 0.5 * *distance)) return;
+    if (info->lo != first || n == 0) return;
+    *rest = atn_row_sum(seen + 1, n - 1);
+    atn_row_moments(seen + 1, n - 1, (double)(at - first - 1), &square, rest_distance);
+}
+
 static void row_values(const pass *ps, const atn_head *h, atn_row_out *out, atn_idx i,
                        const float *row, const atn_row_info *info, atn_idx key0,
                        float *heap)
@@ -52,6 +69,7 @@ static void row_values(const pass *ps, const atn_head *h, atn_row_out *out, atn_
     const atn_idx first = h->sight.key_first;
     const float *seen = row + (info->lo - key0);
     double *const *value = out->value;
+    double rest_distance = 0;
 
     out->seen[i] = n;
     value[ATN_ROW_ENTROPY][i] = info->entropy;
@@ -65,13 +83,12 @@ static void row_values(const pass *ps, const atn_head *h, atn_row_out *out, atn_
             four += weight_at(row, info, key0, j);
         value[ATN_ROW_FIRST][i] = weight_at(row, info, key0, first);
         value[ATN_ROW_FIRST4][i] = four;
-        value[ATN_ROW_REST][i] = info->mass - value[ATN_ROW_FIRST][i];
     }
-    if ((want->needs & REST) == REST)
-        value[ATN_ROW_REST_DISTANCE][i] =
-            fmax(value[ATN_ROW_DISTANCE][i] -
-                     value[ATN_ROW_FIRST][i] * fabs((double)(at - first)),
-                 0.0);
+    if (want->needs & ATN_NEED_FIRST)
+        rest_of(seen, n, at, first, info, value[ATN_ROW_FIRST][i],
+                want->needs & ATN_NEED_MOMENTS ? &value[ATN_ROW_DISTANCE][i] : NULL,
+                &value[ATN_ROW_REST][i], &rest_distance);
+    if ((want->needs & REST) == REST) value[ATN_ROW_REST_DISTANCE][i] = rest_distance;
     if (want->needs & ATN_NEED_LOCAL) {
         value[ATN_ROW_DIAGONAL][i] = weight_at(row, info, key0, at);
         value[ATN_ROW_PREVIOUS][i] = weight_at(row, info, key0, at - 1);
@@ -172,9 +189,9 @@ static atn_status take_sums(atn_ctx *cx, const atn_head *h, const atn_row_want *
 {
     atn_status st = ATN_OK;
 
-    if (h->nq > ROWS_MOST)
+    if (h->nq > ATN_ROWS_SUMMED_MOST)
         ATN_FAIL(ATN_DATA, "sums over columns take at most %d rows, not %lld",
-                 ROWS_MOST, (long long)h->nq);
+                 ATN_ROWS_SUMMED_MOST, (long long)h->nq);
     if (want->needs & ATN_NEED_COLUMNS) ATN_NEW(s->columns, h->nk);
     if (want->needs & ATN_NEED_DIAGONALS) ATN_NEW(s->diagonals, h->nq + h->nk);
     if (want->needs & ATN_NEED_BLOCKS) ATN_NEW(s->blocks, blocks_of(h, want));

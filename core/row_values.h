@@ -26,6 +26,8 @@
 #include "core/row_values_needs.h"
 #include "core/rows.h"
 
+enum { ATN_ROWS_SUMMED_MOST = 1 << 22 };
+
 typedef struct atn_row_want {
     unsigned needs; /* ATN_NEED_* */
     atn_idx top_k;  /* keys of topk, >= 1 */

@@ -116,17 +116,20 @@ static atn_status cuda_download_heads(atn_ctx *cx, atn_buf src, atn_idx n,
 static atn_status cuda_room(atn_ctx *cx, double bytes, const char *what)
 {
     atn_cuda *cu = atn_cu_state(cx);
-    const double tile = (double)ATN_CU_TILE_BYTES;
+    /* weights of another type become bf16 in pieces of two slots */
+    const double own = (double)ATN_CU_TILE_BYTES + (double)ATN_CU_BLAS_BYTES +
+                       (cu->math == ATN_MATH_BF16 ? 2 * (double)ATN_CU_SLOT_BYTES : 0);
     atn_status st = ATN_OK;
     size_t room = 0, total = 0;
 
     ATN_TRY(atn_cu_check(cx, &cu->driver, cu->driver.room(&room, &total),
                          "asking for the GPU's memory"));
-    if (bytes + tile > (double)room)
+    if (bytes + own > (double)room)
         ATN_FAIL(ATN_MEMORY,
                  "%s needs %.1f MiB on %s, of which %.1f MiB are free (take a shorter "
-                 "text, --dtype bf16, or --device cpu)",
-                 what, (bytes + tile) / 1048576, cu->info.name, (double)room / 1048576);
+                 "text%s, or --device cpu)",
+                 what, (bytes + own) / 1048576, cu->info.name, (double)room / 1048576,
+                 cu->math == ATN_MATH_BF16 ? "" : ", --dtype bf16");
 done:
     return st;
 }
@@ -183,6 +186,11 @@ atn_status atn_cu_pack_bf16(atn_ctx *cx, atn_cuda *cu, const float *x, atn_idx r
                          ATN_CU_THREADS, 0, &a);
 }
 
+static int cu_type(atn_dtype type)
+{
+    return type == ATN_F16 ? ATN_CU_F16 : type == ATN_BF16 ? ATN_CU_BF16 : ATN_CU_F32;
+}
+
 /* One slot's worth of weights: sent as they are, then widened, then rounded where the
  * buffer is bf16. Types that the GPU does not widen are widened on the way into the slot. */
 static atn_status widen_piece(atn_ctx *cx, atn_cuda *cu, const char *src,
@@ -194,10 +202,7 @@ static atn_status widen_piece(atn_ctx *cx, atn_cuda *cu, const char *src,
     const bool direct = narrow ? type == ATN_BF16 : !raw;
     atn_status st = ATN_OK;
     atn_cu_slot *s = NULL;
-    atn_cu_widen_args a = {.count = n,
-                           .type = !raw              ? ATN_CU_F32
-                                   : type == ATN_F16 ? ATN_CU_F16
-                                                     : ATN_CU_BF16};
+    atn_cu_widen_args a = {.count = n, .type = cu_type(type)};
 
     ATN_TRY(atn_cu_take_slot(cx, cu, &s));
     ATN_TRY(atn_cu_fill(cx, s, src, type, n, !raw));
@@ -231,6 +236,70 @@ static atn_status cuda_upload_widen(atn_ctx *cx, atn_buf dst, const void *src,
         ATN_TRY(widen_piece(cx, atn_cu_state(cx),
                             (const char *)src + (size_t)at * atn_dtype_size(type), type,
                             n, atn_buf_at(dst, at, n)));
+    }
+done:
+    return st;
+}
+
+/* ---- embedding: rows of a host table, gathered into a slot as they are ---- */
+
+typedef struct gather_job {
+    char *to;
+    const char *table;
+    const int32_t *rows;
+    atn_idx n, width;
+    atn_dtype type;
+    bool widen;
+} gather_job;
+
+enum { GATHER_ROWS = 256 };
+
+static atn_status gather_rows(atn_ctx *cx, atn_idx piece, void *state)
+{
+    const gather_job *j = state;
+    const size_t row = (size_t)j->width * atn_dtype_size(j->type);
+    const atn_idx first = piece * GATHER_ROWS, end = ATN_MIN(first + GATHER_ROWS, j->n);
+
+    (void)cx;
+    for (atn_idx i = first; i < end; i++) {
+        const char *from = j->table + (size_t)j->rows[i] * row;
+
+        if (j->widen)
+            atn_widen(from, j->type, j->width, (float *)(void *)j->to + i * j->width);
+        else
+            memcpy(j->to + (size_t)i * row, from, row);
+    }
+    return ATN_OK;
+}
+
+static atn_status cuda_embed(atn_ctx *cx, const void *table, atn_dtype type,
+                             const int32_t *rows, atn_idx n, atn_idx width, bool add,
+                             atn_buf x)
+{
+    const bool raw = type == ATN_F16 || type == ATN_BF16; /* else float on the way */
+    const size_t row = (size_t)width * (raw ? 2 : sizeof(float));
+    const atn_idx most = (atn_idx)(ATN_CU_SLOT_BYTES / row);
+    atn_cuda *cu = atn_cu_state(cx);
+    atn_status st = ATN_OK;
+    atn_cu_slot *s = NULL;
+
+    ATN_ASSERT(most > 0);
+    for (atn_idx at = 0; at < n; at += most) {
+        const atn_idx some = ATN_MIN(most, n - at);
+        atn_cu_widen_args a = {.y = atn_cu_f32(cx, x) + at * width,
+                               .count = some * width,
+                               .type = cu_type(type),
+                               .add = add};
+
+        ATN_TRY(atn_cu_take_slot(cx, cu, &s));
+        gather_job j = {s->host, table, rows + at, some, width, type, !raw};
+        ATN_TRY(atn_parallel(cx, (some + GATHER_ROWS - 1) / GATHER_ROWS, gather_rows,
+                             &j, "embedding"));
+        ATN_TRY(atn_cu_send(cx, cu, s->device, s->host, (size_t)some * row));
+        a.x = atn_cu_address(s->device);
+        ATN_TRY(atn_cu_launch(cx, cu, ATN_CU_KERNEL_widen, atn_cu_blocks(a.count), 1,
+                              ATN_CU_THREADS, 0, &a));
+        ATN_TRY(atn_cu_close_slot(cx, cu, s));
     }
 done:
     return st;
@@ -408,8 +477,7 @@ static atn_status cuda_cross_entropy(atn_ctx *cx, atn_buf logits,
         const atn_idx at = targets[i] - first;
 
         if (!isfinite(max) || !isfinite(sum))
-            ATN_FAIL(ATN_DATA, "the logits of position %lld hold NaN or infinity",
-                     (long long)i);
+            ATN_FAIL(ATN_DATA, "the logits hold NaN or infinity");
         lse[i] = both + log(exp(lse[i] - both) + sum * exp(max - both));
         if (at >= 0 && at < width) hit[i] = (double)rows[3 * i + 2];
     }
@@ -505,7 +573,9 @@ atn_status atn_cuda_open(atn_ctx *cx, int device, atn_math math, atn_backend **o
     ATN_NEW(cu, 1);
     d = &cu->driver;
     cu->math = math;
-    cu->table = atn_backend_cpu; /* what is not overridden below runs on the host */
+    /* What is not overridden works on host data: rows_fill. Every override's twin is the CPU's
+     * operation of the same name in core/backend_cpu.c (row_values: core/row_values.c). */
+    cu->table = atn_backend_cpu;
     cu->table.name = "cuda";
     cu->table.device = cu->info.name;
     cu->table.arithmetic = atn_math_name(math);
@@ -517,6 +587,7 @@ atn_status atn_cuda_open(atn_ctx *cx, int device, atn_math math, atn_backend **o
     cu->table.download = cuda_download;
     cu->table.download_heads = cuda_download_heads;
     cu->table.upload_widen = cuda_upload_widen;
+    cu->table.embed = cuda_embed;
     cu->table.linear = cuda_linear;
     cu->table.norm = cuda_norm;
     cu->table.rope = cuda_rope;

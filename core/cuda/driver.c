@@ -108,7 +108,7 @@ atn_status atn_cu_check(atn_ctx *cx, const atn_cu_driver *d, int result,
         d->room(&room, &total);
         return atn_fail(cx, ATN_MEMORY, __FILE__, __LINE__,
                         "%s: the GPU's memory is full (%.0f of %.0f MiB free; take a "
-                        "shorter text, --dtype bf16, or --device cpu)",
+                        "shorter text, or --device cpu)",
                         what, (double)room / 1048576, (double)total / 1048576);
     }
     if (d->error_name(result, &name) != 0) name = "unknown error";

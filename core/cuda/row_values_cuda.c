@@ -72,6 +72,8 @@ static const char *cannot(const atn_head *heads, atn_idx n, const atn_row_want *
     if (h->nq > INT_MAX / 4 || h->nk > INT_MAX / 4 ||
         !atn_cu_sight_of(&h->sight, &sight))
         return "the text is too long for 32-bit positions";
+    if ((want->needs & ATN_NEED_SUMS) && h->nq > ATN_ROWS_SUMMED_MOST)
+        return "sums over so many rows do not fit their fixed point";
     for (atn_idx i = 1; i < n; i++)
         if (!same_sight(&heads[i].sight, &h->sight) || heads[i].nq != h->nq ||
             heads[i].nk != h->nk || heads[i].q.cols != h->q.cols || heads[i].p.data)

@@ -20,6 +20,8 @@ enum {
 /* Logits and weights of a tile of attention: they stay in a GPU's L2 (40 to 60 MB) */
 #define ATN_CU_TILE_BYTES ((size_t)48 << 20)
 
+#define ATN_CU_BLAS_BYTES ((size_t)32 << 20) /* cuBLAS's own, the most it takes by itself */
+
 /* Device scratch that grows and is kept. */
 typedef struct atn_cu_scratch {
     atn_cu_ptr at;

@@ -57,6 +57,16 @@ fails 0 'auto takes the CPU' env ATN_SHIM_DEVICES=0 LD_LIBRARY_PATH="$ATN_SHIM_D
 # a full card is seen before the work starts, or when it fills
 fails 71 'MiB are free' env ATN_SHIM_MEMORY_MIB=100 LD_LIBRARY_PATH="$ATN_SHIM_DIR" \
     attnscope capture "$MODEL" --token-ids ids --device cuda -o full
+# between a card that is too small and one that is not there is nothing: no run ends half-way
+for mib in 170 200 230 260 290; do
+    rm -rf sized
+    code=0
+    env ATN_SHIM_MEMORY_MIB=$mib LD_LIBRARY_PATH="$ATN_SHIM_DIR" attnscope capture \
+        "$MODEL" --token-ids ids --device cuda --dtype bf16 -o sized >said 2>&1 || code=$?
+    [ $code -eq 0 ] || { [ $code -eq 71 ] && grep -q 'MiB are free' said; } ||
+        { echo "with $mib MiB: exit $code"; cat said; exit 1; }
+done
+[ $code -eq 0 ] || { echo "290 MiB are not enough"; exit 1; }
 [ ! -e full ] || [ -z "$(ls full/layer-* 2>/dev/null)" ]
 fails 71 'memory is full' env ATN_SHIM_FAIL=cuMemAlloc_v2:9:2 \
     LD_LIBRARY_PATH="$ATN_SHIM_DIR" attnscope capture "$MODEL" --token-ids ids \

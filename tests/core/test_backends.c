@@ -192,7 +192,7 @@ static double act(atn_act kind, double x)
 
 static void activate(atn_ctx *cx)
 {
-    enum { N = 1000 };
+    enum { N = 1003 };
 
     for (int c = 0; c < 8; c++) {
         const atn_act kind = (atn_act)(c / 2);
@@ -272,9 +272,8 @@ static void attention_twin(const atn_attn_args *a, const float *q, const float *
             for (atn_idx j = lo; j < hi; j++) {
                 row[j] /= sum;
                 for (atn_idx c = 0; c < a->dv; c++)
-                    to[c] +=
-                        as(row[j]) *
-                        as((double)v[(j * a->kv_heads + h / group) * a->dv + c]);
+                    to[c] += as(row[j]) *
+                             as((double)v[(j * a->kv_heads + h / group) * a->dv + c]);
             }
         }
 }
@@ -346,27 +345,23 @@ static void attention(atn_ctx *cx)
 static void long_attention(atn_ctx *cx)
 {
     static const float sink[3] = {1, -2, 6};
-    const atn_attn_args groups = {.heads = 3,
-                                  .kv_heads = 1,
-                                  .nq = 300,
-                                  .nk = 2100,
-                                  .d = 4,
-                                  .dv = 3,
-                                  .sight = {.causal = true,
-                                            .offset = 1600,
-                                            .key_first = 1,
-                                            .key_last = 2100},
-                                  .sink = sink};
-    const atn_attn_args windows = {.heads = 2,
-                                   .kv_heads = 2,
-                                   .nq = 1500,
-                                   .nk = 1500,
-                                   .d = 2,
-                                   .dv = 2,
-                                   .sight = {.causal = true,
-                                             .window = 100,
-                                             .key_first = 70,
-                                             .key_last = 1490}};
+    const atn_attn_args groups = {
+        .heads = 3,
+        .kv_heads = 1,
+        .nq = 300,
+        .nk = 2100,
+        .d = 4,
+        .dv = 3,
+        .sight = {.causal = true, .offset = 1600, .key_first = 1, .key_last = 2100},
+        .sink = sink};
+    const atn_attn_args windows = {
+        .heads = 2,
+        .kv_heads = 2,
+        .nq = 1500,
+        .nk = 1500,
+        .d = 2,
+        .dv = 2,
+        .sight = {.causal = true, .window = 100, .key_first = 70, .key_last = 1490}};
     const atn_attn_args wide = {.heads = 17,
                                 .kv_heads = 17,
                                 .nq = 800,
@@ -413,8 +408,8 @@ static void attention_nan(atn_ctx *cx)
 /* In one chunk and in three: the log-sum-exp and the target's logit. */
 static void cross_entropy(atn_ctx *cx)
 {
-    enum { ROWS = 4, V = 99 };
-    const int32_t targets[ROWS] = {3, 50, 98, 0};
+    enum { ROWS = 4, V = 999 };
+    const int32_t targets[ROWS] = {3, 500, 998, 0};
 
     for (int chunks = 1; chunks <= 3; chunks += 2) {
         tensor all = make(cx, 13, ROWS * V);
@@ -502,7 +497,7 @@ static void heads_apart(atn_ctx *cx)
 
 /* ---- the row pass: the CPU's is the reference, its own twin is in test_row_values.c ---- */
 
-enum { HEADS = 3, NR = 330, NC = 410, NB = (NR + 63) / 64 * ((NC + 63) / 64) };
+enum { HEADS = 3, NR = 200, NC = 270, NB = (NR + 63) / 64 * ((NC + 63) / 64) };
 
 typedef struct results {
     int64_t seen[HEADS][NR];
@@ -537,44 +532,58 @@ static void compare(const double *got, const double *want, const double *twin,
     CHECK_LE(away, 1e-7 * norm);
 }
 
-static void row_case(atn_ctx *cx, int d, atn_sight sight, bool sink, double slope,
-                     unsigned needs)
+typedef struct row_example {
+    int nq, nk, d;
+    atn_sight sight;
+    bool sink;
+    double slope, scale;
+    unsigned needs;
+} row_example;
+
+/* Rows of d numbers, and the same rounded as the arithmetic does. */
+static void make_rows(int id, int n, float *x[2])
+{
+    for (int i = 0; i < 2; i++) {
+        x[i] = calloc((size_t)n, sizeof **x);
+        fill(id, n, x[i]);
+        for (int e = 0; i && e < n; e++) x[i][e] = (float)rounded((double)x[i][e]);
+    }
+}
+
+static void row_case(atn_ctx *cx, row_example x)
 {
     static results want, twin, got;
     const atn_backend *device = cx->backend;
     /* wider heads than the matrix kernel of tf32 takes run in plain float */
-    const bool plain = math == ATN_MATH_TF32 && d > 128;
+    const bool plain = math == ATN_MATH_TF32 && x.d > 128;
     float *q[2], *k[2];
     int32_t tokens[NC];
     int64_t earlier[NC];
     atn_head heads[2][HEADS];
-    const atn_row_want w = {
-        .needs = needs, .top_k = 5, .block = 64, .tokens = tokens, .earlier = earlier};
+    const atn_row_want w = {.needs = x.needs,
+                            .top_k = 5,
+                            .block = 64,
+                            .tokens = tokens,
+                            .earlier = earlier};
 
-    for (int i = 0; i < 2; i++) {
-        q[i] = calloc((size_t)(HEADS * NR * d), sizeof **q);
-        k[i] = calloc((size_t)(2 * NC * d), sizeof **k);
-        fill(30, HEADS * NR * d, q[i]);
-        fill(31, 2 * NC * d, k[i]);
-        for (int e = 0; i && e < HEADS * NR * d; e++)
-            q[i][e] = (float)rounded((double)q[i][e]);
-        for (int e = 0; i && e < 2 * NC * d; e++)
-            k[i][e] = (float)rounded((double)k[i][e]);
+    make_rows(30, HEADS * x.nq * x.d, q);
+    make_rows(31, 2 * x.nk * x.d, k);
+    for (int i = 0; i < 2; i++)
         for (int h = 0; h < HEADS; h++) /* heads 0 and 1 share their keys */
-            heads[i][h] = (atn_head){.q = {q[i] + h * NR * d, NR, d, d},
-                                     .k = {k[i] + h / 2 * NC * d, NC, d, d},
-                                     .nq = NR,
-                                     .nk = NC,
-                                     .scale = 2 / sqrt(d),
-                                     .sight = sight,
-                                     .has_sink = sink,
+            heads[i][h] = (atn_head){.q = {q[i] + h * x.nq * x.d, x.nq, x.d, x.d},
+                                     .k = {k[i] + h / 2 * x.nk * x.d, x.nk, x.d, x.d},
+                                     .nq = x.nq,
+                                     .nk = x.nk,
+                                     .scale = x.scale / sqrt(x.d),
+                                     .sight = x.sight,
+                                     .has_sink = x.sink,
                                      .sink = .3 * h,
-                                     .alibi_slope = slope * h,
+                                     .alibi_slope = x.slope * h,
                                      .head = h};
-    }
-    for (int j = 0; j < NC; j++) {
-        tokens[j] = j * 7 % 11;
-        earlier[j] = j >= 11 ? j - 11 : -1;
+    for (int j = 0; j < x.nk; j++) { /* a token may follow itself */
+        tokens[j] = j / 2 * 7 % 11;
+        earlier[j] = j - 1;
+        while (earlier[j] >= 0 && tokens[earlier[j]] != tokens[j]) earlier[j]--;
     }
     cx->backend = &atn_backend_cpu;
     walk(cx, heads[0], &w, &want);
@@ -584,32 +593,166 @@ static void row_case(atn_ctx *cx, int d, atn_sight sight, bool sink, double slop
     CHECK_EQ(memcmp(got.seen, want.seen, sizeof got.seen), 0);
     for (int h = 0; h < HEADS; h++) {
         for (int f = 0; f < ATN_ROW_FIELDS; f++)
-            compare(got.value[h][f], want.value[h][f], twin.value[h][f], NR);
-        compare(got.columns[h], want.columns[h], twin.columns[h], NC);
-        compare(got.diagonals[h], want.diagonals[h], twin.diagonals[h], NR + NC - 1);
+            compare(got.value[h][f], want.value[h][f], twin.value[h][f], x.nq);
+        compare(got.columns[h], want.columns[h], twin.columns[h], x.nk);
+        compare(got.diagonals[h], want.diagonals[h], twin.diagonals[h],
+                x.nq + x.nk - 1);
         compare(got.blocks[h], want.blocks[h], twin.blocks[h], NB);
     }
     for (int i = 0; i < 2; i++) free(q[i]), free(k[i]);
 }
 
+enum { EVERYTHING = ATN_NEED_ALL | ATN_NEED_SUMS };
+
 /* Every width of the kernels, every mask, more rows and keys than one tile. */
 static void row_values(atn_ctx *cx)
 {
-    const unsigned all = ATN_NEED_ALL | ATN_NEED_SUMS;
+    const row_example all[] = {
+        {NR, NC, 24, {.causal = true, .offset = NC - NR}, false, 0, 2, EVERYTHING},
+        {NR, NC, 64, {.causal = true, .window = 40}, true, 0, 2, EVERYTHING},
+        {NR, NC, 100, {0}, false, 0, 2, ATN_NEED_MOMENTS | ATN_NEED_LOCAL},
+        {NR,
+         NC,
+         128,
+         {.causal = true, .key_first = 20, .key_last = NC - 7, .softcap = 3},
+         false,
+         .05,
+         2,
+         EVERYTHING},
+        {NR, NC, 160, {.window = 12}, true, 0, 2, EVERYTHING},
+        {NR,
+         NC,
+         16,
+         {.causal = true, .offset = -60},
+         true,
+         0,
+         2,
+         ATN_NEED_TOPK | ATN_NEED_FIRST},
+        /* the first key has nearly everything */
+        {NR, NR, 64, {.causal = true}, true, -2, 2, EVERYTHING}};
 
-    row_case(cx, 24, (atn_sight){.causal = true, .offset = NC - NR, .key_last = NC},
-             false, 0, all);
-    row_case(cx, 64, (atn_sight){.causal = true, .window = 40, .key_last = NC}, true, 0,
-             all);
-    row_case(cx, 100, (atn_sight){.key_last = NC}, false, 0,
-             ATN_NEED_MOMENTS | ATN_NEED_LOCAL);
-    row_case(
-        cx, 128,
-        (atn_sight){.causal = true, .key_first = 20, .key_last = NC - 7, .softcap = 3},
-        false, .05, all);
-    row_case(cx, 160, (atn_sight){.window = 12, .key_last = NC}, true, 0, all);
-    row_case(cx, 16, (atn_sight){.causal = true, .offset = -60, .key_last = NC}, true,
-             0, ATN_NEED_TOPK | ATN_NEED_FIRST);
+    for (size_t i = 0; i < ATN_LEN(all); i++) {
+        row_example x = all[i];
+        if (x.sight.key_last == 0) x.sight.key_last = x.nk;
+        row_case(cx, x);
+    }
+}
+
+/* Lengths, offsets, windows and paddings that fall everywhere within the tiles. */
+static void row_values_random(atn_ctx *cx)
+{
+    atn_rng r = atn_rng_stream(10, "test/backends", 0, 0);
+
+    for (int i = 0; i < 16; i++) {
+        row_example x = {.nq = 1 + (int)atn_rng_below(&r, NR),
+                         .nk = 1 + (int)atn_rng_below(&r, NC),
+                         .d = 1 + (int)atn_rng_below(&r, 80),
+                         .scale = i % 5 == 4 ? -2 : 2,
+                         .sink = i % 3 == 0,
+                         .slope = i % 4 == 3 ? .02 : 0,
+                         .needs = EVERYTHING};
+
+        x.sight = (atn_sight){.causal = i % 2 == 0,
+                              .offset = atn_rng_below(&r, 140) - 40,
+                              .window = i % 4 < 2 ? 0 : 1 + atn_rng_below(&r, 150),
+                              .key_first = atn_rng_below(&r, ATN_MIN(x.nk, 70)),
+                              .softcap = i % 8 == 7 ? 4 : 0};
+        x.sight.key_last = x.nk - atn_rng_below(&r, x.nk - x.sight.key_first);
+        if (x.sight.offset < 0 || x.sight.offset + x.nq > x.nk)
+            x.needs &= ~(unsigned)ATN_NEED_TOKENS; /* a query without a token */
+        row_case(cx, x);
+    }
+}
+
+/* A logit that overflows is bad in every arithmetic, whatever its sign. */
+static void row_values_overflow(atn_ctx *cx)
+{
+    static results r;
+    float q[2] = {1e20F, 0}, k[6] = {1, 0, 1, 0, -1e20F, 0};
+    atn_head head = {.q = {q, 1, 2, 2},
+                     .k = {k, 3, 2, 2},
+                     .nq = 1,
+                     .nk = 3,
+                     .scale = 1,
+                     .sight = {.key_last = 3},
+                     .head = 4};
+    const atn_row_want want = {.needs = ATN_NEED_FIRST, .top_k = 1};
+    atn_row_out out = {.seen = r.seen[0]};
+
+    for (int f = 0; f < ATN_ROW_FIELDS; f++) out.value[f] = r.value[0][f];
+    CHECK_FAILS(atn_row_values(cx, &head, 1, &want, &out), ATN_DATA, "head 4, row 0");
+    k[0] = -1e20F; /* the first key is kept apart */
+    k[4] = 1;
+    CHECK_FAILS(atn_row_values(cx, &head, 1, &want, &out), ATN_DATA, "head 4, row 0");
+}
+
+/* The tile of the row stream, whatever backend fills it. */
+static void rows_fill(atn_ctx *cx)
+{
+    enum { ROWS = 7, KEYS = 9, WIDTH = 5 };
+    float q[ROWS * WIDTH], k[KEYS * WIDTH], p[ROWS * KEYS];
+    atn_row_info info[ROWS];
+    const atn_head h = {.q = {q, ROWS, WIDTH, WIDTH},
+                        .k = {k, KEYS, WIDTH, WIDTH},
+                        .nq = ROWS,
+                        .nk = KEYS,
+                        .scale = .5,
+                        .sight = {.causal = true, .offset = 2, .key_last = KEYS}};
+    const atn_tile t = atn_tile_of(&h, 0, ROWS);
+
+    fill(40, ROWS * WIDTH, q);
+    fill(41, KEYS * WIDTH, k);
+    CHECK_EQ(t.keys, KEYS);
+    CHECK_OK(cx->backend->rows_fill(cx, &h, &t, (atn_mat){p, ROWS, KEYS, KEYS}, info));
+    for (int i = 0; i < ROWS; i++) {
+        double e[KEYS] = {0}, sum = 0;
+        for (int j = 0; j <= i + 2; j++) {
+            double s = 0;
+            for (int c = 0; c < WIDTH; c++)
+                s += (double)q[i * WIDTH + c] * (double)k[j * WIDTH + c];
+            sum += e[j] = exp(.5 * s);
+        }
+        for (int j = 0; j < KEYS; j++) CHECK_NEAR(p[i * KEYS + j], e[j] / sum, 1e-6);
+    }
+}
+
+/* ---- memory ---- */
+
+static void room(atn_ctx *cx)
+{
+    CHECK_OK(cx->backend->room(cx, 1, "this test"));
+    if (cx->backend == &atn_backend_cpu) cx->mem_limit = (size_t)1 << 30;
+    CHECK_FAILS(cx->backend->room(cx, 1e18, "this test"), ATN_MEMORY, "this test");
+    cx->mem_limit = 0;
+}
+
+/* Rows of tables of every type, one after the other and added up. */
+static void embed(atn_ctx *cx)
+{
+    enum { ROWS = 300, WIDTH = 7, TABLE = 11 };
+    static const atn_dtype types[] = {ATN_F32, ATN_BF16, ATN_F16, ATN_F64};
+    static int32_t rows[ROWS];
+    static double want[ROWS * WIDTH], f64[TABLE * WIDTH];
+    float f32[TABLE * WIDTH];
+    uint16_t f16[TABLE * WIDTH], bf16[TABLE * WIDTH];
+    const void *tables[] = {f32, bf16, f16, f64};
+    tensor x = make(cx, 42, ROWS * WIDTH);
+
+    for (int e = 0; e < TABLE * WIDTH; e++) { /* numbers that every type holds */
+        f32[e] = (float)(e - 30) / 8;
+        f64[e] = (double)f32[e];
+        f16[e] = atn_f16_from_f32(f32[e]);
+        bf16[e] = atn_bf16_from_f32(f32[e]);
+    }
+    for (int i = 0; i < ROWS; i++) rows[i] = i * 5 % TABLE;
+    for (size_t t = 0; t < ATN_LEN(types); t++) {
+        CHECK_OK(cx->backend->embed(cx, tables[t], types[t], rows, ROWS, WIDTH, t > 0,
+                                    x.buf));
+        for (int e = 0; e < ROWS * WIDTH; e++)
+            want[e] = (double)(t + 1) * f64[rows[e / WIDTH] * WIDTH + e % WIDTH];
+        check_tensor(cx, x.buf, want);
+    }
+    drop(cx, &x);
 }
 
 static void row_values_nan(atn_ctx *cx)
@@ -677,6 +820,11 @@ ON_ALL(widen)
 ON_ALL(long_copies)
 ON_ALL(heads_apart)
 ON_ALL(row_values)
+ON_ALL(row_values_random)
+ON_ALL(row_values_overflow)
+ON_ALL(rows_fill)
+ON_ALL(room)
+ON_ALL(embed)
 ON_ALL(row_values_nan)
 
 CHECK_MAIN({"linear", all_linear}, {"add", all_add}, {"norm", all_norm},
@@ -684,6 +832,9 @@ CHECK_MAIN({"linear", all_linear}, {"add", all_add}, {"norm", all_norm},
            {"long attention", all_long_attention},
            {"attention with NaN", all_attention_nan},
            {"cross entropy", all_cross_entropy}, {"widen", all_widen},
-           {"long copies", all_long_copies},
-           {"heads apart", all_heads_apart}, {"row pass", all_row_values},
+           {"long copies", all_long_copies}, {"heads apart", all_heads_apart},
+           {"row pass", all_row_values},
+           {"row pass, random shapes", all_row_values_random},
+           {"row pass, overflow", all_row_values_overflow},
+           {"rows fill", all_rows_fill}, {"room", all_room}, {"embedding", all_embed},
            {"row pass with NaN", all_row_values_nan})

@@ -163,8 +163,10 @@ void prepare(unsigned threads)
     barrier_arrived = barrier_round = 0;
 }
 
+/* Every second block runs its threads backwards: what relies on their order shows. */
 void run_block(unsigned threads, size_t shared)
 {
+    const bool backwards = (block_at.x + block_at.y) % 2 == 1;
     unsigned left = threads;
 
     dynamic.assign((shared + 3) / 4, 0xffffffffu);
@@ -173,7 +175,8 @@ void run_block(unsigned threads, size_t shared)
     while (left > 0) {
         bool moved = false;
 
-        for (unsigned i = 0; i < threads; i++) {
+        for (unsigned n = 0; n < threads; n++) {
+            const unsigned i = backwards ? threads - 1 - n : n;
             fibre &f = fibres[i];
             if (f.done || (f.waits_for && *f.waits_for == f.seen)) continue;
             to_fibre(&f);

@@ -37,11 +37,11 @@ typedef struct atn_cu_add_args { /* y[i] += x[i % period] */
 
 typedef enum atn_cu_type { ATN_CU_F32, ATN_CU_F16, ATN_CU_BF16 } atn_cu_type;
 
-typedef struct atn_cu_widen_args { /* f32 <- type */
+typedef struct atn_cu_widen_args { /* f32 <- type; add: y += instead */
     const void *x;
     float *y;
     int64_t count;
-    int type;
+    int type, add;
 } atn_cu_widen_args;
 
 /* f32 [rows, cols] with stride ld -> rows of `words` 32-bit words: bf16 pairs, or values
@@ -91,7 +91,8 @@ typedef struct atn_cu_loss_args { /* one block a row of logits [., width] */
 
 enum {
     ATN_CU_ROW_TOPK_MOST = 32,
-    ATN_CU_ROW_LEVEL = 13, /* after the fields of atn_row_field: P = e^(logit - level) */
+    ATN_CU_ROW_LEVEL =
+        13, /* after the fields of atn_row_field: P = e^(logit - level) */
     ATN_CU_ROW_ARRAYS
 };
 

@@ -183,11 +183,12 @@ static __device__ __forceinline__ void atn_see(const atn_cu_sight &s, int i, int
     *hi = max(first, last);
 }
 
-/* The logit of a scaled product: ALiBi's slope, then the soft-cap. `away` is j - t. */
+/* The logit of a scaled product: ALiBi's slope, then the soft-cap. `away` is j - t. One that
+ * overflows downwards becomes NaN, for -inf means "not seen" and would pass for it. */
 static __device__ __forceinline__ float atn_logit(float s, float slope, int away,
                                                   float softcap)
 {
     if (slope != 0) s += slope * (float)away;
     if (softcap > 0) s = softcap * tanhf(s / softcap);
-    return s;
+    return s == -INFINITY ? NAN : s;
 }

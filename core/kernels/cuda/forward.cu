@@ -146,15 +146,16 @@ extern "C" __global__ void atn_cu_add(atn_cu_add_args a)
         a.y[e] += a.x[e % a.period];
 }
 
+/* Weights, and the rows of an embedding, which add up. */
 extern "C" __global__ void atn_cu_widen(atn_cu_widen_args a)
 {
     for (int64_t e = first_index(); e < a.count; e += index_step()) {
-        if (a.type == ATN_CU_F32)
-            a.y[e] = static_cast<const float *>(a.x)[e];
-        else if (a.type == ATN_CU_F16)
-            a.y[e] = atn_from_f16(static_cast<const uint16_t *>(a.x)[e]);
-        else
-            a.y[e] = atn_from_bf16(static_cast<const uint16_t *>(a.x)[e]);
+        const float x = a.type == ATN_CU_F32 ? static_cast<const float *>(a.x)[e]
+                        : a.type == ATN_CU_F16
+                            ? atn_from_f16(static_cast<const uint16_t *>(a.x)[e])
+                            : atn_from_bf16(static_cast<const uint16_t *>(a.x)[e]);
+
+        a.y[e] = a.add ? a.y[e] + x : x;
     }
 }
 

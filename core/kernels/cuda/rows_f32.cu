@@ -166,7 +166,7 @@ static __device__ void tile_sums(const float *p, int i0, int j0,
     }
 }
 
-/* The second walk; weights of the tile go through shared memory as well: p [16][33]. */
+/* The second walk; weights of the tile go through shared memory as well: p [32][33]. */
 extern "C" __global__ void atn_cu_sums_f32(atn_cu_rows_args a)
 {
     const atn_cu_head h = a.heads[blockIdx.y];
