@@ -226,21 +226,21 @@ static void counts(atn_ctx *cx)
     CHECK_NEAR(atn_model_bytes(&m), 4 * atn_model_parameters(&m), 0);
     /* 55 visible pairs, 2 products of 2 flops a pair and channel */
     CHECK_NEAR(atn_model_flops(&m, 10), 2 * (2 * linear * n + 4 * 32 * 55), 0);
-    /* weights; x, t, q, k, v, o, up, gate and angles a token, and a row of host scratch;
+    /* weights; x, t, q, k, v, o, up, gate and angles a token, and two row numbers of embeddings;
      * with a visitor q, k and v twice and what it says; with the loss all 72 columns of the
      * logits and 20 bytes a token */
     CHECK_NEAR(atn_forward_memory(cx, &m, &a),
-               rows + 4 * (linear + n * (6 * 32 + 2 * 48 + 8 + 32)), 0);
+               rows + 4 * (linear + n * (6 * 32 + 2 * 48 + 8 + 2)), 0);
     a.visit = never;
     a.visit_bytes = 500;
     CHECK_NEAR(atn_forward_memory(cx, &m, &a),
-               500 + rows + 4 * (linear + n * (6 * 32 + 2 * 48 + 8 + 32 + 2 * 3 * 32)),
+               500 + rows + 4 * (linear + n * (6 * 32 + 2 * 48 + 8 + 2 + 2 * 3 * 32)),
                0);
     a.want_loss = true;
     CHECK_NEAR(
         atn_forward_memory(cx, &m, &a),
         500 + 20 * n + rows +
-            4 * (linear + n * (6 * 32 + 2 * 48 + 8 + 32 + 2 * 3 * 32 + 72) + 72 * 32),
+            4 * (linear + n * (6 * 32 + 2 * 48 + 8 + 2 + 2 * 3 * 32 + 72) + 72 * 32),
         0);
     atn_model_close(cx, &m);
 }
