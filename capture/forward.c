@@ -677,8 +677,8 @@ static double row_bytes(const atn_ctx *cx, const atn_forward_args *a)
     return cx->backend == &atn_backend_cpu ? atn_rows_stream_bytes(cx, &head, 1) : 0;
 }
 
-/* In host memory: the two layers on their way to the visitor and what it takes, the
- * embedding, the loss, and the rows of attention. */
+/* In host memory: the two layers on their way to the visitor and what it takes, the places
+ * of the embeddings' rows, the loss, and the rows of attention. */
 static double host_bytes(const atn_ctx *cx, const atn_model *m,
                          const atn_forward_args *a)
 {
