@@ -10,7 +10,7 @@ cat err
 [ "$code" -eq 74 ] || { echo "capture gave $code, wanted 74"; exit 1; }
 [ -z "$(find R -name '*.part-*')" ] || { echo "a half-written file"; exit 1; }
 code=0
-(trap '' XFSZ && ulimit -f 0 && exec attnscope stats "$RUN" -o before.csv --force) \
+(trap '' XFSZ && ulimit -f 2 && exec attnscope stats "$RUN" -o before.csv --force) \
     2>err || code=$?
 cat err
 [ "$code" -eq 74 ] || { echo "stats gave $code, wanted 74"; exit 1; }
