@@ -148,12 +148,8 @@ done:
 static atn_status add_layer(atn_ctx *cx, atn_table *t, const layer_columns *c,
                             const atn_layer_info *l)
 {
-    char tensors[32];
     atn_status st = ATN_OK;
 
-    snprintf(tensors, sizeof tensors, "%s%s%s%s", l->has_qk ? "q k " : "",
-             l->has_v ? "v " : "", l->has_p ? "p " : "", l->has_w_o ? "w_o " : "");
-    if (*tensors) tensors[strlen(tensors) - 1] = '\0';
     ATN_TRY(atn_table_add_row(cx, t));
     if (c->stack >= 0) ATN_TRY(atn_table_set_str(cx, t, c->stack, l->stack));
     if (c->step >= 0) atn_table_set_i64(t, c->step, l->step);
@@ -169,7 +165,7 @@ static atn_status add_layer(atn_ctx *cx, atn_table *t, const layer_columns *c,
         atn_table_set_str(cx, t, c->mask, l->sight.causal ? "causal" : "both ways"));
     if (l->sight.window > 0) atn_table_set_i64(t, c->window, l->sight.window);
     if (l->sight.softcap > 0) atn_table_set_f64(t, c->softcap, l->sight.softcap);
-    ATN_TRY(atn_table_set_str(cx, t, c->tensors, tensors));
+    ATN_TRY(atn_table_set_str(cx, t, c->tensors, l->tensors));
 done:
     return st;
 }

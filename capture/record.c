@@ -512,20 +512,24 @@ done:
     return st;
 }
 
-/* What a stop by a signal leaves, said behind its message. */
+/* What a run that did not end leaves, said behind its message. */
 static atn_status say_what_is_kept(atn_ctx *cx, const recording *r, atn_status st)
 {
     char text[ATN_ERR_TEXT];
+    const bool stopped = st == ATN_INTERRUPTED || st == ATN_TERMINATED;
     int kept = 0;
 
-    if (!r->writer || (st != ATN_INTERRUPTED && st != ATN_TERMINATED)) return st;
+    if (!r->writer || st == ATN_OK) return st;
     for (int i = 0; i < r->n_layers; i++) kept += atn_capture_has_layer(r->writer, i);
     snprintf(text, sizeof text, "%s", cx->err.text);
+    if (kept == 0 && !stopped) return st;
     if (kept == 0)
         return atn_fail(cx, st, __FILE__, __LINE__, "%s (no layer was complete)", text);
     return atn_fail(cx, st, __FILE__, __LINE__,
-                    "%.400s (%d of %lld layers are kept; the same command resumes)",
-                    text, kept, (long long)r->n_layers);
+                    "%.300s (%d of %lld layers are kept in %.100s; %s)", text, kept,
+                    (long long)r->n_layers, atn_capture_work(r->writer),
+                    stopped ? "the same command resumes"
+                            : "the same command, model and text go on from there");
 }
 
 static void release(atn_ctx *cx, recording *r)

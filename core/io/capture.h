@@ -22,6 +22,7 @@ typedef struct atn_layer_info {
     double scale;
     atn_sight sight;
     bool has_qk, has_v, has_p, has_w_o;
+    char tensors[48]; /* the names of all it has, "q k v w_o" */
     const char *file; /* relative to the capture */
     const char *hash; /* XXH3-128 of the layer file, NULL when unknown */
 } atn_layer_info;
@@ -80,6 +81,8 @@ typedef struct atn_capture_writer atn_capture_writer;
 atn_status atn_capture_begin(atn_ctx *cx, const char *dir, const json_t *manifest,
                              const char *fingerprint, bool force,
                              atn_capture_writer **out) ATN_WARN_UNUSED;
+/* Where layers are written: the capture, or beside the one that it will replace. Borrowed. */
+const char *atn_capture_work(const atn_capture_writer *w);
 bool atn_capture_has_layer(const atn_capture_writer *w,
                            int i); /* done by an earlier run */
 /* Writes the layer, then the manifest with its hash. */

@@ -68,7 +68,7 @@ static atn_status read_tensors(atn_ctx *cx, const atn_capture *c, size_t i,
     static const char *const known[] = {"q", "k",     "v",     "w_o",  "p",
                                         "h", "q_pre", "k_pre", "sink", "alibi"};
     const json_t *list = json_object_get(j, "tensors"), *v;
-    size_t t;
+    size_t t, used = 0;
 
     if (!json_is_array(list))
         return layer_error(cx, c, i, "\"tensors\" is no list of names");
@@ -81,6 +81,10 @@ static atn_status read_tensors(atn_ctx *cx, const atn_capture *c, size_t i,
                             "%s/capture.json: layers[%zu]: \"tensors\" has \"%.40s\", "
                             "which this version does not read",
                             c->dir, i, json_string_value(v));
+        if (used + strlen(json_string_value(v)) + 2 > sizeof l->tensors)
+            return layer_error(cx, c, i, "\"tensors\" names one twice");
+        used += (size_t)snprintf(l->tensors + used, sizeof l->tensors - used, "%s%s",
+                                 used > 0 ? " " : "", json_string_value(v));
     }
     l->has_qk = has_tensor(j, "q") && has_tensor(j, "k");
     l->has_v = has_tensor(j, "v");

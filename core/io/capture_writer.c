@@ -240,6 +240,11 @@ done:
     return st;
 }
 
+const char *atn_capture_work(const atn_capture_writer *w)
+{
+    return w->work;
+}
+
 bool atn_capture_has_layer(const atn_capture_writer *w, int i)
 {
     return w->done[i];

@@ -219,8 +219,8 @@ static void interrupted(atn_ctx *cx, const char *what, double at, int sig,
     cx->progress_user = &s;
     CHECK_FAILS(atn_record(cx, &a, NULL, &r), code,
                 layers_kept == 0   ? "(no layer was complete)"
-                : layers_kept == 1 ? "(1 of 2 layers are kept; the same command resumes)"
-                                   : "(2 of 2 layers are kept; the same command resumes)");
+                : layers_kept == 1 ? "(1 of 2 layers are kept in "
+                                   : "(2 of 2 layers are kept in ");
     atn_cancel(0);
     cx->progress = NULL;
     if (layers_kept == 0) { /* nothing to resume: nothing is left */

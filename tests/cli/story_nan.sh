@@ -20,7 +20,7 @@ said() { # PATTERN
 }
 # 4 heads of 32 rows, width 128: head 1, row 3
 put_nan model.layers.2.self_attn.q_proj.weight $(((32 + 3) * 128 + 7))
-said 'layers\.2\.self_attn\.q_proj.*NaN.*head 1, row 3$'
+said 'layers\.2\.self_attn\.q_proj.*NaN.*head 1, row 3 \(2 of 4 layers are kept in R;'
 rm -r R
 put_nan model.layers.0.self_attn.q_proj.weight 0
 said 'layers\.0\.self_attn\.q_proj.*NaN.*head 0, row 0$'
