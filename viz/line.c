@@ -90,8 +90,7 @@ static void draw_series(atn_canvas *c, const atn_plot_area *a, const atn_table *
     double sum = 0, x_now = NAN, x, y, px = 0, py = 0;
     atn_idx n = 0, points = 0;
 
-    atn_canvas_colour(c, atn_palette_series(series, s->n));
-    cairo_set_line_width(c->cr, 1);
+    atn_series_pen(c, s, series);
     for (atn_idx r = 0; r <= atn_table_rows(t); r++) {
         const bool end = r == atn_table_rows(t);
 
@@ -113,6 +112,7 @@ static void draw_series(atn_canvas *c, const atn_plot_area *a, const atn_table *
         n++;
     }
     cairo_stroke(c->cr);
+    cairo_set_dash(c->cr, NULL, 0, 0);
     if (points != 1) return;
     cairo_arc(c->cr, px, py, 2, 0, 2 * acos(-1));
     cairo_fill(c->cr);
@@ -155,6 +155,7 @@ static atn_status draw(atn_ctx *cx, atn_canvas *c, const atn_table *t, const voi
 
     (void)p;
     ATN_TRY(atn_series_find(cx, t, series_col(t), &s));
+    s.lines = true;
     ATN_TRY(atn_plot_begin(cx, c, t, &s, &a));
     ranges(t, &a);
     atn_plot_frame(c, &a, t, o, y_col(t));

@@ -177,7 +177,7 @@ static const struct {
 } palettes[] = {{"viridis", viridis}, {"cividis", cividis}, {"diverging", diverging}};
 
 /* Okabe and Ito's eight colours, told apart with any colour vision; black is left for text. */
-static const unsigned char series[][3] = {
+static const unsigned char series[ATN_PALETTE_DISTINCT][3] = {
     {0, 114, 178},  {230, 159, 0},   {0, 158, 115},  {213, 94, 0},
     {86, 180, 233}, {204, 121, 167}, {120, 120, 120}};
 
@@ -197,8 +197,6 @@ const unsigned char *atn_palette_at(const unsigned char (*palette)[3], double x)
 
 const unsigned char *atn_palette_series(int i, int n)
 {
-    const int distinct = (int)(sizeof series / sizeof series[0]);
-
-    return n <= distinct ? series[i % distinct]
-                         : atn_palette_at(viridis, 0.92 * i / (n - 1));
+    return n <= ATN_PALETTE_DISTINCT ? series[i % ATN_PALETTE_DISTINCT]
+                                     : atn_palette_at(viridis, 0.92 * i / (n - 1));
 }

@@ -8,5 +8,6 @@
 const unsigned char (*atn_palette_find(const char *name))[3];
 /* The colour of x in 0..1, clamped; NaN gives the first. */
 const unsigned char *atn_palette_at(const unsigned char (*palette)[3], double x);
-/* The colour of series i of n: seven distinct colours, or steps of viridis when there are more. */
+enum { ATN_PALETTE_DISTINCT = 7 }; /* series that have colours of their own */
+/* The colour of series i of n: a distinct one, or a step of viridis where there are more. */
 const unsigned char *atn_palette_series(int i, int n);

@@ -193,6 +193,31 @@ int atn_series_of(const atn_series *s, const atn_table *t, atn_idx row)
     return s->col < 0 ? 0 : find_id(s, atn_table_get_i64(t, row, s->col), &found);
 }
 
+void atn_series_pen(atn_canvas *c, const atn_series *s, int i)
+{
+    static const double dashes[][2] = {{0, 0}, {5, 2}, {1.5, 1.5}};
+    const size_t kind = s->n > ATN_PALETTE_DISTINCT ? (size_t)i % ATN_LEN(dashes) : 0;
+
+    atn_canvas_colour(c, atn_palette_series(i, s->n));
+    cairo_set_line_width(c->cr, 1);
+    cairo_set_dash(c->cr, dashes[kind], kind ? 2 : 0, 0);
+}
+
+/* A piece of the line, or a swatch. */
+static void legend_mark(atn_canvas *c, const atn_series *s, int i, double x, double y)
+{
+    if (!s->lines) {
+        atn_canvas_colour(c, atn_palette_series(i, s->n));
+        atn_canvas_rect(c, x, y - c->font * 0.35, c->font * 1.2, c->font * 0.7);
+        return;
+    }
+    atn_series_pen(c, s, i);
+    cairo_move_to(c->cr, x, y);
+    cairo_line_to(c->cr, x + c->font * 1.3, y);
+    cairo_stroke(c->cr);
+    cairo_set_dash(c->cr, NULL, 0, 0);
+}
+
 /* Where the legend's next entry goes. */
 typedef struct pen {
     double x, width, at, down, row;
@@ -225,9 +250,7 @@ double atn_plot_legend(atn_canvas *c, double x, double y, double width,
         if (draw) {
             const double middle = y + p.down + p.row / 2;
 
-            atn_canvas_colour(c, atn_palette_series(i, s->n));
-            atn_canvas_rect(c, p.at, middle - c->font * 0.35, c->font * 1.2,
-                            c->font * 0.7);
+            legend_mark(c, s, i, p.at, middle);
             atn_canvas_grey(c, 0.15);
             atn_canvas_text(c, p.at + c->font * 1.6, middle, ATN_LEFT, 0.85, 0, width,
                             text);

@@ -11,12 +11,17 @@ typedef struct atn_series {
     int col; /* -1 = none: one series */
     int n;
     int64_t *ids;
+    bool lines; /* drawn as lines: the legend shows a piece of each */
 } atn_series;
 
 /* USAGE above ATN_SERIES_MAX. */
 atn_status atn_series_find(atn_ctx *cx, const atn_table *t, int col,
                            atn_series *out) ATN_WARN_UNUSED;
 int atn_series_of(const atn_series *s, const atn_table *t, atn_idx row);
+
+/* Colour, width and dashes of a series' line. Of more series than there are colours apart, those
+ * with colours alike differ in their dashes. */
+void atn_series_pen(atn_canvas *c, const atn_series *s, int i);
 
 typedef struct atn_plot_area {
     double x, y, w, h;     /* points */

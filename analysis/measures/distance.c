@@ -42,7 +42,7 @@ const atn_measure atn_measure_distance = {
     .title = "Mean attention distance",
     .source = "Dosovitskiy et al. 2020 (mean attention distance), in token positions",
     .needs = ATN_NEED_MOMENTS | ATN_NEED_FIRST,
-    .cols = {{"distance_mean_tokens", "tokens", "mean over rows of sum p |i - j|"},
+    .cols = {{"distance_mean_tokens", "tokens", "mean distance of query and key: sum p |i - j|"},
              {"distance_relative", "", "mean of distance / position, positions >= 1"},
              {"distance_without_first_tokens", "tokens",
               "the same with the first key left out and the row renormalised"}},
