@@ -186,6 +186,12 @@ atn_status atn_cu_pack_bf16(atn_ctx *cx, atn_cuda *cu, const float *x, atn_idx r
                          ATN_CU_THREADS, 0, &a);
 }
 
+/* The types that the GPU widens; others become float on their way into a slot. */
+static bool goes_raw(atn_dtype type)
+{
+    return type == ATN_F16 || type == ATN_BF16;
+}
+
 static int cu_type(atn_dtype type)
 {
     return type == ATN_F16 ? ATN_CU_F16 : type == ATN_BF16 ? ATN_CU_BF16 : ATN_CU_F32;
@@ -196,7 +202,7 @@ static int cu_type(atn_dtype type)
 static atn_status widen_piece(atn_ctx *cx, atn_cuda *cu, const char *src,
                               atn_dtype type, atn_idx n, atn_buf dst)
 {
-    const bool raw = type == ATN_F16 || type == ATN_BF16;
+    const bool raw = goes_raw(type);
     const size_t bytes = (size_t)n * (raw ? 2 : sizeof(float));
     const bool narrow = dst.type == ATN_BF16;
     const bool direct = narrow ? type == ATN_BF16 : !raw;
@@ -226,7 +232,7 @@ done:
 static atn_status cuda_upload_widen(atn_ctx *cx, atn_buf dst, const void *src,
                                     atn_dtype type)
 {
-    const bool raw = type == ATN_F16 || type == ATN_BF16; /* else float on the way */
+    const bool raw = goes_raw(type);
     const atn_idx most = (atn_idx)(ATN_CU_SLOT_BYTES / (raw ? 2 : sizeof(float)));
     atn_status st = ATN_OK;
 
@@ -276,7 +282,7 @@ static atn_status cuda_embed(atn_ctx *cx, const void *table, atn_dtype type,
                              const int32_t *rows, atn_idx n, atn_idx width, bool add,
                              atn_buf x)
 {
-    const bool raw = type == ATN_F16 || type == ATN_BF16; /* else float on the way */
+    const bool raw = goes_raw(type);
     const size_t row = (size_t)width * (raw ? 2 : sizeof(float));
     const atn_idx most = (atn_idx)(ATN_CU_SLOT_BYTES / row);
     atn_cuda *cu = atn_cu_state(cx);
@@ -338,27 +344,33 @@ atn_status atn_cu_multiply(atn_ctx *cx, atn_cuda *cu, const atn_cu_product *p)
                     result, (long long)p->m, (long long)p->n, (long long)p->k);
 }
 
+/* C [m, n] = A [m, k] op(B) of matrices without gaps; operands and types are the caller's. */
+static atn_cu_product dense(atn_idx m, atn_idx n, atn_idx k, bool transposed)
+{
+    return (atn_cu_product){.m = m,
+                            .n = n,
+                            .k = k,
+                            .lda = k,
+                            .ldb = transposed ? k : n,
+                            .ldc = n,
+                            .transposed = transposed,
+                            .alpha = 1};
+}
+
 atn_status atn_cuda_product(atn_ctx *cx, atn_buf a, atn_buf b, bool transposed,
                             atn_idx count, atn_idx m, atn_idx n, atn_idx k, atn_buf c)
 {
-    const atn_cu_product p = {.a = atn_cu_address(atn_cu_place(cx, a)),
-                              .b = atn_cu_address(atn_cu_place(cx, b)),
-                              .c = atn_cu_f32(cx, c),
-                              .m = m,
-                              .n = n,
-                              .k = k,
-                              .lda = k,
-                              .ldb = transposed ? k : n,
-                              .ldc = n,
-                              .count = count,
-                              .step_a = m * k,
-                              .step_b = b.count == n * k ? 0 : n * k,
-                              .step_c = m * n,
-                              .transposed = transposed,
-                              .type = a.type,
-                              .alpha = 1};
+    atn_cu_product p = dense(m, n, k, transposed);
 
     ATN_ASSERT(a.type == cx->backend->weight_type && b.type == a.type);
+    p.a = atn_cu_address(atn_cu_place(cx, a));
+    p.b = atn_cu_address(atn_cu_place(cx, b));
+    p.c = atn_cu_f32(cx, c);
+    p.count = count;
+    p.step_a = m * k;
+    p.step_b = b.count == n * k ? 0 : n * k;
+    p.step_c = m * n;
+    p.type = a.type;
     return atn_cu_multiply(cx, atn_cu_state(cx), &p);
 }
 
@@ -377,20 +389,13 @@ static atn_status cuda_linear(atn_ctx *cx, atn_buf x, atn_buf w, atn_buf bias,
 {
     atn_cuda *cu = atn_cu_state(cx);
     atn_status st = ATN_OK;
-    atn_cu_product p = {.a = atn_cu_f32(cx, x),
-                        .b = atn_cu_address(atn_cu_place(cx, w)),
-                        .c = atn_cu_f32(cx, y),
-                        .m = m,
-                        .n = n,
-                        .k = k,
-                        .lda = k,
-                        .ldb = w_is_kn ? n : k,
-                        .ldc = n,
-                        .transposed = !w_is_kn,
-                        .type = w.type,
-                        .alpha = 1,
-                        .beta = accumulate ? 1 : 0};
+    atn_cu_product p = dense(m, n, k, !w_is_kn);
 
+    p.a = atn_cu_f32(cx, x);
+    p.b = atn_cu_address(atn_cu_place(cx, w));
+    p.c = atn_cu_f32(cx, y);
+    p.type = w.type;
+    p.beta = accumulate ? 1 : 0;
     if (w.type == ATN_BF16) {
         p.lda = (k + 1) / 2 * 2;
         ATN_TRY(atn_cu_grow(cx, cu, &cu->x, (size_t)(m * p.lda) * 2, "operands"));

@@ -300,6 +300,7 @@ static void edit(atn_ctx *cx, const char *dir, const char *key, json_t *value, b
     json_decref(m);
 }
 
+/* Long for its table: one row an edit of the manifest, with what has to be said of it. */
 static void edited_by_hand(atn_ctx *cx)
 {
     static const struct {

@@ -85,7 +85,7 @@ static __device__ __forceinline__ float atn_exp2(float x)
 
 /* Four floats, loaded at once. */
 struct alignas(16) atn_float4 {
-    float x, y, z, w;
+    float v[4];
 };
 
 static __device__ __forceinline__ int atn_lane()

@@ -9,10 +9,7 @@
 
 #define ATN_WARPS (ATN_CU_THREADS / 32)
 
-/* Four floats, loaded and stored at once. */
-struct alignas(16) vec4 {
-    float v[4];
-};
+/* Four bf16, stored at once. */
 struct alignas(8) half4 {
     uint16_t v[4];
 };
@@ -25,17 +22,17 @@ static __device__ __forceinline__ int64_t vectors(int64_t n, const float *x,
                          reinterpret_cast<uintptr_t>(y) |
                          reinterpret_cast<uintptr_t>(z);
 
-    return at % sizeof(vec4) == 0 ? n / 4 : 0;
+    return at % sizeof(atn_float4) == 0 ? n / 4 : 0;
 }
 
-static __device__ __forceinline__ vec4 load4(const float *x, int64_t at)
+static __device__ __forceinline__ atn_float4 load4(const float *x, int64_t at)
 {
-    return reinterpret_cast<const vec4 *>(x)[at];
+    return reinterpret_cast<const atn_float4 *>(x)[at];
 }
 
-static __device__ __forceinline__ void store4(float *x, int64_t at, vec4 v)
+static __device__ __forceinline__ void store4(float *x, int64_t at, atn_float4 v)
 {
-    reinterpret_cast<vec4 *>(x)[at] = v;
+    reinterpret_cast<atn_float4 *>(x)[at] = v;
 }
 
 /* Sum over a row of x - mean, or of its square; the same in every thread. */
@@ -45,7 +42,7 @@ static __device__ float row_sum(const float *x, float mean, bool square, int64_t
     float sum = 0;
 
     for (int64_t j = threadIdx.x; j < whole; j += blockDim.x) {
-        const vec4 v = load4(x, j);
+        const atn_float4 v = load4(x, j);
         for (int e = 0; e < 4; e++)
             sum += (v.v[e] - mean) * (square ? v.v[e] - mean : 1.0f);
     }
@@ -69,8 +66,8 @@ extern "C" __global__ void atn_cu_norm(atn_cu_norm_args a)
     factor = row_sum(x, mean, true, a.dim, vectors(a.dim, x, x, x), scratch);
     factor = 1.0f / sqrtf(factor / (float)a.dim + a.eps);
     for (int64_t j = threadIdx.x; j < whole; j += blockDim.x) {
-        const vec4 none = {}, w = load4(a.w, j), b = a.b ? load4(a.b, j) : none;
-        vec4 v = load4(x, j);
+        const atn_float4 none = {}, w = load4(a.w, j), b = a.b ? load4(a.b, j) : none;
+        atn_float4 v = load4(x, j);
         for (int e = 0; e < 4; e++)
             v.v[e] = (v.v[e] - mean) * factor * (w.v[e] + a.w_offset) + b.v[e];
         store4(y, j, v);
@@ -122,8 +119,8 @@ extern "C" __global__ void atn_cu_activate(atn_cu_act_args a)
     const int64_t whole = vectors(a.count, a.x, a.y, a.gate);
 
     for (int64_t e = first_index(); e < whole; e += index_step()) {
-        const vec4 ones = {{1, 1, 1, 1}}, gate = a.gate ? load4(a.gate, e) : ones;
-        vec4 v = load4(a.x, e);
+        const atn_float4 ones = {{1, 1, 1, 1}}, gate = a.gate ? load4(a.gate, e) : ones;
+        atn_float4 v = load4(a.x, e);
         for (int i = 0; i < 4; i++) v.v[i] = act(a.kind, v.v[i]) * gate.v[i];
         store4(a.y, e, v);
     }
@@ -137,8 +134,8 @@ extern "C" __global__ void atn_cu_add(atn_cu_add_args a)
     const int64_t whole = a.period == a.count ? vectors(a.count, a.x, a.y, a.y) : 0;
 
     for (int64_t e = first_index(); e < whole; e += index_step()) {
-        const vec4 x = load4(a.x, e);
-        vec4 y = load4(a.y, e);
+        const atn_float4 x = load4(a.x, e);
+        atn_float4 y = load4(a.y, e);
         for (int i = 0; i < 4; i++) y.v[i] += x.v[i];
         store4(a.y, e, y);
     }
@@ -179,7 +176,7 @@ extern "C" __global__ void atn_cu_pack(atn_cu_pack_args a)
     const int64_t whole = flat ? vectors(count * 2, a.x, a.x, a.x) : 0;
 
     for (int64_t e = first_index(); e < whole; e += index_step()) {
-        const vec4 v = load4(a.x, e);
+        const atn_float4 v = load4(a.x, e);
         half4 h;
         for (int i = 0; i < 4; i++) h.v[i] = (uint16_t)atn_to_bf16(v.v[i]);
         reinterpret_cast<half4 *>(a.y)[e] = h;
@@ -193,7 +190,7 @@ enum { SOFTMAX_VECTORS = ATN_CU_TILE_KEYS / (4 * 32) };
 /* The logits of a row that query i sees, -infinity elsewhere; a lane has every 32nd vector. */
 static __device__ __forceinline__ void load_logits(const atn_cu_softmax_args &a,
                                                    const float *s, int i, int lo,
-                                                   int hi, vec4 *x)
+                                                   int hi, atn_float4 *x)
 {
     const float slope = a.slope[blockIdx.y];
 
@@ -201,7 +198,7 @@ static __device__ __forceinline__ void load_logits(const atn_cu_softmax_args &a,
     for (int n = 0; n < SOFTMAX_VECTORS; n++) {
         const int c = (n * 32 + atn_lane()) * 4;
 
-        if (c < a.keys) x[n] = *reinterpret_cast<const vec4 *>(s + c);
+        if (c < a.keys) x[n] = *reinterpret_cast<const atn_float4 *>(s + c);
 #pragma unroll
         for (int e = 0; e < 4; e++) {
             const int j = a.key0 + c + e;
@@ -215,7 +212,7 @@ static __device__ __forceinline__ void load_logits(const atn_cu_softmax_args &a,
 
 /* Weights to the tile: in bf16 where that is wanted, else over the logits. */
 static __device__ __forceinline__ void store_weights(const atn_cu_softmax_args &a,
-                                                     int64_t row, const vec4 *x)
+                                                     int64_t row, const atn_float4 *x)
 {
 #pragma unroll
     for (int n = 0; n < SOFTMAX_VECTORS; n++) {
@@ -227,12 +224,12 @@ static __device__ __forceinline__ void store_weights(const atn_cu_softmax_args &
         if (a.narrow)
             *reinterpret_cast<half4 *>(a.narrow + row * a.ld + c) = h;
         else
-            *reinterpret_cast<vec4 *>(a.s + row * a.ld + c) = x[n];
+            *reinterpret_cast<atn_float4 *>(a.s + row * a.ld + c) = x[n];
     }
 }
 
 /* Weights to p, whose rows may begin at any float. */
-static __device__ void store_p(const atn_cu_softmax_args &a, int r, const vec4 *x)
+static __device__ void store_p(const atn_cu_softmax_args &a, int r, const atn_float4 *x)
 {
     float *p = a.p + blockIdx.y * a.p_step + r * a.p_ld;
 
@@ -244,7 +241,7 @@ static __device__ void store_p(const atn_cu_softmax_args &a, int r, const vec4 *
 }
 
 /* x <- e^(x - largest); returns their sum over the row. */
-static __device__ __forceinline__ float exponentials(vec4 *x, float largest)
+static __device__ __forceinline__ float exponentials(atn_float4 *x, float largest)
 {
     float sum = 0;
 
@@ -258,7 +255,7 @@ static __device__ __forceinline__ float exponentials(vec4 *x, float largest)
     return atn_warp_sum(sum);
 }
 
-static __device__ __forceinline__ void scale(vec4 *x, float factor)
+static __device__ __forceinline__ void scale(atn_float4 *x, float factor)
 {
 #pragma unroll
     for (int n = 0; n < SOFTMAX_VECTORS; n++)
@@ -274,7 +271,7 @@ extern "C" __global__ void atn_cu_softmax(atn_cu_softmax_args a)
     const int64_t row = (int64_t)blockIdx.y * a.rows + r;
     float *state = a.state + blockIdx.y * a.state_step + r * 2;
     float largest = -INFINITY, top, kept, sum;
-    vec4 x[SOFTMAX_VECTORS] = {};
+    atn_float4 x[SOFTMAX_VECTORS] = {};
     int lo, hi;
 
     if (r >= a.rows) return;

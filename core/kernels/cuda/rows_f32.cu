@@ -41,7 +41,9 @@ static __device__ __forceinline__ void products(const float *q, const float *k, 
         for (int r = 0; r < PER_WARP; r++) {
             const atn_float4 a = *reinterpret_cast<const atn_float4 *>(q + r * dp + c);
 
-            s[r] = fmaf(a.x, b.x, fmaf(a.y, b.y, fmaf(a.z, b.z, fmaf(a.w, b.w, s[r]))));
+            s[r] = fmaf(
+                a.v[0], b.v[0],
+                fmaf(a.v[1], b.v[1], fmaf(a.v[2], b.v[2], fmaf(a.v[3], b.v[3], s[r]))));
         }
     }
 }
