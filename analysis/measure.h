@@ -1,30 +1,95 @@
-/* analysis/measure.h -- a measure: a small pure function of the rows of one head.
+/* analysis/measure.h -- a measure: a small function of what is known of a head or a layer.
  *
  * A new measure is one file in analysis/measures/ and one line in measures.def; it gets its
- * columns in `stats`, its listing and its help from the table.
+ * columns in `stats`, its parameters, its listing and its help from the table. Three kinds:
+ *   head   columns are functions of the row statistics of one head. A column with a `row`
+ *          function is the mean of it over the rows that count, and so has quantiles, a
+ *          profile over positions and, on sampled rows, a standard error; the others come
+ *          from `compute`.
+ *   layer  walks the rows itself, or reads values, outputs and weights: all heads of a layer
+ *          at once. Asked for by name.
+ *   model  needs several layers at once. Asked for by name.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
 #include "analysis/row_stats.h"
-
-enum { ATN_MEASURE_COLS = 6 };
+#include "analysis/select.h"
+#include "core/param.h"
 
 typedef struct atn_measure_col {
-    const char *name; /* published column name, the unit inside; NULL ends the list */
-    const char *unit; /* "" = none */
-    const char *text; /* one line of help */
+    const char *name;  /* published column name, the unit inside; NULL ends the list */
+    const char *unit;  /* "" = none */
+    const char *range; /* of the values: "[0, 1]", ">= 0" */
+    const char *text;  /* one line of help */
+    /* Value of row i, which counts; NaN = the row stays out of this mean. */
+    double (*row)(const atn_head_stats *s, atn_idx i);
 } atn_measure_col;
+
+enum { /* what a layer measure wants beside Q and K */
+       ATN_WANT_V = 1,
+       ATN_WANT_OUT =
+           2, /* P V of every head: one more pass, shared by all that want it */
+       ATN_WANT_W_O = 4, /* taken where the capture has it; never required */
+       ATN_WANT_HIDDEN = 8,
+       ATN_WANT_TOKENS = 16,
+       ATN_WANT_QK = 32, /* the capture may hold P alone */
+};
+
+/* One layer; everything is borrowed. */
+typedef struct atn_layer_facts {
+    const atn_problem *problem;
+    const atn_head
+        *head; /* [heads] all heads of the layer; their rows may be sampled */
+    atn_idx heads;
+    const bool *keep; /* [heads] those asked for; the others need no values */
+    atn_idx skip_rows;
+    const int32_t *tokens; /* [nk], NULL = unknown */
+    const float *out;      /* [heads, head->nq, dv], with ATN_WANT_OUT */
+    const float *w_o;      /* [heads * dv, width], NULL = not captured */
+    atn_idx width;
+    const float *hidden; /* [nq, width_h] input of the layer, with ATN_WANT_HIDDEN */
+    atn_idx hidden_width;
+    const atn_capture *capture;
+    int at; /* index of atn_capture_layer */
+} atn_layer_facts;
+
+typedef struct atn_model_facts {
+    const atn_capture *capture;
+    const atn_selection *selection;
+    atn_idx skip_rows;
+} atn_model_facts;
 
 typedef struct atn_measure {
     const char *id, *title;
-    const char *source; /* paper or own derivation */
-    unsigned needs;     /* ATN_NEED_* */
-    atn_measure_col cols[ATN_MEASURE_COLS];
-    /* One value a column; NaN = cannot be had for this head (an empty cell). */
-    void (*compute)(const atn_head_rows *r, double *out);
+    const char *source;      /* paper or own derivation */
+    unsigned needs;          /* ATN_NEED_* of the row statistics */
+    unsigned wants;          /* ATN_WANT_* of layer measures */
+    bool named;              /* runs only when asked for by name: not part of `all` */
+    int passes;              /* walks over the rows of its own, at most */
+    const atn_param *params; /* NULL = none */
+    size_t params_size;
+    const atn_measure_col *cols;
+    /* Sets what the row pass must know from the parameters; may be NULL. */
+    void (*want)(const void *params, atn_row_stats_opts *opts);
+    /* One of these, or none when every column has a row function. `out` holds a value a
+     * column (for every head of the layer, or every selected head), NaN on entry; NaN = an
+     * empty cell. */
+    void (*compute)(const atn_head_stats *s, const void *params, double *out);
+    atn_status (*layer)(atn_ctx *cx, const atn_layer_facts *f, const void *params,
+                        double *out);
+    atn_status (*model)(atn_ctx *cx, const atn_model_facts *m, const void *params,
+                        double *out);
 } atn_measure;
+
+#define ATN_MEASURE_COLS_END                                                           \
+    {                                                                                  \
+        NULL, NULL, NULL, NULL, NULL                                                   \
+    }
 
 extern const atn_measure *const atn_measures[];      /* by id, NULL-terminated */
 const atn_measure *atn_measure_find(const char *id); /* NULL = none */
 int atn_measure_n_cols(const atn_measure *m);
+
+/* Mean of a row column over the rows that count and where it is not NaN; NaN when none is. */
+double atn_measure_mean(const atn_head_stats *s, const atn_measure_col *col);

@@ -1,45 +1,63 @@
 /* analysis/row_stats.h -- the row-statistics pass: one walk over the row tiles of some heads
- * leaves a few numbers per row, from which every measure is a small function.
+ * leaves the sufficient statistics from which every measure is a small function.
  *
- * The numbers and their definitions are those of core/row_values.h, which the backend computes;
- * here they are kept for all heads of a batch, with the tokens' earlier places found first.
+ * The statistics and their definitions are those of core/row_values.h, which the backend
+ * computes; here they are kept for all heads of a batch, only those that are asked for, with
+ * the tokens' earlier places found first.
  *
  * Source  cards B1 to B5; a sliding window moves the first visible key, so first and first4
  *         are kept for the first key that is no padding (0 where the window hides it).
- * Cost    one row pass. Memory 112 bytes a row and head.
+ * Cost    one row pass. Memory 8 bytes a row and head for every number a row, nk and nq + nk
+ *         doubles a head for columns and diagonals, 8 bytes a block.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include <math.h>
+
 #include "core/row_values.h"
 
 typedef struct atn_row_stats_opts {
-    unsigned needs;    /* ATN_NEED_*, 0 = all that can be had */
-    atn_idx top_k;     /* keys of topk, >= 1 */
-    atn_idx skip_rows; /* rows i < skip_rows stay out of every mean */
+    unsigned needs;            /* ATN_NEED_* */
+    atn_idx top_k;             /* keys of topk; 0 = 8 */
+    atn_idx skip_rows;         /* rows i < skip_rows stay out of every mean and sum */
+    atn_idx block, block_keys; /* edges of blocks; 0 = 64, and the same */
 } atn_row_stats_opts;
 
-/* The rows of one head: arrays of nq, NULL when not computed. */
-typedef struct atn_head_rows {
-    atn_idx nq, offset, skip_rows, top_k;
-    atn_idx first_key;   /* first key that is no padding */
-    const int64_t *seen; /* visible keys of the row */
-    const double *entropy, *mass, *square, *distance, *first, *first4, *rest,
-        *rest_distance, *diagonal, *previous, *topk, *induction, *duplicate;
-    const bool *repeated; /* the row's token occurred before */
-} atn_head_rows;
+/* The statistics of one head; borrowed. What is not computed is NULL. */
+typedef struct atn_head_stats {
+    atn_idx nq, nk;
+    const atn_sight *sight;
+    atn_row_stats_opts opts;             /* with the defaults filled in */
+    const int64_t *seen;                 /* [nq] visible keys of the row */
+    const double *value[ATN_ROW_FIELDS]; /* [nq] each */
+    const int32_t *tokens;               /* [nk] */
+    const bool *repeated;                /* [nq] the row's token occurred before */
+    const double *columns;               /* [nk] */
+    const double *diagonals;             /* [nq + nk - 1] */
+    const double *blocks;                /* [ceil(nq / block), ceil(nk / block_keys)] */
+} atn_head_stats;
 
 typedef struct atn_row_stats atn_row_stats;
 
 /* Streams the heads (all with the same nq, nk and sight). tokens: ids of all nk positions, or
- * NULL. What the tokens are needed for stays NULL without them. */
+ * NULL; what they are needed for is not computed without them. */
 atn_status atn_row_stats_run(atn_ctx *cx, const atn_head *heads, atn_idx n_heads,
                              const int32_t *tokens, const atn_row_stats_opts *opts,
                              atn_row_stats **out) ATN_WARN_UNUSED;
 void atn_row_stats_destroy(atn_ctx *cx, atn_row_stats *s);
-atn_head_rows atn_row_stats_head(const atn_row_stats *s, atn_idx i);
-/* Bytes of the result for n_heads heads of nq rows. */
-double atn_row_stats_bytes(atn_idx n_heads, atn_idx nq);
+atn_head_stats atn_row_stats_head(const atn_row_stats *s, atn_idx i);
+/* Bytes of the result for n_heads heads of the shape of h. */
+double atn_row_stats_bytes(const atn_head *h, atn_idx n_heads,
+                           const atn_row_stats_opts *opts);
 
-/* Mean of x over the rows that see a key and survive skip_rows; NaN when there is none. */
-double atn_rows_mean(const atn_head_rows *r, const double *x);
+/* Field f of row i; NaN where it is not computed. */
+static inline double atn_row_value(const atn_head_stats *s, atn_row_field f, atn_idx i)
+{
+    return s->value[f] ? s->value[f][i] : (double)NAN;
+}
+/* Rows that count: they see a key and survive skip_rows. */
+static inline bool atn_row_counts(const atn_head_stats *s, atn_idx i)
+{
+    return i >= s->opts.skip_rows && s->seen[i] > 0;
+}

@@ -1,153 +1,106 @@
 /* analysis/stats.c -- runs the row-statistics pass over a selection and tabulates measures. */
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "analysis/stats.h"
+#include "analysis/stats_internal.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "core/param.h"
+#include "analysis/layer_facts.h"
 
-enum { MAX_MEASURES = 64, DEFAULT_TOP_K = 8 };
 static const double BATCH_BYTES = 64.0 * 1024 * 1024;
 
-/* What to compute and where it goes. */
-typedef struct job {
-    const atn_measure *measures[MAX_MEASURES];
-    int n_measures;
-    atn_row_stats_opts rows;
-    const int32_t *tokens;
-    atn_idx n_tokens;
-    atn_table *table;
-    int stack_col, step_col, layer_col, head_col, first_col;
-    atn_idx empty_rows;
-} job;
-
-static atn_status unknown_measure(atn_ctx *cx, const char *id)
+static atn_status create(atn_ctx *cx, const atn_capture *c, const atn_selection *sel,
+                         const atn_stats_opts *opts, atn_stats **out)
 {
-    const char *ids[MAX_MEASURES];
-    char known[ATN_ERR_TEXT / 2];
-    int n = 0;
+    const atn_stats_plan_opts plan = {.measures = opts->measures,
+                                      .skip_rows = opts->skip_rows,
+                                      .quantiles = opts->quantiles,
+                                      .n_quantiles = opts->n_quantiles,
+                                      .bins = opts->bins};
+    atn_status st = ATN_OK;
+    atn_stats *s = NULL;
+    atn_idx total, n = 0;
 
-    for (; atn_measures[n] && n < MAX_MEASURES; n++) ids[n] = atn_measures[n]->id;
-    atn_known(id, ids, n, known, sizeof known);
-    return atn_fail(cx, ATN_USAGE, __FILE__, __LINE__, "no measure '%s' %s", id, known);
+    ATN_NEW(s, 1);
+    s->capture = c;
+    s->selection = sel;
+    s->n = sel->n_heads;
+    ATN_TRY(atn_stats_plan_make(cx, &plan, &s->plan));
+    ATN_NEW(s->row, s->n);
+    for (int i = 0; i < sel->n; i++)
+        for (atn_idx h = 0; h < sel->max_heads; h++)
+            if (sel->heads[i * sel->max_heads + h])
+                s->row[n++] = (stats_row){atn_capture_layer(c, sel->at[i]), h};
+    ATN_ASSERT(n == s->n);
+    if (!atn_mul(s->n, s->plan.n_slots, &total))
+        ATN_FAIL(ATN_MEMORY, "stats: %lld heads of %d values overflow", (long long)s->n,
+                 s->plan.n_slots);
+    ATN_TRY(atn_mem_check(cx, 8.0 * (double)total, "stats"));
+    ATN_NEW(s->values, total);
+    for (atn_idx i = 0; i < total; i++) s->values[i] = NAN;
+    *out = s;
+    s = NULL;
+done:
+    atn_stats_destroy(cx, s);
+    return st;
 }
 
-static atn_status choose_measures(atn_ctx *cx, const char *list, job *j)
+void atn_stats_destroy(atn_ctx *cx, atn_stats *s)
+{
+    if (!s) return;
+    atn_stats_plan_release(cx, &s->plan);
+    atn_free(cx, s->row);
+    atn_free(cx, s->values);
+    atn_free(cx, s);
+}
+
+/* ---- one layer ---- */
+
+/* The selected heads of a layer, and the row of the first among the results. */
+typedef struct layer_job {
+    const atn_problem *problem;
+    const bool *keep;
+    int at;
+    atn_idx first;
+    atn_head *head; /* [heads] all of them */
+} layer_job;
+
+static double *values_of(atn_stats *s, atn_idx row)
+{
+    return s->values + row * s->plan.n_slots;
+}
+
+/* The head measures, in batches whose row statistics fit BATCH_BYTES. */
+static atn_status head_measures(atn_ctx *cx, atn_stats *s, const layer_job *j)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    atn_status st = ATN_OK;
-    char *copy = NULL, *save = NULL;
-
-    if (!list)
-        for (; atn_measures[j->n_measures] && j->n_measures < MAX_MEASURES;
-             j->n_measures++)
-            j->measures[j->n_measures] = atn_measures[j->n_measures];
-    else {
-        ATN_TAKE(copy, strlen(list) + 1);
-        strcpy(copy, list);
-        for (char *id = strtok_r(copy, ",", &save); id;
-             id = strtok_r(NULL, ",", &save)) {
-            const atn_measure *m = atn_measure_find(id);
-            if (!m) ATN_TRY(unknown_measure(cx, id));
-            if (j->n_measures == MAX_MEASURES)
-                ATN_FAIL(ATN_USAGE, "--measures names more than %d", MAX_MEASURES);
-            j->measures[j->n_measures++] = m;
-        }
-    }
-    for (int i = 0; i < j->n_measures; i++) j->rows.needs |= j->measures[i]->needs;
-    /* needs 0 would mean everything: a list of cheap measures still wants one bit */
-    if (j->rows.needs == 0) j->rows.needs = ATN_NEED_LOCAL;
-done:
-    atn_arena_rewind(cx, mark);
-    return st;
-}
-
-static atn_status start(atn_ctx *cx, const atn_stats_opts *opts,
-                        const atn_selection *sel, job *j)
-{
-    atn_status st = ATN_OK;
-
-    j->rows.top_k = opts->top_k > 0 ? opts->top_k : DEFAULT_TOP_K;
-    j->rows.skip_rows = opts->skip_rows;
-    ATN_TRY(choose_measures(cx, opts->measures, j));
-    ATN_TRY(atn_table_create(cx, "stats", &j->table));
-    if (sel->many_stacks)
-        ATN_TRY(atn_table_add_col(cx, j->table, "stack", ATN_COL_STR, "",
-                                  "encoder, decoder or cross", &j->stack_col));
-    if (sel->many_steps)
-        ATN_TRY(atn_table_add_col(cx, j->table, "step", ATN_COL_I64, "",
-                                  "generation step", &j->step_col));
-    ATN_TRY(atn_table_add_col(cx, j->table, "layer", ATN_COL_I64, "", "layer, from 0",
-                              &j->layer_col));
-    ATN_TRY(atn_table_add_col(cx, j->table, "head", ATN_COL_I64, "",
-                              "query head, from 0", &j->head_col));
-    j->first_col = j->head_col + 1;
-    for (int i = 0; i < j->n_measures; i++)
-        for (int c = 0; c < atn_measure_n_cols(j->measures[i]); c++) {
-            const atn_measure_col *col = &j->measures[i]->cols[c];
-            ATN_TRY(atn_table_add_col(cx, j->table, col->name, ATN_COL_F64, col->unit,
-                                      col->text, NULL));
-        }
-done:
-    return st;
-}
-
-static atn_status add_head(atn_ctx *cx, job *j, const atn_layer_info *info,
-                           const atn_head *h, const atn_head_rows *rows)
-{
-    atn_status st = ATN_OK;
-    int col = j->first_col;
-
-    ATN_TRY(atn_table_add_row(cx, j->table));
-    if (j->stack_col >= 0)
-        ATN_TRY(atn_table_set_str(cx, j->table, j->stack_col, info->stack));
-    if (j->step_col >= 0) atn_table_set_i64(j->table, j->step_col, info->step);
-    atn_table_set_i64(j->table, j->layer_col, h->layer);
-    atn_table_set_i64(j->table, j->head_col, h->head);
-    for (int i = 0; i < j->n_measures; i++) {
-        double out[ATN_MEASURE_COLS];
-
-        for (int c = 0; c < ATN_MEASURE_COLS; c++) out[c] = NAN;
-        j->measures[i]->compute(rows, out);
-        for (int c = 0; c < atn_measure_n_cols(j->measures[i]); c++, col++)
-            if (!isnan(out[c])) atn_table_set_f64(j->table, col, out[c]);
-    }
-    for (atn_idx i = rows->skip_rows; i < rows->nq; i++)
-        j->empty_rows += rows->seen[i] == 0;
-done:
-    return st;
-}
-
-/* The chosen heads of one problem, in batches whose row statistics fit BATCH_BYTES. */
-static atn_status add_problem(atn_ctx *cx, job *j, const atn_layer_info *info,
-                              const atn_problem *p, const bool *keep)
-{
-    const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_idx most =
-        (atn_idx)ATN_MAX(BATCH_BYTES / atn_row_stats_bytes(1, ATN_MAX(p->nq, 1)), 1.0);
-    const int32_t *tokens = j->n_tokens == p->nk ? j->tokens : NULL;
+    const atn_problem *p = j->problem;
+    const double each = atn_row_stats_bytes(&j->head[0], 1, &s->plan.rows);
+    const atn_idx most = (atn_idx)ATN_MAX(BATCH_BYTES / ATN_MAX(each, 1.0), 1.0);
+    const int32_t *tokens = NULL;
+    const atn_idx n_tokens = atn_capture_tokens(s->capture, &tokens, NULL);
     atn_status st = ATN_OK;
     atn_row_stats *stats = NULL;
     atn_head *heads = NULL;
     atn_idx n = 0;
 
-    if (j->rows.skip_rows >= p->nq)
-        ATN_FAIL(ATN_USAGE,
-                 "stats: --skip-rows %lld leaves no row of layer %d, which has %lld "
-                 "(give a smaller number)",
-                 (long long)j->rows.skip_rows, (int)p->layer, (long long)p->nq);
     ATN_TAKE(heads, p->heads);
     for (atn_idx h = 0; h < p->heads; h++)
-        if (keep[h]) heads[n++] = atn_problem_head(p, h);
+        if (j->keep[h]) heads[n++] = j->head[h];
     for (atn_idx first = 0; first < n; first += most) {
         const atn_idx batch = ATN_MIN(most, n - first);
 
-        ATN_TRY(atn_row_stats_run(cx, heads + first, batch, tokens, &j->rows, &stats));
-        for (atn_idx h = 0; h < batch; h++) {
-            const atn_head_rows rows = atn_row_stats_head(stats, h);
-            ATN_TRY(add_head(cx, j, info, &heads[first + h], &rows));
+        ATN_TRY(atn_row_stats_run(cx, heads + first, batch,
+                                  n_tokens == p->nk ? tokens : NULL, &s->plan.rows,
+                                  &stats));
+        for (atn_idx i = 0; i < batch; i++) {
+            const atn_head_stats h = atn_row_stats_head(stats, i);
+
+            ATN_TRY(atn_stats_plan_values(cx, &s->plan, &h, NULL,
+                                          values_of(s, j->first + first + i)));
+            for (atn_idx r = h.opts.skip_rows; r < h.nq; r++)
+                s->empty_rows += h.seen[r] == 0;
         }
         atn_row_stats_destroy(cx, stats);
         stats = NULL;
@@ -158,36 +111,155 @@ done:
     return st;
 }
 
-static void report_empty(atn_ctx *cx, const job *j)
+/* Copies a layer or model measure's values [heads][cols] to the slots of the kept heads. */
+static void put_values(atn_stats *s, int m, const bool *keep, atn_idx heads,
+                       atn_idx first, const double *out)
 {
-    if (j->empty_rows > 0)
-        atn_log(cx, ATN_LOG_WARN, "%lld rows see no key; they count in no mean",
-                (long long)j->empty_rows);
+    const int n = atn_measure_n_cols(s->plan.measure[m]);
+
+    for (atn_idx h = 0; h < heads; h++) {
+        if (keep && !keep[h]) continue;
+        for (int c = 0; c < n; c++)
+            values_of(s, first)[atn_stats_plan_slot(&s->plan, m, c)] = out[h * n + c];
+        first++;
+    }
 }
 
-atn_status atn_stats_table(atn_ctx *cx, const atn_capture *c, const atn_selection *sel,
-                           const atn_stats_opts *opts, atn_table **out)
+static atn_status one_layer_measure(atn_ctx *cx, atn_stats *s, const layer_job *j,
+                                    const atn_layer_facts *f, int m)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_measure *measure = s->plan.measure[m];
+    const char *lack = atn_layer_facts_lack(f, measure->wants);
+    const int n = atn_measure_n_cols(measure);
+    atn_status st = ATN_OK;
+    double *out = NULL;
+
+    if (lack) {
+        atn_log(cx, ATN_LOG_WARN, "layer %d: %s is left out, the capture has no %s",
+                (int)f->problem->layer, measure->id, lack);
+        goto done;
+    }
+    ATN_TAKE(out, f->heads * n);
+    for (atn_idx i = 0; i < f->heads * n; i++) out[i] = NAN;
+    ATN_TRY(measure->layer(cx, f, s->plan.params[m], out));
+    put_values(s, m, j->keep, f->heads, j->first, out);
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+static atn_status layer_measures(atn_ctx *cx, atn_stats *s, const layer_job *j)
+{
+    const atn_layer_wants wants = {s->plan.wants, j->keep, s->plan.rows.skip_rows,
+                                   j->head};
+    atn_status st = ATN_OK;
+    atn_layer_facts f = {0};
+    bool any = false;
+
+    for (int m = 0; m < s->plan.n; m++) any |= s->plan.measure[m]->layer != NULL;
+    if (!any) return ATN_OK;
+    ATN_TRY(atn_layer_facts_load(cx, s->capture, j->at, j->problem, &wants, &f));
+    for (int m = 0; m < s->plan.n; m++)
+        if (s->plan.measure[m]->layer) ATN_TRY(one_layer_measure(cx, s, j, &f, m));
+done:
+    atn_layer_facts_release(cx, &f);
+    return st;
+}
+
+static bool any_head_measure(const atn_stats_plan *plan)
+{
+    for (int m = 0; m < plan->n; m++)
+        if (!plan->measure[m]->layer && !plan->measure[m]->model) return true;
+    return false;
+}
+
+static atn_status one_layer(atn_ctx *cx, atn_stats *s, int i, atn_idx first,
+                            const atn_problem *p)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_selection *sel = s->selection;
+    layer_job j = {p, sel->heads + i * sel->max_heads, sel->at[i], first, NULL};
+    atn_status st = ATN_OK;
+
+    if (s->plan.rows.skip_rows >= p->nq)
+        ATN_FAIL(ATN_USAGE,
+                 "stats: --skip-rows %lld leaves no row of layer %d, which has %lld "
+                 "(give a smaller number)",
+                 (long long)s->plan.rows.skip_rows, (int)p->layer, (long long)p->nq);
+    ATN_TAKE(j.head, p->heads);
+    for (atn_idx h = 0; h < p->heads; h++) j.head[h] = atn_problem_head(p, h);
+    ATN_TRY(layer_measures(cx, s, &j));
+    if (any_head_measure(&s->plan)) ATN_TRY(head_measures(cx, s, &j));
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+static atn_status model_measures(atn_ctx *cx, atn_stats *s)
+{
+    const atn_model_facts facts = {s->capture, s->selection, s->plan.rows.skip_rows};
+    const atn_arena_mark mark = atn_arena_save(cx);
+    atn_status st = ATN_OK;
+    double *out = NULL;
+
+    for (int m = 0; m < s->plan.n; m++) {
+        const atn_measure *measure = s->plan.measure[m];
+        const int n = atn_measure_n_cols(measure);
+
+        if (!measure->model) continue;
+        ATN_TAKE(out, s->n * n);
+        for (atn_idx i = 0; i < s->n * n; i++) out[i] = NAN;
+        ATN_TRY(measure->model(cx, &facts, s->plan.params[m], out));
+        put_values(s, m, NULL, s->n, 0, out);
+    }
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+/* Passes beyond the one that head measures share are said before they begin. */
+static void say_passes(atn_ctx *cx, const atn_stats *s)
+{
+    const bool out = s->plan.wants & ATN_WANT_OUT;
+    int passes = any_head_measure(&s->plan) + out, own = 0;
+
+    for (int m = 0; m < s->plan.n; m++) own += s->plan.measure[m]->passes;
+    if (own + out == 0) return;
+    atn_log(
+        cx, ATN_LOG_INFO,
+        "stats: up to %d passes over the rows of %lld heads (%d for row statistics, "
+        "%d for head outputs, %d of the measures asked for)",
+        passes + own, (long long)s->n, passes - out, (int)out, own);
+}
+
+atn_status atn_stats_run(atn_ctx *cx, const atn_capture *c, const atn_selection *sel,
+                         const atn_stats_opts *opts, atn_stats **out)
 {
     atn_status st = ATN_OK;
-    job j = {.stack_col = -1, .step_col = -1};
+    atn_stats *s = NULL;
     atn_problem p = {0};
+    atn_idx first = 0;
 
-    ATN_TRY(start(cx, opts, sel, &j));
-    j.n_tokens = atn_capture_tokens(c, &j.tokens, NULL);
+    ATN_TRY(create(cx, c, sel, opts, &s));
+    say_passes(cx, s);
+    ATN_TRY(model_measures(cx, s));
     for (int i = 0; i < sel->n; i++) {
-        const atn_layer_info *info = atn_capture_layer(c, sel->at[i]);
-
         ATN_TRY(atn_progress(cx, "stats", i, sel->n));
         ATN_TRY(atn_capture_load(cx, c, sel->at[i], &p));
-        ATN_TRY(add_problem(cx, &j, info, &p, sel->heads + i * sel->max_heads));
+        ATN_TRY(one_layer(cx, s, i, first, &p));
         atn_capture_unload(cx, &p);
         p = (atn_problem){0};
+        for (atn_idx h = 0; h < sel->max_heads; h++)
+            first += sel->heads[i * sel->max_heads + h];
     }
-    report_empty(cx, &j);
-    *out = j.table;
-    j.table = NULL;
+    if (s->empty_rows > 0)
+        atn_log(cx, ATN_LOG_WARN, "%lld rows see no key; they count in no mean",
+                (long long)s->empty_rows);
+    *out = s;
+    s = NULL;
 done:
     atn_capture_unload(cx, &p);
-    atn_table_destroy(cx, j.table);
+    atn_stats_destroy(cx, s);
     return st;
 }

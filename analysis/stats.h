@@ -1,19 +1,45 @@
-/* analysis/stats.h -- the table of measures of every selected head. */
+/* analysis/stats.h -- the measures of every selected head, layer or the whole model.
+ *
+ * A run computes a matrix of values, one row a selected head and one column a slot of its
+ * plan (analysis/stats_plan.h); tables are made from that matrix.
+ */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
-#include "analysis/measure.h"
-#include "analysis/select.h"
-#include "core/table.h"
+#include "analysis/stats_plan.h"
+
+typedef enum atn_stats_per {
+    ATN_PER_HEAD,
+    ATN_PER_LAYER, /* mean of its heads */
+    ATN_PER_MODEL  /* mean of the layers' means */
+} atn_stats_per;
+#define ATN_STATS_PER "head|layer|model"
 
 typedef struct atn_stats_opts {
-    const char *measures; /* ids "entropy,sink", NULL = all */
-    atn_idx top_k;        /* 0 = 8 */
+    const char
+        *measures; /* specs "entropy,topk:k=16", "all"; NULL = the default list */
     atn_idx skip_rows;
+    const double *quantiles; /* of row columns */
+    int n_quantiles;
+    int bins; /* of the profile over positions; 0 = none */
 } atn_stats_opts;
 
-/* One row a head: [stack, step,] layer, head, then every column of every measure. Layers are
- * loaded one at a time; heads of a layer are streamed together while their row statistics
- * stay below 64 MiB. Rows without a visible key are counted and logged. */
+typedef struct atn_stats atn_stats;
+
+/* Layers are loaded one at a time; heads of a layer are streamed together while their row
+ * statistics stay below 64 MiB. Rows without a visible key are counted and logged. */
+atn_status atn_stats_run(atn_ctx *cx, const atn_capture *c, const atn_selection *sel,
+                         const atn_stats_opts *opts, atn_stats **out) ATN_WARN_UNUSED;
+void atn_stats_destroy(atn_ctx *cx, atn_stats *s);
+
+/* Table of kind "stats": [stack, step,] layer, head (per head), pattern, then the columns. */
+atn_status atn_stats_tabulate(atn_ctx *cx, const atn_stats *s, atn_stats_per per,
+                              atn_table **out) ATN_WARN_UNUSED;
+/* Table of kind "profile": a row for every head and bin of positions: row_first, row_last,
+ * then the mean of every row column over these rows. */
+atn_status atn_stats_profile(atn_ctx *cx, const atn_stats *s,
+                             atn_table **out) ATN_WARN_UNUSED;
+
+/* Both in one: runs and tabulates per head. */
 atn_status atn_stats_table(atn_ctx *cx, const atn_capture *c, const atn_selection *sel,
                            const atn_stats_opts *opts, atn_table **out) ATN_WARN_UNUSED;

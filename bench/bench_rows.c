@@ -73,7 +73,8 @@ static double time_stats(atn_ctx *cx, const atn_head *h, const int32_t *tokens)
     const double start = atn_seconds();
     atn_row_stats *stats = NULL;
 
-    if (atn_row_stats_run(cx, h, 1, tokens, &(atn_row_stats_opts){.top_k = 8},
+    if (atn_row_stats_run(cx, h, 1, tokens,
+                          &(atn_row_stats_opts){.needs = ATN_NEED_ALL, .top_k = 8},
                           &stats) != ATN_OK) {
         fprintf(stderr, "%s\n", cx->err.text);
         exit(2);

@@ -296,6 +296,34 @@ done:
     return st;
 }
 
+/* A comma is followed by another parameter of the same spec, or by the next spec. */
+static bool begins_spec(const char *piece)
+{
+    const size_t n = strcspn(piece, ",");
+
+    return !memchr(piece, '=', n) || memchr(piece, ':', n);
+}
+
+bool atn_spec_next(char **rest, char **id, char **params)
+{
+    char *at = *rest, *end;
+
+    *params = NULL;
+    while (*at == ',') at++;
+    if (!*at) return false;
+    *id = at;
+    end = at + strcspn(at, ",");
+    if (memchr(at, ':', (size_t)(end - at)))
+        while (*end && !begins_spec(end + 1)) end += 1 + strcspn(end + 1, ",");
+    *rest = *end ? end + 1 : end;
+    *end = '\0';
+    at = strchr(*id, ':');
+    if (!at) return true;
+    *at = '\0';
+    *params = at + 1;
+    return true;
+}
+
 void atn_param_print(const atn_param *table, const void *params, char *out, size_t size)
 {
     size_t used = 0;

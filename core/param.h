@@ -53,6 +53,9 @@ void atn_param_defaults(const atn_param *table, void *params);
  * owner, key, value, range, and the nearest key. */
 atn_status atn_param_parse(atn_ctx *cx, const char *owner, const atn_param *table,
                            const char *text, void *params) ATN_WARN_UNUSED;
+/* The next spec of a list, cut out of *rest in place: *id, and *params ("key=value,...") or
+ * NULL. false when none is left. Empty pieces are passed over. */
+bool atn_spec_next(char **rest, char **id, char **params);
 /* Writes "key=value,..." of all rows into out (NUL-terminated, truncated at size). */
 void atn_param_print(const atn_param *table, const void *params, char *out,
                      size_t size);

@@ -14,37 +14,41 @@
 
 extern const atn_measure atn_measure_distance;
 
-static void compute(const atn_head_rows *r, double *out)
+static double tokens(const atn_head_stats *s, atn_idx i)
 {
-    double relative = 0, rest = 0;
-    atn_idx n_relative = 0, n_rest = 0;
-
-    for (atn_idx i = r->skip_rows; i < r->nq; i++) {
-        const double t = (double)(i + r->offset);
-
-        if (r->seen[i] == 0) continue;
-        if (t >= 1) {
-            relative += r->distance[i] / t;
-            n_relative++;
-        }
-        if (r->rest[i] > 1e-6 * r->mass[i]) {
-            rest += r->rest_distance[i] / r->rest[i];
-            n_rest++;
-        }
-    }
-    out[0] = atn_rows_mean(r, r->distance);
-    out[1] = n_relative > 0 ? relative / (double)n_relative : NAN;
-    out[2] = n_rest > 0 ? rest / (double)n_rest : NAN;
+    return atn_row_value(s, ATN_ROW_DISTANCE, i);
 }
+
+static double relative(const atn_head_stats *s, atn_idx i)
+{
+    const double t = (double)(i + s->sight->offset);
+
+    return t >= 1 ? tokens(s, i) / t : (double)NAN;
+}
+
+static double without_first(const atn_head_stats *s, atn_idx i)
+{
+    const double rest = atn_row_value(s, ATN_ROW_REST, i);
+
+    return rest > 1e-6 * atn_row_value(s, ATN_ROW_MASS, i)
+               ? atn_row_value(s, ATN_ROW_REST_DISTANCE, i) / rest
+               : (double)NAN;
+}
+
+static const atn_measure_col cols[] = {
+    {"distance_mean_tokens", "tokens", "[0, nk)",
+     "mean distance of query and key: sum p |i - j|", tokens},
+    {"distance_relative", "", "[0, 1] (causal)",
+     "mean of distance / position, positions >= 1", relative},
+    {"distance_without_first_tokens", "tokens", "[0, nk)",
+     "the same with the first key left out and the row renormalised", without_first},
+    ATN_MEASURE_COLS_END,
+};
 
 const atn_measure atn_measure_distance = {
     .id = "distance",
     .title = "Mean attention distance",
     .source = "Dosovitskiy et al. 2020 (mean attention distance), in token positions",
     .needs = ATN_NEED_MOMENTS | ATN_NEED_FIRST,
-    .cols = {{"distance_mean_tokens", "tokens", "mean distance of query and key: sum p |i - j|"},
-             {"distance_relative", "", "mean of distance / position, positions >= 1"},
-             {"distance_without_first_tokens", "tokens",
-              "the same with the first key left out and the row renormalised"}},
-    .compute = compute,
+    .cols = cols,
 };

@@ -13,25 +13,38 @@
 
 extern const atn_measure atn_measure_entropy;
 
-static void compute(const atn_head_rows *r, double *out)
+static double nats(const atn_head_stats *s, atn_idx i)
 {
-    double normal = 0, keys = 0, ratio = 0;
-    atn_idx n = 0, longer = 0;
-
-    for (atn_idx i = r->skip_rows; i < r->nq; i++) {
-        if (r->seen[i] == 0) continue;
-        n++;
-        keys += exp(r->entropy[i]);
-        if (r->square[i] > 0) ratio += r->mass[i] * r->mass[i] / r->square[i];
-        if (r->seen[i] == 1) continue;
-        longer++;
-        normal += r->entropy[i] / log((double)r->seen[i]);
-    }
-    out[0] = atn_rows_mean(r, r->entropy);
-    out[1] = longer > 0 ? normal / (double)longer : NAN;
-    out[2] = n > 0 ? keys / (double)n : NAN;
-    out[3] = n > 0 ? ratio / (double)n : NAN;
+    return atn_row_value(s, ATN_ROW_ENTROPY, i);
 }
+
+static double normalised(const atn_head_stats *s, atn_idx i)
+{
+    return s->seen[i] > 1 ? nats(s, i) / log((double)s->seen[i]) : (double)NAN;
+}
+
+static double effective_keys(const atn_head_stats *s, atn_idx i)
+{
+    return exp(nats(s, i));
+}
+
+/* of the row divided by its mass, which a sink logit makes less than 1 */
+static double participation(const atn_head_stats *s, atn_idx i)
+{
+    const double mass = atn_row_value(s, ATN_ROW_MASS, i);
+    const double square = atn_row_value(s, ATN_ROW_SQUARE, i);
+
+    return square > 0 ? mass * mass / square : (double)NAN;
+}
+
+static const atn_measure_col cols[] = {
+    {"entropy_mean_nats", "nats", "[0, ln nk]", "mean over rows of -sum p ln p", nats},
+    {"entropy_normalised", "", "[0, 1]",
+     "mean of entropy / ln(visible keys), rows with more than one", normalised},
+    {"effective_keys", "keys", "[1, nk]", "mean of exp(entropy)", effective_keys},
+    {"participation_ratio", "keys", "[1, nk]", "mean of 1 / sum p^2", participation},
+    ATN_MEASURE_COLS_END,
+};
 
 const atn_measure atn_measure_entropy = {
     .id = "entropy",
@@ -39,11 +52,5 @@ const atn_measure atn_measure_entropy = {
     .source =
         "Shannon entropy of the rows; participation ratio = exp of the Renyi-2 entropy",
     .needs = ATN_NEED_MOMENTS,
-    .cols = {{"entropy_mean_nats", "nats", "mean over rows of -sum p ln p"},
-             {"entropy_normalised", "",
-              "mean of entropy / ln(visible keys), rows with more "
-              "than one"},
-             {"effective_keys", "keys", "mean of exp(entropy)"},
-             {"participation_ratio", "keys", "mean of 1 / sum p^2"}},
-    .compute = compute,
+    .cols = cols,
 };

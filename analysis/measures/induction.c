@@ -14,34 +14,32 @@
 
 extern const atn_measure atn_measure_induction;
 
-static void compute(const atn_head_rows *r, double *out)
+static double next(const atn_head_stats *s, atn_idx i)
 {
-    double next = 0, same = 0;
-    atn_idx n = 0;
-
-    out[0] = out[1] = NAN;
-    if (!r->induction) return;
-    for (atn_idx i = r->skip_rows; i < r->nq; i++) {
-        if (r->seen[i] == 0 || !r->repeated[i]) continue;
-        next += r->induction[i];
-        same += r->duplicate[i];
-        n++;
-    }
-    if (n == 0) return;
-    out[0] = next / (double)n;
-    out[1] = same / (double)n;
+    return s->repeated && s->repeated[i] ? atn_row_value(s, ATN_ROW_INDUCTION, i)
+                                         : (double)NAN;
 }
+
+static double same(const atn_head_stats *s, atn_idx i)
+{
+    return s->repeated && s->repeated[i] ? atn_row_value(s, ATN_ROW_DUPLICATE, i)
+                                         : (double)NAN;
+}
+
+static const atn_measure_col cols[] = {
+    {"induction_score", "", "[0, 1]",
+     "mean weight on keys that followed the same token earlier, rows whose token "
+     "repeats",
+     next},
+    {"duplicate_score", "", "[0, 1]",
+     "mean weight on earlier places of the same token, the same rows", same},
+    ATN_MEASURE_COLS_END,
+};
 
 const atn_measure atn_measure_induction = {
     .id = "induction",
     .title = "Induction and duplicate-token score",
     .source = "prefix matching after Olsson et al. 2022, on the text at hand",
     .needs = ATN_NEED_TOKENS,
-    .cols =
-        {{"induction_score", "",
-          "mean weight on keys that followed the same token earlier, rows whose token "
-          "repeats"},
-         {"duplicate_score", "",
-          "mean weight on earlier places of the same token, the same rows"}},
-    .compute = compute,
+    .cols = cols,
 };

@@ -12,27 +12,28 @@
 
 extern const atn_measure atn_measure_local;
 
-static void compute(const atn_head_rows *r, double *out)
+static double own(const atn_head_stats *s, atn_idx i)
 {
-    double own = 0, before = 0;
-    atn_idx n = 0;
-
-    for (atn_idx i = r->skip_rows; i < r->nq; i++) {
-        if (r->seen[i] == 0 || i + r->offset < 1) continue;
-        own += r->diagonal[i];
-        before += r->previous[i];
-        n++;
-    }
-    out[0] = n > 0 ? own / (double)n : NAN;
-    out[1] = n > 0 ? before / (double)n : NAN;
+    return i + s->sight->offset >= 1 ? atn_row_value(s, ATN_ROW_DIAGONAL, i)
+                                     : (double)NAN;
 }
+
+static double before(const atn_head_stats *s, atn_idx i)
+{
+    return i + s->sight->offset >= 1 ? atn_row_value(s, ATN_ROW_PREVIOUS, i)
+                                     : (double)NAN;
+}
+
+static const atn_measure_col cols[] = {
+    {"diagonal_mass", "", "[0, 1]", "mean weight on the query's own position", own},
+    {"previous_mass", "", "[0, 1]", "mean weight on the position before", before},
+    ATN_MEASURE_COLS_END,
+};
 
 const atn_measure atn_measure_local = {
     .id = "local",
     .title = "Diagonal and previous-token mass",
     .source = "mean weight on offsets 0 and -1, positions >= 1",
     .needs = ATN_NEED_LOCAL,
-    .cols = {{"diagonal_mass", "", "mean weight on the query's own position"},
-             {"previous_mass", "", "mean weight on the position before"}},
-    .compute = compute,
+    .cols = cols,
 };

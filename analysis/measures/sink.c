@@ -12,18 +12,27 @@
 
 extern const atn_measure atn_measure_sink;
 
-static void compute(const atn_head_rows *r, double *out)
+static double first(const atn_head_stats *s, atn_idx i)
 {
-    out[0] = atn_rows_mean(r, r->first);
-    out[1] = atn_rows_mean(r, r->first4);
+    return atn_row_value(s, ATN_ROW_FIRST, i);
 }
+
+static double first_four(const atn_head_stats *s, atn_idx i)
+{
+    return atn_row_value(s, ATN_ROW_FIRST4, i);
+}
+
+static const atn_measure_col cols[] = {
+    {"sink_mass", "", "[0, 1]", "mean weight on the first key", first},
+    {"sink_mass_first4", "", "[0, 1]", "mean weight on the first four keys",
+     first_four},
+    ATN_MEASURE_COLS_END,
+};
 
 const atn_measure atn_measure_sink = {
     .id = "sink",
     .title = "Sink mass",
     .source = "Gu et al., arXiv 2410.10781 (a_0)",
     .needs = ATN_NEED_FIRST,
-    .cols = {{"sink_mass", "", "mean weight on the first key"},
-             {"sink_mass_first4", "", "mean weight on the first four keys"}},
-    .compute = compute,
+    .cols = cols,
 };

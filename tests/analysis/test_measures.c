@@ -23,23 +23,31 @@ static atn_head given(const float *p, atn_idx n)
     return h;
 }
 
-/* Column `name` of one head, all measures computed; the caller frees nothing. */
+/* Column `name` of one head through its measure alone. */
 static double value_of(atn_ctx *cx, const atn_head *h, const int32_t *tokens,
                        atn_row_stats_opts opts, const char *name)
 {
-    atn_row_stats *s = NULL;
     double value = NAN;
 
-    CHECK_OK(atn_row_stats_run(cx, h, 1, tokens, &opts, &s));
-    for (int m = 0; atn_measures[m]; m++) {
-        const atn_head_rows rows = atn_row_stats_head(s, 0);
-        double out[ATN_MEASURE_COLS];
+    for (int m = 0; atn_measures[m]; m++)
+        for (int c = 0; c < atn_measure_n_cols(atn_measures[m]); c++) {
+            const atn_measure_col *col = &atn_measures[m]->cols[c];
+            atn_row_stats *s = NULL;
+            atn_head_stats head;
+            double out[64];
 
-        atn_measures[m]->compute(&rows, out);
-        for (int c = 0; c < atn_measure_n_cols(atn_measures[m]); c++)
-            if (strcmp(atn_measures[m]->cols[c].name, name) == 0) value = out[c];
-    }
-    atn_row_stats_destroy(cx, s);
+            if (strcmp(col->name, name) != 0) continue;
+            opts.needs = atn_measures[m]->needs;
+            CHECK_OK(atn_row_stats_run(cx, h, 1, tokens, &opts, &s));
+            head = atn_row_stats_head(s, 0);
+            if (col->row)
+                value = atn_measure_mean(&head, col);
+            else {
+                atn_measures[m]->compute(&head, NULL, out);
+                value = out[c];
+            }
+            atn_row_stats_destroy(cx, s);
+        }
     return value;
 }
 
@@ -248,20 +256,23 @@ static void order_of_effective_keys(atn_ctx *cx)
                       .scale = 1,
                       .sight = {.causal = trial & 1, .key_last = 60}};
         atn_row_stats *s = NULL;
-        atn_head_rows rows;
+        atn_head_stats rows;
 
         for (int i = 0; i < 240; i++) {
             q[i] = (float)(trial * atn_rng_normal(&r));
             k[i] = (float)atn_rng_normal(&r);
         }
-        CHECK_OK(
-            atn_row_stats_run(cx, &h, 1, NULL, &(atn_row_stats_opts){.top_k = 3}, &s));
+        CHECK_OK(atn_row_stats_run(
+            cx, &h, 1, NULL, &(atn_row_stats_opts){.needs = ATN_NEED_ALL, .top_k = 3},
+            &s));
         rows = atn_row_stats_head(s, 0);
         for (int i = 0; i < 60; i++) {
-            CHECK_LE(1, 1 / rows.square[i] + 1e-5);
-            CHECK_LE(1 / rows.square[i], exp(rows.entropy[i]) * (1 + 1e-5));
-            CHECK_LE(exp(rows.entropy[i]), (double)rows.seen[i] * (1 + 1e-5));
-            CHECK_LE(rows.topk[i], 1 + 1e-6);
+            CHECK_LE(1, 1 / rows.value[ATN_ROW_SQUARE][i] + 1e-5);
+            CHECK_LE(1 / rows.value[ATN_ROW_SQUARE][i],
+                     exp(rows.value[ATN_ROW_ENTROPY][i]) * (1 + 1e-5));
+            CHECK_LE(exp(rows.value[ATN_ROW_ENTROPY][i]),
+                     (double)rows.seen[i] * (1 + 1e-5));
+            CHECK_LE(rows.value[ATN_ROW_TOPK][i], 1 + 1e-6);
         }
         atn_row_stats_destroy(cx, s);
     }
@@ -271,12 +282,14 @@ static void needs_limit_the_work(atn_ctx *cx)
 {
     const atn_head h = given(f4, 4);
     atn_row_stats *s = NULL;
-    atn_head_rows rows;
+    atn_head_stats rows;
 
     CHECK_OK(atn_row_stats_run(cx, &h, 1, NULL,
                                &(atn_row_stats_opts){.needs = ATN_NEED_FIRST}, &s));
     rows = atn_row_stats_head(s, 0);
-    CHECK(rows.first && rows.entropy && !rows.square && !rows.topk && !rows.induction);
+    CHECK(rows.value[ATN_ROW_FIRST] && rows.value[ATN_ROW_ENTROPY] &&
+          !rows.value[ATN_ROW_SQUARE] && !rows.value[ATN_ROW_TOPK] &&
+          !rows.value[ATN_ROW_INDUCTION]);
     atn_row_stats_destroy(cx, s);
 }
 
@@ -296,7 +309,7 @@ static void allocations_may_fail(atn_ctx *cx)
         atn_ctx_init(&frail);
         frail.threads = cx->threads;
         frail.alloc = (atn_allocator){check_failing_resize, &f};
-        st = atn_row_stats_run(&frail, &h, 1, tokens, &(atn_row_stats_opts){.top_k = 2},
+        st = atn_row_stats_run(&frail, &h, 1, tokens, &(atn_row_stats_opts){.needs = ATN_NEED_ALL, .top_k = 2},
                                &s);
         CHECK(st == ATN_OK || (st == ATN_MEMORY && !s));
         f.left = 1 << 20;

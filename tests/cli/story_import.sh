@@ -10,9 +10,9 @@
 attnscope import --attn P.npy -o R
 attnscope inspect R
 # head 0: row 1 has entropy ln 2, row 0 none, so the mean is ln(2) / 2 = 0.346573590
-attnscope stats R --measures entropy --format csv | tee s.csv
-grep -q '^0,0,0\.34657359' s.csv
-grep -q '^0,1,0,' s.csv
+attnscope stats R --measure entropy --format csv | tee s.csv
+grep -q '^0,0,causal_self,0\.34657359' s.csv
+grep -q '^0,1,causal_self,0,' s.csv
 # <P_0, P_1> / (|P_0| |P_1|) = 1.5 / (sqrt(1.5) sqrt(2)) = 0.866025404
 attnscope similarity R --between heads --format csv | tee h.csv
 grep -q '^0,0,0,1,0\.86602540' h.csv

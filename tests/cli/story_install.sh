@@ -27,10 +27,10 @@ grep -q '"dir": ".*moved/.*share/attnscope/datasets/tinytales/model"' demo/run/c
 if command -v bash >/dev/null; then
     bash -c '. ../moved/share/bash-completion/completions/attnscope
         COMP_WORDS=(attnscope stats --mea) COMP_CWORD=2; _attnscope
-        [ "${COMPREPLY[*]}" = "--measures" ]
+        [ "${COMPREPLY[*]}" = "--measure" ]
         COMP_WORDS=(attnscope stats RUN --format c) COMP_CWORD=4; _attnscope
         [ "${COMPREPLY[*]}" = "csv" ]
-        COMP_WORDS=(attnscope stats RUN --measures e) COMP_CWORD=4; _attnscope
+        COMP_WORDS=(attnscope stats RUN --measure e) COMP_CWORD=4; _attnscope
         [ "${COMPREPLY[*]}" = "entropy" ]
         COMP_WORDS=(attnscope plot he) COMP_CWORD=2; _attnscope
         [ "${COMPREPLY[*]}" = "heads heatmap" ]

@@ -1,9 +1,9 @@
 # tests/cli/story_results.sh -- a report shows what --keep stored about this very capture, by its
 # command, and says which stored results are another's.
 cp -r "$RUN" R
-attnscope stats R --measures sink --keep -q >/dev/null
+attnscope stats R --measure sink --keep -q >/dev/null
 attnscope report R -o mine.html
-grep -q '<caption>attnscope stats R --measures sink --keep -q</caption>' mine.html
+grep -q '<caption>attnscope stats R --measure sink --keep -q</caption>' mine.html
 ! grep -q 'Left out' mine.html
 # another capture's results under this one's roof, and one that says nothing of itself
 printf '1 2 3 4 5\n' >ids

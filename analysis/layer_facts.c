@@ -1,0 +1,106 @@
+/* analysis/layer_facts.c -- gathers what layer measures want of one captured layer. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "analysis/layer_facts.h"
+
+#include "core/rows.h"
+
+typedef struct outputs {
+    const atn_head *heads;
+    float *out;
+} outputs;
+
+static atn_status visit(atn_ctx *cx, const atn_head *h, const atn_tile *t, atn_cmat p,
+                        const atn_row_info *info, void *state)
+{
+    const outputs *o = state;
+    const atn_idx dv = h->v.cols;
+    float *rows = o->out + ((h - o->heads) * h->nq + t->first) * dv;
+    const atn_mat out = {rows, t->rows, dv, dv};
+
+    (void)cx;
+    (void)info;
+    if (t->keys == 0) return ATN_OK; /* zero already */
+    atn_gemm(false, 1, (atn_cmat){p.data, t->rows, t->keys, p.ld},
+             (atn_cmat){atn_crow(h->v, t->key0), t->keys, dv, h->v.ld}, 0, out);
+    return ATN_OK;
+}
+
+atn_status atn_outputs(atn_ctx *cx, const atn_head *heads, atn_idx n_heads, float *out)
+{
+    outputs o = {heads, out};
+
+    return atn_rows_stream(cx, heads, n_heads, visit, &o, "outputs");
+}
+
+static atn_status load_tensor(atn_ctx *cx, const atn_layer_facts *f, const char *name,
+                              atn_idx rows, const float **out, atn_idx *cols)
+{
+    atn_idx shape[ATN_ST_MAX_RANK];
+    atn_status st = ATN_OK;
+    float *data = NULL;
+    int rank = 0;
+
+    ATN_TRY(atn_capture_tensor(cx, f->capture, f->at, name, &data, &rank, shape));
+    if (data && (rank != 2 || shape[0] != rows))
+        ATN_FAIL(
+            ATN_DATA, "layer %d: \"%s\" has rank %d and %lld rows, not rank 2 and %lld",
+            (int)f->problem->layer, name, rank, (long long)shape[0], (long long)rows);
+    *out = data;
+    if (data) *cols = shape[1];
+    data = NULL;
+done:
+    atn_free(cx, data);
+    return st;
+}
+
+atn_status atn_layer_facts_load(atn_ctx *cx, const atn_capture *c, int at,
+                                const atn_problem *p, const atn_layer_wants *wants,
+                                atn_layer_facts *out)
+{
+    const int32_t *tokens = NULL;
+    const atn_idx n_tokens = atn_capture_tokens(c, &tokens, NULL);
+    atn_status st = ATN_OK;
+    float *v = NULL;
+
+    *out = (atn_layer_facts){.problem = p,
+                             .head = wants->head,
+                             .heads = p->heads,
+                             .keep = wants->keep,
+                             .skip_rows = wants->skip_rows,
+                             .tokens = n_tokens == p->nk ? tokens : NULL,
+                             .capture = c,
+                             .at = at};
+    if (wants->wants & ATN_WANT_W_O)
+        ATN_TRY(load_tensor(cx, out, "w_o", p->heads * p->dv, &out->w_o, &out->width));
+    if (wants->wants & ATN_WANT_HIDDEN)
+        ATN_TRY(load_tensor(cx, out, "h", p->nq, &out->hidden, &out->hidden_width));
+    if ((wants->wants & ATN_WANT_OUT) && p->v) {
+        const atn_idx nq = wants->head[0].nq;
+
+        ATN_TRY(atn_mem_check(cx, 4.0 * (double)p->heads * (double)nq * (double)p->dv,
+                              "head outputs"));
+        ATN_NEW(v, p->heads * nq * p->dv);
+        out->out = v;
+        ATN_TRY(atn_outputs(cx, wants->head, p->heads, v));
+    }
+done:
+    return st;
+}
+
+void atn_layer_facts_release(atn_ctx *cx, atn_layer_facts *f)
+{
+    atn_free(cx, (void *)f->w_o);
+    atn_free(cx, (void *)f->hidden);
+    atn_free(cx, (void *)f->out);
+    *f = (atn_layer_facts){0};
+}
+
+const char *atn_layer_facts_lack(const atn_layer_facts *f, unsigned wants)
+{
+    if ((wants & (ATN_WANT_V | ATN_WANT_OUT)) && !f->problem->v) return "values (v)";
+    if ((wants & ATN_WANT_QK) && !f->problem->q) return "queries and keys (q, k)";
+    if ((wants & ATN_WANT_HIDDEN) && !f->hidden)
+        return "layer inputs (h; capture with --save h)";
+    if ((wants & ATN_WANT_TOKENS) && !f->tokens) return "token ids";
+    return NULL;
+}

@@ -1,0 +1,28 @@
+/* analysis/layer_facts.h -- gathers what layer measures want of one captured layer.
+ *
+ * Cost    with ATN_WANT_OUT one pass over the rows of every head, 2 nq nk (d + dv) flop and
+ *         heads * nq * dv floats; else only what is read from the file.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "analysis/measure.h"
+
+typedef struct atn_layer_wants {
+    unsigned wants; /* ATN_WANT_* */
+    const bool *keep;
+    atn_idx skip_rows;
+    const atn_head *head; /* [heads] of the problem, their rows perhaps sampled */
+} atn_layer_wants;
+
+/* out is zeroed first; release it also on failure. What the capture does not hold stays NULL. */
+atn_status atn_layer_facts_load(atn_ctx *cx, const atn_capture *c, int at,
+                                const atn_problem *p, const atn_layer_wants *wants,
+                                atn_layer_facts *out) ATN_WARN_UNUSED;
+void atn_layer_facts_release(atn_ctx *cx, atn_layer_facts *f);
+/* NULL when the measure can run on these facts, else what is missing: "values", ... */
+const char *atn_layer_facts_lack(const atn_layer_facts *f, unsigned wants);
+
+/* P V of every head into out [heads, nq, dv]; the heads have values. */
+atn_status atn_outputs(atn_ctx *cx, const atn_head *heads, atn_idx n_heads,
+                       float *out) ATN_WARN_UNUSED;

@@ -1,0 +1,206 @@
+/* analysis/stats_table.c -- tables of the values that a run of measures left.
+ *
+ * Math    a layer's value is the plain mean of its heads', the model's that of its layers';
+ *         empty cells stay out.
+ * Source  card 0.1, rule 9.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "analysis/stats_internal.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Card A16: which of the four patterns of attention a layer is. */
+static const char *pattern_of(const atn_layer_info *l)
+{
+    const bool cross =
+        strcmp(l->stack, "cross") == 0 || (!l->sight.causal && l->nq != l->nk);
+
+    if (l->sight.causal) return cross ? "causal_cross" : "causal_self";
+    return cross ? "noncausal_cross" : "noncausal_self";
+}
+
+typedef struct key_columns {
+    int stack, step, layer, head, pattern; /* -1 = absent */
+} key_columns;
+
+static atn_status add_keys(atn_ctx *cx, const atn_stats *s, atn_stats_per per,
+                           atn_table *t, key_columns *k)
+{
+    atn_status st = ATN_OK;
+
+    *k = (key_columns){-1, -1, -1, -1, -1};
+    if (per != ATN_PER_MODEL) {
+        if (s->selection->many_stacks)
+            ATN_TRY(atn_table_add_col(cx, t, "stack", ATN_COL_STR, "",
+                                      "encoder, decoder or cross", &k->stack));
+        if (s->selection->many_steps)
+            ATN_TRY(atn_table_add_col(cx, t, "step", ATN_COL_I64, "", "generation step",
+                                      &k->step));
+        ATN_TRY(atn_table_add_col(cx, t, "layer", ATN_COL_I64, "", "layer, from 0",
+                                  &k->layer));
+    }
+    if (per == ATN_PER_HEAD)
+        ATN_TRY(atn_table_add_col(cx, t, "head", ATN_COL_I64, "", "query head, from 0",
+                                  &k->head));
+    ATN_TRY(atn_table_add_col(cx, t, "pattern", ATN_COL_STR, "",
+                              "causal or noncausal, self or cross", &k->pattern));
+done:
+    return st;
+}
+
+static atn_status set_keys(atn_ctx *cx, atn_table *t, const key_columns *k,
+                           const stats_row *row, const char *pattern)
+{
+    atn_status st = ATN_OK;
+
+    if (k->stack >= 0) ATN_TRY(atn_table_set_str(cx, t, k->stack, row->info->stack));
+    if (k->step >= 0) atn_table_set_i64(t, k->step, row->info->step);
+    if (k->layer >= 0) atn_table_set_i64(t, k->layer, row->info->layer);
+    if (k->head >= 0) atn_table_set_i64(t, k->head, row->head);
+    if (k->pattern >= 0 && pattern)
+        ATN_TRY(atn_table_set_str(cx, t, k->pattern, pattern));
+done:
+    return st;
+}
+
+/* The first row after `from` of another layer (or of nothing). */
+static atn_idx layer_end(const atn_stats *s, atn_idx from)
+{
+    atn_idx i = from;
+
+    while (i < s->n && s->row[i].info == s->row[from].info) i++;
+    return i;
+}
+
+/* Adds x where it is a number. */
+static void add_mean(double x, double *sum, double *n)
+{
+    if (isnan(x)) return;
+    *sum += x;
+    *n += 1;
+}
+
+static double layer_mean(const atn_stats *s, atn_idx from, atn_idx to, int slot)
+{
+    double sum = 0, n = 0;
+
+    for (atn_idx i = from; i < to; i++)
+        add_mean(s->values[i * s->plan.n_slots + slot], &sum, &n);
+    return n > 0 ? sum / n : NAN;
+}
+
+static double model_mean(const atn_stats *s, int slot)
+{
+    double sum = 0, n = 0;
+
+    for (atn_idx from = 0, to; from < s->n; from = to) {
+        to = layer_end(s, from);
+        add_mean(layer_mean(s, from, to, slot), &sum, &n);
+    }
+    return n > 0 ? sum / n : NAN;
+}
+
+static const char *common_pattern(const atn_stats *s)
+{
+    for (atn_idx i = 1; i < s->n; i++)
+        if (strcmp(pattern_of(s->row[i].info), pattern_of(s->row[0].info)) != 0)
+            return "mixed";
+    return s->n > 0 ? pattern_of(s->row[0].info) : "";
+}
+
+atn_status atn_stats_tabulate(atn_ctx *cx, const atn_stats *s, atn_stats_per per,
+                              atn_table **out)
+{
+    atn_status st = ATN_OK;
+    atn_table *t = NULL;
+    key_columns k;
+    int first;
+
+    ATN_TRY(atn_table_create(cx, "stats", &t));
+    ATN_TRY(add_keys(cx, s, per, t, &k));
+    first = atn_table_cols(t);
+    ATN_TRY(atn_stats_plan_columns(cx, &s->plan, 0, s->plan.n_table, t));
+    for (atn_idx from = 0, to; from < s->n; from = to) {
+        to = per == ATN_PER_HEAD    ? from + 1
+             : per == ATN_PER_LAYER ? layer_end(s, from)
+                                    : s->n;
+        ATN_TRY(atn_table_add_row(cx, t));
+        ATN_TRY(set_keys(cx, t, &k, &s->row[from],
+                         per == ATN_PER_MODEL ? common_pattern(s)
+                                              : pattern_of(s->row[from].info)));
+        for (int i = 0; i < s->plan.n_table; i++) {
+            const double x =
+                per == ATN_PER_MODEL ? model_mean(s, i) : layer_mean(s, from, to, i);
+            if (!isnan(x)) atn_table_set_f64(t, first + i, x);
+        }
+    }
+    *out = t;
+    t = NULL;
+done:
+    atn_table_destroy(cx, t);
+    return st;
+}
+
+/* ---- the profile over positions ---- */
+
+static atn_status profile_row(atn_ctx *cx, const atn_stats *s, atn_table *t,
+                              const key_columns *k, atn_idx row, int bin)
+{
+    const int width = (s->plan.n_slots - s->plan.n_table) / s->plan.bins;
+    const double *x = s->values + row * s->plan.n_slots + s->plan.n_table + bin * width;
+    const atn_idx nq = s->row[row].info->nq, bins = s->plan.bins;
+    const atn_idx from = bin * nq / bins, to = (bin + 1) * nq / bins;
+    const int at = atn_table_find_col(t, "row_first");
+    atn_status st = ATN_OK;
+
+    if (from == to) return ATN_OK; /* fewer rows than bins */
+    ATN_TRY(atn_table_add_row(cx, t));
+    ATN_TRY(set_keys(cx, t, k, &s->row[row], NULL));
+    atn_table_set_i64(t, at, from);
+    atn_table_set_i64(t, at + 1, to - 1);
+    for (int c = 0; c < width; c++)
+        if (!isnan(x[c])) atn_table_set_f64(t, at + 2 + c, x[c]);
+done:
+    return st;
+}
+
+atn_status atn_stats_profile(atn_ctx *cx, const atn_stats *s, atn_table **out)
+{
+    atn_status st = ATN_OK;
+    atn_table *t = NULL;
+    key_columns k;
+    int width;
+
+    ATN_ASSERT(s->plan.bins > 0);
+    width = (s->plan.n_slots - s->plan.n_table) / s->plan.bins;
+    ATN_TRY(atn_table_create(cx, "profile", &t));
+    ATN_TRY(add_keys(cx, s, ATN_PER_HEAD, t, &k));
+    ATN_TRY(atn_table_add_col(cx, t, "row_first", ATN_COL_I64, "",
+                              "first query row of the bin, from 0", NULL));
+    ATN_TRY(atn_table_add_col(cx, t, "row_last", ATN_COL_I64, "",
+                              "last query row of the bin", NULL));
+    ATN_TRY(atn_stats_plan_columns(cx, &s->plan, s->plan.n_table,
+                                   s->plan.n_table + width, t));
+    for (atn_idx row = 0; row < s->n; row++)
+        for (int bin = 0; bin < s->plan.bins; bin++)
+            ATN_TRY(profile_row(cx, s, t, &k, row, bin));
+    *out = t;
+    t = NULL;
+done:
+    atn_table_destroy(cx, t);
+    return st;
+}
+
+atn_status atn_stats_table(atn_ctx *cx, const atn_capture *c, const atn_selection *sel,
+                           const atn_stats_opts *opts, atn_table **out)
+{
+    atn_status st = ATN_OK;
+    atn_stats *s = NULL;
+
+    ATN_TRY(atn_stats_run(cx, c, sel, opts, &s));
+    ATN_TRY(atn_stats_tabulate(cx, s, ATN_PER_HEAD, out));
+done:
+    atn_stats_destroy(cx, s);
+    return st;
+}
