@@ -96,6 +96,17 @@ done:
     return st;
 }
 
+bool atn_stats_is_default(const char *id)
+{
+    const char *at = ATN_STATS_DEFAULT;
+
+    for (size_t n; *at; at += n + (at[n] == ',')) {
+        n = strcspn(at, ",");
+        if (strlen(id) == n && strncmp(id, at, n) == 0) return true;
+    }
+    return false;
+}
+
 /* ---- slots ---- */
 
 static void add_slot(atn_stats_plan *plan, atn_stats_slot slot)

@@ -54,6 +54,8 @@ typedef struct atn_stats_plan_opts {
 } atn_stats_plan_opts;
 
 #define ATN_STATS_DEFAULT "distance,entropy,induction,local,sink,topk"
+/* Is the measure computed when none is asked for? */
+bool atn_stats_is_default(const char *id);
 
 /* USAGE names an unknown measure or parameter with the nearest known one. Zeroes plan first;
  * release it also on failure. */

@@ -3,26 +3,68 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "analysis/measure.h"
+#include "analysis/stats.h"
 #include "capture/arch.h"
-#include "cli/command.h"
+#include "cli/output.h"
 #include "core/param.h"
 #include "datasets/dataset.h"
 #include "viz/figure.h"
 
-static void commands(void)
+/* ---- what a family holds, as people read it and as a table ---- */
+
+static atn_status two_columns(atn_ctx *cx, atn_table *t, const char *id,
+                              const char *title)
 {
+    atn_status st = ATN_OK;
+
+    ATN_TRY(atn_table_add_row(cx, t));
+    ATN_TRY(atn_table_set_str(cx, t, 0, id));
+    ATN_TRY(atn_table_set_str(cx, t, 1, title));
+done:
+    return st;
+}
+
+static atn_status commands(atn_ctx *cx, atn_table *t)
+{
+    atn_status st = ATN_OK;
+
     for (const atn_command *const *c = atn_commands; *c; c++)
-        printf("%-12s %s\n", (*c)->id, (*c)->summary);
+        ATN_TRY(two_columns(cx, t, (*c)->id, (*c)->summary));
+done:
+    return st;
 }
 
-static void datasets(void)
+static atn_status datasets(atn_ctx *cx, atn_table *t)
 {
+    atn_status st = ATN_OK;
+
     for (const atn_dataset *d = atn_datasets; d->id; d++)
-        printf("%-12s %s\n", d->id, d->title);
+        ATN_TRY(two_columns(cx, t, d->id, d->title));
+done:
+    return st;
 }
 
-static void figures(void)
+static atn_status figures(atn_ctx *cx, atn_table *t)
+{
+    atn_status st = ATN_OK;
+
+    for (const atn_figure *const *f = atn_figures; *f; f++)
+        ATN_TRY(two_columns(cx, t, (*f)->id, (*f)->title));
+done:
+    return st;
+}
+
+static atn_status models(atn_ctx *cx, atn_table *t)
+{
+    atn_status st = ATN_OK;
+
+    for (const atn_arch *const *a = atn_archs; *a; a++)
+        ATN_TRY(two_columns(cx, t, (*a)->id, (*a)->title));
+done:
+    return st;
+}
+
+static void print_figures(void)
 {
     for (const atn_figure *const *f = atn_figures; *f; f++) {
         printf("%-12s %s: %s\n", (*f)->id, (*f)->title, (*f)->text);
@@ -32,31 +74,137 @@ static void figures(void)
     }
 }
 
-static void measures(void)
+static const char *kind_of(const atn_measure *m, const atn_measure_col *c)
 {
-    for (const atn_measure *const *m = atn_measures; *m; m++) {
-        printf("%-12s %s\n", (*m)->id, (*m)->title);
-        for (const atn_measure_col *c = (*m)->cols; c->name; c++)
-            printf("  %-30s %s\n", c->name, c->text);
-    }
+    return m->model ? "model" : m->layer ? "layer" : c->row ? "row" : "head";
 }
 
-static void models(void)
+/* "default", "all" or "named": which request computes it */
+static const char *asked_by(const atn_measure *m)
 {
-    for (const atn_arch *const *a = atn_archs; *a; a++)
-        printf("%-12s %s\n", (*a)->id, (*a)->title);
+    return m->named ? "named" : atn_stats_is_default(m->id) ? "default" : "all";
+}
+
+/* The parameters with their defaults, "k=8". */
+static atn_status set_params(atn_ctx *cx, atn_table *t, int col, const atn_measure *m)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    atn_status st = ATN_OK;
+    char text[256], *values = NULL;
+
+    if (!m->params) return ATN_OK;
+    ATN_TAKE(values, m->params_size);
+    memset(values, 0, m->params_size);
+    atn_param_defaults(m->params, values);
+    atn_param_print(m->params, values, text, sizeof text);
+    ATN_TRY(atn_table_set_str(cx, t, col, text));
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+static atn_status measures(atn_ctx *cx, atn_table *t)
+{
+    static const char *const names[][2] = {
+        {"column", "column of stats"},
+        {"unit", "unit of the values"},
+        {"range", "where the values lie"},
+        {"kind", "mean over rows, of a head, a layer or the model"},
+        {"asked", "computed by default, by `all`, or when named"},
+        {"parameters", "with their defaults"},
+        {"text", "what it is"}};
+    atn_status st = ATN_OK;
+    int passes = 0;
+
+    for (size_t i = 0; i < ATN_LEN(names); i++)
+        ATN_TRY(
+            atn_table_add_col(cx, t, names[i][0], ATN_COL_STR, "", names[i][1], NULL));
+    ATN_TRY(atn_table_add_col(cx, t, "passes", ATN_COL_I64, "",
+                              "walks over the rows of its own, at most", &passes));
+    for (const atn_measure *const *m = atn_measures; *m; m++)
+        for (const atn_measure_col *c = (*m)->cols; c->name; c++) {
+            const char *cells[] = {c->name,      c->unit, c->range, kind_of(*m, c),
+                                   asked_by(*m), NULL,    c->text};
+
+            ATN_TRY(two_columns(cx, t, (*m)->id, (*m)->title));
+            for (int i = 0; i < (int)ATN_LEN(cells); i++)
+                if (cells[i]) ATN_TRY(atn_table_set_str(cx, t, 2 + i, cells[i]));
+            ATN_TRY(set_params(cx, t, 7, *m));
+            atn_table_set_i64(t, passes, (*m)->passes);
+        }
+done:
+    return st;
+}
+
+static void print_measures(void)
+{
+    for (const atn_measure *const *m = atn_measures; *m; m++) {
+        printf("%-16s %s%s\n", (*m)->id, (*m)->title,
+               (*m)->named ? " (by name only)" : "");
+        for (const atn_param *p = (*m)->params; p && p->name; p++)
+            printf("  %s:%s=...: %s\n", (*m)->id, p->name, p->text);
+        for (const atn_measure_col *c = (*m)->cols; c->name; c++)
+            printf("  %-34s %-14s %s\n", c->name, c->range, c->text);
+    }
 }
 
 static const struct {
     const char *id, *title;
-    void (*print)(void);
+    atn_status (*fill)(atn_ctx *cx, atn_table *t);
+    void (*print)(void); /* NULL = id and title */
 } families[] = {
-    {"commands", "subcommands", commands},
-    {"datasets", "built-in inputs", datasets},
-    {"figures", "figures of attnscope plot, with their parameters", figures},
-    {"measures", "measures of attnscope stats, with their columns", measures},
-    {"models", "model families that attnscope capture runs", models},
+    {"commands", "subcommands", commands, NULL},
+    {"datasets", "built-in inputs", datasets, NULL},
+    {"figures", "figures of attnscope plot, with their parameters", figures,
+     print_figures},
+    {"measures", "measures of attnscope stats, with their columns", measures,
+     print_measures},
+    {"models", "model families that attnscope capture runs", models, NULL},
 };
+
+static atn_status family_table(atn_ctx *cx, int family, atn_table **out)
+{
+    atn_status st = ATN_OK;
+    atn_table *t = NULL;
+
+    ATN_TRY(atn_table_create(cx, families[family].id, &t));
+    ATN_TRY(atn_table_add_col(cx, t, "id", ATN_COL_STR, "", "its name", NULL));
+    ATN_TRY(atn_table_add_col(cx, t, "title", ATN_COL_STR, "", "what it is", NULL));
+    ATN_TRY(families[family].fill(cx, t));
+    *out = t;
+    t = NULL;
+done:
+    atn_table_destroy(cx, t);
+    return st;
+}
+
+static atn_status show(atn_cli *cli, int family)
+{
+    const bool asked = atn_opt_given(cli, "format") || atn_opt_given(cli, "output");
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+    atn_table *t = NULL;
+    atn_run run = {0};
+
+    if (!asked && families[family].print) {
+        families[family].print();
+        return ATN_OK;
+    }
+    ATN_TRY(family_table(cx, family, &t));
+    if (!asked) {
+        for (atn_idx i = 0; i < atn_table_rows(t); i++)
+            printf("%-12s %s\n", atn_table_get_str(t, i, 0),
+                   atn_table_get_str(t, i, 1));
+        goto done;
+    }
+    ATN_TRY(atn_cli_check_output(cli, atn_opt_text(cli, "output", NULL)));
+    ATN_TRY(atn_cli_record(cli, &run));
+    ATN_TRY(atn_cli_emit(cli, &run, t, NULL));
+done:
+    atn_run_release(&run);
+    atn_table_destroy(cx, t);
+    return st;
+}
 
 static atn_status run(atn_cli *cli)
 {
@@ -67,10 +215,8 @@ static atn_status run(atn_cli *cli)
         ids[i] = families[i].id;
         if (cli->n_args == 0)
             printf("%-12s %s\n", families[i].id, families[i].title);
-        else if (strcmp(cli->args[0], families[i].id) == 0) {
-            families[i].print();
-            return ATN_OK;
-        }
+        else if (strcmp(cli->args[0], families[i].id) == 0)
+            return show(cli, (int)i);
     }
     if (cli->n_args == 0) return ATN_OK;
     near = atn_nearest(cli->args[0], ids, (int)ATN_LEN(families));
@@ -85,13 +231,15 @@ static const char *word(const char *option, int i)
     return !option && i < (int)ATN_LEN(families) ? families[i].id : NULL;
 }
 
-static const char *const examples[] = {"list", "list measures", "list models", NULL};
+static const char *const examples[] = {
+    "list", "list measures", "list measures --format csv", "list models", NULL};
 
 const atn_command atn_command_list = {
     .id = "list",
     .summary = "what is built in: measures, models, figures, commands",
     .args = "[FAMILY]",
     .examples = examples,
+    .uses = ATN_USE_TABLE,
     .word = word,
     .max_args = 1,
     .run = run,
