@@ -26,12 +26,13 @@ static atn_status create(atn_ctx *cx, const atn_capture *c, const atn_selection 
     s->capture = c;
     s->selection = sel;
     s->n = sel->n_heads;
+    s->strict = opts->strict;
     ATN_TRY(atn_stats_plan_make(cx, &plan, &s->plan));
     ATN_NEW(s->row, s->n);
     for (int i = 0; i < sel->n; i++)
         for (atn_idx h = 0; h < sel->max_heads; h++)
             if (sel->heads[i * sel->max_heads + h])
-                s->row[n++] = (stats_row){atn_capture_layer(c, sel->at[i]), h};
+                s->row[n++] = (stats_row){atn_capture_layer(c, sel->at[i]), h, false};
     ATN_ASSERT(n == s->n);
     if (!atn_mul(s->n, s->plan.n_slots, &total))
         ATN_FAIL(ATN_MEMORY, "stats: %lld heads of %d values overflow", (long long)s->n,
@@ -57,13 +58,15 @@ void atn_stats_destroy(atn_ctx *cx, atn_stats *s)
 
 /* ---- one layer ---- */
 
-/* The selected heads of a layer, and the row of the first among the results. */
+/* The heads of a layer, and where the values of the selected ones go. */
 typedef struct layer_job {
     const atn_problem *problem;
     const bool *keep;
     int at;
-    atn_idx first;
+    atn_idx first;  /* row of the first selected head among the results */
     atn_head *head; /* [heads] all of them */
+    atn_idx *row;   /* [heads] row among the results; of kept heads */
+    bool *bad;      /* [heads] whose values are no numbers */
 } layer_job;
 
 static double *values_of(atn_stats *s, atn_idx row)
@@ -71,42 +74,83 @@ static double *values_of(atn_stats *s, atn_idx row)
     return s->values + row * s->plan.n_slots;
 }
 
+static atn_status put_head(atn_ctx *cx, atn_stats *s, atn_idx row,
+                           const atn_head_stats *h)
+{
+    for (atn_idx i = h->opts.skip_rows; i < h->nq; i++)
+        s->empty_rows += h->seen[i] == 0;
+    return atn_stats_plan_values(cx, &s->plan, h, NULL, values_of(s, row));
+}
+
+static const int32_t *tokens_of(const atn_stats *s, const atn_problem *p)
+{
+    const int32_t *tokens = NULL;
+
+    return atn_capture_tokens(s->capture, &tokens, NULL) == p->nk ? tokens : NULL;
+}
+
+/* The row statistics of some heads together. */
+static atn_status one_batch(atn_ctx *cx, atn_stats *s, const layer_job *j,
+                            const atn_head *heads, atn_idx n)
+{
+    atn_status st = ATN_OK;
+    atn_row_stats *stats = NULL;
+
+    ATN_TRY(atn_row_stats_run(cx, heads, n, tokens_of(s, j->problem), &s->plan.rows,
+                              &stats));
+    for (atn_idx i = 0; i < n; i++) {
+        const atn_head_stats h = atn_row_stats_head(stats, i);
+
+        ATN_TRY(put_head(cx, s, j->row[heads[i].head], &h));
+    }
+done:
+    atn_row_stats_destroy(cx, stats);
+    return st;
+}
+
+static void give_up(atn_ctx *cx, atn_stats *s, atn_idx row)
+{
+    if (cx->err.text[0]) atn_log(cx, ATN_LOG_WARN, "%s", cx->err.text);
+    atn_err_clear(cx);
+    s->row[row].failed = true;
+}
+
+/* A batch with a head whose logits overflow goes head by head, and on without that head. */
+static atn_status batch_or_heads(atn_ctx *cx, atn_stats *s, const layer_job *j,
+                                 const atn_head *heads, atn_idx n)
+{
+    atn_status st = one_batch(cx, s, j, heads, n);
+
+    if (st != ATN_DATA || s->strict) return st;
+    for (atn_idx i = 0; i < n; i++) {
+        if (n > 1) {
+            atn_err_clear(cx);
+            st = one_batch(cx, s, j, &heads[i], 1);
+        }
+        if (st == ATN_DATA)
+            give_up(cx, s, j->row[heads[i].head]);
+        else if (st != ATN_OK)
+            return st;
+    }
+    return ATN_OK;
+}
+
 /* The head measures, in batches whose row statistics fit BATCH_BYTES. */
 static atn_status head_measures(atn_ctx *cx, atn_stats *s, const layer_job *j)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_problem *p = j->problem;
     const double each = atn_row_stats_bytes(&j->head[0], 1, &s->plan.rows);
     const atn_idx most = (atn_idx)ATN_MAX(BATCH_BYTES / ATN_MAX(each, 1.0), 1.0);
-    const int32_t *tokens = NULL;
-    const atn_idx n_tokens = atn_capture_tokens(s->capture, &tokens, NULL);
     atn_status st = ATN_OK;
-    atn_row_stats *stats = NULL;
     atn_head *heads = NULL;
     atn_idx n = 0;
 
-    ATN_TAKE(heads, p->heads);
-    for (atn_idx h = 0; h < p->heads; h++)
-        if (j->keep[h]) heads[n++] = j->head[h];
-    for (atn_idx first = 0; first < n; first += most) {
-        const atn_idx batch = ATN_MIN(most, n - first);
-
-        ATN_TRY(atn_row_stats_run(cx, heads + first, batch,
-                                  n_tokens == p->nk ? tokens : NULL, &s->plan.rows,
-                                  &stats));
-        for (atn_idx i = 0; i < batch; i++) {
-            const atn_head_stats h = atn_row_stats_head(stats, i);
-
-            ATN_TRY(atn_stats_plan_values(cx, &s->plan, &h, NULL,
-                                          values_of(s, j->first + first + i)));
-            for (atn_idx r = h.opts.skip_rows; r < h.nq; r++)
-                s->empty_rows += h.seen[r] == 0;
-        }
-        atn_row_stats_destroy(cx, stats);
-        stats = NULL;
-    }
+    ATN_TAKE(heads, j->problem->heads);
+    for (atn_idx h = 0; h < j->problem->heads; h++)
+        if (j->keep[h] && !j->bad[h]) heads[n++] = j->head[h];
+    for (atn_idx first = 0; first < n; first += most)
+        ATN_TRY(batch_or_heads(cx, s, j, heads + first, ATN_MIN(most, n - first)));
 done:
-    atn_row_stats_destroy(cx, stats);
     atn_arena_rewind(cx, mark);
     return st;
 }
@@ -149,6 +193,14 @@ done:
     return st;
 }
 
+static bool any_bad(const layer_job *j)
+{
+    for (atn_idx h = 0; h < j->problem->heads; h++)
+        if (j->bad[h]) return true;
+    return false;
+}
+
+/* They compare the heads of a layer: one bad head leaves none of them a value. */
 static atn_status layer_measures(atn_ctx *cx, atn_stats *s, const layer_job *j)
 {
     const atn_layer_wants wants = {s->plan.wants, j->keep, s->plan.rows.skip_rows,
@@ -159,6 +211,12 @@ static atn_status layer_measures(atn_ctx *cx, atn_stats *s, const layer_job *j)
 
     for (int m = 0; m < s->plan.n; m++) any |= s->plan.measure[m]->layer != NULL;
     if (!any) return ATN_OK;
+    if (any_bad(j)) {
+        atn_log(cx, ATN_LOG_WARN,
+                "layer %d: measures of whole layers are left out, for a head is bad",
+                (int)j->problem->layer);
+        return ATN_OK;
+    }
     ATN_TRY(atn_layer_facts_load(cx, s->capture, j->at, j->problem, &wants, &f));
     for (int m = 0; m < s->plan.n; m++)
         if (s->plan.measure[m]->layer) ATN_TRY(one_layer_measure(cx, s, j, &f, m));
@@ -174,12 +232,11 @@ static bool any_head_measure(const atn_stats_plan *plan)
     return false;
 }
 
-static atn_status one_layer(atn_ctx *cx, atn_stats *s, int i, atn_idx first,
-                            const atn_problem *p)
+/* Fills the tables of the job whose problem, keep and bad are set. */
+static atn_status start_layer(atn_ctx *cx, atn_stats *s, layer_job *j)
 {
-    const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_selection *sel = s->selection;
-    layer_job j = {p, sel->heads + i * sel->max_heads, sel->at[i], first, NULL};
+    const atn_problem *p = j->problem;
+    atn_idx row = j->first;
     atn_status st = ATN_OK;
 
     if (s->plan.rows.skip_rows >= p->nq)
@@ -187,11 +244,38 @@ static atn_status one_layer(atn_ctx *cx, atn_stats *s, int i, atn_idx first,
                  "stats: --skip-rows %lld leaves no row of layer %d, which has %lld "
                  "(give a smaller number)",
                  (long long)s->plan.rows.skip_rows, (int)p->layer, (long long)p->nq);
-    ATN_TAKE(j.head, p->heads);
-    for (atn_idx h = 0; h < p->heads; h++) j.head[h] = atn_problem_head(p, h);
+    ATN_TAKE(j->head, p->heads);
+    ATN_TAKE(j->row, p->heads);
+    for (atn_idx h = 0; h < p->heads; h++) {
+        j->head[h] = atn_problem_head(p, h);
+        j->row[h] = row;
+        if (!j->keep[h]) continue;
+        if (j->bad[h]) give_up(cx, s, row);
+        row++;
+    }
+done:
+    return st;
+}
+
+static atn_status one_layer(atn_ctx *cx, atn_stats *s, int i, atn_idx first)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_selection *sel = s->selection;
+    layer_job j = {
+        .keep = sel->heads + i * sel->max_heads, .at = sel->at[i], .first = first};
+    const atn_idx heads = atn_capture_layer(s->capture, j.at)->heads;
+    atn_status st = ATN_OK;
+    atn_problem p = {0};
+
+    ATN_TAKE(j.bad, heads);
+    memset(j.bad, 0, (size_t)heads * sizeof *j.bad);
+    ATN_TRY(atn_capture_load_heads(cx, s->capture, j.at, &p, s->strict ? NULL : j.bad));
+    j.problem = &p;
+    ATN_TRY(start_layer(cx, s, &j));
     ATN_TRY(layer_measures(cx, s, &j));
     if (any_head_measure(&s->plan)) ATN_TRY(head_measures(cx, s, &j));
 done:
+    atn_capture_unload(cx, &p);
     atn_arena_rewind(cx, mark);
     return st;
 }
@@ -238,7 +322,6 @@ atn_status atn_stats_run(atn_ctx *cx, const atn_capture *c, const atn_selection 
 {
     atn_status st = ATN_OK;
     atn_stats *s = NULL;
-    atn_problem p = {0};
     atn_idx first = 0;
 
     ATN_TRY(create(cx, c, sel, opts, &s));
@@ -246,10 +329,7 @@ atn_status atn_stats_run(atn_ctx *cx, const atn_capture *c, const atn_selection 
     ATN_TRY(model_measures(cx, s));
     for (int i = 0; i < sel->n; i++) {
         ATN_TRY(atn_progress(cx, "stats", i, sel->n));
-        ATN_TRY(atn_capture_load(cx, c, sel->at[i], &p));
-        ATN_TRY(one_layer(cx, s, i, first, &p));
-        atn_capture_unload(cx, &p);
-        p = (atn_problem){0};
+        ATN_TRY(one_layer(cx, s, i, first));
         for (atn_idx h = 0; h < sel->max_heads; h++)
             first += sel->heads[i * sel->max_heads + h];
     }
@@ -259,7 +339,14 @@ atn_status atn_stats_run(atn_ctx *cx, const atn_capture *c, const atn_selection 
     *out = s;
     s = NULL;
 done:
-    atn_capture_unload(cx, &p);
     atn_stats_destroy(cx, s);
     return st;
+}
+
+atn_idx atn_stats_failed(const atn_stats *s)
+{
+    atn_idx n = 0;
+
+    for (atn_idx i = 0; i < s->n; i++) n += s->row[i].failed;
+    return n;
 }

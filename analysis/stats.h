@@ -21,15 +21,18 @@ typedef struct atn_stats_opts {
     atn_idx skip_rows;
     const double *quantiles; /* of row columns */
     int n_quantiles;
-    int bins; /* of the profile over positions; 0 = none */
+    int bins;    /* of the profile over positions; 0 = none */
+    bool strict; /* the first head whose values are no numbers is an error (DATA) */
 } atn_stats_opts;
 
 typedef struct atn_stats atn_stats;
 
-/* Layers are loaded one at a time; heads of a layer are streamed together while their row
+/* A head that holds NaN or infinity, or whose logits overflow, is named in the log, its cells
+ * stay empty and the others go on; see atn_stats_failed. Layers are loaded one at a time; heads of a layer are streamed together while their row
  * statistics stay below 64 MiB. Rows without a visible key are counted and logged. */
 atn_status atn_stats_run(atn_ctx *cx, const atn_capture *c, const atn_selection *sel,
                          const atn_stats_opts *opts, atn_stats **out) ATN_WARN_UNUSED;
+atn_idx atn_stats_failed(const atn_stats *s); /* heads left out */
 void atn_stats_destroy(atn_ctx *cx, atn_stats *s);
 
 /* Table of kind "stats": [stack, step,] layer, head (per head), pattern, then the columns. */

@@ -7,6 +7,7 @@
 typedef struct stats_row {
     const atn_layer_info *info;
     atn_idx head;
+    bool failed;
 } stats_row;
 
 struct atn_stats {
@@ -16,5 +17,6 @@ struct atn_stats {
     atn_idx n;                      /* selected heads */
     stats_row *row;                 /* [n] */
     double *values;                 /* [n, plan.n_slots] */
+    bool strict;
     atn_idx empty_rows;
 };

@@ -20,6 +20,8 @@ static const atn_option options[] = {
      "instead: means over BINS equal stretches of query positions", 1, 4096},
     {"skip-rows", 0, ATN_OPT_COUNT, "N", "leave the first N rows out of means (0)", 0,
      1e12},
+    {"strict", 0, ATN_OPT_FLAG, NULL, "a head that holds NaN is an error, not left out",
+     0, 0},
     ATN_OPTION_KEEP,
     ATN_OPTION_END,
 };
@@ -56,7 +58,8 @@ static atn_status run(atn_cli *cli)
     atn_stats_opts opts = {.measures = atn_opt_text(cli, "measure", NULL),
                            .skip_rows = atn_opt_i64(cli, "skip-rows", 0),
                            .quantiles = quantiles,
-                           .bins = bins};
+                           .bins = bins,
+                           .strict = atn_opt_given(cli, "strict")};
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
     atn_stats *stats = NULL;
@@ -73,6 +76,11 @@ static atn_status run(atn_cli *cli)
         ATN_TRY(atn_stats_tabulate(cx, stats, (atn_stats_per)atn_opt_i64(cli, "per", 0),
                                    &t));
     ATN_TRY(atn_cli_emit(cli, &s.run, t, cli->args[0]));
+    if (atn_stats_failed(stats) > 0)
+        ATN_FAIL(ATN_PARTIAL,
+                 "stats: %lld of %lld heads are left out, their values being NaN or "
+                 "infinite (named above; their cells are empty)",
+                 (long long)atn_stats_failed(stats), (long long)s.selection.n_heads);
 done:
     atn_table_destroy(cx, t);
     atn_stats_destroy(cx, stats);

@@ -88,6 +88,7 @@ typedef struct loaded {
     float *heap[8];
     int n_heap;
     int64_t mapped; /* bytes in use through the map of the file */
+    bool *bad;      /* [heads] while loading; NULL = an error instead */
 } loaded;
 
 static atn_status open_layer(atn_ctx *cx, const atn_capture *c, const atn_layer_info *l,
@@ -134,29 +135,46 @@ static atn_status float_tensor(atn_ctx *cx, const atn_st_tensor *t, float **heap
     return ATN_OK;
 }
 
-/* NaN and infinities are named by head and row. */
-static atn_status check_finite(atn_ctx *cx, const atn_st_tensor *t,
-                               const atn_layer_info *l, const float *x, atn_idx heads,
-                               atn_idx rows, atn_idx cols)
+/* Marks the query heads that read head h of a tensor of `heads`. */
+static void mark_bad(const atn_layer_info *l, atn_idx heads, atn_idx h, bool *bad)
 {
-    for (atn_idx i = 0; i < heads * rows; i++) {
-        float bad = 0;
+    for (atn_idx q = 0; q < l->heads; q++)
+        if (q * heads / l->heads == h) bad[q] = true;
+}
 
-        for (atn_idx j = 0; j < cols; j++) bad += x[i * cols + j] * 0.0f;
-        if (bad == 0) continue;
-        return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
-                        "%s: layer %d: %s of head %lld, row %lld holds NaN or infinity",
-                        t->path, l->layer, t->name, (long long)(i / rows),
-                        (long long)(i % rows));
+/* NaN and infinities are named by head and row: an error, or, where `bad` is given, a warning
+ * for the first of each head, which is marked. */
+static atn_status check_finite(atn_ctx *cx, const atn_st_tensor *t,
+                               const atn_layer_info *l, const float *x,
+                               const atn_idx shape[3], bool *bad)
+{
+    const atn_idx rows = shape[1], cols = shape[2];
+
+    for (atn_idx i = 0; i < shape[0] * rows; i++) {
+        float sum = 0;
+
+        for (atn_idx j = 0; j < cols; j++) sum += x[i * cols + j] * 0.0f;
+        if (sum == 0) continue;
+        atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                 "%s: layer %d: %s of head %lld, row %lld holds NaN or infinity",
+                 t->path, l->layer, t->name, (long long)(i / rows),
+                 (long long)(i % rows));
+        if (!bad) return ATN_DATA;
+        atn_log(cx, ATN_LOG_WARN, "%s", cx->err.text);
+        atn_err_clear(cx);
+        mark_bad(l, shape[0], i / rows, bad);
+        i = (i / rows + 1) * rows - 1;
     }
     return ATN_OK;
 }
 
 /* Loads [heads, rows, cols] (rank 3; cols 0: rank 1) into *out; absent tensors stay NULL. */
 static atn_status load_tensor(atn_ctx *cx, loaded *own, const atn_layer_info *l,
-                              const char *name, atn_idx heads, atn_idx rows,
-                              atn_idx cols, const float **out)
+                              const char *name, const atn_idx want[3],
+                              const float **out)
 {
+    const atn_idx heads = want[0], rows = want[1], cols = want[2];
+    const atn_idx shape[3] = {heads, cols == 0 ? 1 : rows, cols == 0 ? 1 : cols};
     const atn_st_tensor *t = atn_st_find(own->file, name);
     const bool vector = cols == 0;
     atn_status st = ATN_OK;
@@ -178,7 +196,7 @@ static atn_status load_tensor(atn_ctx *cx, loaded *own, const atn_layer_info *l,
         own->mapped += t->count * (atn_idx)sizeof **out;
         atn_mem_count(cx, t->count * (atn_idx)sizeof **out);
     }
-    ATN_TRY(check_finite(cx, t, l, *out, heads, vector ? 1 : rows, vector ? 1 : cols));
+    ATN_TRY(check_finite(cx, t, l, *out, shape, own->bad));
 done:
     return st;
 }
@@ -199,17 +217,25 @@ atn_idx atn_capture_bad_row(const float *p, atn_idx rows, atn_idx cols, double *
 }
 
 static atn_status check_weights(atn_ctx *cx, const char *path, const atn_layer_info *l,
-                                const float *p)
+                                const float *p, bool *bad)
 {
-    double sum = 0;
-    const atn_idx bad = atn_capture_bad_row(p, l->heads * l->nq, l->nk, &sum);
+    for (atn_idx h = 0; h < l->heads; h++) {
+        double sum = 0;
+        const atn_idx row =
+            atn_capture_bad_row(p + h * l->nq * l->nk, l->nq, l->nk, &sum);
 
-    if (bad < 0) return ATN_OK;
-    return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
-                    "%s: layer %d: p of head %lld, row %lld is negative somewhere or "
-                    "sums to more than 1 (to %.6g), so it is no attention",
-                    path, l->layer, (long long)(bad / l->nq), (long long)(bad % l->nq),
-                    sum);
+        if (row < 0 || (bad && bad[h])) continue;
+        atn_fail(
+            cx, ATN_DATA, __FILE__, __LINE__,
+            "%s: layer %d: p of head %lld, row %lld is negative somewhere or sums to "
+            "more than 1 (to %.6g), so it is no attention",
+            path, l->layer, (long long)h, (long long)row, sum);
+        if (!bad) return ATN_DATA;
+        atn_log(cx, ATN_LOG_WARN, "%s", cx->err.text);
+        atn_err_clear(cx);
+        bad[h] = true;
+    }
+    return ATN_OK;
 }
 
 static double layer_bytes(const atn_layer_info *l)
@@ -224,7 +250,8 @@ static double layer_bytes(const atn_layer_info *l)
     return 4 * floats;
 }
 
-atn_status atn_capture_load(atn_ctx *cx, const atn_capture *c, int i, atn_problem *out)
+atn_status atn_capture_load_heads(atn_ctx *cx, const atn_capture *c, int i,
+                                  atn_problem *out, bool *bad)
 {
     const atn_layer_info *l = &c->layers[i];
     atn_status st = ATN_OK;
@@ -242,21 +269,28 @@ atn_status atn_capture_load(atn_ctx *cx, const atn_capture *c, int i, atn_proble
     *out = (atn_problem){0};
     ATN_TRY(atn_mem_check(cx, layer_bytes(l), "loading a layer"));
     ATN_NEW(own, 1);
+    own->bad = bad;
     ATN_TRY(open_layer(cx, c, l, &own->file));
     if (l->has_qk) {
-        ATN_TRY(load_tensor(cx, own, l, "q", l->heads, l->nq, l->d, &p.q));
-        ATN_TRY(load_tensor(cx, own, l, "k", l->kv_heads, l->nk, l->d, &p.k));
+        ATN_TRY(load_tensor(cx, own, l, "q", (atn_idx[]){l->heads, l->nq, l->d}, &p.q));
+        ATN_TRY(
+            load_tensor(cx, own, l, "k", (atn_idx[]){l->kv_heads, l->nk, l->d}, &p.k));
     } else {
-        ATN_TRY(load_tensor(cx, own, l, "p", l->heads, l->nq, l->nk, &p.p));
-        if (p.p) ATN_TRY(check_weights(cx, atn_st_find(own->file, "p")->path, l, p.p));
+        ATN_TRY(
+            load_tensor(cx, own, l, "p", (atn_idx[]){l->heads, l->nq, l->nk}, &p.p));
+        if (p.p)
+            ATN_TRY(check_weights(cx, atn_st_find(own->file, "p")->path, l, p.p, bad));
     }
     if (l->has_v)
-        ATN_TRY(load_tensor(cx, own, l, "v", l->kv_heads, l->nk, l->dv, &p.v));
-    ATN_TRY(load_tensor(cx, own, l, "sink", l->heads, 0, 0, &p.sink));
-    ATN_TRY(load_tensor(cx, own, l, "alibi", l->heads, 0, 0, &p.alibi_slope));
+        ATN_TRY(
+            load_tensor(cx, own, l, "v", (atn_idx[]){l->kv_heads, l->nk, l->dv}, &p.v));
+    ATN_TRY(load_tensor(cx, own, l, "sink", (atn_idx[]){l->heads, 0, 0}, &p.sink));
+    ATN_TRY(
+        load_tensor(cx, own, l, "alibi", (atn_idx[]){l->heads, 0, 0}, &p.alibi_slope));
     if ((l->has_qk && (!p.q || !p.k)) || (!l->has_qk && !p.p) || (l->has_v && !p.v))
         ATN_FAIL(ATN_DATA, "%s/%s: a tensor that the manifest lists is not in the file",
                  c->dir, l->file);
+    own->bad = NULL;
     p.owned = own;
     own = NULL;
     *out = p;
@@ -266,6 +300,11 @@ done:
         atn_capture_unload(cx, &p);
     }
     return st;
+}
+
+atn_status atn_capture_load(atn_ctx *cx, const atn_capture *c, int i, atn_problem *out)
+{
+    return atn_capture_load_heads(cx, c, i, out, NULL);
 }
 
 void atn_capture_unload(atn_ctx *cx, atn_problem *p)
@@ -301,8 +340,8 @@ atn_status atn_capture_tensor(atn_ctx *cx, const atn_capture *c, int i,
         ATN_NEW(*out, t->count);
         memcpy(*out, data, (size_t)t->count * sizeof **out);
     }
-    ATN_TRY(
-        check_finite(cx, t, &c->layers[i], *out, 1, t->count > 0 ? 1 : 0, t->count));
+    ATN_TRY(check_finite(cx, t, &c->layers[i], *out,
+                         (atn_idx[]){1, t->count > 0 ? 1 : 0, t->count}, NULL));
     *rank = t->rank;
     memcpy(shape, t->shape, sizeof t->shape);
 done:

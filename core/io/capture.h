@@ -57,6 +57,10 @@ atn_idx atn_capture_tokens(const atn_capture *c, const int32_t **ids,
  * manifest, the hash, and that no value is NaN or infinite (DATA: layer, tensor, head, row). */
 atn_status atn_capture_load(atn_ctx *cx, const atn_capture *c, int i,
                             atn_problem *out) ATN_WARN_UNUSED;
+/* The same, but a head whose values hold NaN or infinity (or, of p, are no attention) is named in
+ * the log and marked in bad [heads], which the caller clears before; never read it. */
+atn_status atn_capture_load_heads(atn_ctx *cx, const atn_capture *c, int i,
+                                  atn_problem *out, bool *bad) ATN_WARN_UNUSED;
 void atn_capture_unload(atn_ctx *cx, atn_problem *p);
 /* One more tensor of layer i ("w_o", "h", "q_pre", ...) as float32 in heap memory with its
  * shape; *out NULL when the layer has no such tensor. */
