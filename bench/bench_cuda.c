@@ -293,7 +293,7 @@ static void prepare(stage *s)
     const atn_idx n = s->tokens, blocks = (n + BLOCK - 1) / BLOCK;
     const atn_idx host = ATN_MAX(s->rows * s->width, 2 * n * s->d);
     atn_rng r = atn_rng_stream(0, "bench/cuda", 0, 0);
-    double *fields = atn_alloc(s->cx, n * ATN_ROW_FIELDS, sizeof *fields);
+    double *fields = atn_alloc(s->cx, n * ATN_ROW_DEVICE_FIELDS, sizeof *fields);
     int32_t *tokens = atn_alloc(s->cx, n, sizeof *tokens);
     int64_t *earlier = atn_alloc(s->cx, n, sizeof *earlier);
 
@@ -315,7 +315,7 @@ static void prepare(stage *s)
         tokens[i] = (int32_t)i; /* no token comes twice */
         earlier[i] = -1;
     }
-    for (int f = 0; f < ATN_ROW_FIELDS; f++) s->out.value[f] = fields + f * n;
+    for (int f = 0; f < ATN_ROW_DEVICE_FIELDS; f++) s->out.value[f] = fields + f * n;
     s->head = (atn_head){.q = {s->host, n, s->d, s->d},
                          .k = {s->host + n * s->d, n, s->d, s->d},
                          .nq = n,

@@ -2,9 +2,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/problem.h"
 
+atn_idx atn_sight_at(const atn_sight *s, atn_idx i)
+{
+    return (s->rows ? s->rows[i] : i) + s->offset;
+}
+
 void atn_sight_row(const atn_sight *s, atn_idx i, atn_idx *lo, atn_idx *hi)
 {
-    const atn_idx at = i + s->offset;
+    const atn_idx at = atn_sight_at(s, i);
     atn_idx first = s->key_first, last = s->key_last;
 
     if (s->causal) last = ATN_MIN(last, at + 1);

@@ -22,8 +22,12 @@ typedef struct atn_sight {
     atn_idx key_first; /* keys outside [key_first, key_last) are padding */
     atn_idx key_last;
     double softcap; /* 0 = none */
+    /* NULL, or the head holds some rows only: query i is row rows[i], ascending. Borrowed. */
+    const atn_idx *rows;
 } atn_sight;
 
+/* The position of query i among the keys; it may lie outside of them. */
+atn_idx atn_sight_at(const atn_sight *s, atn_idx i);
 /* The interval [lo, hi) of keys that query i sees; lo == hi when it sees none. */
 void atn_sight_row(const atn_sight *s, atn_idx i, atn_idx *lo, atn_idx *hi);
 

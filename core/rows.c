@@ -47,27 +47,63 @@ static atn_status bad_row(atn_ctx *cx, const atn_head *h, atn_idx i)
                     h->layer, h->head, (long long)i);
 }
 
-/* Logits s of the n keys from lo on, scaled already: bias, cap, softmax in place. */
+/* Logits s of the n keys from lo on, scaled already: bias and cap in place. */
+static void finish_logits(const atn_head *h, atn_idx i, float *s, atn_row_info *info)
+{
+    const atn_idx n = info->hi - info->lo;
+
+    if (h->alibi_slope != 0)
+        atn_row_slope(s, n, (float)h->alibi_slope,
+                      (float)(info->lo - atn_sight_at(&h->sight, i)));
+    if (h->sight.softcap > 0) atn_row_softcap(s, n, (float)h->sight.softcap);
+    info->max = (double)atn_row_max(s, n);
+}
+
+void atn_rows_logits(const atn_head *h, const atn_tile *t, atn_mat out,
+                     atn_row_info *info)
+{
+    ATN_ASSERT(out.rows >= t->rows && out.ld >= t->keys);
+    if (!h->p.data && t->keys > 0) {
+        const atn_cmat q = {atn_crow(h->q, t->first), t->rows, h->q.cols, h->q.ld};
+        const atn_cmat k = {atn_crow(h->k, t->key0), t->keys, h->k.cols, h->k.ld};
+        const atn_mat s = {out.data, t->rows, t->keys, out.ld};
+
+        atn_gemm(true, (float)h->scale, q, k, 0, s);
+    }
+    for (atn_idx r = 0; r < t->rows; r++) {
+        const atn_idx i = t->first + r;
+        float *row = atn_row(out, r), *seen;
+
+        info[r] = (atn_row_info){0};
+        atn_sight_row(&h->sight, i, &info[r].lo, &info[r].hi);
+        if (info[r].lo == info[r].hi) info[r].lo = info[r].hi = t->key0;
+        seen = row + (info[r].lo - t->key0);
+        memset(row, 0, (size_t)(info[r].lo - t->key0) * sizeof *row);
+        memset(row + (info[r].hi - t->key0), 0,
+               (size_t)(t->key0 + t->keys - info[r].hi) * sizeof *row);
+        if (h->p.data)
+            memcpy(seen, atn_crow(h->p, i) + info[r].lo,
+                   (size_t)(info[r].hi - info[r].lo) * sizeof *seen);
+        else
+            finish_logits(h, i, seen, &info[r]);
+    }
+}
+
+/* The softmax of n logits, in place. */
 static atn_status softmax_row(atn_ctx *cx, const atn_head *h, atn_idx i, float *s,
                               atn_row_info *info)
 {
     const atn_idx n = info->hi - info->lo;
-    float max;
-    double sum, dot, denominator;
+    const double max = info->max;
+    double dot, denominator;
+    const double sum = atn_row_exp(s, n, (float)max, &dot);
 
-    if (h->alibi_slope != 0)
-        atn_row_slope(s, n, (float)h->alibi_slope,
-                      (float)(info->lo - i - h->sight.offset));
-    if (h->sight.softcap > 0) atn_row_softcap(s, n, (float)h->sight.softcap);
-    max = atn_row_max(s, n);
-    sum = atn_row_exp(s, n, max, &dot);
     if (!isfinite(max) || !isfinite(sum) || !isfinite(dot)) return bad_row(cx, h, i);
     denominator = sum;
-    if (h->has_sink) denominator += exp(h->sink - (double)max);
+    if (h->has_sink) denominator += exp(h->sink - max);
     /* a sink logit far above all others leaves a row without mass */
     atn_row_scale(s, n, isfinite(denominator) ? (float)(1.0 / denominator) : 0.0f);
-    info->max = (double)max;
-    info->lse = (double)max + log(sum);
+    info->lse = max + log(sum);
     info->mass = isfinite(denominator) ? sum / denominator : 0;
     info->entropy = ATN_MAX(log(sum) - dot / sum, 0.0);
     return ATN_OK;
@@ -89,40 +125,27 @@ static atn_status given_row(atn_ctx *cx, const atn_head *h, atn_idx i, const flo
     return ATN_OK;
 }
 
+atn_status atn_rows_softmax(atn_ctx *cx, const atn_head *h, const atn_tile *t,
+                            atn_idx r, atn_mat out, atn_row_info *info)
+{
+    float *seen = atn_row(out, r) + (info[r].lo - t->key0);
+
+    if (info[r].lo == info[r].hi) {
+        info[r].max = 0;
+        return ATN_OK;
+    }
+    return h->p.data ? given_row(cx, h, t->first + r, seen, &info[r])
+                     : softmax_row(cx, h, t->first + r, seen, &info[r]);
+}
+
 atn_status atn_rows_fill_cpu(atn_ctx *cx, const atn_head *h, const atn_tile *t,
                              atn_mat out, atn_row_info *info)
 {
     atn_status st = ATN_OK;
 
-    ATN_ASSERT(out.rows >= t->rows && out.ld >= t->keys);
-    if (!h->p.data && t->keys > 0) {
-        const atn_cmat q = {atn_crow(h->q, t->first), t->rows, h->q.cols, h->q.ld};
-        const atn_cmat k = {atn_crow(h->k, t->key0), t->keys, h->k.cols, h->k.ld};
-        const atn_mat s = {out.data, t->rows, t->keys, out.ld};
-
-        atn_gemm(true, (float)h->scale, q, k, 0, s);
-    }
-    for (atn_idx r = 0; r < t->rows && st == ATN_OK; r++) {
-        const atn_idx i = t->first + r;
-        float *row = atn_row(out, r), *seen;
-
-        info[r] = (atn_row_info){0};
-        atn_sight_row(&h->sight, i, &info[r].lo, &info[r].hi);
-        if (info[r].lo == info[r].hi) {
-            info[r].lo = info[r].hi = t->key0;
-            memset(row, 0, (size_t)t->keys * sizeof *row);
-            continue;
-        }
-        seen = row + (info[r].lo - t->key0);
-        if (h->p.data)
-            memcpy(seen, atn_crow(h->p, i) + info[r].lo,
-                   (size_t)(info[r].hi - info[r].lo) * sizeof *seen);
-        memset(row, 0, (size_t)(info[r].lo - t->key0) * sizeof *row);
-        memset(row + (info[r].hi - t->key0), 0,
-               (size_t)(t->key0 + t->keys - info[r].hi) * sizeof *row);
-        st = h->p.data ? given_row(cx, h, i, seen, &info[r])
-                       : softmax_row(cx, h, i, seen, &info[r]);
-    }
+    atn_rows_logits(h, t, out, info);
+    for (atn_idx r = 0; r < t->rows && st == ATN_OK; r++)
+        st = atn_rows_softmax(cx, h, t, r, out, info);
     return st;
 }
 
@@ -180,7 +203,8 @@ typedef struct stream {
     const atn_head *heads;
     const atn_idx *first_tile; /* [n_heads + 1] prefix sums of tile counts */
     atn_idx n_heads;
-    atn_rows_visit *visit;
+    atn_rows_visit *visit; /* or */
+    atn_logits_visit *raw;
     void *state;
 } stream;
 
@@ -204,8 +228,33 @@ static atn_status stream_tile(atn_ctx *cx, atn_idx i, void *state)
     p.cols = p.ld = t.keys;
     ATN_TAKE(p.data, t.rows * t.keys);
     ATN_TAKE(info, t.rows);
-    ATN_TRY(atn_rows_fill(cx, h, &t, p, info));
-    ATN_TRY(s->visit(cx, h, &t, atn_const(p), info, s->state));
+    if (s->raw) {
+        atn_rows_logits(h, &t, p, info);
+        ATN_TRY(s->raw(cx, h, &t, p, info, s->state));
+    } else {
+        ATN_TRY(atn_rows_fill(cx, h, &t, p, info));
+        ATN_TRY(s->visit(cx, h, &t, atn_const(p), info, s->state));
+    }
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+static atn_status run_stream(atn_ctx *cx, stream s, const char *what)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    atn_status st = ATN_OK;
+    atn_idx *first_tile = NULL;
+
+    ATN_TRY(atn_mem_check(cx, atn_rows_stream_bytes(cx, s.heads, s.n_heads), what));
+    ATN_TAKE(first_tile, s.n_heads + 1);
+    first_tile[0] = 0;
+    for (atn_idx i = 0; i < s.n_heads; i++) {
+        const atn_idx rows = atn_tile_rows(&s.heads[i]);
+        first_tile[i + 1] = first_tile[i] + (s.heads[i].nq + rows - 1) / rows;
+    }
+    s.first_tile = first_tile;
+    ATN_TRY(atn_parallel(cx, first_tile[s.n_heads], stream_tile, &s, what));
 done:
     atn_arena_rewind(cx, mark);
     return st;
@@ -214,23 +263,14 @@ done:
 atn_status atn_rows_stream(atn_ctx *cx, const atn_head *heads, atn_idx n_heads,
                            atn_rows_visit *visit, void *state, const char *what)
 {
-    const atn_arena_mark mark = atn_arena_save(cx);
-    atn_status st = ATN_OK;
-    atn_idx *first_tile = NULL;
-    stream s = {heads, NULL, n_heads, visit, state};
+    return run_stream(cx, (stream){heads, NULL, n_heads, visit, NULL, state}, what);
+}
 
-    ATN_TRY(atn_mem_check(cx, atn_rows_stream_bytes(cx, heads, n_heads), what));
-    ATN_TAKE(first_tile, n_heads + 1);
-    first_tile[0] = 0;
-    for (atn_idx i = 0; i < n_heads; i++) {
-        const atn_idx rows = atn_tile_rows(&heads[i]);
-        first_tile[i + 1] = first_tile[i] + (heads[i].nq + rows - 1) / rows;
-    }
-    s.first_tile = first_tile;
-    ATN_TRY(atn_parallel(cx, first_tile[n_heads], stream_tile, &s, what));
-done:
-    atn_arena_rewind(cx, mark);
-    return st;
+atn_status atn_rows_stream_logits(atn_ctx *cx, const atn_head *heads, atn_idx n_heads,
+                                  atn_logits_visit *visit, void *state,
+                                  const char *what)
+{
+    return run_stream(cx, (stream){heads, NULL, n_heads, NULL, visit, state}, what);
 }
 
 double atn_rows_stream_bytes(const atn_ctx *cx, const atn_head *heads, atn_idx n_heads)

@@ -41,6 +41,14 @@ atn_idx atn_tile_rows(const atn_head *h);
 atn_status atn_rows_fill(atn_ctx *cx, const atn_head *h, const atn_tile *t, atn_mat out,
                          atn_row_info *info) ATN_WARN_UNUSED;
 
+/* The two steps of the reference of atn_rows_fill. First the logits, after bias and soft-cap
+ * (source p: the weights), and of info lo, hi and max; out and its zeros as above. */
+void atn_rows_logits(const atn_head *h, const atn_tile *t, atn_mat out,
+                     atn_row_info *info);
+/* Then row r of the tile: its softmax in place, and the rest of info[r]. */
+atn_status atn_rows_softmax(atn_ctx *cx, const atn_head *h, const atn_tile *t,
+                            atn_idx r, atn_mat out, atn_row_info *info) ATN_WARN_UNUSED;
+
 /* Called once a tile, on any thread, with that thread's context; must write only to places
  * that belong to its own rows or tile, so that the outcome does not depend on the order. */
 typedef atn_status atn_rows_visit(atn_ctx *cx, const atn_head *h, const atn_tile *t,
@@ -52,6 +60,13 @@ typedef atn_status atn_rows_visit(atn_ctx *cx, const atn_head *h, const atn_tile
 atn_status atn_rows_stream(atn_ctx *cx, const atn_head *heads, atn_idx n_heads,
                            atn_rows_visit *visit, void *state,
                            const char *what) ATN_WARN_UNUSED;
+/* The same with what atn_rows_logits leaves of each tile; visit takes every row to its end
+ * with atn_rows_softmax. On the CPU, whatever the backend. */
+typedef atn_status atn_logits_visit(atn_ctx *cx, const atn_head *h, const atn_tile *t,
+                                    atn_mat s, atn_row_info *info, void *state);
+atn_status atn_rows_stream_logits(atn_ctx *cx, const atn_head *heads, atn_idx n_heads,
+                                  atn_logits_visit *visit, void *state,
+                                  const char *what) ATN_WARN_UNUSED;
 /* Bytes that atn_rows_stream takes beside its inputs. */
 double atn_rows_stream_bytes(const atn_ctx *cx, const atn_head *heads, atn_idx n_heads);
 

@@ -5,7 +5,8 @@
  *         beside the heads, one Q or K in float. A group takes at most half of what is free.
  * Limits  what the kernels do not do runs on the CPU: given rows (imported attention), head
  *         dimensions above 256, top-k above 32, blocks that are no multiple of 64, heads of
- *         one call with different masks.
+ *         one call with different masks or of which only some rows are there. What is wanted
+ *         beyond ATN_NEED_DEVICE takes a second walk, on the CPU.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <limits.h>
@@ -54,7 +55,7 @@ static bool same_sight(const atn_sight *a, const atn_sight *b)
 {
     return a->causal == b->causal && a->offset == b->offset && a->window == b->window &&
            a->key_first == b->key_first && a->key_last == b->key_last &&
-           a->softcap == b->softcap;
+           a->softcap == b->softcap && !a->rows && !b->rows;
 }
 
 /* NULL, or why the CPU has to do it. */
@@ -64,6 +65,7 @@ static const char *cannot(const atn_head *heads, atn_idx n, const atn_row_want *
     atn_cu_sight sight;
 
     if (h->p.data) return "the rows are given";
+    if (h->sight.rows) return "only some of the rows are there";
     if (h->q.cols > D_MOST) return "the head dimension is above 256";
     if ((want->needs & ATN_NEED_TOPK) && want->top_k > ATN_CU_ROW_TOPK_MOST)
         return "--top-k is above 32";
@@ -301,21 +303,6 @@ done:
     return st;
 }
 
-/* What has to be wanted for a field to be written. */
-static const unsigned need_of[ATN_ROW_FIELDS] = {
-    [ATN_ROW_SQUARE] = ATN_NEED_MOMENTS,
-    [ATN_ROW_DISTANCE] = ATN_NEED_MOMENTS,
-    [ATN_ROW_FIRST] = ATN_NEED_FIRST,
-    [ATN_ROW_FIRST4] = ATN_NEED_FIRST,
-    [ATN_ROW_REST] = ATN_NEED_FIRST,
-    [ATN_ROW_REST_DISTANCE] = ATN_NEED_FIRST | ATN_NEED_MOMENTS,
-    [ATN_ROW_DIAGONAL] = ATN_NEED_LOCAL,
-    [ATN_ROW_PREVIOUS] = ATN_NEED_LOCAL,
-    [ATN_ROW_TOPK] = ATN_NEED_TOPK,
-    [ATN_ROW_INDUCTION] = ATN_NEED_TOKENS,
-    [ATN_ROW_DUPLICATE] = ATN_NEED_TOKENS,
-};
-
 static void widen(const float *from, atn_idx n, double *to)
 {
     for (atn_idx i = 0; i < n; i++) to[i] = (double)from[i];
@@ -337,12 +324,12 @@ static atn_status fetch_head(atn_ctx *cx, const job *j, atn_idx i)
     uint64_t *sums = NULL;
     const uint64_t *at;
 
-    ATN_TAKE(values, h->nq * ATN_ROW_FIELDS);
-    ATN_TRY(atn_cu_download(cx, j->cu,
-                            j->memory + j->at_values + (size_t)i * j->head_values,
-                            values, (size_t)(h->nq * ATN_ROW_FIELDS) * sizeof *values));
-    for (int f = 0; f < ATN_ROW_FIELDS; f++)
-        if ((j->want->needs & need_of[f]) == need_of[f])
+    ATN_TAKE(values, h->nq * ATN_ROW_DEVICE_FIELDS);
+    ATN_TRY(atn_cu_download(
+        cx, j->cu, j->memory + j->at_values + (size_t)i * j->head_values, values,
+        (size_t)(h->nq * ATN_ROW_DEVICE_FIELDS) * sizeof *values));
+    for (int f = 0; f < ATN_ROW_DEVICE_FIELDS; f++)
+        if (!(atn_row_field_needs((atn_row_field)f) & ~j->want->needs))
             widen(values + f * h->nq, h->nq, out->value[f]);
     for (atn_idx r = 0; r < h->nq; r++) {
         atn_idx lo, hi;
@@ -390,17 +377,27 @@ done:
     return st;
 }
 
-atn_status atn_row_values_cuda(atn_ctx *cx, const atn_head *heads, atn_idx n_heads,
-                               const atn_row_want *want, atn_row_out *out)
+/* What the kernels compute of what is wanted. */
+static unsigned device_needs(const atn_row_want *want, const atn_row_out *out,
+                             atn_idx n)
 {
-    const char *why = cannot(heads, n_heads, want);
+    const bool other_keys = want->block_keys > 0 && want->block_keys != want->block;
+    unsigned needs = want->needs & ATN_NEED_DEVICE;
+    bool max = false;
+
+    for (atn_idx i = 0; i < n; i++) max = max || out[i].block_max;
+    if (want->skip_rows > 0) needs &= ~(unsigned)ATN_NEED_SUMS;
+    if (other_keys || max || (want->needs & ATN_NEED_NEEDED))
+        needs &= ~(unsigned)ATN_NEED_BLOCKS;
+    return needs;
+}
+
+static atn_status run_device(atn_ctx *cx, const atn_head *heads, atn_idx n_heads,
+                             const atn_row_want *want, atn_row_out *out)
+{
     atn_status st = ATN_OK;
     job j = {.cu = atn_cu_state(cx), .want = want};
 
-    if (why) {
-        atn_log(cx, ATN_LOG_INFO, "row statistics run on the CPU: %s", why);
-        return atn_row_values_cpu(cx, heads, n_heads, want, out);
-    }
     j.how = choose(j.cu->math, heads[0].q.cols);
     ATN_TRY(allow_shared(cx, j.cu, j.how.rows, j.how.shared_rows));
     ATN_TRY(allow_shared(cx, j.cu, j.how.sums, j.how.shared_sums));
@@ -412,6 +409,28 @@ atn_status atn_row_values_cuda(atn_ctx *cx, const atn_head *heads, atn_idx n_hea
         ATN_TRY(run_group(cx, &j));
     }
     ATN_TRY(atn_progress(cx, "row statistics", (double)n_heads, (double)n_heads));
+done:
+    return st;
+}
+
+atn_status atn_row_values_cuda(atn_ctx *cx, const atn_head *heads, atn_idx n_heads,
+                               const atn_row_want *want, atn_row_out *out)
+{
+    const char *why = cannot(heads, n_heads, want);
+    atn_row_want here = *want, rest = *want;
+    atn_status st = ATN_OK;
+
+    if (why) {
+        atn_log(cx, ATN_LOG_INFO, "row statistics run on the CPU: %s", why);
+        return atn_row_values_cpu(cx, heads, n_heads, want, out);
+    }
+    here.needs = device_needs(want, out, n_heads);
+    rest.needs = want->needs & ~here.needs;
+    ATN_TRY(run_device(cx, heads, n_heads, &here, out));
+    if (rest.needs == 0) goto done;
+    atn_log(cx, ATN_LOG_INFO,
+            "row statistics: a second walk, on the CPU, for what no kernel computes");
+    ATN_TRY(atn_row_values_cpu(cx, heads, n_heads, &rest, out));
 done:
     return st;
 }

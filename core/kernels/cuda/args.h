@@ -91,8 +91,8 @@ typedef struct atn_cu_loss_args { /* one block a row of logits [., width] */
 
 enum {
     ATN_CU_ROW_TOPK_MOST = 32,
-    ATN_CU_ROW_LEVEL =
-        13, /* after the fields of atn_row_field: P = e^(logit - level) */
+    /* after the fields of atn_row_field that kernels write: P = e^(logit - level) */
+    ATN_CU_ROW_LEVEL = 13,
     ATN_CU_ROW_ARRAYS
 };
 
