@@ -46,27 +46,11 @@ done:
     return st;
 }
 
-/* Which fields a need brings; entropy and mass come with every pass. */
-static const struct {
-    unsigned needs; /* all of them */
-    atn_row_field first, last;
-} brings[] = {
-    {0, ATN_ROW_ENTROPY, ATN_ROW_MASS},
-    {ATN_NEED_MOMENTS, ATN_ROW_SQUARE, ATN_ROW_DISTANCE},
-    {ATN_NEED_FIRST, ATN_ROW_FIRST, ATN_ROW_REST},
-    {ATN_NEED_FIRST | ATN_NEED_MOMENTS, ATN_ROW_REST_DISTANCE, ATN_ROW_REST_DISTANCE},
-    {ATN_NEED_LOCAL, ATN_ROW_DIAGONAL, ATN_ROW_PREVIOUS},
-    {ATN_NEED_TOPK, ATN_ROW_TOPK, ATN_ROW_TOPK},
-    {ATN_NEED_TOKENS, ATN_ROW_INDUCTION, ATN_ROW_DUPLICATE},
-};
-
 static bool has_field(unsigned needs, atn_row_field f)
 {
-    for (size_t i = 0; i < ATN_LEN(brings); i++)
-        if ((needs & brings[i].needs) == brings[i].needs && f >= brings[i].first &&
-            f <= brings[i].last)
-            return true;
-    return false;
+    const unsigned all = atn_row_field_needs(f);
+
+    return (needs & all) == all;
 }
 
 static int n_fields(unsigned needs)
@@ -82,13 +66,13 @@ static atn_row_stats_opts with_defaults(const atn_row_stats_opts *opts)
     enum { TOP_K = 8, BLOCK = 64 };
     atn_row_stats_opts o = *opts;
 
+    if (o.needs & ATN_NEED_NEEDED) o.needs |= ATN_NEED_BLOCKS | ATN_NEED_COVER;
     if (o.top_k <= 0) o.top_k = TOP_K;
     if (o.block <= 0) o.block = BLOCK;
     if (o.block_keys <= 0) o.block_keys = o.block;
     return o;
 }
 
-/* Doubles that each sum over entries takes for one head. */
 static double blocks_of(const atn_head *h, const atn_row_stats_opts *o)
 {
     return (double)((h->nq - 1) / o->block + 1) *
@@ -103,7 +87,8 @@ double atn_row_stats_bytes(const atn_head *h, atn_idx n_heads,
 
     if (o.needs & ATN_NEED_COLUMNS) each += (double)h->nk;
     if (o.needs & ATN_NEED_DIAGONALS) each += (double)h->nq + (double)h->nk;
-    if (o.needs & ATN_NEED_BLOCKS) each += blocks_of(h, &o);
+    if (o.needs & ATN_NEED_LOGITS) each += (double)h->nq + (double)h->nk;
+    if (o.needs & ATN_NEED_BLOCKS) each += 2 * blocks_of(h, &o);
     return each * sizeof(double) * (double)n_heads;
 }
 
@@ -112,15 +97,38 @@ static atn_status take_arrays(atn_ctx *cx, const atn_head *h,
                               const atn_row_stats_opts *o, atn_row_out *out)
 {
     atn_status st = ATN_OK;
+    atn_idx blocks;
 
     ATN_NEW(out->seen, h->nq);
     for (int f = 0; f < ATN_ROW_FIELDS; f++)
         if (has_field(o->needs, (atn_row_field)f)) ATN_NEW(out->value[f], h->nq);
     if (o->needs & ATN_NEED_COLUMNS) ATN_NEW(out->columns, h->nk);
     if (o->needs & ATN_NEED_DIAGONALS) ATN_NEW(out->diagonals, h->nq + h->nk - 1);
-    if (o->needs & ATN_NEED_BLOCKS) ATN_NEW(out->blocks, (atn_idx)blocks_of(h, o));
+    if (o->needs & ATN_NEED_LOGITS) ATN_NEW(out->logit_diagonals, h->nq + h->nk - 1);
+    if (!(o->needs & ATN_NEED_BLOCKS)) goto done;
+    blocks = (atn_idx)blocks_of(h, o);
+    ATN_NEW(out->blocks, blocks);
+    ATN_NEW(out->block_max, blocks);
+    if (o->needs & ATN_NEED_NEEDED) ATN_NEW(out->needed, blocks);
 done:
     return st;
+}
+
+/* A query without a place among the keys (cross-attention) has no token there. */
+static bool all_inside(const atn_head *h)
+{
+    return h->nq > 0 && atn_sight_at(&h->sight, 0) >= 0 &&
+           atn_sight_at(&h->sight, h->nq - 1) < h->nk;
+}
+
+/* Sums over columns, diagonals and blocks are of whole heads only. */
+static unsigned possible_needs(const atn_head *h, unsigned needs, bool has_tokens)
+{
+    enum { SUMS = ATN_NEED_SUMS | ATN_NEED_NEEDED };
+
+    if (!has_tokens) needs &= ~(unsigned)ATN_NEED_TOKENS;
+    if (h->sight.rows) needs &= ~(unsigned)SUMS;
+    return needs;
 }
 
 static atn_status create(atn_ctx *cx, const atn_head *heads, atn_idx n_heads,
@@ -137,7 +145,7 @@ static atn_status create(atn_ctx *cx, const atn_head *heads, atn_idx n_heads,
     s->nq = h->nq;
     s->nk = h->nk;
     s->sight = h->sight;
-    if (!has_tokens) s->opts.needs &= ~(unsigned)ATN_NEED_TOKENS;
+    s->opts.needs = possible_needs(h, s->opts.needs, has_tokens);
     ATN_TRY(
         atn_mem_check(cx, atn_row_stats_bytes(h, n_heads, &s->opts), "row statistics"));
     ATN_NEW(s->out, n_heads);
@@ -160,9 +168,7 @@ atn_status atn_row_stats_run(atn_ctx *cx, const atn_head *heads, atn_idx n_heads
     int64_t *earlier = NULL;
     atn_row_stats *s = NULL;
     atn_row_want want = {0};
-    /* a query without a place among the keys (cross-attention) has no token there */
-    const bool inside = n_heads > 0 && heads[0].sight.offset >= 0 &&
-                        heads[0].nq + heads[0].sight.offset <= heads[0].nk;
+    const bool inside = n_heads > 0 && all_inside(&heads[0]);
 
     ATN_ASSERT(n_heads > 0);
     ATN_TRY(create(cx, heads, n_heads, opts, tokens && inside, &s));
@@ -171,11 +177,13 @@ atn_status atn_row_stats_run(atn_ctx *cx, const atn_head *heads, atn_idx n_heads
         ATN_TAKE(earlier, heads[0].nk);
         ATN_TRY(find_earlier(cx, tokens, heads[0].nk, earlier));
         for (atn_idx i = 0; i < s->nq; i++)
-            s->repeated[i] = earlier[i + s->sight.offset] >= 0;
+            s->repeated[i] = earlier[atn_sight_at(&s->sight, i)] >= 0;
     }
     want = (atn_row_want){.needs = s->opts.needs,
                           .top_k = s->opts.top_k,
                           .block = s->opts.block,
+                          .block_keys = s->opts.block_keys,
+                          .skip_rows = s->opts.skip_rows,
                           .tokens = tokens,
                           .earlier = earlier};
     ATN_TRY(atn_row_values(cx, heads, n_heads, &want, s->out));
@@ -198,6 +206,9 @@ void atn_row_stats_destroy(atn_ctx *cx, atn_row_stats *s)
         atn_free(cx, o->columns);
         atn_free(cx, o->diagonals);
         atn_free(cx, o->blocks);
+        atn_free(cx, o->block_max);
+        atn_free(cx, o->needed);
+        atn_free(cx, o->logit_diagonals);
     }
     atn_free(cx, s->out);
     atn_free(cx, s->repeated);
@@ -216,7 +227,10 @@ atn_head_stats atn_row_stats_head(const atn_row_stats *s, atn_idx i)
                         .repeated = s->repeated,
                         .columns = o->columns,
                         .diagonals = o->diagonals,
-                        .blocks = o->blocks};
+                        .blocks = o->blocks,
+                        .block_max = o->block_max,
+                        .needed = o->needed,
+                        .logit_diagonals = o->logit_diagonals};
 
     for (int f = 0; f < ATN_ROW_FIELDS; f++) h.value[f] = o->value[f];
     return h;

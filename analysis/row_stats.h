@@ -36,6 +36,9 @@ typedef struct atn_head_stats {
     const double *columns;               /* [nk] */
     const double *diagonals;             /* [nq + nk - 1] */
     const double *blocks;                /* [ceil(nq / block), ceil(nk / block_keys)] */
+    const float *block_max;              /* as blocks: largest weight */
+    const uint8_t *needed;               /* as blocks: bits of atn_cover_levels */
+    const double *logit_diagonals;       /* as diagonals */
 } atn_head_stats;
 
 typedef struct atn_row_stats atn_row_stats;
@@ -55,6 +58,11 @@ double atn_row_stats_bytes(const atn_head *h, atn_idx n_heads,
 static inline double atn_row_value(const atn_head_stats *s, atn_row_field f, atn_idx i)
 {
     return s->value[f] ? s->value[f][i] : (double)NAN;
+}
+/* Position of row i among the keys. */
+static inline atn_idx atn_row_position(const atn_head_stats *s, atn_idx i)
+{
+    return atn_sight_at(s->sight, i);
 }
 /* Rows that count: they see a key and survive skip_rows. */
 static inline bool atn_row_counts(const atn_head_stats *s, atn_idx i)
