@@ -11,7 +11,11 @@ struct atn_row_stats {
     atn_row_stats_opts opts; /* defaults filled in */
     const int32_t *tokens;   /* borrowed; NULL = unknown */
     bool *repeated;          /* [nq], NULL without tokens */
-    atn_row_out *out;        /* [n_heads], every array its own */
+    int64_t *earlier_count;  /* [nq], NULL without tokens */
+    atn_idx period;
+    int64_t *counted; /* [nq + 1]; the same for every head, for they see the same */
+    double *scratch;
+    atn_row_out *out; /* [n_heads], every array its own */
 };
 
 typedef struct place {
@@ -44,6 +48,39 @@ static atn_status find_earlier(atn_ctx *cx, const int32_t *tokens, atn_idx n,
 done:
     atn_arena_rewind(cx, mark);
     return st;
+}
+
+/* How often the token of each row occurred before. */
+static atn_status count_earlier(atn_ctx *cx, atn_row_stats *s, const int64_t *earlier)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    atn_status st = ATN_OK;
+    int64_t *count = NULL;
+
+    ATN_TAKE(count, s->nk);
+    for (atn_idx j = 0; j < s->nk; j++)
+        count[j] = earlier[j] >= 0 ? count[earlier[j]] + 1 : 0;
+    for (atn_idx i = 0; i < s->nq; i++) {
+        s->earlier_count[i] = count[atn_sight_at(&s->sight, i)];
+        s->repeated[i] = s->earlier_count[i] > 0;
+    }
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+/* The smallest r such that token i is token i - r for all i >= r + 1 (a first token of its own
+ * may stand before) and at least half of the tokens repeat; 0 = none. Text differs early: the
+ * loop is short but for texts that nearly repeat. */
+static atn_idx find_period(const int32_t *tokens, atn_idx n)
+{
+    for (atn_idx r = 2; 2 * r <= n; r++) {
+        atn_idx i = n - 1;
+
+        while (i > r && tokens[i] == tokens[i - r]) i--;
+        if (i == r) return r;
+    }
+    return 0;
 }
 
 static bool has_field(unsigned needs, atn_row_field f)
@@ -152,6 +189,9 @@ static atn_status create(atn_ctx *cx, const atn_head *heads, atn_idx n_heads,
     for (atn_idx i = 0; i < n_heads; i++)
         ATN_TRY(take_arrays(cx, h, &s->opts, &s->out[i]));
     if (has_tokens) ATN_NEW(s->repeated, h->nq);
+    if (has_tokens) ATN_NEW(s->earlier_count, h->nq);
+    ATN_NEW(s->counted, h->nq + 1);
+    ATN_NEW(s->scratch, h->nq + h->nk);
     *out = s;
     s = NULL;
 done:
@@ -176,8 +216,8 @@ atn_status atn_row_stats_run(atn_ctx *cx, const atn_head *heads, atn_idx n_heads
         s->tokens = tokens;
         ATN_TAKE(earlier, heads[0].nk);
         ATN_TRY(find_earlier(cx, tokens, heads[0].nk, earlier));
-        for (atn_idx i = 0; i < s->nq; i++)
-            s->repeated[i] = earlier[atn_sight_at(&s->sight, i)] >= 0;
+        ATN_TRY(count_earlier(cx, s, earlier));
+        s->period = find_period(tokens, heads[0].nk);
     }
     want = (atn_row_want){.needs = s->opts.needs,
                           .top_k = s->opts.top_k,
@@ -187,6 +227,9 @@ atn_status atn_row_stats_run(atn_ctx *cx, const atn_head *heads, atn_idx n_heads
                           .tokens = tokens,
                           .earlier = earlier};
     ATN_TRY(atn_row_values(cx, heads, n_heads, &want, s->out));
+    for (atn_idx i = 0; i < s->nq; i++)
+        s->counted[i + 1] =
+            s->counted[i] + (i >= s->opts.skip_rows && s->out[0].seen[i] > 0);
     *out = s;
     s = NULL;
 done:
@@ -212,6 +255,9 @@ void atn_row_stats_destroy(atn_ctx *cx, atn_row_stats *s)
     }
     atn_free(cx, s->out);
     atn_free(cx, s->repeated);
+    atn_free(cx, s->earlier_count);
+    atn_free(cx, s->counted);
+    atn_free(cx, s->scratch);
     atn_free(cx, s);
 }
 
@@ -225,6 +271,10 @@ atn_head_stats atn_row_stats_head(const atn_row_stats *s, atn_idx i)
                         .seen = o->seen,
                         .tokens = s->tokens,
                         .repeated = s->repeated,
+                        .earlier_count = s->earlier_count,
+                        .period = s->period,
+                        .counted = s->counted,
+                        .scratch = s->scratch,
                         .columns = o->columns,
                         .diagonals = o->diagonals,
                         .blocks = o->blocks,

@@ -33,12 +33,17 @@ typedef struct atn_head_stats {
     const double *value[ATN_ROW_FIELDS]; /* [nq] each */
     const int32_t *tokens;               /* [nk] */
     const bool *repeated;                /* [nq] the row's token occurred before */
-    const double *columns;               /* [nk] */
-    const double *diagonals;             /* [nq + nk - 1] */
-    const double *blocks;                /* [ceil(nq / block), ceil(nk / block_keys)] */
-    const float *block_max;              /* as blocks: largest weight */
-    const uint8_t *needed;               /* as blocks: bits of atn_cover_levels */
-    const double *logit_diagonals;       /* as diagonals */
+    const int64_t *earlier_count;        /* [nq] how often */
+    atn_idx
+        period; /* of tokens that repeat to the end, from the first or second on; 0 none */
+    const int64_t *counted;        /* [nq + 1] rows before i that count */
+    double *scratch;               /* [nq + nk] for whoever computes */
+    const double *columns;         /* [nk] */
+    const double *diagonals;       /* [nq + nk - 1] */
+    const double *blocks;          /* [ceil(nq / block), ceil(nk / block_keys)] */
+    const float *block_max;        /* as blocks: largest weight */
+    const uint8_t *needed;         /* as blocks: bits of atn_cover_levels */
+    const double *logit_diagonals; /* as diagonals */
 } atn_head_stats;
 
 typedef struct atn_row_stats atn_row_stats;

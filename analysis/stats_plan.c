@@ -13,7 +13,6 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { MAX_MEASURES = 128, NAME_SIZE = 96 };
@@ -240,13 +239,6 @@ typedef struct rows_of {
     atn_idx nq, valid;
 } rows_of;
 
-static int by_value(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
 static double quantile(const rows_of *r, double q)
 {
     const double at = q * (double)(r->valid - 1), low = floor(at);
@@ -298,7 +290,7 @@ static void gather(const atn_head_stats *s, const atn_measure_col *col, bool sor
         r->x[i] = atn_row_counts(s, i) ? col->row(s, i) : (double)NAN;
         if (!isnan(r->x[i])) r->sorted[r->valid++] = r->x[i];
     }
-    if (sort) qsort(r->sorted, (size_t)r->valid, sizeof *r->sorted, by_value);
+    if (sort) atn_sort(r->sorted, r->valid);
 }
 
 static double slot_value(const atn_stats_plan *plan, const atn_stats_slot *slot,

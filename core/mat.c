@@ -6,6 +6,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/mat.h"
 
+#include <gsl/gsl_sort_double.h>
+
 #include <limits.h>
 #include <string.h>
 
@@ -156,4 +158,9 @@ void atn_syrk(float alpha, atn_cmat a, float beta, atn_mat c)
     cblas_ssyrk(CblasRowMajor, CblasLower, CblasNoTrans, blas_int(c.rows),
                 blas_int(a.cols), alpha, a.data, blas_int(ATN_MAX(a.ld, 1)), beta,
                 c.data, blas_int(c.ld));
+}
+
+void atn_sort(double *x, atn_idx n)
+{
+    gsl_sort(x, 1, (size_t)n);
 }

@@ -60,3 +60,6 @@ void atn_gemm(bool trans_b, float alpha, atn_cmat a, atn_cmat b, float beta, atn
 /* C = alpha A A^T + beta C on one thread, A (m, k). Only the lower triangle of C (m, m) is
  * read and written. */
 void atn_syrk(float alpha, atn_cmat a, float beta, atn_mat c);
+
+/* Ascending; NaN must not be among them. */
+void atn_sort(double *x, atn_idx n);
