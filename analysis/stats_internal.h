@@ -20,3 +20,14 @@ struct atn_stats {
     bool strict;
     atn_idx empty_rows;
 };
+
+/* Key columns of a table about heads, layers or the model; -1 = absent. */
+typedef struct atn_stats_keys {
+    int stack, step, layer, head, pattern;
+} atn_stats_keys;
+
+atn_status atn_stats_add_keys(atn_ctx *cx, const atn_stats *s, atn_stats_per per,
+                              atn_table *t, atn_stats_keys *k) ATN_WARN_UNUSED;
+/* Sets those of the last row. */
+atn_status atn_stats_set_keys(atn_ctx *cx, atn_table *t, const atn_stats_keys *k,
+                              const stats_row *row) ATN_WARN_UNUSED;

@@ -20,16 +20,12 @@ static const char *pattern_of(const atn_layer_info *l)
     return cross ? "noncausal_cross" : "noncausal_self";
 }
 
-typedef struct key_columns {
-    int stack, step, layer, head, pattern; /* -1 = absent */
-} key_columns;
-
-static atn_status add_keys(atn_ctx *cx, const atn_stats *s, atn_stats_per per,
-                           atn_table *t, key_columns *k)
+atn_status atn_stats_add_keys(atn_ctx *cx, const atn_stats *s, atn_stats_per per,
+                              atn_table *t, atn_stats_keys *k)
 {
     atn_status st = ATN_OK;
 
-    *k = (key_columns){-1, -1, -1, -1, -1};
+    *k = (atn_stats_keys){-1, -1, -1, -1, -1};
     if (per != ATN_PER_MODEL) {
         if (s->selection->many_stacks)
             ATN_TRY(atn_table_add_col(cx, t, "stack", ATN_COL_STR, "",
@@ -49,8 +45,8 @@ done:
     return st;
 }
 
-static atn_status set_keys(atn_ctx *cx, atn_table *t, const key_columns *k,
-                           const stats_row *row, const char *pattern)
+atn_status atn_stats_set_keys(atn_ctx *cx, atn_table *t, const atn_stats_keys *k,
+                              const stats_row *row)
 {
     atn_status st = ATN_OK;
 
@@ -58,8 +54,7 @@ static atn_status set_keys(atn_ctx *cx, atn_table *t, const key_columns *k,
     if (k->step >= 0) atn_table_set_i64(t, k->step, row->info->step);
     if (k->layer >= 0) atn_table_set_i64(t, k->layer, row->info->layer);
     if (k->head >= 0) atn_table_set_i64(t, k->head, row->head);
-    if (k->pattern >= 0 && pattern)
-        ATN_TRY(atn_table_set_str(cx, t, k->pattern, pattern));
+    ATN_TRY(atn_table_set_str(cx, t, k->pattern, pattern_of(row->info)));
 done:
     return st;
 }
@@ -114,11 +109,11 @@ atn_status atn_stats_tabulate(atn_ctx *cx, const atn_stats *s, atn_stats_per per
 {
     atn_status st = ATN_OK;
     atn_table *t = NULL;
-    key_columns k;
+    atn_stats_keys k;
     int first;
 
     ATN_TRY(atn_table_create(cx, "stats", &t));
-    ATN_TRY(add_keys(cx, s, per, t, &k));
+    ATN_TRY(atn_stats_add_keys(cx, s, per, t, &k));
     first = atn_table_cols(t);
     ATN_TRY(atn_stats_plan_columns(cx, &s->plan, 0, s->plan.n_table, t));
     for (atn_idx from = 0, to; from < s->n; from = to) {
@@ -126,9 +121,9 @@ atn_status atn_stats_tabulate(atn_ctx *cx, const atn_stats *s, atn_stats_per per
              : per == ATN_PER_LAYER ? layer_end(s, from)
                                     : s->n;
         ATN_TRY(atn_table_add_row(cx, t));
-        ATN_TRY(set_keys(cx, t, &k, &s->row[from],
-                         per == ATN_PER_MODEL ? common_pattern(s)
-                                              : pattern_of(s->row[from].info)));
+        ATN_TRY(atn_stats_set_keys(cx, t, &k, &s->row[from]));
+        if (per == ATN_PER_MODEL)
+            ATN_TRY(atn_table_set_str(cx, t, k.pattern, common_pattern(s)));
         for (int i = 0; i < s->plan.n_table; i++) {
             const double x =
                 per == ATN_PER_MODEL ? model_mean(s, i) : layer_mean(s, from, to, i);
@@ -145,7 +140,7 @@ done:
 /* ---- the profile over positions ---- */
 
 static atn_status profile_row(atn_ctx *cx, const atn_stats *s, atn_table *t,
-                              const key_columns *k, atn_idx row, int bin)
+                              const atn_stats_keys *k, atn_idx row, int bin)
 {
     const int width = (s->plan.n_slots - s->plan.n_table) / s->plan.bins;
     const double *x = s->values + row * s->plan.n_slots + s->plan.n_table + bin * width;
@@ -156,7 +151,7 @@ static atn_status profile_row(atn_ctx *cx, const atn_stats *s, atn_table *t,
 
     if (from == to) return ATN_OK; /* fewer rows than bins */
     ATN_TRY(atn_table_add_row(cx, t));
-    ATN_TRY(set_keys(cx, t, k, &s->row[row], NULL));
+    ATN_TRY(atn_stats_set_keys(cx, t, k, &s->row[row]));
     atn_table_set_i64(t, at, from);
     atn_table_set_i64(t, at + 1, to - 1);
     for (int c = 0; c < width; c++)
@@ -169,13 +164,13 @@ atn_status atn_stats_profile(atn_ctx *cx, const atn_stats *s, atn_table **out)
 {
     atn_status st = ATN_OK;
     atn_table *t = NULL;
-    key_columns k;
+    atn_stats_keys k;
     int width;
 
     ATN_ASSERT(s->plan.bins > 0);
     width = (s->plan.n_slots - s->plan.n_table) / s->plan.bins;
     ATN_TRY(atn_table_create(cx, "profile", &t));
-    ATN_TRY(add_keys(cx, s, ATN_PER_HEAD, t, &k));
+    ATN_TRY(atn_stats_add_keys(cx, s, ATN_PER_HEAD, t, &k));
     ATN_TRY(atn_table_add_col(cx, t, "row_first", ATN_COL_I64, "",
                               "first query row of the bin, from 0", NULL));
     ATN_TRY(atn_table_add_col(cx, t, "row_last", ATN_COL_I64, "",

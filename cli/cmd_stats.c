@@ -1,6 +1,6 @@
 /* cli/cmd_stats.c -- attnscope stats: the measures of every selected head. */
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "analysis/stats.h"
+#include "analysis/head_types.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +18,8 @@ static const atn_option options[] = {
      "also these quantiles over the rows, as 0.05,0.5,0.95", 0, 0},
     {"profile", 0, ATN_OPT_COUNT, "BINS",
      "instead: means over BINS equal stretches of query positions", 1, 4096},
+    {"heads-by-type", 0, ATN_OPT_FLAG, NULL,
+     "instead: the type of every head, and the rules", 0, 0},
     {"skip-rows", 0, ATN_OPT_COUNT, "N", "leave the first N rows out of means (0)", 0,
      1e12},
     {"strict", 0, ATN_OPT_FLAG, NULL, "a head that holds NaN is an error, not left out",
@@ -51,39 +53,82 @@ static atn_status read_quantiles(atn_cli *cli, double *q, int *n)
     return ATN_OK;
 }
 
+/* The tables of the request, as many as *n; the first is the command's output. */
+static atn_status make_tables(atn_cli *cli, const atn_subject *s,
+                              const atn_stats_opts *opts, atn_table *t[2], int *n,
+                              atn_idx *failed)
+{
+    const atn_stats_per per = (atn_stats_per)atn_opt_i64(cli, "per", 0);
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+    atn_stats *stats = NULL;
+
+    *n = 1;
+    if (atn_opt_given(cli, "heads-by-type")) {
+        *n = 2;
+        return atn_head_types_tables(cx, s->capture, &s->selection, opts, &t[0], &t[1],
+                                     failed);
+    }
+    ATN_TRY(atn_stats_run(cx, s->capture, &s->selection, opts, &stats));
+    *failed = atn_stats_failed(stats);
+    if (opts->bins > 0)
+        ATN_TRY(atn_stats_profile(cx, stats, &t[0]));
+    else
+        ATN_TRY(atn_stats_tabulate(cx, stats, per, &t[0]));
+done:
+    atn_stats_destroy(cx, stats);
+    return st;
+}
+
+static atn_status check_options(atn_cli *cli)
+{
+    static const char *const others[] = {"measure", "per", "quantiles", "profile"};
+
+    for (size_t i = 0; i < ATN_LEN(others); i++)
+        if (atn_opt_given(cli, "heads-by-type") && atn_opt_given(cli, others[i]))
+            return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
+                            "stats: --heads-by-type has its own measures and takes no "
+                            "--%s",
+                            others[i]);
+    if (atn_opt_given(cli, "profile") &&
+        (atn_opt_given(cli, "per") || atn_opt_given(cli, "quantiles")))
+        return atn_fail(
+            cli->cx, ATN_USAGE, __FILE__, __LINE__,
+            "stats: --profile is a table of means by head and takes neither "
+            "--per nor --quantiles");
+    return ATN_OK;
+}
+
 static atn_status run(atn_cli *cli)
 {
-    const int bins = (int)atn_opt_i64(cli, "profile", 0);
     double quantiles[MAX_QUANTILES];
     atn_stats_opts opts = {.measures = atn_opt_text(cli, "measure", NULL),
                            .skip_rows = atn_opt_i64(cli, "skip-rows", 0),
                            .quantiles = quantiles,
-                           .bins = bins,
+                           .bins = (int)atn_opt_i64(cli, "profile", 0),
                            .strict = atn_opt_given(cli, "strict")};
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
-    atn_stats *stats = NULL;
-    atn_table *t = NULL;
+    atn_table *t[2] = {NULL, NULL};
     atn_subject s = {0};
+    atn_idx failed = 0;
+    int n = 0;
 
+    ATN_TRY(check_options(cli));
     ATN_TRY(read_quantiles(cli, quantiles, &opts.n_quantiles));
     ATN_TRY(atn_cli_check_output(cli, atn_opt_text(cli, "output", NULL)));
     ATN_TRY(atn_subject_open(cli, cli->args[0], &s));
-    ATN_TRY(atn_stats_run(cx, s.capture, &s.selection, &opts, &stats));
-    if (bins > 0)
-        ATN_TRY(atn_stats_profile(cx, stats, &t));
-    else
-        ATN_TRY(atn_stats_tabulate(cx, stats, (atn_stats_per)atn_opt_i64(cli, "per", 0),
-                                   &t));
-    ATN_TRY(atn_cli_emit(cli, &s.run, t, cli->args[0]));
-    if (atn_stats_failed(stats) > 0)
+    ATN_TRY(make_tables(cli, &s, &opts, t, &n, &failed));
+    ATN_TRY(
+        atn_cli_emit_all(cli, &s.run, (const atn_table *const *)t, n, 0, cli->args[0]));
+    if (failed > 0)
         ATN_FAIL(ATN_PARTIAL,
                  "stats: %lld of %lld heads are left out, their values being NaN or "
                  "infinite (named above; their cells are empty)",
-                 (long long)atn_stats_failed(stats), (long long)s.selection.n_heads);
+                 (long long)failed, (long long)s.selection.n_heads);
 done:
-    atn_table_destroy(cx, t);
-    atn_stats_destroy(cx, stats);
+    atn_table_destroy(cx, t[0]);
+    atn_table_destroy(cx, t[1]);
     atn_subject_close(cli, &s);
     return st;
 }
@@ -100,6 +145,7 @@ static const char *const examples[] = {
     "stats RUN --measure entropy,sink --layers 0,2",
     "stats RUN --measure entropy --quantiles 0.05,0.5,0.95 --per layer",
     "stats RUN --measure entropy --profile 16",
+    "stats RUN --heads-by-type",
     "stats RUN --heads 2.3,3.0 -o heads.csv",
     "stats RUN --device auto",
     NULL};

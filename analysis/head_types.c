@@ -1,0 +1,204 @@
+/* analysis/head_types.c -- types of heads, see the header. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "analysis/head_types.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "analysis/stats_internal.h"
+
+const atn_head_rule atn_head_rules[] = {
+    {"sink", "sink_columns_first", false, 0.3, "attends to the first key"},
+    {"previous", "previous_mass", false, 0.4, "attends to the position before"},
+    {"current", "diagonal_mass", false, 0.4, "attends to its own position"},
+    {"induction", "induction_score", false, 0.3,
+     "attends to what followed the same token before"},
+    {"duplicate", "duplicate_score", false, 0.3, "attends to the same token before"},
+    {"local", "span_90_mean_tokens", true, 64, "attends to the last few positions"},
+    {"vertical", "stripes_key_mass", false, 0.3, "attends to one key wherever it is"},
+    {"slash", "stripes_offset_mass", false, 0.3, "attends to one distance"},
+    {"uniform", "entropy_normalised", false, 0.8, "attends to all keys alike"},
+    {"block_sparse", "blocks_density", true, 0.25, "attends to a few blocks of keys"},
+    {"mixed", NULL, false, 0, "none of these"},
+};
+const int atn_n_head_rules = ATN_LEN(atn_head_rules);
+
+enum { MAX_RULES = 16, SHORT = 8, LEAST_BLOCK = 4, MOST_BLOCK = 64, BLOCKS = 16 };
+
+double atn_head_threshold(const atn_head_rule *r, atn_idx nk)
+{
+    const bool tokens = r->below && r->threshold > 1;
+
+    return tokens ? fmin(r->threshold, (double)(nk / SHORT)) : r->threshold;
+}
+
+int atn_head_type(const double *score, atn_idx nk)
+{
+    for (int i = 0;; i++) {
+        const atn_head_rule *r = &atn_head_rules[i];
+        const double limit = atn_head_threshold(r, nk);
+
+        if (!r->column) return i;
+        if (r->below ? score[i] <= limit : score[i] > limit) return i;
+    }
+}
+
+/* The slot that holds a published column. */
+static int slot_of(const atn_stats_plan *plan, const char *column)
+{
+    for (int m = 0; m < plan->n; m++)
+        for (int c = 0; plan->measure[m]->cols[c].name; c++)
+            if (strcmp(plan->measure[m]->cols[c].name, column) == 0)
+                return atn_stats_plan_slot(plan, m, c);
+    return -1;
+}
+
+typedef struct typing {
+    const atn_stats *stats;
+    int slot[MAX_RULES];
+    atn_idx heads[MAX_RULES]; /* of each type */
+} typing;
+
+static atn_status add_columns(atn_ctx *cx, const typing *ty, atn_table *t)
+{
+    atn_status st = ATN_OK;
+
+    ATN_TRY(atn_table_add_col(cx, t, "type", ATN_COL_STR, "",
+                              "first rule that holds (see head_rules)", NULL));
+    ATN_TRY(atn_table_add_col(cx, t, "score", ATN_COL_F64, "",
+                              "the column that the rule reads", NULL));
+    ATN_TRY(atn_table_add_col(cx, t, "threshold", ATN_COL_F64, "",
+                              "what it is compared with", NULL));
+    for (int i = 0; atn_head_rules[i].column; i++)
+        ATN_TRY(atn_stats_plan_columns(cx, &ty->stats->plan, ty->slot[i],
+                                       ty->slot[i] + 1, t));
+done:
+    return st;
+}
+
+static atn_status add_head(atn_ctx *cx, typing *ty, atn_table *t, atn_idx row)
+{
+    const atn_stats *s = ty->stats;
+    const double *values = s->values + row * s->plan.n_slots;
+    const int col = atn_table_find_col(t, "type");
+    const atn_idx nk = s->row[row].info->nk;
+    double score[MAX_RULES];
+    atn_status st = ATN_OK;
+    int type;
+
+    for (int i = 0; atn_head_rules[i].column; i++) {
+        score[i] = values[ty->slot[i]];
+        if (!isnan(score[i])) atn_table_set_f64(t, col + 3 + i, score[i]);
+    }
+    if (s->row[row].failed) goto done;
+    type = atn_head_type(score, nk);
+    ty->heads[type]++;
+    ATN_TRY(atn_table_set_str(cx, t, col, atn_head_rules[type].type));
+    if (!atn_head_rules[type].column) goto done;
+    atn_table_set_f64(t, col + 1, score[type]);
+    atn_table_set_f64(t, col + 2, atn_head_threshold(&atn_head_rules[type], nk));
+done:
+    return st;
+}
+
+static atn_status heads_table(atn_ctx *cx, typing *ty, atn_table **out)
+{
+    const atn_stats *s = ty->stats;
+    atn_status st = ATN_OK;
+    atn_table *t = NULL;
+    atn_stats_keys keys;
+
+    ATN_TRY(atn_table_create(cx, "head_types", &t));
+    ATN_TRY(atn_stats_add_keys(cx, s, ATN_PER_HEAD, t, &keys));
+    ATN_TRY(add_columns(cx, ty, t));
+    for (atn_idx row = 0; row < s->n; row++) {
+        ATN_TRY(atn_table_add_row(cx, t));
+        ATN_TRY(atn_stats_set_keys(cx, t, &keys, &s->row[row]));
+        ATN_TRY(add_head(cx, ty, t, row));
+    }
+    *out = t;
+    t = NULL;
+done:
+    atn_table_destroy(cx, t);
+    return st;
+}
+
+static atn_status rules_table(atn_ctx *cx, const typing *ty, atn_idx nk,
+                              atn_table **out)
+{
+    static const char *const names[][2] = {{"type", "type of head"},
+                                           {"column", "column of stats that decides"},
+                                           {"holds", "above or at most the threshold"}};
+    atn_status st = ATN_OK;
+    atn_table *t = NULL;
+
+    ATN_TRY(atn_table_create(cx, "head_rules", &t));
+    ATN_TRY(atn_table_add_col(cx, t, "rule", ATN_COL_I64, "", "order, from 1", NULL));
+    for (size_t i = 0; i < ATN_LEN(names); i++)
+        ATN_TRY(
+            atn_table_add_col(cx, t, names[i][0], ATN_COL_STR, "", names[i][1], NULL));
+    ATN_TRY(atn_table_add_col(cx, t, "threshold", ATN_COL_F64, "",
+                              "of the longest layer", NULL));
+    ATN_TRY(
+        atn_table_add_col(cx, t, "heads", ATN_COL_I64, "", "heads of the type", NULL));
+    ATN_TRY(atn_table_add_col(cx, t, "text", ATN_COL_STR, "", "what they do", NULL));
+    for (int i = 0; i < atn_n_head_rules; i++) {
+        const atn_head_rule *r = &atn_head_rules[i];
+
+        ATN_TRY(atn_table_add_row(cx, t));
+        atn_table_set_i64(t, 0, i + 1);
+        ATN_TRY(atn_table_set_str(cx, t, 1, r->type));
+        if (r->column) ATN_TRY(atn_table_set_str(cx, t, 2, r->column));
+        if (r->column)
+            ATN_TRY(atn_table_set_str(cx, t, 3, r->below ? "at most" : "above"));
+        if (r->column) atn_table_set_f64(t, 4, atn_head_threshold(r, nk));
+        atn_table_set_i64(t, 5, ty->heads[i]);
+        ATN_TRY(atn_table_set_str(cx, t, 6, r->text));
+    }
+    *out = t;
+    t = NULL;
+done:
+    atn_table_destroy(cx, t);
+    return st;
+}
+
+static void longest(const atn_capture *c, const atn_selection *sel, atn_idx *nq,
+                    atn_idx *nk)
+{
+    *nq = *nk = 1;
+    for (int i = 0; i < sel->n; i++) {
+        *nq = ATN_MAX(*nq, atn_capture_layer(c, sel->at[i])->nq);
+        *nk = ATN_MAX(*nk, atn_capture_layer(c, sel->at[i])->nk);
+    }
+}
+
+atn_status atn_head_types_tables(atn_ctx *cx, const atn_capture *c,
+                                 const atn_selection *sel, const atn_stats_opts *opts,
+                                 atn_table **heads, atn_table **rules, atn_idx *failed)
+{
+    atn_stats_opts o = *opts;
+    atn_status st = ATN_OK;
+    atn_stats *s = NULL;
+    typing ty = {0};
+    char specs[160];
+    atn_idx nq, nk;
+
+    ATN_ASSERT(atn_n_head_rules <= MAX_RULES);
+    *heads = *rules = NULL;
+    longest(c, sel, &nq, &nk);
+    snprintf(specs, sizeof specs,
+             "sink_columns,local,induction,span,stripes,entropy,blocks:size=%lld",
+             (long long)ATN_MIN(ATN_MAX(nq / BLOCKS, LEAST_BLOCK), MOST_BLOCK));
+    o.measures = specs;
+    ATN_TRY(atn_stats_run(cx, c, sel, &o, &s));
+    ty.stats = s;
+    for (int i = 0; atn_head_rules[i].column; i++)
+        ty.slot[i] = slot_of(&s->plan, atn_head_rules[i].column);
+    ATN_TRY(heads_table(cx, &ty, heads));
+    ATN_TRY(rules_table(cx, &ty, nk, rules));
+    *failed = atn_stats_failed(s);
+done:
+    atn_stats_destroy(cx, s);
+    return st;
+}
