@@ -161,8 +161,9 @@ atn_status atn_row_stats_run(atn_ctx *cx, const atn_head *heads, atn_idx n_heads
     atn_row_stats *s = NULL;
     atn_row_want want = {0};
     /* a query without a place among the keys (cross-attention) has no token there */
-    const bool inside = n_heads > 0 && heads[0].sight.offset >= 0 &&
-                        heads[0].nq + heads[0].sight.offset <= heads[0].nk;
+    const bool inside = n_heads > 0 && heads[0].nq > 0 &&
+                        atn_sight_at(&heads[0].sight, 0) >= 0 &&
+                        atn_sight_at(&heads[0].sight, heads[0].nq - 1) < heads[0].nk;
 
     ATN_ASSERT(n_heads > 0);
     ATN_TRY(create(cx, heads, n_heads, opts, tokens && inside, &s));
@@ -171,7 +172,7 @@ atn_status atn_row_stats_run(atn_ctx *cx, const atn_head *heads, atn_idx n_heads
         ATN_TAKE(earlier, heads[0].nk);
         ATN_TRY(find_earlier(cx, tokens, heads[0].nk, earlier));
         for (atn_idx i = 0; i < s->nq; i++)
-            s->repeated[i] = earlier[i + s->sight.offset] >= 0;
+            s->repeated[i] = earlier[atn_sight_at(&s->sight, i)] >= 0;
     }
     want = (atn_row_want){.needs = s->opts.needs,
                           .top_k = s->opts.top_k,

@@ -59,5 +59,5 @@ static inline double atn_row_value(const atn_head_stats *s, atn_row_field f, atn
 /* Rows that count: they see a key and survive skip_rows. */
 static inline bool atn_row_counts(const atn_head_stats *s, atn_idx i)
 {
-    return i >= s->opts.skip_rows && s->seen[i] > 0;
+    return atn_sight_query(s->sight, i) >= s->opts.skip_rows && s->seen[i] > 0;
 }
