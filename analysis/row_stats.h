@@ -64,13 +64,8 @@ static inline double atn_row_value(const atn_head_stats *s, atn_row_field f, atn
 {
     return s->value[f] ? s->value[f][i] : (double)NAN;
 }
-/* Position of row i among the keys. */
-static inline atn_idx atn_row_position(const atn_head_stats *s, atn_idx i)
-{
-    return atn_sight_at(s->sight, i);
-}
 /* Rows that count: they see a key and survive skip_rows. */
 static inline bool atn_row_counts(const atn_head_stats *s, atn_idx i)
 {
-    return i >= s->opts.skip_rows && s->seen[i] > 0;
+    return atn_sight_query(s->sight, i) >= s->opts.skip_rows && s->seen[i] > 0;
 }

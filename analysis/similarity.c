@@ -264,7 +264,7 @@ static double mean_visible(const atn_problem *p)
     const atn_head h = atn_problem_head(p, 0);
     const bool plain = p->sight.window == 0 && p->sight.key_first == 0 &&
                        p->sight.key_last >= p->nk && p->nq == p->nk &&
-                       p->sight.offset == 0;
+                       p->sight.offset == 0 && !p->sight.rows;
 
     if (plain) return p->sight.causal ? (double)p->nk / 2 : (double)p->nk;
     return atn_visible_pairs(&h) / (double)ATN_MAX(p->nq, 1);

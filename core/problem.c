@@ -2,9 +2,16 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/problem.h"
 
+#include <string.h>
+
+atn_idx atn_sight_query(const atn_sight *s, atn_idx i)
+{
+    return s->rows ? s->rows[i] : i;
+}
+
 atn_idx atn_sight_at(const atn_sight *s, atn_idx i)
 {
-    return (s->rows ? s->rows[i] : i) + s->offset;
+    return atn_sight_query(s, i) + s->offset;
 }
 
 void atn_sight_row(const atn_sight *s, atn_idx i, atn_idx *lo, atn_idx *hi)
@@ -49,6 +56,42 @@ atn_head atn_problem_head(const atn_problem *p, atn_idx head)
     };
 
     return h;
+}
+
+static atn_status gather(atn_ctx *cx, atn_cmat from, const atn_idx *rows, atn_idx n,
+                         atn_cmat *out)
+{
+    atn_status st = ATN_OK;
+    float *data = NULL;
+
+    if (!from.data) goto done;
+    ATN_TAKE(data, n * from.cols);
+    for (atn_idx i = 0; i < n; i++)
+        memcpy(data + i * from.cols, atn_crow(from, rows[i]),
+               (size_t)from.cols * sizeof *data);
+    *out = (atn_cmat){data, n, from.cols, from.cols};
+done:
+    return st;
+}
+
+atn_status atn_head_sample(atn_ctx *cx, const atn_head *h, const atn_idx *rows,
+                           atn_idx n, atn_head *out)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    atn_head some = *h;
+    atn_status st = ATN_OK;
+
+    ATN_ASSERT(!h->sight.rows);
+    for (atn_idx i = 0; i < n; i++)
+        ATN_ASSERT(rows[i] < h->nq && rows[i] >= (i > 0 ? rows[i - 1] + 1 : 0));
+    ATN_TRY(gather(cx, h->q, rows, n, &some.q));
+    ATN_TRY(gather(cx, h->p, rows, n, &some.p));
+    some.nq = n;
+    some.sight.rows = rows;
+    *out = some;
+done:
+    if (st != ATN_OK) atn_arena_rewind(cx, mark);
+    return st;
 }
 
 double atn_visible_pairs(const atn_head *h)

@@ -26,6 +26,8 @@ typedef struct atn_sight {
     const atn_idx *rows;
 } atn_sight;
 
+/* The row of the layer that query i is. */
+atn_idx atn_sight_query(const atn_sight *s, atn_idx i);
 /* The position of query i among the keys; it may lie outside of them. */
 atn_idx atn_sight_at(const atn_sight *s, atn_idx i);
 /* The interval [lo, hi) of keys that query i sees; lo == hi when it sees none. */
@@ -63,5 +65,9 @@ typedef struct atn_problem {
 } atn_problem;
 
 atn_head atn_problem_head(const atn_problem *p, atn_idx head);
+/* out: h with n of its rows only, those at `rows`, ascending, borrowed by out. Their q (or p)
+ * is gathered into the arena of cx, where out lives until it is rewound. */
+atn_status atn_head_sample(atn_ctx *cx, const atn_head *h, const atn_idx *rows,
+                           atn_idx n, atn_head *out) ATN_WARN_UNUSED;
 /* Number of visible (query, key) pairs of one head. */
 double atn_visible_pairs(const atn_head *h);

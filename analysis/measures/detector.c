@@ -57,13 +57,13 @@ static double at(const atn_head_stats *s, atn_row_field f, atn_idx i)
 
 static int32_t token_of(const atn_head_stats *s, atn_idx i)
 {
-    return s->tokens[atn_row_position(s, i)];
+    return s->tokens[atn_sight_at(s->sight, i)];
 }
 
 static void previous_row(const atn_head_stats *s, const detector_params *p, atn_idx i,
                          match *m)
 {
-    const atn_idx t = atn_row_position(s, i);
+    const atn_idx t = atn_sight_at(s->sight, i);
 
     if (t < 1) return;
     m->product += at(s, ATN_ROW_PREVIOUS, i);
@@ -77,7 +77,7 @@ static void previous_row(const atn_head_stats *s, const detector_params *p, atn_
 static void token_row(const atn_head_stats *s, const detector_params *p, atn_idx i,
                       int shift, match *m)
 {
-    const atn_idx t = atn_row_position(s, i), first = s->sight->key_first;
+    const atn_idx t = atn_sight_at(s->sight, i), first = s->sight->key_first;
 
     m->product += at(s, shift ? ATN_ROW_INDUCTION : ATN_ROW_DUPLICATE, i);
     m->ones += (double)s->earlier_count[i];
@@ -92,7 +92,7 @@ static void token_row(const atn_head_stats *s, const detector_params *p, atn_idx
 /* What mul divides by: all weight but what is excluded. */
 static double kept_row(const atn_head_stats *s, const detector_params *p, atn_idx i)
 {
-    const bool first_is_own = atn_row_position(s, i) == s->sight->key_first;
+    const bool first_is_own = atn_sight_at(s->sight, i) == s->sight->key_first;
     double kept = at(s, ATN_ROW_MASS, i);
 
     if (p->exclude_first) kept -= at(s, ATN_ROW_FIRST, i);
@@ -116,7 +116,7 @@ static double stripe(const atn_head_stats *s, atn_idx r, atn_idx start)
     if (r < 2 || e < 0 || e >= s->nq + s->nk - 1) return NAN;
     sum = s->diagonals[e];
     for (atn_idx i = 0; i < s->nq; i++) {
-        const atn_idx t = atn_row_position(s, i);
+        const atn_idx t = atn_sight_at(s->sight, i);
 
         if (!atn_row_counts(s, i) || t < r - 1) continue;
         /* only position r - 1 sees key 0 at this distance */

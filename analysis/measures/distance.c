@@ -21,7 +21,7 @@ static double tokens(const atn_head_stats *s, atn_idx i)
 
 static double relative(const atn_head_stats *s, atn_idx i)
 {
-    const double t = (double)atn_row_position(s, i);
+    const double t = (double)atn_sight_at(s->sight, i);
 
     return t >= 1 ? tokens(s, i) / t : (double)NAN;
 }

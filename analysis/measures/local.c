@@ -14,14 +14,14 @@ extern const atn_measure atn_measure_local;
 
 static double own(const atn_head_stats *s, atn_idx i)
 {
-    return atn_row_position(s, i) >= 1 ? atn_row_value(s, ATN_ROW_DIAGONAL, i)
-                                       : (double)NAN;
+    return atn_sight_at(s->sight, i) >= 1 ? atn_row_value(s, ATN_ROW_DIAGONAL, i)
+                                          : (double)NAN;
 }
 
 static double before(const atn_head_stats *s, atn_idx i)
 {
-    return atn_row_position(s, i) >= 1 ? atn_row_value(s, ATN_ROW_PREVIOUS, i)
-                                       : (double)NAN;
+    return atn_sight_at(s->sight, i) >= 1 ? atn_row_value(s, ATN_ROW_PREVIOUS, i)
+                                          : (double)NAN;
 }
 
 static const atn_measure_col cols[] = {
