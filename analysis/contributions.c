@@ -140,3 +140,46 @@ done:
     atn_free(cx, sum);
     return st;
 }
+
+/* Adds |C_h|^2 of every head and, behind them, |Y|^2, to the sums of the tile's group. */
+static atn_status add_norms(atn_ctx *cx, const atn_layer_facts *f,
+                            const atn_contributions *t, void *state)
+{
+    const atn_idx n = t->heads, each = t->rows * t->width;
+    double *sum = (double *)state + t->group * (n + 1);
+    double y[CHUNK];
+
+    (void)cx;
+    (void)f;
+    for (atn_idx at = 0; at < each; at += CHUNK) {
+        const atn_idx some = ATN_MIN((atn_idx)CHUNK, each - at);
+
+        memset(y, 0, sizeof y);
+        for (atn_idx h = 0; h < n; h++) {
+            const float *c = t->c + h * each + at;
+
+            sum[h] += atn_row_square(c, some);
+            for (atn_idx e = 0; e < some; e++) y[e] += (double)c[e];
+        }
+        for (atn_idx e = 0; e < some; e++) sum[n] += y[e] * y[e];
+    }
+    return ATN_OK;
+}
+
+atn_status atn_contribution_norms(atn_ctx *cx, const atn_layer_facts *f, double *square,
+                                  double *total)
+{
+    const atn_idx n = f->heads;
+    atn_status st = ATN_OK;
+    double *sum = NULL;
+
+    ATN_NEW(sum, ATN_CONTRIBUTION_GROUPS * (n + 1));
+    ATN_TRY(atn_contributions_each(cx, f, add_norms, sum));
+    for (atn_idx g = 1; g < ATN_CONTRIBUTION_GROUPS; g++)
+        for (atn_idx h = 0; h <= n; h++) sum[h] += sum[g * (n + 1) + h];
+    if (square) memcpy(square, sum, (size_t)n * sizeof *square);
+    if (total) *total = sum[n];
+done:
+    atn_free(cx, sum);
+    return st;
+}

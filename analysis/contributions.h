@@ -41,5 +41,8 @@ atn_status atn_contributions_each(atn_ctx *cx, const atn_layer_facts *f,
 /* gamma [heads, heads], both triangles. */
 atn_status atn_contribution_gram(atn_ctx *cx, const atn_layer_facts *f,
                                  double *gamma) ATN_WARN_UNUSED;
+/* square[heads] <- |C_h|_F^2; total <- |sum_h C_h|_F^2. Either may be NULL. */
+atn_status atn_contribution_norms(atn_ctx *cx, const atn_layer_facts *f, double *square,
+                                  double *total) ATN_WARN_UNUSED;
 /* Bytes that atn_contributions_each takes beside its inputs. */
 double atn_contributions_bytes(const atn_ctx *cx, const atn_layer_facts *f);

@@ -24,10 +24,22 @@ static double dense_gram(const layer_model *m, atn_idx a, atn_idx b)
 {
     double sum = 0;
 
-    for (atn_idx i = m->facts.skip_rows; i < m->problem.nq; i++)
+    for (atn_idx i = m->facts.skip_rows; i < m->n; i++)
         for (atn_idx c = 0; c < m->facts.width; c++)
             sum += layer_contribution(m, a, i, c) * layer_contribution(m, b, i, c);
     return sum;
+}
+
+/* |C_h|^2 is the diagonal, |Y|^2 the sum of all entries. */
+static void check_norms(atn_ctx *cx, const atn_layer_facts *f, const double *gamma)
+{
+    double square[LAYER_HEADS], total, all = 0;
+
+    CHECK_OK(atn_contribution_norms(cx, f, square, &total));
+    for (int i = 0; i < LAYER_HEADS * LAYER_HEADS; i++) all += gamma[i];
+    for (int h = 0; h < LAYER_HEADS; h++)
+        CHECK_NEAR(square[h], gamma[h * LAYER_HEADS + h], 1e-12 * square[h]);
+    CHECK_NEAR(total, all, 1e-6 * (1 + all));
 }
 
 static void dense_twin(atn_ctx *cx)
@@ -48,6 +60,7 @@ static void dense_twin(atn_ctx *cx)
             for (atn_idx b = 0; b < LAYER_HEADS; b++)
                 CHECK_NEAR(gamma[a * LAYER_HEADS + b], dense_gram(&m, a, b),
                            1e-6 * (1 + dense_gram(&m, a, a) + dense_gram(&m, b, b)));
+        check_norms(cx, f, gamma);
         layer_drop(&m);
     }
 }
@@ -58,7 +71,7 @@ static layer_model large(atn_ctx *cx)
     layer_model m = layer_make(cx, 0);
     const atn_idx n = 1500;
 
-    m.problem.nq = m.problem.nk = m.problem.sight.key_last = n;
+    m.n = m.problem.nq = m.problem.nk = m.problem.sight.key_last = n;
     m.facts.width = 1003;
     free(m.out32);
     free(m.w_o);
