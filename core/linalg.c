@@ -1,0 +1,71 @@
+/* core/linalg.c -- dense linear algebra in double, see the header. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/linalg.h"
+
+#include <limits.h>
+#include <math.h>
+
+/* LAPACK, in Fortran: everything by address. */
+void dsyevd_(const char *jobz, const char *uplo, const int *n, double *a,
+             const int *lda, double *w, double *work, const int *lwork, int *iwork,
+             const int *liwork, int *info);
+
+bool atn_cholesky(double *a, atn_idx n)
+{
+    for (atn_idx i = 0; i < n; i++)
+        for (atn_idx j = 0; j <= i; j++) {
+            double sum = a[i * n + j];
+
+            for (atn_idx k = 0; k < j; k++) sum -= a[i * n + k] * a[j * n + k];
+            if (i != j) {
+                a[i * n + j] = sum / a[j * n + j];
+                continue;
+            }
+            if (!(sum > 0)) return false;
+            a[i * n + i] = sqrt(sum);
+        }
+    return true;
+}
+
+void atn_cholesky_solve(const double *l, atn_idx n, double *b)
+{
+    for (atn_idx i = 0; i < n; i++) {
+        for (atn_idx k = 0; k < i; k++) b[i] -= l[i * n + k] * b[k];
+        b[i] /= l[i * n + i];
+    }
+    for (atn_idx i = n - 1; i >= 0; i--) {
+        for (atn_idx k = i + 1; k < n; k++) b[i] -= l[k * n + i] * b[k];
+        b[i] /= l[i * n + i];
+    }
+}
+
+double atn_eigenvalues_bytes(atn_idx n)
+{
+    return (2 * (double)n + 1 + 64 * (double)n) * sizeof(double);
+}
+
+atn_status atn_eigenvalues(atn_ctx *cx, double *a, atn_idx n, double *values)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_idx room = 66 * n + 1; /* blocks of up to 64 columns */
+    const int size = (int)n, length = (int)room, one = 1;
+    atn_status st = ATN_OK;
+    double *work = NULL;
+    int info = 0, whole = 0;
+
+    ATN_ASSERT(n >= 0 && room <= INT_MAX);
+    if (n == 0) goto done;
+    for (atn_idx i = 0; i < n * n; i++)
+        if (!isfinite(a[i]))
+            ATN_FAIL(ATN_DATA,
+                     "eigenvalues: entry %lld of a %lld x %lld matrix is not finite",
+                     (long long)i, (long long)n, (long long)n);
+    ATN_TAKE(work, room);
+    dsyevd_("N", "L", &size, a, &size, values, work, &length, &whole, &one, &info);
+    if (info != 0)
+        ATN_FAIL(ATN_INTERNAL, "eigenvalues of a %lld x %lld matrix: dsyevd gave %d",
+                 (long long)n, (long long)n, info);
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}

@@ -1,0 +1,23 @@
+/* core/linalg.h -- dense linear algebra in double: small systems, symmetric eigenvalues.
+ *
+ * Source  Cholesky's method; eigenvalues by LAPACK's dsyevd, which OpenBLAS brings.
+ * Cost    n^3 / 3 flop and no memory for Cholesky; 4 n^3 / 3 flop for eigenvalues.
+ * Limits  one thread. Matrices are row-major and contiguous.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "core/ctx.h"
+
+/* The lower triangle of a [n, n] becomes L with L L' = a; the rest is not read. False when a
+ * is not positive definite. */
+bool atn_cholesky(double *a, atn_idx n) ATN_WARN_UNUSED;
+/* b [n] <- the x with L L' x = b. */
+void atn_cholesky_solve(const double *l, atn_idx n, double *b);
+
+/* values [n] <- eigenvalues of the symmetric a [n, n], ascending; a is overwritten. DATA when
+ * an entry is not finite; MEMORY. */
+atn_status atn_eigenvalues(atn_ctx *cx, double *a, atn_idx n,
+                           double *values) ATN_WARN_UNUSED;
+/* Bytes that atn_eigenvalues takes beside a and values. */
+double atn_eigenvalues_bytes(atn_idx n);

@@ -1,0 +1,111 @@
+/* tests/core/test_linalg.c -- Cholesky and symmetric eigenvalues. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "check.h"
+
+#include "core/linalg.h"
+#include "core/rng.h"
+
+enum { MOST = 90 };
+
+/* [[4,2],[2,5]] = L L' with L = [[2,0],[1,2]]; x = (1,-2) has a x = (0,-8). */
+static void cholesky_golden(atn_ctx *cx)
+{
+    double a[] = {4, 99, 2, 5}, b[] = {0, -8}, bad[] = {1, 0, 2, 1};
+
+    (void)cx;
+    CHECK(atn_cholesky(a, 2));
+    CHECK_NEAR(a[0], 2, 1e-15);
+    CHECK_NEAR(a[2], 1, 1e-15);
+    CHECK_NEAR(a[3], 2, 1e-15);
+    atn_cholesky_solve(a, 2, b);
+    CHECK_NEAR(b[0], 1, 1e-15);
+    CHECK_NEAR(b[1], -2, 1e-15);
+    CHECK(!atn_cholesky(bad, 2)); /* 1 - 2 * 2 < 0 */
+}
+
+static double *random_square(atn_ctx *cx, atn_idx n)
+{
+    atn_rng r = atn_rng_stream(cx->seed, "linalg", n, 0);
+    double *x = malloc((size_t)(n * n) * sizeof *x);
+
+    for (atn_idx i = 0; i < n * n; i++) x[i] = atn_rng_normal(&r);
+    return x;
+}
+
+/* a <- x x' + shift; solves and multiplies back. */
+static void cholesky_solves(atn_ctx *cx)
+{
+    for (atn_idx n = 1; n < 40; n += 7) {
+        double *x = random_square(cx, n), a[40 * 40], l[40 * 40], b[40], got;
+
+        for (atn_idx i = 0; i < n; i++)
+            for (atn_idx j = 0; j < n; j++) {
+                a[i * n + j] = i == j ? .5 : 0;
+                for (atn_idx k = 0; k < n; k++)
+                    a[i * n + j] += x[i * n + k] * x[j * n + k];
+            }
+        memcpy(l, a, sizeof a);
+        for (atn_idx i = 0; i < n; i++) b[i] = x[i];
+        CHECK(atn_cholesky(l, n));
+        atn_cholesky_solve(l, n, b);
+        for (atn_idx i = 0; i < n; i++) {
+            got = 0;
+            for (atn_idx j = 0; j < n; j++) got += a[i * n + j] * b[j];
+            CHECK_NEAR(got, x[i], 1e-9);
+        }
+        free(x);
+    }
+}
+
+/* [[2,1],[1,2]]: 1 and 3. A second difference matrix: 2 - 2 cos(k pi / (n + 1)). */
+static void eigenvalues_golden(atn_ctx *cx)
+{
+    double a[] = {2, 1, 1, 2}, v[MOST], *t = calloc(MOST * MOST, sizeof *t);
+
+    CHECK_OK(atn_eigenvalues(cx, a, 2, v));
+    CHECK_NEAR(v[0], 1, 1e-14);
+    CHECK_NEAR(v[1], 3, 1e-14);
+    for (int i = 0; i < MOST; i++) {
+        t[i * MOST + i] = 2;
+        if (i > 0) t[i * MOST + i - 1] = t[(i - 1) * MOST + i] = -1;
+    }
+    CHECK_OK(atn_eigenvalues(cx, t, MOST, v));
+    for (int k = 1; k <= MOST; k++)
+        CHECK_NEAR(v[k - 1], 2 - 2 * cos(k * M_PI / (MOST + 1)), 1e-12);
+    free(t);
+}
+
+/* Their sum is the trace, that of their squares the squared length; ascending. */
+static void eigenvalues_of_random_matrices(atn_ctx *cx)
+{
+    for (atn_idx n = 1; n <= MOST; n = n * 3 + 1) {
+        double *a = random_square(cx, n), v[MOST], trace = 0, square = 0;
+
+        for (atn_idx i = 0; i < n; i++)
+            for (atn_idx j = 0; j <= i; j++) a[j * n + i] = a[i * n + j];
+        for (atn_idx i = 0; i < n * n; i++) square += a[i] * a[i];
+        for (atn_idx i = 0; i < n; i++) trace += a[i * n + i];
+        CHECK_OK(atn_eigenvalues(cx, a, n, v));
+        for (atn_idx i = 0; i < n; i++) {
+            trace -= v[i];
+            square -= v[i] * v[i];
+            if (i > 0) CHECK_LE(v[i - 1], v[i]);
+        }
+        CHECK_NEAR(trace, 0, 1e-11);
+        CHECK_NEAR(square, 0, 1e-9);
+        free(a);
+    }
+}
+
+static void what_has_no_eigenvalues(atn_ctx *cx)
+{
+    double a[] = {1, NAN, NAN, 1}, v[2];
+
+    CHECK_OK(atn_eigenvalues(cx, a, 0, v));
+    CHECK_FAILS(atn_eigenvalues(cx, a, 2, v), ATN_DATA, "not finite");
+}
+
+CHECK_MAIN({"cholesky golden", cholesky_golden}, {"cholesky solves", cholesky_solves},
+           {"eigenvalues golden", eigenvalues_golden},
+           {"eigenvalues of random matrices", eigenvalues_of_random_matrices},
+           {"what has no eigenvalues", what_has_no_eigenvalues})
