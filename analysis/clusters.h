@@ -18,11 +18,12 @@
 /* A node below n is a leaf; node n + i is merge i, in order of height. Owned. */
 typedef struct atn_cluster_tree {
     atn_idx n; /* leaves */
-    atn_idx *left,
-        *right;     /* [n - 1] nodes of a merge; left holds the smallest member */
+    /* [n - 1] nodes of a merge; left holds the smallest member */
+    atn_idx *left, *right;
     atn_idx *size;  /* [n - 1] leaves below */
     double *height; /* [n - 1] never falls */
     atn_idx *order; /* [n] place of a leaf when the tree is drawn, left to right */
+    atn_idx *drawn; /* [n] the leaf at each place */
 } atn_cluster_tree;
 
 /* distance is [n x n], symmetric, finite, >= 0. Ties: the pair of groups whose smaller, then

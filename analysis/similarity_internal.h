@@ -66,3 +66,26 @@ atn_idx atn_sim_rows(const atn_sim_set *set, double row, double wanted, atn_idx 
                      atn_idx most);
 /* Threads that may run at once when each takes `each` bytes. */
 int atn_sim_threads(const atn_ctx *cx, double each);
+
+/* ---- tables ---- */
+
+/* Key columns that stand first where the capture has several stacks or steps; -1 = not. */
+typedef struct atn_sim_keys {
+    int stack, step;
+} atn_sim_keys;
+
+atn_status atn_sim_add_keys(atn_ctx *cx, const atn_similarity *s, atn_table *t,
+                            atn_sim_keys *k) ATN_WARN_UNUSED;
+atn_status atn_sim_add_number(atn_ctx *cx, atn_table *t, const char *name,
+                              const char *unit, const char *text,
+                              int *col) ATN_WARN_UNUSED;
+atn_status atn_sim_add_index(atn_ctx *cx, atn_table *t, const char *name,
+                             const char *text, int *col) ATN_WARN_UNUSED;
+/* A row with its keys. */
+atn_status atn_sim_add_row(atn_ctx *cx, const atn_similarity_part *p,
+                           const atn_sim_keys *k, atn_table *t) ATN_WARN_UNUSED;
+/* A cell stays missing where there is no number. */
+void atn_sim_put(atn_table *t, int col, double x);
+/* Title, and what was left out. */
+atn_status atn_sim_caption(atn_ctx *cx, const atn_similarity *s, const char *title,
+                           atn_table *t) ATN_WARN_UNUSED;
