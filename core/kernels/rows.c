@@ -102,6 +102,18 @@ ATN_CLONES double atn_row_square(const float *x, atn_idx n)
     return fold(sum);
 }
 
+ATN_CLONES double atn_row_dot(const float *x, const float *y, atn_idx n)
+{
+    double sum[ATN_LANES] = {0};
+    atn_idx j = 0;
+
+    for (; j + ATN_LANES <= n; j += ATN_LANES)
+        for (int l = 0; l < ATN_LANES; l++)
+            sum[l] += (double)x[j + l] * (double)y[j + l];
+    for (int l = 0; j < n; j++, l++) sum[l] += (double)x[j] * (double)y[j];
+    return fold(sum);
+}
+
 ATN_CLONES void atn_row_moments(const float *w, atn_idx n, double at, double *square,
                                 double *distance)
 {

@@ -86,6 +86,27 @@ static void bad_values_show(atn_ctx *cx)
         }
 }
 
+/* Lengths around the number of lanes; (1,2,3) . (4,-5,6) = 12. */
+static void dot_against_double(atn_ctx *cx)
+{
+    static float x[MAX_N], y[MAX_N];
+    const float a[] = {1, 2, 3}, b[] = {4, -5, 6};
+
+    (void)cx;
+    CHECK_NEAR(atn_row_dot(a, b, 3), 12, 0);
+    for (int n = 0; n < 70; n++) {
+        double want = 0, scale = 0;
+
+        fill(x, n, 1, 1);
+        fill(y, n, 3, 2);
+        for (int j = 0; j < n; j++) {
+            want += (double)x[j] * (double)y[j];
+            scale += fabs((double)x[j] * (double)y[j]);
+        }
+        CHECK_NEAR(atn_row_dot(x, y, n), want, 1e-14 * scale);
+    }
+}
+
 static void moments_against_double(atn_ctx *cx)
 {
     (void)cx;
@@ -221,7 +242,8 @@ static void formats(atn_ctx *cx)
     atn_widen(bytes + 1, ATN_BF16, 65536, wide);
     atn_narrow(wide, ATN_BF16, 65536, back);
     for (int i = 0; i < 65536; i++) {
-        CHECK_EQ(back[i], i & 0x7f80 && !isnan(wide[i]) ? i : atn_bf16_from_f32(wide[i]));
+        CHECK_EQ(back[i],
+                 i & 0x7f80 && !isnan(wide[i]) ? i : atn_bf16_from_f32(wide[i]));
         CHECK_EQ(atn_finite32(&wide[i], 1), isfinite(wide[i]) != 0);
     }
     atn_narrow(odd, ATN_BF16, 7, back);
@@ -240,6 +262,7 @@ CHECK_MAIN({"formats", formats}, {"exp against libm", exp_against_libm},
            {"exp row against double", exp_row_against_double},
            {"bad values show", bad_values_show},
            {"moments against double", moments_against_double},
-           {"topk golden", topk_golden}, {"topk against sort", topk_against_sort},
+           {"dot against double", dot_against_double}, {"topk golden", topk_golden},
+           {"topk against sort", topk_against_sort},
            {"norms against double", norms_against_double},
            {"activations golden", activations_golden}, {"rope golden", rope_golden})
