@@ -44,10 +44,22 @@ double atn_sim_gram_bytes(const atn_ctx *cx, const atn_sim_set *set);
 atn_status atn_sim_gram_run(atn_ctx *cx, const atn_sim_set *set,
                             atn_sim_gram *g) ATN_WARN_UNUSED;
 
-/* Mean Jensen-Shannon divergence and total variation of all pairs, [m x m]; the diagonal is
- * left alone. */
-atn_status atn_sim_mix_run(atn_ctx *cx, const atn_sim_set *set, double *js,
-                           double *tv) ATN_WARN_UNUSED;
+/* What the distances of rows leave, [m x m] each; NULL = not wanted. */
+typedef struct atn_sim_mix {
+    double smooth; /* share of every row that is spread over the keys it sees */
+    double *js, *tv, *js_sum;
+} atn_sim_mix;
+/* Mean Jensen-Shannon divergence, its sum over rows, and mean total variation of all pairs;
+ * the diagonal is left alone. */
+atn_status atn_sim_mix_run(atn_ctx *cx, const atn_sim_set *set,
+                           const atn_sim_mix *out) ATN_WARN_UNUSED;
+
+/* The extras asked for, into x [ATN_SIM_EXTRAS] of [m x m], NULL where not asked for. Warns
+ * where there can be none. */
+atn_status atn_sim_extra_run(atn_ctx *cx, const atn_sim_set *set,
+                             double *const *x) ATN_WARN_UNUSED;
+bool atn_sim_extra_wanted(const atn_similarity_opts *opts, atn_sim_extra which);
+double atn_sim_extra_bytes(const atn_ctx *cx, const atn_sim_set *set);
 
 atn_idx atn_sim_copy_rows(const atn_sim_set *set);
 double atn_sim_copy_bytes(const atn_ctx *cx, const atn_sim_set *set, atn_idx width);

@@ -107,11 +107,44 @@ done:
     return st;
 }
 
+static const struct {
+    const char *name, *unit, *text;
+} extras[ATN_SIM_EXTRAS] = {
+    [ATN_SIM_JACCARD] = {"jaccard", "", "mean overlap of the best keys of a row"},
+    [ATN_SIM_SPEARMAN] = {"spearman_columns", "", "rank correlation of column sums"},
+    [ATN_SIM_CKA] = {"cka", "", "linear CKA of head outputs"},
+    [ATN_SIM_CKA_DEBIASED] = {"cka_debiased", "", "the same, debiased"},
+    [ATN_SIM_JS_SMOOTHED] = {"js_smoothed_nats", "nats",
+                             "mean Jensen-Shannon divergence of smoothed rows"},
+    [ATN_SIM_JS_SMOOTHED_SUM] = {"js_smoothed_sum_nats", "nats",
+                                 "the same summed over rows"},
+};
+
+static atn_status add_extras(atn_ctx *cx, const atn_similarity *s, atn_table *t,
+                             int cols[ATN_SIM_EXTRAS])
+{
+    atn_status st = ATN_OK;
+
+    for (int e = 0; e < ATN_SIM_EXTRAS; e++)
+        if (atn_sim_extra_wanted(&s->opts, (atn_sim_extra)e))
+            ATN_TRY(atn_sim_add_number(cx, t, extras[e].name, extras[e].unit,
+                                       extras[e].text, &cols[e]));
+done:
+    return st;
+}
+
+static void put_extras(atn_table *t, const int cols[ATN_SIM_EXTRAS], double *const *x,
+                       atn_idx at)
+{
+    for (int e = 0; e < ATN_SIM_EXTRAS; e++)
+        if (x[e]) atn_sim_put(t, cols[e], x[e][at]);
+}
+
 /* ---- layers ---- */
 
 typedef struct layer_cols {
     atn_sim_keys key;
-    int a, b, elem, row, avg, match, pearson, copy, js, tv;
+    int a, b, elem, row, avg, match, pearson, copy, js, tv, extra[ATN_SIM_EXTRAS];
 } layer_cols;
 
 static atn_status layer_columns(atn_ctx *cx, const atn_similarity *s, atn_table *t,
@@ -139,6 +172,7 @@ static atn_status layer_columns(atn_ctx *cx, const atn_similarity *s, atn_table 
             cx, t, "copy_err", "",
             "relative output error of layer_b with layer_a's matrix", &c->copy));
     ATN_TRY(add_distances(cx, s, t, &c->js, &c->tv));
+    ATN_TRY(add_extras(cx, s, t, c->extra));
 done:
     return st;
 }
@@ -163,6 +197,7 @@ static atn_status layer_rows(atn_ctx *cx, const atn_similarity_part *p,
             if (p->js) atn_sim_put(t, c->js, p->js[ab]);
             if (p->tv) atn_sim_put(t, c->tv, p->tv[ab]);
             if (p->copy_err) atn_sim_put(t, c->copy, p->copy_err[ab]);
+            put_extras(t, c->extra, p->extra, ab);
         }
 done:
     return st;
@@ -211,6 +246,7 @@ done:
 typedef struct head_cols {
     atn_sim_keys key;
     int layer_a, head_a, layer_b, head_b, elem, row, pearson, js, tv;
+    int extra[ATN_SIM_EXTRAS];
 } head_cols;
 
 static atn_status head_columns(atn_ctx *cx, const atn_similarity *s, atn_table *t,
@@ -232,6 +268,7 @@ static atn_status head_columns(atn_ctx *cx, const atn_similarity *s, atn_table *
     ATN_TRY(atn_sim_add_number(cx, t, "pearson", "", "correlation over visible keys",
                                &c->pearson));
     ATN_TRY(add_distances(cx, s, t, &c->js, &c->tv));
+    ATN_TRY(add_extras(cx, s, t, c->extra));
 done:
     return st;
 }
@@ -255,6 +292,7 @@ static atn_status head_rows(atn_ctx *cx, const atn_similarity_part *p,
             atn_sim_put(t, c->pearson, p->head_pearson[ab]);
             if (p->head_js) atn_sim_put(t, c->js, p->head_js[ab]);
             if (p->head_tv) atn_sim_put(t, c->tv, p->head_tv[ab]);
+            put_extras(t, c->extra, p->head_extra, ab);
         }
 done:
     return st;

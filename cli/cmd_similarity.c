@@ -30,6 +30,14 @@ static const atn_option options[] = {
      "leave out the error of using another layer's attention", 0, 0},
     {"distances", 0, ATN_OPT_FLAG, NULL,
      "add js_nats and tv, the distances of rows (slow)", 0, 0},
+    {"smoothed", 0, ATN_OPT_FLAG, NULL,
+     "add the divergence of rows smoothed by .001, mean and sum (slow)", 0, 0},
+    {"jaccard", 0, ATN_OPT_COUNT, "K", "add the overlap of the K best keys of a row", 1,
+     1e6},
+    {"spearman", 0, ATN_OPT_FLAG, NULL, "add the rank correlation of column sums", 0,
+     0},
+    {"cka", 0, ATN_OPT_FLAG, NULL, "add linear CKA of head outputs, also debiased", 0,
+     0},
     {"clusters", 0, ATN_OPT_TEXT, "K|auto",
      "group the heads by average linkage into K, or cut at half the height", 0, 0},
     {"cluster-by", 0, ATN_OPT_CHOICE, ATN_CLUSTER_DISTANCES,
@@ -65,6 +73,10 @@ static atn_similarity_opts similarity_opts(const atn_cli *cli, bool heads)
     o.exclude_first = atn_opt_i64(cli, "exclude-first", o.exclude_first);
     o.copy_err = !heads && !atn_opt_given(cli, "no-copy-err");
     o.distances = by_js || atn_opt_given(cli, "distances");
+    o.smoothed = atn_opt_given(cli, "smoothed");
+    o.jaccard = atn_opt_i64(cli, "jaccard", 0);
+    o.spearman = atn_opt_given(cli, "spearman");
+    o.cka = atn_opt_given(cli, "cka");
     return o;
 }
 
@@ -87,6 +99,8 @@ static atn_status check_words(atn_cli *cli, bool heads, bool plan)
     static const char *const of_plan[] = {"threshold",  "metric",      "gain",
                                           "first-keep", "last-keep",   "kmax",
                                           "budget",     "number-bytes"};
+    static const char *const of_pairs[] = {"distances", "smoothed", "jaccard",
+                                           "spearman", "cka"};
     const bool clusters = atn_opt_given(cli, "clusters");
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
@@ -102,11 +116,12 @@ static atn_status check_words(atn_cli *cli, bool heads, bool plan)
                 "similarity: --%s is of the sharing plan (give --plan too, or leave "
                 "it out)",
                 of_plan[i]);
-    if (plan && atn_opt_given(cli, "distances"))
-        ATN_FAIL(
-            ATN_USAGE,
-            "similarity: --distances adds columns to the table of layers or heads, "
-            "which --plan does not print (leave one of the two out)");
+    for (size_t i = 0; (plan || clusters) && i < ATN_LEN(of_pairs); i++)
+        if (atn_opt_given(cli, of_pairs[i]))
+            ATN_FAIL(ATN_USAGE,
+                     "similarity: --%s adds columns to the table of layers or heads, "
+                     "which --%s does not print (leave one of the two out)",
+                     of_pairs[i], plan ? "plan" : "clusters");
     if (atn_opt_given(cli, "cluster-by") && !clusters)
         ATN_FAIL(ATN_USAGE,
                  "similarity: --cluster-by is of --clusters (give --clusters "
@@ -168,6 +183,7 @@ static const char *const examples[] = {
     "similarity RUN --between layers --format csv",
     "similarity RUN --between heads --layers 1-3 -o heads.csv",
     "similarity RUN --between heads --layers 0,3 --distances",
+    "similarity RUN --between heads --jaccard 8 --spearman --cka",
     "similarity RUN --clusters auto --cluster-by cosine",
     "similarity RUN --plan --threshold 0.9",
     NULL};
