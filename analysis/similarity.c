@@ -61,6 +61,9 @@ static atn_status check_opts(atn_ctx *cx, const atn_similarity_opts *o,
                  "similarity: --exclude-first %lld is outside 0..%lld: no key is "
                  "left of %lld (give a smaller number)",
                  (long long)o->exclude_first, (long long)p->nk - 1, (long long)p->nk);
+    if (o->jaccard < 0)
+        ATN_FAIL(ATN_USAGE, "similarity: --jaccard %lld is below 1",
+                 (long long)o->jaccard);
     if (o->tile_rows < 0)
         ATN_FAIL(ATN_USAGE,
                  "similarity: tile rows %lld are negative (give 0 to choose)",
@@ -329,12 +332,32 @@ static atn_status compare_rows(atn_ctx *cx, const atn_sim_set *set,
 
     ATN_NEW(part->head_js, set->m * set->m);
     ATN_NEW(part->head_tv, set->m * set->m);
-    ATN_TRY(atn_sim_mix_run(cx, set, part->head_js, part->head_tv));
+    ATN_TRY(atn_sim_mix_run(cx, set,
+                            &(atn_sim_mix){.js = part->head_js, .tv = part->head_tv}));
     if (!part->aligned) goto done;
     ATN_NEW(part->js, n * n);
     ATN_NEW(part->tv, n * n);
     mean_of_heads(set, part->head_js, part->js);
     mean_of_heads(set, part->head_tv, part->tv);
+done:
+    return st;
+}
+
+static atn_status compare_extras(atn_ctx *cx, const atn_sim_set *set,
+                                 atn_similarity_part *part)
+{
+    const int n = set->layers;
+    atn_status st = ATN_OK;
+
+    for (int e = 0; e < ATN_SIM_EXTRAS; e++)
+        if (atn_sim_extra_wanted(set->opts, (atn_sim_extra)e))
+            ATN_NEW(part->head_extra[e], set->m * set->m);
+    ATN_TRY(atn_sim_extra_run(cx, set, part->head_extra));
+    for (int e = 0; e < ATN_SIM_EXTRAS && part->aligned; e++) {
+        if (!part->head_extra[e]) continue;
+        ATN_NEW(part->extra[e], n * n);
+        mean_of_heads(set, part->head_extra[e], part->extra[e]);
+    }
 done:
     return st;
 }
@@ -407,7 +430,7 @@ done:
 static double work_bytes(const atn_ctx *cx, const atn_sim_set *set, atn_idx width)
 {
     const double gram = atn_sim_gram_bytes(cx, set);
-    const double keep = 40 * (double)set->m * (double)set->m;
+    const double keep = (40.0 + 8 * ATN_SIM_EXTRAS) * (double)set->m * (double)set->m;
     double copy = 0;
 
     if (set->opts->copy_err && set->per_layer > 0 && set->head[0].v.cols > 0) {
@@ -415,7 +438,7 @@ static double work_bytes(const atn_ctx *cx, const atn_sim_set *set, atn_idx widt
         copy = atn_sim_copy_bytes(cx, set, width > 0 ? width : (atn_idx)out) +
                4 * out * (double)width * set->layers;
     }
-    return ATN_MAX(gram, copy) + keep;
+    return ATN_MAX(ATN_MAX(gram, copy), atn_sim_extra_bytes(cx, set)) + keep;
 }
 
 atn_status atn_similarity_bytes(atn_ctx *cx, const atn_problem *layers, int n,
@@ -448,6 +471,7 @@ atn_status atn_similarity_compare(atn_ctx *cx, const atn_problem *layers, int n,
     ATN_TRY(describe(cx, layers, &set, width, part));
     ATN_TRY(compare_gram(cx, &set, part));
     if (opts->distances) ATN_TRY(compare_rows(cx, &set, part));
+    ATN_TRY(compare_extras(cx, &set, part));
     if (!opts->copy_err) goto done;
     part->copy_why = copy_reason(layers, n, w_o, &set);
     if (part->copy_why) {
@@ -476,6 +500,10 @@ void atn_similarity_part_release(atn_ctx *cx, atn_similarity_part *part)
                            part->head_tv,    part->js,           part->tv};
 
     for (size_t i = 0; i < ATN_LEN(owned); i++) atn_free(cx, owned[i]);
+    for (int e = 0; e < ATN_SIM_EXTRAS; e++) {
+        atn_free(cx, part->head_extra[e]);
+        atn_free(cx, part->extra[e]);
+    }
     *part = (atn_similarity_part){0};
 }
 

@@ -25,12 +25,25 @@ typedef struct atn_similarity_opts {
     atn_idx skip_rows;     /* rows i < skip_rows are left out */
     atn_idx exclude_first; /* keys j < exclude_first are dropped, rows renormalised */
     bool copy_err;         /* costs more than all the rest: V and W_O of every layer */
-    bool distances;    /* Jensen-Shannon and total variation: a logarithm an entry and
+    bool distances;  /* Jensen-Shannon and total variation: a logarithm an entry and
                               pair of heads, far slower than all the rest */
-    atn_idx tile_rows; /* rows of a tile, 0 = chosen from the shape */
+    atn_idx jaccard; /* of the so many best keys; 0 = not asked for */
+    bool spearman, cka, smoothed; /* see atn_sim_extra */
+    atn_idx tile_rows;            /* rows of a tile, 0 = chosen from the shape */
 } atn_similarity_opts;
 
 void atn_similarity_defaults(atn_similarity_opts *opts); /* copy_err, nothing else */
+
+/* Comparisons beyond the usual ones, each asked for, for each walks over the rows anew. */
+typedef enum atn_sim_extra {
+    ATN_SIM_JACCARD, /* mean over rows of |A and B| / |A or B|, A and B the k best keys */
+    ATN_SIM_SPEARMAN, /* rank correlation of the column sums */
+    ATN_SIM_CKA,      /* of the outputs P V, see analysis/cka.h; needs values */
+    ATN_SIM_CKA_DEBIASED,
+    ATN_SIM_JS_SMOOTHED,     /* js of .999 P + .001 / n, n the keys that the row sees */
+    ATN_SIM_JS_SMOOTHED_SUM, /* the same summed over rows, as Clark et al. have it */
+    ATN_SIM_EXTRAS
+} atn_sim_extra;
 
 /* What one layer costs; the quantities that the plan adds up. */
 typedef struct atn_layer_cost {
@@ -55,8 +68,9 @@ typedef struct atn_similarity_part {
     bool aligned; /* every layer has the same heads; else the next five are NULL */
     double *cos_elem, *cos_row, *cos_avg, *match, *pearson; /* [L x L] */
     double *head_js,
-        *head_tv;     /* [M x M] mean over rows, nats; NULL when not asked for */
-    double *js, *tv;  /* [L x L] mean_h, head against the same head; as above */
+        *head_tv;    /* [M x M] mean over rows, nats; NULL when not asked for */
+    double *js, *tv; /* [L x L] mean_h, head against the same head; as above */
+    double *head_extra[ATN_SIM_EXTRAS], *extra[ATN_SIM_EXTRAS]; /* in the same way */
     double *copy_err; /* [L x L], row = leader, column = follower; NULL: see copy_why */
     const char
         *copy_why;  /* why there is no copy_err; NULL if there is or none was asked */
@@ -160,11 +174,11 @@ void atn_share_bounds(const atn_layer_cost *cost, int n, const int *leader,
 
 /* ---- tables ---- */
 
-/* layer_a, layer_b, cos_elem, cos_row, cos_avg, match, pearson[, copy_err][, js_nats, tv]: every
- * ordered pair; copy_err is of layer_b using layer_a's matrix. Carries the cos_elem matrix. */
+/* layer_a, layer_b, cos_elem, cos_row, cos_avg, match, pearson[, copy_err][, js_nats, tv][, ...
+ * the extras asked for]: every ordered pair; copy_err is of layer_b using layer_a's matrix. Carries the cos_elem matrix. */
 atn_status atn_similarity_layers_table(atn_ctx *cx, const atn_similarity *s,
                                        atn_table **out) ATN_WARN_UNUSED;
-/* layer_a, head_a, layer_b, head_b, cos_elem, cos_row, pearson[, js_nats, tv]: every
+/* layer_a, head_a, layer_b, head_b, cos_elem, cos_row, pearson[, js_nats, tv][, ...]: every
  * unordered pair and the diagonal. Carries the cos_elem matrix. */
 atn_status atn_similarity_heads_table(atn_ctx *cx, const atn_similarity *s,
                                       atn_table **out) ATN_WARN_UNUSED;

@@ -44,10 +44,22 @@ double atn_sim_gram_bytes(const atn_ctx *cx, const atn_sim_set *set);
 atn_status atn_sim_gram_run(atn_ctx *cx, const atn_sim_set *set,
                             atn_sim_gram *g) ATN_WARN_UNUSED;
 
-/* Mean Jensen-Shannon divergence and total variation of all pairs, [m x m]; the diagonal is
- * left alone. */
-atn_status atn_sim_mix_run(atn_ctx *cx, const atn_sim_set *set, double *js,
-                           double *tv) ATN_WARN_UNUSED;
+/* What the distances of rows leave, [m x m] each; NULL = not wanted. */
+typedef struct atn_sim_mix {
+    double smooth; /* share of every row that is spread over the keys it sees */
+    double *js, *tv, *js_sum;
+} atn_sim_mix;
+/* Mean Jensen-Shannon divergence, its sum over rows, and mean total variation of all pairs;
+ * the diagonal is left alone. */
+atn_status atn_sim_mix_run(atn_ctx *cx, const atn_sim_set *set,
+                           const atn_sim_mix *out) ATN_WARN_UNUSED;
+
+/* The extras asked for, into x [ATN_SIM_EXTRAS] of [m x m], NULL where not asked for. Warns
+ * where there can be none. */
+atn_status atn_sim_extra_run(atn_ctx *cx, const atn_sim_set *set,
+                             double *const *x) ATN_WARN_UNUSED;
+bool atn_sim_extra_wanted(const atn_similarity_opts *opts, atn_sim_extra which);
+double atn_sim_extra_bytes(const atn_ctx *cx, const atn_sim_set *set);
 
 atn_idx atn_sim_copy_rows(const atn_sim_set *set);
 double atn_sim_copy_bytes(const atn_ctx *cx, const atn_sim_set *set, atn_idx width);
@@ -66,3 +78,26 @@ atn_idx atn_sim_rows(const atn_sim_set *set, double row, double wanted, atn_idx 
                      atn_idx most);
 /* Threads that may run at once when each takes `each` bytes. */
 int atn_sim_threads(const atn_ctx *cx, double each);
+
+/* ---- tables ---- */
+
+/* Key columns that stand first where the capture has several stacks or steps; -1 = not. */
+typedef struct atn_sim_keys {
+    int stack, step;
+} atn_sim_keys;
+
+atn_status atn_sim_add_keys(atn_ctx *cx, const atn_similarity *s, atn_table *t,
+                            atn_sim_keys *k) ATN_WARN_UNUSED;
+atn_status atn_sim_add_number(atn_ctx *cx, atn_table *t, const char *name,
+                              const char *unit, const char *text,
+                              int *col) ATN_WARN_UNUSED;
+atn_status atn_sim_add_index(atn_ctx *cx, atn_table *t, const char *name,
+                             const char *text, int *col) ATN_WARN_UNUSED;
+/* A row with its keys. */
+atn_status atn_sim_add_row(atn_ctx *cx, const atn_similarity_part *p,
+                           const atn_sim_keys *k, atn_table *t) ATN_WARN_UNUSED;
+/* A cell stays missing where there is no number. */
+void atn_sim_put(atn_table *t, int col, double x);
+/* Title, and what was left out. */
+atn_status atn_sim_caption(atn_ctx *cx, const atn_similarity *s, const char *title,
+                           atn_table *t) ATN_WARN_UNUSED;

@@ -2,7 +2,8 @@
  *
  * Math    JS(p, q) = H((p + q) / 2) - (H(p) + H(q)) / 2 in nats, TV(p, q) = sum |p - q| / 2,
  *         both of rows scaled to sum 1 and averaged over the rows that have weight in both.
- * Oracle  uniform over 4 against one-hot: 0.380396; disjoint one-hots: ln 2; rows (.2 .3 .5)
+ *         Smoothed rows are (1 - e) P + e / n over the n keys that the row sees.
+ * Oracle  uniform over 4 against one-hot: 0.380396, smoothed by .001 0.377514; disjoint one-hots: ln 2; rows (.2 .3 .5)
  *         against thirds: 0.017251; equal rows: exactly 0.
  * Source  Clark et al., arXiv 1906.04341, sum over rows; here it is a mean.
  * Cost    one logarithm a pair of heads and visible entry: m^2 / 2 times the row stream.
@@ -72,17 +73,22 @@ static ATN_CLONES double mix_rows(const float *x, const float *y, atn_idx n,
 typedef struct job {
     const atn_sim_set *set;
     atn_idx rows, first_tile, tiles, groups;
+    double smooth;
     double *js, *tv, *count; /* [groups x m x m], lower triangles */
 } job;
 
-static void normalise(float *row, atn_idx n, double *entropy)
+/* Scales a row of n keys to sum 1; it sees those in [lo, hi). */
+static void normalise(float *row, atn_idx n, double smooth, atn_idx lo, atn_idx hi,
+                      double *entropy)
 {
     const double mass = atn_row_sum(row, n);
     double none;
 
     *entropy = -1; /* no weight */
     if (!(mass > 0)) return;
-    atn_row_scale(row, n, (float)(1.0 / mass));
+    atn_row_scale(row, n, (float)((1 - smooth) / mass));
+    for (atn_idx c = lo; c < hi && smooth > 0; c++)
+        row[c] += (float)(smooth / (double)(hi - lo));
     *entropy = mix_rows(row, row, n, &none);
 }
 
@@ -108,7 +114,7 @@ static atn_status one_group(atn_ctx *cx, atn_idx g, void *state)
 {
     const job *j = state;
     const atn_idx m = j->set->m, nk = j->set->head[0].nk,
-                  skip = j->set->opts->skip_rows;
+                  skip = j->set->opts->skip_rows, exclude = j->set->opts->exclude_first;
     const atn_arena_mark mark = atn_arena_save(cx);
     atn_status st = ATN_OK;
     float *x = NULL;
@@ -125,10 +131,12 @@ static atn_status one_group(atn_ctx *cx, atn_idx g, void *state)
         const atn_idx ld = t.rows * t.keys;
 
         for (atn_idx a = 0; a < m; a++) {
-            ATN_TRY(atn_sim_fill(cx, &j->set->head[a], &t, j->set->opts->exclude_first,
-                                 x + a * ld, t.keys, info, square, &total));
+            ATN_TRY(atn_sim_fill(cx, &j->set->head[a], &t, exclude, x + a * ld, t.keys,
+                                 info, square, &total));
             for (atn_idx r = 0; r < t.rows; r++)
-                normalise(x + a * ld + r * t.keys, t.keys, &entropy[r * m + a]);
+                normalise(x + a * ld + r * t.keys, t.keys, j->smooth,
+                          ATN_MAX(info[r].lo, exclude) - t.key0, info[r].hi - t.key0,
+                          &entropy[r * m + a]);
         }
         for (atn_idx r = 0; r < t.rows; r++)
             one_row(j, g, x + r * t.keys, ld, t.keys, entropy + r * m);
@@ -138,7 +146,13 @@ done:
     return st;
 }
 
-static void finish(const job *j, double *js, double *tv)
+/* Both halves of a symmetric matrix; NULL = not wanted. */
+static void put(double *x, atn_idx m, atn_idx a, atn_idx b, double value)
+{
+    if (x) x[a * m + b] = x[b * m + a] = value;
+}
+
+static void finish(const job *j, const atn_sim_mix *out)
 {
     const atn_idx m = j->set->m;
 
@@ -152,17 +166,21 @@ static void finish(const job *j, double *js, double *tv)
                 t += j->tv[at];
                 n += j->count[at];
             }
-            js[a * m + b] = js[b * m + a] = n > 0 ? s / n : NAN;
-            tv[a * m + b] = tv[b * m + a] = n > 0 ? t / n : NAN;
+            put(out->js, m, a, b, n > 0 ? s / n : NAN);
+            put(out->tv, m, a, b, n > 0 ? t / n : NAN);
+            put(out->js_sum, m, a, b, n > 0 ? s : NAN);
         }
 }
 
-atn_status atn_sim_mix_run(atn_ctx *cx, const atn_sim_set *set, double *js, double *tv)
+atn_status atn_sim_mix_run(atn_ctx *cx, const atn_sim_set *set, const atn_sim_mix *out)
 {
     const atn_idx m = set->m, nq = set->head[0].nq, rows = atn_sim_gram_rows(set);
     const int threads = cx->threads;
     atn_status st = ATN_OK;
-    job j = {.set = set, .rows = rows, .tiles = (nq + rows - 1) / rows};
+    job j = {.set = set,
+             .rows = rows,
+             .tiles = (nq + rows - 1) / rows,
+             .smooth = out->smooth};
 
     j.first_tile = set->opts->skip_rows / rows;
     j.groups = atn_sim_groups(set);
@@ -173,7 +191,7 @@ atn_status atn_sim_mix_run(atn_ctx *cx, const atn_sim_set *set, double *js, doub
     st = atn_parallel(cx, j.groups, one_group, &j, "row distances");
     cx->threads = threads;
     ATN_TRY(st);
-    finish(&j, js, tv);
+    finish(&j, out);
 done:
     atn_free(cx, j.js);
     atn_free(cx, j.tv);

@@ -3,18 +3,14 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "analysis/similarity.h"
+#include "analysis/similarity_internal.h"
 
-/* Key columns that stand first where the capture has several stacks or steps. */
-typedef struct keys {
-    int stack, step;
-} keys;
-
-static atn_status add_keys(atn_ctx *cx, const atn_similarity *s, atn_table *t, keys *k)
+atn_status atn_sim_add_keys(atn_ctx *cx, const atn_similarity *s, atn_table *t,
+                            atn_sim_keys *k)
 {
     atn_status st = ATN_OK;
 
-    *k = (keys){-1, -1};
+    *k = (atn_sim_keys){-1, -1};
     if (s->many_stacks)
         ATN_TRY(atn_table_add_col(cx, t, "stack", ATN_COL_STR, "", "part of the model",
                                   &k->stack));
@@ -24,8 +20,8 @@ done:
     return st;
 }
 
-static atn_status add_row(atn_ctx *cx, const atn_similarity_part *p, const keys *k,
-                          atn_table *t)
+atn_status atn_sim_add_row(atn_ctx *cx, const atn_similarity_part *p,
+                           const atn_sim_keys *k, atn_table *t)
 {
     atn_status st = ATN_OK;
 
@@ -36,27 +32,25 @@ done:
     return st;
 }
 
-static atn_status add_number(atn_ctx *cx, atn_table *t, const char *name,
-                             const char *unit, const char *text, int *col)
+atn_status atn_sim_add_number(atn_ctx *cx, atn_table *t, const char *name,
+                              const char *unit, const char *text, int *col)
 {
     return atn_table_add_col(cx, t, name, ATN_COL_F64, unit, text, col);
 }
 
-static atn_status add_index(atn_ctx *cx, atn_table *t, const char *name,
-                            const char *text, int *col)
+atn_status atn_sim_add_index(atn_ctx *cx, atn_table *t, const char *name,
+                             const char *text, int *col)
 {
     return atn_table_add_col(cx, t, name, ATN_COL_I64, "", text, col);
 }
 
-/* A cell stays missing where there is no number. */
-static void put(atn_table *t, int col, double x)
+void atn_sim_put(atn_table *t, int col, double x)
 {
     if (!isnan(x)) atn_table_set_f64(t, col, x);
 }
 
-/* What was left out is part of the caption. */
-static atn_status caption(atn_ctx *cx, const atn_similarity *s, const char *title,
-                          atn_table *t)
+atn_status atn_sim_caption(atn_ctx *cx, const atn_similarity *s, const char *title,
+                           atn_table *t)
 {
     char text[160];
     atn_status st = ATN_OK;
@@ -106,18 +100,51 @@ static atn_status add_distances(atn_ctx *cx, const atn_similarity *s, atn_table 
     atn_status st = ATN_OK;
 
     if (!s->opts.distances) goto done;
-    ATN_TRY(add_number(cx, t, "js_nats", "nats",
-                       "mean Jensen-Shannon divergence of rows", js));
-    ATN_TRY(add_number(cx, t, "tv", "", "mean total variation of rows", tv));
+    ATN_TRY(atn_sim_add_number(cx, t, "js_nats", "nats",
+                               "mean Jensen-Shannon divergence of rows", js));
+    ATN_TRY(atn_sim_add_number(cx, t, "tv", "", "mean total variation of rows", tv));
 done:
     return st;
+}
+
+static const struct {
+    const char *name, *unit, *text;
+} extras[ATN_SIM_EXTRAS] = {
+    [ATN_SIM_JACCARD] = {"jaccard", "", "mean overlap of the best keys of a row"},
+    [ATN_SIM_SPEARMAN] = {"spearman_columns", "", "rank correlation of column sums"},
+    [ATN_SIM_CKA] = {"cka", "", "linear CKA of head outputs"},
+    [ATN_SIM_CKA_DEBIASED] = {"cka_debiased", "", "the same, debiased"},
+    [ATN_SIM_JS_SMOOTHED] = {"js_smoothed_nats", "nats",
+                             "mean Jensen-Shannon divergence of smoothed rows"},
+    [ATN_SIM_JS_SMOOTHED_SUM] = {"js_smoothed_sum_nats", "nats",
+                                 "the same summed over rows"},
+};
+
+static atn_status add_extras(atn_ctx *cx, const atn_similarity *s, atn_table *t,
+                             int cols[ATN_SIM_EXTRAS])
+{
+    atn_status st = ATN_OK;
+
+    for (int e = 0; e < ATN_SIM_EXTRAS; e++)
+        if (atn_sim_extra_wanted(&s->opts, (atn_sim_extra)e))
+            ATN_TRY(atn_sim_add_number(cx, t, extras[e].name, extras[e].unit,
+                                       extras[e].text, &cols[e]));
+done:
+    return st;
+}
+
+static void put_extras(atn_table *t, const int cols[ATN_SIM_EXTRAS], double *const *x,
+                       atn_idx at)
+{
+    for (int e = 0; e < ATN_SIM_EXTRAS; e++)
+        if (x[e]) atn_sim_put(t, cols[e], x[e][at]);
 }
 
 /* ---- layers ---- */
 
 typedef struct layer_cols {
-    keys key;
-    int a, b, elem, row, avg, match, pearson, copy, js, tv;
+    atn_sim_keys key;
+    int a, b, elem, row, avg, match, pearson, copy, js, tv, extra[ATN_SIM_EXTRAS];
 } layer_cols;
 
 static atn_status layer_columns(atn_ctx *cx, const atn_similarity *s, atn_table *t,
@@ -125,22 +152,27 @@ static atn_status layer_columns(atn_ctx *cx, const atn_similarity *s, atn_table 
 {
     atn_status st = ATN_OK;
 
-    ATN_TRY(add_keys(cx, s, t, &c->key));
-    ATN_TRY(add_index(cx, t, "layer_a", "layer; the leader of copy_err", &c->a));
-    ATN_TRY(add_index(cx, t, "layer_b", "layer; the follower of copy_err", &c->b));
-    ATN_TRY(add_number(cx, t, "cos_elem", "", "mean cosine of equal heads", &c->elem));
-    ATN_TRY(add_number(cx, t, "cos_row", "", "mean cosine of rows of equal heads",
-                       &c->row));
-    ATN_TRY(add_number(cx, t, "cos_avg", "", "cosine of the head means", &c->avg));
+    ATN_TRY(atn_sim_add_keys(cx, s, t, &c->key));
     ATN_TRY(
-        add_number(cx, t, "match", "", "mean cosine of best-matched heads", &c->match));
+        atn_sim_add_index(cx, t, "layer_a", "layer; the leader of copy_err", &c->a));
     ATN_TRY(
-        add_number(cx, t, "pearson", "", "correlation over visible keys", &c->pearson));
+        atn_sim_add_index(cx, t, "layer_b", "layer; the follower of copy_err", &c->b));
+    ATN_TRY(atn_sim_add_number(cx, t, "cos_elem", "", "mean cosine of equal heads",
+                               &c->elem));
+    ATN_TRY(atn_sim_add_number(cx, t, "cos_row", "",
+                               "mean cosine of rows of equal heads", &c->row));
+    ATN_TRY(
+        atn_sim_add_number(cx, t, "cos_avg", "", "cosine of the head means", &c->avg));
+    ATN_TRY(atn_sim_add_number(cx, t, "match", "", "mean cosine of best-matched heads",
+                               &c->match));
+    ATN_TRY(atn_sim_add_number(cx, t, "pearson", "", "correlation over visible keys",
+                               &c->pearson));
     if (s->opts.copy_err)
-        ATN_TRY(add_number(cx, t, "copy_err", "",
-                           "relative output error of layer_b with layer_a's matrix",
-                           &c->copy));
+        ATN_TRY(atn_sim_add_number(
+            cx, t, "copy_err", "",
+            "relative output error of layer_b with layer_a's matrix", &c->copy));
     ATN_TRY(add_distances(cx, s, t, &c->js, &c->tv));
+    ATN_TRY(add_extras(cx, s, t, c->extra));
 done:
     return st;
 }
@@ -154,17 +186,18 @@ static atn_status layer_rows(atn_ctx *cx, const atn_similarity_part *p,
         for (int b = 0; b < p->layers; b++) {
             const atn_idx ab = (atn_idx)a * p->layers + b;
 
-            ATN_TRY(add_row(cx, p, &c->key, t));
+            ATN_TRY(atn_sim_add_row(cx, p, &c->key, t));
             atn_table_set_i64(t, c->a, p->layer[a]);
             atn_table_set_i64(t, c->b, p->layer[b]);
-            put(t, c->elem, p->cos_elem[ab]);
-            put(t, c->row, p->cos_row[ab]);
-            put(t, c->avg, p->cos_avg[ab]);
-            put(t, c->match, p->match[ab]);
-            put(t, c->pearson, p->pearson[ab]);
-            if (p->js) put(t, c->js, p->js[ab]);
-            if (p->tv) put(t, c->tv, p->tv[ab]);
-            if (p->copy_err) put(t, c->copy, p->copy_err[ab]);
+            atn_sim_put(t, c->elem, p->cos_elem[ab]);
+            atn_sim_put(t, c->row, p->cos_row[ab]);
+            atn_sim_put(t, c->avg, p->cos_avg[ab]);
+            atn_sim_put(t, c->match, p->match[ab]);
+            atn_sim_put(t, c->pearson, p->pearson[ab]);
+            if (p->js) atn_sim_put(t, c->js, p->js[ab]);
+            if (p->tv) atn_sim_put(t, c->tv, p->tv[ab]);
+            if (p->copy_err) atn_sim_put(t, c->copy, p->copy_err[ab]);
+            put_extras(t, c->extra, p->extra, ab);
         }
 done:
     return st;
@@ -197,7 +230,7 @@ atn_status atn_similarity_layers_table(atn_ctx *cx, const atn_similarity *s,
     ATN_TRY(atn_table_create(cx, "similarity", &t));
     ATN_TRY(layer_columns(cx, s, t, &c));
     for (int i = 0; i < s->parts; i++) ATN_TRY(layer_rows(cx, &s->part[i], &c, t));
-    ATN_TRY(caption(cx, s, "Similarity between layers", t));
+    ATN_TRY(atn_sim_caption(cx, s, "Similarity between layers", t));
     if (s->parts == 1)
         ATN_TRY(
             attach(cx, s->part[0].cos_elem, s->part[0].layers, "layer", "layer", t));
@@ -211,8 +244,9 @@ done:
 /* ---- heads ---- */
 
 typedef struct head_cols {
-    keys key;
+    atn_sim_keys key;
     int layer_a, head_a, layer_b, head_b, elem, row, pearson, js, tv;
+    int extra[ATN_SIM_EXTRAS];
 } head_cols;
 
 static atn_status head_columns(atn_ctx *cx, const atn_similarity *s, atn_table *t,
@@ -220,16 +254,21 @@ static atn_status head_columns(atn_ctx *cx, const atn_similarity *s, atn_table *
 {
     atn_status st = ATN_OK;
 
-    ATN_TRY(add_keys(cx, s, t, &c->key));
-    ATN_TRY(add_index(cx, t, "layer_a", "layer of the first head", &c->layer_a));
-    ATN_TRY(add_index(cx, t, "head_a", "first head", &c->head_a));
-    ATN_TRY(add_index(cx, t, "layer_b", "layer of the second head", &c->layer_b));
-    ATN_TRY(add_index(cx, t, "head_b", "second head", &c->head_b));
-    ATN_TRY(add_number(cx, t, "cos_elem", "", "cosine of the matrices", &c->elem));
-    ATN_TRY(add_number(cx, t, "cos_row", "", "mean cosine of the rows", &c->row));
+    ATN_TRY(atn_sim_add_keys(cx, s, t, &c->key));
     ATN_TRY(
-        add_number(cx, t, "pearson", "", "correlation over visible keys", &c->pearson));
+        atn_sim_add_index(cx, t, "layer_a", "layer of the first head", &c->layer_a));
+    ATN_TRY(atn_sim_add_index(cx, t, "head_a", "first head", &c->head_a));
+    ATN_TRY(
+        atn_sim_add_index(cx, t, "layer_b", "layer of the second head", &c->layer_b));
+    ATN_TRY(atn_sim_add_index(cx, t, "head_b", "second head", &c->head_b));
+    ATN_TRY(
+        atn_sim_add_number(cx, t, "cos_elem", "", "cosine of the matrices", &c->elem));
+    ATN_TRY(
+        atn_sim_add_number(cx, t, "cos_row", "", "mean cosine of the rows", &c->row));
+    ATN_TRY(atn_sim_add_number(cx, t, "pearson", "", "correlation over visible keys",
+                               &c->pearson));
     ATN_TRY(add_distances(cx, s, t, &c->js, &c->tv));
+    ATN_TRY(add_extras(cx, s, t, c->extra));
 done:
     return st;
 }
@@ -243,16 +282,17 @@ static atn_status head_rows(atn_ctx *cx, const atn_similarity_part *p,
         for (atn_idx b = a; b < p->heads; b++) {
             const atn_idx ab = a * p->heads + b;
 
-            ATN_TRY(add_row(cx, p, &c->key, t));
+            ATN_TRY(atn_sim_add_row(cx, p, &c->key, t));
             atn_table_set_i64(t, c->layer_a, p->head_layer[a]);
             atn_table_set_i64(t, c->head_a, p->head[a]);
             atn_table_set_i64(t, c->layer_b, p->head_layer[b]);
             atn_table_set_i64(t, c->head_b, p->head[b]);
-            put(t, c->elem, p->head_elem[ab]);
-            put(t, c->row, p->head_row[ab]);
-            put(t, c->pearson, p->head_pearson[ab]);
-            if (p->head_js) put(t, c->js, p->head_js[ab]);
-            if (p->head_tv) put(t, c->tv, p->head_tv[ab]);
+            atn_sim_put(t, c->elem, p->head_elem[ab]);
+            atn_sim_put(t, c->row, p->head_row[ab]);
+            atn_sim_put(t, c->pearson, p->head_pearson[ab]);
+            if (p->head_js) atn_sim_put(t, c->js, p->head_js[ab]);
+            if (p->head_tv) atn_sim_put(t, c->tv, p->head_tv[ab]);
+            put_extras(t, c->extra, p->head_extra, ab);
         }
 done:
     return st;
@@ -269,7 +309,7 @@ atn_status atn_similarity_heads_table(atn_ctx *cx, const atn_similarity *s,
     ATN_TRY(atn_table_create(cx, "similarity_heads", &t));
     ATN_TRY(head_columns(cx, s, t, &c));
     for (int i = 0; i < s->parts; i++) ATN_TRY(head_rows(cx, &s->part[i], &c, t));
-    ATN_TRY(caption(cx, s, "Similarity between heads", t));
+    ATN_TRY(atn_sim_caption(cx, s, "Similarity between heads", t));
     if (s->parts == 1)
         ATN_TRY(attach(cx, s->part[0].head_elem, s->part[0].heads, "head", "head", t));
     *out = t;
@@ -282,12 +322,12 @@ done:
 /* ---- the plan ---- */
 
 typedef struct plan_cols {
-    keys key;
+    atn_sim_keys key;
     int layer, leader, role, similarity, params, flops, cache, copy;
 } plan_cols;
 
 typedef struct total_cols {
-    keys key;
+    atn_sim_keys key;
     int layers, followers, params, params_share, flops, flops_share, cache, flop_bound,
         attn_bound, decode_bound, similarity, copy;
 } total_cols;
@@ -297,16 +337,20 @@ static atn_status plan_columns(atn_ctx *cx, const atn_similarity *s, atn_table *
 {
     atn_status st = ATN_OK;
 
-    ATN_TRY(add_keys(cx, s, t, &c->key));
-    ATN_TRY(add_index(cx, t, "layer", "layer", &c->layer));
-    ATN_TRY(add_index(cx, t, "leader", "layer whose matrix it uses", &c->leader));
+    ATN_TRY(atn_sim_add_keys(cx, s, t, &c->key));
+    ATN_TRY(atn_sim_add_index(cx, t, "layer", "layer", &c->layer));
+    ATN_TRY(
+        atn_sim_add_index(cx, t, "leader", "layer whose matrix it uses", &c->leader));
     ATN_TRY(atn_table_add_col(cx, t, "role", ATN_COL_STR, "",
                               "alone, leader or follower", &c->role));
-    ATN_TRY(add_number(cx, t, "similarity", "", "to the leader", &c->similarity));
-    ATN_TRY(add_number(cx, t, "saved_params", "", "W_Q and W_K", &c->params));
-    ATN_TRY(add_number(cx, t, "saved_flop", "flop", "a token", &c->flops));
-    ATN_TRY(add_number(cx, t, "saved_cache_bytes", "bytes", "its keys", &c->cache));
-    ATN_TRY(add_number(cx, t, "copy_err", "", "relative output error", &c->copy));
+    ATN_TRY(
+        atn_sim_add_number(cx, t, "similarity", "", "to the leader", &c->similarity));
+    ATN_TRY(atn_sim_add_number(cx, t, "saved_params", "", "W_Q and W_K", &c->params));
+    ATN_TRY(atn_sim_add_number(cx, t, "saved_flop", "flop", "a token", &c->flops));
+    ATN_TRY(
+        atn_sim_add_number(cx, t, "saved_cache_bytes", "bytes", "its keys", &c->cache));
+    ATN_TRY(
+        atn_sim_add_number(cx, t, "copy_err", "", "relative output error", &c->copy));
 done:
     return st;
 }
@@ -316,24 +360,27 @@ static atn_status total_columns(atn_ctx *cx, const atn_similarity *s, atn_table 
 {
     atn_status st = ATN_OK;
 
-    ATN_TRY(add_keys(cx, s, t, &c->key));
-    ATN_TRY(add_index(cx, t, "layers", "compared layers", &c->layers));
-    ATN_TRY(add_index(cx, t, "followers", "layers that follow", &c->followers));
-    ATN_TRY(add_number(cx, t, "saved_params", "", "weights", &c->params));
-    ATN_TRY(add_number(cx, t, "saved_params_share", "", "of all matrices",
-                       &c->params_share));
-    ATN_TRY(add_number(cx, t, "saved_flop", "flop", "a token", &c->flops));
-    ATN_TRY(add_number(cx, t, "saved_flop_share", "", "of a token", &c->flops_share));
-    ATN_TRY(add_number(cx, t, "saved_cache_bytes", "bytes", "keys", &c->cache));
-    ATN_TRY(
-        add_number(cx, t, "flop_bound", "", "most speed-up by FLOPs", &c->flop_bound));
-    ATN_TRY(add_number(cx, t, "attn_byte_bound", "",
-                       "most speed-up of unfused attention by bytes", &c->attn_bound));
-    ATN_TRY(add_number(cx, t, "decode_byte_bound", "",
-                       "most speed-up of a decoding step by bytes", &c->decode_bound));
-    ATN_TRY(add_number(cx, t, "similarity_min", "", "least, of a follower",
-                       &c->similarity));
-    ATN_TRY(add_number(cx, t, "copy_err_sum", "", "over followers", &c->copy));
+    ATN_TRY(atn_sim_add_keys(cx, s, t, &c->key));
+    ATN_TRY(atn_sim_add_index(cx, t, "layers", "compared layers", &c->layers));
+    ATN_TRY(atn_sim_add_index(cx, t, "followers", "layers that follow", &c->followers));
+    ATN_TRY(atn_sim_add_number(cx, t, "saved_params", "", "weights", &c->params));
+    ATN_TRY(atn_sim_add_number(cx, t, "saved_params_share", "", "of all matrices",
+                               &c->params_share));
+    ATN_TRY(atn_sim_add_number(cx, t, "saved_flop", "flop", "a token", &c->flops));
+    ATN_TRY(atn_sim_add_number(cx, t, "saved_flop_share", "", "of a token",
+                               &c->flops_share));
+    ATN_TRY(atn_sim_add_number(cx, t, "saved_cache_bytes", "bytes", "keys", &c->cache));
+    ATN_TRY(atn_sim_add_number(cx, t, "flop_bound", "", "most speed-up by FLOPs",
+                               &c->flop_bound));
+    ATN_TRY(atn_sim_add_number(cx, t, "attn_byte_bound", "",
+                               "most speed-up of unfused attention by bytes",
+                               &c->attn_bound));
+    ATN_TRY(atn_sim_add_number(cx, t, "decode_byte_bound", "",
+                               "most speed-up of a decoding step by bytes",
+                               &c->decode_bound));
+    ATN_TRY(atn_sim_add_number(cx, t, "similarity_min", "", "least, of a follower",
+                               &c->similarity));
+    ATN_TRY(atn_sim_add_number(cx, t, "copy_err_sum", "", "over followers", &c->copy));
 done:
     return st;
 }
@@ -379,20 +426,22 @@ static atn_status plan_rows(atn_ctx *cx, const atn_similarity *s,
         const atn_idx at = (atn_idx)leader[l] * p->layers + l;
         const double cached = (double)(p->cost[l].kv_heads * p->cost[l].d);
 
-        ATN_TRY(add_row(cx, p, &c->key, t));
+        ATN_TRY(atn_sim_add_row(cx, p, &c->key, t));
         atn_table_set_i64(t, c->layer, p->layer[l]);
         atn_table_set_i64(t, c->leader, p->layer[leader[l]]);
         ATN_TRY(atn_table_set_str(cx, t, c->role,
                                   follows ? "follower"
                                   : leads ? "leader"
                                           : "alone"));
-        put(t, c->similarity, follows ? sim[at] : NAN);
-        if (follows && p->copy_err) put(t, c->copy, p->copy_err[at]);
+        atn_sim_put(t, c->similarity, follows ? sim[at] : NAN);
+        if (follows && p->copy_err) atn_sim_put(t, c->copy, p->copy_err[at]);
         if (p->cost[l].d == 0) continue;
-        put(t, c->cache, follows ? cached * p->cost[l].n * o->bytes : 0);
+        atn_sim_put(t, c->cache, follows ? cached * p->cost[l].n * o->bytes : 0);
         if (z.width == 0) continue;
-        put(t, c->params, follows ? gain_of(&p->cost[l], &z, ATN_SHARE_PARAMS) : 0);
-        put(t, c->flops, follows ? gain_of(&p->cost[l], &z, ATN_SHARE_FLOPS) : 0);
+        atn_sim_put(t, c->params,
+                    follows ? gain_of(&p->cost[l], &z, ATN_SHARE_PARAMS) : 0);
+        atn_sim_put(t, c->flops,
+                    follows ? gain_of(&p->cost[l], &z, ATN_SHARE_FLOPS) : 0);
     }
 done:
     return st;
@@ -417,19 +466,19 @@ static atn_status total_row(atn_ctx *cx, const atn_similarity_part *p,
 {
     atn_status st = ATN_OK;
 
-    ATN_TRY(add_row(cx, p, &c->key, t));
+    ATN_TRY(atn_sim_add_row(cx, p, &c->key, t));
     atn_table_set_i64(t, c->layers, x->layers);
     atn_table_set_i64(t, c->followers, x->followers);
-    put(t, c->params, x->params);
-    put(t, c->params_share, x->params_share);
-    put(t, c->flops, x->flops);
-    put(t, c->flops_share, x->flops_share);
-    put(t, c->cache, x->cache_bytes);
-    put(t, c->flop_bound, x->flop_bound);
-    put(t, c->attn_bound, x->attn_byte_bound);
-    put(t, c->decode_bound, x->decode_byte_bound);
-    put(t, c->similarity, x->similarity_min);
-    put(t, c->copy, x->copy_err_sum);
+    atn_sim_put(t, c->params, x->params);
+    atn_sim_put(t, c->params_share, x->params_share);
+    atn_sim_put(t, c->flops, x->flops);
+    atn_sim_put(t, c->flops_share, x->flops_share);
+    atn_sim_put(t, c->cache, x->cache_bytes);
+    atn_sim_put(t, c->flop_bound, x->flop_bound);
+    atn_sim_put(t, c->attn_bound, x->attn_byte_bound);
+    atn_sim_put(t, c->decode_bound, x->decode_byte_bound);
+    atn_sim_put(t, c->similarity, x->similarity_min);
+    atn_sim_put(t, c->copy, x->copy_err_sum);
 done:
     return st;
 }
@@ -444,7 +493,7 @@ static atn_status plan_caption(atn_ctx *cx, const atn_similarity *s,
     char text[200];
     int used;
 
-    ATN_TRY(caption(cx, s, "Sharing plan", t));
+    ATN_TRY(atn_sim_caption(cx, s, "Sharing plan", t));
     used = snprintf(text, sizeof text, "%d of %d layers follow at %s >= %g, gain %s",
                     x->followers, x->layers, metrics[o->metric], o->threshold,
                     gains[o->gain]);
@@ -522,8 +571,8 @@ atn_status atn_similarity_plan_table(atn_ctx *cx, const atn_similarity *s,
     for (int i = 0; i < s->parts; i++)
         ATN_TRY(plan_part(cx, s, &s->part[i], opts, &pc, &tc, p, t));
     if (totals) {
-        ATN_TRY(
-            caption(cx, s, "What the sharing plan saves, and the most it can gain", t));
+        ATN_TRY(atn_sim_caption(
+            cx, s, "What the sharing plan saves, and the most it can gain", t));
         *totals = t;
     }
     *plan = p;

@@ -69,3 +69,45 @@ static inline atn_status compare(atn_ctx *cx, const model *m,
     return atn_similarity_compare(cx, m->p, m->n, NULL, (const float *const *)m->w,
                                   m->width, o, part);
 }
+
+/* ---- rows by definition, in double ---- */
+
+static inline bool sees(const atn_problem *p, atn_idx i, atn_idx j)
+{
+    const atn_idx back = i + p->sight.offset - j;
+
+    if (j < p->sight.key_first || j >= p->sight.key_last) return false;
+    if (p->sight.causal && back < 0) return false;
+    return !p->sight.window || (back < p->sight.window && p->sight.causal) ||
+           (!p->sight.causal && labs((long)back) <= p->sight.window);
+}
+
+/* Rows by definition, with keys < drop left out; false when nothing is left. */
+static inline bool dense_row(const atn_problem *p, atn_idx h, atn_idx i, atn_idx drop,
+                             double *row)
+{
+    const float *q = p->q + (h * p->nq + i) * p->d;
+    const atn_idx kv = h / (p->heads / p->kv_heads);
+    double z = 0, mass = 0;
+
+    for (atn_idx j = 0; j < p->nk; j++) {
+        const float *k = p->k + (kv * p->nk + j) * p->d;
+        double s = 0;
+
+        row[j] = 0;
+        if (!sees(p, i, j)) continue;
+        for (atn_idx c = 0; c < p->d; c++) s += (double)q[c] * (double)k[c];
+        s *= p->scale;
+        if (p->sight.softcap > 0) s = p->sight.softcap * tanh(s / p->sight.softcap);
+        row[j] = exp(s);
+        z += row[j];
+    }
+    if (z > 0 && p->sink) z += exp((double)p->sink[h]);
+    for (atn_idx j = 0; j < p->nk; j++) {
+        if (z > 0) row[j] /= z;
+        if (j < drop) row[j] = 0;
+        mass += row[j];
+    }
+    for (atn_idx j = 0; drop > 0 && mass > 0 && j < p->nk; j++) row[j] /= mass;
+    return mass > 0;
+}
