@@ -9,6 +9,7 @@
 
 #include "capture/forward.h"
 #include "capture/tokenizer.h"
+#include "capture/weights.h"
 #include "core/io/capture.h"
 #include "core/io/file.h"
 #include "core/io/json.h"
@@ -181,15 +182,16 @@ static json_t *weight_files(const recording *r)
     return files;
 }
 
-static json_t *model_json(const recording *r)
+/* Steals `rotary`. */
+static json_t *model_json(const recording *r, json_t *rotary)
 {
     const atn_config *c = &r->model.config;
-    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:b, s:o}", "name",
-                     r->model.name, "dir", r->model.dir, "model_type", c->arch->id,
-                     "layers", (json_int_t)c->layers, "width", (json_int_t)c->width,
-                     "ffn", (json_int_t)c->ffn, "vocab", (json_int_t)c->vocab, "gated",
-                     c->gated, "tied", c->tied, "causal", c->arch->causal, "files",
-                     weight_files(r));
+    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:b, s:o, s:o}",
+                     "name", r->model.name, "dir", r->model.dir, "model_type",
+                     c->arch->id, "layers", (json_int_t)c->layers, "width",
+                     (json_int_t)c->width, "ffn", (json_int_t)c->ffn, "vocab",
+                     (json_int_t)c->vocab, "gated", c->gated, "tied", c->tied, "causal",
+                     c->arch->causal, "files", weight_files(r), "rotary", rotary);
 }
 
 static json_t *layer_json(const recording *r, atn_idx l)
@@ -218,13 +220,16 @@ static json_t *layer_json(const recording *r, atn_idx l)
 
 static atn_status make_manifest(atn_ctx *cx, const recording *r, json_t **out)
 {
-    json_t *layers = json_array();
+    json_t *layers = NULL, *rotary = NULL;
 
+    *out = NULL;
+    if (atn_model_rotary(cx, &r->model, r->n, &rotary) != ATN_OK) return cx->err.code;
+    layers = json_array();
     for (atn_idx i = 0; i < r->n_layers; i++)
         json_array_append_new(layers, layer_json(r, r->layers[i]));
     *out = json_pack("{s:o, s:[s], s:[i], s:o, s:o, s:n, s:n, s:n, s:s, s:s, s:s}",
-                     "model", model_json(r), "stacks", "", "steps", 0, "layers", layers,
-                     "tokens", tokens_json(cx, r), "positions", "grid", "roles",
+                     "model", model_json(r, rotary), "stacks", "", "steps", 0, "layers",
+                     layers, "tokens", tokens_json(cx, r), "positions", "grid", "roles",
                      "dtype", atn_dtype_name(r->dtype), "device", cx->backend->device,
                      "arithmetic", cx->backend->arithmetic);
     if (*out) return ATN_OK;
@@ -336,6 +341,7 @@ static atn_status save_layer(atn_ctx *cx, const atn_layer_dump *d, void *state)
     const atn_idx w[] = {c->heads * c->head_dim, c->width};
     atn_status st = ATN_OK;
     atn_st_out list[8];
+    json_t *weights = NULL;
     float *w_o = NULL;
     atn_idx n = 0;
 
@@ -350,6 +356,8 @@ static atn_status save_layer(atn_ctx *cx, const atn_layer_dump *d, void *state)
         ATN_TRY(atn_model_w_o(cx, &r->model, d->layer, &w_o));
         ATN_TRY(add_tensor(cx, r, "w_o", w_o, 2, w, list, &n));
     }
+    ATN_TRY(atn_model_layer_weights(cx, &r->model, d->layer, &weights));
+    ATN_TRY(atn_capture_set_weights(cx, r->writer, (int)r->slot[d->layer], weights));
     ATN_TRY(atn_capture_put(cx, r->writer, (int)r->slot[d->layer], list, n));
 done:
     atn_free(cx, w_o);
@@ -486,6 +494,26 @@ static void describe(const atn_ctx *cx, recording *r, atn_record_result *out)
     out->capture_bytes = capture_bytes(r);
 }
 
+/* What the end of the run knows. */
+static atn_status describe_model(atn_ctx *cx, const recording *r,
+                                 const atn_forward_result *result)
+{
+    atn_status st = ATN_OK;
+    json_t *weights = NULL;
+
+    ATN_TRY(atn_model_token_weights(cx, &r->model, &weights));
+    ATN_TRY(atn_capture_set(cx, r->writer, "weights", weights));
+    if (!result->has_loss) goto done;
+    ATN_TRY(atn_capture_set(
+        cx, r->writer, "loss",
+        json_pack("{s:f, s:I, s:o}", "nats_per_token", result->loss, "tokens",
+                  (json_int_t)result->loss_tokens, "perplexity",
+                  isfinite(exp(result->loss)) ? json_real(exp(result->loss))
+                                              : json_null())));
+done:
+    return st;
+}
+
 /* Runs the model over what is not on disk yet. */
 static atn_status run_model(atn_ctx *cx, recording *r, atn_record_result *out)
 {
@@ -501,13 +529,7 @@ static atn_status run_model(atn_ctx *cx, recording *r, atn_record_result *out)
     ATN_TRY(atn_forward(cx, &r->model, &f, &result));
     out->has_loss = result.has_loss;
     out->loss = result.loss;
-    if (result.has_loss)
-        ATN_TRY(atn_capture_set(
-            cx, r->writer, "loss",
-            json_pack("{s:f, s:I, s:o}", "nats_per_token", result.loss, "tokens",
-                      (json_int_t)result.loss_tokens, "perplexity",
-                      isfinite(exp(result.loss)) ? json_real(exp(result.loss))
-                                                 : json_null())));
+    ATN_TRY(describe_model(cx, r, &result));
 done:
     return st;
 }

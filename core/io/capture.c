@@ -42,6 +42,7 @@ void atn_capture_close(atn_ctx *cx, atn_capture *c)
     json_decref(c->manifest);
     atn_free(cx, c->dir);
     atn_free(cx, c->layers);
+    atn_free(cx, c->turn);
     atn_free(cx, c->ids);
     atn_free(cx, c->texts);
     atn_free(cx, c);

@@ -22,9 +22,10 @@ typedef struct atn_layer_info {
     double scale;
     atn_sight sight;
     bool has_qk, has_v, has_p, has_w_o;
-    char tensors[48]; /* the names of all it has, "q k v w_o" */
-    const char *file; /* relative to the capture */
-    const char *hash; /* XXH3-128 of the layer file, NULL when unknown */
+    char tensors[48];      /* the names of all it has, "q k v w_o" */
+    const char *file;      /* relative to the capture */
+    const char *hash;      /* XXH3-128 of the layer file, NULL when unknown */
+    const json_t *weights; /* of the model, see atn_capture_weight; NULL when unknown */
 } atn_layer_info;
 
 /* Model facts of the manifest; 0, NULL or false where unknown (imported tensors). */
@@ -32,6 +33,10 @@ typedef struct atn_model_info {
     const char *name, *dir, *model_type;
     atn_idx layers, width, ffn, vocab; /* D, MLP width, vocabulary */
     bool gated, tied, causal;
+    /* Rotary embedding: numbers e and e + rotary of a query or key of position t turn by
+     * t turn[e]; 0 = the model has none, -1 = unknown. */
+    atn_idx rotary;
+    const double *turn; /* [rotary] radians a position */
 } atn_model_info;
 
 typedef struct atn_capture atn_capture;
@@ -68,6 +73,32 @@ atn_status atn_capture_tensor(atn_ctx *cx, const atn_capture *c, int i,
                               const char *name, float **out, int *rank,
                               atn_idx shape[ATN_ST_MAX_RANK]) ATN_WARN_UNUSED;
 
+/* A weight of the captured model in the directory that the manifest names: head h maps cols
+ * numbers to rows numbers, y = W_h x. */
+typedef struct atn_weight {
+    atn_idx heads, rows, cols;
+    /* private */
+    atn_st *file;
+    const atn_st_tensor *tensor;
+    atn_idx first, step; /* head h has the outputs first + h step .. + rows */
+    bool turned;         /* stored [cols, outputs] */
+} atn_weight;
+
+/* Opens "w_q", "w_k" or "w_v" of layer i, or, with i = -1, "embed" or "unembed" (one head of
+ * vocabulary x D). out->file is NULL when the manifest does not name it, as of an import.
+ * NOINPUT when the model directory or the file is gone; DATA when the tensor is gone or is no
+ * longer what was captured. */
+atn_status atn_capture_weight_open(atn_ctx *cx, const atn_capture *c, int i,
+                                   const char *name, atn_weight *out) ATN_WARN_UNUSED;
+void atn_weight_close(atn_ctx *cx, atn_weight *w); /* a zeroed one is fine */
+/* Rows [first, first + n) of head h as float32, out (n, cols). */
+void atn_weight_rows(const atn_weight *w, atn_idx h, atn_idx first, atn_idx n,
+                     float *out);
+/* All of it in heap memory [heads, rows, cols]; *out NULL when the manifest does not name it. */
+atn_status atn_capture_weight(atn_ctx *cx, const atn_capture *c, int i,
+                              const char *name, float **out,
+                              atn_idx shape[3]) ATN_WARN_UNUSED;
+
 /* XXH3-128 of the manifest as compact text with sorted keys, but for its "checksum". */
 atn_status atn_capture_checksum(atn_ctx *cx, const json_t *manifest,
                                 char hex[33]) ATN_WARN_UNUSED;
@@ -92,6 +123,9 @@ bool atn_capture_has_layer(const atn_capture_writer *w,
 /* Writes the layer, then the manifest with its hash. */
 atn_status atn_capture_put(atn_ctx *cx, atn_capture_writer *w, int i,
                            const atn_st_out *tensors, atn_idx n) ATN_WARN_UNUSED;
+/* "weights" of layer i, written with it and kept when the capture is resumed; steals it. */
+atn_status atn_capture_set_weights(atn_ctx *cx, atn_capture_writer *w, int i,
+                                   json_t *weights) ATN_WARN_UNUSED;
 /* Adds a key to the final manifest ("loss", ...); steals value. */
 atn_status atn_capture_set(atn_ctx *cx, atn_capture_writer *w, const char *key,
                            json_t *value) ATN_WARN_UNUSED;

@@ -9,6 +9,7 @@ struct atn_capture {
     json_t *manifest;
     bool complete;
     atn_model_info model;
+    double *turn; /* of the model */
     atn_layer_info *layers;
     int n_layers;
     int32_t *ids;
@@ -18,3 +19,10 @@ struct atn_capture {
 
 /* Reads and checks capture.json of c->dir. */
 atn_status atn_capture_read_manifest(atn_ctx *cx, atn_capture *c) ATN_WARN_UNUSED;
+/* Checks the form of "weights", member of obj; `what` is the place in the manifest. */
+atn_status atn_capture_check_weights(atn_ctx *cx, const char *what,
+                                     const json_t *obj) ATN_WARN_UNUSED;
+/* A file name that does not leave the directory. */
+bool atn_capture_safe_name(const char *name);
+/* 32 hexadecimal digits. */
+bool atn_capture_is_hash(const char *text);

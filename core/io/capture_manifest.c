@@ -24,7 +24,7 @@ static atn_status layer_error(atn_ctx *cx, const atn_capture *c, size_t i,
 }
 
 /* [step-NNN/][stack/]layer-NNN.safetensors and nothing that leaves the directory. */
-static bool safe_layer_file(const char *name)
+bool atn_capture_safe_name(const char *name)
 {
     return *name && *name != '/' && !strstr(name, "..") && !strchr(name, '\\') &&
            strlen(name) < 256;
@@ -65,8 +65,8 @@ static bool has_tensor(const json_t *layer, const char *name)
 static atn_status read_tensors(atn_ctx *cx, const atn_capture *c, size_t i,
                                const json_t *j, atn_layer_info *l)
 {
-    static const char *const known[] = {"q", "k",     "v",     "w_o",  "p",
-                                        "h", "q_pre", "k_pre", "sink", "alibi"};
+    static const char *const known[] = {"q",     "k",     "v",    "w_o",   "p",  "h",
+                                        "q_pre", "k_pre", "sink", "alibi", "d_o"};
     const json_t *list = json_object_get(j, "tensors"), *v;
     size_t t, used = 0;
 
@@ -150,7 +150,7 @@ done:
     return st;
 }
 
-static bool is_hash(const char *text)
+bool atn_capture_is_hash(const char *text)
 {
     return strlen(text) == 32 && strspn(text, "0123456789abcdef") == 32;
 }
@@ -166,13 +166,15 @@ static atn_status read_layer(atn_ctx *cx, atn_capture *c, size_t i, const json_t
     ATN_TRY(atn_json_get_str(cx, what, j, "stack", "", &l->stack));
     ATN_TRY(atn_json_get_str(cx, what, j, "file", NULL, &l->file));
     ATN_TRY(atn_json_get_str(cx, what, j, "hash", NULL, &l->hash));
-    if (!l->file || !safe_layer_file(l->file))
+    if (!l->file || !atn_capture_safe_name(l->file))
         ATN_TRY(layer_error(cx, c, i, "\"file\" is missing or leaves the directory"));
-    if (l->hash && !is_hash(l->hash))
+    if (l->hash && !atn_capture_is_hash(l->hash))
         ATN_TRY(layer_error(cx, c, i, "\"hash\" is not 32 hexadecimal digits"));
     ATN_TRY(read_tensors(cx, c, i, j, l));
     ATN_TRY(read_sizes(cx, c, what, j, i, l));
     ATN_TRY(read_sight(cx, c, what, j, i, l));
+    ATN_TRY(atn_capture_check_weights(cx, what, j));
+    l->weights = json_object_get(j, "weights");
 done:
     return st;
 }
@@ -227,12 +229,48 @@ done:
     return st;
 }
 
+/* "rotary" of the model: null where it has none. */
+static atn_status read_rotary(atn_ctx *cx, atn_capture *c, const char *what,
+                              const json_t *m)
+{
+    const json_t *rotary = json_object_get(m, "rotary"), *list, *v;
+    const char *pairs = NULL;
+    atn_status st = ATN_OK;
+    size_t i;
+
+    c->model.rotary = rotary ? 0 : -1;
+    if (!rotary || json_is_null(rotary)) return ATN_OK;
+    if (!json_is_object(rotary))
+        ATN_FAIL(ATN_DATA, "%s: \"rotary\" is no object", what);
+    ATN_TRY(atn_json_get_str(cx, what, rotary, "pairs", "", &pairs));
+    if (strcmp(pairs, "half") != 0)
+        ATN_FAIL(ATN_DATA,
+                 "%s: rotary: \"pairs\" is \"%.40s\", this version reads only half",
+                 what, pairs);
+    list = json_object_get(rotary, "frequencies");
+    if (!json_is_array(list) || json_array_size(list) == 0)
+        ATN_FAIL(ATN_DATA, "%s: rotary: \"frequencies\" is no list of numbers", what);
+    ATN_NEW(c->turn, json_array_size(list));
+    json_array_foreach(list, i, v)
+    {
+        if (!json_is_number(v))
+            ATN_FAIL(ATN_DATA, "%s: rotary: \"frequencies\" is no list of numbers",
+                     what);
+        c->turn[i] = json_number_value(v);
+    }
+    c->model.rotary = (atn_idx)json_array_size(list);
+    c->model.turn = c->turn;
+done:
+    return st;
+}
+
 static atn_status read_model(atn_ctx *cx, atn_capture *c)
 {
     const json_t *m = json_object_get(c->manifest, "model");
     char what[512];
     atn_status st = ATN_OK;
 
+    c->model.rotary = -1;
     if (!m || json_is_null(m)) return ATN_OK;
     snprintf(what, sizeof what, "%.400s/capture.json: model", c->dir);
     if (!json_is_object(m)) ATN_FAIL(ATN_DATA, "%s: is no object", what);
@@ -249,6 +287,7 @@ static atn_status read_model(atn_ctx *cx, atn_capture *c)
     ATN_TRY(atn_json_get_bool(cx, what, m, "tied", false, &c->model.tied));
     ATN_TRY(atn_json_get_bool(cx, what, m, "causal", false, &c->model.causal));
     ATN_TRY(check_list(cx, c, m, "files", JSON_STRING));
+    ATN_TRY(read_rotary(cx, c, what, m));
 done:
     return st;
 }
@@ -305,6 +344,7 @@ static atn_status check_remarks(atn_ctx *cx, const atn_capture *c)
                 ATN_DATA,
                 "%s/capture.json: \"%s\" is reserved, this version reads only null",
                 c->dir, reserved[i]);
+    ATN_TRY(atn_capture_check_weights(cx, what, m));
     v = json_object_get(m, "run");
     if ((v && !json_is_null(v) && !json_is_object(v)) ||
         (loss && !json_is_null(loss) && !json_is_object(loss)))

@@ -164,6 +164,7 @@ static atn_status find_layer(atn_ctx *cx, atn_capture_writer *w, const json_t *o
                              int i)
 {
     const char *hash = string_of(layer_at(old, i), "hash");
+    json_t *weights = json_object_get(layer_at(old, i), "weights");
     char *path = NULL, hex[33] = "";
     atn_status st = ATN_OK;
 
@@ -171,9 +172,10 @@ static atn_status find_layer(atn_ctx *cx, atn_capture_writer *w, const json_t *o
     path = layer_path(cx, w, i);
     if (!path) ATN_TRY(cx->err.code);
     if (atn_file_exists(path)) ATN_TRY(atn_hash_file(cx, path, hex));
-    if (strcmp(hex, hash) == 0)
+    if (strcmp(hex, hash) == 0) {
         ATN_TRY(set_hash(cx, w, i, hash));
-    else
+        if (weights) json_object_set(layer_at(w->manifest, i), "weights", weights);
+    } else
         atn_log(cx, ATN_LOG_WARN, "%s: was %s since it was written; it is made again",
                 path, *hex ? "changed" : "removed");
 done:
@@ -271,11 +273,23 @@ done:
     return st;
 }
 
+/* Steals value. */
+static atn_status set_key(atn_ctx *cx, json_t *obj, const char *key, json_t *value)
+{
+    if (value && json_object_set_new(obj, key, value) == 0) return ATN_OK;
+    return atn_fail(cx, ATN_MEMORY, __FILE__, __LINE__, "no memory for the manifest");
+}
+
+atn_status atn_capture_set_weights(atn_ctx *cx, atn_capture_writer *w, int i,
+                                   json_t *weights)
+{
+    return set_key(cx, layer_at(w->manifest, i), "weights", weights);
+}
+
 atn_status atn_capture_set(atn_ctx *cx, atn_capture_writer *w, const char *key,
                            json_t *value)
 {
-    if (value && json_object_set_new(w->manifest, key, value) == 0) return ATN_OK;
-    return atn_fail(cx, ATN_MEMORY, __FILE__, __LINE__, "no memory for the manifest");
+    return set_key(cx, w->manifest, key, value);
 }
 
 /* ---- ending ---- */

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "capture/model.h"
 #include "capture/record.h"
 #include "core/io/capture.h"
 #include "core/io/file.h"
@@ -121,6 +122,116 @@ static void before_and_after_rope(atn_ctx *cx)
         }
     atn_free(cx, pre);
     atn_free(cx, q);
+    atn_capture_close(cx, c);
+}
+
+/* q_pre = W_q x and k_pre = W_k x with x the normalised input h of the layer; a model of
+ * several files, grouped keys. */
+static void weights_are_those_of_the_model(atn_ctx *cx)
+{
+    static const char *const models[] = {ATN_TEST_FIXTURES "/parity/llama_mha",
+                                         ATN_TEST_FIXTURES "/parity/llama_sharded",
+                                         ATN_TEST_FIXTURES "/parity/llama_gqa_tied"};
+
+    for (size_t m = 0; m < ATN_LEN(models); m++) {
+        const char *run = out_dir("record-weights");
+        atn_record_args a = args_for(models[m], run);
+        atn_capture *c = NULL;
+        atn_record_result r;
+        atn_model model;
+
+        a.save_h = a.save_q_pre = a.save_k_pre = true;
+        a.layers = "1";
+        CHECK_OK(atn_record(cx, &a, NULL, &r));
+        CHECK_OK(atn_capture_open(cx, run, &c));
+        CHECK_OK(atn_model_open(cx, models[m], &model));
+        for (int side = 0; side < 2; side++) {
+            const char *const pre[] = {"q_pre", "k_pre"}, *const name[] = {"w_q",
+                                                                           "w_k"};
+            const atn_st_tensor *t =
+                atn_model_tensor(&model, model.config.arch->names.attn_norm, 1, false);
+            const atn_idx width = model.config.width;
+            atn_idx shape[3] = {0};
+            float *w = NULL, *x, *h;
+
+            CHECK_OK(atn_capture_weight(cx, c, 0, name[side], &w, shape));
+            CHECK(w && shape[2] == width);
+            x = tensor(cx, c, 0, pre[side], shape[0] * N * shape[1]);
+            h = tensor(cx, c, 0, "h", N * width);
+            for (atn_idx g = 0; g < shape[0]; g++)
+                for (int i = 0; i < N; i++)
+                    for (atn_idx e = 0; e < shape[1]; e++) {
+                        double sum = 0, square = 0;
+
+                        for (atn_idx k = 0; k < width; k++) {
+                            const double y = h[i * width + k];
+                            float gain;
+
+                            atn_widen((const char *)t->data +
+                                          (size_t)k * atn_dtype_size(t->type),
+                                      t->type, 1, &gain);
+                            square += y * y / (double)width;
+                            sum += w[(g * shape[1] + e) * width + k] * gain * y;
+                        }
+                        CHECK_NEAR(x[(g * N + i) * shape[1] + e],
+                                   sum / sqrt(square + model.config.eps), 1e-5);
+                    }
+            atn_free(cx, w);
+            atn_free(cx, x);
+            atn_free(cx, h);
+        }
+        atn_model_close(cx, &model);
+        atn_capture_close(cx, c);
+    }
+}
+
+/* Key i turned back by its position is k_pre; a tied model names its embedding twice. */
+static void rotary_and_tokens_are_told(atn_ctx *cx)
+{
+    const char *run = out_dir("record-rotary");
+    atn_record_args a = args_for(ATN_TEST_FIXTURES "/parity/llama_gqa_tied", run);
+    atn_capture *c = NULL;
+    const atn_model_info *m;
+    const atn_layer_info *l;
+    atn_weight e, u;
+    atn_record_result r;
+    float *k, *pre, one[256], two[256];
+
+    a.save_k_pre = true;
+    CHECK_OK(atn_record(cx, &a, NULL, &r));
+    CHECK_OK(atn_capture_open(cx, run, &c));
+    m = atn_capture_model(c);
+    l = atn_capture_layer(c, 0);
+    CHECK_EQ(2 * m->rotary, l->d);
+    k = tensor(cx, c, 0, "k", l->kv_heads * N * l->d);
+    pre = tensor(cx, c, 0, "k_pre", l->kv_heads * N * l->d);
+    for (atn_idx i = 0; i < l->kv_heads * N; i++)
+        for (atn_idx d = 0; d < m->rotary; d++) {
+            const double at = (double)(i % N) * m->turn[d];
+            const double x = k[i * l->d + d], y = k[i * l->d + d + m->rotary];
+
+            CHECK_NEAR(pre[i * l->d + d], x * cos(at) + y * sin(at), 1e-5);
+        }
+    CHECK_OK(atn_capture_weight_open(cx, c, -1, "embed", &e));
+    CHECK_OK(atn_capture_weight_open(cx, c, -1, "unembed", &u));
+    CHECK(e.file && u.file && e.rows == m->vocab && e.cols == m->width);
+    CHECK_LE(e.cols, 256);
+    atn_weight_rows(&e, 0, 7, 1, one);
+    atn_weight_rows(&u, 0, 7, 1, two);
+    CHECK(memcmp(one, two, (size_t)e.cols * sizeof *one) == 0);
+    atn_weight_close(cx, &e);
+    atn_weight_close(cx, &u);
+    atn_free(cx, k);
+    atn_free(cx, pre);
+    atn_capture_close(cx, c);
+    a.model_dir = ATN_TEST_FIXTURES "/parity/bert_model";
+    a.force = true;
+    a.save_k_pre = false;
+    CHECK_OK(atn_record(cx, &a, NULL, &r));
+    CHECK_OK(atn_capture_open(cx, run, &c));
+    CHECK_EQ(atn_capture_model(c)->rotary, 0);
+    CHECK_OK(atn_capture_weight_open(cx, c, -1, "unembed", &u));
+    CHECK(!u.file);
     atn_capture_close(cx, c);
 }
 
@@ -487,6 +598,8 @@ static void loss_is_lower_on_sense(atn_ctx *cx)
 
 CHECK_MAIN({"whole capture", whole_capture},
            {"before and after rope", before_and_after_rope},
+           {"weights are those of the model", weights_are_those_of_the_model},
+           {"rotary and tokens are told", rotary_and_tokens_are_told},
            {"stored types", stored_types}, {"some layers", some_layers},
            {"dry run writes nothing", dry_run_writes_nothing}, {"resumes", resumes},
            {"damaged layer is made again", damaged_layer_is_made_again},

@@ -300,6 +300,11 @@ static void edit(atn_ctx *cx, const char *dir, const char *key, json_t *value, b
     json_decref(m);
 }
 
+#define PLACE(file, tensor, layout, first)                                             \
+    "{\"w_q\": {\"file\": \"" file "\", \"tensor\": \"" tensor "\", \"hash\": "        \
+    "\"0123456789abcdef0123456789abcdef\", \"layout\": \"" layout                      \
+    "\", \"first\": " #first "}}"
+
 /* Long for its table: one row an edit of the manifest, with what has to be said of it. */
 static void edited_by_hand(atn_ctx *cx)
 {
@@ -343,6 +348,21 @@ static void edited_by_hand(atn_ctx *cx)
         {"tensors", "[\"q\", \"k\", \"rel_bias\"]", "\"rel_bias\"", false},
         {"tensors", "[]", "neither q and k nor p", false},
         {"index", "1", "listed twice", false},
+        {"weights", "[]", "\"weights\" is no object", false},
+        {"weights", "{\"w_q\": 1}", "weights.w_q is no object", false},
+        {"weights", PLACE("../m", "t", "out_in", 0), "leaves the directory", false},
+        {"weights", PLACE("/m", "t", "out_in", 0), "leaves the directory", false},
+        {"weights", PLACE("m", "", "out_in", 0), "\"tensor\" is missing", false},
+        {"weights", PLACE("m", "t", "turned", 0), "neither out_in nor in_out", false},
+        {"weights", PLACE("m", "t", "out_in", -1), "\"first\" is -1", false},
+        {"weights", "{\"w_q\": {\"file\": \"m\", \"tensor\": \"t\", \"hash\": \"1\"}}",
+         "32 hexadecimal digits", false},
+        {"weights", PLACE("..", "t", "out_in", 0), "leaves the directory", true},
+        {"model", "{\"rotary\": 1}", "\"rotary\" is no object", true},
+        {"model", "{\"rotary\": {\"pairs\": \"next\"}}", "reads only half", true},
+        {"model", "{\"rotary\": {\"pairs\": \"half\", \"frequencies\": [\"1\"]}}",
+         "no list of numbers", true},
+        {"model", "{\"rotary\": {\"pairs\": \"half\"}}", "no list of numbers", true},
         {"schema", "\"attnscope/capture/9\"", "is not attnscope/capture/1", true},
         {"layers", "[]", "no array", true},
         {"layers", "[3]", "is no object", true},
@@ -382,6 +402,154 @@ static void edited_by_hand(atn_ctx *cx)
         CHECK_FAILS(atn_capture_open(cx, dir, &c), ATN_DATA, cases[i].message);
         CHECK(c == NULL);
     }
+}
+
+/* ---- weights of the model ---- */
+
+/* A fused matrix of 6 inputs and 20 outputs as GPT-2 stores it, a column an output, and the
+ * same with a row an output; entry (in, out) is 100 in + out. */
+static void write_model(atn_ctx *cx, const char *dir, bool changed)
+{
+    float fused[6 * 20], turned[20 * 6];
+    const atn_st_out t[] = {{"fused", ATN_F32, 2, {6, 20}, fused},
+                            {"rows", ATN_F32, 2, {20, 6}, turned},
+                            {"flat", ATN_F32, 1, {120}, fused}};
+    char path[700];
+
+    for (int in = 0; in < 6; in++)
+        for (int out = 0; out < 20; out++)
+            fused[in * 20 + out] = turned[out * 6 + in] = (float)(100 * in + out);
+    if (changed) turned[7] = fused[7] = -1;
+    snprintf(path, sizeof path, "%s/model.safetensors", dir);
+    CHECK_OK(atn_st_save(cx, path, t, 3, NULL, true, NULL));
+}
+
+static json_t *place_of(atn_ctx *cx, const char *dir, const char *tensor,
+                        const char *layout, int first, int step)
+{
+    char path[700], hex[33];
+    const atn_st_tensor *t;
+    atn_st *f = NULL;
+
+    snprintf(path, sizeof path, "%s/model.safetensors", dir);
+    CHECK_OK(atn_st_open(cx, path, &f));
+    t = atn_st_find(f, tensor);
+    CHECK(t != NULL);
+    atn_hash_bytes(t->data, t->bytes, hex);
+    atn_st_close(cx, f);
+    return json_pack("{s:s, s:s, s:s, s:s, s:i, s:i}", "file", "model.safetensors",
+                     "tensor", tensor, "hash", hex, "layout", layout, "first", first,
+                     "step", step);
+}
+
+/* A capture of two heads of 2 and one KV head, whose model is in `model`. */
+static atn_capture *open_with_weights(atn_ctx *cx, const char *dir, const char *model,
+                                      json_t *layer, json_t *tokens)
+{
+    atn_capture_writer *w = NULL;
+    json_t *m = manifest(1);
+    atn_capture *c = NULL;
+
+    json_object_set_new(json_object_get(m, "model"), "dir", json_string(model));
+    CHECK_OK(atn_capture_begin(cx, dir, m, "f1", true, &w));
+    CHECK_OK(atn_capture_set_weights(cx, w, 0, layer));
+    CHECK_OK(put(cx, w, 0));
+    atn_capture_abandon(cx, w); /* a crash; what was said of the layer is kept */
+    CHECK_OK(atn_capture_begin(cx, dir, m, "f1", true, &w));
+    CHECK(atn_capture_has_layer(w, 0));
+    CHECK_OK(atn_capture_set(cx, w, "weights", tokens));
+    CHECK_OK(atn_capture_finish(cx, w, NULL));
+    CHECK_OK(atn_capture_open(cx, dir, &c));
+    json_decref(m);
+    return c;
+}
+
+/* Head h of w_q has the outputs 3 + 5 h, 4 + 5 h of the fused matrix, w_k the outputs 13, 14;
+ * w_v stands in rows from 9 on, one head after another. */
+static void weights_by_place(atn_ctx *cx)
+{
+    char model[700], dir[800];
+    atn_idx shape[3];
+    atn_weight e = {0};
+    float *w = NULL, some[6];
+    atn_capture *c;
+
+    snprintf(model, sizeof model, "%s", check_scratch("capture-weights"));
+    snprintf(dir, sizeof dir, "%s/run", model);
+    write_model(cx, model, false);
+    c = open_with_weights(
+        cx, dir, model,
+        json_pack("{s:o, s:o, s:o}", "w_q",
+                  place_of(cx, model, "fused", "in_out", 3, 5), "w_k",
+                  place_of(cx, model, "fused", "in_out", 13, 0), "w_v",
+                  place_of(cx, model, "rows", "out_in", 9, 0)),
+        json_pack("{s:o}", "embed", place_of(cx, model, "rows", "out_in", 0, 0)));
+    CHECK_OK(atn_capture_weight(cx, c, 0, "w_q", &w, shape));
+    CHECK(shape[0] == 2 && shape[1] == 2 && shape[2] == 6);
+    for (int i = 0; i < 24; i++)
+        CHECK_NEAR(w[i], 100 * (i % 6) + 3 + 5 * (i / 12) + i / 6 % 2, 0);
+    atn_free(cx, w);
+    CHECK_OK(atn_capture_weight(cx, c, 0, "w_k", &w, shape));
+    CHECK(shape[0] == 1 && shape[1] == 2);
+    for (int i = 0; i < 12; i++) CHECK_NEAR(w[i], 100 * (i % 6) + 13 + i / 6, 0);
+    atn_free(cx, w);
+    CHECK_OK(atn_capture_weight(cx, c, 0, "w_v", &w, shape));
+    CHECK(shape[0] == 1 && shape[1] == 2);
+    for (int i = 0; i < 12; i++) CHECK_NEAR(w[i], 100 * (i % 6) + 9 + i / 6, 0);
+    atn_free(cx, w);
+    CHECK_OK(atn_capture_weight_open(cx, c, -1, "embed", &e));
+    CHECK(e.heads == 1 && e.rows == 20 && e.cols == 6);
+    atn_weight_rows(&e, 0, 17, 1, some);
+    for (int i = 0; i < 6; i++) CHECK_NEAR(some[i], 100 * i + 17, 0);
+    atn_weight_close(cx, &e);
+    /* nobody has said where that is */
+    CHECK_OK(atn_capture_weight(cx, c, -1, "unembed", &w, shape));
+    CHECK(w == NULL && shape[0] == 0);
+    atn_capture_close(cx, c);
+}
+
+static void weights_gone_or_changed(atn_ctx *cx)
+{
+    char model[700], dir[700], other[600];
+    atn_idx shape[3];
+    float *w = NULL;
+    atn_capture *c;
+
+    snprintf(other, sizeof other, "%s", check_scratch("capture-moved"));
+    snprintf(model, sizeof model, "%s/model", other);
+    snprintf(dir, sizeof dir, "%s/run", other);
+    CHECK_OK(atn_dir_make(cx, model));
+    write_model(cx, model, false);
+    c = open_with_weights(cx, dir, model,
+                          json_pack("{s:o, s:o, s:o}", "w_q",
+                                    place_of(cx, model, "rows", "out_in", 17, 0), "w_k",
+                                    place_of(cx, model, "rows", "out_in", 0, 0), "w_v",
+                                    place_of(cx, model, "flat", "out_in", 0, 0)),
+                          json_object());
+    CHECK_FAILS(atn_capture_weight(cx, c, 0, "w_q", &w, shape), ATN_DATA,
+                "20 outputs, but w_q of layer 0 has 2 heads of 2, 2 apart from 17 on");
+    CHECK_FAILS(atn_capture_weight(cx, c, 0, "w_v", &w, shape), ATN_DATA, "no matrix");
+    write_model(cx, model, true);
+    CHECK_FAILS(atn_capture_weight(cx, c, 0, "w_k", &w, shape), ATN_DATA,
+                "no longer the one that");
+    {
+        const float x = 1;
+        const atn_st_out t = {"x", ATN_F32, 1, {1}, &x};
+        char path[900];
+
+        snprintf(path, sizeof path, "%s/model.safetensors", model);
+        CHECK_OK(atn_st_save(cx, path, &t, 1, NULL, true, NULL));
+        CHECK_FAILS(atn_capture_weight(cx, c, 0, "w_k", &w, shape), ATN_DATA,
+                    "no tensor \"rows\" any more");
+        CHECK_EQ(unlink(path), 0);
+    }
+    CHECK_FAILS(atn_capture_weight(cx, c, 0, "w_k", &w, shape), ATN_NOINPUT,
+                "are gone");
+    CHECK_EQ(rmdir(model), 0);
+    CHECK_FAILS(atn_capture_weight(cx, c, 0, "w_k", &w, shape), ATN_NOINPUT,
+                "which is not there");
+    CHECK(w == NULL);
+    atn_capture_close(cx, c);
 }
 
 static void changed_layers(atn_ctx *cx)
@@ -464,4 +632,6 @@ CHECK_MAIN({"round trip", round_trip}, {"resuming", resuming}, {"replacing", rep
            {"torn layer", torn_layer},
            {"other directories are left alone", other_directories_are_left_alone},
            {"edited by hand", edited_by_hand}, {"changed layers", changed_layers},
+           {"weights by their place", weights_by_place},
+           {"weights gone or changed", weights_gone_or_changed},
            {"weights alone", weights_alone}, {"absent", absent})

@@ -1,0 +1,97 @@
+/* capture/weights.c -- names, places and hashes of weights, see the header. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "capture/weights.h"
+
+#include <string.h>
+
+#include "core/io/file.h"
+
+/* The file within the model directory. */
+static const char *file_within(const atn_model *m, const char *path)
+{
+    const size_t n = strlen(m->dir);
+
+    if (strncmp(path, m->dir, n) != 0) return path;
+    path += n;
+    while (*path == '/') path++;
+    return path;
+}
+
+/* Adds a weight, as Linear stores it: a row an output, heads of `step` rows one after another
+ * (0: there are no heads). */
+static atn_status add_weight(atn_ctx *cx, const atn_model *m, const char *key,
+                             const atn_st_tensor *t, atn_idx step, json_t *to)
+{
+    char hex[33];
+    json_t *v;
+
+    atn_hash_bytes(t->data, t->bytes, hex);
+    v = json_pack("{s:s, s:s, s:s, s:s, s:i}", "file", file_within(m, t->path),
+                  "tensor", t->name, "hash", hex, "layout", "out_in", "first", 0);
+    if (v && step > 0) json_object_set_new(v, "step", json_integer(step));
+    if (v && json_object_set_new(to, key, v) == 0) return ATN_OK;
+    return atn_fail(cx, ATN_MEMORY, __FILE__, __LINE__, "no memory for the manifest");
+}
+
+atn_status atn_model_layer_weights(atn_ctx *cx, const atn_model *m, atn_idx layer,
+                                   json_t **out)
+{
+    const atn_arch_names *n = &m->config.arch->names;
+    const char *const keys[] = {"w_q", "w_k", "w_v"}, *const names[] = {n->q, n->k,
+                                                                        n->v};
+    json_t *all = json_object();
+    atn_status st = ATN_OK;
+
+    *out = NULL;
+    for (size_t i = 0; i < ATN_LEN(keys); i++)
+        ATN_TRY(add_weight(cx, m, keys[i], atn_model_tensor(m, names[i], layer, false),
+                           m->config.head_dim, all));
+    *out = all;
+    all = NULL;
+done:
+    json_decref(all);
+    return st;
+}
+
+atn_status atn_model_token_weights(atn_ctx *cx, const atn_model *m, json_t **out)
+{
+    const atn_arch_names *n = &m->config.arch->names;
+    json_t *all = json_object();
+    atn_status st = ATN_OK;
+
+    *out = NULL;
+    ATN_TRY(
+        add_weight(cx, m, "embed", atn_model_tensor(m, n->embed, 0, false), 0, all));
+    if (m->has_head)
+        ATN_TRY(add_weight(
+            cx, m, "unembed",
+            atn_model_tensor(m, m->config.tied ? n->embed : n->head, 0, false), 0,
+            all));
+    *out = all;
+    all = NULL;
+done:
+    json_decref(all);
+    return st;
+}
+
+atn_status atn_model_rotary(atn_ctx *cx, const atn_model *m, atn_idx n, json_t **out)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_config *c = &m->config;
+    atn_status st = ATN_OK;
+    json_t *list = NULL;
+    double *f = NULL;
+
+    *out = c->arch->rope ? NULL : json_null();
+    if (!c->arch->rope) goto done;
+    ATN_TAKE(f, c->rope.dim / 2);
+    atn_rope_frequencies(&c->rope, (double)c->max_positions, n, f);
+    list = json_array();
+    for (atn_idx i = 0; i < c->rope.dim / 2; i++)
+        json_array_append_new(list, json_real(f[i]));
+    *out = json_pack("{s:s, s:o}", "pairs", "half", "frequencies", list);
+    if (!*out) ATN_FAIL(ATN_MEMORY, "no memory for the manifest");
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}

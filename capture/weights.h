@@ -1,0 +1,20 @@
+/* capture/weights.h -- what a capture says of the model's weights, so that whoever analyses it
+ * can read them from the model directory without knowing families.
+ *
+ * The form is that of "weights" and "rotary" in docs/guide/capture-format.md; a weight is named
+ * by file, tensor, the place of its heads in it, and the XXH3-128 of the tensor's bytes.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "capture/model.h"
+
+/* {"w_q", "w_k", "w_v"} of a layer. The caller owns *out. */
+atn_status atn_model_layer_weights(atn_ctx *cx, const atn_model *m, atn_idx layer,
+                                   json_t **out) ATN_WARN_UNUSED;
+/* {"embed"} and, where the model gives logits, "unembed". */
+atn_status atn_model_token_weights(atn_ctx *cx, const atn_model *m,
+                                   json_t **out) ATN_WARN_UNUSED;
+/* The rotary embedding of an input of n tokens; JSON null where the family has none. */
+atn_status atn_model_rotary(atn_ctx *cx, const atn_model *m, atn_idx n,
+                            json_t **out) ATN_WARN_UNUSED;
