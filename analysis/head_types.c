@@ -113,6 +113,7 @@ static atn_status heads_table(atn_ctx *cx, typing *ty, atn_table **out)
     ATN_TRY(atn_stats_add_keys(cx, s, ATN_PER_HEAD, t, &keys));
     ATN_TRY(add_columns(cx, ty, t));
     for (atn_idx row = 0; row < s->n; row++) {
+        if (!s->row[row].done) continue;
         ATN_TRY(atn_table_add_row(cx, t));
         ATN_TRY(atn_stats_set_keys(cx, t, &keys, &s->row[row]));
         ATN_TRY(add_head(cx, ty, t, row));
@@ -163,42 +164,34 @@ done:
     return st;
 }
 
-static void longest(const atn_capture *c, const atn_selection *sel, atn_idx *nq,
-                    atn_idx *nk)
+void atn_head_types_measures(const atn_capture *c, const atn_selection *sel,
+                             char specs[ATN_HEAD_SPECS])
 {
-    *nq = *nk = 1;
-    for (int i = 0; i < sel->n; i++) {
-        *nq = ATN_MAX(*nq, atn_capture_layer(c, sel->at[i])->nq);
-        *nk = ATN_MAX(*nk, atn_capture_layer(c, sel->at[i])->nk);
-    }
+    atn_idx nq = 1;
+
+    for (int i = 0; i < sel->n; i++)
+        nq = ATN_MAX(nq, atn_capture_layer(c, sel->at[i])->nq);
+    snprintf(specs, ATN_HEAD_SPECS,
+             "sink_columns,local,induction,span,stripes,entropy,blocks:size=%lld",
+             (long long)ATN_MIN(ATN_MAX(nq / BLOCKS, LEAST_BLOCK), MOST_BLOCK));
 }
 
-atn_status atn_head_types_tables(atn_ctx *cx, const atn_capture *c,
-                                 const atn_selection *sel, const atn_stats_opts *opts,
-                                 atn_table **heads, atn_table **rules, atn_idx *failed)
+atn_status atn_head_types_tables(atn_ctx *cx, const atn_stats *s, atn_table **heads,
+                                 atn_table **rules)
 {
-    atn_stats_opts o = *opts;
     atn_status st = ATN_OK;
-    atn_stats *s = NULL;
-    typing ty = {0};
-    char specs[160];
-    atn_idx nq, nk;
+    typing ty = {.stats = s};
+    atn_idx nk = 1;
 
     ATN_ASSERT(atn_n_head_rules <= MAX_RULES);
     *heads = *rules = NULL;
-    longest(c, sel, &nq, &nk);
-    snprintf(specs, sizeof specs,
-             "sink_columns,local,induction,span,stripes,entropy,blocks:size=%lld",
-             (long long)ATN_MIN(ATN_MAX(nq / BLOCKS, LEAST_BLOCK), MOST_BLOCK));
-    o.measures = specs;
-    ATN_TRY(atn_stats_run(cx, c, sel, &o, &s));
-    ty.stats = s;
-    for (int i = 0; atn_head_rules[i].column; i++)
+    for (atn_idx i = 0; i < s->n; i++) nk = ATN_MAX(nk, s->row[i].info->nk);
+    for (int i = 0; atn_head_rules[i].column; i++) {
         ty.slot[i] = slot_of(&s->plan, atn_head_rules[i].column);
+        ATN_ASSERT(ty.slot[i] >= 0);
+    }
     ATN_TRY(heads_table(cx, &ty, heads));
     ATN_TRY(rules_table(cx, &ty, nk, rules));
-    *failed = atn_stats_failed(s);
 done:
-    atn_stats_destroy(cx, s);
     return st;
 }

@@ -28,10 +28,13 @@ double atn_head_threshold(const atn_head_rule *r, atn_idx nk);
 /* Index of the first rule that holds; score[i] is the column of rule i, NaN = does not hold. */
 int atn_head_type(const double *score, atn_idx nk);
 
-/* heads, kind "head_types": [stack, step,] layer, head, pattern, type, score, threshold, and the
- * column of every rule; rules, kind "head_rules": order, type, column, holds ("above", "at most"),
- * threshold, heads. Heads that were left out have no type; *failed counts them. */
-atn_status atn_head_types_tables(atn_ctx *cx, const atn_capture *c,
-                                 const atn_selection *sel, const atn_stats_opts *opts,
-                                 atn_table **heads, atn_table **rules,
-                                 atn_idx *failed) ATN_WARN_UNUSED;
+enum { ATN_HEAD_SPECS = 160 };
+/* The measures, as --measure takes them, that the rules read; blocks by the longest layer. */
+void atn_head_types_measures(const atn_capture *c, const atn_selection *sel,
+                             char specs[ATN_HEAD_SPECS]);
+/* From a run of these measures. heads, kind "head_types": [stack, step,] layer, head, pattern,
+ * type, score, threshold, and the column of every rule; rules, kind "head_rules": rule, type,
+ * column, holds ("above", "at most"), threshold, heads, text. Heads that were left out have no
+ * type. */
+atn_status atn_head_types_tables(atn_ctx *cx, const atn_stats *s, atn_table **heads,
+                                 atn_table **rules) ATN_WARN_UNUSED;

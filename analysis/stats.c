@@ -7,8 +7,11 @@
 #include <string.h>
 
 #include "analysis/layer_facts.h"
+#include "core/backend.h"
+#include "core/io/file.h"
+#include "core/run.h"
 
-static const double BATCH_BYTES = 64.0 * 1024 * 1024;
+static const double BATCH_BYTES = 64.0 * 1024 * 1024, BATCH_PAIRS = 1 << 24;
 
 static atn_status create(atn_ctx *cx, const atn_capture *c, const atn_selection *sel,
                          const atn_stats_opts *opts, atn_stats **out)
@@ -17,7 +20,8 @@ static atn_status create(atn_ctx *cx, const atn_capture *c, const atn_selection 
                                       .skip_rows = opts->skip_rows,
                                       .quantiles = opts->quantiles,
                                       .n_quantiles = opts->n_quantiles,
-                                      .bins = opts->bins};
+                                      .bins = opts->bins,
+                                      .sampled = opts->sample > 0};
     atn_status st = ATN_OK;
     atn_stats *s = NULL;
     atn_idx total, n = 0;
@@ -27,12 +31,14 @@ static atn_status create(atn_ctx *cx, const atn_capture *c, const atn_selection 
     s->selection = sel;
     s->n = sel->n_heads;
     s->strict = opts->strict;
+    s->sample = opts->sample;
     ATN_TRY(atn_stats_plan_make(cx, &plan, &s->plan));
     ATN_NEW(s->row, s->n);
     for (int i = 0; i < sel->n; i++)
         for (atn_idx h = 0; h < sel->max_heads; h++)
             if (sel->heads[i * sel->max_heads + h])
-                s->row[n++] = (stats_row){atn_capture_layer(c, sel->at[i]), h, false};
+                s->row[n++] =
+                    (stats_row){.info = atn_capture_layer(c, sel->at[i]), .head = h};
     ATN_ASSERT(n == s->n);
     if (!atn_mul(s->n, s->plan.n_slots, &total))
         ATN_FAIL(ATN_MEMORY, "stats: %lld heads of %d values overflow", (long long)s->n,
@@ -50,10 +56,85 @@ done:
 void atn_stats_destroy(atn_ctx *cx, atn_stats *s)
 {
     if (!s) return;
+    atn_journal_close(cx, &s->journal, false);
     atn_stats_plan_release(cx, &s->plan);
     atn_free(cx, s->row);
     atn_free(cx, s->values);
     atn_free(cx, s);
+}
+
+/* ---- finished heads ---- */
+
+static double *values_of(atn_stats *s, atn_idx row)
+{
+    return s->values + row * s->plan.n_slots;
+}
+
+static atn_status finish_head(atn_ctx *cx, atn_stats *s, atn_idx row)
+{
+    s->row[row].done = true;
+    if (!s->journal.file) return ATN_OK;
+    return atn_journal_add(cx, &s->journal, row, s->row[row].failed, values_of(s, row));
+}
+
+static void found_head(void *user, atn_idx row, bool failed, const double *values)
+{
+    atn_stats *s = user;
+
+    s->row[row].done = true;
+    s->row[row].failed = failed;
+    memcpy(values_of(s, row), values, (size_t)s->plan.n_slots * sizeof *values);
+}
+
+/* A hash of all that decides the values: two requests with the same one may share a journal. */
+static atn_status fingerprint(atn_ctx *cx, const atn_stats *s, const atn_stats_opts *o,
+                              char hex[33])
+{
+    atn_status st = ATN_OK;
+    char *text = NULL, *longer = NULL, manifest[33];
+
+    ATN_TRY(atn_capture_checksum(cx, atn_capture_manifest(s->capture), manifest));
+    text = atn_strfmt(cx, ATN_VERSION " %s %s %lld %d %lld %llu %s", manifest,
+                      o->measures ? o->measures : ATN_STATS_DEFAULT,
+                      (long long)o->skip_rows, o->bins, (long long)o->sample,
+                      (unsigned long long)cx->seed, cx->backend->device);
+    if (!text) ATN_TRY(cx->err.code);
+    for (int i = 0; i < o->n_quantiles + (int)s->n; i++) {
+        longer = i < o->n_quantiles ? atn_strfmt(cx, "%s q%a", text, o->quantiles[i])
+                                    : atn_strfmt(cx, "%s %s/%d", text,
+                                                 s->row[i - o->n_quantiles].info->file,
+                                                 (int)s->row[i - o->n_quantiles].head);
+        if (!longer) ATN_TRY(cx->err.code);
+        atn_free(cx, text);
+        text = longer;
+    }
+    atn_hash_bytes(text, strlen(text), hex);
+done:
+    atn_free(cx, text);
+    return st;
+}
+
+static atn_status open_journal(atn_ctx *cx, atn_stats *s, const atn_stats_opts *o)
+{
+    atn_status st = ATN_OK;
+    atn_idx found = 0;
+    char hex[33];
+
+    if (!o->journal) return ATN_OK;
+    ATN_TRY(fingerprint(cx, s, o, hex));
+    ATN_TRY(atn_journal_open(cx, o->journal, hex, s->n, s->plan.n_slots, o->force,
+                             found_head, s, &s->journal));
+    for (atn_idx i = 0; i < s->n; i++) found += s->row[i].done;
+    if (found > 0)
+        atn_log(cx, ATN_LOG_INFO, "stats: %lld of %lld heads are in %s already",
+                (long long)found, (long long)s->n, o->journal);
+done:
+    return st;
+}
+
+void atn_stats_forget(atn_ctx *cx, atn_stats *s)
+{
+    atn_journal_close(cx, &s->journal, true);
 }
 
 /* ---- one layer ---- */
@@ -67,19 +148,24 @@ typedef struct layer_job {
     atn_head *head; /* [heads] all of them */
     atn_idx *row;   /* [heads] row among the results; of kept heads */
     bool *bad;      /* [heads] whose values are no numbers */
+    bool sampled;
+    atn_row_sample sample;
+    atn_row_stats_opts
+        rows; /* of the plan; a sample is drawn from the rows that count */
 } layer_job;
 
-static double *values_of(atn_stats *s, atn_idx row)
-{
-    return s->values + row * s->plan.n_slots;
-}
-
-static atn_status put_head(atn_ctx *cx, atn_stats *s, atn_idx row,
+static atn_status put_head(atn_ctx *cx, atn_stats *s, const layer_job *j, atn_idx row,
                            const atn_head_stats *h)
 {
+    atn_status st = ATN_OK;
+
     for (atn_idx i = h->opts.skip_rows; i < h->nq; i++)
         s->empty_rows += h->seen[i] == 0;
-    return atn_stats_plan_values(cx, &s->plan, h, NULL, values_of(s, row));
+    ATN_TRY(atn_stats_plan_values(cx, &s->plan, h, j->sampled ? &j->sample : NULL,
+                                  values_of(s, row)));
+    ATN_TRY(finish_head(cx, s, row));
+done:
+    return st;
 }
 
 static const int32_t *tokens_of(const atn_stats *s, const atn_problem *p)
@@ -96,23 +182,25 @@ static atn_status one_batch(atn_ctx *cx, atn_stats *s, const layer_job *j,
     atn_status st = ATN_OK;
     atn_row_stats *stats = NULL;
 
-    ATN_TRY(atn_row_stats_run(cx, heads, n, tokens_of(s, j->problem), &s->plan.rows,
-                              &stats));
+    ATN_TRY(
+        atn_row_stats_run(cx, heads, n, tokens_of(s, j->problem), &j->rows, &stats));
     for (atn_idx i = 0; i < n; i++) {
         const atn_head_stats h = atn_row_stats_head(stats, i);
 
-        ATN_TRY(put_head(cx, s, j->row[heads[i].head], &h));
+        ATN_TRY(put_head(cx, s, j, j->row[heads[i].head], &h));
     }
 done:
     atn_row_stats_destroy(cx, stats);
     return st;
 }
 
-static void give_up(atn_ctx *cx, atn_stats *s, atn_idx row)
+static atn_status give_up(atn_ctx *cx, atn_stats *s, atn_idx row)
 {
+    if (s->row[row].done) return ATN_OK;
     if (cx->err.text[0]) atn_log(cx, ATN_LOG_WARN, "%s", cx->err.text);
     atn_err_clear(cx);
     s->row[row].failed = true;
+    return finish_head(cx, s, row);
 }
 
 /* A batch with a head whose logits overflow goes head by head, and on without that head. */
@@ -127,27 +215,36 @@ static atn_status batch_or_heads(atn_ctx *cx, atn_stats *s, const layer_job *j,
             atn_err_clear(cx);
             st = one_batch(cx, s, j, &heads[i], 1);
         }
-        if (st == ATN_DATA)
-            give_up(cx, s, j->row[heads[i].head]);
-        else if (st != ATN_OK)
-            return st;
+        if (st == ATN_DATA) st = give_up(cx, s, j->row[heads[i].head]);
+        if (st != ATN_OK) return st;
     }
     return ATN_OK;
+}
+
+/* Heads streamed together: their statistics fit BATCH_BYTES, and where one head alone keeps all
+ * threads busy it is finished alone, so that little is lost when the run is stopped. */
+static atn_idx batch_of(const layer_job *j)
+{
+    const double each = atn_row_stats_bytes(&j->head[0], 1, &j->rows);
+    const double pairs = (double)j->head[0].nq * (double)j->head[0].nk;
+    const double fit =
+        ATN_MIN(BATCH_BYTES / ATN_MAX(each, 1.0), BATCH_PAIRS / ATN_MAX(pairs, 1.0));
+
+    return (atn_idx)ATN_MAX(fit, 1.0);
 }
 
 /* The head measures, in batches whose row statistics fit BATCH_BYTES. */
 static atn_status head_measures(atn_ctx *cx, atn_stats *s, const layer_job *j)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    const double each = atn_row_stats_bytes(&j->head[0], 1, &s->plan.rows);
-    const atn_idx most = (atn_idx)ATN_MAX(BATCH_BYTES / ATN_MAX(each, 1.0), 1.0);
+    const atn_idx most = batch_of(j);
     atn_status st = ATN_OK;
     atn_head *heads = NULL;
     atn_idx n = 0;
 
     ATN_TAKE(heads, j->problem->heads);
     for (atn_idx h = 0; h < j->problem->heads; h++)
-        if (j->keep[h] && !j->bad[h]) heads[n++] = j->head[h];
+        if (j->keep[h] && !s->row[j->row[h]].done) heads[n++] = j->head[h];
     for (atn_idx first = 0; first < n; first += most)
         ATN_TRY(batch_or_heads(cx, s, j, heads + first, ATN_MIN(most, n - first)));
 done:
@@ -203,8 +300,7 @@ static bool any_bad(const layer_job *j)
 /* They compare the heads of a layer: one bad head leaves none of them a value. */
 static atn_status layer_measures(atn_ctx *cx, atn_stats *s, const layer_job *j)
 {
-    const atn_layer_wants wants = {s->plan.wants, j->keep, s->plan.rows.skip_rows,
-                                   j->head};
+    const atn_layer_wants wants = {s->plan.wants, j->keep, j->rows.skip_rows, j->head};
     atn_status st = ATN_OK;
     atn_layer_facts f = {0};
     bool any = false;
@@ -232,6 +328,23 @@ static bool any_head_measure(const atn_stats_plan *plan)
     return false;
 }
 
+/* Replaces the heads by some of their rows, where that is asked for and there are more. */
+static atn_status sample_heads(atn_ctx *cx, const atn_stats *s, layer_job *j)
+{
+    const atn_idx nq = j->problem->nq, skip = j->rows.skip_rows;
+    atn_status st = ATN_OK;
+
+    if (s->sample == 0 || s->sample >= nq - skip) return ATN_OK;
+    ATN_TRY(atn_row_sample_draw(cx, nq, skip, s->sample, &j->sample));
+    j->sampled = true;
+    j->rows.skip_rows = 0;
+    for (atn_idx h = 0; h < j->problem->heads; h++)
+        ATN_TRY(
+            atn_head_sample(cx, &j->head[h], j->sample.row, j->sample.n, &j->head[h]));
+done:
+    return st;
+}
+
 /* Fills the tables of the job whose problem, keep and bad are set. */
 static atn_status start_layer(atn_ctx *cx, atn_stats *s, layer_job *j)
 {
@@ -250,9 +363,10 @@ static atn_status start_layer(atn_ctx *cx, atn_stats *s, layer_job *j)
         j->head[h] = atn_problem_head(p, h);
         j->row[h] = row;
         if (!j->keep[h]) continue;
-        if (j->bad[h]) give_up(cx, s, row);
+        if (j->bad[h]) ATN_TRY(give_up(cx, s, row));
         row++;
     }
+    ATN_TRY(sample_heads(cx, s, j));
 done:
     return st;
 }
@@ -261,8 +375,10 @@ static atn_status one_layer(atn_ctx *cx, atn_stats *s, int i, atn_idx first)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     const atn_selection *sel = s->selection;
-    layer_job j = {
-        .keep = sel->heads + i * sel->max_heads, .at = sel->at[i], .first = first};
+    layer_job j = {.keep = sel->heads + i * sel->max_heads,
+                   .at = sel->at[i],
+                   .first = first,
+                   .rows = s->plan.rows};
     const atn_idx heads = atn_capture_layer(s->capture, j.at)->heads;
     atn_status st = ATN_OK;
     atn_problem p = {0};
@@ -274,6 +390,8 @@ static atn_status one_layer(atn_ctx *cx, atn_stats *s, int i, atn_idx first)
     ATN_TRY(start_layer(cx, s, &j));
     ATN_TRY(layer_measures(cx, s, &j));
     if (any_head_measure(&s->plan)) ATN_TRY(head_measures(cx, s, &j));
+    for (atn_idx row = first; row < atn_stats_layer_end(s, first); row++)
+        if (!s->row[row].done) ATN_TRY(finish_head(cx, s, row));
 done:
     atn_capture_unload(cx, &p);
     atn_arena_rewind(cx, mark);
@@ -317,22 +435,52 @@ static void say_passes(atn_ctx *cx, const atn_stats *s)
         passes + own, (long long)s->n, passes - out, (int)out, own);
 }
 
+static atn_status all_layers(atn_ctx *cx, atn_stats *s)
+{
+    atn_status st = ATN_OK;
+    atn_idx first = 0;
+
+    if (atn_stats_undone(s, 0, s->n)) ATN_TRY(model_measures(cx, s));
+    for (int i = 0; i < s->selection->n; i++) {
+        const atn_idx end = atn_stats_layer_end(s, first);
+
+        ATN_TRY(atn_progress(cx, "stats", i, s->selection->n));
+        if (atn_stats_undone(s, first, end)) ATN_TRY(one_layer(cx, s, i, first));
+        first = end;
+    }
+done:
+    return st;
+}
+
+/* Out of time is no failure: what is done is done. */
+static atn_status all_in_time(atn_ctx *cx, atn_stats *s, double budget)
+{
+    atn_status st;
+
+    if (budget > 0) cx->deadline = atn_seconds() + budget;
+    st = all_layers(cx, s);
+    if (st == ATN_TERMINATED && atn_cancelled() == 0) {
+        atn_err_clear(cx);
+        st = ATN_OK;
+    }
+    cx->deadline = 0;
+    return st;
+}
+
 atn_status atn_stats_run(atn_ctx *cx, const atn_capture *c, const atn_selection *sel,
                          const atn_stats_opts *opts, atn_stats **out)
 {
     atn_status st = ATN_OK;
     atn_stats *s = NULL;
-    atn_idx first = 0;
 
+    if (opts->sample != 0 && opts->sample < ATN_SAMPLE_LEAST)
+        ATN_FAIL(ATN_USAGE,
+                 "stats: a sample of %lld rows is too small (give %d or more)",
+                 (long long)opts->sample, ATN_SAMPLE_LEAST);
     ATN_TRY(create(cx, c, sel, opts, &s));
+    ATN_TRY(open_journal(cx, s, opts));
     say_passes(cx, s);
-    ATN_TRY(model_measures(cx, s));
-    for (int i = 0; i < sel->n; i++) {
-        ATN_TRY(atn_progress(cx, "stats", i, sel->n));
-        ATN_TRY(one_layer(cx, s, i, first));
-        for (atn_idx h = 0; h < sel->max_heads; h++)
-            first += sel->heads[i * sel->max_heads + h];
-    }
+    ATN_TRY(all_in_time(cx, s, opts->time_budget));
     if (s->empty_rows > 0)
         atn_log(cx, ATN_LOG_WARN, "%lld rows see no key; they count in no mean",
                 (long long)s->empty_rows);
@@ -348,5 +496,13 @@ atn_idx atn_stats_failed(const atn_stats *s)
     atn_idx n = 0;
 
     for (atn_idx i = 0; i < s->n; i++) n += s->row[i].failed;
+    return n;
+}
+
+atn_idx atn_stats_left(const atn_stats *s)
+{
+    atn_idx n = 0;
+
+    for (atn_idx i = 0; i < s->n; i++) n += !s->row[i].done;
     return n;
 }

@@ -21,21 +21,32 @@ typedef struct atn_stats_opts {
     atn_idx skip_rows;
     const double *quantiles; /* of row columns */
     int n_quantiles;
-    int bins;    /* of the profile over positions; 0 = none */
-    bool strict; /* the first head whose values are no numbers is an error (DATA) */
+    int bins;           /* of the profile over positions; 0 = none */
+    atn_idx sample;     /* rows drawn a layer; 0 = all, and where a layer has no more */
+    double time_budget; /* seconds after which no more is begun; 0 = none */
+    const char
+        *journal; /* finished heads are kept there until the run ends; NULL = no */
+    bool force;   /* a journal of another request is overwritten */
+    bool strict;  /* the first head whose values are no numbers is an error (DATA) */
 } atn_stats_opts;
 
 typedef struct atn_stats atn_stats;
 
-/* A head that holds NaN or infinity, or whose logits overflow, is named in the log, its cells
+/* With a journal, heads that an earlier run of the same request finished are taken from it; it
+ * stays when the run fails or runs out of time, and is removed by atn_stats_forget.
+ * A head that holds NaN or infinity, or whose logits overflow, is named in the log, its cells
  * stay empty and the others go on; see atn_stats_failed. Layers are loaded one at a time; heads of a layer are streamed together while their row
  * statistics stay below 64 MiB. Rows without a visible key are counted and logged. */
 atn_status atn_stats_run(atn_ctx *cx, const atn_capture *c, const atn_selection *sel,
                          const atn_stats_opts *opts, atn_stats **out) ATN_WARN_UNUSED;
 atn_idx atn_stats_failed(const atn_stats *s); /* heads left out */
+atn_idx atn_stats_left(const atn_stats *s); /* heads that the time budget left undone */
 void atn_stats_destroy(atn_ctx *cx, atn_stats *s);
 
-/* Table of kind "stats": [stack, step,] layer, head (per head), pattern, then the columns. */
+/* Removes the journal: the result is safe. */
+void atn_stats_forget(atn_ctx *cx, atn_stats *s);
+
+/* Heads that are left undone have no row, nor have their layers and model. Table of kind "stats": [stack, step,] layer, head (per head), pattern, then the columns. */
 atn_status atn_stats_tabulate(atn_ctx *cx, const atn_stats *s, atn_stats_per per,
                               atn_table **out) ATN_WARN_UNUSED;
 /* Table of kind "profile": a row for every head and bin of positions: row_first, row_last,

@@ -3,11 +3,12 @@
 #pragma once
 
 #include "analysis/stats.h"
+#include "analysis/stats_journal.h"
 
 typedef struct stats_row {
     const atn_layer_info *info;
     atn_idx head;
-    bool failed;
+    bool done, failed; /* failed: done, without values */
 } stats_row;
 
 struct atn_stats {
@@ -18,6 +19,8 @@ struct atn_stats {
     stats_row *row;                 /* [n] */
     double *values;                 /* [n, plan.n_slots] */
     bool strict;
+    atn_idx sample; /* rows wanted a layer, 0 = all */
+    atn_journal journal;
     atn_idx empty_rows;
 };
 
@@ -31,3 +34,8 @@ atn_status atn_stats_add_keys(atn_ctx *cx, const atn_stats *s, atn_stats_per per
 /* Sets those of the last row. */
 atn_status atn_stats_set_keys(atn_ctx *cx, atn_table *t, const atn_stats_keys *k,
                               const stats_row *row) ATN_WARN_UNUSED;
+
+/* The first row after `from` that is of another layer. */
+atn_idx atn_stats_layer_end(const atn_stats *s, atn_idx from);
+/* Is anything among rows [from, to) undone? */
+bool atn_stats_undone(const atn_stats *s, atn_idx from, atn_idx to);

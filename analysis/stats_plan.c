@@ -293,19 +293,29 @@ static void gather(const atn_head_stats *s, const atn_measure_col *col, bool sor
     if (sort) atn_sort(r->sorted, r->valid);
 }
 
+/* Where bin `bin` begins: rows of the layer in equal stretches, drawn or not. */
+static atn_idx bin_start(const rows_of *r, const atn_row_sample *sample, atn_idx bin,
+                         atn_idx bins)
+{
+    const atn_idx at = bin * (sample ? sample->nq : r->nq) / bins;
+    atn_idx i = 0;
+
+    if (!sample) return at;
+    while (i < sample->n && sample->row[i] < at) i++;
+    return i;
+}
+
 static double slot_value(const atn_stats_plan *plan, const atn_stats_slot *slot,
                          const rows_of *r, const atn_row_sample *sample)
 {
-    const atn_idx bins = plan->bins;
-
     switch (slot->kind) {
     case ATN_SLOT_QUANTILE:
         return quantile(r, slot->quantile);
     case ATN_SLOT_ERROR:
         return standard_error(r, sample, mean(r, sample, 0, r->nq));
     case ATN_SLOT_BIN:
-        return mean(r, sample, slot->bin * r->nq / bins,
-                    (slot->bin + 1) * r->nq / bins);
+        return mean(r, sample, bin_start(r, sample, slot->bin, plan->bins),
+                    bin_start(r, sample, slot->bin + 1, plan->bins));
     default:
         return mean(r, sample, 0, r->nq);
     }

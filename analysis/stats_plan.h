@@ -8,6 +8,7 @@
 #pragma once
 
 #include "analysis/measure.h"
+#include "analysis/stats_sample.h"
 #include "core/table.h"
 
 typedef enum atn_slot_kind {
@@ -23,14 +24,6 @@ typedef struct atn_stats_slot {
     double quantile;
     int bin;
 } atn_stats_slot;
-
-/* Rows that were drawn: query i of a sampled head is row[i] of the layer. */
-typedef struct atn_row_sample {
-    atn_idx n, strata;
-    atn_idx *row;     /* [n] ascending; stratum s holds draws 2s and 2s + 1 */
-    double *weight;   /* [n] rows that each draw stands for */
-    double *fraction; /* [strata] share of the stratum's rows that was drawn */
-} atn_row_sample;
 
 typedef struct atn_stats_plan {
     int n;                       /* measures */

@@ -59,8 +59,14 @@ done:
     return st;
 }
 
-/* The first row after `from` of another layer (or of nothing). */
-static atn_idx layer_end(const atn_stats *s, atn_idx from)
+bool atn_stats_undone(const atn_stats *s, atn_idx from, atn_idx to)
+{
+    for (atn_idx i = from; i < to; i++)
+        if (!s->row[i].done) return true;
+    return false;
+}
+
+atn_idx atn_stats_layer_end(const atn_stats *s, atn_idx from)
 {
     atn_idx i = from;
 
@@ -90,7 +96,7 @@ static double model_mean(const atn_stats *s, int slot)
     double sum = 0, n = 0;
 
     for (atn_idx from = 0, to; from < s->n; from = to) {
-        to = layer_end(s, from);
+        to = atn_stats_layer_end(s, from);
         add_mean(layer_mean(s, from, to, slot), &sum, &n);
     }
     return n > 0 ? sum / n : NAN;
@@ -118,8 +124,9 @@ atn_status atn_stats_tabulate(atn_ctx *cx, const atn_stats *s, atn_stats_per per
     ATN_TRY(atn_stats_plan_columns(cx, &s->plan, 0, s->plan.n_table, t));
     for (atn_idx from = 0, to; from < s->n; from = to) {
         to = per == ATN_PER_HEAD    ? from + 1
-             : per == ATN_PER_LAYER ? layer_end(s, from)
+             : per == ATN_PER_LAYER ? atn_stats_layer_end(s, from)
                                     : s->n;
+        if (atn_stats_undone(s, from, to)) continue;
         ATN_TRY(atn_table_add_row(cx, t));
         ATN_TRY(atn_stats_set_keys(cx, t, &k, &s->row[from]));
         if (per == ATN_PER_MODEL)
@@ -178,7 +185,7 @@ atn_status atn_stats_profile(atn_ctx *cx, const atn_stats *s, atn_table **out)
     ATN_TRY(atn_stats_plan_columns(cx, &s->plan, s->plan.n_table,
                                    s->plan.n_table + width, t));
     for (atn_idx row = 0; row < s->n; row++)
-        for (int bin = 0; bin < s->plan.bins; bin++)
+        for (int bin = 0; bin < s->plan.bins && s->row[row].done; bin++)
             ATN_TRY(profile_row(cx, s, t, &k, row, bin));
     *out = t;
     t = NULL;

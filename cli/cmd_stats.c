@@ -20,6 +20,11 @@ static const atn_option options[] = {
      "instead: means over BINS equal stretches of query positions", 1, 4096},
     {"heads-by-type", 0, ATN_OPT_FLAG, NULL,
      "instead: the type of every head, and the rules", 0, 0},
+    {"rows", 0, ATN_OPT_COUNT, "N",
+     "draw N query rows a layer, evenly, and print standard errors", ATN_SAMPLE_LEAST,
+     1e12},
+    {"time-budget", 0, ATN_OPT_TEXT, "TIME",
+     "stop after 90s, 10m, 2h; with -o the same command then goes on", 0, 0},
     {"skip-rows", 0, ATN_OPT_COUNT, "N", "leave the first N rows out of means (0)", 0,
      1e12},
     {"strict", 0, ATN_OPT_FLAG, NULL, "a head that holds NaN is an error, not left out",
@@ -53,36 +58,49 @@ static atn_status read_quantiles(atn_cli *cli, double *q, int *n)
     return ATN_OK;
 }
 
-/* The tables of the request, as many as *n; the first is the command's output. */
-static atn_status make_tables(atn_cli *cli, const atn_subject *s,
-                              const atn_stats_opts *opts, atn_table *t[2], int *n,
-                              atn_idx *failed)
+/* The tables of the request, as many as returned in *n; the first is the command's output. */
+static atn_status make_tables(atn_cli *cli, const atn_stats *stats, atn_table *t[2],
+                              int *n)
 {
     const atn_stats_per per = (atn_stats_per)atn_opt_i64(cli, "per", 0);
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
-    atn_stats *stats = NULL;
 
     *n = 1;
     if (atn_opt_given(cli, "heads-by-type")) {
         *n = 2;
-        return atn_head_types_tables(cx, s->capture, &s->selection, opts, &t[0], &t[1],
-                                     failed);
-    }
-    ATN_TRY(atn_stats_run(cx, s->capture, &s->selection, opts, &stats));
-    *failed = atn_stats_failed(stats);
-    if (opts->bins > 0)
+        ATN_TRY(atn_head_types_tables(cx, stats, &t[0], &t[1]));
+    } else if (atn_opt_given(cli, "profile")) {
         ATN_TRY(atn_stats_profile(cx, stats, &t[0]));
-    else
+    } else {
         ATN_TRY(atn_stats_tabulate(cx, stats, per, &t[0]));
+    }
 done:
-    atn_stats_destroy(cx, stats);
     return st;
+}
+
+/* "90", "90s", "10m", "2h" -> seconds; 0 without the option. */
+static atn_status read_budget(atn_cli *cli, double *seconds)
+{
+    const char *text = atn_opt_text(cli, "time-budget", NULL);
+    char *end;
+
+    *seconds = 0;
+    if (!text) return ATN_OK;
+    *seconds = strtod(text, &end);
+    if (*end == 'm') *seconds *= 60;
+    if (*end == 'h') *seconds *= 3600;
+    if (end != text && (*end == 's' || *end == 'm' || *end == 'h')) end++;
+    if (end == text || *end || !(*seconds > 0 && *seconds < 1e9))
+        return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
+                        "--time-budget takes a time, as 90, 10m or 2h, not '%s'", text);
+    return ATN_OK;
 }
 
 static atn_status check_options(atn_cli *cli)
 {
-    static const char *const others[] = {"measure", "per", "quantiles", "profile"};
+    static const char *const others[] = {"measure", "per", "quantiles", "profile",
+                                         "rows"};
 
     for (size_t i = 0; i < ATN_LEN(others); i++)
         if (atn_opt_given(cli, "heads-by-type") && atn_opt_given(cli, others[i]))
@@ -99,36 +117,96 @@ static atn_status check_options(atn_cli *cli)
     return ATN_OK;
 }
 
-static atn_status run(atn_cli *cli)
+/* Where finished heads are kept while the command runs: beside its output. */
+static atn_status journal_path(atn_cli *cli, char **path)
 {
-    double quantiles[MAX_QUANTILES];
-    atn_stats_opts opts = {.measures = atn_opt_text(cli, "measure", NULL),
-                           .skip_rows = atn_opt_i64(cli, "skip-rows", 0),
-                           .quantiles = quantiles,
-                           .bins = (int)atn_opt_i64(cli, "profile", 0),
-                           .strict = atn_opt_given(cli, "strict")};
+    const char *output = atn_opt_text(cli, "output", NULL);
+
+    *path = NULL;
+    if (!output || strcmp(output, "-") == 0) return ATN_OK;
+    *path = atn_strfmt(cli->cx, "%s.part", output);
+    return *path ? ATN_OK : cli->cx->err.code;
+}
+
+/* Without an output file what is done is shown; with one it waits in the journal. */
+static atn_status emit(atn_cli *cli, atn_subject *s, atn_stats *stats,
+                       const atn_stats_opts *opts)
+{
+    const atn_idx failed = atn_stats_failed(stats), left = atn_stats_left(stats);
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
     atn_table *t[2] = {NULL, NULL};
-    atn_subject s = {0};
-    atn_idx failed = 0;
     int n = 0;
 
-    ATN_TRY(check_options(cli));
-    ATN_TRY(read_quantiles(cli, quantiles, &opts.n_quantiles));
-    ATN_TRY(atn_cli_check_output(cli, atn_opt_text(cli, "output", NULL)));
-    ATN_TRY(atn_subject_open(cli, cli->args[0], &s));
-    ATN_TRY(make_tables(cli, &s, &opts, t, &n, &failed));
-    ATN_TRY(
-        atn_cli_emit_all(cli, &s.run, (const atn_table *const *)t, n, 0, cli->args[0]));
+    if (left > 0 && opts->journal)
+        ATN_FAIL(ATN_TERMINATED,
+                 "stats: out of time, %lld of %lld heads are left (those that are done "
+                 "wait in %s: the same command goes on from there)",
+                 (long long)left, (long long)s->selection.n_heads, opts->journal);
+    ATN_TRY(make_tables(cli, stats, t, &n));
+    ATN_TRY(atn_cli_emit_all(cli, &s->run, (const atn_table *const *)t, n, 0,
+                             cli->args[0]));
+    atn_stats_forget(cx, stats);
+    if (left > 0)
+        ATN_FAIL(
+            ATN_TERMINATED,
+            "stats: out of time, %lld of %lld heads are left out (with -o FILE the "
+            "same command can go on where it stopped)",
+            (long long)left, (long long)s->selection.n_heads);
     if (failed > 0)
         ATN_FAIL(ATN_PARTIAL,
                  "stats: %lld of %lld heads are left out, their values being NaN or "
                  "infinite (named above; their cells are empty)",
-                 (long long)failed, (long long)s.selection.n_heads);
+                 (long long)failed, (long long)s->selection.n_heads);
 done:
     atn_table_destroy(cx, t[0]);
     atn_table_destroy(cx, t[1]);
+    return st;
+}
+
+static atn_status read_opts(atn_cli *cli, double *quantiles, atn_stats_opts *o)
+{
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+
+    *o = (atn_stats_opts){.measures = atn_opt_text(cli, "measure", NULL),
+                          .skip_rows = atn_opt_i64(cli, "skip-rows", 0),
+                          .sample = atn_opt_i64(cli, "rows", 0),
+                          .quantiles = quantiles,
+                          .bins = (int)atn_opt_i64(cli, "profile", 0),
+                          .strict = atn_opt_given(cli, "strict"),
+                          .force = atn_opt_given(cli, "force")};
+    ATN_TRY(check_options(cli));
+    ATN_TRY(read_quantiles(cli, quantiles, &o->n_quantiles));
+    ATN_TRY(read_budget(cli, &o->time_budget));
+done:
+    return st;
+}
+
+static atn_status run(atn_cli *cli)
+{
+    double quantiles[MAX_QUANTILES];
+    char *journal = NULL, types[ATN_HEAD_SPECS];
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+    atn_stats *stats = NULL;
+    atn_stats_opts opts;
+    atn_subject s = {0};
+
+    ATN_TRY(read_opts(cli, quantiles, &opts));
+    ATN_TRY(atn_cli_check_output(cli, atn_opt_text(cli, "output", NULL)));
+    ATN_TRY(journal_path(cli, &journal));
+    ATN_TRY(atn_subject_open(cli, cli->args[0], &s));
+    opts.journal = journal;
+    if (atn_opt_given(cli, "heads-by-type")) {
+        atn_head_types_measures(s.capture, &s.selection, types);
+        opts.measures = types;
+    }
+    ATN_TRY(atn_stats_run(cx, s.capture, &s.selection, &opts, &stats));
+    ATN_TRY(emit(cli, &s, stats, &opts));
+done:
+    atn_stats_destroy(cx, stats);
+    atn_free(cx, journal);
     atn_subject_close(cli, &s);
     return st;
 }
@@ -146,6 +224,8 @@ static const char *const examples[] = {
     "stats RUN --measure entropy --quantiles 0.05,0.5,0.95 --per layer",
     "stats RUN --measure entropy --profile 16",
     "stats RUN --heads-by-type",
+    "stats RUN --measure entropy,sink,coverage --rows 4096 --format jsonl",
+    "stats RUN --measure all --time-budget 10m -o all.csv",
     "stats RUN --heads 2.3,3.0 -o heads.csv",
     "stats RUN --device auto",
     NULL};

@@ -355,6 +355,10 @@ atn_status atn_progress(atn_ctx *cx, const char *what, double done, double total
     const int sig = atn_cancelled();
 
     if (cx->progress) cx->progress(cx->progress_user, what, done, total);
+    if (sig == 0 && cx->deadline > 0 && atn_seconds() > cx->deadline)
+        return atn_fail(cx, ATN_TERMINATED, __FILE__, __LINE__,
+                        "%s: stopped by the time limit after %.0f of %.0f", what, done,
+                        total);
     if (sig == 0) return ATN_OK;
     return atn_fail(cx, sig == SIGTERM ? ATN_TERMINATED : ATN_INTERRUPTED, __FILE__,
                     __LINE__, "%s: stopped by %s after %.0f of %.0f", what,

@@ -68,6 +68,7 @@ typedef struct atn_ctx {
     void (*log_sink)(void *user, atn_log_level level,
                      const char *text); /* NULL = stderr */
     void *log_user;
+    double deadline; /* of atn_seconds, after which atn_progress stops; 0 = none */
     /* Called by atn_progress; NULL = silent. The return is ignored. */
     void (*progress)(void *user, const char *what, double done, double total);
     void *progress_user;
@@ -171,7 +172,8 @@ void atn_mem_count(atn_ctx *cx, int64_t bytes);
 void atn_log(atn_ctx *cx, atn_log_level level, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 /* Reports and asks: returns ATN_INTERRUPTED or ATN_TERMINATED (with cx->err set) once a
- * signal has asked the process to stop, else ATN_OK. Call it between units of work. */
+ * signal has asked the process to stop or the deadline has passed, else ATN_OK. Call it between
+ * units of work. */
 atn_status atn_progress(atn_ctx *cx, const char *what, double done,
                         double total) ATN_WARN_UNUSED;
 /* Async-signal-safe: remembers the signal for atn_progress. */
