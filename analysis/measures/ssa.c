@@ -26,7 +26,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "analysis/measure.h"
+#include "analysis/layer_facts.h"
 #include "analysis/similarity_internal.h"
 #include "core/kernels/kernels.h"
 
@@ -65,9 +65,9 @@ typedef struct job {
     const atn_layer_facts *f;
     const ssa_params *p;
     unit *unit;
-    atn_idx units, most; /* heads of the largest unit */
-    atn_idx rows, tiles, blocks;
-    float *mean_key;   /* [kv_heads, blocks, d], NULL without keys */
+    atn_idx units, most;                /* heads of the largest unit */
+    atn_idx first, rows, tiles, blocks; /* first row that counts */
+    float *mean_key;                    /* [kv_heads, blocks, d], NULL without keys */
     double *value_max; /* [kv_heads, blocks] largest |v_j|, NULL without values */
     double *scale;     /* [kv_heads] the largest of all */
     sums *sums;        /* [heads, GROUPS] */
@@ -385,7 +385,7 @@ static atn_status one_tile(atn_ctx *cx, const job *j, const unit *u, atn_idx at,
     if (t.keys == 0) goto done;
     for (atn_idx h = 0; h < u->n; h++) ATN_TRY(fill_head(cx, j, &head[h], h, &t, s));
     for (atn_idx r = 0; r < t.rows; r++) {
-        if (t.first + r < j->f->skip_rows || s->info[r].lo == s->info[r].hi) continue;
+        if (t.first + r < j->first || s->info[r].lo == s->info[r].hi) continue;
         for (atn_idx h = 0; h < u->n; h++) set_row(j, &head[h], h, &t, r, s);
         add_row(j, u, t.first + r, r, s);
     }
@@ -587,6 +587,7 @@ static atn_status layer(atn_ctx *cx, const atn_layer_facts *f, const void *param
     atn_status st = ATN_OK;
     job j = {.f = f, .p = params_, .rows = atn_tile_rows(&f->head[0])};
 
+    j.first = atn_layer_first_row(f);
     j.tiles = (f->head[0].nq + j.rows - 1) / j.rows;
     j.blocks = (f->head[0].nk + j.p->block - 1) / j.p->block;
     ATN_TRY(find_units(cx, &j));

@@ -222,7 +222,7 @@ static void check_twin(atn_ctx *cx, int kind, atn_idx b, atn_idx k, bool group)
 
     snprintf(params, sizeof params, "block=%d,k=%d,group=%s", (int)b, (int)k,
              group ? "true" : "false");
-    m.facts.skip_rows = kind == 0 ? 3 : 0;
+    m.facts.skip_rows = kind == 0 || kind == 10 ? 3 : 0;
     m.keep[1] = false;
     layer_measure(cx, f, "ssa", params, out);
     for (atn_idx h = 0; h < LAYER_HEADS; h++) {
