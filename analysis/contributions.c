@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "analysis/layer_facts.h"
 #include "analysis/similarity_internal.h"
 #include "core/kernels/kernels.h"
 
@@ -18,7 +19,7 @@ typedef struct job {
     const atn_layer_facts *f;
     atn_contributions_visit *visit;
     void *state;
-    atn_idx rows, tiles; /* of a tile; their number */
+    atn_idx first, rows, tiles; /* row of the first tile; rows of one; their number */
 } job;
 
 bool atn_contributions_known(const atn_layer_facts *f)
@@ -69,7 +70,7 @@ static atn_status one_group(atn_ctx *cx, atn_idx g, void *state)
 
     ATN_TAKE(c, f->heads * j->rows * f->width);
     for (atn_idx at = g; at < j->tiles; at += ATN_CONTRIBUTION_GROUPS) {
-        const atn_idx first = f->skip_rows + at * j->rows;
+        const atn_idx first = j->first + at * j->rows;
         const atn_contributions t = {.first = first,
                                      .rows = ATN_MIN(j->rows, nq - first),
                                      .heads = f->heads,
@@ -95,7 +96,8 @@ atn_status atn_contributions_each(atn_ctx *cx, const atn_layer_facts *f,
     ATN_ASSERT(atn_contributions_known(f));
     ATN_TRY(atn_mem_check(cx, atn_contributions_bytes(cx, f), "contributions"));
     j.rows = tile_rows(f);
-    j.tiles = (ATN_MAX(f->head[0].nq - f->skip_rows, 0) + j.rows - 1) / j.rows;
+    j.first = atn_layer_first_row(f);
+    j.tiles = (f->head[0].nq - j.first + j.rows - 1) / j.rows;
     cx->threads = atn_sim_threads(cx, tile_bytes(f));
     st = atn_parallel(cx, ATN_MIN(j.tiles, (atn_idx)ATN_CONTRIBUTION_GROUPS), one_group,
                       &j, "contributions");

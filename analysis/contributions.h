@@ -6,7 +6,7 @@
  * Cost    2 nq H dv D flop for C, and nq D H (H + 1) flop for Gamma, whose products and sums are
  *         in double: it is inverted later, so it must stay positive semidefinite to the last
  *         bits. Memory one tile of all heads a thread, about 16 MiB.
- * Limits  rows i < skip_rows are not visited. A bias of the output projection belongs to no
+ * Limits  skipped rows are not visited. A bias of the output projection belongs to no
  *         head. Tiles and groups depend on the shape alone, so results are the same at any
  *         number of threads.
  */

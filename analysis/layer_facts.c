@@ -104,3 +104,12 @@ const char *atn_layer_facts_lack(const atn_layer_facts *f, unsigned wants)
     if ((wants & ATN_WANT_TOKENS) && !f->tokens) return "token ids";
     return NULL;
 }
+
+atn_idx atn_layer_first_row(const atn_layer_facts *f)
+{
+    const atn_head *h = &f->head[0];
+    atn_idx i = 0;
+
+    while (i < h->nq && atn_sight_query(&h->sight, i) < f->skip_rows) i++;
+    return i;
+}

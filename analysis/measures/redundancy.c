@@ -24,6 +24,7 @@
 
 #include "analysis/cka.h"
 #include "analysis/contributions.h"
+#include "analysis/layer_facts.h"
 #include "analysis/similarity_internal.h"
 #include "core/linalg.h"
 
@@ -48,7 +49,7 @@ static double mean_of_others(const double *square, atn_idx m, atn_idx a)
 /* cos [m, m] <- cosines of the heads' matrices; 0 with a matrix of zeros. */
 static atn_status map_cosines(atn_ctx *cx, const atn_layer_facts *f, double *cosine)
 {
-    const atn_similarity_opts opts = {.skip_rows = f->skip_rows};
+    const atn_similarity_opts opts = {.skip_rows = atn_layer_first_row(f)};
     const atn_arena_mark mark = atn_arena_save(cx);
     const atn_idx m = f->heads;
     atn_status st = ATN_OK;
@@ -94,7 +95,7 @@ static atn_idx counted_rows(const atn_layer_facts *f, atn_idx *row)
 {
     atn_idx n = 0;
 
-    for (atn_idx i = f->skip_rows; i < f->head[0].nq; i++) {
+    for (atn_idx i = atn_layer_first_row(f); i < f->head[0].nq; i++) {
         atn_idx lo, hi;
 
         atn_sight_row(&f->head[0].sight, i, &lo, &hi);

@@ -17,6 +17,7 @@
 #include <math.h>
 
 #include "analysis/contributions.h"
+#include "analysis/layer_facts.h"
 #include "core/kernels/kernels.h"
 
 extern const atn_measure atn_measure_uniform;
@@ -102,7 +103,7 @@ static atn_status one_head(atn_ctx *cx, atn_idx at, void *state)
     ATN_TAKE(diff, ROWS * dv);
     if (f->w_o) ATN_TAKE(wide, ROWS * width);
     for (atn_idx c = 0; c < dv; c++) w.sum[c] = 0;
-    for (atn_idx first = f->skip_rows; first < h->nq; first += ROWS) {
+    for (atn_idx first = atn_layer_first_row(f); first < h->nq; first += ROWS) {
         const atn_idx rows = ATN_MIN((atn_idx)ROWS, h->nq - first);
 
         differ(j, h, out, first, rows, &w, diff);

@@ -85,6 +85,8 @@ double atn_row_topk(const float *w, atn_idx n, atn_idx k, float *heap);
 double atn_row_square(const float *x, atn_idx n);
 /* Sum x_j y_j in double. */
 double atn_row_dot(const float *x, const float *y, atn_idx n);
+/* y_j <- y_j + a x_j in double. */
+void atn_row_add(const float *x, atn_idx n, double a, double *y);
 
 /* The forward pass. Vectors of length n; shapes in core/backend.h. */
 void atn_norm_rms(const float *x, const float *w, float eps, float w_offset, atn_idx n,

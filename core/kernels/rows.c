@@ -114,6 +114,11 @@ ATN_CLONES double atn_row_dot(const float *x, const float *y, atn_idx n)
     return fold(sum);
 }
 
+ATN_CLONES void atn_row_add(const float *x, atn_idx n, double a, double *y)
+{
+    for (atn_idx j = 0; j < n; j++) y[j] += a * (double)x[j];
+}
+
 ATN_CLONES void atn_row_moments(const float *w, atn_idx n, double at, double *square,
                                 double *distance)
 {

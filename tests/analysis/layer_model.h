@@ -233,10 +233,16 @@ static inline void layer_drop(layer_model *m)
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) free(owned[i]);
 }
 
+/* Row i is not skipped: that goes by the row of the layer. */
+static inline bool layer_stays(const layer_model *m, atn_idx i)
+{
+    return (m->rows ? m->rows[i] : i) >= m->facts.skip_rows;
+}
+
 /* Row i counts in means: it sees a key and is not skipped. */
 static inline bool layer_counts(const layer_model *m, atn_idx i)
 {
-    for (atn_idx j = 0; i >= m->facts.skip_rows && j < m->problem.nk; j++)
+    for (atn_idx j = 0; layer_stays(m, i) && j < m->problem.nk; j++)
         if (layer_sees(m, i, j)) return true;
     return false;
 }

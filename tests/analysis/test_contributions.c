@@ -24,8 +24,8 @@ static double dense_gram(const layer_model *m, atn_idx a, atn_idx b)
 {
     double sum = 0;
 
-    for (atn_idx i = m->facts.skip_rows; i < m->n; i++)
-        for (atn_idx c = 0; c < m->facts.width; c++)
+    for (atn_idx i = 0; i < m->n; i++)
+        for (atn_idx c = 0; layer_stays(m, i) && c < m->facts.width; c++)
             sum += layer_contribution(m, a, i, c) * layer_contribution(m, b, i, c);
     return sum;
 }
@@ -49,7 +49,7 @@ static void dense_twin(atn_ctx *cx)
         const atn_layer_facts *f = layer_facts(&m);
         double gamma[LAYER_HEADS * LAYER_HEADS];
 
-        m.facts.skip_rows = kind == 0 ? 4 : 0;
+        m.facts.skip_rows = kind == 0 || kind == 10 ? 4 : 0;
         CHECK(atn_contributions_known(f) == (kind != 9));
         if (kind == 9) {
             layer_drop(&m);

@@ -40,10 +40,11 @@ static void golden(atn_ctx *cx)
 
 static double dense_cosine(const layer_model *m, atn_idx a, atn_idx b)
 {
-    const atn_idx nk = m->problem.nk, each = m->n * nk, skip = m->facts.skip_rows * nk;
+    const atn_idx nk = m->problem.nk, each = m->n * nk;
     double ab = 0, aa = 0, bb = 0;
 
-    for (atn_idx i = skip; i < each; i++) {
+    for (atn_idx i = 0; i < each; i++) {
+        if (!layer_stays(m, i / nk)) continue;
         ab += m->p[a * each + i] * m->p[b * each + i];
         aa += m->p[a * each + i] * m->p[a * each + i];
         bb += m->p[b * each + i] * m->p[b * each + i];
@@ -80,8 +81,8 @@ static double dense_gram(const layer_model *m, atn_idx a, atn_idx b)
 {
     double sum = 0;
 
-    for (atn_idx i = m->facts.skip_rows; i < m->n; i++)
-        for (atn_idx c = 0; c < m->facts.width; c++)
+    for (atn_idx i = 0; i < m->n; i++)
+        for (atn_idx c = 0; layer_stays(m, i) && c < m->facts.width; c++)
             sum += layer_contribution(m, a, i, c) * layer_contribution(m, b, i, c);
     return sum;
 }
@@ -144,7 +145,7 @@ static void dense_twin(atn_ctx *cx)
         double out[LAYER_HEADS * COLS];
 
         print_message("%s\n", layer_kind_name(kind));
-        m.facts.skip_rows = kind == 0 ? 5 : 0;
+        m.facts.skip_rows = kind == 0 || kind == 10 ? 5 : 0;
         m.keep[1] = kind != 3;
         layer_measure(cx, f, "redundancy", "", out);
         for (atn_idx h = 0; h < LAYER_HEADS; h++)

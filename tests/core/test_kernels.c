@@ -90,6 +90,7 @@ static void bad_values_show(atn_ctx *cx)
 static void dot_against_double(atn_ctx *cx)
 {
     static float x[MAX_N], y[MAX_N];
+    static double z[MAX_N];
     const float a[] = {1, 2, 3}, b[] = {4, -5, 6};
 
     (void)cx;
@@ -104,6 +105,9 @@ static void dot_against_double(atn_ctx *cx)
             scale += fabs((double)x[j] * (double)y[j]);
         }
         CHECK_NEAR(atn_row_dot(x, y, n), want, 1e-14 * scale);
+        for (int j = 0; j < n; j++) z[j] = j;
+        atn_row_add(x, n, -2.5, z);
+        for (int j = 0; j < n; j++) CHECK_NEAR(z[j], j - 2.5 * (double)x[j], 1e-14);
     }
 }
 
