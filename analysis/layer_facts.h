@@ -23,6 +23,9 @@ void atn_layer_facts_release(atn_ctx *cx, atn_layer_facts *f);
 /* NULL when the measure can run on these facts, else what is missing: "values", ... */
 const char *atn_layer_facts_lack(const atn_layer_facts *f, unsigned wants);
 
+/* Queries and keys are the same tokens, so that a query has a key of its own. */
+bool atn_layer_is_self(const atn_layer_facts *f);
+
 /* P V of every head into out [heads, nq, dv]; the heads have values. */
 atn_status atn_outputs(atn_ctx *cx, const atn_head *heads, atn_idx n_heads,
                        float *out) ATN_WARN_UNUSED;
