@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "analysis/layer_facts.h"
 
+#include <string.h>
+
 #include "core/rows.h"
 
 typedef struct outputs {
@@ -93,6 +95,15 @@ void atn_layer_facts_release(atn_ctx *cx, atn_layer_facts *f)
     atn_free(cx, (void *)f->hidden);
     atn_free(cx, (void *)f->out);
     *f = (atn_layer_facts){0};
+}
+
+bool atn_layer_is_self(const atn_layer_facts *f)
+{
+    const atn_problem *p = f->problem;
+
+    if (f->capture && strcmp(atn_capture_layer(f->capture, f->at)->stack, "cross") == 0)
+        return false;
+    return p->sight.causal || p->nq == p->nk;
 }
 
 const char *atn_layer_facts_lack(const atn_layer_facts *f, unsigned wants)

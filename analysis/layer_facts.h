@@ -25,6 +25,8 @@ const char *atn_layer_facts_lack(const atn_layer_facts *f, unsigned wants);
 
 /* The first row of the heads that skip_rows leaves; nq when there is none. */
 atn_idx atn_layer_first_row(const atn_layer_facts *f);
+/* Queries and keys are the same tokens, so that a query has a key of its own. */
+bool atn_layer_is_self(const atn_layer_facts *f);
 
 /* P V of every head into out [heads, nq, dv]; the heads have values. */
 atn_status atn_outputs(atn_ctx *cx, const atn_head *heads, atn_idx n_heads,
