@@ -21,7 +21,8 @@ static const atn_option options[] = {
     {"params", 0, ATN_OPT_TEXT, "KEY=VALUE,...",
      "what the figure itself takes (attnscope list figures)", 0, 0},
     {"x", 0, ATN_OPT_TEXT, "COLUMN", "of lines (layer, or the first column)", 0, 0},
-    {"y", 0, ATN_OPT_TEXT, "COLUMN", "of bars and lines (the first measure)", 0, 0},
+    {"y", 0, ATN_OPT_TEXT, "COLUMN", "the values (the figure's own); A,B,.. of a grid",
+     0, 0},
     {"series", 0, ATN_OPT_TEXT, "COLUMN", "of lines (head)", 0, 0},
     {"cells", 0, ATN_OPT_COUNT, "N",
      "most cells a side before pooling (512; 32 to 128 on a page of heads)", 1, 8192},
@@ -93,7 +94,31 @@ static atn_status no_column(atn_cli *cli, const char *option, const char *column
                     used >= sizeof list ? "..." : "");
 }
 
-static atn_status name_columns(atn_cli *cli, atn_table *t)
+/* Every piece of "a,b" is a column; without `list` the whole text is one. */
+static atn_status check_columns(atn_cli *cli, const char *option, const char *text,
+                                bool list, const atn_table *t)
+{
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+    char *name = NULL;
+
+    for (const char *at = text;;) {
+        const size_t n = list ? strcspn(at, ",") : strlen(at);
+
+        name = atn_strndup(cx, at, n);
+        if (!name) ATN_TRY(cx->err.code);
+        if (atn_table_find_col(t, name) < 0) ATN_TRY(no_column(cli, option, name, t));
+        atn_free(cx, name);
+        name = NULL;
+        if (!at[n]) break;
+        at += n + 1;
+    }
+done:
+    atn_free(cx, name);
+    return st;
+}
+
+static atn_status name_columns(atn_cli *cli, const atn_figure *f, atn_table *t)
 {
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
@@ -103,10 +128,40 @@ static atn_status name_columns(atn_cli *cli, atn_table *t)
         const char *column = atn_opt_text(cli, option, NULL);
 
         if (!column) continue;
-        if (atn_table_find_col(t, column) < 0)
-            ATN_TRY(no_column(cli, option, column, t));
+        ATN_TRY(check_columns(
+            cli, option, column,
+            column_options[i].use == ATN_FIGURE_Y && f->columns & ATN_FIGURE_YS, t));
         ATN_TRY(atn_table_set_meta(cx, t, option, column));
     }
+done:
+    return st;
+}
+
+static bool wants_table(const char *path)
+{
+    const size_t n = strlen(path);
+
+    return n > 4 && strcmp(path + n - 4, ".csv") == 0;
+}
+
+/* -o FILE.csv stores the table that the figure would be drawn from. */
+static atn_status check_table(atn_cli *cli, const char *path, const char *from)
+{
+    static const char *const drawing[] = {"scale", "palette", "width", "height",
+                                          "font",  "dpi",     "title"};
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+
+    if (!atn_dir_exists(from))
+        ATN_FAIL(ATN_USAGE,
+                 "%s: the table of a figure is made of a capture, and %s is none (give "
+                 "-o FILE ending in .svg, .pdf or .png)",
+                 path, from);
+    for (size_t i = 0; i < ATN_LEN(drawing); i++)
+        if (atn_opt_given(cli, drawing[i]))
+            ATN_FAIL(ATN_USAGE,
+                     "%s: --%s is of a drawing, not of a table (leave it out)", path,
+                     drawing[i]);
 done:
     return st;
 }
@@ -148,9 +203,23 @@ done:
     return st;
 }
 
-/* A directory is a capture, everything else a table. */
-static atn_status load(atn_cli *cli, const atn_figure *f, const char *from,
-                       atn_table **out)
+static atn_status draw(atn_cli *cli, const atn_figure *f, atn_table *t,
+                       const char *path)
+{
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+    atn_figure_opts opts;
+
+    ATN_TRY(read_opts(cli, &opts));
+    ATN_TRY(name_columns(cli, f, t));
+    ATN_TRY(atn_figure_draw(cx, f, t, &opts, path, atn_opt_given(cli, "force")));
+done:
+    return st;
+}
+
+/* The table of a figure, computed; drawn, or stored with its run record. */
+static atn_status from_capture(atn_cli *cli, const atn_figure *f, const char *dir,
+                               const char *path)
 {
     const atn_source_opts opts = {
         .cells = atn_opt_i64(cli, "cells", 0),
@@ -161,32 +230,47 @@ static atn_status load(atn_cli *cli, const atn_figure *f, const char *from,
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
     atn_subject s = {0};
+    atn_table *t = NULL;
 
-    if (!atn_dir_exists(from)) return atn_table_load(cx, from, out);
-    ATN_TRY(atn_subject_open(cli, from, &s));
-    ATN_TRY(atn_source_table(cx, f->id, &s, &opts, out));
+    ATN_TRY(atn_subject_open(cli, dir, &s));
+    ATN_TRY(atn_source_table(cx, f->id, &s, &opts, &t));
+    if (wants_table(path)) {
+        ATN_TRY(name_columns(cli, f, t));
+        ATN_TRY(atn_run_finish(cx, &s.run));
+        ATN_TRY(atn_table_save(cx, t, &s.run, ATN_TABLE_CSV, path,
+                               atn_opt_given(cli, "force")));
+    } else {
+        ATN_TRY(draw(cli, f, t, path));
+    }
 done:
+    atn_table_destroy(cx, t);
     atn_subject_close(cli, &s);
     return st;
 }
 
+/* A directory is a capture, everything else a table. */
 static atn_status run(atn_cli *cli)
 {
-    const char *path = atn_opt_text(cli, "output", NULL);
+    const char *path = atn_opt_text(cli, "output", NULL), *from = cli->args[1];
     const atn_figure *f = find_figure(cli, cli->args[0]);
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
     atn_table *t = NULL;
-    atn_figure_opts opts;
 
     if (!f) ATN_TRY(cx->err.code);
-    if (!path) ATN_FAIL(ATN_USAGE, "plot: give -o FILE, ending in .svg, .pdf or .png");
+    if (!path)
+        ATN_FAIL(ATN_USAGE,
+                 "plot: give -o FILE, ending in .svg, .pdf, .png, or .csv for "
+                 "the table");
     ATN_TRY(atn_cli_check_output(cli, path));
-    ATN_TRY(read_opts(cli, &opts));
-    ATN_TRY(check_options(cli, f, cli->args[1]));
-    ATN_TRY(load(cli, f, cli->args[1], &t));
-    ATN_TRY(name_columns(cli, t));
-    ATN_TRY(atn_figure_draw(cx, f, t, &opts, path, atn_opt_given(cli, "force")));
+    if (wants_table(path)) ATN_TRY(check_table(cli, path, from));
+    ATN_TRY(check_options(cli, f, from));
+    if (atn_dir_exists(from)) {
+        ATN_TRY(from_capture(cli, f, from, path));
+    } else {
+        ATN_TRY(atn_table_load(cx, from, &t));
+        ATN_TRY(draw(cli, f, t, path));
+    }
 done:
     atn_table_destroy(cx, t);
     return st;
@@ -202,7 +286,9 @@ static const char *const examples[] = {
     "plot heads RUN -o heads.pdf",
     "plot similarity RUN -o similarity.png",
     "plot bars RUN --y previous_mass -o previous.svg",
-    "plot line stats.csv --y entropy_mean_nats -o entropy.svg",
+    "plot grid RUN --y sink_mass,previous_mass -o grid.svg",
+    "plot layers stats.csv --y entropy_mean_nats -o entropy.svg",
+    "plot distance RUN -o distance.csv",
     "plot heatmap RUN --layers 0 --heads 0 --scale log --width 84mm -o column.pdf",
     NULL};
 
@@ -214,8 +300,9 @@ const atn_command atn_command_plot = {
     .text =
         "FIGURE is one of attnscope list figures. From a capture the figure's table "
         "is computed first; a table is a CSV or JSONL file that attnscope wrote. The "
-        "ending of FILE chooses the format. Long texts are pooled while the rows "
-        "stream past, and the figure says how.",
+        "ending of FILE chooses the format; .csv stores the figure's table, from which "
+        "it can be drawn again. Long texts are pooled while the rows stream past, and "
+        "the figure says how.",
     .options = options,
     .uses = ATN_USE_SELECT | ATN_USE_OUTPUT,
     .word = word,

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "analysis/clusters.h"
+#include "analysis/curves.h"
 #include "analysis/similarity.h"
 #include "analysis/stats.h"
 
@@ -56,27 +58,121 @@ done:
     return st;
 }
 
-/* The measure that has a column; NULL = none. */
-static const atn_measure *measure_of(const char *column)
+/* The measure that has the column of n characters at name; NULL = none. */
+static const atn_measure *measure_of(const char *name, size_t n)
 {
     for (const atn_measure *const *m = atn_measures; *m; m++)
         for (const atn_measure_col *c = (*m)->cols; c->name; c++)
-            if (strcmp(c->name, column) == 0) return *m;
+            if (strlen(c->name) == n && strncmp(c->name, name, n) == 0) return *m;
     return NULL;
+}
+
+/* The measures that the columns "a,b" belong to, each once, in heap memory; NULL where one is
+ * unknown or there are none: then all are computed, and the figure says what is missing. */
+static atn_status measures_of(atn_ctx *cx, const char *columns, char **out)
+{
+    enum { MOST = 64 };
+    const atn_measure *found[MOST];
+    atn_status st = ATN_OK;
+    char *list = NULL;
+    int n = 0;
+
+    *out = NULL;
+    for (const char *at = columns; at && *at && n < MOST;) {
+        const size_t length = strcspn(at, ",");
+        const atn_measure *m = measure_of(at, length);
+        bool known = false;
+
+        if (!m) goto done;
+        for (int i = 0; i < n; i++) known |= found[i] == m;
+        if (!known) {
+            char *longer =
+                atn_strfmt(cx, "%s%s%s", list ? list : "", list ? "," : "", m->id);
+            if (!longer) ATN_TRY(cx->err.code);
+            atn_free(cx, list);
+            list = longer;
+            found[n++] = m;
+        }
+        at += length + (at[length] == ',');
+    }
+    *out = list;
+    list = NULL;
+done:
+    atn_free(cx, list);
+    return st;
 }
 
 static atn_status stats(atn_ctx *cx, const atn_subject *s, const atn_source_opts *opts,
                         atn_table **out)
 {
-    const atn_measure *m = opts->y ? measure_of(opts->y) : NULL;
-    const atn_stats_opts o = {.measures = m ? m->id : NULL};
+    const atn_measure *m = opts->y ? measure_of(opts->y, strlen(opts->y)) : NULL;
     const char *name = atn_capture_model(s->capture)->name;
+    atn_stats_opts o = {0};
     atn_status st = ATN_OK;
+    char *measures = NULL;
 
+    ATN_TRY(measures_of(cx, opts->y, &measures));
+    o.measures = measures;
     ATN_TRY(atn_stats_table(cx, s->capture, &s->selection, &o, out));
     if (m) ATN_TRY(atn_table_set_meta(cx, *out, "title", m->title));
     if (name) ATN_TRY(atn_table_set_meta(cx, *out, "subtitle", name));
 done:
+    atn_free(cx, measures);
+    return st;
+}
+
+/* By cosine: the divergence of all pairs is for those who ask for it (attnscope similarity). */
+static atn_status dendrogram(atn_ctx *cx, const atn_subject *s,
+                             const atn_source_opts *opts, atn_table **out)
+{
+    const atn_cluster_opts by = {.distance = ATN_CLUSTER_COSINE};
+    atn_similarity_opts o;
+    atn_similarity sim = {0};
+    atn_status st = ATN_OK;
+
+    (void)opts;
+    atn_similarity_defaults(&o);
+    o.copy_err = false;
+    ATN_TRY(atn_similarity_run(cx, s->capture, &s->selection, &o, &sim));
+    ATN_TRY(atn_clusters_table(cx, &sim, &by, out));
+done:
+    atn_similarity_release(cx, &sim);
+    return st;
+}
+
+static atn_status distance(atn_ctx *cx, const atn_subject *s,
+                           const atn_source_opts *opts, atn_table **out)
+{
+    atn_curves c;
+    const atn_status st =
+        atn_curves_run(cx, s->capture, &s->selection, ATN_CURVE_DISTANCE, &c);
+
+    (void)opts;
+    *out = c.distance;
+    return st;
+}
+
+static atn_status coverage(atn_ctx *cx, const atn_subject *s,
+                           const atn_source_opts *opts, atn_table **out)
+{
+    atn_curves c;
+    const atn_status st =
+        atn_curves_run(cx, s->capture, &s->selection, ATN_CURVE_COVERAGE, &c);
+
+    (void)opts;
+    *out = c.coverage;
+    return st;
+}
+
+static atn_status sinks(atn_ctx *cx, const atn_subject *s, const atn_source_opts *opts,
+                        atn_table **out)
+{
+    atn_curves c;
+    const atn_status st =
+        atn_curves_run(cx, s->capture, &s->selection, ATN_CURVE_SINKS, &c);
+
+    (void)opts;
+    *out = c.sinks;
     return st;
 }
 
@@ -84,11 +180,18 @@ static const struct {
     const char *figure;
     make_table *make;
     bool pools;
-} sources[] = {{"bars", stats, false},
-               {"heads", heads, true},
-               {"heatmap", heatmap, true},
-               {"line", stats, false},
-               {"similarity", similarity, false}};
+    const char *y; /* what it shows where no column is named: no other is computed */
+} sources[] = {{"bars", stats, false, NULL},
+               {"coverage", coverage, false, NULL},
+               {"dendrogram", dendrogram, false, NULL},
+               {"distance", distance, false, NULL},
+               {"grid", stats, false, "entropy_normalised"},
+               {"heads", heads, true, NULL},
+               {"heatmap", heatmap, true, NULL},
+               {"layers", stats, false, "entropy_mean_nats"},
+               {"line", stats, false, NULL},
+               {"similarity", similarity, false, NULL},
+               {"sinks", sinks, false, NULL}};
 
 bool atn_source_pools(const char *figure)
 {
@@ -100,10 +203,14 @@ bool atn_source_pools(const char *figure)
 atn_status atn_source_table(atn_ctx *cx, const char *figure, const atn_subject *s,
                             const atn_source_opts *opts, atn_table **out)
 {
+    atn_source_opts with = *opts;
+
     *out = NULL;
-    for (size_t i = 0; i < ATN_LEN(sources); i++)
-        if (strcmp(sources[i].figure, figure) == 0)
-            return sources[i].make(cx, s, opts, out);
+    for (size_t i = 0; i < ATN_LEN(sources); i++) {
+        if (strcmp(sources[i].figure, figure) != 0) continue;
+        if (!with.y) with.y = sources[i].y;
+        return sources[i].make(cx, s, &with, out);
+    }
     return atn_fail(
         cx, ATN_USAGE, __FILE__, __LINE__,
         "figure %s is drawn from a table, not from a capture (give a CSV or "

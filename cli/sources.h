@@ -9,15 +9,15 @@ typedef struct atn_source_opts {
     atn_idx cells; /* side of a heatmap, 0 = 512; of a head on a page, 0 = 128, or less
                       where there are many */
     atn_pool pool;
-    const char *y; /* bars and lines: the column wanted, NULL = all */
+    const char *y; /* of measures: the columns wanted, "a,b"; NULL = the figure's own */
     bool
         copy_err; /* similarity: the column copy_err too, which costs more than the rest */
 } atn_source_opts;
 
 /* True when cells and pool matter for it. */
 bool atn_source_pools(const char *figure);
-/* Computes the table of a figure (heatmap, heads, similarity, bars, line) from the selected layers and heads. heatmap wants exactly
- * one head (USAGE says how to choose it). */
+/* Computes the table of a figure from the selected layers and heads. heatmap wants exactly one head
+ * (USAGE says how to choose it). */
 atn_status atn_source_table(atn_ctx *cx, const char *figure, const atn_subject *s,
                             const atn_source_opts *opts,
                             atn_table **out) ATN_WARN_UNUSED;

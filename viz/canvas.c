@@ -58,6 +58,45 @@ void atn_canvas_bold(atn_canvas *c, double x, double y, atn_anchor anchor, doubl
     show(c, x, y, anchor, size, true, 0, max_width, text);
 }
 
+/* Bytes of the longest beginning of text that ends before a blank and fits; at least a word. */
+static size_t line_length(atn_canvas *c, const atn_note *n, const char *text)
+{
+    size_t best = strcspn(text, " ");
+    char line[256];
+
+    for (size_t end = best; text[end];) {
+        end += 1 + strcspn(text + end + 1, " ");
+        if (end >= sizeof line) break;
+        memcpy(line, text, end);
+        line[end] = '\0';
+        if (atn_canvas_text_width(c, n->size, line) > n->width) break;
+        best = end;
+    }
+    return best < sizeof line ? best : sizeof line - 1;
+}
+
+double atn_canvas_note(atn_canvas *c, const atn_note *n, bool draw)
+{
+    const double row = 1.3 * n->size * c->font;
+    const char *at = n->text;
+    double height = 0;
+    char line[256];
+
+    while (*at) {
+        const size_t length = line_length(c, n, at);
+
+        memcpy(line, at, length);
+        line[length] = '\0';
+        if (draw)
+            atn_canvas_text(c, n->x, n->y + height + row / 2, ATN_CENTRE, n->size, 0,
+                            n->width, line);
+        height += row;
+        at += length;
+        while (*at == ' ') at++;
+    }
+    return height;
+}
+
 double atn_canvas_text_width(atn_canvas *c, double size, const char *text)
 {
     PangoLayout *l = layout_of(c, size, false, text);
@@ -76,6 +115,13 @@ void atn_canvas_colour(atn_canvas *c, const unsigned char rgb[3])
 void atn_canvas_grey(atn_canvas *c, double level)
 {
     cairo_set_source_rgb(c->cr, level, level, level);
+}
+
+void atn_canvas_ink(atn_canvas *c, const unsigned char rgb[3])
+{
+    const double light = 0.299 * rgb[0] + 0.587 * rgb[1] + 0.114 * rgb[2];
+
+    atn_canvas_grey(c, light > 130 ? 0.05 : 0.98);
 }
 
 void atn_canvas_rect(atn_canvas *c, double x, double y, double w, double h)

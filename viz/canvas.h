@@ -24,10 +24,21 @@ void atn_canvas_text(atn_canvas *c, double x, double y, atn_anchor anchor, doubl
                      double angle, double max_width, const char *text);
 void atn_canvas_bold(atn_canvas *c, double x, double y, atn_anchor anchor, double size,
                      double max_width, const char *text);
+/* A text of several lines, broken between words, centred at x, the first line's top at y. Returns
+ * its height; with draw false nothing is painted. */
+typedef struct atn_note {
+    double x, y, width, size;
+    const char *text;
+} atn_note;
+double atn_canvas_note(atn_canvas *c, const atn_note *n, bool draw);
 /* Width of a text in points. */
 double atn_canvas_text_width(atn_canvas *c, double size, const char *text);
 void atn_canvas_colour(atn_canvas *c, const unsigned char rgb[3]);
 void atn_canvas_grey(atn_canvas *c, double level); /* 0 black .. 1 white */
+/* The grey of a cell without a value, which is no colour of any scale. */
+void atn_canvas_masked(atn_canvas *c);
+/* The ink that is read on this colour. */
+void atn_canvas_ink(atn_canvas *c, const unsigned char rgb[3]);
 void atn_canvas_rect(atn_canvas *c, double x, double y, double w,
                      double h); /* filled */
 void atn_canvas_frame(atn_canvas *c, double x, double y, double w,
@@ -102,6 +113,8 @@ typedef struct atn_axis {
     bool left;    /* along the left edge, else below */
 } atn_axis;
 
+/* Are the texts skipped, so that only every step-th shows? */
+bool atn_axis_skips(const atn_canvas *c, const atn_axis *a);
 /* The step at which numbers or names do not touch; both axes of a matrix take the larger one. */
 double atn_axis_step(atn_canvas *c, const atn_axis *a);
 double atn_axis_room(atn_canvas *c, const atn_axis *a); /* points beside the matrix */

@@ -19,8 +19,8 @@ typedef struct atn_figure_opts {
     const char *params; /* key=value,... of the figure's table; NULL = defaults */
 } atn_figure_opts;
 
-/* Meta x, y and series of the table name columns. */
-enum { ATN_FIGURE_X = 1, ATN_FIGURE_Y = 2, ATN_FIGURE_SERIES = 4 };
+/* Meta x, y and series of the table name columns; with YS y names several, "a,b,c". */
+enum { ATN_FIGURE_X = 1, ATN_FIGURE_Y = 2, ATN_FIGURE_SERIES = 4, ATN_FIGURE_YS = 8 };
 
 typedef struct atn_figure {
     const char *id, *title;

@@ -6,7 +6,6 @@
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
-#include <stdio.h>
 
 #include "viz/palette.h"
 #include "viz/plot.h"
@@ -76,12 +75,6 @@ static void ranges(const atn_table *t, atn_plot_area *a)
     a->y1 += 0.05 * (a->y1 - a->y0);
 }
 
-/* A single x has no extent: it stands in the middle. */
-static double place_x(const atn_plot_area *a, double x)
-{
-    return a->x1 > a->x0 ? atn_plot_px(a, x) : a->x + a->w / 2;
-}
-
 /* The rows of one series in table order; equal neighbouring x are averaged. A series of one
  * point is a dot. */
 static void draw_series(atn_canvas *c, const atn_plot_area *a, const atn_table *t,
@@ -97,7 +90,7 @@ static void draw_series(atn_canvas *c, const atn_plot_area *a, const atn_table *
         if (!end && (!point(t, r, &x, &y) || atn_series_of(s, t, r) != series))
             continue;
         if (n > 0 && (end || x != x_now)) {
-            px = place_x(a, x_now);
+            px = atn_plot_px(a, x_now);
             py = atn_plot_py(a, sum / (double)n);
             if (points++ > 0)
                 cairo_line_to(c->cr, px, py);
@@ -118,27 +111,6 @@ static void draw_series(atn_canvas *c, const atn_plot_area *a, const atn_table *
     cairo_fill(c->cr);
 }
 
-static void x_axis(atn_canvas *c, const atn_plot_area *a, const atn_table *t)
-{
-    double ticks[16] = {a->x0};
-    const bool whole = atn_table_col_type(t, x_col(t)) == ATN_COL_I64;
-    const int n = a->x1 > a->x0 ? atn_nice_ticks(a->x0, a->x1, 6, ticks) : 1;
-    char text[160];
-
-    atn_canvas_grey(c, 0.15);
-    for (int i = 0; i < n; i++) {
-        const double px = place_x(a, ticks[i]);
-
-        if (whole && ticks[i] != floor(ticks[i])) continue;
-        atn_number_label(ticks[i], text);
-        atn_canvas_line(c, px, a->y + a->h, px, a->y + a->h + 2, 0.5);
-        atn_canvas_text(c, px, a->y + a->h + c->font, ATN_CENTRE, 0.9, 0, 0, text);
-    }
-    atn_col_label(t, x_col(t), text, sizeof text);
-    atn_canvas_text(c, a->x + a->w / 2, a->y + a->h + c->font * 2.3, ATN_CENTRE, 0.95,
-                    0, a->w, text);
-}
-
 static atn_status height(atn_ctx *cx, atn_canvas *c, const atn_table *t, const void *p,
                          const atn_figure_opts *o, double *points)
 {
@@ -150,6 +122,7 @@ static atn_status draw(atn_ctx *cx, atn_canvas *c, const atn_table *t, const voi
                        const atn_figure_opts *o)
 {
     atn_status st = ATN_OK;
+    char label[160];
     atn_plot_area a;
     atn_series s;
 
@@ -160,7 +133,8 @@ static atn_status draw(atn_ctx *cx, atn_canvas *c, const atn_table *t, const voi
     ranges(t, &a);
     atn_plot_frame(c, &a, t, o, y_col(t));
     for (int i = 0; i < s.n; i++) draw_series(c, &a, t, &s, i);
-    x_axis(c, &a, t);
+    atn_col_label(t, x_col(t), label, sizeof label);
+    atn_plot_x_axis(c, &a, atn_table_col_type(t, x_col(t)) == ATN_COL_I64, label);
     (void)atn_plot_legend(c, a.x, a.y + a.h + c->font * 3.2, a.w, t, &s, true);
 done:
     return st;

@@ -1,7 +1,8 @@
 /* viz/palette.c -- the colour tables, 256 entries each.
  *
  * Source  viridis and cividis: BIDS/colormap and Nunez, Anderton, Renslow 2018, both CC0;
- *         diverging: RdBu of ColorBrewer (Cynthia Brewer), blue low, red high, sampled at 256.
+ *         diverging: RdBu of ColorBrewer (Cynthia Brewer), blue low, red high, sampled at 256;
+ *         categories: Paul Tol, "Colour schemes", SRON technical note 2012, twelve colours.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "viz/palette.h"
@@ -199,4 +200,15 @@ const unsigned char *atn_palette_series(int i, int n)
 {
     return n <= ATN_PALETTE_DISTINCT ? series[i % ATN_PALETTE_DISTINCT]
                                      : atn_palette_at(viridis, 0.92 * i / (n - 1));
+}
+
+/* In an order that sets neighbours in the list apart. */
+static const unsigned char categories[ATN_PALETTE_CATEGORIES][3] = {
+    {51, 34, 136},  {221, 204, 119}, {68, 170, 153}, {204, 102, 119},
+    {17, 119, 51},  {136, 204, 238}, {136, 34, 85},  {153, 153, 51},
+    {170, 68, 153}, {102, 153, 204}, {102, 17, 0},   {170, 68, 102}};
+
+const unsigned char *atn_palette_category(int i)
+{
+    return categories[i % ATN_PALETTE_CATEGORIES];
 }

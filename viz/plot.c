@@ -92,9 +92,8 @@ atn_status atn_plot_begin(atn_ctx *cx, atn_canvas *c, const atn_table *t,
     return atn_canvas_fits(cx, c, a->w, a->h);
 }
 
-/* A table without a title is headed by what the column holds. */
-static void heading(atn_canvas *c, const atn_table *t, const atn_figure_opts *o,
-                    int col)
+void atn_plot_heading(atn_canvas *c, const atn_table *t, const atn_figure_opts *o,
+                      int col)
 {
     atn_figure_opts with = *o;
     char title[256];
@@ -110,7 +109,7 @@ static void heading(atn_canvas *c, const atn_table *t, const atn_figure_opts *o,
 
 double atn_plot_px(const atn_plot_area *a, double x)
 {
-    return a->x + (x - a->x0) / (a->x1 - a->x0) * a->w;
+    return a->x + (a->x1 > a->x0 ? (x - a->x0) / (a->x1 - a->x0) : 0.5) * a->w;
 }
 
 double atn_plot_py(const atn_plot_area *a, double y)
@@ -126,7 +125,7 @@ void atn_plot_frame(atn_canvas *c, const atn_plot_area *a, const atn_table *t,
                                  (int)fmax(2, fmin(6, a->h / (c->font * 3))), ticks);
     char text[160];
 
-    heading(c, t, o, col);
+    atn_plot_heading(c, t, o, col);
     for (int i = 0; i < n; i++) {
         const double y = atn_plot_py(a, ticks[i]);
         atn_canvas_grey(c, 0.9);
@@ -140,6 +139,26 @@ void atn_plot_frame(atn_canvas *c, const atn_plot_area *a, const atn_table *t,
     atn_canvas_grey(c, 0.15);
     atn_col_label(t, col, text, sizeof text);
     atn_canvas_text(c, c->font, a->y + a->h / 2, ATN_CENTRE, 0.95, -90, a->h, text);
+}
+
+void atn_plot_x_axis(atn_canvas *c, const atn_plot_area *a, bool whole,
+                     const char *label)
+{
+    double ticks[16] = {a->x0};
+    const int n = a->x1 > a->x0 ? atn_nice_ticks(a->x0, a->x1, 6, ticks) : 1;
+    char text[32];
+
+    atn_canvas_grey(c, 0.15);
+    for (int i = 0; i < n; i++) {
+        const double px = atn_plot_px(a, ticks[i]);
+
+        if (whole && ticks[i] != floor(ticks[i])) continue;
+        atn_number_label(ticks[i], text);
+        atn_canvas_line(c, px, a->y + a->h, px, a->y + a->h + 2, 0.5);
+        atn_canvas_text(c, px, a->y + a->h + c->font, ATN_CENTRE, 0.9, 0, 0, text);
+    }
+    atn_canvas_text(c, a->x + a->w / 2, a->y + a->h + c->font * 2.3, ATN_CENTRE, 0.95,
+                    0, a->w, label);
 }
 
 /* ---- series ---- */
@@ -200,23 +219,11 @@ void atn_series_pen(atn_canvas *c, const atn_series *s, int i)
 
     atn_canvas_colour(c, atn_palette_series(i, s->n));
     cairo_set_line_width(c->cr, 1);
+    cairo_set_line_join(c->cr, CAIRO_LINE_JOIN_ROUND);
     cairo_set_dash(c->cr, dashes[kind], kind ? 2 : 0, 0);
 }
 
-/* A piece of the line, or a swatch. */
-static void legend_mark(atn_canvas *c, const atn_series *s, int i, double x, double y)
-{
-    if (!s->lines) {
-        atn_canvas_colour(c, atn_palette_series(i, s->n));
-        atn_canvas_rect(c, x, y - c->font * 0.35, c->font * 1.2, c->font * 0.7);
-        return;
-    }
-    atn_series_pen(c, s, i);
-    cairo_move_to(c->cr, x, y);
-    cairo_line_to(c->cr, x + c->font * 1.3, y);
-    cairo_stroke(c->cr);
-    cairo_set_dash(c->cr, NULL, 0, 0);
-}
+/* ---- legends ---- */
 
 /* Where the legend's next entry goes. */
 typedef struct pen {
@@ -231,38 +238,90 @@ static void advance(pen *p, double w)
     }
 }
 
-double atn_plot_legend(atn_canvas *c, double x, double y, double width,
-                       const atn_table *t, const atn_series *s, bool draw)
+double atn_legend_draw(atn_canvas *c, const atn_legend *l, bool draw)
 {
-    const int shown = ATN_MIN(s->n, (int)ATN_LEGEND_NAMES);
-    pen p = {x, width, x, 0, c->font * 1.4};
+    pen p = {l->x, l->width, l->x, 0, c->font * 1.4};
     char text[96];
 
-    if (s->n < 2) return 0;
-    for (int k = 0; k < shown; k++) {
-        const int i = shown == s->n ? k : (int)((int64_t)k * (s->n - 1) / (shown - 1));
+    for (int i = 0; i < l->n; i++) {
         double w;
 
-        snprintf(text, sizeof text, "%.40s %lld", atn_table_col_name(t, s->col),
-                 (long long)s->ids[i]);
+        l->name(l->state, i, text, sizeof text);
         w = c->font * 2.6 + atn_canvas_text_width(c, 0.85, text);
         advance(&p, w);
         if (draw) {
-            const double middle = y + p.down + p.row / 2;
+            const double middle = l->y + p.down + p.row / 2;
 
-            legend_mark(c, s, i, p.at, middle);
+            l->mark(c, l->state, i, p.at, middle);
             atn_canvas_grey(c, 0.15);
-            atn_canvas_text(c, p.at + c->font * 1.6, middle, ATN_LEFT, 0.85, 0, width,
-                            text);
+            atn_canvas_text(c, p.at + c->font * 1.6, middle, ATN_LEFT, 0.85, 0,
+                            l->width, text);
         }
         p.at += w;
     }
-    if (shown < s->n) {
-        snprintf(text, sizeof text, "(%d of %d named)", shown, s->n);
-        advance(&p, atn_canvas_text_width(c, 0.85, text));
+    if (l->more) {
+        advance(&p, atn_canvas_text_width(c, 0.85, l->more));
         if (draw)
-            atn_canvas_text(c, p.at, y + p.down + p.row / 2, ATN_LEFT, 0.85, 0, width,
-                            text);
+            atn_canvas_text(c, p.at, l->y + p.down + p.row / 2, ATN_LEFT, 0.85, 0,
+                            l->width, l->more);
     }
     return p.down + p.row;
+}
+
+/* The series that are named, of all. */
+typedef struct named {
+    const atn_table *t;
+    const atn_series *s;
+    int shown;
+} named;
+
+static int series_at(const named *k, int i)
+{
+    return k->shown == k->s->n ? i : (int)((int64_t)i * (k->s->n - 1) / (k->shown - 1));
+}
+
+static void series_name(const void *state, int i, char *out, size_t size)
+{
+    const named *k = state;
+
+    snprintf(out, size, "%.40s %lld", atn_table_col_name(k->t, k->s->col),
+             (long long)k->s->ids[series_at(k, i)]);
+}
+
+/* A piece of the line, or a swatch. */
+static void series_mark(atn_canvas *c, const void *state, int i, double x, double y)
+{
+    const named *k = state;
+    const int series = series_at(k, i);
+
+    if (!k->s->lines) {
+        atn_canvas_colour(c, atn_palette_series(series, k->s->n));
+        atn_canvas_rect(c, x, y - c->font * 0.35, c->font * 1.2, c->font * 0.7);
+        return;
+    }
+    atn_series_pen(c, k->s, series);
+    cairo_move_to(c->cr, x, y);
+    cairo_line_to(c->cr, x + c->font * 1.3, y);
+    cairo_stroke(c->cr);
+    cairo_set_dash(c->cr, NULL, 0, 0);
+}
+
+double atn_plot_legend(atn_canvas *c, double x, double y, double width,
+                       const atn_table *t, const atn_series *s, bool draw)
+{
+    const named k = {t, s, ATN_MIN(s->n, (int)ATN_LEGEND_NAMES)};
+    char more[48];
+
+    if (s->n < 2) return 0;
+    snprintf(more, sizeof more, "(%d of %d named)", k.shown, s->n);
+    return atn_legend_draw(c,
+                           &(atn_legend){.x = x,
+                                         .y = y,
+                                         .width = width,
+                                         .n = k.shown,
+                                         .name = series_name,
+                                         .mark = series_mark,
+                                         .state = &k,
+                                         .more = k.shown < s->n ? more : NULL},
+                           draw);
 }

@@ -43,12 +43,32 @@ atn_status atn_plot_height(atn_ctx *cx, atn_canvas *c, const atn_table *t,
 /* The rectangle between heading, labels and legend; USAGE when nothing is left of the page. */
 atn_status atn_plot_begin(atn_ctx *cx, atn_canvas *c, const atn_table *t,
                           const atn_series *s, atn_plot_area *a) ATN_WARN_UNUSED;
+/* A single x (x0 = x1) has no extent: it stands in the middle. */
 double atn_plot_px(const atn_plot_area *a, double x);
 double atn_plot_py(const atn_plot_area *a, double y);
-/* Heading (a table without a title is headed by what the column holds), frame, y ticks with light
- * rules, and the column's label. */
+/* Heading; a table without a title is headed by what the column holds. */
+void atn_plot_heading(atn_canvas *c, const atn_table *t, const atn_figure_opts *o,
+                      int col);
+/* Heading, frame, y ticks with light rules, and the column's label. */
 void atn_plot_frame(atn_canvas *c, const atn_plot_area *a, const atn_table *t,
                     const atn_figure_opts *o, int col);
+/* Ticks and label below the frame; whole: at whole numbers alone. */
+void atn_plot_x_axis(atn_canvas *c, const atn_plot_area *a, bool whole,
+                     const char *label);
+
+/* Marks and names, wrapped at width. */
+typedef struct atn_legend {
+    double x, y, width;
+    int n;
+    void (*name)(const void *state, int i, char *out, size_t size);
+    /* Draws at x, which has font * 1.3 of room, about y. */
+    void (*mark)(atn_canvas *c, const void *state, int i, double x, double y);
+    const void *state;
+    const char *more; /* said at the end; NULL = nothing */
+} atn_legend;
+/* Returns the height it takes; with draw false nothing is painted. */
+double atn_legend_draw(atn_canvas *c, const atn_legend *l, bool draw);
+
 /* Swatches and names below the plot, wrapped; returns the height they take at this width, 0 for a
  * single series. Of many series only some are named, and how many is said. With draw false
  * nothing is painted. */

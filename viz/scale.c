@@ -17,6 +17,11 @@
 enum { RASTER_CELLS = 1024, RASTER_PIXELS = 768, RASTER_BUDGET = 6 << 20 };
 static const double MASKED[3] = {0.82, 0.82, 0.84};
 
+void atn_canvas_masked(atn_canvas *c)
+{
+    cairo_set_source_rgb(c->cr, MASKED[0], MASKED[1], MASKED[2]);
+}
+
 static int ascending(const void *a, const void *b)
 {
     const double x = *(const double *)a, y = *(const double *)b;
@@ -406,6 +411,11 @@ static double number_width(atn_canvas *c, double v)
 static double widest_number(atn_canvas *c, const atn_axis *a)
 {
     return a->names ? widest_label(c, a, 1) : number_width(c, a->total);
+}
+
+bool atn_axis_skips(const atn_canvas *c, const atn_axis *a)
+{
+    return label_size(c, a) == 0;
 }
 
 double atn_axis_step(atn_canvas *c, const atn_axis *a)

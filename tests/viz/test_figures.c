@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "check.h"
 
-#include "viz/figure.h"
+#include "viz/drawn.h"
 #include "viz/palette.h"
 
 /* BIDS/colormap, colormaps.py: entries 0, 64, 128, 192, 255 of viridis. */
@@ -89,12 +89,33 @@ static void labels_are_tame(atn_ctx *cx)
                    "b");
 }
 
-/* A table that every figure but heads accepts: a matrix, tokens, layer pairs, values. */
+/* Row i of n (odd) is a node of a tree: (n + 1) / 2 leaves, then each leaf joins the merge before. */
+static void set_node(atn_table *t, int col, atn_idx i, atn_idx n)
+{
+    const atn_idx leaves = (n + 1) / 2;
+
+    atn_table_set_i64(t, col, i);
+    if (i < leaves) return;
+    atn_table_set_i64(t, col + 1, i == leaves ? 0 : i - 1);
+    atn_table_set_i64(t, col + 2, i - leaves + 1);
+    atn_table_set_f64(t, col + 3, (double)(i - leaves + 1));
+}
+
+/* A table that every figure accepts: a matrix, tokens, layer pairs, values, a tree. */
 static atn_table *make_table(atn_ctx *cx, atn_idx n, const char *token)
 {
+    static const struct {
+        const char *name;
+        atn_col_type type;
+    } tree[] = {{"node", ATN_COL_I64},
+                {"left", ATN_COL_I64},
+                {"right", ATN_COL_I64},
+                {"height", ATN_COL_F64}};
+    static const char *const curves[] = {"distance_first_tokens", "mass_share",
+                                         "coverage", "share_mean"};
     atn_table *t = NULL;
     float *m = calloc((size_t)(n * n), sizeof *m);
-    int cols[6];
+    int cols[6], curve = 0, node = 0;
 
     CHECK_OK(atn_table_create(cx, "test", &t));
     CHECK_OK(atn_table_add_col(cx, t, "layer", ATN_COL_I64, "", "layer", &cols[0]));
@@ -103,8 +124,17 @@ static atn_table *make_table(atn_ctx *cx, atn_idx n, const char *token)
     CHECK_OK(atn_table_add_col(cx, t, "layer_b", ATN_COL_I64, "", "", &cols[3]));
     CHECK_OK(atn_table_add_col(cx, t, "cos_elem", ATN_COL_F64, "", "cosine", &cols[4]));
     CHECK_OK(atn_table_add_col(cx, t, "token", ATN_COL_STR, "", "", &cols[5]));
+    for (size_t k = 0; k < ATN_LEN(curves); k++)
+        CHECK_OK(atn_table_add_col(cx, t, curves[k], ATN_COL_F64, "", "",
+                                   k ? NULL : &curve));
+    for (size_t k = 0; k < ATN_LEN(tree); k++)
+        CHECK_OK(atn_table_add_col(cx, t, tree[k].name, tree[k].type, "", "",
+                                   k ? NULL : &node));
     for (atn_idx i = 0; i < n; i++) {
         CHECK_OK(atn_table_add_row(cx, t));
+        set_node(t, node, i, n);
+        for (int k = 0; k < 4; k++)
+            atn_table_set_f64(t, curve + k, (double)(i % 4 + 1) / 8);
         atn_table_set_i64(t, cols[0], i / 2);
         atn_table_set_i64(t, cols[1], i % 2);
         atn_table_set_i64(t, cols[2], i % 3);
@@ -183,6 +213,34 @@ static void every_figure_every_format(atn_ctx *cx)
     atn_table_destroy(cx, t);
 }
 
+/* A table from disk gives the same picture, byte by byte, as the one that was saved. */
+static void figures_redraw_from_disk(atn_ctx *cx)
+{
+    static char data[2][4 << 20];
+    const char *dir = check_scratch("redraw");
+    atn_table *t = make_table(cx, 9, "tok"), *loaded = NULL;
+    char path[700], png[720];
+
+    snprintf(path, sizeof path, "%s/table.csv", dir);
+    CHECK_OK(atn_table_save(cx, t, NULL, ATN_TABLE_CSV, path, false));
+    CHECK_OK(atn_table_load(cx, path, &loaded));
+    for (int f = 0; atn_figures[f]; f++) {
+        size_t n[2];
+
+        for (int k = 0; k < 2; k++) {
+            snprintf(png, sizeof png, "%s/%d.png", dir, k);
+            CHECK_OK(atn_figure_draw(cx, atn_figures[f], k ? loaded : t,
+                                     &(atn_figure_opts){.dpi = 60}, png, true));
+            n[k] = read_file(png, data[k], sizeof data[k]);
+        }
+        print_message("%s\n", atn_figures[f]->id);
+        CHECK_EQ(n[0], n[1]);
+        CHECK(memcmp(data[0], data[1], n[0]) == 0);
+    }
+    atn_table_destroy(cx, t);
+    atn_table_destroy(cx, loaded);
+}
+
 /* A large matrix is pooled into one embedded raster: the SVG stays small. */
 static void large_matrix_stays_small(atn_ctx *cx)
 {
@@ -228,7 +286,7 @@ static void odd_tables(atn_ctx *cx)
 
 static void refusals(atn_ctx *cx)
 {
-    atn_table *t = make_table(cx, 4, "x"), *empty = NULL;
+    atn_table *t = make_table(cx, 5, "x"), *empty = NULL;
     const atn_figure *heatmap = atn_figure_find("heatmap");
     char *svg = NULL;
     size_t n = 0;
@@ -385,43 +443,17 @@ static void pages_of_heads_stay_pages(atn_ctx *cx)
     CHECK_EQ(atn_raster_join(512, 144), 3); /* sqrt(6 Mi / 144) = 209 cells */
 }
 
-/* Pixels of this colour in a figure drawn as PNG. */
-static int count_colour(atn_ctx *cx, const char *figure, const atn_table *t,
-                        const unsigned char rgb[3])
-{
-    const uint32_t want = (uint32_t)rgb[0] << 16 | (uint32_t)rgb[1] << 8 | rgb[2];
-    char path[700];
-    cairo_surface_t *image;
-    int n = 0;
-
-    snprintf(path, sizeof path, "%s/c.png", check_scratch("colours"));
-    CHECK_OK(atn_figure_draw(cx, atn_figure_find(figure), t,
-                             &(atn_figure_opts){.dpi = 144}, path, true));
-    image = cairo_image_surface_create_from_png(path);
-    CHECK(cairo_surface_status(image) == CAIRO_STATUS_SUCCESS);
-    for (int y = 0; y < cairo_image_surface_get_height(image); y++) {
-        const uint32_t *row =
-            (const uint32_t *)(const void *)(cairo_image_surface_get_data(image) +
-                                             (ptrdiff_t)y *
-                                                 cairo_image_surface_get_stride(image));
-        for (int x = 0; x < cairo_image_surface_get_width(image); x++)
-            n += (row[x] & 0xffffff) == want;
-    }
-    cairo_surface_destroy(image);
-    return n;
-}
-
 /* One point a series is a dot; the last of many series is drawn like the others. The legend
  * alone has at most 200 pixels of a colour. */
 static void every_series_is_drawn(atn_ctx *cx)
 {
     atn_table *t = heads_table(cx, 1, 1, 1);
 
-    CHECK_LE(10, count_colour(cx, "line", t, atn_palette_series(0, 1)));
+    CHECK_LE(10, drawn_pixels(cx, "line", t, atn_palette_series(0, 1)));
     atn_table_destroy(cx, t);
     t = heads_table(cx, 2, 100, 1);
-    CHECK_LE(250, count_colour(cx, "bars", t, atn_palette_series(99, 100)));
-    CHECK_LE(250, count_colour(cx, "line", t, atn_palette_series(99, 100)));
+    CHECK_LE(250, drawn_pixels(cx, "bars", t, atn_palette_series(99, 100)));
+    CHECK_LE(250, drawn_pixels(cx, "line", t, atn_palette_series(99, 100)));
     atn_table_destroy(cx, t);
 }
 
@@ -509,6 +541,7 @@ static void lengths(atn_ctx *cx)
 CHECK_MAIN({"viridis golden", viridis_golden}, {"scales golden", scales_golden},
            {"ticks golden", ticks_golden}, {"labels are tame", labels_are_tame},
            {"every figure, every format", every_figure_every_format},
+           {"figures redraw from disk", figures_redraw_from_disk},
            {"large matrix stays small", large_matrix_stays_small},
            {"odd tables", odd_tables}, {"refusals", refusals}, {"lengths", lengths},
            {"bar ticks golden", bar_ticks_golden},
