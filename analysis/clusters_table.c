@@ -46,6 +46,7 @@ static atn_status add_columns(atn_ctx *cx, const atn_similarity *s, atn_table *t
         atn_sim_add_number(cx, t, "mds_x", "", "place of a leaf on the map", &c->x));
     ATN_TRY(
         atn_sim_add_number(cx, t, "mds_y", "", "place of a leaf on the map", &c->y));
+    ATN_TRY(atn_sim_add_pattern(cx, t, &c->key));
 done:
     return st;
 }

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "analysis/keys.h"
+
 static const double BATCH_BYTES = 64.0 * 1024 * 1024;
 
 /* ---- of one head ---- */
@@ -111,50 +113,23 @@ void atn_cover_means(const atn_head_stats *s, atn_row_field f, double *keys,
 
 /* ---- tables ---- */
 
-typedef struct key_cols {
-    int stack, step, layer, head; /* stack and step -1 = none */
-} key_cols;
-
 typedef struct builder {
     atn_curves *out;
     unsigned which;
     const atn_selection *sel;
-    key_cols distance, coverage, sinks;
+    atn_keys distance, coverage, sinks;
     int columns;      /* of the sink map */
     float *map;       /* [sel->n_heads, columns] */
     atn_idx map_rows; /* filled so far */
 } builder;
 
-static atn_status add_keys(atn_ctx *cx, const atn_selection *sel, atn_table *t,
-                           key_cols *k)
-{
-    atn_status st = ATN_OK;
-
-    k->stack = k->step = -1;
-    if (sel->many_stacks)
-        ATN_TRY(atn_table_add_col(cx, t, "stack", ATN_COL_STR, "",
-                                  "encoder, decoder or cross", &k->stack));
-    if (sel->many_steps)
-        ATN_TRY(atn_table_add_col(cx, t, "step", ATN_COL_I64, "", "generation step",
-                                  &k->step));
-    ATN_TRY(
-        atn_table_add_col(cx, t, "layer", ATN_COL_I64, "", "layer, from 0", &k->layer));
-    ATN_TRY(atn_table_add_col(cx, t, "head", ATN_COL_I64, "", "query head, from 0",
-                              &k->head));
-done:
-    return st;
-}
-
-static atn_status add_row(atn_ctx *cx, atn_table *t, const key_cols *k,
+static atn_status add_row(atn_ctx *cx, atn_table *t, const atn_keys *k,
                           const atn_layer_info *l, atn_idx head)
 {
     atn_status st = ATN_OK;
 
     ATN_TRY(atn_table_add_row(cx, t));
-    if (k->stack >= 0) ATN_TRY(atn_table_set_str(cx, t, k->stack, l->stack));
-    if (k->step >= 0) atn_table_set_i64(t, k->step, l->step);
-    atn_table_set_i64(t, k->layer, l->layer);
-    atn_table_set_i64(t, k->head, head);
+    ATN_TRY(atn_keys_set(cx, t, k, l, head));
 done:
     return st;
 }
@@ -184,7 +159,7 @@ static atn_status start_distance(atn_ctx *cx, const atn_capture *c, builder *b)
 
     ATN_TRY(atn_table_create(cx, "distance", &b->out->distance));
     t = b->out->distance;
-    ATN_TRY(add_keys(cx, b->sel, t, &b->distance));
+    ATN_TRY(atn_keys_add(cx, b->sel, ATN_KEYS_HEAD, t, &b->distance));
     ATN_TRY(atn_table_add_col(cx, t, "distance_first_tokens", ATN_COL_I64, "tokens",
                               "smallest distance of the bin", NULL));
     ATN_TRY(atn_table_add_col(cx, t, "distance_last_tokens", ATN_COL_I64, "tokens",
@@ -203,7 +178,7 @@ static atn_status start_coverage(atn_ctx *cx, const atn_capture *c, builder *b)
 
     ATN_TRY(atn_table_create(cx, "coverage", &b->out->coverage));
     t = b->out->coverage;
-    ATN_TRY(add_keys(cx, b->sel, t, &b->coverage));
+    ATN_TRY(atn_keys_add(cx, b->sel, ATN_KEYS_HEAD, t, &b->coverage));
     ATN_TRY(atn_table_add_col(cx, t, "coverage", ATN_COL_F64, "",
                               "share of a row's weight that is held", NULL));
     ATN_TRY(atn_table_add_col(cx, t, "keys_mean", ATN_COL_F64, "keys",
@@ -234,7 +209,7 @@ static atn_status start_sinks(atn_ctx *cx, const atn_capture *c, builder *b)
                  (long long)b->sel->n_heads);
     ATN_NEW(b->map, cells);
     ATN_TRY(atn_table_create(cx, "sinks", &b->out->sinks));
-    ATN_TRY(add_keys(cx, b->sel, b->out->sinks, &b->sinks));
+    ATN_TRY(atn_keys_add(cx, b->sel, ATN_KEYS_HEAD, b->out->sinks, &b->sinks));
     ATN_TRY(name_table(cx, c, "Weight on the first keys", b->out->sinks));
     snprintf(text, sizeof text, "%lld", (long long)keys);
     ATN_TRY(atn_table_set_meta(cx, b->out->sinks, "keys", text));
@@ -249,7 +224,7 @@ static atn_status add_distance(atn_ctx *cx, builder *b, const atn_layer_info *l,
                                atn_idx head, const atn_head_stats *s)
 {
     const int bins = atn_distance_bins(l->nq, l->nk, &l->sight);
-    const int first = b->distance.head + 1;
+    const int first = b->distance.pattern + 1;
     atn_table *t = b->out->distance;
     double share[ATN_DISTANCE_BINS];
     atn_status st = ATN_OK;
@@ -269,7 +244,7 @@ done:
 static atn_status add_coverage(atn_ctx *cx, builder *b, const atn_layer_info *l,
                                atn_idx head, const atn_head_stats *s)
 {
-    const int first = b->coverage.head + 1;
+    const int first = b->coverage.pattern + 1;
     atn_table *t = b->out->coverage;
     atn_status st = ATN_OK;
 

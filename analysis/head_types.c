@@ -107,15 +107,15 @@ static atn_status heads_table(atn_ctx *cx, typing *ty, atn_table **out)
     const atn_stats *s = ty->stats;
     atn_status st = ATN_OK;
     atn_table *t = NULL;
-    atn_stats_keys keys;
+    atn_keys keys;
 
     ATN_TRY(atn_table_create(cx, "head_types", &t));
-    ATN_TRY(atn_stats_add_keys(cx, s, ATN_PER_HEAD, t, &keys));
+    ATN_TRY(atn_keys_add(cx, s->selection, ATN_KEYS_HEAD, t, &keys));
     ATN_TRY(add_columns(cx, ty, t));
     for (atn_idx row = 0; row < s->n; row++) {
         if (!s->row[row].done) continue;
         ATN_TRY(atn_table_add_row(cx, t));
-        ATN_TRY(atn_stats_set_keys(cx, t, &keys, &s->row[row]));
+        ATN_TRY(atn_keys_set(cx, t, &keys, s->row[row].info, s->row[row].head));
         ATN_TRY(add_head(cx, ty, t, row));
     }
     *out = t;

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "analysis/keys.h"
 #include "core/kernels/kernels.h"
 
 const char *atn_pool_name(atn_pool pool)
@@ -179,6 +180,8 @@ static atn_status heatmap_title(atn_ctx *cx, const atn_capture *c,
     const atn_model_info *m = atn_capture_model(c);
     char text[256];
 
+    if (atn_table_set_meta(cx, t, "pattern", atn_layer_pattern(l)) != ATN_OK)
+        return cx->err.code;
     snprintf(text, sizeof text, "%s%slayer %d, head %lld", l->stack,
              *l->stack ? " " : "", l->layer, (long long)head);
     text[0] = (char)(text[0] >= 'a' && text[0] <= 'z' ? text[0] - 'a' + 'A' : text[0]);
@@ -295,6 +298,7 @@ atn_status atn_heads_page_table(atn_ctx *cx, const atn_capture *c,
         atn_capture_unload(cx, &p);
         p = (atn_problem){0};
     }
+    ATN_TRY(atn_table_set_meta(cx, t, "pattern", atn_layer_pattern(l)));
     ATN_TRY(atn_table_set_meta(cx, t, "title", "Attention of every head"));
     if (m->name) ATN_TRY(atn_table_set_meta(cx, t, "subtitle", m->name));
     ATN_TRY(set_pool(cx, t, pool, size));

@@ -56,7 +56,8 @@ typedef struct atn_layer_cost {
 /* One set of layers that were compared: those of one stack and one step. All matrices are
  * row-major doubles, symmetric but for copy_err. Owned; see atn_similarity_release. */
 typedef struct atn_similarity_part {
-    char *stack; /* "" for a single stack */
+    char *stack;         /* "" for a single stack */
+    const char *pattern; /* of its layers (analysis/keys.h), "mixed"; NULL = unknown */
     int step;
     int layers;             /* L */
     int *layer;             /* [L] index in the model */

@@ -6,6 +6,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <string.h>
 
+#include "analysis/keys.h"
 #include "analysis/similarity.h"
 
 typedef struct part_input {
@@ -121,6 +122,15 @@ done:
     return st;
 }
 
+static const char *common_pattern(const part_input *in)
+{
+    const char *pattern = atn_layer_pattern(info_at(in, 0));
+
+    for (int i = 1; i < in->n; i++)
+        if (strcmp(atn_layer_pattern(info_at(in, i)), pattern) != 0) return "mixed";
+    return pattern;
+}
+
 static atn_status run_part(atn_ctx *cx, part_input *in, const atn_similarity_opts *opts,
                            atn_similarity_part *part)
 {
@@ -141,6 +151,7 @@ static atn_status run_part(atn_ctx *cx, part_input *in, const atn_similarity_opt
                                    part));
     atn_free(cx, part->stack);
     part->step = first->step;
+    part->pattern = common_pattern(in);
     part->stack = atn_strdup(cx, first->stack);
     if (!part->stack) ATN_TRY(cx->err.code);
 done:

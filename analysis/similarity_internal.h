@@ -83,8 +83,12 @@ int atn_sim_threads(const atn_ctx *cx, double each);
 
 /* Key columns that stand first where the capture has several stacks or steps; -1 = not. */
 typedef struct atn_sim_keys {
-    int stack, step;
+    int stack, step, pattern; /* column, -1 = absent */
 } atn_sim_keys;
+
+/* Adds the column that says which pattern of attention the layers are; last of a table. */
+atn_status atn_sim_add_pattern(atn_ctx *cx, atn_table *t,
+                               atn_sim_keys *k) ATN_WARN_UNUSED;
 
 atn_status atn_sim_add_keys(atn_ctx *cx, const atn_similarity *s, atn_table *t,
                             atn_sim_keys *k) ATN_WARN_UNUSED;

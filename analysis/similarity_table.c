@@ -10,7 +10,7 @@ atn_status atn_sim_add_keys(atn_ctx *cx, const atn_similarity *s, atn_table *t,
 {
     atn_status st = ATN_OK;
 
-    *k = (atn_sim_keys){-1, -1};
+    *k = (atn_sim_keys){-1, -1, -1};
     if (s->many_stacks)
         ATN_TRY(atn_table_add_col(cx, t, "stack", ATN_COL_STR, "", "part of the model",
                                   &k->stack));
@@ -28,8 +28,16 @@ atn_status atn_sim_add_row(atn_ctx *cx, const atn_similarity_part *p,
     ATN_TRY(atn_table_add_row(cx, t));
     if (k->stack >= 0) ATN_TRY(atn_table_set_str(cx, t, k->stack, p->stack));
     if (k->step >= 0) atn_table_set_i64(t, k->step, p->step);
+    if (k->pattern >= 0 && p->pattern)
+        ATN_TRY(atn_table_set_str(cx, t, k->pattern, p->pattern));
 done:
     return st;
+}
+
+atn_status atn_sim_add_pattern(atn_ctx *cx, atn_table *t, atn_sim_keys *k)
+{
+    return atn_table_add_col(cx, t, "pattern", ATN_COL_STR, "",
+                             "causal or noncausal, self or cross", &k->pattern);
 }
 
 atn_status atn_sim_add_number(atn_ctx *cx, atn_table *t, const char *name,
@@ -173,6 +181,7 @@ static atn_status layer_columns(atn_ctx *cx, const atn_similarity *s, atn_table 
             "relative output error of layer_b with layer_a's matrix", &c->copy));
     ATN_TRY(add_distances(cx, s, t, &c->js, &c->tv));
     ATN_TRY(add_extras(cx, s, t, c->extra));
+    ATN_TRY(atn_sim_add_pattern(cx, t, &c->key));
 done:
     return st;
 }
@@ -269,6 +278,7 @@ static atn_status head_columns(atn_ctx *cx, const atn_similarity *s, atn_table *
                                &c->pearson));
     ATN_TRY(add_distances(cx, s, t, &c->js, &c->tv));
     ATN_TRY(add_extras(cx, s, t, c->extra));
+    ATN_TRY(atn_sim_add_pattern(cx, t, &c->key));
 done:
     return st;
 }
@@ -351,6 +361,7 @@ static atn_status plan_columns(atn_ctx *cx, const atn_similarity *s, atn_table *
         atn_sim_add_number(cx, t, "saved_cache_bytes", "bytes", "its keys", &c->cache));
     ATN_TRY(
         atn_sim_add_number(cx, t, "copy_err", "", "relative output error", &c->copy));
+    ATN_TRY(atn_sim_add_pattern(cx, t, &c->key));
 done:
     return st;
 }
@@ -381,6 +392,7 @@ static atn_status total_columns(atn_ctx *cx, const atn_similarity *s, atn_table 
     ATN_TRY(atn_sim_add_number(cx, t, "similarity_min", "", "least, of a follower",
                                &c->similarity));
     ATN_TRY(atn_sim_add_number(cx, t, "copy_err_sum", "", "over followers", &c->copy));
+    ATN_TRY(atn_sim_add_pattern(cx, t, &c->key));
 done:
     return st;
 }

@@ -95,8 +95,8 @@ atn_idx atn_span_kept(atn_idx b, atn_idx blocks, bool causal)
     return most;
 }
 
-double atn_span_profile(const double *influence, atn_idx rows, atn_idx keys, bool causal,
-                      double *kept)
+double atn_span_profile(const double *influence, atn_idx rows, atn_idx keys,
+                        bool causal, double *kept)
 {
     const atn_idx blocks = ATN_MAX(rows, keys);
     double all = 0, so_far = 0;

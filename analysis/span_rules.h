@@ -37,8 +37,8 @@ atn_idx atn_span_kept(atn_idx b, atn_idx blocks, bool causal);
 
 /* kept[b - 1] is the share kept under b = 1 .. max(rows, keys); returns the sum of all
  * influence, 0 when there is none and so no share. */
-double atn_span_profile(const double *influence, atn_idx rows, atn_idx keys, bool causal,
-                      double *kept);
+double atn_span_profile(const double *influence, atn_idx rows, atn_idx keys,
+                        bool causal, double *kept);
 
 /* Units (heads, or groups of them) share `limit` 1 or 2 rules so that the summed loss is
  * smallest and their mean density at most `density`. */

@@ -8,10 +8,10 @@
 
 #include "analysis/stats_plan.h"
 
-typedef enum atn_stats_per {
-    ATN_PER_HEAD,
-    ATN_PER_LAYER, /* mean of its heads */
-    ATN_PER_MODEL  /* mean of the layers' means */
+typedef enum atn_stats_per { /* as atn_keys_of */
+                             ATN_PER_HEAD,
+                             ATN_PER_LAYER, /* mean of its heads */
+                             ATN_PER_MODEL  /* mean of the layers' means */
 } atn_stats_per;
 #define ATN_STATS_PER "head|layer|model"
 

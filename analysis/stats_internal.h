@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include "analysis/keys.h"
 #include "analysis/stats.h"
 #include "analysis/stats_journal.h"
 
@@ -23,17 +24,6 @@ struct atn_stats {
     atn_journal journal;
     atn_idx empty_rows;
 };
-
-/* Key columns of a table about heads, layers or the model; -1 = absent. */
-typedef struct atn_stats_keys {
-    int stack, step, layer, head, pattern;
-} atn_stats_keys;
-
-atn_status atn_stats_add_keys(atn_ctx *cx, const atn_stats *s, atn_stats_per per,
-                              atn_table *t, atn_stats_keys *k) ATN_WARN_UNUSED;
-/* Sets those of the last row. */
-atn_status atn_stats_set_keys(atn_ctx *cx, atn_table *t, const atn_stats_keys *k,
-                              const stats_row *row) ATN_WARN_UNUSED;
 
 /* The first row after `from` that is of another layer. */
 atn_idx atn_stats_layer_end(const atn_stats *s, atn_idx from);

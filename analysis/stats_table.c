@@ -10,55 +10,6 @@
 #include <math.h>
 #include <string.h>
 
-/* Card A16: which of the four patterns of attention a layer is. */
-static const char *pattern_of(const atn_layer_info *l)
-{
-    const bool cross =
-        strcmp(l->stack, "cross") == 0 || (!l->sight.causal && l->nq != l->nk);
-
-    if (l->sight.causal) return cross ? "causal_cross" : "causal_self";
-    return cross ? "noncausal_cross" : "noncausal_self";
-}
-
-atn_status atn_stats_add_keys(atn_ctx *cx, const atn_stats *s, atn_stats_per per,
-                              atn_table *t, atn_stats_keys *k)
-{
-    atn_status st = ATN_OK;
-
-    *k = (atn_stats_keys){-1, -1, -1, -1, -1};
-    if (per != ATN_PER_MODEL) {
-        if (s->selection->many_stacks)
-            ATN_TRY(atn_table_add_col(cx, t, "stack", ATN_COL_STR, "",
-                                      "encoder, decoder or cross", &k->stack));
-        if (s->selection->many_steps)
-            ATN_TRY(atn_table_add_col(cx, t, "step", ATN_COL_I64, "", "generation step",
-                                      &k->step));
-        ATN_TRY(atn_table_add_col(cx, t, "layer", ATN_COL_I64, "", "layer, from 0",
-                                  &k->layer));
-    }
-    if (per == ATN_PER_HEAD)
-        ATN_TRY(atn_table_add_col(cx, t, "head", ATN_COL_I64, "", "query head, from 0",
-                                  &k->head));
-    ATN_TRY(atn_table_add_col(cx, t, "pattern", ATN_COL_STR, "",
-                              "causal or noncausal, self or cross", &k->pattern));
-done:
-    return st;
-}
-
-atn_status atn_stats_set_keys(atn_ctx *cx, atn_table *t, const atn_stats_keys *k,
-                              const stats_row *row)
-{
-    atn_status st = ATN_OK;
-
-    if (k->stack >= 0) ATN_TRY(atn_table_set_str(cx, t, k->stack, row->info->stack));
-    if (k->step >= 0) atn_table_set_i64(t, k->step, row->info->step);
-    if (k->layer >= 0) atn_table_set_i64(t, k->layer, row->info->layer);
-    if (k->head >= 0) atn_table_set_i64(t, k->head, row->head);
-    ATN_TRY(atn_table_set_str(cx, t, k->pattern, pattern_of(row->info)));
-done:
-    return st;
-}
-
 bool atn_stats_undone(const atn_stats *s, atn_idx from, atn_idx to)
 {
     for (atn_idx i = from; i < to; i++)
@@ -105,9 +56,10 @@ static double model_mean(const atn_stats *s, int slot)
 static const char *common_pattern(const atn_stats *s)
 {
     for (atn_idx i = 1; i < s->n; i++)
-        if (strcmp(pattern_of(s->row[i].info), pattern_of(s->row[0].info)) != 0)
+        if (strcmp(atn_layer_pattern(s->row[i].info),
+                   atn_layer_pattern(s->row[0].info)) != 0)
             return "mixed";
-    return s->n > 0 ? pattern_of(s->row[0].info) : "";
+    return s->n > 0 ? atn_layer_pattern(s->row[0].info) : "";
 }
 
 atn_status atn_stats_tabulate(atn_ctx *cx, const atn_stats *s, atn_stats_per per,
@@ -115,11 +67,11 @@ atn_status atn_stats_tabulate(atn_ctx *cx, const atn_stats *s, atn_stats_per per
 {
     atn_status st = ATN_OK;
     atn_table *t = NULL;
-    atn_stats_keys k;
+    atn_keys k;
     int first;
 
     ATN_TRY(atn_table_create(cx, "stats", &t));
-    ATN_TRY(atn_stats_add_keys(cx, s, per, t, &k));
+    ATN_TRY(atn_keys_add(cx, s->selection, (atn_keys_of)per, t, &k));
     first = atn_table_cols(t);
     ATN_TRY(atn_stats_plan_columns(cx, &s->plan, 0, s->plan.n_table, t));
     for (atn_idx from = 0, to; from < s->n; from = to) {
@@ -128,7 +80,7 @@ atn_status atn_stats_tabulate(atn_ctx *cx, const atn_stats *s, atn_stats_per per
                                     : s->n;
         if (atn_stats_undone(s, from, to)) continue;
         ATN_TRY(atn_table_add_row(cx, t));
-        ATN_TRY(atn_stats_set_keys(cx, t, &k, &s->row[from]));
+        ATN_TRY(atn_keys_set(cx, t, &k, s->row[from].info, s->row[from].head));
         if (per == ATN_PER_MODEL)
             ATN_TRY(atn_table_set_str(cx, t, k.pattern, common_pattern(s)));
         for (int i = 0; i < s->plan.n_table; i++) {
@@ -147,7 +99,7 @@ done:
 /* ---- the profile over positions ---- */
 
 static atn_status profile_row(atn_ctx *cx, const atn_stats *s, atn_table *t,
-                              const atn_stats_keys *k, atn_idx row, int bin)
+                              const atn_keys *k, atn_idx row, int bin)
 {
     const int width = (s->plan.n_slots - s->plan.n_table) / s->plan.bins;
     const double *x = s->values + row * s->plan.n_slots + s->plan.n_table + bin * width;
@@ -158,7 +110,7 @@ static atn_status profile_row(atn_ctx *cx, const atn_stats *s, atn_table *t,
 
     if (from == to) return ATN_OK; /* fewer rows than bins */
     ATN_TRY(atn_table_add_row(cx, t));
-    ATN_TRY(atn_stats_set_keys(cx, t, k, &s->row[row]));
+    ATN_TRY(atn_keys_set(cx, t, k, s->row[row].info, s->row[row].head));
     atn_table_set_i64(t, at, from);
     atn_table_set_i64(t, at + 1, to - 1);
     for (int c = 0; c < width; c++)
@@ -171,13 +123,13 @@ atn_status atn_stats_profile(atn_ctx *cx, const atn_stats *s, atn_table **out)
 {
     atn_status st = ATN_OK;
     atn_table *t = NULL;
-    atn_stats_keys k;
+    atn_keys k;
     int width;
 
     ATN_ASSERT(s->plan.bins > 0);
     width = (s->plan.n_slots - s->plan.n_table) / s->plan.bins;
     ATN_TRY(atn_table_create(cx, "profile", &t));
-    ATN_TRY(atn_stats_add_keys(cx, s, ATN_PER_HEAD, t, &k));
+    ATN_TRY(atn_keys_add(cx, s->selection, ATN_KEYS_HEAD, t, &k));
     ATN_TRY(atn_table_add_col(cx, t, "row_first", ATN_COL_I64, "",
                               "first query row of the bin, from 0", NULL));
     ATN_TRY(atn_table_add_col(cx, t, "row_last", ATN_COL_I64, "",

@@ -49,8 +49,9 @@ static double cell(const atn_table *t, atn_idx row, const char *col)
 
 static void layers(atn_ctx *cx)
 {
-    static const char *const names[] = {"layer_a", "layer_b", "cos_elem", "cos_row",
-                                        "cos_avg", "match",   "pearson",  "copy_err"};
+    static const char *const names[] = {"layer_a", "layer_b",  "cos_elem",
+                                        "cos_row", "cos_avg",  "match",
+                                        "pearson", "copy_err", "pattern"};
     atn_similarity_opts o;
     atn_table *t = NULL;
     atn_similarity s;
@@ -59,8 +60,8 @@ static void layers(atn_ctx *cx)
     atn_similarity_defaults(&o);
     s = sample(cx, V3, &o);
     CHECK_OK(atn_similarity_layers_table(cx, &s, &t));
-    CHECK_EQ(atn_table_cols(t), 8);
-    for (int c = 0; c < 8; c++) CHECK_STR(atn_table_col_name(t, c), names[c]);
+    CHECK_EQ(atn_table_cols(t), 9);
+    for (int c = 0; c < 9; c++) CHECK_STR(atn_table_col_name(t, c), names[c]);
     CHECK_EQ(atn_table_rows(t), 9);
     /* row 1 is 4 -> 5: layer 5 uses P for its uniform matrix */
     CHECK_NEAR(cell(t, 1, "layer_a"), 4, 0);
