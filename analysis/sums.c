@@ -20,6 +20,30 @@ double atn_column_mean(const atn_head_stats *s, atn_idx k)
     return rows > 0 ? s->columns[k] / rows : (double)NAN;
 }
 
+atn_idx atn_column_top(const atn_head_stats *s)
+{
+    atn_idx top = -1;
+
+    for (atn_idx k = s->sight->key_first; k < s->sight->key_last; k++)
+        if (top < 0 || s->columns[k] > s->columns[top]) top = k;
+    return top;
+}
+
+atn_idx atn_column_best(const atn_head_stats *s, double *mass)
+{
+    const atn_idx end = ATN_MIN(s->nk / 2 + 1, s->sight->key_last);
+    atn_idx best = -1;
+
+    for (atn_idx k = s->sight->key_first; k < end; k++) {
+        const double mean = atn_column_mean(s, k);
+
+        if (isnan(mean) || (best >= 0 && mean <= *mass)) continue;
+        best = k;
+        *mass = mean;
+    }
+    return best;
+}
+
 double atn_diagonal_sum(const atn_head_stats *s, atn_idx delta)
 {
     const atn_idx e = delta - s->sight->offset + s->nk - 1;

@@ -48,29 +48,19 @@ enum { FIRST, TOP_KEY, TOP_MASS, BEST_KEY, BEST_MASS, COUNT, GINI };
 static void compute(const atn_head_stats *s, const void *p, double *out)
 {
     const double epsilon = ((const sink_params *)p)->epsilon;
-    atn_idx top = -1, best = -1;
-    double best_mass = 0;
+    const atn_idx top = atn_column_top(s);
+    double best_mass = NAN;
+    const atn_idx best = atn_column_best(s, &best_mass);
 
+    if (top < 0) return;
     out[COUNT] = 0;
-    for (atn_idx k = s->sight->key_first; k < s->sight->key_last; k++) {
-        const double mass = atn_column_mean(s, k);
-
-        if (top < 0 || s->columns[k] > s->columns[top]) top = k;
-        if (k > s->nk / 2 || isnan(mass)) continue;
-        out[COUNT] += mass > epsilon;
-        if (best >= 0 && mass <= best_mass) continue;
-        best = k;
-        best_mass = mass;
-    }
-    if (top < 0) {
-        out[COUNT] = NAN;
-        return;
-    }
+    for (atn_idx k = s->sight->key_first; k < s->sight->key_last && k <= s->nk / 2; k++)
+        out[COUNT] += atn_column_mean(s, k) > epsilon;
     out[FIRST] = atn_column_mean(s, s->sight->key_first);
     out[TOP_KEY] = (double)top;
     out[TOP_MASS] = atn_column_mean(s, top);
     if (best >= 0) out[BEST_KEY] = (double)best;
-    if (best >= 0) out[BEST_MASS] = best_mass;
+    out[BEST_MASS] = best_mass;
     out[GINI] = gini_of(s);
 }
 
