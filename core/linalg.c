@@ -5,6 +5,8 @@
 #include <limits.h>
 #include <math.h>
 
+#include <cblas.h>
+
 /* LAPACK, in Fortran: everything by address. */
 void dsyevd_(const char *jobz, const char *uplo, const int *n, double *a,
              const int *lda, double *w, double *work, const int *lwork, int *iwork,
@@ -37,6 +39,14 @@ void atn_cholesky_solve(const double *l, atn_idx n, double *b)
         for (atn_idx k = i + 1; k < n; k++) b[i] -= l[k * n + i] * b[k];
         b[i] /= l[i * n + i];
     }
+}
+
+void atn_gram_add(bool of_rows, const double *a, atn_idx rows, atn_idx n, double *c)
+{
+    ATN_ASSERT(rows <= INT_MAX && n <= INT_MAX);
+    if (rows == 0 || n == 0) return;
+    cblas_dsyrk(CblasRowMajor, CblasLower, of_rows ? CblasNoTrans : CblasTrans, (int)n,
+                (int)rows, 1, a, (int)(of_rows ? rows : n), 1, c, (int)n);
 }
 
 double atn_eigenvalues_bytes(atn_idx n)

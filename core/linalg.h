@@ -15,6 +15,9 @@ bool atn_cholesky(double *a, atn_idx n) ATN_WARN_UNUSED;
 /* b [n] <- the x with L L' x = b. */
 void atn_cholesky_solve(const double *l, atn_idx n, double *b);
 
+/* The lower triangle of c [n, n] += a'a of a [rows, n], or a a' of a [n, rows]. */
+void atn_gram_add(bool of_rows, const double *a, atn_idx rows, atn_idx n, double *c);
+
 /* values [n] <- eigenvalues of the symmetric a [n, n], ascending; a is overwritten. DATA when
  * an entry is not finite; MEMORY. */
 atn_status atn_eigenvalues(atn_ctx *cx, double *a, atn_idx n,
