@@ -97,6 +97,31 @@ void atn_layer_facts_release(atn_ctx *cx, atn_layer_facts *f)
     *f = (atn_layer_facts){0};
 }
 
+atn_status atn_layer_gradient(atn_ctx *cx, const atn_layer_facts *f, float **out)
+{
+    const atn_problem *p = f->problem;
+    atn_idx shape[ATN_ST_MAX_RANK];
+    atn_status st = ATN_OK;
+    float *d_o = NULL;
+    int rank = 0;
+
+    *out = NULL;
+    if (!f->capture) return ATN_OK;
+    ATN_TRY(atn_capture_tensor(cx, f->capture, f->at, "d_o", &d_o, &rank, shape));
+    if (d_o &&
+        (rank != 3 || shape[0] != p->heads || shape[1] != p->nq || shape[2] != p->dv))
+        ATN_FAIL(
+            ATN_DATA,
+            "layer %d: \"d_o\" is not of shape [%lld, %lld, %lld], like the heads' "
+            "outputs",
+            p->layer, (long long)p->heads, (long long)p->nq, (long long)p->dv);
+    *out = d_o;
+    d_o = NULL;
+done:
+    atn_free(cx, d_o);
+    return st;
+}
+
 bool atn_layer_is_self(const atn_layer_facts *f)
 {
     const atn_problem *p = f->problem;

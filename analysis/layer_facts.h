@@ -28,6 +28,11 @@ atn_idx atn_layer_first_row(const atn_layer_facts *f);
 /* Queries and keys are the same tokens, so that a query has a key of its own. */
 bool atn_layer_is_self(const atn_layer_facts *f);
 
+/* dL/dO of all heads [heads, problem->nq, dv] in heap memory, NULL when the capture has no
+ * "d_o". */
+atn_status atn_layer_gradient(atn_ctx *cx, const atn_layer_facts *f,
+                              float **out) ATN_WARN_UNUSED;
+
 /* P V of every head into out [heads, nq, dv]; the heads have values. */
 atn_status atn_outputs(atn_ctx *cx, const atn_head *heads, atn_idx n_heads,
                        float *out) ATN_WARN_UNUSED;

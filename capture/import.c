@@ -20,7 +20,7 @@ typedef struct tensor {
 
 typedef struct importing {
     const atn_import_args *args;
-    tensor q, k, v, p;
+    tensor q, k, v, p, d_o;
     json_t *texts; /* owned, NULL = none */
     atn_import_result *r;
 } importing;
@@ -155,6 +155,27 @@ static atn_status check_qkv(atn_ctx *cx, importing *m)
     return ATN_OK;
 }
 
+/* The gradient by the outputs has the shape of the outputs. */
+static atn_status check_gradient(atn_ctx *cx, const importing *m)
+{
+    const tensor *g = &m->d_o;
+    const atn_import_result *r = m->r;
+
+    if (!g->data) return ATN_OK;
+    if (!m->v.data)
+        return atn_fail(cx, ATN_USAGE, __FILE__, __LINE__,
+                        "import: --d-o is of the heads' outputs, which need --v FILE");
+    if (g->layers == r->layers && g->heads == r->heads && g->rows == r->nq &&
+        g->cols == r->dv)
+        return ATN_OK;
+    return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                    "%s [%lld, %lld, %lld, %lld]: the heads' outputs are [%lld, %lld, "
+                    "%lld, %lld]",
+                    g->source, (long long)g->layers, (long long)g->heads,
+                    (long long)g->rows, (long long)g->cols, (long long)r->layers,
+                    (long long)r->heads, (long long)r->nq, (long long)r->dv);
+}
+
 /* True when no weight lies above the diagonal that ends at the last key. */
 static bool lower_triangular(const tensor *p)
 {
@@ -277,6 +298,7 @@ static json_t *layer_json(const importing *m, atn_idx l, double scale)
     json_t *tensors = m->p.data ? json_pack("[s]", "p") : json_pack("[s, s]", "q", "k");
 
     if (m->v.data) json_array_append_new(tensors, json_string("v"));
+    if (m->d_o.data) json_array_append_new(tensors, json_string("d_o"));
     return json_pack("{s:I, s:s, s:i, s:o, s:n, s:I, s:I, s:I, s:I, s:I, s:I, s:f, "
                      "s:s, s:I, s:o, s:n, s:o}",
                      "index", (json_int_t)l, "stack", "", "step", 0, "file",
@@ -331,7 +353,7 @@ static atn_status write_layers(atn_ctx *cx, const importing *m, atn_capture_writ
     atn_status st = ATN_OK;
 
     for (atn_idx l = 0; l < m->r->layers; l++) {
-        atn_st_out list[4];
+        atn_st_out list[5];
         atn_idx n = 0;
 
         if (atn_capture_has_layer(w, (int)l)) continue;
@@ -340,6 +362,7 @@ static atn_status write_layers(atn_ctx *cx, const importing *m, atn_capture_writ
         add(&m->k, "k", l, list, &n);
         add(&m->v, "v", l, list, &n);
         add(&m->p, "p", l, list, &n);
+        add(&m->d_o, "d_o", l, list, &n);
         ATN_TRY(atn_capture_put(cx, w, (int)l, list, n));
     }
 done:
@@ -350,9 +373,9 @@ done:
 static atn_status make_fingerprint(atn_ctx *cx, const importing *m,
                                    const json_t *manifest, char hex[33])
 {
-    const tensor *const all[] = {&m->q, &m->k, &m->v, &m->p};
+    const tensor *const all[] = {&m->q, &m->k, &m->v, &m->p, &m->d_o};
     char *text = atn_json_text(cx, manifest), *joined, part[33];
-    char hashes[4 * 33 + 1] = "";
+    char hashes[5 * 33 + 1] = "";
 
     for (size_t i = 0; i < ATN_LEN(all); i++) {
         const tensor *t = all[i];
@@ -372,7 +395,7 @@ static atn_status make_fingerprint(atn_ctx *cx, const importing *m,
 
 atn_status atn_import_check(atn_ctx *cx, const atn_import_args *a)
 {
-    const char *const all[] = {a->q, a->k, a->v, a->p};
+    const char *const all[] = {a->q, a->k, a->v, a->p, a->d_o};
     atn_status st = ATN_OK;
 
     if (a->p && (a->q || a->k))
@@ -412,11 +435,14 @@ atn_status atn_import(atn_ctx *cx, const atn_import_args *args, atn_run *run,
     if (args->q) ATN_TRY(read_tensor(cx, args->q, &m.q));
     if (args->k) ATN_TRY(read_tensor(cx, args->k, &m.k));
     if (args->v) ATN_TRY(read_tensor(cx, args->v, &m.v));
+    if (args->d_o) ATN_TRY(read_tensor(cx, args->d_o, &m.d_o));
     ATN_TRY(check_finite(cx, &m.q));
     ATN_TRY(check_finite(cx, &m.k));
     ATN_TRY(check_finite(cx, &m.v));
     ATN_TRY(check_finite(cx, &m.p));
+    ATN_TRY(check_finite(cx, &m.d_o));
     ATN_TRY(m.p.data ? check_p(cx, &m) : check_qkv(cx, &m));
+    ATN_TRY(check_gradient(cx, &m));
     ATN_TRY(read_texts(cx, &m));
     manifest = make_manifest(&m);
     if (!manifest) ATN_FAIL(ATN_MEMORY, "no memory for the manifest");
@@ -436,5 +462,6 @@ done:
     atn_free(cx, m.k.data);
     atn_free(cx, m.v.data);
     atn_free(cx, m.p.data);
+    atn_free(cx, m.d_o.data);
     return st;
 }

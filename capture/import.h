@@ -11,6 +11,8 @@ typedef struct atn_import_args {
     const char *q, *k, *v; /* v may be NULL */
     const char *p;         /* in place of q and k */
     const char
+        *d_o; /* gradient of a loss by the heads' outputs, as q but d_v; may be NULL */
+    const char
         *tokens; /* JSON list of strings, or an object holding one; may be NULL */
     const char *out_dir;
     bool causal;    /* query i sees keys j <= i + n_k - n_q */

@@ -12,6 +12,8 @@ static const atn_option options[] = {
     {"v", 0, ATN_OPT_FILE, "FILE", "values", 0, 0},
     {"attn", 0, ATN_OPT_FILE, "FILE",
      "attention matrices after the softmax, in place of --q and --k", 0, 0},
+    {"d-o", 0, ATN_OPT_FILE, "FILE",
+     "gradient of a loss by every head's output, as --q but as wide as --v", 0, 0},
     {"tokens", 0, ATN_OPT_FILE, "FILE", "token texts, a JSON list of strings", 0, 0},
     {"causal", 0, ATN_OPT_FLAG, NULL, "a query sees itself and what is before it", 0,
      0},
@@ -67,13 +69,14 @@ static atn_status run(atn_cli *cli)
                                   .k = atn_opt_text(cli, "k", NULL),
                                   .v = atn_opt_text(cli, "v", NULL),
                                   .p = atn_opt_text(cli, "attn", NULL),
+                                  .d_o = atn_opt_text(cli, "d-o", NULL),
                                   .tokens = atn_opt_text(cli, "tokens", NULL),
                                   .out_dir = atn_opt_text(cli, "output", NULL),
                                   .causal = atn_opt_given(cli, "causal"),
                                   .window = atn_opt_i64(cli, "window", 0),
                                   .scale = atn_opt_f64(cli, "scale", 0),
                                   .force = atn_opt_given(cli, "force")};
-    const char *const files[] = {args.q, args.k, args.v, args.p, args.tokens};
+    const char *const files[] = {args.q, args.k, args.v, args.p, args.d_o, args.tokens};
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
     atn_import_result result;

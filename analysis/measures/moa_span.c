@@ -20,6 +20,8 @@
 #include "analysis/layer_facts.h"
 #include "analysis/span_rules.h"
 
+extern const atn_measure atn_measure_moa_span;
+
 enum { POOL_MAX, POOL_NONE };
 
 typedef struct moa_span_params {
@@ -116,27 +118,6 @@ typedef struct job {
 } job;
 
 /* ---- influence ---- */
-
-static atn_status load_gradient(atn_ctx *cx, job *j)
-{
-    const atn_problem *p = j->f->problem;
-    atn_idx shape[ATN_ST_MAX_RANK];
-    atn_status st = ATN_OK;
-    int rank = 0;
-
-    if (!j->f->capture) return ATN_OK;
-    ATN_TRY(
-        atn_capture_tensor(cx, j->f->capture, j->f->at, "d_o", &j->d_o, &rank, shape));
-    if (j->d_o &&
-        (rank != 3 || shape[0] != p->heads || shape[1] != p->nq || shape[2] != p->dv))
-        ATN_FAIL(
-            ATN_DATA,
-            "layer %d: \"d_o\" is not of shape [%lld, %lld, %lld], like the heads' "
-            "outputs",
-            p->layer, (long long)p->heads, (long long)p->nq, (long long)p->dv);
-done:
-    return st;
-}
 
 static void profile(const job *j, const atn_influence *x, const double *blocks,
                     atn_idx u, side *s)
@@ -297,7 +278,7 @@ static atn_status prepare(atn_ctx *cx, job *j)
     j->blocks = (end + ATN_SPAN_BLOCK - 1) / ATN_SPAN_BLOCK;
     ATN_TRY(choose_units(cx, j));
     ATN_TRY(atn_span_rules(cx, &grid, &j->rules, &j->n_rules));
-    ATN_TRY(load_gradient(cx, j));
+    ATN_TRY(atn_layer_gradient(cx, j->f, &j->d_o));
     for (int i = 0; i < (j->d_o ? 2 : 1); i++) {
         ATN_TAKE(j->side[i].kept, j->units * j->blocks);
         ATN_TAKE(j->side[i].total, j->units);

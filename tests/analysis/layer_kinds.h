@@ -38,6 +38,7 @@ typedef struct kind_layer {
     float q[KIND_HEADS * KIND_N * KIND_D], k[KIND_HEADS * KIND_N * KIND_D];
     float v[KIND_HEADS * KIND_N * KIND_DV], w_o[KIND_HEADS * KIND_DV * KIND_WIDTH];
     float d_o[KIND_HEADS * KIND_N * KIND_DV];
+    float q_pre[KIND_HEADS * KIND_N * KIND_D], k_pre[KIND_HEADS * KIND_N * KIND_D];
     float weights[KIND_HEADS * KIND_N * KIND_N], sink[KIND_HEADS], slope[KIND_HEADS];
     float out[KIND_HEADS * KIND_N * KIND_DV];
     float sampled_q[KIND_HEADS * KIND_N * KIND_D];
@@ -99,6 +100,8 @@ static inline kind_layer *make_kind(int kind, uint64_t seed)
     kind_noise(l->v, ATN_LEN(l->v), 1, seed, "kind/v");
     kind_noise(l->w_o, ATN_LEN(l->w_o), 0.5, seed, "kind/w");
     kind_noise(l->d_o, ATN_LEN(l->d_o), 0.1, seed, "kind/d_o");
+    kind_noise(l->q_pre, ATN_LEN(l->q_pre), 1.5, seed, "kind/q_pre");
+    kind_noise(l->k_pre, ATN_LEN(l->k_pre), 1, seed, "kind/k_pre");
     l->p = (atn_problem){
         .layer = 3,
         .heads = KIND_HEADS,

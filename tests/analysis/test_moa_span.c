@@ -1,12 +1,10 @@
 /* tests/analysis/test_moa_span.c -- influence of the entries of P, and elastic spans over it. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #define KIND_TOKENS 200 /* four blocks, the last one not full */
-#include "layer_kinds.h"
+#include "kind_capture.h"
 
 #include "analysis/influence.h"
 #include "analysis/span_rules.h"
-#include "core/io/capture.h"
-#include "core/io/json.h"
 
 extern const atn_measure atn_measure_moa_span;
 static const atn_measure *const M = &atn_measure_moa_span;
@@ -517,36 +515,12 @@ static void itself_alone(atn_ctx *cx)
 
 /* ---- d_o in a capture ---- */
 
-static atn_capture *capture_with_gradient(atn_ctx *cx, const kind_layer *l, atn_idx dv)
-{
-    static char dir[700];
-    const atn_st_out t[] = {{"q", ATN_F32, 3, {KIND_HEADS, KIND_N, KIND_D}, l->q},
-                            {"k", ATN_F32, 3, {KIND_HEADS, KIND_N, KIND_D}, l->k},
-                            {"v", ATN_F32, 3, {KIND_HEADS, KIND_N, KIND_DV}, l->v},
-                            {"d_o", ATN_F32, 3, {KIND_HEADS, KIND_N, dv}, l->d_o}};
-    json_t *m = json_pack(
-        "{s:{s:i}, s:[{s:i, s:s, s:i, s:i, s:i, s:i, s:i, s:f, s:s, s:[s,s,s,s]}]}",
-        "model", "layers", 9, "layers", "index", 3, "file", "layer-003.safetensors",
-        "heads", KIND_HEADS, "d", KIND_D, "d_v", KIND_DV, "n_q", KIND_N, "n_k", KIND_N,
-        "scale", 0.4, "mask", "causal", "tensors", "q", "k", "v", "d_o");
-    atn_capture_writer *w = NULL;
-    atn_capture *c = NULL;
-
-    snprintf(dir, sizeof dir, "%s/run", check_scratch("moa-gradient"));
-    CHECK(m != NULL);
-    CHECK_OK(atn_capture_begin(cx, dir, m, "f", true, &w));
-    CHECK_OK(atn_capture_put(cx, w, 0, t, 4));
-    CHECK_OK(atn_capture_finish(cx, w, NULL));
-    CHECK_OK(atn_capture_open(cx, dir, &c));
-    json_decref(m);
-    return c;
-}
-
 static void gradient_of_a_capture(atn_ctx *cx)
 {
     kind_layer *l = make_kind(KIND_CAUSAL, 70);
     atn_layer_facts f = kind_facts(l, 0);
-    atn_capture *c = capture_with_gradient(cx, l, KIND_DV);
+    atn_capture *c =
+        kind_capture(cx, "moa-gradient", &l, 1, WITH_D_O, NULL, NULL, NULL);
     double *out;
 
     f.capture = c;
@@ -564,16 +538,16 @@ static void gradient_of_a_capture(atn_ctx *cx)
         CHECK(kind_value(M, out, h, "moa_span_gradient_99_tokens") >= 64);
     }
     free(out);
-    atn_capture_close(cx, c);
-    c = capture_with_gradient(cx, l, 3);
-    f.capture = c;
     {
+        atn_problem other = l->p;
         double values[KIND_HEADS * 40];
         char params[256];
 
         CHECK_LE(atn_measure_n_cols(M), 40);
         CHECK_LE(M->params_size, sizeof params);
         atn_param_defaults(M->params, params);
+        other.dv = 3;
+        f.problem = &other;
         CHECK_FAILS(M->layer(cx, &f, params, values), ATN_DATA,
                     "\"d_o\" is not of shape");
     }

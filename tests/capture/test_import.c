@@ -125,6 +125,37 @@ static void queries_keys_values(atn_ctx *cx)
     }
 }
 
+/* The gradient by the outputs: one a query head, as wide as the values. */
+static void gradients(atn_ctx *cx)
+{
+    const atn_idx q[] = {2, 6, 5, 4}, k[] = {2, 2, 5, 4}, v[] = {2, 2, 5, 3},
+                  d_o[] = {2, 6, 5, 3}, other[] = {2, 6, 5, 4};
+    atn_idx shape[ATN_ST_MAX_RANK];
+    atn_capture *c = NULL;
+    atn_import_result r;
+    float *x = NULL;
+    int rank = 0;
+
+    begin("import-gradient");
+    atn_import_args a = {.q = npy(0, "q.npy", 4, q, ramp(400)),
+                         .k = npy(1, "k.npy", 4, k, ramp(400)),
+                         .v = npy(2, "v.npy", 4, v, ramp(400)),
+                         .d_o = npy(3, "g.npy", 4, other, ramp(400)),
+                         .out_dir = in_folder(4, "run")};
+    CHECK_FAILS(atn_import(cx, &a, NULL, &r), ATN_DATA, "outputs are [2, 6, 5, 3]");
+    a.d_o = npy(3, "g.npy", 4, d_o, ramp(400) + 5);
+    CHECK_OK(atn_import(cx, &a, NULL, &r));
+    CHECK_OK(atn_capture_open(cx, a.out_dir, &c));
+    CHECK_OK(atn_capture_tensor(cx, c, 1, "d_o", &x, &rank, shape));
+    CHECK(rank == 3 && shape[0] == 6 && shape[1] == 5 && shape[2] == 3);
+    CHECK(memcmp(x, ramp(400) + 5 + 90, 90 * sizeof *x) == 0);
+    atn_free(cx, x);
+    atn_capture_close(cx, c);
+    a.v = NULL;
+    a.force = true;
+    CHECK_FAILS(atn_import(cx, &a, NULL, &r), ATN_USAGE, "need --v");
+}
+
 static void tensors_of_a_file(atn_ctx *cx)
 {
     const float *x = ramp(400);
@@ -376,7 +407,7 @@ static void captured_elsewhere(atn_ctx *cx)
     }
 }
 
-CHECK_MAIN({"queries, keys, values", queries_keys_values},
+CHECK_MAIN({"queries, keys, values", queries_keys_values}, {"gradients", gradients},
            {"tensors of a file", tensors_of_a_file}, {"half precision", half_precision},
            {"weights alone", weights_alone}, {"bad numbers", bad_numbers},
            {"what does not fit", what_does_not_fit}, {"wrong use", wrong_use},

@@ -1,0 +1,129 @@
+/* tests/analysis/kind_capture.h -- layers of layer_kinds.h as a capture on disk. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "layer_kinds.h"
+
+#include "core/io/capture.h"
+#include "core/io/json.h"
+
+enum { WITH_W_O = 1, WITH_D_O = 2, WITH_PRE = 4, WITHOUT_V = 8 };
+
+typedef struct kind_tensors {
+    atn_st_out list[10];
+    json_t *names;
+    int n;
+} kind_tensors;
+
+static inline void add_tensor(kind_tensors *t, const char *name, const float *x,
+                              atn_idx a, atn_idx b, atn_idx c)
+{
+    const int rank = c > 0 ? 3 : b > 0 ? 2 : 1;
+
+    if (!x) return;
+    t->list[t->n++] = (atn_st_out){name, ATN_F32, rank, {a, b, c}, x};
+    json_array_append_new(t->names, json_string(name));
+}
+
+static inline kind_tensors kind_tensors_of(const kind_layer *l, unsigned with)
+{
+    const atn_problem *p = &l->p;
+    kind_tensors t = {.names = json_array()};
+
+    add_tensor(&t, "q", p->q, p->heads, p->nq, p->d);
+    add_tensor(&t, "k", p->k, p->kv_heads, p->nk, p->d);
+    add_tensor(&t, "p", p->p, p->heads, p->nq, p->nk);
+    if (!(with & WITHOUT_V)) add_tensor(&t, "v", p->v, p->kv_heads, p->nk, p->dv);
+    add_tensor(&t, "sink", p->sink, p->heads, 0, 0);
+    add_tensor(&t, "alibi", p->alibi_slope, p->heads, 0, 0);
+    if (with & WITH_W_O) add_tensor(&t, "w_o", l->w_o, p->heads * p->dv, KIND_WIDTH, 0);
+    if (with & WITH_D_O) add_tensor(&t, "d_o", l->d_o, p->heads, p->nq, p->dv);
+    if (with & WITH_PRE) {
+        add_tensor(&t, "q_pre", l->q_pre, p->heads, p->nq, p->d);
+        add_tensor(&t, "k_pre", l->k_pre, p->kv_heads, p->nk, p->d);
+    }
+    return t;
+}
+
+/* Takes over t->names. */
+static inline json_t *kind_json(const kind_layer *l, int at, const kind_tensors *t)
+{
+    const atn_problem *p = &l->p;
+    const atn_sight *s = &p->sight;
+    json_t *j = json_pack(
+        "{s:i, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:s, s:I, s:I, s:I, s:o}",
+        "index", at, "file", json_sprintf("layer-%03d.safetensors", at), "heads",
+        (json_int_t)p->heads, "kv_heads", (json_int_t)p->kv_heads, "d",
+        (json_int_t)p->d, "d_v", (json_int_t)p->dv, "n_q", (json_int_t)p->nq, "n_k",
+        (json_int_t)p->nk, "scale", p->scale, "mask", s->causal ? "causal" : "full",
+        "offset", (json_int_t)s->offset, "key_first", (json_int_t)s->key_first,
+        "key_last", (json_int_t)s->key_last, "tensors", t->names);
+
+    CHECK(j != NULL);
+    if (s->window > 0) json_object_set_new(j, "window", json_integer(s->window));
+    if (s->softcap > 0) json_object_set_new(j, "softcap", json_real(s->softcap));
+    return j;
+}
+
+/* A capture of n layers 0 .. n - 1. `model` is what the manifest says of the model, and
+ * weights[i] of the weights of layer i; both may be NULL, and are taken over. */
+static inline atn_capture *kind_capture(atn_ctx *cx, const char *name,
+                                        kind_layer *const *l, int n, unsigned with,
+                                        json_t *model, json_t *const *weights,
+                                        json_t *tokens)
+{
+    char dir[700];
+    json_t *layers = json_array(), *m;
+    atn_capture_writer *w = NULL;
+    atn_capture *c = NULL;
+
+    snprintf(dir, sizeof dir, "%s/run", check_scratch(name));
+    if (!model) model = json_object();
+    json_object_set_new(model, "layers", json_integer(n));
+    for (int i = 0; i < n; i++) {
+        const kind_tensors t = kind_tensors_of(l[i], with);
+        json_array_append_new(layers, kind_json(l[i], i, &t));
+    }
+    m = json_pack("{s:o, s:o}", "model", model, "layers", layers);
+    CHECK_OK(atn_capture_begin(cx, dir, m, "f", true, &w));
+    for (int i = 0; i < n; i++) {
+        const kind_tensors t = kind_tensors_of(l[i], with);
+
+        if (weights && weights[i])
+            CHECK_OK(atn_capture_set_weights(cx, w, i, weights[i]));
+        CHECK_OK(atn_capture_put(cx, w, i, t.list, t.n));
+        json_decref(t.names);
+    }
+    if (tokens) CHECK_OK(atn_capture_set(cx, w, "weights", tokens));
+    CHECK_OK(atn_capture_finish(cx, w, NULL));
+    CHECK_OK(atn_capture_open(cx, dir, &c));
+    json_decref(m);
+    return c;
+}
+
+/* Runs a model measure over a selection of heads ("0.1,1.3", NULL = all); the caller frees. */
+static inline double *run_model_measure(atn_ctx *cx, const atn_measure *m,
+                                        const atn_capture *c, const char *heads,
+                                        atn_idx skip, const char *spec)
+{
+    const atn_select_args args = {.heads = heads};
+    atn_model_facts f = {c, NULL, skip};
+    atn_selection s;
+    double *out;
+    void *params = calloc(1, m->params_size + 1);
+    atn_idx n;
+
+    CHECK_OK(atn_select(cx, c, &args, &s));
+    f.selection = &s;
+    n = s.n_heads * atn_measure_n_cols(m);
+    out = malloc((size_t)n * sizeof *out);
+    for (atn_idx i = 0; i < n; i++) out[i] = NAN;
+    if (m->params) {
+        atn_param_defaults(m->params, params);
+        CHECK_OK(atn_param_parse(cx, m->id, m->params, spec, params));
+    }
+    CHECK_OK(m->model(cx, &f, params, out));
+    atn_selection_release(cx, &s);
+    free(params);
+    return out;
+}
