@@ -69,18 +69,35 @@ done:
     return st;
 }
 
-/* The smallest r such that token i is token i - r for all i >= r + 1 (a first token of its own
- * may stand before) and at least half of the tokens repeat; 0 = none. Text differs early: the
- * loop is short but for texts that nearly repeat. */
-static atn_idx find_period(const int32_t *tokens, atn_idx n)
+/* The smallest r >= 2 such that token i is token i - r for all i >= r + 1 (a first token of its
+ * own may stand before) and at least half of the tokens repeat; 0 = none. The periods of the
+ * others are their number less the lengths of what is both their beginning and their end
+ * (Knuth, Morris and Pratt). */
+static atn_status find_period(atn_ctx *cx, const int32_t *tokens, atn_idx n,
+                              atn_idx *period)
 {
-    for (atn_idx r = 2; 2 * r <= n; r++) {
-        atn_idx i = n - 1;
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_idx others = n - 1;
+    atn_status st = ATN_OK;
+    atn_idx *border = NULL; /* of the first i others */
+    atn_idx b;
 
-        while (i > r && tokens[i] == tokens[i - r]) i--;
-        if (i == r) return r;
+    *period = 0;
+    if (n < 4) return ATN_OK;
+    tokens++;
+    ATN_TAKE(border, others + 1);
+    border[0] = -1;
+    for (atn_idx i = 0; i < others; i++) {
+        for (b = border[i]; b >= 0 && tokens[b] != tokens[i]; b = border[b]) {
+        }
+        border[i + 1] = b + 1;
     }
-    return 0;
+    b = border[others];
+    if (others - b == 1) b = border[b];
+    if (b >= 0 && 2 * (others - b) <= n) *period = others - b;
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
 }
 
 static bool has_field(unsigned needs, atn_row_field f)
@@ -217,7 +234,8 @@ atn_status atn_row_stats_run(atn_ctx *cx, const atn_head *heads, atn_idx n_heads
         ATN_TAKE(earlier, heads[0].nk);
         ATN_TRY(find_earlier(cx, tokens, heads[0].nk, earlier));
         ATN_TRY(count_earlier(cx, s, earlier));
-        s->period = find_period(tokens, heads[0].nk);
+        ATN_TRY(find_period(cx, tokens + s->sight.key_first,
+                            s->sight.key_last - s->sight.key_first, &s->period));
     }
     want = (atn_row_want){.needs = s->opts.needs,
                           .top_k = s->opts.top_k,

@@ -34,8 +34,9 @@ typedef struct atn_head_stats {
     const int32_t *tokens;               /* [nk] */
     const bool *repeated;                /* [nq] the row's token occurred before */
     const int64_t *earlier_count;        /* [nq] how often */
-    atn_idx
-        period; /* of tokens that repeat to the end, from the first or second on; 0 none */
+    /* of the tokens that are no padding, which repeat to the end from the first or second on; 0
+     * = they do not */
+    atn_idx period;
     const int64_t *counted;        /* [nq + 1] rows before i that count */
     double *scratch;               /* [nq + nk] for whoever computes */
     const double *columns;         /* [nk] */
@@ -63,6 +64,13 @@ double atn_row_stats_bytes(const atn_head *h, atn_idx n_heads,
 static inline double atn_row_value(const atn_head_stats *s, atn_row_field f, atn_idx i)
 {
     return s->value[f] ? s->value[f][i] : (double)NAN;
+}
+/* The same for what needs a renormalised row: NaN where a sink logit leaves so little of it that
+ * float32 weights have lost their digits, or none. */
+static inline double atn_row_shared(const atn_head_stats *s, atn_row_field f, atn_idx i)
+{
+    return atn_row_value(s, ATN_ROW_MASS, i) > 1e-30 ? atn_row_value(s, f, i)
+                                                     : (double)NAN;
 }
 /* Rows that count: they see a key and survive skip_rows. */
 static inline bool atn_row_counts(const atn_head_stats *s, atn_idx i)

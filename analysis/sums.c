@@ -53,5 +53,5 @@ double atn_diagonal_sum(const atn_head_stats *s, atn_idx delta)
 
 double atn_diagonal_entries(const atn_head_stats *s, atn_idx delta)
 {
-    return rows_between(s, delta, s->nk + delta);
+    return rows_between(s, s->sight->key_first + delta, s->sight->key_last + delta);
 }

@@ -13,5 +13,5 @@ atn_idx atn_column_top(const atn_head_stats *s);
 atn_idx atn_column_best(const atn_head_stats *s, double *mass);
 /* Sum of the weights at distance delta >= 0 back from the query. */
 double atn_diagonal_sum(const atn_head_stats *s, atn_idx delta);
-/* Rows that count and whose key at that distance exists (0 <= key < nk), visible or not. */
+/* Rows that count and whose key at that distance exists and is no padding, visible or not. */
 double atn_diagonal_entries(const atn_head_stats *s, atn_idx delta);

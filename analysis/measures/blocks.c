@@ -3,12 +3,13 @@
  * Math    B_IJ = sum of P over rows of block I and keys of block J. A block is valid when one of
  *         its entries is visible. For a coverage c:
  *         density: key blocks of each block row, largest mass first, until c of the row's mass
- *           is reached (force: block 0 and the diagonal block first), / valid blocks;
+ *           is reached (force: the first key's and the diagonal block first), / valid blocks;
  *         rows: blocks that some row of theirs needs for its own minimal set of keys, / valid;
  *         inflation: visible entries inside these / sum_i keys_i(c), the price of blocks;
  *         max: blocks with an entry above epsilon, / valid blocks.
  * Oracle  F4, b = 2: masses 2, .75, 1.25; block-diagonal attention: n / b blocks at any c; one
  *         hot column: one block a row; inflation >= 1; masses at 2 b are sums of masses at b.
+ *         A sum counts as reached when it is one unit of float32 short of c.
  * Source  card B14; ties by index.
  * Limits  the density of the coverage variant may fall below that of tokens, since it takes
  *         the mean over the rows of a block.
@@ -39,6 +40,8 @@ static const atn_param params[] = {
                    "keep the first and the diagonal block first"),
     ATN_PARAM_END,
 };
+
+static const double REACHED = 1 - 1.0 / 8388608; /* of c: weights are float32 */
 
 enum { DENSITY, KEPT, ROWS, INFLATION, MAX, DIAGONAL, FIRST };
 
@@ -85,19 +88,20 @@ static double blocks_needed(double *mass, atn_idx n, double c, const atn_idx *fo
         kept++;
     }
     atn_sort(mass, n);
-    for (atn_idx j = n - 1; j >= 0 && reached < c * sum - 1e-12 * sum; j--) {
+    for (atn_idx j = n - 1; j >= 0 && reached < c * sum * REACHED; j--) {
         reached += mass[j];
         kept++;
     }
     return kept;
 }
 
-/* The key block that holds the last position of block row a. */
+/* The key block that holds the last position of block row a; -1 where that is no key. */
 static atn_idx diagonal_of(const atn_head_stats *s, atn_idx a)
 {
     const atn_idx last = ATN_MIN((a + 1) * s->opts.block, s->nq) - 1;
+    const atn_idx at = last + s->sight->offset;
 
-    return (last + s->sight->offset) / s->opts.block_keys;
+    return at >= 0 && at < s->nk ? at / s->opts.block_keys : -1;
 }
 
 static void block_row(const atn_head_stats *s, const blocks_params *p, atn_idx a,
@@ -105,6 +109,7 @@ static void block_row(const atn_head_stats *s, const blocks_params *p, atn_idx a
 {
     const atn_idx across = (s->nk - 1) / s->opts.block_keys + 1;
     const atn_idx diagonal = diagonal_of(s, a);
+    const atn_idx first = s->sight->key_first / s->opts.block_keys;
     const double *mass = s->blocks + a * across;
     double *per = s->scratch;
     atn_idx forced[2];
@@ -117,10 +122,10 @@ static void block_row(const atn_head_stats *s, const blocks_params *p, atn_idx a
         any = true;
         t->valid++;
         t->mass += mass[j];
-        if (j == 0) t->first += mass[j];
+        if (j == first) t->first += mass[j];
         if (j == diagonal) t->diagonal += mass[j];
         if ((double)s->block_max[a * across + j] > p->epsilon) t->by_max++;
-        if (p->force && (j == 0 || j == diagonal)) forced[n_forced++] = j;
+        if (p->force && (j == first || j == diagonal)) forced[n_forced++] = j;
         if (!(s->needed[a * across + j] >> p->coverage & 1)) continue;
         t->by_rows++;
         t->entries += per[j];

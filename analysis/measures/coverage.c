@@ -5,7 +5,8 @@
  *         best token sparsity at coverage c.
  * Oracle  F4: 1, 2, 3, 3 keys for 0.9 and 1, 2, 3, 4 for 0.95; uniform: ceil(c n_i).
  * Source  card B4; ties count by index, which does not change the number.
- * Limits  a sum that is one unit of float32 short of c counts as reached.
+ * Limits  a sum that is one unit of float32 short of c counts as reached; a row whose weight a
+ *         sink logit took whole stays out.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
@@ -17,7 +18,7 @@ extern const atn_measure atn_measure_coverage;
 #define KEYS(level)                                                                    \
     static double keys_##level(const atn_head_stats *s, atn_idx i)                     \
     {                                                                                  \
-        return atn_row_value(s, ATN_ROW_KEYS_##level, i);                              \
+        return atn_row_shared(s, ATN_ROW_KEYS_##level, i);                             \
     }                                                                                  \
     static double share_##level(const atn_head_stats *s, atn_idx i)                    \
     {                                                                                  \

@@ -5,7 +5,8 @@
  *         mul = sum P o D / sum P, after zeroing what is excluded in P (the first key, the
  *         diagonal); abs = 1 - sum |P - D| / rows = 1 - (sum P + sum D - 2 sum P o D) / rows,
  *         which is not bounded below. Stripe: r tokens repeated, mean of P_i,i-(r-1) over
- *         positions i >= r; the variant with i = r - 1, whose entry is no induction event.
+ *         positions i >= r, counted from the first key; the variant with i = r - 1, whose entry is
+ *         no induction event.
  * Oracle  F4 previous: mul .325, abs -.1; perfect previous head (n - 1) / n; perfect induction
  *         head on r repeated tokens: stripe 1, with the first entry r / (r + 1).
  * Source  card B5; TransformerLens' head detector and induction demo.
@@ -65,7 +66,7 @@ static void previous_row(const atn_head_stats *s, const detector_params *p, atn_
 {
     const atn_idx t = atn_sight_at(s->sight, i);
 
-    if (t < 1) return;
+    if (t < 1 || t > s->nk) return; /* no key before */
     m->product += at(s, ATN_ROW_PREVIOUS, i);
     m->ones += 1;
     if (p->exclude_first && t - 1 == s->sight->key_first)
@@ -93,9 +94,8 @@ static void token_row(const atn_head_stats *s, const detector_params *p, atn_idx
 static double kept_row(const atn_head_stats *s, const detector_params *p, atn_idx i)
 {
     const bool first_is_own = atn_sight_at(s->sight, i) == s->sight->key_first;
-    double kept = at(s, ATN_ROW_MASS, i);
+    double kept = at(s, p->exclude_first ? ATN_ROW_REST : ATN_ROW_MASS, i);
 
-    if (p->exclude_first) kept -= at(s, ATN_ROW_FIRST, i);
     if (p->exclude_current && !(p->exclude_first && first_is_own))
         kept -= at(s, ATN_ROW_DIAGONAL, i);
     return kept;
@@ -103,27 +103,25 @@ static double kept_row(const atn_head_stats *s, const detector_params *p, atn_id
 
 static void scores(const match *m, double mass, double kept, double rows, double *out)
 {
-    out[0] = kept > 0 ? (m->product - m->excluded) / kept : 0;
+    const double share = (m->product - m->excluded) / kept;
+
+    /* less is what rounding left of nothing */
+    out[0] = kept > 1e-6 * mass ? fmin(fmax(share, 0), 1) : 0;
     out[1] = rows > 0 ? 1 - (mass + m->ones - 2 * m->product) / rows : NAN;
 }
 
-/* Mean of the diagonal at distance r - 1 over rows that count from position `start` on. */
-static double stripe(const atn_head_stats *s, atn_idx r, atn_idx start)
+/* Mean of the diagonal at distance r - 1; `late`: without the row that has the first key there. */
+static double stripe(const atn_head_stats *s, atn_idx r, bool late)
 {
-    const atn_idx e = r - 1 - s->sight->offset + s->nk - 1;
-    double rows = 0, sum;
+    const atn_idx i = s->sight->key_first + r - 1 - s->sight->offset;
+    double rows, sum;
 
-    if (r < 2 || e < 0 || e >= s->nq + s->nk - 1) return NAN;
-    sum = s->diagonals[e];
-    for (atn_idx i = 0; i < s->nq; i++) {
-        const atn_idx t = atn_sight_at(s->sight, i);
-
-        if (!atn_row_counts(s, i) || t < r - 1) continue;
-        /* only position r - 1 sees key 0 at this distance */
-        if (t >= start)
-            rows++;
-        else if (s->sight->key_first == 0)
-            sum -= at(s, ATN_ROW_FIRST, i);
+    if (r < 2) return NAN;
+    rows = atn_diagonal_entries(s, r - 1);
+    sum = atn_diagonal_sum(s, r - 1);
+    if (late && i >= 0 && i < s->nq && atn_row_counts(s, i)) {
+        sum -= at(s, ATN_ROW_FIRST, i);
+        rows--;
     }
     return rows > 0 ? fmax(sum, 0) / rows : NAN;
 }
@@ -149,8 +147,8 @@ static void compute(const atn_head_stats *s, const void *params_, double *out)
     scores(&previous, mass, kept, rows, out + PREVIOUS_MUL);
     if (s->repeated) scores(&duplicate, mass, kept, rows, out + DUPLICATE_MUL);
     if (s->repeated) scores(&induction, mass, kept, rows, out + INDUCTION_MUL);
-    out[STRIPE] = stripe(s, period, period);
-    out[STRIPE_ALL] = stripe(s, period, period - 1);
+    out[STRIPE] = stripe(s, period, true);
+    out[STRIPE_ALL] = stripe(s, period, false);
 }
 
 static const atn_measure_col cols[] = {

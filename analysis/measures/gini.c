@@ -13,7 +13,7 @@ extern const atn_measure atn_measure_gini;
 
 static double gini(const atn_head_stats *s, atn_idx i)
 {
-    return atn_row_value(s, ATN_ROW_GINI, i);
+    return atn_row_shared(s, ATN_ROW_GINI, i);
 }
 
 static const atn_measure_col cols[] = {

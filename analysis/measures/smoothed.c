@@ -14,7 +14,7 @@ extern const atn_measure atn_measure_smoothed;
 
 static double nats(const atn_head_stats *s, atn_idx i)
 {
-    return atn_row_value(s, ATN_ROW_SMOOTHED, i);
+    return atn_row_shared(s, ATN_ROW_SMOOTHED, i);
 }
 
 static const atn_measure_col cols[] = {

@@ -18,17 +18,17 @@ enum { ROW_COLS = 3, BINS = 12 };
 
 static double span_50(const atn_head_stats *s, atn_idx i)
 {
-    return atn_row_value(s, ATN_ROW_SPAN_50, i);
+    return atn_row_shared(s, ATN_ROW_SPAN_50, i);
 }
 
 static double span_90(const atn_head_stats *s, atn_idx i)
 {
-    return atn_row_value(s, ATN_ROW_SPAN_90, i);
+    return atn_row_shared(s, ATN_ROW_SPAN_90, i);
 }
 
 static double span_95(const atn_head_stats *s, atn_idx i)
 {
-    return atn_row_value(s, ATN_ROW_SPAN_95, i);
+    return atn_row_shared(s, ATN_ROW_SPAN_95, i);
 }
 
 /* 0, 1, 2 for 2..3, 3 for 4..7, ... */

@@ -60,14 +60,14 @@ static void compute(const atn_head_stats *s, const void *params, double *out)
     best_of key = {.at = -1}, slash = {.at = -1};
 
     (void)params;
-    for (atn_idx k = 0; k < s->nk; k++) {
+    for (atn_idx k = s->sight->key_first; k < s->sight->key_last; k++) {
         key.total += s->columns[k];
         if (k == s->sight->key_first) continue;
         offer_sum(&key, s->columns[k]);
         if (k <= s->nk / 2) offer_mean(&key, k, atn_column_mean(s, k));
     }
     slash.total = key.total;
-    for (atn_idx delta = NEAREST; delta < s->nk; delta++) {
+    for (atn_idx delta = NEAREST; delta < s->nq + s->sight->offset; delta++) {
         const double sum = atn_diagonal_sum(s, delta);
 
         offer_sum(&slash, sum);
