@@ -19,9 +19,9 @@ atn_status atn_pool_head(atn_ctx *cx, const atn_head *h, atn_idx size, atn_pool 
                          float *out) ATN_WARN_UNUSED;
 
 /* Table of kind "heatmap": the (pooled) matrix of one head, meta title, subtitle, pool,
- * pool_size, layer, head, queries, keys; columns position, token, one row a key, where the
- * capture has their texts and nothing was pooled (meta tokens "keys": the queries are others).
- * at is an index of atn_capture_layer. */
+ * pool_size, layer, head, queries, keys; a row a column of the matrix: position, its first key,
+ * and token where the capture has the texts and nothing was pooled (meta tokens "keys": the
+ * queries are others). at is an index of atn_capture_layer. */
 atn_status atn_heatmap_table(atn_ctx *cx, const atn_capture *c, int at, atn_idx head,
                              atn_idx cells, atn_pool pool,
                              atn_table **out) ATN_WARN_UNUSED;

@@ -67,6 +67,14 @@ double atn_meta_number(const atn_table *t, const char *key, double def)
     return text && (end == text || !isfinite(v)) ? def : v;
 }
 
+/* Are the cells sums over blocks? */
+static bool holds_masses(const atn_table *t)
+{
+    const char *pool = atn_table_get_meta(t, "pool");
+
+    return pool && strcmp(pool, "sum") == 0 && atn_meta_number(t, "pool_size", 1) > 1;
+}
+
 /* "...; each cell is the max of 16 x 16": a pooled figure must say so. */
 static void subtitle_of(const atn_table *t, atn_idx joined, char *out, size_t size)
 {
@@ -77,7 +85,11 @@ static void subtitle_of(const atn_table *t, atn_idx joined, char *out, size_t si
 
     snprintf(out, size, "%s", subtitle ? subtitle : "");
     used = strlen(out);
-    if (pool && n > 1)
+    if (pool && n > 1 && holds_masses(t))
+        snprintf(out + used, size - used,
+                 "%seach cell is the weight of %.0f queries on %.0f keys",
+                 used ? "; " : "", n, n);
+    else if (pool && n > 1)
         snprintf(out + used, size - used, "%seach cell is the %s of %.0f x %.0f",
                  used ? "; " : "", pool, n, n);
     used = strlen(out);
@@ -154,6 +166,25 @@ atn_status atn_figure_scale(atn_ctx *cx, atn_cmat m, const atn_colours *p,
                           o->palette ? o->palette : "viridis", out));
 done:
     return st;
+}
+
+atn_status atn_weight_scale(atn_ctx *cx, const atn_table *t, const atn_colours *p,
+                            const atn_figure_opts *o, const char *def, atn_scale *out)
+{
+    const bool masses = holds_masses(t);
+    const char *name = o->scale ? o->scale : masses ? "log" : def;
+    atn_colours with = *p;
+
+    /* the usual floor is of weights, of which a block sums one share a row */
+    if (masses && strcmp(name, "log") == 0 && with.floor == USUAL_FLOOR)
+        with.floor =
+            pow(10, floor(log10(with.floor * atn_meta_number(t, "pool_size", 1))));
+    return atn_figure_scale(cx, atn_table_get_matrix(t), &with, o, name, out);
+}
+
+const char *atn_weight_label(const atn_table *t)
+{
+    return holds_masses(t) ? "weight of a block" : "weight";
 }
 
 /* ---- surfaces ---- */

@@ -73,5 +73,11 @@ extern const atn_param atn_colour_params[];
 atn_status atn_figure_scale(atn_ctx *cx, atn_cmat m, const atn_colours *p,
                             const atn_figure_opts *o, const char *def,
                             atn_scale *out) ATN_WARN_UNUSED;
+/* The same for a matrix of attention weights. Pooled by sum (meta pool) it holds masses of blocks: then
+ * the scale is log where the options name none, and the usual floor that of a row of the block. */
+atn_status atn_weight_scale(atn_ctx *cx, const atn_table *t, const atn_colours *p,
+                            const atn_figure_opts *o, const char *def,
+                            atn_scale *out) ATN_WARN_UNUSED;
+const char *atn_weight_label(const atn_table *t); /* what its cells are */
 /* meta `key` as a number; def where it is none. */
 double atn_meta_number(const atn_table *t, const char *key, double def);

@@ -102,7 +102,7 @@ static atn_status lay_out(atn_ctx *cx, atn_canvas *c, const atn_table *t, const 
                   .blocks = 1,
                   .rows = 1,
                   .room = c->font * LABELS};
-    ATN_TRY(atn_figure_scale(cx, m, p, o, "log", &l->scale));
+    ATN_TRY(atn_weight_scale(cx, t, p, o, "log", &l->scale));
     l->top = atn_heading_height(t, l->joined, c->font) + c->font * 2.2;
     width = c->width - c->font * MARGIN - atn_scale_bar_room(c, &l->scale);
     height = highest - l->top - c->font;
@@ -212,7 +212,7 @@ static atn_status draw(atn_ctx *cx, atn_canvas *c, const atn_table *t, const voi
     atn_canvas_text(c, c->font * 0.9, l.top + (double)l.rows * l.h / 2, ATN_CENTRE,
                     0.95, -90, 0, "layer");
     atn_scale_bar(c, &l.scale, block_x(c, &l, l.blocks) - l.room + c->font * 1.2, l.top,
-                  (double)l.rows * l.h, "weight");
+                  (double)l.rows * l.h, atn_weight_label(t));
 done:
     return st;
 }

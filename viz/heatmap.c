@@ -94,7 +94,7 @@ static atn_status lay_out(atn_ctx *cx, atn_canvas *c, const atn_table *t, const 
                            .unit = unit,
                            .left = true},
                   .across = {.total = total_of(t, "keys", m.cols, unit), .unit = unit}};
-    ATN_TRY(atn_figure_scale(cx, m, p, o, "linear", &l->scale));
+    ATN_TRY(atn_weight_scale(cx, t, p, o, "linear", &l->scale));
     ATN_TRY(labels_of(cx, t, m.cols, &l->across.texts));
     if (same) l->down.texts = l->across.texts;
     l->top = atn_heading_height(t, l->joined, c->font);
@@ -139,7 +139,8 @@ static const char *bar_label(const atn_table *t, const atn_scale *s, char out[96
     const char *measure = atn_table_get_meta(t, "measure");
 
     if (!measure)
-        measure = strcmp(atn_table_kind(t), "heatmap") == 0 ? "weight" : "value";
+        measure =
+            strcmp(atn_table_kind(t), "heatmap") == 0 ? atn_weight_label(t) : "value";
     snprintf(out, 96, "%.60s%s", measure,
              s->kind == ATN_SCALE_RANK ? " (colour by rank)" : "");
     return out;

@@ -525,6 +525,34 @@ static void pooled_axes_end_at_n(atn_ctx *cx)
     atn_table_destroy(cx, t);
 }
 
+/* Sums over blocks of 8 are coloured by a logarithm from .0001, a power of ten, on; a maximum by a
+ * linear scale from 0 on. The smallest value, .001, is dark on one and not on the other. */
+static void block_maps_are_logarithmic(atn_ctx *cx)
+{
+    const float m[] = {8, .001f, .001f, .001f};
+    const unsigned char(*v)[3] = atn_palette_find("viridis");
+    atn_table *t = NULL;
+
+    CHECK_OK(atn_table_create(cx, "heatmap", &t));
+    CHECK_OK(atn_table_set_matrix(cx, t, (atn_cmat){m, 2, 2, 2}, "query", "key"));
+    CHECK_OK(atn_table_set_meta(cx, t, "pool_size", "8"));
+    CHECK_OK(atn_table_set_meta(cx, t, "pool", "max"));
+    CHECK_LE(1000, drawn_pixels(cx, "heatmap", t, v[0]));
+    CHECK_OK(atn_table_set_meta(cx, t, "pool", "sum"));
+    CHECK_LE(drawn_pixels(cx, "heatmap", t, v[0]), 200); /* of the bar */
+    /* log10(.001 / .0001) of log10(8 / .0001) */
+    CHECK_LE(1000,
+             drawn_pixels(cx, "heatmap", t, atn_palette_at(v, 1 / log10(8 / 1e-4))));
+    CHECK_LE(1000,
+             drawn_with(cx, "heatmap", t, &(atn_figure_opts){.scale = "linear"}, v[0]));
+    CHECK_FAILS(
+        atn_figure_svg(cx, atn_figure_find("heatmap"), t,
+                       &(atn_figure_opts){.scale = "linear", .params = "floor=.1"},
+                       &(char *){NULL}, &(size_t){0}),
+        ATN_USAGE, "--scale log");
+    atn_table_destroy(cx, t);
+}
+
 static void lengths(atn_ctx *cx)
 {
     double in = 0;
@@ -549,4 +577,5 @@ CHECK_MAIN({"viridis golden", viridis_golden}, {"scales golden", scales_golden},
            {"every series is drawn", every_series_is_drawn},
            {"nothing to draw", nothing_to_draw},
            {"axes and bars leave room", axes_and_bars_leave_room},
-           {"pooled axes end at n", pooled_axes_end_at_n})
+           {"pooled axes end at n", pooled_axes_end_at_n},
+           {"block maps are logarithmic", block_maps_are_logarithmic})
