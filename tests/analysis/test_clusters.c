@@ -341,7 +341,7 @@ static void table_cells(atn_ctx *cx)
     atn_table *t = NULL;
 
     CHECK_OK(clusters_of(cx, &m, true, 2, &t));
-    CHECK_EQ(atn_table_cols(t), 11);
+    CHECK_EQ(atn_table_cols(t), 12);
     for (int c = 0; c < 11; c++) CHECK_STR(atn_table_col_name(t, c), names[c]);
     CHECK_EQ(atn_table_rows(t), 7);
     for (int i = 0; i < 7; i++) {
