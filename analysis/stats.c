@@ -297,28 +297,44 @@ static bool any_bad(const layer_job *j)
     return false;
 }
 
-/* They compare the heads of a layer: one bad head leaves none of them a value. */
-static atn_status layer_measures(atn_ctx *cx, atn_stats *s, const layer_job *j)
+static bool any_layer_measure(const atn_stats_plan *plan)
+{
+    for (int m = 0; m < plan->n; m++)
+        if (plan->measure[m]->layer) return true;
+    return false;
+}
+
+static atn_status try_layer_measures(atn_ctx *cx, atn_stats *s, const layer_job *j)
 {
     const atn_layer_wants wants = {s->plan.wants, j->keep, j->rows.skip_rows, j->head};
     atn_status st = ATN_OK;
     atn_layer_facts f = {0};
-    bool any = false;
 
-    for (int m = 0; m < s->plan.n; m++) any |= s->plan.measure[m]->layer != NULL;
-    if (!any) return ATN_OK;
-    if (any_bad(j)) {
-        atn_log(cx, ATN_LOG_WARN,
-                "layer %d: measures of whole layers are left out, for a head is bad",
-                (int)j->problem->layer);
-        return ATN_OK;
-    }
     ATN_TRY(atn_layer_facts_load(cx, s->capture, j->at, j->problem, &wants, &f));
     for (int m = 0; m < s->plan.n; m++)
         if (s->plan.measure[m]->layer) ATN_TRY(one_layer_measure(cx, s, j, &f, m));
 done:
     atn_layer_facts_release(cx, &f);
     return st;
+}
+
+/* They take the heads of a layer together: one bad head leaves none of them a value. */
+static atn_status layer_measures(atn_ctx *cx, atn_stats *s, const layer_job *j)
+{
+    atn_status st = ATN_OK;
+
+    if (!any_layer_measure(&s->plan)) return ATN_OK;
+    if (!any_bad(j)) st = try_layer_measures(cx, s, j);
+    if (st != ATN_OK && (st != ATN_DATA || s->strict)) return st;
+    if (st == ATN_OK && !any_bad(j)) return ATN_OK;
+    if (st == ATN_DATA) atn_log(cx, ATN_LOG_WARN, "%s", cx->err.text);
+    atn_err_clear(cx);
+    atn_log(cx, ATN_LOG_WARN,
+            "layer %d: what takes all heads of a layer together is left out there",
+            (int)j->problem->layer);
+    for (atn_idx h = 0; h < j->problem->heads; h++)
+        if (j->keep[h]) s->row[j->row[h]].failed = true;
+    return ATN_OK;
 }
 
 static bool any_head_measure(const atn_stats_plan *plan)
@@ -398,6 +414,16 @@ done:
     return st;
 }
 
+/* A measure of the whole model cannot do without a head. */
+static void leave_out(atn_ctx *cx, atn_stats *s, int m)
+{
+    atn_log(cx, ATN_LOG_WARN, "%s", cx->err.text);
+    atn_err_clear(cx);
+    atn_log(cx, ATN_LOG_WARN, "%s is left out, for it takes all heads together",
+            s->plan.measure[m]->id);
+    for (atn_idx i = 0; i < s->n; i++) s->row[i].failed = true;
+}
+
 static atn_status model_measures(atn_ctx *cx, atn_stats *s)
 {
     const atn_model_facts facts = {s->capture, s->selection, s->plan.rows.skip_rows};
@@ -412,7 +438,13 @@ static atn_status model_measures(atn_ctx *cx, atn_stats *s)
         if (!measure->model) continue;
         ATN_TAKE(out, s->n * n);
         for (atn_idx i = 0; i < s->n * n; i++) out[i] = NAN;
-        ATN_TRY(measure->model(cx, &facts, s->plan.params[m], out));
+        st = measure->model(cx, &facts, s->plan.params[m], out);
+        if (st == ATN_DATA && !s->strict) {
+            leave_out(cx, s, m);
+            st = ATN_OK;
+            continue;
+        }
+        ATN_TRY(st);
         put_values(s, m, NULL, s->n, 0, out);
     }
 done:

@@ -39,7 +39,7 @@ typedef struct atn_stats atn_stats;
  * statistics stay below 64 MiB. Rows without a visible key are counted and logged. */
 atn_status atn_stats_run(atn_ctx *cx, const atn_capture *c, const atn_selection *sel,
                          const atn_stats_opts *opts, atn_stats **out) ATN_WARN_UNUSED;
-atn_idx atn_stats_failed(const atn_stats *s); /* heads left out */
+atn_idx atn_stats_failed(const atn_stats *s); /* heads that lack values */
 atn_idx atn_stats_left(const atn_stats *s); /* heads that the time budget left undone */
 void atn_stats_destroy(atn_ctx *cx, atn_stats *s);
 

@@ -9,7 +9,7 @@
 typedef struct stats_row {
     const atn_layer_info *info;
     atn_idx head;
-    bool done, failed; /* failed: done, without values */
+    bool done, failed; /* failed: without some of its values */
 } stats_row;
 
 struct atn_stats {
