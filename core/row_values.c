@@ -3,506 +3,354 @@
 #include "core/row_values.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/backend.h"
-#include "core/kernels/kernels.h"
+#include "core/row_sums.h"
 
 enum { REST = ATN_NEED_FIRST | ATN_NEED_MOMENTS };
-static const double FIXED = 1099511627776.0; /* 2^40: one unit of the sums */
-static const double REACHED =
-    1 - 1.0 / 8388608; /* of what is to be reached, see the header */
-static const double FIXED_LOGIT = 16777216.0; /* 2^24 */
-
-const double atn_cover_levels[ATN_COVER_LEVELS] = {.5, .8, .9, .95, .99, .999};
-const double atn_span_levels[ATN_SPAN_LEVELS] = {.5, .9, .95};
-
-typedef struct sums {
-    uint64_t *columns, *diagonals, *blocks, *logits; /* fixed point; NULL: not wanted */
-    bool no_logits; /* some logit is -inf: the sums of all are NaN */
-} sums;
 
 typedef struct pass {
     const atn_head *heads;
     atn_row_want want; /* block_keys and what NEEDED implies filled in */
     atn_row_out *out;
-    sums *sums; /* [n_heads] */
+    atn_row_sums *sums; /* [n_heads] */
+    atn_sum_locks locks;
 } pass;
 
-/* The minimal set of each level: weights above least[l], and those equal to it up to key
- * last[l]. */
-typedef struct cover {
-    atn_idx count[ATN_COVER_LEVELS], last[ATN_COVER_LEVELS];
-    float least[ATN_COVER_LEVELS];
-} cover;
+/* What the rows of a tile work in; each as long as its keys. */
+typedef struct scratch {
+    float *heap;     /* top_k */
+    float *sorted;   /* of gini */
+    atn_mat logs;    /* source p: the logarithms of the weights */
+    atn_cover cover; /* of the row at hand */
+    atn_cover_scratch of_cover;
+} scratch;
 
-/* Weight of key j in a row stored from key `key0` on; 0 where the row does not see it. */
-static double weight_at(const float *row, const atn_row_info *info, atn_idx key0,
-                        atn_idx j)
+/* A row of a head, seen from key info->lo on. */
+typedef struct row {
+    const atn_row_want *want;
+    const atn_head *h;
+    double *const *value;
+    const float *seen;
+    const atn_row_info *info;
+    atn_idx i, at, n; /* query, its position, visible keys */
+} row;
+
+/* Weight of key j; 0 where the row does not see it. */
+static double weight_at(const row *r, atn_idx j)
 {
-    return j >= info->lo && j < info->hi ? (double)row[j - key0] : 0;
+    return j >= r->info->lo && j < r->info->hi ? (double)r->seen[j - r->info->lo] : 0;
 }
 
-static void induction_row(const atn_row_want *want, atn_row_out *out, atn_idx i,
-                          atn_idx at, const float *row, const atn_row_info *info,
-                          atn_idx key0)
+static void set(const row *r, atn_row_field f, double x)
+{
+    if (r->value[f]) r->value[f][r->i] = x;
+}
+
+static void induction(const row *r)
 {
     double next = 0, same = 0;
 
-    for (atn_idx m = want->earlier[at]; m >= 0; m = want->earlier[m]) {
-        next += weight_at(row, info, key0, m + 1);
-        same += weight_at(row, info, key0, m);
+    for (atn_idx m = r->want->earlier[r->at]; m >= 0; m = r->want->earlier[m]) {
+        next += weight_at(r, m + 1);
+        same += weight_at(r, m);
     }
-    out->value[ATN_ROW_INDUCTION][i] = next;
-    out->value[ATN_ROW_DUPLICATE][i] = same;
+    set(r, ATN_ROW_INDUCTION, next);
+    set(r, ATN_ROW_DUPLICATE, same);
 }
 
 /* What the keys beside the first have, in all and times |t - j|. A row sees the first key as its
  * first or not at all; the difference is taken where it keeps at least half of its digits. */
-static void rest_of(const float *seen, atn_idx n, atn_idx at, atn_idx first,
-                    const atn_row_info *info, double weight, const double *distance,
-                    double *rest, double *rest_distance)
+static void rest_of(const row *r, double weight, const double *distance)
 {
-    const double far = weight * fabs((double)(at - first));
-    double square;
+    const atn_idx first = r->h->sight.key_first;
+    const double mass = r->info->mass, far = weight * fabs((double)(r->at - first));
+    double rest = mass - weight, rest_distance = distance ? *distance - far : 0, square;
 
-    *rest = info->mass - weight;
-    *rest_distance = distance ? *distance - far : 0;
-    if (weight <= 0.5 * info->mass && !(distance && far > 0.5 * *distance)) return;
-    if (info->lo != first || n == 0) return;
-    *rest = atn_row_sum(seen + 1, n - 1);
-    atn_row_moments(seen + 1, n - 1, (double)(at - first - 1), &square, rest_distance);
-}
-
-static int descending(const void *a, const void *b)
-{
-    const float x = *(const float *)a, y = *(const float *)b;
-
-    return (x < y) - (x > y);
-}
-
-static void cover_row(const float *w, atn_idx n, float *sorted, cover *c)
-{
-    double mass = 0, sum = 0;
-    atn_idx k = 0;
-
-    memcpy(sorted, w, (size_t)n * sizeof *sorted);
-    qsort(sorted, (size_t)n, sizeof *sorted, descending);
-    for (atn_idx j = 0; j < n; j++) mass += (double)sorted[j];
-    for (int l = 0; l < ATN_COVER_LEVELS; l++) {
-        const double enough = atn_cover_levels[l] * mass * REACHED;
-        atn_idx ties = 0;
-
-        while (k < n && sum < enough) sum += (double)sorted[k++];
-        c->count[l] = k;
-        c->least[l] = k > 0 ? sorted[k - 1] : INFINITY;
-        c->last[l] = -1;
-        for (atn_idx j = 0; j < k; j++) ties += sorted[j] == c->least[l];
-        for (atn_idx j = 0; j < n && ties > 0; j++)
-            if (w[j] == c->least[l]) {
-                c->last[l] = j;
-                ties--;
-            }
+    if ((weight > 0.5 * mass || (distance && far > 0.5 * *distance)) &&
+        r->info->lo == first && r->n > 0) {
+        rest = atn_row_sum(r->seen + 1, r->n - 1);
+        atn_row_moments(r->seen + 1, r->n - 1, (double)(r->at - first - 1), &square,
+                        &rest_distance);
     }
+    set(r, ATN_ROW_REST, rest);
+    if ((r->want->needs & REST) == REST) set(r, ATN_ROW_REST_DISTANCE, rest_distance);
 }
 
-static void span_row(const float *w, const atn_row_info *info, atn_idx at, double mass,
-                     double *const *value, atn_idx i)
+static void moments_and_first(const row *r)
 {
-    const atn_idx most = ATN_MAX(llabs(at - info->lo), llabs(at - info->hi));
-    double sum = 0;
-    atn_idx s = -1;
+    const unsigned needs = r->want->needs;
+    const atn_idx first = r->h->sight.key_first;
+    double square, distance, four = 0;
 
-    for (int l = 0; l < ATN_SPAN_LEVELS; l++) {
-        const double enough = atn_span_levels[l] * mass * REACHED;
-        while (s < most && (s < 0 || sum < enough)) {
-            s++;
-            if (at - s >= info->lo && at - s < info->hi)
-                sum += (double)w[at - s - info->lo];
-            if (s > 0 && at + s >= info->lo && at + s < info->hi)
-                sum += (double)w[at + s - info->lo];
-        }
-        value[ATN_ROW_SPAN_50 + l][i] = (double)s;
+    if (needs & ATN_NEED_MOMENTS) {
+        atn_row_moments(r->seen, r->n, (double)(r->at - r->info->lo), &square,
+                        &distance);
+        set(r, ATN_ROW_SQUARE, square);
+        set(r, ATN_ROW_DISTANCE, distance);
     }
+    if (!(needs & ATN_NEED_FIRST)) return;
+    for (atn_idx j = first; j < first + 4; j++) four += weight_at(r, j);
+    set(r, ATN_ROW_FIRST, weight_at(r, first));
+    set(r, ATN_ROW_FIRST4, four);
+    rest_of(r, weight_at(r, first), needs & ATN_NEED_MOMENTS ? &distance : NULL);
 }
 
-static void max_row(const float *w, const atn_head *h, const atn_row_info *info,
-                    double *const *value, atn_idx i)
+/* A row sees the first of all keys as its first, and the last as its last, or not at all. */
+static void largest(const row *r, float max)
 {
-    double max = -1, rest = 0, inner = 0;
-    atn_idx at = -1;
+    const atn_idx at = r->info->lo + atn_row_find(r->seen, r->n, max);
+    const bool at_first = at == r->h->sight.key_first,
+               at_last = at == r->h->sight.key_last - 1;
+    const float rest = at_first ? atn_row_max(r->seen + 1, r->n - 1) : max,
+                inner = at_last ? atn_row_max(r->seen, r->n - 1) : max;
 
-    for (atn_idx j = info->lo; j < info->hi; j++) {
-        const double x = (double)w[j - info->lo];
-        if (x > max) {
-            max = x;
-            at = j;
-        }
-        if (j != h->sight.key_first) rest = fmax(rest, x);
-        if (j != h->sight.key_last - 1) inner = fmax(inner, x);
-    }
-    value[ATN_ROW_MAX][i] = fmax(max, 0);
-    value[ATN_ROW_MAX_AT][i] = (double)at;
-    value[ATN_ROW_MAX_REST][i] = rest;
-    value[ATN_ROW_MAX_INNER][i] = inner;
+    set(r, ATN_ROW_MAX, r->n > 0 ? (double)max : 0);
+    set(r, ATN_ROW_MAX_AT, r->n > 0 ? (double)at : -1);
+    set(r, ATN_ROW_MAX_REST, r->n > (at_first ? 1 : 0) ? (double)rest : 0);
+    set(r, ATN_ROW_MAX_INNER, r->n > (at_last ? 1 : 0) ? (double)inner : 0);
 }
 
-static void gini_row(const float *sorted, atn_idx n, double mass, double *value)
+static void shape(const row *r, scratch *s)
 {
-    double sum = 0;
+    const unsigned needs = r->want->needs;
+    double span[ATN_SPAN_LEVELS];
+    float max = 0;
 
-    for (atn_idx k = 0; k < n; k++) /* descending: place n - k of the ascending order */
-        sum += (double)(n - 1 - 2 * k) * (double)sorted[k];
-    *value = mass > 0 ? sum / ((double)n * mass) : 0;
-}
-
-static void smoothed_row(const float *w, atn_idx n, double mass, double *value)
-{
-    const double floor = 1e-4 / (double)n, scale = mass > 0 ? .9999 / mass : 0;
-    double sum = 0;
-
-    for (atn_idx j = 0; j < n; j++) {
-        const double q = scale * (double)w[j] + floor;
-        sum -= q * log(q);
-    }
-    *value = sum;
-}
-
-/* Keys of the row no farther than half of all from its position. */
-static void near_keys(const atn_head *h, atn_idx at, const atn_row_info *info,
-                      atn_idx *from, atn_idx *to)
-{
-    *from = ATN_MIN(ATN_MAX(info->lo, at - h->nk / 2), info->hi);
-    *to = ATN_MAX(ATN_MIN(info->hi, at + h->nk / 2 + 1), *from);
-}
-
-/* Of logits s, less than the largest. */
-static void logits_row(const atn_head *h, atn_idx at, const float *s,
-                       const atn_row_info *info, double *const *value, atn_idx i)
-{
-    double sum = 0, square = 0, near = 0, near_square = 0;
-    atn_idx from, to;
-
-    near_keys(h, at, info, &from, &to);
-    for (atn_idx j = info->lo; j < info->hi; j++) {
-        const double z = (double)s[j - info->lo] - info->max;
-        sum += z;
-        square += z * z;
-        if (j >= from && j < to) {
-            near += z;
-            near_square += z * z;
-        }
-    }
-    value[ATN_ROW_LOGIT][i] = sum;
-    value[ATN_ROW_LOGIT_SQUARE][i] = square;
-    value[ATN_ROW_LOGIT_NEAR][i] = near;
-    value[ATN_ROW_LOGIT_SQUARE_NEAR][i] = near_square;
-}
-
-/* From sums of s - max to those of s - lse. */
-static void shift_logits(const atn_head *h, atn_idx at, const atn_row_info *info,
-                         double *const *value, atn_idx i)
-{
-    const double by = info->max - info->lse;
-    atn_idx from, to;
-
-    near_keys(h, at, info, &from, &to);
-    for (int near = 0; near < 2; near++) {
-        const double n = (double)(near ? to - from : info->hi - info->lo);
-        double *sum = &value[near ? ATN_ROW_LOGIT_NEAR : ATN_ROW_LOGIT][i];
-        double *square =
-            &value[near ? ATN_ROW_LOGIT_SQUARE_NEAR : ATN_ROW_LOGIT_SQUARE][i];
-
-        *square += by * (2 * *sum + n * by);
-        *sum += n * by;
-    }
-}
-
-static void row_values(const pass *ps, const atn_head *h, atn_row_out *out, atn_idx i,
-                       const float *row, const atn_row_info *info, atn_idx key0,
-                       float *heap, float *sorted, cover *c)
-{
-    const atn_row_want *want = &ps->want;
-    const atn_idx at = atn_sight_at(&h->sight, i), n = info->hi - info->lo;
-    const atn_idx first = h->sight.key_first;
-    const float *seen = row + (info->lo - key0);
-    double *const *value = out->value;
-    double rest_distance = 0;
-
-    out->seen[i] = n;
-    value[ATN_ROW_ENTROPY][i] = info->entropy;
-    value[ATN_ROW_MASS][i] = info->mass;
-    if (want->needs & ATN_NEED_MOMENTS)
-        atn_row_moments(seen, n, (double)(at - info->lo), &value[ATN_ROW_SQUARE][i],
-                        &value[ATN_ROW_DISTANCE][i]);
-    if (want->needs & ATN_NEED_FIRST) {
-        double four = 0;
-        for (atn_idx j = first; j < first + 4; j++)
-            four += weight_at(row, info, key0, j);
-        value[ATN_ROW_FIRST][i] = weight_at(row, info, key0, first);
-        value[ATN_ROW_FIRST4][i] = four;
-    }
-    if (want->needs & ATN_NEED_FIRST)
-        rest_of(seen, n, at, first, info, value[ATN_ROW_FIRST][i],
-                want->needs & ATN_NEED_MOMENTS ? &value[ATN_ROW_DISTANCE][i] : NULL,
-                &value[ATN_ROW_REST][i], &rest_distance);
-    if ((want->needs & REST) == REST) value[ATN_ROW_REST_DISTANCE][i] = rest_distance;
-    if (want->needs & ATN_NEED_LOCAL) {
-        value[ATN_ROW_DIAGONAL][i] = weight_at(row, info, key0, at);
-        value[ATN_ROW_PREVIOUS][i] = weight_at(row, info, key0, at - 1);
-    }
-    if (want->needs & ATN_NEED_TOPK)
-        value[ATN_ROW_TOPK][i] = atn_row_topk(seen, n, want->top_k, heap);
-    if (want->needs & ATN_NEED_TOKENS) induction_row(want, out, i, at, row, info, key0);
-    if (want->needs & ATN_NEED_MAX) max_row(seen, h, info, value, i);
-    if (want->needs & (ATN_NEED_COVER | ATN_NEED_GINI)) cover_row(seen, n, sorted, c);
-    for (int l = 0; l < ATN_COVER_LEVELS && (want->needs & ATN_NEED_COVER); l++)
-        value[ATN_ROW_KEYS_50 + l][i] = (double)c->count[l];
-    if (want->needs & ATN_NEED_GINI)
-        gini_row(sorted, n, atn_row_sum(seen, n), &value[ATN_ROW_GINI][i]);
-    if (want->needs & ATN_NEED_SPAN)
-        span_row(seen, info, at, atn_row_sum(seen, n), value, i);
-    if (want->needs & ATN_NEED_SMOOTHED)
-        smoothed_row(seen, n, atn_row_sum(seen, n), &value[ATN_ROW_SMOOTHED][i]);
-    if (want->needs & ATN_NEED_LOGITS) {
-        atn_idx from, to;
-        near_keys(h, at, info, &from, &to);
-        value[ATN_ROW_SQUARE_NEAR][i] =
-            atn_row_square(seen + (from - info->lo), to - from);
-        shift_logits(h, at, info, value, i);
-    }
-}
-
-/* ---- sums over columns, diagonals, blocks ---- */
-
-static void add_fixed(uint64_t *to, double x)
-{
-    const uint64_t units = (uint64_t)(x * FIXED + 0.5);
-
-#pragma omp atomic
-    *to += units;
-}
-
-/* Column sums of the tile first, then one addition a column to the shared sums. */
-static void add_columns(const atn_tile *t, atn_cmat p, double *scratch, uint64_t *to)
-{
-    memset(scratch, 0, (size_t)t->keys * sizeof *scratch);
-    for (atn_idx r = 0; r < t->rows; r++)
-        for (atn_idx c = 0; c < t->keys; c++) scratch[c] += (double)atn_crow(p, r)[c];
-    for (atn_idx c = 0; c < t->keys; c++) add_fixed(&to[t->key0 + c], scratch[c]);
-}
-
-/* Entry (i, j) lies on diagonal i - j + nk - 1; within a tile, on r - c + keys - 1. */
-static void add_diagonals(const atn_tile *t, atn_cmat p, atn_idx nk, double *scratch,
-                          uint64_t *to)
-{
-    const atn_idx n = t->rows + t->keys - 1,
-                  base = t->first - t->key0 - (t->keys - 1) + nk - 1;
-
-    if (t->keys == 0) return;
-    memset(scratch, 0, (size_t)n * sizeof *scratch);
-    for (atn_idx r = 0; r < t->rows; r++) {
-        double *d = scratch + r + t->keys - 1;
-        for (atn_idx c = 0; c < t->keys; c++) d[-c] += (double)atn_crow(p, r)[c];
-    }
-    for (atn_idx e = 0; e < n; e++) add_fixed(&to[base + e], scratch[e]);
-}
-
-static void add_blocks(const atn_tile *t, atn_cmat p, atn_idx nk,
-                       const atn_row_want *want, const atn_row_out *out, uint64_t *to)
-{
-    const atn_idx edge = want->block_keys, across = (nk + edge - 1) / edge;
-
-    for (atn_idx r = 0; r < t->rows; r++)
-        for (atn_idx c = 0; c < t->keys;) {
-            const atn_idx b = (t->key0 + c) / edge;
-            const atn_idx n = ATN_MIN((b + 1) * edge - t->key0, t->keys) - c;
-            const atn_idx cell = (t->first + r) / want->block * across + b;
-            const float max = atn_row_max(atn_crow(p, r) + c, n);
-
-            add_fixed(&to[cell], atn_row_sum(atn_crow(p, r) + c, n));
-#pragma omp critical(atn_row_sums)
-            if (out->block_max && out->block_max[cell] < max)
-                out->block_max[cell] = max;
-            c += n;
-        }
-}
-
-static void add_logits(const atn_idx nk, atn_idx i, const float *s,
-                       const atn_row_info *info, uint64_t *to)
-{
-    for (atn_idx j = info->lo; j < info->hi; j++) {
-        const double z = (double)s[j - info->lo] - info->max;
-        const uint64_t units = (uint64_t)llrint(z * FIXED_LOGIT);
-
-#pragma omp atomic
-        to[i - j + nk - 1] += units;
-    }
-}
-
-static void shift_diagonals(const atn_idx nk, atn_idx i, const atn_row_info *info,
-                            uint64_t *to)
-{
-    const uint64_t units = (uint64_t)llrint((info->max - info->lse) * FIXED_LOGIT);
-
-    for (atn_idx j = info->lo; j < info->hi; j++)
-#pragma omp atomic
-        to[i - j + nk - 1] += units;
-}
-
-static void add_needed(const atn_row_want *want, atn_idx nk, atn_idx i,
-                       const float *seen, const atn_row_info *info, const cover *c,
-                       uint8_t *needed)
-{
-    const atn_idx across = (nk + want->block_keys - 1) / want->block_keys;
-
-    for (atn_idx j = info->lo; j < info->hi; j++) {
-        uint8_t bits = 0;
-
+    if (needs & (ATN_NEED_MAX | ATN_NEED_COVER)) max = atn_row_max(r->seen, r->n);
+    if (needs & ATN_NEED_MAX) largest(r, max);
+    if (needs & ATN_NEED_COVER) {
+        atn_row_cover(r->seen, r->n, max, r->info->mass, &s->of_cover, &s->cover);
         for (int l = 0; l < ATN_COVER_LEVELS; l++)
-            if (seen[j - info->lo] > c->least[l] ||
-                (seen[j - info->lo] == c->least[l] && j - info->lo <= c->last[l]))
-                bits |= (uint8_t)(1 << l);
-#pragma omp atomic
-        needed[i / want->block * across + j / want->block_keys] |= bits;
+            set(r, (atn_row_field)(ATN_ROW_KEYS_50 + l), (double)s->cover.count[l]);
     }
+    if (needs & ATN_NEED_SPAN) {
+        atn_row_span(r->seen, r->n, r->at - r->info->lo, r->info->mass, span);
+        for (int l = 0; l < ATN_SPAN_LEVELS; l++)
+            set(r, (atn_row_field)(ATN_ROW_SPAN_50 + l), span[l]);
+    }
+    if (needs & ATN_NEED_GINI) {
+        memcpy(s->sorted, r->seen, (size_t)r->n * sizeof *s->sorted);
+        atn_row_sort(s->sorted, r->n, s->of_cover.spare);
+        set(r, ATN_ROW_GINI, atn_row_gini(s->sorted, r->n));
+    }
+    if (needs & ATN_NEED_SMOOTHED)
+        set(r, ATN_ROW_SMOOTHED, atn_row_smoothed(r->seen, r->n, r->info->mass));
 }
 
-/* Rows from `skip` on of a tile. */
-static atn_tile rows_after(const atn_tile *t, atn_idx skip)
+/* ---- logits ---- */
+
+/* Sums of the logits and of their squares over all keys of a row, and over those no farther
+ * than half of all keys from its position: [from, to) of the row. */
+typedef struct logit_sums {
+    double sum, square, sum_near, square_near;
+    atn_idx from, to;
+} logit_sums;
+
+static logit_sums sum_logits(const row *r, const float *logits)
 {
-    const atn_idx cut = ATN_MIN(ATN_MAX(skip - t->first, (atn_idx)0), t->rows);
+    const atn_idx half = r->h->nk / 2, t = r->at - r->info->lo;
+    logit_sums s;
+    double sum[2], square[2];
 
-    return (atn_tile){t->first + cut, t->rows - cut, t->key0, t->keys};
+    s.from = ATN_MIN(ATN_MAX(t - half, (atn_idx)0), r->n);
+    s.to = ATN_MAX(ATN_MIN(t + half + 1, r->n), s.from);
+    atn_row_sum_square(logits + s.from, s.to - s.from, &s.sum_near, &s.square_near);
+    atn_row_sum_square(logits, s.from, &sum[0], &square[0]);
+    atn_row_sum_square(logits + s.to, r->n - s.to, &sum[1], &square[1]);
+    s.sum = s.sum_near + sum[0] + sum[1];
+    s.square = s.square_near + square[0] + square[1];
+    return s;
 }
 
-static atn_status visit(atn_ctx *cx, const atn_head *h, const atn_tile *t, atn_mat s,
+/* Of z = s - lse, once lse is known. NaN where a logit is -inf. */
+static void set_logits(const row *r, const logit_sums *s)
+{
+    const double lse = r->info->lse, n = (double)r->n, near = (double)(s->to - s->from);
+    const double no = isfinite(s->sum) ? 0 : (double)NAN;
+
+    set(r, ATN_ROW_LOGIT, s->sum - n * lse + no);
+    set(r, ATN_ROW_LOGIT_SQUARE, s->square - lse * (2 * s->sum - n * lse) + no);
+    set(r, ATN_ROW_LOGIT_NEAR, s->sum_near - near * lse + no);
+    set(r, ATN_ROW_LOGIT_SQUARE_NEAR,
+        s->square_near - lse * (2 * s->sum_near - near * lse) + no);
+    set(r, ATN_ROW_SQUARE_NEAR, atn_row_square(r->seen + s->from, s->to - s->from));
+}
+
+/* Source p: the logarithms of the weights of the tile stand in for logits. */
+static atn_status take_logs(atn_ctx *cx, const atn_tile *t, atn_mat p,
+                            const atn_row_info *info, atn_mat *logs)
+{
+    atn_status st = ATN_OK;
+
+    *logs = p;
+    ATN_TAKE(logs->data, t->rows * p.ld);
+    for (atn_idx r = 0; r < t->rows; r++) {
+        const float *from = atn_row(p, r);
+        float *to = atn_row(*logs, r);
+        const atn_idx lo = info[r].lo - t->key0, hi = info[r].hi - t->key0;
+
+        memset(to, 0, (size_t)t->keys * sizeof *to);
+        for (atn_idx c = lo; c < hi; c++) to[c] = logf(from[c]);
+    }
+done:
+    return st;
+}
+
+/* ---- the walk ---- */
+
+static atn_status take_scratch(atn_ctx *cx, const pass *ps, const atn_head *h,
+                               const atn_tile *t, scratch *s)
+{
+    const unsigned needs = ps->want.needs;
+    atn_status st = ATN_OK;
+
+    if (needs & ATN_NEED_TOPK) ATN_TAKE(s->heap, ATN_MIN(ps->want.top_k, h->nk));
+    if (needs & ATN_NEED_GINI) ATN_TAKE(s->sorted, t->keys);
+    if (needs & (ATN_NEED_COVER | ATN_NEED_GINI)) ATN_TAKE(s->of_cover.spare, t->keys);
+    if (!(needs & ATN_NEED_COVER)) goto done;
+    ATN_TAKE(s->of_cover.bin, t->keys);
+    ATN_TAKE(s->of_cover.picked, t->keys);
+done:
+    return st;
+}
+
+/* A tile on its way. */
+typedef struct tile_job {
+    const pass *ps;
+    const atn_head *h;
+    const atn_tile *t;
+    atn_mat p; /* logits, row after row their softmax */
+    atn_row_info *info;
+    scratch s;
+    atn_tile_sums sums;
+} tile_job;
+
+static atn_status finish_row(atn_ctx *cx, tile_job *j, atn_idx at)
+{
+    const pass *ps = j->ps;
+    const unsigned needs = ps->want.needs;
+    atn_row_out *out = &ps->out[j->h - ps->heads];
+    atn_row_info *info = &j->info[at];
+    const row r = {.want = &ps->want,
+                   .h = j->h,
+                   .value = out->value,
+                   .seen = atn_row(j->p, at) + (info->lo - j->t->key0),
+                   .info = info,
+                   .i = j->t->first + at,
+                   .at = atn_sight_at(&j->h->sight, j->t->first + at),
+                   .n = info->hi - info->lo};
+    logit_sums logits = {0};
+    atn_status st = ATN_OK;
+
+    if (needs & ATN_NEED_LOGITS)
+        logits = sum_logits(&r, j->s.logs.data
+                                    ? atn_row(j->s.logs, at) + (info->lo - j->t->key0)
+                                    : r.seen);
+    ATN_TRY(atn_rows_softmax(cx, j->h, j->t, at, j->p, j->info));
+    if (j->h->p.data) info->lse = info->mass > 0 ? log(info->mass) : 0;
+    out->seen[r.i] = r.n;
+    set(&r, ATN_ROW_ENTROPY, info->entropy);
+    set(&r, ATN_ROW_MASS, info->mass);
+    moments_and_first(&r);
+    if (needs & ATN_NEED_LOCAL) {
+        set(&r, ATN_ROW_DIAGONAL, weight_at(&r, r.at));
+        set(&r, ATN_ROW_PREVIOUS, weight_at(&r, r.at - 1));
+    }
+    if (needs & ATN_NEED_TOPK)
+        set(&r, ATN_ROW_TOPK, atn_row_topk(r.seen, r.n, ps->want.top_k, j->s.heap));
+    if (needs & ATN_NEED_TOKENS) induction(&r);
+    shape(&r, &j->s);
+    if (needs & ATN_NEED_LOGITS) set_logits(&r, &logits);
+    if (r.i >= ps->want.skip_rows)
+        atn_tile_sums_row(&j->sums, r.i, r.seen, info, &j->s.cover);
+done:
+    return st;
+}
+
+static atn_status visit(atn_ctx *cx, const atn_head *h, const atn_tile *t, atn_mat p,
                         atn_row_info *info, void *state)
 {
-    const pass *ps = state;
-    const atn_idx head = h - ps->heads, skip = ps->want.skip_rows;
-    const atn_tile rest = rows_after(t, skip);
-    const atn_cmat p = {s.data + (t->rows - rest.rows) * s.ld, rest.rows, s.cols, s.ld};
-    sums *to = &ps->sums[head];
-    atn_row_out *out = &ps->out[head];
+    pass *ps = state;
+    const atn_idx skip =
+        ATN_MIN(ATN_MAX(ps->want.skip_rows - t->first, (atn_idx)0), t->rows);
+    const atn_tile rest = {t->first + skip, t->rows - skip, t->key0, t->keys};
+    const atn_cmat rows = {atn_row(p, skip), rest.rows, p.cols, p.ld};
+    atn_cmat logits = rows;
     const atn_arena_mark mark = atn_arena_save(cx);
+    tile_job j = {.ps = ps,
+                  .h = h,
+                  .t = t,
+                  .p = p,
+                  .info = info,
+                  .sums = {.want = &ps->want,
+                           .locks = &ps->locks,
+                           .to = &ps->sums[h - ps->heads],
+                           .h = h,
+                           .t = rest}};
     atn_status st = ATN_OK;
-    double *scratch = NULL;
-    float *heap = NULL, *sorted = NULL;
-    cover c;
 
-    ATN_TAKE(heap, ATN_MIN(ps->want.top_k, h->nk));
-    ATN_TAKE(scratch, t->rows + t->keys);
-    ATN_TAKE(sorted, t->keys);
-    for (atn_idx r = 0; r < t->rows; r++) {
-        const atn_idx i = t->first + r, at = atn_sight_at(&h->sight, i);
-        float *row = atn_row(s, r), *seen = row + (info[r].lo - t->key0);
-
-        if (to->logits || (ps->want.needs & ATN_NEED_LOGITS)) {
-            double max = info[r].max;
-            if (h->p.data) {
-                for (atn_idx j = 0; j < info[r].hi - info[r].lo; j++)
-                    sorted[j] = logf(seen[j]);
-                info[r].max = max = 0;
-            } else
-                memcpy(sorted, seen,
-                       (size_t)(info[r].hi - info[r].lo) * sizeof *sorted);
-            logits_row(h, at, sorted, &info[r], out->value, i);
-            if (!isfinite(out->value[ATN_ROW_LOGIT][i])) {
-#pragma omp atomic write
-                to->no_logits = true;
-                out->value[ATN_ROW_LOGIT][i] = out->value[ATN_ROW_LOGIT_NEAR][i] =
-                    out->value[ATN_ROW_LOGIT_SQUARE][i] =
-                        out->value[ATN_ROW_LOGIT_SQUARE_NEAR][i] = NAN;
-            } else if (to->logits && i >= skip)
-                add_logits(h->nk, i, sorted, &info[r], to->logits);
-        }
-        ATN_TRY(atn_rows_softmax(cx, h, t, r, s, info));
-        if (h->p.data && info[r].mass > 0) info[r].lse = log(info[r].mass);
-        row_values(ps, h, out, i, row, &info[r], t->key0, heap, sorted, &c);
-        if (to->logits && i >= skip) shift_diagonals(h->nk, i, &info[r], to->logits);
-        if ((ps->want.needs & ATN_NEED_NEEDED) && i >= skip)
-            add_needed(&ps->want, h->nk, i, seen, &info[r], &c, out->needed);
-    }
-    if (to->columns) add_columns(&rest, p, scratch, to->columns);
-    if (to->diagonals) add_diagonals(&rest, p, h->nk, scratch, to->diagonals);
-    if (to->blocks) add_blocks(&rest, p, h->nk, &ps->want, out, to->blocks);
+    ATN_TRY(take_scratch(cx, ps, h, t, &j.s));
+    ATN_TRY(atn_tile_sums_take(cx, &j.sums));
+    if (h->p.data && (ps->want.needs & ATN_NEED_LOGITS))
+        ATN_TRY(take_logs(cx, t, p, info, &j.s.logs));
+    logits.data = atn_row(j.s.logs.data ? j.s.logs : p, skip);
+    atn_tile_sums_logits(&j.sums, logits);
+    for (atn_idx r = 0; r < t->rows; r++) ATN_TRY(finish_row(cx, &j, r));
+    atn_tile_sums_add(&j.sums, rows, info + skip);
 done:
     atn_arena_rewind(cx, mark);
     return st;
 }
 
-static void widen_sums(const uint64_t *from, atn_idx n, double *to)
+/* Beside the stream's own. */
+static double bytes_of(const atn_ctx *cx, const atn_head *heads, atn_idx n_heads,
+                       const atn_row_want *want)
 {
-    for (atn_idx i = 0; from && i < n; i++) to[i] = (double)from[i] / FIXED;
-}
+    double sums = 0, tile = 0;
 
-static void widen_logits(const sums *s, atn_idx n, double *to)
-{
-    for (atn_idx i = 0; s->logits && i < n; i++)
-        to[i] = s->no_logits ? NAN : (double)(int64_t)s->logits[i] / FIXED_LOGIT;
-}
+    for (atn_idx h = 0; h < n_heads; h++) {
+        double each = 0, more;
 
-static atn_idx blocks_of(const atn_head *h, const atn_row_want *want)
-{
-    return (h->nq + want->block - 1) / want->block *
-           ((h->nk + want->block_keys - 1) / want->block_keys);
-}
-
-static atn_status take_sums(atn_ctx *cx, const atn_head *h, const atn_row_want *want,
-                            atn_row_out *out, sums *s)
-{
-    atn_status st = ATN_OK;
-
-    ATN_ASSERT(!h->sight.rows || !(want->needs & ATN_NEED_SUMS));
-    if ((want->needs & (ATN_NEED_SUMS | ATN_NEED_LOGITS)) &&
-        h->nq > ATN_ROWS_SUMMED_MOST)
-        ATN_FAIL(ATN_DATA, "sums over columns take at most %d rows, not %lld",
-                 ATN_ROWS_SUMMED_MOST, (long long)h->nq);
-    if (want->needs & ATN_NEED_COLUMNS) ATN_NEW(s->columns, h->nk);
-    if (want->needs & ATN_NEED_DIAGONALS) ATN_NEW(s->diagonals, h->nq + h->nk);
-    if ((want->needs & ATN_NEED_LOGITS) && out->logit_diagonals)
-        ATN_NEW(s->logits, h->nq + h->nk);
-    if (want->needs & ATN_NEED_BLOCKS) {
-        const atn_idx n = blocks_of(h, want);
-        ATN_NEW(s->blocks, n);
-        if (out->block_max) memset(out->block_max, 0, (size_t)n * sizeof(float));
-        if (want->needs & ATN_NEED_NEEDED) memset(out->needed, 0, (size_t)n);
+        if (want->needs & ATN_NEED_COVER) each += sizeof(uint16_t) + 2 * sizeof(float);
+        if (want->needs & ATN_NEED_GINI) each += 2 * sizeof(float);
+        if (heads[h].p.data && (want->needs & ATN_NEED_LOGITS))
+            each += sizeof(float) * (double)atn_tile_rows(&heads[h]);
+        more = each * (double)heads[h].nk + atn_tile_sums_bytes(&heads[h], want);
+        tile = ATN_MAX(tile, more);
+        sums += atn_row_sums_bytes(&heads[h], want);
     }
-done:
-    return st;
+    return sums + tile * cx->threads + atn_rows_stream_bytes(cx, heads, n_heads);
 }
 
 atn_status atn_row_values_cpu(atn_ctx *cx, const atn_head *heads, atn_idx n_heads,
                               const atn_row_want *want, atn_row_out *out)
 {
     atn_status st = ATN_OK;
-    pass ps = {heads, *want, out, NULL};
+    pass ps = {.heads = heads, .want = *want, .out = out};
 
     if (want->needs & ATN_NEED_NEEDED)
         ps.want.needs |= ATN_NEED_BLOCKS | ATN_NEED_COVER;
     if (want->block_keys == 0) ps.want.block_keys = want->block;
+    atn_sum_locks_init(&ps.locks);
+    for (atn_idx h = 0; h < n_heads && (ps.want.needs & ATN_NEED_COVER); h++)
+        if (heads[h].nk > ATN_KEYS_COVERED_MOST)
+            ATN_FAIL(ATN_DATA, "coverage takes at most %d keys, not %lld",
+                     ATN_KEYS_COVERED_MOST, (long long)heads[h].nk);
+    ATN_TRY(
+        atn_mem_check(cx, bytes_of(cx, heads, n_heads, &ps.want), "row statistics"));
     ATN_NEW(ps.sums, n_heads);
     for (atn_idx h = 0; h < n_heads; h++)
-        ATN_TRY(take_sums(cx, &heads[h], &ps.want, &out[h], &ps.sums[h]));
+        ATN_TRY(atn_row_sums_create(cx, &heads[h], &ps.want, &out[h], &ps.sums[h]));
     ATN_TRY(atn_rows_stream_logits(cx, heads, n_heads, visit, &ps, "row statistics"));
-    for (atn_idx h = 0; h < n_heads; h++) {
-        const atn_head *head = &heads[h];
-        widen_sums(ps.sums[h].columns, head->nk, out[h].columns);
-        widen_sums(ps.sums[h].diagonals, head->nq + head->nk - 1, out[h].diagonals);
-        widen_logits(&ps.sums[h], head->nq + head->nk - 1, out[h].logit_diagonals);
-        if (ps.sums[h].blocks)
-            widen_sums(ps.sums[h].blocks, blocks_of(head, &ps.want), out[h].blocks);
-    }
+    for (atn_idx h = 0; h < n_heads; h++)
+        atn_row_sums_widen(&ps.sums[h], &heads[h], &ps.want, &out[h]);
 done:
-    for (atn_idx h = 0; ps.sums && h < n_heads; h++) {
-        atn_free(cx, ps.sums[h].columns);
-        atn_free(cx, ps.sums[h].diagonals);
-        atn_free(cx, ps.sums[h].blocks);
-        atn_free(cx, ps.sums[h].logits);
-    }
+    for (atn_idx h = 0; ps.sums && h < n_heads; h++)
+        atn_row_sums_release(cx, &ps.sums[h]);
     atn_free(cx, ps.sums);
+    atn_sum_locks_release(&ps.locks);
     return st;
 }
 

@@ -29,14 +29,15 @@
  *         c S_i is reached where a sum is at most one unit of float32 (2^-23 of c S_i) short of
  *         it: weights are float32, and ten of 1/10 are to reach 1.
  * Source  cards B1 to B5, B11, B14, A14 and ROW, COL, DIAG, BLK of section 0.3.
- * Cost    one row stream; beside it two passes over each row and one vector compare an entry
- *         for top-k; O(matches) for induction; one pass each for the sums. Sums are kept in
- *         fixed point of 2^-40 (of logits: 2^-24), so that they do not depend on the order of
- *         the tiles. gini sorts, smoothed takes a logarithm an entry.
- * Limits  columns, diagonals and blocks: at most 2^22 rows. Logits beyond 2^17 leave
- *         logit_diagonals NaN; so does a given weight (source p) of 0, whose row's logit fields
- *         are NaN, too. Heads of which only some rows are there (atn_sight.rows) have no columns,
- *         diagonals and blocks.
+ * Cost    one row stream; beside it a few passes over each row while it is in the first-level
+ *         cache, a scalar addition an entry for coverage, O(matches) for induction, one pass over
+ *         the tile for each of the sums. Sums are kept in fixed point of 2^-40 (of logits: 2^-24),
+ *         so that they do not depend on the order of the tiles. gini sorts, smoothed takes a
+ *         logarithm an entry.
+ * Limits  columns, diagonals and blocks: at most 2^22 rows; coverage: at most 2^22 keys. Logits
+ *         beyond 2^17 leave logit_diagonals NaN; so does a given weight (source p) of 0, whose
+ *         row's logit fields are NaN, too. Heads of which only some rows are there
+ *         (atn_sight.rows) have no columns, diagonals and blocks.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
@@ -44,7 +45,7 @@
 #include "core/row_values_needs.h"
 #include "core/rows.h"
 
-enum { ATN_ROWS_SUMMED_MOST = 1 << 22 };
+enum { ATN_ROWS_SUMMED_MOST = 1 << 22, ATN_KEYS_COVERED_MOST = 1 << 22 };
 
 extern const double atn_cover_levels[ATN_COVER_LEVELS]; /* .5 .8 .9 .95 .99 .999 */
 extern const double atn_span_levels[ATN_SPAN_LEVELS];   /* .5 .9 .95 */

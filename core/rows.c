@@ -48,7 +48,8 @@ static atn_status bad_row(atn_ctx *cx, const atn_head *h, atn_idx i)
 }
 
 /* Logits s of the n keys from lo on, scaled already: bias and cap in place. */
-static void finish_logits(const atn_head *h, atn_idx i, float *s, atn_row_info *info)
+static void finish_logits(const atn_head *h, atn_idx i, float *s,
+                          const atn_row_info *info)
 {
     const atn_idx n = info->hi - info->lo;
 
@@ -56,7 +57,6 @@ static void finish_logits(const atn_head *h, atn_idx i, float *s, atn_row_info *
         atn_row_slope(s, n, (float)h->alibi_slope,
                       (float)(info->lo - atn_sight_at(&h->sight, i)));
     if (h->sight.softcap > 0) atn_row_softcap(s, n, (float)h->sight.softcap);
-    info->max = (double)atn_row_max(s, n);
 }
 
 void atn_rows_logits(const atn_head *h, const atn_tile *t, atn_mat out,
@@ -94,16 +94,17 @@ static atn_status softmax_row(atn_ctx *cx, const atn_head *h, atn_idx i, float *
                               atn_row_info *info)
 {
     const atn_idx n = info->hi - info->lo;
-    const double max = info->max;
+    const float max = atn_row_max(s, n);
     double dot, denominator;
-    const double sum = atn_row_exp(s, n, (float)max, &dot);
+    const double sum = atn_row_exp(s, n, max, &dot);
 
     if (!isfinite(max) || !isfinite(sum) || !isfinite(dot)) return bad_row(cx, h, i);
     denominator = sum;
-    if (h->has_sink) denominator += exp(h->sink - max);
+    if (h->has_sink) denominator += exp(h->sink - (double)max);
     /* a sink logit far above all others leaves a row without mass */
     atn_row_scale(s, n, isfinite(denominator) ? (float)(1.0 / denominator) : 0.0f);
-    info->lse = max + log(sum);
+    info->max = (double)max;
+    info->lse = (double)max + log(sum);
     info->mass = isfinite(denominator) ? sum / denominator : 0;
     info->entropy = ATN_MAX(log(sum) - dot / sum, 0.0);
     return ATN_OK;
@@ -130,10 +131,7 @@ atn_status atn_rows_softmax(atn_ctx *cx, const atn_head *h, const atn_tile *t,
 {
     float *seen = atn_row(out, r) + (info[r].lo - t->key0);
 
-    if (info[r].lo == info[r].hi) {
-        info[r].max = 0;
-        return ATN_OK;
-    }
+    if (info[r].lo == info[r].hi) return ATN_OK;
     return h->p.data ? given_row(cx, h, t->first + r, seen, &info[r])
                      : softmax_row(cx, h, t->first + r, seen, &info[r]);
 }
@@ -208,6 +206,12 @@ typedef struct stream {
     void *state;
 } stream;
 
+/* Rows begin an odd number of cache lines apart: steps of a power of 2 would share sets. */
+static atn_idx row_step(atn_idx keys)
+{
+    return ((keys + 15) / 16 | 1) * 16;
+}
+
 static atn_status stream_tile(atn_ctx *cx, atn_idx i, void *state)
 {
     const stream *s = state;
@@ -225,8 +229,9 @@ static atn_status stream_tile(atn_ctx *cx, atn_idx i, void *state)
     /* causal rows get longer: the longest tiles go first, so that threads end together */
     t = atn_tile_of(h, (s->first_tile[at + 1] - 1 - i) * rows, rows);
     p.rows = t.rows;
-    p.cols = p.ld = t.keys;
-    ATN_TAKE(p.data, t.rows * t.keys);
+    p.cols = t.keys;
+    p.ld = row_step(t.keys);
+    ATN_TAKE(p.data, t.rows * p.ld);
     ATN_TAKE(info, t.rows);
     if (s->raw) {
         atn_rows_logits(h, &t, p, info);
@@ -279,8 +284,8 @@ double atn_rows_stream_bytes(const atn_ctx *cx, const atn_head *heads, atn_idx n
 
     for (atn_idx i = 0; i < n_heads; i++) {
         const double rows = (double)atn_tile_rows(&heads[i]);
-        const double bytes =
-            rows * ((double)heads[i].nk * sizeof(float) + sizeof(atn_row_info));
+        const double bytes = rows * ((double)row_step(heads[i].nk) * sizeof(float) +
+                                     sizeof(atn_row_info));
         most = ATN_MAX(most, bytes);
     }
     return most * cx->threads;

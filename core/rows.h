@@ -42,7 +42,7 @@ atn_status atn_rows_fill(atn_ctx *cx, const atn_head *h, const atn_tile *t, atn_
                          atn_row_info *info) ATN_WARN_UNUSED;
 
 /* The two steps of the reference of atn_rows_fill. First the logits, after bias and soft-cap
- * (source p: the weights), and of info lo, hi and max; out and its zeros as above. */
+ * (source p: the weights), and of info lo and hi; out and its zeros as above. */
 void atn_rows_logits(const atn_head *h, const atn_tile *t, atn_mat out,
                      atn_row_info *info);
 /* Then row r of the tile: its softmax in place, and the rest of info[r]. */

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "core/ctx.h"
+#include "core/row_values_needs.h"
 
 /* One binary for every x86-64: the loader picks the clone the processor has. Sanitizers and
  * ifunc resolvers do not mix. Clang before 18 names the dispatcher so that other files do not
@@ -81,12 +82,58 @@ double atn_row_plogp(const float *w, atn_idx n);
 /* Sum of the k largest of w[0..n) in double; heap is scratch of k floats. Added from the
  * largest down, so ties do not matter. */
 double atn_row_topk(const float *w, atn_idx n, atn_idx k, float *heap);
+/* Sum x_j and sum x_j^2, in double. */
+void atn_row_sum_square(const float *x, atn_idx n, double *sum, double *square);
 /* Sum x_j^2 in double. */
 double atn_row_square(const float *x, atn_idx n);
 /* Sum x_j y_j in double. */
 double atn_row_dot(const float *x, const float *y, atn_idx n);
 /* y_j <- y_j + a x_j in double. */
 void atn_row_add(const float *x, atn_idx n, double a, double *y);
+
+/* The first j with x_j = value; n when there is none. */
+atn_idx atn_row_find(const float *x, atn_idx n, float value);
+/* Sorts the largest first; spare holds n floats. */
+void atn_row_sort(float *x, atn_idx n, float *spare);
+
+/* Shares of a row's mass, see core/row_values.h. A share counts as reached where a sum is less
+ * than one unit of float32 short of it: weights are float32. */
+#define ATN_REACHED (1 - 1.0 / 8388608)
+
+/* The minimal set of weights that reach each share: those above least, and of those equal to it
+ * the ones up to place last. None where the row has no mass. */
+typedef struct atn_cover {
+    atn_idx count[ATN_COVER_LEVELS], last[ATN_COVER_LEVELS];
+    float least[ATN_COVER_LEVELS];
+} atn_cover;
+
+typedef struct atn_cover_scratch { /* as long as the row */
+    uint16_t *bin;
+    float *picked, *spare;
+} atn_cover_scratch;
+
+/* n weights, the largest and (about) their sum given. */
+void atn_row_cover(const float *w, atn_idx n, float max, double mass,
+                   const atn_cover_scratch *s, atn_cover *c);
+/* span[ATN_SPAN_LEVELS]: the smallest distances from place `at`, which may lie outside. */
+void atn_row_span(const float *w, atn_idx n, atn_idx at, double mass, double *span);
+/* Of weights sorted the largest first. */
+double atn_row_gini(const float *sorted, atn_idx n);
+/* -sum q ln q of q = .9999 w / mass + .0001 / n */
+double atn_row_smoothed(const float *w, atn_idx n, double mass);
+
+/* Tiles of rows, ld apart. */
+/* sum[c] = sum over the rows of column c. */
+void atn_tile_columns(const float *p, atn_idx ld, atn_idx rows, atn_idx cols,
+                      double *sum);
+/* sum[c - r + rows - 1] = sum over the diagonal of (r, c); rows + cols - 1 sums. */
+void atn_tile_diagonals(const float *p, atn_idx ld, atn_idx rows, atn_idx cols,
+                        double *sum);
+/* to_i += x_i unit, rounded; |x_i unit| < 2^51. Negative numbers wrap around. */
+void atn_fixed_add(uint64_t *to, const double *x, atn_idx n, double unit);
+/* max_b = the larger of it and the x_j of which (before + j) / edge = b. */
+void atn_row_block_max(const float *x, atn_idx n, atn_idx before, atn_idx edge,
+                       float *max);
 
 /* The forward pass. Vectors of length n; shapes in core/backend.h. */
 void atn_norm_rms(const float *x, const float *w, float eps, float w_offset, atn_idx n,

@@ -7,61 +7,88 @@
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/kernels/kernels.h"
+#include "core/kernels/lanes.h"
 
 #include <float.h>
 
-/* Adds the lanes pairwise: 8 + 8, 4 + 4, ... */
-static double fold(double lanes[ATN_LANES])
-{
-    for (int width = ATN_LANES / 2; width > 0; width /= 2)
-        for (int l = 0; l < width; l++) lanes[l] += lanes[l + width];
-    return lanes[0];
-}
-
 ATN_CLONES float atn_row_max(const float *x, atn_idx n)
 {
-    float lanes[ATN_LANES], max = -INFINITY;
+    enum { WIDE = 64 };
+    float lanes[WIDE], max = -INFINITY;
     atn_idx j = 0;
 
-    for (int l = 0; l < ATN_LANES; l++) lanes[l] = -INFINITY;
-    for (; j + ATN_LANES <= n; j += ATN_LANES)
-        for (int l = 0; l < ATN_LANES; l++)
+    for (int l = 0; l < WIDE; l++) lanes[l] = -INFINITY;
+    for (; j + WIDE <= n; j += WIDE)
+        for (int l = 0; l < WIDE; l++)
             lanes[l] = x[j + l] > lanes[l] ? x[j + l] : lanes[l];
     for (; j < n; j++) max = x[j] > max ? x[j] : max;
-    for (int l = 0; l < ATN_LANES; l++) max = lanes[l] > max ? lanes[l] : max;
-    return max;
+    for (int w = WIDE / 2; w > 0; w /= 2)
+        for (int l = 0; l < w; l++)
+            lanes[l] = lanes[l + w] > lanes[l] ? lanes[l + w] : lanes[l];
+    return lanes[0] > max ? lanes[0] : max;
+}
+
+/* Lanes 0..16 of the running sums take the next 16 elements of x. */
+ATN_PART void sum_16(const float *x, atn_double8 sum[2])
+{
+    atn_double8 y;
+
+    atn_widen8(x, &y);
+    sum[0] += y;
+    atn_widen8(x + 8, &y);
+    sum[1] += y;
 }
 
 /* Blocks keep the exponential apart from the double sums: each loop is simple enough to
  * become vector code, and the block stays in the first-level cache. */
 ATN_CLONES double atn_row_exp(float *x, atn_idx n, float max, double *dot)
 {
-    enum { BLOCK = 512 };
-    double sum[ATN_LANES] = {0}, product[ATN_LANES] = {0};
+    enum { BLOCK = 256 };
+    atn_double8 sums[2] = {{0}}, products[2] = {{0}};
+    double sum[ATN_LANES], product[ATN_LANES];
     float ws[BLOCK];
+    int j = 0, m = 0;
 
     for (atn_idx at = 0; at < n; at += BLOCK) {
-        const int m = (int)ATN_MIN((atn_idx)BLOCK, n - at);
         float *w = x + at;
-        int j = 0;
 
+        m = (int)ATN_MIN((atn_idx)BLOCK, n - at);
         for (int i = 0; i < m; i++) {
             const float s = w[i] - max, e = atn_expf(s);
             w[i] = e;
             ws[i] = e * s;
         }
-        for (; j + ATN_LANES <= m; j += ATN_LANES)
-            for (int l = 0; l < ATN_LANES; l++) {
-                sum[l] += (double)w[j + l];
-                product[l] += (double)ws[j + l];
-            }
-        for (int l = 0; j < m; j++, l++) {
-            sum[l] += (double)w[j];
-            product[l] += (double)ws[j];
+        for (j = 0; j + ATN_LANES <= m; j += ATN_LANES) {
+            sum_16(w + j, sums);
+            sum_16(ws + j, products);
         }
     }
-    *dot = fold(product);
-    return fold(sum);
+    memcpy(sum, sums, sizeof sum);
+    memcpy(product, products, sizeof product);
+    for (int l = 0; j < m; j++, l++) {
+        sum[l] += (double)x[n - m + j];
+        product[l] += (double)ws[j];
+    }
+    *dot = atn_fold16(product);
+    return atn_fold16(sum);
+}
+
+ATN_PART bool any_equal(const float *x, int n, float value)
+{
+    int any = 0;
+
+    for (int l = 0; l < n; l++) any |= x[l] == value;
+    return any;
+}
+
+ATN_CLONES atn_idx atn_row_find(const float *x, atn_idx n, float value)
+{
+    enum { WIDE = 128 };
+    atn_idx j = 0;
+
+    while (j + WIDE <= n && !any_equal(x + j, WIDE, value)) j += WIDE;
+    while (j < n && x[j] != value) j++;
+    return j;
 }
 
 ATN_CLONES void atn_row_scale(float *x, atn_idx n, float a)
@@ -81,13 +108,7 @@ void atn_row_softcap(float *x, atn_idx n, float cap)
 
 ATN_CLONES double atn_row_sum(const float *x, atn_idx n)
 {
-    double sum[ATN_LANES] = {0};
-    atn_idx j = 0;
-
-    for (; j + ATN_LANES <= n; j += ATN_LANES)
-        for (int l = 0; l < ATN_LANES; l++) sum[l] += (double)x[j + l];
-    for (int l = 0; j < n; j++, l++) sum[l] += (double)x[j];
-    return fold(sum);
+    return atn_sum_lanes(x, n);
 }
 
 ATN_CLONES double atn_row_square(const float *x, atn_idx n)
@@ -99,7 +120,7 @@ ATN_CLONES double atn_row_square(const float *x, atn_idx n)
         for (int l = 0; l < ATN_LANES; l++)
             sum[l] += (double)x[j + l] * (double)x[j + l];
     for (int l = 0; j < n; j++, l++) sum[l] += (double)x[j] * (double)x[j];
-    return fold(sum);
+    return atn_fold16(sum);
 }
 
 ATN_CLONES double atn_row_dot(const float *x, const float *y, atn_idx n)
@@ -111,7 +132,32 @@ ATN_CLONES double atn_row_dot(const float *x, const float *y, atn_idx n)
         for (int l = 0; l < ATN_LANES; l++)
             sum[l] += (double)x[j + l] * (double)y[j + l];
     for (int l = 0; j < n; j++, l++) sum[l] += (double)x[j] * (double)y[j];
-    return fold(sum);
+    return atn_fold16(sum);
+}
+
+ATN_CLONES void atn_row_sum_square(const float *x, atn_idx n, double *sum,
+                                   double *square)
+{
+    atn_double8 plain[2] = {{0}}, sq[2] = {{0}};
+    double s[ATN_LANES], q[ATN_LANES];
+    atn_idx j = 0;
+
+    for (; j + ATN_LANES <= n; j += ATN_LANES)
+        for (int h = 0; h < 2; h++) {
+            atn_double8 y;
+
+            atn_widen8(x + j + 8 * h, &y);
+            plain[h] += y;
+            sq[h] += y * y;
+        }
+    memcpy(s, plain, sizeof s);
+    memcpy(q, sq, sizeof q);
+    for (int l = 0; j < n; j++, l++) {
+        s[l] += (double)x[j];
+        q[l] += (double)x[j] * (double)x[j];
+    }
+    *sum = atn_fold16(s);
+    *square = atn_fold16(q);
 }
 
 ATN_CLONES void atn_row_add(const float *x, atn_idx n, double a, double *y)
@@ -122,24 +168,31 @@ ATN_CLONES void atn_row_add(const float *x, atn_idx n, double a, double *y)
 ATN_CLONES void atn_row_moments(const float *w, atn_idx n, double at, double *square,
                                 double *distance)
 {
-    double sq[ATN_LANES] = {0}, far[ATN_LANES] = {0}, away[ATN_LANES];
+    atn_double8 sq[2] = {{0}}, far[2] = {{0}},
+                away[2] = {{0, 1, 2, 3, 4, 5, 6, 7}, {8, 9, 10, 11, 12, 13, 14, 15}};
+    double q[ATN_LANES], f[ATN_LANES];
     atn_idx j = 0;
 
-    for (int l = 0; l < ATN_LANES; l++) away[l] = l - at;
+    for (int h = 0; h < 2; h++) away[h] -= at;
     for (; j + ATN_LANES <= n; j += ATN_LANES)
-        for (int l = 0; l < ATN_LANES; l++) {
-            const double x = (double)w[j + l];
-            sq[l] += x * x;
-            far[l] += x * fabs(away[l]);
-            away[l] += (double)ATN_LANES;
+        for (int h = 0; h < 2; h++) {
+            atn_double8 x, d;
+
+            atn_widen8(w + j + 8 * h, &x);
+            atn_abs8(&away[h], &d);
+            sq[h] += x * x;
+            far[h] += x * d;
+            away[h] += (double)ATN_LANES;
         }
+    memcpy(q, sq, sizeof q);
+    memcpy(f, far, sizeof f);
     for (int l = 0; j < n; j++, l++) {
         const double x = (double)w[j];
-        sq[l] += x * x;
-        far[l] += x * fabs(away[l]);
+        q[l] += x * x;
+        f[l] += x * fabs((double)j - at);
     }
-    *square = fold(sq);
-    *distance = fold(far);
+    *square = atn_fold16(q);
+    *distance = atn_fold16(f);
 }
 
 double atn_row_plogp(const float *w, atn_idx n)
@@ -167,7 +220,7 @@ static void sift(float *heap, atn_idx k, atn_idx at)
     heap[at] = x;
 }
 
-static inline bool any_above(const float *w, int n, float floor)
+ATN_PART bool any_above(const float *w, int n, float floor)
 {
     int any = 0;
 
@@ -189,8 +242,9 @@ ATN_CLONES static atn_idx next_above(const float *w, atn_idx n, atn_idx from,
     return j;
 }
 
-/* A value that at least k of w[0..n) reach: the k-th largest of the maxima of GROUPS
- * interleaved groups, k <= GROUPS <= n. It keeps all but a few elements out of the heap. */
+/* A value that at least k of w[0..n) reach: the k-th largest of the different maxima of GROUPS
+ * interleaved groups, -inf where there are fewer; GROUPS <= n. It keeps all but a few elements
+ * out of the heap. */
 enum { GROUPS = 64 };
 ATN_CLONES static float floor_of(const float *w, atn_idx n, atn_idx k)
 {
@@ -201,11 +255,16 @@ ATN_CLONES static float floor_of(const float *w, atn_idx n, atn_idx k)
     for (; j + GROUPS <= n; j += GROUPS)
         for (int l = 0; l < GROUPS; l++)
             most[l] = w[j + l] > most[l] ? w[j + l] : most[l];
-    for (atn_idx i = 0;; i++) {
-        int best = 0;
-        for (int l = 1; l < GROUPS; l++) best = most[l] > most[best] ? l : best;
-        if (i == k - 1) return most[best];
-        most[best] = -INFINITY;
+    for (;; k--) {
+        float top[GROUPS];
+
+        memcpy(top, most, sizeof top);
+        for (int width = GROUPS / 2; width > 0; width /= 2)
+            for (int l = 0; l < width; l++)
+                top[l] = top[l + width] > top[l] ? top[l + width] : top[l];
+        if (k <= 1) return top[0];
+        for (int l = 0; l < GROUPS; l++)
+            most[l] = most[l] < top[0] ? most[l] : -INFINITY;
     }
 }
 
