@@ -34,8 +34,8 @@ atn_status atn_outputs(atn_ctx *cx, const atn_head *heads, atn_idx n_heads, floa
     return atn_rows_stream(cx, heads, n_heads, visit, &o, "outputs");
 }
 
-static atn_status load_tensor(atn_ctx *cx, const atn_layer_facts *f, const char *name,
-                              atn_idx rows, const float **out, atn_idx *cols)
+atn_status atn_layer_tensor(atn_ctx *cx, const atn_layer_facts *f, const char *name,
+                            atn_idx rows, const float **out, atn_idx *cols)
 {
     atn_idx shape[ATN_ST_MAX_RANK];
     atn_status st = ATN_OK;
@@ -73,9 +73,11 @@ atn_status atn_layer_facts_load(atn_ctx *cx, const atn_capture *c, int at,
                              .capture = c,
                              .at = at};
     if (wants->wants & ATN_WANT_W_O)
-        ATN_TRY(load_tensor(cx, out, "w_o", p->heads * p->dv, &out->w_o, &out->width));
+        ATN_TRY(
+            atn_layer_tensor(cx, out, "w_o", p->heads * p->dv, &out->w_o, &out->width));
     if (wants->wants & ATN_WANT_HIDDEN)
-        ATN_TRY(load_tensor(cx, out, "h", p->nq, &out->hidden, &out->hidden_width));
+        ATN_TRY(
+            atn_layer_tensor(cx, out, "h", p->nq, &out->hidden, &out->hidden_width));
     if ((wants->wants & ATN_WANT_OUT) && p->v) {
         const atn_idx nq = wants->head[0].nq;
 

@@ -23,6 +23,11 @@ void atn_layer_facts_release(atn_ctx *cx, atn_layer_facts *f);
 /* NULL when the measure can run on these facts, else what is missing: "values", ... */
 const char *atn_layer_facts_lack(const atn_layer_facts *f, unsigned wants);
 
+/* One more tensor [rows, cols] of the layer in heap memory, NULL where the capture has none. */
+atn_status atn_layer_tensor(atn_ctx *cx, const atn_layer_facts *f, const char *name,
+                            atn_idx rows, const float **out,
+                            atn_idx *cols) ATN_WARN_UNUSED;
+
 /* The first row of the heads that skip_rows leaves; nq when there is none. */
 atn_idx atn_layer_first_row(const atn_layer_facts *f);
 /* Queries and keys are the same tokens, so that a query has a key of its own. */
