@@ -140,12 +140,28 @@ static void list_slots(atn_stats_plan *plan, const atn_stats_plan_opts *opts)
                     add_slot(plan, (atn_stats_slot){m, c, ATN_SLOT_BIN, 0, bin});
 }
 
+/* Their columns are named to six decimals, which must tell them apart. */
+static atn_status check_quantiles(atn_ctx *cx, const double *q, int n)
+{
+    for (int i = 0; i < n; i++) {
+        if (!(fabs(1e6 * q[i] - rint(1e6 * q[i])) < 1e-4))
+            return atn_fail(cx, ATN_USAGE, __FILE__, __LINE__,
+                            "--quantiles: %g has more than six decimals", q[i]);
+        for (int j = 0; j < i; j++)
+            if (rint(1e6 * q[i]) == rint(1e6 * q[j]))
+                return atn_fail(cx, ATN_USAGE, __FILE__, __LINE__,
+                                "--quantiles: %g is given twice", q[i]);
+    }
+    return ATN_OK;
+}
+
 atn_status atn_stats_plan_make(atn_ctx *cx, const atn_stats_plan_opts *opts,
                                atn_stats_plan *plan)
 {
     atn_status st = ATN_OK;
 
     memset(plan, 0, sizeof *plan);
+    ATN_TRY(check_quantiles(cx, opts->quantiles, opts->n_quantiles));
     ATN_NEW(plan->measure, MAX_MEASURES);
     ATN_NEW(plan->params, MAX_MEASURES);
     plan->bins = opts->bins;
@@ -177,6 +193,20 @@ int atn_stats_plan_slot(const atn_stats_plan *plan, int m, int col)
     return -1;
 }
 
+/* "p50" of .5, "p99_5" of .995 */
+static void quantile_name(double q, char *out, size_t size)
+{
+    size_t n;
+
+    snprintf(out, size, "p%.4f", 100 * q);
+    for (n = strlen(out); out[n - 1] == '0'; n--) {
+    }
+    if (out[n - 1] == '.') n--;
+    out[n] = '\0';
+    for (char *c = out; *c; c++)
+        if (*c == '.') *c = '_';
+}
+
 /* "entropy_mean_nats" with statistic "p50" is "entropy_p50_nats". */
 static void statistic_name(const atn_measure_col *col, const char *statistic,
                            char out[NAME_SIZE])
@@ -202,9 +232,7 @@ static atn_status add_column(atn_ctx *cx, const atn_stats_plan *plan,
 
     switch (s->kind) {
     case ATN_SLOT_QUANTILE:
-        snprintf(statistic, sizeof statistic, "p%g", 100 * s->quantile);
-        for (char *c = statistic; *c; c++)
-            if (*c == '.') *c = '_';
+        quantile_name(s->quantile, statistic, sizeof statistic);
         snprintf(text, sizeof text, "quantile %g over the rows of: %s", s->quantile,
                  col->text);
         break;

@@ -40,7 +40,7 @@ typedef struct atn_stats_plan {
 typedef struct atn_stats_plan_opts {
     const char *measures; /* NULL = the default list */
     atn_idx skip_rows;
-    const double *quantiles; /* of row columns, each in [0, 1] */
+    const double *quantiles; /* of row columns, in [0, 1], six decimals, none twice */
     int n_quantiles;
     int bins;     /* of the profile over positions; 0 = none */
     bool sampled; /* rows are drawn: standard errors */

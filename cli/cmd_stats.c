@@ -40,7 +40,7 @@ static atn_status read_quantiles(atn_cli *cli, double *q, int *n)
     char *end;
 
     *n = 0;
-    while (text && *text) {
+    while (text) {
         const double x = strtod(text, &end);
 
         if (end == text || (*end && *end != ',') || !(x >= 0 && x <= 1))
@@ -53,7 +53,7 @@ static atn_status read_quantiles(atn_cli *cli, double *q, int *n)
             return atn_fail(cx, ATN_USAGE, __FILE__, __LINE__,
                             "--quantiles takes at most %d numbers", MAX_QUANTILES);
         q[(*n)++] = x;
-        text = *end ? end + 1 : end;
+        text = *end ? end + 1 : NULL;
     }
     return ATN_OK;
 }
