@@ -158,7 +158,8 @@ static atn_status take_arrays(atn_ctx *cx, const atn_head *h,
         if (has_field(o->needs, (atn_row_field)f)) ATN_NEW(out->value[f], h->nq);
     if (o->needs & ATN_NEED_COLUMNS) ATN_NEW(out->columns, h->nk);
     if (o->needs & ATN_NEED_DIAGONALS) ATN_NEW(out->diagonals, h->nq + h->nk - 1);
-    if (o->needs & ATN_NEED_LOGITS) ATN_NEW(out->logit_diagonals, h->nq + h->nk - 1);
+    if ((o->needs & ATN_NEED_LOGITS) && !h->sight.rows)
+        ATN_NEW(out->logit_diagonals, h->nq + h->nk - 1);
     if (!(o->needs & ATN_NEED_BLOCKS)) goto done;
     blocks = (atn_idx)blocks_of(h, o);
     ATN_NEW(out->blocks, blocks);
