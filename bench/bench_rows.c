@@ -16,62 +16,8 @@
 #include <sys/resource.h>
 
 #include "analysis/row_stats.h"
-#include "core/kernels/kernels.h"
+#include "bench/bare.h"
 #include "core/rng.h"
-#include "core/rows.h"
-
-/* e^x of every element; the floor has nothing else to do. */
-ATN_CLONES static void bare_exp(float *x, atn_idx n)
-{
-    for (atn_idx j = 0; j < n; j++) x[j] = atn_expf(x[j]);
-}
-
-typedef struct bare_job {
-    const atn_head *h;
-    bool scalar;
-} bare_job;
-
-static atn_status bare_tile(atn_ctx *cx, atn_idx i, void *state)
-{
-    const bare_job *j = state;
-    const atn_head *h = j->h;
-    const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_idx rows = atn_tile_rows(h);
-    const atn_tile t =
-        atn_tile_of(h, (h->nq + rows - 1) / rows * rows - (i + 1) * rows, rows);
-    const atn_cmat q = {atn_crow(h->q, t.first), t.rows, h->q.cols, h->q.ld};
-    const atn_cmat k = {atn_crow(h->k, t.key0), t.keys, h->k.cols, h->k.ld};
-    atn_mat s = {NULL, t.rows, t.keys, t.keys};
-    atn_status st = ATN_OK;
-
-    ATN_TAKE(s.data, t.rows * t.keys);
-    atn_gemm(true, (float)h->scale, q, k, 0, s);
-    for (atn_idx r = 0; r < t.rows; r++) {
-        atn_idx lo, hi;
-        float *row;
-
-        atn_sight_row(&h->sight, t.first + r, &lo, &hi);
-        row = atn_row(s, r) + (lo - t.key0);
-        if (j->scalar)
-            for (atn_idx c = 0; c < hi - lo; c++) row[c] = expf(row[c]);
-        else
-            bare_exp(row, hi - lo);
-    }
-done:
-    atn_arena_rewind(cx, mark);
-    return st;
-}
-
-static double time_bare(atn_ctx *cx, const atn_head *h, bool scalar)
-{
-    bare_job j = {h, scalar};
-    const atn_idx rows = atn_tile_rows(h);
-    const double start = atn_seconds();
-
-    if (atn_parallel(cx, (h->nq + rows - 1) / rows, bare_tile, &j, "bare") != ATN_OK)
-        exit(2);
-    return atn_seconds() - start;
-}
 
 enum {
     ALL = ATN_NEED_ALL | ATN_NEED_SUMS | ATN_NEED_MAX | ATN_NEED_COVER | ATN_NEED_SPAN |
@@ -167,10 +113,10 @@ static void print_ratios(atn_ctx *cx, const atn_head *h, const int32_t *tokens)
 
     getrusage(RUSAGE_SELF, &before);
     for (int repeat = 0; repeat < (h->nq > 20000 ? 1 : 5); repeat++) {
-        bare = fmin(bare, time_bare(cx, h, false));
+        bare = fmin(bare, bench_bare(cx, h, false));
         basic = fmin(basic, time_stats(cx, h, tokens, ATN_NEED_ALL));
         all = fmin(all, time_stats(cx, h, tokens, ALL));
-        if (h->nq <= 20000) scalar = fmin(scalar, time_bare(cx, h, true));
+        if (h->nq <= 20000) scalar = fmin(scalar, bench_bare(cx, h, true));
     }
     getrusage(RUSAGE_SELF, &after);
     printf("bare (sgemm + vector exp)     %8.4f s\n", bare);
