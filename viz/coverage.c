@@ -37,9 +37,15 @@ static atn_panels panels_of(const atn_table *t, const void *p)
 {
     const coverage_params *q = p;
 
+    const int usual = atn_table_find_col(t, "share_mean"),
+              keys = atn_table_find_col(t, "keys_mean");
+    const int y = atn_meta_col(t, "y", usual);
+
     return (atn_panels){.x_col = atn_table_find_col(t, "coverage"),
-                        .y_col =
-                            atn_meta_col(t, "y", atn_table_find_col(t, "share_mean")),
+                        .y_col = y,
+                        .y_label = y == usual  ? "share of the visible keys"
+                                   : y == keys ? "keys"
+                                               : NULL,
                         .lines = q ? (atn_lines)q->lines : ATN_LINES_AUTO,
                         .panels_most = 1,
                         .x_label = "share of a row's weight that is to be held",

@@ -18,6 +18,7 @@
 extern const atn_figure atn_figure_dendrogram;
 
 enum { LEAVES_MOST = 4096, NONE = -1 };
+static const double CROWDED = 3;                                       /* points */
 static const double LEAF = 1.25, LOWEST = 6, RIGHT = 1.5, UNDER = 3.2; /* of the font */
 
 /* Is the row of the same stack and step as the first? */
@@ -345,6 +346,8 @@ static double y_of(const layout *l, const node *n)
 static void draw_tree(atn_canvas *c, const layout *l)
 {
     const double width = fmin(1, fmax(l->axis.cell * 0.25, 0.25));
+    /* leaves that stand so near that their lines would make one grey */
+    const double alone = l->axis.cell < CROWDED ? 0.8 : 0.45;
 
     cairo_set_line_cap(c->cr, CAIRO_LINE_CAP_SQUARE);
     for (int i = l->leaves; i < 2 * l->leaves - 1; i++) {
@@ -359,7 +362,7 @@ static void draw_tree(atn_canvas *c, const layout *l)
             if (child->colour != NONE)
                 atn_canvas_colour(c, colour_of(child->colour));
             else
-                atn_canvas_grey(c, 0.45);
+                atn_canvas_grey(c, child->left == NONE ? alone : 0.45);
             atn_canvas_line(c, atn_plot_px(&l->a, child->height), y, x, y, width);
             if (n->colour == NONE) atn_canvas_grey(c, 0.45);
             atn_canvas_line(c, x, y, x, y_of(l, n), width);
