@@ -5,8 +5,8 @@
  *         those with a key that the row sees. Two scores:
  *           oracle   the block's mass                score   q_i . mean of the block's keys
  *         mass     a(T) = sum of a over the blocks of T; dropped delta = 1 - a(T)
- *         inner    the same after the block of the first key and the query's own have left
- *                  candidates and row: kept mass / mass of the blocks that remain
+ *         inner    the same after the block of the first key and the query's own (not in
+ *                  cross-attention) have left candidates and row: kept / remaining mass
  *         regret   mass of the oracle - mass of the score
  *         h_full = sum a_j v_j, h_sparse = the same over T divided by a(T) (0 where a(T) = 0):
  *         error    |h_full - h_sparse| = delta |h_drop - h_sparse|
@@ -26,6 +26,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "analysis/best_k.h"
 #include "analysis/layer_facts.h"
 #include "analysis/similarity_internal.h"
 #include "core/kernels/kernels.h"
@@ -67,6 +68,7 @@ typedef struct job {
     unit *unit;
     atn_idx units, most;                /* heads of the largest unit */
     atn_idx first, rows, tiles, blocks; /* first row that counts */
+    bool self;                          /* a query has a block of its own */
     float *mean_key;                    /* [kv_heads, blocks, d], NULL without keys */
     double *value_max; /* [kv_heads, blocks] largest |v_j|, NULL without values */
     double *scale;     /* [kv_heads] the largest of all */
@@ -103,46 +105,6 @@ typedef struct scratch {
 } scratch;
 
 /* ---- the choice ---- */
-
-/* a is chosen after b: a smaller score, or the same at a higher block. */
-static bool worse(const double *score, atn_idx a, atn_idx b)
-{
-    return score[a] < score[b] || (score[a] == score[b] && a > b);
-}
-
-static void sift_down(const double *score, atn_idx *heap, atn_idx n, atn_idx at)
-{
-    for (atn_idx child; (child = 2 * at + 1) < n; at = child) {
-        const atn_idx held = heap[at];
-
-        if (child + 1 < n && worse(score, heap[child + 1], heap[child])) child++;
-        if (!worse(score, heap[child], held)) return;
-        heap[at] = heap[child];
-        heap[child] = held;
-    }
-}
-
-/* The k best of blocks [0, n) into best, best first; returns how many there are. */
-static atn_idx choose(const double *score, atn_idx n, atn_idx k, atn_idx *best)
-{
-    const atn_idx held = ATN_MIN(n, k);
-
-    for (atn_idx b = 0; b < held; b++) best[b] = b;
-    for (atn_idx i = held / 2 - 1; i >= 0; i--) sift_down(score, best, held, i);
-    for (atn_idx b = held; b < n; b++) {
-        if (!(score[b] > score[best[0]])) continue; /* equal: the lower block stays */
-        best[0] = b;
-        sift_down(score, best, held, 0);
-    }
-    for (atn_idx left = held - 1; left > 0; left--) {
-        const atn_idx last = best[0];
-
-        best[0] = best[left];
-        best[left] = last;
-        sift_down(score, best, left, 0);
-    }
-    return held;
-}
 
 /* Takes two blocks out of a choice and cuts it to k. */
 static atn_idx leave_out(atn_idx *best, atn_idx held, const atn_idx leave[2], atn_idx k)
@@ -314,10 +276,11 @@ static void count_row(const job *j, const unit *u, const atn_idx leave[2], scrat
 static void add_row(const job *j, const unit *u, atn_idx i, atn_idx r, scratch *s)
 {
     const atn_sight *sight = &j->f->head[0].sight;
-    const atn_idx size = j->p->block, at = atn_sight_at(sight, i), k = j->p->k;
+    const atn_idx size = j->p->block, k = j->p->k, none = -1;
     const atn_idx n = s->row[0].n, b0 = s->row[0].b0;
+    const atn_idx at = j->self ? atn_sight_at(sight, i) : none;
     const atn_idx ends[2] = {sight->key_first / size - b0,
-                             at < 0 ? -1 : at / size - b0};
+                             at < 0 ? none : at / size - b0};
 
     score_blocks(j, u, r, s);
     count_row(j, u, ends, s);
@@ -325,7 +288,7 @@ static void add_row(const job *j, const unit *u, atn_idx i, atn_idx r, scratch *
         atn_idx held;
 
         if (kind == SCORE && !j->mean_key) break;
-        held = choose(s->score + kind * n, n, k + 2, s->best);
+        held = atn_best_k(s->score + kind * n, n, k + 2, s->best);
         add_choice(j, u, kind, ATN_MIN(held, k), s);
         add_inner(j, u, kind, leave_out(s->best, held, ends, k), s);
     }
@@ -588,6 +551,7 @@ static atn_status layer(atn_ctx *cx, const atn_layer_facts *f, const void *param
     job j = {.f = f, .p = params_, .rows = atn_tile_rows(&f->head[0])};
 
     j.first = atn_layer_first_row(f);
+    j.self = atn_layer_is_self(f);
     j.tiles = (f->head[0].nq + j.rows - 1) / j.rows;
     j.blocks = (f->head[0].nk + j.p->block - 1) / j.p->block;
     ATN_TRY(find_units(cx, &j));

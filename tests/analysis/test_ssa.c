@@ -11,13 +11,18 @@ static void golden(atn_ctx *cx)
 {
     const float a[] = {.6f, .25f, .1f, .05f}, v[] = {1, 0, 0, 1, 2, 2, -1, 3};
     const bool keep[] = {true};
-    const atn_problem p = {
-        .heads = 1, .kv_heads = 1, .nq = 1, .nk = 4, .dv = 2, .p = a, .v = v};
-    atn_head h = atn_problem_head(&p, 0);
+    const atn_problem p = {.heads = 1,
+                           .kv_heads = 1,
+                           .nq = 1,
+                           .nk = 4,
+                           .dv = 2,
+                           .p = a,
+                           .v = v,
+                           .sight = {.causal = true, .offset = 3, .key_last = 4}};
+    const atn_head h = atn_problem_head(&p, 0);
     const atn_layer_facts f = {.problem = &p, .head = &h, .heads = 1, .keep = keep};
     double out[COLS];
 
-    h.sight = (atn_sight){.causal = true, .offset = 3, .key_last = 4};
     layer_measure(cx, &f, "ssa", "block=1,k=2", out);
     CHECK_NEAR(out[MASS], .85, 1e-7);
     CHECK_NEAR(out[DROPPED], .15, 1e-7);
@@ -125,13 +130,15 @@ static void pick(const twin *t, int kind, atn_idx h, atn_idx i, bool inner, int 
 {
     const layer_model *m = t->m;
     const atn_idx n = (m->problem.nk + t->b - 1) / t->b, at = layer_at(m, i);
+    const bool self = m->problem.sight.causal || m->problem.nq == m->problem.nk;
     double score[LAYER_MOST];
 
     for (atn_idx b = 0; b < n; b++) {
         kept[b] = -1;
         for (atn_idx j = b * t->b; j < (b + 1) * t->b && j < m->problem.nk; j++)
             if (layer_sees(m, i, j)) kept[b] = 0;
-        if (inner && (b == m->problem.sight.key_first / t->b || b == at / t->b))
+        if (inner &&
+            (b == m->problem.sight.key_first / t->b || (self && b == at / t->b)))
             kept[b] = -1;
         if (kept[b] == 0) score[b] = block_score(t, kind, h, i, b);
     }
