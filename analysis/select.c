@@ -126,3 +126,15 @@ void atn_selection_release(atn_ctx *cx, atn_selection *s)
     atn_free(cx, s->heads);
     *s = (atn_selection){0};
 }
+
+int atn_selection_part(const atn_capture *c, const atn_selection *s, int first)
+{
+    const atn_layer_info *a = atn_capture_layer(c, s->at[first]);
+    int end = first + 1;
+
+    for (; end < s->n; end++) {
+        const atn_layer_info *b = atn_capture_layer(c, s->at[end]);
+        if (a->step != b->step || strcmp(a->stack, b->stack) != 0) break;
+    }
+    return end;
+}

@@ -24,11 +24,6 @@ static const atn_layer_info *info_at(const part_input *in, int i)
     return atn_capture_layer(in->capture, in->sel->at[in->first + i]);
 }
 
-static bool same_part(const atn_layer_info *a, const atn_layer_info *b)
-{
-    return a->step == b->step && strcmp(a->stack, b->stack) == 0;
-}
-
 /* Problems with shapes and no data, for the sums that come before loading. */
 static atn_problem shape_of(const atn_layer_info *i)
 {
@@ -163,15 +158,15 @@ done:
     return st;
 }
 
-/* The layers from `first` on that are of one stack and step. */
 static part_input part_at(const atn_capture *c, const atn_selection *sel, int first)
 {
-    part_input in = {.capture = c, .sel = sel, .first = first, .n = 1};
+    const int end = atn_selection_part(c, sel, first);
 
-    in.width = atn_capture_model(c)->width;
-    while (first + in.n < sel->n && same_part(info_at(&in, 0), info_at(&in, in.n)))
-        in.n++;
-    return in;
+    return (part_input){.capture = c,
+                        .sel = sel,
+                        .first = first,
+                        .n = end - first,
+                        .width = atn_capture_model(c)->width};
 }
 
 atn_status atn_similarity_check(atn_ctx *cx, const atn_capture *c,

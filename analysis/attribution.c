@@ -1,0 +1,339 @@
+/* analysis/attribution.c -- rollout and flow over the layers of a capture. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "analysis/attribution.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "analysis/keys.h"
+#include "analysis/layer_facts.h"
+#include "analysis/residual.h"
+#include "graph/flow.h"
+
+/* ---- one layer ---- */
+
+/* A loaded layer and the graph of its selected heads. */
+typedef struct loaded {
+    atn_problem p;
+    atn_rollout_layer graph;
+} loaded;
+
+static const atn_layer_info *info_at(const atn_model_facts *m, int i)
+{
+    return atn_capture_layer(m->capture, m->selection->at[i]);
+}
+
+static atn_status measured_rho(atn_ctx *cx, const atn_model_facts *m, int i,
+                               const atn_problem *p, double *rho)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    atn_layer_facts f = {0};
+    atn_layer_wants wants = {.wants = ATN_RESIDUAL_WANTS, .skip_rows = m->skip_rows};
+    atn_head *head = NULL;
+    atn_status st = ATN_OK;
+
+    ATN_TAKE(head, p->heads);
+    for (atn_idx h = 0; h < p->heads; h++) head[h] = atn_problem_head(p, h);
+    wants.head = head;
+    ATN_TRY(atn_layer_facts_load(cx, m->capture, m->selection->at[i], p, &wants, &f));
+    ATN_TRY(atn_residual_share(cx, &f, rho));
+    if (isnan(*rho))
+        ATN_FAIL(ATN_DATA,
+                 "layer %d: the residual's share needs v, w_o and h (capture with "
+                 "--save h, or give rho)",
+                 p->layer);
+done:
+    atn_layer_facts_release(cx, &f);
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+/* Heads are arena memory; unload the problem. */
+static atn_status load(atn_ctx *cx, const atn_model_facts *m, int i,
+                       const atn_attribution_opts *o, loaded *l)
+{
+    const bool *keep = m->selection->heads + i * m->selection->max_heads;
+    atn_status st = ATN_OK;
+    atn_head *head = NULL;
+    atn_idx n = 0;
+
+    l->graph =
+        (atn_rollout_layer){.combine = (atn_rollout_heads)o->heads, .rho = o->rho};
+    ATN_TRY(atn_capture_load(cx, m->capture, m->selection->at[i], &l->p));
+    ATN_TAKE(head, l->p.heads);
+    for (atn_idx h = 0; h < l->p.heads; h++)
+        if (keep[h]) head[n++] = atn_problem_head(&l->p, h);
+    l->graph.heads = head;
+    l->graph.n_heads = n;
+    if (o->residual == ATN_RESIDUAL_NONE) l->graph.rho = 0;
+    if (o->residual == ATN_RESIDUAL_MEASURED)
+        ATN_TRY(measured_rho(cx, m, i, &l->p, &l->graph.rho));
+done:
+    return st;
+}
+
+/* ---- a part ---- */
+
+/* NULL, or why the layers have no graph. */
+static const char *refusal(const atn_model_facts *m, int first, int end)
+{
+    for (int i = first; i < end; i++) {
+        const atn_layer_info *l = info_at(m, i);
+
+        if (strcmp(l->stack, "cross") == 0) return "its keys are of another text";
+        if (l->nq != l->nk) return "its queries are not all of its tokens";
+        if (l->nk != info_at(m, first)->nk) return "its layers differ in tokens";
+    }
+    return NULL;
+}
+
+static atn_status begin(atn_ctx *cx, const atn_model_facts *m, int first, int end,
+                        const atn_attribution_opts *o, atn_idx nodes,
+                        atn_attribution *a)
+{
+    const atn_layer_info *top = info_at(m, end - 1);
+    const char *why = refusal(m, first, end);
+    const atn_idx last = ATN_MAX(top->sight.key_last - 1, 0);
+    const atn_idx token = o->token < 0 ? last : o->token;
+    atn_status st = ATN_OK;
+
+    *a = (atn_attribution){.tokens = top->nk, .block = 1};
+    if (why) {
+        atn_log(cx, ATN_LOG_WARN, "%s%slayers have no rollout: %s", top->stack,
+                *top->stack ? " " : "", why);
+        goto done;
+    }
+    if (token >= top->nk)
+        ATN_FAIL(ATN_USAGE, "token %lld is outside 0..%lld", (long long)token,
+                 (long long)top->nk - 1);
+    if (nodes > 0) a->block = (top->nk + nodes - 1) / nodes;
+    a->n = (top->nk + a->block - 1) / a->block;
+    a->token = token / a->block;
+    a->first = ATN_MIN(top->sight.key_first, top->nk - 1) / a->block;
+    ATN_TRY(atn_mem_check(cx, 8.0 * (end - first) * ((double)a->n + 2), "attribution"));
+    ATN_NEW(a->w, (end - first) * a->n);
+    ATN_NEW(a->total, end - first);
+    ATN_NEW(a->rho, end - first);
+    a->layers = end - first;
+done:
+    return st;
+}
+
+void atn_attribution_release(atn_ctx *cx, atn_attribution *a)
+{
+    atn_free(cx, a->w);
+    atn_free(cx, a->total);
+    atn_free(cx, a->rho);
+    *a = (atn_attribution){0};
+}
+
+/* Row l of w is pushed down from layer l on: rows l.. go through layer l together. */
+atn_status atn_attribution_rollout(atn_ctx *cx, const atn_model_facts *m, int first,
+                                   int end, const atn_attribution_opts *o,
+                                   atn_attribution *out)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    atn_status st = ATN_OK;
+    loaded l = {0};
+
+    ATN_TRY(begin(cx, m, first, end, o, 0, out));
+    for (int i = out->layers - 1; i >= 0; i--) {
+        ATN_TRY(load(cx, m, first + i, o, &l));
+        out->rho[i] = l.graph.rho;
+        out->total[i] = 1;
+        out->w[i * out->n + out->token] = 1;
+        ATN_TRY(atn_rollout_step(cx, &l.graph, out->layers - i, out->w + i * out->n));
+        atn_capture_unload(cx, &l.p);
+        l.p = (atn_problem){0};
+    }
+done:
+    atn_capture_unload(cx, &l.p);
+    if (st != ATN_OK) atn_attribution_release(cx, out);
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+static atn_status flow_of_layers(atn_ctx *cx, const double *const *s,
+                                 atn_attribution *a)
+{
+    atn_status st = ATN_OK;
+
+    for (int i = 0; i < a->layers; i++) {
+        double *w = a->w + i * a->n;
+
+        ATN_TRY(atn_flow(cx, s, i + 1, a->n, a->token, w));
+        for (atn_idx j = 0; j < a->n; j++) a->total[i] += w[j];
+        for (atn_idx j = 0; j < a->n && a->total[i] > 0; j++) w[j] /= a->total[i];
+    }
+done:
+    return st;
+}
+
+atn_status atn_attribution_flow(atn_ctx *cx, const atn_model_facts *m, int first,
+                                int end, const atn_attribution_opts *o, atn_idx nodes,
+                                atn_attribution *out)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    atn_status st = ATN_OK;
+    const double **s = NULL;
+    double *matrix = NULL;
+    loaded l = {0};
+
+    ATN_TRY(
+        begin(cx, m, first, end, o, ATN_MIN(nodes, (atn_idx)ATN_FLOW_NODES_MAX), out));
+    ATN_TRY(
+        atn_mem_check(cx, 8.0 * out->layers * (double)out->n * (double)out->n, "flow"));
+    ATN_TAKE(s, out->layers);
+    for (int i = 0; i < out->layers; i++) {
+        ATN_TAKE(matrix, out->n * out->n);
+        s[i] = matrix;
+        ATN_TRY(load(cx, m, first + i, o, &l));
+        out->rho[i] = l.graph.rho;
+        ATN_TRY(atn_rollout_matrix(cx, &l.graph, out->block, matrix));
+        atn_capture_unload(cx, &l.p);
+        l.p = (atn_problem){0};
+    }
+    ATN_TRY(flow_of_layers(cx, s, out));
+done:
+    atn_capture_unload(cx, &l.p);
+    if (st != ATN_OK) atn_attribution_release(cx, out);
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+/* ---- what is said of it ---- */
+
+/* Middle of a node, in tokens. */
+static double middle(const atn_attribution *a, atn_idx node)
+{
+    const atn_idx from = node * a->block;
+    const atn_idx to = ATN_MIN(from + a->block, a->tokens);
+
+    return (double)(from + to - 1) / 2;
+}
+
+atn_attribution_facts atn_attribution_of(const atn_attribution *a, int layer)
+{
+    const double *w = a->w + layer * a->n;
+    atn_attribution_facts f = {.self = w[a->token], .first = w[a->first]};
+    atn_idx top = 0;
+
+    for (atn_idx j = 0; j < a->n; j++) {
+        if (w[j] > 0) f.entropy -= w[j] * log(w[j]);
+        f.distance += w[j] * fabs(middle(a, a->token) - middle(a, j));
+        if (w[j] > w[top]) top = j;
+    }
+    f.entropy = ATN_MAX(f.entropy, 0.0);
+    f.top_at = (double)(top * a->block);
+    f.top = w[top];
+    return f;
+}
+
+static atn_idx selected(const atn_selection *s, int i)
+{
+    atn_idx n = 0;
+
+    for (atn_idx h = 0; h < s->max_heads; h++) n += s->heads[i * s->max_heads + h];
+    return n;
+}
+
+atn_status atn_attribution_model(atn_ctx *cx, const atn_model_facts *m,
+                                 const atn_attribution_opts *o, atn_idx nodes, int cols,
+                                 atn_attribution_put *put, double *out)
+{
+    const atn_selection *s = m->selection;
+    atn_status st = ATN_OK;
+    atn_attribution a = {0};
+
+    for (int first = 0, end; first < s->n; first = end) {
+        end = atn_selection_part(m->capture, s, first);
+        if (nodes > 0)
+            ATN_TRY(atn_attribution_flow(cx, m, first, end, o, nodes, &a));
+        else
+            ATN_TRY(atn_attribution_rollout(cx, m, first, end, o, &a));
+        for (int i = first; i < end; i++) {
+            const atn_idx heads = selected(s, i);
+
+            if (a.layers > 0) put(&a, i - first, out);
+            for (atn_idx h = 1; h < heads; h++)
+                memcpy(out + h * cols, out, (size_t)cols * sizeof *out);
+            out += heads * cols;
+        }
+        atn_attribution_release(cx, &a);
+    }
+done:
+    atn_attribution_release(cx, &a);
+    return st;
+}
+
+/* ---- the table ---- */
+
+typedef struct columns {
+    atn_keys key;
+    int position, token, text, mass;
+} columns;
+
+static atn_status add_columns(atn_ctx *cx, const atn_selection *s, atn_table *t,
+                              columns *c)
+{
+    atn_status st = ATN_OK;
+
+    ATN_TRY(atn_keys_add(cx, s, ATN_KEYS_LAYER, t, &c->key));
+    ATN_TRY(atn_table_add_col(cx, t, "position", ATN_COL_I64, "", "input token, from 0",
+                              &c->position));
+    ATN_TRY(atn_table_add_col(cx, t, "token", ATN_COL_I64, "", "its id", &c->token));
+    ATN_TRY(atn_table_add_col(cx, t, "text", ATN_COL_STR, "", "its text", &c->text));
+    ATN_TRY(atn_table_add_col(cx, t, "rollout_mass", ATN_COL_F64, "",
+                              "share of the state that comes from it", &c->mass));
+done:
+    return st;
+}
+
+static atn_status add_layer(atn_ctx *cx, const atn_model_facts *m,
+                            const atn_layer_info *info, const atn_attribution *a,
+                            int layer, const columns *c, atn_table *t)
+{
+    const char *const *texts = NULL;
+    const int32_t *ids = NULL;
+    const bool known = atn_capture_tokens(m->capture, &ids, &texts) == a->n;
+    atn_status st = ATN_OK;
+
+    for (atn_idx j = 0; j < a->n; j++) {
+        ATN_TRY(atn_table_add_row(cx, t));
+        ATN_TRY(atn_keys_set(cx, t, &c->key, info, 0));
+        atn_table_set_i64(t, c->position, j);
+        if (known && ids) atn_table_set_i64(t, c->token, ids[j]);
+        if (known && texts) ATN_TRY(atn_table_set_str(cx, t, c->text, texts[j]));
+        atn_table_set_f64(t, c->mass, a->w[layer * a->n + j]);
+    }
+done:
+    return st;
+}
+
+atn_status atn_rollout_table(atn_ctx *cx, const atn_model_facts *m,
+                             const atn_attribution_opts *o, bool every_layer,
+                             atn_table **out)
+{
+    atn_status st = ATN_OK;
+    atn_table *t = NULL;
+    atn_attribution a = {0};
+    columns c;
+
+    *out = NULL;
+    ATN_TRY(atn_table_create(cx, "rollout", &t));
+    ATN_TRY(add_columns(cx, m->selection, t, &c));
+    for (int first = 0, end; first < m->selection->n; first = end) {
+        end = atn_selection_part(m->capture, m->selection, first);
+        ATN_TRY(atn_attribution_rollout(cx, m, first, end, o, &a));
+        for (int i = every_layer ? 0 : a.layers - 1; i >= 0 && i < a.layers; i++)
+            ATN_TRY(add_layer(cx, m, info_at(m, first + i), &a, i, &c, t));
+        atn_attribution_release(cx, &a);
+    }
+    ATN_TRY(atn_table_set_meta(cx, t, "title", "Rollout of attention"));
+    *out = t;
+    t = NULL;
+done:
+    atn_attribution_release(cx, &a);
+    atn_table_destroy(cx, t);
+    return st;
+}
