@@ -12,6 +12,10 @@ void dsyevd_(const char *jobz, const char *uplo, const int *n, double *a,
              const int *lda, double *w, double *work, const int *lwork, int *iwork,
              const int *liwork, int *info);
 
+void dgeev_(const char *jobvl, const char *jobvr, const int *n, double *a,
+            const int *lda, double *wr, double *wi, double *vl, const int *ldvl,
+            double *vr, const int *ldvr, double *work, const int *lwork, int *info);
+
 bool atn_cholesky(double *a, atn_idx n)
 {
     for (atn_idx i = 0; i < n; i++)
@@ -49,6 +53,17 @@ void atn_gram_add(bool of_rows, const double *a, atn_idx rows, atn_idx n, double
                 (int)rows, 1, a, (int)(of_rows ? rows : n), 1, c, (int)n);
 }
 
+static atn_status check_finite(atn_ctx *cx, const double *a, atn_idx n)
+{
+    for (atn_idx i = 0; i < n * n; i++)
+        if (!isfinite(a[i]))
+            return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                            "eigenvalues: entry %lld of a %lld x %lld matrix is not "
+                            "finite",
+                            (long long)i, (long long)n, (long long)n);
+    return ATN_OK;
+}
+
 double atn_eigenvalues_bytes(atn_idx n)
 {
     return (2 * (double)n + 1 + 64 * (double)n) * sizeof(double);
@@ -65,15 +80,36 @@ atn_status atn_eigenvalues(atn_ctx *cx, double *a, atn_idx n, double *values)
 
     ATN_ASSERT(n >= 0 && room <= INT_MAX);
     if (n == 0) goto done;
-    for (atn_idx i = 0; i < n * n; i++)
-        if (!isfinite(a[i]))
-            ATN_FAIL(ATN_DATA,
-                     "eigenvalues: entry %lld of a %lld x %lld matrix is not finite",
-                     (long long)i, (long long)n, (long long)n);
+    ATN_TRY(check_finite(cx, a, n));
     ATN_TAKE(work, room);
     dsyevd_("N", "L", &size, a, &size, values, work, &length, &whole, &one, &info);
     if (info != 0)
         ATN_FAIL(ATN_INTERNAL, "eigenvalues of a %lld x %lld matrix: dsyevd gave %d",
+                 (long long)n, (long long)n, info);
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+/* The transpose, which LAPACK sees, has the same eigenvalues. */
+atn_status atn_eigenvalues_general(atn_ctx *cx, double *a, atn_idx n, double *re,
+                                   double *im)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_idx room = 66 * n + 1;
+    const int size = (int)n, length = (int)room, one = 1;
+    atn_status st = ATN_OK;
+    double *work = NULL, none = 0;
+    int info = 0;
+
+    ATN_ASSERT(n >= 0 && room <= INT_MAX);
+    if (n == 0) goto done;
+    ATN_TRY(check_finite(cx, a, n));
+    ATN_TAKE(work, room);
+    dgeev_("N", "N", &size, a, &size, re, im, &none, &one, &none, &one, work, &length,
+           &info);
+    if (info != 0)
+        ATN_FAIL(ATN_INTERNAL, "eigenvalues of a %lld x %lld matrix: dgeev gave %d",
                  (long long)n, (long long)n, info);
 done:
     atn_arena_rewind(cx, mark);

@@ -1,7 +1,8 @@
-/* core/linalg.h -- dense linear algebra in double: small systems, symmetric eigenvalues.
+/* core/linalg.h -- dense linear algebra in double: small systems, eigenvalues.
  *
- * Source  Cholesky's method; eigenvalues by LAPACK's dsyevd, which OpenBLAS brings.
- * Cost    n^3 / 3 flop and no memory for Cholesky; 4 n^3 / 3 flop for eigenvalues.
+ * Source  Cholesky's method; eigenvalues by LAPACK's dsyevd and dgeev, which OpenBLAS brings.
+ * Cost    n^3 / 3 flop and no memory for Cholesky; 4 n^3 / 3 flop for symmetric eigenvalues,
+ *         about 10 n^3 for others.
  * Limits  one thread. Matrices are row-major and contiguous.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
@@ -24,3 +25,7 @@ atn_status atn_eigenvalues(atn_ctx *cx, double *a, atn_idx n,
                            double *values) ATN_WARN_UNUSED;
 /* Bytes that atn_eigenvalues takes beside a and values. */
 double atn_eigenvalues_bytes(atn_idx n);
+/* re, im [n] <- eigenvalues of any a [n, n], in no order; a is overwritten. DATA when an entry
+ * is not finite; MEMORY. */
+atn_status atn_eigenvalues_general(atn_ctx *cx, double *a, atn_idx n, double *re,
+                                   double *im) ATN_WARN_UNUSED;

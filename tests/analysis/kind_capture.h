@@ -5,9 +5,10 @@
 #include "layer_kinds.h"
 
 #include "core/io/capture.h"
+#include "core/io/file.h"
 #include "core/io/json.h"
 
-enum { WITH_W_O = 1, WITH_D_O = 2, WITH_PRE = 4, WITHOUT_V = 8 };
+enum { WITH_W_O = 1, WITH_D_O = 2, WITH_PRE = 4, WITHOUT_V = 8, WITH_H = 16 };
 
 typedef struct kind_tensors {
     atn_st_out list[10];
@@ -42,8 +43,68 @@ static inline kind_tensors kind_tensors_of(const kind_layer *l, unsigned with)
         add_tensor(&t, "q_pre", l->q_pre, p->heads, p->nq, p->d);
         add_tensor(&t, "k_pre", l->k_pre, p->kv_heads, p->nk, p->d);
     }
+    if (with & WITH_H) add_tensor(&t, "h", l->h, p->nk, KIND_WIDTH, 0);
     return t;
 }
+
+/* ---- the model that the capture was made of ---- */
+
+/* A weight of the model directory as the manifest names it. */
+static inline json_t *kind_place(const char *tensor, const void *data, size_t size)
+{
+    char hex[33];
+
+    atn_hash_bytes(data, size, hex);
+    return json_pack("{s:s, s:s, s:s}", "file", "model.safetensors", "tensor", tensor,
+                     "hash", hex);
+}
+
+/* Writes w_q, w_k, w_v of n layers, and embed and unembed (vocab, KIND_WIDTH) where they are
+ * not NULL, into dir; weights[i] and *tokens receive what the manifest says of them. */
+static inline void kind_model(atn_ctx *cx, const char *dir, kind_layer *const *l, int n,
+                              const float *embed, const float *unembed, atn_idx vocab,
+                              json_t **weights, json_t **tokens)
+{
+    static char names[8][3][8];
+    atn_st_out list[26];
+    char path[700];
+    int used = 0;
+
+    for (int i = 0; i < n; i++) {
+        const atn_problem *p = &l[i]->p;
+        const struct {
+            const char *key;
+            const float *data;
+            atn_idx rows;
+        } all[3] = {{"w_q", l[i]->w_q, p->heads * KIND_D},
+                    {"w_k", l[i]->w_k, p->kv_heads * KIND_D},
+                    {"w_v", l[i]->w_v, p->kv_heads * KIND_DV}};
+
+        weights[i] = json_object();
+        for (int k = 0; k < 3; k++) {
+            snprintf(names[i][k], sizeof names[i][k], "%s%d", all[k].key, i);
+            list[used++] = (atn_st_out){
+                names[i][k], ATN_F32, 2, {all[k].rows, KIND_WIDTH}, all[k].data};
+            json_object_set_new(weights[i], all[k].key,
+                                kind_place(names[i][k], all[k].data,
+                                           (size_t)all[k].rows * KIND_WIDTH * 4));
+        }
+    }
+    *tokens = json_object();
+    for (int k = 0; k < 2; k++) {
+        const float *data = k ? unembed : embed;
+        const char *key = k ? "unembed" : "embed";
+
+        if (!data) continue;
+        list[used++] = (atn_st_out){key, ATN_F32, 2, {vocab, KIND_WIDTH}, data};
+        json_object_set_new(*tokens, key,
+                            kind_place(key, data, (size_t)vocab * KIND_WIDTH * 4));
+    }
+    snprintf(path, sizeof path, "%s/model.safetensors", dir);
+    CHECK_OK(atn_st_save(cx, path, list, used, NULL, true, NULL));
+}
+
+/* ---- the capture ---- */
 
 /* Takes over t->names. */
 static inline json_t *kind_json(const kind_layer *l, int at, const kind_tensors *t)

@@ -39,6 +39,9 @@ typedef struct kind_layer {
     float v[KIND_HEADS * KIND_N * KIND_DV], w_o[KIND_HEADS * KIND_DV * KIND_WIDTH];
     float d_o[KIND_HEADS * KIND_N * KIND_DV];
     float q_pre[KIND_HEADS * KIND_N * KIND_D], k_pre[KIND_HEADS * KIND_N * KIND_D];
+    float h[KIND_N * KIND_WIDTH]; /* input of the layer */
+    float w_q[KIND_HEADS * KIND_D * KIND_WIDTH], w_k[KIND_HEADS * KIND_D * KIND_WIDTH];
+    float w_v[KIND_HEADS * KIND_DV * KIND_WIDTH];
     float weights[KIND_HEADS * KIND_N * KIND_N], sink[KIND_HEADS], slope[KIND_HEADS];
     float out[KIND_HEADS * KIND_N * KIND_DV];
     float sampled_q[KIND_HEADS * KIND_N * KIND_D];
@@ -100,6 +103,10 @@ static inline kind_layer *make_kind(int kind, uint64_t seed)
     kind_noise(l->v, ATN_LEN(l->v), 1, seed, "kind/v");
     kind_noise(l->w_o, ATN_LEN(l->w_o), 0.5, seed, "kind/w");
     kind_noise(l->d_o, ATN_LEN(l->d_o), 0.1, seed, "kind/d_o");
+    kind_noise(l->h, ATN_LEN(l->h), 1, seed, "kind/h");
+    kind_noise(l->w_q, ATN_LEN(l->w_q), 0.5, seed, "kind/w_q");
+    kind_noise(l->w_k, ATN_LEN(l->w_k), 0.5, seed, "kind/w_k");
+    kind_noise(l->w_v, ATN_LEN(l->w_v), 0.5, seed, "kind/w_v");
     kind_noise(l->q_pre, ATN_LEN(l->q_pre), 1.5, seed, "kind/q_pre");
     kind_noise(l->k_pre, ATN_LEN(l->k_pre), 1, seed, "kind/k_pre");
     l->p = (atn_problem){

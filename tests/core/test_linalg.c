@@ -1,4 +1,4 @@
-/* tests/core/test_linalg.c -- Cholesky and symmetric eigenvalues. */
+/* tests/core/test_linalg.c -- Cholesky and eigenvalues. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "check.h"
 
@@ -97,15 +97,72 @@ static void eigenvalues_of_random_matrices(atn_ctx *cx)
     }
 }
 
+/* The companion matrix of (x - 2)(x + 3)(x^2 - 2x + 5), whose roots are 2, -3, 1 +- 2i:
+ * x^4 - x^3 - 3x^2 + 17x - 30. */
+static void general_golden(atn_ctx *cx)
+{
+    double a[] = {1, 3, -17, 30, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0}, re[4], im[4];
+    static const double want[4][2] = {{2, 0}, {-3, 0}, {1, 2}, {1, -2}};
+
+    CHECK_OK(atn_eigenvalues_general(cx, a, 4, re, im));
+    for (int w = 0; w < 4; w++) {
+        double least = INFINITY;
+        for (int i = 0; i < 4; i++)
+            least = fmin(least, hypot(re[i] - want[w][0], im[i] - want[w][1]));
+        CHECK_NEAR(least, 0, 1e-12);
+    }
+}
+
+/* Sums of the eigenvalues and of their squares are traces of a and of a a; symmetric matrices
+ * have those of the other function. */
+static void general_of_random_matrices(atn_ctx *cx)
+{
+    for (atn_idx n = 1; n <= MOST; n = n * 3 + 1) {
+        double *a = random_square(cx, n), *b = random_square(cx, n);
+        double re[MOST], im[MOST], v[MOST], trace = 0, square = 0, sum = 0;
+
+        for (atn_idx i = 0; i < n; i++) {
+            trace += a[i * n + i];
+            for (atn_idx j = 0; j < n; j++) square += a[i * n + j] * a[j * n + i];
+        }
+        CHECK_OK(atn_eigenvalues_general(cx, a, n, re, im));
+        for (atn_idx i = 0; i < n; i++) {
+            trace -= re[i];
+            square -= re[i] * re[i] - im[i] * im[i];
+            sum += im[i];
+        }
+        CHECK_NEAR(trace, 0, 1e-10);
+        CHECK_NEAR(square, 0, 1e-8);
+        CHECK_NEAR(sum, 0, 1e-10);
+        for (atn_idx i = 0; i < n; i++)
+            for (atn_idx j = 0; j <= i; j++)
+                b[j * n + i] = a[i * n + j] = a[j * n + i] = b[i * n + j];
+        CHECK_OK(atn_eigenvalues_general(cx, a, n, re, im));
+        CHECK_OK(atn_eigenvalues(cx, b, n, v));
+        for (atn_idx i = 0; i < n; i++) {
+            double least = INFINITY;
+            for (atn_idx j = 0; j < n; j++)
+                least = fmin(least, hypot(re[j] - v[i], im[j]));
+            CHECK_NEAR(least, 0, 1e-9);
+        }
+        free(a);
+        free(b);
+    }
+}
+
 static void what_has_no_eigenvalues(atn_ctx *cx)
 {
-    double a[] = {1, NAN, NAN, 1}, v[2];
+    double a[] = {1, NAN, NAN, 1}, v[2], w[2];
 
     CHECK_OK(atn_eigenvalues(cx, a, 0, v));
     CHECK_FAILS(atn_eigenvalues(cx, a, 2, v), ATN_DATA, "not finite");
+    CHECK_OK(atn_eigenvalues_general(cx, a, 0, v, w));
+    CHECK_FAILS(atn_eigenvalues_general(cx, a, 2, v, w), ATN_DATA, "not finite");
 }
 
 CHECK_MAIN({"cholesky golden", cholesky_golden}, {"cholesky solves", cholesky_solves},
            {"eigenvalues golden", eigenvalues_golden},
            {"eigenvalues of random matrices", eigenvalues_of_random_matrices},
+           {"general golden", general_golden},
+           {"general of random matrices", general_of_random_matrices},
            {"what has no eigenvalues", what_has_no_eigenvalues})
