@@ -52,6 +52,7 @@ foreach(doc ${ATN_DOCS})
   endif()
 endforeach()
 atn_cli_test(docs/help_examples ${CMAKE_CURRENT_SOURCE_DIR}/docs/help_examples.sh)
+atn_cli_test(docs/columns ${CMAKE_CURRENT_SOURCE_DIR}/docs/columns.sh)
 atn_cli_test(docs/links ${CMAKE_CURRENT_SOURCE_DIR}/docs/links.sh)
 
 # under ASan: what the font libraries keep for the life of the process is no leak of ours

@@ -166,12 +166,12 @@ static void compute(const atn_head_stats *s, const void *params_, double *out)
 }
 
 static const atn_measure_col cols[] = {
-    {"blocks_density", "", "(0, 1]",
+    {"blocks_density", "", "[0, 1]",
      "share of the valid blocks that hold 90 % (coverage) of each block row's weight",
      NULL},
-    {"blocks_kept_mean_blocks", "blocks", "[1, nk / keys]",
+    {"blocks_kept_mean_blocks", "blocks", "[0, nk / keys]",
      "mean number of these blocks a block row", NULL},
-    {"blocks_rows_density", "", "(0, 1]",
+    {"blocks_rows_density", "", "[0, 1]",
      "share of the valid blocks that a row of theirs needs for its own coverage", NULL},
     {"blocks_inflation", "", ">= 1",
      "visible entries inside these blocks / keys that the rows need", NULL},
