@@ -456,6 +456,23 @@ done:
     return st;
 }
 
+/* Walks over the rows of all heads together that are to come. */
+static void say_passes(atn_ctx *cx, const atn_sim_set *set, bool copy)
+{
+    const atn_similarity_opts *o = set->opts;
+    const int distances = (int)o->distances + (int)o->smoothed;
+    const int keys = (o->jaccard > 0) + (o->spearman || o->cka);
+
+    if (distances + keys == 0) return; /* the usual ones */
+    atn_log(
+        cx, ATN_LOG_INFO,
+        "similarity: %d passes over the rows of %lld heads (1 for inner products, %d "
+        "for distances, %d for keys and outputs, %d for copy_err); distances take a "
+        "logarithm for each of %lld pairs of heads",
+        1 + distances + keys + copy, (long long)set->m, distances, keys, (int)copy,
+        (long long)(set->m * (set->m - 1) / 2));
+}
+
 atn_status atn_similarity_compare(atn_ctx *cx, const atn_problem *layers, int n,
                                   const bool *keep, const float *const *w_o,
                                   atn_idx width, const atn_similarity_opts *opts,
@@ -468,6 +485,7 @@ atn_status atn_similarity_compare(atn_ctx *cx, const atn_problem *layers, int n,
     *part = (atn_similarity_part){0};
     ATN_TRY(make_set(cx, layers, n, keep, opts, &set));
     ATN_TRY(atn_mem_check(cx, work_bytes(cx, &set, width), "similarity"));
+    say_passes(cx, &set, opts->copy_err && !copy_reason(layers, n, w_o, &set));
     ATN_TRY(describe(cx, layers, &set, width, part));
     ATN_TRY(compare_gram(cx, &set, part));
     if (opts->distances) ATN_TRY(compare_rows(cx, &set, part));
