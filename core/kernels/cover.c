@@ -19,14 +19,13 @@ const double atn_cover_levels[ATN_COVER_LEVELS] = {.5, .8, .9, .95, .99, .999};
 const double atn_span_levels[ATN_SPAN_LEVELS] = {.5, .9, .95};
 
 enum {
-    BINS =
-        1024, /* the last one holds all that is more than 2^32 times smaller than the largest */
-    BIN_SHIFT =
-        18, /* of the row; its bins are split by the next 10 bits, then by all */
-    PART_SHIFT = 8,
+    BINS = 1024, /* of long rows and of parts of rows */
+    LONG = 2048, /* shorter rows have a quarter of the bins, each four times as wide */
+    BITS = 10,   /* log2 of BINS */
+    ROW_SHIFT = 18,
     GROUP = 16, /* bins that are passed over at once */
     BLOCK = 256,
-    SMALL = 128, /* sorted by counting ranks */
+    SHORT = 48, /* shorter rows are sorted */
     LEVELS = ATN_COVER_LEVELS
 };
 static const uint64_t ONE = UINT64_C(1) << 40, UNITS = (UINT64_C(1) << 40) - 1;
@@ -72,20 +71,22 @@ typedef struct part {
     row *row;
     const float *w;
     atn_idx n;
-    uint32_t top;          /* bits of a float: bin 0 begins there */
-    int shift, first, end; /* levels */
-    uint64_t sum;          /* what lies before the part */
+    uint32_t top;    /* bits of a float: bin 0 begins there */
+    int bins, shift; /* a bin is 2^shift floats wide */
+    int first, end;  /* levels */
+    uint64_t sum;    /* what lies before the part */
     uint64_t before[LEVELS];
     int bin[LEVELS];
 } part;
 
 /* The bin of each weight, and what it adds there. */
 ATN_CLONES static void bin_weights(const float *w, int n, uint32_t top, int shift,
-                                   double scale, uint16_t *bin, uint64_t *adds)
+                                   uint32_t last, double scale, uint16_t *bin,
+                                   uint64_t *adds)
 {
     for (int j = 0; j < n; j++) {
         const uint32_t b = (top - bits_of(w[j] > 0 ? w[j] : 0)) >> shift;
-        bin[j] = (uint16_t)(b < BINS - 1 ? b : BINS - 1);
+        bin[j] = (uint16_t)(b < last ? b : last);
     }
     for (int j = 0; j < n; j++) adds[j] = rounded((double)w[j] * scale) + ONE;
 }
@@ -95,13 +96,14 @@ static void fill_table(const part *p, uint64_t table[2][BINS])
 {
     uint64_t adds[BLOCK];
 
-    memset(table, 0, 2 * sizeof table[0]);
+    for (int t = 0; t < 2; t++) memset(table[t], 0, (size_t)p->bins * sizeof **table);
     for (atn_idx at = 0; at < p->n; at += BLOCK) {
         const int m = (int)ATN_MIN((atn_idx)BLOCK, p->n - at);
         uint16_t *b = p->row->bin + at;
         int j = 0;
 
-        bin_weights(p->w + at, m, p->top, p->shift, p->row->scale, b, adds);
+        bin_weights(p->w + at, m, p->top, p->shift, (uint32_t)p->bins - 1,
+                    p->row->scale, b, adds);
         for (; j + 4 <= m; j += 4) {
             table[0][b[j]] += adds[j];
             table[1][b[j + 1]] += adds[j + 1];
@@ -112,9 +114,9 @@ static void fill_table(const part *p, uint64_t table[2][BINS])
     }
 }
 
-ATN_CLONES static void add_tables(uint64_t table[2][BINS], uint64_t *groups)
+ATN_CLONES static void add_tables(uint64_t table[2][BINS], int bins, uint64_t *groups)
 {
-    for (int g = 0; g < BINS / GROUP; g++) {
+    for (int g = 0; g < bins / GROUP; g++) {
         uint64_t sum = 0;
 
         for (int i = GROUP * g; i < GROUP * (g + 1); i++) {
@@ -137,14 +139,14 @@ static void find_bins(part *p, uint64_t table[2][BINS])
     uint64_t groups[BINS / GROUP], all = 0, sum = p->sum;
     int b = 0;
 
-    add_tables(table, groups);
-    for (int g = 0; g < BINS / GROUP; g++) all += groups[g];
-    if (p->shift == BIN_SHIFT) set_needs(all & UNITS, p->row->need);
+    add_tables(table, p->bins, groups);
+    for (int g = 0; g < p->bins / GROUP; g++) all += groups[g];
+    if (p->w == p->row->w) set_needs(all & UNITS, p->row->need);
     for (int l = p->first; l < p->end; l++) {
         const uint64_t need = p->row->need[l];
 
-        while (b < BINS - 1) {
-            const bool whole = b % GROUP == 0 && b < BINS - GROUP;
+        while (b < p->bins - 1) {
+            const bool whole = b % GROUP == 0 && b < p->bins - GROUP;
 
             if (whole && ((sum + groups[b / GROUP]) & UNITS) < need) {
                 sum += groups[b / GROUP];
@@ -157,60 +159,6 @@ static void find_bins(part *p, uint64_t table[2][BINS])
         p->bin[l] = b;
         p->before[l] = sum;
     }
-}
-
-/* ---- sorting, the largest first ---- */
-
-ATN_CLONES static void sort_few(const float *x, int n, float *sorted)
-{
-    for (int i = 0; i < n; i++) {
-        const float v = x[i];
-        int rank = 0;
-
-        for (int j = 0; j < n; j++) rank += x[j] > v;
-        for (int j = 0; j < i; j++) rank += x[j] == v;
-        sorted[rank] = v;
-    }
-}
-
-/* Keys that ascend as the floats descend, and back. */
-ATN_PART uint32_t descending_key(float x)
-{
-    const uint32_t b = bits_of(x);
-
-    return b & UINT32_C(0x80000000) ? b : b ^ UINT32_C(0x7fffffff);
-}
-
-void atn_row_sort(float *x, atn_idx n, float *spare)
-{
-    enum { DIGIT = 2048 };
-    uint32_t places[3][DIGIT] = {{0}};
-    float *from = x, *to = spare;
-
-    for (atn_idx i = 0; i < n; i++) {
-        const uint32_t key = descending_key(x[i]);
-
-        places[0][key % DIGIT]++;
-        places[1][key / DIGIT % DIGIT]++;
-        places[2][key / DIGIT / DIGIT]++;
-    }
-    for (int p = 0; p < 3; p++) {
-        const int shift = 11 * p;
-        const uint32_t first = n > 0 ? descending_key(from[0]) >> shift : 0;
-        uint32_t sum = 0;
-
-        if (n > 0 && places[p][first % DIGIT] == (uint32_t)n) continue;
-        for (int d = 0; d < DIGIT; d++) {
-            const uint32_t here = places[p][d];
-            places[p][d] = sum;
-            sum += here;
-        }
-        for (atn_idx i = 0; i < n; i++)
-            to[places[p][(descending_key(from[i]) >> shift) % DIGIT]++] = from[i];
-        from = to;
-        to = from == x ? spare : x;
-    }
-    if (from != x) memcpy(x, from, (size_t)n * sizeof *x);
 }
 
 /* ---- inside the bins ---- */
@@ -227,20 +175,6 @@ ATN_CLONES static void find_hits(const uint16_t *bin, int n,
         hit[j] =
             (uint8_t)((x == a) | (x == b) | (x == c) | (x == d) | (x == e) | (x == f));
     }
-}
-
-/* Bit j of the result is byte j, 0 or 1, of the 64 at `hit`. */
-static uint64_t mask_of(const uint8_t *hit)
-{
-    uint64_t mask = 0;
-
-    for (int i = 0; i < 8; i++) {
-        uint64_t eight;
-
-        memcpy(&eight, hit + 8 * i, sizeof eight); /* byte 0 is the lowest */
-        mask |= (eight * UINT64_C(0x0102040810204080) >> 56) << (8 * i);
-    }
-    return mask;
 }
 
 /* The weights of the bins where the levels are, bin after bin; those of level l begin at from[l]
@@ -269,7 +203,7 @@ static void pick(const part *p, uint64_t table[2][BINS], float *picked,
         find_hits(bin + block, m, want, hit);
         memset(hit + m, 0, (size_t)(BLOCK - m));
         for (int j = 0; j < m; j += 64)
-            for (uint64_t mask = mask_of(hit + j); mask; mask &= mask - 1) {
+            for (uint64_t mask = atn_mask64(hit + j); mask; mask &= mask - 1) {
                 const atn_idx i = block + j + __builtin_ctzll(mask);
                 picked[to[slot[bin[i]]]++] = p->w[i];
             }
@@ -335,20 +269,21 @@ static void split(part *p);
 static void finish(const part *p, int first, int end, float *seg, atn_idx m)
 {
     const int b = p->bin[first];
-    float sorted[SMALL];
+    float sorted[ATN_FEW];
 
-    if (m > SMALL) {
+    if (m > ATN_FEW) {
         part next = {.row = p->row,
                      .w = seg,
                      .n = m,
                      .top = p->top - ((uint32_t)b << p->shift),
-                     .shift = p->shift == BIN_SHIFT ? PART_SHIFT : 0,
+                     .bins = BINS,
+                     .shift = ATN_MAX(p->shift - BITS, 0),
                      .first = first,
                      .end = end,
                      .sum = p->before[first]};
         split(&next);
     } else {
-        sort_few(seg, (int)m, sorted);
+        atn_row_sort_few(seg, (int)m, sorted);
         for (int l = first; l < end; l++) reach(p->row, l, p->before[l], sorted, m);
     }
 }
@@ -357,7 +292,7 @@ static void split(part *p)
 {
     uint64_t table[2][BINS];
     atn_idx from[LEVELS], to[LEVELS];
-    float *picked = p->row->picked[p->shift != BIN_SHIFT];
+    float *picked = p->row->picked[p->w != p->row->w];
 
     fill_table(p, table);
     find_bins(p, table);
@@ -393,7 +328,8 @@ void atn_row_cover(const float *w, atn_idx n, float max, double mass,
              .bin = s->bin,
              .picked = {s->picked, s->spare},
              .cover = c};
-    float sorted[SMALL];
+    const bool is_long = n >= LONG;
+    float sorted[SHORT];
     uint64_t sum = 0;
 
     for (int l = 0; l < LEVELS; l++) {
@@ -405,17 +341,18 @@ void atn_row_cover(const float *w, atn_idx n, float max, double mass,
     if (all_equal(w, n, max)) {
         set_needs((uint64_t)n * rounded((double)max * r.scale), r.need);
         for (int l = 0; l < LEVELS; l++) reach_equal(&r, l, 0, max, n);
-    } else if (n <= SMALL) {
+    } else if (n <= SHORT) {
         for (atn_idx j = 0; j < n; j++) sum += rounded((double)w[j] * r.scale);
         set_needs(sum, r.need);
-        sort_few(w, (int)n, sorted);
+        atn_row_sort_few(w, (int)n, sorted);
         for (int l = 0; l < LEVELS; l++) reach(&r, l, 0, sorted, n);
     } else {
         part whole = {.row = &r,
                       .w = w,
                       .n = n,
                       .top = bits_of(max),
-                      .shift = BIN_SHIFT,
+                      .bins = is_long ? BINS : BINS / 4,
+                      .shift = is_long ? ROW_SHIFT : ROW_SHIFT + 2,
                       .end = LEVELS};
         split(&whole);
     }

@@ -93,7 +93,10 @@ void atn_row_add(const float *x, atn_idx n, double a, double *y);
 
 /* The first j with x_j = value; n when there is none. */
 atn_idx atn_row_find(const float *x, atn_idx n, float value);
-/* Sorts the largest first; spare holds n floats. */
+/* Both sort the largest first: n <= ATN_FEW numbers, none of them NaN, elsewhere; any number of
+ * them in place, with spare as long. */
+enum { ATN_FEW = 128 };
+void atn_row_sort_few(const float *x, int n, float *sorted);
 void atn_row_sort(float *x, atn_idx n, float *spare);
 
 /* Shares of a row's mass, see core/row_values.h. A share counts as reached where a sum is less

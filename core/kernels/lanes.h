@@ -70,3 +70,17 @@ ATN_PART double atn_sum_lanes(const float *x, int64_t n)
     for (int l = 0; j < n; j++, l++) lanes[l] += (double)x[j];
     return atn_fold16(lanes);
 }
+
+/* Bit j of the result is byte j, 0 or 1, of the 64 at `flag`. */
+ATN_PART uint64_t atn_mask64(const uint8_t *flag)
+{
+    uint64_t mask = 0;
+
+    for (int i = 0; i < 8; i++) {
+        uint64_t eight;
+
+        memcpy(&eight, flag + 8 * i, sizeof eight); /* byte 0 is the lowest */
+        mask |= (eight * UINT64_C(0x0102040810204080) >> 56) << (8 * i);
+    }
+    return mask;
+}

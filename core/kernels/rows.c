@@ -1,15 +1,12 @@
-/* core/kernels/rows.c -- one row of logits or weights: max, exp, moments, top-k.
+/* core/kernels/rows.c -- one row of logits or weights: max, exp, sums, moments.
  *
  * Math    see core/rows.h; every sum is ATN_LANES double partial sums over floats.
  * Oracle  tests/core/test_kernels.c: twins in long double; expf against libm's exp.
- * Cost    one load an element; top-k one vector compare an element and k log k swaps for
- *         the rare element that enters.
+ * Cost    one load an element.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/kernels/kernels.h"
 #include "core/kernels/lanes.h"
-
-#include <float.h>
 
 ATN_CLONES float atn_row_max(const float *x, atn_idx n)
 {
@@ -201,100 +198,5 @@ double atn_row_plogp(const float *w, atn_idx n)
 
     for (atn_idx j = 0; j < n; j++)
         if (w[j] > 0) sum -= (double)w[j] * log((double)w[j]);
-    return sum;
-}
-
-/* Restores the min-heap property below `at` in heap[0..k). */
-static void sift(float *heap, atn_idx k, atn_idx at)
-{
-    const float x = heap[at];
-
-    for (;;) {
-        atn_idx child = 2 * at + 1;
-        if (child >= k) break;
-        if (child + 1 < k && heap[child + 1] < heap[child]) child++;
-        if (heap[child] >= x) break;
-        heap[at] = heap[child];
-        at = child;
-    }
-    heap[at] = x;
-}
-
-ATN_PART bool any_above(const float *w, int n, float floor)
-{
-    int any = 0;
-
-    for (int l = 0; l < n; l++) any |= w[l] > floor;
-    return any;
-}
-
-/* First j >= from with w[j] > floor; n when there is none. Wide strides first: a large
- * element is rare. */
-ATN_CLONES static atn_idx next_above(const float *w, atn_idx n, atn_idx from,
-                                     float floor)
-{
-    enum { WIDE = 128 };
-    atn_idx j = from;
-
-    while (j + WIDE <= n && !any_above(w + j, WIDE, floor)) j += WIDE;
-    while (j + ATN_LANES <= n && !any_above(w + j, ATN_LANES, floor)) j += ATN_LANES;
-    while (j < n && !(w[j] > floor)) j++;
-    return j;
-}
-
-/* A value that at least k of w[0..n) reach: the k-th largest of the different maxima of GROUPS
- * interleaved groups, -inf where there are fewer; GROUPS <= n. It keeps all but a few elements
- * out of the heap. */
-enum { GROUPS = 64 };
-ATN_CLONES static float floor_of(const float *w, atn_idx n, atn_idx k)
-{
-    float most[GROUPS];
-    atn_idx j = GROUPS;
-
-    for (int l = 0; l < GROUPS; l++) most[l] = w[l];
-    for (; j + GROUPS <= n; j += GROUPS)
-        for (int l = 0; l < GROUPS; l++)
-            most[l] = w[j + l] > most[l] ? w[j + l] : most[l];
-    for (;; k--) {
-        float top[GROUPS];
-
-        memcpy(top, most, sizeof top);
-        for (int width = GROUPS / 2; width > 0; width /= 2)
-            for (int l = 0; l < width; l++)
-                top[l] = top[l + width] > top[l] ? top[l + width] : top[l];
-        if (k <= 1) return top[0];
-        for (int l = 0; l < GROUPS; l++)
-            most[l] = most[l] < top[0] ? most[l] : -INFINITY;
-    }
-}
-
-double atn_row_topk(const float *w, atn_idx n, atn_idx k, float *heap)
-{
-    double sum = 0;
-    atn_idx from = 0;
-
-    if (k > n) k = n;
-    if (k <= 0) return 0;
-    if (k <= GROUPS / 4 && n >= GROUPS) {
-        const float floor = floor_of(w, n, k);
-        for (atn_idx i = 0; i < k; i++) heap[i] = floor;
-    } else {
-        memcpy(heap, w, (size_t)k * sizeof *heap);
-        for (atn_idx i = k / 2; i-- > 0;) sift(heap, k, i);
-        from = k;
-    }
-    for (atn_idx j = next_above(w, n, from, heap[0]); j < n;
-         j = next_above(w, n, j + 1, heap[0])) {
-        heap[0] = w[j];
-        sift(heap, k, 0);
-    }
-    /* pop the smallest to the end, so that the sum runs from the largest down */
-    for (atn_idx m = k; m > 1; m--) {
-        const float smallest = heap[0];
-        heap[0] = heap[m - 1];
-        sift(heap, m - 1, 0);
-        heap[m - 1] = smallest;
-    }
-    for (atn_idx i = 0; i < k; i++) sum += (double)heap[i];
     return sum;
 }

@@ -664,6 +664,53 @@ static void row_values_random(atn_ctx *cx)
     }
 }
 
+/* What no kernel computes comes from the CPU: bitwise what it says without a device. So does all
+ * of a head that holds some of its rows. */
+static void row_values_rest(atn_ctx *cx)
+{
+    enum { ALONG = 130, WIDTH = 16 };
+    static results want, got;
+    const atn_backend *device = cx->backend;
+    const atn_idx rows[] = {3, 50, 51, 129};
+    const unsigned rest = ATN_NEED_MAX | ATN_NEED_COVER | ATN_NEED_SPAN;
+    atn_row_want w = {.needs =
+                          rest | ATN_NEED_MOMENTS | ATN_NEED_COLUMNS | ATN_NEED_BLOCKS,
+                      .top_k = 1,
+                      .block = 64,
+                      .block_keys = 32};
+    atn_head heads[HEADS];
+    float *q[2], *k[2];
+
+    make_rows(32, ALONG * WIDTH, q);
+    make_rows(33, ALONG * WIDTH, k);
+    for (int h = 0; h < HEADS; h++)
+        heads[h] = (atn_head){.q = {q[0], ALONG, WIDTH, WIDTH},
+                              .k = {k[0], ALONG, WIDTH, WIDTH},
+                              .nq = ALONG,
+                              .nk = ALONG,
+                              .scale = .25,
+                              .sight = {.causal = true, .key_last = ALONG}};
+    cx->backend = &atn_backend_cpu;
+    walk(cx, heads, &w, &want);
+    cx->backend = device;
+    walk(cx, heads, &w, &got);
+    for (int f = ATN_ROW_MAX; f <= ATN_ROW_SPAN_95; f++)
+        CHECK_EQ(memcmp(got.value[2][f], want.value[2][f], sizeof got.value[2][f]), 0);
+    CHECK_EQ(memcmp(got.blocks, want.blocks, sizeof got.blocks), 0);
+    for (int j = 0; j < ALONG; j++)
+        CHECK_NEAR(got.columns[0][j], want.columns[0][j],
+                   math == ATN_MATH_F32 ? 1e-4 : .1 * (1 + want.columns[0][j]));
+    w.needs = rest | ATN_NEED_MOMENTS;
+    for (int h = 0; h < HEADS; h++)
+        CHECK_OK(atn_head_sample(cx, &heads[h], rows, ATN_LEN(rows), &heads[h]));
+    cx->backend = &atn_backend_cpu;
+    walk(cx, heads, &w, &want);
+    cx->backend = device;
+    walk(cx, heads, &w, &got);
+    CHECK_EQ(memcmp(&got, &want, sizeof got), 0);
+    for (int i = 0; i < 2; i++) free(q[i]), free(k[i]);
+}
+
 /* A logit that overflows is bad in every arithmetic, whatever its sign. */
 static void row_values_overflow(atn_ctx *cx)
 {
@@ -821,6 +868,7 @@ ON_ALL(long_copies)
 ON_ALL(heads_apart)
 ON_ALL(row_values)
 ON_ALL(row_values_random)
+ON_ALL(row_values_rest)
 ON_ALL(row_values_overflow)
 ON_ALL(rows_fill)
 ON_ALL(room)
@@ -835,6 +883,7 @@ CHECK_MAIN({"linear", all_linear}, {"add", all_add}, {"norm", all_norm},
            {"long copies", all_long_copies}, {"heads apart", all_heads_apart},
            {"row pass", all_row_values},
            {"row pass, random shapes", all_row_values_random},
+           {"row pass, the rest", all_row_values_rest},
            {"row pass, overflow", all_row_values_overflow},
            {"rows fill", all_rows_fill}, {"room", all_room}, {"embedding", all_embed},
            {"row pass with NaN", all_row_values_nan})
