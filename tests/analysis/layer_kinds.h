@@ -28,7 +28,16 @@ enum {
 #ifndef KIND_TOKENS
 #    define KIND_TOKENS 40
 #endif
-enum { KIND_N = KIND_TOKENS, KIND_D = 6, KIND_DV = 5, KIND_HEADS = 6, KIND_WIDTH = 9 };
+#ifndef KIND_WIDE
+#    define KIND_WIDE 9
+#endif
+enum {
+    KIND_N = KIND_TOKENS,
+    KIND_D = 6,
+    KIND_DV = 5,
+    KIND_HEADS = 6,
+    KIND_WIDTH = KIND_WIDE
+};
 
 /* One layer; all heads of `head` share nq rows. */
 typedef struct kind_layer {
