@@ -1,7 +1,7 @@
 /* core/kernels/cover.c -- how many of the largest weights of a row reach a share of its mass.
  *
  * Math    weights are binned by the upper bits of their floats, counted from the largest weight
- *         down: a bin spans 1/32 octave. One 64-bit number a bin keeps count (upper 24 bits)
+ *         down: a bin spans 1/32 octave, in short rows 1/8. One 64-bit number a bin keeps count (upper 24 bits)
  *         and sum (lower 40: the share of the mass in units of 2^-39). Only the bins where a
  *         share is reached are sorted, so the counts are exact; sums are those of rounded
  *         integers, the same in every order.
@@ -178,14 +178,15 @@ ATN_CLONES static void find_hits(const uint16_t *bin, int n,
 }
 
 /* The weights of the bins where the levels are, bin after bin; those of level l begin at from[l]
- * and end before to[l]. */
+ * and end before to[l]. Weights that are no weights, negative or far above the mass, may be
+ * counted wrongly, so no bin runs over. */
 static void pick(const part *p, uint64_t table[2][BINS], float *picked,
                  atn_idx from[LEVELS], atn_idx to[LEVELS])
 {
     uint8_t hit[BLOCK], slot[BINS];
     uint16_t want[LEVELS];
     const uint16_t *bin = p->row->bin;
-    atn_idx sum = 0;
+    atn_idx end[LEVELS], sum = 0;
 
     for (int l = 0; l < LEVELS; l++) want[l] = (uint16_t)p->bin[p->first];
     for (int l = p->first; l < p->end; l++) {
@@ -196,6 +197,7 @@ static void pick(const part *p, uint64_t table[2][BINS], float *picked,
         if (l > p->first && b == p->bin[l - 1]) continue;
         slot[b] = (uint8_t)l;
         sum = ATN_MIN(sum + (atn_idx)(table[0][b] >> 40), p->n);
+        end[l] = sum;
     }
     for (atn_idx block = 0; block < p->n; block += BLOCK) {
         const int m = (int)ATN_MIN((atn_idx)BLOCK, p->n - block);
@@ -205,7 +207,8 @@ static void pick(const part *p, uint64_t table[2][BINS], float *picked,
         for (int j = 0; j < m; j += 64)
             for (uint64_t mask = atn_mask64(hit + j); mask; mask &= mask - 1) {
                 const atn_idx i = block + j + __builtin_ctzll(mask);
-                picked[to[slot[bin[i]]]++] = p->w[i];
+                const int l = slot[bin[i]];
+                if (to[l] < end[l]) picked[to[l]++] = p->w[i];
             }
     }
 }

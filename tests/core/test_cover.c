@@ -119,6 +119,26 @@ static void no_mass(atn_ctx *cx)
     for (int l = 0; l < ATN_SPAN_LEVELS; l++) CHECK_EQ(span[l], 0);
 }
 
+/* What is no row of weights gives no sense, but touches no memory it should not. */
+static void no_weights(atn_ctx *cx)
+{
+    enum { N = 3000 };
+    static float w[N], picked[N], spare[N];
+    static uint16_t bin[N];
+    atn_rng r = atn_rng_stream(2, "test/no weights", 0, 0);
+
+    (void)cx;
+    for (int trial = 0; trial < 40; trial++) {
+        const int n = trial % 2 ? N : 700;
+        atn_cover c;
+
+        for (int j = 0; j < n; j++)
+            w[j] = (float)(atn_rng_normal(&r) * pow(10, trial % 20));
+        atn_row_cover(w, n, atn_row_max(w, n), 1e-3,
+                      &(atn_cover_scratch){bin, picked, spare}, &c);
+    }
+}
+
 static void span(atn_ctx *cx)
 {
     static float w[MOST];
@@ -211,6 +231,6 @@ static void fixed_point(atn_ctx *cx)
     CHECK_EQ((int64_t)to[1], -2);
 }
 
-CHECK_MAIN({"cover", cover}, {"sort", sort}, {"no mass", no_mass}, {"span", span},
-           {"tiles", tiles}, {"block maxima", block_maxima},
-           {"fixed point", fixed_point})
+CHECK_MAIN({"cover", cover}, {"sort", sort}, {"no mass", no_mass},
+           {"no weights", no_weights}, {"span", span}, {"tiles", tiles},
+           {"block maxima", block_maxima}, {"fixed point", fixed_point})
