@@ -43,7 +43,7 @@ static atn_panels panels_of(const atn_table *t, const void *p)
 
     return (atn_panels){.x_col = atn_table_find_col(t, "coverage"),
                         .y_col = y,
-                        .y_label = y == usual  ? "share of the visible keys"
+                        .y_label = y == usual  ? "share of visible keys"
                                    : y == keys ? "keys"
                                                : NULL,
                         .lines = q ? (atn_lines)q->lines : ATN_LINES_AUTO,

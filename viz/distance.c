@@ -43,8 +43,7 @@ static atn_panels panels_of(const atn_table *t, const void *p)
                         .y_label = y == usual ? "share of the weight" : NULL,
                         .lines = q ? (atn_lines)q->lines : ATN_LINES_AUTO,
                         .panels_most = 12,
-                        .x_label =
-                            "distance of query and key (tokens), each up to the next",
+                        .x_label = "distance (tokens), in doubling bins",
                         .tick = tick};
 }
 

@@ -178,7 +178,7 @@ static atn_status lay_out(atn_ctx *cx, atn_canvas *c, const atn_table *t,
     p->legend = legend(c, p, false);
     room = c->height - p->top - p->under - p->legend;
     p->h = isfinite(c->height) ? room / p->down
-           : p->panels == 1    ? c->font * 20
+           : p->down == 1      ? c->font * 20
                                : fmin(0.75 * p->w, c->font * 15);
     ATN_TRY(atn_canvas_fits(cx, c, p->w - c->font, p->h - c->font * TITLE));
 done:
@@ -218,7 +218,9 @@ static atn_plot_area area_of(const atn_canvas *c, const plot *p, int panel)
 
 static const char *title_of(const plot *p, int panel, char out[128])
 {
-    if (p->by_head)
+    if (p->by_head && p->s.groups > 1)
+        snprintf(out, 128, "%s", p->s.name[panel]);
+    else if (p->by_head)
         snprintf(out, 128, "%s %s", p->s.axis, p->s.name[panel]);
     else
         snprintf(out, 128, "%s", p->s.group_name[panel]);
@@ -337,7 +339,7 @@ atn_status atn_panels_draw(atn_ctx *cx, atn_canvas *c, const atn_table *t,
     else
         atn_col_label(t, k->y_col, label, sizeof label);
     snprintf(y_label, sizeof y_label, "%s%s", label,
-             p.by_head || p.one_head ? "" : ", mean of the heads");
+             p.by_head || p.one_head ? "" : ", mean of heads");
     middle = p.top + p.down * p.h / 2;
     atn_canvas_grey(c, 0.15);
     atn_canvas_text(c, c->font, middle, ATN_CENTRE, 0.95, -90, p.down * p.h, y_label);
