@@ -225,7 +225,7 @@ static void geometric(atn_ctx *cx)
         {"topk:k=3", "topk_mass", .875},
         {"confidence", "confidence_mean", .5},
     };
-    float p[30];
+    float p[30] = {0};
     const atn_head h = given(p, 1, 30, false);
 
     for (int k = 0; k < 30; k++) p[k * 7 % 30] = ldexpf(1, -1 - k);
@@ -312,6 +312,28 @@ static void planted_lines(atn_ctx *cx)
     }
     CHECK_ALL(vertical, NULL, column);
     CHECK_ALL(oblique, NULL, slash);
+}
+
+/* One query after 4100 keys, with one weight at each of 16 distances: bins that double, the last
+ * from 1024 on. Half of the weight, the nearest 8, is within 127; all but the last within 4095. */
+static void bins_of_distance(atn_ctx *cx)
+{
+    static const int far[] = {0,   1,   2,   3,    4,    7,    64,   127,
+                              255, 256, 511, 1023, 1024, 2047, 4095, 4100};
+    static const golden g[] = {
+        {"span", "span_share_0", 1. / 16},     {"span", "span_share_1", 1. / 16},
+        {"span", "span_share_2", 2. / 16},     {"span", "span_share_4", 2. / 16},
+        {"span", "span_share_8", 0},           {"span", "span_share_32", 0},
+        {"span", "span_share_64", 2. / 16},    {"span", "span_share_128", 1. / 16},
+        {"span", "span_share_256", 2. / 16},   {"span", "span_share_512", 1. / 16},
+        {"span", "span_share_1024", 4. / 16},  {"span", "span_50_mean_tokens", 127},
+        {"span", "span_90_mean_tokens", 4095}, {"span", "span_95_mean_tokens", 4100}};
+    static float p[4101];
+    atn_head h = given(p, 1, 4101, true);
+
+    h.sight.offset = 4100;
+    for (int i = 0; i < 16; i++) p[4100 - far[i]] = 1 / 16.f;
+    CHECK_ALL(h, NULL, g);
 }
 
 /* Blocks of 8 of 32 keys, uniform within: 4 of 16 blocks whatever is to be covered; half of it
@@ -474,7 +496,7 @@ CHECK_MAIN({"F4, rows", f4_rows}, {"F4, columns", f4_columns},
            {"F4, blocks", f4_blocks}, {"uniform causal", uniform_causal},
            {"ties by index", ties_by_index}, {"geometric", geometric},
            {"one-hot", one_hot}, {"sink head", sink_head},
-           {"planted lines", planted_lines},
+           {"planted lines", planted_lines}, {"bins of distance", bins_of_distance},
            {"block-diagonal and hot column", block_diagonal_and_hot_column},
            {"blocks below tokens", blocks_below_tokens},
            {"detected heads", detected_heads},
