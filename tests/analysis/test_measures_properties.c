@@ -22,7 +22,7 @@ static void inside_range(const char *name, const char *range, double x, double n
 {
     double lo = -INFINITY, hi = INFINITY;
 
-    if (isnan(x)) return;
+    if (isnan(x) || strcmp(range, "any") == 0) return;
     if (strncmp(range, ">= ", 3) == 0)
         lo = strtod(range + 3, NULL);
     else if (strncmp(range, "<= ", 3) == 0)
