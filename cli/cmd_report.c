@@ -88,13 +88,12 @@ const atn_command atn_command_report = {
     .examples = examples,
     .text =
         "The file needs no network and no script. It shows what was captured, all "
-        "heads, the model as a grid of its chief measures, heads worth a look (of long "
-        "texts with block maps), the measures, where the weight lies (distance "
-        "profile, "
-        "coverage curves, sink map), layers against layers with a sharing plan, the "
-        "tree of heads that attend alike, and what --keep stored in RUN/results/. "
-        "Every "
-        "figure has the command that draws it again; the run record is at the end.",
+        "heads, the model as a grid of its chief measures and types of heads, heads "
+        "worth a look (of long texts with block maps), the measures, where the weight "
+        "lies (distance profile, coverage curves, sink map), layers against layers "
+        "with a sharing plan, the tree of heads that attend alike, and what --keep "
+        "stored in RUN/results/. Every figure has the command that draws it again; the "
+        "run record is at the end.",
     .options = options,
     .uses = ATN_USE_SELECT | ATN_USE_OUTPUT,
     .min_args = 1,

@@ -4,6 +4,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "analysis/curves.h"
 #include "cli/pages_internal.h"
+#include "cli/sources.h"
 
 /* text, or text, before, and a piece, in heap memory; frees text. */
 static char *joined(atn_ctx *cx, char *text, const char *between, const char *piece)
@@ -80,6 +81,31 @@ done:
     return st;
 }
 
+static atn_status types(atn_page_writer *w)
+{
+    atn_report *report = w->pages->report;
+    atn_ctx *cx = w->cli->cx;
+    atn_status st = ATN_OK;
+    atn_table *heads = NULL, *rules = NULL;
+    char *how = atn_strfmt(cx, "%s --y type", w->chosen);
+
+    if (!how) ATN_TRY(cx->err.code);
+    ATN_TRY(atn_source_types(cx, w->subject, &heads, &rules));
+    ATN_TRY(atn_table_set_meta(cx, heads, "y", "type"));
+    ATN_TRY(atn_page_figure(
+        w, heads,
+        &(atn_page_drawing){.figure = "grid",
+                            .name = "types",
+                            .how = how,
+                            .caption = "The first rule that holds names the type"}));
+    ATN_TRY(atn_report_table(cx, report, rules, "The rules, in their order", 0));
+done:
+    atn_table_destroy(cx, heads);
+    atn_table_destroy(cx, rules);
+    atn_free(cx, how);
+    return st;
+}
+
 atn_status atn_page_model(atn_page_writer *w, atn_table *stats)
 {
     atn_ctx *cx = w->cli->cx;
@@ -90,6 +116,7 @@ atn_status atn_page_model(atn_page_writer *w, atn_table *stats)
     if (!columns) goto done;
     ATN_TRY(atn_page_section(w, "The model page"));
     ATN_TRY(atn_page_or_why(w, grid(w, stats, columns, texts)));
+    ATN_TRY(atn_page_or_why(w, types(w)));
     ATN_TRY(atn_page_or_why(w, by_layer(w, stats)));
 done:
     atn_free(cx, columns);

@@ -2,10 +2,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "cli/sources.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "analysis/clusters.h"
 #include "analysis/curves.h"
+#include "analysis/head_types.h"
 #include "analysis/similarity.h"
 #include "analysis/stats.h"
 
@@ -102,6 +104,58 @@ done:
     return st;
 }
 
+/* The order of their colours: that of the rules, but mixed, which most heads are, comes second and has
+ * the lightest. */
+static atn_status name_types(atn_ctx *cx, const atn_subject *s, atn_table *heads)
+{
+    const char *model = atn_capture_model(s->capture)->name;
+    atn_status st = ATN_OK;
+    char list[256] = "";
+    size_t used = 0;
+
+    for (int i = 0; i < atn_n_head_rules && used < sizeof list; i++) {
+        const int rule = i == 0 ? 0 : i == 1 ? atn_n_head_rules - 1 : i - 1;
+
+        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? "," : "",
+                                 atn_head_rules[rule].type);
+    }
+    ATN_TRY(atn_table_set_meta(cx, heads, "categories", list));
+    ATN_TRY(atn_table_set_meta(cx, heads, "title", "Types of heads"));
+    if (model) ATN_TRY(atn_table_set_meta(cx, heads, "subtitle", model));
+done:
+    return st;
+}
+
+atn_status atn_source_types(atn_ctx *cx, const atn_subject *s, atn_table **heads,
+                            atn_table **rules)
+{
+    char specs[ATN_HEAD_SPECS];
+    atn_status st = ATN_OK;
+    atn_stats_opts opts = {.measures = specs};
+    atn_stats *stats = NULL;
+
+    *heads = *rules = NULL;
+    atn_head_types_measures(s->capture, &s->selection, specs);
+    ATN_TRY(atn_stats_run(cx, s->capture, &s->selection, &opts, &stats));
+    ATN_TRY(atn_head_types_tables(cx, stats, heads, rules));
+    ATN_TRY(name_types(cx, s, *heads));
+done:
+    atn_stats_destroy(cx, stats);
+    return st;
+}
+
+/* Is "type" among the columns "a,b"? */
+static bool wants_types(const char *columns)
+{
+    for (const char *at = columns; at && *at;) {
+        const size_t n = strcspn(at, ",");
+
+        if (n == 4 && strncmp(at, "type", 4) == 0) return true;
+        at += n + (at[n] == ',');
+    }
+    return false;
+}
+
 static atn_status stats(atn_ctx *cx, const atn_subject *s, const atn_source_opts *opts,
                         atn_table **out)
 {
@@ -118,6 +172,19 @@ static atn_status stats(atn_ctx *cx, const atn_subject *s, const atn_source_opts
     if (name) ATN_TRY(atn_table_set_meta(cx, *out, "subtitle", name));
 done:
     atn_free(cx, measures);
+    return st;
+}
+
+/* The measures; or, where types are wanted, the types and what they were found by. */
+static atn_status grid(atn_ctx *cx, const atn_subject *s, const atn_source_opts *opts,
+                       atn_table **out)
+{
+    atn_table *rules = NULL;
+    atn_status st;
+
+    if (!wants_types(opts->y)) return stats(cx, s, opts, out);
+    st = atn_source_types(cx, s, out, &rules);
+    atn_table_destroy(cx, rules);
     return st;
 }
 
@@ -185,7 +252,7 @@ static const struct {
                {"coverage", coverage, false, NULL},
                {"dendrogram", dendrogram, false, NULL},
                {"distance", distance, false, NULL},
-               {"grid", stats, false, "entropy_normalised"},
+               {"grid", grid, false, "entropy_normalised"},
                {"heads", heads, true, NULL},
                {"heatmap", heatmap, true, NULL},
                {"layers", stats, false, "entropy_mean_nats"},

@@ -2,7 +2,8 @@
  *
  * Accepts  a table of one row a head (columns layer, head, and stack and step where there are several)
  *          and the columns that meta `y` names, one panel each; default entropy_normalised, else the
- *          first value. Numbers have a colour bar, texts (at most 12 different ones) a legend.
+ *          first value. Numbers have a colour bar, texts (at most 12 different ones) a legend; meta
+ *          `categories` ("a,b,c") gives texts colours in this order, whichever of them occur.
  *          A head without a value is grey, a head without a row is blank.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
@@ -115,6 +116,7 @@ static const char *check(const atn_table *t)
 typedef struct panel {
     int col, n_texts; /* n_texts 0: numbers */
     const char *texts[ATN_PALETTE_CATEGORIES];
+    int colour[ATN_PALETTE_CATEGORIES]; /* of each text */
     char label[160];
     atn_mat m; /* [sections, heads] */
     atn_scale scale;
@@ -133,15 +135,41 @@ typedef struct layout {
     const atn_table *t;
 } layout;
 
-/* Colour i of the palette for value i. */
-static atn_status category_scale(atn_ctx *cx, atn_scale *s)
+/* The place of text in "a,b,c", -1 = none. */
+static int place_of(const char *list, const char *text)
+{
+    char name[128];
+
+    for (int i = 0; list && next_name(&list, name); i++)
+        if (strcmp(name, text) == 0) return i;
+    return -1;
+}
+
+/* Colours of the texts: their place among meta categories, those that it does not name behind. */
+static void choose_colours(const atn_table *t, panel *p)
+{
+    const char *list = atn_table_get_meta(t, "categories");
+    char name[128];
+    int behind = 0;
+
+    for (const char *at = list; at && next_name(&at, name);) behind++;
+    for (int i = 0; i < p->n_texts; i++) {
+        p->colour[i] = place_of(list, p->texts[i]);
+        if (p->colour[i] < 0) p->colour[i] = behind++;
+    }
+}
+
+/* The colour of text i for value i. */
+static atn_status category_scale(atn_ctx *cx, panel *p)
 {
     atn_status st = ATN_OK;
     unsigned char(*colours)[3] = NULL;
 
     ATN_TAKE(colours, 256);
-    for (int i = 0; i < 256; i++) memcpy(colours[i], atn_palette_category(i), 3);
-    *s = (atn_scale){
+    memset(colours, 0, 256 * sizeof *colours);
+    for (int i = 0; i < p->n_texts; i++)
+        memcpy(colours[i], atn_palette_category(p->colour[i]), 3);
+    p->scale = (atn_scale){
         .kind = ATN_SCALE_LINEAR, .high = 255, .max = 255, .palette = colours};
 done:
     return st;
@@ -166,6 +194,7 @@ static atn_status fill_panel(atn_ctx *cx, const atn_table *t, const void *params
 
     if (atn_table_col_type(t, p->col) == ATN_COL_STR)
         p->n_texts = categories_of(t, p->col, p->texts);
+    choose_colours(t, p);
     atn_col_label(t, p->col, p->label, sizeof p->label);
     p->m = (atn_mat){NULL, l->s.n, l->s.heads, l->s.heads};
     ATN_TAKE(p->m.data, cells);
@@ -173,7 +202,7 @@ static atn_status fill_panel(atn_ctx *cx, const atn_table *t, const void *params
     for (atn_idx r = 0; r < atn_table_rows(t); r++)
         atn_row(p->m, l->s.of[r])[atn_section_head(t, r)] = (float)value_of(t, r, p);
     if (p->n_texts > 0)
-        ATN_TRY(category_scale(cx, &p->scale));
+        ATN_TRY(category_scale(cx, p));
     else
         ATN_TRY(atn_figure_scale(cx, atn_const(p->m), params, o, "linear", &p->scale));
 done:
@@ -218,8 +247,9 @@ static void text_name(const void *state, int i, char *out, size_t size)
 
 static void text_mark(atn_canvas *c, const void *state, int i, double x, double y)
 {
-    (void)state;
-    atn_canvas_colour(c, atn_palette_category(i));
+    const panel *p = state;
+
+    atn_canvas_colour(c, atn_palette_category(p->colour[i]));
     atn_canvas_rect(c, x, y - c->font * 0.4, c->font * 1.2, c->font * 0.8);
 }
 

@@ -49,6 +49,21 @@ static void texts_are_categories(atn_ctx *cx)
     atn_table_destroy(cx, t);
 }
 
+/* Meta categories keeps the colours of texts, whichever occur; others come behind. */
+static void categories_keep_their_colours(atn_ctx *cx)
+{
+    static const int wanted[] = {3, 1, 4};
+    atn_table *t = drawn_table(cx, "layer,head,type\n0,0,a\n0,1,b\n0,2,z\n");
+
+    CHECK_OK(atn_table_set_meta(cx, t, "y", "type"));
+    CHECK_OK(atn_table_set_meta(cx, t, "categories", "c,b,d,a"));
+    for (int i = 0; i < 3; i++)
+        CHECK_LE(1000, drawn_pixels(cx, "grid", t, atn_palette_category(wanted[i])));
+    CHECK_EQ(drawn_pixels(cx, "grid", t, atn_palette_category(0)), 0);
+    CHECK_EQ(drawn_pixels(cx, "grid", t, atn_palette_category(2)), 0);
+    atn_table_destroy(cx, t);
+}
+
 /* Every column of the list has a panel of its own: two of them twice the cells. */
 static void columns_have_panels(atn_ctx *cx)
 {
@@ -99,4 +114,5 @@ static void refusals(atn_ctx *cx)
 CHECK_MAIN({"cells have their colours", cells_have_their_colours},
            {"missing is grey, absent is blank", missing_is_grey_absent_is_blank},
            {"texts are categories", texts_are_categories},
+           {"categories keep their colours", categories_keep_their_colours},
            {"columns have panels", columns_have_panels}, {"refusals", refusals})
