@@ -80,12 +80,12 @@ enum {
         {id "_95_density", "", "[0, 1]", "its density", NULL},                         \
         {id "_99_tokens", "tokens", ">= 64", "the same for 99 %", NULL},               \
         {id "_99_density", "", "[0, 1]", "its density", NULL},                         \
-        {id "_rule_alpha_tokens", "tokens", "",                                        \
+        {id "_rule_alpha_tokens", "tokens", "any",                                     \
          "alpha of the smallest elastic rule that keeps `retain` of the " of, NULL},   \
         {id "_rule_beta", "", "[0, 1]", "its beta", NULL},                             \
         {id "_rule_kept", "", "[0, 1]", "what it keeps of the " of, NULL},             \
         {id "_rule_density", "", "[0, 1]", "its density", NULL},                       \
-        {id "_plan_alpha_tokens", "tokens", "",                                        \
+        {id "_plan_alpha_tokens", "tokens", "any",                                     \
          "alpha of the head's rule in the layer's plan", NULL},                        \
         {id "_plan_beta", "", "[0, 1]", "its beta", NULL},                             \
         {id "_plan_kept", "", "[0, 1]", "what it keeps of the " of, NULL},             \

@@ -65,7 +65,7 @@ static inline void kind_model(atn_ctx *cx, const char *dir, kind_layer *const *l
                               const float *embed, const float *unembed, atn_idx vocab,
                               json_t **weights, json_t **tokens)
 {
-    static char names[8][3][8];
+    static char names[8][3][16];
     atn_st_out list[26];
     char path[700];
     int used = 0;
