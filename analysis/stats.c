@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "analysis/layer_facts.h"
 #include "core/backend.h"
@@ -71,8 +72,8 @@ double *atn_stats_values(atn_stats *s, atn_idx row)
 atn_status atn_stats_finish_head(atn_ctx *cx, atn_stats *s, atn_idx row)
 {
     s->row[row].done = true;
-    if (!s->journal.file) return ATN_OK;
-    return atn_journal_add(cx, &s->journal, row, s->row[row].failed,
+    if (!s->journal.file || s->row[row].failed) return ATN_OK;
+    return atn_journal_add(cx, &s->journal, row, s->row[row].empty,
                            atn_stats_values(s, row));
 }
 
@@ -98,13 +99,67 @@ bool atn_stats_any_head_measure(const atn_stats_plan *plan)
     return false;
 }
 
-static void found_head(void *user, atn_idx row, bool failed, const double *values)
+static void found_head(void *user, atn_idx row, atn_idx empty, const double *values)
 {
     atn_stats *s = user;
 
     s->row[row].done = true;
-    s->row[row].failed = failed;
+    s->row[row].empty = empty;
     memcpy(atn_stats_values(s, row), values, (size_t)s->plan.n_slots * sizeof *values);
+}
+
+/* What a layer file is known by: its hash, or where the manifest has none, size and time. */
+static atn_status file_mark(atn_ctx *cx, const atn_stats *s, const atn_layer_info *l,
+                            char **out)
+{
+    struct stat at;
+    char *path = NULL;
+
+    *out = NULL;
+    if (l->hash) {
+        *out = atn_strdup(cx, l->hash);
+        return *out ? ATN_OK : cx->err.code;
+    }
+    path = atn_path_join(cx, atn_capture_dir(s->capture), l->file);
+    if (!path) return cx->err.code;
+    if (stat(path, &at) == 0)
+        *out = atn_strfmt(cx, "%lld/%lld.%09ld", (long long)at.st_size,
+                          (long long)at.st_mtim.tv_sec, at.st_mtim.tv_nsec);
+    else
+        *out = atn_strdup(cx, "absent");
+    atn_free(cx, path);
+    return *out ? ATN_OK : cx->err.code;
+}
+
+static atn_status append(atn_ctx *cx, char **text, const char *more)
+{
+    char *longer = atn_strfmt(cx, "%s %s", *text, more);
+
+    if (!longer) return cx->err.code;
+    atn_free(cx, *text);
+    *text = longer;
+    return ATN_OK;
+}
+
+static atn_status append_heads(atn_ctx *cx, const atn_stats *s, char **text)
+{
+    atn_status st = ATN_OK;
+    char *mark = NULL, head[32];
+
+    for (atn_idx i = 0; i < s->n; i++) {
+        if (i == 0 || s->row[i].info != s->row[i - 1].info) {
+            ATN_TRY(file_mark(cx, s, s->row[i].info, &mark));
+            ATN_TRY(append(cx, text, s->row[i].info->file));
+            ATN_TRY(append(cx, text, mark));
+            atn_free(cx, mark);
+            mark = NULL;
+        }
+        snprintf(head, sizeof head, "%lld", (long long)s->row[i].head);
+        ATN_TRY(append(cx, text, head));
+    }
+done:
+    atn_free(cx, mark);
+    return st;
 }
 
 /* A hash of all that decides the values: two requests with the same one may share a journal. */
@@ -112,23 +167,20 @@ static atn_status fingerprint(atn_ctx *cx, const atn_stats *s, const atn_stats_o
                               char hex[33])
 {
     atn_status st = ATN_OK;
-    char *text = NULL, *longer = NULL, manifest[33];
+    char *text = NULL, manifest[33], q[48];
 
     ATN_TRY(atn_capture_checksum(cx, atn_capture_manifest(s->capture), manifest));
-    text = atn_strfmt(cx, ATN_VERSION " %s %s %lld %d %lld %llu %s", manifest,
+    text = atn_strfmt(cx, ATN_VERSION " %s %s %lld %d %lld %llu %s %s", manifest,
                       o->measures ? o->measures : ATN_STATS_DEFAULT,
                       (long long)o->skip_rows, o->bins, (long long)o->sample,
-                      (unsigned long long)cx->seed, cx->backend->device);
+                      (unsigned long long)cx->seed, cx->backend->device,
+                      cx->backend->arithmetic);
     if (!text) ATN_TRY(cx->err.code);
-    for (int i = 0; i < o->n_quantiles + (int)s->n; i++) {
-        longer = i < o->n_quantiles ? atn_strfmt(cx, "%s q%a", text, o->quantiles[i])
-                                    : atn_strfmt(cx, "%s %s/%d", text,
-                                                 s->row[i - o->n_quantiles].info->file,
-                                                 (int)s->row[i - o->n_quantiles].head);
-        if (!longer) ATN_TRY(cx->err.code);
-        atn_free(cx, text);
-        text = longer;
+    for (int i = 0; i < o->n_quantiles; i++) {
+        snprintf(q, sizeof q, "q%a", o->quantiles[i]);
+        ATN_TRY(append(cx, &text, q));
     }
+    ATN_TRY(append_heads(cx, s, &text));
     atn_hash_bytes(text, strlen(text), hex);
 done:
     atn_free(cx, text);
@@ -243,6 +295,18 @@ static atn_status all_in_time(atn_ctx *cx, atn_stats *s, double budget)
     return st;
 }
 
+static void say_empty(atn_ctx *cx, const atn_stats *s)
+{
+    atn_idx n = 0;
+
+    for (atn_idx i = 0; i < s->n; i++) n += s->row[i].empty;
+    if (n > 0)
+        atn_log(cx, ATN_LOG_WARN,
+                "%lld rows see no key or have no weight; they count in no mean of what "
+                "they lack",
+                (long long)n);
+}
+
 atn_status atn_stats_run(atn_ctx *cx, const atn_capture *c, const atn_selection *sel,
                          const atn_stats_opts *opts, atn_stats **out)
 {
@@ -257,12 +321,12 @@ atn_status atn_stats_run(atn_ctx *cx, const atn_capture *c, const atn_selection 
     ATN_TRY(open_journal(cx, s, opts));
     say_passes(cx, s);
     ATN_TRY(all_in_time(cx, s, opts->time_budget));
-    if (s->empty_rows > 0)
-        atn_log(cx, ATN_LOG_WARN, "%lld rows see no key; they count in no mean",
-                (long long)s->empty_rows);
+    say_empty(cx, s);
     *out = s;
     s = NULL;
 done:
+    /* bad data stays bad: nothing is left to go on from */
+    if (s && st == ATN_DATA) atn_stats_forget(cx, s);
     atn_stats_destroy(cx, s);
     return st;
 }

@@ -10,6 +10,7 @@ typedef struct stats_row {
     const atn_layer_info *info;
     atn_idx head;
     bool done, failed; /* failed: without some of its values */
+    atn_idx empty;     /* query rows without weight */
 } stats_row;
 
 struct atn_stats {
@@ -22,7 +23,6 @@ struct atn_stats {
     bool strict;
     atn_idx sample; /* rows wanted a layer, 0 = all */
     atn_journal journal;
-    atn_idx empty_rows;
 };
 
 /* The first row after `from` that is of another layer. */

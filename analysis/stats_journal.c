@@ -21,15 +21,15 @@ static void write_head(const char fingerprint[33], atn_idx rows, int width,
 
 /* One complete line; false when it is none of ours, and the rest is dropped. */
 static bool read_line(const char *line, atn_idx rows, int width, double *values,
-                      atn_idx *row, bool *failed)
+                      atn_idx *row, atn_idx *empty)
 {
     char *at;
     const long long number = strtoll(line, &at, 10);
-    const long bad = strtol(at, &at, 10);
+    const long long without = strtoll(at, &at, 10);
 
-    if (number < 0 || number >= rows || bad < 0 || bad > 1) return false;
+    if (number < 0 || number >= rows || without < 0) return false;
     *row = number;
-    *failed = bad == 1;
+    *empty = without;
     for (int i = 0; i < width; i++) {
         char *end;
 
@@ -58,11 +58,10 @@ static atn_status read_heads(atn_ctx *cx, const reading *r, const char *text,
 
     ATN_TAKE(values, r->width);
     while ((end = strchr(line, '\n')) != NULL) {
-        atn_idx row;
-        bool failed;
+        atn_idx row, empty;
 
-        if (!read_line(line, r->rows, r->width, values, &row, &failed)) break;
-        r->found(r->user, row, failed, values);
+        if (!read_line(line, r->rows, r->width, values, &row, &empty)) break;
+        r->found(r->user, row, empty, values);
         line = end + 1;
     }
     *length = (size_t)(line - text);
@@ -146,10 +145,10 @@ done:
     return st;
 }
 
-atn_status atn_journal_add(atn_ctx *cx, atn_journal *j, atn_idx row, bool failed,
+atn_status atn_journal_add(atn_ctx *cx, atn_journal *j, atn_idx row, atn_idx empty,
                            const double *values)
 {
-    bool ok = fprintf(j->file, "%lld %d", (long long)row, (int)failed) > 0;
+    bool ok = fprintf(j->file, "%lld %lld", (long long)row, (long long)empty) > 0;
 
     for (int i = 0; i < j->width && ok; i++)
         ok = fprintf(j->file, " %a", values[i]) > 0;

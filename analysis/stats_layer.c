@@ -31,8 +31,10 @@ static atn_status put_head(atn_ctx *cx, atn_stats *s, const layer_job *j, atn_id
 {
     atn_status st = ATN_OK;
 
-    for (atn_idx i = h->opts.skip_rows; i < h->nq; i++)
-        s->empty_rows += h->seen[i] == 0;
+    s->row[row].empty = 0;
+    for (atn_idx i = 0; i < h->nq; i++)
+        s->row[row].empty += atn_sight_query(h->sight, i) >= h->opts.skip_rows &&
+                             !(h->value[ATN_ROW_MASS][i] > 0);
     ATN_TRY(atn_stats_plan_values(cx, &s->plan, h, j->sampled ? &j->sample : NULL,
                                   atn_stats_values(s, row)));
     ATN_TRY(atn_stats_finish_head(cx, s, row));

@@ -20,6 +20,11 @@ double atn_column_mean(const atn_head_stats *s, atn_idx k)
     return rows > 0 ? s->columns[k] / rows : (double)NAN;
 }
 
+atn_idx atn_first_half(const atn_head_stats *s)
+{
+    return s->sight->key_first + (s->sight->key_last - s->sight->key_first) / 2;
+}
+
 atn_idx atn_column_top(const atn_head_stats *s)
 {
     atn_idx top = -1;
@@ -31,7 +36,7 @@ atn_idx atn_column_top(const atn_head_stats *s)
 
 atn_idx atn_column_best(const atn_head_stats *s, double *mass)
 {
-    const atn_idx end = ATN_MIN(s->nk / 2 + 1, s->sight->key_last);
+    const atn_idx end = ATN_MIN(atn_first_half(s) + 1, s->sight->key_last);
     atn_idx best = -1;
 
     for (atn_idx k = s->sight->key_first; k < end; k++) {

@@ -7,8 +7,11 @@
 /* a_k: mean of P_ik over the rows that count and, in a causal head, lie at position k or later
  * (in others: all rows that count); NaN when there is none. */
 double atn_column_mean(const atn_head_stats *s, atn_idx k);
+/* The last key of the first half of those that are no padding: later ones are judged by few rows
+ * of a causal head. */
+atn_idx atn_first_half(const atn_head_stats *s);
 /* The key, padding aside, with the largest column sum, and that with the largest a_k among
- * k <= floor(nk / 2), whose a_k goes to *mass; the lower of equal ones. -1 where there is none. */
+ * k <= atn_first_half, whose a_k goes to *mass; the lower of equal ones. -1 where there is none. */
 atn_idx atn_column_top(const atn_head_stats *s);
 atn_idx atn_column_best(const atn_head_stats *s, double *mass);
 /* Sum of the weights at distance delta >= 0 back from the query. */

@@ -24,6 +24,7 @@ void atn_sight_row(const atn_sight *s, atn_idx i, atn_idx *lo, atn_idx *hi)
         first = ATN_MAX(first, s->causal ? at - s->window + 1 : at - s->window);
         last = ATN_MIN(last, at + s->window + 1);
     }
+    if (s->pad_queries && (at < s->key_first || at >= s->key_last)) last = first;
     *lo = first;
     *hi = ATN_MAX(first, last);
 }

@@ -22,6 +22,8 @@ typedef struct atn_sight {
     atn_idx key_first; /* keys outside [key_first, key_last) are padding */
     atn_idx key_last;
     double softcap; /* 0 = none */
+    /* queries are the same tokens as the keys: those that are padding see nothing, either */
+    bool pad_queries;
     /* NULL, or the head holds some rows only: query i is row rows[i], ascending. Borrowed. */
     const atn_idx *rows;
 } atn_sight;

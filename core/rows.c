@@ -97,15 +97,17 @@ static atn_status softmax_row(atn_ctx *cx, const atn_head *h, atn_idx i, float *
     const float max = atn_row_max(s, n);
     double dot, denominator;
     const double sum = atn_row_exp(s, n, max, &dot);
+    float scale;
 
     if (!isfinite(max) || !isfinite(sum) || !isfinite(dot)) return bad_row(cx, h, i);
     denominator = sum;
     if (h->has_sink) denominator += exp(h->sink - (double)max);
     /* a sink logit far above all others leaves a row without mass */
-    atn_row_scale(s, n, isfinite(denominator) ? (float)(1.0 / denominator) : 0.0f);
+    scale = isfinite(denominator) ? (float)(1.0 / denominator) : 0.0f;
+    atn_row_scale(s, n, scale);
     info->max = (double)max;
     info->lse = (double)max + log(sum);
-    info->mass = isfinite(denominator) ? sum / denominator : 0;
+    info->mass = scale > 0 ? sum / denominator : 0;
     info->entropy = ATN_MAX(log(sum) - dot / sum, 0.0);
     return ATN_OK;
 }

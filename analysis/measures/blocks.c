@@ -55,6 +55,7 @@ static void want(const void *p_, atn_row_stats_opts *opts)
 
 typedef struct tally {
     double valid, kept, block_rows, by_rows, entries, by_max, diagonal, first, mass;
+    double facing; /* mass of block rows that have a diagonal block */
 } tally;
 
 /* Visible entries of the rows of block a that count, by key block, into per [across]. */
@@ -95,13 +96,14 @@ static double blocks_needed(double *mass, atn_idx n, double c, const atn_idx *fo
     return kept;
 }
 
-/* The key block that holds the last position of block row a; -1 where that is no key. */
+/* The key block that holds the last position of block row a that is a key's; -1 = none is. */
 static atn_idx diagonal_of(const atn_head_stats *s, atn_idx a)
 {
     const atn_idx last = ATN_MIN((a + 1) * s->opts.block, s->nq) - 1;
-    const atn_idx at = last + s->sight->offset;
+    const atn_idx begin = a * s->opts.block + s->sight->offset;
+    const atn_idx at = ATN_MIN(last + s->sight->offset, s->nk - 1);
 
-    return at >= 0 && at < s->nk ? at / s->opts.block_keys : -1;
+    return at >= 0 && begin < s->nk ? at / s->opts.block_keys : -1;
 }
 
 static void block_row(const atn_head_stats *s, const blocks_params *p, atn_idx a,
@@ -124,6 +126,7 @@ static void block_row(const atn_head_stats *s, const blocks_params *p, atn_idx a
         t->mass += mass[j];
         if (j == first) t->first += mass[j];
         if (j == diagonal) t->diagonal += mass[j];
+        if (diagonal >= 0) t->facing += mass[j];
         if ((double)s->block_max[a * across + j] > p->epsilon) t->by_max++;
         if (p->force && (j == first || j == diagonal)) forced[n_forced++] = j;
         if (!(s->needed[a * across + j] >> p->coverage & 1)) continue;
@@ -161,7 +164,7 @@ static void compute(const atn_head_stats *s, const void *params_, double *out)
     out[ROWS] = t.by_rows / t.valid;
     if (keys > 0) out[INFLATION] = t.entries / keys;
     out[MAX] = t.by_max / t.valid;
-    if (t.mass > 0) out[DIAGONAL] = fmin(t.diagonal / t.mass, 1);
+    if (t.facing > 0) out[DIAGONAL] = fmin(t.diagonal / t.facing, 1);
     if (t.mass > 0) out[FIRST] = fmin(t.first / t.mass, 1);
 }
 
@@ -169,7 +172,7 @@ static const atn_measure_col cols[] = {
     {"blocks_density", "", "[0, 1]",
      "share of the valid blocks that hold 90 % (coverage) of each block row's weight",
      NULL},
-    {"blocks_kept_mean_blocks", "blocks", "[0, nk / keys]",
+    {"blocks_kept_mean_blocks", "blocks", "[0, ceil(nk / keys)]",
      "mean number of these blocks a block row", NULL},
     {"blocks_rows_density", "", "[0, 1]",
      "share of the valid blocks that a row of theirs needs for its own coverage", NULL},
@@ -178,7 +181,7 @@ static const atn_measure_col cols[] = {
     {"blocks_max_density", "", "[0, 1]",
      "share of the valid blocks with a weight above epsilon (0.01)", NULL},
     {"blocks_diagonal_share", "", "[0, 1]",
-     "share of the weight in the diagonal blocks", NULL},
+     "share of the weight in the diagonal blocks, block rows that have one", NULL},
     {"blocks_first_share", "", "[0, 1]", "share of the weight in the first key block",
      NULL},
     ATN_MEASURE_COLS_END,

@@ -16,7 +16,7 @@ extern const atn_measure atn_measure_confidence;
 
 static double best(const atn_head_stats *s, atn_idx i)
 {
-    return atn_row_value(s, ATN_ROW_MAX, i);
+    return atn_row_shared(s, ATN_ROW_MAX, i);
 }
 
 static double without_first(const atn_head_stats *s, atn_idx i)

@@ -36,11 +36,11 @@ static double without_first(const atn_head_stats *s, atn_idx i)
 }
 
 static const atn_measure_col cols[] = {
-    {"distance_mean_tokens", "tokens", "[0, nk)",
+    {"distance_mean_tokens", "tokens", "[0, max(nq, nk))",
      "mean distance of query and key: sum p |i - j|", tokens},
     {"distance_relative", "", "[0, 1] (causal)",
      "mean of distance / position, positions >= 1", relative},
-    {"distance_without_first_tokens", "tokens", "[0, nk)",
+    {"distance_without_first_tokens", "tokens", "[0, max(nq, nk))",
      "the same with the first key left out and the row renormalised", without_first},
     ATN_MEASURE_COLS_END,
 };

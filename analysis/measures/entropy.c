@@ -15,7 +15,7 @@ extern const atn_measure atn_measure_entropy;
 
 static double nats(const atn_head_stats *s, atn_idx i)
 {
-    return atn_row_value(s, ATN_ROW_ENTROPY, i);
+    return atn_row_shared(s, ATN_ROW_ENTROPY, i);
 }
 
 static double normalised(const atn_head_stats *s, atn_idx i)

@@ -2,8 +2,8 @@
  *
  * Math    a_k = mean of P_ik over the rows whose position is k or later (all rows where the
  *         head is not causal), 0-based, rows that count only. The first key's a_k; the key with
- *         the largest column sum, and that with the largest a_k among k <= floor(nk / 2): the
- *         last keys are judged by a few rows. Sinks: keys k <= floor(nk / 2) with a_k > epsilon.
+ *         the largest column sum, and that with the largest a_k among k in the first half of the keys: the
+ *         last keys are judged by a few rows. Sinks: keys k in the first half of the keys with a_k > epsilon.
  *         Gini of the raw column sums over all keys.
  * Oracle  F4: a = .45, .316667, .5, .25, sums 1.8, .95, 1, .25; uniform causal, n = 64:
  *         a_0 = .0741233; all weight on key 0: a_0 = 1, every other 0, Gini (n - 1) / n.
@@ -31,12 +31,13 @@ static const atn_param params[] = {
 
 static double gini_of(const atn_head_stats *s)
 {
-    const double n = (double)s->nk;
+    const atn_idx first = s->sight->key_first, keys = s->sight->key_last - first;
+    const double n = (double)keys;
     double ranked = 0, sum = 0;
 
-    memcpy(s->scratch, s->columns, (size_t)s->nk * sizeof *s->scratch);
-    atn_sort(s->scratch, s->nk);
-    for (atn_idx k = 0; k < s->nk; k++) {
+    memcpy(s->scratch, s->columns + first, (size_t)keys * sizeof *s->scratch);
+    atn_sort(s->scratch, keys);
+    for (atn_idx k = 0; k < keys; k++) {
         ranked += (2.0 * (double)(k + 1) - n - 1) * s->scratch[k];
         sum += s->scratch[k];
     }
@@ -54,7 +55,8 @@ static void compute(const atn_head_stats *s, const void *p, double *out)
 
     if (top < 0) return;
     out[COUNT] = 0;
-    for (atn_idx k = s->sight->key_first; k < s->sight->key_last && k <= s->nk / 2; k++)
+    for (atn_idx k = s->sight->key_first;
+         k < s->sight->key_last && k <= atn_first_half(s); k++)
         out[COUNT] += atn_column_mean(s, k) > epsilon;
     out[FIRST] = atn_column_mean(s, s->sight->key_first);
     out[TOP_KEY] = (double)top;
@@ -70,7 +72,7 @@ static const atn_measure_col cols[] = {
     {"sink_columns_top_key", "", "[0, nk)", "key with the largest column sum", NULL},
     {"sink_columns_top_mass", "", "[0, 1]", "its mean weight, rows at or after it",
      NULL},
-    {"sink_columns_best_key", "", "[0, nk/2]",
+    {"sink_columns_best_key", "", "[0, nk)",
      "key of the first half with the largest mean weight", NULL},
     {"sink_columns_best_mass", "", "[0, 1]", "that weight", NULL},
     {"sink_columns_count", "keys", "[0, nk/2 + 1]",

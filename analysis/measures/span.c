@@ -59,12 +59,12 @@ static void compute(const atn_head_stats *s, const void *params, double *out)
 }
 
 static const atn_measure_col cols[] = {
-    {"span_50_mean_tokens", "tokens", "[0, nk)",
+    {"span_50_mean_tokens", "tokens", "[0, max(nq, nk))",
      "mean distance within which a row has half of its weight", span_50},
-    {"span_90_mean_tokens", "tokens", "[0, nk)", "the same for 90 % of the weight",
-     span_90},
-    {"span_95_mean_tokens", "tokens", "[0, nk)", "the same for 95 % of the weight",
-     span_95},
+    {"span_90_mean_tokens", "tokens", "[0, max(nq, nk))",
+     "the same for 90 % of the weight", span_90},
+    {"span_95_mean_tokens", "tokens", "[0, max(nq, nk))",
+     "the same for 95 % of the weight", span_95},
     {"span_share_0", "", "[0, 1]", "share of the head's weight at distance 0", NULL},
     {"span_share_1", "", "[0, 1]", "share of the head's weight at distance 1", NULL},
     {"span_share_2", "", "[0, 1]", "share at distances 2 and 3", NULL},

@@ -1,6 +1,6 @@
 /* analysis/measures/stripes.c -- vertical and slash lines in the attention matrix.
  *
- * Math    vertical: the key k != first, k <= floor(nk / 2), with the largest a_k (mean of P_ik
+ * Math    vertical: the key k != first, k in the first half of the keys, with the largest a_k (mean of P_ik
  *         over rows at or after k); share of the head's weight in the 8 largest columns beside
  *         the first key's. Slash: the distance 2 <= delta <= floor(nk / 2) with the largest mean
  *         weight b_delta over the entries of its diagonal; share of the weight in the 8 largest
@@ -64,7 +64,7 @@ static void compute(const atn_head_stats *s, const void *params, double *out)
         key.total += s->columns[k];
         if (k == s->sight->key_first) continue;
         offer_sum(&key, s->columns[k]);
-        if (k <= s->nk / 2) offer_mean(&key, k, atn_column_mean(s, k));
+        if (k <= atn_first_half(s)) offer_mean(&key, k, atn_column_mean(s, k));
     }
     slash.total = key.total;
     for (atn_idx delta = NEAREST; delta < s->nq + s->sight->offset; delta++) {
@@ -79,7 +79,7 @@ static void compute(const atn_head_stats *s, const void *params, double *out)
 }
 
 static const atn_measure_col cols[] = {
-    {"stripes_key", "", "[0, nk/2]", "strongest key beside the first", NULL},
+    {"stripes_key", "", "[0, nk)", "strongest key beside the first", NULL},
     {"stripes_key_mass", "", "[0, 1]", "its mean weight, rows at or after it", NULL},
     {"stripes_key_share", "", "[0, 1]",
      "share of the weight in the 8 largest columns beside the first", NULL},

@@ -66,6 +66,8 @@ static const char *cannot(const atn_head *heads, atn_idx n, const atn_row_want *
 
     if (h->p.data) return "the rows are given";
     if (h->sight.rows) return "only some of the rows are there";
+    if (h->sight.pad_queries && (h->sight.key_first > 0 || h->sight.key_last < h->nk))
+        return "some of the queries are padding";
     if (h->q.cols > D_MOST) return "the head dimension is above 256";
     if ((want->needs & ATN_NEED_TOPK) && want->top_k > ATN_CU_ROW_TOPK_MOST)
         return "--top-k is above 32";

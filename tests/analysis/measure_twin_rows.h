@@ -110,6 +110,7 @@ static inline double entropy_row(const twin *t, atn_idx i, row_arg *a)
     double sum = 0;
 
     (void)a;
+    if (!(t->mass[i] > 0)) return NAN;
     for (atn_idx j = 0; j < t->nk; j++)
         if (t->own[i][j] > 0) sum -= t->own[i][j] * log(t->own[i][j]);
     return sum;
@@ -300,6 +301,7 @@ static inline double largest_row(const twin *t, atn_idx i, row_arg *a)
     double most = 0;
 
     (void)a;
+    if (!(t->mass[i] > 0)) return NAN;
     for (atn_idx j = 0; j < t->nk; j++) most = fmax(most, t->p[i][j]);
     return most;
 }

@@ -309,7 +309,8 @@ static void allocations_may_fail(atn_ctx *cx)
         atn_ctx_init(&frail);
         frail.threads = cx->threads;
         frail.alloc = (atn_allocator){check_failing_resize, &f};
-        st = atn_row_stats_run(&frail, &h, 1, tokens, &(atn_row_stats_opts){.needs = ATN_NEED_ALL, .top_k = 2},
+        st = atn_row_stats_run(&frail, &h, 1, tokens,
+                               &(atn_row_stats_opts){.needs = ATN_NEED_ALL, .top_k = 2},
                                &s);
         CHECK(st == ATN_OK || (st == ATN_MEMORY && !s));
         f.left = 1 << 20;

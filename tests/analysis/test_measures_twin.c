@@ -89,7 +89,7 @@ static double gini_of(const double *x, atn_idx n)
 static void sink_columns(const twin *t, const settings *set, cells *c)
 {
     double sum[TWIN_MOST], mean[TWIN_MOST];
-    const atn_idx half = ATN_MIN(t->nk / 2, t->last - 1);
+    const atn_idx half = ATN_MIN(t->first + (t->last - t->first) / 2, t->last - 1);
     bool unsure = false;
     int count = 0;
     winner top, best;
@@ -107,7 +107,7 @@ static void sink_columns(const twin *t, const settings *set, cells *c)
     put_winner(c, "sink_columns_top_key", "sink_columns_top_mass", top, mean[top.at]);
     put_winner(c, "sink_columns_best_key", "sink_columns_best_mass", best, best.value);
     put(c, "sink_columns_count", count, 1, unsure);
-    put(c, "sink_columns_gini", gini_of(sum, t->nk), 1, false);
+    put(c, "sink_columns_gini", gini_of(sum + t->first, t->last - t->first), 1, false);
 }
 
 static int descending(const void *a, const void *b)
@@ -146,7 +146,8 @@ static void stripes(const twin *t, cells *c)
         mean[k] = column_mean(t, k);
         if (k != t->first) sum[n++] = column_sum(t, k);
     }
-    w = largest(mean, t->first, ATN_MIN(t->nk / 2, t->last - 1), t->first);
+    w = largest(mean, t->first,
+                ATN_MIN(t->first + (t->last - t->first) / 2, t->last - 1), t->first);
     put_winner(c, "stripes_key", "stripes_key_mass", w, w.value);
     put(c, "stripes_key_share", all > 0 ? eight_largest(sum, n) / all : NAN, 1, false);
     n = 0;
@@ -305,10 +306,11 @@ static void fill_grid(const twin *t, const settings *set, grid *g)
 /* Key block of the last position of block row a, -1 where there is none. */
 static atn_idx own_block(const twin *t, const settings *set, atn_idx a)
 {
-    const atn_idx last = ATN_MIN((a + 1) * set->size, t->nq) - 1 + t->offset;
+    atn_idx own = -1; /* the last row of the block whose position is a key's */
 
-    return last >= 0 && last < t->nk ? last / (set->keys > 0 ? set->keys : set->size)
-                                     : -1;
+    for (atn_idx i = a * set->size; i < (a + 1) * set->size && i < t->nq; i++)
+        if (i + t->offset >= 0 && i + t->offset < t->nk) own = i + t->offset;
+    return own < 0 ? -1 : own / (set->keys > 0 ? set->keys : set->size);
 }
 
 /* Blocks of row a that hold the coverage; forced ones first. */
@@ -342,7 +344,7 @@ static void blocks(const twin *t, const settings *set, cells *c)
 {
     static grid g;
     double valid = 0, kept = 0, rows = 0, needed = 0, inside = 0, above = 0, own = 0,
-           first = 0;
+           facing = 0, first = 0;
     const double all = total(t);
     bool unsure_kept = false, unsure_max = false;
 
@@ -359,6 +361,7 @@ static void blocks(const twin *t, const settings *set, cells *c)
             inside += at->needed ? at->entries : 0;
             above += at->most > set->max_above;
             if (fabs(at->most - set->max_above) < NEAR) unsure_max = true;
+            if (own_block(t, set, a) >= 0) facing += at->mass;
             if (j == own_block(t, set, a)) own += at->mass;
             if (j == t->first / (set->keys > 0 ? set->keys : set->size))
                 first += at->mass;
@@ -372,7 +375,7 @@ static void blocks(const twin *t, const settings *set, cells *c)
     put(c, "blocks_rows_density", needed / valid, 1, g.unsure);
     put(c, "blocks_inflation", g.keys > 0 ? inside / g.keys : NAN, 1, g.unsure);
     put(c, "blocks_max_density", above / valid, 1, unsure_max);
-    put(c, "blocks_diagonal_share", all > 0 ? own / all : NAN, 1, false);
+    put(c, "blocks_diagonal_share", facing > 0 ? own / facing : NAN, 1, false);
     put(c, "blocks_first_share", all > 0 ? first / all : NAN, 1, false);
 }
 

@@ -146,7 +146,9 @@ static void dense_twin(atn_ctx *cx)
                     most = sum;
                     top = k;
                 }
-                if (rows == 0 || k > m.problem.nk / 2 || sum / rows <= highest)
+                if (rows == 0 ||
+                    k > sight->key_first + (sight->key_last - sight->key_first) / 2 ||
+                    sum / rows <= highest)
                     continue;
                 highest = sum / rows;
                 best = k;

@@ -258,7 +258,7 @@ static void bins_average_to_the_mean(atn_ctx *cx)
             head_values(cx, &plan, &h.head, NULL, values);
             for (int b = 0; b < bins; b++) {
                 const double x =
-                    values[slot_named(&plan, "confidence_mean", ATN_SLOT_BIN, 0, b)];
+                    values[slot_named(&plan, "sink_mass", ATN_SLOT_BIN, 0, b)];
                 double n = 0;
 
                 for (atn_idx i = b * kind->nq / bins; i < (b + 1) * kind->nq / bins;
@@ -268,7 +268,7 @@ static void bins_average_to_the_mean(atn_ctx *cx)
                 if (n > 0) sum += n * x;
                 rows += n;
             }
-            mean = values[slot_named(&plan, "confidence_mean", ATN_SLOT_VALUE, 0, 0)];
+            mean = values[slot_named(&plan, "sink_mass", ATN_SLOT_VALUE, 0, 0)];
             CHECK_NEAR(mean, sum / rows, 1e-12);
             atn_stats_plan_release(cx, &plan);
         }
