@@ -553,6 +553,36 @@ static void block_maps_are_logarithmic(atn_ctx *cx)
     atn_table_destroy(cx, t);
 }
 
+/* The k-th allocation fails, k = 0, 1, ...: an error each time, nothing leaks (ASan). */
+static void allocations_may_fail(atn_ctx *cx)
+{
+    atn_table *t = make_table(cx, 5, "x");
+
+    for (int f = 0; atn_figures[f]; f++) {
+        atn_status st = ATN_MEMORY;
+        int k = 0;
+
+        for (; st != ATN_OK; k++) {
+            check_failing failing = {k};
+            atn_ctx frail;
+            char *svg = NULL;
+            size_t n = 0;
+
+            atn_ctx_init(&frail);
+            frail.alloc = (atn_allocator){check_failing_resize, &failing};
+            st = atn_figure_svg(&frail, atn_figures[f], t, &(atn_figure_opts){0}, &svg,
+                                &n);
+            CHECK(st == ATN_OK || !svg);
+            failing.left = 1 << 20;
+            atn_free(&frail, svg);
+            atn_ctx_release(&frail);
+            CHECK_LE(k, 200);
+        }
+        CHECK_LE(2, k);
+    }
+    atn_table_destroy(cx, t);
+}
+
 static void lengths(atn_ctx *cx)
 {
     double in = 0;
@@ -578,4 +608,5 @@ CHECK_MAIN({"viridis golden", viridis_golden}, {"scales golden", scales_golden},
            {"nothing to draw", nothing_to_draw},
            {"axes and bars leave room", axes_and_bars_leave_room},
            {"pooled axes end at n", pooled_axes_end_at_n},
-           {"block maps are logarithmic", block_maps_are_logarithmic})
+           {"block maps are logarithmic", block_maps_are_logarithmic},
+           {"allocations may fail", allocations_may_fail})

@@ -77,7 +77,7 @@ static void columns_have_panels(atn_ctx *cx)
 
 static void refusals(atn_ctx *cx)
 {
-    char csv[512] = "layer,head,type,x\n", names[64] = "";
+    char csv[512] = "layer,head,type,x\n", names[128] = "";
     atn_table *t;
 
     for (int i = 0; i < 13; i++)
