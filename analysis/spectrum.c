@@ -253,15 +253,16 @@ static void orthonormalise(double *q, atn_idx r, atn_idx n)
     }
 }
 
-/* Two blocks of vectors, of the matrix and of the centred one. */
+/* A block of vectors, which serves the matrix and the centred one. */
 typedef struct iteration {
     atn_idx n, r, rows;
-    double *q[2];     /* [r][n] */
-    float *x;         /* (n, 2 r) */
-    double *z;        /* (n, 2 r + 1) */
-    double *columns;  /* [n] */
-    double *small;    /* [r, r] */
-    double *eigen[2]; /* [r] of the last step */
+    double *q;       /* [r][n] orthonormal */
+    float *x;        /* (n, r) the same */
+    double *z;       /* (n, r + 1) P'(P q), and the sums of columns */
+    double *columns; /* [n] */
+    double *small;   /* [r, r] */
+    double *along;   /* [r] q'columns */
+    double *eigen;   /* [r] */
 } iteration;
 
 static atn_status take_iteration(atn_ctx *cx, atn_idx n, atn_idx r, iteration *it)
@@ -269,14 +270,13 @@ static atn_status take_iteration(atn_ctx *cx, atn_idx n, atn_idx r, iteration *i
     atn_status st = ATN_OK;
 
     *it = (iteration){.n = n, .r = r};
-    for (int b = 0; b < 2; b++) {
-        ATN_TAKE(it->q[b], r * n);
-        ATN_TAKE(it->eigen[b], r);
-    }
-    ATN_TAKE(it->x, n * 2 * r);
-    ATN_TAKE(it->z, n * (2 * r + 1));
+    ATN_TAKE(it->q, r * n);
+    ATN_TAKE(it->x, n * r);
+    ATN_TAKE(it->z, n * (r + 1));
     ATN_TAKE(it->columns, n);
     ATN_TAKE(it->small, r * r);
+    ATN_TAKE(it->along, r);
+    ATN_TAKE(it->eigen, r);
 done:
     return st;
 }
@@ -285,48 +285,71 @@ static void start(const atn_ctx *cx, const atn_head *h, iteration *it)
 {
     atn_rng r = atn_rng_stream(cx->seed, "rank/start", h->layer, h->head);
 
-    for (atn_idx i = 0; i < it->r * it->n; i++) it->q[0][i] = atn_rng_normal(&r);
-    orthonormalise(it->q[0], it->r, it->n);
-    memcpy(it->q[1], it->q[0], (size_t)(it->r * it->n) * sizeof **it->q);
+    for (atn_idx i = 0; i < it->r * it->n; i++) it->q[i] = atn_rng_normal(&r);
+    orthonormalise(it->q, it->r, it->n);
 }
 
-/* Block b: its Ritz values, and the vectors of the next step. */
-static atn_status advance(atn_ctx *cx, iteration *it, int b, bool last)
+/* The vectors as the columns of x. */
+static void lay_out(iteration *it)
 {
-    const atn_idx n = it->n, r = it->r, ld = 2 * r + 1;
+    for (atn_idx j = 0; j < it->n; j++)
+        for (atn_idx a = 0; a < it->r; a++)
+            it->x[j * it->r + a] = (float)it->q[a * it->n + j];
+}
+
+/* Arena memory: the vectors of the next step, not yet orthonormal, a vector a row. */
+static atn_status take_next(atn_ctx *cx, const iteration *it, double **next)
+{
+    atn_status st = ATN_OK;
+
+    ATN_TAKE(*next, it->r * it->n);
+    for (atn_idx a = 0; a < it->r; a++)
+        for (atn_idx j = 0; j < it->n; j++)
+            (*next)[a * it->n + j] = it->z[j * (it->r + 1) + a];
+done:
+    return st;
+}
+
+/* The last vector is c, for the largest directions of the centred matrix lean on it. */
+static atn_status advance(atn_ctx *cx, iteration *it)
+{
     const atn_arena_mark mark = atn_arena_save(cx);
     atn_status st = ATN_OK;
     double *next = NULL;
 
-    ATN_TAKE(next, r * n);
-    for (atn_idx a = 0; a < r; a++) {
-        const double *q = it->q[b] + a * n;
-        const double mean = b ? dot(q, it->columns, n) / (double)it->rows : 0;
-
-        for (atn_idx j = 0; j < n; j++)
-            next[a * n + j] = it->z[j * ld + b * r + a] - mean * it->columns[j];
-    }
-    for (atn_idx a = 0; a < r; a++)
-        for (atn_idx c = 0; c <= a; c++)
-            it->small[a * r + c] = (dot(it->q[b] + a * n, next + c * n, n) +
-                                    dot(it->q[b] + c * n, next + a * n, n)) /
-                                   2;
-    mirror(it->small, r);
-    ATN_TRY(atn_eigenvalues(cx, it->small, r, it->eigen[b]));
-    if (last) goto done;
-    memcpy(it->q[b], next, (size_t)(r * n) * sizeof *next);
-    orthonormalise(it->q[b], r, n);
+    ATN_TRY(take_next(cx, it, &next));
+    memcpy(it->q, next, (size_t)(it->r * it->n) * sizeof *next);
+    if (it->r < it->n)
+        memcpy(it->q + (it->r - 1) * it->n, it->columns,
+               (size_t)it->n * sizeof *it->columns);
+    orthonormalise(it->q, it->r, it->n);
 done:
     atn_arena_rewind(cx, mark);
     return st;
 }
 
-static void lay_out(iteration *it)
+/* Ritz values: of q'P'P q, or less (q'c)(q'c)' / rows, which is that of the centred matrix. */
+static atn_status ritz(atn_ctx *cx, iteration *it, bool centred)
 {
-    for (atn_idx j = 0; j < it->n; j++)
-        for (int b = 0; b < 2; b++)
-            for (atn_idx a = 0; a < it->r; a++)
-                it->x[(j * 2 + b) * it->r + a] = (float)it->q[b][a * it->n + j];
+    const atn_idx n = it->n, r = it->r;
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const double each = centred ? 1 / (double)it->rows : 0;
+    atn_status st = ATN_OK;
+    double *next = NULL;
+
+    ATN_TRY(take_next(cx, it, &next));
+    for (atn_idx a = 0; a < r; a++) it->along[a] = dot(it->q + a * n, it->columns, n);
+    for (atn_idx a = 0; a < r; a++)
+        for (atn_idx b = 0; b <= a; b++)
+            it->small[a * r + b] = (dot(it->q + a * n, next + b * n, n) +
+                                    dot(it->q + b * n, next + a * n, n)) /
+                                       2 -
+                                   each * it->along[a] * it->along[b];
+    mirror(it->small, r);
+    ATN_TRY(atn_eigenvalues(cx, it->small, r, it->eigen));
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
 }
 
 static void add_up(const head_rows *s, iteration *it, double *square)
@@ -338,8 +361,7 @@ static void add_up(const head_rows *s, iteration *it, double *square)
         *square += s->square[i];
         it->rows++;
     }
-    for (atn_idx j = 0; j < it->n; j++)
-        it->columns[j] = it->z[j * (2 * it->r + 1) + 2 * it->r];
+    for (atn_idx j = 0; j < it->n; j++) it->columns[j] = it->z[j * (it->r + 1) + it->r];
 }
 
 static atn_idx vectors_of(const atn_head *h, const atn_spectrum_opts *o)
@@ -356,27 +378,28 @@ static atn_status run_large(atn_ctx *cx, const atn_head *h, const atn_spectrum_o
     head_rows s = {.h = h, .skip = o->skip_rows};
     const atn_row_source m = {h->nq, h->nk, tile_of, fill_rows, &s};
     double most;
+    atn_idx keep;
 
     ATN_TAKE(s.square, h->nq);
     ATN_TRY(take_iteration(cx, h->nk, vectors_of(h, o), &it));
     start(cx, h, &it);
     for (int walk = 0; walk < ATN_SPECTRUM_WALKS; walk++) {
+        if (walk > 0) ATN_TRY(advance(cx, &it));
         lay_out(&it);
         ATN_TRY(atn_product_run(
-            cx, &m, &(atn_product){.r = 2 * it.r, .x = it.x, .ones = true, .z = it.z},
+            cx, &m, &(atn_product){.r = it.r, .x = it.x, .ones = true, .z = it.z},
             "singular values"));
         add_up(&s, &it, &plain->square);
         if (it.rows == 0) goto done;
-        for (int b = 0; b < 2; b++)
-            ATN_TRY(advance(cx, &it, b, walk + 1 == ATN_SPECTRUM_WALKS));
     }
     most = (double)ATN_MIN(it.rows, h->nk);
+    keep = ATN_MIN(o->values, (atn_idx)most);
     centred->square = centred_square(plain->square, it.columns, h->nk, (double)it.rows);
     plain->most = centred->most = most;
-    ATN_TRY(
-        set_values(cx, it.eigen[0], it.r, ATN_MIN(o->values, (atn_idx)most), 0, plain));
-    ATN_TRY(set_values(cx, it.eigen[1], it.r, ATN_MIN(o->values, (atn_idx)most), 0,
-                       centred));
+    ATN_TRY(ritz(cx, &it, false));
+    ATN_TRY(set_values(cx, it.eigen, it.r, keep, 0, plain));
+    ATN_TRY(ritz(cx, &it, true));
+    ATN_TRY(set_values(cx, it.eigen, it.r, keep, 0, centred));
 done:
     atn_arena_rewind(cx, mark);
     return st;

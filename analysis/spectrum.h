@@ -2,9 +2,9 @@
  *
  * Math    P over the rows that count (i >= skip_rows, a visible key); centred: P less its
  *         column means over these rows. Exact: eigenvalues of the smaller Gram matrix in
- *         double. Else subspace iteration on P'P with r + 8 vectors, a walk a step, z = P'(P x)
- *         and for the centred one z - c (c'x) / rows, c the column sums; the Ritz values of the
- *         last step.
+ *         double. Else subspace iteration on P'P with r + 8 vectors q, one of them c, the column
+ *         sums, a walk a step; the values are those of q'P'P q and, centred, of that less
+ *         (q'c)(q'c)' / rows.
  *           stable rank    |P|_F^2 / sigma_1^2
  *           effective rank exp(-sum p ln p), p = sigma / sum sigma
  *           participation  (sum sigma^2)^2 / sum sigma^4
