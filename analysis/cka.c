@@ -183,24 +183,27 @@ static double hsic(const job *j, atn_idx a, atn_idx b)
            2 * j->diagonal[at] / (n - 2);
 }
 
+/* xy / sqrt(xx yy), 1 for a matrix with itself; NaN without variation. */
+static double ratio(double xy, double xx, double yy, bool same)
+{
+    if (!(xx > 0 && yy > 0)) return NAN;
+    return same ? 1 : ATN_MAX(-1.0, ATN_MIN(xy / sqrt(xx) / sqrt(yy), 1.0));
+}
+
 static void finish(const job *j, double *cka, double *debiased)
 {
     const atn_idx m = j->m, n = j->x[0].rows;
 
     for (atn_idx a = 0; a < m; a++)
         for (atn_idx b = 0; b <= a; b++) {
-            const double x = j->dot[a * m + a], y = j->dot[b * m + b];
-            const double hx = n > 3 ? hsic(j, a, a) : 0, hy = n > 3 ? hsic(j, b, b) : 0;
+            const double *dot = j->dot;
 
             cka[a * m + b] = cka[b * m + a] =
-                !(x > 0 && y > 0) ? NAN
-                : a == b          ? 1
-                                  : ATN_MIN(j->dot[a * m + b] / sqrt(x) / sqrt(y), 1.0);
+                ratio(dot[a * m + b], dot[a * m + a], dot[b * m + b], a == b);
             if (!debiased) continue;
             debiased[a * m + b] = debiased[b * m + a] =
-                !(hx > 0 && hy > 0) ? NAN
-                : a == b            ? 1
-                                    : hsic(j, a, b) / sqrt(hx) / sqrt(hy);
+                n > 3 ? ratio(hsic(j, a, b), hsic(j, a, a), hsic(j, b, b), a == b)
+                      : (double)NAN;
         }
 }
 

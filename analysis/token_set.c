@@ -59,6 +59,7 @@ atn_status atn_tokens_cosine(atn_ctx *cx, atn_cmat x, bool centred, double *cosi
     }
     for (atn_idx c = 0; c < x.cols; c++) square += sum[c] * sum[c];
     *cosine = (square - units) / ((double)x.rows * ((double)x.rows - 1));
+    *cosine = ATN_MAX(-1.0, ATN_MIN(*cosine, 1.0));
 done:
     atn_arena_rewind(cx, mark);
     return st;
@@ -135,7 +136,7 @@ static double entropy_count(const double *value, atn_idx n)
     if (!(total > 0)) return NAN;
     for (atn_idx i = 0; i < n; i++)
         if (value[i] > 0) entropy -= value[i] / total * log(value[i] / total);
-    return exp(entropy);
+    return ATN_MAX(exp(entropy), 1.0);
 }
 
 atn_status atn_tokens_effective(atn_ctx *cx, atn_cmat x, double *count)

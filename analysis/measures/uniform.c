@@ -167,9 +167,9 @@ static const atn_measure_col cols[] = {
     [RESIDUAL] = {"uniform_residual_error", "", ">= 0",
                   "the same error after W_O, relative to the output of the layer",
                   NULL},
-    [REPLACEABLE] = {"uniform_replaceable", "", "0 or 1",
+    [REPLACEABLE] = {"uniform_replaceable", "", "[0, 1]",
                      "1 where uniform_error < tau (uniform:tau=0.1)", NULL},
-    [REPLACEABLE_RESIDUAL] = {"uniform_residual_replaceable", "", "0 or 1",
+    [REPLACEABLE_RESIDUAL] = {"uniform_residual_replaceable", "", "[0, 1]",
                               "1 where uniform_residual_error < tau", NULL},
     [N_COLS] = ATN_MEASURE_COLS_END,
 };
