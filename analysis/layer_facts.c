@@ -55,6 +55,21 @@ done:
     return st;
 }
 
+/* The tensor, or nothing where it holds no numbers and that is forgiven. */
+static atn_status sound_tensor(atn_ctx *cx, atn_layer_facts *f, const char *name,
+                               atn_idx rows, bool strict, const float **out,
+                               atn_idx *cols)
+{
+    const atn_status st = atn_layer_tensor(cx, f, name, rows, out, cols);
+
+    if (st != ATN_DATA || strict) return st;
+    atn_log(cx, ATN_LOG_WARN, "%s", cx->err.text);
+    atn_err_clear(cx);
+    f->damaged = true;
+    *out = NULL;
+    return ATN_OK;
+}
+
 atn_status atn_layer_facts_load(atn_ctx *cx, const atn_capture *c, int at,
                                 const atn_problem *p, const atn_layer_wants *wants,
                                 atn_layer_facts *out)
@@ -73,11 +88,11 @@ atn_status atn_layer_facts_load(atn_ctx *cx, const atn_capture *c, int at,
                              .capture = c,
                              .at = at};
     if (wants->wants & ATN_WANT_W_O)
-        ATN_TRY(
-            atn_layer_tensor(cx, out, "w_o", p->heads * p->dv, &out->w_o, &out->width));
+        ATN_TRY(sound_tensor(cx, out, "w_o", p->heads * p->dv, wants->strict, &out->w_o,
+                             &out->width));
     if (wants->wants & ATN_WANT_HIDDEN)
-        ATN_TRY(
-            atn_layer_tensor(cx, out, "h", p->nq, &out->hidden, &out->hidden_width));
+        ATN_TRY(sound_tensor(cx, out, "h", p->nq, wants->strict, &out->hidden,
+                             &out->hidden_width));
     if ((wants->wants & ATN_WANT_OUT) && p->v) {
         const atn_idx nq = wants->head[0].nq;
 

@@ -13,6 +13,7 @@ typedef struct atn_layer_wants {
     const bool *keep;
     atn_idx skip_rows;
     const atn_head *head; /* [heads] of the problem, their rows perhaps sampled */
+    bool strict; /* w_o or h that hold NaN are an error; else named, and absent */
 } atn_layer_wants;
 
 /* out is zeroed first; release it also on failure. What the capture does not hold stays NULL. */

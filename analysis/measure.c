@@ -23,6 +23,13 @@ const atn_measure *atn_measure_find(const char *id)
     return NULL;
 }
 
+bool atn_measure_mixes(const void *params, int col)
+{
+    (void)params;
+    (void)col;
+    return true;
+}
+
 int atn_measure_n_cols(const atn_measure *m)
 {
     int n = 0;

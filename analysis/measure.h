@@ -50,6 +50,7 @@ typedef struct atn_layer_facts {
     atn_idx width;
     const float *hidden; /* [nq, width_h] input of the layer, with ATN_WANT_HIDDEN */
     atn_idx hidden_width;
+    bool damaged; /* w_o or hidden is there but holds no numbers */
     const atn_capture *capture;
     int at; /* index of atn_capture_layer */
 } atn_layer_facts;
@@ -80,7 +81,13 @@ typedef struct atn_measure {
                         double *out);
     atn_status (*model)(atn_ctx *cx, const atn_model_facts *m, const void *params,
                         double *out);
+    /* Of a layer measure: does a head's value in this column depend on the other heads? Such
+     * cells stay empty where a head of the layer is bad. NULL = every head is apart. */
+    bool (*mixes)(const void *params, int col);
 } atn_measure;
+
+/* For measures whose every column mixes heads. */
+bool atn_measure_mixes(const void *params, int col);
 
 #define ATN_MEASURE_COLS_END                                                           \
     {                                                                                  \

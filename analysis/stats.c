@@ -92,6 +92,11 @@ void atn_stats_put(atn_stats *s, int m, const bool *keep, atn_idx heads, atn_idx
     }
 }
 
+bool atn_stats_may_go_on(const atn_stats *s, atn_status st)
+{
+    return !s->strict && (st == ATN_DATA || st == ATN_NOINPUT);
+}
+
 bool atn_stats_any_head_measure(const atn_stats_plan *plan)
 {
     for (int m = 0; m < plan->n; m++)
@@ -215,8 +220,7 @@ static void leave_out(atn_ctx *cx, atn_stats *s, int m)
 {
     atn_log(cx, ATN_LOG_WARN, "%s", cx->err.text);
     atn_err_clear(cx);
-    atn_log(cx, ATN_LOG_WARN, "%s is left out, for it takes all heads together",
-            s->plan.measure[m]->id);
+    atn_log(cx, ATN_LOG_WARN, "%s is left out", s->plan.measure[m]->id);
     for (atn_idx i = 0; i < s->n; i++) s->row[i].failed = true;
 }
 
@@ -235,7 +239,7 @@ static atn_status model_measures(atn_ctx *cx, atn_stats *s)
         ATN_TAKE(out, s->n * n);
         for (atn_idx i = 0; i < s->n * n; i++) out[i] = NAN;
         st = measure->model(cx, &facts, s->plan.params[m], out);
-        if (st == ATN_DATA && !s->strict) {
+        if (st != ATN_OK && atn_stats_may_go_on(s, st)) {
             leave_out(cx, s, m);
             st = ATN_OK;
             continue;
@@ -295,6 +299,18 @@ static atn_status all_in_time(atn_ctx *cx, atn_stats *s, double budget)
     return st;
 }
 
+static void say_tokens(atn_ctx *cx, const atn_stats *s)
+{
+    const int32_t *ids = NULL;
+
+    if ((s->plan.rows.needs & ATN_NEED_TOKENS) &&
+        atn_capture_tokens(s->capture, &ids, NULL) > 0 && ids)
+        return;
+    if (s->plan.rows.needs & ATN_NEED_TOKENS)
+        atn_log(cx, ATN_LOG_INFO,
+                "stats: the capture has no token ids; what needs them stays empty");
+}
+
 static void say_empty(atn_ctx *cx, const atn_stats *s)
 {
     atn_idx n = 0;
@@ -320,6 +336,7 @@ atn_status atn_stats_run(atn_ctx *cx, const atn_capture *c, const atn_selection 
     ATN_TRY(create(cx, c, sel, opts, &s));
     ATN_TRY(open_journal(cx, s, opts));
     say_passes(cx, s);
+    say_tokens(cx, s);
     ATN_TRY(all_in_time(cx, s, opts->time_budget));
     say_empty(cx, s);
     *out = s;

@@ -39,6 +39,8 @@ atn_status atn_stats_finish_head(atn_ctx *cx, atn_stats *s,
  * kept (keep NULL = all). */
 void atn_stats_put(atn_stats *s, int m, const bool *keep, atn_idx heads, atn_idx first,
                    const double *out);
+/* Is a failed measure left out, or the run's end? */
+bool atn_stats_may_go_on(const atn_stats *s, atn_status st);
 bool atn_stats_any_head_measure(const atn_stats_plan *plan);
 
 /* Computes what is left of layer i of the selection, whose first head is row `first`. */

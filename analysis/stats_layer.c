@@ -8,8 +8,11 @@
 #include <string.h>
 
 #include "analysis/layer_facts.h"
+#include "core/kernels/kernels.h"
+#include "core/rows.h"
 
 static const double BATCH_BYTES = 64.0 * 1024 * 1024, BATCH_PAIRS = 1 << 24;
+static const double FLOAT_SAFE = 1e37;
 
 /* The heads of a layer, and where the values of the selected ones go. */
 typedef struct layer_job {
@@ -126,6 +129,143 @@ done:
     return st;
 }
 
+/* Replaces the heads by some of their rows, where that is asked for and there are more. */
+static atn_status sample_heads(atn_ctx *cx, const atn_stats *s, layer_job *j)
+{
+    const atn_idx nq = j->problem->nq, skip = j->rows.skip_rows;
+    atn_status st = ATN_OK;
+
+    if (s->sample == 0 || s->sample >= nq - skip) return ATN_OK;
+    ATN_TRY(atn_row_sample_draw(cx, nq, skip, s->sample, &j->sample));
+    j->sampled = true;
+    j->rows.skip_rows = 0;
+    for (atn_idx h = 0; h < j->problem->heads; h++)
+        ATN_TRY(
+            atn_head_sample(cx, &j->head[h], j->sample.row, j->sample.n, &j->head[h]));
+done:
+    return st;
+}
+
+/* ---- layer measures, and heads whose values are no numbers ---- */
+
+static atn_status nothing(atn_ctx *cx, const atn_head *h, const atn_tile *t, atn_cmat p,
+                          const atn_row_info *info, void *state)
+{
+    (void)cx;
+    (void)h;
+    (void)t;
+    (void)p;
+    (void)info;
+    (void)state;
+    return ATN_OK;
+}
+
+/* Which heads do not get through their rows? */
+static atn_status find_bad(atn_ctx *cx, atn_stats *s, layer_job *j)
+{
+    for (atn_idx h = 0; h < j->problem->heads; h++) {
+        atn_status st;
+
+        if (j->bad[h]) continue;
+        atn_err_clear(cx);
+        st =
+            atn_rows_stream(cx, &j->head[h], 1, nothing, NULL, "looking for bad heads");
+        if (st == ATN_OK) continue;
+        if (st != ATN_DATA) return st;
+        j->bad[h] = true;
+        if (j->keep[h])
+            st = give_up(cx, s, j->row[h]);
+        else
+            atn_log(cx, ATN_LOG_WARN, "%s", cx->err.text);
+        if (j->keep[h] && st != ATN_OK) return st;
+    }
+    atn_err_clear(cx);
+    return ATN_OK;
+}
+
+/* A copy of [n, rows, cols] whose planes that are bad hold zeros. */
+static atn_status zero_planes(atn_ctx *cx, const float *x, const bool *bad, atn_idx n,
+                              atn_idx size, const float **out)
+{
+    atn_status st = ATN_OK;
+    float *copy = NULL;
+
+    *out = NULL;
+    if (!x) return ATN_OK;
+    ATN_TAKE(copy, n * size);
+    for (atn_idx i = 0; i < n; i++)
+        if (bad[i])
+            memset(copy + i * size, 0, (size_t)size * sizeof *copy);
+        else
+            memcpy(copy + i * size, x + i * size, (size_t)size * sizeof *copy);
+    *out = copy;
+done:
+    return st;
+}
+
+/* Bad heads become zeros, so that the others can be taken together without them; their own
+ * values are dropped afterwards. Lives in the arena. */
+static atn_status without_bad(atn_ctx *cx, const atn_stats *s, layer_job *j,
+                              atn_problem *clean)
+{
+    const atn_problem *p = j->problem;
+    atn_status st = ATN_OK;
+    bool *bad_kv = NULL;
+
+    *clean = *p;
+    ATN_TRY(atn_mem_check(
+        cx,
+        4.0 * (double)p->nk * (double)p->kv_heads * (double)(p->d + p->dv) +
+            4.0 * (double)p->heads * (double)p->nq * (double)(p->q ? p->d : p->nk),
+        "a layer without its bad heads"));
+    ATN_TAKE(bad_kv, p->kv_heads);
+    for (atn_idx g = 0; g < p->kv_heads; g++)
+        bad_kv[g] =
+            (p->k && !atn_all_finite(p->k + g * p->nk * p->d, ATN_F32, p->nk * p->d)) ||
+            (p->v && !atn_all_finite(p->v + g * p->nk * p->dv, ATN_F32, p->nk * p->dv));
+    ATN_TRY(zero_planes(cx, p->q, j->bad, p->heads, p->nq * p->d, &clean->q));
+    ATN_TRY(zero_planes(cx, p->p, j->bad, p->heads, p->nq * p->nk, &clean->p));
+    ATN_TRY(zero_planes(cx, p->k, bad_kv, p->kv_heads, p->nk * p->d, &clean->k));
+    ATN_TRY(zero_planes(cx, p->v, bad_kv, p->kv_heads, p->nk * p->dv, &clean->v));
+    j->problem = clean;
+    for (atn_idx h = 0; h < p->heads; h++) j->head[h] = atn_problem_head(clean, h);
+    ATN_TRY(sample_heads(cx, s, j));
+done:
+    return st;
+}
+
+static bool any_bad(const layer_job *j)
+{
+    for (atn_idx h = 0; h < j->problem->heads; h++)
+        if (j->bad[h]) return true;
+    return false;
+}
+
+/* Empties what bad heads have or had a part in. */
+static void drop_bad(const atn_stats *s, const layer_job *j, int m, double *out)
+{
+    const atn_measure *measure = s->plan.measure[m];
+    const int n = atn_measure_n_cols(measure);
+
+    for (atn_idx h = 0; h < j->problem->heads; h++)
+        for (int c = 0; c < n; c++)
+            if (j->bad[h] || (measure->mixes && measure->mixes(s->plan.params[m], c)))
+                out[h * n + c] = NAN;
+}
+
+static void all_fail(atn_stats *s, const layer_job *j)
+{
+    for (atn_idx h = 0; h < j->problem->heads; h++)
+        if (j->keep[h]) s->row[j->row[h]].failed = true;
+}
+
+static bool none(const double *x, atn_idx n)
+{
+    for (atn_idx i = 0; i < n; i++)
+        if (!isnan(x[i])) return false;
+    return true;
+}
+
 static atn_status one_layer_measure(atn_ctx *cx, atn_stats *s, const layer_job *j,
                                     const atn_layer_facts *f, int m)
 {
@@ -141,20 +281,62 @@ static atn_status one_layer_measure(atn_ctx *cx, atn_stats *s, const layer_job *
                 (int)f->problem->layer, measure->id, lack);
         goto done;
     }
+    if ((measure->wants & ATN_WANT_W_O) && !f->w_o)
+        atn_log(cx, ATN_LOG_WARN,
+                "layer %d: %s: what needs w_o stays empty, the capture has none",
+                (int)f->problem->layer, measure->id);
     ATN_TAKE(out, f->heads * n);
     for (atn_idx i = 0; i < f->heads * n; i++) out[i] = NAN;
     ATN_TRY(measure->layer(cx, f, s->plan.params[m], out));
+    if (any_bad(j)) {
+        drop_bad(s, j, m, out);
+        if (measure->mixes) all_fail(s, j);
+    }
+    if (j->sampled && none(out, f->heads * n))
+        atn_log(cx, ATN_LOG_WARN, "layer %d: %s has no value on a sample of rows",
+                (int)f->problem->layer, measure->id);
     atn_stats_put(s, m, j->keep, f->heads, j->first, out);
 done:
     atn_arena_rewind(cx, mark);
     return st;
 }
 
-static bool any_bad(const layer_job *j)
+/* One measure that meets bad data is left out; the others go on. */
+static atn_status each_layer_measure(atn_ctx *cx, atn_stats *s, const layer_job *j,
+                                     const atn_layer_facts *f)
 {
-    for (atn_idx h = 0; h < j->problem->heads; h++)
-        if (j->bad[h]) return true;
-    return false;
+    atn_status st = ATN_OK;
+
+    for (int m = 0; m < s->plan.n; m++) {
+        if (!s->plan.measure[m]->layer) continue;
+        st = one_layer_measure(cx, s, j, f, m);
+        if (st != ATN_OK && !atn_stats_may_go_on(s, st)) return st;
+        if (st == ATN_OK) continue;
+        atn_log(cx, ATN_LOG_WARN, "%s", cx->err.text);
+        atn_log(cx, ATN_LOG_WARN, "layer %d: %s is left out", (int)f->problem->layer,
+                s->plan.measure[m]->id);
+        atn_err_clear(cx);
+        all_fail(s, j);
+    }
+    return ATN_OK;
+}
+
+static atn_status with_facts(atn_ctx *cx, atn_stats *s, layer_job *j)
+{
+    const atn_layer_wants wants = {.wants = s->plan.wants,
+                                   .keep = j->keep,
+                                   .skip_rows = j->rows.skip_rows,
+                                   .head = j->head,
+                                   .strict = s->strict};
+    atn_status st = ATN_OK;
+    atn_layer_facts f = {0};
+
+    ATN_TRY(atn_layer_facts_load(cx, s->capture, j->at, j->problem, &wants, &f));
+    if (f.damaged) all_fail(s, j);
+    ATN_TRY(each_layer_measure(cx, s, j, &f));
+done:
+    atn_layer_facts_release(cx, &f);
+    return st;
 }
 
 static bool any_layer_measure(const atn_stats_plan *plan)
@@ -164,53 +346,37 @@ static bool any_layer_measure(const atn_stats_plan *plan)
     return false;
 }
 
-static atn_status try_layer_measures(atn_ctx *cx, atn_stats *s, const layer_job *j)
+/* Can a logit leave float32? |q . k| is at most the product of the norms. */
+static bool may_overflow(const atn_problem *p)
 {
-    const atn_layer_wants wants = {s->plan.wants, j->keep, j->rows.skip_rows, j->head};
-    atn_status st = ATN_OK;
-    atn_layer_facts f = {0};
+    double q = 0, k = 0;
 
-    ATN_TRY(atn_layer_facts_load(cx, s->capture, j->at, j->problem, &wants, &f));
-    for (int m = 0; m < s->plan.n; m++)
-        if (s->plan.measure[m]->layer) ATN_TRY(one_layer_measure(cx, s, j, &f, m));
-done:
-    atn_layer_facts_release(cx, &f);
-    return st;
+    if (!p->q || !p->k) return false;
+    for (atn_idx i = 0; i < p->heads * p->nq; i++)
+        q = fmax(q, atn_row_square(p->q + i * p->d, p->d));
+    for (atn_idx i = 0; i < p->kv_heads * p->nk; i++)
+        k = fmax(k, atn_row_square(p->k + i * p->d, p->d));
+    return !(sqrt(q) * sqrt(k) * fmax(p->scale, 1) < FLOAT_SAFE);
 }
 
-/* They take the heads of a layer together: one bad head leaves none of them a value. */
-static atn_status layer_measures(atn_ctx *cx, atn_stats *s, const layer_job *j)
+/* Numbers that overflow show in the rows alone, so they are looked for first. */
+static atn_status layer_measures(atn_ctx *cx, atn_stats *s, layer_job *j)
 {
+    const atn_problem *whole = j->problem;
     atn_status st = ATN_OK;
+    atn_problem clean;
 
     if (!any_layer_measure(&s->plan)) return ATN_OK;
-    if (!any_bad(j)) st = try_layer_measures(cx, s, j);
-    if (st != ATN_OK && (st != ATN_DATA || s->strict)) return st;
-    if (st == ATN_OK && !any_bad(j)) return ATN_OK;
-    if (st == ATN_DATA) atn_log(cx, ATN_LOG_WARN, "%s", cx->err.text);
-    atn_err_clear(cx);
-    atn_log(cx, ATN_LOG_WARN,
-            "layer %d: what takes all heads of a layer together is left out there",
-            (int)j->problem->layer);
-    for (atn_idx h = 0; h < j->problem->heads; h++)
-        if (j->keep[h]) s->row[j->row[h]].failed = true;
-    return ATN_OK;
-}
-
-/* Replaces the heads by some of their rows, where that is asked for and there are more. */
-static atn_status sample_heads(atn_ctx *cx, const atn_stats *s, layer_job *j)
-{
-    const atn_idx nq = j->problem->nq, skip = j->rows.skip_rows;
-    atn_status st = ATN_OK;
-
-    if (s->sample == 0 || s->sample >= nq - skip) return ATN_OK;
-    ATN_TRY(atn_row_sample_draw(cx, nq, skip, s->sample, &j->sample));
-    j->sampled = true;
-    j->rows.skip_rows = 0;
-    for (atn_idx h = 0; h < j->problem->heads; h++)
-        ATN_TRY(
-            atn_head_sample(cx, &j->head[h], j->sample.row, j->sample.n, &j->head[h]));
+    if (!s->strict && may_overflow(whole)) ATN_TRY(find_bad(cx, s, j));
+    if (any_bad(j)) ATN_TRY(without_bad(cx, s, j, &clean));
+    ATN_TRY(with_facts(cx, s, j));
 done:
+    if (j->problem != whole) { /* the heads as they are again */
+        j->problem = whole;
+        for (atn_idx h = 0; h < whole->heads; h++)
+            j->head[h] = atn_problem_head(whole, h);
+        if (st == ATN_OK) st = sample_heads(cx, s, j);
+    }
     return st;
 }
 

@@ -155,9 +155,9 @@ static atn_status emit(atn_cli *cli, atn_subject *s, atn_stats *stats,
             (long long)left, (long long)s->selection.n_heads);
     if (failed > 0)
         ATN_FAIL(ATN_PARTIAL,
-                 "stats: %lld of %lld heads lack values, for some are NaN or infinite "
-                 "(named "
-                 "above; the cells are empty)",
+                 "stats: %lld of %lld heads lack values, for the reasons above (their "
+                 "cells are "
+                 "empty)",
                  (long long)failed, (long long)s->selection.n_heads);
 done:
     atn_table_destroy(cx, t[0]);

@@ -127,9 +127,14 @@ static atn_status one_layer(atn_ctx *cx, const atn_model_facts *m, int i, double
         atn_log(cx, ATN_LOG_WARN,
                 "layer %d: importance is left out, the capture has no values (v)",
                 p.layer);
-    ATN_TRY(atn_layer_facts_load(
-        cx, m->capture, at, &p,
-        &(atn_layer_wants){ATN_WANT_OUT | ATN_WANT_W_O, keep, m->skip_rows, head}, &f));
+    ATN_TRY(
+        atn_layer_facts_load(cx, m->capture, at, &p,
+                             &(atn_layer_wants){.wants = ATN_WANT_OUT | ATN_WANT_W_O,
+                                                .keep = keep,
+                                                .skip_rows = m->skip_rows,
+                                                .head = head,
+                                                .strict = true},
+                             &f));
     ATN_TRY(layer_values(cx, &f, all));
     for (atn_idx h = 0; h < p.heads; h++)
         if (keep[h])

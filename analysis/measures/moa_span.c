@@ -324,5 +324,6 @@ const atn_measure atn_measure_moa_span = {
     .params = params,
     .params_size = sizeof(moa_span_params),
     .cols = cols,
+    .mixes = atn_measure_mixes,
     .layer = layer,
 };

@@ -267,5 +267,6 @@ const atn_measure atn_measure_redundancy = {
     .named = true,
     .passes = 1,
     .cols = cols,
+    .mixes = atn_measure_mixes,
     .layer = layer,
 };

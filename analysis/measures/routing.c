@@ -382,5 +382,6 @@ const atn_measure atn_measure_routing = {
     .params = params,
     .params_size = sizeof(routing_params),
     .cols = cols,
+    .mixes = atn_measure_mixes,
     .layer = layer,
 };

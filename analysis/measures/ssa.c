@@ -602,6 +602,12 @@ static const atn_measure_col cols[] = {
     ATN_MEASURE_COLS_END,
 };
 
+static bool mixes(const void *params_, int col)
+{
+    (void)col;
+    return ((const ssa_params *)params_)->group;
+}
+
 const atn_measure atn_measure_ssa = {
     .id = "ssa",
     .title = "Mass retained by the best blocks",
@@ -611,5 +617,6 @@ const atn_measure atn_measure_ssa = {
     .params = params,
     .params_size = sizeof(ssa_params),
     .cols = cols,
+    .mixes = mixes,
     .layer = layer,
 };

@@ -174,6 +174,12 @@ static const atn_measure_col cols[] = {
     [N_COLS] = ATN_MEASURE_COLS_END,
 };
 
+static bool mixes(const void *params_, int col)
+{
+    (void)params_;
+    return col == RESIDUAL || col == REPLACEABLE_RESIDUAL;
+}
+
 const atn_measure atn_measure_uniform = {
     .id = "uniform",
     .title = "Replacement by uniform attention",
@@ -183,5 +189,6 @@ const atn_measure atn_measure_uniform = {
     .params = params,
     .params_size = sizeof(uniform_params),
     .cols = cols,
+    .mixes = mixes,
     .layer = layer,
 };

@@ -50,9 +50,13 @@ gives 3 R --heads-by-type
 grep -q '^2,1,causal_self,,,*$' out.csv
 grep -q '^1,3,causal_self,previous,' out.csv
 # heads of a layer that are compared with one another go together
-gives 3 R --measure uniform
-[ "$(grep -c '^2,[0-3],causal_self,,,,$' out.csv)" -eq 4 ]
+gives 3 R --measure redundancy
+[ "$(grep -c '^2,[0-3],causal_self,,,,,,,$' out.csv)" -eq 4 ]
 grep -q '^3,0,causal_self,0' out.csv
+# what is a head's own goes on beside it, what is the layer's does not
+gives 3 R --measure uniform
+grep -q '^2,1,causal_self,,,,$' out.csv
+[ "$(grep -c '^2,[023],causal_self,[0-9.]*,,[01],$' out.csv)" -eq 3 ]
 # the output file is complete, too
 code=0
 attnscope stats R -o s.csv -q 2>/dev/null || code=$?
