@@ -155,6 +155,14 @@ static atn_status check_quantiles(atn_ctx *cx, const double *q, int n)
     return ATN_OK;
 }
 
+static bool any_row_column(const atn_stats_plan *plan)
+{
+    for (int m = 0; m < plan->n; m++)
+        for (const atn_measure_col *c = plan->measure[m]->cols; c->name; c++)
+            if (c->row) return true;
+    return false;
+}
+
 atn_status atn_stats_plan_make(atn_ctx *cx, const atn_stats_plan_opts *opts,
                                atn_stats_plan *plan)
 {
@@ -168,6 +176,11 @@ atn_status atn_stats_plan_make(atn_ctx *cx, const atn_stats_plan_opts *opts,
     plan->sampled = opts->sampled;
     plan->rows.skip_rows = opts->skip_rows;
     ATN_TRY(read_specs(cx, plan, opts->measures ? opts->measures : ATN_STATS_DEFAULT));
+    if ((opts->bins > 0 || opts->n_quantiles > 0) && !any_row_column(plan))
+        ATN_FAIL(
+            ATN_USAGE,
+            "stats: none of these measures is a mean over rows, so there are no "
+            "profiles and quantiles (attnscope list measures says the kind of each)");
     list_slots(plan, opts);
     ATN_NEW(plan->slot, plan->n_slots);
     list_slots(plan, opts);

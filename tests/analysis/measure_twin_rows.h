@@ -105,6 +105,15 @@ static inline double rest_distance_row(const twin *t, atn_idx i, row_arg *a)
     return sum / rest_row(t, i, a);
 }
 
+static inline double missing_row(const twin *t, atn_idx i, row_arg *a)
+{
+    double sum = 0;
+
+    (void)a;
+    for (atn_idx j = 0; j < t->nk; j++) sum += t->p[i][j];
+    return 1 - sum;
+}
+
 static inline double entropy_row(const twin *t, atn_idx i, row_arg *a)
 {
     double sum = 0;
@@ -337,6 +346,7 @@ static inline void row_measures(const twin *t, const settings *set, cells *c)
         {"distance_mean_tokens", distance_row, far, 0},
         {"distance_relative", relative_row, far, 0},
         {"distance_without_first_tokens", rest_distance_row, far, 0},
+        {"missing_mass", missing_row, 1, 0},
         {"entropy_mean_nats", entropy_row, nats, 0},
         {"entropy_normalised", normalised_row, 1, 0},
         {"effective_keys", effective_row, nk, 0},

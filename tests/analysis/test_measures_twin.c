@@ -382,7 +382,8 @@ static void blocks(const twin *t, const settings *set, cells *c)
 /* ---- both sides ---- */
 
 #define MEASURES                                                                       \
-    "distance,entropy,uniformity,local,sink,induction,coverage,span,gini,smoothed,"    \
+    "distance,entropy,uniformity,local,sink,missing,induction,coverage,span,gini,"     \
+    "smoothed,"                                                                        \
     "confidence,stripes,topk:k=%d,sink_columns:epsilon=%g,"                            \
     "detector:exclude_first=%d,exclude_current=%d,repeat=%d,"                          \
     "blocks:size=%d,keys=%d,coverage=%g,epsilon=%g,force=%d"
