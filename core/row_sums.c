@@ -155,7 +155,7 @@ double atn_row_sums_bytes(const atn_head *h, const atn_row_want *want)
 double atn_tile_sums_bytes(const atn_head *h, const atn_row_want *want)
 {
     const double line = (double)h->nk + (double)atn_tile_rows(h);
-    double bytes = 2 * sizeof(double) * line;
+    double bytes = 4 * sizeof(double) * line;
 
     if (want->needs & ATN_NEED_BLOCKS)
         bytes += (sizeof(double) + 2 * sizeof(float) + 1) *
@@ -165,15 +165,36 @@ double atn_tile_sums_bytes(const atn_head *h, const atn_row_want *want)
 
 /* ---- of one tile ---- */
 
+/* The rows of the tile lie in one block row, whose blocks are sums of its columns. */
+static bool one_block_row(const atn_tile_sums *s)
+{
+    const atn_idx edge = s->want->block;
+
+    return s->to->blocks && s->t.rows > 0 &&
+           s->t.first / edge == (s->t.first + s->t.rows - 1) / edge;
+}
+
+static atn_status take_line(atn_ctx *cx, atn_idx n, double **line)
+{
+    atn_status st = ATN_OK;
+
+    ATN_TAKE(*line, n);
+    memset(*line, 0, (size_t)n * sizeof **line);
+done:
+    return st;
+}
+
 atn_status atn_tile_sums_take(atn_ctx *cx, atn_tile_sums *s)
 {
     const atn_row_sums *to = s->to;
+    const atn_idx line = s->t.rows + s->t.keys;
     atn_status st = ATN_OK;
 
     s->row = -1;
-    if (to->columns || to->diagonals || to->blocks || to->logits)
-        ATN_TAKE(s->line, s->t.rows + s->t.keys);
-    if (to->logits) ATN_TAKE(s->logits, s->t.rows + s->t.keys);
+    if (to->columns || to->blocks) ATN_TRY(take_line(cx, s->t.keys, &s->columns));
+    if (to->diagonals) ATN_TRY(take_line(cx, line, &s->diagonals));
+    if (to->logits) ATN_TRY(take_line(cx, line, &s->logits));
+    if (to->logits) ATN_TRY(take_line(cx, line, &s->step));
     if (!to->blocks || s->t.keys == 0) goto done;
     s->first_block = s->t.key0 / s->want->block_keys;
     s->across = (s->t.key0 + s->t.keys - 1) / s->want->block_keys - s->first_block + 1;
@@ -185,10 +206,28 @@ done:
     return st;
 }
 
-void atn_tile_sums_logits(atn_tile_sums *s, atn_cmat logits)
+/* Diagonal c - r + rows - 1 of some rows of the tile stands here among those of all. */
+static double *some_diagonals(const atn_tile_sums *s, double *line, atn_idx r,
+                              atn_idx rows)
 {
-    if (s->logits && s->t.rows > 0 && s->t.keys > 0)
-        atn_tile_diagonals(logits.data, logits.ld, s->t.rows, s->t.keys, s->logits);
+    return line + s->t.rows - rows - r;
+}
+
+void atn_tile_sums_logits(atn_tile_sums *s, atn_cmat logits, atn_idx r, atn_idx rows)
+{
+    if (s->logits && s->t.keys > 0)
+        atn_tile_diagonals(logits.data, logits.ld, rows, s->t.keys,
+                           some_diagonals(s, s->logits, r, rows));
+}
+
+void atn_tile_sums_rows(atn_tile_sums *s, atn_cmat p, atn_idx r, atn_idx rows)
+{
+    if (s->t.keys == 0) return;
+    if (s->to->columns || one_block_row(s))
+        atn_tile_columns(p.data, p.ld, rows, s->t.keys, s->columns);
+    if (s->diagonals)
+        atn_tile_diagonals(p.data, p.ld, rows, s->t.keys,
+                           some_diagonals(s, s->diagonals, r, rows));
 }
 
 /* Where block (row, first_block) of the tile stands among all. */
@@ -251,27 +290,27 @@ static void add_blocks(atn_tile_sums *s, atn_idx row)
                       to = ATN_MIN(shift + (b + 1) * edge, s->t.keys);
 
         s->blocks[b] = 0;
-        for (atn_idx c = from; c < to; c++) s->blocks[b] += s->line[c];
+        for (atn_idx c = from; c < to; c++) s->blocks[b] += s->columns[c];
     }
     shared_add(s->locks, s->to->blocks + cell_of(s, row), s->blocks, s->across, FIXED);
 }
 
-/* A block is a sum of columns, over the rows of the tile that lie in its block row. */
 static void add_columns(atn_tile_sums *s, atn_cmat p)
 {
     const atn_idx rows = s->t.rows, first = s->t.first, edge = s->want->block;
-    const bool one = s->to->blocks && first / edge == (first + rows - 1) / edge;
 
-    if (s->to->columns || one) atn_tile_columns(p.data, p.ld, rows, s->t.keys, s->line);
     if (s->to->columns)
-        shared_add(s->locks, s->to->columns + s->t.key0, s->line, s->t.keys, FIXED);
-    if (one) add_blocks(s, first / edge);
-    if (one || !s->to->blocks) return;
-    for (atn_idx r = 0, end; r < rows; r = end) {
+        shared_add(s->locks, s->to->columns + s->t.key0, s->columns, s->t.keys, FIXED);
+    if (one_block_row(s)) {
+        add_blocks(s, first / edge);
+        return;
+    }
+    for (atn_idx r = 0, end; r < rows && s->to->blocks; r = end) {
         const atn_idx row = (first + r) / edge;
 
         end = ATN_MIN((row + 1) * edge - first, rows);
-        atn_tile_columns(atn_crow(p, r), p.ld, end - r, s->t.keys, s->line);
+        memset(s->columns, 0, (size_t)s->t.keys * sizeof *s->columns);
+        atn_tile_columns(atn_crow(p, r), p.ld, end - r, s->t.keys, s->columns);
         add_blocks(s, row);
     }
 }
@@ -280,9 +319,8 @@ static void add_columns(atn_tile_sums *s, atn_cmat p)
 static void shift_logits(const atn_tile_sums *s, const atn_row_info *info)
 {
     const atn_idx n = s->t.rows + s->t.keys - 1;
-    double *step = s->line, sum = 0;
+    double *step = s->step, sum = 0;
 
-    memset(step, 0, (size_t)(n + 1) * sizeof *step);
     for (atn_idx r = 0; r < s->t.rows; r++) {
         const atn_idx at = s->t.rows - 1 - r - s->t.key0;
 
@@ -322,12 +360,9 @@ static void add_diagonals(atn_tile_sums *s, double *x, double unit, uint64_t *to
 void atn_tile_sums_add(atn_tile_sums *s, atn_cmat p, const atn_row_info *info)
 {
     if (s->t.rows == 0 || s->t.keys == 0) return;
-    if (s->to->columns || s->to->blocks) add_columns(s, p);
+    if (s->columns) add_columns(s, p);
     if (s->row >= 0) next_block_row(s, -1);
-    if (s->to->diagonals) {
-        atn_tile_diagonals(p.data, p.ld, s->t.rows, s->t.keys, s->line);
-        add_diagonals(s, s->line, FIXED, s->to->diagonals);
-    }
+    if (s->diagonals) add_diagonals(s, s->diagonals, FIXED, s->to->diagonals);
     if (!s->logits) return;
     shift_logits(s, info);
     if (logits_fit(s)) {

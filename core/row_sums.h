@@ -40,15 +40,19 @@ void atn_row_sums_release(atn_ctx *cx, atn_row_sums *s);
 double atn_row_sums_bytes(const atn_head *h, const atn_row_want *want);
 double atn_tile_sums_bytes(const atn_head *h, const atn_row_want *want);
 
-/* What one tile gathers before it adds. Rows of one block row follow one another. */
+/* What one tile gathers before it adds. Its rows come in order, a few at a time, while they are
+ * in the second-level cache; rows of one block row follow one another. */
+enum { ATN_ROWS_AT_A_TIME = 16 };
+
 typedef struct atn_tile_sums {
     const atn_row_want *want;
     atn_sum_locks *locks;
     atn_row_sums *to;
     const atn_head *h;
-    atn_tile t;           /* without the rows that are skipped */
-    double *line;         /* [rows + keys] */
-    double *logits;       /* [rows + keys] diagonals of the logits */
+    atn_tile t; /* without the rows that are skipped */
+    double *columns;
+    double *diagonals, *logits; /* counted by keys minus rows */
+    double *step;         /* what the log-sum-exp of the rows adds from there on */
     double *blocks;       /* [across], and so are these: */
     float *row_max, *max; /* of the row at hand; of the rows of its block row so far */
     uint8_t *needed;
@@ -58,11 +62,13 @@ typedef struct atn_tile_sums {
 
 /* Takes the arrays from the arena of cx. */
 atn_status atn_tile_sums_take(atn_ctx *cx, atn_tile_sums *s) ATN_WARN_UNUSED;
-/* The logits of the tile's rows, before their softmax. */
-void atn_tile_sums_logits(atn_tile_sums *s, atn_cmat logits);
-/* Row i of the tile is complete: its block maxima and, where cover is given, the blocks its
+/* The logits of rows r .. r + rows of s->t, before their softmax. */
+void atn_tile_sums_logits(atn_tile_sums *s, atn_cmat logits, atn_idx r, atn_idx rows);
+/* Row i of the head is complete: its block maxima and, where cover is given, the blocks its
  * minimal sets touch. */
 void atn_tile_sums_row(atn_tile_sums *s, atn_idx i, const float *seen,
                        const atn_row_info *info, const atn_cover *cover);
-/* All rows are complete; info of the first one. */
+/* Rows r .. r + rows of s->t are complete. */
+void atn_tile_sums_rows(atn_tile_sums *s, atn_cmat p, atn_idx r, atn_idx rows);
+/* All are; p and info begin with the first row of s->t. */
 void atn_tile_sums_add(atn_tile_sums *s, atn_cmat p, const atn_row_info *info);

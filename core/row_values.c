@@ -269,6 +269,12 @@ done:
     return st;
 }
 
+/* Rows from r on. */
+static atn_cmat rows_of(atn_mat m, atn_idx r)
+{
+    return (atn_cmat){atn_row(m, r), m.rows - r, m.cols, m.ld};
+}
+
 static atn_status visit(atn_ctx *cx, const atn_head *h, const atn_tile *t, atn_mat p,
                         atn_row_info *info, void *state)
 {
@@ -276,8 +282,6 @@ static atn_status visit(atn_ctx *cx, const atn_head *h, const atn_tile *t, atn_m
     const atn_idx skip =
         ATN_MIN(ATN_MAX(ps->want.skip_rows - t->first, (atn_idx)0), t->rows);
     const atn_tile rest = {t->first + skip, t->rows - skip, t->key0, t->keys};
-    const atn_cmat rows = {atn_row(p, skip), rest.rows, p.cols, p.ld};
-    atn_cmat logits = rows;
     const atn_arena_mark mark = atn_arena_save(cx);
     tile_job j = {.ps = ps,
                   .h = h,
@@ -295,10 +299,17 @@ static atn_status visit(atn_ctx *cx, const atn_head *h, const atn_tile *t, atn_m
     ATN_TRY(atn_tile_sums_take(cx, &j.sums));
     if (h->p.data && (ps->want.needs & ATN_NEED_LOGITS))
         ATN_TRY(take_logs(cx, t, p, info, &j.s.logs));
-    logits.data = atn_row(j.s.logs.data ? j.s.logs : p, skip);
-    atn_tile_sums_logits(&j.sums, logits);
-    for (atn_idx r = 0; r < t->rows; r++) ATN_TRY(finish_row(cx, &j, r));
-    atn_tile_sums_add(&j.sums, rows, info + skip);
+    for (atn_idx r = 0, end; r < t->rows; r = end) {
+        const bool skipped = r < skip;
+        const atn_mat *logits = j.s.logs.data ? &j.s.logs : &p;
+
+        end = skipped ? skip : ATN_MIN(r + ATN_ROWS_AT_A_TIME, t->rows);
+        if (!skipped)
+            atn_tile_sums_logits(&j.sums, rows_of(*logits, r), r - skip, end - r);
+        for (atn_idx i = r; i < end; i++) ATN_TRY(finish_row(cx, &j, i));
+        if (!skipped) atn_tile_sums_rows(&j.sums, rows_of(p, r), r - skip, end - r);
+    }
+    atn_tile_sums_add(&j.sums, rows_of(p, skip), info + skip);
 done:
     atn_arena_rewind(cx, mark);
     return st;

@@ -23,7 +23,7 @@ enum {
     LONG = 2048, /* shorter rows have a quarter of the bins, each four times as wide */
     BITS = 10,   /* log2 of BINS */
     ROW_SHIFT = 18,
-    GROUP = 16, /* bins that are passed over at once */
+    GROUP = 8, /* bins that are passed over at once */
     BLOCK = 256,
     SHORT = 48, /* shorter rows are sorted */
     LEVELS = ATN_COVER_LEVELS
@@ -133,31 +133,39 @@ static void set_needs(uint64_t units, uint64_t need[LEVELS])
         need[l] = (uint64_t)ceil(atn_cover_levels[l] * ATN_REACHED * (double)units);
 }
 
+/* How many of the first bins of a group lie before the one where `need` is reached; *sum takes
+ * them in. Without a branch: nobody could foretell it. */
+ATN_PART int passed(const uint64_t *bins, uint64_t need, uint64_t *sum)
+{
+    uint64_t all = *sum, before = *sum;
+    int k = 0;
+
+    for (int i = 0; i < GROUP - 1; i++) {
+        const bool below = ((all += bins[i]) & UNITS) < need;
+
+        k += below;
+        before = below ? all : before;
+    }
+    *sum = before;
+    return k;
+}
+
 /* Finds bin and before of each level of the part. */
 static void find_bins(part *p, uint64_t table[2][BINS])
 {
+    const int n = p->bins / GROUP;
     uint64_t groups[BINS / GROUP], all = 0, sum = p->sum;
-    int b = 0;
+    int g = 0;
 
     add_tables(table, p->bins, groups);
-    for (int g = 0; g < p->bins / GROUP; g++) all += groups[g];
+    for (int i = 0; i < n; i++) all += groups[i];
     if (p->w == p->row->w) set_needs(all & UNITS, p->row->need);
     for (int l = p->first; l < p->end; l++) {
         const uint64_t need = p->row->need[l];
 
-        while (b < p->bins - 1) {
-            const bool whole = b % GROUP == 0 && b < p->bins - GROUP;
-
-            if (whole && ((sum + groups[b / GROUP]) & UNITS) < need) {
-                sum += groups[b / GROUP];
-                b += GROUP;
-                continue;
-            }
-            if (((sum + table[0][b]) & UNITS) >= need) break;
-            sum += table[0][b++];
-        }
-        p->bin[l] = b;
+        while (g < n - 1 && ((sum + groups[g]) & UNITS) < need) sum += groups[g++];
         p->before[l] = sum;
+        p->bin[l] = GROUP * g + passed(table[0] + GROUP * g, need, &p->before[l]);
     }
 }
 
@@ -363,13 +371,15 @@ void atn_row_cover(const float *w, atn_idx n, float max, double mass,
 
 /* ---- spans and shapes ---- */
 
-/* Sum of the weights at distances from .. from + width of `at`, on both sides; from >= 1. */
-ATN_PART double ring(const float *w, atn_idx n, atn_idx at, atn_idx from, atn_idx width)
+enum { RING = 256, STEP = 16 }; /* distances that are looked at together */
+
+/* Sum of the weights at distances from .. from + RING of `at`, on both sides; from >= 1. */
+ATN_PART double ring(const float *w, atn_idx n, atn_idx at, atn_idx from)
 {
-    const atn_idx left = ATN_MAX(at - from - width + 1, (atn_idx)0),
+    const atn_idx left = ATN_MAX(at - from - RING + 1, (atn_idx)0),
                   left_end = ATN_MIN(at - from + 1, n),
                   right = ATN_MAX(at + from, (atn_idx)0),
-                  right_end = ATN_MIN(at + from + width, n);
+                  right_end = ATN_MIN(at + from + RING, n);
     double sum = 0;
 
     if (left < left_end) sum += atn_sum_lanes(w + left, left_end - left);
@@ -377,36 +387,76 @@ ATN_PART double ring(const float *w, atn_idx n, atn_idx at, atn_idx from, atn_id
     return sum;
 }
 
-ATN_PART double weight_at(const float *w, atn_idx n, atn_idx at)
+/* x[d] = the weights at distance from + d, step[i] the sum of STEP of them. */
+ATN_PART void spread_ring(const float *w, atn_idx n, atn_idx at, atn_idx from,
+                          double *x, double *step)
 {
-    return at >= 0 && at < n ? (double)w[at] : 0;
+    const atn_idx left = ATN_MIN(ATN_MAX(at - from - n + 1, (atn_idx)0), (atn_idx)RING),
+                  left_end = ATN_MIN(ATN_MAX(at - from + 1, left), (atn_idx)RING),
+                  right = ATN_MIN(ATN_MAX(-at - from, (atn_idx)0), (atn_idx)RING),
+                  right_end = ATN_MIN(ATN_MAX(n - at - from, right), (atn_idx)RING);
+    double pairs[RING / 2], fours[RING / 4], eights[RING / 8];
+
+    memset(x, 0, RING * sizeof *x);
+    for (atn_idx d = left; d < left_end; d++) x[d] = (double)w[at - from - d];
+    for (atn_idx d = right; d < right_end; d++) x[d] += (double)w[at + from + d];
+    for (int i = 0; i < RING / 2; i++) pairs[i] = x[2 * i] + x[2 * i + 1];
+    for (int i = 0; i < RING / 4; i++) fours[i] = pairs[2 * i] + pairs[2 * i + 1];
+    for (int i = 0; i < RING / 8; i++) eights[i] = fours[2 * i] + fours[2 * i + 1];
+    for (int i = 0; i < RING / STEP; i++) step[i] = eights[2 * i] + eights[2 * i + 1];
 }
 
-/* Grows from the nearest weight on in rings, wide ones first; where one goes too far, in
- * narrower ones, and at last by single weights. */
+/* How many of x[0..n) are passed before sums from *sum on reach `enough`; *sum is theirs. */
+ATN_PART int steps_below(const double *x, int n, double enough, double *sum)
+{
+    double all = *sum;
+    int k = 0;
+
+    for (int i = 0; i < n; i++) {
+        const bool below = (all += x[i]) < enough;
+
+        k += below;
+        *sum = below ? all : *sum;
+    }
+    return k;
+}
+
+/* Grows ring by ring from the nearest weight on; the one where a share is reached is looked at
+ * in steps, and the step weight by weight. */
 ATN_CLONES void atn_row_span(const float *w, atn_idx n, atn_idx at, double mass,
                              double *span)
 {
-    enum { WIDE = 256, NARROW = 32 };
-    const atn_idx farthest = ATN_MAX(at, n - 1 - at);
-    atn_idx s = ATN_MAX(ATN_MAX(-at, at - n + 1), (atn_idx)0);
-    double sum = s > 0 ? weight_at(w, n, at - s) + weight_at(w, n, at + s)
-                       : weight_at(w, n, at); /* up to distance s */
+    const atn_idx nearest = ATN_MAX(ATN_MAX(-at, at - n + 1), (atn_idx)1),
+                  farthest = ATN_MAX(at, n - 1 - at);
+    double x[RING], step[RING / STEP] = {0}, more = 0;
+    double sum = at >= 0 && at < n ? (double)w[at] : 0; /* at distances below `next` */
+    atn_idx next = nearest, known = 0, have = 0;
 
     for (int l = 0; l < ATN_SPAN_LEVELS; l++) {
         const double enough = atn_span_levels[l] * mass * ATN_REACHED;
+        double here;
+        int k;
 
-        for (atn_idx width = WIDE; width >= NARROW; width /= WIDE / NARROW)
-            while (s < farthest) {
-                const double more = ring(w, n, at, s + 1, width);
-
-                if (sum + more >= enough) break;
-                sum += more;
-                s += width;
-            }
-        for (; s < farthest && sum < enough; s++)
-            sum += weight_at(w, n, at - s - 1) + weight_at(w, n, at + s + 1);
-        span[l] = n > 0 && mass > 0 ? (double)ATN_MIN(s, farthest) : 0;
+        span[l] = 0;
+        if (n == 0 || !(mass > 0) || sum >= enough) {
+            if (next > nearest) span[l] = (double)(next - 1);
+            continue;
+        }
+        for (; next <= farthest; sum += more, next += RING) {
+            if (known != next) more = ring(w, n, at, next);
+            known = next;
+            if (sum + more >= enough) break;
+        }
+        if (next > farthest) {
+            span[l] = (double)farthest;
+            continue;
+        }
+        if (have != next) spread_ring(w, n, at, next, x, step);
+        have = next;
+        here = sum;
+        k = STEP * steps_below(step, RING / STEP - 1, enough, &here);
+        k += steps_below(x + k, STEP - 1, enough, &here);
+        span[l] = (double)ATN_MIN(next + k, farthest);
     }
 }
 

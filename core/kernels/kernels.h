@@ -126,10 +126,10 @@ double atn_row_gini(const float *sorted, atn_idx n);
 double atn_row_smoothed(const float *w, atn_idx n, double mass);
 
 /* Tiles of rows, ld apart. */
-/* sum[c] = sum over the rows of column c. */
+/* sum[c] += sum over the rows of column c. */
 void atn_tile_columns(const float *p, atn_idx ld, atn_idx rows, atn_idx cols,
                       double *sum);
-/* sum[c - r + rows - 1] = sum over the diagonal of (r, c); rows + cols - 1 sums. */
+/* sum[c - r + rows - 1] += sum over the diagonal of (r, c); rows + cols - 1 sums. */
 void atn_tile_diagonals(const float *p, atn_idx ld, atn_idx rows, atn_idx cols,
                         double *sum);
 /* to_i += x_i unit, rounded; |x_i unit| < 2^51. Negative numbers wrap around. */

@@ -12,19 +12,18 @@
 /* A part of a function with ATN_CLONES: it has to be compiled with each of them. */
 #define ATN_PART static inline __attribute__((always_inline))
 
-typedef float atn_float8 __attribute__((vector_size(32)));
 typedef float atn_float16 __attribute__((vector_size(64)));
 typedef int32_t atn_int16x32 __attribute__((vector_size(64)));
 typedef double atn_double8 __attribute__((vector_size(64)));
 typedef int64_t atn_int8x64 __attribute__((vector_size(64)));
 
-/* *y = x[0..8) in double. */
+/* *y = x[0..8) in double. A loop: __builtin_convertvector takes five instructions in GCC 12. */
 ATN_PART void atn_widen8(const float *x, atn_double8 *y)
 {
-    atn_float8 v;
+    double wide[8];
 
-    memcpy(&v, x, sizeof v);
-    *y = __builtin_convertvector(v, atn_double8);
+    for (int l = 0; l < 8; l++) wide[l] = (double)x[l];
+    memcpy(y, wide, sizeof wide);
 }
 
 /* *y = |*x| */
@@ -47,9 +46,9 @@ ATN_PART void atn_max16(const float *x, atn_float16 *m)
 /* Adds the lanes pairwise: 8 + 8, 4 + 4, ... */
 ATN_PART double atn_fold16(double lanes[16])
 {
-    for (int width = 8; width > 0; width /= 2)
-        for (int l = 0; l < width; l++) lanes[l] += lanes[l + width];
-    return lanes[0];
+    for (int l = 0; l < 8; l++) lanes[l] += lanes[l + 8];
+    for (int l = 0; l < 4; l++) lanes[l] += lanes[l + 4];
+    return (lanes[0] + lanes[2]) + (lanes[1] + lanes[3]);
 }
 
 /* Sum of x[0..n) in double: element j goes to lane j mod 16. */

@@ -10,12 +10,12 @@
 
 enum { CHUNK = 64, VECTORS = CHUNK / 8 };
 
-/* sum[0 .. CHUNK) over rows that begin `step` apart. */
+/* Adds rows that begin `step` apart to sum[0 .. CHUNK). */
 ATN_PART void sum_chunk(const float *p, atn_idx step, atn_idx rows, double *sum)
 {
     atn_double8 sums[VECTORS];
 
-    for (int v = 0; v < VECTORS; v++) sums[v] = (atn_double8){0};
+    memcpy(sums, sum, sizeof sums);
     for (atn_idx r = 0; r < rows; r++)
         for (int v = 0; v < VECTORS; v++) {
             atn_double8 x;
@@ -32,7 +32,6 @@ ATN_CLONES void atn_tile_columns(const float *p, atn_idx ld, atn_idx rows, atn_i
     atn_idx c = 0;
 
     for (; c + CHUNK <= cols; c += CHUNK) sum_chunk(p + c, ld, rows, sum + c);
-    for (atn_idx e = c; e < cols; e++) sum[e] = 0;
     for (atn_idx r = 0; r < rows; r++)
         for (atn_idx e = c; e < cols; e++) sum[e] += (double)p[r * ld + e];
 }
@@ -41,7 +40,6 @@ ATN_CLONES void atn_tile_columns(const float *p, atn_idx ld, atn_idx rows, atn_i
 ATN_PART void short_diagonals(const float *p, atn_idx ld, atn_idx rows, atn_idx cols,
                               atn_idx from, atn_idx to, double *sum)
 {
-    for (atn_idx e = from; e < to; e++) sum[e] = 0;
     for (atn_idx r = 0; r < rows; r++) {
         const atn_idx shift = r - (rows - 1); /* column minus diagonal */
         const atn_idx first = ATN_MAX(from, -shift), end = ATN_MIN(to, cols - shift);

@@ -184,12 +184,14 @@ static void tiles(atn_ctx *cx)
             memset(want, 0, sizeof want);
             for (int i = 0; i < rows; i++)
                 for (int c = 0; c < cols; c++) want[c] += (double)p[i * LD + c];
+            memset(sum, 0, sizeof sum);
             atn_tile_columns(p, LD, rows, cols, sum);
             for (int c = 0; c < cols; c++) CHECK_NEAR(sum[c], want[c], 1e-12);
             memset(want, 0, sizeof want);
             for (int i = 0; i < rows; i++)
                 for (int c = 0; c < cols; c++)
                     want[c - i + rows - 1] += (double)p[i * LD + c];
+            for (int e = 0; e < ROWS + COLS; e++) sum[e] = 0;
             atn_tile_diagonals(p, LD, rows, cols, sum);
             for (int e = 0; e < rows + cols - 1; e++)
                 CHECK_NEAR(sum[e], want[e], 1e-12);
