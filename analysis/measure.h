@@ -71,6 +71,9 @@ typedef struct atn_measure {
     const atn_param *params; /* NULL = none */
     size_t params_size;
     const atn_measure_col *cols;
+    /* USAGE when the parameters do not go together; may be NULL. Called with s NULL once they
+     * are read and, of a head measure, with every head, whose keys they may not fit. */
+    atn_status (*check)(atn_ctx *cx, const void *params, const atn_head_stats *s);
     /* Sets what the row pass must know from the parameters; may be NULL. */
     void (*want)(const void *params, atn_row_stats_opts *opts);
     /* One of these, or none when every column has a row function. `out` holds a value a

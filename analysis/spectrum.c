@@ -452,7 +452,8 @@ done:
 
 /* ---- logits ---- */
 
-static atn_status gram_of(atn_ctx *cx, atn_cmat x, double *g)
+/* Of the rows of x that are taken; NULL = all. */
+static atn_status gram_of(atn_ctx *cx, atn_cmat x, const bool *take, double *g)
 {
     const atn_idx d = x.cols;
     const atn_arena_mark mark = atn_arena_save(cx);
@@ -462,10 +463,13 @@ static atn_status gram_of(atn_ctx *cx, atn_cmat x, double *g)
     ATN_TAKE(rows, TILE_ROWS * d);
     memset(g, 0, (size_t)(d * d) * sizeof *g);
     for (atn_idx first = 0; first < x.rows; first += TILE_ROWS) {
-        const atn_idx n = ATN_MIN((atn_idx)TILE_ROWS, x.rows - first);
-        for (atn_idx i = 0; i < n * d; i++)
-            rows[i] = (double)atn_crow(x, first + i / d)[i % d];
-        atn_gram_add(false, rows, n, d, g);
+        const atn_idx end = ATN_MIN(first + TILE_ROWS, x.rows);
+        double *to = rows;
+
+        for (atn_idx i = first; i < end; i++)
+            for (atn_idx c = 0; c < d && (!take || take[i]); c++)
+                *to++ = (double)atn_crow(x, i)[c];
+        atn_gram_add(false, rows, (to - rows) / d, d, g);
     }
 done:
     atn_arena_rewind(cx, mark);
@@ -495,21 +499,42 @@ static void half_cholesky(double *g, atn_idx d)
         for (atn_idx j = i + 1; j < d; j++) g[i * d + j] = 0;
 }
 
-/* The values of q k' are those of R_q R_k', whose Gram matrix is L' K L with Q'Q = L L'. */
-atn_status atn_spectrum_logits(atn_ctx *cx, const atn_head *h, atn_spectrum *out)
+/* Rows that count; returns how many. */
+static atn_idx mark_rows(const atn_head *h, atn_idx skip, bool *take)
 {
-    const atn_idx d = h->q.cols, n = ATN_MIN(d, ATN_MIN(h->nq, h->nk));
+    atn_idx n = 0;
+
+    for (atn_idx i = 0; i < h->nq; i++) {
+        atn_row_info info = {0};
+
+        atn_sight_row(&h->sight, i, &info.lo, &info.hi);
+        take[i] = counts(&info, i, skip);
+        n += take[i];
+    }
+    return n;
+}
+
+/* The values of q k' are those of R_q R_k', whose Gram matrix is L' K L with Q'Q = L L'. */
+atn_status atn_spectrum_logits(atn_ctx *cx, const atn_head *h, atn_idx skip_rows,
+                               atn_spectrum *out)
+{
+    const atn_idx d = h->q.cols;
     const atn_arena_mark mark = atn_arena_save(cx);
     atn_status st = ATN_OK;
     double *l = NULL, *k = NULL, *kl = NULL, *eigen = NULL;
+    bool *take = NULL;
+    atn_idx n;
 
     *out = (atn_spectrum){0};
+    ATN_TAKE(take, h->nq);
+    n = ATN_MIN(mark_rows(h, skip_rows, take), ATN_MIN(d, h->nk));
+    if (n == 0) goto done;
     ATN_TAKE(l, d * d);
     ATN_TAKE(k, d * d);
     ATN_TAKE(kl, d * d);
     ATN_TAKE(eigen, d);
-    ATN_TRY(gram_of(cx, h->q, l));
-    ATN_TRY(gram_of(cx, h->k, k));
+    ATN_TRY(gram_of(cx, h->q, take, l));
+    ATN_TRY(gram_of(cx, h->k, NULL, k));
     half_cholesky(l, d);
     for (atn_idx i = 0; i < d; i++)
         for (atn_idx j = 0; j < d; j++) {

@@ -45,8 +45,9 @@ bool atn_spectrum_is_exact(const atn_head *h, const atn_spectrum_opts *o);
 /* Both, or with NULL one, of the matrix and the centred matrix; zeroed first. */
 atn_status atn_spectrum_run(atn_ctx *cx, const atn_head *h, const atn_spectrum_opts *o,
                             atn_spectrum *plain, atn_spectrum *centred) ATN_WARN_UNUSED;
-/* Of scale q k' over all pairs, before bias, cap and mask, without a walk; q and k are there. */
-atn_status atn_spectrum_logits(atn_ctx *cx, const atn_head *h,
+/* Of scale q k', the rows that count over all keys, before bias, cap and mask, without a walk; q
+ * and k are there. */
+atn_status atn_spectrum_logits(atn_ctx *cx, const atn_head *h, atn_idx skip_rows,
                                atn_spectrum *out) ATN_WARN_UNUSED;
 void atn_spectrum_release(atn_ctx *cx, atn_spectrum *s);
 /* Bytes of one head. */

@@ -47,6 +47,7 @@ static atn_status add_measure(atn_ctx *cx, atn_stats_plan *plan, const atn_measu
         if (!params) ATN_TRY(cx->err.code);
         atn_param_defaults(m->params, params);
         ATN_TRY(atn_param_parse(cx, m->id, m->params, spec, params));
+        if (m->check) ATN_TRY(m->check(cx, params, NULL));
     }
     /* parameters given later, as in "all,topk:k=16", hold */
     atn_free(cx, plan->params[at]);
@@ -387,6 +388,7 @@ atn_status atn_stats_plan_values(atn_ctx *cx, const atn_stats_plan *plan,
         const int n = atn_measure_n_cols(measure);
 
         if (measure->layer || measure->model) continue;
+        if (measure->check) ATN_TRY(measure->check(cx, plan->params[m], s));
         for (int c = 0; c < n; c++) {
             if (!measure->cols[c].row) continue;
             gather(s, &measure->cols[c], true, &r);

@@ -247,6 +247,36 @@ done:
 
 /* ---- the layer ---- */
 
+static atn_span_grid grid_of(const moa_span_params *p)
+{
+    return (atn_span_grid){(double)p->shortest, (double)p->profile, (double)p->longest};
+}
+
+/* The lengths of the grid ascend, and some rule fits all of them. */
+static atn_status check(atn_ctx *cx, const void *params_, const atn_head_stats *s)
+{
+    const moa_span_params *p = params_;
+    const atn_span_grid grid = grid_of(p);
+    atn_status st = ATN_OK;
+    atn_span_rule *rules = NULL;
+    atn_idx n = 0;
+
+    (void)s;
+    if (p->shortest > p->profile || p->profile > p->longest)
+        ATN_FAIL(ATN_USAGE,
+                 "moa_span: shortest=%lld, profile=%lld and longest=%lld must ascend",
+                 (long long)p->shortest, (long long)p->profile, (long long)p->longest);
+    ATN_TRY(atn_span_rules(cx, &grid, &rules, &n));
+    if (n == 0)
+        ATN_FAIL(ATN_USAGE,
+                 "moa_span: no elastic rule fits shortest=%lld, profile=%lld and "
+                 "longest=%lld",
+                 (long long)p->shortest, (long long)p->profile, (long long)p->longest);
+done:
+    atn_free(cx, rules);
+    return st;
+}
+
 /* Units with a head that is asked for. */
 static atn_status choose_units(atn_ctx *cx, job *j)
 {
@@ -268,8 +298,7 @@ done:
 static atn_status prepare(atn_ctx *cx, job *j)
 {
     const atn_head *h = &j->f->head[0];
-    const atn_span_grid grid = {(double)j->params->shortest, (double)j->params->profile,
-                                (double)j->params->longest};
+    const atn_span_grid grid = grid_of(j->params);
     const atn_idx end = ATN_MAX(atn_sight_at(&h->sight, h->nq - 1) + 1, h->nk);
     atn_status st = ATN_OK;
 
@@ -325,5 +354,6 @@ const atn_measure atn_measure_moa_span = {
     .params_size = sizeof(moa_span_params),
     .cols = cols,
     .mixes = atn_measure_mixes,
+    .check = check,
     .layer = layer,
 };

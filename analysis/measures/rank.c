@@ -48,9 +48,10 @@ static const atn_measure_col cols[] = {
     {"rank_tail", "", "[0, 1]", "share of the squared values of P that is not computed",
      NULL},
     {"rank_exact", "", "0 or 1", "all singular values were computed", NULL},
-    {"rank_logits_stable", "", ">= 1", "stable rank of q k' over all pairs", NULL},
-    {"rank_logits_effective", "", ">= 1", "effective rank of q k' over all pairs",
+    {"rank_logits_stable", "", ">= 1", "stable rank of q k', its rows over all keys",
      NULL},
+    {"rank_logits_effective", "", ">= 1",
+     "effective rank of q k', its rows over all keys", NULL},
     ATN_MEASURE_COLS_END,
 };
 
@@ -87,7 +88,7 @@ static atn_status one_head(atn_ctx *cx, atn_idx i, void *state)
     *out++ = atn_spectrum_tail(&plain);
     *out++ = plain.n > 0 ? (double)atn_spectrum_is_exact(h, &o) : NAN;
     if (!h->q.data) goto done;
-    ATN_TRY(atn_spectrum_logits(cx, h, &logits));
+    ATN_TRY(atn_spectrum_logits(cx, h, o.skip_rows, &logits));
     *out++ = atn_spectrum_stable(&logits);
     *out++ = atn_spectrum_effective(&logits, NULL);
 done:

@@ -43,13 +43,41 @@ static const atn_measure_col cols[] = {
     ATN_MEASURE_COLS_END,
 };
 
+static int64_t first_row(const retrieval_params *p)
+{
+    return p->from >= 0 ? p->from : p->needle_last + 1; /* 0 without a needle */
+}
+
+static atn_status check(atn_ctx *cx, const void *params_, const atn_head_stats *s)
+{
+    const retrieval_params *p = params_;
+    const long long first = p->needle_first, last = p->needle_last;
+    atn_status st = ATN_OK;
+
+    if ((first < 0) != (last < 0))
+        ATN_FAIL(ATN_USAGE, "retrieval: needle_first and needle_last go together");
+    if (first > last)
+        ATN_FAIL(ATN_USAGE, "retrieval: needle_first=%lld is behind needle_last=%lld",
+                 first, last);
+    if (!s || !s->tokens) goto done;
+    if (last >= s->nk)
+        ATN_FAIL(ATN_USAGE, "retrieval: needle_last=%lld, but the text has %lld tokens",
+                 last, (long long)s->nk);
+    if ((p->from > 0 || last >= 0) && first_row(p) + 1 >= s->nk)
+        ATN_FAIL(ATN_USAGE,
+                 "retrieval: the answer begins behind token %lld, but the text has "
+                 "%lld tokens",
+                 (long long)first_row(p), (long long)s->nk);
+done:
+    return st;
+}
+
 static void compute(const atn_head_stats *s, const void *params_, double *out)
 {
     const retrieval_params *p = params_;
     const double *best = s->value[ATN_ROW_MAX_AT];
-    const bool needle = p->needle_first >= 0 && p->needle_last >= p->needle_first &&
-                        p->needle_last < s->nk;
-    const int64_t from = p->from >= 0 ? p->from : (needle ? p->needle_last + 1 : 0);
+    const bool needle = p->needle_first >= 0;
+    const int64_t from = first_row(p);
     double hits = 0, copies = 0, rows = 0;
 
     if (!s->tokens || !best) return;
@@ -82,5 +110,6 @@ const atn_measure atn_measure_retrieval = {
     .params = params,
     .params_size = sizeof(retrieval_params),
     .cols = cols,
+    .check = check,
     .compute = compute,
 };

@@ -15,7 +15,7 @@
  *         .309048, bound .589048; a uniform row of t blocks: k / t.
  * Source  Shen et al., arXiv 2511.20102 (SSA): attention sparsity and its bound; the score is
  *         that of MoBA, arXiv 2502.13189. The identity is derived; it makes the bound a test of
- *         the kernel: slack_min below -1e-6 is a bug.
+ *         the kernel: slack_min below -1e-6 is a bug (the full output is in single precision).
  * Cost    one pass, and an operation a block for each of four selections; k b dv products in
  *         double a row. Memory a tile of the heads of a group, and a mean key a block.
  * Limits  rows without mass stay out; so do rows without a remaining block from `inner`. A mean
@@ -222,10 +222,15 @@ static void add_bound(const job *j, const row_of *r, atn_idx n, double kept, scr
                       double *to)
 {
     const atn_idx size = j->p->block;
-    const double length = kept_output(r, size, s->best, n, kept, s->sparse);
     const double delta = n == r->n ? 0 : ATN_MAX(1 - kept / r->total, 0.0);
-    double error = 0, bound;
+    double error = 0, bound, length;
 
+    /* nothing of the row is dropped; what the two outputs differ by would be rounding */
+    if (delta == 0) {
+        if (r->scale > 0) to[SLACK] = ATN_MIN(to[SLACK], 0.0);
+        return;
+    }
+    length = kept_output(r, size, s->best, n, kept, s->sparse);
     for (atn_idx i = 0; i < n; i++) s->chosen[s->best[i]] = true;
     bound = delta * (largest_dropped(r, size, s->chosen) + length);
     for (atn_idx i = 0; i < n; i++) s->chosen[s->best[i]] = false;

@@ -5,6 +5,7 @@
 
 #include "analysis/influence.h"
 #include "analysis/span_rules.h"
+#include "analysis/stats_plan.h"
 
 extern const atn_measure atn_measure_moa_span;
 static const atn_measure *const M = &atn_measure_moa_span;
@@ -418,6 +419,30 @@ static void columns_against_dense(atn_ctx *cx)
     }
 }
 
+/* Lengths out of order, and a grid without a rule: alpha = -1, beta = 1 has span 0 at 1. */
+static void refused(atn_ctx *cx)
+{
+    static const struct {
+        const char *spec, *why;
+    } bad[] = {{"moa_span:shortest=9000", "shortest=9000, profile=8192 and"},
+               {"moa_span:longest=4096", "profile=8192 and longest=4096 must ascend"},
+               {"moa_span:shortest=1,profile=1,longest=1", "no elastic rule fits"}};
+    atn_stats_plan plan;
+
+    for (size_t i = 0; i < ATN_LEN(bad); i++) {
+        const atn_stats_plan_opts o = {.measures = bad[i].spec};
+
+        CHECK_FAILS(atn_stats_plan_make(cx, &o, &plan), ATN_USAGE, bad[i].why);
+        atn_stats_plan_release(cx, &plan);
+    }
+    CHECK_OK(atn_stats_plan_make(
+        cx,
+        &(atn_stats_plan_opts){.measures =
+                                   "moa_span:shortest=2048,profile=2048,longest=2048"},
+        &plan));
+    atn_stats_plan_release(cx, &plan);
+}
+
 /* The rule is the cheapest of the grid that keeps enough; the plan keeps to its budget and at
  * most two rules. The grid is that of short lengths, so that four blocks have a choice. */
 static void rules_of_a_layer(atn_ctx *cx)
@@ -590,7 +615,8 @@ static void allocations_may_fail(atn_ctx *cx)
 CHECK_MAIN({"three entries", three_entries}, {"row identity", row_identity},
            {"uniform causal", uniform_causal}, {"nothing matters", nothing_matters},
            {"blocks against dense", blocks_against_dense}, {"pooling", pooling},
-           {"grid of rules", grid_of_rules}, {"kept against masks", kept_against_masks},
+           {"grid of rules", grid_of_rules}, {"refused", refused},
+           {"kept against masks", kept_against_masks},
            {"plan against brute force", plan_against_brute_force},
            {"columns against dense", columns_against_dense},
            {"rules of a layer", rules_of_a_layer},

@@ -59,13 +59,44 @@ static void copy_head(atn_ctx *cx)
     measure(cx, &h, tokens, 0, (retrieval_params){-1, -1, -1}, out);
     CHECK(isnan(out[0]) && isnan(out[1]));
     CHECK_NEAR(out[2], 3 / 11., 1e-12);
-    /* one that lies outside, or ends before it begins, is none */
-    measure(cx, &h, tokens, 0, (retrieval_params){2, N, -1}, out);
-    CHECK(isnan(out[0]));
-    measure(cx, &h, tokens, 0, (retrieval_params){4, 2, -1}, out);
-    CHECK(isnan(out[0]));
     measure(cx, &h, NULL, 0, (retrieval_params){2, 4, -1}, out);
     for (int c = 0; c < 4; c++) CHECK(isnan(out[c]));
+}
+
+/* A needle that is none, or not in a text of ten tokens, and an answer that no row gives. */
+static void refused(atn_ctx *cx)
+{
+    static const struct {
+        retrieval_params p;
+        bool early; /* without the text */
+        const char *why;
+    } bad[] = {{{4, 2, -1}, true, "needle_first=4 is behind needle_last=2"},
+               {{2, -1, -1}, true, "go together"},
+               {{-1, 3, -1}, true, "go together"},
+               {{2, 10, -1}, false, "needle_last=10, but the text has 10 tokens"},
+               {{2, 10, 5}, false, "needle_last=10"},
+               {{7, 9, -1}, false, "begins behind token 10"},
+               {{7, 8, -1}, false, "begins behind token 9"},
+               {{2, 4, 9}, false, "begins behind token 9"},
+               {{-1, -1, 9}, false, "begins behind token 9"}};
+    static const retrieval_params good[] = {{2, 4, -1},   {3, 3, 8},   {7, 7, -1},
+                                            {-1, -1, -1}, {-1, -1, 8}, {9, 9, 0}};
+    const atn_measure *m = atn_measure_find("retrieval");
+    const int32_t tokens[10] = {0};
+    const atn_head_stats s = {.nk = 10, .tokens = tokens}, other = {.nk = 3};
+
+    for (size_t i = 0; i < ATN_LEN(bad); i++) {
+        CHECK_FAILS(m->check(cx, &bad[i].p, &s), ATN_USAGE, bad[i].why);
+        if (bad[i].early)
+            CHECK_FAILS(m->check(cx, &bad[i].p, NULL), ATN_USAGE, bad[i].why);
+        else
+            CHECK_OK(m->check(cx, &bad[i].p, NULL));
+    }
+    for (size_t i = 0; i < ATN_LEN(good); i++) {
+        CHECK_OK(m->check(cx, &good[i], NULL));
+        CHECK_OK(m->check(cx, &good[i], &s));
+        CHECK_OK(m->check(cx, &good[i], &other)); /* keys of another text */
+    }
 }
 
 /* By definition, on heads of every kind with tokens that repeat often. */
@@ -110,4 +141,5 @@ static void against_the_twin(atn_ctx *cx)
         }
 }
 
-CHECK_MAIN({"copy head", copy_head}, {"against the twin", against_the_twin})
+CHECK_MAIN({"copy head", copy_head}, {"refused", refused},
+           {"against the twin", against_the_twin})

@@ -36,7 +36,8 @@ static void golden(atn_ctx *cx)
     layer_measure(cx, &f, "ssa", "block=1,k=4", out);
     CHECK_NEAR(out[MASS], 1, 0);
     CHECK_NEAR(out[BOUND], 0, 0);
-    CHECK_NEAR(out[ERROR], 0, 1e-7);
+    CHECK_NEAR(out[ERROR], 0, 0);
+    CHECK_NEAR(out[SLACK], 0, 0);
 }
 
 /* Uniform causal rows of t blocks of 4 keys, two kept: 1, 2/3, 2/4; equal scores take the
@@ -282,6 +283,24 @@ static void what_is_missing_is_empty(atn_ctx *cx)
     layer_drop(&m);
 }
 
+/* As many blocks as there are, or more: the same output, to the last bit. */
+static void all_blocks(atn_ctx *cx)
+{
+    for (int kind = 0; kind < 8; kind++) {
+        layer_model m = layer_make(cx, kind);
+        const atn_layer_facts *f = layer_facts(&m);
+        double out[LAYER_HEADS * COLS];
+
+        layer_measure(cx, f, "ssa", kind % 2 ? "block=3,k=1000" : "block=100,k=1", out);
+        for (int h = 0; h < LAYER_HEADS; h++)
+            for (int c = ERROR; c <= SLACK; c++) {
+                CHECK_NEAR(out[h * COLS + c], 0, 0);
+                CHECK_NEAR(out[h * COLS + SCORE + c], 0, 0);
+            }
+        layer_drop(&m);
+    }
+}
+
 /* More blocks hold more, whatever the score; the bound holds in every row. */
 static void mass_grows_with_k(atn_ctx *cx)
 {
@@ -323,5 +342,5 @@ static void threads_do_not_matter(atn_ctx *cx)
 CHECK_MAIN({"golden", golden}, {"uniform rows", uniform_rows},
            {"dense twin", dense_twin},
            {"what is missing is empty", what_is_missing_is_empty},
-           {"mass grows with k", mass_grows_with_k},
+           {"all blocks", all_blocks}, {"mass grows with k", mass_grows_with_k},
            {"threads do not matter", threads_do_not_matter})
