@@ -100,9 +100,9 @@ void atn_cover_means(const atn_head_stats *s, atn_row_field f, double *keys,
     double sum = 0, shares = 0, n = 0;
 
     for (atn_idx i = 0; i < s->nq; i++) {
-        const double k = atn_row_value(s, f, i);
+        const double k = atn_row_shared(s, f, i);
 
-        if (!atn_row_counts(s, i)) continue;
+        if (!atn_row_counts(s, i) || isnan(k)) continue;
         sum += k;
         shares += k / (double)s->seen[i];
         n++;

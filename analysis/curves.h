@@ -2,8 +2,8 @@
  * the coverage curve and the map of sinks, from one row pass a layer.
  *
  * Math    distance: share of the head's mass at |t - j| in {0}, {1}, {2, 3}, {4 .. 7}, ...
- *         coverage: mean over rows of the least number of keys that hold c of the row's mass, and
- *         of that number / visible keys, for the levels of atn_cover_levels.
+ *         coverage: mean over rows that have mass of the least number of keys that hold c of it,
+ *         and of that number / visible keys, for the levels of atn_cover_levels.
  *         sinks: a_k = sum_i P_i,f+k / N_k with f the first key that is no padding and N_k the rows
  *         that see a key and, in a causal head, are not before f + k: the mean weight on key k.
  *         buckets of the map: the largest a_k of the keys with 2 N_k >= N_0, for of the last keys of
@@ -61,6 +61,7 @@ void atn_sink_means(const atn_head_stats *s, atn_idx n, double *counts, double *
 int atn_sink_columns(atn_idx n);
 void atn_sink_row(const double *counts, const double *a, atn_idx n, int columns,
                   float *row);
-/* Mean over the rows that count of field f, and of f / visible keys. NaN = no row. */
+/* Mean over the rows that count and have weight of field f, and of f / visible keys. NaN = no
+ * row. */
 void atn_cover_means(const atn_head_stats *s, atn_row_field f, double *keys,
                      double *share);
