@@ -56,7 +56,8 @@ atn_status atn_row_stats_run(atn_ctx *cx, const atn_head *heads, atn_idx n_heads
                              atn_row_stats **out) ATN_WARN_UNUSED;
 void atn_row_stats_destroy(atn_ctx *cx, atn_row_stats *s);
 atn_head_stats atn_row_stats_head(const atn_row_stats *s, atn_idx i);
-/* Bytes of the result for n_heads heads of the shape of h. */
+/* Bytes of a run for n_heads heads of the shape of h whose tokens are known: of the result, and of
+ * the scratch beside that of the pass. */
 double atn_row_stats_bytes(const atn_head *h, atn_idx n_heads,
                            const atn_row_stats_opts *opts);
 
