@@ -11,7 +11,7 @@
  * Oracle  F4: shares 2.25 1.3 .45 of 4, a = .45 .316667 .5 .25; uniform causal, n = 64: a_0 =
  *         H_64 / 64 = 0.0741233. Shares sum to 1; a_0 is sink_mass.
  * Source  cards B2, B3 (importance of a key, Gu et al., arXiv 2410.10781) and B4.
- * Cost    one row pass of what is asked for; heads together while their sums stay below 64 MiB.
+ * Cost    one row pass of what is asked for; heads together as atn_row_stats_batch.
  * Limits  as the row pass: at most 2^22 rows.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later

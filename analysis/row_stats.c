@@ -173,6 +173,19 @@ double atn_row_stats_bytes(const atn_head *h, atn_idx n_heads,
     return bytes_a_head(h, &o) * (double)n_heads + bytes_shared(h, all_inside(h));
 }
 
+atn_idx atn_row_stats_batch(const atn_ctx *cx, const atn_head *h,
+                            const atn_row_stats_opts *opts)
+{
+    const double most_bytes = 0x1p26, most_pairs = 0x1p24;
+    const double shared = atn_row_stats_bytes(h, 0, opts);
+    const double each = atn_row_stats_bytes(h, 1, opts) - shared;
+    const double room = ATN_MIN(most_bytes, (atn_mem_left(cx) - shared) / 2);
+    const double pairs = (double)h->nq * (double)h->nk;
+
+    return (atn_idx)ATN_MAX(ATN_MIN(room / each, most_pairs / ATN_MAX(pairs, 1.0)),
+                            1.0);
+}
+
 /* The arrays of one head that `needs` asks for. */
 static atn_status take_arrays(atn_ctx *cx, const atn_head *h,
                               const atn_row_stats_opts *o, atn_row_out *out)

@@ -420,6 +420,33 @@ static void empty_buckets_are_left_out(atn_ctx *cx)
     free(p);
 }
 
+/* 64 heads of 128 rows, whose coverage takes 576 KiB together: beside the 4 MiB of their weights
+ * 400 KiB are room enough for a few at a time. */
+static void memory_limit_makes_batches_smaller(atn_ctx *cx)
+{
+    enum { HEADS = 64, ROWS = 128 };
+    const atn_idx heads[] = {HEADS}, n[] = {ROWS};
+    const size_t bytes = sizeof(float) * HEADS * ROWS * ROWS;
+    float *p = calloc(1, bytes);
+    atn_selection sel;
+    atn_capture *c;
+    atn_curves t;
+
+    for (int i = 0; i < HEADS * ROWS; i++) p[i * ROWS + i % ROWS] = 1;
+    c = store(cx, "curves_limit", 1, heads, n, &p);
+    CHECK_OK(atn_select(cx, c, &(atn_select_args){0}, &sel));
+    cx->threads = 1;
+    cx->mem_limit = *cx->in_use + bytes + (400 << 10);
+    CHECK_OK(atn_curves_run(cx, c, &sel, ATN_CURVE_COVERAGE, &t));
+    cx->mem_limit = 0;
+    CHECK_EQ(atn_table_rows(t.coverage), HEADS * ATN_COVER_LEVELS);
+    CHECK_NEAR(atn_table_get_f64(t.coverage, HEADS * ATN_COVER_LEVELS - 1, 4), 1, 0);
+    atn_curves_release(cx, &t);
+    atn_selection_release(cx, &sel);
+    atn_capture_close(cx, c);
+    free(p);
+}
+
 /* The k-th allocation fails, k = 0, 1, ...: MEMORY each time, nothing leaks (ASan). */
 static void allocations_may_fail(atn_ctx *cx)
 {
@@ -462,4 +489,5 @@ CHECK_MAIN({"F4 by hand", f4_by_hand}, {"uniform closed forms", uniform_closed_f
            {"bins and buckets", bins_and_buckets},
            {"tables of a capture", tables_of_a_capture},
            {"empty buckets are left out", empty_buckets_are_left_out},
+           {"memory limit makes batches smaller", memory_limit_makes_batches_smaller},
            {"allocations may fail", allocations_may_fail})

@@ -47,4 +47,31 @@ static void estimate_and_use(atn_ctx *cx)
     free(tokens);
 }
 
-CHECK_MAIN({"estimate and use", estimate_and_use})
+/* Without a limit 64 MiB / (24 bytes a row and head + what a head is described by), here of
+ * 2^14 rows of one key; then half of what is left behind the shared part; never fewer than 1. */
+static void batches(atn_ctx *cx)
+{
+    enum { ROWS = 1 << 14 };
+    const atn_row_stats_opts o = {0};
+    atn_head h = {.nq = ROWS, .nk = 1, .sight = {.offset = 1, .key_last = 1}};
+    const double each = 24. * ROWS + sizeof(atn_row_out);
+    const double shared = atn_row_stats_bytes(&h, 0, &o);
+    void *used;
+
+    CHECK_EQ(atn_row_stats_batch(cx, &h, &o), (atn_idx)(0x1p26 / each));
+    cx->mem_limit = (size_t)(shared + 2 * 7.5 * each);
+    CHECK_EQ(atn_row_stats_batch(cx, &h, &o), 7);
+    used = atn_alloc(cx, (atn_idx)(4 * each), 1);
+    CHECK_EQ(atn_row_stats_batch(cx, &h, &o), 5);
+    cx->mem_limit = 1000;
+    CHECK_EQ(atn_row_stats_batch(cx, &h, &o), 1);
+    cx->mem_limit = 0;
+    atn_free(cx, used);
+    /* 2^14 keys are 2^28 pairs a head; 2^9 keys are two heads of 2^23 */
+    h.nk = h.sight.key_last = ROWS;
+    CHECK_EQ(atn_row_stats_batch(cx, &h, &o), 1);
+    h.nk = h.sight.key_last = 1 << 9;
+    CHECK_EQ(atn_row_stats_batch(cx, &h, &o), 2);
+}
+
+CHECK_MAIN({"estimate and use", estimate_and_use}, {"batches", batches})
