@@ -8,8 +8,6 @@
 
 #include "analysis/keys.h"
 
-static const double BATCH_BYTES = 64.0 * 1024 * 1024;
-
 /* ---- of one head ---- */
 
 unsigned atn_curves_needs(unsigned which)
@@ -100,9 +98,9 @@ void atn_cover_means(const atn_head_stats *s, atn_row_field f, double *keys,
     double sum = 0, shares = 0, n = 0;
 
     for (atn_idx i = 0; i < s->nq; i++) {
-        const double k = atn_row_value(s, f, i);
+        const double k = atn_row_shared(s, f, i);
 
-        if (!atn_row_counts(s, i)) continue;
+        if (!atn_row_counts(s, i) || isnan(k)) continue;
         sum += k;
         shares += k / (double)s->seen[i];
         n++;
@@ -296,13 +294,6 @@ done:
 
 /* ---- the pass ---- */
 
-static atn_idx batch_of(const atn_head *h, const atn_row_stats_opts *o)
-{
-    const double each = atn_row_stats_bytes(h, 1, o);
-
-    return (atn_idx)fmax(BATCH_BYTES / fmax(each, 1), 1);
-}
-
 /* Heads [first, first + n) of a layer, of which none holds NaN. */
 static atn_status one_batch(atn_ctx *cx, builder *b, const atn_layer_info *l,
                             const atn_head *heads, atn_idx n)
@@ -340,7 +331,7 @@ static atn_status some_heads(atn_ctx *cx, builder *b, const atn_layer_info *l,
 {
     const atn_row_stats_opts opts = {.needs = atn_curves_needs(b->which)};
     const atn_head shape = atn_problem_head(p, 0);
-    const atn_idx most = batch_of(&shape, &opts);
+    const atn_idx most = atn_row_stats_batch(cx, &shape, &opts);
     atn_status st = ATN_OK;
     atn_head *heads = NULL;
     atn_idx n = 0;

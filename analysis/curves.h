@@ -2,8 +2,8 @@
  * the coverage curve and the map of sinks, from one row pass a layer.
  *
  * Math    distance: share of the head's mass at |t - j| in {0}, {1}, {2, 3}, {4 .. 7}, ...
- *         coverage: mean over rows of the least number of keys that hold c of the row's mass, and
- *         of that number / visible keys, for the levels of atn_cover_levels.
+ *         coverage: mean over rows that have mass of the least number of keys that hold c of it,
+ *         and of that number / visible keys, for the levels of atn_cover_levels.
  *         sinks: a_k = sum_i P_i,f+k / N_k with f the first key that is no padding and N_k the rows
  *         that see a key and, in a causal head, are not before f + k: the mean weight on key k.
  *         buckets of the map: the largest a_k of the keys with 2 N_k >= N_0, for of the last keys of
@@ -11,7 +11,7 @@
  * Oracle  F4: shares 2.25 1.3 .45 of 4, a = .45 .316667 .5 .25; uniform causal, n = 64: a_0 =
  *         H_64 / 64 = 0.0741233. Shares sum to 1; a_0 is sink_mass.
  * Source  cards B2, B3 (importance of a key, Gu et al., arXiv 2410.10781) and B4.
- * Cost    one row pass of what is asked for; heads together while their sums stay below 64 MiB.
+ * Cost    one row pass of what is asked for; heads together as atn_row_stats_batch.
  * Limits  as the row pass: at most 2^22 rows.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
@@ -61,6 +61,7 @@ void atn_sink_means(const atn_head_stats *s, atn_idx n, double *counts, double *
 int atn_sink_columns(atn_idx n);
 void atn_sink_row(const double *counts, const double *a, atn_idx n, int columns,
                   float *row);
-/* Mean over the rows that count of field f, and of f / visible keys. NaN = no row. */
+/* Mean over the rows that count and have weight of field f, and of f / visible keys. NaN = no
+ * row. */
 void atn_cover_means(const atn_head_stats *s, atn_row_field f, double *keys,
                      double *share);

@@ -133,17 +133,57 @@ static double blocks_of(const atn_head *h, const atn_row_stats_opts *o)
            (double)((h->nk - 1) / o->block_keys + 1);
 }
 
+/* A query without a place among the keys (cross-attention) has no token there. */
+static bool all_inside(const atn_head *h)
+{
+    return h->nq > 0 && atn_sight_at(&h->sight, 0) >= 0 &&
+           atn_sight_at(&h->sight, h->nq - 1) < h->nk;
+}
+
+static double bytes_a_head(const atn_head *h, const atn_row_stats_opts *o)
+{
+    const double lines = (double)h->nq + (double)h->nk;
+    double each = (double)h->nq * (n_fields(o->needs) + 1);
+
+    if (o->needs & ATN_NEED_COLUMNS) each += (double)h->nk;
+    if (o->needs & ATN_NEED_DIAGONALS) each += lines;
+    if (o->needs & ATN_NEED_LOGITS) each += lines;
+    if (o->needs & ATN_NEED_BLOCKS) each += 2 * blocks_of(h, o);
+    return each * sizeof(double) + sizeof(atn_row_out);
+}
+
+/* What all heads have in common: counted and scratch; with tokens the repeats of the rows, and
+ * in the arena the earlier places and what they are found by. */
+static double bytes_shared(const atn_head *h, bool has_tokens)
+{
+    const double nq = (double)h->nq, nk = (double)h->nk;
+    const double bytes =
+        sizeof(atn_row_stats) + (nq + 1) * sizeof(int64_t) + (nq + nk) * sizeof(double);
+
+    if (!has_tokens) return bytes;
+    return bytes + nq * (sizeof(bool) + sizeof(int64_t)) +
+           nk * (sizeof(int64_t) + sizeof(place));
+}
+
 double atn_row_stats_bytes(const atn_head *h, atn_idx n_heads,
                            const atn_row_stats_opts *opts)
 {
     const atn_row_stats_opts o = with_defaults(opts);
-    double each = (double)h->nq * (n_fields(o.needs) + 1);
 
-    if (o.needs & ATN_NEED_COLUMNS) each += (double)h->nk;
-    if (o.needs & ATN_NEED_DIAGONALS) each += (double)h->nq + (double)h->nk;
-    if (o.needs & ATN_NEED_LOGITS) each += (double)h->nq + (double)h->nk;
-    if (o.needs & ATN_NEED_BLOCKS) each += 2 * blocks_of(h, &o);
-    return each * sizeof(double) * (double)n_heads;
+    return bytes_a_head(h, &o) * (double)n_heads + bytes_shared(h, all_inside(h));
+}
+
+atn_idx atn_row_stats_batch(const atn_ctx *cx, const atn_head *h,
+                            const atn_row_stats_opts *opts)
+{
+    const double most_bytes = 0x1p26, most_pairs = 0x1p24;
+    const double shared = atn_row_stats_bytes(h, 0, opts);
+    const double each = atn_row_stats_bytes(h, 1, opts) - shared;
+    const double room = ATN_MIN(most_bytes, (atn_mem_left(cx) - shared) / 2);
+    const double pairs = (double)h->nq * (double)h->nk;
+
+    return (atn_idx)ATN_MAX(ATN_MIN(room / each, most_pairs / ATN_MAX(pairs, 1.0)),
+                            1.0);
 }
 
 /* The arrays of one head that `needs` asks for. */
@@ -167,13 +207,6 @@ static atn_status take_arrays(atn_ctx *cx, const atn_head *h,
     if (o->needs & ATN_NEED_NEEDED) ATN_NEW(out->needed, blocks);
 done:
     return st;
-}
-
-/* A query without a place among the keys (cross-attention) has no token there. */
-static bool all_inside(const atn_head *h)
-{
-    return h->nq > 0 && atn_sight_at(&h->sight, 0) >= 0 &&
-           atn_sight_at(&h->sight, h->nq - 1) < h->nk;
 }
 
 /* Sums over columns, diagonals and blocks are of whole heads only. */
@@ -201,8 +234,9 @@ static atn_status create(atn_ctx *cx, const atn_head *heads, atn_idx n_heads,
     s->nk = h->nk;
     s->sight = h->sight;
     s->opts.needs = possible_needs(h, s->opts.needs, has_tokens);
-    ATN_TRY(
-        atn_mem_check(cx, atn_row_stats_bytes(h, n_heads, &s->opts), "row statistics"));
+    ATN_TRY(atn_mem_check(
+        cx, bytes_a_head(h, &s->opts) * (double)n_heads + bytes_shared(h, has_tokens),
+        "row statistics"));
     ATN_NEW(s->out, n_heads);
     for (atn_idx i = 0; i < n_heads; i++)
         ATN_TRY(take_arrays(cx, h, &s->opts, &s->out[i]));

@@ -56,9 +56,16 @@ atn_status atn_row_stats_run(atn_ctx *cx, const atn_head *heads, atn_idx n_heads
                              atn_row_stats **out) ATN_WARN_UNUSED;
 void atn_row_stats_destroy(atn_ctx *cx, atn_row_stats *s);
 atn_head_stats atn_row_stats_head(const atn_row_stats *s, atn_idx i);
-/* Bytes of the result for n_heads heads of the shape of h. */
+/* Bytes of a run for n_heads heads of the shape of h whose tokens are known: of the result, and of
+ * the scratch beside that of the pass. */
 double atn_row_stats_bytes(const atn_head *h, atn_idx n_heads,
                            const atn_row_stats_opts *opts);
+/* Heads of the shape of h to stream together, at least 1: their result fits 64 MiB and half of
+ * what the memory limit leaves, the other half being for the pass itself; and where one head
+ * alone keeps all threads busy, at 2^24 pairs of a query and a key, it goes alone, so that little
+ * is lost when the run is stopped. */
+atn_idx atn_row_stats_batch(const atn_ctx *cx, const atn_head *h,
+                            const atn_row_stats_opts *opts);
 
 /* Field f of row i; NaN where it is not computed. */
 static inline double atn_row_value(const atn_head_stats *s, atn_row_field f, atn_idx i)

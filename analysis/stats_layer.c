@@ -11,7 +11,6 @@
 #include "core/kernels/kernels.h"
 #include "core/rows.h"
 
-static const double BATCH_BYTES = 64.0 * 1024 * 1024, BATCH_PAIRS = 1 << 24;
 static const double FLOAT_SAFE = 1e37;
 
 /* The heads of a layer, and where the values of the selected ones go. */
@@ -98,23 +97,11 @@ static atn_status batch_or_heads(atn_ctx *cx, atn_stats *s, const layer_job *j,
     return ATN_OK;
 }
 
-/* Heads streamed together: their statistics fit BATCH_BYTES, and where one head alone keeps all
- * threads busy it is finished alone, so that little is lost when the run is stopped. */
-static atn_idx batch_of(const layer_job *j)
-{
-    const double each = atn_row_stats_bytes(&j->head[0], 1, &j->rows);
-    const double pairs = (double)j->head[0].nq * (double)j->head[0].nk;
-    const double fit =
-        ATN_MIN(BATCH_BYTES / ATN_MAX(each, 1.0), BATCH_PAIRS / ATN_MAX(pairs, 1.0));
-
-    return (atn_idx)ATN_MAX(fit, 1.0);
-}
-
-/* The head measures, in batches whose row statistics fit BATCH_BYTES. */
+/* The head measures, in batches. */
 static atn_status head_measures(atn_ctx *cx, atn_stats *s, const layer_job *j)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_idx most = batch_of(j);
+    const atn_idx most = atn_row_stats_batch(cx, &j->head[0], &j->rows);
     atn_status st = ATN_OK;
     atn_head *heads = NULL;
     atn_idx n = 0;

@@ -7,6 +7,7 @@
 #include "core/ctx.h"
 
 #include <gsl/gsl_errno.h>
+#include <math.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -162,6 +163,12 @@ static const char *size_text(double bytes, char out[32])
     for (; bytes >= 1024 && u + 1 < ATN_LEN(units); u++) bytes /= 1024;
     snprintf(out, 32, "%.5g %s", bytes, units[u]);
     return out;
+}
+
+double atn_mem_left(const atn_ctx *cx)
+{
+    return cx->mem_limit == 0 ? (double)INFINITY
+                              : ATN_MAX((double)cx->mem_limit - in_use(cx), 0.0);
 }
 
 atn_status atn_mem_check(atn_ctx *cx, double bytes, const char *what)

@@ -4,7 +4,7 @@
  * demo) and on uniform attention; the derivation stands beside each.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "check.h"
+#include "analysis/measure_value.h"
 
 #include <jansson.h>
 
@@ -154,6 +154,34 @@ static void rows_without_keys_leave_the_means(atn_ctx *cx)
     CHECK_NEAR(c.a[2], 1.5 / 2, 1e-7);
     CHECK_NEAR(c.keys[5], (1 + 2 + 2 + 1) / 4., 0);
     CHECK_NEAR(c.share[0], (1 + .5 + .5) / 4, 1e-7);
+}
+
+/* F4 with row 1 empty: it sees two keys and has no weight. The others need 1, 3, 3 keys for .9 of
+ * it, and 1, 3/3, 3/4 of what they see; so does the coverage measure say. */
+static void rows_without_weight_leave_the_coverage(atn_ctx *cx)
+{
+    static const char *const level[ATN_COVER_LEVELS] = {"50", "80", "90",
+                                                        "95", "99", "999"};
+    float p[16];
+    const atn_head h = given(p, 4);
+    curves c;
+
+    memcpy(p, f4, sizeof p);
+    p[4] = p[5] = 0;
+    c = curves_of(cx, &h);
+    CHECK_NEAR(c.keys[2], (1 + 3 + 3) / 3., 0);
+    CHECK_NEAR(c.part[2], (1 + 3 / 3. + 3 / 4.) / 3, 1e-12);
+    for (int i = 0; i < ATN_COVER_LEVELS; i++) {
+        char keys[64], share[64];
+
+        snprintf(keys, sizeof keys, "coverage_%s_mean_keys", level[i]);
+        snprintf(share, sizeof share, "coverage_%s_density", level[i]);
+        CHECK_NEAR(c.keys[i], column_of(cx, &h, NULL, 0, "coverage", keys), 1e-12);
+        CHECK_NEAR(c.part[i], column_of(cx, &h, NULL, 0, "coverage", share), 1e-12);
+    }
+    memset(p, 0, sizeof p);
+    c = curves_of(cx, &h);
+    CHECK(isnan(c.keys[0]) && isnan(c.part[0]));
 }
 
 /* ---- the twin: dense, in double, from the logits ---- */
@@ -392,6 +420,33 @@ static void empty_buckets_are_left_out(atn_ctx *cx)
     free(p);
 }
 
+/* 64 heads of 128 rows, whose coverage takes 576 KiB together: beside the 4 MiB of their weights
+ * 400 KiB are room enough for a few at a time. */
+static void memory_limit_makes_batches_smaller(atn_ctx *cx)
+{
+    enum { HEADS = 64, ROWS = 128 };
+    const atn_idx heads[] = {HEADS}, n[] = {ROWS};
+    const size_t bytes = sizeof(float) * HEADS * ROWS * ROWS;
+    float *p = calloc(1, bytes);
+    atn_selection sel;
+    atn_capture *c;
+    atn_curves t;
+
+    for (int i = 0; i < HEADS * ROWS; i++) p[i * ROWS + i % ROWS] = 1;
+    c = store(cx, "curves_limit", 1, heads, n, &p);
+    CHECK_OK(atn_select(cx, c, &(atn_select_args){0}, &sel));
+    cx->threads = 1;
+    cx->mem_limit = *cx->in_use + bytes + (400 << 10);
+    CHECK_OK(atn_curves_run(cx, c, &sel, ATN_CURVE_COVERAGE, &t));
+    cx->mem_limit = 0;
+    CHECK_EQ(atn_table_rows(t.coverage), HEADS * ATN_COVER_LEVELS);
+    CHECK_NEAR(atn_table_get_f64(t.coverage, HEADS * ATN_COVER_LEVELS - 1, 4), 1, 0);
+    atn_curves_release(cx, &t);
+    atn_selection_release(cx, &sel);
+    atn_capture_close(cx, c);
+    free(p);
+}
+
 /* The k-th allocation fails, k = 0, 1, ...: MEMORY each time, nothing leaks (ASan). */
 static void allocations_may_fail(atn_ctx *cx)
 {
@@ -428,8 +483,11 @@ static void allocations_may_fail(atn_ctx *cx)
 CHECK_MAIN({"F4 by hand", f4_by_hand}, {"uniform closed forms", uniform_closed_forms},
            {"uniform both ways", uniform_both_ways},
            {"rows without keys leave the means", rows_without_keys_leave_the_means},
+           {"rows without weight leave the coverage",
+            rows_without_weight_leave_the_coverage},
            {"against dense heads", against_dense_heads},
            {"bins and buckets", bins_and_buckets},
            {"tables of a capture", tables_of_a_capture},
            {"empty buckets are left out", empty_buckets_are_left_out},
+           {"memory limit makes batches smaller", memory_limit_makes_batches_smaller},
            {"allocations may fail", allocations_may_fail})
