@@ -281,18 +281,21 @@ static atn_status add_columns(atn_ctx *cx, const atn_selection *s, atn_table *t,
     ATN_TRY(atn_keys_add(cx, s, ATN_KEYS_LAYER, t, &c->key));
     ATN_TRY(atn_table_add_col(cx, t, "position", ATN_COL_I64, "", "input token, from 0",
                               &c->position));
-    ATN_TRY(atn_table_add_col(cx, t, "token", ATN_COL_I64, "", "its id", &c->token));
-    ATN_TRY(atn_table_add_col(cx, t, "text", ATN_COL_STR, "", "its text", &c->text));
+    ATN_TRY(atn_table_add_col(cx, t, "token", ATN_COL_I64, "", "token id", &c->token));
+    ATN_TRY(atn_table_add_col(cx, t, "text", ATN_COL_STR, "", "text of the token",
+                              &c->text));
     ATN_TRY(atn_table_add_col(cx, t, "rollout_mass", ATN_COL_F64, "",
                               "share of the state that comes from it", &c->mass));
 done:
     return st;
 }
 
-static atn_status add_layer(atn_ctx *cx, const atn_model_facts *m,
-                            const atn_layer_info *info, const atn_attribution *a,
-                            int layer, const columns *c, atn_table *t)
+/* The state after the last layer of a part. */
+static atn_status add_last(atn_ctx *cx, const atn_model_facts *m,
+                           const atn_layer_info *info, const atn_attribution *a,
+                           const columns *c, atn_table *t)
 {
+    const double *w = a->w + (a->layers - 1) * a->n;
     const char *const *texts = NULL;
     const int32_t *ids = NULL;
     const bool known = atn_capture_tokens(m->capture, &ids, &texts) == a->n;
@@ -304,15 +307,14 @@ static atn_status add_layer(atn_ctx *cx, const atn_model_facts *m,
         atn_table_set_i64(t, c->position, j);
         if (known && ids) atn_table_set_i64(t, c->token, ids[j]);
         if (known && texts) ATN_TRY(atn_table_set_str(cx, t, c->text, texts[j]));
-        atn_table_set_f64(t, c->mass, a->w[layer * a->n + j]);
+        atn_table_set_f64(t, c->mass, w[j]);
     }
 done:
     return st;
 }
 
 atn_status atn_rollout_table(atn_ctx *cx, const atn_model_facts *m,
-                             const atn_attribution_opts *o, bool every_layer,
-                             atn_table **out)
+                             const atn_attribution_opts *o, atn_table **out)
 {
     atn_status st = ATN_OK;
     atn_table *t = NULL;
@@ -325,8 +327,7 @@ atn_status atn_rollout_table(atn_ctx *cx, const atn_model_facts *m,
     for (int first = 0, end; first < m->selection->n; first = end) {
         end = atn_selection_part(m->capture, m->selection, first);
         ATN_TRY(atn_attribution_rollout(cx, m, first, end, o, &a));
-        for (int i = every_layer ? 0 : a.layers - 1; i >= 0 && i < a.layers; i++)
-            ATN_TRY(add_layer(cx, m, info_at(m, first + i), &a, i, &c, t));
+        if (a.layers > 0) ATN_TRY(add_last(cx, m, info_at(m, end - 1), &a, &c, t));
         atn_attribution_release(cx, &a);
     }
     ATN_TRY(atn_table_set_meta(cx, t, "title", "Rollout of attention"));

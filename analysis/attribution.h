@@ -94,7 +94,7 @@ atn_status atn_attribution_model(atn_ctx *cx, const atn_model_facts *m,
                                  atn_attribution_put *put, double *out) ATN_WARN_UNUSED;
 
 /* Kind "rollout": [stack, step,] layer, pattern, position, token, text (where known),
- * rollout_mass: for the state after the last layer of every part, or after every layer. */
+ * rollout_mass: a row for every token, of the state after the last layer of every part. */
 atn_status atn_rollout_table(atn_ctx *cx, const atn_model_facts *m,
-                             const atn_attribution_opts *o, bool every_layer,
+                             const atn_attribution_opts *o,
                              atn_table **out) ATN_WARN_UNUSED;

@@ -253,16 +253,3 @@ done:
     atn_arena_rewind(cx, mark);
     return st;
 }
-
-atn_status atn_cka(atn_ctx *cx, atn_cmat x, atn_cmat y, double *cka, double *debiased)
-{
-    const atn_cmat both[] = {x, y};
-    atn_status st = ATN_OK;
-    double biased[4], bare[4];
-
-    ATN_TRY(atn_cka_pairs(cx, both, 2, biased, debiased ? bare : NULL));
-    if (cka) *cka = biased[1];
-    if (debiased) *debiased = bare[1];
-done:
-    return st;
-}

@@ -26,8 +26,5 @@
  * too unless NULL. The diagonal is 1, NaN where there is no variation. */
 atn_status atn_cka_pairs(atn_ctx *cx, const atn_cmat *x, atn_idx m, double *cka,
                          double *debiased) ATN_WARN_UNUSED;
-/* One pair; each of the results may be NULL. */
-atn_status atn_cka(atn_ctx *cx, atn_cmat x, atn_cmat y, double *cka,
-                   double *debiased) ATN_WARN_UNUSED;
 /* Bytes that atn_cka_pairs takes beside its inputs. */
 double atn_cka_bytes(const atn_ctx *cx, const atn_cmat *x, atn_idx m);

@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "analysis/measure.h"
 
-#include <math.h>
 #include <string.h>
 
 #define ATN_MEASURE(id) extern const atn_measure atn_measure_##id;
@@ -36,19 +35,4 @@ int atn_measure_n_cols(const atn_measure *m)
 
     while (m->cols[n].name) n++;
     return n;
-}
-
-double atn_measure_mean(const atn_head_stats *s, const atn_measure_col *col)
-{
-    double sum = 0;
-    atn_idx n = 0;
-
-    for (atn_idx i = s->opts.skip_rows; i < s->nq; i++) {
-        const double x = atn_row_counts(s, i) ? col->row(s, i) : (double)NAN;
-
-        if (isnan(x)) continue;
-        sum += x;
-        n++;
-    }
-    return n > 0 ? sum / (double)n : NAN;
 }

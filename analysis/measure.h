@@ -100,6 +100,3 @@ bool atn_measure_mixes(const void *params, int col);
 extern const atn_measure *const atn_measures[];      /* by id, NULL-terminated */
 const atn_measure *atn_measure_find(const char *id); /* NULL = none */
 int atn_measure_n_cols(const atn_measure *m);
-
-/* Mean of a row column over the rows that count and where it is not NaN; NaN when none is. */
-double atn_measure_mean(const atn_head_stats *s, const atn_measure_col *col);

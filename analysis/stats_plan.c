@@ -7,6 +7,8 @@
  *         and f_s the share of its rows that was drawn.
  * Oracle  quantiles of 1, 2, 4, 8: 0.5 -> 3; a sample of all rows has error 0.
  * Source  Hyndman and Fan 1996, type 7; Cochran, Sampling Techniques, chapters 5 and 5A.
+ * Limits  quantiles of a sample are those of the rows drawn, without weights. Strata differ by
+ *         one row at most, so a draw stands for half a row more or less than another.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "analysis/stats_plan.h"

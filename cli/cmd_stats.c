@@ -1,10 +1,10 @@
 /* cli/cmd_stats.c -- attnscope stats: the measures of every selected head. */
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "analysis/head_types.h"
-
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/attribution.h"
+#include "analysis/head_types.h"
 #include "cli/output.h"
 
 enum { MAX_QUANTILES = 32 };
@@ -20,6 +20,8 @@ static const atn_option options[] = {
      "instead: means over BINS equal stretches of query positions", 1, 4096},
     {"heads-by-type", 0, ATN_OPT_FLAG, NULL,
      "instead: the type of every head, and the rules", 0, 0},
+    {"attribution", 0, ATN_OPT_FLAG, NULL,
+     "instead: how much of the last token's state comes from each token", 0, 0},
     {"rows", 0, ATN_OPT_COUNT, "N",
      "draw N query rows a layer (an even number) and print standard errors",
      ATN_SAMPLE_LEAST, 1e12},
@@ -97,17 +99,32 @@ static atn_status read_budget(atn_cli *cli, double *seconds)
     return ATN_OK;
 }
 
+/* The first of the options `ids`, up to NULL, that is given. */
+static const char *given_of(atn_cli *cli, const char *const *ids)
+{
+    for (; *ids; ids++)
+        if (atn_opt_given(cli, *ids)) return *ids;
+    return NULL;
+}
+
 static atn_status check_options(atn_cli *cli)
 {
-    static const char *const others[] = {"measure", "per", "quantiles", "profile",
-                                         "rows"};
+    static const char *const types[] = {"measure",     "per",  "quantiles", "profile",
+                                        "attribution", "rows", NULL};
+    static const char *const tokens[] = {"per",  "quantiles",   "profile",
+                                         "rows", "time-budget", NULL};
+    const char *other;
 
-    for (size_t i = 0; i < ATN_LEN(others); i++)
-        if (atn_opt_given(cli, "heads-by-type") && atn_opt_given(cli, others[i]))
-            return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
-                            "stats: --heads-by-type has its own measures and takes no "
-                            "--%s",
-                            others[i]);
+    other = atn_opt_given(cli, "heads-by-type") ? given_of(cli, types) : NULL;
+    if (other)
+        return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
+                        "stats: --heads-by-type has its own measures and takes no --%s",
+                        other);
+    other = atn_opt_given(cli, "attribution") ? given_of(cli, tokens) : NULL;
+    if (other)
+        return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
+                        "stats: --attribution is a table of tokens and takes no --%s",
+                        other);
     if (atn_opt_given(cli, "profile") &&
         (atn_opt_given(cli, "per") || atn_opt_given(cli, "quantiles")))
         return atn_fail(
@@ -184,7 +201,47 @@ done:
     return st;
 }
 
-static atn_status run(atn_cli *cli)
+/* The parameters are those of the measure rollout, whose struct begins with them. */
+static atn_status attribution_table(atn_cli *cli, const atn_subject *s, atn_table **t)
+{
+    const atn_stats_plan_opts opts = {.measures =
+                                          atn_opt_text(cli, "measure", "rollout")};
+    const atn_model_facts facts = {s->capture, &s->selection,
+                                   atn_opt_i64(cli, "skip-rows", 0)};
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+    atn_stats_plan plan = {0};
+
+    ATN_TRY(atn_stats_plan_make(cx, &opts, &plan));
+    if (plan.n != 1 || strcmp(plan.measure[0]->id, "rollout") != 0)
+        ATN_FAIL(ATN_USAGE,
+                 "stats: --attribution takes the measure rollout alone, not '%s'",
+                 opts.measures);
+    ATN_TRY(atn_rollout_table(cx, &facts, plan.params[0], t));
+done:
+    atn_stats_plan_release(cx, &plan);
+    return st;
+}
+
+static atn_status run_attribution(atn_cli *cli)
+{
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+    atn_table *t = NULL;
+    atn_subject s = {0};
+
+    ATN_TRY(check_options(cli));
+    ATN_TRY(atn_cli_check_output(cli, atn_opt_text(cli, "output", NULL)));
+    ATN_TRY(atn_subject_open(cli, cli->args[0], &s));
+    ATN_TRY(attribution_table(cli, &s, &t));
+    ATN_TRY(atn_cli_emit(cli, &s.run, t, cli->args[0]));
+done:
+    atn_table_destroy(cx, t);
+    atn_subject_close(cli, &s);
+    return st;
+}
+
+static atn_status run_measures(atn_cli *cli)
 {
     double quantiles[MAX_QUANTILES];
     char *journal = NULL, types[ATN_HEAD_SPECS];
@@ -212,6 +269,11 @@ done:
     return st;
 }
 
+static atn_status run(atn_cli *cli)
+{
+    return atn_opt_given(cli, "attribution") ? run_attribution(cli) : run_measures(cli);
+}
+
 static const char *word(const char *option, int i)
 {
     if (!option || strcmp(option, "measure") != 0 || !atn_measures[i]) return NULL;
@@ -225,6 +287,7 @@ static const char *const examples[] = {
     "stats RUN --measure entropy --quantiles 0.05,0.5,0.95 --per layer",
     "stats RUN --measure entropy --profile 16",
     "stats RUN --heads-by-type",
+    "stats RUN --attribution --measure rollout:token=40",
     "stats RUN --measure entropy,sink,coverage --rows 4096 --format jsonl",
     "stats RUN --measure all --time-budget 10m -o all.csv",
     "stats RUN --heads 2.3,3.0 -o heads.csv",

@@ -7,7 +7,7 @@
 
 static const double FIXED = 1099511627776.0;  /* 2^40: one unit of the sums */
 static const double FIXED_LOGIT = 16777216.0; /* 2^24 */
-static const double LOGIT_MOST = 131072.0;    /* 2^22 of them still fit */
+static const double LOGIT_MOST = 131071.0;    /* 2^17 - 1: 2^22 of them still fit */
 
 /* ---- what all threads add to ---- */
 
@@ -335,11 +335,11 @@ static void shift_logits(const atn_tile_sums *s, const atn_row_info *info)
 
 static bool logits_fit(const atn_tile_sums *s)
 {
-    double most = 0;
+    const double most = LOGIT_MOST * (double)s->t.rows;
 
     for (atn_idx e = 0; e < s->t.rows + s->t.keys - 1; e++)
-        if (!(fabs(s->logits[e]) <= most)) most = fabs(s->logits[e]);
-    return most <= LOGIT_MOST * (double)s->t.rows;
+        if (!(fabs(s->logits[e]) <= most)) return false; /* nor does NaN */
+    return true;
 }
 
 /* Entry (r, c) of the tile lies on its diagonal c - r + rows - 1; among all, diagonals are

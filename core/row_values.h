@@ -35,8 +35,8 @@
  *         so that they do not depend on the order of the tiles. gini sorts, smoothed takes a
  *         logarithm an entry.
  * Limits  columns, diagonals and blocks: at most 2^22 rows; coverage: at most 2^22 keys. Logits
- *         beyond 2^17 leave logit_diagonals NaN; so does a given weight (source p) of 0, whose
- *         row's logit fields are NaN, too. Heads of which only some rows are there
+ *         beyond 2^17 - 1 leave logit_diagonals NaN; so does a given weight (source p) of 0,
+ *         whose row's logit fields are NaN, too. Heads of which only some rows are there
  *         (atn_sight.rows) have no columns, diagonals and blocks.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later

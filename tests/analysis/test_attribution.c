@@ -238,17 +238,12 @@ static void table(atn_ctx *cx)
 
     store_model(cx, &m, "attribution/table");
     facts = (atn_model_facts){m.capture, &m.selection, 0};
-    CHECK_OK(atn_rollout_table(cx, &facts, &o, false, &t));
+    CHECK_OK(atn_rollout_table(cx, &facts, &o, &t));
     CHECK_EQ(atn_table_rows(t), 2);
     CHECK_EQ(atn_table_get_i64(t, 1, atn_table_find_col(t, "layer")), 1);
     CHECK_EQ(atn_table_get_i64(t, 1, atn_table_find_col(t, "position")), 1);
     CHECK_EQ(atn_table_get_i64(t, 1, atn_table_find_col(t, "token")), 3);
     CHECK_NEAR(atn_table_get_f64(t, 1, atn_table_find_col(t, "rollout_mass")), .65625,
-               1e-7);
-    atn_table_destroy(cx, t);
-    CHECK_OK(atn_rollout_table(cx, &facts, &o, true, &t));
-    CHECK_EQ(atn_table_rows(t), 4);
-    CHECK_NEAR(atn_table_get_f64(t, 0, atn_table_find_col(t, "rollout_mass")), .25,
                1e-7);
     atn_table_destroy(cx, t);
     drop_stored(cx, &m);

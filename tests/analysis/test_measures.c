@@ -5,9 +5,8 @@
  * closed forms; each is derived in the comment beside it.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "check.h"
+#include "measure_value.h"
 
-#include "analysis/measure.h"
 #include "core/rng.h"
 
 enum { MAX_N = 80 };
@@ -23,35 +22,8 @@ static atn_head given(const float *p, atn_idx n)
     return h;
 }
 
-/* Column `name` of one head through its measure alone. */
-static double value_of(atn_ctx *cx, const atn_head *h, const int32_t *tokens,
-                       atn_row_stats_opts opts, const char *name)
-{
-    double value = NAN;
-
-    for (int m = 0; atn_measures[m]; m++)
-        for (int c = 0; c < atn_measure_n_cols(atn_measures[m]); c++) {
-            const atn_measure_col *col = &atn_measures[m]->cols[c];
-            atn_row_stats *s = NULL;
-            atn_head_stats head;
-            double out[64];
-
-            if (strcmp(col->name, name) != 0) continue;
-            opts.needs = atn_measures[m]->needs;
-            CHECK_OK(atn_row_stats_run(cx, h, 1, tokens, &opts, &s));
-            head = atn_row_stats_head(s, 0);
-            if (col->row)
-                value = atn_measure_mean(&head, col);
-            else {
-                atn_measures[m]->compute(&head, NULL, out);
-                value = out[c];
-            }
-            atn_row_stats_destroy(cx, s);
-        }
-    return value;
-}
-
-#define VALUE(h, name) value_of(cx, &(h), NULL, (atn_row_stats_opts){.top_k = 2}, name)
+#define EARLY          "distance,entropy,induction,local,sink,topk:k="
+#define VALUE(h, name) column_of(cx, &(h), NULL, 0, EARLY "2", name)
 
 static void f4_by_hand(atn_ctx *cx)
 {
@@ -81,10 +53,10 @@ static void f4_by_hand(atn_ctx *cx)
 static void skipped_rows_leave_the_means(atn_ctx *cx)
 {
     const atn_head h = given(f4, 4);
-    const atn_row_stats_opts opts = {.top_k = 1, .skip_rows = 1};
 
-    CHECK_NEAR(value_of(cx, &h, NULL, opts, "topk_mass"), .5, 1e-6); /* max per row */
-    CHECK_NEAR(value_of(cx, &h, NULL, opts, "sink_mass"), .8 / 3, 1e-6);
+    CHECK_NEAR(column_of(cx, &h, NULL, 1, EARLY "1", "topk_mass"), .5,
+               1e-6); /* max per row */
+    CHECK_NEAR(column_of(cx, &h, NULL, 1, EARLY "1", "sink_mass"), .8 / 3, 1e-6);
 }
 
 /* Rows 2 and 3 alone, in every mean over rows: .9 = (.7 + 1.1) / 2 and so on. */
@@ -105,10 +77,8 @@ static void skipped_rows_leave_every_mean(atn_ctx *cx)
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         print_message("%s\n", cases[i].name);
-        CHECK_NEAR(value_of(cx, &h, NULL,
-                            (atn_row_stats_opts){.top_k = 1, .skip_rows = 2},
-                            cases[i].name),
-                   cases[i].want, 2e-6);
+        CHECK_NEAR(column_of(cx, &h, NULL, 2, EARLY "1", cases[i].name), cases[i].want,
+                   2e-6);
     }
 }
 
@@ -173,17 +143,16 @@ static void perfect_induction_and_duplicate(atn_ctx *cx)
 {
     const int32_t tokens[] = {7, 5, 9, 7, 5, 9};
     float p[36] = {0}, q[36] = {0};
-    const atn_row_stats_opts opts = {.top_k = 1};
     atn_head h;
 
     for (int i = 0; i < 3; i++) p[i * 6 + i] = q[i * 6 + i] = 1;
     for (int i = 3; i < 6; i++) p[i * 6 + i - 2] = q[i * 6 + i - 3] = 1;
     h = given(p, 6);
-    CHECK_NEAR(value_of(cx, &h, tokens, opts, "induction_score"), 1, 0);
-    CHECK_NEAR(value_of(cx, &h, tokens, opts, "duplicate_score"), 0, 0);
+    CHECK_NEAR(column_of(cx, &h, tokens, 0, EARLY "1", "induction_score"), 1, 0);
+    CHECK_NEAR(column_of(cx, &h, tokens, 0, EARLY "1", "duplicate_score"), 0, 0);
     h = given(q, 6);
-    CHECK_NEAR(value_of(cx, &h, tokens, opts, "induction_score"), 0, 0);
-    CHECK_NEAR(value_of(cx, &h, tokens, opts, "duplicate_score"), 1, 0);
+    CHECK_NEAR(column_of(cx, &h, tokens, 0, EARLY "1", "induction_score"), 0, 0);
+    CHECK_NEAR(column_of(cx, &h, tokens, 0, EARLY "1", "duplicate_score"), 1, 0);
 }
 
 /* Previous-token head: previous 1, distance (n-1)/n, entropy 0, effective keys 1. */
@@ -237,8 +206,7 @@ static void induction_against_pairs(atn_ctx *cx)
             }
             rows += before;
         }
-        CHECK_NEAR(value_of(cx, &h, tokens, (atn_row_stats_opts){.top_k = 1},
-                            "induction_score"),
+        CHECK_NEAR(column_of(cx, &h, tokens, 0, EARLY "1", "induction_score"),
                    want / rows, 1e-6);
     }
 }

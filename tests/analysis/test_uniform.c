@@ -1,6 +1,7 @@
 /* tests/analysis/test_uniform.c -- uniform and uniformity. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "layer_model.h"
+#include "measure_value.h"
 
 #include "analysis/layer_facts.h"
 
@@ -149,16 +150,8 @@ static void uniform_attention_costs_nothing(atn_ctx *cx)
 
 static double kl(atn_ctx *cx, const atn_head *h, atn_idx skip)
 {
-    const atn_row_stats_opts opts = {.skip_rows = skip};
-    atn_row_stats *s = NULL;
-    atn_head_stats head;
-    double value;
-
-    CHECK_OK(atn_row_stats_run(cx, h, 1, NULL, &opts, &s));
-    head = atn_row_stats_head(s, 0);
-    value = atn_measure_mean(&head, &atn_measure_find("uniformity")->cols[0]);
-    atn_row_stats_destroy(cx, s);
-    return value;
+    return column_of(cx, h, NULL, skip, "uniformity",
+                     atn_measure_find("uniformity")->cols[0].name);
 }
 
 /* Card A11: 0, 0, .2 ln .2 + .3 ln .3 + .5 ln .5 + ln 3 = .068959. */

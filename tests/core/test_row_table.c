@@ -559,6 +559,16 @@ static void no_logarithm(atn_ctx *cx)
     CHECK_EQ(r.value[ATN_ROW_KEYS_999][0], 1);
 }
 
+/* Nor has one below 0: not a number on the diagonal in the middle, with numbers after it. */
+static void no_number(atn_ctx *cx)
+{
+    static results r;
+    const float p[] = {.5F, .5F, .5F, .5F, -.1F, .5F, .5F, .5F, .5F};
+
+    small(cx, p, 3, 3, (atn_sight){.key_last = 3}, &r);
+    for (int e = 0; e < 5; e++) CHECK(isnan(r.logits[e]));
+}
+
 /* A row that sees nothing, and one whose sink takes all. */
 static void nothing_seen(atn_ctx *cx)
 {
@@ -598,4 +608,4 @@ CHECK_MAIN({"every mask", every_mask}, {"threads agree", threads_agree},
            {"sampled rows", sampled_rows}, {"golden: four rows", golden_four_rows},
            {"golden: geometric", golden_geometric}, {"golden: uniform", golden_uniform},
            {"golden: Toeplitz", golden_toeplitz}, {"no logarithm", no_logarithm},
-           {"nothing seen", nothing_seen})
+           {"no number", no_number}, {"nothing seen", nothing_seen})
