@@ -162,7 +162,7 @@ static void rows_without_weight_leave_the_coverage(atn_ctx *cx)
 {
     static const char *const level[ATN_COVER_LEVELS] = {"50", "80", "90",
                                                         "95", "99", "999"};
-    float p[16];
+    float p[16] = {0};
     const atn_head h = given(p, 4);
     curves c;
 
