@@ -299,7 +299,7 @@ static atn_status all_in_time(atn_ctx *cx, atn_stats *s, double budget)
     return st;
 }
 
-static void say_tokens(atn_ctx *cx, const atn_stats *s)
+static void say_tokens(atn_ctx *cx, const atn_stats *s, bool asked)
 {
     const int32_t *ids = NULL;
 
@@ -307,7 +307,7 @@ static void say_tokens(atn_ctx *cx, const atn_stats *s)
         atn_capture_tokens(s->capture, &ids, NULL) > 0 && ids)
         return;
     if (s->plan.rows.needs & ATN_NEED_TOKENS)
-        atn_log(cx, ATN_LOG_INFO,
+        atn_log(cx, asked ? ATN_LOG_INFO : ATN_LOG_DEBUG,
                 "stats: the capture has no token ids; what needs them stays empty");
 }
 
@@ -336,7 +336,7 @@ atn_status atn_stats_run(atn_ctx *cx, const atn_capture *c, const atn_selection 
     ATN_TRY(create(cx, c, sel, opts, &s));
     ATN_TRY(open_journal(cx, s, opts));
     say_passes(cx, s);
-    say_tokens(cx, s);
+    say_tokens(cx, s, opts->measures != NULL);
     ATN_TRY(all_in_time(cx, s, opts->time_budget));
     say_empty(cx, s);
     *out = s;
