@@ -64,7 +64,8 @@ typedef struct atn_cluster_opts {
  * are of leaves, left, right and height of merges; cluster is empty for a merge of several.
  * Meta distance, cut, clusters, cophenetic, mds_stress (of a table of one part). A pair of
  * heads that cannot be compared counts as farthest apart. USAGE for more clusters than
- * heads. */
+ * heads. totals may be NULL; kind "clusters_totals", one row a part: [stack, step,] heads,
+ * clusters, cut, cophenetic, mds_stress, apart (pairs that cannot be compared). */
 atn_status atn_clusters_table(atn_ctx *cx, const atn_similarity *s,
-                              const atn_cluster_opts *opts,
-                              atn_table **out) ATN_WARN_UNUSED;
+                              const atn_cluster_opts *opts, atn_table **out,
+                              atn_table **totals) ATN_WARN_UNUSED;

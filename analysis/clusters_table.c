@@ -11,6 +11,11 @@ typedef struct columns {
     int node, layer, head, left, right, height, size, cluster, order, x, y;
 } columns;
 
+typedef struct total_columns {
+    atn_sim_keys key;
+    int heads, clusters, cut, cophenetic, stress, apart;
+} total_columns;
+
 /* What is known of the heads of one part. */
 typedef struct grouping {
     atn_cluster_tree tree;
@@ -47,6 +52,44 @@ static atn_status add_columns(atn_ctx *cx, const atn_similarity *s, atn_table *t
     ATN_TRY(
         atn_sim_add_number(cx, t, "mds_y", "", "place of a leaf on the map", &c->y));
     ATN_TRY(atn_sim_add_pattern(cx, t, &c->key));
+done:
+    return st;
+}
+
+static atn_status add_total_columns(atn_ctx *cx, const atn_similarity *s, atn_table *t,
+                                    total_columns *c)
+{
+    atn_status st = ATN_OK;
+
+    ATN_TRY(atn_sim_add_keys(cx, s, t, &c->key));
+    ATN_TRY(atn_sim_add_index(cx, t, "heads", "leaves of the tree", &c->heads));
+    ATN_TRY(atn_sim_add_index(cx, t, "clusters", "groups", &c->clusters));
+    ATN_TRY(
+        atn_sim_add_number(cx, t, "cut", "", "height of the cut, a distance", &c->cut));
+    ATN_TRY(atn_sim_add_number(cx, t, "cophenetic", "",
+                               "correlation of distances and heights over the pairs",
+                               &c->cophenetic));
+    ATN_TRY(atn_sim_add_number(cx, t, "mds_stress", "",
+                               "relative error of the distances on the map",
+                               &c->stress));
+    ATN_TRY(atn_sim_add_index(cx, t, "apart", "pairs of heads that have no row in both",
+                              &c->apart));
+done:
+    return st;
+}
+
+static atn_status total_row(atn_ctx *cx, const atn_similarity_part *p,
+                            const grouping *g, const total_columns *c, atn_table *t)
+{
+    atn_status st = ATN_OK;
+
+    ATN_TRY(atn_sim_add_row(cx, p, &c->key, t));
+    atn_table_set_i64(t, c->heads, g->tree.n);
+    atn_table_set_i64(t, c->clusters, g->clusters);
+    atn_sim_put(t, c->cut, g->cut);
+    atn_sim_put(t, c->cophenetic, g->cophenetic);
+    atn_sim_put(t, c->stress, g->stress);
+    atn_table_set_i64(t, c->apart, g->apart);
 done:
     return st;
 }
@@ -178,34 +221,50 @@ done:
 }
 
 static atn_status part_rows(atn_ctx *cx, const atn_similarity_part *p,
-                            const atn_cluster_opts *o, bool only, const columns *c,
+                            const grouping *g, bool only, const columns *c,
                             atn_table *t)
+{
+    atn_status st = ATN_OK;
+
+    if (g->apart > 0)
+        atn_log(cx, ATN_LOG_WARN,
+                "clusters: %lld pairs of heads have no row with weight in both; they "
+                "count as farthest apart",
+                (long long)g->apart);
+    for (atn_idx i = 0; i < p->heads; i++) ATN_TRY(leaf_row(cx, p, g, i, c, t));
+    for (atn_idx i = 0; i + 1 < p->heads; i++) ATN_TRY(merge_row(cx, p, g, i, c, t));
+    if (only) ATN_TRY(describe(cx, g, t));
+done:
+    return st;
+}
+
+static atn_status add_part(atn_ctx *cx, const atn_similarity *s,
+                           const atn_similarity_part *p, const atn_cluster_opts *o,
+                           const columns *c, const total_columns *tc, atn_table *t,
+                           atn_table *totals)
 {
     atn_status st = ATN_OK;
     grouping g = {0};
 
     ATN_TRY(group(cx, p, o, &g));
-    if (g.apart > 0)
-        atn_log(cx, ATN_LOG_WARN,
-                "clusters: %lld pairs of heads have no row with weight in both; they "
-                "count as farthest apart",
-                (long long)g.apart);
-    for (atn_idx i = 0; i < p->heads; i++) ATN_TRY(leaf_row(cx, p, &g, i, c, t));
-    for (atn_idx i = 0; i + 1 < p->heads; i++) ATN_TRY(merge_row(cx, p, &g, i, c, t));
-    if (only) ATN_TRY(describe(cx, &g, t));
+    ATN_TRY(part_rows(cx, p, &g, s->parts == 1, c, t));
+    if (totals) ATN_TRY(total_row(cx, p, &g, tc, totals));
 done:
     drop_grouping(cx, &g);
     return st;
 }
 
 atn_status atn_clusters_table(atn_ctx *cx, const atn_similarity *s,
-                              const atn_cluster_opts *opts, atn_table **out)
+                              const atn_cluster_opts *opts, atn_table **out,
+                              atn_table **totals)
 {
     atn_status st = ATN_OK;
-    atn_table *t = NULL;
+    atn_table *t = NULL, *sum = NULL;
     columns c = {0};
+    total_columns tc = {0};
 
     *out = NULL;
+    if (totals) *totals = NULL;
     if (opts->distance == ATN_CLUSTER_JS && !s->opts.distances)
         ATN_FAIL(ATN_USAGE, "clusters: the comparison has no Jensen-Shannon "
                             "divergences (ask for distances, or cluster by cosine)");
@@ -213,11 +272,19 @@ atn_status atn_clusters_table(atn_ctx *cx, const atn_similarity *s,
     ATN_TRY(add_columns(cx, s, t, &c));
     ATN_TRY(atn_sim_caption(cx, s, "Clusters of heads", t));
     ATN_TRY(atn_table_set_meta(cx, t, "distance", distance_name[opts->distance]));
+    if (totals) {
+        ATN_TRY(atn_table_create(cx, "clusters_totals", &sum));
+        ATN_TRY(add_total_columns(cx, s, sum, &tc));
+        ATN_TRY(atn_sim_caption(cx, s, "Cut, tree and map of the heads", sum));
+        ATN_TRY(atn_table_set_meta(cx, sum, "distance", distance_name[opts->distance]));
+    }
     for (int i = 0; i < s->parts; i++)
-        ATN_TRY(part_rows(cx, &s->part[i], opts, s->parts == 1, &c, t));
+        ATN_TRY(add_part(cx, s, &s->part[i], opts, &c, &tc, t, sum));
     *out = t;
-    t = NULL;
+    if (totals) *totals = sum;
+    t = sum = NULL;
 done:
     atn_table_destroy(cx, t);
+    atn_table_destroy(cx, sum);
     return st;
 }

@@ -124,6 +124,7 @@ atn_status atn_compaction_errors(atn_ctx *cx, const atn_head *heads, atn_idx n_h
     for (atn_idx i = by->first_row; i < nq; i++) {
         atn_idx lo, hi;
 
+        ATN_TRY(atn_stopped(cx, "compaction"));
         atn_sight_row(&heads[0].sight, i, &lo, &hi);
         if (lo == hi) continue;
         move_to(&heads[0], by->label, lo, hi, &s);

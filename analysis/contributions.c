@@ -78,6 +78,7 @@ static atn_status one_group(atn_ctx *cx, atn_idx g, void *state)
                                      .c = c,
                                      .group = g};
 
+        ATN_TRY(atn_stopped(cx, "contributions"));
         multiply(f, &t, c);
         ATN_TRY(j->visit(cx, f, &t, j->state));
     }

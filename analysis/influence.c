@@ -246,6 +246,7 @@ static atn_status one_tile(atn_ctx *cx, const job *j, const atn_head *h,
     atn_status st = ATN_OK;
 
     if (t->keys == 0) return ATN_OK;
+    ATN_TRY(atn_stopped(cx, "influence"));
     ATN_TRY(fill_tile(cx, j, h, t, s));
     add_rows(j, h, t, s);
 done:

@@ -112,26 +112,30 @@ static atn_idx nearest(const job *j, atn_idx i, const float *product)
     return best;
 }
 
-/* True when a label moved. */
-static bool assign(job *j, int32_t *label)
+/* *moved: some label changed. One round is minutes of many vectors, so the clock is asked within
+ * it. */
+static atn_status assign(atn_ctx *cx, job *j, int32_t *label, bool *moved)
 {
     const atn_idx n = j->x.rows, d = j->x.cols;
     const atn_cmat centres = {j->narrow, j->m, d, d};
-    bool moved = false;
+    atn_status st = ATN_OK;
 
+    *moved = false;
     for (atn_idx at = 0; at < n; at += j->rows) {
         const atn_idx rows = ATN_MIN(j->rows, n - at);
 
+        ATN_TRY(atn_stopped(cx, "clusters"));
         atn_gemm(true, 1, (atn_cmat){j->near + at * d, rows, d, d}, centres, 0,
                  (atn_mat){j->product, rows, j->m, j->m});
         for (atn_idx r = 0; r < rows; r++) {
             const int32_t to = (int32_t)nearest(j, at + r, j->product + r * j->m);
 
-            moved = moved || label[at + r] != to;
+            *moved = *moved || label[at + r] != to;
             label[at + r] = to;
         }
     }
-    return moved;
+done:
+    return st;
 }
 
 static void move_centres(job *j, const int32_t *label)
@@ -155,12 +159,15 @@ atn_status atn_kmeans(atn_ctx *cx, atn_cmat x, atn_idx m, int rounds, int32_t *l
     atn_status st = ATN_OK;
     job j = {.x = x, .m = m, .rows = tile_rows(m)};
 
+    bool moved = false;
+
     ATN_ASSERT(m >= 1 && m <= x.rows && m <= INT32_MAX);
     ATN_TRY(start(cx, &j));
     for (atn_idx i = 0; i < x.rows; i++) label[i] = -1;
     for (int round = 0; round < rounds; round++) {
         measure_centres(&j);
-        if (!assign(&j, label)) break;
+        ATN_TRY(assign(cx, &j, label, &moved));
+        if (!moved) break;
         move_centres(&j, label);
     }
 done:

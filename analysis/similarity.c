@@ -11,6 +11,7 @@
 #include "analysis/similarity.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "analysis/similarity_internal.h"
@@ -463,14 +464,19 @@ static void say_passes(atn_ctx *cx, const atn_sim_set *set, bool copy)
     const int distances = (int)o->distances + (int)o->smoothed;
     const int keys = (o->jaccard > 0) + (o->spearman || o->cka);
 
+    char logarithms[100] = "";
+
     if (distances + keys == 0) return; /* the usual ones */
+    if (distances > 0)
+        snprintf(logarithms, sizeof logarithms,
+                 "; distances take a logarithm for each of %lld pairs of heads",
+                 (long long)(set->m * (set->m - 1) / 2));
     atn_log(
         cx, ATN_LOG_INFO,
         "similarity: %d passes over the rows of %lld heads (1 for inner products, %d "
-        "for distances, %d for keys and outputs, %d for copy_err); distances take a "
-        "logarithm for each of %lld pairs of heads",
+        "for distances, %d for keys and outputs, %d for copy_err)%s",
         1 + distances + keys + copy, (long long)set->m, distances, keys, (int)copy,
-        (long long)(set->m * (set->m - 1) / 2));
+        logarithms);
 }
 
 atn_status atn_similarity_compare(atn_ctx *cx, const atn_problem *layers, int n,

@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/io/capture.h"
@@ -21,7 +22,8 @@ typedef struct tensor {
 typedef struct importing {
     const atn_import_args *args;
     tensor q, k, v, p, d_o;
-    json_t *texts; /* owned, NULL = none */
+    json_t *texts, *ids; /* owned, NULL = none */
+    bool cross;          /* the texts are those of keys alone */
     atn_import_result *r;
 } importing;
 
@@ -248,18 +250,19 @@ done:
 }
 
 /* The first array of n strings in v itself or among its members, "key" before the others:
- * a dump of cross-attention has texts of both sides. */
-static const json_t *find_texts(json_t *v, atn_idx n)
+ * a dump of cross-attention has texts of both sides. *cross: those of queries are others. */
+static const json_t *find_texts(json_t *v, atn_idx n, bool *cross)
 {
-    const json_t *found = NULL;
+    const json_t *found = NULL, *queries = json_object_get(v, "query");
 
     if (json_is_array(v) && (atn_idx)json_array_size(v) == n &&
         json_is_string(json_array_get(v, 0)))
         return v;
     if (!json_is_object(v)) return NULL;
-    found = find_texts(json_object_get(v, "key"), n);
+    found = find_texts(json_object_get(v, "key"), n, cross);
+    if (found && queries && !json_equal(queries, found)) *cross = true;
     for (void *i = json_object_iter(v); i && !found; i = json_object_iter_next(v, i))
-        found = find_texts(json_object_iter_value(i), n);
+        found = find_texts(json_object_iter_value(i), n, cross);
     return found;
 }
 
@@ -272,6 +275,34 @@ static json_t *texts_of_tensor(const importing *m, json_t *all)
     return member ? member : all;
 }
 
+/* Ids of the texts, numbered as they first appear: equal texts are equal tokens. */
+static atn_status number_texts(atn_ctx *cx, importing *m)
+{
+    json_t *number = json_object();
+    atn_status st = ATN_OK;
+    char *text = NULL;
+
+    m->ids = json_array();
+    for (size_t i = 0; i < json_array_size(m->texts); i++) {
+        const json_t *entry = json_array_get(m->texts, i);
+
+        if (!json_is_string(entry))
+            ATN_FAIL(ATN_DATA, "%s: entry %zu of the token texts is no string",
+                     m->args->tokens, i);
+        free(text);
+        text = json_dumps(entry, JSON_ENCODE_ANY); /* no NUL is in it */
+        if (!text) ATN_FAIL(ATN_MEMORY, "no memory for the token texts");
+        if (!json_object_get(number, text))
+            json_object_set_new(number, text,
+                                json_integer((json_int_t)json_object_size(number)));
+        json_array_append(m->ids, json_object_get(number, text));
+    }
+done:
+    free(text);
+    json_decref(number);
+    return st;
+}
+
 static atn_status read_texts(atn_ctx *cx, importing *m)
 {
     const json_t *list;
@@ -280,11 +311,14 @@ static atn_status read_texts(atn_ctx *cx, importing *m)
 
     if (!m->args->tokens) return ATN_OK;
     ATN_TRY(atn_json_load(cx, m->args->tokens, false, &all));
-    list = find_texts(texts_of_tensor(m, all), m->r->nk);
+    list = find_texts(texts_of_tensor(m, all), m->r->nk, &m->cross);
     if (!list)
         ATN_FAIL(ATN_DATA, "%s: holds no list of %lld strings, one a key",
                  m->args->tokens, (long long)m->r->nk);
     m->texts = json_deep_copy(list);
+    /* of queries that are no keys nothing is known */
+    if (!m->cross && (m->r->causal || m->r->nq == m->r->nk))
+        ATN_TRY(number_texts(cx, m));
 done:
     json_decref(all);
     return st;
@@ -330,7 +364,7 @@ static json_t *make_manifest(const importing *m)
 
     for (atn_idx l = 0; l < m->r->layers; l++)
         json_array_append_new(layers, layer_json(m, l, scale));
-    if (m->texts) tokens = json_pack("{s:n, s:O}", "ids", "texts", m->texts);
+    if (m->texts) tokens = json_pack("{s:O?, s:O}", "ids", m->ids, "texts", m->texts);
     return json_pack("{s:{s:s, s:s, s:I, s:b}, s:[s], s:[i], s:o, s:o, s:n, s:n, s:n}",
                      "model", "name", import_name(m), "model_type", "imported",
                      "layers", (json_int_t)m->r->layers, "causal", m->r->causal,
@@ -458,6 +492,7 @@ done:
     atn_capture_abandon(cx, w);
     json_decref(manifest);
     json_decref(m.texts);
+    json_decref(m.ids);
     atn_free(cx, m.q.data);
     atn_free(cx, m.k.data);
     atn_free(cx, m.v.data);

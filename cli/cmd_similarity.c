@@ -160,7 +160,7 @@ static atn_status run(atn_cli *cli)
     if (plan)
         ATN_TRY(atn_similarity_plan_table(cx, &sim, &share, &t, &totals));
     else if (clusters)
-        ATN_TRY(atn_clusters_table(cx, &sim, &groups, &t));
+        ATN_TRY(atn_clusters_table(cx, &sim, &groups, &t, &totals));
     else if (heads)
         ATN_TRY(atn_similarity_heads_table(cx, &sim, &t));
     else
@@ -203,11 +203,12 @@ const atn_command atn_command_similarity = {
         "the Jensen-Shannon divergence, and tv, the total variation of rows. "
         "--clusters "
         "prints the tree of average linkage instead, the heads first, each with its "
-        "cluster and its place on a map in the plane. --plan "
+        "cluster and its place on a map in the plane; then the cut and how well tree "
+        "and map tell the distances. --plan "
         "groups layers into blocks whose followers use their leader's attention, and "
-        "says what that saves: one row a layer, then the totals, which in CSV go to a "
-        "file of their own beside FILE (-o FILE), or to stderr where the table goes to "
-        "stdout.",
+        "says what that saves: one row a layer, then the totals. A second table goes, "
+        "in CSV, to a file of its own beside FILE (-o FILE), or to stderr where the "
+        "table goes to stdout.",
     .options = options,
     .uses = ATN_USE_SELECT | ATN_USE_TABLE,
     .min_args = 1,

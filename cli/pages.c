@@ -125,7 +125,7 @@ static atn_status tree(atn_page_writer *w, const atn_similarity *sim)
             "A tree of %lld heads is left to attnscope similarity --clusters (here "
             "at most %d; choose fewer with --layers or --heads).",
             (long long)heads, TREE_HEADS);
-    ATN_TRY(atn_clusters_table(cx, sim, &opts, &t));
+    ATN_TRY(atn_clusters_table(cx, sim, &opts, &t, NULL));
     ATN_TRY(atn_page_figure(
         w, t,
         &(atn_page_drawing){.figure = "dendrogram",

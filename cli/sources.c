@@ -201,7 +201,7 @@ static atn_status dendrogram(atn_ctx *cx, const atn_subject *s,
     atn_similarity_defaults(&o);
     o.copy_err = false;
     ATN_TRY(atn_similarity_run(cx, s->capture, &s->selection, &o, &sim));
-    ATN_TRY(atn_clusters_table(cx, &sim, &by, out));
+    ATN_TRY(atn_clusters_table(cx, &sim, &by, out, NULL));
 done:
     atn_similarity_release(cx, &sim);
     return st;

@@ -357,19 +357,36 @@ void atn_log(atn_ctx *cx, atn_log_level level, const char *fmt, ...)
         fprintf(stderr, "attnscope: %s\n", text);
 }
 
-atn_status atn_progress(atn_ctx *cx, const char *what, double done, double total)
+/* By what the process was asked to stop. */
+static atn_status stop_asked(const atn_ctx *cx, const char **reason)
 {
     const int sig = atn_cancelled();
 
+    *reason = sig == 0 ? "the time limit" : sig == SIGTERM ? "SIGTERM" : "SIGINT";
+    if (sig == 0)
+        return cx->deadline > 0 && atn_seconds() > cx->deadline ? ATN_TERMINATED
+                                                                : ATN_OK;
+    return sig == SIGTERM ? ATN_TERMINATED : ATN_INTERRUPTED;
+}
+
+atn_status atn_progress(atn_ctx *cx, const char *what, double done, double total)
+{
+    const char *reason;
+    const atn_status st = stop_asked(cx, &reason);
+
     if (cx->progress) cx->progress(cx->progress_user, what, done, total);
-    if (sig == 0 && cx->deadline > 0 && atn_seconds() > cx->deadline)
-        return atn_fail(cx, ATN_TERMINATED, __FILE__, __LINE__,
-                        "%s: stopped by the time limit after %.0f of %.0f", what, done,
-                        total);
-    if (sig == 0) return ATN_OK;
-    return atn_fail(cx, sig == SIGTERM ? ATN_TERMINATED : ATN_INTERRUPTED, __FILE__,
-                    __LINE__, "%s: stopped by %s after %.0f of %.0f", what,
-                    sig == SIGTERM ? "SIGTERM" : "SIGINT", done, total);
+    if (st == ATN_OK) return ATN_OK;
+    return atn_fail(cx, st, __FILE__, __LINE__, "%s: stopped by %s after %.0f of %.0f",
+                    what, reason, done, total);
+}
+
+atn_status atn_stopped(atn_ctx *cx, const char *what)
+{
+    const char *reason;
+    const atn_status st = stop_asked(cx, &reason);
+
+    if (st == ATN_OK) return ATN_OK;
+    return atn_fail(cx, st, __FILE__, __LINE__, "%s: stopped by %s", what, reason);
 }
 
 void atn_cancel(int signal_number)

@@ -178,6 +178,8 @@ void atn_log(atn_ctx *cx, atn_log_level level, const char *fmt, ...)
  * units of work. */
 atn_status atn_progress(atn_ctx *cx, const char *what, double done,
                         double total) ATN_WARN_UNUSED;
+/* Asks without a report, within a unit of work that may take seconds. */
+atn_status atn_stopped(atn_ctx *cx, const char *what) ATN_WARN_UNUSED;
 /* Async-signal-safe: remembers the signal for atn_progress. */
 void atn_cancel(int signal_number);
 int atn_cancelled(void); /* the signal number, 0 = none */

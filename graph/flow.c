@@ -160,7 +160,10 @@ static atn_status one_sink(atn_ctx *cx, atn_idx sink, void *state)
     memset(g.used, 0, (size_t)(j->layers * j->n * j->n) * sizeof *g.used);
     memset(g.in, 0, (size_t)nodes * sizeof *g.in);
     j->flow[sink] = 0;
-    while (search(&g)) j->flow[sink] += block_paths(&g);
+    while (search(&g)) {
+        ATN_TRY(atn_stopped(cx, "flow"));
+        j->flow[sink] += block_paths(&g);
+    }
 done:
     atn_arena_rewind(cx, mark);
     return st;

@@ -54,7 +54,9 @@ static void put(const atn_attribution *a, int layer, double *out)
     *out++ = f.distance;
     *out++ = f.top;
     *out++ = f.top_at;
-    *out++ = a->total[layer];
+    /* 1 at least, but for the rounding of rows in single precision */
+    *out++ =
+        a->total[layer] > 1 - 1e-6 ? ATN_MAX(a->total[layer], 1.0) : a->total[layer];
     *out++ = (double)a->block;
     *out++ = a->rho[layer];
 }

@@ -52,6 +52,10 @@ static const atn_measure_col cols[] = {
      NULL},
     {"rank_logits_effective", "", ">= 1",
      "effective rank of q k', its rows over all keys", NULL},
+    {"rank_logits_participation", "", ">= 1",
+     "participation ratio of the squared values of q k'", NULL},
+    {"rank_logits_values", "", ">= 1",
+     "values of q k' of at least eps times the largest", NULL},
     ATN_MEASURE_COLS_END,
 };
 
@@ -91,6 +95,8 @@ static atn_status one_head(atn_ctx *cx, atn_idx i, void *state)
     ATN_TRY(atn_spectrum_logits(cx, h, o.skip_rows, &logits));
     *out++ = atn_spectrum_stable(&logits);
     *out++ = atn_spectrum_effective(&logits, NULL);
+    *out++ = atn_spectrum_participation(&logits);
+    *out++ = atn_spectrum_above(&logits, j->params->eps);
 done:
     atn_spectrum_release(cx, &plain);
     atn_spectrum_release(cx, &centred);

@@ -6,7 +6,8 @@
  *         -H(P_h,i); oracle: the set with the smallest error (analysis/head_subsets.h).
  *         score of head e: mean over tokens of softmax_e(x_e / std_e(x)), x the rule's value, std
  *         with H - 1 (0: all equal); load: share of tokens that keep e; balance
- *         H sum_e score_e load_e.
+ *         H sum_e score_e load_e; agreement of two rules: mean over tokens of the Jaccard
+ *         index of what they keep.
  * Oracle  all heads: error 0. A head with W_O^h = 0 costs nothing. Equal scores: balance = k.
  * Source  Jin et al. (MoH), arXiv 2410.11842, and its training-free rule for LLaMA.
  * Cost    one pass for the entropies; H^2 D flop a token for the inner products, and 2^H
@@ -55,7 +56,17 @@ enum {
     AGREEMENT,
     RULE_COLS
 };
-enum { EXACT = RULES * RULE_COLS - (RULE_COLS - SCORE), SAVING, N_COLS };
+enum {
+    EXACT = RULES * RULE_COLS - (RULE_COLS - SCORE),
+    SAVING,
+    PAIR,
+    N_COLS = PAIR + 3
+};
+
+enum { PAIRS = 3 };
+/* Pairs of rules beside those with the oracle. */
+static const int pair[PAIRS][2] = {
+    {QUERY, CONTRIBUTION}, {QUERY, ENTROPY}, {CONTRIBUTION, ENTROPY}};
 
 #define ERROR_COL(rule, percent)                                                       \
     {                                                                                  \
@@ -89,6 +100,14 @@ enum { EXACT = RULES * RULE_COLS - (RULE_COLS - SCORE), SAVING, N_COLS };
             NULL                                                                       \
     }
 
+#define PAIR_COL(a, b)                                                                 \
+    {                                                                                  \
+        "routing_" a "_" b "_agreement", "", "[0, 1]",                                 \
+            "mean over tokens of the overlap of the heads that the " a " and the " b   \
+            " rule keep (Jaccard)",                                                    \
+            NULL                                                                       \
+    }
+
 static const atn_measure_col cols[] = {
     RULE("query"),
     SCORED("query"),
@@ -101,6 +120,9 @@ static const atn_measure_col cols[] = {
      "1: the oracle tried every set of heads, 0: it removed them one by one", NULL},
     {"routing_flop_saving", "", "[0, 1)",
      "share of the layer's attention FLOPs that dropped heads save at most", NULL},
+    PAIR_COL("query", "contribution"),
+    PAIR_COL("query", "entropy"),
+    PAIR_COL("contribution", "entropy"),
     ATN_MEASURE_COLS_END,
 };
 
@@ -111,13 +133,13 @@ typedef struct sums {
     double *error;     /* [RULES, H + 1] squared, by heads kept */
     double *load;      /* [RULES, H] */
     double *score;     /* [ORACLE, H] */
-    double *agreement; /* [ORACLE] */
+    double *agreement; /* [ORACLE] with the oracle, and [PAIRS] */
     double *rest;      /* [2] squared length of all outputs, tokens */
 } sums;
 
 static atn_idx sums_size(atn_idx h)
 {
-    return RULES * (h + 1) + RULES * h + ORACLE * h + ORACLE + 2;
+    return RULES * (h + 1) + RULES * h + ORACLE * h + ORACLE + PAIRS + 2;
 }
 
 static sums sums_at(double *x, atn_idx h)
@@ -127,7 +149,7 @@ static sums sums_at(double *x, atn_idx h)
     s.load = s.error + RULES * (h + 1);
     s.score = s.load + RULES * h;
     s.agreement = s.score + ORACLE * h;
-    s.rest = s.agreement + ORACLE;
+    s.rest = s.agreement + ORACLE + PAIRS;
     return s;
 }
 
@@ -144,6 +166,7 @@ typedef struct token {
     double *value;            /* [ORACLE, H] what the rules go by */
     int *order;               /* [H] */
     bool *dropped;            /* [H + 1, H] of the oracle */
+    bool *kept;               /* [ORACLE, H] of the other rules */
 } token;
 
 static atn_status take_token(atn_ctx *cx, atn_idx h, token *t)
@@ -156,6 +179,7 @@ static atn_status take_token(atn_ctx *cx, atn_idx h, token *t)
     ATN_TAKE(t->value, ORACLE * h);
     ATN_TAKE(t->order, h);
     ATN_TAKE(t->dropped, h * (h + 1));
+    ATN_TAKE(t->kept, ORACLE * h);
 done:
     return st;
 }
@@ -210,23 +234,44 @@ static void add_scores(const double *x, atn_idx n, double *score)
     for (atn_idx a = 0; a < n; a++) score[a] += exp((x[a] - most) / std) / sum;
 }
 
+/* Jaccard index of two sets of k heads with `both` in common. */
+static double overlap(atn_idx both, atn_idx k)
+{
+    return (double)both / (double)(2 * k - both);
+}
+
 /* One rule but the oracle, whose choice is in t->dropped. */
 static void one_rule(const job *j, int rule, const token *t, const sums *s)
 {
     const atn_idx n = j->f->heads, k = j->kept;
     const double *value = t->value + rule * n;
     const bool *dropped = t->dropped + k * n;
-    double both = 0;
+    bool *kept = t->kept + rule * n;
+    atn_idx both = 0;
 
     sort_heads(value, n, t->order);
     atn_head_order_errors(t->gram, n, t->order, t->error, t->r);
     for (atn_idx i = 0; i <= n; i++) s->error[rule * (n + 1) + i] += t->error[i];
+    for (atn_idx i = 0; i < n; i++) kept[t->order[i]] = i < k;
     for (atn_idx i = 0; i < k; i++) {
         s->load[rule * n + t->order[i]]++;
         both += !dropped[t->order[i]];
     }
-    s->agreement[rule] += both / (2 * (double)k - both);
+    s->agreement[rule] += overlap(both, k);
     add_scores(value, n, s->score + rule * n);
+}
+
+static void add_pairs(const job *j, const token *t, const sums *s)
+{
+    const atn_idx n = j->f->heads;
+
+    for (int p = 0; p < PAIRS; p++) {
+        const bool *a = t->kept + pair[p][0] * n, *b = t->kept + pair[p][1] * n;
+        atn_idx both = 0;
+
+        for (atn_idx h = 0; h < n; h++) both += a[h] && b[h];
+        s->agreement[ORACLE + p] += overlap(both, j->kept);
+    }
 }
 
 static atn_status one_token(atn_ctx *cx, const job *j, const atn_contributions *c,
@@ -244,6 +289,7 @@ static atn_status one_token(atn_ctx *cx, const job *j, const atn_contributions *
     s.rest[0] += t->error[0]; /* all dropped */
     s.rest[1]++;
     for (int rule = 0; rule < ORACLE; rule++) one_rule(j, rule, t, &s);
+    add_pairs(j, t, &s);
 done:
     return st;
 }
@@ -338,6 +384,8 @@ static void write_values(const job *j, const sums *s, double *out)
             rule_values(s, rule, n, h, to + rule * RULE_COLS);
         to[EXACT] = n <= ATN_SUBSETS_EXACT;
         to[SAVING] = flop_saving(j->f, j->kept);
+        for (int p = 0; p < PAIRS && s->rest[1] > 0; p++)
+            to[PAIR + p] = s->agreement[ORACLE + p] / s->rest[1];
     }
 }
 

@@ -351,6 +351,7 @@ static atn_status one_tile(atn_ctx *cx, const job *j, const unit *u, atn_idx at,
     atn_status st = ATN_OK;
 
     if (t.keys == 0) goto done;
+    ATN_TRY(atn_stopped(cx, "ssa"));
     for (atn_idx h = 0; h < u->n; h++) ATN_TRY(fill_head(cx, j, &head[h], h, &t, s));
     for (atn_idx r = 0; r < t.rows; r++) {
         if (t.first + r < j->first || s->info[r].lo == s->info[r].hi) continue;

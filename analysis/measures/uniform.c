@@ -106,6 +106,7 @@ static atn_status one_head(atn_ctx *cx, atn_idx at, void *state)
     for (atn_idx first = atn_layer_first_row(f); first < h->nq; first += ROWS) {
         const atn_idx rows = ATN_MIN((atn_idx)ROWS, h->nq - first);
 
+        ATN_TRY(atn_stopped(cx, "uniform"));
         differ(j, h, out, first, rows, &w, diff);
         if (!f->w_o) continue;
         atn_gemm(false, 1, (atn_cmat){diff, rows, dv, dv},

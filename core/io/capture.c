@@ -6,6 +6,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/io/capture_internal.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "core/io/file.h"
@@ -143,23 +145,53 @@ static void mark_bad(const atn_layer_info *l, atn_idx heads, atn_idx h, bool *ba
         if (q * heads / l->heads == h) bad[q] = true;
 }
 
+/* "q of head 1"; a head of keys and values with the query heads that read it. */
+static void name_head(const atn_layer_info *l, const char *name, atn_idx heads,
+                      atn_idx h, char *out, size_t size)
+{
+    const atn_idx shared = heads > 0 ? l->heads / heads : 0;
+    const long long first = (long long)(h * shared), last = first + shared - 1;
+
+    if (heads == 0)
+        snprintf(out, size, "%s", name);
+    else if (heads != l->kv_heads || shared <= 1)
+        snprintf(out, size, "%s of head %lld", name, (long long)h);
+    else
+        snprintf(out, size, "%s of key and value head %lld (query heads %lld%s%lld)",
+                 name, (long long)h, first, shared == 2 ? ", " : " to ", last);
+}
+
+static atn_status not_finite(atn_ctx *cx, const atn_st_tensor *t,
+                             const atn_layer_info *l, const atn_idx shape[3],
+                             const float *row, atn_idx i)
+{
+    char place[160], at[64] = "", column[48] = "";
+    atn_idx col = 0;
+
+    while (isfinite(row[col])) col++;
+    name_head(l, t->name, shape[0], i / shape[1], place, sizeof place);
+    if (shape[1] > 1 || shape[2] > 1)
+        snprintf(at, sizeof at, ", row %lld", (long long)(i % shape[1]));
+    if (shape[2] > 1) snprintf(column, sizeof column, " (column %lld)", (long long)col);
+    return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                    "%s: layer %d: %s%s holds NaN or infinity%s", t->path, l->layer,
+                    place, at, column);
+}
+
 /* NaN and infinities are named by head and row: an error, or, where `bad` is given, a warning
- * for the first of each head, which is marked. */
+ * for the first of each head, which is marked. 0 heads: the tensor has rows alone. */
 static atn_status check_finite(atn_ctx *cx, const atn_st_tensor *t,
                                const atn_layer_info *l, const float *x,
                                const atn_idx shape[3], bool *bad)
 {
     const atn_idx rows = shape[1], cols = shape[2];
 
-    for (atn_idx i = 0; i < shape[0] * rows; i++) {
+    for (atn_idx i = 0; i < ATN_MAX(shape[0], 1) * rows; i++) {
         float sum = 0;
 
         for (atn_idx j = 0; j < cols; j++) sum += x[i * cols + j] * 0.0f;
         if (sum == 0) continue;
-        atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
-                 "%s: layer %d: %s of head %lld, row %lld holds NaN or infinity",
-                 t->path, l->layer, t->name, (long long)(i / rows),
-                 (long long)(i % rows));
+        not_finite(cx, t, l, shape, x + i * cols, i);
         if (!bad) return ATN_DATA;
         atn_log(cx, ATN_LOG_WARN, "%s", cx->err.text);
         atn_err_clear(cx);
@@ -321,6 +353,19 @@ void atn_capture_unload(atn_ctx *cx, atn_problem *p)
     *p = (atn_problem){0};
 }
 
+/* The last two dimensions are rows and columns, the one before is that of heads. */
+static atn_status check_shaped(atn_ctx *cx, const atn_st_tensor *t,
+                               const atn_layer_info *l, const float *x)
+{
+    const atn_idx cols = t->rank > 0 ? t->shape[t->rank - 1] : 1;
+    const atn_idx heads = t->rank == 3 ? t->shape[0] : 0;
+
+    if (t->count == 0) return ATN_OK;
+    return check_finite(cx, t, l, x,
+                        (atn_idx[]){heads, t->count / ATN_MAX(heads, 1) / cols, cols},
+                        NULL);
+}
+
 atn_status atn_capture_tensor(atn_ctx *cx, const atn_capture *c, int i,
                               const char *name, float **out, int *rank,
                               atn_idx shape[ATN_ST_MAX_RANK])
@@ -341,8 +386,7 @@ atn_status atn_capture_tensor(atn_ctx *cx, const atn_capture *c, int i,
         ATN_NEW(*out, t->count);
         memcpy(*out, data, (size_t)t->count * sizeof **out);
     }
-    ATN_TRY(check_finite(cx, t, &c->layers[i], *out,
-                         (atn_idx[]){1, t->count > 0 ? 1 : 0, t->count}, NULL));
+    ATN_TRY(check_shaped(cx, t, &c->layers[i], *out));
     *rank = t->rank;
     memcpy(shape, t->shape, sizeof t->shape);
 done:

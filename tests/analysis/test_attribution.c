@@ -94,6 +94,15 @@ static void rollout_against_matrices(atn_ctx *cx)
                                     .q = stored_noise(H * N * D, 2 * l, 1),
                                     .k = stored_noise(N * D, 2 * l + 1, 1)};
     store_model(cx, &m, "attribution/random");
+    for (int n = 1; n <= N;
+         n++) { /* rows of float32 weights sum to 1 but for rounding */
+        char spec[32];
+
+        snprintf(spec, sizeof spec, "residual=none,nodes=%d", n);
+        CHECK_OK(stored_measure(cx, &m, "flow", 0, spec, out));
+        for (int l = 0; l < L; l++)
+            CHECK_LE(1, stored_value("flow", out, l * H, "flow_total"));
+    }
     CHECK_OK(stored_measure(cx, &m, "rollout", 0, "rho=0.3", out));
     for (int i = 0; i < N; i++)
         for (int j = 0; j < N; j++) r[i][j] = i == j;

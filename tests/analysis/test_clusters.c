@@ -276,8 +276,8 @@ static double cell(const atn_table *t, atn_idx row, const char *col)
     return atn_table_get_f64(t, row, c);
 }
 
-static atn_status clusters_of(atn_ctx *cx, const model *m, bool js, atn_idx k,
-                              atn_table **out)
+static atn_status both_of(atn_ctx *cx, const model *m, bool js, atn_idx k,
+                          atn_table **out, atn_table **totals)
 {
     const atn_cluster_opts o = {js ? ATN_CLUSTER_JS : ATN_CLUSTER_COSINE, k};
     atn_similarity_part part = {0};
@@ -285,10 +285,16 @@ static atn_status clusters_of(atn_ctx *cx, const model *m, bool js, atn_idx k,
     atn_status st = ATN_OK;
 
     ATN_TRY(compare(cx, m, &s.opts, &part));
-    ATN_TRY(atn_clusters_table(cx, &s, &o, out));
+    ATN_TRY(atn_clusters_table(cx, &s, &o, out, totals));
 done:
     atn_similarity_part_release(cx, &part);
     return st;
+}
+
+static atn_status clusters_of(atn_ctx *cx, const model *m, bool js, atn_idx k,
+                              atn_table **out)
+{
+    return both_of(cx, m, js, k, out, NULL);
 }
 
 /* Two layers of six heads, in three groups of equal ones, spread over both layers. */
@@ -359,6 +365,43 @@ static void table_cells(atn_ctx *cx)
     drop_model(&m);
 }
 
+/* What the meta says of one part, as a row; of two parts, a row each. */
+static void totals_of_parts(atn_ctx *cx)
+{
+    static const char *const names[] = {"clusters", "cut", "cophenetic", "mds_stress"};
+    model m = make_model(cx, 2, 3, 1, 20);
+    atn_similarity_part part[2] = {0};
+    const atn_cluster_opts o = {ATN_CLUSTER_COSINE, 2};
+    atn_similarity two = {.part = part, .parts = 2, .many_steps = true};
+    atn_table *t = NULL, *totals = NULL;
+
+    CHECK_OK(both_of(cx, &m, false, 2, &t, &totals));
+    CHECK_EQ(atn_table_rows(totals), 1);
+    CHECK_EQ(cell(totals, 0, "heads"), 6);
+    CHECK_EQ(cell(totals, 0, "clusters"), 2);
+    CHECK_EQ(cell(totals, 0, "apart"), 0);
+    CHECK_STR(atn_table_get_meta(totals, "distance"), "1 - cos_elem");
+    for (size_t i = 0; i < ATN_LEN(names); i++) {
+        const double want = atof(atn_table_get_meta(t, names[i]));
+
+        CHECK_NEAR(cell(totals, 0, names[i]), want, 1e-8 * fabs(want));
+    }
+    atn_table_destroy(cx, t);
+    atn_table_destroy(cx, totals);
+    for (int i = 0; i < 2; i++) {
+        CHECK_OK(compare(cx, &m, &two.opts, &part[i]));
+        part[i].step = 4 + i;
+    }
+    CHECK_OK(atn_clusters_table(cx, &two, &o, &t, &totals));
+    CHECK_EQ(atn_table_rows(totals), 2);
+    CHECK_EQ(cell(totals, 1, "step"), 5);
+    CHECK_NEAR(cell(totals, 1, "cut"), cell(totals, 0, "cut"), 0);
+    atn_table_destroy(cx, t);
+    atn_table_destroy(cx, totals);
+    for (int i = 0; i < 2; i++) atn_similarity_part_release(cx, &part[i]);
+    drop_model(&m);
+}
+
 /* A head without any weight has no divergence: it is as far from all as heads can be. */
 static void incomparable_is_far(atn_ctx *cx)
 {
@@ -392,7 +435,7 @@ static void refusals(atn_ctx *cx)
 
     CHECK_FAILS(clusters_of(cx, &m, false, 3, &t), ATN_USAGE, "3 are wanted of 2");
     CHECK_FAILS(clusters_of(cx, &m, false, -1, &t), ATN_USAGE, "-1 are wanted");
-    CHECK_FAILS(atn_clusters_table(cx, &none, &js, &t), ATN_USAGE, "Jensen");
+    CHECK_FAILS(atn_clusters_table(cx, &none, &js, &t, NULL), ATN_USAGE, "Jensen");
     drop_model(&m);
 }
 
@@ -403,18 +446,19 @@ static void allocations_may_fail(atn_ctx *cx)
     for (long k = 0; st != ATN_OK; k++) {
         check_failing f = {k};
         model m = make_model(cx, 2, 2, 1, 8);
-        atn_table *t = NULL;
+        atn_table *t = NULL, *totals = NULL;
         atn_ctx c;
 
         CHECK(k < 1000);
         atn_ctx_init(&c);
         c.threads = 1;
         c.alloc = (atn_allocator){check_failing_resize, &f};
-        st = clusters_of(&c, &m, true, 0, &t);
+        st = both_of(&c, &m, true, 0, &t, &totals);
         CHECK(st == ATN_OK || st == ATN_MEMORY);
-        CHECK((st == ATN_OK) == (t != NULL));
+        CHECK((st == ATN_OK) == (t != NULL) && (t != NULL) == (totals != NULL));
         f.left = 1 << 20;
         atn_table_destroy(&c, t);
+        atn_table_destroy(&c, totals);
         atn_ctx_release(&c);
         drop_model(&m);
     }
@@ -426,5 +470,6 @@ CHECK_MAIN({"four by hand", four_by_hand}, {"one and two leaves", one_and_two_le
            {"plane is found", plane_is_found},
            {"maps with known stress", maps_with_known_stress},
            {"planted groups", planted_groups}, {"table cells", table_cells},
+           {"totals of parts", totals_of_parts},
            {"incomparable is far", incomparable_is_far}, {"refusals", refusals},
            {"allocations may fail", allocations_may_fail})

@@ -129,6 +129,24 @@ static void memory_fails_clean(atn_ctx *cx)
     CHECK(atn_arena_save(cx).used == mark.used);
 }
 
+/* The clock is asked within a round, also where no task around it ends. */
+static void stops_in_time(atn_ctx *cx)
+{
+    float x[MOST];
+    int32_t label[MOST];
+
+    for (int i = 0; i < MOST; i++) x[i] = (float)(i * 37 % MOST);
+    cx->deadline = 1e-3;
+    CHECK_FAILS(atn_kmeans(cx, view(x, MOST, 1), 100, 5, label), ATN_TERMINATED,
+                "clusters: stopped by the time limit");
+    cx->deadline = 0;
+    atn_cancel(2);
+    CHECK_FAILS(atn_kmeans(cx, view(x, MOST, 1), 100, 5, label), ATN_INTERRUPTED,
+                "SIGINT");
+    atn_cancel(0);
+    CHECK_OK(atn_kmeans(cx, view(x, MOST, 1), 100, 5, label));
+}
+
 CHECK_MAIN({"golden", golden}, {"dense twin", dense_twin},
-           {"groups are found", groups_are_found},
+           {"groups are found", groups_are_found}, {"stops in time", stops_in_time},
            {"memory fails clean", memory_fails_clean})

@@ -380,6 +380,33 @@ static void columns(atn_ctx *cx)
     drop_dense(&blind);
 }
 
+/* q = diag(4, 2, 0, .1), k = 1: logits of the values 4 2 .1 0 by scale: (16 + 4 + .01)^2 /
+ * (256 + 16 + .0001) = 1.472059, and two are above .05 of the largest, three above .01. */
+static void columns_of_logits(atn_ctx *cx)
+{
+    float q[16] = {0}, k[16] = {0};
+    const atn_head h = {.q = {q, 4, 4, 4},
+                        .k = {k, 4, 4, 4},
+                        .nq = 4,
+                        .nk = 4,
+                        .scale = .25,
+                        .sight = {.key_last = 4}};
+    double out[100];
+
+    for (int i = 0; i < 4; i++) k[5 * i] = 1;
+    q[0] = 2; /* rows out of order: the third has the largest */
+    q[4 * 2 + 1] = 4;
+    q[4 * 3 + 3] = .1f;
+    CHECK_OK(measure(cx, &h, 1, 0, &usual, out));
+    CHECK_NEAR(column(out, "rank_logits_stable"), 20.01 / 16, 1e-6);
+    CHECK_NEAR(column(out, "rank_logits_participation"), 1.472059, 1e-6);
+    CHECK_NEAR(column(out, "rank_logits_values"), 3, 0);
+    CHECK_OK(measure(cx, &h, 1, 0, &(rank_params){2048, 64, .05}, out));
+    CHECK_NEAR(column(out, "rank_logits_values"), 2, 0);
+    CHECK_OK(measure(cx, &h, 1, 3, &usual, out)); /* the last row alone */
+    CHECK_NEAR(column(out, "rank_logits_participation"), 1, 1e-9);
+}
+
 /* Renaming the keys, and the rows, changes no singular value; nor do threads a bit. */
 static void permutations(atn_ctx *cx)
 {
@@ -447,4 +474,5 @@ CHECK_MAIN({"numbers by hand", numbers_by_hand}, {"matrices by hand", matrices_b
            {"few directions", few_directions},
            {"bounds of cut spectra", bounds_of_cut_spectra},
            {"logits against the twin", logits_against_the_twin}, {"columns", columns},
-           {"permutations", permutations}, {"failures", failures})
+           {"columns of logits", columns_of_logits}, {"permutations", permutations},
+           {"failures", failures})

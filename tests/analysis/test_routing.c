@@ -141,6 +141,7 @@ static void many_heads(atn_ctx *cx)
 typedef struct expected {
     double square[4][KIND_HEADS + 1]; /* by rule and heads kept */
     double load[4][KIND_HEADS], score[3][KIND_HEADS], agreement[3], all, tokens;
+    double pair[3]; /* query with contribution, with entropy; these two */
 } expected;
 
 /* Which heads each rule keeps of one token: kept[rule][h]. */
@@ -193,6 +194,16 @@ static void add_token(const double *c, const double *value, int budget, expected
             x->square[rule][k] += dropped_square(c, KIND_HEADS, KIND_WIDTH, away);
             if (rule < 3 && k == budget) x->agreement[rule] += both / (double)any;
         }
+        for (int a = 0, p = 0; a < 3; a++)
+            for (int b = a + 1; b < 3 && k == budget; b++, p++) {
+                int both = 0, any = 0;
+
+                for (int h = 0; h < KIND_HEADS; h++) {
+                    both += kept[a][h] && kept[b][h];
+                    any += kept[a][h] || kept[b][h];
+                }
+                x->pair[p] += both / (double)any;
+            }
     }
     for (int rule = 0; rule < 3; rule++) {
         const double *v = value + rule * KIND_HEADS;
@@ -290,6 +301,8 @@ static void check_rule(const double *out, const expected *x, int rule, const cha
 static void against_dense(atn_ctx *cx)
 {
     static const char *const names[] = {"query", "contribution", "entropy", "oracle"};
+    static const char *const pairs[] = {"query_contribution", "query_entropy",
+                                        "contribution_entropy"};
 
     for (int kind = 0; kind < KINDS; kind++)
         for (atn_idx skip = 0; skip < 2; skip++) {
@@ -308,6 +321,9 @@ static void against_dense(atn_ctx *cx)
                 for (int rule = 0; rule < 4; rule++)
                     check_rule(out, &x, rule, names[rule]);
                 CHECK_NEAR(kind_value(M, out, 2, "routing_oracle_exact"), 1, 0);
+                for (int p = 0; p < 3; p++)
+                    CHECK_NEAR(column(out, 3, pairs[p], "agreement"),
+                               x.pair[p] / x.tokens, 1e-9);
             }
             free(out);
             free(l);

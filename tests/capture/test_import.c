@@ -361,7 +361,48 @@ static void token_texts(atn_ctx *cx)
         CHECK_OK(atn_capture_open(cx, a.out_dir, &c));
         CHECK_EQ(atn_capture_tokens(c, &ids, &texts), 3);
         CHECK_STR(texts[0], cases[i].first);
+        CHECK((ids != NULL) == (i != 1)); /* where texts of queries are others, none */
         atn_capture_close(cx, c);
+    }
+}
+
+/* Distinct texts are numbered as they first appear, by all their bytes. */
+static void token_numbers(atn_ctx *cx)
+{
+    static const char texts[] = "[\"b\", \"a\", \"b\", \"\", \"\\u0000x\", \"\\u0000y\", "
+                                "\"a\", \"\\\\u0000x\", \"\"]";
+    static const int32_t want[] = {0, 1, 0, 2, 3, 4, 1, 5, 2};
+    const atn_idx square[] = {9, 9}, wide[] = {1, 9};
+    const float flat[9] = {.1f, .1f, .1f, .1f, .1f, .1f, .1f, .1f, .1f};
+    atn_import_result r;
+
+    for (int queries = 1; queries <= 9; queries += 8) {
+        atn_import_args a = {0};
+        atn_capture *c = NULL;
+        const int32_t *ids;
+
+        begin("import-numbers");
+        a.p = queries == 9 ? npy(0, "p.npy", 2, square, averages(1, 9))
+                           : npy(0, "p.npy", 2, wide, flat);
+        write_text(folder, "tokens.json", texts);
+        a.tokens = in_folder(1, "tokens.json");
+        a.out_dir = in_folder(2, "run");
+        CHECK_OK(atn_import(cx, &a, NULL, &r));
+        CHECK_OK(atn_capture_open(cx, a.out_dir, &c));
+        CHECK_EQ(atn_capture_tokens(c, &ids, NULL), 9);
+        for (int i = 0; i < 9 && queries == 9; i++) CHECK_EQ(ids[i], want[i]);
+        if (queries == 1) CHECK(!ids); /* one query that sees all keys is not a token of theirs */
+        atn_capture_close(cx, c);
+    }
+    {
+        atn_import_args a = {0};
+
+        begin("import-numbers-bad");
+        a.p = npy(0, "p.npy", 2, square, averages(1, 9));
+        write_text(folder, "tokens.json", "[\"a\", 1, 2, 3, 4, 5, 6, 7, 8]");
+        a.tokens = in_folder(1, "tokens.json");
+        a.out_dir = in_folder(2, "run");
+        CHECK_FAILS(atn_import(cx, &a, NULL, &r), ATN_DATA, "entry 1 of the token texts");
     }
 }
 
@@ -411,4 +452,4 @@ CHECK_MAIN({"queries, keys, values", queries_keys_values}, {"gradients", gradien
            {"tensors of a file", tensors_of_a_file}, {"half precision", half_precision},
            {"weights alone", weights_alone}, {"bad numbers", bad_numbers},
            {"what does not fit", what_does_not_fit}, {"wrong use", wrong_use},
-           {"token texts", token_texts}, {"captured elsewhere", captured_elsewhere})
+           {"token texts", token_texts}, {"token numbers", token_numbers}, {"captured elsewhere", captured_elsewhere})

@@ -68,6 +68,7 @@ attnscope stats R -o s.csv -q 2>/dev/null || code=$?
 spoil k $((439 * 32)) "$infinity"
 gives 3 R
 grep -q '2 of 16 heads' err
+grep -q 'layer 2: k of key and value head 1 (query heads 2, 3), row 0 holds NaN' err
 only_empty 2,[23]
 
 # finite numbers whose products are not: head 0 has queries and keys of 1e30 (0x7149f2ca)

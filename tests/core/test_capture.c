@@ -584,6 +584,60 @@ static void changed_layers(atn_ctx *cx)
     atn_capture_close(cx, c);
 }
 
+/* Every tensor by its own shape: heads and rows, rows alone, a list; the shared head of keys
+ * with the heads that read it. */
+static void numbers_are_named(atn_ctx *cx)
+{
+    static const struct {
+        const char *name, *want;
+        int rank;
+        atn_idx shape[3], at;
+    } cases[] = {
+        {"q_pre",
+         "q_pre of head 1, row 2 holds NaN or infinity (column 1)",
+         3,
+         {H, N, D},
+         11},
+        {"k",
+         "k of key and value head 0 (query heads 0, 1), row 1 holds NaN",
+         3,
+         {1, N, D},
+         3},
+        {"h", "layer 0: h, row 3 holds NaN or infinity (column 0)", 2, {4, 3}, 9},
+        {"list", "layer 0: list, row 0 holds NaN or infinity (column 5)", 1, {12}, 5}};
+    const char *dir = place("capture-named");
+
+    for (size_t i = 0; i < ATN_LEN(cases); i++) {
+        float x[H * N * D], *loaded = NULL;
+        atn_st_out t[] = {{"q", ATN_F32, 3, {H, N, D}, q},
+                          {"k", ATN_F32, 3, {1, N, D}, k},
+                          {"v", ATN_F32, 3, {1, N, D}, k},
+                          {cases[i].name, ATN_F32, cases[i].rank, {0}, x}};
+        const bool known = strcmp(cases[i].name, "k") == 0;
+        json_t *m = manifest(1);
+        atn_capture_writer *w = NULL;
+        atn_capture *c = NULL;
+        atn_idx shape[ATN_ST_MAX_RANK];
+        atn_problem p;
+        int rank;
+
+        memcpy(x, q, sizeof x);
+        x[cases[i].at] = NAN;
+        memcpy(t[3].shape, cases[i].shape, sizeof cases[i].shape);
+        if (known) t[1] = t[3];
+        CHECK_OK(atn_capture_begin(cx, dir, m, "f", true, &w));
+        CHECK_OK(atn_capture_put(cx, w, 0, t, known ? 3 : 4));
+        CHECK_OK(atn_capture_finish(cx, w, NULL));
+        CHECK_OK(atn_capture_open(cx, dir, &c));
+        CHECK_FAILS(atn_capture_tensor(cx, c, 0, cases[i].name, &loaded, &rank, shape),
+                    ATN_DATA, cases[i].want);
+        CHECK(!loaded);
+        if (known) CHECK_FAILS(atn_capture_load(cx, c, 0, &p), ATN_DATA, cases[i].want);
+        atn_capture_close(cx, c);
+        json_decref(m);
+    }
+}
+
 static void weights_alone(atn_ctx *cx)
 {
     const float good[] = {1, 0, .5f, .5f},
@@ -634,4 +688,5 @@ CHECK_MAIN({"round trip", round_trip}, {"resuming", resuming}, {"replacing", rep
            {"edited by hand", edited_by_hand}, {"changed layers", changed_layers},
            {"weights by their place", weights_by_place},
            {"weights gone or changed", weights_gone_or_changed},
-           {"weights alone", weights_alone}, {"absent", absent})
+           {"numbers are named", numbers_are_named}, {"weights alone", weights_alone},
+           {"absent", absent})
