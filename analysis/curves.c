@@ -86,8 +86,7 @@ void atn_sink_row(const double *counts, const double *a, atn_idx n, int columns,
         double most = NAN;
 
         for (; from < ATN_MIN(end, n); from++)
-            if (c < ATN_SINKS_SINGLE || 2 * counts[from] >= counts[0])
-                most = fmax(most, a[from]);
+            if (2 * counts[from] >= counts[0]) most = fmax(most, a[from]);
         row[c] = (float)most;
     }
 }
