@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "cli/sources.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "analysis/clusters.h"
@@ -104,28 +103,6 @@ done:
     return st;
 }
 
-/* The order of their colours: that of the rules, but mixed, which most heads are, comes second and has
- * the lightest. */
-static atn_status name_types(atn_ctx *cx, const atn_subject *s, atn_table *heads)
-{
-    const char *model = atn_capture_model(s->capture)->name;
-    atn_status st = ATN_OK;
-    char list[256] = "";
-    size_t used = 0;
-
-    for (int i = 0; i < atn_n_head_rules && used < sizeof list; i++) {
-        const int rule = i == 0 ? 0 : i == 1 ? atn_n_head_rules - 1 : i - 1;
-
-        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? "," : "",
-                                 atn_head_rules[rule].type);
-    }
-    ATN_TRY(atn_table_set_meta(cx, heads, "categories", list));
-    ATN_TRY(atn_table_set_meta(cx, heads, "title", "Types of heads"));
-    if (model) ATN_TRY(atn_table_set_meta(cx, heads, "subtitle", model));
-done:
-    return st;
-}
-
 atn_status atn_source_types(atn_ctx *cx, const atn_subject *s, atn_table **heads,
                             atn_table **rules)
 {
@@ -138,7 +115,6 @@ atn_status atn_source_types(atn_ctx *cx, const atn_subject *s, atn_table **heads
     atn_head_types_measures(s->capture, &s->selection, specs);
     ATN_TRY(atn_stats_run(cx, s->capture, &s->selection, &opts, &stats));
     ATN_TRY(atn_head_types_tables(cx, stats, heads, rules));
-    ATN_TRY(name_types(cx, s, *heads));
 done:
     atn_stats_destroy(cx, stats);
     return st;
