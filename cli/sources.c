@@ -183,58 +183,34 @@ done:
     return st;
 }
 
-static atn_status distance(atn_ctx *cx, const atn_subject *s,
-                           const atn_source_opts *opts, atn_table **out)
+/* The table of one kind of curves, ATN_CURVE_*. */
+static atn_status curves(atn_ctx *cx, const atn_subject *s, unsigned which,
+                         atn_table **out)
 {
     atn_curves c;
-    const atn_status st =
-        atn_curves_run(cx, s->capture, &s->selection, ATN_CURVE_DISTANCE, &c);
+    const atn_status st = atn_curves_run(cx, s->capture, &s->selection, which, &c);
 
-    (void)opts;
-    *out = c.distance;
-    return st;
-}
-
-static atn_status coverage(atn_ctx *cx, const atn_subject *s,
-                           const atn_source_opts *opts, atn_table **out)
-{
-    atn_curves c;
-    const atn_status st =
-        atn_curves_run(cx, s->capture, &s->selection, ATN_CURVE_COVERAGE, &c);
-
-    (void)opts;
-    *out = c.coverage;
-    return st;
-}
-
-static atn_status sinks(atn_ctx *cx, const atn_subject *s, const atn_source_opts *opts,
-                        atn_table **out)
-{
-    atn_curves c;
-    const atn_status st =
-        atn_curves_run(cx, s->capture, &s->selection, ATN_CURVE_SINKS, &c);
-
-    (void)opts;
-    *out = c.sinks;
+    *out = c.distance ? c.distance : c.coverage ? c.coverage : c.sinks;
     return st;
 }
 
 static const struct {
     const char *figure;
-    make_table *make;
+    make_table *make; /* NULL = curves */
     bool pools;
-    const char *y; /* what it shows where no column is named: no other is computed */
-} sources[] = {{"bars", stats, false, NULL},
-               {"coverage", coverage, false, NULL},
-               {"dendrogram", dendrogram, false, NULL},
-               {"distance", distance, false, NULL},
-               {"grid", grid, false, "entropy_normalised"},
-               {"heads", heads, true, NULL},
-               {"heatmap", heatmap, true, NULL},
-               {"layers", stats, false, "entropy_mean_nats"},
-               {"line", stats, false, NULL},
-               {"similarity", similarity, false, NULL},
-               {"sinks", sinks, false, NULL}};
+    const char *y;  /* what it shows where no column is named: no other is computed */
+    unsigned curve; /* ATN_CURVE_* */
+} sources[] = {{"bars", stats, false, NULL, 0},
+               {"coverage", NULL, false, NULL, ATN_CURVE_COVERAGE},
+               {"dendrogram", dendrogram, false, NULL, 0},
+               {"distance", NULL, false, NULL, ATN_CURVE_DISTANCE},
+               {"grid", grid, false, "entropy_normalised", 0},
+               {"heads", heads, true, NULL, 0},
+               {"heatmap", heatmap, true, NULL, 0},
+               {"layers", stats, false, "entropy_mean_nats", 0},
+               {"line", stats, false, NULL, 0},
+               {"similarity", similarity, false, NULL, 0},
+               {"sinks", NULL, false, NULL, ATN_CURVE_SINKS}};
 
 bool atn_source_pools(const char *figure)
 {
@@ -251,6 +227,7 @@ atn_status atn_source_table(atn_ctx *cx, const char *figure, const atn_subject *
     *out = NULL;
     for (size_t i = 0; i < ATN_LEN(sources); i++) {
         if (strcmp(sources[i].figure, figure) != 0) continue;
+        if (sources[i].curve) return curves(cx, s, sources[i].curve, out);
         if (!with.y) with.y = sources[i].y;
         return sources[i].make(cx, s, &with, out);
     }
