@@ -48,13 +48,9 @@ enum { ATN_DISTANCE_BINS = 64, ATN_SINKS_SINGLE = 64 };
 
 /* What the row statistics need for these curves: ATN_NEED_*. */
 unsigned atn_curves_needs(unsigned which);
-/* Bin 0 is {0}, bin b > 0 is [2^(b-1), 2^b - 1]. */
-int atn_distance_bin(atn_idx distance);
-/* Bins up to the largest distance that a query and a key of this shape can have. */
+/* Bins (atn_distance_bin) up to the largest distance that a query and a key of this shape can have. */
 int atn_distance_bins(atn_idx nq, atn_idx nk, const atn_sight *sight);
-/* Shares of the bins; NaN where the head has no mass. Needs DIAGONALS. */
-void atn_distance_shares(const atn_head_stats *s, int bins, double *share);
-/* a_k of keys 0 .. n - 1 counted from the first that is no padding, and counts[n + 1], the N_k; NaN
+/* a_k of keys 0 .. n - 1 counted from the first that is no padding, and counts[n], the N_k; NaN
  * for keys that no row comes after. Needs COLUMNS. */
 void atn_sink_means(const atn_head_stats *s, atn_idx n, double *counts, double *a);
 /* Columns of the map of n keys, and one row of it. */

@@ -9,6 +9,7 @@
 #include <jansson.h>
 
 #include "analysis/curves.h"
+#include "analysis/sums.h"
 #include "core/rng.h"
 
 enum { MOST = 80, ALL = ATN_CURVE_DISTANCE | ATN_CURVE_COVERAGE | ATN_CURVE_SINKS };
