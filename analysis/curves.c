@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "analysis/keys.h"
+#include "analysis/sums.h"
 
 /* ---- of one head ---- */
 
@@ -15,14 +16,6 @@ unsigned atn_curves_needs(unsigned which)
     return (which & ATN_CURVE_DISTANCE ? ATN_NEED_DIAGONALS : 0u) |
            (which & ATN_CURVE_COVERAGE ? ATN_NEED_COVER : 0u) |
            (which & ATN_CURVE_SINKS ? ATN_NEED_COLUMNS : 0u);
-}
-
-int atn_distance_bin(atn_idx distance)
-{
-    int b = 0;
-
-    for (; distance > 0; distance >>= 1) b++;
-    return b;
 }
 
 int atn_distance_bins(atn_idx nq, atn_idx nk, const atn_sight *sight)
@@ -35,36 +28,12 @@ int atn_distance_bins(atn_idx nq, atn_idx nk, const atn_sight *sight)
     return atn_distance_bin(most) + 1;
 }
 
-void atn_distance_shares(const atn_head_stats *s, int bins, double *share)
-{
-    double mass = 0;
-
-    for (int b = 0; b < bins; b++) share[b] = 0;
-    for (atn_idx e = 0; e < s->nq + s->nk - 1; e++) {
-        const atn_idx signed_distance = e - (s->nk - 1) + s->sight->offset;
-        const int b =
-            atn_distance_bin(signed_distance < 0 ? -signed_distance : signed_distance);
-
-        if (b < bins) share[b] += s->diagonals[e];
-        mass += s->diagonals[e];
-    }
-    for (int b = 0; b < bins; b++) share[b] = mass > 0 ? share[b] / mass : NAN;
-}
-
 void atn_sink_means(const atn_head_stats *s, atn_idx n, double *counts, double *a)
 {
-    const atn_idx first = s->sight->key_first;
-
-    /* counts[k] = rows that count and stand at key k, counts[n] behind all; then those from k on */
-    for (atn_idx k = 0; k <= n; k++) counts[k] = 0;
-    for (atn_idx i = 0; i < s->nq; i++) {
-        const atn_idx at = s->sight->causal ? atn_sight_at(s->sight, i) - first : n;
-
-        if (atn_row_counts(s, i) && at >= 0) counts[ATN_MIN(at, n)]++;
+    for (atn_idx k = 0; k < n; k++) {
+        counts[k] = atn_column_rows(s, s->sight->key_first + k);
+        a[k] = atn_column_mean(s, s->sight->key_first + k);
     }
-    for (atn_idx k = n - 1; k >= 0; k--) counts[k] += counts[k + 1];
-    for (atn_idx k = 0; k < n; k++)
-        a[k] = counts[k] > 0 ? s->columns[first + k] / counts[k] : NAN;
 }
 
 int atn_sink_columns(atn_idx n)
@@ -86,8 +55,7 @@ void atn_sink_row(const double *counts, const double *a, atn_idx n, int columns,
         double most = NAN;
 
         for (; from < ATN_MIN(end, n); from++)
-            if (c < ATN_SINKS_SINGLE || 2 * counts[from] >= counts[0])
-                most = fmax(most, a[from]);
+            if (2 * counts[from] >= counts[0]) most = fmax(most, a[from]);
         row[c] = (float)most;
     }
 }
@@ -271,7 +239,7 @@ static atn_status add_sinks(atn_ctx *cx, builder *b, const atn_layer_info *l,
     ATN_TRY(add_row(cx, b->out->sinks, &b->sinks, l, head));
     for (int c = 0; c < b->columns; c++) row[c] = NAN;
     if (!s) goto done;
-    ATN_TAKE(counts, n + 1);
+    ATN_TAKE(counts, n);
     ATN_TAKE(a, n);
     atn_sink_means(s, n, counts, a);
     atn_sink_row(counts, a, n, b->columns, row);

@@ -6,8 +6,8 @@
  *         and of that number / visible keys, for the levels of atn_cover_levels.
  *         sinks: a_k = sum_i P_i,f+k / N_k with f the first key that is no padding and N_k the rows
  *         that see a key and, in a causal head, are not before f + k: the mean weight on key k.
- *         buckets of the map: the largest a_k of the keys with 2 N_k >= N_0, for of the last keys of
- *         a causal head the mean is over a few rows.
+ *         the map: a_k of the keys with 2 N_k >= N_0, for of the last keys of a causal head the mean
+ *         is over a few rows; buckets: the largest of them.
  * Oracle  F4: shares 2.25 1.3 .45 of 4, a = .45 .316667 .5 .25; uniform causal, n = 64: a_0 =
  *         H_64 / 64 = 0.0741233. Shares sum to 1; a_0 is sink_mass.
  * Source  cards B2, B3 (importance of a key, Gu et al., arXiv 2410.10781) and B4.
@@ -30,8 +30,8 @@ typedef struct atn_curves {
     atn_table *distance;
     /* kind coverage: [stack, step,] layer, head, coverage, keys_mean, share_mean; a row a level */
     atn_table *coverage;
-    /* kind sinks: [stack, step,] layer, head and a matrix of a row a head: column k < 64 is a_k, the
-     * columns behind are the buckets [64, 128), [128, 256), ... as far as they have keys; meta single
+    /* kind sinks: [stack, step,] layer, head and a matrix of a row a head: column k < 64 is a_k,
+     * NaN where fewer than half of the rows come after, the columns behind are the buckets [64, 128), [128, 256), ... as far as they have keys; meta single
      * (64), keys */
     atn_table *sinks;
 } atn_curves;
@@ -48,13 +48,9 @@ enum { ATN_DISTANCE_BINS = 64, ATN_SINKS_SINGLE = 64 };
 
 /* What the row statistics need for these curves: ATN_NEED_*. */
 unsigned atn_curves_needs(unsigned which);
-/* Bin 0 is {0}, bin b > 0 is [2^(b-1), 2^b - 1]. */
-int atn_distance_bin(atn_idx distance);
-/* Bins up to the largest distance that a query and a key of this shape can have. */
+/* Bins (atn_distance_bin) up to the largest distance that a query and a key of this shape can have. */
 int atn_distance_bins(atn_idx nq, atn_idx nk, const atn_sight *sight);
-/* Shares of the bins; NaN where the head has no mass. Needs DIAGONALS. */
-void atn_distance_shares(const atn_head_stats *s, int bins, double *share);
-/* a_k of keys 0 .. n - 1 counted from the first that is no padding, and counts[n + 1], the N_k; NaN
+/* a_k of keys 0 .. n - 1 counted from the first that is no padding, and counts[n], the N_k; NaN
  * for keys that no row comes after. Needs COLUMNS. */
 void atn_sink_means(const atn_head_stats *s, atn_idx n, double *counts, double *a);
 /* Columns of the map of n keys, and one row of it. */

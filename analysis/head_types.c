@@ -102,6 +102,28 @@ done:
     return st;
 }
 
+/* The order of their colours: that of the rules, but mixed, which most heads are, comes second
+ * and has the lightest. */
+static atn_status name_types(atn_ctx *cx, const atn_stats *s, atn_table *heads)
+{
+    const char *model = atn_capture_model(s->capture)->name;
+    atn_status st = ATN_OK;
+    char list[256] = "";
+    size_t used = 0;
+
+    for (int i = 0; i < atn_n_head_rules && used < sizeof list; i++) {
+        const int rule = i == 0 ? 0 : i == 1 ? atn_n_head_rules - 1 : i - 1;
+
+        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? "," : "",
+                                 atn_head_rules[rule].type);
+    }
+    ATN_TRY(atn_table_set_meta(cx, heads, "categories", list));
+    ATN_TRY(atn_table_set_meta(cx, heads, "title", "Types of heads"));
+    if (model) ATN_TRY(atn_table_set_meta(cx, heads, "subtitle", model));
+done:
+    return st;
+}
+
 static atn_status heads_table(atn_ctx *cx, typing *ty, atn_table **out)
 {
     const atn_stats *s = ty->stats;
@@ -112,6 +134,7 @@ static atn_status heads_table(atn_ctx *cx, typing *ty, atn_table **out)
     ATN_TRY(atn_table_create(cx, "head_types", &t));
     ATN_TRY(atn_keys_add(cx, s->selection, ATN_KEYS_HEAD, t, &keys));
     ATN_TRY(add_columns(cx, ty, t));
+    ATN_TRY(name_types(cx, s, t));
     for (atn_idx row = 0; row < s->n; row++) {
         if (!s->row[row].done) continue;
         ATN_TRY(atn_table_add_row(cx, t));

@@ -35,6 +35,7 @@ void atn_head_types_measures(const atn_capture *c, const atn_selection *sel,
 /* From a run of these measures. heads, kind "head_types": [stack, step,] layer, head, pattern,
  * type, score, threshold, and the column of every rule; rules, kind "head_rules": rule, type,
  * column, holds ("above", "at most"), threshold, heads, text. Heads that were left out have no
- * type. */
+ * type. Meta categories of heads lists all types, so that a grid gives them the same colours
+ * whichever occur. */
 atn_status atn_head_types_tables(atn_ctx *cx, const atn_stats *s, atn_table **heads,
                                  atn_table **rules) ATN_WARN_UNUSED;

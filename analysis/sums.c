@@ -11,11 +11,15 @@ static double rows_between(const atn_head_stats *s, atn_idx from, atn_idx to)
     return b > a ? (double)(s->counted[b] - s->counted[a]) : 0;
 }
 
+double atn_column_rows(const atn_head_stats *s, atn_idx k)
+{
+    return rows_between(s, s->sight->causal ? k : ATN_MIN(s->sight->offset, 0),
+                        s->nq + s->sight->offset);
+}
+
 double atn_column_mean(const atn_head_stats *s, atn_idx k)
 {
-    const atn_idx end = s->nq + s->sight->offset;
-    const double rows =
-        rows_between(s, s->sight->causal ? k : ATN_MIN(s->sight->offset, 0), end);
+    const double rows = atn_column_rows(s, k);
 
     return rows > 0 ? s->columns[k] / rows : (double)NAN;
 }
@@ -59,4 +63,27 @@ double atn_diagonal_sum(const atn_head_stats *s, atn_idx delta)
 double atn_diagonal_entries(const atn_head_stats *s, atn_idx delta)
 {
     return rows_between(s, s->sight->key_first + delta, s->sight->key_last + delta);
+}
+
+int atn_distance_bin(atn_idx distance)
+{
+    int b = 0;
+
+    for (; distance > 0; distance >>= 1) b++;
+    return b;
+}
+
+void atn_distance_shares(const atn_head_stats *s, int bins, double *share)
+{
+    double mass = 0;
+
+    for (int b = 0; b < bins; b++) share[b] = 0;
+    for (atn_idx e = 0; e < s->nq + s->nk - 1; e++) {
+        const atn_idx apart = e - (s->nk - 1) + s->sight->offset;
+        const int b = atn_distance_bin(apart < 0 ? -apart : apart);
+
+        share[ATN_MIN(b, bins - 1)] += s->diagonals[e];
+        mass += s->diagonals[e];
+    }
+    for (int b = 0; b < bins; b++) share[b] = mass > 0 ? share[b] / mass : (double)NAN;
 }

@@ -8,6 +8,7 @@
 
 #include "analysis/clusters.h"
 #include "analysis/describe.h"
+#include "analysis/measure.h"
 #include "analysis/similarity.h"
 #include "cli/sources.h"
 #include "core/io/file.h"
@@ -163,18 +164,36 @@ done:
     return st;
 }
 
+/* What there is beside any page: the text, and the table of measures as a number and a mark a
+ * cell, with the room that it grows by. */
+static atn_idx kept_bytes(const atn_page_writer *w)
+{
+    atn_idx cols = 0;
+
+    for (const atn_measure *const *m = atn_measures; *m; m++)
+        cols += atn_measure_n_cols(*m);
+    return ATN_REPORT_BYTES + 2 * 9 * cols * w->subject->selection.n_heads;
+}
+
 /* What takes the most memory is asked about first; what else it cannot do has its page. */
 static atn_status check_memory(atn_page_writer *w)
 {
     atn_ctx *cx = w->cli->cx;
+    const atn_arena_mark mark = atn_arena_save(cx);
     atn_similarity_opts opts;
-    atn_status st;
+    atn_status st = ATN_OK;
+    char *kept = NULL;
 
     atn_similarity_defaults(&opts);
+    ATN_TAKE(kept, kept_bytes(w));
     st = atn_similarity_check(cx, w->subject->capture, &w->subject->selection, &opts);
-    if (st == ATN_MEMORY) return st;
-    atn_err_clear(cx);
-    return ATN_OK;
+    if (st != ATN_MEMORY) {
+        atn_err_clear(cx);
+        st = ATN_OK;
+    }
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
 }
 
 /* ---- RUN/results/ ---- */

@@ -155,8 +155,10 @@ atn_status atn_page_curves(atn_page_writer *w)
                       "Least share of the visible keys that holds so much of a row's "
                       "weight, mean over rows"));
     ATN_TRY(one_curve(w, c.sinks, "sinks",
-                      "Mean weight that the rows put on each of the first keys; 0.3 is "
-                      "the mark of a sink"));
+                      "Mean weight that the rows put on each of the first keys, grey "
+                      "where fewer than half of them come after; above 0.3 a key is "
+                      "called a sink, but in a text of few tokens even weights give "
+                      "the first keys as much"));
 done:
     atn_curves_release(cx, &c);
     return st;

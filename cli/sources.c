@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "cli/sources.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "analysis/clusters.h"
@@ -104,28 +103,6 @@ done:
     return st;
 }
 
-/* The order of their colours: that of the rules, but mixed, which most heads are, comes second and has
- * the lightest. */
-static atn_status name_types(atn_ctx *cx, const atn_subject *s, atn_table *heads)
-{
-    const char *model = atn_capture_model(s->capture)->name;
-    atn_status st = ATN_OK;
-    char list[256] = "";
-    size_t used = 0;
-
-    for (int i = 0; i < atn_n_head_rules && used < sizeof list; i++) {
-        const int rule = i == 0 ? 0 : i == 1 ? atn_n_head_rules - 1 : i - 1;
-
-        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? "," : "",
-                                 atn_head_rules[rule].type);
-    }
-    ATN_TRY(atn_table_set_meta(cx, heads, "categories", list));
-    ATN_TRY(atn_table_set_meta(cx, heads, "title", "Types of heads"));
-    if (model) ATN_TRY(atn_table_set_meta(cx, heads, "subtitle", model));
-done:
-    return st;
-}
-
 atn_status atn_source_types(atn_ctx *cx, const atn_subject *s, atn_table **heads,
                             atn_table **rules)
 {
@@ -138,7 +115,6 @@ atn_status atn_source_types(atn_ctx *cx, const atn_subject *s, atn_table **heads
     atn_head_types_measures(s->capture, &s->selection, specs);
     ATN_TRY(atn_stats_run(cx, s->capture, &s->selection, &opts, &stats));
     ATN_TRY(atn_head_types_tables(cx, stats, heads, rules));
-    ATN_TRY(name_types(cx, s, *heads));
 done:
     atn_stats_destroy(cx, stats);
     return st;
@@ -207,58 +183,34 @@ done:
     return st;
 }
 
-static atn_status distance(atn_ctx *cx, const atn_subject *s,
-                           const atn_source_opts *opts, atn_table **out)
+/* The table of one kind of curves, ATN_CURVE_*. */
+static atn_status curves(atn_ctx *cx, const atn_subject *s, unsigned which,
+                         atn_table **out)
 {
     atn_curves c;
-    const atn_status st =
-        atn_curves_run(cx, s->capture, &s->selection, ATN_CURVE_DISTANCE, &c);
+    const atn_status st = atn_curves_run(cx, s->capture, &s->selection, which, &c);
 
-    (void)opts;
-    *out = c.distance;
-    return st;
-}
-
-static atn_status coverage(atn_ctx *cx, const atn_subject *s,
-                           const atn_source_opts *opts, atn_table **out)
-{
-    atn_curves c;
-    const atn_status st =
-        atn_curves_run(cx, s->capture, &s->selection, ATN_CURVE_COVERAGE, &c);
-
-    (void)opts;
-    *out = c.coverage;
-    return st;
-}
-
-static atn_status sinks(atn_ctx *cx, const atn_subject *s, const atn_source_opts *opts,
-                        atn_table **out)
-{
-    atn_curves c;
-    const atn_status st =
-        atn_curves_run(cx, s->capture, &s->selection, ATN_CURVE_SINKS, &c);
-
-    (void)opts;
-    *out = c.sinks;
+    *out = c.distance ? c.distance : c.coverage ? c.coverage : c.sinks;
     return st;
 }
 
 static const struct {
     const char *figure;
-    make_table *make;
+    make_table *make; /* NULL = curves */
     bool pools;
-    const char *y; /* what it shows where no column is named: no other is computed */
-} sources[] = {{"bars", stats, false, NULL},
-               {"coverage", coverage, false, NULL},
-               {"dendrogram", dendrogram, false, NULL},
-               {"distance", distance, false, NULL},
-               {"grid", grid, false, "entropy_normalised"},
-               {"heads", heads, true, NULL},
-               {"heatmap", heatmap, true, NULL},
-               {"layers", stats, false, "entropy_mean_nats"},
-               {"line", stats, false, NULL},
-               {"similarity", similarity, false, NULL},
-               {"sinks", sinks, false, NULL}};
+    const char *y;  /* what it shows where no column is named: no other is computed */
+    unsigned curve; /* ATN_CURVE_* */
+} sources[] = {{"bars", stats, false, NULL, 0},
+               {"coverage", NULL, false, NULL, ATN_CURVE_COVERAGE},
+               {"dendrogram", dendrogram, false, NULL, 0},
+               {"distance", NULL, false, NULL, ATN_CURVE_DISTANCE},
+               {"grid", grid, false, "entropy_normalised", 0},
+               {"heads", heads, true, NULL, 0},
+               {"heatmap", heatmap, true, NULL, 0},
+               {"layers", stats, false, "entropy_mean_nats", 0},
+               {"line", stats, false, NULL, 0},
+               {"similarity", similarity, false, NULL, 0},
+               {"sinks", NULL, false, NULL, ATN_CURVE_SINKS}};
 
 bool atn_source_pools(const char *figure)
 {
@@ -275,6 +227,7 @@ atn_status atn_source_table(atn_ctx *cx, const char *figure, const atn_subject *
     *out = NULL;
     for (size_t i = 0; i < ATN_LEN(sources); i++) {
         if (strcmp(sources[i].figure, figure) != 0) continue;
+        if (sources[i].curve) return curves(cx, s, sources[i].curve, out);
         if (!with.y) with.y = sources[i].y;
         return sources[i].make(cx, s, &with, out);
     }

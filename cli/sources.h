@@ -16,8 +16,7 @@ typedef struct atn_source_opts {
 
 /* True when cells and pool matter for it. */
 bool atn_source_pools(const char *figure);
-/* The type of every head, and the rules (analysis/head_types.h). Meta categories of heads lists
- * all types, so that they keep their colours. */
+/* The type of every head, and the rules (analysis/head_types.h). */
 atn_status atn_source_types(atn_ctx *cx, const atn_subject *s, atn_table **heads,
                             atn_table **rules) ATN_WARN_UNUSED;
 /* Computes the table of a figure from the selected layers and heads. heatmap wants exactly one head

@@ -12,13 +12,9 @@
 
 extern const atn_figure atn_figure_coverage;
 
-typedef struct coverage_params {
-    int lines;
-} coverage_params;
-
 static const atn_param params[] = {
     ATN_PARAM_CHOICE(
-        coverage_params, lines, 0, ATN_LINES_CHOICES,
+        atn_panels_params, lines, 0, ATN_LINES_CHOICES,
         "one line a head, or one a layer; auto: a head where there is one layer"),
     ATN_PARAM_END,
 };
@@ -33,48 +29,34 @@ static bool marked(double x)
     return fabs(x - .9) < 1e-9 || fabs(x - .95) < 1e-9 || fabs(x - .99) < 1e-9;
 }
 
-static atn_panels panels_of(const atn_table *t, const void *p)
-{
-    const coverage_params *q = p;
+static const char *const y[][2] = {
+    {"share_mean", "share of visible keys"}, {"keys_mean", "keys"}, {NULL, NULL}};
 
-    const int usual = atn_table_find_col(t, "share_mean"),
-              keys = atn_table_find_col(t, "keys_mean");
-    const int y = atn_meta_col(t, "y", usual);
-
-    return (atn_panels){.x_col = atn_table_find_col(t, "coverage"),
-                        .y_col = y,
-                        .y_label = y == usual  ? "share of visible keys"
-                                   : y == keys ? "keys"
-                                               : NULL,
-                        .lines = q ? (atn_lines)q->lines : ATN_LINES_AUTO,
-                        .panels_most = 1,
-                        .x_label = "share of a row's weight that is to be held",
-                        .tick = tick,
-                        .marked = marked};
-}
+static const atn_curve_kind kind = {.x = "coverage",
+                                    .lack = "it has no column coverage",
+                                    .x_label =
+                                        "share of a row's weight that is to be held",
+                                    .y = y,
+                                    .panels_most = 1,
+                                    .tick = tick,
+                                    .marked = marked};
 
 static const char *check(const atn_table *t)
 {
-    const atn_panels k = panels_of(t, NULL);
-
-    if (k.x_col < 0) return "it has no column coverage";
-    return atn_panels_check(t, k.x_col, k.y_col);
+    return atn_panels_check(t, &kind);
 }
 
 static atn_status height(atn_ctx *cx, atn_canvas *c, const atn_table *t, const void *p,
                          const atn_figure_opts *o, double *points)
 {
-    const atn_panels k = panels_of(t, p);
-
-    return atn_panels_height(cx, c, t, &k, o, points);
+    (void)o;
+    return atn_panels_height(cx, c, t, (atn_panels){&kind, p}, points);
 }
 
 static atn_status draw(atn_ctx *cx, atn_canvas *c, const atn_table *t, const void *p,
                        const atn_figure_opts *o)
 {
-    const atn_panels k = panels_of(t, p);
-
-    return atn_panels_draw(cx, c, t, &k, o);
+    return atn_panels_draw(cx, c, t, (atn_panels){&kind, p}, o);
 }
 
 const atn_figure atn_figure_coverage = {
@@ -82,7 +64,7 @@ const atn_figure atn_figure_coverage = {
     .title = "Keys that hold the weight",
     .text = "share of the keys that hold 50 to 99.9 % of a row's weight",
     .params = params,
-    .params_size = sizeof(coverage_params),
+    .params_size = sizeof(atn_panels_params),
     .columns = ATN_FIGURE_Y,
     .check = check,
     .height = height,

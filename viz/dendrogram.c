@@ -221,11 +221,6 @@ done:
 
 /* ---- layout ---- */
 
-static const unsigned char *colour_of(int colour)
-{
-    return atn_palette_category(colour);
-}
-
 static void legend_name(const void *state, int i, char *out, size_t size)
 {
     const layout *l = state;
@@ -236,8 +231,7 @@ static void legend_name(const void *state, int i, char *out, size_t size)
 static void legend_mark(atn_canvas *c, const void *state, int i, double x, double y)
 {
     (void)state;
-    atn_canvas_colour(c, colour_of(i));
-    atn_canvas_rect(c, x, y - c->font * 0.4, c->font * 1.2, c->font * 0.8);
+    atn_legend_swatch(c, i, x, y);
 }
 
 static double legend(atn_canvas *c, const layout *l, double y, bool draw)
@@ -360,7 +354,7 @@ static void draw_tree(atn_canvas *c, const layout *l)
 
             /* the way up to a merge of other clusters is no longer the cluster's */
             if (child->colour != NONE)
-                atn_canvas_colour(c, colour_of(child->colour));
+                atn_canvas_colour(c, atn_palette_category(child->colour));
             else
                 atn_canvas_grey(c, child->left == NONE ? alone : 0.45);
             atn_canvas_line(c, atn_plot_px(&l->a, child->height), y, x, y, width);
@@ -378,7 +372,7 @@ static void draw_leaves(atn_canvas *c, const layout *l)
         const node *n = &l->nodes[l->order[i]];
 
         if (n->colour == NONE) continue;
-        atn_canvas_colour(c, colour_of(n->colour));
+        atn_canvas_colour(c, atn_palette_category(n->colour));
         atn_canvas_rect(c, l->a.x - c->font * 0.6, l->a.y + i * l->axis.cell,
                         c->font * 0.6, l->axis.cell * 1.02);
     }

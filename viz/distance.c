@@ -11,13 +11,9 @@
 
 extern const atn_figure atn_figure_distance;
 
-typedef struct distance_params {
-    int lines;
-} distance_params;
-
 static const atn_param params[] = {
     ATN_PARAM_CHOICE(
-        distance_params, lines, 0, ATN_LINES_CHOICES,
+        atn_panels_params, lines, 0, ATN_LINES_CHOICES,
         "one line a head, or one a layer; auto: a layer where there are many"),
     ATN_PARAM_END,
 };
@@ -31,44 +27,31 @@ static void tick(double x, char *out, size_t size)
         snprintf(out, size, "%.4g", x);
 }
 
-static atn_panels panels_of(const atn_table *t, const void *p)
-{
-    const distance_params *q = p;
+static const char *const y[][2] = {{"mass_share", "share of the weight"}, {NULL, NULL}};
 
-    const int usual = atn_table_find_col(t, "mass_share");
-    const int y = atn_meta_col(t, "y", usual);
-
-    return (atn_panels){.x_col = atn_table_find_col(t, "distance_first_tokens"),
-                        .y_col = y,
-                        .y_label = y == usual ? "share of the weight" : NULL,
-                        .lines = q ? (atn_lines)q->lines : ATN_LINES_AUTO,
-                        .panels_most = 12,
-                        .x_label = "distance (tokens), in doubling bins",
-                        .tick = tick};
-}
+static const atn_curve_kind kind = {.x = "distance_first_tokens",
+                                    .lack = "it has no column distance_first_tokens",
+                                    .x_label = "distance (tokens), in doubling bins",
+                                    .y = y,
+                                    .panels_most = 12,
+                                    .tick = tick};
 
 static const char *check(const atn_table *t)
 {
-    const atn_panels k = panels_of(t, NULL);
-
-    if (k.x_col < 0) return "it has no column distance_first_tokens";
-    return atn_panels_check(t, k.x_col, k.y_col);
+    return atn_panels_check(t, &kind);
 }
 
 static atn_status height(atn_ctx *cx, atn_canvas *c, const atn_table *t, const void *p,
                          const atn_figure_opts *o, double *points)
 {
-    const atn_panels k = panels_of(t, p);
-
-    return atn_panels_height(cx, c, t, &k, o, points);
+    (void)o;
+    return atn_panels_height(cx, c, t, (atn_panels){&kind, p}, points);
 }
 
 static atn_status draw(atn_ctx *cx, atn_canvas *c, const atn_table *t, const void *p,
                        const atn_figure_opts *o)
 {
-    const atn_panels k = panels_of(t, p);
-
-    return atn_panels_draw(cx, c, t, &k, o);
+    return atn_panels_draw(cx, c, t, (atn_panels){&kind, p}, o);
 }
 
 const atn_figure atn_figure_distance = {
@@ -76,7 +59,7 @@ const atn_figure atn_figure_distance = {
     .title = "How far the weight lies",
     .text = "share of the weight by distance of query and key, in doubling bins",
     .params = params,
-    .params_size = sizeof(distance_params),
+    .params_size = sizeof(atn_panels_params),
     .columns = ATN_FIGURE_Y,
     .check = check,
     .height = height,

@@ -249,8 +249,7 @@ static void text_mark(atn_canvas *c, const void *state, int i, double x, double 
 {
     const panel *p = state;
 
-    atn_canvas_colour(c, atn_palette_category(p->colour[i]));
-    atn_canvas_rect(c, x, y - c->font * 0.4, c->font * 1.2, c->font * 0.8);
+    atn_legend_swatch(c, p->colour[i], x, y);
 }
 
 /* Swatches of a panel of texts; the height they take. */

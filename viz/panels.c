@@ -12,10 +12,36 @@
 
 enum { X_MOST = 256, CELLS_MOST = 1 << 24, HEADS_MOST = 16 };
 
-const char *atn_panels_check(const atn_table *t, int x_col, int y_col)
+static int x_col_of(const atn_table *t, const atn_curve_kind *k)
+{
+    return atn_table_find_col(t, k->x);
+}
+
+static int y_col_of(const atn_table *t, const atn_curve_kind *k)
+{
+    return atn_meta_col(t, "y", atn_table_find_col(t, k->y[0][0]));
+}
+
+/* That of the figure, else of the column. */
+static void y_label_of(const atn_table *t, const atn_curve_kind *k, char *out,
+                       size_t size)
+{
+    const int col = y_col_of(t, k);
+
+    for (int i = 0; k->y[i][0]; i++)
+        if (strcmp(atn_table_col_name(t, col), k->y[i][0]) == 0) {
+            snprintf(out, size, "%s", k->y[i][1]);
+            return;
+        }
+    atn_col_label(t, col, out, size);
+}
+
+const char *atn_panels_check(const atn_table *t, const atn_curve_kind *k)
 {
     const char *why = atn_sections_check(t);
+    const int x_col = x_col_of(t, k), y_col = y_col_of(t, k);
 
+    if (x_col < 0) return k->lack;
     if (why) return why;
     if (!atn_is_number_col(t, x_col)) return "it has no numeric column for x";
     if (!atn_is_number_col(t, y_col)) return "it has no numeric column for y";
@@ -28,8 +54,9 @@ const char *atn_panels_check(const atn_table *t, int x_col, int y_col)
 
 /* The curves, and where they are drawn. */
 typedef struct plot {
-    const atn_panels *k;
+    const atn_curve_kind *k;
     const atn_table *t;
+    int x_col, y_col;
     atn_sections s;
     bool by_head, one_head;
     int n_x, n_lines, panels;
@@ -63,12 +90,12 @@ static atn_status find_x(atn_ctx *cx, plot *p)
     atn_status st = ATN_OK;
 
     for (atn_idx r = 0; r < atn_table_rows(p->t); r++) {
-        const double x = atn_table_get_f64(p->t, r, p->k->x_col);
+        const double x = atn_table_get_f64(p->t, r, p->x_col);
 
         if (isfinite(x) && place_of(p, x, true) < 0)
             ATN_FAIL(ATN_USAGE,
                      "column %s has more than %d values, too many for curves",
-                     atn_table_col_name(p->t, p->k->x_col), X_MOST);
+                     atn_table_col_name(p->t, p->x_col), X_MOST);
     }
 done:
     return st;
@@ -91,8 +118,8 @@ static void route(const plot *p, atn_idx row, int *panel, int *line)
 static void add_rows(plot *p)
 {
     for (atn_idx r = 0; r < atn_table_rows(p->t); r++) {
-        const double x = atn_table_get_f64(p->t, r, p->k->x_col);
-        const double y = atn_table_get_f64(p->t, r, p->k->y_col);
+        const double x = atn_table_get_f64(p->t, r, p->x_col);
+        const double y = atn_table_get_f64(p->t, r, p->y_col);
         const int at = isfinite(x) ? place_of(p, x, false) : -1;
         int panel, line;
 
@@ -118,16 +145,18 @@ static void find_range(plot *p)
     p->high += 0.05 * (p->high - p->low);
 }
 
-static atn_status gather(atn_ctx *cx, const atn_table *t, const atn_panels *k, plot *p)
+static atn_status gather(atn_ctx *cx, const atn_table *t, atn_panels with, plot *p)
 {
+    const atn_curve_kind *k = with.kind;
+    const int lines = with.params ? with.params->lines : ATN_LINES_AUTO;
     atn_status st = ATN_OK;
     atn_idx cells;
 
-    *p = (plot){.k = k, .t = t};
+    *p = (plot){.k = k, .t = t, .x_col = x_col_of(t, k), .y_col = y_col_of(t, k)};
     ATN_TRY(atn_sections_find(cx, t, &p->s));
     ATN_TRY(atn_series_find(cx, t, atn_table_find_col(t, "head"), &p->series));
-    p->by_head = k->lines == ATN_LINES_HEADS ||
-                 (k->lines == ATN_LINES_AUTO && p->s.n <= k->panels_most &&
+    p->by_head = lines == ATN_LINES_HEADS ||
+                 (lines == ATN_LINES_AUTO && p->s.n <= k->panels_most &&
                   p->series.n <= HEADS_MOST);
     p->one_head = p->series.n == 1;
     if (!p->by_head)
@@ -160,8 +189,8 @@ static double legend(atn_canvas *c, const plot *p, bool draw)
                            c->width - c->font * (LEFT + RIGHT), p->t, &p->series, draw);
 }
 
-static atn_status lay_out(atn_ctx *cx, atn_canvas *c, const atn_table *t,
-                          const atn_panels *k, plot *p)
+static atn_status lay_out(atn_ctx *cx, atn_canvas *c, const atn_table *t, atn_panels k,
+                          plot *p)
 {
     const double width = c->width - c->font * (LEFT + RIGHT);
     atn_status st = ATN_OK;
@@ -186,13 +215,11 @@ done:
 }
 
 atn_status atn_panels_height(atn_ctx *cx, atn_canvas *c, const atn_table *t,
-                             const atn_panels *k, const atn_figure_opts *o,
-                             double *points)
+                             atn_panels k, double *points)
 {
     atn_status st = ATN_OK;
     plot p;
 
-    (void)o;
     ATN_TRY(lay_out(cx, c, t, k, &p));
     *points = p.top + p.down * p.h + p.under + p.legend;
 done:
@@ -323,8 +350,8 @@ static void draw_panel(atn_canvas *c, const plot *p, int panel)
                         title_of(p, panel, title));
 }
 
-atn_status atn_panels_draw(atn_ctx *cx, atn_canvas *c, const atn_table *t,
-                           const atn_panels *k, const atn_figure_opts *o)
+atn_status atn_panels_draw(atn_ctx *cx, atn_canvas *c, const atn_table *t, atn_panels k,
+                           const atn_figure_opts *o)
 {
     atn_status st = ATN_OK;
     char label[160], y_label[200];
@@ -332,12 +359,9 @@ atn_status atn_panels_draw(atn_ctx *cx, atn_canvas *c, const atn_table *t,
     plot p;
 
     ATN_TRY(lay_out(cx, c, t, k, &p));
-    atn_plot_heading(c, t, o, k->y_col);
+    atn_plot_heading(c, t, o, p.y_col);
     for (int i = 0; i < p.panels; i++) draw_panel(c, &p, i);
-    if (k->y_label)
-        snprintf(label, sizeof label, "%s", k->y_label);
-    else
-        atn_col_label(t, k->y_col, label, sizeof label);
+    y_label_of(t, k.kind, label, sizeof label);
     snprintf(y_label, sizeof y_label, "%s%s", label,
              p.by_head || p.one_head ? "" : ", mean of heads");
     middle = p.top + p.down * p.h / 2;
@@ -345,7 +369,7 @@ atn_status atn_panels_draw(atn_ctx *cx, atn_canvas *c, const atn_table *t,
     atn_canvas_text(c, c->font, middle, ATN_CENTRE, 0.95, -90, p.down * p.h, y_label);
     atn_canvas_text(c, p.left + (c->width - p.left - c->font * RIGHT) / 2,
                     p.top + p.down * p.h + c->font * 2.2, ATN_CENTRE, 0.95, 0,
-                    c->width - p.left, k->x_label);
+                    c->width - p.left, k.kind->x_label);
     (void)legend(c, &p, true);
 done:
     return st;

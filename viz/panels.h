@@ -11,20 +11,30 @@
 typedef enum atn_lines { ATN_LINES_AUTO, ATN_LINES_HEADS, ATN_LINES_LAYERS } atn_lines;
 #define ATN_LINES_CHOICES "auto|heads|layers"
 
-typedef struct atn_panels {
-    int x_col, y_col;
-    atn_lines lines;
+/* The curves of a figure. */
+typedef struct atn_curve_kind {
+    const char *x, *lack; /* the column of x; what is said where there is none */
+    const char *x_label;
+    const char *const (
+        *y)[2];      /* columns with their labels, {NULL} at the end; first the usual */
     int panels_most; /* auto: heads have lines up to so many layers, and 16 heads */
-    const char *x_label, *y_label;                  /* y_label NULL = of the column */
     void (*tick)(double x, char *out, size_t size); /* the label of a value of x */
     bool (*marked)(double x); /* has a rule across the panel; NULL = none */
+} atn_curve_kind;
+
+typedef struct atn_panels_params {
+    int lines; /* atn_lines */
+} atn_panels_params;
+
+/* These curves with the parameters of the figure, NULL = the usual ones. */
+typedef struct atn_panels {
+    const atn_curve_kind *kind;
+    const atn_panels_params *params;
 } atn_panels;
 
 /* Why t has no curves; NULL = it has. */
-const char *atn_panels_check(const atn_table *t, int x_col, int y_col);
+const char *atn_panels_check(const atn_table *t, const atn_curve_kind *kind);
 atn_status atn_panels_height(atn_ctx *cx, atn_canvas *c, const atn_table *t,
-                             const atn_panels *k, const atn_figure_opts *o,
-                             double *points) ATN_WARN_UNUSED;
-atn_status atn_panels_draw(atn_ctx *cx, atn_canvas *c, const atn_table *t,
-                           const atn_panels *k,
+                             atn_panels k, double *points) ATN_WARN_UNUSED;
+atn_status atn_panels_draw(atn_ctx *cx, atn_canvas *c, const atn_table *t, atn_panels k,
                            const atn_figure_opts *o) ATN_WARN_UNUSED;

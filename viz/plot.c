@@ -238,6 +238,12 @@ static void advance(pen *p, double w)
     }
 }
 
+void atn_legend_swatch(atn_canvas *c, int category, double x, double y)
+{
+    atn_canvas_colour(c, atn_palette_category(category));
+    atn_canvas_rect(c, x, y - c->font * 0.4, c->font * 1.2, c->font * 0.8);
+}
+
 double atn_legend_draw(atn_canvas *c, const atn_legend *l, bool draw)
 {
     pen p = {l->x, l->width, l->x, 0, c->font * 1.4};

@@ -66,6 +66,8 @@ typedef struct atn_legend {
     const void *state;
     const char *more; /* said at the end; NULL = nothing */
 } atn_legend;
+/* A mark: a piece of the colour of a category. */
+void atn_legend_swatch(atn_canvas *c, int category, double x, double y);
 /* Returns the height it takes; with draw false nothing is painted. */
 double atn_legend_draw(atn_canvas *c, const atn_legend *l, bool draw);
 

@@ -1,22 +1,30 @@
-/* viz/report.c -- builds the HTML in memory and writes it at the end, see the header. */
+/* viz/report.c -- builds the HTML, aside where it is long, and writes it at the end, see the
+ * header.
+ */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "viz/report.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/io/file.h"
 #include "viz/plot.h"
 
-static const size_t SIZE_BUDGET = 20u << 20;
+static const size_t SIZE_BUDGET = 20u << 20, SPILL = 64u << 10;
 /* of a table on a sheet of paper; more than FEW are set smaller */
 enum { COLUMNS = 12, FEW_COLUMNS = 8 };
 
+/* Text; what is more than SPILL of it goes to a nameless file, where there can be one. */
 typedef struct buffer {
     char *data;
     size_t n, room;
+    bool spills;
+    FILE *file;
+    size_t in_file; /* bytes */
 } buffer;
 
 struct atn_report {
@@ -75,8 +83,26 @@ static const char STYLE[] =
 
 /* ---- text ---- */
 
+static atn_status spill(atn_ctx *cx, buffer *b)
+{
+    if (!b->file) b->file = tmpfile();
+    b->spills = b->file != NULL;
+    if (!b->file) return ATN_OK;
+    if (fwrite(b->data, 1, b->n, b->file) != b->n)
+        return atn_fail(
+            cx, ATN_IO, __FILE__, __LINE__,
+            "the temporary file of the report cannot be written: %s (is the "
+            "disk full?)",
+            strerror(errno));
+    b->in_file += b->n;
+    b->n = 0;
+    return ATN_OK;
+}
+
 static atn_status put(atn_ctx *cx, buffer *b, const char *text, size_t n)
 {
+    if (b->spills && b->n > 0 && b->n + n >= SPILL && spill(cx, b) != ATN_OK)
+        return cx->err.code;
     if (b->n + n + 1 > b->room) {
         const size_t room = ATN_MAX(2 * b->room, b->n + n + 8192);
         char *grown = atn_realloc(cx, b->data, (atn_idx)room, 1);
@@ -89,6 +115,12 @@ static atn_status put(atn_ctx *cx, buffer *b, const char *text, size_t n)
     b->n += n;
     b->data[b->n] = '\0';
     return ATN_OK;
+}
+
+static void release(atn_ctx *cx, buffer *b)
+{
+    if (b->file) fclose(b->file);
+    atn_free(cx, b->data);
 }
 
 static atn_status raw(atn_ctx *cx, buffer *b, const char *text)
@@ -165,6 +197,7 @@ atn_status atn_report_create(atn_ctx *cx, const char *title, const char *subtitl
         st = cx->err.code;
         goto done;
     }
+    r->body.spills = true;
     ATN_TRY(raw(cx, &r->contents, ""));
     ATN_TRY(raw(cx, &r->body, ""));
     *out = r;
@@ -177,8 +210,8 @@ done:
 void atn_report_destroy(atn_ctx *cx, atn_report *r)
 {
     if (!r) return;
-    atn_free(cx, r->contents.data);
-    atn_free(cx, r->body.data);
+    release(cx, &r->contents);
+    release(cx, &r->body);
     atn_free(cx, r->title);
     atn_free(cx, r->subtitle);
     atn_free(cx, r);
@@ -502,7 +535,8 @@ done:
     return st;
 }
 
-static atn_status whole_page(atn_ctx *cx, const atn_report *r, buffer *page)
+/* What stands before the body. */
+static atn_status page_head(atn_ctx *cx, const atn_report *r, buffer *page)
 {
     atn_status st = ATN_OK;
 
@@ -519,7 +553,14 @@ static atn_status whole_page(atn_ctx *cx, const atn_report *r, buffer *page)
                     "</p>\n</header>\n<nav aria-label=\"Contents\"><ul>\n"));
     ATN_TRY(put(cx, page, r->contents.data, r->contents.n));
     ATN_TRY(raw(cx, page, "</ul></nav>\n<main>\n"));
-    ATN_TRY(put(cx, page, r->body.data, r->body.n));
+done:
+    return st;
+}
+
+static atn_status page_tail(atn_ctx *cx, const atn_report *r, buffer *page)
+{
+    atn_status st = ATN_OK;
+
     ATN_TRY(raw(cx, page, r->open ? "</section>\n</main>\n" : "</main>\n"));
     ATN_TRY(raw(cx, page,
                 "<footer>Made by attnscope " ATN_VERSION
@@ -529,26 +570,53 @@ done:
     return st;
 }
 
+/* The text of b, that in its file first. */
+static atn_status write_text(atn_ctx *cx, const buffer *b, atn_out *out)
+{
+    char piece[8192];
+    size_t left = b->in_file, n = 0;
+    atn_status st = ATN_OK;
+
+    if (b->file && fseek(b->file, 0, SEEK_SET) != 0)
+        ATN_FAIL(ATN_IO, "the temporary file of the report cannot be read: %s",
+                 strerror(errno));
+    for (; left > 0; left -= n) {
+        n = fread(piece, 1, ATN_MIN(left, sizeof piece), b->file);
+        if (n == 0) ATN_FAIL(ATN_IO, "the temporary file of the report cannot be read");
+        if (fwrite(piece, 1, n, out->file) != n) break;
+    }
+    if (b->file) (void)fseek(b->file, 0, SEEK_END);
+    if (left > 0 || fwrite(b->data, 1, b->n, out->file) != b->n)
+        ATN_FAIL(ATN_IO, "%s: cannot be written (is the disk full?)", out->path);
+done:
+    return st;
+}
+
 atn_status atn_report_save(atn_ctx *cx, atn_report *r, const atn_run *run,
                            const char *path, bool force)
 {
     atn_status st = ATN_OK;
     atn_out out = {NULL, NULL, NULL};
-    buffer page = {NULL, 0, 0};
+    buffer head = {0}, tail = {0};
+    size_t size;
 
     if (run) ATN_TRY(run_section(cx, r, run));
-    ATN_TRY(whole_page(cx, r, &page));
-    if (page.n > SIZE_BUDGET)
+    ATN_TRY(page_head(cx, r, &head));
+    ATN_TRY(page_tail(cx, r, &tail));
+    size = head.n + r->body.in_file + r->body.n + tail.n;
+    if (size > SIZE_BUDGET)
         atn_log(cx, ATN_LOG_WARN,
                 "%s has %.1f MB, above the 20 MB that browsers open comfortably "
                 "(select fewer --layers or --heads)",
-                path, (double)page.n / 1e6);
+                path, (double)size / 1e6);
     ATN_TRY(atn_out_open(cx, path, force, &out));
-    if (fwrite(page.data, 1, page.n, out.file) != page.n)
-        ATN_FAIL(ATN_IO, "%s: cannot be written (is the disk full?)", path);
+    ATN_TRY(write_text(cx, &head, &out));
+    ATN_TRY(write_text(cx, &r->body, &out));
+    ATN_TRY(write_text(cx, &tail, &out));
     ATN_TRY(atn_out_commit(cx, &out));
 done:
     atn_out_abort(cx, &out);
-    atn_free(cx, page.data);
+    release(cx, &head);
+    release(cx, &tail);
     return st;
 }

@@ -2,6 +2,7 @@
  *
  * No network and no script is needed to read it; figures are SVG inside data URIs, raw numbers are
  * embedded as JSON. Every text is escaped; control characters and bidi overrides are made visible.
+ * What is long is kept in a temporary file until it is saved.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
@@ -10,6 +11,8 @@
 #include "viz/figure.h"
 
 typedef struct atn_report atn_report;
+
+enum { ATN_REPORT_BYTES = 128 << 10 }; /* that one keeps in memory, about */
 
 atn_status atn_report_create(atn_ctx *cx, const char *title, const char *subtitle,
                              atn_report **out) ATN_WARN_UNUSED;

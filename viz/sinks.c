@@ -43,6 +43,7 @@ typedef struct layout {
     atn_scale scale;
     atn_axis down;
     int singles, buckets;
+    bool few;                                 /* some row has keys without a value */
     double top, left, keys, note, below, gap; /* keys: room of their labels */
     double cell, bucket, row, w, h;
 } layout;
@@ -90,22 +91,35 @@ static double below_room(atn_canvas *c, const layout *l)
     return room;
 }
 
-/* What the map shows of the keys behind the single ones. */
-static double bucket_note(atn_canvas *c, const layout *l, double y, bool draw)
+/* Has some row both: a value, and single keys without one? A head without any is another matter. */
+static bool has_few(const layout *l, atn_cmat m)
 {
-    char text[160];
+    for (atn_idx r = 0; r < m.rows; r++) {
+        int n = 0;
+
+        for (int k = 0; k < l->singles; k++) n += !isnan(atn_crow(m, r)[k]);
+        if (n > 0 && n < l->singles) return true;
+    }
+    return false;
+}
+
+/* What the map shows of the keys behind the single ones, and what it leaves out. */
+static double map_note(atn_canvas *c, const layout *l, double y, bool draw)
+{
+    char buckets[96] = "", text[192];
     const atn_note n = {.x = c->width / 2,
                         .y = y,
                         .width = c->width - c->font * 2,
                         .size = 0.8,
                         .text = text};
 
-    if (l->buckets == 0) return 0;
-    snprintf(
-        text, sizeof text,
-        "from %d on: the largest value of a doubling bucket, of those keys that at "
-        "least half of the rows come after",
-        l->singles);
+    if (l->buckets == 0 && !l->few) return 0;
+    if (l->buckets > 0)
+        snprintf(buckets, sizeof buckets,
+                 "from %d on: the largest value of a doubling bucket; ", l->singles);
+    snprintf(text, sizeof text,
+             "%skeys that fewer than half of the rows come after are %s", buckets,
+             l->few ? "grey" : "left out");
     return atn_canvas_note(c, &n, draw);
 }
 
@@ -136,12 +150,13 @@ static atn_status lay_out(atn_ctx *cx, atn_canvas *c, const atn_table *t, const 
     *l = (layout){.top = atn_heading_height(t, 1, c->font)};
     l->singles = (int)ATN_MIN(m.cols, singles_of(t));
     l->buckets = (int)(m.cols - l->singles);
+    l->few = has_few(l, m);
     l->gap = l->buckets > 0 ? GAP * c->font : 0;
     ATN_TRY(atn_sections_find(cx, t, &l->s));
     ATN_TRY(name_rows(cx, t, l));
     ATN_TRY(atn_figure_scale(cx, m, p, o, "log", &l->scale));
     l->keys = below_room(c, l);
-    l->note = bucket_note(c, l, 0, false);
+    l->note = map_note(c, l, 0, false);
     l->below = l->keys + c->font * 1.8 + l->note;
     room = page - l->top - l->below - c->font * 0.5;
     l->row = c->font * fmax(ROW, LOWEST / (double)m.rows);
@@ -270,7 +285,7 @@ static atn_status draw(atn_ctx *cx, atn_canvas *c, const atn_table *t, const voi
     atn_canvas_text(c, c->font, l.top + l.h / 2, ATN_CENTRE, 0.95, -90, 0, axis);
     atn_canvas_text(c, l.left + l.w / 2, l.top + l.h + l.keys + c->font * 0.8,
                     ATN_CENTRE, 0.95, 0, 0, "key");
-    (void)bucket_note(c, &l, note_y(c, &l), true);
+    (void)map_note(c, &l, note_y(c, &l), true);
     atn_scale_bar(c, &l.scale, l.left + l.w + c->font * 1.2, l.top, l.h, "mean weight");
 done:
     return st;

@@ -8,9 +8,8 @@
  * Limits  one-dimensional positions.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include <math.h>
-
 #include "analysis/measure.h"
+#include "analysis/sums.h"
 
 extern const atn_measure atn_measure_span;
 
@@ -31,31 +30,10 @@ static double span_95(const atn_head_stats *s, atn_idx i)
     return atn_row_shared(s, ATN_ROW_SPAN_95, i);
 }
 
-/* 0, 1, 2 for 2..3, 3 for 4..7, ... */
-static int bin_of(atn_idx distance)
-{
-    int bin = 0;
-
-    while (distance > 0 && bin < BINS - 1) {
-        distance /= 2;
-        bin++;
-    }
-    return bin;
-}
-
 static void compute(const atn_head_stats *s, const void *params, double *out)
 {
-    double sum = 0, mass[BINS] = {0};
-
     (void)params;
-    /* diagonal e holds i - j = e - nk + 1, positions being offset apart */
-    for (atn_idx e = 0; e < s->nq + s->nk - 1; e++) {
-        const atn_idx apart = e - s->nk + 1 + s->sight->offset;
-
-        mass[bin_of(apart < 0 ? -apart : apart)] += s->diagonals[e];
-        sum += s->diagonals[e];
-    }
-    for (int b = 0; b < BINS && sum > 0; b++) out[ROW_COLS + b] = mass[b] / sum;
+    atn_distance_shares(s, BINS, out + ROW_COLS);
 }
 
 static const atn_measure_col cols[] = {

@@ -167,6 +167,10 @@ static void planted_heads(atn_ctx *cx)
     threshold = atn_table_find_col(heads, "threshold");
     CHECK_EQ(atn_table_rows(heads), HEADS);
     CHECK_EQ(atn_table_rows(rules), HEADS);
+    CHECK_STR(atn_table_get_meta(heads, "categories"),
+              "sink,mixed,previous,current,induction,duplicate,local,vertical,slash,"
+              "uniform,block_sparse");
+    CHECK_STR(atn_table_get_meta(heads, "title"), "Types of heads");
     for (int h = 0; h < HEADS; h++) {
         const atn_head_rule *r = &atn_head_rules[h];
 

@@ -113,6 +113,51 @@ static void wide_tables_fit_paper(atn_ctx *cx)
     atn_table_destroy(cx, t);
 }
 
+/* 30,000 rows are 2 MB of HTML, of which 600 KiB are in memory at most; nothing is lost, and saved
+ * again it is the same. */
+static void long_reports_are_kept_aside(atn_ctx *cx)
+{
+    enum { ROWS = 30000, ROOM = 4 << 20 };
+    char path[700], *html = calloc(1, ROOM), *again = calloc(1, ROOM), wanted[64];
+    atn_report *r = NULL;
+    atn_table *t = NULL;
+    const char *at;
+    FILE *f;
+
+    snprintf(path, sizeof path, "%s/long.html", check_scratch("report-long"));
+    CHECK_OK(atn_table_create(cx, "stats", &t));
+    CHECK_OK(atn_table_add_col(cx, t, "row", ATN_COL_I64, "", NULL, NULL));
+    for (int i = 0; i < ROWS; i++) {
+        CHECK_OK(atn_table_add_row(cx, t));
+        atn_table_set_i64(t, 0, i);
+    }
+    cx->mem_limit = *cx->in_use + (600 << 10);
+    CHECK_OK(atn_report_create(cx, "t", NULL, &r));
+    CHECK_OK(atn_report_table(cx, r, t, NULL, 0));
+    for (int pass = 0; pass < 2; pass++) {
+        CHECK_OK(atn_report_save(cx, r, NULL, path, pass > 0));
+        f = fopen(path, "rb");
+        CHECK(f && fread(pass ? again : html, 1, ROOM - 1, f) > 1 << 20);
+        fclose(f);
+    }
+    CHECK_STR(html, again);
+    at = strstr(html, "<tbody>");
+    for (int i = 0; i < ROWS; i++) {
+        const int n =
+            snprintf(wanted, sizeof wanted, "<tr><td class=\"n\">%d</td></tr>\n", i);
+
+        at = strchr(at, '\n') + 1;
+        CHECK(strncmp(at, wanted, (size_t)n) == 0);
+    }
+    CHECK(strstr(at, "[29999]]}</script>\n</main>\n"));
+    CHECK(strcmp(html + strlen(html) - 8, "</html>\n") == 0);
+    cx->mem_limit = 0;
+    atn_report_destroy(cx, r);
+    atn_table_destroy(cx, t);
+    free(html);
+    free(again);
+}
+
 static void never_overwritten_unasked(atn_ctx *cx)
 {
     char path[700];
@@ -130,4 +175,5 @@ static void never_overwritten_unasked(atn_ctx *cx)
 
 CHECK_MAIN({"nothing escapes", nothing_escapes},
            {"wide tables fit paper", wide_tables_fit_paper},
+           {"long reports are kept aside", long_reports_are_kept_aside},
            {"never overwritten unasked", never_overwritten_unasked})
