@@ -9,8 +9,6 @@
  * Limits  ignores values and MLP. The same number stands for every head of a layer.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include <math.h>
-
 #include "analysis/attribution.h"
 
 extern const atn_measure atn_measure_rollout;
@@ -40,15 +38,7 @@ static const atn_measure_col cols[] = {
 
 static void put(const atn_attribution *a, int layer, double *out)
 {
-    const atn_attribution_facts f = atn_attribution_of(a, layer);
-
-    *out++ = f.self;
-    *out++ = f.first;
-    *out++ = f.entropy;
-    *out++ = exp(f.entropy);
-    *out++ = f.distance;
-    *out++ = f.top;
-    *out++ = f.top_at;
+    out = atn_attribution_say(a, layer, out);
     *out++ = a->rho[layer];
 }
 
