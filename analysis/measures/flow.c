@@ -6,8 +6,8 @@
  * Oracle  two layers [1 0; .5 .5], [1 0; .25 .75]: 2/3 itself, 1/3 the first; .4 and .6 at rho
  *         = 0.
  * Source  card B8; Abnar and Zuidema, arXiv 2005.00928.
- * Cost    one walk over the rows of all heads; then nodes flows a layer, each through all the
- *         layers below.
+ * Cost    one walk over the rows of all heads, one more for a measured residual; then nodes
+ *         flows a layer, each through all the layers below.
  * Limits  at most 256 nodes, dense. The same number stands for every head of a layer.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
@@ -63,7 +63,7 @@ const atn_measure atn_measure_flow = {
     .title = "Attention flow",
     .source = "largest flows through the layers, Abnar and Zuidema 2020",
     .named = true,
-    .passes = 1,
+    .passes = 2,
     .params = params,
     .params_size = sizeof(flow_params),
     .cols = cols,

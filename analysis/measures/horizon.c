@@ -6,7 +6,7 @@
  *         this layer; reachable: sum of (W - 1), how far weight could get.
  * Oracle  one layer of weights on the previous token, a = .5: half at distance 1.
  * Source  card B17.
- * Cost    one walk over the rows of all heads.
+ * Cost    one walk over the rows of all heads; one more for a measured residual.
  * Limits  a layer without window has no model, nor have those above, unless `window` is given.
  *         The same number stands for every head of a layer.
  */
@@ -190,7 +190,7 @@ const atn_measure atn_measure_horizon = {
     .title = "Effective horizon",
     .source = "how far weight gets through stacked windows, own check of a 2025 note",
     .named = true,
-    .passes = 1,
+    .passes = 2,
     .params = params,
     .params_size = sizeof(horizon_params),
     .cols = cols,

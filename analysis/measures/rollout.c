@@ -5,7 +5,7 @@
  *         the token itself, the first key, entropy, mean distance, the largest entry.
  * Oracle  two layers [1 0; .5 .5], [1 0; .25 .75]: .65625 itself, .34375 the first.
  * Source  card B7; Abnar and Zuidema, arXiv 2005.00928.
- * Cost    one walk over the rows of all heads.
+ * Cost    one walk over the rows of all heads; one more for a measured residual.
  * Limits  ignores values and MLP. The same number stands for every head of a layer.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
@@ -57,7 +57,7 @@ const atn_measure atn_measure_rollout = {
     .source =
         "where a token's state after the layer comes from, Abnar and Zuidema 2020",
     .named = true,
-    .passes = 1,
+    .passes = 2,
     .params = params,
     .params_size = sizeof(rollout_params),
     .cols = cols,
