@@ -18,11 +18,6 @@ typedef struct loaded {
     atn_rollout_layer graph;
 } loaded;
 
-static const atn_layer_info *info_at(const atn_model_facts *m, int i)
-{
-    return atn_capture_layer(m->capture, m->selection->at[i]);
-}
-
 static atn_status measured_rho(atn_ctx *cx, const atn_model_facts *m, int i,
                                const atn_problem *p, double *rho)
 {
@@ -78,11 +73,12 @@ done:
 static const char *refusal(const atn_model_facts *m, int first, int end)
 {
     for (int i = first; i < end; i++) {
-        const atn_layer_info *l = info_at(m, i);
+        const atn_layer_info *l = atn_model_layer(m, i);
 
         if (strcmp(l->stack, "cross") == 0) return "its keys are of another text";
         if (l->nq != l->nk) return "its queries are not all of its tokens";
-        if (l->nk != info_at(m, first)->nk) return "its layers differ in tokens";
+        if (l->nk != atn_model_layer(m, first)->nk)
+            return "its layers differ in tokens";
     }
     return NULL;
 }
@@ -91,7 +87,7 @@ static atn_status begin(atn_ctx *cx, const atn_model_facts *m, int first, int en
                         const atn_attribution_opts *o, atn_idx nodes,
                         atn_attribution *a)
 {
-    const atn_layer_info *top = info_at(m, end - 1);
+    const atn_layer_info *top = atn_model_layer(m, end - 1);
     const char *why = refusal(m, first, end);
     const atn_idx last = ATN_MAX(top->sight.key_last - 1, 0);
     const atn_idx token = o->token < 0 ? last : o->token;
@@ -212,29 +208,26 @@ static double middle(const atn_attribution *a, atn_idx node)
     return (double)(from + to - 1) / 2;
 }
 
-atn_attribution_facts atn_attribution_of(const atn_attribution *a, int layer)
+double *atn_attribution_say(const atn_attribution *a, int layer, double *out)
 {
     const double *w = a->w + layer * a->n;
-    atn_attribution_facts f = {.self = w[a->token], .first = w[a->first]};
+    double entropy = 0, distance = 0;
     atn_idx top = 0;
 
     for (atn_idx j = 0; j < a->n; j++) {
-        if (w[j] > 0) f.entropy -= w[j] * log(w[j]);
-        f.distance += w[j] * fabs(middle(a, a->token) - middle(a, j));
+        if (w[j] > 0) entropy -= w[j] * log(w[j]);
+        distance += w[j] * fabs(middle(a, a->token) - middle(a, j));
         if (w[j] > w[top]) top = j;
     }
-    f.entropy = ATN_MAX(f.entropy, 0.0);
-    f.top_at = (double)(top * a->block);
-    f.top = w[top];
-    return f;
-}
-
-static atn_idx selected(const atn_selection *s, int i)
-{
-    atn_idx n = 0;
-
-    for (atn_idx h = 0; h < s->max_heads; h++) n += s->heads[i * s->max_heads + h];
-    return n;
+    entropy = ATN_MAX(entropy, 0.0);
+    *out++ = w[a->token];
+    *out++ = w[a->first];
+    *out++ = entropy;
+    *out++ = exp(entropy);
+    *out++ = distance;
+    *out++ = w[top];
+    *out++ = (double)(top * a->block);
+    return out;
 }
 
 atn_status atn_attribution_model(atn_ctx *cx, const atn_model_facts *m,
@@ -252,7 +245,7 @@ atn_status atn_attribution_model(atn_ctx *cx, const atn_model_facts *m,
         else
             ATN_TRY(atn_attribution_rollout(cx, m, first, end, o, &a));
         for (int i = first; i < end; i++) {
-            const atn_idx heads = selected(s, i);
+            const atn_idx heads = atn_selection_heads(s, i);
 
             if (a.layers > 0) put(&a, i - first, out);
             for (atn_idx h = 1; h < heads; h++)
@@ -327,7 +320,8 @@ atn_status atn_rollout_table(atn_ctx *cx, const atn_model_facts *m,
     for (int first = 0, end; first < m->selection->n; first = end) {
         end = atn_selection_part(m->capture, m->selection, first);
         ATN_TRY(atn_attribution_rollout(cx, m, first, end, o, &a));
-        if (a.layers > 0) ATN_TRY(add_last(cx, m, info_at(m, end - 1), &a, &c, t));
+        if (a.layers > 0)
+            ATN_TRY(add_last(cx, m, atn_model_layer(m, end - 1), &a, &c, t));
         atn_attribution_release(cx, &a);
     }
     ATN_TRY(atn_table_set_meta(cx, t, "title", "Rollout of attention"));

@@ -80,11 +80,9 @@ atn_status atn_attribution_flow(atn_ctx *cx, const atn_model_facts *m, int first
                                 atn_attribution *out) ATN_WARN_UNUSED;
 void atn_attribution_release(atn_ctx *cx, atn_attribution *a);
 
-/* What is said of one layer. */
-typedef struct atn_attribution_facts {
-    double self, first, entropy, distance, top_at, top;
-} atn_attribution_facts;
-atn_attribution_facts atn_attribution_of(const atn_attribution *a, int layer);
+/* What is said of one layer: self, first, entropy, its exponential, mean distance, largest share
+ * and where it is; returns what follows them in out. */
+double *atn_attribution_say(const atn_attribution *a, int layer, double *out);
 
 /* Either for a whole selection: put is called once a layer, with the values of its first
  * selected head; the others get the same. */

@@ -45,31 +45,6 @@ static double pair_bytes(atn_cmat x, atn_cmat y)
     return 4 * n * (dx + dy) + 8 * n * ATN_MIN(n, (double)GRAM_ROWS);
 }
 
-/* Centred rows [first, first + rows) of x, contiguous. */
-static void centre(atn_cmat x, const double *mean, atn_idx first, atn_idx rows,
-                   float *out)
-{
-    for (atn_idx i = 0; i < rows; i++) {
-        const float *from = atn_crow(x, first + i);
-        float *to = out + i * x.cols;
-
-        for (atn_idx c = 0; c < x.cols; c++) to[c] = (float)((double)from[c] - mean[c]);
-    }
-}
-
-/* Column means by their distance from the first row, so that equal rows centre to zero. */
-static void find_mean(atn_cmat x, double *mean)
-{
-    const float *base = x.rows > 0 ? atn_crow(x, 0) : NULL;
-
-    for (atn_idx c = 0; c < x.cols; c++) mean[c] = 0;
-    for (atn_idx i = 1; i < x.rows; i++)
-        for (atn_idx c = 0; c < x.cols; c++)
-            mean[c] += (double)atn_crow(x, i)[c] - (double)base[c];
-    for (atn_idx c = 0; c < x.cols && base; c++)
-        mean[c] = (double)base[c] + mean[c] / (double)x.rows;
-}
-
 static double square_products(const float *a, atn_idx da, const float *b, atn_idx db,
                               atn_idx rows, double *trace)
 {
@@ -97,8 +72,8 @@ static double feature_pair(const job *j, atn_idx p, atn_idx q, const scratch *s,
         const atn_cmat left = {s->left, x.cols, rows, rows};
         const atn_cmat right = {s->b, rows, y.cols, ATN_MAX(y.cols, 1)};
 
-        centre(x, j->mean[p], at, rows, s->a);
-        centre(y, j->mean[q], at, rows, s->b);
+        atn_mat_centre(x, j->mean[p], at, rows, s->a);
+        atn_mat_centre(y, j->mean[q], at, rows, s->b);
         *diagonal += square_products(s->a, x.cols, s->b, y.cols, rows, trace);
         for (atn_idx i = 0; i < rows; i++)
             for (atn_idx c = 0; c < x.cols; c++)
@@ -119,8 +94,8 @@ static double gram_pair(const job *j, atn_idx p, atn_idx q, const scratch *s,
     const atn_cmat all_x = {s->a, n, dx, dx}, all_y = {s->b, n, dy, dy};
     double dot = 0;
 
-    centre(j->x[p], j->mean[p], 0, n, s->a);
-    centre(j->x[q], j->mean[q], 0, n, s->b);
+    atn_mat_centre(j->x[p], j->mean[p], 0, n, s->a);
+    atn_mat_centre(j->x[q], j->mean[q], 0, n, s->b);
     *diagonal = square_products(s->a, dx, s->b, dy, n, trace);
     for (atn_idx at = 0; at < n; at += GRAM_ROWS) {
         const atn_idx rows = ATN_MIN((atn_idx)GRAM_ROWS, n - at);
@@ -242,7 +217,7 @@ atn_status atn_cka_pairs(atn_ctx *cx, const atn_cmat *x, atn_idx m, double *cka,
     for (atn_idx a = 0; a < m; a++) {
         ATN_ASSERT(x[a].rows == x[0].rows);
         ATN_TAKE(j.mean[a], x[a].cols);
-        find_mean(x[a], j.mean[a]);
+        atn_mat_mean(x[a], j.mean[a]);
     }
     cx->threads = atn_sim_threads(cx, most_bytes(x, m));
     st = atn_parallel(cx, m * (m + 1) / 2, one_pair, &j, "CKA");

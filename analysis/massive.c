@@ -5,22 +5,14 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/kernels/kernels.h"
+
 enum { BINS = 1 << 16 };
 
+/* Of |x|: ordered as the numbers are. */
 static uint32_t bits_of(float x)
 {
-    uint32_t bits;
-
-    memcpy(&bits, &x, sizeof bits);
-    return bits & 0x7fffffffu; /* of |x|: ordered as the numbers are */
-}
-
-static float float_of(uint32_t bits)
-{
-    float x;
-
-    memcpy(&x, &bits, sizeof x);
-    return x;
+    return atn_float_bits(x) & 0x7fffffffu;
 }
 
 /* Counts |x| by their upper bits, or by the lower ones where the upper ones are `prefix`. */
@@ -54,7 +46,7 @@ static double kth(atn_cmat x, atn_idx first, atn_idx last, int64_t k, int64_t *b
     count(x, first, last, -1, bin);
     high = bin_of(bin, &k);
     count(x, first, last, high, bin);
-    return (double)float_of(high << 16 | bin_of(bin, &k));
+    return (double)atn_bits_float(high << 16 | bin_of(bin, &k));
 }
 
 static double median(atn_cmat x, atn_idx first, atn_idx last, int64_t *bin)

@@ -61,6 +61,12 @@ typedef struct atn_model_facts {
     atn_idx skip_rows;
 } atn_model_facts;
 
+/* Layer i of the selection. */
+static inline const atn_layer_info *atn_model_layer(const atn_model_facts *m, int i)
+{
+    return atn_capture_layer(m->capture, m->selection->at[i]);
+}
+
 typedef struct atn_measure {
     const char *id, *title;
     const char *source;      /* paper or own derivation */

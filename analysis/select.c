@@ -127,6 +127,14 @@ void atn_selection_release(atn_ctx *cx, atn_selection *s)
     *s = (atn_selection){0};
 }
 
+atn_idx atn_selection_heads(const atn_selection *s, int i)
+{
+    atn_idx n = 0;
+
+    for (atn_idx h = 0; h < s->max_heads; h++) n += s->heads[i * s->max_heads + h];
+    return n;
+}
+
 int atn_selection_part(const atn_capture *c, const atn_selection *s, int first)
 {
     const atn_layer_info *a = atn_capture_layer(c, s->at[first]);

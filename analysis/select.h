@@ -22,5 +22,7 @@ typedef struct atn_selection {
 atn_status atn_select(atn_ctx *cx, const atn_capture *c, const atn_select_args *args,
                       atn_selection *out) ATN_WARN_UNUSED;
 void atn_selection_release(atn_ctx *cx, atn_selection *s);
+/* Selected heads of layer i of the selection. */
+atn_idx atn_selection_heads(const atn_selection *s, int i);
 /* The selected layers from `first` on that are of one stack and step end before this. */
 int atn_selection_part(const atn_capture *c, const atn_selection *s, int first);

@@ -155,12 +155,6 @@ typedef struct scratch {
     atn_idx ld;
 } scratch;
 
-static void add_lower(const float *gram, atn_idx m, double *sum)
-{
-    for (atn_idx a = 0; a < m; a++)
-        for (atn_idx b = 0; b <= a; b++) sum[a * m + b] += (double)gram[a * m + b];
-}
-
 static void scale_rows(const scratch *s, const atn_tile *t, atn_idx m)
 {
     for (atn_idx a = 0; a < m; a++)
@@ -195,10 +189,10 @@ static atn_status one_tile(atn_ctx *cx, const job *j, atn_idx at, atn_idx group,
     }
     if (t.keys == 0) goto done;
     atn_syrk(1, x, 0, gram);
-    add_lower(s->gram, m, j->raw + group * m * m);
+    atn_mat_add_lower(s->gram, m, j->raw + group * m * m);
     scale_rows(s, &t, m);
     atn_syrk(1, x, 0, gram);
-    add_lower(s->gram, m, j->unit + group * m * m);
+    atn_mat_add_lower(s->gram, m, j->unit + group * m * m);
 done:
     return st;
 }

@@ -252,19 +252,25 @@ done:
     return st;
 }
 
-/* Passes beyond the one that head measures share are said before they begin. */
+/* Passes beyond the one that head measures share are said before they begin. Most of them take
+ * all heads of a layer, whichever are selected. */
 static void say_passes(atn_ctx *cx, const atn_stats *s)
 {
-    const bool out = s->plan.wants & ATN_WANT_OUT;
-    int passes = atn_stats_any_head_measure(&s->plan) + out, own = 0;
+    const int out = (s->plan.wants & ATN_WANT_OUT) != 0;
+    const int rows = atn_stats_any_head_measure(&s->plan);
+    atn_idx heads = 0;
+    int own = 0;
 
     for (int m = 0; m < s->plan.n; m++) own += s->plan.measure[m]->passes;
     if (own + out == 0) return;
+    for (int i = 0; i < s->selection->n; i++)
+        heads += atn_capture_layer(s->capture, s->selection->at[i])->heads;
     atn_log(
         cx, ATN_LOG_INFO,
-        "stats: up to %d passes over the rows of %lld heads (%d for row statistics, "
-        "%d for head outputs, %d of the measures asked for)",
-        passes + own, (long long)s->n, passes - out, (int)out, own);
+        "stats: up to %d pass%s over the rows of the %lld head%s of these layers "
+        "(%d for row statistics, %d for head outputs, %d of the measures asked for)",
+        rows + out + own, rows + out + own == 1 ? "" : "es", (long long)heads,
+        heads == 1 ? "" : "s", rows, out, own);
 }
 
 static atn_status all_layers(atn_ctx *cx, atn_stats *s)

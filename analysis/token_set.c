@@ -19,19 +19,6 @@ double atn_tokens_mean_norm(atn_cmat x)
     return x.rows > 0 ? sum / (double)x.rows : (double)NAN;
 }
 
-/* By the distance from the first row, so that equal rows centre to zero. */
-static void find_mean(atn_cmat x, double *mean)
-{
-    const float *base = atn_crow(x, 0);
-
-    for (atn_idx c = 0; c < x.cols; c++) mean[c] = 0;
-    for (atn_idx i = 1; i < x.rows; i++)
-        for (atn_idx c = 0; c < x.cols; c++)
-            mean[c] += (double)atn_crow(x, i)[c] - (double)base[c];
-    for (atn_idx c = 0; c < x.cols; c++)
-        mean[c] = (double)base[c] + mean[c] / (double)x.rows;
-}
-
 atn_status atn_tokens_cosine(atn_ctx *cx, atn_cmat x, bool centred, double *cosine)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
@@ -44,7 +31,7 @@ atn_status atn_tokens_cosine(atn_ctx *cx, atn_cmat x, bool centred, double *cosi
     ATN_TAKE(sum, x.cols);
     ATN_TAKE(row, x.cols);
     for (atn_idx c = 0; c < x.cols; c++) sum[c] = mean[c] = 0;
-    if (centred) find_mean(x, mean);
+    if (centred) atn_mat_mean(x, mean);
     for (atn_idx i = 0; i < x.rows; i++) {
         const float *from = atn_crow(x, i);
         double length = 0;
@@ -75,20 +62,6 @@ double atn_tokens_effective_bytes(atn_cmat x)
            atn_eigenvalues_bytes(m);
 }
 
-static void centre(atn_cmat x, const double *mean, atn_idx first, atn_idx rows,
-                   float *out)
-{
-    for (atn_idx i = 0; i < rows; i++)
-        for (atn_idx c = 0; c < x.cols; c++)
-            out[i * x.cols + c] = (float)((double)atn_crow(x, first + i)[c] - mean[c]);
-}
-
-static void add_lower(const float *part, atn_idx m, double *sum)
-{
-    for (atn_idx i = 0; i < m; i++)
-        for (atn_idx j = 0; j <= i; j++) sum[i * m + j] += (double)part[i * m + j];
-}
-
 /* sum [d, d] <- X'X of centred rows, tile by tile; lower triangle. */
 static atn_status scatter(atn_ctx *cx, atn_cmat x, const double *mean, double *sum)
 {
@@ -102,11 +75,11 @@ static atn_status scatter(atn_ctx *cx, atn_cmat x, const double *mean, double *s
     for (atn_idx at = 0; at < x.rows; at += held) {
         const atn_idx n = ATN_MIN(held, x.rows - at);
 
-        centre(x, mean, at, n, rows);
+        atn_mat_centre(x, mean, at, n, rows);
         for (atn_idx i = 0; i < n; i++)
             for (atn_idx c = 0; c < d; c++) turned[c * n + i] = rows[i * d + c];
         atn_syrk(1, (atn_cmat){turned, d, n, n}, 0, (atn_mat){part, d, d, d});
-        add_lower(part, d, sum);
+        atn_mat_add_lower(part, d, sum);
     }
 done:
     return st;
@@ -121,9 +94,9 @@ static atn_status inner(atn_ctx *cx, atn_cmat x, const double *mean, double *sum
 
     ATN_TAKE(rows, n * x.cols);
     ATN_TAKE(part, n * n);
-    centre(x, mean, 0, n, rows);
+    atn_mat_centre(x, mean, 0, n, rows);
     atn_syrk(1, (atn_cmat){rows, n, x.cols, x.cols}, 0, (atn_mat){part, n, n, n});
-    add_lower(part, n, sum);
+    atn_mat_add_lower(part, n, sum);
 done:
     return st;
 }
@@ -152,7 +125,7 @@ atn_status atn_tokens_effective(atn_ctx *cx, atn_cmat x, double *count)
     ATN_TAKE(mean, x.cols);
     ATN_TAKE(sum, m * m);
     ATN_TAKE(value, m);
-    find_mean(x, mean);
+    atn_mat_mean(x, mean);
     memset(sum, 0, (size_t)(m * m) * sizeof *sum);
     ATN_TRY(x.rows < x.cols ? inner(cx, x, mean, sum) : scatter(cx, x, mean, sum));
     for (atn_idx i = 0; i < m; i++)

@@ -1,6 +1,5 @@
 /* cli/cmd_demo.c -- attnscope demo: the embedded model, from a text to a report. */
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include <dirent.h>
 #include <string.h>
 
 #include "analysis/describe.h"
@@ -39,19 +38,6 @@ static void release_places(atn_ctx *cx, places *p)
     atn_free(cx, p->text);
 }
 
-static bool is_empty(const char *dir)
-{
-    DIR *d = opendir(dir);
-    const struct dirent *e;
-    bool empty = true;
-
-    if (!d) return false;
-    while ((e = readdir(d)))
-        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0) empty = false;
-    closedir(d);
-    return empty;
-}
-
 /* A demo is written into a new or empty folder, or, with --force, over an earlier demo; never
  * over anything else. */
 static atn_status check_folder(atn_cli *cli, const char *out, const places *p)
@@ -61,7 +47,7 @@ static atn_status check_folder(atn_cli *cli, const char *out, const places *p)
 
     if (atn_file_exists(out) && !atn_dir_exists(out))
         ATN_FAIL(ATN_CANTCREATE, "%s: is a file (give another -o)", out);
-    if (!atn_dir_exists(out) || is_empty(out)) goto done;
+    if (!atn_dir_exists(out) || atn_dir_is_empty(out)) goto done;
     if (!atn_file_exists(p->manifest))
         ATN_FAIL(
             ATN_CANTCREATE,

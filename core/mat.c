@@ -34,22 +34,6 @@ const char *atn_dtype_name(atn_dtype t)
     return dtypes[t].name;
 }
 
-static float float_of_bits(uint32_t bits)
-{
-    float x;
-
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
-
-static uint32_t bits_of_float(float x)
-{
-    uint32_t bits;
-
-    memcpy(&bits, &x, sizeof bits);
-    return bits;
-}
-
 /* Binary16 to binary32: normal numbers move the exponent bias from 15 to 127; subnormals
  * are scaled by a multiplication, which is exact. */
 static float f32_from_f16(uint16_t h)
@@ -61,21 +45,21 @@ static float f32_from_f16(uint16_t h)
         const float x = (float)fraction * 0x1p-24f;
         return sign ? -x : x;
     }
-    if (exponent == 31) return float_of_bits(sign | 0x7f800000u | fraction << 13);
-    return float_of_bits(sign | (exponent + 112) << 23 | fraction << 13);
+    if (exponent == 31) return atn_bits_float(sign | 0x7f800000u | fraction << 13);
+    return atn_bits_float(sign | (exponent + 112) << 23 | fraction << 13);
 }
 
 uint16_t atn_f16_from_f32(float x)
 {
-    const uint32_t bits = bits_of_float(x), sign = bits >> 16 & 0x8000;
+    const uint32_t bits = atn_float_bits(x), sign = bits >> 16 & 0x8000;
     const uint32_t magnitude = bits & 0x7fffffff;
 
     if (magnitude > 0x7f800000u) return (uint16_t)(sign | 0x7e00);
     if (magnitude >= 0x477ff000u) return (uint16_t)(sign | 0x7c00); /* rounds to inf */
     if (magnitude < 0x38800000u) {
         /* subnormal: adding 0.5 leaves the value in units of 2^-24, rounded to even */
-        const float shifted = float_of_bits(magnitude) + 0.5f;
-        return (uint16_t)(sign | (bits_of_float(shifted) - 0x3f000000u));
+        const float shifted = atn_bits_float(magnitude) + 0.5f;
+        return (uint16_t)(sign | (atn_float_bits(shifted) - 0x3f000000u));
     }
     return (
         uint16_t)(sign |
@@ -84,7 +68,7 @@ uint16_t atn_f16_from_f32(float x)
 
 uint16_t atn_bf16_from_f32(float x)
 {
-    const uint32_t bits = bits_of_float(x);
+    const uint32_t bits = atn_float_bits(x);
 
     if ((bits & 0x7fffffff) > 0x7f800000u) return (uint16_t)(bits >> 16 | 0x40);
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
@@ -158,6 +142,35 @@ void atn_syrk(float alpha, atn_cmat a, float beta, atn_mat c)
     cblas_ssyrk(CblasRowMajor, CblasLower, CblasNoTrans, blas_int(c.rows),
                 blas_int(a.cols), alpha, a.data, blas_int(ATN_MAX(a.ld, 1)), beta,
                 c.data, blas_int(c.ld));
+}
+
+void atn_mat_mean(atn_cmat x, double *mean)
+{
+    const float *base = x.rows > 0 ? atn_crow(x, 0) : NULL;
+
+    for (atn_idx c = 0; c < x.cols; c++) mean[c] = 0;
+    for (atn_idx i = 1; i < x.rows; i++)
+        for (atn_idx c = 0; c < x.cols; c++)
+            mean[c] += (double)atn_crow(x, i)[c] - (double)base[c];
+    for (atn_idx c = 0; c < x.cols && base; c++)
+        mean[c] = (double)base[c] + mean[c] / (double)x.rows;
+}
+
+void atn_mat_centre(atn_cmat x, const double *mean, atn_idx first, atn_idx rows,
+                    float *out)
+{
+    for (atn_idx i = 0; i < rows; i++) {
+        const float *from = atn_crow(x, first + i);
+        float *to = out + i * x.cols;
+
+        for (atn_idx c = 0; c < x.cols; c++) to[c] = (float)((double)from[c] - mean[c]);
+    }
+}
+
+void atn_mat_add_lower(const float *part, atn_idx m, double *sum)
+{
+    for (atn_idx i = 0; i < m; i++)
+        for (atn_idx j = 0; j <= i; j++) sum[i * m + j] += (double)part[i * m + j];
 }
 
 void atn_sort(double *x, atn_idx n)

@@ -61,5 +61,14 @@ void atn_gemm(bool trans_b, float alpha, atn_cmat a, atn_cmat b, float beta, atn
  * read and written. */
 void atn_syrk(float alpha, atn_cmat a, float beta, atn_mat c);
 
+/* mean [cols] of the columns, by the distance from the first row, so that equal rows centre to
+ * zero; zeros where there is no row. */
+void atn_mat_mean(atn_cmat x, double *mean);
+/* out [rows, cols] <- rows [first, first + rows) less the mean. */
+void atn_mat_centre(atn_cmat x, const double *mean, atn_idx first, atn_idx rows,
+                    float *out);
+/* sum [m, m] += part [m, m], lower triangles. */
+void atn_mat_add_lower(const float *part, atn_idx m, double *sum);
+
 /* Ascending; NaN must not be among them. */
 void atn_sort(double *x, atn_idx n);

@@ -18,13 +18,13 @@ typedef struct pass {
     atn_sum_locks locks;
 } pass;
 
-/* What the rows of a tile work in; each as long as its keys. */
+/* What the rows of a tile work in. */
 typedef struct scratch {
-    float *heap;     /* top_k */
-    float *sorted;   /* of gini */
-    atn_mat logs;    /* source p: the logarithms of the weights */
+    float *heap;     /* [min(top_k, nk)] */
+    float *sorted;   /* [keys] of gini */
+    atn_mat logs;    /* [rows, keys] source p: the logarithms of the weights */
     atn_cover cover; /* of the row at hand */
-    atn_cover_scratch of_cover;
+    atn_cover_scratch of_cover; /* [keys] each */
 } scratch;
 
 /* A row of a head, seen from key info->lo on. */

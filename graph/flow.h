@@ -8,8 +8,8 @@
  *         the products of its paths are a flow.
  * Source  Abnar and Zuidema, arXiv 2005.00928 (which runs Edmonds and Karp's algorithm); here
  *         Dinic's.
- * Cost    n flows in a graph of L n^2 edges, each a few searches of it; 16 L n^2 bytes a
- *         thread.
+ * Cost    n flows in a graph of L n^2 edges, each a few searches of it;
+ *         8 L n^2 + 36 (L + 1) n bytes a thread.
  * Limits  dense: refuses more than 256 nodes a layer. Edges below 1e-12 carry nothing.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later

@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "analysis/measure.h"
+#include "core/kernels/kernels.h"
 
 extern const atn_measure atn_measure_blocks;
 
@@ -40,8 +41,6 @@ static const atn_param params[] = {
                    "keep the first and the diagonal block first"),
     ATN_PARAM_END,
 };
-
-static const double REACHED = 1 - 1.0 / 8388608; /* of c: weights are float32 */
 
 enum { DENSITY, KEPT, ROWS, INFLATION, MAX, DIAGONAL, FIRST };
 
@@ -89,7 +88,7 @@ static double blocks_needed(double *mass, atn_idx n, double c, const atn_idx *fo
         kept++;
     }
     atn_sort(mass, n);
-    for (atn_idx j = n - 1; j >= 0 && reached < c * sum * REACHED; j--) {
+    for (atn_idx j = n - 1; j >= 0 && reached < c * sum * ATN_REACHED; j--) {
         reached += mass[j];
         kept++;
     }

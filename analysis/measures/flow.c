@@ -6,13 +6,11 @@
  * Oracle  two layers [1 0; .5 .5], [1 0; .25 .75]: 2/3 itself, 1/3 the first; .4 and .6 at rho
  *         = 0.
  * Source  card B8; Abnar and Zuidema, arXiv 2005.00928.
- * Cost    one walk over the rows of all heads; then nodes flows a layer, each through all the
- *         layers below.
+ * Cost    one walk over the rows of all heads, one more for a measured residual; then nodes
+ *         flows a layer, each through all the layers below.
  * Limits  at most 256 nodes, dense. The same number stands for every head of a layer.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include <math.h>
-
 #include "analysis/attribution.h"
 
 extern const atn_measure atn_measure_flow;
@@ -45,15 +43,7 @@ static const atn_measure_col cols[] = {
 
 static void put(const atn_attribution *a, int layer, double *out)
 {
-    const atn_attribution_facts f = atn_attribution_of(a, layer);
-
-    *out++ = f.self;
-    *out++ = f.first;
-    *out++ = f.entropy;
-    *out++ = exp(f.entropy);
-    *out++ = f.distance;
-    *out++ = f.top;
-    *out++ = f.top_at;
+    out = atn_attribution_say(a, layer, out);
     /* 1 at least, but for the rounding of rows in single precision */
     *out++ =
         a->total[layer] > 1 - 1e-6 ? ATN_MAX(a->total[layer], 1.0) : a->total[layer];
@@ -75,7 +65,7 @@ const atn_measure atn_measure_flow = {
     .title = "Attention flow",
     .source = "largest flows through the layers, Abnar and Zuidema 2020",
     .named = true,
-    .passes = 1,
+    .passes = 2,
     .params = params,
     .params_size = sizeof(flow_params),
     .cols = cols,

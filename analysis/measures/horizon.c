@@ -6,7 +6,7 @@
  *         this layer; reachable: sum of (W - 1), how far weight could get.
  * Oracle  one layer of weights on the previous token, a = .5: half at distance 1.
  * Source  card B17.
- * Cost    one walk over the rows of all heads.
+ * Cost    one walk over the rows of all heads; one more for a measured residual.
  * Limits  a layer without window has no model, nor have those above, unless `window` is given.
  *         The same number stands for every head of a layer.
  */
@@ -74,11 +74,6 @@ static atn_idx window_of(const horizon_params *p, const atn_layer_info *l)
     return p->window > 0 ? (atn_idx)p->window : l->sight.window;
 }
 
-static const atn_layer_info *info_at(const atn_model_facts *m, int i)
-{
-    return atn_capture_layer(m->capture, m->selection->at[i]);
-}
-
 /* Arena memory for the longest that the part needs. */
 static atn_status start(atn_ctx *cx, const atn_model_facts *m, int first, int end,
                         const horizon_params *p, stack *s)
@@ -88,7 +83,7 @@ static atn_status start(atn_ctx *cx, const atn_model_facts *m, int first, int en
 
     *s = (stack){.n = 1, .known = true};
     for (int i = first; i < end; i++) {
-        const atn_idx window = window_of(p, info_at(m, i));
+        const atn_idx window = window_of(p, atn_model_layer(m, i));
         room += (double)ATN_MAX(window - 1, 0);
     }
     s->room = (atn_idx)ATN_MIN(room, (double)MOST);
@@ -149,14 +144,6 @@ done:
     return st;
 }
 
-static atn_idx selected(const atn_selection *s, int i)
-{
-    atn_idx n = 0;
-
-    for (atn_idx h = 0; h < s->max_heads; h++) n += s->heads[i * s->max_heads + h];
-    return n;
-}
-
 static atn_status one_part(atn_ctx *cx, const atn_model_facts *m, int first, int end,
                            const horizon_params *p, double **out)
 {
@@ -168,8 +155,8 @@ static atn_status one_part(atn_ctx *cx, const atn_model_facts *m, int first, int
     ATN_TRY(atn_attribution_rollout(cx, m, first, end, &p->o, &a));
     ATN_TRY(start(cx, m, first, end, p, &s));
     for (int i = first; i < end; i++) {
-        const atn_idx heads = selected(m->selection, i);
-        const atn_idx window = window_of(p, info_at(m, i));
+        const atn_idx heads = atn_selection_heads(m->selection, i);
+        const atn_idx window = window_of(p, atn_model_layer(m, i));
 
         if (a.layers > 0) {
             put_model(&s, window, a.rho[i - first], p->eps, *out);
@@ -203,7 +190,7 @@ const atn_measure atn_measure_horizon = {
     .title = "Effective horizon",
     .source = "how far weight gets through stacked windows, own check of a 2025 note",
     .named = true,
-    .passes = 1,
+    .passes = 2,
     .params = params,
     .params_size = sizeof(horizon_params),
     .cols = cols,

@@ -5,12 +5,10 @@
  *         the token itself, the first key, entropy, mean distance, the largest entry.
  * Oracle  two layers [1 0; .5 .5], [1 0; .25 .75]: .65625 itself, .34375 the first.
  * Source  card B7; Abnar and Zuidema, arXiv 2005.00928.
- * Cost    one walk over the rows of all heads.
+ * Cost    one walk over the rows of all heads; one more for a measured residual.
  * Limits  ignores values and MLP. The same number stands for every head of a layer.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include <math.h>
-
 #include "analysis/attribution.h"
 
 extern const atn_measure atn_measure_rollout;
@@ -40,15 +38,7 @@ static const atn_measure_col cols[] = {
 
 static void put(const atn_attribution *a, int layer, double *out)
 {
-    const atn_attribution_facts f = atn_attribution_of(a, layer);
-
-    *out++ = f.self;
-    *out++ = f.first;
-    *out++ = f.entropy;
-    *out++ = exp(f.entropy);
-    *out++ = f.distance;
-    *out++ = f.top;
-    *out++ = f.top_at;
+    out = atn_attribution_say(a, layer, out);
     *out++ = a->rho[layer];
 }
 
@@ -67,7 +57,7 @@ const atn_measure atn_measure_rollout = {
     .source =
         "where a token's state after the layer comes from, Abnar and Zuidema 2020",
     .named = true,
-    .passes = 1,
+    .passes = 2,
     .params = params,
     .params_size = sizeof(rollout_params),
     .cols = cols,

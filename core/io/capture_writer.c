@@ -35,19 +35,6 @@ struct atn_capture_writer {
 
 typedef enum standing { VACANT, RESUMABLE, COMPLETE, OTHER } standing;
 
-static bool dir_is_empty(const char *dir)
-{
-    DIR *d = opendir(dir);
-    const struct dirent *e;
-    bool empty = true;
-
-    if (!d) return false;
-    while ((e = readdir(d)))
-        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0) empty = false;
-    closedir(d);
-    return empty;
-}
-
 static const char *string_of(const json_t *obj, const char *key)
 {
     const char *text = json_string_value(json_object_get(obj, key));
@@ -65,7 +52,7 @@ static atn_status look(atn_ctx *cx, const char *dir, const char *fingerprint,
 
     *out = VACANT;
     *manifest = NULL;
-    if (!atn_dir_exists(dir) || dir_is_empty(dir)) return ATN_OK;
+    if (!atn_dir_exists(dir) || atn_dir_is_empty(dir)) return ATN_OK;
     path = atn_path_join(cx, dir, "capture.json");
     if (!path) ATN_TRY(cx->err.code);
     if (atn_file_exists(path)) ATN_TRY(atn_json_load(cx, path, false, &found));
@@ -308,13 +295,6 @@ static void remove_at(atn_ctx *cx, const char *dir, const char *name)
     atn_free(cx, path);
 }
 
-static bool ends_with(const char *text, const char *end)
-{
-    const size_t n = strlen(text), m = strlen(end);
-
-    return n >= m && strcmp(text + n - m, end) == 0;
-}
-
 /* What commands stored with --keep. */
 static void remove_results(atn_ctx *cx, const char *dir)
 {
@@ -323,7 +303,7 @@ static void remove_results(atn_ctx *cx, const char *dir)
     const struct dirent *e;
 
     while (d && (e = readdir(d)))
-        if (ends_with(e->d_name, ".csv") || ends_with(e->d_name, ".run.json"))
+        if (atn_ends_with(e->d_name, ".csv") || atn_ends_with(e->d_name, ".run.json"))
             remove_at(cx, results, e->d_name);
     if (d) closedir(d);
     if (results) (void)rmdir(results);

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/io/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -99,6 +100,19 @@ bool atn_dir_exists(const char *path)
     struct stat info;
 
     return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+bool atn_dir_is_empty(const char *path)
+{
+    DIR *d = opendir(path);
+    const struct dirent *e;
+    bool empty = true;
+
+    if (!d) return false;
+    while ((e = readdir(d)))
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0) empty = false;
+    closedir(d);
+    return empty;
 }
 
 char *atn_path_join(atn_ctx *cx, const char *dir, const char *name)

@@ -25,6 +25,8 @@ atn_status atn_file_read(atn_ctx *cx, const char *path, size_t max_size, char **
 bool atn_ends_with(const char *text, const char *end);
 bool atn_file_exists(const char *path);
 bool atn_dir_exists(const char *path);
+/* A directory without entries; one that cannot be read is none. */
+bool atn_dir_is_empty(const char *path);
 /* dir + "/" + name in heap memory. */
 char *atn_path_join(atn_ctx *cx, const char *dir, const char *name) ATN_WARN_UNUSED;
 /* mkdir, parents included; an existing directory is fine. CANTCREATE otherwise. */

@@ -40,22 +40,6 @@ ATN_PART uint64_t rounded(double x)
     return bits - UINT64_C(0x4330000000000000);
 }
 
-ATN_PART uint32_t bits_of(float x)
-{
-    uint32_t bits;
-
-    memcpy(&bits, &x, sizeof bits);
-    return bits;
-}
-
-ATN_PART float float_of(uint32_t bits)
-{
-    float x;
-
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
-
 /* A row, and a part of it: the weights of one bin, where some of the levels are reached. */
 typedef struct row {
     const float *w;
@@ -85,7 +69,7 @@ ATN_CLONES static void bin_weights(const float *w, int n, uint32_t top, int shif
                                    uint64_t *adds)
 {
     for (int j = 0; j < n; j++) {
-        const uint32_t b = (top - bits_of(w[j] > 0 ? w[j] : 0)) >> shift;
+        const uint32_t b = (top - atn_float_bits(w[j] > 0 ? w[j] : 0)) >> shift;
         bin[j] = (uint16_t)(b < last ? b : last);
     }
     for (int j = 0; j < n; j++) adds[j] = rounded((double)w[j] * scale) + ONE;
@@ -309,7 +293,8 @@ static void split(part *p)
     find_bins(p, table);
     if (p->shift == 0) {
         for (int l = p->first; l < p->end; l++)
-            reach_equal(p->row, l, p->before[l], float_of(p->top - (uint32_t)p->bin[l]),
+            reach_equal(p->row, l, p->before[l],
+                        atn_bits_float(p->top - (uint32_t)p->bin[l]),
                         (atn_idx)(table[0][p->bin[l]] >> 40));
         return;
     }
@@ -361,7 +346,7 @@ void atn_row_cover(const float *w, atn_idx n, float max, double mass,
         part whole = {.row = &r,
                       .w = w,
                       .n = n,
-                      .top = bits_of(max),
+                      .top = atn_float_bits(max),
                       .bins = is_long ? BINS : BINS / 4,
                       .shift = is_long ? ROW_SHIFT : ROW_SHIFT + 2,
                       .end = LEVELS};

@@ -35,6 +35,23 @@
 
 enum { ATN_LANES = 16 };
 
+/* The bits of a float, and back. */
+static inline uint32_t atn_float_bits(float x)
+{
+    uint32_t bits;
+
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+static inline float atn_bits_float(uint32_t bits)
+{
+    float x;
+
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
 /* e^x in float32 for x <= 88: 2^n times a degree-6 polynomial on |r| <= ln(2)/2 (Cody-Waite
  * reduction); relative error below 1.2e-7; 0 below x = -87.3. */
 static inline float atn_expf(float x)
