@@ -476,29 +476,6 @@ done:
     return st;
 }
 
-/* g <- L with L L' = g, semidefinite: a direction without weight gives a column of zeros. */
-static void half_cholesky(double *g, atn_idx d)
-{
-    double most = 0;
-
-    for (atn_idx i = 0; i < d; i++) most = ATN_MAX(most, g[i * d + i]);
-    for (atn_idx j = 0; j < d; j++) {
-        double pivot = g[j * d + j];
-
-        for (atn_idx k = 0; k < j; k++) pivot -= g[j * d + k] * g[j * d + k];
-        pivot = pivot > 1e-13 * most ? sqrt(pivot) : 0;
-        for (atn_idx i = 0; i < d; i++) {
-            double x = g[i * d + j];
-
-            if (i < j) continue;
-            for (atn_idx k = 0; k < j; k++) x -= g[i * d + k] * g[j * d + k];
-            g[i * d + j] = pivot > 0 ? (i == j ? pivot : x / pivot) : 0;
-        }
-    }
-    for (atn_idx i = 0; i < d; i++)
-        for (atn_idx j = i + 1; j < d; j++) g[i * d + j] = 0;
-}
-
 /* Rows that count; returns how many. */
 static atn_idx mark_rows(const atn_head *h, atn_idx skip, bool *take)
 {
@@ -535,7 +512,7 @@ atn_status atn_spectrum_logits(atn_ctx *cx, const atn_head *h, atn_idx skip_rows
     ATN_TAKE(eigen, d);
     ATN_TRY(gram_of(cx, h->q, take, l));
     ATN_TRY(gram_of(cx, h->k, NULL, k));
-    half_cholesky(l, d);
+    atn_cholesky_half(l, d);
     for (atn_idx i = 0; i < d; i++)
         for (atn_idx j = 0; j < d; j++) {
             kl[i * d + j] = 0;

@@ -33,6 +33,28 @@ bool atn_cholesky(double *a, atn_idx n)
     return true;
 }
 
+void atn_cholesky_half(double *a, atn_idx n)
+{
+    double most = 0;
+
+    for (atn_idx i = 0; i < n; i++) most = ATN_MAX(most, a[i * n + i]);
+    for (atn_idx j = 0; j < n; j++) {
+        double pivot = a[j * n + j];
+
+        for (atn_idx k = 0; k < j; k++) pivot -= a[j * n + k] * a[j * n + k];
+        pivot = pivot > 1e-13 * most ? sqrt(pivot) : 0;
+        for (atn_idx i = 0; i < n; i++) {
+            double x = a[i * n + j];
+
+            if (i < j) continue;
+            for (atn_idx k = 0; k < j; k++) x -= a[i * n + k] * a[j * n + k];
+            a[i * n + j] = pivot > 0 ? (i == j ? pivot : x / pivot) : 0;
+        }
+    }
+    for (atn_idx i = 0; i < n; i++)
+        for (atn_idx j = i + 1; j < n; j++) a[i * n + j] = 0;
+}
+
 void atn_cholesky_solve(const double *l, atn_idx n, double *b)
 {
     for (atn_idx i = 0; i < n; i++) {

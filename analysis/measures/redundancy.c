@@ -2,6 +2,8 @@
  *
  * Math    map     mean over the other heads of <P_h, P_h'> / (|P_h| |P_h'|)
  *         cka     mean over the other heads of the linear CKA of the outputs O_h, O_h'
+ *         cka_c   the same of the contributions C_h, C_h'. CKA is a function of C_h C_h' alone, so
+ *                 O_h L with L L' = W_O^h W_O^h' stands for C_h, as narrow as O_h.
  *         With C_h = O_h W_O^h, Y = sum_h C_h, Gamma_hh' = <C_h, C_h'>_F, o = all but h:
  *         leave_out  sqrt(Gamma_hh / 1'Gamma 1): relative error of Y without the head
  *         explained  Gamma_ho (Gamma_oo + lambda I)^-1 Gamma_oh / Gamma_hh: the share of C_h that
@@ -13,7 +15,7 @@
  * Source  Yun and Ro, arXiv 2401.16456 (SHViT): mean cosine with the other heads and ablation of
  *         single heads; the Gram form is derived. The ridge keeps equal heads from dividing
  *         0 by 0.
- * Cost    one row pass and one SYRK an entry (map), nq dv^2 H^2 (cka), nq D H (H + 1) and 2 nq H dv D
+ * Cost    one row pass and one SYRK an entry (map), nq dv^2 H^2 (cka, and cka_c), nq D H (H + 1) and 2 nq H dv D
  *         (Gram), H^4 / 3 (explained). Memory: tiles, and H^2 doubles a group of tiles.
  * Limits  C_h = 0: explained 1, leave_out 0, keep_one 0. A layer of one head has no other: map and
  *         cka are empty, explained is 0. Without W_O map and cka only.
@@ -26,11 +28,23 @@
 #include "analysis/contributions.h"
 #include "analysis/layer_facts.h"
 #include "analysis/similarity_internal.h"
+#include "core/kernels/kernels.h"
 #include "core/linalg.h"
 
 extern const atn_measure atn_measure_redundancy;
 
-enum { MAP, CKA, CKA_DEBIASED, LEAVE_OUT, EXPLAINED, KEEP_ONE, GAIN, N_COLS };
+enum {
+    MAP,
+    CKA,
+    CKA_DEBIASED,
+    LEAVE_OUT,
+    EXPLAINED,
+    KEEP_ONE,
+    GAIN,
+    CKA_C,
+    CKA_C_DEBIASED,
+    N_COLS
+};
 static const double RIDGE = 1e-8;
 
 /* The mean of row a of m x m without the diagonal, over what is a number. */
@@ -135,8 +149,65 @@ done:
     return st;
 }
 
-static atn_status output_cka(atn_ctx *cx, const atn_layer_facts *f, double *cka,
-                             double *debiased)
+typedef struct narrow_job {
+    const atn_layer_facts *f;
+    const atn_cmat *x; /* [heads] outputs */
+    float *y;          /* [heads, rows, dv] */
+} narrow_job;
+
+/* Outputs whose inner products of rows are those of the contributions of head h. */
+static atn_status narrow_head(atn_ctx *cx, atn_idx h, void *state)
+{
+    const narrow_job *j = state;
+    const atn_cmat x = j->x[h];
+    const atn_idx dv = x.cols, width = j->f->width;
+    const float *w = j->f->w_o + h * dv * width;
+    const atn_arena_mark mark = atn_arena_save(cx);
+    atn_status st = ATN_OK;
+    double *l = NULL;
+    float *l32 = NULL;
+
+    ATN_TAKE(l, dv * dv);
+    ATN_TAKE(l32, dv * dv);
+    for (atn_idx a = 0; a < dv; a++)
+        for (atn_idx b = 0; b <= a; b++)
+            l[a * dv + b] = atn_row_dot(w + a * width, w + b * width, width);
+    atn_cholesky_half(l, dv);
+    for (atn_idx i = 0; i < dv * dv; i++) l32[i] = (float)l[i];
+    atn_gemm(false, 1, x, (atn_cmat){l32, dv, dv, dv}, 0,
+             (atn_mat){j->y + h * x.rows * dv, x.rows, dv, dv});
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+/* Of the contributions; x are the outputs. */
+static atn_status contribution_cka(atn_ctx *cx, const atn_layer_facts *f,
+                                   const atn_cmat *x, double *cka, double *debiased)
+{
+    const atn_idx m = f->heads, n = x[0].rows, dv = x[0].cols;
+    const atn_arena_mark mark = atn_arena_save(cx);
+    atn_status st = ATN_OK;
+    narrow_job j = {.f = f, .x = x};
+    atn_cmat *y = NULL;
+
+    ATN_TRY(atn_mem_check(
+        cx, 4 * (double)(m * n) * (double)dv + 12.0 * (double)(dv * dv) * cx->threads,
+        "redundancy"));
+    ATN_NEW(j.y, m * n * dv);
+    ATN_TAKE(y, m);
+    for (atn_idx h = 0; h < m; h++) y[h] = (atn_cmat){j.y + h * n * dv, n, dv, dv};
+    ATN_TRY(atn_parallel(cx, m, narrow_head, &j, "contributions"));
+    ATN_TRY(atn_cka_pairs(cx, y, m, cka, debiased));
+done:
+    atn_free(cx, j.y);
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+/* cka[0] of the outputs; cka[1], where W_O is known, of the contributions. */
+static atn_status output_cka(atn_ctx *cx, const atn_layer_facts *f,
+                             double *const cka[2], double *const debiased[2])
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     atn_status st = ATN_OK;
@@ -145,7 +216,9 @@ static atn_status output_cka(atn_ctx *cx, const atn_layer_facts *f, double *cka,
 
     ATN_TAKE(x, f->heads);
     ATN_TRY(output_views(cx, f, x, &copy));
-    ATN_TRY(atn_cka_pairs(cx, x, f->heads, cka, debiased));
+    ATN_TRY(atn_cka_pairs(cx, x, f->heads, cka[0], debiased[0]));
+    if (atn_contributions_known(f))
+        ATN_TRY(contribution_cka(cx, f, x, cka[1], debiased[1]));
 done:
     atn_free(cx, copy);
     atn_arena_rewind(cx, mark);
@@ -219,19 +292,24 @@ static atn_status layer(atn_ctx *cx, const atn_layer_facts *f, const void *param
     const atn_arena_mark mark = atn_arena_save(cx);
     const atn_idx m = f->heads;
     atn_status st = ATN_OK;
-    double *cosine = NULL, *cka = NULL, *debiased = NULL;
+    double *cosine = NULL, *cka[2] = {NULL}, *debiased[2] = {NULL};
 
     (void)params;
     ATN_TAKE(cosine, m * m);
-    ATN_TAKE(cka, m * m);
-    ATN_TAKE(debiased, m * m);
+    for (int c = 0; c < 2; c++) {
+        ATN_TAKE(cka[c], m * m);
+        ATN_TAKE(debiased[c], m * m);
+        for (atn_idx i = 0; i < m * m; i++) cka[c][i] = debiased[c][i] = NAN;
+    }
     ATN_TRY(map_cosines(cx, f, cosine));
     ATN_TRY(output_cka(cx, f, cka, debiased));
     for (atn_idx h = 0; h < m; h++) {
         if (!f->keep[h]) continue;
         out[h * N_COLS + MAP] = mean_of_others(cosine, m, h);
-        out[h * N_COLS + CKA] = mean_of_others(cka, m, h);
-        out[h * N_COLS + CKA_DEBIASED] = mean_of_others(debiased, m, h);
+        out[h * N_COLS + CKA] = mean_of_others(cka[0], m, h);
+        out[h * N_COLS + CKA_DEBIASED] = mean_of_others(debiased[0], m, h);
+        out[h * N_COLS + CKA_C] = mean_of_others(cka[1], m, h);
+        out[h * N_COLS + CKA_C_DEBIASED] = mean_of_others(debiased[1], m, h);
     }
     if (atn_contributions_known(f)) ATN_TRY(contributions(cx, f, out));
 done:
@@ -256,6 +334,11 @@ static const atn_measure_col cols[] = {
                   NULL},
     [GAIN] = {"redundancy_keep_one_gain", "", "any",
               "the scale of the head that does so", NULL},
+    [CKA_C] = {"redundancy_cka_c", "", "[0, 1]",
+               "mean linear CKA of the head's contribution with those of the others",
+               NULL},
+    [CKA_C_DEBIASED] = {"redundancy_cka_c_debiased", "", "[-1, 1]",
+                        "the same with the unbiased estimator; may be negative", NULL},
     [N_COLS] = ATN_MEASURE_COLS_END,
 };
 

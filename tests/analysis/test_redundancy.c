@@ -2,7 +2,18 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "layer_model.h"
 
-enum { MAP, CKA, CKA_DEBIASED, LEAVE_OUT, EXPLAINED, KEEP_ONE, GAIN, COLS };
+enum {
+    MAP,
+    CKA,
+    CKA_DEBIASED,
+    LEAVE_OUT,
+    EXPLAINED,
+    KEEP_ONE,
+    GAIN,
+    CKA_C,
+    CKA_C_DEBIASED,
+    COLS
+};
 
 /* Card A8: outputs 1, 1, 2 through (1,0), (1,0), (0,1) give C = (1,0), (1,0), (0,2), 1'Gamma1 = 8. */
 static void golden(atn_ctx *cx)
@@ -77,6 +88,30 @@ static double dense_product(const layer_model *m, atn_idx a, atn_idx b)
     return sum;
 }
 
+/* The same of contributions. */
+static double dense_product_c(const layer_model *m, atn_idx a, atn_idx b)
+{
+    double sum = 0, n = 0;
+
+    for (atn_idx i = 0; i < m->n; i++) n += layer_counts(m, i);
+    for (atn_idx c = 0; c < m->facts.width; c++)
+        for (atn_idx e = 0; e < m->facts.width; e++) {
+            double x = 0, y = 0, xy = 0;
+
+            for (atn_idx i = 0; i < m->n; i++) {
+                const double u = layer_contribution(m, a, i, c);
+                const double w = layer_contribution(m, b, i, e);
+
+                if (!layer_counts(m, i)) continue;
+                x += u / n;
+                y += w / n;
+                xy += u * w;
+            }
+            sum += (xy - n * x * y) * (xy - n * x * y);
+        }
+    return sum;
+}
+
 static double dense_gram(const layer_model *m, atn_idx a, atn_idx b)
 {
     double sum = 0;
@@ -111,7 +146,7 @@ static double dense_explained(const layer_model *m, atn_idx h)
 
 static void check_head(const layer_model *m, atn_idx h, const double *o)
 {
-    double map = 0, cka = 0, total = 0, with = 0;
+    double map = 0, cka = 0, cka_c = 0, total = 0, with = 0;
 
     for (atn_idx b = 0; b < LAYER_HEADS; b++) {
         if (b == h) continue;
@@ -119,11 +154,20 @@ static void check_head(const layer_model *m, atn_idx h, const double *o)
         cka += dense_product(m, h, b) /
                sqrt(dense_product(m, h, h) * dense_product(m, b, b)) /
                (LAYER_HEADS - 1);
+        if (m->facts.w_o)
+            cka_c += dense_product_c(m, h, b) /
+                     sqrt(dense_product_c(m, h, h) * dense_product_c(m, b, b)) /
+                     (LAYER_HEADS - 1);
     }
     CHECK_NEAR(o[MAP], map, 2e-6);
     CHECK(m->n > 1 || isnan(o[CKA]));
     if (m->n > 1) CHECK_NEAR(o[CKA], cka, 2e-6);
     if (m->n > 1) CHECK(o[CKA_DEBIASED] >= -1 && o[CKA_DEBIASED] < o[CKA]);
+    CHECK(isnan(o[CKA_C]) == (m->n == 1 || !m->facts.w_o));
+    if (!isnan(o[CKA_C])) {
+        CHECK_NEAR(o[CKA_C], cka_c, 1e-5);
+        CHECK(o[CKA_C_DEBIASED] >= -1 && o[CKA_C_DEBIASED] < o[CKA_C]);
+    }
     if (!m->facts.w_o) {
         CHECK(isnan(o[LEAVE_OUT]) && isnan(o[EXPLAINED]) && isnan(o[KEEP_ONE]));
         return;
@@ -175,6 +219,7 @@ static void equal_heads_explain_one_another(atn_ctx *cx)
     CHECK_NEAR(out[EXPLAINED], 1, 1e-6);
     CHECK_NEAR(out[2 * COLS + EXPLAINED], 1, 1e-6);
     CHECK_LE(out[COLS + EXPLAINED], .9);
+    CHECK_LE(out[COLS + CKA_C], out[CKA_C]);
     CHECK_NEAR(out[LEAVE_OUT], 2 * out[2 * COLS + LEAVE_OUT], 1e-6);
     layer_drop(&m);
 }

@@ -160,7 +160,31 @@ static void what_has_no_eigenvalues(atn_ctx *cx)
     CHECK_FAILS(atn_eigenvalues_general(cx, a, 2, v, w), ATN_DATA, "not finite");
 }
 
-CHECK_MAIN({"cholesky golden", cholesky_golden}, {"cholesky solves", cholesky_solves},
+/* B B' with B = (2 0), (1 0), (0 3), of rank 2: L L' is that again, and L is lower. */
+static void semidefinite(atn_ctx *cx)
+{
+    const double want[9] = {4, 2, 0, 2, 1, 0, 0, 0, 9};
+    double a[9], zero[4] = {0};
+
+    (void)cx;
+    memcpy(a, want, sizeof a);
+    a[1] = a[2] = a[5] = NAN; /* not read */
+    atn_cholesky_half(a, 3);
+    for (int i = 0; i < 3; i++)
+        for (int j = 0; j < 3; j++) {
+            double sum = 0;
+
+            for (int k = 0; k < 3; k++) sum += a[3 * i + k] * a[3 * j + k];
+            CHECK_NEAR(sum, want[3 * i + j], 1e-12);
+            if (j > i) CHECK_NEAR(a[3 * i + j], 0, 0);
+        }
+    CHECK_NEAR(a[4], 0, 0);
+    atn_cholesky_half(zero, 2);
+    for (int i = 0; i < 4; i++) CHECK_NEAR(zero[i], 0, 0);
+}
+
+CHECK_MAIN({"semidefinite", semidefinite}, {"cholesky golden", cholesky_golden},
+           {"cholesky solves", cholesky_solves},
            {"eigenvalues golden", eigenvalues_golden},
            {"eigenvalues of random matrices", eigenvalues_of_random_matrices},
            {"general golden", general_golden},
