@@ -149,6 +149,11 @@ void atn_canvas_line(atn_canvas *c, double x0, double y0, double x1, double y1,
 atn_status atn_canvas_fits(atn_ctx *cx, const atn_canvas *c, double w, double h)
 {
     if (w >= 2 * c->font && h >= 2 * c->font) return ATN_OK;
+    if (!isfinite(c->height)) /* as high as it needs */
+        return atn_fail(cx, ATN_USAGE, __FILE__, __LINE__,
+                        "a figure %.3g points wide has no room beside text of %.3g "
+                        "points (give a larger --width, or a smaller --font)",
+                        c->width, c->font);
     return atn_fail(
         cx, ATN_USAGE, __FILE__, __LINE__,
         "a figure %.3g points wide and %.3g high has no room beside text of "

@@ -29,8 +29,9 @@ static bool marked(double x)
     return fabs(x - .9) < 1e-9 || fabs(x - .95) < 1e-9 || fabs(x - .99) < 1e-9;
 }
 
-static const char *const y[][2] = {
-    {"share_mean", "share of visible keys"}, {"keys_mean", "keys"}, {NULL, NULL}};
+static const char *const y[][2] = {{"share_mean", "keys needed / visible keys"},
+                                   {"keys_mean", "keys needed"},
+                                   {NULL, NULL}};
 
 static const atn_curve_kind kind = {.x = "coverage",
                                     .lack = "it has no column coverage",

@@ -79,21 +79,22 @@ static int categories_of(const atn_table *t, int col,
     return n;
 }
 
-static const char *check_column(const atn_table *t, int col)
+/* Why a column cannot be drawn; NULL = it can. */
+static const char *lack_of(const atn_table *t, int col)
 {
     const char *texts[ATN_PALETTE_CATEGORIES];
     int n;
 
     if (atn_table_col_type(t, col) == ATN_COL_STR) {
         n = categories_of(t, col, texts);
-        return n == 0                       ? "its column has no value in any row"
-               : n > ATN_PALETTE_CATEGORIES ? "its column has more than 12 different "
-                                              "texts, too many to tell apart"
-                                            : NULL;
+        return n == 0 ? "has no value in any row"
+               : n > ATN_PALETTE_CATEGORIES
+                   ? "has more than 12 different texts, too many to tell apart"
+                   : NULL;
     }
     for (atn_idx r = 0; r < atn_table_rows(t); r++)
         if (isfinite(atn_table_get_f64(t, r, col))) return NULL;
-    return "its column has no number in any row";
+    return "has no number in any row";
 }
 
 static const char *check(const atn_table *t)
@@ -106,8 +107,6 @@ static const char *check(const atn_table *t)
     n = columns_of(t, cols);
     if (n == 0) return "it has no column of that name";
     if (n > PANELS) return "a grid shows at most 12 columns";
-    for (int i = 0; i < n; i++)
-        if ((why = check_column(t, cols[i]))) return why;
     return NULL;
 }
 
@@ -190,8 +189,12 @@ static atn_status fill_panel(atn_ctx *cx, const atn_table *t, const void *params
                              const atn_figure_opts *o, const layout *l, panel *p)
 {
     const atn_idx cells = (atn_idx)l->s.n * l->s.heads;
+    const char *lack = lack_of(t, p->col);
     atn_status st = ATN_OK;
 
+    if (lack)
+        ATN_FAIL(ATN_USAGE, "figure grid: column %s %s (choose another with --y)",
+                 atn_table_col_name(t, p->col), lack);
     if (atn_table_col_type(t, p->col) == ATN_COL_STR)
         p->n_texts = categories_of(t, p->col, p->texts);
     choose_colours(t, p);
