@@ -230,7 +230,8 @@ static atn_status from_capture(atn_cli *cli, const atn_figure *f, const char *di
         .cells = atn_opt_i64(cli, "cells", 0),
         .pool = (atn_pool)atn_opt_i64(cli, "pool", ATN_POOL_MAX),
         .y = atn_opt_text(cli, "y", NULL),
-        /* the figure reads its parameters itself; here it only costs time to be wrong */
+        /* the figure reads its parameters itself; here it only costs time to be
+         * wrong */
         .copy_err = strstr(atn_opt_text(cli, "params", ""), "copy_err") != NULL};
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;

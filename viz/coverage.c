@@ -1,8 +1,10 @@
-/* viz/coverage.c -- coverage curves: how many keys it takes to hold a share of the weight.
+/* viz/coverage.c -- coverage curves: how many keys it takes to hold a share of the
+ * weight.
  *
- * Accepts  a table of kind coverage: columns layer, head (and stack, step), coverage, and share_mean
- *          (of the visible keys) or the column that meta `y` names, such as keys_mean. The values
- *          of coverage stand at equal steps; .9, .95 and .99 are marked.
+ * Accepts  a table of kind coverage: columns layer, head (and stack, step), coverage,
+ *          and share_mean (of the visible keys) or the column that meta `y` names, such
+ *          as keys_mean. The values of coverage stand at equal steps; .9, .95 and .99
+ *          are marked.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>

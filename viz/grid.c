@@ -1,10 +1,12 @@
-/* viz/grid.c -- the model as a grid: layers down, heads across, each cell coloured by a column.
+/* viz/grid.c -- the model as a grid: layers down, heads across, each cell coloured by a
+ * column.
  *
- * Accepts  a table of one row a head (columns layer, head, and stack and step where there are several)
- *          and the columns that meta `y` names, one panel each; default entropy_normalised, else the
- *          first value. Numbers have a colour bar, texts (at most 12 different ones) a legend; meta
- *          `categories` ("a,b,c") gives texts colours in this order, whichever of them occur.
- *          A head without a value is grey, a head without a row is blank.
+ * Accepts  a table of one row a head (columns layer, head, and stack and step where
+ *          there are several) and the columns that meta `y` names, one panel each;
+ *          default entropy_normalised, else the first value. Numbers have a colour bar,
+ *          texts (at most 12 different ones) a legend; meta `categories` ("a,b,c")
+ *          gives texts colours in this order, whichever of them occur. A head without a
+ *          value is grey, a head without a row is blank.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
@@ -59,8 +61,8 @@ static int by_text(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* The different texts of a column, sorted; returns their number, PALETTE_CATEGORIES + 1 when there
- * are more than that many. */
+/* The different texts of a column, sorted; returns their number, PALETTE_CATEGORIES + 1
+ * when there are more than that many. */
 static int categories_of(const atn_table *t, int col,
                          const char *texts[ATN_PALETTE_CATEGORIES])
 {
@@ -144,7 +146,8 @@ static int place_of(const char *list, const char *text)
     return -1;
 }
 
-/* Colours of the texts: their place among meta categories, those that it does not name behind. */
+/* Colours of the texts: their place among meta categories, those that it does not name
+ * behind. */
 static void choose_colours(const atn_table *t, panel *p)
 {
     const char *list = atn_table_get_meta(t, "categories");
@@ -295,7 +298,8 @@ static double below(atn_canvas *c, const layout *l, double cells)
     return most;
 }
 
-/* Width first, then the height that suits it, at most half more than the page is wide. */
+/* Width first, then the height that suits it, at most half more than the page is
+ * wide. */
 static void fit(atn_canvas *c, const atn_figure_opts *o, layout *l)
 {
     const double page = isfinite(c->height) ? c->height : 1.5 * c->width;
