@@ -1,4 +1,5 @@
-/* analysis/curves.c -- distance profiles, coverage curves and sink maps, see the header. */
+/* analysis/curves.c -- distance profiles, coverage curves and sink maps, see the
+ * header. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "analysis/curves.h"
 
@@ -293,7 +294,8 @@ done:
     return st;
 }
 
-/* The chosen heads of a loaded layer in their order, in batches that end before a bad one. */
+/* The chosen heads of a loaded layer in their order, in batches that end before a bad
+ * one. */
 static atn_status some_heads(atn_ctx *cx, builder *b, const atn_layer_info *l,
                              const atn_problem *p, const bool *keep, const bool *bad)
 {

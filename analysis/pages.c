@@ -1,10 +1,11 @@
 /* analysis/pages.c -- pools attention rows into small matrices while they stream past.
  *
- * Math    cell (a, b) = max, sum or mean over the visible pairs (i, j) with floor(i/s) = a and
- *         floor(j/s) = b; a cell without a visible pair is NaN.
- * Cost    one row stream; of each cell a float, a sum and a count, for one head at a time.
- * Limits  a pooled row belongs to one task, whose tiles end at its edge: nothing is merged, and
- *         no more threads work than there are pooled rows.
+ * Math    cell (a, b) = max, sum or mean over the visible pairs (i, j) with floor(i/s)
+ *         = a and floor(j/s) = b; a cell without a visible pair is NaN.
+ * Cost    one row stream; of each cell a float, a sum and a count, for one head at a
+ *         time.
+ * Limits  a pooled row belongs to one task, whose tiles end at its edge: nothing is
+ *         merged, and no more threads work than there are pooled rows.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "analysis/pages.h"
@@ -44,8 +45,8 @@ typedef struct pooling {
     double *sum;
 } pooling;
 
-/* Adds the visible part of one row to its band; bands are owned by pooled rows, and a pooled
- * row is visited by one task alone (see pool_band). */
+/* Adds the visible part of one row to its band; bands are owned by pooled rows, and a
+ * pooled row is visited by one task alone (see pool_band). */
 static void pool_row(const pooling *g, atn_idx band, const float *row,
                      const atn_row_info *info, atn_idx key0)
 {
@@ -143,9 +144,9 @@ done:
     return st;
 }
 
-/* One row a column of the matrix: the first key of the cell and, where every cell is one key and the
- * capture has its text, the token, so that a figure can label its axes; a text that begins with NUL or
- * is empty is named by its id. */
+/* One row a column of the matrix: the first key of the cell and, where every cell is
+ * one key and the capture has its text, the token, so that a figure can label its axes;
+ * a text that begins with NUL or is empty is named by its id. */
 static atn_status add_keys(atn_ctx *cx, const atn_capture *c, const atn_layer_info *l,
                            atn_idx size, atn_table *t)
 {

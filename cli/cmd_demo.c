@@ -38,8 +38,8 @@ static void release_places(atn_ctx *cx, places *p)
     atn_free(cx, p->text);
 }
 
-/* A demo is written into a new or empty folder, or, with --force, over an earlier demo; never
- * over anything else. */
+/* A demo is written into a new or empty folder, or, with --force, over an earlier demo;
+ * never over anything else. */
 static atn_status check_folder(atn_cli *cli, const char *out, const places *p)
 {
     atn_ctx *cx = cli->cx;

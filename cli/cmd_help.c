@@ -1,4 +1,5 @@
-/* cli/cmd_help.c -- attnscope help: the same text as --help, the man page, completions. */
+/* cli/cmd_help.c -- attnscope help: the same text as --help, the man page,
+ * completions. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "cli/help.h"
 

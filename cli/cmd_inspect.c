@@ -1,4 +1,5 @@
-/* cli/cmd_inspect.c -- attnscope inspect: what a model or a capture is, layer by layer. */
+/* cli/cmd_inspect.c -- attnscope inspect: what a model or a capture is, layer by
+ * layer. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <stdbool.h>
 #include <stdio.h>

@@ -126,11 +126,16 @@ static atn_status name_columns(atn_cli *cli, const atn_figure *f, atn_table *t)
     for (size_t i = 0; i < ATN_LEN(column_options); i++) {
         const char *option = column_options[i].option;
         const char *column = atn_opt_text(cli, option, NULL);
+        const bool list =
+            column_options[i].use == ATN_FIGURE_Y && f->columns & ATN_FIGURE_YS;
 
         if (!column) continue;
-        ATN_TRY(check_columns(
-            cli, option, column,
-            column_options[i].use == ATN_FIGURE_Y && f->columns & ATN_FIGURE_YS, t));
+        if (!list && strchr(column, ',') && atn_table_find_col(t, column) < 0)
+            ATN_FAIL(ATN_USAGE,
+                     "plot: --%s: figure %s takes one column, not a list (give one; "
+                     "figure grid takes --y A,B)",
+                     option, f->id);
+        ATN_TRY(check_columns(cli, option, column, list, t));
         ATN_TRY(atn_table_set_meta(cx, t, option, column));
     }
 done:
@@ -225,7 +230,8 @@ static atn_status from_capture(atn_cli *cli, const atn_figure *f, const char *di
         .cells = atn_opt_i64(cli, "cells", 0),
         .pool = (atn_pool)atn_opt_i64(cli, "pool", ATN_POOL_MAX),
         .y = atn_opt_text(cli, "y", NULL),
-        /* the figure reads its parameters itself; here it only costs time to be wrong */
+        /* the figure reads its parameters itself; here it only costs time to be
+         * wrong */
         .copy_err = strstr(atn_opt_text(cli, "params", ""), "copy_err") != NULL};
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;

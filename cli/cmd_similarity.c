@@ -1,4 +1,5 @@
-/* cli/cmd_similarity.c -- attnscope similarity: layers or heads compared, a sharing plan. */
+/* cli/cmd_similarity.c -- attnscope similarity: layers or heads compared, a sharing
+ * plan. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "analysis/clusters.h"
 

@@ -60,7 +60,8 @@ static atn_status read_quantiles(atn_cli *cli, double *q, int *n)
     return ATN_OK;
 }
 
-/* The tables of the request, as many as returned in *n; the first is the command's output. */
+/* The tables of the request, as many as returned in *n; the first is the command's
+ * output. */
 static atn_status make_tables(atn_cli *cli, const atn_stats *stats, atn_table *t[2],
                               int *n)
 {

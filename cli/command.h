@@ -1,7 +1,7 @@
 /* cli/command.h -- a subcommand: a table of words and options, and the function to run.
  *
- * cli/cmd_<id>.c defines atn_command_<id>, commands.def names it; help, the man page, shell
- * completion and spelling suggestions come from the tables.
+ * cli/cmd_<id>.c defines atn_command_<id>, commands.def names it; help, the man page,
+ * shell completion and spelling suggestions come from the tables.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
@@ -17,8 +17,8 @@ typedef struct atn_command {
     const char *text;          /* paragraphs for help and the man page, may be NULL */
     const atn_option *options; /* its own, may be NULL */
     unsigned uses;             /* ATN_USE_* */
-    /* Shell completion: the i-th word for the value of an option (its long name) or, where
-     * NULL, for the first argument; NULL = no more. May be NULL. */
+    /* Shell completion: the i-th word for the value of an option (its long name) or,
+     * where NULL, for the first argument; NULL = no more. May be NULL. */
     const char *(*word)(const char *option, int i);
     int min_args, max_args; /* of what is no option; max -1 = any number */
     atn_status (*run)(atn_cli *cli);

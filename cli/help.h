@@ -1,4 +1,5 @@
-/* cli/help.h -- help, man page and shell completion, all written from the command tables. */
+/* cli/help.h -- help, man page and shell completion, all written from the command
+ * tables. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 

@@ -6,7 +6,8 @@
 #include "cli/help.h"
 #include "core/run.h"
 
-/* troff text: hyphens that are typed stay hyphens, a leading dot or quote is no request. */
+/* troff text: hyphens that are typed stay hyphens, a leading dot or quote is no
+ * request. */
 static void put(const char *text, FILE *out)
 {
     if (*text == '.' || *text == '\'') fputs("\\&", out);

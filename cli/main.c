@@ -1,4 +1,5 @@
-/* cli/main.c -- the program; everything else of the command line is the library atn_cli. */
+/* cli/main.c -- the program; everything else of the command line is the library
+ * atn_cli. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "cli/command.h"
 

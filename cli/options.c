@@ -1,4 +1,5 @@
-/* cli/options.c -- option tables: the shared groups, parsing, checking, reading values. */
+/* cli/options.c -- option tables: the shared groups, parsing, checking, reading
+ * values. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "cli/options.h"
 

@@ -1,9 +1,9 @@
-/* cli/options.h -- command-line options as tables: one row gives parsing, checking, --help,
- * the man page and shell completion.
+/* cli/options.h -- command-line options as tables: one row gives parsing, checking,
+ * --help, the man page and shell completion.
  *
- * A command has its own table and says which shared groups it takes. glibc's argp does the
- * parsing; what it cannot say well (an unknown option with the nearest known one, a value
- * out of range) is said here.
+ * A command has its own table and says which shared groups it takes. glibc's argp does
+ * the parsing; what it cannot say well (an unknown option with the nearest known one, a
+ * value out of range) is said here.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
@@ -53,8 +53,8 @@ typedef struct atn_option_group {
 
 enum { ATN_CLI_ROWS = 64, ATN_CLI_GROUPS = 7 /* all shared ones and an own one */ };
 
-/* The groups that a command with this mask takes, its own table (may be NULL) first. Returns
- * their number. */
+/* The groups that a command with this mask takes, its own table (may be NULL) first.
+ * Returns their number. */
 int atn_option_groups(unsigned uses, const atn_option *own,
                       atn_option_group out[ATN_CLI_GROUPS]);
 
@@ -80,9 +80,9 @@ typedef struct atn_cli {
     int n_rows;
 } atn_cli;
 
-/* Parses argv[first .. argc) by the command's tables into cli (zeroed but for cx, command,
- * argc, argv). USAGE names the option and the nearest known one, or the value and its range.
- * Release with atn_cli_release. */
+/* Parses argv[first .. argc) by the command's tables into cli (zeroed but for cx,
+ * command, argc, argv). USAGE names the option and the nearest known one, or the value
+ * and its range. Release with atn_cli_release. */
 atn_status atn_cli_parse(atn_cli *cli, int first) ATN_WARN_UNUSED;
 void atn_cli_release(atn_cli *cli);
 /* Applies the general options (quiet, log, threads, seed, memory) to the context. */

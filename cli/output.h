@@ -14,16 +14,16 @@
             "also store table and run record under RUN/results/", 0, 0                 \
     }
 
-/* A capture that a command works on, the layers and heads chosen, and the run record with
- * the capture's manifest among its inputs. */
+/* A capture that a command works on, the layers and heads chosen, and the run record
+ * with the capture's manifest among its inputs. */
 typedef struct atn_subject {
     atn_capture *capture;
     atn_selection selection;
     atn_run run;
 } atn_subject;
 
-/* Opens dir and selects by --stack, --steps, --layers, --heads where the command has these.
- * s is zeroed first. */
+/* Opens dir and selects by --stack, --steps, --layers, --heads where the command has
+ * these. s is zeroed first. */
 atn_status atn_subject_open(atn_cli *cli, const char *dir,
                             atn_subject *s) ATN_WARN_UNUSED;
 void atn_subject_close(atn_cli *cli, atn_subject *s);
@@ -31,12 +31,12 @@ void atn_subject_close(atn_cli *cli, atn_subject *s);
 /* Starts a run record with every option given on the command line in it. */
 atn_status atn_cli_record(atn_cli *cli, atn_run *run) ATN_WARN_UNUSED;
 
-/* Asked before any work. CANTCREATE when FILE exists already and --force was not given; USAGE
- * when a table goes there whose form neither --format nor the ending names. */
+/* Asked before any work. CANTCREATE when FILE exists already and --force was not given;
+ * USAGE when a table goes there whose form neither --format nor the ending names. */
 atn_status atn_cli_check_output(atn_cli *cli, const char *path) ATN_WARN_UNUSED;
 
-/* Writes a summary to stdout, without a run record, in the command's own --format if it has
- * one. */
+/* Writes a summary to stdout, without a run record, in the command's own --format if it
+ * has one. */
 atn_status atn_cli_print(atn_cli *cli, const atn_table *t) ATN_WARN_UNUSED;
 /* Takes the progress bar off the terminal: before anything is printed. */
 void atn_cli_clear_meter(atn_cli *cli);
@@ -46,8 +46,8 @@ atn_table_format atn_cli_format(const atn_cli *cli);
  * keep_dir is the capture for --keep, NULL for commands without one. */
 atn_status atn_cli_emit(atn_cli *cli, atn_run *run, const atn_table *t,
                         const char *keep_dir) ATN_WARN_UNUSED;
-/* The same for n tables that belong together. Text and JSONL show all in this order; CSV
- * holds one table a file, so tables[first] is the output and the others go beside it
- * (FILE.<kind>.csv), or to stderr as text when the output is stdout. */
+/* The same for n tables that belong together. Text and JSONL show all in this order;
+ * CSV holds one table a file, so tables[first] is the output and the others go beside
+ * it (FILE.<kind>.csv), or to stderr as text when the output is stdout. */
 atn_status atn_cli_emit_all(atn_cli *cli, atn_run *run, const atn_table *const *tables,
                             int n, int first, const char *keep_dir) ATN_WARN_UNUSED;

@@ -164,8 +164,8 @@ done:
     return st;
 }
 
-/* What there is beside any page: the text, and the table of measures as a number and a mark a
- * cell, with the room that it grows by. */
+/* What there is beside any page: the text, and the table of measures as a number and a
+ * mark a cell, with the room that it grows by. */
 static atn_idx kept_bytes(const atn_page_writer *w)
 {
     atn_idx cols = 0;
@@ -175,7 +175,8 @@ static atn_idx kept_bytes(const atn_page_writer *w)
     return ATN_REPORT_BYTES + 2 * 9 * cols * w->subject->selection.n_heads;
 }
 
-/* What takes the most memory is asked about first; what else it cannot do has its page. */
+/* What takes the most memory is asked about first; what else it cannot do has its
+ * page. */
 static atn_status check_memory(atn_page_writer *w)
 {
     atn_ctx *cx = w->cli->cx;

@@ -1,5 +1,5 @@
-/* cli/pages_heads.c -- the pages of a report that show attention itself: all heads, single heads, block
- * maps.
+/* cli/pages_heads.c -- the pages of a report that show attention itself: all heads,
+ * single heads, block maps.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <string.h>
@@ -46,8 +46,8 @@ static int layer_at(const atn_capture *c, const atn_highlight *h)
     return -1;
 }
 
-/* "Head 1.3: strongest previous-token head (previous_mass 0.9); most weight on the first key (...)": all
- * that picks[i] and the later ones say about its head. */
+/* "Head 1.3: strongest previous-token head (previous_mass 0.9); most weight on the
+ * first key (...)": all that picks[i] and the later ones say about its head. */
 static char *head_caption(atn_ctx *cx, const atn_highlight *picks, int n, int i)
 {
     char *text = atn_strfmt(cx, "Head %lld.%lld", (long long)picks[i].layer,
@@ -135,7 +135,8 @@ static bool is_long(const atn_page_writer *w, const atn_highlight *h)
     return atn_capture_layer(c, layer_at(c, h))->nk >= LONG_TEXT;
 }
 
-/* Of a long text the largest weight of a cell says little: where its weight lies, by blocks. */
+/* Of a long text the largest weight of a cell says little: where its weight lies, by
+ * blocks. */
 static atn_status block_maps(atn_page_writer *w, const atn_highlight *picks, int n)
 {
     atn_ctx *cx = w->cli->cx;

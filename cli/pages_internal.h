@@ -6,8 +6,8 @@
 
 enum { ATN_PAGE_ROWS = 16 /* of a table before it is folded */ };
 
-/* One report under way: its pages, the capture, and the words that name the capture in a
- * shell. */
+/* One report under way: its pages, the capture, and the words that name the capture in
+ * a shell. */
 typedef struct atn_page_writer {
     atn_cli *cli;
     atn_pages *pages;
@@ -25,24 +25,25 @@ typedef struct atn_page_drawing {
     const char *caption;
 } atn_page_drawing;
 
-/* TEXT as a shell reads it, in heap memory: quoted when it holds more than plain characters. NULL with
- * cx->err on failure. */
+/* TEXT as a shell reads it, in heap memory: quoted when it holds more than plain
+ * characters. NULL with cx->err on failure. */
 char *atn_page_word(atn_ctx *cx, const char *text) ATN_WARN_UNUSED;
 /* Has the column a value in any row? col -1 = no. */
 bool atn_page_has_values(const atn_table *t, int col);
 atn_status atn_page_section(atn_page_writer *w, const char *heading) ATN_WARN_UNUSED;
-/* The figure in the report with the command that draws it again, and its file beside the report
- * where there is a folder. */
+/* The figure in the report with the command that draws it again, and its file beside
+ * the report where there is a folder. */
 atn_status atn_page_figure(atn_page_writer *w, const atn_table *t,
                            const atn_page_drawing *d) ATN_WARN_UNUSED;
-/* What this capture cannot have (st DATA or USAGE) is said in its place; any other failure stays
- * one. */
+/* What this capture cannot have (st DATA or USAGE) is said in its place; any other
+ * failure stays one. */
 atn_status atn_page_or_why(atn_page_writer *w, atn_status st) ATN_WARN_UNUSED;
 
 /* ---- pages in files of their own ---- */
 
 atn_status atn_page_heads(atn_page_writer *w) ATN_WARN_UNUSED;
-/* Single heads that the measures choose, and block maps of the first where the text is long. */
+/* Single heads that the measures choose, and block maps of the first where the text is
+ * long. */
 atn_status atn_page_highlights(atn_page_writer *w,
                                const atn_table *stats) ATN_WARN_UNUSED;
 /* Grid and layers by the measures; sets meta y of stats. */

@@ -1,5 +1,5 @@
-/* cli/pages_model.c -- the pages of a report about the model as a whole: its heads as a grid, a value
- * by layer, and the curves of all heads.
+/* cli/pages_model.c -- the pages of a report about the model as a whole: its heads as a
+ * grid, a value by layer, and the curves of all heads.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "analysis/curves.h"

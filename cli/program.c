@@ -1,4 +1,5 @@
-/* cli/program.c -- the program around a command: signals, progress, errors, exit code. */
+/* cli/program.c -- the program around a command: signals, progress, errors, exit
+ * code. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <locale.h>
 #include <signal.h>
@@ -43,8 +44,8 @@ static void meter_clear(meter *m)
     m->shown = false;
 }
 
-/* Shows the work that is under way now; the clock runs since the first of all. Finished work
- * clears the line, so that nothing stays in front of what is printed next. */
+/* Shows the work that is under way now; the clock runs since the first of all. Finished
+ * work clears the line, so that nothing stays in front of what is printed next. */
 static void on_progress(void *user, const char *what, double done, double total)
 {
     const int width = 30;

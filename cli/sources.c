@@ -68,8 +68,9 @@ static const atn_measure *measure_of(const char *name, size_t n)
     return NULL;
 }
 
-/* The measures that the columns "a,b" belong to, each once, in heap memory; NULL where one is
- * unknown or there are none: then all are computed, and the figure says what is missing. */
+/* The measures that the columns "a,b" belong to, each once, in heap memory; NULL where
+ * one is unknown or there are none: then all are computed, and the figure says what is
+ * missing. */
 static atn_status measures_of(atn_ctx *cx, const char *columns, char **out)
 {
     enum { MOST = 64 };
@@ -164,7 +165,8 @@ static atn_status grid(atn_ctx *cx, const atn_subject *s, const atn_source_opts 
     return st;
 }
 
-/* By cosine: the divergence of all pairs is for those who ask for it (attnscope similarity). */
+/* By cosine: the divergence of all pairs is for those who ask for it (attnscope
+ * similarity). */
 static atn_status dendrogram(atn_ctx *cx, const atn_subject *s,
                              const atn_source_opts *opts, atn_table **out)
 {

@@ -1,4 +1,5 @@
-/* cli/sources.h -- the table that a figure is drawn from: computed from a capture, or read. */
+/* cli/sources.h -- the table that a figure is drawn from: computed from a capture, or
+ * read. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
@@ -10,8 +11,8 @@ typedef struct atn_source_opts {
                       where there are many */
     atn_pool pool;
     const char *y; /* of measures: the columns wanted, "a,b"; NULL = the figure's own */
-    bool
-        copy_err; /* similarity: the column copy_err too, which costs more than the rest */
+    /* similarity: the column copy_err too, which costs more than the rest */
+    bool copy_err;
 } atn_source_opts;
 
 /* True when cells and pool matter for it. */
@@ -19,8 +20,8 @@ bool atn_source_pools(const char *figure);
 /* The type of every head, and the rules (analysis/head_types.h). */
 atn_status atn_source_types(atn_ctx *cx, const atn_subject *s, atn_table **heads,
                             atn_table **rules) ATN_WARN_UNUSED;
-/* Computes the table of a figure from the selected layers and heads. heatmap wants exactly one head
- * (USAGE says how to choose it). */
+/* Computes the table of a figure from the selected layers and heads. heatmap wants
+ * exactly one head (USAGE says how to choose it). */
 atn_status atn_source_table(atn_ctx *cx, const char *figure, const atn_subject *s,
                             const atn_source_opts *opts,
                             atn_table **out) ATN_WARN_UNUSED;

@@ -1,7 +1,8 @@
 /* viz/bars.c -- one value of every head, heads grouped by layer.
  *
- * Accepts  a table with columns layer and head and a numeric column: the one that meta `y` names, or
- *          the first. Other tables: one bar a row, labelled by the first text or key column.
+ * Accepts  a table with columns layer and head and a numeric column: the one that meta
+ *          `y` names, or the first. Other tables: one bar a row, labelled by the first
+ *          text or key column.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
@@ -84,8 +85,8 @@ static int series_col(const atn_table *t)
     return head >= 0 && atn_table_col_type(t, head) == ATN_COL_I64 ? head : -1;
 }
 
-/* Every how many groups are labelled: numbers that would touch are skipped; texts are cut to
- * their group, and skipped where nothing would be left of them. */
+/* Every how many groups are labelled: numbers that would touch are skipped; texts are
+ * cut to their group, and skipped where nothing would be left of them. */
 static double label_step(atn_canvas *c, const atn_table *t, double group)
 {
     char text[96];

@@ -58,7 +58,8 @@ void atn_canvas_bold(atn_canvas *c, double x, double y, atn_anchor anchor, doubl
     show(c, x, y, anchor, size, true, 0, max_width, text);
 }
 
-/* Bytes of the longest beginning of text that ends before a blank and fits; at least a word. */
+/* Bytes of the longest beginning of text that ends before a blank and fits; at least a
+ * word. */
 static size_t line_length(atn_canvas *c, const atn_note *n, const char *text)
 {
     size_t best = strcspn(text, " ");
@@ -149,6 +150,11 @@ void atn_canvas_line(atn_canvas *c, double x0, double y0, double x1, double y1,
 atn_status atn_canvas_fits(atn_ctx *cx, const atn_canvas *c, double w, double h)
 {
     if (w >= 2 * c->font && h >= 2 * c->font) return ATN_OK;
+    if (!isfinite(c->height)) /* as high as it needs */
+        return atn_fail(cx, ATN_USAGE, __FILE__, __LINE__,
+                        "a figure %.3g points wide has no room beside text of %.3g "
+                        "points (give a larger --width, or a smaller --font)",
+                        c->width, c->font);
     return atn_fail(
         cx, ATN_USAGE, __FILE__, __LINE__,
         "a figure %.3g points wide and %.3g high has no room beside text of "
@@ -169,7 +175,8 @@ static size_t sequence(const unsigned char *s)
     return n;
 }
 
-/* Characters that reorder or hide the text around them: U+200B-200F, 202A-202E, 2066-2069, FEFF. */
+/* Characters that reorder or hide the text around them: U+200B-200F, 202A-202E,
+ * 2066-2069, FEFF. */
 static bool is_invisible(const unsigned char *s, size_t n)
 {
     if (n != 3) return false;
@@ -180,8 +187,8 @@ static bool is_invisible(const unsigned char *s, size_t n)
            (s[1] == 0x81 && s[2] >= 0xa6 && s[2] <= 0xa9);
 }
 
-/* A joiner (U+200D) between characters of three bytes or more makes one picture or syllable of
- * them: bytes of joiner and next character, else 0. */
+/* A joiner (U+200D) between characters of three bytes or more makes one picture or
+ * syllable of them: bytes of joiner and next character, else 0. */
 static size_t joined(const unsigned char *s, size_t before)
 {
     if (before < 3 || s[0] != 0xe2 || s[1] != 0x80 || s[2] != 0x8d || s[3] < 0xe0)

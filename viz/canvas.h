@@ -1,7 +1,8 @@
-/* viz/canvas.h -- a page to draw on: Cairo for shapes, Pango for text, points for units.
+/* viz/canvas.h -- a page to draw on: Cairo for shapes, Pango for text, points for
+ * units.
  *
- * Every figure draws with these few operations only. Errors are sticky in the canvas and asked
- * for once at the end.
+ * Every figure draws with these few operations only. Errors are sticky in the canvas
+ * and asked for once at the end.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
@@ -18,14 +19,15 @@ typedef struct atn_canvas {
 
 typedef enum atn_anchor { ATN_LEFT, ATN_CENTRE, ATN_RIGHT } atn_anchor;
 
-/* Draws one line of text with its vertical middle at y; a text wider than max_width (> 0) ends
- * in an ellipsis. size is relative to the font; angle in degrees, about (x, y). */
+/* Draws one line of text with its vertical middle at y; a text wider than max_width (>
+ * 0) ends in an ellipsis. size is relative to the font; angle in degrees, about (x,
+ * y). */
 void atn_canvas_text(atn_canvas *c, double x, double y, atn_anchor anchor, double size,
                      double angle, double max_width, const char *text);
 void atn_canvas_bold(atn_canvas *c, double x, double y, atn_anchor anchor, double size,
                      double max_width, const char *text);
-/* A text of several lines, broken between words, centred at x, the first line's top at y. Returns
- * its height; with draw false nothing is painted. */
+/* A text of several lines, broken between words, centred at x, the first line's top at
+ * y. Returns its height; with draw false nothing is painted. */
 typedef struct atn_note {
     double x, y, width, size;
     const char *text;
@@ -46,8 +48,9 @@ void atn_canvas_frame(atn_canvas *c, double x, double y, double w,
 void atn_canvas_line(atn_canvas *c, double x0, double y0, double x1, double y1,
                      double width);
 
-/* A label of a token: control characters, bidi overrides and line ends made visible, a leading
- * blank shown as a middle dot, at most `chars` characters. out holds size bytes. */
+/* A label of a token: control characters, bidi overrides and line ends made visible, a
+ * leading blank shown as a middle dot, at most `chars` characters. out holds size
+ * bytes. */
 void atn_token_label(const char *text, int chars, char *out, size_t size);
 
 /* ---- values to colours ---- */
@@ -70,34 +73,36 @@ typedef struct atn_scale {
     const unsigned char (*palette)[3];
 } atn_scale;
 
-/* Looks at the finite values of m. Linear scales of values >= 0 start at 0; clip > 0 ends the
- * scale at that quantile (0..1) instead of the maximum. rank sorts a copy in the arena. */
+/* Looks at the finite values of m. Linear scales of values >= 0 start at 0; clip > 0
+ * ends the scale at that quantile (0..1) instead of the maximum. rank sorts a copy in
+ * the arena. */
 atn_status atn_scale_fit(atn_ctx *cx, atn_cmat m, atn_scale_kind kind, double floor,
                          double clip, const char *palette,
                          atn_scale *out) ATN_WARN_UNUSED;
 double atn_scale_at(const atn_scale *s, double value); /* 0..1; NaN for NaN */
 /* Position (0..1 from the bottom of a colour bar) and value of up to 16 ticks. */
 int atn_scale_ticks(const atn_scale *s, double at[16], double value[16]);
-/* Colour bar from (x, y) downwards beside a drawing that is `beside` points high, with ticks and
- * the data's extremes below it. bar_room is the width that it takes with a gap on its left,
- * bar_height its height with what stands below. */
+/* Colour bar from (x, y) downwards beside a drawing that is `beside` points high, with
+ * ticks and the data's extremes below it. bar_room is the width that it takes with a
+ * gap on its left, bar_height its height with what stands below. */
 void atn_scale_bar(atn_canvas *c, const atn_scale *s, double x, double y, double beside,
                    const char *label);
 double atn_scale_bar_room(atn_canvas *c, const atn_scale *s);
 double atn_scale_bar_height(const atn_canvas *c, const atn_scale *s, double beside);
 /* Rounds a number for people: 4 significant digits at most. */
 void atn_number_label(double v, char out[32]);
-/* Up to `want` + 2 round positions in [low, high]; returns their number and fills ticks[16]. */
+/* Up to `want` + 2 round positions in [low, high]; returns their number and fills
+ * ticks[16]. */
 int atn_nice_ticks(double low, double high, int want, double ticks[16]);
-/* The smallest of 1, 2, 5, 10, 20, ... whose labels are `need` points apart when neighbours are
- * `cell` apart. */
+/* The smallest of 1, 2, 5, 10, 20, ... whose labels are `need` points apart when
+ * neighbours are `cell` apart. */
 double atn_label_step(double cell, double need);
 
-/* How many cells a side are joined to one, so that `panels` rasters with this many cells on their
- * longer side stay within one page's pixels; 1 = none. */
+/* How many cells a side are joined to one, so that `panels` rasters with this many
+ * cells on their longer side stay within one page's pixels; 1 = none. */
 atn_idx atn_raster_join(atn_idx cells, atn_idx panels);
-/* Paints one of `panels` matrices into the rectangle as an embedded raster with hard cell edges;
- * NaN is grey, cells that are joined show their largest value. */
+/* Paints one of `panels` matrices into the rectangle as an embedded raster with hard
+ * cell edges; NaN is grey, cells that are joined show their largest value. */
 atn_status atn_canvas_matrix(atn_ctx *cx, atn_canvas *c, atn_cmat m, const atn_scale *s,
                              double x, double y, double w, double h,
                              atn_idx panels) ATN_WARN_UNUSED;
@@ -115,7 +120,8 @@ typedef struct atn_axis {
 
 /* Are the texts skipped, so that only every step-th shows? */
 bool atn_axis_skips(const atn_canvas *c, const atn_axis *a);
-/* The step at which numbers or names do not touch; both axes of a matrix take the larger one. */
+/* The step at which numbers or names do not touch; both axes of a matrix take the
+ * larger one. */
 double atn_axis_step(atn_canvas *c, const atn_axis *a);
 double atn_axis_room(atn_canvas *c, const atn_axis *a); /* points beside the matrix */
 void atn_axis_draw(atn_canvas *c, const atn_axis *a, double x, double y);

@@ -1,8 +1,10 @@
-/* viz/coverage.c -- coverage curves: how many keys it takes to hold a share of the weight.
+/* viz/coverage.c -- coverage curves: how many keys it takes to hold a share of the
+ * weight.
  *
- * Accepts  a table of kind coverage: columns layer, head (and stack, step), coverage, and share_mean
- *          (of the visible keys) or the column that meta `y` names, such as keys_mean. The values
- *          of coverage stand at equal steps; .9, .95 and .99 are marked.
+ * Accepts  a table of kind coverage: columns layer, head (and stack, step), coverage,
+ *          and share_mean (of the visible keys) or the column that meta `y` names, such
+ *          as keys_mean. The values of coverage stand at equal steps; .9, .95 and .99
+ *          are marked.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
@@ -29,8 +31,9 @@ static bool marked(double x)
     return fabs(x - .9) < 1e-9 || fabs(x - .95) < 1e-9 || fabs(x - .99) < 1e-9;
 }
 
-static const char *const y[][2] = {
-    {"share_mean", "share of visible keys"}, {"keys_mean", "keys"}, {NULL, NULL}};
+static const char *const y[][2] = {{"share_mean", "keys needed / visible keys"},
+                                   {"keys_mean", "keys needed"},
+                                   {NULL, NULL}};
 
 static const atn_curve_kind kind = {.x = "coverage",
                                     .lack = "it has no column coverage",

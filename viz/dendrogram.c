@@ -1,9 +1,11 @@
-/* viz/dendrogram.c -- heads joined by likeness: leaves on the left, merges at their heights.
+/* viz/dendrogram.c -- heads joined by likeness: leaves on the left, merges at their
+ * heights.
  *
- * Accepts  a table of kind clusters: a row a leaf (node, layer, head, cluster) and a row a merge
- *          (node, left, right, height). Leaves are nodes 0 .. m - 1, merges m .. 2m - 2 in any order
- *          of rows; a merge joins two nodes of smaller number. One stack and step. Meta cut: the
- *          height where the tree was cut into clusters; distance: what heights are.
+ * Accepts  a table of kind clusters: a row a leaf (node, layer, head, cluster) and a
+ *          row a merge (node, left, right, height). Leaves are nodes 0 .. m - 1, merges
+ *          m .. 2m - 2 in any order of rows; a merge joins two nodes of smaller number.
+ *          One stack and step. Meta cut: the height where the tree was cut into
+ *          clusters; distance: what heights are.
  * Limits   leaves without room for their names are named at every step of 1, 2, 5, ...
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
@@ -157,8 +159,8 @@ done:
     return st;
 }
 
-/* Leaves from above, left before right; merges stand between their two. Merges come in the order of
- * their numbers, so children are placed before parents. */
+/* Leaves from above, left before right; merges stand between their two. Merges come in
+ * the order of their numbers, so children are placed before parents. */
 static atn_status place_nodes(atn_ctx *cx, layout *l)
 {
     const int root = 2 * l->leaves - 2;
@@ -189,7 +191,8 @@ done:
     return st;
 }
 
-/* Clusters of two leaves and more get colours, in the order of their first leaves from above. */
+/* Clusters of two leaves and more get colours, in the order of their first leaves from
+ * above. */
 static atn_status colour_clusters(atn_ctx *cx, layout *l)
 {
     atn_status st = ATN_OK;

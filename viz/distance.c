@@ -1,8 +1,8 @@
 /* viz/distance.c -- the distance profile: how much of the weight lies how far away.
  *
- * Accepts  a table of kind distance: columns layer, head (and stack, step), distance_first_tokens,
- *          the first distance of a bin, and mass_share. Bins are 0, 1, 2-3, 4-7, ...: equal steps
- *          along x are powers of two.
+ * Accepts  a table of kind distance: columns layer, head (and stack, step),
+ *          distance_first_tokens, the first distance of a bin, and mass_share. Bins are
+ *          0, 1, 2-3, 4-7, ...: equal steps along x are powers of two.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <stdio.h>

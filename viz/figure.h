@@ -1,4 +1,5 @@
-/* viz/figure.h -- a figure: a table in, a drawing out; no figure computes anything else.
+/* viz/figure.h -- a figure: a table in, a drawing out; no figure computes anything
+ * else.
  *
  * A new figure is one file viz/<id>.c and one line in figures.def.
  */
@@ -41,9 +42,10 @@ typedef struct atn_figure {
 extern const atn_figure *const atn_figures[];      /* by id, NULL-terminated */
 const atn_figure *atn_figure_find(const char *id); /* NULL = none */
 
-/* Draws to PATH as its ending says: .svg, .pdf or .png. USAGE for another ending, an option out of
- * range or a table that does not fit (with the reason); CANTCREATE when the file exists and !force.
- * With SOURCE_DATE_EPOCH the same table gives the same bytes. */
+/* Draws to PATH as its ending says: .svg, .pdf or .png. USAGE for another ending, an
+ * option out of range or a table that does not fit (with the reason); CANTCREATE when
+ * the file exists and !force. With SOURCE_DATE_EPOCH the same table gives the same
+ * bytes. */
 atn_status atn_figure_draw(atn_ctx *cx, const atn_figure *f, const atn_table *t,
                            const atn_figure_opts *o, const char *path,
                            bool force) ATN_WARN_UNUSED;
@@ -58,8 +60,9 @@ atn_status atn_parse_length(atn_ctx *cx, const char *what, const char *text,
 
 /* ---- for the figures themselves ---- */
 
-/* Title and subtitle of the table (or of the options) at the top; returns the y below them. A
- * matrix whose cells were pooled, or joined (> 1) to be drawn, is said to be so. */
+/* Title and subtitle of the table (or of the options) at the top; returns the y below
+ * them. A matrix whose cells were pooled, or joined (> 1) to be drawn, is said to be
+ * so. */
 double atn_figure_heading(atn_canvas *c, const atn_table *t, const atn_figure_opts *o,
                           atn_idx joined);
 double atn_heading_height(const atn_table *t, atn_idx joined, double font);
@@ -73,8 +76,9 @@ extern const atn_param atn_colour_params[];
 atn_status atn_figure_scale(atn_ctx *cx, atn_cmat m, const atn_colours *p,
                             const atn_figure_opts *o, const char *def,
                             atn_scale *out) ATN_WARN_UNUSED;
-/* The same for a matrix of attention weights. Pooled by sum (meta pool) it holds masses of blocks: then
- * the scale is log where the options name none, and the usual floor that of a row of the block. */
+/* The same for a matrix of attention weights. Pooled by sum (meta pool) it holds masses
+ * of blocks: then the scale is log where the options name none, and the usual floor
+ * that of a row of the block. */
 atn_status atn_weight_scale(atn_ctx *cx, const atn_table *t, const atn_colours *p,
                             const atn_figure_opts *o, const char *def,
                             atn_scale *out) ATN_WARN_UNUSED;

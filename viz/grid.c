@@ -1,10 +1,12 @@
-/* viz/grid.c -- the model as a grid: layers down, heads across, each cell coloured by a column.
+/* viz/grid.c -- the model as a grid: layers down, heads across, each cell coloured by a
+ * column.
  *
- * Accepts  a table of one row a head (columns layer, head, and stack and step where there are several)
- *          and the columns that meta `y` names, one panel each; default entropy_normalised, else the
- *          first value. Numbers have a colour bar, texts (at most 12 different ones) a legend; meta
- *          `categories` ("a,b,c") gives texts colours in this order, whichever of them occur.
- *          A head without a value is grey, a head without a row is blank.
+ * Accepts  a table of one row a head (columns layer, head, and stack and step where
+ *          there are several) and the columns that meta `y` names, one panel each;
+ *          default entropy_normalised, else the first value. Numbers have a colour bar,
+ *          texts (at most 12 different ones) a legend; meta `categories` ("a,b,c")
+ *          gives texts colours in this order, whichever of them occur. A head without a
+ *          value is grey, a head without a row is blank.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
@@ -59,8 +61,8 @@ static int by_text(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* The different texts of a column, sorted; returns their number, PALETTE_CATEGORIES + 1 when there
- * are more than that many. */
+/* The different texts of a column, sorted; returns their number, PALETTE_CATEGORIES + 1
+ * when there are more than that many. */
 static int categories_of(const atn_table *t, int col,
                          const char *texts[ATN_PALETTE_CATEGORIES])
 {
@@ -79,21 +81,22 @@ static int categories_of(const atn_table *t, int col,
     return n;
 }
 
-static const char *check_column(const atn_table *t, int col)
+/* Why a column cannot be drawn; NULL = it can. */
+static const char *lack_of(const atn_table *t, int col)
 {
     const char *texts[ATN_PALETTE_CATEGORIES];
     int n;
 
     if (atn_table_col_type(t, col) == ATN_COL_STR) {
         n = categories_of(t, col, texts);
-        return n == 0                       ? "its column has no value in any row"
-               : n > ATN_PALETTE_CATEGORIES ? "its column has more than 12 different "
-                                              "texts, too many to tell apart"
-                                            : NULL;
+        return n == 0 ? "has no value in any row"
+               : n > ATN_PALETTE_CATEGORIES
+                   ? "has more than 12 different texts, too many to tell apart"
+                   : NULL;
     }
     for (atn_idx r = 0; r < atn_table_rows(t); r++)
         if (isfinite(atn_table_get_f64(t, r, col))) return NULL;
-    return "its column has no number in any row";
+    return "has no number in any row";
 }
 
 static const char *check(const atn_table *t)
@@ -106,8 +109,6 @@ static const char *check(const atn_table *t)
     n = columns_of(t, cols);
     if (n == 0) return "it has no column of that name";
     if (n > PANELS) return "a grid shows at most 12 columns";
-    for (int i = 0; i < n; i++)
-        if ((why = check_column(t, cols[i]))) return why;
     return NULL;
 }
 
@@ -145,7 +146,8 @@ static int place_of(const char *list, const char *text)
     return -1;
 }
 
-/* Colours of the texts: their place among meta categories, those that it does not name behind. */
+/* Colours of the texts: their place among meta categories, those that it does not name
+ * behind. */
 static void choose_colours(const atn_table *t, panel *p)
 {
     const char *list = atn_table_get_meta(t, "categories");
@@ -190,8 +192,12 @@ static atn_status fill_panel(atn_ctx *cx, const atn_table *t, const void *params
                              const atn_figure_opts *o, const layout *l, panel *p)
 {
     const atn_idx cells = (atn_idx)l->s.n * l->s.heads;
+    const char *lack = lack_of(t, p->col);
     atn_status st = ATN_OK;
 
+    if (lack)
+        ATN_FAIL(ATN_USAGE, "figure grid: column %s %s (choose another with --y)",
+                 atn_table_col_name(t, p->col), lack);
     if (atn_table_col_type(t, p->col) == ATN_COL_STR)
         p->n_texts = categories_of(t, p->col, p->texts);
     choose_colours(t, p);
@@ -292,7 +298,8 @@ static double below(atn_canvas *c, const layout *l, double cells)
     return most;
 }
 
-/* Width first, then the height that suits it, at most half more than the page is wide. */
+/* Width first, then the height that suits it, at most half more than the page is
+ * wide. */
 static void fit(atn_canvas *c, const atn_figure_opts *o, layout *l)
 {
     const double page = isfinite(c->height) ? c->height : 1.5 * c->width;

@@ -1,8 +1,9 @@
 /* viz/heads.c -- all heads of a model as small multiples, layers down, heads across.
  *
- * Accepts  a table of one row a head (columns layer, head) whose matrix stacks the heads: block i of
- *          cells_q rows (meta) belongs to row i.
- * Limits   as high as half more than it is wide; many layers of few heads go into several columns.
+ * Accepts  a table of one row a head (columns layer, head) whose matrix stacks the
+ *          heads: block i of cells_q rows (meta) belongs to row i.
+ * Limits   as high as half more than it is wide; many layers of few heads go into
+ *          several columns.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
@@ -51,7 +52,8 @@ static grid grid_of(const atn_table *t)
     return g;
 }
 
-/* The grid in `blocks` columns of `rows` layers each; w and h are of a panel and its gap. */
+/* The grid in `blocks` columns of `rows` layers each; w and h are of a panel and its
+ * gap. */
 typedef struct layout {
     atn_scale scale;
     grid g;

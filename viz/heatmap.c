@@ -1,9 +1,9 @@
 /* viz/heatmap.c -- the attention matrix of one head: queries down, keys across.
  *
- * Accepts  any table with a matrix; a column `token` with as many rows as the matrix has columns
- *          labels the keys where the labels fit, and the queries where they are as many and meta
- *          tokens does not say "keys". Meta: title, subtitle, pool, pool_size, queries, keys,
- *          measure.
+ * Accepts  any table with a matrix; a column `token` with as many rows as the matrix
+ *          has columns labels the keys where the labels fit, and the queries where they
+ *          are as many and meta tokens does not say "keys". Meta: title, subtitle,
+ *          pool, pool_size, queries, keys, measure.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
@@ -119,7 +119,8 @@ done:
     return st;
 }
 
-/* The last cells of a pooled matrix may join fewer positions: what lies beyond is cut. */
+/* The last cells of a pooled matrix may join fewer positions: what lies beyond is
+ * cut. */
 static atn_status paint_matrix(atn_ctx *cx, atn_canvas *c, atn_cmat m, const layout *l)
 {
     atn_status st;

@@ -1,8 +1,9 @@
-/* viz/layers.c -- a value along the depth of a model: a dot for every head, a line through the
- * means of the layers.
+/* viz/layers.c -- a value along the depth of a model: a dot for every head, a line
+ * through the means of the layers.
  *
- * Accepts  a table of one row a head (columns layer, head, and stack and step where there are several)
- *          and a numeric column: the one that meta `y` names, else entropy_mean_nats, else the first.
+ * Accepts  a table of one row a head (columns layer, head, and stack and step where
+ *          there are several) and a numeric column: the one that meta `y` names, else
+ *          entropy_mean_nats, else the first.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
@@ -82,7 +83,8 @@ static void dots(atn_canvas *c, const atn_plot_area *a, const atn_table *t,
     }
 }
 
-/* The mean of every section, over the heads that have a value; NaN = none. In the arena. */
+/* The mean of every section, over the heads that have a value; NaN = none. In the
+ * arena. */
 static atn_status means_of(atn_ctx *cx, const atn_table *t, const atn_sections *s,
                            double **out)
 {

@@ -1,8 +1,9 @@
 /* viz/line.c -- values against a column, one line a series.
  *
- * Accepts  a table with a numeric x column (meta `x`; default layer, else the first column) and a
- *          numeric y column (meta `y`; default the first value). Rows with a `head` (or meta `series`)
- *          column make one line a value of it; several rows of one x and series are averaged.
+ * Accepts  a table with a numeric x column (meta `x`; default layer, else the first
+ *          column) and a numeric y column (meta `y`; default the first value). Rows
+ *          with a `head` (or meta `series`) column make one line a value of it; several
+ *          rows of one x and series are averaged.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
@@ -75,8 +76,8 @@ static void ranges(const atn_table *t, atn_plot_area *a)
     a->y1 += 0.05 * (a->y1 - a->y0);
 }
 
-/* The rows of one series in table order; equal neighbouring x are averaged. A series of one
- * point is a dot. */
+/* The rows of one series in table order; equal neighbouring x are averaged. A series of
+ * one point is a dot. */
 static void draw_series(atn_canvas *c, const atn_plot_area *a, const atn_table *t,
                         const atn_series *s, int series)
 {

@@ -1,8 +1,9 @@
 /* viz/palette.c -- the colour tables, 256 entries each.
  *
- * Source  viridis and cividis: BIDS/colormap and Nunez, Anderton, Renslow 2018, both CC0;
- *         diverging: RdBu of ColorBrewer (Cynthia Brewer), blue low, red high, sampled at 256;
- *         categories: Paul Tol, "Colour schemes", SRON technical note 2012, twelve colours.
+ * Source  viridis and cividis: BIDS/colormap and Nunez, Anderton, Renslow 2018, both
+ *         CC0; diverging: RdBu of ColorBrewer (Cynthia Brewer), blue low, red high,
+ *         sampled at 256; categories: Paul Tol, "Colour schemes", SRON technical note
+ *         2012, twelve colours.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "viz/palette.h"
@@ -177,7 +178,8 @@ static const struct {
     const unsigned char (*table)[3];
 } palettes[] = {{"viridis", viridis}, {"cividis", cividis}, {"diverging", diverging}};
 
-/* Okabe and Ito's eight colours, told apart with any colour vision; black is left for text. */
+/* Okabe and Ito's eight colours, told apart with any colour vision; black is left for
+ * text. */
 static const unsigned char series[ATN_PALETTE_DISTINCT][3] = {
     {0, 114, 178},  {230, 159, 0},   {0, 158, 115},  {213, 94, 0},
     {86, 180, 233}, {204, 121, 167}, {120, 120, 120}};

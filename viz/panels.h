@@ -1,7 +1,9 @@
-/* viz/panels.h -- curves of heads over a few values of x, in small panels or one line a layer.
+/* viz/panels.h -- curves of heads over a few values of x, in small panels or one line a
+ * layer.
  *
- * A table has one row a head and value of x. Either every layer has a panel and every head a line,
- * or every stack and step has a panel and every layer a line, the mean of its heads.
+ * A table has one row a head and value of x. Either every layer has a panel and every
+ * head a line, or every stack and step has a panel and every layer a line, the mean of
+ * its heads.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once

@@ -1,4 +1,5 @@
-/* viz/plot.h -- what line and bar plots share: columns by name, a frame with ticks, a legend. */
+/* viz/plot.h -- what line and bar plots share: columns by name, a frame with ticks, a
+ * legend. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
@@ -19,8 +20,8 @@ atn_status atn_series_find(atn_ctx *cx, const atn_table *t, int col,
                            atn_series *out) ATN_WARN_UNUSED;
 int atn_series_of(const atn_series *s, const atn_table *t, atn_idx row);
 
-/* Colour, width and dashes of a series' line. Of more series than there are colours apart, those
- * with colours alike differ in their dashes. */
+/* Colour, width and dashes of a series' line. Of more series than there are colours
+ * apart, those with colours alike differ in their dashes. */
 void atn_series_pen(atn_canvas *c, const atn_series *s, int i);
 
 typedef struct atn_plot_area {
@@ -33,14 +34,16 @@ bool atn_is_number_col(const atn_table *t, int col);
 bool atn_is_key_col(const atn_table *t, int col);
 /* First numeric column that is no key; -1 = none. */
 int atn_first_value_col(const atn_table *t);
-/* meta `key` as a column index; def when absent, -1 when the table has no such column. */
+/* meta `key` as a column index; def when absent, -1 when the table has no such
+ * column. */
 int atn_meta_col(const atn_table *t, const char *key, int def);
 /* "entropy_mean_nats" -> "entropy mean (nats)" where the unit is known. */
 void atn_col_label(const atn_table *t, int col, char *out, size_t size);
 /* Height that suits a plot with this column of series. */
 atn_status atn_plot_height(atn_ctx *cx, atn_canvas *c, const atn_table *t,
                            int series_col, double *points) ATN_WARN_UNUSED;
-/* The rectangle between heading, labels and legend; USAGE when nothing is left of the page. */
+/* The rectangle between heading, labels and legend; USAGE when nothing is left of the
+ * page. */
 atn_status atn_plot_begin(atn_ctx *cx, atn_canvas *c, const atn_table *t,
                           const atn_series *s, atn_plot_area *a) ATN_WARN_UNUSED;
 /* A single x (x0 = x1) has no extent: it stands in the middle. */
@@ -71,8 +74,8 @@ void atn_legend_swatch(atn_canvas *c, int category, double x, double y);
 /* Returns the height it takes; with draw false nothing is painted. */
 double atn_legend_draw(atn_canvas *c, const atn_legend *l, bool draw);
 
-/* Swatches and names below the plot, wrapped; returns the height they take at this width, 0 for a
- * single series. Of many series only some are named, and how many is said. With draw false
- * nothing is painted. */
+/* Swatches and names below the plot, wrapped; returns the height they take at this
+ * width, 0 for a single series. Of many series only some are named, and how many is
+ * said. With draw false nothing is painted. */
 double atn_plot_legend(atn_canvas *c, double x, double y, double width,
                        const atn_table *t, const atn_series *s, bool draw);

@@ -1,5 +1,5 @@
-/* viz/report.c -- builds the HTML, aside where it is long, and writes it at the end, see the
- * header.
+/* viz/report.c -- builds the HTML, aside where it is long, and writes it at the end,
+ * see the header.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "viz/report.h"
@@ -18,7 +18,8 @@ static const size_t SIZE_BUDGET = 20u << 20, SPILL = 64u << 10;
 /* of a table on a sheet of paper; more than FEW are set smaller */
 enum { COLUMNS = 12, FEW_COLUMNS = 8 };
 
-/* Text; what is more than SPILL of it goes to a nameless file, where there can be one. */
+/* Text; what is more than SPILL of it goes to a nameless file, where there can be
+ * one. */
 typedef struct buffer {
     char *data;
     size_t n, room;
@@ -34,8 +35,8 @@ struct atn_report {
     bool open;
 };
 
-/* What is folded on the screen is folded by a check box and not by <details>, whose closed
- * parts some browsers leave out of the printed page. */
+/* What is folded on the screen is folded by a check box and not by <details>, whose
+ * closed parts some browsers leave out of the printed page. */
 static const char STYLE[] =
     ":root{color-scheme:light dark;--ink:#1c1e21;--soft:#5f6670;--line:#d9dce1;"
     "--paper:#fff;--wash:#f5f6f8;--link:#0b57a4}"
@@ -138,7 +139,8 @@ static bool is_bidi_control(const char *s)
                             (u[1] == 0x81 && u[2] >= 0xa6 && u[2] <= 0xa9));
 }
 
-/* Text as HTML: the five characters escaped, what does not print shown as a replacement mark. */
+/* Text as HTML: the five characters escaped, what does not print shown as a replacement
+ * mark. */
 static atn_status escaped(atn_ctx *cx, buffer *b, const char *text)
 {
     atn_status st = ATN_OK;
@@ -238,7 +240,8 @@ atn_status atn_report_paragraph(atn_ctx *cx, atn_report *r, const char *text)
     return element(cx, &r->body, "<p>", text, "</p>\n");
 }
 
-/* What follows, marked with class "more", is hidden on the screen until the box is checked. */
+/* What follows, marked with class "more", is hidden on the screen until the box is
+ * checked. */
 static atn_status fold_begin(atn_ctx *cx, atn_report *r)
 {
     char open[96];

@@ -1,9 +1,11 @@
-/* viz/scale.c -- values to colours, colour bars, ticks, matrices as rasters, token axes.
+/* viz/scale.c -- values to colours, colour bars, ticks, matrices as rasters, token
+ * axes.
  *
- * Math    linear (v - low) / (high - low); log10 with a floor f: log(max(v, f)/f) / log(high/f);
- *         rank: the share of values below v.
- * Limits  a raster has at most 1024 cells a side, all rasters of a page together RASTER_BUDGET
- *         pixels; above that neighbouring cells are joined by their maximum.
+ * Math    linear (v - low) / (high - low); log10 with a floor f: log(max(v, f)/f) /
+ *         log(high/f); rank: the share of values below v.
+ * Limits  a raster has at most 1024 cells a side, all rasters of a page together
+ *         RASTER_BUDGET pixels; above that neighbouring cells are joined by their
+ *         maximum.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
@@ -154,7 +156,8 @@ static int rank_ticks(const atn_scale *s, double value[16])
     return n;
 }
 
-/* A clipped scale ends in a tick of its own, and those that its label would touch go. */
+/* A clipped scale ends in a tick of its own, and those that its label would touch
+ * go. */
 static int clip_ticks(const atn_scale *s, int n, double value[16])
 {
     while (n > 0 && (n == 16 || atn_scale_at(s, value[n - 1]) > 0.92)) n--;
@@ -302,7 +305,8 @@ static uint32_t pixel_of(const atn_scale *s, double v)
     return 0xff000000u | (uint32_t)rgb[0] << 16 | (uint32_t)rgb[1] << 8 | rgb[2];
 }
 
-/* Cells are repeated so often that viewers that smooth images leave their edges sharp. */
+/* Cells are repeated so often that viewers that smooth images leave their edges
+ * sharp. */
 static void paint_pixels(cairo_surface_t *image, atn_cmat m, const atn_scale *s,
                          atn_idx size, atn_idx repeat)
 {
@@ -454,7 +458,8 @@ static void draw_texts(atn_canvas *c, const atn_axis *a, double x, double y,
     }
 }
 
-/* Numbers stand at the middle of their cell; a cell that joins several, at its first one. */
+/* Numbers stand at the middle of their cell; a cell that joins several, at its first
+ * one. */
 static void draw_numbers(atn_canvas *c, const atn_axis *a, double x, double y)
 {
     const double middle = a->unit > 1 ? 0 : 0.5;

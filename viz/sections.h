@@ -1,5 +1,5 @@
-/* viz/sections.h -- what the rows of a table are about: the layers of its stacks and steps, and
- * the heads in them.
+/* viz/sections.h -- what the rows of a table are about: the layers of its stacks and
+ * steps, and the heads in them.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
@@ -8,8 +8,9 @@
 
 enum { ATN_SECTIONS_MAX = 4096, ATN_SECTION_HEADS = 4096 };
 
-/* A section is one layer of one stack and step, a group all layers of one stack and step. Groups
- * are in order of appearance, the sections of a group by layer. In the arena. */
+/* A section is one layer of one stack and step, a group all layers of one stack and
+ * step. Groups are in order of appearance, the sections of a group by layer. In the
+ * arena. */
 typedef struct atn_sections {
     int n, groups;
     int *of;                 /* [rows of the table] its section */

@@ -1,7 +1,9 @@
-/* viz/similarity.c -- a square matrix of similarities, values in the cells where they fit.
+/* viz/similarity.c -- a square matrix of similarities, values in the cells where they
+ * fit.
  *
- * Accepts  a table with columns layer_a, layer_b (or with head_a, head_b too) and a value column;
- *          pairs that the table leaves out are mirrored from the other half, or grey.
+ * Accepts  a table with columns layer_a, layer_b (or with head_a, head_b too) and a
+ *          value column; pairs that the table leaves out are mirrored from the other
+ *          half, or grey.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>

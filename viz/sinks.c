@@ -1,8 +1,10 @@
-/* viz/sinks.c -- the sink map: the mean weight that every head puts on each of the first keys.
+/* viz/sinks.c -- the sink map: the mean weight that every head puts on each of the
+ * first keys.
  *
- * Accepts  a table of one row a head (columns layer, head, and stack and step where there are several)
- *          with a matrix of as many rows: column c < single (meta, 64) is the key c, the columns
- *          behind those are doubling buckets [single, 2 single), [2 single, 4 single), ...
+ * Accepts  a table of one row a head (columns layer, head, and stack and step where
+ *          there are several) with a matrix of as many rows: column c < single (meta,
+ *          64) is the key c, the columns behind those are doubling buckets [single, 2
+ *          single), [2 single, 4 single), ...
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
@@ -91,7 +93,8 @@ static double below_room(atn_canvas *c, const layout *l)
     return room;
 }
 
-/* Has some row both: a value, and single keys without one? A head without any is another matter. */
+/* Has some row both: a value, and single keys without one? A head without any is
+ * another matter. */
 static bool has_few(const layout *l, atn_cmat m)
 {
     for (atn_idx r = 0; r < m.rows; r++) {
@@ -195,7 +198,8 @@ done:
     return st;
 }
 
-/* Columns [from, from + n) of the matrix, in rasters of so many rows that none is joined. */
+/* Columns [from, from + n) of the matrix, in rasters of so many rows that none is
+ * joined. */
 static atn_status paint(atn_ctx *cx, atn_canvas *c, atn_cmat m, const layout *l,
                         int from, int n, double x, double w)
 {

@@ -1,5 +1,5 @@
-/* tests/analysis/test_row_stats.c -- how much memory the row statistics take, and how many heads
- * go together.
+/* tests/analysis/test_row_stats.c -- how much memory the row statistics take, and how
+ * many heads go together.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "check.h"
@@ -18,9 +18,10 @@ static atn_head zeros(const float *x, atn_idx n)
                       .sight = {.causal = true, .key_last = n}};
 }
 
-/* What is kept is counted where a run is counted, and is all of the estimate but the scratch: with
- * tokens 8 bytes a key for the earlier place and 16 to find it by. Without a sum a head keeps 3
- * numbers a row; what all heads share is 24 bytes a row and key, and 9 a row with tokens. */
+/* What is kept is counted where a run is counted, and is all of the estimate but the
+ * scratch: with tokens 8 bytes a key for the earlier place and 16 to find it by.
+ * Without a sum a head keeps 3 numbers a row; what all heads share is 24 bytes a row
+ * and key, and 9 a row with tokens. */
 static void estimate_and_use(atn_ctx *cx)
 {
     static const unsigned needs[] = {0, ATN_NEED_FIRST,
@@ -47,8 +48,9 @@ static void estimate_and_use(atn_ctx *cx)
     free(tokens);
 }
 
-/* Without a limit 64 MiB / (24 bytes a row and head + what a head is described by), here of
- * 2^14 rows of one key; then half of what is left behind the shared part; never fewer than 1. */
+/* Without a limit 64 MiB / (24 bytes a row and head + what a head is described by),
+ * here of 2^14 rows of one key; then half of what is left behind the shared part; never
+ * fewer than 1. */
 static void batches(atn_ctx *cx)
 {
     enum { ROWS = 1 << 14 };

@@ -84,9 +84,9 @@ static void refusals(atn_ctx *cx)
         snprintf(csv + strlen(csv), sizeof csv - strlen(csv), "0,%d,t%d,\n", i, i);
     t = drawn_table(cx, csv);
     CHECK_OK(atn_table_set_meta(cx, t, "y", "type"));
-    drawn_fails(cx, "grid", t, "more than 12 different texts");
+    drawn_fails(cx, "grid", t, "column type has more than 12 different texts");
     CHECK_OK(atn_table_set_meta(cx, t, "y", "x"));
-    drawn_fails(cx, "grid", t, "no value in any row");
+    drawn_fails(cx, "grid", t, "column x has no value in any row");
     CHECK_OK(atn_table_set_meta(cx, t, "y", "head,nope"));
     drawn_fails(cx, "grid", t, "no column of that name");
     for (int i = 0; i < 13; i++) strcat(names, "head,");
