@@ -8,8 +8,8 @@
  * Source  cards B1 to B5; a sliding window moves the first visible key, so first and
  *         first4 are kept for the first key that is no padding (0 where the window
  *         hides it).
- * Cost    one row pass. Memory 8 bytes a row and head for every number a row, nk and nq
- *         + nk doubles a head for columns and diagonals, 8 bytes a block.
+ * Cost    one row pass. Memory 8 bytes a row and head for every number a row, nk and
+ *         nq + nk doubles a head for columns and diagonals, 8 bytes a block.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once

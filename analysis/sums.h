@@ -22,8 +22,8 @@ double atn_diagonal_sum(const atn_head_stats *s, atn_idx delta);
 /* Rows that count and whose key at that distance exists and is no padding, visible or
  * not. */
 double atn_diagonal_entries(const atn_head_stats *s, atn_idx delta);
-/* The bins {0}, {1}, {2, 3}, {4 .. 7}, ...: bin 0 is {0}, bin b > 0 is [2^(b-1), 2^b -
- * 1]. */
+/* The bins {0}, {1}, {2, 3}, {4 .. 7}, ...: bin 0 is {0}, bin b > 0 is [2^(b-1),
+ * 2^b - 1]. */
 int atn_distance_bin(atn_idx distance);
 /* Shares of the head's mass by |t - j| in so many bins, the last without end; NaN where
  * the head has no mass. Needs DIAGONALS. */

@@ -280,7 +280,7 @@ static atn_status number_texts(atn_ctx *cx, importing *m)
 {
     json_t *number = json_object();
     atn_status st = ATN_OK;
-    char *text = NULL;
+    char hash[33]; /* of a text, which may hold a NUL and be no key */
 
     m->ids = json_array();
     for (size_t i = 0; i < json_array_size(m->texts); i++) {
@@ -289,16 +289,13 @@ static atn_status number_texts(atn_ctx *cx, importing *m)
         if (!json_is_string(entry))
             ATN_FAIL(ATN_DATA, "%s: entry %zu of the token texts is no string",
                      m->args->tokens, i);
-        free(text);
-        text = json_dumps(entry, JSON_ENCODE_ANY); /* no NUL is in it */
-        if (!text) ATN_FAIL(ATN_MEMORY, "no memory for the token texts");
-        if (!json_object_get(number, text))
-            json_object_set_new(number, text,
+        atn_hash_bytes(json_string_value(entry), json_string_length(entry), hash);
+        if (!json_object_get(number, hash))
+            json_object_set_new(number, hash,
                                 json_integer((json_int_t)json_object_size(number)));
-        json_array_append(m->ids, json_object_get(number, text));
+        json_array_append(m->ids, json_object_get(number, hash));
     }
 done:
-    free(text);
     json_decref(number);
     return st;
 }

@@ -1,7 +1,7 @@
 /* core/run.c -- the run record and its fingerprint.
  *
- * The fingerprint is the XXH3-128 of version, argv, seed, options and input hashes: what the
- * result depends on, and nothing that changes from run to run.
+ * The fingerprint is the XXH3-128 of version, argv, seed, options and input hashes:
+ * what the result depends on, and nothing that changes from run to run.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/run.h"

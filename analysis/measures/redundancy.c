@@ -6,8 +6,9 @@
  *                 O_h L with L L' = W_O^h W_O^h' stands for C_h, as narrow as O_h.
  *         With C_h = O_h W_O^h, Y = sum_h C_h, Gamma_hh' = <C_h, C_h'>_F, o = all but h:
  *         leave_out  sqrt(Gamma_hh / 1'Gamma 1): relative error of Y without the head
- *         explained  Gamma_ho (Gamma_oo + lambda I)^-1 Gamma_oh / Gamma_hh: the share of C_h that
- *                    is a linear combination of the others, lambda = 1e-8 tr Gamma_oo / (H - 1)
+ *         explained  Gamma_ho (Gamma_oo + lambda I)^-1 Gamma_oh / Gamma_hh: the share
+ *                    of C_h that is a linear combination of the others, lambda = 1e-8
+ *                    tr Gamma_oo / (H - 1)
  *         keep_one   <Y, C_h>^2 / (|Y|^2 |C_h|^2): the share of Y that the head alone,
  *                    scaled by gain = <Y, C_h> / |C_h|^2, gives
  * Oracle  C = (1,0), (1,0), (0,2): leave_out sqrt(1/8), sqrt(1/8), sqrt(1/2); explained 1, 1, 0;
