@@ -4,7 +4,6 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/io/capture.h"
@@ -284,21 +283,23 @@ static atn_status number_texts(atn_ctx *cx, importing *m)
 
     m->ids = json_array();
     for (size_t i = 0; i < json_array_size(m->texts); i++) {
-        const json_t *entry = json_array_get(m->texts, i);
+        json_t *entry = json_array_get(m->texts, i), *alone;
 
         if (!json_is_string(entry))
             ATN_FAIL(ATN_DATA, "%s: entry %zu of the token texts is no string",
                      m->args->tokens, i);
-        free(text);
-        text = json_dumps(entry, JSON_ENCODE_ANY); /* no NUL is in it */
-        if (!text) ATN_FAIL(ATN_MEMORY, "no memory for the token texts");
+        alone = json_pack("[O]", entry);
+        atn_free(cx, text);
+        text = atn_json_text(cx, alone); /* a text may hold NUL, this does not */
+        json_decref(alone);
+        if (!text) ATN_TRY(cx->err.code);
         if (!json_object_get(number, text))
             json_object_set_new(number, text,
                                 json_integer((json_int_t)json_object_size(number)));
         json_array_append(m->ids, json_object_get(number, text));
     }
 done:
-    free(text);
+    atn_free(cx, text);
     json_decref(number);
     return st;
 }
