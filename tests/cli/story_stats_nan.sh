@@ -51,7 +51,7 @@ grep -q '^2,1,causal_self,,,*$' out.csv
 grep -q '^1,3,causal_self,previous,' out.csv
 # heads of a layer that are compared with one another go together
 gives 3 R --measure redundancy
-[ "$(grep -c '^2,[0-3],causal_self,,,,,,,$' out.csv)" -eq 4 ]
+[ "$(grep -c '^2,[0-3],causal_self,,,,,,,,,$' out.csv)" -eq 4 ]
 grep -q '^3,0,causal_self,0' out.csv
 # what is a head's own goes on beside it, what is the layer's does not
 gives 3 R --measure uniform
