@@ -1,8 +1,9 @@
-/* analysis/attribution.h -- where a token's state after each layer comes from, over the layers
- * of a capture: rollout and flow of graph/ joined to captured heads.
+/* analysis/attribution.h -- where a token's state after each layer comes from, over the
+ * layers of a capture: rollout and flow of graph/ joined to captured heads.
  *
  * Source  cards B7 and B8; Abnar and Zuidema, arXiv 2005.00928.
- * Limits  layers of self-attention with equal n; the selected heads of a layer stand for it.
+ * Limits  layers of self-attention with equal n; the selected heads of a layer stand
+ *         for it.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
@@ -25,7 +26,8 @@ typedef struct atn_attribution_opts {
     int residual;  /* atn_residual_kind */
 } atn_attribution_opts;
 
-/* Rows of a parameter table for a struct that begins with an atn_attribution_opts `o`. */
+/* Rows of a parameter table for a struct that begins with an atn_attribution_opts
+ * `o`. */
 #define ATN_ATTRIBUTION_PARAMS(s)                                                      \
     {"rho",                                                                            \
      ATN_PARAM_F64_T,                                                                  \
@@ -80,19 +82,20 @@ atn_status atn_attribution_flow(atn_ctx *cx, const atn_model_facts *m, int first
                                 atn_attribution *out) ATN_WARN_UNUSED;
 void atn_attribution_release(atn_ctx *cx, atn_attribution *a);
 
-/* What is said of one layer: self, first, entropy, its exponential, mean distance, largest share
- * and where it is; returns what follows them in out. */
+/* What is said of one layer: self, first, entropy, its exponential, mean distance,
+ * largest share and where it is; returns what follows them in out. */
 double *atn_attribution_say(const atn_attribution *a, int layer, double *out);
 
-/* Either for a whole selection: put is called once a layer, with the values of its first
- * selected head; the others get the same. */
+/* Either for a whole selection: put is called once a layer, with the values of its
+ * first selected head; the others get the same. */
 typedef void atn_attribution_put(const atn_attribution *a, int layer, double *out);
 atn_status atn_attribution_model(atn_ctx *cx, const atn_model_facts *m,
                                  const atn_attribution_opts *o, atn_idx nodes, int cols,
                                  atn_attribution_put *put, double *out) ATN_WARN_UNUSED;
 
 /* Kind "rollout": [stack, step,] layer, pattern, position, token, text (where known),
- * rollout_mass: a row for every token, of the state after the last layer of every part. */
+ * rollout_mass: a row for every token, of the state after the last layer of every
+ * part. */
 atn_status atn_rollout_table(atn_ctx *cx, const atn_model_facts *m,
                              const atn_attribution_opts *o,
                              atn_table **out) ATN_WARN_UNUSED;

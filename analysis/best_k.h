@@ -8,6 +8,6 @@
 
 #include "core/ctx.h"
 
-/* best [min(n, k)] <- places of the k largest of score [n], best first, the lower of equal ones
- * before; returns how many there are. */
+/* best [min(n, k)] <- places of the k largest of score [n], best first, the lower of
+ * equal ones before; returns how many there are. */
 atn_idx atn_best_k(const double *score, atn_idx n, atn_idx k, atn_idx *best);

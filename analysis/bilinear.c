@@ -1,4 +1,5 @@
-/* analysis/bilinear.c -- the bilinear form behind the logits of a head, see the header. */
+/* analysis/bilinear.c -- the bilinear form behind the logits of a head, see the
+ * header. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "analysis/bilinear.h"
 

@@ -1,11 +1,12 @@
-/* analysis/clusters.c -- average linkage, its cuts, and how well it tells the distances.
+/* analysis/clusters.c -- average linkage, its cuts, and how well it tells the
+ * distances.
  *
- * Math    a group is known by its smallest member. After A and B merge, the distance to a
- *         group K is d(A, K) + |B| / (|A| + |B|) (d(B, K) - d(A, K)): the mean over all
- *         pairs. Every group keeps the nearest of the groups behind it; means that differ by less
- *         than 1e-12 of their size tie.
- * Oracle  k planted groups of equal members give k clusters; the twin averages all pairs of
- *         members at every step.
+ * Math    a group is known by its smallest member. After A and B merge, the distance to
+ *         a group K is d(A, K) + |B| / (|A| + |B|) (d(B, K) - d(A, K)): the mean over
+ *         all pairs. Every group keeps the nearest of the groups behind it; means that
+ *         differ by less than 1e-12 of their size tie.
+ * Oracle  k planted groups of equal members give k clusters; the twin averages all
+ *         pairs of members at every step.
  * Source  Sokal and Michener 1958; Sokal and Rohlf 1962 (cophenetic correlation).
  * Cost    about n^2 steps, n^3 where all distances tie.
  */
@@ -177,7 +178,8 @@ double atn_cluster_half(const atn_cluster_tree *tree)
     return tree->n > 1 ? tree->height[tree->n - 2] / 2 : 0;
 }
 
-/* Makes the first `merges` merges, each group named by its smallest member, then numbered. */
+/* Makes the first `merges` merges, each group named by its smallest member, then
+ * numbered. */
 static atn_idx number(const atn_cluster_tree *t, atn_idx merges, atn_idx *cluster)
 {
     atn_idx count = 0;

@@ -1,11 +1,11 @@
 /* analysis/clusters_map.c -- heads on a plane, so that near ones are near: metric MDS.
  *
  * Math    stress(x) = sum_a<b (|x_a - x_b| - d_ab)^2. SMACOF: x_a <- (1 / n) sum_b d_ab
- *         (x_a - x_b) / |x_a - x_b| (0 where two points coincide) never raises the stress.
- *         Stops when a step gains less than 1e-10 of sum d^2, or after 1000.
+ *         (x_a - x_b) / |x_a - x_b| (0 where two points coincide) never raises the
+ *         stress. Stops when a step gains less than 1e-10 of sum d^2, or after 1000.
  * Oracle  distances of points in the plane are met exactly (to 1e-4): a 3-4-5 triangle.
- * Source  de Leeuw 1977; Borg and Groenen, Modern Multidimensional Scaling; the number of
- *         starts and the rule to stop are those of Clark et al., arXiv 1906.04341.
+ * Source  de Leeuw 1977; Borg and Groenen, Modern Multidimensional Scaling; the number
+ *         of starts and the rule to stop are those of Clark et al., arXiv 1906.04341.
  * Cost    n^2 / 2 roots a step; the starts run side by side.
  * Limits  a local minimum, as always; the map says more of far pairs than of near ones.
  */

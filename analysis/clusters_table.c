@@ -1,4 +1,5 @@
-/* analysis/clusters_table.c -- the tree and the map of the heads of a comparison, as a table. */
+/* analysis/clusters_table.c -- the tree and the map of the heads of a comparison, as a
+ * table. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
 #include <stdio.h>
@@ -94,7 +95,8 @@ done:
     return st;
 }
 
-/* Distances of the heads of a part; those that cannot be compared are farthest apart. */
+/* Distances of the heads of a part; those that cannot be compared are farthest
+ * apart. */
 static atn_idx fill_distances(const atn_similarity_part *p, int kind, double *d)
 {
     const double *from = kind == ATN_CLUSTER_JS ? p->head_js : p->head_elem;

@@ -144,7 +144,8 @@ done:
     return st;
 }
 
-/* Adds |C_h|^2 of every head and, behind them, |Y|^2, to the sums of the tile's group. */
+/* Adds |C_h|^2 of every head and, behind them, |Y|^2, to the sums of the tile's
+ * group. */
 static atn_status add_norms(atn_ctx *cx, const atn_layer_facts *f,
                             const atn_contributions *t, void *state)
 {

@@ -1,5 +1,5 @@
-/* analysis/describe.h -- what a capture holds, as tables: facts about the whole, and one row
- * a layer. */
+/* analysis/describe.h -- what a capture holds, as tables: facts about the whole, and
+ * one row a layer. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
@@ -11,8 +11,8 @@
 atn_status atn_describe_capture(atn_ctx *cx, const atn_capture *c,
                                 atn_table **out) ATN_WARN_UNUSED;
 
-/* Table of kind "inspect", one row a selected layer: [stack, step,] layer, heads, kv_heads,
- * d, d_v, queries, keys, scale, mask, window, softcap, tensors. */
+/* Table of kind "inspect", one row a selected layer: [stack, step,] layer, heads,
+ * kv_heads, d, d_v, queries, keys, scale, mask, window, softcap, tensors. */
 atn_status atn_describe_layers(atn_ctx *cx, const atn_capture *c,
                                const atn_selection *sel,
                                atn_table **out) ATN_WARN_UNUSED;

@@ -73,8 +73,8 @@ done:
 
 /* ---- all sets ---- */
 
-/* Sets are masks in which head h is bit n - 1 - h: among sets of one size, the larger mask
- * comes first in lexicographic order. */
+/* Sets are masks in which head h is bit n - 1 - h: among sets of one size, the larger
+ * mask comes first in lexicographic order. */
 typedef struct search {
     const double *gram;
     int n, low;                     /* heads; bits of the lower part */

@@ -102,8 +102,8 @@ done:
     return st;
 }
 
-/* The order of their colours: that of the rules, but mixed, which most heads are, comes second
- * and has the lightest. */
+/* The order of their colours: that of the rules, but mixed, which most heads are, comes
+ * second and has the lightest. */
 static atn_status name_types(atn_ctx *cx, const atn_stats *s, atn_table *heads)
 {
     const char *model = atn_capture_model(s->capture)->name;

@@ -1,4 +1,5 @@
-/* analysis/highlights.c -- the heads that a report should show first, chosen by measures. */
+/* analysis/highlights.c -- the heads that a report should show first, chosen by
+ * measures. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "analysis/highlights.h"
 

@@ -1,7 +1,7 @@
 /* analysis/influence.c -- how much every entry of P matters, see the header.
  *
- * One task is one block of rows for all pooled heads, so that they meet without keeping more
- * than the result.
+ * One task is one block of rows for all pooled heads, so that they meet without keeping
+ * more than the result.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "analysis/influence.h"
@@ -40,7 +40,8 @@ typedef struct tile_state {
 
 /* ---- entries ---- */
 
-/* Square root of x >= 0, relative error below 3e-7, in a form that becomes vector code. */
+/* Square root of x >= 0, relative error below 3e-7, in a form that becomes vector
+ * code. */
 static inline float root(float x)
 {
     uint32_t bits;
@@ -53,8 +54,8 @@ static inline float root(float x)
     return x * y;
 }
 
-/* p <- p / (1 - p) |o - v| from squares and products. Where o and v are so near that too few
- * digits are left, p becomes -p; returns how many. */
+/* p <- p / (1 - p) |o - v| from squares and products. Where o and v are so near that
+ * too few digits are left, p becomes -p; returns how many. */
 static ATN_CLONES atn_idx row_proxy(float *p, const float *ov, const float *vv,
                                     float oo, atn_idx n)
 {

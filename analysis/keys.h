@@ -1,5 +1,6 @@
-/* analysis/keys.h -- the columns by which rows of a table are found: stack and step where a
- * capture has several, layer, head, and the pattern of attention that the layer is.
+/* analysis/keys.h -- the columns by which rows of a table are found: stack and step
+ * where a capture has several, layer, head, and the pattern of attention that the layer
+ * is.
  *
  * Source  the four patterns are those of CAB (Zhang et al. 2023), card A16.
  */
@@ -9,8 +10,9 @@
 #include "analysis/select.h"
 #include "core/table.h"
 
-/* "causal_self", "noncausal_self", "causal_cross" or "noncausal_cross". A layer is cross where
- * its stack says so, or where all keys are seen by another number of queries. */
+/* "causal_self", "noncausal_self", "causal_cross" or "noncausal_cross". A layer is
+ * cross where its stack says so, or where all keys are seen by another number of
+ * queries. */
 const char *atn_layer_pattern(const atn_layer_info *l);
 
 typedef struct atn_keys {

@@ -88,8 +88,8 @@ static double distance(const job *j, const float *x, atn_idx k)
     return sum;
 }
 
-/* The centre nearest to vector i, given the products with all: with what differs from the
- * mean, x . c - |c|^2 / 2 is largest there. */
+/* The centre nearest to vector i, given the products with all: with what differs from
+ * the mean, x . c - |c|^2 / 2 is largest there. */
 static atn_idx nearest(const job *j, atn_idx i, const float *product)
 {
     const double length = sqrt(atn_row_square(j->near + i * j->x.cols, j->x.cols));
@@ -112,8 +112,8 @@ static atn_idx nearest(const job *j, atn_idx i, const float *product)
     return best;
 }
 
-/* *moved: some label changed. One round is minutes of many vectors, so the clock is asked within
- * it. */
+/* *moved: some label changed. One round is minutes of many vectors, so the clock is
+ * asked within it. */
 static atn_status assign(atn_ctx *cx, job *j, int32_t *label, bool *moved)
 {
     const atn_idx n = j->x.rows, d = j->x.cols;

@@ -1,10 +1,11 @@
 /* analysis/kmeans.h -- Lloyd's clusters of vectors, deterministic to the last label.
  *
- * Math    m centroids, at first the vectors floor((c + 1/2) n / m); then in turn every vector goes to
- *         its nearest centroid, the lower of equally near ones, and every centroid to the mean of
- *         its vectors; one without any stays. Until no label moves, or for `rounds` rounds.
- * Cost    2 n m d flop a round. Distances are compared in float32 products first and decided in
- *         double among those within the rounding error of the best.
+ * Math    m centroids, at first the vectors floor((c + 1/2) n / m); then in turn every
+ *         vector goes to its nearest centroid, the lower of equally near ones, and
+ *         every centroid to the mean of its vectors; one without any stays. Until no
+ *         label moves, or for `rounds` rounds.
+ * Cost    2 n m d flop a round. Distances are compared in float32 products first and
+ *         decided in double among those within the rounding error of the best.
  *         Memory n + 2 m vectors and a tile of distances.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later

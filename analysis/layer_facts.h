@@ -1,7 +1,7 @@
 /* analysis/layer_facts.h -- gathers what layer measures want of one captured layer.
  *
- * Cost    with ATN_WANT_OUT one pass over the rows of every head, 2 nq nk (d + dv) flop and
- *         heads * nq * dv floats; else only what is read from the file.
+ * Cost    with ATN_WANT_OUT one pass over the rows of every head, 2 nq nk (d + dv) flop
+ *         and heads * nq * dv floats; else only what is read from the file.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
@@ -16,7 +16,8 @@ typedef struct atn_layer_wants {
     bool strict; /* w_o or h that hold NaN are an error; else named, and absent */
 } atn_layer_wants;
 
-/* out is zeroed first; release it also on failure. What the capture does not hold stays NULL. */
+/* out is zeroed first; release it also on failure. What the capture does not hold stays
+ * NULL. */
 atn_status atn_layer_facts_load(atn_ctx *cx, const atn_capture *c, int at,
                                 const atn_problem *p, const atn_layer_wants *wants,
                                 atn_layer_facts *out) ATN_WARN_UNUSED;
@@ -24,7 +25,8 @@ void atn_layer_facts_release(atn_ctx *cx, atn_layer_facts *f);
 /* NULL when the measure can run on these facts, else what is missing: "values", ... */
 const char *atn_layer_facts_lack(const atn_layer_facts *f, unsigned wants);
 
-/* One more tensor [rows, cols] of the layer in heap memory, NULL where the capture has none. */
+/* One more tensor [rows, cols] of the layer in heap memory, NULL where the capture has
+ * none. */
 atn_status atn_layer_tensor(atn_ctx *cx, const atn_layer_facts *f, const char *name,
                             atn_idx rows, const float **out,
                             atn_idx *cols) ATN_WARN_UNUSED;
@@ -34,8 +36,8 @@ atn_idx atn_layer_first_row(const atn_layer_facts *f);
 /* Queries and keys are the same tokens, so that a query has a key of its own. */
 bool atn_layer_is_self(const atn_layer_facts *f);
 
-/* dL/dO of all heads [heads, problem->nq, dv] in heap memory, NULL when the capture has no
- * "d_o". */
+/* dL/dO of all heads [heads, problem->nq, dv] in heap memory, NULL when the capture has
+ * no "d_o". */
 atn_status atn_layer_gradient(atn_ctx *cx, const atn_layer_facts *f,
                               float **out) ATN_WARN_UNUSED;
 

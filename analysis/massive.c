@@ -15,7 +15,8 @@ static uint32_t bits_of(float x)
     return atn_float_bits(x) & 0x7fffffffu;
 }
 
-/* Counts |x| by their upper bits, or by the lower ones where the upper ones are `prefix`. */
+/* Counts |x| by their upper bits, or by the lower ones where the upper ones are
+ * `prefix`. */
 static void count(atn_cmat x, atn_idx first, atn_idx last, int64_t prefix, int64_t *bin)
 {
     memset(bin, 0, BINS * sizeof *bin);

@@ -1,13 +1,15 @@
-/* analysis/measure.h -- a measure: a small function of what is known of a head or a layer.
+/* analysis/measure.h -- a measure: a small function of what is known of a head or a
+ * layer.
  *
- * A new measure is one file in analysis/measures/ and one line in measures.def; it gets its
- * columns in `stats`, its parameters, its listing and its help from the table. Three kinds:
- *   head   columns are functions of the row statistics of one head. A column with a `row`
- *          function is the mean of it over the rows that count, and so has quantiles, a
- *          profile over positions and, on sampled rows, a standard error; the others come
- *          from `compute`.
- *   layer  walks the rows itself, or reads values, outputs and weights: all heads of a layer
- *          at once. Asked for by name.
+ * A new measure is one file in analysis/measures/ and one line in measures.def; it gets
+ * its columns in `stats`, its parameters, its listing and its help from the table.
+ * Three kinds:
+ *   head   columns are functions of the row statistics of one head. A column with a
+ *          `row` function is the mean of it over the rows that count, and so has
+ *          quantiles, a profile over positions and, on sampled rows, a standard error;
+ *          the others come from `compute`.
+ *   layer  walks the rows itself, or reads values, outputs and weights: all heads of a
+ *          layer at once. Asked for by name.
  *   model  needs several layers at once. Asked for by name.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
@@ -77,21 +79,23 @@ typedef struct atn_measure {
     const atn_param *params; /* NULL = none */
     size_t params_size;
     const atn_measure_col *cols;
-    /* USAGE when the parameters do not go together; may be NULL. Called with s NULL once they
-     * are read and, of a head measure, with every head, whose keys they may not fit. */
+    /* USAGE when the parameters do not go together; may be NULL. Called with s NULL
+     * once they are read and, of a head measure, with every head, whose keys they may
+     * not fit. */
     atn_status (*check)(atn_ctx *cx, const void *params, const atn_head_stats *s);
     /* Sets what the row pass must know from the parameters; may be NULL. */
     void (*want)(const void *params, atn_row_stats_opts *opts);
     /* One of these, or none when every column has a row function. `out` holds a value a
-     * column (for every head of the layer, or every selected head), NaN on entry; NaN = an
-     * empty cell. */
+     * column (for every head of the layer, or every selected head), NaN on entry;
+     * NaN = an empty cell. */
     void (*compute)(const atn_head_stats *s, const void *params, double *out);
     atn_status (*layer)(atn_ctx *cx, const atn_layer_facts *f, const void *params,
                         double *out);
     atn_status (*model)(atn_ctx *cx, const atn_model_facts *m, const void *params,
                         double *out);
-    /* Of a layer measure: does a head's value in this column depend on the other heads? Such
-     * cells stay empty where a head of the layer is bad. NULL = every head is apart. */
+    /* Of a layer measure: does a head's value in this column depend on the other heads?
+     * Such cells stay empty where a head of the layer is bad. NULL = every head is
+     * apart. */
     bool (*mixes)(const void *params, int col);
 } atn_measure;
 

@@ -1,7 +1,8 @@
-/* analysis/residual.h -- how much of a layer's output is what came in past the attention.
+/* analysis/residual.h -- how much of a layer's output is what came in past the
+ * attention.
  *
- * Math    x (n, D) the input of the layer, y = sum_h P_h V W_O^h what its attention adds to it;
- *         share = |x|_F / (|x|_F + |y|_F) over the rows i >= skip_rows.
+ * Math    x (n, D) the input of the layer, y = sum_h P_h V W_O^h what its attention
+ *         adds to it; share = |x|_F / (|x|_F + |y|_F) over the rows i >= skip_rows.
  * Oracle  y = 0: 1; y = x: 1/2.
  * Source  card B7 (rho from the ratio of norms) and B17.
  * Cost    2 n H dv D flop.

@@ -31,7 +31,8 @@ static int by_token_then_place(const void *a, const void *b)
     return (x->at > y->at) - (x->at < y->at);
 }
 
-/* earlier[j] = the nearest place before j with the same token, by sorting the places. */
+/* earlier[j] = the nearest place before j with the same token, by sorting the
+ * places. */
 static atn_status find_earlier(atn_ctx *cx, const int32_t *tokens, atn_idx n,
                                int64_t *earlier)
 {
@@ -69,10 +70,10 @@ done:
     return st;
 }
 
-/* The smallest r >= 2 such that token i is token i - r for all i >= r + 1 (a first token of its
- * own may stand before) and at least half of the tokens repeat; 0 = none. The periods of the
- * others are their number less the lengths of what is both their beginning and their end
- * (Knuth, Morris and Pratt). */
+/* The smallest r >= 2 such that token i is token i - r for all i >= r + 1 (a first
+ * token of its own may stand before) and at least half of the tokens repeat; 0 = none.
+ * The periods of the others are their number less the lengths of what is both their
+ * beginning and their end (Knuth, Morris and Pratt). */
 static atn_status find_period(atn_ctx *cx, const int32_t *tokens, atn_idx n,
                               atn_idx *period)
 {
@@ -152,8 +153,8 @@ static double bytes_a_head(const atn_head *h, const atn_row_stats_opts *o)
     return each * sizeof(double) + sizeof(atn_row_out);
 }
 
-/* What all heads have in common: counted and scratch; with tokens the repeats of the rows, and
- * in the arena the earlier places and what they are found by. */
+/* What all heads have in common: counted and scratch; with tokens the repeats of the
+ * rows, and in the arena the earlier places and what they are found by. */
 static double bytes_shared(const atn_head *h, bool has_tokens)
 {
     const double nq = (double)h->nq, nk = (double)h->nk;

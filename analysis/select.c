@@ -1,4 +1,5 @@
-/* analysis/select.c -- resolves --stack, --steps, --layers and --heads against a capture. */
+/* analysis/select.c -- resolves --stack, --steps, --layers and --heads against a
+ * capture. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "analysis/select.h"
 

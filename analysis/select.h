@@ -24,5 +24,6 @@ atn_status atn_select(atn_ctx *cx, const atn_capture *c, const atn_select_args *
 void atn_selection_release(atn_ctx *cx, atn_selection *s);
 /* Selected heads of layer i of the selection. */
 atn_idx atn_selection_heads(const atn_selection *s, int i);
-/* The selected layers from `first` on that are of one stack and step end before this. */
+/* The selected layers from `first` on that are of one stack and step end before
+ * this. */
 int atn_selection_part(const atn_capture *c, const atn_selection *s, int first);

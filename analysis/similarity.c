@@ -1,8 +1,10 @@
-/* analysis/similarity.c -- layers and heads compared: the set of heads, the matrices made of
- * their inner products, and the way from a capture to them. See the header for the formulas.
+/* analysis/similarity.c -- layers and heads compared: the set of heads, the matrices
+ * made of their inner products, and the way from a capture to them. See the header for
+ * the formulas.
  *
  * Oracle  rows (1), (.5 .5), (.2 .3 .5) against uniform causal ones: cos_elem 0.987511,
- *         cos_row 0.978862, Pearson over visible entries 0.936586; identical layers give 1.
+ *         cos_row 0.978862, Pearson over visible entries 0.936586; identical layers
+ *         give 1.
  * Cost    two SYRKs over the row stream; copy_err see similarity_copy.c.
  * Limits  Q, K, V of all compared layers are in memory at once. A matrix of zeros has
  *         similarity 0 to everything.
@@ -190,7 +192,8 @@ static void head_pair(const atn_sim_set *set, const atn_sim_gram *g, atn_idx a,
     part->head_row[ab] = part->head_row[ba] =
         rows > 0 ? clamp_one(g->unit[ab] / rows) : 0;
     if (a == b && rows > 0) part->head_row[ab] = 1;
-    /* constant rows have no correlation; rounding leaves about 1e-7 of the square there */
+    /* constant rows have no correlation; rounding leaves about 1e-7 of the square
+     * there */
     part->head_pearson[ab] = part->head_pearson[ba] =
         lost || raa <= 1e-6 * u * u || rbb <= 1e-6 * v * v ? NAN
                                                            : cosine(rab, raa, rbb);

@@ -1,16 +1,18 @@
-/* analysis/similarity.h -- do layers and heads attend alike, and which layers could share?
+/* analysis/similarity.h -- do layers and heads attend alike, and which layers could
+ * share?
  *
  * EchoAtt's question: layers whose attention matrices are alike can share one. The four
- * similarities say how alike, copy_err says what sharing would break, and the plan groups
- * layers into blocks whose followers use their leader's matrix.
+ * similarities say how alike, copy_err says what sharing would break, and the plan
+ * groups layers into blocks whose followers use their leader's matrix.
  *
- * Math    C_ab = <P_a, P_b>_F / (|P_a| |P_b|) and R_ab = mean_i cos(P_a,i, P_b,i) between
- *         heads; between layers, head h against head h:
+ * Math    C_ab = <P_a, P_b>_F / (|P_a| |P_b|) and R_ab = mean_i cos(P_a,i, P_b,i)
+ *         between heads; between layers, head h against head h:
  *         cos_elem = mean_h C, cos_row = mean_h R, cos_avg = cosine of the head means,
  *         match = max over permutations pi of mean_h C_{h, pi(h)},
  *         pearson = mean_h correlation over the keys that both rows may see,
- *         js, tv = mean_h of the mean Jensen-Shannon divergence and total variation of rows,
- *         copy_err(l -> l') = |[P_l V_l' - P_l' V_l'] W_O,l'|_F / |[P_l' V_l'] W_O,l'|_F.
+ *         js, tv = mean_h of the mean Jensen-Shannon divergence and total variation of
+ *         rows, copy_err(l -> l') = |[P_l V_l' - P_l' V_l'] W_O,l'|_F / |[P_l' V_l']
+ *         W_O,l'|_F.
  * Source  Rajabzadeh et al., arXiv 2409.14595 (no code published); readings in
  *         docs/cards/measure/similarity.md.
  * Limits  layers that are compared need equal query and key counts. Never n x n.
@@ -34,9 +36,10 @@ typedef struct atn_similarity_opts {
 
 void atn_similarity_defaults(atn_similarity_opts *opts); /* copy_err, nothing else */
 
-/* Comparisons beyond the usual ones, each asked for, for each walks over the rows anew. */
+/* Comparisons beyond the usual ones, each asked for, for each walks over the rows
+ * anew. */
 typedef enum atn_sim_extra {
-    ATN_SIM_JACCARD, /* mean over rows of |A and B| / |A or B|, A and B the k best keys */
+    ATN_SIM_JACCARD,  /* mean over rows of |A and B| / |A or B|, the k best keys */
     ATN_SIM_SPEARMAN, /* rank correlation of the column sums */
     ATN_SIM_CKA,      /* of the outputs P V, see analysis/cka.h; needs values */
     ATN_SIM_CKA_DEBIASED,
@@ -53,8 +56,9 @@ typedef struct atn_layer_cost {
     double n_q;   /* queries; 0 = n */
 } atn_layer_cost;
 
-/* One set of layers that were compared: those of one stack and one step. All matrices are
- * row-major doubles, symmetric but for copy_err. Owned; see atn_similarity_release. */
+/* One set of layers that were compared: those of one stack and one step. All matrices
+ * are row-major doubles, symmetric but for copy_err. Owned; see
+ * atn_similarity_release. */
 typedef struct atn_similarity_part {
     char *stack;         /* "" for a single stack */
     const char *pattern; /* of its layers (analysis/keys.h), "mixed"; NULL = unknown */
@@ -91,14 +95,15 @@ typedef struct atn_similarity {
 atn_status atn_similarity_check(atn_ctx *cx, const atn_capture *c,
                                 const atn_selection *sel,
                                 const atn_similarity_opts *opts) ATN_WARN_UNUSED;
-/* Compares the selected layers and heads of a capture; out is zeroed first. DATA when the
- * layers of a stack differ in query or key count; MEMORY before the work, over --mem-limit. */
+/* Compares the selected layers and heads of a capture; out is zeroed first. DATA when
+ * the layers of a stack differ in query or key count; MEMORY before the work,
+ * over --mem-limit. */
 atn_status atn_similarity_run(atn_ctx *cx, const atn_capture *c,
                               const atn_selection *sel, const atn_similarity_opts *opts,
                               atn_similarity *out) ATN_WARN_UNUSED;
-/* The same on layers in memory. keep[i * max_heads + h] says which heads count (NULL = all),
- * max_heads being the largest head count; w_o[i] is [heads dv, width] (NULL, or NULL
- * entries, where absent). part is zeroed first, its stack is "". */
+/* The same on layers in memory. keep[i * max_heads + h] says which heads count
+ * (NULL = all), max_heads being the largest head count; w_o[i] is [heads dv, width]
+ * (NULL, or NULL entries, where absent). part is zeroed first, its stack is "". */
 atn_status atn_similarity_compare(atn_ctx *cx, const atn_problem *layers, int n,
                                   const bool *keep, const float *const *w_o,
                                   atn_idx width, const atn_similarity_opts *opts,
@@ -106,7 +111,8 @@ atn_status atn_similarity_compare(atn_ctx *cx, const atn_problem *layers, int n,
 void atn_similarity_part_release(atn_ctx *cx, atn_similarity_part *part);
 void atn_similarity_release(atn_ctx *cx, atn_similarity *s);
 
-/* Bytes that the comparison takes beside its inputs; only the shapes of layers are read. */
+/* Bytes that the comparison takes beside its inputs; only the shapes of layers are
+ * read. */
 atn_status atn_similarity_bytes(atn_ctx *cx, const atn_problem *layers, int n,
                                 const bool *keep, atn_idx width,
                                 const atn_similarity_opts *opts,
@@ -142,10 +148,11 @@ typedef struct atn_share_opts {
 /* 0.9, 1, 1, 0, cos_elem, params, 0, 2 */
 void atn_share_defaults(atn_share_opts *opts);
 
-/* The dynamic programme. s [n x n] similarities, cost [n] the gain of a layer that follows,
- * err [n x n] or NULL (gain ERROR maximises -sum err(leader -> follower) instead). Writes
- * leader[n]. Equal gain: the larger summed similarity; equal again: the smaller leader of
- * the last block, and so on backwards. USAGE for negative or NaN parameters. */
+/* The dynamic programme. s [n x n] similarities, cost [n] the gain of a layer that
+ * follows, err [n x n] or NULL (gain ERROR maximises -sum err(leader -> follower)
+ * instead). Writes leader[n]. Equal gain: the larger summed similarity; equal again:
+ * the smaller leader of the last block, and so on backwards. USAGE for negative or NaN
+ * parameters. */
 atn_status atn_share_solve(atn_ctx *cx, int n, const double *s, const double *cost,
                            const double *err, const atn_share_opts *opts,
                            int *leader) ATN_WARN_UNUSED;
@@ -175,12 +182,13 @@ void atn_share_bounds(const atn_layer_cost *cost, int n, const int *leader,
 
 /* ---- tables ---- */
 
-/* layer_a, layer_b, cos_elem, cos_row, cos_avg, match, pearson[, copy_err][, js_nats, tv][, ...
- * the extras asked for]: every ordered pair; copy_err is of layer_b using layer_a's matrix. Carries the cos_elem matrix. */
+/* layer_a, layer_b, cos_elem, cos_row, cos_avg, match, pearson[, copy_err][, js_nats,
+ * tv][, ... the extras asked for]: every ordered pair; copy_err is of layer_b using
+ * layer_a's matrix. Carries the cos_elem matrix. */
 atn_status atn_similarity_layers_table(atn_ctx *cx, const atn_similarity *s,
                                        atn_table **out) ATN_WARN_UNUSED;
-/* layer_a, head_a, layer_b, head_b, cos_elem, cos_row, pearson[, js_nats, tv][, ...]: every
- * unordered pair and the diagonal. Carries the cos_elem matrix. */
+/* layer_a, head_a, layer_b, head_b, cos_elem, cos_row, pearson[, js_nats, tv][, ...]:
+ * every unordered pair and the diagonal. Carries the cos_elem matrix. */
 atn_status atn_similarity_heads_table(atn_ctx *cx, const atn_similarity *s,
                                       atn_table **out) ATN_WARN_UNUSED;
 /* plan: layer, leader, role, similarity, saved_params, saved_flops, saved_cache_bytes,

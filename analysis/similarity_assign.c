@@ -1,8 +1,9 @@
 /* analysis/similarity_assign.c -- the best one-to-one matching of heads.
  *
- * Math    max over permutations pi of sum_i gain[i][pi(i)], by shortest augmenting paths
- *         with dual prices u, v (Kuhn 1955, Munkres 1957; the O(n^3) form): rows enter one
- *         at a time, a path of least reduced cost -gain - u - v frees a column for each.
+ * Math    max over permutations pi of sum_i gain[i][pi(i)], by shortest augmenting
+ *         paths with dual prices u, v (Kuhn 1955, Munkres 1957; the O(n^3) form): rows
+ *         enter one at a time, a path of least reduced cost -gain - u - v frees a
+ *         column for each.
  * Oracle  equals brute force over all n! permutations.
  * Cost    O(n^3) time, 5 n numbers.
  */

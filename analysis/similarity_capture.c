@@ -1,7 +1,7 @@
 /* analysis/similarity_capture.c -- similarity of the layers of a capture.
  *
- * The selected layers are compared within their stack and step; each such part is loaded
- * whole, after its memory has been added up from the manifest.
+ * The selected layers are compared within their stack and step; each such part is
+ * loaded whole, after its memory has been added up from the manifest.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <string.h>

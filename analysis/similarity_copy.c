@@ -1,11 +1,12 @@
 /* analysis/similarity_copy.c -- what it costs to use another layer's attention matrix.
  *
- * Math    err(l -> l') = |(A - B) W|_F / |B W|_F with A = [P_l^h V_l'^h]_h, B the follower's
- *         own [P_l'^h V_l'^h]_h and W = W_O of l'. The values of all followers stand side by
- *         side, so one GEMM a (tile, leader, head) makes A for every follower; one GEMM a
- *         (tile, follower) multiplies the differences of all leaders with W.
- * Cost    2 nq nk L^2 H dv + 2 nq L^2 H dv D flop; a copy of V, and L^2 rows H dv floats a
- *         thread.
+ * Math    err(l -> l') = |(A - B) W|_F / |B W|_F with A = [P_l^h V_l'^h]_h, B the
+ *         follower's own [P_l'^h V_l'^h]_h and W = W_O of l'. The values of all
+ *         followers stand side by side, so one GEMM a (tile, leader, head) makes A for
+ *         every follower; one GEMM a (tile, follower) multiplies the differences of all
+ *         leaders with W.
+ * Cost    2 nq nk L^2 H dv + 2 nq L^2 H dv D flop; a copy of V, and L^2 rows H dv
+ *         floats a thread.
  * Limits  a row without weight is a row of zeros, and its output is 0.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later

@@ -1,14 +1,17 @@
 /* analysis/similarity_extra.c -- comparisons of heads that are asked for one by one.
  *
- * Math    jaccard   mean over the rows with weight in both of |A and B| / |A or B|, A and B
- *                   the min(k, n) keys of largest weight among the n that the row sees.
- *         spearman  Pearson of the ranks of the column sums, equal sums sharing the mean of
- *                   their ranks; over the keys that are padding in no layer.
+ * Math    jaccard   mean over the rows with weight in both of |A and B| / |A or B|, A
+ *                   and B the min(k, n) keys of largest weight among the n that the row
+ *                   sees.
+ *         spearman  Pearson of the ranks of the column sums, equal sums sharing the
+ *                   mean of their ranks; over the keys that are padding in no layer.
  *         cka       of the outputs P V over the rows where every head has weight.
- * Oracle  columns 3 1 2 against 30 10 20: 1, against 1 3 2: -1; A = {0 1}, B = {1 2}: 1/3.
+ * Oracle  columns 3 1 2 against 30 10 20: 1, against 1 3 2: -1; A = {0 1}, B = {1 2}:
+ *         1/3.
  * Source  card B12.
- * Cost    jaccard: the row stream, a heap of k a row, 2 k steps a pair and row. spearman and
- *         cka share one row stream; nk doubles and nq dv floats a head. cka: see cka.h.
+ * Cost    jaccard: the row stream, a heap of k a row, 2 k steps a pair and row.
+ *         spearman and cka share one row stream; nk doubles and nq dv floats a head.
+ *         cka: see cka.h.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
@@ -43,7 +46,8 @@ typedef struct jaccard_job {
     double *sum, *count; /* [groups x m x m], lower triangles */
 } jaccard_job;
 
-/* Whether key a is a worse choice than key b: less weight, or the same and behind it. */
+/* Whether key a is a worse choice than key b: less weight, or the same and behind
+ * it. */
 static bool worse(const float *w, int32_t a, int32_t b)
 {
     return w[a] < w[b] || (w[a] <= w[b] && a > b);

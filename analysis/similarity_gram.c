@@ -1,10 +1,11 @@
 /* analysis/similarity_gram.c -- all inner products between heads, one SYRK a row tile.
  *
- * Math    X holds one row tile of every head, a head a row of X: (m, rows * keys). X X^T
- *         adds the tile's share of <P_a, P_b>; after every row of every head is scaled to
- *         length 1 in place, a second X X^T adds its share of sum_i cos(P_a,i, P_b,i).
- * Cost    the row stream once, and 2 m (m + 1) flop an entry; memory one X a thread (about
- *         32 MiB) and two m x m Grams of doubles a group of tiles.
+ * Math    X holds one row tile of every head, a head a row of X: (m, rows * keys). X
+ *         X^T adds the tile's share of <P_a, P_b>; after every row of every head is
+ *         scaled to length 1 in place, a second X X^T adds its share of sum_i
+ *         cos(P_a,i, P_b,i).
+ * Cost    the row stream once, and 2 m (m + 1) flop an entry; memory one X a thread
+ *         (about 32 MiB) and two m x m Grams of doubles a group of tiles.
  * Limits  one row of all heads must fit into memory: m nk floats.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later

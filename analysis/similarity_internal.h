@@ -26,9 +26,9 @@ typedef struct atn_sim_gram {
         *lost_rows; /* [m x m]: over rows of a that b has no weight in */
 } atn_sim_gram;
 
-/* Fills one head's tile into x at row stride ld: column c is key key0 + c, columns that the
- * head does not see are 0; skips nothing but applies exclude_first. square[r] is the squared
- * length of each row (0 = no weight), total its sum. */
+/* Fills one head's tile into x at row stride ld: column c is key key0 + c, columns that
+ * the head does not see are 0; skips nothing but applies exclude_first. square[r] is
+ * the squared length of each row (0 = no weight), total its sum. */
 atn_status atn_sim_fill(atn_ctx *cx, const atn_head *h, const atn_tile *t,
                         atn_idx exclude, float *x, atn_idx ld, atn_row_info *info,
                         double *square, double *total) ATN_WARN_UNUSED;
@@ -49,13 +49,13 @@ typedef struct atn_sim_mix {
     double smooth; /* share of every row that is spread over the keys it sees */
     double *js, *tv, *js_sum;
 } atn_sim_mix;
-/* Mean Jensen-Shannon divergence, its sum over rows, and mean total variation of all pairs;
- * the diagonal is left alone. */
+/* Mean Jensen-Shannon divergence, its sum over rows, and mean total variation of all
+ * pairs; the diagonal is left alone. */
 atn_status atn_sim_mix_run(atn_ctx *cx, const atn_sim_set *set,
                            const atn_sim_mix *out) ATN_WARN_UNUSED;
 
-/* The extras asked for, into x [ATN_SIM_EXTRAS] of [m x m], NULL where not asked for. Warns
- * where there can be none. */
+/* The extras asked for, into x [ATN_SIM_EXTRAS] of [m x m], NULL where not asked for.
+ * Warns where there can be none. */
 atn_status atn_sim_extra_run(atn_ctx *cx, const atn_sim_set *set,
                              double *const *x) ATN_WARN_UNUSED;
 bool atn_sim_extra_wanted(const atn_similarity_opts *opts, atn_sim_extra which);
@@ -67,13 +67,13 @@ double atn_sim_copy_bytes(const atn_ctx *cx, const atn_sim_set *set, atn_idx wid
 atn_status atn_sim_copy_run(atn_ctx *cx, const atn_sim_set *set, const atn_cmat *w_o,
                             double *err) ATN_WARN_UNUSED;
 
-/* Largest sum of gain[i * n + pick[i]] over permutations; gain is row-major n x n with row
- * stride ld. pick may be NULL. */
+/* Largest sum of gain[i * n + pick[i]] over permutations; gain is row-major n x n with
+ * row stride ld. pick may be NULL. */
 atn_status atn_sim_assign(atn_ctx *cx, const double *gain, int n, atn_idx ld, int *pick,
                           double *best) ATN_WARN_UNUSED;
 
-/* Rows of a tile that takes `row` floats a row: about `wanted` floats, fewer under a limit. A
- * function of shape and limit alone, never of threads. */
+/* Rows of a tile that takes `row` floats a row: about `wanted` floats, fewer under a
+ * limit. A function of shape and limit alone, never of threads. */
 atn_idx atn_sim_rows(const atn_sim_set *set, double row, double wanted, atn_idx least,
                      atn_idx most);
 /* Threads that may run at once when each takes `each` bytes. */
@@ -81,12 +81,14 @@ int atn_sim_threads(const atn_ctx *cx, double each);
 
 /* ---- tables ---- */
 
-/* Key columns that stand first where the capture has several stacks or steps; -1 = not. */
+/* Key columns that stand first where the capture has several stacks or steps;
+ * -1 = not. */
 typedef struct atn_sim_keys {
     int stack, step, pattern; /* column, -1 = absent */
 } atn_sim_keys;
 
-/* Adds the column that says which pattern of attention the layers are; last of a table. */
+/* Adds the column that says which pattern of attention the layers are; last of a
+ * table. */
 atn_status atn_sim_add_pattern(atn_ctx *cx, atn_table *t,
                                atn_sim_keys *k) ATN_WARN_UNUSED;
 

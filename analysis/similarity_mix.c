@@ -1,12 +1,15 @@
 /* analysis/similarity_mix.c -- distances between rows that no inner product gives.
  *
- * Math    JS(p, q) = H((p + q) / 2) - (H(p) + H(q)) / 2 in nats, TV(p, q) = sum |p - q| / 2,
- *         both of rows scaled to sum 1 and averaged over the rows that have weight in both.
- *         Smoothed rows are (1 - e) P + e / n over the n keys that the row sees.
- * Oracle  uniform over 4 against one-hot: 0.380396, smoothed by .001 0.377514; disjoint one-hots: ln 2; rows (.2 .3 .5)
- *         against thirds: 0.017251; equal rows: exactly 0.
+ * Math    JS(p, q) = H((p + q) / 2) - (H(p) + H(q)) / 2 in nats, TV(p, q) = sum
+ *         |p - q| / 2, both of rows scaled to sum 1 and averaged over the rows that
+ *         have weight in both. Smoothed rows are (1 - e) P + e / n over the n keys that
+ *         the row sees.
+ * Oracle  uniform over 4 against one-hot: 0.380396, smoothed by .001 0.377514; disjoint
+ *         one-hots: ln 2; rows (.2 .3 .5) against thirds: 0.017251; equal rows: exactly
+ *         0.
  * Source  Clark et al., arXiv 1906.04341, sum over rows; here it is a mean.
- * Cost    one logarithm a pair of heads and visible entry: m^2 / 2 times the row stream.
+ * Cost    one logarithm a pair of heads and visible entry: m^2 / 2 times the row
+ *         stream.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "analysis/similarity_internal.h"
@@ -18,8 +21,8 @@
 
 enum { SQRT_HALF = 0x3f3504f3 };
 
-/* ln x for x > 0, relative error below 3e-7: the exponent times ln 2, and a polynomial on
- * [sqrt(1/2), sqrt(2)). Finite at 0, where the caller multiplies by 0. */
+/* ln x for x > 0, relative error below 3e-7: the exponent times ln 2, and a polynomial
+ * on [sqrt(1/2), sqrt(2)). Finite at 0, where the caller multiplies by 0. */
 static inline float log_of(float x)
 {
     uint32_t bits;

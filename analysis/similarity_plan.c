@@ -1,12 +1,14 @@
-/* analysis/similarity_plan.c -- which layers share their leader's matrix, and what it buys.
+/* analysis/similarity_plan.c -- which layers share their leader's matrix, and what it
+ * buys.
  *
- * Math    layers 0..L-1 are cut into contiguous blocks; the first layer of a block leads. A
- *         block [a, b] of several layers needs a >= first_keep, b < L - last_keep, at most
- *         kmax layers and S(a, l) >= threshold for its followers. A dynamic programme over
- *         the end of the last block maximises the summed gain of the followers; under gain
- *         ERROR it minimises the summed copy_err among plans of equally many followers.
- * Oracle  equals brute force over all 2^(L-1) partitions. TinyLlama (22 layers, D 2048, 9
- *         followers): FLOP bound 1.047 at n = 512, 1.159 at 32768.
+ * Math    layers 0..L-1 are cut into contiguous blocks; the first layer of a block
+ *         leads. A block [a, b] of several layers needs a >= first_keep,
+ *         b < L - last_keep, at most kmax layers and S(a, l) >= threshold for its
+ *         followers. A dynamic programme over the end of the last block maximises the
+ *         summed gain of the followers; under gain ERROR it minimises the summed
+ *         copy_err among plans of equally many followers.
+ * Oracle  equals brute force over all 2^(L-1) partitions. TinyLlama (22 layers, D 2048,
+ *         9 followers): FLOP bound 1.047 at n = 512, 1.159 at 32768.
  * Source  own definition: arXiv 2409.14595 gives no closed rule. Bounds: derived.
  * Cost    O(L kmax), times L for gain ERROR.
  */
@@ -69,15 +71,16 @@ static bool better(const state *x, const state *y)
 }
 
 typedef struct programme {
-    int n,
-        counts; /* counts: distinct numbers of followers kept apart, 1 if they do not matter */
+    int n;
+    int counts; /* distinct numbers of followers kept apart, 1 if they do not matter */
     const double *s, *cost, *err;
     const atn_share_opts *o;
     state *best; /* [n + 1, counts] */
 } programme;
 
-/* Extends every plan that ends before layer a by each block [a, b]. Leaders come in rising
- * order and only a strictly better plan replaces another, so ties keep the smaller leader. */
+/* Extends every plan that ends before layer a by each block [a, b]. Leaders come in
+ * rising order and only a strictly better plan replaces another, so ties keep the
+ * smaller leader. */
 static void extend(const programme *p, int a)
 {
     double gain = 0, similarity = 0;
@@ -161,8 +164,8 @@ static layer_work work_of(const atn_layer_cost *c, const atn_share_sizes *z)
     w.weights = w.qk_weights + z->width * (v + o) + mlp;
     w.qk_flops = 2 * w.qk_weights + 2 * c->n_eff * q;
     w.flops = 2 * w.weights + 2 * c->n_eff * (q + o);
-    /* scores written, read by the softmax, weights written, read again; a follower reads
-     * the leader's weights once */
+    /* scores written, read by the softmax, weights written, read again; a follower
+     * reads the leader's weights once */
     w.traffic = nq * (q + o) + c->n * (k + v) + 4 * scores;
     w.qk_traffic = nq * q + c->n * k + 3 * scores;
     w.k_cache = c->n * k;

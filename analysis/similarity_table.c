@@ -413,8 +413,8 @@ static atn_share_sizes sizes_of(const atn_similarity *s, const atn_similarity_pa
     return z;
 }
 
-/* What layer l saves when it follows. Without the width of model or keys (captures of P) the
- * number stands for the number of heads, which gives the same plan. */
+/* What layer l saves when it follows. Without the width of model or keys (captures of
+ * P) the number stands for the number of heads, which gives the same plan. */
 static double gain_of(const atn_layer_cost *c, const atn_share_sizes *z, int gain)
 {
     const double width = z->width > 0 ? z->width : 1, d = (double)ATN_MAX(c->d, 1);

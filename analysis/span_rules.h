@@ -1,16 +1,18 @@
-/* analysis/span_rules.h -- elastic spans: how many diagonal blocks of a head are kept, as a
- * line over the length of the text.
+/* analysis/span_rules.h -- elastic spans: how many diagonal blocks of a head are kept,
+ * as a line over the length of the text.
  *
- * Math    span(N) = alpha + beta N tokens, that is b(N) = max(1, floor(floor(alpha / 64) +
- *         beta floor(N / 64))) blocks back from the own one, which is among them, and the first
- *         block. Grid: alpha from -N_min to N_profile in floor((N_profile + N_min) / 1024) + 1
- *         equal steps, beta in 0, 1/8 .. 1; a pair goes when its span is above N at N_profile or
- *         N_long, or not above 0 at N_min. Order: span at N_long, then alpha, then beta.
- *         Kept influence of b blocks is the sum over those blocks by the sum over all; density
- *         is the largest number of blocks that a row keeps by the number of blocks.
+ * Math    span(N) = alpha + beta N tokens, that is b(N) = max(1,
+ *         floor(floor(alpha / 64) + beta floor(N / 64))) blocks back from the own one,
+ *         which is among them, and the first block. Grid: alpha from -N_min to
+ *         N_profile in floor((N_profile + N_min) / 1024) + 1 equal steps, beta in 0,
+ *         1/8 .. 1; a pair goes when its span is above N at N_profile or N_long, or not
+ *         above 0 at N_min. Order: span at N_long, then alpha, then beta. Kept
+ *         influence of b blocks is the sum over those blocks by the sum over all;
+ *         density is the largest number of blocks that a row keeps by the number of
+ *         blocks.
  * Oracle  lengths 2048, 8192, 16384 give 48 pairs.
- * Source  Fu et al. (MoA), arXiv 2406.14909, and its code; where queries see what follows, we let
- *         the band lie on both sides.
+ * Source  Fu et al. (MoA), arXiv 2406.14909, and its code; where queries see what
+ *         follows, we let the band lie on both sides.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
@@ -40,8 +42,8 @@ atn_idx atn_span_kept(atn_idx b, atn_idx blocks, bool causal);
 double atn_span_profile(const double *influence, atn_idx rows, atn_idx keys,
                         bool causal, double *kept);
 
-/* Units (heads, or groups of them) share `limit` 1 or 2 rules so that the summed loss is
- * smallest and their mean density at most `density`. */
+/* Units (heads, or groups of them) share `limit` 1 or 2 rules so that the summed loss
+ * is smallest and their mean density at most `density`. */
 typedef struct atn_span_task {
     atn_idx units, choices;
     const double *loss;  /* [units, choices] */
@@ -49,7 +51,7 @@ typedef struct atn_span_task {
     double budget;       /* of the cost of all units together */
     int limit;
 } atn_span_task;
-/* pick[units], the best of all assignments; equal ones: the cheaper, then the earlier choices.
- * False when the budget is too small for any. */
+/* pick[units], the best of all assignments; equal ones: the cheaper, then the earlier
+ * choices. False when the budget is too small for any. */
 atn_status atn_span_plan(atn_ctx *cx, const atn_span_task *t, atn_idx *pick,
                          bool *found) ATN_WARN_UNUSED;

@@ -187,8 +187,8 @@ done:
 
 /* ---- the largest values ---- */
 
-/* The rows of a head as a source; the square of each is left in `square`, -1 where it does not
- * count. */
+/* The rows of a head as a source; the square of each is left in `square`, -1 where it
+ * does not count. */
 typedef struct head_rows {
     const atn_head *h;
     atn_idx skip;
@@ -234,7 +234,8 @@ static double dot(const double *x, const double *y, atn_idx n)
     return sum + (lane[0] + lane[1]) + (lane[2] + lane[3]);
 }
 
-/* q [r][n] <- orthonormal; a vector that the others span becomes 0. Twice, which is enough. */
+/* q [r][n] <- orthonormal; a vector that the others span becomes 0. Twice, which is
+ * enough. */
 static void orthonormalise(double *q, atn_idx r, atn_idx n)
 {
     for (atn_idx a = 0; a < r; a++) {
@@ -328,7 +329,8 @@ done:
     return st;
 }
 
-/* Ritz values: of q'P'P q, or less (q'c)(q'c)' / rows, which is that of the centred matrix. */
+/* Ritz values: of q'P'P q, or less (q'c)(q'c)' / rows, which is that of the centred
+ * matrix. */
 static atn_status ritz(atn_ctx *cx, iteration *it, bool centred)
 {
     const atn_idx n = it->n, r = it->r;
@@ -491,7 +493,8 @@ static atn_idx mark_rows(const atn_head *h, atn_idx skip, bool *take)
     return n;
 }
 
-/* The values of q k' are those of R_q R_k', whose Gram matrix is L' K L with Q'Q = L L'. */
+/* The values of q k' are those of R_q R_k', whose Gram matrix is L' K L with Q'Q = L
+ * L'. */
 atn_status atn_spectrum_logits(atn_ctx *cx, const atn_head *h, atn_idx skip_rows,
                                atn_spectrum *out)
 {

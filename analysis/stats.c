@@ -1,4 +1,5 @@
-/* analysis/stats.c -- runs the row-statistics pass over a selection and tabulates measures. */
+/* analysis/stats.c -- runs the row-statistics pass over a selection and tabulates
+ * measures. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "analysis/stats_internal.h"
 
@@ -77,7 +78,8 @@ atn_status atn_stats_finish_head(atn_ctx *cx, atn_stats *s, atn_idx row)
                            atn_stats_values(s, row));
 }
 
-/* Copies a layer or model measure's values [heads][cols] to the slots of the kept heads. */
+/* Copies a layer or model measure's values [heads][cols] to the slots of the kept
+ * heads. */
 void atn_stats_put(atn_stats *s, int m, const bool *keep, atn_idx heads, atn_idx first,
                    const double *out)
 {
@@ -113,7 +115,8 @@ static void found_head(void *user, atn_idx row, atn_idx empty, const double *val
     memcpy(atn_stats_values(s, row), values, (size_t)s->plan.n_slots * sizeof *values);
 }
 
-/* What a layer file is known by: its hash, or where the manifest has none, size and time. */
+/* What a layer file is known by: its hash, or where the manifest has none, size and
+ * time. */
 static atn_status file_mark(atn_ctx *cx, const atn_stats *s, const atn_layer_info *l,
                             char **out)
 {
@@ -167,7 +170,8 @@ done:
     return st;
 }
 
-/* A hash of all that decides the values: two requests with the same one may share a journal. */
+/* A hash of all that decides the values: two requests with the same one may share a
+ * journal. */
 static atn_status fingerprint(atn_ctx *cx, const atn_stats *s, const atn_stats_opts *o,
                               char hex[33])
 {
@@ -252,8 +256,8 @@ done:
     return st;
 }
 
-/* Passes beyond the one that head measures share are said before they begin. Most of them take
- * all heads of a layer, whichever are selected. */
+/* Passes beyond the one that head measures share are said before they begin. Most of
+ * them take all heads of a layer, whichever are selected. */
 static void say_passes(atn_ctx *cx, const atn_stats *s)
 {
     const int out = (s->plan.wants & ATN_WANT_OUT) != 0;

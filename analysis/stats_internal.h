@@ -35,14 +35,15 @@ double *atn_stats_values(atn_stats *s, atn_idx row);
 /* A row is done, and goes to the journal where there is one. */
 atn_status atn_stats_finish_head(atn_ctx *cx, atn_stats *s,
                                  atn_idx row) ATN_WARN_UNUSED;
-/* Copies values [heads][columns of measure m] to the rows from `first` on of the heads that are
- * kept (keep NULL = all). */
+/* Copies values [heads][columns of measure m] to the rows from `first` on of the heads
+ * that are kept (keep NULL = all). */
 void atn_stats_put(atn_stats *s, int m, const bool *keep, atn_idx heads, atn_idx first,
                    const double *out);
 /* Is a failed measure left out, or the run's end? */
 bool atn_stats_may_go_on(const atn_stats *s, atn_status st);
 bool atn_stats_any_head_measure(const atn_stats_plan *plan);
 
-/* Computes what is left of layer i of the selection, whose first head is row `first`. */
+/* Computes what is left of layer i of the selection, whose first head is row
+ * `first`. */
 atn_status atn_stats_layer(atn_ctx *cx, atn_stats *s, int i,
                            atn_idx first) ATN_WARN_UNUSED;

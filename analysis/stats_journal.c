@@ -47,7 +47,8 @@ typedef struct reading {
     void *user;
 } reading;
 
-/* Hands out the heads of the text after its first line; *length is what is sound of it. */
+/* Hands out the heads of the text after its first line; *length is what is sound of
+ * it. */
 static atn_status read_heads(atn_ctx *cx, const reading *r, const char *text,
                              size_t *length)
 {

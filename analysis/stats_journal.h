@@ -1,10 +1,10 @@
-/* analysis/stats_journal.h -- finished heads on disk, so that the same request goes on after a
- * crash, a signal or a time limit.
+/* analysis/stats_journal.h -- finished heads on disk, so that the same request goes on
+ * after a crash, a signal or a time limit.
  *
- * One line of text says whose it is (a fingerprint of the request), then one line a head: its
- * row, its query rows without weight, and its values as hexadecimal floats. Heads that lack
- * values are not kept: they are tried, and named, again. A line that was cut short
- * is dropped. The file stands beside the output until that is written.
+ * One line of text says whose it is (a fingerprint of the request), then one line a
+ * head: its row, its query rows without weight, and its values as hexadecimal floats.
+ * Heads that lack values are not kept: they are tried, and named, again. A line that
+ * was cut short is dropped. The file stands beside the output until that is written.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once

@@ -1,5 +1,5 @@
-/* analysis/stats_layer.c -- one layer of a run of measures: its heads, sampled or not, its layer
- * measures, and then the heads that are done.
+/* analysis/stats_layer.c -- one layer of a run of measures: its heads, sampled or not,
+ * its layer measures, and then the heads that are done.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "analysis/stats_internal.h"
@@ -79,7 +79,8 @@ static atn_status give_up(atn_ctx *cx, atn_stats *s, atn_idx row)
     return atn_stats_finish_head(cx, s, row);
 }
 
-/* A batch with a head whose logits overflow goes head by head, and on without that head. */
+/* A batch with a head whose logits overflow goes head by head, and on without that
+ * head. */
 static atn_status batch_or_heads(atn_ctx *cx, atn_stats *s, const layer_job *j,
                                  const atn_head *heads, atn_idx n)
 {
@@ -116,7 +117,8 @@ done:
     return st;
 }
 
-/* Replaces the heads by some of their rows, where that is asked for and there are more. */
+/* Replaces the heads by some of their rows, where that is asked for and there are
+ * more. */
 static atn_status sample_heads(atn_ctx *cx, const atn_stats *s, layer_job *j)
 {
     const atn_idx nq = j->problem->nq, skip = j->rows.skip_rows;
@@ -190,8 +192,8 @@ done:
     return st;
 }
 
-/* Bad heads become zeros, so that the others can be taken together without them; their own
- * values are dropped afterwards. Lives in the arena. */
+/* Bad heads become zeros, so that the others can be taken together without them; their
+ * own values are dropped afterwards. Lives in the arena. */
 static atn_status without_bad(atn_ctx *cx, const atn_stats *s, layer_job *j,
                               atn_problem *clean)
 {

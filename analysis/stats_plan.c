@@ -1,14 +1,17 @@
 /* analysis/stats_plan.c -- specs of measures, and the values of one head.
  *
  * Math    a row column has values x_i on the rows that count. Mean; quantiles of type 7
- *         (linear between order statistics). On a stratified sample with weights w_i = N_s/n_s:
- *         mean = sum w x / sum w, standard error^2 = sum_s N_s^2 (1 - f_s) v_s / n_s / (sum w)^2
- *         with v_s the variance within stratum s of x_i - mean (0 for rows that do not count)
- *         and f_s the share of its rows that was drawn.
+ *         (linear between order statistics). On a stratified sample with weights
+ *         w_i = N_s/n_s: mean = sum w x / sum w, standard error^2 = sum_s N_s^2
+ *         (1 - f_s) v_s / n_s / (sum w)^2 with v_s the variance within stratum s of
+ *         x_i - mean (0 for rows that do not count) and f_s the share of its rows that
+ *         was drawn.
  * Oracle  quantiles of 1, 2, 4, 8: 0.5 -> 3; a sample of all rows has error 0.
- * Source  Hyndman and Fan 1996, type 7; Cochran, Sampling Techniques, chapters 5 and 5A.
- * Limits  quantiles of a sample are those of the rows drawn, without weights. Strata differ by
- *         one row at most, so a draw stands for half a row more or less than another.
+ * Source  Hyndman and Fan 1996, type 7; Cochran, Sampling Techniques, chapters 5 and
+ *         5A.
+ * Limits  quantiles of a sample are those of the rows drawn, without weights. Strata
+ *         differ by one row at most, so a draw stands for half a row more or less than
+ *         another.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "analysis/stats_plan.h"

@@ -50,8 +50,8 @@ typedef struct atn_stats_plan_opts {
 /* Is the measure computed when none is asked for? */
 bool atn_stats_is_default(const char *id);
 
-/* USAGE names an unknown measure or parameter with the nearest known one. Zeroes plan first;
- * release it also on failure. */
+/* USAGE names an unknown measure or parameter with the nearest known one. Zeroes plan
+ * first; release it also on failure. */
 atn_status atn_stats_plan_make(atn_ctx *cx, const atn_stats_plan_opts *opts,
                                atn_stats_plan *plan) ATN_WARN_UNUSED;
 void atn_stats_plan_release(atn_ctx *cx, atn_stats_plan *plan);
@@ -59,10 +59,11 @@ void atn_stats_plan_release(atn_ctx *cx, atn_stats_plan *plan);
 /* Adds the columns of the slots [first, last) to a table. */
 atn_status atn_stats_plan_columns(atn_ctx *cx, const atn_stats_plan *plan, int first,
                                   int last, atn_table *t) ATN_WARN_UNUSED;
-/* The values of all head measures for one head into values[n_slots]; the other slots stay. */
+/* The values of all head measures for one head into values[n_slots]; the other slots
+ * stay. */
 atn_status atn_stats_plan_values(atn_ctx *cx, const atn_stats_plan *plan,
                                  const atn_head_stats *s, const atn_row_sample *sample,
                                  double *values) ATN_WARN_UNUSED;
-/* The first slot of measure m's columns (kind VALUE); its columns follow one another only
- * where it has no row columns, so look columns up here. */
+/* The first slot of measure m's columns (kind VALUE); its columns follow one another
+ * only where it has no row columns, so look columns up here. */
 int atn_stats_plan_slot(const atn_stats_plan *plan, int m, int col);

@@ -1,7 +1,7 @@
 /* analysis/stats_table.c -- tables of the values that a run of measures left.
  *
- * Math    a layer's value is the plain mean of its heads', the model's that of its layers';
- *         empty cells stay out.
+ * Math    a layer's value is the plain mean of its heads', the model's that of its
+ *         layers'; empty cells stay out.
  * Source  card 0.1, rule 9.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later

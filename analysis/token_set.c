@@ -85,7 +85,8 @@ done:
     return st;
 }
 
-/* sum [n, n] <- X X' of centred rows, which has the same eigenvalues; lower triangle. */
+/* sum [n, n] <- X X' of centred rows, which has the same eigenvalues; lower
+ * triangle. */
 static atn_status inner(atn_ctx *cx, atn_cmat x, const double *mean, double *sum)
 {
     const atn_idx n = x.rows;

@@ -142,7 +142,8 @@ void atn_slash_lists_release(atn_ctx *cx, atn_slash_lists *lists)
 
 /* ---- what is kept ---- */
 
-/* One row: p[j - lo] is the weight on key j of [lo, hi), t the position of the query. */
+/* One row: p[j - lo] is the weight on key j of [lo, hi), t the position of the
+ * query. */
 typedef struct row_view {
     const float *p;
     atn_idx lo, hi, t;

@@ -1,9 +1,10 @@
-/* core/backend.h -- the operations that a forward pass and the row stream are written on.
+/* core/backend.h -- the operations that a forward pass and the row stream are written
+ * on.
  *
- * A backend is one struct of function pointers over atn_buf, memory that a backend owns. The
- * CPU table is complete and is the reference; another backend's table starts as a copy of
- * it and overrides single operations. An operation reads and writes buffers of its own
- * backend. All matrices are row-major; `ld` counts elements.
+ * A backend is one struct of function pointers over atn_buf, memory that a backend
+ * owns. The CPU table is complete and is the reference; another backend's table starts
+ * as a copy of it and overrides single operations. An operation reads and writes
+ * buffers of its own backend. All matrices are row-major; `ld` counts elements.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
@@ -38,8 +39,8 @@ typedef enum atn_act {
     ATN_ACT_RELU
 } atn_act;
 
-/* Softmax attention of one layer over buffers: q [nq, heads * d] and k, v [nk, kv_heads * d]
- * token-major (a head is a column block), out [nq, heads * dv]. */
+/* Softmax attention of one layer over buffers: q [nq, heads * d] and k, v
+ * [nk, kv_heads * d] token-major (a head is a column block), out [nq, heads * dv]. */
 typedef struct atn_attn_args {
     atn_buf q, k, v, out;
     atn_idx heads, kv_heads, nq, nk, d, dv;
@@ -58,7 +59,8 @@ typedef struct atn_backend {
     atn_dtype weight_type;  /* of matrices that `linear` multiplies by */
 
     /* memory */
-    /* Fails with MEMORY, before the work starts, when bytes more do not fit the device. */
+    /* Fails with MEMORY, before the work starts, when bytes more do not fit the
+     * device. */
     atn_status (*room)(atn_ctx *cx, double bytes, const char *what);
     atn_status (*alloc)(atn_ctx *cx, atn_dtype type, atn_idx count, atn_buf *out);
     void (*release)(atn_ctx *cx, atn_buf *b); /* zeroed buffers are fine; zeroes *b */
@@ -77,12 +79,13 @@ typedef struct atn_backend {
                         const int32_t *rows, atn_idx n, atn_idx width, bool add,
                         atn_buf x);
 
-    /* y [m, n] = x [m, k] w^T (+ bias [n]); w [n, k] as Linear stores it, or [k, n] when
-     * w_is_kn. bias.base NULL = none. accumulate: y += instead. */
+    /* y [m, n] = x [m, k] w^T (+ bias [n]); w [n, k] as Linear stores it, or [k, n]
+     * when w_is_kn. bias.base NULL = none. accumulate: y += instead. */
     atn_status (*linear)(atn_ctx *cx, atn_buf x, atn_buf w, atn_buf bias, bool w_is_kn,
                          bool accumulate, atn_idx m, atn_idx n, atn_idx k, atn_buf y);
     /* normalises each of `rows` vectors of length dim; x and y may be the same buffer.
-     * y = x / rms(x) * (w + w_offset) or (x - mean) / std * w + b; b.base NULL = none */
+     * y = x / rms(x) * (w + w_offset) or (x - mean) / std * w + b; b.base
+     * NULL = none */
     atn_status (*norm)(atn_ctx *cx, atn_norm kind, atn_buf x, atn_buf w, atn_buf b,
                        float eps, float w_offset, atn_idx rows, atn_idx dim, atn_buf y);
     /* half-split rotary embedding in place: x [n, heads * d], tables [n, rotary / 2];
@@ -94,9 +97,10 @@ typedef struct atn_backend {
                            atn_idx count, atn_buf y);
     atn_status (*add)(atn_ctx *cx, atn_buf x, atn_idx count, atn_buf y); /* y += x */
     atn_status (*attention)(atn_ctx *cx, const atn_attn_args *a);
-    /* One chunk of a loss over a wide vocabulary: logits [n, width] are columns first ..
-     * first + width. lse[i] (host) <- log(e^lse[i] + sum_j e^logit_ij), start from -inf;
-     * hit[i] (host) <- the logit of targets[i] where the chunk holds it. DATA on NaN. */
+    /* One chunk of a loss over a wide vocabulary: logits [n, width] are columns first
+     * .. first + width. lse[i] (host) <- log(e^lse[i] + sum_j e^logit_ij), start from
+     * -inf; hit[i] (host) <- the logit of targets[i] where the chunk holds it. DATA on
+     * NaN. */
     atn_status (*cross_entropy)(atn_ctx *cx, atn_buf logits, const int32_t *targets,
                                 atn_idx n, atn_idx width, atn_idx first, double *lse,
                                 double *hit);
@@ -110,8 +114,8 @@ typedef struct atn_backend {
 
 extern const atn_backend atn_backend_cpu;
 
-/* Some of the n tokens: x [rows, heads * d] goes to the planes of out [heads, n, d], whose
- * first row is that of x; on cx->threads threads. */
+/* Some of the n tokens: x [rows, heads * d] goes to the planes of out [heads, n, d],
+ * whose first row is that of x; on cx->threads threads. */
 atn_status atn_split_heads(atn_ctx *cx, const float *x, atn_idx rows, atn_idx n,
                            atn_idx heads, atn_idx d, float *out) ATN_WARN_UNUSED;
 

@@ -1,7 +1,7 @@
 /* core/backend_cpu.c -- the complete reference table: host memory, OpenBLAS and OpenMP.
  *
- * Work is cut into panels whose shape depends on the problem alone, so results are the same
- * at any number of threads.
+ * Work is cut into panels whose shape depends on the problem alone, so results are the
+ * same at any number of threads.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/backend.h"

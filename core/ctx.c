@@ -1,7 +1,7 @@
 /* core/ctx.c -- context, errors, allocation, scratch arena, log, progress.
  *
- * The arena is a stack of chunks; a mark remembers (chunk, used) and rewinding frees the
- * chunks above it. Every piece is 64-byte aligned.
+ * The arena is a stack of chunks; a mark remembers (chunk, used) and rewinding frees
+ * the chunks above it. Every piece is 64-byte aligned.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/ctx.h"

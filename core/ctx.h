@@ -1,4 +1,5 @@
-/* core/ctx.h -- the context: allocator, scratch arena, error record, log, progress, limits.
+/* core/ctx.h -- the context: allocator, scratch arena, error record, log, progress,
+ * limits.
  *
  * One context per thread; it is the first argument of everything that can fail. It owns
  * nothing but its arena. A function that can fail returns atn_status and leaves one
@@ -74,8 +75,8 @@ typedef struct atn_ctx {
     void *progress_user;
 } atn_ctx;
 
-/* Once per process, before the first context: pins OpenBLAS to one thread, installs quiet
- * GSL and C-locale handling. Idempotent. */
+/* Once per process, before the first context: pins OpenBLAS to one thread, installs
+ * quiet GSL and C-locale handling. Idempotent. */
 void atn_runtime_open(void);
 /* Seconds on a clock that only goes forward, since some fixed moment. */
 double atn_seconds(void);
@@ -84,8 +85,8 @@ double atn_seconds(void);
 void atn_ctx_init(atn_ctx *cx);
 /* Frees the arena. A zeroed context is fine. */
 void atn_ctx_release(atn_ctx *cx);
-/* A child for one thread: shares allocator, backend, seed, limits and their count, and log;
- * has its own
+/* A child for one thread: shares allocator, backend, seed, limits and their count, and
+ * log; has its own
  * arena and error record, one thread, and no progress. */
 void atn_ctx_fork(const atn_ctx *parent, atn_ctx *child);
 /* Copies a child's error record to the parent. */
@@ -138,11 +139,11 @@ _Noreturn void atn_assert_fail(const char *what, const char *file, int line);
 
 /* ---- memory ---- */
 
-/* Zeroed heap memory for count elements; count 0 gives a valid pointer. NULL on overflow,
- * negative count or failure, with cx->err set to MEMORY. */
+/* Zeroed heap memory for count elements; count 0 gives a valid pointer. NULL on
+ * overflow, negative count or failure, with cx->err set to MEMORY. */
 void *atn_alloc(atn_ctx *cx, atn_idx count, size_t size) ATN_WARN_UNUSED;
-/* Grows or shrinks; on failure the old block stays and NULL is returned. New bytes are not
- * cleared. ptr NULL allocates. */
+/* Grows or shrinks; on failure the old block stays and NULL is returned. New bytes are
+ * not cleared. ptr NULL allocates. */
 void *atn_realloc(atn_ctx *cx, void *ptr, atn_idx count, size_t size) ATN_WARN_UNUSED;
 void atn_free(atn_ctx *cx, void *ptr); /* NULL is fine */
 char *atn_strdup(atn_ctx *cx, const char *text) ATN_WARN_UNUSED;
@@ -159,14 +160,14 @@ void atn_arena_rewind(atn_ctx *cx, atn_arena_mark mark);
 bool atn_mul(atn_idx a, atn_idx b, atn_idx *out) ATN_WARN_UNUSED;
 bool atn_mul_size(size_t a, size_t b, size_t *out) ATN_WARN_UNUSED;
 
-/* The limit holds for every allocation: one that would go beyond it fails with MEMORY. These
- * look ahead: MEMORY when `bytes` more for `what` would go beyond it, called before work
- * starts. The message names need, use and limit. */
+/* The limit holds for every allocation: one that would go beyond it fails with MEMORY.
+ * These look ahead: MEMORY when `bytes` more for `what` would go beyond it, called
+ * before work starts. The message names need, use and limit. */
 atn_status atn_mem_check(atn_ctx *cx, double bytes, const char *what) ATN_WARN_UNUSED;
 /* Bytes up to the limit; infinite without one. */
 double atn_mem_left(const atn_ctx *cx);
-/* Counts memory in use that does not come from cx, such as a mapped layer; negative when it
- * is given back. */
+/* Counts memory in use that does not come from cx, such as a mapped layer; negative
+ * when it is given back. */
 void atn_mem_count(atn_ctx *cx, int64_t bytes);
 
 /* ---- log, progress, cancelling ---- */
@@ -174,8 +175,8 @@ void atn_mem_count(atn_ctx *cx, int64_t bytes);
 void atn_log(atn_ctx *cx, atn_log_level level, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 /* Reports and asks: returns ATN_INTERRUPTED or ATN_TERMINATED (with cx->err set) once a
- * signal has asked the process to stop or the deadline has passed, else ATN_OK. Call it between
- * units of work. */
+ * signal has asked the process to stop or the deadline has passed, else ATN_OK. Call it
+ * between units of work. */
 atn_status atn_progress(atn_ctx *cx, const char *what, double done,
                         double total) ATN_WARN_UNUSED;
 /* Asks without a report, within a unit of work that may take seconds. */

@@ -1,8 +1,9 @@
 /* core/linalg.h -- dense linear algebra in double: small systems, eigenvalues.
  *
- * Source  Cholesky's method; eigenvalues by LAPACK's dsyevd and dgeev, which OpenBLAS brings.
- * Cost    n^3 / 3 flop and no memory for Cholesky; 4 n^3 / 3 flop for symmetric eigenvalues,
- *         about 10 n^3 for others.
+ * Source  Cholesky's method; eigenvalues by LAPACK's dsyevd and dgeev, which OpenBLAS
+ *         brings.
+ * Cost    n^3 / 3 flop and no memory for Cholesky; 4 n^3 / 3 flop for symmetric
+ *         eigenvalues, about 10 n^3 for others.
  * Limits  one thread. Matrices are row-major and contiguous.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
@@ -10,11 +11,11 @@
 
 #include "core/ctx.h"
 
-/* The lower triangle of a [n, n] becomes L with L L' = a; the rest is not read. False when a
- * is not positive definite. */
+/* The lower triangle of a [n, n] becomes L with L L' = a; the rest is not read. False
+ * when a is not positive definite. */
 bool atn_cholesky(double *a, atn_idx n) ATN_WARN_UNUSED;
-/* The same of a semidefinite matrix: a direction without weight gives a column of zeros; the
- * upper triangle becomes 0. */
+/* The same of a semidefinite matrix: a direction without weight gives a column of
+ * zeros; the upper triangle becomes 0. */
 void atn_cholesky_half(double *a, atn_idx n);
 /* b [n] <- the x with L L' x = b. */
 void atn_cholesky_solve(const double *l, atn_idx n, double *b);
@@ -22,13 +23,13 @@ void atn_cholesky_solve(const double *l, atn_idx n, double *b);
 /* The lower triangle of c [n, n] += a'a of a [rows, n], or a a' of a [n, rows]. */
 void atn_gram_add(bool of_rows, const double *a, atn_idx rows, atn_idx n, double *c);
 
-/* values [n] <- eigenvalues of the symmetric a [n, n], ascending; a is overwritten. DATA when
- * an entry is not finite; MEMORY. */
+/* values [n] <- eigenvalues of the symmetric a [n, n], ascending; a is overwritten.
+ * DATA when an entry is not finite; MEMORY. */
 atn_status atn_eigenvalues(atn_ctx *cx, double *a, atn_idx n,
                            double *values) ATN_WARN_UNUSED;
 /* Bytes that atn_eigenvalues takes beside a and values. */
 double atn_eigenvalues_bytes(atn_idx n);
-/* re, im [n] <- eigenvalues of any a [n, n], in no order; a is overwritten. DATA when an entry
- * is not finite; MEMORY. */
+/* re, im [n] <- eigenvalues of any a [n, n], in no order; a is overwritten. DATA when
+ * an entry is not finite; MEMORY. */
 atn_status atn_eigenvalues_general(atn_ctx *cx, double *a, atn_idx n, double *re,
                                    double *im) ATN_WARN_UNUSED;

@@ -1,7 +1,8 @@
 /* core/mat.c -- type conversion and the two BLAS calls of matrix views.
  *
  * Oracle  every F16 and BF16 pattern widens exactly; narrowing rounds to nearest even.
- * Limits  GEMM and SYRK run on the calling thread: parallelism is over tiles, elsewhere.
+ * Limits  GEMM and SYRK run on the calling thread: parallelism is over tiles,
+ *         elsewhere.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/mat.h"
@@ -34,8 +35,8 @@ const char *atn_dtype_name(atn_dtype t)
     return dtypes[t].name;
 }
 
-/* Binary16 to binary32: normal numbers move the exponent bias from 15 to 127; subnormals
- * are scaled by a multiplication, which is exact. */
+/* Binary16 to binary32: normal numbers move the exponent bias from 15 to 127;
+ * subnormals are scaled by a multiplication, which is exact. */
 static float f32_from_f16(uint16_t h)
 {
     const uint32_t sign = (uint32_t)(h & 0x8000) << 16;

@@ -1,5 +1,6 @@
-/* core/mat.h -- row-major float32 matrix views; a head of a (tokens, heads, d) tensor is a
- * view with ld = heads * d, so nothing is copied. Views own nothing and go by value. */
+/* core/mat.h -- row-major float32 matrix views; a head of a (tokens, heads, d) tensor
+ * is a view with ld = heads * d, so nothing is copied. Views own nothing and go by
+ * value. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
@@ -44,9 +45,11 @@ typedef enum atn_dtype {
 size_t atn_dtype_size(atn_dtype t);
 const char *atn_dtype_name(atn_dtype t); /* safetensors spelling: "BF16" */
 
-/* Widens count elements of type F32, F16, BF16 or F64 at src (any alignment) to float. */
+/* Widens count elements of type F32, F16, BF16 or F64 at src (any alignment) to
+ * float. */
 void atn_widen(const void *src, atn_dtype type, atn_idx count, float *dst);
-/* None of count elements of those types is NaN or infinite; a double counts as its float. */
+/* None of count elements of those types is NaN or infinite; a double counts as its
+ * float. */
 bool atn_all_finite(const void *src, atn_dtype type, atn_idx count);
 /* Narrows count floats to type F16 or BF16. */
 void atn_narrow(const float *src, atn_dtype type, atn_idx count, uint16_t *dst);
@@ -57,12 +60,12 @@ uint16_t atn_f16_from_f32(float x);
 /* C = alpha A op(B) + beta C on one thread through OpenBLAS; op(B) = B^T if trans_b.
  * A (m, k), B (k, n) or (n, k), C (m, n). */
 void atn_gemm(bool trans_b, float alpha, atn_cmat a, atn_cmat b, float beta, atn_mat c);
-/* C = alpha A A^T + beta C on one thread, A (m, k). Only the lower triangle of C (m, m) is
- * read and written. */
+/* C = alpha A A^T + beta C on one thread, A (m, k). Only the lower triangle of C (m, m)
+ * is read and written. */
 void atn_syrk(float alpha, atn_cmat a, float beta, atn_mat c);
 
-/* mean [cols] of the columns, by the distance from the first row, so that equal rows centre to
- * zero; zeros where there is no row. */
+/* mean [cols] of the columns, by the distance from the first row, so that equal rows
+ * centre to zero; zeros where there is no row. */
 void atn_mat_mean(atn_cmat x, double *mean);
 /* out [rows, cols] <- rows [first, first + rows) less the mean. */
 void atn_mat_centre(atn_cmat x, const double *mean, atn_idx first, atn_idx rows,

@@ -12,7 +12,8 @@
 
 /* ---- numbers ---- */
 
-/* strtod plus a suffix: *rest is what follows the number; false when there is no number. */
+/* strtod plus a suffix: *rest is what follows the number; false when there is no
+ * number. */
 static bool number(const char *text, double *value, const char **rest)
 {
     char *end = NULL;
@@ -34,7 +35,8 @@ atn_status atn_parse_f64(atn_ctx *cx, const char *what, const char *text, double
                     what, text);
 }
 
-/* Multiplier of a unit, 0 when it is none; counts know k, m, g and bytes add B and iB. */
+/* Multiplier of a unit, 0 when it is none; counts know k, m, g and bytes add B and
+ * iB. */
 static double unit_of(const char *text, bool bytes)
 {
     static const char letters[] = "kmgt";

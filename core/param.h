@@ -1,7 +1,8 @@
 /* core/param.h -- parameters as tables: one row gives parsing, range errors and help.
  *
- * A spec is `id[:key=value[,key=value...]]`. In a list of specs a piece without `=`, or one
- * with `:`, begins a new spec. Numbers take the suffixes k, m (1024-based for counts).
+ * A spec is `id[:key=value[,key=value...]]`. In a list of specs a piece without `=`, or
+ * one with `:`, begins a new spec. Numbers take the suffixes k, m (1024-based for
+ * counts).
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
@@ -49,12 +50,12 @@ typedef struct atn_param {
 
 /* Fills `params` (a struct) with the defaults of `table`. */
 void atn_param_defaults(const atn_param *table, void *params);
-/* Parses "key=value,key=value" (NULL or "" = nothing) over what params holds. USAGE names
- * owner, key, value, range, and the nearest key. */
+/* Parses "key=value,key=value" (NULL or "" = nothing) over what params holds. USAGE
+ * names owner, key, value, range, and the nearest key. */
 atn_status atn_param_parse(atn_ctx *cx, const char *owner, const atn_param *table,
                            const char *text, void *params) ATN_WARN_UNUSED;
-/* The next spec of a list, cut out of *rest in place: *id, and *params ("key=value,...") or
- * NULL. false when none is left. Empty pieces are passed over. */
+/* The next spec of a list, cut out of *rest in place: *id, and *params
+ * ("key=value,...") or NULL. false when none is left. Empty pieces are passed over. */
 bool atn_spec_next(char **rest, char **id, char **params);
 /* Writes "key=value,..." of all rows into out (NUL-terminated, truncated at size). */
 void atn_param_print(const atn_param *table, const void *params, char *out,
@@ -67,16 +68,19 @@ atn_status atn_parse_bytes(atn_ctx *cx, const char *what, const char *text,
                            size_t *out) ATN_WARN_UNUSED;
 atn_status atn_parse_f64(atn_ctx *cx, const char *what, const char *text,
                          double *out) ATN_WARN_UNUSED;
-/* List syntax "0,5-8,-1" over 0..n-1 (negative counts from the end); ascending, unique, in
- * heap memory. NULL or "all" selects everything. USAGE names the piece and the range. */
+/* List syntax "0,5-8,-1" over 0..n-1 (negative counts from the end); ascending, unique,
+ * in heap memory. NULL or "all" selects everything. USAGE names the piece and the
+ * range. */
 atn_status atn_parse_list(atn_ctx *cx, const char *what, const char *text, atn_idx n,
                           atn_idx **items, atn_idx *count) ATN_WARN_UNUSED;
-/* Heads: "3,5" (these heads of every layer) or pairs "2.3,5.1". keep[layer * heads + head]
- * is set to true for what is selected; `layers` says which layers count. NULL = all. */
+/* Heads: "3,5" (these heads of every layer) or pairs "2.3,5.1". keep[layer * heads +
+ * head] is set to true for what is selected; `layers` says which layers count.
+ * NULL = all. */
 atn_status atn_parse_heads(atn_ctx *cx, const char *text, atn_idx layers, atn_idx heads,
                            bool *keep) ATN_WARN_UNUSED;
-/* Index of the first candidate that begins with text, else of the nearest by edit distance, -1 when
- * none is near (distance above a third of its length). For "did you mean". */
+/* Index of the first candidate that begins with text, else of the nearest by edit
+ * distance, -1 when none is near (distance above a third of its length). For "did you
+ * mean". */
 int atn_nearest(const char *text, const char *const *candidates, int count);
 /* "(nearest: b; known: a, b, c)" or "(known: a, b, c)" into out, cut at size. */
 void atn_known(const char *text, const char *const *candidates, int count, char *out,

@@ -1,14 +1,15 @@
-/* core/problem.h -- the attention of one layer: Q, K, V of all heads, the scale, and what
- * every query may see. A head is the view that most code takes.
+/* core/problem.h -- the attention of one layer: Q, K, V of all heads, the scale, and
+ * what every query may see. A head is the view that most code takes.
  *
  * Math    s_ij = scale q_i . k_j, then + slope (j - i - offset) (ALiBi), then soft-cap
- *         s <- c tanh(s / c), then the mask; P_i = softmax over the keys that i sees, with
- *         exp(sink) added to the denominator where the head has a sink logit.
- *         Query i sees the keys [lo_i, hi_i): one interval, from causality with an offset,
- *         the sliding window and the padding.
- * Source  HF v5 masking_utils.py: a causal window of w shows w keys, the query's own among
- *         them; a bidirectional one shows |i - j| <= w.
- * Limits  query head h reads KV head floor(h H_kv / H). A row that sees nothing is all zero.
+ *         s <- c tanh(s / c), then the mask; P_i = softmax over the keys that i sees,
+ *         with exp(sink) added to the denominator where the head has a sink logit.
+ *         Query i sees the keys [lo_i, hi_i): one interval, from causality with an
+ *         offset, the sliding window and the padding.
+ * Source  HF v5 masking_utils.py: a causal window of w shows w keys, the query's own
+ *         among them; a bidirectional one shows |i - j| <= w.
+ * Limits  query head h reads KV head floor(h H_kv / H). A row that sees nothing is all
+ *         zero.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
@@ -22,9 +23,11 @@ typedef struct atn_sight {
     atn_idx key_first; /* keys outside [key_first, key_last) are padding */
     atn_idx key_last;
     double softcap; /* 0 = none */
-    /* queries are the same tokens as the keys: those that are padding see nothing, either */
+    /* queries are the same tokens as the keys: those that are padding see nothing,
+     * either */
     bool pad_queries;
-    /* NULL, or the head holds some rows only: query i is row rows[i], ascending. Borrowed. */
+    /* NULL, or the head holds some rows only: query i is row rows[i], ascending.
+     * Borrowed. */
     const atn_idx *rows;
 } atn_sight;
 
@@ -50,8 +53,8 @@ typedef struct atn_head {
     int layer, head, kv_head; /* identity, zero-based */
 } atn_head;
 
-/* One layer; tensors are contiguous [heads, n, d]. Borrowed unless `owned` says otherwise
- * (released by whoever loaded it, see core/io/capture.h). */
+/* One layer; tensors are contiguous [heads, n, d]. Borrowed unless `owned` says
+ * otherwise (released by whoever loaded it, see core/io/capture.h). */
 typedef struct atn_problem {
     int layer;
     atn_idx heads, kv_heads, nq, nk, d, dv;
@@ -67,8 +70,8 @@ typedef struct atn_problem {
 } atn_problem;
 
 atn_head atn_problem_head(const atn_problem *p, atn_idx head);
-/* out: h with n of its rows only, those at `rows`, ascending, borrowed by out. Their q (or p)
- * is gathered into the arena of cx, where out lives until it is rewound. */
+/* out: h with n of its rows only, those at `rows`, ascending, borrowed by out. Their q
+ * (or p) is gathered into the arena of cx, where out lives until it is rewound. */
 atn_status atn_head_sample(atn_ctx *cx, const atn_head *h, const atn_idx *rows,
                            atn_idx n, atn_head *out) ATN_WARN_UNUSED;
 /* Number of visible (query, key) pairs of one head. */

@@ -1,5 +1,5 @@
-/* core/products.c -- a batch of rows is filled and multiplied by x tile by tile, then its
- * transposed product is added block of keys by block of keys.
+/* core/products.c -- a batch of rows is filled and multiplied by x tile by tile, then
+ * its transposed product is added block of keys by block of keys.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/products.h"

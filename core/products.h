@@ -1,13 +1,14 @@
-/* core/products.h -- products with a matrix that is never held: M x and M'w, where M comes in
- * tiles of rows, as attention does.
+/* core/products.h -- products with a matrix that is never held: M x and M'w, where M
+ * comes in tiles of rows, as attention does.
  *
- * Math    y = M x (nq, r) and z = M'y (nk, r) in one walk, for the rows of M that give y are
- *         still there when z is summed; or z = M'w of given w (nq, r).
+ * Math    y = M x (nq, r) and z = M'y (nk, r) in one walk, for the rows of M that give
+ *         y are still there when z is summed; or z = M'w of given w (nq, r).
  * Oracle  dense products; z of any batch and thread count is the same.
- * Cost    the rows once, 2 nq nk r flop for each of the products. Memory batches of rows of
- *         64 MiB at most, z in double, y of a batch.
- * Limits  products of a batch in float32, at most 256 rows a sum; batches add in double.
- *         Batches depend on nk alone, so results do not depend on the number of threads.
+ * Cost    the rows once, 2 nq nk r flop for each of the products. Memory batches of
+ *         rows of 64 MiB at most, z in double, y of a batch.
+ * Limits  products of a batch in float32, at most 256 rows a sum; batches add in
+ *         double. Batches depend on nk alone, so results do not depend on the number of
+ *         threads.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
@@ -19,8 +20,8 @@ typedef struct atn_row_source {
     atn_idx nq, nk;
     /* The columns that rows [first, first + rows) have, clipped to nq. */
     atn_tile (*tile)(const void *state, atn_idx first, atn_idx rows);
-    /* Fills out (t->rows x t->keys; column c is key t->key0 + c). On any thread; may write
-     * elsewhere only to what belongs to its rows. */
+    /* Fills out (t->rows x t->keys; column c is key t->key0 + c). On any thread; may
+     * write elsewhere only to what belongs to its rows. */
     atn_status (*fill)(atn_ctx *cx, const atn_tile *t, atn_mat out, void *state);
     void *state;
 } atn_row_source;

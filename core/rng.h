@@ -1,12 +1,13 @@
 /* core/rng.h -- counter-based random streams: Philox4x32-10.
  *
  * Math    value(counter) = Philox4x32-10(key = (seed, stream), counter); ten rounds of
- *         hi/lo 32-bit products with M0 = D2511F53, M1 = CD9E8D57, key bumps W0 = 9E3779B9,
- *         W1 = BB67AE85.
+ *         hi/lo 32-bit products with M0 = D2511F53, M1 = CD9E8D57, key bumps
+ *         W0 = 9E3779B9, W1 = BB67AE85.
  * Oracle  the three known answers of Random123's tests/kat_vectors, in the tests.
- * Source  Salmon, Moraes, Dror, Shaw: Parallel random numbers: as easy as 1, 2, 3 (SC 2011).
- * Limits  a stream gives 2^66 words; a result depends on (seed, purpose, layer, head, draw)
- *         alone, never on order, threads or device.
+ * Source  Salmon, Moraes, Dror, Shaw: Parallel random numbers: as easy as 1, 2, 3 (SC
+ *         2011).
+ * Limits  a stream gives 2^66 words; a result depends on (seed, purpose, layer, head,
+ *         draw) alone, never on order, threads or device.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once

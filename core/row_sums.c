@@ -250,8 +250,8 @@ static void next_block_row(atn_tile_sums *s, atn_idx row)
     s->row = row;
 }
 
-/* Blocks whose largest weight is in the minimal set. Of weights that equal the least one, those
- * in blocks up to that of the last one that counts. */
+/* Blocks whose largest weight is in the minimal set. Of weights that equal the least
+ * one, those in blocks up to that of the last one that counts. */
 static void mark_needed(const float *max, atn_idx n, atn_idx before, atn_idx edge,
                         const atn_cover *c, uint8_t *needed)
 {
@@ -342,8 +342,8 @@ static bool logits_fit(const atn_tile_sums *s)
     return true;
 }
 
-/* Entry (r, c) of the tile lies on its diagonal c - r + rows - 1; among all, diagonals are
- * counted the other way round, by i - j. */
+/* Entry (r, c) of the tile lies on its diagonal c - r + rows - 1; among all, diagonals
+ * are counted the other way round, by i - j. */
 static void add_diagonals(atn_tile_sums *s, double *x, double unit, uint64_t *to)
 {
     const atn_idx n = s->t.rows + s->t.keys - 1,

@@ -1,8 +1,9 @@
-/* core/row_sums.h -- the part of the row pass that rows of different tiles add to: sums over
- * columns, diagonals and blocks, and what is kept of each block. core/row_values.c alone uses it.
+/* core/row_sums.h -- the part of the row pass that rows of different tiles add to: sums
+ * over columns, diagonals and blocks, and what is kept of each block. core/row_values.c
+ * alone uses it.
  *
- * Math    sums are integers (2^-40, of logits 2^-24), so that their order does not show; locks
- *         guard stretches of 16 KiB. Definitions in core/row_values.h.
+ * Math    sums are integers (2^-40, of logits 2^-24), so that their order does not
+ *         show; locks guard stretches of 16 KiB. Definitions in core/row_values.h.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
@@ -40,8 +41,8 @@ void atn_row_sums_release(atn_ctx *cx, atn_row_sums *s);
 double atn_row_sums_bytes(const atn_head *h, const atn_row_want *want);
 double atn_tile_sums_bytes(const atn_head *h, const atn_row_want *want);
 
-/* What one tile gathers before it adds. Its rows come in order, a few at a time, while they are
- * in the second-level cache; rows of one block row follow one another. */
+/* What one tile gathers before it adds. Its rows come in order, a few at a time, while
+ * they are in the second-level cache; rows of one block row follow one another. */
 enum { ATN_ROWS_AT_A_TIME = 16 };
 
 typedef struct atn_tile_sums {
@@ -64,8 +65,8 @@ typedef struct atn_tile_sums {
 atn_status atn_tile_sums_take(atn_ctx *cx, atn_tile_sums *s) ATN_WARN_UNUSED;
 /* The logits of rows r .. r + rows of s->t, before their softmax. */
 void atn_tile_sums_logits(atn_tile_sums *s, atn_cmat logits, atn_idx r, atn_idx rows);
-/* Row i of the head is complete: its block maxima and, where cover is given, the blocks its
- * minimal sets touch. */
+/* Row i of the head is complete: its block maxima and, where cover is given, the blocks
+ * its minimal sets touch. */
 void atn_tile_sums_row(atn_tile_sums *s, atn_idx i, const float *seen,
                        const atn_row_info *info, const atn_cover *cover);
 /* Rows r .. r + rows of s->t are complete. */

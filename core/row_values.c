@@ -60,8 +60,9 @@ static void induction(const row *r)
     set(r, ATN_ROW_DUPLICATE, same);
 }
 
-/* What the keys beside the first have, in all and times |t - j|. A row sees the first key as its
- * first or not at all; the difference is taken where it keeps at least half of its digits. */
+/* What the keys beside the first have, in all and times |t - j|. A row sees the first
+ * key as its first or not at all; the difference is taken where it keeps at least half
+ * of its digits. */
 static void rest_of(const row *r, double weight, const double *distance)
 {
     const atn_idx first = r->h->sight.key_first;
@@ -97,7 +98,8 @@ static void moments_and_first(const row *r)
     rest_of(r, weight_at(r, first), needs & ATN_NEED_MOMENTS ? &distance : NULL);
 }
 
-/* A row sees the first of all keys as its first, and the last as its last, or not at all. */
+/* A row sees the first of all keys as its first, and the last as its last, or not at
+ * all. */
 static void largest(const row *r, float max)
 {
     const atn_idx at = r->info->lo + atn_row_find(r->seen, r->n, max);
@@ -141,8 +143,8 @@ static void shape(const row *r, scratch *s)
 
 /* ---- logits ---- */
 
-/* Sums of the logits and of their squares over all keys of a row, and over those no farther
- * than half of all keys from its position: [from, to) of the row. */
+/* Sums of the logits and of their squares over all keys of a row, and over those no
+ * farther than half of all keys from its position: [from, to) of the row. */
 typedef struct logit_sums {
     double sum, square, sum_near, square_near;
     atn_idx from, to;

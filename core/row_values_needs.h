@@ -1,5 +1,5 @@
-/* core/row_values_needs.h -- what the row pass can be asked for and what it leaves per row; also
- * read by the CUDA kernels. The definitions are in core/row_values.h.
+/* core/row_values_needs.h -- what the row pass can be asked for and what it leaves per
+ * row; also read by the CUDA kernels. The definitions are in core/row_values.h.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
@@ -25,7 +25,8 @@ enum { /* what is wanted beyond entropy, mass and the number of visible keys */
        ATN_NEED_NEEDED = 16384, /* with BLOCKS and COVER, asked for or not */
 };
 
-/* Fields of ATN_NEED_COVER, and bits of a byte of ATN_NEED_NEEDED: shares of a row's mass. */
+/* Fields of ATN_NEED_COVER, and bits of a byte of ATN_NEED_NEEDED: shares of a row's
+ * mass. */
 enum { ATN_COVER_LEVELS = 6, ATN_SPAN_LEVELS = 3 };
 
 typedef enum atn_row_field {

@@ -1,7 +1,7 @@
 /* core/rows.c -- the row stream and the parallel loop under it, see the header.
  *
- * A tile's logits are computed by one GEMM over the keys that some row of it sees; then each
- * row is finished while it is in cache.
+ * A tile's logits are computed by one GEMM over the keys that some row of it sees; then
+ * each row is finished while it is in cache.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/rows.h"
@@ -208,7 +208,8 @@ typedef struct stream {
     void *state;
 } stream;
 
-/* Rows begin an odd number of cache lines apart: steps of a power of 2 would share sets. */
+/* Rows begin an odd number of cache lines apart: steps of a power of 2 would share
+ * sets. */
 static atn_idx row_step(atn_idx keys)
 {
     return ((keys + 15) / 16 | 1) * 16;
@@ -228,7 +229,8 @@ static atn_status stream_tile(atn_ctx *cx, atn_idx i, void *state)
     while (s->first_tile[at + 1] <= i) at++;
     h = &s->heads[at];
     rows = atn_tile_rows(h);
-    /* causal rows get longer: the longest tiles go first, so that threads end together */
+    /* causal rows get longer: the longest tiles go first, so that threads end
+     * together */
     t = atn_tile_of(h, (s->first_tile[at + 1] - 1 - i) * rows, rows);
     p.rows = t.rows;
     p.cols = t.keys;

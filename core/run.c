@@ -1,7 +1,7 @@
 /* core/run.c -- the run record and its fingerprint.
  *
- * The fingerprint is the XXH3-128 of version, argv, seed, options and input hashes: what the
- * result depends on, and nothing that changes from run to run.
+ * The fingerprint is the XXH3-128 of version, argv, seed, options and input hashes:
+ * what the result depends on, and nothing that changes from run to run.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/run.h"
@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "core/backend.h"
-#include "core/build_info.h" /* ATN_GIT_COMMIT, ATN_BUILD_FLAGS: cmake/build_info.cmake */
+#include "core/build_info.h" /* from cmake/build_info.cmake */
 #include "core/io/file.h"
 
 static const size_t HASH_WHOLE_BELOW = (size_t)64 << 20;

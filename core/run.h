@@ -1,4 +1,5 @@
-/* core/run.h -- the run record: what made a result (version, argv, seed, inputs, host). */
+/* core/run.h -- the run record: what made a result (version, argv, seed, inputs,
+ * host). */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
@@ -13,19 +14,20 @@ typedef struct atn_run {
     char fingerprint[33]; /* XXH3-128, hex: argv, options and input hashes; no times */
 } atn_run;
 
-/* Starts a record: tool version, git commit and build flags, argv, seed, threads, start time
- * UTC (SOURCE_DATE_EPOCH honoured), host CPU and cores, BLAS. */
+/* Starts a record: tool version, git commit and build flags, argv, seed, threads, start
+ * time UTC (SOURCE_DATE_EPOCH honoured), host CPU and cores, BLAS. */
 atn_status atn_run_init(atn_ctx *cx, atn_run *run, int argc,
                         const char *const *argv) ATN_WARN_UNUSED;
 void atn_run_release(atn_run *run);
-/* Adds an input file: path as given, size, XXH3-128 of its content (of header and size for
- * files above 64 MiB). */
+/* Adds an input file: path as given, size, XXH3-128 of its content (of header and size
+ * for files above 64 MiB). */
 atn_status atn_run_add_input(atn_ctx *cx, atn_run *run,
                              const char *path) ATN_WARN_UNUSED;
 /* Adds a resolved option or a fact ("threshold", "0.9"). */
 atn_status atn_run_add_option(atn_ctx *cx, atn_run *run, const char *key,
                               const char *value) ATN_WARN_UNUSED;
-/* Adds elapsed time and peak memory, and computes the fingerprint. Call it before writing. */
+/* Adds elapsed time and peak memory, and computes the fingerprint. Call it before
+ * writing. */
 atn_status atn_run_finish(atn_ctx *cx, atn_run *run) ATN_WARN_UNUSED;
 
 /* The processor in words, "unknown" where the system does not say. */

@@ -1,6 +1,7 @@
 /* core/table.c -- result tables in memory; reading and writing are in table_io.c.
  *
- * A cell is 8 bytes in its column's array; strings are owned copies. Rows grow by doubling.
+ * A cell is 8 bytes in its column's array; strings are owned copies. Rows grow by
+ * doubling.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/table.h"

@@ -1,7 +1,8 @@
 /* core/table.h -- result tables: typed columns with units, rows, and a run record.
  *
- * The only thing a measure returns and the only thing a figure accepts. Columns are added
- * first, then rows appended; a cell may be missing. A table may carry one dense matrix.
+ * The only thing a measure returns and the only thing a figure accepts. Columns are
+ * added first, then rows appended; a cell may be missing. A table may carry one dense
+ * matrix.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
@@ -26,9 +27,10 @@ atn_status atn_table_create(atn_ctx *cx, const char *kind,
                             atn_table **out) ATN_WARN_UNUSED;
 void atn_table_destroy(atn_ctx *cx, atn_table *t);
 
-/* Appends a column; name is the published name with its unit inside ("entropy_mean_nats"),
- * unit the bare unit for axes ("nats", "" = none), text one line of help (may be NULL).
- * Only before the first row. Returns its index through out (may be NULL). */
+/* Appends a column; name is the published name with its unit inside
+ * ("entropy_mean_nats"), unit the bare unit for axes ("nats", "" = none), text one line
+ * of help (may be NULL). Only before the first row. Returns its index through out (may
+ * be NULL). */
 atn_status atn_table_add_col(atn_ctx *cx, atn_table *t, const char *name,
                              atn_col_type type, const char *unit, const char *text,
                              int *out) ATN_WARN_UNUSED;
@@ -57,7 +59,8 @@ const char *atn_table_get_str(const atn_table *t, atn_idx row,
                               int col); /* borrowed; NULL = missing */
 
 /* Free text facts that travel with the table into figure captions and JSONL ("title",
- * "subtitle", "x_label", "pool", "command", ...). get returns NULL when absent; borrowed. */
+ * "subtitle", "x_label", "pool", "command", ...). get returns NULL when absent;
+ * borrowed. */
 atn_status atn_table_set_meta(atn_ctx *cx, atn_table *t, const char *key,
                               const char *value) ATN_WARN_UNUSED;
 const char *atn_table_get_meta(const atn_table *t, const char *key);
@@ -78,22 +81,24 @@ typedef enum atn_table_format {
     ATN_TABLE_JSONL
 } atn_table_format;
 
-/* Writes all rows. TEXT is aligned for people (6 significant digits); CSV is RFC 4180 with
- * %.9g / %.17g; JSONL has "schema" and "run" (fingerprint) in every row, NaN/Inf as null
- * plus "<column>_reason", and the run record as last line. run may be NULL. IO on failure. */
+/* Writes all rows. TEXT is aligned for people (6 significant digits); CSV is RFC 4180
+ * with %.9g / %.17g; JSONL has "schema" and "run" (fingerprint) in every row, NaN/Inf
+ * as null plus "<column>_reason", and the run record as last line. run may be NULL. IO
+ * on failure. */
 atn_status atn_table_write(atn_ctx *cx, const atn_table *t, const struct atn_run *run,
                            atn_table_format format, FILE *out) ATN_WARN_UNUSED;
-/* The same for n tables that belong together: a blank line between texts, one run record at the
- * very end of JSONL. */
+/* The same for n tables that belong together: a blank line between texts, one run
+ * record at the very end of JSONL. */
 atn_status atn_tables_write(atn_ctx *cx, const atn_table *const *tables, int n,
                             const struct atn_run *run, atn_table_format format,
                             FILE *out) ATN_WARN_UNUSED;
-/* Atomically writes PATH and, for CSV, PATH.run.json, and PATH.npy when there is a matrix.
- * Refuses to overwrite unless force (CANTCREATE). */
+/* Atomically writes PATH and, for CSV, PATH.run.json, and PATH.npy when there is a
+ * matrix. Refuses to overwrite unless force (CANTCREATE). */
 atn_status atn_table_save(atn_ctx *cx, const atn_table *t, const struct atn_run *run,
                           atn_table_format format, const char *path,
                           bool force) ATN_WARN_UNUSED;
-/* Reads a CSV (or JSONL, by content) table back; column types are inferred (I64, F64, BOOL,
- * STR); metadata comes from PATH.run.json and the matrix from PATH.npy where they are there. */
+/* Reads a CSV (or JSONL, by content) table back; column types are inferred (I64, F64,
+ * BOOL, STR); metadata comes from PATH.run.json and the matrix from PATH.npy where they
+ * are there. */
 atn_status atn_table_load(atn_ctx *cx, const char *path,
                           atn_table **out) ATN_WARN_UNUSED;

@@ -1,8 +1,10 @@
 /* core/table_io.c -- tables as aligned text, CSV and JSONL, and back.
  *
- * Source  RFC 4180 for CSV; libcsv parses it. Readings: LF, CRLF or CR, a byte-order mark is
- *         skipped, an empty field is a missing cell, nan and inf are lower case.
- * Limits  column types of a CSV are inferred: whole numbers, numbers, true/false, else text.
+ * Source  RFC 4180 for CSV; libcsv parses it. Readings: LF, CRLF or CR, a byte-order
+ *         mark is skipped, an empty field is a missing cell, nan and inf are lower
+ *         case.
+ * Limits  column types of a CSV are inferred: whole numbers, numbers, true/false, else
+ *         text.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <csv.h>
@@ -102,8 +104,8 @@ done:
     return st;
 }
 
-/* Quotes where RFC 4180 asks for it, and around empty strings and blanks, which would read
- * back as missing or trimmed. */
+/* Quotes where RFC 4180 asks for it, and around empty strings and blanks, which would
+ * read back as missing or trimmed. */
 static void put_csv(FILE *out, const char *text, bool is_string, bool last)
 {
     const bool quote = strpbrk(text, ",\"\r\n") ||
@@ -499,7 +501,8 @@ done:
     return st;
 }
 
-/* The facts beside a CSV; *facts stays NULL where there are none. Caller decrefs *record. */
+/* The facts beside a CSV; *facts stays NULL where there are none. Caller decrefs
+ * *record. */
 static atn_status load_facts(atn_ctx *cx, const char *path, json_t **record,
                              json_t **facts)
 {

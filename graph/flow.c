@@ -1,7 +1,7 @@
 /* graph/flow.c -- largest flows through layers, Dinic's algorithm on dense layers.
  *
- * Nodes are (level, i), level `layers` the top. Searches go down along edges that have room
- * left and up along edges that carry flow; each phase blocks all shortest paths.
+ * Nodes are (level, i), level `layers` the top. Searches go down along edges that have
+ * room left and up along edges that carry flow; each phase blocks all shortest paths.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "graph/flow.h"

@@ -21,8 +21,8 @@ static void combine(float *x, atn_idx n, const float *y, bool max)
         x[j] = max ? (y[j] > x[j] ? y[j] : x[j]) : x[j] + y[j];
 }
 
-/* One row of combined weights becomes that of the step matrix; returns the part of the token
- * itself. */
+/* One row of combined weights becomes that of the step matrix; returns the part of the
+ * token itself. */
 static double finish_row(const atn_rollout_layer *l, float *row, atn_idx keys)
 {
     const double sum = atn_row_sum(row, keys);

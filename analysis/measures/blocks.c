@@ -1,18 +1,22 @@
 /* analysis/measures/blocks.c -- is the weight gathered in a few blocks?
  *
- * Math    B_IJ = sum of P over rows of block I and keys of block J. A block is valid when one of
- *         its entries is visible. For a coverage c:
- *         density: key blocks of each block row, largest mass first, until c of the row's mass
- *           is reached (force: the first key's and the diagonal block first), / valid blocks;
- *         rows: blocks that some row of theirs needs for its own minimal set of keys, / valid;
- *         inflation: visible entries inside these / sum_i keys_i(c), the price of blocks;
+ * Math    B_IJ = sum of P over rows of block I and keys of block J. A block is valid
+ *         when one of its entries is visible. For a coverage c:
+ *         density: key blocks of each block row, largest mass first, until c of the
+ *           row's mass is reached (force: the first key's and the diagonal block
+ *           first), / valid blocks;
+ *         rows: blocks that some row of theirs needs for its own minimal set of
+ *         keys, / valid;
+ *         inflation: visible entries inside these / sum_i keys_i(c), the price of
+ *         blocks;
  *         max: blocks with an entry above epsilon, / valid blocks.
- * Oracle  F4, b = 2: masses 2, .75, 1.25; block-diagonal attention: n / b blocks at any c; one
- *         hot column: one block a row; inflation >= 1; masses at 2 b are sums of masses at b.
- *         A sum counts as reached when it is one unit of float32 short of c.
+ * Oracle  F4, b = 2: masses 2, .75, 1.25; block-diagonal attention: n / b blocks at any
+ *         c; one hot column: one block a row; inflation >= 1; masses at 2 b are sums of
+ *         masses at b. A sum counts as reached when it is one unit of float32 short of
+ *         c.
  * Source  card B14; ties by index.
- * Limits  the density of the coverage variant may fall below that of tokens, since it takes
- *         the mean over the rows of a block.
+ * Limits  the density of the coverage variant may fall below that of tokens, since it
+ *         takes the mean over the rows of a block.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
@@ -57,7 +61,8 @@ typedef struct tally {
     double facing; /* mass of block rows that have a diagonal block */
 } tally;
 
-/* Visible entries of the rows of block a that count, by key block, into per [across]. */
+/* Visible entries of the rows of block a that count, by key block, into per
+ * [across]. */
 static void visible(const atn_head_stats *s, atn_idx a, double *per, atn_idx across)
 {
     const atn_idx b = s->opts.block_keys;
@@ -74,7 +79,8 @@ static void visible(const atn_head_stats *s, atn_idx a, double *per, atn_idx acr
     }
 }
 
-/* Blocks of one row until coverage c, masses [n] sorted in place; forced ones are kept first. */
+/* Blocks of one row until coverage c, masses [n] sorted in place; forced ones are kept
+ * first. */
 static double blocks_needed(double *mass, atn_idx n, double c, const atn_idx *forced,
                             int n_forced)
 {
@@ -95,7 +101,8 @@ static double blocks_needed(double *mass, atn_idx n, double c, const atn_idx *fo
     return kept;
 }
 
-/* The key block that holds the last position of block row a that is a key's; -1 = none is. */
+/* The key block that holds the last position of block row a that is a key's; -1 = none
+ * is. */
 static atn_idx diagonal_of(const atn_head_stats *s, atn_idx a)
 {
     const atn_idx last = ATN_MIN((a + 1) * s->opts.block, s->nq) - 1;

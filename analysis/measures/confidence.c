@@ -1,8 +1,8 @@
 /* analysis/measures/confidence.c -- how sure a head is of one key.
  *
- * Math    mean over rows of max_j P_ij; the same without the first key, the rest of the row
- *         divided by its own mass; without the last key (an end-of-sentence token), the row as
- *         it is.
+ * Math    mean over rows of max_j P_ij; the same without the first key, the rest of the
+ *         row divided by its own mass; without the last key (an end-of-sentence token),
+ *         the row as it is.
  * Oracle  F4: 0.625, without row 0: 0.5; uniform: mean of 1 / n_i; one-hot rows: 1.
  * Source  card B11 (after Voita et al. 2019).
  * Limits  the first key stands for the sinks; a row with no other weight stays out.

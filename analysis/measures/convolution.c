@@ -1,12 +1,15 @@
-/* analysis/measures/convolution.c -- could a short convolution over the values replace a head?
+/* analysis/measures/convolution.c -- could a short convolution over the values replace
+ * a head?
  *
- * Math    p_delta = mean of P_i,t-delta over the rows that see that key; row i of the convolution is
- *         sum_delta p_delta v_t-delta / sum_delta p_delta over the distances |delta| <= w whose
- *         key it sees (delta >= 0 in a causal head). Error |conv - P V|_F / |P V|_F for w = 1, 2, 4.
- * Oracle  a head that puts p_0, p_1 on itself and the key before, in every row: error 0 for
- *         every w. Rows (1), (.5 .5), (.2 .3 .5), V = (1,0), (0,1), (2,2): .173501, .088230, .088230.
- * Source  after Sugiharto et al., arXiv 2308.03429 (RCMHA), and the reading of SHViT, arXiv
- *         2401.16456, that early layers can be convolutions; derived.
+ * Math    p_delta = mean of P_i,t-delta over the rows that see that key; row i of the
+ *         convolution is sum_delta p_delta v_t-delta / sum_delta p_delta over the
+ *         distances |delta| <= w whose key it sees (delta >= 0 in a causal head). Error
+ *         |conv - P V|_F / |P V|_F for w = 1, 2, 4.
+ * Oracle  a head that puts p_0, p_1 on itself and the key before, in every row: error 0
+ *         for every w. Rows (1), (.5 .5), (.2 .3 .5), V = (1,0), (0,1), (2,2): .173501,
+ *         .088230, .088230.
+ * Source  after Sugiharto et al., arXiv 2308.03429 (RCMHA), and the reading of SHViT,
+ *         arXiv 2401.16456, that early layers can be convolutions; derived.
  * Cost    one pass, a head at a time; 9 floats a row; 9 dv products a row for each w.
  * Limits  Frobenius over the rows that count. On sampled rows p is their mean.
  */
@@ -22,7 +25,8 @@ extern const atn_measure atn_measure_convolution;
 enum { REACH = 4, TAPS = 2 * REACH + 1 };
 static const atn_idx widths[] = {1, 2, REACH};
 
-/* What the rows put on the keys around their position: [nq, TAPS], tap delta + REACH. */
+/* What the rows put on the keys around their position: [nq, TAPS], tap
+ * delta + REACH. */
 typedef struct taps {
     float *of;
 } taps;

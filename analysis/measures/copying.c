@@ -1,18 +1,20 @@
 /* analysis/measures/copying.c -- does a head raise the logit of the token it looks at?
  *
- * Math    what token t gives the logit of token u through head h, attention aside, is entry (u, t)
- *         of W_U W_O^h W_V^h W_E. Its eigenvalues but zeros are those of the d_v x d_v matrix
- *         W_V^h G W_O^h, G = E' U over the vocabulary, with rows of E and U the embedding and
- *         unembedding of a token:
+ * Math    what token t gives the logit of token u through head h, attention aside, is
+ *         entry (u, t) of W_U W_O^h W_V^h W_E. Its eigenvalues but zeros are those of
+ *         the d_v x d_v matrix W_V^h G W_O^h, G = E' U over the vocabulary, with rows
+ *         of E and U the embedding and unembedding of a token:
  *           score           sum lambda / sum |lambda|
  *           positive_share  share of the eigenvalues with a real part above 0
- * Oracle  W_O^h = W_V^h' and U = E: all eigenvalues above 0, score 1; of the opposite sign: -1.
- * Source  Elhage et al., A Mathematical Framework for Transformer Circuits (2021): copying heads
- *         have positive eigenvalues. The product and the two readings are ours.
- * Cost    2 vocabulary D^2 flop once, 2 H_kv d_v D^2 a layer; memory D^2 floats and a layer's
- *         W_V and W_O.
- * Limits  norms, biases and position embeddings are left out; eigenvalues smaller than 1e-6 of
- *         the largest are rounding of float32 and count in no share.
+ * Oracle  W_O^h = W_V^h' and U = E: all eigenvalues above 0, score 1; of the opposite
+ *         sign: -1.
+ * Source  Elhage et al., A Mathematical Framework for Transformer Circuits (2021):
+ *         copying heads have positive eigenvalues. The product and the two readings are
+ *         ours.
+ * Cost    2 vocabulary D^2 flop once, 2 H_kv d_v D^2 a layer; memory D^2 floats and a
+ *         layer's W_V and W_O.
+ * Limits  norms, biases and position embeddings are left out; eigenvalues smaller than
+ *         1e-6 of the largest are rounding of float32 and count in no share.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>

@@ -1,12 +1,12 @@
 /* analysis/measures/coverage.c -- how many keys hold most of a row's weight.
  *
- * Math    keys_i(c) = least number of keys, largest weights first, with sum >= c times the
- *         row's mass; its mean over rows, and the mean of keys_i(c) / n_i, the density of the
- *         best token sparsity at coverage c.
+ * Math    keys_i(c) = least number of keys, largest weights first, with sum >= c times
+ *         the row's mass; its mean over rows, and the mean of keys_i(c) / n_i, the
+ *         density of the best token sparsity at coverage c.
  * Oracle  F4: 1, 2, 3, 3 keys for 0.9 and 1, 2, 3, 4 for 0.95; uniform: ceil(c n_i).
  * Source  card B4; ties count by index, which does not change the number.
- * Limits  a sum that is one unit of float32 short of c counts as reached; a row whose weight a
- *         sink logit took whole stays out.
+ * Limits  a sum that is one unit of float32 short of c counts as reached; a row whose
+ *         weight a sink logit took whole stays out.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>

@@ -1,17 +1,18 @@
 /* analysis/measures/detector.c -- how well a head matches a detection pattern.
  *
- * Math    D is 0/1 and lower triangular: previous D_i,i-1 = 1; duplicate D_ij = 1 iff the tokens
- *         of i and j < i are the same; induction D_ij = 1 iff token_j-1 is that of i, j - 1 < i.
- *         mul = sum P o D / sum P, after zeroing what is excluded in P (the first key, the
- *         diagonal); abs = 1 - sum |P - D| / rows = 1 - (sum P + sum D - 2 sum P o D) / rows,
- *         which is not bounded below. Stripe: r tokens repeated, mean of P_i,i-(r-1) over
- *         positions i >= r, counted from the first key; the variant with i = r - 1, whose entry is
- *         no induction event.
- * Oracle  F4 previous: mul .325, abs -.1; perfect previous head (n - 1) / n; perfect induction
- *         head on r repeated tokens: stripe 1, with the first entry r / (r + 1).
+ * Math    D is 0/1 and lower triangular: previous D_i,i-1 = 1; duplicate D_ij = 1 iff
+ *         the tokens of i and j < i are the same; induction D_ij = 1 iff token_j-1 is
+ *         that of i, j - 1 < i. mul = sum P o D / sum P, after zeroing what is excluded
+ *         in P (the first key, the diagonal); abs = 1 - sum |P - D| / rows = 1 - (sum P
+ *         + sum D - 2 sum P o D) / rows, which is not bounded below. Stripe: r tokens
+ *         repeated, mean of P_i,i-(r-1) over positions i >= r, counted from the first
+ *         key; the variant with i = r - 1, whose entry is no induction event.
+ * Oracle  F4 previous: mul .325, abs -.1; perfect previous head (n - 1) / n; perfect
+ *         induction head on r repeated tokens: stripe 1, with the first entry
+ *         r / (r + 1).
  * Source  card B5; TransformerLens' head detector and induction demo.
- * Limits  duplicate and induction need token ids; the stripe needs repeat=r or tokens that
- *         repeat with a period from the first or second on to the end.
+ * Limits  duplicate and induction need token ids; the stripe needs repeat=r or tokens
+ *         that repeat with a period from the first or second on to the end.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
@@ -73,8 +74,8 @@ static void previous_row(const atn_head_stats *s, const detector_params *p, atn_
         m->excluded += at(s, ATN_ROW_FIRST, i);
 }
 
-/* Keys of the token (shift 0) or after it (shift 1); those that are excluded lie at the first
- * key and, for a token said twice in a row, on the diagonal. */
+/* Keys of the token (shift 0) or after it (shift 1); those that are excluded lie at the
+ * first key and, for a token said twice in a row, on the diagonal. */
 static void token_row(const atn_head_stats *s, const detector_params *p, atn_idx i,
                       int shift, match *m)
 {
@@ -110,7 +111,8 @@ static void scores(const match *m, double mass, double kept, double rows, double
     out[1] = rows > 0 ? 1 - (mass + m->ones - 2 * m->product) / rows : NAN;
 }
 
-/* Mean of the diagonal at distance r - 1; `late`: without the row that has the first key there. */
+/* Mean of the diagonal at distance r - 1; `late`: without the row that has the first
+ * key there. */
 static double stripe(const atn_head_stats *s, atn_idx r, bool late)
 {
     const atn_idx i = s->sight->key_first + r - 1 - s->sight->offset;

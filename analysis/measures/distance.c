@@ -1,11 +1,13 @@
 /* analysis/measures/distance.c -- how far back the weight lies.
  *
- * Math    d_i = sum_j P_ij |t_i - j| with t_i the query's position; relative d_i / t_i over
- *         rows with t_i >= 1; without the first key: (d_i - P_if |t_i - f|) / (1 - P_if).
+ * Math    d_i = sum_j P_ij |t_i - j| with t_i the query's position; relative d_i / t_i
+ *         over rows with t_i >= 1; without the first key: (d_i - P_if
+ *         |t_i - f|) / (1 - P_if).
  * Oracle  identity 0; previous token (n-1)/n; uniform causal (n-1)/4; F4 0.575.
  * Source  card B2; mean attention distance, Dosovitskiy et al. 2020.
- * Limits  one-dimensional positions; a sink at the first key inflates the distance, hence the
- *         third column; rows with no weight beside the first key stay out of it.
+ * Limits  one-dimensional positions; a sink at the first key inflates the distance,
+ *         hence the third column; rows with no weight beside the first key stay out of
+ *         it.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>

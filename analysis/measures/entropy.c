@@ -1,9 +1,10 @@
 /* analysis/measures/entropy.c -- how many keys a row spreads its weight over.
  *
  * Math    H_i = -sum_j P_ij ln P_ij (rows renormalised where a sink logit takes mass);
- *         normalised H_i / ln n_i over rows with n_i > 1; effective keys exp H_i; participation
- *         ratio 1 / sum_j P_ij^2. Each is averaged over the rows.
- * Oracle  F4: 0.732693 nats; uniform causal: ln(n!) / n; 1 <= PR <= exp H <= n_i row by row.
+ *         normalised H_i / ln n_i over rows with n_i > 1; effective keys exp H_i;
+ *         participation ratio 1 / sum_j P_ij^2. Each is averaged over the rows.
+ * Oracle  F4: 0.732693 nats; uniform causal: ln(n!) / n; 1 <= PR <= exp H <= n_i row by
+ *         row.
  * Source  card B1; participation ratio is the Renyi entropy of order 2, exponentiated.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later

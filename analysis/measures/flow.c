@@ -1,13 +1,14 @@
-/* analysis/measures/flow.c -- how much of every input can reach a token through the layers.
+/* analysis/measures/flow.c -- how much of every input can reach a token through the
+ * layers.
  *
- * Math    largest flows through the step matrices of rollout, from the token after a layer to
- *         each input, scaled to sum 1: graph/flow.h. More tokens than `nodes` are averaged to
- *         blocks.
- * Oracle  two layers [1 0; .5 .5], [1 0; .25 .75]: 2/3 itself, 1/3 the first; .4 and .6 at rho
- *         = 0.
+ * Math    largest flows through the step matrices of rollout, from the token after a
+ *         layer to each input, scaled to sum 1: graph/flow.h. More tokens than `nodes`
+ *         are averaged to blocks.
+ * Oracle  two layers [1 0; .5 .5], [1 0; .25 .75]: 2/3 itself, 1/3 the first; .4 and .6
+ *         at rho = 0.
  * Source  card B8; Abnar and Zuidema, arXiv 2005.00928.
- * Cost    one walk over the rows of all heads, one more for a measured residual; then nodes
- *         flows a layer, each through all the layers below.
+ * Cost    one walk over the rows of all heads, one more for a measured residual; then
+ *         nodes flows a layer, each through all the layers below.
  * Limits  at most 256 nodes, dense. The same number stands for every head of a layer.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later

@@ -1,7 +1,7 @@
 /* analysis/measures/gini.c -- how unequally a row spreads its weight.
  *
- * Math    G_i = sum_k (2k - n_i - 1) p_(k) / (n_i sum p) over the n_i visible keys, p ascending,
- *         k from 1; mean over rows.
+ * Math    G_i = sum_k (2k - n_i - 1) p_(k) / (n_i sum p) over the n_i visible keys, p
+ *         ascending, k from 1; mean over rows.
  * Oracle  uniform 0; one-hot 1 - 1 / n_i; (.1 .15 .5 .25): 0.325.
  * Source  card B1.
  * Cost    sorts every row, so it is asked for by name.

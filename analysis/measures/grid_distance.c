@@ -1,13 +1,17 @@
-/* analysis/measures/grid_distance.c -- mean attention distance on a grid of image patches.
+/* analysis/measures/grid_distance.c -- mean attention distance on a grid of image
+ * patches.
  *
- * Math    token first + y width + x lies at (x, y); d_i = sum_j P_ij |x_i - x_j| over the keys of
- *         the grid, Euclidean, times the patch's size, divided by the row's weight on the grid;
- *         mean over the rows of the grid.
- * Oracle  identity 0; uniform attention on a w x w grid: the mean distance of two cells.
- * Source  card B2; mean attention distance, Dosovitskiy et al. 2020, Raghu et al. 2108.08810.
- * Cost    one pass over the rows; a table of distances by (dx, dy), width * height doubles.
- * Limits  tokens before the grid (a class token, registers) are on neither side; a grid whose
- *         last line is not full is taken as it is.
+ * Math    token first + y width + x lies at (x, y); d_i = sum_j P_ij |x_i - x_j| over
+ *         the keys of the grid, Euclidean, times the patch's size, divided by the row's
+ *         weight on the grid; mean over the rows of the grid.
+ * Oracle  identity 0; uniform attention on a w x w grid: the mean distance of two
+ *         cells.
+ * Source  card B2; mean attention distance, Dosovitskiy et al. 2020, Raghu et al.
+ *         2108.08810.
+ * Cost    one pass over the rows; a table of distances by (dx, dy), width * height
+ *         doubles.
+ * Limits  tokens before the grid (a class token, registers) are on neither side; a grid
+ *         whose last line is not full is taken as it is.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>

@@ -1,14 +1,15 @@
 /* analysis/measures/horizon.c -- how far back weight gets through the layers so far.
  *
- * Math    model: the recurrence of graph/horizon.h over the layers, each with its own window and
- *         residual. Measured: the shares of the last token's rollout (analysis/attribution.h,
- *         the same residual) by distance. Closed: W ln eps / ln (1 - a) of this layer. Both after
- *         this layer; reachable: sum of (W - 1), how far weight could get.
+ * Math    model: the recurrence of graph/horizon.h over the layers, each with its own
+ *         window and residual. Measured: the shares of the last token's rollout
+ *         (analysis/attribution.h, the same residual) by distance. Closed: W ln
+ *         eps / ln (1 - a) of this layer. Both after this layer; reachable: sum of
+ *         (W - 1), how far weight could get.
  * Oracle  one layer of weights on the previous token, a = .5: half at distance 1.
  * Source  card B17.
  * Cost    one walk over the rows of all heads; one more for a measured residual.
- * Limits  a layer without window has no model, nor have those above, unless `window` is given.
- *         The same number stands for every head of a layer.
+ * Limits  a layer without window has no model, nor have those above, unless `window` is
+ *         given. The same number stands for every head of a layer.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
@@ -117,8 +118,8 @@ static void put_model(stack *s, atn_idx window, double rho, double eps, double *
     out[7] = s->reachable;
 }
 
-/* The weights of the rollout by distance back from the token; later tokens count as near as
- * earlier ones. */
+/* The weights of the rollout by distance back from the token; later tokens count as
+ * near as earlier ones. */
 static atn_status put_measured(atn_ctx *cx, const atn_attribution *a, int layer,
                                atn_idx window, double eps, double *out)
 {

@@ -1,13 +1,15 @@
 /* analysis/measures/importance.c -- which heads a layer, and a loss, rest on.
  *
  * Math    share  |C_h| / sum_h' |C_h'|, C_h = O_h W_O^h over all rows
- *         gate   |dL/dxi_h| of a factor xi_h on the output of head h, at 1: |sum_i <dL/dO_h,i, O_h,i>|;
- *                then by tokens; then by its length over the heads of the layer; then stretched
- *                so that the smallest of the selected layers is 0 and the largest 1
- * Oracle  a head with W_O = 0 has share 0; for a loss that is linear in O_h the gate is what
- *         zeroing the head changes; O_h by c and W_O by 1/c changes nothing.
- * Source  Michel, Levy, Neubig, arXiv 1905.10650; the normalisations are those of the script in
- *         Hugging Face transformers. With dL/dO_h captured no other gradient is needed.
+ *         gate   |dL/dxi_h| of a factor xi_h on the output of head h, at 1: |sum_i
+ *                <dL/dO_h,i, O_h,i>|; then by tokens; then by its length over the heads
+ *                of the layer; then stretched so that the smallest of the selected
+ *                layers is 0 and the largest 1
+ * Oracle  a head with W_O = 0 has share 0; for a loss that is linear in O_h the gate is
+ *         what zeroing the head changes; O_h by c and W_O by 1/c changes nothing.
+ * Source  Michel, Levy, Neubig, arXiv 1905.10650; the normalisations are those of the
+ *         script in Hugging Face transformers. With dL/dO_h captured no other gradient
+ *         is needed.
  * Cost    one pass over the rows for the outputs, and 2 nq H dv D flop.
  * Limits  the absolute value is taken after the sum over the tokens of one capture (one
  *         step): several texts are several captures. What cannot be had stays empty.

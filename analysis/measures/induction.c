@@ -1,9 +1,11 @@
-/* analysis/measures/induction.c -- does a head look at what followed the same token before?
+/* analysis/measures/induction.c -- does a head look at what followed the same token
+ * before?
  *
- * Math    for the rows whose token occurred before: prefix matching = mean weight on all keys
- *         m + 1 with token_m = token_i, m < i; duplicate = mean weight on the keys m.
- * Oracle  a perfect induction head on r tokens repeated once: 1 on the rows of the second
- *         copy; a perfect duplicate-token head likewise.
+ * Math    for the rows whose token occurred before: prefix matching = mean weight on
+ *         all keys m + 1 with token_m = token_i, m < i; duplicate = mean weight on the
+ *         keys m.
+ * Oracle  a perfect induction head on r tokens repeated once: 1 on the rows of the
+ *         second copy; a perfect duplicate-token head likewise.
  * Source  card B5; prefix matching after Olsson et al. 2022, here on any text.
  * Limits  needs token ids; empty where no token repeats.
  */

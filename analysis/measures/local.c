@@ -1,4 +1,5 @@
-/* analysis/measures/local.c -- weight on the query's own position and on the one before.
+/* analysis/measures/local.c -- weight on the query's own position and on the one
+ * before.
  *
  * Math    diagonal: mean of P_ii, previous: mean of P_i,i-1, both over positions >= 1.
  * Oracle  previous-token head: 1; F4: previous (.5 + .3 + .5) / 3 = .433333, diagonal

@@ -1,16 +1,17 @@
-/* analysis/measures/massive.c -- the few huge numbers in the input of a layer, and the heads
- * that look at the tokens that have them.
+/* analysis/measures/massive.c -- the few huge numbers in the input of a layer, and the
+ * heads that look at the tokens that have them.
  *
- * Math    of the layer's input h, over the tokens that are no padding: analysis/massive.h.
- *         persistence: share of the part's other layers whose largest |x| is in the same
- *         channel. Of a head: mean over rows of the weight on massive tokens; correlation over
- *         keys of a_k (the mean weight on key k) with max_c |x_kc|.
- * Oracle  one entry planted in every layer: its place, persistence 1; a head that looks at that
- *         token alone: weight 1, correlation 1.
+ * Math    of the layer's input h, over the tokens that are no padding:
+ *         analysis/massive.h.
+ *         persistence: share of the part's other layers whose largest |x| is in the
+ *         same channel. Of a head: mean over rows of the weight on massive tokens;
+ *         correlation over keys of a_k (the mean weight on key k) with max_c |x_kc|.
+ * Oracle  one entry planted in every layer: its place, persistence 1; a head that looks
+ *         at that token alone: weight 1, correlation 1.
  * Source  card B16; Sun et al., arXiv 2402.17762.
  * Cost    three walks over h; one over the rows of the heads.
- * Limits  the output of the last layer is no layer's input. Heads whose queries are not the
- *         tokens of the keys have no weight and correlation.
+ * Limits  the output of the last layer is no layer's input. Heads whose queries are not
+ *         the tokens of the keys have no weight and correlation.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>

@@ -1,9 +1,10 @@
 /* analysis/measures/missing.c -- weight that no key has.
  *
- * Math    1 - sum_j P_ij, mean over rows: what a sink logit or gating takes, or what rows that
- *         were imported lack.
+ * Math    1 - sum_j P_ij, mean over rows: what a sink logit or gating takes, or what
+ *         rows that were imported lack.
  * Oracle  softmax rows 0; a sink logit of 0 beside uniform rows of n keys: 1 / (n + 1).
- * Source  card 0.1, rule 7: measures of the renormalised row report the missing mass apart.
+ * Source  card 0.1, rule 7: measures of the renormalised row report the missing mass
+ *         apart.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>

@@ -1,17 +1,21 @@
-/* analysis/measures/moa_span.c -- how far back a head must see, by what its entries matter.
+/* analysis/measures/moa_span.c -- how far back a head must see, by what its entries
+ * matter.
  *
- * Math    influence of every entry of P in blocks of 64 (analysis/influence.h), and what elastic
- *         spans keep of it (analysis/span_rules.h). The rule of a head is the one with the fewest
- *         blocks, at the captured length, that keeps `retain` of its influence; the plan gives
- *         the heads of a layer at most `rules` different rules so that their summed loss is
- *         smallest and their mean density at most `density`.
- * Oracle  uniform causal attention: see the card; a head that sees only itself keeps all with
- *         one block.
- * Source  Fu et al. (MoA), arXiv 2406.14909. The proxy is ours; with d_o in the capture the
- *         paper's influence is there too. The paper plans over several lengths with a solver; at
- *         one length, the best plan of at most two rules is found by trying every pair.
+ * Math    influence of every entry of P in blocks of 64 (analysis/influence.h), and
+ *         what elastic spans keep of it (analysis/span_rules.h). The rule of a head is
+ *         the one with the fewest blocks, at the captured length, that keeps `retain`
+ *         of its influence; the plan gives the heads of a layer at most `rules`
+ *         different rules so that their summed loss is smallest and their mean density
+ *         at most `density`.
+ * Oracle  uniform causal attention: see the card; a head that sees only itself keeps
+ *         all with one block.
+ * Source  Fu et al. (MoA), arXiv 2406.14909. The proxy is ours; with d_o in the capture
+ *         the paper's influence is there too. The paper plans over several lengths with
+ *         a solver; at one length, the best plan of at most two rules is found by
+ *         trying every pair.
  * Cost    one pass, see analysis/influence.h.
- * Limits  spans of other lengths than the captured one are those of the rule, not measured.
+ * Limits  spans of other lengths than the captured one are those of the rule, not
+ *         measured.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
@@ -97,7 +101,8 @@ static const atn_measure_col cols[] = {SIDE("moa_span", "influence"),
                                        SIDE("moa_span_gradient", "gradient influence"),
                                        ATN_MEASURE_COLS_END};
 
-/* What is known of the units (heads, or groups of them) of a layer by one kind of influence. */
+/* What is known of the units (heads, or groups of them) of a layer by one kind of
+ * influence. */
 typedef struct side {
     double *kept;  /* [units, blocks] */
     double *total; /* [units] */

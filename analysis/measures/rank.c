@@ -1,8 +1,9 @@
 /* analysis/measures/rank.c -- how many directions a head's matrix has.
  *
- * Math    singular values of P, of P less its column means (a head that attends alike from
- *         everywhere has one direction, which says nothing of the rows), and of the logits;
- *         stable rank, effective rank, participation ratio: analysis/spectrum.h.
+ * Math    singular values of P, of P less its column means (a head that attends alike
+ *         from everywhere has one direction, which says nothing of the rows), and of
+ *         the logits; stable rank, effective rank, participation ratio:
+ *         analysis/spectrum.h.
  * Oracle  UC(8): sigma_1 1.379779, effective 5.271648, stable 1.427603. F4: 1.205124,
  *         3.280579, 1.532026.
  * Source  card B9; Roy and Vetterli 2007.
@@ -104,8 +105,8 @@ done:
     return st;
 }
 
-/* Heads of which all values are computed go side by side, as far as memory allows; the others
- * share the threads one after another. */
+/* Heads of which all values are computed go side by side, as far as memory allows; the
+ * others share the threads one after another. */
 static atn_status layer(atn_ctx *cx, const atn_layer_facts *f, const void *params_,
                         double *out)
 {

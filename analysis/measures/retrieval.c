@@ -1,15 +1,16 @@
-/* analysis/measures/retrieval.c -- does a head look where the next token can be copied from?
+/* analysis/measures/retrieval.c -- does a head look where the next token can be copied
+ * from?
  *
- * Math    row i at position t hits key k when k is its key of largest weight (the lowest of
- *         equal ones) and token k is token t + 1, the one that the row is to produce. Score:
- *         hits within the needle over its length, of the rows at positions t >= from. Copies:
- *         share of these rows that hit any key.
+ * Math    row i at position t hits key k when k is its key of largest weight (the
+ *         lowest of equal ones) and token k is token t + 1, the one that the row is to
+ *         produce. Score: hits within the needle over its length, of the rows at
+ *         positions t >= from. Copies: share of these rows that hit any key.
  * Oracle  a head that copies a needle of three tokens, one a row: 1.
- * Source  card B6; Wu et al., arXiv 2404.15574 (nightdessert/Retrieval_Head), where rows are
- *         those of greedy decoding.
+ * Source  card B6; Wu et al., arXiv 2404.15574 (nightdessert/Retrieval_Head), where
+ *         rows are those of greedy decoding.
  * Cost    none of its own.
- * Limits  teacher-forced: the text stands for what the model would have said. Sampled rows
- *         miss hits: empty.
+ * Limits  teacher-forced: the text stands for what the model would have said. Sampled
+ *         rows miss hits: empty.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "analysis/measure.h"

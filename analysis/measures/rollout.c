@@ -1,8 +1,9 @@
 /* analysis/measures/rollout.c -- where a token's state after every layer comes from.
  *
- * Math    row `token` of S_l ... S_1, S = (1 - rho) A + rho I of the mean (or the largest
- *         entries) of a layer's selected heads: graph/rollout.h. Of that row, which sums to 1:
- *         the token itself, the first key, entropy, mean distance, the largest entry.
+ * Math    row `token` of S_l ... S_1, S = (1 - rho) A + rho I of the mean (or the
+ *         largest entries) of a layer's selected heads: graph/rollout.h. Of that row,
+ *         which sums to 1: the token itself, the first key, entropy, mean distance, the
+ *         largest entry.
  * Oracle  two layers [1 0; .5 .5], [1 0; .25 .75]: .65625 itself, .34375 the first.
  * Source  card B7; Abnar and Zuidema, arXiv 2005.00928.
  * Cost    one walk over the rows of all heads; one more for a measured residual.

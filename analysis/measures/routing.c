@@ -1,19 +1,23 @@
-/* analysis/measures/routing.c -- how few heads a token needs, if a router could choose them.
+/* analysis/measures/routing.c -- how few heads a token needs, if a router could choose
+ * them.
  *
- * Math    a token i keeps the set A(i) of its k best heads by a rule; the error of keeping k is
- *           sqrt(sum_i |sum_{h not in A(i)} C_h,i|^2 / sum_i |sum_h C_h,i|^2), C_h = O_h W_O^h.
- *         Rules, larger first, equal ones by head: query |q_h,i|, contribution |C_h,i|, entropy
- *         -H(P_h,i); oracle: the set with the smallest error (analysis/head_subsets.h).
- *         score of head e: mean over tokens of softmax_e(x_e / std_e(x)), x the rule's value, std
- *         with H - 1 (0: all equal); load: share of tokens that keep e; balance
- *         H sum_e score_e load_e; agreement of two rules: mean over tokens of the Jaccard
- *         index of what they keep.
- * Oracle  all heads: error 0. A head with W_O^h = 0 costs nothing. Equal scores: balance = k.
+ * Math    a token i keeps the set A(i) of its k best heads by a rule; the error of
+ *           keeping k is sqrt(sum_i |sum_{h not in A(i)} C_h,i|^2 / sum_i |sum_h
+ *           C_h,i|^2), C_h = O_h W_O^h.
+ *         Rules, larger first, equal ones by head: query |q_h,i|, contribution |C_h,i|,
+ *         entropy -H(P_h,i); oracle: the set with the smallest error
+ *         (analysis/head_subsets.h). score of head e: mean over tokens of
+ *         softmax_e(x_e / std_e(x)), x the rule's value, std with H - 1 (0: all equal);
+ *         load: share of tokens that keep e; balance H sum_e score_e load_e; agreement
+ *         of two rules: mean over tokens of the Jaccard index of what they keep.
+ * Oracle  all heads: error 0. A head with W_O^h = 0 costs nothing. Equal scores:
+ *         balance = k.
  * Source  Jin et al. (MoH), arXiv 2410.11842, and its training-free rule for LLaMA.
- * Cost    one pass for the entropies; H^2 D flop a token for the inner products, and 2^H
- *         additions (H <= 16) or H^3 / 3 for the oracle.
- * Limits  all heads may be routed and a kept one keeps its weight; nothing is trained. Tokens
- *         that see no key are left out. Without W_O, V, or Q and K the cells stay empty.
+ * Cost    one pass for the entropies; H^2 D flop a token for the inner products, and
+ *         2^H additions (H <= 16) or H^3 / 3 for the oracle.
+ * Limits  all heads may be routed and a kept one keeps its weight; nothing is trained.
+ *         Tokens that see no key are left out. Without W_O, V, or Q and K the cells
+ *         stay empty.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
@@ -358,8 +362,8 @@ static void rule_values(const sums *s, int rule, atn_idx n, atn_idx h, double *o
     out[AGREEMENT] = s->agreement[rule] / tokens;
 }
 
-/* A dropped head saves its scores, its values and its part of W_O; its query is needed to
- * choose, and keys and values serve other tokens. */
+/* A dropped head saves its scores, its values and its part of W_O; its query is needed
+ * to choose, and keys and values serve other tokens. */
 static double flop_saving(const atn_layer_facts *f, atn_idx kept)
 {
     const atn_problem *p = f->problem;

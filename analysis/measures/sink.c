@@ -1,10 +1,10 @@
 /* analysis/measures/sink.c -- weight on the first keys.
  *
- * Math    a_0 = mean_i P_i,f with f the first key that is no padding; the same for the keys
- *         f .. f + 3 together.
+ * Math    a_0 = mean_i P_i,f with f the first key that is no padding; the same for the
+ *         keys f .. f + 3 together.
  * Oracle  uniform causal, n = 64: a_0 = H_64 / 64 = 0.0741233; F4 0.45.
- * Source  card B3; a_0 > 0.3 is the sink criterion of Gu et al., arXiv 2410.10781 (there at
- *         64 tokens). First-four mass after StreamingLLM.
+ * Source  card B3; a_0 > 0.3 is the sink criterion of Gu et al., arXiv 2410.10781
+ *         (there at 64 tokens). First-four mass after StreamingLLM.
  * Limits  behind a sliding window the first key is invisible and counts as 0.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later

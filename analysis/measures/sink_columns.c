@@ -1,12 +1,14 @@
 /* analysis/measures/sink_columns.c -- which keys the weight gathers on.
  *
- * Math    a_k = mean of P_ik over the rows whose position is k or later (all rows where the
- *         head is not causal), 0-based, rows that count only. The first key's a_k; the key with
- *         the largest column sum, and that with the largest a_k among k in the first half of the keys: the
- *         last keys are judged by a few rows. Sinks: keys k in the first half of the keys with a_k > epsilon.
- *         Gini of the raw column sums over all keys.
+ * Math    a_k = mean of P_ik over the rows whose position is k or later (all rows where
+ *         the head is not causal), 0-based, rows that count only. The first key's a_k;
+ *         the key with the largest column sum, and that with the largest a_k among k in
+ *         the first half of the keys: the last keys are judged by a few rows. Sinks:
+ *         keys k in the first half of the keys with a_k > epsilon. Gini of the raw
+ *         column sums over all keys.
  * Oracle  F4: a = .45, .316667, .5, .25, sums 1.8, .95, 1, .25; uniform causal, n = 64:
- *         a_0 = .0741233; all weight on key 0: a_0 = 1, every other 0, Gini (n - 1) / n.
+ *         a_0 = .0741233; all weight on key 0: a_0 = 1, every other 0, Gini
+ *         (n - 1) / n.
  * Source  card B3; Gu et al., arXiv 2410.10781.
  * Cost    column sums; the Gini sorts them.
  */

@@ -1,14 +1,16 @@
 /* analysis/measures/sink_value.c -- is a sink a way of doing nothing?
  *
- * Math    three keys k: the first that is no padding; the one with the largest column sum ("top");
- *         the one with the largest a_k among k <= floor(nk / 2) ("best", see sink_columns).
+ * Math    three keys k: the first that is no padding; the one with the largest column
+ *         sum ("top"); the one with the largest a_k among k <= floor(nk / 2) ("best",
+ *         see sink_columns).
  *         norm          |v_k| / mean_j |v_j| over the keys that are no padding
  *         contribution  mean_i P_ik |v_k W_O| / mean_i |C_i|, C_i = row i of P V W_O
- * Oracle  rows (1), (.5, .5), values (1,0), (0,3), W_O = I: norm 1/2, contribution .75 / 1.290569.
+ * Oracle  rows (1), (.5, .5), values (1,0), (0,3), W_O = I: norm 1/2, contribution
+ *         .75 / 1.290569.
  * Source  card B3; Gu et al., arXiv 2410.10781: keys of sinks have small values.
  * Cost    one pass for the column sums, a head at a time; 2 nq dv D flop a head.
- * Limits  means are over the rows that count. Without W_O norms only; on sampled rows the
- *         first key only. Values of zero have no ratio.
+ * Limits  means are over the rows that count. Without W_O norms only; on sampled rows
+ *         the first key only. Values of zero have no ratio.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>

@@ -1,7 +1,8 @@
 /* analysis/measures/smoothed.c -- entropy as Clark et al. smooth it.
  *
- * Math    q = .9999 P_ij / sum P + .0001 / n_i on the n_i visible keys, H_i = -sum q ln q; a
- *         head is broad when the mean exceeds 3.8 nats, a limit made for 128 tokens.
+ * Math    q = .9999 P_ij / sum P + .0001 / n_i on the n_i visible keys, H_i = -sum q ln
+ *         q; a head is broad when the mean exceeds 3.8 nats, a limit made for 128
+ *         tokens.
  * Oracle  uniform rows keep ln n_i; a one-hot row of 4 keys has 0.000870 nats.
  * Source  Clark et al., arXiv 1906.04341, as their analysis notebook does it; card B1.
  * Cost    a logarithm an entry, so it is asked for by name.

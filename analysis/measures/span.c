@@ -1,8 +1,8 @@
 /* analysis/measures/span.c -- how far one must look to see most of the weight.
  *
- * Math    span_c of a row is the smallest s with sum over |t_i - j| <= s of P_ij >= c times the
- *         row's mass; mean over rows. Shares of the head's mass by distance, in the bins
- *         {0}, {1}, {2, 3}, {4..7}, ..., the last without end.
+ * Math    span_c of a row is the smallest s with sum over |t_i - j| <= s of P_ij >= c
+ *         times the row's mass; mean over rows. Shares of the head's mass by distance,
+ *         in the bins {0}, {1}, {2, 3}, {4..7}, ..., the last without end.
  * Oracle  identity 0; previous token 1 (row 0: 0); F4: span_50 (0 + 0 + 0 + 1) / 4.
  * Source  card B2.
  * Limits  one-dimensional positions.

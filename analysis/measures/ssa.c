@@ -1,26 +1,33 @@
-/* analysis/measures/ssa.c -- how much of a row do its k best blocks of keys hold, and what does
- * the rest cost?
+/* analysis/measures/ssa.c -- how much of a row do its k best blocks of keys hold, and
+ * what does the rest cost?
  *
- * Math    a = row i divided by its mass, blocks of b keys, T = the k blocks of largest score among
- *         those with a key that the row sees. Two scores:
- *           oracle   the block's mass                score   q_i . mean of the block's keys
+ * Math    a = row i divided by its mass, blocks of b keys, T = the k blocks of largest
+ *         score among those with a key that the row sees. Two scores:
+ *           oracle   the block's mass
+ *           score    q_i . mean of the block's keys
  *         mass     a(T) = sum of a over the blocks of T; dropped delta = 1 - a(T)
- *         inner    the same after the block of the first key and the query's own (not in
- *                  cross-attention) have left candidates and row: kept / remaining mass
+ *         inner    the same after the block of the first key and the query's own (not
+ *                  in cross-attention) have left candidates and row: kept / remaining
+ *                  mass
  *         regret   mass of the oracle - mass of the score
- *         h_full = sum a_j v_j, h_sparse = the same over T divided by a(T) (0 where a(T) = 0):
+ *         h_full = sum a_j v_j, h_sparse = the same over T divided by a(T) (0
+ *         where a(T) = 0):
  *         error    |h_full - h_sparse| = delta |h_drop - h_sparse|
- *         bound    delta (max |v_j| over the dropped keys + |h_sparse|), never below the error
- * Oracle  a = (.6,.25,.1,.05), V = (1,0),(0,1),(2,2),(-1,3), the first two kept: delta .15, error
- *         .309048, bound .589048; a uniform row of t blocks: k / t.
- * Source  Shen et al., arXiv 2511.20102 (SSA): attention sparsity and its bound; the score is
- *         that of MoBA, arXiv 2502.13189. The identity is derived; it makes the bound a test of
- *         the kernel: slack_min below -1e-6 is a bug (the full output is in single precision).
- * Cost    one pass, and an operation a block for each of four selections; k b dv products in
- *         double a row. Memory a tile of the heads of a group, and a mean key a block.
- * Limits  rows without mass stay out; so do rows without a remaining block from `inner`. A mean
- *         key is over the whole block, future keys of the own block included, padding not.
- *         Without Q and K no score, without V no error and bound.
+ *         bound    delta (max |v_j| over the dropped keys + |h_sparse|), never below
+ *                  the error
+ * Oracle  a = (.6,.25,.1,.05), V = (1,0),(0,1),(2,2),(-1,3), the first two kept: delta
+ *         .15, error .309048, bound .589048; a uniform row of t blocks: k / t.
+ * Source  Shen et al., arXiv 2511.20102 (SSA): attention sparsity and its bound; the
+ *         score is that of MoBA, arXiv 2502.13189. The identity is derived; it makes
+ *         the bound a test of the kernel: slack_min below -1e-6 is a bug (the full
+ *         output is in single precision).
+ * Cost    one pass, and an operation a block for each of four selections; k b dv
+ *         products in double a row. Memory a tile of the heads of a group, and a mean
+ *         key a block.
+ * Limits  rows without mass stay out; so do rows without a remaining block from
+ *         `inner`. A mean key is over the whole block, future keys of the own block
+ *         included, padding not. Without Q and K no score, without V no error and
+ *         bound.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
@@ -173,7 +180,8 @@ static double mass_of(const row_of *r, const atn_idx *best, atn_idx n)
     return sum;
 }
 
-/* Weight of the blocks but for two: added up, as it may be far below that of the two. */
+/* Weight of the blocks but for two: added up, as it may be far below that of the
+ * two. */
 static double mass_without(const row_of *r, const atn_idx leave[2])
 {
     double sum = 0;
@@ -225,7 +233,8 @@ static void add_bound(const job *j, const row_of *r, atn_idx n, double kept, scr
     const double delta = n == r->n ? 0 : ATN_MAX(1 - kept / r->total, 0.0);
     double error = 0, bound, length;
 
-    /* nothing of the row is dropped; what the two outputs differ by would be rounding */
+    /* nothing of the row is dropped; what the two outputs differ by would be
+     * rounding */
     if (delta == 0) {
         if (r->scale > 0) to[SLACK] = ATN_MIN(to[SLACK], 0.0);
         return;
@@ -244,7 +253,8 @@ static void add_bound(const job *j, const row_of *r, atn_idx n, double kept, scr
     if (r->scale > 0) to[SLACK] = ATN_MIN(to[SLACK], (bound - error) / r->scale);
 }
 
-/* Adds the row to the sums of every head of the unit, the first n of `best` being kept. */
+/* Adds the row to the sums of every head of the unit, the first n of `best` being
+ * kept. */
 static void add_choice(const job *j, const unit *u, int kind, atn_idx n, scratch *s)
 {
     for (atn_idx h = 0; h < u->n; h++) {

@@ -1,13 +1,14 @@
 /* analysis/measures/stripes.c -- vertical and slash lines in the attention matrix.
  *
- * Math    vertical: the key k != first, k in the first half of the keys, with the largest a_k (mean of P_ik
- *         over rows at or after k); share of the head's weight in the 8 largest columns beside
- *         the first key's. Slash: the distance 2 <= delta <= floor(nk / 2) with the largest mean
- *         weight b_delta over the entries of its diagonal; share of the weight in the 8 largest
- *         diagonals of distance 2 and more. Ties: the smaller index.
+ * Math    vertical: the key k != first, k in the first half of the keys, with the
+ *         largest a_k (mean of P_ik over rows at or after k); share of the head's
+ *         weight in the 8 largest columns beside the first key's. Slash: the distance
+ *         2 <= delta <= floor(nk / 2) with the largest mean weight b_delta over the
+ *         entries of its diagonal; share of the weight in the 8 largest diagonals of
+ *         distance 2 and more. Ties: the smaller index.
  * Oracle  one planted column k: key k, mass 1, share 1; one planted diagonal likewise.
- * Source  card B15 (full column and diagonal sums); distances 0 and 1 are the current and
- *         previous token's and have names of their own.
+ * Source  card B15 (full column and diagonal sums); distances 0 and 1 are the current
+ *         and previous token's and have names of their own.
  * Limits  causal and other heads alike look at keys at or before the query.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later

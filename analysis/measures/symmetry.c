@@ -3,21 +3,25 @@
  * Math    s_ij = scale x_i M x_j, M = W_q' W_k (analysis/bilinear.h).
  *         share, psd     of M, from the weights
  *         negative_self  share of tokens with s_ii < 0
- *         self_rank      mean over tokens of 1 + the keys of the row that beat s_ii, smaller keys
- *                        also where equal
- *         effect         P from logits with (M + M') / 2, that is (q_i . k_j + q_j . k_i) / 2: mean
- *                        Jensen-Shannon divergence to P, and |(P' - P) V| / |P V|; of q_pre and
- *                        k_pre, both P at rotary offset 0
- *         swap           the same of q and k as they are: query and key change places with their
- *                        positions
- *         identity       W_v = W_o = 1: min_a |a P X - C| / |C|, C = P V W_O, X the layer's input
+ *         self_rank      mean over tokens of 1 + the keys of the row that beat s_ii,
+ *                        smaller keys also where equal
+ *         effect         P from logits with (M + M') / 2, that is
+ *                        (q_i . k_j + q_j . k_i) / 2: mean Jensen-Shannon divergence to
+ *                        P, and |(P' - P) V| / |P V|; of q_pre and k_pre, both P at
+ *                        rotary offset 0
+ *         swap           the same of q and k as they are: query and key change places
+ *                        with their positions
+ *         identity       W_v = W_o = 1: min_a |a P X - C| / |C|, C = P V W_O, X the
+ *                        layer's input
  *         collapse       D^2 / (2 D d): numbers of M by those of the two maps
- * Oracle  W_k = W_q: share and psd 1, effect 0; M' = -M: share 0, effect of uniform rows.
+ * Oracle  W_k = W_q: share and psd 1, effect 0; M' = -M: share 0, effect of uniform
+ *         rows.
  * Source  Bermeitinger et al., arXiv 2410.13732: symmetric similarity, no W_v and W_o.
- * Cost    weights: see analysis/bilinear.h; self: one pass; effect and swap: four fills of the
- *         rows each; identity 2 nq nk D more. Memory 4 n d floats for a head with (M + M')/2.
- * Limits  biases and norms of q and k are no part of M; in the logits they are. effect and swap
- *         want as many queries as keys, each with a key of its own.
+ * Cost    weights: see analysis/bilinear.h; self: one pass; effect and swap: four fills
+ *         of the rows each; identity 2 nq nk D more. Memory 4 n d floats for a head
+ *         with (M + M')/2.
+ * Limits  biases and norms of q and k are no part of M; in the logits they are. effect
+ *         and swap want as many queries as keys, each with a key of its own.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
@@ -133,7 +137,8 @@ done:
     return st;
 }
 
-/* A model that is not there any more leaves these cells empty; one that changed is an error. */
+/* A model that is not there any more leaves these cells empty; one that changed is an
+ * error. */
 static atn_status load_weight(atn_ctx *cx, const atn_layer_facts *f, const char *name,
                               float **out, atn_idx shape[3])
 {
@@ -179,7 +184,8 @@ done:
 
 /* ---- the own key ---- */
 
-/* rank[heads, nq]: 1 + keys that beat the own one, negative where its logit is; 0 = no own. */
+/* rank[heads, nq]: 1 + keys that beat the own one, negative where its logit is; 0 = no
+ * own. */
 typedef struct self_job {
     const atn_head *heads;
     int32_t *rank;
@@ -257,8 +263,9 @@ done:
 
 /* ---- a symmetric M ---- */
 
-/* The head whose logits are (q_i . k_j + q_j . k_i) / 2: its queries are (q_i, k_i), its keys
- * (k_j, q_j). q (nq, d) of all rows of the layer, k (nk, d); `rows` of `of` at least. */
+/* The head whose logits are (q_i . k_j + q_j . k_i) / 2: its queries are (q_i, k_i),
+ * its keys (k_j, q_j). q (nq, d) of all rows of the layer, k (nk, d); `rows` of `of` at
+ * least. */
 static atn_status symmetric_head(atn_ctx *cx, const atn_head *of, atn_cmat q,
                                  atn_cmat k, float **data, atn_head *out)
 {

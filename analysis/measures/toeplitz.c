@@ -1,19 +1,22 @@
 /* analysis/measures/toeplitz.c -- how much of a head depends on the distance alone?
  *
- * Math    z an entry of the head, b_delta its mean over diagonal delta = t - j, both signs where the
- *         head is not causal: T(z) = 1 - sum (z - b_delta)^2 / sum (z - mean z)^2 over the
- *         entries that rows see, and over those with |delta| <= floor(nk / 2) ("near"). For z =
- *         ln P_ij (logit - LSE of the row: what a row adds to all its logits is not seen) and
- *         for z = P_ij. Local weight M_w = mean over rows of sum_|delta|<=w P_ij, w = 1, 2, 4.
- * Oracle  T does not see a scale or a shift, so with z = P: entries .4 - .05 delta of n = 6 give 1;
- *         with .1 more at (4, 2) .938953; with .1 more in the corner (5, 0) still 1: that diagonal
- *         has one entry.
- * Source  after relative position scores, Dai et al., arXiv 1901.02860, and Sugiharto et al., arXiv
- *         2308.03429 (RCMHA); the share is an analysis of variance, derived.
+ * Math    z an entry of the head, b_delta its mean over diagonal delta = t - j, both
+ *         signs where the head is not causal: T(z) = 1 - sum (z - b_delta)^2 / sum
+ *         (z - mean z)^2 over the entries that rows see, and over those with
+ *         |delta| <= floor(nk / 2) ("near"). For z = ln P_ij (logit - LSE of the row:
+ *         what a row adds to all its logits is not seen) and for z = P_ij. Local weight
+ *         M_w = mean over rows of sum_|delta|<=w P_ij, w = 1, 2, 4.
+ * Oracle  T does not see a scale or a shift, so with z = P: entries .4 - .05 delta of
+ *         n = 6 give 1; with .1 more at (4, 2) .938953; with .1 more in the corner (5,
+ *         0) still 1: that diagonal has one entry.
+ * Source  after relative position scores, Dai et al., arXiv 1901.02860, and Sugiharto
+ *         et al., arXiv 2308.03429 (RCMHA); the share is an analysis of variance,
+ *         derived.
  * Cost    sums over diagonals and of squares in the row pass; O(nq + nk) here.
- * Limits  a causal head whose logits depend on the distance alone has ln P below 1: the LSE of
- *         the first rows still depends on how many keys they see. A diagonal of one entry is always explained: read the near form. Empty where z is
- *         constant (sum of squares within 1e-8 of that of a constant), where only some rows are
+ * Limits  a causal head whose logits depend on the distance alone has ln P below 1: the
+ *         LSE of the first rows still depends on how many keys they see. A diagonal of
+ *         one entry is always explained: read the near form. Empty where z is constant
+ *         (sum of squares within 1e-8 of that of a constant), where only some rows are
  *         there, and ln P where a given weight is 0.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later

@@ -1,20 +1,23 @@
 /* analysis/measures/token_redundancy.c -- how many different tokens does a layer hold?
  *
- * Math    of keys, values and the layer's input, padding aside: mean cosine of all pairs, as they
- *         are and centred, and effective count (analysis/token_set.h).
- *         compaction  M = floor(m / r) clusters of the m keys (analysis/kmeans.h) stand in for them
- *                     (analysis/compaction.h); relative error of the output, r = 2 .. 32.
- *         registers   keys whose column sum is above 3 times that of uniform attention and whose
- *                     value's norm is below half or above twice the mean norm.
- * Oracle  unit vectors (1,0), (1,0), (0,1): 1/3; duplicates within their clusters: error 0.
- * Source  after Zhang et al., arXiv 2501.16297 (FALCON): 64 registers for 576 patches, a ninth;
- *         the paper shows redundancy in pictures, the numbers are derived.
- * Cost    O(n d) for cosines, n d^2 for counts; clusters 2 n M d flop a round, up to 50, and
- *         n M (d + dv) products in double a head: minutes beyond some thousand keys, so
- *         max_keys (4096) bounds them. Registers: one pass, a head at a time.
- * Limits  labels come from all keys, so a causal row's clusters look ahead. Clusters of rotated
- *         keys mix content with position. No compaction without Q and K, no registers on
- *         sampled rows.
+ * Math    of keys, values and the layer's input, padding aside: mean cosine of all
+ *         pairs, as they are and centred, and effective count (analysis/token_set.h).
+ *         compaction  M = floor(m / r) clusters of the m keys (analysis/kmeans.h) stand
+ *                     in for them (analysis/compaction.h); relative error of the
+ *                     output, r = 2 .. 32.
+ *         registers   keys whose column sum is above 3 times that of uniform attention
+ *                     and whose value's norm is below half or above twice the mean
+ *                     norm.
+ * Oracle  unit vectors (1,0), (1,0), (0,1): 1/3; duplicates within their clusters:
+ *         error 0.
+ * Source  after Zhang et al., arXiv 2501.16297 (FALCON): 64 registers for 576 patches,
+ *         a ninth; the paper shows redundancy in pictures, the numbers are derived.
+ * Cost    O(n d) for cosines, n d^2 for counts; clusters 2 n M d flop a round, up to
+ *         50, and n M (d + dv) products in double a head: minutes beyond some thousand
+ *         keys, so max_keys (4096) bounds them. Registers: one pass, a head at a time.
+ * Limits  labels come from all keys, so a causal row's clusters look ahead. Clusters of
+ *         rotated keys mix content with position. No compaction without Q and K, no
+ *         registers on sampled rows.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
@@ -154,7 +157,8 @@ done:
 
 /* ---- registers ---- */
 
-/* sum[nk] <- sums over columns of uniform attention, rows that count; sum holds nk + 1. */
+/* sum[nk] <- sums over columns of uniform attention, rows that count; sum holds
+ * nk + 1. */
 static void uniform_columns(const atn_head_stats *s, double *sum)
 {
     for (atn_idx k = 0; k <= s->nk; k++) sum[k] = 0;

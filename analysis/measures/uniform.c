@@ -1,17 +1,19 @@
-/* analysis/measures/uniform.c -- what it costs to replace a head by the mean of the values.
+/* analysis/measures/uniform.c -- what it costs to replace a head by the mean of the
+ * values.
  *
  * Math    U_i = 1 / n_i on the keys that row i sees (causal: the running mean of V).
  *         error    |(U - P) V|_F / |P V|_F
- *         residual |(U - P) V W_O|_F / |sum_h C_h|_F, C_h the contributions of the layer
- *         A head is replaceable when its error is below tau; it then needs d_v running sums
- *         instead of a cache.
- * Oracle  P = U gives 0; rows (1), (.5 .5), (.2 .3 .5) with V = (1,0), (0,1), (2,2): .167564.
- * Source  Mo et al., arXiv 2411.19652, who replace rows of cross-attention by 1 / m; the error
- *         against the layer's own output is derived.
- * Cost    2 nq dv D flop a head and twice that for the layer's output; no pass over the rows
- *         beyond the outputs. Memory a tile of 64 rows a thread.
- * Limits  Frobenius over the rows that count. Without W_O only the error; where the reference
- *         is 0, an empty cell.
+ *         residual |(U - P) V W_O|_F / |sum_h C_h|_F, C_h the contributions of the
+ *         layer A head is replaceable when its error is below tau; it then needs d_v
+ *         running sums instead of a cache.
+ * Oracle  P = U gives 0; rows (1), (.5 .5), (.2 .3 .5) with V = (1,0), (0,1), (2,2):
+ *         .167564.
+ * Source  Mo et al., arXiv 2411.19652, who replace rows of cross-attention by 1 / m;
+ *         the error against the layer's own output is derived.
+ * Cost    2 nq dv D flop a head and twice that for the layer's output; no pass over the
+ *         rows beyond the outputs. Memory a tile of 64 rows a thread.
+ * Limits  Frobenius over the rows that count. Without W_O only the error; where the
+ *         reference is 0, an empty cell.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
@@ -63,7 +65,8 @@ static void move_window(window *w, atn_cmat v, atn_idx lo, atn_idx hi)
     for (; w->lo < lo; w->lo++) add_value(w->sum, v, w->lo, -1);
 }
 
-/* diff [rows, dv] <- (U - P) V of rows [first, first + rows); rows that do not count are 0. */
+/* diff [rows, dv] <- (U - P) V of rows [first, first + rows); rows that do not count
+ * are 0. */
 static void differ(const job *j, const atn_head *h, const float *out, atn_idx first,
                    atn_idx rows, window *w, float *diff)
 {

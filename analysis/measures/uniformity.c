@@ -1,9 +1,11 @@
 /* analysis/measures/uniformity.c -- how far the rows are from uniform attention.
  *
- * Math    KL(P_i || U_i) = ln n_i - H_i with U_i = 1 / n_i on the n_i keys that row i sees; rows
- *         renormalised where a sink logit takes mass.
- * Oracle  rows (1), (.5 .5), (.2 .3 .5): 0, 0, .068959; uniform attention 0; one key of n: ln n.
- * Source  Mo et al., arXiv 2411.19652 (uniform attention maps); the divergence is derived.
+ * Math    KL(P_i || U_i) = ln n_i - H_i with U_i = 1 / n_i on the n_i keys that row i
+ *         sees; rows renormalised where a sink logit takes mass.
+ * Oracle  rows (1), (.5 .5), (.2 .3 .5): 0, 0, .068959; uniform attention 0; one key of
+ *         n: ln n.
+ * Source  Mo et al., arXiv 2411.19652 (uniform attention maps); the divergence is
+ *         derived.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>

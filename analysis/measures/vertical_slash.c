@@ -1,13 +1,16 @@
-/* analysis/measures/vertical_slash.c -- how much of a head its best columns and diagonals hold.
+/* analysis/measures/vertical_slash.c -- how much of a head its best columns and
+ * diagonals hold.
  *
- * Math    the V keys and the S distances with the largest sums over all rows; retained mass =
- *         mean over rows of the share of the row's mass on them; density = entries kept of
- *         those visible; goodness = retained mass over that of as many best keys of each row,
- *         the most that any pattern of this density by rows can keep. `last`: the lists from
- *         the last 64 rows, the first 30 keys and distances 0 .. 29 within the budgets, as
- *         MInference estimates them. Candidates: its budgets, from the full lists; a_shape: the
- *         first 100 keys and |t - j| <= 800.
- * Oracle  one vertical and one slash planted: found, retained 1. F4 at V = S = 1: .7625.
+ * Math    the V keys and the S distances with the largest sums over all rows; retained
+ *         mass = mean over rows of the share of the row's mass on them;
+ *         density = entries kept of those visible; goodness = retained mass over that
+ *         of as many best keys of each row, the most that any pattern of this density
+ *         by rows can keep. `last`: the lists from the last 64 rows, the first 30 keys
+ *         and distances 0 .. 29 within the budgets, as MInference estimates them.
+ *         Candidates: its budgets, from the full lists; a_shape: the first 100 keys and
+ *         |t - j| <= 800.
+ * Oracle  one vertical and one slash planted: found, retained 1. F4 at V = S = 1:
+ *         .7625.
  * Source  card B15; analysis/vertical_slash.h.
  * Cost    two walks, and one of 64 rows.
  * Limits  sampled rows have no diagonal sums: empty.
@@ -83,7 +86,8 @@ static const atn_measure_col cols[] = {
     ATN_MEASURE_COLS_END,
 };
 
-/* Share of the first k keys of the full list that are among the first k of the other. */
+/* Share of the first k keys of the full list that are among the first k of the
+ * other. */
 static double shared_keys(const atn_slash_lists *full, const atn_slash_lists *last,
                           atn_idx k)
 {

@@ -1,15 +1,16 @@
-/* core/cuda/attention_cuda.c -- attention of a layer on a GPU: products of cuBLAS around a softmax
- * that takes the keys block by block.
+/* core/cuda/attention_cuda.c -- attention of a layer on a GPU: products of cuBLAS
+ * around a softmax that takes the keys block by block.
  *
- * Math    rows of some heads against blocks of keys: with largest logit m and sum z so far, a
- *         block of logits s brings m' = max(m, max s), z' = z e^(m - m') + sum e^(s - m'), and
- *         out' = out z e^(m - m') / z' + (e^(s - m') / z') V: out is always normalised.
+ * Math    rows of some heads against blocks of keys: with largest logit m and sum z so
+ *         far, a block of logits s brings m' = max(m, max s), z' = z e^(m - m') + sum
+ *         e^(s - m'), and out' = out z e^(m - m') / z' + (e^(s - m') / z') V: out is
+ *         always normalised.
  * Source  online softmax, Milakov and Gimelshein, arXiv:1805.02867.
- * Cost    two products and one pass over the logits a block. Heads that share keys, or whose
- *         keys lie side by side, go together, so that the products are wide enough; logits and
- *         weights of a tile stay in the L2.
- * Memory  scratch: q, k, v operands in bf16; tile the logits, narrow the weights in bf16 (48 MiB
- *         together), state m and z of a tile's rows.
+ * Cost    two products and one pass over the logits a block. Heads that share keys, or
+ *         whose keys lie side by side, go together, so that the products are wide
+ *         enough; logits and weights of a tile stay in the L2.
+ * Memory  scratch: q, k, v operands in bf16; tile the logits, narrow the weights in
+ *         bf16 (48 MiB together), state m and z of a tile's rows.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <limits.h>
@@ -195,7 +196,8 @@ static atn_status soften(atn_ctx *cx, atn_cuda *cu, const attention *j, const pa
                          p->heads, ATN_CU_THREADS, 0, &s);
 }
 
-/* Walks the keys of a tile of rows: to its output, or, when state is final, to its weights. */
+/* Walks the keys of a tile of rows: to its output, or, when state is final, to its
+ * weights. */
 static atn_status walk_keys(atn_ctx *cx, atn_cuda *cu, const attention *j,
                             const part *tile, bool final)
 {

@@ -1,10 +1,11 @@
-/* core/cuda/backend_cuda.c -- the operations of a forward pass on a GPU; opening and closing it.
+/* core/cuda/backend_cuda.c -- the operations of a forward pass on a GPU; opening and
+ * closing it.
  *
- * Scratch: x holds an operand rounded to bf16, small targets and results of the loss; the rest
- * is attention's (core/cuda/attention_cuda.c).
+ * Scratch: x holds an operand rounded to bf16, small targets and results of the loss;
+ * the rest is attention's (core/cuda/attention_cuda.c).
  * Oracle  tests/core/test_backends.c: every operation against a twin in double.
- * Memory  beside what is allocated: 2 slots of 32 MiB in host and GPU, a tile of attention of
- *         at most 48 MiB, and in bf16 the rounded operands.
+ * Memory  beside what is allocated: 2 slots of 32 MiB in host and GPU, a tile of
+ *         attention of at most 48 MiB, and in bf16 the rounded operands.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <limits.h>
@@ -198,7 +199,8 @@ static int cu_type(atn_dtype type)
 }
 
 /* One slot's worth of weights: sent as they are, then widened, then rounded where the
- * buffer is bf16. Types that the GPU does not widen are widened on the way into the slot. */
+ * buffer is bf16. Types that the GPU does not widen are widened on the way into the
+ * slot. */
 static atn_status widen_piece(atn_ctx *cx, atn_cuda *cu, const char *src,
                               atn_dtype type, atn_idx n, atn_buf dst)
 {
@@ -344,7 +346,8 @@ atn_status atn_cu_multiply(atn_ctx *cx, atn_cuda *cu, const atn_cu_product *p)
                     result, (long long)p->m, (long long)p->n, (long long)p->k);
 }
 
-/* C [m, n] = A [m, k] op(B) of matrices without gaps; operands and types are the caller's. */
+/* C [m, n] = A [m, k] op(B) of matrices without gaps; operands and types are the
+ * caller's. */
 static atn_cu_product dense(atn_idx m, atn_idx n, atn_idx k, bool transposed)
 {
     return (atn_cu_product){.m = m,
@@ -578,8 +581,9 @@ atn_status atn_cuda_open(atn_ctx *cx, int device, atn_math math, atn_backend **o
     ATN_NEW(cu, 1);
     d = &cu->driver;
     cu->math = math;
-    /* What is not overridden works on host data: rows_fill. Every override's twin is the CPU's
-     * operation of the same name in core/backend_cpu.c (row_values: core/row_values.c). */
+    /* What is not overridden works on host data: rows_fill. Every override's twin is
+     * the CPU's operation of the same name in core/backend_cpu.c (row_values:
+     * core/row_values.c). */
     cu->table = atn_backend_cpu;
     cu->table.name = "cuda";
     cu->table.device = cu->info.name;

@@ -1,8 +1,9 @@
 /* core/cuda/backend_cuda.h -- the backend of an NVIDIA GPU.
  *
- * Its table starts as a copy of the CPU's and overrides what pays: memory, matrix products
- * (cuBLAS), the operations of the forward pass and the row pass (our kernels). rows_fill,
- * whose tiles go to the host anyway, stays the CPU's. One thread uses a backend at a time.
+ * Its table starts as a copy of the CPU's and overrides what pays: memory, matrix
+ * products (cuBLAS), the operations of the forward pass and the row pass (our kernels).
+ * rows_fill, whose tiles go to the host anyway, stays the CPU's. One thread uses a
+ * backend at a time.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
@@ -16,8 +17,8 @@ typedef enum atn_math {
     ATN_MATH_BF16  /* weights and operands of products in bf16, accumulated in float */
 } atn_math;
 
-/* Opens GPU `device`. UNAVAILABLE when there is no driver, no cuBLAS, no such GPU, or no
- * kernels for it in this build. */
+/* Opens GPU `device`. UNAVAILABLE when there is no driver, no cuBLAS, no such GPU, or
+ * no kernels for it in this build. */
 atn_status atn_cuda_open(atn_ctx *cx, int device, atn_math math,
                          atn_backend **out) ATN_WARN_UNUSED;
 void atn_cuda_close(atn_ctx *cx, atn_backend *be); /* NULL is fine */
@@ -29,8 +30,8 @@ typedef struct atn_cuda_memory {
 } atn_cuda_memory;
 atn_cuda_memory atn_cuda_memory_of(const atn_backend *be);
 
-/* A stopwatch on the GPU: a mark is set when everything queued before it is done. The row pass
- * sets ROWS and ROWS_END around its kernels. Seconds waits for `to`. */
+/* A stopwatch on the GPU: a mark is set when everything queued before it is done. The
+ * row pass sets ROWS and ROWS_END around its kernels. Seconds waits for `to`. */
 enum {
     ATN_CUDA_MARK_START,
     ATN_CUDA_MARK_END,
@@ -44,8 +45,8 @@ atn_status atn_cuda_seconds(atn_ctx *cx, int from, int to,
 /* to <- from, of the same size; queued. Measures the bandwidth of the memory. */
 atn_status atn_cuda_copy(atn_ctx *cx, atn_buf from, atn_buf to) ATN_WARN_UNUSED;
 
-/* c [count][m, n] = a [count][m, k] times b, [n, k] transposed or [k, n]: cuBLAS alone, on operands
- * of weight_type. b is one matrix for all, or [count] of them; queued. */
+/* c [count][m, n] = a [count][m, k] times b, [n, k] transposed or [k, n]: cuBLAS alone,
+ * on operands of weight_type. b is one matrix for all, or [count] of them; queued. */
 atn_status atn_cuda_product(atn_ctx *cx, atn_buf a, atn_buf b, bool transposed,
                             atn_idx count, atn_idx m, atn_idx n, atn_idx k,
                             atn_buf c) ATN_WARN_UNUSED;
@@ -54,5 +55,6 @@ const char *atn_math_name(atn_math math); /* "f32" */
 
 /* Does a GPU of this compute capability run the kernels of this build? */
 bool atn_cuda_runs_on(int major);
-/* The architectures that this build has kernels for: "sm_80 sm_90 compute_100", "" = none. */
+/* The architectures that this build has kernels for: "sm_80 sm_90 compute_100",
+ * "" = none. */
 const char *atn_cuda_built_for(void);

@@ -18,7 +18,8 @@ static void *open_any(const char *const *names, size_t n)
     return found;
 }
 
-/* Object and function pointers do not convert in ISO C; POSIX says that the bits agree. */
+/* Object and function pointers do not convert in ISO C; POSIX says that the bits
+ * agree. */
 static bool find(void *library, const char *symbol, void *slot)
 {
     void *p = dlsym(library, symbol);

@@ -1,8 +1,9 @@
 /* core/cuda/driver.h -- the CUDA driver and cuBLAS, loaded at run time.
  *
- * One binary runs with and without them: libcuda.so.1 and libcublas.so are opened when a GPU is
- * asked for. The entry points that we call are listed once below with their types, so that no
- * header of the toolkit is needed; a test compares them with the toolkit's where there is one.
+ * One binary runs with and without them: libcuda.so.1 and libcublas.so are opened when
+ * a GPU is asked for. The entry points that we call are listed once below with their
+ * types, so that no header of the toolkit is needed; a test compares them with the
+ * toolkit's where there is one.
  * Source  CUDA Driver API and cuBLAS reference manuals (ABI of CUDA 11 to 13).
  */
 // SPDX-License-Identifier: GPL-3.0-or-later

@@ -1,8 +1,8 @@
 /* core/cuda/memory.c -- moving data to and from a GPU, and launching kernels there.
  *
- * Everything is queued on one stream; the host waits only in atn_cu_wait, and learns there of
- * rows with NaN. Copies pass through two pinned slots of 32 MiB, so that one is on its way
- * while the other is filled or emptied.
+ * Everything is queued on one stream; the host waits only in atn_cu_wait, and learns
+ * there of rows with NaN. Copies pass through two pinned slots of 32 MiB, so that one
+ * is on its way while the other is filled or emptied.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <limits.h>
@@ -257,7 +257,8 @@ done:
     return st;
 }
 
-/* Brings bytes at `from`, `piece` at a time; while one is emptied the next is on its way. */
+/* Brings bytes at `from`, `piece` at a time; while one is emptied the next is on its
+ * way. */
 static atn_status bring(atn_ctx *cx, atn_cuda *cu, atn_cu_ptr from, size_t bytes,
                         size_t piece, on_piece *empty, void *state)
 {

@@ -1,12 +1,13 @@
-/* core/cuda/row_values_cuda.c -- the row pass on a GPU: heads go up in groups, the kernels of
- * core/kernels/cuda/rows_*.cu walk them, rows of numbers come down.
+/* core/cuda/row_values_cuda.c -- the row pass on a GPU: heads go up in groups, the
+ * kernels of core/kernels/cuda/rows_*.cu walk them, rows of numbers come down.
  *
- * Memory  a head takes its Q and K (in bf16: half), 56 bytes a row, and the sums asked for;
- *         beside the heads, one Q or K in float. A group takes at most half of what is free.
- * Limits  what the kernels do not do runs on the CPU: given rows (imported attention), head
- *         dimensions above 256, top-k above 32, blocks that are no multiple of 64, heads of
- *         one call with different masks or of which only some rows are there. What is wanted
- *         beyond ATN_NEED_DEVICE takes a second walk, on the CPU.
+ * Memory  a head takes its Q and K (in bf16: half), 56 bytes a row, and the sums asked
+ *         for; beside the heads, one Q or K in float. A group takes at most half of
+ *         what is free.
+ * Limits  what the kernels do not do runs on the CPU: given rows (imported attention),
+ *         head dimensions above 256, top-k above 32, blocks that are no multiple of 64,
+ *         heads of one call with different masks or of which only some rows are there.
+ *         What is wanted beyond ATN_NEED_DEVICE takes a second walk, on the CPU.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <limits.h>
@@ -161,7 +162,8 @@ static void lay_out(job *j)
     j->bytes = j->at_tokens + (size_t)h->nk * sizeof(int32_t);
 }
 
-/* The largest group that fits half of the free memory; MEMORY when one head does not. */
+/* The largest group that fits half of the free memory; MEMORY when one head does
+ * not. */
 static atn_status fit(atn_ctx *cx, job *j, atn_idx left)
 {
     const atn_head *h = &j->heads[0];

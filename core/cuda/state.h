@@ -1,4 +1,5 @@
-/* core/cuda/state.h -- what the files of the CUDA backend share; nobody else includes it. */
+/* core/cuda/state.h -- what the files of the CUDA backend share; nobody else includes
+ * it. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
@@ -20,7 +21,8 @@ enum {
 /* Logits and weights of a tile of attention: they stay in a GPU's L2 (40 to 60 MB) */
 #define ATN_CU_TILE_BYTES ((size_t)48 << 20)
 
-#define ATN_CU_BLAS_BYTES ((size_t)32 << 20) /* cuBLAS's own, the most it takes by itself */
+/* cuBLAS's own, the most it takes by itself */
+#define ATN_CU_BLAS_BYTES ((size_t)32 << 20)
 
 /* Device scratch that grows and is kept. */
 typedef struct atn_cu_scratch {
@@ -54,7 +56,7 @@ typedef struct atn_cuda {
     atn_cu_ptr bad; /* [ATN_CU_BAD_MOST] ints: rows with NaN, looked at when we wait */
     int bad_heads;  /* how many of them are in use; 0 = none */
     int bad_layer;
-    const atn_head *bad_of; /* whose rows they are; borrowed, NULL = of heads 0, 1, .. */
+    const atn_head *bad_of; /* whose rows; borrowed, NULL = of heads 0, 1, .. */
 } atn_cuda;
 
 enum { ATN_CU_BAD_MOST = 65535, ATN_CU_MAJOR_LEAST = 8 };
@@ -109,10 +111,11 @@ atn_status atn_cu_download(atn_ctx *cx, atn_cuda *cu, atn_cu_ptr from, void *to,
 atn_status atn_cu_download_heads(atn_ctx *cx, atn_cuda *cu, atn_cu_ptr from, atn_idx n,
                                  atn_idx heads, atn_idx d, float *out) ATN_WARN_UNUSED;
 atn_status atn_cu_wait(atn_ctx *cx, atn_cuda *cu) ATN_WARN_UNUSED;
-/* From here on, `heads` entries of bad hold INT_MAX; kernels lower them. They are the rows of
- * heads[0], heads[1] .., which must live until somebody waits; NULL: of heads 0, 1 .. */
-atn_status atn_cu_watch_rows(atn_ctx *cx, atn_cuda *cu, int layer, const atn_head *heads,
-                             atn_idx n) ATN_WARN_UNUSED;
+/* From here on, `heads` entries of bad hold INT_MAX; kernels lower them. They are the
+ * rows of heads[0], heads[1] .., which must live until somebody waits; NULL: of heads
+ * 0, 1 .. */
+atn_status atn_cu_watch_rows(atn_ctx *cx, atn_cuda *cu, int layer,
+                             const atn_head *heads, atn_idx n) ATN_WARN_UNUSED;
 /* A sight in device integers; false when a number does not fit. */
 bool atn_cu_sight_of(const atn_sight *s, atn_cu_sight *out);
 
@@ -124,12 +127,14 @@ extern const char *const atn_cu_kernel_names[], *const atn_cu_kernel_images[];
 /* Where a buffer of ours begins; as floats, which it must hold. */
 atn_cu_ptr atn_cu_place(const atn_ctx *cx, atn_buf b);
 float *atn_cu_f32(const atn_ctx *cx, atn_buf b);
-/* f32 rows -> words of bf16 pairs (core/kernels/cuda/args.h), zeros behind the columns. */
+/* f32 rows -> words of bf16 pairs (core/kernels/cuda/args.h), zeros behind the
+ * columns. */
 atn_status atn_cu_pack_bf16(atn_ctx *cx, atn_cuda *cu, const float *x, atn_idx rows,
                             atn_idx cols, atn_cu_ptr to) ATN_WARN_UNUSED;
 
 /* Row-major C [m, n] = alpha A [m, k] op(B) + beta C, where B is [n, k] (transposed) or
- * [k, n]; A and B both of `type`. count > 1: that many, each the steps (elements) apart. */
+ * [k, n]; A and B both of `type`. count > 1: that many, each the steps (elements)
+ * apart. */
 typedef struct atn_cu_product {
     const void *a, *b;
     float *c;

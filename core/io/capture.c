@@ -1,7 +1,8 @@
-/* core/io/capture.c -- captures and their layers; capture_manifest.c reads capture.json,
- * capture_writer.c writes both.
+/* core/io/capture.c -- captures and their layers; capture_manifest.c reads
+ * capture.json, capture_writer.c writes both.
  *
- * Every layer file is checked against its hash and against the shapes the manifest promises.
+ * Every layer file is checked against its hash and against the shapes the manifest
+ * promises.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/io/capture_internal.h"
@@ -178,8 +179,9 @@ static atn_status not_finite(atn_ctx *cx, const atn_st_tensor *t,
                     place, at, column);
 }
 
-/* NaN and infinities are named by head and row: an error, or, where `bad` is given, a warning
- * for the first of each head, which is marked. 0 heads: the tensor has rows alone. */
+/* NaN and infinities are named by head and row: an error, or, where `bad` is given, a
+ * warning for the first of each head, which is marked. 0 heads: the tensor has rows
+ * alone. */
 static atn_status check_finite(atn_ctx *cx, const atn_st_tensor *t,
                                const atn_layer_info *l, const float *x,
                                const atn_idx shape[3], bool *bad)
@@ -201,7 +203,8 @@ static atn_status check_finite(atn_ctx *cx, const atn_st_tensor *t,
     return ATN_OK;
 }
 
-/* Loads [heads, rows, cols] (rank 3; cols 0: rank 1) into *out; absent tensors stay NULL. */
+/* Loads [heads, rows, cols] (rank 3; cols 0: rank 1) into *out; absent tensors stay
+ * NULL. */
 static atn_status load_tensor(atn_ctx *cx, loaded *own, const atn_layer_info *l,
                               const char *name, const atn_idx want[3],
                               const float **out)

@@ -1,9 +1,10 @@
 /* core/io/capture.h -- capture directories: Q, K, V of a model run, one file a layer.
  *
- * capture.json is the manifest (schema attnscope/capture/1); [step-NNN/][stack/]layer-NNN.
- * safetensors hold q [H, nq, d], k [H_kv, nk, d], v [H_kv, nk, dv] as they enter the dot
- * product, or only p [H, nq, nk]; w_o [H dv, D]; on request q_pre, k_pre, p, h. Every key is
- * described in docs/guide/capture-format.md.
+ * capture.json is the manifest (schema attnscope/capture/1);
+ * [step-NNN/][stack/]layer-NNN. safetensors hold q [H, nq, d], k [H_kv, nk, d], v
+ * [H_kv, nk, dv] as they enter the dot product, or only p [H, nq, nk]; w_o [H dv, D];
+ * on request q_pre, k_pre, p, h. Every key is described in
+ * docs/guide/capture-format.md.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
@@ -33,17 +34,17 @@ typedef struct atn_model_info {
     const char *name, *dir, *model_type;
     atn_idx layers, width, ffn, vocab; /* D, MLP width, vocabulary */
     bool gated, tied, causal;
-    /* Rotary embedding: numbers e and e + rotary of a query or key of position t turn by
-     * t turn[e]; 0 = the model has none, -1 = unknown. */
+    /* Rotary embedding: numbers e and e + rotary of a query or key of position t turn
+     * by t turn[e]; 0 = the model has none, -1 = unknown. */
     atn_idx rotary;
     const double *turn; /* [rotary] radians a position */
 } atn_model_info;
 
 typedef struct atn_capture atn_capture;
 
-/* Opens and checks the manifest (DATA: a key, its value, the rule; or a checksum that says it
- * was edited by hand). An incomplete capture opens with a warning in the log. Layer files are
- * checked against their hash when loaded. */
+/* Opens and checks the manifest (DATA: a key, its value, the rule; or a checksum that
+ * says it was edited by hand). An incomplete capture opens with a warning in the log.
+ * Layer files are checked against their hash when loaded. */
 atn_status atn_capture_open(atn_ctx *cx, const char *dir,
                             atn_capture **out) ATN_WARN_UNUSED;
 void atn_capture_close(atn_ctx *cx, atn_capture *c);
@@ -59,22 +60,24 @@ atn_idx atn_capture_tokens(const atn_capture *c, const int32_t **ids,
                            const char *const **texts);
 
 /* Loads layer i (index into atn_capture_layers) as float32; checks shapes against the
- * manifest, the hash, and that no value is NaN or infinite (DATA: layer, tensor, head, row). */
+ * manifest, the hash, and that no value is NaN or infinite (DATA: layer, tensor, head,
+ * row). */
 atn_status atn_capture_load(atn_ctx *cx, const atn_capture *c, int i,
                             atn_problem *out) ATN_WARN_UNUSED;
-/* The same, but a head whose values hold NaN or infinity (or, of p, are no attention) is named in
- * the log and marked in bad [heads], which the caller clears before; never read it. */
+/* The same, but a head whose values hold NaN or infinity (or, of p, are no attention)
+ * is named in the log and marked in bad [heads], which the caller clears before; never
+ * read it. */
 atn_status atn_capture_load_heads(atn_ctx *cx, const atn_capture *c, int i,
                                   atn_problem *out, bool *bad) ATN_WARN_UNUSED;
 void atn_capture_unload(atn_ctx *cx, atn_problem *p);
-/* One more tensor of layer i ("w_o", "h", "q_pre", ...) as float32 in heap memory with its
- * shape; *out NULL when the layer has no such tensor. */
+/* One more tensor of layer i ("w_o", "h", "q_pre", ...) as float32 in heap memory with
+ * its shape; *out NULL when the layer has no such tensor. */
 atn_status atn_capture_tensor(atn_ctx *cx, const atn_capture *c, int i,
                               const char *name, float **out, int *rank,
                               atn_idx shape[ATN_ST_MAX_RANK]) ATN_WARN_UNUSED;
 
-/* A weight of the captured model in the directory that the manifest names: head h maps cols
- * numbers to rows numbers, y = W_h x. */
+/* A weight of the captured model in the directory that the manifest names: head h maps
+ * cols numbers to rows numbers, y = W_h x. */
 typedef struct atn_weight {
     atn_idx heads, rows, cols;
     /* private */
@@ -84,17 +87,18 @@ typedef struct atn_weight {
     bool turned;         /* stored [cols, outputs] */
 } atn_weight;
 
-/* Opens "w_q", "w_k" or "w_v" of layer i, or, with i = -1, "embed" or "unembed" (one head of
- * vocabulary x D). out->file is NULL when the manifest does not name it, as of an import.
- * NOINPUT when the model directory or the file is gone; DATA when the tensor is gone or is no
- * longer what was captured. */
+/* Opens "w_q", "w_k" or "w_v" of layer i, or, with i = -1, "embed" or "unembed" (one
+ * head of vocabulary x D). out->file is NULL when the manifest does not name it, as of
+ * an import. NOINPUT when the model directory or the file is gone; DATA when the tensor
+ * is gone or is no longer what was captured. */
 atn_status atn_capture_weight_open(atn_ctx *cx, const atn_capture *c, int i,
                                    const char *name, atn_weight *out) ATN_WARN_UNUSED;
 void atn_weight_close(atn_ctx *cx, atn_weight *w); /* a zeroed one is fine */
 /* Rows [first, first + n) of head h as float32, out (n, cols). */
 void atn_weight_rows(const atn_weight *w, atn_idx h, atn_idx first, atn_idx n,
                      float *out);
-/* All of it in heap memory [heads, rows, cols]; *out NULL when the manifest does not name it. */
+/* All of it in heap memory [heads, rows, cols]; *out NULL when the manifest does not
+ * name it. */
 atn_status atn_capture_weight(atn_ctx *cx, const atn_capture *c, int i,
                               const char *name, float **out,
                               atn_idx shape[3]) ATN_WARN_UNUSED;
@@ -102,35 +106,37 @@ atn_status atn_capture_weight(atn_ctx *cx, const atn_capture *c, int i,
 /* XXH3-128 of the manifest as compact text with sorted keys, but for its "checksum". */
 atn_status atn_capture_checksum(atn_ctx *cx, const json_t *manifest,
                                 char hex[33]) ATN_WARN_UNUSED;
-/* Rows of attention [rows, cols] are not negative and sum to no more than 1 but for rounding:
- * the first that breaks this, with its sum, or -1. */
+/* Rows of attention [rows, cols] are not negative and sum to no more than 1 but for
+ * rounding: the first that breaks this, with its sum, or -1. */
 atn_idx atn_capture_bad_row(const float *p, atn_idx rows, atn_idx cols, double *sum);
 
-/* Writer. `manifest` holds everything but complete, fingerprint, hashes and checksum (see the
- * guide); its "layers" array lists every layer to come. begin makes the directory. CANTCREATE
- * when it exists and is not an incomplete capture of the same fingerprint; with force another
- * capture, never another directory, is replaced: it stays as it is until finish puts the new
- * one, written beside it, in its place. Layers of an earlier run whose file is what was
- * written are done already. */
+/* Writer. `manifest` holds everything but complete, fingerprint, hashes and checksum
+ * (see the guide); its "layers" array lists every layer to come. begin makes the
+ * directory. CANTCREATE when it exists and is not an incomplete capture of the same
+ * fingerprint; with force another capture, never another directory, is replaced: it
+ * stays as it is until finish puts the new one, written beside it, in its place. Layers
+ * of an earlier run whose file is what was written are done already. */
 typedef struct atn_capture_writer atn_capture_writer;
 atn_status atn_capture_begin(atn_ctx *cx, const char *dir, const json_t *manifest,
                              const char *fingerprint, bool force,
                              atn_capture_writer **out) ATN_WARN_UNUSED;
-/* Where layers are written: the capture, or beside the one that it will replace. Borrowed. */
+/* Where layers are written: the capture, or beside the one that it will replace.
+ * Borrowed. */
 const char *atn_capture_work(const atn_capture_writer *w);
 bool atn_capture_has_layer(const atn_capture_writer *w,
                            int i); /* done by an earlier run */
 /* Writes the layer, then the manifest with its hash. */
 atn_status atn_capture_put(atn_ctx *cx, atn_capture_writer *w, int i,
                            const atn_st_out *tensors, atn_idx n) ATN_WARN_UNUSED;
-/* "weights" of layer i, written with it and kept when the capture is resumed; steals it. */
+/* "weights" of layer i, written with it and kept when the capture is resumed; steals
+ * it. */
 atn_status atn_capture_set_weights(atn_ctx *cx, atn_capture_writer *w, int i,
                                    json_t *weights) ATN_WARN_UNUSED;
 /* Adds a key to the final manifest ("loss", ...); steals value. */
 atn_status atn_capture_set(atn_ctx *cx, atn_capture_writer *w, const char *key,
                            json_t *value) ATN_WARN_UNUSED;
-/* Writes the final manifest: complete, run record (may be NULL). Frees the writer, also on
- * failure; every layer must have been put or found. */
+/* Writes the final manifest: complete, run record (may be NULL). Frees the writer, also
+ * on failure; every layer must have been put or found. */
 atn_status atn_capture_finish(atn_ctx *cx, atn_capture_writer *w,
                               const json_t *run) ATN_WARN_UNUSED;
 /* Frees. Layers stay for resuming; where there is none, what begin made goes again. */

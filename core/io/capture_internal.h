@@ -1,4 +1,5 @@
-/* core/io/capture_internal.h -- an opened capture, between its manifest and its layers. */
+/* core/io/capture_internal.h -- an opened capture, between its manifest and its
+ * layers. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 

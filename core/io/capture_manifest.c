@@ -1,7 +1,7 @@
 /* core/io/capture_manifest.c -- reading capture.json.
  *
- * The manifest is hostile input: every key is checked, type, range and how it fits the others,
- * and at last the checksum over them all.
+ * The manifest is hostile input: every key is checked, type, range and how it fits the
+ * others, and at last the checksum over them all.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/io/capture_internal.h"

@@ -1,5 +1,5 @@
-/* core/io/capture_weights.c -- weights of the captured model, by the places that the manifest
- * gives: no family is known here.
+/* core/io/capture_weights.c -- weights of the captured model, by the places that the
+ * manifest gives: no family is known here.
  *
  * Limits  a tensor is read whole once for its hash.
  */

@@ -1,10 +1,10 @@
 /* core/io/capture_writer.c -- writes capture directories so that a crash loses nothing.
  *
- * The manifest stands first, with complete: false and the fingerprint of inputs and options;
- * each layer file is written aside, flushed and renamed, and its hash then goes into the
- * manifest; at the end complete becomes true. What is on disk is therefore always whole. A
- * capture that replaces another is written beside it, in DIR.part-FINGERPRINT, and changes
- * places with it when it is complete.
+ * The manifest stands first, with complete: false and the fingerprint of inputs and
+ * options; each layer file is written aside, flushed and renamed, and its hash then
+ * goes into the manifest; at the end complete becomes true. What is on disk is
+ * therefore always whole. A capture that replaces another is written beside it, in
+ * DIR.part-FINGERPRINT, and changes places with it when it is complete.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <dirent.h>

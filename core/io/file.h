@@ -18,8 +18,8 @@ typedef struct atn_map {
 atn_status atn_map_open(atn_ctx *cx, const char *path, atn_map *out) ATN_WARN_UNUSED;
 void atn_map_close(atn_map *m);
 
-/* Whole file into NUL-terminated heap memory, refused above max_size bytes (DATA). "-" reads
- * standard input. */
+/* Whole file into NUL-terminated heap memory, refused above max_size bytes (DATA). "-"
+ * reads standard input. */
 atn_status atn_file_read(atn_ctx *cx, const char *path, size_t max_size, char **data,
                          size_t *size) ATN_WARN_UNUSED;
 bool atn_ends_with(const char *text, const char *end);
@@ -32,9 +32,10 @@ char *atn_path_join(atn_ctx *cx, const char *dir, const char *name) ATN_WARN_UNU
 /* mkdir, parents included; an existing directory is fine. CANTCREATE otherwise. */
 atn_status atn_dir_make(atn_ctx *cx, const char *path) ATN_WARN_UNUSED;
 
-/* Atomic writing: open makes "<path>.part-<pid>" beside the target (CANTCREATE; when the
- * target exists and !force: CANTCREATE naming --force); commit flushes, fsyncs, renames and
- * syncs the directory (IO names path and errno, e.g. disk full); abort removes it. */
+/* Atomic writing: open makes "<path>.part-<pid>" beside the target (CANTCREATE; when
+ * the target exists and !force: CANTCREATE naming --force); commit flushes, fsyncs,
+ * renames and syncs the directory (IO names path and errno, e.g. disk full); abort
+ * removes it. */
 typedef struct atn_out {
     FILE *file;
     char *path, *temp;
@@ -54,6 +55,6 @@ void atn_hash_bytes(const void *data, size_t size, char hex[33]);
 /* XXH3-64, for hash tables. */
 uint64_t atn_hash_u64(const void *data, size_t size);
 atn_status atn_hash_file(atn_ctx *cx, const char *path, char hex[33]) ATN_WARN_UNUSED;
-/* True when the bytes are well-formed UTF-8 (no surrogates, no overlong forms); *bad is the
- * offset of the first offender. */
+/* True when the bytes are well-formed UTF-8 (no surrogates, no overlong forms); *bad is
+ * the offset of the first offender. */
 bool atn_utf8_valid(const char *text, size_t size, size_t *bad);

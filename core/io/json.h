@@ -1,5 +1,5 @@
-/* core/io/json.h -- jansson with our errors: strict reading (duplicate keys, bad UTF-8 and
- * non-JSON numbers are refused) and typed access that names file and key.
+/* core/io/json.h -- jansson with our errors: strict reading (duplicate keys, bad UTF-8
+ * and non-JSON numbers are refused) and typed access that names file and key.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
@@ -8,13 +8,14 @@
 
 #include "core/ctx.h"
 
-/* Duplicate keys rejected; DATA names path, line and column. int_as_real for files that hold
- * integers beyond int64 (tokenizer_config.json). Caller json_decref()s. */
+/* Duplicate keys rejected; DATA names path, line and column. int_as_real for files that
+ * hold integers beyond int64 (tokenizer_config.json). Caller json_decref()s. */
 atn_status atn_json_load(atn_ctx *cx, const char *path, bool int_as_real,
                          json_t **out) ATN_WARN_UNUSED;
 atn_status atn_json_parse(atn_ctx *cx, const char *what, const char *text, size_t size,
                           bool int_as_real, json_t **out) ATN_WARN_UNUSED;
-/* Compact text with sorted keys in heap memory, for hashing; NULL with cx->err on failure. */
+/* Compact text with sorted keys in heap memory, for hashing; NULL with cx->err on
+ * failure. */
 char *atn_json_text(atn_ctx *cx, const json_t *value) ATN_WARN_UNUSED;
 /* Atomically writes with sorted keys and indent 2; overwrites. */
 atn_status atn_json_save(atn_ctx *cx, const char *path,

@@ -1,7 +1,7 @@
 /* core/io/npy.c -- .npy arrays: header by a tiny literal parser, data by width.
  *
- * Layout  \x93NUMPY, major, minor, header length (u16 LE in 1.0, u32 LE from 2.0 on), a Python
- *         dict literal with exactly descr, fortran_order and shape, data.
+ * Layout  \x93NUMPY, major, minor, header length (u16 LE in 1.0, u32 LE from 2.0 on), a
+ *         Python dict literal with exactly descr, fortran_order and shape, data.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/io/npy.h"
@@ -181,8 +181,8 @@ static int64_t integer_at(const unsigned char *p, const char *descr)
     return i32;
 }
 
-/* Place in the file of the element with row-major index i; Fortran order runs the first axis
- * fastest. */
+/* Place in the file of the element with row-major index i; Fortran order runs the first
+ * axis fastest. */
 static atn_idx source_index(const header *h, atn_idx i)
 {
     atn_idx at = 0, stride = 1, digits[RANK_MAX];

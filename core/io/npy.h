@@ -1,8 +1,9 @@
 /* core/io/npy.h -- NumPy .npy arrays (reads v1.0 to 3.0, writes v1.0).
  *
- * Rules   header at most 10,000 bytes, a tiny literal parser (nothing is evaluated), rank
- *         <= 8, data exactly the size of the shape; '<f4' '<f8' '<f2' '<i4' '<i8' '<u4' '|u1'
- *         '|b1'; fortran_order is transposed on loading; all else is refused by name.
+ * Rules   header at most 10,000 bytes, a tiny literal parser (nothing is evaluated),
+ *         rank <= 8, data exactly the size of the shape; '<f4' '<f8' '<f2' '<i4' '<i8'
+ *         '<u4' '|u1' '|b1'; fortran_order is transposed on loading; all else is
+ *         refused by name.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once

@@ -1,7 +1,8 @@
 /* core/io/safetensors.c -- reader of one file or a sharded set, and the writer.
  *
- * A file is checked whole before anything is handed out: header, every entry, then the tiling
- * of the data buffer (sorted by begin and end, so that empty tensors may stand anywhere).
+ * A file is checked whole before anything is handed out: header, every entry, then the
+ * tiling of the data buffer (sorted by begin and end, so that empty tensors may stand
+ * anywhere).
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/io/safetensors.h"
@@ -92,7 +93,8 @@ static atn_status read_shape(atn_ctx *cx, const char *path, const char *name,
     return ATN_OK;
 }
 
-/* Fills *t from an entry; begin and end are left in bytes and data for the tiling check. */
+/* Fills *t from an entry; begin and end are left in bytes and data for the tiling
+ * check. */
 static atn_status read_entry(atn_ctx *cx, const shard *s, size_t data_at,
                              const char *name, const json_t *entry, atn_st_tensor *t)
 {
@@ -244,7 +246,8 @@ done:
     return st;
 }
 
-/* Reads one file and appends its tensors to f; `only` (may be NULL) is the weight map. */
+/* Reads one file and appends its tensors to f; `only` (may be NULL) is the weight
+ * map. */
 static atn_status read_shard(atn_ctx *cx, atn_st *f, shard *s, const json_t *only,
                              const char *file_name)
 {

@@ -1,14 +1,16 @@
-/* core/kernels/cover.c -- how many of the largest weights of a row reach a share of its mass.
+/* core/kernels/cover.c -- how many of the largest weights of a row reach a share of its
+ * mass.
  *
- * Math    weights are binned by the upper bits of their floats, counted from the largest weight
- *         down: a bin spans 1/32 octave, in short rows 1/8. One 64-bit number a bin keeps count (upper 24 bits)
- *         and sum (lower 40: the share of the mass in units of 2^-39). Only the bins where a
- *         share is reached are sorted, so the counts are exact; sums are those of rounded
- *         integers, the same in every order.
+ * Math    weights are binned by the upper bits of their floats, counted from the
+ *         largest weight down: a bin spans 1/32 octave, in short rows 1/8. One 64-bit
+ *         number a bin keeps count (upper 24 bits) and sum (lower 40: the share of the
+ *         mass in units of 2^-39). Only the bins where a share is reached are sorted,
+ *         so the counts are exact; sums are those of rounded integers, the same in
+ *         every order.
  * Oracle  equal weights: ceil(c n) of n; 2^-k: 4, 5, 7, 10 keys for .9, .95, .99, .999.
  * Cost    about a scalar addition an entry, however the weights are spread.
- * Limits  rows of at most 2^22 weights: no share is reached in the last bin then, which holds all
- *         that is more than 2^32 times smaller than the largest.
+ * Limits  rows of at most 2^22 weights: no share is reached in the last bin then, which
+ *         holds all that is more than 2^32 times smaller than the largest.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/kernels/kernels.h"
@@ -40,7 +42,8 @@ ATN_PART uint64_t rounded(double x)
     return bits - UINT64_C(0x4330000000000000);
 }
 
-/* A row, and a part of it: the weights of one bin, where some of the levels are reached. */
+/* A row, and a part of it: the weights of one bin, where some of the levels are
+ * reached. */
 typedef struct row {
     const float *w;
     atn_idx n;
@@ -117,8 +120,8 @@ static void set_needs(uint64_t units, uint64_t need[LEVELS])
         need[l] = (uint64_t)ceil(atn_cover_levels[l] * ATN_REACHED * (double)units);
 }
 
-/* How many of the first bins of a group lie before the one where `need` is reached; *sum takes
- * them in. Without a branch: nobody could foretell it. */
+/* How many of the first bins of a group lie before the one where `need` is reached;
+ * *sum takes them in. Without a branch: nobody could foretell it. */
 ATN_PART int passed(const uint64_t *bins, uint64_t need, uint64_t *sum)
 {
     uint64_t all = *sum, before = *sum;
@@ -169,9 +172,9 @@ ATN_CLONES static void find_hits(const uint16_t *bin, int n,
     }
 }
 
-/* The weights of the bins where the levels are, bin after bin; those of level l begin at from[l]
- * and end before to[l]. Weights that are no weights, negative or far above the mass, may be
- * counted wrongly, so no bin runs over. */
+/* The weights of the bins where the levels are, bin after bin; those of level l begin
+ * at from[l] and end before to[l]. Weights that are no weights, negative or far above
+ * the mass, may be counted wrongly, so no bin runs over. */
 static void pick(const part *p, uint64_t table[2][BINS], float *picked,
                  atn_idx from[LEVELS], atn_idx to[LEVELS])
 {
@@ -358,7 +361,8 @@ void atn_row_cover(const float *w, atn_idx n, float max, double mass,
 
 enum { RING = 256, STEP = 16 }; /* distances that are looked at together */
 
-/* Sum of the weights at distances from .. from + RING of `at`, on both sides; from >= 1. */
+/* Sum of the weights at distances from .. from + RING of `at`, on both sides;
+ * from >= 1. */
 ATN_PART double ring(const float *w, atn_idx n, atn_idx at, atn_idx from)
 {
     const atn_idx left = ATN_MAX(at - from - RING + 1, (atn_idx)0),
@@ -391,7 +395,8 @@ ATN_PART void spread_ring(const float *w, atn_idx n, atn_idx at, atn_idx from,
     for (int i = 0; i < RING / STEP; i++) step[i] = eights[2 * i] + eights[2 * i + 1];
 }
 
-/* How many of x[0..n) are passed before sums from *sum on reach `enough`; *sum is theirs. */
+/* How many of x[0..n) are passed before sums from *sum on reach `enough`; *sum is
+ * theirs. */
 ATN_PART int steps_below(const double *x, int n, double enough, double *sum)
 {
     double all = *sum;
@@ -406,8 +411,8 @@ ATN_PART int steps_below(const double *x, int n, double enough, double *sum)
     return k;
 }
 
-/* Grows ring by ring from the nearest weight on; the one where a share is reached is looked at
- * in steps, and the step weight by weight. */
+/* Grows ring by ring from the nearest weight on; the one where a share is reached is
+ * looked at in steps, and the step weight by weight. */
 ATN_CLONES void atn_row_span(const float *w, atn_idx n, atn_idx at, double mass,
                              double *span)
 {

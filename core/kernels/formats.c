@@ -1,7 +1,9 @@
-/* core/kernels/formats.c -- number formats in bulk: narrowing to bf16, widening from it, and the
- * search for NaN and infinity, which in every IEEE format is an exponent of all ones.
+/* core/kernels/formats.c -- number formats in bulk: narrowing to bf16, widening from
+ * it, and the search for NaN and infinity, which in every IEEE format is an exponent of
+ * all ones.
  *
- * Oracle  the single conversions of core/mat.c; every 16-bit pattern in tests/core/test_kernels.c.
+ * Oracle  the single conversions of core/mat.c; every 16-bit pattern in
+ *         tests/core/test_kernels.c.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/kernels/kernels.h"

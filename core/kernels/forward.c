@@ -1,9 +1,10 @@
 /* core/kernels/forward.c -- the elementwise and per-vector loops of a forward pass.
  *
  * Math    RMS: y = x / sqrt(mean x^2 + eps) (w + offset). Layer: y = (x - mean) /
- *         sqrt(var + eps) (w + offset) + b with the population variance. RoPE, half-split:
- *         (x1, x2) <- (x1 cos - x2 sin, x2 cos + x1 sin). silu x / (1 + e^-x); gelu
- *         x Phi(x), exact or with tanh(sqrt(2/pi) (x + 0.044715 x^3)).
+ *         sqrt(var + eps) (w + offset) + b with the population variance. RoPE,
+ *         half-split: (x1, x2) <- (x1 cos - x2 sin, x2 cos + x1 sin).
+ *         silu x / (1 + e^-x); gelu x Phi(x), exact or with tanh(sqrt(2/pi)
+ *         (x + 0.044715 x^3)).
  * Oracle  twins in double; the parity fixtures of whole models.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later

@@ -1,8 +1,9 @@
-/* core/kernels/kernels.h -- the CPU loops that time is spent in: plain C over pointers and
- * strides, no context, no allocation, no failure; compiled once per instruction set.
+/* core/kernels/kernels.h -- the CPU loops that time is spent in: plain C over pointers
+ * and strides, no context, no allocation, no failure; compiled once per instruction
+ * set.
  *
- * Reductions keep ATN_LANES partial sums, element j going to lane j mod ATN_LANES, and add
- * the lanes in a fixed tree: the order depends on the length alone.
+ * Reductions keep ATN_LANES partial sums, element j going to lane j mod ATN_LANES, and
+ * add the lanes in a fixed tree: the order depends on the length alone.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
@@ -13,10 +14,10 @@
 #include "core/ctx.h"
 #include "core/row_values_needs.h"
 
-/* One binary for every x86-64: the loader picks the clone the processor has. Sanitizers and
- * ifunc resolvers do not mix. Clang before 18 names the dispatcher so that other files do not
- * find it. GCC before 12 does not know the levels v3 and v4 but single features; the name of
- * a processor (arch=haswell) would match that very model only. */
+/* One binary for every x86-64: the loader picks the clone the processor has. Sanitizers
+ * and ifunc resolvers do not mix. Clang before 18 names the dispatcher so that other
+ * files do not find it. GCC before 12 does not know the levels v3 and v4 but single
+ * features; the name of a processor (arch=haswell) would match that very model only. */
 #if !defined(__x86_64__) || defined(ATN_SANITIZE) ||                                   \
     (defined(__clang__) && __clang_major__ < 18)
 #    define ATN_CLONES __attribute__((noinline))
@@ -52,8 +53,8 @@ static inline float atn_bits_float(uint32_t bits)
     return x;
 }
 
-/* e^x in float32 for x <= 88: 2^n times a degree-6 polynomial on |r| <= ln(2)/2 (Cody-Waite
- * reduction); relative error below 1.2e-7; 0 below x = -87.3. */
+/* e^x in float32 for x <= 88: 2^n times a degree-6 polynomial on |r| <= ln(2)/2
+ * (Cody-Waite reduction); relative error below 1.2e-7; 0 below x = -87.3. */
 static inline float atn_expf(float x)
 {
     const float clamped = x < -87.33654f ? -87.33654f : x;
@@ -78,8 +79,8 @@ static inline float atn_expf(float x)
 
 /* Largest of x[0..n), NaN passed over; -inf for n = 0. */
 float atn_row_max(const float *x, atn_idx n);
-/* x_j <- e^(x_j - max); returns the sum, and through dot the sum of e^(x_j - max) (x_j - max),
- * both in double; one of the
+/* x_j <- e^(x_j - max); returns the sum, and through dot the sum of e^(x_j - max)
+ * (x_j - max), both in double; one of the
  * three is not finite when an element was NaN or infinite. */
 double atn_row_exp(float *x, atn_idx n, float max, double *dot);
 /* x_j <- x_j * a */
@@ -96,8 +97,8 @@ void atn_row_moments(const float *w, atn_idx n, double at, double *square,
                      double *distance);
 /* -sum w_j ln w_j over w_j > 0, in double (rows given as weights). */
 double atn_row_plogp(const float *w, atn_idx n);
-/* Sum of the k largest of w[0..n) in double; heap is scratch of k floats. Added from the
- * largest down, so ties do not matter. */
+/* Sum of the k largest of w[0..n) in double; heap is scratch of k floats. Added from
+ * the largest down, so ties do not matter. */
 double atn_row_topk(const float *w, atn_idx n, atn_idx k, float *heap);
 /* Sum x_j and sum x_j^2, in double. */
 void atn_row_sum_square(const float *x, atn_idx n, double *sum, double *square);
@@ -110,18 +111,18 @@ void atn_row_add(const float *x, atn_idx n, double a, double *y);
 
 /* The first j with x_j = value; n when there is none. */
 atn_idx atn_row_find(const float *x, atn_idx n, float value);
-/* Both sort the largest first: n <= ATN_FEW numbers, none of them NaN, elsewhere; any number of
- * them in place, with spare as long. */
+/* Both sort the largest first: n <= ATN_FEW numbers, none of them NaN, elsewhere; any
+ * number of them in place, with spare as long. */
 enum { ATN_FEW = 128 };
 void atn_row_sort_few(const float *x, int n, float *sorted);
 void atn_row_sort(float *x, atn_idx n, float *spare);
 
-/* Shares of a row's mass, see core/row_values.h. A share counts as reached where a sum is less
- * than one unit of float32 short of it: weights are float32. */
+/* Shares of a row's mass, see core/row_values.h. A share counts as reached where a sum
+ * is less than one unit of float32 short of it: weights are float32. */
 #define ATN_REACHED (1 - 1.0 / 8388608)
 
-/* The minimal set of weights that reach each share: those above least, and of those equal to it
- * the ones up to place last. None where the row has no mass. */
+/* The minimal set of weights that reach each share: those above least, and of those
+ * equal to it the ones up to place last. None where the row has no mass. */
 typedef struct atn_cover {
     atn_idx count[ATN_COVER_LEVELS], last[ATN_COVER_LEVELS];
     float least[ATN_COVER_LEVELS];
@@ -135,7 +136,8 @@ typedef struct atn_cover_scratch { /* as long as the row */
 /* n weights, the largest and (about) their sum given. */
 void atn_row_cover(const float *w, atn_idx n, float max, double mass,
                    const atn_cover_scratch *s, atn_cover *c);
-/* span[ATN_SPAN_LEVELS]: the smallest distances from place `at`, which may lie outside. */
+/* span[ATN_SPAN_LEVELS]: the smallest distances from place `at`, which may lie
+ * outside. */
 void atn_row_span(const float *w, atn_idx n, atn_idx at, double mass, double *span);
 /* Of weights sorted the largest first. */
 double atn_row_gini(const float *sorted, atn_idx n);

@@ -1,7 +1,8 @@
-/* core/kernels/lanes.h -- vectors of the compiler, for loops that it does not turn into vector
- * code by itself; wider than the machine's, they are split.
+/* core/kernels/lanes.h -- vectors of the compiler, for loops that it does not turn into
+ * vector code by itself; wider than the machine's, they are split.
  *
- * Only pointers to them are handed on: how a vector is passed depends on the instruction set.
+ * Only pointers to them are handed on: how a vector is passed depends on the
+ * instruction set.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
@@ -17,7 +18,8 @@ typedef int32_t atn_int16x32 __attribute__((vector_size(64)));
 typedef double atn_double8 __attribute__((vector_size(64)));
 typedef int64_t atn_int8x64 __attribute__((vector_size(64)));
 
-/* *y = x[0..8) in double. A loop: __builtin_convertvector takes five instructions in GCC 12. */
+/* *y = x[0..8) in double. A loop: __builtin_convertvector takes five instructions in
+ * GCC 12. */
 ATN_PART void atn_widen8(const float *x, atn_double8 *y)
 {
     double wide[8];

@@ -1,9 +1,10 @@
 /* core/kernels/largest.c -- the k largest of a row, and sorting the largest first.
  *
- * Math    few elements: each goes to the place that its rank, the number of larger ones, gives
- *         it. Many: three passes over 11 bits of their floats.
+ * Math    few elements: each goes to the place that its rank, the number of larger
+ *         ones, gives it. Many: three passes over 11 bits of their floats.
  * Oracle  tests/core/test_kernels.c, tests/core/test_cover.c: qsort.
- * Cost    top-k: two vector compares an entry, then a rank for the few that may be among the k.
+ * Cost    top-k: two vector compares an entry, then a rank for the few that may be
+ *         among the k.
  *         Sorting: n^2 / 16 compares up to ATN_FEW, then about 10 steps an entry.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
@@ -76,8 +77,9 @@ void atn_row_sort(float *x, atn_idx n, float *spare)
 
 enum { GROUPS = 64, BLOCK = 256 };
 
-/* A value that at least k of w[0..n) reach, of which few are larger: the k-th largest of the
- * maxima of interleaved groups, about twice as many as k; k <= GROUPS / 2, GROUPS <= n. */
+/* A value that at least k of w[0..n) reach, of which few are larger: the k-th largest
+ * of the maxima of interleaved groups, about twice as many as k; k <= GROUPS / 2,
+ * GROUPS <= n. */
 ATN_CLONES static float floor_of(const float *w, atn_idx n, atn_idx k)
 {
     float most[GROUPS], floor = -INFINITY;

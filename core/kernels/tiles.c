@@ -1,8 +1,10 @@
-/* core/kernels/tiles.c -- sums over the columns and diagonals of a tile, block maxima of a row.
+/* core/kernels/tiles.c -- sums over the columns and diagonals of a tile, block maxima
+ * of a row.
  *
- * Math    see core/kernels/kernels.h; double sums, the rows of the tile one after the other.
- * Cost    one load, one conversion and one addition an entry, in vectors; the sums of CHUNK
- *         columns or diagonals stay in registers while all rows pass.
+ * Math    see core/kernels/kernels.h; double sums, the rows of the tile one after the
+ *         other.
+ * Cost    one load, one conversion and one addition an entry, in vectors; the sums of
+ *         CHUNK columns or diagonals stay in registers while all rows pass.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/kernels/kernels.h"
@@ -78,7 +80,8 @@ ATN_PART void pair_up(const float *restrict x, int n, float *restrict y)
         y[i] = x[2 * i] > x[2 * i + 1] ? x[2 * i] : x[2 * i + 1];
 }
 
-/* max[b] = the larger of it and the maximum of the b-th `edge` elements, a multiple of 16. */
+/* max[b] = the larger of it and the maximum of the b-th `edge` elements, a multiple of
+ * 16. */
 ATN_PART void whole_blocks(const float *x, atn_idx blocks, atn_idx edge, float *max)
 {
     enum { MOST = 64 };

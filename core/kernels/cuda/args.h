@@ -1,5 +1,5 @@
-/* core/kernels/cuda/args.h -- what each CUDA kernel is given: one struct by value, the same in
- * C and in CUDA. Pointers are device pointers; shapes as in core/backend.h.
+/* core/kernels/cuda/args.h -- what each CUDA kernel is given: one struct by value, the
+ * same in C and in CUDA. Pointers are device pointers; shapes as in core/backend.h.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
@@ -44,8 +44,8 @@ typedef struct atn_cu_widen_args { /* f32 <- type; add: y += instead */
     int type, add;
 } atn_cu_widen_args;
 
-/* f32 [rows, cols] with stride ld -> rows of `words` 32-bit words: bf16 pairs, or values
- * rounded to tf32; zeros behind the columns. */
+/* f32 [rows, cols] with stride ld -> rows of `words` 32-bit words: bf16 pairs, or
+ * values rounded to tf32; zeros behind the columns. */
 typedef struct atn_cu_pack_args {
     const float *x;
     uint32_t *y;
@@ -63,10 +63,11 @@ enum {
     ATN_CU_TILE_HEADS = 16   /* most heads of a tile: gridDim.y */
 };
 
-/* A block of keys of some rows of some heads. state holds, of the blocks before, the largest
- * logit and the sum of e^(x - largest), sum 0 = nothing yet; out is softmax V so far. The
- * logits become weights of everything seen so far, and out and state follow. With p the
- * state is that of the whole rows: only their weights are written, to p. */
+/* A block of keys of some rows of some heads. state holds, of the blocks before, the
+ * largest logit and the sum of e^(x - largest), sum 0 = nothing yet; out is softmax V
+ * so far. The logits become weights of everything seen so far, and out and state
+ * follow. With p the state is that of the whole rows: only their weights are written,
+ * to p. */
 typedef struct atn_cu_softmax_args {
     float *s; /* [heads][rows, ld] logits, ld a multiple of 4; then weights */
     uint16_t

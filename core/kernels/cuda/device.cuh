@@ -1,9 +1,11 @@
-/* core/kernels/cuda/device.cuh -- what the kernels share: dynamic shared memory, reductions,
- * number formats, what a query sees, and the matrix instructions.
+/* core/kernels/cuda/device.cuh -- what the kernels share: dynamic shared memory,
+ * reductions, number formats, what a query sees, and the matrix instructions.
  *
- * Everything here also compiles as host C++ under the shim of the tests, which brings its own
- * grid, shuffles, dynamic memory and matrix instructions (docs/guide/write-a-kernel.md).
- * Source  fragment layouts: PTX ISA, "Matrix fragments for mma.m16n8k16 / m16n8k8", ldmatrix;
+ * Everything here also compiles as host C++ under the shim of the tests, which brings
+ * its own grid, shuffles, dynamic memory and matrix instructions
+ * (docs/guide/write-a-kernel.md).
+ * Source  fragment layouts: PTX ISA, "Matrix fragments for mma.m16n8k16 / m16n8k8",
+ *         ldmatrix;
  *         copies: cp.async and its groups.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
@@ -40,8 +42,9 @@ static __device__ __forceinline__ void atn_mma_tf32(float *c, const unsigned *a,
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
-/* Four 8 x 8 matrices of 16-bit pairs, that is 8 rows of 4 words each, from shared memory: lane l
- * gives the address of row l % 8 of matrix l / 8 and receives word l % 4 of row l / 4 of each. */
+/* Four 8 x 8 matrices of 16-bit pairs, that is 8 rows of 4 words each, from shared
+ * memory: lane l gives the address of row l % 8 of matrix l / 8 and receives word l % 4
+ * of row l / 4 of each. */
 static __device__ __forceinline__ void atn_load_matrices(unsigned *to,
                                                          const unsigned *row)
 {
@@ -50,8 +53,9 @@ static __device__ __forceinline__ void atn_load_matrices(unsigned *to,
                  : "r"((unsigned)__cvta_generic_to_shared(row)));
 }
 
-/* 16 bytes from global to shared memory, or zeros where !there. They arrive when this thread
- * has waited for the group that atn_copies_close() closes over them; then a barrier. */
+/* 16 bytes from global to shared memory, or zeros where !there. They arrive when this
+ * thread has waited for the group that atn_copies_close() closes over them; then a
+ * barrier. */
 static __device__ __forceinline__ void atn_copy16(unsigned *to, const unsigned *from,
                                                   bool there)
 {
@@ -183,8 +187,9 @@ static __device__ __forceinline__ void atn_see(const atn_cu_sight &s, int i, int
     *hi = max(first, last);
 }
 
-/* The logit of a scaled product: ALiBi's slope, then the soft-cap. `away` is j - t. One that
- * overflows downwards becomes NaN, for -inf means "not seen" and would pass for it. */
+/* The logit of a scaled product: ALiBi's slope, then the soft-cap. `away` is j - t. One
+ * that overflows downwards becomes NaN, for -inf means "not seen" and would pass for
+ * it. */
 static __device__ __forceinline__ float atn_logit(float s, float slope, int away,
                                                   float softcap)
 {

@@ -1,5 +1,5 @@
-/* core/kernels/cuda/forward.cu -- the operations of a forward pass that are no matrix product:
- * norms, rotary embedding, activations, sums, number formats, softmax, loss.
+/* core/kernels/cuda/forward.cu -- the operations of a forward pass that are no matrix
+ * product: norms, rotary embedding, activations, sums, number formats, softmax, loss.
  *
  * Oracle  tests/core/test_backends.c: the CPU's operations and twins in double.
  * Cost    each element is read and written once; bandwidth-bound.
@@ -167,7 +167,8 @@ static __device__ __forceinline__ uint32_t pack_word(const atn_cu_pack_args &a,
     return a.tf32 ? atn_to_tf32(u) : atn_to_bf16(u) | atn_to_bf16(v) << 16;
 }
 
-/* Rows of bf16 pairs that leave no gaps are one array: there, vectors and no division. */
+/* Rows of bf16 pairs that leave no gaps are one array: there, vectors and no
+ * division. */
 extern "C" __global__ void atn_cu_pack(atn_cu_pack_args a)
 {
     const int64_t count = a.rows * a.words;
@@ -187,7 +188,8 @@ extern "C" __global__ void atn_cu_pack(atn_cu_pack_args a)
 
 enum { SOFTMAX_VECTORS = ATN_CU_TILE_KEYS / (4 * 32) };
 
-/* The logits of a row that query i sees, -infinity elsewhere; a lane has every 32nd vector. */
+/* The logits of a row that query i sees, -infinity elsewhere; a lane has every 32nd
+ * vector. */
 static __device__ __forceinline__ void load_logits(const atn_cu_softmax_args &a,
                                                    const float *s, int i, int lo,
                                                    int hi, atn_float4 *x)
@@ -263,8 +265,8 @@ static __device__ __forceinline__ void scale(atn_float4 *x, float factor)
         for (int e = 0; e < 4; e++) x[n].v[e] *= factor;
 }
 
-/* One warp a row, which it keeps in registers: read once, written once. Exact zeros where the
- * query sees nothing. A sink is a logit that was seen before all others. */
+/* One warp a row, which it keeps in registers: read once, written once. Exact zeros
+ * where the query sees nothing. A sink is a logit that was seen before all others. */
 extern "C" __global__ void atn_cu_softmax(atn_cu_softmax_args a)
 {
     const int r = (int)blockIdx.x * ATN_WARPS + (int)threadIdx.x / 32, i = a.first + r;

@@ -1,12 +1,13 @@
-/* core/kernels/cuda/hopper.cuh -- matrix products of Hopper's warp groups (sm_90a): four warps at
- * once, one operand from registers, the other from shared memory.
+/* core/kernels/cuda/hopper.cuh -- matrix products of Hopper's warp groups (sm_90a):
+ * four warps at once, one operand from registers, the other from shared memory.
  *
- * Layout  A and D are the fragments of mma.m16n8k16 for each warp's 16 rows. B is rows of words in
- *         slabs of 32 words: [W / 32][rows][32], each piece of four words at its place xor the
- *         row's number modulo 8 (the 128-byte swizzle); a slab starts at a multiple of 1024
- *         bytes.
- * Source  PTX ISA, "Asynchronous Warpgroup Level Matrix Instructions": wgmma.mma_async, the matrix
- *         descriptor (address / 16; stride of 8 rows / 16 from bit 32; swizzle in bits 62, 63).
+ * Layout  A and D are the fragments of mma.m16n8k16 for each warp's 16 rows. B is rows
+ *         of words in slabs of 32 words: [W / 32][rows][32], each piece of four words
+ *         at its place xor the row's number modulo 8 (the 128-byte swizzle); a slab
+ *         starts at a multiple of 1024 bytes.
+ * Source  PTX ISA, "Asynchronous Warpgroup Level Matrix Instructions": wgmma.mma_async,
+ *         the matrix descriptor (address / 16; stride of 8 rows / 16 from bit 32;
+ *         swizzle in bits 62, 63).
  * Limits  no shim runs these; tests/core/test_backends.c on such a GPU does.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
@@ -26,8 +27,8 @@ static __device__ __forceinline__ uint64_t atn_matrix_descriptor(const unsigned 
            (uint64_t)1 << 62;
 }
 
-/* What threads wrote to shared memory, and registers, may be read by the products from here on.
- * The first before the barrier, by every thread that wrote. */
+/* What threads wrote to shared memory, and registers, may be read by the products from
+ * here on. The first before the barrier, by every thread that wrote. */
 static __device__ __forceinline__ void atn_shared_written()
 {
     asm volatile("fence.proxy.async.shared::cta;" : : : "memory");
@@ -63,8 +64,8 @@ static __device__ __forceinline__ void atn_group_wait()
                        "+f"(d[30]), "+f"(d[31])                                        \
                      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add))
 
-/* d (+)= A B^T on 64 x 64: `b` describes 64 rows of eight words; bf16 pairs or tf32. Begun, not
- * done: see atn_group_wait. */
+/* d (+)= A B^T on 64 x 64: `b` describes 64 rows of eight words; bf16 pairs or tf32.
+ * Begun, not done: see atn_group_wait. */
 static __device__ __forceinline__ void atn_group_bf16(float *d, const unsigned *a,
                                                       uint64_t b, int add)
 {

@@ -1,15 +1,16 @@
 /* core/kernels/cuda/rows.cuh -- the running numbers of one row while its keys go by.
  *
- * Math    with m the largest logit so far: Z = sum e^(s-m), D = sum e^(s-m) (s-m), and the
- *         other sums of core/row_values.h with e^(s-m) in place of P. When m grows by g,
- *         D <- e^-g (D - g Z), every other sum is multiplied by e^-g, the square by e^-2g.
- *         The first key f is kept apart, so that what the others do can be told where it has
- *         nearly all of the weight, and joins them at the end (its term of D is e ln e).
- *         Then inv = 1 / (Z + e^(sink-m)), H = ln Z - D / Z, P = e^(s-m) inv, and the
- *         row's level ln(1 / inv) + m gives P = e^(s-level) to later walks.
+ * Math    with m the largest logit so far: Z = sum e^(s-m), D = sum e^(s-m) (s-m), and
+ *         the other sums of core/row_values.h with e^(s-m) in place of P. When m grows
+ *         by g, D <- e^-g (D - g Z), every other sum is multiplied by e^-g, the square
+ *         by e^-2g. The first key f is kept apart, so that what the others do can be
+ *         told where it has nearly all of the weight, and joins them at the end (its
+ *         term of D is e ln e). Then inv = 1 / (Z + e^(sink-m)), H = ln Z - D / Z,
+ *         P = e^(s-m) inv, and the row's level ln(1 / inv) + m gives P = e^(s-level) to
+ *         later walks.
  * Oracle  tests/core/test_backends.c: the row pass of the CPU.
- * Limits  sums are float and of n_k / 4 (matrix kernel, 64 keys at a time) or n_k / 32 terms a
- *         thread.
+ * Limits  sums are float and of n_k / 4 (matrix kernel, 64 keys at a time) or n_k / 32
+ *         terms a thread.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
@@ -85,7 +86,8 @@ static __device__ __forceinline__ float atn_row_level(const atn_row_state &r,
     return all > 0 ? r.m + logf(all) : INFINITY;
 }
 
-/* Writes what the walk knows of row i, top-k apart; one thread a row, after atn_row_join. */
+/* Writes what the walk knows of row i, top-k apart; one thread a row, after
+ * atn_row_join. */
 static __device__ void atn_row_write(const atn_row_state &r, const atn_cu_head &h,
                                      const atn_cu_rows_args &a, int head, int i)
 {
@@ -114,7 +116,8 @@ static __device__ void atn_row_write(const atn_row_state &r, const atn_cu_head &
 
 /* ---- the k largest logits of a row, kept sorted in list[32] ---- */
 
-/* All 32 lanes: v of this lane joins the list where it is above the k-th; returns the k-th. */
+/* All 32 lanes: v of this lane joins the list where it is above the k-th; returns the
+ * k-th. */
 static __device__ float atn_topk_insert(float *list, float v, int k, float floor)
 {
     unsigned todo = __ballot_sync(ATN_WARP_ALL, v > floor);
@@ -142,14 +145,15 @@ static __device__ float atn_topk_sum(float logit, int k, float level)
 
 /* ---- sums over columns, diagonals and blocks ---- */
 
-/* Units of 2^-40: the scaling is exact, and sums of integers do not depend on their order. */
+/* Units of 2^-40: the scaling is exact, and sums of integers do not depend on their
+ * order. */
 static __device__ __forceinline__ void atn_add_fixed(unsigned long long *to, float x)
 {
     if (x != 0) atomicAdd(to, __float2ull_rn(x * ATN_FIXED));
 }
 
-/* Keys [*lo, *hi) that some row of [first, last) sees, *lo a multiple of `step`: what a row sees
- * begins and ends no earlier than what the row before it sees. */
+/* Keys [*lo, *hi) that some row of [first, last) sees, *lo a multiple of `step`: what a
+ * row sees begins and ends no earlier than what the row before it sees. */
 static __device__ __forceinline__ void atn_tile_span(const atn_cu_sight &sight,
                                                      int first, int last, int step,
                                                      int *lo, int *hi)

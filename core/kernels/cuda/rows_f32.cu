@@ -1,9 +1,10 @@
-/* core/kernels/cuda/rows_f32.cu -- the row pass in plain float: the readable reference of the
- * matrix kernels (rows_mma.cu), and the one that --dtype f32 runs.
+/* core/kernels/cuda/rows_f32.cu -- the row pass in plain float: the readable reference
+ * of the matrix kernels (rows_mma.cu), and the one that --dtype f32 runs.
  *
- * A block of four warps owns 32 queries, a warp eight of them; the keys pass in tiles of 32 through
- * shared memory, a lane to a key. Rows are padded with zeros to dp = ATN_CU_F32_PAD(d) floats, so
- * that four are read at once. Shared memory: q [32][dp], k [32][dp + 4], lists or weights.
+ * A block of four warps owns 32 queries, a warp eight of them; the keys pass in tiles
+ * of 32 through shared memory, a lane to a key. Rows are padded with zeros to
+ * dp = ATN_CU_F32_PAD(d) floats, so that four are read at once. Shared memory: q
+ * [32][dp], k [32][dp + 4], lists or weights.
  * Oracle  the CPU's row pass; NMSE <= 1e-7.
  * Cost    2 d flop an entry on the float units: far from the matrix units' rate.
  */
@@ -140,8 +141,8 @@ extern "C" __global__ void atn_cu_rows_f32(atn_cu_rows_args a)
     }
 }
 
-/* p [ROWS][KEYS + 1] in shared memory; entry (0, 0) is query i0, key j0. Whole block, after a
- * barrier. Columns beyond nk and rows beyond nq hold zeros. */
+/* p [ROWS][KEYS + 1] in shared memory; entry (0, 0) is query i0, key j0. Whole block,
+ * after a barrier. Columns beyond nk and rows beyond nq hold zeros. */
 static __device__ void tile_sums(const float *p, int i0, int j0,
                                  const atn_cu_rows_args &a, const atn_cu_head &h)
 {

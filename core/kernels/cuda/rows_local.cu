@@ -1,9 +1,10 @@
-/* core/kernels/cuda/rows_local.cu -- weights at the keys after the first and around the query's own place,
- * from a product each, once the level of the row is known.
+/* core/kernels/cuda/rows_local.cu -- weights at the keys after the first and around the
+ * query's own place, from a product each, once the level of the row is known.
  *
- * Math    P_ij = e^(s_ij - level_i) for j = f + 1 .. f + 3, t and t - 1 (core/row_values.h).
- * Cost    one warp a row, 10 d flop: nothing beside the walk over all keys, which need not look
- *         for these five then.
+ * Math    P_ij = e^(s_ij - level_i) for j = f + 1 .. f + 3, t and t - 1
+ *         (core/row_values.h).
+ * Cost    one warp a row, 10 d flop: nothing beside the walk over all keys, which need
+ *         not look for these five then.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/kernels/cuda/rows.cuh"

@@ -1,22 +1,25 @@
-/* core/kernels/cuda/rows_mma.cu -- the row pass on the matrix units: bf16 or tf32 operands, float
- * accumulation (mma.sync, sm_80 and later).
+/* core/kernels/cuda/rows_mma.cu -- the row pass on the matrix units: bf16 or tf32
+ * operands, float accumulation (mma.sync, sm_80 and later).
  *
- * A block of four warps owns rows of one operand, R = 32 of them a warp (16 where a row has 128
- * words), held in registers as fragments; the other operand passes in tiles of 64 rows through
- * two stages of shared memory, one being copied while the other is multiplied. In the first
- * walk (rows) the block owns queries and keys pass: what a row needs stays in registers. In the
- * second (sums) it owns keys and queries pass: what a column needs stays in registers, and
- * diagonals are carried from tile to tile.
+ * A block of four warps owns rows of one operand, R = 32 of them a warp (16 where a row
+ * has 128 words), held in registers as fragments; the other operand passes in tiles of
+ * 64 rows through two stages of shared memory, one being copied while the other is
+ * multiplied. In the first walk (rows) the block owns queries and keys pass: what a row
+ * needs stays in registers. In the second (sums) it owns keys and queries pass: what a
+ * column needs stays in registers, and diagonals are carried from tile to tile.
  *
- * Layout  both formats are rows of 32-bit words (bf16 pairs or tf32 values), so that the code is
- *         one: fragment word t of step s is word 8 s + t of its row. A thread has the products
- *         of rows 8 slot + g with columns 8 n + 2 c + e, g = lane / 4, c = lane % 4, e = 0, 1.
- * Math    logits are counted in units of ln 2 here, so that a weight is one fused multiply-add
- *         and one 2^x. Where all of a warp's pairs are visible and lie on one side of the
- *         diagonal (`plain`), |t - j| = +-(t - j0 - 2 c) -+ (8 n + e) needs one constant factor.
+ * Layout  both formats are rows of 32-bit words (bf16 pairs or tf32 values), so that
+ *         the code is one: fragment word t of step s is word 8 s + t of its row. A
+ *         thread has the products of rows 8 slot + g with columns 8 n + 2 c + e,
+ *         g = lane / 4, c = lane % 4, e = 0, 1.
+ * Math    logits are counted in units of ln 2 here, so that a weight is one fused
+ *         multiply-add and one 2^x. Where all of a warp's pairs are visible and lie on
+ *         one side of the diagonal (`plain`), |t - j| = +-(t - j0 - 2 c) -+ (8 n + e)
+ *         needs one constant factor.
  * Oracle  the CPU's row pass on operands rounded alike.
- * Cost    2 d flop an entry and walk on the matrix units; beside them, for a plain entry, some 10
- *         instructions in the first walk (4 more with tokens) and 5 in the second.
+ * Cost    2 d flop an entry and walk on the matrix units; beside them, for a plain
+ *         entry, some 10 instructions in the first walk (4 more with tokens) and 5 in
+ *         the second.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/kernels/cuda/hopper.cuh"
@@ -56,8 +59,8 @@ static __device__ __forceinline__ void load_own(tile<W> *t, const unsigned *x,
     }
 }
 
-/* How a tile lies in a stage: on Hopper as its warp groups read it, else with rows four words
- * apart from one another's banks. */
+/* How a tile lies in a stage: on Hopper as its warp groups read it, else with rows four
+ * words apart from one another's banks. */
 template <int W> struct staged {
 #ifdef ATN_HOPPER
     static const int words = TILE * W, align = 1024;
@@ -198,8 +201,8 @@ static __device__ __forceinline__ view view_of(const atn_cu_rows_args &a,
     return v;
 }
 
-/* +1: the tile is plain and lies before all rows' positions, -1: behind them, 0: not plain. The
- * first key's tile is not: that key is kept apart. */
+/* +1: the tile is plain and lies before all rows' positions, -1: behind them, 0: not
+ * plain. The first key's tile is not: that key is kept apart. */
 static __device__ __forceinline__ int side_of(const view &v, int first, int j0)
 {
     if (!v.linear || j0 < v.lo || j0 + TILE > v.hi) return 0;
@@ -254,7 +257,8 @@ static __device__ __forceinline__ void raise(const tile<W> &t, float factor,
     }
 }
 
-/* Rows whose largest logit enters their list of the k largest go through `line`, one by one. */
+/* Rows whose largest logit enters their list of the k largest go through `line`, one by
+ * one. */
 template <int W>
 static __device__ __forceinline__ void
 take_largest(const tile<W> &t, float factor, const float *largest, int k, float *line,
@@ -318,7 +322,8 @@ static __device__ __forceinline__ void take_plain(tile<W> *t, float factor, int 
     }
 }
 
-/* Weights at and behind the keys that hold the rows' tokens. A plain tile before the rows. */
+/* Weights at and behind the keys that hold the rows' tokens. A plain tile before the
+ * rows. */
 template <int W>
 static __device__ __forceinline__ void take_tokens(const tile<W> &t, const int *tokens,
                                                    const int *token, atn_row_state *row)
@@ -476,15 +481,16 @@ static __device__ __forceinline__ void rows(const atn_cu_rows_args &a)
 
 /* ---- the second walk ---- */
 
-/* Sums along the diagonals i - j of this warp's keys: diagonal[b][e] is this lane's share of
- * i0 - j0 + 8 (b - slots) + 2 c + e - g. What lies beyond a tile's 64 finished diagonals
- * stays for the next tile. */
+/* Sums along the diagonals i - j of this warp's keys: diagonal[b][e] is this lane's
+ * share of i0 - j0 + 8 (b - slots) + 2 c + e - g. What lies beyond a tile's 64 finished
+ * diagonals stays for the next tile. */
 template <int W> struct sums_of {
     double column[owns<W>::slots];
     float block, diagonal[NT + owns<W>::slots][2];
 };
 
-/* Queries [*from, *to) that may see a key of [first, last); *from a multiple of TILE. */
+/* Queries [*from, *to) that may see a key of [first, last); *from a multiple of
+ * TILE. */
 static __device__ __forceinline__ void query_span(const atn_cu_rows_args &a, int first,
                                                   int last, int *from, int *to)
 {
@@ -501,7 +507,8 @@ static __device__ __forceinline__ void query_span(const atn_cu_rows_args &a, int
     *to = high;
 }
 
-/* Do all queries [i0, i0 + TILE) see all keys [first, last)? Rows behind nq have no mass. */
+/* Do all queries [i0, i0 + TILE) see all keys [first, last)? Rows behind nq have no
+ * mass. */
 static __device__ __forceinline__ bool all_seen(const atn_cu_sight &s, int i0,
                                                 int first, int last)
 {
@@ -570,8 +577,9 @@ weigh_masked(tile<W> *t, const float *levels, int i0, int key0,
         }
 }
 
-/* Lane g of every four gets the sum of diagonal 8 (b - slots) - g of the tile: for each of the
- * four and each e it stands in lane g + 2 c + e, or, past the last lane, under b - 1. */
+/* Lane g of every four gets the sum of diagonal 8 (b - slots) - g of the tile: for each
+ * of the four and each e it stands in lane g + 2 c + e, or, past the last lane, under
+ * b - 1. */
 template <int W>
 static __device__ __forceinline__ float gather(const sums_of<W> &sums, int b)
 {
