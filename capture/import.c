@@ -283,7 +283,7 @@ static atn_status number_texts(atn_ctx *cx, importing *m)
 
     m->ids = json_array();
     for (size_t i = 0; i < json_array_size(m->texts); i++) {
-        json_t *entry = json_array_get(m->texts, i), *alone;
+        const json_t *entry = json_array_get(m->texts, i);
 
         if (!json_is_string(entry))
             ATN_FAIL(ATN_DATA, "%s: entry %zu of the token texts is no string",

@@ -14,8 +14,8 @@
 /* The lower triangle of a [n, n] becomes L with L L' = a; the rest is not read. False
  * when a is not positive definite. */
 bool atn_cholesky(double *a, atn_idx n) ATN_WARN_UNUSED;
-/* The same of a semidefinite matrix: a direction without weight gives a column of zeros; the
- * upper triangle becomes 0. */
+/* The same of a semidefinite matrix: a direction without weight gives a column of
+ * zeros; the upper triangle becomes 0. */
 void atn_cholesky_half(double *a, atn_idx n);
 /* b [n] <- the x with L L' x = b. */
 void atn_cholesky_solve(const double *l, atn_idx n, double *b);

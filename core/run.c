@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "core/backend.h"
-#include "core/build_info.h" /* ATN_GIT_COMMIT, ATN_BUILD_FLAGS: cmake/build_info.cmake */
+#include "core/build_info.h" /* from cmake/build_info.cmake */
 #include "core/io/file.h"
 
 static const size_t HASH_WHOLE_BELOW = (size_t)64 << 20;

@@ -2,24 +2,27 @@
  *
  * Math    map     mean over the other heads of <P_h, P_h'> / (|P_h| |P_h'|)
  *         cka     mean over the other heads of the linear CKA of the outputs O_h, O_h'
- *         cka_c   the same of the contributions C_h, C_h'. CKA is a function of C_h C_h' alone, so
- *                 O_h L with L L' = W_O^h W_O^h' stands for C_h, as narrow as O_h.
- *         With C_h = O_h W_O^h, Y = sum_h C_h, Gamma_hh' = <C_h, C_h'>_F, o = all but h:
+ *         cka_c   the same of the contributions C_h, C_h'. CKA is a function of C_h
+ *                 C_h' alone, so O_h L with L L' = W_O^h W_O^h' stands for C_h, as
+ *                 narrow as O_h.
+ *         With C_h = O_h W_O^h, Y = sum_h C_h, Gamma_hh' = <C_h, C_h'>_F, o = all but
+ *         h:
  *         leave_out  sqrt(Gamma_hh / 1'Gamma 1): relative error of Y without the head
  *         explained  Gamma_ho (Gamma_oo + lambda I)^-1 Gamma_oh / Gamma_hh: the share
  *                    of C_h that is a linear combination of the others, lambda = 1e-8
  *                    tr Gamma_oo / (H - 1)
  *         keep_one   <Y, C_h>^2 / (|Y|^2 |C_h|^2): the share of Y that the head alone,
  *                    scaled by gain = <Y, C_h> / |C_h|^2, gives
- * Oracle  C = (1,0), (1,0), (0,2): leave_out sqrt(1/8), sqrt(1/8), sqrt(1/2); explained 1, 1, 0;
- *         keep_one 1/2 with gains 2, 2, 1. Equal heads are explained.
- * Source  Yun and Ro, arXiv 2401.16456 (SHViT): mean cosine with the other heads and ablation of
- *         single heads; the Gram form is derived. The ridge keeps equal heads from dividing
- *         0 by 0.
- * Cost    one row pass and one SYRK an entry (map), nq dv^2 H^2 (cka, and cka_c), nq D H (H + 1) and 2 nq H dv D
- *         (Gram), H^4 / 3 (explained). Memory: tiles, and H^2 doubles a group of tiles.
- * Limits  C_h = 0: explained 1, leave_out 0, keep_one 0. A layer of one head has no other: map and
- *         cka are empty, explained is 0. Without W_O map and cka only.
+ * Oracle  C = (1,0), (1,0), (0,2): leave_out sqrt(1/8), sqrt(1/8), sqrt(1/2); explained
+ *         1, 1, 0; keep_one 1/2 with gains 2, 2, 1. Equal heads are explained.
+ * Source  Yun and Ro, arXiv 2401.16456 (SHViT): mean cosine with the other heads and
+ *         ablation of single heads; the Gram form is derived. The ridge keeps equal
+ *         heads from dividing 0 by 0.
+ * Cost    one row pass and one SYRK an entry (map), nq dv^2 H^2 (cka, and cka_c), nq D
+ *         H (H + 1) and 2 nq H dv D (Gram), H^4 / 3 (explained). Memory: tiles, and H^2
+ *         doubles a group of tiles.
+ * Limits  C_h = 0: explained 1, leave_out 0, keep_one 0. A layer of one head has no
+ *         other: map and cka are empty, explained is 0. Without W_O map and cka only.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
