@@ -10,13 +10,13 @@
  *           first     P_if
  *           first4    sum of P over keys f .. f + 3
  *           rest      sum of P over j != f
- *           rest_distance   sum_j!=f P_ij |t - j|: sums of their own, for 1 - first says
- *                     little where first is near 1
+ *           rest_distance   sum_j!=f P_ij |t - j|: sums of their own, for 1 - first
+ *                     says little where first is near 1
  *           diagonal  P_it
  *           previous  P_i,t-1
  *           topk      the k largest P_ij
- *           induction sum of P over keys m + 1, duplicate over keys m, for every earlier
- *                     place m < t that holds the token of position t
+ *           induction sum of P over keys m + 1, duplicate over keys m, for every
+ *                     earlier place m < t that holds the token of position t
  *           max       max_j P_ij
  *           max_at    its key, the lowest of equal ones; -1 where the row sees none
  *           max_rest  max over j != f
