@@ -19,6 +19,8 @@ ATN_CLONES static void bare_exp(float *x, atn_idx n)
 typedef struct bare_job {
     const atn_head *h;
     bool scalar;
+    atn_idx columns; /* that every tile is multiplied by besides */
+    const float *x;  /* [nk, columns] */
 } bare_job;
 
 static atn_status bare_tile(atn_ctx *cx, atn_idx i, void *state)
@@ -47,19 +49,29 @@ static atn_status bare_tile(atn_ctx *cx, atn_idx i, void *state)
         else
             bare_exp(row, hi - lo);
     }
+    if (j->columns > 0) {
+        const atn_cmat x = {j->x + t.key0 * j->columns, t.keys, j->columns, j->columns};
+        atn_mat y = {NULL, t.rows, j->columns, j->columns};
+
+        ATN_TAKE(y.data, t.rows * j->columns);
+        atn_gemm(false, 1, atn_const(s), x, 0, y);
+    }
 done:
     atn_arena_rewind(cx, mark);
     return st;
 }
 
-/* Seconds; scalar: libm's expf instead. */
-static double bench_bare(atn_ctx *cx, const atn_head *h, bool scalar)
+/* Seconds; scalar: libm's expf instead; columns: each tile by a matrix of so many, besides. */
+static double bench_bare(atn_ctx *cx, const atn_head *h, bool scalar, atn_idx columns)
 {
-    bare_job j = {h, scalar};
+    float *x = atn_alloc(cx, h->nk * columns + 1, sizeof *x);
+    const bare_job j = {h, scalar, columns, x};
     const atn_idx rows = atn_tile_rows(h);
     const double start = atn_seconds();
 
-    if (atn_parallel(cx, (h->nq + rows - 1) / rows, bare_tile, &j, "bare") != ATN_OK)
+    if (atn_parallel(cx, (h->nq + rows - 1) / rows, bare_tile, (void *)&j, "bare") !=
+        ATN_OK)
         exit(2);
+    atn_free(cx, x);
     return atn_seconds() - start;
 }

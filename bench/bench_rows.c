@@ -113,10 +113,10 @@ static void print_ratios(atn_ctx *cx, const atn_head *h, const int32_t *tokens)
 
     getrusage(RUSAGE_SELF, &before);
     for (int repeat = 0; repeat < (h->nq > 20000 ? 1 : 5); repeat++) {
-        bare = fmin(bare, bench_bare(cx, h, false));
+        bare = fmin(bare, bench_bare(cx, h, false, 0));
         basic = fmin(basic, time_stats(cx, h, tokens, ATN_NEED_ALL));
         all = fmin(all, time_stats(cx, h, tokens, ALL));
-        if (h->nq <= 20000) scalar = fmin(scalar, bench_bare(cx, h, true));
+        if (h->nq <= 20000) scalar = fmin(scalar, bench_bare(cx, h, true, 0));
     }
     getrusage(RUSAGE_SELF, &after);
     printf("bare (sgemm + vector exp)     %8.4f s\n", bare);
