@@ -156,8 +156,8 @@ static void topk_against_sort(atn_ctx *cx)
 {
     (void)cx;
     for (int trial = 0; trial < 60; trial++) {
-        const int n = 1 + trial * 11, k = 1 + trial % 40;
-        float w[MAX_N], sorted[MAX_N], heap[64];
+        const int n = 1 + trial * 11, k = 1 + trial * 13 % 300;
+        float w[MAX_N], sorted[MAX_N], heap[300];
         double want = 0;
 
         fill(w, n, 1, trial);
