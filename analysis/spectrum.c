@@ -234,26 +234,6 @@ static double dot(const double *x, const double *y, atn_idx n)
     return sum + (lane[0] + lane[1]) + (lane[2] + lane[3]);
 }
 
-/* q [r][n] <- orthonormal; a vector that the others span becomes 0. Twice, which is
- * enough. */
-static void orthonormalise(double *q, atn_idx r, atn_idx n)
-{
-    for (atn_idx a = 0; a < r; a++) {
-        double *x = q + a * n;
-        const double before = sqrt(dot(x, x, n));
-        double length;
-
-        for (int twice = 0; twice < 2; twice++)
-            for (atn_idx b = 0; b < a; b++) {
-                const double *y = q + b * n, along = dot(x, y, n);
-                for (atn_idx i = 0; i < n; i++) x[i] -= along * y[i];
-            }
-        length = sqrt(dot(x, x, n));
-        for (atn_idx i = 0; i < n; i++)
-            x[i] = length > 1e-12 * before ? x[i] / length : 0;
-    }
-}
-
 /* A block of vectors, which serves the matrix and the centred one. */
 typedef struct iteration {
     atn_idx n, r, rows;
@@ -287,7 +267,7 @@ static void start(const atn_ctx *cx, const atn_head *h, iteration *it)
     atn_rng r = atn_rng_stream(cx->seed, "rank/start", h->layer, h->head);
 
     for (atn_idx i = 0; i < it->r * it->n; i++) it->q[i] = atn_rng_normal(&r);
-    orthonormalise(it->q, it->r, it->n);
+    atn_orthonormalise(it->q, it->r, it->n);
 }
 
 /* The vectors as the columns of x. */
@@ -323,7 +303,7 @@ static atn_status advance(atn_ctx *cx, iteration *it)
     if (it->r < it->n)
         memcpy(it->q + (it->r - 1) * it->n, it->columns,
                (size_t)it->n * sizeof *it->columns);
-    orthonormalise(it->q, it->r, it->n);
+    atn_orthonormalise(it->q, it->r, it->n);
 done:
     atn_arena_rewind(cx, mark);
     return st;

@@ -137,3 +137,48 @@ done:
     atn_arena_rewind(cx, mark);
     return st;
 }
+
+/* ---- orthonormal vectors ---- */
+
+enum { PANEL = 8 };
+
+static double inner(const double *x, const double *y, atn_idx n)
+{
+    return cblas_ddot((int)n, x, 1, y, 1);
+}
+
+/* x [m][n] less what the a orthonormal vectors q have of it. */
+static void project_out(const double *q, atn_idx a, double *x, atn_idx m, atn_idx n)
+{
+    double c[PANEL * 64];
+
+    for (atn_idx b = 0; b < a; b += 64) {
+        const int some = (int)ATN_MIN(a - b, 64);
+
+        cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)m, some, (int)n, 1, x,
+                    (int)n, q + b * n, (int)n, 0, c, some);
+        cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)m, (int)n, some, -1,
+                    c, some, q + b * n, (int)n, 1, x, (int)n);
+    }
+}
+
+/* Gram and Schmidt, in panels and twice, which is enough. */
+void atn_orthonormalise(double *q, atn_idx r, atn_idx n)
+{
+    for (atn_idx first = 0; first < r; first += PANEL) {
+        const atn_idx m = ATN_MIN(r - first, (atn_idx)PANEL);
+        double before[PANEL], *x = q + first * n;
+
+        for (atn_idx i = 0; i < m; i++)
+            before[i] = sqrt(inner(x + i * n, x + i * n, n));
+        for (int twice = 0; twice < 2; twice++) project_out(q, first, x, m, n);
+        for (atn_idx i = 0; i < m; i++) {
+            double *y = x + i * n, length;
+
+            for (int twice = 0; twice < 2; twice++) project_out(x, i, y, 1, n);
+            length = sqrt(inner(y, y, n));
+            for (atn_idx k = 0; k < n; k++)
+                y[k] = length > 1e-12 * before[i] ? y[k] / length : 0;
+        }
+    }
+}

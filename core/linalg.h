@@ -33,3 +33,6 @@ double atn_eigenvalues_bytes(atn_idx n);
  * an entry is not finite; MEMORY. */
 atn_status atn_eigenvalues_general(atn_ctx *cx, double *a, atn_idx n, double *re,
                                    double *im) ATN_WARN_UNUSED;
+
+/* q [r][n] <- orthonormal vectors of the same span; one that those before it span becomes 0. */
+void atn_orthonormalise(double *q, atn_idx r, atn_idx n);

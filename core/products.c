@@ -12,7 +12,7 @@ enum {
     BATCH_FLOATS = 1 << 24,
     BATCH_MIN = 16,
     BATCH_MAX = 256, /* keeps the float32 sums of z short */
-    TILE_ROWS = 16,
+    TILE_ROWS = 64,
     BLOCK_KEYS = 512,
 };
 

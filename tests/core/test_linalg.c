@@ -183,8 +183,45 @@ static void semidefinite(atn_ctx *cx)
     for (int i = 0; i < 4; i++) CHECK_NEAR(zero[i], 0, 0);
 }
 
-CHECK_MAIN({"semidefinite", semidefinite}, {"cholesky golden", cholesky_golden},
-           {"cholesky solves", cholesky_solves},
+/* 21 random vectors of 50 numbers, two of them spanned by others: the rest are orthonormal, those
+ * two become 0, and every one lies in the span of what came before. */
+static void orthonormal_vectors(atn_ctx *cx)
+{
+    enum { R = 21, N = 50 };
+    atn_rng r = atn_rng_stream(3, "test/orthonormal", 0, 0);
+    double q[R * N], from[R * N];
+
+    (void)cx;
+    for (int i = 0; i < R * N; i++) q[i] = atn_rng_normal(&r);
+    for (int i = 0; i < N; i++) {
+        q[4 * N + i] = 3 * q[1 * N + i] - q[3 * N + i];
+        q[15 * N + i] = q[14 * N + i] + 1e3 * q[2 * N + i];
+    }
+    memcpy(from, q, sizeof q);
+    atn_orthonormalise(q, R, N);
+    for (int a = 0; a < R; a++)
+        for (int b = 0; b <= a; b++) {
+            double sum = 0;
+
+            for (int i = 0; i < N; i++) sum += q[a * N + i] * q[b * N + i];
+            CHECK_NEAR(sum, a == b && a != 4 && a != 15, 1e-12);
+        }
+    for (int a = 0; a < R; a++) {
+        double left[N];
+
+        memcpy(left, from + a * N, sizeof left);
+        for (int b = 0; b <= a; b++) {
+            double sum = 0;
+
+            for (int i = 0; i < N; i++) sum += left[i] * q[b * N + i];
+            for (int i = 0; i < N; i++) left[i] -= sum * q[b * N + i];
+        }
+        for (int i = 0; i < N; i++) CHECK_NEAR(left[i], 0, 1e-9);
+    }
+}
+
+CHECK_MAIN({"orthonormal vectors", orthonormal_vectors}, {"semidefinite", semidefinite},
+           {"cholesky golden", cholesky_golden}, {"cholesky solves", cholesky_solves},
            {"eigenvalues golden", eigenvalues_golden},
            {"eigenvalues of random matrices", eigenvalues_of_random_matrices},
            {"general golden", general_golden},
