@@ -181,7 +181,7 @@ static void exact_against_the_twin(atn_ctx *cx)
 {
     for (int kind = 0; kind < DENSE_KINDS; kind++)
         for (int trial = 0; trial < 2; trial++) {
-            dense_head x = make_dense(kind, 33 + 20 * trial, trial);
+            dense_head x = make_dense((dense_kind)kind, 33 + 20 * trial, trial);
 
             if (kind != DENSE_BLIND)
                 check_exact(cx, &x, kind == DENSE_ONE ? 0 : 3 * trial);
@@ -225,7 +225,7 @@ static void check_largest(atn_ctx *cx, const dense_head *x, int skip)
 static void largest_against_all(atn_ctx *cx)
 {
     for (int kind = 0; kind < DENSE_KINDS; kind++) {
-        dense_head x = make_dense(kind, 64, 5);
+        dense_head x = make_dense((dense_kind)kind, 64, 5);
 
         if (kind != DENSE_BLIND && kind != DENSE_ONE) check_largest(cx, &x, kind % 3);
         drop_dense(&x);

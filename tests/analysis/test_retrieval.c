@@ -104,7 +104,7 @@ static void against_the_twin(atn_ctx *cx)
 {
     for (int kind = 0; kind < DENSE_KINDS; kind++)
         for (int trial = 0; trial < 3; trial++) {
-            dense_head x = make_dense(kind, 40, trial);
+            dense_head x = make_dense((dense_kind)kind, 40, trial);
             const atn_head *h = &x.h;
             const bool inside =
                 h->sight.offset >= 0 && h->nq + h->sight.offset <= h->nk;

@@ -317,7 +317,7 @@ static void against_the_twin(atn_ctx *cx)
 {
     for (int kind = 0; kind < DENSE_KINDS; kind++)
         for (int trial = 0; trial < 3; trial++) {
-            dense_head x = make_dense(kind, trial == 2 ? 64 : 40, trial);
+            dense_head x = make_dense((dense_kind)kind, trial == 2 ? 64 : 40, trial);
 
             if (kind == DENSE_BLIND || kind == DENSE_ONE) {
                 drop_dense(&x);
