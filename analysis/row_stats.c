@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "analysis/row_stats.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 struct atn_row_stats {
@@ -23,12 +22,21 @@ typedef struct place {
     int64_t at;
 } place;
 
-static int by_token_then_place(const void *a, const void *b)
+/* Puts n places into the order of some bits of their tokens; what is equal keeps its order. */
+enum { DIGIT_BITS = 11, DIGITS = 1 << DIGIT_BITS };
+static void sort_by_digit(const place *from, atn_idx n, int shift, place *to)
 {
-    const place *x = a, *y = b;
+    atn_idx begins[DIGITS] = {0}, sum = 0;
 
-    if (x->token != y->token) return x->token < y->token ? -1 : 1;
-    return (x->at > y->at) - (x->at < y->at);
+    for (atn_idx i = 0; i < n; i++)
+        begins[(uint32_t)from[i].token >> shift & (DIGITS - 1)]++;
+    for (int d = 0; d < DIGITS; d++) {
+        const atn_idx here = begins[d];
+        begins[d] = sum;
+        sum += here;
+    }
+    for (atn_idx i = 0; i < n; i++)
+        to[begins[(uint32_t)from[i].token >> shift & (DIGITS - 1)]++] = from[i];
 }
 
 /* earlier[j] = the nearest place before j with the same token, by sorting the
@@ -38,11 +46,18 @@ static atn_status find_earlier(atn_ctx *cx, const int32_t *tokens, atn_idx n,
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     atn_status st = ATN_OK;
-    place *places = NULL;
+    place *places = NULL, *spare = NULL;
 
     ATN_TAKE(places, n);
+    ATN_TAKE(spare, n);
     for (atn_idx j = 0; j < n; j++) places[j] = (place){tokens[j], j};
-    qsort(places, (size_t)n, sizeof *places, by_token_then_place);
+    for (int shift = 0; shift < 32; shift += DIGIT_BITS) {
+        place *const last = places;
+
+        sort_by_digit(places, n, shift, spare);
+        places = spare;
+        spare = last;
+    }
     for (atn_idx j = 0; j < n; j++)
         earlier[places[j].at] =
             j > 0 && places[j - 1].token == places[j].token ? places[j - 1].at : -1;

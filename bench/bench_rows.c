@@ -96,9 +96,10 @@ static void print_exponent(atn_ctx *cx, const atn_head *h, const int32_t *tokens
     enum { POINTS = 5 };
     double slope = 0;
 
+    time_stats(cx, h, tokens, ALL); /* threads and memory are there now */
     for (int i = 0; i < POINTS; i++) {
         const atn_head part = first_of(h, h->nq >> (POINTS - 1 - i));
-        const double s = best_stats(cx, &part, tokens, ALL, 5);
+        const double s = best_stats(cx, &part, tokens, ALL, part.nq < 8192 ? 20 : 5);
 
         printf("n %6lld  %10.6f s\n", (long long)part.nq, s);
         slope += (i - (POINTS - 1) / 2) * log2(s) / 10; /* 10 = sum of the squares */

@@ -57,7 +57,7 @@ static void shared_max(atn_sum_locks *l, float *to, const float *x, atn_idx n)
 
         m = stretch(to + i, n - i, sizeof *to);
         omp_set_lock(lock);
-        for (atn_idx e = i; e < i + m; e++) to[e] = x[e] > to[e] ? x[e] : to[e];
+        atn_vec_max(to + i, x + i, m);
         omp_unset_lock(lock);
     }
 }
@@ -256,13 +256,10 @@ static void mark_needed(const float *max, atn_idx n, atn_idx before, atn_idx edg
                         const atn_cover *c, uint8_t *needed)
 {
     for (int l = 0; l < ATN_COVER_LEVELS; l++) {
-        const float least = c->least[l];
         const atn_idx end =
             c->last[l] < 0 ? 0 : ATN_MIN((before + c->last[l]) / edge + 1, n);
 
-        for (atn_idx b = 0; b < end; b++)
-            needed[b] |= (uint8_t)((max[b] >= least) << l);
-        for (atn_idx b = end; b < n; b++) needed[b] |= (uint8_t)((max[b] > least) << l);
+        atn_vec_mark(max, n, c->least[l], end, (uint8_t)(1 << l), needed);
     }
 }
 
@@ -276,8 +273,7 @@ void atn_tile_sums_row(atn_tile_sums *s, atn_idx i, const float *seen,
     if (i / s->want->block != s->row) next_block_row(s, i / s->want->block);
     memset(s->row_max, 0, (size_t)s->across * sizeof *s->row_max);
     atn_row_block_max(seen, n, before % edge, edge, s->row_max + before / edge);
-    for (atn_idx b = 0; s->max && b < s->across; b++)
-        s->max[b] = s->row_max[b] > s->max[b] ? s->row_max[b] : s->max[b];
+    if (s->max) atn_vec_max(s->max, s->row_max, s->across);
     if (s->needed) mark_needed(s->row_max, s->across, before, edge, cover, s->needed);
 }
 

@@ -2,15 +2,15 @@
  * mass.
  *
  * Math    weights are binned by the upper bits of their floats, counted from the
- *         largest weight down: a bin spans 1/32 octave, in short rows 1/8. One 64-bit
- *         number a bin keeps count (upper 24 bits) and sum (lower 40: the share of the
- *         mass in units of 2^-39). Only the bins where a share is reached are sorted,
+ *         largest weight down to where all smaller ones together are less than a
+ *         thousandth of the mass, which no share needs. One 64-bit number a bin keeps
+ *         count (upper 24 bits) and sum (lower 40: the share of the mass in units of
+ *         2^-39). Only the bins where a share is reached are split further or sorted,
  *         so the counts are exact; sums are those of rounded integers, the same in
  *         every order.
  * Oracle  equal weights: ceil(c n) of n; 2^-k: 4, 5, 7, 10 keys for .9, .95, .99, .999.
  * Cost    about a scalar addition an entry, however the weights are spread.
- * Limits  rows of at most 2^22 weights: no share is reached in the last bin then, which
- *         holds all that is more than 2^32 times smaller than the largest.
+ * Limits  rows of at most 2^22 weights, see core/row_values.h.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/kernels/kernels.h"
@@ -22,10 +22,9 @@ const double atn_span_levels[ATN_SPAN_LEVELS] = {.5, .9, .95};
 
 enum {
     BINS = 1024, /* of long rows and of parts of rows */
-    LONG = 2048, /* shorter rows have a quarter of the bins, each four times as wide */
+    LONG = 2048, /* shorter rows have a quarter of the bins */
     BITS = 10,   /* log2 of BINS */
-    ROW_SHIFT = 18,
-    GROUP = 8, /* bins that are passed over at once */
+    GROUP = 8,   /* bins that are passed over at once */
     BLOCK = 256,
     SHORT = 48, /* shorter rows are sorted */
     LEVELS = ATN_COVER_LEVELS
@@ -308,6 +307,16 @@ static void split(part *p)
     }
 }
 
+/* The bits that are left over when floats from max down to least have 2^bits bins. */
+static int shift_of(float max, double least, int bits)
+{
+    const uint32_t range = atn_float_bits(max) - atn_float_bits((float)least);
+    int shift = 0;
+
+    while (range >> shift >= 1U << bits) shift++;
+    return shift;
+}
+
 /* The largest weight is that of all. */
 static bool all_equal(const float *w, atn_idx n, float max)
 {
@@ -346,13 +355,14 @@ void atn_row_cover(const float *w, atn_idx n, float max, double mass,
         atn_row_sort_few(w, (int)n, sorted);
         for (int l = 0; l < LEVELS; l++) reach(&r, l, 0, sorted, n);
     } else {
-        part whole = {.row = &r,
-                      .w = w,
-                      .n = n,
-                      .top = atn_float_bits(max),
-                      .bins = is_long ? BINS : BINS / 4,
-                      .shift = is_long ? ROW_SHIFT : ROW_SHIFT + 2,
-                      .end = LEVELS};
+        part whole = {
+            .row = &r,
+            .w = w,
+            .n = n,
+            .top = atn_float_bits(max),
+            .bins = is_long ? BINS : BINS / 4,
+            .shift = shift_of(max, mass / (double)n * 5e-4, is_long ? BITS : BITS - 2),
+            .end = LEVELS};
         split(&whole);
     }
 }

@@ -157,6 +157,12 @@ void atn_fixed_add(uint64_t *to, const double *x, atn_idx n, double unit);
 void atn_row_block_max(const float *x, atn_idx n, atn_idx before, atn_idx edge,
                        float *max);
 
+/* to_i = the larger of it and x_i. */
+void atn_vec_max(float *to, const float *x, atn_idx n);
+/* to_i |= bit where x_i reaches least (i < end) or is above it (i >= end). */
+void atn_vec_mark(const float *x, atn_idx n, float least, atn_idx end, uint8_t bit,
+                  uint8_t *to);
+
 /* The forward pass. Vectors of length n; shapes in core/backend.h. */
 void atn_norm_rms(const float *x, const float *w, float eps, float w_offset, atn_idx n,
                   float *y);

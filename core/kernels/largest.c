@@ -11,17 +11,26 @@
 #include "core/kernels/kernels.h"
 #include "core/kernels/lanes.h"
 
+/* Equal ones have one rank, and leave holes behind it. */
+static void fill_holes(const float *x, const int32_t *rank, int n, float *sorted)
+{
+    for (int i = 0; i < n; i++) sorted[i] = NAN;
+    for (int i = 0; i < n; i++) sorted[rank[i]] = x[i];
+    for (int i = 1; i < n; i++)
+        if (isnan(sorted[i])) sorted[i] = sorted[i - 1];
+}
+
 ATN_CLONES void atn_row_sort_few(const float *x, int n, float *sorted)
 {
     enum { PAD = ATN_FEW + 16 };
-    float padded[PAD], hole = NAN;
+    float padded[PAD];
     int32_t rank[PAD];
+    int sum = 0;
 
-    for (int i = 0; i < n; i++) {
-        padded[i] = x[i];
-        sorted[i] = hole;
-    }
-    for (int i = n; i < n + 16; i++) padded[i] = 0;
+    if (n == 1) sorted[0] = x[0];
+    if (n <= 1) return;
+    memcpy(padded, x, (size_t)n * sizeof *x);
+    memset(padded + n, 0, 16 * sizeof *x);
     for (int i = 0; i < n; i += 16) {
         atn_float16 y;
         atn_int16x32 above = {0};
@@ -30,9 +39,11 @@ ATN_CLONES void atn_row_sort_few(const float *x, int n, float *sorted)
         for (int j = 0; j < n; j++) above -= padded[j] > y;
         memcpy(rank + i, &above, sizeof above);
     }
-    for (int i = 0; i < n; i++) sorted[rank[i]] = x[i];
-    for (int i = 1; i < n; i++) /* equal ones have one rank, and leave holes */
-        if (isnan(sorted[i])) sorted[i] = sorted[i - 1];
+    for (int i = 0; i < n; i++) {
+        sorted[rank[i]] = x[i];
+        sum += rank[i];
+    }
+    if (sum != n * (n - 1) / 2) fill_holes(x, rank, n, sorted);
 }
 
 /* Keys that ascend as the floats descend. */

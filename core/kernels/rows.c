@@ -84,6 +84,7 @@ ATN_CLONES atn_idx atn_row_find(const float *x, atn_idx n, float value)
     atn_idx j = 0;
 
     while (j + WIDE <= n && !any_equal(x + j, WIDE, value)) j += WIDE;
+    while (j + ATN_LANES <= n && !any_equal(x + j, ATN_LANES, value)) j += ATN_LANES;
     while (j < n && x[j] != value) j++;
     return j;
 }

@@ -12,20 +12,21 @@
 
 enum { CHUNK = 64, VECTORS = CHUNK / 8 };
 
-/* Adds rows that begin `step` apart to sum[0 .. CHUNK). */
-ATN_PART void sum_chunk(const float *p, atn_idx step, atn_idx rows, double *sum)
+/* Adds rows that begin `step` apart to sum[0 .. 8 vectors). */
+ATN_PART void sum_chunk(const float *p, atn_idx step, atn_idx rows, int vectors,
+                        double *sum)
 {
     atn_double8 sums[VECTORS];
 
-    memcpy(sums, sum, sizeof sums);
+    memcpy(sums, sum, (size_t)vectors * sizeof *sums);
     for (atn_idx r = 0; r < rows; r++)
-        for (int v = 0; v < VECTORS; v++) {
+        for (int v = 0; v < vectors; v++) {
             atn_double8 x;
 
             atn_widen8(p + r * step + 8 * v, &x);
             sums[v] += x;
         }
-    memcpy(sum, sums, sizeof sums);
+    memcpy(sum, sums, (size_t)vectors * sizeof *sums);
 }
 
 ATN_CLONES void atn_tile_columns(const float *p, atn_idx ld, atn_idx rows, atn_idx cols,
@@ -33,7 +34,8 @@ ATN_CLONES void atn_tile_columns(const float *p, atn_idx ld, atn_idx rows, atn_i
 {
     atn_idx c = 0;
 
-    for (; c + CHUNK <= cols; c += CHUNK) sum_chunk(p + c, ld, rows, sum + c);
+    for (; c + CHUNK <= cols; c += CHUNK) sum_chunk(p + c, ld, rows, VECTORS, sum + c);
+    for (; c + 8 <= cols; c += 8) sum_chunk(p + c, ld, rows, 1, sum + c);
     for (atn_idx r = 0; r < rows; r++)
         for (atn_idx e = c; e < cols; e++) sum[e] += (double)p[r * ld + e];
 }
@@ -58,7 +60,8 @@ ATN_CLONES void atn_tile_diagonals(const float *p, atn_idx ld, atn_idx rows,
 
     short_diagonals(p, ld, rows, cols, 0, e, sum);
     for (; e + CHUNK <= cols; e += CHUNK)
-        sum_chunk(p + e - last, ld + 1, rows, sum + e);
+        sum_chunk(p + e - last, ld + 1, rows, VECTORS, sum + e);
+    for (; e + 8 <= cols; e += 8) sum_chunk(p + e - last, ld + 1, rows, 1, sum + e);
     short_diagonals(p, ld, rows, cols, e, n, sum);
 }
 
@@ -128,4 +131,16 @@ ATN_CLONES void atn_row_block_max(const float *x, atn_idx n, atn_idx before,
         for (; j < end; j++) max[b] = x[j] > max[b] ? x[j] : max[b];
         b++;
     }
+}
+
+ATN_CLONES void atn_vec_max(float *to, const float *x, atn_idx n)
+{
+    for (atn_idx i = 0; i < n; i++) to[i] = x[i] > to[i] ? x[i] : to[i];
+}
+
+ATN_CLONES void atn_vec_mark(const float *x, atn_idx n, float least, atn_idx end,
+                             uint8_t bit, uint8_t *to)
+{
+    for (atn_idx i = 0; i < end; i++) to[i] |= x[i] >= least ? bit : 0;
+    for (atn_idx i = end; i < n; i++) to[i] |= x[i] > least ? bit : 0;
 }
