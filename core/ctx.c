@@ -1,7 +1,8 @@
 /* core/ctx.c -- context, errors, allocation, scratch arena, log, progress.
  *
  * The arena is a stack of chunks; a mark remembers (chunk, used) and rewinding frees
- * the chunks above it. Every piece is 64-byte aligned.
+ * the chunks above it, but for a few MiB that the next round is likely to need. Every
+ * piece is 64-byte aligned.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/ctx.h"
@@ -20,7 +21,7 @@
 
 #include "core/backend.h"
 
-enum { ARENA_ALIGN = 64, ARENA_CHUNK = 1 << 20 };
+enum { ARENA_ALIGN = 64, ARENA_CHUNK = 1 << 20, ARENA_SPARE = 16 << 20 };
 
 struct atn_arena_chunk {
     atn_arena_chunk *below;
@@ -70,12 +71,19 @@ void atn_ctx_release(atn_ctx *cx)
     const atn_arena_mark bottom = {NULL, 0};
 
     if (cx->arena.top) atn_arena_rewind(cx, bottom);
+    while (cx->arena.spare) {
+        atn_arena_chunk *c = cx->arena.spare;
+
+        cx->arena.spare = c->below;
+        (void)cx->alloc.resize(cx->alloc.user, c, 0);
+    }
+    cx->arena.spare_bytes = 0;
 }
 
 void atn_ctx_fork(const atn_ctx *parent, atn_ctx *child)
 {
     *child = *parent;
-    child->arena = (atn_arena){NULL, 0};
+    child->arena = (atn_arena){0};
     child->threads = 1;
     child->progress = NULL;
     atn_err_clear(child);
@@ -268,18 +276,48 @@ static char *chunk_data(atn_arena_chunk *c)
     return (char *)((at + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN);
 }
 
+/* The smallest spare chunk of at least so many bytes; NULL when there is none. */
+static atn_arena_chunk *take_spare(atn_arena *a, size_t bytes)
+{
+    atn_arena_chunk **best = NULL, *c;
+
+    for (atn_arena_chunk **at = &a->spare; *at; at = &(*at)->below)
+        if ((*at)->size >= bytes && (!best || (*at)->size < (*best)->size)) best = at;
+    if (!best) return NULL;
+    c = *best;
+    *best = c->below;
+    a->spare_bytes -= c->size;
+    return c;
+}
+
+/* Tasks that are run over and over need the same chunks; giving them back to the system costs
+ * a page fault every 4 KiB. */
+static void drop_chunk(atn_ctx *cx, atn_arena_chunk *c)
+{
+    if (cx->arena.spare_bytes + c->size > ARENA_SPARE) {
+        (void)cx->alloc.resize(cx->alloc.user, c, 0);
+        return;
+    }
+    c->below = cx->arena.spare;
+    cx->arena.spare = c;
+    cx->arena.spare_bytes += c->size;
+}
+
 /* Chunks are not counted as in use; what is taken of them is. */
 static bool arena_grow(atn_ctx *cx, size_t bytes)
 {
     const size_t size = ATN_MAX(bytes, (size_t)ARENA_CHUNK);
-    atn_arena_chunk *c =
-        cx->alloc.resize(cx->alloc.user, NULL, size + sizeof *c + ARENA_ALIGN);
+    atn_arena_chunk *c = take_spare(&cx->arena, bytes);
 
-    if (!c) return out_of_memory(cx, (double)size) != NULL;
+    if (!c) {
+        c = cx->alloc.resize(cx->alloc.user, NULL, size + sizeof *c + ARENA_ALIGN);
+        if (!c) return out_of_memory(cx, (double)size) != NULL;
+        c->size = size;
+    }
     c->below = cx->arena.top;
     c->below_used = cx->arena.used;
-    c->size = size;
-    cx->arena = (atn_arena){c, 0};
+    cx->arena.top = c;
+    cx->arena.used = 0;
     return true;
 }
 
@@ -314,8 +352,9 @@ void atn_arena_rewind(atn_ctx *cx, atn_arena_mark mark)
 
         ATN_ASSERT(c != NULL);
         atn_mem_count(cx, -(int64_t)cx->arena.used);
-        cx->arena = (atn_arena){c->below, c->below_used};
-        (void)cx->alloc.resize(cx->alloc.user, c, 0);
+        cx->arena.top = c->below;
+        cx->arena.used = c->below_used;
+        drop_chunk(cx, c);
     }
     atn_mem_count(cx, (int64_t)mark.used - (int64_t)cx->arena.used);
     cx->arena.used = mark.used;

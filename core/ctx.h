@@ -46,7 +46,9 @@ typedef struct atn_err {
 typedef struct atn_arena_chunk atn_arena_chunk;
 typedef struct atn_arena {
     atn_arena_chunk *top;
-    size_t used; /* bytes used in the top chunk */
+    size_t used;            /* bytes used in the top chunk */
+    atn_arena_chunk *spare; /* rewound chunks that are kept for the next round, */
+    size_t spare_bytes;     /* a few MiB of them */
 } atn_arena;
 
 typedef struct atn_arena_mark {
