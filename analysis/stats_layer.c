@@ -121,7 +121,7 @@ done:
  * more. */
 static atn_status sample_heads(atn_ctx *cx, const atn_stats *s, layer_job *j)
 {
-    const atn_idx nq = j->problem->nq, skip = j->rows.skip_rows;
+    const atn_idx nq = j->problem->nq, skip = s->plan.rows.skip_rows;
     atn_status st = ATN_OK;
 
     if (s->sample == 0 || s->sample >= nq - skip) return ATN_OK;

@@ -57,6 +57,10 @@ grep -q '^3,0,causal_self,0' out.csv
 gives 3 R --measure uniform
 grep -q '^2,1,causal_self,,,,$' out.csv
 [ "$(grep -c '^2,[023],causal_self,[0-9.]*,,[01],$' out.csv)" -eq 3 ]
+# a sample is drawn once, beside a bad head as without one
+attnscope stats "$RUN" --heads 2.0 --measure sink --rows 40 --skip-rows 300 --format csv >one.csv
+gives 3 R --heads 2.0,2.1 --measure sink,uniform --rows 40 --skip-rows 300
+[ "$(sed -n 2p out.csv | cut -d, -f4-7)" = "$(sed -n 2p one.csv | cut -d, -f4-7)" ]
 # the output file is complete, too
 code=0
 attnscope stats R -o s.csv -q 2>/dev/null || code=$?
