@@ -63,8 +63,7 @@ static atn_status sound_tensor(atn_ctx *cx, atn_layer_facts *f, const char *name
     const atn_status st = atn_layer_tensor(cx, f, name, rows, out, cols);
 
     if (st != ATN_DATA || strict) return st;
-    atn_log(cx, ATN_LOG_WARN, "%s", cx->err.text);
-    atn_err_clear(cx);
+    atn_err_forgive(cx);
     f->damaged = true;
     *out = NULL;
     return ATN_OK;

@@ -222,8 +222,7 @@ void atn_stats_forget(atn_ctx *cx, atn_stats *s)
 /* A measure of the whole model cannot do without a head. */
 static void leave_out(atn_ctx *cx, atn_stats *s, int m)
 {
-    atn_log(cx, ATN_LOG_WARN, "%s", cx->err.text);
-    atn_err_clear(cx);
+    atn_err_forgive(cx);
     atn_log(cx, ATN_LOG_WARN, "%s is left out", s->plan.measure[m]->id);
     for (atn_idx i = 0; i < s->n; i++) s->row[i].failed = true;
 }

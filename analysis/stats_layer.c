@@ -72,9 +72,11 @@ done:
 
 static atn_status give_up(atn_ctx *cx, atn_stats *s, atn_idx row)
 {
-    if (s->row[row].done) return ATN_OK;
-    if (cx->err.text[0]) atn_log(cx, ATN_LOG_WARN, "%s", cx->err.text);
-    atn_err_clear(cx);
+    if (s->row[row].done) {
+        atn_err_clear(cx);
+        return ATN_OK;
+    }
+    atn_err_forgive(cx);
     s->row[row].failed = true;
     return atn_stats_finish_head(cx, s, row);
 }
@@ -156,19 +158,16 @@ static atn_status find_bad(atn_ctx *cx, atn_stats *s, layer_job *j)
         atn_status st;
 
         if (j->bad[h]) continue;
-        atn_err_clear(cx);
         st =
             atn_rows_stream(cx, &j->head[h], 1, nothing, NULL, "looking for bad heads");
         if (st == ATN_OK) continue;
         if (st != ATN_DATA) return st;
         j->bad[h] = true;
-        if (j->keep[h])
-            st = give_up(cx, s, j->row[h]);
-        else
-            atn_log(cx, ATN_LOG_WARN, "%s", cx->err.text);
-        if (j->keep[h] && st != ATN_OK) return st;
+        if (!j->keep[h])
+            atn_err_forgive(cx);
+        else if ((st = give_up(cx, s, j->row[h])) != ATN_OK)
+            return st;
     }
-    atn_err_clear(cx);
     return ATN_OK;
 }
 
@@ -301,10 +300,9 @@ static atn_status each_layer_measure(atn_ctx *cx, atn_stats *s, const layer_job 
         st = one_layer_measure(cx, s, j, f, m);
         if (st != ATN_OK && !atn_stats_may_go_on(s, st)) return st;
         if (st == ATN_OK) continue;
-        atn_log(cx, ATN_LOG_WARN, "%s", cx->err.text);
+        atn_err_forgive(cx);
         atn_log(cx, ATN_LOG_WARN, "layer %d: %s is left out", (int)f->problem->layer,
                 s->plan.measure[m]->id);
-        atn_err_clear(cx);
         all_fail(s, j);
     }
     return ATN_OK;

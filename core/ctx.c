@@ -408,6 +408,12 @@ static atn_status stop_asked(const atn_ctx *cx, const char **reason)
     return sig == SIGTERM ? ATN_TERMINATED : ATN_INTERRUPTED;
 }
 
+void atn_err_forgive(atn_ctx *cx)
+{
+    if (cx->err.text[0]) atn_log(cx, ATN_LOG_WARN, "%s", cx->err.text);
+    atn_err_clear(cx);
+}
+
 atn_status atn_progress(atn_ctx *cx, const char *what, double done, double total)
 {
     const char *reason;

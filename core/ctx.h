@@ -101,6 +101,8 @@ atn_status atn_fail(atn_ctx *cx, atn_status code, const char *file, int line,
                     const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 void atn_err_mark(atn_ctx *cx, const char *file, int line);
 void atn_err_clear(atn_ctx *cx);
+/* The error is no end: logs its message as a warning, and clears it. */
+void atn_err_forgive(atn_ctx *cx);
 
 /* All need `atn_ctx *cx`, `atn_status st` and a label `done:` in scope. */
 #define ATN_TRY(call)                                                                  \

@@ -195,8 +195,7 @@ static atn_status check_finite(atn_ctx *cx, const atn_st_tensor *t,
         if (sum == 0) continue;
         not_finite(cx, t, l, shape, x + i * cols, i);
         if (!bad) return ATN_DATA;
-        atn_log(cx, ATN_LOG_WARN, "%s", cx->err.text);
-        atn_err_clear(cx);
+        atn_err_forgive(cx);
         mark_bad(l, shape[0], i / rows, bad);
         i = (i / rows + 1) * rows - 1;
     }
@@ -267,8 +266,7 @@ static atn_status check_weights(atn_ctx *cx, const char *path, const atn_layer_i
             "more than 1 (to %.6g), so it is no attention",
             path, l->layer, (long long)h, (long long)row, sum);
         if (!bad) return ATN_DATA;
-        atn_log(cx, ATN_LOG_WARN, "%s", cx->err.text);
-        atn_err_clear(cx);
+        atn_err_forgive(cx);
         bad[h] = true;
     }
     return ATN_OK;
