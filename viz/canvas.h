@@ -107,6 +107,22 @@ atn_status atn_canvas_matrix(atn_ctx *cx, atn_canvas *c, atn_cmat m, const atn_s
                              double x, double y, double w, double h,
                              atn_idx panels) ATN_WARN_UNUSED;
 
+/* Cells painted into a rectangle as an embedded raster with hard edges, for colours
+ * that no scale gives. */
+typedef struct atn_cells {
+    atn_idx rows, cols;
+    double x, y, w, h; /* of all cells */
+    /* The colour of the cells [r, r + n) x [j, j + n), clipped to the matrix, that are
+     * drawn as one, as 0xffRRGGBB; 0 = what lies below shows. */
+    uint32_t (*pixel)(const void *state, atn_idx r, atn_idx j, atn_idx n);
+    const void *state;
+} atn_cells;
+uint32_t atn_pixel(const unsigned char rgb[3]);
+/* The largest value of the cells [r, r + n) x [j, j + n); NaN where all are. */
+double atn_cells_largest(atn_cmat m, atn_idx r, atn_idx j, atn_idx n);
+atn_status atn_canvas_cells(atn_ctx *cx, atn_canvas *c,
+                            const atn_cells *cells) ATN_WARN_UNUSED;
+
 /* An axis along a matrix: the texts where they fit, else numbers. */
 typedef struct atn_axis {
     const char *const *texts; /* one a cell; NULL = numbers */

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
-#define ATN_PALETTES "viridis|cividis|diverging"
+#define ATN_PALETTES "viridis|cividis|diverging|ink"
 
 /* A table of 256 RGB colours; NULL when there is none of that name. */
 const unsigned char (*atn_palette_find(const char *name))[3];

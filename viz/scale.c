@@ -282,8 +282,7 @@ void atn_scale_bar(atn_canvas *c, const atn_scale *s, double x, double y, double
 
 /* ---- matrices ---- */
 
-/* Largest finite value of a block of cells; NaN when there is none. */
-static double block_max(atn_cmat m, atn_idx r0, atn_idx c0, atn_idx size)
+double atn_cells_largest(atn_cmat m, atn_idx r0, atn_idx c0, atn_idx size)
 {
     double max = NAN;
 
@@ -293,32 +292,43 @@ static double block_max(atn_cmat m, atn_idx r0, atn_idx c0, atn_idx size)
     return max;
 }
 
+uint32_t atn_pixel(const unsigned char rgb[3])
+{
+    return 0xff000000u | (uint32_t)rgb[0] << 16 | (uint32_t)rgb[1] << 8 | rgb[2];
+}
+
 static uint32_t pixel_of(const atn_scale *s, double v)
 {
     const double x = atn_scale_at(s, v);
-    const unsigned char *rgb;
 
     if (isnan(x))
         return 0xff000000u | (uint32_t)(MASKED[0] * 255) << 16 |
                (uint32_t)(MASKED[1] * 255) << 8 | (uint32_t)(MASKED[2] * 255);
-    rgb = atn_palette_at(s->palette, x);
-    return 0xff000000u | (uint32_t)rgb[0] << 16 | (uint32_t)rgb[1] << 8 | rgb[2];
+    return atn_pixel(atn_palette_at(s->palette, x));
 }
 
-/* Cells are repeated so often that viewers that smooth images leave their edges
- * sharp. */
-static void paint_pixels(cairo_surface_t *image, atn_cmat m, const atn_scale *s,
-                         atn_idx size, atn_idx repeat)
+/* `size` cells a side are one, painted `repeat` times a side: so viewers that smooth
+ * images leave their edges sharp. */
+typedef struct raster {
+    const atn_cells *cells;
+    atn_idx size, repeat;
+    cairo_format_t format;
+} raster;
+
+static void paint_pixels(cairo_surface_t *image, const raster *of)
 {
+    const atn_cells *m = of->cells;
+    const atn_idx size = of->size, repeat = of->repeat;
     const int stride = cairo_image_surface_get_stride(image);
     unsigned char *data = cairo_image_surface_get_data(image);
-    const atn_idx rows = (m.rows + size - 1) / size, cols = (m.cols + size - 1) / size;
+    const atn_idx rows = (m->rows + size - 1) / size,
+                  cols = (m->cols + size - 1) / size;
 
     for (atn_idx r = 0; r < rows; r++) {
         uint32_t *first = (uint32_t *)(void *)(data + r * repeat * stride);
 
         for (atn_idx j = 0; j < cols; j++) {
-            const uint32_t pixel = pixel_of(s, block_max(m, r * size, j * size, size));
+            const uint32_t pixel = m->pixel(m->state, r * size, j * size, size);
             for (atn_idx k = 0; k < repeat; k++) first[j * repeat + k] = pixel;
         }
         for (atn_idx k = 1; k < repeat; k++)
@@ -342,15 +352,16 @@ atn_idx atn_raster_join(atn_idx cells, atn_idx panels)
     return ATN_MAX((cells + most - 1) / most, 1);
 }
 
-atn_status atn_canvas_matrix(atn_ctx *cx, atn_canvas *c, atn_cmat m, const atn_scale *s,
-                             double x, double y, double w, double h, atn_idx panels)
+static atn_status paint(atn_ctx *cx, atn_canvas *c, raster *of, atn_idx panels)
 {
-    const atn_idx size = atn_raster_join(ATN_MAX(m.rows, m.cols), panels);
-    const atn_idx rows = (m.rows + size - 1) / size, cols = (m.cols + size - 1) / size;
+    const atn_cells *m = of->cells;
+    const atn_idx rows = (m->rows + of->size - 1) / of->size,
+                  cols = (m->cols + of->size - 1) / of->size;
     const atn_idx most = raster_side(RASTER_PIXELS, panels);
-    const atn_idx repeat = ATN_MAX(most / ATN_MAX(ATN_MAX(rows, cols), 1), 1);
+    const atn_idx repeat = of->repeat =
+        ATN_MAX(most / ATN_MAX(ATN_MAX(rows, cols), 1), 1);
     cairo_surface_t *image = cairo_image_surface_create(
-        CAIRO_FORMAT_RGB24, (int)(cols * repeat), (int)(rows * repeat));
+        of->format, (int)(cols * repeat), (int)(rows * repeat));
 
     if (cairo_surface_status(image) != CAIRO_STATUS_SUCCESS) {
         cairo_surface_destroy(image);
@@ -358,17 +369,76 @@ atn_status atn_canvas_matrix(atn_ctx *cx, atn_canvas *c, atn_cmat m, const atn_s
                         "no memory for a raster of %lld x %lld",
                         (long long)(cols * repeat), (long long)(rows * repeat));
     }
-    paint_pixels(image, m, s, size, repeat);
+    paint_pixels(image, of);
     cairo_surface_mark_dirty(image);
     cairo_save(c->cr);
-    cairo_translate(c->cr, x, y);
-    cairo_scale(c->cr, w / (double)(cols * repeat), h / (double)(rows * repeat));
+    cairo_translate(c->cr, m->x, m->y);
+    cairo_scale(c->cr, m->w / (double)(cols * repeat), m->h / (double)(rows * repeat));
     cairo_set_source_surface(c->cr, image, 0, 0);
     cairo_pattern_set_filter(cairo_get_source(c->cr), CAIRO_FILTER_NEAREST);
     cairo_paint(c->cr);
     cairo_restore(c->cr);
     cairo_surface_destroy(image);
     return ATN_OK;
+}
+
+/* A matrix with its colours. */
+typedef struct coloured {
+    atn_cmat m;
+    const atn_scale *s;
+} coloured;
+
+static uint32_t largest_pixel(const void *state, atn_idx r, atn_idx j, atn_idx n)
+{
+    const coloured *k = state;
+
+    return pixel_of(k->s, atn_cells_largest(k->m, r, j, n));
+}
+
+atn_status atn_canvas_matrix(atn_ctx *cx, atn_canvas *c, atn_cmat m, const atn_scale *s,
+                             double x, double y, double w, double h, atn_idx panels)
+{
+    const atn_cells cells = {m.rows,        m.cols,           x, y, w, h,
+                             largest_pixel, &(coloured){m, s}};
+
+    return paint(cx, c,
+                 &(raster){.cells = &cells,
+                           .size = atn_raster_join(ATN_MAX(m.rows, m.cols), panels),
+                           .format = CAIRO_FORMAT_RGB24},
+                 panels);
+}
+
+/* So many cells are joined that each has a pixel of an image; of a vector format its
+ * viewer decides. */
+static atn_idx join_of(atn_canvas *c, const atn_cells *m)
+{
+    const cairo_surface_type_t kind = cairo_surface_get_type(cairo_get_target(c->cr));
+    double x = m->w / (double)m->cols, y = m->h / (double)m->rows, least;
+
+    cairo_user_to_device_distance(c->cr, &x, &y);
+    least = fmin(fabs(x), fabs(y));
+    return ATN_MAX(atn_raster_join(ATN_MAX(m->rows, m->cols), 1),
+                   kind == CAIRO_SURFACE_TYPE_IMAGE && least > 1e-6
+                       ? (atn_idx)ceil(1 / least)
+                       : 1);
+}
+
+/* Joined cells may reach beyond the last one: what lies there is cut. */
+atn_status atn_canvas_cells(atn_ctx *cx, atn_canvas *c, const atn_cells *cells)
+{
+    const atn_idx n = join_of(c, cells);
+    atn_cells whole = *cells;
+    atn_status st;
+
+    whole.w *= (double)((cells->cols + n - 1) / n * n) / (double)cells->cols;
+    whole.h *= (double)((cells->rows + n - 1) / n * n) / (double)cells->rows;
+    cairo_save(c->cr);
+    cairo_rectangle(c->cr, cells->x, cells->y, cells->w, cells->h);
+    cairo_clip(c->cr);
+    st = paint(cx, c,
+               &(raster){.cells = &whole, .size = n, .format = CAIRO_FORMAT_ARGB32}, 1);
+    cairo_restore(c->cr);
+    return st;
 }
 
 /* ---- axes ---- */

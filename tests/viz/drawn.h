@@ -33,31 +33,46 @@ static inline atn_table *drawn_table(atn_ctx *cx, const char *csv)
     return t;
 }
 
-/* Pixels of this colour in a figure drawn with these options at 144 dpi. */
-static inline int drawn_with(atn_ctx *cx, const char *figure, const atn_table *t,
-                             const atn_figure_opts *o, const unsigned char rgb[3])
+/* A part of a drawing, as shares of its width and height. */
+typedef struct drawn_part {
+    double x0, x1, y0, y1;
+} drawn_part;
+static const drawn_part DRAWN_ALL = {0, 1, 0, 1};
+
+/* Pixels of this colour in a part of a figure drawn with these options at 144 dpi. */
+static inline int drawn_in(atn_ctx *cx, const char *figure, const atn_table *t,
+                           const atn_figure_opts *o, const unsigned char rgb[3],
+                           drawn_part part)
 {
     const uint32_t want = (uint32_t)rgb[0] << 16 | (uint32_t)rgb[1] << 8 | rgb[2];
     atn_figure_opts with = *o;
     cairo_surface_t *image;
     char path[700];
-    int n = 0;
+    int n = 0, w, h;
 
     with.dpi = 144;
     drawn_path("c.png", path);
     CHECK_OK(atn_figure_draw(cx, atn_figure_find(figure), t, &with, path, true));
     image = cairo_image_surface_create_from_png(path);
     CHECK(cairo_surface_status(image) == CAIRO_STATUS_SUCCESS);
-    for (int y = 0; y < cairo_image_surface_get_height(image); y++) {
+    w = cairo_image_surface_get_width(image);
+    h = cairo_image_surface_get_height(image);
+    for (int y = (int)(part.y0 * h); y < (int)(part.y1 * h); y++) {
         const uint32_t *row =
             (const uint32_t *)(const void *)(cairo_image_surface_get_data(image) +
                                              (ptrdiff_t)y *
                                                  cairo_image_surface_get_stride(image));
-        for (int x = 0; x < cairo_image_surface_get_width(image); x++)
+        for (int x = (int)(part.x0 * w); x < (int)(part.x1 * w); x++)
             n += (row[x] & 0xffffff) == want;
     }
     cairo_surface_destroy(image);
     return n;
+}
+
+static inline int drawn_with(atn_ctx *cx, const char *figure, const atn_table *t,
+                             const atn_figure_opts *o, const unsigned char rgb[3])
+{
+    return drawn_in(cx, figure, t, o, rgb, DRAWN_ALL);
 }
 
 static inline int drawn_pixels(atn_ctx *cx, const char *figure, const atn_table *t,

@@ -111,8 +111,9 @@ static atn_table *make_table(atn_ctx *cx, atn_idx n, const char *token)
                 {"left", ATN_COL_I64},
                 {"right", ATN_COL_I64},
                 {"height", ATN_COL_F64}};
-    static const char *const curves[] = {"distance_first_tokens", "mass_share",
-                                         "coverage", "share_mean"};
+    static const char *const curves[] = {
+        "distance_first_tokens", "mass_share", "coverage",     "share_mean", "depth",
+        "accuracy_last",         "lambda_low", "energy_share", "iteration",  "energy"};
     atn_table *t = NULL;
     float *m = calloc((size_t)(n * n), sizeof *m);
     int cols[6], curve = 0, node = 0;
@@ -133,7 +134,7 @@ static atn_table *make_table(atn_ctx *cx, atn_idx n, const char *token)
     for (atn_idx i = 0; i < n; i++) {
         CHECK_OK(atn_table_add_row(cx, t));
         set_node(t, node, i, n);
-        for (int k = 0; k < 4; k++)
+        for (int k = 0; k < (int)ATN_LEN(curves); k++)
             atn_table_set_f64(t, curve + k, (double)(i % 4 + 1) / 8);
         atn_table_set_i64(t, cols[0], i / 2);
         atn_table_set_i64(t, cols[1], i % 2);
