@@ -120,10 +120,19 @@ double atn_plot_py(const atn_plot_area *a, double y)
 void atn_plot_frame(atn_canvas *c, const atn_plot_area *a, const atn_table *t,
                     const atn_figure_opts *o, int col)
 {
+    char label[160];
+
+    atn_col_label(t, col, label, sizeof label);
+    atn_plot_frame_as(c, a, t, o, col, label);
+}
+
+void atn_plot_frame_as(atn_canvas *c, const atn_plot_area *a, const atn_table *t,
+                       const atn_figure_opts *o, int col, const char *label)
+{
     double ticks[16];
     const int n = atn_nice_ticks(a->y0, a->y1,
                                  (int)fmax(2, fmin(6, a->h / (c->font * 3))), ticks);
-    char text[160];
+    char text[32];
 
     atn_plot_heading(c, t, o, col);
     for (int i = 0; i < n; i++) {
@@ -137,8 +146,7 @@ void atn_plot_frame(atn_canvas *c, const atn_plot_area *a, const atn_table *t,
     atn_canvas_grey(c, 0.4);
     atn_canvas_frame(c, a->x, a->y, a->w, a->h);
     atn_canvas_grey(c, 0.15);
-    atn_col_label(t, col, text, sizeof text);
-    atn_canvas_text(c, c->font, a->y + a->h / 2, ATN_CENTRE, 0.95, -90, a->h, text);
+    atn_canvas_text(c, c->font, a->y + a->h / 2, ATN_CENTRE, 0.95, -90, a->h, label);
 }
 
 void atn_plot_x_axis(atn_canvas *c, const atn_plot_area *a, bool whole,
@@ -178,12 +186,48 @@ static int find_id(const atn_series *s, int64_t id, bool *found)
     return lo;
 }
 
+static atn_status too_many(atn_ctx *cx, const atn_table *t, int col)
+{
+    return atn_fail(cx, ATN_USAGE, __FILE__, __LINE__,
+                    "column %s has more than %d values, too many series to "
+                    "tell apart (name another column)",
+                    atn_table_col_name(t, col), ATN_SERIES_MAX);
+}
+
+/* Rows of a series mostly stand together: the series of the row before is tried first,
+ * then the last ones. */
+static atn_status find_texts(atn_ctx *cx, const atn_table *t, atn_series *out)
+{
+    const atn_idx rows = atn_table_rows(t);
+    atn_status st = ATN_OK;
+    int at = 0;
+
+    ATN_TAKE(out->names, ATN_MIN(rows, ATN_SERIES_MAX));
+    ATN_TAKE(out->of, rows);
+    for (atn_idx r = 0; r < rows; r++) {
+        const char *text =
+            atn_table_has(t, r, out->col) ? atn_table_get_str(t, r, out->col) : "";
+
+        if (at >= out->n || strcmp(out->names[at], text) != 0)
+            for (at = out->n - 1; at >= 0 && strcmp(out->names[at], text) != 0;) at--;
+        if (at < 0) {
+            if (out->n == ATN_SERIES_MAX) ATN_TRY(too_many(cx, t, out->col));
+            at = out->n++;
+            out->names[at] = text;
+        }
+        out->of[r] = at;
+    }
+done:
+    return st;
+}
+
 atn_status atn_series_find(atn_ctx *cx, const atn_table *t, int col, atn_series *out)
 {
     atn_status st = ATN_OK;
 
     *out = (atn_series){.col = col, .n = col < 0};
     if (col < 0) return ATN_OK;
+    if (atn_table_col_type(t, col) == ATN_COL_STR) return find_texts(cx, t, out);
     ATN_TAKE(out->ids, ATN_SERIES_MAX);
     for (atn_idx r = 0; r < atn_table_rows(t); r++) {
         const int64_t id = atn_table_get_i64(t, r, col);
@@ -191,11 +235,7 @@ atn_status atn_series_find(atn_ctx *cx, const atn_table *t, int col, atn_series 
         const int at = find_id(out, id, &found);
 
         if (found) continue;
-        if (out->n == ATN_SERIES_MAX)
-            ATN_FAIL(ATN_USAGE,
-                     "column %s has more than %d values, too many series to "
-                     "tell apart (name another column)",
-                     atn_table_col_name(t, col), ATN_SERIES_MAX);
+        if (out->n == ATN_SERIES_MAX) ATN_TRY(too_many(cx, t, col));
         memmove(out->ids + at + 1, out->ids + at,
                 (size_t)(out->n - at) * sizeof *out->ids);
         out->ids[at] = id;
@@ -209,18 +249,52 @@ int atn_series_of(const atn_series *s, const atn_table *t, atn_idx row)
 {
     bool found;
 
+    if (s->of) return s->of[row];
     return s->col < 0 ? 0 : find_id(s, atn_table_get_i64(t, row, s->col), &found);
 }
 
 void atn_series_pen(atn_canvas *c, const atn_series *s, int i)
 {
     static const double dashes[][2] = {{0, 0}, {5, 2}, {1.5, 1.5}};
-    const size_t kind = s->n > ATN_PALETTE_DISTINCT ? (size_t)i % ATN_LEN(dashes) : 0;
+    const bool dashed = s->marks || s->n > ATN_PALETTE_DISTINCT;
+    const size_t kind = dashed ? (size_t)i % ATN_LEN(dashes) : 0;
 
     atn_canvas_colour(c, atn_palette_series(i, s->n));
     cairo_set_line_width(c->cr, 1);
     cairo_set_line_join(c->cr, CAIRO_LINE_JOIN_ROUND);
     cairo_set_dash(c->cr, dashes[kind], kind ? 2 : 0, 0);
+}
+
+/* A polygon of n corners, the first one up or turned by half a step. */
+static void polygon(atn_canvas *c, double x, double y, double r, int n, double turn)
+{
+    const double pi = acos(-1);
+
+    for (int i = 0; i < n; i++) {
+        const double angle = 2 * pi * (i + turn) / n - pi / 2;
+
+        cairo_line_to(c->cr, x + r * cos(angle), y + r * sin(angle));
+    }
+    cairo_close_path(c->cr);
+}
+
+void atn_series_mark(atn_canvas *c, const atn_series *s, int i, double x, double y)
+{
+    static const struct {
+        int corners; /* 0 = a disc */
+        double turn, size;
+    } shapes[] = {{0, 0, .24},  {4, .5, .31}, {3, 0, .35}, {4, 0, .33},
+                  {3, .5, .35}, {5, 0, .32},  {6, 0, .3}};
+    const size_t k = (size_t)i % ATN_LEN(shapes);
+    const double r = shapes[k].size * c->font;
+
+    atn_canvas_colour(c, atn_palette_series(i, s->n));
+    cairo_new_path(c->cr);
+    if (shapes[k].corners)
+        polygon(c, x, y, r, shapes[k].corners, shapes[k].turn);
+    else
+        cairo_arc(c->cr, x, y, r, 0, 2 * acos(-1));
+    cairo_fill(c->cr);
 }
 
 /* ---- legends ---- */
@@ -247,13 +321,14 @@ void atn_legend_swatch(atn_canvas *c, int category, double x, double y)
 double atn_legend_draw(atn_canvas *c, const atn_legend *l, bool draw)
 {
     pen p = {l->x, l->width, l->x, 0, c->font * 1.4};
-    char text[96];
+    char text[256];
 
     for (int i = 0; i < l->n; i++) {
         double w;
 
         l->name(l->state, i, text, sizeof text);
-        w = c->font * 2.6 + atn_canvas_text_width(c, 0.85, text);
+        w = fmin(c->font * 2.6 + atn_canvas_text_width(c, 0.85, text),
+                 l->width + c->font);
         advance(&p, w);
         if (draw) {
             const double middle = l->y + p.down + p.row / 2;
@@ -261,7 +336,7 @@ double atn_legend_draw(atn_canvas *c, const atn_legend *l, bool draw)
             l->mark(c, l->state, i, p.at, middle);
             atn_canvas_grey(c, 0.15);
             atn_canvas_text(c, p.at + c->font * 1.6, middle, ATN_LEFT, 0.85, 0,
-                            l->width, text);
+                            l->width - c->font * 1.6, text);
         }
         p.at += w;
     }
@@ -286,10 +361,25 @@ static int series_at(const named *k, int i)
     return k->shown == k->s->n ? i : (int)((int64_t)i * (k->s->n - 1) / (k->shown - 1));
 }
 
+/* As much of the text as fits, never a part of a character. */
+static void cut_text(const char *text, char *out, size_t size)
+{
+    size_t n = strlen(text);
+
+    if (n >= size) n = size - 1;
+    while (n > 0 && text[n] && ((unsigned char)text[n] & 0xc0) == 0x80) n--;
+    memcpy(out, text, n);
+    out[n] = '\0';
+}
+
 static void series_name(const void *state, int i, char *out, size_t size)
 {
     const named *k = state;
 
+    if (k->s->names) {
+        cut_text(k->s->names[series_at(k, i)], out, size);
+        return;
+    }
     snprintf(out, size, "%.40s %lld", atn_table_col_name(k->t, k->s->col),
              (long long)k->s->ids[series_at(k, i)]);
 }
@@ -310,6 +400,7 @@ static void series_mark(atn_canvas *c, const void *state, int i, double x, doubl
     cairo_line_to(c->cr, x + c->font * 1.3, y);
     cairo_stroke(c->cr);
     cairo_set_dash(c->cr, NULL, 0, 0);
+    if (k->s->marks) atn_series_mark(c, k->s, series, x + c->font * 0.65, y);
 }
 
 double atn_plot_legend(atn_canvas *c, double x, double y, double width,
@@ -318,7 +409,7 @@ double atn_plot_legend(atn_canvas *c, double x, double y, double width,
     const named k = {t, s, ATN_MIN(s->n, (int)ATN_LEGEND_NAMES)};
     char more[48];
 
-    if (s->n < 2) return 0;
+    if (s->n < 2 && !s->names) return 0;
     snprintf(more, sizeof more, "(%d of %d named)", k.shown, s->n);
     return atn_legend_draw(c,
                            &(atn_legend){.x = x,

@@ -7,12 +7,16 @@
 
 enum { ATN_SERIES_MAX = 4096, ATN_LEGEND_NAMES = 16 };
 
-/* The different values of a whole-number column, ascending, in the arena. */
+/* The different values of a column, in the arena: whole numbers ascending, texts in
+ * order of appearance. */
 typedef struct atn_series {
     int col; /* -1 = none: one series */
     int n;
     int64_t *ids;
-    bool lines; /* drawn as lines: the legend shows a piece of each */
+    const char **names; /* of texts, instead of ids */
+    int *of;            /* of texts: [rows] the series */
+    bool lines;         /* drawn as lines: the legend shows a piece of each */
+    bool marks;         /* lines have marks, and dashes however few they are */
 } atn_series;
 
 /* USAGE above ATN_SERIES_MAX. */
@@ -23,6 +27,8 @@ int atn_series_of(const atn_series *s, const atn_table *t, atn_idx row);
 /* Colour, width and dashes of a series' line. Of more series than there are colours
  * apart, those with colours alike differ in their dashes. */
 void atn_series_pen(atn_canvas *c, const atn_series *s, int i);
+/* Its mark, of a shape of its own, about (x, y). */
+void atn_series_mark(atn_canvas *c, const atn_series *s, int i, double x, double y);
 
 typedef struct atn_plot_area {
     double x, y, w, h;     /* points */
@@ -55,6 +61,9 @@ void atn_plot_heading(atn_canvas *c, const atn_table *t, const atn_figure_opts *
 /* Heading, frame, y ticks with light rules, and the column's label. */
 void atn_plot_frame(atn_canvas *c, const atn_plot_area *a, const atn_table *t,
                     const atn_figure_opts *o, int col);
+/* The same with another label. */
+void atn_plot_frame_as(atn_canvas *c, const atn_plot_area *a, const atn_table *t,
+                       const atn_figure_opts *o, int col, const char *label);
 /* Ticks and label below the frame; whole: at whole numbers alone. */
 void atn_plot_x_axis(atn_canvas *c, const atn_plot_area *a, bool whole,
                      const char *label);
@@ -75,7 +84,7 @@ void atn_legend_swatch(atn_canvas *c, int category, double x, double y);
 double atn_legend_draw(atn_canvas *c, const atn_legend *l, bool draw);
 
 /* Swatches and names below the plot, wrapped; returns the height they take at this
- * width, 0 for a single series. Of many series only some are named, and how many is
- * said. With draw false nothing is painted. */
+ * width, 0 for a single series of numbers. Of many series only some are named, and how
+ * many is said. With draw false nothing is painted. */
 double atn_plot_legend(atn_canvas *c, double x, double y, double width,
                        const atn_table *t, const atn_series *s, bool draw);
