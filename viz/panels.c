@@ -4,42 +4,44 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "viz/palette.h"
-#include "viz/sections.h"
-
-enum { X_MOST = 256, CELLS_MOST = 1 << 24, HEADS_MOST = 16 };
-
-static int x_col_of(const atn_table *t, const atn_curve_kind *k)
-{
-    return atn_table_find_col(t, k->x);
-}
-
-static int y_col_of(const atn_table *t, const atn_curve_kind *k)
-{
-    return atn_meta_col(t, "y", atn_table_find_col(t, k->y[0][0]));
-}
+#include "viz/panels_internal.h"
 
 /* That of the figure, else of the column. */
-static void y_label_of(const atn_table *t, const atn_curve_kind *k, char *out,
-                       size_t size)
+static void y_label_of(const atn_panel_data *p, char *out, size_t size)
 {
-    const int col = y_col_of(t, k);
+    const char *name = atn_table_col_name(p->t, p->y_col);
 
-    for (int i = 0; k->y[i][0]; i++)
-        if (strcmp(atn_table_col_name(t, col), k->y[i][0]) == 0) {
-            snprintf(out, size, "%s", k->y[i][1]);
+    if (p->relative) {
+        snprintf(out, size, "%s", p->k->relative_label);
+        return;
+    }
+    for (int i = 0; p->k->y[i][0]; i++)
+        if (strcmp(name, p->k->y[i][0]) == 0) {
+            snprintf(out, size, "%s", p->k->y[i][1]);
             return;
         }
-    atn_col_label(t, col, out, size);
+    atn_col_label(p->t, p->y_col, out, size);
+}
+
+/* With the one value of what would split the panels. */
+static void x_label_of(const atn_panel_data *p, char *out, size_t size)
+{
+    char by[32];
+
+    atn_number_label(p->by[0], by);
+    if (p->by_col >= 0 && p->n_by == 1)
+        snprintf(out, size, "%s (%s = %s)", p->k->x_label, p->k->by, by);
+    else
+        snprintf(out, size, "%s", p->k->x_label);
 }
 
 const char *atn_panels_check(const atn_table *t, const atn_curve_kind *k)
 {
     const char *why = atn_sections_check(t);
-    const int x_col = x_col_of(t, k), y_col = y_col_of(t, k);
+    const int x_col = atn_table_find_col(t, k->x), y_col = atn_panel_y_col(t, k);
 
     if (x_col < 0) return k->lack;
     if (why) return why;
@@ -52,157 +54,81 @@ const char *atn_panels_check(const atn_table *t, const atn_curve_kind *k)
     return "no row has both an x and a y";
 }
 
-/* The curves, and where they are drawn. */
+/* The curves, and where they are drawn: a panel with its title; the label's room on the
+ * left, ticks and label below. */
 typedef struct plot {
-    const atn_curve_kind *k;
-    const atn_table *t;
-    int x_col, y_col;
-    atn_sections s;
-    bool by_head, one_head;
-    int n_x, n_lines, panels;
-    double x[X_MOST];  /* the different values, ascending */
-    double *sum, *n;   /* [panels, n_lines, n_x] of what falls there */
-    atn_series series; /* the lines: heads or layers */
-    double high, low;  /* of the means */
-    /* a panel with its title; the label's room on the left, ticks and label below */
+    atn_panel_data d;
     int across, down;
-    double left, top, under, legend, w, h;
+    double left, right, top, under, legend, w, h;
 } plot;
 
-/* ---- the values ---- */
+/* ---- the legend: the lines, or what a spread is made of ---- */
 
-/* The place of x in the list; with add it is put there. -1 = not there, or no room. */
-static int place_of(plot *p, double x, bool add)
+static const int INK = 0; /* the colour of a spread, of atn_palette_series */
+static const double FAINT = 0.3, BAND = 0.25;
+static const unsigned char OTHER[3] = {150, 60, 0};
+
+static void set_ink(atn_canvas *c, double alpha)
 {
-    int at = 0;
+    const unsigned char *rgb = atn_palette_series(INK, 1);
 
-    while (at < p->n_x && p->x[at] < x) at++;
-    if (at < p->n_x && p->x[at] == x) return at;
-    if (!add || p->n_x == X_MOST) return -1;
-    memmove(p->x + at + 1, p->x + at, (size_t)(p->n_x - at) * sizeof *p->x);
-    p->x[at] = x;
-    p->n_x++;
-    return at;
+    cairo_set_source_rgba(c->cr, rgb[0] / 255.0, rgb[1] / 255.0, rgb[2] / 255.0, alpha);
 }
 
-static atn_status find_x(atn_ctx *cx, plot *p)
+static void spread_name(const void *state, int i, char *out, size_t size)
 {
-    atn_status st = ATN_OK;
+    static const char *const names[] = {"a head", "middle half of the heads",
+                                        "their median"};
 
-    for (atn_idx r = 0; r < atn_table_rows(p->t); r++) {
-        const double x = atn_table_get_f64(p->t, r, p->x_col);
-
-        if (isfinite(x) && place_of(p, x, true) < 0)
-            ATN_FAIL(ATN_USAGE,
-                     "column %s has more than %d values, too many for curves",
-                     atn_table_col_name(p->t, p->x_col), X_MOST);
-    }
-done:
-    return st;
+    (void)state;
+    snprintf(out, size, "%s", names[i]);
 }
 
-static double *cell(const plot *p, double *of, int panel, int line)
+static void spread_mark(atn_canvas *c, const void *state, int i, double x, double y)
 {
-    return of + ((atn_idx)panel * p->n_lines + line) * p->n_x;
+    const double w = c->font * 1.3;
+
+    (void)state;
+    set_ink(c, i == 0 ? FAINT : i == 1 ? BAND : 1);
+    if (i == 1)
+        atn_canvas_rect(c, x, y - c->font * 0.4, w, c->font * 0.8);
+    else
+        atn_canvas_line(c, x, y, x + w, y, i == 0 ? 0.6 : 1.6);
 }
 
-/* Where a row goes: its panel and line. */
-static void route(const plot *p, atn_idx row, int *panel, int *line)
+static double legend(atn_canvas *c, const plot *p, bool draw)
 {
-    const int section = p->s.of[row];
+    const double y = c->height - p->legend, w = c->width - p->left - p->right;
+    const atn_legend spread = {.x = p->left,
+                               .y = y,
+                               .width = w,
+                               .n = 3,
+                               .name = spread_name,
+                               .mark = spread_mark};
 
-    *panel = p->by_head ? section : p->s.group[section];
-    *line = atn_series_of(&p->series, p->t, row);
-}
-
-static void add_rows(plot *p)
-{
-    for (atn_idx r = 0; r < atn_table_rows(p->t); r++) {
-        const double x = atn_table_get_f64(p->t, r, p->x_col);
-        const double y = atn_table_get_f64(p->t, r, p->y_col);
-        const int at = isfinite(x) ? place_of(p, x, false) : -1;
-        int panel, line;
-
-        if (at < 0 || !isfinite(y)) continue;
-        route(p, r, &panel, &line);
-        cell(p, p->sum, panel, line)[at] += y;
-        cell(p, p->n, panel, line)[at]++;
-    }
-}
-
-static void find_range(plot *p)
-{
-    const atn_idx cells = (atn_idx)p->panels * p->n_lines * p->n_x;
-
-    p->low = 0;
-    p->high = -INFINITY;
-    for (atn_idx i = 0; i < cells; i++) {
-        if (p->n[i] == 0) continue;
-        p->low = fmin(p->low, p->sum[i] / p->n[i]);
-        p->high = fmax(p->high, p->sum[i] / p->n[i]);
-    }
-    if (!(p->high > p->low)) p->high = p->low + 1;
-    p->high += 0.05 * (p->high - p->low);
-}
-
-static atn_status gather(atn_ctx *cx, const atn_table *t, atn_panels with, plot *p)
-{
-    const atn_curve_kind *k = with.kind;
-    const int lines = with.params ? with.params->lines : ATN_LINES_AUTO;
-    atn_status st = ATN_OK;
-    atn_idx cells;
-
-    *p = (plot){.k = k, .t = t, .x_col = x_col_of(t, k), .y_col = y_col_of(t, k)};
-    ATN_TRY(atn_sections_find(cx, t, &p->s));
-    ATN_TRY(atn_series_find(cx, t, atn_table_find_col(t, "head"), &p->series));
-    p->by_head = lines == ATN_LINES_HEADS ||
-                 (lines == ATN_LINES_AUTO && p->s.n <= k->panels_most &&
-                  p->series.n <= HEADS_MOST);
-    p->one_head = p->series.n == 1;
-    if (!p->by_head)
-        ATN_TRY(atn_series_find(cx, t, atn_table_find_col(t, "layer"), &p->series));
-    p->series.lines = true;
-    ATN_TRY(find_x(cx, p));
-    p->panels = p->by_head ? p->s.n : p->s.groups;
-    p->n_lines = p->series.n;
-    cells = (atn_idx)p->panels * p->n_lines * p->n_x;
-    if (cells > CELLS_MOST)
-        ATN_FAIL(ATN_USAGE,
-                 "%d panels of %d curves are too many to draw (choose fewer layers)",
-                 p->panels, p->n_lines);
-    ATN_TAKE(p->sum, cells);
-    ATN_TAKE(p->n, cells);
-    for (atn_idx i = 0; i < cells; i++) p->sum[i] = p->n[i] = 0;
-    add_rows(p);
-    find_range(p);
-done:
-    return st;
+    if (p->d.spread) return atn_legend_draw(c, &spread, draw);
+    return atn_plot_legend(c, p->left, y, w, p->d.t, &p->d.series, draw);
 }
 
 /* ---- layout ---- */
 
 static const double LEFT = 6, RIGHT = 1.2, TITLE = 1.5, UNDER = 3.6; /* of the font */
-
-static double legend(atn_canvas *c, const plot *p, bool draw)
-{
-    return atn_plot_legend(c, c->font * LEFT, c->height - p->legend,
-                           c->width - c->font * (LEFT + RIGHT), p->t, &p->series, draw);
-}
+static const double OTHER_ROOM = 5;
 
 static atn_status lay_out(atn_ctx *cx, atn_canvas *c, const atn_table *t, atn_panels k,
                           plot *p)
 {
-    const double width = c->width - c->font * (LEFT + RIGHT);
     atn_status st = ATN_OK;
-    double room;
+    double room, width;
 
-    ATN_TRY(gather(cx, t, k, p));
-    p->left = c->font * LEFT;
+    *p = (plot){.left = c->font * LEFT, .under = c->font * UNDER};
+    ATN_TRY(atn_panel_gather(cx, t, k, &p->d));
+    p->right = c->font * (RIGHT + (p->d.other ? OTHER_ROOM : 0));
+    width = c->width - p->left - p->right;
     p->top = atn_heading_height(t, 1, c->font) + c->font * 0.3;
-    p->under = c->font * UNDER;
-    p->across = (int)fmin(p->panels, fmax(floor(width / (c->font * 13)), 1));
-    if (p->panels == 4) p->across = ATN_MIN(p->across, 2);
-    p->down = (p->panels + p->across - 1) / p->across;
+    p->across = (int)fmin(p->d.panels, fmax(floor(width / (c->font * 13)), 1));
+    if (p->d.panels == 4) p->across = ATN_MIN(p->across, 2);
+    p->down = (p->d.panels + p->across - 1) / p->across;
     p->w = width / p->across;
     p->legend = legend(c, p, false);
     room = c->height - p->top - p->under - p->legend;
@@ -226,35 +152,69 @@ done:
     return st;
 }
 
-/* ---- drawing ---- */
+/* ---- axes ---- */
 
 /* The rectangle of a panel's curves. */
 static atn_plot_area area_of(const atn_canvas *c, const plot *p, int panel)
 {
-    const double title = p->panels > 1 ? c->font * TITLE : c->font * 0.5;
+    const atn_panel_data *d = &p->d;
+    const double title = d->panels > 1 ? c->font * TITLE : c->font * 0.5;
+    atn_plot_area a = {.x = p->left + panel % p->across * p->w,
+                       .y = p->top + panel / p->across * p->h + title,
+                       .w = p->w - c->font * (p->across > 1 ? 1 : 0),
+                       .h = p->h - title - c->font * 0.4,
+                       .x0 = -0.3,
+                       .x1 = d->n_x - 0.7,
+                       .y0 = d->low,
+                       .y1 = d->high};
 
-    return (atn_plot_area){.x = p->left + panel % p->across * p->w,
-                           .y = p->top + panel / p->across * p->h + title,
-                           .w = p->w - c->font * (p->across > 1 ? 1 : 0),
-                           .h = p->h - title - c->font * 0.4,
-                           .x0 = -0.3,
-                           .x1 = p->n_x - 0.7,
-                           .y0 = p->low,
-                           .y1 = p->high};
+    if (!d->k->numeric) return a;
+    a.x0 = d->x[0];
+    a.x1 = d->x[d->n_x - 1];
+    if (d->k->to > d->k->from) {
+        a.x0 = fmin(a.x0, d->k->from);
+        a.x1 = fmax(a.x1, d->k->to);
+    } else {
+        const double pad = 0.03 * (a.x1 - a.x0);
+
+        a.x0 -= pad;
+        a.x1 += pad;
+    }
+    return a;
 }
 
-static const char *title_of(const plot *p, int panel, char out[128])
+static double x_at(const plot *p, const atn_plot_area *a, int i)
 {
-    if (p->by_head && p->s.groups > 1)
-        snprintf(out, 128, "%s", p->s.name[panel]);
-    else if (p->by_head)
-        snprintf(out, 128, "%s %s", p->s.axis, p->s.name[panel]);
-    else
-        snprintf(out, 128, "%s", p->s.group_name[panel]);
+    return atn_plot_px(a, p->d.k->numeric ? p->d.x[i] : i);
+}
+
+static const char *title_of(const plot *p, int panel, char out[192])
+{
+    const atn_panel_data *d = &p->d;
+    const int inner = panel % (d->panels / d->n_by),
+              outer = panel / (d->panels / d->n_by);
+    const char *name = d->by_head ? d->s.name[inner] : d->s.group_name[inner];
+    char by[64] = "", number[32];
+
+    if (d->n_by > 1) {
+        atn_number_label(d->by[outer], number);
+        snprintf(by, sizeof by, "%.24s = %s", d->k->by, number);
+        if (d->panels == d->n_by) name = "";
+    }
+    snprintf(out, 192, "%s%s%s%s%s", by, *by && *name ? ", " : "",
+             *name && d->by_head && d->s.groups == 1 ? d->s.axis : "",
+             *name && d->by_head && d->s.groups == 1 ? " " : "", name);
     return out;
 }
 
-static void y_axis(atn_canvas *c, const atn_plot_area *a, bool labels)
+/* Does a tick of the logarithm stand for a power of ten? Others are left out where the
+ * axis has several. */
+static bool is_plain(const atn_panel_data *d, double tick)
+{
+    return !d->log || d->high - d->low < 1.5 || tick == floor(tick);
+}
+
+static void y_axis(atn_canvas *c, const plot *p, const atn_plot_area *a, bool labels)
 {
     const int want = (int)fmax(2, fmin(6, a->h / (c->font * 2.2)));
     double ticks[16];
@@ -264,12 +224,46 @@ static void y_axis(atn_canvas *c, const atn_plot_area *a, bool labels)
     for (int i = 0; i < n; i++) {
         const double y = atn_plot_py(a, ticks[i]);
 
+        if (!is_plain(&p->d, ticks[i])) continue;
         atn_canvas_grey(c, 0.9);
         atn_canvas_line(c, a->x, y, a->x + a->w, y, 0.4);
         if (!labels) continue;
         atn_canvas_grey(c, 0.15);
-        atn_number_label(ticks[i], text);
+        atn_number_label(p->d.log ? pow(10, ticks[i]) : ticks[i], text);
         atn_canvas_text(c, a->x - 3.5, y, ATN_RIGHT, 0.9, 0, 0, text);
+    }
+    if (!p->d.relative) return;
+    atn_canvas_grey(c, 0.6); /* 1: as it was at the first x */
+    atn_canvas_line(c, a->x, atn_plot_py(a, !p->d.log), a->x + a->w,
+                    atn_plot_py(a, !p->d.log), 0.6);
+}
+
+/* The area in terms of the second column. */
+static atn_plot_area other_area(const plot *p, const atn_plot_area *a)
+{
+    atn_plot_area other = *a;
+
+    other.y0 = 0;
+    other.y1 = p->d.other_high;
+    return other;
+}
+
+static void other_axis(atn_canvas *c, const plot *p, const atn_plot_area *a)
+{
+    const atn_plot_area other = other_area(p, a);
+    const int want = (int)fmax(2, fmin(6, a->h / (c->font * 2.2)));
+    const double x = a->x + a->w;
+    double ticks[16];
+    const int n = atn_nice_ticks(0, other.y1, want, ticks);
+    char text[32];
+
+    atn_canvas_colour(c, OTHER);
+    for (int i = 0; i < n; i++) {
+        const double y = atn_plot_py(&other, ticks[i]);
+
+        atn_canvas_line(c, x, y, x + 2, y, 0.5);
+        atn_number_label(ticks[i], text);
+        atn_canvas_text(c, x + 3.5, y, ATN_LEFT, 0.9, 0, 0, text);
     }
 }
 
@@ -279,97 +273,257 @@ static int label_every(atn_canvas *c, const plot *p, const atn_plot_area *a)
     double widest = 0;
     char text[64];
 
-    for (int i = 0; i < p->n_x; i++) {
-        p->k->tick(p->x[i], text, sizeof text);
+    for (int i = 0; i < p->d.n_x; i++) {
+        p->d.k->tick(p->d.x[i], text, sizeof text);
         widest = fmax(widest, atn_canvas_text_width(c, 0.85, text));
     }
-    return (int)ceil((widest + c->font * 0.6) / (a->w / p->n_x));
+    return (int)ceil((widest + c->font * 0.6) / (a->w / p->d.n_x));
 }
 
-static void x_axis(atn_canvas *c, const plot *p, const atn_plot_area *a, bool labels)
+static void steps_axis(atn_canvas *c, const plot *p, const atn_plot_area *a,
+                       bool labels)
 {
+    const atn_panel_data *d = &p->d;
     const int every = label_every(c, p, a);
     char text[64];
 
-    for (int i = 0; i < p->n_x; i++) {
+    for (int i = 0; i < d->n_x; i++) {
         const double x = atn_plot_px(a, i), y = a->y + a->h;
 
-        if (p->k->marked && p->k->marked(p->x[i])) {
+        if (d->k->marked && d->k->marked(d->x[i])) {
             atn_canvas_grey(c, 0.72);
             atn_canvas_line(c, x, a->y, x, y, 0.5);
         }
         atn_canvas_grey(c, 0.15);
         atn_canvas_line(c, x, y, x, y + 2, 0.5);
         if (!labels || i % every != 0) continue;
-        p->k->tick(p->x[i], text, sizeof text);
+        d->k->tick(d->x[i], text, sizeof text);
         atn_canvas_text(c, x, y + c->font, ATN_CENTRE, 0.85, 0, 0, text);
     }
 }
 
-/* One curve; where a value is missing it is broken, and a value alone is a dot. */
-static void curve(atn_canvas *c, const plot *p, const atn_plot_area *a, int panel,
-                  int line)
+static void numbers_axis(atn_canvas *c, const plot *p, const atn_plot_area *a,
+                         int panel, bool labels)
 {
-    const double *sum = cell(p, p->sum, panel, line), *n = cell(p, p->n, panel, line);
+    const bool last = panel % p->across == p->across - 1;
+    const bool whole = atn_table_col_type(p->d.t, p->d.x_col) == ATN_COL_I64;
+    const int want = (int)fmax(2, fmin(6, a->w / (c->font * 4)));
+    double ticks[16] = {a->x0};
+    const int n = a->x1 > a->x0 ? atn_nice_ticks(a->x0, a->x1, want, ticks) : 1;
+    char text[32];
 
-    atn_series_pen(c, &p->series, line);
-    for (int i = 0; i < p->n_x; i++) {
-        const bool before = i > 0 && n[i - 1] > 0,
-                   after = i + 1 < p->n_x && n[i + 1] > 0;
-        const double x = atn_plot_px(a, i), y = atn_plot_py(a, sum[i] / n[i]);
+    for (int i = 0; i < n; i++) {
+        const double x = atn_plot_px(a, ticks[i]), y = a->y + a->h;
 
-        if (n[i] == 0) continue;
-        if (before) {
-            cairo_line_to(c->cr, x, y);
-        } else if (after) {
-            cairo_move_to(c->cr, x, y);
-        } else {
-            cairo_stroke(c->cr);
-            cairo_arc(c->cr, x, y, 2, 0, 2 * acos(-1));
-            cairo_fill(c->cr);
-        }
+        if (whole && ticks[i] != floor(ticks[i])) continue;
+        atn_canvas_grey(c, 0.15);
+        atn_canvas_line(c, x, y, x, y + 2, 0.5);
+        /* at its right edge it would touch the 0 of the next panel */
+        if (!labels || (!last && x > a->x + a->w - c->font)) continue;
+        atn_number_label(ticks[i], text);
+        atn_canvas_text(c, x, y + c->font, ATN_CENTRE, 0.85, 0, 0, text);
     }
-    cairo_stroke(c->cr);
+}
+
+/* ---- curves ---- */
+
+/* A path that is begun anew after a gap; a value alone is a dot. */
+typedef struct trail {
+    atn_canvas *c;
+    int n; /* points since it began */
+    double x, y;
+} trail;
+
+static void end_trail(trail *t)
+{
+    if (t->n == 1) {
+        cairo_new_path(t->c->cr);
+        cairo_arc(t->c->cr, t->x, t->y, 2, 0, 2 * acos(-1));
+        cairo_fill(t->c->cr);
+    } else if (t->n > 1) {
+        cairo_stroke(t->c->cr);
+    }
+    t->n = 0;
+}
+
+static void go_on(trail *t, double x, double y)
+{
+    if (t->n == 0)
+        cairo_move_to(t->c->cr, x, y);
+    else
+        cairo_line_to(t->c->cr, x, y);
+    t->x = x;
+    t->y = y;
+    t->n++;
+}
+
+/* One curve, with the pen that is set. Where a value is missing it is broken; a curve
+ * that has no row at a numeric x has values elsewhere, and goes on. */
+static void curve(atn_canvas *c, const plot *p, const atn_plot_area *a,
+                  const atn_curve_sum *points, bool other)
+{
+    trail t = {.c = c};
+
+    for (int i = 0; i < p->d.n_x; i++) {
+        const double v = other ? points[i].n > 0 ? points[i].sum / points[i].n : NAN
+                               : atn_panel_value(&p->d, &points[i]);
+
+        if (isfinite(v))
+            go_on(&t, x_at(p, a, i), atn_plot_py(a, v));
+        else if (points[i].n != 0 || !p->d.k->numeric)
+            end_trail(&t);
+    }
+    end_trail(&t);
+}
+
+static void set_dashes(atn_canvas *c, double width)
+{
+    cairo_set_line_width(c->cr, width);
+    cairo_set_line_join(c->cr, CAIRO_LINE_JOIN_ROUND);
+    cairo_set_dash(c->cr, (const double[]){3, 1.5}, 2, 0);
+}
+
+static void draw_lines(atn_canvas *c, const plot *p, const atn_plot_area *a, int panel)
+{
+    const atn_panel_data *d = &p->d;
+    const atn_plot_area right = other_area(p, a);
+
+    for (int i = 0; i < d->n_lines; i++) {
+        atn_series_pen(c, &d->series, i);
+        curve(c, p, a, atn_panel_curve(d, d->y, panel, i), false);
+        if (!d->other) continue;
+        set_dashes(c, 0.7);
+        curve(c, p, &right, atn_panel_curve(d, d->other, panel, i), true);
+    }
+    cairo_set_dash(c->cr, NULL, 0, 0);
+}
+
+/* The middle half of the lines, from quartile to quartile; where too few of them have
+ * values there is none. */
+static void draw_band(atn_canvas *c, const plot *p, const atn_plot_area *a, int panel)
+{
+    double q[3];
+    int from = 0;
+
+    set_ink(c, BAND);
+    for (int to = 0; to <= p->d.n_x; to++) {
+        if (to < p->d.n_x && atn_panel_quartiles(&p->d, p->d.y, panel, to, q)) {
+            cairo_line_to(c->cr, x_at(p, a, to), atn_plot_py(a, q[2]));
+            continue;
+        }
+        for (int i = to - 1; i >= from; i--) {
+            (void)atn_panel_quartiles(&p->d, p->d.y, panel, i, q);
+            cairo_line_to(c->cr, x_at(p, a, i), atn_plot_py(a, q[0]));
+        }
+        cairo_fill(c->cr);
+        from = to + 1;
+    }
+}
+
+static void draw_median(atn_canvas *c, const plot *p, const atn_plot_area *a, int panel,
+                        const atn_curve_sum *of)
+{
+    trail t = {.c = c};
+    double q[3];
+
+    for (int i = 0; i < p->d.n_x; i++)
+        if (atn_panel_quartiles(&p->d, of, panel, i, q))
+            go_on(&t, x_at(p, a, i), atn_plot_py(a, q[1]));
+    end_trail(&t);
+}
+
+static void draw_spread(atn_canvas *c, const plot *p, const atn_plot_area *a, int panel)
+{
+    const atn_panel_data *d = &p->d;
+    const atn_plot_area right = other_area(p, a);
+
+    cairo_set_line_join(c->cr, CAIRO_LINE_JOIN_ROUND);
+    cairo_set_line_width(c->cr, 0.5);
+    set_ink(c, FAINT);
+    for (int i = 0; i < d->n_lines; i++)
+        curve(c, p, a, atn_panel_curve(d, d->y, panel, i), false);
+    draw_band(c, p, a, panel);
+    set_ink(c, 1);
+    cairo_set_line_width(c->cr, 1.6);
+    draw_median(c, p, a, panel, d->y);
+    if (!d->other) return;
+    atn_canvas_colour(c, OTHER);
+    set_dashes(c, 1.2);
+    draw_median(c, p, &right, panel, d->other);
     cairo_set_dash(c->cr, NULL, 0, 0);
 }
 
 static void draw_panel(atn_canvas *c, const plot *p, int panel)
 {
     const atn_plot_area a = area_of(c, p, panel);
-    char title[128];
-
-    y_axis(c, &a, panel % p->across == 0);
     /* the last panel of each column has the labels */
-    x_axis(c, p, &a, panel + p->across >= p->panels);
+    const bool last = panel + p->across >= p->d.panels;
+    char title[192];
+
+    y_axis(c, p, &a, panel % p->across == 0);
+    if (p->d.k->numeric)
+        numbers_axis(c, p, &a, panel, last);
+    else
+        steps_axis(c, p, &a, last);
     atn_canvas_grey(c, 0.4);
     atn_canvas_frame(c, a.x, a.y, a.w, a.h);
-    for (int i = 0; i < p->n_lines; i++) curve(c, p, &a, panel, i);
+    if (p->d.other && (panel % p->across == p->across - 1 || panel + 1 == p->d.panels))
+        other_axis(c, p, &a);
+    cairo_save(c->cr);
+    cairo_rectangle(c->cr, a.x - 2, a.y - 2, a.w + 4, a.h + 4);
+    cairo_clip(c->cr);
+    if (p->d.spread)
+        draw_spread(c, p, &a, panel);
+    else
+        draw_lines(c, p, &a, panel);
+    cairo_restore(c->cr);
     atn_canvas_grey(c, 0.15);
-    if (p->panels > 1)
+    if (p->d.panels > 1)
         atn_canvas_text(c, a.x, a.y - c->font * 0.7, ATN_LEFT, 0.9, 0, a.w,
                         title_of(p, panel, title));
+}
+
+static void draw_labels(atn_canvas *c, const plot *p)
+{
+    const double middle = p->top + p->down * p->h / 2;
+    char label[160], text[200];
+
+    y_label_of(&p->d, label, sizeof label);
+    snprintf(text, sizeof text, "%s%s", label,
+             p->d.by_head || p->d.one_head ? "" : ", mean of heads");
+    atn_canvas_grey(c, 0.15);
+    atn_canvas_text(c, c->font, middle, ATN_CENTRE, 0.95, -90, p->down * p->h, text);
+    x_label_of(&p->d, text, sizeof text);
+    atn_canvas_text(c, p->left + (c->width - p->left - p->right) / 2,
+                    p->top + p->down * p->h + c->font * 2.2, ATN_CENTRE, 0.95, 0,
+                    c->width - p->left, text);
+    if (!p->d.other) return;
+    atn_col_label(p->d.t, p->d.other_col, label, sizeof label);
+    snprintf(text, sizeof text, "%s%s (dashed)", label, p->d.spread ? ", median" : "");
+    atn_canvas_colour(c, OTHER);
+    atn_canvas_text(c, c->width - c->font, middle, ATN_CENTRE, 0.95, -90,
+                    p->down * p->h, text);
+}
+
+/* Is y the column that the figure is about? */
+static bool is_usual(const atn_panel_data *p)
+{
+    return strcmp(atn_table_col_name(p->t, p->y_col), p->k->y[0][0]) == 0;
 }
 
 atn_status atn_panels_draw(atn_ctx *cx, atn_canvas *c, const atn_table *t, atn_panels k,
                            const atn_figure_opts *o)
 {
     atn_status st = ATN_OK;
-    char label[160], y_label[200];
-    double middle;
+    atn_figure_opts with = *o;
     plot p;
 
     ATN_TRY(lay_out(cx, c, t, k, &p));
-    atn_plot_heading(c, t, o, p.y_col);
-    for (int i = 0; i < p.panels; i++) draw_panel(c, &p, i);
-    y_label_of(t, k.kind, label, sizeof label);
-    snprintf(y_label, sizeof y_label, "%s%s", label,
-             p.by_head || p.one_head ? "" : ", mean of heads");
-    middle = p.top + p.down * p.h / 2;
-    atn_canvas_grey(c, 0.15);
-    atn_canvas_text(c, c->font, middle, ATN_CENTRE, 0.95, -90, p.down * p.h, y_label);
-    atn_canvas_text(c, p.left + (c->width - p.left - c->font * RIGHT) / 2,
-                    p.top + p.down * p.h + c->font * 2.2, ATN_CENTRE, 0.95, 0,
-                    c->width - p.left, k.kind->x_label);
+    if (!o->title && !atn_table_get_meta(t, "title") && is_usual(&p.d))
+        with.title = k.kind->title;
+    atn_plot_heading(c, t, &with, p.d.y_col);
+    for (int i = 0; i < p.d.panels; i++) draw_panel(c, &p, i);
+    draw_labels(c, &p);
     (void)legend(c, &p, true);
 done:
     return st;
