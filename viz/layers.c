@@ -68,6 +68,8 @@ static void dots(atn_canvas *c, const atn_plot_area *a, const atn_table *t,
                  const atn_sections *s)
 {
     const double r = c->font * 0.22, full = 2 * acos(-1);
+    const double share = (double)s->n / (double)atn_table_rows(t);
+    const double alpha = fmin(0.5, fmax(8 * share, 0.1)); /* many heads: fainter */
 
     for (atn_idx i = 0; i < atn_table_rows(t); i++) {
         const double y = atn_table_get_f64(t, i, y_col(t));
@@ -76,7 +78,7 @@ static void dots(atn_canvas *c, const atn_plot_area *a, const atn_table *t,
 
         if (!isfinite(y)) continue;
         cairo_set_source_rgba(c->cr, rgb[0] / 255.0, rgb[1] / 255.0, rgb[2] / 255.0,
-                              0.5);
+                              alpha);
         cairo_arc(c->cr, atn_plot_px(a, (double)s->layer[at]), atn_plot_py(a, y), r, 0,
                   full);
         cairo_fill(c->cr);
@@ -114,8 +116,6 @@ static void mean_line(atn_canvas *c, const atn_plot_area *a, const atn_sections 
     double x = 0, y = 0;
     int n = 0;
 
-    atn_canvas_colour(c, colour_of(s, group));
-    cairo_set_line_width(c->cr, 1.4);
     cairo_set_line_join(c->cr, CAIRO_LINE_JOIN_ROUND);
     for (int i = 0; i < s->n; i++) {
         if (s->group[i] != group || isnan(mean[i])) continue;
@@ -126,6 +126,11 @@ static void mean_line(atn_canvas *c, const atn_plot_area *a, const atn_sections 
         else
             cairo_move_to(c->cr, x, y);
     }
+    atn_canvas_grey(c, 1); /* parts it from the dots */
+    cairo_set_line_width(c->cr, 3);
+    cairo_stroke_preserve(c->cr);
+    atn_canvas_colour(c, colour_of(s, group));
+    cairo_set_line_width(c->cr, 1.4);
     cairo_stroke(c->cr);
     if (n == 1) atn_canvas_line(c, x - c->font, y, x + c->font, y, 1.4);
 }
