@@ -4,9 +4,9 @@
  *         axis, of the same dilation, or sees everything. A row is a product over the
  *         axes, of windows that all hold their own coordinate, so a union over it is a
  *         product again: R_k(i) = product of R_k of the axes. Along an axis the members
- *         of one dilation group see windows of the group whose ends never go back, which
- *         compose as in field_intervals.c. After a layer that sees everything, at the
- *         top or below it, everything is reached, since every row has a residual.
+ *         of one dilation group see windows of the group whose ends never go back,
+ *         which compose as in field_intervals.c. After a layer that sees everything, at
+ *         the top or below it, everything is reached, since every row has a residual.
  * Cost    a layer: the lengths of the axes; the numbers of every token: a product each.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later

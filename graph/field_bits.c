@@ -1,13 +1,13 @@
 /* graph/field_bits.c -- the fields of all nodes of any pattern, a bit for every pair.
  *
- * Math    bit (i, j) of R_k = OR over the rows j' that i sees of bit (j', j) of R_k-1. A
- *         stripe of 512 keys never needs another one: its rows are copied to the leaves
- *         of a tree whose nodes are the OR of their two children, and an interval of
- *         rows is the OR of at most 2 log N nodes. So R_k is written over R_k-1, causal
- *         or not, and threads share out the stripes.
- * Cost    a layer: N / 512 stripes times the intervals of all rows times 16 log of their
- *         lengths words; N^2 / 8 bytes, 128 N bytes a thread, 8 bytes an interval of the
- *         largest layer. In causal layers the rows above a stripe are skipped.
+ * Math    bit (i, j) of R_k = OR over the rows j' that i sees of bit (j', j) of R_k-1.
+ *         A stripe of 512 keys never needs another one: its rows are copied to the
+ *         leaves of a tree whose nodes are the OR of their two children, and an
+ *         interval of rows is the OR of at most 2 log N nodes. So R_k is written over
+ *         R_k-1, causal or not, and threads share out the stripes.
+ * Cost    a layer: N / 512 stripes times the intervals of all rows times 16 log of
+ *         their lengths words; N^2 / 8 bytes, 128 N bytes a thread, 8 bytes an interval
+ *         of the largest layer. In causal layers the rows above a stripe are skipped.
  * Limits  2 GiB of pairs (131,072 nodes), or the memory limit where there is one.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
