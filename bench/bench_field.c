@@ -117,6 +117,20 @@ static double run(atn_ctx *cx, atn_pattern *p, const atn_field_engine *e, bool e
     return seconds;
 }
 
+/* Takes the pattern; seconds of the reach map of 256 by 256 cells. */
+static double map(atn_ctx *cx, atn_pattern *p)
+{
+    static float cells[256 * 256];
+    const atn_pattern *const layers[] = {p};
+    const double start = atn_seconds();
+    double seconds;
+
+    must(cx, atn_field_map(cx, layers, 1, DEPTH, (atn_mat){cells, 256, 256, 256}));
+    seconds = atn_seconds() - start;
+    atn_pattern_destroy(cx, p);
+    return seconds;
+}
+
 static double peak_mib(void)
 {
     struct rusage use;
@@ -146,10 +160,12 @@ static void growth(atn_ctx *cx, const char *what, atn_idx n, bool every)
     large = run(cx, make(cx, what, n), NULL, every, false, &f);
     atn_field_release(cx, &f);
     walks = run(cx, make(cx, what, n), NULL, every, true, &f);
-    printf("%-16s %-9s %8.3f s, exponent %5.2f, with walks %8.3f s, reached %lld of "
-           "%lld, peak %.0f MiB\n",
-           what, f.method, large, log2(large / small) / 2, walks,
-           (long long)f.at[DEPTH].reached, (long long)f.nodes, peak_mib());
+    printf(
+        "%-16s %-9s %7.3f s, exponent %5.2f, with walks %7.3f s, map %6.3f s, reached "
+        "%lld of %lld, peak %.0f MiB\n",
+        what, f.method, large, log2(large / small) / 2, walks,
+        every ? map(cx, make(cx, what, n)) : NAN, (long long)f.at[DEPTH].reached,
+        (long long)f.nodes, peak_mib());
     atn_field_release(cx, &f);
 }
 

@@ -148,7 +148,7 @@ static atn_status step(atn_ctx *cx, void *state, int k)
     atn_status st = ATN_OK;
 
     ATN_TRY(atn_field_table_fill(cx, b->plan, p, &b->table));
-    ATN_TRY(atn_parallel(cx, b->stripes, step_stripe, b, "field"));
+    ATN_TRY(atn_parallel(cx, b->stripes, step_stripe, b, "a layer's fields"));
 done:
     return st;
 }
@@ -215,7 +215,8 @@ static atn_status tally(atn_ctx *cx, const void *state, atn_field_tally *out)
 
     *out = (atn_field_tally){0};
     ATN_TAKE(c.reached, nodes);
-    ATN_TRY(atn_parallel(cx, (nodes - 1) / CHUNK + 1, count_chunk, &c, "field"));
+    ATN_TRY(
+        atn_parallel(cx, (nodes - 1) / CHUNK + 1, count_chunk, &c, "a layer's fields"));
     for (atn_idx a = 0; a < nodes; a++)
         atn_field_count(out, a, c.reached[a], atn_field_visible(c.bits->plan, a));
 done:

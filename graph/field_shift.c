@@ -123,20 +123,18 @@ static atn_status step(atn_ctx *cx, void *state, int k)
 {
     shift *s = state;
     const atn_pattern *p = atn_field_layer(s->plan, k);
-    const atn_idx nodes = s->plan->nodes;
     const size_t size = (size_t)s->words * sizeof *s->sums;
     uint64_t *old = s->sums;
 
     (void)cx;
-    s->own |= p->n_offsets > 0 && p->offsets[0].lo <= 0;
+    s->own |= p->n_offsets > 0 && p->offsets[0].lo <= 0; /* prefixes end before it */
     if (atn_field_dense(p)) {
         memset(s->sums, 0xff, size);
-        s->prefix = nodes;
+        s->prefix = s->plan->nodes;
         s->own = true;
         return ATN_OK;
     }
     s->prefix = ATN_MAX(s->prefix, p->prefix);
-    s->own |= s->prefix >= nodes;
     memcpy(s->next, old, size);
     for (atn_idx i = 0; i < p->n_offsets;) {
         atn_group g;

@@ -238,23 +238,53 @@ static void add_prefix(const sliding *s, const atn_pattern *p)
     }
 }
 
-static void add_layer(const sliding *s, const atn_pattern *p)
+static bool single(const atn_group *g)
 {
-    const bool self = p->n_offsets > 0 && p->offsets[0].lo == 0;
-    const bool dense = atn_field_dense(p);
+    return g->length == 1 && g->count == 1;
+}
 
-    for (atn_idx i = 0; i < s->nodes; i++)
-        s->y[i] = dense && i > 0   ? add(s->y[i - 1], s->x[i])
-                  : dense || !self ? s->x[i]
-                                   : (wide){0, 0};
-    if (dense) return;
+/* What the residual and single offsets bring to one piece of both counts. */
+static atn_status add_singles(atn_ctx *cx, atn_idx chunk, void *state)
+{
+    const counts *c = state;
+    const atn_pattern *p = c->p;
+    const bool self = p->n_offsets > 0 && p->offsets[0].lo == 0;
+    const atn_idx nodes = c->plan->nodes, first = chunk * CHUNK;
+    const atn_idx end = ATN_MIN(first + CHUNK, nodes);
+
+    (void)cx;
+    for (int w = 0; w < 2; w++) {
+        const wide *x = c->tree[w] + nodes;
+        wide *y = c->next[w];
+
+        for (atn_idx i = first; i < end; i++) y[i] = self ? (wide){0, 0} : x[i];
+        for (atn_idx at = 0; at < p->n_offsets;) {
+            atn_group g;
+
+            at = atn_next_group(p->offsets, p->n_offsets, at, &g);
+            if (!single(&g)) continue;
+            for (atn_idx i = ATN_MAX(first, g.lo); i < end; i++)
+                y[i] = add(y[i], x[i - g.lo]);
+        }
+    }
+    return ATN_OK;
+}
+
+static void add_groups(const sliding *s, const atn_pattern *p)
+{
     for (atn_idx i = 0; i < p->n_offsets;) {
         atn_group g;
 
         i = atn_next_group(p->offsets, p->n_offsets, i, &g);
-        add_group(s, &g);
+        if (!single(&g)) add_group(s, &g);
     }
     add_prefix(s, p);
+}
+
+static void add_all(const sliding *s)
+{
+    s->y[0] = s->x[0];
+    for (atn_idx i = 1; i < s->nodes; i++) s->y[i] = add(s->y[i - 1], s->x[i]);
 }
 
 /* Worth it, against the rows. */
@@ -292,10 +322,19 @@ static atn_status walks_shift(atn_ctx *cx, const atn_field_plan *p, int depth,
     ATN_NEW(b, nodes);
     read_counts(&c, &at[0]);
     for (int k = 1; k <= depth; k++) {
+        const bool dense = atn_field_dense(atn_field_layer(p, k));
+
+        c.p = atn_field_layer(p, k);
+        if (!dense)
+            ATN_TRY(
+                atn_parallel(cx, (nodes - 1) / CHUNK + 1, add_singles, &c, "walks"));
         for (int w = 0; w < 2; w++) {
             const sliding s = {nodes, c.tree[w] + nodes, c.next[w], ends, a, b};
 
-            add_layer(&s, atn_field_layer(p, k));
+            if (dense)
+                add_all(&s);
+            else
+                add_groups(&s, c.p);
         }
         keep_next(&c);
         read_counts(&c, &at[k]);

@@ -287,6 +287,23 @@ static void hybrids(atn_ctx *cx)
     atn_pattern_destroy(cx, v);
 }
 
+/* Two layers of three add nothing: the field waits, and goes on. */
+static void growth_may_pause(atn_ctx *cx)
+{
+    atn_pattern *const none = window_of(cx, 10, 1, 1, 0);
+    atn_pattern *const two = window_of(cx, 10, 1, 2, 0);
+    const atn_pattern *const layers[] = {none, none, two};
+    const atn_field_opts o = {.depth = 2, .every = true, .diameter = true};
+    atn_field f;
+
+    CHECK_OK(atn_field_run(cx, layers, 3, &o, &f));
+    CHECK_EQ(f.complete, 27);
+    CHECK_EQ(f.diameter, 27);
+    atn_field_release(cx, &f);
+    atn_pattern_destroy(cx, none);
+    atn_pattern_destroy(cx, two);
+}
+
 /* The last block has 3 of 5 tokens. A block that does not see itself: the token
  * alone. */
 static void tokens_of_blocks(atn_ctx *cx)
@@ -485,6 +502,7 @@ CHECK_MAIN({"128 blocks", table_128}, {"blocks of tokens", table_of_blocks},
            {"BigBird on average", bigbird_on_average},
            {"global tokens, fixed columns", global_and_fixed},
            {"neighbourhoods", neighbourhoods}, {"hybrids", hybrids},
+           {"growth may pause", growth_may_pause},
            {"tokens of blocks", tokens_of_blocks}, {"one token", one_token},
            {"empty rows", empty_rows}, {"walks in closed form", walks_in_closed_form},
            {"walks do not overflow", walks_do_not_overflow},
