@@ -18,13 +18,16 @@
 
 #include "core/axis.h"
 
+enum { ATN_PATTERN_KEYS_LOG = 31 };
+#define ATN_PATTERN_KEYS_MOST ((atn_idx)1 << ATN_PATTERN_KEYS_LOG) /* and queries */
+
 typedef struct atn_span {
     atn_idx lo, hi; /* [lo, hi), not empty */
 } atn_span;
 
 /* What every pattern states of itself. */
 typedef struct atn_frame {
-    atn_idx nk, nq, first; /* first + nq <= nk for self-attention; >= 1, >= 1, >= 0 */
+    atn_idx nk, nq, first; /* of self-attention first = nk - nq */
     atn_idx block;         /* >= 1; 1 = tokens */
     bool causal;
 } atn_frame;
@@ -118,8 +121,10 @@ atn_status atn_pattern_compose(atn_ctx *cx, const atn_pattern *upper,
 
 /* ---- counting ---- */
 
-/* Pairs (i, j) of one head, exact. */
-int64_t atn_pattern_pairs(atn_ctx *cx, const atn_pattern *p, atn_idx head);
+/* Pairs (i, j) of one head, exact; of a grid in closed form, else the rows are
+ * walked. */
+atn_status atn_pattern_pairs(atn_ctx *cx, const atn_pattern *p, atn_idx head,
+                             int64_t *pairs) ATN_WARN_UNUSED;
 
 /* The densities of cards/sparse.md section 0, of one head. Sparsity is 1 - density. */
 typedef struct atn_pattern_counts {
@@ -138,8 +143,8 @@ typedef struct atn_pattern_counts {
 atn_status atn_pattern_count(atn_ctx *cx, const atn_pattern *p, atn_idx head,
                              atn_pattern_counts *out) ATN_WARN_UNUSED;
 
-/* out [cells, cells]: the share of the pairs of a cell that the pattern has, rows and
- * keys cut into `cells` nearly equal parts, at most as many as there are of either;
- * NaN where a cell has no visible pair. */
+/* out: the share of the pairs of a cell that the pattern has, queries and keys cut into
+ * out.rows and out.cols nearly equal parts, of at least one each; NaN where a cell has
+ * no visible pair. */
 atn_status atn_pattern_image(atn_ctx *cx, const atn_pattern *p, atn_idx head,
                              atn_mat out) ATN_WARN_UNUSED;
