@@ -68,7 +68,8 @@ atn_status atn_generator_pieces(atn_ctx *cx, const char *id, const atn_frame *f,
     atn_status st = ATN_OK;
     atn_idx sum = 0;
 
-    if (lengths->n == 0) ATN_FAIL(ATN_USAGE, "%s: lengths is empty (give one, or all)", id);
+    if (lengths->n == 0)
+        ATN_FAIL(ATN_USAGE, "%s: lengths is empty (give one, or all)", id);
     if (lengths->n == 1)
         return atn_generator_borders(cx, atn_generator_reach(f), lengths->at[0], starts,
                                      n);
@@ -81,7 +82,8 @@ atn_status atn_generator_pieces(atn_ctx *cx, const char *id, const atn_frame *f,
         ATN_FAIL(ATN_USAGE,
                  "%s: the lengths add up to %lld, there are %lld %s (make them add up, "
                  "or give one length, which is repeated)",
-                 id, (long long)sum, (long long)cols, f->block > 1 ? "blocks" : "tokens");
+                 id, (long long)sum, (long long)cols,
+                 f->block > 1 ? "blocks" : "tokens");
     *n = lengths->n;
 done:
     return st;
@@ -103,7 +105,8 @@ atn_status atn_generator_places(atn_ctx *cx, const char *id, const char *what,
 
         if (x >= cols)
             ATN_FAIL(ATN_USAGE, "%s: %s %lld is beyond the last %s, %lld", id, what,
-                     (long long)x, f->block > 1 ? "block" : "token", (long long)cols - 1);
+                     (long long)x, f->block > 1 ? "block" : "token",
+                     (long long)cols - 1);
         for (; at > 0 && s[at - 1].lo > x; at--) s[at] = s[at - 1];
         s[at] = (atn_span){x, x + 1};
     }

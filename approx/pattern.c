@@ -105,8 +105,9 @@ atn_status atn_pattern_make(atn_ctx *cx, const char *id, const char *params,
     ATN_ASSERT(l->heads >= 1 && l->layer >= 0);
     ATN_TRY(atn_generator_read(cx, id, params, &g, &values));
     if (l->nk < 1 || l->nq < 1 || l->first < 0)
-        ATN_FAIL(ATN_USAGE, "%s: %lld queries and %lld keys make no pattern (both >= 1)",
-                 id, (long long)l->nq, (long long)l->nk);
+        ATN_FAIL(ATN_USAGE,
+                 "%s: %lld queries and %lld keys make no pattern (both >= 1)", id,
+                 (long long)l->nq, (long long)l->nk);
     ATN_TRY(g->make(cx, values, l, out));
 done:
     atn_arena_rewind(cx, mark);

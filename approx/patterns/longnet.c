@@ -51,11 +51,12 @@ static atn_status check(atn_ctx *cx, const longnet *t)
                  t->segments.n, t->dilations.n);
     for (int k = 0; k < t->segments.n; k++)
         if (t->dilations.at[k] > t->segments.at[k])
-            ATN_FAIL(ATN_USAGE,
-                     "longnet: dilation %lld is above its segment of %lld (give %lld or "
-                     "less)",
-                     (long long)t->dilations.at[k], (long long)t->segments.at[k],
-                     (long long)t->segments.at[k]);
+            ATN_FAIL(
+                ATN_USAGE,
+                "longnet: dilation %lld is above its segment of %lld (give %lld or "
+                "less)",
+                (long long)t->dilations.at[k], (long long)t->segments.at[k],
+                (long long)t->segments.at[k]);
 done:
     return st;
 }
@@ -68,7 +69,7 @@ static atn_status make(atn_ctx *cx, const void *params_, const atn_layout *l,
     const atn_frame f = atn_generator_frame(l, t->block, t->causal);
     const atn_idx heads = t->phase == PHASE_ZERO ? 1 : l->heads;
     const atn_arena_mark mark = atn_arena_save(cx);
-    atn_pattern *all = NULL, *one = NULL;
+    atn_pattern *all = NULL, *one = NULL, *both = NULL;
     atn_idx *phase = NULL;
     atn_status st = ATN_OK;
 
@@ -79,9 +80,10 @@ static atn_status make(atn_ctx *cx, const void *params_, const atn_layout *l,
         for (atn_idx h = 0; h < heads; h++) phase[h] = h % t->dilations.at[k];
         ATN_TRY(atn_pattern_residues(cx, &f, t->segments.at[k], t->dilations.at[k],
                                      phase, heads, &one));
-        st = atn_generator_join(cx, all, one, &all);
-        one = NULL;
-        if (st != ATN_OK) goto done;
+        st = atn_generator_join(cx, all, one, &both);
+        all = both;
+        one = both = NULL;
+        ATN_TRY(st);
     }
     *out = all;
     all = NULL;

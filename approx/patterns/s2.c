@@ -24,8 +24,9 @@ static const atn_param params[] = {
                   "nearest blocks, the query's own among them"),
     ATN_PARAM_I64(s2, stride, 4, 1, ATN_EXTENT_MOST, "columns of which one is seen"),
     ATN_PARAM_BOOL(s2, homo, 1, "all heads see the same columns"),
-    ATN_PARAM_I64(s2, step, 0, 0, ATN_EXTENT_MOST,
-                  "columns from one head to the next; 0 = stride over heads, at least 1"),
+    ATN_PARAM_I64(
+        s2, step, 0, 0, ATN_EXTENT_MOST,
+        "columns from one head to the next; 0 = stride over heads, at least 1"),
     ATN_PARAM_BLOCK(s2, 64),
     ATN_PARAM_END,
 };
@@ -49,10 +50,11 @@ static atn_status make(atn_ctx *cx, const void *params_, const atn_layout *l,
     atn_span near = {0, 0};
 
     if (t->homo && t->step)
-        ATN_FAIL(ATN_USAGE,
-                 "s2: step = %lld moves the columns from head to head, which homo = yes "
-                 "forbids (give homo=no or no step)",
-                 (long long)t->step);
+        ATN_FAIL(
+            ATN_USAGE,
+            "s2: step = %lld moves the columns from head to head, which homo = yes "
+            "forbids (give homo=no or no step)",
+            (long long)t->step);
     ATN_TAKE(phase, heads);
     for (atn_idx h = 0; h < heads; h++) phase[h] = v - 1 - h % v * (step % v) % v;
     if (t->local) {
