@@ -4,7 +4,7 @@
  *         the keys of the query's own subsequence, j >= floor(i / R) R.
  * Oracle  row 7 of 8: {7, 6, 5, 3}; row i >= 1 sees floor(log2 i) + 2 keys; a distance
  *         is as many layers as it has binary ones. n = 16 reaches 1, 5, 11, 15, 16.
- * Source  Li et al., LogSparse Transformer, arXiv 1907.00235, section 4.2.
+ * Source  Li et al., LogSparse Transformer, arXiv 1907.00235.
  * Limits  the mask alone; the paper's convolutions of queries and keys are no part.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
