@@ -86,12 +86,12 @@ static void drop(atn_ctx *cx, part *p)
     memset(p, 0, sizeof *p);
 }
 
-/* What of weights w [n] of nodes of `block` tokens lies on reached tokens; a node
- * counts by the share of its tokens that are reached. */
+/* The share of weights w [n] of nodes of `block` tokens that lies on reached tokens; a
+ * node counts by the share of its tokens that are reached. */
 static double mass_within(const double *w, atn_idx n, atn_idx block,
                           const uint8_t *reached, atn_idx tokens, atn_idx node_tokens)
 {
-    double mass = 0;
+    double mass = 0, all = 0;
 
     for (atn_idx i = 0; i < n; i++) {
         const atn_idx end = ATN_MIN((i + 1) * block, tokens);
@@ -99,8 +99,9 @@ static double mass_within(const double *w, atn_idx n, atn_idx block,
 
         for (atn_idx j = i * block; j < end; j++) in += reached[j / node_tokens];
         mass += w[i] * (double)in / (double)(end - i * block);
+        all += w[i];
     }
-    return mass;
+    return mass / all;
 }
 
 static int descending(const void *a, const void *b)

@@ -250,7 +250,7 @@ static const char *word(const char *option, int i)
 static const char *const examples[] = {
     "field power:block=256,window=5,sink=1 --tokens 32k",
     "field power power_sliding power_dilated --tokens 32k --depth 16",
-    "field 2*full,5*power --tokens 1m --depth 28",
+    "field 2xfull,5xpower --tokens 1m --depth 28",
     "field window:window=4096+strided:stride=1024 --tokens 1m",
     "field gna:shape=16x44x80,window=16x24x16,stride=1x8x16 --depth 6",
     "field mask.json --depth 4",
@@ -272,7 +272,7 @@ const atn_command atn_command_field = {
         "last token is complete, and the diameter.\n"
         "PATTERN is id:key=value,... (attnscope list patterns) or a file of intervals "
         "(.json). A list of them is a stack of layers from the first one up, repeated; "
-        "5*SPEC stands for five layers, A+B for the union of both in one layer. "
+        "5xSPEC stands for five layers, A+B for the union of both in one layer. "
         "Several "
         "PATTERNs are compared. Blocks are those of the pattern; a pattern of tokens "
         "has "

@@ -24,22 +24,22 @@ static char *next_layer(char **rest)
     return id;
 }
 
-/* "5*..." is 5, and *text goes on behind it. */
+/* "5x..." is 5, and *text goes on behind it. */
 static atn_status count_of(atn_ctx *cx, char **text, int *count)
 {
-    char *star = strchr(*text, '*');
+    const size_t digits = strspn(*text, "0123456789");
     atn_status st = ATN_OK;
     atn_idx n = 1;
 
     *count = 1;
-    if (!star) goto done;
-    *star = '\0';
-    ATN_TRY(atn_parse_count(cx, "layers before '*'", *text, &n));
+    if (digits == 0 || (*text)[digits] != 'x') goto done;
+    (*text)[digits] = '\0';
+    ATN_TRY(atn_parse_count(cx, "layers before 'x'", *text, &n));
     if (n < 1 || n > ATN_STACK_MOST)
-        ATN_FAIL(ATN_USAGE, "%lld layers before '*': give 1 to %d", (long long)n,
+        ATN_FAIL(ATN_USAGE, "%lld layers before 'x': give 1 to %d", (long long)n,
                  ATN_STACK_MOST);
     *count = (int)n;
-    *text = star + 1;
+    *text += digits + 1;
 done:
     return st;
 }

@@ -1,7 +1,7 @@
 /* cli/patterns.h -- patterns as words of a command line.
  *
  *   WORD  = FILE.json | LAYER[,LAYER...]   layers of a model from the first one up
- *   LAYER = [COUNT*]SPEC[+SPEC...]         COUNT equal layers (1) of the union of specs
+ *   LAYER = [COUNTx]SPEC[+SPEC...]         COUNT equal layers (1) of the union of specs
  *   SPEC  = id[:key=value[,key=value...]]  attnscope list patterns
  */
 // SPDX-License-Identifier: GPL-3.0-or-later

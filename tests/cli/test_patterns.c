@@ -24,7 +24,7 @@ static void layers(atn_ctx *cx)
     atn_stack *s = malloc(sizeof *s);
     char *text;
 
-    CHECK_OK(atn_stack_read(cx, "2*causal,window:window=7,block=1,3*full", &l, s));
+    CHECK_OK(atn_stack_read(cx, "2xcausal,window:window=7,block=1,3xfull", &l, s));
     CHECK_EQ(s->n, 6);
     CHECK_EQ(s->items, 3);
     CHECK_EQ(pairs(cx, s->layer[0]), 512 * 513 / 2);
@@ -72,11 +72,11 @@ static void refusals(atn_ctx *cx)
 {
     static const char *const bad[][2] = {{"windw", "window"},
                                          {"", "no pattern"},
-                                         {"0*full", "1 to"},
-                                         {"x*full", "layers before"},
-                                         {"5000*full", "1 to"},
-                                         {"4096*full,full", "more than"},
-                                         {"2*", "missing"},
+                                         {"0xfull", "1 to"},
+                                         {"xfull", "no pattern"},
+                                         {"5000xfull", "1 to"},
+                                         {"4096xfull,full", "more than"},
+                                         {"2x", "missing"},
                                          {"window:window=0", "window"},
                                          {"nowhere.json", "nowhere.json"}};
     const atn_layout l = {.nk = 8, .heads = 1};
