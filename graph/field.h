@@ -60,11 +60,15 @@ atn_status atn_field_run(atn_ctx *cx, const atn_pattern *const *layers, int n,
 void atn_field_release(atn_ctx *cx, atn_field *f);
 
 /* The first depth at which key j is reached from query i, 0 = itself; of every pair of
- * nodes pooled to out [cells, cells], the least of a cell, as float; what is never
- * reached within `depth` is depth + 1, what can never be seen (j > i of a causal
- * pattern) NaN. */
+ * nodes pooled to out, rows and columns nearly equal parts of the nodes, at least one
+ * each: the least of a cell. What is not reached within `depth` is depth + 1, what can
+ * never be seen (j > i where all layers are causal) NaN. MEMORY when the pattern has no
+ * structure and too many nodes. */
 atn_status atn_field_map(atn_ctx *cx, const atn_pattern *const *layers, int n,
                          int depth, atn_mat out) ATN_WARN_UNUSED;
+/* The nodes that out of atn_field_map, atn_field_of and atn_field_run are about. */
+atn_status atn_field_nodes(atn_ctx *cx, const atn_pattern *const *layers, int n,
+                           atn_idx *block, atn_idx *nodes) ATN_WARN_UNUSED;
 /* reached [nodes] <- 1 where node j is in R_depth of node `row`, else 0. */
 atn_status atn_field_of(atn_ctx *cx, const atn_pattern *const *layers, int n, int depth,
                         atn_idx row, uint8_t *reached) ATN_WARN_UNUSED;
