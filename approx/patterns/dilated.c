@@ -3,7 +3,7 @@
  * Math    D = i - j in blocks: D mod dilation = 0 and 0 <= D / dilation < window;
  *         two-sided |D|.
  * Oracle  the last row reaches min(ceil(n / r), k (w - 1) + 1) after k layers and never
- *         the distances that r does not divide; power_dilated at 128 blocks stays at 64.
+ *         the distances that r does not divide; 128 blocks of power_dilated: 64.
  * Source  dilated windows as in Beltagy et al., Longformer, arXiv 2004.05150;
  *         power_dilated: Chen et al., PowerAttention, arXiv 2503.03588, algorithm 4.
  */

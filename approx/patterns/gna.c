@@ -1,4 +1,5 @@
-/* approx/patterns/gna.c -- generalized neighbourhood attention on a grid of 1 to 3 axes.
+/* approx/patterns/gna.c -- generalized neighbourhood attention on a grid of 1 to 3 axes
+ * (core/axis.h).
  *
  * Math    core/axis.h; the mask is the product over the axes. Tokens in row-major order
  *         of the grid.
@@ -11,6 +12,8 @@
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "approx/generate.h"
+
+#include <string.h>
 
 typedef struct gna {
     atn_list shape, window, stride, dilation, causal;
@@ -83,6 +86,17 @@ done:
     return st;
 }
 
+/* The rules of an axis, and whose axes they are. */
+static atn_status check_axes(atn_ctx *cx, const atn_axes *axes)
+{
+    const atn_status st = atn_axes_check(cx, axes);
+    char text[ATN_ERR_TEXT];
+
+    if (st != ATN_USAGE) return st;
+    memcpy(text, cx->err.text, sizeof text);
+    return atn_fail(cx, st, __FILE__, __LINE__, "gna: %s", text);
+}
+
 static atn_status make(atn_ctx *cx, const void *params_, const atn_layout *l,
                        atn_pattern **out)
 {
@@ -91,7 +105,7 @@ static atn_status make(atn_ctx *cx, const void *params_, const atn_layout *l,
     atn_axes axes = {0};
 
     ATN_TRY(read_axes(cx, t, l->nk, &axes));
-    ATN_TRY(atn_axes_check(cx, &axes));
+    ATN_TRY(check_axes(cx, &axes));
     if (l->nq != l->nk || l->first != 0)
         ATN_FAIL(ATN_USAGE,
                  "gna: %lld queries from position %lld on against %lld keys are no "

@@ -3,7 +3,7 @@
  * Math    in blocks; for some k: floor(i / W_k) = floor(j / W_k), and the places i mod
  *         W_k and j mod W_k are both s mod r_k, with s = h mod r_k in head h, or 0 in
  *         all. Every query sees itself.
- * Oracle  power_longnet: 9.884 % of the triangle of 128 blocks, saturates at 80 reached.
+ * Oracle  power_longnet: 9.884 % of the triangle of 128 blocks, stays at 80 reached.
  *         {(8,1), (32,4), (128,16)} with phase 0: 1, 8, 14, 29, 38, 56 and no more; the
  *         phases of 16 heads together: 1, 20, 92, 128.
  * Source  Ding et al., LongNet, arXiv 2307.02486; the form that PowerAttention (Chen et

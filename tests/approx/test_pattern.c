@@ -233,7 +233,7 @@ static void rules_of_grids(atn_ctx *cx)
     const atn_layout chunk = {.nk = 60, .nq = 10, .first = 50, .heads = 1};
     atn_pattern *p = NULL;
 
-    check_refused(cx, "gna", "window=61", "above the length 60");
+    check_refused(cx, "gna", "window=61", "gna: axis 0: window 61");
     check_refused(cx, "gna", "window=21,dilation=3",
                   "dilation 3 is above the length 60");
     check_refused(cx, "gna", "window=4,stride=5", "stride 5 is above the window 4");
