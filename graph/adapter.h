@@ -67,9 +67,9 @@ typedef struct atn_adapter_input {
     atn_cmat q; /* (nq, c); data NULL = query i has the features of its own key */
     atn_cmat v; /* (nk, c); data NULL = the head's values */
     /* what is carried along by the same weights without a say in them */
-    atn_idx signals;      /* 0 = none */
-    const double *q_sent; /* (nq, signals); NULL = those of the query's own key */
-    const double *v_sent; /* (nk, signals) */
+    atn_idx signals;       /* 0 = none */
+    const double *q_sent;  /* (nq, signals); NULL = those of the query's own key */
+    const double *v_sent;  /* (nk, signals) */
     const int64_t *labels; /* [nk], < 0 = unlabelled; NULL = none */
     atn_idx skip_rows;     /* rows before it are in no mean, but in everything else */
 } atn_adapter_input;
@@ -78,15 +78,15 @@ typedef struct atn_adapter_input {
  * kl, entropy, distance and homophily over those that have mass. NaN = has none. */
 typedef struct atn_adapter_state {
     double energy;
-    double change;     /* |out - O|_F / |O|_F, O = P v0 */
-    double mass;       /* mean sum_j A~_ij; iteration 0: of P */
-    double beta;       /* mean b_i */
-    double self_share; /* mean A~_ii */
-    double kl;         /* mean KL(P_i || A~_i), both normalised, nats */
-    double entropy;    /* mean of A~_i normalised, nats */
-    double distance;   /* mean sum_j A~_ij |q0_i - v0_j|, normalised */
-    double homophily;  /* mean sum_j A~_ij cos(q0_i, v0_j), normalised */
-    double edge;       /* sum A~_ij [y_i = y_j] / sum A~_ij over labelled pairs */
+    double change;       /* |out - O|_F / |O|_F, O = P v0 */
+    double mass;         /* mean sum_j A~_ij; iteration 0: of P */
+    double beta;         /* mean b_i */
+    double self_share;   /* mean A~_ii */
+    double kl;           /* mean KL(P_i || A~_i), both normalised, nats */
+    double entropy;      /* mean of A~_i normalised, nats */
+    double distance;     /* mean sum_j A~_ij |q0_i - v0_j|, normalised */
+    double homophily;    /* mean sum_j A~_ij cos(q0_i, v0_j), normalised */
+    double edge;         /* sum A~_ij [y_i = y_j] / sum A~_ij over labelled pairs */
     atn_idx rows, empty; /* rows of the means; those of them without mass */
 } atn_adapter_state;
 

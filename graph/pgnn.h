@@ -15,7 +15,7 @@
  * Source  Fu, Zhao, Bian, ICML 2022, arXiv 2111.07337. Its code scales each message by
  *         the a of its sender: ATN_ALPHA_CODE.
  * Cost    4 n^2 c flop a step and two logarithms a pair. Memory n^2 doubles are the
- *         caller's; beside them 8 n (4 c + 4) bytes and a few tiles of rows.
+ *         caller's; beside them 8 n (3 c + 6) bytes and a few tiles of rows.
  * Limits  dense.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
@@ -50,23 +50,24 @@ typedef struct atn_pgnn_graph {
                         carried along. 1 .. c */
 } atn_pgnn_graph;
 
-/* What a row of a step is like. w the weights of its edges, m those of its messages,
- * A~_ij = a_i M_ij / sqrt(d_i d_j); on any thread. */
-typedef struct atn_pgnn_row {
-    atn_idx i;
-    const double *w, *a; /* [n] */
-    double beta;
-} atn_pgnn_row;
-typedef void atn_pgnn_visit(int iteration, const atn_pgnn_row *row, void *state);
+/* What the caller may see of the iterations; either function may be NULL. */
+typedef struct atn_pgnn_watch {
+    /* Row i of iteration 1 on: the weights [n] with which it takes the features of
+     * others, b_i, and its sum of M_ij / d_i. On any thread; may write only to what
+     * belongs to row i. `room` [n] is scratch. */
+    void (*row)(int iteration, atn_idx i, const double *weight, double beta, double sum,
+                double *room, void *state);
+    /* F (n, c) after iteration 0 on, before its next. */
+    void (*step)(int iteration, const double *f, void *state);
+    void *state;
+} atn_pgnn_watch;
 
-/* f (n, c) becomes F after *done iterations, energy [iterations + 1] those from X on. */
+/* f (n, c) becomes F after *done iterations (done NULL = not asked), energy
+ * [iterations + 1] those from X on. watch NULL = none. */
 atn_status atn_pgnn_run(atn_ctx *cx, const atn_pgnn_graph *g, const atn_pgnn_params *a,
-                        double *f, double *energy, int *done) ATN_WARN_UNUSED;
-/* The same, and every row of every iteration (1 on) goes through visit. */
-atn_status atn_pgnn_watch(atn_ctx *cx, const atn_pgnn_graph *g,
-                          const atn_pgnn_params *a, double *f, double *energy,
-                          atn_pgnn_visit *visit, void *state) ATN_WARN_UNUSED;
-/* Bytes that these take beside their arguments. */
+                        const atn_pgnn_watch *watch, double *f, double *energy,
+                        int *done) ATN_WARN_UNUSED;
+/* Bytes that it takes beside its arguments. */
 double atn_pgnn_bytes(const atn_ctx *cx, const atn_pgnn_graph *g);
 
 /* h_K(s) for undamped steps; K < 0: its limit mu / (1 + mu - s). */
