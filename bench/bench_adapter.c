@@ -7,8 +7,8 @@
  * Usage: bench_adapter [n [d [heads [iterations [p]]]]], default 2048 64 12 10 1.5.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include <malloc.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "bench/bare.h"
 #include "core/rng.h"
@@ -16,27 +16,27 @@
 
 enum { ITERATIONS_MOST = 1000 };
 
-/* Remembers the most bytes that were in use. */
+/* Counts what is held from the system, and remembers the most; one call at a time. */
 typedef struct watched {
-    atn_ctx *cx;
-    size_t most;
+    size_t now, most;
 } watched;
 
 static void *watched_resize(void *user, void *ptr, size_t size)
 {
     watched *w = user;
-    const size_t now = w->cx->in_use_here + size;
-    size_t most = __atomic_load_n(&w->most, __ATOMIC_RELAXED);
+    void *p;
 
-    if (size == 0) {
-        free(ptr);
-        return NULL;
+#pragma omp critical(watched_memory)
+    {
+        w->now -= ptr ? malloc_usable_size(ptr) : 0;
+        p = size > 0 ? realloc(ptr, size) : NULL;
+        if (size == 0) free(ptr);
+        w->now += p                 ? malloc_usable_size(p)
+                  : size > 0 && ptr ? malloc_usable_size(ptr)
+                                    : 0;
+        w->most = w->now > w->most ? w->now : w->most;
     }
-    while (now > most &&
-           !__atomic_compare_exchange_n(&w->most, &most, now, false, __ATOMIC_RELAXED,
-                                        __ATOMIC_RELAXED))
-        ;
-    return realloc(ptr, size);
+    return p;
 }
 
 static float *random_floats(atn_idx n, const char *what)
@@ -102,7 +102,6 @@ int main(int argc, char **argv)
             told = atn_adapter_bytes(&cx, &in);
             atn_ctx_release(&cx);
             atn_ctx_init(&cx);
-            w = (watched){.cx = &cx};
             cx.alloc = (atn_allocator){watched_resize, &w};
         }
         start = atn_seconds();

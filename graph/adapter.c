@@ -89,16 +89,21 @@ double atn_adapter_bytes(const atn_ctx *cx, const atn_adapter_input *in)
                atn_adapter_tile_bytes(w.tile_rows, w.nk, w.wide);
 }
 
-static atn_status take_points(atn_ctx *cx, const adapter_walk *w, atn_idx n,
-                              atn_points *x)
+/* n points, their norms and sums at `norms`; returns where the next may begin. */
+static double *set_points(const adapter_walk *w, atn_idx n, double *norms,
+                          atn_points *x)
+{
+    *x = (atn_points){.n = n, .c = w->c, .ld = w->wide, .square = norms};
+    x->sum = norms + n;
+    return norms + 2 * n;
+}
+
+static atn_status take_data(atn_ctx *cx, atn_points *x)
 {
     atn_status st = ATN_OK;
     double *data = NULL;
 
-    *x = (atn_points){.n = n, .c = w->c, .ld = w->wide};
-    ATN_TAKE(data, n * w->wide);
-    ATN_TAKE(x->square, n);
-    ATN_TAKE(x->sum, n);
+    ATN_TAKE(data, x->n * x->ld);
     x->x = data;
 done:
     return st;
@@ -108,6 +113,7 @@ static atn_status take_room(atn_ctx *cx, adapter_walk *w)
 {
     const atn_idx keys = w->a->nodes ? 0 : w->groups * w->nk;
     atn_status st = ATN_OK;
+    double *norms = NULL;
     atn_idx size;
 
     if (w->nk > INT32_MAX || w->wide > INT32_MAX || !atn_mul(w->nq, w->wide, &size) ||
@@ -115,15 +121,20 @@ static atn_status take_room(atn_ctx *cx, adapter_walk *w)
         ATN_FAIL(ATN_MEMORY, "adapter: %lld keys of %lld numbers are too many",
                  (long long)w->nk, (long long)w->wide);
     ATN_TRY(atn_mem_check(cx, atn_adapter_bytes(cx, w->in), "the adapter of one head"));
-    ATN_TRY(take_points(cx, w, w->nq, &w->q));
-    ATN_TRY(take_points(cx, w, w->nq, &w->q0));
-    ATN_TRY(take_points(cx, w, w->nk, &w->v));
-    ATN_TRY(take_points(cx, w, w->nk, &w->v0));
-    ATN_TAKE(w->plain, w->nq * w->c);
-    ATN_TAKE(w->sent, keys * w->wide);
-    ATN_TAKE(w->sums, keys);
+    ATN_TAKE(norms, 4 * (w->nq + w->nk)); /* what is small first: it shares a chunk */
+    norms = set_points(w, w->nq, norms, &w->q);
+    norms = set_points(w, w->nq, norms, &w->q0);
+    norms = set_points(w, w->nk, norms, &w->v);
+    norms = set_points(w, w->nk, norms, &w->v0);
     ATN_TAKE(w->row, w->nq);
     ATN_TAKE(w->given, w->nq);
+    ATN_TAKE(w->sums, keys);
+    ATN_TRY(take_data(cx, &w->q));
+    ATN_TRY(take_data(cx, &w->q0));
+    ATN_TRY(take_data(cx, &w->v));
+    ATN_TRY(take_data(cx, &w->v0));
+    ATN_TAKE(w->plain, w->nq * w->c);
+    ATN_TAKE(w->sent, keys * w->wide);
 done:
     return st;
 }

@@ -268,47 +268,46 @@ static void to_queries(const adapter_walk *w, const room *o)
     }
 }
 
+/* Room for any tile, in one piece; tiles take of it what they have keys for. */
 static atn_status take_room(atn_ctx *cx, const adapter_walk *w, room *o)
 {
-    const atn_idx size = o->t.rows * o->t.keys;
+    const atn_idx size = w->tile_rows * w->nk;
     atn_status st = ATN_OK;
+    double *all = NULL;
 
-    o->p = (atn_mat){NULL, o->t.rows, o->t.keys, o->t.keys};
+    ATN_TAKE(all, 3 * size + 5 * w->nk + w->tile_rows * w->wide);
+    o->d2 = all;
+    o->d0 = o->d2 + size;
+    o->m = o->d0 + size;
+    o->w = o->m + size;
+    o->x = o->w + w->nk;
+    o->ln = o->x + w->nk;
+    o->ln_w = o->ln + w->nk;
+    o->cosine = o->ln_w + w->nk;
+    o->moved = o->cosine + w->nk;
     ATN_TAKE(o->p.data, size);
-    ATN_TAKE(o->info, o->t.rows);
-    ATN_TAKE(o->d2, size);
-    ATN_TAKE(o->d0, size);
-    ATN_TAKE(o->m, size);
-    ATN_TAKE(o->w, o->t.keys);
-    ATN_TAKE(o->x, o->t.keys);
-    ATN_TAKE(o->ln, o->t.keys);
-    ATN_TAKE(o->ln_w, o->t.keys);
-    ATN_TAKE(o->cosine, o->t.keys);
-    ATN_TAKE(o->moved, o->t.rows * w->wide);
+    ATN_TAKE(o->info, w->tile_rows);
 done:
     return st;
 }
 
-static atn_status one_tile(atn_ctx *cx, const adapter_walk *w, atn_idx group,
-                           atn_idx tile)
+static atn_status one_tile(atn_ctx *cx, const adapter_walk *w, atn_idx group, room *o)
 {
-    const atn_arena_mark mark = atn_arena_save(cx);
     atn_status st = ATN_OK;
-    room o = {.t = atn_tile_of(w->h, tile * w->tile_rows, w->tile_rows)};
 
-    ATN_TRY(take_room(cx, w, &o));
-    ATN_TRY(atn_rows_fill(cx, w->h, &o.t, o.p, o.info));
-    if (w->iteration == 0) plain_output(w, &o);
-    atn_pairs_distance(&w->q, o.t.first, o.t.rows, &w->v, o.t.key0, o.t.keys, o.d2);
+    o->p = (atn_mat){o->p.data, o->t.rows, o->t.keys, o->t.keys};
+    ATN_TRY(atn_rows_fill(cx, w->h, &o->t, o->p, o->info));
+    if (w->iteration == 0) plain_output(w, o);
+    atn_pairs_distance(&w->q, o->t.first, o->t.rows, &w->v, o->t.key0, o->t.keys,
+                       o->d2);
     if (w->iteration > 0 && w->moves)
-        atn_pairs_distance(&w->q0, o.t.first, o.t.rows, &w->v0, o.t.key0, o.t.keys,
-                           o.d0);
-    for (atn_idx r = 0; r < o.t.rows; r++) each_row(w, &o, r);
+        atn_pairs_distance(&w->q0, o->t.first, o->t.rows, &w->v0, o->t.key0, o->t.keys,
+                           o->d0);
+    for (atn_idx r = 0; r < o->t.rows; r++) each_row(w, o, r);
     if (!w->moves) goto done;
-    if (!w->a->nodes && o.t.keys > 0) to_keys(w, &o, group);
-    to_queries(w, &o);
+    if (!w->a->nodes && o->t.keys > 0) to_keys(w, o, group);
+    to_queries(w, o);
 done:
-    atn_arena_rewind(cx, mark);
     return st;
 }
 
@@ -316,14 +315,20 @@ done:
 atn_status atn_adapter_group(atn_ctx *cx, atn_idx group, void *state)
 {
     const adapter_walk *w = state;
+    const atn_arena_mark mark = atn_arena_save(cx);
     atn_status st = ATN_OK;
+    room o = {0};
 
+    ATN_TRY(take_room(cx, w, &o));
     for (atn_idx round = 0; round * w->groups < w->tiles; round++) {
         const atn_idx turn = round % 2 ? w->groups - 1 - group : group;
         const atn_idx tile = round * w->groups + turn;
 
-        if (tile < w->tiles) ATN_TRY(one_tile(cx, w, group, tile));
+        if (tile >= w->tiles) continue;
+        o.t = atn_tile_of(w->h, tile * w->tile_rows, w->tile_rows);
+        ATN_TRY(one_tile(cx, w, group, &o));
     }
 done:
+    atn_arena_rewind(cx, mark);
     return st;
 }
