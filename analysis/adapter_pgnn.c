@@ -1,5 +1,5 @@
-/* analysis/adapter_pgnn.c -- pGNN on the graph of a head: its matrices, and what a row of
- * messages is like.
+/* analysis/adapter_pgnn.c -- pGNN on the graph of a head: its matrices, and what a row
+ * of messages is like.
  *
  * Math    W = (P + P') / 2. The rows of W / d stand for plain attention here: KL and
  *         changes are against them; O is still P V.

@@ -1,4 +1,4 @@
-/* graph/adapter.h -- p-Laplacian message passing on the attention of one head, streamed.
+/* graph/adapter.h -- p-Laplacian message passing on the attention of a head, streamed.
  *
  * Math    query features q (nq, c), key features v (nk, c), weights P; e = eps:
  *           G_ij = || sqrt(P_ij + e) (v_j - q_i) + e 1 ||^(p - 2),  M_ij = P_ij G_ij
@@ -74,8 +74,8 @@ typedef struct atn_adapter_input {
     atn_idx skip_rows;     /* rows before it are in no mean, but in everything else */
 } atn_adapter_input;
 
-/* One iteration; number 0 is plain attention. Means are over the rows that see a key; of
- * kl, entropy, distance and homophily over those that have mass. NaN = has none. */
+/* One iteration; number 0 is plain attention. Means are over the rows that see a key;
+ * of kl, entropy, distance and homophily over those that have mass. NaN = has none. */
 typedef struct atn_adapter_state {
     double energy;
     double change;       /* |out - O|_F / |O|_F, O = P v0 */
