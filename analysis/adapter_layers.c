@@ -126,6 +126,11 @@ static atn_status load_weights(atn_ctx *cx, const layers *s, one_layer *l)
                                          width, rank, &l->w));
         rank = l->w.rank;
     }
+    if (rank > width)
+        ATN_FAIL(ATN_USAGE,
+                 "layer %d: an adapter of %lld numbers is wider than its layer, which "
+                 "has %lld",
+                 l->info->layer, (long long)rank, (long long)width);
     if (rank == 0) rank = ATN_MAX(width / 8 / heads, (atn_idx)1) * heads;
     if (rank % heads != 0)
         ATN_FAIL(ATN_USAGE,

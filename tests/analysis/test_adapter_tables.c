@@ -336,9 +336,12 @@ static void check_graph_row(const atn_table *t, atn_idx row, const dense_graph *
     double mass = 0, beta = 0, entropy = 0, kl = 0, distance = 0, homophily = 0;
 
     for (int i = 0; i < N; i++) {
-        double sum = 0;
+        double sum = 0, given = 0;
 
-        for (int j = 0; j < N; j++) sum += g->a[i][j];
+        for (int j = 0; j < N; j++) {
+            sum += g->a[i][j];
+            given += g->w[i][j] / sqrt(g->d[j]);
+        }
         mass += sum / N;
         beta += g->beta[i] / N;
         for (int j = 0; j < N; j++) {
@@ -353,7 +356,8 @@ static void check_graph_row(const atn_table *t, atn_idx row, const dense_graph *
                 y += pow(g->x[j][c], 2);
             }
             entropy -= a * log(a) / N;
-            kl += g->w[i][j] / g->d[i] * log(g->w[i][j] / g->d[i] / a) / N;
+            kl += g->w[i][j] / sqrt(g->d[j]) / given *
+                  log(g->w[i][j] / sqrt(g->d[j]) / given / a) / N;
             distance += a * sqrt(d) / N;
             homophily += a * dot / sqrt(x * y) / N;
         }
@@ -409,7 +413,7 @@ static void pgnn(atn_ctx *cx)
                 plain += out * out;
             }
         CHECK_NEAR(cell(t, 4 * i + 3, "output_change"), sqrt(change / plain), 1e-5);
-        CHECK_NEAR(cell(t, 4 * i, "row_mass_mean"), 1, 1e-12);
+        CHECK(cell(t, 4 * i, "row_mass_mean") > cell(t, 4 * i + 1, "row_mass_mean"));
         CHECK_NEAR(cell(t, 4 * i, "kl_mean_nats"), 0, 1e-12);
     }
     atn_table_destroy(cx, t);
@@ -737,6 +741,8 @@ static void layers_refused(atn_ctx *cx)
         o.weights = NULL;
         o.rank = 6;
         refuse_layers(cx, &m, &o, ATN_USAGE, "6 numbers");
+        o.rank = 20;
+        refuse_layers(cx, &m, &o, ATN_USAGE, "wider than its layer");
         o.weights = "nowhere.safetensors";
         refuse_layers(cx, &m, &o, ATN_NOINPUT, "nowhere.safetensors");
         drop_model(cx, &m);
@@ -764,6 +770,86 @@ static void bad_layer(atn_ctx *cx)
     CHECK(empty(heads, 39, "energy") && !empty(heads, 40, "energy"));
     atn_table_destroy(cx, layers);
     atn_table_destroy(cx, heads);
+    drop_model(cx, &m);
+}
+
+/* ---- small and padded ---- */
+
+/* One token has no edge but itself: it stays as it is, whatever the form. */
+static void one_token(atn_ctx *cx)
+{
+    static const double p[] = {1.5};
+    const float q[] = {1, 2, 3, 4}, v[] = {1, -2, 3, -4};
+    stored_model m = {.layers = 1};
+
+    m.layer[0] = (stored_layer){.heads = 1,
+                                .kv_heads = 1,
+                                .nq = 1,
+                                .nk = 1,
+                                .d = D,
+                                .dv = D,
+                                .sight = {.causal = true},
+                                .q = q,
+                                .k = q,
+                                .v = v};
+    store_model(cx, &m, "adapter_one");
+    for (int form = 0; form < 3; form++) {
+        atn_adapter_opts o = atn_adapter_opts_default;
+        atn_table *t = NULL;
+        double edges = 0;
+
+        o.p = p;
+        o.n_p = 1;
+        o.form = (atn_adapter_form)form;
+        CHECK_OK(atn_adapter_table(cx, m.capture, &m.selection, &o, &t, NULL));
+        CHECK_EQ(atn_table_rows(t), 11);
+        CHECK_NEAR(cell(t, 10, "energy"), 0, 1e-12);
+        CHECK_NEAR(cell(t, 10, "output_change"), 0, 1e-7);
+        CHECK_EQ(cell(t, 10, "rows_empty"), form == 2);
+        atn_table_destroy(cx, t);
+        t = response_of(cx, &m, &o);
+        CHECK_EQ(atn_table_rows(t), 8);
+        for (int b = 0; b < 8; b++) edges += cell(t, b, "frequencies");
+        CHECK_EQ(edges, form != 2);
+        if (form != 2) CHECK_NEAR(cell(t, 0, "gain"), 1, 1e-7);
+        atn_table_destroy(cx, t);
+    }
+    drop_stored(cx, &m);
+}
+
+/* Two tokens of padding in front: they have no edges and are in no mean. */
+static void padding(atn_ctx *cx)
+{
+    static const double p[] = {2};
+    model m = make_model();
+
+    for (int l = 0; l < 2; l++) {
+        m.stored.layer[l].sight.key_first = 2;
+        m.stored.layer[l].sight.key_last = N;
+    }
+    store_model(cx, &m.stored, "adapter_padded");
+    for (int form = 0; form < 3; form++) {
+        atn_adapter_opts o = atn_adapter_opts_default;
+        atn_table *t;
+        double all = 0;
+
+        o.p = p;
+        o.n_p = 1;
+        o.iterations = 1;
+        o.form = (atn_adapter_form)form;
+        t = table_of(cx, &m, &o, 0);
+        for (atn_idx row = 1; row < atn_table_rows(t); row += 2) {
+            CHECK_NEAR(cell(t, row, "beta_mean"), .2 / 1.2, 1e-6);
+            if (form < 2) CHECK_NEAR(cell(t, row, "row_mass_mean"), 1 / 1.2, 1e-6);
+            CHECK_NEAR(cell(t, row, "kl_mean_nats"), 0, 1e-7); /* p = 2 */
+            CHECK_EQ(cell(t, row, "rows_empty"), 0);
+        }
+        atn_table_destroy(cx, t);
+        t = response_of(cx, &m.stored, &o);
+        for (int b = 0; b < 8; b++) all += cell(t, b, "frequencies");
+        CHECK_EQ(all, N - 2);
+        atn_table_destroy(cx, t);
+    }
     drop_model(cx, &m);
 }
 
@@ -845,5 +931,5 @@ CHECK_MAIN({"rows of heads", rows_of_heads}, {"labels", labels}, {"bad head", ba
            {"response of a ring", response_of_a_ring},
            {"adapter of a layer", adapter_of_a_layer},
            {"random adapter", random_adapter}, {"layers refused", layers_refused},
-           {"bad layer", bad_layer}, {"options", options},
-           {"failing allocation", failing_allocation})
+           {"bad layer", bad_layer}, {"one token", one_token}, {"padding", padding},
+           {"options", options}, {"failing allocation", failing_allocation})
