@@ -44,6 +44,12 @@ extern const atn_generator *const atn_generators[]; /* by id, NULL-terminated */
  * NULL); NULL = none. */
 const atn_generator *atn_generator_find(const char *id, const atn_preset **preset);
 
+/* The generator of a spec and its parameters, preset and all, in the arena. USAGE as
+ * atn_pattern_make. */
+atn_status atn_generator_read(atn_ctx *cx, const char *id, const char *params,
+                              const atn_generator **generator,
+                              void **values) ATN_WARN_UNUSED;
+
 /* One spec "id" and "key=value,..." (NULL = none), a generator's or a preset's. USAGE
  * names an unknown id with the nearest, a parameter out of range, a rule broken. */
 atn_status atn_pattern_make(atn_ctx *cx, const char *id, const char *params,

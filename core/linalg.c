@@ -75,6 +75,29 @@ void atn_gram_add(bool of_rows, const double *a, atn_idx rows, atn_idx n, double
                 (int)rows, 1, a, (int)(of_rows ? rows : n), 1, c, (int)n);
 }
 
+static int blas_size(atn_idx n)
+{
+    ATN_ASSERT(n >= 0 && n <= INT_MAX);
+    return (int)n;
+}
+
+void atn_gemm_wide(atn_product_of of, double alpha, atn_cwide a, atn_cwide b,
+                   double beta, atn_wide c)
+{
+    const bool turn_a = of == ATN_ATB, turn_b = of == ATN_ABT;
+    const atn_idx inner = turn_a ? a.rows : a.cols;
+
+    ATN_ASSERT((turn_a ? a.cols : a.rows) == c.rows);
+    ATN_ASSERT((turn_b ? b.rows : b.cols) == c.cols);
+    ATN_ASSERT((turn_b ? b.cols : b.rows) == inner);
+    if (c.rows == 0 || c.cols == 0) return;
+    cblas_dgemm(CblasRowMajor, turn_a ? CblasTrans : CblasNoTrans,
+                turn_b ? CblasTrans : CblasNoTrans, blas_size(c.rows),
+                blas_size(c.cols), blas_size(inner), alpha, a.data,
+                blas_size(ATN_MAX(a.ld, 1)), b.data, blas_size(ATN_MAX(b.ld, 1)), beta,
+                c.data, blas_size(c.ld));
+}
+
 static atn_status check_finite(atn_ctx *cx, const double *a, atn_idx n)
 {
     for (atn_idx i = 0; i < n * n; i++)
@@ -107,6 +130,38 @@ atn_status atn_eigenvalues(atn_ctx *cx, double *a, atn_idx n, double *values)
     dsyevd_("N", "L", &size, a, &size, values, work, &length, &whole, &one, &info);
     if (info != 0)
         ATN_FAIL(ATN_INTERNAL, "eigenvalues of a %lld x %lld matrix: dsyevd gave %d",
+                 (long long)n, (long long)n, info);
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+double atn_eigenvectors_bytes(atn_idx n)
+{
+    const double m = (double)n;
+
+    return sizeof(double) * (1 + 70 * m + 2 * m * m) + sizeof(int) * (3 + 5 * m);
+}
+
+/* LAPACK's columns are our rows. */
+atn_status atn_eigenvectors(atn_ctx *cx, double *a, atn_idx n, double *values)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_idx room = 1 + 70 * n + 2 * n * n, whole = 3 + 5 * n;
+    const int size = (int)n, length = (int)room, whole_length = (int)whole;
+    atn_status st = ATN_OK;
+    double *work = NULL;
+    int info = 0, *iwork = NULL;
+
+    ATN_ASSERT(n >= 0 && n < 1 << 15 && room <= INT_MAX);
+    if (n == 0) goto done;
+    ATN_TRY(check_finite(cx, a, n));
+    ATN_TAKE(work, room);
+    ATN_TAKE(iwork, whole);
+    dsyevd_("V", "L", &size, a, &size, values, work, &length, iwork, &whole_length,
+            &info);
+    if (info != 0)
+        ATN_FAIL(ATN_INTERNAL, "eigenvectors of a %lld x %lld matrix: dsyevd gave %d",
                  (long long)n, (long long)n, info);
 done:
     atn_arena_rewind(cx, mark);

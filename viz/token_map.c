@@ -37,7 +37,7 @@ static double tokens_of(const atn_table *t, const char *key, atn_idx n)
     return tokens >= (double)n && tokens <= 1e15 ? tokens : (double)n;
 }
 
-static void set_axis(atn_axis *a, double tokens, atn_idx cells, double points)
+static void set_axis(atn_ruler *a, double tokens, atn_idx cells, double points)
 {
     a->total = tokens;
     a->unit = tokens / (double)cells;
@@ -53,12 +53,12 @@ atn_status atn_token_map_fit(atn_ctx *cx, const atn_table *t, atn_canvas *c,
     const double ratio = fmin(fmax(queries / keys, LOWEST), HIGHEST);
     double w, h;
 
-    m->down = (atn_axis){.left = true};
-    m->across = (atn_axis){.left = false};
+    m->down = (atn_ruler){.left = true};
+    m->across = (atn_ruler){.left = false};
     set_axis(&m->down, queries, cells.rows, 1);
     set_axis(&m->across, keys, cells.cols, 1);
-    m->left = atn_axis_room(c, &m->down) + c->font * (TITLE + 0.5);
-    m->below = atn_axis_room(c, &m->across) + c->font * TITLE;
+    m->left = atn_ruler_room(c, &m->down) + c->font * (TITLE + 0.5);
+    m->below = atn_ruler_room(c, &m->across) + c->font * TITLE;
     m->top = atn_heading_height(t, 1, c->font);
     w = c->width - m->left - m->right - c->font * EDGE;
     h = c->height - m->top - m->below - m->foot - c->font * EDGE;
@@ -68,7 +68,7 @@ atn_status atn_token_map_fit(atn_ctx *cx, const atn_table *t, atn_canvas *c,
     set_axis(&m->across, keys, cells.cols, m->w);
     if (w > 0 && h > 0)
         m->down.step = m->across.step =
-            fmax(atn_axis_step(c, &m->down), atn_axis_step(c, &m->across));
+            fmax(atn_ruler_step(c, &m->down), atn_ruler_step(c, &m->across));
     return atn_canvas_fits(cx, c, w, h);
 }
 
@@ -109,8 +109,8 @@ atn_status atn_token_map_draw(atn_ctx *cx, atn_canvas *c, const atn_token_map *m
     if (rule > 0) draw_rules(c, m, rule);
     atn_canvas_grey(c, 0.4);
     atn_canvas_frame(c, m->left, m->top, m->w, m->h);
-    atn_axis_draw(c, &m->down, m->left, m->top);
-    atn_axis_draw(c, &m->across, m->left, m->top + m->h);
+    atn_ruler_draw(c, &m->down, m->left, m->top);
+    atn_ruler_draw(c, &m->across, m->left, m->top + m->h);
     atn_canvas_grey(c, 0.15);
     atn_canvas_text(c, c->font, m->top + m->h / 2, ATN_CENTRE, 0.95, -90, m->h,
                     m->h < 8 * c->font ? "query" : "query (tokens)");

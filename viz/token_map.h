@@ -12,7 +12,7 @@
 typedef struct atn_token_map {
     double right, foot; /* room that the figure wants beside and below */
     /* found: */
-    atn_axis down, across;
+    atn_ruler down, across;
     double left, top, w, h, below; /* below: axis and its title */
 } atn_token_map;
 

@@ -220,8 +220,74 @@ static void orthonormal_vectors(atn_ctx *cx)
     }
 }
 
-CHECK_MAIN({"orthonormal vectors", orthonormal_vectors}, {"semidefinite", semidefinite},
-           {"cholesky golden", cholesky_golden}, {"cholesky solves", cholesky_solves},
+/* Random symmetric matrices: A u = t u, unit vectors apart from one another, and the values of
+ * the other function. [2 1; 1 2]: 1 along (1, -1), 3 along (1, 1). */
+static void eigenvectors(atn_ctx *cx)
+{
+    enum { SIDE = 33 };
+    atn_rng r = atn_rng_stream(9, "test/eigenvectors", 0, 0);
+    double pair[] = {2, 1, 1, 2}, value[SIDE], alone[SIDE];
+
+    CHECK_OK(atn_eigenvectors(cx, pair, 2, value));
+    CHECK_NEAR(value[0], 1, 1e-14);
+    CHECK_NEAR(value[1], 3, 1e-14);
+    CHECK_NEAR(pair[0] + pair[1], 0, 1e-14);
+    CHECK_NEAR(fabs(pair[2]), sqrt(.5), 1e-14);
+    for (int n = 1; n <= SIDE; n += 8) {
+        double a[SIDE * SIDE], u[SIDE * SIDE];
+
+        for (int i = 0; i < n; i++)
+            for (int j = 0; j <= i; j++)
+                a[i * n + j] = a[j * n + i] = atn_rng_normal(&r);
+        memcpy(u, a, sizeof u);
+        CHECK_OK(atn_eigenvectors(cx, u, n, value));
+        for (int k = 0; k < n; k++)
+            for (int i = 0; i < n; i++) {
+                double product = 0, dot = 0;
+
+                for (int j = 0; j < n; j++) {
+                    product += a[i * n + j] * u[k * n + j];
+                    dot += u[i * n + j] * u[k * n + j];
+                }
+                CHECK_NEAR(product, value[k] * u[k * n + i], 1e-12);
+                CHECK_NEAR(dot, i == k, 1e-12);
+            }
+        CHECK_OK(atn_eigenvalues(cx, a, n, alone));
+        for (int k = 0; k < n; k++) CHECK_NEAR(value[k], alone[k], 1e-12);
+    }
+    pair[1] = pair[2] = NAN;
+    CHECK_FAILS(atn_eigenvectors(cx, pair, 2, value), ATN_DATA, "not finite");
+}
+
+/* By hand: a = (1 2 3; 4 5 6), b = (7 8; 9 10; 11 12): a b = (58 64; 139 154); what is
+ * beside the columns stays. */
+static void products_in_double(atn_ctx *cx)
+{
+    const double a[] = {1, 2, 3, -1, 4, 5, 6, -1}, b[] = {7, 8, 9, 10, 11, 12};
+    const double at[] = {1, 4, 2, 5, 3, 6}, bt[] = {7, 9, 11, 8, 10, 12};
+    const double want[] = {58, 64, 139, 154};
+    const atn_cwide left = {a, 2, 3, 4}, right = {b, 3, 2, 2};
+
+    (void)cx;
+    for (int of = ATN_AB; of <= ATN_ATB; of++) {
+        double c[] = {1, 1, 5, 1, 1, 5};
+        const atn_wide to = {c, 2, 2, 3};
+
+        atn_gemm_wide(of, 2, of == ATN_ATB ? (atn_cwide){at, 3, 2, 2} : left,
+                      of == ATN_ABT ? (atn_cwide){bt, 2, 3, 3} : right, 10, to);
+        for (int i = 0; i < 4; i++)
+            CHECK_NEAR(c[i / 2 * 3 + i % 2], 2 * want[i] + 10, 0);
+        CHECK_NEAR(c[2], 5, 0);
+        atn_gemm_wide(ATN_AB, 1, (atn_cwide){a, 2, 0, 0}, (atn_cwide){b, 0, 2, 2}, 0,
+                      to);
+        CHECK_NEAR(c[0] + c[4], 0, 0); /* no columns: only beta */
+    }
+}
+
+CHECK_MAIN({"products in double", products_in_double},
+           {"orthonormal vectors", orthonormal_vectors}, {"eigenvectors", eigenvectors},
+           {"semidefinite", semidefinite}, {"cholesky golden", cholesky_golden},
+           {"cholesky solves", cholesky_solves},
            {"eigenvalues golden", eigenvalues_golden},
            {"eigenvalues of random matrices", eigenvalues_of_random_matrices},
            {"general golden", general_golden},
