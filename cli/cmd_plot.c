@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli/output.h"
+#include "cli/source_patterns.h"
 #include "cli/sources.h"
 #include "core/io/file.h"
 #include "core/param.h"
@@ -27,6 +28,16 @@ static const atn_option options[] = {
     {"cells", 0, ATN_OPT_COUNT, "N",
      "most cells a side before pooling (512; 32 to 128 on a page of heads)", 1, 8192},
     {"pool", 0, ATN_OPT_CHOICE, "max|mean|sum", "what a pooled cell shows (max)", 0, 0},
+    {"tokens", 0, ATN_OPT_COUNT, "N",
+     "length of the sequence, of patterns (what the pattern says)", 1, 0x1p31},
+    {"depth", 0, ATN_OPT_I64, "N",
+     "layers of reach and growth (8, or as many as pattern or capture have)", 1, 4096},
+    {"query-heads", 0, ATN_OPT_I64, "N",
+     "heads of a layer, for patterns that differ between them (1)", 1, 65536},
+    {"from", 0, ATN_OPT_TEXT, "TAKE",
+     "pattern, reach and growth of a capture: the keys that hold the weight, as "
+     "topk:k=32, topp:p=.9, threshold:t=.01 (what the masks show)",
+     0, 0},
     ATN_OPTION_END,
 };
 
@@ -149,35 +160,126 @@ static bool wants_table(const char *path)
     return n > 4 && strcmp(path + n - 4, ".csv") == 0;
 }
 
+/* What the words behind FIGURE are. */
+typedef struct plan {
+    const atn_figure *figure;
+    const char *path;    /* -o */
+    const char *capture; /* NULL = none */
+    const char *table;   /* NULL = none */
+    const char **words;  /* [n] patterns */
+    int n;
+} plan;
+
+/* A directory is a capture. Of figures of patterns what is no file of a table is a
+ * pattern; of others everything else is a table. */
+static bool is_table(const plan *p, const char *word)
+{
+    const size_t n = strlen(word);
+
+    return !atn_draws_patterns(p->figure->id) ||
+           (atn_file_exists(word) && !(n > 5 && strcmp(word + n - 5, ".json") == 0));
+}
+
+static atn_status sort_words(atn_cli *cli, plan *p)
+{
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+    int tables = 0, captures = 0;
+
+    ATN_TAKE(p->words, cli->n_args);
+    for (int i = 1; i < cli->n_args; i++) {
+        const char *word = cli->args[i];
+
+        if (atn_dir_exists(word)) {
+            p->capture = word;
+            captures++;
+        } else if (is_table(p, word)) {
+            p->table = word;
+            tables++;
+        } else {
+            p->words[p->n++] = word;
+        }
+    }
+    if (captures > 1 || tables > 1 || (tables > 0 && captures + p->n > 0))
+        ATN_FAIL(ATN_USAGE,
+                 "plot: give one capture or one table%s (%s is one too many)",
+                 atn_draws_patterns(p->figure->id)
+                     ? ", or patterns with a capture or without"
+                     : "",
+                 cli->args[cli->n_args - 1]);
+done:
+    return st;
+}
+
 /* -o FILE.csv stores the table that the figure would be drawn from. */
-static atn_status check_table(atn_cli *cli, const char *path, const char *from)
+static atn_status check_table(atn_cli *cli, const plan *p)
 {
     static const char *const drawing[] = {"scale", "palette", "width", "height",
                                           "font",  "dpi",     "title"};
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
 
-    if (!atn_dir_exists(from))
+    if (p->table)
         ATN_FAIL(ATN_USAGE,
                  "%s: the table of a figure is made of a capture, and %s is none (give "
                  "-o FILE ending in .svg, .pdf or .png)",
-                 path, from);
+                 p->path, p->table);
     for (size_t i = 0; i < ATN_LEN(drawing); i++)
         if (atn_opt_given(cli, drawing[i]))
             ATN_FAIL(ATN_USAGE,
-                     "%s: --%s is of a drawing, not of a table (leave it out)", path,
+                     "%s: --%s is of a drawing, not of a table (leave it out)", p->path,
                      drawing[i]);
 done:
     return st;
 }
 
-/* What would have no effect is refused: the user meant something by it. */
-static atn_status check_options(atn_cli *cli, const atn_figure *f, const char *from)
+/* Options that belong to some figures, or to some of what they are drawn from. */
+static atn_status check_places(atn_cli *cli, const plan *p)
 {
-    static const char *const pooling[] = {"cells", "pool"};
-    static const char *const selection[] = {"layers", "heads", "stack", "steps"};
-    const bool capture = atn_dir_exists(from), table = atn_file_exists(from);
-    const bool pools = capture && atn_source_pools(f->id);
+    const char *id = p->figure->id;
+    const bool patterns = atn_draws_patterns(id), growth = strcmp(id, "growth") == 0,
+               picture = strcmp(id, "pattern") == 0;
+    const bool pools = p->capture && atn_source_pools(id);
+    const struct {
+        const char *option;
+        bool fits;
+        const char *of;
+    } places[] = {
+        {"pool", pools,
+         "heatmap and heads drawn from a capture: here nothing is pooled"},
+        {"cells", pools || (patterns && !growth && !p->table),
+         "heatmap and heads drawn from a capture, and of pattern and reach: here "
+         "nothing is pooled"},
+        {"tokens", patterns && p->n > 0, "patterns"},
+        {"query-heads", patterns && p->n > 0, "patterns"},
+        {"depth", patterns && !picture && !p->table, "reach and growth of patterns"},
+        {"from", patterns && p->capture, "pattern, reach and growth of a capture"},
+        {"layers", !p->table && (p->capture || picture),
+         "a capture, or figure pattern"},
+        {"heads", !p->table && (p->capture || picture), "a capture, or figure pattern"},
+        {"stack", !p->table && p->capture, "a capture"},
+        {"steps", !p->table && p->capture, "a capture"},
+    };
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+
+    for (size_t i = 0; i < ATN_LEN(places); i++) {
+        if (!atn_opt_given(cli, places[i].option) || places[i].fits) continue;
+        if (i >= 6 && p->table)
+            ATN_FAIL(ATN_USAGE,
+                     "plot: --%s selects from a capture, and %s is a table (leave it "
+                     "out, or give a capture)",
+                     places[i].option, p->table);
+        ATN_FAIL(ATN_USAGE, "plot: --%s is of %s (leave it out)", places[i].option,
+                 places[i].of);
+    }
+done:
+    return st;
+}
+
+/* What would have no effect is refused: the user meant something by it. */
+static atn_status check_options(atn_cli *cli, const plan *p)
+{
     const char *title = atn_opt_text(cli, "title", "");
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
@@ -185,22 +287,10 @@ static atn_status check_options(atn_cli *cli, const atn_figure *f, const char *f
 
     for (size_t i = 0; i < ATN_LEN(column_options); i++)
         if (atn_opt_given(cli, column_options[i].option) &&
-            !(f->columns & column_options[i].use))
-            ATN_FAIL(ATN_USAGE, "plot: figure %s has no --%s (leave it out)", f->id,
-                     column_options[i].option);
-    for (size_t i = 0; i < ATN_LEN(pooling); i++)
-        if (atn_opt_given(cli, pooling[i]) && !pools)
-            ATN_FAIL(ATN_USAGE,
-                     "plot: --%s is of heatmap and heads drawn from a capture: here "
-                     "nothing is pooled (leave it out)",
-                     pooling[i]);
-    for (size_t i = 0; i < ATN_LEN(selection); i++)
-        if (atn_opt_given(cli, selection[i]) && table && !capture)
-            ATN_FAIL(
-                ATN_USAGE,
-                "plot: --%s selects from a capture, and %s is a table (leave it out, "
-                "or give a capture)",
-                selection[i], from);
+            !(p->figure->columns & column_options[i].use))
+            ATN_FAIL(ATN_USAGE, "plot: figure %s has no --%s (leave it out)",
+                     p->figure->id, column_options[i].option);
+    ATN_TRY(check_places(cli, p));
     if (!atn_utf8_valid(title, strlen(title), &bad))
         ATN_FAIL(ATN_USAGE,
                  "plot: --title is not UTF-8 from its byte %zu on (give UTF-8)", bad);
@@ -222,9 +312,43 @@ done:
     return st;
 }
 
-/* The table of a figure, computed; drawn, or stored with its run record. */
-static atn_status from_capture(atn_cli *cli, const atn_figure *f, const char *dir,
-                               const char *path)
+/* The table, computed: drawn, or stored with its run record. */
+static atn_status deliver(atn_cli *cli, const plan *p, atn_run *run, atn_table *t)
+{
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+
+    if (!wants_table(p->path)) return draw(cli, p->figure, t, p->path);
+    ATN_TRY(name_columns(cli, p->figure, t));
+    ATN_TRY(atn_run_finish(cx, run));
+    ATN_TRY(atn_table_save(cx, t, run, ATN_TABLE_CSV, p->path,
+                           atn_opt_given(cli, "force")));
+done:
+    return st;
+}
+
+static atn_status from_patterns(atn_cli *cli, const plan *p, const atn_subject *s,
+                                atn_table **out)
+{
+    const atn_pattern_source source = {
+        .figure = p->figure->id,
+        .subject = s,
+        .words = p->words,
+        .n = p->n,
+        .from = atn_opt_text(cli, "from", NULL),
+        .tokens = atn_opt_i64(cli, "tokens", 0),
+        .query_heads = atn_opt_i64(cli, "query-heads", 1),
+        .depth = (int)atn_opt_i64(cli, "depth", 0),
+        .cells = atn_opt_i64(cli, "cells", 0),
+        .layer = s ? NULL : atn_opt_text(cli, "layers", NULL),
+        .head = s ? NULL : atn_opt_text(cli, "heads", NULL),
+        .whole = wants_table(p->path),
+        .y = atn_opt_text(cli, "y", NULL)};
+
+    return atn_pattern_source_table(cli->cx, &source, out);
+}
+
+static atn_status from_capture(atn_cli *cli, const plan *p)
 {
     const atn_source_opts opts = {
         .cells = atn_opt_i64(cli, "cells", 0),
@@ -238,47 +362,72 @@ static atn_status from_capture(atn_cli *cli, const atn_figure *f, const char *di
     atn_subject s = {0};
     atn_table *t = NULL;
 
-    ATN_TRY(atn_subject_open(cli, dir, &s));
-    ATN_TRY(atn_source_table(cx, f->id, &s, &opts, &t));
-    if (wants_table(path)) {
-        ATN_TRY(name_columns(cli, f, t));
-        ATN_TRY(atn_run_finish(cx, &s.run));
-        ATN_TRY(atn_table_save(cx, t, &s.run, ATN_TABLE_CSV, path,
-                               atn_opt_given(cli, "force")));
-    } else {
-        ATN_TRY(draw(cli, f, t, path));
-    }
+    ATN_TRY(atn_subject_open(cli, p->capture, &s));
+    if (atn_draws_patterns(p->figure->id))
+        ATN_TRY(from_patterns(cli, p, &s, &t));
+    else
+        ATN_TRY(atn_source_table(cx, p->figure->id, &s, &opts, &t));
+    ATN_TRY(deliver(cli, p, &s.run, t));
 done:
     atn_table_destroy(cx, t);
     atn_subject_close(cli, &s);
     return st;
 }
 
-/* A directory is a capture, everything else a table. */
-static atn_status run(atn_cli *cli)
+static atn_status from_words(atn_cli *cli, const plan *p)
 {
-    const char *path = atn_opt_text(cli, "output", NULL), *from = cli->args[1];
-    const atn_figure *f = find_figure(cli, cli->args[0]);
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+    atn_table *t = NULL;
+    atn_run run = {0};
+
+    ATN_TRY(atn_cli_record(cli, &run));
+    for (int i = 0; i < p->n; i++)
+        if (atn_file_exists(p->words[i]))
+            ATN_TRY(atn_run_add_input(cx, &run, p->words[i]));
+    ATN_TRY(from_patterns(cli, p, NULL, &t));
+    ATN_TRY(deliver(cli, p, &run, t));
+done:
+    atn_table_destroy(cx, t);
+    atn_run_release(&run);
+    return st;
+}
+
+static atn_status from_table(atn_cli *cli, const plan *p)
+{
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
     atn_table *t = NULL;
 
-    if (!f) ATN_TRY(cx->err.code);
-    if (!path)
+    ATN_TRY(atn_table_load(cx, p->table, &t));
+    ATN_TRY(draw(cli, p->figure, t, p->path));
+done:
+    atn_table_destroy(cx, t);
+    return st;
+}
+
+static atn_status run(atn_cli *cli)
+{
+    plan p = {.figure = find_figure(cli, cli->args[0]),
+              .path = atn_opt_text(cli, "output", NULL)};
+    atn_ctx *cx = cli->cx;
+    const atn_arena_mark mark = atn_arena_save(cx);
+    atn_status st = ATN_OK;
+
+    if (!p.figure) ATN_TRY(cx->err.code);
+    if (!p.path)
         ATN_FAIL(ATN_USAGE,
                  "plot: give -o FILE, ending in .svg, .pdf, .png, or .csv for "
                  "the table");
-    ATN_TRY(atn_cli_check_output(cli, path));
-    if (wants_table(path)) ATN_TRY(check_table(cli, path, from));
-    ATN_TRY(check_options(cli, f, from));
-    if (atn_dir_exists(from)) {
-        ATN_TRY(from_capture(cli, f, from, path));
-    } else {
-        ATN_TRY(atn_table_load(cx, from, &t));
-        ATN_TRY(draw(cli, f, t, path));
-    }
+    ATN_TRY(atn_cli_check_output(cli, p.path));
+    ATN_TRY(sort_words(cli, &p));
+    if (wants_table(p.path)) ATN_TRY(check_table(cli, &p));
+    ATN_TRY(check_options(cli, &p));
+    ATN_TRY(p.capture ? from_capture(cli, &p)
+            : p.table ? from_table(cli, &p)
+                      : from_words(cli, &p));
 done:
-    atn_table_destroy(cx, t);
+    atn_arena_rewind(cx, mark);
     return st;
 }
 
@@ -296,23 +445,33 @@ static const char *const examples[] = {
     "plot layers stats.csv --y entropy_mean_nats -o entropy.svg",
     "plot distance RUN -o distance.csv",
     "plot heatmap RUN --layers 0 --heads 0 --scale log --width 84mm -o column.pdf",
+    "plot pattern power:block=256,window=5,sink=1 --tokens 32768 -o pattern.svg",
+    "plot reach power --tokens 32k --depth 8 -o reach.svg",
+    "plot growth power power_sliding 2xfull,5xpower --tokens 32k -o growth.svg",
+    "plot growth RUN window:window=32 --from topk:k=32 -o field.svg",
     NULL};
 
 const atn_command atn_command_plot = {
     .id = "plot",
     .summary = "one figure of a capture or of a table, as SVG, PDF or PNG",
-    .args = "FIGURE RUN|TABLE -o FILE",
+    .args = "FIGURE RUN|TABLE|PATTERN... -o FILE",
     .examples = examples,
     .text =
         "FIGURE is one of attnscope list figures. From a capture the figure's table "
         "is computed first; a table is a CSV or JSONL file that attnscope wrote. The "
         "ending of FILE chooses the format; .csv stores the figure's table, from which "
         "it can be drawn again. Long texts are pooled while the rows stream past, and "
-        "the figure says how.",
+        "the figure says how.\n"
+        "Figures pattern, reach and growth are drawn from a PATTERN, too (attnscope "
+        "list "
+        "patterns; attnscope help field has the words): pattern shows one layer of it "
+        "(--layers L --heads H, by number), growth compares several, also with those "
+        "of "
+        "a capture.",
     .options = options,
     .uses = ATN_USE_SELECT | ATN_USE_OUTPUT,
     .word = word,
     .min_args = 2,
-    .max_args = 2,
+    .max_args = -1,
     .run = run,
 };

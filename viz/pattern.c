@@ -85,8 +85,9 @@ static void make_note(const atn_table *t, layout *l)
     add(out, size, " %.3g %% of all", 100 * full);
     add(out, size, ", %.3g %% of the causal ones",
         100 * atn_token_map_fact(t, "density_causal"));
-    add(out, size, ", %.3g %% of the causal blocks",
-        100 * atn_token_map_fact(t, "density_block_causal"));
+    if (atn_token_map_fact(t, "block") > 1)
+        add(out, size, ", %.3g %% of the causal blocks",
+            100 * atn_token_map_fact(t, "density_block_causal"));
     add(out, size, "; a query reads at most %.3g %% of the keys",
         100 * atn_token_map_fact(t, "density_kv"));
 }

@@ -1,0 +1,315 @@
+/* cli/source_patterns.c -- tables of patterns for their figures. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "cli/source_patterns.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "analysis/field_capture.h"
+#include "cli/patterns.h"
+#include "core/param.h"
+
+enum { DEPTH = 8, CELLS = 512 };
+
+bool atn_draws_patterns(const char *figure)
+{
+    return strcmp(figure, "pattern") == 0 || strcmp(figure, "reach") == 0 ||
+           strcmp(figure, "growth") == 0;
+}
+
+/* A stack of layers, by words or of a capture. */
+typedef struct layers {
+    const char *name;
+    atn_stack *stack;    /* NULL = of a capture: */
+    atn_pattern **taken; /* [n], owned */
+    char *taken_name;
+    const atn_pattern *const *layer;
+    int n;
+} layers;
+
+static void drop_layers(atn_ctx *cx, layers *l)
+{
+    if (l->stack) atn_stack_release(cx, l->stack);
+    atn_free(cx, l->stack);
+    for (int i = 0; l->taken && i < l->n; i++) atn_pattern_destroy(cx, l->taken[i]);
+    atn_free(cx, l->taken);
+    atn_free(cx, l->taken_name);
+    memset(l, 0, sizeof *l);
+}
+
+static atn_status read_word(atn_ctx *cx, const atn_pattern_source *s, int i,
+                            atn_idx tokens, layers *out)
+{
+    const atn_layout like = {
+        .nk = tokens, .heads = ATN_MAX(s->query_heads, 1), .seed = cx->seed};
+    atn_status st = ATN_OK;
+
+    ATN_NEW(out->stack, 1);
+    ATN_TRY(atn_stack_read(cx, s->words[i], &like, out->stack));
+    out->name = out->stack->name;
+    out->layer = (const atn_pattern *const *)out->stack->layer;
+    out->n = out->stack->n;
+done:
+    return st;
+}
+
+/* The selected layers, which must be of one stack and step. */
+static atn_status take_layers(atn_ctx *cx, const atn_pattern_source *s, layers *out)
+{
+    const atn_selection *sel = &s->subject->selection;
+    atn_status st = ATN_OK;
+    atn_take take;
+
+    if (atn_selection_part(s->subject->capture, sel, 0) != sel->n)
+        ATN_FAIL(ATN_USAGE,
+                 "plot: the layers are of more than one stack or step (choose with "
+                 "--stack and --steps)");
+    if (s->from) ATN_TRY(atn_take_parse(cx, s->from, &take));
+    ATN_NEW(out->taken, sel->n);
+    ATN_TRY(atn_capture_patterns(cx, s->subject->capture, sel, 0, sel->n,
+                                 s->from ? &take : NULL, out->taken));
+    out->n = sel->n;
+    out->layer = (const atn_pattern *const *)out->taken;
+    out->taken_name = s->from ? atn_strfmt(cx, "captured %s", s->from)
+                              : atn_strdup(cx, "the model's own masks");
+    if (!out->taken_name) ATN_TRY(cx->err.code);
+    out->name = out->taken_name;
+done:
+    return st;
+}
+
+/* The one stack that pattern and reach show. */
+static atn_status read_one(atn_ctx *cx, const atn_pattern_source *s, layers *out)
+{
+    atn_status st = ATN_OK;
+
+    if (s->n + (s->subject ? 1 : 0) != 1)
+        ATN_FAIL(
+            ATN_USAGE,
+            "plot: figure %s shows one pattern, %d are given (attnscope plot growth "
+            "compares several)",
+            s->figure, s->n + (s->subject ? 1 : 0));
+    if (s->subject)
+        ATN_TRY(take_layers(cx, s, out));
+    else
+        ATN_TRY(read_word(cx, s, 0, s->tokens, out));
+done:
+    return st;
+}
+
+/* ---- pattern ---- */
+
+static atn_status number_below(atn_ctx *cx, const char *option, const char *text,
+                               atn_idx most, atn_idx *out)
+{
+    atn_status st = ATN_OK;
+
+    *out = 0;
+    if (text) ATN_TRY(atn_parse_count(cx, option, text, out));
+    if (*out < 0 || *out >= most)
+        ATN_FAIL(ATN_USAGE, "%s: %lld is not one of 0 .. %lld of the pattern", option,
+                 (long long)*out, (long long)most - 1);
+done:
+    return st;
+}
+
+/* Which layer of the words is shown: the one that is named, or all are the same. */
+static atn_status layer_of(atn_ctx *cx, const atn_pattern_source *s, const layers *l,
+                           int *layer)
+{
+    atn_status st = ATN_OK;
+    atn_idx at = 0;
+
+    if (!s->layer && l->stack->items > 1)
+        ATN_FAIL(ATN_USAGE,
+                 "plot: figure pattern shows one layer, '%s' has %d (give --layers L)",
+                 l->name, l->n);
+    ATN_TRY(number_below(cx, "--layers", s->layer, l->n, &at));
+    *layer = (int)at;
+done:
+    return st;
+}
+
+static atn_status word_image(atn_ctx *cx, const atn_pattern_source *s, const layers *l,
+                             atn_table **out)
+{
+    atn_pattern_case c = {0};
+    atn_status st = ATN_OK;
+    char number[16];
+    char *name = NULL;
+    atn_idx head = 0;
+    int layer = 0;
+
+    ATN_TRY(layer_of(cx, s, l, &layer));
+    ATN_TRY(number_below(cx, "--heads", s->head, l->layer[layer]->heads, &head));
+    name = atn_stack_item(cx, l->stack, l->stack->item[layer]);
+    if (!name) ATN_TRY(cx->err.code);
+    snprintf(number, sizeof number, "%d", layer);
+    c = (atn_pattern_case){.pattern = name, .layers = number, .p = l->layer[layer]};
+    ATN_TRY(atn_pattern_image_table(cx, &c, head, s->cells ? s->cells : CELLS, out));
+done:
+    atn_free(cx, name);
+    return st;
+}
+
+/* The head that is chosen, or -1 where several are, which are joined. */
+static atn_idx only_head(const atn_selection *sel)
+{
+    if (sel->n_heads != 1) return -1;
+    for (atn_idx h = 0; h < sel->max_heads; h++)
+        if (sel->heads[h]) return h;
+    return -1;
+}
+
+static atn_status capture_image(atn_ctx *cx, const atn_pattern_source *s,
+                                const layers *l, atn_table **out)
+{
+    const atn_selection *sel = &s->subject->selection;
+    const atn_idx head = only_head(sel);
+    atn_pattern_case c = {0};
+    atn_status st = ATN_OK;
+    char number[16], name[256], of[64] = "";
+
+    if (l->n != 1)
+        ATN_FAIL(
+            ATN_USAGE,
+            "plot: figure pattern shows one layer, %d are chosen (give --layers L)",
+            l->n);
+    snprintf(number, sizeof number, "%d",
+             atn_capture_layer(s->subject->capture, sel->at[0])->layer);
+    if (s->from && head >= 0)
+        snprintf(of, sizeof of, ", head %lld", (long long)head);
+    else if (s->from)
+        snprintf(of, sizeof of, ", %lld heads joined", (long long)sel->n_heads);
+    snprintf(name, sizeof name, "%.128s, layer %s%s", l->name, number, of);
+    c = (atn_pattern_case){.pattern = name, .layers = number, .p = l->layer[0]};
+    ATN_TRY(atn_pattern_image_table(cx, &c, 0, s->cells ? s->cells : CELLS, out));
+done:
+    return st;
+}
+
+/* ---- reach and growth ---- */
+
+static int depth_of(const atn_pattern_source *s, int n)
+{
+    if (s->depth > 0) return s->depth;
+    return s->subject ? n : ATN_MAX(n, DEPTH);
+}
+
+/* Columns of all tokens cost more than those of the last one alone. */
+static bool wants_every(const atn_pattern_source *s)
+{
+    return s->whole ||
+           (s->y && (strncmp(s->y, "pairs_", 6) == 0 || strncmp(s->y, "row", 3) == 0));
+}
+
+/* The stacks of a comparison, the capture first, with their fields. */
+typedef struct stacks {
+    layers *of;       /* [n] */
+    atn_field *field; /* [n] */
+    int n;
+} stacks;
+
+static void drop_stacks(atn_ctx *cx, stacks *k)
+{
+    for (int i = 0; i < k->n; i++) {
+        if (k->of) drop_layers(cx, &k->of[i]);
+        if (k->field) atn_field_release(cx, &k->field[i]);
+    }
+    atn_free(cx, k->of);
+    atn_free(cx, k->field);
+}
+
+static atn_status read_all(atn_ctx *cx, const atn_pattern_source *s, stacks *k)
+{
+    const int captures = s->subject ? 1 : 0;
+    atn_idx tokens = s->tokens;
+    atn_status st = ATN_OK;
+
+    k->n = s->n + captures;
+    ATN_NEW(k->of, k->n);
+    ATN_NEW(k->field, k->n);
+    if (s->subject) {
+        ATN_TRY(take_layers(cx, s, &k->of[0]));
+        tokens = k->of[0].layer[0]->frame.nk;
+    }
+    for (int i = 0; i < s->n; i++)
+        ATN_TRY(read_word(cx, s, i, tokens, &k->of[i + captures]));
+done:
+    return st;
+}
+
+static atn_status run_fields(atn_ctx *cx, const atn_pattern_source *s, stacks *k)
+{
+    atn_field_opts o = {.every = wants_every(s), .walks = true};
+    atn_status st = ATN_OK;
+    int most = 0;
+
+    for (int i = 0; i < k->n; i++) most = ATN_MAX(most, k->of[i].n);
+    o.depth = depth_of(s, s->subject ? k->of[0].n : most);
+    for (int i = 0; i < k->n; i++)
+        ATN_TRY(atn_field_run(cx, k->of[i].layer, k->of[i].n, &o, &k->field[i]));
+done:
+    return st;
+}
+
+/* "tinytales, 439 tokens": what the fields are of. */
+static atn_status set_subtitle(atn_ctx *cx, const atn_pattern_source *s,
+                               const stacks *k, atn_table *t)
+{
+    const char *model =
+        s->subject ? atn_capture_model(s->subject->capture)->name : NULL;
+    const atn_field *f = &k->field[0];
+    char text[192], blocks[64] = "";
+
+    for (int i = 0; i < k->n; i++)
+        if (k->field[i].tokens != f->tokens) return ATN_OK; /* words say their own */
+    if (f->block > 1)
+        snprintf(blocks, sizeof blocks, " in blocks of %lld", (long long)f->block);
+    for (int i = 0; i < k->n; i++)
+        if (k->field[i].block != f->block) *blocks = '\0';
+    snprintf(text, sizeof text, "%.96s%s%lld tokens%s", model ? model : "",
+             model ? ", " : "", (long long)f->tokens, blocks);
+    return atn_table_set_meta(cx, t, "subtitle", text);
+}
+
+static atn_status growth(atn_ctx *cx, const atn_pattern_source *s, atn_table **out)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    atn_field_case *cases = NULL;
+    atn_status st = ATN_OK;
+    stacks k = {0};
+
+    ATN_TRY(read_all(cx, s, &k));
+    ATN_TRY(run_fields(cx, s, &k));
+    ATN_TAKE(cases, k.n);
+    for (int i = 0; i < k.n; i++)
+        cases[i] = (atn_field_case){.pattern = k.of[i].name, .field = &k.field[i]};
+    ATN_TRY(atn_field_table(cx, cases, k.n, ATN_FIELD_PATTERN | ATN_FIELD_WALKS, out));
+    ATN_TRY(set_subtitle(cx, s, &k, *out));
+done:
+    drop_stacks(cx, &k);
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+atn_status atn_pattern_source_table(atn_ctx *cx, const atn_pattern_source *s,
+                                    atn_table **out)
+{
+    atn_status st = ATN_OK;
+    layers l = {0};
+
+    *out = NULL;
+    if (strcmp(s->figure, "growth") == 0) return growth(cx, s, out);
+    ATN_TRY(read_one(cx, s, &l));
+    if (strcmp(s->figure, "reach") == 0)
+        ATN_TRY(atn_reach_table(cx, l.name, l.layer, l.n, depth_of(s, l.n),
+                                s->cells ? s->cells : CELLS, out));
+    else if (s->subject)
+        ATN_TRY(capture_image(cx, s, &l, out));
+    else
+        ATN_TRY(word_image(cx, s, &l, out));
+done:
+    drop_layers(cx, &l);
+    return st;
+}

@@ -1,0 +1,30 @@
+/* cli/source_patterns.h -- the tables of figures pattern, reach and growth: of patterns
+ * given as words, of the heads of a capture, of both.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "cli/output.h"
+
+/* What a figure is about. A capture's patterns are what its masks show or, with `from`,
+ * the keys that hold the weight of the selected heads (analysis/head_patterns.h). */
+typedef struct atn_pattern_source {
+    const char *figure;
+    const atn_subject *subject; /* NULL = words alone */
+    const char *const *words;   /* [n] cli/patterns.h */
+    int n;
+    const char *from;         /* NULL = the masks */
+    atn_idx tokens;           /* 0 = what words or capture say */
+    atn_idx query_heads;      /* of words */
+    int depth;                /* 0 = layers that there are, of words alone at least 8 */
+    atn_idx cells;            /* 0 = 512 */
+    const char *layer, *head; /* of words: which layer and head is shown; NULL = none */
+    bool whole;               /* all columns of a field, else those that y needs */
+    const char *y;            /* NULL = the usual one */
+} atn_pattern_source;
+
+bool atn_draws_patterns(const char *figure);
+/* USAGE says which choice is missing: pattern shows one layer and head, reach one stack,
+ * growth several patterns and at most one capture. */
+atn_status atn_pattern_source_table(atn_ctx *cx, const atn_pattern_source *s,
+                                    atn_table **out) ATN_WARN_UNUSED;
