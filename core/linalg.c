@@ -113,6 +113,38 @@ done:
     return st;
 }
 
+double atn_eigenvectors_bytes(atn_idx n)
+{
+    const double m = (double)n;
+
+    return sizeof(double) * (1 + 70 * m + 2 * m * m) + sizeof(int) * (3 + 5 * m);
+}
+
+/* LAPACK's columns are our rows. */
+atn_status atn_eigenvectors(atn_ctx *cx, double *a, atn_idx n, double *values)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_idx room = 1 + 70 * n + 2 * n * n, whole = 3 + 5 * n;
+    const int size = (int)n, length = (int)room, whole_length = (int)whole;
+    atn_status st = ATN_OK;
+    double *work = NULL;
+    int info = 0, *iwork = NULL;
+
+    ATN_ASSERT(n >= 0 && n < 1 << 15 && room <= INT_MAX);
+    if (n == 0) goto done;
+    ATN_TRY(check_finite(cx, a, n));
+    ATN_TAKE(work, room);
+    ATN_TAKE(iwork, whole);
+    dsyevd_("V", "L", &size, a, &size, values, work, &length, iwork, &whole_length,
+            &info);
+    if (info != 0)
+        ATN_FAIL(ATN_INTERNAL, "eigenvectors of a %lld x %lld matrix: dsyevd gave %d",
+                 (long long)n, (long long)n, info);
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
 /* The transpose, which LAPACK sees, has the same eigenvalues. */
 atn_status atn_eigenvalues_general(atn_ctx *cx, double *a, atn_idx n, double *re,
                                    double *im)

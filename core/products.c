@@ -42,6 +42,23 @@ double atn_product_bytes(const atn_row_source *m, atn_idx r)
                             (double)BLOCK_KEYS * ((double)r + 1) * 64);
 }
 
+/* y = M x of a tile; to the caller alone where z is of w. */
+static void multiply(const batch *b, const atn_tile *t, const float *rows, float *y)
+{
+    const atn_product *p = b->p;
+    const atn_idx r = p->r;
+    const atn_mat to = {p->w ? p->y + t->first * r : y, t->rows, r, p->w ? r : b->cols};
+
+    if (t->keys > 0)
+        atn_gemm(false, 1, (atn_cmat){rows, t->rows, t->keys, b->keys},
+                 (atn_cmat){p->x + t->key0 * r, t->keys, r, r}, 0, to);
+    for (atn_idx i = 0; i < t->rows; i++) {
+        if (t->keys == 0) memset(atn_row(to, i), 0, (size_t)r * sizeof *y);
+        if (p->y && !p->w)
+            memcpy(p->y + (t->first + i) * r, atn_row(to, i), (size_t)r * sizeof *y);
+    }
+}
+
 /* Rows of a tile of the batch, and their product with x. */
 static atn_status fill_tile(atn_ctx *cx, atn_idx at, void *state)
 {
@@ -66,17 +83,7 @@ static atn_status fill_tile(atn_ctx *cx, atn_idx at, void *state)
     }
     ATN_TRY(
         b->m->fill(cx, &t, (atn_mat){out + left, rows, t.keys, b->keys}, b->m->state));
-    if (!p->x) goto done;
-    if (t.keys > 0)
-        atn_gemm(false, 1, (atn_cmat){out + left, rows, t.keys, b->keys},
-                 (atn_cmat){p->x + t.key0 * p->r, t.keys, p->r, p->r}, 0,
-                 (atn_mat){y, rows, p->r, b->cols});
-    for (atn_idx r = 0; r < rows; r++) {
-        if (t.keys == 0) memset(y + r * b->cols, 0, (size_t)p->r * sizeof *y);
-        if (p->y)
-            memcpy(p->y + (t.first + r) * p->r, y + r * b->cols,
-                   (size_t)p->r * sizeof *y);
-    }
+    if (p->x) multiply(b, &t, out + left, y);
 done:
     return st;
 }
@@ -131,7 +138,8 @@ atn_status atn_product_run(atn_ctx *cx, const atn_row_source *m, const atn_produ
     atn_status st = ATN_OK;
     batch b = {.m = m, .p = p, .cols = p->r + p->ones};
 
-    ATN_ASSERT(!p->x != !p->w && m->nk <= INT32_MAX && p->r < INT32_MAX);
+    ATN_ASSERT((p->x || p->w) && (!p->x || !p->w || p->y) && m->nk <= INT32_MAX &&
+               p->r < INT32_MAX);
     ATN_TRY(atn_mem_check(cx, atn_product_bytes(m, p->r), what));
     ATN_TAKE(b.rows_of, step * m->nk);
     ATN_TAKE(b.y, step * b.cols);

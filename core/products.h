@@ -2,7 +2,8 @@
  * comes in tiles of rows, as attention does.
  *
  * Math    y = M x (nq, r) and z = M'y (nk, r) in one walk, for the rows of M that give
- *         y are still there when z is summed; or z = M'w of given w (nq, r).
+ *         y are still there when z is summed; or z = M'w of given w (nq, r), beside
+ *         y = M x where both are given.
  * Oracle  dense products; z of any batch and thread count is the same.
  * Cost    the rows once, 2 nq nk r flop for each of the products. Memory batches of
  *         rows of 64 MiB at most, z in double, y of a batch.
@@ -28,11 +29,11 @@ typedef struct atn_row_source {
 
 typedef struct atn_product {
     atn_idx r;
-    const float *x; /* (nk, r), or NULL: */
-    const float *w; /* (nq, r) */
+    const float *x; /* (nk, r), or NULL */
+    const float *w; /* (nq, r), or NULL: z is of y */
     bool ones;      /* z has one more column, M'1: the sums of columns */
     double *z;      /* (nk, r + ones), overwritten */
-    float *y;       /* (nq, r) M x; NULL = not wanted; only with x */
+    float *y;       /* (nq, r) M x, with x; NULL = not wanted, with w a must */
 } atn_product;
 
 /* Progress is reported as `what`. */

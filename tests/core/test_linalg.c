@@ -220,8 +220,48 @@ static void orthonormal_vectors(atn_ctx *cx)
     }
 }
 
-CHECK_MAIN({"orthonormal vectors", orthonormal_vectors}, {"semidefinite", semidefinite},
-           {"cholesky golden", cholesky_golden}, {"cholesky solves", cholesky_solves},
+/* Random symmetric matrices: A u = t u, unit vectors apart from one another, and the values of
+ * the other function. [2 1; 1 2]: 1 along (1, -1), 3 along (1, 1). */
+static void eigenvectors(atn_ctx *cx)
+{
+    enum { SIDE = 33 };
+    atn_rng r = atn_rng_stream(9, "test/eigenvectors", 0, 0);
+    double pair[] = {2, 1, 1, 2}, value[SIDE], alone[SIDE];
+
+    CHECK_OK(atn_eigenvectors(cx, pair, 2, value));
+    CHECK_NEAR(value[0], 1, 1e-14);
+    CHECK_NEAR(value[1], 3, 1e-14);
+    CHECK_NEAR(pair[0] + pair[1], 0, 1e-14);
+    CHECK_NEAR(fabs(pair[2]), sqrt(.5), 1e-14);
+    for (int n = 1; n <= SIDE; n += 8) {
+        double a[SIDE * SIDE], u[SIDE * SIDE];
+
+        for (int i = 0; i < n; i++)
+            for (int j = 0; j <= i; j++)
+                a[i * n + j] = a[j * n + i] = atn_rng_normal(&r);
+        memcpy(u, a, sizeof u);
+        CHECK_OK(atn_eigenvectors(cx, u, n, value));
+        for (int k = 0; k < n; k++)
+            for (int i = 0; i < n; i++) {
+                double product = 0, dot = 0;
+
+                for (int j = 0; j < n; j++) {
+                    product += a[i * n + j] * u[k * n + j];
+                    dot += u[i * n + j] * u[k * n + j];
+                }
+                CHECK_NEAR(product, value[k] * u[k * n + i], 1e-12);
+                CHECK_NEAR(dot, i == k, 1e-12);
+            }
+        CHECK_OK(atn_eigenvalues(cx, a, n, alone));
+        for (int k = 0; k < n; k++) CHECK_NEAR(value[k], alone[k], 1e-12);
+    }
+    pair[1] = pair[2] = NAN;
+    CHECK_FAILS(atn_eigenvectors(cx, pair, 2, value), ATN_DATA, "not finite");
+}
+
+CHECK_MAIN({"orthonormal vectors", orthonormal_vectors}, {"eigenvectors", eigenvectors},
+           {"semidefinite", semidefinite}, {"cholesky golden", cholesky_golden},
+           {"cholesky solves", cholesky_solves},
            {"eigenvalues golden", eigenvalues_golden},
            {"eigenvalues of random matrices", eigenvalues_of_random_matrices},
            {"general golden", general_golden},

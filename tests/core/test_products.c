@@ -107,6 +107,19 @@ static void check_shape(atn_ctx *cx, atn_idx nq, atn_idx nk, atn_idx width, atn_
     CHECK_OK(atn_product_run(cx, &m, &(atn_product){.r = r, .w = w, .z = z}, "test"));
     for (atn_idx i = 0; i < nk * r; i++)
         CHECK_NEAR(z[i], left[i], 1e-6 * (double)(nq + nk) + 2e-5 * fabs(left[i]));
+    /* both at once: each as it is alone */
+    memset(y, 0, (size_t)(nq * r) * sizeof *y);
+    CHECK_OK(atn_product_run(
+        cx, &m, &(atn_product){.r = r, .x = x, .w = w, .z = z, .y = y}, "test"));
+    for (atn_idx i = 0; i < nk * r; i++)
+        CHECK_NEAR(z[i], left[i], 1e-6 * (double)(nq + nk) + 2e-5 * fabs(left[i]));
+    for (atn_idx i = 0; i < nq; i++) {
+        atn_idx lo, hi;
+        double dot = 0;
+        span(&b, i, &lo, &hi);
+        for (atn_idx j = lo; j < hi; j++) dot += entry(i, j) * (double)x[j * r];
+        CHECK_NEAR(y[i * r], dot, 1e-4);
+    }
     free(x);
     free(w);
     free(z);
