@@ -11,7 +11,7 @@
 #include "core/rng.h"
 #include "graph/lanczos.h"
 
-static const double TOP_TOLERANCE = 1e-5;
+static const double TOP_TOLERANCE = 1e-5, PRECISION = 1e-6;
 
 /* ---- signals ---- */
 
@@ -294,7 +294,7 @@ atn_status atn_graph_worst_gain(atn_ctx *cx, const atn_head *h, int steps,
     for (atn_idx j = 0; j < h->nk; j++) start[j] = (float)atn_rng_normal(&random);
     ATN_TRY(atn_lanczos(cx, &a, start, 1, &o, ritz, &count));
     out->value = count > 0 ? sqrt(fmax(ritz[count - 1].value, 0)) : 0;
-    out->residual = count > 0 ? ritz[count - 1].residual : 0;
+    out->residual = fmax(count > 0 ? ritz[count - 1].residual : 0, PRECISION);
     out->walks = s.walks;
 done:
     atn_arena_rewind(cx, mark);

@@ -16,6 +16,9 @@ static const double EDGE_EXACT = 1e-9, EDGE_STREAMED = 1e-5;
 static const double ZERO = 1e-6;
 /* Less energy than this share of all is rounding: no response there. */
 static const double NOTHING_EXACT = 1e-12, NOTHING_STREAMED = 1e-6;
+/* A Ritz value whose residual is larger stands for what lies about it. */
+static const double CONVERGED = 1e-4;
+static const double PRECISION = 1e-6; /* of products */
 static const double BASIS_BYTES = 256.0 * 1048576.0;
 
 typedef struct job {
@@ -84,6 +87,28 @@ static void add_energy(job *j, atn_idx entry, double value, double in, double ou
         j->low += in;
         j->low_out += out;
     }
+}
+
+/* The energy of a Ritz value that is none of the eigenvalues lies evenly between the
+ * middles to its neighbours, [from, to]. */
+static void spread_energy(job *j, double from, double to, double in, double out)
+{
+    const double width = 2.0 / j->o->bins, least = to - from;
+    const double low = fmin(fmax((1 - from) / least, 0), 1);
+
+    for (atn_idx b = bin_of(j, from); b <= bin_of(j, to); b++) {
+        const double left = b > 0 ? fmax(from, width * (double)b) : from;
+        const double right =
+            b + 1 < j->o->bins ? fmin(to, width * (double)(b + 1)) : to;
+        const double share = fmax(right - left, 0) / least;
+
+        j->in_energy[b] += share * in;
+        j->out_energy[b] += share * out;
+    }
+    j->all += in;
+    j->all_out += out;
+    j->low += low * in;
+    j->low_out += low * out;
 }
 
 static atn_status begin_entries(atn_ctx *cx, job *j, atn_idx n)
@@ -386,9 +411,9 @@ static atn_status ends(atn_ctx *cx, job *j)
                     ritz, &count));
     if (count == 0) goto done;
     j->to->second = fmax(ritz[0].value, 0);
-    j->to->second_residual = ritz[0].residual;
+    j->to->second_residual = fmax(ritz[0].residual, PRECISION);
     j->to->largest = ritz[count - 1].value;
-    j->to->largest_residual = ritz[count - 1].residual;
+    j->to->largest_residual = fmax(ritz[count - 1].residual, PRECISION);
 done:
     atn_arena_rewind(cx, mark);
     return st;
@@ -408,6 +433,24 @@ static double signal(const job *j, atn_idx c, atn_idx r, float *to)
         if (in) square += (double)x * (double)x;
     }
     return square;
+}
+
+/* One run of Lanczos: of X (in), or of P X. */
+static void add_run(job *j, const atn_ritz *t, int count, double square, bool in)
+{
+    for (int k = 0; k < count; k++) {
+        const double energy = square * t[k].weight,
+                     value = fmin(fmax(t[k].value, 0), 2);
+        const double from = k > 0 ? (t[k - 1].value + t[k].value) / 2 : 0;
+        const double to = k + 1 < count ? (t[k].value + t[k + 1].value) / 2 : 2;
+        const bool apart =
+            t[k].residual <= CONVERGED || !(to > from) || k == 0 || k + 1 == count;
+
+        if (apart)
+            add_energy(j, bin_of(j, value), value, in ? energy : 0, in ? 0 : energy);
+        else
+            spread_energy(j, from, to, in ? energy : 0, in ? 0 : energy);
+    }
 }
 
 /* The columns [first, first + r) of X and P X together. */
@@ -432,14 +475,7 @@ static atn_status some_signals(atn_ctx *cx, job *j, atn_idx first, atn_idx r)
     ATN_TRY(atn_lanczos(cx, &a, start, r, &(atn_lanczos_opts){.steps = steps}, ritz,
                         count));
     for (atn_idx c = 0; c < r; c++)
-        for (int k = 0; k < count[c]; k++) {
-            const atn_ritz *t = &ritz[c * steps + k];
-            const double energy = square[c] * t->weight;
-            const bool in = first + c < j->x.cols;
-
-            add_energy(j, bin_of(j, t->value), t->value, in ? energy : 0,
-                       in ? 0 : energy);
-        }
+        add_run(j, ritz + c * steps, count[c], square[c], first + c < j->x.cols);
 done:
     atn_arena_rewind(cx, mark);
     return st;
