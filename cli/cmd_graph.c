@@ -28,7 +28,7 @@ static const atn_option options[] = {
     {"frequency", 0, ATN_OPT_FLAG, NULL,
      "frequency columns, beside those of --homophily", 0, 0},
     {"worst-gain", 0, ATN_OPT_FLAG, NULL,
-     "add the largest gain over all signals (up to --steps passes)", 0, 0},
+     "add the largest gain over all signals (up to --lanczos-steps passes)", 0, 0},
     {"spectrum", 0, ATN_OPT_FLAG, NULL,
      "instead: energy and response of heads by graph frequency", 0, 0},
     {"bins", 0, ATN_OPT_COUNT, "N", "spectrum: bins, 0 = a row an eigenvalue (8)", 0,
@@ -38,8 +38,8 @@ static const atn_option options[] = {
      ATN_GRAPH_DENSE_MOST},
     {"edge-least", 0, ATN_OPT_F64, "W",
      "spectrum: least weight of an edge that joins (0.01)", 0, 1},
-    {"steps", 0, ATN_OPT_I64, "N", "spectrum, worst gain: steps of Lanczos (40)", 2,
-     512},
+    {"lanczos-steps", 0, ATN_OPT_I64, "N",
+     "spectrum, worst gain: steps of Lanczos (40)", 2, 512},
     ATN_ADAPTER_OPTIONS,
     {"rollout", 0, ATN_OPT_FLAG, NULL,
      "instead: how much of a token's state comes from each token, after each layer", 0,
@@ -75,7 +75,7 @@ static const struct {
     {"bins", "--spectrum", SPECTRUM},
     {"dense", "--spectrum", SPECTRUM},
     {"edge-least", "--spectrum", SPECTRUM},
-    {"steps", "--spectrum and --worst-gain", SPECTRUM | HEADS},
+    {"lanczos-steps", "--spectrum and --worst-gain", SPECTRUM | HEADS},
     {"mu", "--p", ADAPTER},
     {"iterations", "--p", ADAPTER},
     {"beta", "--p", ADAPTER},
@@ -182,9 +182,10 @@ static atn_status read_what(atn_cli *cli, atn_graph_table_opts *o)
         ATN_FAIL(ATN_USAGE,
                  "graph: no column asked for needs --labels (give --homophily "
                  "edge,node,adjusted, or leave --labels out)");
-    if (atn_opt_given(cli, "steps") && !(what & ATN_GRAPH_WORST))
-        ATN_FAIL(ATN_USAGE, "graph: --steps is of --spectrum and --worst-gain (ask for "
-                            "that, or leave it out)");
+    if (atn_opt_given(cli, "lanczos-steps") && !(what & ATN_GRAPH_WORST))
+        ATN_FAIL(ATN_USAGE,
+                 "graph: --lanczos-steps is of --spectrum and --worst-gain (ask for "
+                 "that, or leave it out)");
     o->what = what;
 done:
     return st;
@@ -201,7 +202,7 @@ static atn_status read_opts(atn_cli *cli, unsigned mode, atn_graph_table_opts *o
     o->centred = atn_opt_given(cli, "centred");
     o->power = atn_opt_f64(cli, "dirichlet", 0);
     o->skip_rows = atn_opt_i64(cli, "skip-rows", 0);
-    o->worst_steps = (int)atn_opt_i64(cli, "steps", o->worst_steps);
+    o->worst_steps = (int)atn_opt_i64(cli, "lanczos-steps", o->worst_steps);
     o->spectrum.steps = o->worst_steps;
     o->spectrum.bins = (int)atn_opt_i64(cli, "bins", o->spectrum.bins);
     o->spectrum.dense = atn_opt_i64(cli, "dense", o->spectrum.dense);
