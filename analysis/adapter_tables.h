@@ -15,7 +15,7 @@
 typedef enum atn_adapter_form {
     ATN_FORM_BIPARTITE, /* queries against keys, both change */
     ATN_FORM_NODES,     /* the tokens are the nodes, P is directed */
-    ATN_FORM_PGNN       /* W = (P + P') / 2 without its diagonal, normalised by degree */
+    ATN_FORM_PGNN /* W = (P + P') / 2 without its diagonal, normalised by degree */
 } atn_adapter_form;
 #define ATN_ADAPTER_FORM "bipartite|nodes|pgnn"
 
@@ -47,9 +47,9 @@ extern const atn_adapter_opts atn_adapter_opts_default;
 atn_status atn_adapter_opts_check(atn_ctx *cx,
                                   const atn_adapter_opts *o) ATN_WARN_UNUSED;
 
-/* A head that is bad (holds NaN, or overflows) is named in the log; its cells stay empty
- * and the others go on. *failed counts them (NULL = not asked). A layer that has not
- * what is needed is DATA and says what. */
+/* A head that is bad (holds NaN, or overflows) and a layer that lacks what is needed are
+ * named in the log; their cells stay empty and the others go on. *failed counts such
+ * heads (NULL = not asked). */
 
 /* Kind "adapter": keys, p, iteration (0 = plain attention), then what
  * atn_adapter_state has, and the changes against iteration 0. */

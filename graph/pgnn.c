@@ -64,9 +64,10 @@ double atn_pgnn_bytes(const atn_ctx *cx, const atn_pgnn_graph *g)
     return 8 * (n * (3 * c + 6) + (double)cx->threads * tile);
 }
 
-double atn_pgnn_response(double s, double mu, int iterations)
+double atn_pgnn_response(double s, double mu, double damping, int iterations)
 {
-    const double x = s / (1 + mu), b = mu / (1 + mu), far = pow(x, iterations);
+    const double x = 1 - damping + damping * s / (1 + mu);
+    const double b = damping * mu / (1 + mu), far = pow(x, iterations);
 
     if (iterations < 0) return mu / (1 + mu - s);
     if (x == 1) return 1 + b * iterations;

@@ -264,13 +264,23 @@ static void response_is_closed_form(atn_ctx *cx)
 
             run(cx, path_w, u[e], 3, of(2, .3, k), f);
             for (int i = 0; i < 3; i++)
-                CHECK_NEAR(f[i], atn_pgnn_response(s[e], .3, k) * u[e][i], 1e-14);
+                CHECK_NEAR(f[i], atn_pgnn_response(s[e], .3, 1, k) * u[e][i], 1e-14);
         }
-    CHECK_NEAR(atn_pgnn_response(1, .3, -1), 1, 1e-15);
-    CHECK_NEAR(atn_pgnn_response(-1, .3, -1), .3 / 2.3, 1e-15);
-    CHECK_NEAR(atn_pgnn_response(-.7, .3, 200), atn_pgnn_response(-.7, .3, -1), 1e-14);
-    CHECK_NEAR(atn_pgnn_response(.5, 0, 3), .125, 1e-15);
-    CHECK_NEAR(atn_pgnn_response(1, 0, 5), 1, 1e-15);
+    for (int e = 0; e < 3; e++) { /* damped */
+        atn_pgnn_params a = of(2, .3, 5);
+        double f[3];
+
+        a.damping = .6;
+        run(cx, path_w, u[e], 3, a, f);
+        for (int i = 0; i < 3; i++)
+            CHECK_NEAR(f[i], atn_pgnn_response(s[e], .3, .6, 5) * u[e][i], 1e-14);
+    }
+    CHECK_NEAR(atn_pgnn_response(1, .3, 1, -1), 1, 1e-15);
+    CHECK_NEAR(atn_pgnn_response(-1, .3, 1, -1), .3 / 2.3, 1e-15);
+    CHECK_NEAR(atn_pgnn_response(-.7, .3, 1, 200), atn_pgnn_response(-.7, .3, 1, -1),
+               1e-14);
+    CHECK_NEAR(atn_pgnn_response(.5, 0, 1, 3), .125, 1e-15);
+    CHECK_NEAR(atn_pgnn_response(1, 0, 1, 5), 1, 1e-15);
 }
 
 /* What is carried along sees the same weights and has no say in them. */
