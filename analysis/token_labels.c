@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/io/file.h"
 #include "core/param.h"
 #include "core/table.h"
 
@@ -438,6 +439,11 @@ static atn_status by_file(atn_ctx *cx, const char *path, atn_token_labels *l)
     atn_status st = ATN_OK;
     atn_table *t = NULL;
 
+    if (!atn_file_exists(path))
+        ATN_FAIL(
+            ATN_NOINPUT,
+            "--labels %s: there is no such file, and it is none of " ATN_TOKEN_LABELS,
+            path);
     ATN_TRY(atn_table_load(cx, path, &t));
     ATN_TRY(label_rows(cx, path, t, l));
 done:

@@ -319,7 +319,6 @@ static const char *const examples[] = {
     "graph RUN --p 1.5 --iterations 10 --format csv",
     "graph RUN --p 1,2,3 --labels class --layers 2",
     "graph RUN --p 1.5 --response --layers 1",
-    "graph RUN --adapter random:7 --p 1.5",
     "graph RUN --rollout --token 40",
     "graph RUN --rollout --flow --format csv -o rollout.csv",
     NULL};
@@ -337,7 +336,8 @@ const atn_command atn_command_graph = {
         "the energy of the features and the head's response by eigenvalue of the "
         "graph's Laplacian, then the ends of every spectrum. --p passes messages with "
         "a p-Laplacian in place of attention and prints every step; --adapter does so "
-        "behind every layer as p-adapter has it. --rollout follows attention down "
+        "behind every layer as p-adapter has it, on a capture made with --save h. "
+        "--rollout follows attention down "
         "through the layers. A file of labels is CSV: a column label, whole numbers "
         "below 0 or the text none for no label, a row a token; with a column position "
         "in any order. A second table goes, in CSV, to a file of its own beside FILE "
