@@ -25,7 +25,7 @@
  *         0; cosine .603033, null .531990, dirichlet 3.7, normalised .37. Edges 0-1,
  *         2-3, 0-2, y = (0,0,1,1): 2/3, .75, 1/3, insensitive 1/3.
  * Source  edge: Zhu et al. 2020; node: Pei et al. 2020; insensitive: Lim et al. 2021;
- *         adjusted: Platonov et al. 2023 (yandex-research/heterophilous-graphs);
+ *         adjusted: Platonov et al. (yandex-research/heterophilous-graphs);
  *         features and the causal null: ours, after Wu et al. (p-adapter, card A2).
  * Cost    one edge walk; O(n + C) memory of labels, n (4 d + 8 r) bytes of features.
  * Limits  a class-insensitive value needs two classes, an adjusted one a margin below
