@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "analysis/stats.h"
+#include "approx/pattern.h"
 #include "capture/arch.h"
 #include "cli/output.h"
 #include "core/param.h"
@@ -85,7 +86,7 @@ static const char *asked_by(const atn_measure *m)
     return m->named ? "named" : atn_stats_is_default(m->id) ? "default" : "all";
 }
 
-/* The parameters with their defaults, "k=8". */
+/* The parameters of a measure with their defaults, "k=8". */
 static atn_status set_params(atn_ctx *cx, atn_table *t, int col, const atn_measure *m)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
@@ -148,6 +149,88 @@ static void print_measures(void)
     }
 }
 
+/* What a spec of the id alone sets, "window=1024,two_sided=0,block=1". */
+static atn_status pattern_settings(atn_ctx *cx, const char *id, char *out, size_t size)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_generator *g = NULL;
+    atn_status st = ATN_OK;
+    void *values = NULL;
+
+    out[0] = '\0';
+    ATN_TRY(atn_generator_read(cx, id, NULL, &g, &values));
+    if (g->params) atn_param_print(g->params, values, out, size);
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+/* A row of a generator, or of its preset. */
+static atn_status pattern_row(atn_ctx *cx, atn_table *t, const atn_generator *g,
+                              const atn_preset *s)
+{
+    const char *id = s ? s->id : g->id;
+    const char *cells[] = {s ? g->id : NULL, NULL, g->text, g->source};
+    atn_status st = ATN_OK;
+    char text[512];
+
+    ATN_TRY(pattern_settings(cx, id, text, sizeof text));
+    cells[1] = text;
+    ATN_TRY(two_columns(cx, t, id, s ? s->text : g->title));
+    for (int i = 0; i < (int)ATN_LEN(cells); i++)
+        if (cells[i]) ATN_TRY(atn_table_set_str(cx, t, 2 + i, cells[i]));
+done:
+    return st;
+}
+
+static atn_status patterns(atn_ctx *cx, atn_table *t)
+{
+    static const char *const names[][2] = {
+        {"preset_of", "the pattern that a preset is a setting of"},
+        {"parameters", "with their defaults, or as the preset sets them"},
+        {"keys", "which keys a query sees"},
+        {"source", "where it is from"}};
+    atn_status st = ATN_OK;
+
+    for (size_t i = 0; i < ATN_LEN(names); i++)
+        ATN_TRY(
+            atn_table_add_col(cx, t, names[i][0], ATN_COL_STR, "", names[i][1], NULL));
+    for (const atn_generator *const *g = atn_generators; *g; g++) {
+        ATN_TRY(pattern_row(cx, t, *g, NULL));
+        for (const atn_preset *s = (*g)->presets; s && s->id; s++)
+            ATN_TRY(pattern_row(cx, t, *g, s));
+    }
+done:
+    return st;
+}
+
+/* "=1", "=causal|full|...", "=AxBxC" */
+static void print_default(const atn_param *p)
+{
+    if (p->type == ATN_PARAM_CHOICE_T)
+        printf("=%s", p->choices);
+    else if (p->type == ATN_PARAM_BOOL_T)
+        printf("=%s", p->def != 0 ? "yes" : "no");
+    else if (p->type == ATN_PARAM_LIST_T)
+        printf("=%s", *p->choices ? p->choices : "...");
+    else
+        printf("=%g", p->def);
+}
+
+static void print_patterns(void)
+{
+    for (const atn_generator *const *g = atn_generators; *g; g++) {
+        printf("%-16s %s: %s\n", (*g)->id, (*g)->title, (*g)->text);
+        for (const atn_param *p = (*g)->params; p && p->name; p++) {
+            printf("  %s:%s", (*g)->id, p->name);
+            print_default(p);
+            printf(": %s\n", p->text);
+        }
+        for (const atn_preset *s = (*g)->presets; s && s->id; s++)
+            printf("  preset %s = %s:%s: %s\n", s->id, (*g)->id, s->params, s->text);
+    }
+}
+
 static const struct {
     const char *id, *title;
     atn_status (*fill)(atn_ctx *cx, atn_table *t);
@@ -160,6 +243,8 @@ static const struct {
     {"measures", "measures of attnscope stats, with their columns", measures,
      print_measures},
     {"models", "model families that attnscope capture runs", models, NULL},
+    {"patterns", "sparse attention patterns, with their parameters and presets",
+     patterns, print_patterns},
 };
 
 static atn_status family_table(atn_ctx *cx, int family, atn_table **out)
@@ -232,11 +317,11 @@ static const char *word(const char *option, int i)
 }
 
 static const char *const examples[] = {
-    "list", "list measures", "list measures --format csv", "list models", NULL};
+    "list", "list measures", "list measures --format csv", "list patterns", NULL};
 
 const atn_command atn_command_list = {
     .id = "list",
-    .summary = "what is built in: measures, models, figures, commands",
+    .summary = "what is built in: measures, patterns, models, figures, commands",
     .args = "[FAMILY]",
     .examples = examples,
     .uses = ATN_USE_TABLE,

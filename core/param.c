@@ -160,6 +160,12 @@ static void set(const atn_param *row, void *params, double value)
     case ATN_PARAM_CHOICE_T:
         *(int *)(void *)at = (int)value;
         break;
+    case ATN_PARAM_LIST_T: {
+        atn_list *list = (void *)at;
+
+        list->at[list->n++] = (int64_t)value;
+        break;
+    }
     }
 }
 
@@ -176,13 +182,32 @@ static double get(const atn_param *row, const void *params)
         return *(const bool *)(const void *)at;
     case ATN_PARAM_CHOICE_T:
         return *(const int *)(const void *)at;
+    case ATN_PARAM_LIST_T:
+        break;
     }
     return 0;
 }
 
+static atn_list *list_of(const atn_param *row, void *params)
+{
+    return (void *)((char *)params + row->offset);
+}
+
 void atn_param_defaults(const atn_param *table, void *params)
 {
-    for (const atn_param *row = table; row->name; row++) set(row, params, row->def);
+    for (const atn_param *row = table; row->name; row++) {
+        if (row->type != ATN_PARAM_LIST_T) {
+            set(row, params, row->def);
+            continue;
+        }
+        list_of(row, params)->n = 0;
+        for (const char *at = row->choices; *at; at += *at == 'x') {
+            char *end;
+
+            set(row, params, (double)strtol(at, &end, 10));
+            at = end;
+        }
+    }
 }
 
 /* The i-th of "a|b|c" into word; false past the end. */
@@ -211,6 +236,64 @@ static int find_choice(const char *choices, const char *value)
     return -1;
 }
 
+/* A number of the row's range; a whole one unless the row is F64. */
+static atn_status number_from_text(atn_ctx *cx, const char *what, const atn_param *row,
+                                   const char *value, double *x)
+{
+    const bool whole = row->type == ATN_PARAM_I64_T || row->type == ATN_PARAM_LIST_T;
+    char usual[WORD_MAX] = "";
+    atn_status st = ATN_OK;
+
+    if (whole && value[0] != '-') {
+        atn_idx n = 0;
+        ATN_TRY(atn_parse_count(cx, what, value, &n));
+        *x = (double)n;
+    } else {
+        ATN_TRY(atn_parse_f64(cx, what, value, x));
+        if (whole && *x != floor(*x))
+            ATN_FAIL(ATN_USAGE, "%s: '%s' is not a whole number", what, value);
+    }
+    if (row->type != ATN_PARAM_LIST_T)
+        snprintf(usual, sizeof usual, " (default %g)", row->def);
+    if (*x < row->min)
+        ATN_FAIL(ATN_USAGE, "%s = %s is below its minimum %g%s", what, value, row->min,
+                 usual);
+    if (*x > row->max)
+        ATN_FAIL(ATN_USAGE, "%s = %s is above its maximum %g%s", what, value, row->max,
+                 usual);
+done:
+    return st;
+}
+
+/* "AxBxC" into the list of the row. */
+static atn_status list_from_text(atn_ctx *cx, const char *what, const atn_param *row,
+                                 const char *value, void *params)
+{
+    char piece[WORD_MAX];
+    atn_status st = ATN_OK;
+    double x;
+
+    list_of(row, params)->n = 0;
+    for (const char *at = value; *at; at += *at == 'x') {
+        const size_t n = strcspn(at, "x");
+
+        if (list_of(row, params)->n == ATN_LIST_MOST)
+            ATN_FAIL(ATN_USAGE, "%s: more than %d numbers", what, ATN_LIST_MOST);
+        if (n == 0 || n >= sizeof piece || (at[n] == 'x' && !at[n + 1]))
+            ATN_FAIL(ATN_USAGE,
+                     "%s: '%s' is no list of numbers (give for example 16 "
+                     "or 16x44x80)",
+                     what, value);
+        memcpy(piece, at, n);
+        piece[n] = '\0';
+        ATN_TRY(number_from_text(cx, what, row, piece, &x));
+        set(row, params, x);
+        at += n;
+    }
+done:
+    return st;
+}
+
 static atn_status set_from_text(atn_ctx *cx, const char *owner, const atn_param *row,
                                 const char *value, void *params)
 {
@@ -219,6 +302,8 @@ static atn_status set_from_text(atn_ctx *cx, const char *owner, const atn_param 
     atn_status st = ATN_OK;
 
     snprintf(what, sizeof what, "%s: %s", owner, row->name);
+    if (row->type == ATN_PARAM_LIST_T)
+        return list_from_text(cx, what, row, value, params);
     if (row->type == ATN_PARAM_CHOICE_T) {
         x = find_choice(row->choices, value);
         if (x < 0)
@@ -227,21 +312,9 @@ static atn_status set_from_text(atn_ctx *cx, const char *owner, const atn_param 
         x = find_choice("0|1|no|yes|false|true|off|on", value);
         if (x < 0) ATN_FAIL(ATN_USAGE, "%s: '%s' is neither yes nor no", what, value);
         x = (int)x % 2;
-    } else if (row->type == ATN_PARAM_I64_T && value[0] != '-') {
-        atn_idx n = 0;
-        ATN_TRY(atn_parse_count(cx, what, value, &n));
-        x = (double)n;
     } else {
-        ATN_TRY(atn_parse_f64(cx, what, value, &x));
-        if (row->type == ATN_PARAM_I64_T && x != floor(x))
-            ATN_FAIL(ATN_USAGE, "%s: '%s' is not a whole number", what, value);
+        ATN_TRY(number_from_text(cx, what, row, value, &x));
     }
-    if (row->type != ATN_PARAM_CHOICE_T && x < row->min)
-        ATN_FAIL(ATN_USAGE, "%s = %s is below its minimum %g (default %g)", what, value,
-                 row->min, row->def);
-    if (row->type != ATN_PARAM_CHOICE_T && x > row->max)
-        ATN_FAIL(ATN_USAGE, "%s = %s is above its maximum %g (default %g)", what, value,
-                 row->max, row->def);
     set(row, params, x);
 done:
     return st;
@@ -326,6 +399,18 @@ bool atn_spec_next(char **rest, char **id, char **params)
     return true;
 }
 
+/* The numbers of a list; returns the bytes that they need, as snprintf does. */
+static size_t print_list(const atn_list *list, char *out, size_t size)
+{
+    size_t used = 0;
+
+    for (int i = 0; i < list->n; i++)
+        used += (size_t)snprintf(used < size ? out + used : NULL,
+                                 used < size ? size - used : 0, "%s%lld", i ? "x" : "",
+                                 (long long)list->at[i]);
+    return used;
+}
+
 void atn_param_print(const atn_param *table, const void *params, char *out, size_t size)
 {
     size_t used = 0;
@@ -336,12 +421,14 @@ void atn_param_print(const atn_param *table, const void *params, char *out, size
         const double x = get(row, params);
         const bool named =
             row->type == ATN_PARAM_CHOICE_T && choice_at(row->choices, (int)x, word);
-        int n;
 
         if (!named) snprintf(word, sizeof word, "%.17g", x);
-        n = snprintf(out + used, size - used, "%s%s=%s", used ? "," : "", row->name,
-                     word);
-        used += (size_t)n;
+        if (row->type == ATN_PARAM_LIST_T) word[0] = '\0';
+        used += (size_t)snprintf(out + used, size - used, "%s%s=%s", used ? "," : "",
+                                 row->name, word);
+        if (row->type == ATN_PARAM_LIST_T && used + 1 < size)
+            used += print_list((const void *)((const char *)params + row->offset),
+                               out + used, size - used);
     }
 }
 

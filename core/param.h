@@ -13,18 +13,28 @@ typedef enum atn_param_type {
     ATN_PARAM_I64_T,
     ATN_PARAM_F64_T,
     ATN_PARAM_BOOL_T,
-    ATN_PARAM_CHOICE_T
+    ATN_PARAM_CHOICE_T,
+    ATN_PARAM_LIST_T
 } atn_param_type;
+
+enum { ATN_LIST_MOST = 64 };
+
+/* Integers "AxBxC": the shape of a grid, borders, columns. */
+typedef struct atn_list {
+    int n;
+    int64_t at[ATN_LIST_MOST];
+} atn_list;
 
 typedef struct atn_param {
     const char *name; /* NULL ends a table */
     atn_param_type type;
     size_t
-        offset; /* of the field in the parameter struct: int64_t, double, bool, int */
-    double def, min, max;
-    const char *choices; /* CHOICE: "a|b|c"; the field is the index */
-    const char *unit;    /* "" = none */
-    const char *text;    /* help, lower case, no full stop */
+        offset; /* of the field in the parameter struct: int64_t, double, bool, int, atn_list */
+    double def, min, max; /* of a list: of each number; def is not used */
+    const char
+        *choices;     /* CHOICE: "a|b|c"; the field is the index. LIST: the default */
+    const char *unit; /* "" = none */
+    const char *text; /* help, lower case, no full stop */
 } atn_param;
 
 #define ATN_PARAM_I64(s, f, d, lo, hi, text)                                           \
@@ -42,6 +52,11 @@ typedef struct atn_param {
 #define ATN_PARAM_CHOICE(s, f, d, list, text)                                          \
     {                                                                                  \
 #        f, ATN_PARAM_CHOICE_T, offsetof(s, f), d, 0, 0, list, "", text                \
+    }
+/* `list` is the default, "AxBxC" or "" for an empty one. */
+#define ATN_PARAM_LIST(s, f, list, lo, hi, text)                                       \
+    {                                                                                  \
+#        f, ATN_PARAM_LIST_T, offsetof(s, f), 0, lo, hi, list, "", text                \
     }
 #define ATN_PARAM_END                                                                  \
     {                                                                                  \

@@ -252,7 +252,7 @@ static atn_status finish_row(atn_ctx *cx, tile_job *j, atn_idx at)
                                     : r.seen);
     ATN_TRY(atn_rows_softmax(cx, j->h, j->t, at, j->p, j->info));
     if (j->h->p.data) info->lse = info->mass > 0 ? log(info->mass) : 0;
-    out->seen[r.i] = r.n;
+    if (out->seen) out->seen[r.i] = r.n;
     set(&r, ATN_ROW_ENTROPY, info->entropy);
     set(&r, ATN_ROW_MASS, info->mass);
     moments_and_first(&r);

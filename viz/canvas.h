@@ -107,8 +107,8 @@ atn_status atn_canvas_matrix(atn_ctx *cx, atn_canvas *c, atn_cmat m, const atn_s
                              double x, double y, double w, double h,
                              atn_idx panels) ATN_WARN_UNUSED;
 
-/* An axis along a matrix: the texts where they fit, else numbers. */
-typedef struct atn_axis {
+/* A ruler along a matrix: the texts where they fit, else numbers. */
+typedef struct atn_ruler {
     const char *const *texts; /* one a cell; NULL = numbers */
     bool names;   /* texts that do not fit are skipped, not replaced by numbers */
     double total; /* positions */
@@ -116,15 +116,15 @@ typedef struct atn_axis {
     double cell;  /* points a cell */
     double step;  /* positions between numbers */
     bool left;    /* along the left edge, else below */
-} atn_axis;
+} atn_ruler;
 
 /* Are the texts skipped, so that only every step-th shows? */
-bool atn_axis_skips(const atn_canvas *c, const atn_axis *a);
+bool atn_ruler_skips(const atn_canvas *c, const atn_ruler *a);
 /* The step at which numbers or names do not touch; both axes of a matrix take the
  * larger one. */
-double atn_axis_step(atn_canvas *c, const atn_axis *a);
-double atn_axis_room(atn_canvas *c, const atn_axis *a); /* points beside the matrix */
-void atn_axis_draw(atn_canvas *c, const atn_axis *a, double x, double y);
+double atn_ruler_step(atn_canvas *c, const atn_ruler *a);
+double atn_ruler_room(atn_canvas *c, const atn_ruler *a); /* points beside the matrix */
+void atn_ruler_draw(atn_canvas *c, const atn_ruler *a, double x, double y);
 
 /* USAGE when a drawing of w x h points is too small beside text of this size. */
 atn_status atn_canvas_fits(atn_ctx *cx, const atn_canvas *c, double w,

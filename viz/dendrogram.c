@@ -75,7 +75,7 @@ typedef struct layout {
     int64_t *id; /* [colours] its number */
     int leaves, colours, alone;
     double highest, cut; /* cut NAN: none */
-    atn_axis axis;
+    atn_ruler axis;
     atn_plot_area a; /* a.x is where leaves end and the tree begins */
     double top, legend;
 } layout;
@@ -283,7 +283,7 @@ static atn_status name_leaves(atn_ctx *cx, const atn_table *t, layout *l)
                  (long long)whole_at(t, row, "head", 0));
         names[i] = text;
     }
-    l->axis = (atn_axis){
+    l->axis = (atn_ruler){
         .texts = names, .names = true, .total = l->leaves, .unit = 1, .left = true};
 done:
     return st;
@@ -307,7 +307,7 @@ static atn_status lay_out(atn_ctx *cx, atn_canvas *c, const atn_table *t, layout
                                : fmin(room, c->font * fmax(l->leaves * LEAF, LOWEST));
     l->axis.cell = most / l->leaves;
     l->axis.step = atn_label_step(l->axis.cell, c->font * 1.15);
-    l->a = (atn_plot_area){.x = c->font * 2.8 + atn_axis_room(c, &l->axis),
+    l->a = (atn_plot_area){.x = c->font * 2.8 + atn_ruler_room(c, &l->axis),
                            .y = l->top,
                            .h = most,
                            .x1 = fmax(l->highest, isfinite(l->cut) ? l->cut : 0),
@@ -411,13 +411,13 @@ static atn_status draw(atn_ctx *cx, atn_canvas *c, const atn_table *t, const voi
     atn_plot_heading(c, t, o, col);
     draw_tree(c, &l);
     draw_leaves(c, &l);
-    atn_axis_draw(c, &l.axis, l.a.x - c->font * 0.8, l.a.y);
+    atn_ruler_draw(c, &l.axis, l.a.x - c->font * 0.8, l.a.y);
     draw_cut(c, &l);
     atn_canvas_grey(c, 0.4);
     atn_canvas_line(c, l.a.x, l.a.y + l.a.h, l.a.x + l.a.w, l.a.y + l.a.h, 0.5);
     atn_col_label(t, col, label, sizeof label);
     atn_plot_x_axis(c, &l.a, false, distance ? distance : label);
-    if (!atn_axis_skips(c, &l.axis) || l.axis.step == 1)
+    if (!atn_ruler_skips(c, &l.axis) || l.axis.step == 1)
         snprintf(label, sizeof label, "layer.head");
     else
         snprintf(label, sizeof label, "layer.head, every %.0fth", l.axis.step);

@@ -129,7 +129,7 @@ typedef struct layout {
     panel *panels;
     int n, across, down;
     bool titled; /* a label above each panel, else along its bar */
-    atn_axis heads, layers;
+    atn_ruler heads, layers;
     double top, width, height; /* of a panel with all that belongs to it */
     double left, title, w, h;  /* room beside and above the cells; the cells */
     double under;              /* room below them */
@@ -306,14 +306,14 @@ static void fit(atn_canvas *c, const atn_figure_opts *o, layout *l)
     double most, cells;
 
     l->width = (c->width - c->font * 0.5) / l->across;
-    l->heads = (atn_axis){.total = (double)l->s.heads, .unit = 1};
-    l->layers = (atn_axis){.texts = l->s.name,
-                           .names = true,
-                           .total = l->s.n,
-                           .unit = 1,
-                           .left = true,
-                           .cell = c->font};
-    l->left = c->font * 2 + atn_axis_room(c, &l->layers);
+    l->heads = (atn_ruler){.total = (double)l->s.heads, .unit = 1};
+    l->layers = (atn_ruler){.texts = l->s.name,
+                            .names = true,
+                            .total = l->s.n,
+                            .unit = 1,
+                            .left = true,
+                            .cell = c->font};
+    l->left = c->font * 2 + atn_ruler_room(c, &l->layers);
     l->title = c->font * (l->titled ? 1.8 : 0.5);
     l->under = c->font * 3.4;
     l->w = l->width - l->left - bar_room(c, l);
@@ -326,7 +326,7 @@ static void fit(atn_canvas *c, const atn_figure_opts *o, layout *l)
     else
         l->h = fmin(cells, l->s.n * fmin(l->heads.cell, c->font * 2.2));
     l->layers.cell = l->h / l->s.n;
-    l->heads.step = atn_axis_step(c, &l->heads);
+    l->heads.step = atn_ruler_step(c, &l->heads);
     l->layers.step = atn_label_step(l->layers.cell, c->font * 1.15);
     l->height = l->title + l->h + below(c, l, l->h) + c->font * 0.5;
 }
@@ -463,8 +463,8 @@ static atn_status draw_panel(atn_ctx *cx, atn_canvas *c, const layout *l, int at
     if (l->heads.cell >= c->font * 1.2) print_values(c, l, p, x, y);
     atn_canvas_grey(c, 0.6);
     atn_canvas_frame(c, x, y, l->w, l->h);
-    atn_axis_draw(c, &l->heads, x, y + l->h);
-    atn_axis_draw(c, &l->layers, x, y);
+    atn_ruler_draw(c, &l->heads, x, y + l->h);
+    atn_ruler_draw(c, &l->layers, x, y);
     atn_canvas_grey(c, 0.15);
     if (l->titled)
         atn_canvas_bold(c, x, y - c->font * 0.9, ATN_LEFT, 0.95,

@@ -52,7 +52,7 @@ done:
 
 typedef struct layout {
     atn_scale scale;
-    atn_axis down, across;
+    atn_ruler down, across;
     atn_idx joined;
     double top, left, below; /* room above, left and below the matrix */
     double w, h;             /* of what the matrix covers */
@@ -71,9 +71,9 @@ static void fit_cells(atn_canvas *c, layout *l)
 
         l->down.cell = l->across.cell = fmax(cell, 1e-6);
         l->down.step = l->across.step =
-            fmax(atn_axis_step(c, &l->down), atn_axis_step(c, &l->across));
-        l->left = atn_axis_room(c, &l->down) + title + c->font * 0.5;
-        l->below = atn_axis_room(c, &l->across) + title;
+            fmax(atn_ruler_step(c, &l->down), atn_ruler_step(c, &l->across));
+        l->left = atn_ruler_room(c, &l->down) + title + c->font * 0.5;
+        l->below = atn_ruler_room(c, &l->across) + title;
         l->w = l->down.cell * cols;
         l->h = l->down.cell * rows;
         w = c->width - bar - l->left - c->font * 0.5;
@@ -159,8 +159,8 @@ static atn_status draw(atn_ctx *cx, atn_canvas *c, const atn_table *t, const voi
     ATN_TRY(paint_matrix(cx, c, atn_table_get_matrix(t), &l));
     atn_canvas_grey(c, 0.4);
     atn_canvas_frame(c, l.left, l.top, l.w, l.h);
-    atn_axis_draw(c, &l.down, l.left, l.top);
-    atn_axis_draw(c, &l.across, l.left, l.top + l.h);
+    atn_ruler_draw(c, &l.down, l.left, l.top);
+    atn_ruler_draw(c, &l.across, l.left, l.top + l.h);
     atn_canvas_grey(c, 0.15);
     atn_canvas_text(c, c->font, l.top + l.h / 2, ATN_CENTRE, 0.95, -90, 0,
                     atn_table_row_axis(t));

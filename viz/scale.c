@@ -376,7 +376,7 @@ atn_status atn_canvas_matrix(atn_ctx *cx, atn_canvas *c, atn_cmat m, const atn_s
 enum { LABEL_CHARS = 14 };
 
 /* Relative size of token labels in cells of this size; 0 = they do not fit. */
-static double label_size(const atn_canvas *c, const atn_axis *a)
+static double label_size(const atn_canvas *c, const atn_ruler *a)
 {
     if (!a->texts) return 0;
     return a->cell >= c->font * 1.15  ? 1
@@ -385,7 +385,7 @@ static double label_size(const atn_canvas *c, const atn_axis *a)
 }
 
 /* The widest label at this size, in points. */
-static double widest_label(atn_canvas *c, const atn_axis *a, double size)
+static double widest_label(atn_canvas *c, const atn_ruler *a, double size)
 {
     double widest = 0;
     char label[96];
@@ -398,7 +398,7 @@ static double widest_label(atn_canvas *c, const atn_axis *a, double size)
 }
 
 /* Labels below the matrix that fit into their cells lie flat. */
-static bool lies_flat(atn_canvas *c, const atn_axis *a, double size)
+static bool lies_flat(atn_canvas *c, const atn_ruler *a, double size)
 {
     return !a->left && widest_label(c, a, size) < 0.9 * a->cell;
 }
@@ -412,24 +412,24 @@ static double number_width(atn_canvas *c, double v)
 }
 
 /* The widest label of an axis whose texts do not all fit. */
-static double widest_number(atn_canvas *c, const atn_axis *a)
+static double widest_number(atn_canvas *c, const atn_ruler *a)
 {
     return a->names ? widest_label(c, a, 1) : number_width(c, a->total);
 }
 
-bool atn_axis_skips(const atn_canvas *c, const atn_axis *a)
+bool atn_ruler_skips(const atn_canvas *c, const atn_ruler *a)
 {
     return label_size(c, a) == 0;
 }
 
-double atn_axis_step(atn_canvas *c, const atn_axis *a)
+double atn_ruler_step(atn_canvas *c, const atn_ruler *a)
 {
     const double need = fmax(widest_number(c, a) + c->font, c->font * 2.5);
 
     return atn_label_step(a->cell / a->unit, need);
 }
 
-double atn_axis_room(atn_canvas *c, const atn_axis *a)
+double atn_ruler_room(atn_canvas *c, const atn_ruler *a)
 {
     const double size = label_size(c, a);
 
@@ -438,7 +438,7 @@ double atn_axis_room(atn_canvas *c, const atn_axis *a)
     return widest_label(c, a, size) + 6;
 }
 
-static void draw_texts(atn_canvas *c, const atn_axis *a, double x, double y,
+static void draw_texts(atn_canvas *c, const atn_ruler *a, double x, double y,
                        double size)
 {
     const bool flat = lies_flat(c, a, size);
@@ -460,7 +460,7 @@ static void draw_texts(atn_canvas *c, const atn_axis *a, double x, double y,
 
 /* Numbers stand at the middle of their cell; a cell that joins several, at its first
  * one. */
-static void draw_numbers(atn_canvas *c, const atn_axis *a, double x, double y)
+static void draw_numbers(atn_canvas *c, const atn_ruler *a, double x, double y)
 {
     const double middle = a->unit > 1 ? 0 : 0.5;
     const double last = a->unit > 1 ? a->total : a->total - 1;
@@ -484,7 +484,7 @@ static void draw_numbers(atn_canvas *c, const atn_axis *a, double x, double y)
     }
 }
 
-void atn_axis_draw(atn_canvas *c, const atn_axis *a, double x, double y)
+void atn_ruler_draw(atn_canvas *c, const atn_ruler *a, double x, double y)
 {
     const double size = label_size(c, a);
 

@@ -153,7 +153,7 @@ typedef struct layout {
     const char *name, *axis_a, *axis_b;
     atn_mat m;
     atn_scale scale;
-    atn_axis down, across;
+    atn_ruler down, across;
     double top, left, below, side;
 } layout;
 
@@ -195,7 +195,7 @@ static atn_status gather_column(atn_ctx *cx, const atn_table *t,
     l->name = name;
     l->axis_a = copy ? "leader" : what;
     l->axis_b = copy ? "follower" : what;
-    l->across = (atn_axis){
+    l->across = (atn_ruler){
         .texts = texts, .names = true, .total = (double)l->m.rows, .unit = 1};
     l->down = l->across;
     l->down.left = true;
@@ -219,9 +219,9 @@ static atn_status lay_out(atn_ctx *cx, atn_canvas *c, const atn_table *t, const 
         const double cell = fmax(l->side / (double)l->m.rows, 1e-6);
 
         l->down.cell = l->across.cell = cell;
-        l->down.step = l->across.step = atn_axis_step(c, &l->down);
-        l->left = c->font * 2.2 + atn_axis_room(c, &l->down);
-        l->below = c->font * 2.2 + atn_axis_room(c, &l->across);
+        l->down.step = l->across.step = atn_ruler_step(c, &l->down);
+        l->left = c->font * 2.2 + atn_ruler_room(c, &l->down);
+        l->below = c->font * 2.2 + atn_ruler_room(c, &l->across);
         l->side = fmin(c->width - bar - l->left - c->font * 0.5,
                        c->height - l->top - l->below);
         l->side = fmin(l->side, isfinite(c->height) ? l->side : most);
@@ -258,8 +258,8 @@ static atn_status draw(atn_ctx *cx, atn_canvas *c, const atn_table *t, const voi
     atn_canvas_grey(c, 0.4);
     atn_canvas_frame(c, l.left, l.top, l.side, l.side);
     print_values(c, atn_const(l.m), &l.scale, l.left, l.top, l.down.cell);
-    atn_axis_draw(c, &l.down, l.left, l.top);
-    atn_axis_draw(c, &l.across, l.left, l.top + l.side);
+    atn_ruler_draw(c, &l.down, l.left, l.top);
+    atn_ruler_draw(c, &l.across, l.left, l.top + l.side);
     atn_canvas_grey(c, 0.15);
     atn_canvas_text(c, c->font, l.top + l.side / 2, ATN_CENTRE, 0.95, -90, 0, l.axis_a);
     atn_canvas_text(c, l.left + l.side / 2, l.top + l.side + l.below - c->font * 1.1,

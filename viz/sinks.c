@@ -43,7 +43,7 @@ static const char *check(const atn_table *t)
 typedef struct layout {
     atn_sections s;
     atn_scale scale;
-    atn_axis down;
+    atn_ruler down;
     int singles, buckets;
     bool few;                                 /* some row has keys without a value */
     double top, left, keys, note, below, gap; /* keys: room of their labels */
@@ -75,7 +75,7 @@ static atn_status name_rows(atn_ctx *cx, const atn_table *t, layout *l)
                  (long long)atn_section_head(t, r));
         names[r] = text;
     }
-    l->down = (atn_axis){
+    l->down = (atn_ruler){
         .texts = names, .names = true, .total = (double)rows, .unit = 1, .left = true};
 done:
     return st;
@@ -129,14 +129,14 @@ static double map_note(atn_canvas *c, const layout *l, double y, bool draw)
 /* The rows are named one by one where there is room, else their layers. */
 static bool names_rows(const atn_canvas *c, const layout *l)
 {
-    return !atn_axis_skips(c, &l->down);
+    return !atn_ruler_skips(c, &l->down);
 }
 
 static double name_room(atn_canvas *c, const layout *l)
 {
     double widest = 0;
 
-    if (names_rows(c, l)) return atn_axis_room(c, &l->down);
+    if (names_rows(c, l)) return atn_ruler_room(c, &l->down);
     for (int i = 0; i < l->s.n; i++)
         widest = fmax(widest, atn_canvas_text_width(c, 0.9, l->s.name[i]));
     return widest + 6;
@@ -282,7 +282,7 @@ static atn_status draw(atn_ctx *cx, atn_canvas *c, const atn_table *t, const voi
         ATN_TRY(paint(cx, c, m, &l, l.singles, l.buckets,
                       l.left + l.cell * l.singles + l.gap, l.buckets * l.bucket));
     part_layers(c, t, &l);
-    if (names_rows(c, &l)) atn_axis_draw(c, &l.down, l.left, l.top);
+    if (names_rows(c, &l)) atn_ruler_draw(c, &l.down, l.left, l.top);
     label_keys(c, &l);
     snprintf(axis, sizeof axis, "%s%s", l.s.axis, names_rows(c, &l) ? ".head" : "");
     atn_canvas_grey(c, 0.15);

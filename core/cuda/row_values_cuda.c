@@ -338,7 +338,7 @@ static atn_status fetch_head(atn_ctx *cx, const job *j, atn_idx i)
     for (atn_idx r = 0; r < h->nq; r++) {
         atn_idx lo, hi;
         atn_sight_row(&h->sight, r, &lo, &hi);
-        out->seen[r] = hi - lo;
+        if (out->seen) out->seen[r] = hi - lo;
     }
     if (j->head_sums == 0) goto done;
     ATN_TAKE(sums, n_sums(h, j->want));

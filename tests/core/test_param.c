@@ -130,5 +130,45 @@ static void known_words(atn_ctx *cx)
     CHECK_STR(cut, "(nearest: beta; known: ");
 }
 
+/* "AxBxC" replaces the whole list; hexadecimal is no number here but a list. */
+static void numbers_between_x(atn_ctx *cx)
+{
+    typedef struct grid {
+        atn_list shape, none;
+    } grid;
+    static const atn_param lists_table[] = {
+        ATN_PARAM_LIST(grid, shape, "16x44x80", 0, 100, "tokens along each axis"),
+        ATN_PARAM_LIST(grid, none, "", -5, 5, "nothing"), ATN_PARAM_END};
+    char text[128], longer[400] = "shape=1";
+    grid g;
+
+    atn_param_defaults(lists_table, &g);
+    CHECK_EQ(g.shape.n, 3);
+    CHECK_EQ(g.shape.at[1], 44);
+    CHECK_EQ(g.none.n, 0);
+    CHECK_OK(atn_param_parse(cx, "gna", lists_table, "shape=0x5,none=-2x3", &g));
+    CHECK_EQ(g.shape.n, 2);
+    CHECK_EQ(g.shape.at[1], 5);
+    CHECK_EQ(g.none.at[0], -2);
+    atn_param_print(lists_table, &g, text, sizeof text);
+    CHECK_STR(text, "shape=0x5,none=-2x3");
+    CHECK_OK(atn_param_parse(cx, "gna", lists_table, "shape=", &g));
+    CHECK_EQ(g.shape.n, 0);
+    CHECK_FAILS(atn_param_parse(cx, "gna", lists_table, "shape=3x", &g), ATN_USAGE,
+                "no list of numbers");
+    CHECK_FAILS(atn_param_parse(cx, "gna", lists_table, "shape=3xx4", &g), ATN_USAGE,
+                "no list of numbers");
+    CHECK_FAILS(atn_param_parse(cx, "gna", lists_table, "shape=3x1.5", &g), ATN_USAGE,
+                "count");
+    CHECK_FAILS(atn_param_parse(cx, "gna", lists_table, "shape=101x3", &g), ATN_USAGE,
+                "above its maximum");
+    CHECK_FAILS(atn_param_parse(cx, "gna", lists_table, "none=-6", &g), ATN_USAGE,
+                "below its minimum");
+    for (int i = 0; i < ATN_LIST_MOST; i++) strcat(longer, "x1");
+    CHECK_FAILS(atn_param_parse(cx, "gna", lists_table, longer, &g), ATN_USAGE,
+                "more than");
+}
+
 CHECK_MAIN({"known words", known_words}, {"spec", spec}, {"spec errors", spec_errors},
-           {"sizes", sizes}, {"lists", lists}, {"heads", heads}, {"nearest", nearest})
+           {"sizes", sizes}, {"lists", lists}, {"numbers between x", numbers_between_x},
+           {"heads", heads}, {"nearest", nearest})

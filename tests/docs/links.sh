@@ -7,7 +7,8 @@ dead_links || bad=1
 for card in docs/cards/*/*.md; do
     grep -q "(${card#docs/cards/})" docs/cards/README.md || { echo "$card is not listed"; bad=1; }
 done
-for kind in models:family figures:figure measures:measure datasets:dataset; do
+for kind in models:family figures:figure measures:measure datasets:dataset \
+    patterns:pattern; do
     for id in $(attnscope list "${kind%:*}" | grep -v '^ ' | cut -d' ' -f1); do
         card=docs/cards/${kind#*:}/$id.md
         [ -e "$card" ] || { echo "$id of 'attnscope list ${kind%:*}' has no $card"; bad=1; }

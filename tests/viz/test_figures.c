@@ -485,7 +485,7 @@ static void axes_and_bars_leave_room(atn_ctx *cx)
     atn_canvas c = {cairo_create(s), 400, 400, 8};
     atn_scale scale;
     double at[16], value[16];
-    atn_axis a = {.total = 500, .unit = 1, .cell = .5};
+    atn_ruler a = {.total = 500, .unit = 1, .cell = .5};
 
     CHECK_OK(atn_scale_fit(cx, (atn_cmat){x, 2, 2, 2}, ATN_SCALE_RANK, 1e-4, 0,
                            "viridis", &scale));
@@ -497,7 +497,7 @@ static void axes_and_bars_leave_room(atn_ctx *cx)
     CHECK_NEAR(atn_label_step(1, 11), 20, 0);
     CHECK_NEAR(atn_label_step(20, 11), 1, 0);
     /* labels of 0 .. 500, half a point a position: 3 digits of 8 points and a blank fit in 50 */
-    CHECK_NEAR(atn_axis_step(&c, &a), 50, 0);
+    CHECK_NEAR(atn_ruler_step(&c, &a), 50, 0);
     cairo_destroy(c.cr);
     cairo_surface_destroy(s);
 }

@@ -1,0 +1,37 @@
+/* analysis/field_capture.h -- how far the last token of a capture can see through its
+ * layers, and where its state comes from.
+ *
+ * Math    the layers' patterns are what their masks show, or the keys that hold the
+ *         weight of each row (analysis/head_patterns.h), heads joined; the field is
+ *         graph/field.h's. Beside it, of each depth, the rollout (graph/rollout.h) of
+ *         the model's own attention from the last token: how much of it comes from
+ *         tokens that the patterns reach.
+ * Oracle  patterns that keep all keys reach the whole rollout.
+ * Source  cards A5, B7, B8.
+ * Limits  layers of self-attention of one stack and step, of equal length.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "analysis/field_tables.h"
+#include "analysis/head_patterns.h"
+#include "analysis/select.h"
+
+typedef struct atn_field_capture_opts {
+    const atn_take *take; /* NULL = the masks themselves */
+    const char *pattern;  /* how that is called */
+    int depth;            /* 0 = as many as there are layers */
+    bool every, walks, diameter;
+    bool rollout, flow; /* beside it; flow joins tokens to 256 nodes at most */
+} atn_field_capture_opts;
+
+/* Tables "field" and "pattern"; a row of the latter a layer. */
+atn_status atn_field_capture(atn_ctx *cx, const atn_capture *c,
+                             const atn_selection *sel, const atn_field_capture_opts *o,
+                             atn_table **field, atn_table **patterns) ATN_WARN_UNUSED;
+/* The patterns of the selected layers [first, end), each of one head; out [end -
+ * first], owned. */
+atn_status atn_capture_patterns(atn_ctx *cx, const atn_capture *c,
+                                const atn_selection *sel, int first, int end,
+                                const atn_take *take,
+                                atn_pattern **out) ATN_WARN_UNUSED;

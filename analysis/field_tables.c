@@ -1,0 +1,418 @@
+/* analysis/field_tables.c -- receptive fields and patterns as tables. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "analysis/field_tables.h"
+
+#include <math.h>
+#include <stdio.h>
+
+/* ---- the field ---- */
+
+enum {
+    DEPTH,
+    REACHED,
+    REACHED_TOKENS,
+    BLOCKS,
+    ACCURACY,
+    COMPLETE,
+    CONTIGUOUS,
+    FIRST_UNREACHED,
+    PAIRS_SHARE,
+    ROWS_COMPLETE,
+    ROW_LEAST,
+    ROW_LEAST_AT,
+    FIELD_COLS
+};
+
+static const struct {
+    const char *name, *unit, *text;
+    atn_col_type type;
+} field_cols[FIELD_COLS] = {
+    [DEPTH] = {"depth", "layers", "layers that the state has passed", ATN_COL_I64},
+    [REACHED] = {"reached_blocks_last", "blocks",
+                 "blocks that the state of the last token can depend on", ATN_COL_I64},
+    [REACHED_TOKENS] = {"reached_tokens_last", "tokens", "tokens of these",
+                        ATN_COL_I64},
+    [BLOCKS] = {"blocks", "blocks", "all blocks", ATN_COL_I64},
+    [ACCURACY] = {"accuracy_last", "",
+                  "reached blocks / all: the best that the last token can do at "
+                  "finding a passkey in a random block (PowerAttention)",
+                  ATN_COL_F64},
+    [COMPLETE] = {"complete_last", "", "the last token reaches all there is to see",
+                  ATN_COL_BOOL},
+    [CONTIGUOUS] = {"contiguous_blocks_last", "blocks",
+                    "blocks on end from its own back that are reached", ATN_COL_I64},
+    [FIRST_UNREACHED] = {"first_unreached_blocks_last", "blocks",
+                         "least distance that is not reached; empty = none",
+                         ATN_COL_I64},
+    [PAIRS_SHARE] = {"pairs_share", "",
+                     "share of all visible pairs of blocks that are reached",
+                     ATN_COL_F64},
+    [ROWS_COMPLETE] = {"rows_complete_share", "",
+                       "share of the blocks that reach all there is to see",
+                       ATN_COL_F64},
+    [ROW_LEAST] = {"row_least_share", "", "least reached / visible of a block",
+                   ATN_COL_F64},
+    [ROW_LEAST_AT] = {"row_least_block", "", "which block that is", ATN_COL_I64},
+};
+
+/* The columns that are there only where they say something. */
+typedef struct extra_cols {
+    int pattern, stack, step, rollout[3], flow, walks[2];
+} extra_cols;
+
+static atn_status add_keys(atn_ctx *cx, atn_table *t, unsigned columns, extra_cols *e)
+{
+    atn_status st = ATN_OK;
+
+    e->pattern = e->stack = e->step = -1;
+    if (columns & ATN_FIELD_STACK)
+        ATN_TRY(atn_table_add_col(cx, t, "stack", ATN_COL_STR, "", "stack of layers",
+                                  &e->stack));
+    if (columns & ATN_FIELD_STEP)
+        ATN_TRY(atn_table_add_col(cx, t, "step", ATN_COL_I64, "", "step of the capture",
+                                  &e->step));
+    if (columns & ATN_FIELD_PATTERN)
+        ATN_TRY(atn_table_add_col(cx, t, "pattern", ATN_COL_STR, "",
+                                  "patterns of the layers", &e->pattern));
+done:
+    return st;
+}
+
+static atn_status add_rest(atn_ctx *cx, atn_table *t, unsigned columns, extra_cols *e)
+{
+    static const char *const rollout[][3] = {
+        {"rollout_reached_mass", "",
+         "share of the last token's rollout over the model's own attention that comes "
+         "from reached tokens"},
+        {"rollout_tokens_90", "tokens", "fewest tokens that hold 90 % of that rollout"},
+        {"rollout_distance_mean_tokens", "tokens", "mean distance of that rollout"}};
+    atn_status st = ATN_OK;
+
+    for (int i = 0; i < 2; i++) e->walks[i] = -1;
+    for (int i = 0; i < 3; i++) e->rollout[i] = -1;
+    e->flow = -1;
+    if (columns & ATN_FIELD_WALKS) {
+        ATN_TRY(atn_table_add_col(cx, t, "walks_last_log10", ATN_COL_F64, "",
+                                  "log10 of the walks of as many steps from the last "
+                                  "block, staying in place among them",
+                                  &e->walks[0]));
+        ATN_TRY(atn_table_add_col(cx, t, "walks_last_first_log10", ATN_COL_F64, "",
+                                  "the same of those that end at the first block",
+                                  &e->walks[1]));
+    }
+    for (int i = 0; i < 3 && (columns & ATN_FIELD_ROLLOUT); i++)
+        ATN_TRY(atn_table_add_col(cx, t, rollout[i][0], ATN_COL_F64, rollout[i][1],
+                                  rollout[i][2], &e->rollout[i]));
+    if (columns & ATN_FIELD_FLOW)
+        ATN_TRY(atn_table_add_col(cx, t, "flow_reached_mass", ATN_COL_F64, "",
+                                  "share of the last token's attention flow that comes "
+                                  "from reached tokens",
+                                  &e->flow));
+done:
+    return st;
+}
+
+static void set_number(atn_table *t, int col, double x)
+{
+    if (col >= 0 && isfinite(x)) atn_table_set_f64(t, col, x);
+}
+
+static void set_field(atn_table *t, const int *col, const atn_field *f,
+                      const atn_field_at *a)
+{
+    atn_table_set_i64(t, col[DEPTH], a->depth);
+    atn_table_set_i64(t, col[REACHED], a->reached);
+    atn_table_set_i64(t, col[REACHED_TOKENS], a->reached_tokens);
+    atn_table_set_i64(t, col[BLOCKS], f->nodes);
+    atn_table_set_f64(t, col[ACCURACY], a->accuracy);
+    atn_table_set_bool(t, col[COMPLETE], a->complete);
+    atn_table_set_i64(t, col[CONTIGUOUS], a->contiguous);
+    if (a->first_missing >= 0)
+        atn_table_set_i64(t, col[FIRST_UNREACHED], a->first_missing);
+    set_number(t, col[PAIRS_SHARE], a->pairs_share);
+    set_number(t, col[ROWS_COMPLETE], a->rows_complete);
+    set_number(t, col[ROW_LEAST], a->least_share);
+    if (a->least_row >= 0) atn_table_set_i64(t, col[ROW_LEAST_AT], a->least_row);
+}
+
+static atn_status set_case(atn_ctx *cx, atn_table *t, const extra_cols *e,
+                           const atn_field_case *c, int k)
+{
+    const double *const rollout[] = {c->rollout_reached_mass, c->rollout_tokens_90,
+                                     c->rollout_distance};
+    atn_status st = ATN_OK;
+
+    if (e->stack >= 0)
+        ATN_TRY(atn_table_set_str(cx, t, e->stack, c->stack ? c->stack : ""));
+    if (e->step >= 0) atn_table_set_i64(t, e->step, c->step);
+    if (e->pattern >= 0) ATN_TRY(atn_table_set_str(cx, t, e->pattern, c->pattern));
+    set_number(t, e->walks[0], c->field->at[k].walks_log10);
+    set_number(t, e->walks[1], c->field->at[k].walks_first_log10);
+    for (int i = 0; i < 3; i++)
+        if (rollout[i]) set_number(t, e->rollout[i], rollout[i][k]);
+    if (c->flow_reached_mass) set_number(t, e->flow, c->flow_reached_mass[k]);
+done:
+    return st;
+}
+
+atn_status atn_field_table(atn_ctx *cx, const atn_field_case *cases, int n,
+                           unsigned columns, atn_table **out)
+{
+    int col[FIELD_COLS];
+    atn_status st = ATN_OK;
+    atn_table *t = NULL;
+    extra_cols e;
+
+    *out = NULL;
+    ATN_TRY(atn_table_create(cx, "field", &t));
+    ATN_TRY(add_keys(cx, t, columns, &e));
+    for (int i = 0; i < FIELD_COLS; i++)
+        ATN_TRY(atn_table_add_col(cx, t, field_cols[i].name, field_cols[i].type,
+                                  field_cols[i].unit, field_cols[i].text, &col[i]));
+    ATN_TRY(add_rest(cx, t, columns, &e));
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k <= cases[i].field->depth; k++) {
+            ATN_TRY(atn_table_add_row(cx, t));
+            set_field(t, col, cases[i].field, &cases[i].field->at[k]);
+            ATN_TRY(set_case(cx, t, &e, &cases[i], k));
+        }
+    if (n == 1) ATN_TRY(atn_table_set_meta(cx, t, "subtitle", cases[0].pattern));
+    *out = t;
+    t = NULL;
+done:
+    atn_table_destroy(cx, t);
+    return st;
+}
+
+/* ---- patterns ---- */
+
+enum {
+    PATTERN,
+    LAYERS,
+    HEAD,
+    TOKENS,
+    BLOCK,
+    PAIRS,
+    KEPT_BLOCKS,
+    ROW_MOST,
+    ROW_LEAST_KEYS,
+    EMPTY_ROWS,
+    FULL,
+    CAUSAL,
+    BLOCK_FULL,
+    BLOCK_CAUSAL,
+    KV,
+    MEAN,
+    COMPLETE_DEPTH,
+    DIAMETER,
+    METHOD,
+    PATTERN_COLS
+};
+
+static const struct {
+    const char *name, *unit, *text;
+    atn_col_type type;
+} pattern_cols[PATTERN_COLS] = {
+    [PATTERN] = {"pattern", "", "which keys a query sees", ATN_COL_STR},
+    [LAYERS] = {"layers", "", "layers that have it", ATN_COL_STR},
+    [HEAD] = {"head", "", "head; empty = alike in all", ATN_COL_I64},
+    [TOKENS] = {"tokens", "tokens", "keys", ATN_COL_I64},
+    [BLOCK] = {"block", "tokens", "tokens of a block", ATN_COL_I64},
+    [PAIRS] = {"pairs", "", "pairs (query, key) kept", ATN_COL_I64},
+    [KEPT_BLOCKS] = {"kept_blocks", "", "pairs of blocks with a kept pair",
+                     ATN_COL_I64},
+    [ROW_MOST] = {"row_most_keys", "keys", "most keys of a row", ATN_COL_I64},
+    [ROW_LEAST_KEYS] = {"row_least_keys", "keys", "fewest keys of a row", ATN_COL_I64},
+    [EMPTY_ROWS] = {"empty_rows", "", "rows without a key", ATN_COL_I64},
+    [FULL] = {"density_full", "", "pairs / (queries x keys)", ATN_COL_F64},
+    [CAUSAL] = {"density_causal", "", "pairs / causal pairs", ATN_COL_F64},
+    [BLOCK_FULL] = {"density_block_full", "", "kept blocks / all", ATN_COL_F64},
+    [BLOCK_CAUSAL] = {"density_block_causal", "", "kept blocks / causal blocks",
+                      ATN_COL_F64},
+    [KV] = {"density_kv", "", "most keys of a row / keys: the cache", ATN_COL_F64},
+    [MEAN] = {"density_mean", "", "mean over rows of keys / visible keys", ATN_COL_F64},
+    [COMPLETE_DEPTH] = {"complete_depth_last", "layers",
+                        "layers until the last token reaches all; empty = never",
+                        ATN_COL_I64},
+    [DIAMETER] = {"diameter", "layers",
+                  "layers until every token does; empty = never, or not asked for",
+                  ATN_COL_I64},
+    [METHOD] = {"method", "", "how the fields were computed", ATN_COL_STR},
+};
+
+static atn_status begin_patterns(atn_ctx *cx, int *col, atn_table **out)
+{
+    atn_status st = ATN_OK;
+    atn_table *t = NULL;
+
+    ATN_TRY(atn_table_create(cx, "pattern", &t));
+    for (int i = 0; i < PATTERN_COLS; i++)
+        ATN_TRY(atn_table_add_col(cx, t, pattern_cols[i].name, pattern_cols[i].type,
+                                  pattern_cols[i].unit, pattern_cols[i].text, &col[i]));
+    *out = t;
+    t = NULL;
+done:
+    atn_table_destroy(cx, t);
+    return st;
+}
+
+static void set_counts(atn_table *t, const int *col, const atn_pattern_counts *n)
+{
+    atn_table_set_i64(t, col[PAIRS], n->pairs);
+    atn_table_set_i64(t, col[KEPT_BLOCKS], n->blocks);
+    atn_table_set_i64(t, col[ROW_MOST], n->row_most);
+    atn_table_set_i64(t, col[ROW_LEAST_KEYS], n->row_least);
+    atn_table_set_i64(t, col[EMPTY_ROWS], n->empty_rows);
+    set_number(t, col[FULL], n->full);
+    set_number(t, col[CAUSAL], n->causal);
+    set_number(t, col[BLOCK_FULL], n->block_full);
+    set_number(t, col[BLOCK_CAUSAL], n->block_causal);
+    set_number(t, col[KV], n->kv);
+    set_number(t, col[MEAN], n->mean);
+}
+
+static atn_status add_pattern(atn_ctx *cx, atn_table *t, const int *col,
+                              const atn_pattern_case *c, atn_idx head)
+{
+    atn_pattern_counts n = {0};
+    atn_status st = ATN_OK;
+
+    ATN_TRY(atn_pattern_count(cx, c->p, head, &n));
+    ATN_TRY(atn_table_add_row(cx, t));
+    ATN_TRY(atn_table_set_str(cx, t, col[PATTERN], c->pattern));
+    if (c->layers) ATN_TRY(atn_table_set_str(cx, t, col[LAYERS], c->layers));
+    if (c->p->heads > 1) atn_table_set_i64(t, col[HEAD], head);
+    atn_table_set_i64(t, col[TOKENS], c->p->frame.nk);
+    atn_table_set_i64(t, col[BLOCK], c->p->frame.block);
+    set_counts(t, col, &n);
+    if (!c->field) goto done;
+    if (c->field->complete >= 0)
+        atn_table_set_i64(t, col[COMPLETE_DEPTH], c->field->complete);
+    if (c->field->diameter >= 0)
+        atn_table_set_i64(t, col[DIAMETER], c->field->diameter);
+    ATN_TRY(atn_table_set_str(cx, t, col[METHOD], c->field->method));
+done:
+    return st;
+}
+
+atn_status atn_pattern_table(atn_ctx *cx, const atn_pattern_case *cases, int n,
+                             atn_table **out)
+{
+    int col[PATTERN_COLS];
+    atn_status st = ATN_OK;
+    atn_table *t = NULL;
+
+    *out = NULL;
+    ATN_TRY(begin_patterns(cx, col, &t));
+    for (int i = 0; i < n; i++)
+        for (atn_idx h = 0; h < cases[i].p->heads; h++)
+            ATN_TRY(add_pattern(cx, t, col, &cases[i], h));
+    *out = t;
+    t = NULL;
+done:
+    atn_table_destroy(cx, t);
+    return st;
+}
+
+/* ---- pictures ---- */
+
+static atn_status set_title(atn_ctx *cx, atn_table *t, const char *title,
+                            const char *subtitle)
+{
+    atn_status st = ATN_OK;
+
+    ATN_TRY(atn_table_set_meta(cx, t, "title", title));
+    ATN_TRY(atn_table_set_meta(cx, t, "subtitle", subtitle));
+done:
+    return st;
+}
+
+static atn_status set_number_meta(atn_ctx *cx, atn_table *t, const char *key, double x)
+{
+    char text[32];
+
+    snprintf(text, sizeof text, "%.17g", x);
+    return atn_table_set_meta(cx, t, key, text);
+}
+
+atn_status atn_pattern_image_table(atn_ctx *cx, const atn_pattern_case *c, atn_idx head,
+                                   atn_idx cells, atn_table **out)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_idx rows = ATN_MIN(cells, c->p->frame.nq);
+    const atn_idx cols = ATN_MIN(cells, c->p->frame.nk);
+    int col[PATTERN_COLS];
+    atn_status st = ATN_OK;
+    atn_table *t = NULL;
+    float *data = NULL;
+    atn_mat m;
+
+    *out = NULL;
+    ATN_TAKE(data, rows * cols);
+    m = (atn_mat){data, rows, cols, cols};
+    ATN_TRY(begin_patterns(cx, col, &t));
+    ATN_TRY(add_pattern(cx, t, col, c, head));
+    ATN_TRY(atn_pattern_image(cx, c->p, head, m));
+    ATN_TRY(
+        atn_table_set_matrix(cx, t, atn_const(m), "query (tokens)", "key (tokens)"));
+    ATN_TRY(set_title(cx, t, "Which keys a query sees", c->pattern));
+    ATN_TRY(set_number_meta(cx, t, "queries", (double)c->p->frame.nq));
+    ATN_TRY(set_number_meta(cx, t, "keys", (double)c->p->frame.nk));
+    *out = t;
+    t = NULL;
+done:
+    atn_table_destroy(cx, t);
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+/* Nodes of the fields of these layers: blocks of the greatest common divisor. */
+static atn_idx nodes_of(const atn_pattern *const *layers, int n)
+{
+    atn_idx block = 0;
+
+    for (int i = 0; i < n; i++)
+        for (atn_idx x = layers[i]->frame.block; x > 0;) {
+            const atn_idx rest = block % x;
+
+            block = x;
+            x = rest;
+        }
+    return (layers[0]->frame.nk - 1) / block + 1;
+}
+
+atn_status atn_reach_table(atn_ctx *cx, const char *name,
+                           const atn_pattern *const *layers, int n, int depth,
+                           atn_idx cells, atn_table **out)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_idx tokens = layers[0]->frame.nk;
+    const atn_idx side = ATN_MIN(cells, nodes_of(layers, n));
+    atn_status st = ATN_OK;
+    atn_table *t = NULL;
+    float *data = NULL;
+    atn_mat m;
+    int col;
+
+    *out = NULL;
+    ATN_TAKE(data, side * side);
+    m = (atn_mat){data, side, side, side};
+    ATN_TRY(atn_table_create(cx, "reach", &t));
+    ATN_TRY(atn_table_add_col(cx, t, "pattern", ATN_COL_STR, "",
+                              "patterns of the layers", &col));
+    ATN_TRY(atn_table_add_row(cx, t));
+    ATN_TRY(atn_table_set_str(cx, t, col, name));
+    ATN_TRY(atn_field_map(cx, layers, n, depth, m));
+    ATN_TRY(
+        atn_table_set_matrix(cx, t, atn_const(m), "query (tokens)", "key (tokens)"));
+    ATN_TRY(set_title(cx, t, "The first layer at which a key is reached", name));
+    ATN_TRY(set_number_meta(cx, t, "depth", depth));
+    ATN_TRY(set_number_meta(cx, t, "queries", (double)tokens));
+    ATN_TRY(set_number_meta(cx, t, "keys", (double)tokens));
+    *out = t;
+    t = NULL;
+done:
+    atn_table_destroy(cx, t);
+    atn_arena_rewind(cx, mark);
+    return st;
+}

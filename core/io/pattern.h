@@ -1,0 +1,31 @@
+/* core/io/pattern.h -- pattern files: JSON, schema attnscope/pattern/1.
+ *
+ *   {"schema": "attnscope/pattern/1", "keys": 8, "queries": 8, "first": 0,
+ *    "block": 1, "causal": true, "heads": [HEAD, ...]}
+ *
+ * keys must be there; queries (default keys), first (the position of query 0; default
+ * keys - queries, at least 0), block (1) and causal (false) may be left out. One HEAD
+ * holds for all, or there is one for every head:
+ *   {"rows": [[[lo, hi], ...], ...]}    key intervals [lo, hi) of every block row
+ *   {"blocks": [[c, ...], ...]}         key blocks of every block row
+ *   {"slices": [[q0, q1, k0, k1, TYPE], ...]}
+ * rows and blocks count in blocks of `block` tokens, ascending, disjoint; the first
+ * block row is that of position `first`. Slices are of tokens (block 1), queries
+ * [q0, q1) against keys [k0, k1) by position; TYPE is "full", "causal" (the diagonal
+ * ends at the lower right corner), "inverse" (keys from the diagonal on that begins at
+ * the upper left) or "both", or 0 to 3 for these; slices may overlap.
+ * In a causal pattern what lies behind a query is left out.
+ *
+ * Source  slices are those of MagiAttention and LongCA-bench (arXiv 2510.17896).
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "core/pattern.h"
+
+/* DATA naming file, place, rule and value; NOINPUT. */
+atn_status atn_pattern_load(atn_ctx *cx, const char *path,
+                            atn_pattern **out) ATN_WARN_UNUSED;
+/* All rows, as "rows"; atomically. CANTCREATE when the file exists and !force. */
+atn_status atn_pattern_save(atn_ctx *cx, const atn_pattern *p, const char *path,
+                            bool force) ATN_WARN_UNUSED;

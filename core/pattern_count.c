@@ -1,0 +1,194 @@
+/* core/pattern_count.c -- how many pairs a pattern has, and where. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include <math.h>
+
+#include "core/pattern_internal.h"
+
+/* What decides the keys of all queries of a block row. */
+typedef struct block_row {
+    atn_idx blocks; /* that it sees */
+    bool last, own; /* the last block of the keys, the row's own, are among them */
+} block_row;
+
+static block_row row_of(const atn_pattern *p, atn_idx h, atn_idx a, atn_span *room)
+{
+    block_row r = {0, false, false};
+    atn_idx n;
+
+    if (p->frame.block == 1 || p->kind->length) {
+        r.blocks = atn_pattern_length(p, h, a, room);
+        if (p->frame.block == 1) return r;
+    }
+    n = atn_pattern_row(p, h, a, room);
+    r.blocks = 0;
+    for (atn_idx s = 0; s < n; s++) {
+        r.blocks += room[s].hi - room[s].lo;
+        r.own |= room[s].lo <= a && a < room[s].hi;
+    }
+    r.last = n > 0 && room[n - 1].hi == p->cols;
+    return r;
+}
+
+/* Keys of query i of that row: whole blocks, less what the last one lacks, or what is
+ * behind the query. */
+static atn_idx keys_of(const atn_pattern *p, const block_row *r, atn_idx a, atn_idx i)
+{
+    const atn_idx b = p->frame.block;
+    const atn_idx end = p->frame.causal ? ATN_MIN(i + 1, p->frame.nk) : p->frame.nk;
+
+    if (b == 1) return r->blocks;
+    if (p->frame.causal && r->own) return r->blocks * b - ((a + 1) * b - end);
+    return r->blocks * b - (r->last ? p->cols * b - p->frame.nk : 0);
+}
+
+static atn_idx visible_of(const atn_pattern *p, atn_idx i)
+{
+    return p->frame.causal ? ATN_MIN(i + 1, p->frame.nk) : p->frame.nk;
+}
+
+typedef struct tally {
+    int64_t pairs, visible, blocks, visible_blocks;
+    atn_idx most, least, empty;
+    double shares;
+} tally;
+
+static void count_row(const atn_pattern *p, atn_idx h, atn_idx a, atn_span *room,
+                      tally *t)
+{
+    const block_row r = row_of(p, h, a, room);
+    const atn_idx b = p->frame.block, first = p->frame.first;
+    const atn_idx end = ATN_MIN((a + 1) * b, first + p->frame.nq);
+
+    t->blocks += r.blocks;
+    t->visible_blocks += atn_pattern_limit(p, a);
+    for (atn_idx i = ATN_MAX(a * b, first); i < end; i++) {
+        const atn_idx keys = keys_of(p, &r, a, i), visible = visible_of(p, i);
+
+        t->pairs += keys;
+        t->visible += visible;
+        t->most = ATN_MAX(t->most, keys);
+        t->least = ATN_MIN(t->least, keys);
+        t->empty += keys == 0;
+        t->shares += (double)keys / (double)visible;
+    }
+}
+
+atn_status atn_pattern_count(atn_ctx *cx, const atn_pattern *p, atn_idx head,
+                             atn_pattern_counts *out)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const double nan = (double)NAN, nq = (double)p->frame.nq, nk = (double)p->frame.nk;
+    tally t = {.least = p->frame.nk};
+    atn_status st = ATN_OK;
+    atn_span *room = NULL;
+
+    ATN_TAKE(room, p->room);
+    for (atn_idx a = p->row0; a < p->row1; a++) {
+        if (a % 4096 == 0)
+            ATN_TRY(atn_progress(cx, "counting", (double)(a - p->row0),
+                                 (double)(p->row1 - p->row0)));
+        count_row(p, head, a, room, &t);
+    }
+    *out = (atn_pattern_counts){
+        .pairs = t.pairs,
+        .blocks = t.blocks,
+        .row_most = t.most,
+        .row_least = t.least,
+        .empty_rows = t.empty,
+        .full = (double)t.pairs / (nq * nk),
+        .causal = p->frame.causal ? (double)t.pairs / (double)t.visible : nan,
+        .block_full =
+            (double)t.blocks / ((double)(p->row1 - p->row0) * (double)p->cols),
+        .block_causal =
+            p->frame.causal ? (double)t.blocks / (double)t.visible_blocks : nan,
+        .kv = (double)t.most / nk,
+        .mean = t.shares / nq};
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+atn_status atn_pattern_pairs(atn_ctx *cx, const atn_pattern *p, atn_idx head,
+                             int64_t *pairs)
+{
+    atn_pattern_counts c = {0};
+    atn_status st = ATN_OK;
+
+    *pairs = 0;
+    if (p->axes) {
+        *pairs = atn_axes_pairs(p->axes);
+        return ATN_OK;
+    }
+    ATN_TRY(atn_pattern_count(cx, p, head, &c));
+    *pairs = c.pairs;
+done:
+    return st;
+}
+
+/* ---- an image ---- */
+
+/* Cells of keys: cell c begins at floor(c nk / cells). */
+static atn_idx cell_of(atn_idx x, atn_idx n, atn_idx cells)
+{
+    return ((x + 1) * cells - 1) / n;
+}
+
+typedef struct image {
+    const atn_pattern *p;
+    atn_mat out;
+    double *kept, *seen; /* [cols + 1] pairs of the cells of a row */
+} image;
+
+/* Adds the keys [lo, hi) of one query to the cells. */
+static void add_keys(const image *im, double *to, atn_idx lo, atn_idx hi)
+{
+    const atn_idx nk = im->p->frame.nk, cells = im->out.cols;
+
+    for (atn_idx c = cell_of(lo, nk, cells); c < cells && lo < hi; c++) {
+        const atn_idx end = ATN_MIN((c + 1) * nk / cells, hi);
+
+        to[c] += (double)(end - lo);
+        lo = end;
+    }
+}
+
+static void image_row(const image *im, atn_idx head, atn_idx r, atn_span *room)
+{
+    const atn_pattern *p = im->p;
+    const atn_idx nq = p->frame.nq, cells = im->out.cols;
+    const atn_idx end = (r + 1) * nq / im->out.rows;
+
+    for (atn_idx c = 0; c < cells; c++) im->kept[c] = im->seen[c] = 0;
+    for (atn_idx q = r * nq / im->out.rows; q < end; q++) {
+        const atn_idx i = p->frame.first + q;
+        const atn_idx n = atn_pattern_keys(p, head, i, room);
+
+        for (atn_idx s = 0; s < n; s++) add_keys(im, im->kept, room[s].lo, room[s].hi);
+        add_keys(im, im->seen, 0, visible_of(p, i));
+    }
+    for (atn_idx c = 0; c < cells; c++)
+        atn_row(im->out, r)[c] =
+            im->seen[c] > 0 ? (float)(im->kept[c] / im->seen[c]) : NAN;
+}
+
+atn_status atn_pattern_image(atn_ctx *cx, const atn_pattern *p, atn_idx head,
+                             atn_mat out)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    image im = {.p = p, .out = out};
+    atn_status st = ATN_OK;
+    atn_span *room = NULL;
+
+    ATN_ASSERT(out.rows >= 1 && out.rows <= p->frame.nq && out.cols >= 1 &&
+               out.cols <= p->frame.nk);
+    ATN_TAKE(room, p->room);
+    ATN_TAKE(im.kept, out.cols);
+    ATN_TAKE(im.seen, out.cols);
+    for (atn_idx r = 0; r < out.rows; r++) {
+        ATN_TRY(atn_progress(cx, "drawing a pattern", (double)r, (double)out.rows));
+        image_row(&im, head, r, room);
+    }
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}

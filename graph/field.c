@@ -1,0 +1,230 @@
+/* graph/field.c -- from a list of layers to the table of depths, see the header. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include <math.h>
+#include <string.h>
+
+#include "graph/field_bits.h"
+
+/* Beyond the depth asked for: layers at most, and work. */
+enum { LAYERS_MOST = 4096 };
+static const double WORK_MOST = 268435456.;
+
+static const atn_field_engine *const engines[] = {
+    &atn_field_shift, &atn_field_axes,     &atn_field_intervals,
+    &atn_field_bits,  &atn_field_frontier,
+};
+
+static atn_status warn_of_memory(atn_ctx *cx, const atn_field_plan *p)
+{
+    atn_status st = ATN_OK;
+    double bytes, limit;
+
+    ATN_TRY(atn_field_bits_fit(cx, p, &bytes, &limit));
+    atn_log(cx, ATN_LOG_WARN,
+            "field: the fields of all %lld nodes need %.3g MiB, above %.3g: only that "
+            "of the last token is computed (raise --mem-limit, or give the pattern "
+            "larger blocks)",
+            (long long)p->nodes, bytes / 1048576, limit / 1048576);
+done:
+    return st;
+}
+
+atn_status atn_field_choose(atn_ctx *cx, const atn_field_plan *p, bool every,
+                            const atn_field_engine **out)
+{
+    atn_status st = ATN_OK;
+
+    *out = NULL;
+    for (size_t i = 0; i < ATN_LEN(engines) && !*out; i++) {
+        bool fits = false;
+
+        if (engines[i] == &atn_field_bits && !every) continue;
+        ATN_TRY(engines[i]->fits(cx, p, &fits));
+        if (fits) *out = engines[i];
+    }
+done:
+    return st;
+}
+
+/* ---- a run ---- */
+
+typedef struct run {
+    const atn_field_plan *plan;
+    const atn_field_engine *engine;
+    void *state;
+    uint8_t *reached; /* [nodes] of the last one */
+    bool every;
+    /* the sizes before, and the last depth that changed them */
+    atn_idx tokens;
+    int64_t pairs;
+    int tokens_at, pairs_at;
+    atn_field *out;
+} run;
+
+static void look_last(run *r, atn_field_at *at)
+{
+    const atn_field_plan *p = r->plan;
+    const atn_idx last = p->nodes - 1;
+    atn_idx j = last;
+    bool own;
+
+    r->engine->mark(r->state, last, r->reached, &own);
+    for (atn_idx i = 0; i < p->nodes; i++) at->reached += r->reached[i];
+    while (j >= 0 && r->reached[j]) j--;
+    at->contiguous = last - j;
+    at->first_missing = j < 0 ? -1 : last - j;
+    at->accuracy = (double)at->reached / (double)p->nodes;
+    at->reached_tokens =
+        (at->reached - 1) * p->block + (own ? p->tokens - last * p->block : 1);
+    at->complete = at->reached_tokens == p->tokens;
+}
+
+static atn_status look_every(atn_ctx *cx, run *r, atn_field_at *at)
+{
+    const double nodes = (double)r->plan->nodes;
+    atn_field_tally t = {0};
+    atn_status st = ATN_OK;
+
+    ATN_TRY(r->engine->tally(cx, r->state, &t));
+    at->pairs_share =
+        (double)t.pairs / (r->plan->causal ? nodes * (nodes + 1) / 2 : nodes * nodes);
+    at->rows_complete = (double)t.complete / nodes;
+    at->least_share = (double)t.least / (double)t.visible;
+    at->least_row = t.row;
+    if (t.pairs != r->pairs) r->pairs_at = at->depth;
+    r->pairs = t.pairs;
+    if (t.complete == r->plan->nodes && r->out->diameter == -2)
+        r->out->diameter = at->depth;
+done:
+    return st;
+}
+
+/* The numbers of depth k, of which R_k is there. */
+static atn_status look(atn_ctx *cx, run *r, int k, atn_field_at *at)
+{
+    atn_status st = ATN_OK;
+
+    *at = (atn_field_at){.depth = k,
+                         .walks_log10 = NAN,
+                         .walks_first_log10 = NAN,
+                         .pairs_share = NAN,
+                         .rows_complete = NAN,
+                         .least_share = NAN,
+                         .least_row = -1};
+    look_last(r, at);
+    if (at->reached_tokens != r->tokens) r->tokens_at = k;
+    r->tokens = at->reached_tokens;
+    if (at->complete && r->out->complete == -2) r->out->complete = k;
+    if (r->every) ATN_TRY(look_every(cx, r, at));
+    if (r->out->complete == -2 && k - r->tokens_at >= r->plan->n) r->out->complete = -1;
+    if (r->every && r->out->diameter == -2 && k - r->pairs_at >= r->plan->n)
+        r->out->diameter = -1;
+done:
+    return st;
+}
+
+/* Goes on until both depths are known. */
+static atn_status go_on(atn_ctx *cx, run *r)
+{
+    const double work = r->engine->work(r->plan);
+    atn_status st = ATN_OK;
+    atn_field_at at;
+
+    for (int k = r->out->depth + 1; k <= LAYERS_MOST && k * work <= WORK_MOST; k++) {
+        if (r->out->complete != -2 && (r->out->diameter != -2 || !r->every)) break;
+        ATN_TRY(r->engine->step(cx, r->state, k));
+        ATN_TRY(look(cx, r, k, &at));
+        ATN_TRY(atn_stopped(cx, "field"));
+    }
+done:
+    return st;
+}
+
+atn_status atn_field_run_by(atn_ctx *cx, const atn_field_plan *p,
+                            const atn_field_engine *e, const atn_field_opts *o,
+                            atn_field *out)
+{
+    run r = {.plan = p, .engine = e, .out = out};
+    atn_status st = ATN_OK;
+
+    ATN_ASSERT(o->depth >= 0);
+    *out = (atn_field){p->tokens, p->block, p->nodes, o->depth, .method = e->id};
+    out->every = o->every && e->every;
+    out->diameter = out->complete = -2;
+    r.every = (o->every || o->diameter) && e->every;
+    ATN_NEW(out->at, o->depth + 1);
+    ATN_NEW(r.reached, p->nodes);
+    ATN_TRY(e->open(cx, p, p->nodes - 1, &r.state));
+    for (int k = 0; k <= o->depth; k++) {
+        if (k > 0) ATN_TRY(e->step(cx, r.state, k));
+        ATN_TRY(look(cx, &r, k, &out->at[k]));
+        ATN_TRY(atn_progress(cx, "field", k, o->depth + 1));
+    }
+    if (o->diameter) ATN_TRY(go_on(cx, &r));
+    e->close(cx, r.state);
+    r.state = NULL;
+    if (o->walks) ATN_TRY(atn_field_walks(cx, p, o->depth, out->at));
+done:
+    e->close(cx, r.state);
+    atn_free(cx, r.reached);
+    if (st != ATN_OK) atn_field_release(cx, out);
+    return st;
+}
+
+atn_status atn_field_run(atn_ctx *cx, const atn_pattern *const *layers, int n,
+                         const atn_field_opts *o, atn_field *out)
+{
+    const atn_field_engine *e = NULL;
+    atn_status st = ATN_OK;
+    atn_field_plan p;
+
+    *out = (atn_field){0};
+    ATN_TRY(atn_field_plan_make(cx, layers, n, &p));
+    ATN_TRY(atn_field_choose(cx, &p, o->every || o->diameter, &e));
+    if ((o->every || o->diameter) && !e->every) ATN_TRY(warn_of_memory(cx, &p));
+    ATN_TRY(atn_field_run_by(cx, &p, e, o, out));
+done:
+    return st;
+}
+
+void atn_field_release(atn_ctx *cx, atn_field *f)
+{
+    atn_free(cx, f->at);
+    *f = (atn_field){0};
+}
+
+atn_status atn_field_nodes(atn_ctx *cx, const atn_pattern *const *layers, int n,
+                           atn_idx *block, atn_idx *nodes)
+{
+    atn_status st = ATN_OK;
+    atn_field_plan p;
+
+    ATN_TRY(atn_field_plan_make(cx, layers, n, &p));
+    *block = p.block;
+    *nodes = p.nodes;
+done:
+    return st;
+}
+
+atn_status atn_field_of(atn_ctx *cx, const atn_pattern *const *layers, int n, int depth,
+                        atn_idx row, uint8_t *reached)
+{
+    const atn_field_engine *e = NULL;
+    atn_status st = ATN_OK;
+    void *state = NULL;
+    atn_field_plan p;
+    bool own;
+
+    ATN_TRY(atn_field_plan_make(cx, layers, n, &p));
+    ATN_ASSERT(depth >= 0 && row >= 0 && row < p.nodes);
+    ATN_TRY(atn_field_choose(cx, &p, false, &e));
+    ATN_TRY(e->open(cx, &p, row, &state));
+    /* a frontier of several layers has a set for every depth modulo n */
+    for (int k = e->every ? 1 : (depth - 1) % p.n + 1; k <= depth;
+         k += e->every ? 1 : p.n)
+        ATN_TRY(e->step(cx, state, k));
+    e->mark(state, row, reached, &own);
+done:
+    if (e) e->close(cx, state);
+    return st;
+}

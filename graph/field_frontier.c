@@ -1,0 +1,145 @@
+/* graph/field_frontier.c -- the field of one row, over any pattern.
+ *
+ * Math    from the top down: X_0 = {row}, X_t = X_t-1 and what its rows see in layer
+ *         k - t + 1; R_k = X_k. With n layers in turn, k = r + m n: the first k layers
+ *         from the top are those of depth r and then m times the whole list, so that
+ *         R_k+n = list(R_k): one set for every r < n goes on by n layers. With one
+ *         layer only what is new is visited. As R_k grows with k, R_k+n = R_k says that
+ *         it has stopped for good.
+ *         A row costs its intervals: far[lo] <- max(far[lo], hi), and one sweep says
+ *         what is covered. The flag `own` of the plan: the last node is covered.
+ * Cost    n n_layers passes for depth k > n, k^2 / 2 before; a pass: the rows of what is
+ *         reached, and the nodes. n + 8 bytes a node.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include <string.h>
+
+#include "graph/field_internal.h"
+
+enum { OUT, NEW, OLD }; /* not reached; reached; and visited, the only layer's */
+
+typedef struct frontier {
+    const atn_field_plan *plan;
+    uint8_t *set; /* [n, nodes] */
+    bool *own;    /* [n] */
+    atn_idx *far; /* [nodes] */
+    int now;
+} frontier;
+
+static atn_status fits(atn_ctx *cx, const atn_field_plan *p, bool *out)
+{
+    (void)cx;
+    (void)p;
+    *out = true;
+    return ATN_OK;
+}
+
+static double work(const atn_field_plan *p)
+{
+    return 10 * (double)p->nodes * p->n;
+}
+
+static void close_frontier(atn_ctx *cx, void *state)
+{
+    frontier *f = state;
+
+    if (!f) return;
+    atn_free(cx, f->set);
+    atn_free(cx, f->own);
+    atn_free(cx, f->far);
+    atn_free(cx, f);
+}
+
+static atn_status open_frontier(atn_ctx *cx, const atn_field_plan *p, atn_idx row,
+                                void **state)
+{
+    const double bytes = (double)p->nodes * (p->n + (double)sizeof(atn_idx));
+    atn_status st = ATN_OK;
+    frontier *f = NULL;
+
+    *state = NULL;
+    ATN_TRY(atn_mem_check(cx, bytes + atn_field_reader_bytes(p), "field"));
+    ATN_NEW(f, 1);
+    f->plan = p;
+    ATN_NEW(f->set, p->n * p->nodes);
+    ATN_NEW(f->own, p->n);
+    ATN_NEW(f->far, p->nodes);
+    for (int r = 0; r < p->n; r++) f->set[r * p->nodes + row] = NEW;
+    *state = f;
+    f = NULL;
+done:
+    close_frontier(cx, f);
+    return st;
+}
+
+/* set <- set and what its rows see in the layer of r. */
+static void pass(frontier *f, atn_field_reader *r, uint8_t *set, bool *own)
+{
+    const atn_idx nodes = f->plan->nodes;
+    const uint8_t visited = f->plan->n == 1 ? OLD : NEW;
+    atn_idx end = 0;
+
+    memset(f->far, 0, (size_t)nodes * sizeof *f->far);
+    for (atn_idx a = 0; a < nodes; a++) {
+        const atn_span *s;
+        atn_idx n;
+
+        if (set[a] != NEW) continue;
+        n = atn_field_row(r, a, &s);
+        for (atn_idx i = 0; i < n; i++)
+            f->far[s[i].lo] = ATN_MAX(f->far[s[i].lo], s[i].hi);
+        set[a] = visited;
+    }
+    for (atn_idx a = 0; a < nodes; a++) {
+        end = ATN_MAX(end, f->far[a]);
+        if (a < end && set[a] == OUT) set[a] = NEW;
+    }
+    *own |= end >= nodes;
+}
+
+static bool full(const frontier *f, const uint8_t *set, bool own)
+{
+    return own && !memchr(set, OUT, (size_t)f->plan->nodes);
+}
+
+static atn_status step(atn_ctx *cx, void *state, int k)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    frontier *f = state;
+    uint8_t *set;
+    atn_status st = ATN_OK;
+    atn_field_reader r;
+
+    f->now = k % f->plan->n;
+    set = f->set + f->now * f->plan->nodes;
+    ATN_TRY(atn_field_reader_open(cx, f->plan, &r));
+    for (int t = ATN_MIN(k, f->plan->n); t > 0; t--) {
+        if (full(f, set, f->own[f->now])) break;
+        ATN_TRY(atn_stopped(cx, "field"));
+        atn_field_reader_set(&r, atn_field_layer(f->plan, t));
+        pass(f, &r, set, &f->own[f->now]);
+    }
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+static void mark(const void *state, atn_idx row, uint8_t *reached, bool *own)
+{
+    const frontier *f = state;
+    const uint8_t *set = f->set + f->now * f->plan->nodes;
+
+    (void)row;
+    for (atn_idx a = 0; a < f->plan->nodes; a++) reached[a] = set[a] != OUT;
+    *own = f->own[f->now];
+}
+
+const atn_field_engine atn_field_frontier = {
+    .id = "frontier",
+    .fits = fits,
+    .work = work,
+    .open = open_frontier,
+    .step = step,
+    .mark = mark,
+    .close = close_frontier,
+};

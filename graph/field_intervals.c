@@ -1,0 +1,170 @@
+/* graph/field_intervals.c -- fields of layers whose rows are windows with ends that never
+ * go back.
+ *
+ * Math    every row of every layer is, with its residual, one interval [lo(i), hi(i)),
+ *         lo and hi not decreasing. Then so is every field: R_k(i) joins the R_k-1(j) of
+ *         neighbouring j, each of which holds its j, so it has no hole, begins where that
+ *         of the first j does and ends where that of the last one does:
+ *         [lo_k-1(lo(i)), hi_k-1(hi(i) - 1)), and both ends are again monotone.
+ *         Nodes of more than one token must see themselves in every layer, so that the
+ *         flag `own` of the plan is known.
+ * Cost    a layer: its rows once; 32 bytes a node.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "graph/field_internal.h"
+
+typedef struct intervals {
+    const atn_field_plan *plan;
+    atn_span *at, *next; /* [nodes] */
+    bool own;
+} intervals;
+
+/* Whether the node is in one of the intervals. */
+static bool sees(const atn_span *s, atn_idx n, atn_idx a)
+{
+    for (atn_idx i = 0; i < n; i++)
+        if (a >= s[i].lo && a < s[i].hi) return true;
+    return false;
+}
+
+static bool layer_fits(atn_field_reader *r)
+{
+    const bool tokens = r->plan->block == 1;
+    atn_span before = {0, 0};
+
+    for (atn_idx a = 0; a < r->plan->nodes; a++) {
+        const atn_span *s;
+        atn_span x;
+
+        if (!atn_field_interval(r, a, &x) || x.lo < before.lo || x.hi < before.hi)
+            return false;
+        if (!tokens && !sees(s, atn_field_row(r, a, &s), a)) return false;
+        before = x;
+    }
+    return true;
+}
+
+static atn_status fits(atn_ctx *cx, const atn_field_plan *p, bool *out)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    atn_status st = ATN_OK;
+    atn_field_reader r;
+
+    *out = true;
+    ATN_TRY(atn_field_reader_open(cx, p, &r));
+    for (int i = 0; i < p->n && *out; i++) {
+        if (!atn_field_first(p, i)) continue;
+        atn_field_reader_set(&r, p->layers[i]);
+        *out = layer_fits(&r);
+    }
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+static double bytes(const atn_field_plan *p)
+{
+    return 2.0 * sizeof(atn_span) * (double)p->nodes + atn_field_reader_bytes(p);
+}
+
+static double work(const atn_field_plan *p)
+{
+    return 10 * (double)p->nodes;
+}
+
+static void close_intervals(atn_ctx *cx, void *state)
+{
+    intervals *s = state;
+
+    if (!s) return;
+    atn_free(cx, s->at);
+    atn_free(cx, s->next);
+    atn_free(cx, s);
+}
+
+static atn_status open_intervals(atn_ctx *cx, const atn_field_plan *p, atn_idx row,
+                                 void **state)
+{
+    atn_status st = ATN_OK;
+    intervals *s = NULL;
+
+    (void)row;
+    *state = NULL;
+    ATN_TRY(atn_mem_check(cx, bytes(p), "field"));
+    ATN_NEW(s, 1);
+    s->plan = p;
+    ATN_NEW(s->at, p->nodes);
+    ATN_NEW(s->next, p->nodes);
+    for (atn_idx a = 0; a < p->nodes; a++) s->at[a] = (atn_span){a, a + 1};
+    *state = s;
+    s = NULL;
+done:
+    close_intervals(cx, s);
+    return st;
+}
+
+static atn_status step(atn_ctx *cx, void *state, int k)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    intervals *s = state;
+    atn_span *old = s->at;
+    atn_status st = ATN_OK;
+    atn_field_reader r;
+
+    ATN_TRY(atn_field_reader_open(cx, s->plan, &r));
+    atn_field_reader_set(&r, atn_field_layer(s->plan, k));
+    for (atn_idx a = 0; a < s->plan->nodes; a++) {
+        atn_span x;
+
+        ATN_ASSERT(atn_field_interval(&r, a, &x));
+        s->next[a] = (atn_span){old[x.lo].lo, old[x.hi - 1].hi};
+    }
+    s->at = s->next;
+    s->next = old;
+    s->own = true;
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+static void mark(const void *state, atn_idx row, uint8_t *reached, bool *own)
+{
+    const intervals *s = state;
+
+    for (atn_idx j = 0; j < s->plan->nodes; j++)
+        reached[j] = j >= s->at[row].lo && j < s->at[row].hi;
+    *own = s->own;
+}
+
+static bool meets(const void *state, atn_span rows, atn_span keys)
+{
+    const intervals *s = state;
+
+    /* every row holds itself, so that those of neighbours leave no gap */
+    return s->at[rows.lo].lo < keys.hi && s->at[rows.hi - 1].hi > keys.lo;
+}
+
+static atn_status tally(atn_ctx *cx, const void *state, atn_field_tally *out)
+{
+    const intervals *s = state;
+
+    (void)cx;
+    *out = (atn_field_tally){0};
+    for (atn_idx a = 0; a < s->plan->nodes; a++)
+        atn_field_count(out, a, s->at[a].hi - s->at[a].lo,
+                        atn_field_visible(s->plan, a));
+    return ATN_OK;
+}
+
+const atn_field_engine atn_field_intervals = {
+    .id = "intervals",
+    .every = true,
+    .fits = fits,
+    .work = work,
+    .open = open_intervals,
+    .step = step,
+    .mark = mark,
+    .meets = meets,
+    .tally = tally,
+    .close = close_intervals,
+};

@@ -1,0 +1,121 @@
+/* tests/cli/test_patterns.c -- patterns as words: layers, repetitions, unions, files. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "cli/patterns.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "check.h"
+#include "core/io/pattern.h"
+
+static const atn_layout any = {.heads = 1};
+
+static int64_t pairs(atn_ctx *cx, const atn_pattern *p)
+{
+    int64_t n;
+
+    CHECK_OK(atn_pattern_pairs(cx, p, 0, &n));
+    return n;
+}
+
+static void layers(atn_ctx *cx)
+{
+    const atn_layout l = {.nk = 512, .heads = 1};
+    atn_stack *s = malloc(sizeof *s);
+    char *text;
+
+    CHECK_OK(atn_stack_read(cx, "2xcausal,window:window=7,block=1,3xfull", &l, s));
+    CHECK_EQ(s->n, 6);
+    CHECK_EQ(s->items, 3);
+    CHECK_EQ(pairs(cx, s->layer[0]), 512 * 513 / 2);
+    CHECK_EQ(pairs(cx, s->layer[1]), 512 * 513 / 2);
+    CHECK_EQ(pairs(cx, s->layer[2]), 512 * 7 - 21);
+    CHECK_EQ(pairs(cx, s->layer[5]), 512 * 512);
+    CHECK_EQ(s->item[2], 1);
+    CHECK_EQ(s->item[5], 2);
+    text = atn_stack_item(cx, s, 1);
+    CHECK_STR(text, "window:window=7,block=1");
+    atn_free(cx, text);
+    atn_stack_release(cx, s);
+    free(s);
+}
+
+/* i - j < 3 or 8 | i - j, of 16 tokens: 3 16 - 3 and one each of 8 rows. */
+static void unions(atn_ctx *cx)
+{
+    const atn_layout l = {.nk = 16, .heads = 1};
+    atn_stack *s = malloc(sizeof *s);
+
+    CHECK_OK(atn_stack_read(cx, "window:window=3+strided:stride=8,local=1", &l, s));
+    CHECK_EQ(s->n, 1);
+    CHECK_EQ(pairs(cx, s->layer[0]), 3 * 16 - 3 + 8);
+    atn_stack_release(cx, s);
+    free(s);
+}
+
+static void lengths(atn_ctx *cx)
+{
+    const atn_layout long_one = {.nk = 100, .heads = 1};
+    atn_stack *s = malloc(sizeof *s);
+
+    CHECK_OK(atn_stack_read(cx, "full,gna:shape=4x5,window=2x3", &any, s));
+    CHECK_EQ(s->layer[0]->frame.nk, 20);
+    CHECK_EQ(s->n, 2);
+    atn_stack_release(cx, s);
+    CHECK_FAILS(atn_stack_read(cx, "full,power", &any, s), ATN_USAGE, "--tokens");
+    CHECK_FAILS(atn_stack_read(cx, "gna:shape=4x5,window=2x3", &long_one, s), ATN_USAGE,
+                "20");
+    free(s);
+}
+
+static void refusals(atn_ctx *cx)
+{
+    static const char *const bad[][2] = {{"windw", "window"},
+                                         {"", "no pattern"},
+                                         {"0xfull", "1 to"},
+                                         {"xfull", "no pattern"},
+                                         {"5000xfull", "1 to"},
+                                         {"4096xfull,full", "more than"},
+                                         {"2x", "missing"},
+                                         {"window:window=0", "window"},
+                                         {"nowhere.json", "nowhere.json"}};
+    const atn_layout l = {.nk = 8, .heads = 1};
+    atn_stack *s = malloc(sizeof *s);
+
+    for (size_t i = 0; i < ATN_LEN(bad); i++) {
+        const atn_status st = atn_stack_read(cx, bad[i][0], &l, s);
+
+        CHECK(st == ATN_USAGE || st == ATN_NOINPUT);
+        if (!strstr(cx->err.text, bad[i][1]))
+            fail_msg("'%s' gave \"%s\", wanted \"%s\"", bad[i][0], cx->err.text,
+                     bad[i][1]);
+        CHECK_EQ(s->n, 0);
+        atn_err_clear(cx);
+    }
+    free(s);
+}
+
+static void files(atn_ctx *cx)
+{
+    static const char path[] = ATN_TEST_SCRATCH "/word.json";
+    const atn_layout l = {.nk = 9, .heads = 1}, other = {.nk = 8, .heads = 1};
+    atn_stack *s = malloc(sizeof *s);
+    const atn_frame f = atn_frame_square(9, 1, true);
+    const atn_span near = {0, 2};
+    atn_pattern *p;
+
+    (void)!system("mkdir -p " ATN_TEST_SCRATCH);
+    CHECK_OK(atn_pattern_shift(cx, &f, &near, 1, 0, &p));
+    CHECK_OK(atn_pattern_save(cx, p, path, true));
+    atn_pattern_destroy(cx, p);
+    CHECK_OK(atn_stack_read(cx, path, &any, s));
+    CHECK_EQ(pairs(cx, s->layer[0]), 17);
+    atn_stack_release(cx, s);
+    CHECK_OK(atn_stack_read(cx, path, &l, s));
+    atn_stack_release(cx, s);
+    CHECK_FAILS(atn_stack_read(cx, path, &other, s), ATN_USAGE, "9 keys");
+    free(s);
+}
+
+CHECK_MAIN({"layers", layers}, {"unions", unions}, {"lengths", lengths},
+           {"refusals", refusals}, {"files", files})

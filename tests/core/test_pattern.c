@@ -1,0 +1,577 @@
+/* tests/core/test_pattern.c -- patterns against all pairs by their definitions. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/pattern.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "check.h"
+#include "core/rng.h"
+
+enum { MOST = 40 };
+
+/* A pattern as a table: one bit a pair of a head. */
+typedef struct dense {
+    atn_frame f;
+    atn_idx heads;
+    bool at[2][MOST][MOST]; /* head, query, key */
+} dense;
+
+static atn_rng rng;
+static atn_idx below(atn_idx n)
+{
+    return atn_rng_below(&rng, n);
+}
+static atn_idx between(atn_idx lo, atn_idx hi)
+{
+    return lo + below(hi - lo + 1);
+}
+
+static bool in_spans(const atn_span *s, atn_idx n, atn_idx x)
+{
+    bool in = false;
+
+    for (atn_idx i = 0; i < n; i++) in |= s[i].lo <= x && x < s[i].hi;
+    return in;
+}
+
+static atn_frame random_frame(bool square)
+{
+    const atn_idx nk = between(1, MOST), nq = square ? nk : between(1, MOST);
+    const atn_idx first = square ? 0 : below(MOST);
+    const atn_frame f = {nk, nq, first, between(1, 5), below(2) == 1};
+
+    return f;
+}
+
+/* What one kind of pattern says of block row a and key block c. */
+typedef struct made {
+    int kind;
+    atn_span spans[6];
+    atn_box boxes[4];
+    atn_idx starts[4], phase[2], prefix, n, period, width;
+} made;
+
+static bool says(const made *m, atn_idx h, atn_idx a, atn_idx c)
+{
+    bool in = false;
+
+    switch (m->kind) {
+    case 0:
+        return c < m->prefix || in_spans(m->spans, m->n, a - c);
+    case 1:
+        for (atn_idx i = 0; i < m->n; i++)
+            in |=
+                in_spans(&m->boxes[i].rows, 1, a) && in_spans(&m->boxes[i].keys, 1, c);
+        return in;
+    case 2:
+        for (atn_idx i = 0; i < m->n; i++)
+            in |= a >= m->starts[i] && c >= m->starts[i] &&
+                  (i + 1 == m->n || (a < m->starts[i + 1] && c < m->starts[i + 1]));
+        return in;
+    case 3:
+        return ((c - m->phase[h]) % m->period + m->period) % m->period < m->width;
+    default:
+        return a / m->period == c / m->period &&
+               a % m->period % m->width == m->phase[h] &&
+               c % m->period % m->width == m->phase[h];
+    }
+}
+
+static made random_made(void)
+{
+    made m = {.kind = (int)below(5), .n = between(1, 4)};
+
+    for (int i = 0; i < 6; i++) {
+        m.spans[i].lo = between(-12, 30);
+        m.spans[i].hi = m.spans[i].lo + between(1, 6);
+    }
+    m.prefix = below(4) ? 0 : below(5);
+    for (int i = 0; i < 4; i++) {
+        m.boxes[i].rows.lo = below(30);
+        m.boxes[i].rows.hi = m.boxes[i].rows.lo + between(1, 20);
+        m.boxes[i].keys.lo = below(30);
+        m.boxes[i].keys.hi = m.boxes[i].keys.lo + between(1, 20);
+        m.starts[i] = i ? m.starts[i - 1] + between(1, 9) : 0;
+    }
+    m.period = between(1, 9);
+    m.width = between(1, m.period);
+    for (int h = 0; h < 2; h++) {
+        const atn_idx modulus = m.kind == 3 ? m.period : m.width;
+        m.phase[h] = below(modulus);
+    }
+    return m;
+}
+
+static atn_pattern *build(atn_ctx *cx, const atn_frame *f, const made *m, atn_idx heads)
+{
+    atn_pattern *p = NULL;
+
+    switch (m->kind) {
+    case 0:
+        CHECK_OK(atn_pattern_shift(cx, f, m->spans, m->n, m->prefix, &p));
+        break;
+    case 1:
+        CHECK_OK(atn_pattern_boxes(cx, f, m->boxes, m->n, &p));
+        break;
+    case 2:
+        CHECK_OK(atn_pattern_segments(cx, f, m->starts, m->n, &p));
+        break;
+    case 3:
+        CHECK_OK(atn_pattern_columns(cx, f, m->period, m->width, m->phase, heads, &p));
+        break;
+    default:
+        CHECK_OK(atn_pattern_residues(cx, f, m->period, m->width, m->phase, heads, &p));
+    }
+    return p;
+}
+
+static void fill(dense *d, const atn_frame *f, const made *m, atn_idx heads)
+{
+    memset(d, 0, sizeof *d);
+    d->f = *f;
+    d->heads = heads;
+    for (atn_idx h = 0; h < heads; h++)
+        for (atn_idx q = 0; q < f->nq; q++)
+            for (atn_idx j = 0; j < f->nk; j++) {
+                const atn_idx i = f->first + q;
+
+                d->at[h][q][j] =
+                    says(m, h, i / f->block, j / f->block) && (!f->causal || j <= i);
+            }
+}
+
+/* Rows as they are promised: sorted, disjoint, not touching, in range. */
+static void check_spans(const atn_span *s, atn_idx n, atn_idx end)
+{
+    for (atn_idx i = 0; i < n; i++) {
+        CHECK(s[i].lo < s[i].hi);
+        CHECK(s[i].lo >= 0 && s[i].hi <= end);
+        if (i) CHECK(s[i - 1].hi < s[i].lo);
+    }
+}
+
+static void check_rows(const atn_pattern *p, const dense *d)
+{
+    atn_span *room = malloc((size_t)p->room * sizeof *room);
+
+    for (atn_idx h = 0; h < p->heads; h++)
+        for (atn_idx q = 0; q < d->f.nq; q++) {
+            const atn_idx i = d->f.first + q;
+            atn_idx n = atn_pattern_row(p, h, i / p->frame.block, room);
+
+            CHECK(n <= p->most);
+            check_spans(room, n,
+                        p->frame.causal ? ATN_MIN(i / p->frame.block + 1, p->cols)
+                                        : p->cols);
+            n = atn_pattern_keys(p, h, i, room);
+            for (atn_idx j = 0; j < d->f.nk; j++)
+                CHECK_EQ(in_spans(room, n, j), d->at[d->heads > 1 ? h : 0][q][j]);
+        }
+    free(room);
+}
+
+static void check_counts(atn_ctx *cx, const atn_pattern *p, const dense *d, atn_idx h)
+{
+    const atn_idx hd = d->heads > 1 ? h : 0, b = p->frame.block;
+    atn_idx most = 0, least = d->f.nk, empty = 0, blocks = 0, visible = 0;
+    static bool hit[2 * MOST][MOST];
+    atn_pattern_counts c;
+    int64_t pairs = 0, closed;
+    double mean = 0;
+
+    memset(hit, 0, sizeof hit);
+    for (atn_idx q = 0; q < d->f.nq; q++) {
+        const atn_idx i = d->f.first + q;
+        const atn_idx sees = p->frame.causal ? ATN_MIN(i + 1, d->f.nk) : d->f.nk;
+        atn_idx keys = 0;
+
+        for (atn_idx j = 0; j < d->f.nk; j++)
+            if (d->at[hd][q][j]) {
+                keys++;
+                hit[i / b][j / b] = true;
+            }
+        pairs += keys;
+        visible += sees;
+        most = ATN_MAX(most, keys);
+        least = ATN_MIN(least, keys);
+        empty += keys == 0;
+        mean += (double)keys / (double)sees;
+    }
+    for (int a = 0; a < 2 * MOST; a++)
+        for (int k = 0; k < MOST; k++) blocks += hit[a][k];
+    CHECK_OK(atn_pattern_count(cx, p, h, &c));
+    CHECK_OK(atn_pattern_pairs(cx, p, h, &closed));
+    CHECK_EQ(c.pairs, pairs);
+    CHECK_EQ(closed, pairs);
+    CHECK_EQ(c.row_most, most);
+    CHECK_EQ(c.row_least, least);
+    CHECK_EQ(c.empty_rows, empty);
+    CHECK_EQ(c.blocks, blocks);
+    CHECK_NEAR(c.full, (double)pairs / (double)(d->f.nq * d->f.nk), 1e-15);
+    CHECK_NEAR(c.kv, (double)most / (double)d->f.nk, 1e-15);
+    CHECK_NEAR(c.mean, mean / (double)d->f.nq, 1e-12);
+    if (p->frame.causal) CHECK_NEAR(c.causal, (double)pairs / (double)visible, 1e-15);
+    CHECK_EQ(isnan(c.causal), !p->frame.causal);
+}
+
+static void every_kind(atn_ctx *cx)
+{
+    static dense d;
+
+    rng = atn_rng_stream(1, "test/pattern", 0, 0);
+    for (int trial = 0; trial < 4000; trial++) {
+        const atn_frame f = random_frame(trial & 1);
+        const made m = random_made();
+        const atn_idx heads = m.kind >= 3 ? 2 : 1;
+        atn_pattern *p = build(cx, &f, &m, heads);
+
+        fill(&d, &f, &m, heads);
+        CHECK_EQ(p->heads, heads);
+        CHECK_EQ(p->shift, m.kind == 0);
+        check_rows(p, &d);
+        for (atn_idx h = 0; h < heads; h++) check_counts(cx, p, &d, h);
+        atn_pattern_destroy(cx, p);
+    }
+}
+
+/* Operands of other blocks and other causality meet exactly. */
+static void algebra(atn_ctx *cx)
+{
+    static atn_status (*const ops[])(atn_ctx *, atn_pattern *, atn_pattern *,
+                                     atn_pattern **) = {
+        atn_pattern_union, atn_pattern_intersection, atn_pattern_difference};
+    static dense a, b, both;
+
+    rng = atn_rng_stream(2, "test/pattern", 0, 0);
+    for (int trial = 0; trial < 6000; trial++) {
+        const int op = trial % 3;
+        const made ma = random_made(), mb = random_made();
+        const atn_idx ha = ma.kind >= 3 ? 2 : 1, hb = mb.kind >= 3 ? 2 : 1;
+        const atn_frame f = random_frame(below(2));
+        atn_frame g = f;
+        atn_pattern *p = NULL;
+
+        if (below(2)) g.block = between(1, 6);
+        if (below(3) == 0) g.causal = !f.causal;
+        fill(&a, &f, &ma, ha);
+        fill(&b, &g, &mb, hb);
+        CHECK_OK(ops[op](cx, build(cx, &f, &ma, ha), build(cx, &g, &mb, hb), &p));
+        for (int h = 0; h < 2; h++)
+            for (atn_idx q = 0; q < f.nq; q++)
+                for (atn_idx j = 0; j < f.nk; j++) {
+                    const bool x = a.at[ha > 1 ? h : 0][q][j];
+                    const bool y = b.at[hb > 1 ? h : 0][q][j];
+
+                    both.at[h][q][j] = op == 0 ? x || y : op == 1 ? x && y : x && !y;
+                }
+        both.f = f;
+        both.heads = p->heads;
+        check_rows(p, &both);
+        for (atn_idx h = 0; h < p->heads; h++) check_counts(cx, p, &both, h);
+        atn_pattern_destroy(cx, p);
+    }
+}
+
+/* What both state of their shift is stated of the result. */
+static void shift_is_kept(atn_ctx *cx)
+{
+    const atn_frame f = atn_frame_square(64, 1, true);
+    const atn_span window = {0, 5}, step = {8, 9}, far[] = {{40, 41}, {16, 17}};
+    atn_pattern *a, *b, *p;
+
+    CHECK_OK(atn_pattern_shift(cx, &f, &window, 1, 2, &a));
+    CHECK_OK(atn_pattern_shift(cx, &f, far, 2, 0, &b));
+    CHECK_OK(atn_pattern_union(cx, a, b, &p));
+    CHECK(p->shift);
+    CHECK_EQ(p->n_offsets, 3);
+    CHECK_EQ(p->offsets[2].lo, 40);
+    CHECK_EQ(p->prefix, 2);
+    CHECK_OK(atn_pattern_shift(cx, &f, &step, 1, 0, &b));
+    CHECK_OK(atn_pattern_difference(cx, p, b, &p));
+    CHECK(!p->shift); /* the first keys are no offsets */
+    atn_pattern_destroy(cx, p);
+}
+
+/* ---- grids ---- */
+
+/* NATTEN's mask from its definition: what x sees of y on one axis. */
+static bool axis_sees(const atn_axis *a, atn_idx x, atn_idx y)
+{
+    const atn_idx d = a->dilation, g = x % d, i = x / d, j = y / d;
+    atn_idx n = 0, e, left, start;
+
+    if (y % d != g) return false;
+    for (atn_idx z = g; z < a->length; z += d) n++;
+    if (a->causal) {
+        e = i / a->stride * a->stride + a->stride - 1;
+        if (e > n - 1) e = n - 1;
+        start = e - (a->window - 1) > 0 ? e - (a->window - 1) : 0;
+        return start <= j && j <= i;
+    }
+    e = i / a->stride * a->stride + a->stride / 2;
+    if (e > n - 1) e = n - 1;
+    left = a->window / 2;
+    start = e - left > 0 ? e - left : 0;
+    if (e + (a->window - 1 - left) >= n) start = n - a->window;
+    return start <= j && j < start + a->window;
+}
+
+static atn_axis random_axis(atn_idx most)
+{
+    atn_axis a = {.length = between(1, most)};
+
+    a.dilation = between(1, ATN_MIN(3, a.length));
+    a.window = between(1, a.length / a.dilation);
+    a.stride = between(1, a.window);
+    a.causal = below(2);
+    return a;
+}
+
+static void grids(atn_ctx *cx)
+{
+    rng = atn_rng_stream(3, "test/pattern", 0, 0);
+    for (int trial = 0; trial < 3000; trial++) {
+        atn_axes g = {.rank = 1 + trial % 3};
+        atn_pattern *p;
+        atn_span *room;
+        int64_t pairs = 0, closed;
+        atn_idx n;
+
+        for (int i = 0; i < g.rank; i++)
+            g.at[i] = random_axis(g.rank == 1 ? 40 : g.rank == 2 ? 10 : 5);
+        CHECK_OK(atn_pattern_axes(cx, &g, &p));
+        n = atn_axes_tokens(&g);
+        room = malloc((size_t)p->room * sizeof *room);
+        for (atn_idx q = 0; q < n; q++) {
+            const atn_idx spans = atn_pattern_keys(p, 0, q, room);
+            atn_idx keys = 0;
+
+            check_spans(room, spans, n);
+            for (atn_idx k = 0; k < n; k++) {
+                bool sees = true;
+
+                for (atn_idx i = g.rank - 1, x = q, y = k; i >= 0; i--) {
+                    sees &= axis_sees(&g.at[i], x % g.at[i].length, y % g.at[i].length);
+                    x /= g.at[i].length;
+                    y /= g.at[i].length;
+                }
+                CHECK_EQ(in_spans(room, spans, k), sees);
+                keys += sees;
+            }
+            CHECK(keys >= 1);
+            CHECK(in_spans(room, spans, q));
+            pairs += keys;
+        }
+        CHECK_OK(atn_pattern_pairs(cx, p, 0, &closed));
+        CHECK_EQ(closed, pairs);
+        free(room);
+        atn_pattern_destroy(cx, p);
+    }
+}
+
+/* cards/sparse.md 15 (e): L = 8. */
+static void grid_oracles(atn_ctx *cx)
+{
+    static const struct {
+        atn_axis a;
+        atn_idx start[8];
+    } rows[] = {{{8, 3, 1, 1, false}, {0, 0, 1, 2, 3, 4, 5, 5}},
+                {{8, 4, 1, 1, false}, {0, 0, 0, 1, 2, 3, 4, 4}},
+                {{8, 4, 2, 1, false}, {0, 0, 1, 1, 3, 3, 4, 4}},
+                {{8, 4, 4, 1, false}, {0, 0, 0, 0, 4, 4, 4, 4}},
+                {{8, 3, 3, 1, false}, {0, 0, 0, 3, 3, 3, 5, 5}},
+                {{8, 8, 1, 1, false}, {0, 0, 0, 0, 0, 0, 0, 0}},
+                {{8, 3, 1, 1, true}, {0, 0, 0, 1, 2, 3, 4, 5}},
+                {{8, 4, 2, 1, true}, {0, 0, 0, 0, 2, 2, 4, 4}}};
+
+    (void)cx;
+    for (size_t r = 0; r < ATN_LEN(rows); r++)
+        for (atn_idx i = 0; i < 8; i++) {
+            atn_idx lo, hi;
+
+            atn_axis_window(&rows[r].a, 8, i, &lo, &hi);
+            CHECK_EQ(lo, rows[r].start[i]);
+            CHECK_EQ(hi, rows[r].a.causal ? i + 1 : lo + rows[r].a.window);
+        }
+}
+
+static void grid_rules(atn_ctx *cx)
+{
+    static const atn_axis bad[] = {{8, 9, 1, 1, false}, {8, 4, 5, 1, false},
+                                   {8, 0, 1, 1, false}, {8, 4, 1, 3, false},
+                                   {8, 4, 0, 1, true},  {0, 1, 1, 1, false}};
+    static const char *const rule[] = {"above the length", "above the window",
+                                       "at least 1",       "above the length",
+                                       "at least 1",       "not in 1.."};
+
+    for (size_t i = 0; i < ATN_LEN(bad); i++) {
+        const atn_axes g = {2, {{4, 2, 1, 1, false}, bad[i], {0, 0, 0, 0, false}}};
+        atn_pattern *p;
+
+        CHECK_FAILS(atn_pattern_axes(cx, &g, &p), ATN_USAGE, rule[i]);
+        CHECK(p == NULL);
+    }
+}
+
+/* ---- layers, images, heads ---- */
+
+static void two_layers(atn_ctx *cx)
+{
+    static dense a, b;
+
+    rng = atn_rng_stream(4, "test/pattern", 0, 0);
+    for (int trial = 0; trial < 400; trial++) {
+        made ma = random_made(), mb = random_made();
+        atn_frame f = random_frame(true), g = f;
+        atn_pattern *up, *low, *p;
+        atn_span *room;
+
+        ma.kind %= 3;
+        mb.kind %= 3;
+        g.block = between(1, 4);
+        g.causal = below(2);
+        fill(&a, &f, &ma, 1);
+        fill(&b, &g, &mb, 1);
+        up = build(cx, &f, &ma, 1);
+        low = build(cx, &g, &mb, 1);
+        CHECK_OK(atn_pattern_compose(cx, up, low, &p));
+        room = malloc((size_t)p->room * sizeof *room);
+        for (atn_idx i = 0; i < f.nk; i++) {
+            const atn_idx n = atn_pattern_keys(p, 0, i, room);
+
+            for (atn_idx k = 0; k < f.nk; k++) {
+                bool sees = false;
+
+                for (atn_idx j = 0; j < f.nk; j++)
+                    sees |= a.at[0][i][j] && b.at[0][j][k];
+                CHECK_EQ(in_spans(room, n, k), sees);
+            }
+        }
+        free(room);
+        atn_pattern_destroy(cx, p);
+        atn_pattern_destroy(cx, up);
+        atn_pattern_destroy(cx, low);
+    }
+}
+
+static void image(atn_ctx *cx)
+{
+    static dense d;
+
+    rng = atn_rng_stream(5, "test/pattern", 0, 0);
+    for (int trial = 0; trial < 300; trial++) {
+        const atn_frame f = random_frame(false);
+        const made m = random_made();
+        const atn_idx rows = between(1, ATN_MIN(f.nq, 7));
+        const atn_idx cols = between(1, ATN_MIN(f.nk, 7));
+        atn_pattern *p = build(cx, &f, &m, m.kind >= 3 ? 2 : 1);
+        float cells[49];
+        const atn_mat out = {cells, rows, cols, cols};
+
+        fill(&d, &f, &m, p->heads);
+        CHECK_OK(atn_pattern_image(cx, p, p->heads - 1, out));
+        for (atn_idx r = 0; r < rows; r++)
+            for (atn_idx c = 0; c < cols; c++) {
+                double kept = 0, seen = 0;
+
+                for (atn_idx q = 0; q < f.nq; q++)
+                    for (atn_idx j = 0; j < f.nk; j++) {
+                        if (q < r * f.nq / rows || q >= (r + 1) * f.nq / rows) continue;
+                        if (j < c * f.nk / cols || j >= (c + 1) * f.nk / cols) continue;
+                        seen += !f.causal || j <= f.first + q;
+                        kept += d.at[p->heads - 1][q][j];
+                    }
+                if (seen > 0)
+                    CHECK_NEAR(cells[r * cols + c], kept / seen, 1e-6);
+                else
+                    CHECK(isnan(cells[r * cols + c]));
+            }
+        atn_pattern_destroy(cx, p);
+    }
+}
+
+static void a_pattern_a_head(atn_ctx *cx)
+{
+    const atn_frame f = atn_frame_square(12, 1, true),
+                    other = atn_frame_square(12, 2, true);
+    const atn_span near = {0, 2}, all = {0, 12};
+    atn_pattern *of[2], *p;
+    atn_pattern_counts c;
+
+    CHECK_OK(atn_pattern_shift(cx, &f, &near, 1, 0, &of[0]));
+    CHECK_OK(atn_pattern_shift(cx, &f, &all, 1, 0, &of[1]));
+    CHECK_OK(atn_pattern_heads(cx, of, 2, &p));
+    CHECK_EQ(p->heads, 2);
+    CHECK_OK(atn_pattern_count(cx, p, 0, &c));
+    CHECK_EQ(c.pairs, 23);
+    CHECK_OK(atn_pattern_count(cx, p, 1, &c));
+    CHECK_EQ(c.pairs, 78);
+    CHECK_NEAR(c.causal, 1, 0);
+    atn_pattern_destroy(cx, p);
+
+    CHECK_OK(atn_pattern_shift(cx, &f, &near, 1, 0, &of[0]));
+    CHECK_OK(atn_pattern_shift(cx, &other, &all, 1, 0, &of[1]));
+    CHECK_FAILS(atn_pattern_heads(cx, of, 2, &p), ATN_USAGE, "");
+}
+
+/* ---- refusals ---- */
+
+static void rules_are_named(atn_ctx *cx)
+{
+    const atn_span s = {0, 1};
+    atn_frame f = atn_frame_square(8, 0, false);
+    atn_pattern *p, *q, *r;
+
+    CHECK_FAILS(atn_pattern_shift(cx, &f, &s, 1, 0, &p), ATN_USAGE, "block 0");
+    f = atn_frame_square(0, 1, false);
+    CHECK_FAILS(atn_pattern_shift(cx, &f, &s, 1, 0, &p), ATN_USAGE, "");
+    f = atn_frame_square(8, 1, false);
+    CHECK_OK(atn_pattern_shift(cx, &f, &s, 1, 0, &p));
+    f = atn_frame_square(9, 1, false);
+    CHECK_OK(atn_pattern_shift(cx, &f, &s, 1, 0, &q));
+    CHECK_FAILS(atn_pattern_union(cx, p, q, &r), ATN_USAGE, "different sizes");
+}
+
+/* Every allocation fails in turn; nothing is lost and nothing crashes. */
+static void memory_runs_out(atn_ctx *cx)
+{
+    const atn_frame f = atn_frame_square(20, 2, true);
+    const atn_span s[] = {{0, 2}, {4, 5}};
+    const atn_idx starts[] = {0, 4}, phase[] = {0, 1};
+    bool done = false;
+
+    (void)cx;
+    for (long k = 0; !done; k++) {
+        check_failing failing = {k};
+        atn_pattern *a = NULL, *b = NULL, *c = NULL, *p = NULL;
+        atn_ctx mine;
+
+        atn_ctx_init(&mine);
+        mine.alloc = (atn_allocator){check_failing_resize, &failing};
+        if (atn_pattern_shift(&mine, &f, s, 2, 1, &a) == ATN_OK &&
+            atn_pattern_segments(&mine, &f, starts, 2, &b) == ATN_OK &&
+            atn_pattern_columns(&mine, &f, 4, 1, phase, 2, &c) == ATN_OK) {
+            const bool met = atn_pattern_intersection(&mine, a, b, &p) == ATN_OK;
+
+            a = b = NULL;
+            if (met && atn_pattern_compose(&mine, p, p, &a) == ATN_OK) {
+                done = atn_pattern_union(&mine, p, c, &b) == ATN_OK;
+                p = c = NULL;
+            }
+        }
+        atn_pattern_destroy(&mine, a);
+        atn_pattern_destroy(&mine, b);
+        atn_pattern_destroy(&mine, c);
+        atn_pattern_destroy(&mine, p);
+        atn_ctx_release(&mine);
+    }
+}
+
+CHECK_MAIN({"every kind", every_kind}, {"algebra", algebra},
+           {"shift is kept", shift_is_kept}, {"grids", grids},
+           {"grid oracles", grid_oracles}, {"grid rules", grid_rules},
+           {"two layers", two_layers}, {"image", image},
+           {"a pattern a head", a_pattern_a_head}, {"rules are named", rules_are_named},
+           {"memory runs out", memory_runs_out})

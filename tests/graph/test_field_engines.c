@@ -1,0 +1,233 @@
+/* tests/graph/test_field_engines.c -- the engines of graph/field against each other where one
+ * stripe of bits is not enough, on 1 and 4 threads, and without memory. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "field_patterns.h"
+
+#include "graph/field_internal.h"
+
+enum { DEPTH = 6 };
+
+static const atn_field_engine *const all_engines[] = {
+    &atn_field_shift,
+    &atn_field_axes,
+    &atn_field_intervals,
+    &atn_field_frontier,
+};
+
+static void check_same(const atn_field_at *a, const atn_field_at *b, bool every)
+{
+    CHECK_EQ(a->reached, b->reached);
+    CHECK_EQ(a->reached_tokens, b->reached_tokens);
+    CHECK_EQ(a->complete, b->complete);
+    CHECK_EQ(a->contiguous, b->contiguous);
+    CHECK_EQ(a->first_missing, b->first_missing);
+    if (!every) return;
+    CHECK_NEAR(a->pairs_share, b->pairs_share, 0);
+    CHECK_NEAR(a->rows_complete, b->rows_complete, 0);
+    CHECK_NEAR(a->least_share, b->least_share, 0);
+    CHECK_EQ(a->least_row, b->least_row);
+}
+
+static void check_same_map(atn_ctx *cx, const atn_field_plan *p,
+                           const atn_field_engine *e)
+{
+    float a[23 * 37], b[23 * 37];
+
+    CHECK_OK(atn_field_map_by(cx, p, e, DEPTH, (atn_mat){a, 23, 37, 37}));
+    CHECK_OK(atn_field_map_by(cx, p, &atn_field_bits, DEPTH, (atn_mat){b, 23, 37, 37}));
+    CHECK(memcmp(a, b, sizeof a) == 0);
+}
+
+/* Takes the layers; every engine that fits gives the numbers of the bits. */
+static void compare(atn_ctx *cx, atn_pattern **layers, int n, const char *engine)
+{
+    const atn_field_opts o = {.depth = DEPTH, .every = true, .diameter = true};
+    bool seen = false;
+    atn_field_plan p;
+    atn_field bits;
+
+    CHECK_OK(atn_field_plan_make(cx, (const atn_pattern *const *)layers, n, &p));
+    CHECK_OK(atn_field_run_by(cx, &p, &atn_field_bits, &o, &bits));
+    for (size_t i = 0; i < ATN_LEN(all_engines); i++) {
+        const atn_field_engine *e = all_engines[i];
+        atn_field f;
+        bool fits;
+
+        CHECK_OK(e->fits(cx, &p, &fits));
+        if (!fits) continue;
+        seen |= strcmp(e->id, engine) == 0;
+        CHECK_OK(atn_field_run_by(cx, &p, e, &o, &f));
+        for (int k = 0; k <= DEPTH; k++) check_same(&f.at[k], &bits.at[k], e->every);
+        CHECK_EQ(f.complete, bits.complete);
+        CHECK_EQ(f.diameter, e->every ? bits.diameter : -2);
+        if (e->every) check_same_map(cx, &p, e);
+        atn_field_release(cx, &f);
+    }
+    CHECK(seen);
+    atn_field_release(cx, &bits);
+    for (int l = 0; l < n; l++) atn_pattern_destroy(cx, layers[l]);
+}
+
+static void many_stripes(atn_ctx *cx)
+{
+    const atn_idx n = 1301;
+    const atn_axes grid = {2, {{27, 5, 2, 3, false}, {50, 6, 3, 1, true}}};
+    const atn_axes wide = {2, {{27, 9, 1, 3, false}, {50, 50, 1, 1, false}}};
+    const atn_idx starts[] = {0, 100, 101, 700};
+    const atn_frame f = atn_frame_square(n, 1, true),
+                    open = atn_frame_square(n, 1, false);
+    atn_pattern *segments;
+    atn_pattern *window = shifted(cx, n, 1, false, &(atn_span){-40, 70}, 1, 0);
+
+    CHECK_OK(atn_pattern_segments(cx, &open, starts, 4, &segments));
+    compare(cx, (atn_pattern *[]){powers_of(cx, n, 1, 5, 1)}, 1, "shift");
+    compare(
+        cx,
+        (atn_pattern *[]){stepped(cx, n, 1, 3, 37, n, 0), window_of(cx, n, 1, 9, 70)},
+        2, "shift");
+    compare(cx, (atn_pattern *[]){segments, window}, 2, "intervals");
+    CHECK_OK(atn_pattern_segments(cx, &f, starts, 4, &segments));
+    compare(cx, (atn_pattern *[]){segments, window_of(cx, n, 1, 64, 0)}, 2,
+            "intervals");
+    compare(cx, (atn_pattern *[]){grid_of(cx, &grid), grid_of(cx, &wide)}, 2, "axes");
+}
+
+/* Two keys a row at random, in one of 200 rows a long interval, not causal: rows of bytes. */
+static void sparse_rows(atn_ctx *cx)
+{
+    enum { N = 1100, LAYERS = 2 };
+    static uint8_t see[LAYERS][N][N], now[N][N], next[N][N];
+    const atn_frame frame = atn_frame_square(N, 1, false);
+    atn_rng r = atn_rng_stream(0, "field/sparse", 0, 0);
+    const atn_pattern *layers[LAYERS];
+    const atn_field_opts o = {.depth = 4, .every = true};
+    atn_field f;
+
+    for (int l = 0; l < LAYERS; l++) {
+        for (int i = 0; i < N; i++) {
+            for (int t = 0; t < 2; t++) see[l][i][atn_rng_below(&r, N)] = 1;
+            if (i % 200 == 7) memset(&see[l][i][100], 1, 77);
+        }
+        layers[l] = given_rows(cx, &frame, 1, see[l][0]);
+    }
+    CHECK_OK(atn_field_run(cx, layers, LAYERS, &o, &f));
+    CHECK_STR(f.method, "bits");
+    for (int i = 0; i < N; i++) now[i][i] = 1;
+    for (int k = 1; k <= 4; k++) {
+        double pairs = 0, last = 0;
+
+        memcpy(next, now, sizeof now);
+        for (int i = 0; i < N; i++)
+            for (int m = 0; m < N; m++)
+                for (int j = 0; see[(k - 1) % LAYERS][i][m] && j < N; j++)
+                    next[i][j] |= now[m][j];
+        memcpy(now, next, sizeof now);
+        for (int i = 0; i < N; i++)
+            for (int j = 0; j < N; j++) pairs += now[i][j];
+        for (int j = 0; j < N; j++) last += now[N - 1][j];
+        CHECK_NEAR(f.at[k].pairs_share, pairs / N / N, 1e-15);
+        CHECK_EQ(f.at[k].reached, last);
+    }
+    atn_field_release(cx, &f);
+    for (int l = 0; l < LAYERS; l++) atn_pattern_destroy(cx, (atn_pattern *)layers[l]);
+}
+
+/* Bytes of what the engine says, with walks and map. */
+static void fingerprint(atn_ctx *cx, const atn_field_plan *p, const atn_field_engine *e,
+                        int threads, atn_field_at *at, float *map)
+{
+    const atn_field_opts o = {.depth = DEPTH, .every = true, .walks = true};
+    atn_field f;
+
+    cx->threads = threads;
+    CHECK_OK(atn_field_run_by(cx, p, e, &o, &f));
+    memcpy(at, f.at, (DEPTH + 1) * sizeof *at);
+    atn_field_release(cx, &f);
+    CHECK_OK(atn_field_map_by(cx, p, e, DEPTH, (atn_mat){map, 31, 31, 31}));
+}
+
+static void threads_do_not_matter(atn_ctx *cx)
+{
+    const atn_frame f = atn_frame_square(2100, 1, true);
+    const atn_idx phase[] = {0, 1, 2}, wide[] = {0, 5};
+    static atn_field_at a[DEPTH + 1], b[DEPTH + 1];
+    static float x[31 * 31], y[31 * 31];
+    atn_pattern *columns, *residues;
+    atn_field_plan p;
+
+    CHECK_OK(atn_pattern_columns(cx, &f, 60, 2, wide, 2, &columns));
+    CHECK_OK(atn_pattern_residues(cx, &f, 300, 3, phase, 3, &residues));
+    {
+        const atn_pattern *const layers[] = {columns, residues};
+
+        CHECK_OK(atn_field_plan_make(cx, layers, 2, &p));
+        fingerprint(cx, &p, &atn_field_bits, 1, a, x);
+        fingerprint(cx, &p, &atn_field_bits, 4, b, y);
+        CHECK(memcmp(x, y, sizeof x) == 0);
+        for (int k = 0; k <= DEPTH; k++) {
+            check_same(&a[k], &b[k], true);
+            CHECK_NEAR(a[k].walks_log10, b[k].walks_log10, 0);
+        }
+    }
+    atn_pattern_destroy(cx, columns);
+    atn_pattern_destroy(cx, residues);
+}
+
+static atn_status all_of_it(atn_ctx *cx, const atn_pattern *const *layers, int n)
+{
+    const atn_field_opts o = {
+        .depth = 3, .every = true, .walks = true, .diameter = true};
+    uint8_t reached[64];
+    float map[25];
+    atn_field f;
+    atn_status st;
+
+    st = atn_field_run(cx, layers, n, &o, &f);
+    CHECK(st == ATN_OK || !f.at);
+    atn_field_release(cx, &f);
+    if (st == ATN_OK) st = atn_field_of(cx, layers, n, 3, 7, reached);
+    if (st == ATN_OK) st = atn_field_map(cx, layers, n, 3, (atn_mat){map, 5, 5, 5});
+    return st;
+}
+
+static void fail_everywhere(atn_ctx *cx, atn_pattern **p, int n)
+{
+    const atn_pattern *const *layers = (const atn_pattern *const *)p;
+    check_failing failing = {0};
+    long k = 0;
+
+    for (bool done = false; !done; k++) {
+        atn_ctx child;
+        atn_status st;
+
+        atn_ctx_init(&child);
+        child.threads = 1;
+        failing.left = k;
+        child.alloc = (atn_allocator){check_failing_resize, &failing};
+        st = all_of_it(&child, layers, n);
+        CHECK(st == ATN_OK || st == ATN_MEMORY);
+        done = st == ATN_OK;
+        atn_ctx_release(&child);
+        CHECK(k < 1000);
+    }
+    CHECK(k > 8);
+    for (int l = 0; l < n; l++) atn_pattern_destroy(cx, p[l]);
+}
+
+static void memory_fails(atn_ctx *cx)
+{
+    const atn_axes a = {2, {{6, 3, 1, 1, false}, {8, 4, 2, 1, true}}};
+    const atn_frame f = atn_frame_square(48, 1, true);
+    atn_rng r = atn_rng_stream(0, "field/memory", 0, 0);
+
+    fail_everywhere(cx, (atn_pattern *[]){powers_of(cx, 48, 1, 3, 1)}, 1);
+    fail_everywhere(cx, (atn_pattern *[]){grid_of(cx, &a), dense_of(cx, 48, 1, false)},
+                    2);
+    fail_everywhere(cx, (atn_pattern *[]){random_segments(cx, &r, &f)}, 1);
+    fail_everywhere(
+        cx, (atn_pattern *[]){random_given(cx, &r, &f), random_given(cx, &r, &f)}, 2);
+}
+
+CHECK_MAIN({"many stripes", many_stripes}, {"sparse rows", sparse_rows},
+           {"threads do not matter", threads_do_not_matter},
+           {"memory fails", memory_fails})
