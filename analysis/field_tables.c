@@ -366,28 +366,13 @@ done:
     return st;
 }
 
-/* Nodes of the fields of these layers: blocks of the greatest common divisor. */
-static atn_idx nodes_of(const atn_pattern *const *layers, int n)
-{
-    atn_idx block = 0;
-
-    for (int i = 0; i < n; i++)
-        for (atn_idx x = layers[i]->frame.block; x > 0;) {
-            const atn_idx rest = block % x;
-
-            block = x;
-            x = rest;
-        }
-    return (layers[0]->frame.nk - 1) / block + 1;
-}
-
 atn_status atn_reach_table(atn_ctx *cx, const char *name,
                            const atn_pattern *const *layers, int n, int depth,
                            atn_idx cells, atn_table **out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     const atn_idx tokens = layers[0]->frame.nk;
-    const atn_idx side = ATN_MIN(cells, nodes_of(layers, n));
+    atn_idx block = 0, nodes = 0, side = 0;
     atn_status st = ATN_OK;
     atn_table *t = NULL;
     float *data = NULL;
@@ -395,6 +380,8 @@ atn_status atn_reach_table(atn_ctx *cx, const char *name,
     int col;
 
     *out = NULL;
+    ATN_TRY(atn_field_nodes(cx, layers, n, &block, &nodes));
+    side = ATN_MIN(cells, nodes);
     ATN_TAKE(data, side * side);
     m = (atn_mat){data, side, side, side};
     ATN_TRY(atn_table_create(cx, "reach", &t));
