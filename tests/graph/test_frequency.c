@@ -85,8 +85,8 @@ static void uniform_causal(float *p, int n)
 
 /* ---- golden ---- */
 
-/* Means of 1..i: HC halves; ratios sqrt(42 / (8 4.5^2)) and sqrt(10.5 / (8 2.75^2)). The
- * residual of 1..8 has row sums up to 3.5 and column sum 16. */
+/* Means of 1..i: HC halves; ratios sqrt(42 / (8 4.5^2)) and sqrt(10.5 / (8 2.75^2)).
+ * The residual of 1..8 has row sums up to 3.5 and column sum 16. */
 static void uniform_rows(atn_ctx *cx)
 {
     float p[64], x[8];
