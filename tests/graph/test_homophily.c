@@ -172,7 +172,7 @@ static void uniform_and_one_class(atn_ctx *cx)
 {
     const int32_t y[] = {1, 0, 2, 0, 1, 0}, same[6] = {0};
     const atn_labels l = {y, y, 3}, one = {same, same, 1};
-    float p[36];
+    float p[36] = {0};
     const atn_head h = given(p, 6, false);
     all_sums a;
     atn_homophily o;
@@ -569,7 +569,7 @@ static void threads_do_not_matter(atn_ctx *cx)
 
 static void bad_weights_are_named(atn_ctx *cx)
 {
-    float p[16];
+    float p[16] = {0};
     const int32_t y[] = {0, 1, 0, 1};
     double sums[8];
     const atn_head h = given(p, 4, true);
