@@ -44,6 +44,7 @@ typedef struct one_layer {
     atn_head *head;        /* [heads] */
     atn_layer_facts facts; /* w_o, hidden, out */
     float *queries;        /* [heads, nq, d] before the rotation; NULL = p.q */
+    bool rotated;          /* there is none of these, though the model rotates */
     atn_adapter_weights w;
     float *x, *y;     /* (nq, r), (nk, r) */
     float *gate;      /* (nq, r) gelu */
@@ -72,7 +73,8 @@ static atn_status load_queries(atn_ctx *cx, const adapter_job *j, one_layer *l)
                  l->info->layer);
     if (!l->queries && !l->p.q)
         ATN_TRY(lacks(cx, l, "queries (q), the capture holds P alone"));
-    if (!l->queries)
+    l->rotated = !l->queries && atn_capture_model(j->c)->rotary != 0;
+    if (l->rotated)
         atn_log(cx, ATN_LOG_INFO,
                 "layer %d: no q_pre, the adapter takes the queries after the rotary "
                 "embedding",
@@ -124,6 +126,11 @@ static atn_status load_weights(atn_ctx *cx, const layers *s, one_layer *l)
                                          width, rank, &l->w));
         rank = l->w.rank;
     }
+    if (rank > width)
+        ATN_FAIL(ATN_USAGE,
+                 "layer %d: an adapter of %lld numbers is wider than its layer, which "
+                 "has %lld",
+                 l->info->layer, (long long)rank, (long long)width);
     if (rank == 0) rank = ATN_MAX(width / 8 / heads, (atn_idx)1) * heads;
     if (rank % heads != 0)
         ATN_FAIL(ATN_USAGE,
@@ -276,7 +283,7 @@ static atn_status one_p(atn_ctx *cx, layers *s, const one_layer *l, double p,
     atn_status st = ATN_OK;
     float *z = NULL, *delta = NULL;
 
-    *out = (layer_row){.rank = (double)r, .rotated = !l->queries};
+    *out = (layer_row){.rank = (double)r, .rotated = l->rotated};
     ATN_TAKE(z, nq * r);
     ATN_TAKE(delta, nq * width);
     for (atn_idx h = 0; h < l->p.heads; h++) {

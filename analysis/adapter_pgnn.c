@@ -1,8 +1,8 @@
-/* analysis/adapter_pgnn.c -- pGNN on the graph of a head: its matrices, and what a row of
- * messages is like.
+/* analysis/adapter_pgnn.c -- pGNN on the graph of a head: its matrices, and what a row
+ * of messages is like.
  *
- * Math    W = (P + P') / 2. The rows of W / d stand for plain attention here: KL and
- *         changes are against them; O is still P V.
+ * Math    W = (P + P') / 2. The rows of D^-1/2 W D^-1/2, the messages of p = 2, stand
+ *         for plain attention here: KL and changes are against them; O is still P V.
  * Cost    three n x n matrices in double, one of them of distances.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
@@ -75,7 +75,8 @@ typedef struct watching {
     const atn_head *h;
     atn_idx n, c;
     const double *w;  /* [n, n] */
-    double *degree;   /* [n] */
+    double *root;     /* [n] 1 / sqrt of the degree, 0 for 0 */
+    double *given;    /* [n] of the row at hand, before the first step */
     double *distance; /* [n, n] of the features */
     atn_points x;
     double *inverse;  /* [n] 1 / |x|, 0 for 0 */
@@ -102,19 +103,25 @@ static void add_label(const watching *s, atn_idx i, atn_idx j, double a,
     if (y[i] == y[j]) out->same += a;
 }
 
-/* Weights a [n] of row i against those of W. */
-static void describe_row(const watching *s, atn_idx i, const double *a, double beta,
-                         weights_row *out)
+static void given_row(const watching *s, atn_idx i, double *given)
 {
-    const double *w = s->w + i * s->n, mass = atn_pairs_sum(a, s->n);
+    for (atn_idx j = 0; j < s->n; j++)
+        given[j] = s->w[i * s->n + j] * s->root[i] * s->root[j];
+}
 
-    *out = (weights_row){.mass = mass, .beta = beta};
+/* Weights a [n] of row i against those given. */
+static void describe_row(const watching *s, atn_idx i, const double *a,
+                         const double *given, weights_row *out)
+{
+    const double mass = atn_pairs_sum(a, s->n), all = atn_pairs_sum(given, s->n);
+
+    *out = (weights_row){.mass = mass, .beta = NAN};
     if (!(mass > 0)) return;
     for (atn_idx j = 0; j < s->n; j++) {
-        const double share = a[j] / mass, given = w[j] / s->degree[i];
+        const double share = a[j] / mass, before = given[j] / all;
 
-        if (!(w[j] > 0)) continue;
-        out->kl += given * log(given / share);
+        if (!(before > 0)) continue;
+        out->kl += before * log(before / share);
         add_label(s, i, j, a[j], out);
         if (!(share > 0)) continue;
         out->entropy -= share * log(share);
@@ -130,8 +137,9 @@ static void see_row(int iteration, atn_idx i, const double *weight, double beta,
 
     (void)iteration;
     (void)sum;
-    (void)room;
-    describe_row(s, i, weight, beta, &s->row[i]);
+    given_row(s, i, room);
+    describe_row(s, i, weight, room, &s->row[i]);
+    s->row[i].beta = beta;
 }
 
 static bool counts(const watching *s, atn_idx i)
@@ -193,17 +201,15 @@ static double change_of(const watching *s, int iteration, const double *f)
     return iteration == 0 ? ratio(0, plain) : sqrt(ratio(change, plain));
 }
 
-/* Rows of iteration 0 are those of W / d, whatever is done next. */
+/* Rows of iteration 0 are those given, whatever is done next. */
 static void see_step(int iteration, const double *f, void *state)
 {
     watching *s = state;
 
     if (iteration == 0)
         for (atn_idx i = 0; i < s->n; i++) {
-            describe_row(s, i, s->w + i * s->n, NAN, &s->row[i]);
-            if (s->degree[i] > 0) s->row[i].mass = 1;
-            s->row[i].same /= s->degree[i] > 0 ? s->degree[i] : 1;
-            s->row[i].labelled /= s->degree[i] > 0 ? s->degree[i] : 1;
+            given_row(s, i, s->given);
+            describe_row(s, i, s->given, s->given, &s->row[i]);
         }
     average(s, &s->state[iteration]);
     s->state[iteration].change = change_of(s, iteration, f);
@@ -233,7 +239,8 @@ static atn_status prepare(atn_ctx *cx, watching *s, double *w, double *x)
     s->x = (atn_points){.x = x, .n = n, .c = c, .ld = c};
     ATN_TAKE(s->x.square, n);
     ATN_TAKE(s->inverse, n);
-    ATN_TAKE(s->degree, n);
+    ATN_TAKE(s->root, n);
+    ATN_TAKE(s->given, n);
     ATN_TAKE(s->row, n);
     ATN_TAKE(s->plain, n * c);
     memset(s->plain, 0, (size_t)(n * c) * sizeof *s->plain);
@@ -243,7 +250,9 @@ static atn_status prepare(atn_ctx *cx, watching *s, double *w, double *x)
     ATN_TRY(atn_outputs(cx, s->h, 1, s->plain));
     ATN_TRY(atn_adapter_graph(cx, s->h, false, w));
     for (atn_idx i = 0; i < n; i++) {
-        s->degree[i] = atn_pairs_sum(w + i * n, n);
+        const double degree = atn_pairs_sum(w + i * n, n);
+
+        s->root[i] = degree > 0 ? 1 / sqrt(degree) : 0;
         s->inverse[i] = s->x.square[i] > 0 ? 1 / sqrt(s->x.square[i]) : 0;
     }
     ATN_TRY(atn_parallel(cx, (n + TILE_ROWS - 1) / TILE_ROWS, distance_tile, s,

@@ -1,5 +1,5 @@
-/* analysis/adapter_response.c -- what all iterations together let through of every graph
- * frequency.
+/* analysis/adapter_response.c -- what all iterations together let through of every
+ * graph frequency.
  *
  * Math    W = (P + P') / 2, without its diagonal in the form pgnn and with self = drop;
  *         S = D^-1/2 W D^-1/2 of the tokens with d > 0, S u_k = s_k u_k, frequency

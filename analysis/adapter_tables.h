@@ -1,4 +1,5 @@
-/* analysis/adapter_tables.h -- p-Laplacian message passing on captured heads, in tables.
+/* analysis/adapter_tables.h -- p-Laplacian message passing on captured heads, in
+ * tables.
  *
  * Limits  one layer in memory at a time, and of a head what graph/adapter.h says; the
  *         form pgnn and the response hold n x n matrices of one head and refuse more
@@ -47,9 +48,9 @@ extern const atn_adapter_opts atn_adapter_opts_default;
 atn_status atn_adapter_opts_check(atn_ctx *cx,
                                   const atn_adapter_opts *o) ATN_WARN_UNUSED;
 
-/* A head that is bad (holds NaN, or overflows) and a layer that lacks what is needed are
- * named in the log; their cells stay empty and the others go on. *failed counts such
- * heads (NULL = not asked). */
+/* A head that is bad (holds NaN, or overflows) and a layer that lacks what is needed
+ * are named in the log; their cells stay empty and the others go on. *failed counts
+ * such heads (NULL = not asked). */
 
 /* Kind "adapter": keys, p, iteration (0 = plain attention), then what
  * atn_adapter_state has, and the changes against iteration 0. */

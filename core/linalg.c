@@ -75,6 +75,29 @@ void atn_gram_add(bool of_rows, const double *a, atn_idx rows, atn_idx n, double
                 (int)rows, 1, a, (int)(of_rows ? rows : n), 1, c, (int)n);
 }
 
+static int blas_size(atn_idx n)
+{
+    ATN_ASSERT(n >= 0 && n <= INT_MAX);
+    return (int)n;
+}
+
+void atn_gemm_wide(atn_product_of of, double alpha, atn_cwide a, atn_cwide b,
+                   double beta, atn_wide c)
+{
+    const bool turn_a = of == ATN_ATB, turn_b = of == ATN_ABT;
+    const atn_idx inner = turn_a ? a.rows : a.cols;
+
+    ATN_ASSERT((turn_a ? a.cols : a.rows) == c.rows);
+    ATN_ASSERT((turn_b ? b.rows : b.cols) == c.cols);
+    ATN_ASSERT((turn_b ? b.cols : b.rows) == inner);
+    if (c.rows == 0 || c.cols == 0) return;
+    cblas_dgemm(CblasRowMajor, turn_a ? CblasTrans : CblasNoTrans,
+                turn_b ? CblasTrans : CblasNoTrans, blas_size(c.rows),
+                blas_size(c.cols), blas_size(inner), alpha, a.data,
+                blas_size(ATN_MAX(a.ld, 1)), b.data, blas_size(ATN_MAX(b.ld, 1)), beta,
+                c.data, blas_size(c.ld));
+}
+
 static atn_status check_finite(atn_ctx *cx, const double *a, atn_idx n)
 {
     for (atn_idx i = 0; i < n * n; i++)

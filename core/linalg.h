@@ -21,6 +21,21 @@ void atn_cholesky_half(double *a, atn_idx n);
 /* b [n] <- the x with L L' x = b. */
 void atn_cholesky_solve(const double *l, atn_idx n, double *b);
 
+/* Matrices in double by rows, ld apart, as those of core/mat.h. */
+typedef struct atn_wide {
+    double *data;
+    atn_idx rows, cols, ld;
+} atn_wide;
+typedef struct atn_cwide {
+    const double *data;
+    atn_idx rows, cols, ld;
+} atn_cwide;
+typedef enum atn_product_of { ATN_AB, ATN_ABT, ATN_ATB } atn_product_of;
+
+/* c = alpha a b + beta c, or a b', or a'b, on one thread. */
+void atn_gemm_wide(atn_product_of of, double alpha, atn_cwide a, atn_cwide b,
+                   double beta, atn_wide c);
+
 /* The lower triangle of c [n, n] += a'a of a [rows, n], or a a' of a [n, rows]. */
 void atn_gram_add(bool of_rows, const double *a, atn_idx rows, atn_idx n, double *c);
 

@@ -22,8 +22,8 @@ atn_status atn_adapter_check(atn_ctx *cx, const atn_adapter_params *a)
 
     if (!(a->p >= 1 && a->p <= 3))
         ATN_FAIL(ATN_USAGE,
-                 "p = %g is outside 1 .. 3 (below 1 the energy is not convex, above 3 "
-                 "steps run away; give a p between)",
+                 "p = %g is outside 1 .. 3 (below 1 the energy has no single "
+                 "minimum, and beyond 3 nothing is promised; give a p within)",
                  a->p);
     if (!(a->mu >= 0 && isfinite(a->mu)))
         ATN_FAIL(ATN_USAGE, "mu = %g must be a number of 0 or more", a->mu);

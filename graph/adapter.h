@@ -1,4 +1,4 @@
-/* graph/adapter.h -- p-Laplacian message passing on the attention of one head, streamed.
+/* graph/adapter.h -- p-Laplacian message passing on the attention of a head, streamed.
  *
  * Math    query features q (nq, c), key features v (nk, c), weights P; e = eps:
  *           G_ij = || sqrt(P_ij + e) (v_j - q_i) + e 1 ||^(p - 2),  M_ij = P_ij G_ij
@@ -6,7 +6,8 @@
  *         One step of queries q_i <- sum_j A~_ij v_j + b_i q0_i; of keys, with column
  *         sums in a', v_j <- a'_j (sum_i M_ij q_i + 2 mu / p v0_j); both from the state
  *         before, then F <- F + damping (F_new - F). p < 2 favours near pairs, p > 2
- *         far ones; p = 2 gives (P V + mu q) / (1 + mu) where rows sum to 1.
+ *         far ones; p = 2 gives (P V + mu q) / (1 + mu) where rows sum to 1. What gets
+ *         no weight, query or key, stays as it was at first: b = 1.
  *         energy = sum_ij || sqrt(P_ij) (q_i - v_j) ||^p + mu (|q - q0|^2 + |v - v0|^2)
  *         never increases for 1 <= p <= 2 but for what e does to it. With `nodes`
  *         queries and keys are the same nodes F: F_i <- sum_j A~_ij F_j + b_i F0_i and
@@ -20,7 +21,8 @@
  *         Memory about 8 (c + signals) (5 nq + 13 nk) bytes and a few tiles.
  * Limits  near pairs: distances are formed by GEMM in double; where that gives d^2 <
  *         1e-6 (|q|^2 + |v|^2) again from the difference, and pairs closer than snap
- *         max(|q|, |v|) count as equal. Sampled heads are not taken.
+ *         max(|q|, |v|) count as equal. Eight threads a head at most. Sampled heads are
+ *         not taken.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
@@ -74,8 +76,8 @@ typedef struct atn_adapter_input {
     atn_idx skip_rows;     /* rows before it are in no mean, but in everything else */
 } atn_adapter_input;
 
-/* One iteration; number 0 is plain attention. Means are over the rows that see a key; of
- * kl, entropy, distance and homophily over those that have mass. NaN = has none. */
+/* One iteration; number 0 is plain attention. Means are over the rows that see a key;
+ * of kl, entropy, distance and homophily over those that have mass. NaN = has none. */
 typedef struct atn_adapter_state {
     double energy;
     double change;       /* |out - O|_F / |O|_F, O = P v0 */

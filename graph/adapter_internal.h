@@ -33,8 +33,8 @@ typedef struct adapter_walk {
 
 /* Tiles of one group of w (an adapter_walk), in a fixed order. */
 atn_status atn_adapter_group(atn_ctx *cx, atn_idx group, void *w) ATN_WARN_UNUSED;
-/* x <- x + damping (alpha moved + beta first - x), all [wide]. alpha 0: no messages came,
- * and x <- first. anchor = 2 mu / p. */
+/* x <- x + damping (alpha moved + beta first - x), all [wide]. alpha 0: no messages
+ * came, and x <- first. anchor = 2 mu / p. */
 void atn_adapter_move(const adapter_walk *w, const double *moved, double alpha,
                       double anchor, const double *first, double *x);
 /* Bytes of one such task. */

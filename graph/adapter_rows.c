@@ -7,9 +7,8 @@
 #include <math.h>
 #include <string.h>
 
-#include <cblas.h>
-
 #include "core/kernels/kernels.h"
+#include "core/linalg.h"
 #include "graph/adapter_internal.h"
 
 typedef struct room {
@@ -222,19 +221,19 @@ static void each_row(const adapter_walk *w, const room *o, atn_idx r)
 
 /* ---- a tile ---- */
 
+static atn_cwide messages(const room *o)
+{
+    return (atn_cwide){o->m, o->t.rows, o->t.keys, o->t.keys};
+}
+
 /* O of the rows, from their weights as they are. */
 static void plain_output(const adapter_walk *w, const room *o)
 {
-    if (o->t.keys == 0) {
-        memset(w->plain + o->t.first * w->c, 0,
-               (size_t)(o->t.rows * w->c) * sizeof *w->plain);
-        return;
-    }
     for (atn_idx r = 0; r < o->t.rows; r++)
         widen(atn_row(o->p, r), o->t.keys, o->m + r * o->t.keys);
-    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)o->t.rows, (int)w->c,
-                (int)o->t.keys, 1, o->m, (int)o->t.keys, w->v.x + o->t.key0 * w->wide,
-                (int)w->wide, 0, w->plain + o->t.first * w->c, (int)w->c);
+    atn_gemm_wide(ATN_AB, 1, messages(o),
+                  (atn_cwide){w->v.x + o->t.key0 * w->wide, o->t.keys, w->c, w->wide},
+                  0, (atn_wide){w->plain + o->t.first * w->c, o->t.rows, w->c, w->c});
 }
 
 /* The keys get their share of M'q and M'1, in the group's own sums. */
@@ -243,9 +242,10 @@ static void to_keys(const adapter_walk *w, const room *o, atn_idx group)
     double *sent = w->sent + (group * w->nk + o->t.key0) * w->wide;
     double *sums = w->sums + group * w->nk + o->t.key0;
 
-    cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)o->t.keys, (int)w->wide,
-                (int)o->t.rows, 1, o->m, (int)o->t.keys, w->q.x + o->t.first * w->wide,
-                (int)w->wide, 1, sent, (int)w->wide);
+    atn_gemm_wide(
+        ATN_ATB, 1, messages(o),
+        (atn_cwide){w->q.x + o->t.first * w->wide, o->t.rows, w->wide, w->wide}, 1,
+        (atn_wide){sent, o->t.keys, w->wide, w->wide});
     for (atn_idx r = 0; r < o->t.rows; r++)
         for (atn_idx j = 0; j < o->t.keys; j++) sums[j] += o->m[r * o->t.keys + j];
 }
@@ -255,11 +255,10 @@ static void to_queries(const adapter_walk *w, const room *o)
 {
     const double anchor = 2 * w->a->mu / w->a->p;
 
-    if (o->t.keys > 0)
-        cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)o->t.rows,
-                    (int)w->wide, (int)o->t.keys, 1, o->m, (int)o->t.keys,
-                    w->v.x + o->t.key0 * w->wide, (int)w->wide, 0, o->moved,
-                    (int)w->wide);
+    atn_gemm_wide(
+        ATN_AB, 1, messages(o),
+        (atn_cwide){w->v.x + o->t.key0 * w->wide, o->t.keys, w->wide, w->wide}, 0,
+        (atn_wide){o->moved, o->t.rows, w->wide, w->wide});
     for (atn_idx r = 0; r < o->t.rows; r++) {
         const atn_idx i = o->t.first + r;
 

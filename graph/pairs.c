@@ -4,10 +4,9 @@
 
 #include <math.h>
 
-#include <cblas.h>
-
 #include "core/kernels/kernels.h"
 #include "core/kernels/lanes.h"
+#include "core/linalg.h"
 
 static const double NEAR = 1e-6;
 #define FAR_DOWN -690.0 /* e^-690 is near the smallest normal double */
@@ -130,10 +129,10 @@ void atn_points_measure(const atn_points *x)
 void atn_pairs_distance(const atn_points *a, atn_idx first, atn_idx rows,
                         const atn_points *b, atn_idx key0, atn_idx keys, double *d2)
 {
-    if (rows == 0 || keys == 0) return;
-    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)rows, (int)keys,
-                (int)a->c, -2, a->x + first * a->ld, (int)a->ld, b->x + key0 * b->ld,
-                (int)b->ld, 0, d2, (int)keys);
+    const atn_cwide left = {a->x + first * a->ld, rows, a->c, a->ld};
+    const atn_cwide right = {b->x + key0 * b->ld, keys, b->c, b->ld};
+
+    atn_gemm_wide(ATN_ABT, -2, left, right, 0, (atn_wide){d2, rows, keys, keys});
 }
 
 /* d2 += |a|^2 + |b|^2; how many have lost their digits? */

@@ -1,5 +1,5 @@
-/* graph/pairs.h -- the loops over pairs of nodes that p-Laplacian message passing spends
- * its time in: distances, powers, sums.
+/* graph/pairs.h -- the loops over pairs of nodes that p-Laplacian message passing
+ * spends its time in: distances, powers, sums.
  *
  * Math    |a - b|^2 = |a|^2 + |b|^2 - 2 a.b, and sum_c (a_c - b_c)^2 instead where that
  *         is below 1e-6 (|a|^2 + |b|^2) and so has lost its digits. A pair with

@@ -9,8 +9,7 @@
 #include <math.h>
 #include <string.h>
 
-#include <cblas.h>
-
+#include "core/linalg.h"
 #include "core/rows.h"
 #include "graph/pairs.h"
 
@@ -40,8 +39,8 @@ atn_status atn_pgnn_check(atn_ctx *cx, const atn_pgnn_params *a)
 
     if (!(a->p >= 1 && a->p <= 3))
         ATN_FAIL(ATN_USAGE,
-                 "p = %g is outside 1 .. 3 (below 1 the energy is not convex, above 3 "
-                 "steps run away; give a p between)",
+                 "p = %g is outside 1 .. 3 (below 1 the energy has no single "
+                 "minimum, and beyond 3 nothing is promised; give a p within)",
                  a->p);
     if (!(a->mu >= 0 && isfinite(a->mu)))
         ATN_FAIL(ATN_USAGE, "mu = %g must be a number of 0 or more", a->mu);
@@ -145,8 +144,8 @@ static atn_status one_tile(atn_ctx *cx, atn_idx at, void *state)
         for (atn_idx r = 0; r < t.rows; r++)
             for (atn_idx j = 0; j < n; j++)
                 t.m[r * n + j] *= s->sum[j] > 0 ? s->alpha[j] : 0;
-    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)t.rows, (int)c, (int)n,
-                1, t.m, (int)n, s->y.x, (int)c, 0, t.moved, (int)c);
+    atn_gemm_wide(ATN_AB, 1, (atn_cwide){t.m, t.rows, n, n},
+                  (atn_cwide){s->y.x, n, c, c}, 0, (atn_wide){t.moved, t.rows, c, c});
     for (atn_idx r = 0; r < t.rows; r++) move_row(s, &t, r);
 done:
     atn_arena_rewind(cx, mark);

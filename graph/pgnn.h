@@ -70,6 +70,6 @@ atn_status atn_pgnn_run(atn_ctx *cx, const atn_pgnn_graph *g, const atn_pgnn_par
 /* Bytes that it takes beside its arguments. */
 double atn_pgnn_bytes(const atn_ctx *cx, const atn_pgnn_graph *g);
 
-/* h_K(s) at p = 2, of damped steps with x = 1 - t + t s / (1 + mu), b = t mu / (1 + mu),
- * t the damping; K < 0: its limit mu / (1 + mu - s). */
+/* h_K(s) at p = 2; of damped steps with x = 1 - t + t s / (1 + mu) and
+ * b = t mu / (1 + mu), t the damping; K < 0: its limit mu / (1 + mu - s). */
 double atn_pgnn_response(double s, double mu, double damping, int iterations);

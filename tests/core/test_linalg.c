@@ -259,7 +259,33 @@ static void eigenvectors(atn_ctx *cx)
     CHECK_FAILS(atn_eigenvectors(cx, pair, 2, value), ATN_DATA, "not finite");
 }
 
-CHECK_MAIN({"orthonormal vectors", orthonormal_vectors}, {"eigenvectors", eigenvectors},
+/* By hand: a = (1 2 3; 4 5 6), b = (7 8; 9 10; 11 12): a b = (58 64; 139 154); what is
+ * beside the columns stays. */
+static void products_in_double(atn_ctx *cx)
+{
+    const double a[] = {1, 2, 3, -1, 4, 5, 6, -1}, b[] = {7, 8, 9, 10, 11, 12};
+    const double at[] = {1, 4, 2, 5, 3, 6}, bt[] = {7, 9, 11, 8, 10, 12};
+    const double want[] = {58, 64, 139, 154};
+    const atn_cwide left = {a, 2, 3, 4}, right = {b, 3, 2, 2};
+
+    (void)cx;
+    for (int of = ATN_AB; of <= ATN_ATB; of++) {
+        double c[] = {1, 1, 5, 1, 1, 5};
+        const atn_wide to = {c, 2, 2, 3};
+
+        atn_gemm_wide(of, 2, of == ATN_ATB ? (atn_cwide){at, 3, 2, 2} : left,
+                      of == ATN_ABT ? (atn_cwide){bt, 2, 3, 3} : right, 10, to);
+        for (int i = 0; i < 4; i++)
+            CHECK_NEAR(c[i / 2 * 3 + i % 2], 2 * want[i] + 10, 0);
+        CHECK_NEAR(c[2], 5, 0);
+        atn_gemm_wide(ATN_AB, 1, (atn_cwide){a, 2, 0, 0}, (atn_cwide){b, 0, 2, 2}, 0,
+                      to);
+        CHECK_NEAR(c[0] + c[4], 0, 0); /* no columns: only beta */
+    }
+}
+
+CHECK_MAIN({"products in double", products_in_double},
+           {"orthonormal vectors", orthonormal_vectors}, {"eigenvectors", eigenvectors},
            {"semidefinite", semidefinite}, {"cholesky golden", cholesky_golden},
            {"cholesky solves", cholesky_solves},
            {"eigenvalues golden", eigenvalues_golden},
