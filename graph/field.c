@@ -193,6 +193,29 @@ void atn_field_release(atn_ctx *cx, atn_field *f)
     *f = (atn_field){0};
 }
 
+atn_status atn_field_plan_of(atn_ctx *cx, const atn_field_plan *p, int depth,
+                             atn_idx row, uint8_t *reached)
+{
+    const atn_field_engine *e = NULL;
+    atn_status st = ATN_OK;
+    void *state = NULL;
+    int first = 1, by = 1;
+    bool own;
+
+    ATN_ASSERT(depth >= 0 && row >= 0 && row < p->nodes);
+    ATN_TRY(atn_field_choose(cx, p, false, &e));
+    ATN_TRY(e->open(cx, p, row, &state));
+    if (!e->every && depth > 0) { /* it has a set for every depth modulo n */
+        first = (depth - 1) % p->n + 1;
+        by = p->n;
+    }
+    for (int k = first; k <= depth; k += by) ATN_TRY(e->step(cx, state, k));
+    e->mark(state, row, reached, &own);
+done:
+    if (e) e->close(cx, state);
+    return st;
+}
+
 atn_status atn_field_nodes(atn_ctx *cx, const atn_pattern *const *layers, int n,
                            atn_idx *block, atn_idx *nodes)
 {
@@ -209,22 +232,11 @@ done:
 atn_status atn_field_of(atn_ctx *cx, const atn_pattern *const *layers, int n, int depth,
                         atn_idx row, uint8_t *reached)
 {
-    const atn_field_engine *e = NULL;
     atn_status st = ATN_OK;
-    void *state = NULL;
     atn_field_plan p;
-    bool own;
 
     ATN_TRY(atn_field_plan_make(cx, layers, n, &p));
-    ATN_ASSERT(depth >= 0 && row >= 0 && row < p.nodes);
-    ATN_TRY(atn_field_choose(cx, &p, false, &e));
-    ATN_TRY(e->open(cx, &p, row, &state));
-    /* a frontier of several layers has a set for every depth modulo n */
-    for (int k = e->every ? 1 : (depth - 1) % p.n + 1; k <= depth;
-         k += e->every ? 1 : p.n)
-        ATN_TRY(e->step(cx, state, k));
-    e->mark(state, row, reached, &own);
+    ATN_TRY(atn_field_plan_of(cx, &p, depth, row, reached));
 done:
-    if (e) e->close(cx, state);
     return st;
 }

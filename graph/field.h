@@ -7,7 +7,12 @@
  * Oracle  card A5: windows min(N, k (w - 1) + 1), powers of two sum_t<=k C(m, t), the
  *         tables of 128, 256 and 512 blocks.
  * Source  Chen et al., PowerAttention, arXiv 2503.03588.
- * Cost    see atn_field_run.
+ * Cost    what the layers state decides. shift (all look back by the same offsets): N /
+ *         64 words for each run of offsets and layer; axes (one grid): the lengths of
+ *         its axes; intervals (windows with ends that never go back): N; bits
+ *         (anything): N^2 / 8 bytes, N^2 / 64 words for each interval of a row;
+ *         frontier (anything, one row): the rows that it reaches. Every token's numbers
+ *         are N more.
  * Limits  reachable is not reached: how much weight arrives is another question
  *         (graph/rollout.h, graph/horizon.h).
  */
@@ -27,18 +32,20 @@ typedef struct atn_field_opts {
 /* After k layers; nodes are blocks of `block` tokens. The last token's: */
 typedef struct atn_field_at {
     int depth;
-    atn_idx reached;          /* nodes of R_k */
-    atn_idx reached_tokens;   /* tokens of R_k */
-    bool complete;            /* all that there is to see: keys up to it when all layers
-                               are causal, else all keys */
-    atn_idx contiguous;       /* nodes on end from its own back that are reached */
-    atn_idx first_missing;    /* least distance, in nodes, that is not; -1 = none */
-    double accuracy;          /* reached / nodes: PowerAttention's passkey bound */
-    double walks_log10;       /* walks of k steps from it, self loops among them; NaN */
+    atn_idx reached;        /* nodes of R_k */
+    atn_idx reached_tokens; /* tokens of R_k, exact: of its own block it may have seen
+                               only itself */
+    bool complete;          /* all tokens are reached: as the last one it may see all */
+    atn_idx contiguous;     /* nodes on end from its own back that are reached */
+    atn_idx first_missing;  /* least distance, in nodes, that is not; -1 = none */
+    double accuracy;        /* reached / nodes: PowerAttention's passkey bound */
+    double walks_log10;     /* walks of k steps from its node, self loops among them,
+                               each edge once; NaN = not asked */
     double walks_first_log10; /* those that end at node 0; NaN = none or not asked */
-    /* of every token; NaN or -1 where it was not computed: */
-    double pairs_share;   /* share of all visible (i, j) that are reached */
-    double rows_complete; /* share of nodes whose field is complete */
+    /* of every node; NaN or -1 where it was not computed. Node a can see a + 1 nodes
+     * where all layers are causal, else all: */
+    double pairs_share;   /* share of all visible (a, c) that are reached */
+    double rows_complete; /* share of nodes that reach all they can see */
     double least_share;   /* least reached / visible of a node */
     atn_idx least_row;    /* its node, the lowest of equal ones */
 } atn_field_at;
@@ -46,15 +53,21 @@ typedef struct atn_field_at {
 typedef struct atn_field {
     atn_idx tokens, block, nodes;
     int depth;
-    atn_field_at *at; /* [depth + 1], owned */
-    bool every;       /* fields of all tokens were computed */
-    int diameter; /* least depth with every field complete; -1 never, -2 not known */
-    int complete; /* the same of the last token */
-    const char *method; /* "shift", "axes", "intervals", "bits": how it was computed */
+    atn_field_at *at;   /* [depth + 1], owned */
+    bool every;         /* the fields of all nodes were computed */
+    int diameter;       /* least depth at which every node reaches all it can see; -1 =
+                       never, -2 = not known */
+    int complete;       /* least depth at which the last token is complete; the same */
+    const char *method; /* how: "shift", "axes", "intervals", "bits", "frontier" */
 } atn_field;
 
-/* layers [n]: the patterns of layers 1..n, repeated beyond; square, of equal length.
- * Borrowed. Nodes are blocks of the greatest common divisor of their block sizes. */
+/* layers [n]: the patterns of layers 1..n, repeated beyond; square, of equal length,
+ * else USAGE. Borrowed. Nodes are blocks of the greatest common divisor of their block
+ * sizes, those of patterns that state that they see everything left out. Where the
+ * fields of all nodes were asked for and their bits need more than --mem-limit, or
+ * without one 2 GiB, it warns and computes those of the last token alone. A field that
+ * stays the same for n layers has stopped growing; `diameter` goes on for 4096 layers
+ * at most, fewer with many nodes (256 at a million). */
 atn_status atn_field_run(atn_ctx *cx, const atn_pattern *const *layers, int n,
                          const atn_field_opts *o, atn_field *out) ATN_WARN_UNUSED;
 void atn_field_release(atn_ctx *cx, atn_field *f);

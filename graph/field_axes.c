@@ -4,9 +4,9 @@
  *         axis, of the same dilation, or sees everything. A row is a product over the
  *         axes, of windows that all hold their own coordinate, so a union over it is a
  *         product again: R_k(i) = product of R_k of the axes. Along an axis the members
- *         of one dilation group see windows of the group whose ends never go back, which
- *         compose as in field_intervals.c. After a layer that sees everything, at the
- *         top or below it, everything is reached, since every row has a residual.
+ *         of one dilation group see windows of the group whose ends never go back,
+ *         which compose as in field_intervals.c. After a layer that sees everything, at
+ *         the top or below it, everything is reached, since every row has a residual.
  * Cost    a layer: the lengths of the axes; the numbers of every token: a product each.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
@@ -21,7 +21,7 @@ typedef struct line {
 
 typedef struct grid {
     const atn_field_plan *plan;
-    line axis[ATN_AXES_MOST]; /* those behind the rank have length 1 */
+    line axis[ATN_AXES_MOST]; /* the last ones; those before have length 1 */
     bool all;                 /* everything is reached */
 } grid;
 
@@ -109,6 +109,7 @@ static atn_status open_grid(atn_ctx *cx, const atn_field_plan *p, atn_idx row,
 {
     static const atn_axis point = {1, 1, 1, 1, false};
     const atn_axes *a = atn_field_grid(p);
+    const int before = ATN_AXES_MOST - a->rank;
     atn_status st = ATN_OK;
     grid *g = NULL;
 
@@ -118,7 +119,7 @@ static atn_status open_grid(atn_ctx *cx, const atn_field_plan *p, atn_idx row,
     ATN_NEW(g, 1);
     g->plan = p;
     for (int x = 0; x < ATN_AXES_MOST; x++)
-        ATN_TRY(open_line(cx, x < a->rank ? &a->at[x] : &point, &g->axis[x]));
+        ATN_TRY(open_line(cx, x < before ? &point : &a->at[x - before], &g->axis[x]));
     *state = g;
     g = NULL;
 done:
@@ -154,7 +155,7 @@ static atn_status step(atn_ctx *cx, void *state, int k)
     (void)cx;
     g->all |= !p->axes;
     for (int x = 0; !g->all && x < p->axes->rank; x++)
-        step_line(&p->axes->at[x], &g->axis[x]);
+        step_line(&p->axes->at[x], &g->axis[ATN_AXES_MOST - p->axes->rank + x]);
     return ATN_OK;
 }
 
@@ -183,20 +184,20 @@ static void mark(const void *state, atn_idx row, uint8_t *reached, bool *own)
     *own = true;
 }
 
-/* Whether a coordinate of `rows` reaches one of `keys` along the last axis. */
+/* Whether a coordinate of `rows` reaches one of `keys` along the last axis: of each
+ * group the first and the last of `rows` say what all of them reach. */
 static bool line_meets(const line *l, atn_span rows, atn_span keys)
 {
-    for (atn_idx z = rows.lo; z < rows.hi; z++) {
-        const atn_span s = l->at[l->place[z]];
-        const atn_idx group = z % l->dilation;
-        /* the first key of the group at or behind keys.lo */
-        const atn_idx key =
-            keys.lo + ((group - keys.lo) % l->dilation + l->dilation) % l->dilation;
-        const atn_idx first = l->place[group];
-        const atn_idx lo = group + (s.lo - first) * l->dilation;
+    const atn_idx d = l->dilation;
 
-        if (ATN_MAX(key, lo) < ATN_MIN(keys.hi, lo + (s.hi - s.lo) * l->dilation))
-            return true;
+    for (atn_idx z = rows.lo; z < ATN_MIN(rows.hi, rows.lo + d); z++) {
+        const atn_idx group = z % d, last = z + (rows.hi - 1 - z) / d * d;
+        const atn_idx lo = l->at[l->place[z]].lo, hi = l->at[l->place[last]].hi;
+        const atn_idx from = group + (lo - l->place[group]) * d;
+        /* the first key of the group at or behind keys.lo */
+        const atn_idx key = keys.lo + ((group - keys.lo) % d + d) % d;
+
+        if (ATN_MAX(key, from) < ATN_MIN(keys.hi, from + (hi - lo) * d)) return true;
     }
     return false;
 }

@@ -1,13 +1,13 @@
 /* graph/field_bits.c -- the fields of all nodes of any pattern, a bit for every pair.
  *
- * Math    bit (i, j) of R_k = OR over the rows j' that i sees of bit (j', j) of R_k-1. A
- *         stripe of 512 keys never needs another one: its rows are copied to the leaves
- *         of a tree whose nodes are the OR of their two children, and an interval of
- *         rows is the OR of at most 2 log N nodes. So R_k is written over R_k-1, causal
- *         or not, and threads share out the stripes.
- * Cost    a layer: N / 512 stripes times the intervals of all rows times 16 log of their
- *         lengths words; N^2 / 8 bytes, 128 N bytes a thread, 8 bytes an interval of the
- *         largest layer. In causal layers the rows above a stripe are skipped.
+ * Math    bit (i, j) of R_k = OR over the rows j' that i sees of bit (j', j) of R_k-1.
+ *         A stripe of 512 keys never needs another one: its rows are copied to the
+ *         leaves of a tree whose nodes are the OR of their two children, and an
+ *         interval of rows is the OR of at most 2 log N nodes. So R_k is written over
+ *         R_k-1, causal or not, and threads share out the stripes.
+ * Cost    a layer: N / 512 stripes times the intervals of all rows times 16 log of
+ *         their lengths words; N^2 / 8 bytes, 128 N bytes a thread, 8 bytes an interval
+ *         of the largest layer. In causal layers the rows above a stripe are skipped.
  * Limits  2 GiB of pairs (131,072 nodes), or the memory limit where there is one.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
@@ -148,7 +148,7 @@ static atn_status step(atn_ctx *cx, void *state, int k)
     atn_status st = ATN_OK;
 
     ATN_TRY(atn_field_table_fill(cx, b->plan, p, &b->table));
-    ATN_TRY(atn_parallel(cx, b->stripes, step_stripe, b, "field"));
+    ATN_TRY(atn_parallel(cx, b->stripes, step_stripe, b, "a layer's fields"));
 done:
     return st;
 }
@@ -215,7 +215,8 @@ static atn_status tally(atn_ctx *cx, const void *state, atn_field_tally *out)
 
     *out = (atn_field_tally){0};
     ATN_TAKE(c.reached, nodes);
-    ATN_TRY(atn_parallel(cx, (nodes - 1) / CHUNK + 1, count_chunk, &c, "field"));
+    ATN_TRY(
+        atn_parallel(cx, (nodes - 1) / CHUNK + 1, count_chunk, &c, "a layer's fields"));
     for (atn_idx a = 0; a < nodes; a++)
         atn_field_count(out, a, c.reached[a], atn_field_visible(c.bits->plan, a));
 done:

@@ -8,8 +8,8 @@
  *         it has stopped for good.
  *         A row costs its intervals: far[lo] <- max(far[lo], hi), and one sweep says
  *         what is covered. The flag `own` of the plan: the last node is covered.
- * Cost    n n_layers passes for depth k > n, k^2 / 2 before; a pass: the rows of what is
- *         reached, and the nodes. n + 8 bytes a node.
+ * Cost    n n_layers passes for depth k > n, k^2 / 2 before; a pass: the rows of what
+ *         is reached, and the nodes. n + 8 bytes a node.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <string.h>

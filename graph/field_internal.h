@@ -5,8 +5,8 @@
  *         c, and the same for every token of a; what lies in a itself is {i}, or the
  *         tokens of a up to i, or all of a. By induction: an edge a -> c, c != a, joins
  *         every token of a with every token of c (the tokens of c together reach all of
- *         whatever one of them reaches); the edge a -> a of a layer gives all of a, of a
- *         causal layer the tokens up to i; without it only the residual stays. So
+ *         whatever one of them reaches); the edge a -> a of a layer gives all of a, of
+ *         a causal layer the tokens up to i; without it only the residual stays. So
  *         fields of nodes are fields of tokens but for one flag of the node itself:
  *         `own`. For the last token "up to i" is all of its node, and own says that any
  *         layer so far had the edge a -> a, or a way led through another node back.
@@ -139,6 +139,10 @@ atn_status atn_field_run_by(atn_ctx *cx, const atn_field_plan *p,
 /* The first engine that fits, in the order of the list above. */
 atn_status atn_field_choose(atn_ctx *cx, const atn_field_plan *p, bool every,
                             const atn_field_engine **out) ATN_WARN_UNUSED;
+
+/* atn_field_of. */
+atn_status atn_field_plan_of(atn_ctx *cx, const atn_field_plan *p, int depth,
+                             atn_idx row, uint8_t *reached) ATN_WARN_UNUSED;
 
 /* walks_log10 and walks_first_log10 of at[0..depth]. */
 atn_status atn_field_walks(atn_ctx *cx, const atn_field_plan *p, int depth,

@@ -1,10 +1,10 @@
-/* graph/field_intervals.c -- fields of layers whose rows are windows with ends that never
- * go back.
+/* graph/field_intervals.c -- fields of layers whose rows are windows with ends that
+ * never go back.
  *
  * Math    every row of every layer is, with its residual, one interval [lo(i), hi(i)),
- *         lo and hi not decreasing. Then so is every field: R_k(i) joins the R_k-1(j) of
- *         neighbouring j, each of which holds its j, so it has no hole, begins where that
- *         of the first j does and ends where that of the last one does:
+ *         lo and hi not decreasing. Then so is every field: R_k(i) joins the R_k-1(j)
+ *         of neighbouring j, each of which holds its j, so it has no hole, begins where
+ *         that of the first j does and ends where that of the last one does:
  *         [lo_k-1(lo(i)), hi_k-1(hi(i) - 1)), and both ends are again monotone.
  *         Nodes of more than one token must see themselves in every layer, so that the
  *         flag `own` of the plan is known.

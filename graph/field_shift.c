@@ -1,13 +1,14 @@
-/* graph/field_shift.c -- fields of layers that look back by the same offsets everywhere.
+/* graph/field_shift.c -- fields of layers that look back by the same offsets
+ * everywhere.
  *
- * Math    all layers causal; row i of layer k sees i - o, o in D_k with 0 among them (the
- *         residual), and keys below P_k; both as far as they lie in [0, i]. Claim:
+ * Math    all layers causal; row i of layer k sees i - o, o in D_k with 0 among them
+ *         (the residual), and keys below P_k; both as far as they lie in [0, i]. Claim:
  *         R_k(i) = {i - s in [0, i] : s in S_k} + [0, min(Q_k, i + 1)), S_k = D_k + ..
- *         + D_1 (all sums, S_0 = {0}), Q_k = max P_1..k. By induction: through j = i - o
- *         come i - o - s, and o + s <= i gives o <= i, so no sum is lost at the border;
- *         the prefixes of these j are within that of j = i itself. Through j < P_k come
- *         sets within [0, j], j among them: together [0, min(P_k, i + 1)). The order of
- *         the layers does not matter, and the first rows need no other rule.
+ *         + D_1 (all sums, S_0 = {0}), Q_k = max P_1..k. By induction: through j = i -
+ *         o come i - o - s, and o + s <= i gives o <= i, so no sum is lost at the
+ *         border; the prefixes of these j are within that of j = i itself. Through j <
+ *         P_k come sets within [0, j], j among them: together [0, min(P_k, i + 1)). The
+ *         order of the layers does not matter, and the first rows need no other rule.
  *         Row i: popcount of S_k up to i - Q_k, + Q_k. It is complete when the first
  *         i - Q_k + 1 offsets are in S_k, so the last row is complete last of all.
  * Cost    S_k is a bitmap. D_k is cut into groups: `count` runs of `length` offsets
@@ -122,20 +123,18 @@ static atn_status step(atn_ctx *cx, void *state, int k)
 {
     shift *s = state;
     const atn_pattern *p = atn_field_layer(s->plan, k);
-    const atn_idx nodes = s->plan->nodes;
     const size_t size = (size_t)s->words * sizeof *s->sums;
     uint64_t *old = s->sums;
 
     (void)cx;
-    s->own |= p->n_offsets > 0 && p->offsets[0].lo <= 0;
+    s->own |= p->n_offsets > 0 && p->offsets[0].lo <= 0; /* prefixes end before it */
     if (atn_field_dense(p)) {
         memset(s->sums, 0xff, size);
-        s->prefix = nodes;
+        s->prefix = s->plan->nodes;
         s->own = true;
         return ATN_OK;
     }
     s->prefix = ATN_MAX(s->prefix, p->prefix);
-    s->own |= s->prefix >= nodes;
     memcpy(s->next, old, size);
     for (atn_idx i = 0; i < p->n_offsets;) {
         atn_group g;

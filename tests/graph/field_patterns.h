@@ -1,5 +1,5 @@
-/* tests/graph/field_patterns.h -- patterns for the tests of graph/field, straight from the
- * constructors of core/pattern. */
+/* tests/graph/field_patterns.h -- patterns for the tests of graph/field, straight from
+ * the constructors of core/pattern. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
@@ -176,8 +176,10 @@ static inline atn_pattern *random_steps(atn_ctx *cx, atn_rng *r, const atn_frame
     atn_pattern *p;
 
     for (atn_idx a = 0; a < nb; a++) {
-        if (atn_rng_below(r, 3) == 0) lo = ATN_MIN(lo + atn_rng_below(r, 3), a);
-        hi = ATN_MIN(ATN_MAX(hi + atn_rng_below(r, 3), a + 1), nb);
+        if (atn_rng_below(r, 3) == 0) lo += atn_rng_below(r, 3);
+        lo = ATN_MIN(lo, a);
+        hi += atn_rng_below(r, 3);
+        hi = ATN_MIN(ATN_MAX(hi, a + 1), nb);
         for (atn_idx c = lo; c < hi; c++)
             see[a * nb + c] = c != a || atn_rng_below(r, 4) != 0 || f->block > 1;
     }

@@ -16,7 +16,8 @@ static void run(atn_ctx *cx, atn_pattern *p, int depth, atn_field *out)
     atn_pattern_destroy(cx, p);
 }
 
-/* Takes the pattern: sizes of the last field after 0, 1, .. layers, and when it is complete. */
+/* Takes the pattern: sizes of the last field after 0, 1, .. layers, and when it is
+ * complete. */
 static void check_growth(atn_ctx *cx, atn_pattern *p, const char *method,
                          const atn_idx *want, int n, int complete)
 {
@@ -37,8 +38,8 @@ static void check_growth(atn_ctx *cx, atn_pattern *p, const char *method,
         check_growth(cx, p, method, want_, (int)ATN_LEN(want_), complete);             \
     } while (0)
 
-/* Card A5, 128 blocks. Offsets and a prefix: w keys reach k (w - 1) + 1; powers of two reach
- * the distances with at most k bits, sum_t<=k C(7, t). */
+/* Card A5, 128 blocks. Offsets and a prefix: w keys reach k (w - 1) + 1; powers of two
+ * reach the distances with at most k bits, sum_t<=k C(7, t). */
 static void table_128(atn_ctx *cx)
 {
     const atn_idx n = 128;
@@ -56,7 +57,8 @@ static void table_128(atn_ctx *cx)
     GROWTH(dense_of(cx, n, 1, false), "intervals", 1, 1, 128);
 }
 
-/* Card 2(e): blocks of 256 tokens, the last one short; PowerAttention and its baselines. */
+/* Card 2(e): blocks of 256 tokens, the last one short; PowerAttention and its
+ * baselines. */
 static void table_of_blocks(atn_ctx *cx)
 {
     const atn_idx n = 128 * 256 - 100;
@@ -71,7 +73,8 @@ static void table_of_blocks(atn_ctx *cx)
            488, 510, 512);
 }
 
-/* 1024 = 2^10: sum_t<=k C(10, t); the first distance with more than k bits is 2^(k+1) - 1. */
+/* 1024 = 2^10: sum_t<=k C(10, t); the first distance with more than k bits is 2^(k+1) -
+ * 1. */
 static void powers_of_two(atn_ctx *cx)
 {
     static const atn_idx want[] = {1,   11,  56,   176,  386, 638,
@@ -89,7 +92,8 @@ static void powers_of_two(atn_ctx *cx)
     GROWTH(powers_of(cx, 16, 1, 0, 0), "shift", 4, 1, 5, 11, 15, 16);
 }
 
-/* The paper's mask: the positions without a hole; shares of the 8,256 pairs, from card A5. */
+/* The paper's mask: the positions without a hole; shares of the 8,256 pairs, from card
+ * A5. */
 static void numbers_of_every_block(atn_ctx *cx)
 {
     static const atn_idx contiguous[] = {1, 5, 13, 29, 61, 125, 128};
@@ -166,8 +170,8 @@ static void longnet_gets_stuck(atn_ctx *cx)
     atn_field_release(cx, &f);
 }
 
-/* Window 3, key 0, and 6 keys drawn from those between: means over seeds of card A5; its
- * deviations are 4.0, 7.8, 4.2, so those of the mean of 200 are below .56. */
+/* Window 3, key 0, and 6 keys drawn from those between: means over seeds of card A5;
+ * its deviations are 4.0, 7.8, 4.2, so those of the mean of 200 are below .56. */
 static void bigbird_on_average(atn_ctx *cx)
 {
     static uint8_t see[128][128];
@@ -199,8 +203,8 @@ static void bigbird_on_average(atn_ctx *cx)
     for (int k = 0; k < 5; k++) CHECK_NEAR(sum[k], want[k], k < 2 ? 1e-12 : 2);
 }
 
-/* A global token that sees all: complete after 2 layers (row to it, it to all); under a causal
- * mask it is one key more. Chunks of 16 with a summary column each: 2. */
+/* A global token that sees all: complete after 2 layers (row to it, it to all); under a
+ * causal mask it is one key more. Chunks of 16 with a summary column each: 2. */
 static void global_and_fixed(atn_ctx *cx)
 {
     const atn_frame open = atn_frame_square(100, 1, false);
@@ -219,8 +223,9 @@ static void global_and_fixed(atn_ctx *cx)
     GROWTH(p, "bits", 2, 1, 10, 100);
 }
 
-/* Card 15(e): 1 + k (w - 1) from an inner query; in three axes their product. Every query has
- * w keys, so the least share after a layer is w / L; rows far from the ends come last. */
+/* Card 15(e): 1 + k (w - 1) from an inner query; in three axes their product. Every
+ * query has w keys, so the least share after a layer is w / L; rows far from the ends
+ * come last. */
 static void neighbourhoods(atn_ctx *cx)
 {
     const atn_axes line = {1, {{101, 7, 1, 1, false}}};
@@ -244,15 +249,16 @@ static void neighbourhoods(atn_ctx *cx)
         atn_pattern_destroy(cx, p);
         atn_pattern_destroy(cx, q);
     }
-    /* the corner: w - 1 + (k - 1) floor(w / 2), + 1, an axis, as its window is moved inside */
+    /* the corner: w - 1 + (k - 1) floor(w / 2), + 1, an axis, as its window is moved
+     * inside */
     GROWTH(grid_of(cx, &grid), "axes", 13, 1, 45, 4 * 7 * 4, 5 * 9 * 5, 6 * 11 * 6);
     /* half of the second axis, which has two groups, is never seen */
     GROWTH(grid_of(cx, &strided), "axes", -1, 1, 64);
     free(reached);
 }
 
-/* 2 layers of 7 see everything; the others a window of 2 blocks of 8. The dense ones may be in
- * tokens. Blocks of 8 and 12 meet in 4. */
+/* 2 layers of 7 see everything; the others a window of 2 blocks of 8. The dense ones
+ * may be in tokens. Blocks of 8 and 12 meet in 4. */
 static void hybrids(atn_ctx *cx)
 {
     atn_pattern *const w = window_of(cx, 800, 8, 2, 0);
@@ -271,7 +277,8 @@ static void hybrids(atn_ctx *cx)
     CHECK_OK(atn_field_run(cx, two, 2, &o, &f));
     CHECK_EQ(f.block, 4);
     CHECK_STR(f.method, "intervals");
-    /* the last token's block of 12 is [792, 804), so it sees [780, 800), then [768, 800) */
+    /* the last token's block of 12 is [792, 804), so it sees [780, 800), then [768,
+     * 800) */
     CHECK_EQ(f.at[1].reached_tokens, 16);
     CHECK_EQ(f.at[2].reached_tokens, 32);
     atn_field_release(cx, &f);
@@ -280,7 +287,25 @@ static void hybrids(atn_ctx *cx)
     atn_pattern_destroy(cx, v);
 }
 
-/* The last block has 3 of 5 tokens. A block that does not see itself: the token alone. */
+/* Two layers of three add nothing: the field waits, and goes on. */
+static void growth_may_pause(atn_ctx *cx)
+{
+    atn_pattern *const none = window_of(cx, 10, 1, 1, 0);
+    atn_pattern *const two = window_of(cx, 10, 1, 2, 0);
+    const atn_pattern *const layers[] = {none, none, two};
+    const atn_field_opts o = {.depth = 2, .every = true, .diameter = true};
+    atn_field f;
+
+    CHECK_OK(atn_field_run(cx, layers, 3, &o, &f));
+    CHECK_EQ(f.complete, 27);
+    CHECK_EQ(f.diameter, 27);
+    atn_field_release(cx, &f);
+    atn_pattern_destroy(cx, none);
+    atn_pattern_destroy(cx, two);
+}
+
+/* The last block has 3 of 5 tokens. A block that does not see itself: the token
+ * alone. */
 static void tokens_of_blocks(atn_ctx *cx)
 {
     const atn_span back = {1, 3};
@@ -336,8 +361,8 @@ static void run_walks(atn_ctx *cx, const atn_pattern *const *layers, int n, int 
                            &(atn_field_opts){.depth = depth, .walks = true}, f));
 }
 
-/* Causal and dense: non-increasing sequences, C(N - 1 + k, k) in all and C(N - 2 + k, k - 1)
- * to token 0. A window of 2 away from the start: 2^k. */
+/* Causal and dense: non-increasing sequences, C(N - 1 + k, k) in all and C(N - 2 + k, k
+ * - 1) to token 0. A window of 2 away from the start: 2^k. */
 static void walks_in_closed_form(atn_ctx *cx)
 {
     const atn_idx n = 1 << 20;
@@ -367,8 +392,9 @@ static void walks_in_closed_form(atn_ctx *cx)
     atn_pattern_destroy(cx, w);
 }
 
-/* Not causal, 1000 tokens, 120 layers: 1000^k, beyond the range of double; through a last row
- * that sees only token 0 beside them the count stays a sum of what is positive. */
+/* Not causal, 1000 tokens, 120 layers: 1000^k, beyond the range of double; through a
+ * last row that sees only token 0 beside them the count stays a sum of what is
+ * positive. */
 static void walks_do_not_overflow(atn_ctx *cx)
 {
     const atn_frame f = atn_frame_square(1001, 1, false);
@@ -476,6 +502,7 @@ CHECK_MAIN({"128 blocks", table_128}, {"blocks of tokens", table_of_blocks},
            {"BigBird on average", bigbird_on_average},
            {"global tokens, fixed columns", global_and_fixed},
            {"neighbourhoods", neighbourhoods}, {"hybrids", hybrids},
+           {"growth may pause", growth_may_pause},
            {"tokens of blocks", tokens_of_blocks}, {"one token", one_token},
            {"empty rows", empty_rows}, {"walks in closed form", walks_in_closed_form},
            {"walks do not overflow", walks_do_not_overflow},

@@ -1,5 +1,5 @@
-/* tests/graph/test_field_engines.c -- the engines of graph/field against each other where one
- * stripe of bits is not enough, on 1 and 4 threads, and without memory. */
+/* tests/graph/test_field_engines.c -- the engines of graph/field against each other
+ * where one stripe of bits is not enough, on 1 and 4 threads, and without memory. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "field_patterns.h"
 
@@ -92,7 +92,8 @@ static void many_stripes(atn_ctx *cx)
     compare(cx, (atn_pattern *[]){grid_of(cx, &grid), grid_of(cx, &wide)}, 2, "axes");
 }
 
-/* Two keys a row at random, in one of 200 rows a long interval, not causal: rows of bytes. */
+/* Two keys a row at random, in one of 200 rows a long interval, not causal: rows of
+ * bytes. */
 static void sparse_rows(atn_ctx *cx)
 {
     enum { N = 1100, LAYERS = 2 };
