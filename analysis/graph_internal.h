@@ -18,7 +18,8 @@ typedef struct atn_graph_layer {
     const atn_idx *class_of; /* [classes] class of the whole text */
 } atn_graph_layer;
 
-/* What is done with a head. `bad` heads have no values: their row only gets its keys. */
+/* What is done with a head. `bad` heads have no values: their row only gets its keys.
+ * */
 typedef atn_status atn_graph_visit(atn_ctx *cx, const atn_graph_layer *l,
                                    const atn_head *h, bool bad, void *state);
 

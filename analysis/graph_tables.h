@@ -1,10 +1,10 @@
 /* analysis/graph_tables.h -- the attention graph of every selected head, in tables:
  * homophily, frequencies, spectra.
  *
- * Limits  one layer in memory at a time. A head that is bad (holds NaN, or overflows) is
- *         named in the log, its cells stay empty and the others go on; *failed counts
- *         such heads. What a layer has not (values, labels, as many queries as keys) is
- *         said once, and its cells stay empty.
+ * Limits  one layer in memory at a time. A head that is bad (holds NaN, or overflows)
+ *         is named in the log, its cells stay empty and the others go on; *failed
+ *         counts such heads. What a layer has not (values, labels, as many queries as
+ *         keys) is said once, and its cells stay empty.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
@@ -64,8 +64,8 @@ atn_status atn_graph_classes_table(atn_ctx *cx, const atn_capture *c,
                                    const atn_selection *sel,
                                    const atn_graph_table_opts *o, atn_table **out,
                                    atn_idx *failed) ATN_WARN_UNUSED;
-/* Kind "spectrum": keys, bin, lambda, energy_share, response, a row a bin; and "spectrum_ends":
- * a row a head, the ends of its spectrum and its components. */
+/* Kind "spectrum": keys, bin, lambda, energy_share, response, a row a bin; and
+ * "spectrum_ends": a row a head, the ends of its spectrum and its components. */
 atn_status atn_graph_spectrum_tables(atn_ctx *cx, const atn_capture *c,
                                      const atn_selection *sel,
                                      const atn_graph_table_opts *o, atn_table **bins,

@@ -440,10 +440,10 @@ static atn_status by_file(atn_ctx *cx, const char *path, atn_token_labels *l)
     atn_table *t = NULL;
 
     if (!atn_file_exists(path))
-        ATN_FAIL(
-            ATN_NOINPUT,
-            "--labels %s: there is no such file, and it is none of " ATN_TOKEN_LABELS,
-            path);
+        ATN_FAIL(ATN_NOINPUT,
+                 "--labels %s: there is no such file, and it is none of class, token, "
+                 "position[:N], segment",
+                 path);
     ATN_TRY(atn_table_load(cx, path, &t));
     ATN_TRY(label_rows(cx, path, t, l));
 done:

@@ -317,10 +317,10 @@ static const char *const examples[] = {
     "graph RUN --homophily feature --frequency --worst-gain --layers 0",
     "graph RUN --spectrum --layers 0 --format csv",
     "graph RUN --p 1.5 --iterations 10 --format csv",
-    "graph RUN --p 1,2,3 --labels class --layers 2",
+    "graph RUN --p 1,2,3 --labels class --heads 2.1",
     "graph RUN --p 1.5 --response --layers 1",
     "graph RUN --rollout --token 40",
-    "graph RUN --rollout --flow --format csv -o rollout.csv",
+    "graph RUN --rollout --flow --layers 0,1 -o rollout.csv",
     NULL};
 
 const atn_command atn_command_graph = {

@@ -8,8 +8,8 @@
  *         eigenvalue of A lies within b_k |last entry| of t, the residual.
  * Oracle  diagonal 1, 2, 3 and s = (1, 1, 1): values 1, 2, 3, weights 1/3.
  * Source  Lanczos 1950; Golub and Meurant, Matrices, Moments and Quadrature.
- * Cost    a product a step; k^2 n r flop to keep k vectors orthogonal, twice over; 4 n r
- *         bytes a step.
+ * Cost    a product a step; k^2 n r flop to keep k vectors orthogonal, twice over;
+ *         4 n r bytes a step.
  * Limits  vectors are float32, and so is what an operator usually returns: values are
  *         good to about 1e-6 of the largest. Runs end early where the start lies in
  *         fewer directions.

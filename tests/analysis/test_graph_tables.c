@@ -227,6 +227,8 @@ static void other_layers(atn_ctx *cx)
                                 .p = p,
                                 .v = X4};
     atn_graph_defaults(&o);
+    o.what |= ATN_GRAPH_EDGE;
+    o.labels = &LABELS;
     cx->log_level = ATN_LOG_ERROR;
     store_model(cx, &m, "graph/other");
     CHECK_OK(atn_graph_table(cx, m.capture, &m.selection, &o, &t, &failed));
@@ -236,6 +238,9 @@ static void other_layers(atn_ctx *cx)
     CHECK(isnan(cell(t, 1, "feature_homophily")) &&
           isnan(cell(t, 1, "frequency_gain")));
     CHECK(!isnan(cell(t, 2, "feature_homophily"))); /* decoding has own keys */
+    /* labels 0 1 0 of three tokens, the queries are the last two: .8 and .1 + .7 */
+    CHECK_NEAR(cell(t, 2, "homophily_edge"), .8, 1e-6);
+    CHECK_NEAR(cell(t, 2, "homophily_edge_nodiag"), .1 / .5, 1e-6);
     CHECK(isnan(cell(t, 2, "frequency_rayleigh")) &&
           !isnan(cell(t, 2, "frequency_gain")));
     atn_table_destroy(cx, t);

@@ -1,4 +1,5 @@
-/* tests/analysis/test_token_labels.c -- labels of tokens, from texts, ids, places and files. */
+/* tests/analysis/test_token_labels.c -- labels of tokens, from texts, ids, places and
+ * files. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "check.h"
 
@@ -196,7 +197,8 @@ static void bad_files(atn_ctx *cx)
     drop_stored(cx, &m);
 }
 
-/* Of the first five tokens, one of them padding, class 2 is not there: 0 and 1 move up. */
+/* Of the first five tokens, one of them padding, class 2 is not there: 0 and 1 move up.
+ * */
 static void layers_take_a_part(atn_ctx *cx)
 {
     int32_t label[] = {1, 3, -1, 3, 2, 0, 1};

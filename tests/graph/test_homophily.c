@@ -80,9 +80,9 @@ static void drop(atn_ctx *cx, all_sums *a)
 
 /* ---- golden ---- */
 
-/* Edge: (1 + .5 + .7 + .7) / 4. Masses of rows 2, 2; of keys 1.8 + .7 = 2.5 and 1.5: e =
- * (2 * 2.5 + 2 * 1.5) / 16 = .5. Null: (1 + 1/2 + 2/3 + 1/2) / 4. Without self edges: the
- * mass is 1.7, of which (.2 + .4) within; rows 0, .4, .571429. */
+/* Edge: (1 + .5 + .7 + .7) / 4. Masses of rows 2, 2; of keys 1.8 + .7 = 2.5 and 1.5: e
+ * = (2 * 2.5 + 2 * 1.5) / 16 = .5. Null: (1 + 1/2 + 2/3 + 1/2) / 4. Without self edges:
+ * the mass is 1.7, of which (.2 + .4) within; rows 0, .4, .571429. */
 static void labels_by_hand(atn_ctx *cx)
 {
     const int32_t y[] = {0, 1, 0, 1};
@@ -114,8 +114,8 @@ static void labels_by_hand(atn_ctx *cx)
     drop(cx, &a);
 }
 
-/* Edges 0-1, 2-3, 0-2: two of three within; nodes 1/2, 1, 1/2, 1; degrees 3 and 3 of 6: e =
- * 1/2; H_kk = 2/3 against 1/2 twice. */
+/* Edges 0-1, 2-3, 0-2: two of three within; nodes 1/2, 1, 1/2, 1; degrees 3 and 3 of 6:
+ * e = 1/2; H_kk = 2/3 against 1/2 twice. */
 static void undirected_graph(atn_ctx *cx)
 {
     const float p[] = {0, 1, 1, 0, 1, 0, 0, 0, 1, 0, 0, 1, 0, 0, 1, 0};
@@ -138,8 +138,9 @@ static void undirected_graph(atn_ctx *cx)
     drop(cx, &a);
 }
 
-/* FH: row 1 (x = (0,1)): .5; row 2: .2/sqrt 2 + .3/sqrt 2 + .5; row 3: -.1 - .2/sqrt 2 + .3:
- * over 4. Dirichlet: .5 * 2 + (.2 + .3) * 1 + (.1 * 4 + .4 * 2 + .2 * 5) = 3.7, squares 5. */
+/* FH: row 1 (x = (0,1)): .5; row 2: .2/sqrt 2 + .3/sqrt 2 + .5; row 3: -.1 - .2/sqrt 2
+ * + .3: over 4. Dirichlet: .5 * 2 + (.2 + .3) * 1 + (.1 * 4 + .4 * 2 + .2 * 5) = 3.7,
+ * squares 5. */
 static void features_by_hand(atn_ctx *cx)
 {
     const atn_head h = given(H4, 4, true);
@@ -165,13 +166,13 @@ static void features_by_hand(atn_ctx *cx)
     drop(cx, &a);
 }
 
-/* Uniform over all keys: rows and columns are independent, so what is adjusted is 0; one class
- * leaves nothing to adjust. */
+/* Uniform over all keys: rows and columns are independent, so what is adjusted is 0;
+ * one class leaves nothing to adjust. */
 static void uniform_and_one_class(atn_ctx *cx)
 {
     const int32_t y[] = {1, 0, 2, 0, 1, 0}, same[6] = {0};
     const atn_labels l = {y, y, 3}, one = {same, same, 1};
-    float p[36];
+    float p[36] = {0};
     const atn_head h = given(p, 6, false);
     all_sums a;
     atn_homophily o;
@@ -313,7 +314,8 @@ static void compare_labels(const atn_homophily *a, const atn_homophily *b, int k
     same_value(a->bipartite_adjusted, b->bipartite_adjusted, 1e-5, "bipartite", kind);
 }
 
-/* Labels of the keys, one of six of them none; every class occurs where there is room. */
+/* Labels of the keys, one of six of them none; every class occurs where there is room.
+ * */
 static void draw_labels(atn_rng *r, const layer_model *m, bool self, int32_t *key,
                         int32_t *query)
 {
@@ -567,7 +569,7 @@ static void threads_do_not_matter(atn_ctx *cx)
 
 static void bad_weights_are_named(atn_ctx *cx)
 {
-    float p[16];
+    float p[16] = {0};
     const int32_t y[] = {0, 1, 0, 1};
     double sums[8];
     const atn_head h = given(p, 4, true);

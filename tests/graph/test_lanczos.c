@@ -28,8 +28,8 @@ static atn_status apply(atn_ctx *cx, const float *x, atn_idx r, float *y, void *
     return ATN_OK;
 }
 
-/* Diagonal 3, 1, 2 from (1, 1, 1): each value, each with a third; a start along one axis sees
- * that value alone, and one of zeros none. */
+/* Diagonal 3, 1, 2 from (1, 1, 1): each value, each with a third; a start along one
+ * axis sees that value alone, and one of zeros none. */
 static void diagonal(atn_ctx *cx)
 {
     const double a[] = {3, 0, 0, 0, 1, 0, 0, 0, 2};
@@ -53,8 +53,8 @@ static void diagonal(atn_ctx *cx)
     CHECK_EQ(count[2], 0);
 }
 
-/* Of a random matrix in few steps: moments s'A^k s of degree below twice the steps, ends of the
- * spectrum within their residuals, and without the top vector the next. */
+/* Of a random matrix in few steps: moments s'A^k s of degree below twice the steps,
+ * ends of the spectrum within their residuals, and without the top vector the next. */
 static void moments_and_ends(atn_ctx *cx)
 {
     enum { N = 40, STEPS = 6 };
