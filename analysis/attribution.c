@@ -263,11 +263,11 @@ done:
 
 typedef struct columns {
     atn_keys key;
-    int position, token, text, mass;
+    int position, token, text, mass, flow; /* flow -1 = none */
 } columns;
 
-static atn_status add_columns(atn_ctx *cx, const atn_selection *s, atn_table *t,
-                              columns *c)
+static atn_status add_columns(atn_ctx *cx, const atn_selection *s, bool flow,
+                              atn_table *t, columns *c)
 {
     atn_status st = ATN_OK;
 
@@ -279,56 +279,106 @@ static atn_status add_columns(atn_ctx *cx, const atn_selection *s, atn_table *t,
                               &c->text));
     ATN_TRY(atn_table_add_col(cx, t, "rollout_mass", ATN_COL_F64, "",
                               "share of the state that comes from it", &c->mass));
+    c->flow = -1;
+    if (flow)
+        ATN_TRY(atn_table_add_col(cx, t, "flow_mass", ATN_COL_F64, "",
+                                  "its share of the largest flows, of a block where "
+                                  "there are many tokens",
+                                  &c->flow));
 done:
     return st;
 }
 
-/* The state after the last layer of a part. */
-static atn_status add_last(atn_ctx *cx, const atn_model_facts *m,
-                           const atn_layer_info *info, const atn_attribution *a,
-                           const columns *c, atn_table *t)
+/* One layer and part of a table; flow NULL = not wanted. */
+typedef struct states {
+    const atn_model_facts *m;
+    const atn_attribution *rollout, *flow;
+    const columns *c;
+    int first; /* layer of the selection that the part begins with */
+} states;
+
+static double of_token(const atn_attribution *a, int layer, atn_idx j)
 {
-    const double *w = a->w + (a->layers - 1) * a->n;
+    const atn_idx node = j / a->block, from = node * a->block;
+    const atn_idx tokens = ATN_MIN(from + a->block, a->tokens) - from;
+
+    return a->w[layer * a->n + node] / (double)tokens;
+}
+
+/* The state after layer i of the part. */
+static atn_status add_state(atn_ctx *cx, const states *s, int i, atn_table *t)
+{
+    const atn_layer_info *info = atn_model_layer(s->m, s->first + i);
+    const columns *c = s->c;
     const char *const *texts = NULL;
     const int32_t *ids = NULL;
-    const bool known = atn_capture_tokens(m->capture, &ids, &texts) == a->n;
+    const bool known =
+        atn_capture_tokens(s->m->capture, &ids, &texts) == s->rollout->tokens;
     atn_status st = ATN_OK;
 
-    for (atn_idx j = 0; j < a->n; j++) {
+    for (atn_idx j = 0; j < s->rollout->tokens; j++) {
         ATN_TRY(atn_table_add_row(cx, t));
         ATN_TRY(atn_keys_set(cx, t, &c->key, info, 0));
         atn_table_set_i64(t, c->position, j);
         if (known && ids) atn_table_set_i64(t, c->token, ids[j]);
         if (known && texts) ATN_TRY(atn_table_set_str(cx, t, c->text, texts[j]));
-        atn_table_set_f64(t, c->mass, w[j]);
+        atn_table_set_f64(t, c->mass, of_token(s->rollout, i, j));
+        if (s->flow) atn_table_set_f64(t, c->flow, of_token(s->flow, i, j));
     }
 done:
     return st;
 }
 
+static atn_status add_part(atn_ctx *cx, states *s, int end,
+                           const atn_attribution_opts *o,
+                           const atn_attribution_rows *rows, atn_table *t)
+{
+    atn_status st = ATN_OK;
+    atn_attribution rollout = {0}, flow = {0};
+
+    ATN_TRY(atn_attribution_rollout(cx, s->m, s->first, end, o, &rollout));
+    s->rollout = &rollout;
+    s->flow = NULL;
+    if (rows->flow > 0 && rollout.layers > 0) {
+        ATN_TRY(atn_attribution_flow(cx, s->m, s->first, end, o, rows->flow, &flow));
+        s->flow = &flow;
+        if (flow.block > 1)
+            atn_log(cx, ATN_LOG_WARN,
+                    "flow: %lld tokens are averaged to %lld blocks of %lld",
+                    (long long)flow.tokens, (long long)flow.n, (long long)flow.block);
+    }
+    for (int i = rows->last ? ATN_MAX(rollout.layers - 1, 0) : 0; i < rollout.layers;
+         i++)
+        ATN_TRY(add_state(cx, s, i, t));
+done:
+    atn_attribution_release(cx, &rollout);
+    atn_attribution_release(cx, &flow);
+    return st;
+}
+
 atn_status atn_rollout_table(atn_ctx *cx, const atn_model_facts *m,
-                             const atn_attribution_opts *o, atn_table **out)
+                             const atn_attribution_opts *o,
+                             const atn_attribution_rows *rows, atn_table **out)
 {
     atn_status st = ATN_OK;
     atn_table *t = NULL;
-    atn_attribution a = {0};
     columns c;
 
     *out = NULL;
     ATN_TRY(atn_table_create(cx, "rollout", &t));
-    ATN_TRY(add_columns(cx, m->selection, t, &c));
+    ATN_TRY(add_columns(cx, m->selection, rows->flow > 0, t, &c));
     for (int first = 0, end; first < m->selection->n; first = end) {
+        states s = {.m = m, .c = &c, .first = first};
+
         end = atn_selection_part(m->capture, m->selection, first);
-        ATN_TRY(atn_attribution_rollout(cx, m, first, end, o, &a));
-        if (a.layers > 0)
-            ATN_TRY(add_last(cx, m, atn_model_layer(m, end - 1), &a, &c, t));
-        atn_attribution_release(cx, &a);
+        ATN_TRY(add_part(cx, &s, end, o, rows, t));
     }
-    ATN_TRY(atn_table_set_meta(cx, t, "title", "Rollout of attention"));
+    ATN_TRY(atn_table_set_meta(cx, t, "title",
+                               rows->flow > 0 ? "Rollout and flow of attention"
+                                              : "Rollout of attention"));
     *out = t;
     t = NULL;
 done:
-    atn_attribution_release(cx, &a);
     atn_table_destroy(cx, t);
     return st;
 }

@@ -93,9 +93,15 @@ atn_status atn_attribution_model(atn_ctx *cx, const atn_model_facts *m,
                                  const atn_attribution_opts *o, atn_idx nodes, int cols,
                                  atn_attribution_put *put, double *out) ATN_WARN_UNUSED;
 
+typedef struct atn_attribution_rows {
+    bool last;    /* of the state after the last layer of a part alone */
+    atn_idx flow; /* flow, too, of so many nodes at most; 0 = none */
+} atn_attribution_rows;
+
 /* Kind "rollout": [stack, step,] layer, pattern, position, token, text (where known),
- * rollout_mass: a row for every token, of the state after the last layer of every
- * part. */
+ * rollout_mass and flow_mass: a row for every token, of the state after every layer. A
+ * token has an equal part of the flow of its block. */
 atn_status atn_rollout_table(atn_ctx *cx, const atn_model_facts *m,
                              const atn_attribution_opts *o,
+                             const atn_attribution_rows *rows,
                              atn_table **out) ATN_WARN_UNUSED;

@@ -372,7 +372,7 @@ atn_status atn_reach_table(atn_ctx *cx, const char *name,
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     const atn_idx tokens = layers[0]->frame.nk;
-    atn_idx block, nodes, side;
+    atn_idx block = 0, nodes = 0, side = 0;
     atn_status st = ATN_OK;
     atn_table *t = NULL;
     float *data = NULL;

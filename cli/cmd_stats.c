@@ -218,7 +218,8 @@ static atn_status attribution_table(atn_cli *cli, const atn_subject *s, atn_tabl
         ATN_FAIL(ATN_USAGE,
                  "stats: --attribution takes the measure rollout alone, not '%s'",
                  opts.measures);
-    ATN_TRY(atn_rollout_table(cx, &facts, plan.params[0], t));
+    ATN_TRY(atn_rollout_table(cx, &facts, plan.params[0],
+                              &(atn_attribution_rows){.last = true}, t));
 done:
     atn_stats_plan_release(cx, &plan);
     return st;

@@ -11,7 +11,7 @@
 
 #include "graph/adapter_internal.h"
 
-enum { GROUPS = 8, ROWS_MIN = 8 };
+enum { GROUPS = 8, ROWS_MIN = 8, ARENA_END = 1 << 20 };
 
 const atn_adapter_params atn_adapter_defaults = {
     .p = 1.5, .mu = 0.2, .eps = 1e-8, .snap = 1e-6, .damping = 1, .iterations = 1};
@@ -76,17 +76,18 @@ static void shape(const atn_adapter_input *in, adapter_walk *w)
 double atn_adapter_bytes(const atn_ctx *cx, const atn_adapter_input *in)
 {
     adapter_walk w = {0};
-    double nq, nk, wide;
+    double nq, nk, wide, threads;
 
     shape(in, &w);
+    threads = (double)ATN_MIN((atn_idx)cx->threads, w.groups);
     nq = (double)w.nq;
     nk = (double)w.nk;
     wide = (double)w.wide;
     return 8 * (2 * (nq + nk) * (wide + 2) + nq * (double)w.c) +
            8 * (double)w.groups * nk * (wide + 1) +
            2 * nq * (double)sizeof(adapter_row) +
-           (double)ATN_MIN((atn_idx)cx->threads, w.groups) *
-               atn_adapter_tile_bytes(w.tile_rows, w.nk, w.wide);
+           threads * atn_adapter_tile_bytes(w.tile_rows, w.nk, w.wide) +
+           (threads + 1) * ARENA_END; /* what the pieces of an arena leave over */
 }
 
 /* n points, their norms and sums at `norms`; returns where the next may begin. */

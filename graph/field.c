@@ -7,7 +7,7 @@
 
 /* Beyond the depth asked for: layers at most, and work. */
 enum { LAYERS_MOST = 4096 };
-static const double WORK_MOST = 268435456.;
+static const double WORK_MOST = 1073741824.;
 
 static const atn_field_engine *const engines[] = {
     &atn_field_shift, &atn_field_axes,     &atn_field_intervals,

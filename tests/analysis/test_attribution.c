@@ -247,7 +247,8 @@ static void table(atn_ctx *cx)
 
     store_model(cx, &m, "attribution/table");
     facts = (atn_model_facts){m.capture, &m.selection, 0};
-    CHECK_OK(atn_rollout_table(cx, &facts, &o, &t));
+    CHECK_OK(
+        atn_rollout_table(cx, &facts, &o, &(atn_attribution_rows){.last = true}, &t));
     CHECK_EQ(atn_table_rows(t), 2);
     CHECK_EQ(atn_table_get_i64(t, 1, atn_table_find_col(t, "layer")), 1);
     CHECK_EQ(atn_table_get_i64(t, 1, atn_table_find_col(t, "position")), 1);
@@ -255,6 +256,38 @@ static void table(atn_ctx *cx)
     CHECK_NEAR(atn_table_get_f64(t, 1, atn_table_find_col(t, "rollout_mass")), .65625,
                1e-7);
     atn_table_destroy(cx, t);
+    drop_stored(cx, &m);
+}
+
+/* After the lowest layer .25 and .75; flows of .375 and .75 after both. In one block of two
+ * tokens each has half of the flow. */
+static void table_of_all_layers(atn_ctx *cx)
+{
+    static const double mass[] = {.25, .75, .34375, .65625};
+    static const double flow[] = {.25, .75, 1 / 3., 2 / 3.};
+    stored_model m = {.layers = 2, .layer = {weights(A1, 1, 2), weights(A2, 1, 2)}};
+    const atn_attribution_opts o = {.rho = .5, .token = -1};
+    atn_model_facts facts;
+
+    store_model(cx, &m, "attribution/all");
+    facts = (atn_model_facts){m.capture, &m.selection, 0};
+    for (int nodes = 0; nodes < 3; nodes++) {
+        const atn_attribution_rows rows = {.flow = nodes};
+        atn_table *t = NULL;
+
+        CHECK_OK(atn_rollout_table(cx, &facts, &o, &rows, &t));
+        CHECK_EQ(atn_table_rows(t), 4);
+        CHECK_EQ(atn_table_find_col(t, "flow_mass") >= 0, nodes > 0);
+        for (int r = 0; r < 4; r++) {
+            CHECK_EQ(atn_table_get_i64(t, r, atn_table_find_col(t, "layer")), r / 2);
+            CHECK_NEAR(atn_table_get_f64(t, r, atn_table_find_col(t, "rollout_mass")),
+                       mass[r], 1e-7);
+            if (nodes > 0)
+                CHECK_NEAR(atn_table_get_f64(t, r, atn_table_find_col(t, "flow_mass")),
+                           nodes == 1 ? .5 : flow[r], 1e-7);
+        }
+        atn_table_destroy(cx, t);
+    }
     drop_stored(cx, &m);
 }
 
@@ -294,4 +327,5 @@ CHECK_MAIN({"rollout by hand", rollout_by_hand}, {"flow by hand", flow_by_hand},
            {"rollout against matrices", rollout_against_matrices},
            {"measured residual", measured_residual}, {"no graph", no_graph},
            {"one token", one_token}, {"table", table},
+           {"table of all layers", table_of_all_layers},
            {"allocations may fail", allocations_may_fail})

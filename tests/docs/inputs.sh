@@ -1,6 +1,6 @@
 # tests/docs/inputs.sh -- sourced: puts the inputs that the documentation talks of into the
 # folder: MODEL, story.txt, ids.txt, P.npy, Q.npy, K.npy, V.npy, dump.safetensors, tokens.json,
-# mask.json.
+# mask.json, labels.csv (of the text's 439 tokens).
 ln -s "$MODEL" MODEL
 cp "$STORY" story.txt
 printf '1 2 3 4 5 6 7 8\n' >ids.txt
@@ -23,3 +23,4 @@ for name in Q K V; do cp P.npy $name.npy; done
 } >dump.safetensors
 printf '["Once", " upon"]\n' >tokens.json
 printf '{"schema": "attnscope/pattern/1", "keys": 4, "causal": true, "heads": [{"slices": [[0, 4, 0, 2, 0], [2, 4, 2, 4, "causal"]]}]}' >mask.json
+awk 'BEGIN { print "label"; for (i = 0; i < 439; i++) print int(i / 40) % 5 }' >labels.csv
