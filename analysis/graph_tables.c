@@ -97,6 +97,14 @@ static const column columns[] = {
            "how near to its square an eigenvalue is known to be, >= 0"),
 };
 
+unsigned atn_graph_column(const char *name, size_t n)
+{
+    for (size_t i = 0; i < ATN_LEN(columns); i++)
+        if (strlen(columns[i].name) == n && strncmp(columns[i].name, name, n) == 0)
+            return columns[i].what;
+    return 0;
+}
+
 enum { N_COLUMNS = (int)(sizeof columns / sizeof *columns) };
 
 typedef struct heads {

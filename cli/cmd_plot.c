@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/graph_adapter.h"
 #include "cli/output.h"
 #include "cli/source_patterns.h"
 #include "cli/sources.h"
@@ -38,6 +39,9 @@ static const atn_option options[] = {
      "pattern, reach and growth of a capture: the keys that hold the weight, as "
      "topk:k=32, topp:p=.9, threshold:t=.01 (what the masks show)",
      0, 0},
+    {"p", 0, ATN_OPT_TEXT, "LIST", "energy of a capture, for these p (1,1.5,2,2.5,3)",
+     0, 0},
+    {"iterations", 0, ATN_OPT_I64, "K", "energy of a capture: steps (10)", 1, 10000},
     ATN_OPTION_END,
 };
 
@@ -233,12 +237,21 @@ done:
     return st;
 }
 
+static bool selects(const char *option)
+{
+    static const char *const names[] = {"layers", "heads", "stack", "steps"};
+
+    for (size_t i = 0; i < ATN_LEN(names); i++)
+        if (strcmp(names[i], option) == 0) return true;
+    return false;
+}
+
 /* Options that belong to some figures, or to some of what they are drawn from. */
 static atn_status check_places(atn_cli *cli, const plan *p)
 {
     const char *id = p->figure->id;
     const bool patterns = atn_draws_patterns(id), growth = strcmp(id, "growth") == 0,
-               picture = strcmp(id, "pattern") == 0;
+               picture = strcmp(id, "pattern") == 0, energy = strcmp(id, "energy") == 0;
     const bool pools = p->capture && atn_source_pools(id);
     const struct {
         const char *option;
@@ -254,6 +267,8 @@ static atn_status check_places(atn_cli *cli, const plan *p)
         {"query-heads", patterns && p->n > 0, "patterns"},
         {"depth", patterns && !picture && !p->table, "reach and growth of patterns"},
         {"from", patterns && p->capture, "pattern, reach and growth of a capture"},
+        {"p", p->capture && energy, "energy of a capture"},
+        {"iterations", p->capture && energy, "energy of a capture"},
         {"layers", !p->table && (p->capture || picture),
          "a capture, or figure pattern"},
         {"heads", !p->table && (p->capture || picture), "a capture, or figure pattern"},
@@ -265,7 +280,7 @@ static atn_status check_places(atn_cli *cli, const plan *p)
 
     for (size_t i = 0; i < ATN_LEN(places); i++) {
         if (!atn_opt_given(cli, places[i].option) || places[i].fits) continue;
-        if (i >= 6 && p->table)
+        if (p->table && selects(places[i].option))
             ATN_FAIL(ATN_USAGE,
                      "plot: --%s selects from a capture, and %s is a table (leave it "
                      "out, or give a capture)",
@@ -350,10 +365,12 @@ static atn_status from_patterns(atn_cli *cli, const plan *p, const atn_subject *
 
 static atn_status from_capture(atn_cli *cli, const plan *p)
 {
-    const atn_source_opts opts = {
+    double values[ATN_P_MOST];
+    atn_source_opts opts = {
         .cells = atn_opt_i64(cli, "cells", 0),
         .pool = (atn_pool)atn_opt_i64(cli, "pool", ATN_POOL_MAX),
         .y = atn_opt_text(cli, "y", NULL),
+        .iterations = (int)atn_opt_i64(cli, "iterations", 0),
         /* the figure reads its parameters itself; here it only costs time to be
          * wrong */
         .copy_err = strstr(atn_opt_text(cli, "params", ""), "copy_err") != NULL};
@@ -362,6 +379,8 @@ static atn_status from_capture(atn_cli *cli, const plan *p)
     atn_subject s = {0};
     atn_table *t = NULL;
 
+    ATN_TRY(atn_cli_read_p(cli, values, &opts.n_p));
+    opts.p = values;
     ATN_TRY(atn_subject_open(cli, p->capture, &s));
     if (atn_draws_patterns(p->figure->id))
         ATN_TRY(from_patterns(cli, p, &s, &t));
@@ -448,6 +467,9 @@ static const char *const examples[] = {
     "plot pattern power:block=256,window=5,sink=1 --tokens 32768 -o pattern.svg",
     "plot reach power --tokens 32k --depth 8 -o reach.svg",
     "plot growth power power_sliding 2xfull,5xpower --tokens 32k -o growth.svg",
+    "plot spectrum RUN --layers 0 -o spectrum.svg",
+    "plot energy RUN --p 1.5,2 -o energy.svg",
+    "plot layers RUN --y feature_homophily_nodiag -o homophily.svg",
     "plot growth RUN window:window=32 --from topk:k=32 -o field.svg",
     NULL};
 

@@ -7,9 +7,7 @@
 #include "cli/graph_adapter.h"
 #include "core/param.h"
 
-enum { P_MOST = 64 };
-
-static atn_status read_p(atn_cli *cli, double *p, int *n)
+atn_status atn_cli_read_p(atn_cli *cli, double *p, int *n)
 {
     const char *text = atn_opt_text(cli, "p", NULL);
     atn_ctx *cx = cli->cx;
@@ -23,9 +21,9 @@ static atn_status read_p(atn_cli *cli, double *p, int *n)
             return atn_fail(cx, ATN_USAGE, __FILE__, __LINE__,
                             "--p takes numbers from 1 to 3, as 1,1.5,2, not '%s'",
                             text);
-        if (*n == P_MOST)
+        if (*n == ATN_P_MOST)
             return atn_fail(cx, ATN_USAGE, __FILE__, __LINE__,
-                            "--p takes at most %d numbers", P_MOST);
+                            "--p takes at most %d numbers", ATN_P_MOST);
         p[(*n)++] = x;
         text = *end ? end + 1 : NULL;
     }
@@ -58,7 +56,7 @@ static atn_status read_opts(atn_cli *cli, double *p, atn_adapter_opts *o)
     atn_status st = ATN_OK;
 
     *o = atn_adapter_opts_default;
-    ATN_TRY(read_p(cli, p, &o->n_p));
+    ATN_TRY(atn_cli_read_p(cli, p, &o->n_p));
     if (o->n_p > 0) o->p = p;
     ATN_TRY(read_weights(cli, &o->weights));
     o->mu = atn_opt_f64(cli, "mu", o->mu);
@@ -84,7 +82,7 @@ atn_status atn_cli_adapter_check(atn_cli *cli)
     const bool both = strcmp(atn_opt_text(cli, "self", "keep"), "both") == 0;
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
-    double p[P_MOST];
+    double p[ATN_P_MOST];
     atn_adapter_opts o;
 
     if (both)
@@ -125,7 +123,7 @@ atn_status atn_cli_adapter_tables(atn_cli *cli, const atn_subject *s,
     atn_ctx *cx = cli->cx;
     const atn_arena_mark mark = atn_arena_save(cx);
     atn_status st = ATN_OK;
-    double p[P_MOST];
+    double p[ATN_P_MOST];
     atn_adapter_opts o;
 
     *n = 1;

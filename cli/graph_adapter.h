@@ -57,5 +57,8 @@
 atn_status atn_cli_adapter_tables(atn_cli *cli, const atn_subject *s,
                                   const atn_token_labels *labels, atn_table *t[2],
                                   int *n, atn_idx *failed) ATN_WARN_UNUSED;
+enum { ATN_P_MOST = 64 };
+/* --p LIST: the numbers into p [ATN_P_MOST], *n of them, 0 where it is not given. */
+atn_status atn_cli_read_p(atn_cli *cli, double *p, int *n) ATN_WARN_UNUSED;
 /* What can be said without the capture. */
 atn_status atn_cli_adapter_check(atn_cli *cli) ATN_WARN_UNUSED;

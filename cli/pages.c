@@ -364,6 +364,7 @@ atn_status atn_pages_add(atn_cli *cli, atn_pages *p, const char *dir)
     ATN_TRY(atn_page_highlights(&w, stats));
     ATN_TRY(measures_page(&w, stats));
     ATN_TRY(atn_page_curves(&w));
+    ATN_TRY(atn_page_graph(&w));
     ATN_TRY(similarity_page(&w));
     ATN_TRY(results_page(&w));
 done:

@@ -50,3 +50,5 @@ atn_status atn_page_highlights(atn_page_writer *w,
 atn_status atn_page_model(atn_page_writer *w, atn_table *stats) ATN_WARN_UNUSED;
 /* Distance, coverage, sinks. */
 atn_status atn_page_curves(atn_page_writer *w) ATN_WARN_UNUSED;
+/* Homophily by layer, spectra, how far the best keys of the heads let a token see. */
+atn_status atn_page_graph(atn_page_writer *w) ATN_WARN_UNUSED;

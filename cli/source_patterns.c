@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "cli/source_patterns.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -273,23 +274,87 @@ static atn_status set_subtitle(atn_ctx *cx, const atn_pattern_source *s,
     return atn_table_set_meta(cx, t, "subtitle", text);
 }
 
-static atn_status growth(atn_ctx *cx, const atn_pattern_source *s, atn_table **out)
+static atn_status fields_table(atn_ctx *cx, const atn_pattern_source *s, stacks *k,
+                               atn_table **out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     atn_field_case *cases = NULL;
     atn_status st = ATN_OK;
+
+    ATN_TRY(run_fields(cx, s, k));
+    ATN_TAKE(cases, k->n);
+    for (int i = 0; i < k->n; i++)
+        cases[i] = (atn_field_case){.pattern = k->of[i].name, .field = &k->field[i]};
+    ATN_TRY(atn_field_table(cx, cases, k->n, ATN_FIELD_PATTERN | ATN_FIELD_WALKS, out));
+    ATN_TRY(set_subtitle(cx, s, k, *out));
+done:
+    if (st != ATN_OK) {
+        atn_table_destroy(cx, *out);
+        *out = NULL;
+    }
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+static atn_status growth(atn_ctx *cx, const atn_pattern_source *s, atn_table **out)
+{
+    atn_status st = ATN_OK;
     stacks k = {0};
 
     ATN_TRY(read_all(cx, s, &k));
-    ATN_TRY(run_fields(cx, s, &k));
-    ATN_TAKE(cases, k.n);
-    for (int i = 0; i < k.n; i++)
-        cases[i] = (atn_field_case){.pattern = k.of[i].name, .field = &k.field[i]};
-    ATN_TRY(atn_field_table(cx, cases, k.n, ATN_FIELD_PATTERN | ATN_FIELD_WALKS, out));
-    ATN_TRY(set_subtitle(cx, s, &k, *out));
+    ATN_TRY(fields_table(cx, s, &k, out));
 done:
     drop_stacks(cx, &k);
-    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+/* The window that keeps about so many pairs of n tokens: n w - w (w - 1) / 2 of a
+ * causal one; one to both sides twice as many, less the n of i = j. */
+static void window_word(double pairs, const atn_frame *f, char word[ATN_WINDOW_WORD])
+{
+    const double n = (double)f->nk, half = n + 0.5;
+    const double past = f->causal ? pairs : (pairs + n) / 2;
+    const double w = half - sqrt(fmax(half * half - 2 * past, 0));
+
+    snprintf(word, ATN_WINDOW_WORD, "window:window=%.0f%s", fmin(fmax(round(w), 1), n),
+             f->causal ? "" : ",two_sided=yes");
+}
+
+static atn_status budget_word(atn_ctx *cx, const layers *l, char word[ATN_WINDOW_WORD])
+{
+    atn_status st = ATN_OK;
+    double pairs = 0;
+
+    for (int i = 0; i < l->n; i++) {
+        int64_t one = 0;
+
+        ATN_TRY(atn_pattern_pairs(cx, l->layer[i], 0, &one));
+        pairs += (double)one / l->n;
+    }
+    window_word(pairs, &l->layer[0]->frame, word);
+done:
+    return st;
+}
+
+atn_status atn_pattern_source_budget(atn_ctx *cx, const atn_pattern_source *s,
+                                     char word[ATN_WINDOW_WORD], atn_table **out)
+{
+    const char *const words[] = {word};
+    atn_pattern_source with = *s;
+    atn_status st = ATN_OK;
+    stacks k = {.n = 2};
+
+    *out = NULL;
+    with.words = words;
+    with.n = 1;
+    ATN_NEW(k.of, k.n);
+    ATN_NEW(k.field, k.n);
+    ATN_TRY(take_layers(cx, s, &k.of[0]));
+    ATN_TRY(budget_word(cx, &k.of[0], word));
+    ATN_TRY(read_word(cx, &with, 0, k.of[0].layer[0]->frame.nk, &k.of[1]));
+    ATN_TRY(fields_table(cx, &with, &k, out));
+done:
+    drop_stacks(cx, &k);
     return st;
 }
 

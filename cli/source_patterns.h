@@ -28,3 +28,10 @@ bool atn_draws_patterns(const char *figure);
  * growth several patterns and at most one capture. */
 atn_status atn_pattern_source_table(atn_ctx *cx, const atn_pattern_source *s,
                                     atn_table **out) ATN_WARN_UNUSED;
+
+enum { ATN_WINDOW_WORD = 64 };
+/* growth of the capture of s (which has no words) beside a sliding window that keeps as
+ * many pairs a layer; word: that window, by which attnscope plot draws the same. */
+atn_status atn_pattern_source_budget(atn_ctx *cx, const atn_pattern_source *s,
+                                     char word[ATN_WINDOW_WORD],
+                                     atn_table **out) ATN_WARN_UNUSED;

@@ -4,8 +4,10 @@
 
 #include <string.h>
 
+#include "analysis/adapter_tables.h"
 #include "analysis/clusters.h"
 #include "analysis/curves.h"
+#include "analysis/graph_tables.h"
 #include "analysis/head_types.h"
 #include "analysis/similarity.h"
 #include "analysis/stats.h"
@@ -133,15 +135,92 @@ static bool wants_types(const char *columns)
     return false;
 }
 
+/* What of the graph table the columns "a,b" belong to; 0 where one is of none. */
+static unsigned graph_columns(const char *columns)
+{
+    unsigned what = 0;
+
+    for (const char *at = columns; at && *at;) {
+        const size_t n = strcspn(at, ",");
+        const unsigned one = atn_graph_column(at, n);
+
+        if (!one) return 0;
+        what |= one;
+        at += n + (at[n] == ',');
+    }
+    return what;
+}
+
+/* Heads that fail are named in the log and have no value. */
+static atn_status graph(atn_ctx *cx, const atn_subject *s, unsigned what,
+                        atn_table **out)
+{
+    const char *name = atn_capture_model(s->capture)->name;
+    atn_status st = ATN_OK;
+    atn_graph_table_opts o;
+    atn_idx failed = 0;
+
+    if (what & ATN_GRAPH_LABELLED)
+        ATN_FAIL(ATN_USAGE,
+                 "plot: homophily of labels is drawn from a table (attnscope graph RUN "
+                 "--labels class -o FILE.csv, and that FILE in place of RUN)");
+    atn_graph_defaults(&o);
+    o.what = what;
+    ATN_TRY(atn_graph_table(cx, s->capture, &s->selection, &o, out, &failed));
+    if (name) ATN_TRY(atn_table_set_meta(cx, *out, "subtitle", name));
+done:
+    return st;
+}
+
+static atn_status spectrum(atn_ctx *cx, const atn_subject *s,
+                           const atn_source_opts *opts, atn_table **out)
+{
+    const char *name = atn_capture_model(s->capture)->name;
+    atn_status st = ATN_OK;
+    atn_table *ends = NULL;
+    atn_graph_table_opts o;
+    atn_idx failed = 0;
+
+    (void)opts;
+    atn_graph_defaults(&o);
+    ATN_TRY(atn_graph_spectrum_tables(cx, s->capture, &s->selection, &o, out, &ends,
+                                      &failed));
+    if (name) ATN_TRY(atn_table_set_meta(cx, *out, "subtitle", name));
+done:
+    atn_table_destroy(cx, ends);
+    return st;
+}
+
+static atn_status energy(atn_ctx *cx, const atn_subject *s, const atn_source_opts *opts,
+                         atn_table **out)
+{
+    const char *name = atn_capture_model(s->capture)->name;
+    atn_adapter_opts o = atn_adapter_opts_default;
+    atn_status st = ATN_OK;
+    atn_idx failed = 0;
+
+    if (opts->n_p > 0) {
+        o.p = opts->p;
+        o.n_p = opts->n_p;
+    }
+    if (opts->iterations > 0) o.iterations = opts->iterations;
+    ATN_TRY(atn_adapter_table(cx, s->capture, &s->selection, &o, out, &failed));
+    if (name) ATN_TRY(atn_table_set_meta(cx, *out, "subtitle", name));
+done:
+    return st;
+}
+
 static atn_status stats(atn_ctx *cx, const atn_subject *s, const atn_source_opts *opts,
                         atn_table **out)
 {
     const atn_measure *m = opts->y ? measure_of(opts->y, strlen(opts->y)) : NULL;
     const char *name = atn_capture_model(s->capture)->name;
+    const unsigned what = graph_columns(opts->y);
     atn_stats_opts o = {0};
     atn_status st = ATN_OK;
     char *measures = NULL;
 
+    if (what) return graph(cx, s, what, out);
     ATN_TRY(measures_of(cx, opts->y, &measures));
     o.measures = measures;
     ATN_TRY(atn_stats_table(cx, s->capture, &s->selection, &o, out));
@@ -206,13 +285,15 @@ static const struct {
                {"coverage", NULL, false, NULL, ATN_CURVE_COVERAGE},
                {"dendrogram", dendrogram, false, NULL, 0},
                {"distance", NULL, false, NULL, ATN_CURVE_DISTANCE},
+               {"energy", energy, false, NULL, 0},
                {"grid", grid, false, "entropy_normalised", 0},
                {"heads", heads, true, NULL, 0},
                {"heatmap", heatmap, true, NULL, 0},
                {"layers", stats, false, "entropy_mean_nats", 0},
                {"line", stats, false, NULL, 0},
                {"similarity", similarity, false, NULL, 0},
-               {"sinks", NULL, false, NULL, ATN_CURVE_SINKS}};
+               {"sinks", NULL, false, NULL, ATN_CURVE_SINKS},
+               {"spectrum", spectrum, false, NULL, 0}};
 
 bool atn_source_pools(const char *figure)
 {

@@ -13,6 +13,8 @@ typedef struct atn_source_opts {
     const char *y; /* of measures: the columns wanted, "a,b"; NULL = the figure's own */
     /* similarity: the column copy_err too, which costs more than the rest */
     bool copy_err;
+    const double *p;     /* energy: [n_p]; NULL = the usual ones */
+    int n_p, iterations; /* 0 = 10 */
 } atn_source_opts;
 
 /* True when cells and pool matter for it. */

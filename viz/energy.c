@@ -23,7 +23,7 @@ static const atn_param params[] = {
 };
 
 static const char *const y[][2] = {
-    {"energy", "energy"}, {"out_change", "change of the output"}, {NULL, NULL}};
+    {"energy", "energy"}, {"output_change", "change of the output"}, {NULL, NULL}};
 
 static const atn_curve_kind kind = {.title = "Energy by iteration",
                                     .x = "iteration",

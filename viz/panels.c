@@ -327,16 +327,22 @@ static void numbers_axis(atn_canvas *c, const plot *p, const atn_plot_area *a,
 
 /* ---- curves ---- */
 
-/* A path that is begun anew after a gap; a value alone is a dot. */
+/* A path that is begun anew after a gap; a value alone is a dot or, of a dashed curve,
+ * a dash. */
 typedef struct trail {
     atn_canvas *c;
+    bool dashed;
     int n; /* points since it began */
     double x, y;
 } trail;
 
 static void end_trail(trail *t)
 {
-    if (t->n == 1) {
+    if (t->n == 1 && t->dashed) {
+        cairo_move_to(t->c->cr, t->x - 1.5, t->y);
+        cairo_line_to(t->c->cr, t->x + 1.5, t->y);
+        cairo_stroke(t->c->cr);
+    } else if (t->n == 1) {
         cairo_new_path(t->c->cr);
         cairo_arc(t->c->cr, t->x, t->y, 2, 0, 2 * acos(-1));
         cairo_fill(t->c->cr);
@@ -362,7 +368,7 @@ static void go_on(trail *t, double x, double y)
 static void curve(atn_canvas *c, const plot *p, const atn_plot_area *a,
                   const atn_curve_sum *points, bool other)
 {
-    trail t = {.c = c};
+    trail t = {.c = c, .dashed = other};
 
     for (int i = 0; i < p->d.n_x; i++) {
         const double v = other ? points[i].n > 0 ? points[i].sum / points[i].n : NAN
@@ -423,7 +429,7 @@ static void draw_band(atn_canvas *c, const plot *p, const atn_plot_area *a, int 
 static void draw_median(atn_canvas *c, const plot *p, const atn_plot_area *a, int panel,
                         const atn_curve_sum *of)
 {
-    trail t = {.c = c};
+    trail t = {.c = c, .dashed = of == p->d.other};
     double q[3];
 
     for (int i = 0; i < p->d.n_x; i++)
