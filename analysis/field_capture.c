@@ -137,40 +137,21 @@ static void start(part *p, int which, double value)
     for (int k = 1; k <= p->depth; k++) p->beside[which][k] = (double)NAN;
 }
 
-/* Depths beyond the captured layers have no rollout. */
-static atn_status rollout_beside(atn_ctx *cx, const atn_model_facts *m, part *p)
+/* What the weights w of the nodes of depth k say beside the field; sorts w. */
+static void say(const atn_attribution *a, const uint8_t *reached, int k, bool flow,
+                part *p)
 {
-    const atn_attribution_opts o = {.rho = .5, .token = -1};
-    const int depth = ATN_MIN(p->depth, p->n);
-    const atn_arena_mark mark = atn_arena_save(cx);
-    atn_status st = ATN_OK;
-    atn_attribution a = {0};
-    uint8_t *reached = NULL;
+    double *w = a->w + (k - 1) * a->n;
 
-    ATN_TRY(atn_attribution_rollout(cx, m, p->first, p->end, &o, &a));
-    if (a.layers == 0) goto done;
-    ATN_TAKE(reached, p->field.nodes);
-    for (int i = 0; i < FLOW; i++) ATN_NEW(p->beside[i], p->depth + 1);
-    start(p, REACHED_MASS, 1);
-    start(p, TOKENS_90, 1);
-    start(p, DISTANCE, 0);
-    for (int k = 1; k <= depth; k++) {
-        double *w = a.w + (k - 1) * a.n;
-
-        ATN_TRY(atn_field_of(cx, (const atn_pattern *const *)p->layer, p->n, k,
-                             a.token / p->field.block, reached));
-        p->beside[REACHED_MASS][k] =
-            mass_within(w, a.n, 1, reached, a.n, p->field.block);
-        p->beside[DISTANCE][k] = mean_distance(w, a.n, a.token);
-        p->beside[TOKENS_90][k] = fewest(w, a.n, .9);
-    }
-done:
-    atn_attribution_release(cx, &a);
-    atn_arena_rewind(cx, mark);
-    return st;
+    p->beside[flow ? FLOW : REACHED_MASS][k] =
+        mass_within(w, a->n, a->block, reached, p->field.tokens, p->field.block);
+    if (flow) return;
+    p->beside[DISTANCE][k] = mean_distance(w, a->n, a->token);
+    p->beside[TOKENS_90][k] = fewest(w, a->n, .9);
 }
 
-static atn_status flow_beside(atn_ctx *cx, const atn_model_facts *m, part *p)
+/* Rollout or flow of the last token; depths beyond the captured layers have neither. */
+static atn_status look_beside(atn_ctx *cx, const atn_model_facts *m, bool flow, part *p)
 {
     const atn_attribution_opts o = {.rho = .5, .token = -1};
     const int depth = ATN_MIN(p->depth, p->n);
@@ -179,19 +160,26 @@ static atn_status flow_beside(atn_ctx *cx, const atn_model_facts *m, part *p)
     atn_attribution a = {0};
     uint8_t *reached = NULL;
 
-    ATN_TRY(atn_attribution_flow(cx, m, p->first, p->end, &o, ATN_FLOW_NODES_MAX, &a));
+    if (flow)
+        ATN_TRY(
+            atn_attribution_flow(cx, m, p->first, p->end, &o, ATN_FLOW_NODES_MAX, &a));
+    else
+        ATN_TRY(atn_attribution_rollout(cx, m, p->first, p->end, &o, &a));
     if (a.layers == 0) goto done;
     if (a.block > 1)
         atn_log(cx, ATN_LOG_INFO, "flow: tokens are averaged to %lld nodes of %lld",
                 (long long)a.n, (long long)a.block);
     ATN_TAKE(reached, p->field.nodes);
-    ATN_NEW(p->beside[FLOW], p->depth + 1);
-    start(p, FLOW, 1);
+    for (int i = flow ? FLOW : 0; i < (flow ? BESIDE : FLOW); i++) {
+        ATN_NEW(p->beside[i], p->depth + 1);
+        start(p, i, i == DISTANCE ? 0 : 1);
+    }
     for (int k = 1; k <= depth; k++) {
+        const atn_idx last = ATN_MIN((a.token + 1) * a.block, p->field.tokens) - 1;
+
         ATN_TRY(atn_field_of(cx, (const atn_pattern *const *)p->layer, p->n, k,
-                             (p->field.tokens - 1) / p->field.block, reached));
-        p->beside[FLOW][k] = mass_within(a.w + (k - 1) * a.n, a.n, a.block, reached,
-                                         p->field.tokens, p->field.block);
+                             last / p->field.block, reached));
+        say(&a, reached, k, flow, p);
     }
 done:
     atn_attribution_release(cx, &a);
@@ -214,8 +202,8 @@ static atn_status run_part(atn_ctx *cx, const atn_capture *c, const atn_selectio
     p->depth = opts.depth;
     ATN_TRY(atn_field_run(cx, (const atn_pattern *const *)p->layer, p->n, &opts,
                           &p->field));
-    if (o->rollout) ATN_TRY(rollout_beside(cx, &facts, p));
-    if (o->flow) ATN_TRY(flow_beside(cx, &facts, p));
+    if (o->rollout) ATN_TRY(look_beside(cx, &facts, false, p));
+    if (o->flow) ATN_TRY(look_beside(cx, &facts, true, p));
 done:
     return st;
 }
