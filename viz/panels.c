@@ -305,7 +305,7 @@ static void steps_axis(atn_canvas *c, const plot *p, const atn_plot_area *a,
 static void numbers_axis(atn_canvas *c, const plot *p, const atn_plot_area *a,
                          int panel, bool labels)
 {
-    const bool last = panel % p->across == p->across - 1;
+    const bool last = panel % p->across == p->across - 1 || panel + 1 == p->d.panels;
     const bool whole = atn_table_col_type(p->d.t, p->d.x_col) == ATN_COL_I64;
     const int want = (int)fmax(2, fmin(6, a->w / (c->font * 4)));
     double ticks[16] = {a->x0};

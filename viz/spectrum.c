@@ -4,7 +4,9 @@
  * Accepts  a table of kind spectrum: columns layer, head (and stack, step), lambda_low
  *          and lambda_high, the edges of a band of eigenvalues in [0, 2], and
  *          energy_share or the column that meta `y` names; response, where there is
- *          one, is drawn beside it. Without lambda_high a row is of one eigenvalue.
+ *          one, is drawn beside it. Without lambda_high a row is of one eigenvalue. Or
+ *          one of kind response: p, frequency_low, frequency_high, energy_in_share,
+ *          gain.
  * Limits   256 different bands.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
@@ -36,12 +38,23 @@ static const atn_curve_kind bands = {
     .other = "response",
     .spread = true};
 
-/* A table of single eigenvalues names them lambda. */
+static const char *const response_y[][2] = {
+    {"energy_in_share", "share of energy, before"},
+    {"energy_out_share", "share of energy, after"},
+    {NULL, NULL}};
+
+/* A table of single eigenvalues names them lambda, one of message passing has names of
+ * its own. */
 static atn_curve_kind kind_of(const atn_table *t)
 {
     atn_curve_kind k = bands;
 
-    if (atn_table_find_col(t, "lambda_low") < 0) {
+    if (atn_table_find_col(t, "frequency_low") >= 0) {
+        k.x = "frequency_low";
+        k.x_high = "frequency_high";
+        k.y = response_y;
+        k.other = "gain";
+    } else if (atn_table_find_col(t, "lambda_low") < 0) {
         k.x = "lambda";
         k.x_high = NULL;
     }

@@ -174,6 +174,19 @@ static void single_eigenvalues(atn_ctx *cx)
     atn_table_destroy(cx, t);
 }
 
+/* The table of message passing: a panel a p, the gain by its own axis. */
+static void response_of_messages(atn_ctx *cx)
+{
+    static const unsigned char brown[3] = {150, 60, 0};
+    atn_table *t = drawn_table(
+        cx, "layer,head,p,frequency_low,frequency_high,energy_in_share,gain\n"
+            "0,0,1.5,0,1,.8,2\n0,0,1.5,1,2,.2,.5\n0,0,2,0,1,.8,1\n0,0,2,1,2,.2,.5\n");
+
+    CHECK_LE(300, drawn_pixels(cx, "spectrum", t, atn_palette_series(0, 1)));
+    CHECK_LE(50, drawn_pixels(cx, "spectrum", t, brown)); /* the labels of the axis */
+    atn_table_destroy(cx, t);
+}
+
 static void refusals(atn_ctx *cx)
 {
     atn_table *t = drawn_table(cx, "layer,head,iteration,energy\n0,0,0,0\n0,0,1,3\n");
@@ -214,5 +227,6 @@ CHECK_MAIN({"quartiles golden", quartiles_golden},
            {"bands and logarithms", bands_and_logarithms},
            {"many heads are a spread", many_heads_are_a_spread},
            {"response has an axis", response_has_an_axis},
-           {"single eigenvalues", single_eigenvalues}, {"refusals", refusals},
+           {"single eigenvalues", single_eigenvalues},
+           {"response of messages", response_of_messages}, {"refusals", refusals},
            {"too many panels", too_many_panels})
