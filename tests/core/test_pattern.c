@@ -310,6 +310,21 @@ static void slices_meet(atn_ctx *cx)
     CHECK(apart > 1000);
 }
 
+/* Row r of the first is [r, r + 3); the one between it and the last goes after row 1,
+ * and key 6 is of both in row 4. */
+static void slices_meet_later(atn_ctx *cx)
+{
+    const atn_slice s[] = {{{0, 6}, {6, 7}, 0},
+                           {{0, 2}, {4, 5}, 0},
+                           {{0, 6}, {0, 8}, ATN_SLICE_ENDS | ATN_SLICE_BEGINS}};
+    atn_meeting m = {0};
+    bool meet;
+
+    CHECK_OK(atn_slices_meet(cx, s, 3, &meet, &m));
+    CHECK(meet);
+    CHECK(m.one == 0 && m.other == 2 && m.row == 4 && m.key == 6);
+}
+
 /* A band of parallel diagonals fills one box without meeting; one key more, and it is
  * found. A row asks for its own slices alone. */
 static void many_slices(atn_ctx *cx)
@@ -682,8 +697,8 @@ static void memory_runs_out(atn_ctx *cx)
 }
 
 CHECK_MAIN({"every kind", every_kind}, {"slices meet", slices_meet},
-           {"many slices", many_slices}, {"algebra", algebra},
-           {"shift is kept", shift_is_kept}, {"grids", grids},
+           {"slices meet later", slices_meet_later}, {"many slices", many_slices},
+           {"algebra", algebra}, {"shift is kept", shift_is_kept}, {"grids", grids},
            {"grid oracles", grid_oracles}, {"grid rules", grid_rules},
            {"two layers", two_layers}, {"image", image},
            {"a pattern a head", a_pattern_a_head}, {"rules are named", rules_are_named},
