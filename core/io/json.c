@@ -41,9 +41,9 @@ done:
     return st;
 }
 
-/* Of jansson 2 on 64 bits: an array 136, an object 232, a number 32 and up to 24 for its
- * place in a list that grows; a string or key 80 and its text. All but one number or
- * container stand behind a comma or open one. */
+/* Of jansson 2 on 64 bits: an array 136, an object 232, a number 32 and up to 24 for
+ * its place in a list that grows; a string or key 80 and its text. Every value but one
+ * stands behind a comma or is the first of an array or object. */
 double atn_json_bytes(const char *text, size_t size)
 {
     double bytes = (double)size + 56;

@@ -14,8 +14,8 @@ atn_status atn_json_load(atn_ctx *cx, const char *path, bool int_as_real,
                          json_t **out) ATN_WARN_UNUSED;
 atn_status atn_json_parse(atn_ctx *cx, const char *what, const char *text, size_t size,
                           bool int_as_real, json_t **out) ATN_WARN_UNUSED;
-/* Bytes that the tree of this text takes at most, by its brackets, commas and quotes: 17
- * to 40 times its size where it is mostly numbers. */
+/* Bytes that the tree of this text takes at most, by its brackets, commas and quotes:
+ * 20 to 40 times its size where it is mostly numbers. */
 double atn_json_bytes(const char *text, size_t size);
 /* Compact text with sorted keys in heap memory, for hashing; NULL with cx->err on
  * failure. */

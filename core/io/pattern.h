@@ -17,7 +17,7 @@
  * query and a key in common. Other members are refused.
  * In a causal pattern what lies behind a query is left out.
  *
- * Cost    reading: the tree of the text, 17 to 40 times the file where it is mostly
+ * Cost    reading: the tree of the text, 20 to 40 times the file where it is mostly
  *         numbers. It counts in --mem-limit and is refused before it is made; without a
  *         limit above 8 GiB. The pattern keeps rows as intervals and slices as they
  *         are, however many rows they have. Writing: a row at a time.
@@ -31,8 +31,8 @@
 /* DATA naming file, place, rule and value; NOINPUT; MEMORY. */
 atn_status atn_pattern_load(atn_ctx *cx, const char *path,
                             atn_pattern **out) ATN_WARN_UNUSED;
-/* All rows of one head, or of all (head = -1), as "rows", one after another; atomically.
- * CANTCREATE when the file exists and !force; DATA when it would be larger than what
- * atn_pattern_load takes, 1 GiB. */
+/* All rows of one head, or of all (head = -1), as "rows", one after another;
+ * atomically. CANTCREATE when the file exists and !force; DATA when it would be larger
+ * than what atn_pattern_load takes, 1 GiB. */
 atn_status atn_pattern_save(atn_ctx *cx, const atn_pattern *p, atn_idx head,
                             const char *path, bool force) ATN_WARN_UNUSED;

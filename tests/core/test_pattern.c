@@ -260,8 +260,8 @@ static void every_kind(atn_ctx *cx)
     }
 }
 
-/* Against all pairs: what meets is found, with a place that both have, and the first row
- * of these two; what is disjoint is not. */
+/* Against all pairs: what meets is found, with a place that both have, and the first
+ * row of these two; what is disjoint is not. */
 static void slices_meet(atn_ctx *cx)
 {
     enum { SIDE = 24 };
