@@ -386,7 +386,7 @@ static atn_status visit_classes(atn_ctx *cx, const atn_graph_layer *l,
     atn_status st = ATN_OK;
     double *matrix = NULL;
 
-    if (bad || !l->labels.key) return ATN_OK;
+    if (bad || n == 0) return ATN_OK;
     if (n > ATN_GRAPH_CLASSES_MOST)
         ATN_FAIL(ATN_USAGE,
                  "graph: --class-matrix of %lld classes: at most %d (choose labels of "

@@ -166,6 +166,36 @@ static void class_matrix(atn_ctx *cx)
     drop_stored(cx, &m);
 }
 
+/* Nobody has a label: a table without rows, and the log says why. */
+static void nothing_labelled(atn_ctx *cx)
+{
+    static char lack[] = "none of its keys has a label";
+    static int32_t none[] = {-1, -1, -1, -1};
+    const atn_token_labels labels = {.n = 4, .label = none, .what = "by hand"};
+    atn_graph_table_opts o;
+    atn_table *t = NULL;
+    atn_idx failed;
+    stored_model m;
+
+    cx->log_sink = sink;
+    cx->log_user = lack;
+    quiet = true;
+    atn_graph_defaults(&o);
+    o.labels = &labels;
+    store(cx, &m, "graph/nothing");
+    CHECK_OK(atn_graph_classes_table(cx, m.capture, &m.selection, &o, &t, &failed));
+    CHECK_EQ(atn_table_rows(t), 0);
+    CHECK_EQ(failed, 0);
+    CHECK(!quiet);
+    atn_table_destroy(cx, t);
+    o.what = ATN_GRAPH_LABELLED;
+    CHECK_OK(atn_graph_table(cx, m.capture, &m.selection, &o, &t, &failed));
+    CHECK_EQ(cell(t, 0, "classes"), 0);
+    CHECK(isnan(cell(t, 0, "homophily_edge")));
+    atn_table_destroy(cx, t);
+    drop_stored(cx, &m);
+}
+
 static void spectra(atn_ctx *cx)
 {
     static const double value[] = {0, .404287, .573079, .804029};
@@ -294,6 +324,6 @@ static void allocations_may_fail(atn_ctx *cx)
 }
 
 CHECK_MAIN({"heads by hand", heads_by_hand}, {"self edges chosen", self_edges_chosen},
-           {"class matrix", class_matrix}, {"spectra", spectra},
-           {"other layers", other_layers},
+           {"class matrix", class_matrix}, {"nothing labelled", nothing_labelled},
+           {"spectra", spectra}, {"other layers", other_layers},
            {"allocations may fail", allocations_may_fail})
