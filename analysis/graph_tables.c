@@ -203,7 +203,7 @@ static atn_status compute(atn_ctx *cx, const heads *s, const atn_graph_layer *l,
         w.query = l->labels.query;
         w.key = l->labels.key;
     }
-    if (labels || features) {
+    if (labels || features || (what & ATN_GRAPH_FREQUENCY)) {
         ATN_TRY(take_sums(cx, h, &w, labels, &e));
         ATN_TRY(atn_edge_walk(cx, h, &w, &e));
     }
@@ -220,6 +220,8 @@ static atn_status compute(atn_ctx *cx, const heads *s, const atn_graph_layer *l,
         ATN_TRY(atn_frequency_of(cx, h, &f, &w, &e, &v->q));
         ATN_TRY(rayleigh(cx, h, x, &w, &e, &v->rayleigh));
     }
+    if (!features && (what & ATN_GRAPH_FREQUENCY))
+        v->q.high_norm = atn_graph_high_norm(h, &e);
     if (what & ATN_GRAPH_WORST) ATN_TRY(worst_gain(cx, h, s->o->worst_steps, v));
 done:
     return st;

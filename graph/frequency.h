@@ -2,7 +2,7 @@
  *
  * Math    of signals X (a row a token): DC their column means, HC = X - DC. ratio =
  *         |HC(X)| / |DC(X)| (Frobenius), gain = |HC(P X)| / |HC(X)|, worst gain =
- *         |(I - J) P|_2 with J = 11'/n; residual = sqrt(|HC|_1 |HC|_inf), the largest
+ *         |(I - J) P|_2 with J = 11'/n; all of them over the rows that have weight; residual = sqrt(|HC|_1 |HC|_inf), the largest
  *         sums of a column and of a row. P = 1/nk + P_h (AttnScale): its |P_h|_F; with
  *         (1 + l) P_h in place of P_h the gain grows by 1 + l, so l = 1 / gain - 1
  *         keeps the energy.
@@ -37,6 +37,9 @@ typedef struct atn_frequency {
 atn_status atn_frequency_of(atn_ctx *cx, const atn_head *h, const atn_features *f,
                             const atn_edge_want *want, const atn_edge_sums *s,
                             atn_frequency *out) ATN_WARN_UNUSED;
+
+/* |P_h|_F alone, which needs no features: from self, mass, square. */
+double atn_graph_high_norm(const atn_head *h, const atn_edge_sums *s);
 
 /* Queries and keys are the same tokens, all of them, and padding sees nothing. */
 bool atn_graph_is_square(const atn_head *h, bool self);
@@ -82,7 +85,14 @@ typedef struct atn_graph_spectrum {
     double components; /* of the graph of edges P_ij >= edge, either way */
 } atn_graph_spectrum;
 
-/* Of a square head; X (n, d). USAGE for bins = 0 with too many tokens. */
+/* The bin of an eigenvalue among equal ones of [0, 2]; what is less than `edge` below
+ * the end of a bin is on it: isolated nodes have 1, but for rounding. */
+atn_idx atn_graph_bin_of(double value, atn_idx bins, double edge);
+#define ATN_GRAPH_EDGE_EXACT    1e-9 /* of eigenvalues from LAPACK, and of streamed ones */
+#define ATN_GRAPH_EDGE_STREAMED 1e-5
+
+/* Of a square head; X (n, d), or d = 0: then energies and responses are NaN. USAGE for
+ * bins = 0 with too many tokens. */
 atn_status atn_graph_spectrum_run(atn_ctx *cx, const atn_head *h, atn_cmat x,
                                   const atn_graph_opts *o,
                                   atn_graph_spectrum *out) ATN_WARN_UNUSED;

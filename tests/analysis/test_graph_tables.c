@@ -96,6 +96,8 @@ static void heads_by_hand(atn_ctx *cx)
             CHECK(isnan(cell(t, r, "frequency_gain")));
             CHECK(isnan(cell(t, r, "dirichlet_power")));
         }
+        /* |P|^2 = 1 + .5 + .38 + .3, less 1: of P alone */
+        CHECK_NEAR(cell(t, r, "attnscale_high_norm"), sqrt(1.18), 1e-6);
     }
     CHECK(!quiet);
     atn_table_destroy(cx, t);
@@ -210,16 +212,19 @@ static void spectra(atn_ctx *cx)
     CHECK_OK(atn_graph_spectrum_tables(cx, m.capture, &m.selection, &o, &bins, &ends,
                                        &failed));
     CHECK_EQ(failed, 0);
-    CHECK_EQ(atn_table_rows(bins), 8); /* layer 1 has no features */
+    CHECK_EQ(atn_table_rows(bins), 16);
     CHECK_EQ(atn_table_rows(ends), 4);
-    for (int r = 0; r < 8; r++) {
+    for (int r = 0; r < 16; r++) { /* layer 1 has no features, but a graph */
+        CHECK_EQ(isnan(cell(bins, r, "energy_share")), r >= 8);
         CHECK_EQ(cell(bins, r, "bin"), r % 4);
         CHECK_NEAR(cell(bins, r, "lambda"), value[r % 4], 1e-6);
         CHECK_EQ(cell(bins, r, "eigenvalues"), 1);
     }
     CHECK_NEAR(cell(ends, 0, "lambda_second"), .404287, 1e-6);
     CHECK_EQ(cell(ends, 0, "zero_eigenvalues"), 1);
-    CHECK(isnan(cell(ends, 2, "lambda_second")));
+    CHECK_NEAR(cell(ends, 2, "lambda_second"), .404287, 1e-6);
+    CHECK_EQ(cell(ends, 2, "components"), 1);
+    CHECK(isnan(cell(ends, 2, "energy_low_share")));
     atn_table_destroy(cx, bins);
     atn_table_destroy(cx, ends);
     drop_stored(cx, &m);
