@@ -372,6 +372,7 @@ const atn_command atn_command_graph = {
         "(-o FILE), or to stderr where the table goes to stdout.",
     .options = options,
     .uses = ATN_USE_SELECT | ATN_USE_TABLE,
+    .second = "spectrum_ends,adapter_heads",
     .word = word,
     .min_args = 1,
     .max_args = 1,

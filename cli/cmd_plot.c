@@ -5,6 +5,7 @@
 
 #include "cli/graph_adapter.h"
 #include "cli/output.h"
+#include "cli/patterns.h"
 #include "cli/source_patterns.h"
 #include "cli/sources.h"
 #include "core/io/file.h"
@@ -194,7 +195,7 @@ static atn_status sort_words(atn_cli *cli, plan *p)
     for (int i = 1; i < cli->n_args; i++) {
         const char *word = cli->args[i];
 
-        if (atn_dir_exists(word)) {
+        if (atn_is_capture(word)) {
             p->capture = word;
             captures++;
         } else if (is_table(p, word)) {
