@@ -10,7 +10,8 @@
  *                   along by the weights that X makes: y_b;
  *                   signal^2 = sum_k in b (u_k'y_b)^2, signal_total^2 = |y_b|^2
  *         The same of the form pgnn at p = 2, where every u_k is only scaled, by
- *         h_K(s_k), K the steps done: gain_p2^2 = sum h_K^2 |u_k'X|^2 / sum |u_k'X|^2, and so the signal.
+ *         h_K(s_k), K the steps done: gain_p2^2 = sum h_K^2 |u_k'X|^2 / sum |u_k'X|^2,
+ *         and so the signal.
  * Oracle  the form pgnn at p = 2: gain = gain_p2, signal = signal_total = signal_p2.
  * Source  own definition; frequencies as card A4.
  * Cost    one eigendecomposition a head, up to 9 n^3 flop, and 4 matrices n x n.

@@ -52,9 +52,9 @@ extern const atn_adapter_opts atn_adapter_opts_default;
 atn_status atn_adapter_opts_check(atn_ctx *cx,
                                   const atn_adapter_opts *o) ATN_WARN_UNUSED;
 
-/* A head that is bad (holds NaN, or overflows) is named in the log; its cells stay empty
- * and the others go on. *failed counts such heads (NULL = not asked). A layer that
- * lacks what the table needs is named once and has no rows. */
+/* A head that is bad (holds NaN, or overflows) is named in the log; its cells stay
+ * empty and the others go on. *failed counts such heads (NULL = not asked). A layer
+ * that lacks what the table needs is named once and has no rows. */
 
 /* Kind "adapter": keys, p, iteration (0 = plain attention), then what
  * atn_adapter_state has, and the changes against iteration 0. */

@@ -2,10 +2,10 @@
  *
  * Math    of signals X (a row a token): DC their column means, HC = X - DC. ratio =
  *         |HC(X)| / |DC(X)| (Frobenius), gain = |HC(P X)| / |HC(X)|, worst gain =
- *         |(I - J) P|_2 with J = 11'/n; all of them over the rows that have weight; residual = sqrt(|HC|_1 |HC|_inf), the largest
- *         sums of a column and of a row. P = 1/nk + P_h (AttnScale): its |P_h|_F; with
- *         (1 + l) P_h in place of P_h the gain grows by 1 + l, so l = 1 / gain - 1
- *         keeps the energy.
+ *         |(I - J) P|_2 with J = 11'/n, all of them over the rows that have weight;
+ *         residual = sqrt(|HC|_1 |HC|_inf), the largest sums of a column and of a row.
+ *         P = 1/nk + P_h (AttnScale): its |P_h|_F; with (1 + l) P_h in place of P_h the
+ *         gain grows by 1 + l, so l = 1 / gain - 1 keeps the energy.
  *         The graph: S = (P + P') / 2, D its row sums, L = I - D^-1/2 S D^-1/2 (an
  *         isolated node: 1 / sqrt(0) = 0), eigenvalues in [0, 2], vectors u_k. Rayleigh
  *         quotient tr(X'L X) / tr(X'X); energy |u_k'X|^2 as shares in bins of [0, 2],
@@ -17,7 +17,7 @@
  * Source  Wang, Zheng et al., ICLR 2022 (VITA-Group/ViT-Anti-Oversmoothing); Dong,
  *         Cordonnier, Loukas, arXiv 2103.03404.
  * Cost    one edge walk; one more for the Rayleigh quotient; two products of the rows a
- *         step where the spectrum streams, one a step for the worst gain.
+ *         step where the spectrum streams, one a step and one more for the worst gain.
  * Limits  products are float32: streamed values are good to about 1e-5. The graph needs
  *         as many queries as keys. Eigenvalues of a causal P itself are its diagonal
  *         and say nothing.

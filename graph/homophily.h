@@ -8,8 +8,8 @@
  *           node        mean over rows of the share of the row's mass
  *           margin      e = sum_k D_k E_k / M^2
  *           adjusted    (edge - e) / (1 - e)
- *           null        edge of uniform attention over the same visible keys, of rows that
- *                       have weight
+ *           null        edge of uniform attention over the same visible keys, of the
+ *                       rows that have weight
  *           adjusted_causal  (edge - null) / (1 - null)
  *           insensitive 1 / (C-1) sum_k max(0, H_kk - c_k / n), H_kl the share of the
  *                       mass of rows of class k that goes to class l
