@@ -88,8 +88,8 @@ typedef struct atn_graph_spectrum {
 /* The bin of an eigenvalue among equal ones of [0, 2]; what is less than `edge` below
  * the end of a bin is on it: isolated nodes have 1, but for rounding. */
 atn_idx atn_graph_bin_of(double value, atn_idx bins, double edge);
-#define ATN_GRAPH_EDGE_EXACT    1e-9 /* of eigenvalues from LAPACK, and of streamed ones */
-#define ATN_GRAPH_EDGE_STREAMED 1e-5
+#define ATN_GRAPH_EDGE_EXACT    1e-9 /* of eigenvalues from LAPACK */
+#define ATN_GRAPH_EDGE_STREAMED 1e-5 /* of Ritz values */
 
 /* Of a square head; X (n, d), or d = 0: then energies and responses are NaN. USAGE for
  * bins = 0 with too many tokens. */
