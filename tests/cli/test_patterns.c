@@ -136,7 +136,7 @@ static void files(atn_ctx *cx)
 
     (void)!system("mkdir -p " ATN_TEST_SCRATCH);
     CHECK_OK(atn_pattern_shift(cx, &f, &near, 1, 0, &p));
-    CHECK_OK(atn_pattern_save(cx, p, path, true));
+    CHECK_OK(atn_pattern_save(cx, p, -1, path, true));
     atn_pattern_destroy(cx, p);
     CHECK_OK(atn_stack_read(cx, path, &any, s));
     CHECK_EQ(pairs(cx, s->layer[0]), 17);
