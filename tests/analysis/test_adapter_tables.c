@@ -609,25 +609,26 @@ static void response_of_a_ring(atn_ctx *cx)
     drop_stored(cx, &m);
 }
 
-/* A star of 7: all eigenvalues but the two ends are 0, frequency 1, but for rounding:
- * they share the bin that 1 begins. */
-static void response_of_a_star(atn_ctx *cx)
+/* Four tokens against 36 by a matrix of rank 1: all eigenvalues but the two ends are 0,
+ * frequency 1, but for rounding: they share the bin that 1 begins. */
+static void response_of_two_sides(atn_ctx *cx)
 {
     static const double p[] = {2};
-    enum { R = 7 };
+    enum { R = 40, M = 4 };
     float rows[R * R] = {0}, v[R];
     stored_model m = {.layers = 1};
     atn_adapter_opts o = atn_adapter_opts_default;
     atn_table *t;
 
-    for (int i = 1; i < R; i++) {
-        rows[i] = (float)i / 21;
-        rows[i * R] = 1;
-    }
+    for (int i = 0; i < M; i++)
+        for (int j = M; j < R; j++) {
+            rows[i * R + j] = (float)((i + 1) * (1 + j % 3)) / 512; /* of rank 1 */
+            rows[j * R + i] = rows[i * R + j];
+        }
     for (int i = 0; i < R; i++) v[i] = (float)((i * i * 7 + 3 * i) % 11) - 5;
     m.layer[0] = (stored_layer){
         .heads = 1, .kv_heads = 1, .nq = R, .nk = R, .dv = 1, .p = rows, .v = v};
-    store_model(cx, &m, "adapter_star");
+    store_model(cx, &m, "adapter_sides");
     o.p = p;
     o.n_p = 1;
     t = response_of(cx, &m, &o);
@@ -1094,7 +1095,7 @@ static void failing_allocation(atn_ctx *cx)
 CHECK_MAIN({"rows of heads", rows_of_heads}, {"labels", labels}, {"bad head", bad_head},
            {"layers that lack", layers_that_lack}, {"nodes", nodes}, {"pgnn", pgnn},
            {"pgnn keeps near pairs", pgnn_keeps_near_pairs}, {"pgnn alpha", pgnn_alpha},
-           {"response of a star", response_of_a_star},
+           {"response of two sides", response_of_two_sides},
            {"response that stops", response_that_stops},
            {"response of pgnn", response_of_pgnn},
            {"response of a ring", response_of_a_ring},
