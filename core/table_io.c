@@ -282,17 +282,17 @@ done:
 typedef struct reader {
     atn_ctx *cx;
     const char *path;
-    char **fields; /* all fields in order, NULL = empty */
+    const char *text_col; /* stays text whatever it holds; NULL = none */
+    char **fields;        /* all fields in order, NULL = empty */
     atn_idx n_fields, room, n_cols, col, line;
+    atn_idx blank; /* lines since the last row, where they are empty cells */
+    int ended;     /* the character that ended the line before */
     atn_status st;
 } reader;
 
-static void on_field(void *text, size_t n, void *state)
+static void add_field(reader *r, const char *text, size_t n)
 {
-    reader *r = state;
-
     if (r->st != ATN_OK) return;
-    r->col++;
     if (r->n_fields == r->room) {
         const atn_idx room = ATN_MAX(2 * r->room, (atn_idx)256);
         char **grown = atn_realloc(r->cx, r->fields, room, sizeof *grown);
@@ -311,12 +311,29 @@ static void on_field(void *text, size_t n, void *state)
     r->n_fields++;
 }
 
-static void on_row(int terminator, void *state)
+static void on_field(void *text, size_t n, void *state)
 {
     reader *r = state;
 
-    (void)terminator;
+    r->line += r->blank;
+    for (; r->blank > 0; r->blank--) add_field(r, NULL, 0);
+    r->col++;
+    r->ended = 0;
+    add_field(r, text, n);
+}
+
+/* Of a single column a blank line is an empty cell, but behind the last row. */
+static void on_row(int terminator, void *state)
+{
+    reader *r = state;
+    const bool second = terminator == '\n' && r->ended == '\r';
+
     if (r->st != ATN_OK) return;
+    r->ended = terminator;
+    if (r->col == 0) {
+        r->blank += r->n_cols == 1 && !second;
+        return;
+    }
     r->line++;
     if (r->n_cols == 0) r->n_cols = r->col;
     if (r->col != r->n_cols)
@@ -347,7 +364,8 @@ static atn_status parse_fields(atn_ctx *cx, const char *text, size_t size, reade
     atn_status st = ATN_OK;
     size_t got = 0;
 
-    if (csv_init(&parser, CSV_STRICT | CSV_STRICT_FINI | CSV_EMPTY_IS_NULL) != 0)
+    if (csv_init(&parser,
+                 CSV_STRICT | CSV_STRICT_FINI | CSV_EMPTY_IS_NULL | CSV_REPALL_NL) != 0)
         return atn_fail(cx, ATN_MEMORY, __FILE__, __LINE__,
                         "no memory for the CSV parser");
     if (size > 0) got = csv_parse(&parser, text, size, on_field, on_row, r);
@@ -401,6 +419,8 @@ static atn_status infer(const reader *r, atn_idx c, atn_col_type *type)
     atn_idx whole = 0, numbers = 0, bools = 0, n = 0, text_row = 0;
     const atn_idx rows = r->n_fields / r->n_cols;
 
+    *type = ATN_COL_STR;
+    if (r->text_col && strcmp(r->fields[c], r->text_col) == 0) return ATN_OK;
     for (atn_idx i = 1; i < rows; i++) {
         const char *field = r->fields[i * r->n_cols + c];
         int64_t v;
@@ -518,11 +538,11 @@ done:
     return st;
 }
 
-static atn_status load_csv(atn_ctx *cx, const char *path, const char *text, size_t size,
-                           atn_table **out)
+static atn_status load_csv(reader r, const char *text, size_t size, atn_table **out)
 {
     const size_t bom = size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
-    reader r = {.cx = cx, .path = path};
+    const char *path = r.path;
+    atn_ctx *cx = r.cx;
     json_t *record = NULL, *facts = NULL, *value;
     atn_status st = ATN_OK;
     atn_table *t = NULL;
@@ -727,7 +747,8 @@ done:
     return st;
 }
 
-atn_status atn_table_load(atn_ctx *cx, const char *path, atn_table **out)
+atn_status atn_table_load_text(atn_ctx *cx, const char *path, const char *column,
+                               atn_table **out)
 {
     atn_status st = ATN_OK;
     char *text = NULL;
@@ -738,8 +759,14 @@ atn_status atn_table_load(atn_ctx *cx, const char *path, atn_table **out)
     if (size > 0 && text[0] == '{')
         ATN_TRY(load_jsonl(cx, path, text, out));
     else
-        ATN_TRY(load_csv(cx, path, text, size, out));
+        ATN_TRY(load_csv((reader){.cx = cx, .path = path, .text_col = column}, text,
+                         size, out));
 done:
     atn_free(cx, text);
     return st;
+}
+
+atn_status atn_table_load(atn_ctx *cx, const char *path, atn_table **out)
+{
+    return atn_table_load_text(cx, path, NULL, out);
 }

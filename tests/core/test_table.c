@@ -144,6 +144,19 @@ static void csv_readings(atn_ctx *cx)
     CHECK(atn_table_get_i64(t, 0, 0) == 1 && !atn_table_has(t, 1, 0));
     CHECK_STR(atn_table_get_str(t, 1, 1), "y, z");
     atn_table_destroy(cx, t);
+    /* of one column a blank line is an empty cell, but not at the end */
+    CHECK_OK(atn_table_load(cx, CSV("v\r\n1\r\n\r\n\r\n4\r\n\r\n"), &t));
+    CHECK_EQ(atn_table_rows(t), 4);
+    CHECK(atn_table_has(t, 0, 0) && !atn_table_has(t, 1, 0) && !atn_table_has(t, 2, 0));
+    CHECK_EQ(atn_table_get_i64(t, 3, 0), 4);
+    atn_table_destroy(cx, t);
+    CHECK_OK(atn_table_load(cx, CSV("v,w\n1,2\n\n\n3,4\n"), &t));
+    CHECK_EQ(atn_table_rows(t), 2);
+    atn_table_destroy(cx, t);
+    CHECK_OK(atn_table_load_text(cx, CSV("v,w\n1,2\nx,4\n07,5\n"), "v", &t));
+    CHECK_STR(atn_table_get_str(t, 2, 0), "07");
+    CHECK_EQ(atn_table_get_i64(t, 2, 1), 5);
+    atn_table_destroy(cx, t);
     CHECK_OK(atn_table_load(cx, CSV("v\n1\n2.5\nnan\n-inf\n"), &t));
     CHECK_EQ(atn_table_col_type(t, 0), ATN_COL_F64);
     CHECK(atn_table_get_f64(t, 1, 0) == 2.5 && isinf(atn_table_get_f64(t, 3, 0)));
