@@ -172,6 +172,45 @@ static void check_rows(const atn_pattern *p, const dense *d)
     free(room);
 }
 
+/* Rows from a block on; of all heads together; what they state of their repeating. */
+static void check_stated(const atn_pattern *p)
+{
+    const atn_idx most = ATN_MAX(p->room, p->all_room);
+    static bool see[3][2 * MOST][MOST]; /* the last one of all heads */
+    atn_span *room = malloc((size_t)most * sizeof *room);
+    const atn_repeat *r = &p->repeat;
+
+    memset(see, 0, sizeof see);
+    for (atn_idx h = 0; h < p->heads; h++)
+        for (atn_idx a = p->row0; a < p->row1; a++) {
+            const atn_idx n = atn_pattern_row(p, h, a, room);
+
+            for (atn_idx s = 0; s < n; s++)
+                for (atn_idx c = room[s].lo; c < room[s].hi; c++)
+                    see[h][a][c] = see[2][a][c] = true;
+        }
+    for (atn_idx h = p->all_room > 0 || p->heads == 1 ? ATN_HEADS_ALL : 0; h < p->heads;
+         h++)
+        for (atn_idx a = p->row0; a < p->row1; a++) {
+            const atn_idx from = below(p->cols + 2);
+            const atn_idx n = atn_pattern_row_from(p, h, a, from, room);
+
+            if (h == ATN_HEADS_ALL && p->heads > 1) CHECK(n <= p->all_most);
+            check_spans(room, n, p->cols);
+            for (atn_idx c = 0; c < p->cols; c++)
+                CHECK_EQ(in_spans(room, n, c),
+                         c >= from && see[h == ATN_HEADS_ALL ? 2 : h][a][c]);
+        }
+    for (atn_idx h = 0; h < p->heads && r->step > 0; h++)
+        for (atn_idx a = p->row0; a < p->row1; a++)
+            for (atn_idx b = a - r->step; b >= p->row0; b -= r->step) {
+                if (r->segment > 0 && a / r->segment != b / r->segment) break;
+                for (atn_idx c = 0; c < ATN_MIN(b - r->reach, p->cols); c++)
+                    CHECK_EQ(see[h][a][c], see[h][b][c]);
+            }
+    free(room);
+}
+
 static void check_counts(atn_ctx *cx, const atn_pattern *p, const dense *d, atn_idx h)
 {
     const atn_idx hd = d->heads > 1 ? h : 0, b = p->frame.block;
@@ -231,6 +270,8 @@ static void every_kind(atn_ctx *cx)
         CHECK_EQ(p->heads, heads);
         CHECK_EQ(p->shift, m.kind == 0);
         check_rows(p, &d);
+        check_stated(p);
+        CHECK_EQ(p->repeat.step > 0, m.kind != 1);
         for (atn_idx h = 0; h < heads; h++) check_counts(cx, p, &d, h);
         atn_pattern_destroy(cx, p);
     }
@@ -269,6 +310,7 @@ static void algebra(atn_ctx *cx)
         both.f = f;
         both.heads = p->heads;
         check_rows(p, &both);
+        check_stated(p);
         for (atn_idx h = 0; h < p->heads; h++) check_counts(cx, p, &both, h);
         atn_pattern_destroy(cx, p);
     }
