@@ -7,7 +7,10 @@
  *         layer only what is new is visited. As R_k grows with k, R_k+n = R_k says that
  *         it has stopped for good.
  *         A row costs its intervals: far[lo] <- max(far[lo], hi), and one sweep says
- *         what is covered. The flag `own` of the plan: the last node is covered.
+ *         what is covered. Where rows repeat, of those in one segment and of one place
+ *         in the step the last one is read to its end, and of the others what is near:
+ *         the rest of their intervals are its own. The flag `own` of the plan: the last
+ *         node is covered.
  * Cost    n n_layers passes for depth k > n, k^2 / 2 before; a pass: the rows of what
  *         is reached, and the nodes. n + 8 bytes a node.
  */
@@ -72,29 +75,66 @@ done:
     return st;
 }
 
+/* Reads row a of the set: all of it or, where a later row has the rest, what is near. */
+static void read_row(frontier *f, atn_field_reader *r, atn_idx a, bool whole)
+{
+    const atn_idx from = whole ? 0 : ATN_MAX(a - r->repeat.reach, 0);
+    const atn_span *s;
+    const atn_idx n = atn_field_row_from(r, a, from, &s);
+
+    for (atn_idx i = 0; i < n; i++)
+        f->far[s[i].lo] = ATN_MAX(f->far[s[i].lo], s[i].hi);
+}
+
+/* The rows of the set, from the last one down. seen [step]: the segment of the last row
+ * of the set at this place of the step, + 1. */
+static atn_status read_rows(atn_ctx *cx, frontier *f, atn_field_reader *r, uint8_t *set)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const uint8_t visited = f->plan->n == 1 ? OLD : NEW;
+    const atn_idx step = atn_field_places(r), segment = r->repeat.segment;
+    atn_status st = ATN_OK;
+    atn_idx *seen = NULL;
+
+    ATN_TAKE(seen, step);
+    memset(seen, 0, (size_t)step * sizeof *seen);
+    for (atn_idx a = f->plan->nodes - 1; a >= 0; a--) {
+        const atn_idx mine = (segment > 0 ? a / segment : 0) + 1;
+        bool whole;
+
+        if (set[a] == OUT) continue;
+        whole = r->repeat.step == 0 || seen[a % step] != mine;
+        seen[a % step] = mine;
+        if (set[a] == OLD) continue;
+        if (r->read > ATN_FIELD_READ_MOST) {
+            ATN_TRY(atn_stopped(cx, "field"));
+            r->read = 0;
+        }
+        read_row(f, r, a, whole);
+        set[a] = visited;
+    }
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
 /* set <- set and what its rows see in the layer of r. */
-static void pass(frontier *f, atn_field_reader *r, uint8_t *set, bool *own)
+static atn_status pass(atn_ctx *cx, frontier *f, atn_field_reader *r, uint8_t *set,
+                       bool *own)
 {
     const atn_idx nodes = f->plan->nodes;
-    const uint8_t visited = f->plan->n == 1 ? OLD : NEW;
+    atn_status st = ATN_OK;
     atn_idx end = 0;
 
     memset(f->far, 0, (size_t)nodes * sizeof *f->far);
-    for (atn_idx a = 0; a < nodes; a++) {
-        const atn_span *s;
-        atn_idx n;
-
-        if (set[a] != NEW) continue;
-        n = atn_field_row(r, a, &s);
-        for (atn_idx i = 0; i < n; i++)
-            f->far[s[i].lo] = ATN_MAX(f->far[s[i].lo], s[i].hi);
-        set[a] = visited;
-    }
+    ATN_TRY(read_rows(cx, f, r, set));
     for (atn_idx a = 0; a < nodes; a++) {
         end = ATN_MAX(end, f->far[a]);
         if (a < end && set[a] == OUT) set[a] = NEW;
     }
     *own |= end >= nodes;
+done:
+    return st;
 }
 
 static bool full(const frontier *f, const uint8_t *set, bool own)
@@ -117,7 +157,7 @@ static atn_status step(atn_ctx *cx, void *state, int k)
         if (full(f, set, f->own[f->now])) break;
         ATN_TRY(atn_stopped(cx, "field"));
         atn_field_reader_set(&r, atn_field_layer(f->plan, t));
-        pass(f, &r, set, &f->own[f->now]);
+        ATN_TRY(pass(cx, f, &r, set, &f->own[f->now]));
     }
 done:
     atn_arena_rewind(cx, mark);

@@ -40,9 +40,9 @@ static bool sees_all(const twin *t, int l, bool causal)
 
 static void twin_see(twin *t, int l, const atn_pattern *p)
 {
-    atn_span s[3 * N];
+    atn_span s[16 * N];
 
-    CHECK(p->room <= 3 * N);
+    CHECK(p->room <= 16 * N);
     for (atn_idx h = 0; h < p->heads; h++)
         for (atn_idx i = 0; i < t->n; i++) {
             const atn_idx m = atn_pattern_keys(p, h, i, s);
