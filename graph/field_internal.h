@@ -139,12 +139,21 @@ static inline void atn_field_count(atn_field_tally *t, atn_idx row, atn_idx reac
     t->row = row;
 }
 
+/* What says whether to go on beyond the depth asked for. */
+typedef struct atn_field_peek {
+    atn_idx reached; /* by the last node, and its flag `own` */
+    bool own;
+    int64_t growth; /* not the same as before: some field may go on growing; the same
+                       for all layers of the list: none that is not complete does */
+    bool all;       /* every node reaches all it can see */
+} atn_field_peek;
+
 typedef struct atn_field_engine {
     const char *id;
     bool every; /* holds the fields of all nodes, else of the row it was opened for */
     /* Whether it can compute this plan, here. */
     atn_status (*fits)(atn_ctx *cx, const atn_field_plan *p, bool *fits);
-    /* Of one layer, in units of some nanoseconds. */
+    /* Of one layer beyond the depth asked for, about nanoseconds. */
     double (*work)(const atn_field_plan *p);
     /* *state <- R_0; the plan is borrowed. Checks its memory first. */
     atn_status (*open)(atn_ctx *cx, const atn_field_plan *p, atn_idx row, void **state);
@@ -154,6 +163,10 @@ typedef struct atn_field_engine {
     /* Whether a row of `rows` reaches a key of `keys`. */
     bool (*meets)(const void *state, atn_span rows, atn_span keys);
     atn_status (*tally)(atn_ctx *cx, const void *state, atn_field_tally *out);
+    /* Beyond the depth asked for: as step, after which only peek and close are called.
+     * NULL: step does it. */
+    atn_status (*beyond)(atn_ctx *cx, void *state, int k);
+    void (*peek)(const void *state, atn_field_peek *out); /* NULL: all is looked at */
     void (*close)(atn_ctx *cx, void *state); /* NULL is fine */
 } atn_field_engine;
 
