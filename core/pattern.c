@@ -6,6 +6,8 @@
 
 #include "core/pattern_internal.h"
 
+enum { SHORT_SEGMENT = 256 };
+
 /* ---- intervals ---- */
 
 static int by_beginning(const void *a_, const void *b_)
@@ -58,6 +60,15 @@ atn_repeat atn_repeat_scale(atn_repeat r, atn_idx factor)
     r.segment *= factor;
     r.reach = (r.reach + 1) * factor;
     return r.step > ATN_REPEAT_MOST ? (atn_repeat){0} : r;
+}
+
+/* Rows that see nothing outside their segment: of short ones nothing from afar, so that
+ * rows go on over their borders; of long ones the rows within one. */
+static atn_repeat repeat_within(atn_idx step, atn_idx segment, atn_idx longest)
+{
+    if (step > ATN_REPEAT_MOST) return (atn_repeat){0};
+    return longest <= SHORT_SEGMENT ? (atn_repeat){step, 0, longest - 1}
+                                    : (atn_repeat){step, segment, 0};
 }
 
 atn_repeat atn_repeat_both(atn_repeat a, atn_repeat b)
@@ -364,6 +375,7 @@ static const struct atn_pattern_kind segments_kind = {segments_row, NULL,
 atn_status atn_pattern_segments(atn_ctx *cx, const atn_frame *f, const atn_idx *starts,
                                 atn_idx n, atn_pattern **out)
 {
+    atn_idx longest = 0, divisor = 0;
     atn_status st = ATN_OK;
     atn_pattern *p = NULL;
     segments *s;
@@ -376,9 +388,13 @@ atn_status atn_pattern_segments(atn_ctx *cx, const atn_frame *f, const atn_idx *
     ATN_NEW(s->starts, n);
     memcpy(s->starts, starts, (size_t)n * sizeof *starts);
     s->n = n;
-    p->repeat.step = 1;
-    for (atn_idx i = 1; i < n; i++)
-        p->repeat.segment = atn_common_divisor(starts[i], p->repeat.segment);
+    for (atn_idx i = 0; i < n; i++) {
+        const atn_idx end = i + 1 < n ? starts[i + 1] : ATN_MAX(p->cols, starts[i] + 1);
+
+        longest = ATN_MAX(longest, end - starts[i]);
+        divisor = atn_common_divisor(starts[i], divisor);
+    }
+    p->repeat = repeat_within(1, divisor, longest);
     *out = p;
     p = NULL;
 done:
@@ -538,7 +554,7 @@ atn_status atn_pattern_residues(atn_ctx *cx, const atn_frame *f, atn_idx segment
         if (c->phase[h] < segment) c->any[c->phase[h]] = 1;
     p->most = p->room = ATN_MIN(segment, p->cols) / step + 1;
     p->all_most = p->all_room = p->most;
-    if (step <= ATN_REPEAT_MOST) p->repeat = (atn_repeat){step, segment, 0};
+    p->repeat = repeat_within(step, segment, segment);
     *out = p;
     p = NULL;
 done:

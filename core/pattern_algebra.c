@@ -349,8 +349,9 @@ static atn_status compose_frame(atn_ctx *cx, const atn_pattern *upper,
                             "layers of one another");
     *f = upper->frame;
     f->causal = causal;
-    f->block =
-        both && !causal ? atn_common_divisor(upper->frame.block, lower->frame.block) : 1;
+    f->block = both && !causal
+                   ? atn_common_divisor(upper->frame.block, lower->frame.block)
+                   : 1;
 done:
     return st;
 }

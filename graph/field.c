@@ -14,6 +14,19 @@ static const atn_field_engine *const engines[] = {
     &atn_field_bits,  &atn_field_frontier,
 };
 
+/* Layers that each look back by the same offsets everywhere, in blocks of different
+ * sizes: then the offsets of two layers do not add up. */
+static bool blocks_differ(const atn_field_plan *p)
+{
+    bool differ = false;
+
+    for (int i = 0; i < p->n; i++) {
+        if (!p->layers[i]->shift || !p->causal) return false;
+        differ |= p->layers[i]->frame.block != p->block;
+    }
+    return differ;
+}
+
 static atn_status warn_of_memory(atn_ctx *cx, const atn_field_plan *p)
 {
     atn_status st = ATN_OK;
@@ -22,9 +35,11 @@ static atn_status warn_of_memory(atn_ctx *cx, const atn_field_plan *p)
     ATN_TRY(atn_field_bits_fit(cx, p, &bytes, &limit));
     atn_log(cx, ATN_LOG_WARN,
             "field: the fields of all %lld nodes need %.3g MiB, above %.3g: only that "
-            "of the last token is computed (raise --mem-limit, or give the pattern "
-            "larger blocks)",
-            (long long)p->nodes, bytes / 1048576, limit / 1048576);
+            "of the last token is computed (%s)",
+            (long long)p->nodes, bytes / 1048576, limit / 1048576,
+            blocks_differ(p) ? "give all layers blocks of one size, which needs no "
+                               "more than a bit a distance, or raise --mem-limit"
+                             : "raise --mem-limit, or give the pattern larger blocks");
 done:
     return st;
 }

@@ -22,9 +22,9 @@
 #include "core/pattern.h"
 
 typedef struct atn_field_opts {
-    int depth;  /* layers; layer k has pattern (k - 1) mod n of the list */
-    bool every; /* also the fields of all tokens, where memory allows */
-    bool walks; /* also the number of walks */
+    int depth;     /* layers; layer k has pattern (k - 1) mod n of the list */
+    bool every;    /* also the fields of all tokens, where memory allows */
+    bool walks;    /* also the number of walks */
     bool diameter; /* go on beyond depth until the last token is complete and, with
                       `every`, every token, or growth stops */
 } atn_field_opts;

@@ -146,6 +146,8 @@ static atn_status step_stripe(atn_ctx *cx, atn_idx stripe, void *state)
         or_row(&tree[i], &tree[2 * i + 1]);
     }
     for (atn_idx a = b->plan->causal ? stripe * ATN_STRIPE : 0; a < nodes; a++) {
+        if (b->table.ptr[a] >> 18 != b->table.ptr[a + 1] >> 18) /* intervals */
+            ATN_TRY(atn_stopped(cx, "field"));
         const atn_stripe_row sum = seen(b, tree, a, keep);
 
         if (a == last && stripe == last / ATN_STRIPE)

@@ -167,7 +167,7 @@ typedef struct atn_field_engine {
      * NULL: step does it. */
     atn_status (*beyond)(atn_ctx *cx, void *state, int k);
     void (*peek)(const void *state, atn_field_peek *out); /* NULL: all is looked at */
-    void (*close)(atn_ctx *cx, void *state); /* NULL is fine */
+    void (*close)(atn_ctx *cx, void *state);              /* NULL is fine */
 } atn_field_engine;
 
 extern const atn_field_engine atn_field_shift, atn_field_axes, atn_field_intervals,

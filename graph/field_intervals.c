@@ -204,8 +204,8 @@ static void peek(const void *state, atn_field_peek *out)
 {
     const intervals *s = state;
     const atn_idx nodes = s->plan->nodes;
-    const ends e = s->ends ? s->ends[s->now]
-                           : (ends){0, s->at[nodes - 1].lo, s->at[0].hi - 1};
+    const ends e =
+        s->ends ? s->ends[s->now] : (ends){0, s->at[nodes - 1].lo, s->at[0].hi - 1};
 
     *out = (atn_field_peek){.reached = nodes - e.first, .own = s->own || s->ends};
     out->growth = out->reached + e.last;

@@ -168,8 +168,8 @@ static atn_idx merge(const atn_span *a, atn_idx na, const atn_span *b, atn_idx n
 static void hold(atn_field_reader *r, atn_idx row, atn_idx from)
 {
     const atn_idx heads = r->p->all_room > 0 ? 1 : r->p->heads;
-    atn_idx n = atn_pattern_row_from(r->p, heads > 1 ? 0 : ATN_HEADS_ALL, row, from,
-                                     r->raw);
+    atn_idx n =
+        atn_pattern_row_from(r->p, heads > 1 ? 0 : ATN_HEADS_ALL, row, from, r->raw);
     int to = 0;
 
     r->held = r->raw;

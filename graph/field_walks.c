@@ -346,15 +346,21 @@ static atn_status add_singles(atn_ctx *cx, atn_idx chunk, void *state)
     return ATN_OK;
 }
 
-static void add_groups(const sliding *s, const atn_pattern *p)
+static atn_status add_groups(atn_ctx *cx, const sliding *s, const atn_pattern *p)
 {
+    atn_status st = ATN_OK;
+
     for (atn_idx i = 0; i < p->n_offsets;) {
         atn_group g;
 
         i = atn_next_group(p->offsets, p->n_offsets, i, &g);
-        if (!single(&g)) add_group(s, &g);
+        if (single(&g)) continue;
+        ATN_TRY(atn_stopped(cx, "walks"));
+        add_group(s, &g);
     }
     add_prefix(s, p);
+done:
+    return st;
 }
 
 static void add_all(const sliding *s)
@@ -410,7 +416,7 @@ static atn_status walks_shift(atn_ctx *cx, const atn_field_plan *p, int depth,
             if (dense)
                 add_all(&s);
             else
-                add_groups(&s, c.p);
+                ATN_TRY(add_groups(cx, &s, c.p));
         }
         keep_next(&c);
         read_counts(&c, &at[k]);

@@ -316,6 +316,46 @@ static void algebra(atn_ctx *cx)
     }
 }
 
+/* Short segments are near, long ones are segments; blocks of 3 hold 3 of tokens and one
+ * more that is near; no step above the bound is stated. */
+static void repeats(atn_ctx *cx)
+{
+    const atn_frame f = atn_frame_square(9000, 1, true);
+    const atn_frame g = atn_frame_square(9000, 3, true);
+    const atn_idx phase = 0, starts[] = {0, 600, 900, 1800};
+    atn_pattern *p, *q;
+
+    CHECK_OK(atn_pattern_residues(cx, &g, 64, 4, &phase, 1, &p));
+    CHECK_EQ(p->repeat.step, 4);
+    CHECK_EQ(p->repeat.segment, 0);
+    CHECK_EQ(p->repeat.reach, 63);
+    CHECK_OK(atn_pattern_segments(cx, &f, starts, 4, &q));
+    CHECK_EQ(q->repeat.step, 1);
+    CHECK_EQ(q->repeat.segment, 300);
+    CHECK_EQ(q->repeat.reach, 0);
+    CHECK_OK(atn_pattern_union(cx, p, q, &p));
+    CHECK_EQ(p->repeat.step, 12);
+    CHECK_EQ(p->repeat.segment, 300);
+    CHECK_EQ(p->repeat.reach, 192);
+    for (atn_idx a = 12; a < 9000; a++) {
+        const bool fresh = atn_repeat_fresh(&p->repeat, a);
+        atn_span x[512], y[512];
+        atn_idx m, n;
+
+        CHECK(p->room <= 512);
+        CHECK_EQ(fresh, a % 300 < 12);
+        if (fresh) continue;
+        m = atn_pattern_row(p, 0, a, x);
+        n = atn_pattern_row(p, 0, a - 12, y);
+        for (atn_idx c = 0; c < a - 12 - 192; c++)
+            CHECK_EQ(in_spans(x, m, c), in_spans(y, n, c));
+    }
+    atn_pattern_destroy(cx, p);
+    CHECK_OK(atn_pattern_residues(cx, &f, 9000, 4097, &phase, 1, &p));
+    CHECK_EQ(p->repeat.step, 0);
+    atn_pattern_destroy(cx, p);
+}
+
 /* What both state of their shift is stated of the result. */
 static void shift_is_kept(atn_ctx *cx)
 {
@@ -612,7 +652,7 @@ static void memory_runs_out(atn_ctx *cx)
 }
 
 CHECK_MAIN({"every kind", every_kind}, {"algebra", algebra},
-           {"shift is kept", shift_is_kept}, {"grids", grids},
+           {"shift is kept", shift_is_kept}, {"repeats", repeats}, {"grids", grids},
            {"grid oracles", grid_oracles}, {"grid rules", grid_rules},
            {"two layers", two_layers}, {"image", image},
            {"a pattern a head", a_pattern_a_head}, {"rules are named", rules_are_named},

@@ -149,15 +149,16 @@ static void set_bit(bit_rows *b, atn_idx i, atn_idx j)
     b->at[i][j / 64] |= (uint64_t)1 << (j % 64);
 }
 
-/* Columns 12 and 13 of 16, a window of 3; then segments of 64 thick, of 192 by every third, of 384 by phases 0 and 2 of 4. */
+/* Columns 12 and 13 of 16, a window of 3, segments of 300; then those of 64 thick, of 192 by every third, of 384 by phases 0 and 2 of 4. */
 static void see_repeats(bit_rows *see)
 {
     memset(see, 0, 2 * sizeof *see);
     for (atn_idx i = 0; i < REPEATS; i++)
         for (atn_idx j = 0; j <= i; j++) {
-            if ((j % 16 & ~1) == 12 || i - j < 3)
+            if ((j % 16 & ~1) == 12 || i - j < 3 || i / 300 == j / 300)
                 set_bit(&see[0], i, j);
-            if (i / 64 == j / 64 || (i / 192 == j / 192 && i % 192 % 3 == j % 192 % 3) ||
+            if (i / 64 == j / 64 ||
+                (i / 192 == j / 192 && i % 192 % 3 == j % 192 % 3) ||
                 (i / 384 == j / 384 && i % 4 == j % 4 && i % 2 == 0) || i == j)
                 set_bit(&see[1], i, j);
         }
@@ -169,7 +170,9 @@ static void make_repeats(atn_ctx *cx, atn_pattern **out)
     const atn_frame f = atn_frame_square(REPEATS, 1, true);
     atn_pattern *p;
 
-    CHECK_OK(atn_pattern_columns(cx, &f, 16, 2, phase + 3, 1, &out[0]));
+    CHECK_OK(atn_pattern_residues(cx, &f, 300, 1, phase, 1, &out[0]));
+    CHECK_OK(atn_pattern_columns(cx, &f, 16, 2, phase + 3, 1, &p));
+    CHECK_OK(atn_pattern_union(cx, out[0], p, &out[0]));
     CHECK_OK(atn_pattern_union(cx, out[0], window_of(cx, REPEATS, 1, 3, 0), &out[0]));
     CHECK_OK(atn_pattern_residues(cx, &f, 64, 1, phase, 1, &out[1]));
     CHECK_OK(atn_pattern_residues(cx, &f, 384, 4, (atn_idx[]){0, 2, 0}, 3, &p));
@@ -177,8 +180,10 @@ static void make_repeats(atn_ctx *cx, atn_pattern **out)
     CHECK_OK(atn_pattern_residues(cx, &f, 192, 3, phase, 3, &p));
     CHECK_OK(atn_pattern_union(cx, out[1], p, &out[1]));
     CHECK_EQ(out[0]->repeat.step, 1);
+    CHECK_EQ(out[0]->repeat.segment, 300);
     CHECK_EQ(out[1]->repeat.step, 12);
-    CHECK_EQ(out[1]->repeat.segment, 64);
+    CHECK_EQ(out[1]->repeat.segment, 384); /* the others are short */
+    CHECK_EQ(out[1]->repeat.reach, 191);
 }
 
 /* Rows that go on from earlier ones, over several tasks and stripes, against all

@@ -321,10 +321,10 @@ static void random_schedules(atn_ctx *cx, int trials, bool alike, unsigned want)
                 atn_frame_square(tokens, alike ? block : 1 + atn_rng_below(&r, 6),
                                  alike ? causal : atn_rng_below(&r, 2) == 0);
 
-            layers[l] = l > 0 && again      ? layers[l - 1]
+            layers[l] = l > 0 && again        ? layers[l - 1]
                         : !alike || kind == 0 ? random_pattern(cx, &r, &f)
-                        : kind == 1         ? random_shift(cx, &r, &f)
-                                            : random_steps(cx, &r, &f);
+                        : kind == 1           ? random_shift(cx, &r, &f)
+                                              : random_steps(cx, &r, &f);
         }
         twin_make(&t, (const atn_pattern *const *)layers, n);
         ran |= check_engines(cx, &r, &t, (const atn_pattern *const *)layers, n);
