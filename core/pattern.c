@@ -408,7 +408,6 @@ typedef struct phases {
     atn_idx period, width; /* of residues: segment and step */
     atn_idx *phase;        /* [heads] */
     atn_idx *all, n_all;   /* [n_all] phases of all heads, sorted, each once */
-    uint8_t *any;          /* [width] of residues: whether a head has this phase */
 } phases;
 
 /* The last multiple of m at or before x. */
@@ -436,6 +435,22 @@ static atn_idx columns_row(const atn_pattern *p, atn_idx h, atn_idx a, atn_span 
     return n;
 }
 
+/* Whether a head has this phase. */
+static bool any_has(const phases *c, atn_idx phase)
+{
+    atn_idx lo = 0, hi = c->n_all;
+
+    while (lo < hi) {
+        const atn_idx mid = lo + (hi - lo) / 2;
+
+        if (c->all[mid] < phase)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo < c->n_all && c->all[lo] == phase;
+}
+
 static atn_idx residues_row(const atn_pattern *p, atn_idx h, atn_idx a, atn_span within,
                             atn_span *out)
 {
@@ -445,7 +460,7 @@ static atn_idx residues_row(const atn_pattern *p, atn_idx h, atn_idx a, atn_span
     const atn_idx phase = (a - segment) % c->width;
     atn_idx at = segment + phase, n = 0;
 
-    if (h == ATN_HEADS_ALL ? !c->any[phase] : phase != c->phase[h]) return 0;
+    if (h == ATN_HEADS_ALL ? !any_has(c, phase) : phase != c->phase[h]) return 0;
     if (c->width == 1) {
         out[0] = (atn_span){segment, end};
         return 1;
@@ -461,7 +476,6 @@ static void phases_release(atn_ctx *cx, atn_pattern *p)
 
     atn_free(cx, c->phase);
     atn_free(cx, c->all);
-    atn_free(cx, c->any);
 }
 
 static const struct atn_pattern_kind columns_kind = {columns_row, NULL, phases_release};
@@ -543,15 +557,10 @@ atn_status atn_pattern_residues(atn_ctx *cx, const atn_frame *f, atn_idx segment
     const phases like = {.period = segment, .width = step, .phase = (atn_idx *)phase};
     atn_status st = ATN_OK;
     atn_pattern *p = NULL;
-    phases *c;
 
     *out = NULL;
     ATN_ASSERT(segment >= 1 && step >= 1 && heads >= 1);
     ATN_TRY(make_phases(cx, f, &residues_kind, &like, heads, &p));
-    c = p->state;
-    ATN_NEW(c->any, ATN_MIN(step, segment));
-    for (atn_idx h = 0; h < heads; h++)
-        if (c->phase[h] < segment) c->any[c->phase[h]] = 1;
     p->most = p->room = ATN_MIN(segment, p->cols) / step + 1;
     p->all_most = p->all_room = p->most;
     p->repeat = repeat_within(step, segment, segment);

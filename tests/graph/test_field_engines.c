@@ -279,6 +279,41 @@ static void threads_do_not_matter(atn_ctx *cx)
     atn_pattern_destroy(cx, residues);
 }
 
+static void sink(void *user, atn_log_level level, const char *text)
+{
+    *(bool *)user |= level == ATN_LOG_WARN && strstr(text, "walks are left out");
+}
+
+/* 2^18 rows of 2^17 intervals are 2^35, and not read; of causal rows only what is new
+ * is. */
+static void walks_are_left_out(atn_ctx *cx)
+{
+    const atn_idx n = 1 << 18, phase = 1;
+    bool warned = false;
+
+    cx->log_sink = sink;
+    cx->log_user = &warned;
+    for (int causal = 0; causal < 2; causal++) {
+        const atn_frame f = atn_frame_square(n, 1, causal == 1);
+        atn_field_at at[2] = {{.walks_log10 = 1}};
+        atn_pattern *p;
+        atn_field_plan plan;
+
+        warned = false;
+        CHECK_OK(atn_pattern_columns(cx, &f, 2, 1, &phase, 1, &p));
+        CHECK_OK(atn_field_plan_make(cx, (const atn_pattern *const[]){p}, 1, &plan));
+        CHECK_OK(atn_field_walks(cx, &plan, 1, at));
+        CHECK_EQ(warned, causal == 0);
+        if (causal == 0)
+            CHECK(isnan(at[1].walks_log10) && isnan(at[1].walks_first_log10));
+        else
+            CHECK_NEAR(at[1].walks_log10, log10((double)n / 2), 1e-14);
+        atn_pattern_destroy(cx, p);
+    }
+    cx->log_sink = NULL;
+    cx->log_user = NULL;
+}
+
 static atn_status all_of_it(atn_ctx *cx, const atn_pattern *const *layers, int n)
 {
     const atn_field_opts o = {
@@ -336,5 +371,6 @@ static void memory_fails(atn_ctx *cx)
 
 CHECK_MAIN({"many stripes", many_stripes}, {"sparse rows", sparse_rows},
            {"rows that repeat", rows_that_repeat},
+           {"walks are left out", walks_are_left_out},
            {"threads do not matter", threads_do_not_matter},
            {"memory fails", memory_fails})
