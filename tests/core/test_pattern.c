@@ -295,7 +295,7 @@ static void every_kind(atn_ctx *cx)
         CHECK_EQ(p->shift, m.kind == 0);
         check_rows(p, &d);
         check_stated(p);
-        CHECK_EQ(p->repeat.step > 0, m.kind != 1 && m.kind != 2);
+        CHECK_EQ(p->repeat.step > 0, m.kind != 1 && m.kind != 3);
         for (atn_idx h = 0; h < heads; h++) check_counts(cx, p, &d, h);
         atn_pattern_destroy(cx, p);
     }
