@@ -77,25 +77,58 @@ typedef struct cut {
     atn_idx ties;
 } cut;
 
-/* sorted [n] descending, spare. */
+/* Weights of n that are above x. */
+static atn_idx above(const float *w, atn_idx n, float x)
+{
+    atn_idx count = 0;
+
+    for (atn_idx j = 0; j < n; j++) count += w[j] > x;
+    return count;
+}
+
+/* The k largest of more; few of them are picked, many sorted. */
+static cut cut_at_k(const float *w, atn_idx n, atn_idx k, float *sorted, float *spare)
+{
+    enum { PART = 8 }; /* of the row, up to which picking pays */
+    float least;
+
+    if (k < n / PART) {
+        least = atn_row_kth(w, n, k, spare);
+    } else {
+        memcpy(sorted, w, (size_t)n * sizeof *w);
+        atn_row_sort(sorted, n, spare);
+        least = sorted[k - 1];
+    }
+    return (cut){(double)least, k - above(w, n, least)};
+}
+
+/* The fewest whose sum reaches p of the mass. */
+static cut cut_at_share(const float *w, atn_idx n, double goal, float *sorted,
+                        float *spare)
+{
+    double sum = 0;
+    atn_idx k = 0;
+
+    memcpy(sorted, w, (size_t)n * sizeof *w);
+    atn_row_sort(sorted, n, spare);
+    while (k < n && sum < goal) sum += (double)sorted[k++];
+    if (k == 0) return (cut){2, 0};
+    return (cut){(double)sorted[k - 1], k - above(w, n, sorted[k - 1])};
+}
+
+/* sorted and spare [n] are scratch. */
 static cut cut_of(const atn_take *t, const float *w, atn_idx n, double mass,
                   float *sorted, float *spare)
 {
-    const cut all = {-1, 0};
-    double sum = 0;
-    atn_idx k = 0, above;
-
-    if (t->kind == ATN_TAKE_THRESHOLD) return (cut){t->t, 0};
-    if (t->kind == ATN_TAKE_TOPK && t->k >= n) return all;
-    memcpy(sorted, w, (size_t)n * sizeof *w);
-    atn_row_sort(sorted, n, spare);
-    if (t->kind == ATN_TAKE_TOPK)
-        k = t->k;
-    else
-        while (k < n && sum < t->p * mass * ATN_REACHED) sum += (double)sorted[k++];
-    if (k == 0) return (cut){2, 0};
-    for (above = k - 1; above > 0 && sorted[above - 1] == sorted[k - 1];) above--;
-    return (cut){(double)sorted[k - 1], k - above};
+    switch ((atn_take_kind)t->kind) {
+    case ATN_TAKE_TOPK:
+        return t->k < n ? cut_at_k(w, n, t->k, sorted, spare) : (cut){-1, 0};
+    case ATN_TAKE_TOPP:
+        return cut_at_share(w, n, t->p * mass * ATN_REACHED, sorted, spare);
+    case ATN_TAKE_THRESHOLD:
+        break;
+    }
+    return (cut){t->t, 0};
 }
 
 /* The intervals of what is kept, keys counted from key0; out may be NULL: how many. */

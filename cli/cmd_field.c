@@ -219,8 +219,13 @@ static atn_status check_words(atn_cli *cli, bool capture)
                      "field: --%s is of a pattern; the capture %s says its own (leave "
                      "it out)",
                      of_words[i], cli->args[0]);
-    if (capture && cli->n_args > 1)
-        ATN_FAIL(ATN_USAGE, "field: give one capture, or any number of patterns");
+    for (int i = 0; cli->n_args > 1 && i < cli->n_args; i++)
+        if (atn_is_capture(cli->args[i]))
+            ATN_FAIL(
+                ATN_USAGE,
+                "field: %s is a capture, which goes alone: give one capture, or any "
+                "number of patterns (attnscope plot growth draws both)",
+                cli->args[i]);
     ATN_TRY(atn_cli_check_output(cli, atn_opt_text(cli, "output", NULL)));
 done:
     return st;
@@ -228,7 +233,7 @@ done:
 
 static atn_status run(atn_cli *cli)
 {
-    const bool capture = atn_dir_exists(cli->args[0]);
+    const bool capture = atn_is_capture(cli->args[0]);
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
 
@@ -292,6 +297,7 @@ const atn_command atn_command_field = {
         "they are repeated.",
     .options = options,
     .uses = ATN_USE_SELECT | ATN_USE_TABLE,
+    .second = "pattern",
     .word = word,
     .min_args = 1,
     .max_args = -1,

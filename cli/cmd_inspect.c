@@ -294,6 +294,7 @@ const atn_command atn_command_inspect = {
         "needs and attnscope cannot do is said here, before anything runs.",
     .options = options,
     .uses = ATN_USE_SELECT | ATN_USE_TABLE,
+    .second = "facts",
     .max_args = 1,
     .run = run,
 };

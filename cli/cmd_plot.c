@@ -5,9 +5,11 @@
 
 #include "cli/graph_adapter.h"
 #include "cli/output.h"
+#include "cli/patterns.h"
 #include "cli/source_patterns.h"
 #include "cli/sources.h"
 #include "core/io/file.h"
+#include "core/io/json.h"
 #include "core/param.h"
 #include "viz/figure.h"
 
@@ -157,13 +159,6 @@ done:
     return st;
 }
 
-static bool wants_table(const char *path)
-{
-    const size_t n = strlen(path);
-
-    return n > 4 && strcmp(path + n - 4, ".csv") == 0;
-}
-
 /* What the words behind FIGURE are. */
 typedef struct plan {
     const atn_figure *figure;
@@ -173,6 +168,16 @@ typedef struct plan {
     const char **words;  /* [n] patterns */
     int n;
 } plan;
+
+static bool wants_table(const plan *p)
+{
+    return atn_ends_with(p->path, ".csv");
+}
+
+static bool wants_pattern(const plan *p)
+{
+    return strcmp(p->figure->id, "pattern") == 0 && atn_ends_with(p->path, ".json");
+}
 
 /* A directory is a capture. Of figures of patterns what is no file of a table is a
  * pattern; of others everything else is a table. */
@@ -194,7 +199,7 @@ static atn_status sort_words(atn_cli *cli, plan *p)
     for (int i = 1; i < cli->n_args; i++) {
         const char *word = cli->args[i];
 
-        if (atn_dir_exists(word)) {
+        if (atn_is_capture(word)) {
             p->capture = word;
             captures++;
         } else if (is_table(p, word)) {
@@ -215,24 +220,34 @@ done:
     return st;
 }
 
-/* -o FILE.csv stores the table that the figure would be drawn from. */
-static atn_status check_table(atn_cli *cli, const plan *p)
+/* -o FILE.csv stores the table that the figure would be drawn from, FILE.json of figure
+ * pattern the pattern itself: neither is drawn. */
+static atn_status check_stored(atn_cli *cli, const plan *p)
 {
-    static const char *const drawing[] = {"scale", "palette", "width", "height",
-                                          "font",  "dpi",     "title"};
+    static const char *const drawing[] = {"scale",  "palette", "width",
+                                          "height", "font",    "dpi",
+                                          "title",  "params",  "cells"};
+    const bool pattern = wants_pattern(p);
+    const size_t n = ATN_LEN(drawing) - (pattern ? 0 : 2); /* a table has these */
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
 
     if (p->table)
         ATN_FAIL(ATN_USAGE,
-                 "%s: the table of a figure is made of a capture, and %s is none (give "
+                 "%s: the %s of a figure is made of a %s, and %s is none (give "
                  "-o FILE ending in .svg, .pdf or .png)",
-                 p->path, p->table);
-    for (size_t i = 0; i < ATN_LEN(drawing); i++)
+                 p->path, pattern ? "pattern" : "table",
+                 pattern ? "capture or a PATTERN" : "capture", p->table);
+    for (size_t i = 0; i < n; i++)
         if (atn_opt_given(cli, drawing[i]))
-            ATN_FAIL(ATN_USAGE,
-                     "%s: --%s is of a drawing, not of a table (leave it out)", p->path,
-                     drawing[i]);
+            ATN_FAIL(ATN_USAGE, "%s: --%s is of a drawing, not of a %s (leave it out)",
+                     p->path, drawing[i], pattern ? "pattern" : "table");
+    if (pattern && p->capture && atn_opt_given(cli, "heads") &&
+        !atn_opt_given(cli, "from"))
+        ATN_FAIL(ATN_USAGE,
+                 "%s: --heads chooses what --from takes; the masks of all heads are "
+                 "alike (give --from, or leave it out)",
+                 p->path);
 done:
     return st;
 }
@@ -333,7 +348,7 @@ static atn_status deliver(atn_cli *cli, const plan *p, atn_run *run, atn_table *
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
 
-    if (!wants_table(p->path)) return draw(cli, p->figure, t, p->path);
+    if (!wants_table(p)) return draw(cli, p->figure, t, p->path);
     ATN_TRY(name_columns(cli, p->figure, t));
     ATN_TRY(atn_run_finish(cx, run));
     ATN_TRY(atn_table_save(cx, t, run, ATN_TABLE_CSV, p->path,
@@ -342,8 +357,25 @@ done:
     return st;
 }
 
+/* The pattern itself, and beside it how it came about. */
+static atn_status store_pattern(atn_cli *cli, const plan *p, atn_run *run,
+                                const atn_pattern_source *source)
+{
+    char *record = atn_strfmt(cli->cx, "%s.run.json", p->path);
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+
+    if (!record) ATN_TRY(cx->err.code);
+    ATN_TRY(atn_pattern_source_save(cx, source, p->path, atn_opt_given(cli, "force")));
+    ATN_TRY(atn_run_finish(cx, run));
+    ATN_TRY(atn_json_save(cx, record, run->json));
+done:
+    atn_free(cx, record);
+    return st;
+}
+
 static atn_status from_patterns(atn_cli *cli, const plan *p, const atn_subject *s,
-                                atn_table **out)
+                                atn_run *run)
 {
     const atn_pattern_source source = {
         .figure = p->figure->id,
@@ -357,10 +389,18 @@ static atn_status from_patterns(atn_cli *cli, const plan *p, const atn_subject *
         .cells = atn_opt_i64(cli, "cells", 0),
         .layer = s ? NULL : atn_opt_text(cli, "layers", NULL),
         .head = s ? NULL : atn_opt_text(cli, "heads", NULL),
-        .whole = wants_table(p->path),
+        .whole = wants_table(p),
         .y = atn_opt_text(cli, "y", NULL)};
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+    atn_table *t = NULL;
 
-    return atn_pattern_source_table(cli->cx, &source, out);
+    if (wants_pattern(p)) return store_pattern(cli, p, run, &source);
+    ATN_TRY(atn_pattern_source_table(cx, &source, &t));
+    ATN_TRY(deliver(cli, p, run, t));
+done:
+    atn_table_destroy(cx, t);
+    return st;
 }
 
 static atn_status from_capture(atn_cli *cli, const plan *p)
@@ -382,10 +422,11 @@ static atn_status from_capture(atn_cli *cli, const plan *p)
     ATN_TRY(atn_cli_read_p(cli, values, &opts.n_p));
     opts.p = values;
     ATN_TRY(atn_subject_open(cli, p->capture, &s));
-    if (atn_draws_patterns(p->figure->id))
-        ATN_TRY(from_patterns(cli, p, &s, &t));
-    else
-        ATN_TRY(atn_source_table(cx, p->figure->id, &s, &opts, &t));
+    if (atn_draws_patterns(p->figure->id)) {
+        ATN_TRY(from_patterns(cli, p, &s, &s.run));
+        goto done;
+    }
+    ATN_TRY(atn_source_table(cx, p->figure->id, &s, &opts, &t));
     ATN_TRY(deliver(cli, p, &s.run, t));
 done:
     atn_table_destroy(cx, t);
@@ -397,17 +438,14 @@ static atn_status from_words(atn_cli *cli, const plan *p)
 {
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
-    atn_table *t = NULL;
     atn_run run = {0};
 
     ATN_TRY(atn_cli_record(cli, &run));
     for (int i = 0; i < p->n; i++)
         if (atn_file_exists(p->words[i]))
             ATN_TRY(atn_run_add_input(cx, &run, p->words[i]));
-    ATN_TRY(from_patterns(cli, p, NULL, &t));
-    ATN_TRY(deliver(cli, p, &run, t));
+    ATN_TRY(from_patterns(cli, p, NULL, &run));
 done:
-    atn_table_destroy(cx, t);
     atn_run_release(&run);
     return st;
 }
@@ -436,11 +474,11 @@ static atn_status run(atn_cli *cli)
     if (!p.figure) ATN_TRY(cx->err.code);
     if (!p.path)
         ATN_FAIL(ATN_USAGE,
-                 "plot: give -o FILE, ending in .svg, .pdf, .png, or .csv for "
-                 "the table");
+                 "plot: give -o FILE, ending in .svg, .pdf, .png, in .csv for the "
+                 "table, or in .json for the pattern itself");
     ATN_TRY(atn_cli_check_output(cli, p.path));
     ATN_TRY(sort_words(cli, &p));
-    if (wants_table(p.path)) ATN_TRY(check_table(cli, &p));
+    if (wants_table(&p) || wants_pattern(&p)) ATN_TRY(check_stored(cli, &p));
     ATN_TRY(check_options(cli, &p));
     ATN_TRY(p.capture ? from_capture(cli, &p)
             : p.table ? from_table(cli, &p)
@@ -465,6 +503,7 @@ static const char *const examples[] = {
     "plot distance RUN -o distance.csv",
     "plot heatmap RUN --layers 0 --heads 0 --scale log --width 84mm -o column.pdf",
     "plot pattern power:block=256,window=5,sink=1 --tokens 32768 -o pattern.svg",
+    "plot pattern RUN --from topk:k=32 --layers 2 -o kept.json",
     "plot reach power --tokens 32k --depth 8 -o reach.svg",
     "plot growth power power_sliding 2xfull,5xpower --tokens 32k -o growth.svg",
     "plot spectrum RUN --layers 0 -o spectrum.svg",
@@ -489,7 +528,9 @@ const atn_command atn_command_plot = {
         "patterns; attnscope help field has the words): pattern shows one layer of it "
         "(--layers L --heads H, by number), growth compares several, also with those "
         "of "
-        "a capture.",
+        "a capture. Of figure pattern -o FILE.json stores that layer itself as a "
+        "pattern "
+        "file, with all heads that are chosen, which is a PATTERN again.",
     .options = options,
     .uses = ATN_USE_SELECT | ATN_USE_OUTPUT,
     .word = word,

@@ -212,6 +212,7 @@ const atn_command atn_command_similarity = {
         "table goes to stdout.",
     .options = options,
     .uses = ATN_USE_SELECT | ATN_USE_TABLE,
+    .second = "similarity_plan_totals,clusters_totals",
     .min_args = 1,
     .max_args = 1,
     .run = run,

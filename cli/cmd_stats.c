@@ -306,6 +306,7 @@ const atn_command atn_command_stats = {
             "explains the columns.",
     .options = options,
     .uses = ATN_USE_SELECT | ATN_USE_TABLE | ATN_USE_DEVICE,
+    .second = "head_rules",
     .word = word,
     .min_args = 1,
     .max_args = 1,

@@ -17,6 +17,9 @@ typedef struct atn_command {
     const char *text;          /* paragraphs for help and the man page, may be NULL */
     const atn_option *options; /* its own, may be NULL */
     unsigned uses;             /* ATN_USE_* */
+    /* Kinds of the tables that may come after its first one, "a,b"; NULL = none. In CSV
+     * they go to files of their own beside -o FILE. */
+    const char *second;
     /* Shell completion: the i-th word for the value of an option (its long name) or,
      * where NULL, for the first argument; NULL = no more. May be NULL. */
     const char *(*word)(const char *option, int i);

@@ -78,22 +78,82 @@ static bool format_of(const char *path, atn_table_format *out)
     return !dot;
 }
 
-atn_status atn_cli_check_output(atn_cli *cli, const char *path)
+static atn_status check_free(atn_cli *cli, const char *path)
 {
-    const bool table = cli->command->uses & ATN_USE_TABLE;
-    atn_table_format format;
-
-    if (!path || strcmp(path, "-") == 0) return ATN_OK;
-    if (table && !atn_opt_given(cli, "format") && !format_of(path, &format))
-        return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
-                        "%s: the ending names no form of a table (give .csv, .jsonl or "
-                        ".txt, or --format)",
-                        path);
     if (atn_opt_given(cli, "force") || !(atn_file_exists(path) || atn_dir_exists(path)))
         return ATN_OK;
     return atn_fail(cli->cx, ATN_CANTCREATE, __FILE__, __LINE__,
                     "%s: exists already (give --force to overwrite it, or another -o)",
                     path);
+}
+
+/* The next of "a,b" from *at on, its length through n; NULL = none is left. */
+static const char *next_kind(const char **at, size_t *n)
+{
+    const char *kind = *at;
+
+    if (!kind || !*kind) return NULL;
+    *n = strcspn(kind, ",");
+    *at = kind[*n] ? kind + *n + 1 : NULL;
+    return kind;
+}
+
+static char *beside_path(atn_ctx *cx, const char *path, const char *kind, size_t n)
+{
+    return atn_strfmt(cx, "%s.%.*s.csv", path, (int)n, kind);
+}
+
+/* The files beside a CSV file, in which further tables would go. */
+static atn_status check_beside(atn_cli *cli, const char *path)
+{
+    const char *rest = cli->command->second, *kind;
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+    char *beside = NULL;
+    size_t n;
+
+    while ((kind = next_kind(&rest, &n))) {
+        beside = beside_path(cx, path, kind, n);
+        if (!beside) ATN_TRY(cx->err.code);
+        ATN_TRY(check_free(cli, beside));
+        atn_free(cx, beside);
+        beside = NULL;
+    }
+done:
+    atn_free(cx, beside);
+    return st;
+}
+
+atn_status atn_cli_check_output(atn_cli *cli, const char *path)
+{
+    const bool table = cli->command->uses & ATN_USE_TABLE;
+    atn_table_format format;
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+
+    if (!path || strcmp(path, "-") == 0) return ATN_OK;
+    if (table && !atn_opt_given(cli, "format") && !format_of(path, &format))
+        ATN_FAIL(
+            ATN_USAGE,
+            "%s: the ending names no form of a table (give .csv, .jsonl or .txt, or "
+            "--format)",
+            path);
+    ATN_TRY(check_free(cli, path));
+    if (table && atn_cli_format(cli) == ATN_TABLE_CSV) ATN_TRY(check_beside(cli, path));
+done:
+    return st;
+}
+
+/* Did the command say that it may print a table of this kind after its first one? */
+static bool is_second(const atn_cli *cli, const atn_table *t)
+{
+    const char *rest = cli->command->second, *kind;
+    size_t n;
+
+    while ((kind = next_kind(&rest, &n)))
+        if (strlen(atn_table_kind(t)) == n && strncmp(kind, atn_table_kind(t), n) == 0)
+            return true;
+    return false;
 }
 
 atn_table_format atn_cli_format(const atn_cli *cli)
@@ -122,7 +182,8 @@ atn_status atn_cli_print(atn_cli *cli, const atn_table *t)
     return atn_table_write(cli->cx, t, NULL, format, stdout);
 }
 
-static atn_status keep(atn_cli *cli, const atn_run *run, const atn_table *t,
+/* One file of RUN/results/; those after the first have their kind in the name. */
+static atn_status keep(atn_cli *cli, const atn_run *run, const atn_table *t, bool first,
                        const char *keep_dir)
 {
     atn_ctx *cx = cli->cx;
@@ -132,7 +193,8 @@ static atn_status keep(atn_cli *cli, const atn_run *run, const atn_table *t,
     dir = atn_path_join(cx, keep_dir, "results");
     if (!dir) ATN_TRY(cx->err.code);
     ATN_TRY(atn_dir_make(cx, dir));
-    path = atn_strfmt(cx, "%s/%s-%s.csv", dir, cli->command->id, run->fingerprint);
+    path = atn_strfmt(cx, "%s/%s-%s%s%s.csv", dir, cli->command->id, run->fingerprint,
+                      first ? "" : ".", first ? "" : atn_table_kind(t));
     if (!path) ATN_TRY(cx->err.code);
     ATN_TRY(atn_table_save(cx, t, run, ATN_TABLE_CSV, path, true));
     atn_log(cx, ATN_LOG_INFO, "stored %s", path);
@@ -151,13 +213,15 @@ static atn_status emit_csv(atn_cli *cli, const atn_run *run, const atn_table *t,
     atn_status st = ATN_OK;
     char *beside = NULL;
 
-    if (!path) {
-        ATN_TRY(atn_table_write(cx, t, run, first ? ATN_TABLE_CSV : ATN_TABLE_TEXT,
-                                first ? stdout : stderr));
+    if (!path && first) {
+        ATN_TRY(atn_table_write(cx, t, run, ATN_TABLE_CSV, stdout));
+    } else if (!path) {
+        if (!atn_opt_given(cli, "quiet"))
+            ATN_TRY(atn_table_write(cx, t, run, ATN_TABLE_TEXT, stderr));
     } else if (first) {
         ATN_TRY(atn_table_save(cx, t, run, ATN_TABLE_CSV, path, force));
     } else {
-        beside = atn_strfmt(cx, "%s.%s.csv", path, atn_table_kind(t));
+        beside = beside_path(cx, path, atn_table_kind(t), strlen(atn_table_kind(t)));
         if (!beside) ATN_TRY(cx->err.code);
         ATN_TRY(atn_table_save(cx, t, run, ATN_TABLE_CSV, beside, force));
     }
@@ -190,6 +254,7 @@ atn_status atn_cli_emit_all(atn_cli *cli, atn_run *run, const atn_table *const *
     atn_status st = ATN_OK;
 
     atn_cli_clear_meter(cli);
+    for (int i = 0; i < n; i++) ATN_ASSERT(i == first || is_second(cli, tables[i]));
     if (path && strcmp(path, "-") == 0) path = NULL;
     if (record) ATN_TRY(atn_cli_check_output(cli, record));
     ATN_TRY(atn_run_finish(cx, run));
@@ -203,8 +268,8 @@ atn_status atn_cli_emit_all(atn_cli *cli, atn_run *run, const atn_table *const *
         ATN_TRY(atn_tables_write(cx, tables, n, run, atn_cli_format(cli), stdout));
     }
     if (record) ATN_TRY(atn_json_save(cx, record, run->json));
-    if (keep_dir && atn_opt_given(cli, "keep"))
-        ATN_TRY(keep(cli, run, tables[first], keep_dir));
+    for (int i = 0; keep_dir && atn_opt_given(cli, "keep") && i < n; i++)
+        ATN_TRY(keep(cli, run, tables[i], i == first, keep_dir));
 done:
     return st;
 }

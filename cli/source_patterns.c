@@ -8,6 +8,7 @@
 
 #include "analysis/field_capture.h"
 #include "cli/patterns.h"
+#include "core/io/pattern.h"
 #include "core/param.h"
 
 enum { DEPTH = 8, CELLS = 512 };
@@ -79,8 +80,7 @@ done:
     return st;
 }
 
-/* The one stack that pattern and reach show. */
-static atn_status read_one(atn_ctx *cx, const atn_pattern_source *s, layers *out)
+static atn_status check_one(atn_ctx *cx, const atn_pattern_source *s)
 {
     atn_status st = ATN_OK;
 
@@ -90,6 +90,16 @@ static atn_status read_one(atn_ctx *cx, const atn_pattern_source *s, layers *out
             "plot: figure %s shows one pattern, %d are given (attnscope plot growth "
             "compares several)",
             s->figure, s->n + (s->subject ? 1 : 0));
+done:
+    return st;
+}
+
+/* The one stack that pattern and reach show. */
+static atn_status read_one(atn_ctx *cx, const atn_pattern_source *s, layers *out)
+{
+    atn_status st = ATN_OK;
+
+    ATN_TRY(check_one(cx, s));
     if (s->subject)
         ATN_TRY(take_layers(cx, s, out));
     else
@@ -162,6 +172,19 @@ static atn_idx only_head(const atn_selection *sel)
     return -1;
 }
 
+static atn_status check_one_layer(atn_ctx *cx, const atn_selection *sel)
+{
+    atn_status st = ATN_OK;
+
+    if (sel->n != 1)
+        ATN_FAIL(
+            ATN_USAGE,
+            "plot: figure pattern shows one layer, %d are chosen (give --layers L)",
+            sel->n);
+done:
+    return st;
+}
+
 static atn_status capture_image(atn_ctx *cx, const atn_pattern_source *s,
                                 const layers *l, atn_table **out)
 {
@@ -171,11 +194,7 @@ static atn_status capture_image(atn_ctx *cx, const atn_pattern_source *s,
     atn_status st = ATN_OK;
     char number[16], name[256], of[64] = "";
 
-    if (l->n != 1)
-        ATN_FAIL(
-            ATN_USAGE,
-            "plot: figure pattern shows one layer, %d are chosen (give --layers L)",
-            l->n);
+    ATN_TRY(check_one_layer(cx, sel));
     snprintf(number, sizeof number, "%d",
              atn_capture_layer(s->subject->capture, sel->at[0])->layer);
     if (s->from && head >= 0)
@@ -376,5 +395,69 @@ atn_status atn_pattern_source_table(atn_ctx *cx, const atn_pattern_source *s,
         ATN_TRY(word_image(cx, s, &l, out));
 done:
     drop_layers(cx, &l);
+    return st;
+}
+
+/* ---- storing ---- */
+
+static atn_status save_word(atn_ctx *cx, const atn_pattern_source *s, const char *path,
+                            bool force)
+{
+    atn_status st = ATN_OK;
+    atn_idx head = -1;
+    layers l = {0};
+    int layer = 0;
+
+    ATN_TRY(read_word(cx, s, 0, s->tokens, &l));
+    ATN_TRY(layer_of(cx, s, &l, &layer));
+    if (s->head)
+        ATN_TRY(number_below(cx, "--heads", s->head, l.layer[layer]->heads, &head));
+    ATN_TRY(atn_pattern_save(cx, l.layer[layer], head, path, force));
+done:
+    drop_layers(cx, &l);
+    return st;
+}
+
+/* What the mask shows is the same for all heads; what is taken is of each. */
+static atn_status save_layer(atn_ctx *cx, const atn_pattern_source *s, const char *path,
+                             bool force)
+{
+    const atn_selection *sel = &s->subject->selection;
+    const atn_arena_mark mark = atn_arena_save(cx);
+    atn_status st = ATN_OK;
+    atn_problem problem = {0};
+    atn_pattern *p = NULL;
+    atn_head *head = NULL;
+    atn_take take;
+
+    ATN_TRY(check_one_layer(cx, sel));
+    if (s->from) ATN_TRY(atn_take_parse(cx, s->from, &take));
+    ATN_TRY(atn_capture_load(cx, s->subject->capture, sel->at[0], &problem));
+    ATN_TAKE(head, problem.heads);
+    for (atn_idx h = 0; h < problem.heads; h++) head[h] = atn_problem_head(&problem, h);
+    if (s->from)
+        ATN_TRY(
+            atn_heads_pattern(cx, head, problem.heads, sel->heads, &take, false, &p));
+    else
+        ATN_TRY(atn_sight_pattern(cx, head, &p));
+    ATN_TRY(atn_pattern_save(cx, p, -1, path, force));
+done:
+    atn_pattern_destroy(cx, p);
+    atn_capture_unload(cx, &problem);
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+atn_status atn_pattern_source_save(atn_ctx *cx, const atn_pattern_source *s,
+                                   const char *path, bool force)
+{
+    atn_status st = ATN_OK;
+
+    ATN_TRY(check_one(cx, s));
+    if (s->subject)
+        ATN_TRY(save_layer(cx, s, path, force));
+    else
+        ATN_TRY(save_word(cx, s, path, force));
+done:
     return st;
 }

@@ -29,6 +29,12 @@ bool atn_draws_patterns(const char *figure);
 atn_status atn_pattern_source_table(atn_ctx *cx, const atn_pattern_source *s,
                                     atn_table **out) ATN_WARN_UNUSED;
 
+/* Stores the one layer that is chosen as a pattern file (core/io/pattern.h): of words
+ * all heads or the named one; of a capture the mask or, with `from`, each head that is
+ * selected. */
+atn_status atn_pattern_source_save(atn_ctx *cx, const atn_pattern_source *s,
+                                   const char *path, bool force) ATN_WARN_UNUSED;
+
 enum { ATN_WINDOW_WORD = 64 };
 /* growth of the capture of s (which has no words) beside a sliding window that keeps as
  * many pairs a layer; word: that window, by which attnscope plot draws the same. */

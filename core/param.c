@@ -349,6 +349,7 @@ atn_status atn_param_parse(atn_ctx *cx, const char *owner, const atn_param *tabl
     const atn_arena_mark mark = atn_arena_save(cx);
     atn_status st = ATN_OK;
     char *copy = NULL, *save = NULL;
+    uint64_t given = 0; /* bit i: row i, of the first 64 */
 
     if (!text || !*text) return ATN_OK;
     ATN_TAKE(copy, strlen(text) + 1);
@@ -364,6 +365,9 @@ atn_status atn_param_parse(atn_ctx *cx, const char *owner, const atn_param *tabl
         *value++ = '\0';
         row = find_row(table, piece);
         if (!row) ATN_TRY(unknown_key(cx, owner, table, piece));
+        if (row - table < 64 && given >> (row - table) & 1)
+            ATN_FAIL(ATN_USAGE, "%s: %s is given twice (leave one out)", owner, piece);
+        if (row - table < 64) given |= (uint64_t)1 << (row - table);
         ATN_TRY(set_from_text(cx, owner, row, value, params));
     }
 done:
@@ -371,12 +375,11 @@ done:
     return st;
 }
 
-/* A comma is followed by another parameter of the same spec, or by the next spec. */
+/* A comma is followed by another parameter of the same spec, key=value, or by the next
+ * spec, id or id:key=value. */
 static bool begins_spec(const char *piece)
 {
-    const size_t n = strcspn(piece, ",");
-
-    return !memchr(piece, '=', n) || memchr(piece, ':', n);
+    return piece[strcspn(piece, ",=:")] != '=';
 }
 
 bool atn_spec_next(char **rest, char **id, char **params)

@@ -283,61 +283,6 @@ done:
     return st;
 }
 
-/* ---- boxes ---- */
-
-typedef struct boxes {
-    atn_box *at;
-    atn_idx n;
-} boxes;
-
-static atn_idx boxes_row(const atn_pattern *p, atn_idx h, atn_idx a, atn_span within,
-                         atn_span *out)
-{
-    const boxes *b = p->state;
-    atn_idx n = 0;
-
-    (void)h;
-    for (atn_idx i = 0; i < b->n && b->at[i].keys.lo < within.hi; i++)
-        if (a >= b->at[i].rows.lo && a < b->at[i].rows.hi) out[n++] = b->at[i].keys;
-    return n;
-}
-
-static void boxes_release(atn_ctx *cx, atn_pattern *p)
-{
-    atn_free(cx, ((boxes *)p->state)->at);
-}
-
-static const struct atn_pattern_kind boxes_kind = {boxes_row, NULL, boxes_release};
-
-static int by_keys(const void *a_, const void *b_)
-{
-    const atn_box *a = a_, *b = b_;
-
-    return by_beginning(&a->keys, &b->keys);
-}
-
-atn_status atn_pattern_boxes(atn_ctx *cx, const atn_frame *f, const atn_box *at,
-                             atn_idx n, atn_pattern **out)
-{
-    atn_status st = ATN_OK;
-    atn_pattern *p = NULL;
-    boxes *b;
-
-    *out = NULL;
-    ATN_TRY(atn_pattern_begin(cx, f, &boxes_kind, sizeof *b, &p));
-    b = p->state;
-    ATN_NEW(b->at, n);
-    if (n > 0) memcpy(b->at, at, (size_t)n * sizeof *at);
-    qsort(b->at, (size_t)n, sizeof *b->at, by_keys);
-    b->n = n;
-    p->most = p->room = ATN_MAX(n, 1);
-    *out = p;
-    p = NULL;
-done:
-    atn_pattern_destroy(cx, p);
-    return st;
-}
-
 /* ---- segments ---- */
 
 typedef struct segments {

@@ -94,12 +94,28 @@ atn_idx atn_pattern_keys(const atn_pattern *p, atn_idx head, atn_idx i, atn_span
 atn_status atn_pattern_shift(atn_ctx *cx, const atn_frame *f, const atn_span *offsets,
                              atn_idx n, atn_idx prefix,
                              atn_pattern **out) ATN_WARN_UNUSED;
-/* All rows of a box see all its keys. A row costs n. */
+/* All rows of a box see all its keys. A row costs the boxes that have it. */
 typedef struct atn_box {
     atn_span rows, keys; /* blocks */
 } atn_box;
 atn_status atn_pattern_boxes(atn_ctx *cx, const atn_frame *f, const atn_box *boxes,
                              atn_idx n, atn_pattern **out) ATN_WARN_UNUSED;
+/* Boxes that a diagonal of slope 1 may cut: the keys of one end at that of its lower
+ * right corner, begin at that of its upper left one, or both. They may overlap. */
+enum { ATN_SLICE_ENDS = 1, ATN_SLICE_BEGINS = 2 };
+typedef struct atn_slice {
+    atn_span rows, keys; /* blocks */
+    int cut;             /* of these; 0 = a box */
+} atn_slice;
+atn_status atn_pattern_slices(atn_ctx *cx, const atn_frame *f, const atn_slice *slices,
+                              atn_idx n, atn_pattern **out) ATN_WARN_UNUSED;
+/* Whether two of n slices have a pair in common, and one such place. n log n. */
+typedef struct atn_meeting {
+    atn_idx one, other; /* slices, one < other */
+    atn_idx row, key;   /* the first row in which both have this key */
+} atn_meeting;
+atn_status atn_slices_meet(atn_ctx *cx, const atn_slice *slices, atn_idx n, bool *meet,
+                           atn_meeting *out) ATN_WARN_UNUSED;
 /* Segments begin at starts[0] = 0 < starts[1] < ..: a block sees those of its own. */
 atn_status atn_pattern_segments(atn_ctx *cx, const atn_frame *f, const atn_idx *starts,
                                 atn_idx n, atn_pattern **out) ATN_WARN_UNUSED;

@@ -145,7 +145,7 @@ static void legend_name(const void *state, int i, char *out, size_t size)
         snprintf(out, size, "%s%d-%d", group == 1 ? "layers " : "", from, to);
 }
 
-/* Light grey with dark strokes: no colour of any layer. */
+/* Grey with dark strokes: no colour of any layer, and no white where a cell is small. */
 static void hatch(atn_canvas *c, double x, double y, double w, double h)
 {
     const double apart = c->font * 0.45;
@@ -153,9 +153,9 @@ static void hatch(atn_canvas *c, double x, double y, double w, double h)
     cairo_save(c->cr);
     cairo_rectangle(c->cr, x, y, w, h);
     cairo_clip(c->cr);
-    atn_canvas_grey(c, 0.93);
+    atn_canvas_grey(c, 0.78);
     cairo_paint(c->cr);
-    atn_canvas_grey(c, 0.66);
+    atn_canvas_grey(c, 0.45);
     for (double at = -h; at < w; at += apart)
         atn_canvas_line(c, x + at, y + h, x + at + h, y, 0.5);
     cairo_restore(c->cr);

@@ -207,5 +207,6 @@ const atn_generator atn_generator_bigbird = {
     .text = "the nearest blocks, the first and the last, and random ones",
     .params = params,
     .params_size = sizeof(bigbird),
+    .by_layer = true,
     .make = make,
 };

@@ -89,5 +89,6 @@ const atn_generator atn_generator_strided = {
     .params = params,
     .params_size = sizeof(strided),
     .presets = presets,
+    .by_layer = true,
     .make = make,
 };

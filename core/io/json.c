@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "core/io/file.h"
+#include "core/param.h"
 
 static const size_t JSON_MAX_BYTES = (size_t)1 << 30;
 
@@ -40,6 +41,22 @@ done:
     return st;
 }
 
+/* Of jansson 2 on 64 bits: an array 136, an object 232, a number 32 and up to 24 for
+ * its place in a list that grows; a string or key 80 and its text. Every value but one
+ * stands behind a comma or is the first of an array or object. */
+double atn_json_bytes(const char *text, size_t size)
+{
+    double bytes = (double)size + 56;
+
+    for (size_t i = 0; i < size; i++) {
+        bytes += text[i] == ',' ? 56 : 0;
+        bytes += text[i] == '[' ? 136 : 0;
+        bytes += text[i] == '{' ? 232 : 0;
+        bytes += text[i] == '"' ? 40 : 0;
+    }
+    return bytes;
+}
+
 char *atn_json_text(atn_ctx *cx, const json_t *value)
 {
     char *dumped = value ? json_dumps(value, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
@@ -64,6 +81,26 @@ atn_status atn_json_save(atn_ctx *cx, const char *path, const json_t *value)
     ATN_TRY(atn_out_commit(cx, &out));
 done:
     atn_out_abort(cx, &out);
+    return st;
+}
+
+atn_status atn_json_check_keys(atn_ctx *cx, const char *what, const json_t *obj,
+                               const char *const *known, int n)
+{
+    atn_status st = ATN_OK;
+    char list[256];
+
+    for (void *at = json_object_iter((json_t *)obj); at;
+         at = json_object_iter_next((json_t *)obj, at)) {
+        const char *key = json_object_iter_key(at);
+        int i = 0;
+
+        while (i < n && strcmp(key, known[i]) != 0) i++;
+        if (i < n) continue;
+        atn_known(key, known, n, list, sizeof list);
+        ATN_FAIL(ATN_DATA, "%s: \"%.60s\" is no key %s", what, key, list);
+    }
+done:
     return st;
 }
 

@@ -12,11 +12,18 @@
 
 /* ---- reading ---- */
 
+enum { HEADS_MOST = 100000, FILE_MOST = 1 << 30 };
+/* Without --mem-limit the tree of a file may have this much. */
+#define TREE_MOST ((double)((int64_t)8 << 30))
+
 typedef struct reader {
     const char *path;
     atn_frame f;
-    atn_idx rows, cols; /* blocks */
-    int64_t *ptr;       /* [heads * rows + 1] */
+    atn_idx row0, rows, cols; /* blocks */
+    atn_pattern **heads;      /* [n_heads] */
+    size_t n_heads;
+    /* of the head at hand, where it has rows */
+    int64_t *ptr; /* [rows + 1] */
     atn_span *spans;
     atn_idx n, room;
 } reader;
@@ -89,39 +96,55 @@ done:
     return st;
 }
 
+static atn_status read_row(atn_ctx *cx, reader *r, place at, const json_t *row,
+                           bool blocks)
+{
+    const atn_idx end = r->f.causal ? r->row0 + (atn_idx)at.row + 1 : r->cols;
+    const atn_idx from = r->n;
+    atn_status st = ATN_OK;
+    const json_t *item;
+    atn_idx last = 0;
+
+    if (!json_is_array(row))
+        ATN_FAIL(ATN_DATA, "%s: heads[%zu], row %zu is no list", r->path, at.head,
+                 at.row);
+    json_array_foreach(row, at.item, item)
+        ATN_TRY(read_item(cx, r, at, item, blocks, &last));
+    r->n = from + atn_spans_join(r->spans + from, r->n - from, 0, end);
+done:
+    return st;
+}
+
 static atn_status read_rows(atn_ctx *cx, reader *r, size_t head, const json_t *rows,
-                            bool blocks)
+                            bool blocks, atn_pattern **out)
 {
     atn_status st = ATN_OK;
-    const json_t *row, *item;
-    size_t a, i;
+    const json_t *row;
+    size_t a;
 
     if ((atn_idx)json_array_size(rows) != r->rows)
         ATN_FAIL(ATN_DATA, "%s: heads[%zu] has %zu rows, and %lld are needed", r->path,
                  head, json_array_size(rows), (long long)r->rows);
+    ATN_NEW(r->ptr, r->rows + 1);
+    ATN_NEW(r->spans, r->rows);
+    r->room = r->rows;
+    r->n = 0;
     json_array_foreach(rows, a, row)
     {
-        const atn_idx from = r->n;
-        atn_idx last = 0;
-
-        if (!json_is_array(row))
-            ATN_FAIL(ATN_DATA, "%s: heads[%zu], row %zu is no list", r->path, head, a);
-        json_array_foreach(row, i, item)
-            ATN_TRY(read_item(cx, r, (place){head, a, i}, item, blocks, &last));
-        r->n = from + atn_spans_join(r->spans + from, r->n - from, 0, r->cols);
-        r->ptr[head * (size_t)r->rows + a + 1] = r->n;
+        if (a % 65536 == 65535)
+            ATN_TRY(atn_progress(cx, "reading a pattern", (double)a, (double)r->rows));
+        ATN_TRY(read_row(cx, r, (place){head, a, 0}, row, blocks));
+        r->ptr[a + 1] = r->n;
     }
+    st = atn_pattern_rows(cx, &r->f, 1, r->ptr, r->spans, out);
+    r->ptr = NULL;
+    r->spans = NULL;
+    ATN_TRY(st);
 done:
     return st;
 }
 
 /* ---- slices ---- */
-
-typedef struct slice {
-    int64_t q0, q1, k0, k1;
-    int type; /* bit 0: not beyond the diagonal of the lower right corner; bit 1: from
-                 that of the upper left on */
-} slice;
 
 static bool slice_type(const json_t *v, int *type)
 {
@@ -137,9 +160,10 @@ static bool slice_type(const json_t *v, int *type)
 }
 
 static atn_status read_slice(atn_ctx *cx, const reader *r, size_t head, size_t i,
-                             const json_t *item, slice *s)
+                             const json_t *item, atn_slice *s)
 {
-    int64_t *const ends[] = {&s->q0, &s->q1, &s->k0, &s->k1};
+    int64_t *const ends[] = {&s->rows.lo, &s->rows.hi, &s->keys.lo, &s->keys.hi};
+    const atn_idx first = r->f.first, end = first + r->f.nq;
     bool good = json_array_size(item) == 5;
     atn_status st = ATN_OK;
 
@@ -147,40 +171,33 @@ static atn_status read_slice(atn_ctx *cx, const reader *r, size_t head, size_t i
         good = json_is_integer(json_array_get(item, e));
         *ends[e] = json_integer_value(json_array_get(item, e));
     }
-    if (!good || !slice_type(json_array_get(item, 4), &s->type))
+    if (!good || !slice_type(json_array_get(item, 4), &s->cut))
         ATN_FAIL(ATN_DATA,
                  "%s: heads[%zu], slices[%zu] is no [q0, q1, k0, k1, TYPE] with TYPE "
                  "full, causal, inverse or both",
                  r->path, head, i);
-    if (s->q0 < r->f.first || s->q1 <= s->q0 || s->q1 > r->f.first + r->f.nq ||
-        s->k0 < 0 || s->k1 <= s->k0 || s->k1 > r->f.nk)
+    if (s->rows.lo < first || s->rows.hi <= s->rows.lo || s->rows.hi > end ||
+        s->keys.lo < 0 || s->keys.hi <= s->keys.lo || s->keys.hi > r->f.nk)
         ATN_FAIL(ATN_DATA,
                  "%s: heads[%zu], slices[%zu]: queries [%lld, %lld) or keys [%lld, "
                  "%lld) are empty or outside of [%lld, %lld) and [0, %lld)",
-                 r->path, head, i, (long long)s->q0, (long long)s->q1, (long long)s->k0,
-                 (long long)s->k1, (long long)r->f.first,
-                 (long long)(r->f.first + r->f.nq), (long long)r->f.nk);
+                 r->path, head, i, (long long)s->rows.lo, (long long)s->rows.hi,
+                 (long long)s->keys.lo, (long long)s->keys.hi, (long long)first,
+                 (long long)end, (long long)r->f.nk);
 done:
     return st;
 }
 
-/* Keys of a slice for the query at i, which it has. */
-static atn_span slice_keys(const slice *s, atn_idx i)
-{
-    atn_span x = {s->k0, s->k1};
-
-    if (s->type & 1) x.hi = ATN_MIN(x.hi, s->k1 - (s->q1 - 1 - i));
-    if (s->type & 2) x.lo = ATN_MAX(x.lo, s->k0 + (i - s->q0));
-    return x;
-}
-
-static atn_status read_slices(atn_ctx *cx, reader *r, size_t head, const json_t *list)
+static atn_status read_slices(atn_ctx *cx, const reader *r, size_t head,
+                              const json_t *list, atn_pattern **out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     const atn_idx n = (atn_idx)json_array_size(list);
     atn_status st = ATN_OK;
-    slice *slices = NULL;
+    atn_slice *slices = NULL;
+    atn_meeting m = {0};
     const json_t *item;
+    bool meet = false;
     size_t s;
 
     if (r->f.block != 1)
@@ -192,18 +209,14 @@ static atn_status read_slices(atn_ctx *cx, reader *r, size_t head, const json_t 
     ATN_TAKE(slices, n);
     json_array_foreach(list, s, item)
         ATN_TRY(read_slice(cx, r, head, s, item, &slices[s]));
-    for (atn_idx a = 0; a < r->rows; a++) {
-        const atn_idx i = r->f.first + a, from = r->n;
-
-        for (atn_idx t = 0; t < n; t++)
-            if (i >= slices[t].q0 && i < slices[t].q1) {
-                const atn_span x = slice_keys(&slices[t], i);
-
-                if (x.lo < x.hi) ATN_TRY(add(cx, r, x.lo, x.hi));
-            }
-        r->n = from + atn_spans_tidy(r->spans + from, r->n - from, 0, r->cols);
-        r->ptr[(atn_idx)head * r->rows + a + 1] = r->n;
-    }
+    ATN_TRY(atn_slices_meet(cx, slices, n, &meet, &m));
+    if (meet)
+        ATN_FAIL(ATN_DATA,
+                 "%s: heads[%zu]: slices[%lld] and slices[%lld] overlap: both have "
+                 "query %lld and key %lld (cut one of them there)",
+                 r->path, head, (long long)m.one, (long long)m.other, (long long)m.row,
+                 (long long)m.key);
+    ATN_TRY(atn_pattern_slices(cx, &r->f, slices, n, out));
 done:
     atn_arena_rewind(cx, mark);
     return st;
@@ -211,13 +224,17 @@ done:
 
 /* ---- the file ---- */
 
-static atn_status read_head(atn_ctx *cx, reader *r, size_t head, const json_t *h)
+static atn_status read_head(atn_ctx *cx, reader *r, size_t head, const json_t *h,
+                            atn_pattern **out)
 {
     static const char *const forms[] = {"rows", "blocks", "slices"};
     const json_t *list = NULL;
     atn_status st = ATN_OK;
     int form = -1, n = 0;
+    char where[512];
 
+    snprintf(where, sizeof where, "%.480s: heads[%zu]", r->path, head);
+    ATN_TRY(atn_json_check_keys(cx, where, h, forms, (int)ATN_LEN(forms)));
     for (int i = 0; i < 3; i++)
         if (json_object_get(h, forms[i])) {
             form = i;
@@ -225,20 +242,20 @@ static atn_status read_head(atn_ctx *cx, reader *r, size_t head, const json_t *h
         }
     list = n == 1 ? json_object_get(h, forms[form]) : NULL;
     if (!json_is_array(list))
-        ATN_FAIL(ATN_DATA,
-                 "%s: heads[%zu] must have one list, \"rows\", \"blocks\" or "
-                 "\"slices\"",
-                 r->path, head);
+        ATN_FAIL(ATN_DATA, "%s must have one list, \"rows\", \"blocks\" or \"slices\"",
+                 where);
     if (form == 2)
-        ATN_TRY(read_slices(cx, r, head, list));
+        ATN_TRY(read_slices(cx, r, head, list, out));
     else
-        ATN_TRY(read_rows(cx, r, head, list, form == 1));
+        ATN_TRY(read_rows(cx, r, head, list, form == 1, out));
 done:
     return st;
 }
 
 static atn_status read_frame(atn_ctx *cx, reader *r, const json_t *j)
 {
+    static const char *const keys[] = {"schema", "keys",   "queries", "first",
+                                       "block",  "causal", "heads"};
     const atn_idx most = ATN_PATTERN_KEYS_MOST;
     const char *schema = NULL;
     atn_frame *f = &r->f;
@@ -248,64 +265,89 @@ static atn_status read_frame(atn_ctx *cx, reader *r, const json_t *j)
     if (strcmp(schema, SCHEMA) != 0)
         ATN_FAIL(ATN_DATA, "%s: \"schema\" is \"%.60s\", not \"" SCHEMA "\"", r->path,
                  schema);
+    ATN_TRY(atn_json_check_keys(cx, r->path, j, keys, (int)ATN_LEN(keys)));
     ATN_TRY(atn_json_need_i64(cx, r->path, j, "keys", 1, most, &f->nk));
     ATN_TRY(atn_json_get_i64(cx, r->path, j, "queries", f->nk, 1, most, &f->nq));
     ATN_TRY(atn_json_get_i64(cx, r->path, j, "first", ATN_MAX(f->nk - f->nq, 0), 0,
                              most, &f->first));
     ATN_TRY(atn_json_get_i64(cx, r->path, j, "block", 1, 1, most, &f->block));
     ATN_TRY(atn_json_get_bool(cx, r->path, j, "causal", false, &f->causal));
-    r->rows = (f->first + f->nq - 1) / f->block + 1 - f->first / f->block;
+    r->row0 = f->first / f->block;
+    r->rows = (f->first + f->nq - 1) / f->block + 1 - r->row0;
     r->cols = (f->nk - 1) / f->block + 1;
 done:
     return st;
 }
 
-/* Cuts the rows of a causal pattern at the diagonal, in place. */
-static void cut_future(reader *r, atn_idx heads)
+/* Each head, and its part of the tree away. */
+static atn_status read_heads(atn_ctx *cx, reader *r, json_t *heads)
 {
-    const atn_idx row0 = r->f.first / r->f.block;
-    int64_t from = 0, to = 0;
+    atn_status st = ATN_OK;
 
-    for (atn_idx k = 0; r->f.causal && k < heads * r->rows; k++) {
-        const int64_t end = r->ptr[k + 1], n = end - from;
-
-        memmove(r->spans + to, r->spans + from, (size_t)n * sizeof *r->spans);
-        to += atn_spans_join(r->spans + to, n, 0, row0 + k % r->rows + 1);
-        r->ptr[k + 1] = to;
-        from = end;
+    r->n_heads = json_array_size(heads);
+    if (r->n_heads < 1 || r->n_heads > HEADS_MOST)
+        ATN_FAIL(ATN_DATA, "%s: \"heads\" must be a list of 1 to %d heads", r->path,
+                 HEADS_MOST);
+    ATN_NEW(r->heads, r->n_heads);
+    for (size_t h = 0; h < r->n_heads; h++) {
+        ATN_TRY(read_head(cx, r, h, json_array_get(heads, h), &r->heads[h]));
+        json_array_set_new(heads, h, json_null());
     }
+done:
+    return st;
+}
+
+/* The tree, and the bytes that it takes; the text is gone by then. */
+static atn_status read_tree(atn_ctx *cx, const char *path, json_t **out, double *bytes)
+{
+    atn_status st = ATN_OK;
+    char *text = NULL;
+    size_t size = 0;
+
+    ATN_TRY(atn_file_read(cx, path, FILE_MOST, &text, &size));
+    *bytes = atn_json_bytes(text, size);
+    ATN_TRY(atn_mem_check(cx, *bytes, "reading a pattern file"));
+    if (cx->mem_limit == 0 && *bytes > TREE_MOST)
+        ATN_FAIL(
+            ATN_MEMORY,
+            "%s: reading it needs %.3g GiB, above the %.0f GiB that a pattern file "
+            "may need (say it in blocks or slices, or raise it with --mem-limit)",
+            path, *bytes / 0x1p30, TREE_MOST / 0x1p30);
+    ATN_TRY(atn_json_parse(cx, path, text, size, false, out));
+    atn_mem_count(cx, (int64_t)*bytes);
+done:
+    atn_free(cx, text);
+    return st;
+}
+
+static void drop_tree(atn_ctx *cx, json_t *j, double bytes)
+{
+    if (j) atn_mem_count(cx, -(int64_t)bytes);
+    json_decref(j);
 }
 
 atn_status atn_pattern_load(atn_ctx *cx, const char *path, atn_pattern **out)
 {
     reader r = {.path = path};
-    const json_t *heads, *head;
     atn_status st = ATN_OK;
     json_t *j = NULL;
-    atn_idx rows = 0;
-    size_t h;
+    double bytes = 0;
 
     *out = NULL;
-    ATN_TRY(atn_json_load(cx, path, false, &j));
+    ATN_TRY(read_tree(cx, path, &j, &bytes));
     ATN_TRY(read_frame(cx, &r, j));
-    heads = json_object_get(j, "heads");
-    if (json_array_size(heads) < 1 || json_array_size(heads) > 100000)
-        ATN_FAIL(ATN_DATA, "%s: \"heads\" must be a list of 1 to 100000 heads", path);
-    if (!atn_mul((atn_idx)json_array_size(heads), r.rows, &rows))
-        ATN_FAIL(ATN_DATA, "%s: too many rows", path);
-    ATN_TRY(atn_mem_check(cx, 8 * (double)rows, "the rows of a pattern"));
-    ATN_NEW(r.ptr, rows + 1);
-    ATN_NEW(r.spans, 1);
-    r.room = 1;
-    json_array_foreach(heads, h, head) ATN_TRY(read_head(cx, &r, h, head));
-    cut_future(&r, (atn_idx)json_array_size(heads));
-    st = atn_pattern_rows(cx, &r.f, (atn_idx)json_array_size(heads), r.ptr, r.spans,
-                          out);
-    r.ptr = NULL;
-    r.spans = NULL;
+    ATN_TRY(read_heads(cx, &r, json_object_get(j, "heads")));
+    if (r.n_heads == 1)
+        *out = r.heads[0];
+    else
+        st = atn_pattern_heads(cx, r.heads, (atn_idx)r.n_heads, out);
+    r.n_heads = 0;
     ATN_TRY(st);
 done:
-    json_decref(j);
+    drop_tree(cx, j, bytes);
+    for (size_t h = 0; r.heads && h < r.n_heads; h++)
+        atn_pattern_destroy(cx, r.heads[h]);
+    atn_free(cx, r.heads);
     atn_free(cx, r.ptr);
     atn_free(cx, r.spans);
     return st;
@@ -313,31 +355,63 @@ done:
 
 /* ---- writing ---- */
 
-static void write_head(const atn_pattern *p, atn_idx h, atn_span *room, FILE *out)
+static void write_row(const atn_span *s, atn_idx n, FILE *out)
 {
-    fprintf(out, "%s  {\"rows\": [\n", h ? ",\n" : "");
-    for (atn_idx a = p->row0; a < p->row1; a++) {
-        const atn_idx n = atn_pattern_row(p, h, a, room);
-
-        fprintf(out, "    [");
-        for (atn_idx s = 0; s < n; s++)
-            fprintf(out, "%s[%lld, %lld]", s ? ", " : "", (long long)room[s].lo,
-                    (long long)room[s].hi);
-        fprintf(out, "]%s\n", a + 1 < p->row1 ? "," : "");
-    }
-    fprintf(out, "  ]}");
+    fprintf(out, "    [");
+    for (atn_idx i = 0; i < n; i++)
+        fprintf(out, "%s[%lld, %lld]", i ? ", " : "", (long long)s[i].lo,
+                (long long)s[i].hi);
+    fprintf(out, "]");
 }
 
-atn_status atn_pattern_save(atn_ctx *cx, const atn_pattern *p, const char *path,
-                            bool force)
+/* Asked while rows are written. */
+static atn_status report(atn_ctx *cx, const atn_out *out, double done, double all)
+{
+    atn_status st = ATN_OK;
+
+    ATN_TRY(atn_progress(cx, "writing a pattern", done, all));
+    if (ferror(out->file)) ATN_FAIL(ATN_IO, "%s: cannot be written", out->path);
+    if (ftello(out->file) > FILE_MOST)
+        ATN_FAIL(ATN_DATA,
+                 "%s: its rows need more than the 1 GiB that a pattern file may have "
+                 "(choose a head with --heads, or a pattern of larger blocks)",
+                 out->path);
+done:
+    return st;
+}
+
+/* done: heads written before, of `heads`. */
+static atn_status write_head(atn_ctx *cx, const atn_pattern *p, atn_idx h, double done,
+                             double heads, const atn_out *to)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_frame *f = &p->frame;
+    const double rows = (double)(p->row1 - p->row0);
     atn_status st = ATN_OK;
+    FILE *out = to->file;
     atn_span *room = NULL;
-    atn_out out = {0};
 
     ATN_TAKE(room, p->room);
+    fprintf(out, "%s  {\"rows\": [\n", done > 0 ? ",\n" : "");
+    for (atn_idx a = p->row0; a < p->row1; a++) {
+        if (a % 4096 == 0)
+            ATN_TRY(report(cx, to, done + (double)(a - p->row0) / rows, heads));
+        if (a > p->row0) fprintf(out, ",\n");
+        write_row(room, atn_pattern_row(p, h, a, room), out);
+    }
+    fprintf(out, "\n  ]}");
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+atn_status atn_pattern_save(atn_ctx *cx, const atn_pattern *p, atn_idx head,
+                            const char *path, bool force)
+{
+    const atn_idx from = head < 0 ? 0 : head, to = head < 0 ? p->heads : head + 1;
+    const atn_frame *f = &p->frame;
+    atn_status st = ATN_OK;
+    atn_out out = {0};
+
     ATN_TRY(atn_out_open(cx, path, force, &out));
     fprintf(out.file,
             "{\"schema\": \"" SCHEMA
@@ -345,14 +419,11 @@ atn_status atn_pattern_save(atn_ctx *cx, const atn_pattern *p, const char *path,
             "%lld, \"block\": %lld, \"causal\": %s, \"heads\": [\n",
             (long long)f->nk, (long long)f->nq, (long long)f->first,
             (long long)f->block, f->causal ? "true" : "false");
-    for (atn_idx h = 0; h < p->heads; h++) {
-        ATN_TRY(atn_progress(cx, "writing a pattern", (double)h, (double)p->heads));
-        write_head(p, h, room, out.file);
-    }
+    for (atn_idx h = from; h < to; h++)
+        ATN_TRY(write_head(cx, p, h, (double)(h - from), (double)(to - from), &out));
     fprintf(out.file, "\n]}\n");
     ATN_TRY(atn_out_commit(cx, &out));
 done:
     atn_out_abort(cx, &out);
-    atn_arena_rewind(cx, mark);
     return st;
 }

@@ -100,6 +100,8 @@ double atn_row_plogp(const float *w, atn_idx n);
 /* Sum of the k largest of w[0..n) in double; heap is scratch of k floats. Added from
  * the largest down, so ties do not matter. */
 double atn_row_topk(const float *w, atn_idx n, atn_idx k, float *heap);
+/* The k-th largest, 1 <= k < n; heap as above. */
+float atn_row_kth(const float *w, atn_idx n, atn_idx k, float *heap);
 /* Sum x_j and sum x_j^2, in double. */
 void atn_row_sum_square(const float *x, atn_idx n, double *sum, double *square);
 /* Sum x_j^2 in double. */

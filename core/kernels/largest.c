@@ -232,26 +232,42 @@ static double sum_of_many(const float *w, atn_idx n, atn_idx k, float max)
            (double)(k - above) * (double)atn_bits_float(low);
 }
 
+/* The k largest, 1 <= k < n, in order: in sorted [ATN_FEW], or in heap [k]. */
+static const float *k_largest(const float *w, atn_idx n, atn_idx k, float *sorted,
+                              float *heap)
+{
+    float few[ATN_FEW];
+    int count = -1;
+
+    if (k <= GROUPS / 2 && n >= GROUPS) count = pick(w, n, floor_of(w, n, k), few);
+    if (count < k) {
+        heap_largest(w, n, k, heap);
+        return heap;
+    }
+    atn_row_sort_few(few, count, sorted);
+    return sorted;
+}
+
+float atn_row_kth(const float *w, atn_idx n, atn_idx k, float *heap)
+{
+    float sorted[ATN_FEW];
+
+    return k_largest(w, n, k, sorted, heap)[k - 1];
+}
+
 double atn_row_topk(const float *w, atn_idx n, atn_idx k, float *heap)
 {
     const bool many = k > GROUPS / 2 && n >= 16 * ATN_LANES;
-    float few[ATN_FEW], sorted[ATN_FEW];
-    const float *largest = sorted;
+    float sorted[ATN_FEW];
+    const float *largest;
     double sum = 0;
-    int count = -1;
 
     if (k > n) k = n;
     if (k <= 0) return 0;
     if (k == n) return atn_row_sum(w, n);
     if (many && count_from(w, n, 0) == n)
         return sum_of_many(w, n, k, atn_row_max(w, n));
-    if (k <= GROUPS / 2 && n >= GROUPS) count = pick(w, n, floor_of(w, n, k), few);
-    if (count >= k) {
-        atn_row_sort_few(few, count, sorted);
-    } else {
-        heap_largest(w, n, k, heap);
-        largest = heap;
-    }
+    largest = k_largest(w, n, k, sorted, heap);
     /* from the largest down, so that ties do not matter */
     for (atn_idx i = 0; i < k; i++) sum += (double)largest[i];
     return sum;

@@ -53,6 +53,32 @@ static void unions(atn_ctx *cx)
     free(s);
 }
 
+/* Parameters stay with their spec, on either side of the sum and in lists. */
+static void unions_with_parameters(atn_ctx *cx)
+{
+    const atn_layout l = {.nk = 64, .heads = 1};
+    atn_stack *s = malloc(sizeof *s);
+    int64_t at[3];
+
+    CHECK_OK(atn_stack_read(cx,
+                            "stream:sink=2,window=4,block=1+strided:stride=16,local=1,"
+                            "2xwindow:window=3,block=1+causal:block=5,full",
+                            &l, s));
+    CHECK_EQ(s->n, 4);
+    CHECK_EQ(s->items, 3);
+    for (int i = 0; i < 3; i++) at[i] = pairs(cx, s->layer[i]);
+    /* rows see min(i + 1, 6) keys, and those at 16, 32, 48 behind but the first two */
+    CHECK_EQ(at[0], 64 * 6 - 15 + (64 - 16 - 2) + (64 - 32 - 2) + (64 - 48 - 2));
+    CHECK_EQ(at[1], 64 * 65 / 2);
+    CHECK(s->layer[1] == s->layer[2]);
+    CHECK_EQ(s->n_own, 3);
+    atn_stack_release(cx, s);
+    CHECK_OK(atn_stack_read(cx, "3xbigbird:block=1", &l, s));
+    CHECK_EQ(s->n_own, 3); /* other random keys in every layer */
+    atn_stack_release(cx, s);
+    free(s);
+}
+
 static void lengths(atn_ctx *cx)
 {
     const atn_layout long_one = {.nk = 100, .heads = 1};
@@ -77,6 +103,10 @@ static void refusals(atn_ctx *cx)
                                          {"5000xfull", "1 to"},
                                          {"4096xfull,full", "more than"},
                                          {"2x", "missing"},
+                                         {"full+", "missing"},
+                                         {"+full", "missing"},
+                                         {"full++causal", "missing"},
+                                         {"power:window=3,window=4", "given twice"},
                                          {"window:window=0", "window"},
                                          {"nowhere.json", "nowhere.json"}};
     const atn_layout l = {.nk = 8, .heads = 1};
@@ -106,7 +136,7 @@ static void files(atn_ctx *cx)
 
     (void)!system("mkdir -p " ATN_TEST_SCRATCH);
     CHECK_OK(atn_pattern_shift(cx, &f, &near, 1, 0, &p));
-    CHECK_OK(atn_pattern_save(cx, p, path, true));
+    CHECK_OK(atn_pattern_save(cx, p, -1, path, true));
     atn_pattern_destroy(cx, p);
     CHECK_OK(atn_stack_read(cx, path, &any, s));
     CHECK_EQ(pairs(cx, s->layer[0]), 17);
@@ -114,8 +144,18 @@ static void files(atn_ctx *cx)
     CHECK_OK(atn_stack_read(cx, path, &l, s));
     atn_stack_release(cx, s);
     CHECK_FAILS(atn_stack_read(cx, path, &other, s), ATN_USAGE, "9 keys");
+    CHECK_OK(atn_stack_read(cx, "2x" ATN_TEST_SCRATCH "/word.json,causal", &any, s));
+    CHECK_EQ(s->n, 3);
+    CHECK_EQ(pairs(cx, s->layer[1]), 17);
+    CHECK_EQ(pairs(cx, s->layer[2]), 45);
+    atn_stack_release(cx, s);
+    CHECK_OK(atn_stack_read(
+        cx, "dilated:window=3,dilation=4+" ATN_TEST_SCRATCH "/word.json", &any, s));
+    CHECK_EQ(pairs(cx, s->layer[0]), 17 + 5 + 1);
+    atn_stack_release(cx, s);
     free(s);
 }
 
-CHECK_MAIN({"layers", layers}, {"unions", unions}, {"lengths", lengths},
+CHECK_MAIN({"layers", layers}, {"unions", unions},
+           {"unions with parameters", unions_with_parameters}, {"lengths", lengths},
            {"refusals", refusals}, {"files", files})

@@ -50,8 +50,21 @@ typedef struct made {
     int kind;
     atn_span spans[6];
     atn_box boxes[4];
+    int cut[4];
     atn_idx starts[4], phase[2], prefix, n, period, width;
 } made;
+
+/* cards/analysis.md A17: of a part of q x k, entry (r, c) of type 1 iff k-1-c >= q-1-r,
+ * of type 2 iff c >= r, of type 3 both. */
+static bool slice_has(const atn_box *b, int type, atn_idx a, atn_idx j)
+{
+    const atn_idx q = b->rows.hi - b->rows.lo, k = b->keys.hi - b->keys.lo;
+    const atn_idx r = a - b->rows.lo, c = j - b->keys.lo;
+
+    if (r < 0 || r >= q || c < 0 || c >= k) return false;
+    if (type % 2 == 1 && k - 1 - c < q - 1 - r) return false;
+    return type < 2 || c >= r;
+}
 
 static bool says(const made *m, atn_idx h, atn_idx a, atn_idx c)
 {
@@ -71,6 +84,10 @@ static bool says(const made *m, atn_idx h, atn_idx a, atn_idx c)
                   (i + 1 == m->n || (a < m->starts[i + 1] && c < m->starts[i + 1]));
         return in;
     case 3:
+        for (atn_idx i = 0; i < m->n; i++)
+            in |= slice_has(&m->boxes[i], m->cut[i], a, c);
+        return in;
+    case 4:
         return ((c - m->phase[h]) % m->period + m->period) % m->period < m->width;
     default:
         return a / m->period == c / m->period &&
@@ -81,7 +98,7 @@ static bool says(const made *m, atn_idx h, atn_idx a, atn_idx c)
 
 static made random_made(void)
 {
-    made m = {.kind = (int)below(5), .n = between(1, 4)};
+    made m = {.kind = (int)below(6), .n = between(1, 4)};
 
     for (int i = 0; i < 6; i++) {
         m.spans[i].lo = between(-12, 30);
@@ -93,12 +110,13 @@ static made random_made(void)
         m.boxes[i].rows.hi = m.boxes[i].rows.lo + between(1, 20);
         m.boxes[i].keys.lo = below(30);
         m.boxes[i].keys.hi = m.boxes[i].keys.lo + between(1, 20);
+        m.cut[i] = (int)below(4);
         m.starts[i] = i ? m.starts[i - 1] + between(1, 9) : 0;
     }
     m.period = between(1, 9);
     m.width = between(1, m.period);
     for (int h = 0; h < 2; h++) {
-        const atn_idx modulus = m.kind == 3 ? m.period : m.width;
+        const atn_idx modulus = m.kind == 4 ? m.period : m.width;
         m.phase[h] = below(modulus);
     }
     return m;
@@ -107,6 +125,7 @@ static made random_made(void)
 static atn_pattern *build(atn_ctx *cx, const atn_frame *f, const made *m, atn_idx heads)
 {
     atn_pattern *p = NULL;
+    atn_slice slices[4];
 
     switch (m->kind) {
     case 0:
@@ -119,6 +138,11 @@ static atn_pattern *build(atn_ctx *cx, const atn_frame *f, const made *m, atn_id
         CHECK_OK(atn_pattern_segments(cx, f, m->starts, m->n, &p));
         break;
     case 3:
+        for (int i = 0; i < 4; i++)
+            slices[i] = (atn_slice){m->boxes[i].rows, m->boxes[i].keys, m->cut[i]};
+        CHECK_OK(atn_pattern_slices(cx, f, slices, m->n, &p));
+        break;
+    case 4:
         CHECK_OK(atn_pattern_columns(cx, f, m->period, m->width, m->phase, heads, &p));
         break;
     default:
@@ -263,7 +287,7 @@ static void every_kind(atn_ctx *cx)
     for (int trial = 0; trial < 4000; trial++) {
         const atn_frame f = random_frame(trial & 1);
         const made m = random_made();
-        const atn_idx heads = m.kind >= 3 ? 2 : 1;
+        const atn_idx heads = m.kind >= 4 ? 2 : 1;
         atn_pattern *p = build(cx, &f, &m, heads);
 
         fill(&d, &f, &m, heads);
@@ -271,10 +295,108 @@ static void every_kind(atn_ctx *cx)
         CHECK_EQ(p->shift, m.kind == 0);
         check_rows(p, &d);
         check_stated(p);
-        CHECK_EQ(p->repeat.step > 0, m.kind != 1);
+        CHECK_EQ(p->repeat.step > 0, m.kind != 1 && m.kind != 3);
         for (atn_idx h = 0; h < heads; h++) check_counts(cx, p, &d, h);
         atn_pattern_destroy(cx, p);
     }
+}
+
+/* Against all pairs: what meets is found, with a place that both have, and the first
+ * row of these two; what is disjoint is not. */
+static void slices_meet(atn_ctx *cx)
+{
+    enum { SIDE = 24 };
+    int apart = 0;
+
+    rng = atn_rng_stream(6, "test/pattern", 0, 0);
+    for (int trial = 0; trial < 20000; trial++) {
+        const atn_idx n = between(0, 7), most = between(1, 9);
+        int owner[SIDE][SIDE];
+        atn_meeting m = {-1, -1, -1, -1};
+        bool twice = false, meet;
+        atn_slice s[7];
+
+        memset(owner, -1, sizeof owner);
+        for (int i = 0; i < n; i++) {
+            s[i].rows.lo = below(12);
+            s[i].rows.hi = s[i].rows.lo + between(0, most);
+            s[i].keys.lo = below(12);
+            s[i].keys.hi = s[i].keys.lo + between(0, most);
+            s[i].cut = (int)below(4);
+            for (int a = 0; a < SIDE; a++)
+                for (int c = 0; c < SIDE; c++) {
+                    const atn_box b = {s[i].rows, s[i].keys};
+
+                    if (!slice_has(&b, s[i].cut, a, c)) continue;
+                    twice |= owner[a][c] >= 0;
+                    owner[a][c] = i;
+                }
+        }
+        CHECK_OK(atn_slices_meet(cx, s, n, &meet, &m));
+        CHECK_EQ(meet, twice);
+        apart += n > 2 && !meet;
+        if (!meet) continue;
+        CHECK(m.one >= 0 && m.one < m.other && m.other < n);
+        for (int a = 0; a <= m.row; a++)
+            for (int c = 0; c < SIDE; c++) {
+                const atn_box x = {s[m.one].rows, s[m.one].keys};
+                const atn_box y = {s[m.other].rows, s[m.other].keys};
+                const bool both = slice_has(&x, s[m.one].cut, a, c) &&
+                                  slice_has(&y, s[m.other].cut, a, c);
+
+                if (a < m.row) CHECK(!both);
+                if (a == m.row && c == m.key) CHECK(both);
+            }
+    }
+    CHECK(apart > 1000);
+}
+
+/* Row r of the first is [r, r + 3); the one between it and the last goes after row 1,
+ * and key 6 is of both in row 4. */
+static void slices_meet_later(atn_ctx *cx)
+{
+    const atn_slice s[] = {{{0, 6}, {6, 7}, 0},
+                           {{0, 2}, {4, 5}, 0},
+                           {{0, 6}, {0, 8}, ATN_SLICE_ENDS | ATN_SLICE_BEGINS}};
+    atn_meeting m = {0};
+    bool meet;
+
+    CHECK_OK(atn_slices_meet(cx, s, 3, &meet, &m));
+    CHECK(meet);
+    CHECK(m.one == 0 && m.other == 2 && m.row == 4 && m.key == 6);
+}
+
+/* A band of parallel diagonals fills one box without meeting; one key more, and it is
+ * found. A row asks for its own slices alone. */
+static void many_slices(atn_ctx *cx)
+{
+    enum { N = 20000 };
+    const atn_frame f = atn_frame_square(1 << 20, 1, false);
+    atn_slice *s = malloc((N + 1) * sizeof *s);
+    atn_pattern *p;
+    atn_meeting m;
+    atn_span row[1];
+    bool meet;
+
+    for (int i = 0; i < N; i++)
+        s[(i * 7919) % N] =
+            (atn_slice){{0, 5}, {i, i + 5}, ATN_SLICE_ENDS | ATN_SLICE_BEGINS};
+    CHECK_OK(atn_slices_meet(cx, s, N, &meet, &m));
+    CHECK(!meet);
+    s[N] = (atn_slice){{3, 9}, {N + 2, N + 3}, 0}; /* key N - 1 + 3 of row 3 */
+    CHECK_OK(atn_slices_meet(cx, s, N + 1, &meet, &m));
+    CHECK(meet);
+    CHECK_EQ(m.other, N);
+    CHECK_EQ(m.row, 3);
+    CHECK_EQ(m.key, N + 2);
+    for (int i = 0; i < N; i++)
+        s[i] = (atn_slice){{50 * i, 50 * i + 50}, {i, i + 9}, 0};
+    CHECK_OK(atn_pattern_slices(cx, &f, s, N, &p));
+    CHECK_EQ(p->room, 1); /* however many there are elsewhere */
+    CHECK_EQ(atn_pattern_row(p, 0, 50 * 777 + 49, row), 1);
+    CHECK_EQ(row[0].lo, 777);
+    atn_pattern_destroy(cx, p);
+    free(s);
 }
 
 /* Operands of other blocks and other causality meet exactly. */
@@ -289,7 +411,7 @@ static void algebra(atn_ctx *cx)
     for (int trial = 0; trial < 6000; trial++) {
         const int op = trial % 3;
         const made ma = random_made(), mb = random_made();
-        const atn_idx ha = ma.kind >= 3 ? 2 : 1, hb = mb.kind >= 3 ? 2 : 1;
+        const atn_idx ha = ma.kind >= 4 ? 2 : 1, hb = mb.kind >= 4 ? 2 : 1;
         const atn_frame f = random_frame(below(2));
         atn_frame g = f;
         atn_pattern *p = NULL;
@@ -510,8 +632,8 @@ static void two_layers(atn_ctx *cx)
         atn_pattern *up, *low, *p;
         atn_span *room;
 
-        ma.kind %= 3;
-        mb.kind %= 3;
+        ma.kind %= 4;
+        mb.kind %= 4;
         g.block = between(1, 4);
         g.causal = below(2);
         fill(&a, &f, &ma, 1);
@@ -548,7 +670,7 @@ static void image(atn_ctx *cx)
         const made m = random_made();
         const atn_idx rows = between(1, ATN_MIN(f.nq, 7));
         const atn_idx cols = between(1, ATN_MIN(f.nk, 7));
-        atn_pattern *p = build(cx, &f, &m, m.kind >= 3 ? 2 : 1);
+        atn_pattern *p = build(cx, &f, &m, m.kind >= 4 ? 2 : 1);
         float cells[49];
         const atn_mat out = {cells, rows, cols, cols};
 
@@ -621,18 +743,22 @@ static void memory_runs_out(atn_ctx *cx)
 {
     const atn_frame f = atn_frame_square(20, 2, true);
     const atn_span s[] = {{0, 2}, {4, 5}};
+    const atn_slice cut[] = {{{3, 9}, {0, 4}, ATN_SLICE_ENDS}, {{0, 9}, {7, 9}, 0}};
     const atn_idx starts[] = {0, 4}, phase[] = {0, 1};
-    bool done = false;
+    bool done = false, meet;
 
     (void)cx;
     for (long k = 0; !done; k++) {
         check_failing failing = {k};
-        atn_pattern *a = NULL, *b = NULL, *c = NULL, *p = NULL;
+        atn_pattern *a = NULL, *b = NULL, *c = NULL, *d = NULL, *p = NULL;
+        atn_meeting m;
         atn_ctx mine;
 
         atn_ctx_init(&mine);
         mine.alloc = (atn_allocator){check_failing_resize, &failing};
-        if (atn_pattern_shift(&mine, &f, s, 2, 1, &a) == ATN_OK &&
+        if (atn_slices_meet(&mine, cut, 2, &meet, &m) == ATN_OK &&
+            atn_pattern_slices(&mine, &f, cut, 2, &d) == ATN_OK &&
+            atn_pattern_shift(&mine, &f, s, 2, 1, &a) == ATN_OK &&
             atn_pattern_segments(&mine, &f, starts, 2, &b) == ATN_OK &&
             atn_pattern_columns(&mine, &f, 4, 1, phase, 2, &c) == ATN_OK) {
             const bool met = atn_pattern_intersection(&mine, a, b, &p) == ATN_OK;
@@ -646,14 +772,16 @@ static void memory_runs_out(atn_ctx *cx)
         atn_pattern_destroy(&mine, a);
         atn_pattern_destroy(&mine, b);
         atn_pattern_destroy(&mine, c);
+        atn_pattern_destroy(&mine, d);
         atn_pattern_destroy(&mine, p);
         atn_ctx_release(&mine);
     }
 }
 
-CHECK_MAIN({"every kind", every_kind}, {"algebra", algebra},
-           {"shift is kept", shift_is_kept}, {"repeats", repeats}, {"grids", grids},
-           {"grid oracles", grid_oracles}, {"grid rules", grid_rules},
+CHECK_MAIN({"every kind", every_kind}, {"slices meet", slices_meet},
+           {"slices meet later", slices_meet_later}, {"many slices", many_slices},
+           {"algebra", algebra}, {"shift is kept", shift_is_kept}, {"repeats", repeats},
+           {"grids", grids}, {"grid oracles", grid_oracles}, {"grid rules", grid_rules},
            {"two layers", two_layers}, {"image", image},
            {"a pattern a head", a_pattern_a_head}, {"rules are named", rules_are_named},
            {"memory runs out", memory_runs_out})

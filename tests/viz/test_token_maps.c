@@ -123,7 +123,7 @@ static void reach_cells(atn_ctx *cx)
 {
     const float m[] = {0, NAN, NAN, 1, 0, NAN, 4, 3, 0};
     const unsigned char(*v)[3] = atn_palette_find("viridis"),
-                   ground[3] = {237, 237, 237};
+                   ground[3] = {199, 199, 199};
     atn_table *t = map_of(cx, m, 3, 3);
     int hatched;
 
