@@ -61,7 +61,8 @@ static atn_idx slices_row(const atn_pattern *p, atn_idx h, atn_idx a, atn_span w
 
     (void)h;
     for (atn_idx i = 1; i < n; i++)
-        if (out[i].lo < out[i - 1].lo) return atn_spans_tidy(out, n, 0, within.hi);
+        if (out[i].lo < out[i - 1].lo)
+            return atn_spans_tidy(out, n, within.lo, within.hi);
     return n;
 }
 

@@ -103,7 +103,8 @@ done:
     return st;
 }
 
-/* Reads row a of the set: all of it or, where a later row has the rest, what is near. */
+/* Reads row a of the set: all of it or, where a later row has the rest, the near
+ * part. */
 static void read_row(frontier *f, atn_field_reader *r, atn_idx a, bool whole)
 {
     const atn_idx from = whole ? 0 : ATN_MAX(a - r->repeat.reach, 0);

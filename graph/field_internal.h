@@ -143,8 +143,8 @@ static inline void atn_field_count(atn_field_tally *t, atn_idx row, atn_idx reac
 typedef struct atn_field_peek {
     atn_idx reached; /* by the last node, and its flag `own` */
     bool own;
-    int64_t growth; /* not the same as before: some field may go on growing; the same
-                       for all layers of the list: none that is not complete does */
+    int64_t growth; /* the same through a whole list of layers, and not `all`: there is
+                       a row that stays short of what it can see for good */
     bool all;       /* every node reaches all it can see */
 } atn_field_peek;
 

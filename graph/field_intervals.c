@@ -8,9 +8,10 @@
  *         [lo_k-1(lo(i)), hi_k-1(hi(i) - 1)), and both ends are again monotone.
  *         Nodes of more than one token must see themselves in every layer, so that the
  *         flag `own` of the plan is known. Every row is complete when the last one
- *         begins at 0 and the first one ends at N. Beyond the depth asked for only these
- *         ends are followed, from the top down: e_t = the end of row e_t-1 in layer k -
- *         t + 1, and e of depth k + n goes on from that of depth k (field_frontier.c).
+ *         begins at 0 and the first one ends at N. Beyond the depth asked for only
+ *         these ends are followed, from the top down: e_t = the end of row e_t-1 in
+ *         layer k - t + 1, and e of depth k + n goes on from that of depth k
+ *         (field_frontier.c).
  * Cost    a layer: its rows once; 32 bytes a node. Beyond: two rows for each of the n
  *         layers.
  */

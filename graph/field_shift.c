@@ -10,9 +10,9 @@
  *         P_k come sets within [0, j], j among them: together [0, min(P_k, i + 1)). The
  *         order of the layers does not matter, and the first rows need no other rule.
  *         Row i: popcount of S_k up to i - Q_k, + Q_k. It is complete when the first
- *         i - Q_k + 1 offsets are in S_k, so the last row is complete last of all. A sum
- *         that is new to some row i is at most i - Q_k, so it is new to the last row:
- *         while that one stays the same, all do.
+ *         i - Q_k + 1 offsets are in S_k, so the last row is complete last of all:
+ *         beyond the depth asked for only its size is looked at. Where it stays the
+ *         same through a whole list of layers, it does for good.
  * Cost    S_k is a bitmap. D_k is cut into groups: `count` runs of `length` offsets
  *         every `step`; each is added by log length + log count shifted ORs of N / 64
  *         words. A window, a stride, a dilated window: one group; powers of two: log N.

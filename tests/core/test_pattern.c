@@ -781,8 +781,7 @@ static void memory_runs_out(atn_ctx *cx)
 CHECK_MAIN({"every kind", every_kind}, {"slices meet", slices_meet},
            {"slices meet later", slices_meet_later}, {"many slices", many_slices},
            {"algebra", algebra}, {"shift is kept", shift_is_kept}, {"repeats", repeats},
-           {"grids", grids},
-           {"grid oracles", grid_oracles}, {"grid rules", grid_rules},
+           {"grids", grids}, {"grid oracles", grid_oracles}, {"grid rules", grid_rules},
            {"two layers", two_layers}, {"image", image},
            {"a pattern a head", a_pattern_a_head}, {"rules are named", rules_are_named},
            {"memory runs out", memory_runs_out})

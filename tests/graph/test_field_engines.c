@@ -296,12 +296,14 @@ static void walks_are_left_out(atn_ctx *cx)
     for (int causal = 0; causal < 2; causal++) {
         const atn_frame f = atn_frame_square(n, 1, causal == 1);
         atn_field_at at[2] = {{.walks_log10 = 1}};
+        const atn_pattern *layers[1];
         atn_pattern *p;
         atn_field_plan plan;
 
         warned = false;
         CHECK_OK(atn_pattern_columns(cx, &f, 2, 1, &phase, 1, &p));
-        CHECK_OK(atn_field_plan_make(cx, (const atn_pattern *const[]){p}, 1, &plan));
+        layers[0] = p;
+        CHECK_OK(atn_field_plan_make(cx, layers, 1, &plan));
         CHECK_OK(atn_field_walks(cx, &plan, 1, at));
         CHECK_EQ(warned, causal == 0);
         if (causal == 0)
