@@ -9,7 +9,8 @@
 typedef struct adapter_head {
     const atn_layer_info *info;
     atn_head head;
-    bool own; /* its queries are the tokens of its keys */
+    bool own;              /* its queries are the tokens of its keys */
+    const int32_t *labels; /* [nk], NULL = none */
 } adapter_head;
 
 typedef struct adapter_job {
@@ -32,20 +33,25 @@ typedef struct adapter_kind {
     atn_status (*emit)(atn_ctx *cx, const adapter_job *j, const adapter_head *h,
                        double p, bool known, void *state);
     void *state;
+    bool square; /* queries and keys must be the same tokens, all of them */
 } adapter_kind;
 
 /* Checks the options and fills the job. */
 atn_status atn_adapter_job_init(atn_ctx *cx, const atn_capture *c,
                                 const atn_selection *sel, const atn_adapter_opts *o,
                                 adapter_job *j) ATN_WARN_UNUSED;
-/* All selected heads, layer by layer. A head that meets bad data, or a layer without
- * what is needed, is named in the log and counted. */
+/* All selected heads, layer by layer. A head that meets bad data is named in the log
+ * and counted; a layer without what is needed is named and left out. */
 atn_status atn_adapter_each_head(atn_ctx *cx, adapter_job *j,
                                  const adapter_kind *k) ATN_WARN_UNUSED;
-/* Names what the layer lacks, NULL = nothing. */
-const char *atn_adapter_lack(const atn_layer_info *l, const atn_adapter_opts *o);
 bool atn_adapter_layer_own(const atn_layer_info *l);
 atn_adapter_params atn_adapter_opts_params(const atn_adapter_opts *o, double p);
+/* The same of the form pgnn. */
+atn_pgnn_params atn_adapter_opts_pgnn(const atn_adapter_opts *o, double p);
+/* The labels of a layer's keys, arena memory, NULL = none. */
+atn_status atn_adapter_labels(atn_ctx *cx, const adapter_job *j,
+                              const atn_layer_info *l,
+                              const int32_t **labels) ATN_WARN_UNUSED;
 
 /* The rows of the iterations of a head. */
 typedef struct adapter_rows {

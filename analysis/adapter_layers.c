@@ -46,9 +46,10 @@ typedef struct one_layer {
     float *queries;        /* [heads, nq, d] before the rotation; NULL = p.q */
     bool rotated;          /* there is none of these, though the model rotates */
     atn_adapter_weights w;
-    float *x, *y;     /* (nq, r), (nk, r) */
-    float *gate;      /* (nq, r) gelu */
-    float *attention; /* (nq, D) */
+    const int32_t *labels; /* [nk], NULL = none */
+    float *x, *y;          /* (nq, r), (nk, r) */
+    float *gate;           /* (nq, r) gelu */
+    float *attention;      /* (nq, D) */
 } one_layer;
 
 /* ---- what the layer has ---- */
@@ -135,10 +136,13 @@ static atn_status load_weights(atn_ctx *cx, const layers *s, one_layer *l)
     if (rank % heads != 0)
         ATN_FAIL(ATN_USAGE,
                  "layer %d: %lld numbers of the adapter cannot be cut into pieces for "
-                 "%lld heads (give a multiple of the heads)",
-                 l->info->layer, (long long)rank, (long long)heads);
+                 "%lld heads (%s)",
+                 l->info->layer, (long long)rank, (long long)heads,
+                 s->file ? "take weights of a multiple of the heads"
+                         : "give --rank a multiple of the heads");
     if (!s->file)
-        ATN_TRY(atn_adapter_weights_draw(cx, l->info->layer, width, rank, &l->w));
+        ATN_TRY(atn_adapter_weights_draw(cx, s->j->o->seed, l->info->layer, width, rank,
+                                         &l->w));
     l->refused = false;
 done:
     return st;
@@ -215,13 +219,12 @@ static atn_status one_piece(atn_ctx *cx, const layers *s, const one_layer *l, at
     const atn_arena_mark mark = atn_arena_save(cx);
     const atn_idx r = l->w.rank, piece = r / l->p.heads, nq = l->p.nq;
     atn_adapter_params a = atn_adapter_opts_params(s->j->o, p);
-    const atn_adapter_input in = {
-        .head = &l->head[h],
-        .own = atn_adapter_layer_own(l->info),
-        .q = {l->x + h * piece, nq, piece, r},
-        .v = {l->y + h * piece, l->p.nk, piece, r},
-        .labels = atn_adapter_layer_own(l->info) ? s->j->o->labels : NULL,
-        .skip_rows = s->j->o->skip_rows};
+    const atn_adapter_input in = {.head = &l->head[h],
+                                  .own = atn_adapter_layer_own(l->info),
+                                  .q = {l->x + h * piece, nq, piece, r},
+                                  .v = {l->y + h * piece, l->p.nk, piece, r},
+                                  .labels = l->labels,
+                                  .skip_rows = s->j->o->skip_rows};
     atn_status st = ATN_OK;
     double *out = NULL;
 
@@ -287,7 +290,7 @@ static atn_status one_p(atn_ctx *cx, layers *s, const one_layer *l, double p,
     ATN_TAKE(z, nq * r);
     ATN_TAKE(delta, nq * width);
     for (atn_idx h = 0; h < l->p.heads; h++) {
-        const adapter_head head = {l->info, l->head[h], true};
+        const adapter_head head = {l->info, l->head[h], true, l->labels};
 
         ATN_TRY(one_piece(cx, s, l, h, p, z, &s->rows));
         add_state(l, &s->rows.state[s->rows.done], out);
@@ -367,7 +370,7 @@ static atn_status emit_nothing(atn_ctx *cx, layers *s, const one_layer *l)
 
     for (int i = 0; i < s->j->n_p; i++) {
         for (atn_idx h = 0; h < l->info->heads && s->rows.table; h++) {
-            const adapter_head head = {l->info, {.head = (int)h}, true};
+            const adapter_head head = {l->info, {.head = (int)h}, true, NULL};
 
             if (!l->keep[h]) continue;
             ATN_TRY(
@@ -389,6 +392,7 @@ static atn_status prepare(atn_ctx *cx, const layers *s, one_layer *l)
     ATN_TRY(load_facts(cx, s->j, l));
     ATN_TRY(load_weights(cx, s, l));
     ATN_TRY(take_features(cx, l));
+    ATN_TRY(atn_adapter_labels(cx, s->j, l->info, &l->labels));
 done:
     return st;
 }

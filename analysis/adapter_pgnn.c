@@ -14,7 +14,7 @@
 #include "core/rows.h"
 #include "graph/pairs.h"
 
-enum { DENSE_MOST = 4096, DENSE_EVER = 32000, TILE_ROWS = 64 };
+enum { DENSE_MOST = 4096, TILE_ROWS = 64 };
 
 /* ---- matrices ---- */
 
@@ -22,14 +22,15 @@ atn_status atn_adapter_dense_check(atn_ctx *cx, const adapter_job *j, const atn_
                                    atn_idx most, const char *what)
 {
     const atn_idx asked = j->o->dense_most > 0 ? j->o->dense_most : most;
-    const atn_idx limit = ATN_MIN(asked, (atn_idx)DENSE_EVER);
+    const atn_idx ever = ATN_ADAPTER_DENSE_EVER, limit = ATN_MIN(asked, ever);
     atn_status st = ATN_OK;
 
     if (h->nk > limit)
         ATN_FAIL(ATN_USAGE,
                  "layer %d, head %d: %s holds a matrix of all %lld tokens, more than "
-                 "%lld (capture a shorter text, or allow more)",
-                 h->layer, h->head, what, (long long)h->nk, (long long)limit);
+                 "%lld (capture a shorter text%s)",
+                 h->layer, h->head, what, (long long)h->nk, (long long)limit,
+                 h->nk <= ever ? ", or allow more with --dense N" : "");
 done:
     return st;
 }
@@ -72,6 +73,8 @@ typedef struct weights_row {
 
 typedef struct watching {
     const adapter_job *j;
+    const int32_t *labels; /* [n] or NULL */
+    double snap;
     const atn_head *h;
     atn_idx n, c;
     const double *w;  /* [n, n] */
@@ -96,7 +99,7 @@ static double cosine_of(const watching *s, atn_idx i, atn_idx j)
 static void add_label(const watching *s, atn_idx i, atn_idx j, double a,
                       weights_row *out)
 {
-    const int64_t *y = s->j->o->labels;
+    const int32_t *y = s->labels;
 
     if (!y || y[i] < 0 || y[j] < 0) return;
     out->labelled += a;
@@ -225,7 +228,7 @@ static atn_status distance_tile(atn_ctx *cx, atn_idx at, void *state)
     (void)cx;
     atn_pairs_distance(&s->x, first, rows, &s->x, 0, s->n, d);
     for (atn_idx r = 0; r < rows; r++)
-        atn_pairs_repair(&s->x, first + r, &s->x, 0, s->n, s->j->o->snap, d + r * s->n);
+        atn_pairs_repair(&s->x, first + r, &s->x, 0, s->n, s->snap, d + r * s->n);
     for (atn_idx e = 0; e < rows * s->n; e++) d[e] = sqrt(d[e]);
     return ATN_OK;
 }
@@ -261,24 +264,19 @@ done:
     return st;
 }
 
-static atn_pgnn_params pgnn_params(const atn_adapter_opts *o, double p)
-{
-    return (atn_pgnn_params){.p = p,
-                             .mu = o->mu,
-                             .damping = o->damping,
-                             .snap = o->snap,
-                             .iterations = o->iterations,
-                             .alpha = o->alpha,
-                             .stop = o->stop};
-}
-
 atn_status atn_adapter_pgnn(atn_ctx *cx, const adapter_job *j, const adapter_head *h,
                             double p, atn_adapter_state *state, int *done)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     const atn_idx n = h->head.nk, c = h->head.v.cols;
-    const atn_pgnn_params a = pgnn_params(j->o, p);
-    watching s = {.j = j, .h = &h->head, .n = n, .c = c, .state = state};
+    const atn_pgnn_params a = atn_adapter_opts_pgnn(j->o, p);
+    watching s = {.j = j,
+                  .labels = h->labels,
+                  .snap = a.snap,
+                  .h = &h->head,
+                  .n = n,
+                  .c = c,
+                  .state = state};
     const atn_pgnn_watch watch = {see_row, see_step, &s};
     double *w = NULL, *x = NULL, *f = NULL, *energy = NULL;
     atn_status st = ATN_OK;

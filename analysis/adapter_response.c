@@ -10,7 +10,8 @@
  *                   along by the weights that X makes: y_b;
  *                   signal^2 = sum_k in b (u_k'y_b)^2, signal_total^2 = |y_b|^2
  *         The same of the form pgnn at p = 2, where every u_k is only scaled, by
- *         h_K(s_k): gain_p2^2 = sum h_K^2 |u_k'X|^2 / sum |u_k'X|^2, and so the signal.
+ *         h_K(s_k), K the steps done: gain_p2^2 = sum h_K^2 |u_k'X|^2 / sum |u_k'X|^2,
+ *         and so the signal.
  * Oracle  the form pgnn at p = 2: gain = gain_p2, signal = signal_total = signal_p2.
  * Source  own definition; frequencies as card A4.
  * Cost    one eigendecomposition a head, up to 9 n^3 flop, and 4 matrices n x n.
@@ -22,6 +23,7 @@
 #include "analysis/adapter_internal.h"
 #include "core/linalg.h"
 #include "core/rng.h"
+#include "graph/frequency.h"
 #include "graph/pairs.h"
 
 enum { BINS = 8, DENSE_MOST = 2048 };
@@ -43,6 +45,7 @@ typedef struct responses {
     int *bin;      /* [m] of every vector */
     double *share; /* [m] g_k of its bin's signal */
     double *sent;  /* (n, BINS) the signals */
+    int done;      /* steps */
     bin_facts fact[BINS];
 } responses;
 
@@ -78,13 +81,6 @@ done:
     return st;
 }
 
-static int bin_of(double s)
-{
-    const int b = (int)floor((1 - s) * (BINS / 2.0));
-
-    return ATN_MIN(ATN_MAX(b, 0), BINS - 1);
-}
-
 /* One signal a bin, of length 1; a bin without frequencies has none. */
 static void make_signals(uint64_t seed, const adapter_head *h, responses *r)
 {
@@ -93,7 +89,7 @@ static void make_signals(uint64_t seed, const adapter_head *h, responses *r)
 
     memset(r->sent, 0, (size_t)(r->n * BINS) * sizeof *r->sent);
     for (atn_idx k = 0; k < r->m; k++) {
-        r->bin[k] = bin_of(r->s[k]);
+        r->bin[k] = (int)atn_graph_bin_of(1 - r->s[k], BINS, ATN_GRAPH_EDGE_EXACT);
         r->share[k] = atn_rng_normal(&g);
         square[r->bin[k]] += r->share[k] * r->share[k];
     }
@@ -111,11 +107,6 @@ static atn_status prepare(atn_ctx *cx, const adapter_job *j, const adapter_head 
     atn_status st = ATN_OK;
 
     r->n = h->head.nk;
-    if (h->head.nq != h->head.nk || h->head.sight.offset != 0)
-        ATN_FAIL(ATN_DATA,
-                 "layer %d, head %d: the response needs queries and keys that are the "
-                 "same tokens",
-                 h->head.layer, h->head.head);
     ATN_TRY(atn_adapter_dense_check(cx, j, &h->head, DENSE_MOST, "the response"));
     ATN_TRY(take_graph(cx, j, h, r));
     ATN_TAKE(r->s, r->n);
@@ -130,11 +121,12 @@ done:
 
 /* ---- a run ---- */
 
-/* F (n, dv + BINS) of the values with the signals behind them. */
+/* F (n, dv + BINS) of the values with the signals behind them, after r->done steps. */
 static atn_status run(atn_ctx *cx, const adapter_job *j, const adapter_head *h,
-                      double p, const responses *r, double *f)
+                      double p, responses *r, double *f)
 {
     const atn_adapter_params a = atn_adapter_opts_params(j->o, p);
+    const atn_pgnn_params pgnn = atn_adapter_opts_pgnn(j->o, p);
     const atn_adapter_input in = {
         .head = &h->head, .own = h->own, .signals = BINS, .v_sent = r->sent};
     const atn_idx c = h->head.v.cols, wide = c + BINS;
@@ -144,7 +136,7 @@ static atn_status run(atn_ctx *cx, const adapter_job *j, const adapter_head *h,
 
     if (j->o->form != ATN_FORM_PGNN) {
         ATN_TAKE(states, a.iterations + 1);
-        ATN_TRY(atn_adapter_run(cx, &in, &a, states, f, NULL));
+        ATN_TRY(atn_adapter_run(cx, &in, &a, states, f, &r->done));
         goto done;
     }
     ATN_TAKE(x, r->n * wide);
@@ -154,15 +146,8 @@ static atn_status run(atn_ctx *cx, const adapter_job *j, const adapter_head *h,
             x[i * wide + e] = (double)atn_crow(h->head.v, i)[e];
         memcpy(x + i * wide + c, r->sent + i * BINS, BINS * sizeof *x);
     }
-    ATN_TRY(atn_pgnn_run(cx, &(atn_pgnn_graph){r->w, r->n, x, wide, c},
-                         &(atn_pgnn_params){.p = p,
-                                            .mu = a.mu,
-                                            .damping = a.damping,
-                                            .snap = a.snap,
-                                            .iterations = a.iterations,
-                                            .alpha = j->o->alpha,
-                                            .stop = a.stop},
-                         NULL, f, energy, NULL));
+    ATN_TRY(atn_pgnn_run(cx, &(atn_pgnn_graph){r->w, r->n, x, wide, c}, &pgnn, NULL, f,
+                         energy, &r->done));
 done:
     return st;
 }
@@ -175,8 +160,7 @@ static void gather(const responses *r, const double *x, atn_idx wide, double *ou
 
 static double h_square(const adapter_job *j, const responses *r, atn_idx k)
 {
-    const double h =
-        atn_pgnn_response(r->s[k], j->o->mu, j->o->damping, j->o->iterations);
+    const double h = atn_pgnn_response(r->s[k], j->o->mu, j->o->damping, r->done);
 
     return h * h;
 }
@@ -258,6 +242,7 @@ static const struct {
     {"signal", "length that a random signal of the bin keeps within the bin"},
     {"signal_total", "its length with what has gone to other bins"},
     {"signal_p2", "the same of pGNN at p = 2, in closed form"},
+    {"iterations", "steps done: fewer than asked for where --stop ended them"},
 };
 
 static void set_cell(const responses *r, int column, double x)
@@ -302,6 +287,7 @@ static atn_status emit(atn_ctx *cx, const adapter_job *j, const adapter_head *h,
         set_cell(r, 7, any ? sqrt(f->kept) : NAN);
         set_cell(r, 8, any ? sqrt(f->total) : NAN);
         set_cell(r, 9, any ? sqrt(f->signal_p2) : NAN);
+        set_cell(r, 10, r->done);
     }
 done:
     return st;
@@ -331,7 +317,7 @@ atn_status atn_adapter_response_table(atn_ctx *cx, const atn_capture *c,
 {
     atn_status st = ATN_OK;
     responses r = {0};
-    const adapter_kind k = {prepare, compute, emit, &r};
+    const adapter_kind k = {prepare, compute, emit, &r, true};
     adapter_job j;
 
     ATN_TRY(atn_adapter_job_init(cx, c, sel, o, &j));

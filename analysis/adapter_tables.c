@@ -12,24 +12,39 @@
 static const double default_p[] = {1, 1.5, 2, 2.5, 3};
 
 const atn_adapter_opts atn_adapter_opts_default = {
-    .mu = 0.2, .eps = 1e-8, .snap = 1e-6, .damping = 1, .iterations = 10};
-
-enum { ITERATIONS_MOST = 100000 };
+    .mu = 0.2, .eps = 1e-8, .snap = -1, .damping = 1, .iterations = 10};
 
 /* ---- options ---- */
+
+static double snap_of(const atn_adapter_opts *o)
+{
+    if (!(o->snap < 0)) return o->snap;
+    return o->form == ATN_FORM_PGNN ? 0 : atn_adapter_defaults.snap;
+}
 
 atn_adapter_params atn_adapter_opts_params(const atn_adapter_opts *o, double p)
 {
     return (atn_adapter_params){.p = p,
                                 .mu = o->mu,
                                 .eps = o->eps,
-                                .snap = o->snap,
+                                .snap = snap_of(o),
                                 .damping = o->damping,
                                 .iterations = o->iterations,
                                 .beta = o->beta,
                                 .self = o->self,
                                 .nodes = o->form == ATN_FORM_NODES,
                                 .stop = o->stop};
+}
+
+atn_pgnn_params atn_adapter_opts_pgnn(const atn_adapter_opts *o, double p)
+{
+    return (atn_pgnn_params){.p = p,
+                             .mu = o->mu,
+                             .damping = o->damping,
+                             .snap = snap_of(o),
+                             .iterations = o->iterations,
+                             .alpha = o->alpha,
+                             .stop = o->stop};
 }
 
 atn_status atn_adapter_opts_check(atn_ctx *cx, const atn_adapter_opts *o)
@@ -43,9 +58,9 @@ atn_status atn_adapter_opts_check(atn_ctx *cx, const atn_adapter_opts *o)
 
         ATN_TRY(atn_adapter_check(cx, &a));
     }
-    if (o->iterations > ITERATIONS_MOST)
+    if (o->iterations > ATN_ADAPTER_ITERATIONS_MOST)
         ATN_FAIL(ATN_USAGE, "%d iterations are more than %d", o->iterations,
-                 (int)ITERATIONS_MOST);
+                 (int)ATN_ADAPTER_ITERATIONS_MOST);
     if (o->skip_rows < 0)
         ATN_FAIL(ATN_USAGE, "%lld rows to skip: 0 or more", (long long)o->skip_rows);
     if (o->dense_most < 0)
@@ -70,10 +85,6 @@ atn_status atn_adapter_job_init(atn_ctx *cx, const atn_capture *c,
     for (int i = 0; i < sel->n; i++) {
         const atn_layer_info *l = atn_capture_layer(c, sel->at[i]);
 
-        if (o->labels && atn_adapter_layer_own(l) && l->nk != o->n_labels)
-            ATN_FAIL(ATN_USAGE,
-                     "%lld labels for the %lld keys of layer %d (give one a token)",
-                     (long long)o->n_labels, (long long)l->nk, l->layer);
         if (o->skip_rows >= l->nq)
             ATN_FAIL(ATN_USAGE,
                      "skipping %lld rows leaves none of layer %d, which has %lld",
@@ -93,13 +104,32 @@ bool atn_adapter_layer_own(const atn_layer_info *l)
            (l->sight.causal || l->nq == l->nk);
 }
 
-const char *atn_adapter_lack(const atn_layer_info *l, const atn_adapter_opts *o)
+atn_status atn_adapter_labels(atn_ctx *cx, const adapter_job *j,
+                              const atn_layer_info *l, const int32_t **labels)
+{
+    atn_idx classes, *of;
+    atn_status st = ATN_OK;
+    int32_t *key = NULL;
+
+    if (j->o->labels)
+        ATN_TRY(atn_token_labels_layer(cx, j->o->labels, l, atn_adapter_layer_own(l),
+                                       &key, &classes, &of));
+    *labels = key;
+done:
+    return st;
+}
+
+/* Names what the layer lacks, NULL = nothing. */
+static const char *lack_of(const atn_layer_info *l, const atn_adapter_opts *o,
+                           const adapter_kind *k)
 {
     if (!l->has_v) return "values (v)";
     if (!atn_adapter_layer_own(l))
         return "value vectors of its queries, which are other tokens";
     if (o->form != ATN_FORM_BIPARTITE && l->nq != l->nk)
         return "as many queries as keys, which this form needs";
+    if (k->square && (l->nq != l->nk || l->sight.offset != 0))
+        return "queries and keys that are the same tokens, which the response needs";
     return NULL;
 }
 
@@ -141,19 +171,23 @@ static atn_status one_layer(atn_ctx *cx, adapter_job *j, const adapter_kind *k, 
     const atn_arena_mark mark = atn_arena_save(cx);
     const atn_layer_info *l = atn_capture_layer(j->c, j->sel->at[i]);
     const bool *keep = j->sel->heads + i * j->sel->max_heads;
-    const char *lack = atn_adapter_lack(l, j->o);
+    const char *lack = lack_of(l, j->o, k);
+    const int32_t *labels = NULL;
     atn_status st = ATN_OK;
     atn_problem p = {0};
     bool *bad = NULL;
 
-    ATN_TAKE(bad, l->heads);
-    memset(bad, lack ? 1 : 0, (size_t)l->heads * sizeof *bad);
-    if (lack)
+    if (lack) {
         atn_log(cx, ATN_LOG_WARN, "layer %d: left out, it lacks %s", l->layer, lack);
-    else
-        ATN_TRY(atn_capture_load_heads(cx, j->c, j->sel->at[i], &p, bad));
+        return ATN_OK;
+    }
+    ATN_TAKE(bad, l->heads);
+    memset(bad, 0, (size_t)l->heads * sizeof *bad);
+    ATN_TRY(atn_capture_load_heads(cx, j->c, j->sel->at[i], &p, bad));
+    ATN_TRY(atn_adapter_labels(cx, j, l, &labels));
     for (atn_idx h = 0; h < l->heads; h++) {
-        adapter_head head = {.info = l, .own = atn_adapter_layer_own(l)};
+        adapter_head head = {
+            .info = l, .own = atn_adapter_layer_own(l), .labels = labels};
 
         if (!keep[h]) continue;
         head.head.head = (int)h;
@@ -302,7 +336,7 @@ static atn_status compute(atn_ctx *cx, const adapter_job *j, const adapter_head 
     const atn_adapter_params a = atn_adapter_opts_params(j->o, p);
     const atn_adapter_input in = {.head = &h->head,
                                   .own = h->own,
-                                  .labels = j->o->labels,
+                                  .labels = h->labels,
                                   .skip_rows = j->o->skip_rows};
     adapter_rows *r = rows;
 
@@ -318,7 +352,7 @@ atn_status atn_adapter_table(atn_ctx *cx, const atn_capture *c,
     const atn_arena_mark mark = atn_arena_save(cx);
     atn_status st = ATN_OK;
     adapter_rows r = {0};
-    const adapter_kind k = {NULL, compute, atn_adapter_rows_emit, &r};
+    const adapter_kind k = {NULL, compute, atn_adapter_rows_emit, &r, false};
     adapter_job j;
 
     ATN_TRY(atn_adapter_job_init(cx, c, sel, o, &j));

@@ -110,10 +110,8 @@ done:
 
 /* ---- random ---- */
 
-static atn_status draw(atn_ctx *cx, const char *purpose, int layer, atn_idx rows,
-                       atn_idx cols, float **out)
+static atn_status draw(atn_ctx *cx, atn_rng r, atn_idx rows, atn_idx cols, float **out)
 {
-    atn_rng r = atn_rng_stream(cx->seed, purpose, layer, 0);
     const double scale = 1 / sqrt((double)cols);
     atn_status st = ATN_OK;
     atn_idx count;
@@ -127,15 +125,19 @@ done:
     return st;
 }
 
-atn_status atn_adapter_weights_draw(atn_ctx *cx, int layer, atn_idx width, atn_idx rank,
+atn_status atn_adapter_weights_draw(atn_ctx *cx, uint64_t seed, int layer,
+                                    atn_idx width, atn_idx rank,
                                     atn_adapter_weights *out)
 {
     atn_status st = ATN_OK;
 
     *out = (atn_adapter_weights){.width = width, .rank = rank};
-    ATN_TRY(draw(cx, "adapter/down", layer, rank, width, &out->down));
-    ATN_TRY(draw(cx, "adapter/gate", layer, rank, width, &out->gate));
-    ATN_TRY(draw(cx, "adapter/up", layer, width, rank, &out->up));
+    ATN_TRY(draw(cx, atn_rng_stream(seed, "adapter/down", layer, 0), rank, width,
+                 &out->down));
+    ATN_TRY(draw(cx, atn_rng_stream(seed, "adapter/gate", layer, 0), rank, width,
+                 &out->gate));
+    ATN_TRY(
+        draw(cx, atn_rng_stream(seed, "adapter/up", layer, 0), width, rank, &out->up));
 done:
     if (st != ATN_OK) atn_adapter_weights_release(cx, out);
     return st;

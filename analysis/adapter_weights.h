@@ -22,6 +22,7 @@ typedef struct atn_adapter_weights {
 atn_status atn_adapter_weights_read(atn_ctx *cx, const atn_st *file, const char *path,
                                     int layer, atn_idx width, atn_idx rank,
                                     atn_adapter_weights *out) ATN_WARN_UNUSED;
-atn_status atn_adapter_weights_draw(atn_ctx *cx, int layer, atn_idx width, atn_idx rank,
+atn_status atn_adapter_weights_draw(atn_ctx *cx, uint64_t seed, int layer,
+                                    atn_idx width, atn_idx rank,
                                     atn_adapter_weights *out) ATN_WARN_UNUSED;
 void atn_adapter_weights_release(atn_ctx *cx, atn_adapter_weights *w);

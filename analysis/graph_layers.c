@@ -73,16 +73,9 @@ static atn_status find_labels(atn_ctx *cx, const atn_graph_table_opts *o,
     atn_idx *of = NULL;
     atn_status st = ATN_OK;
 
-    if (l->self)
-        ATN_TRY(atn_token_labels_layer(cx, o->labels, l->info, &key, &l->labels.classes,
-                                       &of));
-    if (!key) {
-        atn_log(cx, ATN_LOG_WARN,
-                "layer %d: what needs labels stays empty, its queries and keys are not "
-                "the %lld tokens with labels",
-                l->info->layer, (long long)o->labels->n);
-        goto done;
-    }
+    ATN_TRY(atn_token_labels_layer(cx, o->labels, l->info, l->self, &key,
+                                   &l->labels.classes, &of));
+    if (!key) goto done;
     ATN_TAKE(query, l->info->nq);
     for (atn_idx i = 0; i < l->info->nq; i++) {
         const atn_idx at = atn_sight_at(&l->info->sight, i);

@@ -7,6 +7,7 @@
 
 typedef struct spectra {
     const atn_graph_table_opts *o;
+    const atn_layer_info *said; /* the last layer that was said to have no spectrum */
     atn_table *bins, *heads;
     atn_keys key, head_key;
     int bin, lambda, low, high, count, energy, response;
@@ -129,26 +130,20 @@ done:
     return st;
 }
 
-/* Why a head has no spectrum, or NULL. */
-static const char *refusal(const atn_graph_layer *l, const atn_head *h)
-{
-    if (!atn_graph_is_square(h, l->self))
-        return "its queries are not all of its keys, so its graph has no Laplacian";
-    return NULL;
-}
-
 static atn_status visit(atn_ctx *cx, const atn_graph_layer *l, const atn_head *h,
                         bool bad, void *state)
 {
-    const spectra *s = state;
-    const char *why = refusal(l, h);
-    const bool has = !bad && !why && l->features;
+    spectra *s = state;
+    const bool square = atn_graph_is_square(h, l->self), has = !bad && square;
     atn_status st = ATN_OK;
     atn_graph_spectrum g = {0};
 
-    if (why && !bad)
-        atn_log(cx, ATN_LOG_WARN, "layer %d, head %lld: no spectrum: %s",
-                l->info->layer, (long long)h->head, why);
+    if (!square && s->said != l->info)
+        atn_log(cx, ATN_LOG_WARN,
+                "layer %d: no spectrum, its queries are not all of its keys, so its "
+                "graphs have no Laplacian",
+                l->info->layer);
+    if (!square) s->said = l->info;
     if (has)
         ATN_TRY(atn_graph_spectrum_run(cx, h, atn_graph_features_of(l, h),
                                        &s->o->spectrum, &g));

@@ -208,7 +208,7 @@ static atn_status compute(atn_ctx *cx, const heads *s, const atn_graph_layer *l,
         w.query = l->labels.query;
         w.key = l->labels.key;
     }
-    if (labels || features) {
+    if (labels || features || (what & ATN_GRAPH_FREQUENCY)) {
         ATN_TRY(take_sums(cx, h, &w, labels, &e));
         ATN_TRY(atn_edge_walk(cx, h, &w, &e));
     }
@@ -225,6 +225,8 @@ static atn_status compute(atn_ctx *cx, const heads *s, const atn_graph_layer *l,
         ATN_TRY(atn_frequency_of(cx, h, &f, &w, &e, &v->q));
         ATN_TRY(rayleigh(cx, h, x, &w, &e, &v->rayleigh));
     }
+    if (!features && (what & ATN_GRAPH_FREQUENCY))
+        v->q.high_norm = atn_graph_high_norm(h, &e);
     if (what & ATN_GRAPH_WORST) ATN_TRY(worst_gain(cx, h, s->o->worst_steps, v));
 done:
     return st;
@@ -391,7 +393,7 @@ static atn_status visit_classes(atn_ctx *cx, const atn_graph_layer *l,
     atn_status st = ATN_OK;
     double *matrix = NULL;
 
-    if (bad || !l->labels.key) return ATN_OK;
+    if (bad || n == 0) return ATN_OK;
     if (n > ATN_GRAPH_CLASSES_MOST)
         ATN_FAIL(ATN_USAGE,
                  "graph: --class-matrix of %lld classes: at most %d (choose labels of "

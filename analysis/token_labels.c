@@ -3,6 +3,7 @@
 #include "analysis/token_labels.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -137,6 +138,7 @@ static bool is_wordpiece(const char *const *texts, atn_idx n)
 static atn_status by_class(atn_ctx *cx, const char *const *texts, atn_token_labels *l)
 {
     atn_status st = ATN_OK;
+    bool pieces;
 
     if (!texts)
         ATN_FAIL(ATN_DATA, "--labels class: the capture has no texts of its tokens "
@@ -145,7 +147,8 @@ static atn_status by_class(atn_ctx *cx, const char *const *texts, atn_token_labe
     for (int k = 0; k < ATN_TOKEN_CLASSES; k++)
         ATN_TRY(set_name(cx, l, k, atn_token_class_names[k]));
     atn_token_classes(texts, l->n, l->label);
-    for (atn_idx i = 0; is_wordpiece(texts, l->n) && i < l->n; i++)
+    pieces = is_wordpiece(texts, l->n);
+    for (atn_idx i = 0; pieces && i < l->n; i++)
         if (l->label[i] == CONTINUATION && strncmp(texts[i], "##", 2) != 0)
             l->label[i] = WORD_START;
 done:
@@ -266,26 +269,35 @@ done:
 
 /* ---- a file ---- */
 
-static atn_status check_columns(atn_ctx *cx, const char *path, const atn_table *t,
-                                int *label, int *position)
+static atn_status no_label(atn_ctx *cx, const char *path, const atn_table *t)
+{
+    const int n = atn_table_cols(t);
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const char **names = NULL, *near = NULL;
+    atn_status st = ATN_OK;
+    int at;
+
+    ATN_TAKE(names, n);
+    for (int c = 0; c < n; c++) names[c] = atn_table_col_name(t, c);
+    at = atn_nearest("label", names, n);
+    if (at >= 0) near = names[at];
+    ATN_FAIL(ATN_DATA,
+             "%s: there is no column label%s%.40s%s (the first line must name it)",
+             path, near ? ", the nearest is '" : "", near ? near : "", near ? "'" : "");
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+/* Other columns may stand beside these. */
+static atn_status find_columns(atn_ctx *cx, const char *path, const atn_table *t,
+                               int *label, int *position)
 {
     atn_status st = ATN_OK;
 
     *label = atn_table_find_col(t, "label");
     *position = atn_table_find_col(t, "position");
-    for (int c = 0; c < atn_table_cols(t); c++)
-        if (c != *label && c != *position)
-            ATN_FAIL(ATN_DATA,
-                     "%s: column '%s' is neither label nor position (leave it out)",
-                     path, atn_table_col_name(t, c));
-    if (*label < 0)
-        ATN_FAIL(ATN_DATA, "%s: there is no column label (its first line must name it)",
-                 path);
-    if (atn_table_col_type(t, *label) == ATN_COL_F64)
-        ATN_FAIL(ATN_DATA,
-                 "%s: labels are whole numbers or text, not fractions (number the "
-                 "classes)",
-                 path);
+    if (*label < 0) ATN_TRY(no_label(cx, path, t));
     if (*position >= 0 && atn_table_col_type(t, *position) != ATN_COL_I64)
         ATN_FAIL(ATN_DATA, "%s: positions are whole numbers from 0 (number the tokens)",
                  path);
@@ -324,8 +336,11 @@ done:
     return st;
 }
 
+/* A label as the file has it. */
 typedef struct word {
-    const char *text;
+    const char *text; /* of numbers in JSON: the arena's */
+    int64_t whole;
+    bool is_number, is_whole, none;
     atn_idx at;
 } word;
 
@@ -334,47 +349,85 @@ static int by_text(const void *a, const void *b)
     return strcmp(((const word *)a)->text, ((const word *)b)->text);
 }
 
-/* Texts as numbers, in the order of the alphabet; "none" is -1. */
-static atn_status number_texts(atn_ctx *cx, const atn_table *t, int col, number *x,
-                               atn_idx n)
+static void understand(word *w)
 {
-    const atn_arena_mark mark = atn_arena_save(cx);
-    const bool flag = atn_table_col_type(t, col) == ATN_COL_BOOL;
-    atn_status st = ATN_OK;
-    word *w = NULL;
-    int64_t k = 0;
+    char *end = NULL;
 
-    ATN_TAKE(w, n);
-    for (atn_idx i = 0; i < n; i++)
-        w[i] = (word){flag ? atn_table_get_f64(t, i, col) != 0 ? "true" : "false"
-                           : atn_table_get_str(t, i, col),
-                      i};
-    qsort(w, (size_t)n, sizeof *w, by_text);
-    for (atn_idx i = 0; i < n; i++) {
-        k += i > 0 && strcmp(w[i].text, w[i - 1].text) != 0;
-        x[w[i].at].value = strcmp(w[i].text, "none") == 0 ? -1 : k;
+    if (strchr("+-.0123456789", w->text[0]) && w->text[0]) {
+        (void)strtod(w->text, &end);
+        w->is_number = end != w->text && !*end;
+        errno = 0;
+        w->whole = strtoll(w->text, &end, 10);
+        w->is_whole = w->is_number && !*end && errno == 0;
     }
+    w->none = strcmp(w->text, "none") == 0 || (w->is_whole && w->whole < 0);
+}
+
+/* JSON has numbers and flags of their own. */
+static atn_status text_of(atn_ctx *cx, const atn_table *t, atn_idx row, int col,
+                          const char **out)
+{
+    const atn_col_type type = atn_table_col_type(t, col);
+    atn_status st = ATN_OK;
+    char *text = NULL;
+
+    *out = type == ATN_COL_STR                   ? atn_table_get_str(t, row, col)
+           : atn_table_get_f64(t, row, col) != 0 ? "true"
+                                                 : "false";
+    if (type != ATN_COL_I64 && type != ATN_COL_F64) return ATN_OK;
+    ATN_TAKE(text, NAME);
+    if (type == ATN_COL_I64)
+        snprintf(text, NAME, "%lld", (long long)atn_table_get_i64(t, row, col));
+    else
+        snprintf(text, NAME, "%g", atn_table_get_f64(t, row, col));
+    *out = text;
 done:
-    atn_arena_rewind(cx, mark);
     return st;
 }
 
-/* x [n] <- the label of every row as a number. */
-static atn_status read_column(atn_ctx *cx, const char *path, const atn_table *t,
-                              int col, number *x, atn_idx n)
+/* w [n] <- the label of every row. */
+static atn_status read_words(atn_ctx *cx, const char *path, const atn_table *t, int col,
+                             atn_idx n, word *w)
 {
     atn_status st = ATN_OK;
 
-    for (atn_idx i = 0; i < n; i++)
+    for (atn_idx i = 0; i < n; i++) {
         if (!atn_table_has(t, i, col))
             ATN_FAIL(ATN_DATA,
-                     "%s: row %lld: the label is empty (give -1, or the text none, to "
-                     "a token without a label)",
+                     "%s: row %lld: the label is empty (give none, or -1, to a token "
+                     "without a label)",
                      path, (long long)i + 2);
-    if (atn_table_col_type(t, col) != ATN_COL_I64)
-        ATN_TRY(number_texts(cx, t, col, x, n));
-    else
-        for (atn_idx i = 0; i < n; i++) x[i].value = atn_table_get_i64(t, i, col);
+        w[i] = (word){.at = i};
+        ATN_TRY(text_of(cx, t, i, col, &w[i].text));
+        understand(&w[i]);
+    }
+done:
+    return st;
+}
+
+/* x [n] <- labels as numbers that sort like them, -1 for none: whole numbers as they
+ * are where there is nothing else, texts in the order of the alphabet. Sorts w. */
+static atn_status number_words(atn_ctx *cx, const char *path, word *w, atn_idx n,
+                               number *x)
+{
+    bool numbers = true, whole = true;
+    atn_status st = ATN_OK;
+    int64_t k = 0;
+
+    for (atn_idx i = 0; i < n; i++) {
+        numbers = numbers && (w[i].is_number || w[i].none);
+        whole = whole && (w[i].is_whole || w[i].none);
+    }
+    if (numbers && !whole)
+        ATN_FAIL(ATN_DATA,
+                 "%s: labels are whole numbers or text, not fractions (number the "
+                 "classes)",
+                 path);
+    qsort(w, (size_t)n, sizeof *w, by_text);
+    for (atn_idx i = 0; i < n; i++) {
+        k += i > 0 && strcmp(w[i].text, w[i - 1].text) != 0;
+        x[w[i].at].value = w[i].none ? -1 : whole ? w[i].whole : k;
+    }
 done:
     return st;
 }
@@ -384,20 +437,11 @@ static atn_status name_classes(atn_ctx *cx, const atn_table *t, int col,
                                atn_token_labels *l)
 {
     atn_status st = ATN_OK;
-    char name[NAME];
+    const char *name;
 
     for (atn_idx k = 0; k < l->classes; k++) {
-        const atn_idx row = row_of[name_of[k]];
-        const atn_col_type type = atn_table_col_type(t, col);
-
-        if (type == ATN_COL_I64)
-            snprintf(name, sizeof name, "%lld",
-                     (long long)atn_table_get_i64(t, row, col));
-        else if (type == ATN_COL_BOOL)
-            snprintf(name, sizeof name, "%s",
-                     atn_table_get_f64(t, row, col) != 0 ? "true" : "false");
-        ATN_TRY(set_name(cx, l, k,
-                         type == ATN_COL_STR ? atn_table_get_str(t, row, col) : name));
+        ATN_TRY(text_of(cx, t, row_of[name_of[k]], col, &name));
+        ATN_TRY(set_name(cx, l, k, name));
     }
 done:
     return st;
@@ -411,8 +455,9 @@ static atn_status label_rows(atn_ctx *cx, const char *path, const atn_table *t,
     atn_status st = ATN_OK;
     int label, position;
     number *x = NULL;
+    word *w = NULL;
 
-    ATN_TRY(check_columns(cx, path, t, &label, &position));
+    ATN_TRY(find_columns(cx, path, t, &label, &position));
     if (atn_table_rows(t) != l->n)
         ATN_FAIL(ATN_DATA,
                  "%s: %lld labels for a text of %lld tokens (give one row a token)",
@@ -421,8 +466,10 @@ static atn_status label_rows(atn_ctx *cx, const char *path, const atn_table *t,
     ATN_TAKE(row_of, l->n);
     ATN_TAKE(name_of, l->n);
     ATN_TAKE(x, l->n);
+    ATN_TAKE(w, l->n);
     ATN_TRY(read_places(cx, path, t, position, l->n, at));
-    ATN_TRY(read_column(cx, path, t, label, x, l->n));
+    ATN_TRY(read_words(cx, path, t, label, l->n, w));
+    ATN_TRY(number_words(cx, path, w, l->n, x));
     for (atn_idx i = 0; i < l->n; i++) {
         x[i].at = at[i];
         row_of[at[i]] = i;
@@ -439,12 +486,14 @@ static atn_status by_file(atn_ctx *cx, const char *path, atn_token_labels *l)
     atn_status st = ATN_OK;
     atn_table *t = NULL;
 
+    if (atn_dir_exists(path))
+        ATN_FAIL(ATN_NOINPUT, "--labels %s: is a directory (give a CSV file)", path);
     if (!atn_file_exists(path))
         ATN_FAIL(ATN_NOINPUT,
                  "--labels %s: there is no such file, and it is none of class, token, "
                  "position[:N], segment",
                  path);
-    ATN_TRY(atn_table_load(cx, path, &t));
+    ATN_TRY(atn_table_load_text(cx, path, "label", &t));
     ATN_TRY(label_rows(cx, path, t, l));
 done:
     atn_table_destroy(cx, t);
@@ -483,7 +532,7 @@ done:
 }
 
 atn_status atn_token_labels_layer(atn_ctx *cx, const atn_token_labels *l,
-                                  const atn_layer_info *info, int32_t **key,
+                                  const atn_layer_info *info, bool own, int32_t **key,
                                   atn_idx *classes, atn_idx **of)
 {
     atn_status st = ATN_OK;
@@ -492,7 +541,13 @@ atn_status atn_token_labels_layer(atn_ctx *cx, const atn_token_labels *l,
     *key = NULL;
     *classes = 0;
     *of = NULL;
-    if (strcmp(info->stack, "cross") == 0 || info->nk > l->n) return ATN_OK;
+    if (!own || info->nk > l->n) {
+        atn_log(cx, ATN_LOG_WARN,
+                "layer %d: what needs labels stays empty, its queries and keys are not "
+                "the %lld tokens with labels",
+                info->layer, (long long)l->n);
+        return ATN_OK;
+    }
     ATN_TAKE(*of, l->classes);
     ATN_TAKE(seen, l->classes);
     memset(seen, 0, (size_t)l->classes * sizeof *seen);
@@ -510,6 +565,10 @@ atn_status atn_token_labels_layer(atn_ctx *cx, const atn_token_labels *l,
 
         (*key)[j] = in && l->label[j] >= 0 ? seen[l->label[j]] - 1 : -1;
     }
+    if (*classes == 0)
+        atn_log(cx, ATN_LOG_WARN,
+                "layer %d: what needs labels stays empty, none of its keys has a label",
+                info->layer);
 done:
     return st;
 }

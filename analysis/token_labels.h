@@ -8,8 +8,9 @@
  *   position[:N] its place among N equal buckets (8)
  *   segment      the line of the text that it stands in: a token with a line feed ends
  *                one, a special token is none
- *   FILE         CSV with the column label, whole numbers (below 0 = none) or text
- *                ("none" = none), a row a token; with a column position, in any order
+ *   FILE         CSV with a column label, a row a token; with a column position, in any
+ *                order; other columns do not matter. Whole numbers or texts; "none" and
+ *                whole numbers below 0 are no label
  *
  * Limits  the last label of a token is its only one. Bytes above 127 count as letters
  *         but for U+00A0-00BF and U+2000-206F, which are punctuation.
@@ -38,9 +39,11 @@ void atn_token_labels_release(atn_ctx *cx, atn_token_labels *l);
 
 /* The labels of the nk keys of a layer: tokens 0 .. nk - 1 that are no padding, and
  * their classes, those that occur, renumbered in order. of [*classes] is the class
- * before. Arena memory. key NULL where the layer's keys are not the labelled tokens. */
+ * before. Arena memory. key NULL where the layer's keys are not the labelled tokens:
+ * there are more of them, or its queries are none of its keys (own false). The log says
+ * so, and where no key has a label. */
 atn_status atn_token_labels_layer(atn_ctx *cx, const atn_token_labels *l,
-                                  const atn_layer_info *info, int32_t **key,
+                                  const atn_layer_info *info, bool own, int32_t **key,
                                   atn_idx *classes, atn_idx **of) ATN_WARN_UNUSED;
 
 /* The names of the classes of "class", in order. */

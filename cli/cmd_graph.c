@@ -34,8 +34,9 @@ static const atn_option options[] = {
     {"bins", 0, ATN_OPT_COUNT, "N", "spectrum: bins, 0 = a row an eigenvalue (8)", 0,
      ATN_GRAPH_BINS_MOST},
     {"dense", 0, ATN_OPT_COUNT, "N",
-     "spectrum: all eigenvalues of up to so many tokens (2048)", 0,
-     ATN_GRAPH_DENSE_MOST},
+     "most tokens: all eigenvalues of a spectrum (2048), --response (2048), --form "
+     "pgnn (4096)",
+     0, ATN_ADAPTER_DENSE_EVER},
     {"edge-least", 0, ATN_OPT_F64, "W",
      "spectrum: least weight of an edge that joins (0.01)", 0, 1},
     {"lanczos-steps", 0, ATN_OPT_I64, "N",
@@ -73,7 +74,7 @@ static const struct {
     {"frequency", "the table of heads", HEADS},
     {"worst-gain", "the table of heads", HEADS},
     {"bins", "--spectrum", SPECTRUM},
-    {"dense", "--spectrum", SPECTRUM},
+    {"dense", "--spectrum, --response and --form pgnn", SPECTRUM | ADAPTER},
     {"edge-least", "--spectrum", SPECTRUM},
     {"lanczos-steps", "--spectrum and --worst-gain", SPECTRUM | HEADS},
     {"mu", "--p", ADAPTER},
@@ -83,6 +84,8 @@ static const struct {
     {"eps", "--p", ADAPTER},
     {"damping", "--p", ADAPTER},
     {"form", "--p", ADAPTER},
+    {"alpha", "--p with --form pgnn", ADAPTER},
+    {"rank", "--adapter", ADAPTER},
     {"stop", "--p", ADAPTER},
     {"response", "--p", ADAPTER},
     {"flow", "--rollout", ROLLOUT},
@@ -159,6 +162,27 @@ static atn_status read_homophily(atn_cli *cli, unsigned *what)
     return ATN_OK;
 }
 
+/* Options that no column asked for would show. */
+static atn_status check_columns(atn_cli *cli, unsigned what)
+{
+    static const struct {
+        const char *name, *of;
+        unsigned what;
+    } needs[] = {{"self", "homophily", ATN_GRAPH_LABELLED | ATN_GRAPH_FEATURE},
+                 {"skip-rows", "homophily", ATN_GRAPH_LABELLED | ATN_GRAPH_FEATURE},
+                 {"centred", "--homophily feature", ATN_GRAPH_FEATURE},
+                 {"features", "--homophily feature and --frequency",
+                  ATN_GRAPH_FEATURE | ATN_GRAPH_FREQUENCY},
+                 {"lanczos-steps", "--spectrum and --worst-gain", ATN_GRAPH_WORST}};
+
+    for (size_t i = 0; i < ATN_LEN(needs); i++)
+        if (atn_opt_given(cli, needs[i].name) && !(what & needs[i].what))
+            return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
+                            "graph: --%s is of %s (ask for that, or leave it out)",
+                            needs[i].name, needs[i].of);
+    return ATN_OK;
+}
+
 static atn_status read_what(atn_cli *cli, atn_graph_table_opts *o)
 {
     const bool labels = atn_opt_given(cli, "labels");
@@ -182,10 +206,7 @@ static atn_status read_what(atn_cli *cli, atn_graph_table_opts *o)
         ATN_FAIL(ATN_USAGE,
                  "graph: no column asked for needs --labels (give --homophily "
                  "edge,node,adjusted, or leave --labels out)");
-    if (atn_opt_given(cli, "lanczos-steps") && !(what & ATN_GRAPH_WORST))
-        ATN_FAIL(ATN_USAGE,
-                 "graph: --lanczos-steps is of --spectrum and --worst-gain (ask for "
-                 "that, or leave it out)");
+    ATN_TRY(check_columns(cli, what));
     o->what = what;
 done:
     return st;
@@ -211,6 +232,12 @@ static atn_status read_opts(atn_cli *cli, unsigned mode, atn_graph_table_opts *o
     if (mode == CLASSES && !atn_opt_given(cli, "labels"))
         ATN_FAIL(ATN_USAGE, "graph: --class-matrix needs labels (give --labels class, "
                             "token, position, segment or a file)");
+    if (mode == CLASSES && atn_opt_given(cli, "self") && o->self == ATN_GRAPH_BOTH)
+        ATN_FAIL(ATN_USAGE, "graph: --class-matrix has self edges or not: --self both "
+                            "does not go with it (give keep or drop)");
+    if (mode == SPECTRUM && o->spectrum.dense > ATN_GRAPH_DENSE_MOST)
+        ATN_FAIL(ATN_USAGE, "graph: --dense %lld: all eigenvalues of at most %d tokens",
+                 (long long)o->spectrum.dense, ATN_GRAPH_DENSE_MOST);
 done:
     return st;
 }
@@ -233,7 +260,7 @@ static atn_status rollout(atn_cli *cli, const atn_subject *s, atn_table **t)
 
 /* ---- the command ---- */
 
-static atn_status make_tables(atn_cli *cli, const atn_subject *s, unsigned mode,
+static atn_status make_tables(atn_cli *cli, atn_subject *s, unsigned mode,
                               const atn_graph_table_opts *o, atn_table *t[2], int *n,
                               atn_idx *failed)
 {
@@ -338,9 +365,10 @@ const atn_command atn_command_graph = {
         "a p-Laplacian in place of attention and prints every step; --adapter does so "
         "behind every layer as p-adapter has it, on a capture made with --save h. "
         "--rollout follows attention down "
-        "through the layers. A file of labels is CSV: a column label, whole numbers "
-        "below 0 or the text none for no label, a row a token; with a column position "
-        "in any order. A second table goes, in CSV, to a file of its own beside FILE "
+        "through the layers. A file of labels is CSV: a column label, a row a token, "
+        "none or a whole number below 0 for no label; with a column position in any "
+        "order; other columns do not matter. A second table goes, in CSV, to a file of "
+        "its own beside FILE "
         "(-o FILE), or to stderr where the table goes to stdout.",
     .options = options,
     .uses = ATN_USE_SELECT | ATN_USE_TABLE,

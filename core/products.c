@@ -26,6 +26,29 @@ typedef struct batch {
     float *y;            /* [rows, cols] */
 } batch;
 
+static atn_tile head_tile(const void *head, atn_idx first, atn_idx rows)
+{
+    return atn_tile_of(head, first, rows);
+}
+
+static atn_status fill_head(atn_ctx *cx, const atn_tile *t, atn_mat out, void *head)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    atn_status st = ATN_OK;
+    atn_row_info *info = NULL;
+
+    ATN_TAKE(info, t->rows);
+    ATN_TRY(atn_rows_fill(cx, head, t, out, info));
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+atn_row_source atn_row_source_of(const atn_head *h)
+{
+    return (atn_row_source){h->nq, h->nk, head_tile, fill_head, (void *)(uintptr_t)h};
+}
+
 static atn_idx batch_rows(const atn_row_source *m)
 {
     const atn_idx fit = BATCH_FLOATS / ATN_MAX(m->nk, 1) / TILE_ROWS * TILE_ROWS;

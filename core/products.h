@@ -27,6 +27,9 @@ typedef struct atn_row_source {
     void *state;
 } atn_row_source;
 
+/* P of a head, borrowed. */
+atn_row_source atn_row_source_of(const atn_head *h);
+
 typedef struct atn_product {
     atn_idx r;
     const float *x; /* (nk, r), or NULL */

@@ -122,6 +122,11 @@ done:
     return st;
 }
 
+void atn_run_set_seed(atn_run *run, uint64_t seed)
+{
+    (void)json_object_set_new(run->json, "seed", json_integer((json_int_t)seed));
+}
+
 atn_status atn_run_add_option(atn_ctx *cx, atn_run *run, const char *key,
                               const char *value)
 {

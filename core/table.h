@@ -102,3 +102,6 @@ atn_status atn_table_save(atn_ctx *cx, const atn_table *t, const struct atn_run 
  * are there. */
 atn_status atn_table_load(atn_ctx *cx, const char *path,
                           atn_table **out) ATN_WARN_UNUSED;
+/* The same; the column of this name (NULL = none) stays text as it stands in a CSV. */
+atn_status atn_table_load_text(atn_ctx *cx, const char *path, const char *column,
+                               atn_table **out) ATN_WARN_UNUSED;

@@ -282,17 +282,17 @@ done:
 typedef struct reader {
     atn_ctx *cx;
     const char *path;
-    char **fields; /* all fields in order, NULL = empty */
+    const char *text_col; /* stays text whatever it holds; NULL = none */
+    char **fields;        /* all fields in order, NULL = empty */
     atn_idx n_fields, room, n_cols, col, line;
+    atn_idx blank; /* lines since the last row, where they are empty cells */
+    int ended;     /* the character that ended the line before */
     atn_status st;
 } reader;
 
-static void on_field(void *text, size_t n, void *state)
+static void add_field(reader *r, const char *text, size_t n)
 {
-    reader *r = state;
-
     if (r->st != ATN_OK) return;
-    r->col++;
     if (r->n_fields == r->room) {
         const atn_idx room = ATN_MAX(2 * r->room, (atn_idx)256);
         char **grown = atn_realloc(r->cx, r->fields, room, sizeof *grown);
@@ -311,12 +311,29 @@ static void on_field(void *text, size_t n, void *state)
     r->n_fields++;
 }
 
-static void on_row(int terminator, void *state)
+static void on_field(void *text, size_t n, void *state)
 {
     reader *r = state;
 
-    (void)terminator;
+    r->line += r->blank;
+    for (; r->blank > 0; r->blank--) add_field(r, NULL, 0);
+    r->col++;
+    r->ended = 0;
+    add_field(r, text, n);
+}
+
+/* Of a single column a blank line is an empty cell, but behind the last row. */
+static void on_row(int terminator, void *state)
+{
+    reader *r = state;
+    const bool second = terminator == '\n' && r->ended == '\r';
+
     if (r->st != ATN_OK) return;
+    r->ended = terminator;
+    if (r->col == 0) {
+        r->blank += r->n_cols == 1 && !second;
+        return;
+    }
     r->line++;
     if (r->n_cols == 0) r->n_cols = r->col;
     if (r->col != r->n_cols)
@@ -347,7 +364,8 @@ static atn_status parse_fields(atn_ctx *cx, const char *text, size_t size, reade
     atn_status st = ATN_OK;
     size_t got = 0;
 
-    if (csv_init(&parser, CSV_STRICT | CSV_STRICT_FINI | CSV_EMPTY_IS_NULL) != 0)
+    if (csv_init(&parser,
+                 CSV_STRICT | CSV_STRICT_FINI | CSV_EMPTY_IS_NULL | CSV_REPALL_NL) != 0)
         return atn_fail(cx, ATN_MEMORY, __FILE__, __LINE__,
                         "no memory for the CSV parser");
     if (size > 0) got = csv_parse(&parser, text, size, on_field, on_row, r);
@@ -401,6 +419,8 @@ static atn_status infer(const reader *r, atn_idx c, atn_col_type *type)
     atn_idx whole = 0, numbers = 0, bools = 0, n = 0, text_row = 0;
     const atn_idx rows = r->n_fields / r->n_cols;
 
+    *type = ATN_COL_STR;
+    if (r->text_col && strcmp(r->fields[c], r->text_col) == 0) return ATN_OK;
     for (atn_idx i = 1; i < rows; i++) {
         const char *field = r->fields[i * r->n_cols + c];
         int64_t v;
@@ -518,11 +538,11 @@ done:
     return st;
 }
 
-static atn_status load_csv(atn_ctx *cx, const char *path, const char *text, size_t size,
-                           atn_table **out)
+static atn_status load_csv(reader r, const char *text, size_t size, atn_table **out)
 {
     const size_t bom = size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
-    reader r = {.cx = cx, .path = path};
+    const char *path = r.path;
+    atn_ctx *cx = r.cx;
     json_t *record = NULL, *facts = NULL, *value;
     atn_status st = ATN_OK;
     atn_table *t = NULL;
@@ -614,54 +634,121 @@ done:
     return st;
 }
 
-static atn_status start_json_table(atn_ctx *cx, const char *path, json_t *row,
-                                   atn_table **t)
+/* A file of lines; the table is that of the first line's schema, and what else there is
+ * (further tables, the run record) is passed over. */
+typedef struct json_lines {
+    const char *path;
+    char **at;
+    atn_idx n;
+    const char *schema; /* of the first line, in it */
+    json_t *first;
+} json_lines;
+
+static atn_status split_lines(atn_ctx *cx, char *text, json_lines *l)
 {
-    const char *schema = json_string_value(json_object_get(row, "schema")), *key;
+    atn_status st = ATN_OK;
+    char *save = NULL;
+    atn_idx n = 1;
+
+    for (const char *c = text; *c; c++) n += *c == '\n';
+    ATN_TAKE(l->at, n);
+    for (char *at = strtok_r(text, "\n", &save); at; at = strtok_r(NULL, "\n", &save))
+        l->at[l->n++] = at;
+    if (l->n == 0) ATN_FAIL(ATN_DATA, "%s: holds no row", l->path);
+    ATN_TRY(atn_json_parse(cx, l->path, l->at[0], strlen(l->at[0]), false, &l->first));
+    l->schema = json_string_value(json_object_get(l->first, "schema"));
+done:
+    return st;
+}
+
+/* Row i, NULL where it is of no row of the table. Caller json_decref()s. */
+static atn_status line_row(atn_ctx *cx, const json_lines *l, atn_idx i, json_t **row)
+{
+    atn_status st = ATN_OK;
+    const char *schema;
+
+    ATN_TRY(atn_json_parse(cx, l->path, l->at[i], strlen(l->at[i]), false, row));
+    schema = json_string_value(json_object_get(*row, "schema"));
+    if (schema && strcmp(schema, l->schema) == 0) goto done;
+    json_decref(*row);
+    *row = NULL;
+done:
+    return st;
+}
+
+/* The values of the first line, those that are null there replaced by the first that is
+ * none: they tell the types of the columns. */
+static atn_status find_types(atn_ctx *cx, const json_lines *l, json_t *types)
+{
+    atn_status st = ATN_OK;
+    json_t *row = NULL, *v;
+    const char *key;
+    bool open = true;
+
+    for (atn_idx i = 1; open && i < l->n; i++) {
+        open = false;
+        json_object_foreach(types, key, v) open |= json_is_null(v);
+        if (!open) break;
+        ATN_TRY(line_row(cx, l, i, &row));
+        json_object_foreach(row, key, v) if (json_is_null(json_object_get(types, key)))
+            json_object_set(types, key, v);
+        json_decref(row);
+        row = NULL;
+    }
+done:
+    json_decref(row);
+    return st;
+}
+
+static atn_status start_json_table(atn_ctx *cx, const json_lines *l, atn_table **t)
+{
     char kind[64] = "table";
     atn_status st = ATN_OK;
-    json_t *v;
+    json_t *types = json_copy(l->first), *v;
+    const char *key;
 
-    if (!schema || sscanf(schema, "attnscope/%63[a-z_]/1", kind) != 1)
-        ATN_FAIL(ATN_DATA, "%s: line 1: \"schema\" is not attnscope/<kind>/1", path);
+    if (!types) ATN_FAIL(ATN_MEMORY, "%s: out of memory", l->path);
+    if (l->schema && strcmp(l->schema, "attnscope/run/1") == 0)
+        ATN_FAIL(ATN_DATA, "%s: holds no row", l->path);
+    if (!l->schema || sscanf(l->schema, "attnscope/%63[a-z_]/1", kind) != 1)
+        ATN_FAIL(ATN_DATA, "%s: line 1: \"schema\" is not attnscope/<kind>/1", l->path);
+    ATN_TRY(find_types(cx, l, types));
     ATN_TRY(atn_table_create(cx, kind, t));
-    json_object_foreach(row, key, v) if (is_data_key(key))
+    json_object_foreach(types, key, v) if (is_data_key(key))
         ATN_TRY(atn_table_add_col(cx, *t, key, json_col_type(v), "", "", NULL));
 done:
+    json_decref(types);
     return st;
 }
 
 static atn_status load_jsonl(atn_ctx *cx, const char *path, char *text, atn_table **out)
 {
+    const atn_arena_mark mark = atn_arena_save(cx);
+    json_lines l = {.path = path};
     atn_status st = ATN_OK;
     atn_table *t = NULL;
     json_t *row = NULL;
-    char *save = NULL;
-    atn_idx line = 0;
 
-    for (char *at = strtok_r(text, "\n", &save); at; at = strtok_r(NULL, "\n", &save)) {
-        const char *schema;
-
-        line++;
-        ATN_TRY(atn_json_parse(cx, path, at, strlen(at), false, &row));
-        schema = json_string_value(json_object_get(row, "schema"));
-        if (!schema || strcmp(schema, "attnscope/run/1") != 0) {
-            if (!t) ATN_TRY(start_json_table(cx, path, row, &t));
-            ATN_TRY(add_json_row(cx, path, line, row, t));
-        }
+    ATN_TRY(split_lines(cx, text, &l));
+    ATN_TRY(start_json_table(cx, &l, &t));
+    for (atn_idx i = 0; i < l.n; i++) {
+        ATN_TRY(line_row(cx, &l, i, &row));
+        if (row) ATN_TRY(add_json_row(cx, path, i + 1, row, t));
         json_decref(row);
         row = NULL;
     }
-    if (!t) ATN_FAIL(ATN_DATA, "%s: holds no row", path);
     *out = t;
     t = NULL;
 done:
     json_decref(row);
+    json_decref(l.first);
     atn_table_destroy(cx, t);
+    atn_arena_rewind(cx, mark);
     return st;
 }
 
-atn_status atn_table_load(atn_ctx *cx, const char *path, atn_table **out)
+atn_status atn_table_load_text(atn_ctx *cx, const char *path, const char *column,
+                               atn_table **out)
 {
     atn_status st = ATN_OK;
     char *text = NULL;
@@ -672,8 +759,14 @@ atn_status atn_table_load(atn_ctx *cx, const char *path, atn_table **out)
     if (size > 0 && text[0] == '{')
         ATN_TRY(load_jsonl(cx, path, text, out));
     else
-        ATN_TRY(load_csv(cx, path, text, size, out));
+        ATN_TRY(load_csv((reader){.cx = cx, .path = path, .text_col = column}, text,
+                         size, out));
 done:
     atn_free(cx, text);
     return st;
+}
+
+atn_status atn_table_load(atn_ctx *cx, const char *path, atn_table **out)
+{
+    return atn_table_load_text(cx, path, NULL, out);
 }

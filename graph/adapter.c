@@ -20,22 +20,9 @@ atn_status atn_adapter_check(atn_ctx *cx, const atn_adapter_params *a)
 {
     atn_status st = ATN_OK;
 
-    if (!(a->p >= 1 && a->p <= 3))
-        ATN_FAIL(ATN_USAGE,
-                 "p = %g is outside 1 .. 3 (below 1 the energy has no single "
-                 "minimum, and beyond 3 nothing is promised; give a p within)",
-                 a->p);
-    if (!(a->mu >= 0 && isfinite(a->mu)))
-        ATN_FAIL(ATN_USAGE, "mu = %g must be a number of 0 or more", a->mu);
+    ATN_TRY(atn_pairs_check(cx, a->p, a->mu, a->snap, a->damping, a->iterations));
     if (!(a->eps >= 0 && a->eps <= 1))
         ATN_FAIL(ATN_USAGE, "eps = %g is outside 0 .. 1", a->eps);
-    if (!(a->snap >= 0 && a->snap <= 1e-3))
-        ATN_FAIL(ATN_USAGE, "snap = %g is outside 0 .. 0.001", a->snap);
-    if (!(a->damping > 0 && a->damping <= 1))
-        ATN_FAIL(ATN_USAGE, "damping = %g is outside 0 < damping <= 1 (1 = none)",
-                 a->damping);
-    if (a->iterations < 1)
-        ATN_FAIL(ATN_USAGE, "%d iterations: at least 1 is needed", a->iterations);
 done:
     return st;
 }

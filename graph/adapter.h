@@ -72,7 +72,7 @@ typedef struct atn_adapter_input {
     atn_idx signals;       /* 0 = none */
     const double *q_sent;  /* (nq, signals); NULL = those of the query's own key */
     const double *v_sent;  /* (nk, signals) */
-    const int64_t *labels; /* [nk], < 0 = unlabelled; NULL = none */
+    const int32_t *labels; /* [nk], < 0 = unlabelled; NULL = none */
     atn_idx skip_rows;     /* rows before it are in no mean, but in everything else */
 } atn_adapter_input;
 

@@ -94,7 +94,7 @@ ATN_CLONES static void likeness(const double *square, const double *inverse, dou
 static void labels_of(const adapter_walk *w, const one_row *at, const double *m,
                       adapter_row *out)
 {
-    const int64_t *y = w->in->labels;
+    const int32_t *y = w->in->labels;
     const atn_idx own = atn_adapter_own(w->in, at->i);
 
     if (!y || own < 0 || y[own] < 0) return;

@@ -43,6 +43,12 @@ typedef struct atn_edge_sums {
     double *pairs;                  /* [classes, classes] query's label, key's label */
 } atn_edge_sums;
 
+/* Row i has weight, so it counts in means over rows. Needs self and mass. */
+static inline bool atn_edge_row(const atn_edge_sums *s, atn_idx i)
+{
+    return s->mass[i] + s->self[i] > 0;
+}
+
 /* DATA with layer, head and row when a weight is no number. */
 atn_status atn_edge_walk(atn_ctx *cx, const atn_head *h, const atn_edge_want *want,
                          const atn_edge_sums *out) ATN_WARN_UNUSED;

@@ -90,7 +90,7 @@ static void output_row(const atn_head *h, const atn_features *f,
         out[c] = (double)pf[c] + self * (double)x[c] + whole * f->mean[c];
 }
 
-/* P X, the rows that see a key. */
+/* P X, the rows that have weight. */
 static atn_status spread_out(atn_ctx *cx, const atn_head *h, const atn_features *f,
                              const atn_edge_want *want, const atn_edge_sums *s,
                              spread *out)
@@ -104,13 +104,13 @@ static atn_status spread_out(atn_ctx *cx, const atn_head *h, const atn_features 
     ATN_TAKE(row, f->d);
     for (atn_idx c = 0; c < f->d; c++) out->column[c] = mean[c] = 0;
     for (atn_idx i = 0; i < h->nq; i++) {
-        if (!(s->mass[i] + s->self[i] > 0)) continue;
+        if (!atn_edge_row(s, i)) continue;
         output_row(h, f, want, s, i, row);
         rows++;
         for (atn_idx c = 0; c < f->d; c++) mean[c] += (row[c] - mean[c]) / rows;
     }
     for (atn_idx i = 0; i < h->nq; i++) {
-        if (!(s->mass[i] + s->self[i] > 0)) continue;
+        if (!atn_edge_row(s, i)) continue;
         output_row(h, f, want, s, i, row);
         for (atn_idx c = 0; c < f->d; c++) row[c] -= mean[c];
         add_row(out, row, f->d);
@@ -120,8 +120,8 @@ done:
     return st;
 }
 
-/* |P - 1/n|_F over the rows that see a key and the keys that are no padding. */
-static double high_norm(const atn_head *h, const atn_edge_sums *s)
+/* Over the rows that have weight and the keys that are no padding. */
+double atn_graph_high_norm(const atn_head *h, const atn_edge_sums *s)
 {
     const double n = (double)(h->sight.key_last - h->sight.key_first);
     double sum = 0;
@@ -129,7 +129,7 @@ static double high_norm(const atn_head *h, const atn_edge_sums *s)
     for (atn_idx i = 0; i < h->nq; i++) {
         const double whole = s->mass[i] + s->self[i];
 
-        if (whole > 0)
+        if (atn_edge_row(s, i))
             sum += s->square[i] + s->self[i] * s->self[i] - (2 * whole - 1) / n;
     }
     return sqrt(fmax(sum, 0));
@@ -152,7 +152,7 @@ atn_status atn_frequency_of(atn_ctx *cx, const atn_head *h, const atn_features *
     if (out->gain > 0) out->keep_lambda = 1 / out->gain - 1;
     out->residual_in = residual(&in, f->d);
     out->residual_out = residual(&after, f->d);
-    out->high_norm = high_norm(h, s);
+    out->high_norm = atn_graph_high_norm(h, s);
 done:
     atn_arena_rewind(cx, mark);
     return st;
@@ -215,36 +215,17 @@ done:
 
 typedef struct centred_rows {
     const atn_head *h;
-    double rows; /* that see a key */
+    double rows; /* that have weight */
     double *z;   /* (nk, 2) */
     int walks;
 } centred_rows;
-
-static atn_tile tile_of(const void *state, atn_idx first, atn_idx rows)
-{
-    return atn_tile_of(((const centred_rows *)state)->h, first, rows);
-}
-
-static atn_status fill(atn_ctx *cx, const atn_tile *t, atn_mat out, void *state)
-{
-    const centred_rows *s = state;
-    const atn_arena_mark mark = atn_arena_save(cx);
-    atn_status st = ATN_OK;
-    atn_row_info *info = NULL;
-
-    ATN_TAKE(info, t->rows);
-    ATN_TRY(atn_rows_fill(cx, s->h, t, out, info));
-done:
-    atn_arena_rewind(cx, mark);
-    return st;
-}
 
 /* y = P'(I - J)P x = P'(P x) - c (c'x) / rows, c the sums of columns. */
 static atn_status apply(atn_ctx *cx, const float *x, atn_idx r, float *y, void *state)
 {
     centred_rows *s = state;
     const atn_idx n = s->h->nk;
-    const atn_row_source m = {s->h->nq, n, tile_of, fill, s};
+    const atn_row_source m = atn_row_source_of(s->h);
     atn_status st = ATN_OK;
     double along = 0;
 
@@ -259,17 +240,20 @@ done:
     return st;
 }
 
-static double rows_that_see(const atn_head *h)
+static atn_status rows_with_weight(atn_ctx *cx, const atn_head *h, double *rows)
 {
-    double rows = 0;
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_edge_want want = {0};
+    atn_edge_sums s = {0};
+    atn_status st = ATN_OK;
 
-    for (atn_idx i = 0; i < h->nq; i++) {
-        atn_idx lo, hi;
-
-        atn_sight_row(&h->sight, i, &lo, &hi);
-        rows += lo < hi;
-    }
-    return rows;
+    ATN_TAKE(s.self, h->nq);
+    ATN_TAKE(s.mass, h->nq);
+    ATN_TRY(atn_edge_walk(cx, h, &want, &s));
+    for (atn_idx i = 0; i < h->nq; i++) *rows += atn_edge_row(&s, i);
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
 }
 
 atn_status atn_graph_worst_gain(atn_ctx *cx, const atn_head *h, int steps,
@@ -279,15 +263,17 @@ atn_status atn_graph_worst_gain(atn_ctx *cx, const atn_head *h, int steps,
     atn_rng random = atn_rng_stream(cx->seed, "graph/worst", h->layer, h->head);
     const atn_arena_mark mark = atn_arena_save(cx);
     atn_status st = ATN_OK;
-    centred_rows s = {.h = h, .rows = rows_that_see(h)};
+    centred_rows s = {.h = h};
     const atn_symmetric a = {h->nk, apply, &s};
     atn_ritz *ritz = NULL;
     float *start = NULL;
     int count = 0;
 
     *out = (atn_worst_gain){NAN, NAN, 0};
+    ATN_TRY(
+        atn_mem_check(cx, 20 * (double)h->nk + 16 * (double)h->nq, "the worst gain"));
+    ATN_TRY(rows_with_weight(cx, h, &s.rows));
     if (!(s.rows > 0)) goto done;
-    ATN_TRY(atn_mem_check(cx, 20 * (double)h->nk, "the worst gain"));
     ATN_TAKE(s.z, 2 * h->nk);
     ATN_TAKE(start, h->nk);
     ATN_TAKE(ritz, steps);

@@ -2,10 +2,10 @@
  *
  * Math    of signals X (a row a token): DC their column means, HC = X - DC. ratio =
  *         |HC(X)| / |DC(X)| (Frobenius), gain = |HC(P X)| / |HC(X)|, worst gain =
- *         |(I - J) P|_2 with J = 11'/n; residual = sqrt(|HC|_1 |HC|_inf), the largest
- *         sums of a column and of a row. P = 1/nk + P_h (AttnScale): its |P_h|_F; with
- *         (1 + l) P_h in place of P_h the gain grows by 1 + l, so l = 1 / gain - 1
- *         keeps the energy.
+ *         |(I - J) P|_2 with J = 11'/n, all of them over the rows that have weight;
+ *         residual = sqrt(|HC|_1 |HC|_inf), the largest sums of a column and of a row.
+ *         P = 1/nk + P_h (AttnScale): its |P_h|_F; with (1 + l) P_h in place of P_h the
+ *         gain grows by 1 + l, so l = 1 / gain - 1 keeps the energy.
  *         The graph: S = (P + P') / 2, D its row sums, L = I - D^-1/2 S D^-1/2 (an
  *         isolated node: 1 / sqrt(0) = 0), eigenvalues in [0, 2], vectors u_k. Rayleigh
  *         quotient tr(X'L X) / tr(X'X); energy |u_k'X|^2 as shares in bins of [0, 2],
@@ -17,7 +17,7 @@
  * Source  Wang, Zheng et al., ICLR 2022 (VITA-Group/ViT-Anti-Oversmoothing); Dong,
  *         Cordonnier, Loukas, arXiv 2103.03404.
  * Cost    one edge walk; one more for the Rayleigh quotient; two products of the rows a
- *         step where the spectrum streams, one a step for the worst gain.
+ *         step where the spectrum streams, one a step and one more for the worst gain.
  * Limits  products are float32: streamed values are good to about 1e-5. The graph needs
  *         as many queries as keys. Eigenvalues of a causal P itself are its diagonal
  *         and say nothing.
@@ -37,6 +37,9 @@ typedef struct atn_frequency {
 atn_status atn_frequency_of(atn_ctx *cx, const atn_head *h, const atn_features *f,
                             const atn_edge_want *want, const atn_edge_sums *s,
                             atn_frequency *out) ATN_WARN_UNUSED;
+
+/* |P_h|_F alone, which needs no features: from self, mass, square. */
+double atn_graph_high_norm(const atn_head *h, const atn_edge_sums *s);
 
 /* Queries and keys are the same tokens, all of them, and padding sees nothing. */
 bool atn_graph_is_square(const atn_head *h, bool self);
@@ -82,7 +85,14 @@ typedef struct atn_graph_spectrum {
     double components; /* of the graph of edges P_ij >= edge, either way */
 } atn_graph_spectrum;
 
-/* Of a square head; X (n, d). USAGE for bins = 0 with too many tokens. */
+/* The bin of an eigenvalue among equal ones of [0, 2]; what is less than `edge` below
+ * the end of a bin is on it: isolated nodes have 1, but for rounding. */
+atn_idx atn_graph_bin_of(double value, atn_idx bins, double edge);
+#define ATN_GRAPH_EDGE_EXACT    1e-9 /* of eigenvalues from LAPACK */
+#define ATN_GRAPH_EDGE_STREAMED 1e-5 /* of Ritz values */
+
+/* Of a square head; X (n, d), or d = 0: then energies and responses are NaN. USAGE for
+ * bins = 0 with too many tokens. */
 atn_status atn_graph_spectrum_run(atn_ctx *cx, const atn_head *h, atn_cmat x,
                                   const atn_graph_opts *o,
                                   atn_graph_spectrum *out) ATN_WARN_UNUSED;

@@ -11,8 +11,6 @@
 #include "graph/frequency.h"
 #include "graph/lanczos.h"
 
-/* An eigenvalue so little below the edge of a bin is on it: isolated nodes have 1. */
-static const double EDGE_EXACT = 1e-9, EDGE_STREAMED = 1e-5;
 static const double ZERO = 1e-6;
 /* Less energy than this share of all is rounding: no response there. */
 static const double NOTHING_EXACT = 1e-12, NOTHING_STREAMED = 1e-6;
@@ -32,6 +30,13 @@ typedef struct job {
     double *in_energy, *out_energy; /* [entries] */
     double low, low_out, all, all_out;
 } job;
+
+atn_idx atn_graph_bin_of(double value, atn_idx bins, double edge)
+{
+    const double at = floor((value + edge) * (double)bins / 2);
+
+    return (atn_idx)fmin(fmax(at, 0), (double)(bins - 1));
+}
 
 void atn_graph_spectrum_release(atn_ctx *cx, atn_graph_spectrum *s)
 {
@@ -55,7 +60,7 @@ static atn_status walk(atn_ctx *cx, job *j)
     ATN_TAKE(s.self, n);
     ATN_TAKE(s.mass, n);
     ATN_TAKE(s.columns, n);
-    s.pf = j->out;
+    if (d > 0) s.pf = j->out;
     ATN_TRY(atn_edge_walk(cx, j->h, &want, &s));
     atn_graph_degrees(j->h, &s, j->degree);
     for (atn_idx i = 0; i < n; i++) {
@@ -67,23 +72,23 @@ done:
     return st;
 }
 
+static double edge_of(const job *j)
+{
+    return j->to->exact ? ATN_GRAPH_EDGE_EXACT : ATN_GRAPH_EDGE_STREAMED;
+}
+
 static atn_idx bin_of(const job *j, double value)
 {
-    const double edge = j->to->exact ? EDGE_EXACT : EDGE_STREAMED;
-    const double at = floor((value + edge) * j->o->bins / 2);
-
-    return (atn_idx)fmin(fmax(at, 0), j->o->bins - 1);
+    return atn_graph_bin_of(value, j->o->bins, edge_of(j));
 }
 
 static void add_energy(job *j, atn_idx entry, double value, double in, double out)
 {
-    const double edge = j->to->exact ? EDGE_EXACT : EDGE_STREAMED;
-
     j->in_energy[entry] += in;
     j->out_energy[entry] += out;
     j->all += in;
     j->all_out += out;
-    if (value < 1 - edge) {
+    if (value < 1 - edge_of(j)) {
         j->low += in;
         j->low_out += out;
     }
@@ -158,27 +163,43 @@ static int32_t root(forest *f, int32_t i)
     return i;
 }
 
-static atn_status join(atn_ctx *cx, const atn_head *h, const atn_tile *t, atn_cmat p,
-                       const atn_row_info *info, void *state)
+/* The edges of node i, to the keys at [n]. */
+static void join(forest *f, atn_idx i, const atn_idx *at, atn_idx n)
 {
-    forest *f = state;
+    for (atn_idx e = 0; e < n; e++) {
+        const int32_t a = root(f, (int32_t)i), b = root(f, (int32_t)at[e]);
 
-    (void)cx;
+        if (a == b) continue;
+        f->parent[ATN_MAX(a, b)] = ATN_MIN(a, b);
+        f->parts--;
+    }
+}
+
+/* Few edges are heavy: only these are joined one thread at a time. */
+static atn_status join_rows(atn_ctx *cx, const atn_head *h, const atn_tile *t,
+                            atn_cmat p, const atn_row_info *info, void *state)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    atn_status st = ATN_OK;
+    forest *f = state;
+    atn_idx *at = NULL;
+
     (void)h;
     (void)info;
-#pragma omp critical(atn_graph_join)
-    for (atn_idx r = 0; r < t->rows; r++)
-        for (atn_idx c = 0; c < t->keys; c++) {
-            int32_t a, b;
+    ATN_TAKE(at, t->keys);
+    for (atn_idx r = 0; r < t->rows; r++) {
+        const float *row = atn_crow(p, r);
+        atn_idx n = 0;
 
-            if (!((double)atn_crow(p, r)[c] >= f->edge)) continue;
-            a = root(f, (int32_t)(t->first + r));
-            b = root(f, (int32_t)(t->key0 + c));
-            if (a == b) continue;
-            f->parent[ATN_MAX(a, b)] = ATN_MIN(a, b);
-            f->parts--;
-        }
-    return ATN_OK;
+        for (atn_idx c = 0; c < t->keys; c++)
+            if ((double)row[c] >= f->edge) at[n++] = t->key0 + c;
+        if (n == 0) continue;
+#pragma omp critical(atn_graph_join)
+        join(f, t->first + r, at, n);
+    }
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
 }
 
 static atn_status components(atn_ctx *cx, const job *j)
@@ -189,7 +210,7 @@ static atn_status components(atn_ctx *cx, const job *j)
 
     ATN_TAKE(f.parent, j->n);
     for (atn_idx i = 0; i < j->n; i++) f.parent[i] = (int32_t)i;
-    ATN_TRY(atn_rows_stream(cx, j->h, 1, join, &f, "components"));
+    ATN_TRY(atn_rows_stream(cx, j->h, 1, join_rows, &f, "components"));
     j->to->components = (double)f.parts;
 done:
     atn_arena_rewind(cx, mark);
@@ -323,32 +344,13 @@ typedef struct streamed {
     double *back;          /* (n, r) P' of it */
 } streamed;
 
-static atn_tile tile_of(const void *state, atn_idx first, atn_idx rows)
-{
-    return atn_tile_of(((const streamed *)state)->j->h, first, rows);
-}
-
-static atn_status fill(atn_ctx *cx, const atn_tile *t, atn_mat out, void *state)
-{
-    const streamed *s = state;
-    const atn_arena_mark mark = atn_arena_save(cx);
-    atn_status st = ATN_OK;
-    atn_row_info *info = NULL;
-
-    ATN_TAKE(info, t->rows);
-    ATN_TRY(atn_rows_fill(cx, s->j->h, t, out, info));
-done:
-    atn_arena_rewind(cx, mark);
-    return st;
-}
-
 /* y = L x; padding, where vectors are 0, stays 0. */
 static atn_status apply(atn_ctx *cx, const float *x, atn_idx r, float *y, void *state)
 {
     streamed *s = state;
     const atn_idx n = s->j->n;
     const double *by = s->j->by;
-    const atn_row_source m = {n, n, tile_of, fill, s};
+    const atn_row_source m = atn_row_source_of(s->j->h);
     atn_status st = ATN_OK;
 
     for (atn_idx i = 0; i < n; i++)
@@ -503,7 +505,7 @@ static atn_status check(atn_ctx *cx, const job *j)
     const atn_graph_opts *o = j->o;
     atn_status st = ATN_OK;
 
-    ATN_ASSERT(atn_graph_is_square(j->h, true) && j->x.rows == j->n);
+    ATN_ASSERT(atn_graph_is_square(j->h, true) && (j->x.rows == j->n || !j->x.cols));
     if (o->bins == 0 && !j->to->exact)
         ATN_FAIL(ATN_USAGE,
                  "spectrum: an entry an eigenvalue (bins 0) takes at most %lld tokens, "

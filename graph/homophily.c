@@ -143,7 +143,8 @@ static void move(window *w, atn_idx lo, atn_idx hi)
 }
 
 static atn_status null_edge(atn_ctx *cx, const atn_head *h, const atn_labels *l,
-                            const atn_edge_want *want, bool with_self, double *out)
+                            const atn_edge_want *want, const atn_edge_sums *s,
+                            bool with_self, double *out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     atn_status st = ATN_OK;
@@ -159,7 +160,7 @@ static atn_status null_edge(atn_ctx *cx, const atn_head *h, const atn_labels *l,
         bool less, labelled;
         double n;
 
-        if (y < 0 || !counts(h, want, i)) continue;
+        if (y < 0 || !counts(h, want, i) || !atn_edge_row(s, i)) continue;
         atn_sight_row(&h->sight, i, &lo, &hi);
         if (lo == hi) continue;
         move(&w, lo, hi);
@@ -213,7 +214,7 @@ atn_status atn_homophily_of(atn_ctx *cx, const atn_head *h, const atn_labels *l,
     out->bipartite_adjusted = above(out->edge, both);
     out->insensitive = insensitive(&c, l->classes);
     ATN_TRY(nodes(cx, h, l, want, s, with_self, out));
-    ATN_TRY(null_edge(cx, h, l, want, with_self, &out->null));
+    ATN_TRY(null_edge(cx, h, l, want, s, with_self, &out->null));
     out->adjusted_causal = above(out->edge, out->null);
 done:
     atn_arena_rewind(cx, mark);
@@ -253,7 +254,7 @@ atn_status atn_features_make(atn_ctx *cx, const atn_head *h, atn_cmat x, bool ce
     const atn_idx last = ATN_MAX(first, ATN_MIN(h->sight.key_last, x.rows));
     atn_status st = ATN_OK;
 
-    *f = (atn_features){.n = x.rows, .d = x.cols};
+    *f = (atn_features){.n = x.rows, .d = x.cols, .centred = centred};
     ATN_ASSERT(x.rows == h->nk);
     ATN_TAKE(f->mean, f->d);
     ATN_TAKE(f->factor, f->n * 2 * f->d);
@@ -285,7 +286,8 @@ typedef struct feature_sums {
     double off_rows, off_cosine;
 } feature_sums;
 
-/* O_i = P x of a row against x_i and the unit vectors; whole is its mass. */
+/* O_i = P x of a row against x_i and the unit vectors, cosines of P (x - mean) where
+ * they are centred; whole is the row's mass. */
 static void add_output(const atn_features *f, const float *pf, atn_idx own, double self,
                        double whole, feature_sums *sum)
 {
@@ -294,13 +296,13 @@ static void add_output(const atn_features *f, const float *pf, atn_idx own, doub
 
     for (atn_idx c = 0; c < f->d; c++) {
         const double less = (double)pf[c] + (x ? self * (double)x[c] : 0);
-        const double o = less + whole * f->mean[c];
+        const double o = less + whole * f->mean[c], turned = f->centred ? less : o;
         const double pu = (double)pf[f->d + c] + (x ? self * (double)u[c] : 0);
 
-        square += o * o;
-        dot += o * pu;
+        square += turned * turned;
+        dot += turned * pu;
         if (!x) continue;
-        own_dot += o * (double)u[c];
+        own_dot += turned * (double)u[c];
         distance +=
             (o - ((double)x[c] + f->mean[c])) * (o - ((double)x[c] + f->mean[c]));
     }
@@ -371,7 +373,7 @@ static atn_status null_cosine(atn_ctx *cx, const atn_head *h, const atn_features
 
         atn_sight_row(&h->sight, i, &lo, &hi);
         if (!u || lo == hi || !counts(h, want, i)) continue;
-        if (!(s->mass[i] + s->self[i] > 0)) continue;
+        if (!atn_edge_row(s, i)) continue;
         move_unit(&w, lo, hi);
         for (atn_idx c = 0; c < f->d; c++) {
             cosine += (double)u[c] * w.sum[c];
@@ -407,7 +409,7 @@ atn_status atn_feature_homophily_of(atn_ctx *cx, const atn_head *h,
         const double whole = s->mass[i] + s->self[i];
         const float *pf = s->pf + i * 2 * f->d;
 
-        if (!counts(h, want, i) || !(whole > 0)) continue;
+        if (!counts(h, want, i) || !atn_edge_row(s, i)) continue;
         sum.rows++;
         add_output(f, pf, own, s->self[i], whole, &sum);
         if (own >= 0) add_own(f, pf, own, s, i, &sum);

@@ -8,7 +8,8 @@
  *           node        mean over rows of the share of the row's mass
  *           margin      e = sum_k D_k E_k / M^2
  *           adjusted    (edge - e) / (1 - e)
- *           null        edge of uniform attention over the same visible keys
+ *           null        edge of uniform attention over the same visible keys, of the
+ *                       rows that have weight
  *           adjusted_causal  (edge - null) / (1 - null)
  *           insensitive 1 / (C-1) sum_k max(0, H_kk - c_k / n), H_kl the share of the
  *                       mass of rows of class k that goes to class l
@@ -19,7 +20,7 @@
  *         null the same of uniform attention, lift their difference; dirichlet
  *         sum_ij P_ij |x_i - x_j|^2, normalised over 2 sum_i |x_i|^2; gap mean
  *         |O_i - x_i| and 1 - cos(O_i, x_i), O = P x; bipartite cosine: of O_i with
- *         x_j.
+ *         x_j. Centred: all cosines are of x - mean and of P (x - mean).
  * Oracle  H4, y = (0,1,0,1): edge .725, e .5, adjusted .45, null 2/3, adjusted_causal
  *         .175; without self .352941, node .323810, H = [.4 .6; 2/3 1/3], insensitive
  *         0; cosine .603033, null .531990, dirichlet 3.7, normalised .37. Edges 0-1,
@@ -48,8 +49,8 @@ typedef struct atn_homophily {
     double bipartite_node, bipartite_adjusted;
 } atn_homophily;
 
-/* From the sums of a walk with labels (self, counted, same, key_counted and key_same
- * of it), with self edges or without. */
+/* From the sums of a walk with labels (self, mass, counted, same, key_counted and
+ * key_same of it), with self edges or without. */
 atn_status atn_homophily_of(atn_ctx *cx, const atn_head *h, const atn_labels *l,
                             const atn_edge_want *want, const atn_edge_sums *s,
                             bool with_self, atn_homophily *out) ATN_WARN_UNUSED;
@@ -60,6 +61,7 @@ void atn_class_matrix(const atn_head *h, const atn_labels *l, const atn_edge_wan
 /* Features of the tokens of a head and what is made of them for a walk. */
 typedef struct atn_features {
     atn_idx n, d;
+    bool centred;  /* cosines are of x - mean */
     double *mean;  /* [d] of the tokens that are no padding */
     float *factor; /* (n, 2 d) x - mean, and the unit vectors (0 of a zero vector) */
     float *square; /* [n] |x - mean|^2 */

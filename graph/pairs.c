@@ -11,6 +11,29 @@
 static const double NEAR = 1e-6;
 #define FAR_DOWN -690.0 /* e^-690 is near the smallest normal double */
 
+atn_status atn_pairs_check(atn_ctx *cx, double p, double mu, double snap,
+                           double damping, int iterations)
+{
+    atn_status st = ATN_OK;
+
+    if (!(p >= 1 && p <= 3))
+        ATN_FAIL(ATN_USAGE,
+                 "p = %g is outside 1 .. 3 (below 1 the energy has no single "
+                 "minimum, and beyond 3 nothing is promised; give a p within)",
+                 p);
+    if (!(mu >= 0 && isfinite(mu)))
+        ATN_FAIL(ATN_USAGE, "mu = %g must be a number of 0 or more", mu);
+    if (!(snap >= 0 && snap <= ATN_SNAP_MOST))
+        ATN_FAIL(ATN_USAGE, "snap = %g is outside 0 .. %g", snap, ATN_SNAP_MOST);
+    if (!(damping > 0 && damping <= 1))
+        ATN_FAIL(ATN_USAGE, "damping = %g is outside 0 < damping <= 1 (1 = none)",
+                 damping);
+    if (iterations < 1)
+        ATN_FAIL(ATN_USAGE, "%d iterations: at least 1 is needed", iterations);
+done:
+    return st;
+}
+
 ATN_PART double bits_double(uint64_t bits)
 {
     double x;

@@ -15,6 +15,14 @@
 
 #include "core/ctx.h"
 
+#define ATN_SNAP_MOST 1e-3
+
+/* What all message passing asks of its parameters: 1 <= p <= 3, mu >= 0, 0 <= snap <=
+ * ATN_SNAP_MOST, 0 < damping <= 1, iterations >= 1. USAGE: the name, its range, the
+ * value. */
+atn_status atn_pairs_check(atn_ctx *cx, double p, double mu, double snap,
+                           double damping, int iterations) ATN_WARN_UNUSED;
+
 /* Points in rows; the first c of ld numbers of each count. */
 typedef struct atn_points {
     const double *x; /* (n, ld) */

@@ -35,24 +35,7 @@ typedef struct passing {
 
 atn_status atn_pgnn_check(atn_ctx *cx, const atn_pgnn_params *a)
 {
-    atn_status st = ATN_OK;
-
-    if (!(a->p >= 1 && a->p <= 3))
-        ATN_FAIL(ATN_USAGE,
-                 "p = %g is outside 1 .. 3 (below 1 the energy has no single "
-                 "minimum, and beyond 3 nothing is promised; give a p within)",
-                 a->p);
-    if (!(a->mu >= 0 && isfinite(a->mu)))
-        ATN_FAIL(ATN_USAGE, "mu = %g must be a number of 0 or more", a->mu);
-    if (!(a->damping > 0 && a->damping <= 1))
-        ATN_FAIL(ATN_USAGE, "damping = %g is outside 0 < damping <= 1 (1 = none)",
-                 a->damping);
-    if (!(a->snap >= 0 && a->snap <= 1e-3))
-        ATN_FAIL(ATN_USAGE, "snap = %g is outside 0 .. 0.001", a->snap);
-    if (a->iterations < 1)
-        ATN_FAIL(ATN_USAGE, "%d iterations: at least 1 is needed", a->iterations);
-done:
-    return st;
+    return atn_pairs_check(cx, a->p, a->mu, a->snap, a->damping, a->iterations);
 }
 
 double atn_pgnn_bytes(const atn_ctx *cx, const atn_pgnn_graph *g)

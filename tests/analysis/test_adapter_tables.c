@@ -163,16 +163,17 @@ static void labels(atn_ctx *cx)
     static const double p[] = {2};
     model m = make_model();
     atn_adapter_opts o = atn_adapter_opts_default;
-    int64_t y[N];
+    int32_t y[N + 1];
+    atn_token_labels given = {.n = N + 1, .label = y, .classes = 3};
     atn_table *t;
 
     store_model(cx, &m.stored, "adapter_labels");
     for (int i = 0; i < N; i++) y[i] = i == 4 ? -1 : i % 2;
+    y[N] = 2; /* a token more than the layers have */
     o.p = p;
     o.n_p = 1;
     o.iterations = 1;
-    o.labels = y;
-    o.n_labels = N;
+    o.labels = &given;
     t = table_of(cx, &m, &o, 0);
     for (int i = 0; i < 2 * HEADS; i++) {
         double w[N][N], same = 0, all = 0;
@@ -188,11 +189,12 @@ static void labels(atn_ctx *cx)
         CHECK_NEAR(cell(t, 2 * i + 1, "homophily_edge_change"), 0, 1e-6); /* p = 2 */
     }
     atn_table_destroy(cx, t);
-    o.n_labels = N - 1;
-    CHECK_EQ(atn_adapter_table(cx, m.stored.capture, &m.stored.selection, &o, &t, NULL),
-             ATN_USAGE);
-    CHECK(strstr(cx->err.text, "18 labels for the 19 keys"));
-    atn_err_clear(cx);
+    given.n =
+        N - 1; /* the layers have tokens without labels: as in the table of heads */
+    cx->log_level = ATN_LOG_ERROR;
+    t = table_of(cx, &m, &o, 0);
+    CHECK(empty(t, 0, "homophily_edge") && !empty(t, 0, "energy"));
+    atn_table_destroy(cx, t);
     drop_model(cx, &m);
 }
 
@@ -236,22 +238,49 @@ static void bad_head(atn_ctx *cx)
     drop_model(cx, &good);
 }
 
-/* No values, and queries that are other tokens than the keys: left out, by name. */
+static int said;
+static void count_left_out(void *user, atn_log_level level, const char *text)
+{
+    (void)user;
+    (void)level;
+    said += strstr(text, "left out, it lacks") != NULL;
+}
+
+/* No values, and queries that are other tokens than the keys: left out, said once a
+ * layer, and no failure. */
 static void layers_that_lack(atn_ctx *cx)
 {
     model m = make_model();
     atn_adapter_opts o = atn_adapter_opts_default;
+    atn_idx failed = -1;
     atn_table *t;
 
     o.iterations = 1;
-    cx->log_level = ATN_LOG_ERROR;
+    cx->log_sink = count_left_out;
+    said = 0;
     m.stored.layer[0].v = NULL;
     m.stored.layer[1].nq = N - 2;
     m.stored.layer[1].stack = "cross";
     store_model(cx, &m.stored, "adapter_lack");
-    t = table_of(cx, &m, &o, 2 * HEADS);
-    for (atn_idx row = 0; row < atn_table_rows(t); row++)
-        CHECK(empty(t, row, "energy"));
+    t = table_of(cx, &m, &o, 0);
+    CHECK_EQ(atn_table_rows(t), 0);
+    CHECK_EQ(said, 2);
+    atn_table_destroy(cx, t);
+    drop_model(cx, &m);
+    m = make_model(); /* a decoding layer has messages but no frequencies */
+    m.stored.layer[0].nq = N - 1;
+    m.stored.layer[0].sight = (atn_sight){.causal = true, .offset = 1};
+    m.stored.layer[0].h = NULL;
+    store_model(cx, &m.stored, "adapter_decoding");
+    t = table_of(cx, &m, &o, 0);
+    CHECK_EQ(atn_table_rows(t), 2 * HEADS * 5 * 2);
+    atn_table_destroy(cx, t);
+    CHECK_OK(atn_adapter_response_table(cx, m.stored.capture, &m.stored.selection, &o,
+                                        &t, &failed));
+    CHECK_EQ(failed, 0);
+    CHECK_EQ(atn_table_rows(t), HEADS * 5 * 8);
+    CHECK_EQ(cell(t, 0, "layer"), 1);
+    CHECK_EQ(said, 3);
     atn_table_destroy(cx, t);
     drop_model(cx, &m);
 }
@@ -420,8 +449,66 @@ static void pgnn(atn_ctx *cx)
     o.dense_most = N - 1;
     CHECK_EQ(atn_adapter_table(cx, m.stored.capture, &m.stored.selection, &o, &t, NULL),
              ATN_USAGE);
-    CHECK(strstr(cx->err.text, "matrix of all 19 tokens, more than 18"));
+    CHECK(strstr(cx->err.text, "matrix of all 19 tokens, more than 18 (capture a "
+                               "shorter text, or allow more with --dense N)"));
     atn_err_clear(cx);
+    drop_model(cx, &m);
+}
+
+/* Tokens 0 and 1 are all but equal, hold together by .5 and are drawn apart by .2: what
+ * drops their pair lets them go and raises the energy. */
+static void pgnn_keeps_near_pairs(atn_ctx *cx)
+{
+    static const double p[] = {1};
+    const float rows[] = {0, .5f, .2f, 0, .5f, 0, 0, .2f, .2f, 0, 0, 0, 0, .2f, 0, 0},
+                v[] = {.5f, .5000001f, -1, 2};
+    stored_model m = {.layers = 1};
+    atn_adapter_opts o = atn_adapter_opts_default;
+
+    m.layer[0] = (stored_layer){
+        .heads = 1, .kv_heads = 1, .nq = 4, .nk = 4, .dv = 1, .p = rows, .v = v};
+    store_model(cx, &m, "adapter_near");
+    o.form = ATN_FORM_PGNN;
+    o.p = p;
+    o.n_p = 1;
+    o.mu = .05;
+    for (int snaps = 0; snaps < 2; snaps++) {
+        atn_table *t = NULL;
+        double rises = 0;
+
+        o.snap = snaps ? 1e-6 : -1;
+        CHECK_OK(atn_adapter_table(cx, m.capture, &m.selection, &o, &t, NULL));
+        for (atn_idx row = 1; row <= 10; row++)
+            rises += cell(t, row, "energy_increased");
+        CHECK_EQ(rises > 0, snaps);
+        CHECK_EQ(empty(t, 1, "kl_mean_nats"), snaps); /* of a pair without weight */
+        atn_table_destroy(cx, t);
+    }
+    drop_stored(cx, &m);
+}
+
+/* --alpha code scales messages by their senders: another path at p = 1.5, the same at p
+ * = 2. */
+static void pgnn_alpha(atn_ctx *cx)
+{
+    static const double p[] = {1.5, 2};
+    model m = make_model();
+    atn_adapter_opts o = atn_adapter_opts_default;
+    atn_table *t[2];
+
+    store_model(cx, &m.stored, "adapter_alpha");
+    o.form = ATN_FORM_PGNN;
+    o.p = p;
+    o.n_p = 2;
+    o.iterations = 2;
+    for (int code = 0; code < 2; code++) {
+        o.alpha = code ? ATN_ALPHA_CODE : ATN_ALPHA_PAPER;
+        t[code] = table_of(cx, &m, &o, 0);
+    }
+    CHECK(fabs(cell(t[0], 2, "energy") - cell(t[1], 2, "energy")) > 1e-6);
+    CHECK_NEAR(cell(t[0], 5, "energy"), cell(t[1], 5, "energy"), 1e-9);
+    atn_table_destroy(cx, t[0]);
+    atn_table_destroy(cx, t[1]);
     drop_model(cx, &m);
 }
 
@@ -520,6 +607,78 @@ static void response_of_a_ring(atn_ctx *cx)
              ATN_USAGE);
     atn_err_clear(cx);
     drop_stored(cx, &m);
+}
+
+/* Four tokens against 36 by a matrix of rank 1: all eigenvalues but the two ends are 0,
+ * frequency 1, but for rounding: they share the bin that 1 begins. */
+static void response_of_two_sides(atn_ctx *cx)
+{
+    static const double p[] = {2};
+    enum { R = 40, M = 4 };
+    float rows[R * R] = {0}, v[R];
+    stored_model m = {.layers = 1};
+    atn_adapter_opts o = atn_adapter_opts_default;
+    atn_table *t;
+
+    for (int i = 0; i < M; i++)
+        for (int j = M; j < R; j++) {
+            rows[i * R + j] = (float)((i + 1) * (1 + j % 3)) / 512; /* of rank 1 */
+            rows[j * R + i] = rows[i * R + j];
+        }
+    for (int i = 0; i < R; i++) v[i] = (float)((i * i * 7 + 3 * i) % 11) - 5;
+    m.layer[0] = (stored_layer){
+        .heads = 1, .kv_heads = 1, .nq = R, .nk = R, .dv = 1, .p = rows, .v = v};
+    store_model(cx, &m, "adapter_sides");
+    o.p = p;
+    o.n_p = 1;
+    t = response_of(cx, &m, &o);
+    CHECK_EQ(cell(t, 0, "frequencies"), 1);
+    CHECK_EQ(cell(t, 3, "frequencies"), 0);
+    CHECK_EQ(cell(t, 4, "frequencies"), R - 2);
+    CHECK_EQ(cell(t, 7, "frequencies"), 1);
+    atn_table_destroy(cx, t);
+    drop_stored(cx, &m);
+}
+
+/* --stop ends before the steps that were asked for: the closed form is of those done. */
+static void response_that_stops(atn_ctx *cx)
+{
+    static const double p[] = {2, 3};
+    model m = make_model();
+    atn_adapter_opts o = atn_adapter_opts_default;
+    bool early = false;
+    atn_table *t;
+
+    store_model(cx, &m.stored, "adapter_stops");
+    o.form = ATN_FORM_PGNN;
+    o.p = p;
+    o.n_p = 2;
+    o.mu = 0.01;
+    o.iterations = 12;
+    o.stop = true;
+    t = response_of(cx, &m.stored, &o);
+    for (atn_idx row = 0; row < atn_table_rows(t); row += 8) {
+        atn_adapter_opts same = o;
+        atn_table *want;
+        const int done = (int)cell(t, row, "iterations");
+
+        CHECK(done == 12 || row % 16 == 8); /* p = 2 never stops */
+        if (done == 12 || early) continue;
+        early = true;
+        same.stop = false;
+        same.iterations = done;
+        want = response_of(cx, &m.stored, &same);
+        for (atn_idx b = row; b < row + 8; b++) {
+            if (cell(t, b, "frequencies") == 0) continue;
+            CHECK_NEAR(cell(t, b, "gain_p2"), cell(want, b, "gain_p2"), 0);
+            CHECK_NEAR(cell(t, b, "signal_p2"), cell(want, b, "signal_p2"), 0);
+            CHECK_NEAR(cell(t, b, "signal"), cell(want, b, "signal"), 0);
+        }
+        atn_table_destroy(cx, want);
+    }
+    CHECK(early);
+    atn_table_destroy(cx, t);
+    drop_model(cx, &m);
 }
 
 /* ---- a whole adapter ---- */
@@ -681,7 +840,7 @@ static void random_adapter(atn_ctx *cx)
         atn_table *layers = NULL;
 
         cx->threads = 1 + 2 * (t == 1);
-        cx->seed = t == 2;
+        o.seed = t == 2;
         CHECK_OK(atn_adapter_layer_table(cx, m.stored.capture, &m.stored.selection, &o,
                                          &layers, NULL, NULL));
         ratio[t] = cell(layers, 3, "delta_ratio");
@@ -740,7 +899,7 @@ static void layers_refused(atn_ctx *cx)
         refuse_layers(cx, &m, &o, ATN_DATA, "has 8 rows, not 12");
         o.weights = NULL;
         o.rank = 6;
-        refuse_layers(cx, &m, &o, ATN_USAGE, "6 numbers");
+        refuse_layers(cx, &m, &o, ATN_USAGE, "give --rank a multiple of the heads");
         o.rank = 20;
         refuse_layers(cx, &m, &o, ATN_USAGE, "wider than its layer");
         o.weights = "nowhere.safetensors";
@@ -864,12 +1023,12 @@ static void padding(atn_ctx *cx)
 static void options(atn_ctx *cx)
 {
     static const double low[] = {2, .99};
-    atn_adapter_opts bad[7];
+    atn_adapter_opts bad[9];
     const char *const word[] = {"p = 0.99",  "list of p is empty", "mu =",
                                 "damping =", "iterations",         "rows to skip",
-                                "rank -1"};
+                                "rank -1",   "snap = 0.01",        "more than 10000"};
 
-    for (int t = 0; t < 7; t++) bad[t] = atn_adapter_opts_default;
+    for (int t = 0; t < 9; t++) bad[t] = atn_adapter_opts_default;
     CHECK_OK(atn_adapter_opts_check(cx, &bad[0]));
     bad[0].p = bad[1].p = low;
     bad[0].n_p = 2;
@@ -878,7 +1037,9 @@ static void options(atn_ctx *cx)
     bad[4].iterations = 0;
     bad[5].skip_rows = -1;
     bad[6].rank = -1;
-    for (int t = 0; t < 7; t++) {
+    bad[7].snap = .01;
+    bad[8].iterations = 10001;
+    for (int t = 0; t < 9; t++) {
         CHECK_EQ(atn_adapter_opts_check(cx, &bad[t]), ATN_USAGE);
         CHECK(strstr(cx->err.text, word[t]));
         atn_err_clear(cx);
@@ -933,6 +1094,9 @@ static void failing_allocation(atn_ctx *cx)
 
 CHECK_MAIN({"rows of heads", rows_of_heads}, {"labels", labels}, {"bad head", bad_head},
            {"layers that lack", layers_that_lack}, {"nodes", nodes}, {"pgnn", pgnn},
+           {"pgnn keeps near pairs", pgnn_keeps_near_pairs}, {"pgnn alpha", pgnn_alpha},
+           {"response of two sides", response_of_two_sides},
+           {"response that stops", response_that_stops},
            {"response of pgnn", response_of_pgnn},
            {"response of a ring", response_of_a_ring},
            {"adapter of a layer", adapter_of_a_layer},

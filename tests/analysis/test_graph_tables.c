@@ -96,6 +96,8 @@ static void heads_by_hand(atn_ctx *cx)
             CHECK(isnan(cell(t, r, "frequency_gain")));
             CHECK(isnan(cell(t, r, "dirichlet_power")));
         }
+        /* |P|^2 = 1 + .5 + .38 + .3, less 1: of P alone */
+        CHECK_NEAR(cell(t, r, "attnscale_high_norm"), sqrt(1.18), 1e-6);
     }
     CHECK(!quiet);
     atn_table_destroy(cx, t);
@@ -166,6 +168,36 @@ static void class_matrix(atn_ctx *cx)
     drop_stored(cx, &m);
 }
 
+/* Nobody has a label: a table without rows, and the log says why. */
+static void nothing_labelled(atn_ctx *cx)
+{
+    static char lack[] = "none of its keys has a label";
+    static int32_t none[] = {-1, -1, -1, -1};
+    const atn_token_labels labels = {.n = 4, .label = none, .what = "by hand"};
+    atn_graph_table_opts o;
+    atn_table *t = NULL;
+    atn_idx failed;
+    stored_model m;
+
+    cx->log_sink = sink;
+    cx->log_user = lack;
+    quiet = true;
+    atn_graph_defaults(&o);
+    o.labels = &labels;
+    store(cx, &m, "graph/nothing");
+    CHECK_OK(atn_graph_classes_table(cx, m.capture, &m.selection, &o, &t, &failed));
+    CHECK_EQ(atn_table_rows(t), 0);
+    CHECK_EQ(failed, 0);
+    CHECK(!quiet);
+    atn_table_destroy(cx, t);
+    o.what = ATN_GRAPH_LABELLED;
+    CHECK_OK(atn_graph_table(cx, m.capture, &m.selection, &o, &t, &failed));
+    CHECK_EQ(cell(t, 0, "classes"), 0);
+    CHECK(isnan(cell(t, 0, "homophily_edge")));
+    atn_table_destroy(cx, t);
+    drop_stored(cx, &m);
+}
+
 static void spectra(atn_ctx *cx)
 {
     static const double value[] = {0, .404287, .573079, .804029};
@@ -180,16 +212,19 @@ static void spectra(atn_ctx *cx)
     CHECK_OK(atn_graph_spectrum_tables(cx, m.capture, &m.selection, &o, &bins, &ends,
                                        &failed));
     CHECK_EQ(failed, 0);
-    CHECK_EQ(atn_table_rows(bins), 8); /* layer 1 has no features */
+    CHECK_EQ(atn_table_rows(bins), 16);
     CHECK_EQ(atn_table_rows(ends), 4);
-    for (int r = 0; r < 8; r++) {
+    for (int r = 0; r < 16; r++) { /* layer 1 has no features, but a graph */
+        CHECK_EQ(isnan(cell(bins, r, "energy_share")), r >= 8);
         CHECK_EQ(cell(bins, r, "bin"), r % 4);
         CHECK_NEAR(cell(bins, r, "lambda"), value[r % 4], 1e-6);
         CHECK_EQ(cell(bins, r, "eigenvalues"), 1);
     }
     CHECK_NEAR(cell(ends, 0, "lambda_second"), .404287, 1e-6);
     CHECK_EQ(cell(ends, 0, "zero_eigenvalues"), 1);
-    CHECK(isnan(cell(ends, 2, "lambda_second")));
+    CHECK_NEAR(cell(ends, 2, "lambda_second"), .404287, 1e-6);
+    CHECK_EQ(cell(ends, 2, "components"), 1);
+    CHECK(isnan(cell(ends, 2, "energy_low_share")));
     atn_table_destroy(cx, bins);
     atn_table_destroy(cx, ends);
     drop_stored(cx, &m);
@@ -294,6 +329,6 @@ static void allocations_may_fail(atn_ctx *cx)
 }
 
 CHECK_MAIN({"heads by hand", heads_by_hand}, {"self edges chosen", self_edges_chosen},
-           {"class matrix", class_matrix}, {"spectra", spectra},
-           {"other layers", other_layers},
+           {"class matrix", class_matrix}, {"nothing labelled", nothing_labelled},
+           {"spectra", spectra}, {"other layers", other_layers},
            {"allocations may fail", allocations_may_fail})

@@ -166,15 +166,70 @@ static void files(atn_ctx *cx)
     drop_stored(cx, &m);
 }
 
+/* No label, whatever the others are; other columns; lines that end anyhow. */
+static void none_in_any_column(atn_ctx *cx)
+{
+    static const struct {
+        const char *text;
+        int32_t want[N];
+        atn_idx classes;
+        const char *last;
+    } cases[] = {
+        {"label\n5\nnone\n5\n-2\n70\n6\n5\n", {0, -1, 0, -1, 2, 1, 0}, 3, "70"},
+        {"label\nnone\n9\n10\nnone\nnone\nnone\nnone\n",
+         {-1, 0, 1, -1, -1, -1, -1},
+         2,
+         "10"}, /* mostly texts, but numbers */
+        {"label\nb\n-1\na\nnone\nb\n-30\nb\n", {1, -1, 0, -1, 1, -1, 1}, 2, "b"},
+        {"label\nb\n7\na\n7\nb\n10\nb\n", {3, 1, 2, 1, 3, 0, 3}, 4, "b"},
+        {"head,label,text\n0,b,x\n.5,a,x\n0,b,\n0,b,x\n0,b,x\n0,b,x\n0,a,2\n",
+         {1, 0, 1, 1, 1, 1, 0},
+         2,
+         "b"},
+        {"label\r\n3\r\n3\r\n3\r\n3\r\n4\r\n4\r\n4\r\n\r\n\r\n",
+         {0, 0, 0, 0, 1, 1, 1},
+         2,
+         "4"},
+        {"label\nnone\nnone\nnone\n-1\n-1\nnone\nnone\n",
+         {-1, -1, -1, -1, -1, -1, -1},
+         0,
+         NULL},
+        {"{\"schema\":\"attnscope/table/1\",\"label\":3}\n"
+         "{\"label\":3}\n{\"label\":-1}\n{\"label\":8}\n{\"label\":3}\n"
+         "{\"label\":3}\n{\"label\":3}\n",
+         {0, 0, -1, 1, 0, 0, 0},
+         2,
+         "8"},
+    };
+    stored_model m;
+    atn_token_labels l;
+
+    store(cx, &m, "labels/any", false);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        CHECK_OK(read_file(cx, &m, cases[i].text, &l));
+        expect(&l, cases[i].want, cases[i].classes);
+        if (cases[i].last) CHECK_STR(l.name[l.classes - 1], cases[i].last);
+        atn_token_labels_release(cx, &l);
+    }
+    CHECK_FAILS(atn_token_labels_make(cx, m.capture, &m.selection, ".", &l),
+                ATN_NOINPUT, "is a directory");
+    drop_stored(cx, &m);
+}
+
 static void bad_files(atn_ctx *cx)
 {
     static const struct {
         const char *text, *error;
     } cases[] = {
         {"label\n1\n2\n", "labels.csv: 2 labels for a text of 7 tokens"},
-        {"kind\n1\n1\n1\n1\n1\n1\n1\n", "column 'kind' is neither label nor position"},
-        {"label,pos\n1,0\n1,1\n1,2\n1,3\n1,4\n1,5\n1,6\n", "column 'pos'"},
+        {"kind\n1\n1\n1\n1\n1\n1\n1\n", "there is no column label (the first line"},
+        {"labels,pos\n1,0\n1,1\n1,2\n1,3\n1,4\n1,5\n1,6\n",
+         "there is no column label, the nearest is 'labels'"},
         {"position\n0\n1\n2\n3\n4\n5\n6\n", "no column label"},
+        {"label\n1\n1\n\n1\n1\n1\n1\n", "row 4: the label is empty"},
+        {"label\r\n\r\na\r\na\r\na\r\na\r\na\r\na\r\n", "row 2: the label is empty"},
+        {"label\n1\n1\n\n\n1\n1\n1\n1\n", "8 labels for a text of 7"},
+        {"label\n1.5\n1\nnone\n1\n1\n1\n1\n", "not fractions"},
         {"position,label\n0,1\n1,1\n2,\n3,1\n4,1\n5,1\n6,1\n",
          "row 4: the label is empty"},
         {"label\n.5\n1\n1\n1\n1\n1\n1\n", "not fractions"},
@@ -209,18 +264,22 @@ static void layers_take_a_part(atn_ctx *cx)
     atn_idx classes, *of;
     int32_t *key;
 
-    CHECK_OK(atn_token_labels_layer(cx, &l, &info, &key, &classes, &of));
+    CHECK_OK(atn_token_labels_layer(cx, &l, &info, true, &key, &classes, &of));
     CHECK_EQ(classes, 2);
     CHECK_EQ(of[0], 2);
     CHECK_EQ(of[1], 3);
     for (int j = 0; j < 5; j++) CHECK_EQ(key[j], want[j]);
-    info.stack = "cross";
-    CHECK_OK(atn_token_labels_layer(cx, &l, &info, &key, &classes, &of));
+    cx->log_level = ATN_LOG_ERROR;
+    CHECK_OK(atn_token_labels_layer(cx, &l, &info, false, &key, &classes, &of));
     CHECK(!key);
-    info.stack = "";
     info.nk = 8;
-    CHECK_OK(atn_token_labels_layer(cx, &l, &info, &key, &classes, &of));
+    CHECK_OK(atn_token_labels_layer(cx, &l, &info, true, &key, &classes, &of));
     CHECK(!key);
+    info.nk = 5; /* only padding has a label */
+    for (int j = 1; j < 5; j++) label[j] = -1;
+    CHECK_OK(atn_token_labels_layer(cx, &l, &info, true, &key, &classes, &of));
+    CHECK(key);
+    CHECK_EQ(classes, 0);
 }
 
 static void allocations_may_fail(atn_ctx *cx)
@@ -250,6 +309,6 @@ static void allocations_may_fail(atn_ctx *cx)
 }
 
 CHECK_MAIN({"classes of texts", classes_of_texts}, {"ids and places", ids_and_places},
-           {"files", files}, {"bad files", bad_files},
-           {"layers take a part", layers_take_a_part},
+           {"files", files}, {"none in any column", none_in_any_column},
+           {"bad files", bad_files}, {"layers take a part", layers_take_a_part},
            {"allocations may fail", allocations_may_fail})

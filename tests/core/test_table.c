@@ -144,6 +144,19 @@ static void csv_readings(atn_ctx *cx)
     CHECK(atn_table_get_i64(t, 0, 0) == 1 && !atn_table_has(t, 1, 0));
     CHECK_STR(atn_table_get_str(t, 1, 1), "y, z");
     atn_table_destroy(cx, t);
+    /* of one column a blank line is an empty cell, but not at the end */
+    CHECK_OK(atn_table_load(cx, CSV("v\r\n1\r\n\r\n\r\n4\r\n\r\n"), &t));
+    CHECK_EQ(atn_table_rows(t), 4);
+    CHECK(atn_table_has(t, 0, 0) && !atn_table_has(t, 1, 0) && !atn_table_has(t, 2, 0));
+    CHECK_EQ(atn_table_get_i64(t, 3, 0), 4);
+    atn_table_destroy(cx, t);
+    CHECK_OK(atn_table_load(cx, CSV("v,w\n1,2\n\n\n3,4\n"), &t));
+    CHECK_EQ(atn_table_rows(t), 2);
+    atn_table_destroy(cx, t);
+    CHECK_OK(atn_table_load_text(cx, CSV("v,w\n1,2\nx,4\n07,5\n"), "v", &t));
+    CHECK_STR(atn_table_get_str(t, 2, 0), "07");
+    CHECK_EQ(atn_table_get_i64(t, 2, 1), 5);
+    atn_table_destroy(cx, t);
     CHECK_OK(atn_table_load(cx, CSV("v\n1\n2.5\nnan\n-inf\n"), &t));
     CHECK_EQ(atn_table_col_type(t, 0), ATN_COL_F64);
     CHECK(atn_table_get_f64(t, 1, 0) == 2.5 && isinf(atn_table_get_f64(t, 3, 0)));
@@ -206,7 +219,46 @@ static void text_is_aligned(atn_ctx *cx)
     atn_table_destroy(cx, t);
 }
 
+/* The first table of a file, whose first row may hold nulls; further tables and the run
+ * record are passed over. */
+static void jsonl_of_two_tables(atn_ctx *cx)
+{
+    static const char text[] =
+        "{\"schema\": \"attnscope/field/1\", \"run\": \"0\", \"depth\": 0, "
+        "\"done\": null, \"name\": null, \"never\": null}\n"
+        "{\"schema\": \"attnscope/field/1\", \"run\": \"0\", \"depth\": 1, "
+        "\"done\": true, \"name\": null, \"never\": null}\n"
+        "{\"schema\": \"attnscope/pattern/1\", \"run\": \"0\", \"pairs\": 7}\n"
+        "{\"schema\": \"attnscope/field/1\", \"run\": \"0\", \"depth\": 2, "
+        "\"done\": false, \"name\": \"x\", \"never\": null}\n"
+        "{\"schema\": \"attnscope/run/1\"}\n";
+    char path[600];
+    atn_table *t;
+    FILE *f;
+
+    snprintf(path, sizeof path, "%s/two.jsonl", check_scratch("table"));
+    f = fopen(path, "w");
+    CHECK(f != NULL);
+    fputs(text, f);
+    fclose(f);
+    CHECK_OK(atn_table_load(cx, path, &t));
+    CHECK_STR(atn_table_kind(t), "field");
+    CHECK_EQ(atn_table_rows(t), 3);
+    CHECK_EQ(atn_table_cols(t), 4);
+    CHECK_EQ(atn_table_col_type(t, 1), ATN_COL_BOOL);
+    CHECK_EQ(atn_table_col_type(t, 2), ATN_COL_STR);
+    CHECK(!atn_table_has(t, 0, 1) && atn_table_has(t, 1, 1));
+    CHECK_STR(atn_table_get_str(t, 2, 2), "x");
+    atn_table_destroy(cx, t);
+
+    f = fopen(path, "w");
+    CHECK(f != NULL);
+    fputs("{\"schema\": \"attnscope/run/1\"}\n", f);
+    fclose(f);
+    CHECK_FAILS(atn_table_load(cx, path, &t), ATN_DATA, "holds no row");
+}
+
 CHECK_MAIN({"csv round trip", csv_round_trip}, {"jsonl round trip", jsonl_round_trip},
-           {"fingerprints", fingerprints}, {"csv readings", csv_readings},
-           {"csv errors", csv_errors}, {"full disk", full_disk},
-           {"text is aligned", text_is_aligned})
+           {"jsonl of two tables", jsonl_of_two_tables}, {"fingerprints", fingerprints},
+           {"csv readings", csv_readings}, {"csv errors", csv_errors},
+           {"full disk", full_disk}, {"text is aligned", text_is_aligned})

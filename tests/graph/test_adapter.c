@@ -223,7 +223,7 @@ static double dense_sum(const double *row, atn_idx n)
 
 /* What the weights `a` are like, against those given. */
 static atn_adapter_state dense_state(const dense *d, double a[MOST][MOST],
-                                     const int64_t *labels, atn_idx skip)
+                                     const int32_t *labels, atn_idx skip)
 {
     atn_adapter_state s = {0};
     double same = 0, labelled = 0, full = 0, rows = 0;
@@ -311,7 +311,7 @@ static void same_weights(const atn_adapter_state *got, const atn_adapter_state *
 typedef struct one_case {
     atn_head h;
     float q[MOST * WIDE];
-    int64_t labels[MOST];
+    int32_t labels[MOST];
     atn_adapter_input in;
     atn_adapter_params a;
 } one_case;
@@ -335,7 +335,7 @@ static void make_case(layer_model *m, int kind, int trial, bool given, one_case 
     memset(c, 0, sizeof *c);
     c->h = atn_problem_head(&p, 2);
     for (atn_idx i = 0; i < p.nq * p.dv; i++) c->q[i] = (float)atn_rng_normal(&r);
-    for (atn_idx j = 0; j < p.nk; j++) c->labels[j] = (int64_t)atn_rng_below(&r, 4) - 1;
+    for (atn_idx j = 0; j < p.nk; j++) c->labels[j] = (int32_t)atn_rng_below(&r, 4) - 1;
     c->in =
         (atn_adapter_input){.head = &c->h, .own = !cross(kind), .skip_rows = trial % 3};
     if (cross(kind) || trial % 4 == 3) c->in.q = (atn_cmat){c->q, p.nq, p.dv, p.dv};

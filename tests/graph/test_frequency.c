@@ -146,6 +146,58 @@ static void mean_and_identity(atn_ctx *cx)
     CHECK_NEAR(rayleigh(cx, &id, signals), 0, 1e-7);
 }
 
+/* Two equal rows have the same mean; row 1, which sees keys without weight, is none of
+ * them in any value. */
+static void rows_without_weight(atn_ctx *cx)
+{
+    const float p[] = {1, 0, 0, 0, 0, 0, 1, 0, 0}, x[] = {3, 1, 2};
+    const atn_head h = given(p, 3, false);
+    atn_worst_gain w;
+
+    CHECK_NEAR(frequency(cx, &h, (atn_cmat){x, 3, 1, 1}, true).gain, 0, 1e-7);
+    CHECK_OK(atn_graph_worst_gain(cx, &h, 20, &w));
+    CHECK_NEAR(w.value, 0, 1e-3);
+}
+
+/* On the edge of a bin but for rounding: in the upper one, and 2 in the last. */
+static void bins_of_eigenvalues(atn_ctx *cx)
+{
+    (void)cx;
+    CHECK_EQ(atn_graph_bin_of(1 - 1e-12, 8, ATN_GRAPH_EDGE_EXACT), 4);
+    CHECK_EQ(atn_graph_bin_of(1 + 1e-12, 8, ATN_GRAPH_EDGE_EXACT), 4);
+    CHECK_EQ(atn_graph_bin_of(1 - 1e-6, 8, ATN_GRAPH_EDGE_EXACT), 3);
+    CHECK_EQ(atn_graph_bin_of(1 - 1e-6, 8, ATN_GRAPH_EDGE_STREAMED), 4);
+    CHECK_EQ(atn_graph_bin_of(-1e-7, 8, ATN_GRAPH_EDGE_EXACT), 0);
+    CHECK_EQ(atn_graph_bin_of(2, 8, ATN_GRAPH_EDGE_EXACT), 7);
+}
+
+/* The graph needs no signals: its ends and counts are there without. */
+static void graph_without_signals(atn_ctx *cx)
+{
+    const atn_head h = given(H4, 4, true);
+
+    for (int dense = 0; dense < 2; dense++) {
+        const atn_graph_opts o = {
+            .bins = 4, .dense = 100 * dense, .steps = 4, .edge = .45};
+        atn_graph_spectrum with, s;
+
+        CHECK_OK(atn_graph_spectrum_run(cx, &h, (atn_cmat){X4, 4, 2, 2}, &o, &with));
+        CHECK_OK(atn_graph_spectrum_run(cx, &h, (atn_cmat){0}, &o, &s));
+        CHECK_NEAR(s.second, with.second, 0);
+        CHECK_NEAR(s.largest, with.largest, 0);
+        CHECK_NEAR(s.second, .404287, 1e-5);
+        CHECK_EQ(s.components, 3);
+        CHECK(isnan(s.low_share) && isnan(s.low_share_out));
+        CHECK_EQ(isnan(s.zeros), !dense);
+        for (int b = 0; b < 4; b++) {
+            CHECK(isnan(s.bin[b].energy) && isnan(s.bin[b].response));
+            if (dense) CHECK_EQ(s.bin[b].count, with.bin[b].count);
+        }
+        atn_graph_spectrum_release(cx, &s);
+        atn_graph_spectrum_release(cx, &with);
+    }
+}
+
 static void graph_of_a_matrix(atn_ctx *cx)
 {
     static const double value[] = {0, .404287, .573079, .804029};
@@ -501,6 +553,9 @@ static void memory_runs_out(atn_ctx *cx)
 
 CHECK_MAIN({"uniform rows", uniform_rows},
            {"worst gain of a matrix", worst_gain_of_a_matrix},
+           {"rows without weight", rows_without_weight},
+           {"bins of eigenvalues", bins_of_eigenvalues},
+           {"graph without signals", graph_without_signals},
            {"mean and identity", mean_and_identity},
            {"graph of a matrix", graph_of_a_matrix},
            {"constant of the graph", constant_of_the_graph},

@@ -32,7 +32,7 @@ static void walk_labels(atn_ctx *cx, const atn_head *h, const atn_labels *l, boo
 {
     const atn_idx nq = h->nq, nk = h->nk;
     double *at =
-        malloc((size_t)(3 * nq + 2 * nk + l->classes * l->classes) * sizeof *at);
+        malloc((size_t)(4 * nq + 2 * nk + l->classes * l->classes) * sizeof *at);
 
     *a = (all_sums){.block = at, .mark = atn_arena_save(cx)};
     a->want = (atn_edge_want){.self = self,
@@ -43,9 +43,10 @@ static void walk_labels(atn_ctx *cx, const atn_head *h, const atn_labels *l, boo
     a->s.self = at;
     a->s.counted = at + nq;
     a->s.same = at + 2 * nq;
-    a->s.key_counted = at + 3 * nq;
-    a->s.key_same = at + 3 * nq + nk;
-    a->s.pairs = at + 3 * nq + 2 * nk;
+    a->s.mass = at + 3 * nq;
+    a->s.key_counted = at + 4 * nq;
+    a->s.key_same = at + 4 * nq + nk;
+    a->s.pairs = at + 4 * nq + 2 * nk;
     CHECK_OK(atn_edge_walk(cx, h, &a->want, &a->s));
 }
 
@@ -188,6 +189,50 @@ static void uniform_and_one_class(atn_ctx *cx)
     CHECK_OK(atn_homophily_of(cx, &h, &one, &a.want, &a.s, true, &o));
     CHECK_NEAR(o.edge, 1, 1e-7);
     CHECK(isnan(o.adjusted) && isnan(o.adjusted_causal) && isnan(o.insensitive));
+    drop(cx, &a);
+}
+
+/* P = I keeps every vector, centred or not; the features are far from their mean. */
+static void identity_has_no_gap(atn_ctx *cx)
+{
+    const float x[] = {9, 4, 11, 5, 10, 7, 8, 6}; /* mean (9.5, 5.5) */
+    float p[16] = {0};
+    const atn_head h = given(p, 4, true);
+
+    for (int i = 0; i < 4; i++) p[5 * i] = 1;
+    for (int centred = 0; centred < 2; centred++) {
+        all_sums a;
+        atn_feature_homophily o;
+
+        walk_features(cx, &h, (atn_cmat){x, 4, 2, 2}, true, 2, centred, 0, &a);
+        CHECK_OK(atn_feature_homophily_of(cx, &h, &a.f, &a.want, &a.s, &o));
+        CHECK_NEAR(o.gap, 0, 1e-6);
+        CHECK_NEAR(o.gap_cosine, 0, 1e-6);
+        CHECK_NEAR(o.cosine_output, 1, 1e-6);
+        CHECK_NEAR(o.cosine, 1, 1e-6);
+        drop(cx, &a);
+    }
+}
+
+/* Rows 1 and 2 see keys but give them no weight: the null is of rows 0 and 3, 1 and
+ * 3/4; without self edges of row 3 alone. */
+static void rows_without_weight(atn_ctx *cx)
+{
+    const float p[] = {1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, .25f, .25f, .5f, 0};
+    const int32_t y[] = {0, 1, 1, 1};
+    const atn_labels l = {y, y, 2};
+    const atn_head h = given(p, 4, true);
+    all_sums a;
+    atn_homophily o;
+
+    walk_labels(cx, &h, &l, true, 0, &a);
+    CHECK_OK(atn_homophily_of(cx, &h, &l, &a.want, &a.s, true, &o));
+    CHECK_NEAR(o.edge, (1 + .75) / 2, 1e-7);
+    CHECK_NEAR(o.node, (1 + .75) / 2, 1e-7);
+    CHECK_NEAR(o.null, (1 + .75) / 2, 1e-7);
+    CHECK_OK(atn_homophily_of(cx, &h, &l, &a.want, &a.s, false, &o));
+    CHECK_NEAR(o.node, .75, 1e-7);
+    CHECK_NEAR(o.null, 2.0 / 3, 1e-7);
     drop(cx, &a);
 }
 
@@ -375,6 +420,7 @@ static double cosine(const double *x, const double *y, atn_idx d)
     return xx > 0 && yy > 0 ? xy / sqrt(xx * yy) : 0;
 }
 
+/* u: x, or x less its mean; what the row makes of x is out, of u mid. */
 static void twin_features(const twin *t, const double *x, const double *u, atn_idx d,
                           double power, atn_feature_homophily *o)
 {
@@ -383,14 +429,18 @@ static void twin_features(const twin *t, const double *x, const double *u, atn_i
     *o = (atn_feature_homophily){0};
     for (atn_idx i = 0; i < t->n; i++) {
         const atn_idx own = own_of(t, i);
-        double out[8] = {0}, mass = 0, off = 0, c1 = 0, c0 = 0, n1 = 0, n0 = 0, gap = 0;
+        double out[8] = {0}, mid[8] = {0}, mass = 0, off = 0, c1 = 0, c0 = 0, n1 = 0,
+               n0 = 0, gap = 0;
         double toward = 0, seen = 0;
 
         for (atn_idx j = 0; j < t->nk; j++) {
             const double w = weight(t, i, j, false);
 
             mass += w;
-            for (atn_idx c = 0; c < d; c++) out[c] += w * x[j * d + c];
+            for (atn_idx c = 0; c < d; c++) {
+                out[c] += w * x[j * d + c];
+                mid[c] += w * u[j * d + c];
+            }
         }
         if (!(mass > 0)) continue;
         rows++;
@@ -398,7 +448,7 @@ static void twin_features(const twin *t, const double *x, const double *u, atn_i
             const double w = weight(t, i, j, false);
             double distance = 0;
 
-            toward += w * cosine(out, u + j * d, d) / mass;
+            toward += w * cosine(mid, u + j * d, d) / mass;
             if (own < 0 || !layer_sees(t->m, i, j)) continue;
             seen++;
             c1 += w * cosine(u + own * d, u + j * d, d);
@@ -419,7 +469,7 @@ static void twin_features(const twin *t, const double *x, const double *u, atn_i
             norm += x[own * d + c] * x[own * d + c];
         }
         o->gap += sqrt(gap);
-        o->gap_cosine += 1 - cosine(out, u + own * d, d);
+        o->gap_cosine += 1 - cosine(mid, u + own * d, d);
         o->cosine += c1 / mass;
         o->null += n1 / seen;
         if (off > 0) {
@@ -597,6 +647,7 @@ static void memory_runs_out(atn_ctx *cx)
         atn_features features;
         atn_homophily o;
         const atn_edge_sums out = {.self = sums,
+                                   .mass = sums,
                                    .counted = sums,
                                    .same = sums + 4,
                                    .key_counted = sums + 8,
@@ -628,6 +679,8 @@ static void memory_runs_out(atn_ctx *cx)
 CHECK_MAIN({"labels by hand", labels_by_hand}, {"undirected graph", undirected_graph},
            {"features by hand", features_by_hand},
            {"uniform and one class", uniform_and_one_class},
+           {"identity has no gap", identity_has_no_gap},
+           {"rows without weight", rows_without_weight},
            {"labels are dense ones", labels_are_dense_ones},
            {"features are dense ones", features_are_dense_ones},
            {"classes can be renamed", classes_can_be_renamed},
