@@ -107,6 +107,11 @@ unsigned atn_graph_column(const char *name, size_t n)
 
 enum { N_COLUMNS = (int)(sizeof columns / sizeof *columns) };
 
+const char *atn_graph_column_name(int i)
+{
+    return i >= 0 && i < N_COLUMNS ? columns[i].name : NULL;
+}
+
 typedef struct heads {
     const atn_graph_table_opts *o;
     atn_table *t;

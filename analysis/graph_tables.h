@@ -56,6 +56,7 @@ void atn_graph_defaults(atn_graph_table_opts *o);
 /* The ATN_GRAPH_* that a column of the table of heads belongs to, 0 = there is none of
  * this name of n characters. */
 unsigned atn_graph_column(const char *name, size_t n);
+const char *atn_graph_column_name(int i); /* the i-th one; NULL = no more */
 /* Kind "graph": [stack, step,] layer, head, pattern, then the columns. */
 atn_status atn_graph_table(atn_ctx *cx, const atn_capture *c, const atn_selection *sel,
                            const atn_graph_table_opts *o, atn_table **out,

@@ -6,7 +6,6 @@
 #include "analysis/field_capture.h"
 #include "cli/output.h"
 #include "cli/patterns.h"
-#include "core/io/file.h"
 
 enum { DEPTH = 8, DEPTH_MOST = 4096 };
 
@@ -125,15 +124,17 @@ static atn_status run_words(atn_cli *cli, words *w)
     const int depth = (int)atn_opt_i64(cli, "depth", 0);
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
+    int most = DEPTH;
 
     w->n = cli->n_args;
     ATN_NEW(w->stack, w->n);
     ATN_NEW(w->field, w->n);
     for (int i = 0; i < w->n; i++)
         ATN_TRY(atn_stack_read(cx, cli->args[i], &like, &w->stack[i]));
+    for (int i = 0; i < w->n; i++) most = ATN_MAX(most, w->stack[i].n);
     for (int i = 0; i < w->n; i++) {
         const atn_stack *s = &w->stack[i];
-        const atn_field_opts o = {.depth = depth ? depth : ATN_MAX(DEPTH, s->n),
+        const atn_field_opts o = {.depth = depth ? depth : most,
                                   .every = !atn_opt_given(cli, "last-only"),
                                   .walks = !atn_opt_given(cli, "no-walks"),
                                   .diameter = !atn_opt_given(cli, "no-diameter")};
@@ -154,10 +155,8 @@ static atn_status of_patterns(atn_cli *cli)
     words w = {0};
 
     ATN_TRY(atn_cli_record(cli, &run));
-    for (int i = 0; i < cli->n_args; i++)
-        if (atn_file_exists(cli->args[i]))
-            ATN_TRY(atn_run_add_input(cx, &run, cli->args[i]));
     ATN_TRY(run_words(cli, &w));
+    for (int i = 0; i < w.n; i++) ATN_TRY(atn_stack_record(cx, &run, &w.stack[i]));
     ATN_TRY(field_table(cx, &w, !atn_opt_given(cli, "no-walks"), &tables[0]));
     ATN_TRY(patterns_table(cx, &w, &tables[1]));
     ATN_TRY(atn_cli_emit_all(cli, &run, (const atn_table *const *)tables, 2, 0, NULL));
@@ -248,13 +247,7 @@ static const char *word(const char *option, int i)
     const atn_param *params;
     const char *text;
 
-    if (!option) {
-        int at = 0;
-
-        for (const atn_generator *const *g = atn_generators; *g; g++)
-            if (at++ == i) return (*g)->id;
-        return NULL;
-    }
+    if (!option) return atn_pattern_word(i);
     return strcmp(option, "from") == 0 ? atn_take_id(i, &text, &params) : NULL;
 }
 

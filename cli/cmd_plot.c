@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "analysis/graph_tables.h"
+#include "analysis/head_patterns.h"
 #include "cli/graph_adapter.h"
 #include "cli/output.h"
 #include "cli/patterns.h"
@@ -89,26 +91,57 @@ static const struct {
 } column_options[] = {
     {"x", ATN_FIGURE_X}, {"y", ATN_FIGURE_Y}, {"series", ATN_FIGURE_SERIES}};
 
+/* Names of columns, for a message. */
+typedef struct column_names {
+    const char *of[320];
+    int n;
+    char list[200];
+} column_names;
+
+static void add_name(column_names *k, const char *name)
+{
+    const size_t used = strlen(k->list);
+
+    if (k->n == (int)ATN_LEN(k->of)) return;
+    k->of[k->n++] = name;
+    snprintf(k->list + used, sizeof k->list - used, "%s%s", used ? ", " : "", name);
+}
+
+/* Whether all of them stand there. */
+static const char *rest_of(const column_names *k)
+{
+    return strlen(k->list) + 1 == sizeof k->list ? "..." : "";
+}
+
 static atn_status no_column(atn_cli *cli, const char *option, const char *column,
                             const atn_table *t)
 {
-    const char *known[256];
-    char list[320] = "";
-    size_t used = 0;
-    int n = 0, near;
+    const bool measures = strcmp(atn_table_kind(t), "stats") == 0 &&
+                          strcmp(option, "y") == 0 && atn_is_capture(cli->args[1]);
+    column_names has = {.n = 0}, graph = {.n = 0};
+    atn_ctx *cx = cli->cx;
+    const char *name, *near = NULL;
+    int at;
 
-    for (; n < atn_table_cols(t) && n < (int)ATN_LEN(known); n++) {
-        known[n] = atn_table_col_name(t, n);
-        if (used < sizeof list)
-            used += (size_t)snprintf(list + used, sizeof list - used, "%s%s",
-                                     n ? ", " : "", known[n]);
-    }
-    near = atn_nearest(column, known, n);
-    return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
-                    "plot: --%s: the table has no column '%.80s'%s%s; it has %s%s",
-                    option, column, near >= 0 ? "; did you mean " : "",
-                    near >= 0 ? known[near] : "", list,
-                    used >= sizeof list ? "..." : "");
+    for (int c = 0; c < atn_table_cols(t); c++)
+        add_name(&has, atn_table_col_name(t, c));
+    for (int i = 0; measures && (name = atn_graph_column_name(i)); i++)
+        if (!(atn_graph_column(name, strlen(name)) & ATN_GRAPH_LABELLED))
+            add_name(&graph, name);
+    if ((at = atn_nearest(column, has.of, has.n)) >= 0)
+        near = has.of[at];
+    else if ((at = atn_nearest(column, graph.of, graph.n)) >= 0)
+        near = graph.of[at];
+    if (near && strcmp(near, column) == 0)
+        return atn_fail(cx, ATN_USAGE, __FILE__, __LINE__,
+                        "plot: --%s: %s is of the graph, the others are of measures "
+                        "(give one kind)",
+                        option, column);
+    return atn_fail(
+        cx, ATN_USAGE, __FILE__, __LINE__,
+        "plot: --%s: the table has no column '%.80s'%s%s; it has %s%s%s%s%s", option,
+        column, near ? "; did you mean " : "", near ? near : "", has.list,
+        rest_of(&has), graph.n ? "; of the graph " : "", graph.list, rest_of(&graph));
 }
 
 /* Every piece of "a,b" is a column; without `list` the whole text is one. */
@@ -189,6 +222,20 @@ static bool is_table(const plan *p, const char *word)
            (atn_file_exists(word) && !(n > 5 && strcmp(word + n - 5, ".json") == 0));
 }
 
+/* What is no capture and no table is a pattern, once. */
+static atn_status add_word(atn_ctx *cx, plan *p, const char *word)
+{
+    atn_status st = ATN_OK;
+
+    ATN_TRY(atn_word_check(cx, word));
+    for (int i = 0; i < p->n; i++)
+        if (strcmp(p->words[i], word) == 0)
+            ATN_FAIL(ATN_USAGE, "plot: %s is given twice (leave one out)", word);
+    p->words[p->n++] = word;
+done:
+    return st;
+}
+
 static atn_status sort_words(atn_cli *cli, plan *p)
 {
     atn_ctx *cx = cli->cx;
@@ -206,7 +253,7 @@ static atn_status sort_words(atn_cli *cli, plan *p)
             p->table = word;
             tables++;
         } else {
-            p->words[p->n++] = word;
+            ATN_TRY(add_word(cx, p, word));
         }
     }
     if (captures > 1 || tables > 1 || (tables > 0 && captures + p->n > 0))
@@ -242,12 +289,6 @@ static atn_status check_stored(atn_cli *cli, const plan *p)
         if (atn_opt_given(cli, drawing[i]))
             ATN_FAIL(ATN_USAGE, "%s: --%s is of a drawing, not of a %s (leave it out)",
                      p->path, drawing[i], pattern ? "pattern" : "table");
-    if (pattern && p->capture && atn_opt_given(cli, "heads") &&
-        !atn_opt_given(cli, "from"))
-        ATN_FAIL(ATN_USAGE,
-                 "%s: --heads chooses what --from takes; the masks of all heads are "
-                 "alike (give --from, or leave it out)",
-                 p->path);
 done:
     return st;
 }
@@ -307,6 +348,27 @@ done:
     return st;
 }
 
+/* Of a capture and patterns together the length is the capture's; its masks are the same
+ * for all heads. */
+static atn_status check_capture(atn_cli *cli, const plan *p)
+{
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+
+    if (!p->capture || !atn_draws_patterns(p->figure->id)) goto done;
+    if (atn_opt_given(cli, "tokens"))
+        ATN_FAIL(ATN_USAGE,
+                 "plot: --tokens is of a pattern; the capture %s says its own (leave "
+                 "it out)",
+                 p->capture);
+    if (atn_opt_given(cli, "heads") && !atn_opt_given(cli, "from"))
+        ATN_FAIL(ATN_USAGE,
+                 "plot: --heads chooses what --from takes; the masks of all heads are "
+                 "alike (give --from, or leave it out)");
+done:
+    return st;
+}
+
 /* What would have no effect is refused: the user meant something by it. */
 static atn_status check_options(atn_cli *cli, const plan *p)
 {
@@ -320,6 +382,7 @@ static atn_status check_options(atn_cli *cli, const plan *p)
             !(p->figure->columns & column_options[i].use))
             ATN_FAIL(ATN_USAGE, "plot: figure %s has no --%s (leave it out)",
                      p->figure->id, column_options[i].option);
+    ATN_TRY(check_capture(cli, p));
     ATN_TRY(check_places(cli, p));
     if (!atn_utf8_valid(title, strlen(title), &bad))
         ATN_FAIL(ATN_USAGE,
@@ -377,12 +440,15 @@ done:
 static atn_status from_patterns(atn_cli *cli, const plan *p, const atn_subject *s,
                                 atn_run *run)
 {
+    char *chosen = s ? atn_pattern_selection(cli) : NULL;
     const atn_pattern_source source = {
         .figure = p->figure->id,
         .subject = s,
         .words = p->words,
         .n = p->n,
         .from = atn_opt_text(cli, "from", NULL),
+        .chosen = chosen,
+        .run = run,
         .tokens = atn_opt_i64(cli, "tokens", 0),
         .query_heads = atn_opt_i64(cli, "query-heads", 1),
         .depth = (int)atn_opt_i64(cli, "depth", 0),
@@ -395,11 +461,16 @@ static atn_status from_patterns(atn_cli *cli, const plan *p, const atn_subject *
     atn_status st = ATN_OK;
     atn_table *t = NULL;
 
-    if (wants_pattern(p)) return store_pattern(cli, p, run, &source);
+    if (s && !chosen) ATN_TRY(cx->err.code);
+    if (wants_pattern(p)) {
+        ATN_TRY(store_pattern(cli, p, run, &source));
+        goto done;
+    }
     ATN_TRY(atn_pattern_source_table(cx, &source, &t));
     ATN_TRY(deliver(cli, p, run, t));
 done:
     atn_table_destroy(cx, t);
+    atn_free(cx, chosen);
     return st;
 }
 
@@ -441,9 +512,6 @@ static atn_status from_words(atn_cli *cli, const plan *p)
     atn_run run = {0};
 
     ATN_TRY(atn_cli_record(cli, &run));
-    for (int i = 0; i < p->n; i++)
-        if (atn_file_exists(p->words[i]))
-            ATN_TRY(atn_run_add_input(cx, &run, p->words[i]));
     ATN_TRY(from_patterns(cli, p, NULL, &run));
 done:
     atn_run_release(&run);
@@ -490,7 +558,16 @@ done:
 
 static const char *word(const char *option, int i)
 {
-    return !option && atn_figures[i] ? atn_figures[i]->id : NULL;
+    const atn_param *params;
+    const char *text;
+
+    if (!option) return atn_figures[i] ? atn_figures[i]->id : NULL;
+    return strcmp(option, "from") == 0 ? atn_take_id(i, &text, &params) : NULL;
+}
+
+static const char *word_after(const char *first, int i)
+{
+    return atn_draws_patterns(first) ? atn_pattern_word(i) : NULL;
 }
 
 static const char *const examples[] = {
@@ -534,6 +611,7 @@ const atn_command atn_command_plot = {
     .options = options,
     .uses = ATN_USE_SELECT | ATN_USE_OUTPUT,
     .word = word,
+    .word_after = word_after,
     .min_args = 2,
     .max_args = -1,
     .run = run,

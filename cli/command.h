@@ -23,6 +23,8 @@ typedef struct atn_command {
     /* Shell completion: the i-th word for the value of an option (its long name) or,
      * where NULL, for the first argument; NULL = no more. May be NULL. */
     const char *(*word)(const char *option, int i);
+    /* The same for what may follow that first argument. May be NULL. */
+    const char *(*word_after)(const char *first, int i);
     int min_args, max_args; /* of what is no option; max -1 = any number */
     atn_status (*run)(atn_cli *cli);
 } atn_command;

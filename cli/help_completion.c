@@ -36,6 +36,24 @@ static void words(const atn_command *c, const atn_option *row, FILE *out)
         fprintf(out, "%s%s", i ? " " : "", word);
 }
 
+/* The first argument that is the i-th of those that words may follow; NULL = no more. */
+static const char *leading(const atn_command *c, int i)
+{
+    const char *first;
+
+    for (int k = 0; c->word_after && (first = c->word(NULL, k)); k++)
+        if (c->word_after(first, 0) && i-- == 0) return first;
+    return NULL;
+}
+
+static void words_after(const atn_command *c, const char *first, FILE *out)
+{
+    const char *word;
+
+    for (int i = 0; (word = c->word_after(first, i)); i++)
+        fprintf(out, "%s%s", i ? " " : "", word);
+}
+
 static void command_ids(FILE *out)
 {
     for (const atn_command *const *c = atn_commands; *c; c++)
@@ -59,6 +77,17 @@ static void bash_words(const atn_command *c, const atn_option *row, FILE *out)
     fputs("\" ;;\n", out);
 }
 
+static void bash_after(const atn_command *c, FILE *out)
+{
+    const char *first;
+
+    for (int i = 0; (first = leading(c, i)); i++) {
+        fprintf(out, "        %s:%s) words=\"", c->id, first);
+        words_after(c, first, out);
+        fputs("\" ;;\n", out);
+    }
+}
+
 static void bash(FILE *out)
 {
     fputs("# bash completion of attnscope\n_attnscope()\n{\n"
@@ -71,6 +100,7 @@ static void bash(FILE *out)
     for (const atn_command *const *c = atn_commands; *c; c++) {
         bash_words(*c, NULL, out);
         each_row(*c, bash_words, out);
+        bash_after(*c, out);
     }
     fputs("        esac\n"
           "        case $cur in\n        -*)\n            case $sub in\n",
@@ -116,6 +146,20 @@ static void zsh_row(const atn_command *c, const atn_option *row, FILE *out)
     fputc('\'', out);
 }
 
+/* The words behind the first argument into an array of zsh. */
+static void zsh_after(const atn_command *c, FILE *out)
+{
+    const char *first;
+
+    fputs("        local -a after\n        case $words[2] in\n", out);
+    for (int i = 0; (first = leading(c, i)); i++) {
+        fprintf(out, "        %s) after=(", first);
+        words_after(c, first, out);
+        fputs(") ;;\n", out);
+    }
+    fputs("        esac\n", out);
+}
+
 static void zsh(FILE *out)
 {
     fputs("#compdef attnscope\n_attnscope() {\n"
@@ -130,14 +174,19 @@ static void zsh(FILE *out)
           "    shift words\n    (( CURRENT-- ))\n    case $sub in\n",
           out);
     for (const atn_command *const *c = atn_commands; *c; c++) {
-        fprintf(out, "    %s)\n        _arguments", (*c)->id);
+        fprintf(out, "    %s)\n", (*c)->id);
+        if (leading(*c, 0)) zsh_after(*c, out);
+        fputs("        _arguments", out);
         each_row(*c, zsh_row, out);
         if (has_words(*c, NULL)) {
             fputs(" \\\n            '1:word:(", out);
             words(*c, NULL, out);
             fputs(")'", out);
         }
-        fputs(" \\\n            '*:file:_files' ;;\n", out);
+        fputs(leading(*c, 0)
+                  ? " \\\n            '*:file:{compadd -a after; _files}' ;;\n"
+                  : " \\\n            '*:file:_files' ;;\n",
+              out);
     }
     fputs("    esac\n}\n_attnscope \"$@\"\n", out);
 }
@@ -171,6 +220,20 @@ static void fish_row(const atn_command *c, const atn_option *row, FILE *out)
     fputc('\n', out);
 }
 
+static void fish_after(const atn_command *c, FILE *out)
+{
+    const char *first;
+
+    for (int i = 0; (first = leading(c, i)); i++) {
+        fprintf(out,
+                "complete -c attnscope -n '__fish_seen_subcommand_from %s; and "
+                "__fish_seen_subcommand_from %s' -a '",
+                c->id, first);
+        words_after(c, first, out);
+        fputs("'\n", out);
+    }
+}
+
 static void fish(FILE *out)
 {
     fputs("# fish completion of attnscope\n", out);
@@ -182,6 +245,7 @@ static void fish(FILE *out)
     }
     for (const atn_command *const *c = atn_commands; *c; c++) {
         each_row(*c, fish_row, out);
+        fish_after(*c, out);
         if (!has_words(*c, NULL)) continue;
         fprintf(out, "complete -c attnscope -n '__fish_seen_subcommand_from %s' -a '",
                 (*c)->id);

@@ -72,7 +72,7 @@ static atn_status measures_page(atn_page_writer *w, atn_table *stats)
     for (size_t i = 0; i < ATN_LEN(shown); i++) {
         const int col = atn_table_find_col(stats, shown[i].column);
 
-        if (!atn_page_has_values(stats, col)) continue;
+        if (!atn_source_has_values(stats, col)) continue;
         ATN_TRY(one_measure(w, id, stats, col, shown[i].title));
     }
     ATN_TRY(
@@ -364,7 +364,7 @@ atn_status atn_pages_add(atn_cli *cli, atn_pages *p, const char *dir)
     ATN_TRY(atn_page_highlights(&w, stats));
     ATN_TRY(measures_page(&w, stats));
     ATN_TRY(atn_page_curves(&w));
-    ATN_TRY(atn_page_graph(&w));
+    ATN_TRY(atn_page_graph(&w, stats));
     ATN_TRY(similarity_page(&w));
     ATN_TRY(results_page(&w));
 done:

@@ -28,13 +28,6 @@ char *atn_page_word(atn_ctx *cx, const char *text)
     return out;
 }
 
-bool atn_page_has_values(const atn_table *t, int col)
-{
-    for (atn_idx r = 0; col >= 0 && r < atn_table_rows(t); r++)
-        if (atn_table_has(t, r, col)) return true;
-    return false;
-}
-
 atn_status atn_page_section(atn_page_writer *w, const char *heading)
 {
     atn_ctx *cx = w->cli->cx;

@@ -4,7 +4,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <string.h>
 
-#include "analysis/highlights.h"
 #include "analysis/pages.h"
 #include "cli/pages_internal.h"
 #include "cli/sources.h"
@@ -34,13 +33,16 @@ done:
     return st;
 }
 
-static int layer_at(const atn_capture *c, const atn_highlight *h)
+int atn_page_layer_of(const atn_page_writer *w, const atn_highlight *h)
 {
+    const atn_selection *sel = &w->subject->selection;
+    const atn_capture *c = w->subject->capture;
+
     for (int i = 0; i < atn_capture_layers(c); i++) {
         const atn_layer_info *l = atn_capture_layer(c, i);
 
-        if (l->layer == h->layer && l->step == h->step &&
-            strcmp(l->stack, h->stack) == 0)
+        if (l->layer == h->layer && (!sel->many_steps || l->step == h->step) &&
+            (!sel->many_stacks || strcmp(l->stack, h->stack) == 0))
             return i;
     }
     return -1;
@@ -65,9 +67,8 @@ static char *head_caption(atn_ctx *cx, const atn_highlight *picks, int n, int i)
     return text;
 }
 
-/* How the head is chosen on a command line, and how its files are named. */
-static void head_words(const atn_page_writer *w, const atn_highlight *h, char how[160],
-                       char name[120])
+void atn_page_head_words(const atn_page_writer *w, const atn_highlight *h,
+                         char how[ATN_PAGE_HOW], char name[ATN_PAGE_NAME])
 {
     const atn_selection *sel = &w->subject->selection;
     char stack[64] = "", step[32] = "";
@@ -75,11 +76,11 @@ static void head_words(const atn_page_writer *w, const atn_highlight *h, char ho
     if (sel->many_stacks) snprintf(stack, sizeof stack, " --stack %.40s", h->stack);
     if (sel->many_steps)
         snprintf(step, sizeof step, " --steps %lld", (long long)h->step);
-    snprintf(how, 160, " --layers %lld --heads %lld%s%s", (long long)h->layer,
+    snprintf(how, ATN_PAGE_HOW, " --layers %lld --heads %lld%s%s", (long long)h->layer,
              (long long)h->head, stack, step);
     if (sel->many_stacks) snprintf(stack, sizeof stack, "%.40s-", h->stack);
     if (sel->many_steps) snprintf(step, sizeof step, "%lld-", (long long)h->step);
-    snprintf(name, 120, "%s%s%lld-%lld", stack, step, (long long)h->layer,
+    snprintf(name, ATN_PAGE_NAME, "%s%s%lld-%lld", stack, step, (long long)h->layer,
              (long long)h->head);
 }
 
@@ -90,15 +91,15 @@ static atn_status draw_head(atn_page_writer *w, const atn_highlight *h, atn_pool
     const bool blocks = pool == ATN_POOL_SUM;
     atn_ctx *cx = w->cli->cx;
     atn_status st = ATN_OK;
-    char chosen[160], of[120], how[240], name[160];
+    char chosen[ATN_PAGE_HOW], of[ATN_PAGE_NAME], how[240], name[160];
     atn_table *t = NULL;
 
-    head_words(w, h, chosen, of);
+    atn_page_head_words(w, h, chosen, of);
     snprintf(how, sizeof how, "%s --cells %d %s --scale log", chosen, HEAD_CELLS,
              blocks ? "--pool sum" : "--pool max");
     snprintf(name, sizeof name, "%s-%s", blocks ? "blocks" : "head", of);
-    ATN_TRY(atn_heatmap_table(cx, w->subject->capture, layer_at(w->subject->capture, h),
-                              h->head, HEAD_CELLS, pool, &t));
+    ATN_TRY(atn_heatmap_table(cx, w->subject->capture, atn_page_layer_of(w, h), h->head,
+                              HEAD_CELLS, pool, &t));
     ATN_TRY(atn_page_figure(
         w, t,
         &(atn_page_drawing){
@@ -132,7 +133,7 @@ static bool is_long(const atn_page_writer *w, const atn_highlight *h)
 {
     const atn_capture *c = w->subject->capture;
 
-    return atn_capture_layer(c, layer_at(c, h))->nk >= LONG_TEXT;
+    return atn_capture_layer(c, atn_page_layer_of(w, h))->nk >= LONG_TEXT;
 }
 
 /* Of a long text the largest weight of a cell says little: where its weight lies, by

@@ -2,9 +2,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include "analysis/highlights.h"
 #include "cli/pages.h"
 
-enum { ATN_PAGE_ROWS = 16 /* of a table before it is folded */ };
+enum {
+    ATN_PAGE_ROWS = 16, /* of a table before it is folded */
+    ATN_PAGE_HOW = 160, /* words that choose a head */
+    ATN_PAGE_NAME = 120
+};
 
 /* One report under way: its pages, the capture, and the words that name the capture in
  * a shell. */
@@ -28,8 +33,6 @@ typedef struct atn_page_drawing {
 /* TEXT as a shell reads it, in heap memory: quoted when it holds more than plain
  * characters. NULL with cx->err on failure. */
 char *atn_page_word(atn_ctx *cx, const char *text) ATN_WARN_UNUSED;
-/* Has the column a value in any row? col -1 = no. */
-bool atn_page_has_values(const atn_table *t, int col);
 atn_status atn_page_section(atn_page_writer *w, const char *heading) ATN_WARN_UNUSED;
 /* The figure in the report with the command that draws it again, and its file beside
  * the report where there is a folder. */
@@ -42,6 +45,11 @@ atn_status atn_page_or_why(atn_page_writer *w, atn_status st) ATN_WARN_UNUSED;
 /* ---- pages in files of their own ---- */
 
 atn_status atn_page_heads(atn_page_writer *w) ATN_WARN_UNUSED;
+/* The layer of a head that the measures chose, as an index of atn_capture_layer. */
+int atn_page_layer_of(const atn_page_writer *w, const atn_highlight *h);
+/* How that head is chosen on a command line, and how its files are named. */
+void atn_page_head_words(const atn_page_writer *w, const atn_highlight *h,
+                         char how[ATN_PAGE_HOW], char name[ATN_PAGE_NAME]);
 /* Single heads that the measures choose, and block maps of the first where the text is
  * long. */
 atn_status atn_page_highlights(atn_page_writer *w,
@@ -50,5 +58,6 @@ atn_status atn_page_highlights(atn_page_writer *w,
 atn_status atn_page_model(atn_page_writer *w, atn_table *stats) ATN_WARN_UNUSED;
 /* Distance, coverage, sinks. */
 atn_status atn_page_curves(atn_page_writer *w) ATN_WARN_UNUSED;
-/* Homophily by layer, spectra, how far the best keys of the heads let a token see. */
-atn_status atn_page_graph(atn_page_writer *w) ATN_WARN_UNUSED;
+/* Homophily by layer, spectra, energies of message passing, the best keys of the head
+ * that looks furthest back, how far the best keys of all heads let a token see. */
+atn_status atn_page_graph(atn_page_writer *w, const atn_table *stats) ATN_WARN_UNUSED;

@@ -30,7 +30,7 @@ static atn_status chief_measures(atn_ctx *cx, const atn_table *stats, char **col
     for (size_t i = 0; i < ATN_LEN(chief); i++) {
         const int col = atn_table_find_col(stats, chief[i]);
 
-        if (!atn_page_has_values(stats, col)) continue;
+        if (!atn_source_has_values(stats, col)) continue;
         *columns = joined(cx, *columns, ",", chief[i]);
         snprintf(label, sizeof label, "%.90s", chief[i]);
         for (char *c = label; *c; c++)
@@ -70,7 +70,7 @@ static atn_status by_layer(atn_page_writer *w, atn_table *stats)
     char *how = atn_strfmt(cx, "%s --y %s", w->chosen, column);
 
     if (!how) ATN_TRY(cx->err.code);
-    if (!atn_page_has_values(stats, col)) goto done;
+    if (!atn_source_has_values(stats, col)) goto done;
     ATN_TRY(atn_table_set_meta(cx, stats, "y", column));
     ATN_TRY(atn_page_figure(w, stats,
                             &(atn_page_drawing){"layers", "entropy-by-layer", how,

@@ -149,9 +149,32 @@ done:
     return st;
 }
 
-/* The length that some spec of the layer says, 0 = none does; and whether copies of it
- * may differ. */
-static atn_status look(atn_ctx *cx, const char *specs, bool seek, atn_idx *tokens,
+static bool has_file(const atn_stack *s, const char *path)
+{
+    for (int i = 0; i < s->n_files; i++)
+        if (strcmp(s->file[i], path) == 0) return true;
+    return false;
+}
+
+static atn_status note_file(atn_ctx *cx, const char *path, atn_stack *s)
+{
+    atn_status st = ATN_OK;
+    char **more;
+
+    if (has_file(s, path)) return ATN_OK;
+    more = atn_realloc(cx, s->file, s->n_files + 1, sizeof *s->file);
+    if (!more) ATN_TRY(cx->err.code);
+    s->file = more;
+    s->file[s->n_files] = atn_strdup(cx, path);
+    if (!s->file[s->n_files]) ATN_TRY(cx->err.code);
+    s->n_files++;
+done:
+    return st;
+}
+
+/* Whether copies of the layer may differ. With a stack, which files its specs are goes
+ * there; without one the length that some spec says is looked for. */
+static atn_status look(atn_ctx *cx, const char *specs, atn_stack *out, atn_idx *tokens,
                        bool *by_layer)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
@@ -165,7 +188,8 @@ static atn_status look(atn_ctx *cx, const char *specs, bool seek, atn_idx *token
         const atn_generator *g = atn_generator_find(id, NULL);
 
         *by_layer |= g && g->by_layer;
-        if (seek && *tokens == 0) ATN_TRY(tokens_of_spec(cx, id, params, tokens));
+        if (out && is_file(id)) ATN_TRY(note_file(cx, id, out));
+        if (!out && *tokens == 0) ATN_TRY(tokens_of_spec(cx, id, params, tokens));
     }
 done:
     atn_arena_rewind(cx, mark);
@@ -173,6 +197,76 @@ done:
 }
 
 /* ---- a word ---- */
+
+/* The word behind "5x", or all of it. */
+static const char *behind_count(const char *word)
+{
+    const char *at = word + strspn(word, "0123456789");
+
+    return at > word && *at == 'x' ? at + 1 : word;
+}
+
+/* Does the word begin with the id of a generator? */
+static bool names_generator(const char *word)
+{
+    const char *at = behind_count(word);
+    char name[64];
+
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(at, ":+,"), at);
+    return atn_generator_find(name, NULL);
+}
+
+atn_status atn_word_check(atn_ctx *cx, const char *word)
+{
+    const bool table = atn_ends_with(word, ".csv") || atn_ends_with(word, ".jsonl");
+    const bool path = strchr(word, '/') && !strstr(word, ".json");
+    atn_status st = ATN_OK;
+
+    if ((!table && !path) || names_generator(word)) goto done;
+    if (atn_dir_exists(word))
+        ATN_FAIL(ATN_NOINPUT,
+                 "%s is a directory without a capture (attnscope capture makes one)",
+                 word);
+    if (!atn_file_exists(word))
+        ATN_FAIL(ATN_NOINPUT, "%s: cannot be opened: no such file or directory", word);
+    ATN_FAIL(ATN_USAGE,
+             "%s is no pattern (a file of one ends in .json; attnscope list patterns "
+             "names the others)",
+             word);
+done:
+    return st;
+}
+
+/* A word without any of the marks of a pattern may have been meant as a path. */
+static atn_status check_bare(atn_ctx *cx, const char *word)
+{
+    atn_status st = ATN_OK;
+    const char *ids[256];
+    int n = 0, near;
+
+    if (!*word || strpbrk(word, ":+,") || is_file(word) || behind_count(word) > word ||
+        names_generator(word))
+        goto done;
+    for (; n < (int)ATN_LEN(ids) && atn_pattern_word(n); n++)
+        ids[n] = atn_pattern_word(n);
+    near = atn_nearest(word, ids, n);
+    ATN_FAIL(ATN_USAGE,
+             "'%s': no such file or directory, and no pattern%s%s (attnscope list "
+             "patterns)",
+             word, near >= 0 ? "; did you mean " : "", near >= 0 ? ids[near] : "");
+done:
+    return st;
+}
+
+const char *atn_pattern_word(int i)
+{
+    for (const atn_generator *const *g = atn_generators; *g; g++) {
+        if (i-- == 0) return (*g)->id;
+        for (const atn_preset *s = (*g)->presets; s && s->id; s++)
+            if (i-- == 0) return s->id;
+    }
+    return NULL;
+}
 
 /* Room for `count` more layers. */
 static atn_status grow(atn_ctx *cx, atn_stack *s, int count)
@@ -231,7 +325,7 @@ static atn_status walk(atn_ctx *cx, const char *word, atn_layout *l, atn_stack *
     rest = strcpy(copy, word);
     while ((specs = next_layer(&rest))) {
         ATN_TRY(count_of(cx, &specs, &count));
-        ATN_TRY(look(cx, specs, !out, &l->nk, &by_layer));
+        ATN_TRY(look(cx, specs, out, &l->nk, &by_layer));
         if (out) ATN_TRY(add_layers(cx, specs, count, by_layer, l, out));
     }
 done:
@@ -246,6 +340,7 @@ static atn_status whole_file(atn_ctx *cx, const char *word, const atn_layout *li
     atn_status st = ATN_OK;
 
     ATN_TRY(grow(cx, out, 1));
+    ATN_TRY(note_file(cx, word, out));
     ATN_TRY(load(cx, word, like, &out->own[0]));
     out->n_own = out->n = out->items = 1;
     out->layer[0] = out->own[0];
@@ -263,6 +358,8 @@ atn_status atn_stack_read(atn_ctx *cx, const char *word, const atn_layout *like,
     memset(out, 0, sizeof *out);
     out->name = atn_strdup(cx, word);
     if (!out->name) ATN_TRY(cx->err.code);
+    ATN_TRY(atn_word_check(cx, word));
+    ATN_TRY(check_bare(cx, word));
     if (is_file(word) && atn_file_exists(word)) {
         ATN_TRY(whole_file(cx, word, like, out));
         goto done;
@@ -294,9 +391,35 @@ char *atn_stack_item(atn_ctx *cx, const atn_stack *s, int i)
     return text;
 }
 
+static bool is_input(const atn_run *run, const char *path)
+{
+    const json_t *input;
+    size_t i;
+
+    json_array_foreach(json_object_get(run->json, "inputs"), i, input)
+    {
+        const char *known = json_string_value(json_object_get(input, "path"));
+
+        if (known && strcmp(known, path) == 0) return true;
+    }
+    return false;
+}
+
+atn_status atn_stack_record(atn_ctx *cx, atn_run *run, const atn_stack *s)
+{
+    atn_status st = ATN_OK;
+
+    for (int i = 0; i < s->n_files; i++)
+        if (!is_input(run, s->file[i])) ATN_TRY(atn_run_add_input(cx, run, s->file[i]));
+done:
+    return st;
+}
+
 void atn_stack_release(atn_ctx *cx, atn_stack *s)
 {
     for (int i = 0; i < s->n_own; i++) atn_pattern_destroy(cx, s->own[i]);
+    for (int i = 0; i < s->n_files; i++) atn_free(cx, s->file[i]);
+    atn_free(cx, s->file);
     atn_free(cx, s->own);
     atn_free(cx, s->item);
     atn_free(cx, (void *)s->layer);

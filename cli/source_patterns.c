@@ -19,6 +19,26 @@ bool atn_draws_patterns(const char *figure)
            strcmp(figure, "growth") == 0;
 }
 
+char *atn_pattern_selection(const atn_cli *cli)
+{
+    static const char *const names[][2] = {
+        {"stack", "stack"}, {"steps", "step"}, {"layers", "layer"}, {"heads", "head"}};
+    const bool selects = cli->command->uses & ATN_USE_SELECT;
+    char *text = atn_strdup(cli->cx, "");
+
+    for (size_t i = 0; text && selects && i < ATN_LEN(names); i++) {
+        const char *typed = atn_opt_text(cli, names[i][0], NULL);
+        char *longer;
+
+        if (!typed || strcmp(typed, "all") == 0) continue;
+        longer = atn_strfmt(cli->cx, "%s, %s %s", text,
+                            names[i][strpbrk(typed, ",-") == NULL], typed);
+        atn_free(cli->cx, text);
+        text = longer;
+    }
+    return text;
+}
+
 /* A stack of layers, by words or of a capture. */
 typedef struct layers {
     const char *name;
@@ -48,11 +68,19 @@ static atn_status read_word(atn_ctx *cx, const atn_pattern_source *s, int i,
 
     ATN_NEW(out->stack, 1);
     ATN_TRY(atn_stack_read(cx, s->words[i], &like, out->stack));
+    if (s->run) ATN_TRY(atn_stack_record(cx, s->run, out->stack));
     out->name = out->stack->name;
     out->layer = (const atn_pattern *const *)out->stack->layer;
     out->n = out->stack->n;
 done:
     return st;
+}
+
+/* How the patterns of the capture are called. */
+static char *taken_name(atn_ctx *cx, const atn_pattern_source *s, const char *rest)
+{
+    return s->from ? atn_strfmt(cx, "captured %s%s", s->from, rest)
+                   : atn_strfmt(cx, "the model's own masks%s", rest);
 }
 
 /* The selected layers, which must be of one stack and step. */
@@ -64,7 +92,7 @@ static atn_status take_layers(atn_ctx *cx, const atn_pattern_source *s, layers *
 
     if (atn_selection_part(s->subject->capture, sel, 0) != sel->n)
         ATN_FAIL(ATN_USAGE,
-                 "plot: the layers are of more than one stack or step (choose with "
+                 "the layers are of more than one stack or step (choose with "
                  "--stack and --steps)");
     if (s->from) ATN_TRY(atn_take_parse(cx, s->from, &take));
     ATN_NEW(out->taken, sel->n);
@@ -72,8 +100,7 @@ static atn_status take_layers(atn_ctx *cx, const atn_pattern_source *s, layers *
                                  s->from ? &take : NULL, out->taken));
     out->n = sel->n;
     out->layer = (const atn_pattern *const *)out->taken;
-    out->taken_name = s->from ? atn_strfmt(cx, "captured %s", s->from)
-                              : atn_strdup(cx, "the model's own masks");
+    out->taken_name = taken_name(cx, s, s->chosen ? s->chosen : "");
     if (!out->taken_name) ATN_TRY(cx->err.code);
     out->name = out->taken_name;
 done:
@@ -85,42 +112,37 @@ static atn_status check_one(atn_ctx *cx, const atn_pattern_source *s)
     atn_status st = ATN_OK;
 
     if (s->n + (s->subject ? 1 : 0) != 1)
-        ATN_FAIL(
-            ATN_USAGE,
-            "plot: figure %s shows one pattern, %d are given (attnscope plot growth "
-            "compares several)",
-            s->figure, s->n + (s->subject ? 1 : 0));
-done:
-    return st;
-}
-
-/* The one stack that pattern and reach show. */
-static atn_status read_one(atn_ctx *cx, const atn_pattern_source *s, layers *out)
-{
-    atn_status st = ATN_OK;
-
-    ATN_TRY(check_one(cx, s));
-    if (s->subject)
-        ATN_TRY(take_layers(cx, s, out));
-    else
-        ATN_TRY(read_word(cx, s, 0, s->tokens, out));
+        ATN_FAIL(ATN_USAGE,
+                 "figure %s shows one pattern, %d are given (attnscope plot growth "
+                 "compares several)",
+                 s->figure, s->n + (s->subject ? 1 : 0));
 done:
     return st;
 }
 
 /* ---- pattern ---- */
 
-static atn_status number_below(atn_ctx *cx, const char *option, const char *text,
-                               atn_idx most, atn_idx *out)
+/* One of n layers or heads, by number; -1 is the last one. */
+static atn_status one_of(atn_ctx *cx, const char *option, const char *text, atn_idx n,
+                         atn_idx *out)
 {
+    const char *what = strcmp(option, "--layers") == 0 ? "layer" : "head";
     atn_status st = ATN_OK;
+    atn_idx *items = NULL, count = 0;
 
     *out = 0;
-    if (text) ATN_TRY(atn_parse_count(cx, option, text, out));
-    if (*out < 0 || *out >= most)
-        ATN_FAIL(ATN_USAGE, "%s: %lld is not one of 0 .. %lld of the pattern", option,
-                 (long long)*out, (long long)most - 1);
+    if (!text) goto done;
+    st = atn_parse_list(cx, option, text, n, &items, &count);
+    if (st == ATN_USAGE) atn_err_clear(cx);
+    if (st == ATN_USAGE || (st == ATN_OK && count != 1))
+        ATN_FAIL(ATN_USAGE,
+                 "%s: '%.60s' is not one %s by number, 0 .. %lld of the pattern (-1 is "
+                 "the last)",
+                 option, text, what, (long long)n - 1);
+    ATN_TRY(st);
+    *out = items[0];
 done:
+    atn_free(cx, items);
     return st;
 }
 
@@ -133,33 +155,77 @@ static atn_status layer_of(atn_ctx *cx, const atn_pattern_source *s, const layer
 
     if (!s->layer && l->stack->items > 1)
         ATN_FAIL(ATN_USAGE,
-                 "plot: figure pattern shows one layer, '%s' has %d (give --layers L)",
-                 l->name, l->n);
-    ATN_TRY(number_below(cx, "--layers", s->layer, l->n, &at));
+                 "figure pattern shows one layer, '%s' has %d (give --layers L, 0 .. "
+                 "%d)",
+                 l->name, l->n, l->n - 1);
+    ATN_TRY(one_of(cx, "--layers", s->layer, l->n, &at));
     *layer = (int)at;
 done:
     return st;
 }
 
-static atn_status word_image(atn_ctx *cx, const atn_pattern_source *s, const layers *l,
-                             atn_table **out)
+static atn_status word_image(atn_ctx *cx, const atn_pattern_source *s, atn_table **out)
 {
     atn_pattern_case c = {0};
     atn_status st = ATN_OK;
+    layers l = {0};
     char number[16];
     char *name = NULL;
     atn_idx head = 0;
     int layer = 0;
 
-    ATN_TRY(layer_of(cx, s, l, &layer));
-    ATN_TRY(number_below(cx, "--heads", s->head, l->layer[layer]->heads, &head));
-    name = atn_stack_item(cx, l->stack, l->stack->item[layer]);
+    ATN_TRY(read_word(cx, s, 0, s->tokens, &l));
+    ATN_TRY(layer_of(cx, s, &l, &layer));
+    ATN_TRY(one_of(cx, "--heads", s->head, l.layer[layer]->heads, &head));
+    name = atn_stack_item(cx, l.stack, l.stack->item[layer]);
     if (!name) ATN_TRY(cx->err.code);
     snprintf(number, sizeof number, "%d", layer);
-    c = (atn_pattern_case){.pattern = name, .layers = number, .p = l->layer[layer]};
+    c = (atn_pattern_case){.pattern = name, .layers = number, .p = l.layer[layer]};
     ATN_TRY(atn_pattern_image_table(cx, &c, head, s->cells ? s->cells : CELLS, out));
 done:
     atn_free(cx, name);
+    drop_layers(cx, &l);
+    return st;
+}
+
+static atn_status check_one_layer(atn_ctx *cx, const atn_selection *sel)
+{
+    atn_status st = ATN_OK;
+
+    if (sel->n != 1)
+        ATN_FAIL(ATN_USAGE,
+                 "figure pattern shows one layer, %d are chosen (give --layers L)",
+                 sel->n);
+done:
+    return st;
+}
+
+/* The one chosen layer, whose queries need not be its keys. What the mask shows is the
+ * same for all heads; what is taken is of each, or of all that are selected joined. */
+static atn_status layer_pattern(atn_ctx *cx, const atn_pattern_source *s, bool joined,
+                                atn_pattern **out)
+{
+    const atn_selection *sel = &s->subject->selection;
+    const atn_arena_mark mark = atn_arena_save(cx);
+    atn_status st = ATN_OK;
+    atn_problem problem = {0};
+    atn_head *head = NULL;
+    atn_take take;
+
+    *out = NULL;
+    ATN_TRY(check_one_layer(cx, sel));
+    if (s->from) ATN_TRY(atn_take_parse(cx, s->from, &take));
+    ATN_TRY(atn_capture_load(cx, s->subject->capture, sel->at[0], &problem));
+    ATN_TAKE(head, problem.heads);
+    for (atn_idx h = 0; h < problem.heads; h++) head[h] = atn_problem_head(&problem, h);
+    if (s->from)
+        ATN_TRY(
+            atn_heads_pattern(cx, head, problem.heads, sel->heads, &take, joined, out));
+    else
+        ATN_TRY(atn_sight_pattern(cx, head, out));
+done:
+    atn_capture_unload(cx, &problem);
+    atn_arena_rewind(cx, mark);
     return st;
 }
 
@@ -172,39 +238,33 @@ static atn_idx only_head(const atn_selection *sel)
     return -1;
 }
 
-static atn_status check_one_layer(atn_ctx *cx, const atn_selection *sel)
-{
-    atn_status st = ATN_OK;
-
-    if (sel->n != 1)
-        ATN_FAIL(
-            ATN_USAGE,
-            "plot: figure pattern shows one layer, %d are chosen (give --layers L)",
-            sel->n);
-done:
-    return st;
-}
-
 static atn_status capture_image(atn_ctx *cx, const atn_pattern_source *s,
-                                const layers *l, atn_table **out)
+                                atn_table **out)
 {
     const atn_selection *sel = &s->subject->selection;
+    const atn_layer_info *info = atn_capture_layer(s->subject->capture, sel->at[0]);
     const atn_idx head = only_head(sel);
+    atn_pattern *p = NULL;
     atn_pattern_case c = {0};
     atn_status st = ATN_OK;
-    char number[16], name[256], of[64] = "";
+    char number[16], of[160], heads[64] = "";
+    char *name = NULL;
 
-    ATN_TRY(check_one_layer(cx, sel));
-    snprintf(number, sizeof number, "%d",
-             atn_capture_layer(s->subject->capture, sel->at[0])->layer);
+    ATN_TRY(layer_pattern(cx, s, true, &p));
+    snprintf(number, sizeof number, "%d", info->layer);
     if (s->from && head >= 0)
-        snprintf(of, sizeof of, ", head %lld", (long long)head);
+        snprintf(heads, sizeof heads, ", head %lld", (long long)head);
     else if (s->from)
-        snprintf(of, sizeof of, ", %lld heads joined", (long long)sel->n_heads);
-    snprintf(name, sizeof name, "%.128s, layer %s%s", l->name, number, of);
-    c = (atn_pattern_case){.pattern = name, .layers = number, .p = l->layer[0]};
+        snprintf(heads, sizeof heads, ", %lld heads joined", (long long)sel->n_heads);
+    snprintf(of, sizeof of, ", %.40s%slayer %s%s", info->stack, *info->stack ? " " : "",
+             number, heads);
+    name = taken_name(cx, s, of);
+    if (!name) ATN_TRY(cx->err.code);
+    c = (atn_pattern_case){.pattern = name, .layers = number, .p = p};
     ATN_TRY(atn_pattern_image_table(cx, &c, 0, s->cells ? s->cells : CELLS, out));
 done:
+    atn_free(cx, name);
+    atn_pattern_destroy(cx, p);
     return st;
 }
 
@@ -221,6 +281,12 @@ static bool wants_every(const atn_pattern_source *s)
 {
     return s->whole ||
            (s->y && (strncmp(s->y, "pairs_", 6) == 0 || strncmp(s->y, "row", 3) == 0));
+}
+
+/* Numbers of walks cost more than all the rest. */
+static bool wants_walks(const atn_pattern_source *s)
+{
+    return s->whole || (s->y && strncmp(s->y, "walks", 5) == 0);
 }
 
 /* The stacks of a comparison, the capture first, with their fields. */
@@ -261,7 +327,7 @@ done:
 
 static atn_status run_fields(atn_ctx *cx, const atn_pattern_source *s, stacks *k)
 {
-    atn_field_opts o = {.every = wants_every(s), .walks = true};
+    atn_field_opts o = {.every = wants_every(s), .walks = wants_walks(s)};
     atn_status st = ATN_OK;
     int most = 0;
 
@@ -304,7 +370,9 @@ static atn_status fields_table(atn_ctx *cx, const atn_pattern_source *s, stacks 
     ATN_TAKE(cases, k->n);
     for (int i = 0; i < k->n; i++)
         cases[i] = (atn_field_case){.pattern = k->of[i].name, .field = &k->field[i]};
-    ATN_TRY(atn_field_table(cx, cases, k->n, ATN_FIELD_PATTERN | ATN_FIELD_WALKS, out));
+    ATN_TRY(atn_field_table(cx, cases, k->n,
+                            ATN_FIELD_PATTERN | (wants_walks(s) ? ATN_FIELD_WALKS : 0u),
+                            out));
     ATN_TRY(set_subtitle(cx, s, k, *out));
 done:
     if (st != ATN_OK) {
@@ -377,24 +445,33 @@ done:
     return st;
 }
 
-atn_status atn_pattern_source_table(atn_ctx *cx, const atn_pattern_source *s,
-                                    atn_table **out)
+static atn_status reach(atn_ctx *cx, const atn_pattern_source *s, atn_table **out)
 {
     atn_status st = ATN_OK;
     layers l = {0};
 
-    *out = NULL;
-    if (strcmp(s->figure, "growth") == 0) return growth(cx, s, out);
-    ATN_TRY(read_one(cx, s, &l));
-    if (strcmp(s->figure, "reach") == 0)
-        ATN_TRY(atn_reach_table(cx, l.name, l.layer, l.n, depth_of(s, l.n),
-                                s->cells ? s->cells : CELLS, out));
-    else if (s->subject)
-        ATN_TRY(capture_image(cx, s, &l, out));
+    if (s->subject)
+        ATN_TRY(take_layers(cx, s, &l));
     else
-        ATN_TRY(word_image(cx, s, &l, out));
+        ATN_TRY(read_word(cx, s, 0, s->tokens, &l));
+    ATN_TRY(atn_reach_table(cx, l.name, l.layer, l.n, depth_of(s, l.n),
+                            s->cells ? s->cells : CELLS, out));
 done:
     drop_layers(cx, &l);
+    return st;
+}
+
+atn_status atn_pattern_source_table(atn_ctx *cx, const atn_pattern_source *s,
+                                    atn_table **out)
+{
+    atn_status st = ATN_OK;
+
+    *out = NULL;
+    if (strcmp(s->figure, "growth") == 0) return growth(cx, s, out);
+    ATN_TRY(check_one(cx, s));
+    if (strcmp(s->figure, "reach") == 0) return reach(cx, s, out);
+    ATN_TRY(s->subject ? capture_image(cx, s, out) : word_image(cx, s, out));
+done:
     return st;
 }
 
@@ -410,41 +487,23 @@ static atn_status save_word(atn_ctx *cx, const atn_pattern_source *s, const char
 
     ATN_TRY(read_word(cx, s, 0, s->tokens, &l));
     ATN_TRY(layer_of(cx, s, &l, &layer));
-    if (s->head)
-        ATN_TRY(number_below(cx, "--heads", s->head, l.layer[layer]->heads, &head));
+    if (s->head) ATN_TRY(one_of(cx, "--heads", s->head, l.layer[layer]->heads, &head));
     ATN_TRY(atn_pattern_save(cx, l.layer[layer], head, path, force));
 done:
     drop_layers(cx, &l);
     return st;
 }
 
-/* What the mask shows is the same for all heads; what is taken is of each. */
 static atn_status save_layer(atn_ctx *cx, const atn_pattern_source *s, const char *path,
                              bool force)
 {
-    const atn_selection *sel = &s->subject->selection;
-    const atn_arena_mark mark = atn_arena_save(cx);
     atn_status st = ATN_OK;
-    atn_problem problem = {0};
     atn_pattern *p = NULL;
-    atn_head *head = NULL;
-    atn_take take;
 
-    ATN_TRY(check_one_layer(cx, sel));
-    if (s->from) ATN_TRY(atn_take_parse(cx, s->from, &take));
-    ATN_TRY(atn_capture_load(cx, s->subject->capture, sel->at[0], &problem));
-    ATN_TAKE(head, problem.heads);
-    for (atn_idx h = 0; h < problem.heads; h++) head[h] = atn_problem_head(&problem, h);
-    if (s->from)
-        ATN_TRY(
-            atn_heads_pattern(cx, head, problem.heads, sel->heads, &take, false, &p));
-    else
-        ATN_TRY(atn_sight_pattern(cx, head, &p));
+    ATN_TRY(layer_pattern(cx, s, false, &p));
     ATN_TRY(atn_pattern_save(cx, p, -1, path, force));
 done:
     atn_pattern_destroy(cx, p);
-    atn_capture_unload(cx, &problem);
-    atn_arena_rewind(cx, mark);
     return st;
 }
 

@@ -151,9 +151,49 @@ static unsigned graph_columns(const char *columns)
     return what;
 }
 
+bool atn_source_has_values(const atn_table *t, int col)
+{
+    for (atn_idx r = 0; col >= 0 && r < atn_table_rows(t); r++)
+        if (atn_table_has(t, r, col)) return true;
+    return false;
+}
+
+/* No head has `what`: says why. */
+static atn_status none_has(atn_ctx *cx, const atn_subject *s, const char *what,
+                           atn_idx failed)
+{
+    const atn_selection *sel = &s->selection;
+    bool values = false;
+
+    for (int i = 0; i < sel->n; i++)
+        values |= atn_capture_layer(s->capture, sel->at[i])->has_v;
+    return atn_fail(cx, ATN_DATA, __FILE__, __LINE__, "No head has %s: %s.", what,
+                    !values      ? "the capture has no values"
+                    : failed > 0 ? "those that could have one failed"
+                                 : "their queries and keys are not the same tokens");
+}
+
+/* Has any of the columns "a,b" a value? */
+static bool any_has_values(const atn_table *t, const char *columns)
+{
+    for (const char *at = columns; at && *at;) {
+        const size_t n = strcspn(at, ",");
+
+        for (int c = 0; c < atn_table_cols(t); c++) {
+            const char *name = atn_table_col_name(t, c);
+
+            if (strlen(name) == n && strncmp(name, at, n) == 0 &&
+                atn_source_has_values(t, c))
+                return true;
+        }
+        at += n + (at[n] == ',');
+    }
+    return false;
+}
+
 /* Heads that fail are named in the log and have no value. */
 static atn_status graph(atn_ctx *cx, const atn_subject *s, unsigned what,
-                        atn_table **out)
+                        const char *columns, atn_table **out)
 {
     const char *name = atn_capture_model(s->capture)->name;
     atn_status st = ATN_OK;
@@ -162,11 +202,14 @@ static atn_status graph(atn_ctx *cx, const atn_subject *s, unsigned what,
 
     if (what & ATN_GRAPH_LABELLED)
         ATN_FAIL(ATN_USAGE,
-                 "plot: homophily of labels is drawn from a table (attnscope graph RUN "
+                 "homophily of labels is drawn from a table (attnscope graph RUN "
                  "--labels class -o FILE.csv, and that FILE in place of RUN)");
     atn_graph_defaults(&o);
     o.what = what;
     ATN_TRY(atn_graph_table(cx, s->capture, &s->selection, &o, out, &failed));
+    if (!any_has_values(*out, columns))
+        ATN_TRY(none_has(cx, s, strstr(columns, "homophily") ? "a homophily" : columns,
+                         failed));
     if (name) ATN_TRY(atn_table_set_meta(cx, *out, "subtitle", name));
 done:
     return st;
@@ -185,6 +228,8 @@ static atn_status spectrum(atn_ctx *cx, const atn_subject *s,
     atn_graph_defaults(&o);
     ATN_TRY(atn_graph_spectrum_tables(cx, s->capture, &s->selection, &o, out, &ends,
                                       &failed));
+    if (!any_has_values(*out, "energy_share"))
+        ATN_TRY(none_has(cx, s, "a spectrum", failed));
     if (name) ATN_TRY(atn_table_set_meta(cx, *out, "subtitle", name));
 done:
     atn_table_destroy(cx, ends);
@@ -205,6 +250,7 @@ static atn_status energy(atn_ctx *cx, const atn_subject *s, const atn_source_opt
     }
     if (opts->iterations > 0) o.iterations = opts->iterations;
     ATN_TRY(atn_adapter_table(cx, s->capture, &s->selection, &o, out, &failed));
+    if (!any_has_values(*out, "energy")) ATN_TRY(none_has(cx, s, "an energy", failed));
     if (name) ATN_TRY(atn_table_set_meta(cx, *out, "subtitle", name));
 done:
     return st;
@@ -220,7 +266,7 @@ static atn_status stats(atn_ctx *cx, const atn_subject *s, const atn_source_opts
     atn_status st = ATN_OK;
     char *measures = NULL;
 
-    if (what) return graph(cx, s, what, out);
+    if (what) return graph(cx, s, what, opts->y, out);
     ATN_TRY(measures_of(cx, opts->y, &measures));
     o.measures = measures;
     ATN_TRY(atn_stats_table(cx, s->capture, &s->selection, &o, out));

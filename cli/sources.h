@@ -17,13 +17,16 @@ typedef struct atn_source_opts {
     int n_p, iterations; /* 0 = 10 */
 } atn_source_opts;
 
+/* Has the column a value in any row? col -1 = no. */
+bool atn_source_has_values(const atn_table *t, int col);
 /* True when cells and pool matter for it. */
 bool atn_source_pools(const char *figure);
 /* The type of every head, and the rules (analysis/head_types.h). */
 atn_status atn_source_types(atn_ctx *cx, const atn_subject *s, atn_table **heads,
                             atn_table **rules) ATN_WARN_UNUSED;
 /* Computes the table of a figure from the selected layers and heads. heatmap wants
- * exactly one head (USAGE says how to choose it). */
+ * exactly one head (USAGE says how to choose it); DATA says why no head of a graph's
+ * figure has a value. */
 atn_status atn_source_table(atn_ctx *cx, const char *figure, const atn_subject *s,
                             const atn_source_opts *opts,
                             atn_table **out) ATN_WARN_UNUSED;

@@ -206,48 +206,113 @@ done:
 
 /* ---- an image ---- */
 
-/* Cells of keys: cell c begins at floor(c nk / cells). */
-static atn_idx cell_of(atn_idx x, atn_idx n, atn_idx cells)
-{
-    return ((x + 1) * cells - 1) / n;
-}
-
 typedef struct image {
     const atn_pattern *p;
     atn_mat out;
-    double *kept, *seen; /* [cols + 1] pairs of the cells of a row */
+    atn_idx
+        *edge;    /* [cols + 1] cell c of keys begins at edge[c] = floor(c nk / cols) */
+    double *kept; /* [cols] pairs of a row of cells */
+    double *across; /* [cols + 1] queries that have all keys of a cell, as steps: to be
+                       summed from the first on */
 } image;
 
-/* Adds the keys [lo, hi) of one query to the cells. */
-static void add_keys(const image *im, double *to, atn_idx lo, atn_idx hi)
+/* The cell of key x < nk. */
+static atn_idx cell_of(const image *im, atn_idx x)
 {
-    const atn_idx nk = im->p->frame.nk, cells = im->out.cols;
+    const double cells = (double)im->out.cols, nk = (double)im->p->frame.nk;
+    atn_idx c = ATN_MIN((atn_idx)((double)x * cells / nk), im->out.cols - 1);
 
-    for (atn_idx c = cell_of(lo, nk, cells); c < cells && lo < hi; c++) {
-        const atn_idx end = ATN_MIN((c + 1) * nk / cells, hi);
+    while (im->edge[c] > x) c--;
+    while (im->edge[c + 1] <= x) c++;
+    return c;
+}
 
-        to[c] += (double)(end - lo);
+/* Adds the keys [lo, hi) of each of `count` queries to the cells. */
+static void add_keys(const image *im, atn_idx lo, atn_idx hi, atn_idx count)
+{
+    const double n = (double)count;
+    atn_idx first, last;
+
+    if (lo >= hi) return;
+    first = cell_of(im, lo);
+    last = cell_of(im, hi - 1);
+    if (first == last) {
+        im->kept[first] += n * (double)(hi - lo);
+        return;
+    }
+    im->kept[first] += n * (double)(im->edge[first + 1] - lo);
+    im->kept[last] += n * (double)(hi - im->edge[last]);
+    im->across[first + 1] += n;
+    im->across[last] -= n;
+}
+
+/* Keys of [lo, hi) at or before their query, of all queries [from, to): the sum of
+ * min(i + 1, hi) - lo where that is above 0. */
+static double pairs_before(atn_idx lo, atn_idx hi, atn_idx from, atn_idx to)
+{
+    const atn_idx a = ATN_MAX(from, lo); /* from here on one more a query .. */
+    const atn_idx b = ATN_MAX(ATN_MIN(to, hi), a); /* .. up to all of them from here */
+    const double n = (double)(b - a), first = (double)(a + 1 - lo);
+
+    return n * first + n * (n - 1) / 2 +
+           (double)(hi - lo) * (double)ATN_MAX(to - ATN_MAX(b, from), 0);
+}
+
+/* The same by cells, keys [lo, hi), added. */
+static void add_before(const image *im, atn_idx lo, atn_idx hi, atn_idx from,
+                       atn_idx to)
+{
+    for (atn_idx c = lo < hi ? cell_of(im, lo) : im->out.cols; lo < hi; c++) {
+        const atn_idx end = ATN_MIN(im->edge[c + 1], hi);
+
+        im->kept[c] += pairs_before(lo, end, from, to);
         lo = end;
+    }
+}
+
+/* Queries [from, to) of block row a: they have the same keys, in a causal pattern but
+ * for those behind the query in its own block. */
+static void image_block(const image *im, const atn_span *spans, atn_idx n, atn_idx from,
+                        atn_idx to)
+{
+    const atn_frame *f = &im->p->frame;
+    const atn_idx own = f->causal ? from / f->block * f->block : f->nk;
+
+    for (atn_idx s = 0; s < n; s++) {
+        const atn_idx lo = spans[s].lo * f->block,
+                      hi = ATN_MIN(spans[s].hi * f->block, f->nk);
+
+        add_keys(im, lo, ATN_MIN(hi, own), to - from);
+        if (hi > own) add_before(im, ATN_MAX(lo, own), hi, from, to);
     }
 }
 
 static void image_row(const image *im, atn_idx head, atn_idx r, atn_span *room)
 {
     const atn_pattern *p = im->p;
-    const atn_idx nq = p->frame.nq, cells = im->out.cols;
-    const atn_idx end = (r + 1) * nq / im->out.rows;
+    const atn_frame *f = &p->frame;
+    const atn_idx cells = im->out.cols, end = f->first + (r + 1) * f->nq / im->out.rows;
+    const atn_idx begin = f->first + r * f->nq / im->out.rows;
+    double across = 0;
 
-    for (atn_idx c = 0; c < cells; c++) im->kept[c] = im->seen[c] = 0;
-    for (atn_idx q = r * nq / im->out.rows; q < end; q++) {
-        const atn_idx i = p->frame.first + q;
-        const atn_idx n = atn_pattern_keys(p, head, i, room);
+    for (atn_idx c = 0; c <= cells; c++) im->across[c] = 0;
+    for (atn_idx c = 0; c < cells; c++) im->kept[c] = 0;
+    for (atn_idx i = begin, to; i < end; i = to) {
+        const atn_idx a = i / f->block;
+        const atn_idx n = atn_pattern_row(p, head, a, room);
 
-        for (atn_idx s = 0; s < n; s++) add_keys(im, im->kept, room[s].lo, room[s].hi);
-        add_keys(im, im->seen, 0, visible_of(p, i));
+        to = ATN_MIN((a + 1) * f->block, end);
+        image_block(im, room, n, i, to);
     }
-    for (atn_idx c = 0; c < cells; c++)
-        atn_row(im->out, r)[c] =
-            im->seen[c] > 0 ? (float)(im->kept[c] / im->seen[c]) : NAN;
+    for (atn_idx c = 0; c < cells; c++) {
+        const atn_idx lo = im->edge[c], hi = im->edge[c + 1];
+        const double seen = f->causal ? pairs_before(lo, hi, begin, end)
+                                      : (double)(hi - lo) * (double)(end - begin);
+
+        across += im->across[c];
+        im->kept[c] += across * (double)(hi - lo);
+        atn_row(im->out, r)[c] = seen > 0 ? (float)(im->kept[c] / seen) : NAN;
+    }
 }
 
 atn_status atn_pattern_image(atn_ctx *cx, const atn_pattern *p, atn_idx head,
@@ -261,8 +326,10 @@ atn_status atn_pattern_image(atn_ctx *cx, const atn_pattern *p, atn_idx head,
     ATN_ASSERT(out.rows >= 1 && out.rows <= p->frame.nq && out.cols >= 1 &&
                out.cols <= p->frame.nk);
     ATN_TAKE(room, p->room);
+    ATN_TAKE(im.edge, out.cols + 1);
     ATN_TAKE(im.kept, out.cols);
-    ATN_TAKE(im.seen, out.cols);
+    ATN_TAKE(im.across, out.cols + 1);
+    for (atn_idx c = 0; c <= out.cols; c++) im.edge[c] = c * p->frame.nk / out.cols;
     for (atn_idx r = 0; r < out.rows; r++) {
         ATN_TRY(atn_progress(cx, "drawing a pattern", (double)r, (double)out.rows));
         image_row(&im, head, r, room);

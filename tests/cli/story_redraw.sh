@@ -20,4 +20,4 @@ for drawn in *.svg; do
 done
 # what a report selects, its commands select too
 attnscope report demo/run --layers 0-1 -o some.html
-unescape some.html | grep -v heatmap | grep -vc -- '--layers 0-1' | grep -qx 0
+unescape some.html | grep -v -e heatmap -e 'plot pattern' | grep -vc -- '--layers 0-1' | grep -qx 0

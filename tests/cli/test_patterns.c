@@ -125,6 +125,35 @@ static void refusals(atn_ctx *cx)
     free(s);
 }
 
+/* What can only be a path is one; ids with parameters, counts and sums are none. */
+static void paths(atn_ctx *cx)
+{
+    static const char *const missing[] = {"table.csv", "a/b.jsonl", "runs/typo", "./x"};
+    static const char *const fine[] = {
+        "power",         "2xpower",    "causal+full", "no/m.json", "2xno/m.json,full",
+        "power:block=1", "power_full", "nonsense"};
+
+    for (size_t i = 0; i < ATN_LEN(missing); i++)
+        CHECK_FAILS(atn_word_check(cx, missing[i]), ATN_NOINPUT, missing[i]);
+    for (size_t i = 0; i < ATN_LEN(fine); i++) CHECK_OK(atn_word_check(cx, fine[i]));
+    CHECK_FAILS(atn_word_check(cx, "/tmp"), ATN_NOINPUT, "without a capture");
+}
+
+/* Every word that completion offers begins a pattern, generators and presets alike. */
+static void offered_words(atn_ctx *cx)
+{
+    int n = 0, presets = 0;
+
+    (void)cx;
+    for (; atn_pattern_word(n); n++) {
+        const atn_preset *preset = NULL;
+
+        CHECK(atn_generator_find(atn_pattern_word(n), &preset));
+        presets += preset != NULL;
+    }
+    CHECK(n > 15 && presets >= 3);
+}
+
 static void files(atn_ctx *cx)
 {
     static const char path[] = ATN_TEST_SCRATCH "/word.json";
@@ -146,6 +175,8 @@ static void files(atn_ctx *cx)
     CHECK_FAILS(atn_stack_read(cx, path, &other, s), ATN_USAGE, "9 keys");
     CHECK_OK(atn_stack_read(cx, "2x" ATN_TEST_SCRATCH "/word.json,causal", &any, s));
     CHECK_EQ(s->n, 3);
+    CHECK_EQ(s->n_files, 1); /* looked at for its length, then read: named once */
+    CHECK_STR(s->file[0], path);
     CHECK_EQ(pairs(cx, s->layer[1]), 17);
     CHECK_EQ(pairs(cx, s->layer[2]), 45);
     atn_stack_release(cx, s);
@@ -158,4 +189,5 @@ static void files(atn_ctx *cx)
 
 CHECK_MAIN({"layers", layers}, {"unions", unions},
            {"unions with parameters", unions_with_parameters}, {"lengths", lengths},
-           {"refusals", refusals}, {"files", files})
+           {"refusals", refusals}, {"paths", paths}, {"offered words", offered_words},
+           {"files", files})
