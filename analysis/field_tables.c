@@ -157,6 +157,33 @@ done:
     return st;
 }
 
+/* "32768 tokens in blocks of 256", behind the pattern where there is one alone; cases
+ * that differ in their tokens have none. */
+static atn_status set_subtitle(atn_ctx *cx, atn_table *t, const atn_field_case *cases,
+                               int n)
+{
+    char tokens[64], blocks[64] = "", *text = NULL;
+    const atn_field *f = n > 0 ? cases[0].field : NULL;
+    atn_status st = ATN_OK;
+
+    for (int i = 0; i < n; i++)
+        if (cases[i].field->tokens != f->tokens) return ATN_OK;
+    if (!f) return ATN_OK;
+    snprintf(tokens, sizeof tokens, "%lld token%s", (long long)f->tokens,
+             f->tokens == 1 ? "" : "s");
+    if (f->block > 1)
+        snprintf(blocks, sizeof blocks, " in blocks of %lld", (long long)f->block);
+    for (int i = 1; i < n; i++)
+        if (cases[i].field->block != f->block) *blocks = '\0';
+    text = atn_strfmt(cx, "%s%s%s%s", n == 1 ? cases[0].pattern : "",
+                      n == 1 ? ", " : "", tokens, blocks);
+    if (!text) ATN_TRY(cx->err.code);
+    ATN_TRY(atn_table_set_meta(cx, t, "subtitle", text));
+done:
+    atn_free(cx, text);
+    return st;
+}
+
 atn_status atn_field_table(atn_ctx *cx, const atn_field_case *cases, int n,
                            unsigned columns, atn_table **out)
 {
@@ -178,7 +205,7 @@ atn_status atn_field_table(atn_ctx *cx, const atn_field_case *cases, int n,
             set_field(t, col, cases[i].field, &cases[i].field->at[k]);
             ATN_TRY(set_case(cx, t, &e, &cases[i], k));
         }
-    if (n == 1) ATN_TRY(atn_table_set_meta(cx, t, "subtitle", cases[0].pattern));
+    ATN_TRY(set_subtitle(cx, t, cases, n));
     *out = t;
     t = NULL;
 done:
@@ -427,39 +454,88 @@ done:
     return st;
 }
 
+/* ---- the reach map ---- */
+
+enum { REACH_PATTERN, REACH_TOKENS, REACH_BLOCK, REACH_SHARE, REACH_COLS };
+
+static const struct {
+    const char *name, *unit, *text;
+    atn_col_type type;
+} reach_cols[REACH_COLS] = {
+    [REACH_PATTERN] = {"pattern", "", "patterns of the layers", ATN_COL_STR},
+    [REACH_TOKENS] = {"tokens", "tokens", "keys", ATN_COL_I64},
+    [REACH_BLOCK] = {"block", "tokens", "tokens of a block", ATN_COL_I64},
+    [REACH_SHARE] = {"pairs_share", "",
+                     "share of all visible pairs of blocks that are reached",
+                     ATN_COL_F64},
+};
+
+/* Its one row: a cell of the map shows the first depth of any of its pairs, the share
+ * is of all pairs. */
+static atn_status add_reach_row(atn_ctx *cx, atn_table *t, const char *name,
+                                const atn_field *f)
+{
+    atn_status st = ATN_OK;
+    int col[REACH_COLS];
+
+    for (int i = 0; i < REACH_COLS; i++)
+        ATN_TRY(atn_table_add_col(cx, t, reach_cols[i].name, reach_cols[i].type,
+                                  reach_cols[i].unit, reach_cols[i].text, &col[i]));
+    ATN_TRY(atn_table_add_row(cx, t));
+    ATN_TRY(atn_table_set_str(cx, t, col[REACH_PATTERN], name));
+    atn_table_set_i64(t, col[REACH_TOKENS], f->tokens);
+    atn_table_set_i64(t, col[REACH_BLOCK], f->block);
+    set_number(t, col[REACH_SHARE], f->at[f->depth].pairs_share);
+done:
+    return st;
+}
+
+/* Where the map is, and how many tokens a cell has; of the last block there may be
+ * only a part. */
+static atn_status set_reach_meta(atn_ctx *cx, atn_table *t, const char *name,
+                                 const atn_field *f, atn_idx side)
+{
+    const double tokens = (double)f->tokens;
+    atn_status st = ATN_OK;
+
+    ATN_TRY(set_title(cx, t, "The first layer at which a key is reached", name));
+    ATN_TRY(set_number_meta(cx, t, "depth", f->depth));
+    ATN_TRY(set_number_meta(cx, t, "queries", tokens));
+    ATN_TRY(set_number_meta(cx, t, "keys", tokens));
+    ATN_TRY(set_number_meta(cx, t, "tokens_per_cell",
+                            (double)f->block * (double)f->nodes / (double)side));
+done:
+    return st;
+}
+
 atn_status atn_reach_table(atn_ctx *cx, const char *name,
                            const atn_pattern *const *layers, int n, int depth,
                            atn_idx cells, atn_table **out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_idx tokens = layers[0]->frame.nk;
     atn_idx block = 0, nodes = 0, side = 0;
     atn_status st = ATN_OK;
     atn_table *t = NULL;
+    atn_field f = {0};
     float *data = NULL;
     atn_mat m;
-    int col;
 
     *out = NULL;
     ATN_TRY(atn_field_nodes(cx, layers, n, &block, &nodes));
     side = ATN_MIN(cells, nodes);
     ATN_TAKE(data, side * side);
     m = (atn_mat){data, side, side, side};
-    ATN_TRY(atn_table_create(cx, "reach", &t));
-    ATN_TRY(atn_table_add_col(cx, t, "pattern", ATN_COL_STR, "",
-                              "patterns of the layers", &col));
-    ATN_TRY(atn_table_add_row(cx, t));
-    ATN_TRY(atn_table_set_str(cx, t, col, name));
     ATN_TRY(atn_field_map(cx, layers, n, depth, m));
+    ATN_TRY(atn_field_run(cx, layers, n, &(atn_field_opts){depth, .every = true}, &f));
+    ATN_TRY(atn_table_create(cx, "reach", &t));
+    ATN_TRY(add_reach_row(cx, t, name, &f));
     ATN_TRY(
         atn_table_set_matrix(cx, t, atn_const(m), "query (tokens)", "key (tokens)"));
-    ATN_TRY(set_title(cx, t, "The first layer at which a key is reached", name));
-    ATN_TRY(set_number_meta(cx, t, "depth", depth));
-    ATN_TRY(set_number_meta(cx, t, "queries", (double)tokens));
-    ATN_TRY(set_number_meta(cx, t, "keys", (double)tokens));
+    ATN_TRY(set_reach_meta(cx, t, name, &f, side));
     *out = t;
     t = NULL;
 done:
+    atn_field_release(cx, &f);
     atn_table_destroy(cx, t);
     atn_arena_rewind(cx, mark);
     return st;
