@@ -254,7 +254,7 @@ static const char *word(const char *option, int i)
 static const char *const examples[] = {
     "field power:block=256,window=5,sink=1 --tokens 32k",
     "field power power_sliding power_dilated --tokens 32k --depth 16",
-    "field 2xfull,5xpower --tokens 1m --depth 28",
+    "field 2xcausal,5xpower --tokens 1m --depth 28",
     "field window:window=4096+strided:stride=1024 --tokens 1m",
     "field gna:shape=16x44x80,window=16x24x16,stride=1x8x16 --depth 6",
     "field mask.json --depth 4",
