@@ -284,10 +284,12 @@ static atn_status natural_height(atn_ctx *cx, const atn_figure *f, const atn_tab
     return st;
 }
 
-/* A column named by meta y must hold numbers; of a list the figure looks at each. */
+/* A column named by meta y must hold numbers, but in a figure that takes several: that
+ * shows texts as well. */
 static atn_status check_y(atn_ctx *cx, const atn_figure *f, const atn_table *t)
 {
-    const char *name = f->columns & ATN_FIGURE_Y ? atn_table_get_meta(t, "y") : NULL;
+    const bool numbers = f->columns & ATN_FIGURE_Y && !(f->columns & ATN_FIGURE_YS);
+    const char *name = numbers ? atn_table_get_meta(t, "y") : NULL;
     const int col = name ? atn_table_find_col(t, name) : -1;
     atn_status st = ATN_OK;
 
