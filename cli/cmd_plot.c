@@ -348,7 +348,7 @@ done:
     return st;
 }
 
-/* Of a capture and patterns together the length is the capture's; its masks are the same
+/* Of a capture and patterns together the length is the capture's; its masks are alike
  * for all heads. */
 static atn_status check_capture(atn_cli *cli, const plan *p)
 {

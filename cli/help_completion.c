@@ -36,7 +36,7 @@ static void words(const atn_command *c, const atn_option *row, FILE *out)
         fprintf(out, "%s%s", i ? " " : "", word);
 }
 
-/* The first argument that is the i-th of those that words may follow; NULL = no more. */
+/* The i-th of the first arguments that words may follow; NULL = no more. */
 static const char *leading(const atn_command *c, int i)
 {
     const char *first;

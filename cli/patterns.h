@@ -32,7 +32,7 @@ typedef struct atn_stack {
 bool atn_is_capture(const char *word);
 
 /* NOINPUT when the word can only be a file or a directory and there is none: what ends
- * as a table does, or has a '/' and neither names a generator nor a file of a pattern. */
+ * as a table does, or has a '/' and names neither a generator nor a file of one. */
 atn_status atn_word_check(atn_ctx *cx, const char *word) ATN_WARN_UNUSED;
 /* The i-th id that a SPEC may begin with, generators and presets; NULL = no more. */
 const char *atn_pattern_word(int i);
