@@ -28,6 +28,9 @@ atn_idx atn_spans_join(atn_span *s, atn_idx n, atn_idx lo, atn_idx hi);
 
 /* What holds of rows that are made of the rows of both. */
 atn_repeat atn_repeat_both(atn_repeat a, atn_repeat b);
+/* Of rows of every step-th block that see nothing outside their segment, the longest of
+ * which has `longest` blocks. */
+atn_repeat atn_repeat_within(atn_idx step, atn_idx segment, atn_idx longest);
 atn_idx atn_common_divisor(atn_idx a, atn_idx b);
 
 /* The end of what block row a may see. */
