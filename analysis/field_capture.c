@@ -191,10 +191,11 @@ static atn_status run_part(atn_ctx *cx, const atn_capture *c, const atn_selectio
                            const atn_field_capture_opts *o, part *p)
 {
     const atn_model_facts facts = {.capture = c, .selection = sel};
+    const bool repeated = o->depth > p->n;
     const atn_field_opts opts = {.depth = o->depth ? o->depth : p->n,
                                  .every = o->every,
                                  .walks = o->walks,
-                                 .diameter = o->diameter};
+                                 .diameter = o->diameter && repeated};
     atn_status st = ATN_OK;
 
     ATN_NEW(p->layer, p->n);
@@ -202,6 +203,9 @@ static atn_status run_part(atn_ctx *cx, const atn_capture *c, const atn_selectio
     p->depth = opts.depth;
     ATN_TRY(atn_field_run(cx, (const atn_pattern *const *)p->layer, p->n, &opts,
                           &p->field));
+    /* "never" is said of layers beyond those that there are */
+    if (!repeated && p->field.complete < 0) p->field.complete = -2;
+    if (!repeated && p->field.diameter < 0) p->field.diameter = -2;
     if (o->rollout) ATN_TRY(look_beside(cx, &facts, false, p));
     if (o->flow) ATN_TRY(look_beside(cx, &facts, true, p));
 done:

@@ -20,9 +20,9 @@
 typedef struct atn_field_capture_opts {
     const atn_take *take; /* NULL = the masks themselves */
     const char *pattern;  /* how that is called */
-    int depth;            /* 0 = as many as there are layers */
-    bool every, walks, diameter;
-    bool rollout, flow; /* beside it; flow joins tokens to 256 nodes at most */
+    int depth;            /* 0 = as many as there are layers; above, they repeat */
+    bool every, walks, diameter; /* the last one: only where the layers repeat */
+    bool rollout, flow;          /* beside it; flow joins tokens to 256 nodes at most */
 } atn_field_capture_opts;
 
 /* Tables "field" and "pattern"; a row of the latter a layer. */

@@ -5,6 +5,8 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "core/rows.h"
+
 /* ---- the field ---- */
 
 enum {
@@ -155,6 +157,33 @@ done:
     return st;
 }
 
+/* "32768 tokens in blocks of 256", behind the pattern where there is one alone; cases
+ * that differ in their tokens have none. */
+static atn_status set_subtitle(atn_ctx *cx, atn_table *t, const atn_field_case *cases,
+                               int n)
+{
+    char tokens[64], blocks[64] = "", *text = NULL;
+    const atn_field *f = n > 0 ? cases[0].field : NULL;
+    atn_status st = ATN_OK;
+
+    for (int i = 0; i < n; i++)
+        if (cases[i].field->tokens != f->tokens) return ATN_OK;
+    if (!f) return ATN_OK;
+    snprintf(tokens, sizeof tokens, "%lld token%s", (long long)f->tokens,
+             f->tokens == 1 ? "" : "s");
+    if (f->block > 1)
+        snprintf(blocks, sizeof blocks, " in blocks of %lld", (long long)f->block);
+    for (int i = 1; i < n; i++)
+        if (cases[i].field->block != f->block) *blocks = '\0';
+    text = atn_strfmt(cx, "%s%s%s%s", n == 1 ? cases[0].pattern : "",
+                      n == 1 ? ", " : "", tokens, blocks);
+    if (!text) ATN_TRY(cx->err.code);
+    ATN_TRY(atn_table_set_meta(cx, t, "subtitle", text));
+done:
+    atn_free(cx, text);
+    return st;
+}
+
 atn_status atn_field_table(atn_ctx *cx, const atn_field_case *cases, int n,
                            unsigned columns, atn_table **out)
 {
@@ -176,7 +205,7 @@ atn_status atn_field_table(atn_ctx *cx, const atn_field_case *cases, int n,
             set_field(t, col, cases[i].field, &cases[i].field->at[k]);
             ATN_TRY(set_case(cx, t, &e, &cases[i], k));
         }
-    if (n == 1) ATN_TRY(atn_table_set_meta(cx, t, "subtitle", cases[0].pattern));
+    ATN_TRY(set_subtitle(cx, t, cases, n));
     *out = t;
     t = NULL;
 done:
@@ -204,7 +233,9 @@ enum {
     KV,
     MEAN,
     COMPLETE_DEPTH,
+    COMPLETE_STATE,
     DIAMETER,
+    DIAMETER_STATE,
     METHOD,
     PATTERN_COLS
 };
@@ -232,11 +263,17 @@ static const struct {
     [KV] = {"density_kv", "", "most keys of a row / keys: the cache", ATN_COL_F64},
     [MEAN] = {"density_mean", "", "mean over rows of keys / visible keys", ATN_COL_F64},
     [COMPLETE_DEPTH] = {"complete_depth_last", "layers",
-                        "layers until the last token reaches all; empty = never",
+                        "layers until the last token reaches all, where that is known",
                         ATN_COL_I64},
+    [COMPLETE_STATE] = {"complete_state_last", "",
+                        "reached; never, however many layers; or unknown, as far as "
+                        "was looked",
+                        ATN_COL_STR},
     [DIAMETER] = {"diameter", "layers",
-                  "layers until every token does; empty = never, or not asked for",
+                  "layers until every token reaches all, where that is known",
                   ATN_COL_I64},
+    [DIAMETER_STATE] = {"diameter_state", "",
+                        "reached, never or unknown, as of the last token", ATN_COL_STR},
     [METHOD] = {"method", "", "how the fields were computed", ATN_COL_STR},
 };
 
@@ -271,26 +308,72 @@ static void set_counts(atn_table *t, const int *col, const atn_pattern_counts *n
     set_number(t, col[MEAN], n->mean);
 }
 
-static atn_status add_pattern(atn_ctx *cx, atn_table *t, const int *col,
-                              const atn_pattern_case *c, atn_idx head)
+/* A depth of atn_field, in words. */
+static const char *state_of(int depth)
 {
-    atn_pattern_counts n = {0};
+    return depth >= 0 ? "reached" : depth == -1 ? "never" : "unknown";
+}
+
+static atn_status set_ends(atn_ctx *cx, atn_table *t, const int *col,
+                           const atn_field *f)
+{
     atn_status st = ATN_OK;
 
-    ATN_TRY(atn_pattern_count(cx, c->p, head, &n));
+    if (f->complete >= 0) atn_table_set_i64(t, col[COMPLETE_DEPTH], f->complete);
+    if (f->diameter >= 0) atn_table_set_i64(t, col[DIAMETER], f->diameter);
+    ATN_TRY(atn_table_set_str(cx, t, col[COMPLETE_STATE], state_of(f->complete)));
+    ATN_TRY(atn_table_set_str(cx, t, col[DIAMETER_STATE], state_of(f->diameter)));
+    ATN_TRY(atn_table_set_str(cx, t, col[METHOD], f->method));
+done:
+    return st;
+}
+
+/* A row of the table. */
+typedef struct counted {
+    const atn_pattern_case *c;
+    atn_idx head;
+    atn_pattern_counts n;
+} counted;
+
+static atn_status add_pattern(atn_ctx *cx, atn_table *t, const int *col,
+                              const counted *k)
+{
+    const atn_pattern_case *c = k->c;
+    atn_status st = ATN_OK;
+
     ATN_TRY(atn_table_add_row(cx, t));
     ATN_TRY(atn_table_set_str(cx, t, col[PATTERN], c->pattern));
     if (c->layers) ATN_TRY(atn_table_set_str(cx, t, col[LAYERS], c->layers));
-    if (c->p->heads > 1) atn_table_set_i64(t, col[HEAD], head);
+    if (c->p->heads > 1) atn_table_set_i64(t, col[HEAD], k->head);
     atn_table_set_i64(t, col[TOKENS], c->p->frame.nk);
     atn_table_set_i64(t, col[BLOCK], c->p->frame.block);
-    set_counts(t, col, &n);
-    if (!c->field) goto done;
-    if (c->field->complete >= 0)
-        atn_table_set_i64(t, col[COMPLETE_DEPTH], c->field->complete);
-    if (c->field->diameter >= 0)
-        atn_table_set_i64(t, col[DIAMETER], c->field->diameter);
-    ATN_TRY(atn_table_set_str(cx, t, col[METHOD], c->field->method));
+    set_counts(t, col, &k->n);
+    if (c->field) ATN_TRY(set_ends(cx, t, col, c->field));
+done:
+    return st;
+}
+
+static atn_status count_one(atn_ctx *cx, atn_idx i, void *state)
+{
+    counted *k = (counted *)state + i;
+
+    return atn_pattern_count(cx, k->c->p, k->head, &k->n);
+}
+
+/* The heads of all cases, counted; *out in the arena. */
+static atn_status count_all(atn_ctx *cx, const atn_pattern_case *cases, int n,
+                            counted **out, atn_idx *rows)
+{
+    atn_status st = ATN_OK;
+    atn_idx at = 0;
+
+    *rows = 0;
+    for (int i = 0; i < n; i++) *rows += cases[i].p->heads;
+    ATN_TAKE(*out, *rows);
+    for (int i = 0; i < n; i++)
+        for (atn_idx h = 0; h < cases[i].p->heads; h++)
+            (*out)[at++] = (counted){.c = &cases[i], .head = h};
+    ATN_TRY(atn_parallel(cx, *rows, count_one, *out, "counting"));
 done:
     return st;
 }
@@ -298,19 +381,22 @@ done:
 atn_status atn_pattern_table(atn_ctx *cx, const atn_pattern_case *cases, int n,
                              atn_table **out)
 {
+    const atn_arena_mark mark = atn_arena_save(cx);
     int col[PATTERN_COLS];
     atn_status st = ATN_OK;
+    counted *rows = NULL;
     atn_table *t = NULL;
+    atn_idx n_rows = 0;
 
     *out = NULL;
     ATN_TRY(begin_patterns(cx, col, &t));
-    for (int i = 0; i < n; i++)
-        for (atn_idx h = 0; h < cases[i].p->heads; h++)
-            ATN_TRY(add_pattern(cx, t, col, &cases[i], h));
+    ATN_TRY(count_all(cx, cases, n, &rows, &n_rows));
+    for (atn_idx i = 0; i < n_rows; i++) ATN_TRY(add_pattern(cx, t, col, &rows[i]));
     *out = t;
     t = NULL;
 done:
     atn_table_destroy(cx, t);
+    atn_arena_rewind(cx, mark);
     return st;
 }
 
@@ -341,6 +427,7 @@ atn_status atn_pattern_image_table(atn_ctx *cx, const atn_pattern_case *c, atn_i
     const atn_arena_mark mark = atn_arena_save(cx);
     const atn_idx rows = ATN_MIN(cells, c->p->frame.nq);
     const atn_idx cols = ATN_MIN(cells, c->p->frame.nk);
+    counted row = {.c = c, .head = head};
     int col[PATTERN_COLS];
     atn_status st = ATN_OK;
     atn_table *t = NULL;
@@ -351,7 +438,8 @@ atn_status atn_pattern_image_table(atn_ctx *cx, const atn_pattern_case *c, atn_i
     ATN_TAKE(data, rows * cols);
     m = (atn_mat){data, rows, cols, cols};
     ATN_TRY(begin_patterns(cx, col, &t));
-    ATN_TRY(add_pattern(cx, t, col, c, head));
+    ATN_TRY(atn_pattern_count(cx, c->p, head, &row.n));
+    ATN_TRY(add_pattern(cx, t, col, &row));
     ATN_TRY(atn_pattern_image(cx, c->p, head, m));
     ATN_TRY(
         atn_table_set_matrix(cx, t, atn_const(m), "query (tokens)", "key (tokens)"));
@@ -366,39 +454,88 @@ done:
     return st;
 }
 
+/* ---- the reach map ---- */
+
+enum { REACH_PATTERN, REACH_TOKENS, REACH_BLOCK, REACH_SHARE, REACH_COLS };
+
+static const struct {
+    const char *name, *unit, *text;
+    atn_col_type type;
+} reach_cols[REACH_COLS] = {
+    [REACH_PATTERN] = {"pattern", "", "patterns of the layers", ATN_COL_STR},
+    [REACH_TOKENS] = {"tokens", "tokens", "keys", ATN_COL_I64},
+    [REACH_BLOCK] = {"block", "tokens", "tokens of a block", ATN_COL_I64},
+    [REACH_SHARE] = {"pairs_share", "",
+                     "share of all visible pairs of blocks that are reached",
+                     ATN_COL_F64},
+};
+
+/* Its one row: a cell of the map shows the first depth of any of its pairs, the share
+ * is of all pairs. */
+static atn_status add_reach_row(atn_ctx *cx, atn_table *t, const char *name,
+                                const atn_field *f)
+{
+    atn_status st = ATN_OK;
+    int col[REACH_COLS];
+
+    for (int i = 0; i < REACH_COLS; i++)
+        ATN_TRY(atn_table_add_col(cx, t, reach_cols[i].name, reach_cols[i].type,
+                                  reach_cols[i].unit, reach_cols[i].text, &col[i]));
+    ATN_TRY(atn_table_add_row(cx, t));
+    ATN_TRY(atn_table_set_str(cx, t, col[REACH_PATTERN], name));
+    atn_table_set_i64(t, col[REACH_TOKENS], f->tokens);
+    atn_table_set_i64(t, col[REACH_BLOCK], f->block);
+    set_number(t, col[REACH_SHARE], f->at[f->depth].pairs_share);
+done:
+    return st;
+}
+
+/* Where the map is, and how many tokens a cell has; of the last block there may be
+ * only a part. */
+static atn_status set_reach_meta(atn_ctx *cx, atn_table *t, const char *name,
+                                 const atn_field *f, atn_idx side)
+{
+    const double tokens = (double)f->tokens;
+    atn_status st = ATN_OK;
+
+    ATN_TRY(set_title(cx, t, "The first layer at which a key is reached", name));
+    ATN_TRY(set_number_meta(cx, t, "depth", f->depth));
+    ATN_TRY(set_number_meta(cx, t, "queries", tokens));
+    ATN_TRY(set_number_meta(cx, t, "keys", tokens));
+    ATN_TRY(set_number_meta(cx, t, "tokens_per_cell",
+                            (double)f->block * (double)f->nodes / (double)side));
+done:
+    return st;
+}
+
 atn_status atn_reach_table(atn_ctx *cx, const char *name,
                            const atn_pattern *const *layers, int n, int depth,
                            atn_idx cells, atn_table **out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_idx tokens = layers[0]->frame.nk;
     atn_idx block = 0, nodes = 0, side = 0;
     atn_status st = ATN_OK;
     atn_table *t = NULL;
+    atn_field f = {0};
     float *data = NULL;
     atn_mat m;
-    int col;
 
     *out = NULL;
     ATN_TRY(atn_field_nodes(cx, layers, n, &block, &nodes));
     side = ATN_MIN(cells, nodes);
     ATN_TAKE(data, side * side);
     m = (atn_mat){data, side, side, side};
-    ATN_TRY(atn_table_create(cx, "reach", &t));
-    ATN_TRY(atn_table_add_col(cx, t, "pattern", ATN_COL_STR, "",
-                              "patterns of the layers", &col));
-    ATN_TRY(atn_table_add_row(cx, t));
-    ATN_TRY(atn_table_set_str(cx, t, col, name));
     ATN_TRY(atn_field_map(cx, layers, n, depth, m));
+    ATN_TRY(atn_field_run(cx, layers, n, &(atn_field_opts){depth, .every = true}, &f));
+    ATN_TRY(atn_table_create(cx, "reach", &t));
+    ATN_TRY(add_reach_row(cx, t, name, &f));
     ATN_TRY(
         atn_table_set_matrix(cx, t, atn_const(m), "query (tokens)", "key (tokens)"));
-    ATN_TRY(set_title(cx, t, "The first layer at which a key is reached", name));
-    ATN_TRY(set_number_meta(cx, t, "depth", depth));
-    ATN_TRY(set_number_meta(cx, t, "queries", (double)tokens));
-    ATN_TRY(set_number_meta(cx, t, "keys", (double)tokens));
+    ATN_TRY(set_reach_meta(cx, t, name, &f, side));
     *out = t;
     t = NULL;
 done:
+    atn_field_release(cx, &f);
     atn_table_destroy(cx, t);
     atn_arena_rewind(cx, mark);
     return st;

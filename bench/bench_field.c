@@ -77,6 +77,19 @@ static atn_pattern *residues(atn_ctx *cx, atn_idx n)
     return p;
 }
 
+/* Segments of 128 and their last 8 columns: 8192 intervals a row that repeat. */
+static atn_pattern *fixed(atn_ctx *cx, atn_idx n)
+{
+    const atn_frame f = atn_frame_square(n, 1, true);
+    const atn_idx phase = 0, last = 120;
+    atn_pattern *p = NULL, *q = NULL;
+
+    must(cx, atn_pattern_residues(cx, &f, 128, 1, &phase, 1, &p));
+    must(cx, atn_pattern_columns(cx, &f, 128, 8, &last, 1, &q));
+    must(cx, atn_pattern_union(cx, p, q, &p));
+    return p;
+}
+
 static atn_pattern *make(atn_ctx *cx, const char *what, atn_idx n)
 {
     switch (what[0]) {
@@ -94,6 +107,8 @@ static atn_pattern *make(atn_ctx *cx, const char *what, atn_idx n)
         return grid(cx, n, 3);
     case 'd':
         return documents(cx, n);
+    case 'f':
+        return fixed(cx, n);
     default:
         return residues(cx, n);
     }
@@ -169,6 +184,21 @@ static void growth(atn_ctx *cx, const char *what, atn_idx n, bool every)
     atn_field_release(cx, &f);
 }
 
+/* How many layers of a window of 512 complete every token. */
+static void beyond(atn_ctx *cx, atn_idx n)
+{
+    atn_pattern *const p = offsets(cx, n, 1, 512, n, 0);
+    const atn_field_opts o = {.depth = 1, .every = true, .diameter = true};
+    const double start = atn_seconds();
+    atn_field f;
+
+    must(cx, atn_field_run(cx, (const atn_pattern *const[]){p}, 1, &o, &f));
+    printf("window 512: every token is complete after %d layers, %.3f s\n", f.diameter,
+           atn_seconds() - start);
+    atn_field_release(cx, &f);
+    atn_pattern_destroy(cx, p);
+}
+
 int main(int argc, char **argv)
 {
     static const char *const every[] = {
@@ -185,6 +215,8 @@ int main(int argc, char **argv)
     printf("%lld tokens, %d layers, %d threads\n", (long long)n, DEPTH, cx.threads);
     for (size_t i = 0; i < ATN_LEN(every); i++) growth(&cx, every[i], n, true);
     growth(&cx, "residues (last)", n, false);
+    growth(&cx, "fixed (last)", n, false);
+    beyond(&cx, n);
     atn_ctx_release(&cx);
     return 0;
 }

@@ -21,8 +21,15 @@ static const atn_option options[] = {
      "threshold:t=.01 (what the masks show)",
      0, 0},
     {"last-only", 0, ATN_OPT_FLAG, NULL,
-     "the field of the last token alone: less time and memory", 0, 0},
-    {"no-diameter", 0, ATN_OPT_FLAG, NULL, "do not go on beyond --depth for it", 0, 0},
+     "the field of the last token alone, not the columns about all tokens nor the "
+     "diameter: less time and memory",
+     0, 0},
+    {"no-diameter", 0, ATN_OPT_FLAG, NULL,
+     "do not go on beyond --depth: where the last token or all tokens are complete "
+     "only later, that stays unknown",
+     0, 0},
+    {"no-walks", 0, ATN_OPT_FLAG, NULL, "without the columns of walks: less time", 0,
+     0},
     {"no-rollout", 0, ATN_OPT_FLAG, NULL,
      "of a capture: without how much weight comes from what is reached", 0, 0},
     {"flow", 0, ATN_OPT_FLAG, NULL,
@@ -92,8 +99,10 @@ done:
     return st;
 }
 
-static atn_status field_table(atn_ctx *cx, const words *w, atn_table **out)
+static atn_status field_table(atn_ctx *cx, const words *w, bool walks, atn_table **out)
 {
+    const unsigned columns =
+        (walks ? ATN_FIELD_WALKS : 0u) | (w->n > 1 ? ATN_FIELD_PATTERN : 0u);
     const atn_arena_mark mark = atn_arena_save(cx);
     atn_field_case *cases = NULL;
     atn_status st = ATN_OK;
@@ -101,8 +110,7 @@ static atn_status field_table(atn_ctx *cx, const words *w, atn_table **out)
     ATN_TAKE(cases, w->n);
     for (int i = 0; i < w->n; i++)
         cases[i] = (atn_field_case){.pattern = w->stack[i].name, .field = &w->field[i]};
-    ATN_TRY(atn_field_table(
-        cx, cases, w->n, ATN_FIELD_WALKS | (w->n > 1 ? ATN_FIELD_PATTERN : 0u), out));
+    ATN_TRY(atn_field_table(cx, cases, w->n, columns, out));
 done:
     atn_arena_rewind(cx, mark);
     return st;
@@ -128,9 +136,8 @@ static atn_status run_words(atn_cli *cli, words *w)
         const atn_stack *s = &w->stack[i];
         const atn_field_opts o = {.depth = depth ? depth : most,
                                   .every = !atn_opt_given(cli, "last-only"),
-                                  .walks = true,
-                                  .diameter = !atn_opt_given(cli, "last-only") &&
-                                              !atn_opt_given(cli, "no-diameter")};
+                                  .walks = !atn_opt_given(cli, "no-walks"),
+                                  .diameter = !atn_opt_given(cli, "no-diameter")};
 
         ATN_TRY(atn_field_run(cx, (const atn_pattern *const *)s->layer, s->n, &o,
                               &w->field[i]));
@@ -150,7 +157,7 @@ static atn_status of_patterns(atn_cli *cli)
     ATN_TRY(atn_cli_record(cli, &run));
     ATN_TRY(run_words(cli, &w));
     for (int i = 0; i < w.n; i++) ATN_TRY(atn_stack_record(cx, &run, &w.stack[i]));
-    ATN_TRY(field_table(cx, &w, &tables[0]));
+    ATN_TRY(field_table(cx, &w, !atn_opt_given(cli, "no-walks"), &tables[0]));
     ATN_TRY(patterns_table(cx, &w, &tables[1]));
     ATN_TRY(atn_cli_emit_all(cli, &run, (const atn_table *const *)tables, 2, 0, NULL));
 done:
@@ -165,12 +172,11 @@ done:
 static atn_status of_capture(atn_cli *cli)
 {
     const char *from = atn_opt_text(cli, "from", NULL);
-    const bool every = !atn_opt_given(cli, "last-only");
     atn_field_capture_opts o = {.pattern = from ? from : "the model's own masks",
                                 .depth = (int)atn_opt_i64(cli, "depth", 0),
-                                .every = every,
-                                .walks = true,
-                                .diameter = every && !atn_opt_given(cli, "no-diameter"),
+                                .every = !atn_opt_given(cli, "last-only"),
+                                .walks = !atn_opt_given(cli, "no-walks"),
+                                .diameter = !atn_opt_given(cli, "no-diameter"),
                                 .rollout = !atn_opt_given(cli, "no-rollout"),
                                 .flow = atn_opt_given(cli, "flow")};
     atn_table *tables[2] = {NULL, NULL};
@@ -248,7 +254,7 @@ static const char *word(const char *option, int i)
 static const char *const examples[] = {
     "field power:block=256,window=5,sink=1 --tokens 32k",
     "field power power_sliding power_dilated --tokens 32k --depth 16",
-    "field 2xfull,5xpower --tokens 1m --depth 28",
+    "field 2xcausal,5xpower --tokens 1m --depth 28",
     "field window:window=4096+strided:stride=1024 --tokens 1m",
     "field gna:shape=16x44x80,window=16x24x16,stride=1x8x16 --depth 6",
     "field mask.json --depth 4",
@@ -267,7 +273,9 @@ const atn_command atn_command_field = {
         "steps reach. One row a depth, for the last token and for all of them; a "
         "second "
         "table has the counts and densities of the patterns, the depth at which the "
-        "last token is complete, and the diameter.\n"
+        "last token is complete, and the diameter, that of all tokens. For these two "
+        "the layers go on beyond --depth, for some seconds; columns beside them say "
+        "whether that was reached, is never so, or is unknown.\n"
         "PATTERN is id:key=value,... (attnscope list patterns) or a file of intervals "
         "(.json). A list of them is a stack of layers from the first one up, repeated; "
         "5xSPEC stands for five layers, A+B for the union of both in one layer. "
@@ -277,7 +285,9 @@ const atn_command atn_command_field = {
         "blocks of one token.\n"
         "Of a capture, the patterns are what the masks of its layers show or, with "
         "--from, the keys that hold the weight, joined over the heads. Beside what can "
-        "be reached stands how much of the last token's rollout comes from there.",
+        "be reached stands how much of the last token's rollout comes from there. "
+        "Beyond its own layers nothing is said, unless --depth asks for more: then "
+        "they are repeated.",
     .options = options,
     .uses = ATN_USE_SELECT | ATN_USE_TABLE,
     .second = "pattern",

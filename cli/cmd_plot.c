@@ -582,7 +582,7 @@ static const char *const examples[] = {
     "plot pattern power:block=256,window=5,sink=1 --tokens 32768 -o pattern.svg",
     "plot pattern RUN --from topk:k=32 --layers 2 -o kept.json",
     "plot reach power --tokens 32k --depth 8 -o reach.svg",
-    "plot growth power power_sliding 2xfull,5xpower --tokens 32k -o growth.svg",
+    "plot growth power power_sliding 2xcausal,5xpower --tokens 32k -o growth.svg",
     "plot spectrum RUN --layers 0 -o spectrum.svg",
     "plot energy RUN --p 1.5,2 -o energy.svg",
     "plot layers RUN --y feature_homophily_nodiag -o homophily.svg",

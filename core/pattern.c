@@ -6,6 +6,8 @@
 
 #include "core/pattern_internal.h"
 
+enum { SHORT_SEGMENT = 256 };
+
 /* ---- intervals ---- */
 
 static int by_beginning(const void *a_, const void *b_)
@@ -35,6 +37,50 @@ atn_idx atn_spans_tidy(atn_span *s, atn_idx n, atn_idx lo, atn_idx hi)
 {
     qsort(s, (size_t)n, sizeof *s, by_beginning);
     return atn_spans_join(s, n, lo, hi);
+}
+
+/* ---- rows that repeat ---- */
+
+atn_idx atn_common_divisor(atn_idx a, atn_idx b)
+{
+    while (b) {
+        const atn_idx rest = a % b;
+
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+/* A block that holds a' ends behind it, so that one more of them is near. */
+atn_repeat atn_repeat_scale(atn_repeat r, atn_idx factor)
+{
+    if (factor == 1 || r.step == 0) return r;
+    r.step *= factor;
+    r.segment *= factor;
+    r.reach = (r.reach + 1) * factor;
+    return r.step > ATN_REPEAT_MOST ? (atn_repeat){0} : r;
+}
+
+/* Rows that see nothing outside their segment: of short ones nothing from afar, so that
+ * rows go on over their borders; of long ones the rows within one. */
+static atn_repeat repeat_within(atn_idx step, atn_idx segment, atn_idx longest)
+{
+    if (step > ATN_REPEAT_MOST) return (atn_repeat){0};
+    return longest <= SHORT_SEGMENT ? (atn_repeat){step, 0, longest - 1}
+                                    : (atn_repeat){step, segment, 0};
+}
+
+atn_repeat atn_repeat_both(atn_repeat a, atn_repeat b)
+{
+    atn_repeat r = {0};
+
+    if (a.step == 0 || b.step == 0) return r;
+    r.step = a.step / atn_common_divisor(a.step, b.step) * b.step;
+    if (r.step > ATN_REPEAT_MOST) return (atn_repeat){0};
+    r.segment = atn_common_divisor(a.segment, b.segment);
+    r.reach = ATN_MAX(a.reach, b.reach);
+    return r;
 }
 
 /* ---- the object ---- */
@@ -99,11 +145,19 @@ void atn_pattern_destroy(atn_ctx *cx, atn_pattern *p)
     atn_free(cx, p);
 }
 
+atn_idx atn_pattern_row_from(const atn_pattern *p, atn_idx head, atn_idx a,
+                             atn_idx from, atn_span *out)
+{
+    const atn_span within = {from, atn_pattern_limit(p, a)};
+    const atn_idx h = p->heads == 1 ? 0 : head;
+
+    if (from >= within.hi) return 0;
+    return atn_spans_join(out, p->kind->row(p, h, a, within, out), from, within.hi);
+}
+
 atn_idx atn_pattern_row(const atn_pattern *p, atn_idx head, atn_idx a, atn_span *out)
 {
-    const atn_idx limit = atn_pattern_limit(p, a);
-
-    return atn_spans_join(out, p->kind->row(p, head, a, limit, out), 0, limit);
+    return atn_pattern_row_from(p, head, a, 0, out);
 }
 
 atn_idx atn_pattern_keys(const atn_pattern *p, atn_idx head, atn_idx i, atn_span *out)
@@ -164,17 +218,17 @@ static int64_t offsets_to(const atn_pattern *p, atn_idx x)
            p->offsets[n - 1].lo;
 }
 
-static atn_idx shift_row(const atn_pattern *p, atn_idx h, atn_idx a, atn_idx limit,
+static atn_idx shift_row(const atn_pattern *p, atn_idx h, atn_idx a, atn_span within,
                          atn_span *out)
 {
     atn_idx n = 0;
 
     (void)h;
     if (p->prefix > 0) out[n++] = (atn_span){0, p->prefix};
-    for (atn_idx i = begun(p->offsets, p->n_offsets, a) - 1; i >= 0; i--) {
+    for (atn_idx i = begun(p->offsets, p->n_offsets, a - within.lo) - 1; i >= 0; i--) {
         const atn_span keys = {a - p->offsets[i].hi + 1, a - p->offsets[i].lo + 1};
 
-        if (keys.lo >= limit) break;
+        if (keys.lo >= within.hi) break;
         out[n++] = keys;
     }
     return n;
@@ -221,6 +275,7 @@ atn_status atn_pattern_shift(atn_ctx *cx, const atn_frame *f, const atn_span *of
     p->n_offsets = n;
     p->prefix = ATN_MIN(ATN_MAX(prefix, 0), p->cols);
     p->most = p->room = n + 1;
+    p->repeat = (atn_repeat){1, 0, n > 0 ? ATN_MAX(of->offsets[n - 1].hi - 1, 0) : 0};
     *out = p;
     p = NULL;
 done:
@@ -235,7 +290,7 @@ typedef struct segments {
     atn_idx n;
 } segments;
 
-static atn_idx segments_row(const atn_pattern *p, atn_idx h, atn_idx a, atn_idx limit,
+static atn_idx segments_row(const atn_pattern *p, atn_idx h, atn_idx a, atn_span within,
                             atn_span *out)
 {
     const segments *s = p->state;
@@ -250,7 +305,7 @@ static atn_idx segments_row(const atn_pattern *p, atn_idx h, atn_idx a, atn_idx 
         else
             hi = mid;
     }
-    out[0] = (atn_span){s->starts[lo], lo + 1 < s->n ? s->starts[lo + 1] : limit};
+    out[0] = (atn_span){s->starts[lo], lo + 1 < s->n ? s->starts[lo + 1] : within.hi};
     return 1;
 }
 
@@ -265,6 +320,7 @@ static const struct atn_pattern_kind segments_kind = {segments_row, NULL,
 atn_status atn_pattern_segments(atn_ctx *cx, const atn_frame *f, const atn_idx *starts,
                                 atn_idx n, atn_pattern **out)
 {
+    atn_idx longest = 0, divisor = 0;
     atn_status st = ATN_OK;
     atn_pattern *p = NULL;
     segments *s;
@@ -277,6 +333,13 @@ atn_status atn_pattern_segments(atn_ctx *cx, const atn_frame *f, const atn_idx *
     ATN_NEW(s->starts, n);
     memcpy(s->starts, starts, (size_t)n * sizeof *starts);
     s->n = n;
+    for (atn_idx i = 0; i < n; i++) {
+        const atn_idx end = i + 1 < n ? starts[i + 1] : ATN_MAX(p->cols, starts[i] + 1);
+
+        longest = ATN_MAX(longest, end - starts[i]);
+        divisor = atn_common_divisor(starts[i], divisor);
+    }
+    p->repeat = repeat_within(1, divisor, longest);
     *out = p;
     p = NULL;
 done:
@@ -289,46 +352,97 @@ done:
 typedef struct phases {
     atn_idx period, width; /* of residues: segment and step */
     atn_idx *phase;        /* [heads] */
+    atn_idx *all, n_all;   /* [n_all] phases of all heads, sorted, each once */
 } phases;
 
-static atn_idx columns_row(const atn_pattern *p, atn_idx h, atn_idx a, atn_idx limit,
+/* The last multiple of m at or before x. */
+static atn_idx floor_to(atn_idx x, atn_idx m)
+{
+    return x - ((x % m) + m) % m;
+}
+
+static atn_idx columns_row(const atn_pattern *p, atn_idx h, atn_idx a, atn_span within,
                            atn_span *out)
 {
     const phases *c = p->state;
+    const atn_idx *phase = h == ATN_HEADS_ALL ? c->all : c->phase + h;
+    const atn_idx m = h == ATN_HEADS_ALL ? c->n_all : 1;
     atn_idx n = 0;
 
     (void)a;
-    for (atn_idx at = c->phase[h] - c->period; at < limit; at += c->period)
-        if (at + c->width > 0) out[n++] = (atn_span){at, at + c->width};
+    for (atn_idx at = floor_to(within.lo, c->period) - c->period; at < within.hi;
+         at += c->period)
+        for (atn_idx i = 0; i < m; i++) {
+            const atn_span x = {at + phase[i], at + phase[i] + c->width};
+
+            if (x.hi > within.lo && x.lo < within.hi) out[n++] = x;
+        }
     return n;
 }
 
-static atn_idx residues_row(const atn_pattern *p, atn_idx h, atn_idx a, atn_idx limit,
+/* Whether a head has this phase. */
+static bool any_has(const phases *c, atn_idx phase)
+{
+    atn_idx lo = 0, hi = c->n_all;
+
+    while (lo < hi) {
+        const atn_idx mid = lo + (hi - lo) / 2;
+
+        if (c->all[mid] < phase)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo < c->n_all && c->all[lo] == phase;
+}
+
+static atn_idx residues_row(const atn_pattern *p, atn_idx h, atn_idx a, atn_span within,
                             atn_span *out)
 {
     const phases *c = p->state;
     const atn_idx segment = a / c->period * c->period;
-    const atn_idx end = ATN_MIN(segment + c->period, limit);
-    atn_idx n = 0;
+    const atn_idx end = ATN_MIN(segment + c->period, within.hi);
+    const atn_idx phase = (a - segment) % c->width;
+    atn_idx at = segment + phase, n = 0;
 
-    if ((a - segment) % c->width != c->phase[h]) return 0;
+    if (h == ATN_HEADS_ALL ? !any_has(c, phase) : phase != c->phase[h]) return 0;
     if (c->width == 1) {
         out[0] = (atn_span){segment, end};
         return 1;
     }
-    for (atn_idx at = segment + c->phase[h]; at < end; at += c->width)
-        out[n++] = (atn_span){at, at + 1};
+    if (at < within.lo) at += floor_to(within.lo - at + c->width - 1, c->width);
+    for (; at < end; at += c->width) out[n++] = (atn_span){at, at + 1};
     return n;
 }
 
 static void phases_release(atn_ctx *cx, atn_pattern *p)
 {
-    atn_free(cx, ((phases *)p->state)->phase);
+    phases *c = p->state;
+
+    atn_free(cx, c->phase);
+    atn_free(cx, c->all);
 }
 
 static const struct atn_pattern_kind columns_kind = {columns_row, NULL, phases_release};
 static const struct atn_pattern_kind residues_kind = {residues_row, NULL,
                                                       phases_release};
+
+static int by_size(const void *a_, const void *b_)
+{
+    const atn_idx *a = a_, *b = b_;
+
+    return (*a > *b) - (*a < *b);
+}
+
+/* The phases of all heads together. */
+static void join_phases(phases *c, atn_idx heads)
+{
+    memcpy(c->all, c->phase, (size_t)heads * sizeof *c->all);
+    qsort(c->all, (size_t)heads, sizeof *c->all, by_size);
+    for (atn_idx h = 0; h < heads; h++)
+        if (c->n_all == 0 || c->all[h] != c->all[c->n_all - 1])
+            c->all[c->n_all++] = c->all[h];
+}
 
 /* Phases are reduced modulo `modulus`. */
 static atn_status make_phases(atn_ctx *cx, const atn_frame *f,
@@ -343,10 +457,13 @@ static atn_status make_phases(atn_ctx *cx, const atn_frame *f,
     *out = NULL;
     ATN_TRY(atn_pattern_begin(cx, f, kind, sizeof *c, &p));
     c = p->state;
-    *c = (phases){like->period, like->width, NULL};
+    c->period = like->period;
+    c->width = like->width;
     ATN_NEW(c->phase, heads);
+    ATN_NEW(c->all, heads);
     for (atn_idx h = 0; h < heads; h++)
         c->phase[h] = (like->phase[h] % modulus + modulus) % modulus;
+    join_phases(c, heads);
     p->heads = heads;
     *out = p;
     p = NULL;
@@ -359,12 +476,21 @@ atn_status atn_pattern_columns(atn_ctx *cx, const atn_frame *f, atn_idx period,
                                atn_idx width, const atn_idx *phase, atn_idx heads,
                                atn_pattern **out)
 {
-    const phases like = {period, width, (atn_idx *)phase};
+    const phases like = {.period = period, .width = width, .phase = (atn_idx *)phase};
     atn_status st = ATN_OK;
+    atn_pattern *p = NULL;
 
+    *out = NULL;
     ATN_ASSERT(width >= 1 && width <= period && heads >= 1);
-    ATN_TRY(make_phases(cx, f, &columns_kind, &like, heads, out));
-    (*out)->most = (*out)->room = (*out)->cols / period + 2;
+    ATN_TRY(make_phases(cx, f, &columns_kind, &like, heads, &p));
+    p->most = p->room = p->cols / period + 2;
+    p->repeat.step = 1;
+    /* all heads together: no more intervals than what is between them allows */
+    if (atn_mul(p->most, ((const phases *)p->state)->n_all, &p->all_room))
+        p->all_most = ATN_MIN(p->all_room, p->cols / 2 + 1);
+    else
+        p->all_room = 0;
+    *out = p;
 done:
     return st;
 }
@@ -373,13 +499,20 @@ atn_status atn_pattern_residues(atn_ctx *cx, const atn_frame *f, atn_idx segment
                                 atn_idx step, const atn_idx *phase, atn_idx heads,
                                 atn_pattern **out)
 {
-    const phases like = {segment, step, (atn_idx *)phase};
+    const phases like = {.period = segment, .width = step, .phase = (atn_idx *)phase};
     atn_status st = ATN_OK;
+    atn_pattern *p = NULL;
 
+    *out = NULL;
     ATN_ASSERT(segment >= 1 && step >= 1 && heads >= 1);
-    ATN_TRY(make_phases(cx, f, &residues_kind, &like, heads, out));
-    (*out)->most = (*out)->room = ATN_MIN(segment, (*out)->cols) / step + 1;
+    ATN_TRY(make_phases(cx, f, &residues_kind, &like, heads, &p));
+    p->most = p->room = ATN_MIN(segment, p->cols) / step + 1;
+    p->all_most = p->all_room = p->most;
+    p->repeat = repeat_within(step, segment, segment);
+    *out = p;
+    p = NULL;
 done:
+    atn_pattern_destroy(cx, p);
     return st;
 }
 
@@ -395,7 +528,7 @@ static void along(const atn_axis *a, atn_idx x, atn_idx *lo, atn_idx *hi)
     *hi = g + (*hi - 1) * a->dilation + 1;
 }
 
-static atn_idx axes_row(const atn_pattern *p, atn_idx h, atn_idx a, atn_idx limit,
+static atn_idx axes_row(const atn_pattern *p, atn_idx h, atn_idx a, atn_span within,
                         atn_span *out)
 {
     const atn_axes *g = p->axes;
@@ -404,7 +537,7 @@ static atn_idx axes_row(const atn_pattern *p, atn_idx h, atn_idx a, atn_idx limi
     atn_idx rest = a, n = 0;
 
     (void)h;
-    (void)limit;
+    (void)within;
     /* axes are the last ones of three, those before have length 1 */
     for (int i = g->rank - 1, to = ATN_AXES_MOST - 1; i >= 0; i--, to--) {
         length[to] = g->at[i].length;
@@ -472,14 +605,14 @@ typedef struct given {
     atn_span *spans;
 } given;
 
-static atn_idx given_row(const atn_pattern *p, atn_idx h, atn_idx a, atn_idx limit,
+static atn_idx given_row(const atn_pattern *p, atn_idx h, atn_idx a, atn_span within,
                          atn_span *out)
 {
     const given *g = p->state;
     const int64_t *ptr = g->ptr + h * (p->row1 - p->row0) + a - p->row0;
     const atn_idx n = ptr[1] - ptr[0];
 
-    (void)limit;
+    (void)within;
     if (n > 0) memcpy(out, g->spans + ptr[0], (size_t)n * sizeof *out);
     return n;
 }
@@ -523,13 +656,12 @@ done:
 
 /* ---- one pattern a head ---- */
 
-static atn_idx heads_row(const atn_pattern *p, atn_idx h, atn_idx a, atn_idx limit,
+static atn_idx heads_row(const atn_pattern *p, atn_idx h, atn_idx a, atn_span within,
                          atn_span *out)
 {
     atn_pattern *const *of = p->state;
 
-    (void)limit;
-    return atn_pattern_row(of[h], 0, a, out);
+    return atn_pattern_row_from(of[h], 0, a, within.lo, out);
 }
 
 static atn_idx heads_length(const atn_pattern *p, atn_idx h, atn_idx a)
@@ -581,7 +713,9 @@ atn_status atn_pattern_heads(atn_ctx *cx, atn_pattern **of, atn_idx n,
     memcpy(p->state, of, (size_t)n * sizeof *of);
     taken = n;
     p->heads = n;
+    p->repeat = of[0]->repeat;
     for (atn_idx h = 0; h < n; h++) {
+        p->repeat = atn_repeat_both(p->repeat, of[h]->repeat);
         p->most = ATN_MAX(p->most, of[h]->most);
         p->room = ATN_MAX(p->room, of[h]->room);
     }

@@ -11,7 +11,8 @@
  *
  * Structure that a pattern has is stated in it, so that counting and reachability can
  * use it: `shift` (the same offsets i - j in every row, and perhaps the first keys),
- * `axes` (a product over the axes of a grid). The algebra keeps what it can.
+ * `axes` (a product over the axes of a grid), `repeat` (rows that go on from earlier
+ * ones). The algebra keeps what it can.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
@@ -34,6 +35,22 @@ typedef struct atn_frame {
 /* n queries and keys at the same positions. */
 atn_frame atn_frame_square(atn_idx n, atn_idx block, bool causal);
 
+/* Rows that repeat: of two rows a' < a of one segment with a = a' mod step, the blocks
+ * below a' - reach are the same. So what a has and a' has not is near a. */
+typedef struct atn_repeat {
+    atn_idx step;    /* <= ATN_REPEAT_MOST; 0: nothing is stated */
+    atn_idx segment; /* blocks, the first begins at block 0; 0: all rows are in one */
+    atn_idx reach;   /* >= 0 */
+} atn_repeat;
+enum { ATN_REPEAT_MOST = 4096 };
+/* The same in blocks `factor` times as small. */
+atn_repeat atn_repeat_scale(atn_repeat r, atn_idx factor);
+/* Row a is among the first `step` of its segment: no earlier row says what it has. */
+static inline bool atn_repeat_fresh(const atn_repeat *r, atn_idx a)
+{
+    return (r->segment > 0 ? a % r->segment : a) < r->step;
+}
+
 typedef struct atn_pattern atn_pattern;
 struct atn_pattern {
     atn_frame frame;
@@ -42,6 +59,7 @@ struct atn_pattern {
     atn_idx heads;      /* 1: all heads alike; else head h < heads */
     atn_idx most;       /* intervals that a row can have */
     atn_idx room;       /* atn_span that atn_pattern_row may write, >= most, >= 1 */
+    atn_idx all_most, all_room; /* the same of ATN_HEADS_ALL; 0: it may not be asked */
 
     bool shift; /* block row a sees the blocks a - o for o in `offsets` .. */
     const atn_span *offsets; /* [n_offsets] sorted, disjoint, not touching */
@@ -49,6 +67,7 @@ struct atn_pattern {
     atn_idx prefix; /* .. and the first `prefix` blocks; clipped to what there is */
 
     const atn_axes *axes; /* NULL, or the grid that it is the neighbourhood of */
+    atn_repeat repeat;    /* of every head */
 
     const struct atn_pattern_kind *kind; /* private */
     void *state;
@@ -59,7 +78,13 @@ void atn_pattern_destroy(atn_ctx *cx, atn_pattern *p);
  * number. They are sorted, disjoint, do not touch, lie in [0, cols) and, in a causal
  * pattern, in [0, a]. */
 atn_idx atn_pattern_row(const atn_pattern *p, atn_idx head, atn_idx a, atn_span *out);
-/* The same in keys for the query at position i; the last key block and causality clip. */
+/* The same of blocks from `from` on alone: what is below costs nothing, where rows
+ * repeat. Head ATN_HEADS_ALL: what any of the heads sees, out [p->all_room]. */
+enum { ATN_HEADS_ALL = -1 };
+atn_idx atn_pattern_row_from(const atn_pattern *p, atn_idx head, atn_idx a,
+                             atn_idx from, atn_span *out);
+/* atn_pattern_row in keys, for the query at position i; the last key block and
+ * causality clip. */
 atn_idx atn_pattern_keys(const atn_pattern *p, atn_idx head, atn_idx i, atn_span *out);
 
 /* ---- making one: USAGE or MEMORY; arrays are copied unless it says otherwise ---- */
@@ -155,7 +180,8 @@ typedef struct atn_pattern_counts {
     double kv;           /* row_most / nk */
     double mean;         /* mean over rows of keys / visible keys */
 } atn_pattern_counts;
-/* Cost: all rows once, O(1) memory beside a row. */
+/* Cost: all rows once, of rows that repeat what is near; of a grid that is not causal
+ * its axes; O(1) memory beside a row. */
 atn_status atn_pattern_count(atn_ctx *cx, const atn_pattern *p, atn_idx head,
                              atn_pattern_counts *out) ATN_WARN_UNUSED;
 

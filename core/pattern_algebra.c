@@ -83,12 +83,13 @@ static atn_idx apply(set_op op, const atn_span *a, atn_idx na, const atn_span *b
 
 /* ---- rows of the result ---- */
 
-/* Block row a of the result as `of` has it, in blocks of the result. */
+/* Block row a of the result as `of` has it, in blocks of the result, from `from`
+ * on. */
 static atn_idx operand_row(const atn_pattern *p, const atn_pattern *of, atn_idx h,
-                           atn_idx a, atn_span *out)
+                           atn_idx a, atn_idx from, atn_span *out)
 {
     const atn_idx ratio = of->frame.block / p->frame.block;
-    const atn_idx n = atn_pattern_row(of, of->heads == 1 ? 0 : h, a / ratio, out);
+    const atn_idx n = atn_pattern_row_from(of, h, a / ratio, from / ratio, out);
     const atn_idx end = of->frame.causal ? ATN_MIN(a + 1, p->cols) : p->cols;
 
     if (ratio == 1) return n;
@@ -96,18 +97,30 @@ static atn_idx operand_row(const atn_pattern *p, const atn_pattern *of, atn_idx 
         out[i].lo *= ratio;
         out[i].hi *= ratio;
     }
-    return atn_spans_join(out, n, 0, end);
+    return atn_spans_join(out, n, from, end);
 }
 
-static atn_idx pair_row(const atn_pattern *p, atn_idx h, atn_idx a, atn_idx limit,
+/* Room for all heads of an operand together; 0: they have to be asked one by one. */
+static atn_idx all_room(const atn_pattern *p)
+{
+    return p->heads == 1 ? p->room : p->all_room;
+}
+
+static atn_idx all_most(const atn_pattern *p)
+{
+    return p->heads == 1 ? p->most : p->all_most;
+}
+
+static atn_idx pair_row(const atn_pattern *p, atn_idx h, atn_idx a, atn_span within,
                         atn_span *out)
 {
     const pair *of = p->state;
-    atn_span *const x = out + of->most, *const y = x + of->a->room;
-    const atn_idx nx = operand_row(p, of->a, h, a, x);
-    const atn_idx ny = operand_row(p, of->b, h, a, y);
+    const bool all = h == ATN_HEADS_ALL;
+    atn_span *const x = out + (all ? p->all_most : of->most);
+    atn_span *const y = x + (all ? all_room(of->a) : of->a->room);
+    const atn_idx nx = operand_row(p, of->a, h, a, within.lo, x);
+    const atn_idx ny = operand_row(p, of->b, h, a, within.lo, y);
 
-    (void)limit;
     return apply(of->op, x, nx, y, ny, out);
 }
 
@@ -122,17 +135,6 @@ static void pair_release(atn_ctx *cx, atn_pattern *p)
 static const struct atn_pattern_kind pair_kind = {pair_row, NULL, pair_release};
 
 /* ---- making one ---- */
-
-static atn_idx common_divisor(atn_idx a, atn_idx b)
-{
-    while (b) {
-        const atn_idx rest = a % b;
-
-        a = b;
-        b = rest;
-    }
-    return a;
-}
 
 static atn_status check_pair(atn_ctx *cx, const atn_pattern *a, const atn_pattern *b)
 {
@@ -192,6 +194,30 @@ done:
     return st;
 }
 
+/* What the heads of two operands see together is the same operation on what the heads
+ * of each see together; but for the union, of one that is alike in all heads. */
+static bool joins_heads(set_op op, const atn_pattern *a, const atn_pattern *b)
+{
+    if (all_room(a) == 0 || all_room(b) == 0) return false;
+    return op == OP_UNION || b->heads == 1 || (op == OP_INTERSECTION && a->heads == 1);
+}
+
+/* What the result states of itself. */
+static void state_pair(atn_pattern *p, const pair *of)
+{
+    const atn_pattern *a = of->a, *b = of->b;
+    const atn_idx block = p->frame.block;
+
+    p->heads = ATN_MAX(a->heads, b->heads);
+    p->most = of->most;
+    p->room = p->most + a->room + b->room;
+    p->repeat = atn_repeat_both(atn_repeat_scale(a->repeat, a->frame.block / block),
+                                atn_repeat_scale(b->repeat, b->frame.block / block));
+    if (!joins_heads(of->op, a, b)) return;
+    p->all_most = all_most(a) + all_most(b);
+    p->all_room = p->all_most + all_room(a) + all_room(b);
+}
+
 /* Takes a and b. */
 static atn_status make_pair(atn_ctx *cx, set_op op, atn_pattern *a, atn_pattern *b,
                             atn_pattern **out)
@@ -208,14 +234,12 @@ static atn_status make_pair(atn_ctx *cx, set_op op, atn_pattern *a, atn_pattern 
     }
     f = a->frame;
     f.block = a->frame.causal == b->frame.causal
-                  ? common_divisor(a->frame.block, b->frame.block)
+                  ? atn_common_divisor(a->frame.block, b->frame.block)
                   : 1;
     f.causal = causal_of(op, a->frame.causal, b->frame.causal);
     ATN_TRY(atn_pattern_begin(cx, &f, &pair_kind, sizeof(pair), &p));
     *(pair *)p->state = (pair){a, b, a->most + b->most, op};
-    p->heads = ATN_MAX(a->heads, b->heads);
-    p->most = a->most + b->most;
-    p->room = p->most + a->room + b->room;
+    state_pair(p, p->state);
     a = b = NULL;
     *out = p;
 done:
@@ -294,12 +318,12 @@ typedef struct composing {
 
 static atn_idx compose_row(const atn_pattern *p, const composing *c, atn_idx a)
 {
-    const atn_idx n = operand_row(p, c->upper, 0, a, c->up);
+    const atn_idx n = operand_row(p, c->upper, 0, a, 0, c->up);
 
     memset(c->seen, 0, (size_t)p->cols);
     for (atn_idx i = 0; i < n; i++)
         for (atn_idx j = c->up[i].lo; j < c->up[i].hi; j++) {
-            const atn_idx m = operand_row(p, c->lower, 0, j, c->low);
+            const atn_idx m = operand_row(p, c->lower, 0, j, 0, c->low);
 
             for (atn_idx k = 0; k < m; k++)
                 memset(c->seen + c->low[k].lo, 1,
@@ -325,8 +349,9 @@ static atn_status compose_frame(atn_ctx *cx, const atn_pattern *upper,
                             "layers of one another");
     *f = upper->frame;
     f->causal = causal;
-    f->block =
-        both && !causal ? common_divisor(upper->frame.block, lower->frame.block) : 1;
+    f->block = both && !causal
+                   ? atn_common_divisor(upper->frame.block, lower->frame.block)
+                   : 1;
 done:
     return st;
 }

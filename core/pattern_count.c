@@ -1,6 +1,12 @@
-/* core/pattern_count.c -- how many pairs a pattern has, and where. */
+/* core/pattern_count.c -- how many pairs a pattern has, and where.
+ *
+ * Math    a row is walked, or its length is known; where rows repeat, row a is the held
+ *         blocks of row a - step, those that came near between the two, and the last
+ *         ones near a. Of a grid that is not causal all is a product over the axes.
+ */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
+#include <string.h>
 
 #include "core/pattern_internal.h"
 
@@ -10,22 +16,50 @@ typedef struct block_row {
     bool last, own; /* the last block of the keys, the row's own, are among them */
 } block_row;
 
-static block_row row_of(const atn_pattern *p, atn_idx h, atn_idx a, atn_span *room)
-{
-    block_row r = {0, false, false};
-    atn_idx n;
+typedef struct walk {
+    const atn_pattern *p;
+    atn_idx head, spans; /* intervals read so far */
+    atn_span *room;      /* [p->room] */
+    atn_idx *held;       /* [step] blocks before the near ones, of a row a by a mod
+                            step; NULL: rows are walked to their ends */
+} walk;
 
-    if (p->frame.block == 1 || p->kind->length) {
-        r.blocks = atn_pattern_length(p, h, a, room);
-        if (p->frame.block == 1) return r;
+/* Rows behind the last key would not meet its block. */
+static bool goes_on(const atn_pattern *p)
+{
+    return p->repeat.step > 0 && p->row1 <= p->cols;
+}
+
+static block_row row_of(walk *w, atn_idx a)
+{
+    const atn_pattern *p = w->p;
+    const atn_idx step = p->repeat.step, near = a - p->repeat.reach - step;
+    const bool fresh =
+        !w->held || atn_repeat_fresh(&p->repeat, a) || a < p->row0 + step;
+    block_row r = {0, false, false};
+    atn_idx n, held = 0;
+
+    if (p->frame.block == 1 && p->kind->length) {
+        r.blocks = p->kind->length(p, w->head, a);
+        return r;
     }
-    n = atn_pattern_row(p, h, a, room);
-    r.blocks = 0;
+    n = atn_pattern_row_from(p, w->head, a, fresh ? 0 : ATN_MAX(near - step, 0),
+                             w->room);
     for (atn_idx s = 0; s < n; s++) {
-        r.blocks += room[s].hi - room[s].lo;
-        r.own |= room[s].lo <= a && a < room[s].hi;
+        const atn_span x = w->room[s];
+
+        r.blocks += x.hi - x.lo;
+        r.own |= x.lo <= a && a < x.hi;
+        if (x.lo < near) held += ATN_MIN(x.hi, near) - x.lo;
     }
-    r.last = n > 0 && room[n - 1].hi == p->cols;
+    r.last = n > 0 && w->room[n - 1].hi == p->cols;
+    w->spans += n + 1;
+    if (!w->held) return r;
+    if (!fresh) {
+        r.blocks += w->held[a % step];
+        held += w->held[a % step];
+    }
+    w->held[a % step] = held;
     return r;
 }
 
@@ -52,10 +86,10 @@ typedef struct tally {
     double shares;
 } tally;
 
-static void count_row(const atn_pattern *p, atn_idx h, atn_idx a, atn_span *room,
-                      tally *t)
+static void count_row(walk *w, atn_idx a, tally *t)
 {
-    const block_row r = row_of(p, h, a, room);
+    const atn_pattern *p = w->p;
+    const block_row r = row_of(w, a);
     const atn_idx b = p->frame.block, first = p->frame.first;
     const atn_idx end = ATN_MIN((a + 1) * b, first + p->frame.nq);
 
@@ -73,22 +107,68 @@ static void count_row(const atn_pattern *p, atn_idx h, atn_idx a, atn_span *room
     }
 }
 
+/* All rows; interrupted every 4096 rows and every million intervals. */
+static atn_status count_rows(atn_ctx *cx, const atn_pattern *p, atn_idx head, tally *t)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    walk w = {.p = p, .head = head};
+    atn_status st = ATN_OK;
+
+    ATN_TAKE(w.room, p->room);
+    if (goes_on(p)) {
+        ATN_TAKE(w.held, p->repeat.step);
+        memset(w.held, 0, (size_t)p->repeat.step * sizeof *w.held);
+    }
+    for (atn_idx a = p->row0; a < p->row1; a++) {
+        if (a % 4096 == 0 || w.spans > 1000000) {
+            ATN_TRY(atn_progress(cx, "counting", (double)(a - p->row0),
+                                 (double)(p->row1 - p->row0)));
+            w.spans = 0;
+        }
+        count_row(&w, a, t);
+    }
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+/* Every query of a grid sees a window of each axis; none is empty. */
+static void count_grid(const atn_axes *g, tally *t)
+{
+    const atn_idx n = atn_axes_tokens(g);
+
+    t->pairs = t->blocks = atn_axes_pairs(g);
+    t->visible = t->visible_blocks = n * n;
+    t->most = t->least = 1;
+    for (int i = 0; i < g->rank; i++) {
+        const atn_axis *x = &g->at[i];
+        atn_idx most = 0, least = x->length;
+
+        for (atn_idx at = 0; at < x->length; at++) {
+            atn_idx lo, hi;
+
+            atn_axis_window(x, atn_axis_group(x, at % x->dilation), at / x->dilation,
+                            &lo, &hi);
+            most = ATN_MAX(most, hi - lo);
+            least = ATN_MIN(least, hi - lo);
+        }
+        t->most *= most;
+        t->least *= least;
+    }
+    t->shares = (double)t->pairs / (double)n;
+}
+
 atn_status atn_pattern_count(atn_ctx *cx, const atn_pattern *p, atn_idx head,
                              atn_pattern_counts *out)
 {
-    const atn_arena_mark mark = atn_arena_save(cx);
     const double nan = (double)NAN, nq = (double)p->frame.nq, nk = (double)p->frame.nk;
     tally t = {.least = p->frame.nk};
     atn_status st = ATN_OK;
-    atn_span *room = NULL;
 
-    ATN_TAKE(room, p->room);
-    for (atn_idx a = p->row0; a < p->row1; a++) {
-        if (a % 4096 == 0)
-            ATN_TRY(atn_progress(cx, "counting", (double)(a - p->row0),
-                                 (double)(p->row1 - p->row0)));
-        count_row(p, head, a, room, &t);
-    }
+    if (p->axes && !p->frame.causal)
+        count_grid(p->axes, &t);
+    else
+        ATN_TRY(count_rows(cx, p, head, &t));
     *out = (atn_pattern_counts){
         .pairs = t.pairs,
         .blocks = t.blocks,
@@ -104,7 +184,6 @@ atn_status atn_pattern_count(atn_ctx *cx, const atn_pattern *p, atn_idx head,
         .kv = (double)t.most / nk,
         .mean = t.shares / nq};
 done:
-    atn_arena_rewind(cx, mark);
     return st;
 }
 

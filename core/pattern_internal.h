@@ -5,9 +5,10 @@
 #include "core/pattern.h"
 
 struct atn_pattern_kind {
-    /* Intervals of block row a of head h in [0, limit), sorted by their beginnings;
-     * they may touch and overlap. */
-    atn_idx (*row)(const atn_pattern *p, atn_idx h, atn_idx a, atn_idx limit,
+    /* Intervals of block row a of head h that meet `within`, sorted by their
+     * beginnings; they may touch, overlap and reach beyond it. h is ATN_HEADS_ALL only
+     * where heads > 1 and all_room > 0. */
+    atn_idx (*row)(const atn_pattern *p, atn_idx h, atn_idx a, atn_span within,
                    atn_span *out);
     /* Blocks of the row, NULL = count what `row` gives. */
     atn_idx (*length)(const atn_pattern *p, atn_idx h, atn_idx a);
@@ -24,6 +25,10 @@ atn_status atn_pattern_begin(atn_ctx *cx, const atn_frame *f,
 atn_idx atn_spans_tidy(atn_span *s, atn_idx n, atn_idx lo, atn_idx hi);
 /* The same of spans that are sorted already. */
 atn_idx atn_spans_join(atn_span *s, atn_idx n, atn_idx lo, atn_idx hi);
+
+/* What holds of rows that are made of the rows of both. */
+atn_repeat atn_repeat_both(atn_repeat a, atn_repeat b);
+atn_idx atn_common_divisor(atn_idx a, atn_idx b);
 
 /* The end of what block row a may see. */
 static inline atn_idx atn_pattern_limit(const atn_pattern *p, atn_idx a)

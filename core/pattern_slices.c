@@ -53,7 +53,7 @@ static atn_idx collect(const slices *s, atn_idx from, atn_idx to, atn_idx a,
     return n;
 }
 
-static atn_idx slices_row(const atn_pattern *p, atn_idx h, atn_idx a, atn_idx limit,
+static atn_idx slices_row(const atn_pattern *p, atn_idx h, atn_idx a, atn_span within,
                           atn_span *out)
 {
     const slices *s = p->state;
@@ -61,7 +61,8 @@ static atn_idx slices_row(const atn_pattern *p, atn_idx h, atn_idx a, atn_idx li
 
     (void)h;
     for (atn_idx i = 1; i < n; i++)
-        if (out[i].lo < out[i - 1].lo) return atn_spans_tidy(out, n, 0, limit);
+        if (out[i].lo < out[i - 1].lo)
+            return atn_spans_tidy(out, n, within.lo, within.hi);
     return n;
 }
 

@@ -661,7 +661,7 @@ done:
     return st;
 }
 
-/* Row i, NULL where it is of no row of the table. Caller json_decref()s. */
+/* Row i, NULL where it says another schema. Caller json_decref()s. */
 static atn_status line_row(atn_ctx *cx, const json_lines *l, atn_idx i, json_t **row)
 {
     atn_status st = ATN_OK;
@@ -669,7 +669,7 @@ static atn_status line_row(atn_ctx *cx, const json_lines *l, atn_idx i, json_t *
 
     ATN_TRY(atn_json_parse(cx, l->path, l->at[i], strlen(l->at[i]), false, row));
     schema = json_string_value(json_object_get(*row, "schema"));
-    if (schema && strcmp(schema, l->schema) == 0) goto done;
+    if (!schema || strcmp(schema, l->schema) == 0) goto done;
     json_decref(*row);
     *row = NULL;
 done:

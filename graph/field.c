@@ -5,14 +5,27 @@
 
 #include "graph/field_bits.h"
 
-/* Beyond the depth asked for: layers at most, and work. */
-enum { LAYERS_MOST = 4096 };
-static const double WORK_MOST = 1073741824.;
+/* Beyond the depth asked for: layers at most, and work, about nanoseconds. */
+enum { LAYERS_MOST = 65536 };
+static const double WORK_MOST = 2147483648.;
 
 static const atn_field_engine *const engines[] = {
     &atn_field_shift, &atn_field_axes,     &atn_field_intervals,
     &atn_field_bits,  &atn_field_frontier,
 };
+
+/* Layers that each look back by the same offsets everywhere, in blocks of different
+ * sizes: then the offsets of two layers do not add up. */
+static bool blocks_differ(const atn_field_plan *p)
+{
+    bool differ = false;
+
+    for (int i = 0; i < p->n; i++) {
+        if (!p->layers[i]->shift || !p->causal) return false;
+        differ |= p->layers[i]->frame.block != p->block;
+    }
+    return differ;
+}
 
 static atn_status warn_of_memory(atn_ctx *cx, const atn_field_plan *p)
 {
@@ -22,9 +35,11 @@ static atn_status warn_of_memory(atn_ctx *cx, const atn_field_plan *p)
     ATN_TRY(atn_field_bits_fit(cx, p, &bytes, &limit));
     atn_log(cx, ATN_LOG_WARN,
             "field: the fields of all %lld nodes need %.3g MiB, above %.3g: only that "
-            "of the last token is computed (raise --mem-limit, or give the pattern "
-            "larger blocks)",
-            (long long)p->nodes, bytes / 1048576, limit / 1048576);
+            "of the last token is computed (%s)",
+            (long long)p->nodes, bytes / 1048576, limit / 1048576,
+            blocks_differ(p) ? "give all layers blocks of one size, which needs no "
+                               "more than a bit a distance, or raise --mem-limit"
+                             : "raise --mem-limit, or give the pattern larger blocks");
 done:
     return st;
 }
@@ -56,10 +71,15 @@ typedef struct run {
     bool every;
     /* the sizes before, and the last depth that changed them */
     atn_idx tokens;
-    int64_t pairs;
+    int64_t pairs; /* beyond the depth asked for: growth of atn_field_peek */
     int tokens_at, pairs_at;
     atn_field *out;
 } run;
+
+static atn_idx tokens_of(const atn_field_plan *p, atn_idx reached, bool own)
+{
+    return (reached - 1) * p->block + (own ? p->tokens - (p->nodes - 1) * p->block : 1);
+}
 
 static void look_last(run *r, atn_field_at *at)
 {
@@ -74,12 +94,11 @@ static void look_last(run *r, atn_field_at *at)
     at->contiguous = last - j;
     at->first_missing = j < 0 ? -1 : last - j;
     at->accuracy = (double)at->reached / (double)p->nodes;
-    at->reached_tokens =
-        (at->reached - 1) * p->block + (own ? p->tokens - last * p->block : 1);
+    at->reached_tokens = tokens_of(p, at->reached, own);
     at->complete = at->reached_tokens == p->tokens;
 }
 
-static atn_status look_every(atn_ctx *cx, run *r, atn_field_at *at)
+static atn_status look_every(atn_ctx *cx, run *r, atn_field_at *at, bool *all)
 {
     const double nodes = (double)r->plan->nodes;
     atn_field_tally t = {0};
@@ -93,16 +112,34 @@ static atn_status look_every(atn_ctx *cx, run *r, atn_field_at *at)
     at->least_row = t.row;
     if (t.pairs != r->pairs) r->pairs_at = at->depth;
     r->pairs = t.pairs;
-    if (t.complete == r->plan->nodes && r->out->diameter == -2)
-        r->out->diameter = at->depth;
+    *all = t.complete == r->plan->nodes;
 done:
     return st;
+}
+
+/* What depth k says of the depths at which all is reached. */
+static void conclude(run *r, int k, atn_idx tokens, bool all)
+{
+    atn_field *f = r->out;
+
+    if (tokens != r->tokens) r->tokens_at = k;
+    r->tokens = tokens;
+    if (f->complete == -2 && tokens == r->plan->tokens)
+        f->complete = k;
+    else if (f->complete == -2 && k - r->tokens_at >= r->plan->n)
+        f->complete = -1;
+    if (!r->every || f->diameter != -2) return;
+    if (all)
+        f->diameter = k;
+    else if (k - r->pairs_at >= r->plan->n)
+        f->diameter = -1;
 }
 
 /* The numbers of depth k, of which R_k is there. */
 static atn_status look(atn_ctx *cx, run *r, int k, atn_field_at *at)
 {
     atn_status st = ATN_OK;
+    bool all = false;
 
     *at = (atn_field_at){.depth = k,
                          .walks_log10 = NAN,
@@ -112,13 +149,29 @@ static atn_status look(atn_ctx *cx, run *r, int k, atn_field_at *at)
                          .least_share = NAN,
                          .least_row = -1};
     look_last(r, at);
-    if (at->reached_tokens != r->tokens) r->tokens_at = k;
-    r->tokens = at->reached_tokens;
-    if (at->complete && r->out->complete == -2) r->out->complete = k;
-    if (r->every) ATN_TRY(look_every(cx, r, at));
-    if (r->out->complete == -2 && k - r->tokens_at >= r->plan->n) r->out->complete = -1;
-    if (r->every && r->out->diameter == -2 && k - r->pairs_at >= r->plan->n)
-        r->out->diameter = -1;
+    if (r->every) ATN_TRY(look_every(cx, r, at, &all));
+    conclude(r, k, at->reached_tokens, all);
+done:
+    return st;
+}
+
+/* The same, where the engine needs not look at all nodes. */
+static atn_status look_beyond(atn_ctx *cx, run *r, int k)
+{
+    const atn_field_engine *e = r->engine;
+    atn_status st = ATN_OK;
+    atn_field_peek now;
+    atn_field_at at;
+
+    if (!e->peek) {
+        ATN_TRY(e->step(cx, r->state, k));
+        return look(cx, r, k, &at);
+    }
+    ATN_TRY(e->beyond ? e->beyond(cx, r->state, k) : e->step(cx, r->state, k));
+    e->peek(r->state, &now);
+    if (now.growth != r->pairs) r->pairs_at = k;
+    r->pairs = now.growth;
+    conclude(r, k, tokens_of(r->plan, now.reached, now.own), now.all);
 done:
     return st;
 }
@@ -128,12 +181,13 @@ static atn_status go_on(atn_ctx *cx, run *r)
 {
     const double work = r->engine->work(r->plan);
     atn_status st = ATN_OK;
-    atn_field_at at;
+    atn_field_peek now = {0};
 
+    if (r->engine->peek) r->engine->peek(r->state, &now);
+    if (r->engine->peek) r->pairs = now.growth;
     for (int k = r->out->depth + 1; k <= LAYERS_MOST && k * work <= WORK_MOST; k++) {
         if (r->out->complete != -2 && (r->out->diameter != -2 || !r->every)) break;
-        ATN_TRY(r->engine->step(cx, r->state, k));
-        ATN_TRY(look(cx, r, k, &at));
+        ATN_TRY(look_beyond(cx, r, k));
         ATN_TRY(atn_stopped(cx, "field"));
     }
 done:
@@ -151,7 +205,7 @@ atn_status atn_field_run_by(atn_ctx *cx, const atn_field_plan *p,
     *out = (atn_field){p->tokens, p->block, p->nodes, o->depth, .method = e->id};
     out->every = o->every && e->every;
     out->diameter = out->complete = -2;
-    r.every = (o->every || o->diameter) && e->every;
+    r.every = out->every;
     ATN_NEW(out->at, o->depth + 1);
     ATN_NEW(r.reached, p->nodes);
     ATN_TRY(e->open(cx, p, p->nodes - 1, &r.state));
@@ -180,8 +234,8 @@ atn_status atn_field_run(atn_ctx *cx, const atn_pattern *const *layers, int n,
 
     *out = (atn_field){0};
     ATN_TRY(atn_field_plan_make(cx, layers, n, &p));
-    ATN_TRY(atn_field_choose(cx, &p, o->every || o->diameter, &e));
-    if ((o->every || o->diameter) && !e->every) ATN_TRY(warn_of_memory(cx, &p));
+    ATN_TRY(atn_field_choose(cx, &p, o->every, &e));
+    if (o->every && !e->every) ATN_TRY(warn_of_memory(cx, &p));
     ATN_TRY(atn_field_run_by(cx, &p, e, o, out));
 done:
     return st;

@@ -22,11 +22,11 @@
 #include "core/pattern.h"
 
 typedef struct atn_field_opts {
-    int depth;  /* layers; layer k has pattern (k - 1) mod n of the list */
-    bool every; /* also the fields of all tokens, where memory allows */
-    bool walks; /* also the number of walks */
-    bool
-        diameter; /* go on beyond depth until every token is complete or growth stops */
+    int depth;     /* layers; layer k has pattern (k - 1) mod n of the list */
+    bool every;    /* also the fields of all tokens, where memory allows */
+    bool walks;    /* also the number of walks */
+    bool diameter; /* go on beyond depth until the last token is complete and, with
+                      `every`, every token, or growth stops */
 } atn_field_opts;
 
 /* After k layers; nodes are blocks of `block` tokens. The last token's: */
@@ -56,7 +56,7 @@ typedef struct atn_field {
     atn_field_at *at;   /* [depth + 1], owned */
     bool every;         /* the fields of all nodes were computed */
     int diameter;       /* least depth at which every node reaches all it can see; -1 =
-                       never, -2 = not known */
+                           never, -2 = not known, as without `every` */
     int complete;       /* least depth at which the last token is complete; the same */
     const char *method; /* how: "shift", "axes", "intervals", "bits", "frontier" */
 } atn_field;
@@ -66,8 +66,10 @@ typedef struct atn_field {
  * sizes, those of patterns that state that they see everything left out. Where the
  * fields of all nodes were asked for and their bits need more than --mem-limit, or
  * without one 2 GiB, it warns and computes those of the last token alone. A field that
- * stays the same for n layers has stopped growing; `diameter` goes on for 4096 layers
- * at most, fewer with many nodes (256 at a million). */
+ * stays the same for n layers has stopped growing; `diameter` goes on for some seconds,
+ * 65536 layers at most: a million nodes of one window or stride for tens of thousands,
+ * without structure for a hundred. What is not known then stays -2. Walks are NaN, with
+ * a warning, where the rows have too many intervals (graph/field_walks.c). */
 atn_status atn_field_run(atn_ctx *cx, const atn_pattern *const *layers, int n,
                          const atn_field_opts *o, atn_field *out) ATN_WARN_UNUSED;
 void atn_field_release(atn_ctx *cx, atn_field *f);

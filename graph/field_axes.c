@@ -70,7 +70,11 @@ static double bytes(const atn_field_plan *p)
 
 static double work(const atn_field_plan *p)
 {
-    return (double)p->nodes;
+    const atn_axes *a = atn_field_grid(p);
+    double sum = 0;
+
+    for (int x = 0; x < a->rank; x++) sum += (double)a->at[x].length;
+    return 10 * sum;
 }
 
 static void close_grid(atn_ctx *cx, void *state)
@@ -251,6 +255,30 @@ static atn_status tally(atn_ctx *cx, const void *state, atn_field_tally *out)
     return ATN_OK;
 }
 
+/* Pairs are products over the axes; of all rows together as many as can be, none is
+ * short of one. */
+static void peek(const void *state, atn_field_peek *out)
+{
+    const grid *g = state;
+    const atn_idx nodes = g->plan->nodes;
+    const int64_t visible = g->plan->causal ? nodes * (nodes + 1) / 2 : nodes * nodes;
+
+    *out = (atn_field_peek){.reached = 1, .own = true, .growth = 1};
+    for (int x = 0; x < ATN_AXES_MOST; x++) {
+        const line *l = &g->axis[x];
+        int64_t sum = 0;
+
+        for (atn_idx i = 0; i < l->length; i++) sum += extent(l, i);
+        out->reached *= extent(l, l->length - 1);
+        out->growth *= sum;
+    }
+    if (g->all) {
+        out->reached = nodes;
+        out->growth = visible;
+    }
+    out->all = out->growth == visible;
+}
+
 const atn_field_engine atn_field_axes = {
     .id = "axes",
     .every = true,
@@ -261,5 +289,6 @@ const atn_field_engine atn_field_axes = {
     .mark = mark,
     .meets = meets,
     .tally = tally,
+    .peek = peek,
     .close = close_grid,
 };

@@ -4,7 +4,9 @@
  *         A stripe of 512 keys never needs another one: its rows are copied to the
  *         leaves of a tree whose nodes are the OR of their two children, and an
  *         interval of rows is the OR of at most 2 log N nodes. So R_k is written over
- *         R_k-1, causal or not, and threads share out the stripes.
+ *         R_k-1, causal or not, and threads share out the stripes. Where rows repeat,
+ *         what is held of an earlier one is not read again. A causal layer's rows
+ *         above a stripe see nothing of it, so that nothing of them is held.
  * Cost    a layer: N / 512 stripes times the intervals of all rows times 16 log of
  *         their lengths words; N^2 / 8 bytes, 128 N bytes a thread, 8 bytes an interval
  *         of the largest layer. In causal layers the rows above a stripe are skipped.
@@ -24,8 +26,12 @@ static const double BYTES_DEFAULT = 1.125 * 2147483648.;
 static double bytes_of(const atn_ctx *cx, const atn_field_plan *p, int64_t most)
 {
     const double nodes = (double)p->nodes, stripes = ((double)p->nodes - 1) / 512 + 1;
+    atn_idx held = 1;
 
+    for (int i = 0; i < p->n; i++)
+        held = ATN_MAX(held, atn_field_repeat(p, p->layers[i]).step);
     return (stripes + 2.0 * cx->threads) * nodes * sizeof(atn_stripe_row) +
+           cx->threads * (double)held * sizeof(atn_stripe_row) +
            8 * (nodes + (double)most) + cx->threads * atn_field_reader_bytes(p);
 }
 
@@ -97,21 +103,28 @@ static void or_row(atn_stripe_row *to, const atn_stripe_row *from)
     for (int w = 0; w < ATN_STRIPE / 64; w++) to->w[w] |= from->w[w];
 }
 
-/* OR of the rows of the tree's leaves that one row sees. */
+/* OR of the rows of the tree's leaves that one row sees. held [step]: of rows by their
+ * place in the step, what the next ones take over. */
 static atn_stripe_row seen(const atn_field_bits_state *b, const atn_stripe_row *tree,
-                           atn_idx a)
+                           atn_idx a, atn_stripe_row *held)
 {
+    const atn_repeat *r = &b->table.repeat;
+    const atn_idx near = r->step > 0 ? a - r->step - r->reach : 0;
+    atn_stripe_row *const keep = held + (r->step > 0 ? a % r->step : 0);
     atn_stripe_row sum = {{0}};
 
+    if (r->step == 0 || atn_repeat_fresh(r, a)) *keep = sum;
     for (int64_t s = b->table.ptr[a]; s < b->table.ptr[a + 1]; s++) {
+        atn_stripe_row *const to = b->table.spans[2 * s] < near ? keep : &sum;
         atn_idx lo = b->table.spans[2 * s] + b->plan->nodes;
         atn_idx hi = b->table.spans[2 * s + 1] + b->plan->nodes;
 
         for (; lo < hi; lo /= 2, hi /= 2) {
-            if (lo % 2) or_row(&sum, &tree[lo++]);
-            if (hi % 2) or_row(&sum, &tree[--hi]);
+            if (lo % 2) or_row(to, &tree[lo++]);
+            if (hi % 2) or_row(to, &tree[--hi]);
         }
     }
+    or_row(&sum, keep);
     return sum;
 }
 
@@ -120,17 +133,22 @@ static atn_status step_stripe(atn_ctx *cx, atn_idx stripe, void *state)
     atn_field_bits_state *b = state;
     const atn_idx nodes = b->plan->nodes, last = nodes - 1;
     const atn_arena_mark mark = atn_arena_save(cx);
-    atn_stripe_row *rows = b->rows + stripe * nodes, *tree = NULL;
+    const atn_idx held = ATN_MAX(b->table.repeat.step, 1);
+    atn_stripe_row *rows = b->rows + stripe * nodes, *tree = NULL, *keep = NULL;
     atn_status st = ATN_OK;
 
     ATN_TAKE(tree, 2 * nodes);
+    ATN_TAKE(keep, held);
+    memset(keep, 0, (size_t)held * sizeof *keep);
     memcpy(tree + nodes, rows, (size_t)nodes * sizeof *rows);
     for (atn_idx i = nodes - 1; i > 0; i--) {
         tree[i] = tree[2 * i];
         or_row(&tree[i], &tree[2 * i + 1]);
     }
     for (atn_idx a = b->plan->causal ? stripe * ATN_STRIPE : 0; a < nodes; a++) {
-        const atn_stripe_row sum = seen(b, tree, a);
+        if (b->table.ptr[a] >> 18 != b->table.ptr[a + 1] >> 18) /* intervals */
+            ATN_TRY(atn_stopped(cx, "field"));
+        const atn_stripe_row sum = seen(b, tree, a, keep);
 
         if (a == last && stripe == last / ATN_STRIPE)
             b->own |= sum.w[last % ATN_STRIPE / 64] >> (last % 64) & 1;

@@ -50,9 +50,12 @@ typedef struct atn_field_reader {
     const atn_pattern *p;
     bool dense;
     atn_idx factor;        /* nodes in a block of p */
+    atn_repeat repeat;     /* of nodes */
     atn_span *raw, *of[3]; /* of one head; of heads joined twice; in nodes */
-    const atn_span *held;  /* block row `row` of p, joined */
+    const atn_span *held;  /* block row `row` of p from block `from` on, joined */
     atn_idx row, n_held;   /* row -1: none */
+    atn_idx from;
+    int64_t read; /* intervals so far; a caller may set it to 0 */
 } atn_field_reader;
 
 /* In the arena, with room for every layer of the plan. */
@@ -60,15 +63,40 @@ atn_status atn_field_reader_open(atn_ctx *cx, const atn_field_plan *plan,
                                  atn_field_reader *out) ATN_WARN_UNUSED;
 double atn_field_reader_bytes(const atn_field_plan *plan);
 void atn_field_reader_set(atn_field_reader *r, const atn_pattern *p);
+/* Where a reader has read as many intervals, its owner looks whether to stop. */
+enum { ATN_FIELD_READ_MOST = 1 << 20 };
+/* What the layer states of its rows, in nodes; step 0 where it does not help. */
+atn_repeat atn_field_repeat(const atn_field_plan *plan, const atn_pattern *p);
 /* The nodes that node a sees: sorted intervals that do not touch; valid until the next
  * call. */
 atn_idx atn_field_row(atn_field_reader *r, atn_idx a, const atn_span **spans);
+/* The same of nodes from `from` on alone. */
+atn_idx atn_field_row_from(atn_field_reader *r, atn_idx a, atn_idx from,
+                           const atn_span **spans);
+
+/* What has to be read of row a where the row `step` before it is known: row a is held
+ * nodes, all below `near`, and the rest. The held nodes are those of row a - step, none
+ * where `fresh`, and of [from, near) those that the row has. Where nothing is stated of
+ * the rows, nothing is held: near = 0. */
+typedef struct atn_field_news {
+    bool fresh;
+    atn_idx from, near;
+    atn_idx place; /* a mod step: where what is held may be kept */
+} atn_field_news;
+/* first: the row before it is not known, whatever is stated. */
+atn_field_news atn_field_news_of(const atn_field_reader *r, atn_idx a, bool first);
+/* Places of the step; 1 where nothing is stated. */
+static inline atn_idx atn_field_places(const atn_field_reader *r)
+{
+    return ATN_MAX(r->repeat.step, 1);
+}
 /* True when the row with its residual is one interval, which goes to *out. */
 bool atn_field_interval(atn_field_reader *r, atn_idx a, atn_span *out);
 
-/* All rows of one layer. */
+/* The news of all rows of one layer. An interval is held or part of the rest. */
 typedef struct atn_field_table {
     const atn_pattern *p;
+    atn_repeat repeat;
     int64_t *ptr;   /* [nodes + 1] */
     int32_t *spans; /* pairs lo, hi */
 } atn_field_table;
@@ -111,12 +139,21 @@ static inline void atn_field_count(atn_field_tally *t, atn_idx row, atn_idx reac
     t->row = row;
 }
 
+/* What says whether to go on beyond the depth asked for. */
+typedef struct atn_field_peek {
+    atn_idx reached; /* by the last node, and its flag `own` */
+    bool own;
+    int64_t growth; /* the same through a whole list of layers, and not `all`: there is
+                       a row that stays short of what it can see for good */
+    bool all;       /* every node reaches all it can see */
+} atn_field_peek;
+
 typedef struct atn_field_engine {
     const char *id;
     bool every; /* holds the fields of all nodes, else of the row it was opened for */
     /* Whether it can compute this plan, here. */
     atn_status (*fits)(atn_ctx *cx, const atn_field_plan *p, bool *fits);
-    /* Of one layer, in units of some nanoseconds. */
+    /* Of one layer beyond the depth asked for, about nanoseconds. */
     double (*work)(const atn_field_plan *p);
     /* *state <- R_0; the plan is borrowed. Checks its memory first. */
     atn_status (*open)(atn_ctx *cx, const atn_field_plan *p, atn_idx row, void **state);
@@ -126,7 +163,11 @@ typedef struct atn_field_engine {
     /* Whether a row of `rows` reaches a key of `keys`. */
     bool (*meets)(const void *state, atn_span rows, atn_span keys);
     atn_status (*tally)(atn_ctx *cx, const void *state, atn_field_tally *out);
-    void (*close)(atn_ctx *cx, void *state); /* NULL is fine */
+    /* Beyond the depth asked for: as step, after which only peek and close are called.
+     * NULL: step does it. */
+    atn_status (*beyond)(atn_ctx *cx, void *state, int k);
+    void (*peek)(const void *state, atn_field_peek *out); /* NULL: all is looked at */
+    void (*close)(atn_ctx *cx, void *state);              /* NULL is fine */
 } atn_field_engine;
 
 extern const atn_field_engine atn_field_shift, atn_field_axes, atn_field_intervals,

@@ -7,16 +7,29 @@
  *         that of the first j does and ends where that of the last one does:
  *         [lo_k-1(lo(i)), hi_k-1(hi(i) - 1)), and both ends are again monotone.
  *         Nodes of more than one token must see themselves in every layer, so that the
- *         flag `own` of the plan is known.
- * Cost    a layer: its rows once; 32 bytes a node.
+ *         flag `own` of the plan is known. Every row is complete when the last one
+ *         begins at 0 and the first one ends at N. Beyond the depth asked for only
+ *         these ends are followed, from the top down: e_t = the end of row e_t-1 in
+ *         layer k - t + 1, and e of depth k + n goes on from that of depth k
+ *         (field_frontier.c).
+ * Cost    a layer: its rows once; 32 bytes a node. Beyond: two rows for each of the n
+ *         layers.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "graph/field_internal.h"
+
+/* The first key of the last row and the last key of the first row, at a depth. */
+typedef struct ends {
+    int depth; /* 0: not known */
+    atn_idx first, last;
+} ends;
 
 typedef struct intervals {
     const atn_field_plan *plan;
     atn_span *at, *next; /* [nodes] */
     bool own;
+    ends *ends; /* [n], by depth modulo n; NULL: within the depth asked for */
+    int now;
 } intervals;
 
 /* Whether the node is in one of the intervals. */
@@ -69,7 +82,7 @@ static double bytes(const atn_field_plan *p)
 
 static double work(const atn_field_plan *p)
 {
-    return 10 * (double)p->nodes;
+    return 200. * p->n;
 }
 
 static void close_intervals(atn_ctx *cx, void *state)
@@ -79,6 +92,7 @@ static void close_intervals(atn_ctx *cx, void *state)
     if (!s) return;
     atn_free(cx, s->at);
     atn_free(cx, s->next);
+    atn_free(cx, s->ends);
     atn_free(cx, s);
 }
 
@@ -156,6 +170,49 @@ static atn_status tally(atn_ctx *cx, const void *state, atn_field_tally *out)
     return ATN_OK;
 }
 
+/* From depth k - n, or from the row itself. */
+static atn_status beyond(atn_ctx *cx, void *state, int k)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    intervals *s = state;
+    const int n = s->plan->n;
+    atn_status st = ATN_OK;
+    atn_field_reader r;
+    ends e;
+
+    if (!s->ends) ATN_NEW(s->ends, n);
+    s->now = k % n;
+    e = s->ends[s->now];
+    if (e.depth == 0) e = (ends){0, s->plan->nodes - 1, 0};
+    ATN_TRY(atn_field_reader_open(cx, s->plan, &r));
+    for (int t = k - e.depth; t > 0; t--) {
+        atn_span x;
+
+        atn_field_reader_set(&r, atn_field_layer(s->plan, t));
+        ATN_ASSERT(atn_field_interval(&r, e.first, &x));
+        e.first = x.lo;
+        ATN_ASSERT(atn_field_interval(&r, e.last, &x));
+        e.last = x.hi - 1;
+    }
+    e.depth = k;
+    s->ends[s->now] = e;
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+static void peek(const void *state, atn_field_peek *out)
+{
+    const intervals *s = state;
+    const atn_idx nodes = s->plan->nodes;
+    const ends e =
+        s->ends ? s->ends[s->now] : (ends){0, s->at[nodes - 1].lo, s->at[0].hi - 1};
+
+    *out = (atn_field_peek){.reached = nodes - e.first, .own = s->own || s->ends};
+    out->growth = out->reached + e.last;
+    out->all = e.first == 0 && (s->plan->causal || e.last == nodes - 1);
+}
+
 const atn_field_engine atn_field_intervals = {
     .id = "intervals",
     .every = true,
@@ -166,5 +223,7 @@ const atn_field_engine atn_field_intervals = {
     .mark = mark,
     .meets = meets,
     .tally = tally,
+    .beyond = beyond,
+    .peek = peek,
     .close = close_intervals,
 };

@@ -34,6 +34,19 @@ static atn_idx common_divisor(atn_idx a, atn_idx b)
     return a;
 }
 
+/* The least number of layers that the list repeats. */
+static int period_of(const atn_pattern *const *layers, int n)
+{
+    for (int k = 1; k < n; k++) {
+        int i = k;
+
+        if (n % k > 0) continue;
+        while (i < n && layers[i] == layers[i - k]) i++;
+        if (i == n) return k;
+    }
+    return n;
+}
+
 atn_status atn_field_plan_make(atn_ctx *cx, const atn_pattern *const *layers, int n,
                                atn_field_plan *out)
 {
@@ -62,6 +75,7 @@ atn_status atn_field_plan_make(atn_ctx *cx, const atn_pattern *const *layers, in
             block = common_divisor(f->block, block);
         out->causal &= f->causal;
     }
+    out->n = period_of(layers, n);
     out->block = block > 0 ? block : dense;
     out->nodes = (out->tokens - 1) / out->block + 1;
 done:
@@ -70,18 +84,25 @@ done:
 
 /* ---- the reader ---- */
 
-/* Intervals that all heads together can have, and those that one can write. */
+static atn_idx most_of(const atn_pattern *p)
+{
+    const atn_idx most = p->cols / 2 + 1;
+    atn_idx all = most;
+
+    if (p->heads > 1 && p->all_room > 0) return ATN_MIN(p->all_most, most);
+    if (!atn_mul(p->heads, p->most, &all) || all > most) all = most;
+    return all;
+}
+
+/* Intervals that all heads together can have, and those that have to be written. */
 static void room_of(const atn_field_plan *plan, atn_idx *joined, atn_idx *raw)
 {
     *joined = *raw = 1;
     for (int i = 0; i < plan->n; i++) {
         const atn_pattern *p = plan->layers[i];
-        const atn_idx most = p->cols / 2 + 1;
-        atn_idx all = most;
 
-        if (!atn_mul(p->heads, p->most, &all) || all > most) all = most;
-        *joined = ATN_MAX(*joined, all);
-        *raw = ATN_MAX(*raw, p->room);
+        *joined = ATN_MAX(*joined, most_of(p));
+        *raw = ATN_MAX(*raw, p->heads > 1 && p->all_room > 0 ? p->all_room : p->room);
     }
 }
 
@@ -107,11 +128,21 @@ done:
     return st;
 }
 
+atn_repeat atn_field_repeat(const atn_field_plan *plan, const atn_pattern *p)
+{
+    atn_repeat r = {0};
+
+    if (atn_field_dense(p) || !p->frame.causal) return r;
+    r = atn_repeat_scale(p->repeat, p->frame.block / plan->block);
+    return r.reach < plan->nodes ? r : (atn_repeat){0};
+}
+
 void atn_field_reader_set(atn_field_reader *r, const atn_pattern *p)
 {
     r->p = p;
     r->dense = atn_field_dense(p);
     r->factor = r->dense ? 1 : p->frame.block / r->plan->block;
+    r->repeat = atn_field_repeat(r->plan, p);
     r->row = -1;
 }
 
@@ -133,45 +164,75 @@ static atn_idx merge(const atn_span *a, atn_idx na, const atn_span *b, atn_idx n
     return n;
 }
 
-/* Block row `row` of the pattern, heads joined, is held. */
-static void hold(atn_field_reader *r, atn_idx row)
+/* Block row `row` of the pattern from block `from` on, heads joined, is held. */
+static void hold(atn_field_reader *r, atn_idx row, atn_idx from)
 {
-    atn_idx n = atn_pattern_row(r->p, 0, row, r->raw);
+    const atn_idx heads = r->p->all_room > 0 ? 1 : r->p->heads;
+    atn_idx n =
+        atn_pattern_row_from(r->p, heads > 1 ? 0 : ATN_HEADS_ALL, row, from, r->raw);
     int to = 0;
 
     r->held = r->raw;
-    if (r->p->heads > 1) {
+    r->read += n;
+    if (heads > 1) {
         memcpy(r->of[0], r->raw, (size_t)n * sizeof *r->raw);
-        for (atn_idx h = 1; h < r->p->heads; h++, to = 1 - to) {
-            const atn_idx m = atn_pattern_row(r->p, h, row, r->raw);
+        for (atn_idx h = 1; h < heads; h++, to = 1 - to) {
+            const atn_idx m = atn_pattern_row_from(r->p, h, row, from, r->raw);
 
             n = merge(r->of[to], n, r->raw, m, r->of[1 - to]);
+            r->read += n;
         }
         r->held = r->of[to];
     }
     r->n_held = n;
     r->row = row;
+    r->from = from;
+}
+
+atn_idx atn_field_row_from(atn_field_reader *r, atn_idx a, atn_idx from,
+                           const atn_span **spans)
+{
+    const bool causal = r->p->frame.causal;
+    const atn_idx end = causal ? a + 1 : r->plan->nodes;
+    const atn_idx row = a / r->factor, block = from / r->factor;
+    atn_idx n = 0;
+
+    r->read++;
+    *spans = r->of[2];
+    if (r->dense) {
+        r->of[2][0] = (atn_span){from, end};
+        return from < end;
+    }
+    if (row != r->row || block < r->from) hold(r, row, block);
+    if (r->factor == 1 && from == r->from) {
+        *spans = r->held;
+        return r->n_held;
+    }
+    for (atn_idx i = 0; i < r->n_held; i++) {
+        const atn_span x = {ATN_MAX(r->held[i].lo * r->factor, from),
+                            ATN_MIN(r->held[i].hi * r->factor, end)};
+
+        if (x.lo < x.hi) r->of[2][n++] = x;
+    }
+    return n;
 }
 
 atn_idx atn_field_row(atn_field_reader *r, atn_idx a, const atn_span **spans)
 {
-    const bool causal = r->p->frame.causal;
-    const atn_idx end = causal ? a + 1 : r->plan->nodes;
+    return atn_field_row_from(r, a, 0, spans);
+}
 
-    *spans = r->of[2];
-    if (r->dense) {
-        r->of[2][0] = (atn_span){0, end};
-        return 1;
-    }
-    if (a / r->factor != r->row) hold(r, a / r->factor);
-    if (r->factor == 1) {
-        *spans = r->held;
-        return r->n_held;
-    }
-    for (atn_idx i = 0; i < r->n_held; i++)
-        r->of[2][i] = (atn_span){r->held[i].lo * r->factor,
-                                 ATN_MIN(r->held[i].hi * r->factor, end)};
-    return r->n_held;
+atn_field_news atn_field_news_of(const atn_field_reader *r, atn_idx a, bool first)
+{
+    const atn_repeat *p = &r->repeat;
+    atn_field_news news = {.fresh = true};
+
+    if (p->step == 0) return news;
+    news.fresh = first || atn_repeat_fresh(p, a);
+    news.near = ATN_MAX(a - p->step - p->reach, 0);
+    news.from = news.fresh ? 0 : ATN_MAX(news.near - p->step, 0);
+    news.place = a % p->step;
+    return news;
 }
 
 bool atn_field_interval(atn_field_reader *r, atn_idx a, atn_span *out)
@@ -197,6 +258,31 @@ typedef struct filling {
     int32_t *spans; /* .. where it is not NULL, they go there from ptr[a] on */
 } filling;
 
+static atn_idx put(const filling *f, atn_idx a, atn_idx at, atn_idx lo, atn_idx hi)
+{
+    if (lo >= hi) return at;
+    if (f->spans) {
+        f->spans[2 * (f->ptr[a] + at)] = (int32_t)lo;
+        f->spans[2 * (f->ptr[a] + at) + 1] = (int32_t)hi;
+    }
+    return at + 1;
+}
+
+/* The news of row a; one that is held in part is cut. */
+static void fill_row(const filling *f, atn_field_reader *r, atn_idx a)
+{
+    const atn_field_news news = atn_field_news_of(r, a, false);
+    const atn_span *s;
+    const atn_idx n = atn_field_row_from(r, a, news.from, &s);
+    atn_idx at = 0;
+
+    for (atn_idx i = 0; i < n; i++) {
+        at = put(f, a, at, s[i].lo, ATN_MIN(s[i].hi, news.near));
+        at = put(f, a, at, ATN_MAX(s[i].lo, news.near), s[i].hi);
+    }
+    if (!f->spans) f->ptr[a + 1] = at;
+}
+
 static atn_status fill_chunk(atn_ctx *cx, atn_idx chunk, void *state)
 {
     const filling *f = state;
@@ -208,14 +294,11 @@ static atn_status fill_chunk(atn_ctx *cx, atn_idx chunk, void *state)
     ATN_TRY(atn_field_reader_open(cx, f->plan, &r));
     atn_field_reader_set(&r, f->p);
     for (atn_idx a = chunk * CHUNK; a < end; a++) {
-        const atn_span *s;
-        const atn_idx n = atn_field_row(&r, a, &s);
-
-        if (!f->spans) f->ptr[a + 1] = n;
-        for (atn_idx i = 0; f->spans && i < n; i++) {
-            f->spans[2 * (f->ptr[a] + i)] = (int32_t)s[i].lo;
-            f->spans[2 * (f->ptr[a] + i) + 1] = (int32_t)s[i].hi;
+        if (r.read > ATN_FIELD_READ_MOST) {
+            ATN_TRY(atn_stopped(cx, "rows"));
+            r.read = 0;
         }
+        fill_row(f, &r, a);
     }
 done:
     atn_arena_rewind(cx, mark);
@@ -244,6 +327,7 @@ atn_status atn_field_table_fill(atn_ctx *cx, const atn_field_plan *plan,
 
     if (t->p == p) return ATN_OK;
     atn_field_table_release(cx, t);
+    t->repeat = atn_field_repeat(plan, p);
     ATN_NEW(t->ptr, plan->nodes + 1);
     f.ptr = t->ptr;
     ATN_TRY(measure(cx, &f));

@@ -10,12 +10,15 @@
  *         P_k come sets within [0, j], j among them: together [0, min(P_k, i + 1)). The
  *         order of the layers does not matter, and the first rows need no other rule.
  *         Row i: popcount of S_k up to i - Q_k, + Q_k. It is complete when the first
- *         i - Q_k + 1 offsets are in S_k, so the last row is complete last of all.
+ *         i - Q_k + 1 offsets are in S_k, so the last row is complete last of all:
+ *         beyond the depth asked for only its size is looked at. Where it stays the
+ *         same through a whole list of layers, it does for good.
  * Cost    S_k is a bitmap. D_k is cut into groups: `count` runs of `length` offsets
  *         every `step`; each is added by log length + log count shifted ORs of N / 64
  *         words. A window, a stride, a dilated window: one group; powers of two: log N.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include <math.h>
 #include <string.h>
 
 #include "graph/field_internal.h"
@@ -44,9 +47,23 @@ static double bytes(const atn_field_plan *p)
     return 3.0 / 8 * (double)p->nodes;
 }
 
+/* Passes over the words, of the layers on average. */
 static double work(const atn_field_plan *p)
 {
-    return (double)p->nodes;
+    const double words = (double)p->nodes / 64;
+    double passes = 0;
+
+    for (int l = 0; l < p->n; l++) {
+        const atn_pattern *q = p->layers[l];
+
+        for (atn_idx i = 0; i < q->n_offsets; passes += 2) {
+            atn_group g;
+
+            i = atn_next_group(q->offsets, q->n_offsets, i, &g);
+            passes += log2((double)g.length) + log2((double)g.count);
+        }
+    }
+    return .5 * words * (2 + passes / p->n);
 }
 
 static void close_shift(atn_ctx *cx, void *state)
@@ -200,6 +217,27 @@ static atn_status tally(atn_ctx *cx, const void *state, atn_field_tally *out)
     return ATN_OK;
 }
 
+static atn_idx bits_of(uint64_t x)
+{
+    x -= x >> 1 & 0x5555555555555555u;
+    x = (x & 0x3333333333333333u) + (x >> 2 & 0x3333333333333333u);
+    x = (x + (x >> 4)) & 0x0f0f0f0f0f0f0f0fu;
+    return (atn_idx)(x * 0x0101010101010101u >> 56);
+}
+
+static void peek(const void *state, atn_field_peek *out)
+{
+    const shift *s = state;
+    const atn_idx nodes = s->plan->nodes, end = nodes - ATN_MIN(s->prefix, nodes);
+
+    *out = (atn_field_peek){.reached = nodes - end, .own = s->own};
+    for (atn_idx w = 0; w < end / 64; w++) out->reached += bits_of(s->sums[w]);
+    if (end % 64 > 0)
+        out->reached += bits_of(s->sums[end / 64] & ~(~(uint64_t)0 << (end % 64)));
+    out->growth = out->reached;
+    out->all = out->reached == nodes;
+}
+
 const atn_field_engine atn_field_shift = {
     .id = "shift",
     .every = true,
@@ -210,5 +248,6 @@ const atn_field_engine atn_field_shift = {
     .mark = mark,
     .meets = meets,
     .tally = tally,
+    .peek = peek,
     .close = close_shift,
 };

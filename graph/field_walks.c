@@ -5,19 +5,22 @@
  *         those that end at node 0. Depth by depth for any schedule, and only sums of
  *         what is positive: a difference of prefix sums would lose a short row beside
  *         long ones. A number is m 2^(512 e), 1 <= m < 2^512, so nothing overflows.
- *         Any rows: a tree of sums gives an interval in 2 log N additions; rows that
- *         the last one never reaches within the depth are left as they were, for
- *         w_k-s(j) is asked for only where s steps lead to j. Same offsets
+ *         Any rows: a tree of sums gives an interval in 2 log N additions; where rows
+ *         repeat, the sum over what is held of an earlier row goes on to the next one.
+ *         Rows that the last one never reaches within the depth are left as they were,
+ *         for w_k-s(j) is asked for only where s steps lead to j. Same offsets
  *         everywhere: a group of offsets (field_shift.c) is a sliding sum, by the sums
  *         to both ends of pieces as long as the window. A grid: the walks are those
  *         along the axes multiplied, as rows are products that hold themselves.
  * Oracle  causal and dense: C(N - 1 + k, k). Exact below 2^53; beyond, the relative
  *         error is at most k 2^-53 times the additions of a row: 2 log2 N + 1 an
- *         interval; the window of a sliding sum, N where all is seen (7e-9 at a million
- *         nodes and 64 layers, as roundings go 1e-11).
+ *         interval, and of what is held the steps of a segment; the window of a sliding
+ *         sum, N where all is seen (7e-9 at a million nodes and 64 layers, as roundings
+ *         go 1e-11).
  * Source  sliding sums: van Herk 1992, of maxima.
  * Cost    a layer: its rows once, or some passes over the nodes for each group; 96
- *         bytes a node.
+ *         bytes a node, 144 where sums slide.
+ * Limits  rows of more than 2^33 intervals in all are left out, with a warning.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
@@ -25,7 +28,8 @@
 #include "core/rows.h"
 #include "graph/field_internal.h"
 
-enum { CHUNK = 1024, STEP = 512, PREFIX_MOST = 64, GROUPS_MOST = 256 };
+enum { CHUNK = 1024, CHUNKS = 64, STEP = 512, PREFIX_MOST = 64, GROUPS_MOST = 256 };
+static const double READ_MOST = 8589934592.;
 
 /* m 2^(STEP e), 1 <= m < 2^STEP, or m = e = 0 */
 typedef struct wide {
@@ -66,6 +70,7 @@ typedef struct counts {
     wide *next[2];   /* [nodes] */
     uint8_t *needed; /* [nodes], of any rows: the last one reaches it */
     const atn_pattern *p;
+    atn_idx chunk; /* rows of a task */
 } counts;
 
 static void counts_release(atn_ctx *cx, counts *c)
@@ -77,13 +82,15 @@ static void counts_release(atn_ctx *cx, counts *c)
     atn_free(cx, c->needed);
 }
 
-static atn_status counts_make(atn_ctx *cx, const atn_field_plan *p, counts *c)
+/* extra: numbers a node beside the counts. */
+static atn_status counts_make(atn_ctx *cx, const atn_field_plan *p, int extra,
+                              counts *c)
 {
     const wide one = {1, 0};
     atn_status st = ATN_OK;
 
-    *c = (counts){.plan = p};
-    ATN_TRY(atn_mem_check(cx, 6. * sizeof(wide) * (double)p->nodes, "walks"));
+    *c = (counts){.plan = p, .chunk = CHUNK};
+    ATN_TRY(atn_mem_check(cx, (6. + extra) * sizeof(wide) * (double)p->nodes, "walks"));
     for (int i = 0; i < 2; i++) {
         ATN_NEW(c->tree[i], 2 * p->nodes);
         ATN_NEW(c->next[i], p->nodes);
@@ -122,30 +129,65 @@ static wide sum(const wide *tree, atn_idx nodes, atn_span s)
     return x;
 }
 
+/* Of sorted intervals. */
+static bool holds(const atn_span *s, atn_idx n, atn_idx a)
+{
+    while (n > 0 && s[n - 1].lo > a) n--;
+    return n > 0 && a < s[n - 1].hi;
+}
+
+/* What is held of the rows of a task: sums by place of the step. */
+typedef struct holding {
+    wide *of[2]; /* [step] */
+} holding;
+
+/* next(a) <- the sum over row a, and what is held of it for the rows behind. */
+static void sum_row(const counts *c, atn_field_reader *r, holding *h, atn_idx a,
+                    bool first)
+{
+    const atn_field_news news = atn_field_news_of(r, a, first);
+    const atn_idx nodes = c->plan->nodes;
+    const atn_span *s;
+    const atn_idx n = atn_field_row_from(r, a, news.from, &s);
+    const bool self = holds(s, n, a);
+
+    for (int w = 0; w < 2; w++) {
+        wide *const held = &h->of[w][news.place];
+        const wide *tree = c->tree[w];
+        wide x = self ? (wide){0, 0} : tree[nodes + a];
+
+        if (news.fresh) *held = (wide){0, 0};
+        for (atn_idx i = 0; i < n; i++) {
+            const atn_span old = {s[i].lo, ATN_MIN(s[i].hi, news.near)};
+            const atn_span rest = {ATN_MAX(s[i].lo, news.near), s[i].hi};
+
+            if (old.lo < old.hi) *held = add(*held, sum(tree, nodes, old));
+            if (rest.lo < rest.hi) x = add(x, sum(tree, nodes, rest));
+        }
+        c->next[w][a] = add(x, *held);
+    }
+}
+
 static atn_status sum_chunk(atn_ctx *cx, atn_idx chunk, void *state)
 {
     const counts *c = state;
-    const atn_idx nodes = c->plan->nodes, end = ATN_MIN((chunk + 1) * CHUNK, nodes);
+    const atn_idx first = chunk * c->chunk;
+    const atn_idx end = ATN_MIN(first + c->chunk, c->plan->nodes);
     const atn_arena_mark mark = atn_arena_save(cx);
     atn_status st = ATN_OK;
     atn_field_reader r;
+    holding h;
 
     ATN_TRY(atn_field_reader_open(cx, c->plan, &r));
     atn_field_reader_set(&r, c->p);
-    for (atn_idx a = chunk * CHUNK; a < end; a++) {
-        wide x[2] = {{0, 0}, {0, 0}};
-        const atn_span *s;
-        bool self = false;
-        atn_idx n;
-
-        if (!c->needed[a]) continue;
-        n = atn_field_row(&r, a, &s);
-        for (atn_idx i = 0; i < n; i++) {
-            self |= a >= s[i].lo && a < s[i].hi;
-            for (int w = 0; w < 2; w++) x[w] = add(x[w], sum(c->tree[w], nodes, s[i]));
+    for (int w = 0; w < 2; w++) ATN_TAKE(h.of[w], atn_field_places(&r));
+    for (atn_idx a = first; a < end; a++) {
+        if (r.read > ATN_FIELD_READ_MOST) {
+            ATN_TRY(atn_stopped(cx, "walks"));
+            r.read = 0;
         }
-        for (int w = 0; w < 2; w++)
-            c->next[w][a] = self ? x[w] : add(x[w], c->tree[w][nodes + a]);
+        if (c->needed[a] || r.repeat.step > 0)
+            sum_row(c, &r, &h, a, a - first < r.repeat.step);
     }
 done:
     atn_arena_rewind(cx, mark);
@@ -160,7 +202,7 @@ static atn_status step_rows(atn_ctx *cx, counts *c)
     for (int w = 0; w < 2; w++)
         for (atn_idx i = nodes - 1; i > 0; i--)
             c->tree[w][i] = add(c->tree[w][2 * i], c->tree[w][2 * i + 1]);
-    ATN_TRY(atn_parallel(cx, (nodes - 1) / CHUNK + 1, sum_chunk, c, "walks"));
+    ATN_TRY(atn_parallel(cx, (nodes - 1) / c->chunk + 1, sum_chunk, c, "walks"));
     keep_next(c);
 done:
     return st;
@@ -172,7 +214,8 @@ atn_status atn_field_walks_rows(atn_ctx *cx, const atn_field_plan *p, int depth,
     atn_status st = ATN_OK;
     counts c;
 
-    ATN_TRY(counts_make(cx, p, &c));
+    ATN_TRY(counts_make(cx, p, 0, &c));
+    c.chunk = ATN_MAX(CHUNK, (p->nodes - 1) / CHUNKS + 1); /* what is held ends there */
     ATN_NEW(c.needed, p->nodes);
     ATN_TRY(atn_field_plan_of(cx, p, depth, p->nodes - 1, c.needed));
     read_counts(&c, &at[0]);
@@ -184,6 +227,39 @@ atn_status atn_field_walks_rows(atn_ctx *cx, const atn_field_plan *p, int depth,
 done:
     counts_release(cx, &c);
     return st;
+}
+
+/* Intervals of one layer at most, as far as the bounds of its pattern say. */
+static double intervals_of(const atn_field_plan *p, const atn_pattern *q)
+{
+    const atn_repeat r = atn_field_repeat(p, q);
+    const bool joined = q->heads == 1 || q->all_room > 0;
+    const double most = joined ? (double)(q->heads == 1 ? q->most : q->all_most)
+                               : (double)q->most * (double)q->heads;
+    const double nodes = (double)p->nodes, step = (double)r.step;
+    const double starts = CHUNKS + (r.segment > 0 ? nodes / (double)r.segment : 0);
+
+    if (atn_field_dense(q)) return nodes;
+    if (r.step == 0) return nodes * most;
+    return ATN_MIN(starts * step, nodes) * most +
+           nodes * ATN_MIN(most, (double)r.reach + 2 * step + 1);
+}
+
+/* atn_field_walks_rows, where it is not too much. */
+static atn_status walks_some(atn_ctx *cx, const atn_field_plan *p, int depth,
+                             atn_field_at *at)
+{
+    double sum = 0;
+
+    for (int k = 1; k <= depth; k++) sum += intervals_of(p, atn_field_layer(p, k));
+    if (sum <= READ_MOST) return atn_field_walks_rows(cx, p, depth, at);
+    atn_log(cx, ATN_LOG_WARN,
+            "field: the walks are left out: the rows of %d layers may have %.3g "
+            "intervals in all, above %.3g (ask for fewer layers or tokens, or for "
+            "larger blocks)",
+            depth, sum, READ_MOST);
+    for (int k = 0; k <= depth; k++) at[k].walks_log10 = at[k].walks_first_log10 = NAN;
+    return ATN_OK;
 }
 
 /* ---- the same offsets everywhere ---- */
@@ -270,15 +346,21 @@ static atn_status add_singles(atn_ctx *cx, atn_idx chunk, void *state)
     return ATN_OK;
 }
 
-static void add_groups(const sliding *s, const atn_pattern *p)
+static atn_status add_groups(atn_ctx *cx, const sliding *s, const atn_pattern *p)
 {
+    atn_status st = ATN_OK;
+
     for (atn_idx i = 0; i < p->n_offsets;) {
         atn_group g;
 
         i = atn_next_group(p->offsets, p->n_offsets, i, &g);
-        if (!single(&g)) add_group(s, &g);
+        if (single(&g)) continue;
+        ATN_TRY(atn_stopped(cx, "walks"));
+        add_group(s, &g);
     }
     add_prefix(s, p);
+done:
+    return st;
 }
 
 static void add_all(const sliding *s)
@@ -316,7 +398,7 @@ static atn_status walks_shift(atn_ctx *cx, const atn_field_plan *p, int depth,
     atn_status st = ATN_OK;
     counts c;
 
-    ATN_TRY(counts_make(cx, p, &c));
+    ATN_TRY(counts_make(cx, p, 3, &c));
     ATN_NEW(ends, nodes);
     ATN_NEW(a, nodes);
     ATN_NEW(b, nodes);
@@ -334,7 +416,7 @@ static atn_status walks_shift(atn_ctx *cx, const atn_field_plan *p, int depth,
             if (dense)
                 add_all(&s);
             else
-                add_groups(&s, c.p);
+                ATN_TRY(add_groups(cx, &s, c.p));
         }
         keep_next(&c);
         read_counts(&c, &at[k]);
@@ -383,7 +465,7 @@ static atn_status walks_axis(atn_ctx *cx, const atn_field_plan *p, int x, int de
     for (int i = 0; i < p->n; i++)
         ATN_TRY(axis_layer(cx, p->layers[i], like, x, &layers[i]));
     ATN_TRY(atn_field_plan_make(cx, (const atn_pattern *const *)layers, p->n, &line));
-    ATN_TRY(atn_field_walks_rows(cx, &line, depth, at));
+    ATN_TRY(walks_some(cx, &line, depth, at));
 done:
     for (int i = 0; layers && i < p->n; i++) atn_pattern_destroy(cx, layers[i]);
     atn_free(cx, layers);
@@ -422,7 +504,7 @@ atn_status atn_field_walks(atn_ctx *cx, const atn_field_plan *p, int depth,
     else if (slides(p))
         ATN_TRY(walks_shift(cx, p, depth, at));
     else
-        ATN_TRY(atn_field_walks_rows(cx, p, depth, at));
+        ATN_TRY(walks_some(cx, p, depth, at));
 done:
     return st;
 }

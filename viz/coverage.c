@@ -37,6 +37,7 @@ static const char *const y[][2] = {{"share_mean", "keys needed / visible keys"},
 
 static const atn_curve_kind kind = {.x = "coverage",
                                     .lack = "it has no column coverage",
+                                    .fewer = "curves (leave some of them out)",
                                     .x_label =
                                         "share of a row's weight that is to be held",
                                     .y = y,

@@ -31,6 +31,7 @@ static const char *const y[][2] = {{"mass_share", "share of the weight"}, {NULL,
 
 static const atn_curve_kind kind = {.x = "distance_first_tokens",
                                     .lack = "it has no column distance_first_tokens",
+                                    .fewer = "curves (join distances)",
                                     .x_label = "distance (tokens), in doubling bins",
                                     .y = y,
                                     .panels_most = 12,

@@ -2,7 +2,8 @@
  *
  * Accepts  a table of kind adapter: columns layer, head (and stack, step), iteration, p
  *          where there are several, and energy or the column that meta `y` names. The
- *          energy is shown by that of iteration 0.
+ *          energy is shown by that of the first iteration that there is; the label says
+ *          which where it is not 0.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "viz/panels.h"
@@ -18,25 +19,27 @@ static const atn_param params[] = {
                      "linear or log; auto: log where the largest value is a hundred "
                      "times the least"),
     ATN_PARAM_BOOL(atn_panels_params, absolute, 0,
-                   "the energy as it is, not by that of iteration 0"),
+                   "the energy as it is, not by that of the first iteration"),
     ATN_PARAM_END,
 };
 
 static const char *const y[][2] = {
     {"energy", "energy"}, {"output_change", "change of the output"}, {NULL, NULL}};
 
-static const atn_curve_kind kind = {.title = "Energy by iteration",
-                                    .x = "iteration",
-                                    .lack = "it has no column iteration",
-                                    .x_label = "iteration",
-                                    .y = y,
-                                    .panels_most = 12,
-                                    .numeric = true,
-                                    .by = "p",
-                                    .relative = "energy",
-                                    .relative_label = "relative energy",
-                                    .spread = true,
-                                    .loose = true};
+static const atn_curve_kind kind = {
+    .title = "Energy by iteration",
+    .x = "iteration",
+    .lack = "it has no column iteration",
+    .fewer = "curves (give attnscope graph fewer --iterations)",
+    .x_label = "iteration",
+    .y = y,
+    .panels_most = 12,
+    .numeric = true,
+    .by = "p",
+    .relative = "energy",
+    .relative_label = "relative energy",
+    .spread = true,
+    .loose = true};
 
 static const char *check(const atn_table *t)
 {

@@ -284,13 +284,49 @@ static atn_status natural_height(atn_ctx *cx, const atn_figure *f, const atn_tab
     return st;
 }
 
+/* A column named by meta y must hold numbers, but in a figure that takes several: that
+ * shows texts as well. */
+static atn_status check_y(atn_ctx *cx, const atn_figure *f, const atn_table *t)
+{
+    const bool numbers = f->columns & ATN_FIGURE_Y && !(f->columns & ATN_FIGURE_YS);
+    const char *name = numbers ? atn_table_get_meta(t, "y") : NULL;
+    const int col = name ? atn_table_find_col(t, name) : -1;
+    atn_status st = ATN_OK;
+
+    if (col >= 0 && atn_table_col_type(t, col) == ATN_COL_STR)
+        ATN_FAIL(ATN_USAGE,
+                 "figure %s: --y %s: holds text, not numbers (name another column)",
+                 f->id, name);
+done:
+    return st;
+}
+
+static atn_status check_colours(atn_ctx *cx, const atn_figure *f,
+                                const atn_figure_opts *o)
+{
+    atn_status st = ATN_OK;
+
+    if (f->scale) return ATN_OK;
+    if (o->palette && !f->palette)
+        ATN_FAIL(ATN_USAGE,
+                 "figure %s shows no values as colours (leave --palette out)", f->id);
+    if (o->scale)
+        ATN_FAIL(ATN_USAGE,
+                 "figure %s shows no values as colours%s (leave --scale out)", f->id,
+                 f->palette ? " by a scale" : "");
+done:
+    return st;
+}
+
 static atn_status set_page(atn_ctx *cx, const atn_figure *f, const atn_table *t,
                            const atn_figure_opts *o, page *p)
 {
-    const char *reason = f->check ? f->check(t) : NULL;
+    const char *reason;
     char owner[64];
     atn_status st = ATN_OK;
 
+    ATN_TRY(check_y(cx, f, t));
+    reason = f->check ? f->check(t) : NULL;
     if (reason)
         ATN_FAIL(ATN_USAGE, "figure %s cannot show a table of kind '%s': %s", f->id,
                  atn_table_kind(t), reason);
@@ -303,9 +339,7 @@ static atn_status set_page(atn_ctx *cx, const atn_figure *f, const atn_table *t,
             ATN_USAGE,
             "a figure is at most 60 inches wide and high, its font 3 to 72 points, "
             "its resolution 20 to 2400 dpi");
-    if (!f->scale && (o->scale || o->palette))
-        ATN_FAIL(ATN_USAGE, "figure %s shows no values as colours (leave --%s out)",
-                 f->id, o->scale ? "scale" : "palette");
+    ATN_TRY(check_colours(cx, f, o));
     if (f->params) {
         snprintf(owner, sizeof owner, "figure %s", f->id);
         p->params = atn_arena_take(cx, 1, f->params_size);

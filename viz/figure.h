@@ -29,6 +29,7 @@ typedef struct atn_figure {
     const atn_param *params; /* NULL = none */
     size_t params_size;
     const char *scale; /* default scale, NULL = has no colours for values */
+    bool palette;      /* has colours of a palette all the same */
     unsigned columns;  /* ATN_FIGURE_X, ..: the columns that a user may name */
     /* NULL when the table fits, else the reason. */
     const char *(*check)(const atn_table *t);

@@ -8,12 +8,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "viz/palette.h"
 #include "viz/plot.h"
 #include "viz/sections.h"
 
 extern const atn_figure atn_figure_layers;
+
+enum { TEXT_MOST = 60 }; /* characters of a label */
 
 static int y_col(const atn_table *t)
 {
@@ -32,6 +35,21 @@ static const char *check(const atn_table *t)
     for (atn_idx r = 0; r < atn_table_rows(t); r++)
         if (isfinite(atn_table_get_f64(t, r, y))) return NULL;
     return "its column has no number in any row";
+}
+
+/* What the column holds, in the table's words. Its name does where it has a unit, where
+ * the words are long, and where the heading says them already. */
+static void label_of(const atn_table *t, const atn_figure_opts *o, char *out,
+                     size_t size)
+{
+    const char *text = atn_table_col_text(t, y_col(t)), *range = strstr(text, ", [");
+    const size_t n = range ? (size_t)(range - text) : strlen(text);
+    const bool headed = o->title || atn_table_get_meta(t, "title");
+
+    if (headed && n > 0 && n <= TEXT_MOST && !*atn_table_col_unit(t, y_col(t)))
+        snprintf(out, size, "%.*s", (int)n, text);
+    else
+        atn_col_label(t, y_col(t), out, size);
 }
 
 static void ranges(const atn_table *t, const atn_sections *s, atn_plot_area *a)
@@ -203,6 +221,7 @@ static atn_status draw(atn_ctx *cx, atn_canvas *c, const atn_table *t, const voi
     double *mean = NULL;
     atn_plot_area a;
     atn_sections s;
+    char label[160];
 
     (void)p;
     ATN_TRY(atn_sections_find(cx, t, &s));
@@ -210,7 +229,8 @@ static atn_status draw(atn_ctx *cx, atn_canvas *c, const atn_table *t, const voi
     a.h -= legend(c, &s, &a, false);
     ATN_TRY(atn_canvas_fits(cx, c, a.w, a.h));
     ranges(t, &s, &a);
-    atn_plot_frame(c, &a, t, o, y_col(t));
+    label_of(t, o, label, sizeof label);
+    atn_plot_frame_as(c, &a, t, o, y_col(t), label);
     dots(c, &a, t, &s);
     ATN_TRY(means_of(cx, t, &s, &mean));
     for (int g = 0; g < s.groups; g++) mean_line(c, &a, &s, mean, g);

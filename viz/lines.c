@@ -146,24 +146,51 @@ static bool step(walk *w)
     return true;
 }
 
-/* Through all points; a series of one point is a dot. */
+/* The way that x goes in a series, mostly: 1 to the right, -1 to the left. */
+static int way_of(walk w)
+{
+    atn_idx right = 0;
+    double last;
+
+    if (!step(&w)) return 1;
+    for (last = w.px; step(&w); last = w.px) right += w.px > last ? 1 : -1;
+    return right < 0 ? -1 : 1;
+}
+
+static void end_line(atn_canvas *c, const walk *w, atn_idx points)
+{
+    if (points > 1) {
+        cairo_stroke(c->cr);
+        return;
+    }
+    cairo_new_path(c->cr);
+    if (points == 0 || w->l->k->marks) return;
+    cairo_arc(c->cr, w->px, w->py, 2, 0, 2 * acos(-1));
+    cairo_fill(c->cr);
+}
+
+/* Through all points; where x goes back, rows of something else begin, and so does
+ * another line. A point alone is a dot. */
 static void draw_line(atn_canvas *c, const lines *l, const atn_plot_area *a, int series)
 {
     walk w = {.l = l, .a = a, .series = series};
+    const int way = way_of(w);
     atn_idx points = 0;
+    walk last = w;
 
     atn_series_pen(c, &l->s, series);
-    for (; step(&w); points++) {
-        if (points > 0)
+    for (; step(&w); last = w) {
+        if (points > 0 && way * (w.px - last.px) < 0) {
+            end_line(c, &last, points);
+            points = 0;
+        }
+        if (points++ > 0)
             cairo_line_to(c->cr, w.px, w.py);
         else
             cairo_move_to(c->cr, w.px, w.py);
     }
-    cairo_stroke(c->cr);
+    end_line(c, &last, points);
     cairo_set_dash(c->cr, NULL, 0, 0);
-    if (points != 1 || l->k->marks) return;
-    cairo_arc(c->cr, w.px, w.py, 2, 0, 2 * acos(-1));
-    cairo_fill(c->cr);
 }
 
 /* A mark at every point, or at some where they would touch. */

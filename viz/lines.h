@@ -1,6 +1,7 @@
 /* viz/lines.h -- lines of one column against another, one a series.
  *
- * Rows of one x that follow one another in a series are averaged.
+ * Rows of one x that follow one another in a series are averaged. Where x goes back the
+ * line is broken: there the rows are of something else.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once

@@ -15,7 +15,11 @@ static void y_label_of(const atn_panel_data *p, char *out, size_t size)
     const char *name = atn_table_col_name(p->t, p->y_col);
 
     if (p->relative) {
-        snprintf(out, size, "%s", p->k->relative_label);
+        char base[32];
+
+        atn_number_label(p->x[0], base);
+        snprintf(out, size, p->x[0] == 0 ? "%s" : "%s (by that of %s %s)",
+                 p->k->relative_label, p->k->x, base);
         return;
     }
     for (int i = 0; p->k->y[i][0]; i++)
@@ -26,16 +30,23 @@ static void y_label_of(const atn_panel_data *p, char *out, size_t size)
     atn_col_label(p->t, p->y_col, out, size);
 }
 
-/* With the one value of what would split the panels. */
+/* With the one value of what would split the panels, the one layer and the one head:
+ * neither a title nor the legend names them. */
 static void x_label_of(const atn_panel_data *p, char *out, size_t size)
 {
-    char by[32];
+    char one[192] = "", number[32];
+    size_t n = 0;
 
-    atn_number_label(p->by[0], by);
+    atn_number_label(p->by[0], number);
     if (p->by_col >= 0 && p->n_by == 1)
-        snprintf(out, size, "%s (%s = %s)", p->k->x_label, p->k->by, by);
-    else
-        snprintf(out, size, "%s", p->k->x_label);
+        n += (size_t)snprintf(one, sizeof one, ", %.24s = %s", p->k->by, number);
+    if (p->s.n == 1)
+        n += (size_t)snprintf(one + n, sizeof one - n, ", %s %s", p->s.axis,
+                              p->s.name[0]);
+    if (p->one_head)
+        snprintf(one + n, sizeof one - n, ", head %lld",
+                 (long long)atn_section_head(p->t, 0));
+    snprintf(out, size, *one ? "%s (%s)" : "%s", p->k->x_label, one + 2);
 }
 
 const char *atn_panels_check(const atn_table *t, const atn_curve_kind *k)
@@ -435,6 +446,8 @@ static void draw_median(atn_canvas *c, const plot *p, const atn_plot_area *a, in
     for (int i = 0; i < p->d.n_x; i++)
         if (atn_panel_quartiles(&p->d, of, panel, i, q))
             go_on(&t, x_at(p, a, i), atn_plot_py(a, q[1]));
+        else
+            end_trail(&t);
     end_trail(&t);
 }
 

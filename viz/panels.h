@@ -27,6 +27,7 @@ typedef enum atn_y_axis { ATN_Y_AUTO, ATN_Y_LINEAR, ATN_Y_LOG } atn_y_axis;
 typedef struct atn_curve_kind {
     const char *title;    /* of the first y; NULL = what its column holds */
     const char *x, *lack; /* the column of x; what is said where there is none */
+    const char *fewer;    /* what helps against too many values of x */
     const char *x_label;
     const char *const (
         *y)[2];      /* columns with their labels, {NULL} at the end; first the usual */

@@ -69,9 +69,10 @@ static atn_status find_values(atn_ctx *cx, atn_panel_data *p)
 
         if (!isfinite(x) || !isfinite(by)) continue;
         if (place_of(p->x, &p->n_x, x, ATN_PANELS_X) < 0)
-            ATN_TRY(too_many(cx, p, p->x_col, ATN_PANELS_X, "curves"));
+            ATN_TRY(too_many(cx, p, p->x_col, ATN_PANELS_X, p->k->fewer));
         if (place_of(p->by, &p->n_by, by, ATN_PANELS_BY) < 0)
-            ATN_TRY(too_many(cx, p, p->by_col, ATN_PANELS_BY, "panels"));
+            ATN_TRY(too_many(cx, p, p->by_col, ATN_PANELS_BY,
+                             "panels (choose fewer of them)"));
     }
     if (p->n_by == 0) p->n_by = 1; /* no row has a value: check says so before */
 done:
@@ -198,10 +199,21 @@ static void find_range(atn_panel_data *p, int axis)
     p->high += 0.05 * (p->high - p->low);
 }
 
+/* The largest median of the second column, of a spread all that is drawn of it. */
+static double largest_median(const atn_panel_data *p)
+{
+    double most = -INFINITY, q[3];
+
+    for (int panel = 0; panel < p->panels; panel++)
+        for (int i = 0; i < p->n_x; i++)
+            if (atn_panel_quartiles(p, p->other, panel, i, q)) most = fmax(most, q[1]);
+    return most;
+}
+
 static void find_other_range(atn_panel_data *p)
 {
-    p->other_high = -INFINITY;
-    for (atn_idx i = 0; i < cells_of(p); i++)
+    p->other_high = p->spread ? largest_median(p) : -INFINITY;
+    for (atn_idx i = 0; i < cells_of(p) && !p->spread; i++)
         if (p->other[i].n > 0)
             p->other_high = fmax(p->other_high, p->other[i].sum / p->other[i].n);
     if (!isfinite(p->other_high)) /* an empty column has no axis */

@@ -48,7 +48,7 @@ typedef struct layout {
     atn_cmat m;
     atn_scale scale;
     atn_token_map map;
-    bool shares, hidden; /* there are cells kept in part; that cannot be seen */
+    bool shares, missed, hidden; /* there are cells kept in part; not kept; not seen */
     char note[640];
 } layout;
 
@@ -59,6 +59,7 @@ static void look(layout *l)
             const float v = atn_crow(l->m, r)[j];
 
             l->hidden |= isnan(v);
+            l->missed |= v == 0;
             l->shares |= v > 0 && v < 1;
         }
 }
@@ -76,12 +77,13 @@ static void make_note(const atn_table *t, layout *l)
 {
     char *out = l->note;
     const size_t size = sizeof l->note;
-    const double full = atn_token_map_fact(t, "density_full");
+    const double full = atn_token_map_fact(t, "density_full"),
+                 pairs = atn_token_map_fact(t, "pairs");
 
     atn_token_map_facts(t, &l->map, out, size);
     if (!isfinite(full)) return;
-    add(out, size, ". Kept: %.0f pairs,", atn_token_map_fact(t, "pairs"));
-    if (!isfinite(atn_token_map_fact(t, "pairs"))) add(out, size, ". Kept:", 0);
+    add(out, size, pairs == 1 ? ". Kept: %.0f pair," : ". Kept: %.0f pairs,", pairs);
+    if (!isfinite(pairs)) add(out, size, ". Kept:", 0);
     add(out, size, " %.3g %% of all", 100 * full);
     add(out, size, ", %.3g %% of the causal ones",
         100 * atn_token_map_fact(t, "density_causal"));
@@ -105,12 +107,20 @@ static double note(atn_canvas *c, const layout *l, double y, bool draw)
 
 /* ---- the legend: kept (where there is no bar), not kept, not visible ---- */
 
+/* The state of entry i: of those that there are. */
+static int entry(const layout *l, int i)
+{
+    const int state = i + l->shares;
+
+    return state > 0 && !l->missed ? state + 1 : state;
+}
+
 static void legend_name(const void *state, int i, char *out, size_t size)
 {
     static const char *const names[] = {"kept", "not kept", "not visible"};
     const layout *l = state;
 
-    snprintf(out, size, "%s", names[i + l->shares]);
+    snprintf(out, size, "%s", names[entry(l, i)]);
 }
 
 static void legend_mark(atn_canvas *c, const void *state, int i, double x, double y)
@@ -120,7 +130,7 @@ static void legend_mark(atn_canvas *c, const void *state, int i, double x, doubl
                                         NOT_VISIBLE};
     const double h = c->font * 0.8;
 
-    atn_canvas_colour(c, rgb[i + l->shares]);
+    atn_canvas_colour(c, rgb[entry(l, i)]);
     atn_canvas_rect(c, x, y - h / 2, c->font * 1.2, h);
     atn_canvas_grey(c, 0.5);
     atn_canvas_frame(c, x, y - h / 2, c->font * 1.2, h);
@@ -132,7 +142,7 @@ static double legend(atn_canvas *c, const layout *l, double x, double y, bool dr
                            &(atn_legend){.x = x,
                                          .y = y,
                                          .width = c->width - x - c->font,
-                                         .n = 2 - l->shares + l->hidden,
+                                         .n = !l->shares + l->missed + l->hidden,
                                          .name = legend_name,
                                          .mark = legend_mark,
                                          .state = l},

@@ -6,8 +6,8 @@
  *          depth layers, NaN never to be seen. depth is meta or a column; without it
  *          every cell is reached. pattern, tokens, block, pairs_share may stand in its
  *          first row; see viz/token_map.h for positions.
- * Limits   many layers share colours in groups; above 1024 cells a side neighbours are
- *          joined by the first layer of any.
+ * Limits   many layers share colours in groups, up to the last in which anything is
+ *          reached; above 1024 cells a side neighbours are joined by the first of any.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
@@ -50,6 +50,9 @@ static const char *check(const atn_table *t)
     double depth;
 
     if (why) return why;
+    if (strcmp(atn_table_kind(t), "pattern") == 0)
+        return "its matrix holds shares of pairs, no layers (draw it by figure "
+               "pattern)";
     if (isnan(last_of(m))) return "its matrix has no visible pair";
     depth = depth_of(t);
     if (!(depth >= 0 && depth <= DEPTH_MOST)) return "its depth is no number of layers";
@@ -59,6 +62,8 @@ static const char *check(const atn_table *t)
 
             if (v < 0 || v > depth + 1.5)
                 return "its matrix holds no layers, 0 .. depth + 1";
+            if (!isnan(v) && v != round(v))
+                return "its matrix holds no layers, which are whole numbers";
         }
     return NULL;
 }
@@ -66,7 +71,8 @@ static const char *check(const atn_table *t)
 typedef struct layout {
     atn_cmat m;
     const unsigned char (*palette)[3];
-    int depth, step; /* layers that share a colour */
+    int depth, last; /* the last layer in which anything is reached */
+    int step;        /* layers that share a colour */
     int groups;      /* of layers, as far as there are any: 1 .. groups */
     bool itself, missed, hidden;
     atn_token_map map;
@@ -74,9 +80,9 @@ typedef struct layout {
 } layout;
 
 /* Layers a group, 1, 2, 5, 10, ..: so that there are few. */
-static int step_for(int depth)
+static int step_for(int last)
 {
-    return (int)atn_label_step(1, (double)depth / GROUPS_MOST);
+    return (int)atn_label_step(1, (double)last / GROUPS_MOST);
 }
 
 /* 0 itself, 1 .. groups, groups + 1 not reached; -1 not visible. */
@@ -90,8 +96,6 @@ static int group_of(const layout *l, double v)
 
 static void look(layout *l)
 {
-    int last = 0;
-
     for (atn_idx r = 0; r < l->m.rows; r++)
         for (atn_idx j = 0; j < l->m.cols; j++) {
             const double v = (double)atn_crow(l->m, r)[j];
@@ -100,9 +104,10 @@ static void look(layout *l)
             l->hidden |= layer < 0;
             l->itself |= layer == 0;
             l->missed |= layer > l->depth;
-            if (layer <= l->depth) last = ATN_MAX(last, layer);
+            if (layer <= l->depth) l->last = ATN_MAX(l->last, layer);
         }
-    l->groups = (last + l->step - 1) / l->step;
+    l->step = step_for(l->last);
+    l->groups = (l->last + l->step - 1) / l->step;
 }
 
 static const unsigned char *colour_of(const layout *l, int group)
@@ -130,7 +135,7 @@ static void legend_name(const void *state, int i, char *out, size_t size)
     const layout *l = state;
     const int group = entry(l, i);
     const int from = (group - 1) * l->step + 1,
-              to = ATN_MIN(from + l->step - 1, l->depth);
+              to = ATN_MIN(from + l->step - 1, l->last);
 
     if (group < 0)
         snprintf(out, size, "never visible");
@@ -196,6 +201,7 @@ static double legend(atn_canvas *c, const layout *l, double x, double y, bool dr
 static void make_note(const atn_table *t, layout *l)
 {
     const double share = atn_token_map_fact(t, "pairs_share");
+    const bool blocks = atn_token_map_fact(t, "block") > 1;
     size_t n;
 
     atn_token_map_facts(t, &l->map, l->note, sizeof l->note);
@@ -205,8 +211,9 @@ static void make_note(const atn_table *t, layout *l)
                               " and shows the first layer of any");
     if (isfinite(share))
         snprintf(l->note + n, sizeof l->note - n,
-                 ". Reached within %d layer%s: %.4g %% of the visible pairs", l->depth,
-                 l->depth == 1 ? "" : "s", 100 * share);
+                 ". Reached within %d layer%s: %.4g %% of the visible pairs%s",
+                 l->depth, l->depth == 1 ? "" : "s", 100 * share,
+                 blocks ? " of blocks" : "");
 }
 
 static double note(atn_canvas *c, const layout *l, double y, bool draw)
@@ -220,14 +227,17 @@ static double note(atn_canvas *c, const layout *l, double y, bool draw)
                            draw);
 }
 
-static atn_status lay_out(atn_ctx *cx, atn_canvas *c, const atn_table *t, layout *l)
+static atn_status lay_out(atn_ctx *cx, atn_canvas *c, const atn_table *t,
+                          const atn_figure_opts *o, layout *l)
 {
+    const char *palette = o->palette ? o->palette : "viridis";
     atn_status st = ATN_OK;
 
     *l = (layout){.m = atn_table_get_matrix(t),
-                  .palette = atn_palette_find("viridis"),
+                  .palette = atn_palette_find(palette),
                   .depth = (int)depth_of(t)};
-    l->step = step_for(l->depth);
+    if (!l->palette)
+        ATN_FAIL(ATN_USAGE, "palette '%s' is not one of %s", palette, ATN_PALETTES);
     look(l);
     ATN_TRY(atn_token_map_fit(cx, t, c, &l->map)); /* for what the note says */
     make_note(t, l);
@@ -244,8 +254,8 @@ static atn_status height(atn_ctx *cx, atn_canvas *c, const atn_table *t, const v
     atn_status st = ATN_OK;
     layout l;
 
-    (void)p, (void)o;
-    ATN_TRY(lay_out(cx, c, t, &l));
+    (void)p;
+    ATN_TRY(lay_out(cx, c, t, o, &l));
     *points = atn_token_map_height(c, &l.map);
 done:
     return st;
@@ -274,7 +284,7 @@ static atn_status draw(atn_ctx *cx, atn_canvas *c, const atn_table *t, const voi
     layout l;
 
     (void)p;
-    ATN_TRY(lay_out(cx, c, t, &l));
+    ATN_TRY(lay_out(cx, c, t, o, &l));
     block = atn_token_map_fact(t, "block");
     atn_token_map_heading(c, t, o, atn_figure_reach.title);
     if (l.missed) hatch(c, l.map.left, l.map.top, l.map.w, l.map.h);
@@ -296,6 +306,7 @@ const atn_figure atn_figure_reach = {
     .id = "reach",
     .title = "How soon a token can know of another",
     .text = "the first layer at which every pair of tokens is reached",
+    .palette = true,
     .check = check,
     .height = height,
     .draw = draw,

@@ -37,26 +37,33 @@ static double tokens_of(const atn_table *t, const char *key, atn_idx n)
     return tokens >= (double)n && tokens <= 1e15 ? tokens : (double)n;
 }
 
-static void set_axis(atn_ruler *a, double tokens, atn_idx cells, double points)
+/* A table that says both its tokens and those of a cell may end in a part of one; of
+ * what does not go together the tokens are believed, and cells are alike. */
+static atn_ruler axis_of(const atn_table *t, const char *key, atn_idx cells, bool left)
 {
-    a->total = tokens;
-    a->unit = tokens / (double)cells;
-    a->cell = points / (double)cells;
+    const double tokens = tokens_of(t, key, cells), n = (double)cells;
+    const double cell = atn_meta_number(t, "tokens_per_cell", 0);
+    const bool fits = cell >= 1 && cell * (n - 1) < tokens && tokens <= cell * n;
+
+    return (atn_ruler){.total = tokens, .unit = fits ? cell : tokens / n, .left = left};
+}
+
+static void set_length(atn_ruler *a, double points)
+{
+    a->cell = points * a->unit / a->total;
 }
 
 atn_status atn_token_map_fit(atn_ctx *cx, const atn_table *t, atn_canvas *c,
                              atn_token_map *m)
 {
     const atn_cmat cells = atn_table_get_matrix(t);
-    const double queries = tokens_of(t, "queries", cells.rows),
-                 keys = tokens_of(t, "keys", cells.cols);
-    const double ratio = fmin(fmax(queries / keys, LOWEST), HIGHEST);
-    double w, h;
+    double ratio, w, h;
 
-    m->down = (atn_ruler){.left = true};
-    m->across = (atn_ruler){.left = false};
-    set_axis(&m->down, queries, cells.rows, 1);
-    set_axis(&m->across, keys, cells.cols, 1);
+    m->down = axis_of(t, "queries", cells.rows, true);
+    m->across = axis_of(t, "keys", cells.cols, false);
+    ratio = fmin(fmax(m->down.total / m->across.total, LOWEST), HIGHEST);
+    set_length(&m->down, 1);
+    set_length(&m->across, 1);
     m->left = atn_ruler_room(c, &m->down) + c->font * (TITLE + 0.5);
     m->below = atn_ruler_room(c, &m->across) + c->font * TITLE;
     m->top = atn_heading_height(t, 1, c->font);
@@ -64,8 +71,8 @@ atn_status atn_token_map_fit(atn_ctx *cx, const atn_table *t, atn_canvas *c,
     h = c->height - m->top - m->below - m->foot - c->font * EDGE;
     m->w = fmin(fmin(w, h / ratio), CELL_MOST * c->font * (double)cells.cols);
     m->h = m->w * ratio;
-    set_axis(&m->down, queries, cells.rows, m->h);
-    set_axis(&m->across, keys, cells.cols, m->w);
+    set_length(&m->down, m->h);
+    set_length(&m->across, m->w);
     if (w > 0 && h > 0)
         m->down.step = m->across.step =
             fmax(atn_ruler_step(c, &m->down), atn_ruler_step(c, &m->across));
@@ -103,9 +110,14 @@ atn_status atn_token_map_draw(atn_ctx *cx, atn_canvas *c, const atn_token_map *m
 
     cells.x = m->left;
     cells.y = m->top;
-    cells.w = m->w;
-    cells.h = m->h;
-    ATN_TRY(atn_canvas_cells(cx, c, &cells));
+    cells.w = m->across.cell * (double)cells.cols;
+    cells.h = m->down.cell * (double)cells.rows;
+    cairo_save(c->cr); /* of a last cell in part, that part */
+    cairo_rectangle(c->cr, m->left, m->top, m->w, m->h);
+    cairo_clip(c->cr);
+    st = atn_canvas_cells(cx, c, &cells);
+    cairo_restore(c->cr);
+    ATN_TRY(st);
     if (rule > 0) draw_rules(c, m, rule);
     atn_canvas_grey(c, 0.4);
     atn_canvas_frame(c, m->left, m->top, m->w, m->h);
@@ -125,12 +137,12 @@ void atn_token_map_facts(const atn_table *t, const atn_token_map *m, char *out,
 {
     const double block = atn_token_map_fact(t, "block"),
                  head = atn_token_map_fact(t, "head");
-    size_t n = (size_t)snprintf(out, size, "%.0f token%s", m->across.total,
-                                m->across.total == 1 ? "" : "s");
+    const double queries = m->down.total, keys = m->across.total;
+    size_t n = (size_t)snprintf(out, size, "%.0f token%s", keys, keys == 1 ? "" : "s");
 
-    if (m->down.total != m->across.total)
-        n = (size_t)snprintf(out, size, "%.0f queries, %.0f keys", m->down.total,
-                             m->across.total);
+    if (queries != keys)
+        n = (size_t)snprintf(out, size, "%.0f quer%s, %.0f key%s", queries,
+                             queries == 1 ? "y" : "ies", keys, keys == 1 ? "" : "s");
     if (block > 1)
         n += (size_t)snprintf(out + n, size - n, " in blocks of %.0f", block);
     if (head >= 0) n += (size_t)snprintf(out + n, size - n, ", head %.0f", head);

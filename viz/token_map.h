@@ -3,6 +3,7 @@
  *
  * The table has a matrix of cells; how many tokens they cover say meta queries and
  * keys, else column tokens, else meta tokens_per_cell; of nothing a cell is a token.
+ * Where tokens_per_cell stands beside these, the last cell may cover fewer.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once

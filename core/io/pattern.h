@@ -15,7 +15,7 @@
  * ends at the lower right corner), "inverse" (keys from the diagonal on that begins at
  * the upper left) or "both", or 0 to 3 for these. No two slices of a head may have a
  * query and a key in common. Other members are refused.
- * In a causal pattern what lies behind a query is left out.
+ * In a causal pattern keys after a query are left out.
  *
  * Cost    reading: the tree of the text, 20 to 40 times the file where it is mostly
  *         numbers. It counts in --mem-limit and is refused before it is made; without a

@@ -193,6 +193,48 @@ static void the_masks_reach_all(atn_ctx *cx)
     atn_capture_close(cx, c);
 }
 
+static const char *text(const atn_table *t, atn_idx row, const char *name)
+{
+    return atn_table_get_str(t, row, atn_table_find_col(t, name));
+}
+
+/* One key a row, the one before: the last of N tokens is complete after N - 1 layers. Of
+ * the layers that there are it is not known; repeated, as often as --depth asks for more
+ * than there are, it is. */
+static void layers_are_not_repeated_unasked(atn_ctx *cx)
+{
+    static float p[LAYERS][HEADS][N][N];
+    atn_field_capture_opts o = {.pattern = "topk:k=1", .every = true, .diameter = true};
+    atn_selection sel;
+    atn_capture *c;
+    atn_take take;
+
+    memset(p, 0, sizeof p);
+    for (int l = 0; l < LAYERS; l++)
+        for (int h = 0; h < HEADS; h++)
+            for (int i = 0; i < N; i++) p[l][h][i][i > 0 ? i - 1 : 0] = 1;
+    c = capture(cx, p, &sel);
+    CHECK_OK(atn_take_parse(cx, "topk:k=1", &take));
+    o.take = &take;
+    for (int more = 0; more < 2; more++) {
+        atn_table *field, *patterns;
+
+        o.depth = more ? LAYERS + 1 : 0;
+        CHECK_OK(atn_field_capture(cx, c, &sel, &o, &field, &patterns));
+        CHECK_STR(text(patterns, 0, "complete_state_last"),
+                  more ? "reached" : "unknown");
+        CHECK_STR(text(patterns, 0, "diameter_state"), more ? "reached" : "unknown");
+        if (more) {
+            CHECK_NEAR(cell(patterns, 0, "complete_depth_last"), N - 1, 0);
+            CHECK_NEAR(cell(patterns, 0, "diameter"), N - 1, 0);
+        }
+        atn_table_destroy(cx, field);
+        atn_table_destroy(cx, patterns);
+    }
+    atn_selection_release(cx, &sel);
+    atn_capture_close(cx, c);
+}
+
 static void other_keys_are_refused(atn_ctx *cx)
 {
     static float p[6][N];
@@ -214,4 +256,5 @@ static void other_keys_are_refused(atn_ctx *cx)
 
 CHECK_MAIN({"against dense products", against_dense_products},
            {"the masks reach all", the_masks_reach_all},
+           {"layers are not repeated unasked", layers_are_not_repeated_unasked},
            {"other keys are refused", other_keys_are_refused})

@@ -196,6 +196,45 @@ static void check_rows(const atn_pattern *p, const dense *d)
     free(room);
 }
 
+/* Rows from a block on; of all heads together; what they state of their repeating. */
+static void check_stated(const atn_pattern *p)
+{
+    const atn_idx most = ATN_MAX(p->room, p->all_room);
+    static bool see[3][2 * MOST][MOST]; /* the last one of all heads */
+    atn_span *room = malloc((size_t)most * sizeof *room);
+    const atn_repeat *r = &p->repeat;
+
+    memset(see, 0, sizeof see);
+    for (atn_idx h = 0; h < p->heads; h++)
+        for (atn_idx a = p->row0; a < p->row1; a++) {
+            const atn_idx n = atn_pattern_row(p, h, a, room);
+
+            for (atn_idx s = 0; s < n; s++)
+                for (atn_idx c = room[s].lo; c < room[s].hi; c++)
+                    see[h][a][c] = see[2][a][c] = true;
+        }
+    for (atn_idx h = p->all_room > 0 || p->heads == 1 ? ATN_HEADS_ALL : 0; h < p->heads;
+         h++)
+        for (atn_idx a = p->row0; a < p->row1; a++) {
+            const atn_idx from = below(p->cols + 2);
+            const atn_idx n = atn_pattern_row_from(p, h, a, from, room);
+
+            if (h == ATN_HEADS_ALL && p->heads > 1) CHECK(n <= p->all_most);
+            check_spans(room, n, p->cols);
+            for (atn_idx c = 0; c < p->cols; c++)
+                CHECK_EQ(in_spans(room, n, c),
+                         c >= from && see[h == ATN_HEADS_ALL ? 2 : h][a][c]);
+        }
+    for (atn_idx h = 0; h < p->heads && r->step > 0; h++)
+        for (atn_idx a = p->row0; a < p->row1; a++)
+            for (atn_idx b = a - r->step; b >= p->row0; b -= r->step) {
+                if (r->segment > 0 && a / r->segment != b / r->segment) break;
+                for (atn_idx c = 0; c < ATN_MIN(b - r->reach, p->cols); c++)
+                    CHECK_EQ(see[h][a][c], see[h][b][c]);
+            }
+    free(room);
+}
+
 static void check_counts(atn_ctx *cx, const atn_pattern *p, const dense *d, atn_idx h)
 {
     const atn_idx hd = d->heads > 1 ? h : 0, b = p->frame.block;
@@ -255,6 +294,8 @@ static void every_kind(atn_ctx *cx)
         CHECK_EQ(p->heads, heads);
         CHECK_EQ(p->shift, m.kind == 0);
         check_rows(p, &d);
+        check_stated(p);
+        CHECK_EQ(p->repeat.step > 0, m.kind != 1 && m.kind != 3);
         for (atn_idx h = 0; h < heads; h++) check_counts(cx, p, &d, h);
         atn_pattern_destroy(cx, p);
     }
@@ -391,9 +432,50 @@ static void algebra(atn_ctx *cx)
         both.f = f;
         both.heads = p->heads;
         check_rows(p, &both);
+        check_stated(p);
         for (atn_idx h = 0; h < p->heads; h++) check_counts(cx, p, &both, h);
         atn_pattern_destroy(cx, p);
     }
+}
+
+/* Short segments are near, long ones are segments; blocks of 3 hold 3 of tokens and one
+ * more that is near; no step above the bound is stated. */
+static void repeats(atn_ctx *cx)
+{
+    const atn_frame f = atn_frame_square(9000, 1, true);
+    const atn_frame g = atn_frame_square(9000, 3, true);
+    const atn_idx phase = 0, starts[] = {0, 600, 900, 1800};
+    atn_pattern *p, *q;
+
+    CHECK_OK(atn_pattern_residues(cx, &g, 64, 4, &phase, 1, &p));
+    CHECK_EQ(p->repeat.step, 4);
+    CHECK_EQ(p->repeat.segment, 0);
+    CHECK_EQ(p->repeat.reach, 63);
+    CHECK_OK(atn_pattern_segments(cx, &f, starts, 4, &q));
+    CHECK_EQ(q->repeat.step, 1);
+    CHECK_EQ(q->repeat.segment, 300);
+    CHECK_EQ(q->repeat.reach, 0);
+    CHECK_OK(atn_pattern_union(cx, p, q, &p));
+    CHECK_EQ(p->repeat.step, 12);
+    CHECK_EQ(p->repeat.segment, 300);
+    CHECK_EQ(p->repeat.reach, 192);
+    for (atn_idx a = 12; a < 9000; a++) {
+        const bool fresh = atn_repeat_fresh(&p->repeat, a);
+        atn_span x[512], y[512];
+        atn_idx m, n;
+
+        CHECK(p->room <= 512);
+        CHECK_EQ(fresh, a % 300 < 12);
+        if (fresh) continue;
+        m = atn_pattern_row(p, 0, a, x);
+        n = atn_pattern_row(p, 0, a - 12, y);
+        for (atn_idx c = 0; c < a - 12 - 192; c++)
+            CHECK_EQ(in_spans(x, m, c), in_spans(y, n, c));
+    }
+    atn_pattern_destroy(cx, p);
+    CHECK_OK(atn_pattern_residues(cx, &f, 9000, 4097, &phase, 1, &p));
+    CHECK_EQ(p->repeat.step, 0);
+    atn_pattern_destroy(cx, p);
 }
 
 /* What both state of their shift is stated of the result. */
@@ -698,8 +780,8 @@ static void memory_runs_out(atn_ctx *cx)
 
 CHECK_MAIN({"every kind", every_kind}, {"slices meet", slices_meet},
            {"slices meet later", slices_meet_later}, {"many slices", many_slices},
-           {"algebra", algebra}, {"shift is kept", shift_is_kept}, {"grids", grids},
-           {"grid oracles", grid_oracles}, {"grid rules", grid_rules},
+           {"algebra", algebra}, {"shift is kept", shift_is_kept}, {"repeats", repeats},
+           {"grids", grids}, {"grid oracles", grid_oracles}, {"grid rules", grid_rules},
            {"two layers", two_layers}, {"image", image},
            {"a pattern a head", a_pattern_a_head}, {"rules are named", rules_are_named},
            {"memory runs out", memory_runs_out})

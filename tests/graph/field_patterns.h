@@ -188,9 +188,45 @@ static inline atn_pattern *random_steps(atn_ctx *cx, atn_rng *r, const atn_frame
     return p;
 }
 
+/* Unions of what repeats: columns, residues, segments and windows, some in other
+ * blocks. */
+static inline atn_pattern *random_union(atn_ctx *cx, atn_rng *r, const atn_frame *f)
+{
+    const atn_idx heads = 1 + atn_rng_below(r, 3), parts = 2 + atn_rng_below(r, 2);
+    atn_pattern *all = NULL;
+
+    for (atn_idx i = 0; i < parts; i++) {
+        const atn_idx period = 1 + atn_rng_below(r, 8);
+        const atn_idx phase[3] = {atn_rng_below(r, 9), atn_rng_below(r, 9),
+                                  atn_rng_below(r, 9)};
+        const atn_idx kind = atn_rng_below(r, 4), width = 1 + atn_rng_below(r, period);
+        const atn_span window = {0, 1 + atn_rng_below(r, 4)};
+        atn_idx starts[64], n = 0;
+        atn_frame g = *f;
+        atn_pattern *p = NULL;
+
+        if (atn_rng_below(r, 6) == 0) g.block *= 2;
+        for (atn_idx c = 0; c <= (g.nk - 1) / g.block && n < 64; c += period)
+            starts[n++] = c;
+        if (kind == 0)
+            CHECK_OK(atn_pattern_columns(cx, &g, period, width, phase, heads, &p));
+        else if (kind == 1)
+            CHECK_OK(atn_pattern_residues(cx, &g, 3 * period, width, phase, heads, &p));
+        else if (kind == 2)
+            CHECK_OK(atn_pattern_segments(cx, &g, starts, n, &p));
+        else
+            CHECK_OK(atn_pattern_shift(cx, &g, &window, 1, 0, &p));
+        if (all)
+            CHECK_OK(atn_pattern_union(cx, all, p, &all));
+        else
+            all = p;
+    }
+    return all;
+}
+
 static inline atn_pattern *random_pattern(atn_ctx *cx, atn_rng *r, const atn_frame *f)
 {
-    switch (atn_rng_below(r, 8)) {
+    switch (atn_rng_below(r, 10)) {
     case 0:
         return random_boxes(cx, r, f);
     case 1:
@@ -203,6 +239,9 @@ static inline atn_pattern *random_pattern(atn_ctx *cx, atn_rng *r, const atn_fra
         return random_steps(cx, r, f);
     case 5:
         return dense_of(cx, f->nk, f->block, f->causal);
+    case 6:
+    case 7:
+        return random_union(cx, r, f);
     default:
         return random_shift(cx, r, f);
     }

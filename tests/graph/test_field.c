@@ -480,7 +480,7 @@ static void bad_layers(atn_ctx *cx)
 /* A schedule unknown to stop within its period: -2 without `diameter`. */
 static void depths_not_known(atn_ctx *cx)
 {
-    atn_pattern *const w = window_of(cx, 1 << 16, 1, 2, 0);
+    atn_pattern *const w = window_of(cx, 1 << 18, 1, 2, 0);
     const atn_pattern *const layers[] = {w};
     atn_field f;
 
@@ -489,7 +489,7 @@ static void depths_not_known(atn_ctx *cx)
     CHECK_EQ(f.complete, -2);
     CHECK_EQ(f.diameter, -2);
     atn_field_release(cx, &f);
-    /* 65,535 layers are above the cap */
+    /* 262,143 layers are above the cap */
     CHECK_OK(atn_field_run(cx, layers, 1, &(atn_field_opts){.diameter = true}, &f));
     CHECK_EQ(f.complete, -2);
     atn_field_release(cx, &f);

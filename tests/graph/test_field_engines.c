@@ -133,6 +133,111 @@ static void sparse_rows(atn_ctx *cx)
     for (int l = 0; l < LAYERS; l++) atn_pattern_destroy(cx, (atn_pattern *)layers[l]);
 }
 
+/* The rows of a layer as bits, tokens, with the residual. */
+enum { REPEATS = 2100, WORDS = (REPEATS + 63) / 64 };
+typedef struct bit_rows {
+    uint64_t at[REPEATS][WORDS];
+} bit_rows;
+
+static bool bit_of(const bit_rows *b, atn_idx i, atn_idx j)
+{
+    return b->at[i][j / 64] >> (j % 64) & 1;
+}
+
+static void set_bit(bit_rows *b, atn_idx i, atn_idx j)
+{
+    b->at[i][j / 64] |= (uint64_t)1 << (j % 64);
+}
+
+/* Columns 12 and 13 of 16, a window of 3, segments of 300; then those of 64 thick, of 192 by every third, of 384 by phases 0 and 2 of 4. */
+static void see_repeats(bit_rows *see)
+{
+    memset(see, 0, 2 * sizeof *see);
+    for (atn_idx i = 0; i < REPEATS; i++)
+        for (atn_idx j = 0; j <= i; j++) {
+            if ((j % 16 & ~1) == 12 || i - j < 3 || i / 300 == j / 300)
+                set_bit(&see[0], i, j);
+            if (i / 64 == j / 64 ||
+                (i / 192 == j / 192 && i % 192 % 3 == j % 192 % 3) ||
+                (i / 384 == j / 384 && i % 4 == j % 4 && i % 2 == 0) || i == j)
+                set_bit(&see[1], i, j);
+        }
+}
+
+static void make_repeats(atn_ctx *cx, atn_pattern **out)
+{
+    static const atn_idx phase[] = {0, 1, 2, 12};
+    const atn_frame f = atn_frame_square(REPEATS, 1, true);
+    atn_pattern *p;
+
+    CHECK_OK(atn_pattern_residues(cx, &f, 300, 1, phase, 1, &out[0]));
+    CHECK_OK(atn_pattern_columns(cx, &f, 16, 2, phase + 3, 1, &p));
+    CHECK_OK(atn_pattern_union(cx, out[0], p, &out[0]));
+    CHECK_OK(atn_pattern_union(cx, out[0], window_of(cx, REPEATS, 1, 3, 0), &out[0]));
+    CHECK_OK(atn_pattern_residues(cx, &f, 64, 1, phase, 1, &out[1]));
+    CHECK_OK(atn_pattern_residues(cx, &f, 384, 4, (atn_idx[]){0, 2, 0}, 3, &p));
+    CHECK_OK(atn_pattern_union(cx, out[1], p, &out[1]));
+    CHECK_OK(atn_pattern_residues(cx, &f, 192, 3, phase, 3, &p));
+    CHECK_OK(atn_pattern_union(cx, out[1], p, &out[1]));
+    CHECK_EQ(out[0]->repeat.step, 1);
+    CHECK_EQ(out[0]->repeat.segment, 300);
+    CHECK_EQ(out[1]->repeat.step, 12);
+    CHECK_EQ(out[1]->repeat.segment, 384); /* the others are short */
+    CHECK_EQ(out[1]->repeat.reach, 191);
+}
+
+/* Rows that go on from earlier ones, over several tasks and stripes, against all
+ * pairs. */
+static void rows_that_repeat(atn_ctx *cx)
+{
+    static bit_rows see[2], now, next;
+    static double walks[REPEATS], more[REPEATS];
+    const atn_field_opts o = {.depth = 3, .every = true, .walks = true};
+    const atn_field_engine *const engines[] = {&atn_field_bits, &atn_field_frontier};
+    atn_pattern *layers[2];
+    atn_field_plan p;
+    atn_field f[2];
+
+    cx->threads = 4;
+    see_repeats(see);
+    make_repeats(cx, layers);
+    CHECK_OK(atn_field_plan_make(cx, (const atn_pattern *const *)layers, 2, &p));
+    for (int e = 0; e < 2; e++)
+        CHECK_OK(atn_field_run_by(cx, &p, engines[e], &o, &f[e]));
+    memset(&now, 0, sizeof now);
+    for (atn_idx i = 0; i < REPEATS; i++) {
+        set_bit(&now, i, i);
+        walks[i] = 1;
+    }
+    for (int k = 1; k <= 3; k++) {
+        const bit_rows *s = &see[(k - 1) % 2];
+        double pairs = 0, last = 0;
+
+        memset(&next, 0, sizeof next);
+        for (atn_idx i = 0; i < REPEATS; i++) {
+            more[i] = 0;
+            for (atn_idx j = 0; j <= i; j++) {
+                if (!bit_of(s, i, j)) continue;
+                more[i] += walks[j];
+                for (int w = 0; w < WORDS; w++) next.at[i][w] |= now.at[j][w];
+            }
+        }
+        now = next;
+        memcpy(walks, more, sizeof walks);
+        for (atn_idx i = 0; i < REPEATS; i++)
+            for (atn_idx j = 0; j <= i; j++) pairs += bit_of(&now, i, j);
+        for (atn_idx j = 0; j < REPEATS; j++) last += bit_of(&now, REPEATS - 1, j);
+        CHECK_NEAR(f[0].at[k].pairs_share, pairs / (REPEATS / 2. * (REPEATS + 1)),
+                   1e-15);
+        for (int e = 0; e < 2; e++) {
+            CHECK_EQ(f[e].at[k].reached, last);
+            CHECK_NEAR(f[e].at[k].walks_log10, log10(walks[REPEATS - 1]), 1e-14);
+        }
+    }
+    for (int e = 0; e < 2; e++) atn_field_release(cx, &f[e]);
+    for (int l = 0; l < 2; l++) atn_pattern_destroy(cx, layers[l]);
+}
+
 /* Bytes of what the engine says, with walks and map. */
 static void fingerprint(atn_ctx *cx, const atn_field_plan *p, const atn_field_engine *e,
                         int threads, atn_field_at *at, float *map)
@@ -172,6 +277,43 @@ static void threads_do_not_matter(atn_ctx *cx)
     }
     atn_pattern_destroy(cx, columns);
     atn_pattern_destroy(cx, residues);
+}
+
+static void sink(void *user, atn_log_level level, const char *text)
+{
+    *(bool *)user |= level == ATN_LOG_WARN && strstr(text, "walks are left out");
+}
+
+/* 2^18 rows of 2^17 intervals are 2^35, and not read; of causal rows only what is new
+ * is. */
+static void walks_are_left_out(atn_ctx *cx)
+{
+    const atn_idx n = 1 << 18, phase = 1;
+    bool warned = false;
+
+    cx->log_sink = sink;
+    cx->log_user = &warned;
+    for (int causal = 0; causal < 2; causal++) {
+        const atn_frame f = atn_frame_square(n, 1, causal == 1);
+        atn_field_at at[2] = {{.walks_log10 = 1}};
+        const atn_pattern *layers[1];
+        atn_pattern *p;
+        atn_field_plan plan;
+
+        warned = false;
+        CHECK_OK(atn_pattern_columns(cx, &f, 2, 1, &phase, 1, &p));
+        layers[0] = p;
+        CHECK_OK(atn_field_plan_make(cx, layers, 1, &plan));
+        CHECK_OK(atn_field_walks(cx, &plan, 1, at));
+        CHECK_EQ(warned, causal == 0);
+        if (causal == 0)
+            CHECK(isnan(at[1].walks_log10) && isnan(at[1].walks_first_log10));
+        else
+            CHECK_NEAR(at[1].walks_log10, log10((double)n / 2), 1e-14);
+        atn_pattern_destroy(cx, p);
+    }
+    cx->log_sink = NULL;
+    cx->log_user = NULL;
 }
 
 static atn_status all_of_it(atn_ctx *cx, const atn_pattern *const *layers, int n)
@@ -230,5 +372,7 @@ static void memory_fails(atn_ctx *cx)
 }
 
 CHECK_MAIN({"many stripes", many_stripes}, {"sparse rows", sparse_rows},
+           {"rows that repeat", rows_that_repeat},
+           {"walks are left out", walks_are_left_out},
            {"threads do not matter", threads_do_not_matter},
            {"memory fails", memory_fails})

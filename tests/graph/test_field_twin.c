@@ -40,9 +40,9 @@ static bool sees_all(const twin *t, int l, bool causal)
 
 static void twin_see(twin *t, int l, const atn_pattern *p)
 {
-    atn_span s[3 * N];
+    atn_span s[16 * N];
 
-    CHECK(p->room <= 3 * N);
+    CHECK(p->room <= 16 * N);
     for (atn_idx h = 0; h < p->heads; h++)
         for (atn_idx i = 0; i < t->n; i++) {
             const atn_idx m = atn_pattern_keys(p, h, i, s);
@@ -213,6 +213,71 @@ static unsigned check_engines(atn_ctx *cx, atn_rng *r, const twin *t,
     return ran;
 }
 
+/* One layer more, rows as bits: of nodes, or of tokens. */
+static void grow(const uint8_t see[N][N], atn_idx n, uint64_t *rows)
+{
+    uint64_t next[N];
+
+    for (atn_idx i = 0; i < n; i++) {
+        next[i] = rows[i];
+        for (atn_idx m = 0; m < n; m++) next[i] |= see[i][m] ? rows[m] : 0;
+    }
+    memcpy(rows, next, (size_t)n * sizeof *rows);
+}
+
+/* The first depths at which the last token, and every node, reaches all; -1 when a list
+ * of layers has brought nothing. */
+static void ends_of(const twin *t, int *complete, int *diameter)
+{
+    uint64_t token[N], node[N], before[N];
+    int last_at = 0, any_at = 0;
+
+    for (int i = 0; i < N; i++) token[i] = node[i] = (uint64_t)1 << i;
+    *complete = t->n == 1 ? 0 : -2;
+    *diameter = t->nodes == 1 ? 0 : -2;
+    for (int k = 1; *complete == -2 || *diameter == -2; k++) {
+        const uint64_t last = token[t->n - 1];
+        bool all = true;
+
+        memcpy(before, node, sizeof node);
+        grow(t->see[(k - 1) % t->n_layers], t->n, token);
+        grow(t->node_see[(k - 1) % t->n_layers], t->nodes, node);
+        if (token[t->n - 1] != last) last_at = k;
+        if (memcmp(before, node, (size_t)t->nodes * sizeof *node) != 0) any_at = k;
+        for (atn_idx a = 0; a < t->nodes; a++)
+            all &= node[a] == ((uint64_t)1 << (t->causal ? a + 1 : t->nodes)) - 1;
+        if (*diameter == -2 && all) *diameter = k;
+        if (*diameter == -2 && k - any_at >= t->n_layers) *diameter = -1;
+        if (*complete == -2 && token[t->n - 1] == ((uint64_t)1 << t->n) - 1)
+            *complete = k;
+        if (*complete == -2 && k - last_at >= t->n_layers) *complete = -1;
+    }
+}
+
+/* Every engine goes on beyond its depth to the same ends. */
+static void check_ends(atn_ctx *cx, atn_rng *r, const twin *t,
+                       const atn_pattern *const *layers, int n)
+{
+    const atn_field_opts o = {
+        .depth = (int)atn_rng_below(r, 4), .every = true, .diameter = true};
+    int complete, diameter;
+    atn_field_plan p;
+
+    ends_of(t, &complete, &diameter);
+    CHECK_OK(atn_field_plan_make(cx, layers, n, &p));
+    for (size_t i = 0; i < ATN_LEN(all_engines); i++) {
+        atn_field f;
+        bool fits;
+
+        CHECK_OK(all_engines[i]->fits(cx, &p, &fits));
+        if (!fits) continue;
+        CHECK_OK(atn_field_run_by(cx, &p, all_engines[i], &o, &f));
+        CHECK_EQ(f.complete, complete);
+        CHECK_EQ(f.diameter, all_engines[i]->every ? diameter : -2);
+        atn_field_release(cx, &f);
+    }
+}
+
 static void check_of(atn_ctx *cx, atn_rng *r, const twin *t,
                      const atn_pattern *const *layers, int n)
 {
@@ -248,6 +313,7 @@ static void random_schedules(atn_ctx *cx, int trials, bool alike, unsigned want)
         const atn_idx tokens = 1 + atn_rng_below(&r, N);
         const bool causal = atn_rng_below(&r, 3) > 0;
         const atn_idx block = 1 + atn_rng_below(&r, 4), kind = atn_rng_below(&r, 3);
+        const bool again = atn_rng_below(&r, 8) == 0; /* one object for all layers */
         atn_pattern *layers[LAYERS] = {0};
 
         for (int l = 0; l < n; l++) {
@@ -255,15 +321,18 @@ static void random_schedules(atn_ctx *cx, int trials, bool alike, unsigned want)
                 atn_frame_square(tokens, alike ? block : 1 + atn_rng_below(&r, 6),
                                  alike ? causal : atn_rng_below(&r, 2) == 0);
 
-            layers[l] = !alike || kind == 0 ? random_pattern(cx, &r, &f)
-                        : kind == 1         ? random_shift(cx, &r, &f)
-                                            : random_steps(cx, &r, &f);
+            layers[l] = l > 0 && again        ? layers[l - 1]
+                        : !alike || kind == 0 ? random_pattern(cx, &r, &f)
+                        : kind == 1           ? random_shift(cx, &r, &f)
+                                              : random_steps(cx, &r, &f);
         }
         twin_make(&t, (const atn_pattern *const *)layers, n);
         ran |= check_engines(cx, &r, &t, (const atn_pattern *const *)layers, n);
         check_of(cx, &r, &t, (const atn_pattern *const *)layers, n);
+        if (trial % 4 == 0)
+            check_ends(cx, &r, &t, (const atn_pattern *const *)layers, n);
         check_walks_twice(cx, &t, (const atn_pattern *const *)layers, n);
-        for (int l = 0; l < n; l++) atn_pattern_destroy(cx, layers[l]);
+        for (int l = 0; l < (again ? 1 : n); l++) atn_pattern_destroy(cx, layers[l]);
     }
     CHECK_EQ(ran & want, want);
 }
@@ -316,6 +385,8 @@ static void grids(atn_ctx *cx)
         twin_make(&t, (const atn_pattern *const *)layers, n);
         ran |= check_engines(cx, &r, &t, (const atn_pattern *const *)layers, n);
         check_of(cx, &r, &t, (const atn_pattern *const *)layers, n);
+        if (trial % 4 == 0)
+            check_ends(cx, &r, &t, (const atn_pattern *const *)layers, n);
         check_walks_twice(cx, &t, (const atn_pattern *const *)layers, n);
         for (int l = 0; l < n; l++) atn_pattern_destroy(cx, layers[l]);
     }

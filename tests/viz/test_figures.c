@@ -142,7 +142,8 @@ static atn_table *make_table(atn_ctx *cx, atn_idx n, const char *token)
         atn_table_set_i64(t, cols[3], i / 3);
         atn_table_set_f64(t, cols[4], (double)i / (double)n);
         CHECK_OK(atn_table_set_str(cx, t, cols[5], token));
-        for (atn_idx j = 0; j <= i; j++) m[i * n + j] = 1.0f / (float)(i + 1);
+        /* whole numbers: reach takes no others */
+        for (atn_idx j = 0; j <= i; j++) m[i * n + j] = (float)((i + j) % 2);
         for (atn_idx j = i + 1; j < n; j++) m[i * n + j] = NAN;
     }
     CHECK_OK(atn_table_set_matrix(cx, t, (atn_cmat){m, n, n, n}, "query", "key"));

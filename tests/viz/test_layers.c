@@ -50,12 +50,41 @@ static void stacks_have_colours(atn_ctx *cx)
     atn_table_destroy(cx, t);
 }
 
+/* Under a title of its own the axis is in the words of the table, not by the column's name; a
+ * column with a unit keeps its name. */
+static void labels_are_words(atn_ctx *cx)
+{
+    static const unsigned char ink[3] = {38, 38, 38};
+    static const char *const cols[][2] = {
+        {"", ""}, {"", "of many words, [0, 1]"}, {"u", "of many words"}};
+    const drawn_part left = {0, .035, 0, 1};
+    const atn_figure_opts titled = {.title = "T"};
+    int n[3];
+
+    for (int k = 0; k < 3; k++) {
+        atn_table *t = NULL;
+
+        CHECK_OK(atn_table_create(cx, "t", &t));
+        CHECK_OK(atn_table_add_col(cx, t, "layer", ATN_COL_I64, "", "", NULL));
+        CHECK_OK(atn_table_add_col(cx, t, "head", ATN_COL_I64, "", "", NULL));
+        CHECK_OK(
+            atn_table_add_col(cx, t, "x_u", ATN_COL_F64, cols[k][0], cols[k][1], NULL));
+        CHECK_OK(atn_table_add_row(cx, t));
+        for (int c = 0; c < 2; c++) atn_table_set_i64(t, c, 0);
+        atn_table_set_f64(t, 2, 1);
+        n[k] = drawn_in(cx, "layers", t, &titled, ink, left);
+        atn_table_destroy(cx, t);
+    }
+    CHECK_LE(2 * n[0], n[1]);
+    CHECK_LE(2 * n[2], n[1]);
+}
+
 static void refusals(atn_ctx *cx)
 {
     atn_table *t = drawn_table(cx, "layer,head,x,name\n0,0,,a\n0,1,,b\n");
 
     CHECK_OK(atn_table_set_meta(cx, t, "y", "name"));
-    drawn_fails(cx, "layers", t, "no numeric column");
+    drawn_fails(cx, "layers", t, "--y name: holds text, not numbers");
     CHECK_OK(atn_table_set_meta(cx, t, "y", "nope"));
     drawn_fails(cx, "layers", t, "no numeric column");
     atn_table_destroy(cx, t);
@@ -66,4 +95,5 @@ static void refusals(atn_ctx *cx)
 
 CHECK_MAIN({"line is of means", line_is_of_means},
            {"gaps and single layers", gaps_and_single_layers},
-           {"stacks have colours", stacks_have_colours}, {"refusals", refusals})
+           {"stacks have colours", stacks_have_colours},
+           {"labels are words", labels_are_words}, {"refusals", refusals})

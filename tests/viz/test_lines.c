@@ -93,6 +93,27 @@ static void line_by_texts(atn_ctx *cx)
     atn_table_destroy(cx, t);
 }
 
+/* Two heads one after the other without a column that parts them: no line leads from the end of the
+ * first back to the start of the second, through the middle of the figure. */
+static void lines_do_not_go_back(atn_ctx *cx)
+{
+    const drawn_part middle = {.45, .65, .3, .6};
+    const atn_figure_opts usual = {0};
+    const unsigned char *blue = atn_palette_series(0, 1);
+    atn_table *t[] = {drawn_table(cx, "x,y\n0,0\n1,0\n2,0\n0,1\n1,1\n2,1\n"),
+                      drawn_table(cx, "x,y\n2,0\n1,0\n0,0\n2,1\n1,1\n0,1\n"),
+                      drawn_table(cx, "x,y\n0,0\n2,1\n0,.5\n")};
+
+    for (int k = 0; k < 2; k++) {
+        CHECK_EQ(drawn_in(cx, "line", t[k], &usual, blue, middle), 0);
+        CHECK_LE(600, drawn_pixels(cx, "line", t[k], blue));
+    }
+    /* what is left alone is a dot */
+    CHECK_LE(10,
+             drawn_in(cx, "line", t[2], &usual, blue, (drawn_part){0, .25, .3, .7}));
+    for (int k = 0; k < 3; k++) atn_table_destroy(cx, t[k]);
+}
+
 /* Names longer than the page end in an ellipsis, at a whole character. */
 static void long_names(atn_ctx *cx)
 {
@@ -118,7 +139,7 @@ static void refusals(atn_ctx *cx)
 
     drawn_fails(cx, "growth", t, "both an x and a y");
     CHECK_OK(atn_table_set_meta(cx, t, "y", "pattern"));
-    drawn_fails(cx, "growth", t, "no numeric column for y");
+    drawn_fails(cx, "growth", t, "--y pattern: holds text, not numbers");
     atn_table_destroy(cx, t);
     t = drawn_table(cx, "pattern,accuracy_last\none,1\n");
     drawn_fails(cx, "growth", t, "no column depth");
@@ -132,4 +153,5 @@ CHECK_MAIN({"series of texts", series_of_texts}, {"too many series", too_many_se
            {"equal lines are both seen", equal_lines_are_both_seen},
            {"shares run to one", shares_run_to_one},
            {"points have marks", points_have_marks}, {"line by texts", line_by_texts},
-           {"long names", long_names}, {"refusals", refusals})
+           {"lines do not go back", lines_do_not_go_back}, {"long names", long_names},
+           {"refusals", refusals})

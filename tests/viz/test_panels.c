@@ -105,7 +105,7 @@ static void refusals(atn_ctx *cx)
         atn_table_set_f64(t, 2, i / 300.);
         atn_table_set_f64(t, 3, 1);
     }
-    drawn_fails(cx, "coverage", t, "more than 256 values");
+    drawn_fails(cx, "coverage", t, "more than 256 values, too many for curves (");
     atn_table_destroy(cx, t);
 }
 

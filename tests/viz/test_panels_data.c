@@ -162,6 +162,71 @@ static void response_has_an_axis(atn_ctx *cx)
     atn_table_destroy(cx, without);
 }
 
+/* The axis of a spread is of the medians that it shows: 2 and 4 of five heads, not the 100 of one. */
+static void axis_is_of_what_is_drawn(atn_ctx *cx)
+{
+    atn_table *t = drawn_table(
+        cx, "layer,head,x,v,o\n0,0,0,1,2\n0,1,0,1,1\n0,2,0,1,100\n0,3,0,1,0\n"
+            "0,4,0,1,2\n0,0,1,1,3\n0,1,1,1,5\n0,2,1,1,4\n0,3,1,1,4\n0,4,1,1,3\n");
+    atn_panel_data d;
+
+    gather(cx, t, ATN_LINES_SPREAD, true, &d);
+    CHECK_NEAR(d.other_high, 4 * 1.05, 1e-12);
+    gather(cx, t, ATN_LINES_HEADS, true, &d);
+    CHECK_NEAR(d.other_high, 100 * 1.05, 1e-12);
+    atn_table_destroy(cx, t);
+}
+
+/* A median is broken where its column has no values: of six bands the third has none. */
+static void medians_break(atn_ctx *cx)
+{
+    static const unsigned char brown[3] = {150, 60, 0};
+    const drawn_part gap = {.34, .52, .1, .3};
+    int in_gap[2];
+
+    for (int broken = 0; broken < 2; broken++) {
+        char csv[4000] = "layer,head,lambda_low,lambda_high,energy_share,response\n";
+        atn_table *t;
+
+        for (int i = 0; i < 48; i++)
+            snprintf(csv + strlen(csv), sizeof csv - strlen(csv),
+                     "0,%d,%.4f,%.4f,.1,%s\n", i / 6, i % 6 / 3., (i % 6 + 1) / 3.,
+                     broken && i % 6 == 2 ? "" : ".5");
+        t = drawn_table(cx, csv);
+        in_gap[broken] = drawn_in(cx, "spectrum", t, &(atn_figure_opts){0}, brown, gap);
+        CHECK_LE(100, drawn_pixels(cx, "spectrum", t, brown));
+        atn_table_destroy(cx, t);
+    }
+    CHECK_LE(20, in_gap[0]);
+    CHECK_EQ(in_gap[1], 0);
+}
+
+/* One layer, one head: neither title nor legend names them, the label of x does, and a base that is
+ * not iteration 0 stands in that of y. Longer labels have more ink. */
+static void labels_name_what_is_alone(atn_ctx *cx)
+{
+    static const unsigned char ink[3] = {38, 38, 38};
+    static const char *const rows[] = {
+        "0,0,0,2\n0,0,1,1\n0,1,0,2\n0,1,1,1\n1,0,0,2\n1,0,1,1\n",
+        "0,0,0,2\n0,0,1,1\n0,1,0,2\n0,1,1,1\n", "0,0,0,2\n0,0,1,1\n",
+        "0,0,2,2\n0,0,3,1\n"};
+    const atn_figure_opts low = {.height_in = 3};
+    int below[4], left[4];
+
+    for (int k = 0; k < 4; k++) {
+        char csv[200];
+        atn_table *t;
+
+        snprintf(csv, sizeof csv, "layer,head,iteration,energy\n%s", rows[k]);
+        t = drawn_table(cx, csv);
+        below[k] = drawn_in(cx, "energy", t, &low, ink, (drawn_part){.3, .8, .8, 1});
+        left[k] = drawn_in(cx, "energy", t, &low, ink, (drawn_part){0, .04, 0, 1});
+        atn_table_destroy(cx, t);
+    }
+    CHECK(below[0] + 5 < below[1] && below[1] + 5 < below[2]);
+    CHECK_LE(left[2] + 40, left[3]);
+}
+
 /* Single eigenvalues differ from head to head: a curve goes on where another has its value. */
 static void single_eigenvalues(atn_ctx *cx)
 {
@@ -227,6 +292,9 @@ CHECK_MAIN({"quartiles golden", quartiles_golden},
            {"bands and logarithms", bands_and_logarithms},
            {"many heads are a spread", many_heads_are_a_spread},
            {"response has an axis", response_has_an_axis},
+           {"axis is of what is drawn", axis_is_of_what_is_drawn},
+           {"medians break", medians_break},
+           {"labels name what is alone", labels_name_what_is_alone},
            {"single eigenvalues", single_eigenvalues},
            {"response of messages", response_of_messages}, {"refusals", refusals},
            {"too many panels", too_many_panels})

@@ -3,6 +3,7 @@
 #include "viz/drawn.h"
 
 #include "viz/palette.h"
+#include "viz/token_map.h"
 
 static const unsigned char NOT_KEPT[3] = {228, 228, 224}, ITSELF[3] = {20, 20, 24};
 enum { CELL = 96 * 96, SWATCH = 300 }; /* pixels, of few cells; of a legend's entry */
@@ -11,7 +12,7 @@ static atn_table *map_of(atn_ctx *cx, const float *cells, atn_idx rows, atn_idx 
 {
     atn_table *t = NULL;
 
-    CHECK_OK(atn_table_create(cx, "pattern", &t));
+    CHECK_OK(atn_table_create(cx, "map", &t));
     CHECK_OK(atn_table_set_matrix(cx, t, (atn_cmat){cells, rows, cols, cols}, "query",
                                   "key"));
     return t;
@@ -153,6 +154,92 @@ static void reach_groups_layers(atn_ctx *cx)
     atn_table_destroy(cx, t);
 }
 
+/* Of 48 layers only six reach anything: each has a colour of its own. */
+static void reach_counts_to_the_last(atn_ctx *cx)
+{
+    const float m[] = {5, 6, 1, 2};
+    const unsigned char(*v)[3] = atn_palette_find("viridis");
+    atn_table *t = map_of(cx, m, 1, 4);
+
+    CHECK_OK(atn_table_set_meta(cx, t, "depth", "48"));
+    for (int k = 0; k < 4; k++)
+        check_cells(cx, "reach", t, atn_palette_at(v, .15 + .83 / 5 * (m[k] - 1)), 1);
+    atn_table_destroy(cx, t);
+}
+
+/* --palette is honoured, a scale is not. */
+static void reach_has_palettes(atn_ctx *cx)
+{
+    const float m[] = {1, 2};
+    const unsigned char *v = atn_palette_at(atn_palette_find("viridis"), .98),
+                        *c = atn_palette_at(atn_palette_find("cividis"), .98);
+    const atn_figure_opts with = {.palette = "cividis"};
+    atn_table *t = map_of(cx, m, 1, 2);
+    char *svg = NULL;
+    size_t n = 0;
+
+    CHECK_LE(CELL / 2, drawn_with(cx, "reach", t, &with, c));
+    CHECK_EQ(drawn_with(cx, "reach", t, &with, v), 0);
+    CHECK_FAILS(atn_figure_svg(cx, atn_figure_find("reach"), t,
+                               &(atn_figure_opts){.palette = "jet"}, &svg, &n),
+                ATN_USAGE, "'jet'");
+    CHECK_FAILS(atn_figure_svg(cx, atn_figure_find("reach"), t,
+                               &(atn_figure_opts){.scale = "log"}, &svg, &n),
+                ATN_USAGE, "--scale");
+    CHECK_FAILS(atn_figure_svg(cx, atn_figure_find("growth"), t,
+                               &(atn_figure_opts){.palette = "cividis"}, &svg, &n),
+                ATN_USAGE, "figure growth");
+    atn_table_destroy(cx, t);
+}
+
+/* 600 tokens in blocks of 256: the last of three cells is 88 wide, a third of another. */
+static void last_block_in_part(atn_ctx *cx)
+{
+    const float m[] = {1, 2, 3};
+    const unsigned char(*v)[3] = atn_palette_find("viridis");
+    double n[3];
+    atn_table *t = map_of(cx, m, 1, 3);
+
+    CHECK_OK(atn_table_set_meta(cx, t, "keys", "600"));
+    CHECK_OK(atn_table_set_meta(cx, t, "tokens_per_cell", "256"));
+    for (int k = 0; k < 3; k++)
+        n[k] = drawn_pixels(cx, "reach", t, atn_palette_at(v, .15 + .83 / 2 * k));
+    CHECK_NEAR(n[0] / n[1], 1, .05);
+    CHECK_LE(n[2] - SWATCH, .38 * n[1]);
+    /* cells of 300 would not need the third: alike in width, as without the number */
+    CHECK_OK(atn_table_set_meta(cx, t, "tokens_per_cell", "300"));
+    n[2] = drawn_pixels(cx, "reach", t, atn_palette_at(v, .98));
+    CHECK_LE(.7 * n[1], n[2]);
+    atn_table_destroy(cx, t);
+}
+
+/* Where everything is kept, the legend has no entry for what is not. */
+static void legend_names_what_there_is(atn_ctx *cx)
+{
+    const float all[] = {1, NAN, 1, 1}, none[] = {0, NAN, 0, 0};
+    atn_table *t[] = {map_of(cx, all, 2, 2), map_of(cx, none, 2, 2)};
+
+    CHECK_EQ(drawn_pixels(cx, "pattern", t[0], NOT_KEPT), 0);
+    check_cells(cx, "pattern", t[1], NOT_KEPT, 3);
+    for (int k = 0; k < 2; k++) atn_table_destroy(cx, t[k]);
+}
+
+static void facts_are_counted(atn_ctx *cx)
+{
+    const float m[] = {1, 1};
+    atn_token_map map = {.down = {.total = 1, .unit = 1},
+                         .across = {.total = 1, .unit = 1}};
+    atn_table *t = map_of(cx, m, 1, 2);
+    char text[200];
+
+    atn_token_map_facts(t, &map, text, sizeof text);
+    CHECK_STR(text, "1 token");
+    map.across.total = 2;
+    atn_token_map_facts(t, &map, text, sizeof text);
+    CHECK_STR(text, "1 query, 2 keys");
+    atn_table_destroy(cx, t);
+}
+
 /* Of cells that are joined the first layer of any is drawn. */
 static void reach_joins_by_the_first(atn_ctx *cx)
 {
@@ -176,6 +263,7 @@ static void refusals(atn_ctx *cx)
         float cell;
         const char *pattern, *reach;
     } bad[] = {{1.5f, "no shares", NULL},
+               {.5f, NULL, "whole numbers"},
                {-.5f, "no shares", "no number of layers"},
                {INFINITY, "no shares", "no number of layers"},
                {NAN, "no visible pair", "no visible pair"}};
@@ -183,7 +271,7 @@ static void refusals(atn_ctx *cx)
 
     for (size_t i = 0; i < ATN_LEN(bad); i++) {
         t = map_of(cx, &bad[i].cell, 1, 1);
-        drawn_fails(cx, "pattern", t, bad[i].pattern);
+        if (bad[i].pattern) drawn_fails(cx, "pattern", t, bad[i].pattern);
         if (bad[i].reach) drawn_fails(cx, "reach", t, bad[i].reach);
         atn_table_destroy(cx, t);
     }
@@ -192,6 +280,11 @@ static void refusals(atn_ctx *cx)
     drawn_fails(cx, "reach", t, "0 .. depth + 1");
     CHECK_OK(atn_table_set_meta(cx, t, "depth", "-1"));
     drawn_fails(cx, "reach", t, "no number of layers");
+    atn_table_destroy(cx, t);
+    CHECK_OK(atn_table_create(cx, "pattern", &t));
+    CHECK_OK(
+        atn_table_set_matrix(cx, t, (atn_cmat){&(float){1}, 1, 1, 1}, "query", "key"));
+    drawn_fails(cx, "reach", t, "shares of pairs");
     atn_table_destroy(cx, t);
     CHECK_OK(atn_table_create(cx, "none", &t));
     drawn_fails(cx, "pattern", t, "no matrix");
@@ -206,4 +299,8 @@ CHECK_MAIN({"pattern cells", pattern_cells},
            {"positions are tokens", positions_are_tokens}, {"reach cells", reach_cells},
            {"reach groups layers", reach_groups_layers},
            {"reach joins by the first", reach_joins_by_the_first},
-           {"refusals", refusals})
+           {"reach counts to the last", reach_counts_to_the_last},
+           {"reach has palettes", reach_has_palettes},
+           {"last block in part", last_block_in_part},
+           {"legend names what there is", legend_names_what_there_is},
+           {"facts are counted", facts_are_counted}, {"refusals", refusals})
