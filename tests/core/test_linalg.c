@@ -273,7 +273,8 @@ static void products_in_double(atn_ctx *cx)
         double c[] = {1, 1, 5, 1, 1, 5};
         const atn_wide to = {c, 2, 2, 3};
 
-        atn_gemm_wide(of, 2, of == ATN_ATB ? (atn_cwide){at, 3, 2, 2} : left,
+        atn_gemm_wide((atn_product_of)of, 2,
+                      of == ATN_ATB ? (atn_cwide){at, 3, 2, 2} : left,
                       of == ATN_ABT ? (atn_cwide){bt, 2, 3, 3} : right, 10, to);
         for (int i = 0; i < 4; i++)
             CHECK_NEAR(c[i / 2 * 3 + i % 2], 2 * want[i] + 10, 0);
