@@ -280,6 +280,7 @@ atn_status atn_adapter_pgnn(atn_ctx *cx, const adapter_job *j, const adapter_hea
     const atn_pgnn_watch watch = {see_row, see_step, &s};
     double *w = NULL, *x = NULL, *f = NULL, *energy = NULL;
     atn_status st = ATN_OK;
+    atn_pgnn_graph graph;
 
     ATN_TRY(atn_adapter_dense_check(cx, j, &h->head, DENSE_MOST, "the form pgnn"));
     ATN_TRY(atn_mem_check(cx, 16 * (double)n * (double)n + 20 * (double)n * (double)c,
@@ -290,9 +291,13 @@ atn_status atn_adapter_pgnn(atn_ctx *cx, const adapter_job *j, const adapter_hea
     ATN_TAKE(f, n * c);
     ATN_TAKE(energy, j->o->iterations + 1);
     ATN_TRY(prepare(cx, &s, w, x));
-    ATN_TRY(atn_pgnn_run(cx, &(atn_pgnn_graph){w, n, x, c, c}, &a, &watch, f, energy,
-                         done));
-    for (int k = 0; k <= *done; k++) state[k].energy = energy[k];
+    graph = (atn_pgnn_graph){w, n, x, c, c};
+    ATN_TRY(atn_pgnn_run(cx, &graph, &a, &watch, f, energy, done));
+    for (int k = 0; k <= *done; k++) {
+        state[k].energy = energy[k];
+        state[k].rose = k > 0 && atn_energy_rose(energy[k - 1], energy[k],
+                                                 atn_pgnn_floor(&graph, a.p));
+    }
 done:
     atn_arena_rewind(cx, mark);
     return st;

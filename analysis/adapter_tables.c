@@ -303,9 +303,7 @@ static void set_cells(const adapter_rows *r, int iteration)
         if (columns[i].change) x -= number_of(r->state, columns[i].at);
         if (!isnan(x)) atn_table_set_f64(r->table, first + i, x);
     }
-    if (iteration > 0)
-        atn_table_set_bool(r->table, first + n,
-                           s->energy > s[-1].energy * (1 + ATN_ADAPTER_SAME));
+    if (iteration > 0) atn_table_set_bool(r->table, first + n, s->rose);
     atn_table_set_i64(r->table, first + n + 1, s->empty);
 }
 

@@ -75,10 +75,9 @@ static const char *refusal(const atn_model_facts *m, int first, int end)
     for (int i = first; i < end; i++) {
         const atn_layer_info *l = atn_model_layer(m, i);
 
-        if (strcmp(l->stack, "cross") == 0) return "its keys are of another text";
-        if (l->nq != l->nk) return "its queries are not all of its tokens";
-        if (l->nk != atn_model_layer(m, first)->nk)
-            return "its layers differ in tokens";
+        if (strcmp(l->stack, "cross") == 0) return "their keys are of another text";
+        if (l->nq != l->nk) return "their queries are not all of their tokens";
+        if (l->nk != atn_model_layer(m, first)->nk) return "they differ in tokens";
     }
     return NULL;
 }

@@ -163,14 +163,19 @@ static atn_status none_has(atn_ctx *cx, const atn_subject *s, const char *what,
                            atn_idx failed)
 {
     const atn_selection *sel = &s->selection;
-    bool values = false;
+    bool square = false, values = false;
 
-    for (int i = 0; i < sel->n; i++)
-        values |= atn_capture_layer(s->capture, sel->at[i])->has_v;
-    return atn_fail(cx, ATN_DATA, __FILE__, __LINE__, "No head has %s: %s.", what,
-                    !values      ? "the capture has no values"
+    for (int i = 0; i < sel->n; i++) {
+        const atn_layer_info *l = atn_capture_layer(s->capture, sel->at[i]);
+
+        square |= l->nq == l->nk;
+        values |= l->nq == l->nk && l->has_v;
+    }
+    return atn_fail(cx, ATN_DATA, __FILE__, __LINE__, "no head has %s: %s", what,
+                    !square      ? "their queries and keys are not the same tokens"
+                    : !values    ? "the capture has no values"
                     : failed > 0 ? "those that could have one failed"
-                                 : "their queries and keys are not the same tokens");
+                                 : "their features are all zero");
 }
 
 /* Has any of the columns "a,b" a value? */

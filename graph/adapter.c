@@ -343,9 +343,11 @@ static atn_status one_iteration(atn_ctx *cx, adapter_walk *w, atn_adapter_state 
     now->change = change_of(w);
     if (w->iteration == 0) average(w, w->given, now);
     *more = w->moves;
-    if (w->a->stop && w->iteration > 0 &&
-        now->energy > now[-1].energy * (1 + ATN_ADAPTER_SAME))
-        *more = false;
+    now->rose =
+        w->iteration > 0 && atn_energy_rose(now[-1].energy, now->energy,
+                                            atn_energy_floor(&w->q0, w->a->p) +
+                                                atn_energy_floor(&w->v0, w->a->p));
+    if (w->a->stop && now->rose) *more = false;
     if (!*more) goto done;
     average(w, w->row, now + 1);
     move_keys(w);

@@ -59,9 +59,6 @@ extern const atn_adapter_params atn_adapter_defaults;
 /* USAGE names the parameter, its range and the value. */
 atn_status atn_adapter_check(atn_ctx *cx, const atn_adapter_params *a) ATN_WARN_UNUSED;
 
-/* Energies this much apart, relatively, are the same. */
-#define ATN_ADAPTER_SAME 1e-6
-
 typedef struct atn_adapter_input {
     const atn_head *head;
     bool own;   /* queries are the tokens of the keys: there are pairs of a token with
@@ -80,6 +77,7 @@ typedef struct atn_adapter_input {
  * of kl, entropy, distance and homophily over those that have mass. NaN = has none. */
 typedef struct atn_adapter_state {
     double energy;
+    bool rose; /* the energy is above that of the iteration before, beyond rounding */
     double change;       /* |out - O|_F / |O|_F, O = P v0 */
     double mass;         /* mean sum_j A~_ij; iteration 0: of P */
     double beta;         /* mean b_i */

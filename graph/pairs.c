@@ -195,3 +195,15 @@ void atn_pairs_repair(const atn_points *a, atn_idx i, const atn_points *b,
         if (d2[j] <= snap * snap * larger) d2[j] = 0;
     }
 }
+
+double atn_energy_floor(const atn_points *x, double p)
+{
+    double sum = 0;
+
+    for (atn_idx i = 0; i < x->n; i++) {
+        const double *row = x->x + i * x->ld;
+
+        sum += pow(1e-26 * atn_pairs_dot(row, row, x->c), p / 2);
+    }
+    return sum;
+}

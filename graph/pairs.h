@@ -47,6 +47,14 @@ void atn_pairs_repair(const atn_points *a, atn_idx i, const atn_points *b,
 void atn_pairs_power(const double *x, atn_idx n, double e, double *ln, double *y);
 /* ln [n] <- ln x */
 void atn_pairs_log(const double *x, atn_idx n, double *ln);
+/* What rounding may leave of the energy of points that do not differ: sum of
+ * (1e-13 |x_i|)^p. */
+double atn_energy_floor(const atn_points *x, double p);
+/* Has an energy risen by more than rounding? floor is of all points. */
+static inline bool atn_energy_rose(double before, double now, double floor)
+{
+    return now > before * (1 + 1e-6) + floor;
+}
 /* Sums in an order that depends on n alone. */
 double atn_pairs_sum(const double *x, atn_idx n);
 double atn_pairs_dot(const double *x, const double *y, atn_idx n);

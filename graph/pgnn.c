@@ -14,7 +14,6 @@
 #include "graph/pairs.h"
 
 enum { TILE_ROWS = 32 };
-static const double SAME = 1e-6; /* energies this near are the same */
 
 const atn_pgnn_params atn_pgnn_defaults = {
     .p = 2, .mu = 0.1, .damping = 1, .iterations = 2};
@@ -31,6 +30,7 @@ typedef struct passing {
     double *sum;      /* [n] sum_j M_ij / d_i */
     double *alpha;    /* [n] */
     double *energy;   /* [n] */
+    double floor;     /* of the energy, what is rounding */
 } passing;
 
 atn_status atn_pgnn_check(atn_ctx *cx, const atn_pgnn_params *a)
@@ -185,7 +185,7 @@ static atn_status one_iteration(atn_ctx *cx, passing *s, double *energy, bool *m
     energy[s->iteration] = energy_of(s);
     *more = !last;
     if (s->a->stop && s->iteration > 0 &&
-        energy[s->iteration] > energy[s->iteration - 1] * (1 + SAME))
+        atn_energy_rose(energy[s->iteration - 1], energy[s->iteration], s->floor))
         *more = false;
 done:
     return st;
@@ -223,6 +223,13 @@ done:
     return st;
 }
 
+double atn_pgnn_floor(const atn_pgnn_graph *g, double p)
+{
+    const atn_points x = {.x = g->x, .n = g->n, .c = g->ruling, .ld = g->c};
+
+    return atn_energy_floor(&x, p);
+}
+
 atn_status atn_pgnn_run(atn_ctx *cx, const atn_pgnn_graph *g, const atn_pgnn_params *a,
                         const atn_pgnn_watch *watch, double *f, double *energy,
                         int *done)
@@ -236,6 +243,7 @@ atn_status atn_pgnn_run(atn_ctx *cx, const atn_pgnn_graph *g, const atn_pgnn_par
     ATN_TRY(atn_pgnn_check(cx, a));
     ATN_TRY(take_room(cx, &s));
     degrees(&s);
+    s.floor = atn_pgnn_floor(g, a->p);
     memcpy(f, g->x, (size_t)(g->n * g->c) * sizeof *f);
     for (;; s.iteration++) {
         ATN_TRY(one_iteration(cx, &s, energy, &more));

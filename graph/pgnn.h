@@ -62,6 +62,9 @@ typedef struct atn_pgnn_watch {
     void *state;
 } atn_pgnn_watch;
 
+/* What rounding may leave of its energy, graph/pairs.h. */
+double atn_pgnn_floor(const atn_pgnn_graph *g, double p);
+
 /* f (n, c) becomes F after *done iterations (done NULL = not asked), energy
  * [iterations + 1] those from X on. watch NULL = none. */
 atn_status atn_pgnn_run(atn_ctx *cx, const atn_pgnn_graph *g, const atn_pgnn_params *a,
