@@ -536,6 +536,36 @@ static void stops_on_increase(atn_ctx *cx)
 }
 
 /* Long enough for several tiles and groups; any number of threads gives the same bits. */
+/* Equal values: nothing moves but the last digits, which is no rise, and no end. */
+static void rounding_is_no_rise(atn_ctx *cx)
+{
+    float p[36] = {0}, v[18];
+    atn_problem problem = {.heads = 1,
+                           .kv_heads = 1,
+                           .nq = 6,
+                           .nk = 6,
+                           .dv = 3,
+                           .p = p,
+                           .v = v,
+                           .sight = {.causal = true, .key_last = 6}};
+
+    for (int i = 0; i < 6; i++)
+        for (int j = 0; j <= i; j++) p[6 * i + j] = 1.0f / (float)(i + 1);
+    for (int i = 0; i < 18; i++) v[i] = (float)(i % 3) + 5.3f;
+    for (int t = 0; t < 3; t++) {
+        const atn_head h = atn_problem_head(&problem, 0);
+        const atn_adapter_input in = {.head = &h, .own = true};
+        atn_adapter_params a = of(1 + t * .5, .2, 6);
+        atn_adapter_state s[7];
+        int done = 0;
+
+        a.stop = true;
+        CHECK_OK(atn_adapter_run(cx, &in, &a, s, NULL, &done));
+        CHECK_EQ(done, 6);
+        for (int k = 1; k <= 6; k++) CHECK(!s[k].rose);
+    }
+}
+
 static void threads(atn_ctx *cx)
 {
     enum { N = 700, C = 8 };
@@ -722,6 +752,7 @@ CHECK_MAIN({"golden row", golden_row}, {"scale of features", scale_of_features},
            {"twin", twin}, {"ones stay", ones_stay},
            {"plain attention", plain_attention},
            {"energy never increases", energy_never_increases},
-           {"stops on increase", stops_on_increase}, {"threads", threads},
+           {"stops on increase", stops_on_increase},
+           {"rounding is no rise", rounding_is_no_rise}, {"threads", threads},
            {"order of keys", order_of_keys}, {"own key", own_key},
            {"snapping", snapping}, {"refuses", refuses}, {"memory", memory})
