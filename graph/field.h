@@ -45,7 +45,7 @@ typedef struct atn_field_at {
     /* of every node; NaN or -1 where it was not computed. Node a can see a + 1 nodes
      * where all layers are causal, else all: */
     double pairs_share;   /* share of all visible (a, c) that are reached */
-    double rows_complete; /* share of nodes that reach all they can see */
+    double rows_complete; /* share of nodes whose tokens all reach all they can see */
     double least_share;   /* least reached / visible of a node */
     atn_idx least_row;    /* its node, the lowest of equal ones */
 } atn_field_at;
@@ -55,7 +55,7 @@ typedef struct atn_field {
     int depth;
     atn_field_at *at;   /* [depth + 1], owned */
     bool every;         /* the fields of all nodes were computed */
-    int diameter;       /* least depth at which every node reaches all it can see; -1 =
+    int diameter;       /* least depth at which every token reaches all it can see; -1 =
                            never, -2 = not known, as without `every` */
     int complete;       /* least depth at which the last token is complete; the same */
     const char *method; /* how: "shift", "axes", "intervals", "bits", "frontier" */

@@ -249,8 +249,8 @@ static atn_status tally(atn_ctx *cx, const void *state, atn_field_tally *out)
             const atn_idx plane = extent(&a[0], x) * extent(&a[1], y);
 
             for (atn_idx z = 0; z < a[2].length; z++, i++)
-                atn_field_count(out, i, g->all ? nodes : plane * extent(&a[2], z),
-                                atn_field_visible(g->plan, i));
+                atn_field_count(out, g->plan, i,
+                                g->all ? nodes : plane * extent(&a[2], z), true);
         }
     return ATN_OK;
 }

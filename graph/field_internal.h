@@ -6,10 +6,16 @@
  *         tokens of a up to i, or all of a. By induction: an edge a -> c, c != a, joins
  *         every token of a with every token of c (the tokens of c together reach all of
  *         whatever one of them reaches); the edge a -> a of a layer gives all of a, of
- *         a causal layer the tokens up to i; without it only the residual stays. So
- *         fields of nodes are fields of tokens but for one flag of the node itself:
- *         `own`. For the last token "up to i" is all of its node, and own says that any
- *         layer so far had the edge a -> a, or a way led through another node back.
+ *         a causal layer the tokens up to i; without it only the residual stays. A way
+ *         through another node back gives all of a. So fields of nodes are fields of
+ *         tokens but for a flag of the node itself. `own`, of the last token, for which
+ *         "up to i" is all of its node: any layer so far had the edge a -> a, or a way
+ *         led back. `whole`, of any node: every token reaches what it may see of its
+ *         node. In a plan of causal layers, where no way leads back, it says that a
+ *         layer had the edge a -> a; else that one that is not causal had it, or a way
+ *         led back. A node of one token is whole at once.
+ *         While R stays the same through a list of layers, these flags are settled too:
+ *         they come from the edges of the layers and from R.
  *         A layer that is dense (all that is visible) is dense in blocks of any size,
  *         so it has no say in B.
  */
@@ -41,6 +47,12 @@ bool atn_field_dense(const atn_pattern *p);
 static inline atn_idx atn_field_visible(const atn_field_plan *p, atn_idx a)
 {
     return p->causal ? a + 1 : p->nodes;
+}
+
+/* Whether node a has one token. */
+static inline bool atn_field_single(const atn_field_plan *p, atn_idx a)
+{
+    return p->block == 1 || a * p->block == p->tokens - 1;
 }
 
 /* ---- rows in nodes: heads joined, the residual not added ---- */
@@ -125,14 +137,17 @@ const atn_axes *atn_field_grid(const atn_field_plan *p);
 /* Over all nodes. */
 typedef struct atn_field_tally {
     int64_t pairs;
-    atn_idx complete;
+    atn_idx complete; /* every token of the node reaches all that it can see */
     atn_idx least, visible, row; /* the least reached / visible, and its node */
 } atn_field_tally;
-static inline void atn_field_count(atn_field_tally *t, atn_idx row, atn_idx reached,
-                                   atn_idx visible)
+/* whole: see above. */
+static inline void atn_field_count(atn_field_tally *t, const atn_field_plan *p,
+                                   atn_idx row, atn_idx reached, bool whole)
 {
+    const atn_idx visible = atn_field_visible(p, row);
+
     t->pairs += reached;
-    t->complete += reached == visible;
+    t->complete += reached == visible && (whole || atn_field_single(p, row));
     if (row > 0 && reached * t->visible >= t->least * visible) return;
     t->least = reached;
     t->visible = visible;
@@ -145,7 +160,7 @@ typedef struct atn_field_peek {
     bool own;
     int64_t growth; /* the same through a whole list of layers, and not `all`: there is
                        a row that stays short of what it can see for good */
-    bool all;       /* every node reaches all it can see */
+    bool all;       /* every token reaches all it can see */
 } atn_field_peek;
 
 typedef struct atn_field_engine {

@@ -7,7 +7,8 @@
  *         that of the first j does and ends where that of the last one does:
  *         [lo_k-1(lo(i)), hi_k-1(hi(i) - 1)), and both ends are again monotone.
  *         Nodes of more than one token must see themselves in every layer, so that the
- *         flag `own` of the plan is known. Every row is complete when the last one
+ *         flags `own` and `whole` of the plan are known: where some layer is not
+ *         causal, nodes are whole from the first such one on. Every row is complete when the last one
  *         begins at 0 and the first one ends at N. Beyond the depth asked for only
  *         these ends are followed, from the top down: e_t = the end of row e_t-1 in
  *         layer k - t + 1, and e of depth k + n goes on from that of depth k
@@ -27,7 +28,7 @@ typedef struct ends {
 typedef struct intervals {
     const atn_field_plan *plan;
     atn_span *at, *next; /* [nodes] */
-    bool own;
+    bool own, whole;
     ends *ends; /* [n], by depth modulo n; NULL: within the depth asked for */
     int now;
 } intervals;
@@ -117,6 +118,13 @@ done:
     return st;
 }
 
+/* Layer k is one more. */
+static void pass_layer(intervals *s, int k)
+{
+    s->own = true;
+    s->whole |= atn_field_layer(s->plan, k)->frame.causal == s->plan->causal;
+}
+
 static atn_status step(atn_ctx *cx, void *state, int k)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
@@ -135,7 +143,7 @@ static atn_status step(atn_ctx *cx, void *state, int k)
     }
     s->at = s->next;
     s->next = old;
-    s->own = true;
+    pass_layer(s, k);
 done:
     atn_arena_rewind(cx, mark);
     return st;
@@ -165,8 +173,7 @@ static atn_status tally(atn_ctx *cx, const void *state, atn_field_tally *out)
     (void)cx;
     *out = (atn_field_tally){0};
     for (atn_idx a = 0; a < s->plan->nodes; a++)
-        atn_field_count(out, a, s->at[a].hi - s->at[a].lo,
-                        atn_field_visible(s->plan, a));
+        atn_field_count(out, s->plan, a, s->at[a].hi - s->at[a].lo, s->whole);
     return ATN_OK;
 }
 
@@ -196,6 +203,7 @@ static atn_status beyond(atn_ctx *cx, void *state, int k)
     }
     e.depth = k;
     s->ends[s->now] = e;
+    pass_layer(s, k);
 done:
     atn_arena_rewind(cx, mark);
     return st;
@@ -208,9 +216,10 @@ static void peek(const void *state, atn_field_peek *out)
     const ends e =
         s->ends ? s->ends[s->now] : (ends){0, s->at[nodes - 1].lo, s->at[0].hi - 1};
 
-    *out = (atn_field_peek){.reached = nodes - e.first, .own = s->own || s->ends};
+    *out = (atn_field_peek){.reached = nodes - e.first, .own = s->own};
     out->growth = out->reached + e.last;
-    out->all = e.first == 0 && (s->plan->causal || e.last == nodes - 1);
+    out->all = e.first == 0 && (s->plan->causal || e.last == nodes - 1) &&
+               (s->whole || s->plan->tokens == nodes);
 }
 
 const atn_field_engine atn_field_intervals = {
