@@ -28,8 +28,8 @@ static const atn_option options[] = {
      "do not go on beyond --depth: where the last token or all tokens are complete "
      "only later, that stays unknown",
      0, 0},
-    {"no-walks", 0, ATN_OPT_FLAG, NULL, "without the columns of walks: less time", 0,
-     0},
+    {"no-walks", 0, ATN_OPT_FLAG, NULL,
+     "without the columns of walks: less time and memory", 0, 0},
     {"no-rollout", 0, ATN_OPT_FLAG, NULL,
      "of a capture: without how much weight comes from what is reached", 0, 0},
     {"flow", 0, ATN_OPT_FLAG, NULL,

@@ -69,7 +69,8 @@ typedef struct atn_field {
  * stays the same for n layers has stopped growing; `diameter` goes on for some seconds,
  * 65536 layers at most: a million nodes of one window or stride for tens of thousands,
  * without structure for a hundred. What is not known then stays -2. Walks are NaN, with
- * a warning, where the rows have too many intervals (graph/field_walks.c). */
+ * a warning, where the rows have too many intervals, or the nodes need too much
+ * memory (graph/field_walks.c). */
 atn_status atn_field_run(atn_ctx *cx, const atn_pattern *const *layers, int n,
                          const atn_field_opts *o, atn_field *out) ATN_WARN_UNUSED;
 void atn_field_release(atn_ctx *cx, atn_field *f);

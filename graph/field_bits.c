@@ -187,12 +187,15 @@ done:
     return st;
 }
 
-static void mark(const void *state, atn_idx row, uint8_t *reached, bool *own)
+static atn_status mark(atn_ctx *cx, const void *state, atn_idx row, uint8_t *reached,
+                       bool *own)
 {
     const atn_field_bits_state *b = state;
 
+    (void)cx;
     for (atn_idx j = 0; j < b->plan->nodes; j++) reached[j] = atn_field_bit(b, row, j);
     *own = b->own;
+    return ATN_OK;
 }
 
 static bool meets(const void *state, atn_span rows, atn_span keys)

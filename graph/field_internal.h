@@ -75,8 +75,15 @@ atn_status atn_field_reader_open(atn_ctx *cx, const atn_field_plan *plan,
                                  atn_field_reader *out) ATN_WARN_UNUSED;
 double atn_field_reader_bytes(const atn_field_plan *plan);
 void atn_field_reader_set(atn_field_reader *r, const atn_pattern *p);
-/* Where a reader has read as many intervals, its owner looks whether to stop. */
+/* Where a reader has read as many intervals, or a scan has seen as many nodes, its
+ * owner looks whether to stop. */
 enum { ATN_FIELD_READ_MOST = 1 << 20 };
+/* Of a scan over all nodes, which has just seen node a. */
+static inline atn_status atn_field_scanned(atn_ctx *cx, atn_idx a, atn_idx nodes)
+{
+    if ((a + 1) % ATN_FIELD_READ_MOST != 0) return ATN_OK;
+    return atn_progress(cx, "field: nodes", (double)a + 1, (double)nodes);
+}
 /* What the layer states of its rows, in nodes; step 0 where it does not help. */
 atn_repeat atn_field_repeat(const atn_field_plan *plan, const atn_pattern *p);
 /* The nodes that node a sees: sorted intervals that do not touch; valid until the next
@@ -132,6 +139,12 @@ atn_idx atn_next_group(const atn_span *s, atn_idx n, atn_idx at, atn_group *g);
 /* The grid of the first layer that has one, or NULL. */
 const atn_axes *atn_field_grid(const atn_field_plan *p);
 
+/* Bytes that an engine may take: what --mem-limit leaves, or without one 2 GiB. */
+static inline double atn_field_room(const atn_ctx *cx)
+{
+    return cx->mem_limit ? atn_mem_left(cx) : 2147483648.;
+}
+
 /* ---- engines ---- */
 
 /* Over all nodes. */
@@ -174,7 +187,8 @@ typedef struct atn_field_engine {
     atn_status (*open)(atn_ctx *cx, const atn_field_plan *p, atn_idx row, void **state);
     atn_status (*step)(atn_ctx *cx, void *state, int k); /* R_k from R_k-1 */
     /* reached [nodes] of node `row`; own as above, of the last node. */
-    void (*mark)(const void *state, atn_idx row, uint8_t *reached, bool *own);
+    atn_status (*mark)(atn_ctx *cx, const void *state, atn_idx row, uint8_t *reached,
+                       bool *own);
     /* Whether a row of `rows` reaches a key of `keys`. */
     bool (*meets)(const void *state, atn_span rows, atn_span keys);
     atn_status (*tally)(atn_ctx *cx, const void *state, atn_field_tally *out);

@@ -15,6 +15,8 @@
  *         (field_frontier.c).
  * Cost    a layer: its rows once; 32 bytes a node. Beyond: two rows for each of the n
  *         layers.
+ * Limits  2 GiB, or the memory limit where there is one; rows are read only where that
+ *         is enough.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "graph/field_internal.h"
@@ -33,6 +35,14 @@ typedef struct intervals {
     int now;
 } intervals;
 
+/* Row a was read: after many intervals, whether to stop. */
+static atn_status row_read(atn_ctx *cx, atn_field_reader *r, atn_idx a)
+{
+    if (r->read <= ATN_FIELD_READ_MOST) return ATN_OK;
+    r->read = 0;
+    return atn_progress(cx, "field: rows", (double)a + 1, (double)r->plan->nodes);
+}
+
 /* Whether the node is in one of the intervals. */
 static bool sees(const atn_span *s, atn_idx n, atn_idx a)
 {
@@ -41,21 +51,28 @@ static bool sees(const atn_span *s, atn_idx n, atn_idx a)
     return false;
 }
 
-static bool layer_fits(atn_field_reader *r)
+static atn_status layer_fits(atn_ctx *cx, atn_field_reader *r, bool *out)
 {
     const bool tokens = r->plan->block == 1;
+    atn_status st = ATN_OK;
     atn_span before = {0, 0};
 
-    for (atn_idx a = 0; a < r->plan->nodes; a++) {
+    for (atn_idx a = 0; a < r->plan->nodes && *out; a++) {
         const atn_span *s;
         atn_span x;
 
-        if (!atn_field_interval(r, a, &x) || x.lo < before.lo || x.hi < before.hi)
-            return false;
-        if (!tokens && !sees(s, atn_field_row(r, a, &s), a)) return false;
+        *out = atn_field_interval(r, a, &x) && x.lo >= before.lo && x.hi >= before.hi;
+        if (*out && !tokens) *out = sees(s, atn_field_row(r, a, &s), a);
         before = x;
+        ATN_TRY(row_read(cx, r, a));
     }
-    return true;
+done:
+    return st;
+}
+
+static double bytes(const atn_field_plan *p)
+{
+    return 2.0 * sizeof(atn_span) * (double)p->nodes + atn_field_reader_bytes(p);
 }
 
 static atn_status fits(atn_ctx *cx, const atn_field_plan *p, bool *out)
@@ -64,21 +81,17 @@ static atn_status fits(atn_ctx *cx, const atn_field_plan *p, bool *out)
     atn_status st = ATN_OK;
     atn_field_reader r;
 
-    *out = true;
+    *out = bytes(p) <= atn_field_room(cx);
+    if (!*out) return ATN_OK;
     ATN_TRY(atn_field_reader_open(cx, p, &r));
     for (int i = 0; i < p->n && *out; i++) {
         if (!atn_field_first(p, i)) continue;
         atn_field_reader_set(&r, p->layers[i]);
-        *out = layer_fits(&r);
+        ATN_TRY(layer_fits(cx, &r, out));
     }
 done:
     atn_arena_rewind(cx, mark);
     return st;
-}
-
-static double bytes(const atn_field_plan *p)
-{
-    return 2.0 * sizeof(atn_span) * (double)p->nodes + atn_field_reader_bytes(p);
 }
 
 static double work(const atn_field_plan *p)
@@ -110,7 +123,10 @@ static atn_status open_intervals(atn_ctx *cx, const atn_field_plan *p, atn_idx r
     s->plan = p;
     ATN_NEW(s->at, p->nodes);
     ATN_NEW(s->next, p->nodes);
-    for (atn_idx a = 0; a < p->nodes; a++) s->at[a] = (atn_span){a, a + 1};
+    for (atn_idx a = 0; a < p->nodes; a++) {
+        s->at[a] = (atn_span){a, a + 1};
+        ATN_TRY(atn_field_scanned(cx, a, p->nodes));
+    }
     *state = s;
     s = NULL;
 done:
@@ -140,6 +156,7 @@ static atn_status step(atn_ctx *cx, void *state, int k)
 
         ATN_ASSERT(atn_field_interval(&r, a, &x));
         s->next[a] = (atn_span){old[x.lo].lo, old[x.hi - 1].hi};
+        ATN_TRY(row_read(cx, &r, a));
     }
     s->at = s->next;
     s->next = old;
@@ -149,13 +166,19 @@ done:
     return st;
 }
 
-static void mark(const void *state, atn_idx row, uint8_t *reached, bool *own)
+static atn_status mark(atn_ctx *cx, const void *state, atn_idx row, uint8_t *reached,
+                       bool *own)
 {
     const intervals *s = state;
+    atn_status st = ATN_OK;
 
-    for (atn_idx j = 0; j < s->plan->nodes; j++)
+    for (atn_idx j = 0; j < s->plan->nodes; j++) {
         reached[j] = j >= s->at[row].lo && j < s->at[row].hi;
+        ATN_TRY(atn_field_scanned(cx, j, s->plan->nodes));
+    }
     *own = s->own;
+done:
+    return st;
 }
 
 static bool meets(const void *state, atn_span rows, atn_span keys)
@@ -169,12 +192,15 @@ static bool meets(const void *state, atn_span rows, atn_span keys)
 static atn_status tally(atn_ctx *cx, const void *state, atn_field_tally *out)
 {
     const intervals *s = state;
+    atn_status st = ATN_OK;
 
-    (void)cx;
     *out = (atn_field_tally){0};
-    for (atn_idx a = 0; a < s->plan->nodes; a++)
+    for (atn_idx a = 0; a < s->plan->nodes; a++) {
         atn_field_count(out, s->plan, a, s->at[a].hi - s->at[a].lo, s->whole);
-    return ATN_OK;
+        ATN_TRY(atn_field_scanned(cx, a, s->plan->nodes));
+    }
+done:
+    return st;
 }
 
 /* From depth k - n, or from the row itself. */

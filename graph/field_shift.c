@@ -173,13 +173,19 @@ static bool holds(const shift *s, atn_idx offset)
     return s->sums[offset / 64] >> (offset % 64) & 1;
 }
 
-static void mark(const void *state, atn_idx row, uint8_t *reached, bool *own)
+static atn_status mark(atn_ctx *cx, const void *state, atn_idx row, uint8_t *reached,
+                       bool *own)
 {
     const shift *s = state;
+    atn_status st = ATN_OK;
 
-    for (atn_idx j = 0; j < s->plan->nodes; j++)
+    for (atn_idx j = 0; j < s->plan->nodes; j++) {
         reached[j] = j <= row && (j < s->prefix || holds(s, row - j));
+        ATN_TRY(atn_field_scanned(cx, j, s->plan->nodes));
+    }
     *own = s->own;
+done:
+    return st;
 }
 
 /* Whether an offset of [lo, hi) is in S. */
@@ -207,15 +213,17 @@ static bool meets(const void *state, atn_span rows, atn_span keys)
 static atn_status tally(atn_ctx *cx, const void *state, atn_field_tally *out)
 {
     const shift *s = state;
+    atn_status st = ATN_OK;
     atn_idx reached = 0;
 
-    (void)cx;
     *out = (atn_field_tally){0};
     for (atn_idx i = 0; i < s->plan->nodes; i++) {
         reached += i < s->prefix || holds(s, i - s->prefix);
         atn_field_count(out, s->plan, i, reached, s->own || i < s->prefix);
+        ATN_TRY(atn_field_scanned(cx, i, s->plan->nodes));
     }
-    return ATN_OK;
+done:
+    return st;
 }
 
 static atn_idx bits_of(uint64_t x)
