@@ -28,8 +28,8 @@ static const atn_option options[] = {
      "do not go on beyond --depth: where the last token or all tokens are complete "
      "only later, that stays unknown",
      0, 0},
-    {"no-walks", 0, ATN_OPT_FLAG, NULL, "without the columns of walks: less time", 0,
-     0},
+    {"no-walks", 0, ATN_OPT_FLAG, NULL,
+     "without the columns of walks: less time and memory", 0, 0},
     {"no-rollout", 0, ATN_OPT_FLAG, NULL,
      "of a capture: without how much weight comes from what is reached", 0, 0},
     {"flow", 0, ATN_OPT_FLAG, NULL,
@@ -271,11 +271,11 @@ const atn_command atn_command_field = {
         "A layer lets a token take from the keys that its pattern shows, and from "
         "itself; after k layers its state depends on at most the tokens that k such "
         "steps reach. One row a depth, for the last token and for all of them; a "
-        "second "
-        "table has the counts and densities of the patterns, the depth at which the "
-        "last token is complete, and the diameter, that of all tokens. For these two "
-        "the layers go on beyond --depth, for some seconds; columns beside them say "
-        "whether that was reached, is never so, or is unknown.\n"
+        "second table has the counts and densities of the patterns, the depth at which "
+        "the last token is complete, and the diameter: the depth at which every token "
+        "reaches all that it may see. For these two the layers go on beyond --depth, "
+        "for some seconds; columns beside them say whether that was reached, is never "
+        "so, or is unknown.\n"
         "PATTERN is id:key=value,... (attnscope list patterns) or a file of intervals "
         "(.json). A list of them is a stack of layers from the first one up, repeated; "
         "5xSPEC stands for five layers, A+B for the union of both in one layer. "

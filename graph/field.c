@@ -81,21 +81,27 @@ static atn_idx tokens_of(const atn_field_plan *p, atn_idx reached, bool own)
     return (reached - 1) * p->block + (own ? p->tokens - (p->nodes - 1) * p->block : 1);
 }
 
-static void look_last(run *r, atn_field_at *at)
+static atn_status look_last(atn_ctx *cx, run *r, atn_field_at *at)
 {
     const atn_field_plan *p = r->plan;
     const atn_idx last = p->nodes - 1;
-    atn_idx j = last;
+    atn_status st = ATN_OK;
+    atn_idx j = -1; /* the last one that is not reached */
     bool own;
 
-    r->engine->mark(r->state, last, r->reached, &own);
-    for (atn_idx i = 0; i < p->nodes; i++) at->reached += r->reached[i];
-    while (j >= 0 && r->reached[j]) j--;
+    ATN_TRY(r->engine->mark(cx, r->state, last, r->reached, &own));
+    for (atn_idx i = 0; i < p->nodes; i++) {
+        at->reached += r->reached[i];
+        if (!r->reached[i]) j = i;
+        ATN_TRY(atn_field_scanned(cx, i, p->nodes));
+    }
     at->contiguous = last - j;
     at->first_missing = j < 0 ? -1 : last - j;
     at->accuracy = (double)at->reached / (double)p->nodes;
     at->reached_tokens = tokens_of(p, at->reached, own);
     at->complete = at->reached_tokens == p->tokens;
+done:
+    return st;
 }
 
 static atn_status look_every(atn_ctx *cx, run *r, atn_field_at *at, bool *all)
@@ -148,7 +154,7 @@ static atn_status look(atn_ctx *cx, run *r, int k, atn_field_at *at)
                          .rows_complete = NAN,
                          .least_share = NAN,
                          .least_row = -1};
-    look_last(r, at);
+    ATN_TRY(look_last(cx, r, at));
     if (r->every) ATN_TRY(look_every(cx, r, at, &all));
     conclude(r, k, at->reached_tokens, all);
 done:
@@ -264,7 +270,7 @@ atn_status atn_field_plan_of(atn_ctx *cx, const atn_field_plan *p, int depth,
         by = p->n;
     }
     for (int k = first; k <= depth; k += by) ATN_TRY(e->step(cx, state, k));
-    e->mark(state, row, reached, &own);
+    ATN_TRY(e->mark(cx, state, row, reached, &own));
 done:
     if (e) e->close(cx, state);
     return st;

@@ -45,7 +45,7 @@ typedef struct atn_field_at {
     /* of every node; NaN or -1 where it was not computed. Node a can see a + 1 nodes
      * where all layers are causal, else all: */
     double pairs_share;   /* share of all visible (a, c) that are reached */
-    double rows_complete; /* share of nodes that reach all they can see */
+    double rows_complete; /* share of nodes whose tokens all reach all they can see */
     double least_share;   /* least reached / visible of a node */
     atn_idx least_row;    /* its node, the lowest of equal ones */
 } atn_field_at;
@@ -55,7 +55,7 @@ typedef struct atn_field {
     int depth;
     atn_field_at *at;   /* [depth + 1], owned */
     bool every;         /* the fields of all nodes were computed */
-    int diameter;       /* least depth at which every node reaches all it can see; -1 =
+    int diameter;       /* least depth at which every token reaches all it can see; -1 =
                            never, -2 = not known, as without `every` */
     int complete;       /* least depth at which the last token is complete; the same */
     const char *method; /* how: "shift", "axes", "intervals", "bits", "frontier" */
@@ -69,7 +69,8 @@ typedef struct atn_field {
  * stays the same for n layers has stopped growing; `diameter` goes on for some seconds,
  * 65536 layers at most: a million nodes of one window or stride for tens of thousands,
  * without structure for a hundred. What is not known then stays -2. Walks are NaN, with
- * a warning, where the rows have too many intervals (graph/field_walks.c). */
+ * a warning, where the rows have too many intervals, or the nodes need too much
+ * memory (graph/field_walks.c). */
 atn_status atn_field_run(atn_ctx *cx, const atn_pattern *const *layers, int n,
                          const atn_field_opts *o, atn_field *out) ATN_WARN_UNUSED;
 void atn_field_release(atn_ctx *cx, atn_field *f);

@@ -171,21 +171,28 @@ static bool along(const line *l, atn_idx row, atn_idx key)
     return l->place[key] >= s.lo && l->place[key] < s.hi;
 }
 
-static void mark(const void *state, atn_idx row, uint8_t *reached, bool *own)
+static atn_status mark(atn_ctx *cx, const void *state, atn_idx row, uint8_t *reached,
+                       bool *own)
 {
     const grid *g = state;
     const line *a = g->axis;
     const atn_idx z0 = row % a[2].length, y0 = row / a[2].length % a[1].length;
     const atn_idx x0 = row / a[2].length / a[1].length;
+    atn_status st = ATN_OK;
+    atn_idx j = 0;
 
     for (atn_idx x = 0; x < a[0].length; x++)
         for (atn_idx y = 0; y < a[1].length; y++) {
             const bool plane = along(&a[0], x0, x) && along(&a[1], y0, y);
 
-            for (atn_idx z = 0; z < a[2].length; z++)
-                *reached++ = g->all || (plane && along(&a[2], z0, z));
+            for (atn_idx z = 0; z < a[2].length; z++, j++) {
+                reached[j] = g->all || (plane && along(&a[2], z0, z));
+                ATN_TRY(atn_field_scanned(cx, j, g->plan->nodes));
+            }
         }
     *own = true;
+done:
+    return st;
 }
 
 /* Whether a coordinate of `rows` reaches one of `keys` along the last axis: of each
@@ -240,19 +247,22 @@ static atn_status tally(atn_ctx *cx, const void *state, atn_field_tally *out)
     const grid *g = state;
     const line *a = g->axis;
     const atn_idx nodes = g->plan->nodes;
+    atn_status st = ATN_OK;
     atn_idx i = 0;
 
-    (void)cx;
     *out = (atn_field_tally){0};
     for (atn_idx x = 0; x < a[0].length; x++)
         for (atn_idx y = 0; y < a[1].length; y++) {
             const atn_idx plane = extent(&a[0], x) * extent(&a[1], y);
 
-            for (atn_idx z = 0; z < a[2].length; z++, i++)
-                atn_field_count(out, i, g->all ? nodes : plane * extent(&a[2], z),
-                                atn_field_visible(g->plan, i));
+            for (atn_idx z = 0; z < a[2].length; z++, i++) {
+                atn_field_count(out, g->plan, i,
+                                g->all ? nodes : plane * extent(&a[2], z), true);
+                ATN_TRY(atn_field_scanned(cx, i, nodes));
+            }
         }
-    return ATN_OK;
+done:
+    return st;
 }
 
 /* Pairs are products over the axes; of all rows together as many as can be, none is

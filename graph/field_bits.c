@@ -7,6 +7,9 @@
  *         R_k-1, causal or not, and threads share out the stripes. Where rows repeat,
  *         what is held of an earlier one is not read again. A causal layer's rows
  *         above a stripe see nothing of it, so that nothing of them is held.
+ *         Bit (a, a) of the OR says that a is whole. A causal layer among others that
+ *         are not must not say so by its edge a -> a: there a is left out, which R_k
+ *         does not need, since row a keeps its R_k-1(a) anyway.
  * Cost    a layer: N / 512 stripes times the intervals of all rows times 16 log of
  *         their lengths words; N^2 / 8 bytes, 128 N bytes a thread, 8 bytes an interval
  *         of the largest layer. In causal layers the rows above a stripe are skipped.
@@ -31,7 +34,7 @@ static double bytes_of(const atn_ctx *cx, const atn_field_plan *p, int64_t most)
     for (int i = 0; i < p->n; i++)
         held = ATN_MAX(held, atn_field_repeat(p, p->layers[i]).step);
     return (stripes + 2.0 * cx->threads) * nodes * sizeof(atn_stripe_row) +
-           cx->threads * (double)held * sizeof(atn_stripe_row) +
+           cx->threads * (double)held * sizeof(atn_stripe_row) + nodes +
            8 * (nodes + (double)most) + cx->threads * atn_field_reader_bytes(p);
 }
 
@@ -73,6 +76,7 @@ static void close_bits(atn_ctx *cx, void *state)
     if (!b) return;
     atn_field_table_release(cx, &b->table);
     atn_free(cx, b->rows);
+    atn_free(cx, b->whole);
     atn_free(cx, b);
 }
 
@@ -88,6 +92,7 @@ static atn_status open_bits(atn_ctx *cx, const atn_field_plan *p, atn_idx row,
     b->plan = p;
     b->stripes = (p->nodes - 1) / ATN_STRIPE + 1;
     ATN_NEW(b->rows, b->stripes * p->nodes);
+    ATN_NEW(b->whole, p->nodes);
     for (atn_idx a = 0; a < p->nodes; a++)
         b->rows[a / ATN_STRIPE * p->nodes + a].w[a % ATN_STRIPE / 64] |= (uint64_t)1
                                                                          << (a % 64);
@@ -103,10 +108,10 @@ static void or_row(atn_stripe_row *to, const atn_stripe_row *from)
     for (int w = 0; w < ATN_STRIPE / 64; w++) to->w[w] |= from->w[w];
 }
 
-/* OR of the rows of the tree's leaves that one row sees. held [step]: of rows by their
+/* OR of the rows of the tree's leaves below `end` that one row sees. held [step]: of rows by their
  * place in the step, what the next ones take over. */
 static atn_stripe_row seen(const atn_field_bits_state *b, const atn_stripe_row *tree,
-                           atn_idx a, atn_stripe_row *held)
+                           atn_idx a, atn_idx end, atn_stripe_row *held)
 {
     const atn_repeat *r = &b->table.repeat;
     const atn_idx near = r->step > 0 ? a - r->step - r->reach : 0;
@@ -117,7 +122,7 @@ static atn_stripe_row seen(const atn_field_bits_state *b, const atn_stripe_row *
     for (int64_t s = b->table.ptr[a]; s < b->table.ptr[a + 1]; s++) {
         atn_stripe_row *const to = b->table.spans[2 * s] < near ? keep : &sum;
         atn_idx lo = b->table.spans[2 * s] + b->plan->nodes;
-        atn_idx hi = b->table.spans[2 * s + 1] + b->plan->nodes;
+        atn_idx hi = ATN_MIN(b->table.spans[2 * s + 1], end) + b->plan->nodes;
 
         for (; lo < hi; lo /= 2, hi /= 2) {
             if (lo % 2) or_row(to, &tree[lo++]);
@@ -128,12 +133,21 @@ static atn_stripe_row seen(const atn_field_bits_state *b, const atn_stripe_row *
     return sum;
 }
 
+/* Whether row a sees a; of a causal layer. */
+static bool sees_itself(const atn_field_bits_state *b, atn_idx a)
+{
+    const int64_t n = b->table.ptr[a + 1];
+
+    return n > b->table.ptr[a] && b->table.spans[2 * n - 1] == a + 1;
+}
+
 static atn_status step_stripe(atn_ctx *cx, atn_idx stripe, void *state)
 {
     atn_field_bits_state *b = state;
     const atn_idx nodes = b->plan->nodes, last = nodes - 1;
     const atn_arena_mark mark = atn_arena_save(cx);
     const atn_idx held = ATN_MAX(b->table.repeat.step, 1);
+    const bool apart = b->table.p->frame.causal && !b->plan->causal;
     atn_stripe_row *rows = b->rows + stripe * nodes, *tree = NULL, *keep = NULL;
     atn_status st = ATN_OK;
 
@@ -148,10 +162,12 @@ static atn_status step_stripe(atn_ctx *cx, atn_idx stripe, void *state)
     for (atn_idx a = b->plan->causal ? stripe * ATN_STRIPE : 0; a < nodes; a++) {
         if (b->table.ptr[a] >> 18 != b->table.ptr[a + 1] >> 18) /* intervals */
             ATN_TRY(atn_stopped(cx, "field"));
-        const atn_stripe_row sum = seen(b, tree, a, keep);
+        const atn_stripe_row sum = seen(b, tree, a, apart ? a : nodes, keep);
 
-        if (a == last && stripe == last / ATN_STRIPE)
-            b->own |= sum.w[last % ATN_STRIPE / 64] >> (last % 64) & 1;
+        if (stripe == a / ATN_STRIPE) {
+            b->whole[a] |= sum.w[a % ATN_STRIPE / 64] >> (a % 64) & 1;
+            if (a == last) b->own |= b->whole[a] || (apart && sees_itself(b, a));
+        }
         or_row(&rows[a], &sum);
     }
 done:
@@ -171,12 +187,15 @@ done:
     return st;
 }
 
-static void mark(const void *state, atn_idx row, uint8_t *reached, bool *own)
+static atn_status mark(atn_ctx *cx, const void *state, atn_idx row, uint8_t *reached,
+                       bool *own)
 {
     const atn_field_bits_state *b = state;
 
+    (void)cx;
     for (atn_idx j = 0; j < b->plan->nodes; j++) reached[j] = atn_field_bit(b, row, j);
     *own = b->own;
+    return ATN_OK;
 }
 
 static bool meets(const void *state, atn_span rows, atn_span keys)
@@ -236,7 +255,7 @@ static atn_status tally(atn_ctx *cx, const void *state, atn_field_tally *out)
     ATN_TRY(
         atn_parallel(cx, (nodes - 1) / CHUNK + 1, count_chunk, &c, "a layer's fields"));
     for (atn_idx a = 0; a < nodes; a++)
-        atn_field_count(out, a, c.reached[a], atn_field_visible(c.bits->plan, a));
+        atn_field_count(out, c.bits->plan, a, c.reached[a], c.bits->whole[a]);
 done:
     atn_arena_rewind(cx, mark);
     return st;

@@ -15,6 +15,7 @@ typedef struct atn_field_bits_state {
     atn_field_table table; /* of the layer before */
     atn_idx stripes;
     atn_stripe_row *rows; /* [stripes, nodes] */
+    uint8_t *whole;       /* [nodes], see graph/field_internal.h */
     bool own;
 } atn_field_bits_state;
 

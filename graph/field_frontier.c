@@ -32,8 +32,6 @@ typedef struct frontier {
     int now, sets; /* depth modulo n; how many there are */
 } frontier;
 
-static const double BYTES_DEFAULT = 2147483648.;
-
 static atn_status fits(atn_ctx *cx, const atn_field_plan *p, bool *out)
 {
     (void)cx;
@@ -66,12 +64,12 @@ static atn_status need_set(atn_ctx *cx, frontier *f, int r)
     atn_status st = ATN_OK;
 
     if (f->set[r]) return ATN_OK;
-    if (cx->mem_limit == 0 && (f->sets + 1) * nodes > BYTES_DEFAULT)
+    if (cx->mem_limit == 0 && (f->sets + 1) * nodes > atn_field_room(cx))
         ATN_FAIL(ATN_MEMORY,
                  "field: %d layers that differ need as many sets of %lld nodes, above "
                  "%.3g MiB (ask for fewer layers, give the patterns larger blocks, or "
                  "say with --mem-limit how much there may be)",
-                 f->sets + 1, (long long)f->plan->nodes, BYTES_DEFAULT / 1048576);
+                 f->sets + 1, (long long)f->plan->nodes, atn_field_room(cx) / 1048576);
     ATN_TRY(atn_mem_check(cx, nodes, "a field"));
     ATN_NEW(f->set[r], f->plan->nodes);
     f->set[r][f->row] = NEW;
@@ -121,15 +119,17 @@ static atn_status read_rows(atn_ctx *cx, frontier *f, atn_field_reader *r, uint8
     const atn_arena_mark mark = atn_arena_save(cx);
     const uint8_t visited = f->plan->n == 1 ? OLD : NEW;
     const atn_idx step = atn_field_places(r), segment = r->repeat.segment;
+    const atn_idx nodes = f->plan->nodes;
     atn_status st = ATN_OK;
     atn_idx *seen = NULL;
 
     ATN_TAKE(seen, step);
     memset(seen, 0, (size_t)step * sizeof *seen);
-    for (atn_idx a = f->plan->nodes - 1; a >= 0; a--) {
+    for (atn_idx a = nodes - 1; a >= 0; a--) {
         const atn_idx mine = (segment > 0 ? a / segment : 0) + 1;
         bool whole;
 
+        ATN_TRY(atn_field_scanned(cx, nodes - 1 - a, nodes));
         if (set[a] == OUT) continue;
         whole = r->repeat.step == 0 || seen[a % step] != mine;
         seen[a % step] = mine;
@@ -159,6 +159,7 @@ static atn_status pass(atn_ctx *cx, frontier *f, atn_field_reader *r, uint8_t *s
     for (atn_idx a = 0; a < nodes; a++) {
         end = ATN_MAX(end, f->far[a]);
         if (a < end && set[a] == OUT) set[a] = NEW;
+        ATN_TRY(atn_field_scanned(cx, a, nodes));
     }
     *own |= end >= nodes;
 done:
@@ -193,14 +194,21 @@ done:
     return st;
 }
 
-static void mark(const void *state, atn_idx row, uint8_t *reached, bool *own)
+static atn_status mark(atn_ctx *cx, const void *state, atn_idx row, uint8_t *reached,
+                       bool *own)
 {
     const frontier *f = state;
     const uint8_t *set = f->set[f->now];
+    atn_status st = ATN_OK;
 
     (void)row;
-    for (atn_idx a = 0; a < f->plan->nodes; a++) reached[a] = set[a] != OUT;
+    for (atn_idx a = 0; a < f->plan->nodes; a++) {
+        reached[a] = set[a] != OUT;
+        ATN_TRY(atn_field_scanned(cx, a, f->plan->nodes));
+    }
     *own = f->own[f->now];
+done:
+    return st;
 }
 
 const atn_field_engine atn_field_frontier = {

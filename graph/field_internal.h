@@ -6,10 +6,16 @@
  *         tokens of a up to i, or all of a. By induction: an edge a -> c, c != a, joins
  *         every token of a with every token of c (the tokens of c together reach all of
  *         whatever one of them reaches); the edge a -> a of a layer gives all of a, of
- *         a causal layer the tokens up to i; without it only the residual stays. So
- *         fields of nodes are fields of tokens but for one flag of the node itself:
- *         `own`. For the last token "up to i" is all of its node, and own says that any
- *         layer so far had the edge a -> a, or a way led through another node back.
+ *         a causal layer the tokens up to i; without it only the residual stays. A way
+ *         through another node back gives all of a. So fields of nodes are fields of
+ *         tokens but for a flag of the node itself. `own`, of the last token, for which
+ *         "up to i" is all of its node: any layer so far had the edge a -> a, or a way
+ *         led back. `whole`, of any node: every token reaches what it may see of its
+ *         node. In a plan of causal layers, where no way leads back, it says that a
+ *         layer had the edge a -> a; else that one that is not causal had it, or a way
+ *         led back. A node of one token is whole at once.
+ *         While R stays the same through a list of layers, these flags are settled too:
+ *         they come from the edges of the layers and from R.
  *         A layer that is dense (all that is visible) is dense in blocks of any size,
  *         so it has no say in B.
  */
@@ -43,6 +49,12 @@ static inline atn_idx atn_field_visible(const atn_field_plan *p, atn_idx a)
     return p->causal ? a + 1 : p->nodes;
 }
 
+/* Whether node a has one token. */
+static inline bool atn_field_single(const atn_field_plan *p, atn_idx a)
+{
+    return p->block == 1 || a * p->block == p->tokens - 1;
+}
+
 /* ---- rows in nodes: heads joined, the residual not added ---- */
 
 typedef struct atn_field_reader {
@@ -63,8 +75,15 @@ atn_status atn_field_reader_open(atn_ctx *cx, const atn_field_plan *plan,
                                  atn_field_reader *out) ATN_WARN_UNUSED;
 double atn_field_reader_bytes(const atn_field_plan *plan);
 void atn_field_reader_set(atn_field_reader *r, const atn_pattern *p);
-/* Where a reader has read as many intervals, its owner looks whether to stop. */
+/* Where a reader has read as many intervals, or a scan has seen as many nodes, its
+ * owner looks whether to stop. */
 enum { ATN_FIELD_READ_MOST = 1 << 20 };
+/* Of a scan over all nodes, which has just seen node a. */
+static inline atn_status atn_field_scanned(atn_ctx *cx, atn_idx a, atn_idx nodes)
+{
+    if ((a + 1) % ATN_FIELD_READ_MOST != 0) return ATN_OK;
+    return atn_progress(cx, "field: nodes", (double)a + 1, (double)nodes);
+}
 /* What the layer states of its rows, in nodes; step 0 where it does not help. */
 atn_repeat atn_field_repeat(const atn_field_plan *plan, const atn_pattern *p);
 /* The nodes that node a sees: sorted intervals that do not touch; valid until the next
@@ -120,19 +139,28 @@ atn_idx atn_next_group(const atn_span *s, atn_idx n, atn_idx at, atn_group *g);
 /* The grid of the first layer that has one, or NULL. */
 const atn_axes *atn_field_grid(const atn_field_plan *p);
 
+/* Bytes that an engine may take: what --mem-limit leaves, or without one 2 GiB. */
+static inline double atn_field_room(const atn_ctx *cx)
+{
+    return cx->mem_limit ? atn_mem_left(cx) : 2147483648.;
+}
+
 /* ---- engines ---- */
 
 /* Over all nodes. */
 typedef struct atn_field_tally {
     int64_t pairs;
-    atn_idx complete;
+    atn_idx complete; /* every token of the node reaches all that it can see */
     atn_idx least, visible, row; /* the least reached / visible, and its node */
 } atn_field_tally;
-static inline void atn_field_count(atn_field_tally *t, atn_idx row, atn_idx reached,
-                                   atn_idx visible)
+/* whole: see above. */
+static inline void atn_field_count(atn_field_tally *t, const atn_field_plan *p,
+                                   atn_idx row, atn_idx reached, bool whole)
 {
+    const atn_idx visible = atn_field_visible(p, row);
+
     t->pairs += reached;
-    t->complete += reached == visible;
+    t->complete += reached == visible && (whole || atn_field_single(p, row));
     if (row > 0 && reached * t->visible >= t->least * visible) return;
     t->least = reached;
     t->visible = visible;
@@ -145,7 +173,7 @@ typedef struct atn_field_peek {
     bool own;
     int64_t growth; /* the same through a whole list of layers, and not `all`: there is
                        a row that stays short of what it can see for good */
-    bool all;       /* every node reaches all it can see */
+    bool all;       /* every token reaches all it can see */
 } atn_field_peek;
 
 typedef struct atn_field_engine {
@@ -159,7 +187,8 @@ typedef struct atn_field_engine {
     atn_status (*open)(atn_ctx *cx, const atn_field_plan *p, atn_idx row, void **state);
     atn_status (*step)(atn_ctx *cx, void *state, int k); /* R_k from R_k-1 */
     /* reached [nodes] of node `row`; own as above, of the last node. */
-    void (*mark)(const void *state, atn_idx row, uint8_t *reached, bool *own);
+    atn_status (*mark)(atn_ctx *cx, const void *state, atn_idx row, uint8_t *reached,
+                       bool *own);
     /* Whether a row of `rows` reaches a key of `keys`. */
     bool (*meets)(const void *state, atn_span rows, atn_span keys);
     atn_status (*tally)(atn_ctx *cx, const void *state, atn_field_tally *out);

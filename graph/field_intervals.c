@@ -7,13 +7,16 @@
  *         that of the first j does and ends where that of the last one does:
  *         [lo_k-1(lo(i)), hi_k-1(hi(i) - 1)), and both ends are again monotone.
  *         Nodes of more than one token must see themselves in every layer, so that the
- *         flag `own` of the plan is known. Every row is complete when the last one
+ *         flags `own` and `whole` of the plan are known: where some layer is not
+ *         causal, nodes are whole from the first such one on. Every row is complete when the last one
  *         begins at 0 and the first one ends at N. Beyond the depth asked for only
  *         these ends are followed, from the top down: e_t = the end of row e_t-1 in
  *         layer k - t + 1, and e of depth k + n goes on from that of depth k
  *         (field_frontier.c).
  * Cost    a layer: its rows once; 32 bytes a node. Beyond: two rows for each of the n
  *         layers.
+ * Limits  2 GiB, or the memory limit where there is one; rows are read only where that
+ *         is enough.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "graph/field_internal.h"
@@ -27,10 +30,18 @@ typedef struct ends {
 typedef struct intervals {
     const atn_field_plan *plan;
     atn_span *at, *next; /* [nodes] */
-    bool own;
+    bool own, whole;
     ends *ends; /* [n], by depth modulo n; NULL: within the depth asked for */
     int now;
 } intervals;
+
+/* Row a was read: after many intervals, whether to stop. */
+static atn_status row_read(atn_ctx *cx, atn_field_reader *r, atn_idx a)
+{
+    if (r->read <= ATN_FIELD_READ_MOST) return ATN_OK;
+    r->read = 0;
+    return atn_progress(cx, "field: rows", (double)a + 1, (double)r->plan->nodes);
+}
 
 /* Whether the node is in one of the intervals. */
 static bool sees(const atn_span *s, atn_idx n, atn_idx a)
@@ -40,21 +51,28 @@ static bool sees(const atn_span *s, atn_idx n, atn_idx a)
     return false;
 }
 
-static bool layer_fits(atn_field_reader *r)
+static atn_status layer_fits(atn_ctx *cx, atn_field_reader *r, bool *out)
 {
     const bool tokens = r->plan->block == 1;
+    atn_status st = ATN_OK;
     atn_span before = {0, 0};
 
-    for (atn_idx a = 0; a < r->plan->nodes; a++) {
+    for (atn_idx a = 0; a < r->plan->nodes && *out; a++) {
         const atn_span *s;
         atn_span x;
 
-        if (!atn_field_interval(r, a, &x) || x.lo < before.lo || x.hi < before.hi)
-            return false;
-        if (!tokens && !sees(s, atn_field_row(r, a, &s), a)) return false;
+        *out = atn_field_interval(r, a, &x) && x.lo >= before.lo && x.hi >= before.hi;
+        if (*out && !tokens) *out = sees(s, atn_field_row(r, a, &s), a);
         before = x;
+        ATN_TRY(row_read(cx, r, a));
     }
-    return true;
+done:
+    return st;
+}
+
+static double bytes(const atn_field_plan *p)
+{
+    return 2.0 * sizeof(atn_span) * (double)p->nodes + atn_field_reader_bytes(p);
 }
 
 static atn_status fits(atn_ctx *cx, const atn_field_plan *p, bool *out)
@@ -63,21 +81,17 @@ static atn_status fits(atn_ctx *cx, const atn_field_plan *p, bool *out)
     atn_status st = ATN_OK;
     atn_field_reader r;
 
-    *out = true;
+    *out = bytes(p) <= atn_field_room(cx);
+    if (!*out) return ATN_OK;
     ATN_TRY(atn_field_reader_open(cx, p, &r));
     for (int i = 0; i < p->n && *out; i++) {
         if (!atn_field_first(p, i)) continue;
         atn_field_reader_set(&r, p->layers[i]);
-        *out = layer_fits(&r);
+        ATN_TRY(layer_fits(cx, &r, out));
     }
 done:
     atn_arena_rewind(cx, mark);
     return st;
-}
-
-static double bytes(const atn_field_plan *p)
-{
-    return 2.0 * sizeof(atn_span) * (double)p->nodes + atn_field_reader_bytes(p);
 }
 
 static double work(const atn_field_plan *p)
@@ -109,12 +123,22 @@ static atn_status open_intervals(atn_ctx *cx, const atn_field_plan *p, atn_idx r
     s->plan = p;
     ATN_NEW(s->at, p->nodes);
     ATN_NEW(s->next, p->nodes);
-    for (atn_idx a = 0; a < p->nodes; a++) s->at[a] = (atn_span){a, a + 1};
+    for (atn_idx a = 0; a < p->nodes; a++) {
+        s->at[a] = (atn_span){a, a + 1};
+        ATN_TRY(atn_field_scanned(cx, a, p->nodes));
+    }
     *state = s;
     s = NULL;
 done:
     close_intervals(cx, s);
     return st;
+}
+
+/* Layer k is one more. */
+static void pass_layer(intervals *s, int k)
+{
+    s->own = true;
+    s->whole |= atn_field_layer(s->plan, k)->frame.causal == s->plan->causal;
 }
 
 static atn_status step(atn_ctx *cx, void *state, int k)
@@ -132,22 +156,29 @@ static atn_status step(atn_ctx *cx, void *state, int k)
 
         ATN_ASSERT(atn_field_interval(&r, a, &x));
         s->next[a] = (atn_span){old[x.lo].lo, old[x.hi - 1].hi};
+        ATN_TRY(row_read(cx, &r, a));
     }
     s->at = s->next;
     s->next = old;
-    s->own = true;
+    pass_layer(s, k);
 done:
     atn_arena_rewind(cx, mark);
     return st;
 }
 
-static void mark(const void *state, atn_idx row, uint8_t *reached, bool *own)
+static atn_status mark(atn_ctx *cx, const void *state, atn_idx row, uint8_t *reached,
+                       bool *own)
 {
     const intervals *s = state;
+    atn_status st = ATN_OK;
 
-    for (atn_idx j = 0; j < s->plan->nodes; j++)
+    for (atn_idx j = 0; j < s->plan->nodes; j++) {
         reached[j] = j >= s->at[row].lo && j < s->at[row].hi;
+        ATN_TRY(atn_field_scanned(cx, j, s->plan->nodes));
+    }
     *own = s->own;
+done:
+    return st;
 }
 
 static bool meets(const void *state, atn_span rows, atn_span keys)
@@ -161,13 +192,15 @@ static bool meets(const void *state, atn_span rows, atn_span keys)
 static atn_status tally(atn_ctx *cx, const void *state, atn_field_tally *out)
 {
     const intervals *s = state;
+    atn_status st = ATN_OK;
 
-    (void)cx;
     *out = (atn_field_tally){0};
-    for (atn_idx a = 0; a < s->plan->nodes; a++)
-        atn_field_count(out, a, s->at[a].hi - s->at[a].lo,
-                        atn_field_visible(s->plan, a));
-    return ATN_OK;
+    for (atn_idx a = 0; a < s->plan->nodes; a++) {
+        atn_field_count(out, s->plan, a, s->at[a].hi - s->at[a].lo, s->whole);
+        ATN_TRY(atn_field_scanned(cx, a, s->plan->nodes));
+    }
+done:
+    return st;
 }
 
 /* From depth k - n, or from the row itself. */
@@ -196,6 +229,7 @@ static atn_status beyond(atn_ctx *cx, void *state, int k)
     }
     e.depth = k;
     s->ends[s->now] = e;
+    pass_layer(s, k);
 done:
     atn_arena_rewind(cx, mark);
     return st;
@@ -208,9 +242,10 @@ static void peek(const void *state, atn_field_peek *out)
     const ends e =
         s->ends ? s->ends[s->now] : (ends){0, s->at[nodes - 1].lo, s->at[0].hi - 1};
 
-    *out = (atn_field_peek){.reached = nodes - e.first, .own = s->own || s->ends};
+    *out = (atn_field_peek){.reached = nodes - e.first, .own = s->own};
     out->growth = out->reached + e.last;
-    out->all = e.first == 0 && (s->plan->causal || e.last == nodes - 1);
+    out->all = e.first == 0 && (s->plan->causal || e.last == nodes - 1) &&
+               (s->whole || s->plan->tokens == nodes);
 }
 
 const atn_field_engine atn_field_intervals = {

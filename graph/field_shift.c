@@ -9,10 +9,11 @@
  *         border; the prefixes of these j are within that of j = i itself. Through j <
  *         P_k come sets within [0, j], j among them: together [0, min(P_k, i + 1)). The
  *         order of the layers does not matter, and the first rows need no other rule.
- *         Row i: popcount of S_k up to i - Q_k, + Q_k. It is complete when the first
- *         i - Q_k + 1 offsets are in S_k, so the last row is complete last of all:
+ *         Row i: popcount of S_k up to i - Q_k, + Q_k. It reaches every node when the
+ *         first i - Q_k + 1 offsets are in S_k, so the last row does so last of all:
  *         beyond the depth asked for only its size is looked at. Where it stays the
- *         same through a whole list of layers, it does for good.
+ *         same through a whole list of layers, it does for good. Node i sees itself by
+ *         offset 0, as all do, or below P_k.
  * Cost    S_k is a bitmap. D_k is cut into groups: `count` runs of `length` offsets
  *         every `step`; each is added by log length + log count shifted ORs of N / 64
  *         words. A window, a stride, a dilated window: one group; powers of two: log N.
@@ -29,7 +30,7 @@ typedef struct shift {
     uint64_t *sums; /* S, offsets below nodes */
     uint64_t *next, *part;
     atn_idx prefix; /* Q */
-    bool own;
+    bool own;       /* of all nodes, whatever the prefix */
 } shift;
 
 static atn_status fits(atn_ctx *cx, const atn_field_plan *p, bool *out)
@@ -172,13 +173,19 @@ static bool holds(const shift *s, atn_idx offset)
     return s->sums[offset / 64] >> (offset % 64) & 1;
 }
 
-static void mark(const void *state, atn_idx row, uint8_t *reached, bool *own)
+static atn_status mark(atn_ctx *cx, const void *state, atn_idx row, uint8_t *reached,
+                       bool *own)
 {
     const shift *s = state;
+    atn_status st = ATN_OK;
 
-    for (atn_idx j = 0; j < s->plan->nodes; j++)
+    for (atn_idx j = 0; j < s->plan->nodes; j++) {
         reached[j] = j <= row && (j < s->prefix || holds(s, row - j));
+        ATN_TRY(atn_field_scanned(cx, j, s->plan->nodes));
+    }
     *own = s->own;
+done:
+    return st;
 }
 
 /* Whether an offset of [lo, hi) is in S. */
@@ -206,15 +213,17 @@ static bool meets(const void *state, atn_span rows, atn_span keys)
 static atn_status tally(atn_ctx *cx, const void *state, atn_field_tally *out)
 {
     const shift *s = state;
+    atn_status st = ATN_OK;
     atn_idx reached = 0;
 
-    (void)cx;
     *out = (atn_field_tally){0};
     for (atn_idx i = 0; i < s->plan->nodes; i++) {
         reached += i < s->prefix || holds(s, i - s->prefix);
-        atn_field_count(out, i, reached, i + 1);
+        atn_field_count(out, s->plan, i, reached, s->own || i < s->prefix);
+        ATN_TRY(atn_field_scanned(cx, i, s->plan->nodes));
     }
-    return ATN_OK;
+done:
+    return st;
 }
 
 static atn_idx bits_of(uint64_t x)
@@ -235,7 +244,9 @@ static void peek(const void *state, atn_field_peek *out)
     if (end % 64 > 0)
         out->reached += bits_of(s->sums[end / 64] & ~(~(uint64_t)0 << (end % 64)));
     out->growth = out->reached;
-    out->all = out->reached == nodes;
+    out->all = out->reached == nodes &&
+               (s->own || s->prefix >= nodes || s->plan->block == 1 ||
+                (s->prefix == nodes - 1 && atn_field_single(s->plan, nodes - 1)));
 }
 
 const atn_field_engine atn_field_shift = {

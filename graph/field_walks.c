@@ -20,7 +20,8 @@
  * Source  sliding sums: van Herk 1992, of maxima.
  * Cost    a layer: its rows once, or some passes over the nodes for each group; 96
  *         bytes a node, 144 where sums slide.
- * Limits  rows of more than 2^33 intervals in all are left out, with a warning.
+ * Limits  rows of more than 2^33 intervals in all are left out, with a warning, and so
+ *         is what needs more than 2 GiB, or than the memory limit where there is one.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
@@ -82,7 +83,12 @@ static void counts_release(atn_ctx *cx, counts *c)
     atn_free(cx, c->needed);
 }
 
-/* extra: numbers a node beside the counts. */
+/* extra: numbers a node beside the counts; and `needed`. */
+static double bytes(const atn_field_plan *p, int extra)
+{
+    return (6. + extra) * sizeof(wide) * (double)p->nodes + (double)p->nodes;
+}
+
 static atn_status counts_make(atn_ctx *cx, const atn_field_plan *p, int extra,
                               counts *c)
 {
@@ -90,7 +96,7 @@ static atn_status counts_make(atn_ctx *cx, const atn_field_plan *p, int extra,
     atn_status st = ATN_OK;
 
     *c = (counts){.plan = p, .chunk = CHUNK};
-    ATN_TRY(atn_mem_check(cx, (6. + extra) * sizeof(wide) * (double)p->nodes, "walks"));
+    ATN_TRY(atn_mem_check(cx, bytes(p, extra), "walks"));
     for (int i = 0; i < 2; i++) {
         ATN_NEW(c->tree[i], 2 * p->nodes);
         ATN_NEW(c->next[i], p->nodes);
@@ -245,12 +251,34 @@ static double intervals_of(const atn_field_plan *p, const atn_pattern *q)
            nodes * ATN_MIN(most, (double)r.reach + 2 * step + 1);
 }
 
+static void none(int depth, atn_field_at *at)
+{
+    for (int k = 0; k <= depth; k++) at[k].walks_log10 = at[k].walks_first_log10 = NAN;
+}
+
+/* Whether there is memory for `extra` numbers a node beside the counts; where there is
+ * not, the walks are left out. */
+static bool room(atn_ctx *cx, const atn_field_plan *p, int extra, int depth,
+                 atn_field_at *at)
+{
+    const double need = bytes(p, extra), most = atn_field_room(cx);
+
+    if (need <= most) return true;
+    atn_log(cx, ATN_LOG_WARN,
+            "field: the walks are left out: those of %lld nodes need %.4g MiB, above "
+            "%.4g (ask for fewer tokens or larger blocks, or raise --mem-limit)",
+            (long long)p->nodes, need / 1048576, most / 1048576);
+    none(depth, at);
+    return false;
+}
+
 /* atn_field_walks_rows, where it is not too much. */
 static atn_status walks_some(atn_ctx *cx, const atn_field_plan *p, int depth,
                              atn_field_at *at)
 {
     double sum = 0;
 
+    if (!room(cx, p, 0, depth, at)) return ATN_OK;
     for (int k = 1; k <= depth; k++) sum += intervals_of(p, atn_field_layer(p, k));
     if (sum <= READ_MOST) return atn_field_walks_rows(cx, p, depth, at);
     atn_log(cx, ATN_LOG_WARN,
@@ -258,7 +286,7 @@ static atn_status walks_some(atn_ctx *cx, const atn_field_plan *p, int depth,
             "intervals in all, above %.3g (ask for fewer layers or tokens, or for "
             "larger blocks)",
             depth, sum, READ_MOST);
-    for (int k = 0; k <= depth; k++) at[k].walks_log10 = at[k].walks_first_log10 = NAN;
+    none(depth, at);
     return ATN_OK;
 }
 
@@ -394,11 +422,13 @@ static atn_status walks_shift(atn_ctx *cx, const atn_field_plan *p, int depth,
                               atn_field_at *at)
 {
     const atn_idx nodes = p->nodes;
+    const int extra = 3;
     wide *ends = NULL, *a = NULL, *b = NULL;
     atn_status st = ATN_OK;
     counts c;
 
-    ATN_TRY(counts_make(cx, p, 3, &c));
+    if (!room(cx, p, extra, depth, at)) return ATN_OK;
+    ATN_TRY(counts_make(cx, p, extra, &c));
     ATN_NEW(ends, nodes);
     ATN_NEW(a, nodes);
     ATN_NEW(b, nodes);

@@ -330,7 +330,21 @@ static void tokens_of_blocks(atn_ctx *cx)
     CHECK_EQ(f.at[1].reached_tokens, 6);
     CHECK_EQ(f.at[2].reached_tokens, 10);
     CHECK_EQ(f.complete, 2);
-    CHECK_EQ(f.diameter, 1); /* in nodes */
+    CHECK_EQ(f.diameter, 2); /* after one layer all nodes, but of its own one token */
+    CHECK_NEAR(f.at[1].pairs_share, 1, 0);
+    CHECK_NEAR(f.at[1].rows_complete, 0, 0);
+    CHECK_NEAR(f.at[2].rows_complete, 1, 0);
+    atn_field_release(cx, &f);
+    /* one block of 5 tokens, which sees itself */
+    run(cx, window_of(cx, 5, 5, 1, 0), 0, &f);
+    CHECK_NEAR(f.at[0].rows_complete, 0, 0);
+    CHECK_EQ(f.complete, 1);
+    CHECK_EQ(f.diameter, 1);
+    atn_field_release(cx, &f);
+    /* the last block is one token, and all see the first block alone */
+    run(cx, shifted(cx, 6, 5, true, &(atn_span){1, 2}, 1, 1), 0, &f);
+    CHECK_EQ(f.complete, 1);
+    CHECK_EQ(f.diameter, 1);
     atn_field_release(cx, &f);
 }
 

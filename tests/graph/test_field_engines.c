@@ -316,6 +316,149 @@ static void walks_are_left_out(atn_ctx *cx)
     cx->log_user = NULL;
 }
 
+/* ---- what stops, and what does not fit ---- */
+
+static atn_pattern *documents(atn_ctx *cx, atn_idx n)
+{
+    const atn_frame f = atn_frame_square(n, 1, true);
+    const atn_idx starts[] = {0, 1000, 1001, n / 2};
+    atn_pattern *p;
+
+    CHECK_OK(atn_pattern_segments(cx, &f, starts, 4, &p));
+    return p;
+}
+
+/* All of an engine that goes over the nodes or the rows asks whether to stop. */
+static void check_stops(atn_ctx *cx, const atn_field_engine *e, atn_pattern *pattern,
+                        bool reads)
+{
+    const atn_pattern *const layers[] = {pattern};
+    const double passed = 1e-3;
+    const atn_idx n = pattern->frame.nk;
+    uint8_t *reached = calloc((size_t)n, 1);
+    atn_field_tally t;
+    void *state = NULL;
+    atn_field_plan p;
+    bool fits, own;
+
+    CHECK_OK(atn_field_plan_make(cx, layers, 1, &p));
+    CHECK_OK(e->fits(cx, &p, &fits));
+    CHECK(fits);
+    CHECK_OK(e->open(cx, &p, n - 1, &state));
+    cx->deadline = passed;
+    if (reads) CHECK_FAILS(e->step(cx, state, 1), ATN_TERMINATED, "time limit");
+    if (reads && e->every)
+        CHECK_FAILS(e->fits(cx, &p, &fits), ATN_TERMINATED, "time limit");
+    CHECK_FAILS(e->mark(cx, state, n - 1, reached, &own), ATN_TERMINATED, "time limit");
+    if (e->every) CHECK_FAILS(e->tally(cx, state, &t), ATN_TERMINATED, "time limit");
+    cx->deadline = 0;
+    CHECK_OK(e->step(cx, state, 1));
+    CHECK_OK(e->mark(cx, state, n - 1, reached, &own));
+    CHECK_EQ(reached[n - 1], 1);
+    e->close(cx, state);
+    free(reached);
+    atn_pattern_destroy(cx, pattern);
+}
+
+static void scans_stop(atn_ctx *cx)
+{
+    const atn_idx n = ATN_FIELD_READ_MOST + 7;
+    const atn_axes grid = {1, {{n, 5, 2, 3, false}}};
+
+    check_stops(cx, &atn_field_shift, window_of(cx, n, 1, 3, 0), false);
+    check_stops(cx, &atn_field_axes, grid_of(cx, &grid), false);
+    check_stops(cx, &atn_field_intervals, documents(cx, n), true);
+    check_stops(cx, &atn_field_frontier, documents(cx, n), true);
+}
+
+/* 32 bytes a node beyond the limit, or without one beyond 2 GiB: no row is read, or the
+ * time limit would say so. */
+static void intervals_do_not_fit(atn_ctx *cx)
+{
+    static const atn_idx lengths[] = {1 << 21, (1 << 26) + 1};
+
+    for (int i = 0; i < 2; i++) {
+        atn_pattern *const d = documents(cx, lengths[i]);
+        const atn_pattern *const layers[] = {d};
+        atn_field_plan p;
+        bool fits = true;
+
+        CHECK_OK(atn_field_plan_make(cx, layers, 1, &p));
+        cx->mem_limit = i == 0 ? *cx->in_use + 32 * (size_t)lengths[i] : 0;
+        cx->deadline = 1e-3;
+        CHECK_OK(atn_field_intervals.fits(cx, &p, &fits));
+        CHECK(!fits);
+        cx->deadline = 0;
+        cx->mem_limit = 0;
+        atn_pattern_destroy(cx, d);
+    }
+}
+
+static void count_warnings(void *user, atn_log_level level, const char *text)
+{
+    int *n = user;
+
+    if (level != ATN_LOG_WARN) return;
+    n[0] += strstr(text, "only that of the last token is computed") != NULL;
+    n[1] += strstr(text, "walks are left out") && strstr(text, "--mem-limit");
+}
+
+/* The frontier takes over from intervals, and there are no walks: 1 MiB for 2^16 nodes,
+ * which need 2 and 6. */
+static void the_frontier_takes_over(atn_ctx *cx)
+{
+    const atn_idx n = 1 << 16;
+    const atn_field_opts o = {.depth = 2, .every = true, .walks = true};
+    atn_pattern *const d = documents(cx, n);
+    const atn_pattern *const layers[] = {d};
+    int warnings[2] = {0};
+    atn_field f;
+
+    cx->log_sink = count_warnings;
+    cx->log_user = warnings;
+    cx->mem_limit = *cx->in_use + (1 << 20);
+    CHECK_OK(atn_field_run(cx, layers, 1, &o, &f));
+    CHECK_STR(f.method, "frontier");
+    CHECK_EQ(f.at[1].reached, n / 2);
+    CHECK(isnan(f.at[1].walks_log10) && isnan(f.at[1].walks_first_log10));
+    CHECK_EQ(warnings[0], 1);
+    CHECK_EQ(warnings[1], 1);
+    atn_field_release(cx, &f);
+    cx->mem_limit = 0;
+    CHECK_OK(atn_field_run(cx, layers, 1, &o, &f));
+    CHECK_STR(f.method, "intervals");
+    CHECK_NEAR(f.at[1].walks_log10, log10((double)n / 2), 1e-12);
+    CHECK_EQ(warnings[1], 1);
+    atn_field_release(cx, &f);
+    cx->log_sink = NULL;
+    cx->log_user = NULL;
+    atn_pattern_destroy(cx, d);
+}
+
+/* Without a limit 2 GiB: 144 bytes a node where sums slide, 96 else. */
+static void walks_keep_to_a_default(atn_ctx *cx)
+{
+    int warnings[2] = {0};
+
+    cx->log_sink = count_warnings;
+    cx->log_user = warnings;
+    for (int i = 0; i < 2; i++) {
+        const atn_idx n = 2147483648 / (i == 0 ? 144 : 96);
+        atn_pattern *const q = i == 0 ? window_of(cx, n, 1, 3, 0) : documents(cx, n);
+        const atn_pattern *const layers[] = {q};
+        atn_field_at at[2] = {{.walks_log10 = 1}, {.walks_log10 = 1}};
+        atn_field_plan p;
+
+        CHECK_OK(atn_field_plan_make(cx, layers, 1, &p));
+        CHECK_OK(atn_field_walks(cx, &p, 1, at));
+        CHECK(isnan(at[0].walks_log10) && isnan(at[1].walks_log10));
+        CHECK_EQ(warnings[1], i + 1);
+        atn_pattern_destroy(cx, q);
+    }
+    cx->log_sink = NULL;
+    cx->log_user = NULL;
+}
+
 static atn_status all_of_it(atn_ctx *cx, const atn_pattern *const *layers, int n)
 {
     const atn_field_opts o = {
@@ -374,5 +517,8 @@ static void memory_fails(atn_ctx *cx)
 CHECK_MAIN({"many stripes", many_stripes}, {"sparse rows", sparse_rows},
            {"rows that repeat", rows_that_repeat},
            {"walks are left out", walks_are_left_out},
-           {"threads do not matter", threads_do_not_matter},
+           {"threads do not matter", threads_do_not_matter}, {"scans stop", scans_stop},
+           {"intervals do not fit", intervals_do_not_fit},
+           {"the frontier takes over", the_frontier_takes_over},
+           {"walks keep to a default", walks_keep_to_a_default},
            {"memory fails", memory_fails})

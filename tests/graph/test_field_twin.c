@@ -115,6 +115,15 @@ static void check_last(const twin *t, int k, const atn_field_at *at)
     CHECK_NEAR(at->accuracy, (double)reached / (double)t->nodes, 1e-15);
 }
 
+/* Whether all tokens of node a reach all tokens that they can see. */
+static bool node_complete(const twin *t, int k, atn_idx a)
+{
+    for (atn_idx i = a * t->block; i < ATN_MIN((a + 1) * t->block, t->n); i++)
+        for (atn_idx j = 0; j < (t->causal ? i + 1 : t->n); j++)
+            if (!t->token[k][i][j]) return false;
+    return true;
+}
+
 static void check_every(const twin *t, int k, const atn_field_at *at)
 {
     double pairs = 0, visible_pairs = 0, complete = 0, least = 2;
@@ -127,7 +136,7 @@ static void check_every(const twin *t, int k, const atn_field_at *at)
         for (atn_idx c = 0; c < t->nodes; c++) reached += t->node[k][a][c];
         pairs += reached;
         visible_pairs += visible;
-        complete += reached == visible;
+        complete += node_complete(t, k, a);
         if (reached / visible < least) {
             least = reached / visible;
             row = a;
@@ -213,7 +222,7 @@ static unsigned check_engines(atn_ctx *cx, atn_rng *r, const twin *t,
     return ran;
 }
 
-/* One layer more, rows as bits: of nodes, or of tokens. */
+/* One layer more, rows of tokens as bits. */
 static void grow(const uint8_t see[N][N], atn_idx n, uint64_t *rows)
 {
     uint64_t next[N];
@@ -225,27 +234,25 @@ static void grow(const uint8_t see[N][N], atn_idx n, uint64_t *rows)
     memcpy(rows, next, (size_t)n * sizeof *rows);
 }
 
-/* The first depths at which the last token, and every node, reaches all; -1 when a list
- * of layers has brought nothing. */
+/* The first depths at which the last token, and every token, reaches all; -1 when a
+ * list of layers has brought nothing. */
 static void ends_of(const twin *t, int *complete, int *diameter)
 {
-    uint64_t token[N], node[N], before[N];
+    uint64_t token[N], before[N];
     int last_at = 0, any_at = 0;
 
-    for (int i = 0; i < N; i++) token[i] = node[i] = (uint64_t)1 << i;
-    *complete = t->n == 1 ? 0 : -2;
-    *diameter = t->nodes == 1 ? 0 : -2;
+    for (int i = 0; i < N; i++) token[i] = (uint64_t)1 << i;
+    *complete = *diameter = t->n == 1 ? 0 : -2;
     for (int k = 1; *complete == -2 || *diameter == -2; k++) {
         const uint64_t last = token[t->n - 1];
         bool all = true;
 
-        memcpy(before, node, sizeof node);
+        memcpy(before, token, sizeof token);
         grow(t->see[(k - 1) % t->n_layers], t->n, token);
-        grow(t->node_see[(k - 1) % t->n_layers], t->nodes, node);
         if (token[t->n - 1] != last) last_at = k;
-        if (memcmp(before, node, (size_t)t->nodes * sizeof *node) != 0) any_at = k;
-        for (atn_idx a = 0; a < t->nodes; a++)
-            all &= node[a] == ((uint64_t)1 << (t->causal ? a + 1 : t->nodes)) - 1;
+        if (memcmp(before, token, (size_t)t->n * sizeof *token) != 0) any_at = k;
+        for (atn_idx i = 0; i < t->n; i++)
+            all &= token[i] == ((uint64_t)1 << (t->causal ? i + 1 : t->n)) - 1;
         if (*diameter == -2 && all) *diameter = k;
         if (*diameter == -2 && k - any_at >= t->n_layers) *diameter = -1;
         if (*complete == -2 && token[t->n - 1] == ((uint64_t)1 << t->n) - 1)
