@@ -50,7 +50,7 @@ static const struct {
                      "share of all visible pairs of blocks that are reached",
                      ATN_COL_F64},
     [ROWS_COMPLETE] = {"rows_complete_share", "",
-                       "share of the blocks that reach all there is to see",
+                       "share of the blocks whose tokens all reach all there is to see",
                        ATN_COL_F64},
     [ROW_LEAST] = {"row_least_share", "", "least reached / visible of a block",
                    ATN_COL_F64},
