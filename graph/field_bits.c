@@ -165,7 +165,7 @@ static atn_status step_stripe(atn_ctx *cx, atn_idx stripe, void *state)
         const atn_stripe_row sum = seen(b, tree, a, apart ? a : nodes, keep);
 
         if (stripe == a / ATN_STRIPE) {
-            b->whole[a] |= sum.w[a % ATN_STRIPE / 64] >> (a % 64) & 1;
+            b->whole[a] |= (uint8_t)(sum.w[a % ATN_STRIPE / 64] >> (a % 64) & 1);
             if (a == last) b->own |= b->whole[a] || (apart && sees_itself(b, a));
         }
         or_row(&rows[a], &sum);
