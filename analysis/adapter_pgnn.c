@@ -3,7 +3,7 @@
  *
  * Math    W = (P + P') / 2. The rows of D^-1/2 W D^-1/2, the messages of p = 2, stand
  *         for plain attention here: KL and changes are against them; O is still P V.
- * Cost    three n x n matrices in double, one of them of distances.
+ * Cost    two n x n matrices in double, one of them of distances.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
@@ -281,6 +281,7 @@ atn_status atn_adapter_pgnn(atn_ctx *cx, const adapter_job *j, const adapter_hea
     double *w = NULL, *x = NULL, *f = NULL, *energy = NULL;
     atn_status st = ATN_OK;
     atn_pgnn_graph graph;
+    double floor;
 
     ATN_TRY(atn_adapter_dense_check(cx, j, &h->head, DENSE_MOST, "the form pgnn"));
     ATN_TRY(atn_mem_check(cx, 16 * (double)n * (double)n + 20 * (double)n * (double)c,
@@ -293,10 +294,10 @@ atn_status atn_adapter_pgnn(atn_ctx *cx, const adapter_job *j, const adapter_hea
     ATN_TRY(prepare(cx, &s, w, x));
     graph = (atn_pgnn_graph){w, n, x, c, c};
     ATN_TRY(atn_pgnn_run(cx, &graph, &a, &watch, f, energy, done));
+    floor = atn_pgnn_floor(&graph, a.p);
     for (int k = 0; k <= *done; k++) {
         state[k].energy = energy[k];
-        state[k].rose = k > 0 && atn_energy_rose(energy[k - 1], energy[k],
-                                                 atn_pgnn_floor(&graph, a.p));
+        state[k].rose = k > 0 && atn_energy_rose(energy[k - 1], energy[k], floor);
     }
 done:
     atn_arena_rewind(cx, mark);

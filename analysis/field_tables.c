@@ -7,6 +7,23 @@
 
 #include "core/rows.h"
 
+typedef struct table_col {
+    const char *name, *unit, *text;
+    atn_col_type type;
+} table_col;
+
+static atn_status add_cols(atn_ctx *cx, atn_table *t, const table_col *cols, int n,
+                           int *col)
+{
+    atn_status st = ATN_OK;
+
+    for (int i = 0; i < n; i++)
+        ATN_TRY(atn_table_add_col(cx, t, cols[i].name, cols[i].type, cols[i].unit,
+                                  cols[i].text, &col[i]));
+done:
+    return st;
+}
+
 /* ---- the field ---- */
 
 enum {
@@ -25,10 +42,7 @@ enum {
     FIELD_COLS
 };
 
-static const struct {
-    const char *name, *unit, *text;
-    atn_col_type type;
-} field_cols[FIELD_COLS] = {
+static const table_col field_cols[FIELD_COLS] = {
     [DEPTH] = {"depth", "layers", "layers that the state has passed", ATN_COL_I64},
     [REACHED] = {"reached_blocks_last", "blocks",
                  "blocks that the state of the last token can depend on", ATN_COL_I64},
@@ -195,9 +209,7 @@ atn_status atn_field_table(atn_ctx *cx, const atn_field_case *cases, int n,
     *out = NULL;
     ATN_TRY(atn_table_create(cx, "field", &t));
     ATN_TRY(add_keys(cx, t, columns, &e));
-    for (int i = 0; i < FIELD_COLS; i++)
-        ATN_TRY(atn_table_add_col(cx, t, field_cols[i].name, field_cols[i].type,
-                                  field_cols[i].unit, field_cols[i].text, &col[i]));
+    ATN_TRY(add_cols(cx, t, field_cols, FIELD_COLS, col));
     ATN_TRY(add_rest(cx, t, columns, &e));
     for (int i = 0; i < n; i++)
         for (int k = 0; k <= cases[i].field->depth; k++) {
@@ -240,10 +252,7 @@ enum {
     PATTERN_COLS
 };
 
-static const struct {
-    const char *name, *unit, *text;
-    atn_col_type type;
-} pattern_cols[PATTERN_COLS] = {
+static const table_col pattern_cols[PATTERN_COLS] = {
     [PATTERN] = {"pattern", "", "which keys a query sees", ATN_COL_STR},
     [LAYERS] = {"layers", "", "layers that have it", ATN_COL_STR},
     [HEAD] = {"head", "", "head; empty = alike in all", ATN_COL_I64},
@@ -283,9 +292,7 @@ static atn_status begin_patterns(atn_ctx *cx, int *col, atn_table **out)
     atn_table *t = NULL;
 
     ATN_TRY(atn_table_create(cx, "pattern", &t));
-    for (int i = 0; i < PATTERN_COLS; i++)
-        ATN_TRY(atn_table_add_col(cx, t, pattern_cols[i].name, pattern_cols[i].type,
-                                  pattern_cols[i].unit, pattern_cols[i].text, &col[i]));
+    ATN_TRY(add_cols(cx, t, pattern_cols, PATTERN_COLS, col));
     *out = t;
     t = NULL;
 done:

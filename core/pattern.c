@@ -174,16 +174,6 @@ atn_idx atn_pattern_keys(const atn_pattern *p, atn_idx head, atn_idx i, atn_span
     return n > 0 && out[n - 1].lo >= out[n - 1].hi ? n - 1 : n;
 }
 
-atn_idx atn_pattern_length(const atn_pattern *p, atn_idx h, atn_idx a, atn_span *room)
-{
-    atn_idx n, length = 0;
-
-    if (p->kind->length) return p->kind->length(p, h, a);
-    n = atn_pattern_row(p, h, a, room);
-    for (atn_idx s = 0; s < n; s++) length += room[s].hi - room[s].lo;
-    return length;
-}
-
 /* ---- shift: the same offsets in every row ---- */
 
 typedef struct shift {

@@ -63,8 +63,8 @@ static block_row row_of(walk *w, atn_idx a)
     return r;
 }
 
-/* Keys of query i of that row: whole blocks, less what the last one lacks, or what is
- * behind the query. */
+/* Keys of query i of that row: whole blocks, less what the last one lacks, or what comes
+ * after the query. */
 static atn_idx keys_of(const atn_pattern *p, const block_row *r, atn_idx a, atn_idx i)
 {
     const atn_idx b = p->frame.block;

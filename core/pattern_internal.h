@@ -38,5 +38,3 @@ static inline atn_idx atn_pattern_limit(const atn_pattern *p, atn_idx a)
 {
     return p->frame.causal ? ATN_MIN(a + 1, p->cols) : p->cols;
 }
-/* Blocks of block row a. */
-atn_idx atn_pattern_length(const atn_pattern *p, atn_idx h, atn_idx a, atn_span *room);

@@ -341,12 +341,14 @@ static atn_status one_iteration(atn_ctx *cx, adapter_walk *w, atn_adapter_state 
     ATN_TRY(st);
     now->energy = energy_of(w);
     now->change = change_of(w);
-    if (w->iteration == 0) average(w, w->given, now);
+    if (w->iteration == 0) {
+        average(w, w->given, now);
+        w->floor =
+            atn_energy_floor(&w->q0, w->a->p) + atn_energy_floor(&w->v0, w->a->p);
+    }
     *more = w->moves;
     now->rose =
-        w->iteration > 0 && atn_energy_rose(now[-1].energy, now->energy,
-                                            atn_energy_floor(&w->q0, w->a->p) +
-                                                atn_energy_floor(&w->v0, w->a->p));
+        w->iteration > 0 && atn_energy_rose(now[-1].energy, now->energy, w->floor);
     if (w->a->stop && now->rose) *more = false;
     if (!*more) goto done;
     average(w, w->row, now + 1);

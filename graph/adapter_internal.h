@@ -29,6 +29,7 @@ typedef struct adapter_walk {
     double *sent, *sums; /* [groups][nk, wide], [groups][nk]: M'q and M'1 */
     adapter_row *row;    /* [nq] of the step from here, and of where it starts */
     adapter_row *given;  /* [nq] of P */
+    double floor;        /* of the energy, what is rounding */
 } adapter_walk;
 
 /* Tiles of one group of w (an adapter_walk), in a fixed order. */

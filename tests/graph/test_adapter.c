@@ -510,16 +510,24 @@ static void energy_never_increases(atn_ctx *cx)
     CHECK_LE(worst, 1e-6);
 }
 
-/* Far pairs at p = 3: the first step overshoots and is the last. */
-static void stops_on_increase(atn_ctx *cx)
+/* A causal head of two tokens, p [2, 2], with a number each, v [2]. */
+static atn_head two_tokens(const float *p, const float *v)
 {
-    const float p[] = {1, 0, .5f, .5f}, v[] = {30, -31};
     const atn_head h = {.p = {p, 2, 2, 2},
                         .v = {v, 2, 1, 1},
                         .nq = 2,
                         .nk = 2,
                         .scale = 1,
                         .sight = {.causal = true, .key_last = 2}};
+
+    return h;
+}
+
+/* Far pairs at p = 3: the first step overshoots and is the last. */
+static void stops_on_increase(atn_ctx *cx)
+{
+    const float p[] = {1, 0, .5f, .5f}, v[] = {30, -31};
+    const atn_head h = two_tokens(p, v);
     const atn_adapter_input in = {.head = &h, .own = true};
     atn_adapter_params a = of(3, .001, 30);
     double out[2], all[2];
@@ -627,12 +635,7 @@ static void order_of_keys(atn_ctx *cx)
 static void own_key(atn_ctx *cx)
 {
     const float p[] = {1, 0, .25f, .75f}, v[] = {2, -1};
-    const atn_head h = {.p = {p, 2, 2, 2},
-                        .v = {v, 2, 1, 1},
-                        .nq = 2,
-                        .nk = 2,
-                        .scale = 1,
-                        .sight = {.causal = true, .key_last = 2}};
+    const atn_head h = two_tokens(p, v);
     const atn_adapter_input in = {.head = &h, .own = true};
     atn_adapter_params a = of(1, .2, 1);
     atn_adapter_state s[2];
@@ -659,12 +662,7 @@ static void own_key(atn_ctx *cx)
 static void snapping(atn_ctx *cx)
 {
     const float p[] = {1, 0, .5f, .5f}, v[] = {1, 1.0000005f};
-    const atn_head h = {.p = {p, 2, 2, 2},
-                        .v = {v, 2, 1, 1},
-                        .nq = 2,
-                        .nk = 2,
-                        .scale = 1,
-                        .sight = {.causal = true, .key_last = 2}};
+    const atn_head h = two_tokens(p, v);
     const atn_adapter_input in = {.head = &h, .own = true};
     atn_adapter_params a = of(1, .2, 1);
     atn_adapter_state s[2];
