@@ -12,15 +12,34 @@
 
 /* ---- the patterns of the layers ---- */
 
-static atn_status layer_pattern(atn_ctx *cx, const atn_capture *c,
-                                const atn_selection *sel, int i, const atn_take *take,
-                                atn_pattern **out)
+atn_status atn_capture_pattern(atn_ctx *cx, const atn_capture *c,
+                               const atn_selection *sel, int i, const atn_take *take,
+                               bool joined, atn_pattern **out)
 {
-    const atn_layer_info *l = atn_capture_layer(c, sel->at[i]);
     const atn_arena_mark mark = atn_arena_save(cx);
     atn_status st = ATN_OK;
     atn_problem p = {0};
     atn_head *head = NULL;
+
+    *out = NULL;
+    ATN_TRY(atn_capture_load(cx, c, sel->at[i], &p));
+    ATN_TAKE(head, p.heads);
+    for (atn_idx h = 0; h < p.heads; h++) head[h] = atn_problem_head(&p, h);
+    if (take)
+        ATN_TRY(atn_heads_pattern(cx, head, p.heads, sel->heads + i * sel->max_heads,
+                                  take, joined, out));
+    else
+        ATN_TRY(atn_sight_pattern(cx, head, out));
+done:
+    atn_capture_unload(cx, &p);
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+/* A field grows through layers whose queries are their keys. */
+static atn_status check_square(atn_ctx *cx, const atn_layer_info *l)
+{
+    atn_status st = ATN_OK;
 
     if (strcmp(l->stack, "cross") == 0 || l->nq != l->nk)
         ATN_FAIL(
@@ -28,17 +47,7 @@ static atn_status layer_pattern(atn_ctx *cx, const atn_capture *c,
             "layer %d: %lld queries against %lld keys are not the same tokens, so "
             "fields do not grow through it (leave it out with --layers or --stack)",
             l->layer, (long long)l->nq, (long long)l->nk);
-    ATN_TRY(atn_capture_load(cx, c, sel->at[i], &p));
-    ATN_TAKE(head, p.heads);
-    for (atn_idx h = 0; h < p.heads; h++) head[h] = atn_problem_head(&p, h);
-    if (take)
-        ATN_TRY(atn_heads_pattern(cx, head, p.heads, sel->heads + i * sel->max_heads,
-                                  take, true, out));
-    else
-        ATN_TRY(atn_sight_pattern(cx, head, out));
 done:
-    atn_capture_unload(cx, &p);
-    atn_arena_rewind(cx, mark);
     return st;
 }
 
@@ -50,7 +59,8 @@ atn_status atn_capture_patterns(atn_ctx *cx, const atn_capture *c,
 
     for (int i = first; i < end; i++) out[i - first] = NULL;
     for (int i = first; i < end; i++) {
-        ATN_TRY(layer_pattern(cx, c, sel, i, take, &out[i - first]));
+        ATN_TRY(check_square(cx, atn_capture_layer(c, sel->at[i])));
+        ATN_TRY(atn_capture_pattern(cx, c, sel, i, take, true, &out[i - first]));
         if (out[i - first]->frame.nk != out[0]->frame.nk)
             ATN_FAIL(ATN_USAGE,
                      "layer %d has %lld tokens, the first one %lld: fields do not grow "

@@ -29,8 +29,13 @@ typedef struct atn_field_capture_opts {
 atn_status atn_field_capture(atn_ctx *cx, const atn_capture *c,
                              const atn_selection *sel, const atn_field_capture_opts *o,
                              atn_table **field, atn_table **patterns) ATN_WARN_UNUSED;
-/* The patterns of the selected layers [first, end), each of one head; out [end -
- * first], owned. */
+/* The pattern of layer i of the selection: what the mask shows, which is the same for
+ * all heads, or what `take` takes, of the selected heads joined or one by one. */
+atn_status atn_capture_pattern(atn_ctx *cx, const atn_capture *c,
+                               const atn_selection *sel, int i, const atn_take *take,
+                               bool joined, atn_pattern **out) ATN_WARN_UNUSED;
+/* The same of the selected layers [first, end), whose queries are their keys, joined;
+ * out [end - first], owned. */
 atn_status atn_capture_patterns(atn_ctx *cx, const atn_capture *c,
                                 const atn_selection *sel, int first, int end,
                                 const atn_take *take,

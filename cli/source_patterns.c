@@ -200,32 +200,20 @@ done:
     return st;
 }
 
-/* The one chosen layer, whose queries need not be its keys. What the mask shows is the
- * same for all heads; what is taken is of each, or of all that are selected joined. */
+/* The one chosen layer, whose queries need not be its keys. */
 static atn_status layer_pattern(atn_ctx *cx, const atn_pattern_source *s, bool joined,
                                 atn_pattern **out)
 {
     const atn_selection *sel = &s->subject->selection;
-    const atn_arena_mark mark = atn_arena_save(cx);
     atn_status st = ATN_OK;
-    atn_problem problem = {0};
-    atn_head *head = NULL;
     atn_take take;
 
     *out = NULL;
     ATN_TRY(check_one_layer(cx, sel));
     if (s->from) ATN_TRY(atn_take_parse(cx, s->from, &take));
-    ATN_TRY(atn_capture_load(cx, s->subject->capture, sel->at[0], &problem));
-    ATN_TAKE(head, problem.heads);
-    for (atn_idx h = 0; h < problem.heads; h++) head[h] = atn_problem_head(&problem, h);
-    if (s->from)
-        ATN_TRY(
-            atn_heads_pattern(cx, head, problem.heads, sel->heads, &take, joined, out));
-    else
-        ATN_TRY(atn_sight_pattern(cx, head, out));
+    ATN_TRY(atn_capture_pattern(cx, s->subject->capture, sel, 0, s->from ? &take : NULL,
+                                joined, out));
 done:
-    atn_capture_unload(cx, &problem);
-    atn_arena_rewind(cx, mark);
     return st;
 }
 
