@@ -1,0 +1,123 @@
+/* approx/method.h -- a method: an approximation of attention, chosen from the queries
+ * and keys (and more) of a layer; the executor of core applies what it chose.
+ *
+ * A new method is one file approx/<id>.c and one line in methods.def; it gets its
+ * parameters, its rows in `approx` (error, cost, look-ahead, budget), its pattern in
+ * `plot` and `field --from`, its listing, help and contract tests from the table. Every
+ * static pattern (approx/pattern.h) is a method of the same id.
+ *
+ * What a method may rely on (the driver sees to it): heads have queries and keys
+ * (unless it does not read them), no padding, finite numbers; a method that is asked
+ * for a unit of heads gets all of them. What it must keep: positions are absolute
+ * (atn_sight_at), so that a chunk of queries plans the rows of the full prefill where
+ * the card says so; candidates are the keys that a query sees (atn_sight_row), never
+ * others; equal scores: the lower index first; plans do not depend on the number of
+ * threads; index_flops and index_bytes are counted.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "approx/pattern.h"
+#include "core/draws.h"
+#include "core/plan.h"
+
+/* What a method needs beside the mask. */
+enum {
+    ATN_READS_QK = 1,
+    ATN_READS_V = 2,
+    ATN_READS_WEIGHTS = 4, /* dense attention, streamed: an oracle */
+    ATN_READS_GRID = 8,    /* a grid of tokens */
+    ATN_READS_ROLES = 16,  /* roles of tokens, such as landmarks */
+    ATN_READS_STEPS = 32,  /* earlier steps of the same layer */
+    ATN_READS_PROMPT = 64, /* where the prompt ends */
+    ATN_READS_DRAWS = 128, /* random numbers */
+    ATN_READS_PRE = 256,   /* queries and keys before the rotary embedding */
+};
+/* Masks it is defined for. */
+enum { ATN_CAUSAL = 1, ATN_BIDIRECTIONAL = 2, ATN_BOTH_WAYS = 3 };
+/* What the choice for a row may depend on beyond it: keys and values after the query,
+ * queries of later rows. */
+enum { ATN_LOOKS_KEYS = 1, ATN_LOOKS_QUERIES = 2 };
+/* Heads that are planned together. */
+typedef enum atn_unit { ATN_UNIT_HEAD, ATN_UNIT_GROUP, ATN_UNIT_LAYER } atn_unit;
+
+typedef enum atn_role { ATN_ROLE_NONE, ATN_ROLE_LANDMARK, ATN_ROLE_GLOBAL } atn_role;
+
+/* The attention of one layer at one step, as a method sees it. All borrowed. */
+typedef struct atn_input atn_input;
+struct atn_input {
+    const atn_head *head; /* [heads] of the layer */
+    atn_idx heads, group; /* `group` heads in a row read the same keys */
+    atn_idx prompt;       /* tokens of the prompt, 0 = unknown */
+    const atn_list
+        *grid; /* 1 to 3 axes, row-major, the tokens beyond it are text; NULL */
+    const uint8_t *role;   /* [nk] of atn_role, NULL */
+    const atn_input *step; /* [steps] all steps of this layer, this one is step[at]; */
+    int steps, at;         /* steps = 0: there is only this one */
+    const float *q_pre, *k_pre; /* [heads, nq, d], [heads / group, nk, d]; NULL */
+    const double *turn; /* [rotary] radians a position, as atn_model_info; NULL */
+    atn_idx rotary;
+    int layers; /* of the model, 0 = unknown */
+    uint64_t seed;
+    atn_draws *draws;  /* NULL = draw, keep nothing */
+    bool as_published; /* with the bugs of the reference code, which the card lists */
+};
+
+typedef struct atn_method {
+    const char *id, *title;
+    const char *family; /* oracle, block, tree, hash, cluster, eviction, .. */
+    const char *source; /* paper, arXiv id, code */
+    const char *text;   /* what a row attends to, one line */
+    unsigned reads;     /* ATN_READS_* */
+    unsigned sides;     /* ATN_CAUSAL, ATN_BIDIRECTIONAL */
+    atn_unit unit;
+    bool publishes;          /* as_published makes a difference */
+    const atn_param *params; /* NULL = none */
+    size_t params_size;
+    const atn_preset *presets; /* NULL = none */
+    const char *budget;        /* the parameter that --budget fits; NULL = none */
+    bool budget_falls;         /* a larger one keeps less */
+    /* ATN_LOOKS_*, on a causal head; NULL = nothing ahead. */
+    unsigned (*looks)(const void *params, const atn_input *in);
+    /* out [n], zeroed, are the plans of heads first .. first + n - 1, a unit; the caller
+     * releases them, also on failure. USAGE names a rule broken by the parameters on
+     * this layer, DATA what the layer lacks. Called on one thread; goes parallel by
+     * itself. */
+    atn_status (*plan)(atn_ctx *cx, const atn_input *in, const void *params,
+                       atn_idx first, atn_idx n, atn_plan *out);
+    /* Bytes that plan takes for a unit beside its result, NULL = little. */
+    double (*bytes)(const void *params, const atn_input *in);
+} atn_method;
+
+extern const atn_method *const atn_methods[]; /* by id, NULL-terminated; no patterns */
+
+/* A method, or a static pattern as one, with its parameters: what the rest of the
+ * program handles. */
+typedef struct atn_choice {
+    const atn_method *method; /* or */
+    const atn_generator *generator;
+    const atn_preset *preset;
+    const atn_param *params; /* never NULL */
+    size_t params_size;
+    void *values; /* in the arena of the context that read it */
+} atn_choice;
+
+/* By id of a method, a pattern or a preset of either. USAGE names an unknown id with
+ * the nearest, or an unknown parameter with those that there are. */
+atn_status atn_choice_read(atn_ctx *cx, const char *id, const char *params,
+                           atn_choice *out) ATN_WARN_UNUSED;
+const char *atn_choice_id(const atn_choice *c); /* of the preset, where it is one */
+/* Its budget parameter, NULL = none. */
+const atn_param *atn_choice_budget(const atn_choice *c, bool *falls);
+unsigned atn_choice_looks(const atn_choice *c, const atn_input *in);
+atn_unit atn_choice_unit(const atn_choice *c);
+/* DATA says what the layer lacks for it and how to provide that; USAGE what the mask
+ * forbids. */
+atn_status atn_choice_check(atn_ctx *cx, const atn_choice *c,
+                            const atn_input *in) ATN_WARN_UNUSED;
+/* The plans of the unit that begins with head `first`: out [n] is zeroed first, and
+ * released when it fails. n = atn_choice_heads. */
+atn_status atn_choice_plan(atn_ctx *cx, const atn_choice *c, const atn_input *in,
+                           atn_idx first, atn_plan *out) ATN_WARN_UNUSED;
+/* Heads of a unit of this layer. */
+atn_idx atn_choice_heads(const atn_choice *c, const atn_input *in);

@@ -1,0 +1,46 @@
+/* core/apply.h -- the executor: applies any plan, and counts what it costs.
+ *
+ * Math    core/plan.h. Rows go by tiles; of each, the keys that some row has are
+ *         gathered, logits come from one product, the softmax runs over chunks of keys
+ *         with a running maximum, and a second product gives the output.
+ * Oracle  o = W v + residual of atn_plan_rows, which shares no arithmetic with it, to
+ *         1e-5; everything in one part: dense attention.
+ * Cost    4 d flop for an executed pair. Tiles whose rows have little in common are
+ *         taken row by row. Memory atn_plan_apply_bytes, which does not grow with
+ *         nq nk.
+ * Limits  results do not depend on the number of threads.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "core/plan.h"
+
+/* out (nq, dv) <- the output; lse [nq] <- log-sum-exp over the entries of the only
+ * branch, without the sink, -inf of an empty row, NaN with several branches or MEAN.
+ * out.data may be NULL (lse alone, no values needed), lse may be NULL. DATA names
+ * layer, head, row of a logit that is NaN or infinite. Progress is reported as `what`. */
+atn_status atn_plan_apply(atn_ctx *cx, const atn_head *h, const atn_plan *p,
+                          atn_mat out, double *lse, const char *what) ATN_WARN_UNUSED;
+/* Bytes that it takes beside its arguments. */
+double atn_plan_apply_bytes(const atn_ctx *cx, const atn_head *h, const atn_plan *p);
+
+typedef struct atn_cost {
+    double flops, bytes;             /* of executed tiles, 2 (d + dv) a pair */
+    double index_flops, index_bytes; /* as the plan says */
+    double kept;     /* pairs of a query and an entry: what weights are given to */
+    double executed; /* pairs in executed tiles, cut at the edge of the matrix */
+    double tiles;
+    double visible;      /* pairs that the mask shows */
+    double full;         /* kept / (nq nk) */
+    double mean;         /* mean over rows that see a key of kept / visible keys */
+    double kv;           /* most kept in a row / nk */
+    double block_causal; /* tiles / tiles with a visible pair; NaN where tiles are 1 x 1
+                            or the mask is not causal */
+    int64_t empty_rows;  /* rows that see a key and keep none */
+} atn_cost;
+/* Density among visible pairs is kept / visible; the budget is executed / visible. */
+atn_status atn_plan_cost(atn_ctx *cx, const atn_head *h, const atn_plan *p,
+                         atn_cost *out) ATN_WARN_UNUSED;
+/* Keys and virtual keys that each row keeps into out [nq]. */
+atn_status atn_plan_kept(atn_ctx *cx, const atn_head *h, const atn_plan *p,
+                         int64_t *out) ATN_WARN_UNUSED;

@@ -1,0 +1,51 @@
+/* core/draws.h -- random objects by name, so that a run can be compared with another
+ * implementation: drawn from counter-based streams, or taken from a file, and kept for
+ * writing.
+ *
+ * A draw is a tensor "<what>.layer-<l>" or "<what>.layer-<l>.head-<h>" (head -1: one
+ * for the layer; all numbers of three digits at least). Of a name that the file has the
+ * file's numbers are taken: shape and, of counts, range are checked. The same holds for
+ * what is computed but might be given, such as centroids, and for what only a trained
+ * model has, such as gates.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "core/io/safetensors.h"
+
+typedef struct atn_draws atn_draws;
+
+typedef struct atn_draw {
+    const char *what;    /* "projections" */
+    const char *purpose; /* of the stream, "hyper/projections" */
+    atn_idx layer, head;
+    atn_idx rows, cols; /* shape [rows, cols]; cols 0 = [rows] */
+} atn_draw;
+
+/* file: NULL = draw everything. NOINPUT, DATA. */
+atn_status atn_draws_open(atn_ctx *cx, const char *file,
+                          atn_draws **out) ATN_WARN_UNUSED;
+void atn_draws_close(atn_ctx *cx, atn_draws *d); /* NULL is fine */
+/* Writes what was drawn or taken since it was opened or last forgotten; nothing when
+ * that is nothing. */
+atn_status atn_draws_save(atn_ctx *cx, const atn_draws *d, const char *path,
+                          bool force) ATN_WARN_UNUSED;
+void atn_draws_forget(atn_ctx *cx, atn_draws *d);
+
+/* All fill out and take d NULL, which draws and keeps nothing. DATA names file, tensor,
+ * shape or value found and the rule. Not to be called on several threads at once. */
+
+/* Normal numbers of mean 0 and variance 1. */
+atn_status atn_draw_normal(atn_ctx *cx, atn_draws *d, uint64_t seed, const atn_draw *w,
+                           float *out) ATN_WARN_UNUSED;
+/* Uniform in 0 .. n - 1, with replacement. */
+atn_status atn_draw_below(atn_ctx *cx, atn_draws *d, uint64_t seed, const atn_draw *w,
+                          atn_idx n, int32_t *out) ATN_WARN_UNUSED;
+/* Numbers that the method computed into out: those of the file in their place, if it
+ * has them. Kept. */
+atn_status atn_draw_given(atn_ctx *cx, atn_draws *d, const atn_draw *w,
+                          float *out) ATN_WARN_UNUSED;
+atn_status atn_draw_given_counts(atn_ctx *cx, atn_draws *d, const atn_draw *w,
+                                 atn_idx n, int32_t *out) ATN_WARN_UNUSED;
+/* Does the file have it? So that a method can ask for what is trained. */
+bool atn_draws_have(const atn_draws *d, const atn_draw *w);
