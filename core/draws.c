@@ -1,0 +1,354 @@
+/* core/draws.c -- random objects by name: drawn, or taken from a file, and kept.
+ *
+ * Math    the entry (i, j) of a draw [rows, cols] is number i cols + j of the stream
+ *         (seed, purpose, layer, head) of core/rng, so a draw with fewer rows is the
+ *         beginning of a longer one.
+ * Limits  numbers are kept as F32 and counts as I32; a file may also hold numbers in
+ *         F16, BF16 or F64 and counts in I64 or U8.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/draws.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/rng.h"
+
+enum { NAME_BYTES = 160, SHAPE_TEXT = 96 };
+
+typedef struct kept {
+    char *name;
+    void *data;     /* float or int32_t */
+    atn_dtype type; /* F32 or I32 */
+    atn_idx rows, cols;
+} kept;
+
+struct atn_draws {
+    atn_st *file; /* NULL = draw everything */
+    kept *at;     /* [n], by name */
+    atn_idx n, room;
+};
+
+atn_status atn_draws_open(atn_ctx *cx, const char *file, atn_draws **out)
+{
+    atn_status st = ATN_OK;
+    atn_draws *d = NULL;
+
+    *out = NULL;
+    ATN_NEW(d, 1);
+    if (file) ATN_TRY(atn_st_open(cx, file, &d->file));
+    *out = d;
+    d = NULL;
+done:
+    atn_draws_close(cx, d);
+    return st;
+}
+
+void atn_draws_forget(atn_ctx *cx, atn_draws *d)
+{
+    for (atn_idx i = 0; i < d->n; i++) {
+        atn_free(cx, d->at[i].name);
+        atn_free(cx, d->at[i].data);
+    }
+    d->n = 0;
+}
+
+void atn_draws_close(atn_ctx *cx, atn_draws *d)
+{
+    if (!d) return;
+    atn_draws_forget(cx, d);
+    atn_free(cx, d->at);
+    atn_st_close(cx, d->file);
+    atn_free(cx, d);
+}
+
+atn_status atn_draws_save(atn_ctx *cx, const atn_draws *d, const char *path, bool force)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    atn_status st = ATN_OK;
+    atn_st_out *tensors = NULL;
+
+    if (d->n == 0) goto done;
+    ATN_TAKE(tensors, d->n);
+    for (atn_idx i = 0; i < d->n; i++) {
+        const kept *k = &d->at[i];
+
+        tensors[i] = (atn_st_out){.name = k->name,
+                                  .type = k->type,
+                                  .rank = k->cols == 0 ? 1 : 2,
+                                  .shape = {k->rows, k->cols},
+                                  .data = k->data};
+    }
+    ATN_TRY(atn_st_save(cx, path, tensors, d->n, NULL, force, NULL));
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+/* ---- names and sizes ---- */
+
+static void name_of(const atn_draw *w, char name[NAME_BYTES])
+{
+    int n;
+
+    ATN_ASSERT(w->layer >= 0 && w->head >= -1);
+    if (w->head < 0)
+        n = snprintf(name, NAME_BYTES, "%s.layer-%03" PRId64, w->what, w->layer);
+    else
+        n = snprintf(name, NAME_BYTES, "%s.layer-%03" PRId64 ".head-%03" PRId64,
+                     w->what, w->layer, w->head);
+    ATN_ASSERT(n > 0 && n < NAME_BYTES);
+}
+
+static atn_status count_of(atn_ctx *cx, const atn_draw *w, atn_idx *count)
+{
+    size_t bytes = 0;
+
+    if (!atn_mul(w->rows, w->cols == 0 ? 1 : w->cols, count) ||
+        !atn_mul_size((size_t)*count, 4, &bytes))
+        return atn_fail(cx, ATN_MEMORY, __FILE__, __LINE__,
+                        "%s: %" PRId64 " x %" PRId64 " numbers are too many to draw",
+                        w->what, w->rows, w->cols);
+    return ATN_OK;
+}
+
+/* ---- what the file has ---- */
+
+static const atn_st_tensor *find(const atn_draws *d, const char *name)
+{
+    return d && d->file ? atn_st_find(d->file, name) : NULL;
+}
+
+bool atn_draws_have(const atn_draws *d, const atn_draw *w)
+{
+    char name[NAME_BYTES];
+
+    name_of(w, name);
+    return find(d, name) != NULL;
+}
+
+static void shape_text(int rank, const atn_idx *shape, char text[SHAPE_TEXT])
+{
+    size_t at = 0;
+
+    text[0] = '\0';
+    for (int i = 0; i < rank && at < SHAPE_TEXT; i++)
+        at += (size_t)snprintf(text + at, SHAPE_TEXT - at, "%s%" PRId64, i ? ", " : "",
+                               shape[i]);
+}
+
+static atn_status check_shape(atn_ctx *cx, const atn_draw *w, const atn_st_tensor *t)
+{
+    const atn_idx wanted[2] = {w->rows, w->cols};
+    const int rank = w->cols == 0 ? 1 : 2;
+    char found_text[SHAPE_TEXT], wanted_text[SHAPE_TEXT];
+
+    if (t->rank == rank && t->shape[0] == w->rows &&
+        (rank == 1 || t->shape[1] == w->cols))
+        return ATN_OK;
+    shape_text(t->rank, t->shape, found_text);
+    shape_text(rank, wanted, wanted_text);
+    return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                    "%s: tensor \"%s\": shape [%s], needed is [%s] (give draws of a "
+                    "run with the same layers, length and parameters)",
+                    t->path, t->name, found_text, wanted_text);
+}
+
+static atn_status type_error(atn_ctx *cx, const atn_st_tensor *t, const char *rule)
+{
+    return atn_fail(cx, ATN_DATA, __FILE__, __LINE__, "%s: tensor \"%s\": type %s, %s",
+                    t->path, t->name, t->dtype, rule);
+}
+
+static atn_status take_numbers(atn_ctx *cx, const atn_draw *w, const atn_st_tensor *t,
+                               float *out)
+{
+    if (!t->loadable || (t->type != ATN_F32 && t->type != ATN_F64 &&
+                         t->type != ATN_F16 && t->type != ATN_BF16))
+        return type_error(cx, t, "needed are numbers: F32 (or F64, F16, BF16)");
+    if (check_shape(cx, w, t) != ATN_OK) return cx->err.code;
+    atn_widen(t->data, t->type, t->count, out);
+    for (atn_idx i = 0; i < t->count; i++)
+        if (!isfinite(out[i]))
+            return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                            "%s: tensor \"%s\": number %" PRId64
+                            " is %g, all must be finite as F32",
+                            t->path, t->name, i, (double)out[i]);
+    return ATN_OK;
+}
+
+static int64_t integer_at(const atn_st_tensor *t, atn_idx i)
+{
+    const unsigned char *from = t->data;
+    int64_t wide;
+    int32_t narrow;
+
+    if (t->type == ATN_U8) return from[i];
+    if (t->type == ATN_I64) {
+        memcpy(&wide, from + i * 8, sizeof wide);
+        return wide;
+    }
+    memcpy(&narrow, from + i * 4, sizeof narrow);
+    return narrow;
+}
+
+static atn_status take_counts(atn_ctx *cx, const atn_draw *w, const atn_st_tensor *t,
+                              atn_idx n, int32_t *out)
+{
+    if (!t->loadable || (t->type != ATN_I32 && t->type != ATN_I64 && t->type != ATN_U8))
+        return type_error(cx, t, "needed are integers: I32 (or I64, U8)");
+    if (check_shape(cx, w, t) != ATN_OK) return cx->err.code;
+    for (atn_idx i = 0; i < t->count; i++) {
+        const int64_t x = integer_at(t, i);
+
+        if (x < 0 || x >= n)
+            return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                            "%s: tensor \"%s\": number %" PRId64 " is %" PRId64
+                            ", all must be in 0..%" PRId64,
+                            t->path, t->name, i, x, n - 1);
+        out[i] = (int32_t)x;
+    }
+    return ATN_OK;
+}
+
+/* ---- what is kept ---- */
+
+/* The first place whose name is not below. */
+static atn_idx place_of(const atn_draws *d, const char *name)
+{
+    atn_idx low = 0, high = d->n;
+
+    while (low < high) {
+        const atn_idx middle = low + (high - low) / 2;
+
+        if (strcmp(d->at[middle].name, name) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static bool same(const kept *k, const atn_draw *w, atn_dtype type, const void *data,
+                 atn_idx count)
+{
+    return k->type == type && k->rows == w->rows && k->cols == w->cols &&
+           memcmp(k->data, data, (size_t)count * 4) == 0;
+}
+
+/* A copy of data [count] of four bytes each; a name that is there already must have the
+ * same numbers. */
+static atn_status keep(atn_ctx *cx, atn_draws *d, const atn_draw *w, const char *name,
+                       atn_dtype type, const void *data, atn_idx count)
+{
+    const atn_idx place = d ? place_of(d, name) : 0;
+    kept new = {NULL, NULL, type, w->rows, w->cols}, *grown;
+    atn_status st = ATN_OK;
+
+    if (!d) return ATN_OK;
+    if (place < d->n && strcmp(d->at[place].name, name) == 0) {
+        ATN_ASSERT(same(&d->at[place], w, type, data, count));
+        return ATN_OK;
+    }
+    if (d->n == d->room) {
+        grown = atn_realloc(cx, d->at, d->room * 2 + 8, sizeof *grown);
+        if (!grown) return cx->err.code;
+        d->at = grown;
+        d->room = d->room * 2 + 8;
+    }
+    new.data = atn_alloc(cx, count, 4);
+    new.name = new.data ? atn_strdup(cx, name) : NULL;
+    if (!new.name) {
+        st = cx->err.code;
+        goto done;
+    }
+    memcpy(new.data, data, (size_t)count * 4);
+    memmove(&d->at[place + 1], &d->at[place],
+            (size_t)(d->n - place) * sizeof d->at[place]);
+    d->at[place] = new;
+    d->n++;
+    new.data = NULL;
+done:
+    atn_free(cx, new.data);
+    return st;
+}
+
+/* ---- draws ---- */
+
+atn_status atn_draw_normal(atn_ctx *cx, atn_draws *d, uint64_t seed, const atn_draw *w,
+                           float *out)
+{
+    atn_rng r = atn_rng_stream(seed, w->purpose, w->layer, w->head);
+    char name[NAME_BYTES];
+    const atn_st_tensor *t;
+    atn_status st = ATN_OK;
+    atn_idx count = 0;
+
+    name_of(w, name);
+    ATN_TRY(count_of(cx, w, &count));
+    t = find(d, name);
+    if (t)
+        ATN_TRY(take_numbers(cx, w, t, out));
+    else
+        for (atn_idx i = 0; i < count; i++) out[i] = (float)atn_rng_normal(&r);
+    ATN_TRY(keep(cx, d, w, name, ATN_F32, out, count));
+done:
+    return st;
+}
+
+atn_status atn_draw_below(atn_ctx *cx, atn_draws *d, uint64_t seed, const atn_draw *w,
+                          atn_idx n, int32_t *out)
+{
+    atn_rng r = atn_rng_stream(seed, w->purpose, w->layer, w->head);
+    char name[NAME_BYTES];
+    const atn_st_tensor *t;
+    atn_status st = ATN_OK;
+    atn_idx count = 0;
+
+    ATN_ASSERT(n >= 1 && n <= (atn_idx)1 << 31);
+    name_of(w, name);
+    ATN_TRY(count_of(cx, w, &count));
+    t = find(d, name);
+    if (t)
+        ATN_TRY(take_counts(cx, w, t, n, out));
+    else
+        for (atn_idx i = 0; i < count; i++) out[i] = (int32_t)atn_rng_below(&r, n);
+    ATN_TRY(keep(cx, d, w, name, ATN_I32, out, count));
+done:
+    return st;
+}
+
+atn_status atn_draw_given(atn_ctx *cx, atn_draws *d, const atn_draw *w, float *out)
+{
+    char name[NAME_BYTES];
+    const atn_st_tensor *t;
+    atn_status st = ATN_OK;
+    atn_idx count = 0;
+
+    name_of(w, name);
+    ATN_TRY(count_of(cx, w, &count));
+    t = find(d, name);
+    if (t) ATN_TRY(take_numbers(cx, w, t, out));
+    ATN_TRY(keep(cx, d, w, name, ATN_F32, out, count));
+done:
+    return st;
+}
+
+atn_status atn_draw_given_counts(atn_ctx *cx, atn_draws *d, const atn_draw *w,
+                                 atn_idx n, int32_t *out)
+{
+    char name[NAME_BYTES];
+    const atn_st_tensor *t;
+    atn_status st = ATN_OK;
+    atn_idx count = 0;
+
+    name_of(w, name);
+    ATN_TRY(count_of(cx, w, &count));
+    t = find(d, name);
+    if (t) ATN_TRY(take_counts(cx, w, t, n, out));
+    ATN_TRY(keep(cx, d, w, name, ATN_I32, out, count));
+done:
+    return st;
+}

@@ -1,0 +1,215 @@
+/* tests/core/test_draws.c -- draws depend on their names alone, come back from a file
+ * as they were written, and a file that does not fit is refused. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "check.h"
+
+#include "core/draws.h"
+#include "core/io/file.h"
+#include "core/rng.h"
+
+static const char *path_of(const char *scratch)
+{
+    static char path[600];
+
+    snprintf(path, sizeof path, "%s/draws.safetensors", check_scratch(scratch));
+    return path;
+}
+
+static atn_draw draw(const char *what, atn_idx head, atn_idx rows, atn_idx cols)
+{
+    return (atn_draw){what, "test/draws", 2, head, rows, cols};
+}
+
+/* The numbers are those of the stream, in order, kept or not. */
+static void streams(atn_ctx *cx)
+{
+    const atn_draw w = draw("projections", 1, 3, 4), one = draw("columns", -1, 50, 0);
+    atn_rng r = atn_rng_stream(7, "test/draws", 2, 1), s;
+    atn_draws *d = NULL;
+    float alone[12], kept[12];
+    int32_t below[50];
+
+    CHECK_OK(atn_draws_open(cx, NULL, &d));
+    CHECK_OK(atn_draw_normal(cx, NULL, 7, &w, alone));
+    CHECK_OK(atn_draw_normal(cx, d, 7, &w, kept));
+    for (int i = 0; i < 12; i++) {
+        CHECK(alone[i] == (float)atn_rng_normal(&r));
+        CHECK(kept[i] == alone[i]);
+    }
+    CHECK_OK(atn_draw_below(cx, d, 7, &one, 9, below));
+    s = atn_rng_stream(7, "test/draws", 2, -1);
+    for (int i = 0; i < 50; i++) CHECK_EQ(below[i], atn_rng_below(&s, 9));
+    CHECK_OK(atn_draw_normal(cx, NULL, 8, &w, kept));
+    CHECK(kept[0] != alone[0]);
+    atn_draws_close(cx, d);
+}
+
+/* Saved in one run, taken in the next under another seed; names as documented. */
+static void round_trip(atn_ctx *cx)
+{
+    const char *path = path_of("draws-round");
+    const atn_draw p = draw("projections", 11, 5, 3), c = draw("columns", -1, 20, 0),
+                   m = draw("centroids", 0, 2, 2), l = draw("labels", 1000, 4, 0);
+    float drawn[15], again[15], means[4] = {4, 3, 2, 1}, taken[4] = {0};
+    int32_t columns[20], back[20], labels[4] = {2, 0, 1, 2}, others[4] = {0};
+    atn_draws *d = NULL, *e = NULL;
+    atn_st *f = NULL;
+
+    CHECK_OK(atn_draws_open(cx, NULL, &d));
+    CHECK(!atn_draws_have(d, &p) && !atn_draws_have(NULL, &p));
+    CHECK_OK(atn_draws_save(cx, d, path, false)); /* nothing yet: no file */
+    CHECK(!atn_file_exists(path));
+    CHECK_OK(atn_draw_normal(cx, d, 1, &p, drawn));
+    CHECK_OK(atn_draw_normal(cx, d, 1, &p, drawn)); /* twice: kept once */
+    CHECK_OK(atn_draw_below(cx, d, 1, &c, 6, columns));
+    CHECK_OK(atn_draw_given(cx, d, &m, means));
+    CHECK_OK(atn_draw_given_counts(cx, d, &l, 3, labels));
+    CHECK_OK(atn_draws_save(cx, d, path, false));
+    CHECK_FAILS(atn_draws_save(cx, d, path, false), ATN_CANTCREATE, "--force");
+    CHECK_OK(atn_draws_save(cx, d, path, true));
+    CHECK_EQ(means[0], 4);
+
+    CHECK_OK(atn_st_open(cx, path, &f));
+    CHECK_EQ(atn_st_count(f), 4);
+    CHECK_STR(atn_st_find(f, "columns.layer-002")->dtype, "I32");
+    CHECK_EQ(atn_st_find(f, "columns.layer-002")->rank, 1);
+    CHECK_STR(atn_st_find(f, "projections.layer-002.head-011")->dtype, "F32");
+    CHECK_EQ(atn_st_find(f, "projections.layer-002.head-011")->shape[1], 3);
+    CHECK(atn_st_find(f, "labels.layer-002.head-1000") != NULL);
+    CHECK(atn_st_find(f, "centroids.layer-002.head-000") != NULL);
+    atn_st_close(cx, f);
+
+    CHECK_OK(atn_draws_open(cx, path, &e));
+    CHECK(atn_draws_have(e, &p) && atn_draws_have(e, &m));
+    CHECK_OK(atn_draw_normal(cx, e, 99, &p, again));
+    CHECK_OK(atn_draw_below(cx, e, 99, &c, 6, back));
+    CHECK_OK(atn_draw_given(cx, e, &m, taken));
+    CHECK_OK(atn_draw_given_counts(cx, e, &l, 3, others));
+    CHECK(memcmp(drawn, again, sizeof drawn) == 0);
+    CHECK(memcmp(columns, back, sizeof columns) == 0);
+    CHECK(memcmp(means, taken, sizeof means) == 0);
+    CHECK(memcmp(labels, others, sizeof labels) == 0);
+    /* What was taken is written too; what was forgotten is not. */
+    CHECK_OK(atn_draws_save(cx, e, path_of("draws-taken"), false));
+    CHECK(atn_file_exists(path));
+    atn_draws_forget(cx, e);
+    CHECK_OK(atn_draws_save(cx, e, path_of("draws-taken"), false));
+    CHECK(!atn_file_exists(path));
+    CHECK_OK(atn_draw_normal(cx, e, 99, &p, again));
+    CHECK(memcmp(drawn, again, sizeof drawn) == 0);
+    atn_draws_close(cx, e);
+    atn_draws_close(cx, d);
+}
+
+/* Other types that hold the same numbers. */
+static void other_types(atn_ctx *cx)
+{
+    static const double wide[2] = {0.5, -3};
+    static const int64_t longs[2] = {4, 0};
+    static const unsigned char bytes[2] = {1, 3};
+    static const uint16_t halves[2] = {0x3c00, 0xc000}; /* 1, -2 */
+    const atn_st_out tensors[] = {
+        {"a.layer-002", ATN_F64, 1, {2}, wide},
+        {"b.layer-002", ATN_I64, 1, {2}, longs},
+        {"c.layer-002", ATN_U8, 1, {2}, bytes},
+        {"d.layer-002", ATN_F16, 2, {1, 2}, halves},
+    };
+    const char *path = path_of("draws-types");
+    const atn_draw a = draw("a", -1, 2, 0), b = draw("b", -1, 2, 0),
+                   c = draw("c", -1, 2, 0), e = draw("d", -1, 1, 2);
+    atn_draws *d = NULL;
+    float x[2];
+    int32_t n[2];
+
+    CHECK_OK(atn_st_save(cx, path, tensors, 4, NULL, false, NULL));
+    CHECK_OK(atn_draws_open(cx, path, &d));
+    CHECK_OK(atn_draw_normal(cx, d, 0, &a, x));
+    CHECK(x[0] == 0.5f && x[1] == -3);
+    CHECK_OK(atn_draw_given(cx, d, &e, x));
+    CHECK(x[0] == 1 && x[1] == -2);
+    CHECK_OK(atn_draw_below(cx, d, 0, &b, 5, n));
+    CHECK(n[0] == 4 && n[1] == 0);
+    CHECK_OK(atn_draw_given_counts(cx, d, &c, 4, n));
+    CHECK(n[0] == 1 && n[1] == 3);
+    atn_draws_close(cx, d);
+}
+
+static void refused(atn_ctx *cx)
+{
+    static const float numbers[6] = {1, 2, NAN, 4, INFINITY, 6};
+    static const double huge[2] = {1, 1e60};
+    static const int32_t counts[3] = {0, 5, -1};
+    static const int64_t longs[1] = {(int64_t)1 << 32};
+    const atn_st_out tensors[] = {
+        {"n.layer-002", ATN_F32, 2, {2, 3}, numbers},
+        {"c.layer-002", ATN_I32, 1, {3}, counts},
+        {"h.layer-002", ATN_F64, 1, {2}, huge},
+        {"l.layer-002", ATN_I64, 1, {1}, longs},
+    };
+    const char *path = path_of("draws-refused");
+    const atn_draw right = draw("n", -1, 2, 3), turned = draw("n", -1, 3, 2),
+                   flat = draw("n", -1, 6, 0), c = draw("c", -1, 3, 0),
+                   tall = draw("c", -1, 3, 1), h = draw("h", -1, 2, 0),
+                   l = draw("l", -1, 1, 0), most = draw("z", 0, INT64_MAX, 2);
+    atn_draws *d = NULL;
+    float x[6];
+    int32_t n[6];
+
+    CHECK_FAILS(atn_draws_open(cx, "/nonexistent/draws", &d), ATN_NOINPUT,
+                "cannot be opened");
+    CHECK(d == NULL);
+    CHECK_OK(atn_st_save(cx, path, tensors, 4, NULL, false, NULL));
+    CHECK_OK(atn_draws_open(cx, path, &d));
+    CHECK_FAILS(atn_draw_normal(cx, d, 0, &right, x), ATN_DATA, "number 2 is nan");
+    CHECK_FAILS(atn_draw_given(cx, d, &h, x), ATN_DATA, "number 1 is inf");
+    CHECK_FAILS(atn_draw_normal(cx, d, 0, &turned, x), ATN_DATA,
+                "\"n.layer-002\": shape [2, 3], needed is [3, 2]");
+    CHECK_FAILS(atn_draw_given(cx, d, &flat, x), ATN_DATA, "needed is [6]");
+    CHECK_FAILS(atn_draw_normal(cx, d, 0, &c, x), ATN_DATA, "type I32");
+    CHECK_FAILS(atn_draw_below(cx, d, 0, &h, 9, n), ATN_DATA, "type F64");
+    CHECK_FAILS(atn_draw_below(cx, d, 0, &c, 5, n), ATN_DATA,
+                "number 1 is 5, all must be in 0..4");
+    CHECK_FAILS(atn_draw_given_counts(cx, d, &c, 6, n), ATN_DATA, "number 2 is -1");
+    CHECK_FAILS(atn_draw_given_counts(cx, d, &tall, 6, n), ATN_DATA, "[3, 1]");
+    CHECK_FAILS(atn_draw_below(cx, d, 0, &l, 9, n), ATN_DATA, "4294967296");
+    CHECK_FAILS(atn_draw_normal(cx, NULL, 0, &most, x), ATN_MEMORY, "too many");
+    atn_draws_forget(cx, d);
+    CHECK_OK(atn_draws_save(cx, d, path_of("draws-none"), false));
+    atn_draws_close(cx, d);
+    atn_draws_close(cx, NULL);
+}
+
+/* Whichever allocation fails: MEMORY, nothing lost, the next call works. */
+static void no_memory(atn_ctx *cx)
+{
+    const atn_draw p = draw("p", 0, 4, 4), c = draw("c", 0, 4, 0);
+    const char *path = path_of("draws-memory");
+    bool done = false;
+
+    for (long k = 0; !done; k++) {
+        check_failing f = {k};
+        atn_draws *d = NULL;
+        atn_ctx frail;
+        atn_status st;
+        float x[16];
+        int32_t n[4];
+
+        CHECK(k < 200);
+        atn_ctx_init(&frail);
+        frail.alloc = (atn_allocator){check_failing_resize, &f};
+        st = atn_draws_open(&frail, NULL, &d);
+        if (st == ATN_OK) st = atn_draw_normal(&frail, d, 0, &p, x);
+        if (st == ATN_OK) st = atn_draw_below(&frail, d, 0, &c, 3, n);
+        if (st == ATN_OK) st = atn_draws_save(&frail, d, path, true);
+        CHECK(st == ATN_OK || st == ATN_MEMORY);
+        done = st == ATN_OK;
+        f.left = 1000;
+        if (d) CHECK(atn_draw_normal(&frail, d, 0, &p, x) == ATN_OK);
+        atn_draws_close(&frail, d);
+        atn_ctx_release(&frail);
+    }
+    (void)cx;
+}
+
+CHECK_MAIN({"streams", streams}, {"round trip", round_trip},
+           {"other types", other_types}, {"refused", refused}, {"no memory", no_memory})
