@@ -213,6 +213,8 @@ static void print_default(const atn_param *p)
         printf("=%s", p->def != 0 ? "yes" : "no");
     else if (p->type == ATN_PARAM_LIST_T)
         printf("=%s", *p->choices ? p->choices : "...");
+    else if (p->type == ATN_PARAM_TEXT_T)
+        printf("=...");
     else
         printf("=%g", p->def);
 }

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "core/io/file.h"
+
 /* ---- numbers ---- */
 
 /* strtod plus a suffix: *rest is what follows the number; false when there is no
@@ -166,6 +168,9 @@ static void set(const atn_param *row, void *params, double value)
         list->at[list->n++] = (int64_t)value;
         break;
     }
+    case ATN_PARAM_TEXT_T:
+        *at = '\0';
+        break;
     }
 }
 
@@ -183,9 +188,15 @@ static double get(const atn_param *row, const void *params)
     case ATN_PARAM_CHOICE_T:
         return *(const int *)(const void *)at;
     case ATN_PARAM_LIST_T:
+    case ATN_PARAM_TEXT_T:
         break;
     }
     return 0;
+}
+
+static const char *text_of(const atn_param *row, const void *params)
+{
+    return (const char *)params + row->offset;
 }
 
 static atn_list *list_of(const atn_param *row, void *params)
@@ -294,6 +305,28 @@ done:
     return st;
 }
 
+/* A text is shown in tables and messages as it is, so it must be fit to be shown. */
+static atn_status copy_text(atn_ctx *cx, const char *what, const atn_param *row,
+                            const char *value, void *params)
+{
+    const size_t n = strlen(value), most = (size_t)row->max - 1;
+    atn_status st = ATN_OK;
+    size_t bad = 0;
+
+    if (n > most)
+        ATN_FAIL(ATN_USAGE, "%s: '%.40s...' has %zu bytes, at most %zu are taken", what,
+                 value, n, most);
+    if (!atn_utf8_valid(value, n, &bad))
+        ATN_FAIL(ATN_USAGE, "%s: the text is not UTF-8 at byte %zu", what, bad);
+    for (size_t i = 0; i < n; i++)
+        if ((unsigned char)value[i] < 0x20 || value[i] == 0x7f)
+            ATN_FAIL(ATN_USAGE, "%s: the text has a control character at byte %zu",
+                     what, i);
+    memcpy((char *)params + row->offset, value, n + 1);
+done:
+    return st;
+}
+
 static atn_status set_from_text(atn_ctx *cx, const char *owner, const atn_param *row,
                                 const char *value, void *params)
 {
@@ -304,6 +337,7 @@ static atn_status set_from_text(atn_ctx *cx, const char *owner, const atn_param 
     snprintf(what, sizeof what, "%s: %s", owner, row->name);
     if (row->type == ATN_PARAM_LIST_T)
         return list_from_text(cx, what, row, value, params);
+    if (row->type == ATN_PARAM_TEXT_T) return copy_text(cx, what, row, value, params);
     if (row->type == ATN_PARAM_CHOICE_T) {
         x = find_choice(row->choices, value);
         if (x < 0)
@@ -327,20 +361,85 @@ static const atn_param *find_row(const atn_param *table, const char *name)
     return NULL;
 }
 
-static atn_status unknown_key(atn_ctx *cx, const char *owner, const atn_param *table,
-                              const char *key)
+/* Bounds that no one reaches are left open. */
+enum { BOUND_WORD = 32 };
+static const double BOUND_SHOWN = 0x1p40;
+
+static void bound_text(double x, char word[BOUND_WORD])
 {
-    char known[ATN_ERR_TEXT / 2] = "";
+    word[0] = '\0';
+    if (fabs(x) < BOUND_SHOWN) snprintf(word, BOUND_WORD, "%.10g", x);
+}
+
+/* "(1..64)", "(yes|no)", "(a|b)", "(numbers 1..64, AxBxC)", "(text)"; returns the bytes
+ * that it needs, as snprintf does. */
+static size_t print_range(const atn_param *row, char *out, size_t size)
+{
+    char low[BOUND_WORD], high[BOUND_WORD];
+    int n;
+
+    bound_text(row->min, low);
+    bound_text(row->max, high);
+    if (row->type == ATN_PARAM_CHOICE_T)
+        n = snprintf(out, size, "(%s)", row->choices);
+    else if (row->type == ATN_PARAM_BOOL_T)
+        n = snprintf(out, size, "(yes|no)");
+    else if (row->type == ATN_PARAM_TEXT_T)
+        n = snprintf(out, size, "(text)");
+    else if (row->type == ATN_PARAM_LIST_T)
+        n = snprintf(out, size, "(AxBxC of %s..%s)", low, high);
+    else
+        n = snprintf(out, size, "(%s..%s)", low, high);
+    return (size_t)n;
+}
+
+/* "k (1..64), kind (a|b)"; the ranges are left out when they do not fit. */
+static void print_known(const atn_param *table, bool ranges, char *out, size_t size)
+{
     size_t used = 0;
 
-    for (const atn_param *row = table; row->name; row++) {
-        const int n = snprintf(known + used, sizeof known - used, "%s%s",
-                               used ? ", " : "", row->name);
-        used = ATN_MIN(used + (size_t)n, sizeof known - 1);
+    out[0] = '\0';
+    for (const atn_param *row = table; row->name && used < size; row++) {
+        used += (size_t)snprintf(out + used, size - used, "%s%s%s", used ? ", " : "",
+                                 row->name, ranges ? " " : "");
+        if (ranges && used < size) used += print_range(row, out + used, size - used);
     }
+    if (used < size) return;
+    if (ranges)
+        print_known(table, false, out, size);
+    else
+        strcpy(out + size - 4, "...");
+}
+
+static int nearest_key(const atn_param *table, const char *key)
+{
+    const char *names[WORD_MAX];
+    int n = 0;
+
+    for (const atn_param *row = table; row->name && n < WORD_MAX; row++)
+        names[n++] = row->name;
+    return atn_nearest(key, names, n);
+}
+
+/* Said after a text, as the comma may have been meant as part of it. */
+static const char *after_text(const atn_param *last)
+{
+    return last && last->type == ATN_PARAM_TEXT_T
+               ? "; a comma ends a file name, rename the file if it has one"
+               : "";
+}
+
+static atn_status unknown_key(atn_ctx *cx, const char *owner, const atn_param *table,
+                              const char *key, const atn_param *last)
+{
+    char known[ATN_ERR_TEXT - 192];
+    const int near = nearest_key(table, key);
+
+    print_known(table, true, known, sizeof known);
     return atn_fail(cx, ATN_USAGE, __FILE__, __LINE__,
-                    "%s has no parameter '%s' (it has: %s)", owner, key,
-                    used ? known : "none");
+                    "%s has no parameter '%.40s' (%s%s%sknown: %s%s)", owner, key,
+                    near < 0 ? "" : "nearest: ", near < 0 ? "" : table[near].name,
+                    near < 0 ? "" : "; ", *known ? known : "none", after_text(last));
 }
 
 atn_status atn_param_parse(atn_ctx *cx, const char *owner, const atn_param *table,
@@ -349,6 +448,7 @@ atn_status atn_param_parse(atn_ctx *cx, const char *owner, const atn_param *tabl
     const atn_arena_mark mark = atn_arena_save(cx);
     atn_status st = ATN_OK;
     char *copy = NULL, *save = NULL;
+    const atn_param *row = NULL, *last = NULL;
     uint64_t given = 0; /* bit i: row i, of the first 64 */
 
     if (!text || !*text) return ATN_OK;
@@ -357,14 +457,14 @@ atn_status atn_param_parse(atn_ctx *cx, const char *owner, const atn_param *tabl
     for (char *piece = strtok_r(copy, ",", &save); piece;
          piece = strtok_r(NULL, ",", &save)) {
         char *value = strchr(piece, '=');
-        const atn_param *row;
 
+        last = row;
         if (!value)
-            ATN_FAIL(ATN_USAGE, "%s: '%s' is no key=value (give %s:key=value,...)",
-                     owner, piece, owner);
+            ATN_FAIL(ATN_USAGE, "%s: '%.80s' is no key=value (give %s:key=value,...%s)",
+                     owner, piece, owner, after_text(last));
         *value++ = '\0';
         row = find_row(table, piece);
-        if (!row) ATN_TRY(unknown_key(cx, owner, table, piece));
+        if (!row) ATN_TRY(unknown_key(cx, owner, table, piece, last));
         if (row - table < 64 && given >> (row - table) & 1)
             ATN_FAIL(ATN_USAGE, "%s: %s is given twice (leave one out)", owner, piece);
         if (row - table < 64) given |= (uint64_t)1 << (row - table);
@@ -414,24 +514,32 @@ static size_t print_list(const atn_list *list, char *out, size_t size)
     return used;
 }
 
+/* The value of one row; returns the bytes that it needs, as snprintf does. */
+static size_t print_value(const atn_param *row, const void *params, char *out,
+                          size_t size)
+{
+    char word[WORD_MAX];
+    const double x = get(row, params);
+
+    if (row->type == ATN_PARAM_LIST_T)
+        return print_list((const void *)((const char *)params + row->offset), out,
+                          size);
+    if (row->type == ATN_PARAM_TEXT_T)
+        return (size_t)snprintf(out, size, "%s", text_of(row, params));
+    if (row->type != ATN_PARAM_CHOICE_T || !choice_at(row->choices, (int)x, word))
+        snprintf(word, sizeof word, "%.17g", x);
+    return (size_t)snprintf(out, size, "%s", word);
+}
+
 void atn_param_print(const atn_param *table, const void *params, char *out, size_t size)
 {
     size_t used = 0;
 
     if (size) out[0] = '\0';
     for (const atn_param *row = table; row->name && used + 1 < size; row++) {
-        char word[WORD_MAX];
-        const double x = get(row, params);
-        const bool named =
-            row->type == ATN_PARAM_CHOICE_T && choice_at(row->choices, (int)x, word);
-
-        if (!named) snprintf(word, sizeof word, "%.17g", x);
-        if (row->type == ATN_PARAM_LIST_T) word[0] = '\0';
-        used += (size_t)snprintf(out + used, size - used, "%s%s=%s", used ? "," : "",
-                                 row->name, word);
-        if (row->type == ATN_PARAM_LIST_T && used + 1 < size)
-            used += print_list((const void *)((const char *)params + row->offset),
-                               out + used, size - used);
+        used += (size_t)snprintf(out + used, size - used, "%s%s=", used ? "," : "",
+                                 row->name);
+        if (used + 1 < size) used += print_value(row, params, out + used, size - used);
     }
 }
 

@@ -2,7 +2,7 @@
  *
  * A spec is `id[:key=value[,key=value...]]`. In a list of specs a piece without `=`, or
  * one with `:`, begins a new spec. Numbers take the suffixes k, m (1024-based for
- * counts).
+ * counts). A value ends at a comma; it may hold `:` and `=`.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
@@ -14,10 +14,14 @@ typedef enum atn_param_type {
     ATN_PARAM_F64_T,
     ATN_PARAM_BOOL_T,
     ATN_PARAM_CHOICE_T,
-    ATN_PARAM_LIST_T
+    ATN_PARAM_LIST_T,
+    ATN_PARAM_TEXT_T
 } atn_param_type;
 
-enum { ATN_LIST_MOST = 64 };
+enum {
+    ATN_LIST_MOST = 64,
+    ATN_TEXT_MOST = 256 /* bytes of a text, its end included */
+};
 
 /* Integers "AxBxC": the shape of a grid, borders, columns. */
 typedef struct atn_list {
@@ -28,9 +32,10 @@ typedef struct atn_list {
 typedef struct atn_param {
     const char *name; /* NULL ends a table */
     atn_param_type type;
-    size_t
-        offset; /* of the field in the parameter struct: int64_t, double, bool, int, atn_list */
-    double def, min, max; /* of a list: of each number; def is not used */
+    size_t offset; /* of the field in the parameter struct: int64_t, double, bool, int,
+                      atn_list, char[] */
+    double def, min, max; /* of a list: of each number; def is not used. TEXT: max is
+                             the bytes of the field */
     const char
         *choices;     /* CHOICE: "a|b|c"; the field is the index. LIST: the default */
     const char *unit; /* "" = none */
@@ -58,6 +63,11 @@ typedef struct atn_param {
     {                                                                                  \
 #        f, ATN_PARAM_LIST_T, offsetof(s, f), 0, lo, hi, list, "", text                \
     }
+/* A text such as the name of a file, in char f[ATN_TEXT_MOST]; empty by default. */
+#define ATN_PARAM_TEXT(s, f, text)                                                     \
+    {                                                                                  \
+#        f, ATN_PARAM_TEXT_T, offsetof(s, f), 0, 0, sizeof(((s *)0)->f), "", "", text  \
+    }
 #define ATN_PARAM_END                                                                  \
     {                                                                                  \
         NULL, ATN_PARAM_I64_T, 0, 0, 0, 0, NULL, NULL, NULL                            \
@@ -66,7 +76,7 @@ typedef struct atn_param {
 /* Fills `params` (a struct) with the defaults of `table`. */
 void atn_param_defaults(const atn_param *table, void *params);
 /* Parses "key=value,key=value" (NULL or "" = nothing) over what params holds. USAGE
- * names owner, key, value, range, and the nearest key. */
+ * names owner, key, value and range, or the nearest key and all keys with ranges. */
 atn_status atn_param_parse(atn_ctx *cx, const char *owner, const atn_param *table,
                            const char *text, void *params) ATN_WARN_UNUSED;
 /* The next spec of a list, cut out of *rest in place: *id, and *params

@@ -45,7 +45,12 @@ static void spec_errors(atn_ctx *cx)
     CHECK_FAILS(atn_param_parse(cx, "topk", table, "kind=min", &s), ATN_USAGE,
                 "max|mean|sum");
     CHECK_FAILS(atn_param_parse(cx, "topk", table, "kk=1", &s), ATN_USAGE,
-                "no parameter 'kk'");
+                "topk has no parameter 'kk' (nearest: k; known: k (1..1048576), eps "
+                "(0..1), causal (yes|no), kind (max|mean|sum))");
+    CHECK_FAILS(atn_param_parse(cx, "topk", table, "zzz=1", &s), ATN_USAGE,
+                "'zzz' (known: k (");
+    CHECK_FAILS(atn_param_parse(cx, "causal", table + 4, "k=1", &s), ATN_USAGE,
+                "(known: none)");
     CHECK_FAILS(atn_param_parse(cx, "topk", table, "k", &s), ATN_USAGE, "key=value");
     CHECK_FAILS(atn_param_parse(cx, "topk", table, "k=1.5", &s), ATN_USAGE, "count");
 }
@@ -169,6 +174,135 @@ static void numbers_between_x(atn_ctx *cx)
                 "more than");
 }
 
+typedef struct files {
+    int64_t k;
+    char plan[ATN_TEXT_MOST], other[8];
+    atn_list shape;
+    double wide;
+} files;
+
+static const atn_param files_table[] = {
+    ATN_PARAM_I64(files, k, 4, 1, 0x1p40, "keys kept"),
+    ATN_PARAM_TEXT(files, plan, "file of the plan"),
+    ATN_PARAM_TEXT(files, other, "a short one"),
+    ATN_PARAM_LIST(files, shape, "2x3", 1, 9, "tokens along each axis"),
+    ATN_PARAM_F64(files, wide, 0.5, 0.25, INFINITY, "share"),
+    ATN_PARAM_END,
+};
+
+/* A file name may hold ':' and '=', in a list of specs too; a comma ends it. */
+static void texts(atn_ctx *cx)
+{
+    char list[] = "moa:plan=c:/a=b.json,k=3,window,moa:k=2,plan=x:y=z", *rest = list;
+    char long_text[400] = "plan=", most[ATN_TEXT_MOST], text[400], *id, *params;
+    files f;
+
+    memset(&f, 1, sizeof f);
+    atn_param_defaults(files_table, &f);
+    CHECK_STR(f.plan, "");
+    CHECK_STR(f.other, "");
+    atn_param_print(files_table, &f, text, sizeof text);
+    CHECK_STR(text, "k=4,plan=,other=,shape=2x3,wide=0.5");
+    CHECK(atn_spec_next(&rest, &id, &params));
+    CHECK_OK(atn_param_parse(cx, id, files_table, params, &f));
+    CHECK_STR(f.plan, "c:/a=b.json");
+    CHECK_EQ(f.k, 3);
+    CHECK(atn_spec_next(&rest, &id, &params));
+    CHECK(!params);
+    CHECK(atn_spec_next(&rest, &id, &params));
+    CHECK_OK(atn_param_parse(cx, id, files_table, params, &f));
+    CHECK_STR(f.plan, "x:y=z");
+    CHECK_OK(atn_param_parse(cx, "moa", files_table, "other=1234567,k=7", &f));
+    atn_param_print(files_table, &f, text, sizeof text);
+    CHECK_STR(text, "k=7,plan=x:y=z,other=1234567,shape=2x3,wide=0.5");
+    atn_param_print(files_table, &f, text, 12);
+    CHECK_STR(text, "k=7,plan=x:");
+    CHECK_OK(atn_param_parse(cx, "moa", files_table, "plan=", &f));
+    CHECK_STR(f.plan, "");
+
+    memset(most, 'a', sizeof most - 1);
+    most[sizeof most - 1] = '\0';
+    strcat(long_text, most);
+    CHECK_OK(atn_param_parse(cx, "moa", files_table, long_text, &f));
+    CHECK_STR(f.plan, most);
+    strcat(long_text, "a");
+    CHECK_FAILS(atn_param_parse(cx, "moa", files_table, long_text, &f), ATN_USAGE,
+                "256 bytes, at most 255");
+    CHECK_FAILS(atn_param_parse(cx, "moa", files_table, "other=12345678", &f),
+                ATN_USAGE, "at most 7");
+    CHECK_FAILS(atn_param_parse(cx, "moa", files_table, "plan=a\xff", &f), ATN_USAGE,
+                "not UTF-8 at byte 1");
+    CHECK_FAILS(atn_param_parse(cx, "moa", files_table, "plan=ab\n", &f), ATN_USAGE,
+                "control character at byte 2");
+    CHECK_FAILS(atn_param_parse(cx, "moa", files_table, "plan=a,b.json", &f), ATN_USAGE,
+                "a comma ends a file name");
+    CHECK_FAILS(atn_param_parse(cx, "moa", files_table, "plan=a,zzz=b.json", &f),
+                ATN_USAGE,
+                "no parameter 'zzz' (known: k (1..), plan (text), other (text), shape "
+                "(AxBxC of 1..9), wide (0.25..); a comma ends a file name");
+}
+
+/* Where the ranges do not fit, the names alone; and never beyond the message. */
+static void many_parameters(atn_ctx *cx)
+{
+    enum { MANY = 80 };
+    atn_param rows[MANY + 1];
+    char names[MANY][16];
+    int64_t x = 0;
+
+    for (int i = 0; i < MANY; i++) {
+        snprintf(names[i], sizeof names[i], "p%d", i);
+        rows[i] = (atn_param){names[i], ATN_PARAM_I64_T, 0, 0, 0, 99, NULL, "", ""};
+    }
+    rows[12] = (atn_param)ATN_PARAM_END;
+    CHECK_FAILS(atn_param_parse(cx, "m", rows, "zzz=1", &x), ATN_USAGE,
+                "p10 (0..99), p11 (0..99))");
+    rows[12] = rows[11];
+    rows[60] = (atn_param)ATN_PARAM_END;
+    CHECK_FAILS(atn_param_parse(cx, "m", rows, "zzz=1", &x), ATN_USAGE,
+                "(known: p0, p1, p2,");
+    CHECK_FAILS(atn_param_parse(cx, "m", rows, "zzz=1", &x), ATN_USAGE, ", p59)");
+    rows[60] = rows[59];
+    rows[MANY] = (atn_param)ATN_PARAM_END;
+    CHECK_FAILS(atn_param_parse(cx, "m", rows, "zzz=1", &x), ATN_USAGE, "...)");
+}
+
+/* Whatever the string: taken or USAGE; what was taken prints to what reads the same. */
+static void any_string(atn_ctx *cx)
+{
+    static const char *const pieces[] = {
+        "k",    "plan",     "other", "shape", "wide", "=",    "=",  ",",
+        ":",    "x",        "3",     "0",     "-1",   "1e9",  "4k", ".5",
+        "\xc3", "\xc3\xa9", "\t",    "%s",    "nan",  "/a b", "==", ",,"};
+    uint32_t state = 12345;
+    int taken = 0;
+
+    for (int trial = 0; trial < 20000; trial++) {
+        char text[200] = "", printed[1000], again[1000];
+        files f, g;
+        atn_status st;
+
+        for (uint32_t n = 1 + state % 12; n > 0; n--) {
+            state = state * 1664525 + 1013904223;
+            strcat(text, pieces[(state >> 16) % ATN_LEN(pieces)]);
+        }
+        atn_param_defaults(files_table, &f);
+        st = atn_param_parse(cx, "any", files_table, text, &f);
+        CHECK(st == ATN_OK || st == ATN_USAGE);
+        atn_err_clear(cx);
+        CHECK(memchr(f.plan, 0, sizeof f.plan) && memchr(f.other, 0, sizeof f.other));
+        if (st != ATN_OK) continue;
+        taken++;
+        atn_param_defaults(files_table, &g);
+        atn_param_print(files_table, &f, printed, sizeof printed);
+        CHECK_OK(atn_param_parse(cx, "any", files_table, printed, &g));
+        atn_param_print(files_table, &g, again, sizeof again);
+        CHECK_STR(again, printed);
+    }
+    CHECK(taken > 20);
+}
+
 CHECK_MAIN({"known words", known_words}, {"spec", spec}, {"spec errors", spec_errors},
            {"sizes", sizes}, {"lists", lists}, {"numbers between x", numbers_between_x},
-           {"heads", heads}, {"nearest", nearest})
+           {"heads", heads}, {"nearest", nearest}, {"texts", texts},
+           {"many parameters", many_parameters}, {"any string", any_string})
