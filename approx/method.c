@@ -103,9 +103,9 @@ const char *atn_choice_id(const atn_choice *c)
 
 const atn_param *atn_choice_budget(const atn_choice *c, bool *falls)
 {
-    const char *name = c->method ? c->method->budget : NULL;
+    const char *name = c->method ? c->method->budget : c->generator->budget;
 
-    *falls = c->method && c->method->budget_falls;
+    *falls = c->method ? c->method->budget_falls : c->generator->budget_falls;
     for (const atn_param *p = c->params; name && p->name; p++)
         if (strcmp(p->name, name) == 0) return p;
     return NULL;
