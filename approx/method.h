@@ -79,8 +79,8 @@ typedef struct atn_method {
     bool budget_falls;         /* a larger one keeps less */
     /* ATN_LOOKS_*, on a causal head; NULL = nothing ahead. */
     unsigned (*looks)(const void *params, const atn_input *in);
-    /* out [n], zeroed, are the plans of heads first .. first + n - 1, a unit; the caller
-     * releases them, also on failure. USAGE names a rule broken by the parameters on
+    /* out [n], zeroed but for tiles of 1 x 1, are the plans of heads first ..
+     * first + n - 1, a unit; the caller releases them, also on failure. USAGE names a rule broken by the parameters on
      * this layer, DATA what the layer lacks. Called on one thread; goes parallel by
      * itself. */
     atn_status (*plan)(atn_ctx *cx, const atn_input *in, const void *params,
@@ -90,6 +90,10 @@ typedef struct atn_method {
 } atn_method;
 
 extern const atn_method *const atn_methods[]; /* by id, NULL-terminated; no patterns */
+
+/* The i-th id that a spec may begin with: of methods, patterns and presets; NULL = no
+ * more. */
+const char *atn_method_id(int i);
 
 /* A method, or a static pattern as one, with its parameters: what the rest of the
  * program handles. */

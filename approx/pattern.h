@@ -33,7 +33,9 @@ typedef struct atn_generator {
     const atn_param *params; /* NULL = none */
     size_t params_size;
     const atn_preset *presets; /* NULL = none */
-    bool by_layer;             /* layers may differ with equal parameters */
+    const char *budget; /* the parameter that --budget fits, from 1 on; NULL = none */
+    bool budget_falls;  /* a larger one keeps less */
+    bool by_layer;      /* layers may differ with equal parameters */
     /* Tokens that the parameters alone determine, 0 = any length; may be NULL. */
     atn_idx (*tokens)(const void *params);
     atn_status (*make)(atn_ctx *cx, const void *params, const atn_layout *l,

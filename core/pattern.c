@@ -92,7 +92,7 @@ atn_frame atn_frame_square(atn_idx n, atn_idx block, bool causal)
     return f;
 }
 
-static atn_status check_frame(atn_ctx *cx, const atn_frame *f)
+atn_status atn_frame_check(atn_ctx *cx, const atn_frame *f)
 {
     const atn_idx most = ATN_PATTERN_KEYS_MOST;
     atn_status st = ATN_OK;
@@ -119,7 +119,7 @@ atn_status atn_pattern_begin(atn_ctx *cx, const atn_frame *f,
     atn_pattern *p = NULL;
 
     *out = NULL;
-    ATN_TRY(check_frame(cx, f));
+    ATN_TRY(atn_frame_check(cx, f));
     ATN_NEW(p, 1);
     p->frame = *f;
     p->row0 = f->first / f->block;
@@ -137,9 +137,15 @@ done:
     return st;
 }
 
+atn_pattern *atn_pattern_keep(atn_pattern *p)
+{
+    p->keeps++;
+    return p;
+}
+
 void atn_pattern_destroy(atn_ctx *cx, atn_pattern *p)
 {
-    if (!p) return;
+    if (!p || p->keeps-- > 0) return;
     if (p->kind->release) p->kind->release(cx, p);
     atn_free(cx, p->state);
     atn_free(cx, p);
@@ -416,62 +422,6 @@ atn_status atn_pattern_axes(atn_ctx *cx, const atn_axes *axes, atn_pattern **out
     p->room = p->most;
     *out = p;
 done:
-    return st;
-}
-
-/* ---- rows that are given ---- */
-
-typedef struct given {
-    int64_t *ptr;
-    atn_span *spans;
-} given;
-
-static atn_idx given_row(const atn_pattern *p, atn_idx h, atn_idx a, atn_span within,
-                         atn_span *out)
-{
-    const given *g = p->state;
-    const int64_t *ptr = g->ptr + h * (p->row1 - p->row0) + a - p->row0;
-    const atn_idx n = ptr[1] - ptr[0];
-
-    (void)within;
-    if (n > 0) memcpy(out, g->spans + ptr[0], (size_t)n * sizeof *out);
-    return n;
-}
-
-static void given_release(atn_ctx *cx, atn_pattern *p)
-{
-    given *g = p->state;
-
-    atn_free(cx, g->ptr);
-    atn_free(cx, g->spans);
-}
-
-static const struct atn_pattern_kind given_kind = {given_row, NULL, given_release};
-
-atn_status atn_pattern_rows(atn_ctx *cx, const atn_frame *f, atn_idx heads,
-                            int64_t *ptr, atn_span *spans, atn_pattern **out)
-{
-    atn_status st = ATN_OK;
-    atn_pattern *p = NULL;
-    atn_idx rows;
-
-    *out = NULL;
-    ATN_TRY(atn_pattern_begin(cx, f, &given_kind, sizeof(given), &p));
-    *(given *)p->state = (given){ptr, spans};
-    ptr = NULL;
-    spans = NULL;
-    p->heads = heads;
-    rows = heads * (p->row1 - p->row0);
-    for (atn_idx k = 0; k < rows; k++) {
-        const int64_t *at = ((given *)p->state)->ptr + k;
-
-        p->most = ATN_MAX(p->most, at[1] - at[0]);
-    }
-    p->room = p->most;
-    *out = p;
-done:
-    atn_free(cx, ptr);
-    atn_free(cx, spans);
     return st;
 }
 

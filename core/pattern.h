@@ -71,8 +71,11 @@ struct atn_pattern {
 
     const struct atn_pattern_kind *kind; /* private */
     void *state;
+    int keeps;
 };
 void atn_pattern_destroy(atn_ctx *cx, atn_pattern *p);
+/* One more owner of p, who destroys it, too; not while another thread does so. */
+atn_pattern *atn_pattern_keep(atn_pattern *p);
 
 /* Block row a of head h: its intervals of key blocks into out [p->room]; returns their
  * number. They are sorted, disjoint, do not touch, lie in [0, cols) and, in a causal
@@ -139,6 +142,15 @@ atn_status atn_pattern_axes(atn_ctx *cx, const atn_axes *axes,
 atn_status atn_pattern_rows(atn_ctx *cx, const atn_frame *f, atn_idx heads,
                             int64_t *ptr, atn_span *spans,
                             atn_pattern **out) ATN_WARN_UNUSED;
+/* The same, coded, where `share` block rows in a row have one list: block row a of head
+ * h has list h * lists + a / share - row0 / share, items [ptr[k], ptr[k + 1]). Item
+ * x >= 0 is block x, the two items ~lo, last the blocks lo .. last; ascending, not
+ * touching. Takes both arrays, also on failure. */
+atn_status atn_pattern_lists(atn_ctx *cx, const atn_frame *f, atn_idx share,
+                             atn_idx heads, int64_t *ptr, int32_t *items,
+                             atn_pattern **out) ATN_WARN_UNUSED;
+/* Items of n sorted spans that do not touch, into out (NULL: none); their number. */
+atn_idx atn_pattern_code(const atn_span *spans, atn_idx n, int32_t *out);
 /* Head h is p[h], of one head each. Takes the n patterns, also on failure. */
 atn_status atn_pattern_heads(atn_ctx *cx, atn_pattern **p, atn_idx n,
                              atn_pattern **out) ATN_WARN_UNUSED;

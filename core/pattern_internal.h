@@ -15,6 +15,7 @@ struct atn_pattern_kind {
     void (*release)(atn_ctx *cx, atn_pattern *p); /* NULL = state is one allocation */
 };
 
+atn_status atn_frame_check(atn_ctx *cx, const atn_frame *f) ATN_WARN_UNUSED;
 /* A pattern of this frame without rows; size bytes of zeroed state. USAGE when the
  * frame breaks a rule. */
 atn_status atn_pattern_begin(atn_ctx *cx, const atn_frame *f,

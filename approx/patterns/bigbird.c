@@ -207,6 +207,7 @@ const atn_generator atn_generator_bigbird = {
     .text = "the nearest blocks, the first and the last, and random ones",
     .params = params,
     .params_size = sizeof(bigbird),
+    .budget = "random",
     .by_layer = true,
     .make = make,
 };

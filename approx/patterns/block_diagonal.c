@@ -37,5 +37,6 @@ const atn_generator atn_generator_block_diagonal = {
     .text = "the keys of the query's own block",
     .params = params,
     .params_size = sizeof(block_diagonal),
+    .budget = "block",
     .make = make,
 };

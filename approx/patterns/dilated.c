@@ -58,6 +58,7 @@ const atn_generator atn_generator_dilated = {
     .text = "every r-th of the nearest keys",
     .params = params,
     .params_size = sizeof(dilated),
+    .budget = "window",
     .presets = presets,
     .make = make,
 };

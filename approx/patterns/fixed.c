@@ -99,6 +99,7 @@ const atn_generator atn_generator_fixed = {
     .text = "the query's own segment, and the last keys of every earlier one",
     .params = params,
     .params_size = sizeof(fixed),
+    .budget = "summary",
     .by_layer = true,
     .make = make,
 };

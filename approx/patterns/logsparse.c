@@ -60,5 +60,6 @@ const atn_generator atn_generator_logsparse = {
     .text = "the query, and the keys at distances of powers of two",
     .params = params,
     .params_size = sizeof(logsparse),
+    .budget = "window",
     .make = make,
 };

@@ -94,5 +94,6 @@ const atn_generator atn_generator_longformer = {
     .text = "neighbours to both sides, and global tokens",
     .params = params,
     .params_size = sizeof(longformer),
+    .budget = "window",
     .make = make,
 };

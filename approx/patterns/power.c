@@ -53,6 +53,7 @@ const atn_generator atn_generator_power = {
     .text = "the nearest blocks, those at distances of powers of two, and the first",
     .params = params,
     .params_size = sizeof(power),
+    .budget = "window",
     .presets = presets,
     .make = make,
 };

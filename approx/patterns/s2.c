@@ -78,6 +78,8 @@ const atn_generator atn_generator_s2 = {
     .text = "the nearest blocks, and every v-th column of blocks",
     .params = params,
     .params_size = sizeof(s2),
+    .budget = "stride",
+    .budget_falls = true,
     .presets = presets,
     .make = make,
 };

@@ -51,6 +51,7 @@ const atn_generator atn_generator_stream = {
     .text = "the first keys and the nearest",
     .params = params,
     .params_size = sizeof(stream),
+    .budget = "window",
     .presets = presets,
     .make = make,
 };

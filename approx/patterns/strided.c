@@ -88,6 +88,7 @@ const atn_generator atn_generator_strided = {
     .text = "the nearest keys, and those at multiples of a distance",
     .params = params,
     .params_size = sizeof(strided),
+    .budget = "local",
     .presets = presets,
     .by_layer = true,
     .make = make,

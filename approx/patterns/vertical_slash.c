@@ -86,5 +86,6 @@ const atn_generator atn_generator_vertical_slash = {
     .text = "given keys, and keys at given distances",
     .params = params,
     .params_size = sizeof(vertical_slash),
+    .budget = "window",
     .make = make,
 };

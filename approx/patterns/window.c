@@ -41,5 +41,6 @@ const atn_generator atn_generator_window = {
     .text = "the nearest keys",
     .params = params,
     .params_size = sizeof(window),
+    .budget = "window",
     .make = make,
 };

@@ -74,6 +74,43 @@ static void presets_can_be_changed(atn_ctx *cx)
     atn_pattern_destroy(cx, p);
 }
 
+/* The number that --budget fits: doubled, it keeps no less (or, where it falls, no
+ * more), and over its range it makes a difference. */
+static void budgets(atn_ctx *cx)
+{
+    enum { TOKENS = 2048, VALUES = 11 };
+
+    for (const atn_generator *const *g = atn_generators; *g; g++) {
+        const atn_layout l = atn_layout_square(TOKENS, 4, 1);
+        const atn_param *p = (*g)->params;
+        int64_t first = -1, last = -1;
+
+        CHECK((*g)->budget || !(*g)->budget_falls);
+        if (!(*g)->budget) continue;
+        while (p->name && strcmp(p->name, (*g)->budget) != 0) p++;
+        CHECK(p->name && p->type == ATN_PARAM_I64_T);
+        for (int v = 0; v < VALUES; v++) {
+            char params[64];
+            atn_pattern *made;
+            int64_t pairs;
+
+            snprintf(params, sizeof params, "%s=%d", p->name, 1 << v);
+            if (atn_pattern_make(cx, (*g)->id, params, &l, &made) != ATN_OK) {
+                atn_err_clear(cx); /* beyond what the other parameters allow */
+                break;
+            }
+            CHECK_OK(atn_pattern_pairs(cx, made, 0, &pairs));
+            atn_pattern_destroy(cx, made);
+            if (last >= 0 && ((*g)->budget_falls ? pairs > last : pairs < last))
+                fail_msg("%s:%s: %lld pairs after %lld", (*g)->id, params,
+                         (long long)pairs, (long long)last);
+            if (first < 0) first = pairs;
+            last = pairs;
+        }
+        CHECK(first != last);
+    }
+}
+
 /* What has the same offsets in every row says so: counting and reach rest on it. */
 static void structure_is_stated(atn_ctx *cx)
 {
@@ -344,7 +381,7 @@ static void memory_limit(atn_ctx *cx)
 }
 
 CHECK_MAIN({"registry", registry}, {"presets are made", presets_are_made},
-           {"presets can be changed", presets_can_be_changed},
+           {"presets can be changed", presets_can_be_changed}, {"budgets", budgets},
            {"structure is stated", structure_is_stated},
            {"small lengths", small_lengths}, {"defaults are quick", defaults_are_quick},
            {"long texts", long_texts}, {"repeatable", repeatable},

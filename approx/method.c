@@ -1,0 +1,237 @@
+/* approx/method.c -- the registry of methods, static patterns among them. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "approx/method.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define ATN_METHOD(id) extern const atn_method atn_method_##id;
+#include "approx/methods.def"
+#undef ATN_METHOD
+
+const atn_method *const atn_methods[] = {
+#define ATN_METHOD(id) &atn_method_##id,
+#include "approx/methods.def"
+#undef ATN_METHOD
+    NULL,
+};
+
+static const atn_param no_params[] = {ATN_PARAM_END};
+
+const char *atn_method_id(int i)
+{
+    for (const atn_method *const *m = atn_methods; *m; m++) {
+        if (i-- == 0) return (*m)->id;
+        for (const atn_preset *s = (*m)->presets; s && s->id; s++)
+            if (i-- == 0) return s->id;
+    }
+    for (const atn_generator *const *g = atn_generators; *g; g++) {
+        if (i-- == 0) return (*g)->id;
+        for (const atn_preset *s = (*g)->presets; s && s->id; s++)
+            if (i-- == 0) return s->id;
+    }
+    return NULL;
+}
+
+static atn_status unknown(atn_ctx *cx, const char *id)
+{
+    const char **ids = NULL;
+    atn_status st = ATN_OK;
+    int n = 0, near;
+
+    while (atn_method_id(n)) n++;
+    ATN_TAKE(ids, n);
+    for (int i = 0; i < n; i++) ids[i] = atn_method_id(i);
+    near = atn_nearest(id, ids, n);
+    ATN_FAIL(ATN_USAGE,
+             "there is no method '%.60s'%s%s (attnscope list methods names them)", id,
+             near >= 0 ? "; did you mean " : "", near >= 0 ? ids[near] : "");
+done:
+    return st;
+}
+
+/* The method, or NULL, of an id; *preset as it is one. */
+static const atn_method *find(const char *id, const atn_preset **preset)
+{
+    *preset = NULL;
+    for (const atn_method *const *m = atn_methods; *m; m++) {
+        if (strcmp((*m)->id, id) == 0) return *m;
+        for (const atn_preset *s = (*m)->presets; s && s->id; s++)
+            if (strcmp(s->id, id) == 0) {
+                *preset = s;
+                return *m;
+            }
+    }
+    return NULL;
+}
+
+atn_status atn_choice_read(atn_ctx *cx, const char *id, const char *params,
+                           atn_choice *out)
+{
+    atn_status st = ATN_OK;
+    char *values = NULL;
+
+    *out = (atn_choice){0};
+    out->method = find(id, &out->preset);
+    if (!out->method) out->generator = atn_generator_find(id, &out->preset);
+    if (out->method) {
+        out->params = out->method->params;
+        out->params_size = out->method->params_size;
+    } else if (out->generator) {
+        out->params = out->generator->params;
+        out->params_size = out->generator->params_size;
+    } else {
+        ATN_TRY(unknown(cx, id));
+    }
+    if (!out->params) out->params = no_params;
+    ATN_TAKE(values, ATN_MAX(out->params_size, 1));
+    memset(values, 0, ATN_MAX(out->params_size, 1));
+    atn_param_defaults(out->params, values);
+    if (out->preset)
+        ATN_TRY(atn_param_parse(cx, id, out->params, out->preset->params, values));
+    ATN_TRY(atn_param_parse(cx, id, out->params, params, values));
+    out->values = values;
+done:
+    return st;
+}
+
+const char *atn_choice_id(const atn_choice *c)
+{
+    if (c->preset) return c->preset->id;
+    return c->method ? c->method->id : c->generator->id;
+}
+
+const atn_param *atn_choice_budget(const atn_choice *c, bool *falls)
+{
+    const char *name = c->method ? c->method->budget : c->generator->budget;
+
+    *falls = c->method ? c->method->budget_falls : c->generator->budget_falls;
+    for (const atn_param *p = c->params; name && p->name; p++)
+        if (strcmp(p->name, name) == 0) return p;
+    return NULL;
+}
+
+unsigned atn_choice_looks(const atn_choice *c, const atn_input *in)
+{
+    if (!in->head[0].sight.causal || !c->method || !c->method->looks) return 0;
+    return c->method->looks(c->values, in);
+}
+
+atn_unit atn_choice_unit(const atn_choice *c)
+{
+    return c->method ? c->method->unit : ATN_UNIT_HEAD;
+}
+
+atn_idx atn_choice_heads(const atn_choice *c, const atn_input *in)
+{
+    switch (atn_choice_unit(c)) {
+    case ATN_UNIT_LAYER:
+        return in->heads;
+    case ATN_UNIT_GROUP:
+        return in->group;
+    case ATN_UNIT_HEAD:
+        break;
+    }
+    return 1;
+}
+
+/* What a layer lacks of what a method reads. */
+static atn_status check_needs(atn_ctx *cx, const atn_method *m, const atn_input *in)
+{
+    const atn_head *h = &in->head[0];
+    atn_status st = ATN_OK;
+
+    if ((m->reads & ATN_READS_QK) && h->p.data)
+        ATN_FAIL(ATN_DATA,
+                 "%s reads queries and keys, and layer %d has attention matrices alone "
+                 "(capture the model, or import --q and --k)",
+                 m->id, h->layer);
+    if ((m->reads & ATN_READS_V) && !h->v.data)
+        ATN_FAIL(ATN_DATA, "%s reads values, and layer %d has none (import --v)", m->id,
+                 h->layer);
+    if ((m->reads & ATN_READS_GRID) && !in->grid)
+        ATN_FAIL(ATN_DATA,
+                 "%s reads the grid of the tokens, and the capture names none (give "
+                 "--grid AxBxC, or import with it)",
+                 m->id);
+    if ((m->reads & ATN_READS_ROLES) && !in->role)
+        ATN_FAIL(ATN_DATA,
+                 "%s reads roles of tokens, and the capture names none (import --roles "
+                 "FILE)",
+                 m->id);
+    if ((m->reads & ATN_READS_STEPS) && in->steps < 2)
+        ATN_FAIL(ATN_DATA,
+                 "%s reads several steps of a layer, and the capture has one (import "
+                 "--steps)",
+                 m->id);
+    if ((m->reads & ATN_READS_PROMPT) && in->prompt <= 0)
+        ATN_FAIL(
+            ATN_DATA,
+            "%s has to know where the prompt ends, and the capture does not say it "
+            "(give --prompt N)",
+            m->id);
+    if ((m->reads & ATN_READS_PRE) && (!in->q_pre || !in->k_pre || !in->turn))
+        ATN_FAIL(ATN_DATA,
+                 "%s reads queries and keys from before the rotary embedding, and the "
+                 "capture has none (capture --save q_pre,k_pre)",
+                 m->id);
+    if (!(m->sides & (h->sight.causal ? ATN_CAUSAL : ATN_BIDIRECTIONAL)))
+        ATN_FAIL(ATN_DATA, "%s is for %s heads, and those of layer %d are %s", m->id,
+                 h->sight.causal ? "bidirectional" : "causal", h->layer,
+                 h->sight.causal ? "causal" : "bidirectional");
+done:
+    return st;
+}
+
+atn_status atn_choice_check(atn_ctx *cx, const atn_choice *c, const atn_input *in)
+{
+    return c->method ? check_needs(cx, c->method, in) : ATN_OK;
+}
+
+/* A static pattern as a plan. */
+static atn_status plan_static(atn_ctx *cx, const atn_choice *c, const atn_input *in,
+                              atn_idx head, atn_plan *out)
+{
+    const atn_head *h = &in->head[head];
+    const atn_layout l = {.nk = h->nk,
+                          .nq = h->nq,
+                          .first = ATN_MAX(h->sight.offset, 0),
+                          .heads = in->heads,
+                          .layer = h->layer,
+                          .seed = in->seed};
+    atn_pattern *p = NULL;
+    atn_status st = ATN_OK;
+
+    ATN_TRY(c->generator->make(cx, c->values, &l, &p));
+    out->tile_rows = p->frame.block;
+    atn_plan_mask(out, p, p->heads == 1 ? 0 : head);
+done:
+    return st;
+}
+
+atn_status atn_choice_plan(atn_ctx *cx, const atn_choice *c, const atn_input *in,
+                           atn_idx first, atn_plan *out)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_idx n = atn_choice_heads(c, in);
+    atn_status st = ATN_OK;
+
+    ATN_ASSERT(first >= 0 && first + n <= in->heads);
+    for (atn_idx k = 0; k < n; k++) out[k] = (atn_plan){.tile_rows = 1, .tile_keys = 1};
+    if (in->head[first].nq < 1 || in->head[first].nk < 1) {
+        for (atn_idx k = 0; k < n; k++) { /* all padding */
+            out[k].branches = out[k].branch[0].parts = 1;
+            out[k].branch[0].part[0].all = true;
+        }
+        return ATN_OK;
+    }
+    if (c->generator)
+        ATN_TRY(plan_static(cx, c, in, first, out));
+    else
+        ATN_TRY(c->method->plan(cx, in, c->values, first, n, out));
+done:
+    if (st != ATN_OK)
+        for (atn_idx k = 0; k < n; k++) atn_plan_release(cx, &out[k]);
+    atn_arena_rewind(cx, mark);
+    return st;
+}
