@@ -101,6 +101,21 @@ const char *atn_choice_id(const atn_choice *c)
     return c->method ? c->method->id : c->generator->id;
 }
 
+atn_choice_facts atn_choice_describe(const atn_choice *c)
+{
+    const atn_generator *g = c->generator;
+    const atn_method *m = c->method;
+
+    if (m)
+        return (atn_choice_facts){m->title, m->family, m->text,     m->source,
+                                  m->reads, m->sides,  m->publishes};
+    return (atn_choice_facts){.title = g->title,
+                              .family = "static",
+                              .text = g->text,
+                              .source = g->source,
+                              .sides = ATN_BOTH_WAYS};
+}
+
 const atn_param *atn_choice_budget(const atn_choice *c, bool *falls)
 {
     const char *name = c->method ? c->method->budget : c->generator->budget;

@@ -111,6 +111,13 @@ typedef struct atn_choice {
 atn_status atn_choice_read(atn_ctx *cx, const char *id, const char *params,
                            atn_choice *out) ATN_WARN_UNUSED;
 const char *atn_choice_id(const atn_choice *c); /* of the preset, where it is one */
+/* What the table says of it; a static pattern reads nothing but the mask. */
+typedef struct atn_choice_facts {
+    const char *title, *family, *text, *source;
+    unsigned reads, sides;
+    bool publishes;
+} atn_choice_facts;
+atn_choice_facts atn_choice_describe(const atn_choice *c);
 /* Its budget parameter, NULL = none. */
 const atn_param *atn_choice_budget(const atn_choice *c, bool *falls);
 unsigned atn_choice_looks(const atn_choice *c, const atn_input *in);
