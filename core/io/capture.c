@@ -49,6 +49,7 @@ void atn_capture_close(atn_ctx *cx, atn_capture *c)
     atn_free(cx, c->ids);
     atn_free(cx, c->texts);
     atn_free(cx, c->roles);
+    atn_free(cx, c->grid);
     atn_free(cx, c);
 }
 
@@ -87,7 +88,7 @@ atn_idx atn_capture_tokens(const atn_capture *c, const int32_t **ids,
 
 const atn_list *atn_capture_grid(const atn_capture *c)
 {
-    return c->grid.n > 0 ? &c->grid : NULL;
+    return c->grid;
 }
 const uint8_t *atn_capture_roles(const atn_capture *c)
 {

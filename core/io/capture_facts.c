@@ -19,12 +19,14 @@ static atn_status read_grid(atn_ctx *cx, const char *what, atn_capture *c)
 
     ATN_TRY(atn_json_get_str(cx, what, c->manifest, "grid", NULL, &text));
     if (!text) goto done;
-    if (!atn_shape_read(text, AXES_MOST, &c->grid))
+    ATN_NEW(c->grid, 1);
+    if (!atn_shape_read(text, AXES_MOST, c->grid))
         ATN_FAIL(ATN_DATA,
                  "%s: \"grid\" is \"%.60s\", not 1 to %d whole numbers "
                  "from 1 to 2^31 such as 16x44x80",
                  what, text, AXES_MOST);
-    for (int i = 0; i < c->grid.n; i++) fits &= atn_mul(tokens, c->grid.at[i], &tokens);
+    for (int i = 0; i < c->grid->n; i++)
+        fits &= atn_mul(tokens, c->grid->at[i], &tokens);
     if (!fits || tokens > c->nk_least)
         ATN_FAIL(ATN_DATA,
                  "%s: \"grid\" is \"%s\", which is more tokens than the "

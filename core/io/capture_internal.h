@@ -17,7 +17,7 @@ struct atn_capture {
     const char **texts; /* borrowed from the manifest */
     atn_idx n_tokens;
     atn_idx nk_least, nk_most; /* keys of all layers that the manifest lists */
-    atn_list grid;             /* n = 0: none */
+    atn_list *grid;            /* NULL: none */
     uint8_t *roles;
     atn_idx prompt;
 };
