@@ -78,7 +78,7 @@ double atn_plan_apply_bytes(const atn_ctx *cx, const atn_head *h, const atn_plan
         run.branch = &p->branch[b];
         bytes = ATN_MAX(bytes, branch_bytes(cx, &run));
     }
-    return bytes;
+    return ceil(bytes);
 }
 
 static atn_status apply_branch(atn_ctx *cx, atn_run *run)
