@@ -19,6 +19,7 @@ static const struct {
     {ATN_READS_DRAWS, "draws", "random numbers (--seed, --draws FILE)"},
     {ATN_READS_PRE, "pre",
      "queries and keys from before the rotary embedding (capture --save q_pre,k_pre)"},
+    {ATN_READS_TURN, "turn", "how the model turns queries by position"},
 };
 
 /* "qk draws" */
