@@ -165,6 +165,15 @@ void atn_vec_max(float *to, const float *x, atn_idx n);
 void atn_vec_mark(const float *x, atn_idx n, float least, atn_idx end, uint8_t bit,
                   uint8_t *to);
 
+/* Products in double, each summed in the order of the columns wherever it stands. Rows
+ * are packed in panels of ATN_WIDE_PANEL side by side, the last one filled with 0:
+ * panels [ceil(rows / ATN_WIDE_PANEL)][d][ATN_WIDE_PANEL]. */
+enum { ATN_WIDE_PANEL = 16 };
+void atn_wide_pack(const float *x, atn_idx ld, atn_idx rows, atn_idx d, double *panels);
+/* out [rows, keys], ld_out apart, <- scale q_r . k_j. */
+void atn_wide_dots(const float *q, atn_idx ld, atn_idx rows, const double *panels,
+                   atn_idx keys, atn_idx d, double scale, double *out, atn_idx ld_out);
+
 /* The forward pass. Vectors of length n; shapes in core/backend.h. */
 void atn_norm_rms(const float *x, const float *w, float eps, float w_offset, atn_idx n,
                   float *y);
