@@ -101,6 +101,21 @@ const char *atn_choice_id(const atn_choice *c)
     return c->method ? c->method->id : c->generator->id;
 }
 
+atn_choice_facts atn_choice_describe(const atn_choice *c)
+{
+    const atn_generator *g = c->generator;
+    const atn_method *m = c->method;
+
+    if (m)
+        return (atn_choice_facts){m->title, m->family, m->text,     m->source,
+                                  m->reads, m->sides,  m->publishes};
+    return (atn_choice_facts){.title = g->title,
+                              .family = "static",
+                              .text = g->text,
+                              .source = g->source,
+                              .sides = ATN_BOTH_WAYS};
+}
+
 const atn_param *atn_choice_budget(const atn_choice *c, bool *falls)
 {
     const char *name = c->method ? c->method->budget : c->generator->budget;
@@ -175,6 +190,13 @@ static atn_status check_needs(atn_ctx *cx, const atn_method *m, const atn_input 
                  "%s reads queries and keys from before the rotary embedding, and the "
                  "capture has none (capture --save q_pre,k_pre)",
                  m->id);
+    if ((m->reads & ATN_READS_TURN) &&
+        (in->rotary < 0 || (in->rotary > 0 && !in->turn)))
+        ATN_FAIL(
+            ATN_DATA,
+            "%s turns queries to other positions, and the capture does not say how "
+            "its model does that (capture the model itself)",
+            m->id);
     if (!(m->sides & (h->sight.causal ? ATN_CAUSAL : ATN_BIDIRECTIONAL)))
         ATN_FAIL(ATN_DATA, "%s is for %s heads, and those of layer %d are %s", m->id,
                  h->sight.causal ? "bidirectional" : "causal", h->layer,

@@ -32,6 +32,7 @@ enum {
     ATN_READS_PROMPT = 64, /* where the prompt ends */
     ATN_READS_DRAWS = 128, /* random numbers */
     ATN_READS_PRE = 256,   /* queries and keys before the rotary embedding */
+    ATN_READS_TURN = 512,  /* how the rotary embedding turns, if there is one */
 };
 /* Masks it is defined for. */
 enum { ATN_CAUSAL = 1, ATN_BIDIRECTIONAL = 2, ATN_BOTH_WAYS = 3 };
@@ -56,8 +57,8 @@ struct atn_input {
     int steps, at;         /* steps = 0: there is only this one */
     const float *q_pre, *k_pre; /* [heads, nq, d], [heads / group, nk, d]; NULL */
     const double *turn; /* [rotary] radians a position, as atn_model_info; NULL */
-    atn_idx rotary;
-    int layers; /* of the model, 0 = unknown */
+    atn_idx rotary;     /* 0 = there is none, -1 = unknown */
+    int layers;         /* of the model, 0 = unknown */
     uint64_t seed;
     atn_draws *draws;  /* NULL = draw, keep nothing */
     bool as_published; /* with the bugs of the reference code, which the card lists */
@@ -111,6 +112,13 @@ typedef struct atn_choice {
 atn_status atn_choice_read(atn_ctx *cx, const char *id, const char *params,
                            atn_choice *out) ATN_WARN_UNUSED;
 const char *atn_choice_id(const atn_choice *c); /* of the preset, where it is one */
+/* What the table says of it; a static pattern reads nothing but the mask. */
+typedef struct atn_choice_facts {
+    const char *title, *family, *text, *source;
+    unsigned reads, sides;
+    bool publishes;
+} atn_choice_facts;
+atn_choice_facts atn_choice_describe(const atn_choice *c);
 /* Its budget parameter, NULL = none. */
 const atn_param *atn_choice_budget(const atn_choice *c, bool *falls);
 unsigned atn_choice_looks(const atn_choice *c, const atn_input *in);

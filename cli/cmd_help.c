@@ -1,7 +1,10 @@
 /* cli/cmd_help.c -- attnscope help: the same text as --help, the man page,
  * completions. */
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include <string.h>
+
 #include "cli/help.h"
+#include "cli/methods.h"
 
 static const atn_option options[] = {
     {"man", 0, ATN_OPT_FLAG, NULL, "print the man page in troff form", 0, 0},
@@ -26,6 +29,15 @@ static atn_status run(atn_cli *cli)
         atn_help_program(stdout);
         return ATN_OK;
     }
+    if (strcmp(cli->args[0], "method") == 0) {
+        if (cli->n_args < 2)
+            return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
+                            "help method: name one (attnscope list methods)");
+        return atn_method_help(cli->cx, cli->args[1]);
+    }
+    if (cli->n_args > 1)
+        return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
+                        "help: one command at a time, not '%s' too", cli->args[1]);
     c = atn_command_find(cli->args[0]);
     if (!c)
         return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
@@ -37,19 +49,26 @@ static atn_status run(atn_cli *cli)
 
 static const char *word(const char *option, int i)
 {
-    return !option && atn_commands[i] ? atn_commands[i]->id : NULL;
+    if (option || i > atn_n_commands) return NULL;
+    return i == atn_n_commands ? "method" : atn_commands[i]->id;
 }
 
-static const char *const examples[] = {"help", "help capture", "help --completion bash",
-                                       NULL};
+static const char *word_after(const char *first, int i)
+{
+    return strcmp(first, "method") == 0 ? atn_method_id(i) : NULL;
+}
+
+static const char *const examples[] = {"help", "help capture", "help method window",
+                                       "help --completion bash", NULL};
 
 const atn_command atn_command_help = {
     .id = "help",
-    .summary = "help on a command, the man page, shell completion",
-    .args = "[COMMAND]",
+    .summary = "help on a command or a method, the man page, shell completion",
+    .args = "[COMMAND|method NAME]",
     .examples = examples,
     .options = options,
     .word = word,
-    .max_args = 1,
+    .word_after = word_after,
+    .max_args = 2,
     .run = run,
 };

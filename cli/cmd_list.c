@@ -6,6 +6,7 @@
 #include "analysis/stats.h"
 #include "approx/pattern.h"
 #include "capture/arch.h"
+#include "cli/methods.h"
 #include "cli/output.h"
 #include "core/param.h"
 #include "datasets/dataset.h"
@@ -244,6 +245,8 @@ static const struct {
      print_figures},
     {"measures", "measures of attnscope stats, with their columns", measures,
      print_measures},
+    {"methods", "approximations of attnscope approx, static patterns among them",
+     atn_methods_fill, NULL},
     {"models", "model families that attnscope capture runs", models, NULL},
     {"patterns", "sparse attention patterns, with their parameters and presets",
      patterns, print_patterns},
@@ -273,6 +276,8 @@ static atn_status show(atn_cli *cli, int family)
     atn_table *t = NULL;
     atn_run run = {0};
 
+    if (!asked && families[family].fill == atn_methods_fill)
+        return atn_methods_print(cx);
     if (!asked && families[family].print) {
         families[family].print();
         return ATN_OK;
@@ -319,7 +324,8 @@ static const char *word(const char *option, int i)
 }
 
 static const char *const examples[] = {
-    "list", "list measures", "list measures --format csv", "list patterns", NULL};
+    "list",          "list measures", "list measures --format csv",
+    "list patterns", "list methods",  NULL};
 
 const atn_command atn_command_list = {
     .id = "list",

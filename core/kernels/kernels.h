@@ -187,6 +187,18 @@ void atn_gelu_tanh(const float *x, const float *gate, atn_idx n, float *y);
 void atn_relu(const float *x, const float *gate, atn_idx n, float *y);
 void atn_vec_add(const float *x, atn_idx n, float *y); /* y += x */
 
+/* Products that do not depend on where a vector stands, for scores that are ranked:
+ * a BLAS adds the columns at an edge in another order, and equal ones stop being equal. */
+enum { ATN_PANEL = 16 };
+/* Vectors x [n, d], rows ld apart, in panels [ceil(n / 16)][d][16]; zeros beyond n. */
+void atn_panels_pack(const float *x, atn_idx ld, atn_idx n, atn_idx d, float *panels);
+/* out[r][c] = sum_t q[r][t] x_c[t], in float32 and by ascending t whatever r and c, for
+ * all 16 n vectors of n panels; out_ld >= 16 n. */
+void atn_panels_dot(const float *q, atn_idx ld, atn_idx rows, const float *panels,
+                    atn_idx n, atn_idx d, float *out, atn_idx out_ld);
+/* Sum x_j y_j. */
+double atn_wide_dot(const double *x, const double *y, atn_idx n);
+
 /* Formats in bulk; what is stored may lie at any alignment. */
 /* No exponent of n floats at x is all ones: neither NaN nor infinity. */
 bool atn_finite32(const void *x, atn_idx n);

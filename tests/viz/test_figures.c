@@ -111,12 +111,21 @@ static atn_table *make_table(atn_ctx *cx, atn_idx n, const char *token)
                 {"left", ATN_COL_I64},
                 {"right", ATN_COL_I64},
                 {"height", ATN_COL_F64}};
-    static const char *const curves[] = {
-        "distance_first_tokens", "mass_share", "coverage",     "share_mean", "depth",
-        "accuracy_last",         "lambda_low", "energy_share", "iteration",  "energy"};
+    static const char *const curves[] = {"distance_first_tokens",
+                                         "mass_share",
+                                         "coverage",
+                                         "share_mean",
+                                         "depth",
+                                         "accuracy_last",
+                                         "lambda_low",
+                                         "energy_share",
+                                         "iteration",
+                                         "energy",
+                                         "executed_share",
+                                         "output_error_relative"};
     atn_table *t = NULL;
     float *m = calloc((size_t)(n * n), sizeof *m);
-    int cols[6], curve = 0, node = 0;
+    int cols[7], curve = 0, node = 0;
 
     CHECK_OK(atn_table_create(cx, "test", &t));
     CHECK_OK(atn_table_add_col(cx, t, "layer", ATN_COL_I64, "", "layer", &cols[0]));
@@ -125,6 +134,7 @@ static atn_table *make_table(atn_ctx *cx, atn_idx n, const char *token)
     CHECK_OK(atn_table_add_col(cx, t, "layer_b", ATN_COL_I64, "", "", &cols[3]));
     CHECK_OK(atn_table_add_col(cx, t, "cos_elem", ATN_COL_F64, "", "cosine", &cols[4]));
     CHECK_OK(atn_table_add_col(cx, t, "token", ATN_COL_STR, "", "", &cols[5]));
+    CHECK_OK(atn_table_add_col(cx, t, "method", ATN_COL_STR, "", "", &cols[6]));
     for (size_t k = 0; k < ATN_LEN(curves); k++)
         CHECK_OK(atn_table_add_col(cx, t, curves[k], ATN_COL_F64, "", "",
                                    k ? NULL : &curve));
@@ -142,6 +152,7 @@ static atn_table *make_table(atn_ctx *cx, atn_idx n, const char *token)
         atn_table_set_i64(t, cols[3], i / 3);
         atn_table_set_f64(t, cols[4], (double)i / (double)n);
         CHECK_OK(atn_table_set_str(cx, t, cols[5], token));
+        CHECK_OK(atn_table_set_str(cx, t, cols[6], i % 2 ? "window" : "hip"));
         /* whole numbers: reach takes no others */
         for (atn_idx j = 0; j <= i; j++) m[i * n + j] = (float)((i + j) % 2);
         for (atn_idx j = i + 1; j < n; j++) m[i * n + j] = NAN;

@@ -1,0 +1,190 @@
+/* cli/methods.c -- the listing and the help of methods. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "cli/methods.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    unsigned bit;
+    const char *word, *text;
+} needs[] = {
+    {ATN_READS_QK, "qk", "queries and keys"},
+    {ATN_READS_V, "v", "values"},
+    {ATN_READS_WEIGHTS, "weights", "the dense attention itself: an oracle"},
+    {ATN_READS_GRID, "grid", "a grid of tokens (--grid AxBxC)"},
+    {ATN_READS_ROLES, "roles", "roles of tokens (import --roles)"},
+    {ATN_READS_STEPS, "steps", "several steps of a layer (import --steps)"},
+    {ATN_READS_PROMPT, "prompt", "where the prompt ends (--prompt N)"},
+    {ATN_READS_DRAWS, "draws", "random numbers (--seed, --draws FILE)"},
+    {ATN_READS_PRE, "pre",
+     "queries and keys from before the rotary embedding (capture --save q_pre,k_pre)"},
+    {ATN_READS_TURN, "turn", "how the model turns queries by position"},
+};
+
+/* "qk draws" */
+static void need_words(unsigned reads, char *out, size_t size)
+{
+    size_t used = 0;
+
+    out[0] = '\0';
+    for (size_t i = 0; i < ATN_LEN(needs) && used < size; i++)
+        if (reads & needs[i].bit)
+            used += (size_t)snprintf(out + used, size - used, "%s%s", used ? " " : "",
+                                     needs[i].word);
+}
+
+static const char *side_word(unsigned sides)
+{
+    return sides == ATN_CAUSAL          ? "causal"
+           : sides == ATN_BIDIRECTIONAL ? "bidirectional"
+                                        : "both";
+}
+
+static atn_status method_row(atn_ctx *cx, atn_table *t, const char *id)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    char reads[128], params[512];
+    const atn_param *budget;
+    atn_status st = ATN_OK;
+    atn_choice_facts f;
+    atn_choice c;
+    bool falls;
+
+    ATN_TRY(atn_choice_read(cx, id, NULL, &c));
+    f = atn_choice_describe(&c);
+    budget = atn_choice_budget(&c, &falls);
+    need_words(f.reads, reads, sizeof reads);
+    atn_param_print(c.params, c.values, params, sizeof params);
+    {
+        const char *of = !c.preset ? NULL : c.method ? c.method->id : c.generator->id;
+        const char *cells[] = {id,
+                               c.preset ? c.preset->text : f.title,
+                               f.family,
+                               of,
+                               budget ? budget->name : NULL,
+                               *reads ? reads : NULL,
+                               side_word(f.sides),
+                               f.publishes ? "yes" : "no",
+                               *params ? params : NULL,
+                               f.text,
+                               f.source};
+
+        ATN_TRY(atn_table_add_row(cx, t));
+        for (int i = 0; i < (int)ATN_LEN(cells); i++)
+            if (cells[i]) ATN_TRY(atn_table_set_str(cx, t, i, cells[i]));
+    }
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+atn_status atn_methods_fill(atn_ctx *cx, atn_table *t)
+{
+    static const char *const names[][2] = {
+        {"family", "static: the pattern of this id; else what it chooses by"},
+        {"preset_of", "the method that a preset is a setting of"},
+        {"budget", "the parameter that --budget fits"},
+        {"reads", "what it needs of a layer beside the mask"},
+        {"masks", "heads that it is for"},
+        {"as_published", "does --as-published change it?"},
+        {"parameters", "with their defaults, or as the preset sets them"},
+        {"keys", "what a query attends to"},
+        {"source", "where it is from"}};
+    atn_status st = ATN_OK;
+
+    for (size_t i = 0; i < ATN_LEN(names); i++)
+        ATN_TRY(
+            atn_table_add_col(cx, t, names[i][0], ATN_COL_STR, "", names[i][1], NULL));
+    for (int i = 0; atn_method_id(i); i++) ATN_TRY(method_row(cx, t, atn_method_id(i)));
+done:
+    return st;
+}
+
+atn_status atn_methods_print(atn_ctx *cx)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    atn_status st = ATN_OK;
+
+    for (int i = 0; atn_method_id(i); i++) {
+        atn_choice_facts f;
+        atn_choice c;
+
+        ATN_TRY(atn_choice_read(cx, atn_method_id(i), NULL, &c));
+        f = atn_choice_describe(&c);
+        if (c.preset)
+            printf("%-16s   %s:%s: %s\n", atn_method_id(i),
+                   c.method ? c.method->id : c.generator->id, c.preset->params,
+                   c.preset->text);
+        else
+            printf("%-16s %s [%s]: %s\n", atn_method_id(i), f.title, f.family, f.text);
+        atn_arena_rewind(cx, mark);
+    }
+    printf("attnscope help method NAME has parameters and needs\n");
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+/* "1024 (1 .. 4096)" */
+static void print_param(const atn_choice *c, const atn_param *p)
+{
+    const atn_param one[] = {*p, ATN_PARAM_END};
+    char text[512];
+
+    atn_param_print(one, c->values, text, sizeof text);
+    printf("  %-28s %s", text, p->text);
+    if (p->type == ATN_PARAM_CHOICE_T)
+        printf(" (%s)", p->choices);
+    else if (p->type == ATN_PARAM_I64_T || p->type == ATN_PARAM_F64_T ||
+             p->type == ATN_PARAM_LIST_T)
+        printf(" (%g .. %g)", p->min, p->max);
+    printf("\n");
+}
+
+static void print_needs(const atn_choice *c, const atn_choice_facts *f)
+{
+    bool falls;
+    const atn_param *budget = atn_choice_budget(c, &falls);
+
+    printf("\nNeeds\n");
+    for (size_t i = 0; i < ATN_LEN(needs); i++)
+        if (f->reads & needs[i].bit) printf("  %s\n", needs[i].text);
+    if (f->reads == 0) printf("  nothing but the mask\n");
+    printf("  heads that are %s\n",
+           f->sides == ATN_BOTH_WAYS ? "causal or bidirectional" : side_word(f->sides));
+    printf("\nBudget\n  ");
+    if (budget)
+        printf("--budget fits %s%s\n", budget->name,
+               falls ? "; a larger one keeps less" : "");
+    else
+        printf("no parameter is fitted: it runs as it is set\n");
+    if (f->publishes)
+        printf("\nAs published\n  --as-published repeats what is wrong in the "
+               "reference code; the card says what\n");
+}
+
+atn_status atn_method_help(atn_ctx *cx, const char *id)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    atn_status st = ATN_OK;
+    atn_choice_facts f;
+    atn_choice c;
+
+    ATN_TRY(atn_choice_read(cx, id, NULL, &c));
+    f = atn_choice_describe(&c);
+    printf("attnscope approx RUN --method %s\n", id);
+    printf("attnscope plot pattern RUN --from %s -o FILE.svg\n\n", id);
+    printf("%s: %s\n", f.title, f.text);
+    if (c.preset)
+        printf("%s is the preset %s:%s (%s)\n", id,
+               c.method ? c.method->id : c.generator->id, c.preset->params,
+               c.preset->text);
+    printf("Source: %s\n", f.source);
+    if (c.params->name) printf("\nParameters\n");
+    for (const atn_param *p = c.params; p->name; p++) print_param(&c, p);
+    print_needs(&c, &f);
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}

@@ -1,0 +1,449 @@
+/* viz/pareto.c -- error against cost: a point a method and budget, and the front that
+ * no other point betters in both.
+ *
+ * Accepts  a table of kind pareto: columns method, executed_share and
+ *          output_error_relative (or those that meta x and y name), and family,
+ *          budget, on_front where there are some.
+ *
+ * Points have the colour of their family; those on the front are filled, joined by
+ * steps, and named first. A name goes where nothing is: right, left, above or below;
+ * one without room is left out and counted below the plot.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "viz/palette.h"
+#include "viz/plot.h"
+
+extern const atn_figure atn_figure_pareto;
+
+typedef struct pareto_params {
+    int x_axis, y_axis; /* auto, linear, log */
+    bool names;
+} pareto_params;
+
+enum { AUTO, LINEAR, LOG };
+
+static const atn_param params[] = {
+    ATN_PARAM_CHOICE(pareto_params, x_axis, AUTO, "auto|linear|log",
+                     "auto: log where the largest value is thirty times the least"),
+    ATN_PARAM_CHOICE(pareto_params, y_axis, AUTO, "auto|linear|log",
+                     "auto: log where the largest value is thirty times the least"),
+    ATN_PARAM_BOOL(pareto_params, names, 1, "methods are named beside their points"),
+    ATN_PARAM_END,
+};
+
+enum { POINTS_MOST = 4096 };
+static const double NAME_SIZE = 0.78; /* of the font */
+
+typedef struct box {
+    double x0, y0, x1, y1;
+} box;
+
+typedef struct point {
+    atn_idx row;
+    double x, y; /* of the table */
+    bool front;
+    int family;
+} point;
+
+typedef struct plot {
+    const atn_table *t;
+    int x, y, method, family, budget, front;
+    bool x_log, y_log;
+    point *at;
+    int n;
+    atn_series families;
+    box *taken; /* [2 n] what names must not touch */
+    int n_taken;
+    int unnamed;
+    bool many_budgets;
+} plot;
+
+static plot columns_of(const atn_table *t)
+{
+    return (plot){
+        .t = t,
+        .x = atn_meta_col(t, "x", atn_table_find_col(t, "executed_share")),
+        .y = atn_meta_col(t, "y", atn_table_find_col(t, "output_error_relative")),
+        .method = atn_table_find_col(t, "method"),
+        .family = atn_table_find_col(t, "family"),
+        .budget = atn_table_find_col(t, "budget"),
+        .front = atn_table_find_col(t, "on_front")};
+}
+
+static bool usable(const plot *p, atn_idx r)
+{
+    return isfinite(atn_table_get_f64(p->t, r, p->x)) &&
+           isfinite(atn_table_get_f64(p->t, r, p->y));
+}
+
+static const char *check(const atn_table *t)
+{
+    const plot p = columns_of(t);
+
+    if (p.method < 0)
+        return "it has no column method (give the pareto table of approx)";
+    if (!atn_is_number_col(t, p.x)) return "it has no numeric column executed_share";
+    if (!atn_is_number_col(t, p.y))
+        return "it has no numeric column output_error_relative";
+    if (atn_table_rows(t) > POINTS_MOST) return "it has more than 4096 rows";
+    for (atn_idx r = 0; r < atn_table_rows(t); r++)
+        if (usable(&p, r)) return NULL;
+    return "no row has both a cost and an error";
+}
+
+static atn_status height(atn_ctx *cx, atn_canvas *c, const atn_table *t, const void *q,
+                         const atn_figure_opts *o, double *points)
+{
+    const plot p = columns_of(t);
+    atn_status st = ATN_OK;
+
+    (void)q, (void)o;
+    ATN_TRY(atn_plot_height(cx, c, t, p.family, points));
+    *points += c->font * 10; /* room for names, and the line below */
+done:
+    return st;
+}
+
+/* ---- points and axes ---- */
+
+/* By cost, then by error. */
+static int before(const point *a, const point *b)
+{
+    if (a->x != b->x) return a->x < b->x ? -1 : 1;
+    return (a->y > b->y) - (a->y < b->y);
+}
+
+static void sort_points(plot *p)
+{
+    for (int i = 1; i < p->n; i++) { /* few, and nearly in order */
+        const point moved = p->at[i];
+        int k = i;
+
+        for (; k > 0 && before(&moved, &p->at[k - 1]) < 0; k--) p->at[k] = p->at[k - 1];
+        p->at[k] = moved;
+    }
+}
+
+static atn_status find_points(atn_ctx *cx, plot *p)
+{
+    const atn_table *t = p->t;
+    const char *first = NULL;
+    atn_status st = ATN_OK;
+
+    ATN_TAKE(p->at, atn_table_rows(t));
+    ATN_TAKE(p->taken, 2 * atn_table_rows(t));
+    ATN_TRY(atn_series_find(cx, t, p->family, &p->families));
+    for (atn_idx r = 0; r < atn_table_rows(t); r++) {
+        const char *budget =
+            p->budget >= 0 && atn_table_col_type(t, p->budget) == ATN_COL_STR
+                ? atn_table_get_str(t, r, p->budget)
+                : NULL;
+
+        if (!usable(p, r)) continue;
+        p->at[p->n++] =
+            (point){.row = r,
+                    .x = atn_table_get_f64(t, r, p->x),
+                    .y = atn_table_get_f64(t, r, p->y),
+                    .front = p->front >= 0 && atn_table_get_f64(t, r, p->front) == 1,
+                    .family = atn_series_of(&p->families, t, r)};
+        if (budget && first && strcmp(budget, first) != 0) p->many_budgets = true;
+        if (budget) first = budget;
+    }
+    sort_points(p);
+done:
+    return st;
+}
+
+static double shown(bool log, double v)
+{
+    return log ? log10(v) : v;
+}
+
+/* The range of one axis, and whether it is drawn by its logarithm. */
+static void find_axis(const plot *p, bool x, int asked, bool *log, double *lo,
+                      double *hi)
+{
+    double least = INFINITY, most = -INFINITY, positive = INFINITY, margin;
+
+    for (int i = 0; i < p->n; i++) {
+        const double v = x ? p->at[i].x : p->at[i].y;
+
+        least = fmin(least, v);
+        most = fmax(most, v);
+        if (v > 0) positive = fmin(positive, v);
+    }
+    *log = positive < INFINITY && asked != LINEAR &&
+           (asked == LOG || most > 30 * positive);
+    /* a value of 0 stands at the edge of a logarithm, a factor below all others */
+    if (*log && least <= 0) least = positive / 3;
+    *lo = *log ? log10(least) : fmin(least, 0);
+    *hi = *log ? log10(most) : most;
+    if (*hi <= *lo) *hi = *lo + 1;
+    margin = 0.04 * (*hi - *lo);
+    if (*log) *lo -= margin;
+    *hi += margin;
+}
+
+static double px_of(const plot *p, const atn_plot_area *a, double x)
+{
+    const double v = p->x_log && x <= 0 ? a->x0 : shown(p->x_log, x);
+
+    return atn_plot_px(a, ATN_MAX(v, a->x0));
+}
+
+static double py_of(const plot *p, const atn_plot_area *a, double y)
+{
+    const double v = p->y_log && y <= 0 ? a->y0 : shown(p->y_log, y);
+
+    return atn_plot_py(a, ATN_MAX(v, a->y0));
+}
+
+/* Round values between the ends of an axis; of a logarithm 1, 2, 5 times powers of ten,
+ * of a long one powers alone. */
+static int ticks_of(bool log, double lo, double hi, double ticks[16])
+{
+    static const double steps[] = {1, 2, 5};
+    const int used = hi - lo < 2 ? 3 : 1;
+    int n = 0;
+
+    if (!log) return atn_nice_ticks(lo, hi, 5, ticks);
+    for (int e = (int)floor(lo); e <= (int)ceil(hi) && n < 16; e++)
+        for (int k = 0; k < used && n < 16; k++) {
+            const double v = steps[k] * pow(10, e);
+
+            if (log10(v) >= lo && log10(v) <= hi) ticks[n++] = v;
+        }
+    return n;
+}
+
+static void draw_axes(atn_canvas *c, const plot *p, const atn_plot_area *a)
+{
+    double ticks[16];
+    char text[160];
+    int n = ticks_of(p->y_log, a->y0, a->y1, ticks);
+
+    for (int i = 0; i < n; i++) {
+        const double y = py_of(p, a, ticks[i]);
+
+        atn_canvas_grey(c, 0.9);
+        atn_canvas_line(c, a->x, y, a->x + a->w, y, 0.4);
+        atn_canvas_grey(c, 0);
+        atn_number_label(ticks[i], text);
+        atn_canvas_text(c, a->x - c->font * 0.4, y, ATN_RIGHT, 0.85, 0, 0, text);
+    }
+    n = ticks_of(p->x_log, a->x0, a->x1, ticks);
+    for (int i = 0; i < n; i++) {
+        const double x = px_of(p, a, ticks[i]);
+
+        atn_canvas_grey(c, 0.9);
+        atn_canvas_line(c, x, a->y, x, a->y + a->h, 0.4);
+        atn_canvas_grey(c, 0);
+        atn_number_label(ticks[i], text);
+        atn_canvas_text(c, x, a->y + a->h + c->font * 0.8, ATN_CENTRE, 0.85, 0, 0,
+                        text);
+    }
+    atn_canvas_frame(c, a->x, a->y, a->w, a->h);
+    atn_col_label(p->t, p->x, text, sizeof text);
+    atn_canvas_text(c, a->x + a->w / 2, a->y + a->h + c->font * 2.2, ATN_CENTRE, 1, 0,
+                    a->w, text);
+    atn_col_label(p->t, p->y, text, sizeof text);
+    atn_canvas_text(c, c->font * 0.9, a->y + a->h / 2, ATN_CENTRE, 1, -90, a->h, text);
+}
+
+/* ---- points, front, names ---- */
+
+static double radius(const atn_canvas *c, const point *q)
+{
+    return c->font * (q->front ? 0.36 : 0.28);
+}
+
+static void draw_front(atn_canvas *c, const plot *p, const atn_plot_area *a)
+{
+    double last = NAN;
+
+    atn_canvas_grey(c, 0.35);
+    for (int i = 0; i < p->n; i++) {
+        const double x = px_of(p, a, p->at[i].x), y = py_of(p, a, p->at[i].y);
+
+        if (!p->at[i].front) continue;
+        if (isnan(last))
+            cairo_move_to(c->cr, x, y);
+        else
+            cairo_line_to(c->cr, x, last);
+        cairo_line_to(c->cr, x, y);
+        last = y;
+    }
+    cairo_set_line_width(c->cr, 0.8);
+    cairo_stroke(c->cr);
+}
+
+static void draw_points(atn_canvas *c, plot *p, const atn_plot_area *a)
+{
+    for (int i = 0; i < p->n; i++) {
+        const point *q = &p->at[i];
+        const double x = px_of(p, a, q->x), y = py_of(p, a, q->y), r = radius(c, q);
+
+        cairo_arc(c->cr, x, y, r, 0, 2 * acos(-1));
+        if (q->front) {
+            atn_canvas_colour(c,
+                              atn_palette_category(q->family % ATN_PALETTE_CATEGORIES));
+            cairo_fill_preserve(c->cr);
+        } else {
+            atn_canvas_grey(c, 1);
+            cairo_fill_preserve(c->cr);
+        }
+        atn_canvas_colour(c, atn_palette_category(q->family % ATN_PALETTE_CATEGORIES));
+        cairo_set_line_width(c->cr, 1.1);
+        cairo_stroke(c->cr);
+        p->taken[p->n_taken++] = (box){x - r, y - r, x + r, y + r};
+    }
+}
+
+static bool is_free(const plot *p, const atn_plot_area *a, const box *b)
+{
+    if (b->x0 < a->x || b->x1 > a->x + a->w || b->y0 < a->y || b->y1 > a->y + a->h)
+        return false;
+    for (int i = 0; i < p->n_taken; i++) {
+        const box *t = &p->taken[i];
+
+        if (b->x0 < t->x1 && b->x1 > t->x0 && b->y0 < t->y1 && b->y1 > t->y0)
+            return false;
+    }
+    return true;
+}
+
+static void name_of(const plot *p, const point *q, char *out, size_t size)
+{
+    const char *method = atn_table_get_str(p->t, q->row, p->method);
+    const char *budget =
+        p->many_budgets ? atn_table_get_str(p->t, q->row, p->budget) : NULL;
+
+    snprintf(out, size, "%s%s%s", method ? method : "?", budget ? " " : "",
+             budget ? budget : "");
+}
+
+/* The text of a name about (cx, cy), on white, for lines may pass below. */
+static void draw_name(atn_canvas *c, const point *q, const box *b, const char *text)
+{
+    const double cx = (b->x0 + b->x1) / 2, cy = (b->y0 + b->y1) / 2;
+
+    atn_canvas_grey(c, 1);
+    atn_canvas_rect(c, b->x0, b->y0, b->x1 - b->x0, b->y1 - b->y0);
+    atn_canvas_grey(c, q->front ? 0 : 0.35);
+    if (q->front)
+        atn_canvas_bold(c, cx, cy, ATN_CENTRE, NAME_SIZE, 0, text);
+    else
+        atn_canvas_text(c, cx, cy, ATN_CENTRE, NAME_SIZE, 0, 0, text);
+}
+
+/* Puts the name of a point where nothing is, near it or, with a line to it, farther
+ * off; false where there is no such place. */
+static bool put_name(atn_canvas *c, plot *p, const atn_plot_area *a, const point *q)
+{
+    static const double sides[][2] = {{1, 0},  {-1, 0}, {0, -1},  {0, 1},
+                                      {1, -1}, {1, 1},  {-1, -1}, {-1, 1}};
+    const double x = px_of(p, a, q->x), y = py_of(p, a, q->y);
+    const double r = radius(c, q), tall = c->font * NAME_SIZE * 1.05;
+    char text[96];
+    double wide;
+
+    name_of(p, q, text, sizeof text);
+    /* bold is wider */
+    wide = atn_canvas_text_width(c, NAME_SIZE, text) * (q->front ? 1.1 : 1) + 1;
+    for (int far = 0; far < 6; far++)
+        for (size_t s = 0; s < ATN_LEN(sides); s++) {
+            const double gap = r + c->font * (0.2 + 1.3 * far);
+            const double cx = x + sides[s][0] * (gap + wide / 2);
+            const double cy = y + sides[s][1] * (gap + tall / 2);
+            const box b = {cx - wide / 2, cy - tall / 2, cx + wide / 2, cy + tall / 2};
+
+            if (!is_free(p, a, &b)) continue;
+            p->taken[p->n_taken++] = b;
+            atn_canvas_grey(c, 0.6);
+            if (far > 0)
+                atn_canvas_line(c, x + sides[s][0] * r, y + sides[s][1] * r,
+                                x + sides[s][0] * gap, y + sides[s][1] * gap, 0.3);
+            draw_name(c, q, &b, text);
+            return true;
+        }
+    return false;
+}
+
+static void family_name(const void *state, int i, char *out, size_t size)
+{
+    const plot *p = state;
+
+    snprintf(out, size, "%s", p->families.names ? p->families.names[i] : "methods");
+}
+
+static void family_mark(atn_canvas *c, const void *state, int i, double x, double y)
+{
+    (void)state;
+    atn_legend_swatch(c, i % ATN_PALETTE_CATEGORIES, x, y);
+}
+
+static void draw_names(atn_canvas *c, plot *p, const atn_plot_area *a)
+{
+    for (int front = 1; front >= 0; front--)
+        for (int i = 0; i < p->n; i++)
+            if (p->at[i].front == (front == 1) && !put_name(c, p, a, &p->at[i]))
+                p->unnamed++;
+}
+
+static atn_status draw(atn_ctx *cx, atn_canvas *c, const atn_table *t, const void *q,
+                       const atn_figure_opts *o)
+{
+    const pareto_params *asked = q;
+    const atn_arena_mark mark = atn_arena_save(cx);
+    atn_figure_opts with = *o;
+    plot p = columns_of(t);
+    atn_legend legend = {.name = family_name, .mark = family_mark, .state = &p};
+    atn_status st = ATN_OK;
+    atn_plot_area a;
+    char text[160];
+
+    if (!o->title && !atn_table_get_meta(t, "title")) with.title = "Error against cost";
+    ATN_TRY(find_points(cx, &p));
+    ATN_TRY(atn_plot_begin(cx, c, t, &p.families, &a));
+    a.h -= c->font * 1.4; /* the line below */
+    ATN_TRY(atn_canvas_fits(cx, c, a.w, a.h));
+    find_axis(&p, true, asked->x_axis, &p.x_log, &a.x0, &a.x1);
+    find_axis(&p, false, asked->y_axis, &p.y_log, &a.y0, &a.y1);
+    (void)atn_figure_heading(c, t, &with, 1);
+    draw_axes(c, &p, &a);
+    draw_front(c, &p, &a);
+    draw_points(c, &p, &a);
+    if (asked->names) draw_names(c, &p, &a);
+    legend.x = a.x;
+    legend.y = a.y + a.h + c->font * 3.2;
+    legend.width = a.w;
+    legend.n = p.families.n;
+    if (legend.n > 1) (void)atn_legend_draw(c, &legend, true);
+    snprintf(text, sizeof text, "filled: no other point is better in both%s",
+             p.unnamed ? "" : ".");
+    if (p.unnamed)
+        snprintf(text + strlen(text), sizeof text - strlen(text),
+                 "; %d of %d points have no room for a name", p.unnamed, p.n);
+    atn_canvas_grey(c, 0.35);
+    atn_canvas_text(c, a.x, c->height - c->font * 0.8, ATN_LEFT, 0.8, 0, a.w, text);
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+const atn_figure atn_figure_pareto = {
+    .id = "pareto",
+    .title = "Error against cost",
+    .text = "the error of approximations by what they execute, and the front of the "
+            "best, of a pareto table of approx",
+    .params = params,
+    .params_size = sizeof(pareto_params),
+    .columns = ATN_FIGURE_X | ATN_FIGURE_Y,
+    .check = check,
+    .height = height,
+    .draw = draw,
+};
