@@ -16,12 +16,13 @@ atn_status atn_wide_product(atn_ctx *cx, atn_cmat a, atn_cmat b, double scale,
     double *panels = NULL;
 
     ATN_ASSERT(a.cols == b.cols);
-    ATN_TAKE(panels, (ATN_MIN(b.rows, (atn_idx)CHUNK) + ATN_WIDE_PANEL) * b.cols);
+    ATN_TAKE(panels, (ATN_MIN(b.rows, (atn_idx)CHUNK) + ATN_PANEL) * b.cols);
     for (atn_idx j = 0; j < b.rows; j += CHUNK) {
         const atn_idx n = ATN_MIN((atn_idx)CHUNK, b.rows - j);
 
-        atn_wide_pack(atn_crow(b, j), b.ld, n, b.cols, panels);
-        atn_wide_dots(a.data, a.ld, a.rows, panels, n, b.cols, scale, out + j, ld);
+        atn_panels_pack_wide(atn_crow(b, j), b.ld, n, b.cols, panels);
+        atn_panels_dot_wide(a.data, a.ld, a.rows, panels, n, b.cols, scale, out + j,
+                            ld);
     }
 done:
     atn_arena_rewind(cx, mark);
@@ -111,5 +112,5 @@ atn_idx atn_wide_rows(const atn_head *h)
 double atn_wide_bytes(const atn_head *h)
 {
     return sizeof(double) * ((double)atn_wide_rows(h) * (double)h->nk +
-                             (CHUNK + ATN_WIDE_PANEL) * (double)h->q.cols);
+                             (CHUNK + ATN_PANEL) * (double)h->q.cols);
 }

@@ -165,15 +165,6 @@ void atn_vec_max(float *to, const float *x, atn_idx n);
 void atn_vec_mark(const float *x, atn_idx n, float least, atn_idx end, uint8_t bit,
                   uint8_t *to);
 
-/* Products in double, each summed in the order of the columns wherever it stands. Rows
- * are packed in panels of ATN_WIDE_PANEL side by side, the last one filled with 0:
- * panels [ceil(rows / ATN_WIDE_PANEL)][d][ATN_WIDE_PANEL]. */
-enum { ATN_WIDE_PANEL = 16 };
-void atn_wide_pack(const float *x, atn_idx ld, atn_idx rows, atn_idx d, double *panels);
-/* out [rows, keys], ld_out apart, <- scale q_r . k_j. */
-void atn_wide_dots(const float *q, atn_idx ld, atn_idx rows, const double *panels,
-                   atn_idx keys, atn_idx d, double scale, double *out, atn_idx ld_out);
-
 /* The forward pass. Vectors of length n; shapes in core/backend.h. */
 void atn_norm_rms(const float *x, const float *w, float eps, float w_offset, atn_idx n,
                   float *y);
@@ -196,6 +187,13 @@ void atn_panels_pack(const float *x, atn_idx ld, atn_idx n, atn_idx d, float *pa
  * all 16 n vectors of n panels; out_ld >= 16 n. */
 void atn_panels_dot(const float *q, atn_idx ld, atn_idx rows, const float *panels,
                     atn_idx n, atn_idx d, float *out, atn_idx out_ld);
+/* The same in double: out [rows, n] <- scale q_r . x_c. A product of two floats is
+ * exact, so that fused operations change nothing. */
+void atn_panels_pack_wide(const float *x, atn_idx ld, atn_idx n, atn_idx d,
+                          double *panels);
+void atn_panels_dot_wide(const float *q, atn_idx ld, atn_idx rows, const double *panels,
+                         atn_idx n, atn_idx d, double scale, double *out,
+                         atn_idx out_ld);
 /* Sum x_j y_j. */
 double atn_wide_dot(const double *x, const double *y, atn_idx n);
 
