@@ -75,7 +75,7 @@ static atn_status try_at(atn_ctx *cx, search *s, double x, bool *forbidden)
     trial t, *side;
 
     *forbidden = false;
-    ATN_TRY(atn_progress(cx, "fitting the budget", 0, 1));
+    ATN_TRY(atn_stopped(cx, "fitting the budget"));
     atn_approx_put(s->param, s->choice.values, turned(s, x));
     st = plan_now(cx, s, &t);
     if (st == ATN_USAGE) {

@@ -119,7 +119,6 @@ static void release_step(atn_ctx *cx, atn_approx_step *s)
     atn_free(cx, s->bad);
     atn_free(cx, s->q_pre);
     atn_free(cx, s->k_pre);
-    atn_free(cx, s->role);
 }
 
 static bool same_layer(const atn_layer_info *a, const atn_layer_info *b)
@@ -138,24 +137,14 @@ static int next_step(const atn_approx_source *s, int at, int i)
     return -1;
 }
 
-static atn_status check_grid(atn_ctx *cx, const atn_list *g, const atn_head *h)
+static bool grid_fits(const atn_list *g, const atn_head *h)
 {
-    atn_status st = ATN_OK;
     atn_idx tokens = 1;
 
-    if (g->n > 3)
-        ATN_FAIL(ATN_USAGE,
-                 "the grid of tokens has %d axes, and 1 to 3 are known "
-                 "(give --grid AxBxC)",
-                 g->n);
     for (int a = 0; a < g->n; a++)
         if (g->at[a] < 1 || !atn_mul(tokens, g->at[a], &tokens) || tokens > h->nk)
-            ATN_FAIL(ATN_USAGE,
-                     "the grid of tokens has more places than layer %d has keys, %lld "
-                     "(give --grid AxBxC)",
-                     h->layer, (long long)h->nk);
-done:
-    return st;
+            return false;
+    return g->n <= 3;
 }
 
 static atn_status set_input(atn_ctx *cx, const atn_approx_source *s,
@@ -164,17 +153,25 @@ static atn_status set_input(atn_ctx *cx, const atn_approx_source *s,
     const atn_model_info *m = atn_capture_model(s->capture);
     const atn_approx_step *step = &l->step[i];
     const atn_problem *p = &step->problem;
-    const atn_idx prompt = s->prompt;
+    const atn_idx prompt = s->prompt > 0 ? s->prompt : atn_capture_prompt(s->capture);
+    const atn_list *grid = s->grid ? s->grid : atn_capture_grid(s->capture);
+    const uint8_t *role = atn_capture_roles(s->capture);
     atn_status st = ATN_OK;
 
-    if (s->grid) l->grid = *s->grid;
-    if (l->grid.n > 0) ATN_TRY(check_grid(cx, &l->grid, &step->head[0]));
+    if (grid) l->grid = *grid;
+    /* that of the capture may be of another stack */
+    if (!s->grid && !grid_fits(&l->grid, &step->head[0])) l->grid.n = 0;
+    if (!grid_fits(&l->grid, &step->head[0]))
+        ATN_FAIL(ATN_USAGE,
+                 "--grid has more places than layer %d has keys, %lld, or more than 3 "
+                 "axes (give a smaller one)",
+                 p->layer, (long long)step->head[0].nk);
     l->in[i] = (atn_input){.head = step->head,
                            .heads = p->heads,
                            .group = p->heads / ATN_MAX(p->kv_heads, 1),
                            .prompt = ATN_MAX(prompt - step->first_key, 0),
                            .grid = l->grid.n > 0 ? &l->grid : NULL,
-                           .role = step->role,
+                           .role = role ? role + step->first_key : NULL,
                            .step = l->steps > 1 ? l->in : NULL,
                            .steps = l->steps > 1 ? l->steps : 0,
                            .at = i,

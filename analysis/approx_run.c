@@ -7,8 +7,11 @@
 #include <string.h>
 
 #include "analysis/approx_oracle.h"
+#include "core/rows.h"
 
 enum { TOP_K = 32 };
+/* Up to which heads are small enough to keep one thread each. */
+static const double PAIRS_BY_HEAD = 0x1p24;
 
 /* ---- a layer under way ---- */
 
@@ -22,7 +25,7 @@ typedef struct layer_run {
     atn_row_sample sample;
     bool sampled;
     double *pairs; /* [nk + 1] sum over the rows of min(k, visible) */
-    atn_mat o;     /* (nq, dv) of the head at hand; data NULL without values */
+    bool by_head;  /* heads go to threads, else the rows of one */
 } layer_run;
 
 static const atn_head *head_of(const layer_run *r, atn_idx h)
@@ -67,22 +70,41 @@ static void give_up(atn_ctx *cx, layer_run *r, atn_idx h)
     if (r->keep[h]) r->a->head[r->row[h]].failed = true;
 }
 
-static atn_status make_dense(atn_ctx *cx, layer_run *r)
+/* Runs task for the heads that are selected and sound, one after another or on threads
+ * of their own; the results are the same. */
+static atn_status each_head(atn_ctx *cx, layer_run *r, atn_task *task)
 {
+    atn_status st = ATN_OK;
+
+    if (r->by_head) return atn_parallel(cx, r->heads, task, r, "approx");
+    for (atn_idx h = 0; h < r->heads; h++) ATN_TRY(task(cx, h, r));
+done:
+    return st;
+}
+
+static atn_status head_dense(atn_ctx *cx, atn_idx h, void *state)
+{
+    layer_run *r = state;
     const atn_approx_opts *o = r->a->opts;
     const atn_idx dv = r->layer.step[r->layer.at].problem.dv;
+    const float *w_o = r->layer.w_o;
+    const atn_dense_opts opts = {.sample = r->sampled ? &r->sample : NULL,
+                                 .w_o = w_o ? w_o + h * dv * r->layer.width : NULL,
+                                 .width = r->layer.width,
+                                 .top_k = o->top_k > 0 ? o->top_k : TOP_K};
+
+    if (!r->keep[h] || r->layer.bad[h]) return ATN_OK;
+    return atn_dense_make(cx, head_of(r, h), &opts, &r->dense[h]);
+}
+
+/* The heads one by one, without those whose logits are no numbers. */
+static atn_status sound_dense(atn_ctx *cx, layer_run *r)
+{
     atn_status st = ATN_OK;
 
     for (atn_idx h = 0; h < r->heads; h++) {
-        const float *w_o = r->layer.w_o;
-        const atn_dense_opts opts = {.sample = r->sampled ? &r->sample : NULL,
-                                     .w_o = w_o ? w_o + h * dv * r->layer.width : NULL,
-                                     .width = r->layer.width,
-                                     .top_k = o->top_k > 0 ? o->top_k : TOP_K};
-
-        if (r->keep[h] && r->layer.bad[h]) give_up(cx, r, h);
-        if (!r->keep[h] || r->layer.bad[h]) continue;
-        st = atn_dense_make(cx, head_of(r, h), &opts, &r->dense[h]);
+        atn_dense_release(cx, &r->dense[h]);
+        st = head_dense(cx, h, r);
         if (st == ATN_DATA)
             give_up(cx, r, h);
         else
@@ -91,6 +113,18 @@ static atn_status make_dense(atn_ctx *cx, layer_run *r)
     }
 done:
     return st;
+}
+
+static atn_status make_dense(atn_ctx *cx, layer_run *r)
+{
+    atn_status st;
+
+    for (atn_idx h = 0; h < r->heads; h++)
+        if (r->keep[h] && r->layer.bad[h]) give_up(cx, r, h);
+    st = each_head(cx, r, head_dense);
+    if (st != ATN_DATA) return st;
+    atn_err_clear(cx);
+    return sound_dense(cx, r);
 }
 
 /* ---- one case ---- */
@@ -146,12 +180,14 @@ static atn_status one_cell(atn_ctx *cx, layer_run *r, const atn_approx_case *c,
     const atn_head *head = head_of(r, h);
     atn_approx_cell *cell = atn_approx_at(r->a, r->row[h], (int)(c - r->a->cases));
     const double start = atn_seconds();
+    atn_mat o = {NULL, head->nq, head->v.cols, head->v.cols};
     atn_status st = ATN_OK;
 
+    if (head->v.data) ATN_NEW(o.data, head->nq * head->v.cols);
     for (int k = 0; k < ATN_APPROX_VALUES; k++) cell->value[k] = NAN;
     atn_approx_costs(head, &f->plan[place], &f->cost[place], cell->value);
     ATN_TRY(
-        atn_approx_compare(cx, head, &r->dense[h], &f->plan[place], r->o, cell->value));
+        atn_approx_compare(cx, head, &r->dense[h], &f->plan[place], o, cell->value));
     if (r->a->opts->timings) {
         cell->value[ATN_APPROX_PLAN_SECONDS] = f->seconds / (double)f->n;
         cell->value[ATN_APPROX_APPLY_SECONDS] = atn_seconds() - start;
@@ -165,6 +201,7 @@ static atn_status one_cell(atn_ctx *cx, layer_run *r, const atn_approx_case *c,
     cell->keeps = keeps_to(r, c, f);
     cell->done = true;
 done:
+    atn_free(cx, o.data);
     return st;
 }
 
@@ -189,38 +226,76 @@ static bool unit_runs(atn_ctx *cx, layer_run *r, atn_approx_case *c, atn_idx fir
     return any;
 }
 
-static atn_status one_unit(atn_ctx *cx, layer_run *r, atn_approx_case *c,
-                           const atn_input *in, atn_idx first)
+/* The units of a case, and where their searches begin. */
+typedef struct unit_run {
+    layer_run *r;
+    atn_approx_case *c;
+    const atn_input *in;
+    atn_idx *first;         /* [n] */
+    double *fitted;         /* [n] */
+    atn_idx n, heads, done; /* units; heads of each; units before these tasks */
+    double start;
+} unit_run;
+
+static atn_status one_unit(atn_ctx *cx, atn_idx task, void *state)
 {
-    const atn_idx n = atn_choice_heads(&c->method->choice, in);
-    const atn_fit_opts opts = {.choice = &c->method->choice,
+    unit_run *u = state;
+    const atn_idx at = u->done + task, first = u->first[at];
+    const atn_fit_opts opts = {.choice = &u->c->method->choice,
                                .first = first,
-                               .n = n,
-                               .target = target_of(r, c->budget) * (double)n,
-                               .start = c->start};
+                               .n = u->heads,
+                               .target =
+                                   target_of(u->r, u->c->budget) * (double)u->heads,
+                               .start = u->start};
     atn_status st = ATN_OK;
     atn_fitted f = {0};
 
-    ATN_TRY(atn_approx_fit(cx, in, &opts, &f));
-    c->start = f.value;
-    for (atn_idx h = first; h < first + n; h++)
-        if (r->keep[h] && !r->layer.bad[h])
-            ATN_TRY(one_cell(cx, r, c, h, &f, h - first));
+    ATN_TRY(atn_approx_fit(cx, u->in, &opts, &f));
+    u->fitted[at] = f.value;
+    for (atn_idx h = first; h < first + u->heads; h++)
+        if (u->r->keep[h] && !u->r->layer.bad[h])
+            ATN_TRY(one_cell(cx, u->r, u->c, h, &f, h - first));
 done:
     atn_fitted_release(cx, &f);
     return st;
 }
 
-static atn_status one_case(atn_ctx *cx, layer_run *r, atn_approx_case *c)
+/* The first search shows the others where to begin, which then may go to threads of
+ * their own: random objects are drawn on one thread. */
+static atn_status run_units(atn_ctx *cx, unit_run *u)
 {
-    const atn_input *in = atn_approx_layer_input(&r->layer, c->draws);
-    const atn_choice *choice = &c->method->choice;
-    const atn_idx n = atn_choice_heads(choice, in);
     atn_status st = ATN_OK;
 
-    for (atn_idx first = 0; first + n <= r->heads; first += n)
-        if (unit_runs(cx, r, c, first, n)) ATN_TRY(one_unit(cx, r, c, in, first));
+    if (u->n == 0) return ATN_OK;
+    if (isnan(u->start) && u->c->budget->text[0]) {
+        ATN_TRY(one_unit(cx, 0, u));
+        u->start = u->fitted[0];
+        u->done = 1;
+    }
+    if (u->r->by_head && !u->c->draws)
+        ATN_TRY(atn_parallel(cx, u->n - u->done, one_unit, u, "approx"));
+    else
+        for (atn_idx k = 0; k < u->n - u->done; k++) ATN_TRY(one_unit(cx, k, u));
+    u->c->start = u->fitted[u->n - 1];
 done:
+    return st;
+}
+
+static atn_status one_case(atn_ctx *cx, layer_run *r, atn_approx_case *c)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_input *in = atn_approx_layer_input(&r->layer, c->draws);
+    unit_run u = {.r = r, .c = c, .in = in, .start = c->start};
+    atn_status st = ATN_OK;
+
+    u.heads = atn_choice_heads(&c->method->choice, in);
+    ATN_TAKE(u.first, r->heads);
+    ATN_TAKE(u.fitted, r->heads);
+    for (atn_idx first = 0; first + u.heads <= r->heads; first += u.heads)
+        if (unit_runs(cx, r, c, first, u.heads)) u.first[u.n++] = first;
+    ATN_TRY(run_units(cx, &u));
+done:
+    atn_arena_rewind(cx, mark);
     return st == ATN_OK ? st : left_out(cx, c->method, st);
 }
 
@@ -271,8 +346,9 @@ static double executed_of(const layer_run *r, const atn_approx_cell *c)
     return rint(c->value[ATN_APPROX_EXECUTED] * r->pairs[head_of(r, 0)->nk]);
 }
 
-static atn_status head_oracle(atn_ctx *cx, layer_run *r, atn_idx h)
+static atn_status head_oracle(atn_ctx *cx, atn_idx h, void *state)
 {
+    layer_run *r = state;
     const atn_arena_mark mark = atn_arena_save(cx);
     const int cases = r->a->n_cases;
     double *error = NULL, *mass = NULL;
@@ -280,6 +356,7 @@ static atn_status head_oracle(atn_ctx *cx, layer_run *r, atn_idx h)
     atn_idx *k = NULL;
     int n = 0, kinds = 0;
 
+    if (!r->keep[h] || r->layer.bad[h]) return ATN_OK;
     ATN_TAKE(k, cases);
     ATN_TAKE(error, cases);
     ATN_TAKE(mass, cases);
@@ -312,7 +389,6 @@ done:
 
 static atn_status start_layer(atn_ctx *cx, layer_run *r)
 {
-    const atn_problem *p = &r->layer.step[r->layer.at].problem;
     const atn_head *h = head_of(r, 0);
     const atn_idx sample = r->a->opts->sample;
     atn_status st = ATN_OK;
@@ -327,10 +403,8 @@ static atn_status start_layer(atn_ctx *cx, layer_run *r)
         ATN_TRY(atn_row_sample_draw(cx, h->nq, 0, sample, &r->sample));
         r->sampled = true;
     }
-    if (p->v) {
-        r->o = (atn_mat){NULL, h->nq, p->dv, p->dv};
-        ATN_NEW(r->o.data, h->nq * p->dv);
-    }
+    r->by_head = !r->sampled && !r->a->opts->dump && r->heads > 1 &&
+                 (double)h->nq * (double)h->nk <= PAIRS_BY_HEAD;
 done:
     return st;
 }
@@ -338,6 +412,7 @@ done:
 static atn_status run_cases(atn_ctx *cx, layer_run *r)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
+    void (*const progress)(void *, const char *, double, double) = cx->progress;
     atn_approx *a = r->a;
     atn_status st = ATN_OK;
     bool *runs = NULL;
@@ -346,14 +421,16 @@ static atn_status run_cases(atn_ctx *cx, layer_run *r)
     ATN_TRY(check_methods(cx, r, runs));
     ATN_TRY(make_dense(cx, r));
     for (int c = 0; c < a->n_cases; c++) {
+        cx->progress = progress;
         ATN_TRY(atn_progress(cx, "approx", (double)r->first * a->n_cases + c,
                              (double)a->n * a->n_cases));
+        cx->progress = NULL; /* what is within a case is no news */
         if (runs[a->cases[c].method - a->list.method])
             ATN_TRY(one_case(cx, r, &a->cases[c]));
     }
-    for (atn_idx h = 0; h < r->heads; h++)
-        if (r->keep[h] && !r->layer.bad[h]) ATN_TRY(head_oracle(cx, r, h));
+    ATN_TRY(each_head(cx, r, head_oracle));
 done:
+    cx->progress = progress;
     atn_arena_rewind(cx, mark);
     return st;
 }
@@ -365,7 +442,6 @@ static void release_layer(atn_ctx *cx, layer_run *r)
     atn_free(cx, r->dense);
     atn_free(cx, r->row);
     atn_free(cx, r->pairs);
-    atn_free(cx, r->o.data);
     atn_approx_layer_release(cx, &r->layer);
 }
 

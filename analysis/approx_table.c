@@ -356,17 +356,27 @@ done:
     return st;
 }
 
-/* Both smaller: the first beats the second. */
-static bool beats(const joined *x, const joined *y)
+/* Errors of rounding are no errors. */
+static double error_of(const double *value)
 {
-    return x->value[ATN_APPROX_EXECUTED] < y->value[ATN_APPROX_EXECUTED] &&
-           x->value[ATN_APPROX_ERROR] < y->value[ATN_APPROX_ERROR];
+    return fmax(value[ATN_APPROX_ERROR], 1e-6);
+}
+
+/* x executes and errs no more than y, and one of both less. */
+static bool beats(const double *x, const double *y)
+{
+    const double less = y[ATN_APPROX_EXECUTED] - x[ATN_APPROX_EXECUTED];
+    const double better = error_of(y) - error_of(x);
+
+    return less >= 0 && better >= 0 && (less > 0 || better > 0);
 }
 
 static bool on_front(const joined *all, int n, int c)
 {
     for (int k = 0; k < n; k++)
-        if (all[k].n == all[c].n && beats(&all[k], &all[c])) return false;
+        if (all[k].n == all[c].n && !isnan(all[k].value[ATN_APPROX_ERROR]) &&
+            beats(all[k].value, all[c].value))
+            return false;
     return true;
 }
 
@@ -412,9 +422,11 @@ atn_status atn_approx_pareto(atn_ctx *cx, const atn_approx *a, atn_table **out)
 
         ATN_TRY(atn_table_add_col(cx, t, c->name, ATN_COL_F64, c->unit, c->text, NULL));
     }
-    ATN_TRY(atn_table_add_col(cx, t, "on_front", ATN_COL_BOOL, "",
-                              "no other of as many heads executes less and errs less",
-                              NULL));
+    ATN_TRY(atn_table_add_col(
+        cx, t, "on_front", ATN_COL_BOOL, "",
+        "no other of as many heads executes and errs no more, and one of "
+        "both less; errors below 1e-6 are rounding",
+        NULL));
     ATN_TAKE(all, a->n_cases);
     for (int c = 0; c < a->n_cases; c++) all[c] = join(a, 0, a->n, c);
     ATN_TRY(pareto_rows(cx, a, t, names, first, all));
@@ -428,18 +440,24 @@ done:
 
 /* ---- the best of every head ---- */
 
-/* The case of least error of head i at a budget that is not `but`; -1 = none. */
+/* Of two that keep to the budget: less error, else less executed, else the first. */
+static bool is_better(const double *x, const double *y)
+{
+    if (error_of(x) != error_of(y)) return error_of(x) < error_of(y);
+    return x[ATN_APPROX_EXECUTED] < y[ATN_APPROX_EXECUTED];
+}
+
+/* The best case of head i at a budget that is not `but`; -1 = none. */
 static int best_of(const atn_approx *a, atn_idx i, int budget, int but)
 {
     int best = -1;
 
     for (int c = budget; c < a->n_cases; c += a->list.budgets) {
         const atn_approx_cell *x = atn_approx_at(a, i, c);
-        const double error = x->value[ATN_APPROX_ERROR];
 
-        if (c == but || !x->done || isnan(error) || !x->keeps) continue;
-        if (best < 0 || error < atn_approx_at(a, i, best)->value[ATN_APPROX_ERROR])
-            best = c;
+        if (c == but || !x->done || !x->keeps || isnan(x->value[ATN_APPROX_ERROR]))
+            continue;
+        if (best < 0 || is_better(x->value, atn_approx_at(a, i, best)->value)) best = c;
     }
     return best;
 }
