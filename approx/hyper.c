@@ -41,9 +41,9 @@ typedef struct hyper {
 static const atn_param params[] = {
     ATN_PARAM_I64(hyper, projections, 7, 1, 24,
                   "hyperplanes that a token is hashed by"),
-    ATN_PARAM_I64(hyper, block, 256, 1, 0x1p40, "keys of a block, in the order sorted"),
-    ATN_PARAM_I64(hyper, samples, 256, 0, 0x1p20, "keys sampled outside of the block"),
-    ATN_PARAM_I64(hyper, min, 4096, 1, 0x1p40,
+    ATN_PARAM_I64(hyper, block, 256, 1, 1e9, "keys of a block, in the order sorted"),
+    ATN_PARAM_I64(hyper, samples, 256, 0, 1e6, "keys sampled outside of the block"),
+    ATN_PARAM_I64(hyper, min, 4096, 1, 1e9,
                   "what has fewer queries is attended exactly"),
     ATN_PARAM_END,
 };
