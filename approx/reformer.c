@@ -37,7 +37,7 @@ typedef struct reformer {
 
 static const atn_param params[] = {
     ATN_PARAM_I64(reformer, n_hashes, 8, 1, 64, "rounds of hashing"),
-    ATN_PARAM_I64(reformer, bucket, 64, 1, 0x1p40, "keys of a chunk, and of a bucket"),
+    ATN_PARAM_I64(reformer, bucket, 64, 1, 1e9, "keys of a chunk, and of a bucket"),
     ATN_PARAM_BOOL(reformer, shared, 0,
                    "keys are the queries at length 1, and nobody sees himself"),
     ATN_PARAM_BOOL(reformer, discount, 0,
