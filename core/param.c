@@ -143,6 +143,40 @@ void atn_known(const char *text, const char *const *candidates, int count, char 
                                  i + 1 < count ? ", " : ")");
 }
 
+/* ---- shapes ---- */
+
+bool atn_shape_read(const char *text, int most, atn_list *out)
+{
+    const long long largest = (long long)1 << 31;
+
+    out->n = 0;
+    for (const char *at = text;; at++) {
+        char *end = NULL;
+
+        if (out->n == most || !isdigit((unsigned char)*at)) return false;
+        errno = 0;
+        out->at[out->n] = strtoll(at, &end, 10);
+        if (errno != 0 || out->at[out->n] < 1 || out->at[out->n] > largest)
+            return false;
+        out->n++;
+        at = end;
+        if (*at == '\0') return true;
+        if (*at != 'x') return false;
+    }
+}
+
+size_t atn_list_text(const atn_list *list, char *out, size_t size)
+{
+    size_t used = 0;
+
+    if (size) out[0] = '\0';
+    for (int i = 0; i < list->n; i++)
+        used += (size_t)snprintf(used < size ? out + used : NULL,
+                                 used < size ? size - used : 0, "%s%lld", i ? "x" : "",
+                                 (long long)list->at[i]);
+    return used;
+}
+
 /* ---- parameter tables ---- */
 
 static void set(const atn_param *row, void *params, double value)
@@ -502,18 +536,6 @@ bool atn_spec_next(char **rest, char **id, char **params)
     return true;
 }
 
-/* The numbers of a list; returns the bytes that they need, as snprintf does. */
-static size_t print_list(const atn_list *list, char *out, size_t size)
-{
-    size_t used = 0;
-
-    for (int i = 0; i < list->n; i++)
-        used += (size_t)snprintf(used < size ? out + used : NULL,
-                                 used < size ? size - used : 0, "%s%lld", i ? "x" : "",
-                                 (long long)list->at[i]);
-    return used;
-}
-
 /* The value of one row; returns the bytes that it needs, as snprintf does. */
 static size_t print_value(const atn_param *row, const void *params, char *out,
                           size_t size)
@@ -522,8 +544,8 @@ static size_t print_value(const atn_param *row, const void *params, char *out,
     const double x = get(row, params);
 
     if (row->type == ATN_PARAM_LIST_T)
-        return print_list((const void *)((const char *)params + row->offset), out,
-                          size);
+        return atn_list_text((const void *)((const char *)params + row->offset), out,
+                             size);
     if (row->type == ATN_PARAM_TEXT_T)
         return (size_t)snprintf(out, size, "%s", text_of(row, params));
     if (row->type != ATN_PARAM_CHOICE_T || !choice_at(row->choices, (int)x, word))

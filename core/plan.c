@@ -271,7 +271,7 @@ static atn_status walk_groups(atn_ctx *cx, walk *w, const atn_part *part,
             ATN_TRY(add_entry(cx, s, key, logit(w, part, key) + plus));
         }
         s->weighs = s->lse = share_lse(s);
-        if (s->n > 0 && g->logit && g->logit[k] >= 0)
+        if (s->lse > -INFINITY && g->logit && g->logit[k] >= 0)
             s->weighs = logit(w, part, g->logit[k]);
     }
 done:
@@ -319,6 +319,7 @@ static atn_status merge(atn_ctx *cx, const walk *w, const atn_branch *b, double 
         double x;
 
         if (s->n == 0 || s->lse == -INFINITY) continue;
+        if (b->merge == ATN_MERGE_LSE && s->weighs == -INFINITY) continue;
         if (b->merge == ATN_MERGE_LSE)
             x = exp(s->weighs - max) / sum;
         else

@@ -28,17 +28,14 @@ static void the_front_is_filled(atn_ctx *cx)
     atn_table_destroy(cx, off);
 }
 
-/* Names cover white paper; of 60 points in one place most have no room, and the
- * figure is the same twice. */
+/* Names cover white paper; of 60 points in one place most have no
+ * room for theirs. */
 static void names_do_not_overlap(atn_ctx *cx)
 {
     const drawn_part inside = {.15, .97, .12, .75};
     const atn_figure_opts plain = {0}, bare = {.params = "names=0"};
     char csv[4096] = "method,family,executed_share,output_error_relative,on_front\n";
-    const atn_figure *f = atn_figure_find("pareto");
     atn_table *one = drawn_table(cx, few), *many;
-    char *svg = NULL, *again = NULL;
-    size_t n = 0, m = 0;
 
     CHECK_LE(drawn_in(cx, "pareto", one, &plain, DRAWN_WHITE, inside) + 10,
              drawn_in(cx, "pareto", one, &bare, DRAWN_WHITE, inside));
@@ -46,12 +43,8 @@ static void names_do_not_overlap(atn_ctx *cx)
         snprintf(csv + strlen(csv), sizeof csv - strlen(csv),
                  "a_long_name_%d,f,.5,.5,false\n", i);
     many = drawn_table(cx, csv);
-    setenv("SOURCE_DATE_EPOCH", "0", 1);
-    CHECK_OK(atn_figure_svg(cx, f, many, &plain, &svg, &n));
-    CHECK_OK(atn_figure_svg(cx, f, many, &plain, &again, &m));
-    CHECK(n == m && memcmp(svg, again, n) == 0);
-    atn_free(cx, svg);
-    atn_free(cx, again);
+    CHECK_LE(drawn_in(cx, "pareto", many, &plain, DRAWN_WHITE, inside),
+             drawn_in(cx, "pareto", many, &bare, DRAWN_WHITE, inside) - 100);
     atn_table_destroy(cx, one);
     atn_table_destroy(cx, many);
 }

@@ -1,0 +1,253 @@
+/* core/apply_soft.c -- entries of rows, their softmax, and how two of them become one.
+ *
+ * Math    of two sets of entries with (m, s, o), the largest logit, sum e^(z - m) and
+ *         sum e^(z - m) v: m = max(m_1, m_2), s = s_1 e^(m_1 - m) + s_2 e^(m_2 - m), o
+ *         alike. Weights of a set are float, sums over sets are double.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "core/apply_internal.h"
+#include "core/kernels/kernels.h"
+
+atn_source atn_source_of(const atn_run *run, const atn_part *part)
+{
+    atn_source s = {run->h->q, run->h->k, run->h->v};
+
+    if (part->q) s.q = (atn_cmat){part->q, s.q.rows, s.q.cols, s.q.cols};
+    if (part->k) s.k = (atn_cmat){part->k, s.k.rows, s.k.cols, s.k.cols};
+    return s;
+}
+
+static atn_status bad_logit(atn_ctx *cx, const atn_head *h, atn_idx i)
+{
+    return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                    "layer %d, head %d, row %lld: a logit or weight is NaN or infinite "
+                    "(look for NaN in the model's weights or the imported tensors)",
+                    h->layer, h->head, (long long)atn_sight_query(&h->sight, i));
+}
+
+/* ---- what makes a logit, of columns [0, n) that are keys ---- */
+
+/* x <- ln of the weights of row i; false: one of them is none. */
+static bool given_logits(const atn_head *h, atn_idx i, const int32_t *key, atn_idx key0,
+                         float *x, atn_idx n)
+{
+    const float *p = atn_crow(h->p, i);
+    bool good = true;
+
+    for (atn_idx c = 0; c < n; c++) {
+        const float w = p[key ? key[c] : key0 + c];
+
+        good &= w >= 0 && w <= FLT_MAX;
+        x[c] = logf(w);
+    }
+    return good;
+}
+
+static void own_last(const int32_t *key, atn_idx key0, atn_idx at, float *x, atn_idx n)
+{
+    if (!key && at >= key0 && at < key0 + n) x[at - key0] = (float)ATN_SELF_LAST;
+    for (atn_idx c = 0; key && c < n; c++)
+        if (key[c] == at) x[c] = (float)ATN_SELF_LAST;
+}
+
+/* Virtual keys have no cap. */
+static void cap_logits(const atn_head *h, const int32_t *key, float *x, atn_idx n)
+{
+    for (atn_idx c = 0, end; c < n; c = end + 1) {
+        for (end = key ? c : n; end < n && key[end] < h->nk;) end++;
+        atn_row_softcap(x + c, end - c, (float)h->sight.softcap);
+    }
+}
+
+/* Bias, cap and what the part has of its own, onto scale q . k of row i; false where a
+ * given weight is bad. */
+static bool finish_logits(const atn_head *h, const atn_part *part, atn_idx i,
+                          const int32_t *key, atn_idx key0, float *x, atn_idx n)
+{
+    const atn_idx at = atn_sight_at(&h->sight, i);
+    const float slope = (float)h->alibi_slope;
+
+    if (h->p.data) return given_logits(h, i, key, key0, x, n);
+    if (slope != 0 && key)
+        atn_row_slope_at(x, key, n, slope, at, h->nk);
+    else if (slope != 0)
+        atn_row_slope(x, n, slope, (float)(key0 - at));
+    if (h->sight.softcap > 0) cap_logits(h, key, x, n);
+    if (part->self_last && at < h->nk) own_last(key, key0, at, x, n);
+    return true;
+}
+
+static void add_log_weight(const float *log_weight, float *x, atn_idx n)
+{
+    for (atn_idx c = 0; c < n; c++) x[c] += log_weight[c];
+}
+
+/* ---- rectangles ---- */
+
+void atn_rect_logits(const atn_rect *t)
+{
+    const atn_head *h = t->run->h;
+
+    if (h->p.data) return; /* they are read where the weights lie */
+    atn_gemm(true, (float)h->scale, t->q, t->k, 0,
+             (atn_mat){t->s, t->rows, t->cols, t->ld});
+}
+
+/* The largest logit of the cuts; false where one is bad. */
+static bool finish_cuts(const atn_rect *t, atn_idx r, const atn_cut *cut, atn_idx cuts,
+                        float *max)
+{
+    const atn_idx i = atn_rect_row(t, r);
+    float *s = t->s + r * t->ld;
+    bool good = true;
+
+    *max = -INFINITY;
+    for (atn_idx c = 0; c < cuts; c++) {
+        const atn_idx lo = cut[c].lo, n = cut[c].hi - lo;
+        float m;
+
+        good &= finish_logits(t->run->h, t->part, i, t->key ? t->key + lo : NULL,
+                              t->key0 + lo, s + lo, n);
+        if (t->log_weight) add_log_weight(t->log_weight + lo, s + lo, n);
+        m = atn_row_max(s + lo, n);
+        *max = m > *max ? m : *max;
+    }
+    return good;
+}
+
+/* A given weight of 0 has the logit -inf, and no logit is below it. */
+static bool all_nothing(const atn_run *run, float max)
+{
+    return run->h->p.data && max == -INFINITY;
+}
+
+atn_status atn_rect_soften(atn_ctx *cx, const atn_rect *t, atn_idx r,
+                           const atn_cut *cut, atn_idx cuts)
+{
+    const atn_run *run = t->run;
+    float *s = t->s + r * t->ld, max;
+    bool good = finish_cuts(t, r, cut, cuts, &max);
+    const bool none = cuts == 0 || all_nothing(run, max);
+    atn_idx at = 0;
+    double sum = 0;
+
+    for (atn_idx c = 0; c < cuts && !none; c++) {
+        bool finite;
+
+        memset(s + at, 0, (size_t)(cut[c].lo - at) * sizeof *s);
+        sum += atn_row_exp_sum(s + cut[c].lo, cut[c].hi - cut[c].lo, max, &finite);
+        good &= finite || run->h->p.data;
+        at = cut[c].hi;
+    }
+    memset(s + at, 0, (size_t)(t->cols - at) * sizeof *s);
+    t->one[r] = (atn_soft){none ? 0 : (double)max, sum, cuts > 0};
+    return good && isfinite(sum) ? ATN_OK : bad_logit(cx, run->h, atn_rect_row(t, r));
+}
+
+void atn_rect_mix(const atn_rect *t)
+{
+    const atn_idx dv = t->run->dv;
+
+    if (dv == 0) return;
+    atn_gemm(false, 1, (atn_cmat){t->s, t->rows, t->cols, t->ld}, t->v, 0,
+             (atn_mat){t->o, t->rows, dv, dv});
+}
+
+/* ---- one row ---- */
+
+atn_status atn_row_picked(atn_ctx *cx, const atn_run *run, const atn_part *part,
+                          atn_idx i, const atn_picked *e, atn_soft *one)
+{
+    const atn_head *h = run->h;
+    const atn_source from = atn_source_of(run, part);
+    bool good, finite = true;
+    float max;
+
+    *one = (atn_soft){0, 0, e->n > 0};
+    if (!h->p.data)
+        atn_row_dots(atn_crow(from.q, i), from.k.data, from.k.ld, e->key, e->n,
+                     from.k.cols, (float)h->scale, e->x);
+    good = finish_logits(h, part, i, e->key, 0, e->x, e->n);
+    if (e->log_weight) add_log_weight(e->log_weight, e->x, e->n);
+    max = atn_row_max(e->x, e->n);
+    if (e->n > 0 && !all_nothing(run, max)) {
+        one->max = (double)max;
+        one->sum = atn_row_exp_sum(e->x, e->n, max, &finite);
+    }
+    if (!good || !isfinite(one->sum) || !(finite || h->p.data))
+        return bad_logit(cx, h, i);
+    if (run->dv > 0 && one->sum > 0)
+        atn_row_mix(e->x, from.v.data, from.v.ld, e->key, e->n, run->dv, e->o);
+    return ATN_OK;
+}
+
+atn_status atn_row_logit(atn_ctx *cx, const atn_run *run, const atn_part *part,
+                         atn_idx i, int32_t key, atn_soft *one)
+{
+    const atn_head *h = run->h;
+    const atn_source from = atn_source_of(run, part);
+    const atn_idx d = from.k.cols;
+    const int32_t zero = 0;
+    bool good = true;
+    float z = 0;
+
+    if (!h->p.data)
+        atn_row_dots(atn_crow(from.q, i),
+                     key < h->nk ? atn_crow(from.k, key)
+                                 : run->plan->vk + (key - h->nk) * d,
+                     d, &zero, 1, d, (float)h->scale, &z);
+    if (key < h->nk) good = finish_logits(h, part, i, &key, 0, &z, 1);
+    *one = (atn_soft){(double)z, 1, true};
+    if (all_nothing(run, z)) *one = (atn_soft){0, 0, true};
+    return good && (one->sum == 0 || isfinite(z)) ? ATN_OK : bad_logit(cx, h, i);
+}
+
+/* ---- two of them ---- */
+
+/* Factors of what `to` has, and of what comes. */
+static void add_factors(atn_soft *to, const atn_soft *one, double *had, double *comes)
+{
+    const double max = to->sum > 0 ? ATN_MAX(to->max, one->max) : one->max;
+
+    *had = to->sum > 0 ? exp(to->max - max) : 0;
+    *comes = exp(one->max - max);
+    to->sum = to->sum * *had + one->sum * *comes;
+    to->max = max;
+}
+
+void atn_soft_add(atn_soft *to, double *sum, const atn_soft *one, const float *o,
+                  atn_idx dv)
+{
+    double had, comes;
+
+    to->any |= one->any;
+    if (!(one->sum > 0)) return;
+    add_factors(to, one, &had, &comes);
+    for (atn_idx e = 0; e < dv; e++) sum[e] = sum[e] * had + (double)o[e] * comes;
+}
+
+void atn_soft_merge(atn_soft *to, double *sum, const atn_soft *one, const double *o,
+                    atn_idx dv)
+{
+    double had, comes;
+
+    to->any |= one->any;
+    if (!(one->sum > 0)) return;
+    add_factors(to, one, &had, &comes);
+    for (atn_idx e = 0; e < dv; e++) sum[e] = sum[e] * had + o[e] * comes;
+}
+
+void atn_soft_count(const atn_head *h, atn_soft *to, double *sum, const atn_soft *one,
+                    const double *o, atn_idx dv)
+{
+    double whole = one->sum;
+
+    to->sum += one->any;
+    if (!(one->sum > 0)) return;
+    if (h->has_sink) whole += exp(h->sink - one->max);
+    for (atn_idx e = 0; e < dv; e++) sum[e] += o[e] / whole;
+}
