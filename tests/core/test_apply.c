@@ -875,6 +875,35 @@ static void memory_is_as_stated(atn_ctx *cx)
     }
 }
 
+static void on_progress(void *user, const char *what, double done, double total)
+{
+    double *at = user;
+
+    CHECK_STR(what, "test");
+    CHECK(done / total >= *at && done / total <= 1 + 1e-12);
+    *at = done / total;
+}
+
+/* Branches, groups in rounds and tiles are one way from 0 to 1. */
+static void progress_never_goes_back(atn_ctx *cx)
+{
+    for (uint64_t seed = 6000; seed < 6020; seed++) {
+        scene s = random_scene(cx, seed);
+        double at = 0;
+        result r;
+
+        cx->threads = 1;
+        cx->progress = on_progress;
+        cx->progress_user = &at;
+        r = apply(cx, &s);
+        CHECK_NEAR(at, 1, 1e-12);
+        CHECK(cx->progress == on_progress && cx->progress_user == &at);
+        cx->progress = NULL;
+        result_free(&r);
+        close_scene(cx, &s);
+    }
+}
+
 /* ---- costs, pair by pair ---- */
 
 static atn_idx floor_of(atn_idx a, atn_idx b)
@@ -1038,4 +1067,5 @@ CHECK_MAIN({"any plan is its definition", any_plan_is_its_definition},
            {"bad logits are named", bad_logits_are_named},
            {"memory may fail anywhere", memory_may_fail_anywhere},
            {"memory is as stated", memory_is_as_stated},
+           {"progress never goes back", progress_never_goes_back},
            {"costs are counted", costs_are_counted}, {"golden bytes", golden_bytes})
