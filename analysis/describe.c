@@ -74,6 +74,67 @@ done:
     return st;
 }
 
+/* Keys of the longest layer. */
+static atn_idx longest(const atn_capture *c)
+{
+    atn_idx n = 0;
+
+    for (int l = 0; l < atn_capture_layers(c); l++)
+        n = ATN_MAX(n, atn_capture_layer(c, l)->nk);
+    return n;
+}
+
+static atn_status grid_fact(atn_ctx *cx, const atn_capture *c, atn_table *t)
+{
+    const atn_list *grid = atn_capture_grid(c);
+    atn_idx text = longest(c);
+    atn_status st = ATN_OK;
+    char shape[128], after[64] = "";
+    atn_idx tokens = 1;
+
+    if (!grid) return ATN_OK;
+    for (int i = 0; i < grid->n; i++) tokens *= grid->at[i];
+    text -= tokens;
+    atn_list_text(grid, shape, sizeof shape);
+    if (text > 0) snprintf(after, sizeof after, ", then %lld of text", (long long)text);
+    ATN_TRY(atn_facts_add(cx, t, "grid", "%s tokens%s", shape, after));
+done:
+    return st;
+}
+
+/* What the tokens are, where the capture says it. */
+static atn_status token_facts(atn_ctx *cx, const atn_capture *c, atn_table *t)
+{
+    const uint8_t *roles = atn_capture_roles(c);
+    const atn_idx n = longest(c), prompt = atn_capture_prompt(c);
+    atn_idx count[ATN_ROLES] = {0};
+    atn_status st = ATN_OK;
+
+    ATN_TRY(grid_fact(cx, c, t));
+    for (atn_idx i = 0; roles && i < n; i++) count[roles[i]]++;
+    if (roles)
+        ATN_TRY(atn_facts_add(cx, t, "roles", "%lld landmark, %lld global, %lld none",
+                              (long long)count[ATN_ROLE_LANDMARK],
+                              (long long)count[ATN_ROLE_GLOBAL],
+                              (long long)count[ATN_ROLE_NONE]));
+    if (prompt)
+        ATN_TRY(atn_facts_add(cx, t, "prompt", "%lld tokens, %lld are generated",
+                              (long long)prompt, (long long)(n - prompt)));
+done:
+    return st;
+}
+
+/* Layers come in the order of their steps. */
+static atn_status step_fact(atn_ctx *cx, const atn_capture *c, atn_table *t)
+{
+    int steps = 0;
+
+    for (int l = 0; l < atn_capture_layers(c); l++)
+        steps += l == 0 ||
+                 atn_capture_layer(c, l)->step != atn_capture_layer(c, l - 1)->step;
+    return steps > 1 ? atn_facts_add(cx, t, "steps", "%d", steps) : ATN_OK;
+}
+
 atn_status atn_describe_capture(atn_ctx *cx, const atn_capture *c, atn_table **out)
 {
     const int32_t *ids = NULL;
@@ -94,6 +155,8 @@ atn_status atn_describe_capture(atn_ctx *cx, const atn_capture *c, atn_table **o
     if (tokens)
         ATN_TRY(atn_facts_add(cx, t, "tokens", "%lld%s", (long long)tokens,
                               texts ? "" : ", without their texts"));
+    ATN_TRY(step_fact(cx, c, t));
+    ATN_TRY(token_facts(cx, c, t));
     ATN_TRY(loss_fact(cx, json_object_get(atn_capture_manifest(c), "loss"), t));
     *out = t;
     t = NULL;

@@ -214,7 +214,7 @@ atn_idx atn_best_of(const float *score, atn_idx n, atn_idx k, atn_idx *best,
     for (atn_idx j = 0; j < n; j++) left -= score[j] > least;
     for (atn_idx j = 0; j < n; j++) {
         if (!(score[j] >= least)) continue;
-        if (score[j] > least || left > 0) best[kept++] = j;
+        if (kept < k && (score[j] > least || left > 0)) best[kept++] = j;
         left -= score[j] == least;
     }
     if (ties) *ties += ATN_MAX(-left, 0);

@@ -42,8 +42,6 @@ enum { ATN_LOOKS_KEYS = 1, ATN_LOOKS_QUERIES = 2 };
 /* Heads that are planned together. */
 typedef enum atn_unit { ATN_UNIT_HEAD, ATN_UNIT_GROUP, ATN_UNIT_LAYER } atn_unit;
 
-typedef enum atn_role { ATN_ROLE_NONE, ATN_ROLE_LANDMARK, ATN_ROLE_GLOBAL } atn_role;
-
 /* The attention of one layer at one step, as a method sees it. All borrowed. */
 typedef struct atn_input atn_input;
 struct atn_input {

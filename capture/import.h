@@ -5,15 +5,20 @@
 #include "core/run.h"
 
 /* Each of q, k, v, p is FILE.npy, FILE.safetensors or FILE.safetensors:name; shapes
- * [layers, heads, n, d], [heads, n, d] or [n, d] (p: n_q, n_k for n, d). k and v may have
- * fewer heads than q (grouped queries). */
+ * [layers, heads, n, d], [heads, n, d] or [n, d] (p: n_q, n_k for n, d), with steps
+ * [steps, layers, heads, n, d] or [steps, heads, n, d]. k and v may have fewer heads than q
+ * (grouped queries). */
 typedef struct atn_import_args {
     const char *q, *k, *v; /* v may be NULL */
     const char *p;         /* in place of q and k */
     const char
         *d_o; /* gradient of a loss by the heads' outputs, as q but d_v; may be NULL */
     const char
-        *tokens; /* JSON list of strings, or an object holding one; may be NULL */
+        *tokens;       /* JSON list of strings, or an object holding one; may be NULL */
+    const char *roles; /* JSON list of a role a key; may be NULL */
+    const char *grid;  /* "AxBxC" tokens, the first keys; may be NULL */
+    atn_idx prompt;    /* tokens of the prompt, 0 = unknown */
+    bool steps;        /* the first axis is of steps */
     const char *out_dir;
     bool causal;    /* query i sees keys j <= i + n_k - n_q */
     atn_idx window; /* 0 = none */
@@ -22,7 +27,7 @@ typedef struct atn_import_args {
 } atn_import_args;
 
 typedef struct atn_import_result {
-    atn_idx layers, heads, kv_heads, nq, nk, d, dv;
+    atn_idx steps, layers, heads, kv_heads, nq, nk, d, dv;
     bool causal;          /* as recorded */
     bool causal_detected; /* weights alone: nothing lies above the diagonal */
 } atn_import_result;

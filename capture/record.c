@@ -83,6 +83,14 @@ static atn_status check_ids(atn_ctx *cx, const recording *r)
     return ATN_OK;
 }
 
+static atn_status check_prompt(atn_ctx *cx, const recording *r)
+{
+    if (r->args->prompt <= r->n) return ATN_OK;
+    return atn_fail(cx, ATN_USAGE, __FILE__, __LINE__,
+                    "%s: has %lld tokens, so the prompt cannot have %lld (--prompt)",
+                    source(r), (long long)r->n, (long long)r->args->prompt);
+}
+
 /* Keeps the first `most` tokens, and at their end the special tokens that the tokenizer
  * puts behind every text (BERT's [SEP]), as it does itself when it cuts. */
 static atn_status cut(atn_ctx *cx, recording *r, atn_idx most)
@@ -232,6 +240,8 @@ static atn_status make_manifest(atn_ctx *cx, const recording *r, json_t **out)
                      layers, "tokens", tokens_json(cx, r), "positions", "grid", "roles",
                      "dtype", atn_dtype_name(r->dtype), "device", cx->backend->device,
                      "arithmetic", cx->backend->arithmetic);
+    if (*out && r->args->prompt > 0)
+        json_object_set_new(*out, "prompt", json_integer(r->args->prompt));
     if (*out) return ATN_OK;
     return atn_fail(cx, ATN_MEMORY, __FILE__, __LINE__, "no memory for the manifest");
 }
@@ -581,6 +591,7 @@ atn_status atn_record(atn_ctx *cx, const atn_record_args *args, atn_run *run,
     ATN_TRY(tokenize(cx, &r));
     ATN_TRY(check_length(cx, &r));
     ATN_TRY(check_ids(cx, &r));
+    ATN_TRY(check_prompt(cx, &r));
     ATN_TRY(choose_layers(cx, &r));
     ATN_TRY(check_memory(cx, &r));
     describe(cx, &r, out);

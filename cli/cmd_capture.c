@@ -14,6 +14,8 @@ static const atn_option options[] = {
     {"text", 0, ATN_OPT_FILE, "FILE", "the text, UTF-8; - is standard input", 0, 0},
     {"token-ids", 0, ATN_OPT_FILE, "FILE",
      "token ids in place of a text: integers between blanks, or .npy", 0, 0},
+    {"prompt", 0, ATN_OPT_COUNT, "N",
+     "the first N tokens were given, the rest generated (not said)", 1, 1e12},
     {"layers", 0, ATN_OPT_TEXT, "LIST", "layers to keep, as 0,5-8,-1 (all)", 0, 0},
     {"save", 0, ATN_OPT_TEXT, "LIST",
      "keep more: p (attention), h (layer inputs), q_pre, k_pre (before the rotary "
@@ -110,6 +112,7 @@ static atn_status run(atn_cli *cli)
     static const char *const types[] = {"f32", "f16", "bf16"};
     atn_record_args args = {.model_dir = cli->args[0],
                             .out_dir = atn_opt_text(cli, "output", NULL),
+                            .prompt = atn_opt_i64(cli, "prompt", 0),
                             .layers = atn_opt_text(cli, "layers", NULL),
                             .dtype = types[atn_opt_i64(cli, "store", 0)],
                             .no_w_o = atn_opt_given(cli, "no-w-o"),

@@ -16,6 +16,14 @@ static const atn_option options[] = {
      "gradient of a loss by every head's output, as --q but as wide as --v", 0, 0},
     {"tokens", 0, ATN_OPT_FILE, "FILE",
      "token texts, a JSON list of strings; equal texts are equal tokens", 0, 0},
+    {"roles", 0, ATN_OPT_FILE, "FILE",
+     "a JSON list of a role a key: \"none\", \"landmark\" or \"global\"", 0, 0},
+    {"grid", 0, ATN_OPT_TEXT, "AxBxC",
+     "the first tokens form a grid, row-major; those after it are text", 0, 0},
+    {"prompt", 0, ATN_OPT_COUNT, "N",
+     "the first N tokens were given, the rest generated", 1, 1e12},
+    {"steps", 0, ATN_OPT_FLAG, NULL, "the first axis of every tensor is of steps", 0,
+     0},
     {"causal", 0, ATN_OPT_FLAG, NULL, "a query sees itself and what is before it", 0,
      0},
     {"window", 0, ATN_OPT_COUNT, "N", "and of that the last N keys (all)", 1, 1e12},
@@ -49,6 +57,8 @@ static atn_status summary(atn_ctx *cx, const atn_import_args *args,
     atn_status st = ATN_OK;
 
     ATN_TRY(atn_facts_add(cx, t, "capture", "%s", args->out_dir));
+    if (args->steps)
+        ATN_TRY(atn_facts_add(cx, t, "steps", "%lld", (long long)r->steps));
     ATN_TRY(atn_facts_add(cx, t, "layers", "%lld", (long long)r->layers));
     ATN_TRY(atn_facts_add(cx, t, "heads", "%lld", (long long)r->heads));
     if (r->kv_heads && r->kv_heads != r->heads)
@@ -72,12 +82,17 @@ static atn_status run(atn_cli *cli)
                                   .p = atn_opt_text(cli, "attn", NULL),
                                   .d_o = atn_opt_text(cli, "d-o", NULL),
                                   .tokens = atn_opt_text(cli, "tokens", NULL),
+                                  .roles = atn_opt_text(cli, "roles", NULL),
+                                  .grid = atn_opt_text(cli, "grid", NULL),
+                                  .prompt = atn_opt_i64(cli, "prompt", 0),
+                                  .steps = atn_opt_given(cli, "steps"),
                                   .out_dir = atn_opt_text(cli, "output", NULL),
                                   .causal = atn_opt_given(cli, "causal"),
                                   .window = atn_opt_i64(cli, "window", 0),
                                   .scale = atn_opt_f64(cli, "scale", 0),
                                   .force = atn_opt_given(cli, "force")};
-    const char *const files[] = {args.q, args.k, args.v, args.p, args.d_o, args.tokens};
+    const char *const files[] = {args.q,   args.k,      args.v,    args.p,
+                                 args.d_o, args.tokens, args.roles};
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
     atn_import_result result;
@@ -101,6 +116,8 @@ done:
 static const char *const examples[] = {
     "import --q Q.npy --k K.npy --v V.npy --causal -o RUN",
     "import --attn P.npy -o RUN",
+    "import --q steps.safetensors:q --k steps.safetensors:k --v steps.safetensors:v "
+    "--steps --grid 1x2 -o RUN",
     "import --attn dump.safetensors:attention --tokens tokens.json -o RUN", NULL};
 
 const atn_command atn_command_import = {
@@ -109,7 +126,8 @@ const atn_command atn_command_import = {
     .args = "--q FILE --k FILE --v FILE -o RUN, or --attn FILE -o RUN",
     .examples = examples,
     .text = "Shapes are [layers, heads, n, d], [heads, n, d] or [n, d]; of attention "
-            "matrices [layers, heads, n, n] and so on. FILE:name picks a tensor of a "
+            "matrices [layers, heads, n, n] and so on; with --steps [steps, layers, "
+            "heads, n, d] or [steps, heads, n, d]. FILE:name picks a tensor of a "
             "safetensors file. What needs queries and keys says so when a capture has "
             "only attention matrices.",
     .options = options,

@@ -143,6 +143,40 @@ void atn_known(const char *text, const char *const *candidates, int count, char 
                                  i + 1 < count ? ", " : ")");
 }
 
+/* ---- shapes ---- */
+
+bool atn_shape_read(const char *text, int most, atn_list *out)
+{
+    const long long largest = (long long)1 << 31;
+
+    out->n = 0;
+    for (const char *at = text;; at++) {
+        char *end = NULL;
+
+        if (out->n == most || !isdigit((unsigned char)*at)) return false;
+        errno = 0;
+        out->at[out->n] = strtoll(at, &end, 10);
+        if (errno != 0 || out->at[out->n] < 1 || out->at[out->n] > largest)
+            return false;
+        out->n++;
+        at = end;
+        if (*at == '\0') return true;
+        if (*at != 'x') return false;
+    }
+}
+
+size_t atn_list_text(const atn_list *list, char *out, size_t size)
+{
+    size_t used = 0;
+
+    if (size) out[0] = '\0';
+    for (int i = 0; i < list->n; i++)
+        used += (size_t)snprintf(used < size ? out + used : NULL,
+                                 used < size ? size - used : 0, "%s%lld", i ? "x" : "",
+                                 (long long)list->at[i]);
+    return used;
+}
+
 /* ---- parameter tables ---- */
 
 static void set(const atn_param *row, void *params, double value)
@@ -502,32 +536,33 @@ bool atn_spec_next(char **rest, char **id, char **params)
     return true;
 }
 
-/* The numbers of a list; returns the bytes that they need, as snprintf does. */
-static size_t print_list(const atn_list *list, char *out, size_t size)
+/* The shortest decimal that reads back as x. */
+static void print_number(double x, char *out, size_t size)
 {
-    size_t used = 0;
-
-    for (int i = 0; i < list->n; i++)
-        used += (size_t)snprintf(used < size ? out + used : NULL,
-                                 used < size ? size - used : 0, "%s%lld", i ? "x" : "",
-                                 (long long)list->at[i]);
-    return used;
+    if (x == floor(x) && fabs(x) < 1e15) {
+        snprintf(out, size, "%.0f", x);
+        return;
+    }
+    for (int digits = 1; digits <= 17; digits++) {
+        snprintf(out, size, "%.*g", digits, x);
+        if (strtod(out, NULL) == x) return;
+    }
 }
 
 /* The value of one row; returns the bytes that it needs, as snprintf does. */
 static size_t print_value(const atn_param *row, const void *params, char *out,
                           size_t size)
 {
-    char word[WORD_MAX];
+    char word[WORD_MAX] = "";
     const double x = get(row, params);
 
     if (row->type == ATN_PARAM_LIST_T)
-        return print_list((const void *)((const char *)params + row->offset), out,
-                          size);
+        return atn_list_text((const void *)((const char *)params + row->offset), out,
+                             size);
     if (row->type == ATN_PARAM_TEXT_T)
         return (size_t)snprintf(out, size, "%s", text_of(row, params));
     if (row->type != ATN_PARAM_CHOICE_T || !choice_at(row->choices, (int)x, word))
-        snprintf(word, sizeof word, "%.17g", x);
+        print_number(x, word, sizeof word);
     return (size_t)snprintf(out, size, "%s", word);
 }
 

@@ -93,6 +93,10 @@ atn_status atn_parse_bytes(atn_ctx *cx, const char *what, const char *text,
                            size_t *out) ATN_WARN_UNUSED;
 atn_status atn_parse_f64(atn_ctx *cx, const char *what, const char *text,
                          double *out) ATN_WARN_UNUSED;
+/* "AxBxC": 1 to `most` whole numbers from 1 to 2^31; false where text is not that. */
+bool atn_shape_read(const char *text, int most, atn_list *out);
+/* The other way; returns the bytes that it needs, as snprintf does. */
+size_t atn_list_text(const atn_list *list, char *out, size_t size);
 /* List syntax "0,5-8,-1" over 0..n-1 (negative counts from the end); ascending, unique,
  * in heap memory. NULL or "all" selects everything. USAGE names the piece and the
  * range. */

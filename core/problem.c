@@ -4,6 +4,15 @@
 
 #include <string.h>
 
+const char *const atn_role_names[ATN_ROLES] = {"none", "landmark", "global"};
+
+int atn_role_find(const char *name)
+{
+    for (int r = 0; r < ATN_ROLES; r++)
+        if (strcmp(atn_role_names[r], name) == 0) return r;
+    return -1;
+}
+
 atn_idx atn_sight_query(const atn_sight *s, atn_idx i)
 {
     return s->rows ? s->rows[i] : i;

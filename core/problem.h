@@ -38,6 +38,12 @@ atn_idx atn_sight_at(const atn_sight *s, atn_idx i);
 /* The interval [lo, hi) of keys that query i sees; lo == hi when it sees none. */
 void atn_sight_row(const atn_sight *s, atn_idx i, atn_idx *lo, atn_idx *hi);
 
+/* What a token is for, where that is known. */
+typedef enum atn_role { ATN_ROLE_NONE, ATN_ROLE_LANDMARK, ATN_ROLE_GLOBAL } atn_role;
+enum { ATN_ROLES = 3 };
+extern const char *const atn_role_names[ATN_ROLES]; /* "none", "landmark", "global" */
+int atn_role_find(const char *name);                /* -1 = none of them */
+
 /* One head: views, nothing owned. Either q and k, or p, is present. */
 typedef struct atn_head {
     atn_cmat q; /* (nq, d) */

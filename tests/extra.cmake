@@ -10,6 +10,8 @@ add_test(NAME tools/style
 
 # Everything below runs the program through tests/cli/run.sh, which puts it on PATH, makes an
 # empty folder, and names the inputs. cli/prepare captures the built-in model once for all.
+add_executable(make_dump make_dump.c) # tensors to import, of any size
+target_link_libraries(make_dump PRIVATE atn_cli atn_flags)
 set(ATN_CLI_SCRATCH ${CMAKE_CURRENT_BINARY_DIR}/scratch/cli)
 set(ATN_CLI_RUNNER sh ${CMAKE_CURRENT_SOURCE_DIR}/cli/run.sh
   $<TARGET_FILE:attnscope> ${PROJECT_SOURCE_DIR} ${ATN_CLI_SCRATCH})

@@ -48,6 +48,8 @@ void atn_capture_close(atn_ctx *cx, atn_capture *c)
     atn_free(cx, c->turn);
     atn_free(cx, c->ids);
     atn_free(cx, c->texts);
+    atn_free(cx, c->roles);
+    atn_free(cx, c->grid);
     atn_free(cx, c);
 }
 
@@ -82,6 +84,19 @@ atn_idx atn_capture_tokens(const atn_capture *c, const int32_t **ids,
     if (ids) *ids = c->ids;
     if (texts) *texts = c->texts;
     return c->n_tokens;
+}
+
+const atn_list *atn_capture_grid(const atn_capture *c)
+{
+    return c->grid;
+}
+const uint8_t *atn_capture_roles(const atn_capture *c)
+{
+    return c->roles;
+}
+atn_idx atn_capture_prompt(const atn_capture *c)
+{
+    return c->prompt;
 }
 
 /* ---- layers ---- */

@@ -12,6 +12,7 @@
 #include <jansson.h>
 
 #include "core/io/safetensors.h"
+#include "core/param.h"
 #include "core/problem.h"
 
 /* One captured layer as the manifest describes it. */
@@ -58,6 +59,15 @@ const atn_layer_info *atn_capture_layer(const atn_capture *c, int i);
 /* Token ids [n] and texts (NULL when unknown); n = 0 when the capture has no tokens. */
 atn_idx atn_capture_tokens(const atn_capture *c, const int32_t **ids,
                            const char *const **texts);
+
+/* Facts that some methods need, each optional. All are about the keys, the most that a
+ * layer has where steps grow. */
+/* 1 to 3 axes of a grid of tokens, row-major: the first keys, those after it are text.
+ * NULL when there is none. */
+const atn_list *atn_capture_grid(const atn_capture *c);
+const uint8_t *
+atn_capture_roles(const atn_capture *c);          /* of atn_role; NULL = unknown */
+atn_idx atn_capture_prompt(const atn_capture *c); /* tokens of it, 0 = unknown */
 
 /* Loads layer i (index into atn_capture_layers) as float32; checks shapes against the
  * manifest, the hash, and that no value is NaN or infinite (DATA: layer, tensor, head,

@@ -16,10 +16,16 @@ struct atn_capture {
     int32_t *ids;
     const char **texts; /* borrowed from the manifest */
     atn_idx n_tokens;
+    atn_idx nk_least, nk_most; /* keys of all layers that the manifest lists */
+    atn_list *grid;            /* NULL: none */
+    uint8_t *roles;
+    atn_idx prompt;
 };
 
 /* Reads and checks capture.json of c->dir. */
 atn_status atn_capture_read_manifest(atn_ctx *cx, atn_capture *c) ATN_WARN_UNUSED;
+/* "grid", "roles" and "prompt", once the layers are read. */
+atn_status atn_capture_read_facts(atn_ctx *cx, atn_capture *c) ATN_WARN_UNUSED;
 /* Checks the form of "weights", member of obj; `what` is the place in the manifest. */
 atn_status atn_capture_check_weights(atn_ctx *cx, const char *what,
                                      const json_t *obj) ATN_WARN_UNUSED;

@@ -189,19 +189,22 @@ static int by_step_stack_layer(const void *a, const void *b)
     return stack ? stack : x->layer - y->layer;
 }
 
-static bool layer_on_disk(atn_ctx *cx, const atn_capture *c, const atn_layer_info *l)
+static atn_status layer_on_disk(atn_ctx *cx, const atn_capture *c,
+                                const atn_layer_info *l, bool *there)
 {
     char *path = atn_path_join(cx, c->dir, l->file);
-    const bool there = path && atn_file_exists(path);
 
+    if (!path) return cx->err.code;
+    *there = atn_file_exists(path);
     atn_free(cx, path);
-    return there;
+    return ATN_OK;
 }
 
 static atn_status read_layers(atn_ctx *cx, atn_capture *c)
 {
     const json_t *list = json_object_get(c->manifest, "layers"), *j;
     atn_status st = ATN_OK;
+    bool there = false;
     size_t i;
     int kept = 0;
 
@@ -214,7 +217,10 @@ static atn_status read_layers(atn_ctx *cx, atn_capture *c)
     json_array_foreach(list, i, j)
     {
         ATN_TRY(read_layer(cx, c, i, j));
-        if (layer_on_disk(cx, c, &c->layers[i]))
+        c->nk_most = ATN_MAX(c->nk_most, c->layers[i].nk);
+        c->nk_least = i == 0 ? c->layers[i].nk : ATN_MIN(c->nk_least, c->layers[i].nk);
+        ATN_TRY(layer_on_disk(cx, c, &c->layers[i], &there));
+        if (there)
             c->layers[kept++] = c->layers[i];
         else if (c->complete)
             ATN_FAIL(ATN_DATA, "%s/%s: the layer file is missing (capture it again)",
@@ -324,7 +330,6 @@ done:
 static atn_status check_remarks(atn_ctx *cx, const atn_capture *c)
 {
     static const char *const strings[] = {"fingerprint", "device", "arithmetic"},
-                             *const reserved[] = {"positions", "grid", "roles"},
                              *const types[] = {"F32", "F16", "BF16"};
     const json_t *m = c->manifest, *loss = json_object_get(m, "loss"), *v;
     const char *what = "capture.json", *text;
@@ -339,12 +344,11 @@ static atn_status check_remarks(atn_ctx *cx, const atn_capture *c)
         ATN_FAIL(ATN_DATA,
                  "%s/capture.json: \"dtype\" is \"%.40s\", not F32, F16 or BF16",
                  c->dir, text);
-    for (size_t i = 0; i < ATN_LEN(reserved); i++)
-        if ((v = json_object_get(m, reserved[i])) && !json_is_null(v))
-            ATN_FAIL(
-                ATN_DATA,
-                "%s/capture.json: \"%s\" is reserved, this version reads only null",
-                c->dir, reserved[i]);
+    if ((v = json_object_get(m, "positions")) && !json_is_null(v))
+        ATN_FAIL(
+            ATN_DATA,
+            "%s/capture.json: \"positions\" is reserved, this version reads only null",
+            c->dir);
     ATN_TRY(atn_capture_check_weights(cx, what, m));
     v = json_object_get(m, "run");
     if ((v && !json_is_null(v) && !json_is_object(v)) ||
@@ -486,6 +490,7 @@ atn_status atn_capture_read_manifest(atn_ctx *cx, atn_capture *c)
     ATN_TRY(read_layers(cx, c));
     ATN_TRY(check_places(cx, c));
     ATN_TRY(read_tokens(cx, c));
+    ATN_TRY(atn_capture_read_facts(cx, c));
     ATN_TRY(check_remarks(cx, c));
     ATN_TRY(check_checksum(cx, c));
 done:

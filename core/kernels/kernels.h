@@ -201,6 +201,13 @@ void atn_panels_pack(const float *x, atn_idx ld, atn_idx n, atn_idx d, float *pa
  * all 16 n vectors of n panels; out_ld >= 16 n. */
 void atn_panels_dot(const float *q, atn_idx ld, atn_idx rows, const float *panels,
                     atn_idx n, atn_idx d, float *out, atn_idx out_ld);
+/* The same in double: out [rows, n] <- scale q_r . x_c. A product of two floats is
+ * exact, so that fused operations change nothing. */
+void atn_panels_pack_wide(const float *x, atn_idx ld, atn_idx n, atn_idx d,
+                          double *panels);
+void atn_panels_dot_wide(const float *q, atn_idx ld, atn_idx rows, const double *panels,
+                         atn_idx n, atn_idx d, double scale, double *out,
+                         atn_idx out_ld);
 /* Sum x_j y_j. */
 double atn_wide_dot(const double *x, const double *y, atn_idx n);
 

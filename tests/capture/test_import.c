@@ -406,6 +406,130 @@ static void token_numbers(atn_ctx *cx)
     }
 }
 
+/* The first axis is steps: [2, 3, 2, 5, 4], and [2, 2, 5, 4] of one layer. */
+static void several_steps(atn_ctx *cx)
+{
+    const atn_idx five[] = {2, 3, 2, 5, 4}, keys[] = {2, 3, 1, 5, 4}, four[] = {2, 2, 5, 4},
+                  one[] = {1, 3, 2, 5, 4}, three[] = {2, 5, 4}, p[] = {2, 3, 6, 6};
+    atn_import_result r;
+    atn_capture *c = NULL;
+    atn_problem problem;
+    float *weights;
+
+    cx->log_level = ATN_LOG_ERROR;
+    begin("import-steps");
+    atn_import_args a = {.q = npy(0, "q.npy", 5, five, ramp(400)),
+                         .k = npy(1, "k.npy", 5, keys, ramp(400) + 7),
+                         .v = npy(2, "v.npy", 5, keys, ramp(400) + 13),
+                         .steps = true,
+                         .out_dir = in_folder(3, "run")};
+    CHECK_OK(atn_import(cx, &a, NULL, &r));
+    CHECK(r.steps == 2 && r.layers == 3 && r.heads == 2 && r.kv_heads == 1 && r.nq == 5);
+    CHECK(atn_file_exists(in_folder(4, "run/step-001/layer-002.safetensors")));
+    CHECK_OK(atn_capture_open(cx, a.out_dir, &c));
+    CHECK_EQ(atn_capture_layers(c), 6);
+    for (int i = 0; i < 6; i++) {
+        CHECK_EQ(atn_capture_layer(c, i)->step, i / 3);
+        CHECK_EQ(atn_capture_layer(c, i)->layer, i % 3);
+        CHECK_OK(atn_capture_load(cx, c, i, &problem));
+        CHECK(memcmp(problem.q, ramp(400) + 40 * i, 40 * 4) == 0);
+        CHECK(memcmp(problem.k, ramp(400) + 7 + 20 * i, 20 * 4) == 0);
+        atn_capture_unload(cx, &problem);
+    }
+    atn_capture_close(cx, c);
+
+    a.force = true;
+    a.q = a.k = a.v = npy(0, "q.npy", 4, four, ramp(400));
+    CHECK_OK(atn_import(cx, &a, NULL, &r));
+    CHECK(r.steps == 2 && r.layers == 1 && r.heads == 2);
+    a.q = a.k = a.v = npy(0, "q.npy", 5, one, ramp(400)); /* one step: no folder */
+    CHECK_OK(atn_import(cx, &a, NULL, &r));
+    CHECK(atn_file_exists(in_folder(4, "run/layer-002.safetensors")));
+    CHECK(!atn_dir_exists(in_folder(4, "run/step-000")));
+    a.k = npy(1, "k.npy", 5, keys, ramp(400));
+    CHECK_FAILS(atn_import(cx, &a, NULL, &r), ATN_DATA,
+                "k.npy [2, 3, 1, 5, 4]: the numbers of steps differ");
+    a.q = npy(0, "q.npy", 3, three, ramp(400));
+    CHECK_FAILS(atn_import(cx, &a, NULL, &r), ATN_DATA, "has 3 axes; with --steps");
+    a.steps = false;
+    a.q = npy(0, "q.npy", 5, five, ramp(400));
+    CHECK_FAILS(atn_import(cx, &a, NULL, &r), ATN_DATA, "or --steps");
+
+    a = (atn_import_args){.steps = true, .force = true, .out_dir = in_folder(3, "run")};
+    weights = averages(6, 6);
+    a.p = npy(0, "p.npy", 4, p, weights);
+    CHECK_OK(atn_import(cx, &a, NULL, &r));
+    CHECK(r.steps == 2 && r.layers == 1 && r.heads == 3 && r.causal_detected);
+    weights[(4 * 6 + 2) * 6] = NAN;
+    a.p = npy(0, "p.npy", 4, p, weights);
+    CHECK_FAILS(atn_import(cx, &a, NULL, &r), ATN_DATA,
+                "p.npy: step 1, layer 0, head 1, row 2 holds NaN");
+    weights[(4 * 6 + 2) * 6] = 5;
+    a.p = npy(0, "p.npy", 4, p, weights);
+    CHECK_FAILS(atn_import(cx, &a, NULL, &r), ATN_DATA,
+                "p.npy: step 1, layer 0, head 1, row 2 has a negative weight");
+    weights[(4 * 6 + 2) * 6] = 0;
+    weights[(5 * 6 + 2) * 6 + 5] = 0.001F; /* step 1 alone is not causal: nothing is */
+    a.p = npy(0, "p.npy", 4, p, weights);
+    CHECK_OK(atn_import(cx, &a, NULL, &r));
+    CHECK(!r.causal);
+}
+
+/* Roles, grid and prompt go into the manifest; what does not fit is refused. */
+static void token_facts(atn_ctx *cx)
+{
+    static const struct {
+        const char *roles, *grid;
+        atn_idx prompt;
+        atn_status code;
+        const char *message;
+    } cases[] = {
+        {NULL, "2x3", 0, ATN_USAGE, "--grid 2x3 is more tokens than the 5 keys"},
+        {NULL, "2x", 0, ATN_USAGE, "--grid '2x' is not 1 to 3 whole numbers"},
+        {NULL, "", 0, ATN_USAGE, "--grid '' is not"},
+        {NULL, "1x1x1x1", 0, ATN_USAGE, "1 to 3 whole numbers"},
+        {NULL, "4294967296x4294967296x2", 0, ATN_USAGE, "whole numbers"},
+        {NULL, "2147483648x2147483648x4", 0, ATN_USAGE, "more tokens"},
+        {NULL, NULL, 6, ATN_USAGE, "--prompt 6 is beyond the 5 keys"},
+        {NULL, NULL, -1, ATN_USAGE, "must not be negative"},
+        {"[\"none\"]", NULL, 0, ATN_DATA, "roles.json: is no list of 5 strings"},
+        {"{\"a\": 1}", NULL, 0, ATN_DATA, "roles.json: is no list of 5 strings"},
+        {"[\"none\", \"none\", 3, \"none\", \"none\"]", NULL, 0, ATN_DATA,
+         "entry 2 is no string"},
+        {"[\"none\", \"none\", \"None\", \"none\", \"none\"]", NULL, 0, ATN_DATA,
+         "entry 2 is \"None\", not"},
+    };
+    const atn_idx shape[] = {5, 4};
+    atn_import_args a = {.steps = false};
+    atn_import_result r;
+    atn_capture *c = NULL;
+
+    begin("import-facts");
+    a.q = a.k = a.v = npy(0, "q.npy", 2, shape, ramp(400));
+    a.out_dir = in_folder(1, "run");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        a.roles = cases[i].roles ? in_folder(2, "roles.json") : NULL;
+        if (a.roles) write_text(folder, "roles.json", cases[i].roles);
+        a.grid = cases[i].grid;
+        a.prompt = cases[i].prompt;
+        CHECK_FAILS(atn_import(cx, &a, NULL, &r), cases[i].code, cases[i].message);
+        CHECK(!atn_dir_exists(a.out_dir));
+    }
+    a.roles = in_folder(2, "roles.json");
+    write_text(folder, "roles.json",
+               "[\"global\", \"none\", \"none\", \"landmark\", \"none\"]");
+    a.grid = "2x2";
+    a.prompt = 5;
+    CHECK_OK(atn_import(cx, &a, NULL, &r));
+    CHECK_OK(atn_capture_open(cx, a.out_dir, &c));
+    CHECK(atn_capture_grid(c)->n == 2 && atn_capture_grid(c)->at[1] == 2);
+    CHECK(atn_capture_roles(c)[0] == ATN_ROLE_GLOBAL);
+    CHECK(atn_capture_roles(c)[3] == ATN_ROLE_LANDMARK);
+    CHECK(atn_capture_roles(c)[4] == ATN_ROLE_NONE);
+    CHECK_EQ(atn_capture_prompt(c), 5);
+    atn_capture_close(cx, c);
+}
+
 /* Attention of published models, as BertViz ships it: GPT-2 is found to be causal, BERT not;
  * the rows of a softmax sum to 1. */
 static void captured_elsewhere(atn_ctx *cx)
@@ -452,4 +576,5 @@ CHECK_MAIN({"queries, keys, values", queries_keys_values}, {"gradients", gradien
            {"tensors of a file", tensors_of_a_file}, {"half precision", half_precision},
            {"weights alone", weights_alone}, {"bad numbers", bad_numbers},
            {"what does not fit", what_does_not_fit}, {"wrong use", wrong_use},
+           {"several steps", several_steps}, {"token facts", token_facts},
            {"token texts", token_texts}, {"token numbers", token_numbers}, {"captured elsewhere", captured_elsewhere})

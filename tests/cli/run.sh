@@ -4,7 +4,7 @@
 #
 # CASE is a .test file of three lines - a command for sh, the exit code, an extended regular
 # expression that the output (stdout and stderr together) must match; an empty one means no
-# output - or a script. It runs in an empty folder with attnscope on PATH and
+# output - or a script. It runs in an empty folder with attnscope and make_dump on PATH and
 #
 #   MODEL  the built-in model          STORY  a text for it
 #   RUN    a finished capture of both  SRC    the source tree, FIX its tests/fixtures
@@ -15,7 +15,7 @@ set -u
 program=$1 SRC=$2 scratch=$3 name=$4 case=$5
 shift 5
 
-PATH=$(dirname -- "$program"):$PATH
+PATH=$(dirname -- "$program"):$(dirname -- "$program")/tests:$PATH
 FIX=$SRC/tests/fixtures
 MODEL=$SRC/datasets/tinytales/model
 STORY=$SRC/datasets/tinytales/sample.txt

@@ -305,6 +305,104 @@ static void edit(atn_ctx *cx, const char *dir, const char *key, json_t *value, b
     "\"0123456789abcdef0123456789abcdef\", \"layout\": \"" layout                      \
     "\", \"first\": " #first "}}"
 
+/* What methods ask of the tokens; absent, they are unknown. */
+static void token_facts(atn_ctx *cx)
+{
+    char dir[700];
+    atn_capture_writer *w = NULL;
+    atn_capture *c = NULL;
+    json_t *m = manifest(1);
+    const uint8_t *roles;
+    long left = 0;
+
+    snprintf(dir, sizeof dir, "%s", place("capture-facts"));
+    write_capture(cx, dir, 1);
+    CHECK_OK(atn_capture_open(cx, dir, &c));
+    CHECK(!atn_capture_grid(c) && !atn_capture_roles(c) && atn_capture_prompt(c) == 0);
+    atn_capture_close(cx, c);
+    json_object_set_new(m, "grid", json_string("1x2"));
+    json_object_set_new(m, "roles", json_pack("[s,s,s]", "global", "none", "landmark"));
+    json_object_set_new(m, "prompt", json_integer(2));
+    CHECK_OK(atn_capture_begin(cx, dir, m, "f2", true, &w));
+    CHECK_OK(put(cx, w, 0));
+    CHECK_OK(atn_capture_finish(cx, w, NULL));
+    json_decref(m);
+    CHECK_OK(atn_capture_open(cx, dir, &c));
+    CHECK_EQ(atn_capture_grid(c)->n, 2);
+    CHECK(atn_capture_grid(c)->at[0] == 1 && atn_capture_grid(c)->at[1] == 2);
+    roles = atn_capture_roles(c);
+    CHECK(roles[0] == ATN_ROLE_GLOBAL && roles[1] == ATN_ROLE_NONE &&
+          roles[2] == ATN_ROLE_LANDMARK);
+    CHECK_EQ(atn_capture_prompt(c), 2);
+    atn_capture_close(cx, c);
+    for (atn_status st = ATN_MEMORY; st != ATN_OK; left++) {
+        check_failing f = {left};
+        atn_ctx frail;
+
+        CHECK(left < 500);
+        atn_ctx_init(&frail);
+        frail.alloc = (atn_allocator){check_failing_resize, &f};
+        st = atn_capture_open(&frail, dir, &c);
+        CHECK(st == ATN_OK || st == ATN_MEMORY);
+        CHECK((st == ATN_OK) == (c != NULL));
+        atn_capture_close(&frail, c);
+        atn_ctx_release(&frail);
+    }
+}
+
+/* Where steps grow, the grid is in all of them and a role is said of every key. */
+static void facts_of_steps(atn_ctx *cx)
+{
+    static const struct {
+        const char *grid;
+        int roles, prompt;
+        const char *message;
+    } cases[] = {
+        {"3", N + 1, N + 1, NULL},
+        {"4", N + 1, N, "more tokens than the 3 keys"},
+        {"3", N, N, "has 3 entries"},
+        {"3", N + 1, N + 2, "outside 1..4"},
+    };
+    char dir[700];
+
+    snprintf(dir, sizeof dir, "%s", place("capture-facts-steps"));
+    for (size_t i = 0; i < ATN_LEN(cases); i++) {
+        const float more[(N + 1) * D] = {1, 2, 3, 4, 5, 6, 7, 8};
+        const atn_st_out t[] = {{"q", ATN_F32, 3, {H, N, D}, q},
+                                {"k", ATN_F32, 3, {1, N + 1, D}, more},
+                                {"v", ATN_F32, 3, {1, N + 1, D}, more}};
+        json_t *m = manifest(2), *second, *roles = json_array();
+        atn_capture_writer *w = NULL;
+        atn_capture *c = NULL;
+
+        second = json_array_get(json_object_get(m, "layers"), 1);
+        json_object_set_new(second, "index", json_integer(0));
+        json_object_set_new(second, "step", json_integer(1));
+        json_object_set_new(second, "n_k", json_integer(N + 1));
+        json_object_set_new(second, "offset", json_integer(1));
+        json_object_set_new(second, "file",
+                            json_string("step-001/layer-000.safetensors"));
+        json_object_set_new(m, "steps", json_pack("[i, i]", 0, 1));
+        json_object_del(m, "tokens");
+        for (int r = 0; r < cases[i].roles; r++)
+            json_array_append_new(roles, json_string(atn_role_names[r % ATN_ROLES]));
+        json_object_set_new(m, "roles", roles);
+        json_object_set_new(m, "grid", json_string(cases[i].grid));
+        json_object_set_new(m, "prompt", json_integer(cases[i].prompt));
+        CHECK_OK(atn_capture_begin(cx, dir, m, "f", true, &w));
+        CHECK_OK(put(cx, w, 0));
+        CHECK_OK(atn_capture_put(cx, w, 1, t, 3));
+        CHECK_OK(atn_capture_finish(cx, w, NULL));
+        if (cases[i].message)
+            CHECK_FAILS(atn_capture_open(cx, dir, &c), ATN_DATA, cases[i].message);
+        else
+            CHECK_OK(atn_capture_open(cx, dir, &c));
+        if (c) CHECK_EQ(atn_capture_roles(c)[N], ATN_ROLE_NONE);
+        atn_capture_close(cx, c);
+        json_decref(m);
+    }
+}
+
 /* Long for its table: one row an edit of the manifest, with what has to be said of it. */
 static void edited_by_hand(atn_ctx *cx)
 {
@@ -375,8 +473,28 @@ static void edited_by_hand(atn_ctx *cx)
         {"tokens", "{\"ids\": [1, 2]}", "2 tokens, but layer 0 has 3 keys", true},
         {"tokens", "7", "\"tokens\" is no object", true},
         {"positions", "[0, 1]", "\"positions\" is reserved", true},
-        {"grid", "1", "\"grid\" is reserved", true},
-        {"roles", "[]", "\"roles\" is reserved", true},
+        {"grid", "1", "\"grid\" must be a string", true},
+        {"grid", "\"\"", "\"grid\" is \"\", not 1 to 3 whole numbers", true},
+        {"grid", "\"3x\"", "\"grid\" is \"3x\"", true},
+        {"grid", "\"x3\"", "whole numbers", true},
+        {"grid", "\"1x1x1x1\"", "whole numbers", true},
+        {"grid", "\"0x1\"", "whole numbers", true},
+        {"grid", "\"-1x1\"", "whole numbers", true},
+        {"grid", "\" 1\"", "whole numbers", true},
+        {"grid", "\"1.0\"", "whole numbers", true},
+        {"grid", "\"99999999999999999999\"", "whole numbers", true},
+        {"grid", "\"2x2\"", "is \"2x2\", which is more tokens than the 3 keys", true},
+        {"grid", "\"2147483648x2147483648x2147483648\"", "more tokens", true},
+        {"roles", "5", "\"roles\" is no list of strings", true},
+        {"roles", "[]", "\"roles\" has 0 entries", true},
+        {"roles", "[\"none\", \"none\"]", "has 2 entries, needed is one for each of 3",
+         true},
+        {"roles", "[\"none\", 1, \"none\"]", "roles[1] is no string", true},
+        {"roles", "[\"none\", \"none\", \"mark\"]", "roles[2] is \"mark\", not", true},
+        {"prompt", "0", "\"prompt\" is 0, outside 1..3", true},
+        {"prompt", "4", "\"prompt\" is 4, outside 1..3", true},
+        {"prompt", "-1", "outside 1..3", true},
+        {"prompt", "1.5", "\"prompt\" must be an integer", true},
         {"stacks", "5", "no list of strings", true},
         {"steps", "[\"a\"]", "no list of integers", true},
         {"stacks", "[]", "does not list", true},
@@ -685,6 +803,7 @@ CHECK_MAIN({"round trip", round_trip}, {"resuming", resuming}, {"replacing", rep
            {"edited layer is made again", edited_layer_is_made_again},
            {"torn layer", torn_layer},
            {"other directories are left alone", other_directories_are_left_alone},
+           {"token facts", token_facts}, {"facts of steps", facts_of_steps},
            {"edited by hand", edited_by_hand}, {"changed layers", changed_layers},
            {"weights by their place", weights_by_place},
            {"weights gone or changed", weights_gone_or_changed},

@@ -30,6 +30,10 @@ static void spec(atn_ctx *cx)
     CHECK(s.k == 4096 && s.eps == 0.25 && !s.causal && s.kind == 2);
     atn_param_print(table, &s, text, sizeof text);
     CHECK_STR(text, "k=4096,eps=0.25,causal=0,kind=sum");
+    s.k = 1000;
+    s.eps = 0.1; /* the shortest text that reads back the same */
+    atn_param_print(table, &s, text, sizeof text);
+    CHECK_STR(text, "k=1000,eps=0.1,causal=0,kind=sum");
 }
 
 static void spec_errors(atn_ctx *cx)
@@ -174,6 +178,31 @@ static void numbers_between_x(atn_ctx *cx)
                 "more than");
 }
 
+/* Whole numbers from 1 to 2^31 between x, nothing else. */
+static void shapes(atn_ctx *cx)
+{
+    static const char *const bad[] = {
+        "",    "x",   "3x",      "x3",         "3xx4",
+        "0",   "-1",  "+1",      " 1",         "1 ",
+        "1.0", "1e3", "4k",      "3,4",        "3X4",
+        "0x",  "1x0", "1x1x1x1", "2147483649", "99999999999999999999"};
+    atn_list l;
+    char text[64], cut[4];
+
+    (void)cx;
+    for (size_t i = 0; i < ATN_LEN(bad); i++) CHECK(!atn_shape_read(bad[i], 3, &l));
+    CHECK(atn_shape_read("2147483648x7x12", 3, &l));
+    CHECK(l.n == 3 && l.at[0] == 2147483648 && l.at[1] == 7 && l.at[2] == 12);
+    CHECK_EQ(atn_list_text(&l, text, sizeof text), 15);
+    CHECK_STR(text, "2147483648x7x12");
+    CHECK(atn_shape_read("12", 1, &l));
+    CHECK_EQ(atn_list_text(&l, cut, sizeof cut), 2);
+    CHECK_STR(cut, "12");
+    l.n = 0;
+    CHECK_EQ(atn_list_text(&l, text, sizeof text), 0);
+    CHECK_STR(text, "");
+}
+
 typedef struct files {
     int64_t k;
     char plan[ATN_TEXT_MOST], other[8];
@@ -304,5 +333,5 @@ static void any_string(atn_ctx *cx)
 
 CHECK_MAIN({"known words", known_words}, {"spec", spec}, {"spec errors", spec_errors},
            {"sizes", sizes}, {"lists", lists}, {"numbers between x", numbers_between_x},
-           {"heads", heads}, {"nearest", nearest}, {"texts", texts},
+           {"heads", heads}, {"nearest", nearest}, {"texts", texts}, {"shapes", shapes},
            {"many parameters", many_parameters}, {"any string", any_string})

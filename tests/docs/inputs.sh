@@ -1,6 +1,6 @@
 # tests/docs/inputs.sh -- sourced: puts the inputs that the documentation talks of into the
 # folder: MODEL, story.txt, ids.txt, P.npy, Q.npy, K.npy, V.npy, dump.safetensors, tokens.json,
-# mask.json, labels.csv (of the text's 439 tokens).
+# roles.json, steps.safetensors, mask.json, labels.csv (of the text's 439 tokens).
 ln -s "$MODEL" MODEL
 cp "$STORY" story.txt
 printf '1 2 3 4 5 6 7 8\n' >ids.txt
@@ -21,6 +21,17 @@ for name in Q K V; do cp P.npy $name.npy; done
     printf '%-72s' '{"attention":{"dtype":"F32","shape":[2,2,2],"data_offsets":[0,32]}}'
     values
 } >dump.safetensors
+{
+    printf '\310\000\000\000\000\000\000\000' # 200 bytes of header
+    printf '%-200s' "{$(
+        printf '"%s":{"dtype":"F32","shape":[2,1,2,2],"data_offsets":[%d,%d]},' \
+            k 0 32 q 32 64 v 64 96 | sed 's/,$//'
+    )}"
+    values
+    values
+    values
+} >steps.safetensors
 printf '["Once", " upon"]\n' >tokens.json
+printf '["landmark", "none"]\n' >roles.json
 printf '{"schema": "attnscope/pattern/1", "keys": 4, "causal": true, "heads": [{"slices": [[0, 4, 0, 2, 0], [2, 4, 2, 4, "causal"]]}]}' >mask.json
 awk 'BEGIN { print "label"; for (i = 0; i < 439; i++) print int(i / 40) % 5 }' >labels.csv

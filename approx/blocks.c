@@ -1,0 +1,122 @@
+/* approx/blocks.c -- blocks of keys and their scores, see the header. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "approx/blocks.h"
+
+#include "core/kernels/kernels.h"
+
+enum { TILE_FLOATS = 1 << 18, TILE_ROWS_LEAST = 8, TILE_ROWS_MOST = 64 };
+
+atn_block_row atn_block_row_of(const atn_head *h, atn_idx i, atn_idx block)
+{
+    atn_block_row r = {.at = atn_sight_at(&h->sight, i)};
+    atn_idx seen;
+
+    atn_sight_row(&h->sight, i, &r.lo, &r.hi);
+    if (r.lo >= r.hi || r.at < 0) {
+        r.lo = r.hi = 0;
+        return r;
+    }
+    seen = (r.hi - 1) / block + 1;
+    r.first = r.lo / block;
+    r.past = ATN_MIN(r.at / block, seen);
+    r.end = ATN_MIN(r.past + 1, seen);
+    r.complete = ATN_MIN((r.at + 1) / block, seen);
+    return r;
+}
+
+atn_status atn_block_row_put(atn_ctx *cx, atn_chosen *c, const atn_block_row *r,
+                             atn_idx block, const atn_idx *blocks, atn_idx n)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    atn_status st = ATN_OK;
+    atn_span *spans = NULL;
+
+    ATN_TAKE(spans, n);
+    for (atn_idx b = 0; b < n; b++)
+        spans[b] = (atn_span){ATN_MAX(blocks[b] * block, r->lo),
+                              ATN_MIN((blocks[b] + 1) * block, r->hi)};
+    ATN_TRY(atn_chosen_put(cx, c, r->at, spans, n));
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+/* ---- scores ---- */
+
+static atn_idx panels_of(atn_idx n)
+{
+    return (n + ATN_PANEL - 1) / ATN_PANEL;
+}
+
+atn_status atn_scored_pack(atn_ctx *cx, atn_cmat x, atn_scored *out)
+{
+    atn_status st = ATN_OK;
+    atn_idx count;
+
+    *out = (atn_scored){.n = x.rows, .d = x.cols};
+    if (!atn_mul(panels_of(x.rows) * ATN_PANEL, x.cols, &count))
+        ATN_FAIL(ATN_MEMORY, "%lld x %lld numbers to score against are too many",
+                 (long long)x.rows, (long long)x.cols);
+    ATN_TAKE(out->panels, count);
+    atn_panels_pack(x.data, x.ld, x.rows, x.cols, out->panels);
+done:
+    return st;
+}
+
+atn_status atn_scored_tile(atn_ctx *cx, const atn_scored *x, atn_cmat q, atn_idx lo,
+                           atn_idx hi, atn_mat *out)
+{
+    const atn_idx panel = lo / ATN_PANEL, n = panels_of(hi) - panel;
+    atn_status st = ATN_OK;
+    float *data = NULL;
+
+    ATN_ASSERT(lo >= 0 && lo <= hi && hi <= x->n && q.cols == x->d);
+    *out = (atn_mat){NULL, q.rows, hi - lo, ATN_MAX(n, 1) * ATN_PANEL};
+    ATN_TAKE(data, q.rows * out->ld);
+    atn_panels_dot(q.data, q.ld, q.rows, x->panels + panel * ATN_PANEL * x->d,
+                   hi > lo ? n : 0, x->d, data, out->ld);
+    out->data = data + (lo - panel * ATN_PANEL);
+done:
+    return st;
+}
+
+atn_idx atn_scored_rows(atn_idx n)
+{
+    const atn_idx fit = TILE_FLOATS / ATN_MAX(n, 1) / 8 * 8;
+
+    return ATN_MIN(ATN_MAX(fit, (atn_idx)TILE_ROWS_LEAST), (atn_idx)TILE_ROWS_MOST);
+}
+
+double atn_scored_bytes(const atn_ctx *cx, atn_idx n, atn_idx d)
+{
+    const double wide = (double)(panels_of(n) * ATN_PANEL);
+
+    return sizeof(float) * wide *
+           ((double)d + (double)cx->threads * ((double)atn_scored_rows(n) + 1));
+}
+
+/* ---- counts ---- */
+
+atn_tally atn_tally_sum(const atn_tally *of, atn_idx n)
+{
+    atn_tally sum = {0};
+
+    for (atn_idx t = 0; t < n; t++) {
+        sum.scored += of[t].scored;
+        sum.ties += of[t].ties;
+    }
+    return sum;
+}
+
+void atn_tally_cost(const atn_tally *t, const atn_head *h, atn_idx n, atn_idx heads,
+                    atn_plan *out)
+{
+    const double d = (double)h->k.cols, keys = (double)h->nk * d / (double)heads;
+    const double vectors = 2 * (double)n * d / (double)heads;
+    const double scores = (double)t->scored;
+
+    out->index_flops += keys + 2 * d * scores;
+    out->index_bytes +=
+        ATN_COST_BYTES * (keys + vectors + (double)h->nq * d + 2 * scores);
+    out->ties += t->ties;
+}

@@ -1,0 +1,52 @@
+/* approx/blocks.h -- what planners share that score blocks of keys: the blocks of a
+ * row, products of queries with few vectors, blocks as keys of a row.
+ *
+ * Math    blocks of B tokens from position 0 on. The query at position t that sees the
+ *         keys [lo, hi) has of them those with a key in [lo, hi); the one of t is its
+ *         current one, those before it are past, and complete are those with
+ *         c < floor((t + 1) / B): of a block's last token its own, too.
+ * Oracle  by hand in tests/approx/test_blocks.c.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "approx/chosen.h"
+
+/* Blocks [first, end) of a row; the past ones end at `past`, and so does the current
+ * one begin: end is past + 1 where the row sees a key of it, else past. */
+typedef struct atn_block_row {
+    atn_idx at, lo, hi; /* position, keys */
+    atn_idx first, past, end, complete;
+} atn_block_row;
+/* first == end: the row sees nothing. */
+atn_block_row atn_block_row_of(const atn_head *h, atn_idx i, atn_idx block);
+/* Puts the keys of n blocks that the row sees. */
+atn_status atn_block_row_put(atn_ctx *cx, atn_chosen *c, const atn_block_row *r,
+                             atn_idx block, const atn_idx *blocks,
+                             atn_idx n) ATN_WARN_UNUSED;
+
+/* Vectors that queries are scored against, in the arena. */
+typedef struct atn_scored {
+    float *panels; /* of core/kernels/kernels.h */
+    atn_idx n, d;
+} atn_scored;
+atn_status atn_scored_pack(atn_ctx *cx, atn_cmat x, atn_scored *out) ATN_WARN_UNUSED;
+/* out, in the arena: q_r . x_(lo + c) in float32, equal vectors equal scores. q has the
+ * rows of a tile, of atn_scored_rows at most. */
+atn_status atn_scored_tile(atn_ctx *cx, const atn_scored *x, atn_cmat q, atn_idx lo,
+                           atn_idx hi, atn_mat *out) ATN_WARN_UNUSED;
+/* Rows that a tile of scores against n vectors should have. */
+atn_idx atn_scored_rows(atn_idx n);
+/* Bytes of the vectors, and of the tiles of all threads. */
+double atn_scored_bytes(const atn_ctx *cx, atn_idx n, atn_idx d);
+
+/* What a tile has counted. */
+typedef struct atn_tally {
+    int64_t scored, ties; /* scores looked at; as in atn_plan */
+} atn_tally;
+atn_tally atn_tally_sum(const atn_tally *of, atn_idx n);
+/* Adds to an index what n vectors of d numbers cost that come of all keys once and are
+ * scored by all queries: 2 d flop a score; keys and queries read once, the vectors and
+ * the scores written and read. What the heads of a group share is divided by `heads`. */
+void atn_tally_cost(const atn_tally *t, const atn_head *h, atn_idx n, atn_idx heads,
+                    atn_plan *out);

@@ -1,0 +1,213 @@
+/* tests/approx/test_topp.c -- a share of the weight, by the card's fixture and against
+ * sums by definition. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "tests/approx/oracle_twin.h"
+
+/* Weights of row 7: .470739 .173175 .173175 .063708 .063708 ..; the first four have
+ * .880797, five .944505. Row 6: 2, 6, 3 have .8558, 4 comes before none. */
+static void golden(atn_ctx *cx)
+{
+    zoo z;
+
+    zoo_first(&z);
+    zoo_golden(cx, &z, "topp:p=.9", 0, 7, "0,1,3-5", .944505, 3.147495);
+    zoo_golden(cx, &z, "topp:p=.9", 0, 6, "2-4,6", .932881, 3.145845);
+    zoo_free(&z);
+}
+
+/* `before` is what stands before an entry in its order, of `mass`: is it kept? -1: too
+ * near to say. */
+static int kept(const char *variant, double p, double before, double w, double mass)
+{
+    const bool crosses = before + w > p * mass; /* and all after it */
+
+    if (fabs(before - p * mass) < 1e-9 || fabs(before + w - p * mass) < 1e-9) return -1;
+    if (*variant == 'u') return !crosses;
+    return before < p * mass;
+}
+
+static void against_sums(atn_ctx *cx)
+{
+    static const char *const variants[] = {"least", "over", "under"};
+    static const double ps[] = {0, .3, .8, .97, 1};
+
+    for (int kind = 0; kind < TWIN_KINDS; kind++)
+        for (size_t s = 0; s < ATN_LEN(variants) * ATN_LEN(ps); s++) {
+            const char *const variant = variants[s % ATN_LEN(variants)];
+            const double p = ps[s / ATN_LEN(variants)];
+            twin t;
+            const atn_idx nq = twin_make(&t, kind, 11), nk = t.z.head[0].nk;
+            bool *keep = malloc((size_t)(nq * nk));
+            char spec[64];
+
+            snprintf(spec, sizeof spec, "topp:p=%g,variant=%s", p, variant);
+            twin_kept(cx, &t, spec, keep);
+            for (atn_idx i = 0; i < nq; i++) {
+                const double *x = t.s + i * nk, *w = t.w + i * nk;
+                double mass = 0, before;
+
+                for (atn_idx j = 0; j < nk; j++) mass += w[j];
+                for (atn_idx j = 0; j < nk; j++) {
+                    int is;
+
+                    twin_rank(x, w, nk, j, &before);
+                    is = x[j] > -INFINITY ? kept(variant, p, before, w[j], mass) : 0;
+                    if (is >= 0 && keep[i * nk + j] != is)
+                        fail_msg("kind %d, %s, row %lld, key %lld", kind, spec,
+                                 (long long)i, (long long)j);
+                }
+            }
+            free(keep);
+            twin_free(&t);
+        }
+}
+
+/* All entries of all rows in one order. */
+static void of_the_head(atn_ctx *cx)
+{
+    static const char *const variants[] = {"least", "over", "under"};
+
+    for (int kind = 0; kind < TWIN_KINDS; kind++)
+        for (size_t s = 0; s < ATN_LEN(variants); s++) {
+            twin t;
+            const atn_idx nq = twin_make(&t, kind, 12), nk = t.z.head[0].nk,
+                          n = nq * nk;
+            bool *keep = malloc((size_t)n);
+            double mass = 0, before;
+            char spec[64];
+
+            for (atn_idx e = 0; e < n; e++) {
+                mass += t.w[e];
+                if (t.s[e] > -INFINITY) t.s[e] = t.w[e]; /* across rows weights count */
+            }
+            snprintf(spec, sizeof spec, "topp:p=.7,level=head,variant=%s", variants[s]);
+            twin_kept(cx, &t, spec, keep);
+            for (atn_idx e = 0; e < n; e++) {
+                int is;
+
+                twin_rank(t.s, t.w, n, e, &before);
+                is = t.s[e] > -INFINITY ? kept(variants[s], .7, before, t.w[e], mass)
+                                        : 0;
+                if (is >= 0) CHECK_EQ(keep[e], is);
+            }
+            free(keep);
+            twin_free(&t);
+        }
+}
+
+static void blocks_against_sums(atn_ctx *cx)
+{
+    enum { B = 4 };
+
+    for (int kind = 0; kind < TWIN_KINDS; kind++) {
+        twin t;
+        const atn_idx nq = twin_make(&t, kind, 13), nk = t.z.head[0].nk,
+                      nb = (nk + B - 1) / B;
+        const atn_idx first = t.z.head[0].sight.offset;
+        bool *keep = malloc((size_t)(nq * nk));
+
+        twin_kept(cx, &t, "topp:p=.8,block=4", keep);
+        for (atn_idx i = 0; i < nq; i++) {
+            const atn_idx from = (i + first) / B * B - first;
+            double x[TWIN_N], w[TWIN_N], mass = 0, before;
+
+            twin_blocks(&t, ATN_MAX(from, 0), ATN_MIN(from + B, nq), B, "sum", x);
+            for (atn_idx c = 0; c < nb; c++) mass += w[c] = fmax(x[c], 0);
+            for (atn_idx j = 0; j < nk; j++) {
+                int is;
+
+                twin_rank(x, w, nb, j / B, &before);
+                is = kept("least", .8, before, w[j / B], mass);
+                if (is >= 0)
+                    CHECK_EQ(keep[i * nk + j], is && t.s[i * nk + j] > -INFINITY);
+            }
+        }
+        free(keep);
+        twin_free(&t);
+    }
+}
+
+/* The head whose rows are uniform: of m keys ceil(p m), floor(p m) + 1, floor(p m) are
+ * kept, and of weights given in float32 as many, although 1 / m is rounded there. */
+static void uniform_rows(atn_ctx *cx)
+{
+    static const char *const specs[] = {"topp:p=.5", "topp:p=.5,variant=over",
+                                        "topp:p=.5,variant=under", "topp:p=.9"};
+    enum { N = 70 };
+
+    for (int given = 0; given < 2; given++)
+        for (size_t s = 0; s < ATN_LEN(specs); s++) {
+            static float p[N * N];
+            bool keep[N * N];
+            twin t = {0};
+
+            zoo_random(&t.z, 1, 1, N, N, 1);
+            memset(t.z.q, 0, N * 8 * sizeof *t.z.q);
+            for (int i = 0; i < N; i++)
+                for (int j = 0; j < N; j++)
+                    p[i * N + j] = j <= i ? 1 / (float)(i + 1) : 0;
+            if (given) {
+                t.z.head[0].p = (atn_cmat){p, N, N, N};
+                t.z.head[0].q = t.z.head[0].k = (atn_cmat){0};
+            }
+            twin_kept(cx, &t, specs[s], keep);
+            for (int i = 0; i < N; i++) {
+                const int m = i + 1;
+                const int want[] = {(m + 1) / 2, m / 2 + 1, m / 2, (9 * m + 9) / 10};
+
+                for (int j = 0; j < N; j++)
+                    CHECK_EQ(keep[i * N + j], j <= i && j < want[s]);
+            }
+            zoo_free(&t.z);
+        }
+}
+
+/* 4096 rows of 4097 entries on average are too many to sort. */
+static void too_many_entries(atn_ctx *cx)
+{
+    enum { N = 5800 };
+    atn_plan plan;
+    atn_choice c;
+    zoo z;
+
+    zoo_random(&z, 1, 1, N, N, 1);
+    CHECK_OK(atn_choice_read(cx, "topp", "level=head", &c));
+    CHECK_FAILS(atn_choice_plan(cx, &c, &z.in, 0, &plan), ATN_USAGE, "larger blocks");
+    CHECK_OK(atn_choice_read(cx, "topp", "level=head,block=512", &c));
+    CHECK_OK(atn_choice_plan(cx, &c, &z.in, 0, &plan));
+    atn_plan_release(cx, &plan);
+    zoo_free(&z);
+}
+
+static void memory_runs_out(atn_ctx *cx)
+{
+    static const char *const params[] = {"", "level=head", "level=head,block=8"};
+    bool done;
+    zoo z;
+
+    (void)cx;
+    zoo_random(&z, 1, 1, 30, 30, 2);
+    for (size_t s = 0; s < ATN_LEN(params); s++) {
+        done = false;
+        for (long k = 0; !done; k++) {
+            check_failing failing = {k};
+            atn_plan plan = {0};
+            atn_choice c;
+            atn_ctx mine;
+
+            atn_ctx_init(&mine);
+            mine.threads = 1;
+            mine.alloc = (atn_allocator){check_failing_resize, &failing};
+            done = atn_choice_read(&mine, "topp", params[s], &c) == ATN_OK &&
+                   atn_choice_plan(&mine, &c, &z.in, 0, &plan) == ATN_OK;
+            atn_plan_release(&mine, &plan);
+            atn_ctx_release(&mine);
+        }
+    }
+    zoo_free(&z);
+}
+
+CHECK_MAIN({"golden", golden}, {"against sums", against_sums},
+           {"of the head", of_the_head}, {"blocks against sums", blocks_against_sums},
+           {"uniform rows", uniform_rows}, {"too many entries", too_many_entries},
+           {"memory runs out", memory_runs_out})
