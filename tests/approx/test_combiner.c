@@ -406,10 +406,25 @@ static void allocations_fail(atn_ctx *cx)
     zoo_free(&z);
 }
 
+static void any_parameters(atn_ctx *cx)
+{
+    static const char *const params[] = {"block=1",
+                                         "block=1000000000",
+                                         "block=2,pool=max,log_size=1",
+                                         "form=axial,m=1",
+                                         "form=axial,m=1000000000",
+                                         "form=axial,m=4",
+                                         "form=logsparse,pool=sum",
+                                         "form=axial",
+                                         "form=logsparse,log_size=1"};
+
+    zoo_survives_all(cx, "combiner", params, (int)ATN_LEN(params));
+}
+
 CHECK_MAIN({"golden", golden}, {"units of segments", units_of_segments},
            {"twins", twins}, {"dense limits", dense_limits},
            {"default segments", default_segments},
            {"logsparse is small", logsparse_is_small},
            {"heads without values", heads_without_values}, {"refused", refused},
            {"threads do not matter", threads_do_not_matter},
-           {"allocations fail", allocations_fail})
+           {"allocations fail", allocations_fail}, {"any parameters", any_parameters})
