@@ -1,0 +1,48 @@
+/* analysis/approx_fit.h -- the plans of one unit of heads, with the parameter that a
+ * budget fits at the value that comes nearest to it from below.
+ *
+ * Math    executed(x) = the pairs in executed tiles, summed over the heads of the unit;
+ *         larger x execute more (where they execute less, -x is searched). Integers:
+ *         the largest x with executed(x) <= target that a search by doubled steps and
+ *         halved intervals finds from a start; values that a rule forbids are passed
+ *         over. Numbers: as soon as executed is within 1 % below the target, or 24
+ *         halvings. Where executed(x) does not grow all the way, some crossing.
+ * Oracle  executed = w n - w (w - 1) / 2 of a window: the largest w.
+ * Cost    two plans where the start is the answer, about 2 log2 of the way to it else.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "approx/method.h"
+#include "core/apply.h"
+
+typedef enum atn_fit {
+    ATN_FIT_NONE,  /* no budget: as the parameters say */
+    ATN_FIT_FIXED, /* nothing to fit */
+    ATN_FIT_MET,
+    ATN_FIT_LEAST, /* above the budget at the least value */
+    ATN_FIT_MOST,  /* below it at the largest value that makes a difference */
+    ATN_FITS
+} atn_fit;
+extern const char *const atn_fit_names[ATN_FITS]; /* "", "fixed", "met" .. */
+
+typedef struct atn_fit_opts {
+    const atn_choice *choice;
+    atn_idx first, n; /* the unit */
+    double target;    /* pairs of all its heads; NAN = no budget */
+    double start;     /* a value to begin with; NAN = the one in choice */
+} atn_fit_opts;
+
+typedef struct atn_fitted {
+    atn_plan *plan; /* [n] */
+    atn_cost *cost; /* [n] */
+    double value;   /* of the parameter; NAN where it was not searched */
+    double seconds; /* that the plans took, without the search */
+    atn_fit fit;
+    atn_idx n;
+} atn_fitted;
+
+/* Release it also on failure. */
+atn_status atn_approx_fit(atn_ctx *cx, const atn_input *in, const atn_fit_opts *o,
+                          atn_fitted *out) ATN_WARN_UNUSED;
+void atn_fitted_release(atn_ctx *cx, atn_fitted *f); /* a zeroed one is fine */

@@ -1,0 +1,56 @@
+/* analysis/approx_internal.h -- a run of approximations, as its files share it. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "analysis/approx.h"
+#include "analysis/approx_fit.h"
+#include "analysis/approx_list.h"
+
+/* A method at a budget. */
+typedef struct atn_approx_case {
+    atn_approx_method *method;
+    const atn_approx_budget *budget;
+    double start;     /* where the next search begins; NAN = at the parameters */
+    atn_draws *draws; /* NULL = none are kept */
+    char *folder;     /* of the dump, its id or id-2 .. */
+    bool said;        /* that heads beside a bad one are left out */
+} atn_approx_case;
+
+/* A case on a head. */
+typedef struct atn_approx_cell {
+    bool done, keeps; /* within the budget, where there is one */
+    atn_fit fit;
+    double fitted; /* of the budget parameter; NAN = as in the choice */
+    int looks;     /* ATN_LOOKS_*, -1 = the head is not causal */
+    atn_idx tile_rows, tile_keys;
+    double value[ATN_APPROX_VALUES];
+} atn_approx_cell;
+
+typedef struct atn_approx_head {
+    const atn_layer_info *info;
+    atn_idx head;
+    bool failed; /* it holds no numbers */
+} atn_approx_head;
+
+struct atn_approx {
+    const atn_capture *capture;
+    const atn_selection *selection;
+    const atn_approx_opts *opts;
+    atn_approx_list list;
+    atn_approx_case *cases; /* [n_cases] methods, and the budgets of each */
+    int n_cases;
+    atn_approx_head *head; /* [n] selected */
+    atn_idx n;
+    atn_approx_cell *cell;        /* [n, n_cases] */
+    struct atn_approx_dump *dump; /* NULL = none */
+};
+
+static inline atn_approx_cell *atn_approx_at(const atn_approx *a, atn_idx head, int c)
+{
+    return &a->cell[head * a->n_cases + c];
+}
+
+/* Parameters as printed, the fitted one at `lo`, or from lo to hi; NAN as in the choice. */
+enum { ATN_APPROX_PARAMETERS = 1024 };
+atn_status atn_approx_parameters(atn_ctx *cx, const atn_choice *c, double lo, double hi,
+                                 char out[ATN_APPROX_PARAMETERS]) ATN_WARN_UNUSED;

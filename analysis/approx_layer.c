@@ -1,0 +1,257 @@
+/* analysis/approx_layer.c -- a captured layer as methods see it. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "analysis/approx_layer.h"
+
+#include <string.h>
+
+#include "core/plan.h"
+
+/* ---- tensors beside q, k, v ---- */
+
+/* Rows [first, first + n) of every plane of x [planes, rows, cols], which it takes. */
+static atn_status trim_planes(atn_ctx *cx, float **x, atn_idx planes, atn_idx rows,
+                              atn_idx cols, atn_idx first, atn_idx n)
+{
+    atn_status st = ATN_OK;
+    float *some = NULL;
+
+    if (!*x || n == rows) return ATN_OK;
+    ATN_NEW(some, planes * n * cols);
+    for (atn_idx p = 0; p < planes; p++)
+        memcpy(some + p * n * cols, *x + (p * rows + first) * cols,
+               (size_t)(n * cols) * sizeof *some);
+    atn_free(cx, *x);
+    *x = some;
+done:
+    return st;
+}
+
+/* A tensor [planes, rows, cols], NULL where the capture has none. */
+static atn_status load_planes(atn_ctx *cx, const atn_capture *c, int at,
+                              const char *name, const atn_idx want[3], float **out)
+{
+    atn_idx shape[ATN_ST_MAX_RANK];
+    atn_status st = ATN_OK;
+    int rank = 0;
+
+    ATN_TRY(atn_capture_tensor(cx, c, at, name, out, &rank, shape));
+    if (*out && (rank != 3 || shape[0] != want[0] || shape[1] != want[1] ||
+                 shape[2] != want[2]))
+        ATN_FAIL(ATN_DATA, "layer %d: \"%s\" is not of shape [%lld, %lld, %lld]",
+                 atn_capture_layer(c, at)->layer, name, (long long)want[0],
+                 (long long)want[1], (long long)want[2]);
+done:
+    return st;
+}
+
+static atn_status load_pre(atn_ctx *cx, const atn_capture *c, int at,
+                           atn_approx_step *s)
+{
+    const atn_problem *p = &s->problem;
+    const atn_idx q[3] = {p->heads, p->nq, p->d}, k[3] = {p->kv_heads, p->nk, p->d};
+    atn_status st = ATN_OK;
+
+    ATN_TRY(load_planes(cx, c, at, "q_pre", q, &s->q_pre));
+    ATN_TRY(load_planes(cx, c, at, "k_pre", k, &s->k_pre));
+    ATN_TRY(trim_planes(cx, &s->q_pre, q[0], q[1], q[2], s->first_row, s->head[0].nq));
+    ATN_TRY(trim_planes(cx, &s->k_pre, k[0], k[1], k[2], s->first_key, s->head[0].nk));
+done:
+    return st;
+}
+
+/* W_O, unless it holds no numbers, which is said. */
+static atn_status load_w_o(atn_ctx *cx, const atn_capture *c, int at,
+                           atn_approx_layer *l)
+{
+    const atn_problem *p = &l->step[l->at].problem;
+    atn_idx shape[ATN_ST_MAX_RANK], count = 0;
+    atn_status st = ATN_OK;
+    float *w_o = NULL;
+    int rank = 0;
+
+    if (!p->v) return ATN_OK;
+    ATN_TRY(atn_capture_tensor(cx, c, at, "w_o", &w_o, &rank, shape));
+    if (!w_o) return ATN_OK;
+    if (rank != 2 || shape[0] != p->heads * p->dv ||
+        !atn_mul(shape[0], shape[1], &count))
+        ATN_FAIL(ATN_DATA, "layer %d: \"w_o\" is not of rank 2 with %lld rows",
+                 p->layer, (long long)(p->heads * p->dv));
+    if (!atn_all_finite(w_o, ATN_F32, count)) {
+        atn_log(cx, ATN_LOG_WARN,
+                "layer %d: w_o holds NaN or infinity; errors behind it stay empty",
+                p->layer);
+        goto done;
+    }
+    l->w_o = w_o;
+    l->width = shape[1];
+    w_o = NULL;
+done:
+    atn_free(cx, w_o);
+    return st;
+}
+
+/* ---- a step ---- */
+
+static atn_status load_step(atn_ctx *cx, const atn_approx_source *s, int at,
+                            atn_approx_step *out)
+{
+    const atn_idx heads = atn_capture_layer(s->capture, at)->heads;
+    atn_status st = ATN_OK;
+
+    ATN_NEW(out->bad, heads);
+    ATN_NEW(out->head, heads);
+    ATN_TRY(atn_capture_load_heads(cx, s->capture, at, &out->problem, out->bad));
+    for (atn_idx h = 0; h < heads; h++) {
+        const atn_head whole = atn_problem_head(&out->problem, h);
+
+        out->head[h] = atn_head_trim(&whole, &out->first_row);
+    }
+    out->first_key = ATN_MAX(out->problem.sight.key_first, 0);
+    if (s->reads & ATN_READS_PRE) ATN_TRY(load_pre(cx, s->capture, at, out));
+done:
+    return st;
+}
+
+static void release_step(atn_ctx *cx, atn_approx_step *s)
+{
+    atn_capture_unload(cx, &s->problem);
+    atn_free(cx, s->head);
+    atn_free(cx, s->bad);
+    atn_free(cx, s->q_pre);
+    atn_free(cx, s->k_pre);
+}
+
+static bool same_layer(const atn_layer_info *a, const atn_layer_info *b)
+{
+    return a->layer == b->layer && strcmp(a->stack, b->stack) == 0;
+}
+
+/* Index of the next step of the same layer after i, -1 to begin with; -1 = none. */
+static int next_step(const atn_approx_source *s, int at, int i)
+{
+    const atn_layer_info *l = atn_capture_layer(s->capture, at);
+
+    if (!(s->reads & ATN_READS_STEPS)) return i < 0 ? at : -1;
+    for (i++; i < atn_capture_layers(s->capture); i++)
+        if (same_layer(atn_capture_layer(s->capture, i), l)) return i;
+    return -1;
+}
+
+static bool grid_fits(const atn_list *g, const atn_head *h)
+{
+    atn_idx tokens = 1;
+
+    for (int a = 0; a < g->n; a++)
+        if (g->at[a] < 1 || !atn_mul(tokens, g->at[a], &tokens) || tokens > h->nk)
+            return false;
+    return g->n <= 3;
+}
+
+static atn_status set_input(atn_ctx *cx, const atn_approx_source *s,
+                            atn_approx_layer *l, int i)
+{
+    const atn_model_info *m = atn_capture_model(s->capture);
+    const atn_approx_step *step = &l->step[i];
+    const atn_problem *p = &step->problem;
+    const atn_idx prompt = s->prompt > 0 ? s->prompt : atn_capture_prompt(s->capture);
+    const atn_list *grid = s->grid ? s->grid : atn_capture_grid(s->capture);
+    const uint8_t *role = atn_capture_roles(s->capture);
+    atn_status st = ATN_OK;
+
+    if (grid) l->grid = *grid;
+    /* that of the capture may be of another stack */
+    if (!s->grid && !grid_fits(&l->grid, &step->head[0])) l->grid.n = 0;
+    if (!grid_fits(&l->grid, &step->head[0]))
+        ATN_FAIL(ATN_USAGE,
+                 "--grid has more places than layer %d has keys, %lld, or more than 3 "
+                 "axes (give a smaller one)",
+                 p->layer, (long long)step->head[0].nk);
+    l->in[i] = (atn_input){.head = step->head,
+                           .heads = p->heads,
+                           .group = p->heads / ATN_MAX(p->kv_heads, 1),
+                           .prompt = ATN_MAX(prompt - step->first_key, 0),
+                           .grid = l->grid.n > 0 ? &l->grid : NULL,
+                           .role = role ? role + step->first_key : NULL,
+                           .step = l->steps > 1 ? l->in : NULL,
+                           .steps = l->steps > 1 ? l->steps : 0,
+                           .at = i,
+                           .q_pre = step->q_pre,
+                           .k_pre = step->k_pre,
+                           .turn = m->rotary > 0 ? m->turn : NULL,
+                           .rotary = m->rotary,
+                           .layers = (int)m->layers,
+                           .seed = s->seed,
+                           .as_published = s->as_published};
+done:
+    return st;
+}
+
+atn_status atn_approx_layer_load(atn_ctx *cx, const atn_approx_source *s, int at,
+                                 atn_approx_layer *out)
+{
+    const atn_idx heads = atn_capture_layer(s->capture, at)->heads;
+    atn_status st = ATN_OK;
+    int n = 0;
+
+    *out = (atn_approx_layer){0};
+    for (int i = next_step(s, at, -1); i >= 0; i = next_step(s, at, i)) n++;
+    ATN_NEW(out->step, n);
+    ATN_NEW(out->in, n);
+    ATN_NEW(out->bad, heads);
+    for (int i = next_step(s, at, -1); i >= 0; i = next_step(s, at, i)) {
+        if (i == at) out->at = out->steps;
+        if (atn_capture_layer(s->capture, i)->heads != heads)
+            ATN_FAIL(ATN_DATA, "layer %d has other heads in step %d",
+                     atn_capture_layer(s->capture, i)->layer,
+                     atn_capture_layer(s->capture, i)->step);
+        ATN_TRY(load_step(cx, s, i, &out->step[out->steps++]));
+    }
+    for (int i = 0; i < n; i++) {
+        ATN_TRY(set_input(cx, s, out, i));
+        for (atn_idx h = 0; h < heads; h++) out->bad[h] |= out->step[i].bad[h];
+    }
+    ATN_TRY(load_w_o(cx, s->capture, at, out));
+done:
+    return st;
+}
+
+void atn_approx_layer_release(atn_ctx *cx, atn_approx_layer *l)
+{
+    for (int i = 0; l->step && i < l->steps; i++) release_step(cx, &l->step[i]);
+    atn_free(cx, l->step);
+    atn_free(cx, l->in);
+    atn_free(cx, l->bad);
+    atn_free(cx, l->w_o);
+    *l = (atn_approx_layer){0};
+}
+
+const atn_input *atn_approx_layer_input(atn_approx_layer *l, atn_draws *draws)
+{
+    for (int i = 0; i < l->steps; i++) l->in[i].draws = draws;
+    return &l->in[l->at];
+}
+
+static double step_bytes(const atn_approx_source *s, const atn_layer_info *l)
+{
+    const double heads = (double)l->heads, kv = (double)l->kv_heads;
+    const double nq = (double)l->nq, nk = (double)l->nk;
+    double numbers = 0;
+
+    if (l->has_qk) numbers += (heads * nq + kv * nk) * (double)l->d;
+    if (l->has_v) numbers += kv * nk * (double)l->dv;
+    if (l->has_p) numbers += heads * nq * nk;
+    if (s->reads & ATN_READS_PRE) numbers += 2 * (heads * nq + kv * nk) * (double)l->d;
+    return numbers * sizeof(float);
+}
+
+double atn_approx_layer_bytes(const atn_approx_source *s, int at)
+{
+    const atn_layer_info *l = atn_capture_layer(s->capture, at);
+    const double width = (double)atn_capture_model(s->capture)->width;
+    double bytes = 0;
+
+    for (int i = next_step(s, at, -1); i >= 0; i = next_step(s, at, i))
+        bytes += step_bytes(s, atn_capture_layer(s->capture, i));
+    if (l->has_w_o) bytes += (double)l->heads * (double)l->dv * width * sizeof(float);
+    return bytes;
+}

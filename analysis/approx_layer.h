@@ -1,0 +1,50 @@
+/* analysis/approx_layer.h -- a captured layer as methods see it: heads without padding,
+ * and what else they may read.
+ *
+ * Cost    the tensors of the layer; where methods read earlier steps, those of all its
+ *         steps.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "approx/method.h"
+#include "core/io/capture.h"
+
+typedef struct atn_approx_source {
+    const atn_capture *capture;
+    unsigned reads;       /* ATN_READS_* of all methods together */
+    const atn_list *grid; /* in place of the capture's; NULL = its own */
+    atn_idx prompt;       /* likewise; 0 = its own */
+    uint64_t seed;
+    bool as_published;
+} atn_approx_source;
+
+/* One step of a layer. */
+typedef struct atn_approx_step {
+    atn_problem problem;
+    atn_head *head; /* [heads] without padding */
+    bool *bad;      /* [heads] that hold NaN or infinity */
+    atn_idx first_row, first_key;
+    float *q_pre, *k_pre; /* without padding; NULL = the capture has none */
+} atn_approx_step;
+
+typedef struct atn_approx_layer {
+    atn_approx_step *step; /* [steps] all of the layer, or the one asked for */
+    atn_input *in;         /* [steps] */
+    int steps, at;         /* which was asked for */
+    atn_list grid;
+    float *w_o; /* [heads dv, width], NULL = none */
+    atn_idx width;
+    bool *bad; /* [heads] in any step */
+} atn_approx_layer;
+
+/* Layer `at` of atn_capture_layers. The draws of the inputs are NULL. DATA names what of
+ * the capture is unsound, USAGE a grid or prompt that does not fit. Release it also on
+ * failure. */
+atn_status atn_approx_layer_load(atn_ctx *cx, const atn_approx_source *s, int at,
+                                 atn_approx_layer *out) ATN_WARN_UNUSED;
+void atn_approx_layer_release(atn_ctx *cx, atn_approx_layer *l);
+/* What the methods are to see, with these draws. */
+const atn_input *atn_approx_layer_input(atn_approx_layer *l, atn_draws *draws);
+/* Bytes of the layer. */
+double atn_approx_layer_bytes(const atn_approx_source *s, int at);

@@ -1,0 +1,159 @@
+/* cli/cmd_approx.c -- attnscope approx: approximations of attention side by side. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include <string.h>
+
+#include "analysis/approx.h"
+#include "cli/output.h"
+#include "core/param.h"
+
+static const atn_option options[] = {
+    {"method", 0, ATN_OPT_TEXT, "LIST",
+     "methods and static patterns, as topk:k=32,window, a family, or all (all)", 0, 0},
+    {"budget", 0, ATN_OPT_TEXT, "LIST",
+     "fit each method to these, as 10% of the visible pairs executed, k=256 keys a row",
+     0, 0},
+    {"per", 0, ATN_OPT_CHOICE, "head|layer|model",
+     "one row a head, or means of heads, of layers (head)", 0, 0},
+    {"top-k", 0, ATN_OPT_COUNT, "K", "keys a row whose recall is counted (32)", 1, 1e6},
+    {"rows", 0, ATN_OPT_COUNT, "N",
+     "compare a sample of N query rows a layer (an even number)", ATN_SAMPLE_LEAST,
+     1e12},
+    {"grid", 0, ATN_OPT_TEXT, "AxBxC",
+     "the grid of the first tokens, row-major (what the capture says)", 0, 0},
+    {"prompt", 0, ATN_OPT_COUNT, "N", "tokens of the prompt (what the capture says)", 1,
+     1e12},
+    {"as-published", 0, ATN_OPT_FLAG, NULL,
+     "with the bugs of the reference codes, which the methods' cards list", 0, 0},
+    {"draws", 0, ATN_OPT_FILE, "FILE",
+     "take random objects from FILE (of a --dump) instead of drawing them", 0, 0},
+    {"dump", 0, ATN_OPT_FILE, "DIR",
+     "also store outputs, plans and random objects of every method under DIR", 0, 0},
+    {"timings", 0, ATN_OPT_FLAG, NULL,
+     "add the seconds that planning and applying took", 0, 0},
+    ATN_OPTION_KEEP,
+    ATN_OPTION_END,
+};
+
+/* "AxBxC" into a list of 1 to 3 lengths. */
+static atn_status read_grid(atn_cli *cli, atn_list *grid)
+{
+    typedef struct shape {
+        atn_list grid;
+    } shape;
+    static const atn_param row[] = {
+        ATN_PARAM_LIST(shape, grid, "", 1, 0x1p31, "lengths of the axes"),
+        ATN_PARAM_END};
+    const char *text = atn_opt_text(cli, "grid", NULL);
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+    char *spec = NULL;
+    shape s = {{0}};
+
+    if (!text) return ATN_OK;
+    spec = atn_strfmt(cx, "grid=%s", text);
+    if (!spec) ATN_TRY(cx->err.code);
+    ATN_TRY(atn_param_parse(cx, "--grid", row, spec, &s));
+    if (s.grid.n < 1 || s.grid.n > 3)
+        ATN_FAIL(ATN_USAGE, "--grid %s has %d axes (give 1 to 3, as 16x44x80)", text,
+                 s.grid.n);
+    *grid = s.grid;
+done:
+    atn_free(cx, spec);
+    return st;
+}
+
+static atn_status emit(atn_cli *cli, atn_subject *s, const atn_approx *a)
+{
+    const atn_keys_of per = (atn_keys_of)atn_opt_i64(cli, "per", 0);
+    atn_table *t[3] = {NULL, NULL, NULL};
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+
+    ATN_TRY(atn_approx_table(cx, a, per, &t[0]));
+    ATN_TRY(atn_approx_pareto(cx, a, &t[1]));
+    ATN_TRY(atn_approx_best(cx, a, &t[2]));
+    ATN_TRY(atn_cli_emit_all(cli, &s->run, (const atn_table *const *)t, 3, 0,
+                             cli->args[0]));
+    if (atn_approx_failed(a) > 0)
+        ATN_FAIL(ATN_PARTIAL,
+                 "approx: %lld of %lld heads are left out, for the reasons above",
+                 (long long)atn_approx_failed(a), (long long)s->selection.n_heads);
+done:
+    for (int i = 0; i < 3; i++) atn_table_destroy(cx, t[i]);
+    return st;
+}
+
+static atn_status run(atn_cli *cli)
+{
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+    atn_approx *a = NULL;
+    atn_subject s = {0};
+    atn_list grid = {0};
+    atn_approx_opts o = {.methods = atn_opt_text(cli, "method", "all"),
+                         .budgets = atn_opt_text(cli, "budget", NULL),
+                         .draws = atn_opt_text(cli, "draws", NULL),
+                         .grid = atn_opt_given(cli, "grid") ? &grid : NULL,
+                         .prompt = atn_opt_i64(cli, "prompt", 0),
+                         .top_k = atn_opt_i64(cli, "top-k", 0),
+                         .sample = atn_opt_i64(cli, "rows", 0),
+                         .as_published = atn_opt_given(cli, "as-published"),
+                         .timings = atn_opt_given(cli, "timings"),
+                         .dump = atn_opt_text(cli, "dump", NULL),
+                         .force = atn_opt_given(cli, "force")};
+
+    ATN_TRY(read_grid(cli, &grid));
+    ATN_TRY(atn_cli_check_output(cli, atn_opt_text(cli, "output", NULL)));
+    ATN_TRY(atn_subject_open(cli, cli->args[0], &s));
+    o.run = &s.run;
+    ATN_TRY(atn_approx_run(cx, s.capture, &s.selection, &o, &a));
+    ATN_TRY(emit(cli, &s, a));
+done:
+    atn_approx_destroy(cx, a);
+    atn_subject_close(cli, &s);
+    return st;
+}
+
+static const char *word(const char *option, int i)
+{
+    return option && strcmp(option, "method") == 0 ? atn_method_id(i) : NULL;
+}
+
+static const char *const examples[] = {
+    "approx RUN --method topk:k=3,moba:block=2,k=2 --format csv",
+    "approx RUN --method all --budget 10% --format csv",
+    "approx RUN --method window,stream,power --budget 10%,k=256 --per model",
+    "approx RUN --method oracle --budget k=64 --layers 0 --heads 2",
+    "approx RUN --method hyper --dump OUT",
+    NULL};
+
+const atn_command atn_command_approx = {
+    .id = "approx",
+    .summary = "error and cost of approximations of attention, at equal budget",
+    .args = "RUN",
+    .examples = examples,
+    .text =
+        "A method chooses keys (or weights, or keys of its own) for every query; one "
+        "executor applies what it chose. One row a method and head: the dense weight "
+        "that it retains, the error of the output, the divergence of the rows, what it "
+        "keeps and what a kernel of its tiles executes, what choosing costs, whether "
+        "choosing reads ahead of the query, the bound of SSA on the error, and what "
+        "the best keys of every row would reach with as many executed pairs.\n"
+        "With --budget the one parameter that a method names for it is fitted, per "
+        "head, so that the executed pairs come closest to the budget from below; "
+        "choosing is shown beside and not counted. Methods without such a parameter "
+        "run as they are and are marked.\n"
+        "Further tables: pareto (means over the heads, and which methods no other "
+        "betters in both error and cost) and best (the method of least error of every "
+        "head).\n"
+        "attnscope list methods names the methods and static patterns, attnscope help "
+        "method NAME explains one. Of all or a family, what cannot run on this capture "
+        "is left out and said.",
+    .options = options,
+    .uses = ATN_USE_SELECT | ATN_USE_TABLE,
+    .second = "pareto,best",
+    .word = word,
+    .min_args = 1,
+    .max_args = 1,
+    .run = run,
+};
