@@ -11,7 +11,8 @@ typedef struct atn_approx_case {
     atn_approx_method *method;
     const atn_approx_budget *budget;
     double start;     /* where the next search begins; NAN = at the parameters */
-    atn_draws *draws; /* NULL = none are kept */
+    atn_draws *draws; /* NULL = none are kept nor read */
+    atn_draws *tries; /* those of plans that a search makes; likewise */
     char *folder;     /* of the dump, its id or id-2 .. */
     bool said;        /* that heads beside a bad one are left out */
 } atn_approx_case;
