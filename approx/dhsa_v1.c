@@ -402,7 +402,6 @@ static atn_status choose(atn_ctx *cx, const job *j, atn_span queries, atn_span s
     if (!mended) n = overwrite(*out, n, t->global);
     tally->pairs += ranks;
     tally->keys += ranks;
-    tally->rows += queries.hi - queries.lo;
     *count = n;
 done:
     return st;

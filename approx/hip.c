@@ -257,6 +257,19 @@ done:
     return st;
 }
 
+/* What was found for the queries at positions [from, to), one by one. */
+static atn_status put_rows(atn_ctx *cx, const job *j, atn_idx from, atn_idx to,
+                           const atn_span *found, atn_idx n)
+{
+    const atn_idx offset = ATN_MAX(j->h->sight.offset, 0);
+    atn_status st = ATN_OK;
+
+    for (atn_idx p = ATN_MAX(from, offset); p < ATN_MIN(to, offset + j->h->nq); p++)
+        ATN_TRY(atn_chosen_put(cx, j->steps, p, found, n));
+done:
+    return st;
+}
+
 static atn_status plan_block(atn_ctx *cx, const job *j, atn_idx i)
 {
     const atn_idx r = j->first + i, from = r * j->t.block_q;
@@ -267,6 +280,10 @@ static atn_status plan_block(atn_ctx *cx, const job *j, atn_idx i)
 
     if (from >= to || to <= j->h->sight.offset) goto done;
     ATN_TRY(find_for(cx, j, from, to, &j->tally[i], &found, &n));
+    if (j->steps && to < from + j->t.block_q) { /* the prompt ends within */
+        ATN_TRY(put_rows(cx, j, from, to, found, n));
+        goto done;
+    }
     for (atn_idx e = 0; e < n; e++) {
         found[e].lo /= j->unit;
         found[e].hi = (found[e].hi - 1) / j->unit + 1;
@@ -279,16 +296,13 @@ done:
 static atn_status plan_turn(atn_ctx *cx, const job *j, atn_idx i)
 {
     const atn_idx refresh = j->t.refresh, offset = ATN_MAX(j->h->sight.offset, 0);
-    const atn_idx at = j->prompt + (j->turn + i) * refresh;
-    const atn_idx from = ATN_MAX(at, offset);
-    const atn_idx end = ATN_MIN(at + refresh, offset + j->h->nq);
+    const atn_idx at = j->prompt + (j->turn + i) * refresh, from = ATN_MAX(at, offset);
     atn_status st = ATN_OK;
     atn_span *found = NULL;
     atn_idx n = 0;
 
     ATN_TRY(find_for(cx, j, from, from + 1, &j->tally[j->lists + i], &found, &n));
-    for (atn_idx p = from; p < end; p++)
-        ATN_TRY(atn_chosen_put(cx, j->steps, p, found, n));
+    ATN_TRY(put_rows(cx, j, from, at + refresh, found, n));
 done:
     return st;
 }

@@ -102,6 +102,42 @@ atn_cut atn_cut_at_count(const double *w, atn_idx n, atn_idx k, double *scratch,
     return cut;
 }
 
+/* The cut without the last one that it keeps. */
+static atn_cut less_one(const double *w, atn_idx n, atn_cut cut)
+{
+    double least = 0;
+    bool any = false;
+
+    if (cut.ties > 0) return (atn_cut){cut.at, cut.ties - 1};
+    for (atn_idx j = 0; j < n; j++)
+        if (w[j] > cut.at && (!any || w[j] < least)) {
+            least = w[j];
+            any = true;
+        }
+    if (!any) return cut;
+    cut = (atn_cut){least, -1};
+    for (atn_idx j = 0; j < n; j++) cut.ties += w[j] == least;
+    return cut;
+}
+
+atn_cut atn_cut_below_sum(const double *w, atn_idx n, double most, double *scratch)
+{
+    const atn_cut cut = atn_cut_at_sum(w, n, most, true, scratch);
+    double sum = 0;
+
+    for (atn_idx j = 0; j < n; j++) sum += w[j];
+    /* where all together stay below, none of them is what goes beyond */
+    return sum > most ? less_one(w, n, cut) : cut;
+}
+
+atn_idx atn_cut_keeps(const double *w, atn_idx n, atn_cut cut)
+{
+    atn_idx kept = cut.ties;
+
+    for (atn_idx j = 0; j < n; j++) kept += w[j] > cut.at;
+    return kept;
+}
+
 /* ---- lists ---- */
 
 typedef struct run {

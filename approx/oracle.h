@@ -59,6 +59,10 @@ typedef struct atn_cut {
  * beyond it; all of them where it never does. scratch [n]. */
 atn_cut atn_cut_at_sum(const double *w, atn_idx n, double goal, bool beyond,
                        double *scratch);
+/* As many of them as possible, largest first, whose sum does not go beyond `most`. */
+atn_cut atn_cut_below_sum(const double *w, atn_idx n, double most, double *scratch);
+/* How many of w [n] a cut keeps. */
+atn_idx atn_cut_keeps(const double *w, atn_idx n, atn_cut cut);
 /* The k largest; *ties (may be NULL) grows by how many equal the last one and are left
  * out. */
 atn_cut atn_cut_at_count(const double *w, atn_idx n, atn_idx k, double *scratch,

@@ -47,38 +47,16 @@ static const atn_param params[] = {
 
 /* ---- one order of weights ---- */
 
-/* The cut without the last one that it keeps. */
-static atn_cut less_one(const double *w, atn_idx n, atn_cut cut)
-{
-    double least = 0;
-    bool any = false;
-
-    if (cut.ties > 0) return (atn_cut){cut.at, cut.ties - 1};
-    for (atn_idx j = 0; j < n; j++)
-        if (w[j] > cut.at && (!any || w[j] < least)) {
-            least = w[j];
-            any = true;
-        }
-    if (!any) return cut;
-    cut = (atn_cut){least, -1};
-    for (atn_idx j = 0; j < n; j++) cut.ties += w[j] == least;
-    return cut;
-}
-
 static atn_cut cut_of(const topp *t, bool given, const double *w, atn_idx n,
                       double mass, double *scratch)
 {
     const double slack = given ? SLACK_GIVEN * t->p : SLACK;
-    double sum = 0;
-    atn_cut cut;
 
     if (t->variant == LEAST)
         return atn_cut_at_sum(w, n, mass * (t->p - slack), false, scratch);
-    cut = atn_cut_at_sum(w, n, mass * (t->p + slack), true, scratch);
-    if (t->variant == OVER) return cut;
-    for (atn_idx j = 0; j < n; j++) sum += w[j];
-    /* where all together do not cross, none of them is what crosses */
-    return sum > mass * (t->p + slack) ? less_one(w, n, cut) : cut;
+    if (t->variant == OVER)
+        return atn_cut_at_sum(w, n, mass * (t->p + slack), true, scratch);
+    return atn_cut_below_sum(w, n, mass * (t->p + slack), scratch);
 }
 
 typedef struct choosing {

@@ -536,11 +536,24 @@ bool atn_spec_next(char **rest, char **id, char **params)
     return true;
 }
 
+/* The shortest decimal that reads back as x. */
+static void print_number(double x, char *out, size_t size)
+{
+    if (x == floor(x) && fabs(x) < 1e15) {
+        snprintf(out, size, "%.0f", x);
+        return;
+    }
+    for (int digits = 1; digits <= 17; digits++) {
+        snprintf(out, size, "%.*g", digits, x);
+        if (strtod(out, NULL) == x) return;
+    }
+}
+
 /* The value of one row; returns the bytes that it needs, as snprintf does. */
 static size_t print_value(const atn_param *row, const void *params, char *out,
                           size_t size)
 {
-    char word[WORD_MAX];
+    char word[WORD_MAX] = "";
     const double x = get(row, params);
 
     if (row->type == ATN_PARAM_LIST_T)
@@ -549,7 +562,7 @@ static size_t print_value(const atn_param *row, const void *params, char *out,
     if (row->type == ATN_PARAM_TEXT_T)
         return (size_t)snprintf(out, size, "%s", text_of(row, params));
     if (row->type != ATN_PARAM_CHOICE_T || !choice_at(row->choices, (int)x, word))
-        snprintf(word, sizeof word, "%.17g", x);
+        print_number(x, word, sizeof word);
     return (size_t)snprintf(out, size, "%s", word);
 }
 

@@ -1,8 +1,8 @@
 /* analysis/measures/moa_span.c -- how far back a head must see, by what its entries
  * matter.
  *
- * Math    influence of every entry of P in blocks of 64 (analysis/influence.h), and
- *         what elastic spans keep of it (analysis/span_rules.h). The rule of a head is
+ * Math    influence of every entry of P in blocks of 64 (approx/influence.h), and
+ *         what elastic spans keep of it (approx/span_rules.h). The rule of a head is
  *         the one with the fewest blocks, at the captured length, that keeps `retain`
  *         of its influence; the plan gives the heads of a layer at most `rules`
  *         different rules so that their summed loss is smallest and their mean density
@@ -13,7 +13,7 @@
  *         the paper's influence is there too. The paper plans over several lengths with
  *         a solver; at one length, the best plan of at most two rules is found by
  *         trying every pair.
- * Cost    one pass, see analysis/influence.h.
+ * Cost    one pass, see approx/influence.h.
  * Limits  spans of other lengths than the captured one are those of the rule, not
  *         measured.
  */
@@ -22,7 +22,7 @@
 #include <string.h>
 
 #include "analysis/layer_facts.h"
-#include "analysis/span_rules.h"
+#include "approx/span_rules.h"
 
 extern const atn_measure atn_measure_moa_span;
 
@@ -197,20 +197,6 @@ static void unit_values(const job *j, const side *s, atn_idx u, double *out)
     if (best) put_rule(j, s, u, best, out + RULE_ALPHA);
 }
 
-/* One rule for every number of blocks that the grid has at this length, ascending. */
-static atn_idx choices(const job *j, const atn_span_rule **choice)
-{
-    atn_idx n = 0;
-
-    for (atn_idx b = 1; b <= j->blocks; b++) {
-        atn_idx r = 0;
-
-        while (r < j->n_rules && blocks_of(j, &j->rules[r]) != b) r++;
-        if (r < j->n_rules) choice[n++] = &j->rules[r];
-    }
-    return n;
-}
-
 static atn_status plan(atn_ctx *cx, const job *j, const side *s, int base, double *out)
 {
     const int n_cols = (int)ATN_LEN(cols) - 1;
@@ -223,8 +209,8 @@ static atn_status plan(atn_ctx *cx, const job *j, const side *s, int base, doubl
     atn_span_task t = {.units = j->units, .limit = (int)j->params->rules};
     bool found = false;
 
-    ATN_TAKE(choice, j->n_rules + 1);
-    t.choices = choices(j, choice);
+    ATN_TAKE(choice, j->blocks);
+    t.choices = atn_span_choices(j->rules, j->n_rules, j->n, j->blocks, choice);
     ATN_TAKE(cost, t.choices);
     ATN_TAKE(loss, j->units * t.choices);
     ATN_TAKE(pick, j->units);
@@ -260,26 +246,10 @@ static atn_span_grid grid_of(const moa_span_params *p)
 /* The lengths of the grid ascend, and some rule fits all of them. */
 static atn_status check(atn_ctx *cx, const void *params_, const atn_head_stats *s)
 {
-    const moa_span_params *p = params_;
-    const atn_span_grid grid = grid_of(p);
-    atn_status st = ATN_OK;
-    atn_span_rule *rules = NULL;
-    atn_idx n = 0;
+    const atn_span_grid grid = grid_of(params_);
 
     (void)s;
-    if (p->shortest > p->profile || p->profile > p->longest)
-        ATN_FAIL(ATN_USAGE,
-                 "moa_span: shortest=%lld, profile=%lld and longest=%lld must ascend",
-                 (long long)p->shortest, (long long)p->profile, (long long)p->longest);
-    ATN_TRY(atn_span_rules(cx, &grid, &rules, &n));
-    if (n == 0)
-        ATN_FAIL(ATN_USAGE,
-                 "moa_span: no elastic rule fits shortest=%lld, profile=%lld and "
-                 "longest=%lld",
-                 (long long)p->shortest, (long long)p->profile, (long long)p->longest);
-done:
-    atn_free(cx, rules);
-    return st;
+    return atn_span_grid_check(cx, "moa_span", &grid);
 }
 
 /* Units with a head that is asked for. */

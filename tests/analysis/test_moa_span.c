@@ -3,8 +3,8 @@
 #define KIND_TOKENS 200 /* four blocks, the last one not full */
 #include "kind_capture.h"
 
-#include "analysis/influence.h"
-#include "analysis/span_rules.h"
+#include "approx/influence.h"
+#include "approx/span_rules.h"
 #include "analysis/stats_plan.h"
 
 extern const atn_measure atn_measure_moa_span;
@@ -227,153 +227,13 @@ static void pooling(atn_ctx *cx)
     free(l);
 }
 
-/* ---- rules ---- */
+/* ---- the measure ---- */
 
-/* 48 pairs for the lengths of the paper; every one fits, they are in order, and all others
- * that one can name do not fit. */
-static void grid_of_rules(atn_ctx *cx)
-{
-    const atn_span_grid grid = {2048, 8192, 16384};
-    atn_span_rule *r = NULL;
-    atn_idx n = 0;
-    int fit = 0;
-
-    CHECK_OK(atn_span_rules(cx, &grid, &r, &n));
-    CHECK_EQ(n, 48);
-    for (int alpha = -2048; alpha <= 8192; alpha += 1024)
-        for (int beta = 0; beta <= 8; beta++) {
-            bool listed = false;
-            const bool fits = alpha + beta / 8. * 8192 <= 8192 &&
-                              alpha + beta / 8. * 16384 <= 16384 &&
-                              alpha + beta / 8. * 2048 > 0;
-
-            for (atn_idx i = 0; i < n; i++)
-                listed |= r[i].alpha == alpha && r[i].beta == beta / 8.;
-            CHECK_EQ(listed, fits);
-            fit += fits;
-        }
-    CHECK_EQ(fit, 48);
-    for (atn_idx i = 1; i < n; i++) {
-        const double a = r[i - 1].alpha + r[i - 1].beta * 16384,
-                     b = r[i].alpha + r[i].beta * 16384;
-        CHECK(a < b || (a == b && r[i - 1].alpha < r[i].alpha));
-    }
-    /* floor(-1024 / 64) + 3/8 floor(8200 / 64) = -16 + 48; below 1 is 1 */
-    CHECK_EQ(atn_span_blocks(&(atn_span_rule){-1024, .375}, 8200), 32);
-    CHECK_EQ(atn_span_blocks(&(atn_span_rule){-1000, .5}, 1024), 1); /* -16 + 8 */
-    CHECK_EQ(atn_span_blocks(&(atn_span_rule){100, .125}, 1000), 2); /* 1 + 1.875 */
-    CHECK_EQ(atn_span_blocks(&(atn_span_rule){-100, .5}, 1024), 6);  /* -2 + 8 */
-    atn_free(cx, r);
-    /* the longest length may be the shorter one: what is above it goes */
-    CHECK_OK(atn_span_rules(cx, &(atn_span_grid){2048, 8192, 4096}, &r, &n));
-    for (atn_idx i = 0; i < n; i++) CHECK_LE(r[i].alpha + r[i].beta * 4096, 4096);
-    CHECK_LE(1, n);
-    CHECK_LE(n, 47);
-    atn_free(cx, r);
-}
-
-/* Kept blocks counted one by one from the rule's mask. */
+/* The mask of a rule. */
 static bool in_mask(atn_idx a, atn_idx k, atn_idx b, bool causal)
 {
     return k == 0 || (causal ? k <= a && a - k < b : llabs(a - k) < b);
 }
-
-static void kept_against_masks(atn_ctx *cx)
-{
-    enum { N = 9 };
-    double influence[N * N], kept[N];
-    atn_rng r = atn_rng_stream(3, "test/moa/kept", 0, 0);
-
-    (void)cx;
-    for (int causal = 0; causal < 2; causal++) {
-        double all = 0;
-
-        for (int i = 0; i < N * N; i++) {
-            influence[i] = causal && i % N > i / N ? 0 : atn_rng_uniform(&r);
-            all += influence[i];
-        }
-        CHECK_NEAR(atn_span_profile(influence, N, N, causal, kept), all, 1e-9);
-        for (atn_idx b = 1; b <= N; b++) {
-            double sum = 0;
-            atn_idx most = 0;
-
-            for (atn_idx a = 0; a < N; a++) {
-                atn_idx row = 0;
-                for (atn_idx k = 0; k < N; k++) {
-                    if (!in_mask(a, k, b, causal)) continue;
-                    sum += influence[a * N + k];
-                    row++;
-                }
-                most = ATN_MAX(most, row);
-            }
-            CHECK_NEAR(kept[b - 1], sum / all, 1e-12);
-            CHECK_EQ(atn_span_kept(b, N, causal), most);
-        }
-        CHECK_NEAR(kept[N - 1], 1, 1e-12);
-    }
-    memset(influence, 0, sizeof influence);
-    CHECK_NEAR(atn_span_profile(influence, N, N, true, kept), 0, 0);
-}
-
-/* All 4^3 assignments of 4 rules to 3 heads, those with at most two different ones. */
-static double brute(const atn_span_task *t)
-{
-    double best = INFINITY;
-
-    for (int code = 0; code < 64; code++) {
-        const int pick[3] = {code % 4, code / 4 % 4, code / 16};
-        bool used[4] = {false, false, false, false};
-        double loss = 0, cost = 0;
-
-        for (int u = 0; u < 3; u++) {
-            used[pick[u]] = true;
-            loss += t->loss[u * 4 + pick[u]];
-            cost += (double)t->cost[pick[u]];
-        }
-        if (used[0] + used[1] + used[2] + used[3] > t->limit || cost > t->budget)
-            continue;
-        best = fmin(best, loss);
-    }
-    return best;
-}
-
-static void plan_against_brute_force(atn_ctx *cx)
-{
-    atn_rng r = atn_rng_stream(4, "test/moa/plan", 0, 0);
-
-    for (int trial = 0; trial < 400; trial++) {
-        double loss[12], got = 0, cost = 0;
-        atn_idx costs[4], pick[3];
-        atn_span_task t = {.units = 3,
-                           .choices = 4,
-                           .loss = loss,
-                           .cost = costs,
-                           .limit = 1 + trial % 2,
-                           .budget = (double)atn_rng_below(&r, 34)};
-        bool found = false;
-
-        for (int c = 0; c < 4; c++)
-            costs[c] = (c > 0 ? costs[c - 1] : 1) + atn_rng_below(&r, 4);
-        for (int u = 0; u < 3; u++) {
-            double left = 1 + 4 * atn_rng_uniform(&r);
-            for (int c = 0; c < 4; c++) {
-                loss[u * 4 + c] = left;
-                left *= atn_rng_uniform(&r);
-            }
-        }
-        CHECK_OK(atn_span_plan(cx, &t, pick, &found));
-        CHECK_EQ(found, isfinite(brute(&t)));
-        if (!found) continue;
-        for (int u = 0; u < 3; u++) {
-            got += loss[u * 4 + pick[u]];
-            cost += (double)costs[pick[u]];
-        }
-        CHECK_LE(cost, t.budget);
-        CHECK_NEAR(got, brute(&t), 1e-9);
-    }
-}
-
-/* ---- the measure ---- */
 
 /* The columns of every kind of head, from the twin's blocks and the masks above. */
 static void columns_against_dense(atn_ctx *cx)
@@ -614,10 +474,7 @@ static void allocations_may_fail(atn_ctx *cx)
 
 CHECK_MAIN({"three entries", three_entries}, {"row identity", row_identity},
            {"uniform causal", uniform_causal}, {"nothing matters", nothing_matters},
-           {"blocks against dense", blocks_against_dense}, {"pooling", pooling},
-           {"grid of rules", grid_of_rules}, {"refused", refused},
-           {"kept against masks", kept_against_masks},
-           {"plan against brute force", plan_against_brute_force},
+           {"blocks against dense", blocks_against_dense}, {"pooling", pooling}, {"refused", refused},
            {"columns against dense", columns_against_dense},
            {"rules of a layer", rules_of_a_layer},
            {"same at any number of threads", same_at_any_number_of_threads},

@@ -30,6 +30,10 @@ static void spec(atn_ctx *cx)
     CHECK(s.k == 4096 && s.eps == 0.25 && !s.causal && s.kind == 2);
     atn_param_print(table, &s, text, sizeof text);
     CHECK_STR(text, "k=4096,eps=0.25,causal=0,kind=sum");
+    s.k = 1000;
+    s.eps = 0.1; /* the shortest text that reads back the same */
+    atn_param_print(table, &s, text, sizeof text);
+    CHECK_STR(text, "k=1000,eps=0.1,causal=0,kind=sum");
 }
 
 static void spec_errors(atn_ctx *cx)

@@ -1,4 +1,4 @@
-/* analysis/influence.h -- how much every entry of P matters, summed over blocks.
+/* approx/influence.h -- how much every entry of P matters, summed over blocks.
  *
  * Math    taking key j out of row i and renormalising the row moves the output by
  *           |dO_i| = P_ij / (1 - P_ij) |O_i - v_j|                          (proxy)

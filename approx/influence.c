@@ -1,10 +1,10 @@
-/* analysis/influence.c -- how much every entry of P matters, see the header.
+/* approx/influence.c -- how much every entry of P matters, see the header.
  *
  * One task is one block of rows for all pooled heads, so that they meet without keeping
  * more than the result.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "analysis/influence.h"
+#include "approx/influence.h"
 
 #include <math.h>
 #include <string.h>

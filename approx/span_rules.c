@@ -1,6 +1,6 @@
-/* analysis/span_rules.c -- the grid of elastic spans and the choice among them. */
+/* approx/span_rules.c -- the grid of elastic spans and the choice among them. */
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "analysis/span_rules.h"
+#include "approx/span_rules.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -65,6 +65,27 @@ done:
     return st;
 }
 
+atn_status atn_span_grid_check(atn_ctx *cx, const char *id, const atn_span_grid *g)
+{
+    atn_status st = ATN_OK;
+    atn_span_rule *rules = NULL;
+    atn_idx n = 0;
+
+    if (g->shortest > g->profile || g->profile > g->longest)
+        ATN_FAIL(ATN_USAGE,
+                 "%s: shortest=%.0f, profile=%.0f and longest=%.0f must ascend", id,
+                 g->shortest, g->profile, g->longest);
+    ATN_TRY(atn_span_rules(cx, g, &rules, &n));
+    if (n == 0)
+        ATN_FAIL(ATN_USAGE,
+                 "%s: no elastic rule fits shortest=%.0f, profile=%.0f and "
+                 "longest=%.0f",
+                 id, g->shortest, g->profile, g->longest);
+done:
+    atn_free(cx, rules);
+    return st;
+}
+
 atn_idx atn_span_blocks(const atn_span_rule *r, atn_idx n)
 {
     const double whole = floor(floor(r->alpha / B) + r->beta * (double)(n / B));
@@ -93,6 +114,22 @@ atn_idx atn_span_kept(atn_idx b, atn_idx blocks, bool causal)
         most = ATN_MAX(most, hi - lo + (lo > 0));
     }
     return most;
+}
+
+atn_idx atn_span_choices(const atn_span_rule *rules, atn_idx n_rules, atn_idx n,
+                         atn_idx blocks, const atn_span_rule **choice)
+{
+    atn_idx found = 0;
+
+    for (atn_idx b = 0; b < blocks; b++) choice[b] = NULL;
+    for (atn_idx r = 0; r < n_rules; r++) {
+        const atn_idx b = ATN_MIN(atn_span_blocks(&rules[r], n), blocks);
+
+        if (!choice[b - 1]) choice[b - 1] = &rules[r];
+    }
+    for (atn_idx b = 0; b < blocks; b++)
+        if (choice[b]) choice[found++] = choice[b];
+    return found;
 }
 
 double atn_span_profile(const double *influence, atn_idx rows, atn_idx keys,
@@ -169,18 +206,16 @@ static double two_rules(const atn_span_task *t, atn_idx low, atn_idx high, atn_i
     return loss;
 }
 
-atn_status atn_span_plan(atn_ctx *cx, const atn_span_task *t, atn_idx *pick,
-                         bool *found)
+static atn_status few_rules(atn_ctx *cx, const atn_span_task *t, double scale,
+                            atn_idx *pick, bool *found)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     atn_status st = ATN_OK;
-    double best = INFINITY, scale = 0;
+    double best = INFINITY;
     atn_idx best_cost = 0;
     gain *list = NULL;
 
-    *found = false;
     ATN_TAKE(list, t->units);
-    for (atn_idx i = 0; i < t->units * t->choices; i++) scale += fabs(t->loss[i]);
     for (atn_idx low = 0; low < t->choices; low++)
         for (atn_idx high = low; high < (t->limit > 1 ? t->choices : low + 1); high++) {
             const atn_idx most = affordable(t, low, high);
@@ -201,4 +236,73 @@ atn_status atn_span_plan(atn_ctx *cx, const atn_span_task *t, atn_idx *pick,
 done:
     atn_arena_rewind(cx, mark);
     return st;
+}
+
+/* ---- a rule for each ---- */
+
+/* least[u][c]: the smallest loss of units u .. at a cost of exactly c, most + 1 of them
+ * a unit; infinite where there is none. */
+static void fill_least(const atn_span_task *t, atn_idx most, double *least)
+{
+    const atn_idx row = most + 1;
+
+    for (atn_idx c = 0; c <= most; c++)
+        least[t->units * row + c] = c == 0 ? 0 : INFINITY;
+    for (atn_idx u = t->units; u-- > 0;) {
+        const double *after = least + (u + 1) * row;
+
+        for (atn_idx c = 0; c <= most; c++) {
+            double best = INFINITY;
+
+            for (atn_idx x = 0; x < t->choices && t->cost[x] <= c; x++)
+                best =
+                    ATN_MIN(best, t->loss[u * t->choices + x] + after[c - t->cost[x]]);
+            least[u * row + c] = best;
+        }
+    }
+}
+
+static atn_status any_rules(atn_ctx *cx, const atn_span_task *t, double scale,
+                            atn_idx *pick, bool *found)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const double dearest = (double)t->units * (double)t->cost[t->choices - 1];
+    const atn_idx most =
+        (atn_idx)ATN_MAX(floor(ATN_MIN(t->budget, dearest) + EPS), 0.0);
+    const double none = EPS * scale;
+    atn_status st = ATN_OK;
+    double *least = NULL;
+    atn_idx c = 0, room;
+
+    if (!atn_mul(t->units + 1, most + 1, &room)) room = INT64_MAX / 16;
+    ATN_TRY(atn_mem_check(cx, 8 * (double)room, "a plan of spans"));
+    ATN_TAKE(least, room);
+    fill_least(t, most, least);
+    for (atn_idx k = 1; k <= most; k++)
+        if (least[k] < least[c] - none || least[c] == INFINITY) c = k;
+    *found = least[c] < INFINITY;
+    for (atn_idx u = 0; *found && u < t->units; u++) {
+        const double want = least[u * (most + 1) + c] + none;
+        const double *after = least + (u + 1) * (most + 1);
+        atn_idx x = 0;
+
+        while (t->loss[u * t->choices + x] + after[c - t->cost[x]] > want) x++;
+        pick[u] = x;
+        c -= t->cost[x];
+    }
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+atn_status atn_span_plan(atn_ctx *cx, const atn_span_task *t, atn_idx *pick,
+                         bool *found)
+{
+    double scale = 0;
+
+    *found = false;
+    if (t->choices == 0 || t->budget < 0) return ATN_OK;
+    for (atn_idx i = 0; i < t->units * t->choices; i++) scale += fabs(t->loss[i]);
+    return t->limit == 0 ? any_rules(cx, t, scale, pick, found)
+                         : few_rules(cx, t, scale, pick, found);
 }
