@@ -9,7 +9,6 @@
 #include "analysis/approx_oracle.h"
 #include "core/rows.h"
 
-enum { TOP_K = 32 };
 /* Up to which heads are small enough to keep one thread each. */
 static const double PAIRS_BY_HEAD = 0x1p24;
 
@@ -91,7 +90,7 @@ static atn_status head_dense(atn_ctx *cx, atn_idx h, void *state)
     const atn_dense_opts opts = {.sample = r->sampled ? &r->sample : NULL,
                                  .w_o = w_o ? w_o + h * dv * r->layer.width : NULL,
                                  .width = r->layer.width,
-                                 .top_k = o->top_k > 0 ? o->top_k : TOP_K};
+                                 .top_k = o->top_k > 0 ? o->top_k : ATN_APPROX_TOP_K};
 
     if (!r->keep[h] || r->layer.bad[h]) return ATN_OK;
     return atn_dense_make(cx, head_of(r, h), &opts, &r->dense[h]);
@@ -419,6 +418,14 @@ done:
 
 /* ---- a layer ---- */
 
+bool atn_approx_by_head(const atn_approx *a, const atn_head *h, atn_idx heads)
+{
+    const atn_idx rows = a->opts->sample;
+
+    return !(rows > 0 && rows < h->nq) && !a->opts->dump && heads > 1 &&
+           (double)h->nq * (double)h->nk <= PAIRS_BY_HEAD;
+}
+
 static atn_status start_layer(atn_ctx *cx, layer_run *r)
 {
     const atn_head *h = head_of(r, 0);
@@ -435,8 +442,7 @@ static atn_status start_layer(atn_ctx *cx, layer_run *r)
         ATN_TRY(atn_row_sample_draw(cx, h->nq, 0, sample, &r->sample));
         r->sampled = true;
     }
-    r->by_head = !r->sampled && !r->a->opts->dump && r->heads > 1 &&
-                 (double)h->nq * (double)h->nk <= PAIRS_BY_HEAD;
+    r->by_head = !r->sampled && atn_approx_by_head(r->a, h, r->heads);
 done:
     return st;
 }
@@ -499,8 +505,11 @@ static atn_status run_layer(atn_ctx *cx, atn_approx *a, int i, atn_idx first)
                    .keep = sel->heads + i * sel->max_heads,
                    .heads = atn_capture_layer(a->capture, sel->at[i])->heads,
                    .first = first};
+    atn_approx_cost need = {0};
     atn_status st = ATN_OK;
 
+    ATN_TRY(atn_approx_need(cx, a, &source, i, &need));
+    ATN_TRY(atn_mem_check(cx, need.bytes, "comparing the methods of a layer"));
     ATN_TRY(atn_approx_layer_load(cx, &source, sel->at[i], &r.layer));
     ATN_TRY(start_layer(cx, &r));
     if (head_of(&r, 0)->nq > 0 && head_of(&r, 0)->nk > 0)
@@ -672,4 +681,21 @@ atn_idx atn_approx_failed(const atn_approx *a)
 
     for (atn_idx h = 0; h < a->n; h++) n += a->head[h].failed;
     return n;
+}
+
+atn_status atn_approx_estimate(atn_ctx *cx, const atn_capture *c,
+                               const atn_selection *sel, const atn_approx_opts *opts,
+                               atn_approx_cost *out)
+{
+    atn_approx_source source;
+    atn_status st = ATN_OK;
+    atn_approx *a = NULL;
+
+    *out = (atn_approx_cost){0};
+    ATN_TRY(create(cx, c, sel, opts, &a));
+    source = source_of(a, cx->seed);
+    for (int i = 0; i < sel->n; i++) ATN_TRY(atn_approx_need(cx, a, &source, i, out));
+done:
+    atn_approx_destroy(cx, a);
+    return st;
 }
