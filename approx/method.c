@@ -241,10 +241,7 @@ atn_status atn_choice_plan(atn_ctx *cx, const atn_choice *c, const atn_input *in
     ATN_ASSERT(first >= 0 && first + n <= in->heads);
     for (atn_idx k = 0; k < n; k++) out[k] = (atn_plan){.tile_rows = 1, .tile_keys = 1};
     if (in->head[first].nq < 1 || in->head[first].nk < 1) {
-        for (atn_idx k = 0; k < n; k++) { /* all padding */
-            out[k].branches = out[k].branch[0].parts = 1;
-            out[k].branch[0].part[0].all = true;
-        }
+        for (atn_idx k = 0; k < n; k++) atn_plan_all(&out[k]); /* all padding */
         return ATN_OK;
     }
     if (c->generator)

@@ -93,6 +93,24 @@ void atn_replay_sees(const atn_head *h, atn_idx at, atn_idx *lo, atn_idx *hi)
     atn_sight_row(&h->sight, at - h->sight.offset, lo, hi);
 }
 
+atn_status atn_step_check(atn_ctx *cx, const char *id, const atn_input *in, int s)
+{
+    const atn_input *of = &in->step[s];
+    const atn_head *a = &in->head[0], *b = &of->head[0];
+    atn_status st = ATN_OK;
+
+    if (of->heads != in->heads || a->nq != b->nq || a->nk != b->nk ||
+        a->q.cols != b->q.cols || a->v.cols != b->v.cols)
+        ATN_FAIL(
+            ATN_DATA,
+            "%s goes from step %d to step %d of layer %d, which have %lld heads of "
+            "%lld x %lld and %lld of %lld x %lld (import steps of one shape)",
+            id, s, in->at, a->layer, (long long)of->heads, (long long)b->nq,
+            (long long)b->nk, (long long)in->heads, (long long)a->nq, (long long)a->nk);
+done:
+    return st;
+}
+
 /* ---- rows over kept keys ---- */
 
 double atn_key_logit(const atn_head *h, const float *q, atn_idx at, atn_idx j)

@@ -32,6 +32,10 @@ atn_status atn_replay_check(atn_ctx *cx, const char *id, const atn_input *in,
 /* The keys [lo, hi) that the query at a position sees, in this step or before it. */
 void atn_replay_sees(const atn_head *h, atn_idx at, atn_idx *lo, atn_idx *hi);
 
+/* DATA unless step s of the layer has heads of the same shape as this one. */
+atn_status atn_step_check(atn_ctx *cx, const char *id, const atn_input *in,
+                          int s) ATN_WARN_UNUSED;
+
 /* Weights w [n] of query q at position `at` over the n keys at `keys`; NULL: keys
  * first .. first + n - 1. */
 void atn_kept_weights(const atn_head *h, const float *q, atn_idx at,

@@ -1,8 +1,9 @@
-/* bench/bench_methods.c -- what planning costs as the text grows: each method on one head of
- * random queries and keys, n doubled from 16384 up, on one thread; the ratio to the length
- * before says how it grows.
+/* bench/bench_methods.c -- how planning and applying grow with the text: each method on one
+ * head of random queries and keys, n doubled from 16384 up, on one thread; the ratio is that
+ * to the length before.
  *
- * Usage: bench_methods [tokens [spec...]], default 128k and the table below.
+ * Usage: bench_methods [tokens [spec...]], default 128k and the table below. ATN_BENCH_PLAN=1
+ * leaves applying out.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
@@ -11,6 +12,7 @@
 #include <string.h>
 
 #include "approx/method.h"
+#include "core/apply.h"
 #include "core/rng.h"
 
 enum { D = 64, FIRST = 16384 };
@@ -29,24 +31,46 @@ static float *draw(atn_ctx *cx, atn_idx n, const char *purpose)
     return x;
 }
 
-/* Seconds to plan; one row of the table. */
-static atn_status one(atn_ctx *cx, const atn_choice *c, const atn_input *in,
-                      double *seconds)
+typedef struct timing {
+    double plan, apply;
+} timing;
+
+static double ratio(double now, double before)
 {
-    const double before = *seconds, from = atn_seconds();
+    return before > 0 ? now / before : NAN;
+}
+
+/* One row of the table; *t is that of the length before. */
+static atn_status one(atn_ctx *cx, const atn_choice *c, const atn_input *in, timing *t)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const timing before = *t;
     const atn_idx n = in->head[0].nk;
     atn_plan plan = {0};
     atn_status st = ATN_OK;
+    double from = atn_seconds();
+    atn_mat out = {NULL, n, D, D};
+    atn_cost cost;
 
     ATN_TRY(atn_choice_plan(cx, c, in, 0, &plan));
-    *seconds = atn_seconds() - from;
-    printf("%-14s %8lld tokens: plan %8.3f s", atn_choice_id(c), (long long)n,
-           *seconds);
-    if (before > 0) printf(", %.2f times", *seconds / before);
-    printf("; index %.2f GFLOP, %.2f GFLOP/s\n", 1e-9 * plan.index_flops,
-           1e-9 * plan.index_flops / *seconds);
+    t->plan = atn_seconds() - from;
+    printf("%-14s %8lld: plan %8.3f s %5.2f x, %6.2f GFLOP", atn_choice_id(c),
+           (long long)n, t->plan, ratio(t->plan, before.plan), 1e-9 * plan.index_flops);
+    if (!getenv("ATN_BENCH_PLAN")) {
+        ATN_TAKE(out.data, n * D);
+        from = atn_seconds();
+        ATN_TRY(atn_plan_apply(cx, &in->head[0], &plan, out, NULL, "bench"));
+        t->apply = atn_seconds() - from;
+        ATN_TRY(atn_plan_cost(cx, &in->head[0], &plan, &cost));
+        printf("; apply %8.3f s %5.2f x, %7.2f GFLOP, executed %.4f of visible",
+               t->apply, ratio(t->apply, before.apply), 1e-9 * cost.flops,
+               cost.executed / cost.visible);
+    }
+    printf("; all %5.2f x\n", ratio(t->plan + t->apply, before.plan + before.apply));
+    fflush(stdout);
 done:
     atn_plan_release(cx, &plan);
+    atn_arena_rewind(cx, mark);
     return st;
 }
 
@@ -56,7 +80,7 @@ static atn_status spec(atn_ctx *cx, const char *text, atn_idx most)
     float *q = draw(cx, most, "bench/q"), *k = draw(cx, most, "bench/k");
     char *rest = atn_strdup(cx, text), *all = rest, *id, *params;
     atn_status st = ATN_OK;
-    double seconds = 0;
+    timing t = {0};
     atn_choice c;
 
     if (!rest || !atn_spec_next(&rest, &id, &params)) exit(2);
@@ -64,13 +88,14 @@ static atn_status spec(atn_ctx *cx, const char *text, atn_idx most)
     for (atn_idx n = ATN_MIN((atn_idx)FIRST, most); n <= most; n *= 2) {
         const atn_head h = {.q = {q, n, D, D},
                             .k = {k, n, D, D},
+                            .v = {k, n, D, D},
                             .nq = n,
                             .nk = n,
                             .scale = 1 / sqrt((double)D),
                             .sight = {.causal = true, .key_last = n}};
         const atn_input in = {.head = &h, .heads = 1, .group = 1};
 
-        ATN_TRY(one(cx, &c, &in, &seconds));
+        ATN_TRY(one(cx, &c, &in, &t));
     }
 done:
     atn_free(cx, q);

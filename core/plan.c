@@ -43,6 +43,13 @@ void atn_plan_mask(atn_plan *p, atn_pattern *pattern, atn_idx head)
     p->tile_rows = p->tile_keys = ATN_MAX(p->tile_rows, 1);
 }
 
+void atn_plan_all(atn_plan *p)
+{
+    p->branches = p->branch[0].parts = 1;
+    p->branch[0].part[0].all = true;
+    p->tile_rows = p->tile_keys = ATN_MAX(p->tile_rows, 1);
+}
+
 bool atn_plan_is_mask(const atn_plan *p)
 {
     const atn_part *part = &p->branch[0].part[0];

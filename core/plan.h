@@ -94,6 +94,9 @@ void atn_plan_release(atn_ctx *cx, atn_plan *p);
 /* One branch with one part, of the pattern, which it takes, also on failure. */
 void atn_plan_mask(atn_plan *p, atn_pattern *pattern, atn_idx head);
 
+/* One branch with one part, everything that the mask shows. */
+void atn_plan_all(atn_plan *p);
+
 /* One branch, parts that never have the same key twice, the head's own logits: weights
  * are those of dense attention over the keys kept. */
 bool atn_plan_is_mask(const atn_plan *p);

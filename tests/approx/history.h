@@ -116,6 +116,17 @@ static inline void history_steps(atn_ctx *cx, const zoo *z, const char *spec,
     }
 }
 
+/* The n layers of z as the steps of one. */
+static inline void history_stack(zoo *const *z, atn_input *in, int n)
+{
+    for (int s = 0; s < n; s++) {
+        z[s]->in.steps = n;
+        z[s]->in.at = s;
+        z[s]->in.step = in;
+        in[s] = z[s]->in;
+    }
+}
+
 /* The plan at 1 and 4 threads, bit by bit in what it implies; and it fails cleanly
  * whichever allocation does. */
 static inline void history_robust(atn_ctx *cx, const zoo *z, const char *spec)
