@@ -388,7 +388,7 @@ done:
     return st;
 }
 
-double atn_approx_compare_bytes(const atn_ctx *cx, const atn_head *h, atn_idx rows)
+double atn_approx_compare_bytes(int threads, const atn_head *h, atn_idx rows)
 {
     const double dv = h->v.data ? (double)h->v.cols : 0;
     const double step = (double)atn_tile_rows(h);
@@ -396,7 +396,7 @@ double atn_approx_compare_bytes(const atn_ctx *cx, const atn_head *h, atn_idx ro
 
     return (double)rows * (BY_ROW + 1) * sizeof(double) +
            (double)h->nq * sizeof(double) +
-           cx->threads * (tile + 2 * CHUNK * dv * sizeof(float));
+           threads * (tile + 2 * CHUNK * dv * sizeof(float));
 }
 
 void atn_approx_costs(const atn_head *h, const atn_plan *p, const atn_cost *c,

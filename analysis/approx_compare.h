@@ -70,4 +70,4 @@ atn_status atn_approx_compare(atn_ctx *cx, const atn_head *h, const atn_dense *d
 void atn_approx_costs(const atn_head *h, const atn_plan *p, const atn_cost *c,
                       double value[ATN_APPROX_VALUES]);
 /* Bytes that compare takes beside atn_plan_apply and o. */
-double atn_approx_compare_bytes(const atn_ctx *cx, const atn_head *h, atn_idx rows);
+double atn_approx_compare_bytes(int threads, const atn_head *h, atn_idx rows);

@@ -48,6 +48,7 @@ static atn_status plan_now(atn_ctx *cx, const search *s, trial *t)
     atn_status st = ATN_OK;
 
     *t = (trial){0};
+    if (s->in->draws && s->in->draws != s->o->draws) atn_draws_forget(cx, s->in->draws);
     ATN_NEW(t->plan, s->o->n);
     ATN_NEW(t->cost, s->o->n);
     ATN_TRY(atn_choice_plan(cx, &s->choice, s->in, s->o->first, t->plan));
@@ -234,6 +235,29 @@ done:
     return st;
 }
 
+/* Once more at the value found, so that what it draws is kept. */
+static atn_status plan_for_keeps(atn_ctx *cx, search *s, atn_fitted *out)
+{
+    const atn_fit how = out->fit;
+    const double value = out->value;
+    atn_input in = *s->in;
+    atn_status st = ATN_OK;
+    trial t = {0};
+
+    atn_fitted_release(cx, out);
+    *out = (atn_fitted){.n = s->o->n, .fit = how};
+    in.draws = s->o->draws;
+    s->in = &in;
+    if (s->param) atn_approx_put(s->param, s->choice.values, value);
+    st = plan_now(cx, s, &t);
+    s->in = NULL;
+    ATN_TRY(st);
+    t.x = turned(s, value);
+    take(s, &t, out);
+done:
+    return st;
+}
+
 atn_status atn_approx_fit(atn_ctx *cx, const atn_input *in, const atn_fit_opts *o,
                           atn_fitted *out)
 {
@@ -251,10 +275,15 @@ atn_status atn_approx_fit(atn_ctx *cx, const atn_input *in, const atn_fit_opts *
     s.param = isnan(o->target) ? NULL : atn_choice_budget(o->choice, &s.falls);
     if (s.param) {
         ATN_TRY(fit(cx, &s, out));
+        if (o->draws) ATN_TRY(plan_for_keeps(cx, &s, out));
     } else {
+        if (o->draws) {
+            ATN_TRY(plan_for_keeps(cx, &s, out));
+        } else {
+            ATN_TRY(plan_now(cx, &s, &t));
+            take(&s, &t, out);
+        }
         out->fit = isnan(o->target) ? ATN_FIT_NONE : ATN_FIT_FIXED;
-        ATN_TRY(plan_now(cx, &s, &t));
-        take(&s, &t, out);
     }
 done:
     drop(cx, &s, &s.within);

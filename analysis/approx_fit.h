@@ -31,6 +31,9 @@ typedef struct atn_fit_opts {
     atn_idx first, n; /* the unit */
     double target;    /* pairs of all its heads; NAN = no budget */
     double start;     /* a value to begin with; NAN = the one in choice */
+    atn_draws
+        *draws; /* where the draws of the plans are kept; what the search draws goes
+                         to those of the input, which are forgotten. NULL = nowhere */
 } atn_fit_opts;
 
 typedef struct atn_fitted {

@@ -11,7 +11,8 @@ typedef struct atn_approx_case {
     atn_approx_method *method;
     const atn_approx_budget *budget;
     double start;     /* where the next search begins; NAN = at the parameters */
-    atn_draws *draws; /* NULL = none are kept */
+    atn_draws *draws; /* NULL = none are kept nor read */
+    atn_draws *tries; /* those of plans that a search makes; likewise */
     char *folder;     /* of the dump, its id or id-2 .. */
     bool said;        /* that heads beside a bad one are left out */
 } atn_approx_case;
@@ -54,3 +55,11 @@ static inline atn_approx_cell *atn_approx_at(const atn_approx *a, atn_idx head, 
 enum { ATN_APPROX_PARAMETERS = 1024 };
 atn_status atn_approx_parameters(atn_ctx *cx, const atn_choice *c, double lo, double hi,
                                  char out[ATN_APPROX_PARAMETERS]) ATN_WARN_UNUSED;
+
+enum { ATN_APPROX_TOP_K = 32 };
+/* Heads of this shape are small enough to keep one thread each. */
+bool atn_approx_by_head(const atn_approx *a, const atn_head *h, atn_idx heads);
+/* Adds layer i of the selection: the most bytes of any, the flop of all. */
+atn_status atn_approx_need(atn_ctx *cx, const atn_approx *a,
+                           const atn_approx_source *source, int i,
+                           atn_approx_cost *out) ATN_WARN_UNUSED;

@@ -1,6 +1,6 @@
 /* analysis/approx_run.c -- every case on every selected head, layer by layer. */
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "analysis/approx_internal.h"
+#include "analysis/approx_dump.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -9,7 +9,6 @@
 #include "analysis/approx_oracle.h"
 #include "core/rows.h"
 
-enum { TOP_K = 32 };
 /* Up to which heads are small enough to keep one thread each. */
 static const double PAIRS_BY_HEAD = 0x1p24;
 
@@ -91,7 +90,7 @@ static atn_status head_dense(atn_ctx *cx, atn_idx h, void *state)
     const atn_dense_opts opts = {.sample = r->sampled ? &r->sample : NULL,
                                  .w_o = w_o ? w_o + h * dv * r->layer.width : NULL,
                                  .width = r->layer.width,
-                                 .top_k = o->top_k > 0 ? o->top_k : TOP_K};
+                                 .top_k = o->top_k > 0 ? o->top_k : ATN_APPROX_TOP_K};
 
     if (!r->keep[h] || r->layer.bad[h]) return ATN_OK;
     return atn_dense_make(cx, head_of(r, h), &opts, &r->dense[h]);
@@ -174,9 +173,45 @@ static bool keeps_to(const layer_run *r, const atn_approx_case *c, const atn_fit
     return !c->budget->text[0] || executed <= target_of(r, c->budget) * (double)f->n;
 }
 
-static atn_status one_cell(atn_ctx *cx, layer_run *r, const atn_approx_case *c,
-                           atn_idx h, const atn_fitted *f, atn_idx place)
+/* The units of a case, and where their searches begin. */
+typedef struct unit_run {
+    layer_run *r;
+    atn_approx_case *c;
+    const atn_input *in;
+    atn_idx *first;         /* [n] */
+    double *fitted;         /* [n] */
+    atn_idx n, heads, done; /* units; heads of each; units before these tasks */
+    double start;
+    bool dumps; /* the layer of the case is begun */
+} unit_run;
+
+/* A head of the unit into the dump. */
+static atn_status dump_cell(atn_ctx *cx, unit_run *u, atn_idx h, const atn_plan *p,
+                            const atn_approx_cell *cell, atn_mat o)
 {
+    const layer_run *r = u->r;
+    const atn_approx_step *step = &r->layer.step[r->layer.at];
+    atn_approx_dump *d = r->a->dump;
+    atn_dump_layer l = {.info = r->a->head[r->first].info,
+                        .first_row = step->first_row,
+                        .first_key = step->first_key};
+    atn_status st = ATN_OK;
+
+    if (!d) return ATN_OK;
+    for (atn_idx k = 0; k < r->heads; k++) l.heads += r->keep[k];
+    if (!u->dumps) ATN_TRY(atn_dump_begin(cx, d, (int)(u->c - r->a->cases), &l));
+    u->dumps = true;
+    ATN_TRY(atn_dump_head(cx, d, r->row[h] - r->first, head_of(r, h), p, cell,
+                          atn_const(o)));
+done:
+    return st;
+}
+
+static atn_status one_cell(atn_ctx *cx, unit_run *u, atn_idx h, const atn_fitted *f,
+                           atn_idx place)
+{
+    layer_run *r = u->r;
+    const atn_approx_case *c = u->c;
     const atn_head *head = head_of(r, h);
     atn_approx_cell *cell = atn_approx_at(r->a, r->row[h], (int)(c - r->a->cases));
     const double start = atn_seconds();
@@ -200,6 +235,7 @@ static atn_status one_cell(atn_ctx *cx, layer_run *r, const atn_approx_case *c,
     cell->tile_keys = f->plan[place].tile_keys;
     cell->keeps = keeps_to(r, c, f);
     cell->done = true;
+    ATN_TRY(dump_cell(cx, u, h, &f->plan[place], cell, o));
 done:
     atn_free(cx, o.data);
     return st;
@@ -226,17 +262,6 @@ static bool unit_runs(atn_ctx *cx, layer_run *r, atn_approx_case *c, atn_idx fir
     return any;
 }
 
-/* The units of a case, and where their searches begin. */
-typedef struct unit_run {
-    layer_run *r;
-    atn_approx_case *c;
-    const atn_input *in;
-    atn_idx *first;         /* [n] */
-    double *fitted;         /* [n] */
-    atn_idx n, heads, done; /* units; heads of each; units before these tasks */
-    double start;
-} unit_run;
-
 static atn_status one_unit(atn_ctx *cx, atn_idx task, void *state)
 {
     unit_run *u = state;
@@ -246,7 +271,8 @@ static atn_status one_unit(atn_ctx *cx, atn_idx task, void *state)
                                .n = u->heads,
                                .target =
                                    target_of(u->r, u->c->budget) * (double)u->heads,
-                               .start = u->start};
+                               .start = u->start,
+                               .draws = u->c->draws};
     atn_status st = ATN_OK;
     atn_fitted f = {0};
 
@@ -254,7 +280,7 @@ static atn_status one_unit(atn_ctx *cx, atn_idx task, void *state)
     u->fitted[at] = f.value;
     for (atn_idx h = first; h < first + u->heads; h++)
         if (u->r->keep[h] && !u->r->layer.bad[h])
-            ATN_TRY(one_cell(cx, u->r, u->c, h, &f, h - first));
+            ATN_TRY(one_cell(cx, u, h, &f, h - first));
 done:
     atn_fitted_release(cx, &f);
     return st;
@@ -284,7 +310,7 @@ done:
 static atn_status one_case(atn_ctx *cx, layer_run *r, atn_approx_case *c)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_input *in = atn_approx_layer_input(&r->layer, c->draws);
+    const atn_input *in = atn_approx_layer_input(&r->layer, c->tries);
     unit_run u = {.r = r, .c = c, .in = in, .start = c->start};
     atn_status st = ATN_OK;
 
@@ -293,7 +319,12 @@ static atn_status one_case(atn_ctx *cx, layer_run *r, atn_approx_case *c)
     ATN_TAKE(u.fitted, r->heads);
     for (atn_idx first = 0; first + u.heads <= r->heads; first += u.heads)
         if (unit_runs(cx, r, c, first, u.heads)) u.first[u.n++] = first;
-    ATN_TRY(run_units(cx, &u));
+    st = run_units(cx, &u);
+    if (u.dumps && (st == ATN_OK || (!c->method->named && st != ATN_IO))) {
+        const atn_status end = atn_dump_end(cx, r->a->dump);
+
+        if (end != ATN_OK) st = end;
+    }
 done:
     atn_arena_rewind(cx, mark);
     return st == ATN_OK ? st : left_out(cx, c->method, st);
@@ -387,6 +418,14 @@ done:
 
 /* ---- a layer ---- */
 
+bool atn_approx_by_head(const atn_approx *a, const atn_head *h, atn_idx heads)
+{
+    const atn_idx rows = a->opts->sample;
+
+    return !(rows > 0 && rows < h->nq) && !a->opts->dump && heads > 1 &&
+           (double)h->nq * (double)h->nk <= PAIRS_BY_HEAD;
+}
+
 static atn_status start_layer(atn_ctx *cx, layer_run *r)
 {
     const atn_head *h = head_of(r, 0);
@@ -403,8 +442,7 @@ static atn_status start_layer(atn_ctx *cx, layer_run *r)
         ATN_TRY(atn_row_sample_draw(cx, h->nq, 0, sample, &r->sample));
         r->sampled = true;
     }
-    r->by_head = !r->sampled && !r->a->opts->dump && r->heads > 1 &&
-                 (double)h->nq * (double)h->nk <= PAIRS_BY_HEAD;
+    r->by_head = !r->sampled && atn_approx_by_head(r->a, h, r->heads);
 done:
     return st;
 }
@@ -467,8 +505,11 @@ static atn_status run_layer(atn_ctx *cx, atn_approx *a, int i, atn_idx first)
                    .keep = sel->heads + i * sel->max_heads,
                    .heads = atn_capture_layer(a->capture, sel->at[i])->heads,
                    .first = first};
+    atn_approx_cost need = {0};
     atn_status st = ATN_OK;
 
+    ATN_TRY(atn_approx_need(cx, a, &source, i, &need));
+    ATN_TRY(atn_mem_check(cx, need.bytes, "comparing the methods of a layer"));
     ATN_TRY(atn_approx_layer_load(cx, &source, sel->at[i], &r.layer));
     ATN_TRY(start_layer(cx, &r));
     if (head_of(&r, 0)->nq > 0 && head_of(&r, 0)->nk > 0)
@@ -532,18 +573,84 @@ done:
     return st;
 }
 
+/* Whether two layers are in one folder of a capture. */
+static bool same_folder(const atn_layer_info *x, const atn_layer_info *y)
+{
+    return x->step == y->step && strcmp(x->stack, y->stack) == 0;
+}
+
+static atn_status dump_draws(atn_ctx *cx, atn_approx *a, const atn_layer_info *l)
+{
+    atn_status st = ATN_OK;
+
+    for (int c = 0; a->dump && c < a->n_cases; c++)
+        ATN_TRY(atn_dump_draws(cx, a->dump, c, l));
+done:
+    return st;
+}
+
+static atn_status run_layers(atn_ctx *cx, atn_approx *a)
+{
+    const atn_selection *sel = a->selection;
+    const atn_layer_info *last = NULL;
+    atn_status st = ATN_OK;
+    atn_idx first = 0;
+
+    for (int i = 0; i < sel->n; i++) {
+        const atn_layer_info *l = atn_capture_layer(a->capture, sel->at[i]);
+
+        if (last && !same_folder(last, l)) ATN_TRY(dump_draws(cx, a, last));
+        ATN_TRY(run_layer(cx, a, i, first));
+        first += atn_selection_heads(sel, i);
+        last = l;
+    }
+    if (last) ATN_TRY(dump_draws(cx, a, last));
+done:
+    return st;
+}
+
+/* Draws of the methods that make some, where they are kept or come from a file; a folder
+ * of the dump for every case. */
+static atn_status open_draws(atn_ctx *cx, atn_approx *a)
+{
+    const atn_approx_opts *o = a->opts;
+    atn_status st = ATN_OK;
+
+    for (int c = 0; c < a->n_cases; c++) {
+        atn_approx_case *k = &a->cases[c];
+        const char *id = atn_choice_id(&k->method->choice);
+        int before = 0;
+
+        for (int b = 0; b < c; b++)
+            before += strcmp(atn_choice_id(&a->cases[b].method->choice), id) == 0;
+        k->folder =
+            before ? atn_strfmt(cx, "%s-%d", id, before + 1) : atn_strdup(cx, id);
+        if (!k->folder) ATN_TRY(cx->err.code);
+        if (!o->dump && !o->draws) continue;
+        if (!(atn_choice_describe(&k->method->choice).reads & ATN_READS_DRAWS))
+            continue;
+        ATN_TRY(atn_draws_open(cx, o->draws, &k->draws));
+        ATN_TRY(atn_draws_open(cx, o->draws, &k->tries));
+    }
+done:
+    return st;
+}
+
 atn_status atn_approx_run(atn_ctx *cx, const atn_capture *c, const atn_selection *sel,
                           const atn_approx_opts *opts, atn_approx **out)
 {
     atn_status st = ATN_OK;
     atn_approx *a = NULL;
-    atn_idx first = 0;
 
     *out = NULL;
     ATN_TRY(create(cx, c, sel, opts, &a));
-    for (int i = 0; i < sel->n; i++) {
-        ATN_TRY(run_layer(cx, a, i, first));
-        first += atn_selection_heads(sel, i);
+    ATN_TRY(open_draws(cx, a));
+    if (opts->dump) ATN_TRY(atn_dump_open(cx, a, opts->dump, opts->force, &a->dump));
+    ATN_TRY(run_layers(cx, a));
+    if (a->dump) {
+        st = atn_dump_close(cx, a->dump, opts->run);
+        a->dump = NULL;
+        ATN_TRY(st);
     }
     *out = a;
     a = NULL;
@@ -555,8 +662,10 @@ done:
 void atn_approx_destroy(atn_ctx *cx, atn_approx *a)
 {
     if (!a) return;
+    atn_dump_abandon(cx, a->dump);
     for (int c = 0; c < a->n_cases; c++) {
         atn_draws_close(cx, a->cases[c].draws);
+        atn_draws_close(cx, a->cases[c].tries);
         atn_free(cx, a->cases[c].folder);
     }
     atn_approx_list_release(cx, &a->list);
@@ -572,4 +681,21 @@ atn_idx atn_approx_failed(const atn_approx *a)
 
     for (atn_idx h = 0; h < a->n; h++) n += a->head[h].failed;
     return n;
+}
+
+atn_status atn_approx_estimate(atn_ctx *cx, const atn_capture *c,
+                               const atn_selection *sel, const atn_approx_opts *opts,
+                               atn_approx_cost *out)
+{
+    atn_approx_source source;
+    atn_status st = ATN_OK;
+    atn_approx *a = NULL;
+
+    *out = (atn_approx_cost){0};
+    ATN_TRY(create(cx, c, sel, opts, &a));
+    source = source_of(a, cx->seed);
+    for (int i = 0; i < sel->n; i++) ATN_TRY(atn_approx_need(cx, a, &source, i, out));
+done:
+    atn_approx_destroy(cx, a);
+    return st;
 }

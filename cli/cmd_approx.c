@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "analysis/approx.h"
+#include "analysis/describe.h"
 #include "cli/output.h"
 #include "core/param.h"
 
@@ -83,6 +84,31 @@ done:
     return st;
 }
 
+/* What it would take. */
+static atn_status print_cost(atn_cli *cli, const atn_subject *s,
+                             const atn_approx_opts *o)
+{
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+    atn_approx_cost c;
+    atn_table *t = NULL;
+
+    ATN_TRY(atn_approx_estimate(cx, s->capture, &s->selection, o, &c));
+    ATN_TRY(atn_facts_create(cx, &t));
+    ATN_TRY(atn_facts_add(cx, t, "heads", "%lld", (long long)c.heads));
+    ATN_TRY(atn_facts_add(cx, t, "methods and budgets", "%lld", (long long)c.cases));
+    ATN_TRY(
+        atn_facts_add(cx, t, "memory", "%.4g MiB beside the plans", c.bytes / 0x1p20));
+    ATN_TRY(atn_facts_add(cx, t, "work", "%.4g GFLOP beside choosing", c.flops / 1e9));
+    /* a single core reaches tens of GFLOP/s in matrix products of this size */
+    ATN_TRY(atn_facts_add(cx, t, "time", "about %.2g s at 20 GFLOP/s a thread",
+                          c.flops / (20e9 * cx->threads)));
+    ATN_TRY(atn_cli_print(cli, t));
+done:
+    atn_table_destroy(cx, t);
+    return st;
+}
+
 static atn_status run(atn_cli *cli)
 {
     atn_ctx *cx = cli->cx;
@@ -106,6 +132,10 @@ static atn_status run(atn_cli *cli)
     ATN_TRY(atn_cli_check_output(cli, atn_opt_text(cli, "output", NULL)));
     ATN_TRY(atn_subject_open(cli, cli->args[0], &s));
     o.run = &s.run;
+    if (atn_opt_given(cli, "dry-run")) {
+        ATN_TRY(print_cost(cli, &s, &o));
+        goto done;
+    }
     ATN_TRY(atn_approx_run(cx, s.capture, &s.selection, &o, &a));
     ATN_TRY(emit(cli, &s, a));
 done:
@@ -150,7 +180,7 @@ const atn_command atn_command_approx = {
         "method NAME explains one. Of all or a family, what cannot run on this capture "
         "is left out and said.",
     .options = options,
-    .uses = ATN_USE_SELECT | ATN_USE_TABLE,
+    .uses = ATN_USE_SELECT | ATN_USE_TABLE | ATN_USE_DRY,
     .second = "pareto,best",
     .word = word,
     .min_args = 1,
