@@ -131,7 +131,7 @@ static int next_step(const atn_approx_source *s, int at, int i)
 {
     const atn_layer_info *l = atn_capture_layer(s->capture, at);
 
-    if (!(s->reads & ATN_READS_STEPS)) return i < 0 ? at : -1;
+    if (!(s->reads & (ATN_READS_STEPS | ATN_READS_PAST))) return i < 0 ? at : -1;
     for (i++; i < atn_capture_layers(s->capture); i++)
         if (same_layer(atn_capture_layer(s->capture, i), l)) return i;
     return -1;

@@ -33,6 +33,7 @@ enum {
     ATN_READS_DRAWS = 128, /* random numbers */
     ATN_READS_PRE = 256,   /* queries and keys before the rotary embedding */
     ATN_READS_TURN = 512,  /* how the rotary embedding turns, if there is one */
+    ATN_READS_PAST = 1024, /* earlier steps where there are any: none are fine */
 };
 /* Masks it is defined for. */
 enum { ATN_CAUSAL = 1, ATN_BIDIRECTIONAL = 2, ATN_BOTH_WAYS = 3 };

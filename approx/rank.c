@@ -8,7 +8,7 @@
 #include "core/kernels/kernels.h"
 #include "core/plan.h"
 
-enum { KEYS = 256 };
+enum { KEYS = 256, AHEAD = 32 };
 
 static atn_idx panels_of(atn_cmat q)
 {
@@ -60,6 +60,9 @@ void atn_rank_keys(const atn_rank *r, atn_cmat k, const atn_idx *key, atn_idx n,
         const atn_idx m = ATN_MIN((atn_idx)KEYS, n - from);
 
         for (atn_idx e = 0; e < m; e++) {
+            if (e + AHEAD < m)
+                for (atn_idx c = 0; c < d; c += 16)
+                    __builtin_prefetch(atn_crow(k, key[from + e + AHEAD]) + c, 0, 2);
             memcpy(r->keys + e * d, atn_crow(k, key[from + e]),
                    (size_t)d * sizeof *r->keys);
             out[from + e] = -INFINITY;

@@ -10,7 +10,7 @@
  *         video: the tokens of a grid F x h x w have a place in their frame, and M is
  *         the same window over places in every frame, w = int(ratio h w); tokens beyond
  *         the grid are text, which sees and is seen by all.
- * Oracle  frozen Q, K and V, lambda = 0: exact. M all: rho = 1, R = 0. R = the part of
+ * Oracle  frozen Q, K and V, lambda = 0: exact. ratio = 2, M all: rho = 1, R = 0. R = the part of
  *         A V outside M.
  * Source  Chen et al., arXiv 2505.22918, and its code. What the window of a video is
  *         counted in is our reading.
@@ -34,7 +34,7 @@ typedef struct rettention {
 } rettention;
 
 static const atn_param params[] = {
-    ATN_PARAM_F64(rettention, ratio, 0.03125, 0, 1,
+    ATN_PARAM_F64(rettention, ratio, 0.03125, 0, 2,
                   "width of the window as a share of the tokens (video: of a frame)"),
     ATN_PARAM_F64(rettention, lambda, 0.04, -1, 1,
                   "what rho grows by from one sparse step to the next"),

@@ -30,6 +30,7 @@ typedef struct atn_span_grid {
 } atn_span_grid;
 
 enum { ATN_SPAN_BLOCK = ATN_INFLUENCE_BLOCK };
+#define ATN_SPAN_ALPHA_MOST 0x1p40
 
 /* The pairs of the grid in their order, in heap memory; *n may be 0. */
 atn_status atn_span_rules(atn_ctx *cx, const atn_span_grid *grid, atn_span_rule **out,

@@ -18,7 +18,7 @@
 enum { D = 64, FIRST = 16384 };
 
 /* Sub-quadratic ones: at most 2.4 for a doubling. */
-static const char *const specs[] = {"hip"};
+static const char *const specs[] = {"hip", "hyper", "combiner:form=logsparse"};
 
 /* Normal numbers, [n, D]. */
 static float *draw(atn_ctx *cx, atn_idx n, const char *purpose)

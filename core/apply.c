@@ -81,9 +81,18 @@ double atn_plan_apply_bytes(const atn_ctx *cx, const atn_head *h, const atn_plan
     return ceil(bytes);
 }
 
+static void report(void *user, const char *what, double done, double total)
+{
+    const atn_meter *m = user;
+
+    if (!m->progress || !(total > 0)) return;
+    m->progress(m->user, what, m->from + (m->to - m->from) * done / total, 1);
+}
+
 static atn_status apply_branch(atn_ctx *cx, atn_run *run)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
+    const double end = run->meter->to, half = (run->meter->from + end) / 2;
     const atn_idx nq = run->h->nq, dv = run->dv;
     atn_status st = ATN_OK;
 
@@ -94,12 +103,36 @@ static atn_status apply_branch(atn_ctx *cx, atn_run *run)
         ATN_TAKE(run->sum, nq * dv);
         memset(run->soft, 0, (size_t)nq * sizeof *run->soft);
         memset(run->sum, 0, (size_t)(nq * dv) * sizeof *run->sum);
+        run->meter->to = half;
         ATN_TRY(atn_apply_groups(cx, run));
+        run->meter->from = half;
+        run->meter->to = end;
     }
     ATN_TRY(atn_apply_tiles(cx, run));
     run->first = false;
 done:
     atn_arena_rewind(cx, mark);
+    return st;
+}
+
+/* All branches, with progress over all of them. */
+static atn_status apply_branches(atn_ctx *cx, atn_run *run)
+{
+    const double share = 1.0 / run->plan->branches;
+    atn_meter meter = {.progress = cx->progress, .user = cx->progress_user};
+    atn_status st = ATN_OK;
+
+    run->meter = &meter;
+    cx->progress = report;
+    cx->progress_user = &meter;
+    for (int b = 0; b < run->plan->branches && st == ATN_OK; b++) {
+        run->branch = &run->plan->branch[b];
+        meter.from = b * share;
+        meter.to = (b + 1) * share;
+        st = apply_branch(cx, run);
+    }
+    cx->progress = meter.progress;
+    cx->progress_user = meter.user;
     return st;
 }
 
@@ -124,10 +157,7 @@ atn_status atn_plan_apply(atn_ctx *cx, const atn_head *h, const atn_plan *p,
     ATN_TRY(atn_mem_check(cx, atn_plan_apply_bytes(cx, h, p), what));
     for (atn_idx i = 0; lse && i < h->nq; i++) lse[i] = none;
     if (p->branches == 0) write_nothing(&run);
-    for (int b = 0; b < p->branches; b++) {
-        run.branch = &p->branch[b];
-        ATN_TRY(apply_branch(cx, &run));
-    }
+    ATN_TRY(apply_branches(cx, &run));
 done:
     return st;
 }

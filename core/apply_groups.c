@@ -2,7 +2,7 @@
  *
  * Math    round(g) = 1 + the last round of the rows of g, groups in their order, so that
  *         no row stands twice in a round and every row meets its groups in their order.
- * Cost    4 d flop for all rows and keys of a group; 12 bytes a group, 24 for every 64
+ * Cost    4 d flop for all rows and keys of a group; 12 bytes a group, 24 for every 128
  *         rows of it, and a state in double of all rows.
  * Limits  groups of a round go in parallel, small ones several a task.
  */
@@ -13,7 +13,7 @@
 #include "core/apply_internal.h"
 
 enum {
-    ROWS = 64,
+    ROWS = 128, /* of a piece */
     FEW_ROWS = 3,
     TASK_PAIRS = 1 << 16, /* pairs of a task, about */
     TASK_OVERHEAD = 256,  /* that a piece counts beside its pairs */
@@ -150,6 +150,7 @@ typedef struct bench {
     const float *of_weight;
     atn_idx n;
     bool virtuals;
+    bool own; /* its softmax is not one with that of the rest */
     int32_t *key;
     float *log_weight, *q, *k, *v, *s, *o, *x;
     atn_cut *cut;
@@ -223,40 +224,73 @@ static atn_idx seen_cuts(const bench *w, atn_idx n, atn_span seen)
     return cuts;
 }
 
-/* The smallest interval that has the real ones of n keys. */
-static atn_span range_of(const bench *w, atn_idx n)
+/* The smallest interval that has the real ones of n keys; whether they are all of it,
+ * in order. */
+static atn_span range_of(const bench *w, atn_idx n, bool *whole)
 {
     atn_span x = {INT64_MAX, 0};
 
+    *whole = true;
     for (atn_idx c = 0; c < n; c++) {
-        if (w->key[c] >= w->run->h->nk) continue;
-        x.lo = ATN_MIN(x.lo, w->key[c]);
-        x.hi = ATN_MAX(x.hi, w->key[c] + 1);
+        const atn_idx j = w->key[c];
+
+        *whole &= j < w->run->h->nk && j == w->key[0] + c;
+        if (j >= w->run->h->nk) continue;
+        x.lo = ATN_MIN(x.lo, j);
+        x.hi = ATN_MAX(x.hi, j + 1);
     }
     return x;
 }
 
-static atn_status add_rect(atn_ctx *cx, bench *w, atn_idx n)
+/* Keys that follow one another are read where they lie. */
+static atn_rect rect_of(bench *w, atn_idx n, bool whole)
 {
     const atn_idx dv = w->run->dv, d = w->from.q.cols;
-    const atn_span range = range_of(w, n);
-    const atn_rect t = {.run = w->run,
-                        .part = w->part,
-                        .rows = w->rows,
-                        .cols = n,
-                        .row = w->row,
-                        .key = w->key,
-                        .q = {w->q, w->rows, d, d},
-                        .k = {w->k, n, d, d},
-                        .v = {w->v, n, dv, dv},
-                        .log_weight = w->of_weight ? w->log_weight : NULL,
-                        .s = w->s,
-                        .ld = atn_apply_step(n),
-                        .o = w->o,
-                        .one = w->one};
+    atn_rect t = {.run = w->run,
+                  .part = w->part,
+                  .rows = w->rows,
+                  .cols = n,
+                  .row = w->row,
+                  .key0 = w->key[0],
+                  .q = {w->q, w->rows, d, d},
+                  .log_weight = w->of_weight ? w->log_weight : NULL,
+                  .s = w->s,
+                  .ld = atn_apply_step(n),
+                  .o = w->o,
+                  .one = w->one};
+
+    if (whole) {
+        if (w->from.k.data)
+            t.k = (atn_cmat){atn_crow(w->from.k, t.key0), n, d, w->from.k.ld};
+        if (dv > 0) t.v = (atn_cmat){atn_crow(w->from.v, t.key0), n, dv, w->from.v.ld};
+        return t;
+    }
+    gather_keys(w, n);
+    t.key = w->key;
+    t.k = (atn_cmat){w->k, n, d, d};
+    t.v = (atn_cmat){w->v, n, dv, dv};
+    return t;
+}
+
+/* What the entries of row r are added to: those of the branch, or of this group. */
+static void add_to(bench *w, atn_idx r, const atn_soft *one, const float *o)
+{
+    const atn_run *run = w->run;
+    const atn_idx i = w->row[r], dv = run->dv;
+
+    if (w->own)
+        atn_soft_add(&w->soft[r], w->sum + r * dv, one, o, dv);
+    else
+        atn_soft_add(&run->soft[i], run->sum + i * dv, one, o, dv);
+}
+
+static atn_status add_rect(atn_ctx *cx, bench *w, atn_idx n)
+{
+    bool whole;
+    const atn_span range = range_of(w, n, &whole);
+    const atn_rect t = rect_of(w, n, whole);
     atn_status st = ATN_OK;
 
-    gather_keys(w, n);
     atn_rect_logits(&t);
     for (atn_idx r = 0; r < w->rows; r++) {
         atn_idx cuts = 1;
@@ -269,20 +303,19 @@ static atn_status add_rect(atn_ctx *cx, bench *w, atn_idx n)
     }
     atn_rect_mix(&t);
     for (atn_idx r = 0; r < w->rows; r++)
-        atn_soft_add(&w->soft[r], w->sum + r * dv, &w->one[r], w->o + r * dv, dv);
+        add_to(w, r, &w->one[r], w->o + r * w->run->dv);
 done:
     return st;
 }
 
 static atn_status add_picked(atn_ctx *cx, bench *w, atn_idx r, atn_idx n)
 {
-    const atn_idx dv = w->run->dv;
     const atn_picked e = {w->key, w->of_weight ? w->log_weight : NULL, n, w->x, w->o};
     atn_status st = ATN_OK;
     atn_soft one;
 
     ATN_TRY(atn_row_picked(cx, w->run, w->part, w->row[r], &e, &one));
-    atn_soft_add(&w->soft[r], w->sum + r * dv, &one, w->o, dv);
+    add_to(w, r, &one, w->o);
 done:
     return st;
 }
@@ -324,21 +357,27 @@ done:
     return st;
 }
 
+/* The softmax of a group of its own joins that of the branch. */
 static atn_status close_row(atn_ctx *cx, bench *w, atn_idx r, int32_t logit)
 {
     const atn_run *run = w->run;
     const atn_idx i = w->row[r], dv = run->dv;
+    double *sum = run->sum + i * dv, *mine = w->sum + r * dv;
     atn_status st = ATN_OK;
 
     if (run->branch->merge == ATN_MERGE_MEAN) {
-        atn_soft_count(run->h, &run->soft[i], run->sum + i * dv, &w->soft[r],
-                       w->sum + r * dv, dv);
+        atn_soft_count(run->h, &run->soft[i], sum, &w->soft[r], mine, dv);
         return ATN_OK;
     }
-    if (logit >= 0) ATN_TRY(as_one(cx, w, r, logit));
-    atn_soft_merge(&run->soft[i], run->sum + i * dv, &w->soft[r], w->sum + r * dv, dv);
+    ATN_TRY(as_one(cx, w, r, logit));
+    atn_soft_merge(&run->soft[i], sum, &w->soft[r], mine, dv);
 done:
     return st;
+}
+
+static int32_t logit_of(const atn_groups *g, const group_piece *p)
+{
+    return g->logit ? g->logit[p->group] : -1;
 }
 
 static void open_piece(bench *w, const group_piece *p)
@@ -355,6 +394,8 @@ static void open_piece(bench *w, const group_piece *p)
     w->n = keys_of(g, p->group);
     w->virtuals = false;
     for (atn_idx c = 0; c < w->n; c++) w->virtuals |= w->of_key[c] >= w->run->h->nk;
+    w->own = w->run->branch->merge == ATN_MERGE_MEAN || logit_of(g, p) >= 0;
+    if (!w->own) return;
     memset(w->soft, 0, (size_t)w->rows * sizeof *w->soft);
     memset(w->sum, 0, (size_t)(w->rows * w->run->dv) * sizeof *w->sum);
 }
@@ -362,7 +403,6 @@ static void open_piece(bench *w, const group_piece *p)
 static atn_status one_piece(atn_ctx *cx, bench *w, const group_piece *p)
 {
     atn_status st = ATN_OK;
-    const int32_t *logit;
     bool few;
 
     open_piece(w, p);
@@ -373,10 +413,9 @@ static atn_status one_piece(atn_ctx *cx, bench *w, const group_piece *p)
 
         if (n > 0) ATN_TRY(add_rect(cx, w, n));
     }
-    logit = w->part->groups.logit;
     for (atn_idx r = 0; r < w->rows; r++) {
         if (few) ATN_TRY(add_row(cx, w, r));
-        ATN_TRY(close_row(cx, w, r, logit ? logit[p->group] : -1));
+        if (w->own) ATN_TRY(close_row(cx, w, r, logit_of(&w->part->groups, p)));
     }
 done:
     return st;
@@ -468,14 +507,19 @@ double atn_apply_groups_bytes(const atn_ctx *cx, const atn_run *run)
 
 atn_status atn_apply_groups(atn_ctx *cx, const atn_run *run)
 {
+    const double from = run->meter->from, share = run->meter->to - from;
     const atn_arena_mark mark = atn_arena_save(cx);
     atn_status st = ATN_OK;
     schedule s;
 
     ATN_TRY(plan_rounds(cx, run, &s));
     for (atn_idx r = 0; r < s.rounds; r++) {
+        const atn_idx tasks = s.round[r + 1] - s.round[r];
+
         s.begin = s.round[r];
-        ATN_TRY(atn_parallel(cx, s.round[r + 1] - s.begin, group_task, &s, run->what));
+        run->meter->from = from + share * (double)s.begin / (double)s.tasks;
+        run->meter->to = from + share * (double)(s.begin + tasks) / (double)s.tasks;
+        ATN_TRY(atn_parallel(cx, tasks, group_task, &s, run->what));
     }
 done:
     atn_arena_rewind(cx, mark);

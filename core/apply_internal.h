@@ -6,9 +6,16 @@
 #include "core/rows.h"
 
 enum {
-    ATN_APPLY_ROWS = 128, /* of a tile at most */
-    ATN_APPLY_COLS = 1024 /* entries of a row that are in memory at once */
+    ATN_APPLY_ROWS = 256,     /* of a tile at most */
+    ATN_APPLY_COLS = 1024,    /* entries of a row that are in memory at once, at most */
+    ATN_APPLY_PAIRS = 1 << 17 /* and of a tile */
 };
+
+/* Columns of a rectangle of so many rows. */
+static inline atn_idx atn_apply_cols(atn_idx rows)
+{
+    return ATN_MIN((atn_idx)ATN_APPLY_COLS, ATN_APPLY_PAIRS / rows);
+}
 
 /* What is known of a softmax so far: the largest logit and sum e^(z - max); beside it
  * the sum of e^(z - max) v, not normalised. sum = 0 is no weight. Of MEAN, `sum` counts
@@ -17,6 +24,13 @@ typedef struct atn_soft {
     double max, sum;
     bool any; /* there is an entry, if of no weight */
 } atn_soft;
+
+/* Progress of one call, of which a loop is the share from .. to. */
+typedef struct atn_meter {
+    void (*progress)(void *user, const char *what, double done, double total);
+    void *user;
+    double from, to;
+} atn_meter;
 
 typedef struct atn_run {
     const atn_head *h;
@@ -29,6 +43,7 @@ typedef struct atn_run {
     atn_soft *soft; /* [nq], of the groups of the branch; NULL = it has none */
     double *sum;    /* [nq, dv] */
     const char *what;
+    atn_meter *meter;
 } atn_run;
 
 /* What a part reads in place of the head's; *k and *v, of the keys; p: logits. */

@@ -97,6 +97,7 @@ typedef struct sheet {
     const atn_part *part;
     atn_source from;
     atn_idx first, rows; /* of the tile */
+    atn_idx cols;        /* of a rectangle at most */
     atn_span *room;
     atn_line *line;  /* [rows] */
     atn_idx *cursor; /* [rows] span that the next column may be in */
@@ -334,10 +335,10 @@ static atn_status add_columns(atn_ctx *cx, sheet *w)
     memset(w->cursor, 0, (size_t)w->rows * sizeof *w->cursor);
     for (atn_idx i = 0; i < w->segs; i++)
         for (atn_idx lo = w->seg[i].lo, hi; lo < w->seg[i].hi; lo = hi) {
-            hi = ATN_MIN(w->seg[i].hi, lo + ATN_APPLY_COLS - cols);
+            hi = ATN_MIN(w->seg[i].hi, lo + w->cols - cols);
             w->piece[pieces++] = (piece){lo, hi, cols};
             cols += hi - lo;
-            if (cols < ATN_APPLY_COLS) continue;
+            if (cols < w->cols) continue;
             ATN_TRY(add_rect(cx, w, pieces));
             pieces = cols = 0;
         }
@@ -506,13 +507,14 @@ static double task_bytes(const tiling *t)
 {
     const atn_run *run = t->run;
     const double rows = (double)t->rows, nk = (double)run->h->nk, dv = (double)run->dv,
-                 d = (double)run->h->k.cols, cols = ATN_APPLY_COLS;
+                 d = (double)run->h->k.cols, most = ATN_APPLY_COLS,
+                 cols = (double)atn_apply_cols(t->rows);
 
     return (double)t->room * sizeof(atn_span) +
            rows * (sizeof(atn_line) + sizeof(atn_idx) + 3 * sizeof(atn_soft)) +
            nk * (sizeof(int32_t) + 1.0 / 8) + (nk / 2 + 2) * sizeof(atn_span) +
-           cols * (sizeof(piece) + sizeof(atn_cut) + sizeof(int32_t) + sizeof(float)) +
-           ((cols + 16) * rows + cols * (d + dv)) * sizeof(float) +
+           most * (sizeof(piece) + sizeof(atn_cut) + sizeof(int32_t) + sizeof(float)) +
+           ((cols + 32) * rows + cols * (d + dv)) * sizeof(float) +
            rows * dv * (sizeof(float) + 2 * sizeof(double)) + 20 * 64;
 }
 
@@ -528,7 +530,7 @@ static atn_status take_sheet(atn_ctx *cx, const tiling *t, sheet *w)
     const atn_idx nk = t->run->h->nk, rows = t->rows, dv = t->run->dv;
     atn_status st = ATN_OK;
 
-    *w = (sheet){.run = t->run};
+    *w = (sheet){.run = t->run, .cols = atn_apply_cols(rows)};
     ATN_TAKE(w->room, t->room);
     ATN_TAKE(w->line, rows);
     ATN_TAKE(w->cursor, rows);
@@ -539,9 +541,9 @@ static atn_status take_sheet(atn_ctx *cx, const tiling *t, sheet *w)
     ATN_TAKE(w->cut, ATN_APPLY_COLS);
     ATN_TAKE(w->key, ATN_APPLY_COLS);
     ATN_TAKE(w->x, ATN_APPLY_COLS);
-    ATN_TAKE(w->s, rows * atn_apply_step(ATN_APPLY_COLS));
-    ATN_TAKE(w->k, ATN_APPLY_COLS * t->run->h->k.cols);
-    ATN_TAKE(w->v, ATN_APPLY_COLS * dv);
+    ATN_TAKE(w->s, rows * atn_apply_step(w->cols));
+    ATN_TAKE(w->k, w->cols * t->run->h->k.cols);
+    ATN_TAKE(w->v, w->cols * dv);
     ATN_TAKE(w->o, rows * dv);
     ATN_TAKE(w->one, rows);
     ATN_TAKE(w->of_part, rows);

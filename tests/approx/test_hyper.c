@@ -608,6 +608,19 @@ static void allocations_fail(atn_ctx *cx)
     zoo_free(&z);
 }
 
+static void any_parameters(atn_ctx *cx)
+{
+    static const char *const params[] = {"block=1,min=1",
+                                         "block=1000000000,min=1",
+                                         "samples=70000,min=1,block=1",
+                                         "samples=1000000,min=9,block=3",
+                                         "projections=24,min=1,block=2",
+                                         "min=1000000000",
+                                         "samples=0,min=2,block=1"};
+
+    zoo_survives_all(cx, "hyper", params, (int)ATN_LEN(params));
+}
+
 CHECK_MAIN({"golden", golden}, {"twins", twins},
            {"twins as published", twins_as_published},
            {"samples are unbiased", samples_are_unbiased},
@@ -616,4 +629,4 @@ CHECK_MAIN({"golden", golden}, {"twins", twins},
            {"dense limits", dense_limits}, {"looks ahead", looks_ahead},
            {"counts its hash", counts_its_hash}, {"refused", refused},
            {"threads do not matter", threads_do_not_matter},
-           {"allocations fail", allocations_fail})
+           {"allocations fail", allocations_fail}, {"any parameters", any_parameters})

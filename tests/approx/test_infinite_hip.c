@@ -256,6 +256,27 @@ static void equal_keys_go_to_the_lowest(atn_ctx *cx)
     zoo_free(&z);
 }
 
+/* The last of 17 queries, chunks of 8 keys. In the first one keys 2 and 6 tie at 1, so
+ * the descent goes right, where key 7 scores 5; the second has 3 throughout. */
+static void a_tie_goes_right(atn_ctx *cx)
+{
+    const float fits[17] = {0, 0, 1, 0, 0, 0, 1, 5, 3, 3, 3, 3, 3, 3, 3, 3, 0};
+    uint8_t *got;
+    zoo z;
+
+    zoo_shape(&z, 1, 1, 1, 17, 1, 1);
+    z.q[0] = 1;
+    for (int j = 0; j < 17; j++) {
+        z.k[j] = fits[j];
+        z.v[j] = 1;
+    }
+    got = selection_of(
+        cx, &z, "infinite_hip:k=8,chunks=8,keep=,rows=1,block_q=1,window=0,sink=0", 0);
+    for (long j = 0; j < 17; j++) CHECK_EQ(got[j], j < 8);
+    free(got);
+    zoo_free(&z);
+}
+
 /* With a share, both heads keep the same keys, and only one counts the search. */
 static void shared_heads_are_alike(atn_ctx *cx)
 {
@@ -338,6 +359,7 @@ static void threads_and_memory(atn_ctx *cx)
 
 CHECK_MAIN({"golden rows", golden_rows}, {"twin", twin_of_the_stages},
            {"large k", large_k_is_dense}, {"equal keys", equal_keys_go_to_the_lowest},
+           {"a tie goes right", a_tie_goes_right},
            {"shared heads", shared_heads_are_alike},
            {"cost", cost_counts_what_was_scored}, {"rules and looks", rules_and_looks},
            {"threads and memory", threads_and_memory})

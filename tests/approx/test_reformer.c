@@ -221,9 +221,9 @@ static void twins_as_published(atn_ctx *cx)
                    (uint64_t)trial);
         zoo_causal(&z, trial % 5 != 0);
         t = (twin){.z = &z,
-                   .rounds = 1 + trial % 4,
+                   .rounds = 1 + trial % 3,
                    .bucket = bucket,
-                   .shared = trial % 3 != 0,
+                   .shared = trial % 5 > 1,
                    .discount = trial % 2,
                    .across = trial % 7 < 5,
                    .published = true};
@@ -400,6 +400,19 @@ static void allocations_fail(atn_ctx *cx)
     zoo_free(&z);
 }
 
+static void any_parameters(atn_ctx *cx)
+{
+    static const char *const params[] = {"bucket=1",
+                                         "bucket=1,n_hashes=64",
+                                         "bucket=1000000000",
+                                         "bucket=2,across=0",
+                                         "bucket=2,across=0,discount=1,shared=1",
+                                         "bucket=12,n_hashes=2,discount=1",
+                                         "bucket=6,shared=1,n_hashes=3"};
+
+    zoo_survives_all(cx, "reformer", params, (int)ATN_LEN(params));
+}
+
 CHECK_MAIN({"golden", golden}, {"twins", twins},
            {"twins as published", twins_as_published},
            {"two chunks are dense", two_chunks_are_dense},
@@ -407,4 +420,4 @@ CHECK_MAIN({"golden", golden}, {"twins", twins},
            {"rounds are permutations", rounds_are_permutations}, {"refused", refused},
            {"looks ahead", looks_ahead},
            {"threads do not matter", threads_do_not_matter},
-           {"allocations fail", allocations_fail})
+           {"allocations fail", allocations_fail}, {"any parameters", any_parameters})

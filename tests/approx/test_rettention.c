@@ -194,6 +194,12 @@ static void costs_and_refusals(atn_ctx *cx)
         at[k] = &z[k];
     }
     history_stack(at, in, 7);
+    zoo_plan(cx, &z[6], "rettention:ratio=2,lambda=0", 0, &p); /* M is everything */
+    for (int i = 0; i < 24; i++) {
+        CHECK_NEAR(p.branch[0].scale[i], 1, 1e-6);
+        CHECK_NEAR(p.residual[i], 0, 1e-5);
+    }
+    zoo_release(cx, &p, 1);
     /* step 0 leaves nothing to a sparse step, 5 does: 24 + 2 * 23 pairs of 5 numbers */
     zoo_plan(cx, &z[0], "rettention:ratio=.1", 0, &p);
     CHECK_NEAR(p.index_flops, 0, 0);

@@ -328,10 +328,22 @@ static void allocations_fail(atn_ctx *cx)
     zoo_free(&z);
 }
 
+static void any_parameters(atn_ctx *cx)
+{
+    static const char *const params[] = {"window=1",
+                                         "window=1000000000",
+                                         "clusters=1000000",
+                                         "clusters=24,window=24",
+                                         "clusters=7,window=1,shared=1",
+                                         "clusters=2,window=3,shared=1"};
+
+    zoo_survives_all(cx, "routing", params, (int)ATN_LEN(params));
+}
+
 CHECK_MAIN({"golden", golden}, {"twins", twins},
            {"one cluster is dense", one_cluster_is_dense},
            {"orthogonal groups", orthogonal_groups},
            {"counts its passes", counts_its_passes}, {"refused", refused},
            {"looks ahead", looks_ahead},
            {"threads do not matter", threads_do_not_matter},
-           {"allocations fail", allocations_fail})
+           {"allocations fail", allocations_fail}, {"any parameters", any_parameters})

@@ -631,6 +631,33 @@ static void all_keys_are_dense_however_cut(atn_ctx *cx)
     close_scene(cx, &s);
 }
 
+/* Every row stands in all of many groups, which are large enough to be tasks of their
+ * own: their order decides the last bits. */
+static void groups_meet_their_rows_in_order(atn_ctx *cx)
+{
+    enum { N = 600, GROUPS = 30 };
+    scene s = open_scene(14, N, N, 4, 4);
+    atn_span rows[GROUPS], keys[GROUPS];
+    result one, four;
+
+    for (int g = 0; g < GROUPS; g++) {
+        rows[g] = (atn_span){0, N};
+        keys[g] = (atn_span){7 * g, 7 * g + 200 + g};
+    }
+    s.h.sight.causal = false;
+    set_groups(cx, only_part(&s), GROUPS, rows, keys);
+    cx->threads = 1;
+    one = apply(cx, &s);
+    cx->threads = 4;
+    for (int i = 0; i < 10; i++) {
+        four = apply(cx, &s);
+        CHECK(same(&s, &one, &four));
+        result_free(&four);
+    }
+    result_free(&one);
+    close_scene(cx, &s);
+}
+
 /* The same keys in other groups, and groups in another order. */
 static void merging_is_associative(atn_ctx *cx)
 {
@@ -875,6 +902,35 @@ static void memory_is_as_stated(atn_ctx *cx)
     }
 }
 
+static void on_progress(void *user, const char *what, double done, double total)
+{
+    double *at = user;
+
+    CHECK_STR(what, "test");
+    CHECK(done / total >= *at && done / total <= 1 + 1e-12);
+    *at = done / total;
+}
+
+/* Branches, groups in rounds and tiles are one way from 0 to 1. */
+static void progress_never_goes_back(atn_ctx *cx)
+{
+    for (uint64_t seed = 6000; seed < 6020; seed++) {
+        scene s = random_scene(cx, seed);
+        double at = 0;
+        result r;
+
+        cx->threads = 1;
+        cx->progress = on_progress;
+        cx->progress_user = &at;
+        r = apply(cx, &s);
+        CHECK_NEAR(at, 1, 1e-12);
+        CHECK(cx->progress == on_progress && cx->progress_user == &at);
+        cx->progress = NULL;
+        result_free(&r);
+        close_scene(cx, &s);
+    }
+}
+
 /* ---- costs, pair by pair ---- */
 
 static atn_idx floor_of(atn_idx a, atn_idx b)
@@ -1029,6 +1085,7 @@ CHECK_MAIN({"any plan is its definition", any_plan_is_its_definition},
            {"any plan is its rows", any_plan_is_its_rows},
            {"threads make no difference", threads_make_no_difference},
            {"all keys are dense however cut", all_keys_are_dense_however_cut},
+           {"groups meet their rows in order", groups_meet_their_rows_in_order},
            {"merging is associative", merging_is_associative},
            {"golden three rows", golden_three_rows},
            {"own key counts only where alone", own_key_counts_only_where_alone},
@@ -1038,4 +1095,5 @@ CHECK_MAIN({"any plan is its definition", any_plan_is_its_definition},
            {"bad logits are named", bad_logits_are_named},
            {"memory may fail anywhere", memory_may_fail_anywhere},
            {"memory is as stated", memory_is_as_stated},
+           {"progress never goes back", progress_never_goes_back},
            {"costs are counted", costs_are_counted}, {"golden bytes", golden_bytes})

@@ -261,9 +261,70 @@ static void formats(atn_ctx *cx)
     CHECK(atn_all_finite((const double[]){1, 1e30}, ATN_F64, 2));
 }
 
+/* The sum alone, and what is not finite wherever it stands. */
+static void exp_sum_against_double(atn_ctx *cx)
+{
+    static const float bad[] = {NAN, INFINITY, -INFINITY};
+
+    (void)cx;
+    for (int n = 1; n < MAX_N; n += 13) {
+        float x[MAX_N], e[MAX_N];
+        bool finite = false;
+        double sum = 0;
+
+        fill(x, n, 3, n);
+        for (int j = 0; j < n; j++) sum += exp((double)x[j] - 9);
+        memcpy(e, x, sizeof e);
+        CHECK_NEAR(atn_row_exp_sum(e, n, 9, &finite) / sum, 1, 1e-6);
+        CHECK(finite);
+        for (int j = 0; j < n; j++) CHECK_NEAR(e[j] / exp((double)x[j] - 9), 1, 3e-6);
+        x[n * 3 / 4] = bad[n % 3];
+        (void)atn_row_exp_sum(x, n, 9, &finite);
+        CHECK(!finite);
+    }
+}
+
+/* Keys in no order, one twice; of widths that fill no vector. Key 6 has no slope. */
+static void picked_keys_against_double(atn_ctx *cx)
+{
+    enum { LD = 140, KEYS = 7, N = 11 };
+    static const int32_t key[N] = {4, 1, 6, 2, 2, 0, 5, 3, 1, 6, 4};
+    float m[LD * KEYS], q[LD], x[N], out[LD];
+
+    (void)cx;
+    fill(m, LD * KEYS, 1, 1);
+    fill(q, LD, 1, 2);
+    for (int d = 1; d < LD; d++) {
+        const int n = 1 + d % N;
+
+        atn_row_dots(q, m, LD, key, n, d, .5f, x);
+        for (int j = 0; j < n; j++) {
+            double dot = 0;
+
+            for (int e = 0; e < d; e++) dot += (double)q[e] * m[key[j] * LD + e];
+            CHECK_NEAR(x[j], .5 * dot, 1e-5);
+        }
+        atn_row_mix(q, m, LD, key, n, d, out);
+        for (int e = 0; e < d; e++) {
+            double sum = 0;
+
+            for (int j = 0; j < n; j++) sum += (double)q[j] * m[key[j] * LD + e];
+            CHECK_NEAR(out[e], sum, 1e-5);
+        }
+    }
+    memset(x, 0, sizeof x);
+    atn_row_slope_at(x, key, 4, .25f, 9, 6);
+    CHECK_NEAR(x[0], -1.25, 0);
+    CHECK_NEAR(x[1], -2, 0);
+    CHECK_NEAR(x[2], 0, 0);
+    CHECK_NEAR(x[3], -1.75, 0);
+}
+
 CHECK_MAIN({"formats", formats}, {"exp against libm", exp_against_libm},
            {"exp row golden", exp_row_golden},
            {"exp row against double", exp_row_against_double},
+           {"exp sum against double", exp_sum_against_double},
+           {"picked keys against double", picked_keys_against_double},
            {"bad values show", bad_values_show},
            {"moments against double", moments_against_double},
            {"dot against double", dot_against_double}, {"topk golden", topk_golden},

@@ -1,0 +1,314 @@
+/* approx/sea_features.c -- positive features of keys, and their prefix sums by columns,
+ * see approx/sea.h.
+ *
+ * A prefix is the sum of the features of the first b keys, each key added once, in
+ * order; of every 64th b it is kept, so that a tile of rows begins near. Values are
+ * scaled by powers of two to the largest exponent so far: exact, whatever was before.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include <math.h>
+#include <string.h>
+
+#include "approx/sea.h"
+#include "core/kernels/kernels.h"
+#include "core/linalg.h"
+#include "core/wide_rows.h"
+
+enum { MARK = 64, KEYS = 64, POWER_MOST = 1 << 20, NOTHING = -(1 << 24) };
+static const double LN2 = 0.693147180559945309417;
+
+/* ---- projections ---- */
+
+/* Blocks of d rows become orthonormal, then each row gets the length of a row of
+ * `lengths`. */
+static atn_status orthogonal(atn_ctx *cx, atn_idx m, atn_idx d, const float *lengths,
+                             float *omega)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    atn_status st = ATN_OK;
+    double *q = NULL;
+
+    ATN_TAKE(q, d * d);
+    for (atn_idx first = 0; first < m; first += d) {
+        const atn_idx rows = ATN_MIN(d, m - first);
+
+        for (atn_idx e = 0; e < rows * d; e++) q[e] = (double)omega[first * d + e];
+        atn_orthonormalise(q, rows, d);
+        for (atn_idx r = 0; r < rows; r++) {
+            const float *of = lengths + (first + r) * d;
+            const double length = sqrt(atn_row_square(of, d));
+
+            for (atn_idx c = 0; c < d; c++)
+                omega[(first + r) * d + c] = (float)(length * q[r * d + c]);
+        }
+    }
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+static atn_status make_omega(atn_ctx *cx, const atn_input *in, atn_idx m, bool ortho,
+                             float *omega)
+{
+    const atn_head *h = &in->head[0];
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_draw w = {"projections", "sea/projections", h->layer, -1, m, h->q.cols};
+    const atn_draw of_lengths = {"lengths", "sea/lengths", h->layer, -1, m, h->q.cols};
+    atn_status st = ATN_OK;
+    float *lengths = NULL;
+
+    if (!atn_draws_have(in->draws, &w)) {
+        ATN_TRY(atn_draw_normal(cx, NULL, in->seed, &w, omega));
+        if (ortho) {
+            ATN_TAKE(lengths, m * h->q.cols);
+            ATN_TRY(atn_draw_normal(cx, NULL, in->seed, &of_lengths, lengths));
+            ATN_TRY(orthogonal(cx, m, h->q.cols, lengths, omega));
+        }
+    }
+    ATN_TRY(atn_draw_given(cx, in->draws, &w, omega));
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+/* ---- features ---- */
+
+/* The logarithms of the features of the rows of x, into out [rows, m]. */
+static atn_status log_features(atn_ctx *cx, const atn_sea_features *f, atn_cmat x,
+                               double scale, double *out)
+{
+    const double root = sqrt(fabs(scale));
+    const atn_cmat omega = {f->omega, f->m, x.cols, x.cols};
+    atn_status st = ATN_OK;
+
+    ATN_TRY(atn_wide_product(cx, x, omega, root, out, f->m));
+    for (atn_idx r = 0; r < x.rows; r++) {
+        const double half = fabs(scale) * atn_row_square(atn_crow(x, r), x.cols) / 2;
+
+        for (atn_idx c = 0; c < f->m; c++) out[r * f->m + c] -= half;
+    }
+done:
+    return st;
+}
+
+static double largest(const double *x, atn_idx n)
+{
+    double max = x[0];
+
+    for (atn_idx c = 1; c < n; c++) max = x[c] > max || isnan(x[c]) ? x[c] : max;
+    return max;
+}
+
+static atn_status key_features(atn_ctx *cx, atn_idx task, void *state)
+{
+    const atn_sea_features *f = state;
+    const atn_idx nk = f->in->head[0].nk, tiles = (nk - 1) / KEYS + 1;
+    const atn_idx kv = task / tiles, from = task % tiles * KEYS;
+    const atn_head *h = &f->in->head[kv * f->in->group];
+    const atn_cmat x = {atn_crow(h->k, from), ATN_MIN((atn_idx)KEYS, nk - from),
+                        h->k.cols, h->k.ld};
+    const atn_arena_mark mark = atn_arena_save(cx);
+    atn_status st = ATN_OK;
+    double *a = NULL;
+
+    ATN_TAKE(a, x.rows * f->m);
+    ATN_TRY(log_features(cx, f, x, h->scale, a));
+    for (atn_idx r = 0; r < x.rows; r++) {
+        const atn_idx at = kv * nk + from + r;
+        const double max = largest(a + r * f->m, f->m);
+        double power = ceil(max / LN2);
+
+        if (!(power <= POWER_MOST))
+            ATN_FAIL(ATN_DATA,
+                     "sea: layer %d, key %lld of KV head %lld: the largest feature is "
+                     "e^%g (the projections are too long: give those of another run)",
+                     h->layer, (long long)(from + r), (long long)kv, max);
+        power = ATN_MAX(power, -(double)POWER_MOST);
+        f->power[at] = (int32_t)power;
+        for (atn_idx c = 0; c < f->m; c++)
+            f->value[at * f->m + c] = (float)exp(a[r * f->m + c] - power * LN2);
+    }
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+/* ---- prefix sums ---- */
+
+/* Sum of the features of the first n keys is sum 2^power. */
+typedef struct prefix {
+    atn_idx n;
+    int power;
+    double *sum; /* [m] */
+} prefix;
+
+static void prefix_scale(prefix *p, int power, atn_idx m)
+{
+    const double by = ldexp(1, p->power - power);
+
+    for (atn_idx c = 0; c < m; c++) p->sum[c] *= by;
+    p->power = power;
+}
+
+/* Adds keys up to n. */
+static void prefix_extend(const atn_sea_features *f, atn_idx kv, prefix *p, atn_idx n)
+{
+    const atn_idx nk = f->in->head[0].nk;
+
+    for (; p->n < n; p->n++) {
+        const atn_idx at = kv * nk + p->n;
+
+        if (f->power[at] > p->power) prefix_scale(p, f->power[at], f->m);
+        atn_row_add(f->value + at * f->m, f->m, ldexp(1, f->power[at] - p->power),
+                    p->sum);
+    }
+}
+
+static void prefix_begin(const atn_sea_features *f, atn_idx kv, prefix *p, atn_idx n)
+{
+    const atn_idx at = kv * f->marks + n / MARK;
+
+    p->n = n / MARK * MARK;
+    p->power = f->reach[at];
+    memcpy(p->sum, f->sum + at * f->m, (size_t)f->m * sizeof *p->sum);
+    prefix_extend(f, kv, p, n);
+}
+
+static atn_status sum_marks(atn_ctx *cx, atn_idx kv, void *state)
+{
+    const atn_sea_features *f = state;
+    const atn_arena_mark mark = atn_arena_save(cx);
+    atn_status st = ATN_OK;
+    prefix p = {0, NOTHING, NULL};
+
+    ATN_TAKE(p.sum, f->m);
+    memset(p.sum, 0, (size_t)f->m * sizeof *p.sum);
+    for (atn_idx t = 0; t < f->marks; t++) {
+        prefix_extend(f, kv, &p, t * MARK);
+        f->reach[kv * f->marks + t] = p.power;
+        memcpy(f->sum + (kv * f->marks + t) * f->m, p.sum,
+               (size_t)f->m * sizeof *p.sum);
+    }
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+double atn_sea_features_bytes(const atn_input *in, atn_idx m)
+{
+    const double kv = (double)(in->heads / in->group), nk = (double)in->head[0].nk;
+
+    return kv * nk * (4 * (double)m + 4 + 8 * (double)m / MARK) +
+           12 * (double)m * (double)in->head[0].q.cols;
+}
+
+atn_status atn_sea_features_make(atn_ctx *cx, const atn_input *in, atn_idx m,
+                                 bool ortho, atn_sea_features *out)
+{
+    const atn_idx kv = in->heads / in->group, nk = in->head[0].nk;
+    atn_status st = ATN_OK;
+    atn_idx values;
+
+    *out = (atn_sea_features){.in = in, .m = m, .marks = nk / MARK + 1};
+    ATN_TRY(atn_mem_check(cx, atn_sea_features_bytes(in, m), "features of sea"));
+    if (!atn_mul(kv * nk, m, &values))
+        ATN_FAIL(ATN_MEMORY, "sea: %lld features of %lld keys are too many",
+                 (long long)m, (long long)(kv * nk));
+    ATN_TAKE(out->omega, m * in->head[0].q.cols);
+    ATN_TAKE(out->value, values);
+    ATN_TAKE(out->power, kv * nk);
+    ATN_TAKE(out->sum, kv * out->marks * m);
+    ATN_TAKE(out->reach, kv * out->marks);
+    ATN_TRY(make_omega(cx, in, m, ortho, out->omega));
+    ATN_TRY(atn_parallel(cx, kv * ((nk - 1) / KEYS + 1), key_features, out, "sea"));
+    ATN_TRY(atn_parallel(cx, kv, sum_marks, out, "sea"));
+done:
+    return st;
+}
+
+/* ---- masses ---- */
+
+/* The rows of a head, the prefix of every edge of its columns. */
+typedef struct rows {
+    const atn_sea_features *f;
+    atn_idx kv, columns;
+    atn_idx *edge;  /* [columns + 1] */
+    prefix *at;     /* [columns + 1] */
+    double *query;  /* [m] features */
+    double *so_far; /* [columns + 1] weight of the keys before each edge */
+    bool begun;
+} rows;
+
+static atn_status open_rows(atn_ctx *cx, rows *w)
+{
+    atn_status st = ATN_OK;
+    double *sums = NULL;
+
+    ATN_TAKE(w->edge, w->columns + 1);
+    ATN_TAKE(w->at, w->columns + 1);
+    ATN_TAKE(w->so_far, w->columns + 1);
+    ATN_TAKE(w->query, w->f->m);
+    ATN_TAKE(sums, (w->columns + 1) * w->f->m);
+    for (atn_idx c = 0; c <= w->columns; c++) w->at[c].sum = sums + c * w->f->m;
+done:
+    return st;
+}
+
+/* The masses of a row that sees the keys [lo, hi). The edges of the next row lie no
+ * lower: they go on. */
+static void row_masses(rows *w, const double *log_query, atn_idx lo, atn_idx hi,
+                       float *mass)
+{
+    const double max = largest(log_query, w->f->m);
+    double total;
+
+    for (atn_idx r = 0; r < w->f->m; r++) w->query[r] = exp(log_query[r] - max);
+    atn_sea_edges(hi - lo, w->columns, w->edge);
+    for (atn_idx c = 0; c <= w->columns; c++) {
+        const atn_idx n = lo + w->edge[c];
+
+        if (!w->begun || n < w->at[c].n)
+            prefix_begin(w->f, w->kv, &w->at[c], n);
+        else
+            prefix_extend(w->f, w->kv, &w->at[c], n);
+    }
+    w->begun = true;
+    for (atn_idx c = 0; c <= w->columns; c++)
+        w->so_far[c] = ldexp(atn_wide_dot(w->query, w->at[c].sum, w->f->m),
+                             w->at[c].power - w->at[w->columns].power);
+    total = w->so_far[w->columns] - w->so_far[0];
+    for (atn_idx c = 0; c < w->columns; c++) {
+        const double part = (w->so_far[c + 1] - w->so_far[c]) / total;
+
+        mass[c] = part > 0 ? (float)part : 0; /* nothing, too, where all underflows */
+    }
+}
+
+atn_status atn_sea_masses(atn_ctx *cx, const atn_sea_features *f, atn_idx head,
+                          const atn_tile *t, atn_idx columns, float *mass, atn_idx ld)
+{
+    const atn_head *h = &f->in->head[head];
+    const atn_cmat q = {atn_crow(h->q, t->first), t->rows, h->q.cols, h->q.ld};
+    const atn_arena_mark mark = atn_arena_save(cx);
+    rows w = {.f = f, .kv = head / f->in->group, .columns = columns};
+    atn_status st = ATN_OK;
+    double *log_query = NULL;
+
+    ATN_TRY(open_rows(cx, &w));
+    ATN_TAKE(log_query, t->rows * f->m);
+    ATN_TRY(log_features(cx, f, q, h->scale, log_query));
+    for (atn_idx r = 0; r < t->rows; r++) {
+        atn_idx lo, hi;
+
+        atn_sight_row(&h->sight, t->first + r, &lo, &hi);
+        if (lo < hi) row_masses(&w, log_query + r * f->m, lo, hi, mass + r * ld);
+    }
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+double atn_sea_masses_bytes(atn_idx m, atn_idx columns)
+{
+    return (double)(columns + 1) * (48 + 8 * (double)m) + 8 * 129 * (double)m;
+}
