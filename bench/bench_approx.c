@@ -1,11 +1,11 @@
 /* bench/bench_approx.c -- every method and static pattern at one budget, on a layer.
  *
- * The number to reach: a layer of 12 heads of 2048 queries and keys of 64 numbers, causal,
- * at a budget of 10 % on 2 processors, under 60 s. Printed: what each method takes a head,
- * choosing (once, without the search for its parameter) and applying; the whole run, with
- * searches, dense attention and the oracle; peak memory beside what was said before.
- * Usage: bench_approx [n [heads [budget [methods]]]], default 2048 12 10% all.
- */
+ * The number to reach: a layer of 12 heads of 2048 queries and keys of 64 numbers,
+ * causal, at a budget of 10 % on 2 processors, under 60 s. Printed: what each method
+ * takes a head, choosing (once, without the search for its parameter) and applying; the
+ * whole run, with searches, dense attention and the oracle; peak memory beside what was
+ * said before. Usage: bench_approx [n [heads [budget [methods]]]], default 2048 12 10%
+ *all. /
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
 #include <stdio.h>
