@@ -4,8 +4,9 @@
  * causal, at a budget of 10 % on 2 processors, under 60 s. Printed: what each method
  * takes a head, choosing (once, without the search for its parameter) and applying; the
  * whole run, with searches, dense attention and the oracle; peak memory beside what was
- * said before. Usage: bench_approx [n [heads [budget [methods]]]], default 2048 12 10%
- *all. /
+ * said before.
+ * Usage: bench_approx [n [heads [budget [methods]]]], default 2048 12 10% all.
+ */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
 #include <stdio.h>

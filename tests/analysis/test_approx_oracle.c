@@ -1,5 +1,4 @@
-/* The best keys of every row against a search of its own, for several numbers of keys.
- * */
+/* The best keys of every row, several numbers of them, against a search of its own. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "approx_twin.h"
 
