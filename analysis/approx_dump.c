@@ -138,7 +138,7 @@ done:
     return st;
 }
 
-/* Removes the files below dir that are listed, the folders that this empties, and dir. */
+/* Removes the files below dir that are listed, folders that this empties, and dir. */
 static void remove_listed(atn_ctx *cx, const char *dir, const json_t *files)
 {
     const json_t *name;

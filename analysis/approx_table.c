@@ -1,9 +1,9 @@
 /* analysis/approx_table.c -- the tables of a run of approximations.
  *
  * Math    a layer's value is the plain mean of its heads', the model's that of its
- *         layers'; empty cells stay out (card 0.1, rule 9). The least slack is the least
- *         of all. Parameters that were fitted to different values are shown from the
- *         least to the largest, "k=12..20".
+ *         layers'; empty cells stay out (card 0.1, rule 9). The least slack is the
+ *         least of all. Parameters that were fitted to different values are shown from
+ *         the least to the largest, "k=12..20".
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>

@@ -185,7 +185,7 @@ static void take_steps(sheet *w, atn_idx least)
         }
 }
 
-/* Rows of one block have one list; those without spans may share their place with it. */
+/* Rows of one block have one list; those without spans may share its place. */
 static bool same_spans(const atn_line *a, const atn_line *b)
 {
     return a->span == b->span && a->n == b->n;

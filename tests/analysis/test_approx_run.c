@@ -1,5 +1,5 @@
-/* Runs over captures of every kind of layer: what the tables say, against sets of keys and
- * sums of its own. */
+/* Runs over captures of every kind of layer: what the tables say, against sets of keys
+ * and sums of its own. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "kind_capture.h"
 
