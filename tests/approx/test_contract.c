@@ -74,7 +74,16 @@ found:
 
 static unsigned sides_of(const entry *e)
 {
+    if (e->of && e->of->sides) return e->of->sides;
     return e->method ? e->method->sides : ATN_BOTH_WAYS;
+}
+
+/* A layer in which its setting leaves something out. */
+static scene_size size_of(const entry *e)
+{
+    const atn_idx n = e->of && e->of->tokens ? e->of->tokens : TOKENS;
+
+    return (scene_size){n, n, SCENE_HEADS, SCENE_GROUP};
 }
 
 static bool has_side(const entry *e, int causal)
@@ -213,13 +222,14 @@ static void weights_and_bounds(atn_ctx *cx)
     for (int at = 0; next_entry(&at, &e);)
         for (int causal = 0; causal < 2; causal++)
             for (int published = 0; published < 2; published++) {
+                const scene_size size = size_of(&e);
                 atn_choice c;
                 implied m;
                 scene s;
 
                 if (!has_side(&e, causal)) continue;
                 if (published && (!e.method || !e.method->publishes)) continue;
-                scene_make(&s, e.method, &usual, causal, 5);
+                scene_make(&s, e.method, &size, causal, 5);
                 s.z.in.as_published = published;
                 s.step[SCENE_STEPS - 1].as_published = published;
                 read_entry(cx, &e, NULL, &c);
@@ -469,12 +479,13 @@ static bool looks_ahead(atn_ctx *cx, const entry *e, const atn_choice *c, bool k
                         int trial)
 {
     static const int cuts[] = {9, 31, 50, 77};
-    const atn_idx cut = cuts[trial % (int)ATN_LEN(cuts)];
+    const scene_size size = size_of(e);
+    const atn_idx cut = cuts[trial % (int)ATN_LEN(cuts)] * size.nk / TOKENS;
     bool changed = false;
     implied before, after;
     scene s;
 
-    scene_make(&s, e->method, &usual, true, 100 + (uint64_t)trial);
+    scene_make(&s, e->method, &size, true, 100 + (uint64_t)trial);
     plan_all(cx, e, &s, c, &before);
     scene_disturb(&s, cut, keys, 900 + (uint64_t)trial);
     plan_all(cx, e, &s, c, &after);
@@ -488,16 +499,17 @@ static bool looks_ahead(atn_ctx *cx, const entry *e, const atn_choice *c, bool k
 
 static void causality(atn_ctx *cx)
 {
-    enum { TRIALS = 12 };
+    enum { TRIALS = 24, AT_LEAST = 6 };
     entry e;
 
     for (int at = 0; next_entry(&at, &e);) {
+        const scene_size size = size_of(&e);
         unsigned states, seen = 0;
         atn_choice c;
         scene s;
 
         if (!has_side(&e, true)) continue;
-        scene_make(&s, e.method, &usual, true, 1);
+        scene_make(&s, e.method, &size, true, 1);
         read_entry(cx, &e, NULL, &c);
         states = atn_choice_looks(&c, &s.z.in);
         scene_free(&s);
@@ -506,7 +518,7 @@ static void causality(atn_ctx *cx)
                 seen |= ATN_LOOKS_KEYS;
             if (!(seen & ATN_LOOKS_QUERIES) && looks_ahead(cx, &e, &c, false, t))
                 seen |= ATN_LOOKS_QUERIES;
-            if (seen == (ATN_LOOKS_KEYS | ATN_LOOKS_QUERIES)) break;
+            if (seen == BOTH || (t >= AT_LEAST && seen == states)) break;
         }
         if (e.of && states != e.of->looks)
             fail_msg("%s: says that it looks ahead at %u, the card %u", e.spec, states,
