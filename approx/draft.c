@@ -105,8 +105,8 @@ static atn_status check(atn_ctx *cx, const draft *t, const atn_input *in,
         !atn_mul(g->frames, g->height, &tokens) ||
         !atn_mul(tokens, g->width, &tokens) || tokens > h->nk)
         ATN_FAIL(ATN_DATA,
-                 "draft: the grid %lldx%lldx%lld has more tokens than the layer, which "
-                 "has %lld (give the grid of this text)",
+                 "draft: the grid %lldx%lldx%lld does not fit the %lld tokens of the "
+                 "layer (give the grid of this text)",
                  (long long)g->frames, (long long)g->height, (long long)g->width,
                  (long long)h->nk);
     if (g->height % g->ph != 0 || g->width % g->pw != 0)

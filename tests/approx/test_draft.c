@@ -249,9 +249,9 @@ static void rules(atn_ctx *cx)
     z.grid = (atn_list){1, {24}};
     selection_fails(cx, &z, "draft:cell=1x2", ATN_DATA, "has 1 axes");
     z.grid = (atn_list){3, {2, 4, 4}};
-    selection_fails(cx, &z, "draft:cell=1x2", ATN_DATA, "more tokens than the layer");
+    selection_fails(cx, &z, "draft:cell=1x2", ATN_DATA, "does not fit the 24 tokens");
     z.grid = (atn_list){3, {INT64_MAX, INT64_MAX, 4}};
-    selection_fails(cx, &z, "draft:cell=1x2", ATN_DATA, "more tokens than the layer");
+    selection_fails(cx, &z, "draft:cell=1x2", ATN_DATA, "does not fit the 24 tokens");
     set_grid(&z, 2, 3, 4);
     zoo_causal(&z, true);
     selection_fails(cx, &z, "draft:cell=1x2", ATN_DATA, "for bidirectional heads");
