@@ -1,12 +1,13 @@
 /* analysis/approx.h -- approximations of the attention of captured heads, side by side:
- * error, retained mass, cost, look-ahead, bound, and the best possible at the same cost.
+ * error, retained mass, cost, look-ahead, bound, and the best possible at the same
+ * cost.
  *
  * A run holds the values of every method and budget (a case) on every selected head;
  * tables are made from them.
  *
- * Cost    dense attention of a head twice (once for itself, once for the oracle), and for
- *         every case what fitting, planning and applying take. Memory: a layer, the dense
- *         side of its selected heads, one plan.
+ * Cost    dense attention of a head twice (once for itself, once for the oracle), and
+ *         for every case what fitting, planning and applying take. Memory: a layer, the
+ *         dense side of its selected heads, one plan.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once

@@ -8,8 +8,8 @@
 #include "core/kernels/kernels.h"
 #include "core/rows.h"
 
-/* What is left of every row; NaN where a row does not count. Errors and sizes of outputs
- * are squares. */
+/* What is left of every row; NaN where a row does not count. Errors and sizes of
+ * outputs are squares. */
 enum { MASS, KL, ERROR, ERROR_W, SIZE, SIZE_W, RECALL, BOUND, SLACK, SUM, BY_ROW };
 enum { CHUNK = 64 };
 

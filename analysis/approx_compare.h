@@ -7,8 +7,8 @@
  *         of others B_i is computed, and KL is that of B_i over its sum. Rows that
  *         give no weight are in no mean of KL.
  *           relative  |O - O'|_F / |O|_F      absolute  mean of |o_i - o'_i|
- *         (the same behind W_O), over the rows that give weight to a key. Recall: the mean of
- *         |S_i n top_i| / |top_i|.
+ *         (the same behind W_O), over the rows that give weight to a key. Recall: the
+ *         mean of |S_i n top_i| / |top_i|.
  *         The bound of SSA, for a mask: with d_i = share_i (1 - m_i),
  *           |o_i - o'_i| <= d_i (max of |v_j| over the keys dropped + |o'_i|),
  *         slack = right - left: not below 0 but by rounding.
@@ -16,8 +16,8 @@
  * Source  cards/sparse.md, section 0 (SSA, arXiv 2511.20102, theorem 1).
  * Cost    a mask: atn_plan_apply, and O(dv + intervals) a row. Others: also the logits,
  *         and the reference of the weights (atn_plan_rows), tile by tile.
- * Limits  quantiles are of type 7; of a sample they are those of the rows drawn, without
- *         weights.
+ * Limits  quantiles are of type 7; of a sample they are those of the rows drawn,
+ *         without weights.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once

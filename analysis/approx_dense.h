@@ -33,8 +33,8 @@ typedef struct atn_dense {
 } atn_dense;
 
 /* h: the whole head. w_o [dv, width] the rows of W_O that are its, or NULL. sample:
- * NULL = all rows. The rows of a sampled head live in the arena. DATA names a logit that
- * is no number. Release it also on failure. */
+ * NULL = all rows. The rows of a sampled head live in the arena. DATA names a logit
+ * that is no number. Release it also on failure. */
 typedef struct atn_dense_opts {
     const atn_row_sample *sample;
     const float *w_o;

@@ -138,7 +138,7 @@ done:
     return st;
 }
 
-/* Removes the files below dir that are listed, the folders that this empties, and dir. */
+/* Removes the files below dir that are listed, folders that this empties, and dir. */
 static void remove_listed(atn_ctx *cx, const char *dir, const json_t *files)
 {
     const json_t *name;
@@ -261,12 +261,16 @@ done:
 
 static void put_text(FILE *out, const char *text)
 {
-    json_t *j = json_string(text);
-    char *quoted = j ? json_dumps(j, JSON_ENCODE_ANY) : NULL;
+    fputc('"', out);
+    for (; *text; text++) {
+        const unsigned char c = (unsigned char)*text;
 
-    fputs(quoted ? quoted : "\"\"", out);
-    free(quoted);
-    json_decref(j);
+        if (c < ' ')
+            fprintf(out, "\\u%04x", c);
+        else
+            fprintf(out, c == '"' || c == '\\' ? "\\%c" : "%c", c);
+    }
+    fputc('"', out);
 }
 
 static void put_ints(FILE *out, const int32_t *x, int64_t from, int64_t to)

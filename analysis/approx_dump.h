@@ -1,15 +1,15 @@
 /* analysis/approx_dump.h -- what methods chose and gave, in files, so that a run can be
  * compared with any other implementation.
  *
- *   OUT/dump.json                          which methods, and the run record
- *   OUT/<method>/plan.json                 schema attnscope/plan/1, see below
- *   OUT/<method>/layer-000.safetensors     `o` [heads, queries, d_v]; steps and stacks in
- *                                          folders as in the capture
- *   OUT/<method>/draws.safetensors         random objects, beside the layers they are of
+ *   OUT/dump.json                        which methods, and the run record
+ *   OUT/<method>/plan.json               schema attnscope/plan/1, see below
+ *   OUT/<method>/layer-000.safetensors   `o` [heads, queries, d_v]; steps and stacks in
+ *                                        folders as in the capture
+ *   OUT/<method>/draws.safetensors       random objects, beside the layers they are of
  *
  * The folder of a method is its id, with -2, -3 .. where it comes again or at several
- * budgets. Heads are the selected ones, in order; rows of padding are 0, heads that were
- * left out NaN.
+ * budgets. Heads are the selected ones, in order; rows of padding are 0, heads that
+ * were left out NaN.
  *
  *   {"schema": "attnscope/plan/1", "method": "moba", "asked": "k=3,block=2048",
  *    "budget": "10%", "as_published": false, "seed": 0, "version": "..",
@@ -17,10 +17,10 @@
  *                "first_row": 0, "first_key": 0, "heads": [HEAD, ..]}, ..]}
  *   HEAD  {"head": 0, "parameters": "..", "budget_fit": "met", "tile": [1, 64],
  *          "kept": pairs, "executed_share": x, "index_flops": x, "index_bytes": x,
- *          "branches": [{"merge": "lse"|"mean", "scale": [..], "parts": [PART, ..]}, ..],
- *          "virtual_keys": [{"keys": [..], "shares": [..]}, ..], "residual": true}
+ *          "branches": [{"merge": "lse"|"mean", "scale": [..], "parts": [PART]}],
+ *          "virtual_keys": [{"keys": [..], "shares": [..]}], "residual": true}
  *   PART  {"all": true} | {"pattern": {..}} as attnscope/pattern/1 of this head |
- *         {"groups": [{"rows": [..], "keys": [..], "log_weights": [..], "logit": j}, ..]}
+ *         {"groups": [{"rows": [..], "keys": [..], "log_weights": [..], "logit": j}]}
  *         with "own_queries", "own_keys", "self_last": true where that is so
  * Rows and keys count from the first that is no padding. Members that say nothing are
  * left out.

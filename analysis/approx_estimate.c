@@ -1,9 +1,9 @@
 /* analysis/approx_estimate.c -- what a run of approximations would take.
  *
- * Math    bytes: of the layer that takes most; its tensors, the dense side of its selected
- *         heads, and of every head under way the output, the numbers of its rows and what
- *         planning says it takes. Plans themselves are as large as what they keep, and are
- *         counted when they are made.
+ * Math    bytes: of the layer that takes most; its tensors, the dense side of its
+ *         selected heads, and of every head under way the output, the numbers of its
+ *         rows and what planning says it takes. Plans themselves are as large as what
+ *         they keep, and are counted when they are made.
  *         flop: dense attention of every head twice, and the executed pairs of every
  *         case, all of them where there is no budget.
  */

@@ -51,7 +51,8 @@ static inline atn_approx_cell *atn_approx_at(const atn_approx *a, atn_idx head, 
     return &a->cell[head * a->n_cases + c];
 }
 
-/* Parameters as printed, the fitted one at `lo`, or from lo to hi; NAN as in the choice. */
+/* Parameters as printed, the fitted one at `lo`, or from lo to hi; NAN as in the
+ * choice. */
 enum { ATN_APPROX_PARAMETERS = 1024 };
 atn_status atn_approx_parameters(atn_ctx *cx, const atn_choice *c, double lo, double hi,
                                  char out[ATN_APPROX_PARAMETERS]) ATN_WARN_UNUSED;
@@ -63,3 +64,37 @@ bool atn_approx_by_head(const atn_approx *a, const atn_head *h, atn_idx heads);
 atn_status atn_approx_need(atn_ctx *cx, const atn_approx *a,
                            const atn_approx_source *source, int i,
                            atn_approx_cost *out) ATN_WARN_UNUSED;
+
+/* ---- a layer under way ---- */
+
+typedef struct atn_approx_running {
+    atn_approx *a;
+    atn_approx_layer layer;
+    const bool *keep;     /* [heads] selected */
+    atn_idx heads, first; /* of the layer; the first of its selected ones among all */
+    atn_idx *row;         /* [heads] of the results; of selected ones */
+    atn_dense *dense;     /* [heads] of selected ones that are sound */
+    atn_row_sample sample;
+    bool sampled;
+    double *pairs; /* [nk + 1] sum over the rows of min(k, visible) */
+    bool by_head;  /* heads go to threads, else the rows of one */
+} atn_approx_running;
+
+static inline const atn_head *atn_running_head(const atn_approx_running *r, atn_idx h)
+{
+    return &r->layer.step[r->layer.at].head[h];
+}
+
+/* analysis/approx_case.c: which methods can run, as far as that is known before the
+ * work; then one case on all heads. What a method lacks or forbids is an error where it
+ * was asked for by its name, else said once. */
+atn_status atn_running_check(atn_ctx *cx, atn_approx_running *r,
+                             bool *runs) ATN_WARN_UNUSED;
+atn_status atn_running_case(atn_ctx *cx, atn_approx_running *r,
+                            atn_approx_case *c) ATN_WARN_UNUSED;
+
+/* analysis/approx_heads.c: layer i of the selection, whose first selected head is head
+ * `first` of all. */
+atn_status atn_approx_run_layer(atn_ctx *cx, atn_approx *a, int i,
+                                atn_idx first) ATN_WARN_UNUSED;
+atn_approx_source atn_approx_source_of(const atn_approx *a, uint64_t seed);

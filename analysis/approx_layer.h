@@ -38,9 +38,9 @@ typedef struct atn_approx_layer {
     bool *bad; /* [heads] in any step */
 } atn_approx_layer;
 
-/* Layer `at` of atn_capture_layers. The draws of the inputs are NULL. DATA names what of
- * the capture is unsound, USAGE a grid or prompt that does not fit. Release it also on
- * failure. */
+/* Layer `at` of atn_capture_layers. The draws of the inputs are NULL. DATA names what
+ * of the capture is unsound, USAGE a grid or prompt that does not fit. Release it also
+ * on failure. */
 atn_status atn_approx_layer_load(atn_ctx *cx, const atn_approx_source *s, int at,
                                  atn_approx_layer *out) ATN_WARN_UNUSED;
 void atn_approx_layer_release(atn_ctx *cx, atn_approx_layer *l);

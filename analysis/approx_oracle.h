@@ -1,9 +1,9 @@
-/* analysis/approx_oracle.h -- the best that any mask can do: the k keys of largest weight
- * of every row, for several k in one pass.
+/* analysis/approx_oracle.h -- the best that any mask can do: the k keys of largest
+ * weight of every row, for several k in one pass.
  *
  * Math    S_i = the min(k, seen) largest of A_i, lower keys first where equal;
- *         m_i = sum over S_i of A_i, o_i the output over S_i alone (the sink, where there
- *         is one, stays in the denominator); relative error and mean of m_i as in
+ *         m_i = sum over S_i of A_i, o_i the output over S_i alone (the sink, where
+ *         there is one, stays in the denominator); relative error and mean of m_i as in
  *         analysis/approx_compare.h.
  * Oracle  k >= seen: error 0, mass 1; k = 0: error 1, mass 0.
  * Source  cards/sparse.md, card 28: M1 of any mask is at most that of the oracle.

@@ -1,9 +1,9 @@
 /* analysis/approx_table.c -- the tables of a run of approximations.
  *
  * Math    a layer's value is the plain mean of its heads', the model's that of its
- *         layers'; empty cells stay out (card 0.1, rule 9). The least slack is the least
- *         of all. Parameters that were fitted to different values are shown from the
- *         least to the largest, "k=12..20".
+ *         layers'; empty cells stay out (card 0.1, rule 9). The least slack is the
+ *         least of all. Parameters that were fitted to different values are shown from
+ *         the least to the largest, "k=12..20".
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
@@ -356,6 +356,21 @@ done:
     return st;
 }
 
+/* An oracle reads dense attention: it says what could be had and is no choice, unless
+ * there are oracles alone. */
+static bool is_apart(const atn_approx *a, int c)
+{
+    const atn_method *m = a->cases[c].method->choice.method;
+    bool others = false;
+
+    for (int k = 0; k < a->n_cases; k++) {
+        const atn_method *of = a->cases[k].method->choice.method;
+
+        others |= !of || strcmp(of->family, "oracle") != 0;
+    }
+    return others && m && strcmp(m->family, "oracle") == 0;
+}
+
 /* Errors of rounding are no errors. */
 static double error_of(const double *value)
 {
@@ -371,11 +386,11 @@ static bool beats(const double *x, const double *y)
     return less >= 0 && better >= 0 && (less > 0 || better > 0);
 }
 
-static bool on_front(const joined *all, int n, int c)
+static bool on_front(const atn_approx *a, const joined *all, int c)
 {
-    for (int k = 0; k < n; k++)
-        if (all[k].n == all[c].n && !isnan(all[k].value[ATN_APPROX_ERROR]) &&
-            beats(all[k].value, all[c].value))
+    for (int k = 0; k < a->n_cases; k++)
+        if (all[k].n == all[c].n && !is_apart(a, k) &&
+            !isnan(all[k].value[ATN_APPROX_ERROR]) && beats(all[k].value, all[c].value))
             return false;
     return true;
 }
@@ -398,8 +413,8 @@ static atn_status pareto_rows(atn_ctx *cx, const atn_approx *a, atn_table *t,
         for (int v = 0; v < VALUES; v++)
             if (!isnan(all[c].value[front_values[v]]))
                 atn_table_set_f64(t, first + 1 + v, all[c].value[front_values[v]]);
-        if (!isnan(all[c].value[ATN_APPROX_ERROR]))
-            atn_table_set_bool(t, first + 1 + VALUES, on_front(all, a->n_cases, c));
+        if (!isnan(all[c].value[ATN_APPROX_ERROR]) && !is_apart(a, c))
+            atn_table_set_bool(t, first + 1 + VALUES, on_front(a, all, c));
     }
 done:
     return st;
@@ -425,7 +440,7 @@ atn_status atn_approx_pareto(atn_ctx *cx, const atn_approx *a, atn_table **out)
     ATN_TRY(atn_table_add_col(
         cx, t, "on_front", ATN_COL_BOOL, "",
         "no other of as many heads executes and errs no more, and one of "
-        "both less; errors below 1e-6 are rounding",
+        "both less; errors below 1e-6 are rounding; empty for oracles beside others",
         NULL));
     ATN_TAKE(all, a->n_cases);
     for (int c = 0; c < a->n_cases; c++) all[c] = join(a, 0, a->n, c);
@@ -447,7 +462,8 @@ static bool is_better(const double *x, const double *y)
     return x[ATN_APPROX_EXECUTED] < y[ATN_APPROX_EXECUTED];
 }
 
-/* The best case of head i at a budget that is not `but`; -1 = none. */
+/* The best case of head i at a budget that is not `but`, nor an oracle beside others;
+ * -1 = none. */
 static int best_of(const atn_approx *a, atn_idx i, int budget, int but)
 {
     int best = -1;
@@ -455,7 +471,8 @@ static int best_of(const atn_approx *a, atn_idx i, int budget, int but)
     for (int c = budget; c < a->n_cases; c += a->list.budgets) {
         const atn_approx_cell *x = atn_approx_at(a, i, c);
 
-        if (c == but || !x->done || !x->keeps || isnan(x->value[ATN_APPROX_ERROR]))
+        if (c == but || !x->done || !x->keeps || is_apart(a, c) ||
+            isnan(x->value[ATN_APPROX_ERROR]))
             continue;
         if (best < 0 || is_better(x->value, atn_approx_at(a, i, best)->value)) best = c;
     }

@@ -13,26 +13,24 @@
 /* ---- the patterns of the layers ---- */
 
 atn_status atn_capture_pattern(atn_ctx *cx, const atn_capture *c,
-                               const atn_selection *sel, int i, const atn_take *take,
+                               const atn_selection *sel, int i, const atn_choice *from,
                                bool joined, atn_pattern **out)
 {
-    const atn_arena_mark mark = atn_arena_save(cx);
     atn_status st = ATN_OK;
     atn_problem p = {0};
-    atn_head *head = NULL;
+    atn_head head;
 
     *out = NULL;
+    if (from) {
+        ATN_TRY(atn_from_pattern(cx, c, sel->at[i], from,
+                                  sel->heads + i * sel->max_heads, joined, out));
+        goto done;
+    }
     ATN_TRY(atn_capture_load(cx, c, sel->at[i], &p));
-    ATN_TAKE(head, p.heads);
-    for (atn_idx h = 0; h < p.heads; h++) head[h] = atn_problem_head(&p, h);
-    if (take)
-        ATN_TRY(atn_heads_pattern(cx, head, p.heads, sel->heads + i * sel->max_heads,
-                                  take, joined, out));
-    else
-        ATN_TRY(atn_sight_pattern(cx, head, out));
+    head = atn_problem_head(&p, 0);
+    ATN_TRY(atn_sight_pattern(cx, &head, out));
 done:
     atn_capture_unload(cx, &p);
-    atn_arena_rewind(cx, mark);
     return st;
 }
 
@@ -53,14 +51,14 @@ done:
 
 atn_status atn_capture_patterns(atn_ctx *cx, const atn_capture *c,
                                 const atn_selection *sel, int first, int end,
-                                const atn_take *take, atn_pattern **out)
+                                const atn_choice *from, atn_pattern **out)
 {
     atn_status st = ATN_OK;
 
     for (int i = first; i < end; i++) out[i - first] = NULL;
     for (int i = first; i < end; i++) {
         ATN_TRY(check_square(cx, atn_capture_layer(c, sel->at[i])));
-        ATN_TRY(atn_capture_pattern(cx, c, sel, i, take, true, &out[i - first]));
+        ATN_TRY(atn_capture_pattern(cx, c, sel, i, from, true, &out[i - first]));
         if (out[i - first]->frame.nk != out[0]->frame.nk)
             ATN_FAIL(ATN_USAGE,
                      "layer %d has %lld tokens, the first one %lld: fields do not grow "
@@ -209,7 +207,7 @@ static atn_status run_part(atn_ctx *cx, const atn_capture *c, const atn_selectio
     atn_status st = ATN_OK;
 
     ATN_NEW(p->layer, p->n);
-    ATN_TRY(atn_capture_patterns(cx, c, sel, p->first, p->end, o->take, p->layer));
+    ATN_TRY(atn_capture_patterns(cx, c, sel, p->first, p->end, o->from, p->layer));
     p->depth = opts.depth;
     ATN_TRY(atn_field_run(cx, (const atn_pattern *const *)p->layer, p->n, &opts,
                           &p->field));

@@ -2,372 +2,248 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "analysis/head_patterns.h"
 
-#include <stdio.h>
 #include <string.h>
 
-#include "core/kernels/kernels.h"
-#include "core/row_values.h"
+#include "analysis/approx_layer.h"
+#include "approx/chosen.h"
+#include "core/rows.h"
 
-/* ---- what is taken ---- */
+/* ---- which method ---- */
 
-#define BLOCK                                                                          \
-    ATN_PARAM_I64(atn_take, block, 1, 1, 1 << 20,                                      \
-                  "tokens of a block of queries and of keys, 1 = single ones")
-
-static const atn_param topk_params[] = {
-    ATN_PARAM_I64(atn_take, k, 32, 1, 1 << 30, "keys, or blocks of keys, kept a row"),
-    BLOCK, ATN_PARAM_END};
-static const atn_param topp_params[] = {
-    ATN_PARAM_F64(atn_take, p, .9, 0, 1, "share of the row's weight that is kept"),
-    BLOCK, ATN_PARAM_END};
-static const atn_param threshold_params[] = {
-    ATN_PARAM_F64(atn_take, t, .01, 0, 1, "weight above which a key is kept"), BLOCK,
-    ATN_PARAM_END};
-
-static const struct {
-    const char *id, *text;
-    const atn_param *params;
-} kinds[] = {
-    [ATN_TAKE_TOPK] = {"topk", "the k largest weights of every row", topk_params},
-    [ATN_TAKE_TOPP] = {"topp", "the fewest keys that hold a share of every row",
-                       topp_params},
-    [ATN_TAKE_THRESHOLD] = {"threshold", "weights above a threshold", threshold_params},
-};
-
-const char *atn_take_id(int i, const char **text, const atn_param **params)
+atn_status atn_from_read(atn_ctx *cx, const char *spec, atn_choice *out)
 {
-    if (i < 0 || i >= (int)ATN_LEN(kinds)) return NULL;
-    *text = kinds[i].text;
-    *params = kinds[i].params;
-    return kinds[i].id;
-}
-
-atn_status atn_take_parse(atn_ctx *cx, const char *spec, atn_take *out)
-{
-    const atn_arena_mark mark = atn_arena_save(cx);
-    char *copy = NULL, *rest, *id, *params, *more, *more_params, known[160];
-    const char *ids[ATN_LEN(kinds)];
+    char *copy = NULL, *rest, *id, *params, *more, *more_params;
     atn_status st = ATN_OK;
 
-    *out = (atn_take){.kind = -1};
     ATN_TAKE(copy, strlen(spec) + 1);
     rest = strcpy(copy, spec);
-    for (size_t i = 0; i < ATN_LEN(kinds); i++) ids[i] = kinds[i].id;
     if (!atn_spec_next(&rest, &id, &params))
-        ATN_FAIL(ATN_USAGE, "--from is empty (give for example topk:k=32)");
-    for (size_t i = 0; i < ATN_LEN(kinds); i++)
-        if (strcmp(kinds[i].id, id) == 0) out->kind = (int)i;
-    atn_known(id, ids, (int)ATN_LEN(kinds), known, sizeof known);
-    if (out->kind < 0)
-        ATN_FAIL(ATN_USAGE, "--from: nothing is taken by '%.60s' %s", id, known);
+        ATN_FAIL(ATN_USAGE, "--from is empty (give a method, for example topk:k=32)");
+    ATN_TRY(atn_choice_read(cx, id, params, out));
     if (atn_spec_next(&rest, &more, &more_params))
-        ATN_FAIL(ATN_USAGE, "--from takes one way, not '%.60s' too", more);
-    atn_param_defaults(kinds[out->kind].params, out);
-    ATN_TRY(atn_param_parse(cx, id, kinds[out->kind].params, params, out));
+        ATN_FAIL(ATN_USAGE, "--from takes one method, not '%.60s' too", more);
 done:
-    atn_arena_rewind(cx, mark);
     return st;
 }
 
-/* ---- one row ---- */
+/* ---- patterns of heads in one ---- */
 
-/* Weights above `cut` are kept, and the first `ties` of those equal to it. */
-typedef struct cut {
-    double at;
-    atn_idx ties;
-} cut;
-
-/* Weights of n that are above x. */
-static atn_idx above(const float *w, atn_idx n, float x)
+static void destroy_all(atn_ctx *cx, atn_pattern **p, atn_idx n)
 {
-    atn_idx count = 0;
-
-    for (atn_idx j = 0; j < n; j++) count += w[j] > x;
-    return count;
+    for (atn_idx k = 0; p && k < n; k++) atn_pattern_destroy(cx, p[k]);
 }
 
-/* The k largest of more; few of them are picked, many sorted. */
-static cut cut_at_k(const float *w, atn_idx n, atn_idx k, float *sorted, float *spare)
-{
-    enum { PART = 8 }; /* of the row, up to which picking pays */
-    float least;
+/* Where the heads lie in the layer as it is stored: the padding before their keys and
+ * queries. */
+typedef struct shift {
+    atn_idx keys, rows;
+} shift;
 
-    if (k < n / PART) {
-        least = atn_row_kth(w, n, k, spare);
-    } else {
-        memcpy(sorted, w, (size_t)n * sizeof *w);
-        atn_row_sort(sorted, n, spare);
-        least = sorted[k - 1];
-    }
-    return (cut){(double)least, k - above(w, n, least)};
-}
-
-/* The fewest whose sum reaches p of the mass. */
-static cut cut_at_share(const float *w, atn_idx n, double goal, float *sorted,
-                        float *spare)
-{
-    double sum = 0;
-    atn_idx k = 0;
-
-    memcpy(sorted, w, (size_t)n * sizeof *w);
-    atn_row_sort(sorted, n, spare);
-    while (k < n && sum < goal) sum += (double)sorted[k++];
-    if (k == 0) return (cut){2, 0};
-    return (cut){(double)sorted[k - 1], k - above(w, n, sorted[k - 1])};
-}
-
-/* sorted and spare [n] are scratch. */
-static cut cut_of(const atn_take *t, const float *w, atn_idx n, double mass,
-                  float *sorted, float *spare)
-{
-    switch ((atn_take_kind)t->kind) {
-    case ATN_TAKE_TOPK:
-        return t->k < n ? cut_at_k(w, n, t->k, sorted, spare) : (cut){-1, 0};
-    case ATN_TAKE_TOPP:
-        return cut_at_share(w, n, t->p * mass * ATN_REACHED, sorted, spare);
-    case ATN_TAKE_THRESHOLD:
-        break;
-    }
-    return (cut){t->t, 0};
-}
-
-/* The intervals of what is kept, keys counted from key0; out may be NULL: how many. */
-static atn_idx kept_spans(const float *w, atn_idx n, atn_idx key0, cut c, atn_span *out)
-{
-    atn_idx spans = 0, end = -1;
-
-    for (atn_idx j = 0; j < n; j++) {
-        const double x = (double)w[j];
-
-        if (!(x > c.at) && !(x == c.at && c.ties > 0)) continue;
-        c.ties -= x == c.at;
-        if (j == end) {
-            if (out) out[spans - 1].hi++;
-        } else {
-            if (out) out[spans] = (atn_span){key0 + j, key0 + j + 1};
-            spans++;
-        }
-        end = j + 1;
-    }
-    return spans;
-}
-
-/* ---- the rows of one head ---- */
-
-typedef struct row {
-    atn_span *at;
+typedef struct joining {
+    atn_pattern *const *of; /* [n] of one head each */
     atn_idx n;
-} row;
+    atn_frame f;   /* of the layer */
+    atn_idx first; /* list */
+    shift by;
+    bool blocks; /* all in the blocks of the frame */
+    atn_idx room;
+    atn_chosen *rows;
+} joining;
 
-typedef struct taking {
-    const atn_take *take;
-    row *rows;
-} taking;
-
-/* Puts what w [n], weights of the keys from key0 on, keeps into *r. */
-static atn_status take_row(atn_ctx *cx, const atn_take *t, const float *w, atn_idx n,
-                           atn_idx key0, double mass, row *r)
+/* What all of them have at one block row, or query. */
+static atn_status join_row(atn_ctx *cx, atn_idx task, void *state)
 {
+    const joining *j = state;
+    const atn_idx a = j->first + task;
     const atn_arena_mark mark = atn_arena_save(cx);
-    atn_status st = ATN_OK;
-    float *sorted = NULL, *spare = NULL;
-    cut c;
-
-    ATN_TAKE(sorted, n);
-    ATN_TAKE(spare, n);
-    c = cut_of(t, w, n, mass, sorted, spare);
-    r->n = kept_spans(w, n, key0, c, NULL);
-    ATN_NEW(r->at, r->n);
-    kept_spans(w, n, key0, c, r->at);
-done:
-    atn_arena_rewind(cx, mark);
-    return st;
-}
-
-static atn_status visit(atn_ctx *cx, const atn_head *h, const atn_tile *tile,
-                        atn_cmat p, const atn_row_info *info, void *state)
-{
-    const taking *t = state;
-    atn_status st = ATN_OK;
-
-    (void)h;
-    for (atn_idx r = 0; r < tile->rows; r++) {
-        const atn_idx lo = info[r].lo, n = info[r].hi - lo;
-
-        if (n > 0)
-            ATN_TRY(take_row(cx, t->take, atn_crow(p, r) + (lo - tile->key0), n, lo,
-                             info[r].mass, &t->rows[tile->first + r]));
-    }
-done:
-    return st;
-}
-
-/* What block row a sees at all, in blocks. */
-static void block_sight(const atn_head *h, atn_idx block, atn_idx a, atn_idx *lo,
-                        atn_idx *hi)
-{
-    const atn_idx end = ATN_MIN((a + 1) * block, h->nq);
-
-    *lo = h->nk;
-    *hi = 0;
-    for (atn_idx i = a * block; i < end; i++) {
-        atn_idx from, to;
-
-        atn_sight_row(&h->sight, i, &from, &to);
-        if (from >= to) continue;
-        *lo = ATN_MIN(*lo, from / block);
-        *hi = ATN_MAX(*hi, (to - 1) / block + 1);
-    }
-}
-
-static atn_status take_blocks(atn_ctx *cx, const atn_head *h, const atn_take *t,
-                              row *rows)
-{
-    const atn_idx b = t->block, nr = (h->nq - 1) / b + 1, nc = (h->nk - 1) / b + 1;
-    const atn_row_want want = {
-        .needs = ATN_NEED_BLOCKS, .top_k = 1, .block = b, .block_keys = b};
-    const atn_arena_mark mark = atn_arena_save(cx);
-    atn_row_out out = {0};
-    atn_status st = ATN_OK;
-    atn_idx cells = 0;
-    float *w = NULL;
-
-    if (!atn_mul(nr, nc, &cells))
-        ATN_FAIL(ATN_MEMORY, "--from: too many blocks (give larger ones)");
-    ATN_TRY(atn_mem_check(cx, 8 * (double)cells, "the weights of blocks"));
-    ATN_NEW(out.blocks, cells);
-    ATN_TAKE(w, nc);
-    ATN_TRY(atn_row_values(cx, h, 1, &want, &out));
-    for (atn_idx a = 0; a < nr; a++) {
-        const double count = (double)(ATN_MIN((a + 1) * b, h->nq) - a * b);
-        atn_idx lo, hi;
-        double mass = 0;
-
-        block_sight(h, b, a, &lo, &hi);
-        for (atn_idx c = lo; c < hi; c++) {
-            w[c - lo] = (float)(out.blocks[a * nc + c] / count);
-            mass += (double)w[c - lo];
-        }
-        ATN_TRY(take_row(cx, t, w, ATN_MAX(hi - lo, 0), lo, mass, &rows[a]));
-    }
-done:
-    atn_free(cx, out.blocks);
-    atn_arena_rewind(cx, mark);
-    return st;
-}
-
-/* ---- rows to a pattern ---- */
-
-static void free_rows(atn_ctx *cx, row *rows, atn_idx n)
-{
-    for (atn_idx i = 0; rows && i < n; i++) atn_free(cx, rows[i].at);
-    atn_free(cx, rows);
-}
-
-/* to <- union of both; from is emptied. */
-static atn_status join_rows(atn_ctx *cx, row *to, row *from, atn_idx n)
-{
-    atn_status st = ATN_OK;
-
-    for (atn_idx i = 0; i < n; i++) {
-        const atn_idx na = to[i].n, nb = from[i].n;
-        atn_span *both;
-        atn_idx a = 0, b = 0, m = 0;
-
-        ATN_NEW(both, na + nb);
-        while (a < na || b < nb) {
-            const bool first =
-                b >= nb || (a < na && to[i].at[a].lo <= from[i].at[b].lo);
-            const atn_span x = first ? to[i].at[a++] : from[i].at[b++];
-
-            if (m > 0 && x.lo <= both[m - 1].hi)
-                both[m - 1].hi = ATN_MAX(both[m - 1].hi, x.hi);
-            else
-                both[m++] = x;
-        }
-        atn_free(cx, to[i].at);
-        atn_free(cx, from[i].at);
-        from[i] = (row){NULL, 0};
-        to[i] = (row){both, m};
-    }
-done:
-    return st;
-}
-
-static atn_status rows_pattern(atn_ctx *cx, const atn_frame *f, atn_idx heads,
-                               const row *rows, atn_idx n, atn_pattern **out)
-{
     atn_status st = ATN_OK;
     atn_span *spans = NULL;
-    int64_t *ptr = NULL;
+    atn_idx n = 0;
 
-    ATN_NEW(ptr, n + 1);
-    for (atn_idx i = 0; i < n; i++) ptr[i + 1] = ptr[i] + rows[i].n;
-    ATN_NEW(spans, ptr[n]);
-    for (atn_idx i = 0; i < n; i++)
-        if (rows[i].n > 0)
-            memcpy(spans + ptr[i], rows[i].at, (size_t)rows[i].n * sizeof *spans);
-    st = atn_pattern_rows(cx, f, heads, ptr, spans, out);
-    ptr = NULL;
-    spans = NULL;
-    ATN_TRY(st);
+    ATN_TAKE(spans, j->room);
+    for (atn_idx k = 0; k < j->n; k++) {
+        const atn_pattern *p = j->of[k];
+        const atn_idx at = a - j->f.first - j->by.rows + p->frame.first;
+
+        if (j->blocks)
+            n += atn_pattern_row(p, 0, a, spans + n);
+        else if (at >= p->frame.first && at < p->frame.first + p->frame.nq)
+            n += atn_pattern_keys(p, 0, at, spans + n);
+    }
+    for (atn_idx s = 0; s < n; s++) {
+        spans[s].lo += j->by.keys;
+        spans[s].hi += j->by.keys;
+    }
+    ATN_TRY(atn_chosen_put(cx, j->rows, a, spans, n));
 done:
-    atn_free(cx, ptr);
-    atn_free(cx, spans);
+    atn_arena_rewind(cx, mark);
     return st;
 }
 
-static atn_status frame_of(atn_ctx *cx, const atn_head *h, atn_idx block, atn_frame *f)
+/* The union of n patterns over the keys of f; they stay. */
+static atn_status join(atn_ctx *cx, atn_pattern *const *of, atn_idx n,
+                       const atn_frame *f, shift by, atn_pattern **out)
+{
+    joining j = {.of = of, .n = n, .f = *f, .by = by, .blocks = f->block > 1};
+    atn_status st = ATN_OK;
+    atn_idx end;
+
+    for (atn_idx k = 0; k < n; k++) j.room += of[k]->room;
+    ATN_TRY(atn_chosen_open(cx, f, f->block, &j.rows));
+    atn_chosen_lists(j.rows, &j.first, &end);
+    ATN_TRY(atn_parallel(cx, end - j.first, join_row, &j, "joining patterns of heads"));
+    st = atn_chosen_finish(cx, j.rows, out);
+    j.rows = NULL;
+    ATN_TRY(st);
+done:
+    atn_chosen_abandon(cx, j.rows);
+    return st;
+}
+
+static shift shift_of(const atn_head *whole)
+{
+    shift by = {.keys = ATN_MAX(whole->sight.key_first, 0)};
+
+    (void)atn_head_trim(whole, &by.rows);
+    return by;
+}
+
+static bool same_frame(const atn_frame *a, const atn_frame *b)
+{
+    return a->nk == b->nk && a->nq == b->nq && a->first == b->first &&
+           a->block == b->block && a->causal == b->causal;
+}
+
+/* Takes the n patterns, also on failure. */
+static atn_status assemble(atn_ctx *cx, atn_pattern **of, atn_idx n, bool joined,
+                           const atn_head *whole, atn_pattern **out)
+{
+    atn_frame f = atn_head_frame(whole, of[0]->frame.block);
+    const shift by = shift_of(whole);
+    bool as_they_are = by.keys == 0 && by.rows == 0;
+    atn_status st = ATN_OK;
+
+    for (atn_idx k = 0; k < n; k++) as_they_are &= same_frame(&f, &of[k]->frame);
+    if (!as_they_are) f.block = 1;
+    for (atn_idx k = 0; !joined && !as_they_are && k < n; k++) {
+        atn_pattern *one = NULL;
+
+        ATN_TRY(join(cx, &of[k], 1, &f, by, &one));
+        atn_pattern_destroy(cx, of[k]);
+        of[k] = one;
+    }
+    if ((joined && n > 1) || (joined && !as_they_are)) {
+        ATN_TRY(join(cx, of, n, &f, by, out));
+    } else if (n == 1) {
+        *out = of[0];
+        of[0] = NULL;
+    } else {
+        st = atn_pattern_heads(cx, of, n, out);
+        memset(of, 0, (size_t)n * sizeof *of);
+        ATN_TRY(st);
+    }
+done:
+    destroy_all(cx, of, n);
+    return st;
+}
+
+/* ---- heads ---- */
+
+/* The patterns of the heads of the unit at `first` that are asked for, added to
+ * of [*n]. */
+static atn_status plan_unit(atn_ctx *cx, const atn_choice *c, const atn_input *in,
+                            const bool *keep, atn_idx first, atn_pattern **of,
+                            atn_idx *n)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_idx heads = atn_choice_heads(c, in);
+    atn_plan *plans = NULL;
+    atn_status st = ATN_OK;
+    bool any = !keep;
+
+    for (atn_idx k = 0; keep && k < heads; k++) any |= keep[first + k];
+    if (!any) goto done;
+    ATN_TAKE(plans, heads);
+    memset(plans, 0, (size_t)heads * sizeof *plans);
+    ATN_TRY(atn_choice_plan(cx, c, in, first, plans));
+    for (atn_idx k = 0; k < heads; k++) {
+        if (keep && !keep[first + k]) continue;
+        ATN_TRY(atn_plan_pattern(cx, &in->head[first + k], &plans[k], &of[*n]));
+        ++*n;
+    }
+done:
+    for (atn_idx k = 0; plans && k < heads; k++) atn_plan_release(cx, &plans[k]);
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+static atn_status check_first(atn_ctx *cx, const atn_head *h)
 {
     atn_status st = ATN_OK;
 
-    *f = (atn_frame){h->nk, h->nq, h->sight.offset, block, h->sight.causal};
-    if (f->first < 0)
+    if (h->sight.offset < 0)
         ATN_FAIL(ATN_USAGE,
                  "layer %d: its first query stands before the first key, so it has no "
                  "pattern over the positions of the keys",
                  h->layer);
-    if (block > 1 && f->first != 0)
-        ATN_FAIL(ATN_USAGE,
-                 "layer %d: its queries begin at position %lld, so they have no blocks "
-                 "of %lld in common with the keys (leave block= out)",
-                 h->layer, (long long)f->first, (long long)block);
 done:
     return st;
 }
 
-atn_status atn_heads_pattern(atn_ctx *cx, const atn_head *heads, atn_idx n,
-                             const bool *keep, const atn_take *t, bool joined,
+atn_status atn_heads_pattern(atn_ctx *cx, const atn_choice *c, const atn_input *in,
+                             const bool *keep, bool joined, const atn_head *whole,
                              atn_pattern **out)
 {
-    atn_idx kept = 0, nr = 0, sets = 0;
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_idx unit = atn_choice_heads(c, in);
+    atn_pattern **of = NULL;
     atn_status st = ATN_OK;
-    row *rows = NULL, *one = NULL;
-    atn_frame f;
+    atn_idx n = 0;
 
     *out = NULL;
-    ATN_TRY(frame_of(cx, &heads[0], t->block, &f));
-    for (atn_idx h = 0; h < n; h++) kept += !keep || keep[h];
-    nr = (f.nq - 1) / t->block + 1;
-    sets = joined ? 1 : kept;
-    ATN_NEW(rows, sets * nr);
-    ATN_NEW(one, nr);
-    for (atn_idx h = 0, at = 0; h < n; h++) {
-        taking state = {t, joined ? one : rows + at * nr};
-
-        if (keep && !keep[h]) continue;
-        at++;
-        if (t->block > 1)
-            ATN_TRY(take_blocks(cx, &heads[h], t, state.rows));
-        else
-            ATN_TRY(atn_rows_stream(cx, &heads[h], 1, visit, &state,
-                                    "taking patterns of heads"));
-        if (joined) ATN_TRY(join_rows(cx, rows, one, nr));
-    }
-    ATN_TRY(rows_pattern(cx, &f, sets, rows, sets * nr, out));
+    ATN_TRY(check_first(cx, whole));
+    ATN_TRY(atn_choice_check(cx, c, in));
+    ATN_TAKE(of, in->heads);
+    for (atn_idx first = 0; first < in->heads; first += unit)
+        ATN_TRY(plan_unit(cx, c, in, keep, first, of, &n));
+    if (n == 0)
+        ATN_FAIL(ATN_USAGE, "layer %d: no head is chosen (choose with --heads)",
+                 whole->layer);
+    st = assemble(cx, of, n, joined, whole, out);
+    n = 0;
+    ATN_TRY(st);
 done:
-    free_rows(cx, rows, sets * nr);
-    free_rows(cx, one, nr);
+    destroy_all(cx, of, n);
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+atn_status atn_from_pattern(atn_ctx *cx, const atn_capture *capture, int at,
+                            const atn_choice *c, const bool *keep, bool joined,
+                            atn_pattern **out)
+{
+    const atn_approx_source source = {.capture = capture,
+                                      .reads = c->method ? c->method->reads : 0,
+                                      .seed = cx->seed};
+    atn_approx_layer l = {0};
+    atn_status st = ATN_OK;
+    const atn_input *in;
+    atn_head whole;
+
+    *out = NULL;
+    ATN_TRY(atn_approx_layer_load(cx, &source, at, &l));
+    in = atn_approx_layer_input(&l, NULL);
+    whole = atn_problem_head(&l.step[l.at].problem, 0);
+    for (atn_idx h = 0; h < in->heads; h++)
+        if (l.bad[h] && (!keep || keep[h]))
+            ATN_FAIL(ATN_DATA,
+                     "layer %d, head %lld: a query, key, value or weight is NaN or "
+                     "infinite (leave the head out with --heads, or look for NaN in "
+                     "the model's weights or the imported tensors)",
+                     whole.layer, (long long)h);
+    ATN_TRY(atn_heads_pattern(cx, c, in, keep, joined, &whole, out));
+done:
+    atn_approx_layer_release(cx, &l);
     return st;
 }
 
@@ -377,14 +253,13 @@ atn_status atn_sight_pattern(atn_ctx *cx, const atn_head *h, atn_pattern **out)
 {
     const atn_sight *s = &h->sight;
     const bool padded = s->key_first > 0 || s->key_last < h->nk;
+    const atn_frame f = atn_head_frame(h, 1);
     const atn_idx w = s->window;
+    atn_chosen *rows = NULL;
     atn_status st = ATN_OK;
-    row *rows = NULL;
-    atn_span *at = NULL;
-    atn_frame f;
 
     *out = NULL;
-    ATN_TRY(frame_of(cx, h, 1, &f));
+    ATN_TRY(check_first(cx, h));
     if (!padded) {
         const atn_span causal = {0, w ? w : f.first + h->nq};
         const atn_span both = {w ? -w : -h->nk, w ? w + 1 : f.first + h->nq};
@@ -392,15 +267,17 @@ atn_status atn_sight_pattern(atn_ctx *cx, const atn_head *h, atn_pattern **out)
         ATN_TRY(atn_pattern_shift(cx, &f, s->causal ? &causal : &both, 1, 0, out));
         goto done;
     }
-    ATN_NEW(rows, h->nq);
-    ATN_NEW(at, h->nq);
+    ATN_TRY(atn_chosen_open(cx, &f, 1, &rows));
     for (atn_idx i = 0; i < h->nq; i++) {
-        atn_sight_row(s, i, &at[i].lo, &at[i].hi);
-        rows[i] = (row){&at[i], at[i].lo < at[i].hi};
+        atn_span sees;
+
+        atn_sight_row(s, i, &sees.lo, &sees.hi);
+        ATN_TRY(atn_chosen_put(cx, rows, f.first + i, &sees, 1));
     }
-    ATN_TRY(rows_pattern(cx, &f, 1, rows, h->nq, out));
+    st = atn_chosen_finish(cx, rows, out);
+    rows = NULL;
+    ATN_TRY(st);
 done:
-    atn_free(cx, rows);
-    atn_free(cx, at);
+    atn_chosen_abandon(cx, rows);
     return st;
 }

@@ -1,48 +1,35 @@
-/* analysis/head_patterns.h -- patterns of captured heads: the keys that hold the weight
- * of each row, or what the model's own mask lets a query see.
+/* analysis/head_patterns.h -- patterns of captured heads: what a method keeps of a
+ * layer, or what the model's own mask lets a query see.
  *
- * Math    of row i, weights P_ij over the keys it sees, S_i their sum:
- *           topk:k       the k largest
- *           topp:p       the fewest whose sum reaches p S_i, largest first
- *           threshold:t  those above t
- *         equal weights: the lower key first. With block=b > 1 rows and keys come in
- *         blocks, and the weight of a pair of blocks is the mean over its rows of what
- *         they give to its keys.
- * Oracle  k >= visible keys: all of them; uniform row of m keys: ceil(p m).
- * Source  cards 28 and 29 of the sparse cards; P > t of card A5.
- * Cost    one pass over the rows and a sort of each; memory the intervals kept, of one
- *         head beside the joined ones.
- * Limits  a share counts as reached one unit of float32 short of it, as in
- *         core/row_values.h. Blocks start at position 0, which the queries must do, too.
+ * Math    the keys that have weight in the plan of the method (atn_plan_pattern), head
+ *         by head, or what any of the heads keeps. Where the heads are planned in
+ *         blocks of one size, so is the pattern.
+ * Oracle  a static pattern: itself, as far as the mask goes.
+ * Source  docs/cards/method, and what they name.
+ * Cost    planning the heads, and their lists.
+ * Limits  the first query must not stand before the first key.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
-#include "core/param.h"
-#include "core/pattern.h"
-#include "core/problem.h"
+#include "approx/method.h"
+#include "core/io/capture.h"
 
-typedef enum atn_take_kind {
-    ATN_TAKE_TOPK,
-    ATN_TAKE_TOPP,
-    ATN_TAKE_THRESHOLD
-} atn_take_kind;
+/* One spec of a method, "topk:k=32,block=64", "minference", "window:window=64"; its
+ * values are in the arena. USAGE names the nearest id, or what the parameters are. */
+atn_status atn_from_read(atn_ctx *cx, const char *spec,
+                         atn_choice *out) ATN_WARN_UNUSED;
 
-typedef struct atn_take {
-    int kind; /* atn_take_kind */
-    int64_t k, block;
-    double p, t;
-} atn_take;
-
-/* "topk:k=32,block=64", "topp:p=.9", "threshold:t=.01"; USAGE names the nearest id. */
-atn_status atn_take_parse(atn_ctx *cx, const char *spec, atn_take *out) ATN_WARN_UNUSED;
-/* Id, text and parameter table of the i-th kind; NULL past the last. */
-const char *atn_take_id(int i, const char **text, const atn_param **params);
-
-/* The pattern of the heads that `keep` (NULL = all) names: one that is the union of all
- * where joined, else one with as many heads. */
-atn_status atn_heads_pattern(atn_ctx *cx, const atn_head *heads, atn_idx n,
-                             const bool *keep, const atn_take *t, bool joined,
+/* What the method keeps of the heads that `keep` (NULL = all) names: one pattern that is
+ * the union of all where joined, else one with as many heads; over the keys of `whole`,
+ * a head as it is stored, padding and all. */
+atn_status atn_heads_pattern(atn_ctx *cx, const atn_choice *c, const atn_input *in,
+                             const bool *keep, bool joined, const atn_head *whole,
+                             atn_pattern **out) ATN_WARN_UNUSED;
+/* The same of layer `at` of a capture. DATA names a head that holds NaN, and what the
+ * layer lacks for the method. */
+atn_status atn_from_pattern(atn_ctx *cx, const atn_capture *capture, int at,
+                             const atn_choice *c, const bool *keep, bool joined,
                              atn_pattern **out) ATN_WARN_UNUSED;
 /* What the mask of a head shows. */
 atn_status atn_sight_pattern(atn_ctx *cx, const atn_head *h,

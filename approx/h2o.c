@@ -150,19 +150,6 @@ done:
     return st;
 }
 
-/* Of the first `older` entries the one that is worst; of equal ones the last. */
-static atn_idx worst(replay *r, atn_idx older)
-{
-    atn_idx at = 0;
-    int64_t equal = 0;
-
-    for (atn_idx e = 1; e < older; e++)
-        if (r->score[e] <= r->score[at]) at = e;
-    for (atn_idx e = 0; e < older; e++) equal += r->score[e] == r->score[at];
-    r->ties += equal > 1;
-    return at;
-}
-
 /* Cuts the first `older` entries to the `keep` best; row t does not read the rest. */
 static atn_status cut(atn_ctx *cx, replay *r, atn_idx older, atn_idx keep, atn_idx t)
 {
@@ -172,7 +159,7 @@ static atn_status cut(atn_ctx *cx, replay *r, atn_idx older, atn_idx keep, atn_i
     count(r, t, (double)older, 0);
     if (older <= keep) return ATN_OK;
     if (older == keep + 1) {
-        const atn_idx e = worst(r, older);
+        const atn_idx e = atn_worst_wide(r->score, older, &r->ties);
 
         return take_out(cx, r, e, e + 1, t);
     }

@@ -21,7 +21,7 @@
  * Cost    hash 2 n d r flop, then sorts; entries n (b + m) a core call; log2(n / min)
  *         levels of half the rows each, and n min / 2 on the diagonal.
  * Limits  as published a causal mask needs as many queries as keys. The published code
- *         hides samples of the own block in half precision only; so does it here, always.
+ *         hides samples of the own block in half precision only; here they always are.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>

@@ -265,11 +265,6 @@ static atn_status make_plan(atn_ctx *cx, const work *w, atn_pattern *own, atn_pl
         ATN_TRY(make_groups(cx, w, &out->branch[0].part[1].groups, &lost));
         if (lost > 0) ATN_TRY(make_nothing(cx, w->h, out));
     }
-    if (lost > 0 && w->h->head == 0)
-        atn_log(cx, ATN_LOG_DEBUG,
-                "landmark: layer %d: of %lld blocks some query sees the landmark alone; "
-                "their weight is lost",
-                w->h->layer, (long long)lost);
     out->index_flops = 2 * d * (double)all.scored;
     out->index_bytes =
         ATN_COST_BYTES * (d * (double)(w->n + w->h->nq) + 2 * (double)all.scored);

@@ -107,21 +107,16 @@ static void refill(replay *r, atn_idx t)
     r->full = t;
 }
 
-/* Keeps the entries best [kept] and ends the others after row t. */
-static atn_status shrink(atn_ctx *cx, replay *r, atn_idx kept, atn_idx t)
+/* Takes out entry e, which rows read up to t. */
+static atn_status take_out(atn_ctx *cx, replay *r, atn_idx e, atn_idx t)
 {
+    const size_t after = (size_t)(r->n - e - 1);
     atn_status st = ATN_OK;
-    atn_idx next = 0;
 
-    for (atn_idx e = 0; e < r->n; e++) {
-        if (next == kept || r->best[next] != e) {
-            ATN_TRY(end_life(cx, r, e, t + 1));
-            continue;
-        }
-        r->key[next] = r->key[e];
-        r->since[next++] = r->since[e];
-    }
-    r->n = kept;
+    ATN_TRY(end_life(cx, r, e, t + 1));
+    memmove(r->key + e, r->key + e + 1, after * sizeof *r->key);
+    memmove(r->since + e, r->since + e + 1, after * sizeof *r->since);
+    r->n--;
 done:
     return st;
 }
@@ -142,9 +137,8 @@ static atn_status recycle(atn_ctx *cx, replay *r, atn_idx t)
         r->since[r->n++] = t;
     }
     weigh(r, t, r->key, 0, r->n);
-    if (r->n > r->t->k)
-        ATN_TRY(
-            shrink(cx, r, atn_best_wide(r->sum, r->n, r->t->k, r->best, &r->ties), t));
+    if (r->n > r->t->k) /* by one, then */
+        ATN_TRY(take_out(cx, r, atn_worst_wide(r->sum, r->n, &r->ties), t));
 done:
     return st;
 }

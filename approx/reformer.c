@@ -1,5 +1,5 @@
-/* approx/reformer.c -- Reformer: tokens are hashed by random rotations, sorted by bucket
- * and cut into chunks; a chunk sees itself and the one before.
+/* approx/reformer.c -- Reformer: tokens are hashed by random rotations, sorted by
+ * bucket and cut into chunks; a chunk sees itself and the one before.
  *
  * Math    a round with rotations R [d, buckets / 2]: h(x) = argmax [xR; -xR], lower of
  *         equal ones; queries and keys are each sorted by (h, position) and cut into

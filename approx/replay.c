@@ -192,6 +192,18 @@ atn_idx atn_best_wide(const double *score, atn_idx n, atn_idx k, atn_idx *best,
     return kept;
 }
 
+atn_idx atn_worst_wide(const double *score, atn_idx n, int64_t *ties)
+{
+    atn_idx at = 0;
+    int64_t equal = 0;
+
+    for (atn_idx j = 1; j < n; j++)
+        if (score[j] <= score[at]) at = j;
+    for (atn_idx j = 0; j < n; j++) equal += score[j] == score[at];
+    if (ties) *ties += equal > 1;
+    return at;
+}
+
 /* ---- what was kept when ---- */
 
 atn_status atn_lives_add(atn_ctx *cx, atn_lives *l, atn_slice s)

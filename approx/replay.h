@@ -49,6 +49,9 @@ double atn_key_logit(const atn_head *h, const float *q, atn_idx at, atn_idx j);
 atn_idx atn_best_wide(const double *score, atn_idx n, atn_idx k, atn_idx *best,
                       int64_t *ties);
 
+/* The one of score [n], n >= 1, that the n - 1 best leave out; ties as there. */
+atn_idx atn_worst_wide(const double *score, atn_idx n, int64_t *ties);
+
 /* Which keys were kept in which rows: slices, see core/pattern.h. Owned. */
 typedef struct atn_lives {
     atn_slice *at;

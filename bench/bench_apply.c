@@ -1,10 +1,12 @@
-/* bench/bench_apply.c -- the executor against the products that the dense row stream makes.
+/* bench/bench_apply.c -- the executor against the products of the dense row stream.
  *
- * Rates are flop a second of executed tiles: 4 d a pair where a plan is applied, 2 d where the
- * row stream makes logits and their softmax (and where bare.h does it without facts of rows),
- * 4 d where bare.h multiplies each tile by values besides. Printed: plans of random causal
- * blocks of 64 and keys that lie anywhere; then what doubling n costs.
- * Usage: bench_apply [n [d [threads [blocks | growth]]]], default 8192 64 and all processors.
+ * Rates are flop a second of executed tiles: 4 d a pair where a plan is applied, 2 d
+ * where the row stream makes logits and their softmax (and where bare.h does so without
+ * facts of rows), 4 d where bare.h multiplies each tile by values besides. Printed:
+ * plans of random causal blocks of 64, all keys, keys that lie anywhere; then what
+ * doubling n costs.
+ * Usage: bench_apply [n [d [threads [blocks | growth]]]], default 8192 64 and all
+ * processors.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <stdio.h>

@@ -16,9 +16,9 @@ static const atn_option options[] = {
      "layers (8, or as many as the pattern or capture has)", 1, DEPTH_MOST},
     {"query-heads", 0, ATN_OPT_I64, "N",
      "heads of a layer, for patterns that differ between them (1)", 1, 65536},
-    {"from", 0, ATN_OPT_TEXT, "TAKE",
-     "of a capture: the keys that hold the weight, as topk:k=32, topp:p=.9, "
-     "threshold:t=.01 (what the masks show)",
+    {"from", 0, ATN_OPT_TEXT, "METHOD",
+     "of a capture: what a method of attnscope list methods keeps, as topk:k=32 or "
+     "minference (what the masks show)",
      0, 0},
     {"last-only", 0, ATN_OPT_FLAG, NULL,
      "the field of the last token alone, not the columns about all tokens nor the "
@@ -183,11 +183,11 @@ static atn_status of_capture(atn_cli *cli)
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
     atn_subject s = {0};
-    atn_take take;
+    atn_choice method;
 
     if (from) {
-        ATN_TRY(atn_take_parse(cx, from, &take));
-        o.take = &take;
+        ATN_TRY(atn_from_read(cx, from, &method));
+        o.from = &method;
     }
     ATN_TRY(atn_subject_open(cli, cli->args[0], &s));
     ATN_TRY(atn_field_capture(cx, s.capture, &s.selection, &o, &tables[0], &tables[1]));
@@ -244,11 +244,8 @@ done:
 
 static const char *word(const char *option, int i)
 {
-    const atn_param *params;
-    const char *text;
-
     if (!option) return atn_pattern_word(i);
-    return strcmp(option, "from") == 0 ? atn_take_id(i, &text, &params) : NULL;
+    return strcmp(option, "from") == 0 ? atn_method_id(i) : NULL;
 }
 
 static const char *const examples[] = {
@@ -284,7 +281,7 @@ const atn_command atn_command_field = {
         "has "
         "blocks of one token.\n"
         "Of a capture, the patterns are what the masks of its layers show or, with "
-        "--from, the keys that hold the weight, joined over the heads. Beside what can "
+        "--from, the keys that a method keeps, joined over the heads. Beside what can "
         "be reached stands how much of the last token's rollout comes from there. "
         "Beyond its own layers nothing is said, unless --depth asks for more: then "
         "they are repeated.",

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "analysis/graph_tables.h"
-#include "analysis/head_patterns.h"
+#include "approx/method.h"
 #include "cli/graph_adapter.h"
 #include "cli/output.h"
 #include "cli/patterns.h"
@@ -39,9 +39,9 @@ static const atn_option options[] = {
      "layers of reach and growth (8, or as many as pattern or capture have)", 1, 4096},
     {"query-heads", 0, ATN_OPT_I64, "N",
      "heads of a layer, for patterns that differ between them (1)", 1, 65536},
-    {"from", 0, ATN_OPT_TEXT, "TAKE",
-     "pattern, reach and growth of a capture: the keys that hold the weight, as "
-     "topk:k=32, topp:p=.9, threshold:t=.01 (what the masks show)",
+    {"from", 0, ATN_OPT_TEXT, "METHOD",
+     "pattern, reach and growth of a capture: what a method of attnscope list methods "
+     "keeps, as topk:k=32 or minference (what the masks show)",
      0, 0},
     {"p", 0, ATN_OPT_TEXT, "LIST", "energy of a capture, for these p (1,1.5,2,2.5,3)",
      0, 0},
@@ -558,11 +558,8 @@ done:
 
 static const char *word(const char *option, int i)
 {
-    const atn_param *params;
-    const char *text;
-
     if (!option) return atn_figures[i] ? atn_figures[i]->id : NULL;
-    return strcmp(option, "from") == 0 ? atn_take_id(i, &text, &params) : NULL;
+    return strcmp(option, "from") == 0 ? atn_method_id(i) : NULL;
 }
 
 static const char *word_after(const char *first, int i)

@@ -88,16 +88,16 @@ static atn_status take_layers(atn_ctx *cx, const atn_pattern_source *s, layers *
 {
     const atn_selection *sel = &s->subject->selection;
     atn_status st = ATN_OK;
-    atn_take take;
+    atn_choice from;
 
     if (atn_selection_part(s->subject->capture, sel, 0) != sel->n)
         ATN_FAIL(ATN_USAGE,
                  "the layers are of more than one stack or step (choose with "
                  "--stack and --steps)");
-    if (s->from) ATN_TRY(atn_take_parse(cx, s->from, &take));
+    if (s->from) ATN_TRY(atn_from_read(cx, s->from, &from));
     ATN_NEW(out->taken, sel->n);
     ATN_TRY(atn_capture_patterns(cx, s->subject->capture, sel, 0, sel->n,
-                                 s->from ? &take : NULL, out->taken));
+                                 s->from ? &from : NULL, out->taken));
     out->n = sel->n;
     out->layer = (const atn_pattern *const *)out->taken;
     out->taken_name = taken_name(cx, s, s->chosen ? s->chosen : "");
@@ -206,12 +206,12 @@ static atn_status layer_pattern(atn_ctx *cx, const atn_pattern_source *s, bool j
 {
     const atn_selection *sel = &s->subject->selection;
     atn_status st = ATN_OK;
-    atn_take take;
+    atn_choice from;
 
     *out = NULL;
     ATN_TRY(check_one_layer(cx, sel));
-    if (s->from) ATN_TRY(atn_take_parse(cx, s->from, &take));
-    ATN_TRY(atn_capture_pattern(cx, s->subject->capture, sel, 0, s->from ? &take : NULL,
+    if (s->from) ATN_TRY(atn_from_read(cx, s->from, &from));
+    ATN_TRY(atn_capture_pattern(cx, s->subject->capture, sel, 0, s->from ? &from : NULL,
                                 joined, out));
 done:
     return st;

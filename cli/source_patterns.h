@@ -7,7 +7,7 @@
 #include "cli/output.h"
 
 /* What a figure is about. A capture's patterns are what its masks show or, with `from`,
- * the keys that hold the weight of the selected heads (analysis/head_patterns.h). */
+ * what a method keeps of the selected heads (analysis/head_patterns.h). */
 typedef struct atn_pattern_source {
     const char *figure;
     const atn_subject *subject; /* NULL = words alone */

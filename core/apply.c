@@ -1,8 +1,8 @@
 /* core/apply.c -- the executor: what a plan needs, and its branches one by one.
  *
- * Math    core/plan.h. Of a branch the groups go first, into a softmax of every row that
- *         is not normalised; then tiles of rows take what patterns give, on top of that,
- *         and write the output.
+ * Math    core/plan.h. Of a branch the groups go first, into a softmax of every row
+ *         that is not normalised; then tiles of rows take what patterns give, on top of
+ *         that, and write the output.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>

@@ -1,13 +1,14 @@
 /* core/apply.h -- the executor: applies any plan, and counts what it costs.
  *
- * Math    core/plan.h. Rows go by tiles; of each, the keys that some row has are
+ * Math    core/plan.h. Rows go by tiles; of each, the keys that several rows have are
  *         gathered, logits come from one product, the softmax runs over chunks of keys
- *         with a running maximum, and a second product gives the output.
+ *         with a running maximum, and a second product gives the output. Keys that few
+ *         rows have are picked row by row. Groups go in rounds in which no row stands
+ *         twice, first.
  * Oracle  o = W v + residual of atn_plan_rows, which shares no arithmetic with it, to
  *         1e-5; everything in one part: dense attention.
- * Cost    4 d flop for an executed pair. Tiles whose rows have little in common are
- *         taken row by row. Memory atn_plan_apply_bytes, which does not grow with
- *         nq nk.
+ * Cost    4 d flop for a pair; a key that is picked costs about 7 times a pair of a
+ *         product. Memory atn_plan_apply_bytes, which does not grow with nq nk.
  * Limits  results do not depend on the number of threads.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
@@ -18,14 +19,18 @@
 /* out (nq, dv) <- the output; lse [nq] <- log-sum-exp over the entries of the only
  * branch, without the sink, -inf of an empty row, NaN with several branches or MEAN.
  * out.data may be NULL (lse alone, no values needed), lse may be NULL. DATA names
- * layer, head, row of a logit that is NaN or infinite. Progress is reported as `what`. */
+ * layer, head, row of a logit that is NaN or infinite; DATA where out has no values to
+ * be made of, or the plan has q, k or virtual keys and the head is given as P alone.
+ * Progress is reported as `what`. */
 atn_status atn_plan_apply(atn_ctx *cx, const atn_head *h, const atn_plan *p,
                           atn_mat out, double *lse, const char *what) ATN_WARN_UNUSED;
 /* Bytes that it takes beside its arguments. */
 double atn_plan_apply_bytes(const atn_ctx *cx, const atn_head *h, const atn_plan *p);
 
 typedef struct atn_cost {
-    double flops, bytes;             /* of executed tiles, 2 (d + dv) a pair */
+    double flops; /* of executed tiles, 2 (d + dv) a pair */
+    double bytes; /* queries and outputs once a part or group, keys and values once a
+                     tile that has them */
     double index_flops, index_bytes; /* as the plan says */
     double kept;     /* pairs of a query and an entry: what weights are given to */
     double executed; /* pairs in executed tiles, cut at the edge of the matrix */

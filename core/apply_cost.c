@@ -1,8 +1,8 @@
 /* core/apply_cost.c -- what a plan keeps and what a kernel would execute of it.
  *
  * Math    core/apply.h. Of patterns a tile is executed when a row of it keeps a key of
- *         it; tiles begin at positions that are multiples of their sides. Of a group all
- *         rows meet all keys, gathered into tiles.
+ *         it; tiles begin at positions that are multiples of their sides. Of a group
+ *         all rows meet all keys, gathered into tiles.
  * Oracle  counting all pairs one by one; all with tiles of 1 x 1: executed = kept.
  * Cost    the spans of all rows once, a bitmap of tiles a row of tiles; groups are
  *         sorted where their keys are not.

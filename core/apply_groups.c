@@ -1,7 +1,7 @@
 /* core/apply_groups.c -- groups: rectangles of rows and keys that lie anywhere.
  *
- * Math    round(g) = 1 + the last round of the rows of g, groups in their order, so that
- *         no row stands twice in a round and every row meets its groups in their order.
+ * Math    round(g) = 1 + the last round of the rows of g, groups in their order, so
+ *         that no row stands twice in a round and every row meets its groups in order.
  * Cost    4 d flop for all rows and keys of a group; 12 bytes a group, 24 for every 128
  *         rows of it, and a state in double of all rows.
  * Limits  groups of a round go in parallel, small ones several a task.

@@ -29,55 +29,63 @@ static atn_status bad_logit(atn_ctx *cx, const atn_head *h, atn_idx i)
                     h->layer, h->head, (long long)atn_sight_query(&h->sight, i));
 }
 
-/* ---- what makes a logit, of columns [0, n) that are keys ---- */
+/* ---- what makes a logit ---- */
+
+/* n logits of a row, of key[c] or of key0 + c. */
+typedef struct stretch {
+    float *x;
+    atn_idx n;
+    const int32_t *key;
+    atn_idx key0;
+} stretch;
 
 /* x <- ln of the weights of row i; false: one of them is none. */
-static bool given_logits(const atn_head *h, atn_idx i, const int32_t *key, atn_idx key0,
-                         float *x, atn_idx n)
+static bool given_logits(const atn_head *h, atn_idx i, const stretch *s)
 {
     const float *p = atn_crow(h->p, i);
     bool good = true;
 
-    for (atn_idx c = 0; c < n; c++) {
-        const float w = p[key ? key[c] : key0 + c];
+    for (atn_idx c = 0; c < s->n; c++) {
+        const float w = p[s->key ? s->key[c] : s->key0 + c];
 
         good &= w >= 0 && w <= FLT_MAX;
-        x[c] = logf(w);
+        s->x[c] = logf(w);
     }
     return good;
 }
 
-static void own_last(const int32_t *key, atn_idx key0, atn_idx at, float *x, atn_idx n)
+static void own_last(const stretch *s, atn_idx at)
 {
-    if (!key && at >= key0 && at < key0 + n) x[at - key0] = (float)ATN_SELF_LAST;
-    for (atn_idx c = 0; key && c < n; c++)
-        if (key[c] == at) x[c] = (float)ATN_SELF_LAST;
+    if (!s->key && at >= s->key0 && at < s->key0 + s->n)
+        s->x[at - s->key0] = (float)ATN_SELF_LAST;
+    for (atn_idx c = 0; s->key && c < s->n; c++)
+        if (s->key[c] == at) s->x[c] = (float)ATN_SELF_LAST;
 }
 
 /* Virtual keys have no cap. */
-static void cap_logits(const atn_head *h, const int32_t *key, float *x, atn_idx n)
+static void cap_logits(const atn_head *h, const stretch *s)
 {
-    for (atn_idx c = 0, end; c < n; c = end + 1) {
-        for (end = key ? c : n; end < n && key[end] < h->nk;) end++;
-        atn_row_softcap(x + c, end - c, (float)h->sight.softcap);
+    for (atn_idx c = 0, end; c < s->n; c = end + 1) {
+        for (end = s->key ? c : s->n; end < s->n && s->key[end] < h->nk;) end++;
+        atn_row_softcap(s->x + c, end - c, (float)h->sight.softcap);
     }
 }
 
 /* Bias, cap and what the part has of its own, onto scale q . k of row i; false where a
  * given weight is bad. */
 static bool finish_logits(const atn_head *h, const atn_part *part, atn_idx i,
-                          const int32_t *key, atn_idx key0, float *x, atn_idx n)
+                          const stretch *s)
 {
     const atn_idx at = atn_sight_at(&h->sight, i);
     const float slope = (float)h->alibi_slope;
 
-    if (h->p.data) return given_logits(h, i, key, key0, x, n);
-    if (slope != 0 && key)
-        atn_row_slope_at(x, key, n, slope, at, h->nk);
+    if (h->p.data) return given_logits(h, i, s);
+    if (slope != 0 && s->key)
+        atn_row_slope_at(s->x, s->key, s->n, slope, at, h->nk);
     else if (slope != 0)
-        atn_row_slope(x, n, slope, (float)(key0 - at));
-    if (h->sight.softcap > 0) cap_logits(h, key, x, n);
-    if (part->self_last && at < h->nk) own_last(key, key0, at, x, n);
+        atn_row_slope(s->x, s->n, slope, (float)(s->key0 - at));
+    if (h->sight.softcap > 0) cap_logits(h, s);
+    if (part->self_last && at < h->nk) own_last(s, at);
     return true;
 }
 
@@ -108,10 +116,10 @@ static bool finish_cuts(const atn_rect *t, atn_idx r, const atn_cut *cut, atn_id
     *max = -INFINITY;
     for (atn_idx c = 0; c < cuts; c++) {
         const atn_idx lo = cut[c].lo, n = cut[c].hi - lo;
+        const stretch x = {s + lo, n, t->key ? t->key + lo : NULL, t->key0 + lo};
         float m;
 
-        good &= finish_logits(t->run->h, t->part, i, t->key ? t->key + lo : NULL,
-                              t->key0 + lo, s + lo, n);
+        good &= finish_logits(t->run->h, t->part, i, &x);
         if (t->log_weight) add_log_weight(t->log_weight + lo, s + lo, n);
         m = atn_row_max(s + lo, n);
         *max = m > *max ? m : *max;
@@ -164,14 +172,15 @@ atn_status atn_row_picked(atn_ctx *cx, const atn_run *run, const atn_part *part,
 {
     const atn_head *h = run->h;
     const atn_source from = atn_source_of(run, part);
+    const atn_picks k = {from.k.data, from.k.ld, e->key, e->n, from.k.cols},
+                    v = {from.v.data, from.v.ld, e->key, e->n, run->dv};
+    const stretch logits = {e->x, e->n, e->key, 0};
     bool good, finite = true;
     float max;
 
     *one = (atn_soft){0, 0, e->n > 0};
-    if (!h->p.data)
-        atn_row_dots(atn_crow(from.q, i), from.k.data, from.k.ld, e->key, e->n,
-                     from.k.cols, (float)h->scale, e->x);
-    good = finish_logits(h, part, i, e->key, 0, e->x, e->n);
+    if (!h->p.data) atn_row_dots(atn_crow(from.q, i), &k, (float)h->scale, e->x);
+    good = finish_logits(h, part, i, &logits);
     if (e->log_weight) add_log_weight(e->log_weight, e->x, e->n);
     max = atn_row_max(e->x, e->n);
     if (e->n > 0 && !all_nothing(run, max)) {
@@ -180,8 +189,7 @@ atn_status atn_row_picked(atn_ctx *cx, const atn_run *run, const atn_part *part,
     }
     if (!good || !isfinite(one->sum) || !(finite || h->p.data))
         return bad_logit(cx, h, i);
-    if (run->dv > 0 && one->sum > 0)
-        atn_row_mix(e->x, from.v.data, from.v.ld, e->key, e->n, run->dv, e->o);
+    if (run->dv > 0 && one->sum > 0) atn_row_mix(e->x, &v, e->o);
     return ATN_OK;
 }
 
@@ -194,13 +202,15 @@ atn_status atn_row_logit(atn_ctx *cx, const atn_run *run, const atn_part *part,
     const int32_t zero = 0;
     bool good = true;
     float z = 0;
+    const stretch logit = {&z, 1, &key, 0};
+    const float *k = NULL;
 
-    if (!h->p.data)
-        atn_row_dots(atn_crow(from.q, i),
-                     key < h->nk ? atn_crow(from.k, key)
-                                 : run->plan->vk + (key - h->nk) * d,
-                     d, &zero, 1, d, (float)h->scale, &z);
-    if (key < h->nk) good = finish_logits(h, part, i, &key, 0, &z, 1);
+    if (!h->p.data) {
+        k = key < h->nk ? atn_crow(from.k, key) : run->plan->vk + (key - h->nk) * d;
+        atn_row_dots(atn_crow(from.q, i), &(atn_picks){k, d, &zero, 1, d},
+                     (float)h->scale, &z);
+    }
+    if (key < h->nk) good = finish_logits(h, part, i, &logit);
     *one = (atn_soft){(double)z, 1, true};
     if (all_nothing(run, z)) *one = (atn_soft){0, 0, true};
     return good && (one->sum == 0 || isfinite(z)) ? ATN_OK : bad_logit(cx, h, i);

@@ -1,6 +1,6 @@
 /* core/apply_tiles.c -- rows by tiles: what patterns give, and the output.
  *
- * Math    of a tile the keys that at least a quarter of its rows have are its columns:
+ * Math    of a tile the keys that at least a sixth of its rows have are its columns:
  *         a rectangle, by two products. What is left is picked row by row.
  * Cost    4 d flop for a pair of the rectangle or picked; beside them the spans of the
  *         rows and nk / 64 words a tile.
@@ -15,7 +15,7 @@
 enum {
     ROWS = 64,       /* of a tile, about */
     FEW_ROWS = 3,    /* so few are picked */
-    DENSE = 4,       /* one row in so many makes a key a column */
+    DENSE = 6,       /* one row in so many makes a key a column */
     TASK_TILES = 16, /* at most, of a task */
     TASKS = 256,
     ROOM_BYTES = 8 << 20, /* of the spans of a tile */
@@ -185,7 +185,7 @@ static void take_steps(sheet *w, atn_idx least)
         }
 }
 
-/* Rows of one block have one list; those without spans may share their place with it. */
+/* Rows of one block have one list; those without spans may share its place. */
 static bool same_spans(const atn_line *a, const atn_line *b)
 {
     return a->span == b->span && a->n == b->n;

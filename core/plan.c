@@ -493,15 +493,12 @@ typedef struct coded {
     atn_idx room;
 } coded;
 
-static atn_status code_row(atn_ctx *cx, support *s, atn_idx i, coded *c)
+/* n spans that do not touch become row i. */
+static atn_status code_spans(atn_ctx *cx, const atn_span *spans, atn_idx n, atn_idx i,
+                             coded *c)
 {
-    const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_idx n = key_spans(s, NULL);
     atn_status st = ATN_OK;
-    atn_span *spans = NULL;
 
-    ATN_TAKE(spans, n);
-    key_spans(s, spans);
     if (c->ptr[i] + 2 * n > c->room) {
         const atn_idx room = 2 * (c->ptr[i] + 2 * n);
         int32_t *more = atn_realloc(cx, c->items, room, sizeof *more);
@@ -512,8 +509,37 @@ static atn_status code_row(atn_ctx *cx, support *s, atn_idx i, coded *c)
     }
     c->ptr[i + 1] = c->ptr[i] + atn_pattern_code(spans, n, c->items + c->ptr[i]);
 done:
+    return st;
+}
+
+static atn_status code_row(atn_ctx *cx, support *s, atn_idx i, coded *c)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_idx n = key_spans(s, NULL);
+    atn_status st = ATN_OK;
+    atn_span *spans = NULL;
+
+    ATN_TAKE(spans, n);
+    key_spans(s, spans);
+    ATN_TRY(code_spans(cx, spans, n, i, c));
+done:
     atn_arena_rewind(cx, mark);
     return st;
+}
+
+/* The row of a mask: its spans, cut to what the row sees. */
+static atn_status code_mask(atn_ctx *cx, walk *w, const atn_part *part, coded *c)
+{
+    const atn_idx n = spans_of(w, part);
+    atn_idx kept = 0;
+
+    for (atn_idx k = 0; k < n; k++) {
+        const atn_idx lo = ATN_MAX(w->spans[k].lo, w->lo);
+        const atn_idx hi = ATN_MIN(w->spans[k].hi, w->hi);
+
+        if (lo < hi) w->spans[kept++] = (atn_span){lo, hi};
+    }
+    return code_spans(cx, w->spans, kept, w->i, c);
 }
 
 /* The pattern says by itself what the rows of the plan have: nothing to walk. */
@@ -547,6 +573,10 @@ atn_status atn_plan_pattern(atn_ctx *cx, const atn_head *h, const atn_plan *p,
     ATN_TRY(find_all(cx, p, 0, h->nq, &m));
     for (at.i = 0; at.i < h->nq; at.i++) {
         atn_sight_row(&h->sight, at.i, &at.lo, &at.hi);
+        if (atn_plan_is_mask(p)) {
+            ATN_TRY(code_mask(cx, &at, &p->branch[0].part[0], &c));
+            continue;
+        }
         s.n = 0;
         for (int b = 0; b < p->branches; b++)
             for (int k = 0; k < p->branch[b].parts; k++)

@@ -79,51 +79,46 @@ ATN_PART void dots(const float *q, const float *const *k, int n, atn_idx d, floa
     for (int c = 0; c < n; c++) x[c] = scale * (fold(&sum[c]) + rest[c]);
 }
 
-ATN_CLONES void atn_row_dots(const float *q, const float *k, atn_idx ld,
-                             const int32_t *key, atn_idx n, atn_idx d, float scale,
-                             float *x)
+ATN_CLONES void atn_row_dots(const float *q, const atn_picks *k, float scale, float *x)
 {
     const float *at[AT_ONCE];
     atn_idx j = 0;
 
-    for (; j + AT_ONCE <= n; j += AT_ONCE) {
-        for (int c = 0; c < AT_ONCE; c++) at[c] = k + key[j + c] * ld;
-        dots(q, at, AT_ONCE, d, scale, x + j);
+    for (; j + AT_ONCE <= k->n; j += AT_ONCE) {
+        for (int c = 0; c < AT_ONCE; c++) at[c] = k->data + k->key[j + c] * k->ld;
+        dots(q, at, AT_ONCE, k->d, scale, x + j);
     }
-    for (; j < n; j++) {
-        at[0] = k + key[j] * ld;
-        dots(q, at, 1, d, scale, x + j);
+    for (; j < k->n; j++) {
+        at[0] = k->data + k->key[j] * k->ld;
+        dots(q, at, 1, k->d, scale, x + j);
     }
 }
 
-ATN_CLONES void atn_row_mix(const float *w, const float *v, atn_idx ld,
-                            const int32_t *key, atn_idx n, atn_idx dv, float *out)
+/* `vectors` of 16 numbers from e on. */
+ATN_PART void mix_from(const float *w, const atn_picks *v, atn_idx e, int vectors,
+                       float *out)
+{
+    atn_float16 sum[WIDE] = {{0}}, b;
+
+    for (atn_idx j = 0; j < v->n; j++)
+        for (int c = 0; c < vectors; c++) {
+            memcpy(&b, v->data + v->key[j] * v->ld + e + c * ATN_LANES, sizeof b);
+            sum[c] += w[j] * b;
+        }
+    memcpy(out + e, sum, (size_t)vectors * sizeof *sum);
+}
+
+ATN_CLONES void atn_row_mix(const float *w, const atn_picks *v, float *out)
 {
     atn_idx e = 0;
 
-    for (; e + WIDE * ATN_LANES <= dv; e += WIDE * ATN_LANES) {
-        atn_float16 sum[WIDE] = {{0}}, b;
-
-        for (atn_idx j = 0; j < n; j++)
-            for (int c = 0; c < WIDE; c++) {
-                memcpy(&b, v + key[j] * ld + e + c * ATN_LANES, sizeof b);
-                sum[c] += w[j] * b;
-            }
-        memcpy(out + e, sum, sizeof sum);
-    }
-    for (; e + ATN_LANES <= dv; e += ATN_LANES) {
-        atn_float16 sum = {0}, b;
-
-        for (atn_idx j = 0; j < n; j++) {
-            memcpy(&b, v + key[j] * ld + e, sizeof b);
-            sum += w[j] * b;
-        }
-        memcpy(out + e, &sum, sizeof sum);
-    }
-    for (; e < dv; e++) {
+    for (; e + WIDE * ATN_LANES <= v->d; e += WIDE * ATN_LANES)
+        mix_from(w, v, e, WIDE, out);
+    for (; e + ATN_LANES <= v->d; e += ATN_LANES) mix_from(w, v, e, 1, out);
+    for (; e < v->d; e++) {
         float sum = 0;
 
-        for (atn_idx j = 0; j < n; j++) sum += w[j] * v[key[j] * ld + e];
+        for (atn_idx j = 0; j < v->n; j++) sum += w[j] * v->data[v->key[j] * v->ld + e];
         out[e] = sum;
     }
 }

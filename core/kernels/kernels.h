@@ -119,19 +119,24 @@ enum { ATN_FEW = 128 };
 void atn_row_sort_few(const float *x, int n, float *sorted);
 void atn_row_sort(float *x, atn_idx n, float *spare);
 
-/* Keys that are picked, key[0..n) of k, rows ld apart (core/kernels/entries.c). */
+/* Keys that are picked (core/kernels/entries.c). */
 /* x_j <- e^(x_j - max), returns the sum in double; *finite: no x_j was NaN or
  * infinite. */
 double atn_row_exp_sum(float *x, atn_idx n, float max, bool *finite);
 /* x_j <- x_j + slope (key_j - at) where key_j < end */
 void atn_row_slope_at(float *x, const int32_t *key, atn_idx n, float slope, atn_idx at,
                       atn_idx end);
-/* x_j <- scale q . k[key_j], of d numbers */
-void atn_row_dots(const float *q, const float *k, atn_idx ld, const int32_t *key,
-                  atn_idx n, atn_idx d, float scale, float *x);
-/* out [dv] <- sum_j w_j v[key_j] */
-void atn_row_mix(const float *w, const float *v, atn_idx ld, const int32_t *key,
-                 atn_idx n, atn_idx dv, float *out);
+/* n rows of d numbers, in any order, of those at data. */
+typedef struct atn_picks {
+    const float *data;
+    atn_idx ld;
+    const int32_t *key;
+    atn_idx n, d;
+} atn_picks;
+/* x_j <- scale q . row j */
+void atn_row_dots(const float *q, const atn_picks *k, float scale, float *x);
+/* out [d] <- sum_j w_j row j */
+void atn_row_mix(const float *w, const atn_picks *v, float *out);
 
 /* Shares of a row's mass, see core/row_values.h. A share counts as reached where a sum
  * is less than one unit of float32 short of it: weights are float32. */

@@ -171,8 +171,8 @@ static void sampled_rows(atn_ctx *cx)
     one_mask(cx, DENSE_SINK, 2, true);
 }
 
-/* Two parts: keys by a pattern, and every third key for all rows, twice, with log weights
- * of ln 1.5 and ln .25; half of it all, and the same residual for every row. */
+/* Two parts: keys by a pattern, and every third key for all rows, twice, with log
+ * weights of ln 1.5 and ln .25; half of it all, and the same residual for every row. */
 static void one_weighted(atn_ctx *cx, int kind, bool sampled)
 {
     compared_head c = open_head(cx, kind, N, 5, sampled);

@@ -1,4 +1,4 @@
-/* The best keys of every row against a search of its own, for several numbers of keys. */
+/* The best keys of every row, several numbers of them, against a search of its own. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "approx_twin.h"
 
@@ -62,8 +62,8 @@ static void every_kind(atn_ctx *cx)
     }
 }
 
-/* Weights .25 .25 .25 .25 of one row, values 1 2 4 8: ties go to the lower key, so k = 1
- * gives 1, k = 2 gives 1.5, k = 3 gives 7/3; dense 3.75. */
+/* Weights .25 .25 .25 .25 of one row, values 1 2 4 8: ties go to the lower key, so k =
+ * 1 gives 1, k = 2 gives 1.5, k = 3 gives 7/3; dense 3.75. */
 static void ties(atn_ctx *cx)
 {
     const float q[1] = {0}, key[4] = {1, 2, 3, 4}, v[4] = {1, 2, 4, 8};

@@ -128,14 +128,14 @@ static void against_dense_products(atn_ctx *cx)
     atn_table *field, *patterns;
     atn_selection sel;
     atn_capture *c;
-    atn_take take;
+    atn_choice from;
 
     random_rows(p);
     dense(p, &w);
     c = capture(cx, p, &sel);
-    CHECK_OK(atn_take_parse(cx, "topk:k=2", &take));
+    CHECK_OK(atn_from_read(cx, "topk:k=2", &from));
     {
-        const atn_field_capture_opts o = {.take = &take,
+        const atn_field_capture_opts o = {.from = &from,
                                           .pattern = "topk:k=2",
                                           .every = true,
                                           .walks = true,
@@ -207,15 +207,15 @@ static void layers_are_not_repeated_unasked(atn_ctx *cx)
     atn_field_capture_opts o = {.pattern = "topk:k=1", .every = true, .diameter = true};
     atn_selection sel;
     atn_capture *c;
-    atn_take take;
+    atn_choice from;
 
     memset(p, 0, sizeof p);
     for (int l = 0; l < LAYERS; l++)
         for (int h = 0; h < HEADS; h++)
             for (int i = 0; i < N; i++) p[l][h][i][i > 0 ? i - 1 : 0] = 1;
     c = capture(cx, p, &sel);
-    CHECK_OK(atn_take_parse(cx, "topk:k=1", &take));
-    o.take = &take;
+    CHECK_OK(atn_from_read(cx, "topk:k=1", &from));
+    o.from = &from;
     for (int more = 0; more < 2; more++) {
         atn_table *field, *patterns;
 

@@ -1,5 +1,5 @@
-/* tests/analysis/test_head_patterns.c -- the keys that hold the weight, against sorting
- * dense rows. */
+/* tests/analysis/test_head_patterns.c -- what methods keep of layers of every kind,
+ * padding and all, against sorting dense rows. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "analysis/head_patterns.h"
 
@@ -33,8 +33,15 @@ static atn_idx rank_of(const double *w, const bool *visible, atn_idx n, atn_idx 
     return rank;
 }
 
+/* A method by its number, as the specs below write it. */
+typedef struct taking {
+    const char *spec;
+    char kind; /* k, p or t */
+    double x;
+} taking;
+
 /* Is key j of the row taken? -1: too near to say in float32. */
-static int taken(const atn_take *t, const double *w, const bool *visible, atn_idx n,
+static int taken(const taking *t, const double *w, const bool *visible, atn_idx n,
                  atn_idx j)
 {
     double mass = 0, before;
@@ -42,33 +49,50 @@ static int taken(const atn_take *t, const double *w, const bool *visible, atn_id
 
     for (atn_idx c = 0; c < n; c++) mass += visible[c] ? w[c] : 0;
     if (!visible[j]) return 0;
-    if (t->kind == ATN_TAKE_TOPK) return rank < t->k;
-    if (t->kind == ATN_TAKE_THRESHOLD)
-        return fabs(w[j] - t->t) < 1e-6 ? -1 : w[j] > t->t;
-    return fabs(before - t->p * mass) < 1e-5 ? -1 : before < t->p * mass;
+    if (t->kind == 'k') return rank < t->x;
+    if (t->kind == 't') return fabs(w[j] - t->x) < 1e-6 ? -1 : w[j] > t->x;
+    return fabs(before - t->x * mass) < 1e-5 ? -1 : before < t->x * mass;
+}
+
+/* The pattern of the first n heads of a layer that `keep` names. */
+static atn_status kept_by(atn_ctx *cx, const layer_model *m, const char *spec,
+                          atn_idx n, const bool *keep, bool joined, atn_pattern **out)
+{
+    atn_input in = {.heads = n, .group = 1};
+    atn_head plain[LAYER_HEADS];
+    atn_status st = ATN_OK;
+    atn_choice c;
+    atn_idx row0;
+
+    *out = NULL;
+    for (atn_idx h = 0; h < n; h++) plain[h] = atn_head_trim(&m->head[h], &row0);
+    in.head = plain;
+    ATN_TRY(atn_from_read(cx, spec, &c));
+    ATN_TRY(atn_heads_pattern(cx, &c, &in, keep, joined, &m->head[0], out));
+done:
+    return st;
 }
 
 /* Every kind of layer, single tokens; then their union. */
 static void against_sorting(atn_ctx *cx)
 {
-    static const char *const specs[] = {
-        "topk:k=1",   "topk:k=5",        "topk:k=1000", "topp:p=.6",
-        "topp:p=.95", "threshold:t=.04", "topp:p=0",    "threshold:t=.0005"};
+    static const taking specs[] = {
+        {"topk:k=1", 'k', 1},       {"topk:k=5", 'k', 5},
+        {"topk:k=1000", 'k', 1000}, {"topp:p=.6", 'p', .6},
+        {"topp:p=.95", 'p', .95},   {"threshold:t=.04", 't', .04},
+        {"topp:p=0", 'p', 0},       {"threshold:t=.0005", 't', .0005}};
 
     for (int kind = 0; kind < KINDS_LEFT_OUT; kind++)
         for (size_t s = 0; s < ATN_LEN(specs); s++) {
             layer_model m = layer_make(cx, kind);
             const atn_idx n = m.problem.nk, first = m.problem.sight.offset;
             atn_pattern *p, *joined;
-            atn_take t;
+            const taking *t = &specs[s];
 
             layer_facts(&m);
             m.keep[1] = false;
-            CHECK_OK(atn_take_parse(cx, specs[s], &t));
-            CHECK_OK(
-                atn_heads_pattern(cx, m.head, m.problem.heads, m.keep, &t, false, &p));
-            CHECK_OK(atn_heads_pattern(cx, m.head, m.problem.heads, m.keep, &t, true,
-                                       &joined));
+            CHECK_OK(kept_by(cx, &m, t->spec, LAYER_HEADS, m.keep, false, &p));
+            CHECK_OK(kept_by(cx, &m, t->spec, LAYER_HEADS, m.keep, true, &joined));
             CHECK_EQ(p->heads, LAYER_HEADS - 1);
             for (atn_idx i = 0; i < m.n; i++)
                 for (atn_idx j = 0; j < n; j++) {
@@ -76,15 +100,14 @@ static void against_sorting(atn_ctx *cx)
 
                     for (atn_idx c = 0; c < n; c++) visible[c] = layer_sees(&m, i, c);
                     for (atn_idx h = 0, at = 0; h < LAYER_HEADS; h++) {
-                        const int is =
-                            taken(&t, m.p + (h * m.n + i) * n, visible, n, j);
+                        const int is = taken(t, m.p + (h * m.n + i) * n, visible, n, j);
                         const bool in = h != 1 && sees(p, at, first + i, j);
 
                         if (h == 1) continue;
                         at++;
                         if (is >= 0 && in != is)
                             fail_msg("%s, %s: head %lld, row %lld, key %lld",
-                                     layer_kind_name(kind), specs[s], (long long)h,
+                                     layer_kind_name(kind), t->spec, (long long)h,
                                      (long long)i, (long long)j);
                         any |= in;
                     }
@@ -96,73 +119,46 @@ static void against_sorting(atn_ctx *cx)
         }
 }
 
-/* Blocks by the mean over their rows of what they give. */
+/* Blocks by the mean over their rows of what they give; those of keys begin behind the
+ * padding. */
 static void blocks_against_sorting(atn_ctx *cx)
 {
-    static const char *const specs[] = {"topk:k=2,block=4", "topp:p=.8,block=4",
-                                        "threshold:t=.1,block=4"};
+    static const taking specs[] = {{"topk:k=2,block=4", 'k', 2},
+                                   {"topp:p=.8,block=4", 'p', .8},
+                                   {"threshold:t=.1,block=4", 't', .1}};
 
     for (int kind = 0; kind < 3; kind++)
         for (size_t s = 0; s < ATN_LEN(specs); s++) {
             layer_model m = layer_make(cx, kind);
-            const atn_idx n = m.problem.nk, b = 4, nb = (n - 1) / b + 1;
+            const atn_idx key0 = ATN_MAX(m.problem.sight.key_first, 0), b = 4;
+            const atn_idx n = m.problem.nk - key0, nb = (n - 1) / b + 1;
             atn_pattern *p;
-            atn_take t;
+            const taking *t = &specs[s];
 
             layer_facts(&m);
-            CHECK_OK(atn_take_parse(cx, specs[s], &t));
-            CHECK_OK(atn_heads_pattern(cx, m.head, 1, NULL, &t, false, &p));
-            for (atn_idx a = 0; a < nb; a++) {
-                const atn_idx rows = ATN_MIN(n - a * b, b);
+            CHECK_OK(kept_by(cx, &m, t->spec, 1, NULL, false, &p));
+            for (atn_idx a = 0; a < (m.n - 1) / b + 1; a++) {
+                const atn_idx rows = ATN_MIN(m.n - a * b, b);
                 double w[LAYER_MOST] = {0};
                 bool visible[LAYER_MOST] = {false};
 
                 for (atn_idx i = a * b; i < a * b + rows; i++)
                     for (atn_idx j = 0; j < n; j++) {
-                        w[j / b] += m.p[i * n + j] / (double)rows;
-                        visible[j / b] |= layer_sees(&m, i, j);
+                        w[j / b] += m.p[i * m.problem.nk + key0 + j] / (double)rows;
+                        visible[j / b] |= layer_sees(&m, i, key0 + j);
                     }
                 for (atn_idx c = 0; c < nb; c++) {
-                    const int is = taken(&t, w, visible, nb, c);
+                    const int is = taken(t, w, visible, nb, c);
                     const atn_idx i = a * b + rows - 1;
-                    const bool in = sees(p, 0, i, c * b);
+                    const bool in = sees(p, 0, i, key0 + c * b);
 
-                    if (is >= 0) CHECK_EQ(in, is);
+                    /* of a block that is kept, what the mask shows */
+                    if (is >= 0) CHECK_EQ(in, is && layer_sees(&m, i, key0 + c * b));
                 }
             }
             atn_pattern_destroy(cx, p);
             layer_drop(&m);
         }
-}
-
-/* Ties: the lower key; a uniform row of m keys and .5: half of them, rounded up. */
-static void equal_weights(atn_ctx *cx)
-{
-    const float zero[10] = {0};
-    const atn_problem p = {.heads = 1,
-                           .kv_heads = 1,
-                           .nq = 10,
-                           .nk = 10,
-                           .d = 1,
-                           .q = zero,
-                           .k = zero,
-                           .scale = 1,
-                           .sight = {.causal = true, .key_last = 10}};
-    const atn_head h = atn_problem_head(&p, 0);
-    atn_pattern *half, *three;
-    atn_take t;
-
-    CHECK_OK(atn_take_parse(cx, "topp:p=.5", &t));
-    CHECK_OK(atn_heads_pattern(cx, &h, 1, NULL, &t, true, &half));
-    CHECK_OK(atn_take_parse(cx, "topk:k=3", &t));
-    CHECK_OK(atn_heads_pattern(cx, &h, 1, NULL, &t, true, &three));
-    for (atn_idx i = 0; i < 10; i++)
-        for (atn_idx j = 0; j < 10; j++) {
-            CHECK_EQ(sees(half, 0, i, j), j < (i + 2) / 2);
-            CHECK_EQ(sees(three, 0, i, j), j < 3 && j <= i);
-        }
-    atn_pattern_destroy(cx, half);
-    atn_pattern_destroy(cx, three);
 }
 
 static void the_mask_itself(atn_ctx *cx)
@@ -182,45 +178,91 @@ static void the_mask_itself(atn_ctx *cx)
     }
 }
 
+/* Any method of the registry: a static one is itself as far as the mask goes, and
+ * heads of several shapes end in tokens. */
+static void any_method(atn_ctx *cx)
+{
+    static const char *const specs[] = {"window:window=3", "stream:sink=1,window=2",
+                                        "minference:form=a_shape,sink=1,window=2",
+                                        "moba:k=1,block=4"};
+
+    for (int kind = 0; kind < KINDS_LEFT_OUT; kind++)
+        for (size_t s = 0; s < ATN_LEN(specs); s++) {
+            layer_model m = layer_make(cx, kind);
+            const atn_idx n = m.problem.nk, first = m.problem.sight.offset;
+            const bool causal = m.problem.sight.causal;
+            const atn_idx key0 = ATN_MAX(m.problem.sight.key_first, 0);
+            /* queries whose positions nothing asks for begin at the first key */
+            const atn_idx at0 = causal || m.problem.sight.window
+                                    ? first - key0
+                                    : ATN_MAX(first - key0, 0);
+            atn_pattern *p;
+
+            layer_facts(&m);
+            if (s > 1 && (!causal || m.problem.p)) { /* they say what they need */
+                CHECK_FAILS(kept_by(cx, &m, specs[s], LAYER_HEADS, NULL, true, &p),
+                            ATN_DATA, causal ? "queries and keys" : "causal");
+                layer_drop(&m);
+                continue;
+            }
+            CHECK_OK(kept_by(cx, &m, specs[s], LAYER_HEADS, NULL, true, &p));
+            for (atn_idx i = 0; i < m.n; i++)
+                for (atn_idx j = 0; j < n; j++) {
+                    const atn_idx away = at0 + i - (j - key0);
+                    const bool near = away >= 0 && away < (s == 0 ? 3 : 2);
+
+                    if (s < 3)
+                        CHECK_EQ(sees(p, 0, first + i, j),
+                                 layer_sees(&m, i, j) &&
+                                     (near || (s > 0 && j == key0)));
+                    else if (away == 0 && layer_sees(&m, i, j))
+                        CHECK(sees(p, 0, first + i, j));
+                }
+            atn_pattern_destroy(cx, p);
+            layer_drop(&m);
+        }
+}
+
 static void specs(atn_ctx *cx)
 {
-    atn_take t;
+    atn_choice c;
 
-    CHECK_OK(atn_take_parse(cx, "topk", &t));
-    CHECK_EQ(t.k, 32);
-    CHECK_EQ(t.block, 1);
-    CHECK_FAILS(atn_take_parse(cx, "", &t), ATN_USAGE, "topk:k=32");
-    CHECK_FAILS(atn_take_parse(cx, "topq:k=3", &t), ATN_USAGE, "topk");
-    CHECK_FAILS(atn_take_parse(cx, "topk:k=0", &t), ATN_USAGE, "minimum");
-    CHECK_FAILS(atn_take_parse(cx, "topp:p=1.5", &t), ATN_USAGE, "maximum");
-    CHECK_FAILS(atn_take_parse(cx, "topk:k=3,topp:p=.5", &t), ATN_USAGE, "one way");
+    CHECK_OK(atn_from_read(cx, "topk:k=3,block=64", &c));
+    CHECK_STR(atn_choice_id(&c), "topk");
+    CHECK_FAILS(atn_from_read(cx, "", &c), ATN_USAGE, "topk:k=32");
+    CHECK_FAILS(atn_from_read(cx, "topq:k=3", &c), ATN_USAGE, "topk");
+    CHECK_FAILS(atn_from_read(cx, "topk:k=0", &c), ATN_USAGE, "minimum");
+    CHECK_FAILS(atn_from_read(cx, "topp:p=1.5", &c), ATN_USAGE, "maximum");
+    CHECK_FAILS(atn_from_read(cx, "topk:k=3,topp:p=.5", &c), ATN_USAGE, "one method");
 }
 
 static void memory_runs_out(atn_ctx *cx)
 {
+    static const char *const specs[] = {"topk:k=3", "moba:k=1,block=4"};
     layer_model m = layer_make(cx, 0);
-    bool done = false;
-    atn_take t;
 
     layer_facts(&m);
-    CHECK_OK(atn_take_parse(cx, "topk:k=3", &t));
-    for (long k = 0; !done; k += 1 + k / 3) {
-        check_failing failing = {k};
-        atn_pattern *p = NULL;
-        atn_ctx mine;
+    for (size_t s = 0; s < 2 * ATN_LEN(specs); s++) {
+        bool done = false;
 
-        atn_ctx_init(&mine);
-        mine.threads = 1;
-        mine.alloc = (atn_allocator){check_failing_resize, &failing};
-        done = atn_heads_pattern(&mine, m.head, 2, NULL, &t, true, &p) == ATN_OK;
-        CHECK_EQ(p != NULL, done);
-        atn_pattern_destroy(&mine, p);
-        atn_ctx_release(&mine);
+        for (long k = 0; !done; k += 1 + k / 30) {
+            check_failing failing = {k};
+            atn_pattern *p = NULL;
+            atn_ctx mine;
+
+            atn_ctx_init(&mine);
+            mine.threads = 1;
+            mine.alloc = (atn_allocator){check_failing_resize, &failing};
+            done = kept_by(&mine, &m, specs[s / 2], 2, NULL, s % 2, &p) == ATN_OK;
+            CHECK_EQ(p != NULL, done);
+            atn_pattern_destroy(&mine, p);
+            atn_ctx_release(&mine);
+        }
     }
     layer_drop(&m);
 }
 
 CHECK_MAIN({"against sorting", against_sorting},
            {"blocks against sorting", blocks_against_sorting},
-           {"equal weights", equal_weights}, {"the mask itself", the_mask_itself},
+           {"any method", any_method}, {"the mask itself", the_mask_itself},
            {"specs", specs}, {"memory runs out", memory_runs_out})

@@ -259,8 +259,8 @@ static void dense_limits(atn_ctx *cx)
     }
 }
 
-/* Near the root: 24 -> 4 or 6, the nearer is 4.9 -> 4 (.9 off, 6 is 1.1); a prime has no
- * divisor there, 31 -> 6 with a last segment of 1. */
+/* Near the root: 24 -> 4 or 6, the nearer is 4.9 -> 4 (.9 off, 6 is 1.1); a prime has
+ * no divisor there, 31 -> 6 with a last segment of 1. */
 static void default_segments(atn_ctx *cx)
 {
     static const struct {

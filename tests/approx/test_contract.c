@@ -17,6 +17,8 @@
 
 #include <time.h>
 
+#include "core/apply.h"
+
 enum { TOKENS = 96 };
 
 /* A method or pattern at a setting. */
@@ -72,7 +74,16 @@ found:
 
 static unsigned sides_of(const entry *e)
 {
+    if (e->of && e->of->sides) return e->of->sides;
     return e->method ? e->method->sides : ATN_BOTH_WAYS;
+}
+
+/* A layer in which its setting leaves something out. */
+static scene_size size_of(const entry *e)
+{
+    const atn_idx n = e->of && e->of->tokens ? e->of->tokens : TOKENS;
+
+    return (scene_size){n, n, SCENE_HEADS, SCENE_GROUP};
 }
 
 static bool has_side(const entry *e, int causal)
@@ -211,13 +222,14 @@ static void weights_and_bounds(atn_ctx *cx)
     for (int at = 0; next_entry(&at, &e);)
         for (int causal = 0; causal < 2; causal++)
             for (int published = 0; published < 2; published++) {
+                const scene_size size = size_of(&e);
                 atn_choice c;
                 implied m;
                 scene s;
 
                 if (!has_side(&e, causal)) continue;
                 if (published && (!e.method || !e.method->publishes)) continue;
-                scene_make(&s, e.method, &usual, causal, 5);
+                scene_make(&s, e.method, &size, causal, 5);
                 s.z.in.as_published = published;
                 s.step[SCENE_STEPS - 1].as_published = published;
                 read_entry(cx, &e, NULL, &c);
@@ -280,6 +292,100 @@ static void patterns_of_plans(atn_ctx *cx)
                 check_pattern(cx, &e, &s, k, &plans[k], w);
             }
             zoo_release(cx, plans, n);
+            scene_free(&s);
+        }
+}
+
+/* ---- the executor ---- */
+
+/* out is W v + residual; lse, of a mask, that of dense attention and the mass. */
+static void check_output(const entry *e, const scene *s, atn_idx head,
+                         const atn_plan *p, const double *w, const float *out,
+                         const double *lse)
+{
+    const atn_head *h = &s->z.head[head];
+
+    for (atn_idx i = 0; i < h->nq; i++) {
+        double a[ZOO_MOST], want[SCENE_DV] = {0}, z = 0, mass = 0;
+        atn_idx lo, hi;
+
+        for (atn_idx j = 0; j < h->nk; j++)
+            add_value(s, head, j, w[i * h->nk + j], want);
+        for (int c = 0; c < SCENE_DV; c++) {
+            if (p->residual) want[c] += (double)p->residual[i * SCENE_DV + c];
+            if (!(fabs((double)out[i * SCENE_DV + c] - want[c]) <= 1e-5))
+                refuse(e, "the output is not W v + residual", head, i);
+        }
+        if (!atn_plan_is_mask(p)) continue;
+        zoo_dense(&s->z, head, i, a);
+        atn_sight_row(&h->sight, i, &lo, &hi);
+        for (atn_idx c = 0; c < SCENE_D; c++)
+            z += (double)atn_crow(h->q, i)[c] * (double)atn_crow(h->k, lo)[c];
+        for (atn_idx j = 0; j < h->nk; j++)
+            if (w[i * h->nk + j] != 0) mass += a[j];
+        /* dense log-sum-exp: the logit of one key less the logarithm of its weight */
+        if (mass == 0
+                ? lse[i] != -INFINITY
+                : !(fabs(lse[i] - (h->scale * z - log(a[lo]) + log(mass))) <= 1e-4))
+            refuse(e, "the log-sum-exp is not that of the mass", head, i);
+    }
+}
+
+/* Counts of a plan: kept is the number of weights of a mask, executed no less. */
+static void check_cost(atn_ctx *cx, const entry *e, const scene *s, atn_idx head,
+                       const atn_plan *p, const double *w)
+{
+    const atn_head *h = &s->z.head[head];
+    int64_t kept[TOKENS];
+    double all = 0;
+    atn_cost cost;
+
+    CHECK_OK(atn_plan_cost(cx, h, p, &cost));
+    CHECK_OK(atn_plan_kept(cx, h, p, kept));
+    for (atn_idx i = 0; i < h->nq; i++) {
+        atn_idx n = 0;
+
+        for (atn_idx j = 0; j < h->nk; j++) n += w[i * h->nk + j] != 0;
+        if (atn_plan_is_mask(p) && kept[i] != n)
+            refuse(e, "keeps another number of keys than have weight", head, i);
+        all += (double)kept[i];
+    }
+    if (cost.kept != all || cost.executed < cost.kept || !isfinite(cost.flops) ||
+        !isfinite(cost.bytes) || cost.visible != atn_visible_pairs(h) ||
+        cost.index_flops != p->index_flops)
+        refuse(e, "its cost does not add up", head, -1);
+}
+
+static void applied(atn_ctx *cx)
+{
+    entry e;
+
+    for (int at = 0; next_entry(&at, &e);)
+        for (int kind = 0; kind < 4; kind++) {
+            const bool causal = kind % 2;
+            float out[TOKENS * SCENE_DV];
+            double w[TOKENS * TOKENS], lse[TOKENS];
+            atn_plan plans[ZOO_HEADS_MOST];
+            atn_choice c;
+            scene s;
+
+            if (!has_side(&e, causal)) continue;
+            if (kind > 1 && (!e.method || !e.method->publishes)) continue;
+            scene_make(&s, e.method, &usual, causal, 18);
+            s.z.in.as_published = s.step[SCENE_STEPS - 1].as_published = kind > 1;
+            read_entry(cx, &e, NULL, &c);
+            CHECK_OK(atn_choice_plan(cx, &c, &s.z.in, 0, plans));
+            for (atn_idx k = 0; k < atn_choice_heads(&c, &s.z.in); k++) {
+                const atn_head *h = &s.z.head[k];
+
+                CHECK_OK(atn_plan_rows(cx, h, &plans[k], 0, TOKENS, w));
+                CHECK_OK(atn_plan_apply(cx, h, &plans[k],
+                                        (atn_mat){out, TOKENS, SCENE_DV, SCENE_DV}, lse,
+                                        "applying"));
+                check_output(&e, &s, k, &plans[k], w, out, lse);
+                check_cost(cx, &e, &s, k, &plans[k], w);
+            }
+            zoo_release(cx, plans, atn_choice_heads(&c, &s.z.in));
             scene_free(&s);
         }
 }
@@ -373,12 +479,13 @@ static bool looks_ahead(atn_ctx *cx, const entry *e, const atn_choice *c, bool k
                         int trial)
 {
     static const int cuts[] = {9, 31, 50, 77};
-    const atn_idx cut = cuts[trial % (int)ATN_LEN(cuts)];
+    const scene_size size = size_of(e);
+    const atn_idx cut = cuts[trial % (int)ATN_LEN(cuts)] * size.nk / TOKENS;
     bool changed = false;
     implied before, after;
     scene s;
 
-    scene_make(&s, e->method, &usual, true, 100 + (uint64_t)trial);
+    scene_make(&s, e->method, &size, true, 100 + (uint64_t)trial);
     plan_all(cx, e, &s, c, &before);
     scene_disturb(&s, cut, keys, 900 + (uint64_t)trial);
     plan_all(cx, e, &s, c, &after);
@@ -392,16 +499,17 @@ static bool looks_ahead(atn_ctx *cx, const entry *e, const atn_choice *c, bool k
 
 static void causality(atn_ctx *cx)
 {
-    enum { TRIALS = 12 };
+    enum { TRIALS = 24, AT_LEAST = 6 };
     entry e;
 
     for (int at = 0; next_entry(&at, &e);) {
+        const scene_size size = size_of(&e);
         unsigned states, seen = 0;
         atn_choice c;
         scene s;
 
         if (!has_side(&e, true)) continue;
-        scene_make(&s, e.method, &usual, true, 1);
+        scene_make(&s, e.method, &size, true, 1);
         read_entry(cx, &e, NULL, &c);
         states = atn_choice_looks(&c, &s.z.in);
         scene_free(&s);
@@ -410,7 +518,7 @@ static void causality(atn_ctx *cx)
                 seen |= ATN_LOOKS_KEYS;
             if (!(seen & ATN_LOOKS_QUERIES) && looks_ahead(cx, &e, &c, false, t))
                 seen |= ATN_LOOKS_QUERIES;
-            if (seen == (ATN_LOOKS_KEYS | ATN_LOOKS_QUERIES)) break;
+            if (seen == BOTH || (t >= AT_LEAST && seen == states)) break;
         }
         if (e.of && states != e.of->looks)
             fail_msg("%s: says that it looks ahead at %u, the card %u", e.spec, states,
@@ -698,11 +806,16 @@ static void numbers_that_are_none(atn_ctx *cx)
                 atn_plan plans[ZOO_HEADS_MOST];
                 atn_status st = atn_choice_plan(cx, &c, &s.z.in, first, plans);
                 double w[TOKENS * TOKENS];
+                float out[TOKENS * SCENE_DV];
 
                 if (st == ATN_OK) {
                     st = atn_plan_rows(cx, &s.z.head[first], &plans[0], 0, TOKENS, w);
                     for (int x = 0; st == ATN_OK && x < TOKENS * TOKENS; x++)
                         if (isnan(w[x])) refuse(&e, "NaN gets through", first, -1);
+                    CHECK_EQ(atn_plan_apply(cx, &s.z.head[first], &plans[0],
+                                            (atn_mat){out, TOKENS, SCENE_DV, SCENE_DV},
+                                            NULL, "applying"),
+                             st);
                     zoo_release(cx, plans, n);
                 }
                 if (st != ATN_OK && st != ATN_DATA)
@@ -803,10 +916,10 @@ static void cards_and_words(atn_ctx *cx)
 }
 
 CHECK_MAIN({"weights and bounds", weights_and_bounds},
-           {"patterns of plans", patterns_of_plans}, {"dense limit", dense_limit},
-           {"mass rises", mass_rises}, {"causality", causality},
-           {"groups of heads", groups_of_heads}, {"padding", padding},
-           {"chunks", chunks}, {"small texts", small_texts},
+           {"patterns of plans", patterns_of_plans}, {"applied", applied},
+           {"dense limit", dense_limit}, {"mass rises", mass_rises},
+           {"causality", causality}, {"groups of heads", groups_of_heads},
+           {"padding", padding}, {"chunks", chunks}, {"small texts", small_texts},
            {"ends of ranges", ends_of_ranges},
            {"numbers that are none", numbers_that_are_none}, {"threads", threads},
            {"memory runs out", memory_runs_out}, {"cards and words", cards_and_words})

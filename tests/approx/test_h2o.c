@@ -168,6 +168,37 @@ static void uniform_attention_keeps_the_first(atn_ctx *cx)
     zoo_free(&z);
 }
 
+/* Keys 1 and 2 weigh nothing, to the last bit. Before row 6 the first of the equally bad
+ * ones stays, before row 7 it goes. */
+static void of_equal_scores_the_lower_key_stays(atn_ctx *cx)
+{
+    static const atn_idx kept[2][6] = {{0, 1, 3, 4, 5, 6}, {0, 3, 4, 5, 6, 7}};
+    atn_span spans[16];
+    atn_plan p;
+    zoo z;
+
+    zoo_shape(&z, 1, 1, 8, 8, 1, 1);
+    for (int j = 0; j < 8; j++) {
+        z.q[j] = 1;
+        z.k[j] = j == 1 || j == 2 ? -2000 : 0;
+        z.v[j] = 0;
+    }
+    zoo_plan(cx, &z, "h2o:prompt=5,heavy=3,recent=2", 0, &p);
+    CHECK_EQ(p.ties, 1);
+    for (int i = 6; i < 8; i++) {
+        const atn_pattern *of = p.branch[0].part[0].pattern;
+        const atn_idx n = atn_pattern_keys(of, 0, i, spans);
+        atn_idx seen = 0;
+
+        for (atn_idx s = 0; s < n; s++)
+            for (atn_idx j = spans[s].lo; j < spans[s].hi; j++)
+                CHECK_EQ(j, kept[i - 6][seen++]);
+        CHECK_EQ(seen, 6);
+    }
+    zoo_release(cx, &p, 1);
+    zoo_free(&z);
+}
+
 static void kept_sets_are_nested(atn_ctx *cx)
 {
     double w[2][64];
@@ -322,6 +353,7 @@ static void robust(atn_ctx *cx)
 
 CHECK_MAIN({"golden", golden}, {"against the twin", against_the_twin},
            {"uniform attention keeps the first", uniform_attention_keeps_the_first},
+           {"of equal scores the lower key stays", of_equal_scores_the_lower_key_stays},
            {"kept sets are nested", kept_sets_are_nested}, {"limits", limits},
            {"prompts", prompts}, {"published without recent", published_without_recent},
            {"steps", steps}, {"refusals", refusals}, {"costs", costs},

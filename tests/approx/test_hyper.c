@@ -1,5 +1,5 @@
-/* HyperAttention: rows of the fixture, an independent dense twin, the exhaustive form of
- * the Monte-Carlo oracle, Gray codes, limits. */
+/* HyperAttention: rows of the fixture, an independent dense twin, the exhaustive form
+ * of the Monte-Carlo oracle, Gray codes, limits. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "tests/approx/zoo_draws.h"
 
@@ -294,7 +294,7 @@ static void twins(atn_ctx *cx)
     }
 }
 
-/* Of ten tokens more than a bit of what the published code pads, odd lengths all. */
+/* Odd lengths and short blocks: what the published code pads. */
 static void twins_as_published(atn_ctx *cx)
 {
     static twin t;

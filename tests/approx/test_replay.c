@@ -65,6 +65,12 @@ static void best_is_the_best(atn_ctx *cx)
             if (last >= 0 && j > last) want += score[j] == score[last];
         }
         CHECK_EQ(atn_best_wide(score, n, k, best, NULL), kept);
+        if (n > 0) { /* all but the worst */
+            atn_idx out = atn_worst_wide(score, n, NULL);
+
+            for (atn_idx j = 0; j < n; j++)
+                CHECK(score[j] > score[out] || (score[j] == score[out] && j <= out));
+        }
         CHECK_EQ(ties, want);
     }
 }

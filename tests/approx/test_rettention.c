@@ -161,7 +161,7 @@ static void frozen_inputs_are_exact(atn_ctx *cx)
         CHECK_OK(atn_plan_apply(cx, &z[t].head[0], &p, (atn_mat){out, 12, 5, 5}, NULL,
                                 "test"));
         for (int i = 0; i < 12; i++) {
-            double a[12], o = 0, e = exp(.7), sum = 0;
+            double a[12], w[12], o = 0, e = exp(.7), sum = 0, near = 0, kept = 0;
 
             zoo_dense(&z[t], 0, i, a);
             /* the sum of exponents of this row, from one of its weights */
@@ -175,6 +175,14 @@ static void frozen_inputs_are_exact(atn_ctx *cx)
             for (int j = 0; j < 12; j++)
                 o += a[j] * sum / (sum + e) * (double)z[t].v[5 * j];
             CHECK_NEAR(out[5 * i], o, 1e-5);
+            /* what is kept weighs what it did: int(.4 12) / 2 to either side */
+            CHECK_OK(atn_plan_rows(cx, &z[t].head[0], &p, i, 1, w));
+            for (int j = 0; j < 12; j++) {
+                kept += w[j];
+                if (p.branch[0].part[0].all || abs(i - j) <= 2)
+                    near += a[j] * sum / (sum + e);
+            }
+            CHECK_NEAR(kept, near, 1e-6);
         }
         zoo_release(cx, &p, 1);
     }

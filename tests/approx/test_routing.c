@@ -1,5 +1,5 @@
-/* Routing Transformer: rows of the fixture, an independent dense twin, clusters that are
- * known, the published mean. */
+/* Routing Transformer: rows of the fixture, an independent dense twin, clusters that
+ * are known, the published mean. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "tests/approx/zoo_draws.h"
 
@@ -207,8 +207,8 @@ static void one_cluster_is_dense(atn_ctx *cx)
     zoo_free(&z);
 }
 
-/* Three orthogonal directions, eight tokens of each, dealt out in turn: every token is in
- * exactly one cluster, and sees its own kind. */
+/* Three orthogonal directions, eight tokens of each, dealt out in turn: every token is
+ * in exactly one cluster, and sees its own kind. */
 static void orthogonal_groups(atn_ctx *cx)
 {
     double w[24];

@@ -110,7 +110,7 @@ static void against_the_twin(atn_ctx *cx)
 {
     uint64_t seed = 8;
 
-    for (int trial = 0; trial < 120; trial++) {
+    for (int trial = 0; trial < 200; trial++) {
         const atn_idx n = 1 + (atn_idx)(34 * zoo_uniform(&seed));
         const sizes s = {.prompt = 1 + (long)((double)n * zoo_uniform(&seed)),
                          .k = 1 + (long)(9 * zoo_uniform(&seed)),
@@ -124,8 +124,8 @@ static void against_the_twin(atn_ctx *cx)
                  "snapkv:prompt=%ld,k=%ld,window=%ld,kernel=%ld,pool=%s", s.prompt, s.k,
                  s.window, s.kernel, s.max ? "max" : "avg");
         zoo_random(&z, 2, 2, n, n, seed);
-        if (trial % 5 == 0)
-            for (int h = 0; h < 2; h++) z.head[h].sight.window = 1 + trial % 11;
+        if (trial % 2 == 0)
+            for (int h = 0; h < 2; h++) z.head[h].sight.window = 1 + trial % 23;
         history_twin(cx, &z, spec, twin_sets, &s);
         zoo_free(&z);
     }

@@ -1,5 +1,5 @@
-/* tests/approx/zoo_draws.h -- files of draws that tests write: what a method would draw,
- * chosen by the test. */
+/* tests/approx/zoo_draws.h -- files of draws that tests write: what a method would
+ * draw, chosen by the test; golden rows of weights; parameters of all kinds. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 

@@ -595,7 +595,8 @@ static double distance(const scene *s, const result *a, const result *b)
 }
 
 /* Everything in one part, in groups of 100 rows and up to 333 keys, and half of it a
- * pattern: all of them are dense attention, over more keys than are at once in memory. */
+ * pattern: all of them are dense attention, over more keys than are at once in
+ * memory. */
 static void all_keys_are_dense_however_cut(atn_ctx *cx)
 {
     enum { N = 1500, CUT = 5 };

@@ -297,14 +297,14 @@ static void picked_keys_against_double(atn_ctx *cx)
     for (int d = 1; d < LD; d++) {
         const int n = 1 + d % N;
 
-        atn_row_dots(q, m, LD, key, n, d, .5f, x);
+        atn_row_dots(q, &(atn_picks){m, LD, key, n, d}, .5f, x);
         for (int j = 0; j < n; j++) {
             double dot = 0;
 
             for (int e = 0; e < d; e++) dot += (double)q[e] * m[key[j] * LD + e];
             CHECK_NEAR(x[j], .5 * dot, 1e-5);
         }
-        atn_row_mix(q, m, LD, key, n, d, out);
+        atn_row_mix(q, &(atn_picks){m, LD, key, n, d}, out);
         for (int e = 0; e < d; e++) {
             double sum = 0;
 

@@ -1,0 +1,238 @@
+/* analysis/approx_case.c -- a method at a budget on the heads of a layer. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "analysis/approx_dump.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "core/rows.h"
+
+static double target_of(const atn_approx_running *r, const atn_approx_budget *b)
+{
+    const atn_idx nk = atn_running_head(r, 0)->nk;
+
+    if (!b->text[0]) return NAN;
+    if (isnan(b->share)) return r->pairs[ATN_MIN(b->keys, nk)];
+    return b->share * r->pairs[nk];
+}
+
+/* What the method lacks or forbids: an error where it was asked for by its name, else
+ * said once. */
+static atn_status left_out(atn_ctx *cx, atn_approx_method *m, atn_status why)
+{
+    if (m->named || (why != ATN_DATA && why != ATN_USAGE)) return why;
+    if (!m->left_out)
+        atn_log(cx, ATN_LOG_WARN, "%s is left out: %s", atn_choice_id(&m->choice),
+                cx->err.text);
+    m->left_out = true;
+    atn_err_clear(cx);
+    return ATN_OK;
+}
+
+/* What choosing looks at ahead, with the parameter as it was fitted. */
+static atn_status looks_of(atn_ctx *cx, const atn_choice *choice, const atn_input *in,
+                           double fitted, int *out)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    atn_status st = ATN_OK;
+    atn_choice c = *choice;
+    char *values = NULL;
+    bool falls;
+
+    *out = -1;
+    if (!in->head[0].sight.causal) return ATN_OK;
+    ATN_TAKE(values, ATN_MAX(c.params_size, 1));
+    if (c.params_size > 0) memcpy(values, choice->values, c.params_size);
+    if (!isnan(fitted))
+        atn_approx_put(atn_choice_budget(choice, &falls), values, fitted);
+    c.values = values;
+    *out = (int)atn_choice_looks(&c, in);
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+/* Within its budget, all heads of the unit together. */
+static bool keeps_to(const atn_approx_running *r, const atn_approx_case *c,
+                     const atn_fitted *f)
+{
+    double executed = 0;
+
+    for (atn_idx h = 0; h < f->n; h++) executed += f->cost[h].executed;
+    return !c->budget->text[0] || executed <= target_of(r, c->budget) * (double)f->n;
+}
+
+/* The units of a case, and where their searches begin. */
+typedef struct unit_run {
+    atn_approx_running *r;
+    atn_approx_case *c;
+    const atn_input *in;
+    atn_idx *first;         /* [n] */
+    double *fitted;         /* [n] */
+    atn_idx n, heads, done; /* units; heads of each; units before these tasks */
+    double start;
+    bool dumps; /* the layer of the case is begun */
+} unit_run;
+
+/* A head of the unit into the dump. */
+static atn_status dump_cell(atn_ctx *cx, unit_run *u, atn_idx h, const atn_plan *p,
+                            const atn_approx_cell *cell, atn_mat o)
+{
+    const atn_approx_running *r = u->r;
+    const atn_approx_step *step = &r->layer.step[r->layer.at];
+    atn_approx_dump *d = r->a->dump;
+    atn_dump_layer l = {.info = r->a->head[r->first].info,
+                        .first_row = step->first_row,
+                        .first_key = step->first_key};
+    atn_status st = ATN_OK;
+
+    if (!d) return ATN_OK;
+    for (atn_idx k = 0; k < r->heads; k++) l.heads += r->keep[k];
+    if (!u->dumps) ATN_TRY(atn_dump_begin(cx, d, (int)(u->c - r->a->cases), &l));
+    u->dumps = true;
+    ATN_TRY(atn_dump_head(cx, d, r->row[h] - r->first, atn_running_head(r, h), p, cell,
+                          atn_const(o)));
+done:
+    return st;
+}
+
+static atn_status one_cell(atn_ctx *cx, unit_run *u, atn_idx h, const atn_fitted *f,
+                           atn_idx place)
+{
+    atn_approx_running *r = u->r;
+    const atn_approx_case *c = u->c;
+    const atn_head *head = atn_running_head(r, h);
+    atn_approx_cell *cell = atn_approx_at(r->a, r->row[h], (int)(c - r->a->cases));
+    const double start = atn_seconds();
+    atn_mat o = {NULL, head->nq, head->v.cols, head->v.cols};
+    atn_status st = ATN_OK;
+
+    if (head->v.data) ATN_NEW(o.data, head->nq * head->v.cols);
+    for (int k = 0; k < ATN_APPROX_VALUES; k++) cell->value[k] = NAN;
+    atn_approx_costs(head, &f->plan[place], &f->cost[place], cell->value);
+    ATN_TRY(
+        atn_approx_compare(cx, head, &r->dense[h], &f->plan[place], o, cell->value));
+    if (r->a->opts->timings) {
+        cell->value[ATN_APPROX_PLAN_SECONDS] = f->seconds / (double)f->n;
+        cell->value[ATN_APPROX_APPLY_SECONDS] = atn_seconds() - start;
+    }
+    ATN_TRY(looks_of(cx, &c->method->choice, &r->layer.in[r->layer.at], f->value,
+                     &cell->looks));
+    cell->fit = f->fit;
+    cell->fitted = f->value;
+    cell->tile_rows = f->plan[place].tile_rows;
+    cell->tile_keys = f->plan[place].tile_keys;
+    cell->keeps = keeps_to(r, c, f);
+    cell->done = true;
+    ATN_TRY(dump_cell(cx, u, h, &f->plan[place], cell, o));
+done:
+    atn_free(cx, o.data);
+    return st;
+}
+
+/* Is some head of the unit selected, and are all sound? */
+static bool unit_runs(atn_ctx *cx, atn_approx_running *r, atn_approx_case *c,
+                      atn_idx first, atn_idx n)
+{
+    bool any = false;
+
+    for (atn_idx h = first; h < first + n; h++) any |= r->keep[h] && !r->layer.bad[h];
+    for (atn_idx h = first; any && h < first + n; h++) {
+        if (!r->layer.bad[h]) continue;
+        if (!c->said)
+            atn_log(cx, ATN_LOG_WARN,
+                    "%s takes heads %lld to %lld of layer %d together, so without head "
+                    "%lld it is left out there",
+                    atn_choice_id(&c->method->choice), (long long)first,
+                    (long long)(first + n - 1), atn_running_head(r, 0)->layer,
+                    (long long)h);
+        c->said = true;
+        return false;
+    }
+    return any;
+}
+
+static atn_status one_unit(atn_ctx *cx, atn_idx task, void *state)
+{
+    unit_run *u = state;
+    const atn_idx at = u->done + task, first = u->first[at];
+    const atn_fit_opts opts = {.choice = &u->c->method->choice,
+                               .first = first,
+                               .n = u->heads,
+                               .target =
+                                   target_of(u->r, u->c->budget) * (double)u->heads,
+                               .start = u->start,
+                               .draws = u->c->draws};
+    atn_status st = ATN_OK;
+    atn_fitted f = {0};
+
+    ATN_TRY(atn_approx_fit(cx, u->in, &opts, &f));
+    u->fitted[at] = f.value;
+    for (atn_idx h = first; h < first + u->heads; h++)
+        if (u->r->keep[h] && !u->r->layer.bad[h])
+            ATN_TRY(one_cell(cx, u, h, &f, h - first));
+done:
+    atn_fitted_release(cx, &f);
+    return st;
+}
+
+/* The first search shows the others where to begin, which then may go to threads of
+ * their own: random objects are drawn on one thread. */
+static atn_status run_units(atn_ctx *cx, unit_run *u)
+{
+    atn_status st = ATN_OK;
+
+    if (u->n == 0) return ATN_OK;
+    if (isnan(u->start) && u->c->budget->text[0]) {
+        ATN_TRY(one_unit(cx, 0, u));
+        u->start = u->fitted[0];
+        u->done = 1;
+    }
+    if (u->r->by_head && !u->c->draws)
+        ATN_TRY(atn_parallel(cx, u->n - u->done, one_unit, u, "approx"));
+    else
+        for (atn_idx k = 0; k < u->n - u->done; k++) ATN_TRY(one_unit(cx, k, u));
+    u->c->start = u->fitted[u->n - 1];
+done:
+    return st;
+}
+
+atn_status atn_running_case(atn_ctx *cx, atn_approx_running *r, atn_approx_case *c)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_input *in = atn_approx_layer_input(&r->layer, c->tries);
+    unit_run u = {.r = r, .c = c, .in = in, .start = c->start};
+    atn_status st = ATN_OK;
+
+    u.heads = atn_choice_heads(&c->method->choice, in);
+    ATN_TAKE(u.first, r->heads);
+    ATN_TAKE(u.fitted, r->heads);
+    for (atn_idx first = 0; first + u.heads <= r->heads; first += u.heads)
+        if (unit_runs(cx, r, c, first, u.heads)) u.first[u.n++] = first;
+    st = run_units(cx, &u);
+    if (u.dumps && (st == ATN_OK || (!c->method->named && st != ATN_IO))) {
+        const atn_status end = atn_dump_end(cx, r->a->dump);
+
+        if (end != ATN_OK) st = end;
+    }
+done:
+    atn_arena_rewind(cx, mark);
+    return st == ATN_OK ? st : left_out(cx, c->method, st);
+}
+
+/* Whatever can be known before the work begins. */
+atn_status atn_running_check(atn_ctx *cx, atn_approx_running *r, bool *runs)
+{
+    const atn_input *in = atn_approx_layer_input(&r->layer, NULL);
+    atn_approx_list *l = &r->a->list;
+    atn_status st = ATN_OK;
+
+    for (int m = 0; m < l->n; m++) {
+        st = atn_choice_check(cx, &l->method[m].choice, in);
+        runs[m] = st == ATN_OK;
+        if (st != ATN_OK) ATN_TRY(left_out(cx, &l->method[m], st));
+        st = ATN_OK;
+    }
+done:
+    return st;
+}

@@ -1,0 +1,394 @@
+/* Runs over captures of every kind of layer: what the tables say, against sets of keys
+ * and sums of its own. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "kind_capture.h"
+
+#include "analysis/approx.h"
+
+enum { TOP = 4, WINDOW = 5, BEST = 3 };
+
+static const int kinds[] = {KIND_GQA,  KIND_WINDOW, KIND_PADDED, KIND_SINK,
+                            KIND_FULL, KIND_DECODE, KIND_ONE};
+enum { LAYERS = sizeof kinds / sizeof *kinds };
+
+typedef struct setting {
+    kind_layer *l[LAYERS];
+    atn_capture *c;
+    atn_selection sel;
+} setting;
+
+static void open_kinds(atn_ctx *cx, const char *name, const int *kind, int n,
+                       unsigned with, const char *heads, setting *s)
+{
+    const atn_select_args args = {.heads = heads};
+
+    memset(s, 0, sizeof *s);
+    for (int i = 0; i < n; i++) s->l[i] = make_kind(kind[i], (uint64_t)(i + 1));
+    s->c = kind_capture(cx, name, s->l, n, with, NULL, NULL, NULL);
+    CHECK_OK(atn_select(cx, s->c, &args, &s->sel));
+}
+
+static void close_kinds(atn_ctx *cx, setting *s)
+{
+    atn_selection_release(cx, &s->sel);
+    atn_capture_close(cx, s->c);
+    for (int i = 0; i < LAYERS; i++) free(s->l[i]);
+}
+
+static double cell(const atn_table *t, atn_idx row, const char *name)
+{
+    const int col = atn_table_find_col(t, name);
+
+    if (col < 0) fail_msg("no column %s", name);
+    return atn_table_get_f64(t, row, col);
+}
+
+static const char *text(const atn_table *t, atn_idx row, const char *name)
+{
+    return atn_table_get_str(t, row, atn_table_find_col(t, name));
+}
+
+/* ---- sums of its own ---- */
+
+typedef struct sums {
+    double mass, error2, size2, error2_w, size2_w, recall, kept, kv, mean, rows;
+    double empty, visible, pairs;
+} sums;
+
+/* Key j is among the k largest of p. */
+static bool among(const double *p, const bool *sees, atn_idx nk, atn_idx j, atn_idx k)
+{
+    atn_idx before = 0;
+
+    for (atn_idx i = 0; i < nk; i++)
+        before += sees[i] && (p[i] > p[j] || (p[i] == p[j] && i < j));
+    return sees[j] && before < k;
+}
+
+static void behind(const kind_layer *l, atn_idx h, const double *x, double *square)
+{
+    for (int e = 0; e < KIND_WIDTH; e++) {
+        double y = 0;
+
+        for (int c = 0; c < KIND_DV; c++)
+            y += x[c] * (double)l->w_o[(h * KIND_DV + c) * KIND_WIDTH + e];
+        *square += y * y;
+    }
+}
+
+/* keys > 0: that many best keys; else the last WINDOW of each row. */
+static sums sum_up(const kind_layer *l, atn_idx h, atn_idx keys)
+{
+    const atn_head *a = &l->head[h];
+    sums s = {0};
+
+    for (atn_idx i = 0; i < a->nq; i++) {
+        double logit[KIND_N], p[KIND_N], m = 0, all = 0, o[KIND_DV] = {0};
+        double dense[KIND_DV] = {0}, off[KIND_DV];
+        bool sees[KIND_N];
+        atn_idx kept = 0, hits = 0, top = 0;
+        const int seen = kind_row(a, i, logit, p, sees);
+        double rest;
+
+        if (seen == 0) continue;
+        for (atn_idx j = 0; j < a->nk; j++) {
+            const bool in = keys > 0 ? among(p, sees, a->nk, j, keys)
+                                     : sees[j] && j > i + a->sight.offset - WINDOW &&
+                                           j <= i + a->sight.offset;
+
+            all += p[j];
+            if (among(p, sees, a->nk, j, TOP)) {
+                top++;
+                hits += in;
+            }
+            for (int c = 0; c < KIND_DV; c++) {
+                dense[c] += p[j] * (double)atn_crow(a->v, j)[c];
+                if (in) o[c] += p[j] * (double)atn_crow(a->v, j)[c];
+            }
+            if (!in) continue;
+            m += p[j];
+            kept++;
+        }
+        rest = 1 - all;
+        for (int c = 0; c < KIND_DV; c++) {
+            off[c] = dense[c] - (m > 0 ? o[c] / (m + rest) : 0);
+            s.error2 += off[c] * off[c];
+            s.size2 += dense[c] * dense[c];
+        }
+        behind(l, h, off, &s.error2_w);
+        behind(l, h, dense, &s.size2_w);
+        s.mass += m / all;
+        s.recall += (double)hits / (double)top;
+        s.kept += (double)kept;
+        s.kv = fmax(s.kv, (double)kept);
+        s.mean += (double)kept / (double)seen;
+        s.empty += kept == 0;
+        s.visible += seen;
+        s.rows++;
+    }
+    return s;
+}
+
+/* The most keys a row whose pairs are not more than these. */
+static atn_idx keys_of(const atn_head *a, double pairs)
+{
+    for (atn_idx k = 1;; k++) {
+        double sum = 0;
+
+        for (atn_idx i = 0; i < a->nq; i++) {
+            double logit[KIND_N], p[KIND_N];
+            bool sees[KIND_N];
+
+            sum += fmin((double)k, kind_row(a, i, logit, p, sees));
+        }
+        if (sum > pairs || k > a->nk) return k - 1;
+    }
+}
+
+static void check_row(const setting *s, const atn_table *t, atn_idx row)
+{
+    const int layer = (int)cell(t, row, "layer");
+    const atn_idx h = (atn_idx)cell(t, row, "head");
+    const kind_layer *l = s->l[layer];
+    const bool best = strcmp(text(t, row, "method"), "topk") == 0;
+    const sums w = sum_up(l, h, best ? BEST : 0);
+    const atn_head *a = &l->head[h];
+    const atn_idx k = keys_of(a, w.kept);
+    const double real = (double)(a->sight.key_last - a->sight.key_first);
+    const sums o = sum_up(l, h, k > 0 ? k : 1);
+
+    CHECK_NEAR(cell(t, row, "retained_mass_mean"), w.mass / w.rows, 1e-5);
+    CHECK_NEAR(cell(t, row, "output_error_relative"), sqrt(w.error2 / w.size2), 2e-5);
+    CHECK_NEAR(cell(t, row, "output_error_w_o_relative"), sqrt(w.error2_w / w.size2_w),
+               2e-5);
+    CHECK_NEAR(cell(t, row, "topk_recall"), w.recall / w.rows, 1e-12);
+    CHECK_NEAR(cell(t, row, "kept"), w.kept, 0);
+    CHECK_NEAR(cell(t, row, "executed_share"), w.kept / w.visible, 1e-12);
+    CHECK_NEAR(cell(t, row, "density_kv"), w.kv / real, 1e-12);
+    CHECK_NEAR(cell(t, row, "density_mean"), w.mean / w.rows, 1e-12);
+    CHECK_NEAR(cell(t, row, "empty_rows"), w.empty, 0);
+    if (a->sight.causal)
+        CHECK_NEAR(cell(t, row, "density_causal"), w.kept / w.visible, 1e-12);
+    else
+        CHECK(isnan(cell(t, row, "density_causal")));
+    CHECK_STR(text(t, row, "tile"), "1x1");
+    if (a->sight.causal)
+        CHECK_STR(text(t, row, "lookahead"), "none");
+    else
+        CHECK(text(t, row, "lookahead") == NULL);
+    CHECK(cell(t, row, "ssa_bound_slack_least") >= 0);
+    CHECK_NEAR(cell(t, row, "oracle_retained_mass"), k > 0 ? o.mass / o.rows : 0, 1e-5);
+    CHECK_NEAR(cell(t, row, "oracle_error_relative"),
+               k > 0 ? sqrt(o.error2 / o.size2) : 1, 2e-5);
+}
+
+static void every_layer(atn_ctx *cx)
+{
+    const atn_approx_opts o = {.methods = "window:window=5,topk:k=3", .top_k = TOP};
+    atn_approx *a = NULL;
+    atn_table *t = NULL;
+    setting s;
+
+    open_kinds(cx, "approx_every", kinds, LAYERS, WITH_W_O, NULL, &s);
+    CHECK_OK(atn_approx_run(cx, s.c, &s.sel, &o, &a));
+    CHECK_OK(atn_approx_table(cx, a, ATN_KEYS_HEAD, &t));
+    CHECK_EQ(atn_table_rows(t), 2 * LAYERS * KIND_HEADS);
+    CHECK_EQ(atn_approx_failed(a), 0);
+    for (atn_idx r = 0; r < atn_table_rows(t); r++) check_row(&s, t, r);
+    atn_table_destroy(cx, t);
+    atn_approx_destroy(cx, a);
+    close_kinds(cx, &s);
+}
+
+/* Means of heads, of layers; the other tables say the same. */
+static void means(atn_ctx *cx)
+{
+    const atn_approx_opts o = {.methods = "window,topk,moba:block=4",
+                               .budgets = "30%,k=4"};
+    double layer_sum = 0;
+    atn_approx *a = NULL;
+    atn_table *t[5] = {NULL};
+    setting s;
+
+    open_kinds(cx, "approx_means", kinds, 3, WITH_W_O, "0.1,0.2,1.3,2.0,2.5", &s);
+    CHECK_OK(atn_approx_run(cx, s.c, &s.sel, &o, &a));
+    CHECK_OK(atn_approx_table(cx, a, ATN_KEYS_HEAD, &t[0]));
+    CHECK_OK(atn_approx_table(cx, a, ATN_KEYS_LAYER, &t[1]));
+    CHECK_OK(atn_approx_table(cx, a, ATN_KEYS_MODEL, &t[2]));
+    CHECK_OK(atn_approx_pareto(cx, a, &t[3]));
+    CHECK_OK(atn_approx_best(cx, a, &t[4]));
+    CHECK_EQ(atn_table_rows(t[0]), 5 * 6);
+    CHECK_EQ(atn_table_rows(t[1]), 3 * 6);
+    CHECK_EQ(atn_table_rows(t[2]), 6);
+    CHECK_EQ(atn_table_rows(t[3]), 6);
+    CHECK_EQ(atn_table_rows(t[4]), 5 * 2);
+    CHECK_STR(text(t[0], 0, "budget"), "30%");
+    CHECK_STR(text(t[0], 1, "budget"), "k=4");
+    for (int c = 0; c < 6; c++) {
+        static const char *const name = "output_error_relative";
+        const double first = (cell(t[0], c, name) + cell(t[0], 6 + c, name)) / 2;
+
+        CHECK_NEAR(cell(t[1], c, name), first, 1e-12);
+        CHECK_NEAR(
+            cell(t[2], c, name),
+            (cell(t[1], c, name) + cell(t[1], 6 + c, name) + cell(t[1], 12 + c, name)) /
+                3,
+            1e-12);
+        CHECK_NEAR(cell(t[3], c, name), cell(t[2], c, name), 0);
+        CHECK_NEAR(cell(t[3], c, "heads"), 5, 0);
+        layer_sum += cell(t[1], c, "executed_share");
+        CHECK_LE(cell(t[0], c, "executed_share"), c % 2 ? .3 : .3 + 1e-12);
+    }
+    CHECK(layer_sum > 0);
+    /* the best of the first head at the first budget */
+    {
+        double least = INFINITY;
+
+        for (int c = 0; c < 6; c += 2)
+            if (strcmp(text(t[0], c, "budget_fit"), "least") != 0)
+                least = fmin(least, cell(t[0], c, "output_error_relative"));
+        CHECK_NEAR(cell(t[4], 0, "output_error_relative"), least, 0);
+        CHECK(cell(t[4], 0, "gain") >= 0);
+        CHECK_NEAR(cell(t[4], 0, "second_error_relative") - least,
+                   cell(t[4], 0, "gain"), 1e-15);
+    }
+    for (int i = 0; i < 5; i++) atn_table_destroy(cx, t[i]);
+    atn_approx_destroy(cx, a);
+    close_kinds(cx, &s);
+}
+
+/* No point of the front is bettered, and what is not on it is. */
+static void the_front(atn_ctx *cx)
+{
+    const atn_approx_opts o = {.methods = "window,topk,stream,strided",
+                               .budgets = "10%,40%"};
+    atn_approx *a = NULL;
+    atn_table *t = NULL;
+    setting s;
+
+    open_kinds(cx, "approx_front", kinds, 1, WITH_W_O, NULL, &s);
+    CHECK_OK(atn_approx_run(cx, s.c, &s.sel, &o, &a));
+    CHECK_OK(atn_approx_pareto(cx, a, &t));
+    for (atn_idx i = 0; i < atn_table_rows(t); i++) {
+        bool beaten = false;
+
+        for (atn_idx j = 0; j < atn_table_rows(t); j++) {
+            const double dx =
+                cell(t, i, "executed_share") - cell(t, j, "executed_share");
+            const double dy = cell(t, i, "output_error_relative") -
+                              cell(t, j, "output_error_relative");
+
+            beaten |= dx >= 0 && dy >= 0 && dx + dy > 0;
+        }
+        CHECK_EQ(cell(t, i, "on_front") != 0, !beaten);
+    }
+    atn_table_destroy(cx, t);
+    atn_approx_destroy(cx, a);
+    close_kinds(cx, &s);
+}
+
+/* Rows of attention alone; and without values errors stay empty. */
+static void less_than_all(atn_ctx *cx)
+{
+    static const int weights[] = {KIND_WEIGHTS}, causal[] = {KIND_GQA};
+    atn_approx_opts o = {.methods = "window:window=5,topk:k=3,block"};
+    atn_approx *a = NULL;
+    atn_table *t = NULL;
+    setting s;
+
+    open_kinds(cx, "approx_p", weights, 1, 0, NULL, &s);
+    CHECK_OK(atn_approx_run(cx, s.c, &s.sel, &o, &a));
+    CHECK_OK(atn_approx_table(cx, a, ATN_KEYS_HEAD, &t));
+    CHECK_EQ(atn_table_rows(t), 2 * KIND_HEADS); /* those of blocks read queries */
+    for (atn_idx r = 0; r < atn_table_rows(t); r++) {
+        const bool best = strcmp(text(t, r, "method"), "topk") == 0;
+        const sums w = sum_up(s.l[0], (atn_idx)cell(t, r, "head"), best ? BEST : 0);
+
+        CHECK_NEAR(cell(t, r, "retained_mass_mean"), w.mass / w.rows, 1e-5);
+        CHECK(cell(t, r, "output_error_relative") > 0);
+    }
+    atn_table_destroy(cx, t);
+    atn_approx_destroy(cx, a);
+    o.methods = "moba";
+    CHECK_FAILS(atn_approx_run(cx, s.c, &s.sel, &o, &a), ATN_DATA,
+                "moba reads queries and keys");
+    close_kinds(cx, &s);
+    open_kinds(cx, "approx_no_v", causal, 1, WITHOUT_V, NULL, &s);
+    o.methods = "window,topk:k=3,moba:block=8";
+    CHECK_OK(atn_approx_run(cx, s.c, &s.sel, &o, &a));
+    CHECK_OK(atn_approx_table(cx, a, ATN_KEYS_HEAD, &t));
+    CHECK_EQ(atn_table_rows(t), 3 * KIND_HEADS);
+    for (atn_idx r = 0; r < atn_table_rows(t); r++) {
+        CHECK(isnan(cell(t, r, "output_error_relative")));
+        CHECK(isnan(cell(t, r, "oracle_error_relative")));
+        CHECK(isnan(cell(t, r, "ssa_bound_mean")));
+        CHECK(cell(t, r, "retained_mass_mean") > 0);
+        CHECK(cell(t, r, "oracle_retained_mass") > 0);
+    }
+    atn_table_destroy(cx, t);
+    atn_approx_destroy(cx, a);
+    close_kinds(cx, &s);
+}
+
+/* A sample of rows is near all of them, and what is counted stays. */
+static void a_sample(atn_ctx *cx)
+{
+    atn_approx_opts o = {.methods = "topk:k=3,combiner"};
+    atn_table *t[2] = {NULL, NULL};
+    setting s;
+
+    open_kinds(cx, "approx_sample", kinds, 1, WITH_W_O, NULL, &s);
+    for (int i = 0; i < 2; i++) {
+        atn_approx *a = NULL;
+
+        o.sample = i ? 20 : 0;
+        CHECK_OK(atn_approx_run(cx, s.c, &s.sel, &o, &a));
+        CHECK_OK(atn_approx_table(cx, a, ATN_KEYS_MODEL, &t[i]));
+        atn_approx_destroy(cx, a);
+    }
+    for (atn_idx r = 0; r < 2; r++) {
+        CHECK_NEAR(cell(t[0], r, "kept"), cell(t[1], r, "kept"), 0);
+        CHECK_NEAR(cell(t[0], r, "retained_mass_mean"),
+                   cell(t[1], r, "retained_mass_mean"), .1);
+        CHECK(cell(t[0], r, "retained_mass_mean") !=
+                  cell(t[1], r, "retained_mass_mean") ||
+              r == 1);
+    }
+    for (int i = 0; i < 2; i++) atn_table_destroy(cx, t[i]);
+    o.sample = 2;
+    {
+        atn_approx *a = NULL;
+
+        CHECK_FAILS(atn_approx_run(cx, s.c, &s.sel, &o, &a), ATN_USAGE, "too small");
+    }
+    close_kinds(cx, &s);
+}
+
+static void without_memory(atn_ctx *cx)
+{
+    const atn_approx_opts o = {.methods = "window:window=5,topk:k=3", .budgets = "20%"};
+    atn_status st = ATN_MEMORY;
+    setting s;
+
+    open_kinds(cx, "approx_memory", kinds, 1, WITH_W_O, "0", &s);
+    for (long left = 0; st != ATN_OK && left < 20000; left += 1 + left / 8) {
+        check_failing f = {left};
+        atn_approx *a = NULL;
+        atn_ctx broken;
+
+        atn_ctx_init(&broken);
+        broken.threads = 1;
+        broken.log_level = ATN_LOG_ERROR;
+        broken.alloc = (atn_allocator){check_failing_resize, &f};
+        st = atn_approx_run(&broken, s.c, &s.sel, &o, &a);
+        CHECK(st == ATN_OK || st == ATN_MEMORY);
+        atn_approx_destroy(&broken, a);
+        atn_ctx_release(&broken);
+    }
+    CHECK(st == ATN_OK);
+    close_kinds(cx, &s);
+}
+
+CHECK_MAIN({"every layer", every_layer}, {"means", means}, {"the front", the_front},
+           {"less than all", less_than_all}, {"a sample", a_sample},
+           {"without memory", without_memory})

@@ -1,0 +1,84 @@
+# tests/cli/story_approx.sh -- approximations of a capture: what a budget keeps to, what stays the
+# same, what a dump holds and how it is replaced, heads that are no numbers, P alone.
+# parameters hold commas, so columns are counted in JSONL
+value() { # COLUMN FILE
+    grep '"schema": *"attnscope/approx/1"' "$2" | sed 's/.*"'"$1"'": *\([^,}]*\).*/\1/'
+}
+
+# executed pairs stay within the budget, and the oracle of as many is no worse in mass
+attnscope approx "$RUN" --method window,topk,moba:block=16 --budget 10%,k=16 --format jsonl -q >all.jsonl
+[ "$(value executed_share all.jsonl | wc -l)" -eq 96 ]
+value executed_share all.jsonl | awk '$1 > 0.1000001 { exit 1 }'
+value ssa_bound_slack_least all.jsonl | awk '$1 < 0 { exit 1 }'
+value retained_mass_mean all.jsonl >mine
+value oracle_retained_mass all.jsonl >best
+paste -d' ' mine best | awk '$1 > $2 + 1e-6 { exit 1 }'
+# the same at any number of threads
+attnscope approx "$RUN" --method all --budget 10% --format csv -q --threads 1 >one.csv
+attnscope approx "$RUN" --method all --budget 10% --format csv -q --threads 3 >three.csv
+cmp one.csv three.csv
+# a selection changes no head's values
+attnscope approx "$RUN" --method window,moba:block=16 --format csv -q >whole.csv
+attnscope approx "$RUN" --method window,moba:block=16 --heads 2.3 --format csv -q >part.csv
+grep '^2,3,' whole.csv >want
+tail -n +2 part.csv | cmp - want
+
+# a dump: its draws give the same outputs; an old one goes, another directory stays
+attnscope approx "$RUN" --method hyper:min=64,block=32,samples=16,window --dump D --layers 0,1 -q >/dev/null
+[ -s D/hyper/draws.safetensors ] && [ ! -e D/window/draws.safetensors ]
+grep -q '"schema": "attnscope/plan/1", "method": "hyper"' D/hyper/plan.json
+attnscope approx "$RUN" --method hyper:min=64,block=32,samples=16 --dump E --layers 0,1 --seed 7 \
+    --draws D/hyper/draws.safetensors -q >/dev/null
+cmp D/hyper/layer-001.safetensors E/hyper/layer-001.safetensors
+cmp D/hyper/draws.safetensors E/hyper/draws.safetensors
+attnscope approx "$RUN" --method hyper:min=64,block=32,samples=16 --dump F --layers 0,1 --seed 7 -q >/dev/null
+! cmp -s D/hyper/layer-001.safetensors F/hyper/layer-001.safetensors
+code=0
+attnscope approx "$RUN" --method window --dump D -q >/dev/null 2>err || code=$?
+[ "$code" -eq 73 ]
+[ -s D/hyper/plan.json ]
+attnscope approx "$RUN" --method window,window:window=8 --layers 2 --heads 1 --dump D --force -q >/dev/null
+[ ! -e D/hyper ] && [ -s D/window-2/layer-002.safetensors ]
+# what fails leaves nothing behind
+code=0
+attnscope approx "$RUN" --method window,gna:shape=2x2 --dump G -q >/dev/null 2>err || code=$?
+[ "$code" -eq 64 ] && [ ! -e G ]
+[ -z "$(find . -name '*.part-*' -o -name '*.old-*')" ]
+
+# results are kept with the capture
+cp -r "$RUN" R
+attnscope approx R --method window --budget 10% --keep -q >/dev/null
+ls R/results | grep -q '^approx-[0-9a-f]*\.pareto\.csv$'
+
+# two heads of rows of attention alone: what reads queries cannot run, masks can
+npy() { # SHAPE
+    printf '\223NUMPY\001\000\166\000'
+    printf '%-117s\n' "{'descr': '<f4', 'fortran_order': False, 'shape': ($1), }"
+}
+zero='\000\000\000\000' half='\000\000\000\077' one='\000\000\200\077'
+{
+    npy '1, 3, 3'
+    printf "$one$zero$zero$half$half$zero$zero$half$half"
+} >P.npy
+attnscope import --attn P.npy --causal -o P -q >/dev/null
+attnscope approx P --method window:window=2,topk:k=1 --format csv -q >p.csv
+grep -q '^0,0,causal_self,window,static,"window=2,two_sided=0,block=1",,,0.9999999[0-9]*,0.99999[0-9]*,0.99999[0-9]*,,,,,' p.csv
+code=0
+attnscope approx P --method moba 2>err || code=$?
+[ "$code" -eq 65 ]
+grep -q 'moba reads queries and keys' err
+
+# a head whose logits overflow is named and left out
+huge='\312\362\111\161'
+{
+    npy '2, 2, 2'
+    printf "$huge$huge$huge$huge$one$one$one$one"
+} >Q.npy
+attnscope import --q Q.npy --k Q.npy --v Q.npy -o H -q >/dev/null
+code=0
+attnscope approx H --method full,window --format csv >h.csv 2>err || code=$?
+[ "$code" -eq 3 ]
+grep -q 'layer 0, head 0, row 0: a logit or weight is NaN or infinite' err
+grep -q '1 of 2 heads are left out' err
+[ "$(grep -c '^0,1,noncausal_self,' h.csv)" -eq 2 ]
+! grep -q '^0,0,' h.csv
