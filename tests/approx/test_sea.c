@@ -262,7 +262,7 @@ static void features_tend_to_the_weights(atn_ctx *cx)
     zoo_free(&z);
 }
 
-/* A first key e^2000 below the others: the rows are still whole, and row 0 is its own. */
+/* A first key e^2000 below the others: rows are still whole, and row 0 is its own. */
 static void far_apart_keys(atn_ctx *cx)
 {
     float weights[4 * 150], mass[4 * 150];
