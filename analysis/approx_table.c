@@ -101,6 +101,39 @@ done:
     return st;
 }
 
+/* Leaves out what the id alone would set. */
+static atn_status drop_usual(atn_ctx *cx, const atn_choice *c,
+                             char text[ATN_APPROX_PARAMETERS])
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    char usual[ATN_APPROX_PARAMETERS], *to = text;
+    atn_status st = ATN_OK;
+    atn_choice plain;
+
+    ATN_TRY(atn_choice_read(cx, atn_choice_id(c), NULL, &plain));
+    ATN_TRY(print_parameters(cx, &plain, NAN, usual));
+    for (char *at = text, *end; *at; at = end) {
+        const char *was = usual;
+        size_t n;
+
+        end = at + strcspn(at, ",");
+        n = (size_t)(end - at);
+        while (*was && !(strncmp(was, at, n) == 0 && (!was[n] || was[n] == ','))) {
+            was += strcspn(was, ",");
+            was += *was == ',';
+        }
+        end += *end == ',';
+        if (*was) continue;
+        if (to > text) *to++ = ',';
+        memmove(to, at, n);
+        to += n;
+    }
+    *to = '\0';
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
 /* The value of key `name` in "key=value,..", its length through n. */
 static const char *value_of(const char *text, const char *name, size_t *n)
 {
@@ -220,7 +253,7 @@ static joined join(const atn_approx *a, atn_idx from, atn_idx to, int c)
 
 enum { METHOD, FAMILY, PARAMETERS, BUDGET, BUDGET_FIT, NAMES };
 
-static atn_status add_names(atn_ctx *cx, atn_table *t, int at[NAMES])
+static atn_status add_names(atn_ctx *cx, atn_table *t, bool brief, int at[NAMES])
 {
     static const char *const names[NAMES][2] = {
         {"method", "its id"},
@@ -232,13 +265,17 @@ static atn_status add_names(atn_ctx *cx, atn_table *t, int at[NAMES])
     atn_status st = ATN_OK;
 
     for (int k = 0; k < NAMES; k++)
-        ATN_TRY(atn_table_add_col(cx, t, names[k][0], ATN_COL_STR, "", names[k][1],
+        ATN_TRY(atn_table_add_col(cx, t, names[k][0], ATN_COL_STR, "",
+                                  k == PARAMETERS && brief
+                                      ? "those that are not as the id alone sets them"
+                                      : names[k][1],
                                   &at[k]));
 done:
     return st;
 }
 
-static atn_status set_names(atn_ctx *cx, atn_table *t, const int at[NAMES],
+/* brief: of the parameters those that are not as the id alone sets them. */
+static atn_status set_names(atn_ctx *cx, atn_table *t, const int at[NAMES], bool brief,
                             const atn_approx_case *c, const joined *j)
 {
     const atn_choice *choice = &c->method->choice;
@@ -248,6 +285,7 @@ static atn_status set_names(atn_ctx *cx, atn_table *t, const int at[NAMES],
     ATN_TRY(atn_table_set_str(cx, t, at[METHOD], atn_choice_id(choice)));
     ATN_TRY(atn_table_set_str(cx, t, at[FAMILY], atn_choice_describe(choice).family));
     ATN_TRY(atn_approx_parameters(cx, choice, j->lo, j->hi, text));
+    if (brief) ATN_TRY(drop_usual(cx, choice, text));
     ATN_TRY(atn_table_set_str(cx, t, at[PARAMETERS], text));
     if (!c->budget->text[0]) return ATN_OK;
     ATN_TRY(atn_table_set_str(cx, t, at[BUDGET], c->budget->text));
@@ -331,7 +369,7 @@ atn_status atn_approx_table(atn_ctx *cx, const atn_approx *a, atn_keys_of per,
 
     ATN_TRY(atn_table_create(cx, "approx", &t));
     ATN_TRY(atn_keys_add(cx, a->selection, per, t, &k));
-    ATN_TRY(add_names(cx, t, names));
+    ATN_TRY(add_names(cx, t, false, names));
     ATN_TRY(add_values(cx, a, t, values, &tile, &looks));
     for (atn_idx from = 0, to; from < a->n; from = to) {
         to = per == ATN_KEYS_HEAD    ? from + 1
@@ -345,7 +383,7 @@ atn_status atn_approx_table(atn_ctx *cx, const atn_approx *a, atn_keys_of per,
             ATN_TRY(atn_keys_set(cx, t, &k, a->head[from].info, a->head[from].head));
             if (per == ATN_KEYS_MODEL)
                 ATN_TRY(atn_table_set_str(cx, t, k.pattern, common_pattern(a)));
-            ATN_TRY(set_names(cx, t, names, &a->cases[c], &j));
+            ATN_TRY(set_names(cx, t, names, false, &a->cases[c], &j));
             ATN_TRY(set_values(cx, a, t, values, tile, looks, &j));
         }
     }
@@ -408,7 +446,7 @@ static atn_status pareto_rows(atn_ctx *cx, const atn_approx *a, atn_table *t,
     for (int c = 0; c < a->n_cases; c++) {
         if (all[c].n == 0) continue;
         ATN_TRY(atn_table_add_row(cx, t));
-        ATN_TRY(set_names(cx, t, names, &a->cases[c], &all[c]));
+        ATN_TRY(set_names(cx, t, names, true, &a->cases[c], &all[c]));
         atn_table_set_i64(t, first, all[c].n);
         for (int v = 0; v < VALUES; v++)
             if (!isnan(all[c].value[front_values[v]]))
@@ -429,7 +467,7 @@ atn_status atn_approx_pareto(atn_ctx *cx, const atn_approx *a, atn_table **out)
     joined *all = NULL;
 
     ATN_TRY(atn_table_create(cx, "pareto", &t));
-    ATN_TRY(add_names(cx, t, names));
+    ATN_TRY(add_names(cx, t, true, names));
     ATN_TRY(atn_table_add_col(cx, t, "heads", ATN_COL_I64, "", "heads of the means",
                               &first));
     for (size_t v = 0; v < ATN_LEN(front_values); v++) {
@@ -532,7 +570,7 @@ atn_status atn_approx_best(atn_ctx *cx, const atn_approx *a, atn_table **out)
 
     ATN_TRY(atn_table_create(cx, "best", &t));
     ATN_TRY(atn_keys_add(cx, a->selection, ATN_KEYS_HEAD, t, &k));
-    ATN_TRY(add_names(cx, t, names));
+    ATN_TRY(add_names(cx, t, true, names));
     ATN_TRY(best_columns(cx, t, &at));
     for (atn_idx i = 0; i < a->n; i++)
         for (int b = 0; b < a->list.budgets; b++) {
@@ -543,7 +581,7 @@ atn_status atn_approx_best(atn_ctx *cx, const atn_approx *a, atn_table **out)
             j = join(a, i, i + 1, best);
             ATN_TRY(atn_table_add_row(cx, t));
             ATN_TRY(atn_keys_set(cx, t, &k, a->head[i].info, a->head[i].head));
-            ATN_TRY(set_names(cx, t, names, &a->cases[best], &j));
+            ATN_TRY(set_names(cx, t, names, true, &a->cases[best], &j));
             ATN_TRY(best_row(cx, a, t, at, i, best, second));
         }
     *out = t;

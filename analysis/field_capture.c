@@ -23,7 +23,7 @@ atn_status atn_capture_pattern(atn_ctx *cx, const atn_capture *c,
     *out = NULL;
     if (from) {
         ATN_TRY(atn_from_pattern(cx, c, sel->at[i], from,
-                                  sel->heads + i * sel->max_heads, joined, out));
+                                 sel->heads + i * sel->max_heads, joined, out));
         goto done;
     }
     ATN_TRY(atn_capture_load(cx, c, sel->at[i], &p));

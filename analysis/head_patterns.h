@@ -20,17 +20,17 @@
 atn_status atn_from_read(atn_ctx *cx, const char *spec,
                          atn_choice *out) ATN_WARN_UNUSED;
 
-/* What the method keeps of the heads that `keep` (NULL = all) names: one pattern that is
- * the union of all where joined, else one with as many heads; over the keys of `whole`,
- * a head as it is stored, padding and all. */
+/* What the method keeps of the heads that `keep` (NULL = all) names: one pattern that
+ * is the union of all where joined, else one with as many heads; over the keys of
+ * `whole`, a head as it is stored, padding and all. */
 atn_status atn_heads_pattern(atn_ctx *cx, const atn_choice *c, const atn_input *in,
                              const bool *keep, bool joined, const atn_head *whole,
                              atn_pattern **out) ATN_WARN_UNUSED;
 /* The same of layer `at` of a capture. DATA names a head that holds NaN, and what the
  * layer lacks for the method. */
 atn_status atn_from_pattern(atn_ctx *cx, const atn_capture *capture, int at,
-                             const atn_choice *c, const bool *keep, bool joined,
-                             atn_pattern **out) ATN_WARN_UNUSED;
+                            const atn_choice *c, const bool *keep, bool joined,
+                            atn_pattern **out) ATN_WARN_UNUSED;
 /* What the mask of a head shows. */
 atn_status atn_sight_pattern(atn_ctx *cx, const atn_head *h,
                              atn_pattern **out) ATN_WARN_UNUSED;

@@ -9,9 +9,9 @@
  *         g^ the largest, n_v and n_g together with these: n = floor(m / block) + 1, m
  *         = #(sums of the largest <= gamma + 1e-10) + 1, not below min_budget nor above
  *         max_budget, in blocks.
- *         JSD < tau: that with n_v = n_g = min_budget, and the largest of all entries of
- *         softmax(scale mean(q) . mean(k)) by rows of blocks while their sum is at most
- *         gamma times the rows.
+ *         JSD < tau: that with n_v = n_g = min_budget, and the largest of all entries
+ *         of softmax(scale mean(q) . mean(k)) by rows of blocks while their sum is at
+ *         most gamma times the rows.
  *         Texts of up to 2 blocks, or min_budget, and single queries: dense.
  * Oracle  gamma = 1: dense. tau = 0: never by entries; above sqrt(ln 2) always. Uniform
  *         attention: m = floor(gamma n) + 1.

@@ -24,8 +24,8 @@ atn_status atn_lines_sum(atn_ctx *cx, const atn_head *h, atn_idx last,
                          atn_lines *out) ATN_WARN_UNUSED;
 
 /* The k largest of score [n], of which the first `forced` come first (they are
- * overwritten), as spans from `from` on into out [k]; returns how many spans. ties as of
- * atn_cut_at_count; scratch [n]. */
+ * overwritten), as spans from `from` on into out [k]; returns how many spans. ties as
+ * of atn_cut_at_count; scratch [n]. */
 atn_idx atn_lines_best(double *score, atn_idx n, atn_idx k, atn_idx forced,
                        atn_idx from, atn_span *out, double *scratch, int64_t *ties);
 /* Columns and distances in blocks of the frame, sorted spans that do not touch. */

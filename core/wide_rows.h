@@ -23,8 +23,8 @@ atn_status atn_wide_product(atn_ctx *cx, atn_cmat a, atn_cmat b, double scale,
 atn_status atn_wide_logits(atn_ctx *cx, const atn_head *h, const atn_tile *t,
                            double *out) ATN_WARN_UNUSED;
 /* The logits x [n] of the keys that query i sees become its weights; *mass is their
- * sum: 1, or less with a sink logit. Given weights stay. n = 0 is fine. DATA with layer,
- * head and row when one is NaN or infinite. */
+ * sum: 1, or less with a sink logit. Given weights stay. n = 0 is fine. DATA with
+ * layer, head and row when one is NaN or infinite. */
 atn_status atn_wide_softmax(atn_ctx *cx, const atn_head *h, atn_idx i, double *x,
                             atn_idx n, double *mass) ATN_WARN_UNUSED;
 

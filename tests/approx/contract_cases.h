@@ -58,7 +58,7 @@ static const contract_case contract_cases[] = {
     {"hip", "k=8,block_q=4,window=8", .looks = ATN_LOOKS_QUERIES},
     {"infinite_hip", "k=8,block_q=8,sink=2,window=4,chunks=16x8x4,keep=32x16",
      .looks = BOTH},
-    {"moa", "density=.4", .looks = BOTH, .tokens = 320},
+    {"moa", "density=.4", .looks = BOTH, .tokens = 450},
     /* hashes and clusters */
     {"hyper", "block=8,samples=6,min=8,projections=3", .dense = "min=97",
      .looks = ATN_LOOKS_QUERIES},

@@ -1,5 +1,5 @@
-/* tests/approx/lines_twin.h -- what a plan keeps of one head, and sums of its last rows,
- * written out: what minference and flexprefill are checked with. */
+/* tests/approx/lines_twin.h -- what a plan keeps of one head, and sums of its last
+ * rows, written out: what minference and flexprefill are checked with. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 

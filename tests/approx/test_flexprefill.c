@@ -236,8 +236,8 @@ static void dense_limits(atn_ctx *cx)
 }
 
 /* Two last queries that see all alike: 12 columns hold .1890 of the weight, 13 hold
- * .2047, so gamma .2 counts 13 and takes 13 / 8 + 1 = 2 blocks; of equal ones the first.
- * Distances likewise. */
+ * .2047, so gamma .2 counts 13 and takes 13 / 8 + 1 = 2 blocks; of equal ones the
+ * first. Distances likewise. */
 static void uniform_attention(atn_ctx *cx)
 {
     bool want[2 * 64];

@@ -440,7 +440,8 @@ static void one_column(atn_ctx *cx)
     zoo_free(&z);
 }
 
-/* 64 rows and all keys: 2 d flop a visible pair and 2 to add it; tiles of the kernels. */
+/* 64 rows and all keys: 2 d flop a visible pair and 2 to add it; tiles of the
+ * kernels. */
 static void costs(atn_ctx *cx)
 {
     const double pairs = 64 * 200 - 64 * 63 / 2;
