@@ -1,13 +1,14 @@
-/* approx/dhsa.c -- DHSA, second version: every block of queries keeps the blocks of keys
- * whose means fit its own best.
+/* approx/dhsa.c -- DHSA, second version: every block of queries keeps the blocks of
+ * keys whose means fit its own best.
  *
- * Math    score(a, c) = mean of the queries of block a . mean of the keys of block c, no
- *         scale; block a keeps k = max(1, int(density nb)) blocks, nb those of the whole
- *         text: its own, and the best k - 1 before it.
+ * Math    score(a, c) = mean of the queries of block a . mean of the keys of block c,
+ *         no scale; block a keeps k = max(1, int(density nb)) blocks, nb those of the
+ *         whole text: its own, and the best k - 1 before it.
  * Oracle  density 1: dense. Golden rows in the tests.
  * Source  Xiong, Zou, Fekri, Cho, Dynamic hierarchical sparse attention, arXiv
- *         2510.24606, and its code, second version. There k blocks are chosen among all,
- *         those ahead of the queries too, which causality then takes away: as_published.
+ *         2510.24606, and its code, second version. There k blocks are chosen among
+ *         all, those ahead of the queries too, which causality then takes away:
+ *         as_published.
  * Cost    (n / block)^2 d flop, and 2 n d for the means. Memory the means.
  * Limits  the variants with first and recent keys, and with vertical and slash lines,
  *         are methods of their own here. Of a block of queries that a chunk cuts, the

@@ -5,13 +5,13 @@
  * Math    borders, an oracle here: with A the attention averaged over the heads, rows r
  *         from p + w on,
  *             past = sum_r sum_{c = p-w+1 .. p} A_rc, ahead = the same of p+1 .. p+w,
- *             ratio_p = (max + 1e-6) / (min + 1e-6)  for 2 w - 1 <= p < n - 2 w, else 0;
- *         places with ratio_p > theta, the largest first, none within `nms` of one that
- *         is taken, at most `most` of them: a chunk ends behind each.
+ *             ratio_p = (max + 1e-6) / (min + 1e-6) for 2 w - 1 <= p < n - 2 w;
+ *         places with ratio_p > theta (elsewhere it is 0), the largest first, none
+ *         within `nms` of one that is taken, at most `most`: a chunk ends behind each.
  *         score(block, chunk) = mean query of the block . mean key of the chunk times
  *         sqrt(length), queries and keys averaged over the heads before.
- *         A block whose rows see `hi` keys at most keeps k of them: the last `local`, the
- *         first `global`, then those of the best chunks, of the last one the first.
+ *         A block whose rows see `hi` keys at most keeps k of them: the last `local`,
+ *         the first `global`, then those of the best chunks, of the last one the first.
  * Oracle  A constant: ratio 1, one chunk, local and lowest keys. k >= n: dense. Golden
  *         rows and borders in the tests.
  * Source  Xiong, Zou, Fekri, Cho, Dynamic hierarchical sparse attention, arXiv

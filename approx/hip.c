@@ -7,8 +7,8 @@
  *         over some rows i of the block and the keys j of one block that stands for it,
  *         and as many halves as there were chunks go on, until they are single blocks.
  *         A row sees these and the window p - j < window.
- *         Behind the prompt rows come one by one: each `refresh`-th one searches, alone,
- *         and those after it keep what it found.
+ *         Behind the prompt rows come one by one: each `refresh`-th one searches,
+ *         alone, and those after it keep what it found.
  * Oracle  k >= T: dense. Equal scores: the lowest blocks. hip_paper with k = 1 and
  *         scores -|j - j0|: finds every j0 for n <= 130. Golden rows in the tests.
  * Source  Lee et al., A training-free sub-quadratic cost transformer model serving

@@ -15,8 +15,10 @@
  *         share = heads: a chunk scores the most that it scores in any head of the
  *         layer, before every choice: heads keep the same keys.
  * Oracle  k >= n and window >= C >= block_q: dense. Equal scores: the lowest chunks.
- *         What a stage keeps lies in what the one before kept. Golden rows in the tests.
- * Source  Lee et al., InfiniteHiP, arXiv 2502.08910, and its code (hip-attention, v1.2).
+ *         What a stage keeps lies in what the one before kept. Golden rows in the
+ *         tests.
+ * Source  Lee et al., InfiniteHiP, arXiv 2502.08910, and its code (hip-attention,
+ *         v1.2).
  * Cost    of a block of queries and a stage 4 d (block_q / rows) log2(C) flop a chunk;
  *         the first stage visits all chunks, so n^2 / (C block_q) of them. Memory those
  *         of one block of queries.
