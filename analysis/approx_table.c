@@ -101,6 +101,39 @@ done:
     return st;
 }
 
+/* Leaves out what the id alone would set. */
+static atn_status drop_usual(atn_ctx *cx, const atn_choice *c,
+                             char text[ATN_APPROX_PARAMETERS])
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    char usual[ATN_APPROX_PARAMETERS], *to = text;
+    atn_status st = ATN_OK;
+    atn_choice plain;
+
+    ATN_TRY(atn_choice_read(cx, atn_choice_id(c), NULL, &plain));
+    ATN_TRY(print_parameters(cx, &plain, NAN, usual));
+    for (char *at = text, *end; *at; at = end) {
+        const char *was = usual;
+        size_t n;
+
+        end = at + strcspn(at, ",");
+        n = (size_t)(end - at);
+        while (*was && !(strncmp(was, at, n) == 0 && (!was[n] || was[n] == ','))) {
+            was += strcspn(was, ",");
+            was += *was == ',';
+        }
+        end += *end == ',';
+        if (*was) continue;
+        if (to > text) *to++ = ',';
+        memmove(to, at, n);
+        to += n;
+    }
+    *to = '\0';
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
 /* The value of key `name` in "key=value,..", its length through n. */
 static const char *value_of(const char *text, const char *name, size_t *n)
 {
@@ -220,7 +253,7 @@ static joined join(const atn_approx *a, atn_idx from, atn_idx to, int c)
 
 enum { METHOD, FAMILY, PARAMETERS, BUDGET, BUDGET_FIT, NAMES };
 
-static atn_status add_names(atn_ctx *cx, atn_table *t, int at[NAMES])
+static atn_status add_names(atn_ctx *cx, atn_table *t, bool brief, int at[NAMES])
 {
     static const char *const names[NAMES][2] = {
         {"method", "its id"},
@@ -232,13 +265,17 @@ static atn_status add_names(atn_ctx *cx, atn_table *t, int at[NAMES])
     atn_status st = ATN_OK;
 
     for (int k = 0; k < NAMES; k++)
-        ATN_TRY(atn_table_add_col(cx, t, names[k][0], ATN_COL_STR, "", names[k][1],
+        ATN_TRY(atn_table_add_col(cx, t, names[k][0], ATN_COL_STR, "",
+                                  k == PARAMETERS && brief
+                                      ? "those that are not as the id alone sets them"
+                                      : names[k][1],
                                   &at[k]));
 done:
     return st;
 }
 
-static atn_status set_names(atn_ctx *cx, atn_table *t, const int at[NAMES],
+/* brief: of the parameters those that are not as the id alone sets them. */
+static atn_status set_names(atn_ctx *cx, atn_table *t, const int at[NAMES], bool brief,
                             const atn_approx_case *c, const joined *j)
 {
     const atn_choice *choice = &c->method->choice;
@@ -248,6 +285,7 @@ static atn_status set_names(atn_ctx *cx, atn_table *t, const int at[NAMES],
     ATN_TRY(atn_table_set_str(cx, t, at[METHOD], atn_choice_id(choice)));
     ATN_TRY(atn_table_set_str(cx, t, at[FAMILY], atn_choice_describe(choice).family));
     ATN_TRY(atn_approx_parameters(cx, choice, j->lo, j->hi, text));
+    if (brief) ATN_TRY(drop_usual(cx, choice, text));
     ATN_TRY(atn_table_set_str(cx, t, at[PARAMETERS], text));
     if (!c->budget->text[0]) return ATN_OK;
     ATN_TRY(atn_table_set_str(cx, t, at[BUDGET], c->budget->text));
@@ -331,7 +369,7 @@ atn_status atn_approx_table(atn_ctx *cx, const atn_approx *a, atn_keys_of per,
 
     ATN_TRY(atn_table_create(cx, "approx", &t));
     ATN_TRY(atn_keys_add(cx, a->selection, per, t, &k));
-    ATN_TRY(add_names(cx, t, names));
+    ATN_TRY(add_names(cx, t, false, names));
     ATN_TRY(add_values(cx, a, t, values, &tile, &looks));
     for (atn_idx from = 0, to; from < a->n; from = to) {
         to = per == ATN_KEYS_HEAD    ? from + 1
@@ -345,7 +383,7 @@ atn_status atn_approx_table(atn_ctx *cx, const atn_approx *a, atn_keys_of per,
             ATN_TRY(atn_keys_set(cx, t, &k, a->head[from].info, a->head[from].head));
             if (per == ATN_KEYS_MODEL)
                 ATN_TRY(atn_table_set_str(cx, t, k.pattern, common_pattern(a)));
-            ATN_TRY(set_names(cx, t, names, &a->cases[c], &j));
+            ATN_TRY(set_names(cx, t, names, false, &a->cases[c], &j));
             ATN_TRY(set_values(cx, a, t, values, tile, looks, &j));
         }
     }
@@ -354,6 +392,21 @@ atn_status atn_approx_table(atn_ctx *cx, const atn_approx *a, atn_keys_of per,
 done:
     atn_table_destroy(cx, t);
     return st;
+}
+
+/* An oracle reads dense attention: it says what could be had and is no choice, unless
+ * there are oracles alone. */
+static bool is_apart(const atn_approx *a, int c)
+{
+    const atn_method *m = a->cases[c].method->choice.method;
+    bool others = false;
+
+    for (int k = 0; k < a->n_cases; k++) {
+        const atn_method *of = a->cases[k].method->choice.method;
+
+        others |= !of || strcmp(of->family, "oracle") != 0;
+    }
+    return others && m && strcmp(m->family, "oracle") == 0;
 }
 
 /* Errors of rounding are no errors. */
@@ -371,11 +424,11 @@ static bool beats(const double *x, const double *y)
     return less >= 0 && better >= 0 && (less > 0 || better > 0);
 }
 
-static bool on_front(const joined *all, int n, int c)
+static bool on_front(const atn_approx *a, const joined *all, int c)
 {
-    for (int k = 0; k < n; k++)
-        if (all[k].n == all[c].n && !isnan(all[k].value[ATN_APPROX_ERROR]) &&
-            beats(all[k].value, all[c].value))
+    for (int k = 0; k < a->n_cases; k++)
+        if (all[k].n == all[c].n && !is_apart(a, k) &&
+            !isnan(all[k].value[ATN_APPROX_ERROR]) && beats(all[k].value, all[c].value))
             return false;
     return true;
 }
@@ -393,13 +446,13 @@ static atn_status pareto_rows(atn_ctx *cx, const atn_approx *a, atn_table *t,
     for (int c = 0; c < a->n_cases; c++) {
         if (all[c].n == 0) continue;
         ATN_TRY(atn_table_add_row(cx, t));
-        ATN_TRY(set_names(cx, t, names, &a->cases[c], &all[c]));
+        ATN_TRY(set_names(cx, t, names, true, &a->cases[c], &all[c]));
         atn_table_set_i64(t, first, all[c].n);
         for (int v = 0; v < VALUES; v++)
             if (!isnan(all[c].value[front_values[v]]))
                 atn_table_set_f64(t, first + 1 + v, all[c].value[front_values[v]]);
-        if (!isnan(all[c].value[ATN_APPROX_ERROR]))
-            atn_table_set_bool(t, first + 1 + VALUES, on_front(all, a->n_cases, c));
+        if (!isnan(all[c].value[ATN_APPROX_ERROR]) && !is_apart(a, c))
+            atn_table_set_bool(t, first + 1 + VALUES, on_front(a, all, c));
     }
 done:
     return st;
@@ -414,7 +467,7 @@ atn_status atn_approx_pareto(atn_ctx *cx, const atn_approx *a, atn_table **out)
     joined *all = NULL;
 
     ATN_TRY(atn_table_create(cx, "pareto", &t));
-    ATN_TRY(add_names(cx, t, names));
+    ATN_TRY(add_names(cx, t, true, names));
     ATN_TRY(atn_table_add_col(cx, t, "heads", ATN_COL_I64, "", "heads of the means",
                               &first));
     for (size_t v = 0; v < ATN_LEN(front_values); v++) {
@@ -425,7 +478,7 @@ atn_status atn_approx_pareto(atn_ctx *cx, const atn_approx *a, atn_table **out)
     ATN_TRY(atn_table_add_col(
         cx, t, "on_front", ATN_COL_BOOL, "",
         "no other of as many heads executes and errs no more, and one of "
-        "both less; errors below 1e-6 are rounding",
+        "both less; errors below 1e-6 are rounding; empty for oracles beside others",
         NULL));
     ATN_TAKE(all, a->n_cases);
     for (int c = 0; c < a->n_cases; c++) all[c] = join(a, 0, a->n, c);
@@ -447,7 +500,8 @@ static bool is_better(const double *x, const double *y)
     return x[ATN_APPROX_EXECUTED] < y[ATN_APPROX_EXECUTED];
 }
 
-/* The best case of head i at a budget that is not `but`; -1 = none. */
+/* The best case of head i at a budget that is not `but`, nor an oracle beside others;
+ * -1 = none. */
 static int best_of(const atn_approx *a, atn_idx i, int budget, int but)
 {
     int best = -1;
@@ -455,7 +509,8 @@ static int best_of(const atn_approx *a, atn_idx i, int budget, int but)
     for (int c = budget; c < a->n_cases; c += a->list.budgets) {
         const atn_approx_cell *x = atn_approx_at(a, i, c);
 
-        if (c == but || !x->done || !x->keeps || isnan(x->value[ATN_APPROX_ERROR]))
+        if (c == but || !x->done || !x->keeps || is_apart(a, c) ||
+            isnan(x->value[ATN_APPROX_ERROR]))
             continue;
         if (best < 0 || is_better(x->value, atn_approx_at(a, i, best)->value)) best = c;
     }
@@ -515,7 +570,7 @@ atn_status atn_approx_best(atn_ctx *cx, const atn_approx *a, atn_table **out)
 
     ATN_TRY(atn_table_create(cx, "best", &t));
     ATN_TRY(atn_keys_add(cx, a->selection, ATN_KEYS_HEAD, t, &k));
-    ATN_TRY(add_names(cx, t, names));
+    ATN_TRY(add_names(cx, t, true, names));
     ATN_TRY(best_columns(cx, t, &at));
     for (atn_idx i = 0; i < a->n; i++)
         for (int b = 0; b < a->list.budgets; b++) {
@@ -526,7 +581,7 @@ atn_status atn_approx_best(atn_ctx *cx, const atn_approx *a, atn_table **out)
             j = join(a, i, i + 1, best);
             ATN_TRY(atn_table_add_row(cx, t));
             ATN_TRY(atn_keys_set(cx, t, &k, a->head[i].info, a->head[i].head));
-            ATN_TRY(set_names(cx, t, names, &a->cases[best], &j));
+            ATN_TRY(set_names(cx, t, names, true, &a->cases[best], &j));
             ATN_TRY(best_row(cx, a, t, at, i, best, second));
         }
     *out = t;

@@ -47,6 +47,7 @@ typedef struct atn_tally {
 atn_tally atn_tally_sum(const atn_tally *of, atn_idx n);
 /* Adds to an index what n vectors of d numbers cost that come of all keys once and are
  * scored by all queries: 2 d flop a score; keys and queries read once, the vectors and
- * the scores written and read. What the heads of a group share is divided by `heads`. */
+ * the scores written and read. What the heads of a group share is divided by their
+ * number. */
 void atn_tally_cost(const atn_tally *t, const atn_head *h, atn_idx n, atn_idx heads,
                     atn_plan *out);

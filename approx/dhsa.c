@@ -1,13 +1,14 @@
-/* approx/dhsa.c -- DHSA, second version: every block of queries keeps the blocks of keys
- * whose means fit its own best.
+/* approx/dhsa.c -- DHSA, second version: every block of queries keeps the blocks of
+ * keys whose means fit its own best.
  *
- * Math    score(a, c) = mean of the queries of block a . mean of the keys of block c, no
- *         scale; block a keeps k = max(1, int(density nb)) blocks, nb those of the whole
- *         text: its own, and the best k - 1 before it.
+ * Math    score(a, c) = mean of the queries of block a . mean of the keys of block c,
+ *         no scale; block a keeps k = max(1, int(density nb)) blocks, nb those of the
+ *         whole text: its own, and the best k - 1 before it.
  * Oracle  density 1: dense. Golden rows in the tests.
  * Source  Xiong, Zou, Fekri, Cho, Dynamic hierarchical sparse attention, arXiv
- *         2510.24606, and its code, second version. There k blocks are chosen among all,
- *         those ahead of the queries too, which causality then takes away: as_published.
+ *         2510.24606, and its code, second version. There k blocks are chosen among
+ *         all, those ahead of the queries too, which causality then takes away:
+ *         as_published.
  * Cost    (n / block)^2 d flop, and 2 n d for the means. Memory the means.
  * Limits  the variants with first and recent keys, and with vertical and slash lines,
  *         are methods of their own here. Of a block of queries that a chunk cuts, the
@@ -77,27 +78,32 @@ static atn_idx pool_queries(const atn_head *h, atn_idx from, atn_idx to, float *
     return rows;
 }
 
-/* The best of the blocks [lo, hi) into best; how many. */
-static atn_status best_blocks(atn_ctx *cx, const job *j, const float *mean, atn_span of,
-                              atn_idx k, atn_rank_tally *tally, atn_idx *best,
-                              atn_idx *n)
+/* What a block of queries chooses. */
+typedef struct choice {
+    atn_idx *best, n;  /* blocks of keys */
+    const float *mean; /* of the queries */
+    atn_rank_tally *tally;
+} choice;
+
+/* The k best of some blocks. */
+static atn_status best_blocks(atn_ctx *cx, const job *j, atn_span of, atn_idx k,
+                              choice *c)
 {
     const atn_idx d = j->h->k.cols, skip = of.lo / ATN_PANEL * ATN_PANEL;
     const atn_idx panels = (of.hi - skip + ATN_PANEL - 1) / ATN_PANEL;
     atn_status st = ATN_OK;
     float *score = NULL, *scratch = NULL;
 
-    *n = 0;
     if (of.lo >= of.hi) goto done;
     ATN_TAKE(score, panels * ATN_PANEL);
     ATN_TAKE(scratch, of.hi - of.lo);
-    atn_panels_dot(mean, d, 1, j->panels + skip * d, panels, d, score,
+    atn_panels_dot(c->mean, d, 1, j->panels + skip * d, panels, d, score,
                    panels * ATN_PANEL);
-    *n = atn_best_of(score + of.lo - skip, of.hi - of.lo, k, best, scratch,
-                     &tally->ties);
-    for (atn_idx b = 0; b < *n; b++) best[b] += of.lo;
-    tally->pairs += of.hi - of.lo;
-    tally->keys += of.hi - of.lo;
+    c->n = atn_best_of(score + of.lo - skip, of.hi - of.lo, k, c->best, scratch,
+                       &c->tally->ties);
+    for (atn_idx b = 0; b < c->n; b++) c->best[b] += of.lo;
+    c->tally->pairs += of.hi - of.lo;
+    c->tally->keys += of.hi - of.lo;
 done:
     return st;
 }
@@ -107,22 +113,24 @@ static atn_status plan_block(atn_ctx *cx, atn_idx i, void *state)
     const job *j = state;
     const atn_arena_mark mark = atn_arena_save(cx);
     const atn_idx r = j->first + i, from = r * j->block;
+    const bool own = r < j->blocks && !j->as_published;
+    choice c = {.tally = &j->tally[i]};
     atn_status st = ATN_OK;
-    atn_idx *best = NULL, lo, hi, n = 0;
-    bool own = r < j->blocks && !j->as_published;
     float *mean = NULL;
+    atn_idx lo, hi;
     atn_span of;
 
     atn_head_hull(j->h, from, from + j->block, &lo, &hi);
     if (lo >= hi) goto done;
     ATN_TAKE(mean, j->h->q.cols);
-    ATN_TAKE(best, j->keep + 1);
-    j->tally[i].rows = pool_queries(j->h, from, from + j->block, mean);
+    ATN_TAKE(c.best, j->keep + 1);
+    c.mean = mean;
+    c.tally->rows = pool_queries(j->h, from, from + j->block, mean);
     of = (atn_span){lo / j->block, own ? r : (hi - 1) / j->block + 1};
     if (j->as_published) of = (atn_span){0, j->blocks};
-    ATN_TRY(best_blocks(cx, j, mean, of, j->keep - own, &j->tally[i], best, &n));
-    if (own) best[n++] = r;
-    ATN_TRY(atn_chosen_put_blocks(cx, j->chosen, r, best, n));
+    ATN_TRY(best_blocks(cx, j, of, j->keep - own, &c));
+    if (own) c.best[c.n++] = r;
+    ATN_TRY(atn_chosen_put_blocks(cx, j->chosen, r, c.best, c.n));
 done:
     atn_arena_rewind(cx, mark);
     return st;

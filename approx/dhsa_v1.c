@@ -5,13 +5,13 @@
  * Math    borders, an oracle here: with A the attention averaged over the heads, rows r
  *         from p + w on,
  *             past = sum_r sum_{c = p-w+1 .. p} A_rc, ahead = the same of p+1 .. p+w,
- *             ratio_p = (max + 1e-6) / (min + 1e-6)  for 2 w - 1 <= p < n - 2 w, else 0;
- *         places with ratio_p > theta, the largest first, none within `nms` of one that
- *         is taken, at most `most` of them: a chunk ends behind each.
+ *             ratio_p = (max + 1e-6) / (min + 1e-6) for 2 w - 1 <= p < n - 2 w;
+ *         places with ratio_p > theta (elsewhere it is 0), the largest first, none
+ *         within `nms` of one that is taken, at most `most`: a chunk ends behind each.
  *         score(block, chunk) = mean query of the block . mean key of the chunk times
  *         sqrt(length), queries and keys averaged over the heads before.
- *         A block whose rows see `hi` keys at most keeps k of them: the last `local`, the
- *         first `global`, then those of the best chunks, of the last one the first.
+ *         A block whose rows see `hi` keys at most keeps k of them: the last `local`,
+ *         the first `global`, then those of the best chunks, of the last one the first.
  * Oracle  A constant: ratio 1, one chunk, local and lowest keys. k >= n: dense. Golden
  *         rows and borders in the tests.
  * Source  Xiong, Zou, Fekri, Cho, Dynamic hierarchical sparse attention, arXiv
@@ -235,30 +235,37 @@ done:
 
 /* ---- what stands for blocks and chunks ---- */
 
-/* Rows [first, first + n) of several matrices, averaged over these; then one row for
- * all: the mean, or the largest of every column. */
-static void pool_rows(const atn_head *heads, atn_idx count, atn_idx step, bool keys,
-                      atn_span rows, int pool, float *out)
+/* The queries, or keys, of several heads. */
+typedef struct pool {
+    const atn_head *heads; /* every step-th */
+    atn_idx count, step;
+    bool keys;
+    int how; /* POOL_ */
+} pool;
+
+/* Some rows, averaged over the heads; then one row for all: the mean, or the largest of
+ * every column. */
+static void pool_rows(const pool *p, atn_span rows, float *out)
 {
-    const atn_idx d = heads[0].q.cols;
+    const atn_idx d = p->heads[0].q.cols;
     const double n = (double)(rows.hi - rows.lo);
 
     for (atn_idx c = 0; c < d; c++) {
-        double all = pool == POOL_MAX ? -INFINITY : 0;
+        double all = p->how == POOL_MAX ? -INFINITY : 0;
 
         for (atn_idx i = rows.lo; i < rows.hi; i++) {
             double x = 0;
 
-            for (atn_idx h = 0; h < count; h++) {
-                const atn_head *of = &heads[h * step];
+            for (atn_idx h = 0; h < p->count; h++) {
+                const atn_head *of = &p->heads[h * p->step];
 
-                x += (double)atn_crow(keys ? of->k : of->q, i)[c];
+                x += (double)atn_crow(p->keys ? of->k : of->q, i)[c];
             }
-            x /= (double)count;
-            all = pool == POOL_MAX ? ATN_MAX(all, x) : all + x;
+            x /= (double)p->count;
+            all = p->how == POOL_MAX ? ATN_MAX(all, x) : all + x;
         }
-        if (pool != POOL_MAX) all /= n;
-        out[c] = (float)(pool == POOL_NORM ? all * sqrt(n) : all);
+        if (p->how != POOL_MAX) all /= n;
+        out[c] = (float)(p->how == POOL_NORM ? all * sqrt(n) : all);
     }
 }
 
@@ -279,13 +286,14 @@ static atn_status pool_chunks(atn_ctx *cx, atn_idx i, void *state)
     const atn_arena_mark mark = atn_arena_save(cx);
     const atn_idx d = j->in->head[0].q.cols, from = i * ATN_PANEL;
     const atn_idx n = ATN_MIN((atn_idx)ATN_PANEL, j->chunks - from);
+    const pool keys = {j->in->head, j->in->heads / j->in->group, j->in->group, true,
+                       j->t.pool};
     atn_status st = ATN_OK;
     float *x = NULL;
 
     ATN_TAKE(x, n * d);
     for (atn_idx c = 0; c < n; c++)
-        pool_rows(j->in->head, j->in->heads / j->in->group, j->in->group, true,
-                  (atn_span){j->begins[from + c], j->begins[from + c + 1]}, j->t.pool,
+        pool_rows(&keys, (atn_span){j->begins[from + c], j->begins[from + c + 1]},
                   x + c * d);
     atn_panels_pack(x, d, n, d, j->panels + from * d);
 done:
@@ -308,10 +316,20 @@ static int by_score(const void *a_, const void *b_)
     return (a->chunk > b->chunk) - (a->chunk < b->chunk);
 }
 
-/* Chunks with a key in [lo, hi), best first, in the arena. */
-static atn_status rank_chunks(atn_ctx *cx, const job *j, atn_span queries, atn_idx lo,
-                              atn_idx hi, ranked **out, atn_idx *n)
+/* A block of queries. */
+typedef struct block {
+    atn_span queries, sees; /* its rows; the hull of what these see */
+    ranked *chunk;          /* best first */
+    atn_idx chunks;
+    atn_span *keys; /* what it keeps */
+    atn_idx n;
+    atn_rank_tally *tally;
+} block;
+
+/* Ranks the chunks with a key in `of`. */
+static atn_status rank_chunks(atn_ctx *cx, const job *j, atn_span of, block *b)
 {
+    const pool queries = {j->in->head, j->in->heads, 1, false, j->t.pool};
     const atn_idx d = j->in->head[0].q.cols;
     const atn_idx panels = (j->chunks + ATN_PANEL - 1) / ATN_PANEL;
     atn_status st = ATN_OK;
@@ -319,40 +337,41 @@ static atn_status rank_chunks(atn_ctx *cx, const job *j, atn_span queries, atn_i
 
     ATN_TAKE(q, d);
     ATN_TAKE(score, panels * ATN_PANEL);
-    ATN_TAKE(*out, j->chunks);
-    pool_rows(j->in->head, j->in->heads, 1, false, queries, j->t.pool, q);
+    ATN_TAKE(b->chunk, j->chunks);
+    pool_rows(&queries, b->queries, q);
     atn_panels_dot(q, d, 1, j->panels, panels, d, score, panels * ATN_PANEL);
-    *n = 0;
     for (atn_idx c = 0; c < j->chunks; c++)
-        if (j->begins[c] < hi && j->begins[c + 1] > lo)
-            (*out)[(*n)++] = (ranked){score[c], c};
-    if (*n > 1) qsort(*out, (size_t)*n, sizeof **out, by_score);
+        if (j->begins[c] < of.hi && j->begins[c + 1] > of.lo)
+            b->chunk[b->chunks++] = (ranked){score[c], c};
+    if (b->chunks > 1) qsort(b->chunk, (size_t)b->chunks, sizeof *b->chunk, by_score);
+    b->tally->pairs += b->chunks;
+    b->tally->keys += b->chunks;
 done:
     return st;
 }
 
-/* The keys of [lo, hi) that chunks hold, `rest` at most, best first, into out. */
-static atn_idx take_chunks(const job *j, const ranked *r, atn_idx n, atn_span of,
-                           atn_idx rest, atn_span *out, int64_t *ties)
+/* Adds the keys of `of` that chunks hold, `rest` at most, best first. */
+static void take_chunks(const job *j, atn_span of, atn_idx rest, block *b)
 {
-    atn_idx taken = 0;
+    bool taken = false;
     float last = 0;
 
-    for (atn_idx e = 0; e < n; e++) {
-        const atn_idx lo = ATN_MAX(j->begins[r[e].chunk], of.lo);
-        const atn_idx hi = ATN_MIN(j->begins[r[e].chunk + 1], of.hi);
+    for (atn_idx e = 0; e < b->chunks; e++) {
+        const ranked *r = &b->chunk[e];
+        const atn_idx lo = ATN_MAX(j->begins[r->chunk], of.lo);
+        const atn_idx hi = ATN_MIN(j->begins[r->chunk + 1], of.hi);
         const atn_idx here = ATN_MIN(ATN_MAX(hi - lo, 0), rest);
 
         if (here > 0) {
-            out[taken++] = (atn_span){lo, lo + here};
-            last = r[e].score;
+            b->keys[b->n++] = (atn_span){lo, lo + here};
+            last = r->score;
+            taken = true;
             rest -= here;
         }
         if (rest > 0) continue;
-        if (taken == 0 || r[e].score != last) break;
-        *ties += ATN_MAX(hi - lo, 0) - here;
+        if (!taken || r->score != last) break;
+        b->tally->ties += ATN_MAX(hi - lo, 0) - here;
     }
-    return taken;
 }
 
 static int by_beginning(const void *a_, const void *b_)
@@ -363,46 +382,39 @@ static int by_beginning(const void *a_, const void *b_)
 }
 
 /* The first `global` keys of the choice make way for the first tokens. */
-static atn_idx overwrite(atn_span *s, atn_idx n, atn_idx global)
+static void overwrite(block *b, atn_idx global)
 {
     atn_idx gone = 0;
 
-    qsort(s, (size_t)n, sizeof *s, by_beginning);
-    for (atn_idx e = 0; e < n && gone < global; e++) {
-        const atn_idx here = ATN_MIN(s[e].hi - s[e].lo, global - gone);
+    qsort(b->keys, (size_t)b->n, sizeof *b->keys, by_beginning);
+    for (atn_idx e = 0; e < b->n && gone < global; e++) {
+        const atn_idx here = ATN_MIN(b->keys[e].hi - b->keys[e].lo, global - gone);
 
-        s[e].lo += here;
+        b->keys[e].lo += here;
         gone += here;
     }
-    s[n] = (atn_span){0, gone};
-    return n + 1;
+    b->keys[b->n++] = (atn_span){0, gone};
 }
 
-/* The keys of a block of queries that see [lo, hi). */
-static atn_status choose(atn_ctx *cx, const job *j, atn_span queries, atn_span sees,
-                         atn_rank_tally *tally, atn_span **out, atn_idx *count)
+static atn_status choose(atn_ctx *cx, const job *j, block *b)
 {
     const dhsa *t = &j->t;
     const bool mended = !j->in->as_published;
+    const atn_span sees = b->sees;
     const atn_idx local = ATN_MAX(sees.hi - ATN_MIN(t->local, t->k), sees.lo);
-    atn_idx rest = t->k - (sees.hi - local), first = sees.lo, n = 0, ranks = 0;
+    atn_idx rest = t->k - (sees.hi - local), first = sees.lo;
     atn_status st = ATN_OK;
-    ranked *r = NULL;
 
-    ATN_TRY(rank_chunks(cx, j, queries, sees.lo, local, &r, &ranks));
-    ATN_TAKE(*out, ranks + 3);
-    (*out)[n++] = (atn_span){local, sees.hi};
+    ATN_TRY(rank_chunks(cx, j, (atn_span){sees.lo, local}, b));
+    ATN_TAKE(b->keys, b->chunks + 3);
+    b->keys[b->n++] = (atn_span){local, sees.hi};
     if (mended && t->global > sees.lo) {
         first = ATN_MIN(ATN_MIN(t->global, local), sees.lo + rest);
-        (*out)[n++] = (atn_span){sees.lo, first};
+        b->keys[b->n++] = (atn_span){sees.lo, first};
         rest -= first - sees.lo;
     }
-    n += take_chunks(j, r, ranks, (atn_span){first, local}, rest, *out + n,
-                     &tally->ties);
-    if (!mended) n = overwrite(*out, n, t->global);
-    tally->pairs += ranks;
-    tally->keys += ranks;
-    *count = n;
+    take_chunks(j, (atn_span){first, local}, rest, b);
+    if (!mended) overwrite(b, t->global);
 done:
     return st;
 }
@@ -413,16 +425,15 @@ static atn_status plan_block(atn_ctx *cx, atn_idx i, void *state)
     const atn_head *h = &j->in->head[0];
     const atn_arena_mark mark = atn_arena_save(cx);
     const atn_idx r = j->first + i, from = r * j->t.block, to = from + j->t.block;
-    const atn_span queries = {ATN_MAX(from - h->sight.offset, 0),
-                              ATN_MIN(to - h->sight.offset, h->nq)};
+    block b = {.queries = {ATN_MAX(from - h->sight.offset, 0),
+                           ATN_MIN(to - h->sight.offset, h->nq)},
+               .tally = &j->tally[i]};
     atn_status st = ATN_OK;
-    atn_span sees, *spans = NULL;
-    atn_idx n = 0;
 
-    atn_head_hull(h, from, to, &sees.lo, &sees.hi);
-    if (sees.lo >= sees.hi) goto done;
-    ATN_TRY(choose(cx, j, queries, sees, &j->tally[i], &spans, &n));
-    ATN_TRY(atn_chosen_put(cx, j->chosen, r, spans, n));
+    atn_head_hull(h, from, to, &b.sees.lo, &b.sees.hi);
+    if (b.sees.lo >= b.sees.hi) goto done;
+    ATN_TRY(choose(cx, j, &b));
+    ATN_TRY(atn_chosen_put(cx, j->chosen, r, b.keys, b.n));
 done:
     atn_arena_rewind(cx, mark);
     return st;

@@ -2,18 +2,18 @@
  * resolution, says which pairs of cells are computed.
  *
  * Math    a cell is ph x pw tokens of a frame, Qd and Kd the means of the queries and
- *         keys of a cell, Ad = softmax(scale Qd Kd') over S cells. With r = 1 - sparsity
- *         and kd = int((1 - r) S^2), t is the kd-th smallest entry of Ad: cell a attends
- *         to cell b iff Ad_ab >= t. Tokens behind the video are text: they see all and
- *         all see them.
+ *         keys of a cell, Ad = softmax(scale Qd Kd') over S cells. With r = 1 -
+ *         sparsity and kd = int((1 - r) S^2), t is the kd-th smallest entry of Ad: cell
+ *         a attends to cell b iff Ad_ab >= t. Tokens behind the video are text: they
+ *         see all and all see them.
  * Oracle  kd = 0: dense. 33 frames of 48 x 80, 8 x 16: S^2 = 980100, kd = 882090, 98011
  *         pairs kept. Cells of 1 x 1: the largest entries of A. Golden rows in the
  *         tests.
  * Source  Shen et al., DraftAttention, arXiv 2505.14708, and its code.
  * Cost    2 S^2 d flop and 2 n d for the means. Memory S^2 floats, announced.
- * Limits  bidirectional, all tokens at once. A cell may be left without a pair: its rows
- *         see the text alone. Pairs that tie with t are kept, more than asked for. Of
- *         the logits the scale alone is in Ad, no bias and no cap.
+ * Limits  bidirectional, all tokens at once. A cell may be left without a pair: its
+ *         rows see the text alone. Pairs that tie with t are kept, more than asked for.
+ *         Of the logits the scale alone is in Ad, no bias and no cap.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "approx/draft.h"

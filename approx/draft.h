@@ -1,5 +1,5 @@
-/* approx/draft.h -- the order of DraftAttention: tokens of a video such that each cell of
- * a frame is a run, as a kernel for blocks needs it.
+/* approx/draft.h -- the order of DraftAttention: tokens of a video such that each cell
+ * of a frame is a run, as a kernel for blocks needs it.
  *
  * Oracle  a permutation; the cell of a token is floor(its new place / (ph pw)).
  */

@@ -7,8 +7,8 @@
  *         block has +inf. The k blocks of largest imp are kept by all heads alike.
  * Oracle  second fixture of the cards, block 4, k = 3: row 18 keeps {4-7, 12-18}, row
  *         23 {4-7, 16-23}.
- * Source  cards/sparse.md 11: configs/modeling_llama_nsa.py of zhenyi4/ssa, ops/naive.py
- *         of fla-org/native-sparse-attention.
+ * Source  cards/sparse.md 11: modeling_llama_nsa.py of zhenyi4/ssa, ops/naive.py of
+ *         fla-org/native-sparse-attention.
  * Cost    2 d flop a query, head and complete block, one exponential each.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later

@@ -252,7 +252,7 @@ static atn_status read_row(atn_ctx *cx, replay *r, atn_idx t)
                 (size_t)(n - hidden - 1) * sizeof *r->best);
         n--;
     }
-    atn_kept_weights(r->h, q, t, r->best, 0, n, r->w);
+    atn_kept_weights(r->h, q, t, r->best, n, r->w);
     for (atn_idx e = 0, from = 0; e < r->n; e++)
         if (e != hidden) r->score[e] += r->w[from++];
     count(r, t, (double)n, 3 * (double)n); /* weights, scores before and after */

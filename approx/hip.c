@@ -7,8 +7,8 @@
  *         over some rows i of the block and the keys j of one block that stands for it,
  *         and as many halves as there were chunks go on, until they are single blocks.
  *         A row sees these and the window p - j < window.
- *         Behind the prompt rows come one by one: each `refresh`-th one searches, alone,
- *         and those after it keep what it found.
+ *         Behind the prompt rows come one by one: each `refresh`-th one searches,
+ *         alone, and those after it keep what it found.
  * Oracle  k >= T: dense. Equal scores: the lowest blocks. hip_paper with k = 1 and
  *         scores -|j - j0|: finds every j0 for n <= 130. Golden rows in the tests.
  * Source  Lee et al., A training-free sub-quadratic cost transformer model serving
@@ -88,6 +88,11 @@ typedef struct search {
     float *fits;
     atn_rank_tally *tally;
 } search;
+
+typedef struct found {
+    atn_span *at; /* keys */
+    atn_idx n;
+} found;
 
 static atn_idx border(const search *s, atn_idx i)
 {
@@ -174,7 +179,7 @@ done:
 
 /* What is found: single blocks as spans of keys, in the arena; everything where there
  * is room for it. */
-static atn_status find(atn_ctx *cx, search *s, atn_span **out, atn_idx *n)
+static atn_status find(atn_ctx *cx, search *s, found *out)
 {
     const atn_idx block = s->t->block;
     atn_status st = ATN_OK;
@@ -184,13 +189,13 @@ static atn_status find(atn_ctx *cx, search *s, atn_span **out, atn_idx *n)
     s->count = s->end > s->lo ? (s->end - 1) / block + 1 - s->first : 0;
     s->chunks = (s->t->k - 1) / block + 1;
     if (s->count <= s->chunks) {
-        ATN_TAKE(*out, 1);
-        **out = (atn_span){s->lo, s->end};
-        *n = s->count > 0;
+        ATN_TAKE(out->at, 1);
+        *out->at = (atn_span){s->lo, s->end};
+        out->n = s->count > 0;
         goto done;
     }
     ATN_TRY(take(cx, s));
-    ATN_TAKE(*out, s->chunks);
+    ATN_TAKE(out->at, s->chunks);
     for (atn_idx i = 0; i < s->chunks; i++)
         s->chunk[i] = piece_of(s, border(s, i), border(s, i + 1) - border(s, i));
     for (longest = (s->count - 1) / s->chunks + 1; longest > 1;
@@ -206,9 +211,9 @@ static atn_status find(atn_ctx *cx, search *s, atn_span **out, atn_idx *n)
     for (atn_idx i = 0; i < s->chunks; i++) {
         const atn_idx at = (s->first + s->chunk[i].start) * block;
 
-        (*out)[i] = (atn_span){at, ATN_MIN(at + block, s->end)};
+        out->at[i] = (atn_span){at, ATN_MIN(at + block, s->end)};
     }
-    *n = s->chunks;
+    out->n = s->chunks;
 done:
     return st;
 }
@@ -243,29 +248,29 @@ static atn_cmat rows_that_score(const job *j, atn_idx from, atn_idx to)
 
 /* Positions [from, to), which have a query. */
 static atn_status find_for(atn_ctx *cx, const job *j, atn_idx from, atn_idx to,
-                           atn_rank_tally *tally, atn_span **out, atn_idx *n)
+                           atn_rank_tally *tally, found *out)
 {
     search s = {.t = &j->t, .k = j->h->k, .tally = tally};
     atn_status st = ATN_OK;
 
-    *n = 0;
+    *out = (found){0};
     s.q = rows_that_score(j, from, to);
     atn_head_hull(j->h, from, to, &s.lo, &s.end);
     s.end = ATN_MAX(s.end - j->t.window, s.lo);
-    ATN_TRY(find(cx, &s, out, n));
+    ATN_TRY(find(cx, &s, out));
 done:
     return st;
 }
 
 /* What was found for the queries at positions [from, to), one by one. */
 static atn_status put_rows(atn_ctx *cx, const job *j, atn_idx from, atn_idx to,
-                           const atn_span *found, atn_idx n)
+                           const found *f)
 {
     const atn_idx offset = ATN_MAX(j->h->sight.offset, 0);
     atn_status st = ATN_OK;
 
     for (atn_idx p = ATN_MAX(from, offset); p < ATN_MIN(to, offset + j->h->nq); p++)
-        ATN_TRY(atn_chosen_put(cx, j->steps, p, found, n));
+        ATN_TRY(atn_chosen_put(cx, j->steps, p, f->at, f->n));
 done:
     return st;
 }
@@ -275,20 +280,19 @@ static atn_status plan_block(atn_ctx *cx, const job *j, atn_idx i)
     const atn_idx r = j->first + i, from = r * j->t.block_q;
     const atn_idx to = ATN_MIN(from + j->t.block_q, j->prompt);
     atn_status st = ATN_OK;
-    atn_span *found = NULL;
-    atn_idx n = 0;
+    found f;
 
     if (from >= to || to <= j->h->sight.offset) goto done;
-    ATN_TRY(find_for(cx, j, from, to, &j->tally[i], &found, &n));
+    ATN_TRY(find_for(cx, j, from, to, &j->tally[i], &f));
     if (j->steps && to < from + j->t.block_q) { /* the prompt ends within */
-        ATN_TRY(put_rows(cx, j, from, to, found, n));
+        ATN_TRY(put_rows(cx, j, from, to, &f));
         goto done;
     }
-    for (atn_idx e = 0; e < n; e++) {
-        found[e].lo /= j->unit;
-        found[e].hi = (found[e].hi - 1) / j->unit + 1;
+    for (atn_idx e = 0; e < f.n; e++) {
+        f.at[e].lo /= j->unit;
+        f.at[e].hi = (f.at[e].hi - 1) / j->unit + 1;
     }
-    ATN_TRY(atn_chosen_put(cx, j->blocks, r, found, n));
+    ATN_TRY(atn_chosen_put(cx, j->blocks, r, f.at, f.n));
 done:
     return st;
 }
@@ -298,11 +302,10 @@ static atn_status plan_turn(atn_ctx *cx, const job *j, atn_idx i)
     const atn_idx refresh = j->t.refresh, offset = ATN_MAX(j->h->sight.offset, 0);
     const atn_idx at = j->prompt + (j->turn + i) * refresh, from = ATN_MAX(at, offset);
     atn_status st = ATN_OK;
-    atn_span *found = NULL;
-    atn_idx n = 0;
+    found f;
 
-    ATN_TRY(find_for(cx, j, from, from + 1, &j->tally[j->lists + i], &found, &n));
-    ATN_TRY(put_rows(cx, j, from, at + refresh, found, n));
+    ATN_TRY(find_for(cx, j, from, from + 1, &j->tally[j->lists + i], &f));
+    ATN_TRY(put_rows(cx, j, from, at + refresh, &f));
 done:
     return st;
 }

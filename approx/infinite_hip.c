@@ -15,8 +15,10 @@
  *         share = heads: a chunk scores the most that it scores in any head of the
  *         layer, before every choice: heads keep the same keys.
  * Oracle  k >= n and window >= C >= block_q: dense. Equal scores: the lowest chunks.
- *         What a stage keeps lies in what the one before kept. Golden rows in the tests.
- * Source  Lee et al., InfiniteHiP, arXiv 2502.08910, and its code (hip-attention, v1.2).
+ *         What a stage keeps lies in what the one before kept. Golden rows in the
+ *         tests.
+ * Source  Lee et al., InfiniteHiP, arXiv 2502.08910, and its code (hip-attention,
+ *         v1.2).
  * Cost    of a block of queries and a stage 4 d (block_q / rows) log2(C) flop a chunk;
  *         the first stage visits all chunks, so n^2 / (C block_q) of them. Memory those
  *         of one block of queries.
@@ -94,9 +96,10 @@ typedef struct job {
 
 /* What one block of queries has left. */
 typedef struct chunks {
-    atn_span *at;
+    atn_span *at; /* [n] */
     atn_idx n;
     float *score;
+    atn_idx *best, kept; /* those that go on */
 } chunks;
 
 typedef struct search {
@@ -230,20 +233,20 @@ done:
 
 /* Those of the chosen ones, cut for the next stage. */
 static atn_status cut(atn_ctx *cx, const search *s, int stage, const chunks *from,
-                      const atn_idx *best, atn_idx n, chunks *c)
+                      chunks *c)
 {
     const atn_idx size = s->j->t.chunks.at[stage], nk = s->heads[0].nk;
     const atn_idx pieces = s->j->t.chunks.at[stage - 1] / size;
     atn_status st = ATN_OK;
     atn_idx room = 0;
 
-    for (atn_idx e = 0; e < n; e++)
-        room += ATN_MIN(pieces, (nk - 1 - from->at[best[e]].lo) / size + 1);
+    for (atn_idx e = 0; e < from->kept; e++)
+        room += ATN_MIN(pieces, (nk - 1 - from->at[from->best[e]].lo) / size + 1);
     *c = (chunks){0};
     ATN_TAKE(c->at, room);
-    for (atn_idx e = 0; e < n; e++)
+    for (atn_idx e = 0; e < from->kept; e++)
         for (atn_idx x = 0; x < pieces; x++) {
-            const atn_idx lo = from->at[best[e]].lo + x * size;
+            const atn_idx lo = from->at[from->best[e]].lo + x * size;
 
             if (lo >= nk) break;
             add(s, lo, ATN_MIN(lo + size, nk), c);
@@ -252,9 +255,8 @@ done:
     return st;
 }
 
-/* All stages; what is left of the last is in c, by its places in best [n]. */
-static atn_status stages(atn_ctx *cx, const search *s, chunks *c, atn_idx **best,
-                         atn_idx *n)
+/* All stages. */
+static atn_status stages(atn_ctx *cx, const search *s, chunks *c)
 {
     const infinite *t = &s->j->t;
     atn_status st = ATN_OK;
@@ -267,14 +269,14 @@ static atn_status stages(atn_ctx *cx, const search *s, chunks *c, atn_idx **best
         if (stage > 0) {
             const chunks before = *c;
 
-            ATN_TRY(cut(cx, s, stage, &before, *best, *n, c));
+            ATN_TRY(cut(cx, s, stage, &before, c));
         }
         ATN_TAKE(c->score, c->n);
         ATN_TAKE(scratch, c->n);
-        ATN_TAKE(*best, c->n);
+        ATN_TAKE(c->best, c->n);
         ATN_TRY(judge(cx, s, stage, c));
-        *n = atn_best_of(c->score, c->n, (keep - 1) / t->chunks.at[stage] + 1, *best,
-                         scratch, &s->tally->ties);
+        c->kept = atn_best_of(c->score, c->n, (keep - 1) / t->chunks.at[stage] + 1,
+                              c->best, scratch, &s->tally->ties);
     }
 done:
     return st;
@@ -295,22 +297,22 @@ static atn_status plan_one(atn_ctx *cx, atn_idx i, void *state)
     const atn_idx w = ATN_MAX(j->t.window - j->t.chunks.at[0], 0);
     const atn_idx p0 = ATN_MAX(s.from, ATN_MAX(s.heads[0].sight.offset, 0));
     atn_status st = ATN_OK;
-    atn_idx *best = NULL, n = 0, hi;
+    atn_idx hi;
     atn_span *spans = NULL;
     chunks c = {0};
 
     atn_head_hull(s.heads, s.from, s.to, &s.lo, &hi);
     if (s.lo >= hi) goto done;
     s.behind = ATN_MAX(p0 - w, 0);
-    ATN_TRY(stages(cx, &s, &c, &best, &n));
-    ATN_TAKE(spans, n);
-    for (atn_idx e = 0; e < n; e++) {
-        const atn_idx lo = c.at[best[e]].lo / size * size;
+    ATN_TRY(stages(cx, &s, &c));
+    ATN_TAKE(spans, c.kept);
+    for (atn_idx e = 0; e < c.kept; e++) {
+        const atn_idx lo = c.at[c.best[e]].lo / size * size;
 
         spans[e] = (atn_span){lo / j->unit,
                               (ATN_MIN(lo + size, s.heads->nk) - 1) / j->unit + 1};
     }
-    ATN_TRY(atn_chosen_put(cx, j->kept[set], r, spans, n));
+    ATN_TRY(atn_chosen_put(cx, j->kept[set], r, spans, c.kept));
 done:
     atn_arena_rewind(cx, mark);
     return st;

@@ -12,7 +12,8 @@
  *         dense attention over ordinary tokens. First fixture of the cards, every 4th,
  *         row 6: o = 4.707939.
  * Source  Mohtashami, Jaggi, Landmark Attention, arXiv 2305.16300;
- *         epfml/landmark-attention, lm_benchmark/models/landmark.py, llama/llama_mem.py.
+ *         epfml/landmark-attention, lm_benchmark/models/landmark.py and
+ *         llama/llama_mem.py.
  * Cost    2 d flop a query and past landmark; memory O(n k) for what is kept.
  * Limits  keys keep their positions: the squeezed ones of the reference's cache are not
  *         here. A past block without an ordinary token in sight takes its share of p_0

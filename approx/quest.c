@@ -200,7 +200,7 @@ static void row_bounds(tile *t, atn_idx i, const page_row *r, float *u)
 }
 
 atn_status atn_quest_bounds(atn_ctx *cx, const atn_head *h, atn_idx block, atn_idx i,
-                            float *u, atn_idx *first, atn_idx *n)
+                            float *u, atn_span *seen)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     atn_status st = ATN_OK;
@@ -212,8 +212,7 @@ atn_status atn_quest_bounds(atn_ctx *cx, const atn_head *h, atn_idx block, atn_i
     ATN_TRY(open_tile(cx, &p, i, i + 1, &t));
     r = page_row_of(&p, i);
     row_bounds(&t, i, &r, u);
-    *first = r.first;
-    *n = r.end - r.first;
+    *seen = (atn_span){r.first, r.end};
 done:
     atn_arena_rewind(cx, mark);
     return st;

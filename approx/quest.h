@@ -4,7 +4,7 @@
 
 #include "approx/blocks.h"
 
-/* u [n] <- the bounds of query i on the n pages of `block` keys that it sees some key
- * of, from page *first on; u has room for all pages of the head. */
+/* u <- the bounds of query i on the pages of `block` keys that it sees some key of,
+ * *seen (none: lo == hi); u has room for all pages of the head. */
 atn_status atn_quest_bounds(atn_ctx *cx, const atn_head *h, atn_idx block, atn_idx i,
-                            float *u, atn_idx *first, atn_idx *n) ATN_WARN_UNUSED;
+                            float *u, atn_span *seen) ATN_WARN_UNUSED;

@@ -76,32 +76,40 @@ static atn_status end_life(atn_ctx *cx, replay *r, atn_idx e, atn_idx t)
     return atn_lives_add(cx, &r->lives, s);
 }
 
-/* sum [n] <- weights of row t over `keys`, NULL: first .., added over the group. */
-static void weigh(replay *r, atn_idx t, const atn_idx *keys, atn_idx first, atn_idx n)
+/* sum <- weights of row t, added over the group: of the keys that it sees, or of those
+ * in the cache. Returns how many. */
+static atn_idx weigh(replay *r, atn_idx t, const atn_span *sees)
 {
-    memset(r->sum, 0, (size_t)n * sizeof *r->sum);
-    for (atn_idx g = 0; g < r->heads; g++) {
-        const atn_idx head = r->first + g;
+    const atn_idx n = sees ? sees->hi - sees->lo : r->n;
 
-        atn_kept_weights(&r->in->head[head], atn_replay_query(r->in, head, t), t, keys,
-                         first, n, r->w);
+    memset(r->sum, 0, (size_t)n * sizeof *r->sum);
+    for (atn_idx head = r->first; head < r->first + r->heads; head++) {
+        const atn_head *h = &r->in->head[head];
+        const float *q = atn_replay_query(r->in, head, t);
+
+        if (sees)
+            atn_seen_weights(h, q, t, *sees, r->w);
+        else
+            atn_kept_weights(h, q, t, r->key, n, r->w);
         for (atn_idx e = 0; e < n; e++) r->sum[e] += r->w[e];
     }
     count(r, t, 2 * (double)n, 2 * (double)n);
+    return n;
 }
 
 /* Row t has read all: the best of them are the cache from row t + 1 on. */
 static void refill(replay *r, atn_idx t)
 {
-    atn_idx lo, hi;
+    atn_span sees;
+    atn_idx n;
 
-    atn_replay_sees(r->h, t, &lo, &hi);
-    weigh(r, t, NULL, lo, hi - lo);
+    atn_replay_sees(r->h, t, &sees.lo, &sees.hi);
+    n = weigh(r, t, &sees);
     /* the fused kernel that gave the output has no weights to return */
-    count(r, t, 2 * (double)r->h->q.cols * (double)(hi - lo), 0);
-    r->n = atn_best_wide(r->sum, hi - lo, r->t->k, r->best, &r->ties);
+    count(r, t, 2 * (double)r->h->q.cols * (double)n, 0);
+    r->n = atn_best_wide(r->sum, n, r->t->k, r->best, &r->ties);
     for (atn_idx e = 0; e < r->n; e++) {
-        r->key[e] = r->best[e] + lo;
+        r->key[e] = r->best[e] + sees.lo;
         r->since[e] = t + 1;
     }
     r->full = t;
@@ -136,7 +144,7 @@ static atn_status recycle(atn_ctx *cx, replay *r, atn_idx t)
         r->key[r->n] = t;
         r->since[r->n++] = t;
     }
-    weigh(r, t, r->key, 0, r->n);
+    weigh(r, t, NULL);
     if (r->n > r->t->k) /* by one, then */
         ATN_TRY(take_out(cx, r, atn_worst_wide(r->sum, r->n, &r->ties), t));
 done:

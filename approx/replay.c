@@ -122,18 +122,30 @@ double atn_key_logit(const atn_head *h, const float *q, atn_idx at, atn_idx j)
     return s;
 }
 
-void atn_kept_weights(const atn_head *h, const float *q, atn_idx at,
-                      const atn_idx *keys, atn_idx first, atn_idx n, double *w)
+/* Logits become weights. */
+static void soften(const atn_head *h, atn_idx n, double *w)
 {
     double max = h->has_sink ? h->sink : -INFINITY, sum = 0;
 
-    for (atn_idx e = 0; e < n; e++) {
-        w[e] = atn_key_logit(h, q, at, keys ? keys[e] : first + e);
-        max = ATN_MAX(max, w[e]);
-    }
+    for (atn_idx e = 0; e < n; e++) max = ATN_MAX(max, w[e]);
     for (atn_idx e = 0; e < n; e++) sum += w[e] = exp(w[e] - max);
     if (h->has_sink) sum += exp(h->sink - max);
     for (atn_idx e = 0; e < n; e++) w[e] /= sum;
+}
+
+void atn_kept_weights(const atn_head *h, const float *q, atn_idx at,
+                      const atn_idx *keys, atn_idx n, double *w)
+{
+    for (atn_idx e = 0; e < n; e++) w[e] = atn_key_logit(h, q, at, keys[e]);
+    soften(h, n, w);
+}
+
+void atn_seen_weights(const atn_head *h, const float *q, atn_idx at, atn_span keys,
+                      double *w)
+{
+    for (atn_idx j = keys.lo; j < keys.hi; j++)
+        w[j - keys.lo] = atn_key_logit(h, q, at, j);
+    soften(h, ATN_MAX(keys.hi - keys.lo, 0), w);
 }
 
 /* ---- the best of many ---- */

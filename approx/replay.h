@@ -36,10 +36,12 @@ void atn_replay_sees(const atn_head *h, atn_idx at, atn_idx *lo, atn_idx *hi);
 atn_status atn_step_check(atn_ctx *cx, const char *id, const atn_input *in,
                           int s) ATN_WARN_UNUSED;
 
-/* Weights w [n] of query q at position `at` over the n keys at `keys`; NULL: keys
- * first .. first + n - 1. */
+/* Weights w [n] of query q at position `at` over the n keys at `keys`. */
 void atn_kept_weights(const atn_head *h, const float *q, atn_idx at,
-                      const atn_idx *keys, atn_idx first, atn_idx n, double *w);
+                      const atn_idx *keys, atn_idx n, double *w);
+/* The same over the keys [keys.lo, keys.hi). */
+void atn_seen_weights(const atn_head *h, const float *q, atn_idx at, atn_span keys,
+                      double *w);
 /* Its logit with key j. */
 double atn_key_logit(const atn_head *h, const float *q, atn_idx at, atn_idx j);
 

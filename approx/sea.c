@@ -71,7 +71,7 @@ void atn_sea_edges(atn_idx n, atn_idx columns, atn_idx *edge)
 /* ---- the oracle ---- */
 
 atn_status atn_sea_weights(atn_ctx *cx, const atn_head *h, const atn_tile *t,
-                           atn_idx columns, float *mass, atn_idx ld)
+                           atn_mat mass)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     atn_status st = ATN_OK;
@@ -79,7 +79,7 @@ atn_status atn_sea_weights(atn_ctx *cx, const atn_head *h, const atn_tile *t,
     atn_idx *edge = NULL;
 
     ATN_TAKE(w, t->rows * t->keys);
-    ATN_TAKE(edge, columns + 1);
+    ATN_TAKE(edge, mass.cols + 1);
     ATN_TRY(atn_wide_logits(cx, h, t, w));
     for (atn_idx r = 0; r < t->rows; r++) {
         double *row = w + r * t->keys;
@@ -89,11 +89,11 @@ atn_status atn_sea_weights(atn_ctx *cx, const atn_head *h, const atn_tile *t,
         if (lo >= hi) continue;
         row += lo - t->key0;
         ATN_TRY(atn_wide_softmax(cx, h, t->first + r, row, hi - lo, &whole));
-        atn_sea_edges(hi - lo, columns, edge);
-        for (atn_idx c = 0; c < columns; c++) {
+        atn_sea_edges(hi - lo, mass.cols, edge);
+        for (atn_idx c = 0; c < mass.cols; c++) {
             sum = 0;
             for (atn_idx j = edge[c]; j < edge[c + 1]; j++) sum += row[j];
-            mass[r * ld + c] = (float)sum;
+            atn_row(mass, r)[c] = (float)sum;
         }
     }
 done:
@@ -122,17 +122,16 @@ static atn_idx kept_columns(const work *w, atn_idx n)
     return (atn_idx)ATN_MIN(ATN_MAX(rint(most), 1), all);
 }
 
-/* Scratch of a tile. */
+/* The columns that a row keeps: of head h those from h columns on; and scratch. */
 typedef struct choice {
-    atn_idx *best, *edge;
+    atn_idx *best, kept, *edge;
     atn_span *spans;
     float *scratch;
 } choice;
 
-/* Puts the kept columns of one head, which begin at *at; those of the next head begin
- * where it ends. */
+/* Puts those of a head in row i, which begin at *at of all; it goes on to the next. */
 static atn_status put_head(atn_ctx *cx, const work *w, const choice *x, atn_idx head,
-                           atn_idx kept, atn_idx i, atn_idx *at)
+                           atn_idx i, atn_idx *at)
 {
     const atn_idx columns = w->s->columns, first = head * columns;
     const atn_sight *s = &w->in->head[head].sight;
@@ -140,7 +139,7 @@ static atn_status put_head(atn_ctx *cx, const work *w, const choice *x, atn_idx 
     atn_idx lo, hi, n = 0;
 
     atn_sight_row(s, i, &lo, &hi);
-    for (; *at < kept && x->best[*at] < first + columns; ++*at) {
+    for (; *at < x->kept && x->best[*at] < first + columns; ++*at) {
         const atn_idx c = x->best[*at] - first;
 
         if (x->edge[c] < x->edge[c + 1])
@@ -153,19 +152,20 @@ done:
 }
 
 /* Row i, whose masses [heads, columns] are given. */
-static atn_status choose_row(atn_ctx *cx, const work *w, const choice *x, atn_idx i,
+static atn_status choose_row(atn_ctx *cx, const work *w, choice *x, atn_idx i,
                              const float *mass, int64_t *ties)
 {
+    const atn_sight *s = &w->in->head[0].sight;
     const atn_idx all = w->in->heads * w->s->columns;
     atn_status st = ATN_OK;
-    atn_idx lo, hi, kept, at = 0;
+    atn_idx lo, hi, at = 0;
 
-    atn_sight_row(&w->in->head[0].sight, i, &lo, &hi);
-    if (lo >= hi || atn_sight_at(&w->in->head[0].sight, i) < 0) goto done;
+    atn_sight_row(s, i, &lo, &hi);
+    if (lo >= hi || atn_sight_at(s, i) < 0) goto done;
     atn_sea_edges(hi - lo, w->s->columns, x->edge);
-    kept = atn_best_of(mass, all, kept_columns(w, hi - lo), x->best, x->scratch, ties);
-    for (atn_idx h = 0; h < w->in->heads; h++)
-        ATN_TRY(put_head(cx, w, x, h, kept, i, &at));
+    x->kept =
+        atn_best_of(mass, all, kept_columns(w, hi - lo), x->best, x->scratch, ties);
+    for (atn_idx h = 0; h < w->in->heads; h++) ATN_TRY(put_head(cx, w, x, h, i, &at));
 done:
     return st;
 }
@@ -185,13 +185,14 @@ static atn_status choose_tile(atn_ctx *cx, atn_idx task, void *state)
     ATN_TAKE(x.scratch, all);
     ATN_TAKE(x.edge, columns + 1);
     ATN_TAKE(x.spans, columns);
-    for (atn_idx h = 0; h < w->in->heads; h++)
+    for (atn_idx h = 0; h < w->in->heads; h++) {
+        const atn_mat of = {mass + h * columns, t.rows, columns, all};
+
         if (w->s->estimate == ORACLE)
-            ATN_TRY(atn_sea_weights(cx, &w->in->head[h], &t, columns,
-                                    mass + h * columns, all));
+            ATN_TRY(atn_sea_weights(cx, &w->in->head[h], &t, of));
         else
-            ATN_TRY(atn_sea_masses(cx, &w->features, h, &t, columns, mass + h * columns,
-                                   all));
+            ATN_TRY(atn_sea_masses(cx, &w->features, h, &t, of));
+    }
     for (atn_idx r = 0; r < t.rows; r++)
         ATN_TRY(choose_row(cx, w, &x, t.first + r, mass + r * all, &w->ties[task]));
 done:

@@ -21,9 +21,10 @@
  * 1, none where they are equal. */
 void atn_sea_edges(atn_idx n, atn_idx columns, atn_idx *edge);
 
-/* Rows of the tile of a head into mass [t->rows][columns], ld apart. */
+/* Rows of the tile of a head into mass (t->rows, columns); of a row that sees nothing
+ * nothing is written. */
 atn_status atn_sea_weights(atn_ctx *cx, const atn_head *h, const atn_tile *t,
-                           atn_idx columns, float *mass, atn_idx ld) ATN_WARN_UNUSED;
+                           atn_mat mass) ATN_WARN_UNUSED;
 
 /* Features of all keys of a layer, in the arena. A number is value 2^exponent of its
  * key: scaling is exact, so that sums do not depend on where a row begins to add. */
@@ -45,6 +46,5 @@ atn_status atn_sea_features_make(atn_ctx *cx, const atn_input *in, atn_idx m,
 double atn_sea_features_bytes(const atn_input *in, atn_idx m);
 /* As atn_sea_weights. Rows of one call should be many: each begins with M prefixes. */
 atn_status atn_sea_masses(atn_ctx *cx, const atn_sea_features *f, atn_idx head,
-                          const atn_tile *t, atn_idx columns, float *mass,
-                          atn_idx ld) ATN_WARN_UNUSED;
+                          const atn_tile *t, atn_mat mass) ATN_WARN_UNUSED;
 double atn_sea_masses_bytes(atn_idx m, atn_idx columns);

@@ -285,12 +285,12 @@ static void row_masses(rows *w, const double *log_query, atn_idx lo, atn_idx hi,
 }
 
 atn_status atn_sea_masses(atn_ctx *cx, const atn_sea_features *f, atn_idx head,
-                          const atn_tile *t, atn_idx columns, float *mass, atn_idx ld)
+                          const atn_tile *t, atn_mat mass)
 {
     const atn_head *h = &f->in->head[head];
     const atn_cmat q = {atn_crow(h->q, t->first), t->rows, h->q.cols, h->q.ld};
     const atn_arena_mark mark = atn_arena_save(cx);
-    rows w = {.f = f, .kv = head / f->in->group, .columns = columns};
+    rows w = {.f = f, .kv = head / f->in->group, .columns = mass.cols};
     atn_status st = ATN_OK;
     double *log_query = NULL;
 
@@ -301,7 +301,7 @@ atn_status atn_sea_masses(atn_ctx *cx, const atn_sea_features *f, atn_idx head,
         atn_idx lo, hi;
 
         atn_sight_row(&h->sight, t->first + r, &lo, &hi);
-        if (lo < hi) row_masses(&w, log_query + r * f->m, lo, hi, mass + r * ld);
+        if (lo < hi) row_masses(&w, log_query + r * f->m, lo, hi, atn_row(mass, r));
     }
 done:
     atn_arena_rewind(cx, mark);

@@ -61,36 +61,35 @@ typedef struct scores {
     atn_idx *best;
 } scores;
 
-/* Adds the weights x of keys [lo, hi) to the sums of their blocks. */
-static void add_blocks(const job *j, const double *x, atn_idx lo, atn_idx hi,
-                       double *sums)
+/* Adds the weights x of some keys to the sums of their blocks. */
+static void add_blocks(const job *j, const double *x, atn_span keys, double *sums)
 {
     const atn_idx b = j->t->block;
 
-    for (atn_idx k = lo; k < hi;) {
-        const atn_idx end = ATN_MIN((k / b + 1) * b, hi), c = k / b;
+    for (atn_idx k = keys.lo; k < keys.hi;) {
+        const atn_idx end = ATN_MIN((k / b + 1) * b, keys.hi), c = k / b;
         double sum = 0;
 
-        for (; k < end; k++) sum += x[k - lo];
+        for (; k < end; k++) sum += x[k - keys.lo];
         sums[c] = ATN_MAX(sums[c], 0.0) + sum; /* -inf: no one saw it before */
     }
 }
 
-/* z [hi - lo]: the logits of row i. */
-static atn_status add_row(atn_ctx *cx, const job *j, atn_idx i, atn_idx lo, atn_idx hi,
+/* Row i, whose logits with the keys that it sees are z. */
+static atn_status add_row(atn_ctx *cx, const job *j, atn_idx i, atn_span keys,
                           const double *z, scores *s)
 {
-    const atn_idx from = ATN_MAX(lo, j->cut * j->t->block);
+    const atn_span late = {ATN_MAX(keys.lo, j->cut * j->t->block), keys.hi};
     atn_status st = ATN_OK;
     double mass;
 
-    memcpy(s->row, z, (size_t)(hi - lo) * sizeof *z);
-    ATN_TRY(atn_wide_softmax(cx, &j->h, i, s->row, hi - lo, &mass));
-    add_blocks(j, s->row, lo, hi, s->all);
-    if (from >= hi) goto done;
-    memcpy(s->row, z + (from - lo), (size_t)(hi - from) * sizeof *z);
-    ATN_TRY(atn_wide_softmax(cx, &j->h, i, s->row, hi - from, &mass));
-    add_blocks(j, s->row, from, hi, s->late);
+    memcpy(s->row, z, (size_t)(keys.hi - keys.lo) * sizeof *z);
+    ATN_TRY(atn_wide_softmax(cx, &j->h, i, s->row, keys.hi - keys.lo, &mass));
+    add_blocks(j, s->row, keys, s->all);
+    if (late.lo >= late.hi) goto done;
+    memcpy(s->row, z + (late.lo - keys.lo), (size_t)(late.hi - late.lo) * sizeof *z);
+    ATN_TRY(atn_wide_softmax(cx, &j->h, i, s->row, late.hi - late.lo, &mass));
+    add_blocks(j, s->row, late, s->late);
 done:
     return st;
 }
@@ -107,12 +106,12 @@ static atn_status add_rows(atn_ctx *cx, const job *j, atn_idx first, atn_idx end
         ATN_TRY(atn_stopped(cx, "sparsed"));
         ATN_TRY(atn_wide_logits(cx, &j->h, &t, s->z));
         for (atn_idx r = 0; r < t.rows; r++) {
-            atn_idx lo, hi;
+            atn_span keys;
 
-            atn_sight_row(&j->h.sight, i + r, &lo, &hi);
-            if (lo >= hi) continue;
+            atn_sight_row(&j->h.sight, i + r, &keys.lo, &keys.hi);
+            if (keys.lo >= keys.hi) continue;
             ATN_TRY(
-                add_row(cx, j, i + r, lo, hi, s->z + r * t.keys + (lo - t.key0), s));
+                add_row(cx, j, i + r, keys, s->z + r * t.keys + (keys.lo - t.key0), s));
         }
     }
 done:

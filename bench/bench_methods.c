@@ -1,9 +1,9 @@
-/* bench/bench_methods.c -- how planning and applying grow with the text: each method on one
- * head of random queries and keys, n doubled from 16384 up, on one thread; the ratio is that
- * to the length before.
+/* bench/bench_methods.c -- how planning and applying grow with the text: each method on
+ * one head of random queries and keys, n doubled from 16384 up, on one thread; the
+ * ratio is that to the length before.
  *
- * Usage: bench_methods [tokens [spec...]], default 128k and the table below. ATN_BENCH_PLAN=1
- * leaves applying out.
+ * Usage: bench_methods [tokens [spec...]], default 128k and the table below.
+ * ATN_BENCH_PLAN=1 leaves applying out.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>

@@ -63,6 +63,14 @@ done:
     return st;
 }
 
+/* People who ask for nothing else read the summaries: forty columns for every head are
+ * for programs. */
+static bool is_summary(const atn_cli *cli)
+{
+    return atn_cli_format(cli) == ATN_TABLE_TEXT && !atn_opt_given(cli, "per") &&
+           !atn_opt_given(cli, "output") && !atn_opt_given(cli, "keep");
+}
+
 static atn_status emit(atn_cli *cli, atn_subject *s, const atn_approx *a)
 {
     const atn_keys_of per = (atn_keys_of)atn_opt_i64(cli, "per", 0);
@@ -73,8 +81,12 @@ static atn_status emit(atn_cli *cli, atn_subject *s, const atn_approx *a)
     ATN_TRY(atn_approx_table(cx, a, per, &t[0]));
     ATN_TRY(atn_approx_pareto(cx, a, &t[1]));
     ATN_TRY(atn_approx_best(cx, a, &t[2]));
-    ATN_TRY(atn_cli_emit_all(cli, &s->run, (const atn_table *const *)t, 3, 0,
-                             cli->args[0]));
+    if (is_summary(cli))
+        ATN_TRY(atn_cli_emit_all(cli, &s->run, (const atn_table *const *)t + 1, 2, -1,
+                                 NULL));
+    else
+        ATN_TRY(atn_cli_emit_all(cli, &s->run, (const atn_table *const *)t, 3, 0,
+                                 cli->args[0]));
     if (atn_approx_failed(a) > 0)
         ATN_FAIL(ATN_PARTIAL,
                  "approx: %lld of %lld heads are left out, for the reasons above",
@@ -175,7 +187,7 @@ const atn_command atn_command_approx = {
         "run as they are and are marked.\n"
         "Further tables: pareto (means over the heads, and which methods no other "
         "betters in both error and cost) and best (the method of least error of every "
-        "head).\n"
+        "head). As text these two are all, unless --per, -o or --keep ask for more.\n"
         "attnscope list methods names the methods and static patterns, attnscope help "
         "method NAME explains one. Of all or a family, what cannot run on this capture "
         "is left out and said.",

@@ -13,31 +13,42 @@ out=$(pwd)/docs/images/methods
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$out"
-"$program" -q capture datasets/tinytales/model --text datasets/tinytales/sample.txt -o "$work/run" >"$work/log"
+"$program" capture -q datasets/tinytales/model --text datasets/tinytales/sample.txt -o "$work/run" >"$work/log"
 cd "$work"
-layer=run/layer-003.safetensors
-"$program" -q import --q $layer:q --k $layer:k --v $layer:v --grid 3x10x14 -o both >>log
 python3 - <<'PY'
-# The layers one after the other as steps: safetensors of [4 steps, 1 layer, heads, n, d].
+# both.safetensors: the last layer, its first 420 tokens [heads, n, d]; steps.safetensors: the layers one after the other
+# as steps [4 steps, 1 layer, heads, n, d].
 import json, struct
-tensors = {}
+TOKENS = 420
+
+
+def save(path, tensors):
+    head, at = {}, 0
+    for name, (shape, body) in tensors.items():
+        head[name] = {'dtype': 'F32', 'shape': shape, 'data_offsets': [at, at + len(body)]}
+        at += len(body)
+    text = json.dumps(head).encode()
+    text += b' ' * (-len(text) % 8)
+    open(path, 'wb').write(struct.pack('<Q', len(text)) + text + b''.join(b for _, b in tensors.values()))
+
+
+tensors, both = {}, {}
 for layer in range(4):
     data = open(f'run/layer-{layer:03d}.safetensors', 'rb').read()
-    n = struct.unpack('<Q', data[:8])[0]
-    head = json.loads(data[8:8 + n])
+    start = struct.unpack('<Q', data[:8])[0]
+    head = json.loads(data[8:8 + start])
     for name in 'qkv':
         a, b = head[name]['data_offsets']
-        tensors.setdefault(name, [head[name]['shape'], b''])[1] += data[8 + n + a:8 + n + b]
-head, at = {}, 0
-for name in 'qkv':
-    shape, body = tensors[name]
-    head[name] = {'dtype': 'F32', 'shape': [4, 1] + shape, 'data_offsets': [at, at + len(body)]}
-    at += len(body)
-text = json.dumps(head).encode()
-text += b' ' * (-len(text) % 8)
-open('steps.safetensors', 'wb').write(struct.pack('<Q', len(text)) + text + b''.join(tensors[n][1] for n in 'qkv'))
+        heads, n, d = head[name]['shape']
+        rows = data[8 + start + a:8 + start + b]
+        tensors.setdefault(name, [[4, 1, heads, n, d], b''])[1] += rows
+        both[name] = [[heads, TOKENS, d],
+                      b''.join(rows[4 * h * n * d:4 * (h * n + TOKENS) * d] for h in range(heads))]
+save('steps.safetensors', tensors)
+save('both.safetensors', both)
 PY
-"$program" -q import --q steps.safetensors:q --k steps.safetensors:k --v steps.safetensors:v --steps -o steps >>log
+"$program" import -q --q both.safetensors:q --k both.safetensors:k --v both.safetensors:v --grid 3x10x14 -o both >>log
+"$program" import -q --q steps.safetensors:q --k steps.safetensors:k --v steps.safetensors:v --steps -o steps >>log
 
 # id, run, its parameters
 while read -r id run params; do
@@ -51,7 +62,7 @@ while read -r id run params; do
     steps) select="--layers 0 --heads 1 --steps 3" ;;
     esac
     # shellcheck disable=SC2086
-    "$program" -q plot pattern $run $select --from "$id${params:+:$params}" --width 84mm --dpi 120 \
+    "$program" plot pattern $run -q $select --from "$id${params:+:$params}" --width 84mm --dpi 120 \
         -o "$out/$id.png" --force || echo "$id: not drawn" >&2
 done <<'LIST'
 topk run k=24
@@ -60,7 +71,7 @@ threshold run t=.01
 moba run block=16,k=4
 ssa run block=16,k=4
 nsa run block=16,k=3,window=24,win=.5
-quest run block=16,k=4,min_pages=0,dense=0
+quest run block=16,k=64,dense=0
 landmark run every=16,k=3
 sea run k=24,columns=64
 hip run k=32,window=16,block_q=16
@@ -78,7 +89,7 @@ h2o run prompt=128,ratio=.15
 snapkv run prompt=256,k=32,window=16
 recycled run prompt=128,k=32,stride=24
 stream_cache run sink=4,window=48
-moa run density=.3,shortest=128,profile=512,longest=1024
+moa run density=.3
 sparsed steps block=16,ratio=.2,skip=.1
 rettention steps t0=1,refresh=8,ratio=.1
 bigbird run form=causal,random=2

@@ -37,6 +37,7 @@ static const atn_param params[] = {
 
 enum { POINTS_MOST = 4096 };
 static const double NAME_SIZE = 0.78; /* of the font */
+static const double NOTHING = 1e-5;   /* of the largest: errors of rounding */
 
 typedef struct box {
     double x0, y0, x1, y1;
@@ -169,17 +170,17 @@ static void find_axis(const plot *p, bool x, int asked, bool *log, double *lo,
 {
     double least = INFINITY, most = -INFINITY, positive = INFINITY, margin;
 
+    for (int i = 0; i < p->n; i++) most = fmax(most, x ? p->at[i].x : p->at[i].y);
     for (int i = 0; i < p->n; i++) {
         const double v = x ? p->at[i].x : p->at[i].y;
 
         least = fmin(least, v);
-        most = fmax(most, v);
-        if (v > 0) positive = fmin(positive, v);
+        if (v > NOTHING * most) positive = fmin(positive, v);
     }
     *log = positive < INFINITY && asked != LINEAR &&
            (asked == LOG || most > 30 * positive);
-    /* a value of 0 stands at the edge of a logarithm, a factor below all others */
-    if (*log && least <= 0) least = positive / 3;
+    /* nothing stands at the edge of a logarithm, a factor below all else */
+    if (*log && least < positive) least = positive / 3;
     *lo = *log ? log10(least) : fmin(least, 0);
     *hi = *log ? log10(most) : most;
     if (*hi <= *lo) *hi = *lo + 1;

@@ -69,10 +69,15 @@ static inline void case_best(const double *score, int n, int k, bool *keep)
 typedef void case_want(const zoo *z, atn_idx head, atn_idx i, const void *p,
                        bool *want);
 
+typedef struct case_rule {
+    const char *spec;
+    case_want *want;
+    const void *p; /* handed to it */
+} case_rule;
+
 /* The rows of a plan are dense attention over the keys wanted, renormalised. */
-static inline void case_check_head(atn_ctx *cx, const zoo *z, const char *spec,
-                                   const atn_plan *plan, atn_idx head, case_want *want,
-                                   const void *p)
+static inline void case_check_head(atn_ctx *cx, const zoo *z, const atn_plan *plan,
+                                   atn_idx head, const case_rule *r)
 {
     const atn_head *h = &z->head[head];
 
@@ -82,12 +87,12 @@ static inline void case_check_head(atn_ctx *cx, const zoo *z, const char *spec,
 
         CHECK_OK(atn_plan_rows(cx, h, plan, i, 1, w));
         zoo_dense(z, head, i, a);
-        want(z, head, i, p, keep);
+        r->want(z, head, i, r->p, keep);
         for (atn_idx j = 0; j < h->nk; j++) mass += keep[j] ? a[j] : 0;
         for (atn_idx j = 0; j < h->nk; j++)
             if ((w[j] != 0) != (keep[j] && a[j] > 0) ||
                 (w[j] != 0 && fabs(w[j] - a[j] / mass) > 1e-9))
-                fail_msg("%s, head %lld, row %lld, key %lld: weight %g, %s", spec,
+                fail_msg("%s, head %lld, row %lld, key %lld: weight %g, %s", r->spec,
                          (long long)head, (long long)i, (long long)j, w[j],
                          keep[j] ? "is to be kept" : "is not");
     }
@@ -96,6 +101,7 @@ static inline void case_check_head(atn_ctx *cx, const zoo *z, const char *spec,
 static inline void case_rows(atn_ctx *cx, const zoo *z, const char *spec,
                              case_want *want, const void *p)
 {
+    const case_rule r = {spec, want, p};
     atn_idx n;
 
     for (atn_idx first = 0; first < z->in.heads; first += n) {
@@ -103,7 +109,7 @@ static inline void case_rows(atn_ctx *cx, const zoo *z, const char *spec,
 
         n = zoo_plan(cx, z, spec, first, plans);
         for (atn_idx k = 0; k < n; k++)
-            case_check_head(cx, z, spec, &plans[k], first + k, want, p);
+            case_check_head(cx, z, &plans[k], first + k, &r);
         zoo_release(cx, plans, n);
     }
 }

@@ -235,7 +235,8 @@ static void uniform_attention_is_one_chunk(atn_ctx *cx)
 }
 
 /* Chunks of one token, one head, rows alone: the query's own key, and the best k - 1 of
- * those before it. Where all chunks are of one length the root of it changes nothing. */
+ * those before it. Where all chunks are of one length the root of it changes
+ * nothing. */
 static void single_tokens_are_the_best_keys(atn_ctx *cx)
 {
     const char *spec = "dhsa_v1:theta=-1,nms=0,most=1m,block=1,local=1,global=0,k=7";

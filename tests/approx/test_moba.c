@@ -21,7 +21,7 @@ static void golden(atn_ctx *cx)
     zoo_free(&z);
 }
 
-/* k = 1: block-diagonal; k >= blocks: dense; block = 1: itself, and the best by q . k. */
+/* k = 1: block-diagonal; k >= blocks: dense. */
 static void limits(atn_ctx *cx)
 {
     double w[24], a[24];

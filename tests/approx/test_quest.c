@@ -6,14 +6,14 @@
 static void golden(atn_ctx *cx)
 {
     const float want[] = {3, 1, 3, 1};
-    atn_idx first, n;
+    atn_span seen;
     atn_plan p;
     float u[4];
     zoo z;
 
     zoo_first(&z);
-    CHECK_OK(atn_quest_bounds(cx, &z.head[0], 2, 7, u, &first, &n));
-    CHECK(first == 0 && n == 4);
+    CHECK_OK(atn_quest_bounds(cx, &z.head[0], 2, 7, u, &seen));
+    CHECK(seen.lo == 0 && seen.hi == 4);
     for (int c = 0; c < 4; c++) CHECK_NEAR(u[c], want[c], 0);
     zoo_golden(cx, &z, "quest:block=2,k=4,min_pages=0,dense=0", 0, 7, "0,1,4,5",
                .880797, 3.158163);
@@ -42,18 +42,19 @@ static void it_is_a_bound(atn_ctx *cx)
         zoo_causal(&z, trial % 4 != 3);
         for (atn_idx i = 0; i < z.head[0].nq; i++) {
             float u[ZOO_MOST];
-            atn_idx lo, hi, first, n;
+            atn_idx lo, hi;
+            atn_span seen;
 
-            CHECK_OK(atn_quest_bounds(cx, &z.head[0], b, i, u, &first, &n));
+            CHECK_OK(atn_quest_bounds(cx, &z.head[0], b, i, u, &seen));
             atn_sight_row(&z.head[0].sight, i, &lo, &hi);
-            CHECK(first == lo / b && first + n == (hi - 1) / b + 1);
+            CHECK(seen.lo == lo / b && seen.hi == (hi - 1) / b + 1);
             for (atn_idx j = lo; j < hi; j++) {
                 double k[8], s;
 
                 for (int c = 0; c < 8; c++) k[c] = (double)atn_crow(z.head[0].k, j)[c];
                 s = case_dot(&z, 0, i, k);
-                CHECK_LE(s, (double)u[j / b - first] + 1e-5);
-                if (b == 1) CHECK_NEAR(s, u[j - first], 1e-5);
+                CHECK_LE(s, (double)u[j / b - seen.lo] + 1e-5);
+                if (b == 1) CHECK_NEAR(s, u[j - seen.lo], 1e-5);
             }
         }
         zoo_free(&z);

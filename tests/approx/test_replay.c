@@ -22,12 +22,12 @@ static void kept_weights_have_it_all(atn_ctx *cx)
     double w[3];
 
     (void)cx;
-    atn_kept_weights(&h, q, 4, keys, 0, 2, w);
+    atn_kept_weights(&h, q, 4, keys, 2, w);
     CHECK_NEAR(w[0], exp(z2) / e, 1e-15);
     CHECK_NEAR(w[1], exp(z0) / e, 1e-15);
-    atn_kept_weights(&h, q, 4, NULL, 2, 1, w);
+    atn_seen_weights(&h, q, 4, (atn_span){2, 3}, w);
     CHECK_NEAR(w[0], exp(z2) / (exp(1) + exp(z2)), 1e-15);
-    atn_kept_weights(&h, q, 4, NULL, 0, 0, w);
+    atn_seen_weights(&h, q, 4, (atn_span){0, 0}, w);
 }
 
 static void best_is_the_best(atn_ctx *cx)

@@ -231,9 +231,9 @@ static void both(atn_ctx *cx, const zoo *z, int m, float *weights, float *featur
     const atn_arena_mark mark = atn_arena_save(cx);
     atn_sea_features f;
 
-    CHECK_OK(atn_sea_weights(cx, &z->head[0], &t, 4, weights, 4));
+    CHECK_OK(atn_sea_weights(cx, &z->head[0], &t, (atn_mat){weights, t.rows, 4, 4}));
     CHECK_OK(atn_sea_features_make(cx, &z->in, m, true, &f));
-    CHECK_OK(atn_sea_masses(cx, &f, 0, &t, 4, features, 4));
+    CHECK_OK(atn_sea_masses(cx, &f, 0, &t, (atn_mat){features, t.rows, 4, 4}));
     atn_arena_rewind(cx, mark);
 }
 
@@ -262,7 +262,7 @@ static void features_tend_to_the_weights(atn_ctx *cx)
     zoo_free(&z);
 }
 
-/* A first key e^2000 below the others: the rows are still whole, and row 0 is its own. */
+/* A first key e^2000 below the others: rows are still whole, and row 0 is its own. */
 static void far_apart_keys(atn_ctx *cx)
 {
     float weights[4 * 150], mass[4 * 150];
