@@ -1,5 +1,5 @@
-/* approx/rettention.c -- Re-ttention: a static mask whose lost mass is remembered from an
- * earlier denoising step.
+/* approx/rettention.c -- Re-ttention: a static mask whose lost mass is remembered from
+ * an earlier denoising step.
  *
  * Math    M: |i - j| <= floor(w / 2), w = int(ratio n). Steps t < t0 are dense, and so
  *         are refresh steps, t mod refresh = 0; step t between them goes back to the
@@ -10,8 +10,8 @@
  *         video: the tokens of a grid F x h x w have a place in their frame, and M is
  *         the same window over places in every frame, w = int(ratio h w); tokens beyond
  *         the grid are text, which sees and is seen by all.
- * Oracle  frozen Q, K and V, lambda = 0: exact. ratio = 2, M all: rho = 1, R = 0. R = the part of
- *         A V outside M.
+ * Oracle  frozen Q, K and V, lambda = 0: exact. ratio = 2, M all: rho = 1, R = 0. R =
+ *         the part of A V outside M.
  * Source  Chen et al., arXiv 2505.22918, and its code. What the window of a video is
  *         counted in is our reading.
  * Cost    a sparse step: the pairs of M and 2 dv flop a row; a refresh step the pairs

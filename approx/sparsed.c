@@ -1,8 +1,8 @@
 /* approx/sparsed.c -- SparseD: a diffusion model's pattern is chosen once and kept for
  * the steps that follow.
  *
- * Math    T steps, e = int(T skip) + 1: steps 0 .. e are dense. In step e, for a block a
- *         of queries, I_ac = sum of P over its rows and the keys of block c. K1 = the
+ * Math    T steps, e = int(T skip) + 1: steps 0 .. e are dense. In step e, for a block
+ *         a of queries, I_ac = sum of P over its rows and the keys of block c. K1 = the
  *         int(nb ratio) + 1 best of the nb blocks, of which those from block g on are
  *         dropped; K2 = the int((nb - g) ratio) + 1 best of the blocks from g on by P',
  *         a softmax over these keys alone. Later steps keep K1 and K2. g = the first

@@ -30,7 +30,8 @@ typedef struct sizes {
     long prompt, heavy, recent;
 } sizes;
 
-/* Of the keys below `end` with alive set the best `keep`: for each, how many beat it. */
+/* Of the keys below `end` with alive set the best `keep`: for each, how many beat
+ * it. */
 static void best(const double *score, bool *alive, long end, long keep)
 {
     bool stays[ZOO_MOST];
@@ -168,8 +169,8 @@ static void uniform_attention_keeps_the_first(atn_ctx *cx)
     zoo_free(&z);
 }
 
-/* Keys 1 and 2 weigh nothing, to the last bit. Before row 6 the first of the equally bad
- * ones stays, before row 7 it goes. */
+/* Keys 1 and 2 weigh nothing, to the last bit. Before row 6 the first of the equally
+ * bad ones stays, before row 7 it goes. */
 static void of_equal_scores_the_lower_key_stays(atn_ctx *cx)
 {
     static const atn_idx kept[2][6] = {{0, 1, 3, 4, 5, 6}, {0, 3, 4, 5, 6, 7}};

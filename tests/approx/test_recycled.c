@@ -1,4 +1,5 @@
-/* tests/approx/test_recycled.c -- a few keys for many steps, all of them now and then. */
+/* tests/approx/test_recycled.c -- a few keys for many steps, all of them now and
+ * then. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "tests/approx/history.h"
 

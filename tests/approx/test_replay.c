@@ -1,4 +1,5 @@
-/* tests/approx/test_replay.c -- rows over kept keys, the best of many, who keeps rows. */
+/* tests/approx/test_replay.c -- rows over kept keys, the best of many, who keeps
+ * rows. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "approx/replay.h"
 #include "tests/approx/zoo.h"

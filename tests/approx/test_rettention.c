@@ -137,8 +137,8 @@ static void against_the_twin(atn_ctx *cx)
 
 /* ---- oracles ---- */
 
-/* Nothing changes from step to step and lambda is 0: every step is dense attention. Sink
- * logits are in both sums. */
+/* Nothing changes from step to step and lambda is 0: every step is dense attention.
+ * Sink logits are in both sums. */
 static void frozen_inputs_are_exact(atn_ctx *cx)
 {
     atn_input in[STEPS];

@@ -19,8 +19,8 @@ static void golden(atn_ctx *cx)
     zoo_free(&z);
 }
 
-/* The first fixture with a ninth token, the prompt the eight of the card: {0 2 5 6 7} of
- * them stay. */
+/* The first fixture with a ninth token, the prompt the eight of the card: {0 2 5 6
+ * 7} of them stay. */
 static void golden_votes(atn_ctx *cx)
 {
     double w[9];

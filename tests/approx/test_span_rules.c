@@ -1,12 +1,12 @@
-/* tests/approx/test_span_rules.c -- the grid of elastic spans, what they keep, and plans of
- * them. */
+/* tests/approx/test_span_rules.c -- the grid of elastic spans, what they keep, and
+ * plans of them. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "approx/span_rules.h"
 #include "core/rng.h"
 #include "tests/check.h"
 
-/* 48 pairs for the lengths of the paper; every one fits, they are in order, and all others
- * that one can name do not fit. */
+/* 48 pairs for the lengths of the paper; every one fits, they are in order, and all
+ * others that one can name do not fit. */
 static void grid_of_rules(atn_ctx *cx)
 {
     const atn_span_grid grid = {2048, 8192, 16384};
@@ -91,8 +91,8 @@ static void kept_against_masks(atn_ctx *cx)
     CHECK_NEAR(atn_span_profile(influence, N, N, true, kept), 0, 0);
 }
 
-/* All 4^3 assignments of 4 rules to 3 heads, those with at most `limit` different ones; of
- * equal losses the cheaper, then the one that is first as a list. */
+/* All 4^3 assignments of 4 rules to 3 heads, those with at most `limit` different
+ * ones; of equal losses the cheaper, then the one that is first as a list. */
 static double brute(const atn_span_task *t, atn_idx *pick)
 {
     double best = INFINITY, best_cost = 0;
@@ -156,7 +156,8 @@ static void plan_against_brute_force(atn_ctx *cx)
     }
 }
 
-/* By hand: losses 9 4 0, 9 5 3 and 9 9 1 at costs 1, 2 and 3, of which 6 may be spent. */
+/* By hand: losses 9 4 0, 9 5 3 and 9 9 1 at costs 1, 2 and 3, of which 6 may be
+ * spent. */
 static void any_number_of_rules(atn_ctx *cx)
 {
     const double loss[] = {9, 4, 0, 9, 5, 3, 9, 9, 1};
@@ -191,7 +192,8 @@ static void any_number_of_rules(atn_ctx *cx)
     cx->mem_limit = 0;
 }
 
-/* At 1000 tokens (15 whole blocks) spans of 1, 2 and 9 blocks and one beyond the text. */
+/* At 1000 tokens (15 whole blocks) spans of 1, 2 and 9 blocks and one beyond the
+ * text. */
 static void choices_by_blocks(atn_ctx *cx)
 {
     const atn_span_rule rules[] = {{2000, 0}, {64, 0}, {100, .125},

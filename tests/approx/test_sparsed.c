@@ -1,4 +1,5 @@
-/* tests/approx/test_sparsed.c -- a pattern chosen in one step and kept in later ones. */
+/* tests/approx/test_sparsed.c -- a pattern chosen in one step and kept in later
+ * ones. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "tests/approx/history.h"
 

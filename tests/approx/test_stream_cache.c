@@ -38,8 +38,8 @@ static void make(zoo *z, float *pre_q, float *pre_k, uint64_t seed)
     z->in.rotary = R;
 }
 
-/* The cache by hand: the keys kept in order, key at place c turned by c, the query by the
- * last place. */
+/* The cache by hand: the keys kept in order, key at place c turned by c, the query
+ * by the last place. */
 static void against_a_cache(atn_ctx *cx)
 {
     float pre_q[N * D], pre_k[N * D];
