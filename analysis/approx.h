@@ -20,7 +20,7 @@
 typedef struct atn_approx_opts {
     const char *methods; /* "a,b:k=64,c", "all", families */
     const char *budgets; /* "10%,k=256"; NULL = none */
-    const char *draws;   /* file of random objects; NULL = draw */
+    const char *draws;   /* file of random objects, or a dump; NULL = draw */
     const atn_list *grid;
     atn_idx prompt;
     atn_idx top_k;  /* keys of recall, 0 = 32 */

@@ -258,6 +258,24 @@ done:
     return st;
 }
 
+/* At a value of an earlier run. What it said of it must be true here. */
+static atn_status take_given(atn_ctx *cx, search *s, atn_fitted *out)
+{
+    double executed = 0;
+    atn_status st = ATN_OK;
+
+    out->value = s->o->given->value;
+    out->fit = s->o->given->fit;
+    ATN_TRY(plan_for_keeps(cx, s, out));
+    for (atn_idx h = 0; h < out->n; h++) executed += out->cost[h].executed;
+    if (executed > s->o->target)
+        out->fit = ATN_FIT_LEAST;
+    else if (out->fit == ATN_FIT_LEAST)
+        out->fit = ATN_FIT_MET;
+done:
+    return st;
+}
+
 atn_status atn_approx_fit(atn_ctx *cx, const atn_input *in, const atn_fit_opts *o,
                           atn_fitted *out)
 {
@@ -273,7 +291,9 @@ atn_status atn_approx_fit(atn_ctx *cx, const atn_input *in, const atn_fit_opts *
         memcpy(values, o->choice->values, s.choice.params_size);
     s.choice.values = values;
     s.param = isnan(o->target) ? NULL : atn_choice_budget(o->choice, &s.falls);
-    if (s.param) {
+    if (s.param && o->given) {
+        ATN_TRY(take_given(cx, &s, out));
+    } else if (s.param) {
         ATN_TRY(fit(cx, &s, out));
         if (o->draws) ATN_TRY(plan_for_keeps(cx, &s, out));
     } else {

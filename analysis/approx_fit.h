@@ -26,14 +26,21 @@ typedef enum atn_fit {
 } atn_fit;
 extern const char *const atn_fit_names[ATN_FITS]; /* "", "fixed", "met" .. */
 
+/* A value that an earlier run found, and what it said of it. */
+typedef struct atn_fit_given {
+    double value;
+    atn_fit fit; /* MET, LEAST or MOST */
+} atn_fit_given;
+
 typedef struct atn_fit_opts {
     const atn_choice *choice;
-    atn_idx first, n; /* the unit */
-    double target;    /* pairs of all its heads; NAN = no budget */
-    double start;     /* a value to begin with; NAN = the one in choice */
-    atn_draws
-        *draws; /* where the draws of the plans are kept; what the search draws goes
-                         to those of the input, which are forgotten. NULL = nowhere */
+    atn_idx first, n;           /* the unit */
+    double target;              /* pairs of all its heads; NAN = no budget */
+    double start;               /* a value to begin with; NAN = the one in choice */
+    const atn_fit_given *given; /* taken in place of a search; NULL = search */
+    /* Where the draws of the plans are kept; what the search draws goes to those of the
+     * input, which are forgotten. NULL = nowhere. */
+    atn_draws *draws;
 } atn_fit_opts;
 
 typedef struct atn_fitted {

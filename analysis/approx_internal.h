@@ -51,6 +51,11 @@ static inline atn_approx_cell *atn_approx_at(const atn_approx *a, atn_idx head, 
     return &a->cell[head * a->n_cases + c];
 }
 
+/* The file `name` of case c beside a layer file, below the directory of a dump; in heap
+ * memory, NULL = no memory. */
+char *atn_approx_beside(atn_ctx *cx, const atn_approx *a, int c,
+                        const atn_layer_info *l, const char *name);
+
 /* Parameters as printed, the fitted one at `lo`, or from lo to hi; NAN as in the
  * choice. */
 enum { ATN_APPROX_PARAMETERS = 1024 };

@@ -26,7 +26,9 @@ static const atn_option options[] = {
     {"as-published", 0, ATN_OPT_FLAG, NULL,
      "with the bugs of the reference codes, which the methods' cards list", 0, 0},
     {"draws", 0, ATN_OPT_FILE, "FILE",
-     "take random objects from FILE (of a --dump) instead of drawing them", 0, 0},
+     "take random objects, and what budgets fitted, from FILE (draws.safetensors of a "
+     "--dump, or the whole dump) instead of drawing and fitting",
+     0, 0},
     {"dump", 0, ATN_OPT_FILE, "DIR",
      "also store outputs, plans and random objects of every method under DIR", 0, 0},
     {"timings", 0, ATN_OPT_FLAG, NULL,

@@ -283,6 +283,38 @@ static void never(atn_ctx *cx)
     atn_fitted_release(cx, &f);
 }
 
+/* A value of an earlier run is taken as it is, and what that run said of it where it is
+ * true. */
+static void given(atn_ctx *cx)
+{
+    static const struct {
+        atn_fit said, is;
+        double target;
+    } cases[] = {{ATN_FIT_MET, ATN_FIT_MET, 1e4},
+                 {ATN_FIT_MOST, ATN_FIT_MOST, 1e4},
+                 {ATN_FIT_MET, ATN_FIT_LEAST, 100},
+                 {ATN_FIT_LEAST, ATN_FIT_LEAST, 100},
+                 {ATN_FIT_LEAST, ATN_FIT_MET, 1e4}};
+    mask_heads m;
+    atn_choice c;
+
+    make_heads(&m);
+    CHECK_OK(atn_choice_read(cx, "window", "window=7", &c));
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const atn_fit_given g = {13, cases[i].said};
+        const atn_fit_opts o = {
+            .choice = &c, .n = 1, .target = cases[i].target, .start = 3, .given = &g};
+        atn_fitted f;
+
+        CHECK_OK(atn_approx_fit(cx, &m.in, &o, &f));
+        CHECK_NEAR(f.value, 13, 0);
+        CHECK_NEAR(f.cost[0].executed, window_pairs(13), 0);
+        CHECK_EQ(f.fit, cases[i].is);
+        atn_fitted_release(cx, &f);
+    }
+    CHECK_NEAR(atn_approx_number(c.params, c.values), 7, 0);
+}
+
 /* ---- lists ---- */
 
 static void lists(atn_ctx *cx)
@@ -325,5 +357,5 @@ static void bad_lists(atn_ctx *cx)
 
 CHECK_MAIN({"windows", windows}, {"beyond both ends", beyond_both_ends},
            {"forbidden values", forbidden_values}, {"falling", falling},
-           {"real numbers", real_numbers}, {"never", never}, {"lists", lists},
-           {"bad lists", bad_lists})
+           {"real numbers", real_numbers}, {"never", never}, {"given", given},
+           {"lists", lists}, {"bad lists", bad_lists})

@@ -452,6 +452,45 @@ static void a_dump(atn_ctx *cx)
     close_kinds(cx, &s);
 }
 
+/* Gates of a trained model, here 1/4 for all rows of head 1: its output is a quarter. A
+ * budget is fitted all the same, though the file has nothing else. */
+static void given_gates(atn_ctx *cx)
+{
+    static float gate[KIND_N];
+    const atn_st_out t = {"gates.layer-000.head-001", ATN_F32, 1, {KIND_N}, gate};
+    atn_approx_opts o = {.methods = "ssa:block=4", .budgets = "60%", .dump = NULL};
+    char file[700], dir[2][700], path[1500];
+    atn_approx *a = NULL;
+    atn_st *f[2] = {NULL, NULL};
+    const float *x[2];
+    setting s;
+
+    for (int i = 0; i < KIND_N; i++) gate[i] = .25f;
+    open_kinds(cx, "approx_gates", kinds, 1, 0, "0,1", &s);
+    snprintf(file, sizeof file, "%s/g.safetensors", check_scratch("approx_gates_file"));
+    CHECK_OK(atn_st_save(cx, file, &t, 1, NULL, true, NULL));
+    for (int i = 0; i < 2; i++) {
+        snprintf(dir[i], sizeof dir[i], "%s/out",
+                 check_scratch(i ? "approx_gates_b" : "approx_gates_a"));
+        o.dump = dir[i];
+        o.draws = i ? file : NULL;
+        CHECK_OK(atn_approx_run(cx, s.c, &s.sel, &o, &a));
+        atn_approx_destroy(cx, a);
+        snprintf(path, sizeof path, "%s/ssa/layer-000.safetensors", dir[i]);
+        CHECK_OK(atn_st_open(cx, path, &f[i]));
+        x[i] = atn_st_find(f[i], "o")->data;
+    }
+    for (atn_idx e = 0; e < 2 * KIND_N * KIND_DV; e++) {
+        float without, with;
+
+        memcpy(&without, (const char *)x[0] + 4 * e, 4);
+        memcpy(&with, (const char *)x[1] + 4 * e, 4);
+        CHECK_NEAR(with, e < KIND_N * KIND_DV ? without : .25 * without, 1e-7);
+    }
+    for (int i = 0; i < 2; i++) atn_st_close(cx, f[i]);
+    close_kinds(cx, &s);
+}
+
 static void without_memory(atn_ctx *cx)
 {
     const atn_approx_opts o = {.methods = "window:window=5,topk:k=3", .budgets = "20%"};
@@ -479,4 +518,4 @@ static void without_memory(atn_ctx *cx)
 
 CHECK_MAIN({"every layer", every_layer}, {"means", means}, {"the front", the_front},
            {"less than all", less_than_all}, {"a sample", a_sample}, {"a dump", a_dump},
-           {"without memory", without_memory})
+           {"given gates", given_gates}, {"without memory", without_memory})
