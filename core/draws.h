@@ -47,5 +47,8 @@ atn_status atn_draw_given(atn_ctx *cx, atn_draws *d, const atn_draw *w,
                           float *out) ATN_WARN_UNUSED;
 atn_status atn_draw_given_counts(atn_ctx *cx, atn_draws *d, const atn_draw *w,
                                  atn_idx n, int32_t *out) ATN_WARN_UNUSED;
+/* Counts of which some may be -1: there is none. */
+atn_status atn_draw_given_gaps(atn_ctx *cx, atn_draws *d, const atn_draw *w, atn_idx n,
+                               int32_t *out) ATN_WARN_UNUSED;
 /* Does the file have it? So that a method can ask for what is trained. */
 bool atn_draws_have(const atn_draws *d, const atn_draw *w);
