@@ -111,7 +111,7 @@ typedef struct atn_choice {
 atn_status atn_choice_read(atn_ctx *cx, const char *id, const char *params,
                            atn_choice *out) ATN_WARN_UNUSED;
 const char *atn_choice_id(const atn_choice *c); /* of the preset, where it is one */
-/* What the table says of it; a static pattern reads nothing but the mask. */
+/* What the table says of it; a static pattern reads the mask, and draws at most. */
 typedef struct atn_choice_facts {
     const char *title, *family, *text, *source;
     unsigned reads, sides;
