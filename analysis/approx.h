@@ -7,7 +7,8 @@
  *
  * Cost    dense attention of a head twice (once for itself, once for the oracle), and
  *         for every case what fitting, planning and applying take. Memory: a layer, the
- *         dense side of its selected heads, one plan.
+ *         dense side of its selected heads, a number for each of their rows and cases,
+ *         a plan.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once

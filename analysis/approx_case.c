@@ -114,6 +114,8 @@ static atn_status one_cell(atn_ctx *cx, unit_run *u, atn_idx h, const atn_fitted
     atn_approx_costs(head, &f->plan[place], &f->cost[place], cell->value);
     ATN_TRY(
         atn_approx_compare(cx, head, &r->dense[h], &f->plan[place], o, cell->value));
+    ATN_TRY(atn_running_oracle(cx, r, h, (int)(c - r->a->cases), &f->plan[place],
+                               f->cost[place].executed));
     if (r->a->opts->timings) {
         cell->value[ATN_APPROX_PLAN_SECONDS] = f->seconds / (double)f->n;
         cell->value[ATN_APPROX_APPLY_SECONDS] = atn_seconds() - start;

@@ -82,6 +82,7 @@ typedef struct atn_approx_running {
     atn_row_sample sample;
     bool sampled;
     double *pairs; /* [nk + 1] sum over the rows of min(k, visible) */
+    int32_t *best; /* [selected, n_cases, rows compared] keys of the best possible */
     bool by_head;  /* heads go to threads, else the rows of one */
 } atn_approx_running;
 
@@ -98,8 +99,11 @@ atn_status atn_running_check(atn_ctx *cx, atn_approx_running *r,
 atn_status atn_running_case(atn_ctx *cx, atn_approx_running *r,
                             atn_approx_case *c) ATN_WARN_UNUSED;
 
-/* analysis/approx_heads.c: layer i of the selection, whose first selected head is head
+/* analysis/approx_heads.c: notes how many keys of each row the best possible has beside
+ * case c on head h. Then: layer i of the selection, whose first selected head is head
  * `first` of all. */
+atn_status atn_running_oracle(atn_ctx *cx, atn_approx_running *r, atn_idx h, int c,
+                              const atn_plan *p, double executed) ATN_WARN_UNUSED;
 atn_status atn_approx_run_layer(atn_ctx *cx, atn_approx *a, int i,
                                 atn_idx first) ATN_WARN_UNUSED;
 atn_approx_source atn_approx_source_of(const atn_approx *a, uint64_t seed);

@@ -182,7 +182,7 @@ const atn_command atn_command_approx = {
         "that it retains, the error of the output, the divergence of the rows, what it "
         "keeps and what a kernel of its tiles executes, what choosing costs, whether "
         "choosing reads ahead of the query, the bound of SSA on the error, and what "
-        "the best keys of every row would reach with as many executed pairs.\n"
+        "the best keys of every row would reach, of as many executed pairs.\n"
         "With --budget the one parameter that a method names for it is fitted, per "
         "head, so that the executed pairs come closest to the budget from below; "
         "choosing is shown beside and not counted. Methods without such a parameter "
