@@ -33,15 +33,17 @@ static atn_status open_marks(atn_ctx *cx, atn_idx numbers, marks *m)
 
     m->words = 0;
     ATN_TAKE(m->bit, words);
-    ATN_TAKE(m->word, words);
+    ATN_TAKE(m->word, words + 1);
     memset(m->bit, 0, (size_t)words * sizeof *m->bit);
 done:
     return st;
 }
 
+/* Without a branch: which words are new is as good as random. */
 static void mark_word(marks *m, atn_idx w, uint64_t bits)
 {
-    if (m->bit[w] == 0) m->word[m->words++] = (int32_t)w;
+    m->word[m->words] = (int32_t)w;
+    m->words += m->bit[w] == 0;
     m->bit[w] |= bits;
 }
 
