@@ -12,7 +12,8 @@
  * (atn_sight_at), so that a chunk of queries plans the rows of the full prefill where
  * the card says so; candidates are the keys that a query sees (atn_sight_row), never
  * others; equal scores: the lower index first; plans do not depend on the number of
- * threads; index_flops and index_bytes are counted.
+ * threads; index_flops and index_bytes are counted, of a choice of several heads an
+ * even share in each.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once

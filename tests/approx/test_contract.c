@@ -362,6 +362,19 @@ static void check_cost(atn_ctx *cx, const entry *e, const scene *s, atn_idx head
         refuse(e, "its cost does not add up", head, -1);
 }
 
+/* One choice of several heads: each of them counts its share of what that cost. */
+static void check_shares(const entry *e, const atn_plan *plans, atn_idx n)
+{
+    const atn_pattern *one = plans[0].branch[0].part[0].pattern;
+
+    for (atn_idx k = 1; one && k < n; k++)
+        if (plans[k].branch[0].part[0].pattern == one &&
+            (plans[k].index_flops != plans[0].index_flops ||
+             plans[k].index_bytes != plans[0].index_bytes ||
+             plans[k].ties != plans[0].ties))
+            refuse(e, "counts a choice of several heads in one of them", k, -1);
+}
+
 static void applied(atn_ctx *cx)
 {
     entry e;
@@ -391,6 +404,7 @@ static void applied(atn_ctx *cx)
                 check_output(&e, &s, k, &plans[k], w, out, lse);
                 check_cost(cx, &e, &s, k, &plans[k], w);
             }
+            check_shares(&e, plans, atn_choice_heads(&c, &s.z.in));
             zoo_release(cx, plans, atn_choice_heads(&c, &s.z.in));
             scene_free(&s);
         }
