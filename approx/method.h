@@ -81,9 +81,9 @@ typedef struct atn_method {
     /* ATN_LOOKS_*, on a causal head; NULL = nothing ahead. */
     unsigned (*looks)(const void *params, const atn_input *in);
     /* out [n], zeroed but for tiles of 1 x 1, are the plans of heads first ..
-     * first + n - 1, a unit; the caller releases them, also on failure. USAGE names a rule broken by the parameters on
-     * this layer, DATA what the layer lacks. Called on one thread; goes parallel by
-     * itself. */
+     * first + n - 1, a unit; the caller releases them, also on failure. USAGE names a
+     * rule broken by the parameters on this layer, DATA what the layer lacks. Called on
+     * one thread; goes parallel by itself. */
     atn_status (*plan)(atn_ctx *cx, const atn_input *in, const void *params,
                        atn_idx first, atn_idx n, atn_plan *out);
     /* Bytes that plan takes for a unit beside its result, NULL = little. */

@@ -1,4 +1,4 @@
-/* core/apply_kept.c -- the entries of a row, each once, whatever a plan takes them from.
+/* core/apply_kept.c -- the entries of a row, each once, wherever a plan has them from.
  *
  * Math    row i keeps the keys that a part or group of a branch with s_b,i != 0 gives
  *         it and that it sees, and the virtual keys that stand for a key. Of a matrix
