@@ -8,8 +8,8 @@
  *         s = 1e-10; of given weights, which are float32 numbers, 2^-23 p. level=head:
  *         all entries of all rows in one order, equal ones by row, then key, and the
  *         mass is that of all rows. Blocks: the sums of approx/oracle.h.
- * Oracle  uniform row of m keys: ceil(p m), floor(p m) + 1, floor(p m). Where one weight
- *         holds the share, p = 0 included: 1, 1 (or 2, hit exactly), 0.
+ * Oracle  uniform row of m keys: ceil(p m), floor(p m) + 1, floor(p m). Where one
+ *         weight holds the share, p = 0 included: 1, 1 (or 2, hit exactly), 0.
  * Source  nucleus sampling's rule (Holtzman et al., arXiv 1904.09751) on attention;
  *         over is FlexPrefill's (arXiv 2502.20766).
  * Cost    dense logits and one exp an entry, in double, and a selection; memory a few
