@@ -391,12 +391,18 @@ done:
     return st;
 }
 
+/* As published a layer shares, however it is set. */
+static bool shares(const infinite *t, const atn_input *in)
+{
+    return t->share == 1 || in->as_published;
+}
+
 static atn_status plan(atn_ctx *cx, const atn_input *in, const void *params_,
                        atn_idx first, atn_idx n, atn_plan *out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     const infinite *t = params_;
-    job j = {.heads = &in->head[first], .shared = t->share == 1 || in->as_published};
+    job j = {.heads = &in->head[first], .shared = shares(t, in)};
     atn_status st = ATN_OK;
 
     ATN_TRY(check(cx, t));
@@ -426,6 +432,11 @@ static unsigned looks(const void *params_, const atn_input *in)
            (t->window < 2 * t->chunks.at[0] - 1 ? ATN_LOOKS_KEYS : 0);
 }
 
+static atn_unit unit_of(const void *params_, const atn_input *in)
+{
+    return shares(params_, in) ? ATN_UNIT_LAYER : ATN_UNIT_HEAD;
+}
+
 const atn_method atn_method_infinite_hip = {
     .id = "infinite_hip",
     .title = "InfiniteHiP attention",
@@ -435,6 +446,7 @@ const atn_method atn_method_infinite_hip = {
     .reads = ATN_READS_QK,
     .sides = ATN_CAUSAL,
     .unit = ATN_UNIT_LAYER,
+    .unit_of = unit_of,
     .publishes = true,
     .params = params,
     .params_size = sizeof(infinite),
