@@ -240,6 +240,7 @@ static void rules_have_names(atn_ctx *cx)
     check_refused(cx, "fixed", "form=heads", "give 2 heads or more");
     check_refused(cx, "fixed", "stride=8,summary=9", "give summary <= 8");
     check_refused(cx, "fixed", "stride=8,summary=3,sets=3", "give summary <= 2");
+    check_refused(cx, "fixed", "sets=1073741824", "give sets <= 16");
     check_refused(cx, "longnet", "segments=8x16", "2 segments and 5 dilations");
     check_refused(cx, "longnet", "segments=8,dilations=9", "dilation 9 is above");
     check_refused(cx, "longnet", "segments=,dilations=", "0 segments");
