@@ -92,8 +92,33 @@ done:
     return st;
 }
 
+/* What was given is there, though no method may need it. */
+static atn_status check_draws(atn_ctx *cx, const char *given)
+{
+    atn_status st = ATN_OK;
+    atn_draws *d = NULL;
+    char *list = NULL;
+
+    if (!given) return ATN_OK;
+    if (!atn_dir_exists(given)) {
+        ATN_TRY(atn_draws_open(cx, given, &d));
+        goto done;
+    }
+    list = atn_path_join(cx, given, "dump.json");
+    if (!list) ATN_TRY(cx->err.code);
+    if (!atn_file_exists(list))
+        ATN_FAIL(ATN_NOINPUT,
+                 "--draws %s: is no dump, it has no dump.json (give what --dump wrote, "
+                 "or a file of draws)",
+                 given);
+done:
+    atn_draws_close(cx, d);
+    atn_free(cx, list);
+    return st;
+}
+
 /* The file that case c takes its draws from in the folder of layer l, NULL = none: the
- * one that was given, or that of the case in a dump. */
+ * one that was given, or that of the case in a dump, which it may lack. */
 static atn_status file_of(atn_ctx *cx, const atn_approx *a, int c,
                           const atn_layer_info *l, char **out)
 {
@@ -109,24 +134,27 @@ static atn_status file_of(atn_ctx *cx, const atn_approx *a, int c,
     }
     dir = atn_path_join(cx, given, a->cases[c].folder);
     if (!dir) ATN_TRY(cx->err.code);
-    if (!atn_dir_exists(dir)) {
-        if (!a->cases[c].method->named) goto done; /* left out there as here */
+    if (!atn_dir_exists(dir) && a->cases[c].method->named)
         ATN_FAIL(ATN_NOINPUT,
                  "--draws %s: has no folder %s (give a dump of the same methods and "
                  "budgets, in the same order)",
                  given, a->cases[c].folder);
-    }
     name = atn_approx_beside(cx, a, c, l, "draws.safetensors");
     *out = name ? atn_path_join(cx, given, name) : NULL;
     if (!*out) ATN_TRY(cx->err.code);
-    if (!atn_file_exists(*out)) { /* the method had nothing to write */
-        atn_free(cx, *out);
-        *out = NULL;
-    }
 done:
     atn_free(cx, name);
     atn_free(cx, dir);
     return st;
+}
+
+/* Of a file that is not there every object is missing. */
+static atn_status open_one(atn_ctx *cx, const char *file, atn_draws **out)
+{
+    const bool there = file && atn_file_exists(file);
+    atn_status st = atn_draws_open(cx, there ? file : NULL, out);
+
+    return st == ATN_OK && file && !there ? atn_draws_miss(cx, *out, file) : st;
 }
 
 static void close_draws(atn_ctx *cx, const atn_approx *a, atn_approx_folder *f)
@@ -156,8 +184,8 @@ static atn_status open_draws(atn_ctx *cx, const atn_approx *a, atn_approx_folder
         if (!o->dump && !o->draws) continue;
         if (!(atn_choice_describe(choice).reads & ATN_READS_DRAWS)) continue;
         ATN_TRY(file_of(cx, a, c, f->layer, &file));
-        ATN_TRY(atn_draws_open(cx, file, &f->draws[c]));
-        ATN_TRY(atn_draws_open(cx, file, &f->tries[c]));
+        ATN_TRY(open_one(cx, file, &f->draws[c]));
+        ATN_TRY(open_one(cx, file, &f->tries[c]));
         atn_draws_loosen(f->tries[c]);
         atn_free(cx, file);
         file = NULL;
@@ -255,6 +283,7 @@ atn_status atn_approx_run(atn_ctx *cx, const atn_capture *c, const atn_selection
 
     *out = NULL;
     ATN_TRY(create(cx, c, sel, opts, &a));
+    ATN_TRY(check_draws(cx, opts->draws));
     ATN_TRY(name_folders(cx, a));
     ATN_TRY(find_folders(cx, a));
     if (opts->dump) ATN_TRY(atn_dump_open(cx, a, opts->dump, opts->force, &a->dump));
@@ -304,6 +333,7 @@ atn_status atn_approx_estimate(atn_ctx *cx, const atn_capture *c,
 
     *out = (atn_approx_cost){0};
     ATN_TRY(create(cx, c, sel, opts, &a));
+    ATN_TRY(check_draws(cx, opts->draws));
     source = atn_approx_source_of(a, cx->seed);
     for (int i = 0; i < sel->n; i++) ATN_TRY(atn_approx_need(cx, a, &source, i, out));
 done:
