@@ -49,7 +49,7 @@ static int taken(const taking *t, const double *w, const bool *visible, atn_idx 
 
     for (atn_idx c = 0; c < n; c++) mass += visible[c] ? w[c] : 0;
     if (!visible[j]) return 0;
-    if (t->kind == 'k') return rank < t->x;
+    if (t->kind == 'k') return (double)rank < t->x;
     if (t->kind == 't') return fabs(w[j] - t->x) < 1e-6 ? -1 : w[j] > t->x;
     return fabs(before - t->x * mass) < 1e-5 ? -1 : before < t->x * mass;
 }
