@@ -7,7 +7,8 @@
  *
  * Cost    dense attention of a head twice (once for itself, once for the oracle), and
  *         for every case what fitting, planning and applying take. Memory: a layer, the
- *         dense side of its selected heads, one plan.
+ *         dense side of its selected heads, a number for each of their rows and cases,
+ *         a plan.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
@@ -20,7 +21,7 @@
 typedef struct atn_approx_opts {
     const char *methods; /* "a,b:k=64,c", "all", families */
     const char *budgets; /* "10%,k=256"; NULL = none */
-    const char *draws;   /* file of random objects; NULL = draw */
+    const char *draws;   /* file of random objects, or a dump; NULL = draw */
     const atn_list *grid;
     atn_idx prompt;
     atn_idx top_k;  /* keys of recall, 0 = 32 */

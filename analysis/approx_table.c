@@ -41,14 +41,14 @@ static const value_column value_columns[ATN_APPROX_VALUES] = {
     [ATN_APPROX_CAUSAL] = {"density_causal", "",
                            "kept pairs over visible pairs, of causal heads"},
     [ATN_APPROX_BLOCK_CAUSAL] = {"density_block_causal", "",
-                                 "executed tiles over tiles with a visible pair, of "
-                                 "causal heads in blocks"},
+                                 "tiles in which a key is kept over tiles with a "
+                                 "visible pair, of causal heads in blocks"},
     [ATN_APPROX_KV] = {"density_kv", "", "most keys of a row over all keys"},
     [ATN_APPROX_MEAN] = {"density_mean", "",
                          "mean over the rows of kept over visible keys"},
     [ATN_APPROX_KEPT] = {"kept", "",
-                         "pairs of a query and a key, or a virtual one, "
-                         "that are given weight"},
+                         "pairs of a query and a key, or a virtual one, that are given "
+                         "weight, each once"},
     [ATN_APPROX_EXECUTED] = {"executed_share", "",
                              "pairs in executed tiles over visible pairs"},
     [ATN_APPROX_TILES] = {"executed_tiles", "", "executed tiles"},
@@ -68,9 +68,11 @@ static const value_column value_columns[ATN_APPROX_VALUES] = {
                           "of masks"},
     [ATN_APPROX_SLACK] = {"ssa_bound_slack_least", "",
                           "the least of bound less difference over the rows"},
-    [ATN_APPROX_ORACLE_ERROR] = {"oracle_error_relative", "",
-                                 "relative error of the best keys of every row, with "
-                                 "as many executed pairs"},
+    [ATN_APPROX_ORACLE_ERROR] =
+        {"oracle_error_relative", "",
+         "relative error of the best keys of every row: as many "
+         "as a mask keeps in it, and as many pairs as are "
+         "executed beside, shared out evenly"},
     [ATN_APPROX_ORACLE_MASS] = {"oracle_retained_mass", "",
                                 "retained mass of the same"},
     [ATN_APPROX_PLAN_SECONDS] = {"plan_seconds", "s", "time of choosing"},
@@ -551,7 +553,7 @@ static atn_status best_columns(atn_ctx *cx, atn_table *t, int *at)
                    {"second_error_relative", ATN_COL_F64, "its output error"},
                    {"gain", ATN_COL_F64, "how much larger that error is"},
                    {"oracle_error_relative", ATN_COL_F64,
-                    "of the best keys of every row, with as many executed pairs"}};
+                    "of the best keys of every row, of as many pairs in all"}};
     atn_status st = ATN_OK;
 
     for (size_t k = 0; k < ATN_LEN(columns); k++)

@@ -80,7 +80,7 @@ const atn_method atn_method_ssa = {
     .source = "Shen et al. 2025, arXiv 2511.20102; zhenyi4/ssa",
     .text =
         "its own block, and the past blocks whose mean keys weigh most to the group",
-    .reads = ATN_READS_QK,
+    .reads = ATN_READS_QK | ATN_READS_DRAWS,
     .sides = ATN_CAUSAL,
     .unit = ATN_UNIT_GROUP,
     .publishes = true,

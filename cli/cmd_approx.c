@@ -25,7 +25,9 @@ static const atn_option options[] = {
     {"as-published", 0, ATN_OPT_FLAG, NULL,
      "with the bugs of the reference codes, which the methods' cards list", 0, 0},
     {"draws", 0, ATN_OPT_FILE, "FILE",
-     "take random objects from FILE (of a --dump) instead of drawing them", 0, 0},
+     "take random objects, and what budgets fitted, from FILE (draws.safetensors of a "
+     "--dump, or the whole dump) instead of drawing and fitting",
+     0, 0},
     {"dump", 0, ATN_OPT_FILE, "DIR",
      "also store outputs, plans and random objects of every method under DIR", 0, 0},
     {"timings", 0, ATN_OPT_FLAG, NULL,
@@ -151,7 +153,7 @@ const atn_command atn_command_approx = {
         "that it retains, the error of the output, the divergence of the rows, what it "
         "keeps and what a kernel of its tiles executes, what choosing costs, whether "
         "choosing reads ahead of the query, the bound of SSA on the error, and what "
-        "the best keys of every row would reach with as many executed pairs.\n"
+        "the best keys of every row would reach, of as many executed pairs.\n"
         "With --budget the one parameter that a method names for it is fitted, per "
         "head, so that the executed pairs come closest to the budget from below; "
         "choosing is shown beside and not counted. Methods without such a parameter "

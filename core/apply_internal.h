@@ -160,3 +160,10 @@ static inline bool atn_line_next(const atn_line *l, atn_idx *s, atn_span *out)
 void atn_lines_of(const atn_head *h, const atn_part *part, atn_idx first, atn_idx n,
                   atn_span *room, atn_line *out);
 atn_idx atn_lines_room(const atn_head *h, const atn_part *part, atn_idx n);
+
+/* ---- what is kept ---- */
+
+/* Distinct keys, and virtual ones that stand for a key, of every row into kept [nq];
+ * *tiles, unless it is NULL, <- tiles of the matrix in which a key is kept. */
+atn_status atn_count_kept(atn_ctx *cx, const atn_head *h, const atn_plan *p,
+                          int64_t *kept, double *tiles) ATN_WARN_UNUSED;

@@ -314,6 +314,39 @@ static void rules_of_grids(atn_ctx *cx)
     CHECK(p == NULL);
 }
 
+/* Without a shape the grid is the layer's, which a shape overrides; it has to hold all
+ * tokens. */
+static void grids_of_layers(atn_ctx *cx)
+{
+    const atn_list grid = {2, {6, 10}}, part = {2, {5, 10}}, deep = {3, {2, 3, 10}};
+    atn_layout l = atn_layout_square(60, 1, 0), none = l;
+    atn_pattern *p[2], *q = NULL;
+
+    for (int e = 0; e < 2; e++) { /* window=3x4 on 6 x 10; then along one axis */
+        uint8_t *m[2];
+
+        l.grid = &grid;
+        p[0] = dense_make(cx, "gna", e ? "shape=60,window=3" : "window=3x4", &l);
+        p[1] = dense_make(cx, "gna", e ? "window=3" : "shape=6x10,window=3x4", &none);
+        for (int k = 0; k < 2; k++) m[k] = dense_tokens(p[k], 0);
+        CHECK(memcmp(m[0], m[1], 60 * 60) == 0);
+        for (int k = 0; k < 2; k++) {
+            free(m[k]);
+            atn_pattern_destroy(cx, p[k]);
+        }
+    }
+    l.grid = &part;
+    CHECK_FAILS(atn_pattern_make(cx, "gna", "window=3x4", &l, &q), ATN_USAGE,
+                "the grid of the layer has 50 tokens and there are 60");
+    CHECK_FAILS(atn_pattern_make(cx, "gna", "window=3x4", &l, &q), ATN_USAGE,
+                "shape=AxB or --grid AxB of 60 tokens, or shape=60");
+    l.grid = &deep;
+    CHECK_FAILS(atn_pattern_make(cx, "gna", "window=3x4", &l, &q), ATN_USAGE,
+                "window has 2 numbers and the grid has 3 axes");
+    CHECK_FAILS(atn_pattern_make(cx, "gna", "window=3x4", &none, &q), ATN_USAGE,
+                "shape=AxB names a grid, as --grid AxB");
+}
+
 /* ---- hostile numbers ---- */
 
 /* The largest numbers that parse: clipped or refused, never too far. */
@@ -414,6 +447,7 @@ CHECK_MAIN({"registry", registry}, {"presets are made", presets_are_made},
            {"small lengths", small_lengths}, {"defaults are quick", defaults_are_quick},
            {"long texts", long_texts}, {"repeatable", repeatable},
            {"rules have names", rules_have_names}, {"counts are cut", counts_are_cut},
-           {"rules of grids", rules_of_grids}, {"large numbers", large_numbers},
+           {"rules of grids", rules_of_grids}, {"grids of layers", grids_of_layers},
+           {"large numbers", large_numbers},
            {"any allocation may fail", any_allocation_may_fail},
            {"memory limit", memory_limit})

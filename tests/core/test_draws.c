@@ -179,11 +179,87 @@ static void refused(atn_ctx *cx)
     atn_draws_close(cx, NULL);
 }
 
+/* A file of [2, 3] and 3 counts: read at these shapes, absent at others once it is
+ * loose; types and values stay checked. */
+static void loose(atn_ctx *cx)
+{
+    static const float numbers[6] = {1, 2, 3, 4, 5, 6};
+    static const int32_t counts[3] = {0, 5, 1};
+    const atn_st_out tensors[] = {{"n.layer-002", ATN_F32, 2, {2, 3}, numbers},
+                                  {"c.layer-002", ATN_I32, 1, {3}, counts}};
+    const char *path = path_of("draws-loose");
+    const atn_draw right = draw("n", -1, 2, 3), wide = draw("n", -1, 2, 4),
+                   flat = draw("n", -1, 6, 0), c = draw("c", -1, 3, 0),
+                   tall = draw("c", -1, 3, 1);
+    float drawn[8], x[8], given[8] = {9, 8, 7, 6, 5, 4, 3, 2};
+    int32_t n[3] = {4, 4, 4};
+    atn_draws *d = NULL;
+
+    CHECK_OK(atn_st_save(cx, path, tensors, 2, NULL, false, NULL));
+    CHECK_OK(atn_draw_normal(cx, NULL, 3, &wide, drawn));
+    CHECK_OK(atn_draws_open(cx, path, &d));
+    CHECK(atn_draws_have(d, &wide)); /* though it will be refused */
+    CHECK_FAILS(atn_draw_normal(cx, d, 3, &wide, x), ATN_DATA, "needed is [2, 4]");
+    atn_draws_loosen(d);
+    CHECK(atn_draws_have(d, &right) && !atn_draws_have(d, &wide) &&
+          !atn_draws_have(d, &flat));
+    CHECK_OK(atn_draw_normal(cx, d, 3, &wide, x));
+    CHECK(memcmp(x, drawn, sizeof x) == 0);
+    atn_draws_forget(cx, d);
+    CHECK_OK(atn_draw_given(cx, d, &flat, given));
+    CHECK(given[0] == 9 && given[5] == 4);
+    atn_draws_forget(cx, d);
+    CHECK_OK(atn_draw_normal(cx, d, 3, &right, x));
+    CHECK(memcmp(x, numbers, sizeof numbers) == 0);
+    CHECK_OK(atn_draw_given_counts(cx, d, &tall, 5, n));
+    CHECK_EQ(n[1], 4);
+    CHECK_FAILS(atn_draw_given_counts(cx, d, &c, 5, n), ATN_DATA, "number 1 is 5");
+    atn_draws_close(cx, d);
+}
+
+/* What is found about a run comes back bit by bit, NaN too; other types and shapes are
+ * refused. */
+static void doubles(atn_ctx *cx)
+{
+    static const float narrow[2] = {1, 2};
+    const double x[6] = {0.1, 1e300, NAN, -0.0, 16777217, 3};
+    const atn_st_out wrong = {"fitted.layer-002", ATN_F32, 1, {2}, narrow};
+    const char *path = path_of("draws-doubles");
+    const atn_draw w = draw("fitted", -1, 3, 2), tall = draw("fitted", -1, 6, 0),
+                   none = draw("other", -1, 3, 2), flat = draw("fitted", -1, 2, 0);
+    double back[6] = {7};
+    atn_draws *d = NULL;
+    bool found = true;
+
+    CHECK_OK(atn_draws_open(cx, NULL, &d));
+    CHECK_OK(atn_draws_read(cx, d, &w, back, &found));
+    CHECK(!found && back[0] == 7);
+    CHECK_OK(atn_draws_keep(cx, d, &w, x));
+    CHECK_OK(atn_draws_save(cx, d, path, false));
+    atn_draws_close(cx, d);
+    CHECK_OK(atn_draws_open(cx, path, &d));
+    CHECK_OK(atn_draws_read(cx, d, &none, back, &found));
+    CHECK(!found);
+    CHECK_FAILS(atn_draws_read(cx, d, &tall, back, &found), ATN_DATA, "needed is [6]");
+    CHECK_OK(atn_draws_read(cx, d, &w, back, &found));
+    CHECK(found && memcmp(back, x, sizeof x) == 0);
+    CHECK_OK(atn_draws_read(cx, NULL, &w, back, &found));
+    CHECK(!found);
+    CHECK_OK(atn_draws_keep(cx, NULL, &w, x));
+    atn_draws_close(cx, d);
+    CHECK_OK(atn_st_save(cx, path, &wrong, 1, NULL, true, NULL));
+    CHECK_OK(atn_draws_open(cx, path, &d));
+    CHECK_FAILS(atn_draws_read(cx, d, &flat, back, &found), ATN_DATA, "type F32");
+    atn_draws_close(cx, d);
+}
+
 /* Whichever allocation fails: MEMORY, nothing lost, the next call works. */
 static void no_memory(atn_ctx *cx)
 {
-    const atn_draw p = draw("p", 0, 4, 4), c = draw("c", 0, 4, 0);
+    const atn_draw p = draw("p", 0, 4, 4), c = draw("c", 0, 4, 0),
+                   e = draw("e", 0, 2, 0);
     const char *path = path_of("draws-memory");
+    const double wide[2] = {1, 2};
     bool done = false;
 
     for (long k = 0; !done; k++) {
@@ -200,6 +276,7 @@ static void no_memory(atn_ctx *cx)
         st = atn_draws_open(&frail, NULL, &d);
         if (st == ATN_OK) st = atn_draw_normal(&frail, d, 0, &p, x);
         if (st == ATN_OK) st = atn_draw_below(&frail, d, 0, &c, 3, n);
+        if (st == ATN_OK) st = atn_draws_keep(&frail, d, &e, wide);
         if (st == ATN_OK) st = atn_draws_save(&frail, d, path, true);
         CHECK(st == ATN_OK || st == ATN_MEMORY);
         done = st == ATN_OK;
@@ -212,4 +289,5 @@ static void no_memory(atn_ctx *cx)
 }
 
 CHECK_MAIN({"streams", streams}, {"round trip", round_trip},
-           {"other types", other_types}, {"refused", refused}, {"no memory", no_memory})
+           {"other types", other_types}, {"refused", refused}, {"loose", loose},
+           {"doubles", doubles}, {"no memory", no_memory})
