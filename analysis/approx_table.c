@@ -41,14 +41,14 @@ static const value_column value_columns[ATN_APPROX_VALUES] = {
     [ATN_APPROX_CAUSAL] = {"density_causal", "",
                            "kept pairs over visible pairs, of causal heads"},
     [ATN_APPROX_BLOCK_CAUSAL] = {"density_block_causal", "",
-                                 "executed tiles over tiles with a visible pair, of "
-                                 "causal heads in blocks"},
+                                 "tiles in which a key is kept over tiles with a "
+                                 "visible pair, of causal heads in blocks"},
     [ATN_APPROX_KV] = {"density_kv", "", "most keys of a row over all keys"},
     [ATN_APPROX_MEAN] = {"density_mean", "",
                          "mean over the rows of kept over visible keys"},
     [ATN_APPROX_KEPT] = {"kept", "",
-                         "pairs of a query and a key, or a virtual one, "
-                         "that are given weight"},
+                         "pairs of a query and a key, or a virtual one, that are given "
+                         "weight, each once"},
     [ATN_APPROX_EXECUTED] = {"executed_share", "",
                              "pairs in executed tiles over visible pairs"},
     [ATN_APPROX_TILES] = {"executed_tiles", "", "executed tiles"},

@@ -483,7 +483,7 @@ done:
     return st;
 }
 
-/* The first of the heads counts the choice: sums, means, scores. */
+/* The choice, which all heads share: sums, means, scores. */
 static void count(const job *j, const atn_input *in, atn_plan *out)
 {
     const atn_head *h = &in->head[0];
@@ -494,9 +494,11 @@ static void count(const job *j, const atn_input *in, atn_plan *out)
                    &out->ties);
     out->index_flops += pooled;
     out->index_bytes += ATN_COST_BYTES * pooled;
-    if (h->nk < 4 * j->t.w) return;
-    out->index_flops += 2 * d * (double)in->heads * atn_visible_pairs(h);
-    out->index_bytes += ATN_COST_BYTES * pooled;
+    if (h->nk >= 4 * j->t.w) {
+        out->index_flops += 2 * d * (double)in->heads * atn_visible_pairs(h);
+        out->index_bytes += ATN_COST_BYTES * pooled;
+    }
+    atn_rank_share(out, in->heads);
 }
 
 static atn_status plan(atn_ctx *cx, const atn_input *in, const void *params_,

@@ -372,7 +372,7 @@ done:
     return st;
 }
 
-/* Plans of a set; the first counts the search. */
+/* Plans of a set, which share what the search cost. */
 static atn_status plan_set(atn_ctx *cx, job *j, atn_idx set, atn_plan *out)
 {
     atn_pattern *p = NULL;
@@ -386,6 +386,7 @@ static atn_status plan_set(atn_ctx *cx, job *j, atn_idx set, atn_plan *out)
     }
     atn_rank_count(j->tally + set * j->lists, j->lists, j->heads->q.cols,
                    &out->index_flops, &out->index_bytes, &out->ties);
+    atn_rank_share(out, j->members);
 done:
     return st;
 }

@@ -113,6 +113,7 @@ atn_choice_facts atn_choice_describe(const atn_choice *c)
                               .family = "static",
                               .text = g->text,
                               .source = g->source,
+                              .reads = g->draws ? ATN_READS_DRAWS : 0,
                               .sides = ATN_BOTH_WAYS};
 }
 
@@ -220,7 +221,10 @@ static atn_status plan_static(atn_ctx *cx, const atn_choice *c, const atn_input 
                           .first = ATN_MAX(h->sight.offset, 0),
                           .heads = in->heads,
                           .layer = h->layer,
-                          .seed = in->seed};
+                          .seed = in->seed,
+                          .draws = in->draws,
+                          .head = head,
+                          .grid = in->grid};
     atn_pattern *p = NULL;
     atn_status st = ATN_OK;
 

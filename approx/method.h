@@ -12,7 +12,8 @@
  * (atn_sight_at), so that a chunk of queries plans the rows of the full prefill where
  * the card says so; candidates are the keys that a query sees (atn_sight_row), never
  * others; equal scores: the lower index first; plans do not depend on the number of
- * threads; index_flops and index_bytes are counted.
+ * threads; index_flops and index_bytes are counted, of a choice of several heads an
+ * even share in each.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
@@ -80,9 +81,9 @@ typedef struct atn_method {
     /* ATN_LOOKS_*, on a causal head; NULL = nothing ahead. */
     unsigned (*looks)(const void *params, const atn_input *in);
     /* out [n], zeroed but for tiles of 1 x 1, are the plans of heads first ..
-     * first + n - 1, a unit; the caller releases them, also on failure. USAGE names a rule broken by the parameters on
-     * this layer, DATA what the layer lacks. Called on one thread; goes parallel by
-     * itself. */
+     * first + n - 1, a unit; the caller releases them, also on failure. USAGE names a
+     * rule broken by the parameters on this layer, DATA what the layer lacks. Called on
+     * one thread; goes parallel by itself. */
     atn_status (*plan)(atn_ctx *cx, const atn_input *in, const void *params,
                        atn_idx first, atn_idx n, atn_plan *out);
     /* Bytes that plan takes for a unit beside its result, NULL = little. */
@@ -111,7 +112,7 @@ typedef struct atn_choice {
 atn_status atn_choice_read(atn_ctx *cx, const char *id, const char *params,
                            atn_choice *out) ATN_WARN_UNUSED;
 const char *atn_choice_id(const atn_choice *c); /* of the preset, where it is one */
-/* What the table says of it; a static pattern reads nothing but the mask. */
+/* What the table says of it; a static pattern reads the mask, and draws at most. */
 typedef struct atn_choice_facts {
     const char *title, *family, *text, *source;
     unsigned reads, sides;

@@ -8,6 +8,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include "core/draws.h"
 #include "core/param.h"
 #include "core/pattern.h"
 
@@ -17,6 +18,11 @@ typedef struct atn_layout {
     atn_idx heads;         /* query heads of the layer, >= 1 */
     atn_idx layer;         /* 0-based; with seed, the root of random patterns */
     uint64_t seed;
+    atn_draws *draws; /* random objects of head `head` are taken from it, if it has
+                         them, and kept there; NULL = all are drawn, none is kept */
+    atn_idx head;
+    const atn_list *grid; /* the axes that the first tokens form, row-major, as the
+                             layer says; NULL = nothing is known */
 } atn_layout;
 atn_layout atn_layout_square(atn_idx n, atn_idx heads, uint64_t seed);
 
@@ -36,6 +42,7 @@ typedef struct atn_generator {
     const char *budget; /* the parameter that --budget fits, from 1 on; NULL = none */
     bool budget_falls;  /* a larger one keeps less */
     bool by_layer;      /* layers may differ with equal parameters */
+    bool draws;         /* random objects, through the draws of the layout */
     /* Tokens that the parameters alone determine, 0 = any length; may be NULL. */
     atn_idx (*tokens)(const void *params);
     atn_status (*make)(atn_ctx *cx, const void *params, const atn_layout *l,

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "core/kernels/kernels.h"
-#include "core/plan.h"
 
 enum { KEYS = 256, AHEAD = 32 };
 
@@ -82,5 +81,16 @@ void atn_rank_count(const atn_rank_tally *t, atn_idx n, atn_idx d, double *flops
         *flops += 2.0 * (double)d * (double)t[e].pairs;
         *bytes += ATN_COST_BYTES * (double)d * (double)(t[e].keys + t[e].rows);
         *ties += t[e].ties;
+    }
+}
+
+void atn_rank_share(atn_plan *out, atn_idx n)
+{
+    out[0].index_flops /= (double)n;
+    out[0].index_bytes /= (double)n;
+    for (atn_idx h = 1; h < n; h++) {
+        out[h].index_flops = out[0].index_flops;
+        out[h].index_bytes = out[0].index_bytes;
+        out[h].ties = out[0].ties;
     }
 }

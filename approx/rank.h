@@ -9,7 +9,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
-#include "core/mat.h"
+#include "core/plan.h"
 
 /* Some queries, ready to be compared with keys; in the arena. */
 typedef struct atn_rank {
@@ -32,3 +32,6 @@ typedef struct atn_rank_tally {
 /* Adds the tallies [n]: flop, bytes, ties. */
 void atn_rank_count(const atn_rank_tally *t, atn_idx n, atn_idx d, double *flops,
                     double *bytes, int64_t *ties);
+/* What out [0] counts is one choice of n heads: each of their plans counts its share of
+ * flop and bytes, and the same ties. */
+void atn_rank_share(atn_plan *out, atn_idx n);

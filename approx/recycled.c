@@ -12,7 +12,8 @@
  *         full; similar > 1: every row that checks.
  * Source  Xu, Goyal, Choi, arXiv 2411.05787; when exactly a step is full, the sum over
  *         heads and what is cut are our reading.
- * Cost    2 d flop a key read. Memory O(n), and k slices a full row.
+ * Cost    2 d flop a key of a full row; of what the heads of a group do together each
+ *         counts its share. Memory O(n), and k slices a full row.
  * Limits  nothing is saved in memory, as the full cache stays.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
@@ -69,6 +70,12 @@ static void count(replay *r, atn_idx t, double flops, double numbers)
     r->numbers += numbers;
 }
 
+/* Once a head, and once a group. */
+static double own_and_share(const replay *r)
+{
+    return 1 + 1 / (double)r->heads;
+}
+
 static atn_status end_life(atn_ctx *cx, replay *r, atn_idx e, atn_idx t)
 {
     const atn_slice s = {{r->since[e], t}, {r->key[e], r->key[e] + 1}, 0};
@@ -93,7 +100,8 @@ static atn_idx weigh(replay *r, atn_idx t, const atn_span *sees)
             atn_kept_weights(h, q, t, r->key, n, r->w);
         for (atn_idx e = 0; e < n; e++) r->sum[e] += r->w[e];
     }
-    count(r, t, 2 * (double)n, 2 * (double)n);
+    /* a head adds its weights to the sums, which are compared once for all heads */
+    count(r, t, (double)n * own_and_share(r), (double)n * own_and_share(r));
     return n;
 }
 

@@ -2,13 +2,14 @@
  *
  * Math    weights A_ij of what i sees, largest first (equal ones: the lower key first),
  *         c_m the sum of the first m over the mass of the row:
- *             least   the smallest m with c_m >= p - s
+ *             least   the smallest m >= 1 with c_m >= p - s
  *             over    the number of c_m <= p + s, and one more
  *             under   the number of c_m <= p + s
  *         s = 1e-10; of given weights, which are float32 numbers, 2^-23 p. level=head:
  *         all entries of all rows in one order, equal ones by row, then key, and the
  *         mass is that of all rows. Blocks: the sums of approx/oracle.h.
- * Oracle  uniform row of m keys: ceil(p m), floor(p m) + 1, floor(p m).
+ * Oracle  uniform row of m keys: ceil(p m), floor(p m) + 1, floor(p m). Where one
+ *         weight holds the share, p = 0 included: 1, 1 (or 2, hit exactly), 0.
  * Source  nucleus sampling's rule (Holtzman et al., arXiv 1904.09751) on attention;
  *         over is FlexPrefill's (arXiv 2502.20766).
  * Cost    dense logits and one exp an entry, in double, and a selection; memory a few
@@ -51,9 +52,11 @@ static atn_cut cut_of(const topp *t, bool given, const double *w, atn_idx n,
                       double mass, double *scratch)
 {
     const double slack = given ? SLACK_GIVEN * t->p : SLACK;
+    const double least = mass * (t->p - slack);
 
-    if (t->variant == LEAST)
-        return atn_cut_at_sum(w, n, mass * (t->p - slack), false, scratch);
+    if (t->variant == LEAST && least <= 0)
+        return atn_cut_at_count(w, n, 1, scratch, NULL);
+    if (t->variant == LEAST) return atn_cut_at_sum(w, n, least, false, scratch);
     if (t->variant == OVER)
         return atn_cut_at_sum(w, n, mass * (t->p + slack), true, scratch);
     return atn_cut_below_sum(w, n, mass * (t->p + slack), scratch);

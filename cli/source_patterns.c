@@ -59,11 +59,24 @@ static void drop_layers(atn_ctx *cx, layers *l)
     memset(l, 0, sizeof *l);
 }
 
+/* The grid of the capture, unless it is of another stack, of more tokens. */
+static const atn_list *grid_of(const atn_pattern_source *s, atn_idx tokens)
+{
+    const atn_list *grid = s->subject ? atn_capture_grid(s->subject->capture) : NULL;
+    atn_idx n = 1;
+
+    for (int i = 0; grid && i < grid->n; i++)
+        if (!atn_mul(n, grid->at[i], &n) || n > tokens) return NULL;
+    return grid;
+}
+
 static atn_status read_word(atn_ctx *cx, const atn_pattern_source *s, int i,
                             atn_idx tokens, layers *out)
 {
-    const atn_layout like = {
-        .nk = tokens, .heads = ATN_MAX(s->query_heads, 1), .seed = cx->seed};
+    const atn_layout like = {.nk = tokens,
+                             .heads = ATN_MAX(s->query_heads, 1),
+                             .seed = cx->seed,
+                             .grid = grid_of(s, tokens)};
     atn_status st = ATN_OK;
 
     ATN_NEW(out->stack, 1);

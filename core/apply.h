@@ -39,13 +39,19 @@ typedef struct atn_cost {
     double full;         /* kept / (nq nk) */
     double mean;         /* mean over rows that see a key of kept / visible keys */
     double kv;           /* most kept in a row / nk */
-    double block_causal; /* tiles / tiles with a visible pair; NaN where tiles are 1 x 1
-                            or the mask is not causal */
+    double block_causal; /* tiles in which a key is kept / tiles with a visible pair;
+                            NaN where tiles are 1 x 1 or the mask is not causal */
     int64_t empty_rows;  /* rows that see a key and keep none */
 } atn_cost;
-/* Density among visible pairs is kept / visible; the budget is executed / visible. */
+/* What a row keeps is a set: an entry that several parts, groups or branches give it
+ * counts once, and so does a tile in block_causal. Entries are keys that it sees and
+ * virtual keys that stand for a key, one each; those of a branch whose scale is 0 in
+ * this row are none. `executed`, `tiles`, flops and bytes count all that a kernel does,
+ * as often as it does it. Density among visible pairs is kept / visible, which only
+ * virtual keys, beside the keys that they stand for, can raise above 1; the budget is
+ * executed / visible. */
 atn_status atn_plan_cost(atn_ctx *cx, const atn_head *h, const atn_plan *p,
                          atn_cost *out) ATN_WARN_UNUSED;
-/* Keys and virtual keys that each row keeps into out [nq]. */
+/* Entries that each row keeps, each once, into out [nq]. */
 atn_status atn_plan_kept(atn_ctx *cx, const atn_head *h, const atn_plan *p,
                          int64_t *out) ATN_WARN_UNUSED;

@@ -2,14 +2,14 @@
  *
  * Math    core/apply.h. Of patterns a tile is executed when a row of it keeps a key of
  *         it; tiles begin at positions that are multiples of their sides. Of a group
- *         all rows meet all keys, gathered into tiles.
+ *         all rows meet all keys, gathered into tiles. What one part alone gives has
+ *         no entry twice; of all other plans core/apply_kept.c counts what is kept.
  * Oracle  counting all pairs one by one; all with tiles of 1 x 1: executed = kept.
- * Cost    the spans of all rows once, a bitmap of tiles a row of tiles; groups are
- *         sorted where their keys are not.
+ * Cost    the spans of all rows once, a bitmap of tiles a row of tiles; beside it
+ *         core/apply_kept.c.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/apply_internal.h"
@@ -196,71 +196,8 @@ done:
 
 /* ---- groups ---- */
 
-static int by_key(const void *a_, const void *b_)
+static void count_groups(const atn_groups *g, sides side, tally *sum)
 {
-    const int32_t a = *(const int32_t *)a_, b = *(const int32_t *)b_;
-
-    return (a > b) - (a < b);
-}
-
-static bool sorted(const int32_t *key, atn_idx n)
-{
-    bool yes = true;
-
-    for (atn_idx c = 1; c < n; c++) yes &= key[c - 1] <= key[c];
-    return yes;
-}
-
-/* Keys of n sorted ones below j. */
-static atn_idx below(const int32_t *key, atn_idx n, atn_idx j)
-{
-    atn_idx lo = 0, hi = n;
-
-    while (lo < hi) {
-        const atn_idx mid = lo + (hi - lo) / 2;
-
-        if (key[mid] < j)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo;
-}
-
-/* Real keys that a row of the group sees, and the virtual ones. */
-static atn_status count_group(atn_ctx *cx, const atn_head *h, const atn_groups *g,
-                              atn_idx at, int64_t *kept)
-{
-    const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_idx n = g->key_ptr[at + 1] - g->key_ptr[at];
-    const int32_t *key = g->key + g->key_ptr[at];
-    atn_status st = ATN_OK;
-    int32_t *copy = NULL;
-    atn_idx real;
-
-    if (!sorted(key, n)) {
-        ATN_TAKE(copy, n);
-        memcpy(copy, key, (size_t)n * sizeof *copy);
-        qsort(copy, (size_t)n, sizeof *copy, by_key);
-        key = copy;
-    }
-    real = below(key, n, h->nk);
-    for (int64_t r = g->row_ptr[at]; r < g->row_ptr[at + 1]; r++) {
-        atn_idx lo, hi;
-
-        atn_sight_row(&h->sight, g->row[r], &lo, &hi);
-        kept[g->row[r]] += n - real + below(key, real, hi) - below(key, real, lo);
-    }
-done:
-    atn_arena_rewind(cx, mark);
-    return st;
-}
-
-static atn_status count_groups(atn_ctx *cx, const atn_head *h, const atn_groups *g,
-                               sides side, int64_t *kept, tally *sum)
-{
-    atn_status st = ATN_OK;
-
     for (atn_idx at = 0; at < g->n; at++) {
         const atn_idx rows = g->row_ptr[at + 1] - g->row_ptr[at],
                       keys = g->key_ptr[at + 1] - g->key_ptr[at],
@@ -269,24 +206,36 @@ static atn_status count_groups(atn_ctx *cx, const atn_head *h, const atn_groups 
         const tally one = {(double)across * (double)along, (double)rows * (double)keys,
                            (double)across * (double)keys};
 
-        if (at % 4096 == 0) ATN_TRY(atn_stopped(cx, "counting a plan"));
-        ATN_TRY(count_group(cx, h, g, at, kept));
         add_tally(sum, &one);
     }
-done:
-    return st;
 }
 
 /* ---- all of it ---- */
 
-/* Queries that are read, as often as they are, into *queries. */
-static atn_status count_plan(atn_ctx *cx, const atn_head *h, const atn_plan *p,
-                             int64_t *kept, tally *sum, double *queries)
+/* What a plan executes, as often as it does, and keeps. */
+typedef struct counted {
+    tally sum;
+    double queries; /* that are read, as often as they are */
+    double tiles;   /* in which a key is kept */
+} counted;
+
+/* All entries are of one part that has none twice. */
+static bool one_part(const atn_plan *p)
 {
+    const atn_part *part = &p->branch[0].part[0];
+
+    return p->branches == 1 && p->branch[0].parts == 1 && !p->branch[0].scale &&
+           (part->all || part->pattern);
+}
+
+static atn_status count_plan(atn_ctx *cx, const atn_head *h, const atn_plan *p,
+                             int64_t *kept, counted *out)
+{
+    const sides side = sides_of(p);
+    const bool once = one_part(p);
     atn_status st = ATN_OK;
 
-    *sum = (tally){0};
-    *queries = 0;
+    *out = (counted){.queries = 0};
     memset(kept, 0, (size_t)h->nq * sizeof *kept);
     for (int b = 0; b < p->branches; b++)
         for (int k = 0; k < p->branch[b].parts; k++) {
@@ -294,13 +243,19 @@ static atn_status count_plan(atn_ctx *cx, const atn_head *h, const atn_plan *p,
             const atn_groups *g = &part->groups;
 
             if (part->all || part->pattern) {
-                ATN_TRY(count_rows(cx, h, part, sides_of(p), kept, sum));
-                *queries += (double)h->nq;
+                ATN_TRY(count_rows(cx, h, part, side, once ? kept : NULL, &out->sum));
+                out->queries += (double)h->nq;
             } else if (g->n > 0) {
-                ATN_TRY(count_groups(cx, h, g, sides_of(p), kept, sum));
-                *queries += (double)g->row_ptr[g->n];
+                count_groups(g, side, &out->sum);
+                out->queries += (double)g->row_ptr[g->n];
             }
         }
+    out->tiles = out->sum.tiles;
+    if (!once) {
+        const bool in_tiles = side.rows > 1 || side.keys > 1;
+
+        ATN_TRY(atn_count_kept(cx, h, p, kept, in_tiles ? &out->tiles : NULL));
+    }
 done:
     return st;
 }
@@ -308,10 +263,10 @@ done:
 atn_status atn_plan_kept(atn_ctx *cx, const atn_head *h, const atn_plan *p,
                          int64_t *out)
 {
-    double queries;
-    tally sum;
+    counted ignored;
 
-    return count_plan(cx, h, p, out, &sum, &queries);
+    if (!one_part(p)) return atn_count_kept(cx, h, p, out, NULL);
+    return count_plan(cx, h, p, out, &ignored);
 }
 
 /* Shares of rows. */
@@ -344,24 +299,24 @@ atn_status atn_plan_cost(atn_ctx *cx, const atn_head *h, const atn_plan *p,
     const double width = (double)(h->q.cols + h->v.cols);
     const atn_part all = {.all = true};
     const sides side = sides_of(p);
-    tally sum, visible = {0};
     atn_status st = ATN_OK;
+    tally visible = {0};
     int64_t *kept = NULL;
-    double queries;
+    counted n;
 
     *out = (atn_cost){.index_flops = p->index_flops,
                       .index_bytes = p->index_bytes,
                       .block_causal = NAN};
     ATN_TAKE(kept, h->nq);
-    ATN_TRY(count_plan(cx, h, p, kept, &sum, &queries));
+    ATN_TRY(count_plan(cx, h, p, kept, &n));
     add_up(h, kept, out);
-    out->tiles = sum.tiles;
-    out->executed = sum.executed;
-    out->flops = 2 * width * sum.executed;
-    out->bytes = ATN_COST_BYTES * width * (queries + sum.keys);
+    out->tiles = n.sum.tiles;
+    out->executed = n.sum.executed;
+    out->flops = 2 * width * n.sum.executed;
+    out->bytes = ATN_COST_BYTES * width * (n.queries + n.sum.keys);
     if (h->sight.causal && (side.rows > 1 || side.keys > 1)) {
         ATN_TRY(count_rows(cx, h, &all, side, NULL, &visible));
-        out->block_causal = sum.tiles / visible.tiles;
+        out->block_causal = n.tiles / visible.tiles;
     }
 done:
     atn_arena_rewind(cx, mark);

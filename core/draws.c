@@ -207,8 +207,9 @@ static int64_t integer_at(const atn_st_tensor *t, atn_idx i)
     return narrow;
 }
 
+/* All in least .. n - 1. */
 static atn_status take_counts(atn_ctx *cx, const atn_draw *w, const atn_st_tensor *t,
-                              atn_idx n, int32_t *out)
+                              atn_idx least, atn_idx n, int32_t *out)
 {
     if (!t->loadable || (t->type != ATN_I32 && t->type != ATN_I64 && t->type != ATN_U8))
         return type_error(cx, t, "needed are integers: I32 (or I64, U8)");
@@ -216,11 +217,11 @@ static atn_status take_counts(atn_ctx *cx, const atn_draw *w, const atn_st_tenso
     for (atn_idx i = 0; i < t->count; i++) {
         const int64_t x = integer_at(t, i);
 
-        if (x < 0 || x >= n)
+        if (x < least || x >= n)
             return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
                             "%s: tensor \"%s\": number %" PRId64 " is %" PRId64
-                            ", all must be in 0..%" PRId64,
-                            t->path, t->name, i, x, n - 1);
+                            ", all must be in %" PRId64 "..%" PRId64,
+                            t->path, t->name, i, x, least, n - 1);
         out[i] = (int32_t)x;
     }
     return ATN_OK;
@@ -325,7 +326,7 @@ atn_status atn_draw_below(atn_ctx *cx, atn_draws *d, uint64_t seed, const atn_dr
     ATN_TRY(count_of(cx, w, &count));
     t = find(d, w, name);
     if (t)
-        ATN_TRY(take_counts(cx, w, t, n, out));
+        ATN_TRY(take_counts(cx, w, t, 0, n, out));
     else
         for (atn_idx i = 0; i < count; i++) out[i] = (int32_t)atn_rng_below(&r, n);
     ATN_TRY(keep(cx, d, w, name, ATN_I32, out, count));
@@ -349,8 +350,8 @@ done:
     return st;
 }
 
-atn_status atn_draw_given_counts(atn_ctx *cx, atn_draws *d, const atn_draw *w,
-                                 atn_idx n, int32_t *out)
+static atn_status given_counts(atn_ctx *cx, atn_draws *d, const atn_draw *w,
+                               atn_idx least, atn_idx n, int32_t *out)
 {
     char name[NAME_BYTES];
     const atn_st_tensor *t;
@@ -360,10 +361,22 @@ atn_status atn_draw_given_counts(atn_ctx *cx, atn_draws *d, const atn_draw *w,
     name_of(w, name);
     ATN_TRY(count_of(cx, w, &count));
     t = find(d, w, name);
-    if (t) ATN_TRY(take_counts(cx, w, t, n, out));
+    if (t) ATN_TRY(take_counts(cx, w, t, least, n, out));
     ATN_TRY(keep(cx, d, w, name, ATN_I32, out, count));
 done:
     return st;
+}
+
+atn_status atn_draw_given_counts(atn_ctx *cx, atn_draws *d, const atn_draw *w,
+                                 atn_idx n, int32_t *out)
+{
+    return given_counts(cx, d, w, 0, n, out);
+}
+
+atn_status atn_draw_given_gaps(atn_ctx *cx, atn_draws *d, const atn_draw *w, atn_idx n,
+                               int32_t *out)
+{
+    return given_counts(cx, d, w, -1, n, out);
 }
 
 /* ---- what is found about a run ---- */

@@ -56,5 +56,9 @@ atn_status atn_draws_read(atn_ctx *cx, const atn_draws *d, const atn_draw *w,
                           double *out, bool *found) ATN_WARN_UNUSED;
 atn_status atn_draws_keep(atn_ctx *cx, atn_draws *d, const atn_draw *w,
                           const double *x) ATN_WARN_UNUSED;
+
+/* Counts of which some may be -1: there is none. */
+atn_status atn_draw_given_gaps(atn_ctx *cx, atn_draws *d, const atn_draw *w, atn_idx n,
+                               int32_t *out) ATN_WARN_UNUSED;
 /* Does the file have it? So that a method can ask for what is trained. */
 bool atn_draws_have(const atn_draws *d, const atn_draw *w);

@@ -14,11 +14,13 @@
  *         core/attention.py (encoder). causal and plain are readings of our own.
  * Limits  the reference code may draw a block of the window in rows nb - 3 and nb - 2;
  *         here no key is drawn twice. The draws of a row depend on seed, layer, head
- *         and row alone, so that a chunk of queries has the rows of the whole.
+ *         and row alone, so that a chunk of queries has the rows of the whole. They are
+ *         kept as "blocks" [block rows, random], -1 where a row has fewer.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "approx/generate.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/rng.h"
@@ -80,27 +82,100 @@ static atn_idx draw(atn_rng *rng, atn_idx m, atn_idx r, atn_idx *out)
     return n;
 }
 
-/* The random blocks of row a of a head as spans; returns their number. */
-static atn_idx random_row(const bigbird *t, atn_rng rng, atn_idx cols, atn_idx a,
-                          atn_idx *drawn, atn_span *out)
+/* The random blocks of row a of a head, ascending, into out [most], -1 after the
+ * last. */
+static void random_row(const bigbird *t, atn_rng rng, atn_idx cols, atn_idx a,
+                       atn_idx most, atn_idx *drawn, int32_t *out)
 {
     const pool p = pool_of(t, cols, a);
     const atn_idx before = ATN_MAX(p.mid - p.lo, 0);
     const atn_idx m = before + ATN_MAX(p.hi - p.after, 0);
-    atn_idx n, spans = 0;
+    atn_idx n;
 
     rng.counter[1] = (uint32_t)a;
     n = draw(&rng, m, t->random, drawn);
-    for (atn_idx i = 0; i < n; i++) {
-        const bool past = drawn[i] < before;
-        const atn_idx c = past ? p.lo + drawn[i] : p.after + drawn[i] - before;
+    for (atn_idx i = 0; i < n; i++)
+        out[i] = (int32_t)(drawn[i] < before ? p.lo + drawn[i]
+                                             : p.after + drawn[i] - before);
+    for (atn_idx i = n; i < most; i++) out[i] = -1;
+}
 
-        if (spans && out[spans - 1].hi == c)
-            out[spans - 1].hi = c + 1;
+/* The blocks of a row as spans; returns their number. */
+static atn_idx spans_of(const int32_t *block, atn_idx most, atn_span *out)
+{
+    atn_idx spans = 0;
+
+    for (atn_idx i = 0; i < most && block[i] >= 0; i++)
+        if (spans && out[spans - 1].hi == block[i])
+            out[spans - 1].hi++;
         else
-            out[spans++] = (atn_span){c, c + 1};
-    }
+            out[spans++] = (atn_span){block[i], block[i] + 1};
     return spans;
+}
+
+/* ---- blocks that are given ---- */
+
+/* The tensor of a head, and which rows of blocks it is of. */
+typedef struct table {
+    atn_idx row0, rows, most, cols;
+    int32_t *block; /* [rows, most] */
+} table;
+
+/* Ascending, what is -1 last. */
+static int by_block(const void *a_, const void *b_)
+{
+    const uint32_t a = (uint32_t) * (const int32_t *)a_,
+                   b = (uint32_t) * (const int32_t *)b_;
+
+    return (a > b) - (a < b);
+}
+
+/* Sorts what a file gave for row a, which must be such as could have been drawn. */
+static atn_status check_row(atn_ctx *cx, const bigbird *t, const atn_layout *l,
+                            const table *b, atn_idx a)
+{
+    const pool p = pool_of(t, b->cols, a);
+    int32_t *block = b->block + (a - b->row0) * b->most;
+    atn_status st = ATN_OK;
+
+    qsort(block, (size_t)b->most, sizeof *block, by_block);
+    for (atn_idx i = 0; i < b->most && block[i] >= 0; i++) {
+        const atn_idx c = block[i];
+
+        if (i > 0 && block[i - 1] == c)
+            ATN_FAIL(ATN_DATA,
+                     "bigbird: the draws of layer %lld, head %lld give row %lld of "
+                     "blocks the block %lld twice (give each once, -1 for none)",
+                     (long long)l->layer, (long long)l->head, (long long)a,
+                     (long long)c);
+        if ((c < p.lo || c >= p.mid) && (c < p.after || c >= p.hi))
+            ATN_FAIL(ATN_DATA,
+                     "bigbird: the draws of layer %lld, head %lld give row %lld of "
+                     "blocks the block %lld, which is global, of the window or ahead "
+                     "(give draws of a run with the same length and parameters)",
+                     (long long)l->layer, (long long)l->head, (long long)a,
+                     (long long)c);
+    }
+done:
+    return st;
+}
+
+static atn_status given_blocks(atn_ctx *cx, const bigbird *t, const atn_layout *l,
+                               const table *b)
+{
+    const atn_draw what = {.what = "blocks",
+                           .purpose = "bigbird",
+                           .layer = l->layer,
+                           .head = l->head,
+                           .rows = b->rows,
+                           .cols = b->most};
+    atn_status st = ATN_OK;
+
+    ATN_TRY(atn_draw_given_gaps(cx, l->draws, &what, b->cols, b->block));
+    for (atn_idx a = b->row0; a < b->row0 + b->rows; a++)
+        ATN_TRY(check_row(cx, t, l, b, a));
+done:
+    return st;
 }
 
 /* The random part; NULL where there is none. */
@@ -108,26 +183,31 @@ static atn_status random_part(atn_ctx *cx, const bigbird *t, const atn_layout *l
                               const atn_frame *f, atn_pattern **out)
 {
     const atn_idx row0 = f->first / f->block, cols = atn_generator_cols(f);
-    const atn_idx rows = (f->first + f->nq - 1) / f->block + 1 - row0;
-    const atn_idx most = ATN_MIN(t->random, cols);
+    table b = {row0, (f->first + f->nq - 1) / f->block + 1 - row0,
+               ATN_MIN(t->random, cols), cols, NULL};
     atn_idx *drawn = NULL, room = 0;
     atn_status st = ATN_OK;
     atn_span *spans = NULL;
     int64_t *ptr = NULL;
 
     *out = NULL;
-    if (most == 0) return ATN_OK;
-    if (!atn_mul(l->heads, rows, &room) || !atn_mul(room, most, &room))
+    if (b.most == 0) return ATN_OK;
+    if (!atn_mul(l->heads, b.rows, &room) || !atn_mul(room, b.most, &room))
         ATN_FAIL(ATN_MEMORY, "bigbird: random = %lld blocks in every row are too many",
                  (long long)t->random);
-    ATN_TAKE(drawn, most + 1);
-    ATN_NEW(ptr, l->heads * rows + 1);
+    ATN_TAKE(drawn, b.most + 1);
+    ATN_TAKE(b.block, b.rows * b.most);
+    ATN_NEW(ptr, l->heads * b.rows + 1);
     ATN_NEW(spans, room);
     for (atn_idx h = 0, k = 0; h < l->heads; h++) {
         const atn_rng rng = atn_rng_stream(l->seed, "bigbird", l->layer, h);
 
-        for (atn_idx a = row0; a < row0 + rows; a++, k++)
-            ptr[k + 1] = ptr[k] + random_row(t, rng, cols, a, drawn, spans + ptr[k]);
+        for (atn_idx a = 0; a < b.rows; a++)
+            random_row(t, rng, cols, row0 + a, b.most, drawn, b.block + a * b.most);
+        if (l->draws && h == l->head) ATN_TRY(given_blocks(cx, t, l, &b));
+        for (atn_idx a = 0; a < b.rows; a++, k++)
+            ptr[k + 1] =
+                ptr[k] + spans_of(b.block + a * b.most, b.most, spans + ptr[k]);
     }
     st = atn_pattern_rows(cx, f, l->heads, ptr, spans, out);
     ptr = NULL;
@@ -209,5 +289,6 @@ const atn_generator atn_generator_bigbird = {
     .params_size = sizeof(bigbird),
     .budget = "random",
     .by_layer = true,
+    .draws = true,
     .make = make,
 };

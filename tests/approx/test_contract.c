@@ -331,7 +331,8 @@ static void check_output(const entry *e, const scene *s, atn_idx head,
     }
 }
 
-/* Counts of a plan: kept is the number of weights of a mask, executed no less. */
+/* Counts of a plan: kept is the number of weights of a mask, executed no less. A set of
+ * keys is no more than the row sees. */
 static void check_cost(atn_ctx *cx, const entry *e, const scene *s, atn_idx head,
                        const atn_plan *p, const double *w)
 {
@@ -343,17 +344,35 @@ static void check_cost(atn_ctx *cx, const entry *e, const scene *s, atn_idx head
     CHECK_OK(atn_plan_cost(cx, h, p, &cost));
     CHECK_OK(atn_plan_kept(cx, h, p, kept));
     for (atn_idx i = 0; i < h->nq; i++) {
-        atn_idx n = 0;
+        atn_idx n = 0, lo, hi;
 
+        atn_sight_row(&h->sight, i, &lo, &hi);
         for (atn_idx j = 0; j < h->nk; j++) n += w[i * h->nk + j] != 0;
         if (atn_plan_is_mask(p) && kept[i] != n)
             refuse(e, "keeps another number of keys than have weight", head, i);
+        if (p->virtuals == 0 && (kept[i] < n || kept[i] > hi - lo))
+            refuse(e, "keeps fewer keys than have weight, or more than there are", head,
+                   i);
         all += (double)kept[i];
     }
     if (cost.kept != all || cost.executed < cost.kept || !isfinite(cost.flops) ||
         !isfinite(cost.bytes) || cost.visible != atn_visible_pairs(h) ||
-        cost.index_flops != p->index_flops)
+        cost.index_flops != p->index_flops || cost.block_causal > 1 ||
+        (p->virtuals == 0 && (cost.full > 1 || cost.kv > 1 || cost.mean > 1)))
         refuse(e, "its cost does not add up", head, -1);
+}
+
+/* One choice of several heads: each of them counts its share of what that cost. */
+static void check_shares(const entry *e, const atn_plan *plans, atn_idx n)
+{
+    const atn_pattern *one = plans[0].branch[0].part[0].pattern;
+
+    for (atn_idx k = 1; one && k < n; k++)
+        if (plans[k].branch[0].part[0].pattern == one &&
+            (plans[k].index_flops != plans[0].index_flops ||
+             plans[k].index_bytes != plans[0].index_bytes ||
+             plans[k].ties != plans[0].ties))
+            refuse(e, "counts a choice of several heads in one of them", k, -1);
 }
 
 static void applied(atn_ctx *cx)
@@ -385,6 +404,7 @@ static void applied(atn_ctx *cx)
                 check_output(&e, &s, k, &plans[k], w, out, lse);
                 check_cost(cx, &e, &s, k, &plans[k], w);
             }
+            check_shares(&e, plans, atn_choice_heads(&c, &s.z.in));
             zoo_release(cx, plans, atn_choice_heads(&c, &s.z.in));
             scene_free(&s);
         }

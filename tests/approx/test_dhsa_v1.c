@@ -294,7 +294,7 @@ static void published_choice_drops_the_lowest(atn_ctx *cx)
 static void cost_counts_what_was_read(atn_ctx *cx)
 {
     const char *spec = "dhsa_v1:k=6,block=4,local=4,global=0,w=4";
-    atn_plan plan;
+    atn_plan plan, plans[2];
     zoo z;
 
     zoo_shape(&z, 1, 1, 12, 12, 1, 1);
@@ -314,6 +314,19 @@ static void cost_counts_what_was_read(atn_ctx *cx)
     CHECK(plan.index_flops == 32 + 2 * 3 + 2 * 136);
     CHECK(plan.index_bytes == 2 * (16 + 16 + 3) + 2 * 32);
     zoo_release(cx, &plan, 1);
+    zoo_free(&z);
+    /* two query heads over one of keys: means of 12 keys and 24 queries, the pairs of
+     * one mean query, all of it in halves */
+    zoo_shape(&z, 2, 2, 12, 12, 1, 1);
+    for (int i = 0; i < 24; i++) z.q[i] = 1;
+    for (int i = 0; i < 12; i++) z.k[i] = z.v[i] = 1;
+    CHECK_EQ(zoo_plan(cx, &z, spec, 0, plans), 2);
+    for (int h = 0; h < 2; h++) {
+        CHECK(plans[h].index_flops == (36 + 2 * 2) / 2.);
+        CHECK(plans[h].index_bytes == 2 * (12 + 24 + 2) / 2.);
+        CHECK_EQ(plans[h].ties, 2 + 6);
+    }
+    zoo_release(cx, plans, 2);
     zoo_free(&z);
 }
 

@@ -277,7 +277,8 @@ static void a_tie_goes_right(atn_ctx *cx)
     zoo_free(&z);
 }
 
-/* With a share, both heads keep the same keys, and only one counts the search. */
+/* With a share, both heads keep the same keys, and half of the search is counted in
+ * each. */
 static void shared_heads_are_alike(atn_ctx *cx)
 {
     uint8_t *one, *other;
@@ -296,7 +297,10 @@ static void shared_heads_are_alike(atn_ctx *cx)
     free(one);
     free(other);
     CHECK_EQ(zoo_plan(cx, &z, SECOND ",share=heads", 0, plans), 2);
-    CHECK(plans[0].index_flops > 0 && plans[1].index_flops == 0);
+    CHECK(plans[0].index_flops > 0 && plans[0].index_bytes > 0);
+    CHECK(plans[1].index_flops == plans[0].index_flops);
+    CHECK(plans[1].index_bytes == plans[0].index_bytes);
+    CHECK_EQ(plans[1].ties, plans[0].ties);
     CHECK_EQ(plans[0].tile_rows, 4);
     CHECK_EQ(plans[1].tile_keys, 2);
     zoo_release(cx, plans, 2);
@@ -308,7 +312,7 @@ static void shared_heads_are_alike(atn_ctx *cx)
  * pairs of 2 flop; as many keys and 3 times a query are read. */
 static void cost_counts_what_was_scored(atn_ctx *cx)
 {
-    atn_plan plan;
+    atn_plan plan, plans[2];
     zoo z;
 
     zoo_shape(&z, 1, 1, 1, 8, 1, 1);
@@ -320,6 +324,19 @@ static void cost_counts_what_was_scored(atn_ctx *cx)
         0, &plan);
     CHECK(plan.index_flops == 2 * 22 && plan.index_bytes == 2 * (22 + 3));
     zoo_release(cx, &plan, 1);
+    zoo_free(&z);
+    /* two heads that share: twice as much, half of it in each */
+    zoo_shape(&z, 2, 1, 1, 8, 1, 1);
+    z.q[0] = z.q[1] = 1;
+    for (int j = 0; j < 16; j++) z.k[j] = z.v[j] = (float)(3 * j % 8);
+    CHECK_EQ(zoo_plan(cx, &z,
+                      "infinite_hip:k=2,chunks=8x4x1,keep=8x4,rows=1x1x1,block_q=1,"
+                      "window=0,sink=0,share=heads",
+                      0, plans),
+             2);
+    for (int h = 0; h < 2; h++)
+        CHECK(plans[h].index_flops == 2 * 22 && plans[h].index_bytes == 2 * (22 + 3));
+    zoo_release(cx, plans, 2);
     zoo_free(&z);
 }
 

@@ -1,5 +1,6 @@
 /* Landmark attention: rows of the cards, its weights once more from the definition. */
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include "core/apply.h"
 #include "tests/approx/block_cases.h"
 
 static void golden(atn_ctx *cx)
@@ -220,6 +221,42 @@ static void what_is_lost(atn_ctx *cx)
     zoo_free(&z);
 }
 
+/* Every token a landmark: no block has an ordinary one, so all weight is lost, and
+ * rows are empty, as those are that keep landmarks alone of a capture's roles. */
+static void lost_rows_are_empty(atn_ctx *cx)
+{
+    const uint8_t role[6] = {0, 1, 1, 1, 0, 1};
+    int64_t kept[6];
+    double w[6];
+    atn_cost c;
+    atn_plan p;
+    zoo z;
+
+    zoo_random(&z, 1, 1, 6, 6, 3);
+    zoo_plan(cx, &z, "landmark:every=1", 0, &p);
+    for (int i = 0; i < 6; i++) {
+        CHECK_OK(atn_plan_rows(cx, &z.head[0], &p, i, 1, w));
+        zoo_check_set(&z, 0, w, "");
+    }
+    CHECK_OK(atn_plan_cost(cx, &z.head[0], &p, &c));
+    CHECK_NEAR(c.kept, 0, 0);
+    CHECK_NEAR(c.mean, 0, 0);
+    CHECK_EQ(c.empty_rows, 6);
+    atn_plan_release(cx, &p);
+    /* rows 0 and 1 see token 0; 2 and 3 its block, and lose what 2 gets; 4 and 5 also
+     * token 4 */
+    z.in.role = role;
+    zoo_plan(cx, &z, "landmark", 0, &p);
+    CHECK_OK(atn_plan_kept(cx, &z.head[0], &p, kept));
+    for (int i = 0; i < 6; i++) {
+        const int want[] = {1, 1, 1, 1, 2, 2};
+
+        CHECK_EQ(kept[i], want[i]);
+    }
+    atn_plan_release(cx, &p);
+    zoo_free(&z);
+}
+
 static void chunks_are_parts(atn_ctx *cx)
 {
     double w[300], part[300];
@@ -257,5 +294,5 @@ static void failures(atn_ctx *cx)
 CHECK_MAIN({"golden", golden}, {"equal logits", equal_logits},
            {"consistent landmarks", consistent_landmarks_are_dense},
            {"without landmarks", without_landmarks}, {"twin", twin},
-           {"what is lost", what_is_lost}, {"chunks", chunks_are_parts},
-           {"failures", failures})
+           {"what is lost", what_is_lost}, {"lost rows are empty", lost_rows_are_empty},
+           {"chunks", chunks_are_parts}, {"failures", failures})

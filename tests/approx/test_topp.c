@@ -16,11 +16,12 @@ static void golden(atn_ctx *cx)
 }
 
 /* `before` is what stands before an entry in its order, of `mass`: is it kept? -1: too
- * near to say. */
+ * near to say. The first one is, unless the variant is `under`. */
 static int kept(const char *variant, double p, double before, double w, double mass)
 {
     const bool crosses = before + w > p * mass; /* and all after it */
 
+    if (before == 0 && *variant != 'u') return 1;
     if (fabs(before - p * mass) < 1e-9 || fabs(before + w - p * mass) < 1e-9) return -1;
     if (*variant == 'u') return !crosses;
     return before < p * mass;
@@ -162,6 +163,49 @@ static void uniform_rows(atn_ctx *cx)
         }
 }
 
+/* One key of every row at p = 0, and wherever the largest weight holds the share; of
+ * all rows together one entry; of blocks one. */
+static void one_at_least(atn_ctx *cx)
+{
+    static const struct {
+        const char *spec;
+        int per_row, block; /* per_row 0: one of all */
+    } cases[] = {{"topp:p=0", 1, 1},
+                 {"topp:p=1e-12", 1, 1},
+                 {"topp:p=0,variant=over", 1, 1},
+                 {"topp:p=0.02", 1, 1}, /* some weight of 23 is larger */
+                 {"topp:p=0,level=head", 0, 1},
+                 {"topp:p=0,block=4", 1, 4}};
+
+    for (int kind = 0; kind < TWIN_KINDS; kind++)
+        for (size_t s = 0; s < ATN_LEN(cases); s++) {
+            bool keep[(TWIN_N + 6) * TWIN_N];
+            const int b = cases[s].block;
+            atn_idx nq, nk, all = 0;
+            twin t;
+
+            nq = twin_make(&t, kind, 21);
+            nk = t.z.head[0].nk;
+            twin_kept(cx, &t, cases[s].spec, keep);
+            for (atn_idx i = 0; i < nq; i++) {
+                atn_idx n = 0, sees = 0, last = -1;
+
+                for (atn_idx j = 0; j < nk; j++) {
+                    sees += t.s[i * nk + j] > -INFINITY;
+                    if (!keep[i * nk + j]) continue;
+                    n += j / b != last;
+                    last = j / b;
+                }
+                all += n;
+                if (cases[s].per_row && b == 1) CHECK_EQ(n, sees > 0);
+                if (cases[s].per_row && b > 1) CHECK_LE(n, 1);
+            }
+            CHECK(all > 0);
+            if (!cases[s].per_row) CHECK_EQ(all, 1);
+            twin_free(&t);
+        }
+}
+
 /* 4096 rows of 4097 entries on average are too many to sort. */
 static void too_many_entries(atn_ctx *cx)
 {
@@ -209,5 +253,5 @@ static void memory_runs_out(atn_ctx *cx)
 
 CHECK_MAIN({"golden", golden}, {"against sums", against_sums},
            {"of the head", of_the_head}, {"blocks against sums", blocks_against_sums},
-           {"uniform rows", uniform_rows}, {"too many entries", too_many_entries},
-           {"memory runs out", memory_runs_out})
+           {"uniform rows", uniform_rows}, {"one at least", one_at_least},
+           {"too many entries", too_many_entries}, {"memory runs out", memory_runs_out})

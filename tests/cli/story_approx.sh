@@ -61,6 +61,15 @@ code=0
 attnscope approx "$RUN" --method reformer --draws A -q 2>err || code=$?
 [ "$code" -eq 66 ] && grep -q 'has no folder reformer' err
 
+
+# so do those of a static pattern, at another parameter in each head
+attnscope approx "$RUN" --method bigbird:block=8 --budget 60% --dump L --layers 1 -q >/dev/null
+attnscope approx "$RUN" --method bigbird:block=8,random=2 --dump M --layers 1 -q >/dev/null
+attnscope approx "$RUN" --method bigbird:block=8,random=2 --dump K --layers 1 --seed 7 \
+    --draws M/bigbird/draws.safetensors -q >/dev/null
+[ -s L/bigbird/draws.safetensors ]
+cmp M/bigbird/layer-001.safetensors K/bigbird/layer-001.safetensors
+cmp M/bigbird/draws.safetensors K/bigbird/draws.safetensors
 code=0
 attnscope approx "$RUN" --method window --dump D -q >/dev/null 2>err || code=$?
 [ "$code" -eq 73 ]

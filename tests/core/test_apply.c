@@ -256,6 +256,8 @@ static void random_plan(atn_ctx *cx, scene *s)
         if (!coin(s, 3)) continue;
         at->scale = grown(cx, nq, sizeof *at->scale);
         fill(s, at->scale, nq);
+        for (atn_idx i = 0; i < nq; i++)
+            if (i % 5 == 3) at->scale[i] = 0;
     }
     if (!coin(s, 3)) return;
     s->p.residual = grown(cx, nq * s->h.v.cols, sizeof *s->p.residual);
@@ -551,6 +553,52 @@ static void threads_make_no_difference(atn_ctx *cx)
 
 /* ---- limits ---- */
 
+/* Values of one sign, in all that has them, times `by`. */
+static void enlarge_values(scene *s, float by)
+{
+    const atn_idx n = s->h.nk, dv = s->h.v.cols, ld = s->h.v.ld;
+    float *v = (float *)(uintptr_t)s->h.v.data;
+
+    for (atn_idx j = 0; j < n; j++)
+        for (atn_idx c = 0; c < dv; c++) v[j * ld + c] = fabsf(v[j * ld + c]) * by;
+    for (atn_idx e = 0; s->p.vv && e < s->p.virtuals * dv; e++)
+        s->p.vv[e] = fabsf(s->p.vv[e]) * by;
+    for (atn_idx e = 0; s->p.residual && e < s->h.nq * dv; e++) s->p.residual[e] *= by;
+}
+
+/* Sums of some weights and values leave float long before their means do: values of
+ * 1e37 give what those of 1 give, times 1e37. */
+static void huge_values_scale_outputs(atn_ctx *cx)
+{
+    const float huge = 0x1p123F;
+
+    for (uint64_t seed = 3000; seed < 3060; seed++) {
+        scene s = random_scene(cx, seed);
+        const atn_idx n = s.h.nq * s.h.v.cols;
+        result unit, a, b;
+        double worst = 0;
+
+        enlarge_values(&s, 1);
+        unit = apply(cx, &s);
+        enlarge_values(&s, huge);
+        cx->threads = 1;
+        a = apply(cx, &s);
+        cx->threads = 4;
+        b = apply(cx, &s);
+        CHECK(same(&s, &a, &b));
+        for (atn_idx e = 0; e < n; e++)
+            worst = check_worst(worst, fabs((double)(a.o[e] / huge - unit.o[e])));
+        CHECK_LE(worst, 2e-5);
+        for (atn_idx i = 0; i < s.h.nq; i++)
+            CHECK(isnan(a.lse[i]) || a.lse[i] == unit.lse[i] ||
+                  fabs(a.lse[i] - unit.lse[i]) < 1e-12 * (1 + fabs(a.lse[i])));
+        result_free(&unit);
+        result_free(&a);
+        result_free(&b);
+        close_scene(cx, &s);
+    }
+}
+
 static atn_part *only_part(scene *s)
 {
     s->p.branches = s->p.branch[0].parts = 1;
@@ -592,6 +640,43 @@ static double distance(const scene *s, const result *a, const result *b)
     for (atn_idx i = 0; i < s->h.nq; i++)
         worst = check_worst(worst, fabs(a->lse[i] - b->lse[i]));
     return worst;
+}
+
+/* Queries are 0, so every weight is the same: the mean of values of 3e38 is 3e38, over
+ * 2500 keys by columns, by groups of many rows and of few, and picked. */
+static void huge_values_have_finite_outputs(atn_ctx *cx)
+{
+    enum { N = 2500, ROWS = 70, D = 8 };
+
+    for (int way = 0; way < 4; way++) {
+        scene s = open_scene(21, ROWS, N, D, D);
+        const atn_frame f = {N, ROWS, N - ROWS, 1, false};
+        const int32_t picked = 2;
+        atn_part *part = only_part(&s);
+        result r;
+
+        s.h.q = (atn_cmat){memset(keep(&s, ROWS * D), 0, sizeof(float) * ROWS * D),
+                           ROWS, D, D};
+        s.h.sight.causal = false;
+        for (atn_idx e = 0; e < N * s.h.v.ld; e++)
+            ((float *)(uintptr_t)s.h.v.data)[e] = e % 2 ? -3e38F : 3e38F;
+        if (way == 0)
+            part->all = true;
+        else if (way == 1)
+            set_groups(cx, part, 1, (atn_span[]){{0, ROWS}}, (atn_span[]){{0, N}});
+        else if (way == 2)
+            set_groups(cx, part, 1, (atn_span[]){{0, picked}}, (atn_span[]){{0, N}});
+        else
+            CHECK_OK(atn_pattern_boxes(
+                cx, &f, (atn_box[]){{{N - ROWS, N - ROWS + picked}, {0, N}}}, 1,
+                &part->pattern));
+        r = apply(cx, &s);
+        for (int e = 0; e < (way < 2 ? ROWS : picked) * D; e++)
+            CHECK_NEAR((double)r.o[e] / 3e38, e % 2 ? -1 : 1, 3e-5);
+        CHECK_NEAR(r.lse[0], log(N), 1e-6);
+        result_free(&r);
+        close_scene(cx, &s);
+    }
 }
 
 /* Everything in one part, in groups of 100 rows and up to 333 keys, and half of it a
@@ -964,19 +1049,51 @@ static void twin_tiles(const scene *s, const atn_part *part, const uint8_t *has,
     free(hit);
 }
 
-static void twin_kept(const scene *s, const atn_part *part, const uint8_t *has,
-                      int64_t *kept)
+/* What branch b gives to row i: has [nk + virtuals]. */
+static void twin_entries(const scene *s, int b, atn_idx i, uint8_t *has)
 {
-    const atn_groups *g = &part->groups;
+    const atn_branch *of = &s->p.branch[b];
 
-    for (atn_idx i = 0; (part->all || has) && i < s->h.nq; i++)
-        for (atn_idx j = 0; j < s->h.nk; j++)
-            kept[i] += twin_sees(s, i, j) && (part->all || has[i * s->h.nk + j]);
-    for (atn_idx k = 0; k < g->n; k++)
-        for (int64_t r = g->row_ptr[k]; r < g->row_ptr[k + 1]; r++)
-            for (int64_t e = g->key_ptr[k]; e < g->key_ptr[k + 1]; e++)
-                kept[g->row[r]] +=
-                    g->key[e] >= s->h.nk || twin_sees(s, g->row[r], g->key[e]);
+    for (int k = 0; k < of->parts && (!of->scale || of->scale[i] != 0); k++) {
+        const uint8_t *in = s->has[b * ATN_PARTS_MOST + k];
+        const atn_groups *g = &of->part[k].groups;
+
+        for (atn_idx j = 0; (of->part[k].all || in) && j < s->h.nk; j++)
+            has[j] |= twin_sees(s, i, j) && (!in || in[i * s->h.nk + j]);
+        for (atn_idx x = 0; x < g->n; x++)
+            for (int64_t r = g->row_ptr[x]; r < g->row_ptr[x + 1]; r++)
+                for (int64_t e = g->key_ptr[x]; g->row[r] == i && e < g->key_ptr[x + 1];
+                     e++) {
+                    const atn_idx j = g->key[e], v = j - s->h.nk;
+
+                    has[j] |= v >= 0 ? s->p.expand_ptr[v + 1] > s->p.expand_ptr[v]
+                                     : twin_sees(s, i, j);
+                }
+    }
+}
+
+/* Entries of every row, each once, and tiles of the matrix that have a key of one. */
+static double twin_kept(const scene *s, int64_t *kept)
+{
+    const atn_idx nq = s->h.nq, nk = s->h.nk, n = nk + s->p.virtuals;
+    const atn_idx tk = s->p.tile_keys, tr = s->p.tile_rows, cols = (nk - 1) / tk + 1;
+    const atn_idx base = floor_of(atn_sight_at(&s->h.sight, 0), tr),
+                  rows = floor_of(atn_sight_at(&s->h.sight, nq - 1), tr) - base + 1;
+    uint8_t *hit = calloc((size_t)(rows * cols), 1), *has = malloc((size_t)n);
+    double tiles = 0;
+
+    for (atn_idx i = 0; i < nq; i++) {
+        const atn_idx row = floor_of(atn_sight_at(&s->h.sight, i), tr) - base;
+
+        memset(has, 0, (size_t)n);
+        for (int b = 0; b < s->p.branches; b++) twin_entries(s, b, i, has);
+        for (atn_idx j = 0; j < n; j++) kept[i] += has[j];
+        for (atn_idx j = 0; j < nk; j++) hit[row * cols + j / tk] |= has[j];
+    }
+    for (atn_idx t = 0; t < rows * cols; t++) tiles += hit[t];
+    free(hit);
+    free(has);
+    return tiles;
 }
 
 static atn_idx ceil_of(atn_idx a, atn_idx b)
@@ -989,17 +1106,17 @@ static void check_cost(const scene *s, const atn_cost *c, const int64_t *given)
     const atn_idx nq = s->h.nq, nk = s->h.nk, tr = s->p.tile_rows, tk = s->p.tile_keys;
     const double width = (double)(s->h.q.cols + s->h.v.cols);
     double tiles = 0, pairs = 0, kept = 0, visible = 0, share = 0, most = 0, seeing = 0,
-           visible_tiles = 0, ignored = 0;
+           visible_tiles = 0, ignored = 0, kept_tiles;
     int64_t *of_row = calloc((size_t)nq, sizeof *of_row), empty = 0;
     const atn_part all = {.all = true};
 
+    kept_tiles = twin_kept(s, of_row);
     for (int b = 0; b < s->p.branches; b++)
         for (int k = 0; k < s->p.branch[b].parts; k++) {
             const atn_part *part = &s->p.branch[b].part[k];
             const uint8_t *has = s->has[b * ATN_PARTS_MOST + k];
             const atn_groups *g = &part->groups;
 
-            twin_kept(s, part, has, of_row);
             if (part->all || has) twin_tiles(s, part, has, &tiles, &pairs);
             for (atn_idx i = 0; i < g->n; i++) {
                 const atn_idx rows = g->row_ptr[i + 1] - g->row_ptr[i],
@@ -1035,7 +1152,7 @@ static void check_cost(const scene *s, const atn_cost *c, const int64_t *given)
     if (!s->h.sight.causal || (tr == 1 && tk == 1))
         CHECK(isnan(c->block_causal));
     else if (visible_tiles > 0)
-        CHECK_NEAR(c->block_causal, tiles / visible_tiles, 1e-12);
+        CHECK_NEAR(c->block_causal, kept_tiles / visible_tiles, 1e-12);
     free(of_row);
 }
 
@@ -1082,9 +1199,52 @@ static void golden_bytes(atn_ctx *cx)
     close_scene(cx, &s);
 }
 
+/* Every key from a part of all, from a window and from a group, twice in it; a virtual
+ * key for key 0 in two groups, one for nothing: row i keeps its i + 1 keys and one. */
+static void entries_count_once(atn_ctx *cx)
+{
+    scene s = open_scene(14, 6, 6, 2, 2);
+    const atn_frame f = atn_frame_square(6, 1, true);
+    const atn_span near = {0, 3}, rows[] = {{0, 6}, {0, 6}}, keys[] = {{0, 6}, {0, 6}};
+    atn_branch *b = &s.p.branch[0];
+    int64_t kept[6];
+    atn_cost c;
+
+    s.p.branches = 2;
+    b->parts = 3;
+    b->part[0].all = true;
+    CHECK_OK(atn_pattern_shift(cx, &f, &near, 1, 0, &b->part[1].pattern));
+    set_groups(cx, &b->part[2], 2, rows, keys);
+    b->part[2].groups.key[1] = 6; /* virtual */
+    b->part[2].groups.key[7] = 6;
+    b->part[2].groups.key[2] = 7; /* for nothing */
+    s.p.branch[1].parts = 1;
+    s.p.branch[1].part[0].all = true;
+    s.p.virtuals = 2;
+    s.p.vk = grown(cx, 4, sizeof *s.p.vk);
+    s.p.vv = grown(cx, 4, sizeof *s.p.vv);
+    s.p.expand_ptr = grown(cx, 3, sizeof *s.p.expand_ptr);
+    s.p.expand_ptr[1] = s.p.expand_ptr[2] = 1;
+    s.p.expand = grown(cx, 1, sizeof *s.p.expand);
+    s.p.expand_weight = grown(cx, 1, sizeof *s.p.expand_weight);
+    s.p.expand_weight[0] = 1;
+    s.p.tile_rows = s.p.tile_keys = 2;
+    CHECK_OK(atn_plan_kept(cx, &s.h, &s.p, kept));
+    CHECK_OK(atn_plan_cost(cx, &s.h, &s.p, &c));
+    for (int i = 0; i < 6; i++) CHECK_EQ(kept[i], i + 2);
+    CHECK_NEAR(c.kept, 21 + 6, 0);
+    CHECK_NEAR(c.kv, 7. / 6, 1e-15);
+    CHECK_NEAR(c.block_causal, 1, 0);
+    /* tiles of all, twice, the window's 5 of 6, two groups of 3 x 3 */
+    CHECK_NEAR(c.tiles, 6 + 6 + 5 + 2 * 9, 0);
+    close_scene(cx, &s);
+}
+
 CHECK_MAIN({"any plan is its definition", any_plan_is_its_definition},
            {"any plan is its rows", any_plan_is_its_rows},
            {"threads make no difference", threads_make_no_difference},
+           {"huge values scale outputs", huge_values_scale_outputs},
+           {"huge values have finite outputs", huge_values_have_finite_outputs},
            {"all keys are dense however cut", all_keys_are_dense_however_cut},
            {"groups meet their rows in order", groups_meet_their_rows_in_order},
            {"merging is associative", merging_is_associative},
@@ -1097,4 +1257,5 @@ CHECK_MAIN({"any plan is its definition", any_plan_is_its_definition},
            {"memory may fail anywhere", memory_may_fail_anywhere},
            {"memory is as stated", memory_is_as_stated},
            {"progress never goes back", progress_never_goes_back},
-           {"costs are counted", costs_are_counted}, {"golden bytes", golden_bytes})
+           {"costs are counted", costs_are_counted}, {"golden bytes", golden_bytes},
+           {"entries count once", entries_count_once})
