@@ -260,7 +260,7 @@ static atn_status make_plan(atn_ctx *cx, const work *w, atn_pattern *own, atn_pl
     atn_status st = ATN_OK;
     atn_idx lost = 0;
 
-    atn_plan_mask(out, own, 0);
+    atn_plan_mask(out, own, 0, 1, 1);
     if (w->ptr[w->h->nq] > 0) {
         out->branch[0].parts = 2;
         ATN_TRY(make_groups(cx, w, &out->branch[0].part[1].groups, &lost));

@@ -127,8 +127,7 @@ static atn_status plan(atn_ctx *cx, const atn_input *in, const void *values,
     st = atn_chosen_finish(cx, w.chosen, &p);
     w.chosen = NULL;
     ATN_TRY(st);
-    atn_plan_mask(out, p, 0);
-    out->tile_keys = ATN_MIN(m->block, h->nk);
+    atn_plan_mask(out, p, 0, 1, ATN_MIN(m->block, h->nk));
     all = atn_tally_sum(w.tally, tiles);
     atn_tally_cost(&all, h, blocks, 1, out);
 done:

@@ -311,7 +311,7 @@ static atn_status choose(atn_ctx *cx, const atn_input *in, const quest *q,
     st = atn_chosen_finish(cx, w.chosen, &p);
     w.chosen = NULL;
     ATN_TRY(st);
-    atn_plan_mask(out, p, 0);
+    atn_plan_mask(out, p, 0, 1, 1);
     all = atn_tally_sum(w.tally, tiles);
     set_cost(h, w.pages.of.n, &all, out);
 done:
@@ -332,8 +332,7 @@ static atn_status plan(atn_ctx *cx, const atn_input *in, const void *values,
                  "quest: the capture does not say where the prompt ends, which shall "
                  "stay dense (give quest:prompt=N)");
     if (h->layer < q->dense) {
-        out->branches = out->branch[0].parts = 1;
-        out->branch[0].part[0].all = true;
+        atn_plan_all(out);
     } else {
         ATN_TRY(choose(cx, in, q, h, out));
     }

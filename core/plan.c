@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/order.h"
+
 static void release_part(atn_ctx *cx, atn_part *p)
 {
     atn_pattern_destroy(cx, p->pattern);
@@ -35,19 +37,23 @@ void atn_plan_release(atn_ctx *cx, atn_plan *p)
     *p = (atn_plan){0};
 }
 
-void atn_plan_mask(atn_plan *p, atn_pattern *pattern, atn_idx head)
+void atn_plan_mask(atn_plan *p, atn_pattern *pattern, atn_idx head, atn_idx tile_rows,
+                   atn_idx tile_keys)
 {
+    ATN_ASSERT(tile_rows >= 1 && tile_keys >= 1);
     p->branches = p->branch[0].parts = 1;
     p->branch[0].part[0].pattern = pattern;
     p->branch[0].part[0].pattern_head = head;
-    p->tile_rows = p->tile_keys = ATN_MAX(p->tile_rows, 1);
+    p->tile_rows = tile_rows;
+    p->tile_keys = tile_keys;
 }
 
 void atn_plan_all(atn_plan *p)
 {
     p->branches = p->branch[0].parts = 1;
     p->branch[0].part[0].all = true;
-    p->tile_rows = p->tile_keys = ATN_MAX(p->tile_rows, 1);
+    p->tile_rows = ATN_MAX(p->tile_rows, 1);
+    p->tile_keys = ATN_MAX(p->tile_keys, 1);
 }
 
 bool atn_plan_is_mask(const atn_plan *p)
@@ -398,13 +404,6 @@ done:
 
 /* ---- the keys of non-zero weight ---- */
 
-static int by_index(const void *a_, const void *b_)
-{
-    const atn_idx a = *(const atn_idx *)a_, b = *(const atn_idx *)b_;
-
-    return (a > b) - (a < b);
-}
-
 typedef struct support {
     atn_idx *key;
     atn_idx n, room;
@@ -471,7 +470,7 @@ static atn_idx key_spans(support *s, atn_span *out)
 {
     atn_idx n = 0, end = -1;
 
-    if (!out && s->n > 0) qsort(s->key, (size_t)s->n, sizeof *s->key, by_index);
+    if (!out && s->n > 0) qsort(s->key, (size_t)s->n, sizeof *s->key, atn_by_idx);
     for (atn_idx e = 0; e < s->n; e++) {
         const atn_idx j = s->key[e];
 

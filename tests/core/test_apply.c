@@ -786,7 +786,7 @@ static void golden_three_rows(atn_ctx *cx)
     float o[3];
     atn_cost c;
 
-    atn_plan_mask(&p, NULL, 0);
+    atn_plan_mask(&p, NULL, 0, 1, 1);
     CHECK_OK(atn_pattern_slices(cx, &f, slices, 2, &p.branch[0].part[0].pattern));
     CHECK_OK(atn_plan_apply(cx, &h, &p, (atn_mat){o, 3, 1, 1}, lse, "test"));
     CHECK_NEAR(o[0], 0, 0);
