@@ -509,7 +509,7 @@ static void any_plan_is_its_definition(atn_ctx *cx)
     }
 }
 
-/* Not the twin of above: the reference of core/plan.c. */
+/* Not the twin of above: the reference of core/plan_rows.c. */
 static void any_plan_is_its_rows(atn_ctx *cx)
 {
     for (uint64_t seed = 1000; seed < 1100; seed++) {
