@@ -13,12 +13,8 @@ static const struct {
     {ATN_READS_V, "v", "values"},
     {ATN_READS_WEIGHTS, "weights", "the weights of dense attention"},
     {ATN_READS_GRID, "grid", "a grid of tokens (--grid AxBxC)"},
-    {ATN_READS_ROLES, "roles", "roles of tokens (import --roles)"},
     {ATN_READS_STEPS, "steps", "several steps of a layer (import --steps)"},
-    {ATN_READS_PROMPT, "prompt", "where the prompt ends (--prompt N)"},
     {ATN_READS_DRAWS, "draws", "numbers drawn or given (--seed, --draws FILE)"},
-    {ATN_READS_PRE, "pre",
-     "queries and keys from before the rotary embedding (capture --save q_pre,k_pre)"},
     {ATN_READS_TURN, "turn", "how the model turns queries by position"},
     {ATN_READS_PAST, "past", "earlier steps, of a capture that has them"},
 };
