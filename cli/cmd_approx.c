@@ -160,7 +160,8 @@ const atn_command atn_command_approx = {
         "run as they are and are marked.\n"
         "Further tables: pareto (means over the heads, and which methods no other "
         "betters in both error and cost) and best (the method of least error of every "
-        "head). As text these two are all, unless --per, -o or --keep ask for more.\n"
+        "head). As text these two are all, unless --per, -o or --keep ask for more. "
+        "docs/guide/approx-columns.md defines every column.\n"
         "attnscope list methods names the methods and static patterns, attnscope help "
         "method NAME explains one. Of all or a family, what cannot run on this capture "
         "is left out and said.",

@@ -13,12 +13,8 @@ static const struct {
     {ATN_READS_V, "v", "values"},
     {ATN_READS_WEIGHTS, "weights", "the weights of dense attention"},
     {ATN_READS_GRID, "grid", "a grid of tokens (--grid AxBxC)"},
-    {ATN_READS_ROLES, "roles", "roles of tokens (import --roles)"},
     {ATN_READS_STEPS, "steps", "several steps of a layer (import --steps)"},
-    {ATN_READS_PROMPT, "prompt", "where the prompt ends (--prompt N)"},
     {ATN_READS_DRAWS, "draws", "numbers drawn or given (--seed, --draws FILE)"},
-    {ATN_READS_PRE, "pre",
-     "queries and keys from before the rotary embedding (capture --save q_pre,k_pre)"},
     {ATN_READS_TURN, "turn", "how the model turns queries by position"},
     {ATN_READS_PAST, "past", "earlier steps, of a capture that has them"},
 };
@@ -169,15 +165,21 @@ static void print_needs(const atn_choice *c, const atn_choice_facts *f)
 
 atn_status atn_method_help(atn_ctx *cx, const char *id)
 {
+    static const char *const by_reads[] = {"", " --grid AxBxC", " --prompt N",
+                                           " --grid AxBxC --prompt N"};
     const atn_arena_mark mark = atn_arena_save(cx);
+    const char *facts;
     atn_status st = ATN_OK;
     atn_choice_facts f;
     atn_choice c;
 
     ATN_TRY(atn_choice_read(cx, id, NULL, &c));
     f = atn_choice_describe(&c);
-    printf("attnscope approx RUN --method %s\n", id);
-    printf("attnscope plot pattern RUN --from %s -o FILE.svg\n\n", id);
+    facts = by_reads[(f.reads & ATN_READS_GRID ? 1 : 0) +
+                     (f.reads & ATN_READS_PROMPT ? 2 : 0)];
+    printf("attnscope approx RUN --method %s%s\n", id, facts);
+    printf("attnscope plot pattern RUN --from %s%s --layers 0 -o FILE.svg\n\n", id,
+           facts);
     printf("%s: %s\n", f.title, f.text);
     if (c.preset)
         printf("%s is the preset %s:%s (%s)\n", id,
