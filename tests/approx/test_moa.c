@@ -287,8 +287,8 @@ static void rules_are_draws(atn_ctx *cx)
     zoo_free(&other);
 }
 
-/* Two whole blocks are the first and the last: all is kept, whatever the numbers are. Of
- * three, two heads may keep five of six: one of them looks back less. */
+/* Two whole blocks are the first and the last: all is kept, whatever the numbers are.
+ * Of three, two heads may keep five of six: one of them looks back less. */
 static void looks_where_there_is_a_choice(atn_ctx *cx)
 {
     bool differ = false;
