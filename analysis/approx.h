@@ -7,7 +7,8 @@
  *
  * Cost    dense attention of a head twice (once for itself, once for the oracle), and
  *         for every case what fitting, planning and applying take. Memory: a layer, the
- *         dense side of its selected heads, one plan.
+ *         dense side of its selected heads, a number for each of their rows and cases,
+ *         a plan.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
@@ -20,7 +21,7 @@
 typedef struct atn_approx_opts {
     const char *methods; /* "a,b:k=64,c", "all", families */
     const char *budgets; /* "10%,k=256"; NULL = none */
-    const char *draws;   /* file of random objects; NULL = draw */
+    const char *draws;   /* file of random objects, or a dump; NULL = draw */
     const atn_list *grid;
     atn_idx prompt;
     atn_idx top_k;  /* keys of recall, 0 = 32 */
@@ -48,7 +49,8 @@ atn_status atn_approx_table(atn_ctx *cx, const atn_approx *a, atn_keys_of per,
                             atn_table **out) ATN_WARN_UNUSED;
 /* The table "pareto": a row a case, means over the selected heads; on_front: no other
  * case of as many heads executes and errs no more, and one of both less. Here and in
- * best, errors below 1e-6 are rounding and equal. */
+ * best, errors below 1e-6 are rounding and equal, and what keeps nothing in any row
+ * counts for nothing. */
 atn_status atn_approx_pareto(atn_ctx *cx, const atn_approx *a,
                              atn_table **out) ATN_WARN_UNUSED;
 /* The table "best": for every head and budget the method of least error among those

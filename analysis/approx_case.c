@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "analysis/approx_given.h"
 #include "core/rows.h"
 
 static double target_of(const atn_approx_running *r, const atn_approx_budget *b)
@@ -71,6 +72,7 @@ typedef struct unit_run {
     double *fitted;         /* [n] */
     atn_idx n, heads, done; /* units; heads of each; units before these tasks */
     double start;
+    atn_given given;
     bool dumps; /* the layer of the case is begun */
 } unit_run;
 
@@ -112,6 +114,8 @@ static atn_status one_cell(atn_ctx *cx, unit_run *u, atn_idx h, const atn_fitted
     atn_approx_costs(head, &f->plan[place], &f->cost[place], cell->value);
     ATN_TRY(
         atn_approx_compare(cx, head, &r->dense[h], &f->plan[place], o, cell->value));
+    ATN_TRY(atn_running_oracle(cx, r, h, (int)(c - r->a->cases), &f->plan[place],
+                               f->cost[place].executed));
     if (r->a->opts->timings) {
         cell->value[ATN_APPROX_PLAN_SECONDS] = f->seconds / (double)f->n;
         cell->value[ATN_APPROX_APPLY_SECONDS] = atn_seconds() - start;
@@ -156,17 +160,21 @@ static atn_status one_unit(atn_ctx *cx, atn_idx task, void *state)
 {
     unit_run *u = state;
     const atn_idx at = u->done + task, first = u->first[at];
-    const atn_fit_opts opts = {.choice = &u->c->method->choice,
-                               .first = first,
-                               .n = u->heads,
-                               .target =
-                                   target_of(u->r, u->c->budget) * (double)u->heads,
-                               .start = u->start,
-                               .draws = u->c->draws};
+    const double pairs = target_of(u->r, u->c->budget);
+    atn_fit_given earlier;
+    const atn_fit_opts opts = {
+        .choice = &u->c->method->choice,
+        .first = first,
+        .n = u->heads,
+        .target = pairs * (double)u->heads,
+        .start = u->start,
+        .given = atn_given_of(&u->given, first, pairs, &earlier) ? &earlier : NULL,
+        .draws = u->c->draws};
     atn_status st = ATN_OK;
     atn_fitted f = {0};
 
     ATN_TRY(atn_approx_fit(cx, u->in, &opts, &f));
+    atn_given_note(&u->given, &f, first, pairs);
     u->fitted[at] = f.value;
     for (atn_idx h = first; h < first + u->heads; h++)
         if (u->r->keep[h] && !u->r->layer.bad[h])
@@ -201,7 +209,13 @@ atn_status atn_running_case(atn_ctx *cx, atn_approx_running *r, atn_approx_case 
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     const atn_input *in = atn_approx_layer_input(&r->layer, c->tries);
-    unit_run u = {.r = r, .c = c, .in = in, .start = c->start};
+    unit_run u = {.r = r,
+                  .c = c,
+                  .in = in,
+                  .start = c->start,
+                  .given = {.choice = &c->method->choice,
+                            .layer = atn_running_head(r, 0)->layer,
+                            .heads = r->heads}};
     atn_status st = ATN_OK;
 
     u.heads = atn_choice_heads(&c->method->choice, in);
@@ -209,7 +223,9 @@ atn_status atn_running_case(atn_ctx *cx, atn_approx_running *r, atn_approx_case 
     ATN_TAKE(u.fitted, r->heads);
     for (atn_idx first = 0; first + u.heads <= r->heads; first += u.heads)
         if (unit_runs(cx, r, c, first, u.heads)) u.first[u.n++] = first;
+    ATN_TRY(atn_given_read(cx, c->draws, &u.given));
     st = run_units(cx, &u);
+    if (st == ATN_OK) st = atn_given_keep(cx, c->draws, &u.given);
     if (u.dumps && (st == ATN_OK || (!c->method->named && st != ATN_IO))) {
         const atn_status end = atn_dump_end(cx, r->a->dump);
 

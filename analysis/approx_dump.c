@@ -59,16 +59,6 @@ done:
     return st;
 }
 
-/* The file `name` beside a layer file of case c, in heap memory. */
-static char *beside(atn_ctx *cx, const atn_approx_dump *d, int c,
-                    const atn_layer_info *l, const char *name)
-{
-    const char *slash = strrchr(l->file, '/');
-
-    return atn_strfmt(cx, "%s/%.*s%s", d->a->cases[c].folder,
-                      slash ? (int)(slash + 1 - l->file) : 0, l->file, name);
-}
-
 /* ---- open and close ---- */
 
 /* The names that a dump lists, NULL when dir is none. */
@@ -548,7 +538,8 @@ atn_status atn_dump_end(atn_ctx *cx, atn_approx_dump *d)
     const atn_layer_info *info = d->layer.info;
     const atn_st_out o = {"o", ATN_F32, 3, {d->layer.heads, info->nq, info->dv}, d->o};
     const char *slash = strrchr(info->file, '/');
-    char *name = beside(cx, d, d->c, info, slash ? slash + 1 : info->file),
+    char *name =
+             atn_approx_beside(cx, d->a, d->c, info, slash ? slash + 1 : info->file),
          *path = NULL;
     atn_status st = ATN_OK;
 
@@ -575,12 +566,11 @@ atn_status atn_dump_draws(atn_ctx *cx, atn_approx_dump *d, int c,
     atn_status st = ATN_OK;
 
     if (!draws || !d->cases[c].begun) return ATN_OK;
-    name = beside(cx, d, c, l, "draws.safetensors");
+    name = atn_approx_beside(cx, d->a, c, l, "draws.safetensors");
     path = name ? atn_path_join(cx, d->work, name) : NULL;
     if (!path) ATN_TRY(cx->err.code);
     ATN_TRY(atn_draws_save(cx, draws, path, true));
     if (atn_file_exists(path)) ATN_TRY(note_file(cx, d, name));
-    atn_draws_forget(cx, draws);
 done:
     atn_free(cx, name);
     atn_free(cx, path);

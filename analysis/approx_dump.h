@@ -5,7 +5,9 @@
  *   OUT/<method>/plan.json               schema attnscope/plan/1, see below
  *   OUT/<method>/layer-000.safetensors   `o` [heads, queries, d_v]; steps and stacks in
  *                                        folders as in the capture
- *   OUT/<method>/draws.safetensors       random objects, beside the layers they are of
+ *   OUT/<method>/draws.safetensors       random objects, beside the layers they are of,
+ *                                        and what a budget fitted
+ *                                        (analysis/approx_given.h)
  *
  * The folder of a method is its id, with -2, -3 .. where it comes again or at several
  * budgets. Heads are the selected ones, in order; rows of padding are 0, heads that
@@ -58,7 +60,6 @@ atn_status atn_dump_head(atn_ctx *cx, atn_approx_dump *d, atn_idx place,
                          const atn_head *h, const atn_plan *p,
                          const atn_approx_cell *cell, atn_cmat o) ATN_WARN_UNUSED;
 atn_status atn_dump_end(atn_ctx *cx, atn_approx_dump *d) ATN_WARN_UNUSED;
-/* Saves the draws of case c beside the layers of `l`, if it has any, and forgets
- * them. */
+/* Saves the draws of case c beside the layers of `l`, if it has any. */
 atn_status atn_dump_draws(atn_ctx *cx, atn_approx_dump *d, int c,
                           const atn_layer_info *l) ATN_WARN_UNUSED;

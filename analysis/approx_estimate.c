@@ -1,7 +1,8 @@
 /* analysis/approx_estimate.c -- what a run of approximations would take.
  *
  * Math    bytes: of the layer that takes most; its tensors, the dense side of its
- *         selected heads, and of every head under way the output, the numbers of its
+ *         selected heads, how many keys the best possible has in each of their rows
+ *         beside every case, and of every head under way the output, the numbers of its
  *         rows and what planning says it takes. Plans themselves are as large as what
  *         they keep, and are counted when they are made.
  *         flop: dense attention of every head twice, and the executed pairs of every
@@ -97,11 +98,12 @@ static double layer_bytes(const atn_ctx *cx, const atn_approx *a,
 
     each = (double)h->nq * dv * sizeof(float) +
            atn_approx_compare_bytes(by_head ? 1 : cx->threads, h, rows) +
-           planning_bytes(a, s);
+           (double)h->nq * sizeof(int64_t) + planning_bytes(a, s);
     each = fmax(each, fmax(pass, atn_approx_oracle_bytes(cx, h, rows, a->n_cases)));
     if (by_head) each *= cx->threads;
     return atn_approx_layer_bytes(source, at) + dense * (double)selected + each +
            (double)h->nk * sizeof(double) +
+           (double)selected * a->n_cases * (double)rows * sizeof(int32_t) +
            (double)a->n * a->n_cases * sizeof(atn_approx_cell);
 }
 

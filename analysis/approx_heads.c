@@ -2,7 +2,6 @@
  * case, then the best that any mask could do at the same cost. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "analysis/approx_internal.h"
@@ -99,32 +98,50 @@ static atn_status make_dense(atn_ctx *cx, atn_approx_running *r)
 
 /* ---- the best possible ---- */
 
-static int by_size(const void *a_, const void *b_)
+static atn_idx compared(const atn_approx_running *r)
 {
-    const atn_idx a = *(const atn_idx *)a_, b = *(const atn_idx *)b_;
-
-    return (a > b) - (a < b);
+    return r->sampled ? r->sample.n : atn_running_head(r, 0)->nq;
 }
 
-/* The largest k whose pairs are not more than those executed. */
-static atn_idx keys_at(const atn_approx_running *r, double executed)
+/* Of case c, [rows]; the cases of a head follow one another. */
+static int32_t *best_of(const atn_approx_running *r, atn_idx h, int c)
 {
-    atn_idx lo = 0, hi = atn_running_head(r, 0)->nk;
-
-    while (lo < hi) {
-        const atn_idx mid = (lo + hi + 1) / 2;
-
-        if (r->pairs[mid] <= executed)
-            lo = mid;
-        else
-            hi = mid - 1;
-    }
-    return lo;
+    return r->best + ((r->row[h] - r->first) * r->a->n_cases + c) * compared(r);
 }
 
-static double executed_of(const atn_approx_running *r, const atn_approx_cell *c)
+/* Room for all of them. */
+static atn_status make_best(atn_ctx *cx, atn_approx_running *r, atn_idx selected)
 {
-    return rint(c->value[ATN_APPROX_EXECUTED] * r->pairs[atn_running_head(r, 0)->nk]);
+    atn_status st = ATN_OK;
+    atn_idx n = 0;
+
+    if (!atn_mul(selected, r->a->n_cases, &n) || !atn_mul(n, compared(r), &n))
+        ATN_FAIL(ATN_MEMORY,
+                 "approx: %lld heads of %lld rows and %d methods are too many",
+                 (long long)selected, (long long)compared(r), r->a->n_cases);
+    ATN_NEW(r->best, n);
+done:
+    return st;
+}
+
+atn_status atn_running_oracle(atn_ctx *cx, atn_approx_running *r, atn_idx h, int c,
+                              const atn_plan *p, double executed)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_head *head = atn_running_head(r, h);
+    const atn_dense *d = &r->dense[h];
+    int32_t *best = best_of(r, h, c);
+    atn_status st = ATN_OK;
+    int64_t *keys = NULL;
+
+    ATN_TAKE(keys, head->nq);
+    memset(keys, 0, (size_t)head->nq * sizeof *keys);
+    if (atn_plan_is_mask(p)) ATN_TRY(atn_plan_kept(cx, head, p, keys));
+    atn_approx_oracle_keys(head, executed, keys);
+    for (atn_idx i = 0; i < d->n; i++) best[i] = (int32_t)keys[atn_dense_row(d, i)];
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
 }
 
 static atn_status head_oracle(atn_ctx *cx, atn_idx h, void *state)
@@ -134,32 +151,20 @@ static atn_status head_oracle(atn_ctx *cx, atn_idx h, void *state)
     const int cases = r->a->n_cases;
     double *error = NULL, *mass = NULL;
     atn_status st = ATN_OK;
-    atn_idx *k = NULL;
-    int n = 0, kinds = 0;
+    bool any = false;
 
     if (!r->keep[h] || r->layer.bad[h]) return ATN_OK;
-    ATN_TAKE(k, cases);
+    for (int c = 0; c < cases; c++) any |= atn_approx_at(r->a, r->row[h], c)->done;
+    if (!any) return ATN_OK;
     ATN_TAKE(error, cases);
     ATN_TAKE(mass, cases);
-    for (int c = 0; c < cases; c++) {
-        const atn_approx_cell *cell = atn_approx_at(r->a, r->row[h], c);
-
-        if (cell->done) k[n++] = keys_at(r, executed_of(r, cell));
-    }
-    if (n == 0) goto done;
-    qsort(k, (size_t)n, sizeof *k, by_size);
-    for (int i = 0; i < n; i++)
-        if (i == 0 || k[i] != k[kinds - 1]) k[kinds++] = k[i];
-    ATN_TRY(atn_approx_oracle(cx, &r->dense[h], k, kinds, error, mass));
+    ATN_TRY(atn_approx_oracle(cx, &r->dense[h], best_of(r, h, 0), cases, error, mass));
     for (int c = 0; c < cases; c++) {
         atn_approx_cell *cell = atn_approx_at(r->a, r->row[h], c);
-        const atn_idx mine = cell->done ? keys_at(r, executed_of(r, cell)) : -1;
 
-        for (int i = 0; i < kinds; i++) {
-            if (k[i] != mine) continue;
-            cell->value[ATN_APPROX_ORACLE_ERROR] = error[i];
-            cell->value[ATN_APPROX_ORACLE_MASS] = mass[i];
-        }
+        if (!cell->done) continue;
+        cell->value[ATN_APPROX_ORACLE_ERROR] = error[c];
+        cell->value[ATN_APPROX_ORACLE_MASS] = mass[c];
     }
 done:
     atn_arena_rewind(cx, mark);
@@ -193,6 +198,7 @@ static atn_status start_layer(atn_ctx *cx, atn_approx_running *r)
         r->sampled = true;
     }
     r->by_head = !r->sampled && atn_approx_by_head(r->a, h, r->heads);
+    ATN_TRY(make_best(cx, r, row - r->first));
 done:
     return st;
 }
@@ -230,6 +236,7 @@ static void release_layer(atn_ctx *cx, atn_approx_running *r)
     atn_free(cx, r->dense);
     atn_free(cx, r->row);
     atn_free(cx, r->pairs);
+    atn_free(cx, r->best);
     atn_approx_layer_release(cx, &r->layer);
 }
 

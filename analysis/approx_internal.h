@@ -51,6 +51,11 @@ static inline atn_approx_cell *atn_approx_at(const atn_approx *a, atn_idx head, 
     return &a->cell[head * a->n_cases + c];
 }
 
+/* The file `name` of case c beside a layer file, below the directory of a dump; in heap
+ * memory, NULL = no memory. */
+char *atn_approx_beside(atn_ctx *cx, const atn_approx *a, int c,
+                        const atn_layer_info *l, const char *name);
+
 /* Parameters as printed, the fitted one at `lo`, or from lo to hi; NAN as in the
  * choice. */
 enum { ATN_APPROX_PARAMETERS = 1024 };
@@ -77,6 +82,7 @@ typedef struct atn_approx_running {
     atn_row_sample sample;
     bool sampled;
     double *pairs; /* [nk + 1] sum over the rows of min(k, visible) */
+    int32_t *best; /* [selected, n_cases, rows compared] keys of the best possible */
     bool by_head;  /* heads go to threads, else the rows of one */
 } atn_approx_running;
 
@@ -93,8 +99,11 @@ atn_status atn_running_check(atn_ctx *cx, atn_approx_running *r,
 atn_status atn_running_case(atn_ctx *cx, atn_approx_running *r,
                             atn_approx_case *c) ATN_WARN_UNUSED;
 
-/* analysis/approx_heads.c: layer i of the selection, whose first selected head is head
+/* analysis/approx_heads.c: notes how many keys of each row the best possible has beside
+ * case c on head h. Then: layer i of the selection, whose first selected head is head
  * `first` of all. */
+atn_status atn_running_oracle(atn_ctx *cx, atn_approx_running *r, atn_idx h, int c,
+                              const atn_plan *p, double executed) ATN_WARN_UNUSED;
 atn_status atn_approx_run_layer(atn_ctx *cx, atn_approx *a, int i,
                                 atn_idx first) ATN_WARN_UNUSED;
 atn_approx_source atn_approx_source_of(const atn_approx *a, uint64_t seed);

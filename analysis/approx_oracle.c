@@ -1,4 +1,4 @@
-/* analysis/approx_oracle.c -- the k largest weights of every row, for several k. */
+/* analysis/approx_oracle.c -- the largest weights of every row, as many as methods have. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "analysis/approx_oracle.h"
 
@@ -8,6 +8,53 @@
 #include "core/kernels/kernels.h"
 #include "core/rows.h"
 
+/* ---- how many keys ---- */
+
+static atn_idx room_of(const atn_head *h, atn_idx i, int64_t keys)
+{
+    atn_idx lo, hi;
+
+    atn_sight_row(&h->sight, i, &lo, &hi);
+    return ATN_MAX(hi - lo - keys, 0);
+}
+
+/* Pairs that are taken when every row may have up to `more`. */
+static double taken(const atn_head *h, const int64_t *keys, atn_idx more)
+{
+    double sum = 0;
+
+    for (atn_idx i = 0; i < h->nq; i++)
+        sum += (double)ATN_MIN(room_of(h, i, keys[i]), more);
+    return sum;
+}
+
+void atn_approx_oracle_keys(const atn_head *h, double executed, int64_t *keys)
+{
+    atn_idx lo = 0, hi = h->nk;
+    double left = executed;
+
+    for (atn_idx i = 0; i < h->nq; i++) left -= (double)keys[i];
+    left = fmax(left, 0);
+    while (lo < hi) { /* the most rounds that are whole */
+        const atn_idx mid = (lo + hi + 1) / 2;
+
+        if (taken(h, keys, mid) <= left)
+            lo = mid;
+        else
+            hi = mid - 1;
+    }
+    left -= taken(h, keys, lo);
+    for (atn_idx i = 0; i < h->nq; i++) {
+        const atn_idx room = room_of(h, i, keys[i]);
+        const bool one = room > lo && left >= 1;
+
+        keys[i] += ATN_MIN(room, lo) + one;
+        left -= one;
+    }
+}
+
+/* ---- what they reach ---- */
+
 /* Sums of a tile, so that the order of tiles does not show. */
 typedef struct part {
     double mass, error; /* weighted */
@@ -15,26 +62,50 @@ typedef struct part {
 
 typedef struct asking {
     const atn_dense *d;
-    const atn_idx *k; /* [n] */
+    const int32_t *k; /* [n, rows] */
     int n;
     part *parts; /* [tiles, n] */
 } asking;
 
-/* Rows of an array of numbers: which of the n sets of its row each weight comes into
- * first. Sets are cut at cut[s], the k[s]-th largest; of weights equal to a cut the
- * first `quota` are in. Returns how many sets do not hold the whole row. */
+/* Rows of an array of numbers: which of the n sets of its row, in the order of their
+ * sizes, each weight comes into first. Sets are cut at cut[s], their k-th largest; of
+ * weights equal to a cut the first `quota` are in. Sets that hold the whole row come
+ * last, and have no cut. */
 typedef struct cuts {
+    int *order;     /* [all] of methods, by k */
     float *cut;     /* [n] falling */
     atn_idx *quota; /* [n] */
     atn_idx *used;  /* [n] equal weights so far, counted at the first set of that cut */
     int n;
 } cuts;
 
-static void make_cuts(const asking *a, const float *sorted, atn_idx n, cuts *c)
+static atn_idx keys_of(const asking *a, int method, atn_idx i)
 {
+    return a->k[method * a->d->n + i];
+}
+
+/* By insertion: from one row to the next the order changes little. */
+static void order_sets(const asking *a, atn_idx i, int *order)
+{
+    for (int s = 1; s < a->n; s++) {
+        const int method = order[s];
+        const atn_idx k = keys_of(a, method, i);
+        int at = s;
+
+        for (; at > 0 && keys_of(a, order[at - 1], i) > k; at--)
+            order[at] = order[at - 1];
+        order[at] = method;
+    }
+}
+
+static void make_cuts(const asking *a, atn_idx i, const float *sorted, cuts *c)
+{
+    const atn_idx n = a->d->seen[i];
+
+    order_sets(a, i, c->order);
     c->n = 0;
     for (int s = 0; s < a->n; s++) {
-        const atn_idx k = a->k[s];
+        const atn_idx k = keys_of(a, c->order[s], i);
         atn_idx above = k;
 
         if (k >= n) break;
@@ -82,6 +153,8 @@ static atn_status take_scratch(atn_ctx *cx, const asking *a, atn_idx keys,
 
     ATN_TAKE(s->sorted, keys);
     ATN_TAKE(s->spare, keys);
+    ATN_TAKE(s->cuts.order, a->n);
+    for (int k = 0; k < a->n; k++) s->cuts.order[k] = k;
     ATN_TAKE(s->cuts.cut, a->n);
     ATN_TAKE(s->cuts.quota, a->n);
     ATN_TAKE(s->cuts.used, a->n);
@@ -116,7 +189,7 @@ static void one_row(const asking *a, atn_idx i, const float *w, atn_idx lo,
 
     memcpy(s->sorted, w, (size_t)n * sizeof *w);
     atn_row_sort(s->sorted, n, s->spare);
-    make_cuts(a, s->sorted, n, &s->cuts);
+    make_cuts(a, i, s->sorted, &s->cuts);
     memset(s->mass, 0, (size_t)a->n * sizeof *s->mass);
     memset(s->sum, 0, (size_t)((a->n + 1) * dv) * sizeof *s->sum);
     for (atn_idx j = 0; j < n && s->cuts.n > 0; j++) {
@@ -128,15 +201,17 @@ static void one_row(const asking *a, atn_idx i, const float *w, atn_idx lo,
                     s->sum + set * dv);
     }
     for (int k = 0; k < a->n; k++) {
+        part *mine = &to[s->cuts.order[k]];
+
         if (k >= s->cuts.n) { /* everything */
-            to[k].mass += weight;
+            mine->mass += weight;
             continue;
         }
         mass += s->mass[k];
         for (atn_idx e = 0; e < dv; e++) all[e] += s->sum[k * dv + e];
-        to[k].mass += weight * ATN_MIN(mass / whole, 1);
+        mine->mass += weight * ATN_MIN(mass / whole, 1);
         if (dv > 0)
-            to[k].error += weight * square_off(d->o + i * dv, all, dv,
+            mine->error += weight * square_off(d->o + i * dv, all, dv,
                                                mass > 0 ? 1 / (mass + rest) : 0);
     }
 }
@@ -160,7 +235,7 @@ done:
     return st;
 }
 
-atn_status atn_approx_oracle(atn_ctx *cx, const atn_dense *d, const atn_idx *k, int n,
+atn_status atn_approx_oracle(atn_ctx *cx, const atn_dense *d, const int32_t *k, int n,
                              double *error, double *mass)
 {
     const atn_idx step = atn_tile_rows(&d->head), dv = d->o ? d->head.v.cols : 0;
@@ -201,7 +276,7 @@ double atn_approx_oracle_bytes(const atn_ctx *cx, const atn_head *h, atn_idx row
     const double dv = h->v.data ? (double)h->v.cols : 0;
     const double step = (double)atn_tile_rows(h), tiles = ((double)rows - 1) / step + 1;
     const double row =
-        2 * (double)h->nk * sizeof(float) + ((double)n + 1) * (dv + 4) * sizeof(double);
+        2 * (double)h->nk * sizeof(float) + ((double)n + 1) * (dv + 5) * sizeof(double);
 
     return atn_rows_stream_bytes(cx, h, 1) + cx->threads * row +
            tiles * n * (double)sizeof(part);

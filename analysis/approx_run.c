@@ -5,6 +5,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/io/file.h"
+
 static atn_status make_cases(atn_ctx *cx, atn_approx *a)
 {
     atn_approx_list *l = &a->list;
@@ -53,47 +55,26 @@ done:
     return st;
 }
 
+/* ---- draws ---- */
+
 /* Whether two layers are in one folder of a capture. */
 static bool same_folder(const atn_layer_info *x, const atn_layer_info *y)
 {
     return x->step == y->step && strcmp(x->stack, y->stack) == 0;
 }
 
-static atn_status dump_draws(atn_ctx *cx, atn_approx *a, const atn_layer_info *l)
+char *atn_approx_beside(atn_ctx *cx, const atn_approx *a, int c,
+                        const atn_layer_info *l, const char *name)
 {
-    atn_status st = ATN_OK;
+    const char *slash = strrchr(l->file, '/');
 
-    for (int c = 0; a->dump && c < a->n_cases; c++)
-        ATN_TRY(atn_dump_draws(cx, a->dump, c, l));
-done:
-    return st;
+    return atn_strfmt(cx, "%s/%.*s%s", a->cases[c].folder,
+                      slash ? (int)(slash + 1 - l->file) : 0, l->file, name);
 }
 
-static atn_status run_layers(atn_ctx *cx, atn_approx *a)
+/* A folder of the dump for every case. */
+static atn_status name_folders(atn_ctx *cx, atn_approx *a)
 {
-    const atn_selection *sel = a->selection;
-    const atn_layer_info *last = NULL;
-    atn_status st = ATN_OK;
-    atn_idx first = 0;
-
-    for (int i = 0; i < sel->n; i++) {
-        const atn_layer_info *l = atn_capture_layer(a->capture, sel->at[i]);
-
-        if (last && !same_folder(last, l)) ATN_TRY(dump_draws(cx, a, last));
-        ATN_TRY(atn_approx_run_layer(cx, a, i, first));
-        first += atn_selection_heads(sel, i);
-        last = l;
-    }
-    if (last) ATN_TRY(dump_draws(cx, a, last));
-done:
-    return st;
-}
-
-/* Draws of the methods that make some, where they are kept or come from a file; a
- * folder of the dump for every case. */
-static atn_status open_draws(atn_ctx *cx, atn_approx *a)
-{
-    const atn_approx_opts *o = a->opts;
     atn_status st = ATN_OK;
 
     for (int c = 0; c < a->n_cases; c++) {
@@ -106,12 +87,114 @@ static atn_status open_draws(atn_ctx *cx, atn_approx *a)
         k->folder =
             before ? atn_strfmt(cx, "%s-%d", id, before + 1) : atn_strdup(cx, id);
         if (!k->folder) ATN_TRY(cx->err.code);
+    }
+done:
+    return st;
+}
+
+/* The file that case c takes its draws from in the folder of layer l, NULL = none: the
+ * one that was given, or that of the case in a dump. */
+static atn_status file_of(atn_ctx *cx, const atn_approx *a, int c,
+                          const atn_layer_info *l, char **out)
+{
+    const char *given = a->opts->draws;
+    char *name = NULL, *dir = NULL;
+    atn_status st = ATN_OK;
+
+    *out = NULL;
+    if (!given) return ATN_OK;
+    if (!atn_dir_exists(given)) {
+        *out = atn_strdup(cx, given);
+        return *out ? ATN_OK : cx->err.code;
+    }
+    dir = atn_path_join(cx, given, a->cases[c].folder);
+    if (!dir) ATN_TRY(cx->err.code);
+    if (!atn_dir_exists(dir)) {
+        if (!a->cases[c].method->named) goto done; /* left out there as here */
+        ATN_FAIL(ATN_NOINPUT,
+                 "--draws %s: has no folder %s (give a dump of the same methods and "
+                 "budgets, in the same order)",
+                 given, a->cases[c].folder);
+    }
+    name = atn_approx_beside(cx, a, c, l, "draws.safetensors");
+    *out = name ? atn_path_join(cx, given, name) : NULL;
+    if (!*out) ATN_TRY(cx->err.code);
+    if (!atn_file_exists(*out)) { /* the method had nothing to write */
+        atn_free(cx, *out);
+        *out = NULL;
+    }
+done:
+    atn_free(cx, name);
+    atn_free(cx, dir);
+    return st;
+}
+
+static void close_draws(atn_ctx *cx, atn_approx_case *k)
+{
+    atn_draws_close(cx, k->draws);
+    atn_draws_close(cx, k->tries);
+    k->draws = k->tries = NULL;
+}
+
+/* Draws of the methods that make some, where they are kept or come from a file: of the
+ * folder of layer l, in which no name stands twice. */
+static atn_status open_draws(atn_ctx *cx, atn_approx *a, const atn_layer_info *l)
+{
+    const atn_approx_opts *o = a->opts;
+    atn_status st = ATN_OK;
+    char *file = NULL;
+
+    for (int c = 0; c < a->n_cases; c++) {
+        atn_approx_case *k = &a->cases[c];
+
         if (!o->dump && !o->draws) continue;
         if (!(atn_choice_describe(&k->method->choice).reads & ATN_READS_DRAWS))
             continue;
-        ATN_TRY(atn_draws_open(cx, o->draws, &k->draws));
-        ATN_TRY(atn_draws_open(cx, o->draws, &k->tries));
+        ATN_TRY(file_of(cx, a, c, l, &file));
+        ATN_TRY(atn_draws_open(cx, file, &k->draws));
+        ATN_TRY(atn_draws_open(cx, file, &k->tries));
+        atn_draws_loosen(k->tries);
+        atn_free(cx, file);
+        file = NULL;
     }
+done:
+    atn_free(cx, file);
+    return st;
+}
+
+static atn_status end_folder(atn_ctx *cx, atn_approx *a, const atn_layer_info *l)
+{
+    atn_status st = ATN_OK;
+
+    for (int c = 0; c < a->n_cases; c++) {
+        if (a->dump) ATN_TRY(atn_dump_draws(cx, a->dump, c, l));
+        close_draws(cx, &a->cases[c]);
+    }
+done:
+    return st;
+}
+
+/* ---- a run ---- */
+
+static atn_status run_layers(atn_ctx *cx, atn_approx *a)
+{
+    const atn_selection *sel = a->selection;
+    const atn_layer_info *last = NULL;
+    atn_status st = ATN_OK;
+    atn_idx first = 0;
+
+    for (int i = 0; i < sel->n; i++) {
+        const atn_layer_info *l = atn_capture_layer(a->capture, sel->at[i]);
+
+        if (!last || !same_folder(last, l)) {
+            if (last) ATN_TRY(end_folder(cx, a, last));
+            ATN_TRY(open_draws(cx, a, l));
+        }
+        ATN_TRY(atn_approx_run_layer(cx, a, i, first));
+        first += atn_selection_heads(sel, i);
+        last = l;
+    }
+    if (last) ATN_TRY(end_folder(cx, a, last));
 done:
     return st;
 }
@@ -124,7 +207,7 @@ atn_status atn_approx_run(atn_ctx *cx, const atn_capture *c, const atn_selection
 
     *out = NULL;
     ATN_TRY(create(cx, c, sel, opts, &a));
-    ATN_TRY(open_draws(cx, a));
+    ATN_TRY(name_folders(cx, a));
     if (opts->dump) ATN_TRY(atn_dump_open(cx, a, opts->dump, opts->force, &a->dump));
     ATN_TRY(run_layers(cx, a));
     if (a->dump) {
@@ -144,8 +227,7 @@ void atn_approx_destroy(atn_ctx *cx, atn_approx *a)
     if (!a) return;
     atn_dump_abandon(cx, a->dump);
     for (int c = 0; c < a->n_cases; c++) {
-        atn_draws_close(cx, a->cases[c].draws);
-        atn_draws_close(cx, a->cases[c].tries);
+        close_draws(cx, &a->cases[c]);
         atn_free(cx, a->cases[c].folder);
     }
     atn_approx_list_release(cx, &a->list);

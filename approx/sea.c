@@ -11,7 +11,8 @@
  *         src/models/perlin_attention. The trained estimator is replaced by the true
  *         mass (estimate=oracle) or that of Performer's features; its scalers and the
  *         average of the values that it mixes in are left out.
- * Cost    the estimate, O(H M) a row to choose; memory O(H n k) for what is kept.
+ * Cost    the estimate, O(H M) a row to choose; memory O(H n k) for what is kept, and
+ *         for features a prefix of every edge of min(M, n) columns, a thread.
  * Limits  the estimate by features knows no position bias and no soft-cap.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
@@ -219,12 +220,26 @@ static atn_idx tile_rows(const sea *s, const atn_input *in)
     return ATN_MIN(ATN_MAX(fit, (atn_idx)8), (atn_idx)128);
 }
 
+/* Columns with keys, of all rows. */
+static double count_masses(const atn_head *h, atn_idx columns)
+{
+    double n = 0;
+
+    for (atn_idx i = 0; i < h->nq; i++) {
+        atn_idx lo, hi;
+
+        atn_sight_row(&h->sight, i, &lo, &hi);
+        n += (double)ATN_MIN(ATN_MAX(hi - lo, 0), columns);
+    }
+    return n;
+}
+
 /* Reading queries and keys, and the masses of the columns written and read. */
 static void set_cost(const work *w, atn_idx head, atn_plan *out)
 {
     const atn_head *h = &w->in->head[head];
     const double d = (double)h->q.cols, m = (double)w->features.m;
-    const double nq = (double)h->nq, masses = nq * (double)w->s->columns;
+    const double nq = (double)h->nq, masses = count_masses(h, w->s->columns);
     const double keys = (double)h->nk / (double)w->in->group;
     const double pairs = atn_visible_pairs(h);
 
@@ -251,7 +266,7 @@ static atn_status finish(atn_ctx *cx, work *w, atn_idx tiles, atn_plan *out)
         st = atn_chosen_finish(cx, w->chosen[h], &p);
         w->chosen[h] = NULL;
         ATN_TRY(st);
-        atn_plan_mask(&out[h], p, 0);
+        atn_plan_mask(&out[h], p, 0, 1, 1);
         set_cost(w, h, &out[h]);
         out[h].ties = ties;
     }
@@ -259,17 +274,33 @@ done:
     return st;
 }
 
-static double bytes(const void *values, const atn_input *in)
+/* Of one tile of rows: masses, the choice among them, and the estimate. */
+static double tile_bytes(const sea *s, const atn_input *in)
 {
-    const sea *s = values;
     const atn_head *h = &in->head[0];
-    const double table = (double)in->heads * (double)s->columns;
+    const double rows = (double)ATN_MIN(tile_rows(s, in), h->nq);
+    const double columns = (double)s->columns, all = (double)in->heads * columns;
+
+    return all * (4 * rows + 12) + 24 * columns +
+           (s->estimate == ORACLE
+                ? atn_wide_bytes(h) + 8 * columns
+                : atn_sea_masses_bytes(in, features_of(s, h), s->columns, rows));
+}
+
+static double bytes_of(const sea *s, const atn_input *in, double tiles)
+{
+    const atn_head *h = &in->head[0];
     const double lists = (double)in->heads * (double)h->nq *
                          (48 + 8 * ATN_MIN((double)s->k, (double)s->columns));
+    const double features =
+        s->estimate == ORACLE ? 0 : atn_sea_features_bytes(in, features_of(s, h));
 
-    if (s->estimate == ORACLE) return lists + 4 * table * 64;
-    return lists + 4 * table * 128 + atn_sea_features_bytes(in, features_of(s, h)) +
-           atn_sea_masses_bytes(features_of(s, h), s->columns);
+    return lists + features + tiles * tile_bytes(s, in);
+}
+
+static double bytes(const void *values, const atn_input *in)
+{
+    return bytes_of(values, in, 1);
 }
 
 static atn_status plan(atn_ctx *cx, const atn_input *in, const void *values,
@@ -287,7 +318,8 @@ static atn_status plan(atn_ctx *cx, const atn_input *in, const void *values,
                  "sea: estimate=performer reads queries and keys, and layer %d has "
                  "attention matrices alone (capture the model, or import --q and --k)",
                  h->layer);
-    ATN_TRY(atn_mem_check(cx, bytes(values, in), "sea"));
+    ATN_TRY(atn_mem_check(
+        cx, bytes_of(w.s, in, (double)ATN_MIN((atn_idx)cx->threads, tiles)), "sea"));
     w.rows = rows;
     ATN_TAKE(w.ties, tiles);
     memset(w.ties, 0, (size_t)tiles * sizeof *w.ties);

@@ -7,9 +7,9 @@
  *         features phi_r(x) = exp(w_r . x' - |x'|^2 / 2), x' = sqrt(scale) x.
  * Oracle  features -> infinity: the weights; all keys equal: exact for any features.
  * Source  cards/sparse.md 10; Choromanski et al., Performer, arXiv 2009.14794.
- * Cost    weights: dense logits. Features: 2 m d flop a query or key, 2 m M a row; a
- *         prefix sum of features a column, which grows with the row. Memory m numbers
- *         a key.
+ * Cost    weights: dense logits. Features: 2 m d flop a query or key, 2 m min(M, L) a
+ *         row; a prefix sum of features an edge, which grows with the row. Memory m
+ *         numbers a key.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
@@ -44,7 +44,9 @@ typedef struct atn_sea_features {
 atn_status atn_sea_features_make(atn_ctx *cx, const atn_input *in, atn_idx m,
                                  bool ortho, atn_sea_features *out) ATN_WARN_UNUSED;
 double atn_sea_features_bytes(const atn_input *in, atn_idx m);
-/* As atn_sea_weights. Rows of one call should be many: each begins with M prefixes. */
+/* As atn_sea_weights. Rows of one call should be many: it begins with as many prefixes
+ * as the first row has edges that differ. */
 atn_status atn_sea_masses(atn_ctx *cx, const atn_sea_features *f, atn_idx head,
                           const atn_tile *t, atn_mat mass) ATN_WARN_UNUSED;
-double atn_sea_masses_bytes(atn_idx m, atn_idx columns);
+double atn_sea_masses_bytes(const atn_input *in, atn_idx m, atn_idx columns,
+                            double of_rows);

@@ -32,6 +32,7 @@ static atn_status orthogonal(atn_ctx *cx, atn_idx m, atn_idx d, const float *len
     for (atn_idx first = 0; first < m; first += d) {
         const atn_idx rows = ATN_MIN(d, m - first);
 
+        ATN_TRY(atn_stopped(cx, "sea"));
         for (atn_idx e = 0; e < rows * d; e++) q[e] = (double)omega[first * d + e];
         atn_orthonormalise(q, rows, d);
         for (atn_idx r = 0; r < rows; r++) {
@@ -184,6 +185,7 @@ static atn_status sum_marks(atn_ctx *cx, atn_idx kv, void *state)
     ATN_TAKE(p.sum, f->m);
     memset(p.sum, 0, (size_t)f->m * sizeof *p.sum);
     for (atn_idx t = 0; t < f->marks; t++) {
+        ATN_TRY(atn_stopped(cx, "sea"));
         prefix_extend(f, kv, &p, t * MARK);
         f->reach[kv * f->marks + t] = p.power;
         memcpy(f->sum + (kv * f->marks + t) * f->m, p.sum,
@@ -228,59 +230,87 @@ done:
 
 /* ---- masses ---- */
 
-/* The rows of a head, the prefix of every edge of its columns. */
+/* Rows of a head. Columns are often more than keys: prefixes are of the edges that
+ * differ, in order. */
 typedef struct rows {
     const atn_sea_features *f;
     atn_idx kv, columns;
-    atn_idx *edge;  /* [columns + 1] */
-    prefix *at;     /* [columns + 1] */
-    double *query;  /* [m] features */
-    double *so_far; /* [columns + 1] weight of the keys before each edge */
-    bool begun;
+    atn_idx *edge; /* [columns + 1] */
+    prefix *at;    /* [edges that may differ] */
+    atn_idx begun; /* of them are of a row before */
+    double *query; /* [m] features */
 } rows;
+
+/* A row of n keys has edges at 0 .. n, as many as columns and one at most. */
+static atn_idx edges_most(atn_idx columns, atn_idx keys)
+{
+    return ATN_MIN(columns, keys) + 1;
+}
 
 static atn_status open_rows(atn_ctx *cx, rows *w)
 {
+    const atn_idx n = edges_most(w->columns, w->f->in->head[0].nk);
     atn_status st = ATN_OK;
     double *sums = NULL;
 
     ATN_TAKE(w->edge, w->columns + 1);
-    ATN_TAKE(w->at, w->columns + 1);
-    ATN_TAKE(w->so_far, w->columns + 1);
+    ATN_TAKE(w->at, n);
     ATN_TAKE(w->query, w->f->m);
-    ATN_TAKE(sums, (w->columns + 1) * w->f->m);
-    for (atn_idx c = 0; c <= w->columns; c++) w->at[c].sum = sums + c * w->f->m;
+    ATN_TAKE(sums, n * w->f->m);
+    for (atn_idx e = 0; e < n; e++) w->at[e].sum = sums + e * w->f->m;
 done:
     return st;
 }
 
-/* The masses of a row that sees the keys [lo, hi). The edges of the next row lie no
- * lower: they go on. */
+/* Prefix e becomes that of n keys. The edges of the next row lie no lower as a rule:
+ * it goes on from where it is, from the one before it, or from a mark. */
+static void prefix_to(rows *w, atn_idx e, atn_idx n)
+{
+    const atn_idx mark = n / MARK * MARK;
+    prefix *p = &w->at[e];
+
+    if (e < w->begun && p->n <= n && p->n >= mark) {
+        prefix_extend(w->f, w->kv, p, n);
+    } else if (e > 0 && p[-1].n >= mark) {
+        p->n = p[-1].n;
+        p->power = p[-1].power;
+        memcpy(p->sum, p[-1].sum, (size_t)w->f->m * sizeof *p->sum);
+        prefix_extend(w->f, w->kv, p, n);
+    } else {
+        prefix_begin(w->f, w->kv, p, n);
+    }
+    w->begun = ATN_MAX(w->begun, e + 1);
+}
+
+/* The weight of the keys before edge e, in units of 2^power. */
+static double so_far(const rows *w, atn_idx e, int power)
+{
+    return ldexp(atn_wide_dot(w->query, w->at[e].sum, w->f->m), w->at[e].power - power);
+}
+
+/* The masses of a row that sees the keys [lo, hi). */
 static void row_masses(rows *w, const double *log_query, atn_idx lo, atn_idx hi,
                        float *mass)
 {
     const double max = largest(log_query, w->f->m);
-    double total;
+    double first, before, total;
+    atn_idx e = 0;
 
     for (atn_idx r = 0; r < w->f->m; r++) w->query[r] = exp(log_query[r] - max);
     atn_sea_edges(hi - lo, w->columns, w->edge);
-    for (atn_idx c = 0; c <= w->columns; c++) {
-        const atn_idx n = lo + w->edge[c];
-
-        if (!w->begun || n < w->at[c].n)
-            prefix_begin(w->f, w->kv, &w->at[c], n);
-        else
-            prefix_extend(w->f, w->kv, &w->at[c], n);
-    }
-    w->begun = true;
     for (atn_idx c = 0; c <= w->columns; c++)
-        w->so_far[c] = ldexp(atn_wide_dot(w->query, w->at[c].sum, w->f->m),
-                             w->at[c].power - w->at[w->columns].power);
-    total = w->so_far[w->columns] - w->so_far[0];
-    for (atn_idx c = 0; c < w->columns; c++) {
-        const double part = (w->so_far[c + 1] - w->so_far[c]) / total;
+        if (c == 0 || w->edge[c] > w->edge[c - 1]) prefix_to(w, e++, lo + w->edge[c]);
+    first = before = so_far(w, 0, w->at[e - 1].power);
+    total = so_far(w, e - 1, w->at[e - 1].power) - first;
+    for (atn_idx c = 0, at = 0; c < w->columns; c++) {
+        double part;
 
-        mass[c] = part > 0 ? (float)part : 0; /* nothing, too, where all underflows */
+        mass[c] = 0;
+        if (w->edge[c + 1] == w->edge[c]) continue;
+        part = -before;
+        before = so_far(w, ++at, w->at[e - 1].power);
+        part = (part + before) / total;
+        if (part > 0) mass[c] = (float)part; /* nothing, too, where all underflows */
     }
 }
 
@@ -300,6 +330,7 @@ atn_status atn_sea_masses(atn_ctx *cx, const atn_sea_features *f, atn_idx head,
     for (atn_idx r = 0; r < t->rows; r++) {
         atn_idx lo, hi;
 
+        ATN_TRY(atn_stopped(cx, "sea"));
         atn_sight_row(&h->sight, t->first + r, &lo, &hi);
         if (lo < hi) row_masses(&w, log_query + r * f->m, lo, hi, atn_row(mass, r));
     }
@@ -308,7 +339,11 @@ done:
     return st;
 }
 
-double atn_sea_masses_bytes(atn_idx m, atn_idx columns)
+double atn_sea_masses_bytes(const atn_input *in, atn_idx m, atn_idx columns,
+                            double of_rows)
 {
-    return (double)(columns + 1) * (48 + 8 * (double)m) + 8 * 129 * (double)m;
+    const double edges = (double)edges_most(columns, in->head[0].nk);
+
+    return 8 * (double)columns + edges * (24 + 8 * (double)m) +
+           8 * (of_rows + 1) * (double)m;
 }

@@ -17,8 +17,8 @@ static inline atn_idx atn_apply_cols(atn_idx rows)
     return ATN_MIN((atn_idx)ATN_APPLY_COLS, ATN_APPLY_PAIRS / rows);
 }
 
-/* What is known of a softmax so far: the largest logit and sum e^(z - max); beside it
- * the sum of e^(z - max) v, not normalised. sum = 0 is no weight. Of MEAN, `sum` counts
+/* What is known of a softmax so far: the largest logit, or what takes its place, and sum
+ * e^(z - max); beside it the sum of e^(z - max) v, not normalised. sum = 0 is no weight. Of MEAN, `sum` counts
  * the parts and beside it is the sum of their outputs. */
 typedef struct atn_soft {
     double max, sum;
@@ -92,7 +92,7 @@ void atn_rect_logits(const atn_rect *t);
  * there and 0 in all others; one[r]. DATA where a logit is NaN or infinite. */
 atn_status atn_rect_soften(atn_ctx *cx, const atn_rect *t, atn_idx r,
                            const atn_cut *cut, atn_idx cuts) ATN_WARN_UNUSED;
-/* o <- the values by these weights. */
+/* o <- the values by these weights, which with one[] may be rescaled. */
 void atn_rect_mix(const atn_rect *t);
 
 /* Row i alone with n <= ATN_APPLY_COLS real keys that it sees: one <- its softmax, o

@@ -2,7 +2,10 @@
  *
  * Math    of two sets of entries with (m, s, o), the largest logit, sum e^(z - m) and
  *         sum e^(z - m) v: m = max(m_1, m_2), s = s_1 e^(m_1 - m) + s_2 e^(m_2 - m), o
- *         alike. Weights of a set are float, sums over sets are double.
+ *         alike. Weights of a set are float, sums over sets are double. Where o leaves
+ *         the range of float, though values and outputs are within it, the weights are
+ *         made 2^-11 of themselves: a set has up to 2^10 of them, none above 1. Then m
+ *         is 11 ln 2 more, and the set is the same.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <float.h>
@@ -156,13 +159,44 @@ atn_status atn_rect_soften(atn_ctx *cx, const atn_rect *t, atn_idx r,
     return good && isfinite(sum) ? ATN_OK : bad_logit(cx, run->h, atn_rect_row(t, r));
 }
 
-void atn_rect_mix(const atn_rect *t)
+/* ---- values ---- */
+
+static const double FADED = 11 * 0.693147180559945309417;
+
+/* n weights and their sum become 2^-11 of what they were. */
+static void fade(float *w, atn_idx n, atn_soft *one)
+{
+    atn_row_scale(w, n, 0x1p-11F);
+    one->max += FADED;
+    one->sum *= 0x1p-11;
+}
+
+static void mix_rows(const atn_rect *t)
 {
     const atn_idx dv = t->run->dv;
 
-    if (dv == 0) return;
     atn_gemm(false, 1, (atn_cmat){t->s, t->rows, t->cols, t->ld}, t->v, 0,
              (atn_mat){t->o, t->rows, dv, dv});
+}
+
+void atn_rect_mix(const atn_rect *t)
+{
+    const atn_idx n = t->rows * t->run->dv;
+
+    if (n == 0) return;
+    mix_rows(t);
+    if (atn_finite32(t->o, n)) return;
+    for (atn_idx r = 0; r < t->rows; r++) fade(t->s + r * t->ld, t->cols, &t->one[r]);
+    mix_rows(t);
+}
+
+/* One row: o <- the sum, by weights w [n]. */
+static void mix_picked(float *w, const atn_picks *v, atn_soft *one, float *o)
+{
+    atn_row_mix(w, v, o);
+    if (atn_finite32(o, v->d)) return;
+    fade(w, v->n, one);
+    atn_row_mix(w, v, o);
 }
 
 /* ---- one row ---- */
@@ -189,7 +223,7 @@ atn_status atn_row_picked(atn_ctx *cx, const atn_run *run, const atn_part *part,
     }
     if (!good || !isfinite(one->sum) || !(finite || h->p.data))
         return bad_logit(cx, h, i);
-    if (run->dv > 0 && one->sum > 0) atn_row_mix(e->x, &v, e->o);
+    if (run->dv > 0 && one->sum > 0) mix_picked(e->x, &v, one, e->o);
     return ATN_OK;
 }
 

@@ -4,7 +4,7 @@
  *         (seed, purpose, layer, head) of core/rng, so a draw with fewer rows is the
  *         beginning of a longer one.
  * Limits  numbers are kept as F32 and counts as I32; a file may also hold numbers in
- *         F16, BF16 or F64 and counts in I64 or U8.
+ *         F16, BF16 or F64 and counts in I64 or U8. What is found about a run is F64.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/draws.h"
@@ -20,13 +20,14 @@ enum { NAME_BYTES = 160, SHAPE_TEXT = 96 };
 
 typedef struct kept {
     char *name;
-    void *data;     /* float or int32_t */
-    atn_dtype type; /* F32 or I32 */
+    void *data;     /* float, int32_t or double */
+    atn_dtype type; /* F32, I32 or F64 */
     atn_idx rows, cols;
 } kept;
 
 struct atn_draws {
     atn_st *file; /* NULL = draw everything */
+    bool loose;   /* other shapes of the file are no error */
     kept *at;     /* [n], by name */
     atn_idx n, room;
 };
@@ -44,6 +45,11 @@ atn_status atn_draws_open(atn_ctx *cx, const char *file, atn_draws **out)
 done:
     atn_draws_close(cx, d);
     return st;
+}
+
+void atn_draws_loosen(atn_draws *d)
+{
+    d->loose = true;
 }
 
 void atn_draws_forget(atn_ctx *cx, atn_draws *d)
@@ -107,7 +113,7 @@ static atn_status count_of(atn_ctx *cx, const atn_draw *w, atn_idx *count)
     size_t bytes = 0;
 
     if (!atn_mul(w->rows, w->cols == 0 ? 1 : w->cols, count) ||
-        !atn_mul_size((size_t)*count, 4, &bytes))
+        !atn_mul_size((size_t)*count, sizeof(double), &bytes))
         return atn_fail(cx, ATN_MEMORY, __FILE__, __LINE__,
                         "%s: %" PRId64 " x %" PRId64 " numbers are too many to draw",
                         w->what, w->rows, w->cols);
@@ -116,9 +122,18 @@ static atn_status count_of(atn_ctx *cx, const atn_draw *w, atn_idx *count)
 
 /* ---- what the file has ---- */
 
-static const atn_st_tensor *find(const atn_draws *d, const char *name)
+static bool fits(const atn_draw *w, const atn_st_tensor *t)
 {
-    return d && d->file ? atn_st_find(d->file, name) : NULL;
+    return t->rank == (w->cols == 0 ? 1 : 2) && t->shape[0] == w->rows &&
+           (w->cols == 0 || t->shape[1] == w->cols);
+}
+
+static const atn_st_tensor *find(const atn_draws *d, const atn_draw *w,
+                                 const char *name)
+{
+    const atn_st_tensor *t = d && d->file ? atn_st_find(d->file, name) : NULL;
+
+    return t && d->loose && !fits(w, t) ? NULL : t;
 }
 
 bool atn_draws_have(const atn_draws *d, const atn_draw *w)
@@ -126,7 +141,7 @@ bool atn_draws_have(const atn_draws *d, const atn_draw *w)
     char name[NAME_BYTES];
 
     name_of(w, name);
-    return find(d, name) != NULL;
+    return find(d, w, name) != NULL;
 }
 
 static void shape_text(int rank, const atn_idx *shape, char text[SHAPE_TEXT])
@@ -145,9 +160,7 @@ static atn_status check_shape(atn_ctx *cx, const atn_draw *w, const atn_st_tenso
     const int rank = w->cols == 0 ? 1 : 2;
     char found_text[SHAPE_TEXT], wanted_text[SHAPE_TEXT];
 
-    if (t->rank == rank && t->shape[0] == w->rows &&
-        (rank == 1 || t->shape[1] == w->cols))
-        return ATN_OK;
+    if (fits(w, t)) return ATN_OK;
     shape_text(t->rank, t->shape, found_text);
     shape_text(rank, wanted, wanted_text);
     return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
@@ -236,10 +249,10 @@ static bool same(const kept *k, const atn_draw *w, atn_dtype type, const void *d
                  atn_idx count)
 {
     return k->type == type && k->rows == w->rows && k->cols == w->cols &&
-           memcmp(k->data, data, (size_t)count * 4) == 0;
+           memcmp(k->data, data, (size_t)count * atn_dtype_size(type)) == 0;
 }
 
-/* A copy of data [count] of four bytes each; a name that is there already must have the
+/* A copy of data [count]; a name that is there already must have the
  * same numbers. */
 static atn_status keep(atn_ctx *cx, atn_draws *d, const atn_draw *w, const char *name,
                        atn_dtype type, const void *data, atn_idx count)
@@ -259,13 +272,13 @@ static atn_status keep(atn_ctx *cx, atn_draws *d, const atn_draw *w, const char 
         d->at = grown;
         d->room = d->room * 2 + 8;
     }
-    new.data = atn_alloc(cx, count, 4);
+    new.data = atn_alloc(cx, count, atn_dtype_size(type));
     new.name = new.data ? atn_strdup(cx, name) : NULL;
     if (!new.name) {
         st = cx->err.code;
         goto done;
     }
-    memcpy(new.data, data, (size_t)count * 4);
+    memcpy(new.data, data, (size_t)count * atn_dtype_size(type));
     memmove(&d->at[place + 1], &d->at[place],
             (size_t)(d->n - place) * sizeof d->at[place]);
     d->at[place] = new;
@@ -289,34 +302,12 @@ atn_status atn_draw_normal(atn_ctx *cx, atn_draws *d, uint64_t seed, const atn_d
 
     name_of(w, name);
     ATN_TRY(count_of(cx, w, &count));
-    t = find(d, name);
+    t = find(d, w, name);
     if (t)
         ATN_TRY(take_numbers(cx, w, t, out));
     else
         for (atn_idx i = 0; i < count; i++) out[i] = (float)atn_rng_normal(&r);
     ATN_TRY(keep(cx, d, w, name, ATN_F32, out, count));
-done:
-    return st;
-}
-
-atn_status atn_draw_below(atn_ctx *cx, atn_draws *d, uint64_t seed, const atn_draw *w,
-                          atn_idx n, int32_t *out)
-{
-    atn_rng r = atn_rng_stream(seed, w->purpose, w->layer, w->head);
-    char name[NAME_BYTES];
-    const atn_st_tensor *t;
-    atn_status st = ATN_OK;
-    atn_idx count = 0;
-
-    ATN_ASSERT(n >= 1 && n <= (atn_idx)1 << 31);
-    name_of(w, name);
-    ATN_TRY(count_of(cx, w, &count));
-    t = find(d, name);
-    if (t)
-        ATN_TRY(take_counts(cx, w, t, 0, n, out));
-    else
-        for (atn_idx i = 0; i < count; i++) out[i] = (int32_t)atn_rng_below(&r, n);
-    ATN_TRY(keep(cx, d, w, name, ATN_I32, out, count));
 done:
     return st;
 }
@@ -330,7 +321,7 @@ atn_status atn_draw_given(atn_ctx *cx, atn_draws *d, const atn_draw *w, float *o
 
     name_of(w, name);
     ATN_TRY(count_of(cx, w, &count));
-    t = find(d, name);
+    t = find(d, w, name);
     if (t) ATN_TRY(take_numbers(cx, w, t, out));
     ATN_TRY(keep(cx, d, w, name, ATN_F32, out, count));
 done:
@@ -347,7 +338,7 @@ static atn_status given_counts(atn_ctx *cx, atn_draws *d, const atn_draw *w,
 
     name_of(w, name);
     ATN_TRY(count_of(cx, w, &count));
-    t = find(d, name);
+    t = find(d, w, name);
     if (t) ATN_TRY(take_counts(cx, w, t, least, n, out));
     ATN_TRY(keep(cx, d, w, name, ATN_I32, out, count));
 done:
@@ -364,4 +355,41 @@ atn_status atn_draw_given_gaps(atn_ctx *cx, atn_draws *d, const atn_draw *w, atn
                                int32_t *out)
 {
     return given_counts(cx, d, w, -1, n, out);
+}
+
+/* ---- what is found about a run ---- */
+
+atn_status atn_draws_read(atn_ctx *cx, const atn_draws *d, const atn_draw *w,
+                          double *out, bool *found)
+{
+    char name[NAME_BYTES];
+    const atn_st_tensor *t;
+    atn_status st = ATN_OK;
+    atn_idx count = 0;
+
+    *found = false;
+    name_of(w, name);
+    ATN_TRY(count_of(cx, w, &count));
+    t = find(d, w, name);
+    if (!t) goto done;
+    if (!t->loadable || t->type != ATN_F64)
+        ATN_TRY(type_error(cx, t, "needed are numbers in double: F64"));
+    ATN_TRY(check_shape(cx, w, t));
+    memcpy(out, t->data, (size_t)count * sizeof *out);
+    *found = true;
+done:
+    return st;
+}
+
+atn_status atn_draws_keep(atn_ctx *cx, atn_draws *d, const atn_draw *w, const double *x)
+{
+    char name[NAME_BYTES];
+    atn_status st = ATN_OK;
+    atn_idx count = 0;
+
+    name_of(w, name);
+    ATN_TRY(count_of(cx, w, &count));
+    ATN_TRY(keep(cx, d, w, name, ATN_F64, x, count));
+done:
+    return st;
 }

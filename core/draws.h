@@ -26,6 +26,9 @@ typedef struct atn_draw {
 atn_status atn_draws_open(atn_ctx *cx, const char *file,
                           atn_draws **out) ATN_WARN_UNUSED;
 void atn_draws_close(atn_ctx *cx, atn_draws *d); /* NULL is fine */
+/* From now on a tensor of the file with another shape than is asked for counts as
+ * absent, so that sizes can be tried which the file is not of. */
+void atn_draws_loosen(atn_draws *d);
 /* Writes what was drawn or taken since it was opened or last forgotten; nothing when
  * that is nothing. */
 atn_status atn_draws_save(atn_ctx *cx, const atn_draws *d, const char *path,
@@ -38,15 +41,19 @@ void atn_draws_forget(atn_ctx *cx, atn_draws *d);
 /* Normal numbers of mean 0 and variance 1. */
 atn_status atn_draw_normal(atn_ctx *cx, atn_draws *d, uint64_t seed, const atn_draw *w,
                            float *out) ATN_WARN_UNUSED;
-/* Uniform in 0 .. n - 1, with replacement. */
-atn_status atn_draw_below(atn_ctx *cx, atn_draws *d, uint64_t seed, const atn_draw *w,
-                          atn_idx n, int32_t *out) ATN_WARN_UNUSED;
 /* Numbers that the method computed into out: those of the file in their place, if it
  * has them. Kept. */
 atn_status atn_draw_given(atn_ctx *cx, atn_draws *d, const atn_draw *w,
                           float *out) ATN_WARN_UNUSED;
 atn_status atn_draw_given_counts(atn_ctx *cx, atn_draws *d, const atn_draw *w,
                                  atn_idx n, int32_t *out) ATN_WARN_UNUSED;
+/* What is found about a run, in double, any numbers: that of the file, if it has it as
+ * F64, else out stays as it is. Nothing is kept; of what is to be kept x is copied. */
+atn_status atn_draws_read(atn_ctx *cx, const atn_draws *d, const atn_draw *w,
+                          double *out, bool *found) ATN_WARN_UNUSED;
+atn_status atn_draws_keep(atn_ctx *cx, atn_draws *d, const atn_draw *w,
+                          const double *x) ATN_WARN_UNUSED;
+
 /* Counts of which some may be -1: there is none. */
 atn_status atn_draw_given_gaps(atn_ctx *cx, atn_draws *d, const atn_draw *w, atn_idx n,
                                int32_t *out) ATN_WARN_UNUSED;

@@ -395,6 +395,14 @@ static void draw_names(atn_canvas *c, plot *p, const atn_plot_area *a)
                 p->unnamed++;
 }
 
+/* A point without a word on the front is no candidate for it. */
+static bool oracles_apart(const plot *p)
+{
+    for (int i = 0; i < p->n; i++)
+        if (p->front >= 0 && !atn_table_has(p->t, p->at[i].row, p->front)) return true;
+    return false;
+}
+
 static atn_status draw(atn_ctx *cx, atn_canvas *c, const atn_table *t, const void *q,
                        const atn_figure_opts *o)
 {
@@ -424,8 +432,8 @@ static atn_status draw(atn_ctx *cx, atn_canvas *c, const atn_table *t, const voi
     legend.width = a.w;
     legend.n = p.families.n;
     if (legend.n > 1) (void)atn_legend_draw(c, &legend, true);
-    snprintf(text, sizeof text, "filled: no other point is better in both%s",
-             p.unnamed ? "" : ".");
+    snprintf(text, sizeof text, "filled: no other point is better in both%s%s",
+             oracles_apart(&p) ? ", oracles apart" : "", p.unnamed ? "" : ".");
     if (p.unnamed)
         snprintf(text + strlen(text), sizeof text - strlen(text),
                  "; %d of %d points have no room for a name", p.unnamed, p.n);

@@ -76,7 +76,15 @@ static void behind(const kind_layer *l, atn_idx h, const double *x, double *squa
     }
 }
 
-/* keys > 0: that many best keys; else the last WINDOW of each row. */
+/* Which keys: that many best ones where it is above 0, else the last WINDOW of each row
+ * or as many best ones as these are. */
+enum { LAST = 0, AS_MANY = -1 };
+
+static bool is_last(const atn_head *a, const bool *sees, atn_idx i, atn_idx j)
+{
+    return sees[j] && j > i + a->sight.offset - WINDOW && j <= i + a->sight.offset;
+}
+
 static sums sum_up(const kind_layer *l, atn_idx h, atn_idx keys)
 {
     const atn_head *a = &l->head[h];
@@ -88,13 +96,16 @@ static sums sum_up(const kind_layer *l, atn_idx h, atn_idx keys)
         bool sees[KIND_N];
         atn_idx kept = 0, hits = 0, top = 0;
         const int seen = kind_row(a, i, logit, p, sees);
+        atn_idx best = keys;
         double rest;
 
         if (seen == 0) continue;
+        if (keys == AS_MANY) best = 0;
+        for (atn_idx j = 0; j < a->nk && keys == AS_MANY; j++)
+            best += is_last(a, sees, i, j);
         for (atn_idx j = 0; j < a->nk; j++) {
-            const bool in = keys > 0 ? among(p, sees, a->nk, j, keys)
-                                     : sees[j] && j > i + a->sight.offset - WINDOW &&
-                                           j <= i + a->sight.offset;
+            const bool in =
+                keys == LAST ? is_last(a, sees, i, j) : among(p, sees, a->nk, j, best);
 
             all += p[j];
             if (among(p, sees, a->nk, j, TOP)) {
@@ -129,33 +140,16 @@ static sums sum_up(const kind_layer *l, atn_idx h, atn_idx keys)
     return s;
 }
 
-/* The most keys a row whose pairs are not more than these. */
-static atn_idx keys_of(const atn_head *a, double pairs)
-{
-    for (atn_idx k = 1;; k++) {
-        double sum = 0;
-
-        for (atn_idx i = 0; i < a->nq; i++) {
-            double logit[KIND_N], p[KIND_N];
-            bool sees[KIND_N];
-
-            sum += fmin((double)k, kind_row(a, i, logit, p, sees));
-        }
-        if (sum > pairs || k > a->nk) return k - 1;
-    }
-}
-
 static void check_row(const setting *s, const atn_table *t, atn_idx row)
 {
     const int layer = (int)cell(t, row, "layer");
     const atn_idx h = (atn_idx)cell(t, row, "head");
     const kind_layer *l = s->l[layer];
     const bool best = strcmp(text(t, row, "method"), "topk") == 0;
-    const sums w = sum_up(l, h, best ? BEST : 0);
+    const sums w = sum_up(l, h, best ? BEST : LAST);
+    const sums o = sum_up(l, h, best ? BEST : AS_MANY);
     const atn_head *a = &l->head[h];
-    const atn_idx k = keys_of(a, w.kept);
     const double real = (double)(a->sight.key_last - a->sight.key_first);
-    const sums o = sum_up(l, h, k > 0 ? k : 1);
 
     CHECK_NEAR(cell(t, row, "retained_mass_mean"), w.mass / w.rows, 1e-5);
     CHECK_NEAR(cell(t, row, "output_error_relative"), sqrt(w.error2 / w.size2), 2e-5);
@@ -177,9 +171,9 @@ static void check_row(const setting *s, const atn_table *t, atn_idx row)
     else
         CHECK(text(t, row, "lookahead") == NULL);
     CHECK(cell(t, row, "ssa_bound_slack_least") >= 0);
-    CHECK_NEAR(cell(t, row, "oracle_retained_mass"), k > 0 ? o.mass / o.rows : 0, 1e-5);
-    CHECK_NEAR(cell(t, row, "oracle_error_relative"),
-               k > 0 ? sqrt(o.error2 / o.size2) : 1, 2e-5);
+    CHECK_NEAR(o.kept, w.kept, 0);
+    CHECK_NEAR(cell(t, row, "oracle_retained_mass"), o.mass / o.rows, 1e-5);
+    CHECK_NEAR(cell(t, row, "oracle_error_relative"), sqrt(o.error2 / o.size2), 2e-5);
 }
 
 static void every_layer(atn_ctx *cx)
@@ -297,6 +291,35 @@ static void the_front(atn_ctx *cx)
     close_kinds(cx, &s);
 }
 
+/* No weight is above 1: that plan executes nothing and errs by 1, and is neither on the
+ * front nor the best; nor does it push off what errs as much or more. */
+static void what_keeps_nothing(atn_ctx *cx)
+{
+    static const int full[] = {KIND_FULL};
+    const atn_approx_opts o = {.methods = "threshold:t=1,topk:k=1,topk:k=3"},
+                          alone = {.methods = "threshold:t=1"};
+    atn_approx *a = NULL;
+    atn_table *t = NULL;
+    setting s;
+
+    open_kinds(cx, "approx_nothing", full, 1, 0, NULL, &s);
+    CHECK_OK(atn_approx_run(cx, s.c, &s.sel, &o, &a));
+    CHECK_OK(atn_approx_pareto(cx, a, &t));
+    CHECK_NEAR(cell(t, 0, "executed_share"), 0, 0);
+    CHECK_NEAR(cell(t, 0, "output_error_relative"), 1, 1e-6);
+    CHECK(cell(t, 0, "on_front") == 0);
+    CHECK(cell(t, 1, "output_error_relative") > 1);
+    CHECK(cell(t, 1, "on_front") == 1 && cell(t, 2, "on_front") == 1);
+    atn_table_destroy(cx, t);
+    atn_approx_destroy(cx, a);
+    CHECK_OK(atn_approx_run(cx, s.c, &s.sel, &alone, &a));
+    CHECK_OK(atn_approx_best(cx, a, &t));
+    CHECK_EQ(atn_table_rows(t), 0);
+    atn_table_destroy(cx, t);
+    atn_approx_destroy(cx, a);
+    close_kinds(cx, &s);
+}
+
 /* Rows of attention alone; and without values errors stay empty. */
 static void less_than_all(atn_ctx *cx)
 {
@@ -312,7 +335,7 @@ static void less_than_all(atn_ctx *cx)
     CHECK_EQ(atn_table_rows(t), 2 * KIND_HEADS); /* those of blocks read queries */
     for (atn_idx r = 0; r < atn_table_rows(t); r++) {
         const bool best = strcmp(text(t, r, "method"), "topk") == 0;
-        const sums w = sum_up(s.l[0], (atn_idx)cell(t, r, "head"), best ? BEST : 0);
+        const sums w = sum_up(s.l[0], (atn_idx)cell(t, r, "head"), best ? BEST : LAST);
 
         CHECK_NEAR(cell(t, r, "retained_mass_mean"), w.mass / w.rows, 1e-5);
         CHECK(cell(t, r, "output_error_relative") > 0);
@@ -364,6 +387,10 @@ static void a_sample(atn_ctx *cx)
                   cell(t[1], r, "retained_mass_mean") ||
               r == 1);
     }
+    /* the best three keys of the rows drawn are those of these rows */
+    for (int i = 0; i < 2; i++)
+        CHECK_NEAR(cell(t[i], 0, "oracle_retained_mass"),
+                   cell(t[i], 0, "retained_mass_mean"), 1e-6);
     for (int i = 0; i < 2; i++) atn_table_destroy(cx, t[i]);
     o.sample = 2;
     {
@@ -452,6 +479,45 @@ static void a_dump(atn_ctx *cx)
     close_kinds(cx, &s);
 }
 
+/* Gates of a trained model, here 1/4 for all rows of head 1: its output is a quarter. A
+ * budget is fitted all the same, though the file has nothing else. */
+static void given_gates(atn_ctx *cx)
+{
+    static float gate[KIND_N];
+    const atn_st_out t = {"gates.layer-000.head-001", ATN_F32, 1, {KIND_N}, gate};
+    atn_approx_opts o = {.methods = "ssa:block=4", .budgets = "60%", .dump = NULL};
+    char file[700], dir[2][700], path[1500];
+    atn_approx *a = NULL;
+    atn_st *f[2] = {NULL, NULL};
+    const float *x[2];
+    setting s;
+
+    for (int i = 0; i < KIND_N; i++) gate[i] = .25f;
+    open_kinds(cx, "approx_gates", kinds, 1, 0, "0,1", &s);
+    snprintf(file, sizeof file, "%s/g.safetensors", check_scratch("approx_gates_file"));
+    CHECK_OK(atn_st_save(cx, file, &t, 1, NULL, true, NULL));
+    for (int i = 0; i < 2; i++) {
+        snprintf(dir[i], sizeof dir[i], "%s/out",
+                 check_scratch(i ? "approx_gates_b" : "approx_gates_a"));
+        o.dump = dir[i];
+        o.draws = i ? file : NULL;
+        CHECK_OK(atn_approx_run(cx, s.c, &s.sel, &o, &a));
+        atn_approx_destroy(cx, a);
+        snprintf(path, sizeof path, "%s/ssa/layer-000.safetensors", dir[i]);
+        CHECK_OK(atn_st_open(cx, path, &f[i]));
+        x[i] = atn_st_find(f[i], "o")->data;
+    }
+    for (atn_idx e = 0; e < 2 * KIND_N * KIND_DV; e++) {
+        float without, with;
+
+        memcpy(&without, (const char *)x[0] + 4 * e, 4);
+        memcpy(&with, (const char *)x[1] + 4 * e, 4);
+        CHECK_NEAR(with, e < KIND_N * KIND_DV ? without : .25 * without, 1e-7);
+    }
+    for (int i = 0; i < 2; i++) atn_st_close(cx, f[i]);
+    close_kinds(cx, &s);
+}
+
 static void without_memory(atn_ctx *cx)
 {
     const atn_approx_opts o = {.methods = "window:window=5,topk:k=3", .budgets = "20%"};
@@ -478,5 +544,6 @@ static void without_memory(atn_ctx *cx)
 }
 
 CHECK_MAIN({"every layer", every_layer}, {"means", means}, {"the front", the_front},
-           {"less than all", less_than_all}, {"a sample", a_sample}, {"a dump", a_dump},
+           {"what keeps nothing", what_keeps_nothing}, {"less than all", less_than_all},
+           {"a sample", a_sample}, {"a dump", a_dump}, {"given gates", given_gates},
            {"without memory", without_memory})

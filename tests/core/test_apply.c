@@ -509,7 +509,7 @@ static void any_plan_is_its_definition(atn_ctx *cx)
     }
 }
 
-/* Not the twin of above: the reference of core/plan.c. */
+/* Not the twin of above: the reference of core/plan_rows.c. */
 static void any_plan_is_its_rows(atn_ctx *cx)
 {
     for (uint64_t seed = 1000; seed < 1100; seed++) {
@@ -553,6 +553,52 @@ static void threads_make_no_difference(atn_ctx *cx)
 
 /* ---- limits ---- */
 
+/* Values of one sign, in all that has them, times `by`. */
+static void enlarge_values(scene *s, float by)
+{
+    const atn_idx n = s->h.nk, dv = s->h.v.cols, ld = s->h.v.ld;
+    float *v = (float *)(uintptr_t)s->h.v.data;
+
+    for (atn_idx j = 0; j < n; j++)
+        for (atn_idx c = 0; c < dv; c++) v[j * ld + c] = fabsf(v[j * ld + c]) * by;
+    for (atn_idx e = 0; s->p.vv && e < s->p.virtuals * dv; e++)
+        s->p.vv[e] = fabsf(s->p.vv[e]) * by;
+    for (atn_idx e = 0; s->p.residual && e < s->h.nq * dv; e++) s->p.residual[e] *= by;
+}
+
+/* Sums of some weights and values leave float long before their means do: values of
+ * 1e37 give what those of 1 give, times 1e37. */
+static void huge_values_scale_outputs(atn_ctx *cx)
+{
+    const float huge = 0x1p123F;
+
+    for (uint64_t seed = 3000; seed < 3060; seed++) {
+        scene s = random_scene(cx, seed);
+        const atn_idx n = s.h.nq * s.h.v.cols;
+        result unit, a, b;
+        double worst = 0;
+
+        enlarge_values(&s, 1);
+        unit = apply(cx, &s);
+        enlarge_values(&s, huge);
+        cx->threads = 1;
+        a = apply(cx, &s);
+        cx->threads = 4;
+        b = apply(cx, &s);
+        CHECK(same(&s, &a, &b));
+        for (atn_idx e = 0; e < n; e++)
+            worst = check_worst(worst, fabs((double)(a.o[e] / huge - unit.o[e])));
+        CHECK_LE(worst, 2e-5);
+        for (atn_idx i = 0; i < s.h.nq; i++)
+            CHECK(isnan(a.lse[i]) || a.lse[i] == unit.lse[i] ||
+                  fabs(a.lse[i] - unit.lse[i]) < 1e-12 * (1 + fabs(a.lse[i])));
+        result_free(&unit);
+        result_free(&a);
+        result_free(&b);
+        close_scene(cx, &s);
+    }
+}
+
 static atn_part *only_part(scene *s)
 {
     s->p.branches = s->p.branch[0].parts = 1;
@@ -594,6 +640,43 @@ static double distance(const scene *s, const result *a, const result *b)
     for (atn_idx i = 0; i < s->h.nq; i++)
         worst = check_worst(worst, fabs(a->lse[i] - b->lse[i]));
     return worst;
+}
+
+/* Queries are 0, so every weight is the same: the mean of values of 3e38 is 3e38, over
+ * 2500 keys by columns, by groups of many rows and of few, and picked. */
+static void huge_values_have_finite_outputs(atn_ctx *cx)
+{
+    enum { N = 2500, ROWS = 70, D = 8 };
+
+    for (int way = 0; way < 4; way++) {
+        scene s = open_scene(21, ROWS, N, D, D);
+        const atn_frame f = {N, ROWS, N - ROWS, 1, false};
+        const int32_t picked = 2;
+        atn_part *part = only_part(&s);
+        result r;
+
+        s.h.q = (atn_cmat){memset(keep(&s, ROWS * D), 0, sizeof(float) * ROWS * D),
+                           ROWS, D, D};
+        s.h.sight.causal = false;
+        for (atn_idx e = 0; e < N * s.h.v.ld; e++)
+            ((float *)(uintptr_t)s.h.v.data)[e] = e % 2 ? -3e38F : 3e38F;
+        if (way == 0)
+            part->all = true;
+        else if (way == 1)
+            set_groups(cx, part, 1, (atn_span[]){{0, ROWS}}, (atn_span[]){{0, N}});
+        else if (way == 2)
+            set_groups(cx, part, 1, (atn_span[]){{0, picked}}, (atn_span[]){{0, N}});
+        else
+            CHECK_OK(atn_pattern_boxes(
+                cx, &f, (atn_box[]){{{N - ROWS, N - ROWS + picked}, {0, N}}}, 1,
+                &part->pattern));
+        r = apply(cx, &s);
+        for (int e = 0; e < (way < 2 ? ROWS : picked) * D; e++)
+            CHECK_NEAR((double)r.o[e] / 3e38, e % 2 ? -1 : 1, 3e-5);
+        CHECK_NEAR(r.lse[0], log(N), 1e-6);
+        result_free(&r);
+        close_scene(cx, &s);
+    }
 }
 
 /* Everything in one part, in groups of 100 rows and up to 333 keys, and half of it a
@@ -703,7 +786,7 @@ static void golden_three_rows(atn_ctx *cx)
     float o[3];
     atn_cost c;
 
-    atn_plan_mask(&p, NULL, 0);
+    atn_plan_mask(&p, NULL, 0, 1, 1);
     CHECK_OK(atn_pattern_slices(cx, &f, slices, 2, &p.branch[0].part[0].pattern));
     CHECK_OK(atn_plan_apply(cx, &h, &p, (atn_mat){o, 3, 1, 1}, lse, "test"));
     CHECK_NEAR(o[0], 0, 0);
@@ -1160,6 +1243,8 @@ static void entries_count_once(atn_ctx *cx)
 CHECK_MAIN({"any plan is its definition", any_plan_is_its_definition},
            {"any plan is its rows", any_plan_is_its_rows},
            {"threads make no difference", threads_make_no_difference},
+           {"huge values scale outputs", huge_values_scale_outputs},
+           {"huge values have finite outputs", huge_values_have_finite_outputs},
            {"all keys are dense however cut", all_keys_are_dense_however_cut},
            {"groups meet their rows in order", groups_meet_their_rows_in_order},
            {"merging is associative", merging_is_associative},
