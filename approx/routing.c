@@ -275,7 +275,7 @@ done:
     return st;
 }
 
-static double bytes(const void *params_, const atn_input *in)
+static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
 {
     const routing *t = params_;
     const atn_head *h = &in->head[0];

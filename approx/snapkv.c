@@ -203,7 +203,7 @@ done:
 }
 
 /* Sums of rows, votes, pooled, the best; the slices. */
-static double bytes(const void *params_, const atn_input *in)
+static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
 {
     const snapkv *t = params_;
     const double n = (double)in->head[0].nk;
