@@ -6,59 +6,6 @@
 
 #include "core/plan.h"
 
-/* ---- tensors beside q, k, v ---- */
-
-/* Rows [first, first + n) of every plane of x [planes, rows, cols], which it takes. */
-static atn_status trim_planes(atn_ctx *cx, float **x, atn_idx planes, atn_idx rows,
-                              atn_idx cols, atn_idx first, atn_idx n)
-{
-    atn_status st = ATN_OK;
-    float *some = NULL;
-
-    if (!*x || n == rows) return ATN_OK;
-    ATN_NEW(some, planes * n * cols);
-    for (atn_idx p = 0; p < planes; p++)
-        memcpy(some + p * n * cols, *x + (p * rows + first) * cols,
-               (size_t)(n * cols) * sizeof *some);
-    atn_free(cx, *x);
-    *x = some;
-done:
-    return st;
-}
-
-/* A tensor [planes, rows, cols], NULL where the capture has none. */
-static atn_status load_planes(atn_ctx *cx, const atn_capture *c, int at,
-                              const char *name, const atn_idx want[3], float **out)
-{
-    atn_idx shape[ATN_ST_MAX_RANK];
-    atn_status st = ATN_OK;
-    int rank = 0;
-
-    ATN_TRY(atn_capture_tensor(cx, c, at, name, out, &rank, shape));
-    if (*out && (rank != 3 || shape[0] != want[0] || shape[1] != want[1] ||
-                 shape[2] != want[2]))
-        ATN_FAIL(ATN_DATA, "layer %d: \"%s\" is not of shape [%lld, %lld, %lld]",
-                 atn_capture_layer(c, at)->layer, name, (long long)want[0],
-                 (long long)want[1], (long long)want[2]);
-done:
-    return st;
-}
-
-static atn_status load_pre(atn_ctx *cx, const atn_capture *c, int at,
-                           atn_approx_step *s)
-{
-    const atn_problem *p = &s->problem;
-    const atn_idx q[3] = {p->heads, p->nq, p->d}, k[3] = {p->kv_heads, p->nk, p->d};
-    atn_status st = ATN_OK;
-
-    ATN_TRY(load_planes(cx, c, at, "q_pre", q, &s->q_pre));
-    ATN_TRY(load_planes(cx, c, at, "k_pre", k, &s->k_pre));
-    ATN_TRY(trim_planes(cx, &s->q_pre, q[0], q[1], q[2], s->first_row, s->head[0].nq));
-    ATN_TRY(trim_planes(cx, &s->k_pre, k[0], k[1], k[2], s->first_key, s->head[0].nk));
-done:
-    return st;
-}
-
 /* W_O, unless it holds no numbers, which is said. */
 static atn_status load_w_o(atn_ctx *cx, const atn_capture *c, int at,
                            atn_approx_layer *l)
@@ -107,7 +54,6 @@ static atn_status load_step(atn_ctx *cx, const atn_approx_source *s, int at,
         out->head[h] = atn_head_trim(&whole, &out->first_row);
     }
     out->first_key = ATN_MAX(out->problem.sight.key_first, 0);
-    if (s->reads & ATN_READS_PRE) ATN_TRY(load_pre(cx, s->capture, at, out));
 done:
     return st;
 }
@@ -148,8 +94,6 @@ static void release_step(atn_ctx *cx, atn_approx_step *s)
     atn_capture_unload(cx, &s->problem);
     atn_free(cx, s->head);
     atn_free(cx, s->bad);
-    atn_free(cx, s->q_pre);
-    atn_free(cx, s->k_pre);
 }
 
 static bool same_layer(const atn_layer_info *a, const atn_layer_info *b)
@@ -206,8 +150,6 @@ static atn_status set_input(atn_ctx *cx, const atn_approx_source *s,
                            .step = l->steps > 1 ? l->in : NULL,
                            .steps = l->steps > 1 ? l->steps : 0,
                            .at = i,
-                           .q_pre = step->q_pre,
-                           .k_pre = step->k_pre,
                            .turn = m->rotary > 0 ? m->turn : NULL,
                            .rotary = m->rotary,
                            .layers = (int)m->layers,
@@ -282,7 +224,7 @@ const atn_input *atn_approx_layer_input(atn_approx_layer *l, atn_draws *draws)
     return &l->in[l->at];
 }
 
-static double step_bytes(const atn_approx_source *s, const atn_layer_info *l)
+static double step_bytes(const atn_layer_info *l)
 {
     const double heads = (double)l->heads, kv = (double)l->kv_heads;
     const double nq = (double)l->nq, nk = (double)l->nk;
@@ -291,7 +233,6 @@ static double step_bytes(const atn_approx_source *s, const atn_layer_info *l)
     if (l->has_qk) numbers += (heads * nq + kv * nk) * (double)l->d;
     if (l->has_v) numbers += kv * nk * (double)l->dv;
     if (l->has_p) numbers += heads * nq * nk;
-    if (s->reads & ATN_READS_PRE) numbers += 2 * (heads * nq + kv * nk) * (double)l->d;
     return numbers * sizeof(float);
 }
 
@@ -302,7 +243,7 @@ double atn_approx_layer_bytes(const atn_approx_source *s, int at)
     double bytes = 0;
 
     for (int i = next_step(s, at, -1); i >= 0; i = next_step(s, at, i))
-        bytes += step_bytes(s, atn_capture_layer(s->capture, i));
+        bytes += step_bytes(atn_capture_layer(s->capture, i));
     if (l->has_w_o) bytes += (double)l->heads * (double)l->dv * width * sizeof(float);
     return bytes;
 }

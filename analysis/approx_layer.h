@@ -25,7 +25,6 @@ typedef struct atn_approx_step {
     atn_head *head; /* [heads] without padding */
     bool *bad;      /* [heads] that hold NaN or infinity */
     atn_idx first_row, first_key;
-    float *q_pre, *k_pre; /* without padding; NULL = the capture has none */
 } atn_approx_step;
 
 typedef struct atn_approx_layer {

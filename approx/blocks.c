@@ -2,7 +2,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "approx/blocks.h"
 
+#include <string.h>
+
 #include "core/kernels/kernels.h"
+#include "core/rows.h"
 
 enum { TILE_FLOATS = 1 << 18, TILE_ROWS_LEAST = 8, TILE_ROWS_MOST = 64 };
 
@@ -93,6 +96,67 @@ double atn_scored_bytes(const atn_ctx *cx, atn_idx n, atn_idx d)
 
     return sizeof(float) * wide *
            ((double)d + (double)cx->threads * ((double)atn_scored_rows(n) + 1));
+}
+
+atn_status atn_scored_queries(atn_ctx *cx, const atn_scored *x, const atn_head *h,
+                              const atn_row_tile *t, atn_mat *out)
+{
+    const atn_cmat q = {atn_crow(h->q, t->from), t->to - t->from, h->q.cols, h->q.ld};
+
+    return atn_scored_tile(cx, x, q, t->lo, t->hi, out);
+}
+
+/* ---- rows by tiles ---- */
+
+typedef struct run {
+    const atn_scoring *of;
+    atn_idx rows; /* of a tile */
+    atn_tally *tally;
+} run;
+
+static atn_row_tile tile_of(const run *r, atn_idx at)
+{
+    const atn_scoring *s = r->of;
+    atn_row_tile t = {.from = at * r->rows, .lo = s->vectors};
+
+    t.to = ATN_MIN(t.from + r->rows, s->rows);
+    for (atn_idx i = t.from; i < t.to; i++) {
+        const atn_span x = s->range(s->state, i);
+
+        if (x.lo >= x.hi) continue;
+        t.lo = ATN_MIN(t.lo, x.lo);
+        t.hi = ATN_MAX(t.hi, x.hi);
+    }
+    t.lo = ATN_MIN(t.lo, t.hi);
+    return t;
+}
+
+static atn_status run_tile(atn_ctx *cx, atn_idx at, void *state)
+{
+    const run *r = state;
+    const atn_row_tile t = tile_of(r, at);
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_status st = r->of->tile(cx, r->of->state, &t, &r->tally[at]);
+
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+atn_status atn_scored_run(atn_ctx *cx, const atn_scoring *s, atn_tally *out)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    run r = {.of = s, .rows = atn_scored_rows(s->vectors)};
+    const atn_idx tiles = (s->rows - 1) / r.rows + 1;
+    atn_status st = ATN_OK;
+
+    ATN_ASSERT(s->rows >= 1);
+    ATN_TAKE(r.tally, tiles);
+    memset(r.tally, 0, (size_t)tiles * sizeof *r.tally);
+    ATN_TRY(atn_parallel(cx, tiles, run_tile, &r, s->what));
+    *out = atn_tally_sum(r.tally, tiles);
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
 }
 
 /* ---- counts ---- */

@@ -45,6 +45,31 @@ typedef struct atn_tally {
     int64_t scored, ties; /* scores looked at; as in atn_plan */
 } atn_tally;
 atn_tally atn_tally_sum(const atn_tally *of, atn_idx n);
+
+/* Rows [from, to) of a head and the vectors [lo, hi) that some of them looks at; none:
+ * lo == hi. */
+typedef struct atn_row_tile {
+    atn_idx from, to, lo, hi;
+} atn_row_tile;
+
+/* Rows of a head against vectors. */
+typedef struct atn_scoring {
+    const char *what; /* for progress */
+    atn_idx rows, vectors;
+    /* The vectors that row i looks at; lo >= hi: none. */
+    atn_span (*range)(const void *state, atn_idx i);
+    /* On any thread. */
+    atn_status (*tile)(atn_ctx *cx, void *state, const atn_row_tile *t,
+                       atn_tally *tally);
+    void *state;
+} atn_scoring;
+
+/* Visits all rows by tiles of atn_scored_rows; out <- what they counted. */
+atn_status atn_scored_run(atn_ctx *cx, const atn_scoring *s,
+                          atn_tally *out) ATN_WARN_UNUSED;
+/* atn_scored_tile of the queries of h and the vectors of t. */
+atn_status atn_scored_queries(atn_ctx *cx, const atn_scored *x, const atn_head *h,
+                              const atn_row_tile *t, atn_mat *out) ATN_WARN_UNUSED;
 /* Adds to an index what n vectors of d numbers cost that come of all keys once and are
  * scored by all queries: 2 d flop a score; keys and queries read once, the vectors and
  * the scores written and read. What the heads of a group share is divided by their

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/order.h"
+
 typedef struct list {
     int32_t *items; /* coded, see atn_pattern_lists */
     atn_idx n;
@@ -45,19 +47,12 @@ void atn_chosen_lists(const atn_chosen *c, atn_idx *first, atn_idx *end)
     *end = c->first + c->n;
 }
 
-static int by_beginning(const void *a_, const void *b_)
-{
-    const atn_span *a = a_, *b = b_;
-
-    return (a->lo > b->lo) - (a->lo < b->lo);
-}
-
 /* Sorted, joined, not empty, in place; how many are left. */
 static atn_idx tidy(atn_span *s, atn_idx n)
 {
     atn_idx kept = 0;
 
-    if (n > 1) qsort(s, (size_t)n, sizeof *s, by_beginning);
+    if (n > 1) qsort(s, (size_t)n, sizeof *s, atn_by_begin);
     for (atn_idx i = 0; i < n; i++) {
         if (s[i].lo >= s[i].hi) continue;
         if (kept > 0 && s[i].lo <= s[kept - 1].hi)

@@ -171,8 +171,7 @@ static atn_status plan(atn_ctx *cx, const atn_input *in, const void *params_,
     st = atn_chosen_finish(cx, j.chosen, &p);
     j.chosen = NULL;
     ATN_TRY(st);
-    atn_plan_mask(out, p, 0);
-    out->tile_rows = out->tile_keys = j.block;
+    atn_plan_mask(out, p, 0, j.block, j.block);
     atn_rank_count(j.tally, j.lists, j.h->k.cols, &out->index_flops, &out->index_bytes,
                    &out->ties);
     out->index_flops += d * (double)(j.h->nq + j.h->nk);

@@ -32,6 +32,7 @@
 #include "approx/generate.h"
 #include "approx/rank.h"
 #include "core/kernels/kernels.h"
+#include "core/order.h"
 #include "core/products.h"
 
 typedef struct dhsa {
@@ -374,19 +375,12 @@ static void take_chunks(const job *j, atn_span of, atn_idx rest, block *b)
     }
 }
 
-static int by_beginning(const void *a_, const void *b_)
-{
-    const atn_span *a = a_, *b = b_;
-
-    return (a->lo > b->lo) - (a->lo < b->lo);
-}
-
 /* The first `global` keys of the choice make way for the first tokens. */
 static void overwrite(block *b, atn_idx global)
 {
     atn_idx gone = 0;
 
-    qsort(b->keys, (size_t)b->n, sizeof *b->keys, by_beginning);
+    qsort(b->keys, (size_t)b->n, sizeof *b->keys, atn_by_begin);
     for (atn_idx e = 0; e < b->n && gone < global; e++) {
         const atn_idx here = ATN_MIN(b->keys[e].hi - b->keys[e].lo, global - gone);
 
@@ -519,9 +513,7 @@ static atn_status plan(atn_ctx *cx, const atn_input *in, const void *params_,
     ATN_TRY(atn_parallel(cx, j.lists, plan_block, &j, "dhsa_v1"));
     ATN_TRY(join(cx, &j, &p));
     for (atn_idx h = 0; h < n; h++) {
-        atn_plan_mask(&out[h], h == 0 ? p : atn_pattern_keep(p), 0);
-        out[h].tile_rows = j.t.block;
-        out[h].tile_keys = 1;
+        atn_plan_mask(&out[h], h == 0 ? p : atn_pattern_keep(p), 0, j.t.block, 1);
     }
     count(&j, in, out);
 done:

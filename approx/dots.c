@@ -8,6 +8,7 @@
 
 #include "approx/chosen.h"
 #include "core/kernels/kernels.h"
+#include "core/order.h"
 #include "core/rows.h"
 
 enum { TILE_ROWS = 64, TILE_FLOATS = 1 << 18 };
@@ -138,13 +139,6 @@ static int by_dot(const void *a_, const void *b_)
     return (a->row > b->row) - (a->row < b->row);
 }
 
-static int by_row(const void *a_, const void *b_)
-{
-    const int32_t a = *(const int32_t *)a_, b = *(const int32_t *)b_;
-
-    return (a > b) - (a < b);
-}
-
 /* What is closer to the cut than the error of the products is put in order again. */
 static atn_status settle(atn_ctx *cx, const job *j, atn_idx c, const float *s,
                          float cut, double slip)
@@ -175,7 +169,7 @@ static atn_status settle(atn_ctx *cx, const job *j, atn_idx c, const float *s,
     j->ties[c] = 0;
     while (left + j->ties[c] < open && at[left + j->ties[c]].dot == at[left - 1].dot)
         j->ties[c]++;
-    qsort(best, (size_t)j->k, sizeof *best, by_row);
+    qsort(best, (size_t)j->k, sizeof *best, atn_by_int32);
 done:
     atn_arena_rewind(cx, mark);
     return st;

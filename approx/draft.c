@@ -51,13 +51,6 @@ atn_idx atn_draft_cells(const atn_draft_grid *g)
     return g->frames * (g->height / g->ph) * (g->width / g->pw);
 }
 
-atn_idx atn_draft_cell(const atn_draft_grid *g, atn_idx token)
-{
-    const atn_idx x = token % g->width, row = token / g->width; /* of all frames */
-
-    return row / g->ph * (g->width / g->pw) + x / g->pw;
-}
-
 void atn_draft_order(const atn_draft_grid *g, atn_idx n, int32_t *order)
 {
     const atn_idx video = atn_draft_tokens(g), strip = g->ph * g->width;
@@ -398,9 +391,8 @@ static atn_status plan(atn_ctx *cx, const atn_input *in, const void *params_,
     st = atn_chosen_finish(cx, j.chosen, &p);
     j.chosen = NULL;
     ATN_TRY(st);
-    atn_plan_mask(out, p, 0);
     /* a kernel computes whole cells in the order of atn_draft_order: none in vain */
-    out->tile_rows = out->tile_keys = j.g.pw;
+    atn_plan_mask(out, p, 0, j.g.pw, j.g.pw);
     count(&j, out);
     out->ties = count_ties(&j, t->sparsity);
 done:

@@ -365,16 +365,14 @@ static atn_status plan(atn_ctx *cx, const atn_input *in, const void *params_,
     atn_status st = ATN_OK;
 
     (void)n;
-    out->tile_rows = out->tile_keys = t->block;
     if (is_dense(t, p.h)) {
-        out->branches = out->branch[0].parts = 1;
-        out->branch[0].part[0].all = true;
+        atn_plan_all(out);
+        out->tile_rows = out->tile_keys = t->block;
         goto done;
     }
     p.nb = (p.h->nk - 1) / t->block + 1;
     ATN_TRY(choose(cx, &p, &out->ties, &pattern));
-    atn_plan_mask(out, pattern, 0);
-    out->tile_rows = out->tile_keys = t->block;
+    atn_plan_mask(out, pattern, 0, t->block, t->block);
     out->index_flops = p.flops;
     out->index_bytes = p.bytes;
 done:

@@ -27,6 +27,7 @@
 #include "approx/chosen.h"
 #include "approx/generate.h"
 #include "approx/rank.h"
+#include "core/order.h"
 #include "core/rows.h"
 
 typedef struct hip {
@@ -327,11 +328,6 @@ done:
 
 /* ---- the plan ---- */
 
-static atn_idx divisor(atn_idx a, atn_idx b)
-{
-    return b == 0 ? a : divisor(b, a % b);
-}
-
 /* Where decoding begins, `end` or later = nowhere. */
 static atn_idx prompt_of(const hip *t, const atn_input *in, atn_idx end)
 {
@@ -354,7 +350,7 @@ static void set_sizes(const atn_input *in, const hip *t, job *j)
     j->t.k = ATN_MIN(t->k, f.nk);
     j->t.window = ATN_MIN(t->window, most);
     j->prompt = prompt_of(t, in, end);
-    j->unit = divisor(j->t.block_q, j->t.block);
+    j->unit = atn_common_divisor(j->t.block_q, j->t.block);
 }
 
 static atn_status open_job(atn_ctx *cx, const atn_input *in, const hip *t, job *j)
@@ -422,16 +418,13 @@ static atn_status plan(atn_ctx *cx, const atn_input *in, const void *params_,
 
     ATN_ASSERT(n == 1);
     if (j.h->layer < t->dense_layers) {
-        out->branches = out->branch[0].parts = 1;
-        out->branch[0].part[0].all = true;
+        atn_plan_all(out);
         goto done;
     }
     ATN_TRY(open_job(cx, in, t, &j));
     ATN_TRY(atn_parallel(cx, j.lists + j.turns, plan_one, &j, "hip"));
     ATN_TRY(join(cx, &j, &p));
-    atn_plan_mask(out, p, 0);
-    out->tile_rows = j.t.block_q;
-    out->tile_keys = j.t.block;
+    atn_plan_mask(out, p, 0, j.t.block_q, j.t.block);
     atn_rank_count(j.tally, j.lists + j.turns, j.h->q.cols, &out->index_flops,
                    &out->index_bytes, &out->ties);
 done:

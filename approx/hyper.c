@@ -31,6 +31,7 @@
 #include "approx/chosen.h"
 #include "approx/grouping.h"
 #include "core/kernels/kernels.h"
+#include "core/order.h"
 #include "core/rng.h"
 #include "core/rows.h"
 
@@ -432,13 +433,6 @@ done:
 
 /* ---- the plan ---- */
 
-static int by_place(const void *a_, const void *b_)
-{
-    const atn_idx a = *(const atn_idx *)a_, b = *(const atn_idx *)b_;
-
-    return (a > b) - (a < b);
-}
-
 /* What is exact: segments on the diagonal, and boxes. */
 static atn_status plan_exact(atn_ctx *cx, job *j, atn_branch *to)
 {
@@ -446,7 +440,7 @@ static atn_status plan_exact(atn_ctx *cx, job *j, atn_branch *to)
     atn_status st = ATN_OK;
 
     if (j->n_leaves > 0) {
-        qsort(j->leaves, (size_t)j->n_leaves, sizeof *j->leaves, by_place);
+        qsort(j->leaves, (size_t)j->n_leaves, sizeof *j->leaves, atn_by_idx);
         ATN_TRY(atn_pattern_segments(cx, &f, j->leaves, j->n_leaves,
                                      &to->part[to->parts].pattern));
         to->parts++;
@@ -489,8 +483,7 @@ static atn_status plan(atn_ctx *cx, const atn_input *in, const void *params_,
     out->branches = 1;
     ATN_TRY(find_calls(cx, &j));
     if (j.n_calls == 0) {
-        b->parts = 1;
-        b->part[0].all = true;
+        atn_plan_all(out);
         goto done;
     }
     ATN_TRY(draw_planes(cx, in, &j));

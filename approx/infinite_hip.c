@@ -32,6 +32,7 @@
 #include "approx/chosen.h"
 #include "approx/generate.h"
 #include "approx/rank.h"
+#include "core/order.h"
 #include "core/rows.h"
 
 typedef struct infinite {
@@ -320,11 +321,6 @@ done:
 
 /* ---- the plans ---- */
 
-static atn_idx divisor(atn_idx a, atn_idx b)
-{
-    return b == 0 ? a : divisor(b, a % b);
-}
-
 static atn_status open_job(atn_ctx *cx, const infinite *t, atn_idx n, job *j)
 {
     atn_frame f = atn_head_frame(j->heads, 1);
@@ -337,7 +333,7 @@ static atn_status open_job(atn_ctx *cx, const infinite *t, atn_idx n, job *j)
     j->t.window = ATN_MIN(t->window, most + t->chunks.at[0]);
     j->members = j->shared ? n : 1;
     j->sets = n / j->members;
-    j->unit = divisor(j->t.block_q, t->chunks.at[t->chunks.n - 1]);
+    j->unit = atn_common_divisor(j->t.block_q, t->chunks.at[t->chunks.n - 1]);
     f.block = j->unit;
     ATN_TAKE(j->kept, j->sets);
     memset(j->kept, 0, (size_t)j->sets * sizeof *j->kept);
@@ -379,11 +375,9 @@ static atn_status plan_set(atn_ctx *cx, job *j, atn_idx set, atn_plan *out)
     atn_status st = ATN_OK;
 
     ATN_TRY(join(cx, j, set, &p));
-    for (atn_idx m = 0; m < j->members; m++) {
-        atn_plan_mask(&out[m], m == 0 ? p : atn_pattern_keep(p), 0);
-        out[m].tile_rows = j->t.block_q;
-        out[m].tile_keys = ATN_MIN(j->t.chunks.at[j->t.chunks.n - 1], j->heads->nk);
-    }
+    for (atn_idx m = 0; m < j->members; m++)
+        atn_plan_mask(&out[m], m == 0 ? p : atn_pattern_keep(p), 0, j->t.block_q,
+                      ATN_MIN(j->t.chunks.at[j->t.chunks.n - 1], j->heads->nk));
     atn_rank_count(j->tally + set * j->lists, j->lists, j->heads->q.cols,
                    &out->index_flops, &out->index_bytes, &out->ties);
     atn_rank_share(out, j->members);
@@ -401,10 +395,7 @@ static atn_status plan(atn_ctx *cx, const atn_input *in, const void *params_,
 
     ATN_TRY(check(cx, t));
     if (j.heads->layer < t->dense_layers) {
-        for (atn_idx h = 0; h < n; h++) {
-            out[h].branches = out[h].branch[0].parts = 1;
-            out[h].branch[0].part[0].all = true;
-        }
+        for (atn_idx h = 0; h < n; h++) atn_plan_all(&out[h]);
         goto done;
     }
     ATN_TRY(open_job(cx, t, n, &j));
@@ -455,7 +446,7 @@ static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
     const atn_idx most = ATN_MAX(ATN_MAX(h->sight.offset, 0) + h->nq, h->nk);
     const atn_idx block_q = ATN_MIN(t->block_q, most);
     const atn_idx last = t->chunks.n > 0 ? t->chunks.at[t->chunks.n - 1] : 1;
-    const atn_idx unit = divisor(block_q, last);
+    const atn_idx unit = atn_common_divisor(block_q, last);
     const bool shared = t->share == 1 || in->as_published;
     const double lists = (double)(h->nq / block_q) + 2;
     double set;

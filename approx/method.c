@@ -170,26 +170,10 @@ static atn_status check_needs(atn_ctx *cx, const atn_method *m, const atn_input 
                  "%s reads the grid of the tokens, and the capture names none (give "
                  "--grid AxBxC, or import with it)",
                  m->id);
-    if ((m->reads & ATN_READS_ROLES) && !in->role)
-        ATN_FAIL(ATN_DATA,
-                 "%s reads roles of tokens, and the capture names none (import --roles "
-                 "FILE)",
-                 m->id);
     if ((m->reads & ATN_READS_STEPS) && in->steps < 2)
         ATN_FAIL(ATN_DATA,
                  "%s reads several steps of a layer, and the capture has one (import "
                  "--steps)",
-                 m->id);
-    if ((m->reads & ATN_READS_PROMPT) && in->prompt <= 0)
-        ATN_FAIL(
-            ATN_DATA,
-            "%s has to know where the prompt ends, and the capture does not say it "
-            "(give --prompt N)",
-            m->id);
-    if ((m->reads & ATN_READS_PRE) && (!in->q_pre || !in->k_pre || !in->turn))
-        ATN_FAIL(ATN_DATA,
-                 "%s reads queries and keys from before the rotary embedding, and the "
-                 "capture has none (capture --save q_pre,k_pre)",
                  m->id);
     if ((m->reads & ATN_READS_TURN) &&
         (in->rotary < 0 || (in->rotary > 0 && !in->turn)))
@@ -222,7 +206,8 @@ static atn_layout layout_of(const atn_input *in, atn_idx head)
                         .layer = h->layer,
                         .seed = in->seed,
                         .draws = in->draws,
-                        .head = head};
+                        .head = head,
+                        .grid = in->grid};
 }
 
 /* A static pattern as a plan. */
@@ -234,8 +219,7 @@ static atn_status plan_static(atn_ctx *cx, const atn_choice *c, const atn_input 
     atn_status st = ATN_OK;
 
     ATN_TRY(c->generator->make(cx, c->values, &l, &p));
-    out->tile_rows = p->frame.block;
-    atn_plan_mask(out, p, p->heads == 1 ? 0 : head);
+    atn_plan_mask(out, p, p->heads == 1 ? 0 : head, p->frame.block, p->frame.block);
 done:
     return st;
 }

@@ -28,13 +28,10 @@ enum {
     ATN_READS_V = 2,
     ATN_READS_WEIGHTS = 4, /* dense attention, streamed: an oracle */
     ATN_READS_GRID = 8,    /* a grid of tokens */
-    ATN_READS_ROLES = 16,  /* roles of tokens, such as landmarks */
-    ATN_READS_STEPS = 32,  /* earlier steps of the same layer */
-    ATN_READS_PROMPT = 64, /* where the prompt ends */
-    ATN_READS_DRAWS = 128, /* random numbers */
-    ATN_READS_PRE = 256,   /* queries and keys before the rotary embedding */
-    ATN_READS_TURN = 512,  /* how the rotary embedding turns, if there is one */
-    ATN_READS_PAST = 1024, /* earlier steps where there are any: none are fine */
+    ATN_READS_STEPS = 16,  /* earlier steps of the same layer */
+    ATN_READS_DRAWS = 32,  /* random numbers */
+    ATN_READS_TURN = 64,   /* how the rotary embedding turns, if there is one */
+    ATN_READS_PAST = 128,  /* earlier steps where there are any: none are fine */
 };
 /* Masks it is defined for. */
 enum { ATN_CAUSAL = 1, ATN_BIDIRECTIONAL = 2, ATN_BOTH_WAYS = 3 };
@@ -58,10 +55,9 @@ struct atn_input {
     const uint8_t *role;   /* [nk] of atn_role, NULL */
     const atn_input *step; /* [steps] all steps of this layer, this one is step[at]; */
     int steps, at;         /* steps = 0: there is only this one */
-    const float *q_pre, *k_pre; /* [heads, nq, d], [heads / group, nk, d]; NULL */
-    const double *turn; /* [rotary] radians a position, as atn_model_info; NULL */
-    atn_idx rotary;     /* 0 = there is none, -1 = unknown */
-    int layers;         /* of the model, 0 = unknown */
+    const double *turn;    /* [rotary] radians a position, as atn_model_info; NULL */
+    atn_idx rotary;        /* 0 = there is none, -1 = unknown */
+    int layers;            /* of the model, 0 = unknown */
     uint64_t seed;
     atn_draws *draws;  /* NULL = draw, keep nothing */
     bool as_published; /* with the bugs of the reference code, which the card lists */

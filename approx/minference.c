@@ -544,10 +544,8 @@ static atn_status plan(atn_ctx *cx, const atn_input *in, const void *params_,
 
     (void)n;
     ATN_TRY(make(cx, &p, &s));
-    atn_plan_mask(out, s.pattern, 0);
+    atn_plan_mask(out, s.pattern, 0, s.tile_rows, s.tile_keys);
     s.pattern = NULL;
-    out->tile_rows = s.tile_rows;
-    out->tile_keys = s.tile_keys;
     out->index_flops = s.flops;
     out->index_bytes = s.bytes;
     out->ties = s.ties;

@@ -215,8 +215,7 @@ static atn_status plan(atn_ctx *cx, const atn_input *in, const void *params_,
         atn_pattern *p = NULL;
 
         ATN_TRY(atn_pattern_shift(cx, &f, &near, 1, 1, &p));
-        out[h].tile_rows = out[h].tile_keys = ATN_SPAN_BLOCK;
-        atn_plan_mask(&out[h], p, 0);
+        atn_plan_mask(&out[h], p, 0, ATN_SPAN_BLOCK, ATN_SPAN_BLOCK);
     }
 done:
     return st;

@@ -374,8 +374,7 @@ atn_status atn_oracle_finish(atn_ctx *cx, const atn_oracle *o, atn_chosen *c,
     atn_status st = ATN_OK;
 
     ATN_TRY(atn_chosen_finish(cx, c, &p));
-    out->tile_rows = o->block;
-    atn_plan_mask(out, p, 0);
+    atn_plan_mask(out, p, 0, o->block, o->block);
     atn_oracle_cost(o, out);
 done:
     return st;

@@ -216,6 +216,7 @@ static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
     const double every =
         ATN_MAX(t->form == FIXED ? (double)t->stride : (double)t->check, 2.0);
 
+    (void)cx;
     return 5 * 8 * (n + 1) + 4 * sizeof(atn_slice) * ((rows / every + 1) * k + n);
 }
 

@@ -28,6 +28,7 @@
 #include "approx/chosen.h"
 #include "approx/dots.h"
 #include "approx/grouping.h"
+#include "core/order.h"
 #include "core/rows.h"
 
 typedef struct reformer {
@@ -241,13 +242,6 @@ done:
 
 /* ---- pairs count once ---- */
 
-static int by_index(const void *a_, const void *b_)
-{
-    const int32_t a = *(const int32_t *)a_, b = *(const int32_t *)b_;
-
-    return (a > b) - (a < b);
-}
-
 /* The keys that row i sees, each once, ascending; own and seam, zeros before, count the
  * rounds that show each, within the round or across the seam to another. */
 static atn_idx collect(const job *j, atn_idx i, int32_t *own, int32_t *seam,
@@ -273,7 +267,7 @@ static atn_idx collect(const job *j, atn_idx i, int32_t *own, int32_t *seam,
             }
         }
     }
-    if (n > 1) qsort(out, (size_t)n, sizeof *out, by_index);
+    if (n > 1) qsort(out, (size_t)n, sizeof *out, atn_by_int32);
     return n;
 }
 
@@ -320,7 +314,7 @@ static atn_status choose_union(atn_ctx *cx, job *j, atn_plan *out)
     ATN_TRY(atn_parallel(cx, tasks, choose_rows, j, "reformer"));
     st = atn_chosen_finish(cx, j->chosen, &pattern);
     j->chosen = NULL;
-    if (st == ATN_OK) atn_plan_mask(out, pattern, 0);
+    if (st == ATN_OK) atn_plan_mask(out, pattern, 0, 1, 1);
 done:
     atn_chosen_abandon(cx, j->chosen);
     return st;

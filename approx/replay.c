@@ -7,6 +7,7 @@
 
 #include "approx/chosen.h"
 #include "core/kernels/kernels.h"
+#include "core/order.h"
 
 enum { PROMPT_SHARE = 4 };
 
@@ -172,13 +173,6 @@ static void sift(const double *score, atn_idx *heap, atn_idx n, atn_idx i)
     heap[i] = moved;
 }
 
-static int by_index(const void *a_, const void *b_)
-{
-    const atn_idx a = *(const atn_idx *)a_, b = *(const atn_idx *)b_;
-
-    return (a > b) - (a < b);
-}
-
 atn_idx atn_best_wide(const double *score, atn_idx n, atn_idx k, atn_idx *best,
                       int64_t *ties)
 {
@@ -200,7 +194,7 @@ atn_idx atn_best_wide(const double *score, atn_idx n, atn_idx k, atn_idx *best,
     for (j = 0; j < n; j++) equal += score[j] == least;
     for (atn_idx i = 0; i < kept; i++) equal -= score[best[i]] == least;
     if (ties && least > -INFINITY) *ties += equal;
-    qsort(best, (size_t)kept, sizeof *best, by_index);
+    qsort(best, (size_t)kept, sizeof *best, atn_by_idx);
     return kept;
 }
 
@@ -249,7 +243,7 @@ atn_status atn_lives_plan(atn_ctx *cx, const atn_lives *l, const atn_head *h,
     atn_status st = ATN_OK;
 
     ATN_TRY(atn_pattern_slices(cx, &f, l->at, l->n, &p));
-    atn_plan_mask(out, p, 0);
+    atn_plan_mask(out, p, 0, 1, 1);
 done:
     return st;
 }

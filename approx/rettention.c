@@ -193,7 +193,7 @@ static atn_status plan_dense(atn_ctx *cx, const rettention *t, const atn_input *
     atn_plan_all(out);
     if (!refreshes) return ATN_OK;
     ATN_TRY(make_mask(cx, t, in, h, &mask.branch[0].part[0].pattern));
-    atn_plan_mask(&mask, mask.branch[0].part[0].pattern, 0);
+    atn_plan_mask(&mask, mask.branch[0].part[0].pattern, 0, 1, 1);
     ATN_TRY(atn_plan_cost(cx, h, &mask, &cost));
     out->index_flops = cost.flops + 3 * nq * dv;
     out->index_bytes = cost.bytes + ATN_COST_BYTES * nq * (2 * dv + 1);
@@ -217,7 +217,7 @@ static atn_status plan(atn_ctx *cx, const atn_input *in, const void *params_,
     if (in->at < t->t0 || in->at == last) return plan_dense(cx, t, in, h, out);
     ATN_TRY(atn_step_check(cx, "rettention", in, last));
     ATN_TRY(make_mask(cx, t, in, h, &pattern));
-    atn_plan_mask(out, pattern, 0);
+    atn_plan_mask(out, pattern, 0, 1, 1);
     ATN_NEW(scale, h->nq);
     ATN_NEW(residual, h->nq * h->v.cols);
     ATN_TRY(refresh(cx, &in->step[last].head[first], out,

@@ -266,7 +266,7 @@ static atn_status finish(atn_ctx *cx, work *w, atn_idx tiles, atn_plan *out)
         st = atn_chosen_finish(cx, w->chosen[h], &p);
         w->chosen[h] = NULL;
         ATN_TRY(st);
-        atn_plan_mask(&out[h], p, 0);
+        atn_plan_mask(&out[h], p, 0, 1, 1);
         set_cost(w, h, &out[h]);
         out[h].ties = ties;
     }

@@ -189,8 +189,7 @@ static atn_status run(atn_ctx *cx, job *j, atn_plan *out)
     st = atn_chosen_finish(cx, j->rows, &pattern);
     j->rows = NULL;
     if (st != ATN_OK) goto done;
-    out->tile_rows = out->tile_keys = j->t->block;
-    atn_plan_mask(out, pattern, 0);
+    atn_plan_mask(out, pattern, 0, j->t->block, j->t->block);
     for (atn_idx n = 0; n < end - j->first; n++) out->ties += j->ties[n];
 done:
     atn_chosen_abandon(cx, j->rows);

@@ -59,7 +59,7 @@ static atn_status plan(atn_ctx *cx, const atn_input *in, const void *params_,
     ATN_TRY(atn_parallel(cx, p.h->nq, plan_row, &p, "template"));
     st = atn_chosen_finish(cx, p.rows, &pattern);
     p.rows = NULL;
-    if (st == ATN_OK) atn_plan_mask(out, pattern, 0);
+    if (st == ATN_OK) atn_plan_mask(out, pattern, 0, 1, 1);
 done:
     atn_chosen_abandon(cx, p.rows);
     return st;

@@ -312,28 +312,6 @@ done:
     return st;
 }
 
-atn_status atn_draw_below(atn_ctx *cx, atn_draws *d, uint64_t seed, const atn_draw *w,
-                          atn_idx n, int32_t *out)
-{
-    atn_rng r = atn_rng_stream(seed, w->purpose, w->layer, w->head);
-    char name[NAME_BYTES];
-    const atn_st_tensor *t;
-    atn_status st = ATN_OK;
-    atn_idx count = 0;
-
-    ATN_ASSERT(n >= 1 && n <= (atn_idx)1 << 31);
-    name_of(w, name);
-    ATN_TRY(count_of(cx, w, &count));
-    t = find(d, w, name);
-    if (t)
-        ATN_TRY(take_counts(cx, w, t, 0, n, out));
-    else
-        for (atn_idx i = 0; i < count; i++) out[i] = (int32_t)atn_rng_below(&r, n);
-    ATN_TRY(keep(cx, d, w, name, ATN_I32, out, count));
-done:
-    return st;
-}
-
 atn_status atn_draw_given(atn_ctx *cx, atn_draws *d, const atn_draw *w, float *out)
 {
     char name[NAME_BYTES];

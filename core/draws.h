@@ -41,9 +41,6 @@ void atn_draws_forget(atn_ctx *cx, atn_draws *d);
 /* Normal numbers of mean 0 and variance 1. */
 atn_status atn_draw_normal(atn_ctx *cx, atn_draws *d, uint64_t seed, const atn_draw *w,
                            float *out) ATN_WARN_UNUSED;
-/* Uniform in 0 .. n - 1, with replacement. */
-atn_status atn_draw_below(atn_ctx *cx, atn_draws *d, uint64_t seed, const atn_draw *w,
-                          atn_idx n, int32_t *out) ATN_WARN_UNUSED;
 /* Numbers that the method computed into out: those of the file in their place, if it
  * has them. Kept. */
 atn_status atn_draw_given(atn_ctx *cx, atn_draws *d, const atn_draw *w,

@@ -690,7 +690,6 @@ static void chunks(atn_ctx *cx)
         scene_make(&s, e.method, &usual, true, 10);
         read_entry(cx, &e, NULL, &c);
         plan_all(cx, &e, &s, &c, &whole);
-        s.z.in.q_pre = NULL;
         for (atn_idx h = 0; h < SCENE_HEADS; h++) {
             atn_head *o = &s.z.head[h];
 
