@@ -30,7 +30,6 @@ static void strip(const scene *s, atn_head *head, atn_input *in)
         head[h].v.data = &some;
     }
     in->head = head;
-    in->q_pre = in->k_pre = NULL;
 }
 
 static atn_status plan_below(atn_ctx *cx, const scene *s, const atn_choice *c,
