@@ -238,6 +238,25 @@ static unsigned looks(const void *params_, const atn_input *in)
     return ATN_LOOKS_KEYS | ATN_LOOKS_QUERIES;
 }
 
+/* The influence of a unit; rules, and losses of a choice a block and unit; the table of
+ * the cheapest. */
+static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
+{
+    const moa *t = params_;
+    const atn_head *h = &in->head[0];
+    const atn_idx heads = t->pool == POOL_MAX ? in->group : 1;
+    const double units = (double)(in->heads / heads);
+    const double blocks = (double)(h->nk / ATN_SPAN_BLOCK) + 1;
+    const double spent = (t->density * units + 1) * blocks;
+    const double plans = 512 * (double)in->heads;
+
+    if (t->plan[0]) return plans + 0x1p16;
+    return plans + atn_span_rules_bytes((double)t->shortest, (double)t->profile) +
+           units * blocks * sizeof(double) + 4 * blocks * sizeof(double) +
+           ATN_MAX(atn_influence_bytes(cx, h, heads),
+                   sizeof(double) * (units + 1) * (spent + 1));
+}
+
 const atn_method atn_method_moa = {
     .id = "moa",
     .title = "Spans that grow with the text (MoA)",
@@ -252,4 +271,5 @@ const atn_method atn_method_moa = {
     .budget = "density",
     .looks = looks,
     .plan = plan,
+    .bytes = bytes,
 };
