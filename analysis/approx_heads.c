@@ -252,18 +252,6 @@ atn_approx_source atn_approx_source_of(const atn_approx *a, uint64_t seed)
     return s;
 }
 
-/* Bytes that the layer before leaves in memory for this one. */
-static double kept_bytes(const atn_approx *a, const atn_approx_source *s, int at)
-{
-    const atn_approx_layer *l = &a->layer;
-    const atn_layer_info *was;
-
-    if (!l->step) return 0;
-    was = atn_capture_layer(a->capture, a->layer_at);
-    if (!atn_approx_same_layer(was, atn_capture_layer(a->capture, at))) return 0;
-    return a->layer_at < at ? atn_approx_layer_bytes(s, a->layer_at) : 0;
-}
-
 atn_status atn_approx_run_layer(atn_ctx *cx, atn_approx *a, int i, atn_idx first)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
@@ -273,20 +261,10 @@ atn_status atn_approx_run_layer(atn_ctx *cx, atn_approx *a, int i, atn_idx first
                             .keep = sel->heads + i * sel->max_heads,
                             .heads = atn_capture_layer(a->capture, sel->at[i])->heads,
                             .first = first};
-    double kept = kept_bytes(a, &source, sel->at[i]);
-    atn_approx_cost need = {0};
-    atn_status st = ATN_OK;
+    atn_status st = atn_approx_layer_load(cx, &source, sel->at[i], &a->layer);
 
-    if (kept == 0 || !atn_approx_reads_steps(&source)) {
-        atn_approx_layer_release(cx, &a->layer);
-        kept = 0;
-    }
-    ATN_TRY(atn_approx_need(cx, a, &source, i, &need));
-    ATN_TRY(atn_mem_check(cx, need.bytes - kept, "comparing the methods of a layer"));
-    st = atn_approx_layer_load(cx, &source, sel->at[i], &a->layer);
-    a->layer_at = sel->at[i];
-    ATN_TRY(st);
     r.layer = a->layer;
+    ATN_TRY(st);
     ATN_TRY(start_layer(cx, &r));
     if (atn_running_head(&r, 0)->nq > 0 && atn_running_head(&r, 0)->nk > 0)
         ATN_TRY(run_cases(cx, &r));

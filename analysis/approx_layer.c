@@ -68,6 +68,37 @@ done:
     return st;
 }
 
+/* The same without what is read: heads of these shapes, and where there are values or
+ * weights, no numbers behind them. */
+static atn_status shape_step(atn_ctx *cx, const atn_approx_source *s, int at,
+                             atn_approx_step *out)
+{
+    static const float some = 0;
+    const atn_layer_info *l = atn_capture_layer(s->capture, at);
+    atn_status st = ATN_OK;
+
+    out->problem = (atn_problem){.layer = l->layer,
+                                 .heads = l->heads,
+                                 .kv_heads = l->kv_heads,
+                                 .nq = l->nq,
+                                 .nk = l->nk,
+                                 .d = l->d,
+                                 .dv = l->dv,
+                                 .scale = l->scale,
+                                 .sight = l->sight};
+    ATN_NEW(out->head, l->heads);
+    for (atn_idx h = 0; h < l->heads; h++) {
+        const atn_head whole = atn_problem_head(&out->problem, h);
+
+        out->head[h] = atn_head_trim(&whole, &out->first_row);
+        if (l->has_v) out->head[h].v.data = &some;
+        if (!l->has_qk) out->head[h].p.data = &some;
+    }
+    out->first_key = ATN_MAX(out->problem.sight.key_first, 0);
+done:
+    return st;
+}
+
 static void release_step(atn_ctx *cx, atn_approx_step *s)
 {
     atn_capture_unload(cx, &s->problem);
@@ -133,17 +164,46 @@ done:
     return st;
 }
 
-/* Room for all steps of the layer. */
+/* Room for all steps of the layer, unless it is there. */
 static atn_status open_layer(atn_ctx *cx, const atn_approx_source *s, int at,
                              atn_approx_layer *l)
 {
+    const int first = next_step(s, at, -1);
     atn_status st = ATN_OK;
 
-    l->first = next_step(s, at, -1);
-    for (int i = l->first; i >= 0; i = next_step(s, at, i)) l->steps++;
+    if (l->step && l->first == first) return ATN_OK;
+    atn_approx_layer_release(cx, l);
+    l->first = first;
+    for (int i = first; i >= 0; i = next_step(s, at, i)) l->steps++;
     ATN_NEW(l->step, l->steps);
     ATN_NEW(l->in, l->steps);
-    ATN_NEW(l->bad, atn_capture_layer(s->capture, at)->heads);
+done:
+    return st;
+}
+
+typedef atn_status make_step(atn_ctx *cx, const atn_approx_source *s, int at,
+                             atn_approx_step *out);
+
+/* The steps up to this one, and their inputs. */
+static atn_status make_steps(atn_ctx *cx, const atn_approx_source *s, int at,
+                             make_step *make, atn_approx_layer *l)
+{
+    const atn_idx heads = atn_capture_layer(s->capture, at)->heads;
+    atn_status st = ATN_OK;
+    int n = 0;
+
+    ATN_TRY(open_layer(cx, s, at, l));
+    for (int i = l->first; i >= 0 && i <= at; i = next_step(s, at, i)) {
+        if (atn_capture_layer(s->capture, i)->heads != heads)
+            ATN_FAIL(ATN_DATA, "layer %d has other heads in step %d",
+                     atn_capture_layer(s->capture, i)->layer,
+                     atn_capture_layer(s->capture, i)->step);
+        l->at = n++;
+        if (n <= l->loaded) continue;
+        l->loaded = n;
+        ATN_TRY(make(cx, s, i, &l->step[l->at]));
+    }
+    for (int i = 0; i < n; i++) ATN_TRY(set_input(cx, s, l, i));
 done:
     return st;
 }
@@ -153,32 +213,24 @@ atn_status atn_approx_layer_load(atn_ctx *cx, const atn_approx_source *s, int at
 {
     const atn_idx heads = atn_capture_layer(s->capture, at)->heads;
     atn_status st = ATN_OK;
-    int n = 0;
 
-    if (!l->step || l->first != next_step(s, at, -1)) {
-        atn_approx_layer_release(cx, l);
-        ATN_TRY(open_layer(cx, s, at, l));
-    }
-    for (int i = l->first; i >= 0 && i <= at; i = next_step(s, at, i)) {
-        if (atn_capture_layer(s->capture, i)->heads != heads)
-            ATN_FAIL(ATN_DATA, "layer %d has other heads in step %d",
-                     atn_capture_layer(s->capture, i)->layer,
-                     atn_capture_layer(s->capture, i)->step);
-        l->at = n++;
-        if (n <= l->loaded) continue;
-        l->loaded = n;
-        ATN_TRY(load_step(cx, s, i, &l->step[l->at]));
-    }
-    for (atn_idx h = 0; h < heads; h++) l->bad[h] = false;
-    for (int i = 0; i < n; i++) {
-        ATN_TRY(set_input(cx, s, l, i));
+    ATN_TRY(make_steps(cx, s, at, load_step, l));
+    atn_free(cx, l->bad);
+    l->bad = NULL;
+    ATN_NEW(l->bad, heads);
+    for (int i = 0; i <= l->at; i++)
         for (atn_idx h = 0; h < heads; h++) l->bad[h] |= l->step[i].bad[h];
-    }
     atn_free(cx, l->w_o);
     l->w_o = NULL;
     ATN_TRY(load_w_o(cx, s->capture, at, l));
 done:
     return st;
+}
+
+atn_status atn_approx_layer_shape(atn_ctx *cx, const atn_approx_source *s, int at,
+                                  atn_approx_layer *l)
+{
+    return make_steps(cx, s, at, shape_step, l);
 }
 
 void atn_approx_layer_release(atn_ctx *cx, atn_approx_layer *l)

@@ -45,6 +45,10 @@ typedef struct atn_approx_layer {
  * on failure. */
 atn_status atn_approx_layer_load(atn_ctx *cx, const atn_approx_source *s, int at,
                                  atn_approx_layer *l) ATN_WARN_UNUSED;
+/* Before anything is read: its inputs, of heads that have shapes alone, as a method's
+ * .bytes takes them. USAGE as there. */
+atn_status atn_approx_layer_shape(atn_ctx *cx, const atn_approx_source *s, int at,
+                                  atn_approx_layer *l) ATN_WARN_UNUSED;
 /* Do methods read other steps, so that the steps of a layer should follow one another? */
 bool atn_approx_reads_steps(const atn_approx_source *s);
 bool atn_approx_same_layer(const atn_layer_info *a, const atn_layer_info *b);

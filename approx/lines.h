@@ -23,6 +23,9 @@ typedef struct atn_lines {
 atn_status atn_lines_sum(atn_ctx *cx, const atn_head *h, atn_idx last,
                          atn_lines *out) ATN_WARN_UNUSED;
 
+/* Bytes of that at most, with what making it takes. */
+double atn_lines_bytes(const atn_head *h);
+
 /* The k largest of score [n], of which the first `forced` come first (they are
  * overwritten), as spans from `from` on into out [k]; returns how many spans. ties as
  * of atn_cut_at_count; scratch [n]. */
@@ -32,6 +35,8 @@ atn_idx atn_lines_best(double *score, atn_idx n, atn_idx k, atn_idx forced,
 atn_status atn_lines_pattern(atn_ctx *cx, const atn_frame *f, const atn_span *columns,
                              atn_idx n_columns, const atn_span *diagonals,
                              atn_idx n_diagonals, atn_pattern **out) ATN_WARN_UNUSED;
+/* Bytes of it at most, with what making it takes. */
+double atn_lines_pattern_bytes(double columns, double diagonals);
 
 /* Means of the queries of every block at absolute positions, [lists, d], and of the
  * keys, [blocks, d]. In the arena. */
@@ -41,6 +46,9 @@ typedef struct atn_means {
 } atn_means;
 atn_status atn_means_of(atn_ctx *cx, const atn_head *h, atn_idx block,
                         atn_means *out) ATN_WARN_UNUSED;
+/* Bytes of that, and of scores of ATN_MEANS_ROWS block rows, twice those of one block
+ * row, on every thread. */
+double atn_means_bytes(const atn_ctx *cx, const atn_head *h, atn_idx block);
 /* Block rows that are scored together, so that keys are packed for all of them. */
 enum { ATN_MEANS_ROWS = 16 };
 /* z [n, blocks] <- scale times the products of the means of block rows first + at ..,
