@@ -28,6 +28,7 @@ typedef struct atn_approx_opts {
     atn_idx sample; /* rows that are compared; 0 = all */
     bool as_published;
     bool timings;       /* seconds, which no two runs share */
+    bool people;        /* pareto and best are read as text */
     const char *dump;   /* directory; NULL = none */
     bool force;         /* an existing dump is replaced */
     const atn_run *run; /* for the dump; may be NULL */

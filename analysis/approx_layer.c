@@ -138,6 +138,12 @@ static atn_status set_input(atn_ctx *cx, const atn_approx_source *s,
     const uint8_t *role = atn_capture_roles(s->capture);
     atn_status st = ATN_OK;
 
+    if (s->prompt > p->nk)
+        ATN_FAIL(
+            ATN_USAGE,
+            "--prompt %lld is beyond the %lld keys of layer %d (give the tokens of "
+            "the prompt, or leave it out)",
+            (long long)s->prompt, (long long)p->nk, p->layer);
     if (grid) l->grid = *grid;
     /* that of the capture may be of another stack */
     if (!s->grid && !grid_fits(&l->grid, &step->head[0])) l->grid.n = 0;

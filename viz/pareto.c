@@ -81,6 +81,39 @@ static bool usable(const plot *p, atn_idx r)
            isfinite(atn_table_get_f64(p->t, r, p->y));
 }
 
+static const char *cell_of(const plot *p, atn_idx r, int col)
+{
+    const bool is = col >= 0 && atn_table_col_type(p->t, col) == ATN_COL_STR;
+    const char *text = is ? atn_table_get_str(p->t, r, col) : NULL;
+
+    return text ? text : "";
+}
+
+/* Is row r of another layer or head than the first? */
+static bool is_elsewhere(const atn_table *t, atn_idx r)
+{
+    static const char *const keys[] = {"step", "layer", "head"};
+
+    for (size_t k = 0; k < ATN_LEN(keys); k++) {
+        const int col = atn_table_find_col(t, keys[k]);
+
+        if (col >= 0 && atn_table_get_f64(t, r, col) != atn_table_get_f64(t, 0, col))
+            return true;
+    }
+    return false;
+}
+
+/* Rows of heads or layers in place of means: a method at a budget comes again. */
+static bool is_by_head(const plot *p)
+{
+    for (atn_idx r = 1; r < atn_table_rows(p->t); r++)
+        if (strcmp(cell_of(p, r, p->method), cell_of(p, 0, p->method)) == 0 &&
+            strcmp(cell_of(p, r, p->budget), cell_of(p, 0, p->budget)) == 0 &&
+            is_elsewhere(p->t, r))
+            return true;
+    return false;
+}
+
 static const char *check(const atn_table *t)
 {
     const plot p = columns_of(t);
@@ -90,6 +123,14 @@ static const char *check(const atn_table *t)
     if (!atn_is_number_col(t, p.x)) return "it has no numeric column executed_share";
     if (!atn_is_number_col(t, p.y))
         return "it has no numeric column output_error_relative";
+    if (strcmp(atn_table_kind(t), "best") == 0 ||
+        atn_table_find_col(t, "second_error_relative") >= 0)
+        return "it has the best method of every head (give the pareto table, "
+               "FILE.pareto.csv beside the FILE of approx -o FILE)";
+    if (is_by_head(&p))
+        return "it has several rows of one method and budget, those of heads or layers "
+               "(give the "
+               "means, FILE.pareto.csv beside the FILE of approx -o FILE)";
     if (atn_table_rows(t) > POINTS_MOST) return "it has more than 4096 rows";
     for (atn_idx r = 0; r < atn_table_rows(t); r++)
         if (usable(&p, r)) return NULL;
