@@ -75,6 +75,10 @@ enum { ATN_APPROX_PARAMETERS = 1024 };
 atn_status atn_approx_parameters(atn_ctx *cx, const atn_choice *c, double lo, double hi,
                                  char out[ATN_APPROX_PARAMETERS]) ATN_WARN_UNUSED;
 
+/* analysis/approx_notes.c: says which methods keep everything, and which a budget does
+ * not reach. */
+void atn_approx_notes(atn_ctx *cx, const atn_approx *a);
+
 enum { ATN_APPROX_TOP_K = 32 };
 /* Heads of this shape are small enough to keep one thread each. */
 bool atn_approx_by_head(const atn_approx *a, const atn_head *h, atn_idx heads);

@@ -304,6 +304,7 @@ atn_status atn_approx_run(atn_ctx *cx, const atn_capture *c, const atn_selection
     ATN_TRY(find_folders(cx, a));
     if (opts->dump) ATN_TRY(atn_dump_open(cx, a, opts->dump, opts->force, &a->dump));
     ATN_TRY(run_layers(cx, a));
+    atn_approx_notes(cx, a);
     if (a->dump) {
         st = atn_dump_close(cx, a->dump, opts->run);
         a->dump = NULL;

@@ -440,6 +440,8 @@ const atn_method atn_method_h2o = {
     .params_size = sizeof(h2o),
     .budget = "ratio",
     .looks = looks,
+    .dense = "all rows are those of the prompt, or ratios hold the whole text (give "
+             "--prompt N, or smaller ones)",
     .plan = plan,
     .bytes = bytes,
 };

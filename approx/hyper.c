@@ -548,6 +548,7 @@ const atn_method atn_method_hyper = {
     .params_size = sizeof(hyper),
     .budget = "samples",
     .looks = looks,
+    .dense = "texts up to `min` tokens stay dense (give a smaller min, and block)",
     .plan = plan,
     .bytes = bytes,
 };

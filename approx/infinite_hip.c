@@ -484,6 +484,8 @@ const atn_method atn_method_infinite_hip = {
     .params_size = sizeof(infinite),
     .budget = "k",
     .looks = looks,
+    .dense = "sink, window and k hold the whole text, or layers are below dense_layers "
+             "(give smaller ones)",
     .plan = plan,
     .bytes = bytes,
 };

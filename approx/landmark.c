@@ -366,6 +366,8 @@ const atn_method atn_method_landmark = {
     .params = params,
     .params_size = sizeof(landmark),
     .budget = "k",
+    .dense = "a row without landmarks before it keeps all (import --roles FILE, or "
+             "give every=N)",
     .plan = plan,
     .bytes = bytes,
 };

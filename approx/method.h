@@ -81,6 +81,8 @@ typedef struct atn_method {
     const atn_preset *presets; /* NULL = none */
     const char *budget;        /* the parameter that --budget fits; NULL = none */
     bool budget_falls;         /* a larger one keeps less */
+    const char
+        *dense; /* when it keeps everything, and the remedy; NULL = nothing special */
     /* ATN_LOOKS_*, on a causal head; NULL = nothing ahead. */
     unsigned (*looks)(const void *params, const atn_input *in);
     /* out [n], zeroed but for tiles of 1 x 1, are the plans of heads first ..
