@@ -24,6 +24,7 @@
 #include "approx/chosen.h"
 #include "core/kernels/kernels.h"
 #include "core/rows.h"
+#include "core/wide_rows.h"
 
 typedef struct draft {
     atn_list cell;
@@ -176,14 +177,9 @@ done:
 /* The softmax of one row, in double until it is stored. */
 static void soften(const float *dot, atn_idx n, double scale, double *e, float *out)
 {
-    double max = -INFINITY, sum = 0;
-
-    for (atn_idx c = 0; c < n; c++) max = ATN_MAX(max, scale * (double)dot[c]);
-    for (atn_idx c = 0; c < n; c++) {
-        e[c] = exp(scale * (double)dot[c] - max);
-        sum += e[c];
-    }
-    for (atn_idx c = 0; c < n; c++) out[c] = (float)(e[c] / sum);
+    for (atn_idx c = 0; c < n; c++) e[c] = scale * (double)dot[c];
+    atn_wide_soften(e, n, -INFINITY);
+    for (atn_idx c = 0; c < n; c++) out[c] = (float)e[c];
 }
 
 /* Rows of a few cells. */

@@ -29,6 +29,7 @@
 
 #include "approx/lines.h"
 #include "core/rows.h"
+#include "core/wide_rows.h"
 
 #define SLACK 1e-10
 enum { PUBLISHED_BLOCK = 128 };
@@ -155,14 +156,11 @@ static atn_status mean_row(atn_ctx *cx, planning *p, const atn_means *m, double 
     const atn_arena_mark mark = atn_arena_save(cx);
     atn_means mean = *m;
     atn_status st = ATN_OK;
-    double max = -INFINITY, sum = 0;
 
     ATN_TAKE(mean.q, d);
     atn_block_means(last, rows, mean.q);
     ATN_TRY(atn_means_product(cx, &mean, 0, 1, d, p->h->scale, out));
-    for (atn_idx c = 0; c < p->nb; c++) max = fmax(max, out[c]);
-    for (atn_idx c = 0; c < p->nb; c++) sum += out[c] = exp(out[c] - max);
-    for (atn_idx c = 0; c < p->nb; c++) out[c] /= sum;
+    atn_wide_soften(out, p->nb, -INFINITY);
 done:
     atn_arena_rewind(cx, mark);
     return st;
@@ -220,12 +218,9 @@ static atn_status fill_rows(atn_ctx *cx, atn_idx task, void *state)
     for (atn_idx r = 0; r < n; r++) {
         const int64_t first = e->at[at + r], end = e->at[at + r + 1];
         const double *from = z + r * nb + e->lo[at + r];
-        double max = -INFINITY, sum = 0;
 
-        for (int64_t x = first; x < end; x++) max = fmax(max, from[x - first]);
-        for (int64_t x = first; x < end; x++)
-            sum += e->w[x] = exp(from[x - first] - max);
-        for (int64_t x = first; x < end; x++) e->w[x] /= sum;
+        for (int64_t x = first; x < end; x++) e->w[x] = from[x - first];
+        atn_wide_soften(e->w + first, end - first, -INFINITY);
     }
 done:
     atn_arena_rewind(cx, mark);

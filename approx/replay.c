@@ -8,6 +8,7 @@
 #include "approx/chosen.h"
 #include "core/kernels/kernels.h"
 #include "core/order.h"
+#include "core/wide_rows.h"
 
 enum { PROMPT_SHARE = 4 };
 
@@ -116,22 +117,14 @@ done:
 
 double atn_key_logit(const atn_head *h, const float *q, atn_idx at, atn_idx j)
 {
-    double s = h->scale * atn_row_dot(q, atn_crow(h->k, j), h->q.cols);
+    const double s = h->scale * atn_row_dot(q, atn_crow(h->k, j), h->q.cols);
 
-    if (h->alibi_slope != 0) s += h->alibi_slope * (double)(j - at);
-    if (h->sight.softcap > 0) s = h->sight.softcap * tanh(s / h->sight.softcap);
-    return s;
+    return atn_wide_logit(h, s, at, j);
 }
 
-/* Logits become weights. */
 static void soften(const atn_head *h, atn_idx n, double *w)
 {
-    double max = h->has_sink ? h->sink : -INFINITY, sum = 0;
-
-    for (atn_idx e = 0; e < n; e++) max = ATN_MAX(max, w[e]);
-    for (atn_idx e = 0; e < n; e++) sum += w[e] = exp(w[e] - max);
-    if (h->has_sink) sum += exp(h->sink - max);
-    for (atn_idx e = 0; e < n; e++) w[e] /= sum;
+    atn_wide_soften(w, n, h->has_sink ? h->sink : -INFINITY);
 }
 
 void atn_kept_weights(const atn_head *h, const float *q, atn_idx at,
