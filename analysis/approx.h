@@ -49,7 +49,8 @@ atn_status atn_approx_table(atn_ctx *cx, const atn_approx *a, atn_keys_of per,
                             atn_table **out) ATN_WARN_UNUSED;
 /* The table "pareto": a row a case, means over the selected heads; on_front: no other
  * case of as many heads executes and errs no more, and one of both less. Here and in
- * best, errors below 1e-6 are rounding and equal. */
+ * best, errors below 1e-6 are rounding and equal, and what keeps nothing in any row
+ * counts for nothing. */
 atn_status atn_approx_pareto(atn_ctx *cx, const atn_approx *a,
                              atn_table **out) ATN_WARN_UNUSED;
 /* The table "best": for every head and budget the method of least error among those

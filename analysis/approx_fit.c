@@ -9,8 +9,9 @@
 
 const char *const atn_fit_names[ATN_FITS] = {"", "fixed", "met", "least", "most"};
 
-/* NEIGHBOURS: values of an integer that are tried around one that a rule forbids. */
-enum { HALVINGS = 24, TRIES = 200, NEIGHBOURS = 1024 };
+/* NEIGHBOURS: values of an integer that are tried around one that a rule forbids; BESIDE:
+ * on each side of the result. */
+enum { HALVINGS = 24, TRIES = 200, NEIGHBOURS = 1024, BESIDE = 4 };
 static const double NEAR = .99;
 /* Larger than that a number is searched by its logarithm, from 1e-6 on. */
 static const double WIDE = 1e6, TINY = 1e-6;
@@ -29,7 +30,11 @@ typedef struct search {
     atn_choice choice; /* with values of its own */
     const atn_param *param;
     bool falls;
-    trial within, beyond; /* the nearest so far */
+    /* Where executed is within the target and where beyond it, as far as the search has
+     * closed in: executed need not grow all the way between. NAN = nowhere yet. */
+    double within, beyond;
+    trial best, least; /* of all tries: the most within it, the fewest beyond it */
+    double tried[TRIES];
     int tries;
 } search;
 
@@ -68,29 +73,50 @@ static double turned(const search *s, double x)
     return s->falls ? -x : x;
 }
 
-/* Plans at x and keeps the trial where it is the nearest to the target on its side.
- * *forbidden: a rule of the method is against this value. */
+/* Of two that are within the target the one that executes more; of two beyond it the
+ * one that executes less. The larger x, or the smaller, where they are equal. */
+static bool is_better(const trial *t, const trial *than, bool within)
+{
+    const double more = t->executed - than->executed, further = t->x - than->x;
+
+    if (!than->plan) return true;
+    return within ? more > 0 || (more == 0 && further > 0)
+                  : more < 0 || (more == 0 && further < 0);
+}
+
+/* Plans at x, and keeps the trial where it is the best on its side. *forbidden: a rule
+ * of the method is against this value. */
 static atn_status try_at(atn_ctx *cx, search *s, double x, bool *forbidden)
 {
     atn_status st = ATN_OK;
-    trial t, *side;
+    trial t = {0}, *side;
+    bool within;
 
     *forbidden = false;
     ATN_TRY(atn_stopped(cx, "fitting the budget"));
     atn_approx_put(s->param, s->choice.values, turned(s, x));
     st = plan_now(cx, s, &t);
-    if (st == ATN_USAGE) {
-        *forbidden = true;
-        return ATN_OK;
-    }
+    *forbidden = st == ATN_USAGE;
+    if (*forbidden) return ATN_OK;
     ATN_TRY(st);
     t.x = x;
-    s->tries++;
-    side = t.executed <= s->o->target ? &s->within : &s->beyond;
-    drop(cx, s, side);
-    *side = t;
+    if (s->tries < TRIES) s->tried[s->tries++] = x;
+    within = t.executed <= s->o->target;
+    *(within ? &s->within : &s->beyond) = x;
+    side = within ? &s->best : &s->least;
+    if (is_better(&t, side, within)) {
+        drop(cx, s, side);
+        *side = t;
+        t = (trial){0};
+    }
 done:
+    drop(cx, s, &t);
     return st;
+}
+
+static bool near_enough(const search *s)
+{
+    return s->best.executed > 0 && s->best.executed >= NEAR * s->o->target;
 }
 
 /* ---- integers ---- */
@@ -123,13 +149,38 @@ static atn_status bracket(atn_ctx *cx, search *s, double lo, double hi)
     bool found = true;
 
     for (double step = 1; found && s->tries < TRIES; step *= 2) {
-        if (s->within.plan && s->beyond.plan) break;
-        if (s->within.plan)
-            ATN_TRY(try_near(cx, s, fmin(s->within.x + step, hi), s->within.x, hi + 1,
-                             &found));
+        if (!isnan(s->within) && !isnan(s->beyond)) break;
+        if (!isnan(s->within))
+            ATN_TRY(
+                try_near(cx, s, fmin(s->within + step, hi), s->within, hi + 1, &found));
         else
-            ATN_TRY(try_near(cx, s, fmax(s->beyond.x - step, lo), lo - 1, s->beyond.x,
-                             &found));
+            ATN_TRY(
+                try_near(cx, s, fmax(s->beyond - step, lo), lo - 1, s->beyond, &found));
+    }
+done:
+    return st;
+}
+
+static bool was_tried(const search *s, double x)
+{
+    for (int i = 0; i < s->tries; i++)
+        if (s->tried[i] == x) return true;
+    return false;
+}
+
+/* Values beside the best one: where executed goes up and down, one of them may do
+ * better. */
+static atn_status try_beside(atn_ctx *cx, search *s, double lo, double hi)
+{
+    const double x = s->best.x;
+    atn_status st = ATN_OK;
+    bool forbidden;
+
+    for (int i = 2; s->best.plan && i <= 2 * BESIDE + 1 && !near_enough(s); i++) {
+        const double y = x + (i % 2 ? 1 : -1) * (double)(i / 2);
+
+        if (y >= lo && y <= hi && s->tries < TRIES && !was_tried(s, y))
+            ATN_TRY(try_at(cx, s, y, &forbidden));
     }
 done:
     return st;
@@ -153,21 +204,16 @@ static atn_status search_integers(atn_ctx *cx, search *s, double start)
         goto done;
     }
     ATN_TRY(bracket(cx, s, lo, hi));
-    while (found && s->within.plan && s->beyond.plan && s->tries < TRIES &&
-           s->beyond.x - s->within.x > 1)
-        ATN_TRY(try_near(cx, s, floor((s->within.x + s->beyond.x) / 2), s->within.x,
-                         s->beyond.x, &found));
+    while (found && s->tries < TRIES && s->beyond - s->within > 1)
+        ATN_TRY(try_near(cx, s, floor((s->within + s->beyond) / 2), s->within,
+                         s->beyond, &found));
+    ATN_TRY(try_beside(cx, s, lo, hi));
     atn_err_clear(cx);
 done:
     return st;
 }
 
 /* ---- numbers ---- */
-
-static bool near_enough(const search *s)
-{
-    return s->within.plan && s->within.executed >= NEAR * s->o->target;
-}
 
 /* Between two values, where the range is wide between their logarithms. */
 static double middle(double a, double b, bool wide)
@@ -192,14 +238,14 @@ static atn_status search_numbers(atn_ctx *cx, search *s, double start)
             goto done;
         }
         /* what a rule forbids is taken as too much */
-        if (forbidden || (s->beyond.plan && s->beyond.x == x))
+        if (forbidden || s->beyond == x)
             to = x;
         else
             from = x;
         x = middle(from, to, wide);
     }
-    if (!s->within.plan) ATN_TRY(try_at(cx, s, lo, &forbidden));
-    if (!s->beyond.plan && !near_enough(s)) ATN_TRY(try_at(cx, s, hi, &forbidden));
+    if (isnan(s->within)) ATN_TRY(try_at(cx, s, lo, &forbidden));
+    if (isnan(s->beyond) && !near_enough(s)) ATN_TRY(try_at(cx, s, hi, &forbidden));
     atn_err_clear(cx);
 done:
     return st;
@@ -224,12 +270,13 @@ static atn_status fit(atn_ctx *cx, search *s, atn_fitted *out)
     atn_status st = ATN_OK;
 
     ATN_TRY(whole ? search_integers(cx, s, start) : search_numbers(cx, s, start));
-    if (!s->within.plan) {
+    /* what executes nothing keeps nothing, and is no fit */
+    if (s->least.plan && !(s->best.executed > 0)) {
         out->fit = ATN_FIT_LEAST;
-        take(s, &s->beyond, out);
+        take(s, &s->least, out);
     } else {
-        out->fit = s->beyond.plan || near_enough(s) ? ATN_FIT_MET : ATN_FIT_MOST;
-        take(s, &s->within, out);
+        out->fit = s->least.plan || near_enough(s) ? ATN_FIT_MET : ATN_FIT_MOST;
+        take(s, &s->best, out);
     }
 done:
     return st;
@@ -270,8 +317,8 @@ static atn_status take_given(atn_ctx *cx, search *s, atn_fitted *out)
     for (atn_idx h = 0; h < out->n; h++) executed += out->cost[h].executed;
     if (executed > s->o->target)
         out->fit = ATN_FIT_LEAST;
-    else if (out->fit == ATN_FIT_LEAST)
-        out->fit = ATN_FIT_MET;
+    else if (out->fit == ATN_FIT_LEAST || executed == 0)
+        out->fit = executed > 0 ? ATN_FIT_MET : ATN_FIT_MOST;
 done:
     return st;
 }
@@ -280,7 +327,7 @@ atn_status atn_approx_fit(atn_ctx *cx, const atn_input *in, const atn_fit_opts *
                           atn_fitted *out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    search s = {.in = in, .o = o, .choice = *o->choice};
+    search s = {.in = in, .o = o, .choice = *o->choice, .within = NAN, .beyond = NAN};
     atn_status st = ATN_OK;
     char *values = NULL;
     trial t = {0};
@@ -306,8 +353,8 @@ atn_status atn_approx_fit(atn_ctx *cx, const atn_input *in, const atn_fit_opts *
         out->fit = isnan(o->target) ? ATN_FIT_NONE : ATN_FIT_FIXED;
     }
 done:
-    drop(cx, &s, &s.within);
-    drop(cx, &s, &s.beyond);
+    drop(cx, &s, &s.best);
+    drop(cx, &s, &s.least);
     atn_arena_rewind(cx, mark);
     return st;
 }

@@ -3,10 +3,13 @@
  *
  * Math    executed(x) = the pairs in executed tiles, summed over the heads of the unit;
  *         larger x execute more (where they execute less, -x is searched). Integers:
- *         the largest x with executed(x) <= target that a search by doubled steps and
- *         halved intervals finds from a start; values that a rule forbids are passed
- *         over. Numbers: as soon as executed is within 1 % below the target, or 24
- *         halvings. Where executed(x) does not grow all the way, some crossing.
+ *         steps are doubled from a start until the target is passed, then the interval
+ *         is halved; values that a rule forbids are passed over. Then, unless executed
+ *         is within 1 % below the target, 4 values on each side of the result, for
+ *         executed(x) need not grow all the way. Numbers: 24 halvings, or until it is.
+ *         The result is, of all values tried, the one that executes most within the
+ *         target (the largest of equal ones), but not nothing; where there is none, the
+ *         one that executes least beyond it.
  * Oracle  executed = w n - w (w - 1) / 2 of a window: the largest w.
  * Cost    two plans where the start is the answer, about 2 log2 of the way to it else.
  */
@@ -20,7 +23,7 @@ typedef enum atn_fit {
     ATN_FIT_NONE,  /* no budget: as the parameters say */
     ATN_FIT_FIXED, /* nothing to fit */
     ATN_FIT_MET,
-    ATN_FIT_LEAST, /* above the budget at the least value */
+    ATN_FIT_LEAST, /* above the budget at the least value that executes anything */
     ATN_FIT_MOST,  /* below it at the largest value that makes a difference */
     ATN_FITS
 } atn_fit;

@@ -426,13 +426,19 @@ static bool beats(const double *x, const double *y)
     return less >= 0 && better >= 0 && (less > 0 || better > 0);
 }
 
+/* What keeps nothing in any row costs nothing and is no approximation. */
+static bool keeps_nothing(const double *value)
+{
+    return value[ATN_APPROX_KEPT] == 0;
+}
+
 static bool on_front(const atn_approx *a, const joined *all, int c)
 {
     for (int k = 0; k < a->n_cases; k++)
-        if (all[k].n == all[c].n && !is_apart(a, k) &&
+        if (all[k].n == all[c].n && !is_apart(a, k) && !keeps_nothing(all[k].value) &&
             !isnan(all[k].value[ATN_APPROX_ERROR]) && beats(all[k].value, all[c].value))
             return false;
-    return true;
+    return !keeps_nothing(all[c].value);
 }
 
 static const int front_values[] = {ATN_APPROX_EXECUTED,    ATN_APPROX_ERROR,
@@ -502,8 +508,8 @@ static bool is_better(const double *x, const double *y)
     return x[ATN_APPROX_EXECUTED] < y[ATN_APPROX_EXECUTED];
 }
 
-/* The best case of head i at a budget that is not `but`, nor an oracle beside others;
- * -1 = none. */
+/* The best case of head i at a budget that is not `but`, keeps something and is no
+ * oracle beside others; -1 = none. */
 static int best_of(const atn_approx *a, atn_idx i, int budget, int but)
 {
     int best = -1;
@@ -512,7 +518,7 @@ static int best_of(const atn_approx *a, atn_idx i, int budget, int but)
         const atn_approx_cell *x = atn_approx_at(a, i, c);
 
         if (c == but || !x->done || !x->keeps || is_apart(a, c) ||
-            isnan(x->value[ATN_APPROX_ERROR]))
+            keeps_nothing(x->value) || isnan(x->value[ATN_APPROX_ERROR]))
             continue;
         if (best < 0 || is_better(x->value, atn_approx_at(a, i, best)->value)) best = c;
     }

@@ -138,6 +138,11 @@ atn_status atn_generator_heads(atn_ctx *cx, atn_pattern **p, atn_idx n,
     return ATN_OK;
 }
 
+atn_idx atn_generator_first(const atn_frame *f, atn_idx count)
+{
+    return ATN_MIN(count, atn_generator_cols(f));
+}
+
 atn_status atn_generator_sink(atn_ctx *cx, const char *id, const char *what,
                               const atn_frame *f, atn_idx sink)
 {

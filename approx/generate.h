@@ -49,6 +49,8 @@ atn_status atn_generator_join(atn_ctx *cx, atn_pattern *a, atn_pattern *b,
 atn_status atn_generator_heads(atn_ctx *cx, atn_pattern **p, atn_idx n,
                                atn_pattern **out) ATN_WARN_UNUSED;
 
+/* The first `count` blocks of keys, cut to those that there are. */
+atn_idx atn_generator_first(const atn_frame *f, atn_idx count);
 /* USAGE where `sink` blocks are more than there are keys. */
 atn_status atn_generator_sink(atn_ctx *cx, const char *id, const char *what,
                               const atn_frame *f, atn_idx sink) ATN_WARN_UNUSED;

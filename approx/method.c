@@ -207,7 +207,8 @@ static atn_status plan_static(atn_ctx *cx, const atn_choice *c, const atn_input 
                           .layer = h->layer,
                           .seed = in->seed,
                           .draws = in->draws,
-                          .head = head};
+                          .head = head,
+                          .grid = in->grid};
     atn_pattern *p = NULL;
     atn_status st = ATN_OK;
 

@@ -21,6 +21,8 @@ typedef struct atn_layout {
     atn_draws *draws; /* random objects of head `head` are taken from it, if it has
                          them, and kept there; NULL = all are drawn, none is kept */
     atn_idx head;
+    const atn_list *grid; /* the axes that the first tokens form, row-major, as the
+                             layer says; NULL = nothing is known */
 } atn_layout;
 atn_layout atn_layout_square(atn_idx n, atn_idx heads, uint64_t seed);
 

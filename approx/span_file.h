@@ -1,9 +1,15 @@
-/* approx/span_file.h -- plans of elastic spans in files: a rule for every head.
+/* approx/span_file.h -- plans of elastic spans in files: a rule for every head, in
+ * one of two forms.
  *
  *     {"schema": "attnscope/moa/1", "block": 64,
  *      "layers": [{"layer": 0, "heads": [[alpha, beta], ...]}, ...]}
  *
- * alpha in tokens, 0 <= beta <= 1; layers in any order, each once; no other keys.
+ * with layers in any order, each once; or, as the authors of MoA publish them,
+ *
+ *     {"alphas": [[alpha of a head, ...], ...], "betas": [[beta of a head, ...], ...]}
+ *
+ * a list for every layer of the model, in order. alpha in tokens, 0 <= beta <= 1,
+ * blocks of 64; no other keys.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once

@@ -73,14 +73,17 @@ atn_status atn_span_grid_check(atn_ctx *cx, const char *id, const atn_span_grid 
 
     if (g->shortest > g->profile || g->profile > g->longest)
         ATN_FAIL(ATN_USAGE,
-                 "%s: shortest=%.0f, profile=%.0f and longest=%.0f must ascend", id,
-                 g->shortest, g->profile, g->longest);
+                 "%s: shortest=%.0f, profile=%.0f and longest=%.0f must ascend "
+                 "(give them from the smallest up)",
+                 id, g->shortest, g->profile, g->longest);
     ATN_TRY(atn_span_rules(cx, g, &rules, &n));
     if (n == 0)
         ATN_FAIL(ATN_USAGE,
                  "%s: no elastic rule fits shortest=%.0f, profile=%.0f and "
-                 "longest=%.0f",
-                 id, g->shortest, g->profile, g->longest);
+                 "longest=%.0f: the first two add up to %d at least (give profile=%.0f "
+                 "or more, and longest no less)",
+                 id, g->shortest, g->profile, g->longest, ALPHA_STEP,
+                 ALPHA_STEP - g->shortest);
 done:
     atn_free(cx, rules);
     return st;

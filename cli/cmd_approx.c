@@ -5,7 +5,6 @@
 #include "analysis/approx.h"
 #include "analysis/describe.h"
 #include "cli/output.h"
-#include "core/param.h"
 
 static const atn_option options[] = {
     {"method", 0, ATN_OPT_TEXT, "LIST",
@@ -36,34 +35,6 @@ static const atn_option options[] = {
     ATN_OPTION_KEEP,
     ATN_OPTION_END,
 };
-
-/* "AxBxC" into a list of 1 to 3 lengths. */
-static atn_status read_grid(atn_cli *cli, atn_list *grid)
-{
-    typedef struct shape {
-        atn_list grid;
-    } shape;
-    static const atn_param row[] = {
-        ATN_PARAM_LIST(shape, grid, "", 1, 0x1p31, "lengths of the axes"),
-        ATN_PARAM_END};
-    const char *text = atn_opt_text(cli, "grid", NULL);
-    atn_ctx *cx = cli->cx;
-    atn_status st = ATN_OK;
-    char *spec = NULL;
-    shape s = {{0}};
-
-    if (!text) return ATN_OK;
-    spec = atn_strfmt(cx, "grid=%s", text);
-    if (!spec) ATN_TRY(cx->err.code);
-    ATN_TRY(atn_param_parse(cx, "--grid", row, spec, &s));
-    if (s.grid.n < 1 || s.grid.n > 3)
-        ATN_FAIL(ATN_USAGE, "--grid %s has %d axes (give 1 to 3, as 16x44x80)", text,
-                 s.grid.n);
-    *grid = s.grid;
-done:
-    atn_free(cx, spec);
-    return st;
-}
 
 /* People who ask for nothing else read the summaries: forty columns for every head are
  * for programs. */
@@ -142,7 +113,7 @@ static atn_status run(atn_cli *cli)
                          .dump = atn_opt_text(cli, "dump", NULL),
                          .force = atn_opt_given(cli, "force")};
 
-    ATN_TRY(read_grid(cli, &grid));
+    ATN_TRY(atn_opt_shape(cli, "grid", 3, &grid));
     ATN_TRY(atn_cli_check_output(cli, atn_opt_text(cli, "output", NULL)));
     ATN_TRY(atn_subject_open(cli, cli->args[0], &s));
     o.run = &s.run;
@@ -189,7 +160,8 @@ const atn_command atn_command_approx = {
         "run as they are and are marked.\n"
         "Further tables: pareto (means over the heads, and which methods no other "
         "betters in both error and cost) and best (the method of least error of every "
-        "head). As text these two are all, unless --per, -o or --keep ask for more.\n"
+        "head). As text these two are all, unless --per, -o or --keep ask for more. "
+        "docs/guide/approx-columns.md defines every column.\n"
         "attnscope list methods names the methods and static patterns, attnscope help "
         "method NAME explains one. Of all or a family, what cannot run on this capture "
         "is left out and said.",

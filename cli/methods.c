@@ -123,30 +123,14 @@ done:
     return st;
 }
 
-/* "(1 .. 4096)", "(1 or more)", "(avg|max)" */
-static void print_range(const atn_param *p)
-{
-    if (p->type == ATN_PARAM_CHOICE_T)
-        printf(" (%s)", p->choices);
-    else if (p->type == ATN_PARAM_F64_T)
-        printf(" (%g .. %g)", p->min, p->max);
-    else if (p->type != ATN_PARAM_I64_T && p->type != ATN_PARAM_LIST_T)
-        return;
-    else if (p->max >= 0x1p29) /* beyond any text */
-        printf(" (%.0f or more)", p->min);
-    else
-        printf(" (%.0f .. %.0f)", p->min, p->max);
-}
-
 static void print_param(const atn_choice *c, const atn_param *p)
 {
     const atn_param one[] = {*p, ATN_PARAM_END};
-    char text[512];
+    char text[512], range[256];
 
     atn_param_print(one, c->values, text, sizeof text);
-    printf("  %-28s %s", text, p->text);
-    print_range(p);
-    printf("\n");
+    atn_param_range(p, range, sizeof range);
+    printf("  %-28s %s (%s)\n", text, p->text, range);
 }
 
 static void print_needs(const atn_choice *c, const atn_choice_facts *f)
@@ -173,15 +157,21 @@ static void print_needs(const atn_choice *c, const atn_choice_facts *f)
 
 atn_status atn_method_help(atn_ctx *cx, const char *id)
 {
+    static const char *const by_reads[] = {"", " --grid AxBxC", " --prompt N",
+                                           " --grid AxBxC --prompt N"};
     const atn_arena_mark mark = atn_arena_save(cx);
+    const char *facts;
     atn_status st = ATN_OK;
     atn_choice_facts f;
     atn_choice c;
 
     ATN_TRY(atn_choice_read(cx, id, NULL, &c));
     f = atn_choice_describe(&c);
-    printf("attnscope approx RUN --method %s\n", id);
-    printf("attnscope plot pattern RUN --from %s -o FILE.svg\n\n", id);
+    facts = by_reads[(f.reads & ATN_READS_GRID ? 1 : 0) +
+                     (f.reads & ATN_READS_PROMPT ? 2 : 0)];
+    printf("attnscope approx RUN --method %s%s\n", id, facts);
+    printf("attnscope plot pattern RUN --from %s%s --layers 0 -o FILE.svg\n\n", id,
+           facts);
     printf("%s: %s\n", f.title, f.text);
     if (c.preset)
         printf("%s is the preset %s:%s (%s)\n", id,

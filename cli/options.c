@@ -6,11 +6,11 @@
 #include <argp.h>
 #include <limits.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli/command.h"
-#include "core/param.h"
 
 static const atn_option general[] = {
     {"help", 'h', ATN_OPT_FLAG, NULL, "show this help", 0, 0},
@@ -248,12 +248,14 @@ static atn_status read_value(atn_cli *cli, int i, const char *text)
     const atn_option *row = cli->rows[i];
     atn_opt_value *v = &cli->values[i];
     const bool ranged = row->min < row->max;
+    char what[64];
     atn_status st = ATN_OK;
     atn_idx count = 0;
     size_t bytes = 0;
 
     v->given++;
     v->text = text;
+    snprintf(what, sizeof what, "--%s", row->name);
     switch (row->kind) {
     case ATN_OPT_FLAG:
     case ATN_OPT_TEXT:
@@ -265,15 +267,15 @@ static atn_status read_value(atn_cli *cli, int i, const char *text)
         st = read_integer(cli, row, text, &v->integer);
         break;
     case ATN_OPT_COUNT:
-        st = atn_parse_count(cli->cx, row->name, text, &count);
+        st = atn_parse_count(cli->cx, what, text, &count);
         v->integer = count;
         break;
     case ATN_OPT_BYTES:
-        st = atn_parse_bytes(cli->cx, row->name, text, &bytes);
+        st = atn_parse_bytes(cli->cx, what, text, &bytes);
         v->integer = (int64_t)bytes;
         break;
     case ATN_OPT_F64:
-        st = atn_parse_f64(cli->cx, row->name, text, &v->number);
+        st = atn_parse_f64(cli->cx, what, text, &v->number);
         if (st == ATN_OK && ranged && !(v->number >= row->min && v->number <= row->max))
             return bad_range(cli, row, text);
         return st;
@@ -381,6 +383,18 @@ double atn_opt_f64(const atn_cli *cli, const char *name, double def)
     const atn_opt_value *v = value_of(cli, name);
 
     return v->given ? v->number : def;
+}
+
+atn_status atn_opt_shape(const atn_cli *cli, const char *name, int most, atn_list *out)
+{
+    const char *text = atn_opt_text(cli, name, NULL);
+
+    out->n = 0;
+    if (!text || atn_shape_read(text, most, out)) return ATN_OK;
+    return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
+                    "%s: --%s '%.60s' is not 1 to %d whole numbers from 1 to 2^31 such "
+                    "as 16x44x80",
+                    cli->command->id, name, text, most);
 }
 
 void atn_cli_apply(atn_cli *cli)

@@ -8,7 +8,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
-#include "core/ctx.h"
+#include "core/param.h"
 
 typedef enum atn_opt_kind {
     ATN_OPT_FLAG,   /* no value */
@@ -94,3 +94,7 @@ const char *atn_opt_text(const atn_cli *cli, const char *name,
                          const char *def); /* def may be NULL */
 int64_t atn_opt_i64(const atn_cli *cli, const char *name, int64_t def);
 double atn_opt_f64(const atn_cli *cli, const char *name, double def);
+/* "AxBxC" of 1 to `most` numbers, or none where it is not given; USAGE names the
+ * option. */
+atn_status atn_opt_shape(const atn_cli *cli, const char *name, int most,
+                         atn_list *out) ATN_WARN_UNUSED;

@@ -14,6 +14,8 @@ typedef struct atn_pattern_source {
     const char *const *words;   /* [n] cli/patterns.h */
     int n;
     const char *from;         /* NULL = the masks */
+    atn_list grid;            /* for `from`, n = 0: what the capture says */
+    atn_idx prompt;           /* likewise, 0 */
     const char *chosen;       /* atn_pattern_selection; NULL = none */
     atn_run *run;             /* gets the files of words as inputs; NULL = none */
     atn_idx tokens;           /* 0 = what words or capture say */

@@ -299,13 +299,13 @@ static atn_status number_from_text(atn_ctx *cx, const char *what, const atn_para
             ATN_FAIL(ATN_USAGE, "%s: '%s' is not a whole number", what, value);
     }
     if (row->type != ATN_PARAM_LIST_T)
-        snprintf(usual, sizeof usual, " (default %g)", row->def);
+        snprintf(usual, sizeof usual, " (default %.10g)", row->def);
     if (*x < row->min)
-        ATN_FAIL(ATN_USAGE, "%s = %s is below its minimum %g%s", what, value, row->min,
-                 usual);
+        ATN_FAIL(ATN_USAGE, "%s = %s is below its minimum %.10g%s", what, value,
+                 row->min, usual);
     if (*x > row->max)
-        ATN_FAIL(ATN_USAGE, "%s = %s is above its maximum %g%s", what, value, row->max,
-                 usual);
+        ATN_FAIL(ATN_USAGE, "%s = %s is above its maximum %.10g%s", what, value,
+                 row->max, usual);
 done:
     return st;
 }
@@ -395,36 +395,45 @@ static const atn_param *find_row(const atn_param *table, const char *name)
     return NULL;
 }
 
-/* Bounds that no one reaches are left open. */
-enum { BOUND_WORD = 32 };
-static const double BOUND_SHOWN = 0x1p40;
+/* Bounds that no one reaches are left open: no text has so many tokens, nothing is so
+ * large. */
+static const double TOKENS_SHOWN = 0x1p31, NUMBER_SHOWN = 0x1p40;
 
-static void bound_text(double x, char word[BOUND_WORD])
+static size_t print_numbers(const atn_param *row, char *out, size_t size)
 {
-    word[0] = '\0';
-    if (fabs(x) < BOUND_SHOWN) snprintf(word, BOUND_WORD, "%.10g", x);
-}
-
-/* "(1..64)", "(yes|no)", "(a|b)", "(numbers 1..64, AxBxC)", "(text)"; returns the bytes
- * that it needs, as snprintf does. */
-static size_t print_range(const atn_param *row, char *out, size_t size)
-{
-    char low[BOUND_WORD], high[BOUND_WORD];
+    const double most = row->type == ATN_PARAM_F64_T ? NUMBER_SHOWN : TOKENS_SHOWN;
+    const bool low = row->min > -most, high = row->max < most;
     int n;
 
-    bound_text(row->min, low);
-    bound_text(row->max, high);
-    if (row->type == ATN_PARAM_CHOICE_T)
-        n = snprintf(out, size, "(%s)", row->choices);
-    else if (row->type == ATN_PARAM_BOOL_T)
-        n = snprintf(out, size, "(yes|no)");
-    else if (row->type == ATN_PARAM_TEXT_T)
-        n = snprintf(out, size, "(text)");
-    else if (row->type == ATN_PARAM_LIST_T)
-        n = snprintf(out, size, "(AxBxC of %s..%s)", low, high);
+    if (low && high)
+        n = snprintf(out, size, "%.10g..%.10g", row->min, row->max);
+    else if (low || high)
+        n = snprintf(out, size, "%.10g or %s", low ? row->min : row->max,
+                     low ? "more" : "less");
     else
-        n = snprintf(out, size, "(%s..%s)", low, high);
+        n = snprintf(out, size, "any number");
     return (size_t)n;
+}
+
+size_t atn_param_range(const atn_param *row, char *out, size_t size)
+{
+    char numbers[WORD_MAX];
+
+    switch (row->type) {
+    case ATN_PARAM_CHOICE_T:
+        return (size_t)snprintf(out, size, "%s", row->choices);
+    case ATN_PARAM_BOOL_T:
+        return (size_t)snprintf(out, size, "yes|no");
+    case ATN_PARAM_TEXT_T:
+        return (size_t)snprintf(out, size, "text");
+    case ATN_PARAM_LIST_T:
+        print_numbers(row, numbers, sizeof numbers);
+        return (size_t)snprintf(out, size, "AxBxC of %s", numbers);
+    case ATN_PARAM_I64_T:
+    case ATN_PARAM_F64_T:
+        break;
+    }
+    return print_numbers(row, out, size);
 }
 
 /* "k (1..64), kind (a|b)"; the ranges are left out when they do not fit. */
@@ -435,8 +444,10 @@ static void print_known(const atn_param *table, bool ranges, char *out, size_t s
     out[0] = '\0';
     for (const atn_param *row = table; row->name && used < size; row++) {
         used += (size_t)snprintf(out + used, size - used, "%s%s%s", used ? ", " : "",
-                                 row->name, ranges ? " " : "");
-        if (ranges && used < size) used += print_range(row, out + used, size - used);
+                                 row->name, ranges ? " (" : "");
+        if (!ranges || used >= size) continue;
+        used += atn_param_range(row, out + used, size - used);
+        if (used < size) used += (size_t)snprintf(out + used, size - used, ")");
     }
     if (used < size) return;
     if (ranges)

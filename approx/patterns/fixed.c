@@ -62,6 +62,26 @@ done:
     return st;
 }
 
+/* The sets fit into a segment, each with a column. */
+static atn_status check(atn_ctx *cx, const fixed *t)
+{
+    const long long sets = t->sets, summary = t->summary, stride = t->stride;
+    atn_status st = ATN_OK;
+
+    if (sets > stride)
+        ATN_FAIL(ATN_USAGE,
+                 "fixed: %lld sets of a column at least do not fit into stride = %lld "
+                 "(give sets <= %lld)",
+                 sets, stride, ATN_MAX(stride / summary, 1LL));
+    if (summary > stride / sets)
+        ATN_FAIL(ATN_USAGE,
+                 "fixed: %lld sets of summary = %lld columns do not fit into stride = "
+                 "%lld (give summary <= %lld)",
+                 sets, summary, stride, stride / sets);
+done:
+    return st;
+}
+
 static atn_status make(atn_ctx *cx, const void *params_, const atn_layout *l,
                        atn_pattern **out)
 {
@@ -74,12 +94,7 @@ static atn_status make(atn_ctx *cx, const void *params_, const atn_layout *l,
     atn_status st = ATN_OK;
     atn_idx n = 0;
 
-    if (t->summary > t->stride / t->sets)
-        ATN_FAIL(ATN_USAGE,
-                 "fixed: %lld sets of summary = %lld columns do not fit into stride = "
-                 "%lld (give summary <= %lld)",
-                 (long long)t->sets, (long long)t->summary, (long long)t->stride,
-                 (long long)(t->stride / t->sets));
+    ATN_TRY(check(cx, t));
     ATN_TRY(atn_generator_halves(cx, "fixed", t->form, l));
     ATN_TAKE(each, heads);
     for (; n < heads; n++)

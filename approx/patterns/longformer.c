@@ -38,13 +38,13 @@ static atn_status globals(atn_ctx *cx, const longformer *t, const atn_frame *f,
                           atn_pattern **out)
 {
     const atn_span all = {0, atn_generator_reach(f)};
+    const atn_span first = {0, atn_generator_first(f, t->first)};
     atn_status st = ATN_OK;
     atn_span *spans = NULL;
     atn_box *boxes = NULL;
     atn_idx n = 0, made = 0;
 
     *out = NULL;
-    ATN_TRY(atn_generator_sink(cx, "longformer", "first", f, t->first));
     ATN_TRY(
         atn_generator_places(cx, "longformer", "global", f, &t->global, &spans, &n));
     ATN_TAKE(boxes, 2 * n + 2);
@@ -53,8 +53,8 @@ static atn_status globals(atn_ctx *cx, const longformer *t, const atn_frame *f,
         boxes[made++] = (atn_box){spans[i], all};
     }
     if (t->first) {
-        boxes[made++] = (atn_box){all, {0, t->first}};
-        boxes[made++] = (atn_box){{0, t->first}, all};
+        boxes[made++] = (atn_box){all, first};
+        boxes[made++] = (atn_box){first, all};
     }
     if (made) ATN_TRY(atn_pattern_boxes(cx, f, boxes, made, out));
 done:

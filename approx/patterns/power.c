@@ -36,14 +36,9 @@ static atn_status make(atn_ctx *cx, const void *params_, const atn_layout *l,
     const power *t = params_;
     const atn_frame f = atn_generator_frame(l, t->block, true);
     atn_span offsets[ATN_POWERS_MOST + 1];
-    atn_status st = ATN_OK;
-    atn_idx n;
+    const atn_idx n = atn_generator_powers(atn_generator_reach(&f), t->window, offsets);
 
-    ATN_TRY(atn_generator_sink(cx, "power", "sink", &f, t->sink));
-    n = atn_generator_powers(atn_generator_reach(&f), t->window, offsets);
-    ATN_TRY(atn_pattern_shift(cx, &f, offsets, n, t->sink, out));
-done:
-    return st;
+    return atn_pattern_shift(cx, &f, offsets, n, atn_generator_first(&f, t->sink), out);
 }
 
 const atn_generator atn_generator_power = {

@@ -54,7 +54,7 @@ static atn_status prefixes(atn_ctx *cx, const prefix_lm *t, const atn_frame *f,
     ATN_TAKE(boxes, n);
     for (atn_idx i = 0; i < n; i++) {
         const atn_idx length = (i + 1 < n ? starts[i + 1] : end) - starts[i];
-        const atn_span own = {starts[i], starts[i] + t->prefix};
+        const atn_span own = {starts[i], starts[i] + ATN_MIN(t->prefix, length)};
 
         if (t->prefix > 0 && (t->prefix < length || t->lengths.n == 0))
             boxes[kept++] = (atn_box){own, own};
@@ -75,8 +75,6 @@ static atn_status make(atn_ctx *cx, const void *params_, const atn_layout *l,
     atn_idx *starts = NULL, n = 0;
     atn_status st = ATN_OK;
 
-    if (t->lengths.n == 0)
-        ATN_TRY(atn_generator_sink(cx, "prefix_lm", "prefix", &f, t->prefix));
     ATN_TRY(borders(cx, t, &f, &starts, &n));
     ATN_TRY(prefixes(cx, t, &f, starts, n, &ahead));
     ATN_TRY(atn_pattern_segments(cx, &causal, starts, n, &own));

@@ -34,14 +34,11 @@ static atn_status make(atn_ctx *cx, const void *params_, const atn_layout *l,
 {
     const stream *t = params_;
     const atn_frame f = atn_generator_frame(l, t->block, true);
-    atn_status st = ATN_OK;
+    const atn_idx sink = atn_generator_first(&f, t->sink);
     atn_span near;
 
-    ATN_TRY(atn_generator_sink(cx, "stream", "sink", &f, t->sink));
     atn_generator_comb(atn_generator_reach(&f), 1, t->window, false, &near);
-    ATN_TRY(atn_pattern_shift(cx, &f, &near, 1, t->sink, out));
-done:
-    return st;
+    return atn_pattern_shift(cx, &f, &near, 1, sink, out);
 }
 
 const atn_generator atn_generator_stream = {

@@ -51,7 +51,7 @@ static atn_status half(atn_ctx *cx, const strided *t, const atn_frame *f, int ha
                                 offsets);
     if (halves & 2)
         n += atn_generator_comb(reach, t->stride, reach, false, offsets + n);
-    ATN_TRY(atn_pattern_shift(cx, f, offsets, n, t->sink, out));
+    ATN_TRY(atn_pattern_shift(cx, f, offsets, n, atn_generator_first(f, t->sink), out));
 done:
     atn_arena_rewind(cx, mark);
     return st;
@@ -68,7 +68,6 @@ static atn_status make(atn_ctx *cx, const void *params_, const atn_layout *l,
     atn_status st = ATN_OK;
     atn_idx n = 0;
 
-    ATN_TRY(atn_generator_sink(cx, "strided", "sink", &f, t->sink));
     ATN_TRY(atn_generator_halves(cx, "strided", t->form, l));
     ATN_TAKE(each, heads);
     for (; n < heads; n++)

@@ -61,7 +61,6 @@ static atn_status make(atn_ctx *cx, const void *params_, const atn_layout *l,
     atn_status st = ATN_OK;
     atn_idx n = 0;
 
-    ATN_TRY(atn_generator_sink(cx, "vertical_slash", "sink", &f, t->sink));
     ATN_TRY(atn_generator_places(cx, "vertical_slash", "diagonal", &f, &t->diagonals,
                                  &spans, &n));
     memcpy(offsets, spans, (size_t)n * sizeof *spans);
@@ -69,7 +68,8 @@ static atn_status make(atn_ctx *cx, const void *params_, const atn_layout *l,
         n += atn_generator_comb(atn_generator_reach(&f), 1, t->window, false,
                                 offsets + n);
     ATN_TRY(verticals(cx, t, &f, &columns));
-    ATN_TRY(atn_pattern_shift(cx, &f, offsets, n, t->sink, &slashes));
+    ATN_TRY(atn_pattern_shift(cx, &f, offsets, n, atn_generator_first(&f, t->sink),
+                              &slashes));
     st = atn_generator_join(cx, slashes, columns, out);
     slashes = columns = NULL;
 done:

@@ -254,6 +254,95 @@ static void real_numbers(atn_ctx *cx)
         }
 }
 
+/* Up and down: 3 keys more where k is odd. The best even or odd value is beside where
+ * any bisection ends. */
+static atn_status plan_saw(atn_ctx *cx, const atn_input *in, const void *params_,
+                           atn_idx first, atn_idx n, atn_plan *out)
+{
+    const last_keys *t = params_;
+
+    (void)first;
+    return keep_last(cx, in, n, t->k + 3 * (t->k % 2), out);
+}
+
+static void saw(atn_ctx *cx)
+{
+    const atn_method method = method_of("k", false, ATN_UNIT_HEAD, plan_saw);
+    last_keys values = {.k = 8};
+    const atn_choice c = {.method = &method,
+                          .params = params,
+                          .params_size = sizeof values,
+                          .values = &values};
+    mask_heads m;
+
+    make_heads(&m);
+    for (int w = 4; w < 90; w++)
+        for (int start = 0; start < 3; start++) {
+            const atn_fit_opts o = {.choice = &c,
+                                    .n = 1,
+                                    .target = window_pairs(w) + .5,
+                                    .start = start == 0   ? NAN
+                                             : start == 1 ? (double)w - 1
+                                                          : 95. - w};
+            atn_fitted f;
+            double got;
+
+            CHECK_OK(atn_approx_fit(cx, &m.in, &o, &f));
+            got = f.cost[0].executed;
+            CHECK_EQ(f.fit, ATN_FIT_MET);
+            CHECK_LE(got, o.target);
+            CHECK(got >= window_pairs(w - w % 2) || got >= .99 * o.target);
+            CHECK_NEAR(got, window_pairs(f.value + ((int)f.value % 2 ? 3 : 0)), 0);
+            atn_fitted_release(cx, &f);
+        }
+}
+
+/* Nothing below 1, or below a half, and 40 keys a row from there on. */
+static atn_status plan_jump(atn_ctx *cx, const atn_input *in, const void *params_,
+                            atn_idx first, atn_idx n, atn_plan *out)
+{
+    const last_keys *t = params_;
+
+    (void)first;
+    return keep_last(cx, in, n, t->k < 7 || t->share < .25 ? 0 : 40, out);
+}
+
+/* What executes nothing is within any budget and meets none. */
+static void nothing(atn_ctx *cx)
+{
+    for (int i = 0; i < 4; i++) {
+        const bool whole = i % 2;
+        const atn_method method =
+            method_of(whole ? "k" : "share", false, ATN_UNIT_HEAD, plan_jump);
+        last_keys values = {.k = 50, .share = .5};
+        const atn_choice c = {.method = &method,
+                              .params = params,
+                              .params_size = sizeof values,
+                              .values = &values};
+        const atn_fit_opts o = {.choice = &c,
+                                .n = 1,
+                                .target = window_pairs(20),
+                                .start = i < 2   ? NAN
+                                         : whole ? 2
+                                                 : .1};
+        mask_heads m;
+        atn_fitted f;
+
+        make_heads(&m);
+        CHECK_OK(atn_approx_fit(cx, &m.in, &o, &f));
+        CHECK_EQ(f.fit, ATN_FIT_LEAST);
+        CHECK_NEAR(f.value, whole ? 7 : .25, whole ? 0 : 1e-6);
+        CHECK_NEAR(f.cost[0].executed, window_pairs(40), 0);
+        atn_fitted_release(cx, &f);
+        values.k = whole ? values.k : 0; /* no value executes anything */
+        values.share = whole ? 0 : values.share;
+        CHECK_OK(atn_approx_fit(cx, &m.in, &o, &f));
+        CHECK_EQ(f.fit, ATN_FIT_MOST);
+        CHECK_NEAR(f.cost[0].executed, 0, 0);
+        atn_fitted_release(cx, &f);
+    }
+}
+
 /* No value near the start is allowed: the rule is said. */
 static atn_status plan_never(atn_ctx *cx, const atn_input *in, const void *params_,
                              atn_idx first, atn_idx n, atn_plan *out)
@@ -357,5 +446,6 @@ static void bad_lists(atn_ctx *cx)
 
 CHECK_MAIN({"windows", windows}, {"beyond both ends", beyond_both_ends},
            {"forbidden values", forbidden_values}, {"falling", falling},
-           {"real numbers", real_numbers}, {"never", never}, {"given", given},
-           {"lists", lists}, {"bad lists", bad_lists})
+           {"real numbers", real_numbers}, {"saw", saw}, {"nothing", nothing},
+           {"never", never}, {"given", given}, {"lists", lists},
+           {"bad lists", bad_lists})

@@ -291,6 +291,35 @@ static void the_front(atn_ctx *cx)
     close_kinds(cx, &s);
 }
 
+/* No weight is above 1: that plan executes nothing and errs by 1, and is neither on the
+ * front nor the best; nor does it push off what errs as much or more. */
+static void what_keeps_nothing(atn_ctx *cx)
+{
+    static const int full[] = {KIND_FULL};
+    const atn_approx_opts o = {.methods = "threshold:t=1,topk:k=1,topk:k=3"},
+                          alone = {.methods = "threshold:t=1"};
+    atn_approx *a = NULL;
+    atn_table *t = NULL;
+    setting s;
+
+    open_kinds(cx, "approx_nothing", full, 1, 0, NULL, &s);
+    CHECK_OK(atn_approx_run(cx, s.c, &s.sel, &o, &a));
+    CHECK_OK(atn_approx_pareto(cx, a, &t));
+    CHECK_NEAR(cell(t, 0, "executed_share"), 0, 0);
+    CHECK_NEAR(cell(t, 0, "output_error_relative"), 1, 1e-6);
+    CHECK(cell(t, 0, "on_front") == 0);
+    CHECK(cell(t, 1, "output_error_relative") > 1);
+    CHECK(cell(t, 1, "on_front") == 1 && cell(t, 2, "on_front") == 1);
+    atn_table_destroy(cx, t);
+    atn_approx_destroy(cx, a);
+    CHECK_OK(atn_approx_run(cx, s.c, &s.sel, &alone, &a));
+    CHECK_OK(atn_approx_best(cx, a, &t));
+    CHECK_EQ(atn_table_rows(t), 0);
+    atn_table_destroy(cx, t);
+    atn_approx_destroy(cx, a);
+    close_kinds(cx, &s);
+}
+
 /* Rows of attention alone; and without values errors stay empty. */
 static void less_than_all(atn_ctx *cx)
 {
@@ -515,5 +544,6 @@ static void without_memory(atn_ctx *cx)
 }
 
 CHECK_MAIN({"every layer", every_layer}, {"means", means}, {"the front", the_front},
-           {"less than all", less_than_all}, {"a sample", a_sample}, {"a dump", a_dump},
-           {"given gates", given_gates}, {"without memory", without_memory})
+           {"what keeps nothing", what_keeps_nothing}, {"less than all", less_than_all},
+           {"a sample", a_sample}, {"a dump", a_dump}, {"given gates", given_gates},
+           {"without memory", without_memory})

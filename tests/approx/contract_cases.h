@@ -87,6 +87,7 @@ static const contract_case contract_cases[] = {
     {"dilated", "window=6", .rising = "window=2|4|9"},
     {"documents", "lengths=32", .dense = "lengths=96"},
     {"fixed", "stride=12,summary=2", .rising = "summary=1|3|6"},
+    {.id = "gna", .params = "window=2x3x5"}, /* of a grid of 2 x 6 x 8 */
     {"logsparse", "window=3", .dense = "window=96", .rising = "window=1|4|20"},
     {"longformer", "window=5,first=1", .dense = "window=96", .rising = "window=1|4|20"},
     {.id = "longnet", .params = "segments=8x32,dilations=1x4"},

@@ -621,12 +621,62 @@ static void any_parameters(atn_ctx *cx)
     zoo_survives_all(cx, "hyper", params, (int)ATN_LEN(params));
 }
 
-CHECK_MAIN({"golden", golden}, {"twins", twins},
+/* Rows of the tensors that are drawn; 0: there is none. */
+static void check_drawn(atn_ctx *cx, zoo *z, const char *spec, atn_idx planes,
+                        atn_idx rows)
+{
+    char path[600];
+    atn_st *f = NULL;
+    atn_plan p;
+
+    snprintf(path, sizeof path, "%s/d.safetensors", check_scratch("hyper-drawn"));
+    CHECK_OK(atn_draws_open(cx, NULL, &z->in.draws));
+    zoo_plan(cx, z, spec, 0, &p);
+    atn_plan_release(cx, &p);
+    CHECK_OK(atn_draws_save(cx, z->in.draws, path, true));
+    if (planes > 0) {
+        const atn_st_tensor *t;
+
+        CHECK_OK(atn_st_open(cx, path, &f));
+        CHECK_EQ(atn_st_count(f), rows > 0 ? 2 : 1);
+        t = atn_st_find(f, "samples.layer-000.head-000");
+        CHECK_EQ(t ? t->shape[0] : 0, rows);
+        CHECK_EQ(atn_st_find(f, "projections.layer-000")->shape[1], planes);
+        atn_st_close(cx, f);
+    } else {
+        CHECK(fopen(path, "rb") == NULL);
+    }
+    zoo_draws_end(z, cx);
+}
+
+/* 13 tokens: 6 queries against 7 keys, and 3 against 4 within the first 7, which are
+ * exact. 7 tokens: 3 queries against 4, or 4 with the row of zeros. */
+static void calls_that_draw(atn_ctx *cx)
+{
+    zoo z;
+
+    zoo_random(&z, 1, 1, 13, 13, 2);
+    check_drawn(cx, &z, "hyper:min=6,block=2,samples=3,projections=3", 3, 1);
+    check_drawn(cx, &z, "hyper:min=3,block=2,samples=3,projections=3", 3, 3);
+    check_drawn(cx, &z, "hyper:min=3,block=4,samples=3,projections=3", 3, 1);
+    check_drawn(cx, &z, "hyper:min=3,block=7,samples=3,projections=3", 3, 0);
+    check_drawn(cx, &z, "hyper:min=7,block=2,samples=3,projections=3", 0, 0);
+    check_drawn(cx, &z, "hyper:min=3,block=2,samples=0,projections=3", 3, 0);
+    zoo_free(&z);
+    zoo_random(&z, 1, 1, 7, 7, 2);
+    check_drawn(cx, &z, "hyper:min=4,block=2,samples=3,projections=3", 0, 0);
+    z.in.as_published = true;
+    check_drawn(cx, &z, "hyper:min=4,block=2,samples=3,projections=3", 3, 1);
+    zoo_free(&z);
+}
+
+CHECK_MAIN({"calls that draw", calls_that_draw}, {"golden", golden}, {"twins", twins},
            {"twins as published", twins_as_published},
            {"samples are unbiased", samples_are_unbiased},
            {"neighbours differ in one bit", neighbours_differ_in_one_bit},
            {"sorts are permutations", sorts_are_permutations},
            {"dense limits", dense_limits}, {"looks ahead", looks_ahead},
            {"counts its hash", counts_its_hash}, {"refused", refused},
+           {"calls that draw", calls_that_draw},
            {"threads do not matter", threads_do_not_matter},
            {"allocations fail", allocations_fail}, {"any parameters", any_parameters})

@@ -243,7 +243,8 @@ static void lost_rows_are_empty(atn_ctx *cx)
     CHECK_NEAR(c.mean, 0, 0);
     CHECK_EQ(c.empty_rows, 6);
     atn_plan_release(cx, &p);
-    /* rows 0 and 1 see token 0; 2 and 3 its block, and lose what 2 gets; 4 also itself */
+    /* rows 0 and 1 see token 0; 2 and 3 its block, and lose what 2 gets; 4 and 5 also
+     * token 4 */
     z.in.role = role;
     zoo_plan(cx, &z, "landmark", 0, &p);
     CHECK_OK(atn_plan_kept(cx, &z.head[0], &p, kept));

@@ -191,17 +191,14 @@ static const char *written(const char *text)
 }
 
 /* At 400 keys 6 whole blocks: 2 + .5 6 = 5 blocks, and 1. */
-static void plans_from_a_file(atn_ctx *cx)
+static void plans_from_a_file(atn_ctx *cx, const char *text)
 {
     const long want[] = {5, 1};
     char spec[700];
     atn_choice c;
     zoo z;
 
-    snprintf(spec, sizeof spec, "moa:plan=%s",
-             written("{\"schema\": \"attnscope/moa/1\", \"block\": 64, \"layers\": [\n"
-                     "{\"layer\": 7, \"heads\": []},\n"
-                     "{\"layer\": 0, \"heads\": [[130.5, 0.5], [-64, 0]]}]}"));
+    snprintf(spec, sizeof spec, "moa:plan=%s", written(text));
     zoo_random(&z, 2, 2, 400, 400, 4);
     z.head[0].v.data = NULL; /* values are not read */
     history_twin(cx, &z, spec, span_sets, want);
@@ -210,10 +207,34 @@ static void plans_from_a_file(atn_ctx *cx)
     zoo_free(&z);
 }
 
+static void our_plans(atn_ctx *cx)
+{
+    plans_from_a_file(cx,
+                      "{\"schema\": \"attnscope/moa/1\", \"block\": 64, \"layers\": "
+                      "[\n{\"layer\": 7, \"heads\": []},\n"
+                      "{\"layer\": 0, \"heads\": [[130.5, 0.5], [-64, 0]]}]}");
+}
+
+/* The form of thu-nics/MoA; here layers may have other numbers of heads. */
+static void published_plans(atn_ctx *cx)
+{
+    static const char text[] = "{\"betas\": [[0.5, 0], [1, 0.25], [0.125]],\n"
+                               "\"alphas\": [[130.5, -64.0], [0, -1024.0], [8192]]}";
+    atn_span_rule rules[2];
+
+    plans_from_a_file(cx, text);
+    CHECK_OK(atn_span_file_read(cx, written(text), 1, 2, 3, rules));
+    CHECK(rules[0].alpha == 0 && rules[0].beta == 1);
+    CHECK(rules[1].alpha == -1024 && rules[1].beta == .25);
+    CHECK_OK(atn_span_file_read(cx, written(text), 2, 1, 0, rules));
+    CHECK(rules[0].alpha == 8192 && rules[0].beta == .125);
+}
+
 static void files_that_do_not_fit(atn_ctx *cx)
 {
 #define PLAN(layers)                                                                   \
     "{\"schema\": \"attnscope/moa/1\", \"block\": 64, \"layers\": [" layers "]}"
+#define THEIRS(alphas, betas) "{\"alphas\": [" alphas "], \"betas\": [" betas "]}"
     static const struct {
         const char *text, *says;
     } cases[] = {
@@ -234,6 +255,25 @@ static void files_that_do_not_fit(atn_ctx *cx)
         {PLAN("{\"layer\": -1, \"heads\": []}"), "layer"},
         {PLAN("{\"layer\": 1, \"heads\": 3}"), "layers[0]: \"heads\" is no list"},
         {PLAN("[]"), "layers[0]"},
+        {"{\"block\": 64, \"layers\": []}",
+         "has no \"schema\" (and no \"alphas\" and \"betas\""},
+        {"{\"alphas\": [[0], [0]]}", "\"betas\" is no list of layers"},
+        {"{\"betas\": [[0], [0]], \"alphas\": 3}", "\"alphas\" is no list of layers"},
+        {"{\"alphas\": [], \"betas\": [], \"block\": 64}", "block"},
+        {"{\"alphas\": [[0], [0, 0]], \"betas\": [[0]]}",
+         "\"alphas\" has 2 layers and \"betas\" 1"},
+        {"{\"alphas\": [[0], [0, 0]], \"betas\": [[0], [0, 1]]}",
+         "has rules for 2 layers, and the model has 4"},
+        {THEIRS("[0], [0, 0], [], []", "[0], [0, 1], [1], []"),
+         "layer 2 has 0 alphas and 1 betas"},
+        {THEIRS("[0], [0, 0], [], []", "[0], [0, 1], 7, []"),
+         "betas[2] is no list of numbers"},
+        {THEIRS("[0], [0, \"a\"], [], []", "[0], [0, 1], [], []"),
+         "alphas[1][1] is no number"},
+        {THEIRS("[0], [0, 0], [], [64]", "[0], [0, 1], [], [1.5]"),
+         "layer 3, heads[0]: a span of 64 + 1.5 N is none"},
+        {THEIRS("[0], [0], [], []", "[0], [1], [], []"),
+         "layer 1 has rules for 1 heads, and that of the capture has 2 heads"},
         {"{\"schema\": \"attnscope/moa/2\", \"block\": 64, \"layers\": []}",
          "\"schema\" is 'attnscope/moa/2', needed is attnscope/moa/1"},
         {"{\"schema\": \"attnscope/moa/1\", \"block\": 32, \"layers\": []}", "block"},
@@ -247,6 +287,10 @@ static void files_that_do_not_fit(atn_ctx *cx)
     for (size_t i = 0; i < ATN_LEN(cases); i++)
         CHECK_FAILS(atn_span_file_read(cx, written(cases[i].text), 1, 2, 4, rules),
                     ATN_DATA, cases[i].says);
+    CHECK_FAILS(
+        atn_span_file_read(cx, written("{\"alphas\": [[0, 0]], \"betas\": [[0, 1]]}"),
+                           1, 2, 0, rules),
+        ATN_DATA, "has no layer 1, which");
     CHECK_FAILS(atn_span_file_read(cx, "no/such/plan.json", 1, 2, 4, rules),
                 ATN_NOINPUT, "no/such/plan.json");
 }
@@ -292,6 +336,6 @@ static void robust(atn_ctx *cx)
 
 CHECK_MAIN({"golden influence", golden_influence},
            {"plans are the best", plans_are_the_best}, {"limits", limits},
-           {"plans from a file", plans_from_a_file},
+           {"our plans", our_plans}, {"published plans", published_plans},
            {"files that do not fit", files_that_do_not_fit},
            {"rules are draws", rules_are_draws}, {"robust", robust})

@@ -101,7 +101,7 @@ static int sees_window(const trial *t, long h, long i, long j)
 static void draw_stream(trial *t)
 {
     draw_block(t);
-    t->x[0] = below(blocks(t) + 1);
+    t->x[0] = below(blocks(t) + 3);
     t->x[1] = some(1, 80);
     t->causal = true;
     say(t, ",sink=%ld,window=%ld", t->x[0], t->x[1]);
@@ -151,7 +151,7 @@ static void draw_strided(trial *t)
     draw_block(t);
     t->x[0] = some(1, 40);
     t->x[1] = below(2) ? 0 : some(1, 40);
-    t->x[2] = below(2) ? 0 : below(blocks(t) + 1);
+    t->x[2] = below(2) ? 0 : below(blocks(t) + 3);
     t->causal = true;
     say(t, ",stride=%ld,local=%ld,sink=%ld", t->x[0], t->x[1], t->x[2]);
     draw_form(t, 3);
@@ -270,7 +270,7 @@ static void draw_longformer(trial *t)
     draw_block(t);
     t->x[0] = some(0, 40);
     t->x[1] = some(1, 12);
-    t->x[2] = below(2) ? 0 : some(0, blocks(t));
+    t->x[2] = below(2) ? 0 : below(blocks(t) + 3);
     t->len[0] = (int)below(5);
     for (int k = 0; k < t->len[0]; k++) t->list[0][k] = below(blocks(t));
     t->causal = below(2);
@@ -299,7 +299,7 @@ static void draw_power(trial *t)
 {
     draw_block(t);
     t->x[0] = some(1, 80);
-    t->x[1] = below(blocks(t) + 1);
+    t->x[1] = below(blocks(t) + 3);
     t->causal = true;
     say(t, ",window=%ld,sink=%ld", t->x[0], t->x[1]);
 }
@@ -399,7 +399,7 @@ static void draw_vertical_slash(trial *t)
     t->len[1] = (int)below(6);
     for (int k = 0; k < 2; k++)
         for (int m = 0; m < t->len[k]; m++) t->list[k][m] = below(blocks(t));
-    t->x[0] = below(ATN_MIN(blocks(t), 4) + 1);
+    t->x[0] = below(6); /* beyond the text in short ones */
     t->x[1] = below(5);
     t->causal = true;
     say_list(t, "columns", 0);
@@ -418,7 +418,7 @@ static int sees_vertical_slash(const trial *t, long h, long i, long j)
 static void draw_prefix_lm(trial *t)
 {
     t->block = 1;
-    t->x[0] = below(t->n + 1);
+    t->x[0] = below(t->n + 5);
     say(t, "prefix=%ld", t->x[0]);
     if (below(2)) {
         draw_lengths(t, t->n);

@@ -212,6 +212,18 @@ static void grids_are_checked(atn_ctx *cx)
     CHECK_FAILS(atn_span_grid_check(cx, "x", &(atn_span_grid){4096, 2048, 8192}),
                 ATN_USAGE,
                 "x: shortest=4096, profile=2048 and longest=8192 must ascend");
+    for (int s = 1; s < 1100; s += 99) /* the remedy is one, and none less will do */
+        for (int p = s; p < 1100; p += 70) {
+            const double least = ATN_MAX(1024 - s, s);
+            const atn_span_grid grid = {s, p, p}, mended = {s, least, least};
+
+            CHECK_OK(atn_span_grid_check(cx, "x", &mended));
+            if (s + p >= 1024)
+                CHECK_OK(atn_span_grid_check(cx, "x", &grid));
+            else
+                CHECK_FAILS(atn_span_grid_check(cx, "x", &grid), ATN_USAGE,
+                            "add up to 1024 at least (give profile=");
+        }
 }
 
 CHECK_MAIN({"grid of rules", grid_of_rules}, {"kept against masks", kept_against_masks},

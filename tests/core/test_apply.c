@@ -1200,7 +1200,7 @@ static void golden_bytes(atn_ctx *cx)
 }
 
 /* Every key from a part of all, from a window and from a group, twice in it; a virtual
- * key for key 0 in two groups, one for nothing: a row i keeps its i + 1 keys and one. */
+ * key for key 0 in two groups, one for nothing: row i keeps its i + 1 keys and one. */
 static void entries_count_once(atn_ctx *cx)
 {
     scene s = open_scene(14, 6, 6, 2, 2);

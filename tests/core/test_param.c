@@ -267,8 +267,47 @@ static void texts(atn_ctx *cx)
                 "a comma ends a file name");
     CHECK_FAILS(atn_param_parse(cx, "moa", files_table, "plan=a,zzz=b.json", &f),
                 ATN_USAGE,
-                "no parameter 'zzz' (known: k (1..), plan (text), other (text), shape "
-                "(AxBxC of 1..9), wide (0.25..); a comma ends a file name");
+                "no parameter 'zzz' (known: k (1 or more), plan (text), other (text), "
+                "shape (AxBxC of 1..9), wide (0.25 or more); a comma ends a file name");
+}
+
+/* A bound is left out only where no text reaches it. */
+static void ranges(atn_ctx *cx)
+{
+    static const struct {
+        atn_param_type type;
+        double min, max;
+        const char *choices, *says;
+    } cases[] = {
+        {ATN_PARAM_I64_T, 1, 4096, NULL, "1..4096"},
+        {ATN_PARAM_I64_T, 0, 1e9, NULL, "0..1000000000"},
+        {ATN_PARAM_I64_T, 0, 0x1p30, NULL, "0..1073741824"},
+        {ATN_PARAM_I64_T, 1, 0x1p31, NULL, "1 or more"},
+        {ATN_PARAM_I64_T, -0x1p40, 7, NULL, "7 or less"},
+        {ATN_PARAM_F64_T, -1, 2.5, NULL, "-1..2.5"},
+        {ATN_PARAM_F64_T, 0, 1e300, NULL, "0 or more"},
+        {ATN_PARAM_F64_T, -1e300, 1e300, NULL, "any number"},
+        {ATN_PARAM_LIST_T, 1, 0x1p40, "", "AxBxC of 1 or more"},
+        {ATN_PARAM_CHOICE_T, 0, 0, "a|b", "a|b"},
+        {ATN_PARAM_BOOL_T, 0, 1, NULL, "yes|no"},
+        {ATN_PARAM_TEXT_T, 0, 256, "", "text"},
+    };
+    char out[64], few[4];
+
+    (void)cx;
+    for (size_t i = 0; i < ATN_LEN(cases); i++) {
+        const atn_param row = {.name = "x",
+                               .type = cases[i].type,
+                               .min = cases[i].min,
+                               .max = cases[i].max,
+                               .choices = cases[i].choices};
+        const size_t n = strlen(cases[i].says);
+
+        CHECK_EQ(atn_param_range(&row, out, sizeof out), n);
+        CHECK_STR(out, cases[i].says);
+        CHECK_EQ(atn_param_range(&row, few, sizeof few), n);
+        CHECK(strlen(few) == ATN_MIN(n, (size_t)3));
+    }
 }
 
 /* Where the ranges do not fit, the names alone; and never beyond the message. */
@@ -334,4 +373,5 @@ static void any_string(atn_ctx *cx)
 CHECK_MAIN({"known words", known_words}, {"spec", spec}, {"spec errors", spec_errors},
            {"sizes", sizes}, {"lists", lists}, {"numbers between x", numbers_between_x},
            {"heads", heads}, {"nearest", nearest}, {"texts", texts}, {"shapes", shapes},
-           {"many parameters", many_parameters}, {"any string", any_string})
+           {"ranges", ranges}, {"many parameters", many_parameters},
+           {"any string", any_string})
