@@ -157,8 +157,6 @@ static void print_needs(const atn_choice *c, const atn_choice_facts *f)
 
 atn_status atn_method_help(atn_ctx *cx, const char *id)
 {
-    static const char *const by_reads[] = {"", " --grid AxBxC", " --prompt N",
-                                           " --grid AxBxC --prompt N"};
     const atn_arena_mark mark = atn_arena_save(cx);
     const char *facts;
     atn_status st = ATN_OK;
@@ -167,8 +165,7 @@ atn_status atn_method_help(atn_ctx *cx, const char *id)
 
     ATN_TRY(atn_choice_read(cx, id, NULL, &c));
     f = atn_choice_describe(&c);
-    facts = by_reads[(f.reads & ATN_READS_GRID ? 1 : 0) +
-                     (f.reads & ATN_READS_PROMPT ? 2 : 0)];
+    facts = f.reads & ATN_READS_GRID ? " --grid AxBxC" : "";
     printf("attnscope approx RUN --method %s%s\n", id, facts);
     printf("attnscope plot pattern RUN --from %s%s --layers 0 -o FILE.svg\n\n", id,
            facts);
