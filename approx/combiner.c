@@ -488,12 +488,12 @@ static double entries(const job *j)
 static atn_status group_all(atn_ctx *cx, job *j)
 {
     const bool by_row = j->t->form != FORM_FIXED;
+    const atn_grouping_size size = {by_row ? j->n : j->n_sums, j->n,
+                                    (atn_idx)ceil(entries(j)), j->t->log_size};
     atn_status st = ATN_OK;
 
     ATN_TAKE(j->keys, j->n);
-    ATN_TRY(atn_grouping_open(cx, by_row ? j->n : j->n_sums, j->n,
-                              (atn_idx)ceil(entries(j)), j->t->log_size,
-                              "combiner: who reads what", &j->groups));
+    ATN_TRY(atn_grouping_open(cx, &size, "combiner: who reads what", &j->groups));
     if (!by_row) ATN_TRY(group_fixed(cx, j));
     for (atn_idx i = 0; by_row && i < j->n; i++)
         if (j->t->form == FORM_AXIAL)

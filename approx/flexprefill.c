@@ -131,16 +131,18 @@ static atn_status lines_pattern(atn_ctx *cx, const planning *p, atn_idx n_v,
 {
     const atn_frame f = atn_head_frame(p->h, p->t->block);
     const atn_arena_mark mark = atn_arena_save(cx);
-    atn_span *columns = NULL, *diagonals = NULL;
+    const atn_lines_rule by_column = {n_v, 1, 0}, by_diagonal = {n_g, 1, 0};
+    atn_lines_list columns, diagonals;
     double *scratch = NULL;
     atn_status st = ATN_OK;
 
-    ATN_TAKE(columns, p->nb);
-    ATN_TAKE(diagonals, p->nb);
+    ATN_TAKE(columns.at, p->nb);
+    ATN_TAKE(diagonals.at, p->nb);
     ATN_TAKE(scratch, p->nb);
-    n_v = atn_lines_best(p->column, p->nb, n_v, 1, 0, columns, scratch, ties);
-    n_g = atn_lines_best(p->diagonal, p->nb, n_g, 1, 0, diagonals, scratch, ties);
-    ATN_TRY(atn_lines_pattern(cx, &f, columns, n_v, diagonals, n_g, out));
+    columns.n = atn_lines_best(p->column, p->nb, &by_column, columns.at, scratch, ties);
+    diagonals.n =
+        atn_lines_best(p->diagonal, p->nb, &by_diagonal, diagonals.at, scratch, ties);
+    ATN_TRY(atn_lines_pattern(cx, &f, columns, diagonals, out));
 done:
     atn_arena_rewind(cx, mark);
     return st;
@@ -159,7 +161,7 @@ static atn_status mean_row(atn_ctx *cx, planning *p, const atn_means *m, double 
 
     ATN_TAKE(mean.q, d);
     atn_block_means(last, rows, mean.q);
-    ATN_TRY(atn_means_product(cx, &mean, 0, 1, d, p->h->scale, out));
+    ATN_TRY(atn_means_product(cx, &mean, 0, 1, p->h->scale, out));
     atn_wide_soften(out, p->nb, -INFINITY);
 done:
     atn_arena_rewind(cx, mark);
@@ -214,7 +216,7 @@ static atn_status fill_rows(atn_ctx *cx, atn_idx task, void *state)
     double *z = NULL;
 
     ATN_TAKE(z, n * nb);
-    ATN_TRY(atn_means_product(cx, e->means, at, n, e->p->h->q.cols, e->p->h->scale, z));
+    ATN_TRY(atn_means_product(cx, e->means, at, n, e->p->h->scale, z));
     for (atn_idx r = 0; r < n; r++) {
         const int64_t first = e->at[at + r], end = e->at[at + r + 1];
         const double *from = z + r * nb + e->lo[at + r];
