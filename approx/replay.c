@@ -32,13 +32,17 @@ static bool goes_on(const atn_input *in, const atn_input *from)
                           from->head[0].nk < in->head[0].nk);
 }
 
+atn_idx atn_prompt_known(const atn_input *in, int64_t given)
+{
+    return given > 0 ? (atn_idx)given : ATN_MAX(in->prompt, 0);
+}
+
 atn_idx atn_replay_prompt(const atn_input *in, int64_t given)
 {
-    const atn_idx nk = in->head[0].nk;
+    const atn_idx nk = in->head[0].nk, known = atn_prompt_known(in, given);
     const atn_input *first = step_at(in, 0);
 
-    if (given > 0) return ATN_MIN((atn_idx)given, nk);
-    if (in->prompt > 0) return ATN_MIN(in->prompt, nk);
+    if (known > 0) return ATN_MIN(known, nk);
     if (first != in && goes_on(in, first)) return ATN_MAX(first->head[0].nk, 1);
     return ATN_MAX(nk / PROMPT_SHARE, 1);
 }
