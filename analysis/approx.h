@@ -58,8 +58,9 @@ atn_status atn_approx_pareto(atn_ctx *cx, const atn_approx *a,
 atn_status atn_approx_best(atn_ctx *cx, const atn_approx *a,
                            atn_table **out) ATN_WARN_UNUSED;
 
-/* What a run would take: bytes at most beside the plans, flop of dense attention and of
- * the cases at their budget (at all pairs without one). */
+/* What a run would take: bytes at most, which it asks for before it begins; flop of
+ * dense attention and of applying the cases at their budget (at all pairs without one),
+ * not those of choosing. */
 typedef struct atn_approx_cost {
     double bytes, flops;
     atn_idx heads, cases;

@@ -262,11 +262,8 @@ atn_status atn_approx_run_layer(atn_ctx *cx, atn_approx *a, int i, atn_idx first
                             .keep = sel->heads + i * sel->max_heads,
                             .heads = atn_capture_layer(a->capture, sel->at[i])->heads,
                             .first = first};
-    atn_approx_cost need = {0};
     atn_status st = ATN_OK;
 
-    ATN_TRY(atn_approx_need(cx, a, &source, i, &need));
-    ATN_TRY(atn_mem_check(cx, need.bytes, "comparing the methods of a layer"));
     ATN_TRY(atn_approx_layer_load(cx, &source, sel->at[i], &r.layer));
     ATN_TRY(start_layer(cx, &r));
     if (atn_running_head(&r, 0)->nq > 0 && atn_running_head(&r, 0)->nk > 0)

@@ -65,7 +65,8 @@ atn_status atn_approx_parameters(atn_ctx *cx, const atn_choice *c, double lo, do
 enum { ATN_APPROX_TOP_K = 32 };
 /* Heads of this shape are small enough to keep one thread each. */
 bool atn_approx_by_head(const atn_approx *a, const atn_head *h, atn_idx heads);
-/* Adds layer i of the selection: the most bytes of any, the flop of all. */
+/* Adds layer i of the selection, whose tensors are not read: the most bytes of any, the
+ * flop of all. */
 atn_status atn_approx_need(atn_ctx *cx, const atn_approx *a,
                            const atn_approx_source *source, int i,
                            atn_approx_cost *out) ATN_WARN_UNUSED;

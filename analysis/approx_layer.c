@@ -58,6 +58,37 @@ done:
     return st;
 }
 
+/* The same without what is read: heads of these shapes, and where there are values or
+ * weights, no numbers behind them. */
+static atn_status shape_step(atn_ctx *cx, const atn_approx_source *s, int at,
+                             atn_approx_step *out)
+{
+    static const float some = 0;
+    const atn_layer_info *l = atn_capture_layer(s->capture, at);
+    atn_status st = ATN_OK;
+
+    out->problem = (atn_problem){.layer = l->layer,
+                                 .heads = l->heads,
+                                 .kv_heads = l->kv_heads,
+                                 .nq = l->nq,
+                                 .nk = l->nk,
+                                 .d = l->d,
+                                 .dv = l->dv,
+                                 .scale = l->scale,
+                                 .sight = l->sight};
+    ATN_NEW(out->head, l->heads);
+    for (atn_idx h = 0; h < l->heads; h++) {
+        const atn_head whole = atn_problem_head(&out->problem, h);
+
+        out->head[h] = atn_head_trim(&whole, &out->first_row);
+        if (l->has_v) out->head[h].v.data = &some;
+        if (!l->has_qk) out->head[h].p.data = &some;
+    }
+    out->first_key = ATN_MAX(out->problem.sight.key_first, 0);
+done:
+    return st;
+}
+
 static void release_step(atn_ctx *cx, atn_approx_step *s)
 {
     atn_capture_unload(cx, &s->problem);
@@ -128,8 +159,12 @@ done:
     return st;
 }
 
-atn_status atn_approx_layer_load(atn_ctx *cx, const atn_approx_source *s, int at,
-                                 atn_approx_layer *out)
+typedef atn_status make_step(atn_ctx *cx, const atn_approx_source *s, int at,
+                             atn_approx_step *out);
+
+/* All steps and their inputs. */
+static atn_status make_steps(atn_ctx *cx, const atn_approx_source *s, int at,
+                             make_step *make, atn_approx_layer *out)
 {
     const atn_idx heads = atn_capture_layer(s->capture, at)->heads;
     atn_status st = ATN_OK;
@@ -139,22 +174,38 @@ atn_status atn_approx_layer_load(atn_ctx *cx, const atn_approx_source *s, int at
     for (int i = next_step(s, at, -1); i >= 0; i = next_step(s, at, i)) n++;
     ATN_NEW(out->step, n);
     ATN_NEW(out->in, n);
-    ATN_NEW(out->bad, heads);
     for (int i = next_step(s, at, -1); i >= 0; i = next_step(s, at, i)) {
         if (i == at) out->at = out->steps;
         if (atn_capture_layer(s->capture, i)->heads != heads)
             ATN_FAIL(ATN_DATA, "layer %d has other heads in step %d",
                      atn_capture_layer(s->capture, i)->layer,
                      atn_capture_layer(s->capture, i)->step);
-        ATN_TRY(load_step(cx, s, i, &out->step[out->steps++]));
+        ATN_TRY(make(cx, s, i, &out->step[out->steps++]));
     }
-    for (int i = 0; i < n; i++) {
-        ATN_TRY(set_input(cx, s, out, i));
+    for (int i = 0; i < n; i++) ATN_TRY(set_input(cx, s, out, i));
+done:
+    return st;
+}
+
+atn_status atn_approx_layer_load(atn_ctx *cx, const atn_approx_source *s, int at,
+                                 atn_approx_layer *out)
+{
+    const atn_idx heads = atn_capture_layer(s->capture, at)->heads;
+    atn_status st = ATN_OK;
+
+    ATN_TRY(make_steps(cx, s, at, load_step, out));
+    ATN_NEW(out->bad, heads);
+    for (int i = 0; i < out->steps; i++)
         for (atn_idx h = 0; h < heads; h++) out->bad[h] |= out->step[i].bad[h];
-    }
     ATN_TRY(load_w_o(cx, s->capture, at, out));
 done:
     return st;
+}
+
+atn_status atn_approx_layer_shape(atn_ctx *cx, const atn_approx_source *s, int at,
+                                  atn_approx_layer *out)
+{
+    return make_steps(cx, s, at, shape_step, out);
 }
 
 void atn_approx_layer_release(atn_ctx *cx, atn_approx_layer *l)

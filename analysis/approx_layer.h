@@ -42,6 +42,10 @@ typedef struct atn_approx_layer {
  * on failure. */
 atn_status atn_approx_layer_load(atn_ctx *cx, const atn_approx_source *s, int at,
                                  atn_approx_layer *out) ATN_WARN_UNUSED;
+/* Before anything is read: its inputs, of heads that have shapes alone, as a method's
+ * .bytes takes them. USAGE as there. */
+atn_status atn_approx_layer_shape(atn_ctx *cx, const atn_approx_source *s, int at,
+                                  atn_approx_layer *out) ATN_WARN_UNUSED;
 void atn_approx_layer_release(atn_ctx *cx, atn_approx_layer *l);
 /* What the methods are to see, with these draws. */
 const atn_input *atn_approx_layer_input(atn_approx_layer *l, atn_draws *draws);

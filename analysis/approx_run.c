@@ -199,14 +199,30 @@ done:
     return st;
 }
 
+/* What all layers take. */
+static atn_status needs(atn_ctx *cx, const atn_approx *a, atn_approx_cost *out)
+{
+    const atn_approx_source source = atn_approx_source_of(a, cx->seed);
+    atn_status st = ATN_OK;
+
+    *out = (atn_approx_cost){0};
+    for (int i = 0; i < a->selection->n; i++)
+        ATN_TRY(atn_approx_need(cx, a, &source, i, out));
+done:
+    return st;
+}
+
 atn_status atn_approx_run(atn_ctx *cx, const atn_capture *c, const atn_selection *sel,
                           const atn_approx_opts *opts, atn_approx **out)
 {
     atn_status st = ATN_OK;
+    atn_approx_cost cost;
     atn_approx *a = NULL;
 
     *out = NULL;
     ATN_TRY(create(cx, c, sel, opts, &a));
+    ATN_TRY(needs(cx, a, &cost));
+    ATN_TRY(atn_mem_check(cx, cost.bytes, "comparing methods"));
     ATN_TRY(name_folders(cx, a));
     if (opts->dump) ATN_TRY(atn_dump_open(cx, a, opts->dump, opts->force, &a->dump));
     ATN_TRY(run_layers(cx, a));
@@ -249,14 +265,12 @@ atn_status atn_approx_estimate(atn_ctx *cx, const atn_capture *c,
                                const atn_selection *sel, const atn_approx_opts *opts,
                                atn_approx_cost *out)
 {
-    atn_approx_source source;
     atn_status st = ATN_OK;
     atn_approx *a = NULL;
 
     *out = (atn_approx_cost){0};
     ATN_TRY(create(cx, c, sel, opts, &a));
-    source = atn_approx_source_of(a, cx->seed);
-    for (int i = 0; i < sel->n; i++) ATN_TRY(atn_approx_need(cx, a, &source, i, out));
+    ATN_TRY(needs(cx, a, out));
 done:
     atn_approx_destroy(cx, a);
     return st;

@@ -131,6 +131,29 @@ void atn_chosen_abandon(atn_ctx *cx, atn_chosen *c)
     atn_free(cx, c);
 }
 
+double atn_chosen_bytes(const atn_ctx *cx, const atn_head *h, atn_idx block,
+                        atn_idx share, double most)
+{
+    /* a block of memory has a head of its own, some 32 bytes with what is rounded up */
+    const double each = sizeof(list) + sizeof(int64_t) + 32;
+    const atn_idx first = ATN_MAX(h->sight.offset, 0);
+    const atn_idx end = (first + h->nq - 1) / share;
+    double bytes = 0, widest = 0;
+
+    for (atn_idx r = first / share; r <= end; r++) {
+        double items, seen;
+        atn_idx lo, hi;
+
+        atn_head_hull(h, r * share, (r + 1) * share, &lo, &hi);
+        seen = lo < hi ? (double)((hi - 1) / block - lo / block + 1) : 0;
+        /* a span is one item where it is one block, else two; a gap is a block */
+        items = fmin(2 * most, (2 * seen + 2) / 3);
+        bytes += each + 2 * items * sizeof(int32_t);
+        widest = fmax(widest, seen);
+    }
+    return bytes + cx->threads * (2 * fmin(most, widest) * sizeof(atn_span) + 4096);
+}
+
 atn_frame atn_head_frame(const atn_head *h, atn_idx block)
 {
     return (atn_frame){h->nk, h->nq, ATN_MAX(h->sight.offset, 0), block,

@@ -557,12 +557,31 @@ done:
     return st;
 }
 
-static double bytes(const void *params_, const atn_input *in)
+/* Summaries and their members: what is computed at a time, and who reads what, which
+ * may have twice the room while it grows. */
+static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
 {
     const combiner *t = params_;
-    const double n = (double)in->head[0].nk;
+    const atn_head *h = &in->head[0];
+    const double dv = h->v.data ? (double)h->v.cols : 0;
+    job j = {.h = h, .t = t, .n = h->nk};
+    const double n = (double)j.n;
+    double sums = n, members = n, lists;
 
-    return (t->form == FORM_FIXED ? 40 : 100) * n;
+    j.block = t->block > 0 ? t->block : block_near_root(j.n);
+    j.m = t->m > 0 ? t->m : in->grid && in->grid->n == 2 ? in->grid->at[1] : 1;
+    if (t->form == FORM_FIXED) {
+        sums = n / (double)j.block + 1;
+    } else if (t->form == FORM_AXIAL) {
+        sums = 3 * n;
+        members = n * (n / (double)j.m / 2 + (double)j.m);
+    } else {
+        members = n * log2(n);
+    }
+    lists = 16 * (t->form == FORM_FIXED ? 4 * sums : n) + 8 * n +
+            (t->log_size ? 8 : 4) * entries(&j) * 2;
+    return sums * (sizeof(summary) + 4 * ((double)h->k.cols + dv) + 8) + 8 * members +
+           lists + 24 * n + cx->threads * 8 * (n + (double)h->k.cols + dv);
 }
 
 const atn_method atn_method_combiner = {

@@ -187,13 +187,17 @@ static unsigned looks(const void *params_, const atn_input *in)
            (in->as_published ? ATN_LOOKS_KEYS : 0);
 }
 
-static double bytes(const void *params_, const atn_input *in)
+static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
 {
     const dhsa *t = params_;
     const atn_head *h = &in->head[0];
+    const double blocks = (double)h->nk / (double)t->block + 1;
+    const double keep = t->density * blocks + 2;
 
-    return sizeof(float) * (double)h->k.cols *
-               ((double)h->nk / (double)t->block + ATN_PANEL + KEY_BLOCKS) +
+    return atn_chosen_bytes(cx, h, t->block, t->block, keep) +
+           cx->threads * (8 * (blocks + 2 * ATN_PANEL) + 16 * keep +
+                          sizeof(float) * (double)h->k.cols * (KEY_BLOCKS + 1)) +
+           sizeof(float) * (double)h->k.cols * (blocks + ATN_PANEL) +
            sizeof(atn_rank_tally) * ((double)h->nq / (double)t->block + 2);
 }
 

@@ -529,14 +529,16 @@ static unsigned looks(const void *params_, const atn_input *in)
     return ATN_LOOKS_KEYS | ATN_LOOKS_QUERIES;
 }
 
-static double bytes(const void *params_, const atn_input *in)
+static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
 {
     const dhsa *t = params_;
     const atn_row_source m = atn_row_source_of(&in->head[0]);
     const double nk = (double)in->head[0].nk, d = (double)in->head[0].q.cols;
     const double most = t->most > 0 ? ATN_MIN((double)t->most, nk) : nk / 8 + 1;
 
-    return atn_product_bytes(&m, 1) + 8 * nk * (2 * (double)t->w + 5) +
+    return atn_chosen_bytes(cx, &in->head[0], 1, t->block, most + 4) +
+           cx->threads * (96 * (most + 4) + sizeof(float) * (d + nk)) +
+           atn_product_bytes(&m, 1) + 8 * nk * (2 * (double)t->w + 5) +
            sizeof(float) * d * (most + ATN_PANEL);
 }
 

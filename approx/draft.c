@@ -287,7 +287,7 @@ done:
 
 /* ---- the plan ---- */
 
-static double bytes(const void *params_, const atn_input *in)
+static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
 {
     const draft *t = params_;
     const atn_head *h = &in->head[0];
@@ -297,7 +297,8 @@ static double bytes(const void *params_, const atn_input *in)
     if (!in->grid || !grid_of(t, in, &g)) return 0;
     cells = (double)g.frames * (double)g.height * (double)g.width /
             ((double)g.ph * (double)g.pw);
-    return sizeof(float) *
+    return atn_chosen_bytes(cx, h, g.pw, g.pw, INFINITY) + cx->threads * 64 * cells +
+           sizeof(float) *
                (cells * cells + 2 * (cells + ATN_PANEL) * (double)h->k.cols) +
            sizeof(int32_t) * (double)h->nk + sizeof(int64_t) * HALVES;
 }
@@ -376,7 +377,7 @@ static atn_status plan(atn_ctx *cx, const atn_input *in, const void *params_,
 
     ATN_ASSERT(n == 1);
     ATN_TRY(check(cx, t, in, &j.g));
-    ATN_TRY(atn_mem_check(cx, bytes(t, in), "draft: attention between cells"));
+    ATN_TRY(atn_mem_check(cx, bytes(cx, t, in), "draft: attention between cells"));
     ATN_TRY(open_job(cx, &j));
     ATN_TRY(atn_parallel(cx, (j.cells - 1) / ATN_PANEL + 1, pool_cells, &j, "draft"));
     ATN_TRY(atn_parallel(cx, (j.cells - 1) / ROWS + 1, weigh_cells, &j, "draft"));

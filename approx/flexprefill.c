@@ -383,6 +383,23 @@ static unsigned looks(const void *params_, const atn_input *in)
     return is_dense(params_, &in->head[0]) ? 0 : ATN_LOOKS_KEYS | ATN_LOOKS_QUERIES;
 }
 
+static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
+{
+    const flexprefill *t = params_;
+    const atn_head *h = &in->head[0];
+    const double nb = (double)h->nk / (double)t->block + 1;
+    const double lists = (double)h->nq / (double)t->block + 2;
+
+    if (is_dense(t, h)) return 0;
+    return atn_lines_bytes(h) + atn_means_bytes(cx, h, t->block) +
+           sizeof(double) * ((double)h->nk + 12 * nb) + 8 * (double)h->q.cols +
+           sizeof(double) * 2 * lists +
+           /* the entries and as much scratch; their lists; the lines */
+           2 * sizeof(double) * ATN_MIN(lists * nb, lists * lists / 2 + lists * 2) +
+           atn_chosen_bytes(cx, h, t->block, t->block, nb) + sizeof(atn_span) * nb +
+           atn_lines_pattern_bytes(nb, nb);
+}
+
 const atn_method atn_method_flexprefill = {
     .id = "flexprefill",
     .title = "FlexPrefill",
@@ -397,4 +414,5 @@ const atn_method atn_method_flexprefill = {
     .budget = "gamma",
     .looks = looks,
     .plan = plan,
+    .bytes = bytes,
 };

@@ -147,10 +147,16 @@ done:
     return st;
 }
 
-double atn_group_blocks_bytes(const atn_head *h, atn_idx block, atn_idx k)
+double atn_group_blocks_bytes(const atn_ctx *cx, const atn_head *h, atn_idx block,
+                              atn_idx k)
 {
-    const double blocks = (double)((h->nk - 1) / block + 1);
+    const atn_idx blocks = (h->nk - 1) / block + 1, rows = atn_scored_rows(blocks);
+    const double n = (double)blocks, tiles = ceil((double)h->nq / (double)rows);
+    /* importances of a tile; scores, scratch and choice of a row */
+    const double each = n * ((double)rows * sizeof(double) + 32);
 
-    return (double)h->nq * (48 + 8 * ATN_MIN((double)k, blocks)) +
-           8 * blocks * (double)h->k.cols;
+    return atn_chosen_bytes(cx, h, 1, 1, (double)k) +
+           atn_scored_bytes(cx, blocks, h->k.cols) +
+           sizeof(float) * n * (double)h->k.cols + sizeof(atn_tally) * tiles +
+           fmin(cx->threads, tiles) * each;
 }

@@ -337,13 +337,11 @@ static atn_idx prompt_of(const hip *t, const atn_input *in, atn_idx end)
     return prompt > 0 ? prompt : end;
 }
 
-static atn_status open_job(atn_ctx *cx, const atn_input *in, const hip *t, job *j)
+/* No larger than what there is. */
+static void set_sizes(const atn_input *in, const hip *t, job *j)
 {
-    const atn_head *h = j->h;
-    const atn_frame f = atn_head_frame(h, 1);
+    const atn_frame f = atn_head_frame(j->h, 1);
     const atn_idx end = f.first + f.nq, most = ATN_MAX(end, f.nk);
-    atn_status st = ATN_OK;
-    atn_frame blocks = f;
 
     j->t = *t;
     j->t.block = ATN_MIN(t->block, most);
@@ -353,7 +351,18 @@ static atn_status open_job(atn_ctx *cx, const atn_input *in, const hip *t, job *
     j->t.k = ATN_MIN(t->k, f.nk);
     j->t.window = ATN_MIN(t->window, most);
     j->prompt = prompt_of(t, in, end);
-    j->unit = blocks.block = atn_common_divisor(j->t.block_q, j->t.block);
+    j->unit = atn_common_divisor(j->t.block_q, j->t.block);
+}
+
+static atn_status open_job(atn_ctx *cx, const atn_input *in, const hip *t, job *j)
+{
+    const atn_frame f = atn_head_frame(j->h, 1);
+    const atn_idx end = f.first + f.nq;
+    atn_status st = ATN_OK;
+    atn_frame blocks = f;
+
+    set_sizes(in, t, j);
+    blocks.block = j->unit;
     ATN_TRY(atn_chosen_open(cx, &blocks, j->t.block_q, &j->blocks));
     atn_chosen_lists(j->blocks, &j->first, &j->lists);
     j->lists -= j->first;
@@ -435,6 +444,41 @@ static unsigned looks(const void *params_, const atn_input *in)
     return ATN_LOOKS_QUERIES | (t->window < t->block_q - 1 ? ATN_LOOKS_KEYS : 0);
 }
 
+/* Of one search on every thread, with what it found. */
+static double search_bytes(const job *j)
+{
+    const double chunks = (double)((j->t.k - 1) / j->t.block + 1);
+    const double rows = (double)j->t.block_q / (double)j->t.stride + 1;
+
+    return chunks * (3 * sizeof(piece) + 48 + 3 * sizeof(atn_span) +
+                     24 * (double)j->t.block) +
+           sizeof(float) * rows * (double)j->h->q.cols +
+           atn_rank_bytes((atn_idx)rows, j->h->q.cols);
+}
+
+static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
+{
+    const hip *t = params_;
+    job j = {.h = &in->head[0]};
+    const atn_idx first = ATN_MAX(j.h->sight.offset, 0), end = first + j.h->nq;
+    atn_head late = *j.h; /* the rows that are decoded */
+    double bytes = 0, chunks;
+
+    if (j.h->layer < t->dense_layers) return 0;
+    set_sizes(in, t, &j);
+    chunks = (double)((j.t.k - 1) / j.t.block + 1);
+    if (j.prompt < end) {
+        late.sight.offset = ATN_MAX(j.prompt, first);
+        late.nq = end - late.sight.offset;
+        bytes =
+            atn_chosen_bytes(cx, &late, 1, 1, chunks) + 48 * (double)(first + j.h->nq);
+    }
+    return bytes + atn_chosen_bytes(cx, j.h, j.unit, j.t.block_q, chunks) +
+           sizeof(atn_rank_tally) *
+               ((double)(j.h->nq / j.t.block_q + j.h->nq / j.t.refresh) + 4) +
+           cx->threads * search_bytes(&j);
+}
+
 const atn_method atn_method_hip = {
     .id = "hip",
     .title = "HiP attention",
@@ -450,4 +494,5 @@ const atn_method atn_method_hip = {
     .budget = "k",
     .looks = looks,
     .plan = plan,
+    .bytes = bytes,
 };

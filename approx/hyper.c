@@ -500,13 +500,29 @@ done:
     return st;
 }
 
-static double bytes(const void *params_, const atn_input *in)
+/* Groups, of as many levels as the halves have: blocks, each with its keys and samples;
+ * hashes; and of a causal head what is exact. */
+static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
 {
     const hyper *t = params_;
     const atn_head *h = &in->head[0];
+    const double nq = (double)h->nq, nk = (double)h->nk;
+    const double halves = 2 * nk / (double)t->min + 2;
+    const double levels =
+        h->sight.causal ? ATN_MAX(log2(nk / (double)t->min) + 2, 0) : 2;
+    /* a level has half of the rows and half of the keys */
+    const double blocks = levels / 2 * (nk / (double)t->block + 2) + halves;
+    const double exact = sizeof(call) + sizeof(range) + 3 * sizeof(atn_box) +
+                         3 * sizeof(atn_slice) + 6 * sizeof(atn_idx);
+    const double keys =
+        levels / 2 * nk + blocks * (1 + ATN_MIN((double)t->samples, nk));
 
-    return 40 * (double)(h->nq + h->nk) +
-           8 * (double)h->q.cols * (double)t->projections;
+    if (h->sight.causal && h->nk <= t->min) return 0;
+    return 24 * blocks + 4 * levels / 2 * nq + 8 * keys + 40 * (nq + nk) +
+           (h->sight.causal ? 2 * halves * exact : 0) +
+           4 * halves * (double)ATN_MIN(t->samples, h->nk) +
+           8 * (double)h->q.cols * (double)t->projections +
+           cx->threads * 4.0 * HASH_ROWS * (double)(h->q.cols + 32);
 }
 
 /* Rows of a rectangle are sorted together, and there is one where the first is. */

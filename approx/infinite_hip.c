@@ -417,6 +417,49 @@ static unsigned looks(const void *params_, const atn_input *in)
            (t->window < 2 * t->chunks.at[0] - 1 ? ATN_LOOKS_KEYS : 0);
 }
 
+/* Of one block of queries on every thread: all stages, and the judging of one. */
+static double stages_bytes(const infinite *t, const atn_head *h, atn_idx block_q)
+{
+    const double nk = (double)h->nk;
+    double most = 0, sum = 0, rows = 1;
+
+    for (int s = 0; s < t->chunks.n; s++) {
+        const double size = (double)t->chunks.at[s];
+        double n = nk / size + 2;
+
+        if (s > 0)
+            n = ATN_MIN(n, (double)t->keep.at[s - 1] / size + 2 +
+                               (double)t->chunks.at[s - 1] / size);
+        sum += n;
+        most = ATN_MAX(most, n);
+        rows = ATN_MAX(rows, (double)block_q / (double)t->rows.at[s] + 2);
+    }
+    return sum * (2 * sizeof(atn_span) + 16) + most * 48 + 4096 +
+           sizeof(float) * rows * (double)h->q.cols +
+           atn_rank_bytes((atn_idx)rows, h->q.cols);
+}
+
+static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
+{
+    const infinite *t = params_;
+    const atn_head *h = &in->head[0];
+    const atn_idx most = ATN_MAX(ATN_MAX(h->sight.offset, 0) + h->nq, h->nk);
+    const atn_idx block_q = ATN_MIN(t->block_q, most);
+    const atn_idx last = t->chunks.n > 0 ? t->chunks.at[t->chunks.n - 1] : 1;
+    const atn_idx unit = atn_common_divisor(block_q, last);
+    const bool shared = t->share == 1 || in->as_published;
+    const double lists = (double)(h->nq / block_q) + 2;
+    double set;
+
+    if (h->layer < t->dense_layers || t->chunks.n < 1 || t->rows.n < t->chunks.n ||
+        t->keep.n < t->chunks.n - 1)
+        return 0;
+    set = atn_chosen_bytes(cx, h, unit, block_q, (double)(t->k / last + 2)) +
+          sizeof(atn_rank_tally) * lists + 2048;
+    return set * (double)(shared ? 1 : in->heads) +
+           cx->threads * stages_bytes(t, h, block_q);
+}
+
 const atn_method atn_method_infinite_hip = {
     .id = "infinite_hip",
     .title = "InfiniteHiP attention",
@@ -432,4 +475,5 @@ const atn_method atn_method_infinite_hip = {
     .budget = "k",
     .looks = looks,
     .plan = plan,
+    .bytes = bytes,
 };

@@ -340,7 +340,7 @@ done:
 }
 
 /* Landmarks, and the lists of what rows keep. */
-static double bytes(const void *values, const atn_input *in)
+static double bytes(const atn_ctx *cx, const void *values, const atn_input *in)
 {
     const landmark *m = values;
     const atn_head *h = &in->head[0];
@@ -349,8 +349,10 @@ static double bytes(const void *values, const atn_input *in)
     if (m->every > 0) n = (double)(h->nk / m->every);
     for (atn_idx j = 0; m->every == 0 && in->role && j < h->nk; j++)
         n += in->role[j] == ATN_ROLE_LANDMARK;
-    return (double)h->nq * (64 + 4 * ATN_MIN((double)m->k, n)) +
-           n * (32 + 8 * (double)h->k.cols);
+    return atn_chosen_bytes(cx, h, 1, 1, 1) +
+           (double)h->nq * (8 + 8 * ATN_MIN((double)m->k, n)) + 8 * (double)h->nk +
+           n * (72 + 8 * (double)h->k.cols) +
+           atn_scored_bytes(cx, (atn_idx)n, h->k.cols) + cx->threads * 24 * n;
 }
 
 const atn_method atn_method_landmark = {

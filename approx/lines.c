@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "approx/lines.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "core/wide_rows.h"
@@ -149,4 +150,32 @@ atn_status atn_means_product(atn_ctx *cx, const atn_means *m, atn_idx at, atn_id
     const atn_cmat q = {m->q + at * d, n, d, d}, k = {m->k, m->blocks, d, d};
 
     return atn_wide_product(cx, q, k, scale, z, m->blocks);
+}
+
+/* ---- bytes ---- */
+
+double atn_lines_bytes(const atn_head *h)
+{
+    const double reach = (double)(ATN_MAX(h->sight.offset, 0) + h->nq);
+
+    return sizeof(double) * ((double)h->nk + reach) + atn_wide_bytes(h);
+}
+
+double atn_lines_pattern_bytes(double columns, double diagonals)
+{
+    /* offsets and sums of them; boxes, slices twice and ends */
+    const double diagonal = sizeof(atn_span) + sizeof(atn_idx);
+    const double column = sizeof(atn_box) + 2 * sizeof(atn_slice) + 2 * sizeof(atn_idx);
+
+    return 4096 + diagonals * diagonal + columns * column;
+}
+
+double atn_means_bytes(const atn_ctx *cx, const atn_head *h, atn_idx block)
+{
+    const double blocks = (double)h->nk / (double)block + 2;
+    const double lists = (double)h->nq / (double)block + 2;
+    const double tasks = ceil(lists / ATN_MEANS_ROWS);
+
+    return sizeof(float) * (double)h->q.cols * (blocks + lists) +
+           fmin(cx->threads, tasks) * (ATN_MEANS_ROWS + 4) * blocks * sizeof(double);
 }

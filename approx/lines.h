@@ -23,6 +23,9 @@ typedef struct atn_lines {
 atn_status atn_lines_sum(atn_ctx *cx, const atn_head *h, atn_idx last,
                          atn_lines *out) ATN_WARN_UNUSED;
 
+/* Bytes of that at most, with what making it takes. */
+double atn_lines_bytes(const atn_head *h);
+
 /* The k largest scores are kept; the first `forced` come first; score 0 is of line
  * `from`. */
 typedef struct atn_lines_rule {
@@ -41,6 +44,8 @@ typedef struct atn_lines_list {
 atn_status atn_lines_pattern(atn_ctx *cx, const atn_frame *f, atn_lines_list columns,
                              atn_lines_list diagonals,
                              atn_pattern **out) ATN_WARN_UNUSED;
+/* Bytes of it at most, with what making it takes. */
+double atn_lines_pattern_bytes(double columns, double diagonals);
 
 /* Means of the queries of every block at absolute positions, [lists, d], and of the
  * keys, [blocks, d]. In the arena. */
@@ -50,6 +55,9 @@ typedef struct atn_means {
 } atn_means;
 atn_status atn_means_of(atn_ctx *cx, const atn_head *h, atn_idx block,
                         atn_means *out) ATN_WARN_UNUSED;
+/* Bytes of that, and of scores of ATN_MEANS_ROWS block rows, twice those of one block
+ * row, on every thread. */
+double atn_means_bytes(const atn_ctx *cx, const atn_head *h, atn_idx block);
 /* Block rows that are scored together, so that keys are packed for all of them. */
 enum { ATN_MEANS_ROWS = 16 };
 /* z [n, blocks] <- scale times the products of the means of block rows first + at ..,

@@ -195,20 +195,26 @@ atn_status atn_choice_check(atn_ctx *cx, const atn_choice *c, const atn_input *i
     return c->method ? check_needs(cx, c->method, in) : ATN_OK;
 }
 
+static atn_layout layout_of(const atn_input *in, atn_idx head)
+{
+    const atn_head *h = &in->head[head];
+
+    return (atn_layout){.nk = h->nk,
+                        .nq = h->nq,
+                        .first = ATN_MAX(h->sight.offset, 0),
+                        .heads = in->heads,
+                        .layer = h->layer,
+                        .seed = in->seed,
+                        .draws = in->draws,
+                        .head = head,
+                        .grid = in->grid};
+}
+
 /* A static pattern as a plan. */
 static atn_status plan_static(atn_ctx *cx, const atn_choice *c, const atn_input *in,
                               atn_idx head, atn_plan *out)
 {
-    const atn_head *h = &in->head[head];
-    const atn_layout l = {.nk = h->nk,
-                          .nq = h->nq,
-                          .first = ATN_MAX(h->sight.offset, 0),
-                          .heads = in->heads,
-                          .layer = h->layer,
-                          .seed = in->seed,
-                          .draws = in->draws,
-                          .head = head,
-                          .grid = in->grid};
+    const atn_layout l = layout_of(in, head);
     atn_pattern *p = NULL;
     atn_status st = ATN_OK;
 
@@ -240,4 +246,19 @@ done:
         for (atn_idx k = 0; k < n; k++) atn_plan_release(cx, &out[k]);
     atn_arena_rewind(cx, mark);
     return st;
+}
+
+double atn_choice_bytes(const atn_ctx *cx, const atn_choice *c, const atn_input *in)
+{
+    const atn_head *h = &in->head[0];
+    double bytes = 0;
+
+    if (h->nq < 1 || h->nk < 1) return ATN_METHOD_LITTLE;
+    if (c->method && c->method->bytes) bytes = c->method->bytes(cx, c->values, in);
+    if (c->generator && c->generator->bytes) {
+        const atn_layout l = layout_of(in, 0);
+
+        bytes = c->generator->bytes(c->values, &l);
+    }
+    return bytes + ATN_METHOD_LITTLE;
 }

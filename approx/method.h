@@ -41,6 +41,9 @@ enum { ATN_LOOKS_KEYS = 1, ATN_LOOKS_QUERIES = 2 };
 /* Heads that are planned together. */
 typedef enum atn_unit { ATN_UNIT_HEAD, ATN_UNIT_GROUP, ATN_UNIT_LAYER } atn_unit;
 
+/* Bytes that any choice may take, and that no bound has to count. */
+#define ATN_METHOD_LITTLE 0x1p16
+
 /* The attention of one layer at one step, as a method sees it. All borrowed. */
 typedef struct atn_input atn_input;
 struct atn_input {
@@ -82,8 +85,12 @@ typedef struct atn_method {
      * one thread; goes parallel by itself. */
     atn_status (*plan)(atn_ctx *cx, const atn_input *in, const void *params,
                        atn_idx first, atn_idx n, atn_plan *out);
-    /* Bytes that plan takes for a unit beside its result, NULL = little. */
-    double (*bytes)(const void *params, const atn_input *in);
+    /* Bytes at most that plan has in use at a time for a unit, its result among them;
+     * of that also what is only known to be less than a bound, as lists of keys. It is
+     * asked before data are there: heads have shapes (v.data not NULL where there are
+     * values), the rest of the input is there but for tensors, draws and earlier steps,
+     * whose heads stand for themselves. NULL = ATN_METHOD_LITTLE. */
+    double (*bytes)(const atn_ctx *cx, const void *params, const atn_input *in);
 } atn_method;
 
 extern const atn_method *const atn_methods[]; /* by id, NULL-terminated; no patterns */
@@ -127,5 +134,7 @@ atn_status atn_choice_check(atn_ctx *cx, const atn_choice *c,
  * released when it fails. n = atn_choice_heads. */
 atn_status atn_choice_plan(atn_ctx *cx, const atn_choice *c, const atn_input *in,
                            atn_idx first, atn_plan *out) ATN_WARN_UNUSED;
+/* Bytes at most of that, as of a method; the unit's plans are among them. */
+double atn_choice_bytes(const atn_ctx *cx, const atn_choice *c, const atn_input *in);
 /* Heads of a unit of this layer. */
 atn_idx atn_choice_heads(const atn_choice *c, const atn_input *in);

@@ -26,6 +26,7 @@
  * Limits  prefill of causal heads.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include <math.h>
 #include <string.h>
 
 #include "approx/lines.h"
@@ -550,6 +551,87 @@ done:
     return st;
 }
 
+/* ---- bytes ---- */
+
+/* Scores, scratch and spans of v columns and s diagonals as they are chosen, and the
+ * pattern of them. */
+static double chosen_lines_bytes(const planning *p, double v, double s)
+{
+    const double n = (double)p->h->nk;
+    const double reach = (double)(ATN_MAX(p->h->sight.offset, 0) + p->h->nq);
+
+    v = fmin(v, n);
+    s = fmin(s, reach);
+    /* of all lines at most half begin a span */
+    return 16 * (n + reach) + sizeof(atn_span) * (v + s) +
+           atn_lines_pattern_bytes(fmin(v, n / 2 + 1), fmin(s, reach / 2 + 1));
+}
+
+/* The same in the blocks of the kernel. */
+static double rounded_bytes(const atn_ctx *cx, const planning *p, double v, double s)
+{
+    const double n = (double)p->h->nk;
+    const double reach = (double)(ATN_MAX(p->h->sight.offset, 0) + p->h->nq);
+    const double lines = fmin(v, n) + fmin(s, reach) + 2;
+
+    return 16 * (n + reach) + sizeof(atn_span) * lines * (1 + cx->threads) +
+           atn_chosen_bytes(cx, p->h, 1, KERNEL, lines);
+}
+
+static double block_bytes(const atn_ctx *cx, const planning *p, atn_idx block,
+                          atn_idx k)
+{
+    return atn_means_bytes(cx, p->h, block) +
+           atn_chosen_bytes(cx, p->h, block, block, (double)k) +
+           sizeof(int64_t) * ((double)p->h->nq / (double)block + 2);
+}
+
+/* The lines, all candidates, and the rows that decide. */
+static double search_bytes(const atn_ctx *cx, const planning *p)
+{
+    const double rows = (double)ATN_MIN(p->t->rows, p->h->nq);
+    const double row = sizeof(double) * CANDIDATES + sizeof(atn_idx) +
+                       sizeof(float) * (double)p->h->q.cols;
+    /* a row has no more spans than every other key, and room for those of all lines */
+    const double spans = 4 * (double)(p->h->nq + p->h->nk);
+    double bytes =
+        rows * row + fmin(cx->threads, rows) * (atn_wide_bytes(p->h) + spans);
+
+    for (int c = 0; c < CANDIDATES; c++) {
+        const atn_idx v = candidates[c].v, s = candidates[c].s;
+        const atn_idx k = scaled(p, ((p->h->nk - 1) / v + 1) / s);
+
+        if (candidates[c].form == BLOCK) bytes += block_bytes(cx, p, v, ATN_MAX(k, 1));
+        if (candidates[c].form == VERTICAL_SLASH)
+            bytes += chosen_lines_bytes(p, (double)scaled(p, v), (double)scaled(p, s));
+    }
+    return bytes;
+}
+
+static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
+{
+    const minference *t = params_;
+    const planning p = {.t = t, .h = &in->head[0], .as_published = in->as_published};
+    const double v = (double)ATN_MAX(scaled(&p, t->v), t->v_least);
+    const double s = (double)ATN_MAX(scaled(&p, t->s), t->s_least);
+    double bytes = 0;
+
+    switch (t->form) {
+    case SEARCH:
+        bytes = atn_lines_bytes(p.h) + search_bytes(cx, &p);
+        if (p.as_published) bytes += rounded_bytes(cx, &p, INFINITY, INFINITY);
+        break;
+    case VERTICAL_SLASH:
+        bytes = atn_lines_bytes(p.h) + (p.as_published ? rounded_bytes(cx, &p, v, s)
+                                                       : chosen_lines_bytes(&p, v, s));
+        break;
+    case BLOCK:
+        bytes = block_bytes(cx, &p, t->block, scaled(&p, t->k));
+        break;
+    }
+    return bytes;
+}
+
 /* The last rows decide for all; in a block, its mean. */
 static unsigned looks(const void *params_, const atn_input *in)
 {
@@ -580,4 +662,5 @@ const atn_method atn_method_minference = {
     .budget = "ratio",
     .looks = looks,
     .plan = plan,
+    .bytes = bytes,
 };

@@ -117,14 +117,17 @@ done:
 }
 
 /* A row's list is at most k spans, with what the heap adds. */
-static double bytes(const void *values, const atn_input *in)
+static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
 {
-    const moba *m = values;
+    const moba *m = params_;
     const atn_head *h = &in->head[0];
-    const double blocks = (double)((h->nk - 1) / m->block + 1);
+    const atn_idx blocks = (h->nk - 1) / m->block + 1, rows = atn_scored_rows(blocks);
+    const double n = (double)blocks, tiles = ceil((double)h->nq / (double)rows);
 
-    return (double)h->nq * (48 + 8 * ATN_MIN((double)m->k, blocks)) +
-           8 * blocks * (double)h->k.cols;
+    return atn_chosen_bytes(cx, h, 1, 1, (double)m->k) +
+           atn_scored_bytes(cx, blocks, h->k.cols) +
+           sizeof(float) * n * (double)h->k.cols + sizeof(atn_tally) * tiles +
+           cx->threads * 32 * n;
 }
 
 const atn_method atn_method_moba = {

@@ -273,16 +273,29 @@ done:
     return st;
 }
 
+/* Of tiles of weights on all threads, two or three numbers a key and `more` beside. */
+static double running_bytes(const atn_ctx *cx, const atn_oracle *o, double more)
+{
+    const atn_head *h = o->head;
+    const double n = (double)h->nk, nq = (double)h->nq, block = (double)o->block;
+    const double most = (double)atn_wide_rows(h);
+    const double rows = o->block == 1 ? most : fmin(most, block);
+    const double tasks = o->block == 1 ? ceil(nq / most) : ceil(nq / block) + 1;
+
+    return fmin(cx->threads, tasks) *
+           (atn_wide_bytes(h) - sizeof(double) * n * (most - rows) +
+            3 * sizeof(double) * n + more);
+}
+
 atn_status atn_oracle_run(atn_ctx *cx, const atn_oracle *o, atn_oracle_visit *visit,
                           void *state, const char *what)
 {
     const atn_head *h = o->head;
     run s = {.o = o, .visit = visit, .state = state, .rows = atn_wide_rows(h)};
-    const double a_row = 2 * sizeof(double) * (double)h->nk;
     atn_status st = ATN_OK;
 
     ATN_ASSERT(!h->sight.rows && !(o->logits && (o->block > 1 || h->p.data)));
-    ATN_TRY(atn_mem_check(cx, cx->threads * (atn_wide_bytes(h) + a_row), what));
+    ATN_TRY(atn_mem_check(cx, running_bytes(cx, o, 0), what));
     if (o->block == 1) {
         s.tasks = (h->nq + s.rows - 1) / s.rows;
         ATN_TRY(atn_parallel(cx, s.tasks, run_tile, &s, what));
@@ -365,4 +378,12 @@ atn_status atn_oracle_finish(atn_ctx *cx, const atn_oracle *o, atn_chosen *c,
     atn_oracle_cost(o, out);
 done:
     return st;
+}
+
+double atn_oracle_bytes(const atn_ctx *cx, const atn_oracle *o, double most)
+{
+    const double n = (double)o->head->nk, spans = fmin(most, n / 2 + 1);
+
+    return atn_chosen_bytes(cx, o->head, o->block, o->block, most) +
+           running_bytes(cx, o, sizeof(atn_span) * spans);
 }

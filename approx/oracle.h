@@ -77,6 +77,8 @@ atn_status atn_oracle_keep(atn_ctx *cx, atn_chosen *c, const atn_oracle_list *li
 /* A chosen pattern of rows in blocks of o->block, and its plan. */
 atn_status atn_oracle_open(atn_ctx *cx, const atn_oracle *o,
                            atn_chosen **out) ATN_WARN_UNUSED;
+/* Bytes at most of all of it, where a list keeps at most `most` spans. */
+double atn_oracle_bytes(const atn_ctx *cx, const atn_oracle *o, double most);
 /* Takes c, also on failure. */
 atn_status atn_oracle_finish(atn_ctx *cx, const atn_oracle *o, atn_chosen *c,
                              atn_plan *out) ATN_WARN_UNUSED;

@@ -338,15 +338,19 @@ done:
     return st;
 }
 
-static double bytes(const void *values, const atn_input *in)
+static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
 {
-    const quest *q = values;
+    const quest *q = params_;
     const atn_head *h = &in->head[0];
-    const double n = (double)((h->nk - 1) / q->block + 1);
+    const atn_idx blocks = (h->nk - 1) / q->block + 1;
+    const double n = (double)blocks;
     const double most = ATN_MAX((double)q->min_pages, (double)q->k / (double)q->block);
 
-    return (double)h->nq * (48 + 8 * ATN_MIN(most, n)) +
-           16 * (n + ATN_PANEL) * (double)h->k.cols;
+    /* two bounds a page, as they are and packed; tiles of two scores */
+    return atn_chosen_bytes(cx, h, 1, 1, most + 1) +
+           2 * atn_scored_bytes(cx, blocks, h->k.cols) +
+           8 * (n + ATN_PANEL) * (double)h->k.cols + cx->threads * 40 * n +
+           sizeof(atn_tally) * ((double)h->nq / 8 + 1);
 }
 
 const atn_method atn_method_quest = {

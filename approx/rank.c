@@ -94,3 +94,9 @@ void atn_rank_share(atn_plan *out, atn_idx n)
         out[h].ties = out[0].ties;
     }
 }
+
+double atn_rank_bytes(atn_idx rows, atn_idx d)
+{
+    return sizeof(float) *
+           (((double)rows + ATN_PANEL + KEYS) * (double)d + KEYS * ATN_PANEL + 64);
+}

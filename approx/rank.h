@@ -29,6 +29,7 @@ typedef struct atn_rank_tally {
     int64_t pairs, keys, rows;
     int64_t ties;
 } atn_rank_tally;
+double atn_rank_bytes(atn_idx rows, atn_idx d); /* of an open one */
 /* Adds the tallies [n]: flop, bytes, ties. */
 void atn_rank_count(const atn_rank_tally *t, atn_idx n, atn_idx d, double *flops,
                     double *bytes, int64_t *ties);

@@ -404,15 +404,24 @@ done:
     return st;
 }
 
-static double bytes(const void *params_, const atn_input *in)
+/* Hashes and the order of every round; means of a row's chunk and the one before of
+ * every round; the same as lists where rounds are one set. */
+static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
 {
     const reformer *t = params_;
     const atn_head *h = &in->head[0];
-    const double n = (double)(h->nq + h->nk), b = (double)t->bucket;
+    const double n = (double)(h->nq + h->nk), nk = (double)h->nk;
+    const double d = (double)h->q.cols, rounds = (double)t->n_hashes;
+    const double b = fmin((double)t->bucket, nk);
+    double bytes = 24 * rounds * n + 16 * n + 4 * d * (nk / b + 2) + 4096;
 
-    return 12 * (double)t->n_hashes * n + 8 * n +
-           4 * (double)h->q.cols * ((double)h->nk / b + 2) +
-           (t->discount ? 40 * (double)h->nk : 0);
+    if (t->shared) bytes += 4 * d * nk * (t->discount ? 1 : 4);
+    if (t->discount)
+        bytes +=
+            12 * nk * (1 + cx->threads) + atn_chosen_bytes(cx, h, 1, 1, 3 * b * rounds);
+    if (t->discount && in->as_published)
+        bytes += 40 * (double)h->nq + 16 * (double)h->nq * fmin(3 * b * rounds, nk);
+    return bytes;
 }
 
 static unsigned looks(const void *params_, const atn_input *in)

@@ -233,13 +233,19 @@ done:
     return st;
 }
 
-/* Two outputs and two logarithms a row. */
-static double bytes(const void *params_, const atn_input *in)
+/* The mask, two outputs and two logarithms a row, and applying; then scale and rest. */
+static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
 {
+    const rettention *t = params_;
     const atn_head *h = &in->head[0];
+    const double frames = t->video && in->grid ? (double)in->grid->at[0] + 1 : 1;
+    atn_plan dense = {.tile_rows = 1, .tile_keys = 1};
+    const double mask = t->video ? atn_chosen_bytes(cx, h, 1, 1, frames) : 4096;
 
-    (void)params_;
-    return (8 * (double)h->v.cols + 16) * (double)h->nq;
+    if (in->at < t->t0 || in->at % t->refresh == 0) return mask;
+    atn_plan_all(&dense);
+    return (12 * (double)h->v.cols + 24) * (double)h->nq + mask +
+           2 * atn_plan_apply_bytes(cx, h, &dense);
 }
 
 const atn_method atn_method_rettention = {

@@ -276,7 +276,7 @@ done:
     return st;
 }
 
-static double bytes(const void *params_, const atn_input *in)
+static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
 {
     const routing *t = params_;
     const atn_head *h = &in->head[0];
@@ -284,7 +284,8 @@ static double bytes(const void *params_, const atn_input *in)
     const double k = (double)clusters_of(t, h->nk);
     const double w = (double)ATN_MIN(t->window, ATN_MAX(h->nq, h->nk));
 
-    return 4 * n * d + 8 * n + 12 * k * d + 8 * k * (w + 2) + 64 * n;
+    return atn_dots_bytes(cx, (atn_idx)n, (atn_idx)w) + 4 * n * d + 8 * n + 12 * k * d +
+           8 * k * (w + 2) + 64 * n;
 }
 
 static unsigned looks(const void *params_, const atn_input *in)

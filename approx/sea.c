@@ -287,20 +287,40 @@ static double tile_bytes(const sea *s, const atn_input *in)
                 : atn_sea_masses_bytes(in, features_of(s, h), s->columns, rows));
 }
 
+/* What the rows keep, of all heads k columns of the mean length of a column. */
+static double lists_bytes(const sea *s, const atn_input *in)
+{
+    const atn_head *h = &in->head[0];
+    const double columns = (double)s->columns;
+    double bytes = 0;
+
+    for (atn_idx i = 0; i < h->nq; i++) {
+        double n, spans;
+        atn_idx lo, hi;
+
+        atn_sight_row(&h->sight, i, &lo, &hi);
+        n = (double)ATN_MAX(hi - lo, 1);
+        spans = ATN_MIN((double)s->k * columns / n + 1, columns);
+        bytes += 72 + 2 * sizeof(int32_t) * ATN_MIN(2 * spans, (2 * n + 2) / 3);
+    }
+    return (double)in->heads * bytes;
+}
+
 static double bytes_of(const sea *s, const atn_input *in, double tiles)
 {
     const atn_head *h = &in->head[0];
-    const double lists = (double)in->heads * (double)h->nq *
-                         (48 + 8 * ATN_MIN((double)s->k, (double)s->columns));
     const double features =
         s->estimate == ORACLE ? 0 : atn_sea_features_bytes(in, features_of(s, h));
 
-    return lists + features + tiles * tile_bytes(s, in);
+    return lists_bytes(s, in) + features + tiles * tile_bytes(s, in);
 }
 
-static double bytes(const void *values, const atn_input *in)
+static double bytes(const atn_ctx *cx, const void *values, const atn_input *in)
 {
-    return bytes_of(values, in, 1);
+    const atn_head *h = &in->head[0];
+    const double tiles = ceil((double)h->nq / (double)tile_rows(values, in));
+
+    return bytes_of(values, in, ATN_MIN(cx->threads, tiles));
 }
 
 static atn_status plan(atn_ctx *cx, const atn_input *in, const void *values,

@@ -222,11 +222,19 @@ done:
     return st;
 }
 
-/* Tiles of a few threads. */
-static double bytes(const void *params_, const atn_input *in)
+/* The lists, and scores of a tile and of blocks on every thread. */
+static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
 {
-    (void)params_;
-    return 8 * (atn_wide_bytes(&in->head[0]) + 16 * (double)in->head[0].nk);
+    const sparsed *t = params_;
+    const atn_head *h = &in->head[0];
+    const atn_idx blocks = (h->nk - 1) / t->block + 1;
+    const double lists = (double)(h->nq / t->block) + 2;
+    const double most = 2 * (double)share_of(t->ratio, blocks);
+
+    if (in->at <= (int)((double)in->steps * t->skip) + 1) return 0;
+    return atn_chosen_bytes(cx, h, t->block, t->block, most) + sizeof(int64_t) * lists +
+           ATN_MIN(cx->threads, lists) *
+               (atn_wide_bytes(h) + 8 * (double)h->nk + 64 * (double)blocks);
 }
 
 const atn_method atn_method_sparsed = {

@@ -66,11 +66,11 @@ done:
     return st;
 }
 
-static double bytes(const void *values, const atn_input *in)
+static double bytes(const atn_ctx *cx, const void *values, const atn_input *in)
 {
     const ssa *s = values;
 
-    return atn_group_blocks_bytes(&in->head[0], s->block, s->k);
+    return atn_group_blocks_bytes(cx, &in->head[0], s->block, s->k);
 }
 
 const atn_method atn_method_ssa = {

@@ -1,5 +1,6 @@
 /* cli/cmd_approx.c -- attnscope approx: approximations of attention side by side. */
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include <math.h>
 #include <string.h>
 
 #include "analysis/approx.h"
@@ -74,6 +75,7 @@ static atn_status print_cost(atn_cli *cli, const atn_subject *s,
                              const atn_approx_opts *o)
 {
     atn_ctx *cx = cli->cx;
+    const double in_use = cx->in_use ? (double)*cx->in_use : 0;
     atn_status st = ATN_OK;
     atn_approx_cost c;
     atn_table *t = NULL;
@@ -82,12 +84,14 @@ static atn_status print_cost(atn_cli *cli, const atn_subject *s,
     ATN_TRY(atn_facts_create(cx, &t));
     ATN_TRY(atn_facts_add(cx, t, "heads", "%lld", (long long)c.heads));
     ATN_TRY(atn_facts_add(cx, t, "methods and budgets", "%lld", (long long)c.cases));
-    ATN_TRY(
-        atn_facts_add(cx, t, "memory", "%.4g MiB beside the plans", c.bytes / 0x1p20));
-    ATN_TRY(atn_facts_add(cx, t, "work", "%.4g GFLOP beside choosing", c.flops / 1e9));
-    /* a single core reaches tens of GFLOP/s in matrix products of this size */
-    ATN_TRY(atn_facts_add(cx, t, "time", "about %.2g s at 20 GFLOP/s a thread",
-                          c.flops / (20e9 * cx->threads)));
+    /* with what is in use by now, as --mem-limit counts it */
+    ATN_TRY(atn_facts_add(cx, t, "memory", "%.4g MiB at most",
+                          ceil((c.bytes + in_use) / 0x1p20 * 10) / 10));
+    /* what choosing takes no formula of shapes says, so there is no time */
+    ATN_TRY(atn_facts_add(cx, t, "work",
+                          "%.4g GFLOP of dense attention and of applying; choosing, "
+                          "and fitting to a budget, come on top",
+                          c.flops / 1e9));
     ATN_TRY(atn_cli_print(cli, t));
 done:
     atn_table_destroy(cx, t);

@@ -280,6 +280,17 @@ done:
     return st;
 }
 
+/* The random blocks of all heads, and those of one as they are drawn. */
+static double bytes(const void *params_, const atn_layout *l)
+{
+    const bigbird *t = params_;
+    const double rows = (double)(l->nq / t->block) + 2;
+    const double most = ATN_MIN((double)t->random, (double)(l->nk / t->block) + 1);
+
+    return rows * most * (sizeof(atn_span) * (double)l->heads + sizeof(atn_idx)) +
+           sizeof(int64_t) * rows * (double)l->heads + sizeof(atn_idx) * (most + 64);
+}
+
 const atn_generator atn_generator_bigbird = {
     .id = "bigbird",
     .title = "BigBird",
@@ -291,4 +302,5 @@ const atn_generator atn_generator_bigbird = {
     .by_layer = true,
     .draws = true,
     .make = make,
+    .bytes = bytes,
 };
