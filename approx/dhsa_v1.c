@@ -549,6 +549,7 @@ const atn_method atn_method_dhsa_v1 = {
     .source = "Xiong et al., arXiv 2510.24606; its code, legacy",
     .text = "keys of the chunks that fit the block best, recent and first ones",
     .reads = ATN_READS_QK | ATN_READS_WEIGHTS,
+    .oracle = atn_always, /* of borders */
     .sides = ATN_CAUSAL,
     .unit = ATN_UNIT_LAYER,
     .publishes = true,

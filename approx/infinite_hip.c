@@ -385,12 +385,18 @@ done:
     return st;
 }
 
+/* As published a layer shares, however it is set. */
+static bool shares(const infinite *t, const atn_input *in)
+{
+    return t->share == 1 || in->as_published;
+}
+
 static atn_status plan(atn_ctx *cx, const atn_input *in, const void *params_,
                        atn_idx first, atn_idx n, atn_plan *out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     const infinite *t = params_;
-    job j = {.heads = &in->head[first], .shared = t->share == 1 || in->as_published};
+    job j = {.heads = &in->head[first], .shared = shares(t, in)};
     atn_status st = ATN_OK;
 
     ATN_TRY(check(cx, t));
@@ -415,6 +421,11 @@ static unsigned looks(const void *params_, const atn_input *in)
     if (in->head[0].layer < t->dense_layers || t->chunks.n < 1) return 0;
     return (t->block_q > 1 ? ATN_LOOKS_QUERIES : 0) |
            (t->window < 2 * t->chunks.at[0] - 1 ? ATN_LOOKS_KEYS : 0);
+}
+
+static atn_unit unit_of(const void *params_, const atn_input *in)
+{
+    return shares(params_, in) ? ATN_UNIT_LAYER : ATN_UNIT_HEAD;
 }
 
 /* Of one block of queries on every thread: all stages, and the judging of one. */
@@ -447,7 +458,6 @@ static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
     const atn_idx block_q = ATN_MIN(t->block_q, most);
     const atn_idx last = t->chunks.n > 0 ? t->chunks.at[t->chunks.n - 1] : 1;
     const atn_idx unit = atn_common_divisor(block_q, last);
-    const bool shared = t->share == 1 || in->as_published;
     const double lists = (double)(h->nq / block_q) + 2;
     double set;
 
@@ -456,8 +466,7 @@ static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
         return 0;
     set = atn_chosen_bytes(cx, h, unit, block_q, (double)(t->k / last + 2)) +
           sizeof(atn_rank_tally) * lists + 2048;
-    return set * (double)(shared ? 1 : in->heads) +
-           cx->threads * stages_bytes(t, h, block_q);
+    return set + cx->threads * stages_bytes(t, h, block_q);
 }
 
 const atn_method atn_method_infinite_hip = {
@@ -469,6 +478,7 @@ const atn_method atn_method_infinite_hip = {
     .reads = ATN_READS_QK,
     .sides = ATN_CAUSAL,
     .unit = ATN_UNIT_LAYER,
+    .unit_of = unit_of,
     .publishes = true,
     .params = params,
     .params_size = sizeof(infinite),
