@@ -14,7 +14,7 @@
  * Cost    nothing at run time. The profile: see approx/influence.h; the plan: H^2 nb
  *         density times the spans to choose from.
  * Limits  where no plan is that sparse, every head gets its shortest span. Texts below
- *         64 tokens are dense.
+ *         192 tokens leave nothing to choose.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
@@ -23,7 +23,7 @@
 #include "approx/chosen.h"
 #include "approx/span_file.h"
 
-enum { POOL_NONE, POOL_MAX, LENGTH_MOST = 1 << 24 };
+enum { POOL_NONE, POOL_MAX, LENGTH_MOST = 1 << 24, CHOICE = 3 };
 
 typedef struct moa {
     double density;
@@ -162,15 +162,20 @@ done:
     return st;
 }
 
+static atn_draw rules_of(const atn_input *in)
+{
+    return (atn_draw){.what = "rules",
+                      .purpose = "moa/rules",
+                      .layer = in->head[0].layer,
+                      .head = -1,
+                      .rows = in->heads,
+                      .cols = 2};
+}
+
 /* The rules as numbers "rules.layer-LLL" [heads, 2], or those of a file of draws. */
 static atn_status exchange(atn_ctx *cx, const atn_input *in, atn_span_rule *rules)
 {
-    const atn_draw w = {.what = "rules",
-                        .purpose = "moa/rules",
-                        .layer = in->head[0].layer,
-                        .head = -1,
-                        .rows = in->heads,
-                        .cols = 2};
+    const atn_draw w = rules_of(in);
     atn_status st = ATN_OK;
     float *numbers = NULL;
 
@@ -221,12 +226,16 @@ done:
     return st;
 }
 
+/* Of fewer whole blocks than CHOICE all are the first or the last one: there is nothing
+ * to choose. */
 static unsigned looks(const void *params_, const atn_input *in)
 {
+    const atn_draw w = rules_of(in);
     const moa *t = params_;
 
-    (void)in;
-    return t->plan[0] ? 0 : ATN_LOOKS_KEYS | ATN_LOOKS_QUERIES;
+    if (t->plan[0] || atn_draws_have(in->draws, &w)) return 0;
+    if (in->head[0].nk / ATN_SPAN_BLOCK < CHOICE) return 0;
+    return ATN_LOOKS_KEYS | ATN_LOOKS_QUERIES;
 }
 
 /* The influence of a unit; rules, and losses of a choice a block and unit; the table of

@@ -518,14 +518,11 @@ static void given_gates(atn_ctx *cx)
     close_kinds(cx, &s);
 }
 
-static void without_memory(atn_ctx *cx)
+static void run_without(const atn_approx_opts *o, const setting *s)
 {
-    const atn_approx_opts o = {.methods = "window:window=5,topk:k=3", .budgets = "20%"};
     atn_status st = ATN_MEMORY;
-    setting s;
 
-    open_kinds(cx, "approx_memory", kinds, 1, WITH_W_O, "0", &s);
-    for (long left = 0; st != ATN_OK && left < 20000; left += 1 + left / 8) {
+    for (long left = 0; st != ATN_OK && left < 40000; left += 1 + left / 8) {
         check_failing f = {left};
         atn_approx *a = NULL;
         atn_ctx broken;
@@ -534,12 +531,34 @@ static void without_memory(atn_ctx *cx)
         broken.threads = 1;
         broken.log_level = ATN_LOG_ERROR;
         broken.alloc = (atn_allocator){check_failing_resize, &f};
-        st = atn_approx_run(&broken, s.c, &s.sel, &o, &a);
+        st = atn_approx_run(&broken, s->c, &s->sel, o, &a);
         CHECK(st == ATN_OK || st == ATN_MEMORY);
         atn_approx_destroy(&broken, a);
         atn_ctx_release(&broken);
     }
     CHECK(st == ATN_OK);
+}
+
+/* Also with draws that are kept, and with those of a dump. */
+static void without_memory(atn_ctx *cx)
+{
+    atn_approx_opts o = {.methods = "window:window=5,topk:k=3", .budgets = "20%"};
+    char dir[2][700];
+    setting s;
+
+    for (int i = 0; i < 2; i++)
+        snprintf(dir[i], sizeof dir[i], "%s/out",
+                 check_scratch(i ? "approx_memory_b" : "approx_memory_a"));
+    open_kinds(cx, "approx_memory", kinds, 1, WITH_W_O, "0", &s);
+    run_without(&o, &s);
+    o.methods = "reformer:bucket=2,n_hashes=2";
+    o.budgets = "60%";
+    o.force = true;
+    o.dump = dir[0];
+    run_without(&o, &s);
+    o.draws = dir[0];
+    o.dump = dir[1];
+    run_without(&o, &s);
     close_kinds(cx, &s);
 }
 
