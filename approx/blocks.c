@@ -51,17 +51,33 @@ static atn_idx panels_of(atn_idx n)
     return (n + ATN_PANEL - 1) / ATN_PANEL;
 }
 
-atn_status atn_scored_pack(atn_ctx *cx, atn_cmat x, atn_scored *out)
+atn_status atn_scored_open(atn_ctx *cx, atn_idx n, atn_idx d, atn_scored *out)
 {
     atn_status st = ATN_OK;
     atn_idx count;
 
-    *out = (atn_scored){.n = x.rows, .d = x.cols};
-    if (!atn_mul(panels_of(x.rows) * ATN_PANEL, x.cols, &count))
+    *out = (atn_scored){.n = n, .d = d};
+    if (!atn_mul(panels_of(n) * ATN_PANEL, d, &count))
         ATN_FAIL(ATN_MEMORY, "%lld x %lld numbers to score against are too many",
-                 (long long)x.rows, (long long)x.cols);
+                 (long long)n, (long long)d);
     ATN_TAKE(out->panels, count);
-    atn_panels_pack(x.data, x.ld, x.rows, x.cols, out->panels);
+done:
+    return st;
+}
+
+void atn_scored_put(const atn_scored *s, atn_idx from, atn_cmat x)
+{
+    ATN_ASSERT(from % ATN_PANEL == 0 && x.cols == s->d && from + x.rows <= s->n);
+    ATN_ASSERT(x.rows % ATN_PANEL == 0 || from + x.rows == s->n);
+    atn_panels_pack(x.data, x.ld, x.rows, x.cols, s->panels + from * s->d);
+}
+
+atn_status atn_scored_pack(atn_ctx *cx, atn_cmat x, atn_scored *out)
+{
+    atn_status st = ATN_OK;
+
+    ATN_TRY(atn_scored_open(cx, x.rows, x.cols, out));
+    atn_scored_put(out, 0, x);
 done:
     return st;
 }

@@ -31,6 +31,11 @@ typedef struct atn_scored {
     atn_idx n, d;
 } atn_scored;
 atn_status atn_scored_pack(atn_ctx *cx, atn_cmat x, atn_scored *out) ATN_WARN_UNUSED;
+/* Room for n of length d, to be put some at a time: x are those from `from` on, a
+ * multiple of ATN_PANEL, and as is their number where they are not the last. */
+atn_status atn_scored_open(atn_ctx *cx, atn_idx n, atn_idx d,
+                           atn_scored *out) ATN_WARN_UNUSED;
+void atn_scored_put(const atn_scored *s, atn_idx from, atn_cmat x);
 /* out, in the arena: q_r . x_(lo + c) in float32, equal vectors equal scores. q has the
  * rows of a tile, of atn_scored_rows at most. */
 atn_status atn_scored_tile(atn_ctx *cx, const atn_scored *x, atn_cmat q, atn_idx lo,

@@ -27,6 +27,7 @@
 #include "approx/chosen.h"
 #include "approx/generate.h"
 #include "approx/rank.h"
+#include "approx/replay.h"
 #include "core/order.h"
 #include "core/rows.h"
 
@@ -331,7 +332,7 @@ done:
 /* Where decoding begins, `end` or later = nowhere. */
 static atn_idx prompt_of(const hip *t, const atn_input *in, atn_idx end)
 {
-    const atn_idx prompt = t->prompt > 0 ? t->prompt : in->prompt;
+    const atn_idx prompt = atn_prompt_known(in, t->prompt);
 
     return prompt > 0 ? prompt : end;
 }
