@@ -11,7 +11,7 @@ typedef struct atn_record_args {
     const int32_t *ids; /* NULL when text is given */
     atn_idx n_ids;
     const char *source; /* where text or ids come from, for messages; may be NULL */
-    atn_idx prompt; /* tokens of the prompt, the rest was generated; 0 = not said */
+    atn_idx prompt;     /* tokens of the prompt, the rest was generated; 0 = not said */
     const char *out_dir;
     const char *layers; /* list syntax, NULL = all */
     const char *dtype;  /* of the stored tensors: f32 (NULL), f16, bf16 */
