@@ -64,6 +64,7 @@ atn_status atn_approx_best(atn_ctx *cx, const atn_approx *a,
  * not those of choosing. */
 typedef struct atn_approx_cost {
     double bytes, flops;
+    double in_use; /* bytes beside, the capture and the run's own lists among them */
     atn_idx heads, cases;
 } atn_approx_cost;
 atn_status atn_approx_estimate(atn_ctx *cx, const atn_capture *c,

@@ -351,6 +351,7 @@ atn_status atn_approx_estimate(atn_ctx *cx, const atn_capture *c,
     ATN_TRY(create(cx, c, sel, opts, &a));
     ATN_TRY(check_draws(cx, opts->draws));
     ATN_TRY(needs(cx, a, out));
+    out->in_use = cx->in_use ? (double)*cx->in_use : 0;
 done:
     atn_approx_destroy(cx, a);
     return st;

@@ -51,17 +51,33 @@ static atn_idx panels_of(atn_idx n)
     return (n + ATN_PANEL - 1) / ATN_PANEL;
 }
 
-atn_status atn_scored_pack(atn_ctx *cx, atn_cmat x, atn_scored *out)
+atn_status atn_scored_open(atn_ctx *cx, atn_idx n, atn_idx d, atn_scored *out)
 {
     atn_status st = ATN_OK;
     atn_idx count;
 
-    *out = (atn_scored){.n = x.rows, .d = x.cols};
-    if (!atn_mul(panels_of(x.rows) * ATN_PANEL, x.cols, &count))
+    *out = (atn_scored){.n = n, .d = d};
+    if (!atn_mul(panels_of(n) * ATN_PANEL, d, &count))
         ATN_FAIL(ATN_MEMORY, "%lld x %lld numbers to score against are too many",
-                 (long long)x.rows, (long long)x.cols);
+                 (long long)n, (long long)d);
     ATN_TAKE(out->panels, count);
-    atn_panels_pack(x.data, x.ld, x.rows, x.cols, out->panels);
+done:
+    return st;
+}
+
+void atn_scored_put(const atn_scored *s, atn_idx from, atn_cmat x)
+{
+    ATN_ASSERT(from % ATN_PANEL == 0 && x.cols == s->d && from + x.rows <= s->n);
+    ATN_ASSERT(x.rows % ATN_PANEL == 0 || from + x.rows == s->n);
+    atn_panels_pack(x.data, x.ld, x.rows, x.cols, s->panels + from * s->d);
+}
+
+atn_status atn_scored_pack(atn_ctx *cx, atn_cmat x, atn_scored *out)
+{
+    atn_status st = ATN_OK;
+
+    ATN_TRY(atn_scored_open(cx, x.rows, x.cols, out));
+    atn_scored_put(out, 0, x);
 done:
     return st;
 }
@@ -157,30 +173,4 @@ atn_status atn_scored_run(atn_ctx *cx, const atn_scoring *s, atn_tally *out)
 done:
     atn_arena_rewind(cx, mark);
     return st;
-}
-
-/* ---- counts ---- */
-
-atn_tally atn_tally_sum(const atn_tally *of, atn_idx n)
-{
-    atn_tally sum = {0};
-
-    for (atn_idx t = 0; t < n; t++) {
-        sum.scored += of[t].scored;
-        sum.ties += of[t].ties;
-    }
-    return sum;
-}
-
-void atn_tally_cost(const atn_tally *t, const atn_head *h, atn_idx n, atn_idx heads,
-                    atn_plan *out)
-{
-    const double d = (double)h->k.cols, keys = (double)h->nk * d / (double)heads;
-    const double vectors = 2 * (double)n * d / (double)heads;
-    const double scores = (double)t->scored;
-
-    out->index_flops += keys + 2 * d * scores;
-    out->index_bytes +=
-        ATN_COST_BYTES * (keys + vectors + (double)h->nq * d + 2 * scores);
-    out->ties += t->ties;
 }

@@ -35,6 +35,7 @@
 #include "approx/grouping.h"
 #include "core/kernels/kernels.h"
 #include "core/rows.h"
+#include "core/wide_rows.h"
 
 typedef struct combiner {
     int form, pool;
@@ -279,18 +280,14 @@ static void pool(const job *j, atn_cmat x, const summary *s, double *sum)
 /* Weights of the members, w [count], for the pooled query. */
 static void weigh(const atn_head *h, const summary *s, const double *query, double *w)
 {
-    double max = -INFINITY, sum = 0;
-
     for (atn_idx i = 0; i < s->count; i++) {
         const float *key = atn_crow(h->k, s->first + i * s->step);
 
         w[i] = 0;
         for (atn_idx e = 0; e < h->k.cols; e++) w[i] += query[e] * (double)key[e];
         w[i] *= h->scale;
-        max = fmax(max, w[i]);
     }
-    for (atn_idx i = 0; i < s->count; i++) sum += w[i] = exp(w[i] - max);
-    for (atn_idx i = 0; i < s->count; i++) w[i] /= sum;
+    atn_wide_soften(w, s->count, -INFINITY);
 }
 
 enum { SUMS_OF_TASK = 64 };
@@ -491,12 +488,12 @@ static double entries(const job *j)
 static atn_status group_all(atn_ctx *cx, job *j)
 {
     const bool by_row = j->t->form != FORM_FIXED;
+    const atn_grouping_size size = {by_row ? j->n : j->n_sums, j->n,
+                                    (atn_idx)ceil(entries(j)), j->t->log_size};
     atn_status st = ATN_OK;
 
     ATN_TAKE(j->keys, j->n);
-    ATN_TRY(atn_grouping_open(cx, by_row ? j->n : j->n_sums, j->n,
-                              (atn_idx)ceil(entries(j)), j->t->log_size,
-                              "combiner: who reads what", &j->groups));
+    ATN_TRY(atn_grouping_open(cx, &size, "combiner: who reads what", &j->groups));
     if (!by_row) ATN_TRY(group_fixed(cx, j));
     for (atn_idx i = 0; by_row && i < j->n; i++)
         if (j->t->form == FORM_AXIAL)

@@ -28,7 +28,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "approx/chosen.h"
+#include "approx/blocks.h"
 #include "approx/generate.h"
 #include "approx/rank.h"
 #include "core/kernels/kernels.h"
@@ -275,10 +275,10 @@ typedef struct job {
     dhsa t; /* lengths no longer than the text */
     const atn_idx *begins;
     atn_idx chunks;
-    float *panels; /* of chunks */
+    atn_scored means; /* of chunks */
     atn_chosen *chosen;
     atn_idx first, lists;
-    atn_rank_tally *tally; /* [lists] */
+    atn_tally *tally; /* [lists] */
 } job;
 
 static atn_status pool_chunks(atn_ctx *cx, atn_idx i, void *state)
@@ -296,7 +296,7 @@ static atn_status pool_chunks(atn_ctx *cx, atn_idx i, void *state)
     for (atn_idx c = 0; c < n; c++)
         pool_rows(&keys, (atn_span){j->begins[from + c], j->begins[from + c + 1]},
                   x + c * d);
-    atn_panels_pack(x, d, n, d, j->panels + from * d);
+    atn_scored_put(&j->means, from, (atn_cmat){x, n, d, d});
 done:
     atn_arena_rewind(cx, mark);
     return st;
@@ -324,7 +324,7 @@ typedef struct block {
     atn_idx chunks;
     atn_span *keys; /* what it keeps */
     atn_idx n;
-    atn_rank_tally *tally;
+    atn_tally *tally;
 } block;
 
 /* Ranks the chunks with a key in `of`. */
@@ -332,20 +332,20 @@ static atn_status rank_chunks(atn_ctx *cx, const job *j, atn_span of, block *b)
 {
     const pool queries = {j->in->head, j->in->heads, 1, false, j->t.pool};
     const atn_idx d = j->in->head[0].q.cols;
-    const atn_idx panels = (j->chunks + ATN_PANEL - 1) / ATN_PANEL;
     atn_status st = ATN_OK;
-    float *q = NULL, *score = NULL;
+    float *q = NULL;
+    atn_mat score;
 
     ATN_TAKE(q, d);
-    ATN_TAKE(score, panels * ATN_PANEL);
     ATN_TAKE(b->chunk, j->chunks);
     pool_rows(&queries, b->queries, q);
-    atn_panels_dot(q, d, 1, j->panels, panels, d, score, panels * ATN_PANEL);
+    ATN_TRY(
+        atn_scored_tile(cx, &j->means, (atn_cmat){q, 1, d, d}, 0, j->chunks, &score));
     for (atn_idx c = 0; c < j->chunks; c++)
         if (j->begins[c] < of.hi && j->begins[c + 1] > of.lo)
-            b->chunk[b->chunks++] = (ranked){score[c], c};
+            b->chunk[b->chunks++] = (ranked){score.data[c], c};
     if (b->chunks > 1) qsort(b->chunk, (size_t)b->chunks, sizeof *b->chunk, by_score);
-    b->tally->pairs += b->chunks;
+    b->tally->scored += b->chunks;
     b->tally->keys += b->chunks;
 done:
     return st;
@@ -451,7 +451,7 @@ static atn_status open_job(atn_ctx *cx, const dhsa *t, job *j)
     j->lists -= j->first;
     ATN_TAKE(j->tally, j->lists);
     memset(j->tally, 0, (size_t)j->lists * sizeof *j->tally);
-    ATN_TAKE(j->panels, (j->chunks + ATN_PANEL - 1) / ATN_PANEL * ATN_PANEL * d);
+    ATN_TRY(atn_scored_open(cx, j->chunks, d, &j->means));
 done:
     return st;
 }
@@ -483,16 +483,16 @@ static void count(const job *j, const atn_input *in, atn_plan *out)
     const atn_head *h = &in->head[0];
     const double d = (double)h->q.cols, kv = (double)(in->heads / in->group);
     const double pooled = d * (kv * (double)h->nk + (double)(in->heads * h->nq));
+    const atn_tally all = atn_tally_sum(j->tally, j->lists);
 
-    atn_rank_count(j->tally, j->lists, h->q.cols, &out->index_flops, &out->index_bytes,
-                   &out->ties);
+    atn_tally_gathered(&all, h->q.cols, out);
     out->index_flops += pooled;
     out->index_bytes += ATN_COST_BYTES * pooled;
     if (h->nk >= 4 * j->t.w) {
         out->index_flops += 2 * d * (double)in->heads * atn_visible_pairs(h);
         out->index_bytes += ATN_COST_BYTES * pooled;
     }
-    atn_rank_share(out, in->heads);
+    atn_tally_share(out, in->heads);
 }
 
 static atn_status plan(atn_ctx *cx, const atn_input *in, const void *params_,

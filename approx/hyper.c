@@ -420,8 +420,9 @@ static atn_status group_all(atn_ctx *cx, job *j, atn_branch *to)
         keys += (double)c->nk;
         keys += blocks * (1 + (double)ATN_MIN(c->samples ? j->t->samples : 0, c->nk));
     }
-    ATN_TRY(atn_grouping_open(cx, (atn_idx)groups, (atn_idx)rows, (atn_idx)keys, true,
-                              "hyper: blocks and samples", &g));
+    ATN_TRY(atn_grouping_open(
+        cx, &(atn_grouping_size){(atn_idx)groups, (atn_idx)rows, (atn_idx)keys, true},
+        "hyper: blocks and samples", &g));
     for (atn_idx e = 0; e < j->n_calls; e++) {
         ATN_TRY(group_call(cx, j, &j->calls[e], slots, &g));
         if (j->calls[e].samples) slots += j->t->samples;

@@ -129,8 +129,7 @@ done:
  * the queries; one that ends within 64 keys of the range so far makes that longer by a
  * whole block. Columns beyond the last range are lost. */
 typedef struct rounding {
-    const atn_span *columns, *diagonals;
-    atn_idx n_columns, n_diagonals;
+    atn_lines_list columns, diagonals;
     atn_chosen *chosen;
 } rounding;
 
@@ -138,11 +137,11 @@ typedef struct rounding {
  * diagonal there is one at the own queries, beyond them where all are too far. */
 static atn_idx round_ranges(const rounding *r, atn_idx end, atn_span *out)
 {
-    const atn_idx none = r->n_diagonals > 0 ? end + KERNEL : end + 1;
+    const atn_idx none = r->diagonals.n > 0 ? end + KERNEL : end + 1;
     atn_idx n = 0;
 
-    for (atn_idx s = r->n_diagonals; s-- > 0;)
-        for (atn_idx g = r->diagonals[s].hi; g-- > r->diagonals[s].lo;) {
+    for (atn_idx s = r->diagonals.n; s-- > 0;)
+        for (atn_idx g = r->diagonals.at[s].hi; g-- > r->diagonals.at[s].lo;) {
             const atn_idx to = ATN_MAX(end - g, (atn_idx)KERNEL);
 
             if (g >= end) continue;
@@ -165,13 +164,14 @@ static atn_status round_row(atn_ctx *cx, atn_idx task, void *state)
 
     atn_chosen_lists(r->chosen, &first, &past);
     end = (first + task + 1) * KERNEL;
-    for (atn_idx s = 0; s < r->n_diagonals; s++)
-        reach += r->diagonals[s].hi - r->diagonals[s].lo;
-    ATN_TAKE(spans, reach + r->n_columns + 1);
+    for (atn_idx s = 0; s < r->diagonals.n; s++)
+        reach += r->diagonals.at[s].hi - r->diagonals.at[s].lo;
+    ATN_TAKE(spans, reach + r->columns.n + 1);
     n = round_ranges(r, end, spans);
     reach = spans[n - 1].hi;
-    for (atn_idx c = 0; c < r->n_columns && r->columns[c].lo < reach; c++)
-        spans[n++] = (atn_span){r->columns[c].lo, ATN_MIN(r->columns[c].hi, reach)};
+    for (atn_idx c = 0; c < r->columns.n && r->columns.at[c].lo < reach; c++)
+        spans[n++] =
+            (atn_span){r->columns.at[c].lo, ATN_MIN(r->columns.at[c].hi, reach)};
     ATN_TRY(atn_chosen_put(cx, r->chosen, first + task, spans, n));
 done:
     atn_arena_rewind(cx, mark);
@@ -209,18 +209,17 @@ done:
 }
 
 /* The best spans of n scores, into the arena; scores stay. */
-static atn_status best(atn_ctx *cx, const double *score, atn_idx n, atn_idx k,
-                       atn_idx forced, atn_idx from, atn_span **out, atn_idx *spans,
-                       int64_t *ties)
+static atn_status best(atn_ctx *cx, const double *score, atn_idx n,
+                       const atn_lines_rule *rule, atn_lines_list *out, int64_t *ties)
 {
     double *copy = NULL, *scratch = NULL;
     atn_status st = ATN_OK;
 
-    ATN_TAKE(*out, ATN_MIN(k, n));
+    ATN_TAKE(out->at, ATN_MIN(rule->k, n));
     ATN_TAKE(copy, n);
     ATN_TAKE(scratch, n);
     if (n > 0) memcpy(copy, score, (size_t)n * sizeof *copy);
-    *spans = atn_lines_best(copy, n, k, forced, from, *out, scratch, ties);
+    out->n = atn_lines_best(copy, n, rule, out->at, scratch, ties);
 done:
     return st;
 }
@@ -233,26 +232,22 @@ static atn_status vertical_slash(atn_ctx *cx, const planning *p, atn_idx v, atn_
     const atn_frame f = atn_head_frame(p->h, 1);
     const atn_lines *l = &p->lines;
     const double d = (double)p->h->q.cols;
-    atn_span *columns = NULL, *diagonals = NULL;
+    const atn_lines_rule columns = {v, ATN_MAX(p->t->v_first - l->key0, 0), l->key0};
+    const atn_lines_rule diagonals = {s, p->t->s_first, 0};
     atn_status st = ATN_OK;
     rounding r = {0};
 
-    ATN_TRY(best(cx, l->column, l->keys, v, ATN_MAX(p->t->v_first - l->key0, 0),
-                 l->key0, &columns, &r.n_columns, &out->ties));
-    ATN_TRY(best(cx, l->diagonal, l->reach, s, p->t->s_first, 0, &diagonals,
-                 &r.n_diagonals, &out->ties));
+    ATN_TRY(best(cx, l->column, l->keys, &columns, &r.columns, &out->ties));
+    ATN_TRY(best(cx, l->diagonal, l->reach, &diagonals, &r.diagonals, &out->ties));
     out->tile_rows =
         KERNEL;         /* it gathers columns one by one, and 64 queries touch 64 */
     out->tile_keys = 1; /* keys of a diagonal */
     out->flops = (2 * d + 2) * l->pairs;
     out->bytes = ATN_COST_BYTES * (d * (double)(l->keys + l->rows) + l->pairs);
-    r.columns = columns;
-    r.diagonals = diagonals;
     if (round)
         ATN_TRY(rounded(cx, p, &r, out));
     else
-        ATN_TRY(atn_lines_pattern(cx, &f, columns, r.n_columns, diagonals,
-                                  r.n_diagonals, &out->pattern));
+        ATN_TRY(atn_lines_pattern(cx, &f, r.columns, r.diagonals, &out->pattern));
 done:
     atn_arena_rewind(cx, mark);
     return st;
@@ -282,7 +277,7 @@ static atn_status score_blocks(atn_ctx *cx, atn_idx task, void *state)
     ATN_TAKE(z, n * b->means.blocks);
     ATN_TAKE(scratch, b->means.blocks);
     ATN_TAKE(spans, b->means.blocks);
-    ATN_TRY(atn_means_product(cx, &b->means, at, n, h->q.cols, 1, z));
+    ATN_TRY(atn_means_product(cx, &b->means, at, n, 1, z));
     for (atn_idx r = 0; r < n; r++) {
         const atn_idx list = b->means.first + at + r;
         atn_idx lo, hi, kept;
@@ -291,8 +286,9 @@ static atn_status score_blocks(atn_ctx *cx, atn_idx task, void *state)
         if (lo >= hi) continue;
         lo /= b->block;
         hi = (hi - 1) / b->block + 1;
-        kept = atn_lines_best(z + r * b->means.blocks + lo, hi - lo, b->k, 0, lo, spans,
-                              scratch, &b->ties[at + r]);
+        kept = atn_lines_best(z + r * b->means.blocks + lo, hi - lo,
+                              &(atn_lines_rule){b->k, 0, lo}, spans, scratch,
+                              &b->ties[at + r]);
         ATN_TRY(atn_chosen_put(cx, b->chosen, list, spans, kept));
     }
 done:

@@ -323,20 +323,20 @@ void atn_oracle_cost(const atn_oracle *o, atn_plan *out)
 
 /* ---- what is kept ---- */
 
-/* The spans of what the cut keeps, into out (NULL: none); their number. */
-static atn_idx kept_spans(const atn_oracle_list *l, atn_cut cut, atn_span *out)
+atn_idx atn_cut_spans(const double *w, atn_idx n, atn_cut cut, atn_idx from,
+                      atn_span *out)
 {
     atn_idx spans = 0, end = -1;
 
-    for (atn_idx j = 0; j < l->n; j++) {
-        const double x = l->w[j];
+    for (atn_idx j = 0; j < n; j++) {
+        const double x = w[j];
 
         if (!(x > cut.at) && !(x == cut.at && cut.ties > 0)) continue;
         cut.ties -= x == cut.at;
         if (j == end) {
             if (out) out[spans - 1].hi++;
         } else {
-            if (out) out[spans] = (atn_span){l->lo + j, l->lo + j + 1};
+            if (out) out[spans] = (atn_span){from + j, from + j + 1};
             spans++;
         }
         end = j + 1;
@@ -348,12 +348,12 @@ atn_status atn_oracle_keep(atn_ctx *cx, atn_chosen *c, const atn_oracle_list *li
                            atn_cut cut)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_idx n = kept_spans(list, cut, NULL);
+    const atn_idx n = atn_cut_spans(list->w, list->n, cut, list->lo, NULL);
     atn_status st = ATN_OK;
     atn_span *spans = NULL;
 
     ATN_TAKE(spans, n);
-    kept_spans(list, cut, spans);
+    atn_cut_spans(list->w, list->n, cut, list->lo, spans);
     ATN_TRY(atn_chosen_put(cx, c, list->r, spans, n));
 done:
     atn_arena_rewind(cx, mark);

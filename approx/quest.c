@@ -28,6 +28,7 @@
 #include <string.h>
 
 #include "approx/generate.h"
+#include "approx/replay.h"
 #include "core/kernels/kernels.h"
 #include "core/rows.h"
 
@@ -299,7 +300,7 @@ static atn_status choose(atn_ctx *cx, const atn_input *in, const quest *q,
     atn_pattern *p = NULL;
     atn_tally all;
 
-    if (q->dense_prompt) w.prompt = q->prompt > 0 ? q->prompt : in->prompt;
+    if (q->dense_prompt) w.prompt = atn_prompt_known(in, q->prompt);
     ATN_TRY(open_pages(cx, h, q->block, &w.pages));
     s.vectors = w.pages.of.n;
     ATN_TRY(atn_chosen_open(cx, &f, 1, &w.chosen));
@@ -322,7 +323,7 @@ static atn_status plan(atn_ctx *cx, const atn_input *in, const void *values,
     atn_status st = ATN_OK;
 
     ATN_ASSERT(n == 1);
-    if (q->dense_prompt && q->prompt == 0 && in->prompt <= 0)
+    if (q->dense_prompt && atn_prompt_known(in, q->prompt) == 0)
         ATN_FAIL(ATN_DATA,
                  "quest: the capture does not say where the prompt ends, which shall "
                  "stay dense (give quest:prompt=N)");

@@ -224,12 +224,12 @@ done:
 static atn_status group_rounds(atn_ctx *cx, job *j, atn_branch *to)
 {
     const atn_idx rounds = j->t->n_hashes, all = rounds * j->chunks;
+    const atn_grouping_size size = {all, rounds * j->h->nq,
+                                    j->t->across ? 2 * rounds * j->h->nk : 0, false};
     atn_status st = ATN_OK;
     atn_grouping g = {0};
 
-    ATN_TRY(atn_grouping_open(cx, all, rounds * j->h->nq,
-                              j->t->across ? 2 * rounds * j->h->nk : 0, false,
-                              "reformer: chunks of all rounds", &g));
+    ATN_TRY(atn_grouping_open(cx, &size, "reformer: chunks of all rounds", &g));
     j->groups = &g;
     for (atn_idx r = 0; r < rounds; r++)
         for (atn_idx c = 0; c * j->q_chunk < j->h->nq; c++)
@@ -332,7 +332,8 @@ static atn_status weigh_union(atn_ctx *cx, job *j, atn_branch *to)
     ATN_TAKE(own, 2 * nk);
     ATN_TAKE(keys, nk);
     memset(own, 0, (size_t)(2 * nk) * sizeof *own);
-    ATN_TRY(atn_grouping_open(cx, j->h->nq, j->h->nq, nk, true, "reformer: pairs", &g));
+    ATN_TRY(atn_grouping_open(cx, &(atn_grouping_size){j->h->nq, j->h->nq, nk, true},
+                              "reformer: pairs", &g));
     for (atn_idx i = 0; i < j->h->nq; i++) {
         const int32_t row = (int32_t)i;
         const atn_idx n = collect(j, i, own, own + nk, keys);

@@ -8,6 +8,7 @@
 #include "approx/chosen.h"
 #include "core/kernels/kernels.h"
 #include "core/order.h"
+#include "core/wide_rows.h"
 
 enum { PROMPT_SHARE = 4 };
 
@@ -31,13 +32,17 @@ static bool goes_on(const atn_input *in, const atn_input *from)
                           from->head[0].nk < in->head[0].nk);
 }
 
+atn_idx atn_prompt_known(const atn_input *in, int64_t given)
+{
+    return given > 0 ? (atn_idx)given : ATN_MAX(in->prompt, 0);
+}
+
 atn_idx atn_replay_prompt(const atn_input *in, int64_t given)
 {
-    const atn_idx nk = in->head[0].nk;
+    const atn_idx nk = in->head[0].nk, known = atn_prompt_known(in, given);
     const atn_input *first = step_at(in, 0);
 
-    if (given > 0) return ATN_MIN((atn_idx)given, nk);
-    if (in->prompt > 0) return ATN_MIN(in->prompt, nk);
+    if (known > 0) return ATN_MIN(known, nk);
     if (first != in && goes_on(in, first)) return ATN_MAX(first->head[0].nk, 1);
     return ATN_MAX(nk / PROMPT_SHARE, 1);
 }
@@ -116,22 +121,14 @@ done:
 
 double atn_key_logit(const atn_head *h, const float *q, atn_idx at, atn_idx j)
 {
-    double s = h->scale * atn_row_dot(q, atn_crow(h->k, j), h->q.cols);
+    const double s = h->scale * atn_row_dot(q, atn_crow(h->k, j), h->q.cols);
 
-    if (h->alibi_slope != 0) s += h->alibi_slope * (double)(j - at);
-    if (h->sight.softcap > 0) s = h->sight.softcap * tanh(s / h->sight.softcap);
-    return s;
+    return atn_wide_logit(h, s, at, j);
 }
 
-/* Logits become weights. */
 static void soften(const atn_head *h, atn_idx n, double *w)
 {
-    double max = h->has_sink ? h->sink : -INFINITY, sum = 0;
-
-    for (atn_idx e = 0; e < n; e++) max = ATN_MAX(max, w[e]);
-    for (atn_idx e = 0; e < n; e++) sum += w[e] = exp(w[e] - max);
-    if (h->has_sink) sum += exp(h->sink - max);
-    for (atn_idx e = 0; e < n; e++) w[e] /= sum;
+    atn_wide_soften(w, n, h->has_sink ? h->sink : -INFINITY);
 }
 
 void atn_kept_weights(const atn_head *h, const float *q, atn_idx at,

@@ -65,6 +65,13 @@ done:
     return st;
 }
 
+/* A span a row. */
+static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
+{
+    (void)params_;
+    return atn_chosen_bytes(cx, &in->head[0], 1, 1, 1);
+}
+
 const atn_method atn_method_template = {
     .id = "template",
     .title = "Nearest keys",
@@ -76,4 +83,5 @@ const atn_method atn_method_template = {
     .params_size = sizeof(nearest),
     .budget = "k",
     .plan = plan,
+    .bytes = bytes,
 };

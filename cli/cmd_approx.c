@@ -75,7 +75,6 @@ static atn_status print_cost(atn_cli *cli, const atn_subject *s,
                              const atn_approx_opts *o)
 {
     atn_ctx *cx = cli->cx;
-    const double in_use = cx->in_use ? (double)*cx->in_use : 0;
     atn_status st = ATN_OK;
     atn_approx_cost c;
     atn_table *t = NULL;
@@ -86,7 +85,7 @@ static atn_status print_cost(atn_cli *cli, const atn_subject *s,
     ATN_TRY(atn_facts_add(cx, t, "methods and budgets", "%lld", (long long)c.cases));
     /* with what is in use by now, as --mem-limit counts it */
     ATN_TRY(atn_facts_add(cx, t, "memory", "%.4g MiB at most",
-                          ceil((c.bytes + in_use) / 0x1p20 * 10) / 10));
+                          ceil((c.bytes + c.in_use) / 0x1p20 * 10) / 10));
     /* what choosing takes no formula of shapes says, so there is no time */
     ATN_TRY(atn_facts_add(cx, t, "work",
                           "%.4g GFLOP of dense attention and of applying; choosing, "

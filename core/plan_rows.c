@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/order.h"
+#include "core/wide_rows.h"
 
 /* ---- the weights, entry by entry, in double ---- */
 
@@ -102,9 +103,7 @@ static double logit(const walk *w, const atn_part *part, int32_t key)
     if (key >= h->nk) return h->scale * dot(q, w->p->vk + (key - h->nk) * d, d);
     if (part->self_last && key == at) return ATN_SELF_LAST;
     s = h->scale * dot(q, part->k ? part->k + key * d : atn_crow(h->k, key), d);
-    if (h->alibi_slope != 0) s += h->alibi_slope * (double)(key - at);
-    if (h->sight.softcap > 0) s = h->sight.softcap * tanh(s / h->sight.softcap);
-    return s;
+    return atn_wide_logit(h, s, at, key);
 }
 
 static atn_status open_share(atn_ctx *cx, walk *w, share **out)

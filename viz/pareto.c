@@ -12,6 +12,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "viz/palette.h"
@@ -120,6 +121,8 @@ static const char *check(const atn_table *t)
 
     if (p.method < 0)
         return "it has no column method (give the pareto table of approx)";
+    if (atn_table_col_type(t, p.method) != ATN_COL_STR)
+        return "its column method is no text (give the pareto table of approx)";
     if (!atn_is_number_col(t, p.x)) return "it has no numeric column executed_share";
     if (!atn_is_number_col(t, p.y))
         return "it has no numeric column output_error_relative";
@@ -152,22 +155,14 @@ done:
 
 /* ---- points and axes ---- */
 
-/* By cost, then by error. */
-static int before(const point *a, const point *b)
+/* By cost, then by error, then as in the table. */
+static int before(const void *a_, const void *b_)
 {
+    const point *a = a_, *b = b_;
+
     if (a->x != b->x) return a->x < b->x ? -1 : 1;
-    return (a->y > b->y) - (a->y < b->y);
-}
-
-static void sort_points(plot *p)
-{
-    for (int i = 1; i < p->n; i++) { /* few, and nearly in order */
-        const point moved = p->at[i];
-        int k = i;
-
-        for (; k > 0 && before(&moved, &p->at[k - 1]) < 0; k--) p->at[k] = p->at[k - 1];
-        p->at[k] = moved;
-    }
+    if (a->y != b->y) return a->y < b->y ? -1 : 1;
+    return (a->row > b->row) - (a->row < b->row);
 }
 
 static atn_status find_points(atn_ctx *cx, plot *p)
@@ -195,7 +190,7 @@ static atn_status find_points(atn_ctx *cx, plot *p)
         if (budget && first && strcmp(budget, first) != 0) p->many_budgets = true;
         if (budget) first = budget;
     }
-    sort_points(p);
+    qsort(p->at, (size_t)p->n, sizeof *p->at, before);
 done:
     return st;
 }

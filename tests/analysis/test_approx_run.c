@@ -3,6 +3,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "kind_capture.h"
 
+#include <unistd.h>
+
 #include "analysis/approx.h"
 
 enum { TOP = 4, WINDOW = 5, BEST = 3 };
@@ -640,9 +642,47 @@ static void without_memory(atn_ctx *cx)
     close_kinds(cx, &s);
 }
 
+/* ---- what is stated ---- */
+
+/* A run below the limit that it states goes through; below less it does not begin, and
+ * makes no dump. */
+static void keeps_to_stated(atn_ctx *cx, const setting *s, const atn_approx_opts *o)
+{
+    atn_approx_cost cost;
+    atn_approx *a = NULL;
+
+    CHECK_OK(atn_approx_estimate(cx, s->c, &s->sel, o, &cost));
+    CHECK_LE(*cx->in_use, cost.in_use);
+    cx->mem_limit = (size_t)(cost.bytes + cost.in_use) - 1;
+    CHECK(atn_approx_run(cx, s->c, &s->sel, o, &a) == ATN_MEMORY);
+    CHECK(!o->dump || access(o->dump, F_OK) != 0);
+    atn_err_clear(cx);
+    cx->mem_limit = (size_t)ceil(cost.bytes + cost.in_use);
+    CHECK_OK(atn_approx_run(cx, s->c, &s->sel, o, &a));
+    cx->mem_limit = 0;
+    atn_approx_destroy(cx, a);
+}
+
+static void stated_memory(atn_ctx *cx)
+{
+    char dump[600];
+    const atn_approx_opts o[] = {
+        {.methods = "all"},
+        {.methods = "all", .budgets = "20%,k=3"},
+        {.methods = "all", .budgets = "50%", .dump = dump},
+    };
+    setting s;
+
+    snprintf(dump, sizeof dump, "%s/out", check_scratch("approx_stated"));
+    open_kinds(cx, "approx_stated_run", kinds, LAYERS, WITH_W_O, NULL, &s);
+    cx->log_level = ATN_LOG_ERROR;
+    for (size_t k = 0; k < ATN_LEN(o); k++) keeps_to_stated(cx, &s, &o[k]);
+    close_kinds(cx, &s);
+}
+
 CHECK_MAIN({"every layer", every_layer}, {"means", means}, {"the front", the_front},
            {"each head within", each_head_within},
            {"what keeps nothing", what_keeps_nothing},
            {"nothing by halves", nothing_by_halves}, {"less than all", less_than_all},
            {"a sample", a_sample}, {"a dump", a_dump}, {"given gates", given_gates},
-           {"without memory", without_memory})
+           {"without memory", without_memory}, {"stated memory", stated_memory})
