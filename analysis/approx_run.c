@@ -216,8 +216,8 @@ done:
 
 /* ---- a run ---- */
 
-/* Layer i of the selection with the draws of its folder, which are saved and closed with
- * the last of its layers. */
+/* Layer i of the selection with the draws of its folder, which are saved and closed
+ * with the last of its layers. */
 static atn_status run_layer(atn_ctx *cx, atn_approx *a, int i, atn_idx first)
 {
     const atn_layer_info *l = atn_capture_layer(a->capture, a->selection->at[i]);

@@ -301,8 +301,8 @@ static void shorten(const char *name, const joined *j, char text[ATN_APPROX_PARA
     memcpy(text, both, sizeof both);
 }
 
-/* brief: of the parameters those that are not as the id alone sets them, and the one that
- * was fitted. */
+/* brief: of the parameters those that are not as the id alone sets them, and the one
+ * that was fitted. */
 static atn_status set_names(atn_ctx *cx, atn_table *t, const int at[NAMES], bool brief,
                             const atn_approx_case *c, const joined *j)
 {

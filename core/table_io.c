@@ -84,16 +84,16 @@ static void put_padded(FILE *out, const char *text, int width, bool left, bool l
     fputs(last ? "\n" : "  ", out);
 }
 
-/* A table as text: which columns, how wide, and their names, over several lines where the
- * table is brief. */
+/* A table as text: which columns, how wide, and their names, over several lines where
+ * the table is brief. */
 typedef struct layout {
     const atn_table *t;
     int *col, *width, n; /* [n] */
     int digits;
 } layout;
 
-/* Bytes of the piece of a name that fits a width, at the end of a word; a word alone may
- * be wider. */
+/* Bytes of the piece of a name that fits a width, at the end of a word; a word alone
+ * may be wider. */
 static size_t piece(const char *name, int width)
 {
     size_t n = strcspn(name, "_");
