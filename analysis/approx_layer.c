@@ -39,6 +39,16 @@ done:
 
 /* ---- a step ---- */
 
+bool atn_approx_reads_steps(const atn_approx_source *s)
+{
+    return s->reads & (ATN_READS_STEPS | ATN_READS_PAST);
+}
+
+bool atn_approx_same_layer(const atn_layer_info *a, const atn_layer_info *b)
+{
+    return a->layer == b->layer && strcmp(a->stack, b->stack) == 0;
+}
+
 static atn_status load_step(atn_ctx *cx, const atn_approx_source *s, int at,
                             atn_approx_step *out)
 {
@@ -96,19 +106,14 @@ static void release_step(atn_ctx *cx, atn_approx_step *s)
     atn_free(cx, s->bad);
 }
 
-static bool same_layer(const atn_layer_info *a, const atn_layer_info *b)
-{
-    return a->layer == b->layer && strcmp(a->stack, b->stack) == 0;
-}
-
 /* Index of the next step of the same layer after i, -1 to begin with; -1 = none. */
 static int next_step(const atn_approx_source *s, int at, int i)
 {
     const atn_layer_info *l = atn_capture_layer(s->capture, at);
 
-    if (!(s->reads & (ATN_READS_STEPS | ATN_READS_PAST))) return i < 0 ? at : -1;
+    if (!atn_approx_reads_steps(s)) return i < 0 ? at : -1;
     for (i++; i < atn_capture_layers(s->capture); i++)
-        if (same_layer(atn_capture_layer(s->capture, i), l)) return i;
+        if (atn_approx_same_layer(atn_capture_layer(s->capture, i), l)) return i;
     return -1;
 }
 
@@ -159,58 +164,78 @@ done:
     return st;
 }
 
+/* Room for all steps of the layer, unless it is there. */
+static atn_status open_layer(atn_ctx *cx, const atn_approx_source *s, int at,
+                             atn_approx_layer *l)
+{
+    const int first = next_step(s, at, -1);
+    atn_status st = ATN_OK;
+
+    if (l->step && l->first == first) return ATN_OK;
+    atn_approx_layer_release(cx, l);
+    l->first = first;
+    for (int i = first; i >= 0; i = next_step(s, at, i)) l->steps++;
+    ATN_NEW(l->step, l->steps);
+    ATN_NEW(l->in, l->steps);
+done:
+    return st;
+}
+
 typedef atn_status make_step(atn_ctx *cx, const atn_approx_source *s, int at,
                              atn_approx_step *out);
 
-/* All steps and their inputs. */
+/* The steps up to this one, and their inputs. */
 static atn_status make_steps(atn_ctx *cx, const atn_approx_source *s, int at,
-                             make_step *make, atn_approx_layer *out)
+                             make_step *make, atn_approx_layer *l)
 {
     const atn_idx heads = atn_capture_layer(s->capture, at)->heads;
     atn_status st = ATN_OK;
     int n = 0;
 
-    *out = (atn_approx_layer){0};
-    for (int i = next_step(s, at, -1); i >= 0; i = next_step(s, at, i)) n++;
-    ATN_NEW(out->step, n);
-    ATN_NEW(out->in, n);
-    for (int i = next_step(s, at, -1); i >= 0; i = next_step(s, at, i)) {
-        if (i == at) out->at = out->steps;
+    ATN_TRY(open_layer(cx, s, at, l));
+    for (int i = l->first; i >= 0 && i <= at; i = next_step(s, at, i)) {
         if (atn_capture_layer(s->capture, i)->heads != heads)
             ATN_FAIL(ATN_DATA, "layer %d has other heads in step %d",
                      atn_capture_layer(s->capture, i)->layer,
                      atn_capture_layer(s->capture, i)->step);
-        ATN_TRY(make(cx, s, i, &out->step[out->steps++]));
+        l->at = n++;
+        if (n <= l->loaded) continue;
+        l->loaded = n;
+        ATN_TRY(make(cx, s, i, &l->step[l->at]));
     }
-    for (int i = 0; i < n; i++) ATN_TRY(set_input(cx, s, out, i));
+    for (int i = 0; i < n; i++) ATN_TRY(set_input(cx, s, l, i));
 done:
     return st;
 }
 
 atn_status atn_approx_layer_load(atn_ctx *cx, const atn_approx_source *s, int at,
-                                 atn_approx_layer *out)
+                                 atn_approx_layer *l)
 {
     const atn_idx heads = atn_capture_layer(s->capture, at)->heads;
     atn_status st = ATN_OK;
 
-    ATN_TRY(make_steps(cx, s, at, load_step, out));
-    ATN_NEW(out->bad, heads);
-    for (int i = 0; i < out->steps; i++)
-        for (atn_idx h = 0; h < heads; h++) out->bad[h] |= out->step[i].bad[h];
-    ATN_TRY(load_w_o(cx, s->capture, at, out));
+    ATN_TRY(make_steps(cx, s, at, load_step, l));
+    atn_free(cx, l->bad);
+    l->bad = NULL;
+    ATN_NEW(l->bad, heads);
+    for (int i = 0; i <= l->at; i++)
+        for (atn_idx h = 0; h < heads; h++) l->bad[h] |= l->step[i].bad[h];
+    atn_free(cx, l->w_o);
+    l->w_o = NULL;
+    ATN_TRY(load_w_o(cx, s->capture, at, l));
 done:
     return st;
 }
 
 atn_status atn_approx_layer_shape(atn_ctx *cx, const atn_approx_source *s, int at,
-                                  atn_approx_layer *out)
+                                  atn_approx_layer *l)
 {
-    return make_steps(cx, s, at, shape_step, out);
+    return make_steps(cx, s, at, shape_step, l);
 }
 
 void atn_approx_layer_release(atn_ctx *cx, atn_approx_layer *l)
 {
-    for (int i = 0; l->step && i < l->steps; i++) release_step(cx, &l->step[i]);
+    for (int i = 0; i < l->loaded; i++) release_step(cx, &l->step[i]);
     atn_free(cx, l->step);
     atn_free(cx, l->in);
     atn_free(cx, l->bad);
@@ -220,7 +245,7 @@ void atn_approx_layer_release(atn_ctx *cx, atn_approx_layer *l)
 
 const atn_input *atn_approx_layer_input(atn_approx_layer *l, atn_draws *draws)
 {
-    for (int i = 0; i < l->steps; i++) l->in[i].draws = draws;
+    for (int i = 0; i <= l->at; i++) l->in[i].draws = draws;
     return &l->in[l->at];
 }
 
@@ -242,7 +267,7 @@ double atn_approx_layer_bytes(const atn_approx_source *s, int at)
     const double width = (double)atn_capture_model(s->capture)->width;
     double bytes = 0;
 
-    for (int i = next_step(s, at, -1); i >= 0; i = next_step(s, at, i))
+    for (int i = next_step(s, at, -1); i >= 0 && i <= at; i = next_step(s, at, i))
         bytes += step_bytes(atn_capture_layer(s->capture, i));
     if (l->has_w_o) bytes += (double)l->heads * (double)l->dv * width * sizeof(float);
     return bytes;

@@ -396,19 +396,19 @@ done:
     return st;
 }
 
-/* An oracle reads dense attention: it says what could be had and is no choice, unless
+static bool is_oracle(const atn_approx *a, int c)
+{
+    return atn_choice_describe(&a->cases[c].method->choice).oracle;
+}
+
+/* An oracle knows dense attention: it says what could be had and is no choice, unless
  * there are oracles alone. */
 static bool is_apart(const atn_approx *a, int c)
 {
-    const atn_method *m = a->cases[c].method->choice.method;
     bool others = false;
 
-    for (int k = 0; k < a->n_cases; k++) {
-        const atn_method *of = a->cases[k].method->choice.method;
-
-        others |= !of || strcmp(of->family, "oracle") != 0;
-    }
-    return others && m && strcmp(m->family, "oracle") == 0;
+    for (int k = 0; k < a->n_cases; k++) others |= !is_oracle(a, k);
+    return others && is_oracle(a, c);
 }
 
 /* Errors of rounding are no errors. */

@@ -174,29 +174,3 @@ done:
     atn_arena_rewind(cx, mark);
     return st;
 }
-
-/* ---- counts ---- */
-
-atn_tally atn_tally_sum(const atn_tally *of, atn_idx n)
-{
-    atn_tally sum = {0};
-
-    for (atn_idx t = 0; t < n; t++) {
-        sum.scored += of[t].scored;
-        sum.ties += of[t].ties;
-    }
-    return sum;
-}
-
-void atn_tally_cost(const atn_tally *t, const atn_head *h, atn_idx n, atn_idx heads,
-                    atn_plan *out)
-{
-    const double d = (double)h->k.cols, keys = (double)h->nk * d / (double)heads;
-    const double vectors = 2 * (double)n * d / (double)heads;
-    const double scores = (double)t->scored;
-
-    out->index_flops += keys + 2 * d * scores;
-    out->index_bytes +=
-        ATN_COST_BYTES * (keys + vectors + (double)h->nq * d + 2 * scores);
-    out->ties += t->ties;
-}

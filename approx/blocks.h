@@ -11,6 +11,7 @@
 #pragma once
 
 #include "approx/chosen.h"
+#include "approx/tally.h"
 
 /* Blocks [first, end) of a row; the past ones end at `past`, and so does the current
  * one begin: end is past + 1 where the row sees a key of it, else past. */
@@ -45,12 +46,6 @@ atn_idx atn_scored_rows(atn_idx n);
 /* Bytes of the vectors, and of the tiles of all threads. */
 double atn_scored_bytes(const atn_ctx *cx, atn_idx n, atn_idx d);
 
-/* What a tile has counted. */
-typedef struct atn_tally {
-    int64_t scored, ties; /* scores looked at; as in atn_plan */
-} atn_tally;
-atn_tally atn_tally_sum(const atn_tally *of, atn_idx n);
-
 /* Rows [from, to) of a head and the vectors [lo, hi) that some of them looks at; none:
  * lo == hi. */
 typedef struct atn_row_tile {
@@ -75,9 +70,3 @@ atn_status atn_scored_run(atn_ctx *cx, const atn_scoring *s,
 /* atn_scored_tile of the queries of h and the vectors of t. */
 atn_status atn_scored_queries(atn_ctx *cx, const atn_scored *x, const atn_head *h,
                               const atn_row_tile *t, atn_mat *out) ATN_WARN_UNUSED;
-/* Adds to an index what n vectors of d numbers cost that come of all keys once and are
- * scored by all queries: 2 d flop a score; keys and queries read once, the vectors and
- * the scores written and read. What the heads of a group share is divided by their
- * number. */
-void atn_tally_cost(const atn_tally *t, const atn_head *h, atn_idx n, atn_idx heads,
-                    atn_plan *out);

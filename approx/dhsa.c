@@ -44,8 +44,8 @@ typedef struct job {
     atn_idx keep;
     atn_chosen *chosen;
     atn_idx first, lists;
-    atn_scored means;      /* of the blocks of keys */
-    atn_rank_tally *tally; /* [lists] */
+    atn_scored means; /* of the blocks of keys */
+    atn_tally *tally; /* [lists] */
 } job;
 
 static atn_status pool_keys(atn_ctx *cx, atn_idx i, void *state)
@@ -82,7 +82,7 @@ static atn_idx pool_queries(const atn_head *h, atn_idx from, atn_idx to, float *
 typedef struct choice {
     atn_idx *best, n;  /* blocks of keys */
     const float *mean; /* of the queries */
-    atn_rank_tally *tally;
+    atn_tally *tally;
 } choice;
 
 /* The k best of some blocks. */
@@ -99,7 +99,7 @@ static atn_status best_blocks(atn_ctx *cx, const job *j, atn_span of, atn_idx k,
     ATN_TRY(atn_scored_tile(cx, &j->means, q, of.lo, of.hi, &score));
     c->n = atn_best_of(score.data, of.hi - of.lo, k, c->best, scratch, &c->tally->ties);
     for (atn_idx b = 0; b < c->n; b++) c->best[b] += of.lo;
-    c->tally->pairs += of.hi - of.lo;
+    c->tally->scored += of.hi - of.lo;
     c->tally->keys += of.hi - of.lo;
 done:
     return st;
@@ -158,6 +158,7 @@ static atn_status plan(atn_ctx *cx, const atn_input *in, const void *params_,
     const atn_arena_mark mark = atn_arena_save(cx);
     job j = {.h = &in->head[first], .as_published = in->as_published};
     const double d = (double)j.h->k.cols;
+    atn_tally all;
     atn_pattern *p = NULL;
     atn_status st = ATN_OK;
 
@@ -169,8 +170,8 @@ static atn_status plan(atn_ctx *cx, const atn_input *in, const void *params_,
     j.chosen = NULL;
     ATN_TRY(st);
     atn_plan_mask(out, p, 0, j.block, j.block);
-    atn_rank_count(j.tally, j.lists, j.h->k.cols, &out->index_flops, &out->index_bytes,
-                   &out->ties);
+    all = atn_tally_sum(j.tally, j.lists);
+    atn_tally_gathered(&all, j.h->k.cols, out);
     out->index_flops += d * (double)(j.h->nq + j.h->nk);
     out->index_bytes += ATN_COST_BYTES * d * (double)j.h->nk;
 done:
@@ -198,7 +199,7 @@ static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
            cx->threads * (8 * (blocks + 2 * ATN_PANEL) + 16 * keep +
                           sizeof(float) * (double)h->k.cols * (KEY_BLOCKS + 1)) +
            sizeof(float) * (double)h->k.cols * (blocks + ATN_PANEL) +
-           sizeof(atn_rank_tally) * ((double)h->nq / (double)t->block + 2);
+           sizeof(atn_tally) * ((double)h->nq / (double)t->block + 2);
 }
 
 const atn_method atn_method_dhsa = {

@@ -278,7 +278,7 @@ typedef struct job {
     atn_scored means; /* of chunks */
     atn_chosen *chosen;
     atn_idx first, lists;
-    atn_rank_tally *tally; /* [lists] */
+    atn_tally *tally; /* [lists] */
 } job;
 
 static atn_status pool_chunks(atn_ctx *cx, atn_idx i, void *state)
@@ -324,7 +324,7 @@ typedef struct block {
     atn_idx chunks;
     atn_span *keys; /* what it keeps */
     atn_idx n;
-    atn_rank_tally *tally;
+    atn_tally *tally;
 } block;
 
 /* Ranks the chunks with a key in `of`. */
@@ -345,7 +345,7 @@ static atn_status rank_chunks(atn_ctx *cx, const job *j, atn_span of, block *b)
         if (j->begins[c] < of.hi && j->begins[c + 1] > of.lo)
             b->chunk[b->chunks++] = (ranked){score.data[c], c};
     if (b->chunks > 1) qsort(b->chunk, (size_t)b->chunks, sizeof *b->chunk, by_score);
-    b->tally->pairs += b->chunks;
+    b->tally->scored += b->chunks;
     b->tally->keys += b->chunks;
 done:
     return st;
@@ -483,16 +483,16 @@ static void count(const job *j, const atn_input *in, atn_plan *out)
     const atn_head *h = &in->head[0];
     const double d = (double)h->q.cols, kv = (double)(in->heads / in->group);
     const double pooled = d * (kv * (double)h->nk + (double)(in->heads * h->nq));
+    const atn_tally all = atn_tally_sum(j->tally, j->lists);
 
-    atn_rank_count(j->tally, j->lists, h->q.cols, &out->index_flops, &out->index_bytes,
-                   &out->ties);
+    atn_tally_gathered(&all, h->q.cols, out);
     out->index_flops += pooled;
     out->index_bytes += ATN_COST_BYTES * pooled;
     if (h->nk >= 4 * j->t.w) {
         out->index_flops += 2 * d * (double)in->heads * atn_visible_pairs(h);
         out->index_bytes += ATN_COST_BYTES * pooled;
     }
-    atn_rank_share(out, in->heads);
+    atn_tally_share(out, in->heads);
 }
 
 static atn_status plan(atn_ctx *cx, const atn_input *in, const void *params_,
@@ -549,6 +549,7 @@ const atn_method atn_method_dhsa_v1 = {
     .source = "Xiong et al., arXiv 2510.24606; its code, legacy",
     .text = "keys of the chunks that fit the block best, recent and first ones",
     .reads = ATN_READS_QK | ATN_READS_WEIGHTS,
+    .oracle = atn_always, /* of borders */
     .sides = ATN_CAUSAL,
     .unit = ATN_UNIT_LAYER,
     .publishes = true,

@@ -88,7 +88,7 @@ typedef struct search {
     atn_idx *best;
     atn_idx *key; /* those that stand for halves without a score; */
     float *fits;
-    atn_rank_tally *tally;
+    atn_tally *tally;
 } search;
 
 typedef struct found {
@@ -159,7 +159,7 @@ static void score_halves(const search *s, atn_idx n)
         s->score[e] = p->score;
     }
     s->tally->keys += keys;
-    s->tally->pairs += keys * s->q.rows;
+    s->tally->scored += keys * s->q.rows;
 }
 
 static atn_status take(atn_ctx *cx, search *s)
@@ -227,10 +227,10 @@ typedef struct job {
     hip t;          /* lengths no longer than the head */
     atn_idx prompt; /* rows from there on are decoded */
     atn_chosen *blocks, *steps;
-    atn_idx unit;          /* tokens in which spans of `blocks` count */
-    atn_idx first, lists;  /* of blocks */
-    atn_idx turn, turns;   /* the first of the turns of `refresh` steps */
-    atn_rank_tally *tally; /* [lists + turns] */
+    atn_idx unit;         /* tokens in which spans of `blocks` count */
+    atn_idx first, lists; /* of blocks */
+    atn_idx turn, turns;  /* the first of the turns of `refresh` steps */
+    atn_tally *tally;     /* [lists + turns] */
 } job;
 
 /* The rows that score for the queries at positions [from, to): of every `stride` the
@@ -250,7 +250,7 @@ static atn_cmat rows_that_score(const job *j, atn_idx from, atn_idx to)
 
 /* Positions [from, to), which have a query. */
 static atn_status find_for(atn_ctx *cx, const job *j, atn_idx from, atn_idx to,
-                           atn_rank_tally *tally, found *out)
+                           atn_tally *tally, found *out)
 {
     search s = {.t = &j->t, .k = j->h->k, .tally = tally};
     atn_status st = ATN_OK;
@@ -414,6 +414,7 @@ static atn_status plan(atn_ctx *cx, const atn_input *in, const void *params_,
     const atn_arena_mark mark = atn_arena_save(cx);
     const hip *t = params_;
     job j = {.h = &in->head[first]};
+    atn_tally all;
     atn_pattern *p = NULL;
     atn_status st = ATN_OK;
 
@@ -426,8 +427,8 @@ static atn_status plan(atn_ctx *cx, const atn_input *in, const void *params_,
     ATN_TRY(atn_parallel(cx, j.lists + j.turns, plan_one, &j, "hip"));
     ATN_TRY(join(cx, &j, &p));
     atn_plan_mask(out, p, 0, j.t.block_q, j.t.block);
-    atn_rank_count(j.tally, j.lists + j.turns, j.h->q.cols, &out->index_flops,
-                   &out->index_bytes, &out->ties);
+    all = atn_tally_sum(j.tally, j.lists + j.turns);
+    atn_tally_gathered(&all, j.h->q.cols, out);
 done:
     atn_chosen_abandon(cx, j.blocks);
     atn_chosen_abandon(cx, j.steps);
@@ -474,7 +475,7 @@ static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
             atn_chosen_bytes(cx, &late, 1, 1, chunks) + 48 * (double)(first + j.h->nq);
     }
     return bytes + atn_chosen_bytes(cx, j.h, j.unit, j.t.block_q, chunks) +
-           sizeof(atn_rank_tally) *
+           sizeof(atn_tally) *
                ((double)(j.h->nq / j.t.block_q + j.h->nq / j.t.refresh) + 4) +
            cx->threads * search_bytes(&j);
 }

@@ -246,6 +246,7 @@ static atn_status draw_slots(atn_ctx *cx, const atn_input *in, job *j)
     if (!atn_mul(j->drawn, m, &count))
         ATN_FAIL(ATN_MEMORY, "hyper: %lld x %lld samples are too many",
                  (long long)j->drawn, (long long)m);
+    ATN_TRY(atn_draws_need(cx, in->draws, &what));
     ATN_TAKE(slots, count);
     for (atn_idx c = 0; c < j->n_calls; c++) {
         if (!j->calls[c].samples) continue;

@@ -92,7 +92,7 @@ typedef struct job {
     atn_idx unit;          /* tokens in which spans of them count */
     atn_idx members, sets; /* heads of a set */
     atn_idx first, lists;
-    atn_rank_tally *tally; /* [sets lists] */
+    atn_tally *tally; /* [sets lists] */
 } job;
 
 /* What one block of queries has left. */
@@ -108,7 +108,7 @@ typedef struct search {
     const atn_head *heads; /* [members] */
     atn_idx from, to;      /* positions of the queries */
     atn_idx lo, behind;    /* keys below lo are not seen; descents stop behind this */
-    atn_rank_tally *tally;
+    atn_tally *tally;
 } search;
 
 /* Means of the queries of a block, `rows` of them each, counted from its beginning. */
@@ -169,7 +169,7 @@ static atn_idx descend(const search *s, const atn_head *h, const atn_rank *r,
         c->score[e] = ATN_MAX(c->score[e], fit);
     }
     s->tally->keys += 2 * n;
-    s->tally->pairs += 2 * n * r->rows;
+    s->tally->scored += 2 * n * r->rows;
     return n;
 }
 
@@ -371,6 +371,7 @@ done:
 /* Plans of a set, which share what the search cost. */
 static atn_status plan_set(atn_ctx *cx, job *j, atn_idx set, atn_plan *out)
 {
+    const atn_tally all = atn_tally_sum(j->tally + set * j->lists, j->lists);
     atn_pattern *p = NULL;
     atn_status st = ATN_OK;
 
@@ -378,11 +379,16 @@ static atn_status plan_set(atn_ctx *cx, job *j, atn_idx set, atn_plan *out)
     for (atn_idx m = 0; m < j->members; m++)
         atn_plan_mask(&out[m], m == 0 ? p : atn_pattern_keep(p), 0, j->t.block_q,
                       ATN_MIN(j->t.chunks.at[j->t.chunks.n - 1], j->heads->nk));
-    atn_rank_count(j->tally + set * j->lists, j->lists, j->heads->q.cols,
-                   &out->index_flops, &out->index_bytes, &out->ties);
-    atn_rank_share(out, j->members);
+    atn_tally_gathered(&all, j->heads->q.cols, out);
+    atn_tally_share(out, j->members);
 done:
     return st;
+}
+
+/* As published a layer shares, however it is set. */
+static bool shares(const infinite *t, const atn_input *in)
+{
+    return t->share == 1 || in->as_published;
 }
 
 static atn_status plan(atn_ctx *cx, const atn_input *in, const void *params_,
@@ -390,7 +396,7 @@ static atn_status plan(atn_ctx *cx, const atn_input *in, const void *params_,
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     const infinite *t = params_;
-    job j = {.heads = &in->head[first], .shared = t->share == 1 || in->as_published};
+    job j = {.heads = &in->head[first], .shared = shares(t, in)};
     atn_status st = ATN_OK;
 
     ATN_TRY(check(cx, t));
@@ -415,6 +421,11 @@ static unsigned looks(const void *params_, const atn_input *in)
     if (in->head[0].layer < t->dense_layers || t->chunks.n < 1) return 0;
     return (t->block_q > 1 ? ATN_LOOKS_QUERIES : 0) |
            (t->window < 2 * t->chunks.at[0] - 1 ? ATN_LOOKS_KEYS : 0);
+}
+
+static atn_unit unit_of(const void *params_, const atn_input *in)
+{
+    return shares(params_, in) ? ATN_UNIT_LAYER : ATN_UNIT_HEAD;
 }
 
 /* Of one block of queries on every thread: all stages, and the judging of one. */
@@ -447,7 +458,6 @@ static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
     const atn_idx block_q = ATN_MIN(t->block_q, most);
     const atn_idx last = t->chunks.n > 0 ? t->chunks.at[t->chunks.n - 1] : 1;
     const atn_idx unit = atn_common_divisor(block_q, last);
-    const bool shared = t->share == 1 || in->as_published;
     const double lists = (double)(h->nq / block_q) + 2;
     double set;
 
@@ -455,9 +465,8 @@ static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
         t->keep.n < t->chunks.n - 1)
         return 0;
     set = atn_chosen_bytes(cx, h, unit, block_q, (double)(t->k / last + 2)) +
-          sizeof(atn_rank_tally) * lists + 2048;
-    return set * (double)(shared ? 1 : in->heads) +
-           cx->threads * stages_bytes(t, h, block_q);
+          sizeof(atn_tally) * lists + 2048;
+    return set + cx->threads * stages_bytes(t, h, block_q);
 }
 
 const atn_method atn_method_infinite_hip = {
@@ -469,6 +478,7 @@ const atn_method atn_method_infinite_hip = {
     .reads = ATN_READS_QK,
     .sides = ATN_CAUSAL,
     .unit = ATN_UNIT_LAYER,
+    .unit_of = unit_of,
     .publishes = true,
     .params = params,
     .params_size = sizeof(infinite),

@@ -18,6 +18,12 @@ const atn_method *const atn_methods[] = {
 
 static const atn_param no_params[] = {ATN_PARAM_END};
 
+bool atn_always(const void *params)
+{
+    (void)params;
+    return true;
+}
+
 const char *atn_method_id(int i)
 {
     for (const atn_method *const *m = atn_methods; *m; m++) {
@@ -107,8 +113,14 @@ atn_choice_facts atn_choice_describe(const atn_choice *c)
     const atn_method *m = c->method;
 
     if (m)
-        return (atn_choice_facts){m->title, m->family, m->text,     m->source,
-                                  m->reads, m->sides,  m->publishes};
+        return (atn_choice_facts){.title = m->title,
+                                  .family = m->family,
+                                  .text = m->text,
+                                  .source = m->source,
+                                  .reads = m->reads,
+                                  .sides = m->sides,
+                                  .publishes = m->publishes,
+                                  .oracle = m->oracle && m->oracle(c->values)};
     return (atn_choice_facts){.title = g->title,
                               .family = "static",
                               .text = g->text,
@@ -133,14 +145,15 @@ unsigned atn_choice_looks(const atn_choice *c, const atn_input *in)
     return c->method->looks(c->values, in);
 }
 
-atn_unit atn_choice_unit(const atn_choice *c)
+atn_unit atn_choice_unit(const atn_choice *c, const atn_input *in)
 {
-    return c->method ? c->method->unit : ATN_UNIT_HEAD;
+    if (!c->method) return ATN_UNIT_HEAD;
+    return c->method->unit_of ? c->method->unit_of(c->values, in) : c->method->unit;
 }
 
 atn_idx atn_choice_heads(const atn_choice *c, const atn_input *in)
 {
-    switch (atn_choice_unit(c)) {
+    switch (atn_choice_unit(c, in)) {
     case ATN_UNIT_LAYER:
         return in->heads;
     case ATN_UNIT_GROUP:

@@ -53,8 +53,8 @@ struct atn_input {
     const atn_list
         *grid; /* 1 to 3 axes, row-major, the tokens beyond it are text; NULL */
     const uint8_t *role;   /* [nk] of atn_role, NULL */
-    const atn_input *step; /* [steps] all steps of this layer, this one is step[at]; */
-    int steps, at;         /* steps = 0: there is only this one */
+    const atn_input *step; /* steps of this layer, up to this one, step[at] */
+    int steps, at;         /* how many there are in all; 0: only this one */
     const double *turn;    /* [rotary] radians a position, as atn_model_info; NULL */
     atn_idx rotary;        /* 0 = there is none, -1 = unknown */
     int layers;            /* of the model, 0 = unknown */
@@ -70,7 +70,11 @@ typedef struct atn_method {
     const char *text;   /* what a row attends to, one line */
     unsigned reads;     /* ATN_READS_* */
     unsigned sides;     /* ATN_CAUSAL, ATN_BIDIRECTIONAL */
-    atn_unit unit;
+    /* Does it choose by the attention that it approximates, or by rows that come later,
+     * so that it says what could be had and is no choice? NULL = no. */
+    bool (*oracle)(const void *params);
+    atn_unit unit; /* the largest that it has */
+    atn_unit (*unit_of)(const void *params, const atn_input *in); /* NULL = unit */
     bool publishes;          /* as_published makes a difference */
     const atn_param *params; /* NULL = none */
     size_t params_size;
@@ -92,6 +96,8 @@ typedef struct atn_method {
      * whose heads stand for themselves. NULL = ATN_METHOD_LITTLE. */
     double (*bytes)(const atn_ctx *cx, const void *params, const atn_input *in);
 } atn_method;
+
+bool atn_always(const void *params); /* an oracle, however it is set */
 
 extern const atn_method *const atn_methods[]; /* by id, NULL-terminated; no patterns */
 
@@ -119,13 +125,13 @@ const char *atn_choice_id(const atn_choice *c); /* of the preset, where it is on
 typedef struct atn_choice_facts {
     const char *title, *family, *text, *source;
     unsigned reads, sides;
-    bool publishes;
+    bool publishes, oracle;
 } atn_choice_facts;
 atn_choice_facts atn_choice_describe(const atn_choice *c);
 /* Its budget parameter, NULL = none. */
 const atn_param *atn_choice_budget(const atn_choice *c, bool *falls);
 unsigned atn_choice_looks(const atn_choice *c, const atn_input *in);
-atn_unit atn_choice_unit(const atn_choice *c);
+atn_unit atn_choice_unit(const atn_choice *c, const atn_input *in);
 /* DATA says what the layer lacks for it and how to provide that; USAGE what the mask
  * forbids. */
 atn_status atn_choice_check(atn_ctx *cx, const atn_choice *c,

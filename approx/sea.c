@@ -356,6 +356,13 @@ done:
     return st;
 }
 
+static bool oracle(const void *params_)
+{
+    const sea *t = params_;
+
+    return t->estimate == ORACLE;
+}
+
 const atn_method atn_method_sea = {
     .id = "sea",
     .title = "SEA: columns by an estimated mask",
@@ -363,6 +370,7 @@ const atn_method atn_method_sea = {
     .source = "Lee et al. 2023, arXiv 2310.01777; gmlwns2000/sea-attention",
     .text = "the columns of keys that an estimate says are heaviest, over all heads",
     .reads = ATN_READS_WEIGHTS | ATN_READS_DRAWS,
+    .oracle = oracle,
     .sides = ATN_BOTH_WAYS,
     .unit = ATN_UNIT_LAYER,
     .params = params,

@@ -84,6 +84,7 @@ const atn_method atn_method_threshold = {
     .source = "own derivation",
     .text = "the keys of weight above a number",
     .reads = ATN_READS_WEIGHTS,
+    .oracle = atn_always,
     .sides = ATN_BOTH_WAYS,
     .params = params,
     .params_size = sizeof(threshold),

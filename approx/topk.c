@@ -134,6 +134,7 @@ const atn_method atn_method_topk = {
     .source = "own derivation",
     .text = "the k keys of largest weight",
     .reads = ATN_READS_WEIGHTS,
+    .oracle = atn_always,
     .sides = ATN_BOTH_WAYS,
     .params = params,
     .params_size = sizeof(topk),

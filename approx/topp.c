@@ -217,6 +217,7 @@ const atn_method atn_method_topp = {
     .source = "Holtzman et al., arXiv 1904.09751, on attention",
     .text = "the fewest keys that hold a share of the weight",
     .reads = ATN_READS_WEIGHTS,
+    .oracle = atn_always,
     .sides = ATN_BOTH_WAYS,
     .params = params,
     .params_size = sizeof(topp),

@@ -63,6 +63,7 @@ static atn_status method_row(atn_ctx *cx, atn_table *t, const char *id)
                                *reads ? reads : NULL,
                                side_word(f.sides),
                                f.publishes ? "yes" : "no",
+                               f.oracle ? "yes" : "no",
                                *params ? params : NULL,
                                f.text,
                                f.source};
@@ -85,6 +86,8 @@ atn_status atn_methods_fill(atn_ctx *cx, atn_table *t)
         {"reads", "what it needs of a layer beside the mask"},
         {"masks", "heads that it is for"},
         {"as_published", "does --as-published change it?"},
+        {"oracle", "does it, as it is set here, choose by what only dense attention or "
+                   "later rows tell?"},
         {"parameters", "with their defaults, or as the preset sets them"},
         {"keys", "what a query attends to"},
         {"source", "where it is from"}};
@@ -150,6 +153,11 @@ static void print_needs(const atn_choice *c, const atn_choice_facts *f)
                falls ? "; a larger one keeps less" : "");
     else
         printf("no parameter is fitted: it runs as it is set\n");
+    if (f->oracle)
+        printf("\nOracle\n  %s chooses by what only dense attention or later rows "
+               "tell: it says what\n  could be had, and stands apart in pareto and "
+               "best\n",
+               c->method->oracle == atn_always ? "it" : "as it is set here, it");
     if (f->publishes)
         printf("\nAs published\n  --as-published repeats what is wrong in the "
                "reference code; the card says what\n");

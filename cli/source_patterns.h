@@ -30,8 +30,8 @@ typedef struct atn_pattern_source {
 bool atn_draws_patterns(const char *figure);
 /* ", layers 0-1, head 2": what a command line selects of a capture, in heap memory. */
 char *atn_pattern_selection(const atn_cli *cli) ATN_WARN_UNUSED;
-/* USAGE says which choice is missing: pattern shows one layer and head, reach one stack,
- * growth several patterns and at most one capture. */
+/* USAGE says which choice is missing: pattern shows one layer and head, reach one
+ * stack, growth several patterns and at most one capture. */
 atn_status atn_pattern_source_table(atn_ctx *cx, const atn_pattern_source *s,
                                     atn_table **out) ATN_WARN_UNUSED;
 

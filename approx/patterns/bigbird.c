@@ -171,6 +171,7 @@ static atn_status given_blocks(atn_ctx *cx, const bigbird *t, const atn_layout *
                            .cols = b->most};
     atn_status st = ATN_OK;
 
+    ATN_TRY(atn_draws_need(cx, l->draws, &what));
     ATN_TRY(atn_draw_given_gaps(cx, l->draws, &what, b->cols, b->block));
     for (atn_idx a = b->row0; a < b->row0 + b->rows; a++)
         ATN_TRY(check_row(cx, t, l, b, a));

@@ -90,7 +90,8 @@ static void keys_of_blocks(atn_ctx *cx)
  * vectors. */
 static void costs_by_hand(atn_ctx *cx)
 {
-    const atn_tally parts[] = {{6, 1}, {4, 2}}, all = atn_tally_sum(parts, 2);
+    const atn_tally parts[] = {{.scored = 6, .ties = 1}, {.scored = 4, .ties = 2}};
+    const atn_tally all = atn_tally_sum(parts, 2);
     atn_plan p = {0};
     zoo z;
 

@@ -588,7 +588,8 @@ static void groups_of_heads(atn_ctx *cx)
             scene_make(&s, e.method, &usual, causal, 8);
             read_entry(cx, &e, NULL, &c);
             for (atn_idx h = 1;
-                 atn_choice_unit(&c) == ATN_UNIT_GROUP && h < SCENE_HEADS; h += 2) {
+                 atn_choice_unit(&c, &s.z.in) == ATN_UNIT_GROUP && h < SCENE_HEADS;
+                 h += 2) {
                 const size_t size = sizeof(float[TOKENS * SCENE_D]);
 
                 memcpy(s.z.q + h * TOKENS * SCENE_D, s.z.q + (h - 1) * TOKENS * SCENE_D,

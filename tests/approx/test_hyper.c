@@ -352,6 +352,7 @@ static void exhaustive(atn_ctx *cx, bool causal, int calls, const char *spec)
 {
     enum { N = 24 };
     static double w[N * N];
+    static const float planes[8 * 7] = {1, -1};
     static twin t;
     const int runs = causal ? N / 2 : N;
     zoo z;
@@ -363,10 +364,11 @@ static void exhaustive(atn_ctx *cx, bool causal, int calls, const char *spec)
     for (int s = 0; s < runs; s++) {
         const int32_t slots[] = {s, s % 6, s % 6};
         const atn_st_out out[] = {
+            {"projections.layer-000", ATN_F32, 2, {8, 7}, planes},
             {"samples.layer-000.head-000", ATN_I32, 2, {calls, 1}, slots}};
         atn_plan p;
 
-        zoo_draws(cx, &z, "hyper-exhaustive", out, 1);
+        zoo_draws(cx, &z, "hyper-exhaustive", out, 2);
         zoo_plan(cx, &z, spec, 0, &p);
         add_entries(&z, &p, w);
         atn_plan_release(cx, &p);
@@ -528,7 +530,9 @@ static void counts_its_hash(atn_ctx *cx)
 static void refused(atn_ctx *cx)
 {
     static const int32_t slots[] = {0, 12, 0, 5, 0, 6};
+    static const float planes[8 * 7] = {1, -1};
     const atn_st_out out[] = {
+        {"projections.layer-000", ATN_F32, 2, {8, 7}, planes},
         {"samples.layer-000.head-000", ATN_I32, 2, {3, 2}, slots}};
     atn_choice c;
     atn_plan p;
@@ -537,16 +541,21 @@ static void refused(atn_ctx *cx)
     zoo_random(&z, 1, 1, 24, 24, 6);
     CHECK_OK(atn_choice_read(cx, "hyper", "block=2,samples=2,min=6", &c));
     zoo_draws(cx, &z, "hyper-refused", out, 1);
+    CHECK_FAILS(atn_choice_plan(cx, &c, &z.in, 0, &p), ATN_DATA,
+                "no tensor \"samples.layer-000.head-000\"");
+    zoo_draws_end(&z, cx);
+    zoo_draws(cx, &z, "hyper-refused", out, 2);
     CHECK_FAILS(atn_choice_plan(cx, &c, &z.in, 0, &p), ATN_DATA, "0..11");
     zoo_draws_end(&z, cx);
     zoo_free(&z);
     { /* in range of the longest call, not of its own */
         static const int32_t late[] = {0, 11, 0, 5, 0, 6};
         const atn_st_out again[] = {
+            {"projections.layer-000", ATN_F32, 2, {8, 7}, planes},
             {"samples.layer-000.head-000", ATN_I32, 2, {3, 2}, late}};
 
         zoo_random(&z, 1, 1, 24, 24, 6);
-        zoo_draws(cx, &z, "hyper-refused", again, 1);
+        zoo_draws(cx, &z, "hyper-refused", again, 2);
         CHECK_FAILS(atn_choice_plan(cx, &c, &z.in, 0, &p), ATN_DATA, "6 keys");
         zoo_draws_end(&z, cx);
         zoo_free(&z);

@@ -186,8 +186,8 @@ static void loose(atn_ctx *cx)
                                   {"c.layer-002", ATN_I32, 1, {3}, counts}};
     const char *path = path_of("draws-loose");
     const atn_draw right = draw("n", -1, 2, 3), wide = draw("n", -1, 2, 4),
-                   flat = draw("n", -1, 6, 0), c = draw("c", -1, 3, 0),
-                   tall = draw("c", -1, 3, 1);
+                   other = draw("m", -1, 2, 3), flat = draw("n", -1, 6, 0),
+                   c = draw("c", -1, 3, 0), tall = draw("c", -1, 3, 1);
     float drawn[8], x[8], given[8] = {9, 8, 7, 6, 5, 4, 3, 2};
     int32_t n[3] = {4, 4, 4};
     atn_draws *d = NULL;
@@ -197,7 +197,16 @@ static void loose(atn_ctx *cx)
     CHECK_OK(atn_draws_open(cx, path, &d));
     CHECK(atn_draws_have(d, &wide)); /* though it will be refused */
     CHECK_FAILS(atn_draw_normal(cx, d, 3, &wide, x), ATN_DATA, "needed is [2, 4]");
+    CHECK_FAILS(atn_draw_normal(cx, d, 3, &other, x), ATN_DATA,
+                "no tensor \"m.layer-002\" [2, 3]");
+    CHECK_FAILS(atn_draws_need(cx, d, &other), ATN_DATA, "no tensor");
+    CHECK_OK(atn_draws_need(cx, d, &right));
+    CHECK_OK(atn_draws_need(cx, NULL, &other));
+    CHECK_OK(atn_draw_given(cx, d, &other, given)); /* may be given, need not */
+    CHECK_EQ(given[0], 9);
+    atn_draws_forget(cx, d);
     atn_draws_loosen(d);
+    CHECK_OK(atn_draws_need(cx, d, &other));
     CHECK(atn_draws_have(d, &right) && !atn_draws_have(d, &wide) &&
           !atn_draws_have(d, &flat));
     CHECK_OK(atn_draw_normal(cx, d, 3, &wide, x));
@@ -211,6 +220,11 @@ static void loose(atn_ctx *cx)
     CHECK_OK(atn_draw_given_counts(cx, d, &tall, 5, n));
     CHECK_EQ(n[1], 4);
     CHECK_FAILS(atn_draw_given_counts(cx, d, &c, 5, n), ATN_DATA, "number 1 is 5");
+    atn_draws_close(cx, d);
+    CHECK_OK(atn_draws_open(cx, NULL, &d));
+    CHECK_OK(atn_draws_miss(cx, d, "lost.safetensors"));
+    CHECK_FAILS(atn_draw_normal(cx, d, 3, &right, x), ATN_DATA,
+                "lost.safetensors: is not there");
     atn_draws_close(cx, d);
 }
 

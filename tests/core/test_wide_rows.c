@@ -159,8 +159,8 @@ static void memory_runs_out(atn_ctx *cx)
     free(out);
 }
 
-/* ln 1, ln 2, ln 5 and a sink of ln 8: sixteenths; without it eighths. A product of 2 at
- * position 5 with key 3, slope 1/2, cap 4: 4 tanh(1/4). */
+/* ln 1, ln 2, ln 5 and a sink of ln 8: sixteenths; without it eighths. A product of 2
+ * at position 5 with key 3, slope 1/2, cap 4: 4 tanh(1/4). */
 static void soften_by_hand(atn_ctx *cx)
 {
     const atn_head h = {.alibi_slope = .5, .sight = {.softcap = 4}}, plain = {0};
