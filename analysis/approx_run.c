@@ -299,7 +299,7 @@ atn_status atn_approx_run(atn_ctx *cx, const atn_capture *c, const atn_selection
     ATN_TRY(create(cx, c, sel, opts, &a));
     ATN_TRY(check_draws(cx, opts->draws));
     ATN_TRY(needs(cx, a, &cost));
-    ATN_TRY(atn_mem_check(cx, cost.bytes, "comparing methods"));
+    ATN_TRY(atn_mem_check(cx, cost.bytes, "comparing the methods of a layer"));
     ATN_TRY(name_folders(cx, a));
     ATN_TRY(find_folders(cx, a));
     if (opts->dump) ATN_TRY(atn_dump_open(cx, a, opts->dump, opts->force, &a->dump));
