@@ -28,6 +28,7 @@ typedef struct atn_approx_opts {
     atn_idx sample; /* rows that are compared; 0 = all */
     bool as_published;
     bool timings;       /* seconds, which no two runs share */
+    bool people;        /* pareto and best are read as text */
     const char *dump;   /* directory; NULL = none */
     bool force;         /* an existing dump is replaced */
     const atn_run *run; /* for the dump; may be NULL */
@@ -58,10 +59,12 @@ atn_status atn_approx_pareto(atn_ctx *cx, const atn_approx *a,
 atn_status atn_approx_best(atn_ctx *cx, const atn_approx *a,
                            atn_table **out) ATN_WARN_UNUSED;
 
-/* What a run would take: bytes at most beside the plans, flop of dense attention and of
- * the cases at their budget (at all pairs without one). */
+/* What a run would take: bytes at most, which it asks for before it begins; flop of
+ * dense attention and of applying the cases at their budget (at all pairs without one),
+ * not those of choosing. */
 typedef struct atn_approx_cost {
     double bytes, flops;
+    double in_use; /* bytes beside, the capture and the run's own lists among them */
     atn_idx heads, cases;
 } atn_approx_cost;
 atn_status atn_approx_estimate(atn_ctx *cx, const atn_capture *c,

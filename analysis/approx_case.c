@@ -53,14 +53,12 @@ done:
     return st;
 }
 
-/* Within its budget, all heads of the unit together. */
+/* Within its budget, this head by itself: those that are fitted together share it out
+ * among them, and one that has more than its part is no rival of heads that may not. */
 static bool keeps_to(const atn_approx_running *r, const atn_approx_case *c,
-                     const atn_fitted *f)
+                     const atn_cost *cost)
 {
-    double executed = 0;
-
-    for (atn_idx h = 0; h < f->n; h++) executed += f->cost[h].executed;
-    return !c->budget->text[0] || executed <= target_of(r, c->budget) * (double)f->n;
+    return !c->budget->text[0] || cost->executed <= target_of(r, c->budget);
 }
 
 /* The units of a case, and where their searches begin. */
@@ -126,7 +124,7 @@ static atn_status one_cell(atn_ctx *cx, unit_run *u, atn_idx h, const atn_fitted
     cell->fitted = f->value;
     cell->tile_rows = f->plan[place].tile_rows;
     cell->tile_keys = f->plan[place].tile_keys;
-    cell->keeps = keeps_to(r, c, f);
+    cell->keeps = keeps_to(r, c, &f->cost[place]);
     cell->done = true;
     ATN_TRY(dump_cell(cx, u, h, &f->plan[place], cell, o));
 done:
@@ -205,6 +203,19 @@ done:
     return st;
 }
 
+/* Heads of a layer that a method was done with before it failed on another: how many
+ * depends on threads, so none stay. */
+static atn_status take_back(atn_ctx *cx, unit_run *u)
+{
+    const atn_approx_running *r = u->r;
+
+    for (atn_idx h = 0; h < r->heads; h++)
+        if (r->keep[h])
+            *atn_approx_at(r->a, r->row[h], (int)(u->c - r->a->cases)) =
+                (atn_approx_cell){0};
+    return u->dumps ? atn_dump_drop(cx, r->a->dump) : ATN_OK;
+}
+
 atn_status atn_running_case(atn_ctx *cx, atn_approx_running *r, atn_approx_case *c)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
@@ -226,14 +237,12 @@ atn_status atn_running_case(atn_ctx *cx, atn_approx_running *r, atn_approx_case 
     ATN_TRY(atn_given_read(cx, c->draws, &u.given));
     st = run_units(cx, &u);
     if (st == ATN_OK) st = atn_given_keep(cx, c->draws, &u.given);
-    if (u.dumps && (st == ATN_OK || (!c->method->named && st != ATN_IO))) {
-        const atn_status end = atn_dump_end(cx, r->a->dump);
-
-        if (end != ATN_OK) st = end;
-    }
+    if (st == ATN_OK && u.dumps) st = atn_dump_end(cx, r->a->dump);
 done:
     atn_arena_rewind(cx, mark);
-    return st == ATN_OK ? st : left_out(cx, c->method, st);
+    if (st == ATN_OK) return st;
+    st = left_out(cx, c->method, st);
+    return st == ATN_OK ? take_back(cx, &u) : st;
 }
 
 /* Whatever can be known before the work begins. */

@@ -28,8 +28,10 @@ struct atn_approx_dump {
     atn_dump_layer layer;
     FILE *plan;
     char *plan_path;
-    bool heads; /* one is written */
-    float *o;   /* [heads, n_q, d_v] of the layer; NULL without values */
+    long from;        /* where it begins in the plan */
+    dump_case before; /* of its case, before it */
+    bool heads;       /* one is written */
+    float *o;         /* [heads, n_q, d_v] of the layer; NULL without values */
 };
 
 /* ---- names ---- */
@@ -481,7 +483,10 @@ atn_status atn_dump_begin(atn_ctx *cx, atn_approx_dump *d, int c,
     d->c = c;
     d->layer = *l;
     d->heads = false;
+    d->before = d->cases[c];
     ATN_TRY(open_plan(cx, d, c));
+    if (fseek(d->plan, 0, SEEK_END) != 0 || (d->from = ftell(d->plan)) < 0)
+        ATN_FAIL(ATN_IO, "%s: has no end: %s", d->plan_path, strerror(errno));
     fprintf(d->plan, "%s\n{\"layer\": %d, \"stack\": \"%s\", \"step\": %d, \"file\": ",
             d->cases[c].layers ? "," : "", info->layer, info->stack, info->step);
     put_text(d->plan, info->file);
@@ -555,6 +560,29 @@ done:
     d->o = NULL;
     atn_free(cx, name);
     atn_free(cx, path);
+    return st;
+}
+
+atn_status atn_dump_drop(atn_ctx *cx, atn_approx_dump *d)
+{
+    const bool bad = fflush(d->plan) != 0 || ftruncate(fileno(d->plan), d->from) != 0;
+    atn_status st = ATN_OK;
+    char *slash;
+
+    d->cases[d->c] = d->before;
+    atn_free(cx, d->o);
+    d->o = NULL;
+    if (bad) ATN_FAIL(ATN_IO, "%s: cannot be cut: %s", d->plan_path, strerror(errno));
+    if (d->before.begun) return shut_plan(cx, d);
+    /* the case has nothing else: its plan was the last name that was noted */
+    (void)json_array_remove(d->files, json_array_size(d->files) - 1);
+    (void)unlink(d->plan_path);
+    slash = strrchr(d->plan_path, '/');
+    *slash = '\0';
+    (void)rmdir(d->plan_path);
+    *slash = '/';
+    ATN_TRY(shut_plan(cx, d));
+done:
     return st;
 }
 

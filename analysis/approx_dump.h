@@ -60,6 +60,8 @@ atn_status atn_dump_head(atn_ctx *cx, atn_approx_dump *d, atn_idx place,
                          const atn_head *h, const atn_plan *p,
                          const atn_approx_cell *cell, atn_cmat o) ATN_WARN_UNUSED;
 atn_status atn_dump_end(atn_ctx *cx, atn_approx_dump *d) ATN_WARN_UNUSED;
+/* In place of end: the layer is taken out again. */
+atn_status atn_dump_drop(atn_ctx *cx, atn_approx_dump *d) ATN_WARN_UNUSED;
 /* Saves the draws of case c beside the layers of `l`, if it has any. */
 atn_status atn_dump_draws(atn_ctx *cx, atn_approx_dump *d, int c,
                           const atn_layer_info *l) ATN_WARN_UNUSED;

@@ -3,10 +3,11 @@
  * Math    bytes: of the layer that takes most; its tensors, the dense side of its
  *         selected heads, how many keys the best possible has in each of their rows
  *         beside every case, and of every head under way the output, the numbers of its
- *         rows and what planning says it takes. Plans themselves are as large as what
- *         they keep, and are counted when they are made.
+ *         rows, what planning says it takes, its plans among it, and applying; of a
+ *         budget three plans, which are alive while it is fitted; with --dump the
+ *         outputs of a layer.
  *         flop: dense attention of every head twice, and the executed pairs of every
- *         case, all of them where there is no budget.
+ *         case, all of them where there is no budget; choosing is not counted.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
@@ -15,44 +16,27 @@
 #include "analysis/approx_internal.h"
 #include "analysis/approx_oracle.h"
 
+/* SAMPLES: of the budget parameter, between its least and largest value. ROWS: whose
+ * spans the executor has at a time. LITTLE: names, lists, tables. */
+enum { SAMPLES = 24, ROWS = 32, LITTLE = 1 << 18 };
+
 /* A layer by its shapes alone. */
 typedef struct shapes {
     const atn_layer_info *info;
-    atn_head *head; /* [heads] without data */
-    atn_input in;
+    const atn_head *head; /* [heads] without data */
+    const atn_input *in;
     atn_row_sample sample; /* its number of rows */
 } shapes;
 
-static atn_status take_shapes(atn_ctx *cx, const atn_approx *a, const atn_layer_info *l,
-                              shapes *s)
+static shapes shapes_of(const atn_approx *a, const atn_layer_info *l,
+                        atn_approx_layer *layer)
 {
-    const atn_problem p = {.layer = l->layer,
-                           .heads = l->heads,
-                           .kv_heads = l->kv_heads,
-                           .nq = l->nq,
-                           .nk = l->nk,
-                           .d = l->d,
-                           .dv = l->dv,
-                           .scale = l->scale,
-                           .sight = l->sight};
+    const atn_input *in = atn_approx_layer_input(layer, NULL);
     const atn_idx rows = a->opts->sample;
-    atn_status st = ATN_OK;
-    atn_idx first;
+    shapes s = {.info = l, .head = in->head, .in = in};
 
-    *s = (shapes){.info = l};
-    ATN_TAKE(s->head, l->heads);
-    for (atn_idx h = 0; h < l->heads; h++) {
-        const atn_head whole = atn_problem_head(&p, h);
-
-        s->head[h] = atn_head_trim(&whole, &first);
-    }
-    s->in = (atn_input){.head = s->head,
-                        .heads = l->heads,
-                        .group = l->heads / ATN_MAX(l->kv_heads, 1),
-                        .layers = (int)atn_capture_model(a->capture)->layers};
-    s->sample.n = rows > 0 && rows < s->head[0].nq ? rows : 0;
-done:
-    return st;
+    s.sample.n = rows > 0 && rows < s.head[0].nq ? rows : 0;
+    return s;
 }
 
 static double dense_bytes(const atn_ctx *cx, const atn_approx *a, const shapes *s,
@@ -72,39 +56,156 @@ static double dense_bytes(const atn_ctx *cx, const atn_approx *a, const shapes *
     return atn_dense_bytes(cx, &h, &o, pass);
 }
 
-/* The most that a method takes for a unit while it plans. */
-static double planning_bytes(const atn_approx *a, const shapes *s)
+/* ---- a case ---- */
+
+/* Bytes of planning with the budget parameter at x; NAN = as in the choice. */
+static atn_status bytes_at(atn_ctx *cx, const shapes *s, const atn_choice *choice,
+                           double x, double *bytes)
 {
-    double most = 0;
+    const atn_arena_mark mark = atn_arena_save(cx);
+    atn_status st = ATN_OK;
+    atn_choice c = *choice;
+    char *values = NULL;
+    bool falls;
 
-    for (int m = 0; m < a->list.n; m++) {
-        const atn_choice *c = &a->list.method[m].choice;
-
-        if (c->method && c->method->bytes)
-            most = fmax(most, c->method->bytes(c->values, &s->in));
-    }
-    return most;
+    ATN_TAKE(values, ATN_MAX(c.params_size, 1));
+    if (c.params_size > 0) memcpy(values, choice->values, c.params_size);
+    if (!isnan(x)) atn_approx_put(atn_choice_budget(choice, &falls), values, x);
+    c.values = values;
+    *bytes = atn_choice_bytes(cx, &c, s->in);
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
 }
 
-static double layer_bytes(const atn_ctx *cx, const atn_approx *a,
-                          const atn_approx_source *source, const shapes *s, int at,
-                          atn_idx selected)
+/* Pairs of a head that a budget allows. */
+static double budget_pairs(const shapes *s, const atn_approx_budget *b)
+{
+    const atn_head *h = &s->head[0];
+    const double pairs = atn_visible_pairs(h);
+
+    if (!b->text[0]) return pairs;
+    if (isnan(b->share)) return fmin((double)b->keys * (double)h->nq, pairs);
+    return fmin(b->share, 1) * pairs;
+}
+
+/* The most at any value that a search may try: at its ends, and at doubled values in
+ * between, of which bytes are no more than twice as far apart. */
+static atn_status most_bytes(atn_ctx *cx, const shapes *s, const atn_choice *c,
+                             const atn_param *p, double *least, double *most)
+{
+    const bool whole = p->type == ATN_PARAM_I64_T;
+    const double keys = (double)ATN_MAX(s->head[0].nk, s->head[0].nq);
+    const double to = whole ? fmin(p->max, fmax(keys, p->min)) : p->max;
+    atn_status st = ATN_OK;
+
+    *least = INFINITY;
+    *most = 0;
+    for (int k = 0; k <= SAMPLES; k++) {
+        double x = p->min + (to - p->min) * exp2(k - SAMPLES), bytes;
+
+        if (k == 0) x = p->min;
+        if (whole) x = ceil(x);
+        ATN_TRY(bytes_at(cx, s, c, x, &bytes));
+        *least = fmin(*least, bytes);
+        *most = fmax(*most, bytes);
+    }
+done:
+    return st;
+}
+
+/* The plans of a unit as the budget is fitted: the nearest on both sides of it, and one
+ * that is made. Of integers what a step goes beyond the budget is no more than it. */
+static atn_status fitting_bytes(atn_ctx *cx, const shapes *s, const atn_approx_case *c,
+                                double *out)
+{
+    const atn_choice *choice = &c->method->choice;
+    const double unit = (double)atn_choice_heads(choice, s->in);
+    const double rows = 96 * (double)s->head[0].nq;
+    double least, most, start, entries;
+    atn_status st = ATN_OK;
+    const atn_param *p;
+    bool falls;
+
+    ATN_TRY(bytes_at(cx, s, choice, NAN, &start));
+    *out = start;
+    p = c->budget->text[0] ? atn_choice_budget(choice, &falls) : NULL;
+    if (!p) return ATN_OK;
+    ATN_TRY(most_bytes(cx, s, choice, p, &least, &most));
+    most = fmax(most, start);
+    *out = 3 * most;
+    if (p->type != ATN_PARAM_I64_T) return ATN_OK;
+    /* lists of so many entries, twice while they are made */
+    entries = sizeof(int32_t) * 2 * budget_pairs(s, c->budget) * unit;
+    *out = fmin(*out, fmax(start, least + 2 * entries) +
+                          2 * fmax(start, entries + rows * unit));
+done:
+    return st;
+}
+
+/* Bytes at most of applying and counting any plan of a head, beside the plan. */
+static double applying_bytes(const atn_ctx *cx, const atn_head *h)
+{
+    const double nq = (double)h->nq, nk = (double)h->nk;
+    const double dv = h->v.data ? (double)h->v.cols : 0;
+    atn_plan dense = {.tile_rows = 1, .tile_keys = 1};
+
+    atn_plan_all(&dense);
+    /* spans of some rows in two parts; numbers of a row, and pieces of groups */
+    return atn_plan_apply_bytes(cx, h, &dense) +
+           cx->threads * (2 * ROWS * nk / 2 * sizeof(atn_span) + 0x1p16) +
+           nq * (64 + 8 * dv) + 64 * (nq + nk);
+}
+
+/* ---- a layer ---- */
+
+/* One head, or unit of heads, with all that is made for it, the dearest case. */
+static atn_status unit_bytes(const atn_ctx *cx, const atn_approx *a, const shapes *s,
+                             int threads, double *out)
 {
     const atn_head *h = &s->head[0];
     const atn_idx rows = s->sample.n > 0 ? s->sample.n : h->nq;
     const double dv = s->info->has_v ? (double)h->v.cols : 0;
-    const bool by_head = atn_approx_by_head(a, h, s->in.heads);
-    double pass = 0, dense = dense_bytes(cx, a, s, &pass), each;
+    atn_status st = ATN_OK;
+    atn_ctx one = *cx;
+    double most = 0;
 
-    each = (double)h->nq * dv * sizeof(float) +
-           atn_approx_compare_bytes(by_head ? 1 : cx->threads, h, rows) +
-           (double)h->nq * sizeof(int64_t) + planning_bytes(a, s);
+    one.arena = (atn_arena){0};
+    one.threads = threads;
+    for (int c = 0; c < a->n_cases; c++) {
+        double bytes = 0;
+
+        st = fitting_bytes(&one, s, &a->cases[c], &bytes);
+        if (st != ATN_OK) break;
+        most = fmax(most, bytes);
+    }
+    *out = most + applying_bytes(&one, h) + (double)h->nq * dv * sizeof(float) +
+           atn_approx_compare_bytes(threads, h, rows) + (double)h->nq * sizeof(int64_t);
+    atn_ctx_release(&one);
+    return st;
+}
+
+static atn_status layer_bytes(atn_ctx *cx, const atn_approx *a,
+                              const atn_approx_source *source, const shapes *s, int at,
+                              atn_idx selected, double *out)
+{
+    const atn_head *h = &s->head[0];
+    const atn_idx rows = s->sample.n > 0 ? s->sample.n : h->nq;
+    const bool by_head = s->sample.n == 0 && atn_approx_by_head(a, h, s->in->heads);
+    double pass = 0, dense = dense_bytes(cx, a, s, &pass), each;
+    atn_status st = ATN_OK;
+
+    ATN_TRY(unit_bytes(cx, a, s, by_head ? 1 : cx->threads, &each));
     each = fmax(each, fmax(pass, atn_approx_oracle_bytes(cx, h, rows, a->n_cases)));
-    if (by_head) each *= cx->threads;
-    return atn_approx_layer_bytes(source, at) + dense * (double)selected + each +
+    if (by_head) each *= (double)ATN_MIN((atn_idx)cx->threads, s->in->heads);
+    *out = atn_approx_layer_bytes(source, at) + dense * (double)selected + each +
            (double)h->nk * sizeof(double) +
-           (double)selected * a->n_cases * (double)rows * sizeof(int32_t) +
-           (double)a->n * a->n_cases * sizeof(atn_approx_cell);
+           (double)selected * a->n_cases * (double)rows * sizeof(int32_t) + LITTLE;
+    if (a->opts->dump && s->info->has_v)
+        *out += (double)selected * (double)s->info->nq * (double)s->info->dv *
+                sizeof(float);
+done:
+    return st;
 }
 
 /* flop of a pair, and how many pairs all cases of a head execute. */
@@ -116,31 +217,28 @@ static double layer_flops(const atn_approx *a, const shapes *s)
     const double some = s->sample.n > 0 ? (double)s->sample.n / (double)h->nq : 1;
     double all = 2 * some * pairs;
 
-    for (int c = 0; c < a->n_cases; c++) {
-        const atn_approx_budget *b = a->cases[c].budget;
-
-        all += !b->text[0]       ? pairs
-               : isnan(b->share) ? fmin((double)b->keys * (double)h->nq, pairs)
-                                 : b->share * pairs;
-    }
+    for (int c = 0; c < a->n_cases; c++) all += budget_pairs(s, a->cases[c].budget);
     return pair * all;
 }
 
 atn_status atn_approx_need(atn_ctx *cx, const atn_approx *a,
                            const atn_approx_source *source, int i, atn_approx_cost *out)
 {
-    const atn_arena_mark mark = atn_arena_save(cx);
     const int at = a->selection->at[i];
     const atn_idx selected = atn_selection_heads(a->selection, i);
+    atn_approx_layer layer = {0};
+    double bytes = 0;
     atn_status st = ATN_OK;
     shapes s;
 
-    ATN_TRY(take_shapes(cx, a, atn_capture_layer(a->capture, at), &s));
-    out->bytes = fmax(out->bytes, layer_bytes(cx, a, source, &s, at, selected));
+    ATN_TRY(atn_approx_layer_shape(cx, source, at, &layer));
+    s = shapes_of(a, atn_capture_layer(a->capture, at), &layer);
+    ATN_TRY(layer_bytes(cx, a, source, &s, at, selected, &bytes));
+    out->bytes = fmax(out->bytes, bytes);
     out->flops += layer_flops(a, &s) * (double)selected;
     out->heads += selected;
     out->cases = a->n_cases;
 done:
-    atn_arena_rewind(cx, mark);
+    atn_approx_layer_release(cx, &layer);
     return st;
 }

@@ -216,7 +216,7 @@ static atn_status run_cases(atn_ctx *cx, atn_approx_running *r)
     ATN_TRY(make_dense(cx, r));
     for (int c = 0; c < a->n_cases; c++) {
         cx->progress = progress;
-        ATN_TRY(atn_progress(cx, "approx", (double)r->first * a->n_cases + c,
+        ATN_TRY(atn_progress(cx, "approx", (double)a->heads_done * a->n_cases + c,
                              (double)a->n * a->n_cases));
         cx->progress = NULL; /* what is within a case is no news */
         if (runs[a->cases[c].method - a->list.method])
@@ -237,7 +237,6 @@ static void release_layer(atn_ctx *cx, atn_approx_running *r)
     atn_free(cx, r->row);
     atn_free(cx, r->pairs);
     atn_free(cx, r->best);
-    atn_approx_layer_release(cx, &r->layer);
 }
 
 atn_approx_source atn_approx_source_of(const atn_approx *a, uint64_t seed)
@@ -262,18 +261,17 @@ atn_status atn_approx_run_layer(atn_ctx *cx, atn_approx *a, int i, atn_idx first
                             .keep = sel->heads + i * sel->max_heads,
                             .heads = atn_capture_layer(a->capture, sel->at[i])->heads,
                             .first = first};
-    atn_approx_cost need = {0};
-    atn_status st = ATN_OK;
+    atn_status st = atn_approx_layer_load(cx, &source, sel->at[i], &a->layer);
 
-    ATN_TRY(atn_approx_need(cx, a, &source, i, &need));
-    ATN_TRY(atn_mem_check(cx, need.bytes, "comparing the methods of a layer"));
-    ATN_TRY(atn_approx_layer_load(cx, &source, sel->at[i], &r.layer));
+    r.layer = a->layer;
+    ATN_TRY(st);
     ATN_TRY(start_layer(cx, &r));
     if (atn_running_head(&r, 0)->nq > 0 && atn_running_head(&r, 0)->nk > 0)
         ATN_TRY(run_cases(cx, &r));
     else
         atn_log(cx, ATN_LOG_WARN, "layer %d is all padding and is left out",
                 atn_running_head(&r, 0)->layer);
+    a->heads_done += atn_selection_heads(sel, i);
 done:
     release_layer(cx, &r);
     atn_arena_rewind(cx, mark);

@@ -11,7 +11,7 @@ typedef struct atn_approx_case {
     atn_approx_method *method;
     const atn_approx_budget *budget;
     double start;     /* where the next search begins; NAN = at the parameters */
-    atn_draws *draws; /* NULL = none are kept nor read */
+    atn_draws *draws; /* of the folder under way; NULL = none are kept nor read */
     atn_draws *tries; /* those of plans that a search makes; likewise */
     char *folder;     /* of the dump, its id or id-2 .. */
     bool said;        /* that heads beside a bad one are left out */
@@ -19,13 +19,21 @@ typedef struct atn_approx_case {
 
 /* A case on a head. */
 typedef struct atn_approx_cell {
-    bool done, keeps; /* within the budget, where there is one */
+    bool done, keeps; /* within the budget by itself, where there is one */
     atn_fit fit;
     double fitted; /* of the budget parameter; NAN = as in the choice */
     int looks;     /* ATN_LOOKS_*, -1 = the head is not causal */
     atn_idx tile_rows, tile_keys;
     double value[ATN_APPROX_VALUES];
 } atn_approx_cell;
+
+/* Layers of one step and stack, in which no name of a draw stands twice. */
+typedef struct atn_approx_folder {
+    const atn_layer_info *layer; /* one of them */
+    int left;                    /* selected layers to come */
+    bool open;
+    atn_draws **draws, **tries; /* [n_cases] as of the cases */
+} atn_approx_folder;
 
 typedef struct atn_approx_head {
     const atn_layer_info *info;
@@ -44,6 +52,11 @@ struct atn_approx {
     atn_idx n;
     atn_approx_cell *cell;        /* [n, n_cases] */
     struct atn_approx_dump *dump; /* NULL = none */
+    atn_approx_layer layer;       /* the last one that ran */
+    atn_idx heads_done;
+    atn_approx_folder
+        *folder; /* [folders] of the capture; those under way hold draws */
+    int folders;
 };
 
 static inline atn_approx_cell *atn_approx_at(const atn_approx *a, atn_idx head, int c)
@@ -62,10 +75,15 @@ enum { ATN_APPROX_PARAMETERS = 1024 };
 atn_status atn_approx_parameters(atn_ctx *cx, const atn_choice *c, double lo, double hi,
                                  char out[ATN_APPROX_PARAMETERS]) ATN_WARN_UNUSED;
 
+/* analysis/approx_notes.c: says which methods keep everything, and which a budget does
+ * not reach. */
+void atn_approx_notes(atn_ctx *cx, const atn_approx *a);
+
 enum { ATN_APPROX_TOP_K = 32 };
 /* Heads of this shape are small enough to keep one thread each. */
 bool atn_approx_by_head(const atn_approx *a, const atn_head *h, atn_idx heads);
-/* Adds layer i of the selection: the most bytes of any, the flop of all. */
+/* Adds layer i of the selection, whose tensors are not read: the most bytes of any, the
+ * flop of all. */
 atn_status atn_approx_need(atn_ctx *cx, const atn_approx *a,
                            const atn_approx_source *source, int i,
                            atn_approx_cost *out) ATN_WARN_UNUSED;
@@ -74,11 +92,11 @@ atn_status atn_approx_need(atn_ctx *cx, const atn_approx *a,
 
 typedef struct atn_approx_running {
     atn_approx *a;
-    atn_approx_layer layer;
-    const bool *keep;     /* [heads] selected */
-    atn_idx heads, first; /* of the layer; the first of its selected ones among all */
-    atn_idx *row;         /* [heads] of the results; of selected ones */
-    atn_dense *dense;     /* [heads] of selected ones that are sound */
+    atn_approx_layer layer; /* borrowed */
+    const bool *keep;       /* [heads] selected */
+    atn_idx heads, first;   /* of the layer; the first of its selected ones among all */
+    atn_idx *row;           /* [heads] of the results; of selected ones */
+    atn_dense *dense;       /* [heads] of selected ones that are sound */
     atn_row_sample sample;
     bool sampled;
     double *pairs; /* [nk + 1] sum over the rows of min(k, visible) */

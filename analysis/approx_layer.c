@@ -6,59 +6,6 @@
 
 #include "core/plan.h"
 
-/* ---- tensors beside q, k, v ---- */
-
-/* Rows [first, first + n) of every plane of x [planes, rows, cols], which it takes. */
-static atn_status trim_planes(atn_ctx *cx, float **x, atn_idx planes, atn_idx rows,
-                              atn_idx cols, atn_idx first, atn_idx n)
-{
-    atn_status st = ATN_OK;
-    float *some = NULL;
-
-    if (!*x || n == rows) return ATN_OK;
-    ATN_NEW(some, planes * n * cols);
-    for (atn_idx p = 0; p < planes; p++)
-        memcpy(some + p * n * cols, *x + (p * rows + first) * cols,
-               (size_t)(n * cols) * sizeof *some);
-    atn_free(cx, *x);
-    *x = some;
-done:
-    return st;
-}
-
-/* A tensor [planes, rows, cols], NULL where the capture has none. */
-static atn_status load_planes(atn_ctx *cx, const atn_capture *c, int at,
-                              const char *name, const atn_idx want[3], float **out)
-{
-    atn_idx shape[ATN_ST_MAX_RANK];
-    atn_status st = ATN_OK;
-    int rank = 0;
-
-    ATN_TRY(atn_capture_tensor(cx, c, at, name, out, &rank, shape));
-    if (*out && (rank != 3 || shape[0] != want[0] || shape[1] != want[1] ||
-                 shape[2] != want[2]))
-        ATN_FAIL(ATN_DATA, "layer %d: \"%s\" is not of shape [%lld, %lld, %lld]",
-                 atn_capture_layer(c, at)->layer, name, (long long)want[0],
-                 (long long)want[1], (long long)want[2]);
-done:
-    return st;
-}
-
-static atn_status load_pre(atn_ctx *cx, const atn_capture *c, int at,
-                           atn_approx_step *s)
-{
-    const atn_problem *p = &s->problem;
-    const atn_idx q[3] = {p->heads, p->nq, p->d}, k[3] = {p->kv_heads, p->nk, p->d};
-    atn_status st = ATN_OK;
-
-    ATN_TRY(load_planes(cx, c, at, "q_pre", q, &s->q_pre));
-    ATN_TRY(load_planes(cx, c, at, "k_pre", k, &s->k_pre));
-    ATN_TRY(trim_planes(cx, &s->q_pre, q[0], q[1], q[2], s->first_row, s->head[0].nq));
-    ATN_TRY(trim_planes(cx, &s->k_pre, k[0], k[1], k[2], s->first_key, s->head[0].nk));
-done:
-    return st;
-}
-
 /* W_O, unless it holds no numbers, which is said. */
 static atn_status load_w_o(atn_ctx *cx, const atn_capture *c, int at,
                            atn_approx_layer *l)
@@ -92,6 +39,16 @@ done:
 
 /* ---- a step ---- */
 
+bool atn_approx_reads_steps(const atn_approx_source *s)
+{
+    return s->reads & (ATN_READS_STEPS | ATN_READS_PAST);
+}
+
+bool atn_approx_same_layer(const atn_layer_info *a, const atn_layer_info *b)
+{
+    return a->layer == b->layer && strcmp(a->stack, b->stack) == 0;
+}
+
 static atn_status load_step(atn_ctx *cx, const atn_approx_source *s, int at,
                             atn_approx_step *out)
 {
@@ -107,7 +64,37 @@ static atn_status load_step(atn_ctx *cx, const atn_approx_source *s, int at,
         out->head[h] = atn_head_trim(&whole, &out->first_row);
     }
     out->first_key = ATN_MAX(out->problem.sight.key_first, 0);
-    if (s->reads & ATN_READS_PRE) ATN_TRY(load_pre(cx, s->capture, at, out));
+done:
+    return st;
+}
+
+/* The same without what is read: heads of these shapes, and where there are values or
+ * weights, no numbers behind them. */
+static atn_status shape_step(atn_ctx *cx, const atn_approx_source *s, int at,
+                             atn_approx_step *out)
+{
+    static const float some = 0;
+    const atn_layer_info *l = atn_capture_layer(s->capture, at);
+    atn_status st = ATN_OK;
+
+    out->problem = (atn_problem){.layer = l->layer,
+                                 .heads = l->heads,
+                                 .kv_heads = l->kv_heads,
+                                 .nq = l->nq,
+                                 .nk = l->nk,
+                                 .d = l->d,
+                                 .dv = l->dv,
+                                 .scale = l->scale,
+                                 .sight = l->sight};
+    ATN_NEW(out->head, l->heads);
+    for (atn_idx h = 0; h < l->heads; h++) {
+        const atn_head whole = atn_problem_head(&out->problem, h);
+
+        out->head[h] = atn_head_trim(&whole, &out->first_row);
+        if (l->has_v) out->head[h].v.data = &some;
+        if (!l->has_qk) out->head[h].p.data = &some;
+    }
+    out->first_key = ATN_MAX(out->problem.sight.key_first, 0);
 done:
     return st;
 }
@@ -117,13 +104,6 @@ static void release_step(atn_ctx *cx, atn_approx_step *s)
     atn_capture_unload(cx, &s->problem);
     atn_free(cx, s->head);
     atn_free(cx, s->bad);
-    atn_free(cx, s->q_pre);
-    atn_free(cx, s->k_pre);
-}
-
-static bool same_layer(const atn_layer_info *a, const atn_layer_info *b)
-{
-    return a->layer == b->layer && strcmp(a->stack, b->stack) == 0;
 }
 
 /* Index of the next step of the same layer after i, -1 to begin with; -1 = none. */
@@ -131,9 +111,9 @@ static int next_step(const atn_approx_source *s, int at, int i)
 {
     const atn_layer_info *l = atn_capture_layer(s->capture, at);
 
-    if (!(s->reads & (ATN_READS_STEPS | ATN_READS_PAST))) return i < 0 ? at : -1;
+    if (!atn_approx_reads_steps(s)) return i < 0 ? at : -1;
     for (i++; i < atn_capture_layers(s->capture); i++)
-        if (same_layer(atn_capture_layer(s->capture, i), l)) return i;
+        if (atn_approx_same_layer(atn_capture_layer(s->capture, i), l)) return i;
     return -1;
 }
 
@@ -158,6 +138,12 @@ static atn_status set_input(atn_ctx *cx, const atn_approx_source *s,
     const uint8_t *role = atn_capture_roles(s->capture);
     atn_status st = ATN_OK;
 
+    if (s->prompt > p->nk)
+        ATN_FAIL(
+            ATN_USAGE,
+            "--prompt %lld is beyond the %lld keys of layer %d (give the tokens of "
+            "the prompt, or leave it out)",
+            (long long)s->prompt, (long long)p->nk, p->layer);
     if (grid) l->grid = *grid;
     /* that of the capture may be of another stack */
     if (!s->grid && !grid_fits(&l->grid, &step->head[0])) l->grid.n = 0;
@@ -175,8 +161,6 @@ static atn_status set_input(atn_ctx *cx, const atn_approx_source *s,
                            .step = l->steps > 1 ? l->in : NULL,
                            .steps = l->steps > 1 ? l->steps : 0,
                            .at = i,
-                           .q_pre = step->q_pre,
-                           .k_pre = step->k_pre,
                            .turn = m->rotary > 0 ? m->turn : NULL,
                            .rotary = m->rotary,
                            .layers = (int)m->layers,
@@ -186,38 +170,78 @@ done:
     return st;
 }
 
-atn_status atn_approx_layer_load(atn_ctx *cx, const atn_approx_source *s, int at,
-                                 atn_approx_layer *out)
+/* Room for all steps of the layer, unless it is there. */
+static atn_status open_layer(atn_ctx *cx, const atn_approx_source *s, int at,
+                             atn_approx_layer *l)
+{
+    const int first = next_step(s, at, -1);
+    atn_status st = ATN_OK;
+
+    if (l->step && l->first == first) return ATN_OK;
+    atn_approx_layer_release(cx, l);
+    l->first = first;
+    for (int i = first; i >= 0; i = next_step(s, at, i)) l->steps++;
+    ATN_NEW(l->step, l->steps);
+    ATN_NEW(l->in, l->steps);
+done:
+    return st;
+}
+
+typedef atn_status make_step(atn_ctx *cx, const atn_approx_source *s, int at,
+                             atn_approx_step *out);
+
+/* The steps up to this one, and their inputs. */
+static atn_status make_steps(atn_ctx *cx, const atn_approx_source *s, int at,
+                             make_step *make, atn_approx_layer *l)
 {
     const atn_idx heads = atn_capture_layer(s->capture, at)->heads;
     atn_status st = ATN_OK;
     int n = 0;
 
-    *out = (atn_approx_layer){0};
-    for (int i = next_step(s, at, -1); i >= 0; i = next_step(s, at, i)) n++;
-    ATN_NEW(out->step, n);
-    ATN_NEW(out->in, n);
-    ATN_NEW(out->bad, heads);
-    for (int i = next_step(s, at, -1); i >= 0; i = next_step(s, at, i)) {
-        if (i == at) out->at = out->steps;
+    ATN_TRY(open_layer(cx, s, at, l));
+    for (int i = l->first; i >= 0 && i <= at; i = next_step(s, at, i)) {
         if (atn_capture_layer(s->capture, i)->heads != heads)
             ATN_FAIL(ATN_DATA, "layer %d has other heads in step %d",
                      atn_capture_layer(s->capture, i)->layer,
                      atn_capture_layer(s->capture, i)->step);
-        ATN_TRY(load_step(cx, s, i, &out->step[out->steps++]));
+        l->at = n++;
+        if (n <= l->loaded) continue;
+        l->loaded = n;
+        ATN_TRY(make(cx, s, i, &l->step[l->at]));
     }
-    for (int i = 0; i < n; i++) {
-        ATN_TRY(set_input(cx, s, out, i));
-        for (atn_idx h = 0; h < heads; h++) out->bad[h] |= out->step[i].bad[h];
-    }
-    ATN_TRY(load_w_o(cx, s->capture, at, out));
+    for (int i = 0; i < n; i++) ATN_TRY(set_input(cx, s, l, i));
 done:
     return st;
 }
 
+atn_status atn_approx_layer_load(atn_ctx *cx, const atn_approx_source *s, int at,
+                                 atn_approx_layer *l)
+{
+    const atn_idx heads = atn_capture_layer(s->capture, at)->heads;
+    atn_status st = ATN_OK;
+
+    ATN_TRY(make_steps(cx, s, at, load_step, l));
+    atn_free(cx, l->bad);
+    l->bad = NULL;
+    ATN_NEW(l->bad, heads);
+    for (int i = 0; i <= l->at; i++)
+        for (atn_idx h = 0; h < heads; h++) l->bad[h] |= l->step[i].bad[h];
+    atn_free(cx, l->w_o);
+    l->w_o = NULL;
+    ATN_TRY(load_w_o(cx, s->capture, at, l));
+done:
+    return st;
+}
+
+atn_status atn_approx_layer_shape(atn_ctx *cx, const atn_approx_source *s, int at,
+                                  atn_approx_layer *l)
+{
+    return make_steps(cx, s, at, shape_step, l);
+}
+
 void atn_approx_layer_release(atn_ctx *cx, atn_approx_layer *l)
 {
-    for (int i = 0; l->step && i < l->steps; i++) release_step(cx, &l->step[i]);
+    for (int i = 0; i < l->loaded; i++) release_step(cx, &l->step[i]);
     atn_free(cx, l->step);
     atn_free(cx, l->in);
     atn_free(cx, l->bad);
@@ -227,11 +251,11 @@ void atn_approx_layer_release(atn_ctx *cx, atn_approx_layer *l)
 
 const atn_input *atn_approx_layer_input(atn_approx_layer *l, atn_draws *draws)
 {
-    for (int i = 0; i < l->steps; i++) l->in[i].draws = draws;
+    for (int i = 0; i <= l->at; i++) l->in[i].draws = draws;
     return &l->in[l->at];
 }
 
-static double step_bytes(const atn_approx_source *s, const atn_layer_info *l)
+static double step_bytes(const atn_layer_info *l)
 {
     const double heads = (double)l->heads, kv = (double)l->kv_heads;
     const double nq = (double)l->nq, nk = (double)l->nk;
@@ -240,7 +264,6 @@ static double step_bytes(const atn_approx_source *s, const atn_layer_info *l)
     if (l->has_qk) numbers += (heads * nq + kv * nk) * (double)l->d;
     if (l->has_v) numbers += kv * nk * (double)l->dv;
     if (l->has_p) numbers += heads * nq * nk;
-    if (s->reads & ATN_READS_PRE) numbers += 2 * (heads * nq + kv * nk) * (double)l->d;
     return numbers * sizeof(float);
 }
 
@@ -250,8 +273,8 @@ double atn_approx_layer_bytes(const atn_approx_source *s, int at)
     const double width = (double)atn_capture_model(s->capture)->width;
     double bytes = 0;
 
-    for (int i = next_step(s, at, -1); i >= 0; i = next_step(s, at, i))
-        bytes += step_bytes(s, atn_capture_layer(s->capture, i));
+    for (int i = next_step(s, at, -1); i >= 0 && i <= at; i = next_step(s, at, i))
+        bytes += step_bytes(atn_capture_layer(s->capture, i));
     if (l->has_w_o) bytes += (double)l->heads * (double)l->dv * width * sizeof(float);
     return bytes;
 }

@@ -89,6 +89,29 @@ done:
     return st;
 }
 
+/* No two are the same method with the same parameters. */
+static atn_status check_methods(atn_ctx *cx, const atn_approx_list *l)
+{
+    char x[512], y[512];
+    atn_status st = ATN_OK;
+
+    for (int i = 1; i < l->n; i++)
+        for (int k = 0; k < i; k++) {
+            const atn_choice *a = &l->method[i].choice, *b = &l->method[k].choice;
+
+            if (a->method != b->method || a->generator != b->generator) continue;
+            atn_param_print(a->params, a->values, x, sizeof x);
+            atn_param_print(b->params, b->values, y, sizeof y);
+            if (strcmp(x, y) == 0)
+                ATN_FAIL(ATN_USAGE,
+                         "--method: %s is there twice with the parameters %s (leave "
+                         "one out, or change its parameters)",
+                         atn_choice_id(a), *x ? x : "of its own, none");
+        }
+done:
+    return st;
+}
+
 static atn_status read_methods(atn_ctx *cx, const char *text, atn_approx_list *l)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
@@ -111,6 +134,7 @@ static atn_status read_methods(atn_ctx *cx, const char *text, atn_approx_list *l
     if (l->n == 0)
         ATN_FAIL(ATN_USAGE, "--method is empty (give for example topk:k=32,window, or "
                             "all)");
+    ATN_TRY(check_methods(cx, l));
 done:
     atn_arena_rewind(cx, mark);
     return st;
@@ -163,7 +187,14 @@ static atn_status read_budgets(atn_ctx *cx, const char *text, atn_approx_list *l
 
         if (l->budgets == BUDGETS_MOST)
             ATN_FAIL(ATN_USAGE, "--budget takes at most %d budgets", BUDGETS_MOST);
-        ATN_TRY(read_budget(cx, at, n, &l->budget[l->budgets++]));
+        ATN_TRY(read_budget(cx, at, n, &l->budget[l->budgets]));
+        for (int b = 0; b < l->budgets; b++)
+            if (l->budget[b].keys == l->budget[l->budgets].keys &&
+                (l->budget[b].keys > 0 ||
+                 l->budget[b].share == l->budget[l->budgets].share))
+                ATN_FAIL(ATN_USAGE, "--budget: %s is there twice (leave one out)",
+                         l->budget[l->budgets].text);
+        l->budgets++;
         at += n;
         if (!*at) break;
     }

@@ -28,7 +28,7 @@ typedef struct atn_approx_list {
 } atn_approx_list;
 
 /* budgets NULL = none. USAGE names an unknown method with the nearest, a parameter that
- * is none, a budget that is none. Release it also on failure. */
+ * is none, a budget that is none, and what is there twice. Release it also on failure. */
 atn_status atn_approx_list_read(atn_ctx *cx, const char *methods, const char *budgets,
                                 atn_approx_list *out) ATN_WARN_UNUSED;
 void atn_approx_list_release(atn_ctx *cx, atn_approx_list *l);

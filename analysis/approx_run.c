@@ -92,8 +92,33 @@ done:
     return st;
 }
 
+/* What was given is there, though no method may need it. */
+static atn_status check_draws(atn_ctx *cx, const char *given)
+{
+    atn_status st = ATN_OK;
+    atn_draws *d = NULL;
+    char *list = NULL;
+
+    if (!given) return ATN_OK;
+    if (!atn_dir_exists(given)) {
+        ATN_TRY(atn_draws_open(cx, given, &d));
+        goto done;
+    }
+    list = atn_path_join(cx, given, "dump.json");
+    if (!list) ATN_TRY(cx->err.code);
+    if (!atn_file_exists(list))
+        ATN_FAIL(ATN_NOINPUT,
+                 "--draws %s: is no dump, it has no dump.json (give what --dump wrote, "
+                 "or a file of draws)",
+                 given);
+done:
+    atn_draws_close(cx, d);
+    atn_free(cx, list);
+    return st;
+}
+
 /* The file that case c takes its draws from in the folder of layer l, NULL = none: the
- * one that was given, or that of the case in a dump. */
+ * one that was given, or that of the case in a dump, which it may lack. */
 static atn_status file_of(atn_ctx *cx, const atn_approx *a, int c,
                           const atn_layer_info *l, char **out)
 {
@@ -109,51 +134,59 @@ static atn_status file_of(atn_ctx *cx, const atn_approx *a, int c,
     }
     dir = atn_path_join(cx, given, a->cases[c].folder);
     if (!dir) ATN_TRY(cx->err.code);
-    if (!atn_dir_exists(dir)) {
-        if (!a->cases[c].method->named) goto done; /* left out there as here */
+    if (!atn_dir_exists(dir) && a->cases[c].method->named)
         ATN_FAIL(ATN_NOINPUT,
                  "--draws %s: has no folder %s (give a dump of the same methods and "
                  "budgets, in the same order)",
                  given, a->cases[c].folder);
-    }
     name = atn_approx_beside(cx, a, c, l, "draws.safetensors");
     *out = name ? atn_path_join(cx, given, name) : NULL;
     if (!*out) ATN_TRY(cx->err.code);
-    if (!atn_file_exists(*out)) { /* the method had nothing to write */
-        atn_free(cx, *out);
-        *out = NULL;
-    }
 done:
     atn_free(cx, name);
     atn_free(cx, dir);
     return st;
 }
 
-static void close_draws(atn_ctx *cx, atn_approx_case *k)
+/* Of a file that is not there every object is missing. */
+static atn_status open_one(atn_ctx *cx, const char *file, atn_draws **out)
 {
-    atn_draws_close(cx, k->draws);
-    atn_draws_close(cx, k->tries);
-    k->draws = k->tries = NULL;
+    const bool there = file && atn_file_exists(file);
+    atn_status st = atn_draws_open(cx, there ? file : NULL, out);
+
+    return st == ATN_OK && file && !there ? atn_draws_miss(cx, *out, file) : st;
 }
 
-/* Draws of the methods that make some, where they are kept or come from a file: of the
- * folder of layer l, in which no name stands twice. */
-static atn_status open_draws(atn_ctx *cx, atn_approx *a, const atn_layer_info *l)
+static void close_draws(atn_ctx *cx, const atn_approx *a, atn_approx_folder *f)
+{
+    for (int c = 0; f->tries && c < a->n_cases; c++) {
+        atn_draws_close(cx, f->draws[c]);
+        atn_draws_close(cx, f->tries[c]);
+    }
+    atn_free(cx, f->draws);
+    atn_free(cx, f->tries);
+    f->draws = f->tries = NULL;
+}
+
+/* Draws of the methods that make some, where they are kept or come from a file. */
+static atn_status open_draws(atn_ctx *cx, const atn_approx *a, atn_approx_folder *f)
 {
     const atn_approx_opts *o = a->opts;
     atn_status st = ATN_OK;
     char *file = NULL;
 
+    f->open = true;
+    ATN_NEW(f->draws, a->n_cases);
+    ATN_NEW(f->tries, a->n_cases);
     for (int c = 0; c < a->n_cases; c++) {
-        atn_approx_case *k = &a->cases[c];
+        const atn_choice *choice = &a->cases[c].method->choice;
 
         if (!o->dump && !o->draws) continue;
-        if (!(atn_choice_describe(&k->method->choice).reads & ATN_READS_DRAWS))
-            continue;
-        ATN_TRY(file_of(cx, a, c, l, &file));
-        ATN_TRY(atn_draws_open(cx, file, &k->draws));
-        ATN_TRY(atn_draws_open(cx, file, &k->tries));
-        atn_draws_loosen(k->tries);
+        if (!(atn_choice_describe(choice).reads & ATN_READS_DRAWS)) continue;
+        ATN_TRY(file_of(cx, a, c, f->layer, &file));
+        ATN_TRY(open_one(cx, file, &f->draws[c]));
+        ATN_TRY(open_one(cx, file, &f->tries[c]));
+        atn_draws_loosen(f->tries[c]);
         atn_free(cx, file);
         file = NULL;
     }
@@ -162,13 +195,20 @@ done:
     return st;
 }
 
-static atn_status end_folder(atn_ctx *cx, atn_approx *a, const atn_layer_info *l)
+/* The folders of the selected layers. */
+static atn_status find_folders(atn_ctx *cx, atn_approx *a)
 {
+    const atn_selection *sel = a->selection;
     atn_status st = ATN_OK;
 
-    for (int c = 0; c < a->n_cases; c++) {
-        if (a->dump) ATN_TRY(atn_dump_draws(cx, a->dump, c, l));
-        close_draws(cx, &a->cases[c]);
+    ATN_NEW(a->folder, sel->n);
+    for (int i = 0; i < sel->n; i++) {
+        const atn_layer_info *l = atn_capture_layer(a->capture, sel->at[i]);
+        int f = 0;
+
+        while (f < a->folders && !same_folder(a->folder[f].layer, l)) f++;
+        if (f == a->folders) a->folder[a->folders++].layer = l;
+        a->folder[f].left++;
     }
 done:
     return st;
@@ -176,25 +216,74 @@ done:
 
 /* ---- a run ---- */
 
+/* Layer i of the selection with the draws of its folder, which are saved and closed with
+ * the last of its layers. */
+static atn_status run_layer(atn_ctx *cx, atn_approx *a, int i, atn_idx first)
+{
+    const atn_layer_info *l = atn_capture_layer(a->capture, a->selection->at[i]);
+    atn_approx_folder *f = a->folder;
+    atn_status st = ATN_OK;
+
+    while (!same_folder(f->layer, l)) f++;
+    if (!f->open) ATN_TRY(open_draws(cx, a, f));
+    for (int c = 0; c < a->n_cases; c++) {
+        a->cases[c].draws = f->draws[c];
+        a->cases[c].tries = f->tries[c];
+    }
+    ATN_TRY(atn_approx_run_layer(cx, a, i, first));
+    if (--f->left > 0) return ATN_OK;
+    for (int c = 0; a->dump && c < a->n_cases; c++)
+        ATN_TRY(atn_dump_draws(cx, a->dump, c, l));
+    close_draws(cx, a, f);
+done:
+    return st;
+}
+
+/* In the order of the selection; where methods read other steps, the steps of a layer
+ * one after another. */
 static atn_status run_layers(atn_ctx *cx, atn_approx *a)
 {
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_approx_source source = atn_approx_source_of(a, cx->seed);
     const atn_selection *sel = a->selection;
-    const atn_layer_info *last = NULL;
     atn_status st = ATN_OK;
-    atn_idx first = 0;
+    atn_idx *first = NULL;
+    bool *ran = NULL;
 
+    ATN_TAKE(first, sel->n + 1);
+    ATN_TAKE(ran, sel->n);
+    first[0] = 0;
+    for (int i = 0; i < sel->n; i++) {
+        first[i + 1] = first[i] + atn_selection_heads(sel, i);
+        ran[i] = false;
+    }
     for (int i = 0; i < sel->n; i++) {
         const atn_layer_info *l = atn_capture_layer(a->capture, sel->at[i]);
+        const int end = atn_approx_reads_steps(&source) ? sel->n : i + 1;
 
-        if (!last || !same_folder(last, l)) {
-            if (last) ATN_TRY(end_folder(cx, a, last));
-            ATN_TRY(open_draws(cx, a, l));
+        for (int k = i; k < end; k++) {
+            const atn_layer_info *of = atn_capture_layer(a->capture, sel->at[k]);
+
+            if (ran[k] || !atn_approx_same_layer(l, of)) continue;
+            ATN_TRY(run_layer(cx, a, k, first[k]));
+            ran[k] = true;
         }
-        ATN_TRY(atn_approx_run_layer(cx, a, i, first));
-        first += atn_selection_heads(sel, i);
-        last = l;
     }
-    if (last) ATN_TRY(end_folder(cx, a, last));
+done:
+    atn_approx_layer_release(cx, &a->layer);
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+/* What all layers take. */
+static atn_status needs(atn_ctx *cx, const atn_approx *a, atn_approx_cost *out)
+{
+    const atn_approx_source source = atn_approx_source_of(a, cx->seed);
+    atn_status st = ATN_OK;
+
+    *out = (atn_approx_cost){0};
+    for (int i = 0; i < a->selection->n; i++)
+        ATN_TRY(atn_approx_need(cx, a, &source, i, out));
 done:
     return st;
 }
@@ -203,13 +292,19 @@ atn_status atn_approx_run(atn_ctx *cx, const atn_capture *c, const atn_selection
                           const atn_approx_opts *opts, atn_approx **out)
 {
     atn_status st = ATN_OK;
+    atn_approx_cost cost;
     atn_approx *a = NULL;
 
     *out = NULL;
     ATN_TRY(create(cx, c, sel, opts, &a));
+    ATN_TRY(check_draws(cx, opts->draws));
+    ATN_TRY(needs(cx, a, &cost));
+    ATN_TRY(atn_mem_check(cx, cost.bytes, "comparing methods"));
     ATN_TRY(name_folders(cx, a));
+    ATN_TRY(find_folders(cx, a));
     if (opts->dump) ATN_TRY(atn_dump_open(cx, a, opts->dump, opts->force, &a->dump));
     ATN_TRY(run_layers(cx, a));
+    atn_approx_notes(cx, a);
     if (a->dump) {
         st = atn_dump_close(cx, a->dump, opts->run);
         a->dump = NULL;
@@ -226,10 +321,10 @@ void atn_approx_destroy(atn_ctx *cx, atn_approx *a)
 {
     if (!a) return;
     atn_dump_abandon(cx, a->dump);
-    for (int c = 0; c < a->n_cases; c++) {
-        close_draws(cx, &a->cases[c]);
-        atn_free(cx, a->cases[c].folder);
-    }
+    atn_approx_layer_release(cx, &a->layer);
+    for (int f = 0; f < a->folders; f++) close_draws(cx, a, &a->folder[f]);
+    atn_free(cx, a->folder);
+    for (int c = 0; c < a->n_cases; c++) atn_free(cx, a->cases[c].folder);
     atn_approx_list_release(cx, &a->list);
     atn_free(cx, a->cases);
     atn_free(cx, a->head);
@@ -249,14 +344,14 @@ atn_status atn_approx_estimate(atn_ctx *cx, const atn_capture *c,
                                const atn_selection *sel, const atn_approx_opts *opts,
                                atn_approx_cost *out)
 {
-    atn_approx_source source;
     atn_status st = ATN_OK;
     atn_approx *a = NULL;
 
     *out = (atn_approx_cost){0};
     ATN_TRY(create(cx, c, sel, opts, &a));
-    source = atn_approx_source_of(a, cx->seed);
-    for (int i = 0; i < sel->n; i++) ATN_TRY(atn_approx_need(cx, a, &source, i, out));
+    ATN_TRY(check_draws(cx, opts->draws));
+    ATN_TRY(needs(cx, a, out));
+    out->in_use = cx->in_use ? (double)*cx->in_use : 0;
 done:
     atn_approx_destroy(cx, a);
     return st;

@@ -103,8 +103,16 @@ done:
     return st;
 }
 
-/* Leaves out what the id alone would set. */
-static atn_status drop_usual(atn_ctx *cx, const atn_choice *c,
+/* Is this "name=.."? */
+static bool is_of(const char *text, const char *name)
+{
+    const size_t n = name ? strlen(name) : 0;
+
+    return name && strncmp(text, name, n) == 0 && text[n] == '=';
+}
+
+/* Leaves out what the id alone would set, but for `fitted`, NULL = none. */
+static atn_status drop_usual(atn_ctx *cx, const atn_choice *c, const char *fitted,
                              char text[ATN_APPROX_PARAMETERS])
 {
     const atn_arena_mark mark = atn_arena_save(cx);
@@ -125,7 +133,7 @@ static atn_status drop_usual(atn_ctx *cx, const atn_choice *c,
             was += *was == ',';
         }
         end += *end == ',';
-        if (*was) continue;
+        if (*was && !is_of(at, fitted)) continue;
         if (to > text) *to++ = ',';
         memmove(to, at, n);
         to += n;
@@ -143,7 +151,7 @@ static const char *value_of(const char *text, const char *name, size_t *n)
 
     for (const char *at = text; at && *at; at = strchr(at, ',')) {
         at += *at == ',';
-        if (strncmp(at, name, key) != 0 || at[key] != '=') continue;
+        if (!is_of(at, name)) continue;
         *n = strcspn(at + key + 1, ",");
         return at + key + 1;
     }
@@ -267,27 +275,50 @@ static atn_status add_names(atn_ctx *cx, atn_table *t, bool brief, int at[NAMES]
     atn_status st = ATN_OK;
 
     for (int k = 0; k < NAMES; k++)
-        ATN_TRY(atn_table_add_col(cx, t, names[k][0], ATN_COL_STR, "",
-                                  k == PARAMETERS && brief
-                                      ? "those that are not as the id alone sets them"
-                                      : names[k][1],
-                                  &at[k]));
+        ATN_TRY(
+            atn_table_add_col(cx, t, names[k][0], ATN_COL_STR, "",
+                              k == PARAMETERS && brief
+                                  ? "those that are not as the id alone sets them, and "
+                                    "the fitted one"
+                                  : names[k][1],
+                              &at[k]));
 done:
     return st;
 }
 
-/* brief: of the parameters those that are not as the id alone sets them. */
+/* A fitted number in four digits. */
+static void shorten(const char *name, const joined *j, char text[ATN_APPROX_PARAMETERS])
+{
+    size_t n = 0;
+    const char *value = value_of(text, name, &n);
+    char lo[32], hi[32], both[ATN_APPROX_PARAMETERS];
+
+    if (!value) return;
+    snprintf(lo, sizeof lo, "%.4g", j->lo);
+    snprintf(hi, sizeof hi, "%.4g", j->hi);
+    snprintf(both, sizeof both, "%.*s%s%s%s%s", (int)(value - text), text, lo,
+             strcmp(lo, hi) == 0 ? "" : "..", strcmp(lo, hi) == 0 ? "" : hi, value + n);
+    memcpy(text, both, sizeof both);
+}
+
+/* brief: of the parameters those that are not as the id alone sets them, and the one that
+ * was fitted. */
 static atn_status set_names(atn_ctx *cx, atn_table *t, const int at[NAMES], bool brief,
                             const atn_approx_case *c, const joined *j)
 {
     const atn_choice *choice = &c->method->choice;
+    const bool people = atn_table_is_brief(t);
+    bool falls;
+    const atn_param *fitted = isnan(j->lo) ? NULL : atn_choice_budget(choice, &falls);
     char text[ATN_APPROX_PARAMETERS];
     atn_status st = ATN_OK;
 
     ATN_TRY(atn_table_set_str(cx, t, at[METHOD], atn_choice_id(choice)));
     ATN_TRY(atn_table_set_str(cx, t, at[FAMILY], atn_choice_describe(choice).family));
     ATN_TRY(atn_approx_parameters(cx, choice, j->lo, j->hi, text));
-    if (brief) ATN_TRY(drop_usual(cx, choice, text));
+    if (brief && people && fitted && fitted->type == ATN_PARAM_F64_T)
+        shorten(fitted->name, j, text);
+    if (brief) ATN_TRY(drop_usual(cx, choice, fitted ? fitted->name : NULL, text));
     ATN_TRY(atn_table_set_str(cx, t, at[PARAMETERS], text));
     if (!c->budget->text[0]) return ATN_OK;
     ATN_TRY(atn_table_set_str(cx, t, at[BUDGET], c->budget->text));
@@ -396,19 +427,19 @@ done:
     return st;
 }
 
-/* An oracle reads dense attention: it says what could be had and is no choice, unless
+static bool is_oracle(const atn_approx *a, int c)
+{
+    return atn_choice_describe(&a->cases[c].method->choice).oracle;
+}
+
+/* An oracle knows dense attention: it says what could be had and is no choice, unless
  * there are oracles alone. */
 static bool is_apart(const atn_approx *a, int c)
 {
-    const atn_method *m = a->cases[c].method->choice.method;
     bool others = false;
 
-    for (int k = 0; k < a->n_cases; k++) {
-        const atn_method *of = a->cases[k].method->choice.method;
-
-        others |= !of || strcmp(of->family, "oracle") != 0;
-    }
-    return others && m && strcmp(m->family, "oracle") == 0;
+    for (int k = 0; k < a->n_cases; k++) others |= !is_oracle(a, k);
+    return others && is_oracle(a, c);
 }
 
 /* Errors of rounding are no errors. */
@@ -475,6 +506,7 @@ atn_status atn_approx_pareto(atn_ctx *cx, const atn_approx *a, atn_table **out)
     joined *all = NULL;
 
     ATN_TRY(atn_table_create(cx, "pareto", &t));
+    if (a->opts->people) atn_table_be_brief(t);
     ATN_TRY(add_names(cx, t, true, names));
     ATN_TRY(atn_table_add_col(cx, t, "heads", ATN_COL_I64, "", "heads of the means",
                               &first));
@@ -527,6 +559,11 @@ static int best_of(const atn_approx *a, atn_idx i, int budget, int but)
 
 enum { BEST_ERROR, BEST_SHARE, BEST_SECOND, BEST_SECOND_ERROR, BEST_GAIN, BEST_ORACLE };
 
+static void set_finite(atn_table *t, int col, double x)
+{
+    if (isfinite(x)) atn_table_set_f64(t, col, x);
+}
+
 static atn_status best_row(atn_ctx *cx, const atn_approx *a, atn_table *t, int at,
                            atn_idx i, int best, int second)
 {
@@ -534,15 +571,15 @@ static atn_status best_row(atn_ctx *cx, const atn_approx *a, atn_table *t, int a
     const double error = x->value[ATN_APPROX_ERROR];
     atn_status st = ATN_OK;
 
-    atn_table_set_f64(t, at + BEST_ERROR, error);
-    atn_table_set_f64(t, at + BEST_SHARE, x->value[ATN_APPROX_EXECUTED]);
-    atn_table_set_f64(t, at + BEST_ORACLE, x->value[ATN_APPROX_ORACLE_ERROR]);
+    set_finite(t, at + BEST_ERROR, error);
+    set_finite(t, at + BEST_SHARE, x->value[ATN_APPROX_EXECUTED]);
+    set_finite(t, at + BEST_ORACLE, x->value[ATN_APPROX_ORACLE_ERROR]);
     if (second < 0) return ATN_OK;
     y = atn_approx_at(a, i, second);
     ATN_TRY(atn_table_set_str(cx, t, at + BEST_SECOND,
                               atn_choice_id(&a->cases[second].method->choice)));
-    atn_table_set_f64(t, at + BEST_SECOND_ERROR, y->value[ATN_APPROX_ERROR]);
-    atn_table_set_f64(t, at + BEST_GAIN, y->value[ATN_APPROX_ERROR] - error);
+    set_finite(t, at + BEST_SECOND_ERROR, y->value[ATN_APPROX_ERROR]);
+    set_finite(t, at + BEST_GAIN, error_of(y->value) - error_of(x->value));
 done:
     return st;
 }
@@ -557,7 +594,8 @@ static atn_status best_columns(atn_ctx *cx, atn_table *t, int *at)
                    {"executed_share", ATN_COL_F64, "of this method"},
                    {"second", ATN_COL_STR, "the method of the second least error"},
                    {"second_error_relative", ATN_COL_F64, "its output error"},
-                   {"gain", ATN_COL_F64, "how much larger that error is"},
+                   {"gain", ATN_COL_F64,
+                    "how much larger that error is; 0 where both are rounding"},
                    {"oracle_error_relative", ATN_COL_F64,
                     "of the best keys of every row, of as many pairs in all"}};
     atn_status st = ATN_OK;
@@ -577,6 +615,7 @@ atn_status atn_approx_best(atn_ctx *cx, const atn_approx *a, atn_table **out)
     atn_keys k;
 
     ATN_TRY(atn_table_create(cx, "best", &t));
+    if (a->opts->people) atn_table_be_brief(t);
     ATN_TRY(atn_keys_add(cx, a->selection, ATN_KEYS_HEAD, t, &k));
     ATN_TRY(add_names(cx, t, true, names));
     ATN_TRY(best_columns(cx, t, &at));

@@ -13,7 +13,7 @@
 /* ---- the patterns of the layers ---- */
 
 atn_status atn_capture_pattern(atn_ctx *cx, const atn_capture *c,
-                               const atn_selection *sel, int i, const atn_choice *from,
+                               const atn_selection *sel, int i, const atn_from *from,
                                bool joined, atn_pattern **out)
 {
     atn_status st = ATN_OK;
@@ -51,7 +51,7 @@ done:
 
 atn_status atn_capture_patterns(atn_ctx *cx, const atn_capture *c,
                                 const atn_selection *sel, int first, int end,
-                                const atn_choice *from, atn_pattern **out)
+                                const atn_from *from, atn_pattern **out)
 {
     atn_status st = ATN_OK;
 

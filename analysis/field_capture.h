@@ -18,9 +18,9 @@
 #include "analysis/select.h"
 
 typedef struct atn_field_capture_opts {
-    const atn_choice *from; /* NULL = the masks themselves */
-    const char *pattern;    /* how that is called */
-    int depth;              /* 0 = as many as there are layers; above, they repeat */
+    const atn_from *from; /* NULL = the masks themselves */
+    const char *pattern;  /* how that is called */
+    int depth;            /* 0 = as many as there are layers; above, they repeat */
     bool every, walks, diameter; /* the last one: only where the layers repeat */
     bool rollout, flow;          /* beside it; flow joins tokens to 256 nodes at most */
 } atn_field_capture_opts;
@@ -33,11 +33,11 @@ atn_status atn_field_capture(atn_ctx *cx, const atn_capture *c,
  * all heads, or what the method `from` keeps, of the selected heads joined or one by
  * one. */
 atn_status atn_capture_pattern(atn_ctx *cx, const atn_capture *c,
-                               const atn_selection *sel, int i, const atn_choice *from,
+                               const atn_selection *sel, int i, const atn_from *from,
                                bool joined, atn_pattern **out) ATN_WARN_UNUSED;
 /* The same of the selected layers [first, end), whose queries are their keys, joined;
  * out [end - first], owned. */
 atn_status atn_capture_patterns(atn_ctx *cx, const atn_capture *c,
                                 const atn_selection *sel, int first, int end,
-                                const atn_choice *from,
+                                const atn_from *from,
                                 atn_pattern **out) ATN_WARN_UNUSED;

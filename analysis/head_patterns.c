@@ -10,16 +10,17 @@
 
 /* ---- which method ---- */
 
-atn_status atn_from_read(atn_ctx *cx, const char *spec, atn_choice *out)
+atn_status atn_from_read(atn_ctx *cx, const char *spec, atn_from *out)
 {
     char *copy = NULL, *rest, *id, *params, *more, *more_params;
     atn_status st = ATN_OK;
 
+    *out = (atn_from){.prompt = 0};
     ATN_TAKE(copy, strlen(spec) + 1);
     rest = strcpy(copy, spec);
     if (!atn_spec_next(&rest, &id, &params))
         ATN_FAIL(ATN_USAGE, "--from is empty (give a method, for example topk:k=32)");
-    ATN_TRY(atn_choice_read(cx, id, params, out));
+    ATN_TRY(atn_choice_read(cx, id, params, &out->method));
     if (atn_spec_next(&rest, &more, &more_params))
         ATN_FAIL(ATN_USAGE, "--from takes one method, not '%.60s' too", more);
 done:
@@ -219,11 +220,14 @@ done:
 }
 
 atn_status atn_from_pattern(atn_ctx *cx, const atn_capture *capture, int at,
-                            const atn_choice *c, const bool *keep, bool joined,
+                            const atn_from *from, const bool *keep, bool joined,
                             atn_pattern **out)
 {
+    const atn_choice *c = &from->method;
     const atn_approx_source source = {.capture = capture,
                                       .reads = c->method ? c->method->reads : 0,
+                                      .grid = from->grid.n > 0 ? &from->grid : NULL,
+                                      .prompt = from->prompt,
                                       .seed = cx->seed};
     atn_approx_layer l = {0};
     atn_status st = ATN_OK;

@@ -15,10 +15,17 @@
 #include "approx/method.h"
 #include "core/io/capture.h"
 
-/* One spec of a method, "topk:k=32,block=64", "minference", "window:window=64"; its
- * values are in the arena. USAGE names the nearest id, or what the parameters are. */
-atn_status atn_from_read(atn_ctx *cx, const char *spec,
-                         atn_choice *out) ATN_WARN_UNUSED;
+/* A method, and what stands for the facts of the capture that it reads. */
+typedef struct atn_from {
+    atn_choice method;
+    atn_list grid;  /* n = 0: the capture's */
+    atn_idx prompt; /* 0 = the capture's */
+} atn_from;
+
+/* One spec of a method, "topk:k=32,block=64", "minference", "window:window=64", with
+ * the facts of the capture; its values are in the arena. USAGE names the nearest id, or
+ * what the parameters are. */
+atn_status atn_from_read(atn_ctx *cx, const char *spec, atn_from *out) ATN_WARN_UNUSED;
 
 /* What the method keeps of the heads that `keep` (NULL = all) names: one pattern that
  * is the union of all where joined, else one with as many heads; over the keys of
@@ -29,7 +36,7 @@ atn_status atn_heads_pattern(atn_ctx *cx, const atn_choice *c, const atn_input *
 /* The same of layer `at` of a capture. DATA names a head that holds NaN, and what the
  * layer lacks for the method. */
 atn_status atn_from_pattern(atn_ctx *cx, const atn_capture *capture, int at,
-                            const atn_choice *c, const bool *keep, bool joined,
+                            const atn_from *from, const bool *keep, bool joined,
                             atn_pattern **out) ATN_WARN_UNUSED;
 /* What the mask of a head shows. */
 atn_status atn_sight_pattern(atn_ctx *cx, const atn_head *h,

@@ -2,7 +2,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "approx/blocks.h"
 
+#include <string.h>
+
 #include "core/kernels/kernels.h"
+#include "core/rows.h"
 
 enum { TILE_FLOATS = 1 << 18, TILE_ROWS_LEAST = 8, TILE_ROWS_MOST = 64 };
 
@@ -48,17 +51,33 @@ static atn_idx panels_of(atn_idx n)
     return (n + ATN_PANEL - 1) / ATN_PANEL;
 }
 
-atn_status atn_scored_pack(atn_ctx *cx, atn_cmat x, atn_scored *out)
+atn_status atn_scored_open(atn_ctx *cx, atn_idx n, atn_idx d, atn_scored *out)
 {
     atn_status st = ATN_OK;
     atn_idx count;
 
-    *out = (atn_scored){.n = x.rows, .d = x.cols};
-    if (!atn_mul(panels_of(x.rows) * ATN_PANEL, x.cols, &count))
+    *out = (atn_scored){.n = n, .d = d};
+    if (!atn_mul(panels_of(n) * ATN_PANEL, d, &count))
         ATN_FAIL(ATN_MEMORY, "%lld x %lld numbers to score against are too many",
-                 (long long)x.rows, (long long)x.cols);
+                 (long long)n, (long long)d);
     ATN_TAKE(out->panels, count);
-    atn_panels_pack(x.data, x.ld, x.rows, x.cols, out->panels);
+done:
+    return st;
+}
+
+void atn_scored_put(const atn_scored *s, atn_idx from, atn_cmat x)
+{
+    ATN_ASSERT(from % ATN_PANEL == 0 && x.cols == s->d && from + x.rows <= s->n);
+    ATN_ASSERT(x.rows % ATN_PANEL == 0 || from + x.rows == s->n);
+    atn_panels_pack(x.data, x.ld, x.rows, x.cols, s->panels + from * s->d);
+}
+
+atn_status atn_scored_pack(atn_ctx *cx, atn_cmat x, atn_scored *out)
+{
+    atn_status st = ATN_OK;
+
+    ATN_TRY(atn_scored_open(cx, x.rows, x.cols, out));
+    atn_scored_put(out, 0, x);
 done:
     return st;
 }
@@ -95,28 +114,63 @@ double atn_scored_bytes(const atn_ctx *cx, atn_idx n, atn_idx d)
            ((double)d + (double)cx->threads * ((double)atn_scored_rows(n) + 1));
 }
 
-/* ---- counts ---- */
-
-atn_tally atn_tally_sum(const atn_tally *of, atn_idx n)
+atn_status atn_scored_queries(atn_ctx *cx, const atn_scored *x, const atn_head *h,
+                              const atn_row_tile *t, atn_mat *out)
 {
-    atn_tally sum = {0};
+    const atn_cmat q = {atn_crow(h->q, t->from), t->to - t->from, h->q.cols, h->q.ld};
 
-    for (atn_idx t = 0; t < n; t++) {
-        sum.scored += of[t].scored;
-        sum.ties += of[t].ties;
-    }
-    return sum;
+    return atn_scored_tile(cx, x, q, t->lo, t->hi, out);
 }
 
-void atn_tally_cost(const atn_tally *t, const atn_head *h, atn_idx n, atn_idx heads,
-                    atn_plan *out)
-{
-    const double d = (double)h->k.cols, keys = (double)h->nk * d / (double)heads;
-    const double vectors = 2 * (double)n * d / (double)heads;
-    const double scores = (double)t->scored;
+/* ---- rows by tiles ---- */
 
-    out->index_flops += keys + 2 * d * scores;
-    out->index_bytes +=
-        ATN_COST_BYTES * (keys + vectors + (double)h->nq * d + 2 * scores);
-    out->ties += t->ties;
+typedef struct run {
+    const atn_scoring *of;
+    atn_idx rows; /* of a tile */
+    atn_tally *tally;
+} run;
+
+static atn_row_tile tile_of(const run *r, atn_idx at)
+{
+    const atn_scoring *s = r->of;
+    atn_row_tile t = {.from = at * r->rows, .lo = s->vectors};
+
+    t.to = ATN_MIN(t.from + r->rows, s->rows);
+    for (atn_idx i = t.from; i < t.to; i++) {
+        const atn_span x = s->range(s->state, i);
+
+        if (x.lo >= x.hi) continue;
+        t.lo = ATN_MIN(t.lo, x.lo);
+        t.hi = ATN_MAX(t.hi, x.hi);
+    }
+    t.lo = ATN_MIN(t.lo, t.hi);
+    return t;
+}
+
+static atn_status run_tile(atn_ctx *cx, atn_idx at, void *state)
+{
+    const run *r = state;
+    const atn_row_tile t = tile_of(r, at);
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_status st = r->of->tile(cx, r->of->state, &t, &r->tally[at]);
+
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+atn_status atn_scored_run(atn_ctx *cx, const atn_scoring *s, atn_tally *out)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    run r = {.of = s, .rows = atn_scored_rows(s->vectors)};
+    const atn_idx tiles = (s->rows - 1) / r.rows + 1;
+    atn_status st = ATN_OK;
+
+    ATN_ASSERT(s->rows >= 1);
+    ATN_TAKE(r.tally, tiles);
+    memset(r.tally, 0, (size_t)tiles * sizeof *r.tally);
+    ATN_TRY(atn_parallel(cx, tiles, run_tile, &r, s->what));
+    *out = atn_tally_sum(r.tally, tiles);
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
 }

@@ -11,6 +11,7 @@
 #pragma once
 
 #include "approx/chosen.h"
+#include "approx/tally.h"
 
 /* Blocks [first, end) of a row; the past ones end at `past`, and so does the current
  * one begin: end is past + 1 where the row sees a key of it, else past. */
@@ -31,6 +32,11 @@ typedef struct atn_scored {
     atn_idx n, d;
 } atn_scored;
 atn_status atn_scored_pack(atn_ctx *cx, atn_cmat x, atn_scored *out) ATN_WARN_UNUSED;
+/* Room for n of length d, to be put some at a time: x are those from `from` on, a
+ * multiple of ATN_PANEL, and as is their number where they are not the last. */
+atn_status atn_scored_open(atn_ctx *cx, atn_idx n, atn_idx d,
+                           atn_scored *out) ATN_WARN_UNUSED;
+void atn_scored_put(const atn_scored *s, atn_idx from, atn_cmat x);
 /* out, in the arena: q_r . x_(lo + c) in float32, equal vectors equal scores. q has the
  * rows of a tile, of atn_scored_rows at most. */
 atn_status atn_scored_tile(atn_ctx *cx, const atn_scored *x, atn_cmat q, atn_idx lo,
@@ -40,14 +46,27 @@ atn_idx atn_scored_rows(atn_idx n);
 /* Bytes of the vectors, and of the tiles of all threads. */
 double atn_scored_bytes(const atn_ctx *cx, atn_idx n, atn_idx d);
 
-/* What a tile has counted. */
-typedef struct atn_tally {
-    int64_t scored, ties; /* scores looked at; as in atn_plan */
-} atn_tally;
-atn_tally atn_tally_sum(const atn_tally *of, atn_idx n);
-/* Adds to an index what n vectors of d numbers cost that come of all keys once and are
- * scored by all queries: 2 d flop a score; keys and queries read once, the vectors and
- * the scores written and read. What the heads of a group share is divided by their
- * number. */
-void atn_tally_cost(const atn_tally *t, const atn_head *h, atn_idx n, atn_idx heads,
-                    atn_plan *out);
+/* Rows [from, to) of a head and the vectors [lo, hi) that some of them looks at; none:
+ * lo == hi. */
+typedef struct atn_row_tile {
+    atn_idx from, to, lo, hi;
+} atn_row_tile;
+
+/* Rows of a head against vectors. */
+typedef struct atn_scoring {
+    const char *what; /* for progress */
+    atn_idx rows, vectors;
+    /* The vectors that row i looks at; lo >= hi: none. */
+    atn_span (*range)(const void *state, atn_idx i);
+    /* On any thread. */
+    atn_status (*tile)(atn_ctx *cx, void *state, const atn_row_tile *t,
+                       atn_tally *tally);
+    void *state;
+} atn_scoring;
+
+/* Visits all rows by tiles of atn_scored_rows; out <- what they counted. */
+atn_status atn_scored_run(atn_ctx *cx, const atn_scoring *s,
+                          atn_tally *out) ATN_WARN_UNUSED;
+/* atn_scored_tile of the queries of h and the vectors of t. */
+atn_status atn_scored_queries(atn_ctx *cx, const atn_scored *x, const atn_head *h,
+                              const atn_row_tile *t, atn_mat *out) ATN_WARN_UNUSED;

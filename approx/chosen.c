@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/order.h"
+
 typedef struct list {
     int32_t *items; /* coded, see atn_pattern_lists */
     atn_idx n;
@@ -45,19 +47,12 @@ void atn_chosen_lists(const atn_chosen *c, atn_idx *first, atn_idx *end)
     *end = c->first + c->n;
 }
 
-static int by_beginning(const void *a_, const void *b_)
-{
-    const atn_span *a = a_, *b = b_;
-
-    return (a->lo > b->lo) - (a->lo < b->lo);
-}
-
 /* Sorted, joined, not empty, in place; how many are left. */
 static atn_idx tidy(atn_span *s, atn_idx n)
 {
     atn_idx kept = 0;
 
-    if (n > 1) qsort(s, (size_t)n, sizeof *s, by_beginning);
+    if (n > 1) qsort(s, (size_t)n, sizeof *s, atn_by_begin);
     for (atn_idx i = 0; i < n; i++) {
         if (s[i].lo >= s[i].hi) continue;
         if (kept > 0 && s[i].lo <= s[kept - 1].hi)
@@ -134,6 +129,29 @@ void atn_chosen_abandon(atn_ctx *cx, atn_chosen *c)
     for (atn_idx r = 0; c->at && r < c->n; r++) atn_free(cx, c->at[r].items);
     atn_free(cx, c->at);
     atn_free(cx, c);
+}
+
+double atn_chosen_bytes(const atn_ctx *cx, const atn_head *h, atn_idx block,
+                        atn_idx share, double most)
+{
+    /* a block of memory has a head of its own, some 32 bytes with what is rounded up */
+    const double each = sizeof(list) + sizeof(int64_t) + 32;
+    const atn_idx first = ATN_MAX(h->sight.offset, 0);
+    const atn_idx end = (first + h->nq - 1) / share;
+    double bytes = 0, widest = 0;
+
+    for (atn_idx r = first / share; r <= end; r++) {
+        double items, seen;
+        atn_idx lo, hi;
+
+        atn_head_hull(h, r * share, (r + 1) * share, &lo, &hi);
+        seen = lo < hi ? (double)((hi - 1) / block - lo / block + 1) : 0;
+        /* a span is one item where it is one block, else two; a gap is a block */
+        items = fmin(2 * most, (2 * seen + 2) / 3);
+        bytes += each + 2 * items * sizeof(int32_t);
+        widest = fmax(widest, seen);
+    }
+    return bytes + cx->threads * (2 * fmin(most, widest) * sizeof(atn_span) + 4096);
 }
 
 atn_frame atn_head_frame(const atn_head *h, atn_idx block)

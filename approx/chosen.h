@@ -27,6 +27,11 @@ atn_status atn_chosen_put_blocks(atn_ctx *cx, atn_chosen *c, atn_idx r,
 atn_status atn_chosen_finish(atn_ctx *cx, atn_chosen *c,
                              atn_pattern **out) ATN_WARN_UNUSED;
 void atn_chosen_abandon(atn_ctx *cx, atn_chosen *c);
+/* Bytes at most until it is finished, and of what is finished: a list of the queries
+ * of h for every `share` positions, each of at most `most` spans, or of as many as what
+ * it sees can be cut into; and what putting a list takes on every thread. */
+double atn_chosen_bytes(const atn_ctx *cx, const atn_head *h, atn_idx block,
+                        atn_idx share, double most);
 
 /* The frame of a head: its keys, queries at their positions, in blocks of `block`;
  * causal as it is. */

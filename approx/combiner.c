@@ -35,6 +35,7 @@
 #include "approx/grouping.h"
 #include "core/kernels/kernels.h"
 #include "core/rows.h"
+#include "core/wide_rows.h"
 
 typedef struct combiner {
     int form, pool;
@@ -279,18 +280,14 @@ static void pool(const job *j, atn_cmat x, const summary *s, double *sum)
 /* Weights of the members, w [count], for the pooled query. */
 static void weigh(const atn_head *h, const summary *s, const double *query, double *w)
 {
-    double max = -INFINITY, sum = 0;
-
     for (atn_idx i = 0; i < s->count; i++) {
         const float *key = atn_crow(h->k, s->first + i * s->step);
 
         w[i] = 0;
         for (atn_idx e = 0; e < h->k.cols; e++) w[i] += query[e] * (double)key[e];
         w[i] *= h->scale;
-        max = fmax(max, w[i]);
     }
-    for (atn_idx i = 0; i < s->count; i++) sum += w[i] = exp(w[i] - max);
-    for (atn_idx i = 0; i < s->count; i++) w[i] /= sum;
+    atn_wide_soften(w, s->count, -INFINITY);
 }
 
 enum { SUMS_OF_TASK = 64 };
@@ -491,12 +488,12 @@ static double entries(const job *j)
 static atn_status group_all(atn_ctx *cx, job *j)
 {
     const bool by_row = j->t->form != FORM_FIXED;
+    const atn_grouping_size size = {by_row ? j->n : j->n_sums, j->n,
+                                    (atn_idx)ceil(entries(j)), j->t->log_size};
     atn_status st = ATN_OK;
 
     ATN_TAKE(j->keys, j->n);
-    ATN_TRY(atn_grouping_open(cx, by_row ? j->n : j->n_sums, j->n,
-                              (atn_idx)ceil(entries(j)), j->t->log_size,
-                              "combiner: who reads what", &j->groups));
+    ATN_TRY(atn_grouping_open(cx, &size, "combiner: who reads what", &j->groups));
     if (!by_row) ATN_TRY(group_fixed(cx, j));
     for (atn_idx i = 0; by_row && i < j->n; i++)
         if (j->t->form == FORM_AXIAL)
@@ -560,12 +557,31 @@ done:
     return st;
 }
 
-static double bytes(const void *params_, const atn_input *in)
+/* Summaries and their members: what is computed at a time, and who reads what, which
+ * may have twice the room while it grows. */
+static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
 {
     const combiner *t = params_;
-    const double n = (double)in->head[0].nk;
+    const atn_head *h = &in->head[0];
+    const double dv = h->v.data ? (double)h->v.cols : 0;
+    job j = {.h = h, .t = t, .n = h->nk};
+    const double n = (double)j.n;
+    double sums = n, members = n, lists;
 
-    return (t->form == FORM_FIXED ? 40 : 100) * n;
+    j.block = t->block > 0 ? t->block : block_near_root(j.n);
+    j.m = t->m > 0 ? t->m : in->grid && in->grid->n == 2 ? in->grid->at[1] : 1;
+    if (t->form == FORM_FIXED) {
+        sums = n / (double)j.block + 1;
+    } else if (t->form == FORM_AXIAL) {
+        sums = 3 * n;
+        members = n * (n / (double)j.m / 2 + (double)j.m);
+    } else {
+        members = n * log2(n);
+    }
+    lists = 16 * (t->form == FORM_FIXED ? 4 * sums : n) + 8 * n +
+            (t->log_size ? 8 : 4) * entries(&j) * 2;
+    return sums * (sizeof(summary) + 4 * ((double)h->k.cols + dv) + 8) + 8 * members +
+           lists + 24 * n + cx->threads * 8 * (n + (double)h->k.cols + dv);
 }
 
 const atn_method atn_method_combiner = {

@@ -17,7 +17,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <string.h>
 
-#include "approx/chosen.h"
+#include "approx/blocks.h"
 #include "approx/generate.h"
 #include "approx/rank.h"
 #include "core/kernels/kernels.h"
@@ -44,8 +44,8 @@ typedef struct job {
     atn_idx keep;
     atn_chosen *chosen;
     atn_idx first, lists;
-    float *panels;         /* means of the blocks of keys */
-    atn_rank_tally *tally; /* [lists] */
+    atn_scored means; /* of the blocks of keys */
+    atn_tally *tally; /* [lists] */
 } job;
 
 static atn_status pool_keys(atn_ctx *cx, atn_idx i, void *state)
@@ -61,7 +61,7 @@ static atn_status pool_keys(atn_ctx *cx, atn_idx i, void *state)
 
     ATN_TAKE(mean, n * k.cols);
     atn_block_means((atn_cmat){atn_crow(k, from), rows, k.cols, k.ld}, j->block, mean);
-    atn_panels_pack(mean, k.cols, n, k.cols, j->panels + i * KEY_BLOCKS * k.cols);
+    atn_scored_put(&j->means, i * KEY_BLOCKS, (atn_cmat){mean, n, k.cols, k.cols});
 done:
     atn_arena_rewind(cx, mark);
     return st;
@@ -82,27 +82,24 @@ static atn_idx pool_queries(const atn_head *h, atn_idx from, atn_idx to, float *
 typedef struct choice {
     atn_idx *best, n;  /* blocks of keys */
     const float *mean; /* of the queries */
-    atn_rank_tally *tally;
+    atn_tally *tally;
 } choice;
 
 /* The k best of some blocks. */
 static atn_status best_blocks(atn_ctx *cx, const job *j, atn_span of, atn_idx k,
                               choice *c)
 {
-    const atn_idx d = j->h->k.cols, skip = of.lo / ATN_PANEL * ATN_PANEL;
-    const atn_idx panels = (of.hi - skip + ATN_PANEL - 1) / ATN_PANEL;
+    const atn_cmat q = {c->mean, 1, j->h->k.cols, j->h->k.cols};
     atn_status st = ATN_OK;
-    float *score = NULL, *scratch = NULL;
+    float *scratch = NULL;
+    atn_mat score;
 
     if (of.lo >= of.hi) goto done;
-    ATN_TAKE(score, panels * ATN_PANEL);
     ATN_TAKE(scratch, of.hi - of.lo);
-    atn_panels_dot(c->mean, d, 1, j->panels + skip * d, panels, d, score,
-                   panels * ATN_PANEL);
-    c->n = atn_best_of(score + of.lo - skip, of.hi - of.lo, k, c->best, scratch,
-                       &c->tally->ties);
+    ATN_TRY(atn_scored_tile(cx, &j->means, q, of.lo, of.hi, &score));
+    c->n = atn_best_of(score.data, of.hi - of.lo, k, c->best, scratch, &c->tally->ties);
     for (atn_idx b = 0; b < c->n; b++) c->best[b] += of.lo;
-    c->tally->pairs += of.hi - of.lo;
+    c->tally->scored += of.hi - of.lo;
     c->tally->keys += of.hi - of.lo;
 done:
     return st;
@@ -139,7 +136,7 @@ done:
 static atn_status open_job(atn_ctx *cx, const dhsa *t, job *j)
 {
     atn_frame f = atn_head_frame(j->h, 1);
-    const atn_idx most = ATN_MAX(f.first + f.nq, f.nk), d = j->h->k.cols;
+    const atn_idx most = ATN_MAX(f.first + f.nq, f.nk);
     atn_status st = ATN_OK;
 
     f.block = j->block = ATN_MIN(t->block, most);
@@ -150,7 +147,7 @@ static atn_status open_job(atn_ctx *cx, const dhsa *t, job *j)
     j->lists -= j->first;
     ATN_TAKE(j->tally, j->lists);
     memset(j->tally, 0, (size_t)j->lists * sizeof *j->tally);
-    ATN_TAKE(j->panels, (j->blocks + ATN_PANEL - 1) / ATN_PANEL * ATN_PANEL * d);
+    ATN_TRY(atn_scored_open(cx, j->blocks, j->h->k.cols, &j->means));
 done:
     return st;
 }
@@ -161,6 +158,7 @@ static atn_status plan(atn_ctx *cx, const atn_input *in, const void *params_,
     const atn_arena_mark mark = atn_arena_save(cx);
     job j = {.h = &in->head[first], .as_published = in->as_published};
     const double d = (double)j.h->k.cols;
+    atn_tally all;
     atn_pattern *p = NULL;
     atn_status st = ATN_OK;
 
@@ -171,10 +169,9 @@ static atn_status plan(atn_ctx *cx, const atn_input *in, const void *params_,
     st = atn_chosen_finish(cx, j.chosen, &p);
     j.chosen = NULL;
     ATN_TRY(st);
-    atn_plan_mask(out, p, 0);
-    out->tile_rows = out->tile_keys = j.block;
-    atn_rank_count(j.tally, j.lists, j.h->k.cols, &out->index_flops, &out->index_bytes,
-                   &out->ties);
+    atn_plan_mask(out, p, 0, j.block, j.block);
+    all = atn_tally_sum(j.tally, j.lists);
+    atn_tally_gathered(&all, j.h->k.cols, out);
     out->index_flops += d * (double)(j.h->nq + j.h->nk);
     out->index_bytes += ATN_COST_BYTES * d * (double)j.h->nk;
 done:
@@ -191,14 +188,18 @@ static unsigned looks(const void *params_, const atn_input *in)
            (in->as_published ? ATN_LOOKS_KEYS : 0);
 }
 
-static double bytes(const void *params_, const atn_input *in)
+static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
 {
     const dhsa *t = params_;
     const atn_head *h = &in->head[0];
+    const double blocks = (double)h->nk / (double)t->block + 1;
+    const double keep = t->density * blocks + 2;
 
-    return sizeof(float) * (double)h->k.cols *
-               ((double)h->nk / (double)t->block + ATN_PANEL + KEY_BLOCKS) +
-           sizeof(atn_rank_tally) * ((double)h->nq / (double)t->block + 2);
+    return atn_chosen_bytes(cx, h, t->block, t->block, keep) +
+           cx->threads * (8 * (blocks + 2 * ATN_PANEL) + 16 * keep +
+                          sizeof(float) * (double)h->k.cols * (KEY_BLOCKS + 1)) +
+           sizeof(float) * (double)h->k.cols * (blocks + ATN_PANEL) +
+           sizeof(atn_tally) * ((double)h->nq / (double)t->block + 2);
 }
 
 const atn_method atn_method_dhsa = {

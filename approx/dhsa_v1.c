@@ -28,10 +28,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "approx/chosen.h"
+#include "approx/blocks.h"
 #include "approx/generate.h"
 #include "approx/rank.h"
 #include "core/kernels/kernels.h"
+#include "core/order.h"
 #include "core/products.h"
 
 typedef struct dhsa {
@@ -274,10 +275,10 @@ typedef struct job {
     dhsa t; /* lengths no longer than the text */
     const atn_idx *begins;
     atn_idx chunks;
-    float *panels; /* of chunks */
+    atn_scored means; /* of chunks */
     atn_chosen *chosen;
     atn_idx first, lists;
-    atn_rank_tally *tally; /* [lists] */
+    atn_tally *tally; /* [lists] */
 } job;
 
 static atn_status pool_chunks(atn_ctx *cx, atn_idx i, void *state)
@@ -295,7 +296,7 @@ static atn_status pool_chunks(atn_ctx *cx, atn_idx i, void *state)
     for (atn_idx c = 0; c < n; c++)
         pool_rows(&keys, (atn_span){j->begins[from + c], j->begins[from + c + 1]},
                   x + c * d);
-    atn_panels_pack(x, d, n, d, j->panels + from * d);
+    atn_scored_put(&j->means, from, (atn_cmat){x, n, d, d});
 done:
     atn_arena_rewind(cx, mark);
     return st;
@@ -323,7 +324,7 @@ typedef struct block {
     atn_idx chunks;
     atn_span *keys; /* what it keeps */
     atn_idx n;
-    atn_rank_tally *tally;
+    atn_tally *tally;
 } block;
 
 /* Ranks the chunks with a key in `of`. */
@@ -331,20 +332,20 @@ static atn_status rank_chunks(atn_ctx *cx, const job *j, atn_span of, block *b)
 {
     const pool queries = {j->in->head, j->in->heads, 1, false, j->t.pool};
     const atn_idx d = j->in->head[0].q.cols;
-    const atn_idx panels = (j->chunks + ATN_PANEL - 1) / ATN_PANEL;
     atn_status st = ATN_OK;
-    float *q = NULL, *score = NULL;
+    float *q = NULL;
+    atn_mat score;
 
     ATN_TAKE(q, d);
-    ATN_TAKE(score, panels * ATN_PANEL);
     ATN_TAKE(b->chunk, j->chunks);
     pool_rows(&queries, b->queries, q);
-    atn_panels_dot(q, d, 1, j->panels, panels, d, score, panels * ATN_PANEL);
+    ATN_TRY(
+        atn_scored_tile(cx, &j->means, (atn_cmat){q, 1, d, d}, 0, j->chunks, &score));
     for (atn_idx c = 0; c < j->chunks; c++)
         if (j->begins[c] < of.hi && j->begins[c + 1] > of.lo)
-            b->chunk[b->chunks++] = (ranked){score[c], c};
+            b->chunk[b->chunks++] = (ranked){score.data[c], c};
     if (b->chunks > 1) qsort(b->chunk, (size_t)b->chunks, sizeof *b->chunk, by_score);
-    b->tally->pairs += b->chunks;
+    b->tally->scored += b->chunks;
     b->tally->keys += b->chunks;
 done:
     return st;
@@ -374,19 +375,12 @@ static void take_chunks(const job *j, atn_span of, atn_idx rest, block *b)
     }
 }
 
-static int by_beginning(const void *a_, const void *b_)
-{
-    const atn_span *a = a_, *b = b_;
-
-    return (a->lo > b->lo) - (a->lo < b->lo);
-}
-
 /* The first `global` keys of the choice make way for the first tokens. */
 static void overwrite(block *b, atn_idx global)
 {
     atn_idx gone = 0;
 
-    qsort(b->keys, (size_t)b->n, sizeof *b->keys, by_beginning);
+    qsort(b->keys, (size_t)b->n, sizeof *b->keys, atn_by_begin);
     for (atn_idx e = 0; e < b->n && gone < global; e++) {
         const atn_idx here = ATN_MIN(b->keys[e].hi - b->keys[e].lo, global - gone);
 
@@ -457,7 +451,7 @@ static atn_status open_job(atn_ctx *cx, const dhsa *t, job *j)
     j->lists -= j->first;
     ATN_TAKE(j->tally, j->lists);
     memset(j->tally, 0, (size_t)j->lists * sizeof *j->tally);
-    ATN_TAKE(j->panels, (j->chunks + ATN_PANEL - 1) / ATN_PANEL * ATN_PANEL * d);
+    ATN_TRY(atn_scored_open(cx, j->chunks, d, &j->means));
 done:
     return st;
 }
@@ -489,16 +483,16 @@ static void count(const job *j, const atn_input *in, atn_plan *out)
     const atn_head *h = &in->head[0];
     const double d = (double)h->q.cols, kv = (double)(in->heads / in->group);
     const double pooled = d * (kv * (double)h->nk + (double)(in->heads * h->nq));
+    const atn_tally all = atn_tally_sum(j->tally, j->lists);
 
-    atn_rank_count(j->tally, j->lists, h->q.cols, &out->index_flops, &out->index_bytes,
-                   &out->ties);
+    atn_tally_gathered(&all, h->q.cols, out);
     out->index_flops += pooled;
     out->index_bytes += ATN_COST_BYTES * pooled;
     if (h->nk >= 4 * j->t.w) {
         out->index_flops += 2 * d * (double)in->heads * atn_visible_pairs(h);
         out->index_bytes += ATN_COST_BYTES * pooled;
     }
-    atn_rank_share(out, in->heads);
+    atn_tally_share(out, in->heads);
 }
 
 static atn_status plan(atn_ctx *cx, const atn_input *in, const void *params_,
@@ -519,9 +513,7 @@ static atn_status plan(atn_ctx *cx, const atn_input *in, const void *params_,
     ATN_TRY(atn_parallel(cx, j.lists, plan_block, &j, "dhsa_v1"));
     ATN_TRY(join(cx, &j, &p));
     for (atn_idx h = 0; h < n; h++) {
-        atn_plan_mask(&out[h], h == 0 ? p : atn_pattern_keep(p), 0);
-        out[h].tile_rows = j.t.block;
-        out[h].tile_keys = 1;
+        atn_plan_mask(&out[h], h == 0 ? p : atn_pattern_keep(p), 0, j.t.block, 1);
     }
     count(&j, in, out);
 done:
@@ -537,14 +529,16 @@ static unsigned looks(const void *params_, const atn_input *in)
     return ATN_LOOKS_KEYS | ATN_LOOKS_QUERIES;
 }
 
-static double bytes(const void *params_, const atn_input *in)
+static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
 {
     const dhsa *t = params_;
     const atn_row_source m = atn_row_source_of(&in->head[0]);
     const double nk = (double)in->head[0].nk, d = (double)in->head[0].q.cols;
     const double most = t->most > 0 ? ATN_MIN((double)t->most, nk) : nk / 8 + 1;
 
-    return atn_product_bytes(&m, 1) + 8 * nk * (2 * (double)t->w + 5) +
+    return atn_chosen_bytes(cx, &in->head[0], 1, t->block, most + 4) +
+           cx->threads * (96 * (most + 4) + sizeof(float) * (d + nk)) +
+           atn_product_bytes(&m, 1) + 8 * nk * (2 * (double)t->w + 5) +
            sizeof(float) * d * (most + ATN_PANEL);
 }
 
@@ -555,6 +549,7 @@ const atn_method atn_method_dhsa_v1 = {
     .source = "Xiong et al., arXiv 2510.24606; its code, legacy",
     .text = "keys of the chunks that fit the block best, recent and first ones",
     .reads = ATN_READS_QK | ATN_READS_WEIGHTS,
+    .oracle = atn_always, /* of borders */
     .sides = ATN_CAUSAL,
     .unit = ATN_UNIT_LAYER,
     .publishes = true,

@@ -8,6 +8,7 @@
 
 #include "approx/chosen.h"
 #include "core/kernels/kernels.h"
+#include "core/order.h"
 #include "core/rows.h"
 
 enum { TILE_ROWS = 64, TILE_FLOATS = 1 << 18 };
@@ -43,6 +44,7 @@ static atn_idx tile_cols(const job *j)
 
 /* The best so far of one row of x. */
 typedef struct leader {
+    double slip;  /* twice the error of its products */
     float most;   /* largest product in float */
     double exact; /* of the best in double */
     int32_t label;
@@ -62,16 +64,16 @@ static void try_one(const job *j, atn_idx i, atn_idx c, bool minus, leader *l)
 
 /* Products of row i with rows [first, first + n) of y. */
 static void follow(const job *j, atn_idx i, atn_idx first, const float *s, atn_idx n,
-                   double slip, leader *l)
+                   leader *l)
 {
     for (atn_idx c = 0; c < n; c++) {
         if (s[c] > l->most) l->most = s[c];
         if (j->signs && -s[c] > l->most) l->most = -s[c];
     }
     for (atn_idx c = 0; c < n; c++) {
-        if (!((double)s[c] < (double)l->most - slip))
+        if (!((double)s[c] < (double)l->most - l->slip))
             try_one(j, i, first + c, false, l);
-        if (j->signs && !(-(double)s[c] < (double)l->most - slip))
+        if (j->signs && !(-(double)s[c] < (double)l->most - l->slip))
             try_one(j, i, first + c, true, l);
     }
 }
@@ -87,7 +89,11 @@ static atn_status label_tile(atn_ctx *cx, atn_idx t, void *state)
     float *s = NULL;
 
     ATN_TAKE(s, rows * cols);
-    for (atn_idx r = 0; r < rows; r++) lead[r] = (leader){-INFINITY, 0, -1};
+    for (atn_idx r = 0; r < rows; r++) {
+        const double size = length(atn_crow(j->x, first + r), d);
+
+        lead[r] = (leader){slip_of(j, size * j->longest), -INFINITY, 0, -1};
+    }
     for (atn_idx c = 0; c < j->y.rows; c += cols) {
         const atn_idx n = ATN_MIN(cols, j->y.rows - c);
 
@@ -95,9 +101,7 @@ static atn_status label_tile(atn_ctx *cx, atn_idx t, void *state)
                  (atn_cmat){atn_crow(j->y, c), n, d, j->y.ld}, 0,
                  (atn_mat){s, rows, n, cols});
         for (atn_idx r = 0; r < rows; r++)
-            follow(j, first + r, c, s + r * cols, n,
-                   slip_of(j, length(atn_crow(j->x, first + r), d) * j->longest),
-                   &lead[r]);
+            follow(j, first + r, c, s + r * cols, n, &lead[r]);
     }
     for (atn_idx r = 0; r < rows; r++) j->label[first + r] = lead[r].label;
 done:
@@ -138,13 +142,6 @@ static int by_dot(const void *a_, const void *b_)
     return (a->row > b->row) - (a->row < b->row);
 }
 
-static int by_row(const void *a_, const void *b_)
-{
-    const int32_t a = *(const int32_t *)a_, b = *(const int32_t *)b_;
-
-    return (a > b) - (a < b);
-}
-
 /* What is closer to the cut than the error of the products is put in order again. */
 static atn_status settle(atn_ctx *cx, const job *j, atn_idx c, const float *s,
                          float cut, double slip)
@@ -175,7 +172,7 @@ static atn_status settle(atn_ctx *cx, const job *j, atn_idx c, const float *s,
     j->ties[c] = 0;
     while (left + j->ties[c] < open && at[left + j->ties[c]].dot == at[left - 1].dot)
         j->ties[c]++;
-    qsort(best, (size_t)j->k, sizeof *best, by_row);
+    qsort(best, (size_t)j->k, sizeof *best, atn_by_int32);
 done:
     atn_arena_rewind(cx, mark);
     return st;
@@ -215,12 +212,12 @@ double atn_dots_bytes(const atn_ctx *cx, atn_idx rows, atn_idx k)
     return (double)cx->threads * (24 * (double)rows + 8 * (double)k);
 }
 
-atn_status atn_dots_best(atn_ctx *cx, atn_cmat x, atn_cmat y, atn_idx k, int32_t *best,
-                         int64_t *ties, const char *what)
+atn_status atn_dots_best(atn_ctx *cx, atn_cmat x, atn_cmat y, const atn_dots_list *out,
+                         const char *what)
 {
-    job j = {.x = x, .y = y, .k = k, .best = best, .ties = ties};
+    job j = {.x = x, .y = y, .k = out->k, .best = out->best, .ties = out->ties};
 
-    ATN_ASSERT(k >= 1 && k <= x.rows && x.cols == y.cols);
+    ATN_ASSERT(j.k >= 1 && j.k <= x.rows && x.cols == y.cols);
     j.longest = longest_row(x);
     return atn_parallel(cx, y.rows, best_of_one, &j, what);
 }

@@ -16,10 +16,15 @@
  * lower of equal ones. With `signs` also the rows of -y: label y.rows + c is -y_c. */
 atn_status atn_dots_nearest(atn_ctx *cx, atn_cmat x, atn_cmat y, bool signs,
                             int32_t *label, const char *what) ATN_WARN_UNUSED;
-/* best [y.rows, k] <- for every row of y the k rows of x with the largest dot products,
- * the lower of equal ones, ascending; 1 <= k <= x.rows. ties [y.rows], not NULL, <- how
- * many rows of x were left out that equal the last one taken. */
-atn_status atn_dots_best(atn_ctx *cx, atn_cmat x, atn_cmat y, atn_idx k, int32_t *best,
-                         int64_t *ties, const char *what) ATN_WARN_UNUSED;
+typedef struct atn_dots_list {
+    atn_idx k;
+    int32_t *best; /* [y.rows, k] */
+    int64_t *ties; /* [y.rows] */
+} atn_dots_list;
+/* best <- for every row of y the k rows of x with the largest dot products, the lower of
+ * equal ones, ascending; 1 <= k <= x.rows. ties <- how many rows of x were left out that
+ * equal the last one taken. */
+atn_status atn_dots_best(atn_ctx *cx, atn_cmat x, atn_cmat y, const atn_dots_list *out,
+                         const char *what) ATN_WARN_UNUSED;
 /* Scratch of atn_dots_best on all threads of cx. */
 double atn_dots_bytes(const atn_ctx *cx, atn_idx rows, atn_idx k);

@@ -21,9 +21,10 @@
 #include <math.h>
 #include <string.h>
 
-#include "approx/chosen.h"
+#include "approx/blocks.h"
 #include "core/kernels/kernels.h"
 #include "core/rows.h"
+#include "core/wide_rows.h"
 
 typedef struct draft {
     atn_list cell;
@@ -49,13 +50,6 @@ atn_idx atn_draft_tokens(const atn_draft_grid *g)
 atn_idx atn_draft_cells(const atn_draft_grid *g)
 {
     return g->frames * (g->height / g->ph) * (g->width / g->pw);
-}
-
-atn_idx atn_draft_cell(const atn_draft_grid *g, atn_idx token)
-{
-    const atn_idx x = token % g->width, row = token / g->width; /* of all frames */
-
-    return row / g->ph * (g->width / g->pw) + x / g->pw;
 }
 
 void atn_draft_order(const atn_draft_grid *g, atn_idx n, int32_t *order)
@@ -137,7 +131,8 @@ typedef struct job {
     atn_draft_grid g;
     atn_idx cells, text;  /* text: runs of pw tokens that hold some */
     const int32_t *order; /* [n] */
-    float *q, *panels;    /* means: [cells, d]; panels of [cells, d] */
+    float *q;             /* means, [cells, d] */
+    atn_scored k;         /* likewise */
     float *weights;       /* [cells, cells] */
     float least;          /* kept from there on */
     atn_chosen *chosen;
@@ -174,7 +169,7 @@ static atn_status pool_cells(atn_ctx *cx, atn_idx i, void *state)
         pool(j, j->h->q, from + c, sum, j->q + (from + c) * d);
         pool(j, j->h->k, from + c, sum, k + c * d);
     }
-    atn_panels_pack(k, d, n, d, j->panels + from * d);
+    atn_scored_put(&j->k, from, (atn_cmat){k, n, d, d});
 done:
     atn_arena_rewind(cx, mark);
     return st;
@@ -183,14 +178,9 @@ done:
 /* The softmax of one row, in double until it is stored. */
 static void soften(const float *dot, atn_idx n, double scale, double *e, float *out)
 {
-    double max = -INFINITY, sum = 0;
-
-    for (atn_idx c = 0; c < n; c++) max = ATN_MAX(max, scale * (double)dot[c]);
-    for (atn_idx c = 0; c < n; c++) {
-        e[c] = exp(scale * (double)dot[c] - max);
-        sum += e[c];
-    }
-    for (atn_idx c = 0; c < n; c++) out[c] = (float)(e[c] / sum);
+    for (atn_idx c = 0; c < n; c++) e[c] = scale * (double)dot[c];
+    atn_wide_soften(e, n, -INFINITY);
+    for (atn_idx c = 0; c < n; c++) out[c] = (float)e[c];
 }
 
 /* Rows of a few cells. */
@@ -202,17 +192,15 @@ static atn_status weigh_cells(atn_ctx *cx, atn_idx i, void *state)
     const atn_arena_mark mark = atn_arena_save(cx);
     const atn_idx d = j->h->k.cols, from = i * ROWS;
     const atn_idx n = ATN_MIN((atn_idx)ROWS, j->cells - from);
-    const atn_idx panels = (j->cells + ATN_PANEL - 1) / ATN_PANEL;
+    const atn_cmat q = {j->q + from * d, n, d, d};
     atn_status st = ATN_OK;
-    float *dot = NULL;
     double *e = NULL;
+    atn_mat dot;
 
-    ATN_TAKE(dot, ROWS * panels * ATN_PANEL);
     ATN_TAKE(e, j->cells);
-    atn_panels_dot(j->q + from * d, d, n, j->panels, panels, d, dot,
-                   panels * ATN_PANEL);
+    ATN_TRY(atn_scored_tile(cx, &j->k, q, 0, j->cells, &dot));
     for (atn_idx r = 0; r < n; r++)
-        soften(dot + r * panels * ATN_PANEL, j->cells, j->h->scale, e,
+        soften(atn_row(dot, r), j->cells, j->h->scale, e,
                j->weights + (from + r) * j->cells);
 done:
     atn_arena_rewind(cx, mark);
@@ -299,7 +287,7 @@ done:
 
 /* ---- the plan ---- */
 
-static double bytes(const void *params_, const atn_input *in)
+static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
 {
     const draft *t = params_;
     const atn_head *h = &in->head[0];
@@ -309,7 +297,8 @@ static double bytes(const void *params_, const atn_input *in)
     if (!in->grid || !grid_of(t, in, &g)) return 0;
     cells = (double)g.frames * (double)g.height * (double)g.width /
             ((double)g.ph * (double)g.pw);
-    return sizeof(float) *
+    return atn_chosen_bytes(cx, h, g.pw, g.pw, INFINITY) + cx->threads * 64 * cells +
+           sizeof(float) *
                (cells * cells + 2 * (cells + ATN_PANEL) * (double)h->k.cols) +
            sizeof(int32_t) * (double)h->nk + sizeof(int64_t) * HALVES;
 }
@@ -329,7 +318,7 @@ static atn_status open_job(atn_ctx *cx, job *j)
         ATN_FAIL(ATN_MEMORY, "draft: %lld cells are too many", (long long)j->cells);
     ATN_TAKE(order, h->nk);
     ATN_TAKE(j->q, j->cells * d);
-    ATN_TAKE(j->panels, (j->cells + ATN_PANEL - 1) / ATN_PANEL * ATN_PANEL * d);
+    ATN_TRY(atn_scored_open(cx, j->cells, d, &j->k));
     ATN_TAKE(j->weights, size);
     ATN_TRY(atn_chosen_open(cx, &f, j->g.pw, &j->chosen));
     atn_draft_order(&j->g, h->nk, order);
@@ -388,7 +377,7 @@ static atn_status plan(atn_ctx *cx, const atn_input *in, const void *params_,
 
     ATN_ASSERT(n == 1);
     ATN_TRY(check(cx, t, in, &j.g));
-    ATN_TRY(atn_mem_check(cx, bytes(t, in), "draft: attention between cells"));
+    ATN_TRY(atn_mem_check(cx, bytes(cx, t, in), "draft: attention between cells"));
     ATN_TRY(open_job(cx, &j));
     ATN_TRY(atn_parallel(cx, (j.cells - 1) / ATN_PANEL + 1, pool_cells, &j, "draft"));
     ATN_TRY(atn_parallel(cx, (j.cells - 1) / ROWS + 1, weigh_cells, &j, "draft"));
@@ -397,9 +386,8 @@ static atn_status plan(atn_ctx *cx, const atn_input *in, const void *params_,
     st = atn_chosen_finish(cx, j.chosen, &p);
     j.chosen = NULL;
     ATN_TRY(st);
-    atn_plan_mask(out, p, 0);
     /* a kernel computes whole cells in the order of atn_draft_order: none in vain */
-    out->tile_rows = out->tile_keys = j.g.pw;
+    atn_plan_mask(out, p, 0, j.g.pw, j.g.pw);
     count(&j, out);
     out->ties = count_ties(&j, t->sparsity);
 done:

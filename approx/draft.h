@@ -17,8 +17,6 @@ typedef struct atn_draft_grid {
 /* Tokens, and cells. */
 atn_idx atn_draft_tokens(const atn_draft_grid *g);
 atn_idx atn_draft_cells(const atn_draft_grid *g);
-/* The cell that a token of the video is in. */
-atn_idx atn_draft_cell(const atn_draft_grid *g, atn_idx token);
 /* order [n] <- the token that comes to each place: cell by cell in row-major order, in
  * a cell row by row; the n - atn_draft_tokens behind the video, text, stay. */
 void atn_draft_order(const atn_draft_grid *g, atn_idx n, int32_t *order);

@@ -29,6 +29,7 @@
 
 #include "approx/lines.h"
 #include "core/rows.h"
+#include "core/wide_rows.h"
 
 #define SLACK 1e-10
 enum { PUBLISHED_BLOCK = 128 };
@@ -130,16 +131,18 @@ static atn_status lines_pattern(atn_ctx *cx, const planning *p, atn_idx n_v,
 {
     const atn_frame f = atn_head_frame(p->h, p->t->block);
     const atn_arena_mark mark = atn_arena_save(cx);
-    atn_span *columns = NULL, *diagonals = NULL;
+    const atn_lines_rule by_column = {n_v, 1, 0}, by_diagonal = {n_g, 1, 0};
+    atn_lines_list columns, diagonals;
     double *scratch = NULL;
     atn_status st = ATN_OK;
 
-    ATN_TAKE(columns, p->nb);
-    ATN_TAKE(diagonals, p->nb);
+    ATN_TAKE(columns.at, p->nb);
+    ATN_TAKE(diagonals.at, p->nb);
     ATN_TAKE(scratch, p->nb);
-    n_v = atn_lines_best(p->column, p->nb, n_v, 1, 0, columns, scratch, ties);
-    n_g = atn_lines_best(p->diagonal, p->nb, n_g, 1, 0, diagonals, scratch, ties);
-    ATN_TRY(atn_lines_pattern(cx, &f, columns, n_v, diagonals, n_g, out));
+    columns.n = atn_lines_best(p->column, p->nb, &by_column, columns.at, scratch, ties);
+    diagonals.n =
+        atn_lines_best(p->diagonal, p->nb, &by_diagonal, diagonals.at, scratch, ties);
+    ATN_TRY(atn_lines_pattern(cx, &f, columns, diagonals, out));
 done:
     atn_arena_rewind(cx, mark);
     return st;
@@ -155,14 +158,11 @@ static atn_status mean_row(atn_ctx *cx, planning *p, const atn_means *m, double 
     const atn_arena_mark mark = atn_arena_save(cx);
     atn_means mean = *m;
     atn_status st = ATN_OK;
-    double max = -INFINITY, sum = 0;
 
     ATN_TAKE(mean.q, d);
     atn_block_means(last, rows, mean.q);
-    ATN_TRY(atn_means_product(cx, &mean, 0, 1, d, p->h->scale, out));
-    for (atn_idx c = 0; c < p->nb; c++) max = fmax(max, out[c]);
-    for (atn_idx c = 0; c < p->nb; c++) sum += out[c] = exp(out[c] - max);
-    for (atn_idx c = 0; c < p->nb; c++) out[c] /= sum;
+    ATN_TRY(atn_means_product(cx, &mean, 0, 1, p->h->scale, out));
+    atn_wide_soften(out, p->nb, -INFINITY);
 done:
     atn_arena_rewind(cx, mark);
     return st;
@@ -216,16 +216,13 @@ static atn_status fill_rows(atn_ctx *cx, atn_idx task, void *state)
     double *z = NULL;
 
     ATN_TAKE(z, n * nb);
-    ATN_TRY(atn_means_product(cx, e->means, at, n, e->p->h->q.cols, e->p->h->scale, z));
+    ATN_TRY(atn_means_product(cx, e->means, at, n, e->p->h->scale, z));
     for (atn_idx r = 0; r < n; r++) {
         const int64_t first = e->at[at + r], end = e->at[at + r + 1];
         const double *from = z + r * nb + e->lo[at + r];
-        double max = -INFINITY, sum = 0;
 
-        for (int64_t x = first; x < end; x++) max = fmax(max, from[x - first]);
-        for (int64_t x = first; x < end; x++)
-            sum += e->w[x] = exp(from[x - first] - max);
-        for (int64_t x = first; x < end; x++) e->w[x] /= sum;
+        for (int64_t x = first; x < end; x++) e->w[x] = from[x - first];
+        atn_wide_soften(e->w + first, end - first, -INFINITY);
     }
 done:
     atn_arena_rewind(cx, mark);
@@ -365,16 +362,14 @@ static atn_status plan(atn_ctx *cx, const atn_input *in, const void *params_,
     atn_status st = ATN_OK;
 
     (void)n;
-    out->tile_rows = out->tile_keys = t->block;
     if (is_dense(t, p.h)) {
-        out->branches = out->branch[0].parts = 1;
-        out->branch[0].part[0].all = true;
+        atn_plan_all(out);
+        out->tile_rows = out->tile_keys = t->block;
         goto done;
     }
     p.nb = (p.h->nk - 1) / t->block + 1;
     ATN_TRY(choose(cx, &p, &out->ties, &pattern));
-    atn_plan_mask(out, pattern, 0);
-    out->tile_rows = out->tile_keys = t->block;
+    atn_plan_mask(out, pattern, 0, t->block, t->block);
     out->index_flops = p.flops;
     out->index_bytes = p.bytes;
 done:
@@ -386,6 +381,23 @@ done:
 static unsigned looks(const void *params_, const atn_input *in)
 {
     return is_dense(params_, &in->head[0]) ? 0 : ATN_LOOKS_KEYS | ATN_LOOKS_QUERIES;
+}
+
+static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
+{
+    const flexprefill *t = params_;
+    const atn_head *h = &in->head[0];
+    const double nb = (double)h->nk / (double)t->block + 1;
+    const double lists = (double)h->nq / (double)t->block + 2;
+
+    if (is_dense(t, h)) return 0;
+    return atn_lines_bytes(h) + atn_means_bytes(cx, h, t->block) +
+           sizeof(double) * ((double)h->nk + 12 * nb) + 8 * (double)h->q.cols +
+           sizeof(double) * 2 * lists +
+           /* the entries and as much scratch; their lists; the lines */
+           2 * sizeof(double) * ATN_MIN(lists * nb, lists * lists / 2 + lists * 2) +
+           atn_chosen_bytes(cx, h, t->block, t->block, nb) + sizeof(atn_span) * nb +
+           atn_lines_pattern_bytes(nb, nb);
 }
 
 const atn_method atn_method_flexprefill = {
@@ -402,4 +414,5 @@ const atn_method atn_method_flexprefill = {
     .budget = "gamma",
     .looks = looks,
     .plan = plan,
+    .bytes = bytes,
 };

@@ -3,7 +3,6 @@
 #include "approx/group_blocks.h"
 
 #include <math.h>
-#include <string.h>
 
 #include "core/kernels/kernels.h"
 #include "core/rows.h"
@@ -13,36 +12,30 @@ typedef struct work {
     atn_idx n;
     const atn_group_rule *rule;
     atn_scored means;
-    atn_idx rows; /* of a tile */
     atn_chosen *chosen;
-    atn_tally *tally; /* [tiles] */
 } work;
 
-/* Rows [from, to) and the blocks [lo, hi) that some of them scores. */
 typedef struct tile {
-    atn_idx from, to, lo, hi;
-    double *imp; /* [to - from, hi - lo] */
+    const atn_row_tile *at;
+    double *imp; /* [rows, blocks] */
 } tile;
+
+/* Of row i, from block lo of the tile on. */
+static double *imp_of(const tile *x, atn_idx i)
+{
+    return x->imp + (i - x->at->from) * (x->at->hi - x->at->lo);
+}
 
 static atn_block_row row_of(const work *w, atn_idx i)
 {
     return atn_block_row_of(&w->heads[0], i, w->rule->block);
 }
 
-static tile tile_of(const work *w, atn_idx t)
+static atn_span complete_blocks(const void *state, atn_idx i)
 {
-    tile x = {.from = t * w->rows, .lo = w->means.n};
+    const atn_block_row r = row_of(state, i);
 
-    x.to = ATN_MIN(x.from + w->rows, w->heads[0].nq);
-    for (atn_idx i = x.from; i < x.to; i++) {
-        const atn_block_row r = row_of(w, i);
-
-        if (r.first >= r.complete) continue;
-        x.lo = ATN_MIN(x.lo, r.first);
-        x.hi = ATN_MAX(x.hi, r.complete);
-    }
-    x.lo = ATN_MIN(x.lo, x.hi);
-    return x;
+    return (atn_span){r.first, r.complete};
 }
 
 /* imp_c += the softmax of the scaled scores; z [n] is overwritten. */
@@ -57,19 +50,18 @@ static void add_softmax(float *z, atn_idx n, double scale, double *imp)
 
 static atn_status add_head(atn_ctx *cx, const work *w, const tile *x, const atn_head *h)
 {
-    const atn_cmat q = {atn_crow(h->q, x->from), x->to - x->from, h->q.cols, h->q.ld};
     const atn_arena_mark mark = atn_arena_save(cx);
     atn_status st = ATN_OK;
     atn_mat z;
 
-    ATN_TRY(atn_scored_tile(cx, &w->means, q, x->lo, x->hi, &z));
-    for (atn_idx i = x->from; i < x->to; i++) {
+    ATN_TRY(atn_scored_queries(cx, &w->means, h, x->at, &z));
+    for (atn_idx i = x->at->from; i < x->at->to; i++) {
         const atn_block_row r = row_of(w, i);
-        const atn_idx at = r.first - x->lo;
+        const atn_idx at = r.first - x->at->lo;
 
         if (r.first < r.complete)
-            add_softmax(atn_row(z, i - x->from) + at, r.complete - r.first, h->scale,
-                        x->imp + (i - x->from) * (x->hi - x->lo) + at);
+            add_softmax(atn_row(z, i - x->at->from) + at, r.complete - r.first,
+                        h->scale, imp_of(x, i) + at);
     }
 done:
     atn_arena_rewind(cx, mark);
@@ -81,7 +73,7 @@ static atn_status choose_row(atn_ctx *cx, const work *w, const tile *x, atn_idx 
 {
     const atn_block_row r = row_of(w, i);
     const atn_idx n = r.end - r.first;
-    const double *imp = x->imp + (i - x->from) * (x->hi - x->lo);
+    const double *imp = imp_of(x, i);
     const atn_arena_mark mark = atn_arena_save(cx);
     atn_status st = ATN_OK;
     float *score = NULL, *scratch = NULL;
@@ -92,7 +84,7 @@ static atn_status choose_row(atn_ctx *cx, const work *w, const tile *x, atn_idx 
     ATN_TAKE(scratch, n);
     ATN_TAKE(best, n);
     for (atn_idx c = r.first; c < r.past; c++)
-        score[c - r.first] = (float)imp[c - x->lo];
+        score[c - r.first] = (float)imp[c - x->at->lo];
     if (r.end > r.past) score[n - 1] = w->rule->weighs ? (float)w->n : INFINITY;
     kept = atn_best_of(score, n, w->rule->k, best, scratch, &tally->ties);
     tally->scored += ATN_MAX(r.complete - r.first, 0);
@@ -103,21 +95,19 @@ done:
     return st;
 }
 
-static atn_status choose_tile(atn_ctx *cx, atn_idx t, void *state)
+static atn_status choose_tile(atn_ctx *cx, void *state, const atn_row_tile *t,
+                              atn_tally *tally)
 {
     const work *w = state;
-    const atn_arena_mark mark = atn_arena_save(cx);
-    tile x = tile_of(w, t);
-    const atn_idx count = (x.to - x.from) * (x.hi - x.lo);
+    const atn_idx count = (t->to - t->from) * (t->hi - t->lo);
+    tile x = {.at = t};
     atn_status st = ATN_OK;
 
     ATN_TAKE(x.imp, count);
     for (atn_idx e = 0; e < count; e++) x.imp[e] = 0;
     for (atn_idx g = 0; g < w->n; g++) ATN_TRY(add_head(cx, w, &x, &w->heads[g]));
-    for (atn_idx i = x.from; i < x.to; i++)
-        ATN_TRY(choose_row(cx, w, &x, i, &w->tally[t]));
+    for (atn_idx i = t->from; i < t->to; i++) ATN_TRY(choose_row(cx, w, &x, i, tally));
 done:
-    atn_arena_rewind(cx, mark);
     return st;
 }
 
@@ -127,18 +117,15 @@ atn_status atn_group_blocks(atn_ctx *cx, const atn_head *heads, atn_idx n,
 {
     const atn_frame f = atn_head_frame(&heads[0], 1);
     const atn_arena_mark mark = atn_arena_save(cx);
-    work w = {
-        .heads = heads, .n = n, .rule = rule, .rows = atn_scored_rows(means.rows)};
-    const atn_idx tiles = (heads[0].nq - 1) / w.rows + 1;
+    work w = {.heads = heads, .n = n, .rule = rule};
+    const atn_scoring s = {rule->id,        heads[0].nq, means.rows,
+                           complete_blocks, choose_tile, &w};
     atn_status st = ATN_OK;
 
     *out = (atn_group_choice){0};
-    ATN_TAKE(w.tally, tiles);
-    memset(w.tally, 0, (size_t)tiles * sizeof *w.tally);
     ATN_TRY(atn_scored_pack(cx, means, &w.means));
     ATN_TRY(atn_chosen_open(cx, &f, 1, &w.chosen));
-    ATN_TRY(atn_parallel(cx, tiles, choose_tile, &w, rule->id));
-    out->tally = atn_tally_sum(w.tally, tiles);
+    ATN_TRY(atn_scored_run(cx, &s, &out->tally));
     st = atn_chosen_finish(cx, w.chosen, &out->pattern);
     w.chosen = NULL;
 done:
@@ -160,10 +147,16 @@ done:
     return st;
 }
 
-double atn_group_blocks_bytes(const atn_head *h, atn_idx block, atn_idx k)
+double atn_group_blocks_bytes(const atn_ctx *cx, const atn_head *h, atn_idx block,
+                              atn_idx k)
 {
-    const double blocks = (double)((h->nk - 1) / block + 1);
+    const atn_idx blocks = (h->nk - 1) / block + 1, rows = atn_scored_rows(blocks);
+    const double n = (double)blocks, tiles = ceil((double)h->nq / (double)rows);
+    /* importances of a tile; scores, scratch and choice of a row */
+    const double each = n * ((double)rows * sizeof(double) + 32);
 
-    return (double)h->nq * (48 + 8 * ATN_MIN((double)k, blocks)) +
-           8 * blocks * (double)h->k.cols;
+    return atn_chosen_bytes(cx, h, 1, 1, (double)k) +
+           atn_scored_bytes(cx, blocks, h->k.cols) +
+           sizeof(float) * n * (double)h->k.cols + sizeof(atn_tally) * tiles +
+           fmin(cx->threads, tiles) * each;
 }

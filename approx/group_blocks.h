@@ -35,5 +35,6 @@ atn_status atn_group_blocks(atn_ctx *cx, const atn_head *heads, atn_idx n,
 /* Means of the keys of h, in the arena. */
 atn_status atn_group_means(atn_ctx *cx, const atn_head *h, atn_idx block,
                            atn_cmat *out) ATN_WARN_UNUSED;
-/* Bytes that both take. */
-double atn_group_blocks_bytes(const atn_head *h, atn_idx block, atn_idx k);
+/* Bytes at most that both take. */
+double atn_group_blocks_bytes(const atn_ctx *cx, const atn_head *h, atn_idx block,
+                              atn_idx k);

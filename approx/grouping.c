@@ -8,23 +8,23 @@
 
 #include "core/kernels/kernels.h"
 
-atn_status atn_grouping_open(atn_ctx *cx, atn_idx groups, atn_idx rows, atn_idx keys,
-                             bool weighted, const char *what, atn_grouping *out)
+atn_status atn_grouping_open(atn_ctx *cx, const atn_grouping_size *s, const char *what,
+                             atn_grouping *out)
 {
-    const double bytes =
-        16 * (double)groups + 4 * (double)rows + (weighted ? 8 : 4) * (double)keys;
+    const double bytes = 16 * (double)s->groups + 4 * (double)s->rows +
+                         (s->weighted ? 8 : 4) * (double)s->keys;
     atn_status st = ATN_OK;
 
     *out = (atn_grouping){0};
     ATN_TRY(atn_mem_check(cx, bytes, what));
-    ATN_NEW(out->g.row_ptr, groups + 1);
-    ATN_NEW(out->g.key_ptr, groups + 1);
-    ATN_NEW(out->g.row, rows);
-    ATN_NEW(out->g.key, keys);
-    if (weighted) ATN_NEW(out->g.log_weight, keys);
-    out->room = groups;
-    out->row_room = rows;
-    out->key_room = keys;
+    ATN_NEW(out->g.row_ptr, s->groups + 1);
+    ATN_NEW(out->g.key_ptr, s->groups + 1);
+    ATN_NEW(out->g.row, s->rows);
+    ATN_NEW(out->g.key, s->keys);
+    if (s->weighted) ATN_NEW(out->g.log_weight, s->keys);
+    out->room = s->groups;
+    out->row_room = s->rows;
+    out->key_room = s->keys;
 done:
     if (st != ATN_OK) atn_grouping_release(cx, out);
     return st;

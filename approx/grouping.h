@@ -12,10 +12,14 @@ typedef struct atn_grouping {
     atn_idx room, row_room, key_room;
 } atn_grouping;
 
-/* Room for so many groups, rows and keys of all groups; the room grows where they turn
- * out to be more. MEMORY where `what` would go over the limit. */
-atn_status atn_grouping_open(atn_ctx *cx, atn_idx groups, atn_idx rows, atn_idx keys,
-                             bool weighted, const char *what,
+/* Of all groups together. */
+typedef struct atn_grouping_size {
+    atn_idx groups, rows, keys;
+    bool weighted; /* keys have log weights */
+} atn_grouping_size;
+/* Room for so many; it grows where they turn out to be more. MEMORY where `what` would
+ * go over the limit. */
+atn_status atn_grouping_open(atn_ctx *cx, const atn_grouping_size *s, const char *what,
                              atn_grouping *out) ATN_WARN_UNUSED;
 void atn_grouping_release(atn_ctx *cx, atn_grouping *g);
 /* Begins a group; rows and keys go to the last one. */

@@ -415,11 +415,15 @@ static unsigned looks(const void *params_, const atn_input *in)
     return t->mode == GLOBAL ? ATN_LOOKS_KEYS | ATN_LOOKS_QUERIES : 0;
 }
 
-/* Keys, rows since which, scores, weights, candidates; what was kept when. */
-static double bytes(const void *params_, const atn_input *in)
+/* Keys, rows since which, scores, weights, candidates; what was kept when, as it grows
+ * and as the plan has it; a dense pass. */
+static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
 {
+    const atn_head *h = &in->head[0];
+
     (void)params_;
-    return (7 * 8 + 7 * sizeof(atn_slice)) * (double)(in->head[0].nk + 1);
+    return (10 * 8 + 7 * sizeof(atn_slice)) * (double)(h->nk + 1) +
+           atn_rows_stream_bytes(cx, h, 1) + 24 * (double)(h->nq + h->nk);
 }
 
 const atn_method atn_method_h2o = {
@@ -436,6 +440,8 @@ const atn_method atn_method_h2o = {
     .params_size = sizeof(h2o),
     .budget = "ratio",
     .looks = looks,
+    .dense = "all rows are those of the prompt, or ratios hold the whole text (give "
+             "--prompt N, or smaller ones)",
     .plan = plan,
     .bytes = bytes,
 };

@@ -27,6 +27,8 @@
 #include "approx/chosen.h"
 #include "approx/generate.h"
 #include "approx/rank.h"
+#include "approx/replay.h"
+#include "core/order.h"
 #include "core/rows.h"
 
 typedef struct hip {
@@ -86,7 +88,7 @@ typedef struct search {
     atn_idx *best;
     atn_idx *key; /* those that stand for halves without a score; */
     float *fits;
-    atn_rank_tally *tally;
+    atn_tally *tally;
 } search;
 
 typedef struct found {
@@ -157,7 +159,7 @@ static void score_halves(const search *s, atn_idx n)
         s->score[e] = p->score;
     }
     s->tally->keys += keys;
-    s->tally->pairs += keys * s->q.rows;
+    s->tally->scored += keys * s->q.rows;
 }
 
 static atn_status take(atn_ctx *cx, search *s)
@@ -225,10 +227,10 @@ typedef struct job {
     hip t;          /* lengths no longer than the head */
     atn_idx prompt; /* rows from there on are decoded */
     atn_chosen *blocks, *steps;
-    atn_idx unit;          /* tokens in which spans of `blocks` count */
-    atn_idx first, lists;  /* of blocks */
-    atn_idx turn, turns;   /* the first of the turns of `refresh` steps */
-    atn_rank_tally *tally; /* [lists + turns] */
+    atn_idx unit;         /* tokens in which spans of `blocks` count */
+    atn_idx first, lists; /* of blocks */
+    atn_idx turn, turns;  /* the first of the turns of `refresh` steps */
+    atn_tally *tally;     /* [lists + turns] */
 } job;
 
 /* The rows that score for the queries at positions [from, to): of every `stride` the
@@ -248,7 +250,7 @@ static atn_cmat rows_that_score(const job *j, atn_idx from, atn_idx to)
 
 /* Positions [from, to), which have a query. */
 static atn_status find_for(atn_ctx *cx, const job *j, atn_idx from, atn_idx to,
-                           atn_rank_tally *tally, found *out)
+                           atn_tally *tally, found *out)
 {
     search s = {.t = &j->t, .k = j->h->k, .tally = tally};
     atn_status st = ATN_OK;
@@ -327,26 +329,19 @@ done:
 
 /* ---- the plan ---- */
 
-static atn_idx divisor(atn_idx a, atn_idx b)
-{
-    return b == 0 ? a : divisor(b, a % b);
-}
-
 /* Where decoding begins, `end` or later = nowhere. */
 static atn_idx prompt_of(const hip *t, const atn_input *in, atn_idx end)
 {
-    const atn_idx prompt = t->prompt > 0 ? t->prompt : in->prompt;
+    const atn_idx prompt = atn_prompt_known(in, t->prompt);
 
     return prompt > 0 ? prompt : end;
 }
 
-static atn_status open_job(atn_ctx *cx, const atn_input *in, const hip *t, job *j)
+/* No larger than what there is. */
+static void set_sizes(const atn_input *in, const hip *t, job *j)
 {
-    const atn_head *h = j->h;
-    const atn_frame f = atn_head_frame(h, 1);
+    const atn_frame f = atn_head_frame(j->h, 1);
     const atn_idx end = f.first + f.nq, most = ATN_MAX(end, f.nk);
-    atn_status st = ATN_OK;
-    atn_frame blocks = f;
 
     j->t = *t;
     j->t.block = ATN_MIN(t->block, most);
@@ -356,7 +351,18 @@ static atn_status open_job(atn_ctx *cx, const atn_input *in, const hip *t, job *
     j->t.k = ATN_MIN(t->k, f.nk);
     j->t.window = ATN_MIN(t->window, most);
     j->prompt = prompt_of(t, in, end);
-    j->unit = blocks.block = divisor(j->t.block_q, j->t.block);
+    j->unit = atn_common_divisor(j->t.block_q, j->t.block);
+}
+
+static atn_status open_job(atn_ctx *cx, const atn_input *in, const hip *t, job *j)
+{
+    const atn_frame f = atn_head_frame(j->h, 1);
+    const atn_idx end = f.first + f.nq;
+    atn_status st = ATN_OK;
+    atn_frame blocks = f;
+
+    set_sizes(in, t, j);
+    blocks.block = j->unit;
     ATN_TRY(atn_chosen_open(cx, &blocks, j->t.block_q, &j->blocks));
     atn_chosen_lists(j->blocks, &j->first, &j->lists);
     j->lists -= j->first;
@@ -408,23 +414,21 @@ static atn_status plan(atn_ctx *cx, const atn_input *in, const void *params_,
     const atn_arena_mark mark = atn_arena_save(cx);
     const hip *t = params_;
     job j = {.h = &in->head[first]};
+    atn_tally all;
     atn_pattern *p = NULL;
     atn_status st = ATN_OK;
 
     ATN_ASSERT(n == 1);
     if (j.h->layer < t->dense_layers) {
-        out->branches = out->branch[0].parts = 1;
-        out->branch[0].part[0].all = true;
+        atn_plan_all(out);
         goto done;
     }
     ATN_TRY(open_job(cx, in, t, &j));
     ATN_TRY(atn_parallel(cx, j.lists + j.turns, plan_one, &j, "hip"));
     ATN_TRY(join(cx, &j, &p));
-    atn_plan_mask(out, p, 0);
-    out->tile_rows = j.t.block_q;
-    out->tile_keys = j.t.block;
-    atn_rank_count(j.tally, j.lists + j.turns, j.h->q.cols, &out->index_flops,
-                   &out->index_bytes, &out->ties);
+    atn_plan_mask(out, p, 0, j.t.block_q, j.t.block);
+    all = atn_tally_sum(j.tally, j.lists + j.turns);
+    atn_tally_gathered(&all, j.h->q.cols, out);
 done:
     atn_chosen_abandon(cx, j.blocks);
     atn_chosen_abandon(cx, j.steps);
@@ -439,6 +443,41 @@ static unsigned looks(const void *params_, const atn_input *in)
 
     if (t->block_q == 1 || in->head[0].layer < t->dense_layers) return 0;
     return ATN_LOOKS_QUERIES | (t->window < t->block_q - 1 ? ATN_LOOKS_KEYS : 0);
+}
+
+/* Of one search on every thread, with what it found. */
+static double search_bytes(const job *j)
+{
+    const double chunks = (double)((j->t.k - 1) / j->t.block + 1);
+    const double rows = (double)j->t.block_q / (double)j->t.stride + 1;
+
+    return chunks * (3 * sizeof(piece) + 48 + 3 * sizeof(atn_span) +
+                     24 * (double)j->t.block) +
+           sizeof(float) * rows * (double)j->h->q.cols +
+           atn_rank_bytes((atn_idx)rows, j->h->q.cols);
+}
+
+static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
+{
+    const hip *t = params_;
+    job j = {.h = &in->head[0]};
+    const atn_idx first = ATN_MAX(j.h->sight.offset, 0), end = first + j.h->nq;
+    atn_head late = *j.h; /* the rows that are decoded */
+    double bytes = 0, chunks;
+
+    if (j.h->layer < t->dense_layers) return 0;
+    set_sizes(in, t, &j);
+    chunks = (double)((j.t.k - 1) / j.t.block + 1);
+    if (j.prompt < end) {
+        late.sight.offset = ATN_MAX(j.prompt, first);
+        late.nq = end - late.sight.offset;
+        bytes =
+            atn_chosen_bytes(cx, &late, 1, 1, chunks) + 48 * (double)(first + j.h->nq);
+    }
+    return bytes + atn_chosen_bytes(cx, j.h, j.unit, j.t.block_q, chunks) +
+           sizeof(atn_tally) *
+               ((double)(j.h->nq / j.t.block_q + j.h->nq / j.t.refresh) + 4) +
+           cx->threads * search_bytes(&j);
 }
 
 const atn_method atn_method_hip = {
@@ -456,4 +495,5 @@ const atn_method atn_method_hip = {
     .budget = "k",
     .looks = looks,
     .plan = plan,
+    .bytes = bytes,
 };

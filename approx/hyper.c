@@ -31,6 +31,7 @@
 #include "approx/chosen.h"
 #include "approx/grouping.h"
 #include "core/kernels/kernels.h"
+#include "core/order.h"
 #include "core/rng.h"
 #include "core/rows.h"
 
@@ -245,6 +246,7 @@ static atn_status draw_slots(atn_ctx *cx, const atn_input *in, job *j)
     if (!atn_mul(j->drawn, m, &count))
         ATN_FAIL(ATN_MEMORY, "hyper: %lld x %lld samples are too many",
                  (long long)j->drawn, (long long)m);
+    ATN_TRY(atn_draws_need(cx, in->draws, &what));
     ATN_TAKE(slots, count);
     for (atn_idx c = 0; c < j->n_calls; c++) {
         if (!j->calls[c].samples) continue;
@@ -418,8 +420,9 @@ static atn_status group_all(atn_ctx *cx, job *j, atn_branch *to)
         keys += (double)c->nk;
         keys += blocks * (1 + (double)ATN_MIN(c->samples ? j->t->samples : 0, c->nk));
     }
-    ATN_TRY(atn_grouping_open(cx, (atn_idx)groups, (atn_idx)rows, (atn_idx)keys, true,
-                              "hyper: blocks and samples", &g));
+    ATN_TRY(atn_grouping_open(
+        cx, &(atn_grouping_size){(atn_idx)groups, (atn_idx)rows, (atn_idx)keys, true},
+        "hyper: blocks and samples", &g));
     for (atn_idx e = 0; e < j->n_calls; e++) {
         ATN_TRY(group_call(cx, j, &j->calls[e], slots, &g));
         if (j->calls[e].samples) slots += j->t->samples;
@@ -432,13 +435,6 @@ done:
 
 /* ---- the plan ---- */
 
-static int by_place(const void *a_, const void *b_)
-{
-    const atn_idx a = *(const atn_idx *)a_, b = *(const atn_idx *)b_;
-
-    return (a > b) - (a < b);
-}
-
 /* What is exact: segments on the diagonal, and boxes. */
 static atn_status plan_exact(atn_ctx *cx, job *j, atn_branch *to)
 {
@@ -446,7 +442,7 @@ static atn_status plan_exact(atn_ctx *cx, job *j, atn_branch *to)
     atn_status st = ATN_OK;
 
     if (j->n_leaves > 0) {
-        qsort(j->leaves, (size_t)j->n_leaves, sizeof *j->leaves, by_place);
+        qsort(j->leaves, (size_t)j->n_leaves, sizeof *j->leaves, atn_by_idx);
         ATN_TRY(atn_pattern_segments(cx, &f, j->leaves, j->n_leaves,
                                      &to->part[to->parts].pattern));
         to->parts++;
@@ -489,8 +485,7 @@ static atn_status plan(atn_ctx *cx, const atn_input *in, const void *params_,
     out->branches = 1;
     ATN_TRY(find_calls(cx, &j));
     if (j.n_calls == 0) {
-        b->parts = 1;
-        b->part[0].all = true;
+        atn_plan_all(out);
         goto done;
     }
     ATN_TRY(draw_planes(cx, in, &j));
@@ -506,13 +501,29 @@ done:
     return st;
 }
 
-static double bytes(const void *params_, const atn_input *in)
+/* Groups, of as many levels as the halves have: blocks, each with its keys and samples;
+ * hashes; and of a causal head what is exact. */
+static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
 {
     const hyper *t = params_;
     const atn_head *h = &in->head[0];
+    const double nq = (double)h->nq, nk = (double)h->nk;
+    const double halves = 2 * nk / (double)t->min + 2;
+    const double levels =
+        h->sight.causal ? ATN_MAX(log2(nk / (double)t->min) + 2, 0) : 2;
+    /* a level has half of the rows and half of the keys */
+    const double blocks = levels / 2 * (nk / (double)t->block + 2) + halves;
+    const double exact = sizeof(call) + sizeof(range) + 3 * sizeof(atn_box) +
+                         3 * sizeof(atn_slice) + 6 * sizeof(atn_idx);
+    const double keys =
+        levels / 2 * nk + blocks * (1 + ATN_MIN((double)t->samples, nk));
 
-    return 40 * (double)(h->nq + h->nk) +
-           8 * (double)h->q.cols * (double)t->projections;
+    if (h->sight.causal && h->nk <= t->min) return 0;
+    return 24 * blocks + 4 * levels / 2 * nq + 8 * keys + 40 * (nq + nk) +
+           (h->sight.causal ? 2 * halves * exact : 0) +
+           4 * halves * (double)ATN_MIN(t->samples, h->nk) +
+           8 * (double)h->q.cols * (double)t->projections +
+           cx->threads * 4.0 * HASH_ROWS * (double)(h->q.cols + 32);
 }
 
 /* Rows of a rectangle are sorted together, and there is one where the first is. */
@@ -538,6 +549,7 @@ const atn_method atn_method_hyper = {
     .params_size = sizeof(hyper),
     .budget = "samples",
     .looks = looks,
+    .dense = "texts up to `min` tokens stay dense (give a smaller min, and block)",
     .plan = plan,
     .bytes = bytes,
 };

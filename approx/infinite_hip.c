@@ -32,6 +32,7 @@
 #include "approx/chosen.h"
 #include "approx/generate.h"
 #include "approx/rank.h"
+#include "core/order.h"
 #include "core/rows.h"
 
 typedef struct infinite {
@@ -91,7 +92,7 @@ typedef struct job {
     atn_idx unit;          /* tokens in which spans of them count */
     atn_idx members, sets; /* heads of a set */
     atn_idx first, lists;
-    atn_rank_tally *tally; /* [sets lists] */
+    atn_tally *tally; /* [sets lists] */
 } job;
 
 /* What one block of queries has left. */
@@ -107,7 +108,7 @@ typedef struct search {
     const atn_head *heads; /* [members] */
     atn_idx from, to;      /* positions of the queries */
     atn_idx lo, behind;    /* keys below lo are not seen; descents stop behind this */
-    atn_rank_tally *tally;
+    atn_tally *tally;
 } search;
 
 /* Means of the queries of a block, `rows` of them each, counted from its beginning. */
@@ -168,7 +169,7 @@ static atn_idx descend(const search *s, const atn_head *h, const atn_rank *r,
         c->score[e] = ATN_MAX(c->score[e], fit);
     }
     s->tally->keys += 2 * n;
-    s->tally->pairs += 2 * n * r->rows;
+    s->tally->scored += 2 * n * r->rows;
     return n;
 }
 
@@ -320,11 +321,6 @@ done:
 
 /* ---- the plans ---- */
 
-static atn_idx divisor(atn_idx a, atn_idx b)
-{
-    return b == 0 ? a : divisor(b, a % b);
-}
-
 static atn_status open_job(atn_ctx *cx, const infinite *t, atn_idx n, job *j)
 {
     atn_frame f = atn_head_frame(j->heads, 1);
@@ -337,7 +333,7 @@ static atn_status open_job(atn_ctx *cx, const infinite *t, atn_idx n, job *j)
     j->t.window = ATN_MIN(t->window, most + t->chunks.at[0]);
     j->members = j->shared ? n : 1;
     j->sets = n / j->members;
-    j->unit = divisor(j->t.block_q, t->chunks.at[t->chunks.n - 1]);
+    j->unit = atn_common_divisor(j->t.block_q, t->chunks.at[t->chunks.n - 1]);
     f.block = j->unit;
     ATN_TAKE(j->kept, j->sets);
     memset(j->kept, 0, (size_t)j->sets * sizeof *j->kept);
@@ -375,20 +371,24 @@ done:
 /* Plans of a set, which share what the search cost. */
 static atn_status plan_set(atn_ctx *cx, job *j, atn_idx set, atn_plan *out)
 {
+    const atn_tally all = atn_tally_sum(j->tally + set * j->lists, j->lists);
     atn_pattern *p = NULL;
     atn_status st = ATN_OK;
 
     ATN_TRY(join(cx, j, set, &p));
-    for (atn_idx m = 0; m < j->members; m++) {
-        atn_plan_mask(&out[m], m == 0 ? p : atn_pattern_keep(p), 0);
-        out[m].tile_rows = j->t.block_q;
-        out[m].tile_keys = ATN_MIN(j->t.chunks.at[j->t.chunks.n - 1], j->heads->nk);
-    }
-    atn_rank_count(j->tally + set * j->lists, j->lists, j->heads->q.cols,
-                   &out->index_flops, &out->index_bytes, &out->ties);
-    atn_rank_share(out, j->members);
+    for (atn_idx m = 0; m < j->members; m++)
+        atn_plan_mask(&out[m], m == 0 ? p : atn_pattern_keep(p), 0, j->t.block_q,
+                      ATN_MIN(j->t.chunks.at[j->t.chunks.n - 1], j->heads->nk));
+    atn_tally_gathered(&all, j->heads->q.cols, out);
+    atn_tally_share(out, j->members);
 done:
     return st;
+}
+
+/* As published a layer shares, however it is set. */
+static bool shares(const infinite *t, const atn_input *in)
+{
+    return t->share == 1 || in->as_published;
 }
 
 static atn_status plan(atn_ctx *cx, const atn_input *in, const void *params_,
@@ -396,15 +396,12 @@ static atn_status plan(atn_ctx *cx, const atn_input *in, const void *params_,
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     const infinite *t = params_;
-    job j = {.heads = &in->head[first], .shared = t->share == 1 || in->as_published};
+    job j = {.heads = &in->head[first], .shared = shares(t, in)};
     atn_status st = ATN_OK;
 
     ATN_TRY(check(cx, t));
     if (j.heads->layer < t->dense_layers) {
-        for (atn_idx h = 0; h < n; h++) {
-            out[h].branches = out[h].branch[0].parts = 1;
-            out[h].branch[0].part[0].all = true;
-        }
+        for (atn_idx h = 0; h < n; h++) atn_plan_all(&out[h]);
         goto done;
     }
     ATN_TRY(open_job(cx, t, n, &j));
@@ -426,6 +423,52 @@ static unsigned looks(const void *params_, const atn_input *in)
            (t->window < 2 * t->chunks.at[0] - 1 ? ATN_LOOKS_KEYS : 0);
 }
 
+static atn_unit unit_of(const void *params_, const atn_input *in)
+{
+    return shares(params_, in) ? ATN_UNIT_LAYER : ATN_UNIT_HEAD;
+}
+
+/* Of one block of queries on every thread: all stages, and the judging of one. */
+static double stages_bytes(const infinite *t, const atn_head *h, atn_idx block_q)
+{
+    const double nk = (double)h->nk;
+    double most = 0, sum = 0, rows = 1;
+
+    for (int s = 0; s < t->chunks.n; s++) {
+        const double size = (double)t->chunks.at[s];
+        double n = nk / size + 2;
+
+        if (s > 0)
+            n = ATN_MIN(n, (double)t->keep.at[s - 1] / size + 2 +
+                               (double)t->chunks.at[s - 1] / size);
+        sum += n;
+        most = ATN_MAX(most, n);
+        rows = ATN_MAX(rows, (double)block_q / (double)t->rows.at[s] + 2);
+    }
+    return sum * (2 * sizeof(atn_span) + 16) + most * 48 + 4096 +
+           sizeof(float) * rows * (double)h->q.cols +
+           atn_rank_bytes((atn_idx)rows, h->q.cols);
+}
+
+static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
+{
+    const infinite *t = params_;
+    const atn_head *h = &in->head[0];
+    const atn_idx most = ATN_MAX(ATN_MAX(h->sight.offset, 0) + h->nq, h->nk);
+    const atn_idx block_q = ATN_MIN(t->block_q, most);
+    const atn_idx last = t->chunks.n > 0 ? t->chunks.at[t->chunks.n - 1] : 1;
+    const atn_idx unit = atn_common_divisor(block_q, last);
+    const double lists = (double)(h->nq / block_q) + 2;
+    double set;
+
+    if (h->layer < t->dense_layers || t->chunks.n < 1 || t->rows.n < t->chunks.n ||
+        t->keep.n < t->chunks.n - 1)
+        return 0;
+    set = atn_chosen_bytes(cx, h, unit, block_q, (double)(t->k / last + 2)) +
+          sizeof(atn_tally) * lists + 2048;
+    return set + cx->threads * stages_bytes(t, h, block_q);
+}
+
 const atn_method atn_method_infinite_hip = {
     .id = "infinite_hip",
     .title = "InfiniteHiP attention",
@@ -435,10 +478,14 @@ const atn_method atn_method_infinite_hip = {
     .reads = ATN_READS_QK,
     .sides = ATN_CAUSAL,
     .unit = ATN_UNIT_LAYER,
+    .unit_of = unit_of,
     .publishes = true,
     .params = params,
     .params_size = sizeof(infinite),
     .budget = "k",
     .looks = looks,
+    .dense = "sink, window and k hold the whole text, or layers are below dense_layers "
+             "(give smaller ones)",
     .plan = plan,
+    .bytes = bytes,
 };

@@ -363,6 +363,18 @@ done:
     return st;
 }
 
+double atn_influence_bytes(const atn_ctx *cx, const atn_head *h, atn_idx n_heads)
+{
+    atn_influence x = {.rows = block_of(h, h->nq - 1) + 1, .keys = (h->nk + B - 1) / B};
+    const job j = {.heads = h, .n_heads = n_heads, .out = &x};
+    const double rows = (double)x.rows, keys = (double)x.keys;
+
+    /* the proxy, a row of it again, and squares of values */
+    return sizeof(double) * (rows * keys + rows + keys) + 4 * (double)h->nk +
+           sizeof(atn_idx) * (rows + 1) +
+           ATN_MIN(cx->threads, rows) * (tile_bytes(&j) + 1024);
+}
+
 void atn_influence_release(atn_ctx *cx, atn_influence *x)
 {
     atn_free(cx, x->proxy);

@@ -39,4 +39,6 @@ typedef struct atn_influence {
 atn_status atn_influence_run(atn_ctx *cx, const atn_head *heads, atn_idx n_heads,
                              const float *d_o, atn_idx layer_rows, atn_idx skip_rows,
                              atn_influence *out) ATN_WARN_UNUSED;
+/* Bytes of that at most without d_o, heads with values. */
+double atn_influence_bytes(const atn_ctx *cx, const atn_head *h, atn_idx n_heads);
 void atn_influence_release(atn_ctx *cx, atn_influence *x);

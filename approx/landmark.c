@@ -49,11 +49,10 @@ typedef struct work {
     const atn_idx *at; /* [n] landmarks, ascending */
     atn_idx n;
     atn_scored keys; /* of landmarks */
-    atn_idx rows;    /* of a tile */
     int64_t *ptr;    /* [nq + 1] the past blocks that each row keeps .. */
     int32_t *kept;   /* .. ascending */
     atn_chosen *own; /* tokens of the own blocks */
-    atn_tally *tally;
+    atn_tally tally;
 } work;
 
 /* ---- rows ---- */
@@ -136,29 +135,24 @@ done:
     return st;
 }
 
-static atn_status retrieve_tile(atn_ctx *cx, atn_idx t, void *state)
+static atn_span past_landmarks(const void *state, atn_idx i)
+{
+    const mark_row r = mark_row_of(state, i);
+
+    return (atn_span){r.first, r.own};
+}
+
+static atn_status retrieve_tile(atn_ctx *cx, void *state, const atn_row_tile *t,
+                                atn_tally *tally)
 {
     const work *w = state;
-    const atn_idx from = t * w->rows, to = ATN_MIN(from + w->rows, w->h->nq);
-    const atn_cmat q = {atn_crow(w->h->q, from), to - from, w->h->q.cols, w->h->q.ld};
-    const atn_arena_mark mark = atn_arena_save(cx);
-    atn_idx lo = w->n, hi = 0;
     atn_status st = ATN_OK;
     atn_mat z;
 
-    for (atn_idx i = from; i < to; i++) {
-        const mark_row r = mark_row_of(w, i);
-
-        if (r.first >= r.own) continue;
-        lo = ATN_MIN(lo, r.first);
-        hi = ATN_MAX(hi, r.own);
-    }
-    lo = ATN_MIN(lo, hi);
-    ATN_TRY(atn_scored_tile(cx, &w->keys, q, lo, hi, &z));
-    for (atn_idx i = from; i < to; i++)
-        ATN_TRY(retrieve(cx, w, i, atn_row(z, i - from), lo, &w->tally[t]));
+    ATN_TRY(atn_scored_queries(cx, &w->keys, w->h, t, &z));
+    for (atn_idx i = t->from; i < t->to; i++)
+        ATN_TRY(retrieve(cx, w, i, atn_row(z, i - t->from), t->lo, tally));
 done:
-    atn_arena_rewind(cx, mark);
     return st;
 }
 
@@ -255,12 +249,11 @@ done:
 static atn_status make_plan(atn_ctx *cx, const work *w, atn_pattern *own, atn_plan *out)
 {
     const double d = (double)w->h->k.cols;
-    const atn_idx tiles = (w->h->nq - 1) / w->rows + 1;
-    const atn_tally all = atn_tally_sum(w->tally, tiles);
+    const atn_tally all = w->tally;
     atn_status st = ATN_OK;
     atn_idx lost = 0;
 
-    atn_plan_mask(out, own, 0);
+    atn_plan_mask(out, own, 0, 1, 1);
     if (w->ptr[w->h->nq] > 0) {
         out->branch[0].parts = 2;
         ATN_TRY(make_groups(cx, w, &out->branch[0].part[1].groups, &lost));
@@ -317,9 +310,6 @@ static atn_status prepare(atn_ctx *cx, work *w)
         w->ptr[i + 1] = w->ptr[i] + ATN_MIN(r.own - r.first, w->m->k);
     }
     ATN_TAKE(w->kept, w->ptr[h->nq]);
-    w->rows = atn_scored_rows(w->n);
-    ATN_TAKE(w->tally, (h->nq - 1) / w->rows + 1);
-    memset(w->tally, 0, (size_t)((h->nq - 1) / w->rows + 1) * sizeof *w->tally);
 done:
     return st;
 }
@@ -330,6 +320,7 @@ static atn_status plan(atn_ctx *cx, const atn_input *in, const void *values,
     const atn_head *h = &in->head[first];
     const atn_frame f = atn_head_frame(h, 1);
     work w = {.h = h, .m = values};
+    atn_scoring s = {"landmark", h->nq, 0, past_landmarks, retrieve_tile, &w};
     atn_status st = ATN_OK;
     atn_pattern *own = NULL;
 
@@ -337,7 +328,8 @@ static atn_status plan(atn_ctx *cx, const atn_input *in, const void *values,
     ATN_TRY(find_landmarks(cx, in, h, w.m, &w));
     ATN_TRY(prepare(cx, &w));
     ATN_TRY(atn_chosen_open(cx, &f, 1, &w.own));
-    ATN_TRY(atn_parallel(cx, (h->nq - 1) / w.rows + 1, retrieve_tile, &w, "landmark"));
+    s.vectors = w.n;
+    ATN_TRY(atn_scored_run(cx, &s, &w.tally));
     st = atn_chosen_finish(cx, w.own, &own);
     w.own = NULL;
     ATN_TRY(st);
@@ -348,7 +340,7 @@ done:
 }
 
 /* Landmarks, and the lists of what rows keep. */
-static double bytes(const void *values, const atn_input *in)
+static double bytes(const atn_ctx *cx, const void *values, const atn_input *in)
 {
     const landmark *m = values;
     const atn_head *h = &in->head[0];
@@ -357,8 +349,10 @@ static double bytes(const void *values, const atn_input *in)
     if (m->every > 0) n = (double)(h->nk / m->every);
     for (atn_idx j = 0; m->every == 0 && in->role && j < h->nk; j++)
         n += in->role[j] == ATN_ROLE_LANDMARK;
-    return (double)h->nq * (64 + 4 * ATN_MIN((double)m->k, n)) +
-           n * (32 + 8 * (double)h->k.cols);
+    return atn_chosen_bytes(cx, h, 1, 1, 1) +
+           (double)h->nq * (8 + 8 * ATN_MIN((double)m->k, n)) + 8 * (double)h->nk +
+           n * (72 + 8 * (double)h->k.cols) +
+           atn_scored_bytes(cx, (atn_idx)n, h->k.cols) + cx->threads * 24 * n;
 }
 
 const atn_method atn_method_landmark = {
@@ -372,6 +366,8 @@ const atn_method atn_method_landmark = {
     .params = params,
     .params_size = sizeof(landmark),
     .budget = "k",
+    .dense = "a row without landmarks before it keeps all (import --roles FILE, or "
+             "give every=N)",
     .plan = plan,
     .bytes = bytes,
 };

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "approx/lines.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "core/wide_rows.h"
@@ -78,30 +79,17 @@ done:
 
 /* ---- the best of them ---- */
 
-atn_idx atn_lines_best(double *score, atn_idx n, atn_idx k, atn_idx forced,
-                       atn_idx from, atn_span *out, double *scratch, int64_t *ties)
+atn_idx atn_lines_best(double *score, atn_idx n, const atn_lines_rule *r, atn_span *out,
+                       double *scratch, int64_t *ties)
 {
-    atn_idx spans = 0, end = -1;
-    atn_cut cut;
-
-    if (k <= 0) return 0;
-    for (atn_idx j = 0; j < ATN_MIN(forced, n); j++) score[j] = 1e300;
-    cut = atn_cut_at_count(score, n, k, scratch, ties);
-    for (atn_idx j = 0; j < n; j++) {
-        if (!(score[j] > cut.at) && !(score[j] == cut.at && cut.ties > 0)) continue;
-        cut.ties -= score[j] == cut.at;
-        if (j == end)
-            out[spans - 1].hi++;
-        else
-            out[spans++] = (atn_span){from + j, from + j + 1};
-        end = j + 1;
-    }
-    return spans;
+    if (r->k <= 0) return 0;
+    for (atn_idx j = 0; j < ATN_MIN(r->forced, n); j++) score[j] = 1e300;
+    return atn_cut_spans(score, n, atn_cut_at_count(score, n, r->k, scratch, ties),
+                         r->from, out);
 }
 
-atn_status atn_lines_pattern(atn_ctx *cx, const atn_frame *f, const atn_span *columns,
-                             atn_idx n_columns, const atn_span *diagonals,
-                             atn_idx n_diagonals, atn_pattern **out)
+atn_status atn_lines_pattern(atn_ctx *cx, const atn_frame *f, atn_lines_list columns,
+                             atn_lines_list diagonals, atn_pattern **out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     const atn_idx end = (f->first + f->nq - 1) / f->block + 1;
@@ -110,12 +98,12 @@ atn_status atn_lines_pattern(atn_ctx *cx, const atn_frame *f, const atn_span *co
     atn_box *boxes = NULL;
 
     *out = NULL;
-    ATN_TAKE(boxes, n_columns);
-    for (atn_idx c = 0; c < n_columns; c++)
-        boxes[c] = (atn_box){{ATN_MIN(columns[c].lo, end - 1), end}, columns[c]};
-    ATN_TRY(atn_pattern_shift(cx, f, diagonals, n_diagonals, 0, &slash));
-    if (n_columns > 0) {
-        ATN_TRY(atn_pattern_boxes(cx, f, boxes, n_columns, &vertical));
+    ATN_TAKE(boxes, columns.n);
+    for (atn_idx c = 0; c < columns.n; c++)
+        boxes[c] = (atn_box){{ATN_MIN(columns.at[c].lo, end - 1), end}, columns.at[c]};
+    ATN_TRY(atn_pattern_shift(cx, f, diagonals.at, diagonals.n, 0, &slash));
+    if (columns.n > 0) {
+        ATN_TRY(atn_pattern_boxes(cx, f, boxes, columns.n, &vertical));
         st = atn_pattern_union(cx, slash, vertical, out);
     } else {
         *out = slash;
@@ -139,7 +127,8 @@ atn_status atn_means_of(atn_ctx *cx, const atn_head *h, atn_idx block, atn_means
     const atn_idx part = before ? ATN_MIN(block - before, h->nq) : 0;
     atn_status st = ATN_OK;
 
-    *out = (atn_means){.first = f.first / block,
+    *out = (atn_means){.d = d,
+                       .first = f.first / block,
                        .lists = (f.first + f.nq - 1) / block - f.first / block + 1,
                        .blocks = (h->nk - 1) / block + 1};
     ATN_TAKE(out->q, out->lists * d);
@@ -155,9 +144,38 @@ done:
 }
 
 atn_status atn_means_product(atn_ctx *cx, const atn_means *m, atn_idx at, atn_idx n,
-                             atn_idx d, double scale, double *z)
+                             double scale, double *z)
 {
+    const atn_idx d = m->d;
     const atn_cmat q = {m->q + at * d, n, d, d}, k = {m->k, m->blocks, d, d};
 
     return atn_wide_product(cx, q, k, scale, z, m->blocks);
+}
+
+/* ---- bytes ---- */
+
+double atn_lines_bytes(const atn_head *h)
+{
+    const double reach = (double)(ATN_MAX(h->sight.offset, 0) + h->nq);
+
+    return sizeof(double) * ((double)h->nk + reach) + atn_wide_bytes(h);
+}
+
+double atn_lines_pattern_bytes(double columns, double diagonals)
+{
+    /* offsets and sums of them; boxes, slices twice and ends */
+    const double diagonal = sizeof(atn_span) + sizeof(atn_idx);
+    const double column = sizeof(atn_box) + 2 * sizeof(atn_slice) + 2 * sizeof(atn_idx);
+
+    return 4096 + diagonals * diagonal + columns * column;
+}
+
+double atn_means_bytes(const atn_ctx *cx, const atn_head *h, atn_idx block)
+{
+    const double blocks = (double)h->nk / (double)block + 2;
+    const double lists = (double)h->nq / (double)block + 2;
+    const double tasks = ceil(lists / ATN_MEANS_ROWS);
+
+    return sizeof(float) * (double)h->q.cols * (blocks + lists) +
+           fmin(cx->threads, tasks) * (ATN_MEANS_ROWS + 4) * blocks * sizeof(double);
 }

@@ -23,27 +23,44 @@ typedef struct atn_lines {
 atn_status atn_lines_sum(atn_ctx *cx, const atn_head *h, atn_idx last,
                          atn_lines *out) ATN_WARN_UNUSED;
 
-/* The k largest of score [n], of which the first `forced` come first (they are
- * overwritten), as spans from `from` on into out [k]; returns how many spans. ties as
- * of atn_cut_at_count; scratch [n]. */
-atn_idx atn_lines_best(double *score, atn_idx n, atn_idx k, atn_idx forced,
-                       atn_idx from, atn_span *out, double *scratch, int64_t *ties);
-/* Columns and distances in blocks of the frame, sorted spans that do not touch. */
-atn_status atn_lines_pattern(atn_ctx *cx, const atn_frame *f, const atn_span *columns,
-                             atn_idx n_columns, const atn_span *diagonals,
-                             atn_idx n_diagonals, atn_pattern **out) ATN_WARN_UNUSED;
+/* Bytes of that at most, with what making it takes. */
+double atn_lines_bytes(const atn_head *h);
+
+/* The k largest scores are kept; the first `forced` come first; score 0 is of line
+ * `from`. */
+typedef struct atn_lines_rule {
+    atn_idx k, forced, from;
+} atn_lines_rule;
+/* Of score [n], where those forced are overwritten, as spans into out [k]; returns how
+ * many spans. ties as of atn_cut_at_count; scratch [n]. */
+atn_idx atn_lines_best(double *score, atn_idx n, const atn_lines_rule *r, atn_span *out,
+                       double *scratch, int64_t *ties);
+/* Sorted spans that do not touch. */
+typedef struct atn_lines_list {
+    atn_span *at;
+    atn_idx n;
+} atn_lines_list;
+/* Columns and distances in blocks of the frame. */
+atn_status atn_lines_pattern(atn_ctx *cx, const atn_frame *f, atn_lines_list columns,
+                             atn_lines_list diagonals,
+                             atn_pattern **out) ATN_WARN_UNUSED;
+/* Bytes of it at most, with what making it takes. */
+double atn_lines_pattern_bytes(double columns, double diagonals);
 
 /* Means of the queries of every block at absolute positions, [lists, d], and of the
  * keys, [blocks, d]. In the arena. */
 typedef struct atn_means {
-    atn_idx first, lists, blocks; /* block rows first .. first + lists - 1 */
+    atn_idx d, first, lists, blocks; /* block rows first .. first + lists - 1 */
     float *q, *k;
 } atn_means;
 atn_status atn_means_of(atn_ctx *cx, const atn_head *h, atn_idx block,
                         atn_means *out) ATN_WARN_UNUSED;
+/* Bytes of that, and of scores of ATN_MEANS_ROWS block rows, twice those of one block
+ * row, on every thread. */
+double atn_means_bytes(const atn_ctx *cx, const atn_head *h, atn_idx block);
 /* Block rows that are scored together, so that keys are packed for all of them. */
 enum { ATN_MEANS_ROWS = 16 };
 /* z [n, blocks] <- scale times the products of the means of block rows first + at ..,
  * n of them. */
 atn_status atn_means_product(atn_ctx *cx, const atn_means *m, atn_idx at, atn_idx n,
-                             atn_idx d, double scale, double *z) ATN_WARN_UNUSED;
+                             double scale, double *z) ATN_WARN_UNUSED;

@@ -18,6 +18,12 @@ const atn_method *const atn_methods[] = {
 
 static const atn_param no_params[] = {ATN_PARAM_END};
 
+bool atn_always(const void *params)
+{
+    (void)params;
+    return true;
+}
+
 const char *atn_method_id(int i)
 {
     for (const atn_method *const *m = atn_methods; *m; m++) {
@@ -107,8 +113,14 @@ atn_choice_facts atn_choice_describe(const atn_choice *c)
     const atn_method *m = c->method;
 
     if (m)
-        return (atn_choice_facts){m->title, m->family, m->text,     m->source,
-                                  m->reads, m->sides,  m->publishes};
+        return (atn_choice_facts){.title = m->title,
+                                  .family = m->family,
+                                  .text = m->text,
+                                  .source = m->source,
+                                  .reads = m->reads,
+                                  .sides = m->sides,
+                                  .publishes = m->publishes,
+                                  .oracle = m->oracle && m->oracle(c->values)};
     return (atn_choice_facts){.title = g->title,
                               .family = "static",
                               .text = g->text,
@@ -133,14 +145,15 @@ unsigned atn_choice_looks(const atn_choice *c, const atn_input *in)
     return c->method->looks(c->values, in);
 }
 
-atn_unit atn_choice_unit(const atn_choice *c)
+atn_unit atn_choice_unit(const atn_choice *c, const atn_input *in)
 {
-    return c->method ? c->method->unit : ATN_UNIT_HEAD;
+    if (!c->method) return ATN_UNIT_HEAD;
+    return c->method->unit_of ? c->method->unit_of(c->values, in) : c->method->unit;
 }
 
 atn_idx atn_choice_heads(const atn_choice *c, const atn_input *in)
 {
-    switch (atn_choice_unit(c)) {
+    switch (atn_choice_unit(c, in)) {
     case ATN_UNIT_LAYER:
         return in->heads;
     case ATN_UNIT_GROUP:
@@ -170,26 +183,10 @@ static atn_status check_needs(atn_ctx *cx, const atn_method *m, const atn_input 
                  "%s reads the grid of the tokens, and the capture names none (give "
                  "--grid AxBxC, or import with it)",
                  m->id);
-    if ((m->reads & ATN_READS_ROLES) && !in->role)
-        ATN_FAIL(ATN_DATA,
-                 "%s reads roles of tokens, and the capture names none (import --roles "
-                 "FILE)",
-                 m->id);
     if ((m->reads & ATN_READS_STEPS) && in->steps < 2)
         ATN_FAIL(ATN_DATA,
                  "%s reads several steps of a layer, and the capture has one (import "
                  "--steps)",
-                 m->id);
-    if ((m->reads & ATN_READS_PROMPT) && in->prompt <= 0)
-        ATN_FAIL(
-            ATN_DATA,
-            "%s has to know where the prompt ends, and the capture does not say it "
-            "(give --prompt N)",
-            m->id);
-    if ((m->reads & ATN_READS_PRE) && (!in->q_pre || !in->k_pre || !in->turn))
-        ATN_FAIL(ATN_DATA,
-                 "%s reads queries and keys from before the rotary embedding, and the "
-                 "capture has none (capture --save q_pre,k_pre)",
                  m->id);
     if ((m->reads & ATN_READS_TURN) &&
         (in->rotary < 0 || (in->rotary > 0 && !in->turn)))
@@ -211,26 +208,31 @@ atn_status atn_choice_check(atn_ctx *cx, const atn_choice *c, const atn_input *i
     return c->method ? check_needs(cx, c->method, in) : ATN_OK;
 }
 
+static atn_layout layout_of(const atn_input *in, atn_idx head)
+{
+    const atn_head *h = &in->head[head];
+
+    return (atn_layout){.nk = h->nk,
+                        .nq = h->nq,
+                        .first = ATN_MAX(h->sight.offset, 0),
+                        .heads = in->heads,
+                        .layer = h->layer,
+                        .seed = in->seed,
+                        .draws = in->draws,
+                        .head = head,
+                        .grid = in->grid};
+}
+
 /* A static pattern as a plan. */
 static atn_status plan_static(atn_ctx *cx, const atn_choice *c, const atn_input *in,
                               atn_idx head, atn_plan *out)
 {
-    const atn_head *h = &in->head[head];
-    const atn_layout l = {.nk = h->nk,
-                          .nq = h->nq,
-                          .first = ATN_MAX(h->sight.offset, 0),
-                          .heads = in->heads,
-                          .layer = h->layer,
-                          .seed = in->seed,
-                          .draws = in->draws,
-                          .head = head,
-                          .grid = in->grid};
+    const atn_layout l = layout_of(in, head);
     atn_pattern *p = NULL;
     atn_status st = ATN_OK;
 
     ATN_TRY(c->generator->make(cx, c->values, &l, &p));
-    out->tile_rows = p->frame.block;
-    atn_plan_mask(out, p, p->heads == 1 ? 0 : head);
+    atn_plan_mask(out, p, p->heads == 1 ? 0 : head, p->frame.block, p->frame.block);
 done:
     return st;
 }
@@ -257,4 +259,19 @@ done:
         for (atn_idx k = 0; k < n; k++) atn_plan_release(cx, &out[k]);
     atn_arena_rewind(cx, mark);
     return st;
+}
+
+double atn_choice_bytes(const atn_ctx *cx, const atn_choice *c, const atn_input *in)
+{
+    const atn_head *h = &in->head[0];
+    double bytes = 0;
+
+    if (h->nq < 1 || h->nk < 1) return ATN_METHOD_LITTLE;
+    if (c->method && c->method->bytes) bytes = c->method->bytes(cx, c->values, in);
+    if (c->generator && c->generator->bytes) {
+        const atn_layout l = layout_of(in, 0);
+
+        bytes = c->generator->bytes(c->values, &l);
+    }
+    return bytes + ATN_METHOD_LITTLE;
 }

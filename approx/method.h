@@ -28,13 +28,10 @@ enum {
     ATN_READS_V = 2,
     ATN_READS_WEIGHTS = 4, /* dense attention, streamed: an oracle */
     ATN_READS_GRID = 8,    /* a grid of tokens */
-    ATN_READS_ROLES = 16,  /* roles of tokens, such as landmarks */
-    ATN_READS_STEPS = 32,  /* earlier steps of the same layer */
-    ATN_READS_PROMPT = 64, /* where the prompt ends */
-    ATN_READS_DRAWS = 128, /* random numbers */
-    ATN_READS_PRE = 256,   /* queries and keys before the rotary embedding */
-    ATN_READS_TURN = 512,  /* how the rotary embedding turns, if there is one */
-    ATN_READS_PAST = 1024, /* earlier steps where there are any: none are fine */
+    ATN_READS_STEPS = 16,  /* earlier steps of the same layer */
+    ATN_READS_DRAWS = 32,  /* random numbers */
+    ATN_READS_TURN = 64,   /* how the rotary embedding turns, if there is one */
+    ATN_READS_PAST = 128,  /* earlier steps where there are any: none are fine */
 };
 /* Masks it is defined for. */
 enum { ATN_CAUSAL = 1, ATN_BIDIRECTIONAL = 2, ATN_BOTH_WAYS = 3 };
@@ -43,6 +40,9 @@ enum { ATN_CAUSAL = 1, ATN_BIDIRECTIONAL = 2, ATN_BOTH_WAYS = 3 };
 enum { ATN_LOOKS_KEYS = 1, ATN_LOOKS_QUERIES = 2 };
 /* Heads that are planned together. */
 typedef enum atn_unit { ATN_UNIT_HEAD, ATN_UNIT_GROUP, ATN_UNIT_LAYER } atn_unit;
+
+/* Bytes that any choice may take, and that no bound has to count. */
+#define ATN_METHOD_LITTLE 0x1p16
 
 /* The attention of one layer at one step, as a method sees it. All borrowed. */
 typedef struct atn_input atn_input;
@@ -53,12 +53,11 @@ struct atn_input {
     const atn_list
         *grid; /* 1 to 3 axes, row-major, the tokens beyond it are text; NULL */
     const uint8_t *role;   /* [nk] of atn_role, NULL */
-    const atn_input *step; /* [steps] all steps of this layer, this one is step[at]; */
-    int steps, at;         /* steps = 0: there is only this one */
-    const float *q_pre, *k_pre; /* [heads, nq, d], [heads / group, nk, d]; NULL */
-    const double *turn; /* [rotary] radians a position, as atn_model_info; NULL */
-    atn_idx rotary;     /* 0 = there is none, -1 = unknown */
-    int layers;         /* of the model, 0 = unknown */
+    const atn_input *step; /* steps of this layer, up to this one, step[at] */
+    int steps, at;         /* how many there are in all; 0: only this one */
+    const double *turn;    /* [rotary] radians a position, as atn_model_info; NULL */
+    atn_idx rotary;        /* 0 = there is none, -1 = unknown */
+    int layers;            /* of the model, 0 = unknown */
     uint64_t seed;
     atn_draws *draws;  /* NULL = draw, keep nothing */
     bool as_published; /* with the bugs of the reference code, which the card lists */
@@ -71,13 +70,19 @@ typedef struct atn_method {
     const char *text;   /* what a row attends to, one line */
     unsigned reads;     /* ATN_READS_* */
     unsigned sides;     /* ATN_CAUSAL, ATN_BIDIRECTIONAL */
-    atn_unit unit;
+    /* Does it choose by the attention that it approximates, or by rows that come later,
+     * so that it says what could be had and is no choice? NULL = no. */
+    bool (*oracle)(const void *params);
+    atn_unit unit; /* the largest that it has */
+    atn_unit (*unit_of)(const void *params, const atn_input *in); /* NULL = unit */
     bool publishes;          /* as_published makes a difference */
     const atn_param *params; /* NULL = none */
     size_t params_size;
     const atn_preset *presets; /* NULL = none */
     const char *budget;        /* the parameter that --budget fits; NULL = none */
     bool budget_falls;         /* a larger one keeps less */
+    const char
+        *dense; /* when it keeps everything, and the remedy; NULL = nothing special */
     /* ATN_LOOKS_*, on a causal head; NULL = nothing ahead. */
     unsigned (*looks)(const void *params, const atn_input *in);
     /* out [n], zeroed but for tiles of 1 x 1, are the plans of heads first ..
@@ -86,9 +91,15 @@ typedef struct atn_method {
      * one thread; goes parallel by itself. */
     atn_status (*plan)(atn_ctx *cx, const atn_input *in, const void *params,
                        atn_idx first, atn_idx n, atn_plan *out);
-    /* Bytes that plan takes for a unit beside its result, NULL = little. */
-    double (*bytes)(const void *params, const atn_input *in);
+    /* Bytes at most that plan has in use at a time for a unit, its result among them;
+     * of that also what is only known to be less than a bound, as lists of keys. It is
+     * asked before data are there: heads have shapes (v.data not NULL where there are
+     * values), the rest of the input is there but for tensors, draws and earlier steps,
+     * whose heads stand for themselves. NULL = ATN_METHOD_LITTLE. */
+    double (*bytes)(const atn_ctx *cx, const void *params, const atn_input *in);
 } atn_method;
+
+bool atn_always(const void *params); /* an oracle, however it is set */
 
 extern const atn_method *const atn_methods[]; /* by id, NULL-terminated; no patterns */
 
@@ -116,13 +127,13 @@ const char *atn_choice_id(const atn_choice *c); /* of the preset, where it is on
 typedef struct atn_choice_facts {
     const char *title, *family, *text, *source;
     unsigned reads, sides;
-    bool publishes;
+    bool publishes, oracle;
 } atn_choice_facts;
 atn_choice_facts atn_choice_describe(const atn_choice *c);
 /* Its budget parameter, NULL = none. */
 const atn_param *atn_choice_budget(const atn_choice *c, bool *falls);
 unsigned atn_choice_looks(const atn_choice *c, const atn_input *in);
-atn_unit atn_choice_unit(const atn_choice *c);
+atn_unit atn_choice_unit(const atn_choice *c, const atn_input *in);
 /* DATA says what the layer lacks for it and how to provide that; USAGE what the mask
  * forbids. */
 atn_status atn_choice_check(atn_ctx *cx, const atn_choice *c,
@@ -131,5 +142,7 @@ atn_status atn_choice_check(atn_ctx *cx, const atn_choice *c,
  * released when it fails. n = atn_choice_heads. */
 atn_status atn_choice_plan(atn_ctx *cx, const atn_choice *c, const atn_input *in,
                            atn_idx first, atn_plan *out) ATN_WARN_UNUSED;
+/* Bytes at most of that, as of a method; the unit's plans are among them. */
+double atn_choice_bytes(const atn_ctx *cx, const atn_choice *c, const atn_input *in);
 /* Heads of a unit of this layer. */
 atn_idx atn_choice_heads(const atn_choice *c, const atn_input *in);

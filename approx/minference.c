@@ -26,6 +26,7 @@
  * Limits  prefill of causal heads.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include <math.h>
 #include <string.h>
 
 #include "approx/lines.h"
@@ -128,8 +129,7 @@ done:
  * the queries; one that ends within 64 keys of the range so far makes that longer by a
  * whole block. Columns beyond the last range are lost. */
 typedef struct rounding {
-    const atn_span *columns, *diagonals;
-    atn_idx n_columns, n_diagonals;
+    atn_lines_list columns, diagonals;
     atn_chosen *chosen;
 } rounding;
 
@@ -137,11 +137,11 @@ typedef struct rounding {
  * diagonal there is one at the own queries, beyond them where all are too far. */
 static atn_idx round_ranges(const rounding *r, atn_idx end, atn_span *out)
 {
-    const atn_idx none = r->n_diagonals > 0 ? end + KERNEL : end + 1;
+    const atn_idx none = r->diagonals.n > 0 ? end + KERNEL : end + 1;
     atn_idx n = 0;
 
-    for (atn_idx s = r->n_diagonals; s-- > 0;)
-        for (atn_idx g = r->diagonals[s].hi; g-- > r->diagonals[s].lo;) {
+    for (atn_idx s = r->diagonals.n; s-- > 0;)
+        for (atn_idx g = r->diagonals.at[s].hi; g-- > r->diagonals.at[s].lo;) {
             const atn_idx to = ATN_MAX(end - g, (atn_idx)KERNEL);
 
             if (g >= end) continue;
@@ -164,13 +164,14 @@ static atn_status round_row(atn_ctx *cx, atn_idx task, void *state)
 
     atn_chosen_lists(r->chosen, &first, &past);
     end = (first + task + 1) * KERNEL;
-    for (atn_idx s = 0; s < r->n_diagonals; s++)
-        reach += r->diagonals[s].hi - r->diagonals[s].lo;
-    ATN_TAKE(spans, reach + r->n_columns + 1);
+    for (atn_idx s = 0; s < r->diagonals.n; s++)
+        reach += r->diagonals.at[s].hi - r->diagonals.at[s].lo;
+    ATN_TAKE(spans, reach + r->columns.n + 1);
     n = round_ranges(r, end, spans);
     reach = spans[n - 1].hi;
-    for (atn_idx c = 0; c < r->n_columns && r->columns[c].lo < reach; c++)
-        spans[n++] = (atn_span){r->columns[c].lo, ATN_MIN(r->columns[c].hi, reach)};
+    for (atn_idx c = 0; c < r->columns.n && r->columns.at[c].lo < reach; c++)
+        spans[n++] =
+            (atn_span){r->columns.at[c].lo, ATN_MIN(r->columns.at[c].hi, reach)};
     ATN_TRY(atn_chosen_put(cx, r->chosen, first + task, spans, n));
 done:
     atn_arena_rewind(cx, mark);
@@ -208,18 +209,17 @@ done:
 }
 
 /* The best spans of n scores, into the arena; scores stay. */
-static atn_status best(atn_ctx *cx, const double *score, atn_idx n, atn_idx k,
-                       atn_idx forced, atn_idx from, atn_span **out, atn_idx *spans,
-                       int64_t *ties)
+static atn_status best(atn_ctx *cx, const double *score, atn_idx n,
+                       const atn_lines_rule *rule, atn_lines_list *out, int64_t *ties)
 {
     double *copy = NULL, *scratch = NULL;
     atn_status st = ATN_OK;
 
-    ATN_TAKE(*out, ATN_MIN(k, n));
+    ATN_TAKE(out->at, ATN_MIN(rule->k, n));
     ATN_TAKE(copy, n);
     ATN_TAKE(scratch, n);
     if (n > 0) memcpy(copy, score, (size_t)n * sizeof *copy);
-    *spans = atn_lines_best(copy, n, k, forced, from, *out, scratch, ties);
+    out->n = atn_lines_best(copy, n, rule, out->at, scratch, ties);
 done:
     return st;
 }
@@ -232,26 +232,22 @@ static atn_status vertical_slash(atn_ctx *cx, const planning *p, atn_idx v, atn_
     const atn_frame f = atn_head_frame(p->h, 1);
     const atn_lines *l = &p->lines;
     const double d = (double)p->h->q.cols;
-    atn_span *columns = NULL, *diagonals = NULL;
+    const atn_lines_rule columns = {v, ATN_MAX(p->t->v_first - l->key0, 0), l->key0};
+    const atn_lines_rule diagonals = {s, p->t->s_first, 0};
     atn_status st = ATN_OK;
     rounding r = {0};
 
-    ATN_TRY(best(cx, l->column, l->keys, v, ATN_MAX(p->t->v_first - l->key0, 0),
-                 l->key0, &columns, &r.n_columns, &out->ties));
-    ATN_TRY(best(cx, l->diagonal, l->reach, s, p->t->s_first, 0, &diagonals,
-                 &r.n_diagonals, &out->ties));
+    ATN_TRY(best(cx, l->column, l->keys, &columns, &r.columns, &out->ties));
+    ATN_TRY(best(cx, l->diagonal, l->reach, &diagonals, &r.diagonals, &out->ties));
     out->tile_rows =
         KERNEL;         /* it gathers columns one by one, and 64 queries touch 64 */
     out->tile_keys = 1; /* keys of a diagonal */
     out->flops = (2 * d + 2) * l->pairs;
     out->bytes = ATN_COST_BYTES * (d * (double)(l->keys + l->rows) + l->pairs);
-    r.columns = columns;
-    r.diagonals = diagonals;
     if (round)
         ATN_TRY(rounded(cx, p, &r, out));
     else
-        ATN_TRY(atn_lines_pattern(cx, &f, columns, r.n_columns, diagonals,
-                                  r.n_diagonals, &out->pattern));
+        ATN_TRY(atn_lines_pattern(cx, &f, r.columns, r.diagonals, &out->pattern));
 done:
     atn_arena_rewind(cx, mark);
     return st;
@@ -281,7 +277,7 @@ static atn_status score_blocks(atn_ctx *cx, atn_idx task, void *state)
     ATN_TAKE(z, n * b->means.blocks);
     ATN_TAKE(scratch, b->means.blocks);
     ATN_TAKE(spans, b->means.blocks);
-    ATN_TRY(atn_means_product(cx, &b->means, at, n, h->q.cols, 1, z));
+    ATN_TRY(atn_means_product(cx, &b->means, at, n, 1, z));
     for (atn_idx r = 0; r < n; r++) {
         const atn_idx list = b->means.first + at + r;
         atn_idx lo, hi, kept;
@@ -290,8 +286,9 @@ static atn_status score_blocks(atn_ctx *cx, atn_idx task, void *state)
         if (lo >= hi) continue;
         lo /= b->block;
         hi = (hi - 1) / b->block + 1;
-        kept = atn_lines_best(z + r * b->means.blocks + lo, hi - lo, b->k, 0, lo, spans,
-                              scratch, &b->ties[at + r]);
+        kept = atn_lines_best(z + r * b->means.blocks + lo, hi - lo,
+                              &(atn_lines_rule){b->k, 0, lo}, spans, scratch,
+                              &b->ties[at + r]);
         ATN_TRY(atn_chosen_put(cx, b->chosen, list, spans, kept));
     }
 done:
@@ -543,10 +540,8 @@ static atn_status plan(atn_ctx *cx, const atn_input *in, const void *params_,
 
     (void)n;
     ATN_TRY(make(cx, &p, &s));
-    atn_plan_mask(out, s.pattern, 0);
+    atn_plan_mask(out, s.pattern, 0, s.tile_rows, s.tile_keys);
     s.pattern = NULL;
-    out->tile_rows = s.tile_rows;
-    out->tile_keys = s.tile_keys;
     out->index_flops = s.flops;
     out->index_bytes = s.bytes;
     out->ties = s.ties;
@@ -554,6 +549,87 @@ done:
     atn_pattern_destroy(cx, s.pattern);
     atn_arena_rewind(cx, mark);
     return st;
+}
+
+/* ---- bytes ---- */
+
+/* Scores, scratch and spans of v columns and s diagonals as they are chosen, and the
+ * pattern of them. */
+static double chosen_lines_bytes(const planning *p, double v, double s)
+{
+    const double n = (double)p->h->nk;
+    const double reach = (double)(ATN_MAX(p->h->sight.offset, 0) + p->h->nq);
+
+    v = fmin(v, n);
+    s = fmin(s, reach);
+    /* of all lines at most half begin a span */
+    return 16 * (n + reach) + sizeof(atn_span) * (v + s) +
+           atn_lines_pattern_bytes(fmin(v, n / 2 + 1), fmin(s, reach / 2 + 1));
+}
+
+/* The same in the blocks of the kernel. */
+static double rounded_bytes(const atn_ctx *cx, const planning *p, double v, double s)
+{
+    const double n = (double)p->h->nk;
+    const double reach = (double)(ATN_MAX(p->h->sight.offset, 0) + p->h->nq);
+    const double lines = fmin(v, n) + fmin(s, reach) + 2;
+
+    return 16 * (n + reach) + sizeof(atn_span) * lines * (1 + cx->threads) +
+           atn_chosen_bytes(cx, p->h, 1, KERNEL, lines);
+}
+
+static double block_bytes(const atn_ctx *cx, const planning *p, atn_idx block,
+                          atn_idx k)
+{
+    return atn_means_bytes(cx, p->h, block) +
+           atn_chosen_bytes(cx, p->h, block, block, (double)k) +
+           sizeof(int64_t) * ((double)p->h->nq / (double)block + 2);
+}
+
+/* The lines, all candidates, and the rows that decide. */
+static double search_bytes(const atn_ctx *cx, const planning *p)
+{
+    const double rows = (double)ATN_MIN(p->t->rows, p->h->nq);
+    const double row = sizeof(double) * CANDIDATES + sizeof(atn_idx) +
+                       sizeof(float) * (double)p->h->q.cols;
+    /* a row has no more spans than every other key, and room for those of all lines */
+    const double spans = 4 * (double)(p->h->nq + p->h->nk);
+    double bytes =
+        rows * row + fmin(cx->threads, rows) * (atn_wide_bytes(p->h) + spans);
+
+    for (int c = 0; c < CANDIDATES; c++) {
+        const atn_idx v = candidates[c].v, s = candidates[c].s;
+        const atn_idx k = scaled(p, ((p->h->nk - 1) / v + 1) / s);
+
+        if (candidates[c].form == BLOCK) bytes += block_bytes(cx, p, v, ATN_MAX(k, 1));
+        if (candidates[c].form == VERTICAL_SLASH)
+            bytes += chosen_lines_bytes(p, (double)scaled(p, v), (double)scaled(p, s));
+    }
+    return bytes;
+}
+
+static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
+{
+    const minference *t = params_;
+    const planning p = {.t = t, .h = &in->head[0], .as_published = in->as_published};
+    const double v = (double)ATN_MAX(scaled(&p, t->v), t->v_least);
+    const double s = (double)ATN_MAX(scaled(&p, t->s), t->s_least);
+    double bytes = 0;
+
+    switch (t->form) {
+    case SEARCH:
+        bytes = atn_lines_bytes(p.h) + search_bytes(cx, &p);
+        if (p.as_published) bytes += rounded_bytes(cx, &p, INFINITY, INFINITY);
+        break;
+    case VERTICAL_SLASH:
+        bytes = atn_lines_bytes(p.h) + (p.as_published ? rounded_bytes(cx, &p, v, s)
+                                                       : chosen_lines_bytes(&p, v, s));
+        break;
+    case BLOCK:
+        bytes = block_bytes(cx, &p, t->block, scaled(&p, t->k));
+        break;
+    }
+    return bytes;
 }
 
 /* The last rows decide for all; in a block, its mean. */
@@ -586,4 +662,5 @@ const atn_method atn_method_minference = {
     .budget = "ratio",
     .looks = looks,
     .plan = plan,
+    .bytes = bytes,
 };

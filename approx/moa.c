@@ -14,7 +14,7 @@
  * Cost    nothing at run time. The profile: see approx/influence.h; the plan: H^2 nb
  *         density times the spans to choose from.
  * Limits  where no plan is that sparse, every head gets its shortest span. Texts below
- *         64 tokens are dense.
+ *         192 tokens leave nothing to choose.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
@@ -23,7 +23,7 @@
 #include "approx/chosen.h"
 #include "approx/span_file.h"
 
-enum { POOL_NONE, POOL_MAX, LENGTH_MOST = 1 << 24 };
+enum { POOL_NONE, POOL_MAX, LENGTH_MOST = 1 << 24, CHOICE = 3 };
 
 typedef struct moa {
     double density;
@@ -162,15 +162,20 @@ done:
     return st;
 }
 
+static atn_draw rules_of(const atn_input *in)
+{
+    return (atn_draw){.what = "rules",
+                      .purpose = "moa/rules",
+                      .layer = in->head[0].layer,
+                      .head = -1,
+                      .rows = in->heads,
+                      .cols = 2};
+}
+
 /* The rules as numbers "rules.layer-LLL" [heads, 2], or those of a file of draws. */
 static atn_status exchange(atn_ctx *cx, const atn_input *in, atn_span_rule *rules)
 {
-    const atn_draw w = {.what = "rules",
-                        .purpose = "moa/rules",
-                        .layer = in->head[0].layer,
-                        .head = -1,
-                        .rows = in->heads,
-                        .cols = 2};
+    const atn_draw w = rules_of(in);
     atn_status st = ATN_OK;
     float *numbers = NULL;
 
@@ -215,19 +220,41 @@ static atn_status plan(atn_ctx *cx, const atn_input *in, const void *params_,
         atn_pattern *p = NULL;
 
         ATN_TRY(atn_pattern_shift(cx, &f, &near, 1, 1, &p));
-        out[h].tile_rows = out[h].tile_keys = ATN_SPAN_BLOCK;
-        atn_plan_mask(&out[h], p, 0);
+        atn_plan_mask(&out[h], p, 0, ATN_SPAN_BLOCK, ATN_SPAN_BLOCK);
     }
 done:
     return st;
 }
 
+/* Of fewer whole blocks than CHOICE all are the first or the last one: there is nothing
+ * to choose. */
 static unsigned looks(const void *params_, const atn_input *in)
 {
+    const atn_draw w = rules_of(in);
     const moa *t = params_;
 
-    (void)in;
-    return t->plan[0] ? 0 : ATN_LOOKS_KEYS | ATN_LOOKS_QUERIES;
+    if (t->plan[0] || atn_draws_have(in->draws, &w)) return 0;
+    if (in->head[0].nk / ATN_SPAN_BLOCK < CHOICE) return 0;
+    return ATN_LOOKS_KEYS | ATN_LOOKS_QUERIES;
+}
+
+/* The influence of a unit; rules, and losses of a choice a block and unit; the table of
+ * the cheapest. */
+static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
+{
+    const moa *t = params_;
+    const atn_head *h = &in->head[0];
+    const atn_idx heads = t->pool == POOL_MAX ? in->group : 1;
+    const double units = (double)(in->heads / heads);
+    const double blocks = (double)(h->nk / ATN_SPAN_BLOCK) + 1;
+    const double spent = (t->density * units + 1) * blocks;
+    const double plans = 512 * (double)in->heads;
+
+    if (t->plan[0]) return plans + 0x1p16;
+    return plans + atn_span_rules_bytes((double)t->shortest, (double)t->profile) +
+           units * blocks * sizeof(double) + 4 * blocks * sizeof(double) +
+           ATN_MAX(atn_influence_bytes(cx, h, heads),
+                   sizeof(double) * (units + 1) * (spent + 1));
 }
 
 const atn_method atn_method_moa = {
@@ -244,4 +271,5 @@ const atn_method atn_method_moa = {
     .budget = "density",
     .looks = looks,
     .plan = plan,
+    .bytes = bytes,
 };

@@ -15,7 +15,6 @@
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
-#include <string.h>
 
 #include "approx/blocks.h"
 #include "approx/generate.h"
@@ -36,25 +35,15 @@ typedef struct work {
     const atn_head *h;
     const moba *m;
     atn_scored means;
-    atn_idx rows; /* of a tile */
     atn_chosen *chosen;
-    atn_tally *tally; /* [tiles] */
 } work;
 
-/* The past blocks that some row of a tile has. */
-static void past_blocks(const work *w, atn_idx from, atn_idx to, atn_idx *lo,
-                        atn_idx *hi)
+static atn_span past_blocks(const void *state, atn_idx i)
 {
-    *lo = w->means.n;
-    *hi = 0;
-    for (atn_idx i = from; i < to; i++) {
-        const atn_block_row r = atn_block_row_of(w->h, i, w->m->block);
+    const work *w = state;
+    const atn_block_row r = atn_block_row_of(w->h, i, w->m->block);
 
-        if (r.first >= r.past) continue;
-        *lo = ATN_MIN(*lo, r.first);
-        *hi = ATN_MAX(*hi, r.past);
-    }
-    *lo = ATN_MIN(*lo, *hi);
+    return (atn_span){r.first, r.past};
 }
 
 /* Row i; gates [0] is that of block lo. */
@@ -83,22 +72,17 @@ done:
     return st;
 }
 
-static atn_status choose_tile(atn_ctx *cx, atn_idx t, void *state)
+static atn_status choose_tile(atn_ctx *cx, void *state, const atn_row_tile *t,
+                              atn_tally *tally)
 {
     const work *w = state;
-    const atn_idx from = t * w->rows, to = ATN_MIN(from + w->rows, w->h->nq);
-    const atn_cmat q = {atn_crow(w->h->q, from), to - from, w->h->q.cols, w->h->q.ld};
-    const atn_arena_mark mark = atn_arena_save(cx);
     atn_status st = ATN_OK;
-    atn_idx lo, hi;
     atn_mat gates;
 
-    past_blocks(w, from, to, &lo, &hi);
-    ATN_TRY(atn_scored_tile(cx, &w->means, q, lo, hi, &gates));
-    for (atn_idx i = from; i < to; i++)
-        ATN_TRY(choose_row(cx, w, i, atn_row(gates, i - from), lo, &w->tally[t]));
+    ATN_TRY(atn_scored_queries(cx, &w->means, w->h, t, &gates));
+    for (atn_idx i = t->from; i < t->to; i++)
+        ATN_TRY(choose_row(cx, w, i, atn_row(gates, i - t->from), t->lo, tally));
 done:
-    atn_arena_rewind(cx, mark);
     return st;
 }
 
@@ -109,8 +93,8 @@ static atn_status plan(atn_ctx *cx, const atn_input *in, const void *values,
     const moba *m = values;
     const atn_idx blocks = (h->nk - 1) / m->block + 1, d = h->k.cols;
     const atn_frame f = atn_head_frame(h, 1);
-    work w = {.h = h, .m = m, .rows = atn_scored_rows(blocks)};
-    const atn_idx tiles = (h->nq - 1) / w.rows + 1;
+    work w = {.h = h, .m = m};
+    const atn_scoring s = {"moba", h->nq, blocks, past_blocks, choose_tile, &w};
     atn_status st = ATN_OK;
     atn_pattern *p = NULL;
     float *means = NULL;
@@ -118,18 +102,14 @@ static atn_status plan(atn_ctx *cx, const atn_input *in, const void *values,
 
     ATN_ASSERT(n == 1);
     ATN_TAKE(means, blocks * d);
-    ATN_TAKE(w.tally, tiles);
-    memset(w.tally, 0, (size_t)tiles * sizeof *w.tally);
     atn_block_means(h->k, m->block, means);
     ATN_TRY(atn_scored_pack(cx, (atn_cmat){means, blocks, d, d}, &w.means));
     ATN_TRY(atn_chosen_open(cx, &f, 1, &w.chosen));
-    ATN_TRY(atn_parallel(cx, tiles, choose_tile, &w, "moba"));
+    ATN_TRY(atn_scored_run(cx, &s, &all));
     st = atn_chosen_finish(cx, w.chosen, &p);
     w.chosen = NULL;
     ATN_TRY(st);
-    atn_plan_mask(out, p, 0);
-    out->tile_keys = ATN_MIN(m->block, h->nk);
-    all = atn_tally_sum(w.tally, tiles);
+    atn_plan_mask(out, p, 0, 1, ATN_MIN(m->block, h->nk));
     atn_tally_cost(&all, h, blocks, 1, out);
 done:
     atn_chosen_abandon(cx, w.chosen);
@@ -137,14 +117,17 @@ done:
 }
 
 /* A row's list is at most k spans, with what the heap adds. */
-static double bytes(const void *values, const atn_input *in)
+static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
 {
-    const moba *m = values;
+    const moba *m = params_;
     const atn_head *h = &in->head[0];
-    const double blocks = (double)((h->nk - 1) / m->block + 1);
+    const atn_idx blocks = (h->nk - 1) / m->block + 1, rows = atn_scored_rows(blocks);
+    const double n = (double)blocks, tiles = ceil((double)h->nq / (double)rows);
 
-    return (double)h->nq * (48 + 8 * ATN_MIN((double)m->k, blocks)) +
-           8 * blocks * (double)h->k.cols;
+    return atn_chosen_bytes(cx, h, 1, 1, (double)m->k) +
+           atn_scored_bytes(cx, blocks, h->k.cols) +
+           sizeof(float) * n * (double)h->k.cols + sizeof(atn_tally) * tiles +
+           cx->threads * 32 * n;
 }
 
 const atn_method atn_method_moba = {

@@ -20,6 +20,7 @@
  * each, so that a row is in O(log n) groups.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include <math.h>
 #include <string.h>
 
 #include "approx/generate.h"
@@ -328,11 +329,28 @@ done:
     return st;
 }
 
-static double bytes(const void *values, const atn_input *in)
+/* Compressed keys of a head: ranges of blocks, each with the rows that have it, and what
+ * they stand for; gates of three branches. */
+static double head_bytes(const nsa *s, const atn_head *h)
 {
-    const nsa *s = values;
+    const double blocks = (double)((h->nk - 1) / s->block + 1);
+    const double ranges = log2(blocks) + 1;
+    const double dv = h->v.data ? (double)h->v.cols : 0;
 
-    return atn_group_blocks_bytes(&in->head[0], s->block, s->k);
+    return 2 * blocks * 3 * sizeof(int64_t) + sizeof(int32_t) * ranges * blocks +
+           sizeof(int32_t) * (double)h->nq * (ranges / 2 + 2) +
+           sizeof(float) * blocks * ((double)h->k.cols + dv) +
+           sizeof(int64_t) * blocks + 8 * (double)h->nk +
+           2 * GATES * sizeof(float) * (double)h->nq + 2048;
+}
+
+static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
+{
+    const nsa *s = params_;
+    const atn_head *h = &in->head[0];
+
+    return atn_group_blocks_bytes(cx, h, s->block, s->k) +
+           (double)in->group * head_bytes(s, h);
 }
 
 const atn_method atn_method_nsa = {

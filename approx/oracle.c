@@ -273,16 +273,29 @@ done:
     return st;
 }
 
+/* Of tiles of weights on all threads, two or three numbers a key and `more` beside. */
+static double running_bytes(const atn_ctx *cx, const atn_oracle *o, double more)
+{
+    const atn_head *h = o->head;
+    const double n = (double)h->nk, nq = (double)h->nq, block = (double)o->block;
+    const double most = (double)atn_wide_rows(h);
+    const double rows = o->block == 1 ? most : fmin(most, block);
+    const double tasks = o->block == 1 ? ceil(nq / most) : ceil(nq / block) + 1;
+
+    return fmin(cx->threads, tasks) *
+           (atn_wide_bytes(h) - sizeof(double) * n * (most - rows) +
+            3 * sizeof(double) * n + more);
+}
+
 atn_status atn_oracle_run(atn_ctx *cx, const atn_oracle *o, atn_oracle_visit *visit,
                           void *state, const char *what)
 {
     const atn_head *h = o->head;
     run s = {.o = o, .visit = visit, .state = state, .rows = atn_wide_rows(h)};
-    const double a_row = 2 * sizeof(double) * (double)h->nk;
     atn_status st = ATN_OK;
 
     ATN_ASSERT(!h->sight.rows && !(o->logits && (o->block > 1 || h->p.data)));
-    ATN_TRY(atn_mem_check(cx, cx->threads * (atn_wide_bytes(h) + a_row), what));
+    ATN_TRY(atn_mem_check(cx, running_bytes(cx, o, 0), what));
     if (o->block == 1) {
         s.tasks = (h->nq + s.rows - 1) / s.rows;
         ATN_TRY(atn_parallel(cx, s.tasks, run_tile, &s, what));
@@ -310,20 +323,20 @@ void atn_oracle_cost(const atn_oracle *o, atn_plan *out)
 
 /* ---- what is kept ---- */
 
-/* The spans of what the cut keeps, into out (NULL: none); their number. */
-static atn_idx kept_spans(const atn_oracle_list *l, atn_cut cut, atn_span *out)
+atn_idx atn_cut_spans(const double *w, atn_idx n, atn_cut cut, atn_idx from,
+                      atn_span *out)
 {
     atn_idx spans = 0, end = -1;
 
-    for (atn_idx j = 0; j < l->n; j++) {
-        const double x = l->w[j];
+    for (atn_idx j = 0; j < n; j++) {
+        const double x = w[j];
 
         if (!(x > cut.at) && !(x == cut.at && cut.ties > 0)) continue;
         cut.ties -= x == cut.at;
         if (j == end) {
             if (out) out[spans - 1].hi++;
         } else {
-            if (out) out[spans] = (atn_span){l->lo + j, l->lo + j + 1};
+            if (out) out[spans] = (atn_span){from + j, from + j + 1};
             spans++;
         }
         end = j + 1;
@@ -335,12 +348,12 @@ atn_status atn_oracle_keep(atn_ctx *cx, atn_chosen *c, const atn_oracle_list *li
                            atn_cut cut)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_idx n = kept_spans(list, cut, NULL);
+    const atn_idx n = atn_cut_spans(list->w, list->n, cut, list->lo, NULL);
     atn_status st = ATN_OK;
     atn_span *spans = NULL;
 
     ATN_TAKE(spans, n);
-    kept_spans(list, cut, spans);
+    atn_cut_spans(list->w, list->n, cut, list->lo, spans);
     ATN_TRY(atn_chosen_put(cx, c, list->r, spans, n));
 done:
     atn_arena_rewind(cx, mark);
@@ -361,9 +374,16 @@ atn_status atn_oracle_finish(atn_ctx *cx, const atn_oracle *o, atn_chosen *c,
     atn_status st = ATN_OK;
 
     ATN_TRY(atn_chosen_finish(cx, c, &p));
-    out->tile_rows = o->block;
-    atn_plan_mask(out, p, 0);
+    atn_plan_mask(out, p, 0, o->block, o->block);
     atn_oracle_cost(o, out);
 done:
     return st;
+}
+
+double atn_oracle_bytes(const atn_ctx *cx, const atn_oracle *o, double most)
+{
+    const double n = (double)o->head->nk, spans = fmin(most, n / 2 + 1);
+
+    return atn_chosen_bytes(cx, o->head, o->block, o->block, most) +
+           running_bytes(cx, o, sizeof(atn_span) * spans);
 }

@@ -63,6 +63,10 @@ atn_cut atn_cut_at_sum(const double *w, atn_idx n, double goal, bool beyond,
 atn_cut atn_cut_below_sum(const double *w, atn_idx n, double most, double *scratch);
 /* How many of w [n] a cut keeps. */
 atn_idx atn_cut_keeps(const double *w, atn_idx n, atn_cut cut);
+/* The spans of what it keeps, w [0] being of key `from`, into out (NULL: none); their
+ * number. */
+atn_idx atn_cut_spans(const double *w, atn_idx n, atn_cut cut, atn_idx from,
+                      atn_span *out);
 /* The k largest; *ties (may be NULL) grows by how many equal the last one and are left
  * out. */
 atn_cut atn_cut_at_count(const double *w, atn_idx n, atn_idx k, double *scratch,
@@ -73,6 +77,8 @@ atn_status atn_oracle_keep(atn_ctx *cx, atn_chosen *c, const atn_oracle_list *li
 /* A chosen pattern of rows in blocks of o->block, and its plan. */
 atn_status atn_oracle_open(atn_ctx *cx, const atn_oracle *o,
                            atn_chosen **out) ATN_WARN_UNUSED;
+/* Bytes at most of all of it, where a list keeps at most `most` spans. */
+double atn_oracle_bytes(const atn_ctx *cx, const atn_oracle *o, double most);
 /* Takes c, also on failure. */
 atn_status atn_oracle_finish(atn_ctx *cx, const atn_oracle *o, atn_chosen *c,
                              atn_plan *out) ATN_WARN_UNUSED;

@@ -47,6 +47,8 @@ typedef struct atn_generator {
     atn_idx (*tokens)(const void *params);
     atn_status (*make)(atn_ctx *cx, const void *params, const atn_layout *l,
                        atn_pattern **out);
+    /* Bytes at most that make has in use, the pattern among them; NULL = little. */
+    double (*bytes)(const void *params, const atn_layout *l);
 } atn_generator;
 
 extern const atn_generator *const atn_generators[]; /* by id, NULL-terminated */

@@ -28,6 +28,7 @@
 #include <string.h>
 
 #include "approx/generate.h"
+#include "approx/replay.h"
 #include "core/kernels/kernels.h"
 #include "core/rows.h"
 
@@ -117,11 +118,18 @@ static atn_span seen_of(const pages *p, const page_row *r, atn_idx page)
                       ATN_MIN((page + 1) * p->block, r->at.hi)};
 }
 
+static atn_span pages_of(const void *state, atn_idx i)
+{
+    const page_row r = page_row_of(state, i);
+
+    return (atn_span){r.first, r.end};
+}
+
 /* Some rows and their bounds on whole pages from lo on. */
 typedef struct tile {
     const pages *p;
-    atn_idx from, to, lo;
-    float *q; /* [to - from, 2 d]: q+ and q- by turns */
+    atn_idx from, lo;
+    float *q; /* [rows, 2 d]: q+ and q- by turns */
     atn_mat u;
     range first, last; /* of pages seen in part */
     float *panel;      /* [2 d][16], the vector of such a page in lane 0 */
@@ -138,30 +146,21 @@ static void split_signs(const atn_head *h, atn_idx from, atn_idx to, float *out)
         }
 }
 
-static atn_status open_tile(atn_ctx *cx, const pages *p, atn_idx from, atn_idx to,
+static atn_status open_tile(atn_ctx *cx, const pages *p, const atn_row_tile *at,
                             tile *t)
 {
-    const atn_idx d = p->h->q.cols, width = 2 * d;
+    const atn_idx rows = at->to - at->from, width = 2 * p->h->q.cols;
     atn_status st = ATN_OK;
-    atn_idx hi = 0;
 
-    *t = (tile){.p = p, .from = from, .to = to, .lo = p->of.n};
-    for (atn_idx i = from; i < to; i++) {
-        const page_row r = page_row_of(p, i);
-
-        if (r.first >= r.end) continue;
-        t->lo = ATN_MIN(t->lo, r.first);
-        hi = ATN_MAX(hi, r.end);
-    }
-    t->lo = ATN_MIN(t->lo, hi);
-    ATN_TAKE(t->q, (to - from) * width);
+    *t = (tile){.p = p, .from = at->from, .lo = at->lo};
+    ATN_TAKE(t->q, rows * width);
     ATN_TAKE(t->first.x, width);
     ATN_TAKE(t->last.x, width);
     ATN_TAKE(t->panel, width * ATN_PANEL);
     memset(t->panel, 0, (size_t)(width * ATN_PANEL) * sizeof *t->panel);
-    split_signs(p->h, from, to, t->q);
-    ATN_TRY(atn_scored_tile(cx, &p->of, (atn_cmat){t->q, to - from, width, width},
-                            t->lo, hi, &t->u));
+    split_signs(p->h, at->from, at->to, t->q);
+    ATN_TRY(atn_scored_tile(cx, &p->of, (atn_cmat){t->q, rows, width, width}, at->lo,
+                            at->hi, &t->u));
 done:
     return st;
 }
@@ -209,10 +208,10 @@ atn_status atn_quest_bounds(atn_ctx *cx, const atn_head *h, atn_idx block, atn_i
     tile t;
 
     ATN_TRY(open_pages(cx, h, block, &p));
-    ATN_TRY(open_tile(cx, &p, i, i + 1, &t));
     r = page_row_of(&p, i);
+    *seen = pages_of(&p, i);
+    ATN_TRY(open_tile(cx, &p, &(atn_row_tile){i, i + 1, seen->lo, seen->hi}, &t));
     row_bounds(&t, i, &r, u);
-    *seen = (atn_span){r.first, r.end};
 done:
     atn_arena_rewind(cx, mark);
     return st;
@@ -223,12 +222,15 @@ done:
 typedef struct work {
     const quest *t;
     pages pages;
-    atn_idx rows;      /* of a tile */
     atn_idx prompt;    /* rows at lower positions are dense */
     bool as_published; /* the budget is cut at the keys of the row */
     atn_chosen *chosen;
-    atn_tally *tally; /* [tiles] */
 } work;
+
+static atn_span work_pages(const void *state, atn_idx i)
+{
+    return pages_of(&((const work *)state)->pages, i);
+}
 
 static atn_status choose_row(atn_ctx *cx, const work *w, tile *t, atn_idx i,
                              atn_tally *tally)
@@ -261,19 +263,17 @@ done:
     return st;
 }
 
-static atn_status choose_tile(atn_ctx *cx, atn_idx at, void *state)
+static atn_status choose_tile(atn_ctx *cx, void *state, const atn_row_tile *at,
+                              atn_tally *tally)
 {
     const work *w = state;
-    const atn_idx from = at * w->rows, to = ATN_MIN(from + w->rows, w->pages.h->nq);
-    const atn_arena_mark mark = atn_arena_save(cx);
     atn_status st = ATN_OK;
     tile t;
 
-    ATN_TRY(open_tile(cx, &w->pages, from, to, &t));
-    for (atn_idx i = from; i < to; i++)
-        ATN_TRY(choose_row(cx, w, &t, i, &w->tally[at]));
+    ATN_TRY(open_tile(cx, &w->pages, at, &t));
+    for (atn_idx i = at->from; i < at->to; i++)
+        ATN_TRY(choose_row(cx, w, &t, i, tally));
 done:
-    atn_arena_rewind(cx, mark);
     return st;
 }
 
@@ -295,24 +295,20 @@ static atn_status choose(atn_ctx *cx, const atn_input *in, const quest *q,
 {
     const atn_frame f = atn_head_frame(h, 1);
     work w = {.t = q, .as_published = in->as_published};
+    atn_scoring s = {"quest", h->nq, 0, work_pages, choose_tile, &w};
     atn_status st = ATN_OK;
     atn_pattern *p = NULL;
     atn_tally all;
-    atn_idx tiles;
 
-    if (q->dense_prompt) w.prompt = q->prompt > 0 ? q->prompt : in->prompt;
+    if (q->dense_prompt) w.prompt = atn_prompt_known(in, q->prompt);
     ATN_TRY(open_pages(cx, h, q->block, &w.pages));
-    w.rows = atn_scored_rows(w.pages.of.n);
-    tiles = (h->nq - 1) / w.rows + 1;
-    ATN_TAKE(w.tally, tiles);
-    memset(w.tally, 0, (size_t)tiles * sizeof *w.tally);
+    s.vectors = w.pages.of.n;
     ATN_TRY(atn_chosen_open(cx, &f, 1, &w.chosen));
-    ATN_TRY(atn_parallel(cx, tiles, choose_tile, &w, "quest"));
+    ATN_TRY(atn_scored_run(cx, &s, &all));
     st = atn_chosen_finish(cx, w.chosen, &p);
     w.chosen = NULL;
     ATN_TRY(st);
-    atn_plan_mask(out, p, 0);
-    all = atn_tally_sum(w.tally, tiles);
+    atn_plan_mask(out, p, 0, 1, 1);
     set_cost(h, w.pages.of.n, &all, out);
 done:
     atn_chosen_abandon(cx, w.chosen);
@@ -327,13 +323,12 @@ static atn_status plan(atn_ctx *cx, const atn_input *in, const void *values,
     atn_status st = ATN_OK;
 
     ATN_ASSERT(n == 1);
-    if (q->dense_prompt && q->prompt == 0 && in->prompt <= 0)
+    if (q->dense_prompt && atn_prompt_known(in, q->prompt) == 0)
         ATN_FAIL(ATN_DATA,
                  "quest: the capture does not say where the prompt ends, which shall "
                  "stay dense (give quest:prompt=N)");
     if (h->layer < q->dense) {
-        out->branches = out->branch[0].parts = 1;
-        out->branch[0].part[0].all = true;
+        atn_plan_all(out);
     } else {
         ATN_TRY(choose(cx, in, q, h, out));
     }
@@ -343,15 +338,19 @@ done:
     return st;
 }
 
-static double bytes(const void *values, const atn_input *in)
+static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
 {
-    const quest *q = values;
+    const quest *q = params_;
     const atn_head *h = &in->head[0];
-    const double n = (double)((h->nk - 1) / q->block + 1);
+    const atn_idx blocks = (h->nk - 1) / q->block + 1;
+    const double n = (double)blocks;
     const double most = ATN_MAX((double)q->min_pages, (double)q->k / (double)q->block);
 
-    return (double)h->nq * (48 + 8 * ATN_MIN(most, n)) +
-           16 * (n + ATN_PANEL) * (double)h->k.cols;
+    /* two bounds a page, as they are and packed; tiles of two scores */
+    return atn_chosen_bytes(cx, h, 1, 1, most + 1) +
+           2 * atn_scored_bytes(cx, blocks, h->k.cols) +
+           8 * (n + ATN_PANEL) * (double)h->k.cols + cx->threads * 40 * n +
+           sizeof(atn_tally) * ((double)h->nq / 8 + 1);
 }
 
 const atn_method atn_method_quest = {

@@ -74,23 +74,8 @@ void atn_rank_keys(const atn_rank *r, atn_cmat k, const atn_idx *key, atn_idx n,
     }
 }
 
-void atn_rank_count(const atn_rank_tally *t, atn_idx n, atn_idx d, double *flops,
-                    double *bytes, int64_t *ties)
+double atn_rank_bytes(atn_idx rows, atn_idx d)
 {
-    for (atn_idx e = 0; e < n; e++) {
-        *flops += 2.0 * (double)d * (double)t[e].pairs;
-        *bytes += ATN_COST_BYTES * (double)d * (double)(t[e].keys + t[e].rows);
-        *ties += t[e].ties;
-    }
-}
-
-void atn_rank_share(atn_plan *out, atn_idx n)
-{
-    out[0].index_flops /= (double)n;
-    out[0].index_bytes /= (double)n;
-    for (atn_idx h = 1; h < n; h++) {
-        out[h].index_flops = out[0].index_flops;
-        out[h].index_bytes = out[0].index_bytes;
-        out[h].ties = out[0].ties;
-    }
+    return sizeof(float) *
+           (((double)rows + ATN_PANEL + KEYS) * (double)d + KEYS * ATN_PANEL + 64);
 }

@@ -9,7 +9,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
-#include "core/plan.h"
+#include "approx/tally.h"
 
 /* Some queries, ready to be compared with keys; in the arena. */
 typedef struct atn_rank {
@@ -22,16 +22,4 @@ atn_status atn_rank_open(atn_ctx *cx, atn_cmat q, atn_rank *out) ATN_WARN_UNUSED
 /* k (nk, d); key, out [n]. */
 void atn_rank_keys(const atn_rank *r, atn_cmat k, const atn_idx *key, atn_idx n,
                    float *out);
-
-/* What a search looked at, to be counted: pairs of a query and a key, keys, queries,
- * and candidates left out that score as the last one taken. */
-typedef struct atn_rank_tally {
-    int64_t pairs, keys, rows;
-    int64_t ties;
-} atn_rank_tally;
-/* Adds the tallies [n]: flop, bytes, ties. */
-void atn_rank_count(const atn_rank_tally *t, atn_idx n, atn_idx d, double *flops,
-                    double *bytes, int64_t *ties);
-/* What out [0] counts is one choice of n heads: each of their plans counts its share of
- * flop and bytes, and the same ties. */
-void atn_rank_share(atn_plan *out, atn_idx n);
+double atn_rank_bytes(atn_idx rows, atn_idx d); /* of an open one */

@@ -208,7 +208,7 @@ done:
 
 /* Slices: one for each key that is kept from one full row to the next, or comes and
  * goes between them. Full rows that touch have none. */
-static double bytes(const void *params_, const atn_input *in)
+static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
 {
     const recycled *t = params_;
     const double n = (double)in->head[0].nk, k = ATN_MIN((double)t->k, n);
@@ -216,6 +216,7 @@ static double bytes(const void *params_, const atn_input *in)
     const double every =
         ATN_MAX(t->form == FIXED ? (double)t->stride : (double)t->check, 2.0);
 
+    (void)cx;
     return 5 * 8 * (n + 1) + 4 * sizeof(atn_slice) * ((rows / every + 1) * k + n);
 }
 
@@ -234,7 +235,7 @@ static atn_status plan(atn_ctx *cx, const atn_input *in, const void *params_,
                 .last = atn_replay_last(in)};
 
     r.prompt = atn_replay_prompt(in, t->prompt);
-    ATN_TRY(atn_mem_check(cx, bytes(t, in), "recycled"));
+    ATN_TRY(atn_mem_check(cx, bytes(cx, t, in), "recycled"));
     ATN_TRY(atn_lives_prompt(cx, &r.lives, r.prompt));
     if (r.prompt <= r.last) {
         ATN_TRY(atn_replay_check(cx, "recycled", in, r.prompt - 1));

@@ -28,6 +28,7 @@
 #include "approx/chosen.h"
 #include "approx/dots.h"
 #include "approx/grouping.h"
+#include "core/order.h"
 #include "core/rows.h"
 
 typedef struct reformer {
@@ -223,12 +224,12 @@ done:
 static atn_status group_rounds(atn_ctx *cx, job *j, atn_branch *to)
 {
     const atn_idx rounds = j->t->n_hashes, all = rounds * j->chunks;
+    const atn_grouping_size size = {all, rounds * j->h->nq,
+                                    j->t->across ? 2 * rounds * j->h->nk : 0, false};
     atn_status st = ATN_OK;
     atn_grouping g = {0};
 
-    ATN_TRY(atn_grouping_open(cx, all, rounds * j->h->nq,
-                              j->t->across ? 2 * rounds * j->h->nk : 0, false,
-                              "reformer: chunks of all rounds", &g));
+    ATN_TRY(atn_grouping_open(cx, &size, "reformer: chunks of all rounds", &g));
     j->groups = &g;
     for (atn_idx r = 0; r < rounds; r++)
         for (atn_idx c = 0; c * j->q_chunk < j->h->nq; c++)
@@ -240,13 +241,6 @@ done:
 }
 
 /* ---- pairs count once ---- */
-
-static int by_index(const void *a_, const void *b_)
-{
-    const int32_t a = *(const int32_t *)a_, b = *(const int32_t *)b_;
-
-    return (a > b) - (a < b);
-}
 
 /* The keys that row i sees, each once, ascending; own and seam, zeros before, count the
  * rounds that show each, within the round or across the seam to another. */
@@ -273,7 +267,7 @@ static atn_idx collect(const job *j, atn_idx i, int32_t *own, int32_t *seam,
             }
         }
     }
-    if (n > 1) qsort(out, (size_t)n, sizeof *out, by_index);
+    if (n > 1) qsort(out, (size_t)n, sizeof *out, atn_by_int32);
     return n;
 }
 
@@ -320,7 +314,7 @@ static atn_status choose_union(atn_ctx *cx, job *j, atn_plan *out)
     ATN_TRY(atn_parallel(cx, tasks, choose_rows, j, "reformer"));
     st = atn_chosen_finish(cx, j->chosen, &pattern);
     j->chosen = NULL;
-    if (st == ATN_OK) atn_plan_mask(out, pattern, 0);
+    if (st == ATN_OK) atn_plan_mask(out, pattern, 0, 1, 1);
 done:
     atn_chosen_abandon(cx, j->chosen);
     return st;
@@ -338,7 +332,8 @@ static atn_status weigh_union(atn_ctx *cx, job *j, atn_branch *to)
     ATN_TAKE(own, 2 * nk);
     ATN_TAKE(keys, nk);
     memset(own, 0, (size_t)(2 * nk) * sizeof *own);
-    ATN_TRY(atn_grouping_open(cx, j->h->nq, j->h->nq, nk, true, "reformer: pairs", &g));
+    ATN_TRY(atn_grouping_open(cx, &(atn_grouping_size){j->h->nq, j->h->nq, nk, true},
+                              "reformer: pairs", &g));
     for (atn_idx i = 0; i < j->h->nq; i++) {
         const int32_t row = (int32_t)i;
         const atn_idx n = collect(j, i, own, own + nk, keys);
@@ -409,15 +404,24 @@ done:
     return st;
 }
 
-static double bytes(const void *params_, const atn_input *in)
+/* Hashes and the order of every round; means of a row's chunk and the one before of
+ * every round; the same as lists where rounds are one set. */
+static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
 {
     const reformer *t = params_;
     const atn_head *h = &in->head[0];
-    const double n = (double)(h->nq + h->nk), b = (double)t->bucket;
+    const double n = (double)(h->nq + h->nk), nk = (double)h->nk;
+    const double d = (double)h->q.cols, rounds = (double)t->n_hashes;
+    const double b = fmin((double)t->bucket, nk);
+    double bytes = 24 * rounds * n + 16 * n + 4 * d * (nk / b + 2) + 4096;
 
-    return 12 * (double)t->n_hashes * n + 8 * n +
-           4 * (double)h->q.cols * ((double)h->nk / b + 2) +
-           (t->discount ? 40 * (double)h->nk : 0);
+    if (t->shared) bytes += 4 * d * nk * (t->discount ? 1 : 4);
+    if (t->discount)
+        bytes +=
+            12 * nk * (1 + cx->threads) + atn_chosen_bytes(cx, h, 1, 1, 3 * b * rounds);
+    if (t->discount && in->as_published)
+        bytes += 40 * (double)h->nq + 16 * (double)h->nq * fmin(3 * b * rounds, nk);
+    return bytes;
 }
 
 static unsigned looks(const void *params_, const atn_input *in)

@@ -7,6 +7,8 @@
 
 #include "approx/chosen.h"
 #include "core/kernels/kernels.h"
+#include "core/order.h"
+#include "core/wide_rows.h"
 
 enum { PROMPT_SHARE = 4 };
 
@@ -30,13 +32,17 @@ static bool goes_on(const atn_input *in, const atn_input *from)
                           from->head[0].nk < in->head[0].nk);
 }
 
+atn_idx atn_prompt_known(const atn_input *in, int64_t given)
+{
+    return given > 0 ? (atn_idx)given : ATN_MAX(in->prompt, 0);
+}
+
 atn_idx atn_replay_prompt(const atn_input *in, int64_t given)
 {
-    const atn_idx nk = in->head[0].nk;
+    const atn_idx nk = in->head[0].nk, known = atn_prompt_known(in, given);
     const atn_input *first = step_at(in, 0);
 
-    if (given > 0) return ATN_MIN((atn_idx)given, nk);
-    if (in->prompt > 0) return ATN_MIN(in->prompt, nk);
+    if (known > 0) return ATN_MIN(known, nk);
     if (first != in && goes_on(in, first)) return ATN_MAX(first->head[0].nk, 1);
     return ATN_MAX(nk / PROMPT_SHARE, 1);
 }
@@ -115,22 +121,14 @@ done:
 
 double atn_key_logit(const atn_head *h, const float *q, atn_idx at, atn_idx j)
 {
-    double s = h->scale * atn_row_dot(q, atn_crow(h->k, j), h->q.cols);
+    const double s = h->scale * atn_row_dot(q, atn_crow(h->k, j), h->q.cols);
 
-    if (h->alibi_slope != 0) s += h->alibi_slope * (double)(j - at);
-    if (h->sight.softcap > 0) s = h->sight.softcap * tanh(s / h->sight.softcap);
-    return s;
+    return atn_wide_logit(h, s, at, j);
 }
 
-/* Logits become weights. */
 static void soften(const atn_head *h, atn_idx n, double *w)
 {
-    double max = h->has_sink ? h->sink : -INFINITY, sum = 0;
-
-    for (atn_idx e = 0; e < n; e++) max = ATN_MAX(max, w[e]);
-    for (atn_idx e = 0; e < n; e++) sum += w[e] = exp(w[e] - max);
-    if (h->has_sink) sum += exp(h->sink - max);
-    for (atn_idx e = 0; e < n; e++) w[e] /= sum;
+    atn_wide_soften(w, n, h->has_sink ? h->sink : -INFINITY);
 }
 
 void atn_kept_weights(const atn_head *h, const float *q, atn_idx at,
@@ -172,13 +170,6 @@ static void sift(const double *score, atn_idx *heap, atn_idx n, atn_idx i)
     heap[i] = moved;
 }
 
-static int by_index(const void *a_, const void *b_)
-{
-    const atn_idx a = *(const atn_idx *)a_, b = *(const atn_idx *)b_;
-
-    return (a > b) - (a < b);
-}
-
 atn_idx atn_best_wide(const double *score, atn_idx n, atn_idx k, atn_idx *best,
                       int64_t *ties)
 {
@@ -200,7 +191,7 @@ atn_idx atn_best_wide(const double *score, atn_idx n, atn_idx k, atn_idx *best,
     for (j = 0; j < n; j++) equal += score[j] == least;
     for (atn_idx i = 0; i < kept; i++) equal -= score[best[i]] == least;
     if (ties && least > -INFINITY) *ties += equal;
-    qsort(best, (size_t)kept, sizeof *best, by_index);
+    qsort(best, (size_t)kept, sizeof *best, atn_by_idx);
     return kept;
 }
 
@@ -249,7 +240,7 @@ atn_status atn_lives_plan(atn_ctx *cx, const atn_lives *l, const atn_head *h,
     atn_status st = ATN_OK;
 
     ATN_TRY(atn_pattern_slices(cx, &f, l->at, l->n, &p));
-    atn_plan_mask(out, p, 0);
+    atn_plan_mask(out, p, 0, 1, 1);
 done:
     return st;
 }

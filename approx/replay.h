@@ -15,8 +15,10 @@
 
 #include "approx/method.h"
 
-/* Tokens of the prompt, 1 .. nk: `given`; 0: what the capture says; else the first of
- * several steps that go on from one another; else a quarter of the tokens. */
+/* Tokens of the prompt: `given`; 0: what the capture says; 0 = neither says it. */
+atn_idx atn_prompt_known(const atn_input *in, int64_t given);
+/* Tokens of the prompt, 1 .. nk: those known; else those of the first of several steps
+ * that go on from one another; else a quarter of the tokens. */
 atn_idx atn_replay_prompt(const atn_input *in, int64_t given);
 /* The head, of this step or an earlier one, that has the queries at positions
  * [from, to); NULL: there is none. */

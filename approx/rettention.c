@@ -193,7 +193,7 @@ static atn_status plan_dense(atn_ctx *cx, const rettention *t, const atn_input *
     atn_plan_all(out);
     if (!refreshes) return ATN_OK;
     ATN_TRY(make_mask(cx, t, in, h, &mask.branch[0].part[0].pattern));
-    atn_plan_mask(&mask, mask.branch[0].part[0].pattern, 0);
+    atn_plan_mask(&mask, mask.branch[0].part[0].pattern, 0, 1, 1);
     ATN_TRY(atn_plan_cost(cx, h, &mask, &cost));
     out->index_flops = cost.flops + 3 * nq * dv;
     out->index_bytes = cost.bytes + ATN_COST_BYTES * nq * (2 * dv + 1);
@@ -217,7 +217,7 @@ static atn_status plan(atn_ctx *cx, const atn_input *in, const void *params_,
     if (in->at < t->t0 || in->at == last) return plan_dense(cx, t, in, h, out);
     ATN_TRY(atn_step_check(cx, "rettention", in, last));
     ATN_TRY(make_mask(cx, t, in, h, &pattern));
-    atn_plan_mask(out, pattern, 0);
+    atn_plan_mask(out, pattern, 0, 1, 1);
     ATN_NEW(scale, h->nq);
     ATN_NEW(residual, h->nq * h->v.cols);
     ATN_TRY(refresh(cx, &in->step[last].head[first], out,
@@ -233,13 +233,19 @@ done:
     return st;
 }
 
-/* Two outputs and two logarithms a row. */
-static double bytes(const void *params_, const atn_input *in)
+/* The mask, two outputs and two logarithms a row, and applying; then scale and rest. */
+static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
 {
+    const rettention *t = params_;
     const atn_head *h = &in->head[0];
+    const double frames = t->video && in->grid ? (double)in->grid->at[0] + 1 : 1;
+    atn_plan dense = {.tile_rows = 1, .tile_keys = 1};
+    const double mask = t->video ? atn_chosen_bytes(cx, h, 1, 1, frames) : 4096;
 
-    (void)params_;
-    return (8 * (double)h->v.cols + 16) * (double)h->nq;
+    if (in->at < t->t0 || in->at % t->refresh == 0) return mask;
+    atn_plan_all(&dense);
+    return (12 * (double)h->v.cols + 24) * (double)h->nq + mask +
+           2 * atn_plan_apply_bytes(cx, h, &dense);
 }
 
 const atn_method atn_method_rettention = {

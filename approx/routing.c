@@ -168,14 +168,14 @@ static atn_status fill_clusters(atn_ctx *cx, job *j, int64_t *ties)
                  (long long)j->k, (long long)j->of_k);
     ATN_TAKE(left, j->k);
     ATN_TAKE(j->q, j->k * j->of_q);
-    ATN_TRY(atn_dots_best(cx, (atn_cmat){j->unit, nq, d, d}, centroids, j->of_q, j->q,
-                          left, "clusters"));
+    ATN_TRY(atn_dots_best(cx, (atn_cmat){j->unit, nq, d, d}, centroids,
+                          &(atn_dots_list){j->of_q, j->q, left}, "clusters"));
     for (atn_idx c = 0; c < j->k; c++) *ties += left[c];
     j->keys = j->q;
     if (j->t->shared) goto done;
     ATN_TAKE(j->keys, j->k * j->of_k);
     ATN_TRY(atn_dots_best(cx, (atn_cmat){j->unit + nq * d, nk, d, d}, centroids,
-                          j->of_k, j->keys, left, "clusters"));
+                          &(atn_dots_list){j->of_k, j->keys, left}, "clusters"));
     for (atn_idx c = 0; c < j->k; c++) *ties += left[c];
 done:
     return st;
@@ -186,8 +186,9 @@ static atn_status group_clusters(atn_ctx *cx, const job *j, atn_branch *to)
     atn_status st = ATN_OK;
     atn_grouping g = {0};
 
-    ATN_TRY(atn_grouping_open(cx, j->k, j->k * j->of_q, j->k * j->of_k, false,
-                              "routing: clusters", &g));
+    ATN_TRY(atn_grouping_open(
+        cx, &(atn_grouping_size){j->k, j->k * j->of_q, j->k * j->of_k, false},
+        "routing: clusters", &g));
     for (atn_idx c = 0; c < j->k; c++) {
         ATN_TRY(atn_grouping_begin(cx, &g));
         ATN_TRY(atn_grouping_rows(cx, &g, j->q + c * j->of_q, j->of_q));
@@ -275,7 +276,7 @@ done:
     return st;
 }
 
-static double bytes(const void *params_, const atn_input *in)
+static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
 {
     const routing *t = params_;
     const atn_head *h = &in->head[0];
@@ -283,7 +284,8 @@ static double bytes(const void *params_, const atn_input *in)
     const double k = (double)clusters_of(t, h->nk);
     const double w = (double)ATN_MIN(t->window, ATN_MAX(h->nq, h->nk));
 
-    return 4 * n * d + 8 * n + 12 * k * d + 8 * k * (w + 2) + 64 * n;
+    return atn_dots_bytes(cx, (atn_idx)n, (atn_idx)w) + 4 * n * d + 8 * n + 12 * k * d +
+           8 * k * (w + 2) + 64 * n;
 }
 
 static unsigned looks(const void *params_, const atn_input *in)

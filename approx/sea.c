@@ -266,7 +266,7 @@ static atn_status finish(atn_ctx *cx, work *w, atn_idx tiles, atn_plan *out)
         st = atn_chosen_finish(cx, w->chosen[h], &p);
         w->chosen[h] = NULL;
         ATN_TRY(st);
-        atn_plan_mask(&out[h], p, 0);
+        atn_plan_mask(&out[h], p, 0, 1, 1);
         set_cost(w, h, &out[h]);
         out[h].ties = ties;
     }
@@ -287,20 +287,40 @@ static double tile_bytes(const sea *s, const atn_input *in)
                 : atn_sea_masses_bytes(in, features_of(s, h), s->columns, rows));
 }
 
+/* What the rows keep, of all heads k columns of the mean length of a column. */
+static double lists_bytes(const sea *s, const atn_input *in)
+{
+    const atn_head *h = &in->head[0];
+    const double columns = (double)s->columns;
+    double bytes = 0;
+
+    for (atn_idx i = 0; i < h->nq; i++) {
+        double n, spans;
+        atn_idx lo, hi;
+
+        atn_sight_row(&h->sight, i, &lo, &hi);
+        n = (double)ATN_MAX(hi - lo, 1);
+        spans = ATN_MIN((double)s->k * columns / n + 1, columns);
+        bytes += 72 + 2 * sizeof(int32_t) * ATN_MIN(2 * spans, (2 * n + 2) / 3);
+    }
+    return (double)in->heads * bytes;
+}
+
 static double bytes_of(const sea *s, const atn_input *in, double tiles)
 {
     const atn_head *h = &in->head[0];
-    const double lists = (double)in->heads * (double)h->nq *
-                         (48 + 8 * ATN_MIN((double)s->k, (double)s->columns));
     const double features =
         s->estimate == ORACLE ? 0 : atn_sea_features_bytes(in, features_of(s, h));
 
-    return lists + features + tiles * tile_bytes(s, in);
+    return lists_bytes(s, in) + features + tiles * tile_bytes(s, in);
 }
 
-static double bytes(const void *values, const atn_input *in)
+static double bytes(const atn_ctx *cx, const void *values, const atn_input *in)
 {
-    return bytes_of(values, in, 1);
+    const atn_head *h = &in->head[0];
+    const double tiles = ceil((double)h->nq / (double)tile_rows(values, in));
+
+    return bytes_of(values, in, ATN_MIN(cx->threads, tiles));
 }
 
 static atn_status plan(atn_ctx *cx, const atn_input *in, const void *values,
@@ -336,6 +356,13 @@ done:
     return st;
 }
 
+static bool oracle(const void *params_)
+{
+    const sea *t = params_;
+
+    return t->estimate == ORACLE;
+}
+
 const atn_method atn_method_sea = {
     .id = "sea",
     .title = "SEA: columns by an estimated mask",
@@ -343,6 +370,7 @@ const atn_method atn_method_sea = {
     .source = "Lee et al. 2023, arXiv 2310.01777; gmlwns2000/sea-attention",
     .text = "the columns of keys that an estimate says are heaviest, over all heads",
     .reads = ATN_READS_WEIGHTS | ATN_READS_DRAWS,
+    .oracle = oracle,
     .sides = ATN_BOTH_WAYS,
     .unit = ATN_UNIT_LAYER,
     .params = params,

@@ -58,6 +58,7 @@ static atn_status make_omega(atn_ctx *cx, const atn_input *in, atn_idx m, bool o
     atn_status st = ATN_OK;
     float *lengths = NULL;
 
+    ATN_TRY(atn_draws_need(cx, in->draws, &w));
     if (!atn_draws_have(in->draws, &w)) {
         ATN_TRY(atn_draw_normal(cx, NULL, in->seed, &w, omega));
         if (ortho) {

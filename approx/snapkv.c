@@ -203,12 +203,13 @@ done:
 }
 
 /* Sums of rows, votes, pooled, the best; the slices. */
-static double bytes(const void *params_, const atn_input *in)
+static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
 {
     const snapkv *t = params_;
     const double n = (double)in->head[0].nk;
 
-    return 4 * 8 * n + 5 * sizeof(atn_slice) * ATN_MIN((double)t->k + 1, n);
+    return cx->threads * 16 * n + 4 * 8 * n +
+           5 * sizeof(atn_slice) * ATN_MIN((double)t->k + 1, n);
 }
 
 const atn_method atn_method_snapkv = {

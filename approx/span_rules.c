@@ -65,6 +65,13 @@ done:
     return st;
 }
 
+double atn_span_rules_bytes(double shortest, double profile)
+{
+    const double steps = (profile + shortest) / ALPHA_STEP + 1;
+
+    return steps * BETAS * (sizeof(placed) + sizeof(atn_span_rule));
+}
+
 atn_status atn_span_grid_check(atn_ctx *cx, const char *id, const atn_span_grid *g)
 {
     atn_status st = ATN_OK;

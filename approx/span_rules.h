@@ -35,6 +35,8 @@ enum { ATN_SPAN_BLOCK = ATN_INFLUENCE_BLOCK };
 /* The pairs of the grid in their order, in heap memory; *n may be 0. */
 atn_status atn_span_rules(atn_ctx *cx, const atn_span_grid *grid, atn_span_rule **out,
                           atn_idx *n) ATN_WARN_UNUSED;
+/* Bytes at most that this takes. */
+double atn_span_rules_bytes(double shortest, double profile);
 /* USAGE, in the name of `id`, when the lengths do not ascend or no pair fits. */
 atn_status atn_span_grid_check(atn_ctx *cx, const char *id,
                                const atn_span_grid *grid) ATN_WARN_UNUSED;

@@ -189,8 +189,7 @@ static atn_status run(atn_ctx *cx, job *j, atn_plan *out)
     st = atn_chosen_finish(cx, j->rows, &pattern);
     j->rows = NULL;
     if (st != ATN_OK) goto done;
-    out->tile_rows = out->tile_keys = j->t->block;
-    atn_plan_mask(out, pattern, 0);
+    atn_plan_mask(out, pattern, 0, j->t->block, j->t->block);
     for (atn_idx n = 0; n < end - j->first; n++) out->ties += j->ties[n];
 done:
     atn_chosen_abandon(cx, j->rows);
@@ -223,11 +222,19 @@ done:
     return st;
 }
 
-/* Tiles of a few threads. */
-static double bytes(const void *params_, const atn_input *in)
+/* The lists, and scores of a tile and of blocks on every thread. */
+static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
 {
-    (void)params_;
-    return 8 * (atn_wide_bytes(&in->head[0]) + 16 * (double)in->head[0].nk);
+    const sparsed *t = params_;
+    const atn_head *h = &in->head[0];
+    const atn_idx blocks = (h->nk - 1) / t->block + 1;
+    const double lists = (double)(h->nq / t->block) + 2;
+    const double most = 2 * (double)share_of(t->ratio, blocks);
+
+    if (in->at <= (int)((double)in->steps * t->skip) + 1) return 0;
+    return atn_chosen_bytes(cx, h, t->block, t->block, most) + sizeof(int64_t) * lists +
+           ATN_MIN(cx->threads, lists) *
+               (atn_wide_bytes(h) + 8 * (double)h->nk + 64 * (double)blocks);
 }
 
 const atn_method atn_method_sparsed = {

@@ -56,8 +56,8 @@ static atn_status plan(atn_ctx *cx, const atn_input *in, const void *values,
     ATN_TRY(atn_group_means(cx, &heads[0], s->block, &means));
     ATN_TRY(atn_group_blocks(cx, heads, n, &rule, means, &choice));
     for (atn_idx h = 0; h < n; h++) {
-        atn_plan_mask(&out[h], atn_pattern_keep(choice.pattern), 0);
-        out[h].tile_keys = ATN_MIN(s->block, heads[h].nk);
+        atn_plan_mask(&out[h], atn_pattern_keep(choice.pattern), 0, 1,
+                      ATN_MIN(s->block, heads[h].nk));
         atn_tally_cost(&choice.tally, &heads[h], means.rows, n, &out[h]);
         ATN_TRY(take_gates(cx, in, &heads[h], &out[h].branch[0].scale));
     }
@@ -66,11 +66,11 @@ done:
     return st;
 }
 
-static double bytes(const void *values, const atn_input *in)
+static double bytes(const atn_ctx *cx, const void *values, const atn_input *in)
 {
     const ssa *s = values;
 
-    return atn_group_blocks_bytes(&in->head[0], s->block, s->k);
+    return atn_group_blocks_bytes(cx, &in->head[0], s->block, s->k);
 }
 
 const atn_method atn_method_ssa = {

@@ -102,7 +102,7 @@ static atn_status plan(atn_ctx *cx, const atn_input *in, const void *params_,
                  "queries of layer %d have %lld numbers",
                  (long long)in->rotary, h->layer, (long long)h->q.cols);
     ATN_TRY(atn_pattern_shift(cx, &f, &near, 1, in->rotary ? 0 : t->sink, &p));
-    atn_plan_mask(out, p, 0);
+    atn_plan_mask(out, p, 0, 1, 1);
     if (!in->rotary) goto done;
     ATN_TRY(far_sink(cx, &f, &near, t->sink, &b->part[1].pattern));
     b->parts = 2;

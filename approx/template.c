@@ -59,10 +59,17 @@ static atn_status plan(atn_ctx *cx, const atn_input *in, const void *params_,
     ATN_TRY(atn_parallel(cx, p.h->nq, plan_row, &p, "template"));
     st = atn_chosen_finish(cx, p.rows, &pattern);
     p.rows = NULL;
-    if (st == ATN_OK) atn_plan_mask(out, pattern, 0);
+    if (st == ATN_OK) atn_plan_mask(out, pattern, 0, 1, 1);
 done:
     atn_chosen_abandon(cx, p.rows);
     return st;
+}
+
+/* A span a row. */
+static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
+{
+    (void)params_;
+    return atn_chosen_bytes(cx, &in->head[0], 1, 1, 1);
 }
 
 const atn_method atn_method_template = {
@@ -76,4 +83,5 @@ const atn_method atn_method_template = {
     .params_size = sizeof(nearest),
     .budget = "k",
     .plan = plan,
+    .bytes = bytes,
 };

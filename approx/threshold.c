@@ -10,6 +10,8 @@
  * Limits  an oracle, not a speed-up; rows may be left empty.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include <math.h>
+
 #include "approx/oracle.h"
 
 typedef struct threshold {
@@ -66,6 +68,15 @@ static unsigned looks(const void *params_, const atn_input *in)
     return t->block > 1 ? ATN_LOOKS_KEYS | ATN_LOOKS_QUERIES : 0;
 }
 
+static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
+{
+    const threshold *t = params_;
+    const atn_oracle o = {&in->head[0], t->block, ATN_SCORE_SUM, false};
+
+    /* the weights of a row are 1 in all; of a row of blocks, 1 a row */
+    return atn_oracle_bytes(cx, &o, t->t > 0 ? 1 / t->t + 1 : INFINITY);
+}
+
 const atn_method atn_method_threshold = {
     .id = "threshold",
     .title = "Large weights (oracle)",
@@ -73,6 +84,7 @@ const atn_method atn_method_threshold = {
     .source = "own derivation",
     .text = "the keys of weight above a number",
     .reads = ATN_READS_WEIGHTS,
+    .oracle = atn_always,
     .sides = ATN_BOTH_WAYS,
     .params = params,
     .params_size = sizeof(threshold),
@@ -80,4 +92,5 @@ const atn_method atn_method_threshold = {
     .budget_falls = true,
     .looks = looks,
     .plan = plan,
+    .bytes = bytes,
 };

@@ -15,6 +15,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <stdlib.h>
 
+#include <math.h>
+
 #include "approx/oracle.h"
 
 typedef struct topk {
@@ -115,6 +117,16 @@ static unsigned looks(const void *params_, const atn_input *in)
     return t->block > 1 ? ATN_LOOKS_KEYS | ATN_LOOKS_QUERIES : 0;
 }
 
+static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
+{
+    const topk *t = params_;
+    const atn_oracle o = {&in->head[0], t->block, (atn_block_score)t->score,
+                          t->block == 1 && !in->head[0].p.data};
+
+    return atn_oracle_bytes(cx, &o, (double)t->k + 2) +
+           sizeof(int64_t) * ((double)in->head[0].nq / (double)t->block + 2);
+}
+
 const atn_method atn_method_topk = {
     .id = "topk",
     .title = "Best keys (oracle)",
@@ -122,6 +134,7 @@ const atn_method atn_method_topk = {
     .source = "own derivation",
     .text = "the k keys of largest weight",
     .reads = ATN_READS_WEIGHTS,
+    .oracle = atn_always,
     .sides = ATN_BOTH_WAYS,
     .params = params,
     .params_size = sizeof(topk),
@@ -129,4 +142,5 @@ const atn_method atn_method_topk = {
     .budget = "k",
     .looks = looks,
     .plan = plan,
+    .bytes = bytes,
 };

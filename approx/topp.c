@@ -19,6 +19,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <string.h>
 
+#include <math.h>
+
 #include "approx/oracle.h"
 
 #define SLACK       1e-10
@@ -189,6 +191,25 @@ static unsigned looks(const void *params_, const atn_input *in)
     return t->block > 1 || t->level == OF_HEAD ? ATN_LOOKS_KEYS | ATN_LOOKS_QUERIES : 0;
 }
 
+static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
+{
+    const topp *t = params_;
+    const atn_head *h = &in->head[0];
+    const atn_oracle o = {h, t->block, ATN_SCORE_SUM, false};
+    const double blocks = (double)h->nk / (double)t->block + 2;
+    const double lists = (double)h->nq / (double)t->block + 2;
+    double all = 0;
+
+    if (t->level == OF_HEAD) {
+        /* of a causal head a little more than half of the pairs */
+        all = t->block == 1 ? atn_visible_pairs(h) : lists * blocks;
+        if (t->block > 1 && h->sight.causal && h->nq == h->nk)
+            all = lists * (lists + 1) / 2;
+        all = sizeof(double) * 2 * all + lists * (sizeof(atn_oracle_list) + 8);
+    }
+    return all + atn_oracle_bytes(cx, &o, INFINITY);
+}
+
 const atn_method atn_method_topp = {
     .id = "topp",
     .title = "Share of the weight (oracle)",
@@ -196,10 +217,12 @@ const atn_method atn_method_topp = {
     .source = "Holtzman et al., arXiv 1904.09751, on attention",
     .text = "the fewest keys that hold a share of the weight",
     .reads = ATN_READS_WEIGHTS,
+    .oracle = atn_always,
     .sides = ATN_BOTH_WAYS,
     .params = params,
     .params_size = sizeof(topp),
     .budget = "p",
     .looks = looks,
     .plan = plan,
+    .bytes = bytes,
 };

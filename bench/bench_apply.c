@@ -145,11 +145,12 @@ static double time_stream(atn_ctx *cx, const atn_head *h)
 static double print_plan(atn_ctx *cx, const atn_head *h, const char *name,
                          atn_pattern *pattern, double rate)
 {
-    atn_plan p = {.tile_rows = pattern ? pattern->frame.block : BLOCK};
+    const atn_idx block = pattern ? pattern->frame.block : BLOCK;
+    atn_plan p = {0};
     double s, got;
     atn_cost c;
 
-    atn_plan_mask(&p, pattern, 0);
+    atn_plan_mask(&p, pattern, 0, block, block);
     p.branch[0].part[0].all = !pattern;
     must(cx, atn_plan_cost(cx, h, &p, &c));
     s = time_apply(cx, h, &p, REPEATS);
@@ -192,7 +193,7 @@ static void print_growth(atn_ctx *cx, atn_idx n, atn_idx d)
 
         for (atn_idx m = n / 2; m <= n; m *= 2) {
             const atn_layout l = atn_layout_square(m, 1, 0);
-            atn_plan p = {.tile_rows = 1};
+            atn_plan p = {0};
             atn_pattern *pattern = NULL;
             float *memory;
             const atn_head h = noise_head(cx, m, d, &memory);
@@ -200,7 +201,7 @@ static void print_growth(atn_ctx *cx, atn_idx n, atn_idx d)
             atn_cost c;
 
             must(cx, atn_pattern_make(cx, of[k].id, of[k].params, &l, &pattern));
-            atn_plan_mask(&p, pattern, 0);
+            atn_plan_mask(&p, pattern, 0, 1, 1);
             s = time_apply(cx, &h, &p, REPEATS);
             counted = atn_seconds();
             must(cx, atn_plan_cost(cx, &h, &p, &c));

@@ -265,7 +265,8 @@ static atn_status check_finite(atn_ctx *cx, const tensor *t)
     return ATN_OK;
 }
 
-/* Scores before the softmax, and sums over heads, are refused: no later command takes them. */
+/* Scores before the softmax, and sums over heads, are refused: no later command takes
+ * them. */
 static atn_status check_weights(atn_ctx *cx, const tensor *p)
 {
     char place[PLACE_TEXT];
@@ -312,8 +313,9 @@ done:
     return st;
 }
 
-/* The first array of n strings in v itself or among its members, "key" before the others:
- * a dump of cross-attention has texts of both sides. *cross: those of queries are others. */
+/* The first array of n strings in v itself or among its members, "key" before the
+ * others: a dump of cross-attention has texts of both sides. *cross: those of queries
+ * are others. */
 static const json_t *find_texts(json_t *v, atn_idx n, bool *cross)
 {
     const json_t *found = NULL, *queries = json_object_get(v, "query");

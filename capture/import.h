@@ -6,8 +6,8 @@
 
 /* Each of q, k, v, p is FILE.npy, FILE.safetensors or FILE.safetensors:name; shapes
  * [layers, heads, n, d], [heads, n, d] or [n, d] (p: n_q, n_k for n, d), with steps
- * [steps, layers, heads, n, d] or [steps, heads, n, d]. k and v may have fewer heads than q
- * (grouped queries). */
+ * [steps, layers, heads, n, d] or [steps, heads, n, d]. k and v may have fewer heads
+ * than q (grouped queries). */
 typedef struct atn_import_args {
     const char *q, *k, *v; /* v may be NULL */
     const char *p;         /* in place of q and k */
@@ -32,11 +32,11 @@ typedef struct atn_import_result {
     bool causal_detected; /* weights alone: nothing lies above the diagonal */
 } atn_import_result;
 
-/* What the arguments alone tell: USAGE for what is missing or excludes another, DATA for a kind
- * of file that is not read. atn_import asks it as well. */
+/* What the arguments alone tell: USAGE for what is missing or excludes another, DATA for
+ * a kind of file that is not read. atn_import asks it as well. */
 atn_status atn_import_check(atn_ctx *cx, const atn_import_args *args) ATN_WARN_UNUSED;
-/* DATA names file, tensor, shape and rule. Weights that are exactly 0 above the diagonal are
- * recorded as causal without being asked; --causal with weight above it is DATA, and so is a
- * row with a negative weight or a sum above 1. */
+/* DATA names file, tensor, shape and rule. Weights that are exactly 0 above the diagonal
+ * are recorded as causal without being asked; --causal with weight above it is DATA, and
+ * so is a row with a negative weight or a sum above 1. */
 atn_status atn_import(atn_ctx *cx, const atn_import_args *args, atn_run *run,
                       atn_import_result *out) ATN_WARN_UNUSED;

@@ -246,8 +246,8 @@ static atn_status make_manifest(atn_ctx *cx, const recording *r, json_t **out)
     return atn_fail(cx, ATN_MEMORY, __FILE__, __LINE__, "no memory for the manifest");
 }
 
-/* Size and hash of a file, of its first 64 MiB when it is larger (they hold the header),
- * appended to *text. */
+/* Size and hash of a file, of its first 64 MiB when it is larger (they hold the
+ * header), appended to *text. */
 static atn_status append_file(atn_ctx *cx, const char *path, char **text)
 {
     atn_status st = ATN_OK;
@@ -463,8 +463,8 @@ static atn_forward_args forward_args(recording *r)
                               .last_layer = r->layers[r->n_layers - 1]};
 }
 
-/* Before anything is made on disk. n^2 matrices are refused above DENSE_MAX unless a memory
- * limit says how much is allowed. */
+/* Before anything is made on disk. n^2 matrices are refused above DENSE_MAX unless a
+ * memory limit says how much is allowed. */
 static atn_status check_memory(atn_ctx *cx, recording *r)
 {
     const atn_forward_args f = forward_args(r);

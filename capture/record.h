@@ -11,7 +11,7 @@ typedef struct atn_record_args {
     const int32_t *ids; /* NULL when text is given */
     atn_idx n_ids;
     const char *source; /* where text or ids come from, for messages; may be NULL */
-    atn_idx prompt; /* tokens of the prompt, the rest was generated; 0 = not said */
+    atn_idx prompt;     /* tokens of the prompt, the rest was generated; 0 = not said */
     const char *out_dir;
     const char *layers; /* list syntax, NULL = all */
     const char *dtype;  /* of the stored tensors: f32 (NULL), f16, bf16 */
@@ -32,9 +32,9 @@ typedef struct atn_record_result {
     double parameters, flops, memory_bytes, capture_bytes, seconds;
 } atn_record_result;
 
-/* Resumes an incomplete capture of the same model, tokens and options. DATA for an empty or
- * malformed text or an id outside the vocabulary (index and value named); USAGE for a text
- * longer than the model's positions unless truncate or allow_long. With dry_run nothing is
- * written and the result holds the counts. */
+/* Resumes an incomplete capture of the same model, tokens and options. DATA for an empty
+ * or malformed text or an id outside the vocabulary (index and value named); USAGE for a
+ * text longer than the model's positions unless truncate or allow_long. With dry_run
+ * nothing is written and the result holds the counts. */
 atn_status atn_record(atn_ctx *cx, const atn_record_args *args, atn_run *run,
                       atn_record_result *out) ATN_WARN_UNUSED;

@@ -1,5 +1,6 @@
 /* cli/cmd_approx.c -- attnscope approx: approximations of attention side by side. */
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include <math.h>
 #include <string.h>
 
 #include "analysis/approx.h"
@@ -16,8 +17,8 @@ static const atn_option options[] = {
      "one row a head, or means of heads, of layers (head)", 0, 0},
     {"top-k", 0, ATN_OPT_COUNT, "K", "keys a row whose recall is counted (32)", 1, 1e6},
     {"rows", 0, ATN_OPT_COUNT, "N",
-     "compare a sample of N query rows a layer (an even number)", ATN_SAMPLE_LEAST,
-     1e12},
+     "compare a sample of N query rows a layer, 4 at least; of an odd N one less",
+     ATN_SAMPLE_LEAST, 1e12},
     {"grid", 0, ATN_OPT_TEXT, "AxBxC",
      "the grid of the first tokens, row-major (what the capture says)", 0, 0},
     {"prompt", 0, ATN_OPT_COUNT, "N", "tokens of the prompt (what the capture says)", 1,
@@ -82,12 +83,14 @@ static atn_status print_cost(atn_cli *cli, const atn_subject *s,
     ATN_TRY(atn_facts_create(cx, &t));
     ATN_TRY(atn_facts_add(cx, t, "heads", "%lld", (long long)c.heads));
     ATN_TRY(atn_facts_add(cx, t, "methods and budgets", "%lld", (long long)c.cases));
-    ATN_TRY(
-        atn_facts_add(cx, t, "memory", "%.4g MiB beside the plans", c.bytes / 0x1p20));
-    ATN_TRY(atn_facts_add(cx, t, "work", "%.4g GFLOP beside choosing", c.flops / 1e9));
-    /* a single core reaches tens of GFLOP/s in matrix products of this size */
-    ATN_TRY(atn_facts_add(cx, t, "time", "about %.2g s at 20 GFLOP/s a thread",
-                          c.flops / (20e9 * cx->threads)));
+    /* with what is in use by now, as --mem-limit counts it */
+    ATN_TRY(atn_facts_add(cx, t, "memory", "%.4g MiB at most",
+                          ceil((c.bytes + c.in_use) / 0x1p20 * 10) / 10));
+    /* what choosing takes no formula of shapes says, so there is no time */
+    ATN_TRY(atn_facts_add(cx, t, "work",
+                          "%.4g GFLOP of dense attention and of applying; choosing, "
+                          "and fitting to a budget, come on top",
+                          c.flops / 1e9));
     ATN_TRY(atn_cli_print(cli, t));
 done:
     atn_table_destroy(cx, t);
@@ -110,6 +113,7 @@ static atn_status run(atn_cli *cli)
                          .sample = atn_opt_i64(cli, "rows", 0),
                          .as_published = atn_opt_given(cli, "as-published"),
                          .timings = atn_opt_given(cli, "timings"),
+                         .people = atn_cli_format(cli) == ATN_TABLE_TEXT,
                          .dump = atn_opt_text(cli, "dump", NULL),
                          .force = atn_opt_given(cli, "force")};
 
@@ -156,11 +160,17 @@ const atn_command atn_command_approx = {
         "the best keys of every row would reach, of as many executed pairs.\n"
         "With --budget the one parameter that a method names for it is fitted, per "
         "head, so that the executed pairs come closest to the budget from below; "
-        "choosing is shown beside and not counted. Methods without such a parameter "
-        "run as they are and are marked.\n"
+        "choosing is shown beside and not counted. Heads that a method plans together "
+        "are fitted together and share the budget out; best takes a head of them only "
+        "where it keeps to the budget by itself. Methods without such a parameter run "
+        "as they are and are marked.\n"
         "Further tables: pareto (means over the heads, and which methods no other "
         "betters in both error and cost) and best (the method of least error of every "
-        "head). As text these two are all, unless --per, -o or --keep ask for more. "
+        "head); oracles, which know dense attention, stand apart in both. As text "
+        "these "
+        "two are all, unless --per, -o or --keep ask for more. As CSV -o FILE writes "
+        "FILE.pareto.csv and FILE.best.csv beside FILE, and a run record FILE.run.json "
+        "for each of the three; CSV on stdout puts these two on stderr, as text. "
         "docs/guide/approx-columns.md defines every column.\n"
         "attnscope list methods names the methods and static patterns, attnscope help "
         "method NAME explains one. Of all or a family, what cannot run on this capture "

@@ -20,6 +20,11 @@ static const atn_option options[] = {
      "of a capture: what a method of attnscope list methods keeps, as topk:k=32 or "
      "minference (what the masks show)",
      0, 0},
+    {"grid", 0, ATN_OPT_TEXT, "AxBxC",
+     "for --from: the grid of the first tokens, row-major (what the capture says)", 0,
+     0},
+    {"prompt", 0, ATN_OPT_COUNT, "N",
+     "for --from: tokens of the prompt (what the capture says)", 1, 1e12},
     {"last-only", 0, ATN_OPT_FLAG, NULL,
      "the field of the last token alone, not the columns about all tokens nor the "
      "diameter: less time and memory",
@@ -183,10 +188,12 @@ static atn_status of_capture(atn_cli *cli)
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
     atn_subject s = {0};
-    atn_choice method;
+    atn_from method;
 
     if (from) {
         ATN_TRY(atn_from_read(cx, from, &method));
+        ATN_TRY(atn_opt_shape(cli, "grid", 3, &method.grid));
+        method.prompt = atn_opt_i64(cli, "prompt", 0);
         o.from = &method;
     }
     ATN_TRY(atn_subject_open(cli, cli->args[0], &s));
@@ -201,8 +208,10 @@ done:
 
 static atn_status check_words(atn_cli *cli, bool capture)
 {
-    static const char *const of_captures[] = {"from",  "no-rollout", "flow",  "stack",
-                                              "steps", "layers",     "heads", "keep"};
+    static const char *const of_captures[] = {"from",  "grid",  "prompt", "no-rollout",
+                                              "flow",  "stack", "steps",  "layers",
+                                              "heads", "keep"};
+    static const char *const of_methods[] = {"grid", "prompt"};
     static const char *const of_words[] = {"tokens", "query-heads"};
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
@@ -212,6 +221,10 @@ static atn_status check_words(atn_cli *cli, bool capture)
             ATN_FAIL(ATN_USAGE,
                      "field: --%s is of a capture, and %s is a pattern (leave it out)",
                      of_captures[i], cli->args[0]);
+    for (size_t i = 0; i < ATN_LEN(of_methods); i++)
+        if (atn_opt_given(cli, of_methods[i]) && !atn_opt_given(cli, "from"))
+            ATN_FAIL(ATN_USAGE, "field: --%s is of what --from takes (leave it out)",
+                     of_methods[i]);
     for (size_t i = 0; capture && i < ATN_LEN(of_words); i++)
         if (atn_opt_given(cli, of_words[i]))
             ATN_FAIL(ATN_USAGE,

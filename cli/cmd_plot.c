@@ -43,6 +43,11 @@ static const atn_option options[] = {
      "pattern, reach and growth of a capture: what a method of attnscope list methods "
      "keeps, as topk:k=32 or minference (what the masks show)",
      0, 0},
+    {"grid", 0, ATN_OPT_TEXT, "AxBxC",
+     "for --from: the grid of the first tokens, row-major (what the capture says)", 0,
+     0},
+    {"prompt", 0, ATN_OPT_COUNT, "N",
+     "for --from: tokens of the prompt (what the capture says)", 1, 1e12},
     {"p", 0, ATN_OPT_TEXT, "LIST", "energy of a capture, for these p (1,1.5,2,2.5,3)",
      0, 0},
     {"iterations", 0, ATN_OPT_I64, "K", "energy of a capture: steps (10)", 1, 10000},
@@ -309,6 +314,7 @@ static atn_status check_places(atn_cli *cli, const plan *p)
     const bool patterns = atn_draws_patterns(id), growth = strcmp(id, "growth") == 0,
                picture = strcmp(id, "pattern") == 0, energy = strcmp(id, "energy") == 0;
     const bool pools = p->capture && atn_source_pools(id);
+    const bool takes = patterns && p->capture && atn_opt_given(cli, "from");
     const struct {
         const char *option;
         bool fits;
@@ -323,6 +329,8 @@ static atn_status check_places(atn_cli *cli, const plan *p)
         {"query-heads", patterns && p->n > 0, "patterns"},
         {"depth", patterns && !picture && !p->table, "reach and growth of patterns"},
         {"from", patterns && p->capture, "pattern, reach and growth of a capture"},
+        {"grid", takes, "what --from takes"},
+        {"prompt", takes, "what --from takes"},
         {"p", p->capture && energy, "energy of a capture"},
         {"iterations", p->capture && energy, "energy of a capture"},
         {"layers", !p->table && (p->capture || picture),
@@ -441,27 +449,28 @@ static atn_status from_patterns(atn_cli *cli, const plan *p, const atn_subject *
                                 atn_run *run)
 {
     char *chosen = s ? atn_pattern_selection(cli) : NULL;
-    const atn_pattern_source source = {
-        .figure = p->figure->id,
-        .subject = s,
-        .words = p->words,
-        .n = p->n,
-        .from = atn_opt_text(cli, "from", NULL),
-        .chosen = chosen,
-        .run = run,
-        .tokens = atn_opt_i64(cli, "tokens", 0),
-        .query_heads = atn_opt_i64(cli, "query-heads", 1),
-        .depth = (int)atn_opt_i64(cli, "depth", 0),
-        .cells = atn_opt_i64(cli, "cells", 0),
-        .layer = s ? NULL : atn_opt_text(cli, "layers", NULL),
-        .head = s ? NULL : atn_opt_text(cli, "heads", NULL),
-        .whole = wants_table(p),
-        .y = atn_opt_text(cli, "y", NULL)};
+    atn_pattern_source source = {.figure = p->figure->id,
+                                 .subject = s,
+                                 .words = p->words,
+                                 .n = p->n,
+                                 .from = atn_opt_text(cli, "from", NULL),
+                                 .prompt = atn_opt_i64(cli, "prompt", 0),
+                                 .chosen = chosen,
+                                 .run = run,
+                                 .tokens = atn_opt_i64(cli, "tokens", 0),
+                                 .query_heads = atn_opt_i64(cli, "query-heads", 1),
+                                 .depth = (int)atn_opt_i64(cli, "depth", 0),
+                                 .cells = atn_opt_i64(cli, "cells", 0),
+                                 .layer = s ? NULL : atn_opt_text(cli, "layers", NULL),
+                                 .head = s ? NULL : atn_opt_text(cli, "heads", NULL),
+                                 .whole = wants_table(p),
+                                 .y = atn_opt_text(cli, "y", NULL)};
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
     atn_table *t = NULL;
 
     if (s && !chosen) ATN_TRY(cx->err.code);
+    ATN_TRY(atn_opt_shape(cli, "grid", 3, &source.grid));
     if (wants_pattern(p)) {
         ATN_TRY(store_pattern(cli, p, run, &source));
         goto done;

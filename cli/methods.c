@@ -13,12 +13,8 @@ static const struct {
     {ATN_READS_V, "v", "values"},
     {ATN_READS_WEIGHTS, "weights", "the weights of dense attention"},
     {ATN_READS_GRID, "grid", "a grid of tokens (--grid AxBxC)"},
-    {ATN_READS_ROLES, "roles", "roles of tokens (import --roles)"},
     {ATN_READS_STEPS, "steps", "several steps of a layer (import --steps)"},
-    {ATN_READS_PROMPT, "prompt", "where the prompt ends (--prompt N)"},
     {ATN_READS_DRAWS, "draws", "numbers drawn or given (--seed, --draws FILE)"},
-    {ATN_READS_PRE, "pre",
-     "queries and keys from before the rotary embedding (capture --save q_pre,k_pre)"},
     {ATN_READS_TURN, "turn", "how the model turns queries by position"},
     {ATN_READS_PAST, "past", "earlier steps, of a capture that has them"},
 };
@@ -67,6 +63,7 @@ static atn_status method_row(atn_ctx *cx, atn_table *t, const char *id)
                                *reads ? reads : NULL,
                                side_word(f.sides),
                                f.publishes ? "yes" : "no",
+                               f.oracle ? "yes" : "no",
                                *params ? params : NULL,
                                f.text,
                                f.source};
@@ -89,6 +86,8 @@ atn_status atn_methods_fill(atn_ctx *cx, atn_table *t)
         {"reads", "what it needs of a layer beside the mask"},
         {"masks", "heads that it is for"},
         {"as_published", "does --as-published change it?"},
+        {"oracle", "does it, as it is set here, choose by what only dense attention or "
+                   "later rows tell?"},
         {"parameters", "with their defaults, or as the preset sets them"},
         {"keys", "what a query attends to"},
         {"source", "where it is from"}};
@@ -154,6 +153,11 @@ static void print_needs(const atn_choice *c, const atn_choice_facts *f)
                falls ? "; a larger one keeps less" : "");
     else
         printf("no parameter is fitted: it runs as it is set\n");
+    if (f->oracle)
+        printf("\nOracle\n  %s chooses by what only dense attention or later rows "
+               "tell: it says what\n  could be had, and stands apart in pareto and "
+               "best\n",
+               c->method->oracle == atn_always ? "it" : "as it is set here, it");
     if (f->publishes)
         printf("\nAs published\n  --as-published repeats what is wrong in the "
                "reference code; the card says what\n");
@@ -162,14 +166,17 @@ static void print_needs(const atn_choice *c, const atn_choice_facts *f)
 atn_status atn_method_help(atn_ctx *cx, const char *id)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
+    const char *facts;
     atn_status st = ATN_OK;
     atn_choice_facts f;
     atn_choice c;
 
     ATN_TRY(atn_choice_read(cx, id, NULL, &c));
     f = atn_choice_describe(&c);
-    printf("attnscope approx RUN --method %s\n", id);
-    printf("attnscope plot pattern RUN --from %s -o FILE.svg\n\n", id);
+    facts = f.reads & ATN_READS_GRID ? " --grid AxBxC" : "";
+    printf("attnscope approx RUN --method %s%s\n", id, facts);
+    printf("attnscope plot pattern RUN --from %s%s --layers 0 -o FILE.svg\n\n", id,
+           facts);
     printf("%s: %s\n", f.title, f.text);
     if (c.preset)
         printf("%s is the preset %s:%s (%s)\n", id,

@@ -89,6 +89,50 @@ done:
     return st;
 }
 
+enum { STACK = 1, STEP = 2, LAYER = 4 };
+
+typedef struct remedy {
+    char text[64];
+} remedy;
+
+/* Options, of those asked for, by which the chosen layers become one: " --steps T". */
+static remedy narrower(const atn_pattern_source *s, unsigned of)
+{
+    static const char *const options[] = {" --stack NAME", " --steps T", " --layers L"};
+    const atn_selection *sel = &s->subject->selection;
+    const atn_capture *c = s->subject->capture;
+    const atn_layer_info *first = atn_capture_layer(c, sel->at[0]);
+    unsigned several = 0;
+    remedy r = {""};
+
+    for (int i = 1; i < sel->n; i++) {
+        const atn_layer_info *l = atn_capture_layer(c, sel->at[i]);
+
+        several |= strcmp(l->stack, first->stack) != 0 ? STACK : 0;
+        several |= l->step != first->step ? STEP : 0;
+        several |= l->layer != first->layer ? LAYER : 0;
+    }
+    for (int k = 0; k < (int)ATN_LEN(options); k++)
+        if (several & of & 1U << k) strcat(r.text, options[k]);
+    return r;
+}
+
+/* The method that is asked for; with none, *at is NULL. */
+static atn_status read_from(atn_ctx *cx, const atn_pattern_source *s, atn_from *from,
+                            const atn_from **at)
+{
+    atn_status st = ATN_OK;
+
+    *at = NULL;
+    if (!s->from) return ATN_OK;
+    ATN_TRY(atn_from_read(cx, s->from, from));
+    from->grid = s->grid;
+    from->prompt = s->prompt;
+    *at = from;
+done:
+    return st;
+}
+
 /* How the patterns of the capture are called. */
 static char *taken_name(atn_ctx *cx, const atn_pattern_source *s, const char *rest)
 {
@@ -101,16 +145,16 @@ static atn_status take_layers(atn_ctx *cx, const atn_pattern_source *s, layers *
 {
     const atn_selection *sel = &s->subject->selection;
     atn_status st = ATN_OK;
-    atn_choice from;
+    const atn_from *from;
+    atn_from method;
 
     if (atn_selection_part(s->subject->capture, sel, 0) != sel->n)
-        ATN_FAIL(ATN_USAGE,
-                 "the layers are of more than one stack or step (choose with "
-                 "--stack and --steps)");
-    if (s->from) ATN_TRY(atn_from_read(cx, s->from, &from));
+        ATN_FAIL(ATN_USAGE, "the layers are of more than one stack or step (give%s)",
+                 narrower(s, STACK | STEP).text);
+    ATN_TRY(read_from(cx, s, &method, &from));
     ATN_NEW(out->taken, sel->n);
-    ATN_TRY(atn_capture_patterns(cx, s->subject->capture, sel, 0, sel->n,
-                                 s->from ? &from : NULL, out->taken));
+    ATN_TRY(atn_capture_patterns(cx, s->subject->capture, sel, 0, sel->n, from,
+                                 out->taken));
     out->n = sel->n;
     out->layer = (const atn_pattern *const *)out->taken;
     out->taken_name = taken_name(cx, s, s->chosen ? s->chosen : "");
@@ -201,31 +245,22 @@ done:
     return st;
 }
 
-static atn_status check_one_layer(atn_ctx *cx, const atn_selection *sel)
-{
-    atn_status st = ATN_OK;
-
-    if (sel->n != 1)
-        ATN_FAIL(ATN_USAGE,
-                 "figure pattern shows one layer, %d are chosen (give --layers L)",
-                 sel->n);
-done:
-    return st;
-}
-
 /* The one chosen layer, whose queries need not be its keys. */
 static atn_status layer_pattern(atn_ctx *cx, const atn_pattern_source *s, bool joined,
                                 atn_pattern **out)
 {
     const atn_selection *sel = &s->subject->selection;
     atn_status st = ATN_OK;
-    atn_choice from;
+    const atn_from *from;
+    atn_from method;
 
     *out = NULL;
-    ATN_TRY(check_one_layer(cx, sel));
-    if (s->from) ATN_TRY(atn_from_read(cx, s->from, &from));
-    ATN_TRY(atn_capture_pattern(cx, s->subject->capture, sel, 0, s->from ? &from : NULL,
-                                joined, out));
+    if (sel->n != 1)
+        ATN_FAIL(ATN_USAGE,
+                 "figure pattern shows one layer of one step, %d are chosen (give%s)",
+                 sel->n, narrower(s, STACK | STEP | LAYER).text);
+    ATN_TRY(read_from(cx, s, &method, &from));
+    ATN_TRY(atn_capture_pattern(cx, s->subject->capture, sel, 0, from, joined, out));
 done:
     return st;
 }

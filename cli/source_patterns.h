@@ -14,6 +14,8 @@ typedef struct atn_pattern_source {
     const char *const *words;   /* [n] cli/patterns.h */
     int n;
     const char *from;         /* NULL = the masks */
+    atn_list grid;            /* for `from`, n = 0: what the capture says */
+    atn_idx prompt;           /* likewise, 0 */
     const char *chosen;       /* atn_pattern_selection; NULL = none */
     atn_run *run;             /* gets the files of words as inputs; NULL = none */
     atn_idx tokens;           /* 0 = what words or capture say */
@@ -28,8 +30,8 @@ typedef struct atn_pattern_source {
 bool atn_draws_patterns(const char *figure);
 /* ", layers 0-1, head 2": what a command line selects of a capture, in heap memory. */
 char *atn_pattern_selection(const atn_cli *cli) ATN_WARN_UNUSED;
-/* USAGE says which choice is missing: pattern shows one layer and head, reach one stack,
- * growth several patterns and at most one capture. */
+/* USAGE says which choice is missing: pattern shows one layer and head, reach one
+ * stack, growth several patterns and at most one capture. */
 atn_status atn_pattern_source_table(atn_ctx *cx, const atn_pattern_source *s,
                                     atn_table **out) ATN_WARN_UNUSED;
 

@@ -26,11 +26,19 @@ typedef struct kept {
 } kept;
 
 struct atn_draws {
-    atn_st *file; /* NULL = draw everything */
+    atn_st *file; /* NULL = draw everything, */
+    char *path;   /* unless this file was to be read */
     bool loose;   /* other shapes of the file are no error */
     kept *at;     /* [n], by name */
     atn_idx n, room;
 };
+
+atn_status atn_draws_miss(atn_ctx *cx, atn_draws *d, const char *file)
+{
+    atn_free(cx, d->path);
+    d->path = atn_strdup(cx, file);
+    return d->path ? ATN_OK : cx->err.code;
+}
 
 atn_status atn_draws_open(atn_ctx *cx, const char *file, atn_draws **out)
 {
@@ -39,6 +47,7 @@ atn_status atn_draws_open(atn_ctx *cx, const char *file, atn_draws **out)
 
     *out = NULL;
     ATN_NEW(d, 1);
+    if (file) ATN_TRY(atn_draws_miss(cx, d, file));
     if (file) ATN_TRY(atn_st_open(cx, file, &d->file));
     *out = d;
     d = NULL;
@@ -66,6 +75,7 @@ void atn_draws_close(atn_ctx *cx, atn_draws *d)
     if (!d) return;
     atn_draws_forget(cx, d);
     atn_free(cx, d->at);
+    atn_free(cx, d->path);
     atn_st_close(cx, d->file);
     atn_free(cx, d);
 }
@@ -152,6 +162,23 @@ static void shape_text(int rank, const atn_idx *shape, char text[SHAPE_TEXT])
     for (int i = 0; i < rank && at < SHAPE_TEXT; i++)
         at += (size_t)snprintf(text + at, SHAPE_TEXT - at, "%s%" PRId64, i ? ", " : "",
                                shape[i]);
+}
+
+atn_status atn_draws_need(atn_ctx *cx, const atn_draws *d, const atn_draw *w)
+{
+    const atn_idx wanted[2] = {w->rows, w->cols};
+    char name[NAME_BYTES], shape[SHAPE_TEXT];
+
+    if (!d || d->loose || !d->path) return ATN_OK;
+    name_of(w, name);
+    if (find(d, w, name)) return ATN_OK;
+    shape_text(w->cols == 0 ? 1 : 2, wanted, shape);
+    return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                    "%s: %s \"%s\" [%s], which has to be drawn or given (give draws of "
+                    "a run with the same methods, layers and heads, or draw all: leave "
+                    "out --draws)",
+                    d->path, d->file ? "has no tensor" : "is not there, and needed is",
+                    name, shape);
 }
 
 static atn_status check_shape(atn_ctx *cx, const atn_draw *w, const atn_st_tensor *t)
@@ -302,34 +329,13 @@ atn_status atn_draw_normal(atn_ctx *cx, atn_draws *d, uint64_t seed, const atn_d
 
     name_of(w, name);
     ATN_TRY(count_of(cx, w, &count));
+    ATN_TRY(atn_draws_need(cx, d, w));
     t = find(d, w, name);
     if (t)
         ATN_TRY(take_numbers(cx, w, t, out));
     else
         for (atn_idx i = 0; i < count; i++) out[i] = (float)atn_rng_normal(&r);
     ATN_TRY(keep(cx, d, w, name, ATN_F32, out, count));
-done:
-    return st;
-}
-
-atn_status atn_draw_below(atn_ctx *cx, atn_draws *d, uint64_t seed, const atn_draw *w,
-                          atn_idx n, int32_t *out)
-{
-    atn_rng r = atn_rng_stream(seed, w->purpose, w->layer, w->head);
-    char name[NAME_BYTES];
-    const atn_st_tensor *t;
-    atn_status st = ATN_OK;
-    atn_idx count = 0;
-
-    ATN_ASSERT(n >= 1 && n <= (atn_idx)1 << 31);
-    name_of(w, name);
-    ATN_TRY(count_of(cx, w, &count));
-    t = find(d, w, name);
-    if (t)
-        ATN_TRY(take_counts(cx, w, t, 0, n, out));
-    else
-        for (atn_idx i = 0; i < count; i++) out[i] = (int32_t)atn_rng_below(&r, n);
-    ATN_TRY(keep(cx, d, w, name, ATN_I32, out, count));
 done:
     return st;
 }

@@ -3,10 +3,10 @@
  * writing.
  *
  * A draw is a tensor "<what>.layer-<l>" or "<what>.layer-<l>.head-<h>" (head -1: one
- * for the layer; all numbers of three digits at least). Of a name that the file has the
- * file's numbers are taken: shape and, of counts, range are checked. The same holds for
- * what is computed but might be given, such as centroids, and for what only a trained
- * model has, such as gates.
+ * for the layer; all numbers of three digits at least). Where there is a file, random
+ * objects are those of the file, and one that it lacks is an error: shape and, of
+ * counts, range are checked. What is computed but might be given, such as centroids, and
+ * what only a trained model has, such as gates, is taken where the file has it.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
@@ -27,8 +27,11 @@ atn_status atn_draws_open(atn_ctx *cx, const char *file,
                           atn_draws **out) ATN_WARN_UNUSED;
 void atn_draws_close(atn_ctx *cx, atn_draws *d); /* NULL is fine */
 /* From now on a tensor of the file with another shape than is asked for counts as
- * absent, so that sizes can be tried which the file is not of. */
+ * absent, and what is absent is drawn, so that sizes can be tried which the file is not
+ * of. */
 void atn_draws_loosen(atn_draws *d);
+/* `file` was to be read and is not there: that is said where an object is needed. */
+atn_status atn_draws_miss(atn_ctx *cx, atn_draws *d, const char *file) ATN_WARN_UNUSED;
 /* Writes what was drawn or taken since it was opened or last forgotten; nothing when
  * that is nothing. */
 atn_status atn_draws_save(atn_ctx *cx, const atn_draws *d, const char *path,
@@ -41,9 +44,6 @@ void atn_draws_forget(atn_ctx *cx, atn_draws *d);
 /* Normal numbers of mean 0 and variance 1. */
 atn_status atn_draw_normal(atn_ctx *cx, atn_draws *d, uint64_t seed, const atn_draw *w,
                            float *out) ATN_WARN_UNUSED;
-/* Uniform in 0 .. n - 1, with replacement. */
-atn_status atn_draw_below(atn_ctx *cx, atn_draws *d, uint64_t seed, const atn_draw *w,
-                          atn_idx n, int32_t *out) ATN_WARN_UNUSED;
 /* Numbers that the method computed into out: those of the file in their place, if it
  * has them. Kept. */
 atn_status atn_draw_given(atn_ctx *cx, atn_draws *d, const atn_draw *w,
@@ -60,5 +60,9 @@ atn_status atn_draws_keep(atn_ctx *cx, atn_draws *d, const atn_draw *w,
 /* Counts of which some may be -1: there is none. */
 atn_status atn_draw_given_gaps(atn_ctx *cx, atn_draws *d, const atn_draw *w, atn_idx n,
                                int32_t *out) ATN_WARN_UNUSED;
+/* Said by what makes a random object by itself and then asks for a given one: DATA names
+ * it where there is a file that lacks it. */
+atn_status atn_draws_need(atn_ctx *cx, const atn_draws *d,
+                          const atn_draw *w) ATN_WARN_UNUSED;
 /* Does the file have it? So that a method can ask for what is trained. */
 bool atn_draws_have(const atn_draws *d, const atn_draw *w);

@@ -4,18 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/order.h"
+
 #include "core/pattern_internal.h"
 
 enum { SHORT_SEGMENT = 256 };
 
 /* ---- intervals ---- */
-
-static int by_beginning(const void *a_, const void *b_)
-{
-    const atn_span *a = a_, *b = b_;
-
-    return (a->lo > b->lo) - (a->lo < b->lo);
-}
 
 atn_idx atn_spans_join(atn_span *s, atn_idx n, atn_idx lo, atn_idx hi)
 {
@@ -35,22 +30,11 @@ atn_idx atn_spans_join(atn_span *s, atn_idx n, atn_idx lo, atn_idx hi)
 
 atn_idx atn_spans_tidy(atn_span *s, atn_idx n, atn_idx lo, atn_idx hi)
 {
-    qsort(s, (size_t)n, sizeof *s, by_beginning);
+    qsort(s, (size_t)n, sizeof *s, atn_by_begin);
     return atn_spans_join(s, n, lo, hi);
 }
 
 /* ---- rows that repeat ---- */
-
-atn_idx atn_common_divisor(atn_idx a, atn_idx b)
-{
-    while (b) {
-        const atn_idx rest = a % b;
-
-        a = b;
-        b = rest;
-    }
-    return a;
-}
 
 /* A block that holds a' ends behind it, so that one more of them is near. */
 atn_repeat atn_repeat_scale(atn_repeat r, atn_idx factor)

@@ -10,6 +10,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <string.h>
 
+#include "core/order.h"
+
 #include "core/pattern_internal.h"
 
 typedef enum set_op { OP_UNION, OP_INTERSECTION, OP_DIFFERENCE } set_op;

@@ -32,7 +32,6 @@ atn_repeat atn_repeat_both(atn_repeat a, atn_repeat b);
 /* Of rows of every step-th block that see nothing outside their segment, the longest of
  * which has `longest` blocks. */
 atn_repeat atn_repeat_within(atn_idx step, atn_idx segment, atn_idx longest);
-atn_idx atn_common_divisor(atn_idx a, atn_idx b);
 
 /* The end of what block row a may see. */
 static inline atn_idx atn_pattern_limit(const atn_pattern *p, atn_idx a)

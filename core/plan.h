@@ -91,10 +91,13 @@ typedef struct atn_plan {
 /* Frees what it holds and zeroes it; a zeroed one is fine. */
 void atn_plan_release(atn_ctx *cx, atn_plan *p);
 
-/* One branch with one part, of the pattern, which it takes, also on failure. */
-void atn_plan_mask(atn_plan *p, atn_pattern *pattern, atn_idx head);
+/* One branch with one part, of the pattern, which it takes; computed in rectangles of
+ * tile_rows x tile_keys. */
+void atn_plan_mask(atn_plan *p, atn_pattern *pattern, atn_idx head, atn_idx tile_rows,
+                   atn_idx tile_keys);
 
-/* One branch with one part, everything that the mask shows. */
+/* One branch with one part, everything that the mask shows, in the rectangles that p
+ * has. */
 void atn_plan_all(atn_plan *p);
 
 /* One branch, parts that never have the same key twice, the head's own logits: weights

@@ -35,6 +35,7 @@ struct atn_table {
     int n_metas;
     atn_mat matrix;
     char *row_axis, *col_axis;
+    bool brief;
 };
 
 atn_status atn_table_create(atn_ctx *cx, const char *kind, atn_table **out)
@@ -169,6 +170,16 @@ atn_status atn_table_set_str(atn_ctx *cx, atn_table *t, int col, const char *v)
     if (c->has[t->n_rows - 1]) atn_free(cx, c->cells[t->n_rows - 1].str);
     last_cell(t, col)->str = copy;
     return ATN_OK;
+}
+
+void atn_table_be_brief(atn_table *t)
+{
+    t->brief = true;
+}
+
+bool atn_table_is_brief(const atn_table *t)
+{
+    return t->brief;
 }
 
 const char *atn_table_kind(const atn_table *t)

@@ -43,6 +43,11 @@ void atn_table_set_bool(atn_table *t, int col, bool v);
 atn_status atn_table_set_str(atn_ctx *cx, atn_table *t, int col,
                              const char *v) ATN_WARN_UNUSED;
 
+/* As text it is to fit a screen: 4 significant digits, names of columns over several
+ * lines, none that is empty in all rows, and what all rows say in a line of its own. */
+void atn_table_be_brief(atn_table *t);
+bool atn_table_is_brief(const atn_table *t);
+
 const char *atn_table_kind(const atn_table *t);
 int atn_table_cols(const atn_table *t);
 atn_idx atn_table_rows(const atn_table *t);

@@ -34,8 +34,9 @@ static void print_number(char out[CELL_TEXT], double v, int digits)
         snprintf(out, CELL_TEXT, "%.*g", digits, v);
 }
 
-/* The text of a cell; strings are returned as they are, numbers in buffer. */
-static const char *cell_text(const atn_table *t, atn_idx r, int c, bool people,
+/* The text of a cell; strings are returned as they are, numbers in buffer; with so many
+ * digits, 0 = all. */
+static const char *cell_text(const atn_table *t, atn_idx r, int c, int digits,
                              char buffer[CELL_TEXT])
 {
     if (!atn_table_has(t, r, c)) return "";
@@ -48,10 +49,10 @@ static const char *cell_text(const atn_table *t, atn_idx r, int c, bool people,
                  atn_table_get_i64(t, r, c) ? "true" : "false");
         break;
     case ATN_COL_F32:
-        print_number(buffer, atn_table_get_f64(t, r, c), people ? 6 : 9);
+        print_number(buffer, atn_table_get_f64(t, r, c), digits ? digits : 9);
         break;
     case ATN_COL_F64:
-        print_number(buffer, atn_table_get_f64(t, r, c), people ? 6 : 17);
+        print_number(buffer, atn_table_get_f64(t, r, c), digits ? digits : 17);
         break;
     case ATN_COL_STR:
         return atn_table_get_str(t, r, c);
@@ -68,37 +69,148 @@ static int width_of(const char *text)
     return width;
 }
 
+static void put_text(FILE *out, const char *text)
+{
+    for (; *text; text++) fputc((unsigned char)*text < 0x20 ? ' ' : *text, out);
+}
+
 static void put_padded(FILE *out, const char *text, int width, bool left, bool last)
 {
     const int pad = ATN_MAX(width - width_of(text), 0);
 
-    if (!left) fprintf(out, "%*s", pad, "");
-    for (const char *s = text; *s; s++) fputc((unsigned char)*s < 0x20 ? ' ' : *s, out);
+    if (!left && (*text || !last)) fprintf(out, "%*s", pad, "");
+    put_text(out, text);
     if (left && !last) fprintf(out, "%*s", pad, "");
     fputs(last ? "\n" : "  ", out);
+}
+
+/* A table as text: which columns, how wide, and their names, over several lines where the
+ * table is brief. */
+typedef struct layout {
+    const atn_table *t;
+    int *col, *width, n; /* [n] */
+    int digits;
+} layout;
+
+/* Bytes of the piece of a name that fits a width, at the end of a word; a word alone may
+ * be wider. */
+static size_t piece(const char *name, int width)
+{
+    size_t n = strcspn(name, "_");
+
+    while (name[n] == '_') {
+        const size_t more = n + 1 + strcspn(name + n + 1, "_");
+
+        if ((int)more + (name[more] == '_') > width) return n + 1;
+        n = more;
+    }
+    return n;
+}
+
+static bool is_empty(const atn_table *t, int c)
+{
+    for (atn_idx r = 0; r < atn_table_rows(t); r++)
+        if (atn_table_has(t, r, c)) return false;
+    return atn_table_rows(t) > 0;
+}
+
+/* Do several rows say the same? */
+static bool is_common(const layout *l, int c)
+{
+    char first[CELL_TEXT], other[CELL_TEXT];
+
+    if (atn_table_rows(l->t) < 2 || !atn_table_has(l->t, 0, c)) return false;
+    for (atn_idx r = 1; r < atn_table_rows(l->t); r++)
+        if (!atn_table_has(l->t, r, c) ||
+            strcmp(cell_text(l->t, 0, c, l->digits, first),
+                   cell_text(l->t, r, c, l->digits, other)) != 0)
+            return false;
+    return true;
+}
+
+/* One line of what all rows say. */
+static void put_common(const layout *l, FILE *out)
+{
+    char buffer[CELL_TEXT];
+    bool any = false;
+
+    for (int c = 0; atn_table_is_brief(l->t) && c < atn_table_cols(l->t); c++) {
+        if (!is_common(l, c)) continue;
+        fprintf(out, "%s %s ", any ? "," : "in all rows:", atn_table_col_name(l->t, c));
+        put_text(out, cell_text(l->t, 0, c, l->digits, buffer));
+        any = true;
+    }
+    if (any) fputc('\n', out);
+}
+
+static atn_status lay_out(atn_ctx *cx, const atn_table *t, layout *l)
+{
+    enum { SHORT = 8 }; /* such names stay in one piece */
+    const bool brief = atn_table_is_brief(t);
+    atn_status st = ATN_OK;
+    char buffer[CELL_TEXT];
+
+    *l = (layout){.t = t, .digits = brief ? 4 : 6};
+    ATN_TAKE(l->col, atn_table_cols(t));
+    ATN_TAKE(l->width, atn_table_cols(t));
+    for (int c = 0; c < atn_table_cols(t); c++) {
+        const char *name = atn_table_col_name(t, c);
+        int most = 0;
+
+        if (brief && (is_empty(t, c) || is_common(l, c))) continue;
+        for (atn_idx r = 0; r < atn_table_rows(t); r++)
+            most = ATN_MAX(most, width_of(cell_text(t, r, c, l->digits, buffer)));
+        if (!brief || width_of(name) <= SHORT) most = ATN_MAX(most, width_of(name));
+        for (size_t n; *name && brief; name += n) { /* its longest word */
+            n = strcspn(name, "_");
+            n += name[n] == '_';
+            most = ATN_MAX(most, (int)n);
+        }
+        l->col[l->n] = c;
+        l->width[l->n++] = most;
+    }
+done:
+    return st;
+}
+
+static void put_names(const layout *l, const char **rest, FILE *out)
+{
+    bool more = true;
+
+    for (int k = 0; k < l->n; k++) rest[k] = atn_table_col_name(l->t, l->col[k]);
+    while (more) {
+        more = false;
+        for (int k = 0; k < l->n; k++) {
+            const bool left = atn_table_col_type(l->t, l->col[k]) == ATN_COL_STR;
+            const size_t n = atn_table_is_brief(l->t) ? piece(rest[k], l->width[k])
+                                                      : strlen(rest[k]);
+            char part[256];
+
+            snprintf(part, sizeof part, "%.*s", (int)n, rest[k]);
+            rest[k] += n;
+            more |= *rest[k] != '\0';
+            put_padded(out, n < sizeof part ? part : rest[k] - n, l->width[k], left,
+                       k == l->n - 1);
+        }
+    }
 }
 
 static atn_status write_text(atn_ctx *cx, const atn_table *t, FILE *out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    const int n = atn_table_cols(t);
     atn_status st = ATN_OK;
+    const char **rest = NULL;
     char buffer[CELL_TEXT];
-    int *width = NULL;
+    layout l;
 
-    ATN_TAKE(width, n);
-    for (int c = 0; c < n; c++) {
-        width[c] = width_of(atn_table_col_name(t, c));
-        for (atn_idx r = 0; r < atn_table_rows(t); r++)
-            width[c] = ATN_MAX(width[c], width_of(cell_text(t, r, c, true, buffer)));
-    }
-    for (int c = 0; c < n; c++)
-        put_padded(out, atn_table_col_name(t, c), width[c],
-                   atn_table_col_type(t, c) == ATN_COL_STR, c == n - 1);
+    ATN_TRY(lay_out(cx, t, &l));
+    ATN_TAKE(rest, atn_table_cols(t));
+    put_common(&l, out);
+    put_names(&l, rest, out);
     for (atn_idx r = 0; r < atn_table_rows(t); r++)
-        for (int c = 0; c < n; c++)
-            put_padded(out, cell_text(t, r, c, true, buffer), width[c],
-                       atn_table_col_type(t, c) == ATN_COL_STR, c == n - 1);
+        for (int k = 0; k < l.n; k++)
+            put_padded(out, cell_text(t, r, l.col[k], l.digits, buffer), l.width[k],
+                       atn_table_col_type(t, l.col[k]) == ATN_COL_STR, k == l.n - 1);
 done:
     atn_arena_rewind(cx, mark);
     return st;
@@ -129,7 +241,7 @@ static void write_csv(const atn_table *t, FILE *out)
         put_csv(out, atn_table_col_name(t, c), true, c == n - 1);
     for (atn_idx r = 0; r < atn_table_rows(t); r++)
         for (int c = 0; c < n; c++)
-            put_csv(out, cell_text(t, r, c, false, buffer),
+            put_csv(out, cell_text(t, r, c, 0, buffer),
                     atn_table_col_type(t, c) == ATN_COL_STR && atn_table_has(t, r, c),
                     c == n - 1);
 }

@@ -29,16 +29,20 @@ done:
     return st;
 }
 
+double atn_wide_logit(const atn_head *h, double s, atn_idx at, atn_idx key)
+{
+    if (h->alibi_slope != 0) s += h->alibi_slope * (double)(key - at);
+    if (h->sight.softcap > 0) s = h->sight.softcap * tanh(s / h->sight.softcap);
+    return s;
+}
+
 /* Bias and cap of row i, whose first entry is key `key`. */
 static void finish(const atn_head *h, atn_idx i, atn_idx key, atn_idx n, double *s)
 {
-    const double at = (double)atn_sight_at(&h->sight, i), cap = h->sight.softcap;
+    const atn_idx at = atn_sight_at(&h->sight, i);
 
-    if (h->alibi_slope != 0)
-        for (atn_idx j = 0; j < n; j++)
-            s[j] += h->alibi_slope * ((double)(key + j) - at);
-    if (cap > 0)
-        for (atn_idx j = 0; j < n; j++) s[j] = cap * tanh(s[j] / cap);
+    if (h->alibi_slope == 0 && !(h->sight.softcap > 0)) return;
+    for (atn_idx j = 0; j < n; j++) s[j] = atn_wide_logit(h, s[j], at, key + j);
 }
 
 atn_status atn_wide_logits(atn_ctx *cx, const atn_head *h, const atn_tile *t,
@@ -64,6 +68,16 @@ atn_status atn_wide_logits(atn_ctx *cx, const atn_head *h, const atn_tile *t,
     }
 done:
     return st;
+}
+
+void atn_wide_soften(double *z, atn_idx n, double sink)
+{
+    double max = sink, sum = 0;
+
+    for (atn_idx e = 0; e < n; e++) max = fmax(max, z[e]);
+    for (atn_idx e = 0; e < n; e++) sum += z[e] = exp(z[e] - max);
+    if (sink > -INFINITY) sum += exp(sink - max);
+    for (atn_idx e = 0; e < n; e++) z[e] /= sum;
 }
 
 /* exp of what a row sees, in place; returns the sum with the head's own sink logit, and

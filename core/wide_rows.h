@@ -18,6 +18,12 @@
 atn_status atn_wide_product(atn_ctx *cx, atn_cmat a, atn_cmat b, double scale,
                             double *out, atn_idx ld) ATN_WARN_UNUSED;
 
+/* The logit of a scaled product s of the query at position `at` and a key: with bias
+ * and cap. */
+double atn_wide_logit(const atn_head *h, double s, atn_idx at, atn_idx key);
+/* Logits z [n] become weights; -INFINITY = no sink logit. */
+void atn_wide_soften(double *z, atn_idx n, double sink);
+
 /* out [t->rows, t->keys] <- the logits after bias and cap, whatever the mask shows; of
  * given rows their weights. */
 atn_status atn_wide_logits(atn_ctx *cx, const atn_head *h, const atn_tile *t,

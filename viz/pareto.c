@@ -12,6 +12,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "viz/palette.h"
@@ -81,15 +82,58 @@ static bool usable(const plot *p, atn_idx r)
            isfinite(atn_table_get_f64(p->t, r, p->y));
 }
 
+static const char *cell_of(const plot *p, atn_idx r, int col)
+{
+    const bool is = col >= 0 && atn_table_col_type(p->t, col) == ATN_COL_STR;
+    const char *text = is ? atn_table_get_str(p->t, r, col) : NULL;
+
+    return text ? text : "";
+}
+
+/* Is row r of another layer or head than the first? */
+static bool is_elsewhere(const atn_table *t, atn_idx r)
+{
+    static const char *const keys[] = {"step", "layer", "head"};
+
+    for (size_t k = 0; k < ATN_LEN(keys); k++) {
+        const int col = atn_table_find_col(t, keys[k]);
+
+        if (col >= 0 && atn_table_get_f64(t, r, col) != atn_table_get_f64(t, 0, col))
+            return true;
+    }
+    return false;
+}
+
+/* Rows of heads or layers in place of means: a method at a budget comes again. */
+static bool is_by_head(const plot *p)
+{
+    for (atn_idx r = 1; r < atn_table_rows(p->t); r++)
+        if (strcmp(cell_of(p, r, p->method), cell_of(p, 0, p->method)) == 0 &&
+            strcmp(cell_of(p, r, p->budget), cell_of(p, 0, p->budget)) == 0 &&
+            is_elsewhere(p->t, r))
+            return true;
+    return false;
+}
+
 static const char *check(const atn_table *t)
 {
     const plot p = columns_of(t);
 
     if (p.method < 0)
         return "it has no column method (give the pareto table of approx)";
+    if (atn_table_col_type(t, p.method) != ATN_COL_STR)
+        return "its column method is no text (give the pareto table of approx)";
     if (!atn_is_number_col(t, p.x)) return "it has no numeric column executed_share";
     if (!atn_is_number_col(t, p.y))
         return "it has no numeric column output_error_relative";
+    if (strcmp(atn_table_kind(t), "best") == 0 ||
+        atn_table_find_col(t, "second_error_relative") >= 0)
+        return "it has the best method of every head (give the pareto table, "
+               "FILE.pareto.csv beside the FILE of approx -o FILE)";
+    if (is_by_head(&p))
+        return "it has several rows of one method and budget, those of heads or layers "
+               "(give the "
+               "means, FILE.pareto.csv beside the FILE of approx -o FILE)";
     if (atn_table_rows(t) > POINTS_MOST) return "it has more than 4096 rows";
     for (atn_idx r = 0; r < atn_table_rows(t); r++)
         if (usable(&p, r)) return NULL;
@@ -111,22 +155,14 @@ done:
 
 /* ---- points and axes ---- */
 
-/* By cost, then by error. */
-static int before(const point *a, const point *b)
+/* By cost, then by error, then as in the table. */
+static int before(const void *a_, const void *b_)
 {
+    const point *a = a_, *b = b_;
+
     if (a->x != b->x) return a->x < b->x ? -1 : 1;
-    return (a->y > b->y) - (a->y < b->y);
-}
-
-static void sort_points(plot *p)
-{
-    for (int i = 1; i < p->n; i++) { /* few, and nearly in order */
-        const point moved = p->at[i];
-        int k = i;
-
-        for (; k > 0 && before(&moved, &p->at[k - 1]) < 0; k--) p->at[k] = p->at[k - 1];
-        p->at[k] = moved;
-    }
+    if (a->y != b->y) return a->y < b->y ? -1 : 1;
+    return (a->row > b->row) - (a->row < b->row);
 }
 
 static atn_status find_points(atn_ctx *cx, plot *p)
@@ -154,7 +190,7 @@ static atn_status find_points(atn_ctx *cx, plot *p)
         if (budget && first && strcmp(budget, first) != 0) p->many_budgets = true;
         if (budget) first = budget;
     }
-    sort_points(p);
+    qsort(p->at, (size_t)p->n, sizeof *p->at, before);
 done:
     return st;
 }

@@ -171,6 +171,7 @@ static atn_status given_blocks(atn_ctx *cx, const bigbird *t, const atn_layout *
                            .cols = b->most};
     atn_status st = ATN_OK;
 
+    ATN_TRY(atn_draws_need(cx, l->draws, &what));
     ATN_TRY(atn_draw_given_gaps(cx, l->draws, &what, b->cols, b->block));
     for (atn_idx a = b->row0; a < b->row0 + b->rows; a++)
         ATN_TRY(check_row(cx, t, l, b, a));
@@ -280,6 +281,17 @@ done:
     return st;
 }
 
+/* The random blocks of all heads, and those of one as they are drawn. */
+static double bytes(const void *params_, const atn_layout *l)
+{
+    const bigbird *t = params_;
+    const double rows = (double)(l->nq / t->block) + 2;
+    const double most = ATN_MIN((double)t->random, (double)(l->nk / t->block) + 1);
+
+    return rows * most * (sizeof(atn_span) * (double)l->heads + sizeof(atn_idx)) +
+           sizeof(int64_t) * rows * (double)l->heads + sizeof(atn_idx) * (most + 64);
+}
+
 const atn_generator atn_generator_bigbird = {
     .id = "bigbird",
     .title = "BigBird",
@@ -291,4 +303,5 @@ const atn_generator atn_generator_bigbird = {
     .by_layer = true,
     .draws = true,
     .make = make,
+    .bytes = bytes,
 };

@@ -51,6 +51,13 @@ done:
     return st;
 }
 
+static double bytes(const void *params_, const atn_layout *l)
+{
+    const dilated *t = params_;
+
+    return 64 * (2 * ATN_MIN((double)t->window, (double)(l->first + l->nq)) + 2);
+}
+
 const atn_generator atn_generator_dilated = {
     .id = "dilated",
     .title = "Dilated window",
@@ -61,4 +68,5 @@ const atn_generator atn_generator_dilated = {
     .budget = "window",
     .presets = presets,
     .make = make,
+    .bytes = bytes,
 };

@@ -82,6 +82,16 @@ done:
     return st;
 }
 
+/* Where they begin, twice. */
+static double bytes(const void *params_, const atn_layout *l)
+{
+    const documents *t = params_;
+    const double tokens = (double)(l->first + l->nq) / (double)t->block;
+
+    if (t->lengths.n != 1) return 48 * (double)t->lengths.n;
+    return 48 * tokens / (double)t->lengths.at[0];
+}
+
 const atn_generator atn_generator_documents = {
     .id = "documents",
     .title = "Documents",
@@ -91,4 +101,5 @@ const atn_generator atn_generator_documents = {
     .params_size = sizeof(documents),
     .tokens = tokens,
     .make = make,
+    .bytes = bytes,
 };

@@ -107,6 +107,15 @@ done:
     return st;
 }
 
+static double bytes(const void *params_, const atn_layout *l)
+{
+    const fixed *t = params_;
+    const double segments =
+        (double)(l->first + l->nq) / ((double)t->block * (double)t->stride);
+
+    return (24 * segments + 1024) * (double)l->heads;
+}
+
 const atn_generator atn_generator_fixed = {
     .id = "fixed",
     .title = "Fixed (Sparse Transformer)",
@@ -117,4 +126,5 @@ const atn_generator atn_generator_fixed = {
     .budget = "summary",
     .by_layer = true,
     .make = make,
+    .bytes = bytes,
 };

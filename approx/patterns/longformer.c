@@ -87,6 +87,14 @@ done:
     return st;
 }
 
+static double bytes(const void *params_, const atn_layout *l)
+{
+    const longformer *t = params_;
+    const double teeth = ATN_MIN((double)t->window + 1, (double)(l->first + l->nq));
+
+    return 64 * 2 * teeth + 256 * (double)(t->global.n + 2);
+}
+
 const atn_generator atn_generator_longformer = {
     .id = "longformer",
     .title = "Longformer",
@@ -96,4 +104,5 @@ const atn_generator atn_generator_longformer = {
     .params_size = sizeof(longformer),
     .budget = "window",
     .make = make,
+    .bytes = bytes,
 };

@@ -80,6 +80,15 @@ done:
     return st;
 }
 
+static double bytes(const void *params_, const atn_layout *l)
+{
+    const strided *t = params_;
+    const double reach = (double)((l->first + l->nq) / t->block + 1);
+    const double teeth = reach / (double)t->stride + 2;
+
+    return 64 * teeth * (double)(t->form == ATN_HALVES_HEADS ? l->heads : 1);
+}
+
 const atn_generator atn_generator_strided = {
     .id = "strided",
     .title = "Strided (Sparse Transformer)",
@@ -91,4 +100,5 @@ const atn_generator atn_generator_strided = {
     .presets = presets,
     .by_layer = true,
     .make = make,
+    .bytes = bytes,
 };

@@ -197,8 +197,9 @@ void atn_gelu_tanh(const float *x, const float *gate, atn_idx n, float *y);
 void atn_relu(const float *x, const float *gate, atn_idx n, float *y);
 void atn_vec_add(const float *x, atn_idx n, float *y); /* y += x */
 
-/* Products that do not depend on where a vector stands, for scores that are ranked:
- * a BLAS adds the columns at an edge in another order, and equal ones stop being equal. */
+/* Products that do not depend on where a vector stands, for scores that are ranked: a
+ * BLAS adds the columns at an edge in another order, and equal ones stop being equal.
+ */
 enum { ATN_PANEL = 16 };
 /* Vectors x [n, d], rows ld apart, in panels [ceil(n / 16)][d][16]; zeros beyond n. */
 void atn_panels_pack(const float *x, atn_idx ld, atn_idx n, atn_idx d, float *panels);

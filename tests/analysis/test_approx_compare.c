@@ -151,7 +151,7 @@ static void one_mask(atn_ctx *cx, int kind, int trial, bool sampled)
 
     for (atn_idx k = 0; k < pairs; k++) e[k] = c.keep[k] ? c.t.a[k] : 0;
     weigh(&c.t, e, c.b, c.o);
-    atn_plan_mask(&p, pattern_of(cx, &c.t, c.keep), 0);
+    atn_plan_mask(&p, pattern_of(cx, &c.t, c.keep), 0, 1, 1);
     check_plan(cx, &c, &p, true, kind);
     atn_plan_release(cx, &p);
     free(e);
@@ -270,7 +270,7 @@ static void threads(atn_ctx *cx)
 
         cx->threads = k ? 4 : 1;
         memset(v[k], 0, sizeof v[k]);
-        atn_plan_mask(&p, pattern_of(cx, &c.t, c.keep), 0);
+        atn_plan_mask(&p, pattern_of(cx, &c.t, c.keep), 0, 1, 1);
         CHECK_OK(atn_dense_make(cx, &c.t.h, &opts, &d));
         CHECK_OK(atn_approx_compare(cx, &c.t.h, &d, &p, out, v[k]));
         atn_dense_release(cx, &d);
@@ -290,7 +290,7 @@ static void without_memory(atn_ctx *cx)
     double v[ATN_APPROX_VALUES];
     atn_status st = ATN_MEMORY;
 
-    atn_plan_mask(&p, pattern_of(cx, &c.t, c.keep), 0);
+    atn_plan_mask(&p, pattern_of(cx, &c.t, c.keep), 0, 1, 1);
     cx->threads = 1;
     for (long left = 0; st != ATN_OK && left < 500; left++) {
         check_failing f = {left};

@@ -121,7 +121,7 @@ static atn_status keep_last(atn_ctx *cx, const atn_input *in, atn_idx n, atn_idx
         atn_pattern *p = NULL;
 
         ATN_TRY(atn_pattern_shift(cx, &f, &near, keys > 0, 0, &p));
-        atn_plan_mask(&out[h], p, 0);
+        atn_plan_mask(&out[h], p, 0, 1, 1);
     }
 done:
     return st;

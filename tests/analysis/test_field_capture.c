@@ -128,7 +128,7 @@ static void against_dense_products(atn_ctx *cx)
     atn_table *field, *patterns;
     atn_selection sel;
     atn_capture *c;
-    atn_choice from;
+    atn_from from;
 
     random_rows(p);
     dense(p, &w);
@@ -207,7 +207,7 @@ static void layers_are_not_repeated_unasked(atn_ctx *cx)
     atn_field_capture_opts o = {.pattern = "topk:k=1", .every = true, .diameter = true};
     atn_selection sel;
     atn_capture *c;
-    atn_choice from;
+    atn_from from;
 
     memset(p, 0, sizeof p);
     for (int l = 0; l < LAYERS; l++)

@@ -49,7 +49,7 @@ static int taken(const taking *t, const double *w, const bool *visible, atn_idx 
 
     for (atn_idx c = 0; c < n; c++) mass += visible[c] ? w[c] : 0;
     if (!visible[j]) return 0;
-    if (t->kind == 'k') return rank < t->x;
+    if (t->kind == 'k') return (double)rank < t->x;
     if (t->kind == 't') return fabs(w[j] - t->x) < 1e-6 ? -1 : w[j] > t->x;
     return fabs(before - t->x * mass) < 1e-5 ? -1 : before < t->x * mass;
 }
@@ -61,14 +61,14 @@ static atn_status kept_by(atn_ctx *cx, const layer_model *m, const char *spec,
     atn_input in = {.heads = n, .group = 1};
     atn_head plain[LAYER_HEADS];
     atn_status st = ATN_OK;
-    atn_choice c;
+    atn_from c;
     atn_idx row0;
 
     *out = NULL;
     for (atn_idx h = 0; h < n; h++) plain[h] = atn_head_trim(&m->head[h], &row0);
     in.head = plain;
     ATN_TRY(atn_from_read(cx, spec, &c));
-    ATN_TRY(atn_heads_pattern(cx, &c, &in, keep, joined, &m->head[0], out));
+    ATN_TRY(atn_heads_pattern(cx, &c.method, &in, keep, joined, &m->head[0], out));
 done:
     return st;
 }
@@ -225,10 +225,11 @@ static void any_method(atn_ctx *cx)
 
 static void specs(atn_ctx *cx)
 {
-    atn_choice c;
+    atn_from c;
 
     CHECK_OK(atn_from_read(cx, "topk:k=3,block=64", &c));
-    CHECK_STR(atn_choice_id(&c), "topk");
+    CHECK_STR(atn_choice_id(&c.method), "topk");
+    CHECK(c.grid.n == 0 && c.prompt == 0);
     CHECK_FAILS(atn_from_read(cx, "", &c), ATN_USAGE, "topk:k=32");
     CHECK_FAILS(atn_from_read(cx, "topq:k=3", &c), ATN_USAGE, "topk");
     CHECK_FAILS(atn_from_read(cx, "topk:k=0", &c), ATN_USAGE, "minimum");

@@ -103,8 +103,6 @@ static inline void scene_make(scene *s, const atn_method *m, const scene_size *z
     s->z.in.turn = s->turn;
     s->z.in.rotary = SCENE_ROTARY;
     s->z.in.seed = 17;
-    s->z.in.q_pre = s->q_pre;
-    s->z.in.k_pre = s->k_pre;
     s->z.in.role = s->role;
     scene_grid(s, z->nk);
     /* they change what many do: for those that cannot do without */

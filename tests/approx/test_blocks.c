@@ -90,7 +90,8 @@ static void keys_of_blocks(atn_ctx *cx)
  * vectors. */
 static void costs_by_hand(atn_ctx *cx)
 {
-    const atn_tally parts[] = {{6, 1}, {4, 2}}, all = atn_tally_sum(parts, 2);
+    const atn_tally parts[] = {{.scored = 6, .ties = 1}, {.scored = 4, .ties = 2}};
+    const atn_tally all = atn_tally_sum(parts, 2);
     atn_plan p = {0};
     zoo z;
 
@@ -108,5 +109,47 @@ static void costs_by_hand(atn_ctx *cx)
     zoo_free(&z);
 }
 
+/* Row i looks at vectors i .. i + 2 of 200, every seventh at none. */
+static atn_span near_by(const void *state, atn_idx i)
+{
+    (void)state;
+    return i % 7 == 0 ? (atn_span){9, 9} : (atn_span){i, i + 3};
+}
+
+static atn_status note_tile(atn_ctx *cx, void *state, const atn_row_tile *t,
+                            atn_tally *tally)
+{
+    atn_idx *seen = state, lo = 200, hi = 0;
+
+    (void)cx;
+    for (atn_idx i = t->from; i < t->to; i++) {
+        const atn_span x = near_by(NULL, i);
+
+        seen[i]++;
+        tally->scored += x.hi - x.lo;
+        if (x.lo < x.hi && x.lo < lo) lo = x.lo;
+        if (x.lo < x.hi && x.hi > hi) hi = x.hi;
+    }
+    tally->ties++;
+    return t->lo == lo && t->hi == hi ? ATN_OK : ATN_INTERNAL;
+}
+
+/* Every row once, tiles of 64 with the hull of what their rows look at. */
+static void tiles_of_rows(atn_ctx *cx)
+{
+    for (int threads = 1; threads <= 4; threads += 3) {
+        atn_idx seen[150] = {0};
+        const atn_scoring s = {"test", 150, 200, near_by, note_tile, seen};
+        atn_tally all;
+
+        cx->threads = threads;
+        CHECK_OK(atn_scored_run(cx, &s, &all));
+        for (int i = 0; i < 150; i++) CHECK_EQ(seen[i], 1);
+        CHECK_EQ(all.scored, 3 * (150 - 22));
+        CHECK_EQ(all.ties, 3);
+    }
+}
+
 CHECK_MAIN({"rows by hand", rows_by_hand}, {"scores", scores_against_double},
-           {"keys of blocks", keys_of_blocks}, {"costs by hand", costs_by_hand})
+           {"keys of blocks", keys_of_blocks}, {"tiles of rows", tiles_of_rows},
+           {"costs by hand", costs_by_hand})

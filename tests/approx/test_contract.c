@@ -588,7 +588,8 @@ static void groups_of_heads(atn_ctx *cx)
             scene_make(&s, e.method, &usual, causal, 8);
             read_entry(cx, &e, NULL, &c);
             for (atn_idx h = 1;
-                 atn_choice_unit(&c) == ATN_UNIT_GROUP && h < SCENE_HEADS; h += 2) {
+                 atn_choice_unit(&c, &s.z.in) == ATN_UNIT_GROUP && h < SCENE_HEADS;
+                 h += 2) {
                 const size_t size = sizeof(float[TOKENS * SCENE_D]);
 
                 memcpy(s.z.q + h * TOKENS * SCENE_D, s.z.q + (h - 1) * TOKENS * SCENE_D,
@@ -690,7 +691,6 @@ static void chunks(atn_ctx *cx)
         scene_make(&s, e.method, &usual, true, 10);
         read_entry(cx, &e, NULL, &c);
         plan_all(cx, &e, &s, &c, &whole);
-        s.z.in.q_pre = NULL;
         for (atn_idx h = 0; h < SCENE_HEADS; h++) {
             atn_head *o = &s.z.head[h];
 

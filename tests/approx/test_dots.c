@@ -66,8 +66,8 @@ static void best_rows(atn_ctx *cx)
     fill(x, N, 3);
     fill(y, M, 4);
     for (int k = 1; k <= N; k = 3 * k + 1) {
-        CHECK_OK(atn_dots_best(cx, (atn_cmat){x, N, D, D}, (atn_cmat){y, M, D, D}, k,
-                               best, ties, "test"));
+        CHECK_OK(atn_dots_best(cx, (atn_cmat){x, N, D, D}, (atn_cmat){y, M, D, D},
+                               &(atn_dots_list){k, best, ties}, "test"));
         for (int c = 0; c < M; c++) {
             double last = INFINITY;
             int left = 0;
@@ -104,8 +104,8 @@ static void huge_numbers(atn_ctx *cx)
     CHECK_OK(atn_dots_nearest(cx, (atn_cmat){x, N, D, D}, (atn_cmat){y, M, D, D}, true,
                               label, "test"));
     for (int i = 0; i < N; i++) CHECK(label[i] >= 0 && label[i] < 2 * M);
-    CHECK_OK(atn_dots_best(cx, (atn_cmat){x, N, D, D}, (atn_cmat){y, M, D, D}, 5, best,
-                           ties, "test"));
+    CHECK_OK(atn_dots_best(cx, (atn_cmat){x, N, D, D}, (atn_cmat){y, M, D, D},
+                           &(atn_dots_list){5, best, ties}, "test"));
     for (int e = 0; e < M * 5; e++) CHECK(best[e] >= 0 && best[e] < N);
 }
 

@@ -120,6 +120,14 @@ static void twin_of_the_choice(atn_ctx *cx)
 
 /* ---- derived ---- */
 
+/* The cell that a token of the video is in. */
+static atn_idx cell_of(const atn_draft_grid *g, atn_idx token)
+{
+    const atn_idx x = token % g->width, row = token / g->width; /* of all frames */
+
+    return row / g->ph * (g->width / g->pw) + x / g->pw;
+}
+
 /* Two frames of 4 x 6 in cells of 2 x 3: the order by hand at its beginning; there and
  * back; cells are runs. */
 static void order_is_a_permutation(atn_ctx *cx)
@@ -145,7 +153,7 @@ static void order_is_a_permutation(atn_ctx *cx)
             CHECK(order[t] >= 0 && order[t] < n && back[order[t]] < 0);
             back[order[t]] = (int32_t)t;
             if (t >= video) CHECK_EQ(order[t], t);
-            if (t < video) CHECK_EQ(atn_draft_cell(&grids[g], order[t]), t / run);
+            if (t < video) CHECK_EQ(cell_of(&grids[g], order[t]), t / run);
             if (g == 0 && t < (atn_idx)ATN_LEN(wanted)) CHECK_EQ(order[t], wanted[t]);
         }
         for (atn_idx t = 0; t < n; t++) CHECK_EQ(order[back[t]], t);

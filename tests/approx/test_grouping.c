@@ -10,7 +10,7 @@ static void grow_beyond_their_room(atn_ctx *cx)
     atn_plan p = {0};
     atn_grouping g;
 
-    CHECK_OK(atn_grouping_open(cx, 0, 0, 0, true, "test", &g));
+    CHECK_OK(atn_grouping_open(cx, &(atn_grouping_size){0, 0, 0, true}, "test", &g));
     for (int k = 0; k < 50; k++) {
         CHECK_OK(atn_grouping_begin(cx, &g));
         CHECK_OK(atn_grouping_rows(cx, &g, rows, k % 4));
@@ -41,11 +41,12 @@ static void nothing_and_too_much(atn_ctx *cx)
     atn_branch b = {0};
     atn_grouping g;
 
-    CHECK_OK(atn_grouping_open(cx, 3, 5, 7, false, "test", &g));
+    CHECK_OK(atn_grouping_open(cx, &(atn_grouping_size){3, 5, 7, false}, "test", &g));
     atn_grouping_finish(cx, &g, &b);
     CHECK_EQ(b.parts, 0);
     cx->mem_limit = 1 << 20;
-    CHECK_FAILS(atn_grouping_open(cx, 10, 1 << 20, 1 << 20, false, "the chunks", &g),
+    CHECK_FAILS(atn_grouping_open(cx, &(atn_grouping_size){10, 1 << 20, 1 << 20, false},
+                                  "the chunks", &g),
                 ATN_MEMORY, "the chunks");
 }
 

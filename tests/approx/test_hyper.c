@@ -352,6 +352,7 @@ static void exhaustive(atn_ctx *cx, bool causal, int calls, const char *spec)
 {
     enum { N = 24 };
     static double w[N * N];
+    static const float planes[8 * 7] = {1, -1};
     static twin t;
     const int runs = causal ? N / 2 : N;
     zoo z;
@@ -363,10 +364,11 @@ static void exhaustive(atn_ctx *cx, bool causal, int calls, const char *spec)
     for (int s = 0; s < runs; s++) {
         const int32_t slots[] = {s, s % 6, s % 6};
         const atn_st_out out[] = {
+            {"projections.layer-000", ATN_F32, 2, {8, 7}, planes},
             {"samples.layer-000.head-000", ATN_I32, 2, {calls, 1}, slots}};
         atn_plan p;
 
-        zoo_draws(cx, &z, "hyper-exhaustive", out, 1);
+        zoo_draws(cx, &z, "hyper-exhaustive", out, 2);
         zoo_plan(cx, &z, spec, 0, &p);
         add_entries(&z, &p, w);
         atn_plan_release(cx, &p);
@@ -528,7 +530,9 @@ static void counts_its_hash(atn_ctx *cx)
 static void refused(atn_ctx *cx)
 {
     static const int32_t slots[] = {0, 12, 0, 5, 0, 6};
+    static const float planes[8 * 7] = {1, -1};
     const atn_st_out out[] = {
+        {"projections.layer-000", ATN_F32, 2, {8, 7}, planes},
         {"samples.layer-000.head-000", ATN_I32, 2, {3, 2}, slots}};
     atn_choice c;
     atn_plan p;
@@ -537,16 +541,21 @@ static void refused(atn_ctx *cx)
     zoo_random(&z, 1, 1, 24, 24, 6);
     CHECK_OK(atn_choice_read(cx, "hyper", "block=2,samples=2,min=6", &c));
     zoo_draws(cx, &z, "hyper-refused", out, 1);
+    CHECK_FAILS(atn_choice_plan(cx, &c, &z.in, 0, &p), ATN_DATA,
+                "no tensor \"samples.layer-000.head-000\"");
+    zoo_draws_end(&z, cx);
+    zoo_draws(cx, &z, "hyper-refused", out, 2);
     CHECK_FAILS(atn_choice_plan(cx, &c, &z.in, 0, &p), ATN_DATA, "0..11");
     zoo_draws_end(&z, cx);
     zoo_free(&z);
     { /* in range of the longest call, not of its own */
         static const int32_t late[] = {0, 11, 0, 5, 0, 6};
         const atn_st_out again[] = {
+            {"projections.layer-000", ATN_F32, 2, {8, 7}, planes},
             {"samples.layer-000.head-000", ATN_I32, 2, {3, 2}, late}};
 
         zoo_random(&z, 1, 1, 24, 24, 6);
-        zoo_draws(cx, &z, "hyper-refused", again, 1);
+        zoo_draws(cx, &z, "hyper-refused", again, 2);
         CHECK_FAILS(atn_choice_plan(cx, &c, &z.in, 0, &p), ATN_DATA, "6 keys");
         zoo_draws_end(&z, cx);
         zoo_free(&z);
@@ -621,12 +630,62 @@ static void any_parameters(atn_ctx *cx)
     zoo_survives_all(cx, "hyper", params, (int)ATN_LEN(params));
 }
 
-CHECK_MAIN({"golden", golden}, {"twins", twins},
+/* Rows of the tensors that are drawn; 0: there is none. */
+static void check_drawn(atn_ctx *cx, zoo *z, const char *spec, atn_idx planes,
+                        atn_idx rows)
+{
+    char path[600];
+    atn_st *f = NULL;
+    atn_plan p;
+
+    snprintf(path, sizeof path, "%s/d.safetensors", check_scratch("hyper-drawn"));
+    CHECK_OK(atn_draws_open(cx, NULL, &z->in.draws));
+    zoo_plan(cx, z, spec, 0, &p);
+    atn_plan_release(cx, &p);
+    CHECK_OK(atn_draws_save(cx, z->in.draws, path, true));
+    if (planes > 0) {
+        const atn_st_tensor *t;
+
+        CHECK_OK(atn_st_open(cx, path, &f));
+        CHECK_EQ(atn_st_count(f), rows > 0 ? 2 : 1);
+        t = atn_st_find(f, "samples.layer-000.head-000");
+        CHECK_EQ(t ? t->shape[0] : 0, rows);
+        CHECK_EQ(atn_st_find(f, "projections.layer-000")->shape[1], planes);
+        atn_st_close(cx, f);
+    } else {
+        CHECK(fopen(path, "rb") == NULL);
+    }
+    zoo_draws_end(z, cx);
+}
+
+/* 13 tokens: 6 queries against 7 keys, and 3 against 4 within the first 7, which are
+ * exact. 7 tokens: 3 queries against 4, or 4 with the row of zeros. */
+static void calls_that_draw(atn_ctx *cx)
+{
+    zoo z;
+
+    zoo_random(&z, 1, 1, 13, 13, 2);
+    check_drawn(cx, &z, "hyper:min=6,block=2,samples=3,projections=3", 3, 1);
+    check_drawn(cx, &z, "hyper:min=3,block=2,samples=3,projections=3", 3, 3);
+    check_drawn(cx, &z, "hyper:min=3,block=4,samples=3,projections=3", 3, 1);
+    check_drawn(cx, &z, "hyper:min=3,block=7,samples=3,projections=3", 3, 0);
+    check_drawn(cx, &z, "hyper:min=7,block=2,samples=3,projections=3", 0, 0);
+    check_drawn(cx, &z, "hyper:min=3,block=2,samples=0,projections=3", 3, 0);
+    zoo_free(&z);
+    zoo_random(&z, 1, 1, 7, 7, 2);
+    check_drawn(cx, &z, "hyper:min=4,block=2,samples=3,projections=3", 0, 0);
+    z.in.as_published = true;
+    check_drawn(cx, &z, "hyper:min=4,block=2,samples=3,projections=3", 3, 1);
+    zoo_free(&z);
+}
+
+CHECK_MAIN({"calls that draw", calls_that_draw}, {"golden", golden}, {"twins", twins},
            {"twins as published", twins_as_published},
            {"samples are unbiased", samples_are_unbiased},
            {"neighbours differ in one bit", neighbours_differ_in_one_bit},
            {"sorts are permutations", sorts_are_permutations},
            {"dense limits", dense_limits}, {"looks ahead", looks_ahead},
            {"counts its hash", counts_its_hash}, {"refused", refused},
+           {"calls that draw", calls_that_draw},
            {"threads do not matter", threads_do_not_matter},
            {"allocations fail", allocations_fail}, {"any parameters", any_parameters})

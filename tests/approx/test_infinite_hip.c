@@ -277,6 +277,23 @@ static void a_tie_goes_right(atn_ctx *cx)
     zoo_free(&z);
 }
 
+/* Only what is shared is planned together. */
+static void a_unit_is_what_shares(atn_ctx *cx)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    atn_input in = {.heads = 6, .group = 2};
+    atn_choice c;
+
+    CHECK_OK(atn_choice_read(cx, "infinite_hip", NULL, &c));
+    CHECK_EQ(atn_choice_heads(&c, &in), 1);
+    in.as_published = true;
+    CHECK_EQ(atn_choice_heads(&c, &in), 6);
+    in.as_published = false;
+    CHECK_OK(atn_choice_read(cx, "infinite_hip", "share=heads", &c));
+    CHECK_EQ(atn_choice_heads(&c, &in), 6);
+    atn_arena_rewind(cx, mark);
+}
+
 /* With a share, both heads keep the same keys, and half of the search is counted in
  * each. */
 static void shared_heads_are_alike(atn_ctx *cx)
@@ -376,7 +393,7 @@ static void threads_and_memory(atn_ctx *cx)
 
 CHECK_MAIN({"golden rows", golden_rows}, {"twin", twin_of_the_stages},
            {"large k", large_k_is_dense}, {"equal keys", equal_keys_go_to_the_lowest},
-           {"a tie goes right", a_tie_goes_right},
+           {"a tie goes right", a_tie_goes_right}, {"a unit", a_unit_is_what_shares},
            {"shared heads", shared_heads_are_alike},
            {"cost", cost_counts_what_was_scored}, {"rules and looks", rules_and_looks},
            {"threads and memory", threads_and_memory})

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "approx/influence.h"
 #include "approx/span_file.h"
+#include "core/apply.h"
 #include "tests/approx/history.h"
 
 enum { B = ATN_SPAN_BLOCK };
@@ -302,6 +303,7 @@ static void rules_are_draws(atn_ctx *cx)
     atn_plan a[ZOO_HEADS_MOST], b[ZOO_HEADS_MOST];
     atn_draws *d = NULL;
     zoo z, other;
+    atn_choice c;
 
     snprintf(path, sizeof path, "%s/draws.safetensors", check_scratch("moa_draws"));
     zoo_random(&z, 2, 1, 400, 400, 4);
@@ -310,9 +312,13 @@ static void rules_are_draws(atn_ctx *cx)
     zoo_plan(cx, &z, "moa:density=.9", 0, a);
     CHECK_OK(atn_draws_save(cx, d, path, false));
     atn_draws_close(cx, d);
+    z.in.draws = NULL;
     CHECK_OK(atn_draws_open(cx, path, &d));
     zoo_random(&other, 2, 1, 400, 400, 5);
     other.in.draws = d;
+    CHECK_OK(atn_choice_read(cx, "moa", NULL, &c));
+    CHECK_EQ(atn_choice_looks(&c, &z.in), ATN_LOOKS_KEYS | ATN_LOOKS_QUERIES);
+    CHECK_EQ(atn_choice_looks(&c, &other.in), 0);
     zoo_plan(cx, &other, "moa:density=1e-6", 0, b);
     for (int h = 0; h < 2; h++)
         CHECK_EQ(a[h].branch[0].part[0].pattern->offsets[0].hi,
@@ -323,6 +329,39 @@ static void rules_are_draws(atn_ctx *cx)
     atn_draws_close(cx, d);
     zoo_free(&z);
     zoo_free(&other);
+}
+
+/* Two whole blocks are the first and the last: all is kept, whatever the numbers are.
+ * Of three, two heads may keep five of six: one of them looks back less. */
+static void looks_where_there_is_a_choice(atn_ctx *cx)
+{
+    bool differ = false;
+    atn_idx before = 0;
+
+    for (uint64_t seed = 1; seed < 9; seed++)
+        for (int n = 191; n <= 192; n++) {
+            atn_plan p[ZOO_HEADS_MOST];
+            atn_choice c;
+            atn_idx span;
+            atn_cost cost;
+            zoo z;
+
+            zoo_random(&z, 2, 1, n, n, seed);
+            CHECK_OK(atn_choice_read(cx, "moa", "density=.84", &c));
+            CHECK_EQ(atn_choice_looks(&c, &z.in),
+                     n < 192 ? 0 : ATN_LOOKS_KEYS | ATN_LOOKS_QUERIES);
+            zoo_plan(cx, &z, "moa:density=.84", 0, p);
+            CHECK_OK(atn_plan_cost(cx, &z.head[0], &p[0], &cost));
+            if (n < 192) CHECK_NEAR(cost.kept, cost.visible, 0);
+            span = p[0].branch[0].part[0].pattern->offsets[0].hi;
+            if (n == 192) {
+                differ |= seed > 1 && span != before;
+                before = span;
+            }
+            zoo_release(cx, p, 2);
+            zoo_free(&z);
+        }
+    CHECK(differ);
 }
 
 static void robust(atn_ctx *cx)
@@ -338,4 +377,6 @@ CHECK_MAIN({"golden influence", golden_influence},
            {"plans are the best", plans_are_the_best}, {"limits", limits},
            {"our plans", our_plans}, {"published plans", published_plans},
            {"files that do not fit", files_that_do_not_fit},
-           {"rules are draws", rules_are_draws}, {"robust", robust})
+           {"rules are draws", rules_are_draws},
+           {"looks where there is a choice", looks_where_there_is_a_choice},
+           {"robust", robust})

@@ -66,14 +66,19 @@ static void equal_keys_score_alike(atn_ctx *cx)
 
 static void tallies_are_added(atn_ctx *cx)
 {
-    const atn_rank_tally t[] = {{10, 4, 2, 1}, {5, 1, 0, 3}};
-    double flops = 1, bytes = 2;
-    int64_t ties = 3;
+    const atn_tally t[] = {{10, 1, 4, 2}, {5, 3, 1, 0}}, all = atn_tally_sum(t, 2);
+    atn_plan p[3] = {{.index_flops = 1, .index_bytes = 2, .ties = 3}};
 
     (void)cx;
-    atn_rank_count(t, 2, 8, &flops, &bytes, &ties);
-    CHECK(flops == 1 + 2 * 8 * 15 && bytes == 2 + 2 * 8 * 7);
-    CHECK_EQ(ties, 7);
+    atn_tally_gathered(&all, 8, p);
+    CHECK(p[0].index_flops == 1 + 2 * 8 * 15 && p[0].index_bytes == 2 + 2 * 8 * 7);
+    CHECK_EQ(p[0].ties, 7);
+    atn_tally_share(p, 3);
+    for (int h = 0; h < 3; h++) {
+        CHECK_NEAR(p[h].index_flops, 241 / 3.0, 1e-12);
+        CHECK_NEAR(p[h].index_bytes, 38, 1e-12);
+        CHECK_EQ(p[h].ties, 7);
+    }
 }
 
 CHECK_MAIN({"maximum over the rows", maximum_over_the_rows},

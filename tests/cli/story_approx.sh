@@ -56,7 +56,26 @@ again A 20%,k=12 routing,hyper:min=64,block=16,samples=4,moa,window
 code=0
 attnscope approx "$RUN" --method routing --budget k=12 --draws A/routing/draws.safetensors -q 2>err || code=$?
 [ "$code" -eq 65 ] && grep -q 'shape' err
-attnscope approx "$RUN" --method hyper --budget 60% --layers 0 --draws A/routing/draws.safetensors -q >/dev/null
+# a random object that the file lacks is named, also where it was made for other heads, and
+# what is no file of draws is no matter of which method asks
+draws_fail() { # CODE TEXT DRAWS METHOD [OPTION...]
+    code=0 want=$1 text=$2 draws=$3 method=$4
+    shift 4
+    attnscope approx "$RUN" --method "$method" --draws "$draws" -q "$@" >/dev/null 2>err || code=$?
+    [ "$code" -eq "$want" ] && grep -q "$text" err
+}
+draws_fail 65 'has no tensor "projections.layer-000"' A/routing/draws.safetensors \
+    hyper:min=64,block=16 --budget 60%
+draws_fail 65 'has no tensor "rotations-000.layer-001' C/reformer/draws.safetensors reformer:bucket=16,n_hashes=2
+draws_fail 65 'has no tensor "blocks.layer-000' A/routing/draws.safetensors bigbird:block=8
+draws_fail 65 'has no tensor "projections.layer-000"' A/routing/draws.safetensors sea:estimate=performer
+attnscope approx "$RUN" --method full,hyper:min=1000 --layers 0 --dump N -q >/dev/null
+draws_fail 65 'N/hyper/draws.safetensors: is not there' N full,hyper:min=64,block=16 --layers 0
+attnscope approx "$RUN" --method full,hyper:min=1000 --layers 0 --draws N -q >/dev/null
+draws_fail 66 'absent.safetensors' absent.safetensors window
+draws_fail 66 'absent.safetensors' absent.safetensors window --dry-run
+draws_fail 65 'A/dump.json' A/dump.json window
+draws_fail 66 'is no dump' . window
 code=0
 attnscope approx "$RUN" --method reformer --draws A -q 2>err || code=$?
 [ "$code" -eq 66 ] && grep -q 'has no folder reformer' err

@@ -509,7 +509,7 @@ static void any_plan_is_its_definition(atn_ctx *cx)
     }
 }
 
-/* Not the twin of above: the reference of core/plan.c. */
+/* Not the twin of above: the reference of core/plan_rows.c. */
 static void any_plan_is_its_rows(atn_ctx *cx)
 {
     for (uint64_t seed = 1000; seed < 1100; seed++) {
@@ -786,7 +786,7 @@ static void golden_three_rows(atn_ctx *cx)
     float o[3];
     atn_cost c;
 
-    atn_plan_mask(&p, NULL, 0);
+    atn_plan_mask(&p, NULL, 0, 1, 1);
     CHECK_OK(atn_pattern_slices(cx, &f, slices, 2, &p.branch[0].part[0].pattern));
     CHECK_OK(atn_plan_apply(cx, &h, &p, (atn_mat){o, 3, 1, 1}, lse, "test"));
     CHECK_NEAR(o[0], 0, 0);

@@ -23,11 +23,10 @@ static atn_draw draw(const char *what, atn_idx head, atn_idx rows, atn_idx cols)
 /* The numbers are those of the stream, in order, kept or not. */
 static void streams(atn_ctx *cx)
 {
-    const atn_draw w = draw("projections", 1, 3, 4), one = draw("columns", -1, 50, 0);
-    atn_rng r = atn_rng_stream(7, "test/draws", 2, 1), s;
+    const atn_draw w = draw("projections", 1, 3, 4);
+    atn_rng r = atn_rng_stream(7, "test/draws", 2, 1);
     atn_draws *d = NULL;
     float alone[12], kept[12];
-    int32_t below[50];
 
     CHECK_OK(atn_draws_open(cx, NULL, &d));
     CHECK_OK(atn_draw_normal(cx, NULL, 7, &w, alone));
@@ -36,9 +35,6 @@ static void streams(atn_ctx *cx)
         CHECK(alone[i] == (float)atn_rng_normal(&r));
         CHECK(kept[i] == alone[i]);
     }
-    CHECK_OK(atn_draw_below(cx, d, 7, &one, 9, below));
-    s = atn_rng_stream(7, "test/draws", 2, -1);
-    for (int i = 0; i < 50; i++) CHECK_EQ(below[i], atn_rng_below(&s, 9));
     CHECK_OK(atn_draw_normal(cx, NULL, 8, &w, kept));
     CHECK(kept[0] != alone[0]);
     atn_draws_close(cx, d);
@@ -51,17 +47,18 @@ static void round_trip(atn_ctx *cx)
     const atn_draw p = draw("projections", 11, 5, 3), c = draw("columns", -1, 20, 0),
                    m = draw("centroids", 0, 2, 2), l = draw("labels", 1000, 4, 0);
     float drawn[15], again[15], means[4] = {4, 3, 2, 1}, taken[4] = {0};
-    int32_t columns[20], back[20], labels[4] = {2, 0, 1, 2}, others[4] = {0};
+    int32_t columns[20], back[20] = {0}, labels[4] = {2, 0, 1, 2}, others[4] = {0};
     atn_draws *d = NULL, *e = NULL;
     atn_st *f = NULL;
 
+    for (int i = 0; i < 20; i++) columns[i] = 7 * i % 6;
     CHECK_OK(atn_draws_open(cx, NULL, &d));
     CHECK(!atn_draws_have(d, &p) && !atn_draws_have(NULL, &p));
     CHECK_OK(atn_draws_save(cx, d, path, false)); /* nothing yet: no file */
     CHECK(!atn_file_exists(path));
     CHECK_OK(atn_draw_normal(cx, d, 1, &p, drawn));
     CHECK_OK(atn_draw_normal(cx, d, 1, &p, drawn)); /* twice: kept once */
-    CHECK_OK(atn_draw_below(cx, d, 1, &c, 6, columns));
+    CHECK_OK(atn_draw_given_counts(cx, d, &c, 6, columns));
     CHECK_OK(atn_draw_given(cx, d, &m, means));
     CHECK_OK(atn_draw_given_counts(cx, d, &l, 3, labels));
     CHECK_OK(atn_draws_save(cx, d, path, false));
@@ -82,7 +79,7 @@ static void round_trip(atn_ctx *cx)
     CHECK_OK(atn_draws_open(cx, path, &e));
     CHECK(atn_draws_have(e, &p) && atn_draws_have(e, &m));
     CHECK_OK(atn_draw_normal(cx, e, 99, &p, again));
-    CHECK_OK(atn_draw_below(cx, e, 99, &c, 6, back));
+    CHECK_OK(atn_draw_given_counts(cx, e, &c, 6, back));
     CHECK_OK(atn_draw_given(cx, e, &m, taken));
     CHECK_OK(atn_draw_given_counts(cx, e, &l, 3, others));
     CHECK(memcmp(drawn, again, sizeof drawn) == 0);
@@ -127,7 +124,7 @@ static void other_types(atn_ctx *cx)
     CHECK(x[0] == 0.5f && x[1] == -3);
     CHECK_OK(atn_draw_given(cx, d, &e, x));
     CHECK(x[0] == 1 && x[1] == -2);
-    CHECK_OK(atn_draw_below(cx, d, 0, &b, 5, n));
+    CHECK_OK(atn_draw_given_counts(cx, d, &b, 5, n));
     CHECK(n[0] == 4 && n[1] == 0);
     CHECK_OK(atn_draw_given_counts(cx, d, &c, 4, n));
     CHECK(n[0] == 1 && n[1] == 3);
@@ -166,12 +163,12 @@ static void refused(atn_ctx *cx)
                 "\"n.layer-002\": shape [2, 3], needed is [3, 2]");
     CHECK_FAILS(atn_draw_given(cx, d, &flat, x), ATN_DATA, "needed is [6]");
     CHECK_FAILS(atn_draw_normal(cx, d, 0, &c, x), ATN_DATA, "type I32");
-    CHECK_FAILS(atn_draw_below(cx, d, 0, &h, 9, n), ATN_DATA, "type F64");
-    CHECK_FAILS(atn_draw_below(cx, d, 0, &c, 5, n), ATN_DATA,
+    CHECK_FAILS(atn_draw_given_counts(cx, d, &h, 9, n), ATN_DATA, "type F64");
+    CHECK_FAILS(atn_draw_given_counts(cx, d, &c, 5, n), ATN_DATA,
                 "number 1 is 5, all must be in 0..4");
     CHECK_FAILS(atn_draw_given_counts(cx, d, &c, 6, n), ATN_DATA, "number 2 is -1");
     CHECK_FAILS(atn_draw_given_counts(cx, d, &tall, 6, n), ATN_DATA, "[3, 1]");
-    CHECK_FAILS(atn_draw_below(cx, d, 0, &l, 9, n), ATN_DATA, "4294967296");
+    CHECK_FAILS(atn_draw_given_counts(cx, d, &l, 9, n), ATN_DATA, "4294967296");
     CHECK_FAILS(atn_draw_normal(cx, NULL, 0, &most, x), ATN_MEMORY, "too many");
     atn_draws_forget(cx, d);
     CHECK_OK(atn_draws_save(cx, d, path_of("draws-none"), false));
@@ -189,8 +186,8 @@ static void loose(atn_ctx *cx)
                                   {"c.layer-002", ATN_I32, 1, {3}, counts}};
     const char *path = path_of("draws-loose");
     const atn_draw right = draw("n", -1, 2, 3), wide = draw("n", -1, 2, 4),
-                   flat = draw("n", -1, 6, 0), c = draw("c", -1, 3, 0),
-                   tall = draw("c", -1, 3, 1);
+                   other = draw("m", -1, 2, 3), flat = draw("n", -1, 6, 0),
+                   c = draw("c", -1, 3, 0), tall = draw("c", -1, 3, 1);
     float drawn[8], x[8], given[8] = {9, 8, 7, 6, 5, 4, 3, 2};
     int32_t n[3] = {4, 4, 4};
     atn_draws *d = NULL;
@@ -200,7 +197,16 @@ static void loose(atn_ctx *cx)
     CHECK_OK(atn_draws_open(cx, path, &d));
     CHECK(atn_draws_have(d, &wide)); /* though it will be refused */
     CHECK_FAILS(atn_draw_normal(cx, d, 3, &wide, x), ATN_DATA, "needed is [2, 4]");
+    CHECK_FAILS(atn_draw_normal(cx, d, 3, &other, x), ATN_DATA,
+                "no tensor \"m.layer-002\" [2, 3]");
+    CHECK_FAILS(atn_draws_need(cx, d, &other), ATN_DATA, "no tensor");
+    CHECK_OK(atn_draws_need(cx, d, &right));
+    CHECK_OK(atn_draws_need(cx, NULL, &other));
+    CHECK_OK(atn_draw_given(cx, d, &other, given)); /* may be given, need not */
+    CHECK_EQ(given[0], 9);
+    atn_draws_forget(cx, d);
     atn_draws_loosen(d);
+    CHECK_OK(atn_draws_need(cx, d, &other));
     CHECK(atn_draws_have(d, &right) && !atn_draws_have(d, &wide) &&
           !atn_draws_have(d, &flat));
     CHECK_OK(atn_draw_normal(cx, d, 3, &wide, x));
@@ -214,6 +220,11 @@ static void loose(atn_ctx *cx)
     CHECK_OK(atn_draw_given_counts(cx, d, &tall, 5, n));
     CHECK_EQ(n[1], 4);
     CHECK_FAILS(atn_draw_given_counts(cx, d, &c, 5, n), ATN_DATA, "number 1 is 5");
+    atn_draws_close(cx, d);
+    CHECK_OK(atn_draws_open(cx, NULL, &d));
+    CHECK_OK(atn_draws_miss(cx, d, "lost.safetensors"));
+    CHECK_FAILS(atn_draw_normal(cx, d, 3, &right, x), ATN_DATA,
+                "lost.safetensors: is not there");
     atn_draws_close(cx, d);
 }
 
@@ -268,14 +279,14 @@ static void no_memory(atn_ctx *cx)
         atn_ctx frail;
         atn_status st;
         float x[16];
-        int32_t n[4];
+        int32_t n[4] = {0, 2, 1, 2};
 
         CHECK(k < 200);
         atn_ctx_init(&frail);
         frail.alloc = (atn_allocator){check_failing_resize, &f};
         st = atn_draws_open(&frail, NULL, &d);
         if (st == ATN_OK) st = atn_draw_normal(&frail, d, 0, &p, x);
-        if (st == ATN_OK) st = atn_draw_below(&frail, d, 0, &c, 3, n);
+        if (st == ATN_OK) st = atn_draw_given_counts(&frail, d, &c, 3, n);
         if (st == ATN_OK) st = atn_draws_keep(&frail, d, &e, wide);
         if (st == ATN_OK) st = atn_draws_save(&frail, d, path, true);
         CHECK(st == ATN_OK || st == ATN_MEMORY);

@@ -211,7 +211,7 @@ static void a_mask_keeps_its_pattern(atn_ctx *cx)
 
     flat_open(&f, 6);
     CHECK_OK(atn_pattern_shift(cx, &frame, &near, 1, 0, &made));
-    atn_plan_mask(&p, made, 0);
+    atn_plan_mask(&p, made, 0, 1, 1);
     CHECK_OK(atn_plan_pattern(cx, &f.h, &p, &of));
     CHECK(of == made);
     atn_plan_release(cx, &p);

@@ -258,7 +258,50 @@ static void jsonl_of_two_tables(atn_ctx *cx)
     CHECK_FAILS(atn_table_load(cx, path, &t), ATN_DATA, "holds no row");
 }
 
+/* For a screen: what all rows say in front, names over lines, no empty column, four
+ * digits; CSV stays whole. */
+static void brief_text(atn_ctx *cx)
+{
+    static const char *const wanted = "in all rows: budget 10%\n"
+                                      "method  output_\n"
+                                      "         error_\n"
+                                      "          value\n"
+                                      "a        0.3333\n"
+                                      "b             2\n";
+    atn_table *t = NULL;
+    char *text = NULL, *csv = NULL;
+    size_t n = 0, m = 0;
+    FILE *out = open_memstream(&text, &n), *whole = open_memstream(&csv, &m);
+    int at;
+
+    CHECK_OK(atn_table_create(cx, "x", &t));
+    atn_table_be_brief(t);
+    CHECK(atn_table_is_brief(t));
+    CHECK_OK(atn_table_add_col(cx, t, "method", ATN_COL_STR, "", NULL, &at));
+    CHECK_OK(atn_table_add_col(cx, t, "budget", ATN_COL_STR, "", NULL, NULL));
+    CHECK_OK(atn_table_add_col(cx, t, "nothing", ATN_COL_F64, "", NULL, NULL));
+    CHECK_OK(
+        atn_table_add_col(cx, t, "output_error_value", ATN_COL_F64, "", NULL, NULL));
+    for (int r = 0; r < 2; r++) {
+        CHECK_OK(atn_table_add_row(cx, t));
+        CHECK_OK(atn_table_set_str(cx, t, at, r ? "b" : "a"));
+        CHECK_OK(atn_table_set_str(cx, t, at + 1, "10%"));
+        atn_table_set_f64(t, at + 3, r ? 2 : 1. / 3);
+    }
+    CHECK_OK(atn_table_write(cx, t, NULL, ATN_TABLE_TEXT, out));
+    CHECK_OK(atn_table_write(cx, t, NULL, ATN_TABLE_CSV, whole));
+    fclose(out);
+    fclose(whole);
+    CHECK_STR(text, wanted);
+    CHECK_STR(csv, "method,budget,nothing,output_error_value\n"
+                   "a,10%,,0.33333333333333331\nb,10%,,2\n");
+    free(text);
+    free(csv);
+    atn_table_destroy(cx, t);
+}
+
 CHECK_MAIN({"csv round trip", csv_round_trip}, {"jsonl round trip", jsonl_round_trip},
            {"jsonl of two tables", jsonl_of_two_tables}, {"fingerprints", fingerprints},
            {"csv readings", csv_readings}, {"csv errors", csv_errors},
-           {"full disk", full_disk}, {"text is aligned", text_is_aligned})
+           {"full disk", full_disk}, {"text is aligned", text_is_aligned},
+           {"brief text", brief_text})

@@ -159,7 +159,29 @@ static void memory_runs_out(atn_ctx *cx)
     free(out);
 }
 
+/* ln 1, ln 2, ln 5 and a sink of ln 8: sixteenths; without it eighths. A product of 2
+ * at position 5 with key 3, slope 1/2, cap 4: 4 tanh(1/4). */
+static void soften_by_hand(atn_ctx *cx)
+{
+    const atn_head h = {.alibi_slope = .5, .sight = {.softcap = 4}}, plain = {0};
+    double z[] = {log(2), 0, log(5)}, e[] = {log(2), 0, log(5)};
+
+    (void)cx;
+    atn_wide_soften(z, 3, log(8));
+    atn_wide_soften(e, 3, -INFINITY);
+    for (int i = 0; i < 3; i++) {
+        const double want[] = {2, 1, 5};
+
+        CHECK_NEAR(z[i], want[i] / 16, 1e-15);
+        CHECK_NEAR(e[i], want[i] / 8, 1e-15);
+    }
+    atn_wide_soften(z, 0, -INFINITY);
+    CHECK_NEAR(atn_wide_logit(&h, 2, 5, 3), 4 * tanh(.25), 1e-15);
+    CHECK_NEAR(atn_wide_logit(&plain, 2, 5, 3), 2, 0);
+}
+
 CHECK_MAIN({"logits", logits_against_the_textbook},
            {"bits do not depend on the tile", bits_do_not_depend_on_the_tile},
-           {"weights", weights}, {"given weights", given_weights},
-           {"bad numbers", bad_numbers}, {"memory runs out", memory_runs_out})
+           {"weights", weights}, {"soften", soften_by_hand},
+           {"given weights", given_weights}, {"bad numbers", bad_numbers},
+           {"memory runs out", memory_runs_out})

@@ -7,6 +7,15 @@ dead_links || bad=1
 for card in docs/cards/*/*.md; do
     grep -q "(${card#docs/cards/})" docs/cards/README.md || { echo "$card is not listed"; bad=1; }
 done
+# one bullet a card, the bullets of a section in the order of the ids
+LC_ALL=C awk '
+    /^## / { last = "" }
+    /^- \[/ {
+        id = substr($0, 4, index($0, "]") - 4)
+        if (id <= last) { print "docs/cards/README.md: " id " after " last; bad = 1 }
+        last = id
+    }
+    END { exit bad }' docs/cards/README.md || bad=1
 for kind in models:family figures:figure measures:measure datasets:dataset \
     patterns:pattern; do
     for id in $(attnscope list "${kind%:*}" | grep -v '^ ' | cut -d' ' -f1); do

@@ -68,6 +68,9 @@ static void refusals(atn_ctx *cx)
 
     drawn_fails(cx, "pareto", t, "no column method");
     atn_table_destroy(cx, t);
+    t = drawn_table(cx, "method,executed_share,output_error_relative\n7,1,.5\n");
+    drawn_fails(cx, "pareto", t, "its column method is no text");
+    atn_table_destroy(cx, t);
     t = drawn_table(cx, "method,executed_share,output_error_relative\na,1,\n");
     drawn_fails(cx, "pareto", t, "no ");
     atn_table_destroy(cx, t);

@@ -1,0 +1,96 @@
+/* analysis/approx_notes.c -- what a reader of the tables should know of a run: methods
+ * that keep everything here, and those that a budget does not reach. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "analysis/approx_internal.h"
+
+static const double ROUNDING = 1e-5;
+
+static bool keeps_all(const atn_approx_cell *x)
+{
+    const double error = x->value[ATN_APPROX_ERROR];
+
+    return x->value[ATN_APPROX_MEAN] >= 1 && x->value[ATN_APPROX_MASS] > 1 - ROUNDING &&
+           !(error > ROUNDING);
+}
+
+/* Are all heads of case c such, and is there one? */
+static bool all_heads(const atn_approx *a, int c, bool (*is)(const atn_approx_cell *))
+{
+    bool any = false;
+
+    for (atn_idx i = 0; i < a->n; i++) {
+        const atn_approx_cell *x = atn_approx_at(a, i, c);
+
+        if (!x->done) continue;
+        if (!is(x)) return false;
+        any = true;
+    }
+    return any;
+}
+
+static bool is_beyond(const atn_approx_cell *x)
+{
+    return x->fit == ATN_FIT_LEAST;
+}
+
+/* At all of its budgets; a pattern that has nothing to fit, such as full, means to. */
+static bool is_dense(const atn_approx *a, int m)
+{
+    const atn_choice *c = &a->list.method[m].choice;
+    bool falls;
+
+    if (!c->method && !atn_choice_budget(c, &falls)) return false;
+    for (int b = 0; b < a->list.budgets; b++)
+        if (!all_heads(a, m * a->list.budgets + b, keeps_all)) return false;
+    return true;
+}
+
+/* The methods that miss budget b, "moba, quest"; how many. */
+static int beyond(const atn_approx *a, int b, char *out, size_t size)
+{
+    size_t used = 0;
+    int n = 0;
+
+    out[0] = '\0';
+    for (int m = 0; m < a->list.n; m++) {
+        if (is_dense(a, m) || !all_heads(a, m * a->list.budgets + b, is_beyond))
+            continue;
+        if (used < size)
+            used += (size_t)snprintf(out + used, size - used, "%s%s", n ? ", " : "",
+                                     atn_choice_id(&a->list.method[m].choice));
+        n++;
+    }
+    return n;
+}
+
+void atn_approx_notes(atn_ctx *cx, const atn_approx *a)
+{
+    char names[512];
+
+    for (int m = 0; m < a->list.n; m++) {
+        const atn_choice *c = &a->list.method[m].choice;
+
+        if (!is_dense(a, m)) continue;
+        atn_log(cx, ATN_LOG_INFO, "%s keeps everything here: %s", atn_choice_id(c),
+                c->method && c->method->dense
+                    ? c->method->dense
+                    : "what it always keeps, its blocks or windows hold the whole "
+                      "text (give smaller ones)");
+    }
+    for (int b = 0; b < a->list.budgets; b++) {
+        const char *budget = a->list.budget[b].text;
+        const int n = beyond(a, b, names, sizeof names);
+
+        if (n > 0)
+            atn_log(
+                cx, ATN_LOG_INFO,
+                "--budget %s is below the least that %s execute%s here (give smaller "
+                "blocks, windows and first keys, as moba:block=16; "
+                "docs/guide/approximations.md, Budgets)",
+                budget, names, n == 1 ? "s" : "");
+    }
+}
