@@ -113,6 +113,15 @@ done:
     return st;
 }
 
+/* The turned queries. */
+static double bytes(const atn_ctx *cx, const void *params, const atn_input *in)
+{
+    const atn_head *h = &in->head[0];
+
+    (void)cx, (void)params;
+    return sizeof(float) * (double)h->nq * (double)h->q.cols;
+}
+
 const atn_method atn_method_stream_cache = {
     .id = "stream_cache",
     .title = "Sink and window with positions in the cache (StreamingLLM)",
@@ -127,4 +136,5 @@ const atn_method atn_method_stream_cache = {
     .params_size = sizeof(stream_cache),
     .budget = "window",
     .plan = plan,
+    .bytes = bytes,
 };

@@ -420,7 +420,7 @@ static void lists(atn_ctx *cx)
     CHECK_EQ(l.budget[1].keys, 2048);
     CHECK_STR(l.budget[1].text, "k=2k");
     atn_approx_list_release(cx, &l);
-    CHECK_OK(atn_approx_list_read(cx, "static,causal", NULL, &l));
+    CHECK_OK(atn_approx_list_read(cx, "static,window:window=7", NULL, &l));
     CHECK(l.n > 10 && !l.method[0].named && l.method[l.n - 1].named);
     CHECK_EQ(l.budgets, 1);
     CHECK_STR(l.budget[0].text, "");

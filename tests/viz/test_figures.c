@@ -126,6 +126,7 @@ static atn_table *make_table(atn_ctx *cx, atn_idx n, const char *token)
     atn_table *t = NULL;
     float *m = calloc((size_t)(n * n), sizeof *m);
     int cols[7], curve = 0, node = 0;
+    char method[32];
 
     CHECK_OK(atn_table_create(cx, "test", &t));
     CHECK_OK(atn_table_add_col(cx, t, "layer", ATN_COL_I64, "", "layer", &cols[0]));
@@ -152,7 +153,8 @@ static atn_table *make_table(atn_ctx *cx, atn_idx n, const char *token)
         atn_table_set_i64(t, cols[3], i / 3);
         atn_table_set_f64(t, cols[4], (double)i / (double)n);
         CHECK_OK(atn_table_set_str(cx, t, cols[5], token));
-        CHECK_OK(atn_table_set_str(cx, t, cols[6], i % 2 ? "window" : "hip"));
+        snprintf(method, sizeof method, "method-%lld", (long long)i);
+        CHECK_OK(atn_table_set_str(cx, t, cols[6], method));
         /* whole numbers: reach takes no others */
         for (atn_idx j = 0; j <= i; j++) m[i * n + j] = (float)((i + j) % 2);
         for (atn_idx j = i + 1; j < n; j++) m[i * n + j] = NAN;
