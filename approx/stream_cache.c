@@ -114,11 +114,11 @@ done:
 }
 
 /* The turned queries. */
-static double bytes(const atn_ctx *cx, const void *params, const atn_input *in)
+static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
 {
     const atn_head *h = &in->head[0];
 
-    (void)cx, (void)params;
+    (void)cx, (void)params_;
     return sizeof(float) * (double)h->nq * (double)h->q.cols;
 }
 
