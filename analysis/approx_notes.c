@@ -9,12 +9,13 @@
 
 static const double ROUNDING = 1e-5;
 
+/* And not because the budget asks for that much. */
 static bool keeps_all(const atn_approx_cell *x)
 {
     const double error = x->value[ATN_APPROX_ERROR];
 
-    return x->value[ATN_APPROX_MEAN] >= 1 && x->value[ATN_APPROX_MASS] > 1 - ROUNDING &&
-           !(error > ROUNDING);
+    return x->fit != ATN_FIT_MET && x->value[ATN_APPROX_MEAN] >= 1 &&
+           x->value[ATN_APPROX_MASS] > 1 - ROUNDING && !(error > ROUNDING);
 }
 
 /* Are all heads of case c such, and is there one? */
@@ -78,8 +79,8 @@ void atn_approx_notes(atn_ctx *cx, const atn_approx *a)
         atn_log(cx, ATN_LOG_INFO, "%s keeps everything here: %s", atn_choice_id(c),
                 c->method && c->method->dense
                     ? c->method->dense
-                    : "what it always keeps, its blocks or windows hold the whole "
-                      "text (give smaller ones)");
+                    : "what its parameters hold is the whole text (give smaller "
+                      "blocks, windows or k)");
     }
     for (int b = 0; b < a->list.budgets; b++) {
         const char *budget = a->list.budget[b].text;

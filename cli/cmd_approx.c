@@ -84,8 +84,8 @@ static atn_status print_cost(atn_cli *cli, const atn_subject *s,
     ATN_TRY(atn_facts_add(cx, t, "heads", "%lld", (long long)c.heads));
     ATN_TRY(atn_facts_add(cx, t, "methods and budgets", "%lld", (long long)c.cases));
     /* with what is in use by now, as --mem-limit counts it */
-    ATN_TRY(atn_facts_add(cx, t, "memory", "%.4g MiB at most",
-                          ceil((c.bytes + c.in_use) / 0x1p20 * 10) / 10));
+    ATN_TRY(atn_facts_add(cx, t, "memory", "%.0f MiB at most",
+                          ceil((c.bytes + c.in_use) / 0x1p20)));
     /* what choosing takes no formula of shapes says, so there is no time */
     ATN_TRY(atn_facts_add(cx, t, "work",
                           "%.4g GFLOP of dense attention and of applying; choosing, "

@@ -60,6 +60,7 @@ static bool scaled(const char *text, bool bytes, double *value)
     if (!number(text, value, &rest) || *value < 0) return false;
     unit = unit_of(rest, bytes);
     *value *= unit;
+    if (bytes) *value = floor(*value); /* "7.9MiB" is no whole number of them */
     return unit > 0 && *value < 9e15 && *value == floor(*value);
 }
 

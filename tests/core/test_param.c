@@ -70,6 +70,8 @@ static void sizes(atn_ctx *cx)
     CHECK_EQ(n, 1048576);
     CHECK_OK(atn_parse_bytes(cx, "m", "1.5GiB", &bytes));
     CHECK_EQ(bytes, 1610612736);
+    CHECK_OK(atn_parse_bytes(cx, "m", "7.9MiB", &bytes));
+    CHECK_EQ(bytes, 8283750); /* of 8283750.4 */
     CHECK_OK(atn_parse_bytes(cx, "m", "256mb", &bytes));
     CHECK_EQ(bytes, 256 << 20);
     CHECK_FAILS(atn_parse_count(cx, "n", "12x", &n), ATN_USAGE, "n: '12x'");
