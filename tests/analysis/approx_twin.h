@@ -125,7 +125,8 @@ static inline int twin_by_size(const void *a, const void *b)
 }
 
 /* Rows [n] of the head (weights NULL = each counts once) of a plan whose weights are b
- * [nq, nk] and outputs o [nq, dv]; keep says which keys have an entry. */
+ * [nq, nk] and outputs o [nq, dv]; keep says which keys have an entry. Long because one
+ * loop over the rows has every column's definition, side by side. */
 static inline void twin_values(const twin *t, const bool *keep, const double *b,
                                const double *o, bool mask, const atn_idx *rows,
                                const double *weights, atn_idx n, atn_idx top_k,

@@ -143,32 +143,6 @@ static inline void case_threads(atn_ctx *cx, const zoo *z, const char *spec)
     cx->threads = before;
 }
 
-/* The k-th allocation fails, for all k: a status, and nothing is left over. */
-static inline void case_failing(const zoo *z, const char *id, const char *params)
-{
-    atn_status st = ATN_MEMORY;
-
-    for (long k = 0; st != ATN_OK; k++) {
-        check_failing f = {k};
-        atn_plan plans[ZOO_HEADS_MOST];
-        atn_choice c;
-        atn_ctx own;
-
-        atn_ctx_init(&own);
-        own.threads = 1;
-        own.alloc = (atn_allocator){check_failing_resize, &f};
-        st = atn_choice_read(&own, id, params, &c);
-        if (st == ATN_OK) {
-            st = atn_choice_plan(&own, &c, &z->in, 0, plans);
-            if (st == ATN_OK) zoo_release(&own, plans, atn_choice_heads(&c, &z->in));
-        }
-        CHECK(st == ATN_OK || st == ATN_MEMORY);
-        CHECK(k < 4000);
-        atn_ctx_release(&own);
-        CHECK_EQ(own.in_use_here, 0);
-    }
-}
-
 /* The plan of the first unit is refused with `code` and a message with `part`. */
 static inline void case_refused(atn_ctx *cx, const zoo *z, const char *id,
                                 const char *params, atn_status code, const char *part)

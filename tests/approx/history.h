@@ -132,12 +132,8 @@ static inline void history_stack(zoo *const *z, atn_input *in, int n)
 static inline void history_robust(atn_ctx *cx, const zoo *z, const char *spec)
 {
     char text[512], *params;
-    check_failing f = {0};
-    atn_ctx poor;
-    atn_choice c;
     atn_plan one[ZOO_HEADS_MOST], four[ZOO_HEADS_MOST];
     double a[ZOO_MOST], b[ZOO_MOST];
-    atn_status st = ATN_MEMORY;
     atn_idx n;
 
     cx->threads = 1;
@@ -158,16 +154,5 @@ static inline void history_robust(atn_ctx *cx, const zoo *z, const char *spec)
     snprintf(text, sizeof text, "%s", spec);
     params = strchr(text, ':');
     if (params) *params++ = '\0';
-    CHECK_OK(atn_choice_read(cx, text, params, &c));
-    for (long k = 0; st != ATN_OK; k++) {
-        atn_ctx_init(&poor);
-        poor.threads = 2;
-        poor.alloc = (atn_allocator){check_failing_resize, &f};
-        f.left = k;
-        st = atn_choice_plan(&poor, &c, &z->in, 0, one);
-        CHECK(st == ATN_OK || st == ATN_MEMORY);
-        if (st == ATN_OK) zoo_release(&poor, one, n);
-        atn_ctx_release(&poor);
-        CHECK(k < 2000);
-    }
+    zoo_failing(z, text, params);
 }

@@ -89,37 +89,15 @@ static inline void selection_threads(atn_ctx *cx, const zoo *z, const char *spec
     zoo_release(cx, plans[1], n);
 }
 
-/* Whichever allocation fails, the plan says MEMORY and leaves nothing behind. */
-static inline void selection_failing(atn_ctx *cx, const zoo *z, const char *spec)
+/* zoo_failing of "id:params". */
+static inline void selection_failing(const zoo *z, const char *spec)
 {
-    for (long left = 0;; left++) {
-        check_failing f = {left};
-        atn_plan plans[ZOO_HEADS_MOST];
-        char text[512], *params;
-        atn_status st;
-        atn_choice c;
-        atn_ctx poor;
+    char text[512], *params;
 
-        atn_ctx_init(&poor);
-        poor.threads = 1 + (int)(left % 2);
-        poor.alloc = (atn_allocator){check_failing_resize, &f};
-        snprintf(text, sizeof text, "%s", spec);
-        params = strchr(text, ':');
-        if (params) *params++ = '\0';
-        st = atn_choice_read(&poor, text, params, &c);
-        if (st == ATN_OK) {
-            st = atn_choice_plan(&poor, &c, &z->in, 0, plans);
-            if (st == ATN_OK) {
-                for (atn_idx k = 0; k < atn_choice_heads(&c, &z->in); k++)
-                    atn_plan_release(&poor, &plans[k]);
-            }
-        }
-        CHECK(st == ATN_OK || st == ATN_MEMORY);
-        atn_ctx_release(&poor);
-        if (st == ATN_OK) break;
-        CHECK_LE(left, 100000);
-    }
-    (void)cx;
+    snprintf(text, sizeof text, "%s", spec);
+    params = strchr(text, ':');
+    if (params) *params++ = '\0';
+    zoo_failing(z, text, params);
 }
 
 /* Planning fails with this status, and the message contains `part`. */

@@ -205,7 +205,7 @@ static void threads_and_memory(atn_ctx *cx)
     selection_threads(cx, &z, SECOND);
     zoo_free(&z);
     zoo_random(&z, 1, 1, 30, 30, 13);
-    selection_failing(cx, &z, SECOND);
+    selection_failing(&z, SECOND);
     zoo_free(&z);
 }
 

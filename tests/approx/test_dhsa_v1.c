@@ -350,7 +350,7 @@ static void threads_and_memory(atn_ctx *cx)
     selection_threads(cx, &z, SECOND ",instruction=3");
     zoo_free(&z);
     zoo_random(&z, 2, 2, 30, 30, 13);
-    selection_failing(cx, &z, SECOND ",instruction=3");
+    selection_failing(&z, SECOND ",instruction=3");
     zoo_free(&z);
 }
 

@@ -291,7 +291,7 @@ static void threads_and_memory(atn_ctx *cx)
     zoo_random(&z, 1, 1, 130, 130, 13);
     set_grid(&z, 2, 8, 8);
     selection_threads(cx, &z, "draft:cell=2x2,sparsity=.8");
-    selection_failing(cx, &z, "draft:cell=2x4,sparsity=.8");
+    selection_failing(&z, "draft:cell=2x4,sparsity=.8");
     zoo_free(&z);
 }
 

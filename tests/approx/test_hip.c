@@ -344,7 +344,7 @@ static void threads_and_memory(atn_ctx *cx)
     zoo_free(&z);
     zoo_random(&z, 1, 1, 30, 30, 13);
     z.in.prompt = 20;
-    selection_failing(cx, &z, SECOND);
+    selection_failing(&z, SECOND);
     zoo_free(&z);
 }
 

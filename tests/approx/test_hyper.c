@@ -591,29 +591,12 @@ static void threads_do_not_matter(atn_ctx *cx)
 
 static void allocations_fail(atn_ctx *cx)
 {
-    atn_status st = ATN_MEMORY;
-    atn_choice c;
     zoo z;
 
+    (void)cx;
     zoo_random(&z, 1, 1, 45, 45, 9);
     z.in.as_published = true;
-    CHECK_OK(atn_choice_read(cx, "hyper", "min=6,block=4,samples=3", &c));
-    for (long left = 0; st != ATN_OK && left < 200; left++) {
-        check_failing f = {left};
-        atn_ctx poor;
-        atn_plan p;
-
-        atn_ctx_init(&poor);
-        poor.threads = 1;
-        poor.alloc = (atn_allocator){check_failing_resize, &f};
-        st = atn_choice_plan(&poor, &c, &z.in, 0, &p);
-        if (st == ATN_OK)
-            atn_plan_release(&poor, &p);
-        else
-            CHECK_EQ(st, ATN_MEMORY);
-        atn_ctx_release(&poor);
-    }
-    CHECK_EQ(st, ATN_OK);
+    zoo_failing(&z, "hyper", "min=6,block=4,samples=3");
     zoo_free(&z);
 }
 

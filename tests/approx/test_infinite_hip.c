@@ -386,8 +386,8 @@ static void threads_and_memory(atn_ctx *cx)
     selection_threads(cx, &z, SECOND ",share=heads");
     zoo_free(&z);
     zoo_random(&z, 2, 2, 26, 26, 13);
-    selection_failing(cx, &z, SECOND);
-    selection_failing(cx, &z, SECOND ",share=heads");
+    selection_failing(&z, SECOND);
+    selection_failing(&z, SECOND ",share=heads");
     zoo_free(&z);
 }
 

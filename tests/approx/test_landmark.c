@@ -285,7 +285,7 @@ static void failures(atn_ctx *cx)
 
     zoo_second(&z);
     z.in.role = role;
-    case_failing(&z, "landmark", "k=2");
+    zoo_failing(&z, "landmark", "k=2");
     zoo_row(cx, &z, "landmark:every=1", 0, 23, w); /* nothing but landmarks */
     zoo_check_set(&z, 0, w, "");
     zoo_free(&z);

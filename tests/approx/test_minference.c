@@ -472,23 +472,8 @@ static void memory_runs_out(atn_ctx *cx)
     (void)cx;
     zoo_random(&z, 1, 1, 70, 70, 2);
     for (size_t s = 0; s < 2 * ATN_LEN(params); s++) {
-        bool done = false;
-
         z.in.as_published = s % 2;
-        for (long k = 0; !done; k++) {
-            check_failing failing = {k};
-            atn_plan plan = {0};
-            atn_choice c;
-            atn_ctx mine;
-
-            atn_ctx_init(&mine);
-            mine.threads = 1;
-            mine.alloc = (atn_allocator){check_failing_resize, &failing};
-            done = atn_choice_read(&mine, "minference", params[s / 2], &c) == ATN_OK &&
-                   atn_choice_plan(&mine, &c, &z.in, 0, &plan) == ATN_OK;
-            atn_plan_release(&mine, &plan);
-            atn_ctx_release(&mine);
-        }
+        zoo_failing(&z, "minference", params[s / 2]);
     }
     zoo_free(&z);
 }

@@ -130,7 +130,7 @@ static void failures(atn_ctx *cx)
     zoo z;
 
     zoo_second(&z);
-    case_failing(&z, "moba", "block=4,k=2");
+    zoo_failing(&z, "moba", "block=4,k=2");
     CHECK_FAILS(atn_choice_read(cx, "moba", "k=0", &(atn_choice){0}), ATN_USAGE, "k");
     zoo_free(&z);
 }

@@ -226,7 +226,7 @@ static void failures(atn_ctx *cx)
     case_threads(cx, &z, "nsa_mix:block=7,k=3,window=20");
     zoo_free(&z);
     zoo_second(&z);
-    case_failing(&z, "nsa_mix", "block=4,k=2");
+    zoo_failing(&z, "nsa_mix", "block=4,k=2");
     zoo_free(&z);
 }
 

@@ -198,7 +198,7 @@ static void failures(atn_ctx *cx)
 
     (void)cx;
     zoo_second(&z);
-    case_failing(&z, "quest", "block=4,k=8,dense=0");
+    zoo_failing(&z, "quest", "block=4,k=8,dense=0");
     zoo_free(&z);
 }
 

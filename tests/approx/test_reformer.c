@@ -373,29 +373,11 @@ static void allocations_fail(atn_ctx *cx)
                                         "bucket=4,n_hashes=2,discount=1"};
     zoo z;
 
+    (void)cx;
     zoo_random(&z, 1, 1, 48, 48, 9);
     for (int s = 0; s < 4; s++) {
-        atn_status st = ATN_MEMORY;
-        atn_choice c;
-
         z.in.as_published = s >= 2;
-        CHECK_OK(atn_choice_read(cx, "reformer", specs[s % 2], &c));
-        for (long left = 0; st != ATN_OK && left < 400; left++) {
-            check_failing f = {left};
-            atn_ctx poor;
-            atn_plan p;
-
-            atn_ctx_init(&poor);
-            poor.threads = 1;
-            poor.alloc = (atn_allocator){check_failing_resize, &f};
-            st = atn_choice_plan(&poor, &c, &z.in, 0, &p);
-            if (st == ATN_OK)
-                atn_plan_release(&poor, &p);
-            else
-                CHECK_EQ(st, ATN_MEMORY);
-            atn_ctx_release(&poor);
-        }
-        CHECK_EQ(st, ATN_OK);
+        zoo_failing(&z, "reformer", specs[s % 2]);
     }
     zoo_free(&z);
 }

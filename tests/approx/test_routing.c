@@ -300,31 +300,11 @@ static void allocations_fail(atn_ctx *cx)
 {
     zoo z;
 
+    (void)cx;
     zoo_random(&z, 1, 1, 48, 48, 9);
     z.in.as_published = true;
-    for (int shared = 0; shared < 2; shared++) {
-        atn_status st = ATN_MEMORY;
-        atn_choice c;
-
-        CHECK_OK(atn_choice_read(cx, "routing",
-                                 shared ? "window=8,shared=1" : "window=8", &c));
-        for (long left = 0; st != ATN_OK && left < 400; left++) {
-            check_failing f = {left};
-            atn_ctx poor;
-            atn_plan p;
-
-            atn_ctx_init(&poor);
-            poor.threads = 1;
-            poor.alloc = (atn_allocator){check_failing_resize, &f};
-            st = atn_choice_plan(&poor, &c, &z.in, 0, &p);
-            if (st == ATN_OK)
-                atn_plan_release(&poor, &p);
-            else
-                CHECK_EQ(st, ATN_MEMORY);
-            atn_ctx_release(&poor);
-        }
-        CHECK_EQ(st, ATN_OK);
-    }
+    zoo_failing(&z, "routing", "window=8");
+    zoo_failing(&z, "routing", "window=8,shared=1");
     zoo_free(&z);
 }
 

@@ -398,8 +398,8 @@ static void failures(atn_ctx *cx)
     zoo z;
 
     zoo_second(&z);
-    case_failing(&z, "sea", "k=3,columns=6");
-    case_failing(&z, "sea", "k=3,columns=6,estimate=performer");
+    zoo_failing(&z, "sea", "k=3,columns=6");
+    zoo_failing(&z, "sea", "k=3,columns=6,estimate=performer");
     cx->mem_limit = 1 << 20;
     case_refused(cx, &z, "sea", "estimate=performer,features=16k,columns=16k",
                  ATN_MEMORY, "sea");

@@ -189,7 +189,7 @@ static void failures(atn_ctx *cx)
 
     (void)cx;
     zoo_second(&z);
-    case_failing(&z, "ssa", "block=4,k=2");
+    zoo_failing(&z, "ssa", "block=4,k=2");
     zoo_free(&z);
 }
 

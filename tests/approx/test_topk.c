@@ -180,28 +180,11 @@ static void specs(atn_ctx *cx)
 static void memory_runs_out(atn_ctx *cx)
 {
     static const char *const params[] = {"k=3", "k=2,block=4,window=3"};
-    bool done;
     zoo z;
 
     (void)cx;
     zoo_random(&z, 1, 1, 40, 40, 2);
-    for (size_t s = 0; s < ATN_LEN(params); s++) {
-        done = false;
-        for (long k = 0; !done; k++) {
-            check_failing failing = {k};
-            atn_plan plan = {0};
-            atn_choice c;
-            atn_ctx mine;
-
-            atn_ctx_init(&mine);
-            mine.threads = 1;
-            mine.alloc = (atn_allocator){check_failing_resize, &failing};
-            done = atn_choice_read(&mine, "topk", params[s], &c) == ATN_OK &&
-                   atn_choice_plan(&mine, &c, &z.in, 0, &plan) == ATN_OK;
-            atn_plan_release(&mine, &plan);
-            atn_ctx_release(&mine);
-        }
-    }
+    for (size_t s = 0; s < ATN_LEN(params); s++) zoo_failing(&z, "topk", params[s]);
     zoo_free(&z);
 }
 

@@ -226,28 +226,11 @@ static void too_many_entries(atn_ctx *cx)
 static void memory_runs_out(atn_ctx *cx)
 {
     static const char *const params[] = {"", "level=head", "level=head,block=8"};
-    bool done;
     zoo z;
 
     (void)cx;
     zoo_random(&z, 1, 1, 30, 30, 2);
-    for (size_t s = 0; s < ATN_LEN(params); s++) {
-        done = false;
-        for (long k = 0; !done; k++) {
-            check_failing failing = {k};
-            atn_plan plan = {0};
-            atn_choice c;
-            atn_ctx mine;
-
-            atn_ctx_init(&mine);
-            mine.threads = 1;
-            mine.alloc = (atn_allocator){check_failing_resize, &failing};
-            done = atn_choice_read(&mine, "topp", params[s], &c) == ATN_OK &&
-                   atn_choice_plan(&mine, &c, &z.in, 0, &plan) == ATN_OK;
-            atn_plan_release(&mine, &plan);
-            atn_ctx_release(&mine);
-        }
-    }
+    for (size_t s = 0; s < ATN_LEN(params); s++) zoo_failing(&z, "topp", params[s]);
     zoo_free(&z);
 }
 

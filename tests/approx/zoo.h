@@ -140,6 +140,33 @@ static inline void zoo_release(atn_ctx *cx, atn_plan *plans, atn_idx n)
     for (atn_idx k = 0; k < n; k++) atn_plan_release(cx, &plans[k]);
 }
 
+/* Whichever allocation fails, planning the first unit says MEMORY and leaves nothing
+ * behind. */
+static inline void zoo_failing(const zoo *z, const char *id, const char *params)
+{
+    atn_status st = ATN_MEMORY;
+
+    for (long left = 0; st != ATN_OK; left++) {
+        check_failing f = {left};
+        atn_plan plans[ZOO_HEADS_MOST];
+        atn_choice c;
+        atn_ctx poor;
+
+        atn_ctx_init(&poor);
+        poor.threads = 1 + (int)(left % 2);
+        poor.alloc = (atn_allocator){check_failing_resize, &f};
+        st = atn_choice_read(&poor, id, params, &c);
+        if (st == ATN_OK) {
+            st = atn_choice_plan(&poor, &c, &z->in, 0, plans);
+            if (st == ATN_OK) zoo_release(&poor, plans, atn_choice_heads(&c, &z->in));
+        }
+        CHECK(st == ATN_OK || st == ATN_MEMORY);
+        CHECK_LE(left, 100000);
+        atn_ctx_release(&poor);
+        CHECK_EQ(poor.in_use_here, 0);
+    }
+}
+
 /* Implied weights of row i of a head into w [nk]. Units begin at multiples of their
  * size. */
 static inline void zoo_row(atn_ctx *cx, const zoo *z, const char *spec, atn_idx head,
