@@ -129,6 +129,16 @@ atn_choice_facts atn_choice_describe(const atn_choice *c)
                               .sides = ATN_BOTH_WAYS};
 }
 
+bool atn_choice_spends(const atn_choice *c, const atn_input *in, atn_idx head,
+                       atn_spending *out)
+{
+    const atn_head *h = &in->head[head];
+
+    *out = (atn_spending){0};
+    if (!c->method || !c->method->spends || h->nq < 1 || h->nk < 1) return false;
+    return c->method->spends(c->values, h, out);
+}
+
 const atn_param *atn_choice_budget(const atn_choice *c, bool *falls)
 {
     const char *name = c->method ? c->method->budget : c->generator->budget;
@@ -195,10 +205,17 @@ static atn_status check_needs(atn_ctx *cx, const atn_method *m, const atn_input 
             "%s turns queries to other positions, and the capture does not say how "
             "its model does that (capture the model itself)",
             m->id);
+    if ((m->reads & ATN_READS_STORED) && ATN_MAX(h->nq, h->nk) > ATN_STORED_MOST)
+        ATN_FAIL(
+            ATN_DATA,
+            "%s stores the attention matrix, and layer %d has %lld tokens, more than "
+            "%d (take fewer, or another method)",
+            m->id, h->layer, (long long)ATN_MAX(h->nq, h->nk), ATN_STORED_MOST);
     if (!(m->sides & (h->sight.causal ? ATN_CAUSAL : ATN_BIDIRECTIONAL)))
-        ATN_FAIL(ATN_DATA, "%s is for %s heads, and those of layer %d are %s", m->id,
+        ATN_FAIL(ATN_DATA, "%s is for %s heads, and those of layer %d are %s%s", m->id,
                  h->sight.causal ? "bidirectional" : "causal", h->layer,
-                 h->sight.causal ? "causal" : "bidirectional");
+                 h->sight.causal ? "causal" : "bidirectional",
+                 h->sight.causal ? " (--unmasked takes the mask off them)" : "");
 done:
     return st;
 }

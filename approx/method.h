@@ -32,12 +32,22 @@ enum {
     ATN_READS_DRAWS = 32,  /* random numbers */
     ATN_READS_TURN = 64,   /* how the rotary embedding turns, if there is one */
     ATN_READS_PAST = 128,  /* earlier steps where there are any: none are fine */
+    /* dense weights, stored whole in double: queries and keys up to ATN_STORED_MOST, and
+     * asked for by name, for it is cubic */
+    ATN_READS_STORED = 256,
 };
+#define ATN_STORED_MOST 4096
 /* Masks it is defined for. */
 enum { ATN_CAUSAL = 1, ATN_BIDIRECTIONAL = 2, ATN_BOTH_WAYS = 3 };
 /* What the choice for a row may depend on beyond it: keys and values after the query,
  * queries of later rows. */
 enum { ATN_LOOKS_KEYS = 1, ATN_LOOKS_QUERIES = 2 };
+/* What its weights need not be. */
+enum {
+    ATN_WEIGHTS_SIGNED = 1, /* some may be below 0 */
+    ATN_WEIGHTS_FREE = 2,   /* a row may sum to anything */
+    ATN_WEIGHTS_VALUES = 4, /* they depend on the values */
+};
 /* Heads that are planned together. */
 typedef enum atn_unit { ATN_UNIT_HEAD, ATN_UNIT_GROUP, ATN_UNIT_LAYER } atn_unit;
 
@@ -63,6 +73,12 @@ struct atn_input {
     bool as_published; /* with the bugs of the reference code, which the card lists */
 };
 
+/* What a plan of a head will spend, known before it is made. */
+typedef struct atn_spending {
+    double numbers;  /* stored for a row, as of a plan */
+    double executed; /* pairs of all rows */
+} atn_spending;
+
 typedef struct atn_method {
     const char *id, *title;
     const char *family; /* oracle, block, tree, hash, cluster, eviction, .. */
@@ -81,6 +97,16 @@ typedef struct atn_method {
     const atn_preset *presets; /* NULL = none */
     const char *budget;        /* the parameter that --budget fits; NULL = none */
     bool budget_falls;         /* a larger one keeps less */
+    /* Spending by shapes alone, so that a budget is fitted without plans; false = known
+     * for no such parameters. NULL = known by planning. */
+    bool (*spends)(const void *params, const atn_head *h, atn_spending *out);
+    unsigned weights; /* ATN_WEIGHTS_* that do not hold */
+    /* The rank of the weights at most, on a head without a mask; -1 = of no bound. NULL =
+     * of none. */
+    atn_idx (*rank)(const void *params, const atn_head *h);
+    /* Parameters with which it is dense attention: '#' stands for the number of keys.
+     * NULL = none. */
+    const char *exact;
     const char
         *dense; /* when it keeps everything, and the remedy; NULL = nothing special */
     /* ATN_LOOKS_*, on a causal head; NULL = nothing ahead. */
@@ -130,6 +156,9 @@ typedef struct atn_choice_facts {
     bool publishes, oracle;
 } atn_choice_facts;
 atn_choice_facts atn_choice_describe(const atn_choice *c);
+/* False where it is not known before planning. */
+bool atn_choice_spends(const atn_choice *c, const atn_input *in, atn_idx head,
+                       atn_spending *out);
 /* Its budget parameter, NULL = none. */
 const atn_param *atn_choice_budget(const atn_choice *c, bool *falls);
 unsigned atn_choice_looks(const atn_choice *c, const atn_input *in);

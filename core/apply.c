@@ -67,6 +67,35 @@ static double branch_bytes(const atn_ctx *cx, const atn_run *run)
     return bytes + nq * (sizeof(atn_soft) + dv * sizeof(double)) + 2 * 64;
 }
 
+/* ---- operators ---- */
+
+static double operator_bytes(const atn_ctx *cx, const atn_head *h, const atn_plan *p)
+{
+    const double out = (double)h->nq * (double)h->v.cols * sizeof(double);
+
+    return out + (p->op.kind->bytes ? p->op.kind->bytes(cx, h, p->op.state) : 0);
+}
+
+static atn_status apply_operator(atn_ctx *cx, const atn_run *run)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_operator *op = &run->plan->op;
+    const atn_idx nq = run->h->nq, dv = run->dv;
+    atn_status st = ATN_OK;
+    double *o = NULL;
+
+    if (dv == 0) return ATN_OK;
+    ATN_TAKE(o, nq * dv);
+    ATN_TRY(op->kind->apply(cx, run->h, op->state, o, run->what));
+    for (atn_idx i = 0; i < nq; i++)
+        for (atn_idx e = 0; e < dv; e++) atn_row(run->out, i)[e] = (float)o[i * dv + e];
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+/* ---- */
+
 double atn_plan_apply_bytes(const atn_ctx *cx, const atn_head *h, const atn_plan *p)
 {
     const atn_mat out = {h->v.data ? (float *)(uintptr_t)h->v.data : NULL, h->nq,
@@ -74,6 +103,7 @@ double atn_plan_apply_bytes(const atn_ctx *cx, const atn_head *h, const atn_plan
     atn_run run = run_of(h, p, out, NULL);
     double bytes = 0;
 
+    if (p->op.kind) return ceil(operator_bytes(cx, h, p));
     for (int b = 0; b < p->branches; b++) {
         run.branch = &p->branch[b];
         bytes = ATN_MAX(bytes, branch_bytes(cx, &run));
@@ -155,9 +185,9 @@ atn_status atn_plan_apply(atn_ctx *cx, const atn_head *h, const atn_plan *p,
     run.what = what;
     ATN_TRY(check_head(cx, h, p, out));
     ATN_TRY(atn_mem_check(cx, atn_plan_apply_bytes(cx, h, p), what));
-    for (atn_idx i = 0; lse && i < h->nq; i++) lse[i] = none;
+    for (atn_idx i = 0; lse && i < h->nq; i++) lse[i] = p->op.kind ? NAN : none;
     if (p->branches == 0) write_nothing(&run);
-    ATN_TRY(apply_branches(cx, &run));
+    ATN_TRY(p->op.kind ? apply_operator(cx, &run) : apply_branches(cx, &run));
 done:
     return st;
 }

@@ -17,7 +17,8 @@
 #include "core/plan.h"
 
 /* out (nq, dv) <- the output; lse [nq] <- log-sum-exp over the entries of the only
- * branch, without the sink, -inf of an empty row, NaN with several branches or MEAN.
+ * branch, without the sink, -inf of an empty row, NaN with several branches, MEAN or an
+ * operator.
  * out.data may be NULL (lse alone, no values needed), lse may be NULL. DATA names
  * layer, head, row of a logit that is NaN or infinite; DATA where out has no values to
  * be made of, or the plan has q, k or virtual keys and the head is given as P alone.
@@ -32,6 +33,7 @@ typedef struct atn_cost {
     double bytes; /* queries and outputs once a part or group, keys and values once a
                      tile that has them */
     double index_flops, index_bytes; /* as the plan says */
+    double numbers; /* stored for all rows: of the plan, or what is executed */
     double kept;     /* pairs of a query and an entry: what weights are given to */
     double executed; /* pairs in executed tiles, cut at the edge of the matrix */
     double tiles;
@@ -43,7 +45,9 @@ typedef struct atn_cost {
                             NaN where tiles are 1 x 1 or the mask is not causal */
     int64_t empty_rows;  /* rows that see a key and keep none */
 } atn_cost;
-/* What a row keeps is a set: an entry that several parts, groups or branches give it
+/* Of an operator all that is visible is kept, `executed` is what it says, there are no
+ * tiles, and bytes are those of queries, keys, values, outputs and its numbers.
+ * What a row keeps is a set: an entry that several parts, groups or branches give it
  * counts once, and so does a tile in block_causal. Entries are keys that it sees and
  * virtual keys that stand for a key, one each; those of a branch whose scale is 0 in
  * this row are none. `executed`, `tiles`, flops and bytes count all that a kernel does,

@@ -292,6 +292,16 @@ static void add_up(const atn_head *h, const int64_t *kept, atn_cost *c)
     c->kv = most / (double)h->nk;
 }
 
+static void cost_operator(const atn_head *h, const atn_plan *p, atn_cost *c)
+{
+    const double width = (double)(h->q.cols + h->v.cols);
+
+    c->tiles = 0;
+    c->executed = p->op.executed;
+    c->flops = 2 * width * c->executed;
+    c->bytes = ATN_COST_BYTES * (width * (double)(h->nq + h->nk) + c->numbers);
+}
+
 atn_status atn_plan_cost(atn_ctx *cx, const atn_head *h, const atn_plan *p,
                          atn_cost *out)
 {
@@ -314,6 +324,11 @@ atn_status atn_plan_cost(atn_ctx *cx, const atn_head *h, const atn_plan *p,
     out->executed = n.sum.executed;
     out->flops = 2 * width * n.sum.executed;
     out->bytes = ATN_COST_BYTES * width * (n.queries + n.sum.keys);
+    out->numbers = p->numbers > 0 ? p->numbers * (double)h->nq : n.sum.executed;
+    if (p->op.kind) {
+        cost_operator(h, p, out);
+        goto done;
+    }
     if (h->sight.causal && (side.rows > 1 || side.keys > 1)) {
         ATN_TRY(count_rows(cx, h, &all, side, NULL, &visible));
         out->block_causal = n.tiles / visible.tiles;

@@ -28,6 +28,7 @@ void atn_plan_release(atn_ctx *cx, atn_plan *p)
     atn_free(cx, p->expand);
     atn_free(cx, p->expand_weight);
     atn_free(cx, p->residual);
+    if (p->op.kind) p->op.kind->release(cx, p->op.state);
     *p = (atn_plan){0};
 }
 
@@ -50,12 +51,19 @@ void atn_plan_all(atn_plan *p)
     p->tile_keys = ATN_MAX(p->tile_keys, 1);
 }
 
+void atn_plan_operator(atn_plan *p, const atn_operator *op, double numbers)
+{
+    atn_plan_all(p);
+    p->op = *op;
+    p->numbers = numbers;
+}
+
 bool atn_plan_is_mask(const atn_plan *p)
 {
     const atn_part *part = &p->branch[0].part[0];
 
     return p->branches == 1 && p->branch[0].parts == 1 && !p->branch[0].scale &&
-           !p->residual && !part->q && !part->k && !part->self_last &&
+           !p->residual && !p->op.kind && !part->q && !part->k && !part->self_last &&
            (part->all || part->pattern);
 }
 
@@ -138,6 +146,9 @@ atn_status atn_plan_check(atn_ctx *cx, const atn_head *h, const atn_plan *p)
 {
     atn_status st = ATN_OK;
 
+    if (p->op.kind && (p->branches != 1 || p->branch[0].parts != 1 ||
+                       !p->branch[0].part[0].all || !(p->op.executed >= 0)))
+        ATN_FAIL(ATN_INTERNAL, "plan: an operator beside other parts");
     if (p->branches < 1 || p->branches > ATN_BRANCHES_MOST || p->tile_rows < 1 ||
         p->tile_keys < 1 || !(p->index_flops >= 0) || !(p->index_bytes >= 0))
         ATN_FAIL(ATN_INTERNAL, "plan: %d branches, tiles of %lld x %lld, index %g flop",

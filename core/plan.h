@@ -18,6 +18,8 @@
  *         scale q_i . vk_v, no bias, and value vv_v, which is sum_j expand_vj v_j: its
  *         weight goes to the keys j in these shares. It is never masked.
  *         A row without an entry is 0.
+ *         A plan with an operator (core/operator.h) has one branch, which gives weight
+ *         to all that the mask shows, and the operator says how much.
  * Oracle  everything the mask shows, in one part or cut into several: dense attention.
  *         For a plan that is a mask (atn_plan_is_mask) m_i = exp(lse^S_i - lse_i) is
  *         the retained mass, and |A_i - A^S_i|_1 = 2 (1 - m_i).
@@ -29,8 +31,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include "core/operator.h"
 #include "core/pattern.h"
-#include "core/problem.h"
 
 enum { ATN_PARTS_MOST = 4, ATN_BRANCHES_MOST = 4 };
 
@@ -82,6 +84,10 @@ typedef struct atn_plan {
     /* What choosing cost, counted by the method: flop, and bytes read and written with
      * ATN_COST_BYTES a number. */
     double index_flops, index_bytes;
+    /* Numbers that are stored for a row of the weights, on average: a kept key is one,
+     * a rank is two (a row and a column). 0 = as many as are executed. */
+    double numbers;
+    atn_operator op; /* in place of the branch's own weights */
     int64_t ties; /* candidates left out that score as the last one taken, all rows */
 } atn_plan;
 
@@ -99,6 +105,10 @@ void atn_plan_mask(atn_plan *p, atn_pattern *pattern, atn_idx head, atn_idx tile
 /* One branch with one part, everything that the mask shows, in the rectangles that p
  * has. */
 void atn_plan_all(atn_plan *p);
+
+/* Everything that the mask shows, weighed by this operator, which it takes. numbers: as
+ * the member of that name. */
+void atn_plan_operator(atn_plan *p, const atn_operator *op, double numbers);
 
 /* One branch, parts that never have the same key twice, the head's own logits: weights
  * are those of dense attention over the keys kept. */

@@ -302,6 +302,7 @@ atn_status atn_plan_rows(atn_ctx *cx, const atn_head *h, const atn_plan *p,
     members_of m;
 
     memset(w, 0, (size_t)(n * h->nk) * sizeof *w);
+    if (p->op.kind) return p->op.kind->rows(cx, h, p->op.state, first, n, w);
     ATN_TAKE(at.spans, span_room(p));
     ATN_TRY(find_all(cx, p, first, n, &m));
     for (atn_idx i = first; i < first + n; i++) {

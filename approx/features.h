@@ -1,0 +1,39 @@
+/* approx/features.h -- attention by features: the operator of kernel methods.
+ *
+ * Math    weights of the keys j that the mask shows to row i, with features phi_i, psi_j:
+ *             a_ij = phi_i . psi_j  e^{c_i + k_j}  e^{-decay (t_i - j)}
+ *             w_ij = row_i a_ij key_j / N_i,   N_i = sum_j a_ij, or 1
+ *         t_i the position of the query, c_i and k_j logarithms of scales. Causal rows
+ *         by prefix sums of psi_j (v_j, 1), chunk by chunk, with a running maximum of
+ *         k_j that rescales them; rows of a sliding window from products with the keys
+ *         of their tile.
+ * Oracle  apply = rows v to rounding; decay 0, one feature of 1: the mean of the keys
+ *         seen. Splitting the features into two sets: weights before N_i add up.
+ * Source  cards/kernel-theory.md, cards 6, 8, 9 and numerical rules 2, 4, 5.
+ * Cost    4 n R (dv + 1) flop of n rows and R features, and 2 n B (R + dv) of chunks of
+ *         B rows; memory R (dv + 1) a thread beside the features. Rows: 2 R flop a pair.
+ * Limits  a denominator below `floor` is `floor`; one that vanishes is counted.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "approx/method.h"
+
+typedef struct atn_features {
+    atn_idx n;         /* R */
+    double *q, *k;     /* [nq, n], [nk, n]; owned, as all of it */
+    double *log_q;     /* [nq] c_i, NULL = 0; where rows are normalised they cancel */
+    double *log_k;     /* [nk] k_j, NULL = 0 */
+    double *row, *key; /* [nq], [nk]; NULL = 1 */
+    double decay;      /* of weights, a step; >= 0 */
+    bool normalise;
+    double floor; /* of the denominator; 0 = none */
+} atn_features;
+
+/* Makes p the plan of these features, which it takes, also on failure; numbers: stored
+ * for a row, 0 = 2 n. Executed pairs are counted as the head's cost above says. */
+atn_status atn_features_plan(atn_ctx *cx, const atn_head *h, atn_features *f,
+                             double numbers, atn_plan *p) ATN_WARN_UNUSED;
+/* Those pairs: n features, of this head. */
+double atn_features_executed(const atn_head *h, atn_idx n);
+void atn_features_release(atn_ctx *cx, atn_features *f); /* a zeroed one is fine */
