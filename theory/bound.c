@@ -5,10 +5,6 @@
 #include <math.h>
 #include <string.h>
 
-#define ATN_BOUND(id) extern const atn_bound atn_bound_##id;
-#include "theory/bounds.def"
-#undef ATN_BOUND
-
 const atn_bound *const atn_bounds[] = {
 #define ATN_BOUND(id) &atn_bound_##id,
 #include "theory/bounds.def"
