@@ -158,3 +158,10 @@ void atn_unit_rows(atn_cmat x, float *out)
             out[i * x.cols + c] = length > 0 ? (float)((double)row[c] / length) : 0;
     }
 }
+
+int32_t atn_gray_place(uint32_t word, bool published)
+{
+    if (published) return (int32_t)(word ^ word >> 1);
+    for (int shift = 1; shift < 32; shift *= 2) word ^= word >> shift;
+    return (int32_t)word;
+}

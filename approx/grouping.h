@@ -38,3 +38,6 @@ atn_status atn_label_order(atn_ctx *cx, const int32_t *label, atn_idx n,
                            int32_t *order) ATN_WARN_UNUSED;
 /* out [rows, cols] <- rows of length 1; a row of zeros stays one. */
 void atn_unit_rows(atn_cmat x, float *out);
+/* Where a word stands in the Gray sequence, in which neighbours differ in one bit;
+ * published: its Gray code, by which the code of HyperAttention sorts. */
+int32_t atn_gray_place(uint32_t word, bool published);

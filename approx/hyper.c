@@ -273,14 +273,6 @@ done:
 
 /* ---- the hash ---- */
 
-/* Where the word stands in the Gray sequence; published: its Gray code. */
-static int32_t place_of(uint32_t word, bool published)
-{
-    if (published) return (int32_t)(word ^ word >> 1);
-    for (int shift = 1; shift < 32; shift *= 2) word ^= word >> shift;
-    return (int32_t)word;
-}
-
 static void hash_rows(const job *j, atn_cmat x, atn_idx first, int32_t *place)
 {
     for (atn_idx i = first; i < ATN_MIN(first + HASH_ROWS, x.rows); i++) {
@@ -289,7 +281,7 @@ static void hash_rows(const job *j, atn_cmat x, atn_idx first, int32_t *place)
         for (atn_idx l = 0; l < j->t->projections; l++)
             if (atn_row_dot(atn_crow(x, i), j->planes + l * x.cols, x.cols) > 0)
                 word |= (uint32_t)1 << l;
-        place[i] = place_of(word, j->published);
+        place[i] = atn_gray_place(word, j->published);
     }
 }
 
