@@ -31,6 +31,9 @@ static const value_column value_columns[ATN_APPROX_VALUES] = {
     [ATN_APPROX_ERROR_W_O_ABSOLUTE] = {"output_error_w_o_absolute", "",
                                        "the absolute error behind the output "
                                        "projection"},
+    [ATN_APPROX_MATRIX] = {"error_matrix", "",
+                           "Frobenius norm of the difference of the weights over that "
+                           "of the dense weights"},
     [ATN_APPROX_KL] = {"kl_mean_nats", "nats",
                        "mean over the rows that keep a key of the divergence of the "
                        "approximate row from the dense one"},
@@ -49,6 +52,9 @@ static const value_column value_columns[ATN_APPROX_VALUES] = {
     [ATN_APPROX_KEPT] = {"kept", "",
                          "pairs of a query and a key, or a virtual one, that are given "
                          "weight, each once"},
+    [ATN_APPROX_NUMBERS] = {"numbers", "",
+                            "numbers stored for a row of the weights, mean over the "
+                            "rows: a key is one, a rank two"},
     [ATN_APPROX_EXECUTED] = {"executed_share", "",
                              "pairs in executed tiles over visible pairs"},
     [ATN_APPROX_TILES] = {"executed_tiles", "", "executed tiles"},
@@ -57,6 +63,8 @@ static const value_column value_columns[ATN_APPROX_VALUES] = {
     [ATN_APPROX_INDEX_FLOPS] = {"index_flops", "flop", "of choosing"},
     [ATN_APPROX_INDEX_BYTES] = {"index_bytes", "bytes", "of choosing"},
     [ATN_APPROX_EMPTY_ROWS] = {"empty_rows", "", "rows that see a key and keep none"},
+    [ATN_APPROX_VANISHED] = {"vanished_rows", "",
+                             "rows whose denominator is rounding, of operators"},
     [ATN_APPROX_ROW_SUM] = {"row_sum_mean", "",
                             "mean over the rows of the sum of the weights, of what is "
                             "no mask"},
@@ -75,6 +83,11 @@ static const value_column value_columns[ATN_APPROX_VALUES] = {
          "executed beside, shared out evenly"},
     [ATN_APPROX_ORACLE_MASS] = {"oracle_retained_mass", "",
                                 "retained mass of the same"},
+    [ATN_APPROX_ENTROPY] = {"row_entropy_mean_nats", "nats",
+                            "mean over the rows of the entropy of the dense row"},
+    [ATN_APPROX_ENTROPY_SHARE] = {"row_entropy_share_mean", "",
+                                  "mean over the rows that see two keys of the entropy "
+                                  "over the logarithm of the keys seen"},
     [ATN_APPROX_PLAN_SECONDS] = {"plan_seconds", "s", "time of choosing"},
     [ATN_APPROX_APPLY_SECONDS] = {"apply_seconds", "s",
                                   "time of applying and comparing"},
