@@ -18,7 +18,9 @@
  *    "layers": [{"layer": 0, "stack": "", "step": 0, "file": "layer-000.safetensors",
  *                "first_row": 0, "first_key": 0, "heads": [HEAD, ..]}, ..]}
  *   HEAD  {"head": 0, "parameters": "..", "budget_fit": "met", "tile": [1, 64],
- *          "kept": pairs, "executed_share": x, "index_flops": x, "index_bytes": x,
+ *          "kept": pairs, "executed_share": x, "numbers": x (a row), "index_flops": x,
+ *          "index_bytes": x, "operator": {"id": "features", "executed": pairs,
+ *          "vanished_rows": n} in place of all that follows, or
  *          "branches": [{"merge": "lse"|"mean", "scale": [..], "parts": [PART]}],
  *          "virtual_keys": [{"keys": [..], "shares": [..]}], "residual": true}
  *   PART  {"all": true} | {"pattern": {..}} as attnscope/pattern/1 of this head |

@@ -13,9 +13,12 @@ static const double ROUNDING = 1e-5;
 static bool keeps_all(const atn_approx_cell *x)
 {
     const double error = x->value[ATN_APPROX_ERROR];
+    const double mass = x->value[ATN_APPROX_MASS];
 
+    /* an operator has no mass */
     return x->fit != ATN_FIT_MET && x->value[ATN_APPROX_MEAN] >= 1 &&
-           x->value[ATN_APPROX_MASS] > 1 - ROUNDING && !(error > ROUNDING);
+           (isnan(mass) ? error <= ROUNDING
+                        : mass > 1 - ROUNDING && !(error > ROUNDING));
 }
 
 /* Are all heads of case c such, and is there one? */
