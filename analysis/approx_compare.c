@@ -179,28 +179,44 @@ static double log_weight(const comparing *c, atn_idx i, double s)
     return (c->h->p.data ? log(s) : s) - c->d->lse[i];
 }
 
-/* Of row i, z [hi - lo] its logits: a key kept weighs g / share as much as before. */
+/* Is key j in a span from *s on? */
+static bool within(const atn_span *spans, atn_idx n, atn_idx j, atn_idx *s)
+{
+    while (*s < n && spans[*s].hi <= j) (*s)++;
+    return *s < n && spans[*s].lo <= j;
+}
+
+/* Of row i, z [hi - lo] its logits: what is kept weighs by a softmax of its own, which
+ * a sink is in. */
 static void matrix_row(const comparing *c, atn_idx i, const atn_span *spans, atn_idx n,
                        const float *z, const atn_row_info *info)
 {
     const double share = c->d->share[i];
-    double mass = 0, all = 0, kept = 0, dropped = 0, g;
+    double all = 0, most = -INFINITY, kept = 0, off = 0, size = 0;
     atn_idx s = 0;
 
     for (atn_idx j = info->lo; j < info->hi; j++) {
-        const double a = exp(log_weight(c, i, (double)z[j - info->lo]));
-        bool in;
+        const double a = log_weight(c, i, (double)z[j - info->lo]);
 
-        while (s < n && spans[s].hi <= j) s++;
-        in = s < n && spans[s].lo <= j;
-        all += a;
-        mass += in ? a : 0;
-        *(in ? &kept : &dropped) += a * a;
+        all += exp(a);
+        if (within(spans, n, j, &s)) most = fmax(most, a);
     }
-    mass /= all > 0 ? all : 1;
-    g = mass > 0 ? share / (mass * share + 1 - share) : 0;
-    c->row[MATRIX][i] = (g - share) * (g - share) * kept + share * share * dropped;
-    c->row[MATRIX_SIZE][i] = share * share * (kept + dropped);
+    s = 0;
+    for (atn_idx j = info->lo; j < info->hi && most > -INFINITY; j++)
+        if (within(spans, n, j, &s))
+            kept += exp(log_weight(c, i, (double)z[j - info->lo]) - most);
+    if (share < 1) kept += all * (1 / share - 1) * exp(-most);
+    s = 0;
+    for (atn_idx j = info->lo; j < info->hi; j++) {
+        const double a = log_weight(c, i, (double)z[j - info->lo]);
+        const double dense = all > 0 ? share * exp(a) / all : 0;
+        const double w = within(spans, n, j, &s) && kept > 0 ? exp(a - most) / kept : 0;
+
+        off += (w - dense) * (w - dense);
+        size += dense * dense;
+    }
+    c->row[MATRIX][i] = off;
+    c->row[MATRIX_SIZE][i] = size;
 }
 
 static atn_status matrix_rows(atn_ctx *cx, const comparing *c, const atn_tile *t,

@@ -419,8 +419,9 @@ static atn_status start_plan(atn_ctx *cx, atn_approx_dump *d, int c)
     fputs(", \"budget\": ", d->plan);
     put_text(d->plan, k->budget->text);
     fprintf(d->plan,
-            ", \"as_published\": %s, \"seed\": %llu, \"version\": \"" ATN_VERSION
-            "\", \"layers\": [",
+            ", \"temperature\": %.17g, \"unmasked\": %s, \"as_published\": %s, "
+            "\"seed\": %llu, \"version\": \"" ATN_VERSION "\", \"layers\": [",
+            k->temperature, d->a->opts->unmasked ? "true" : "false",
             d->a->opts->as_published ? "true" : "false", (unsigned long long)cx->seed);
     d->cases[c].begun = true;
 done:

@@ -14,7 +14,7 @@
  * were left out NaN.
  *
  *   {"schema": "attnscope/plan/1", "method": "moba", "asked": "k=3,block=2048",
- *    "budget": "10%", "as_published": false, "seed": 0, "version": "..",
+ *    "budget": "10%", "temperature": 1, "unmasked": false, "as_published": false, "seed": 0, "version": "..",
  *    "layers": [{"layer": 0, "stack": "", "step": 0, "file": "layer-000.safetensors",
  *                "first_row": 0, "first_key": 0, "heads": [HEAD, ..]}, ..]}
  *   HEAD  {"head": 0, "parameters": "..", "budget_fit": "met", "tile": [1, 64],
