@@ -49,9 +49,11 @@ typedef struct atn_check {
     char note[ATN_CHECK_TEXT];
     /* set by the runner */
     const struct atn_experiment *experiment;
-    int layer, head; /* -1 = of the model, or of no head */
+    int at;   /* of atn_capture_layers; -1 = of the model, or of no head */
+    int head; /* -1 likewise */
     uint64_t seed;
     double slack, critical;
+    int64_t hypotheses; /* checks of this bound that share the level; 0 = not random */
     atn_verdict verdict;
 } atn_check;
 

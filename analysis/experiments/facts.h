@@ -1,8 +1,10 @@
 /* analysis/experiments/facts.h -- what experiments know of a head: its weights in
  * double, and what is computed from them once.
  *
- * Math    P_ij = e^{s_ij} / (sum_l e^{s_il} + e^{sink}); H_i = -sum P ln P,
- *         H2_i = -ln sum P^2, N2_i = e^{H2_i}; alpha = n_k max_j |P e_j|^2.
+ * Math    P_ij = e^{s_ij} / sum_l e^{s_il} over the keys that row i sees, so that rows
+ *         sum to 1: the share of a sink logit is left out, and given weights are divided
+ *         by their sum. H_i = -sum P ln P, H2_i = -ln sum P^2. A row that sees nothing,
+ *         or of which given weights are 0, is 0.
  * Cost    16 bytes a pair of query and key, and as much again for vectors of the SVD.
  * Limits  dense: heads are cut to their first tokens where they are longer.
  */
