@@ -17,11 +17,22 @@ static double target_of(const atn_approx_running *r, const atn_approx_budget *b)
     return b->share * r->pairs[nk];
 }
 
+/* The numbers a row of a budget that is of them. */
+static double numbers_of(const atn_approx_budget *b)
+{
+    return isnan(b->share) ? (double)b->keys : 0;
+}
+
 /* What the method lacks or forbids: an error where it was asked for by its name, else
  * said once. */
 static atn_status left_out(atn_ctx *cx, atn_approx_method *m, atn_status why)
 {
     if (m->named || (why != ATN_DATA && why != ATN_USAGE)) return why;
+    return atn_running_leave(cx, m);
+}
+
+atn_status atn_running_leave(atn_ctx *cx, atn_approx_method *m)
+{
     if (!m->left_out)
         atn_log(cx, ATN_LOG_WARN, "%s is left out: %s", atn_choice_id(&m->choice),
                 cx->err.text);
@@ -56,9 +67,12 @@ done:
 /* Within its budget, this head by itself: those that are fitted together share it out
  * among them, and one that has more than its part is no rival of heads that may not. */
 static bool keeps_to(const atn_approx_running *r, const atn_approx_case *c,
-                     const atn_cost *cost)
+                     const atn_plan *p, const atn_cost *cost)
 {
-    return !c->budget->text[0] || cost->executed <= target_of(r, c->budget);
+    const double target = target_of(r, c->budget);
+
+    return isnan(target) || atn_fit_spent(numbers_of(c->budget), target, p->numbers,
+                                          cost->executed) <= target;
 }
 
 /* The units of a case, and where their searches begin. */
@@ -124,7 +138,7 @@ static atn_status one_cell(atn_ctx *cx, unit_run *u, atn_idx h, const atn_fitted
     cell->fitted = f->value;
     cell->tile_rows = f->plan[place].tile_rows;
     cell->tile_keys = f->plan[place].tile_keys;
-    cell->keeps = keeps_to(r, c, &f->cost[place]);
+    cell->keeps = keeps_to(r, c, &f->plan[place], &f->cost[place]);
     cell->done = true;
     ATN_TRY(dump_cell(cx, u, h, &f->plan[place], cell, o));
 done:
@@ -165,6 +179,7 @@ static atn_status one_unit(atn_ctx *cx, atn_idx task, void *state)
         .first = first,
         .n = u->heads,
         .target = pairs * (double)u->heads,
+        .numbers = numbers_of(u->c->budget),
         .start = u->start,
         .given = atn_given_of(&u->given, first, pairs, &earlier) ? &earlier : NULL,
         .draws = u->c->draws};
@@ -245,18 +260,36 @@ done:
     return st == ATN_OK ? take_back(cx, &u) : st;
 }
 
-/* Whatever can be known before the work begins. */
+/* Is the method for the other mask alone? */
+static bool wrong_side(const atn_choice *c, const atn_input *in)
+{
+    const unsigned side = in->head[0].sight.causal ? ATN_CAUSAL : ATN_BIDIRECTIONAL;
+
+    return !(atn_choice_describe(c).sides & side);
+}
+
+/* Whatever can be known before the work begins. Beside others that run, a method for
+ * another mask is left out though it was named. */
 atn_status atn_running_check(atn_ctx *cx, atn_approx_running *r, bool *runs)
 {
     const atn_input *in = atn_approx_layer_input(&r->layer, NULL);
     atn_approx_list *l = &r->a->list;
     atn_status st = ATN_OK;
+    bool any = false;
 
     for (int m = 0; m < l->n; m++) {
+        runs[m] = atn_choice_check(cx, &l->method[m].choice, in) == ATN_OK;
+        any |= runs[m];
+        atn_err_clear(cx);
+    }
+    for (int m = 0; m < l->n; m++) {
+        if (runs[m]) continue;
         st = atn_choice_check(cx, &l->method[m].choice, in);
-        runs[m] = st == ATN_OK;
-        if (st != ATN_OK) ATN_TRY(left_out(cx, &l->method[m], st));
-        st = ATN_OK;
+        if (any && wrong_side(&l->method[m].choice, in))
+            st = atn_running_leave(cx, &l->method[m]);
+        else
+            st = left_out(cx, &l->method[m], st);
+        ATN_TRY(st);
     }
 done:
     return st;

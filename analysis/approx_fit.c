@@ -19,9 +19,10 @@ static const double WIDE = 1e6, TINY = 1e-6;
 /* ---- plans at one value ---- */
 
 typedef struct trial {
-    atn_plan *plan; /* [n], NULL = none */
+    bool there;
+    atn_plan *plan; /* [n], NULL = known without */
     atn_cost *cost;
-    double x, executed, seconds;
+    double x, spent, seconds;
 } trial;
 
 typedef struct search {
@@ -30,6 +31,7 @@ typedef struct search {
     atn_choice choice; /* with values of its own */
     const atn_param *param;
     bool falls;
+    bool plans; /* at every value, though the method knows what it spends */
     /* Where executed is within the target and where beyond it, as far as the search has
      * closed in: executed need not grow all the way between. NAN = nowhere yet. */
     double within, beyond;
@@ -44,6 +46,32 @@ static void drop(atn_ctx *cx, const search *s, trial *t)
     atn_free(cx, t->plan);
     atn_free(cx, t->cost);
     *t = (trial){0};
+}
+
+double atn_fit_spent(double budget, double pairs, double numbers, double executed)
+{
+    return budget > 0 && numbers > 0 ? numbers * pairs / budget : executed;
+}
+
+static double spent_of(const search *s, double numbers, double executed)
+{
+    return atn_fit_spent(s->o->numbers, s->o->target / (double)s->o->n, numbers,
+                         executed);
+}
+
+/* What the parameters as they are now spend, without plans; false = not known. */
+static bool spend_now(const search *s, trial *t)
+{
+    atn_spending by;
+
+    *t = (trial){0};
+    for (atn_idx h = 0; h < s->o->n; h++) {
+        if (s->plans || !atn_choice_spends(&s->choice, s->in, s->o->first + h, &by))
+            return false;
+        t->spent += spent_of(s, by.numbers, by.executed);
+    }
+    t->there = true;
+    return true;
 }
 
 /* The plans of the unit as the parameters are now. */
@@ -61,8 +89,9 @@ static atn_status plan_now(atn_ctx *cx, const search *s, trial *t)
     for (atn_idx h = 0; h < s->o->n; h++) {
         ATN_TRY(
             atn_plan_cost(cx, &s->in->head[s->o->first + h], &t->plan[h], &t->cost[h]));
-        t->executed += t->cost[h].executed;
+        t->spent += spent_of(s, t->plan[h].numbers, t->cost[h].executed);
     }
+    t->there = true;
 done:
     if (st != ATN_OK) drop(cx, s, t);
     return st;
@@ -73,18 +102,18 @@ static double turned(const search *s, double x)
     return s->falls ? -x : x;
 }
 
-/* Of two that are within the target the one that executes more; of two beyond it the
- * one that executes less. The larger x, or the smaller, where they are equal. */
+/* Of two that are within the target the one that spends more; of two beyond it the one
+ * that spends less. The larger x, or the smaller, where they are equal. */
 static bool is_better(const trial *t, const trial *than, bool within)
 {
-    const double more = t->executed - than->executed, further = t->x - than->x;
+    const double more = t->spent - than->spent, further = t->x - than->x;
 
-    if (!than->plan) return true;
+    if (!than->there) return true;
     return within ? more > 0 || (more == 0 && further > 0)
                   : more < 0 || (more == 0 && further < 0);
 }
 
-/* Plans at x, and keeps the trial where it is the best on its side. *forbidden: a rule
+/* Tries x, and keeps the trial where it is the best on its side. *forbidden: a rule
  * of the method is against this value. */
 static atn_status try_at(atn_ctx *cx, search *s, double x, bool *forbidden)
 {
@@ -95,13 +124,13 @@ static atn_status try_at(atn_ctx *cx, search *s, double x, bool *forbidden)
     *forbidden = false;
     ATN_TRY(atn_stopped(cx, "fitting the budget"));
     atn_approx_put(s->param, s->choice.values, turned(s, x));
-    st = plan_now(cx, s, &t);
+    if (!spend_now(s, &t)) st = plan_now(cx, s, &t);
     *forbidden = st == ATN_USAGE;
     if (*forbidden) return ATN_OK;
     ATN_TRY(st);
     t.x = x;
     if (s->tries < TRIES) s->tried[s->tries++] = x;
-    within = t.executed <= s->o->target;
+    within = t.spent <= s->o->target;
     *(within ? &s->within : &s->beyond) = x;
     side = within ? &s->best : &s->least;
     if (is_better(&t, side, within)) {
@@ -116,7 +145,7 @@ done:
 
 static bool near_enough(const search *s)
 {
-    return s->best.executed > 0 && s->best.executed >= NEAR * s->o->target;
+    return s->best.spent > 0 && s->best.spent >= NEAR * s->o->target;
 }
 
 /* ---- integers ---- */
@@ -176,7 +205,7 @@ static atn_status try_beside(atn_ctx *cx, search *s, double lo, double hi)
     atn_status st = ATN_OK;
     bool forbidden;
 
-    for (int i = 2; s->best.plan && i <= 2 * BESIDE + 1 && !near_enough(s); i++) {
+    for (int i = 2; s->best.there && i <= 2 * BESIDE + 1 && !near_enough(s); i++) {
         const double y = x + (i % 2 ? 1 : -1) * (double)(i / 2);
 
         if (y >= lo && y <= hi && s->tries < TRIES && !was_tried(s, y))
@@ -271,11 +300,11 @@ static atn_status fit(atn_ctx *cx, search *s, atn_fitted *out)
 
     ATN_TRY(whole ? search_integers(cx, s, start) : search_numbers(cx, s, start));
     /* what executes nothing keeps nothing, and is no fit */
-    if (s->least.plan && !(s->best.executed > 0)) {
+    if (s->least.there && !(s->best.spent > 0)) {
         out->fit = ATN_FIT_LEAST;
         take(s, &s->least, out);
     } else {
-        out->fit = s->least.plan || near_enough(s) ? ATN_FIT_MET : ATN_FIT_MOST;
+        out->fit = s->least.there || near_enough(s) ? ATN_FIT_MET : ATN_FIT_MOST;
         take(s, &s->best, out);
     }
 done:
@@ -308,17 +337,41 @@ done:
 /* At a value of an earlier run. What it said of it must be true here. */
 static atn_status take_given(atn_ctx *cx, search *s, atn_fitted *out)
 {
-    double executed = 0;
+    double spent = 0;
     atn_status st = ATN_OK;
 
     out->value = s->o->given->value;
     out->fit = s->o->given->fit;
     ATN_TRY(plan_for_keeps(cx, s, out));
-    for (atn_idx h = 0; h < out->n; h++) executed += out->cost[h].executed;
-    if (executed > s->o->target)
+    for (atn_idx h = 0; h < out->n; h++)
+        spent += spent_of(s, out->plan[h].numbers, out->cost[h].executed);
+    if (spent > s->o->target)
         out->fit = ATN_FIT_LEAST;
-    else if (out->fit == ATN_FIT_LEAST || executed == 0)
-        out->fit = executed > 0 ? ATN_FIT_MET : ATN_FIT_MOST;
+    else if (out->fit == ATN_FIT_LEAST || spent == 0)
+        out->fit = spent > 0 ? ATN_FIT_MET : ATN_FIT_MOST;
+done:
+    return st;
+}
+
+/* The search, and the plans. A rule that only planning knows may be against the value
+ * that was found without: then with plans all the way. */
+static atn_status fit_and_plan(atn_ctx *cx, search *s, atn_fitted *out)
+{
+    const search fresh = *s;
+    atn_status st = ATN_OK;
+
+    ATN_TRY(fit(cx, s, out));
+    if (out->plan && !s->o->draws) return ATN_OK;
+    s->plans = out->plan != NULL;
+    st = plan_for_keeps(cx, s, out);
+    if (st != ATN_USAGE || s->plans) return st;
+    atn_err_clear(cx);
+    drop(cx, s, &s->best);
+    drop(cx, s, &s->least);
+    *s = fresh;
+    s->plans = true;
+    ATN_TRY(fit(cx, s, out));
+    if (s->o->draws) ATN_TRY(plan_for_keeps(cx, s, out));
 done:
     return st;
 }
@@ -341,8 +394,7 @@ atn_status atn_approx_fit(atn_ctx *cx, const atn_input *in, const atn_fit_opts *
     if (s.param && o->given) {
         ATN_TRY(take_given(cx, &s, out));
     } else if (s.param) {
-        ATN_TRY(fit(cx, &s, out));
-        if (o->draws) ATN_TRY(plan_for_keeps(cx, &s, out));
+        ATN_TRY(fit_and_plan(cx, &s, out));
     } else {
         if (o->draws) {
             ATN_TRY(plan_for_keeps(cx, &s, out));

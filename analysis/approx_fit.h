@@ -2,7 +2,10 @@
  * budget fits at the value that comes nearest to it from below.
  *
  * Math    executed(x) = the pairs in executed tiles, summed over the heads of the unit;
- *         larger x execute more (where they execute less, -x is searched). Integers:
+ *         of a budget of N numbers a row, where a plan states the numbers m that it
+ *         stores for one, m / N of the target in their place. Larger x execute more
+ *         (where they execute less, -x is searched). What a method knows by shapes
+ *         alone is searched without plans, and planned once. Integers:
  *         steps are doubled from a start until the target is passed, then the interval
  *         is halved; values that a rule forbids are passed over. Then, unless executed
  *         is within 1 % below the target, 4 values on each side of the result, for
@@ -11,7 +14,8 @@
  *         target (the largest of equal ones), but not nothing; where there is none, the
  *         one that executes least beyond it.
  * Oracle  executed = w n - w (w - 1) / 2 of a window: the largest w.
- * Cost    two plans where the start is the answer, about 2 log2 of the way to it else.
+ * Cost    one plan where spending is known by shapes; else two plans where the start is
+ *         the answer, about 2 log2 of the way to it where it is not.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
@@ -39,6 +43,7 @@ typedef struct atn_fit_opts {
     const atn_choice *choice;
     atn_idx first, n;           /* the unit */
     double target;              /* pairs of all its heads; NAN = no budget */
+    double numbers;             /* a row, of which target are the pairs; 0 = of none */
     double start;               /* a value to begin with; NAN = the one in choice */
     const atn_fit_given *given; /* taken in place of a search; NULL = search */
     /* Where the draws of the plans are kept; what the search draws goes to those of the
@@ -54,6 +59,10 @@ typedef struct atn_fitted {
     atn_fit fit;
     atn_idx n;
 } atn_fitted;
+
+/* What counts of a head against a target of `pairs`, which is that of `budget` numbers
+ * a row (0 = of none): what it executes, or the numbers that it states. */
+double atn_fit_spent(double budget, double pairs, double numbers, double executed);
 
 /* Release it also on failure. */
 atn_status atn_approx_fit(atn_ctx *cx, const atn_input *in, const atn_fit_opts *o,

@@ -111,9 +111,12 @@ static inline const atn_head *atn_running_head(const atn_approx_running *r, atn_
 
 /* analysis/approx_case.c: which methods can run, as far as that is known before the
  * work; then one case on all heads. What a method lacks or forbids is an error where it
- * was asked for by its name, else said once. */
+ * was asked for by its name, else said once: a mask that it is not for is one only
+ * where nothing else runs. */
 atn_status atn_running_check(atn_ctx *cx, atn_approx_running *r,
                              bool *runs) ATN_WARN_UNUSED;
+/* Says once that the method is left out, for the reason in the error record. */
+atn_status atn_running_leave(atn_ctx *cx, atn_approx_method *m) ATN_WARN_UNUSED;
 atn_status atn_running_case(atn_ctx *cx, atn_approx_running *r,
                             atn_approx_case *c) ATN_WARN_UNUSED;
 

@@ -67,6 +67,28 @@ static bool is_id(const char *word)
     return false;
 }
 
+/* The methods that "all" leaves out, once. */
+static void say_stored(atn_ctx *cx)
+{
+    char names[256] = "", families[128] = "";
+
+    for (const atn_method *const *m = atn_methods; *m; m++) {
+        size_t at = strlen(names);
+
+        if (!((*m)->reads & ATN_READS_STORED)) continue;
+        snprintf(names + at, sizeof names - at, "%s%s", at ? ", " : "", (*m)->id);
+        at = strlen(families);
+        if (!strstr(families, (*m)->family))
+            snprintf(families + at, sizeof families - at, "%s%s", at ? " or " : "",
+                     (*m)->family);
+    }
+    if (*names)
+        atn_log(cx, ATN_LOG_INFO,
+                "all leaves out %s: they store the dense weights, and their time is "
+                "cubic (name them, or the family %s)",
+                names, families);
+}
+
 /* Methods and patterns without their presets, of one family or of all. */
 static atn_status add_family(atn_ctx *cx, atn_approx_list *l, const char *family,
                              bool *any)
@@ -76,7 +98,8 @@ static atn_status add_family(atn_ctx *cx, atn_approx_list *l, const char *family
 
     *any = false;
     for (const atn_method *const *m = atn_methods; *m; m++)
-        if (all || strcmp((*m)->family, family) == 0) {
+        if (all ? !((*m)->reads & ATN_READS_STORED)
+                : strcmp((*m)->family, family) == 0) {
             ATN_TRY(add(cx, l, (*m)->id, NULL, false));
             *any = true;
         }
@@ -85,6 +108,7 @@ static atn_status add_family(atn_ctx *cx, atn_approx_list *l, const char *family
             ATN_TRY(add(cx, l, (*g)->id, NULL, false));
             *any = true;
         }
+    if (all) say_stored(cx);
 done:
     return st;
 }

@@ -1,8 +1,10 @@
 /* analysis/approx_list.h -- the methods and budgets that a run compares, as typed.
  *
- * Methods: specs, "all", or the name of a family, separated by commas. Budgets:
+ * Methods: specs, "all" (but those that store dense weights, which is cubic), or the
+ * name of a family, separated by commas. Budgets:
  *   P%    executed pairs at P percent of the pairs that the mask shows
- *   k=N   executed pairs at min(N, visible) a row
+ *   k=N   N numbers stored a row; of a choice of keys the pairs executed, at
+ *         min(N, visible) a row
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once

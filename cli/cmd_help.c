@@ -3,8 +3,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <string.h>
 
+#include "cli/bounds.h"
 #include "cli/help.h"
 #include "cli/methods.h"
+#include "theory/bound.h"
 
 static const atn_option options[] = {
     {"man", 0, ATN_OPT_FLAG, NULL, "print the man page in troff form", 0, 0},
@@ -35,6 +37,12 @@ static atn_status run(atn_cli *cli)
                             "help method: name one (attnscope list methods)");
         return atn_method_help(cli->cx, cli->args[1]);
     }
+    if (strcmp(cli->args[0], "bound") == 0) {
+        if (cli->n_args < 2)
+            return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
+                            "help bound: name one (attnscope list bounds)");
+        return atn_bound_help(cli->cx, cli->args[1]);
+    }
     if (cli->n_args > 1)
         return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
                         "help: one command at a time, not '%s' too", cli->args[1]);
@@ -49,22 +57,30 @@ static atn_status run(atn_cli *cli)
 
 static const char *word(const char *option, int i)
 {
-    if (option || i > atn_n_commands) return NULL;
-    return i == atn_n_commands ? "method" : atn_commands[i]->id;
+    static const char *const more[] = {"method", "bound"};
+
+    if (option || i >= atn_n_commands + (int)ATN_LEN(more)) return NULL;
+    return i >= atn_n_commands ? more[i - atn_n_commands] : atn_commands[i]->id;
 }
 
 static const char *word_after(const char *first, int i)
 {
-    return strcmp(first, "method") == 0 ? atn_method_id(i) : NULL;
+    const atn_bound *const *b = atn_bound_table;
+
+    if (strcmp(first, "method") == 0) return atn_method_id(i);
+    if (strcmp(first, "bound") != 0) return NULL;
+    while (*b && i-- > 0) b++;
+    return *b ? (*b)->id : NULL;
 }
 
-static const char *const examples[] = {"help", "help capture", "help method window",
-                                       "help --completion bash", NULL};
+static const char *const examples[] = {
+    "help",           "help capture",           "help method window",
+    "help bound B10", "help --completion bash", NULL};
 
 const atn_command atn_command_help = {
     .id = "help",
-    .summary = "help on a command or a method, the man page, shell completion",
-    .args = "[COMMAND|method NAME]",
+    .summary = "help on a command, method or bound, the man page, shell completion",
+    .args = "[COMMAND|method NAME|bound NAME]",
     .examples = examples,
     .options = options,
     .word = word,

@@ -6,6 +6,7 @@
 #include "analysis/stats.h"
 #include "approx/pattern.h"
 #include "capture/arch.h"
+#include "cli/bounds.h"
 #include "cli/methods.h"
 #include "cli/output.h"
 #include "core/param.h"
@@ -239,8 +240,11 @@ static const struct {
     atn_status (*fill)(atn_ctx *cx, atn_table *t);
     void (*print)(void); /* NULL = id and title */
 } families[] = {
+    {"bounds", "bounds of attnscope bounds", atn_bounds_fill, atn_bounds_print},
     {"commands", "subcommands", commands, NULL},
     {"datasets", "built-in inputs", datasets, NULL},
+    {"experiments", "experiments that check them", atn_experiments_fill,
+     atn_experiments_print},
     {"figures", "figures of attnscope plot, with their parameters", figures,
      print_figures},
     {"measures", "measures of attnscope stats, with their columns", measures,

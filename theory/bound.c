@@ -9,7 +9,7 @@
 #include "theory/bounds.def"
 #undef ATN_BOUND
 
-const atn_bound *const atn_bounds[] = {
+const atn_bound *const atn_bound_table[] = {
 #define ATN_BOUND(id) &atn_bound_##id,
 #include "theory/bounds.def"
 #undef ATN_BOUND
@@ -21,7 +21,7 @@ const char *const atn_relation_names[ATN_RELATIONS] = {"<=", ">=", "=", "about",
 
 const atn_bound *atn_bound_find(const char *id)
 {
-    for (const atn_bound *const *b = atn_bounds; *b; b++)
+    for (const atn_bound *const *b = atn_bound_table; *b; b++)
         if (strcmp((*b)->id, id) == 0 || strcmp((*b)->label, id) == 0) return *b;
     return NULL;
 }

@@ -404,6 +404,87 @@ static void given(atn_ctx *cx)
     CHECK_NEAR(atn_approx_number(c.params, c.values), 7, 0);
 }
 
+/* ---- spending that is known by shapes ---- */
+
+static int plans_made;
+
+/* Rank k: 2 k numbers a row, and a fifth of the pairs more for every 10. */
+static atn_status plan_rank(atn_ctx *cx, const atn_input *in, const void *params_,
+                            atn_idx first, atn_idx n, atn_plan *out)
+{
+    const last_keys *t = params_;
+    atn_status st = ATN_OK;
+
+    (void)first;
+    plans_made++;
+    if (t->share < .1 && t->k % 3 == 1)
+        ATN_FAIL(ATN_USAGE, "rank: %lld is a rule broken", (long long)t->k);
+    ATN_TRY(keep_last(cx, in, n, t->k, out));
+    for (atn_idx h = 0; h < n; h++) out[h].numbers = 2 * (double)t->k;
+done:
+    return st;
+}
+
+static bool rank_spends(const void *params_, const atn_head *h, atn_spending *out)
+{
+    const last_keys *t = params_;
+    const double k = fmin((double)t->k, (double)h->nk);
+
+    *out = (atn_spending){.numbers = 2 * (double)t->k, .executed = window_pairs(k)};
+    return t->share < .9;
+}
+
+/* Numbers a row: the rank that has them, by one plan where that is known, whatever the
+ * mask leaves of the pairs; by planning all the same where it is not. Executed pairs:
+ * as ever. */
+static void known_spending(atn_ctx *cx)
+{
+    atn_method method = method_of("k", false, ATN_UNIT_GROUP, plan_rank);
+    last_keys values = {.k = 8};
+    const atn_choice c = {.method = &method,
+                          .params = params,
+                          .params_size = sizeof values,
+                          .values = &values};
+    mask_heads m;
+
+    method.spends = rank_spends;
+    make_heads(&m);
+    for (int known = 0; known < 3; known++)
+        for (int numbers = 1; numbers < 60; numbers += 3) {
+            const atn_fit_opts rows = {.choice = &c,
+                                       .n = 2,
+                                       .target = 2 * window_pairs(numbers),
+                                       .numbers = numbers,
+                                       .start = NAN};
+            const atn_fit_opts pairs = {.choice = &c,
+                                        .n = 2,
+                                        .target = 2 * window_pairs(numbers) + 1,
+                                        .start = NAN};
+            atn_fitted f;
+
+            /* a rule that only planning knows; known; not known */
+            values.share = known == 0 ? 0 : known == 1 ? .5 : 1;
+            plans_made = 0;
+            CHECK_OK(atn_approx_fit(cx, &m.in, &rows, &f));
+            if (known > 0) CHECK_NEAR(f.value, numbers < 2 ? f.value : numbers / 2, 0);
+            CHECK(f.plan && f.value * 2 <= ATN_MAX(numbers, 4));
+            CHECK(known > 0 || (int)f.value % 3 != 1);
+            if (known == 1) CHECK_EQ(plans_made, 1);
+            CHECK_EQ(f.plan[0].numbers, 2 * f.value);
+            CHECK_EQ(cx->err.code, ATN_OK);
+            atn_fitted_release(cx, &f);
+            plans_made = 0;
+            CHECK_OK(atn_approx_fit(cx, &m.in, &pairs, &f));
+            if (known == 1) CHECK_EQ(plans_made, 1);
+            if (known > 0) {
+                CHECK_NEAR(f.value, numbers, 0);
+                CHECK_EQ(f.fit, ATN_FIT_MET);
+            }
+            CHECK_NEAR(f.cost[1].executed, window_pairs(f.value), 0);
+            atn_fitted_release(cx, &f);
+        }
+}
+
 /* ---- lists ---- */
 
 static void lists(atn_ctx *cx)
@@ -444,7 +525,8 @@ static void bad_lists(atn_ctx *cx)
     }
 }
 
-CHECK_MAIN({"windows", windows}, {"beyond both ends", beyond_both_ends},
+CHECK_MAIN({"known spending", known_spending}, {"windows", windows},
+           {"beyond both ends", beyond_both_ends},
            {"forbidden values", forbidden_values}, {"falling", falling},
            {"real numbers", real_numbers}, {"saw", saw}, {"nothing", nothing},
            {"never", never}, {"given", given}, {"lists", lists},
