@@ -20,9 +20,10 @@ extern const atn_experiment atn_experiment_dropped_mass;
 /* The bounds of it, in the order of `names`. */
 enum { WEIGHTS, ERROR, DIAMETER, RAW, RAW_VALUES, GAIN, VARIATION, PINSKER, BOUNDS };
 static const char *const names[BOUNDS] = {
-    "dropped_mass_weights",    "dropped_mass_error", "dropped_mass_diameter",
-    "dropped_mass_raw",        "dropped_mass_raw_values",
-    "dropped_mass_gain",       "variation_error",    "pinsker"};
+    "dropped_mass_weights",    "dropped_mass_error",
+    "dropped_mass_diameter",   "dropped_mass_raw",
+    "dropped_mass_raw_values", "dropped_mass_gain",
+    "variation_error",         "pinsker"};
 
 /* Approximations: methods with parameters, and two without a method. */
 static const struct {
@@ -55,7 +56,7 @@ typedef struct asking {
 
 /* One row. */
 typedef struct row {
-    const double *p, *w, *o; /* weights, those approximated, output */
+    const double *p, *w, *o;      /* weights, those approximated, output */
     double *kept, *dropped, *out; /* [dv] mu_K, mu_C, o^ */
 } row;
 
@@ -139,8 +140,7 @@ static bool check_mask(const asking *s, const row *r, atn_worst *w)
     error = distance(r->out, r->o, dv);
     predict(s, w, WEIGHTS, (atn_quantities){.x = {m}}, l1, 1);
     predict(s, w, ERROR, (atn_quantities){.x = {m, apart}}, error, s->largest);
-    predict(s, w, DIAMETER, (atn_quantities){.x = {m, s->diameter}}, error,
-            s->largest);
+    predict(s, w, DIAMETER, (atn_quantities){.x = {m, s->diameter}}, error, s->largest);
     predict(s, w, RAW, (atn_quantities){.x = {m, mean}}, raw, s->largest);
     predict(s, w, RAW_VALUES, (atn_quantities){.x = {m, s->largest}}, raw, s->largest);
     predict(s, w, GAIN, (atn_quantities){.x = {m, apart, mean}},
@@ -175,11 +175,10 @@ static atn_status check_rows(atn_ctx *cx, atn_idx task, void *state)
 
     ATN_TAKE(w, n * f->nk);
     ATN_TAKE(mean, 3 * f->dv);
-    if (kinds[s->kind].id)
-        ATN_TRY(atn_plan_rows(cx, &f->head, &s->plan, first, n, w));
+    if (kinds[s->kind].id) ATN_TRY(atn_plan_rows(cx, &f->head, &s->plan, first, n, w));
     for (atn_idx r = 0; r < n; r++) {
         const atn_idx i = first + r;
-        const row one = {f->p + i * f->nk, w + r * f->nk,  f->o + i * f->dv, mean,
+        const row one = {f->p + i * f->nk, w + r * f->nk,   f->o + i * f->dv, mean,
                          mean + f->dv,     mean + 2 * f->dv};
         double kept = 0, sum = 0;
 
@@ -190,7 +189,8 @@ static atn_status check_rows(atn_ctx *cx, atn_idx task, void *state)
         }
         if (!(sum > 0 && kept > 0)) continue; /* it keeps nothing */
         memset(one.out, 0, (size_t)f->dv * sizeof *one.out);
-        for (atn_idx j = 0; j < f->nk; j++) add(one.out, one.w[j], f->v + j * f->dv, f->dv);
+        for (atn_idx j = 0; j < f->nk; j++)
+            add(one.out, one.w[j], f->v + j * f->dv, f->dv);
         check_any(s, &one, worst);
         if (!kinds[s->kind].id) continue;
         s->rows[task]++;
@@ -242,8 +242,7 @@ static atn_status run_kind(atn_ctx *cx, asking *s, uint64_t seed, atn_checks *ou
     memset(s->rows, 0, (size_t)(tasks + 1) * sizeof *s->rows);
     memset(s->helped, 0, (size_t)(tasks + 1) * sizeof *s->helped);
     if (kinds[s->kind].id) {
-        ATN_TRY(
-            atn_choice_read(cx, kinds[s->kind].id, kinds[s->kind].params, &choice));
+        ATN_TRY(atn_choice_read(cx, kinds[s->kind].id, kinds[s->kind].params, &choice));
         ATN_TRY(atn_choice_plan(cx, &choice, &in, 0, &s->plan));
     }
     ATN_TRY(atn_parallel(cx, tasks, check_rows, s, "dropped mass"));

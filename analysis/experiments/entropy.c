@@ -67,8 +67,7 @@ static atn_status check_rows(atn_ctx *cx, atn_idx task, void *state)
         memcpy(p, f->p + i * f->nk + lo, (size_t)(hi - lo) * sizeof *p);
         for (atn_idx j = 0; j < hi - lo; j++)
             if (p[j] > 0) mean += p[j] * f->s[i * f->nk + lo + j];
-        check_row(s, p, hi - lo, fmax(f->lse[i] - mean, 0),
-                  s->worst + task * 2 * KS);
+        check_row(s, p, hi - lo, fmax(f->lse[i] - mean, 0), s->worst + task * 2 * KS);
     }
 done:
     atn_arena_rewind(cx, mark);
