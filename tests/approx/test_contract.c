@@ -355,9 +355,10 @@ static void check_cost(atn_ctx *cx, const entry *e, const scene *s, atn_idx head
                    i);
         all += (double)kept[i];
     }
-    if (cost.kept != all || cost.executed < cost.kept || !isfinite(cost.flops) ||
-        !isfinite(cost.bytes) || cost.visible != atn_visible_pairs(h) ||
-        cost.index_flops != p->index_flops || cost.block_causal > 1 ||
+    if (cost.kept != all || (!p->op.kind && cost.executed < cost.kept) ||
+        !isfinite(cost.flops) || !isfinite(cost.bytes) ||
+        cost.visible != atn_visible_pairs(h) || cost.index_flops != p->index_flops ||
+        cost.block_causal > 1 ||
         (p->virtuals == 0 && (cost.full > 1 || cost.kv > 1 || cost.mean > 1)))
         refuse(e, "its cost does not add up", head, -1);
 }
