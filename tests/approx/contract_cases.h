@@ -28,6 +28,17 @@ static const contract_case contract_cases[] = {
      .looks = BOTH},
     {"topp", "p=.7,block=8", .dense = "p=1", .rising = "p=.1|.4|.8|.95", .looks = BOTH},
     {"threshold", "t=.02", .dense = "t=0", .rising = "t=.3|.1|.02|0"},
+    /* decompositions */
+    {"svd", "rank=5,how=lapack", .dense = "rank=96", .looks = BOTH},
+    {"svd", "rank=5,how=random", .dense = "rank=96", .looks = BOTH},
+    {"ksparse", "k=5", .dense = "k=96", .rising = "k=1|2|4|9|30", .looks = BOTH},
+    {"ksparse", "k=5,level=row", .dense = "k=96", .rising = "k=1|2|4|9|30"},
+    {"ksparse", "k=5,level=row,renormalise=yes", .dense = "k=96"},
+    {"sparse_lowrank", "numbers=12,how=lapack", .dense = "numbers=192", .looks = BOTH},
+    {"sparse_lowrank", "numbers=12,how=random", .dense = "numbers=192", .looks = BOTH},
+    {"rpca", "steps=20,numbers=12", .dense = "numbers=384", .looks = BOTH},
+    {"cur", "rank=5", .dense = "rank=96", .looks = BOTH},
+    {"hodlr", "rank=1,leaf=8", .dense = "leaf=96", .looks = BOTH},
     /* lines and blocks */
     {"minference",
      "form=vertical_slash,v=5,s=5,last=16,v_first=1,s_first=1,v_least=0,s_least=0",
