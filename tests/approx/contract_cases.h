@@ -83,6 +83,10 @@ static const contract_case contract_cases[] = {
     {"combiner", "form=logsparse", .sides = ATN_CAUSAL},
     {.id = "sea", .params = "k=5,columns=12"},
     {.id = "sea", .params = "k=5,columns=12,estimate=performer"},
+    {.id = "scatterbrain", .params = "window=9,features=6"},
+    {.id = "scatterbrain", .params = "window=4,features=3,kind=positive"},
+    {"scatterbrain", "window=8,features=6,support=lsh,rounds=1", .dense = "window=96",
+     .looks = BOTH},
     /* history */
     {.id = "h2o", .params = "heavy=4,recent=4"},
     {.id = "h2o", .params = "mode=causal,ratio=.2"},
