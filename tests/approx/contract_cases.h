@@ -96,6 +96,16 @@ static const contract_case contract_cases[] = {
     {"sparsed", "ratio=.3,block=8,skip=.4", .dense = "skip=1"},
     {"rettention", "ratio=.2,t0=1", .dense = "t0=9"},
     {"stream_cache", "sink=2,window=9", .dense = "window=96"},
+    /* recurrences */
+    {.id = "rat", .params = "chunk=8,gate=.3"},
+    {.id = "rat", .params = "chunk=4,gate=0", .dense = "chunk=1"},
+    {.id = "titans", .params = "chunk=4"},
+    {.id = "aaren", .params = ""},
+    {.id = "aaren", .params = "query=40", .looks = ATN_LOOKS_QUERIES},
+    {.id = "flow", .params = ""},
+    {.id = "flow", .params = "clamp=none,eps=0"},
+    {.id = "lightning", .params = "norm=srms"},
+    {.id = "lightning", .params = "convention=fla"},
     /* static patterns */
     {.id = "bigbird", .params = "block=4,random=2"},
     {"block_diagonal", "block=12", .dense = "block=96"},
