@@ -57,6 +57,10 @@ typedef struct atn_bound {
     double (*predict)(const atn_quantities *q);
 } atn_bound;
 
+#define ATN_BOUND(id) extern const atn_bound atn_bound_##id;
+#include "theory/bounds.def"
+#undef ATN_BOUND
+
 extern const atn_bound *const atn_bound_table[]; /* in the order of bounds.def, NULL ends */
 const atn_bound *atn_bound_find(const char *id); /* by id or label (the first); NULL */
 
