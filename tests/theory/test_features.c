@@ -96,8 +96,8 @@ static void rows_by_integrals(atn_ctx *cx)
     CHECK(isnan(predict("feature_row_sum", &q)));
 }
 
-/* delta^2 = 1: (1 - 1/e)^2 / 2 = .19978820, the integral of cos^2 less the mean. Sixteen
- * at .5: 2 e^{-2}. Never more than 1. */
+/* delta^2 = 1: (1 - 1/e)^2 / 2 = .19978820, the integral of cos^2 less the mean. 16 at
+ * .5: 2 e^{-2}. Never more than 1. */
 static void cosines(atn_ctx *cx)
 {
     double sum = 0, step = .01;
@@ -114,8 +114,8 @@ static void cosines(atn_ctx *cx)
     CHECK_NEAR(predict("fourier_tail", &(atn_quantities){.x = {1, .1}}), 1, 0);
 }
 
-/* d = m = 8, all coordinates .2: |z|^2 = 1.28, entries e^{.32}: the statement has .5414,
- * independent draws have .6156. More draws than dimensions: not said. */
+/* d = m = 8, all coordinates .2: |z|^2 = 1.28, entries e^{.32}: the statement gives
+ * .5414, independent draws have .6156. More draws than dimensions: not said. */
 static void orthogonal_as_quoted(atn_ctx *cx)
 {
     const double entry = exp(.64);
