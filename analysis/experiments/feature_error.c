@@ -4,7 +4,10 @@
  * Math    theory/features.c. Up to ROWS rows, evenly spread over those with squares of
  *         q' + k' of at most MOST; `trials` times DRAWS directions, the same for all
  *         rows. The law of outputs is one of small errors: rows count whose predicted
- *         variance of the row sum is at most VARIANCE. A row sum is a mean of DRAWS
+ *         variance of the row sum is at most VARIANCE. A head without such rows is
+ *         reported on as it is, with a tenth of the trials, and put to the test at a
+ *         higher temperature: q' and k' times a number that makes the largest square
+ *         MOST, weights and outputs with them. A row sum is a mean of DRAWS
  *         numbers, so its square error has a standard error of sqrt(2 / trials) of
  *         itself; rows share draws, so their statistics are averaged as if they were
  *         one.
@@ -35,6 +38,10 @@ typedef struct said {
 
 typedef struct trying {
     const atn_trial_head *t;
+    int64_t trials;
+    double by;     /* the logits of the head are multiplied with this, 1 = as it is */
+    bool judged;   /* else reported */
+    double *p, *o; /* [ROWS, nk], [ROWS, dv] weights and outputs of the rows */
     double *q, *k; /* [ROWS, d], [nk, d] times the root of the scale */
     double *half;  /* [nk] |k'|^2 / 2 */
     double *dense; /* [ROWS, nk] weights e^{q'.k'}, of keys that are seen */
@@ -58,39 +65,47 @@ static double square_sum(const atn_facts *f, atn_idx i, atn_idx j)
     return fabs(f->head.scale) * sum;
 }
 
-/* Rows of two keys or more, with short sums. */
-static bool is_short(const atn_facts *f, atn_idx i)
+/* The largest square of a row that sees two keys or more; -1 = it does not. */
+static double row_square(const atn_facts *f, atn_idx i)
 {
+    double most = 0;
     atn_idx lo, hi;
 
     atn_sight_row(&f->head.sight, i, &lo, &hi);
-    if (isnan(f->lse[i]) || hi - lo < 2) return false;
-    for (atn_idx j = lo; j < hi; j++)
-        if (!(square_sum(f, i, j) <= MOST)) return false;
-    return true;
+    if (isnan(f->lse[i]) || hi - lo < 2) return -1;
+    for (atn_idx j = lo; j < hi; j++) most = fmax(most, square_sum(f, i, j));
+    return most;
 }
 
-static atn_status choose(atn_ctx *cx, trying *w)
+/* Rows whose squares are `most` at most. */
+static atn_status choose(atn_ctx *cx, trying *w, double most)
 {
     const atn_facts *f = w->t->facts;
+    const atn_arena_mark mark = atn_arena_save(cx);
     atn_idx *list = NULL, n = 0;
     atn_status st = ATN_OK;
 
     ATN_TAKE(list, f->nq);
-    for (atn_idx i = 0; i < f->nq; i++)
-        if (is_short(f, i)) list[n++] = i;
+    for (atn_idx i = 0; i < f->nq; i++) {
+        const double square = row_square(f, i);
+
+        if (square >= 0 && square <= most) list[n++] = i;
+    }
     w->rows = (int)ATN_MIN(n, (atn_idx)ROWS);
     for (int k = 0; k < w->rows; k++) w->row[k] = list[(2 * k + 1) * n / (2 * w->rows)];
 done:
+    atn_arena_rewind(cx, mark);
     return st;
 }
 
 static atn_status scale_up(atn_ctx *cx, trying *w)
 {
     const atn_facts *f = w->t->facts;
-    const double root = sqrt(fabs(f->head.scale));
+    const double root = sqrt(f->head.scale * w->by);
     atn_status st = ATN_OK;
 
+    ATN_TAKE(w->p, ROWS * f->nk);
+    ATN_TAKE(w->o, ROWS * f->dv);
     ATN_TAKE(w->q, ROWS * f->d);
     ATN_TAKE(w->k, f->nk * f->d);
     ATN_TAKE(w->half, f->nk);
@@ -110,6 +125,23 @@ done:
     return st;
 }
 
+/* Weights and outputs of row r: those of the head, or of its logits times `by`. */
+static void set_row(trying *w, int r, atn_idx lo, atn_idx hi)
+{
+    const atn_facts *f = w->t->facts;
+    const double *s = f->s + w->row[r] * f->nk, lse = f->lse[w->row[r]];
+    double *p = w->p + r * f->nk, *o = w->o + r * f->dv, sum = 0;
+
+    memcpy(p, f->p + w->row[r] * f->nk, (size_t)f->nk * sizeof *p);
+    memcpy(o, f->o + w->row[r] * f->dv, (size_t)f->dv * sizeof *o);
+    if (w->by == 1) return;
+    for (atn_idx j = lo; j < hi; j++) sum += p[j] = exp(w->by * (s[j] - lse));
+    for (atn_idx j = lo; j < hi; j++) p[j] /= sum;
+    memset(o, 0, (size_t)f->dv * sizeof *o);
+    for (atn_idx j = lo; j < hi; j++)
+        for (atn_idx c = 0; c < f->dv; c++) o[c] += p[j] * f->v[j * f->dv + c];
+}
+
 /* ---- what is said ---- */
 
 /* Products of q' + k'_j (of q' - k'_j for kind 2), and of v_j - o, [n, n]. */
@@ -117,7 +149,7 @@ static void products(const trying *w, int r, int minus, atn_idx lo, atn_idx n,
                      double *row, double *z, double *values)
 {
     const atn_facts *f = w->t->facts;
-    const double *o = f->o + w->row[r] * f->dv;
+    const double *o = w->o + r * f->dv;
 
     for (atn_idx j = 0; j < n; j++)
         for (atn_idx c = 0; c < f->d; c++) {
@@ -147,6 +179,7 @@ static atn_status say_row(atn_ctx *cx, atn_idx r, void *state)
 
     atn_sight_row(&f->head.sight, w->row[r], &lo, &hi);
     n = hi - lo;
+    set_row(w, (int)r, lo, hi);
     ATN_TAKE(row, n * ATN_MAX(f->d, f->dv));
     ATN_TAKE(z, n * n);
     ATN_TAKE(values, n * n);
@@ -154,7 +187,7 @@ static atn_status say_row(atn_ctx *cx, atn_idx r, void *state)
         atn_quantities q = {.x = {kind, 0, 0, 0, DRAWS}};
 
         if (kind != 1) products(w, (int)r, kind == 2, lo, n, row, z, values);
-        q.list[1] = f->p + w->row[r] * f->nk + lo;
+        q.list[1] = w->p + r * f->nk + lo;
         q.n[1] = (size_t)n;
         q.list[2] = z;
         q.list[3] = values;
@@ -206,7 +239,7 @@ static void exponentials(const double *x, atn_idx rows, const trying *w, const m
 static void compare(const trying *w, const maps *m, int kind, int r, double *found)
 {
     const atn_facts *f = w->t->facts;
-    const double *true_a = w->dense + r * f->nk, *o = f->o + w->row[r] * f->dv;
+    const double *true_a = w->dense + r * f->nk, *o = w->o + r * f->dv;
     double half = 0, sum = 0, whole = 0, error = 0;
     atn_idx lo, hi;
 
@@ -272,9 +305,9 @@ static double mean_of(const trying *w, int kind, int r, int e)
 {
     double sum = 0;
 
-    for (int64_t t = 0; t < w->t->trials; t++)
+    for (int64_t t = 0; t < w->trials; t++)
         sum += w->found[2 * ((t * KINDS + kind) * ROWS + r) + e];
-    return sum / (double)w->t->trials;
+    return sum / (double)w->trials;
 }
 
 /* ---- checks ---- */
@@ -283,13 +316,19 @@ static bool counts(const trying *w, int kind, int r)
 {
     const said *s = &w->said[kind][r];
 
-    return s->sum <= VARIANCE && s->sum > 1e-12 && s->output > 1e-300;
+    return (s->sum <= VARIANCE || !w->judged) && s->sum > 1e-12 && s->output > 1e-300;
+}
+
+static void name(const trying *w, int kind, char *out, size_t size)
+{
+    const int n = snprintf(out, size, "%s, m=%d", kind_names[kind], DRAWS);
+
+    if (w->by != 1) snprintf(out + n, size - (size_t)n, ", logits times %.3g", w->by);
 }
 
 static atn_status check_kind(atn_ctx *cx, const trying *w, int kind, atn_checks *out)
 {
-    atn_check sum = {.bound = atn_bound_find("feature_row_sum"),
-                     .trials = w->t->trials};
+    atn_check sum = {.bound = atn_bound_find("feature_row_sum"), .trials = w->trials};
     atn_check output = {.bound = atn_bound_find("feature_output"), .lo = .7, .hi = 1.3};
     atn_status st = ATN_OK;
     int n = 0;
@@ -302,18 +341,18 @@ static atn_status check_kind(atn_ctx *cx, const trying *w, int kind, atn_checks 
         sum.predicted += s->sum / n;
         sum.measured += mean_of(w, kind, r, 0) / n;
         sum.statistic +=
-            (mean_of(w, kind, r, 0) / s->sum - 1) / n * sqrt((double)w->t->trials / 2);
+            (mean_of(w, kind, r, 0) / s->sum - 1) / n * sqrt((double)w->trials / 2);
         output.predicted += s->output / n;
         output.measured += mean_of(w, kind, r, 1) / n;
     }
     sum.cases = output.cases = n;
     sum.not_here = output.not_here = n == 0;
-    snprintf(sum.variant, sizeof sum.variant, "%s, m=%d", kind_names[kind], DRAWS);
-    snprintf(output.variant, sizeof output.variant, "%s, m=%d", kind_names[kind],
-             DRAWS);
+    sum.only_report = output.only_report = !w->judged;
+    name(w, kind, sum.variant, sizeof sum.variant);
+    name(w, kind, output.variant, sizeof output.variant);
     if (n == 0)
         snprintf(output.note, sizeof output.note,
-                 "no row has squares up to %g and a variance up to %g", MOST, VARIANCE);
+                 "no row sees two keys and has a variance up to %g", VARIANCE);
     else
         snprintf(output.note, sizeof output.note, "measured / predicted %.3f",
                  output.measured / output.predicted);
@@ -329,7 +368,7 @@ static atn_status say_draws(atn_ctx *cx, const trying *w, int kind, atn_checks *
 {
     const atn_facts *f = w->t->facts;
     const int r = w->rows / 2;
-    const double *o = f->o + w->row[r] * f->dv;
+    const double *o = w->o + r * f->dv;
     double length = 0;
     atn_check c = {.bound = atn_bound_find("feature_draws"),
                    .measured = DRAWS,
@@ -353,6 +392,46 @@ static const char *excuse(const atn_facts *f)
     return NULL;
 }
 
+/* The rows chosen, at the temperature of w. */
+static atn_status run(atn_ctx *cx, trying *w, atn_checks *out)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    atn_status st = ATN_OK;
+
+    if (w->rows > 0) {
+        ATN_TRY(scale_up(cx, w));
+        ATN_TAKE(w->found, w->trials * KINDS * ROWS * 2);
+        ATN_TRY(atn_parallel(cx, w->rows, say_row, w, "errors of features"));
+        ATN_TRY(atn_parallel(cx, w->trials, one_trial, w, "errors of features"));
+    }
+    for (int kind = 0; kind < KINDS; kind++) {
+        ATN_TRY(check_kind(cx, w, kind, out));
+        if (w->rows > 0 && w->by == 1) ATN_TRY(say_draws(cx, w, kind, out));
+    }
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+/* Long rows: reported as they are, judged with logits that make them short. */
+static atn_status run_long(atn_ctx *cx, trying *w, atn_checks *out)
+{
+    double most = 0;
+    atn_status st = ATN_OK;
+
+    w->trials = ATN_MAX(w->t->trials / 10, 1);
+    w->judged = false;
+    ATN_TRY(run(cx, w, out));
+    for (int r = 0; r < w->rows; r++)
+        most = fmax(most, row_square(w->t->facts, w->row[r]));
+    w->trials = w->t->trials;
+    w->judged = true;
+    w->by = MOST / most;
+    ATN_TRY(run(cx, w, out));
+done:
+    return st;
+}
+
 static atn_status head(atn_ctx *cx, const atn_trial_head *t, atn_checks *out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
@@ -361,8 +440,7 @@ static atn_status head(atn_ctx *cx, const atn_trial_head *t, atn_checks *out)
     atn_status st = ATN_OK;
 
     ATN_TAKE(w, 1);
-    memset(w, 0, sizeof *w);
-    w->t = t;
+    *w = (trying){.t = t, .trials = t->trials, .by = 1, .judged = true};
     if (why) {
         atn_check c = {.bound = atn_bound_find("feature_output"), .not_here = true};
 
@@ -370,16 +448,12 @@ static atn_status head(atn_ctx *cx, const atn_trial_head *t, atn_checks *out)
         st = atn_checks_add(cx, out, &c);
         goto done;
     }
-    ATN_TRY(choose(cx, w));
+    ATN_TRY(choose(cx, w, MOST));
     if (w->rows > 0) {
-        ATN_TRY(scale_up(cx, w));
-        ATN_TAKE(w->found, t->trials * KINDS * ROWS * 2);
-        ATN_TRY(atn_parallel(cx, w->rows, say_row, w, "errors of features"));
-        ATN_TRY(atn_parallel(cx, t->trials, one_trial, w, "errors of features"));
-    }
-    for (int kind = 0; kind < KINDS; kind++) {
-        ATN_TRY(check_kind(cx, w, kind, out));
-        if (w->rows > 0) ATN_TRY(say_draws(cx, w, kind, out));
+        ATN_TRY(run(cx, w, out));
+    } else {
+        ATN_TRY(choose(cx, w, INFINITY));
+        ATN_TRY(w->rows > 0 ? run_long(cx, w, out) : run(cx, w, out));
     }
 done:
     atn_arena_rewind(cx, mark);
