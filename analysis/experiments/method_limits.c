@@ -209,7 +209,7 @@ static atn_status check_memory(atn_ctx *cx, const atn_facts *f, memory m,
     const atn_arena_mark mark = atn_arena_save(cx);
     const char *bound = with_keys ? "titans_write" : "titans_chunk";
     char params[64], variant[48], refused[ATN_CHECK_TEXT];
-    double *o = NULL, *plain = NULL, scale;
+    double *o = NULL, *plain = NULL, scale = 0;
     atn_head h = f->head;
     atn_status st = ATN_OK;
     atn_worst worst = {0};
