@@ -111,6 +111,11 @@ static const atn_quantity collapse[] = {
     {"layers", "L", false, 0, 64},
     {0}};
 
+static bool is_below_one(const atn_quantities *q)
+{
+    return q->x[0] < 1;
+}
+
 static double collapsed(const atn_quantities *q)
 {
     const double power = pow(3, q->x[2]);
@@ -124,10 +129,11 @@ const atn_bound atn_bound_rank_collapse = {
     .title = "doubly exponential collapse of pure attention",
     .statement = "|res(SAN(X))| <= (4 gamma beta H / sqrt d)^((3^L - 1)/2) "
                  "|res(X)|^(3^L)",
-    .assumption = "no skip connections, no MLP",
+    .assumption = "no skip connections, no MLP; a residual below 1",
     .source = "Dong, Cordonnier, Loukas, arXiv 2103.03404",
     .verified = false,
     .relation = ATN_AT_MOST,
     .quantities = collapse,
+    .assumes = is_below_one,
     .predict = collapsed,
 };
