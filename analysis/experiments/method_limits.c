@@ -6,6 +6,8 @@
  *         softmax attention from the facts of the head. The memory is run once more token
  *         by token in this file.
  * Cost    plans, rows, and 10 n d dv flop twice a head.
+ * Limits  causal heads: both ways our Combiner adds the summary of the own segment to
+ *         its keys, and is nothing known at any setting.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
@@ -51,11 +53,10 @@ static double of_softmax(const atn_facts *f, atn_idx i, atn_idx j)
 /* Gates of 1/2, a power of two for each step, which floats hold. */
 static double of_average(const atn_facts *f, atn_idx i, atn_idx j)
 {
-    const double back = (double)(atn_sight_at(&f->head.sight, i) - j);
     atn_idx lo, hi;
 
     atn_sight_row(&f->head.sight, i, &lo, &hi);
-    return j >= lo && j < hi ? .5 * exp2(-back) : 0;
+    return j >= lo && j < hi ? .5 * exp2(-(double)(hi - 1 - j)) : 0;
 }
 
 static double of_products(const atn_facts *f, atn_idx i, atn_idx j)
@@ -135,11 +136,9 @@ static atn_status check_weights(atn_ctx *cx, const atn_facts *f, atn_checks *out
     snprintf(whole, sizeof whole, "eta=0,alpha=0,theta=.5,chunk=%lld",
              (long long)f->nk);
     for (size_t k = 0; k < ATN_LEN(limits); k++) {
-        const bool causal_only =
-            limits[k].weight == of_average || limits[k].weight == of_products;
+        const bool is_combiner = strcmp(limits[k].id, "combiner") == 0;
 
-        if (!f->head.sight.causal && causal_only) continue;
-        if (strcmp(limits[k].id, "combiner") == 0 && !is_plain(f)) continue;
+        if (is_combiner && !is_plain(f)) continue;
         ATN_TRY(check_limit(cx, f, &limits[k], out));
     }
 done:
@@ -276,7 +275,7 @@ const atn_experiment atn_experiment_method_limits = {
     .source = "own derivation",
     .qk = true,
     .values = true,
-    .sides = ATN_BOTH_WAYS,
+    .sides = ATN_CAUSAL,
     .most = 512,
     .head = head,
     .bounds = "rat_limit combiner_limit titans_limit titans_write titans_chunk",
