@@ -13,7 +13,7 @@ typedef struct hashing {
     const atn_plane_hash *out;
 } hashing;
 
-static int32_t place_of(uint32_t word, bool table)
+int32_t atn_gray_place(uint32_t word, bool table)
 {
     if (table) return (int32_t)(word ^ word >> 1);
     for (int shift = 1; shift < 32; shift *= 2) word ^= word >> shift;
@@ -28,7 +28,7 @@ static void hash_rows(const hashing *s, atn_cmat x, atn_idx first, int32_t *plac
         for (atn_idx l = 0; l < s->r; l++)
             if (atn_row_dot(atn_crow(x, i), s->planes + l * x.cols, x.cols) > 0)
                 word |= (uint32_t)1 << l;
-        place[i] = place_of(word, s->table);
+        place[i] = atn_gray_place(word, s->table);
     }
 }
 

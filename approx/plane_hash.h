@@ -20,6 +20,10 @@ typedef struct atn_plane_hash {
     int32_t *q, *k; /* [nq], [nk] places, in the arena of who made them */
 } atn_plane_hash;
 
+/* Where a word stands in the Gray sequence, in which neighbours differ in one bit; by
+ * the table: its Gray code. */
+int32_t atn_gray_place(uint32_t word, bool table);
+
 /* Draws "projections" [d, r], one for the layer, and hashes queries and keys. */
 atn_status atn_plane_hash_make(atn_ctx *cx, const atn_input *in, const atn_head *h,
                                const char *purpose, atn_idx r, bool table,
