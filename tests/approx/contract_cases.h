@@ -83,6 +83,14 @@ static const contract_case contract_cases[] = {
     {"combiner", "form=logsparse", .sides = ATN_CAUSAL},
     {.id = "sea", .params = "k=5,columns=12"},
     {.id = "sea", .params = "k=5,columns=12,estimate=performer"},
+    /* low rank and sampling */
+    {.id = "kdeformer",
+     .params = "block=8,samples=6,projections=3",
+     .dense = "block=96"},
+    {.id = "linformer", .params = "rank=12"},
+    {"nystrom", "landmarks=8", .dense = "landmarks=96,iterations=0"},
+    {.id = "nystrom", .params = "landmarks=5,iterations=0"},
+    {.id = "skyformer", .params = "samples=8"},
     /* kernels */
     {.id = "performer", .params = "features=16"},
     {.id = "performer", .params = "features=17,kind=hyperbolic,norms=sqrt"},
