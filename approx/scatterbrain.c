@@ -458,6 +458,23 @@ static bool spends(const void *params_, const atn_head *h, atn_spending *out)
     return true;
 }
 
+/* Logarithms hold the squared norms, so that they tell what is no number. */
+static atn_status check_logs(atn_ctx *cx, const atn_head *h, const double *log,
+                             atn_idx n, const char *what)
+{
+    atn_status st = ATN_OK;
+
+    for (atn_idx i = 0; i < n; i++)
+        if (!isfinite(log[i]))
+            ATN_FAIL(ATN_DATA,
+                     "scatterbrain: layer %d, head %d: %s %lld has a NaN or infinite "
+                     "norm (look for NaN in the model's weights or the imported "
+                     "tensors)",
+                     h->layer, h->head, what, (long long)i);
+done:
+    return st;
+}
+
 static atn_status make_features(atn_ctx *cx, const atn_input *in, const atn_head *h,
                                 const scatterbrain *t, atn_features *f)
 {
@@ -485,6 +502,8 @@ static atn_status make_features(atn_ctx *cx, const atn_input *in, const atn_head
     ATN_TRY(atn_random_features(cx, &map, h->q, f->q, f->log_q, "scatterbrain"));
     map.scale = fabs(h->scale);
     ATN_TRY(atn_random_features(cx, &map, h->k, f->k, f->log_k, "scatterbrain"));
+    ATN_TRY(check_logs(cx, h, f->log_q, h->nq, "query"));
+    ATN_TRY(check_logs(cx, h, f->log_k, h->nk, "key"));
     /* a bias of positions, as it stands in the logits */
     for (atn_idx j = 0; j < h->nk; j++) f->log_k[j] += h->alibi_slope * (double)j;
     for (atn_idx i = 0; i < h->nq; i++)
