@@ -83,6 +83,17 @@ static const contract_case contract_cases[] = {
     {"combiner", "form=logsparse", .sides = ATN_CAUSAL},
     {.id = "sea", .params = "k=5,columns=12"},
     {.id = "sea", .params = "k=5,columns=12,estimate=performer"},
+    /* kernels */
+    {.id = "performer", .params = "features=16"},
+    {.id = "performer", .params = "features=17,kind=hyperbolic,norms=sqrt"},
+    {.id = "performer", .params = "features=300,kind=trig,orthogonal=no"},
+    {"performer", "features=16,eps=1e-4", .looks = ATN_LOOKS_KEYS},
+    {"performer", "features=16,centre=yes", .looks = ATN_LOOKS_KEYS},
+    {.id = "rff", .params = "features=16,normalise=no"},
+    {.id = "scatterbrain", .params = "window=9,features=6"},
+    {.id = "scatterbrain", .params = "window=4,features=3,kind=positive"},
+    {"scatterbrain", "window=8,features=6,support=lsh,rounds=1", .dense = "window=96",
+     .looks = BOTH},
     /* history */
     {.id = "h2o", .params = "heavy=4,recent=4"},
     {.id = "h2o", .params = "mode=causal,ratio=.2"},

@@ -458,5 +458,5 @@ CHECK_MAIN({"golden", golden}, {"error by degree", error_by_degree},
            {"features are the polynomial", features_are_the_polynomial},
            {"order of monomials", order_of_monomials},
            {"monomials in blocks", monomials_in_blocks}, {"limits", limits},
-           {"long and large", long_and_large}, {"offsets", offsets}, {"threads agree", threads_agree},
-           {"hostile", hostile})
+           {"long and large", long_and_large}, {"offsets", offsets},
+           {"threads agree", threads_agree}, {"hostile", hostile})

@@ -168,5 +168,5 @@ static void doubles(atn_ctx *cx)
     atn_npy_release(cx, &a);
 }
 
-CHECK_MAIN({"doubles", doubles}, {"orders and widths", orders_and_widths}, {"bad headers", bad_headers},
-           {"not npy", not_npy}, {"writer", writer})
+CHECK_MAIN({"doubles", doubles}, {"orders and widths", orders_and_widths},
+           {"bad headers", bad_headers}, {"not npy", not_npy}, {"writer", writer})
