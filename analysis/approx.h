@@ -2,8 +2,10 @@
  * error, retained mass, cost, look-ahead, bound, and the best possible at the same
  * cost.
  *
- * A run holds the values of every method and budget (a case) on every selected head;
- * tables are made from them.
+ * A run holds the values of every method and budget (a case) on every selected head, at
+ * every temperature t: all final logits of a head times t, dense side and methods. Bias
+ * and soft-cap are within them (c tanh(s/c) times t is t c tanh(t s / (t c))), and so is
+ * the logit of a sink. Tables are made from them.
  *
  * Cost    dense attention of a head twice (once for itself, once for the oracle), and
  *         for every case what fitting, planning and applying take. Memory: a layer, the
@@ -26,6 +28,11 @@ typedef struct atn_approx_opts {
     atn_idx prompt;
     atn_idx top_k;  /* keys of recall, 0 = 32 */
     atn_idx sample; /* rows that are compared; 0 = all */
+    /* "temperature=0.25:8", "budget=8:128" (analysis/approx_sweep.h); NULL = none.
+     * Temperatures have a budget of k=32 where none is given. */
+    const char *sweep;
+    bool matrix;   /* errors of the weights of masks, too; every sweep has them */
+    bool unmasked; /* no query is kept from a key but by padding */
     bool as_published;
     bool timings;       /* seconds, which no two runs share */
     bool people;        /* pareto and best are read as text */

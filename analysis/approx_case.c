@@ -75,6 +75,14 @@ static bool keeps_to(const atn_approx_running *r, const atn_approx_case *c,
                                           cost->executed) <= target;
 }
 
+/* Weights of a low rank choose no keys, however their plan is made. */
+static void clear_low_rank(const atn_choice *c, const atn_head *h, double *value)
+{
+    if (!c->method || !c->method->rank || c->method->rank(c->values, h) < 0) return;
+    value[ATN_APPROX_MASS] = value[ATN_APPROX_MASS_Q01] = NAN;
+    value[ATN_APPROX_MASS_Q05] = value[ATN_APPROX_RECALL] = NAN;
+}
+
 /* The units of a case, and where their searches begin. */
 typedef struct unit_run {
     atn_approx_running *r;
@@ -126,6 +134,7 @@ static atn_status one_cell(atn_ctx *cx, unit_run *u, atn_idx h, const atn_fitted
     atn_approx_costs(head, &f->plan[place], &f->cost[place], cell->value);
     ATN_TRY(
         atn_approx_compare(cx, head, &r->dense[h], &f->plan[place], o, cell->value));
+    clear_low_rank(&c->method->choice, head, cell->value);
     ATN_TRY(atn_running_oracle(cx, r, h, (int)(c - r->a->cases), &f->plan[place],
                                f->cost[place].executed));
     if (r->a->opts->timings) {

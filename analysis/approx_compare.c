@@ -8,9 +8,26 @@
 #include "core/kernels/kernels.h"
 #include "core/rows.h"
 
-/* What is left of every row; NaN where a row does not count. Errors and sizes of
- * outputs are squares. */
-enum { MASS, KL, ERROR, ERROR_W, SIZE, SIZE_W, RECALL, BOUND, SLACK, SUM, BY_ROW };
+/* What is left of every row; NaN where a row does not count. Errors and sizes are
+ * squares. */
+enum {
+    MASS,
+    KL,
+    ERROR,
+    ERROR_W,
+    SIZE,
+    SIZE_W,
+    RECALL,
+    BOUND,
+    SLACK,
+    SUM,
+    MATRIX,
+    MATRIX_SIZE,
+    NEGATIVE, /* 1 where a weight is below 0 */
+    ENTROPY,
+    ENTROPY_SHARE,
+    BY_ROW
+};
 enum { CHUNK = 64 };
 
 typedef struct comparing {
@@ -156,6 +173,76 @@ done:
     return st;
 }
 
+/* ln of the dense weight of a key with logit (of given rows, weight) s. */
+static double log_weight(const comparing *c, atn_idx i, double s)
+{
+    return (c->h->p.data ? log(s) : s) - c->d->lse[i];
+}
+
+/* Is key j in a span from *s on? */
+static bool within(const atn_span *spans, atn_idx n, atn_idx j, atn_idx *s)
+{
+    while (*s < n && spans[*s].hi <= j) (*s)++;
+    return *s < n && spans[*s].lo <= j;
+}
+
+/* Of row i, z [hi - lo] its logits: what is kept weighs by a softmax of its own, which
+ * a sink is in. */
+static void matrix_row(const comparing *c, atn_idx i, const atn_span *spans, atn_idx n,
+                       const float *z, const atn_row_info *info)
+{
+    const double share = c->d->share[i];
+    double all = 0, most = -INFINITY, kept = 0, off = 0, size = 0;
+    atn_idx s = 0;
+
+    for (atn_idx j = info->lo; j < info->hi; j++) {
+        const double a = log_weight(c, i, (double)z[j - info->lo]);
+
+        all += exp(a);
+        if (within(spans, n, j, &s)) most = fmax(most, a);
+    }
+    s = 0;
+    for (atn_idx j = info->lo; j < info->hi && most > -INFINITY; j++)
+        if (within(spans, n, j, &s))
+            kept += exp(log_weight(c, i, (double)z[j - info->lo]) - most);
+    if (share < 1) kept += all * (1 / share - 1) * exp(-most);
+    s = 0;
+    for (atn_idx j = info->lo; j < info->hi; j++) {
+        const double a = log_weight(c, i, (double)z[j - info->lo]);
+        const double dense = all > 0 ? share * exp(a) / all : 0;
+        const double w = within(spans, n, j, &s) && kept > 0 ? exp(a - most) / kept : 0;
+
+        off += (w - dense) * (w - dense);
+        size += dense * dense;
+    }
+    c->row[MATRIX][i] = off;
+    c->row[MATRIX_SIZE][i] = size;
+}
+
+static atn_status matrix_rows(atn_ctx *cx, const comparing *c, const atn_tile *t,
+                              atn_span *spans)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    atn_mat z = {NULL, t->rows, t->keys, t->keys};
+    atn_row_info *info = NULL;
+    atn_status st = ATN_OK;
+
+    ATN_TAKE(z.data, t->rows * t->keys);
+    ATN_TAKE(info, t->rows);
+    atn_rows_logits(&c->d->head, t, z, info);
+    for (atn_idx r = 0; r < t->rows; r++) {
+        const atn_idx i = t->first + r, at = atn_dense_row(c->d, i);
+        atn_idx kept;
+
+        if (c->d->lse[i] == -INFINITY) continue;
+        kept = kept_spans(c, at, info[r].lo, info[r].hi, spans);
+        matrix_row(c, i, spans, kept, atn_row(z, r) + (info[r].lo - t->key0), &info[r]);
+    }
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
 static atn_status mask_rows(atn_ctx *cx, atn_idx task, void *state)
 {
     const comparing *c = state;
@@ -167,6 +254,11 @@ static atn_status mask_rows(atn_ctx *cx, atn_idx task, void *state)
 
     ATN_TAKE(spans, pattern ? pattern->room : 1);
     if (c->o.data) ATN_TRY(compare_outputs(cx, c, first, n));
+    if (c->d->matrix) {
+        const atn_tile t = atn_tile_of(&c->d->head, first, n);
+
+        ATN_TRY(matrix_rows(cx, c, &t, spans));
+    }
     for (atn_idx i = first; i < first + n; i++) {
         const atn_idx at = atn_dense_row(c->d, i);
         const double log_mass = ATN_MIN(c->lse[at] - c->d->lse[i], 0);
@@ -196,13 +288,17 @@ static void weigh_row(const comparing *c, atn_idx i, const double *w, const floa
 {
     const atn_dense *d = c->d;
     const int32_t *top = d->top + i * d->top_k;
-    double sum = 0, mass = 0, kl = 0;
+    double sum = 0, mass = 0, kl = 0, off = 0, size = 0;
     atn_idx hits = 0;
+    bool negative = false;
 
     for (atn_idx j = info->lo; j < info->hi; j++) {
-        const double s = (double)z[j - info->lo];
-        const double log_a = (c->h->p.data ? log(s) : s) - d->lse[i];
+        const double log_a = log_weight(c, i, (double)z[j - info->lo]);
+        const double dense = d->share[i] * exp(log_a);
 
+        off += (w[j] - dense) * (w[j] - dense);
+        size += dense * dense;
+        negative |= w[j] < 0;
         if (w[j] == 0) continue;
         sum += w[j];
         mass += exp(log_a);
@@ -210,6 +306,9 @@ static void weigh_row(const comparing *c, atn_idx i, const double *w, const floa
     }
     for (atn_idx k = 0; k < atn_dense_tops(d, i); k++) hits += w[top[k]] != 0;
     c->row[SUM][i] = sum;
+    c->row[MATRIX][i] = off;
+    c->row[MATRIX_SIZE][i] = size;
+    c->row[NEGATIVE][i] = negative;
     c->row[MASS][i] = ATN_MIN(mass, 1);
     c->row[KL][i] = sum > 0 ? ATN_MAX(kl / sum - log(sum), 0) : NAN;
     c->row[RECALL][i] = (double)hits / (double)atn_dense_tops(d, i);
@@ -325,6 +424,34 @@ static void set_errors(const comparing *c, double *value)
     value[ATN_APPROX_SLACK] = least(d, c->row[SLACK]);
 }
 
+/* What is said of the rows as they are, and of weights. */
+static void set_matrix(const comparing *c, double *value)
+{
+    const atn_dense *d = c->d;
+    const double size = mean(d, c->row[MATRIX_SIZE]);
+
+    for (atn_idx i = 0; i < d->n; i++) {
+        if (d->lse[i] == -INFINITY) continue;
+        c->row[ENTROPY][i] = d->entropy[i];
+        if (d->seen[i] > 1)
+            c->row[ENTROPY_SHARE][i] = d->entropy[i] / log((double)d->seen[i]);
+    }
+    value[ATN_APPROX_ENTROPY] = mean(d, c->row[ENTROPY]);
+    value[ATN_APPROX_ENTROPY_SHARE] = mean(d, c->row[ENTROPY_SHARE]);
+    if (!isnan(size)) value[ATN_APPROX_MATRIX] = ratio(mean(d, c->row[MATRIX]), size);
+}
+
+/* What weights that choose no keys cannot have. */
+static void clear_choice(const comparing *c, double *value)
+{
+    const bool negative = mean(c->d, c->row[NEGATIVE]) > 0;
+
+    if (negative) value[ATN_APPROX_KL] = NAN;
+    if (!negative && !c->p->op.kind) return;
+    value[ATN_APPROX_MASS] = value[ATN_APPROX_MASS_Q01] = NAN;
+    value[ATN_APPROX_MASS_Q05] = value[ATN_APPROX_RECALL] = NAN;
+}
+
 static atn_status set_values(atn_ctx *cx, const comparing *c, double *value)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
@@ -344,6 +471,8 @@ static atn_status set_values(atn_ctx *cx, const comparing *c, double *value)
     value[ATN_APPROX_RECALL] = mean(d, c->row[RECALL]);
     value[ATN_APPROX_ROW_SUM] = mean(d, c->row[SUM]);
     set_errors(c, value);
+    set_matrix(c, value);
+    clear_choice(c, value);
 done:
     atn_arena_rewind(cx, mark);
     return st;
@@ -375,9 +504,8 @@ atn_status atn_approx_compare(atn_ctx *cx, const atn_head *h, const atn_dense *d
     ATN_TRY(take_rows(cx, d->n, c.row));
     if (mask) {
         ATN_TAKE(lse, h->nq);
-    } else {
-        c.step = atn_tile_rows(&d->head);
     }
+    if (!mask || d->matrix) c.step = atn_tile_rows(&d->head);
     if (mask || o.data) ATN_TRY(atn_plan_apply(cx, h, p, o, lse, "approx"));
     c.lse = lse;
     ATN_TRY(atn_parallel(cx, (d->n + c.step - 1) / c.step,
@@ -415,6 +543,8 @@ void atn_approx_costs(const atn_head *h, const atn_plan *p, const atn_cost *c,
     value[ATN_APPROX_BYTES] = c->bytes;
     value[ATN_APPROX_INDEX_FLOPS] = c->index_flops;
     value[ATN_APPROX_INDEX_BYTES] = c->index_bytes;
+    value[ATN_APPROX_NUMBERS] = h->nq > 0 ? c->numbers / (double)h->nq : NAN;
+    if (p->op.kind) value[ATN_APPROX_VANISHED] = (double)p->op.vanished;
     value[ATN_APPROX_EMPTY_ROWS] = (double)c->empty_rows;
     value[ATN_APPROX_TIES] = (double)p->ties;
 }

@@ -71,6 +71,7 @@ static atn_status visit(atn_ctx *cx, const atn_head *h, const atn_tile *t, atn_c
 
         d->seen[i] = n;
         d->lse[i] = n == 0 ? -INFINITY : h->p.data ? log(info[r].mass) : info[r].lse;
+        d->entropy[i] = n == 0 ? NAN : info[r].entropy;
         d->share[i] = n > 0 && !h->p.data ? info[r].mass : 1;
         take_top(d, i, w, info[r].lo, heap);
     }
@@ -140,8 +141,11 @@ atn_status atn_dense_make(atn_ctx *cx, const atn_head *h, const atn_dense_opts *
 {
     atn_status st = ATN_OK;
 
-    *out = (atn_dense){
-        .head = *h, .sample = o->sample, .n = h->nq, .top_k = ATN_MAX(o->top_k, 1)};
+    *out = (atn_dense){.head = *h,
+                       .sample = o->sample,
+                       .n = h->nq,
+                       .matrix = o->matrix,
+                       .top_k = ATN_MAX(o->top_k, 1)};
     if (o->sample) {
         out->n = o->sample->n;
         ATN_TRY(atn_head_sample(cx, h, o->sample->row, out->n, &out->head));
@@ -150,6 +154,7 @@ atn_status atn_dense_make(atn_ctx *cx, const atn_head *h, const atn_dense_opts *
     ATN_NEW(out->seen, out->n);
     ATN_NEW(out->lse, out->n);
     ATN_NEW(out->share, out->n);
+    ATN_NEW(out->entropy, out->n);
     ATN_NEW(out->reach, out->n);
     ATN_NEW(out->top, out->n * out->top_k);
     ATN_TRY(take_values(cx, o, out));
@@ -164,6 +169,7 @@ void atn_dense_release(atn_ctx *cx, atn_dense *d)
     atn_free(cx, d->seen);
     atn_free(cx, d->lse);
     atn_free(cx, d->share);
+    atn_free(cx, d->entropy);
     atn_free(cx, d->reach);
     atn_free(cx, d->top);
     atn_free(cx, d->o);
@@ -180,7 +186,7 @@ double atn_dense_bytes(const atn_ctx *cx, const atn_head *h, const atn_dense_opt
     const double dv = h->v.data ? (double)h->v.cols : 0;
     const double top = fmin((double)o->top_k, nk);
     const double weights = o->w_o ? 1 : 0;
-    double bytes = n * (4 * sizeof(double) + top * sizeof(int32_t));
+    double bytes = n * (5 * sizeof(double) + top * sizeof(int32_t));
 
     *pass = atn_rows_stream_bytes(cx, h, 1) + cx->threads * top * sizeof(float) +
             weights * (dv * (double)o->width + dv * dv) * sizeof(double);

@@ -5,6 +5,7 @@
  *         of their logits. share_i of the weight is on keys: 1, or less where a sink
  *         logit takes some; o_i = share_i A_i V. Of given rows (source p) A is the row
  *         over its sum, and so is o.
+ *         H_i = -sum_j A_ij ln A_ij, the entropy of the row.
  *         top_i: the min(k, seen) keys of largest weight, lower keys first where equal.
  *         |x|_W = |x W_O| of an output x of the head, by L with L L' = W_O W_O'.
  * Cost    one pass over the rows, 2 nq nk (d + dv) flop; memory atn_dense_bytes.
@@ -24,6 +25,8 @@ typedef struct atn_dense {
     atn_idx *seen;                /* [n] keys that the row sees */
     double *lse;                  /* [n] -inf where it sees none */
     double *share;                /* [n] */
+    double *entropy;              /* [n] nats; NaN where it sees none */
+    bool matrix;                  /* weights are compared, of masks, too */
     double *reach;                /* [n] |scale| |q_i| max_j |k_j|: logits are below */
     int32_t *top;                 /* [n, top_k] ascending, those of row i first */
     float *o;                     /* [n, dv]; NULL without values */
@@ -39,6 +42,7 @@ typedef struct atn_dense_opts {
     const atn_row_sample *sample;
     const float *w_o;
     atn_idx width, top_k;
+    bool matrix;
 } atn_dense_opts;
 atn_status atn_dense_make(atn_ctx *cx, const atn_head *h, const atn_dense_opts *o,
                           atn_dense *out) ATN_WARN_UNUSED;

@@ -381,6 +381,14 @@ done:
     return st;
 }
 
+static void put_operator(FILE *out, const atn_operator *op)
+{
+    fputs(", \"operator\": {\"id\": ", out);
+    put_text(out, op->kind->id);
+    fprintf(out, ", \"executed\": %.17g, \"vanished_rows\": %lld}", op->executed,
+            (long long)op->vanished);
+}
+
 static void put_virtuals(FILE *out, const atn_plan *p)
 {
     if (p->virtuals == 0) return;
@@ -411,8 +419,9 @@ static atn_status start_plan(atn_ctx *cx, atn_approx_dump *d, int c)
     fputs(", \"budget\": ", d->plan);
     put_text(d->plan, k->budget->text);
     fprintf(d->plan,
-            ", \"as_published\": %s, \"seed\": %llu, \"version\": \"" ATN_VERSION
-            "\", \"layers\": [",
+            ", \"temperature\": %.17g, \"unmasked\": %s, \"as_published\": %s, "
+            "\"seed\": %llu, \"version\": \"" ATN_VERSION "\", \"layers\": [",
+            k->temperature, d->a->opts->unmasked ? "true" : "false",
             d->a->opts->as_published ? "true" : "false", (unsigned long long)cx->seed);
     d->cases[c].begun = true;
 done:
@@ -520,11 +529,14 @@ atn_status atn_dump_head(atn_ctx *cx, atn_approx_dump *d, atn_idx place,
         fprintf(d->plan, ", \"budget_fit\": \"%s\"", atn_fit_names[cell->fit]);
     fprintf(d->plan,
             ", \"tile\": [%lld, %lld], \"kept\": %.17g, \"executed_share\": %.17g, "
-            "\"index_flops\": %.17g, \"index_bytes\": %.17g",
+            "\"numbers\": %.17g, \"index_flops\": %.17g, \"index_bytes\": %.17g",
             (long long)p->tile_rows, (long long)p->tile_keys,
             cell->value[ATN_APPROX_KEPT], cell->value[ATN_APPROX_EXECUTED],
-            p->index_flops, p->index_bytes);
-    ATN_TRY(put_branches(cx, d->plan, p, h->nq));
+            cell->value[ATN_APPROX_NUMBERS], p->index_flops, p->index_bytes);
+    if (p->op.kind)
+        put_operator(d->plan, &p->op);
+    else
+        ATN_TRY(put_branches(cx, d->plan, p, h->nq));
     put_virtuals(d->plan, p);
     if (p->residual) fputs(", \"residual\": true", d->plan);
     fputc('}', d->plan);

@@ -14,11 +14,13 @@
  * were left out NaN.
  *
  *   {"schema": "attnscope/plan/1", "method": "moba", "asked": "k=3,block=2048",
- *    "budget": "10%", "as_published": false, "seed": 0, "version": "..",
+ *    "budget": "10%", "temperature": 1, "unmasked": false, "as_published": false, "seed": 0, "version": "..",
  *    "layers": [{"layer": 0, "stack": "", "step": 0, "file": "layer-000.safetensors",
  *                "first_row": 0, "first_key": 0, "heads": [HEAD, ..]}, ..]}
  *   HEAD  {"head": 0, "parameters": "..", "budget_fit": "met", "tile": [1, 64],
- *          "kept": pairs, "executed_share": x, "index_flops": x, "index_bytes": x,
+ *          "kept": pairs, "executed_share": x, "numbers": x (a row), "index_flops": x,
+ *          "index_bytes": x, "operator": {"id": "features", "executed": pairs,
+ *          "vanished_rows": n} in place of all that follows, or
  *          "branches": [{"merge": "lse"|"mean", "scale": [..], "parts": [PART]}],
  *          "virtual_keys": [{"keys": [..], "shares": [..]}], "residual": true}
  *   PART  {"all": true} | {"pattern": {..}} as attnscope/pattern/1 of this head |

@@ -48,7 +48,8 @@ static double dense_bytes(const atn_ctx *cx, const atn_approx *a, const shapes *
                               .w_o = s->info->has_w_o ? data : NULL,
                               .width = atn_capture_model(a->capture)->width,
                               .top_k = a->opts->top_k > 0 ? a->opts->top_k
-                                                          : ATN_APPROX_TOP_K};
+                                                          : ATN_APPROX_TOP_K,
+                              .matrix = a->matrix};
     atn_head h = s->head[0];
 
     h.v.data = data; /* asked for, never read */
@@ -196,11 +197,11 @@ static atn_status layer_bytes(atn_ctx *cx, const atn_approx *a,
     atn_status st = ATN_OK;
 
     ATN_TRY(unit_bytes(cx, a, s, by_head ? 1 : cx->threads, &each));
-    each = fmax(each, fmax(pass, atn_approx_oracle_bytes(cx, h, rows, a->n_cases)));
+    each = fmax(each, fmax(pass, atn_approx_oracle_bytes(cx, h, rows, a->each)));
     if (by_head) each *= (double)ATN_MIN((atn_idx)cx->threads, s->in->heads);
     *out = atn_approx_layer_bytes(source, at) + dense * (double)selected + each +
            (double)h->nk * sizeof(double) +
-           (double)selected * a->n_cases * (double)rows * sizeof(int32_t) + LITTLE;
+           (double)selected * a->each * (double)rows * sizeof(int32_t) + LITTLE;
     if (a->opts->dump && s->info->has_v)
         *out += (double)selected * (double)s->info->nq * (double)s->info->dv *
                 sizeof(float);
@@ -215,7 +216,7 @@ static double layer_flops(const atn_approx *a, const shapes *s)
     const double pairs = atn_visible_pairs(h);
     const double pair = 2 * (double)(s->info->d + s->info->dv);
     const double some = s->sample.n > 0 ? (double)s->sample.n / (double)h->nq : 1;
-    double all = 2 * some * pairs;
+    double all = 2 * some * pairs * a->sweep.temperatures;
 
     for (int c = 0; c < a->n_cases; c++) all += budget_pairs(s, a->cases[c].budget);
     return pair * all;

@@ -60,7 +60,8 @@ static atn_status head_dense(atn_ctx *cx, atn_idx h, void *state)
     const atn_dense_opts opts = {.sample = r->sampled ? &r->sample : NULL,
                                  .w_o = w_o ? w_o + h * dv * r->layer.width : NULL,
                                  .width = r->layer.width,
-                                 .top_k = o->top_k > 0 ? o->top_k : ATN_APPROX_TOP_K};
+                                 .top_k = o->top_k > 0 ? o->top_k : ATN_APPROX_TOP_K,
+                                 .matrix = r->a->matrix};
 
     if (!r->keep[h] || r->layer.bad[h]) return ATN_OK;
     return atn_dense_make(cx, atn_running_head(r, h), &opts, &r->dense[h]);
@@ -103,10 +104,11 @@ static atn_idx compared(const atn_approx_running *r)
     return r->sampled ? r->sample.n : atn_running_head(r, 0)->nq;
 }
 
-/* Of case c, [rows]; the cases of a head follow one another. */
+/* Of case c, [rows]; the cases of a head at a temperature follow one another. */
 static int32_t *best_of(const atn_approx_running *r, atn_idx h, int c)
 {
-    return r->best + ((r->row[h] - r->first) * r->a->n_cases + c) * compared(r);
+    return r->best +
+           ((r->row[h] - r->first) * r->a->each + c - r->first_case) * compared(r);
 }
 
 /* Room for all of them. */
@@ -115,10 +117,10 @@ static atn_status make_best(atn_ctx *cx, atn_approx_running *r, atn_idx selected
     atn_status st = ATN_OK;
     atn_idx n = 0;
 
-    if (!atn_mul(selected, r->a->n_cases, &n) || !atn_mul(n, compared(r), &n))
+    if (!atn_mul(selected, r->a->each, &n) || !atn_mul(n, compared(r), &n))
         ATN_FAIL(ATN_MEMORY,
                  "approx: %lld heads of %lld rows and %d methods are too many",
-                 (long long)selected, (long long)compared(r), r->a->n_cases);
+                 (long long)selected, (long long)compared(r), r->a->each);
     ATN_NEW(r->best, n);
 done:
     return st;
@@ -148,19 +150,21 @@ static atn_status head_oracle(atn_ctx *cx, atn_idx h, void *state)
 {
     atn_approx_running *r = state;
     const atn_arena_mark mark = atn_arena_save(cx);
-    const int cases = r->a->n_cases;
+    const int cases = r->a->each, first = r->first_case;
     double *error = NULL, *mass = NULL;
     atn_status st = ATN_OK;
     bool any = false;
 
     if (!r->keep[h] || r->layer.bad[h]) return ATN_OK;
-    for (int c = 0; c < cases; c++) any |= atn_approx_at(r->a, r->row[h], c)->done;
+    for (int c = 0; c < cases; c++)
+        any |= atn_approx_at(r->a, r->row[h], first + c)->done;
     if (!any) return ATN_OK;
     ATN_TAKE(error, cases);
     ATN_TAKE(mass, cases);
-    ATN_TRY(atn_approx_oracle(cx, &r->dense[h], best_of(r, h, 0), cases, error, mass));
+    ATN_TRY(
+        atn_approx_oracle(cx, &r->dense[h], best_of(r, h, first), cases, error, mass));
     for (int c = 0; c < cases; c++) {
-        atn_approx_cell *cell = atn_approx_at(r->a, r->row[h], c);
+        atn_approx_cell *cell = atn_approx_at(r->a, r->row[h], first + c);
 
         if (!cell->done) continue;
         cell->value[ATN_APPROX_ORACLE_ERROR] = error[c];
@@ -203,18 +207,23 @@ done:
     return st;
 }
 
-static atn_status run_cases(atn_ctx *cx, atn_approx_running *r)
+static void release_dense(atn_ctx *cx, atn_approx_running *r)
 {
-    const atn_arena_mark mark = atn_arena_save(cx);
+    for (atn_idx h = 0; r->dense && h < r->heads; h++)
+        atn_dense_release(cx, &r->dense[h]);
+}
+
+/* The cases of a temperature, of those methods that run. */
+static atn_status run_cases(atn_ctx *cx, atn_approx_running *r, const bool *runs)
+{
     void (*const progress)(void *, const char *, double, double) = cx->progress;
+    const atn_arena_mark mark = atn_arena_save(cx);
     atn_approx *a = r->a;
     atn_status st = ATN_OK;
-    bool *runs = NULL;
 
-    ATN_TAKE(runs, a->list.n);
-    ATN_TRY(atn_running_check(cx, r, runs));
+    atn_approx_layer_warm(&r->layer, a->cases[r->first_case].temperature);
     ATN_TRY(make_dense(cx, r));
-    for (int c = 0; c < a->n_cases; c++) {
+    for (int c = r->first_case; c < r->first_case + a->each; c++) {
         cx->progress = progress;
         ATN_TRY(atn_progress(cx, "approx", (double)a->heads_done * a->n_cases + c,
                              (double)a->n * a->n_cases));
@@ -224,15 +233,33 @@ static atn_status run_cases(atn_ctx *cx, atn_approx_running *r)
     }
     ATN_TRY(each_head(cx, r, head_oracle));
 done:
+    release_dense(cx, r);
     cx->progress = progress;
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+static atn_status run_temperatures(atn_ctx *cx, atn_approx_running *r)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_approx *a = r->a;
+    atn_status st = ATN_OK;
+    bool *runs = NULL;
+
+    ATN_TAKE(runs, a->list.n);
+    ATN_TRY(atn_running_check(cx, r, runs));
+    for (int t = 0; t < a->sweep.temperatures; t++) {
+        r->first_case = t * a->each;
+        ATN_TRY(run_cases(cx, r, runs));
+    }
+done:
     atn_arena_rewind(cx, mark);
     return st;
 }
 
 static void release_layer(atn_ctx *cx, atn_approx_running *r)
 {
-    for (atn_idx h = 0; r->dense && h < r->heads; h++)
-        atn_dense_release(cx, &r->dense[h]);
+    release_dense(cx, r);
     atn_free(cx, r->dense);
     atn_free(cx, r->row);
     atn_free(cx, r->pairs);
@@ -245,7 +272,9 @@ atn_approx_source atn_approx_source_of(const atn_approx *a, uint64_t seed)
                            .grid = a->opts->grid,
                            .prompt = a->opts->prompt,
                            .seed = seed,
-                           .as_published = a->opts->as_published};
+                           .as_published = a->opts->as_published,
+                           .unmasked = a->opts->unmasked,
+                           .warms = a->sweep.warms};
 
     for (int m = 0; m < a->list.n; m++)
         s.reads |= atn_choice_describe(&a->list.method[m].choice).reads;
@@ -267,7 +296,7 @@ atn_status atn_approx_run_layer(atn_ctx *cx, atn_approx *a, int i, atn_idx first
     ATN_TRY(st);
     ATN_TRY(start_layer(cx, &r));
     if (atn_running_head(&r, 0)->nq > 0 && atn_running_head(&r, 0)->nk > 0)
-        ATN_TRY(run_cases(cx, &r));
+        ATN_TRY(run_temperatures(cx, &r));
     else
         atn_log(cx, ATN_LOG_WARN, "layer %d is all padding and is left out",
                 atn_running_head(&r, 0)->layer);

@@ -5,9 +5,11 @@
 #include "analysis/approx.h"
 #include "analysis/approx_fit.h"
 #include "analysis/approx_list.h"
+#include "analysis/approx_sweep.h"
 
-/* A method at a budget. */
+/* A method at a budget and temperature. */
 typedef struct atn_approx_case {
+    double temperature;
     atn_approx_method *method;
     const atn_approx_budget *budget;
     double start;     /* where the next search begins; NAN = at the parameters */
@@ -46,8 +48,11 @@ struct atn_approx {
     const atn_selection *selection;
     const atn_approx_opts *opts;
     atn_approx_list list;
-    atn_approx_case *cases; /* [n_cases] methods, and the budgets of each */
-    int n_cases;
+    atn_approx_sweep sweep;
+    bool matrix; /* weights of masks are compared, too */
+    /* [n_cases] temperatures, methods of each, and budgets of these */
+    atn_approx_case *cases;
+    int n_cases, each;     /* all; of a temperature */
     atn_approx_head *head; /* [n] selected */
     atn_idx n;
     atn_approx_cell *cell;        /* [n, n_cases] */
@@ -95,12 +100,13 @@ typedef struct atn_approx_running {
     atn_approx_layer layer; /* borrowed */
     const bool *keep;       /* [heads] selected */
     atn_idx heads, first;   /* of the layer; the first of its selected ones among all */
+    int first_case;         /* those of the temperature under way, a->each */
     atn_idx *row;           /* [heads] of the results; of selected ones */
     atn_dense *dense;       /* [heads] of selected ones that are sound */
     atn_row_sample sample;
     bool sampled;
     double *pairs; /* [nk + 1] sum over the rows of min(k, visible) */
-    int32_t *best; /* [selected, n_cases, rows compared] keys of the best possible */
+    int32_t *best; /* [selected, each, rows compared] keys of the best possible */
     bool by_head;  /* heads go to threads, else the rows of one */
 } atn_approx_running;
 

@@ -49,6 +49,55 @@ bool atn_approx_same_layer(const atn_layer_info *a, const atn_layer_info *b)
     return a->layer == b->layer && strcmp(a->stack, b->stack) == 0;
 }
 
+/* What is asked for takes queries and keys. */
+static atn_status check_step(atn_ctx *cx, const atn_approx_source *s,
+                             const atn_layer_info *l)
+{
+    atn_status st = ATN_OK;
+
+    if (l->has_qk) return ATN_OK;
+    if (s->unmasked && (l->sight.causal || l->sight.window > 0))
+        ATN_FAIL(ATN_DATA,
+                 "--unmasked: layer %d has attention matrices alone, with the mask in "
+                 "them (capture the model, or import --q and --k)",
+                 l->layer);
+    if (s->warms)
+        ATN_FAIL(ATN_DATA,
+                 "--sweep temperature: layer %d has attention matrices alone, and no "
+                 "logits to multiply (capture the model, or import --q and --k)",
+                 l->layer);
+done:
+    return st;
+}
+
+static void unmask(const atn_approx_source *s, atn_sight *sight)
+{
+    if (!s->unmasked) return;
+    sight->causal = false;
+    sight->window = 0;
+}
+
+/* The heads of the step with logits times t. */
+static void set_heads(atn_approx_step *step, double t)
+{
+    for (atn_idx h = 0; h < step->problem.heads; h++) {
+        const atn_head whole = atn_problem_head(&step->problem, h);
+        atn_head *head = &step->head[h];
+
+        *head = atn_head_trim(&whole, &step->first_row);
+        head->scale *= t;
+        head->alibi_slope *= t;
+        head->sight.softcap *= t;
+        head->sink *= t;
+    }
+    step->first_key = ATN_MAX(step->problem.sight.key_first, 0);
+}
+
+void atn_approx_layer_warm(atn_approx_layer *l, double t)
+{
+    for (int i = 0; i <= l->at; i++) set_heads(&l->step[i], t);
+}
+
 static atn_status load_step(atn_ctx *cx, const atn_approx_source *s, int at,
                             atn_approx_step *out)
 {
@@ -57,13 +106,10 @@ static atn_status load_step(atn_ctx *cx, const atn_approx_source *s, int at,
 
     ATN_NEW(out->bad, heads);
     ATN_NEW(out->head, heads);
+    ATN_TRY(check_step(cx, s, atn_capture_layer(s->capture, at)));
     ATN_TRY(atn_capture_load_heads(cx, s->capture, at, &out->problem, out->bad));
-    for (atn_idx h = 0; h < heads; h++) {
-        const atn_head whole = atn_problem_head(&out->problem, h);
-
-        out->head[h] = atn_head_trim(&whole, &out->first_row);
-    }
-    out->first_key = ATN_MAX(out->problem.sight.key_first, 0);
+    unmask(s, &out->problem.sight);
+    set_heads(out, 1);
 done:
     return st;
 }
@@ -86,15 +132,14 @@ static atn_status shape_step(atn_ctx *cx, const atn_approx_source *s, int at,
                                  .dv = l->dv,
                                  .scale = l->scale,
                                  .sight = l->sight};
+    ATN_TRY(check_step(cx, s, l));
+    unmask(s, &out->problem.sight);
     ATN_NEW(out->head, l->heads);
+    set_heads(out, 1);
     for (atn_idx h = 0; h < l->heads; h++) {
-        const atn_head whole = atn_problem_head(&out->problem, h);
-
-        out->head[h] = atn_head_trim(&whole, &out->first_row);
         if (l->has_v) out->head[h].v.data = &some;
         if (!l->has_qk) out->head[h].p.data = &some;
     }
-    out->first_key = ATN_MAX(out->problem.sight.key_first, 0);
 done:
     return st;
 }

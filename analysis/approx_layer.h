@@ -18,6 +18,8 @@ typedef struct atn_approx_source {
     atn_idx prompt;       /* likewise; 0 = its own */
     uint64_t seed;
     bool as_published;
+    bool unmasked; /* causality and windows are taken off all heads */
+    bool warms;    /* temperatures follow: not of weights alone */
 } atn_approx_source;
 
 /* One step of a layer. */
@@ -51,6 +53,8 @@ atn_status atn_approx_layer_shape(atn_ctx *cx, const atn_approx_source *s, int a
                                   atn_approx_layer *l) ATN_WARN_UNUSED;
 /* Do methods read other steps, so that the steps of a layer should follow one another? */
 bool atn_approx_reads_steps(const atn_approx_source *s);
+/* The logits of all its heads times t; 1 is as they were. */
+void atn_approx_layer_warm(atn_approx_layer *l, double t);
 bool atn_approx_same_layer(const atn_layer_info *a, const atn_layer_info *b);
 void atn_approx_layer_release(atn_ctx *cx, atn_approx_layer *l);
 /* What the methods are to see, with these draws. */

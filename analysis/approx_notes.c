@@ -13,18 +13,23 @@ static const double ROUNDING = 1e-5;
 static bool keeps_all(const atn_approx_cell *x)
 {
     const double error = x->value[ATN_APPROX_ERROR];
+    const double mass = x->value[ATN_APPROX_MASS];
 
+    /* an operator has no mass */
     return x->fit != ATN_FIT_MET && x->value[ATN_APPROX_MEAN] >= 1 &&
-           x->value[ATN_APPROX_MASS] > 1 - ROUNDING && !(error > ROUNDING);
+           (isnan(mass) ? error <= ROUNDING
+                        : mass > 1 - ROUNDING && !(error > ROUNDING));
 }
 
-/* Are all heads of case c such, and is there one? */
+/* Are all heads of case c such at every temperature, and is there one? c: at the first
+ * temperature. */
 static bool all_heads(const atn_approx *a, int c, bool (*is)(const atn_approx_cell *))
 {
     bool any = false;
 
-    for (atn_idx i = 0; i < a->n; i++) {
-        const atn_approx_cell *x = atn_approx_at(a, i, c);
+    for (atn_idx k = 0; k < a->n * a->sweep.temperatures; k++) {
+        const atn_approx_cell *x =
+            atn_approx_at(a, k % a->n, c + (int)(k / a->n) * a->each);
 
         if (!x->done) continue;
         if (!is(x)) return false;

@@ -12,11 +12,34 @@ static atn_status make_cases(atn_ctx *cx, atn_approx *a)
     atn_approx_list *l = &a->list;
     atn_status st = ATN_OK;
 
-    ATN_NEW(a->cases, (atn_idx)l->n * l->budgets);
-    for (int m = 0; m < l->n; m++)
-        for (int b = 0; b < l->budgets; b++)
-            a->cases[a->n_cases++] = (atn_approx_case){
-                .method = &l->method[m], .budget = &l->budget[b], .start = NAN};
+    a->each = l->n * l->budgets;
+    ATN_NEW(a->cases, (atn_idx)a->sweep.temperatures * a->each);
+    for (int t = 0; t < a->sweep.temperatures; t++)
+        for (int m = 0; m < l->n; m++)
+            for (int b = 0; b < l->budgets; b++)
+                a->cases[a->n_cases++] =
+                    (atn_approx_case){.temperature = a->sweep.temperature[t],
+                                      .method = &l->method[m],
+                                      .budget = &l->budget[b],
+                                      .start = NAN};
+done:
+    return st;
+}
+
+/* Methods, budgets and what is swept. */
+static atn_status read_lists(atn_ctx *cx, atn_approx *a)
+{
+    const atn_approx_opts *o = a->opts;
+    const char *budgets = o->budgets;
+    atn_status st = ATN_OK;
+
+    ATN_TRY(atn_approx_sweep_read(cx, o->sweep, &a->sweep));
+    if (a->sweep.budgets[0] && budgets)
+        ATN_FAIL(ATN_USAGE, "--sweep budget and --budget name budgets both (give one)");
+    if (a->sweep.budgets[0]) budgets = a->sweep.budgets;
+    if (a->sweep.warms && !budgets) budgets = "k=32";
+    a->matrix = o->matrix || o->sweep;
+    ATN_TRY(atn_approx_list_read(cx, o->methods, budgets, &a->list));
 done:
     return st;
 }
@@ -38,7 +61,7 @@ static atn_status create(atn_ctx *cx, const atn_capture *c, const atn_selection 
     a->selection = sel;
     a->opts = opts;
     a->n = sel->n_heads;
-    ATN_TRY(atn_approx_list_read(cx, opts->methods, opts->budgets, &a->list));
+    ATN_TRY(read_lists(cx, a));
     ATN_TRY(make_cases(cx, a));
     ATN_NEW(a->head, a->n);
     for (int i = 0; i < sel->n; i++)

@@ -31,6 +31,9 @@ static const value_column value_columns[ATN_APPROX_VALUES] = {
     [ATN_APPROX_ERROR_W_O_ABSOLUTE] = {"output_error_w_o_absolute", "",
                                        "the absolute error behind the output "
                                        "projection"},
+    [ATN_APPROX_MATRIX] = {"error_matrix", "",
+                           "Frobenius norm of the difference of the weights over that "
+                           "of the dense weights"},
     [ATN_APPROX_KL] = {"kl_mean_nats", "nats",
                        "mean over the rows that keep a key of the divergence of the "
                        "approximate row from the dense one"},
@@ -49,6 +52,9 @@ static const value_column value_columns[ATN_APPROX_VALUES] = {
     [ATN_APPROX_KEPT] = {"kept", "",
                          "pairs of a query and a key, or a virtual one, that are given "
                          "weight, each once"},
+    [ATN_APPROX_NUMBERS] = {"numbers", "",
+                            "numbers stored for a row of the weights, mean over the "
+                            "rows: a key is one, a rank two"},
     [ATN_APPROX_EXECUTED] = {"executed_share", "",
                              "pairs in executed tiles over visible pairs"},
     [ATN_APPROX_TILES] = {"executed_tiles", "", "executed tiles"},
@@ -57,6 +63,8 @@ static const value_column value_columns[ATN_APPROX_VALUES] = {
     [ATN_APPROX_INDEX_FLOPS] = {"index_flops", "flop", "of choosing"},
     [ATN_APPROX_INDEX_BYTES] = {"index_bytes", "bytes", "of choosing"},
     [ATN_APPROX_EMPTY_ROWS] = {"empty_rows", "", "rows that see a key and keep none"},
+    [ATN_APPROX_VANISHED] = {"vanished_rows", "",
+                             "rows whose denominator is rounding, of operators"},
     [ATN_APPROX_ROW_SUM] = {"row_sum_mean", "",
                             "mean over the rows of the sum of the weights, of what is "
                             "no mask"},
@@ -75,6 +83,11 @@ static const value_column value_columns[ATN_APPROX_VALUES] = {
          "executed beside, shared out evenly"},
     [ATN_APPROX_ORACLE_MASS] = {"oracle_retained_mass", "",
                                 "retained mass of the same"},
+    [ATN_APPROX_ENTROPY] = {"row_entropy_mean_nats", "nats",
+                            "mean over the rows of the entropy of the dense row"},
+    [ATN_APPROX_ENTROPY_SHARE] = {"row_entropy_share_mean", "",
+                                  "mean over the rows that see two keys of the entropy "
+                                  "over the logarithm of the keys seen"},
     [ATN_APPROX_PLAN_SECONDS] = {"plan_seconds", "s", "time of choosing"},
     [ATN_APPROX_APPLY_SECONDS] = {"apply_seconds", "s",
                                   "time of applying and comparing"},
@@ -261,20 +274,26 @@ static joined join(const atn_approx *a, atn_idx from, atn_idx to, int c)
 
 /* ---- columns that tables share ---- */
 
-enum { METHOD, FAMILY, PARAMETERS, BUDGET, BUDGET_FIT, NAMES };
+enum { METHOD, FAMILY, PARAMETERS, BUDGET, BUDGET_FIT, TEMPERATURE, NAMES };
 
-static atn_status add_names(atn_ctx *cx, atn_table *t, bool brief, int at[NAMES])
+static atn_status add_names(atn_ctx *cx, const atn_approx *a, atn_table *t, bool brief,
+                            int at[NAMES])
 {
-    static const char *const names[NAMES][2] = {
+    static const char *const names[TEMPERATURE][2] = {
         {"method", "its id"},
         {"family", "what kind of method it is"},
         {"parameters", "all of them; the one that the budget fitted at its value"},
-        {"budget", "executed share of the visible pairs, or keys a row"},
+        {"budget", "executed share of the visible pairs, or numbers a row"},
         {"budget_fit", "met, least or most where no value comes nearer, fixed where "
                        "there is none to fit"}};
     atn_status st = ATN_OK;
 
-    for (int k = 0; k < NAMES; k++)
+    at[TEMPERATURE] = -1;
+    if (a->sweep.warms)
+        ATN_TRY(atn_table_add_col(cx, t, "temperature", ATN_COL_F64, "",
+                                  "what the logits are multiplied by",
+                                  &at[TEMPERATURE]));
+    for (int k = 0; k < TEMPERATURE; k++)
         ATN_TRY(
             atn_table_add_col(cx, t, names[k][0], ATN_COL_STR, "",
                               k == PARAMETERS && brief
@@ -313,6 +332,7 @@ static atn_status set_names(atn_ctx *cx, atn_table *t, const int at[NAMES], bool
     char text[ATN_APPROX_PARAMETERS];
     atn_status st = ATN_OK;
 
+    if (at[TEMPERATURE] >= 0) atn_table_set_f64(t, at[TEMPERATURE], c->temperature);
     ATN_TRY(atn_table_set_str(cx, t, at[METHOD], atn_choice_id(choice)));
     ATN_TRY(atn_table_set_str(cx, t, at[FAMILY], atn_choice_describe(choice).family));
     ATN_TRY(atn_approx_parameters(cx, choice, j->lo, j->hi, text));
@@ -402,7 +422,7 @@ atn_status atn_approx_table(atn_ctx *cx, const atn_approx *a, atn_keys_of per,
 
     ATN_TRY(atn_table_create(cx, "approx", &t));
     ATN_TRY(atn_keys_add(cx, a->selection, per, t, &k));
-    ATN_TRY(add_names(cx, t, false, names));
+    ATN_TRY(add_names(cx, a, t, false, names));
     ATN_TRY(add_values(cx, a, t, values, &tile, &looks));
     for (atn_idx from = 0, to; from < a->n; from = to) {
         to = per == ATN_KEYS_HEAD    ? from + 1
@@ -466,20 +486,29 @@ static bool keeps_nothing(const double *value)
 static bool on_front(const atn_approx *a, const joined *all, int c)
 {
     for (int k = 0; k < a->n_cases; k++)
-        if (all[k].n == all[c].n && !is_apart(a, k) && !keeps_nothing(all[k].value) &&
-            !isnan(all[k].value[ATN_APPROX_ERROR]) && beats(all[k].value, all[c].value))
+        if (all[k].n == all[c].n &&
+            a->cases[k].temperature == a->cases[c].temperature && !is_apart(a, k) &&
+            !keeps_nothing(all[k].value) && !isnan(all[k].value[ATN_APPROX_ERROR]) &&
+            beats(all[k].value, all[c].value))
             return false;
     return !keeps_nothing(all[c].value);
 }
 
-static const int front_values[] = {ATN_APPROX_EXECUTED,    ATN_APPROX_ERROR,
-                                   ATN_APPROX_ERROR_W_O,   ATN_APPROX_MASS,
-                                   ATN_APPROX_INDEX_FLOPS, ATN_APPROX_ORACLE_ERROR};
+/* The last ones are there where weights are compared. */
+static const int front_values[] = {
+    ATN_APPROX_EXECUTED, ATN_APPROX_ERROR,       ATN_APPROX_ERROR_W_O,
+    ATN_APPROX_MASS,     ATN_APPROX_INDEX_FLOPS, ATN_APPROX_ORACLE_ERROR,
+    ATN_APPROX_NUMBERS,  ATN_APPROX_MATRIX,      ATN_APPROX_ENTROPY_SHARE};
+
+static int fronts(const atn_approx *a)
+{
+    return (int)ATN_LEN(front_values) - (a->matrix ? 0 : 3);
+}
 
 static atn_status pareto_rows(atn_ctx *cx, const atn_approx *a, atn_table *t,
                               const int names[NAMES], int first, const joined *all)
 {
-    enum { VALUES = sizeof front_values / sizeof *front_values };
+    const int n = fronts(a);
     atn_status st = ATN_OK;
 
     for (int c = 0; c < a->n_cases; c++) {
@@ -487,11 +516,11 @@ static atn_status pareto_rows(atn_ctx *cx, const atn_approx *a, atn_table *t,
         ATN_TRY(atn_table_add_row(cx, t));
         ATN_TRY(set_names(cx, t, names, true, &a->cases[c], &all[c]));
         atn_table_set_i64(t, first, all[c].n);
-        for (int v = 0; v < VALUES; v++)
+        for (int v = 0; v < n; v++)
             if (!isnan(all[c].value[front_values[v]]))
                 atn_table_set_f64(t, first + 1 + v, all[c].value[front_values[v]]);
         if (!isnan(all[c].value[ATN_APPROX_ERROR]) && !is_apart(a, c))
-            atn_table_set_bool(t, first + 1 + VALUES, on_front(a, all, c));
+            atn_table_set_bool(t, first + 1 + n, on_front(a, all, c));
     }
 done:
     return st;
@@ -507,10 +536,10 @@ atn_status atn_approx_pareto(atn_ctx *cx, const atn_approx *a, atn_table **out)
 
     ATN_TRY(atn_table_create(cx, "pareto", &t));
     if (a->opts->people) atn_table_be_brief(t);
-    ATN_TRY(add_names(cx, t, true, names));
+    ATN_TRY(add_names(cx, a, t, true, names));
     ATN_TRY(atn_table_add_col(cx, t, "heads", ATN_COL_I64, "", "heads of the means",
                               &first));
-    for (size_t v = 0; v < ATN_LEN(front_values); v++) {
+    for (int v = 0; v < fronts(a); v++) {
         const value_column *c = &value_columns[front_values[v]];
 
         ATN_TRY(atn_table_add_col(cx, t, c->name, ATN_COL_F64, c->unit, c->text, NULL));
@@ -540,13 +569,14 @@ static bool is_better(const double *x, const double *y)
     return x[ATN_APPROX_EXECUTED] < y[ATN_APPROX_EXECUTED];
 }
 
-/* The best case of head i at a budget that is not `but`, keeps something and is no
- * oracle beside others; -1 = none. */
-static int best_of(const atn_approx *a, atn_idx i, int budget, int but)
+/* The best case of head i at the temperature and budget of case `first` that is not
+ * `but`, keeps something and is no oracle beside others; -1 = none. */
+static int best_of(const atn_approx *a, atn_idx i, int first, int but)
 {
+    const int end = (first / a->each + 1) * a->each;
     int best = -1;
 
-    for (int c = budget; c < a->n_cases; c += a->list.budgets) {
+    for (int c = first; c < end; c += a->list.budgets) {
         const atn_approx_cell *x = atn_approx_at(a, i, c);
 
         if (c == but || !x->done || !x->keeps || is_apart(a, c) ||
@@ -617,11 +647,13 @@ atn_status atn_approx_best(atn_ctx *cx, const atn_approx *a, atn_table **out)
     ATN_TRY(atn_table_create(cx, "best", &t));
     if (a->opts->people) atn_table_be_brief(t);
     ATN_TRY(atn_keys_add(cx, a->selection, ATN_KEYS_HEAD, t, &k));
-    ATN_TRY(add_names(cx, t, true, names));
+    ATN_TRY(add_names(cx, a, t, true, names));
     ATN_TRY(best_columns(cx, t, &at));
     for (atn_idx i = 0; i < a->n; i++)
-        for (int b = 0; b < a->list.budgets; b++) {
-            const int best = best_of(a, i, b, -1), second = best_of(a, i, b, best);
+        for (int b = 0; b < a->list.budgets * a->sweep.temperatures; b++) {
+            const int first = b / a->list.budgets * a->each + b % a->list.budgets;
+            const int best = best_of(a, i, first, -1);
+            const int second = best_of(a, i, first, best);
             joined j;
 
             if (best < 0) continue;

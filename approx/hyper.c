@@ -30,7 +30,7 @@
 
 #include "approx/chosen.h"
 #include "approx/grouping.h"
-#include "core/kernels/kernels.h"
+#include "approx/plane_hash.h"
 #include "core/order.h"
 #include "core/rng.h"
 #include "core/rows.h"
@@ -48,8 +48,6 @@ static const atn_param params[] = {
                   "what has fewer queries is attended exactly"),
     ATN_PARAM_END,
 };
-
-enum { HASH_ROWS = 256 };
 
 /* Queries [q0, q0 + nq) on keys [k0, k0 + nk) without a mask. With the rows of zeros
  * that the published code appends they are q_size and k_size. */
@@ -74,8 +72,7 @@ typedef struct job {
     atn_idx *leaves;
     atn_box *boxes; /* exact, beside the leaves */
     atn_idx n_ranges, n_calls, n_leaves, n_boxes;
-    float *planes;           /* [projections, d] */
-    int32_t *q_at, *k_at;    /* [nq], [nk] places in the order of the hash */
+    atn_plane_hash hash;
     atn_idx drawn;           /* calls that sample */
     const int32_t *slots;    /* [drawn, samples] */
     int32_t *label, *q, *k;  /* of a call: places, and the order of both */
@@ -216,22 +213,6 @@ done:
 
 /* ---- what is drawn ---- */
 
-static atn_status draw_planes(atn_ctx *cx, const atn_input *in, job *j)
-{
-    const atn_idx d = j->h->q.cols, r = j->t->projections;
-    const atn_draw what = {"projections", "hyper/projections", j->h->layer, -1, d, r};
-    atn_status st = ATN_OK;
-    float *g = NULL;
-
-    ATN_TAKE(g, d * r);
-    ATN_TAKE(j->planes, d * r);
-    ATN_TRY(atn_draw_normal(cx, in->draws, in->seed, &what, g));
-    for (atn_idx l = 0; l < r; l++)
-        for (atn_idx c = 0; c < d; c++) j->planes[l * d + c] = g[c * r + l];
-done:
-    return st;
-}
-
 /* Slots of every call that samples; those of a file may be out of its range. */
 static atn_status draw_slots(atn_ctx *cx, const atn_input *in, job *j)
 {
@@ -273,56 +254,20 @@ done:
 
 /* ---- the hash ---- */
 
-/* Where the word stands in the Gray sequence; published: its Gray code. */
-static int32_t place_of(uint32_t word, bool published)
-{
-    if (published) return (int32_t)(word ^ word >> 1);
-    for (int shift = 1; shift < 32; shift *= 2) word ^= word >> shift;
-    return (int32_t)word;
-}
-
-static void hash_rows(const job *j, atn_cmat x, atn_idx first, int32_t *place)
-{
-    for (atn_idx i = first; i < ATN_MIN(first + HASH_ROWS, x.rows); i++) {
-        uint32_t word = 0;
-
-        for (atn_idx l = 0; l < j->t->projections; l++)
-            if (atn_row_dot(atn_crow(x, i), j->planes + l * x.cols, x.cols) > 0)
-                word |= (uint32_t)1 << l;
-        place[i] = place_of(word, j->published);
-    }
-}
-
-static atn_status hash_tile(atn_ctx *cx, atn_idx t, void *state)
-{
-    const job *j = state;
-    const atn_idx of_q = (j->h->nq + HASH_ROWS - 1) / HASH_ROWS;
-
-    (void)cx;
-    if (t < of_q)
-        hash_rows(j, j->h->q, t * HASH_ROWS, j->q_at);
-    else
-        hash_rows(j, j->h->k, (t - of_q) * HASH_ROWS, j->k_at);
-    return ATN_OK;
-}
-
-static atn_status hash_all(atn_ctx *cx, job *j)
+static atn_status hash_all(atn_ctx *cx, const atn_input *in, job *j)
 {
     const atn_head *h = j->h;
-    const atn_idx tiles =
-        (h->nq + HASH_ROWS - 1) / HASH_ROWS + (h->nk + HASH_ROWS - 1) / HASH_ROWS;
     const atn_idx n = ATN_MAX(h->nq, h->nk) + 64; /* and the rows of zeros */
     atn_status st = ATN_OK;
 
-    ATN_TAKE(j->q_at, h->nq);
-    ATN_TAKE(j->k_at, h->nk);
+    ATN_TRY(atn_plane_hash_make(cx, in, h, "hyper/projections", j->t->projections,
+                                j->published, &j->hash));
     ATN_TAKE(j->label, n);
     ATN_TAKE(j->q, n);
     ATN_TAKE(j->k, n);
     ATN_TAKE(j->count, n);
     ATN_TAKE(j->unique, n);
     memset(j->count, 0, (size_t)n * sizeof *j->count);
-    ATN_TRY(atn_parallel(cx, tiles, hash_tile, j, "hashes"));
 done:
     return st;
 }
@@ -335,9 +280,9 @@ static atn_status sort_call(atn_ctx *cx, job *j, const call *c)
     atn_status st = ATN_OK;
 
     memset(j->label, 0, (size_t)c->q_size * sizeof *j->label);
-    memcpy(j->label, j->q_at + c->q0, (size_t)c->nq * sizeof *j->label);
+    memcpy(j->label, j->hash.q + c->q0, (size_t)c->nq * sizeof *j->label);
     ATN_TRY(atn_label_order(cx, j->label, c->q_size, j->q));
-    ATN_TRY(atn_label_order(cx, j->k_at + c->k0, c->nk, j->k));
+    ATN_TRY(atn_label_order(cx, j->hash.k + c->k0, c->nk, j->k));
     for (atn_idx e = 0; e < c->nk; e++) j->k[e] += (int32_t)c->k0;
     j->moved += 2 * (double)(c->q_size + c->nk);
 done:
@@ -488,9 +433,8 @@ static atn_status plan(atn_ctx *cx, const atn_input *in, const void *params_,
         atn_plan_all(out);
         goto done;
     }
-    ATN_TRY(draw_planes(cx, in, &j));
     ATN_TRY(draw_slots(cx, in, &j));
-    ATN_TRY(hash_all(cx, &j));
+    ATN_TRY(hash_all(cx, in, &j));
     ATN_TRY(plan_exact(cx, &j, b));
     ATN_TRY(group_all(cx, &j, b));
     if (j.pads) ATN_TRY(plan_pad(cx, h, out));
@@ -523,7 +467,7 @@ static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
            (h->sight.causal ? 2 * halves * exact : 0) +
            4 * halves * (double)ATN_MIN(t->samples, h->nk) +
            8 * (double)h->q.cols * (double)t->projections +
-           cx->threads * 4.0 * HASH_ROWS * (double)(h->q.cols + 32);
+           cx->threads * 4.0 * ATN_HASH_ROWS * (double)(h->q.cols + 32);
 }
 
 /* Rows of a rectangle are sorted together, and there is one where the first is. */

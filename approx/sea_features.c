@@ -9,69 +9,13 @@
 #include <math.h>
 #include <string.h>
 
+#include "approx/random_features.h"
 #include "approx/sea.h"
 #include "core/kernels/kernels.h"
-#include "core/linalg.h"
 #include "core/wide_rows.h"
 
 enum { MARK = 64, KEYS = 64, POWER_MOST = 1 << 20, NOTHING = -(1 << 24) };
 static const double LN2 = 0.693147180559945309417;
-
-/* ---- projections ---- */
-
-/* Blocks of d rows become orthonormal, then each row gets the length of a row of
- * `lengths`. */
-static atn_status orthogonal(atn_ctx *cx, atn_idx m, atn_idx d, const float *lengths,
-                             float *omega)
-{
-    const atn_arena_mark mark = atn_arena_save(cx);
-    atn_status st = ATN_OK;
-    double *q = NULL;
-
-    ATN_TAKE(q, d * d);
-    for (atn_idx first = 0; first < m; first += d) {
-        const atn_idx rows = ATN_MIN(d, m - first);
-
-        ATN_TRY(atn_stopped(cx, "sea"));
-        for (atn_idx e = 0; e < rows * d; e++) q[e] = (double)omega[first * d + e];
-        atn_orthonormalise(q, rows, d);
-        for (atn_idx r = 0; r < rows; r++) {
-            const float *of = lengths + (first + r) * d;
-            const double length = sqrt(atn_row_square(of, d));
-
-            for (atn_idx c = 0; c < d; c++)
-                omega[(first + r) * d + c] = (float)(length * q[r * d + c]);
-        }
-    }
-done:
-    atn_arena_rewind(cx, mark);
-    return st;
-}
-
-static atn_status make_omega(atn_ctx *cx, const atn_input *in, atn_idx m, bool ortho,
-                             float *omega)
-{
-    const atn_head *h = &in->head[0];
-    const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_draw w = {"projections", "sea/projections", h->layer, -1, m, h->q.cols};
-    const atn_draw of_lengths = {"lengths", "sea/lengths", h->layer, -1, m, h->q.cols};
-    atn_status st = ATN_OK;
-    float *lengths = NULL;
-
-    ATN_TRY(atn_draws_need(cx, in->draws, &w));
-    if (!atn_draws_have(in->draws, &w)) {
-        ATN_TRY(atn_draw_normal(cx, NULL, in->seed, &w, omega));
-        if (ortho) {
-            ATN_TAKE(lengths, m * h->q.cols);
-            ATN_TRY(atn_draw_normal(cx, NULL, in->seed, &of_lengths, lengths));
-            ATN_TRY(orthogonal(cx, m, h->q.cols, lengths, omega));
-        }
-    }
-    ATN_TRY(atn_draw_given(cx, in->draws, &w, omega));
-done:
-    atn_arena_rewind(cx, mark);
-    return st;
-}
 
 /* ---- features ---- */
 
@@ -79,17 +23,18 @@ done:
 static atn_status log_features(atn_ctx *cx, const atn_sea_features *f, atn_cmat x,
                                double scale, double *out)
 {
-    const double root = sqrt(fabs(scale));
-    const atn_cmat omega = {f->omega, f->m, x.cols, x.cols};
+    const atn_random_map map = {.omega = {f->omega, f->m, x.cols, x.cols},
+                                .scale = fabs(scale)};
+    const atn_arena_mark mark = atn_arena_save(cx);
     atn_status st = ATN_OK;
+    double *half = NULL;
 
-    ATN_TRY(atn_wide_product(cx, x, omega, root, out, f->m));
-    for (atn_idx r = 0; r < x.rows; r++) {
-        const double half = fabs(scale) * atn_row_square(atn_crow(x, r), x.cols) / 2;
-
-        for (atn_idx c = 0; c < f->m; c++) out[r * f->m + c] -= half;
-    }
+    ATN_TAKE(half, x.rows);
+    ATN_TRY(atn_random_exponents(cx, &map, x, out, half));
+    for (atn_idx r = 0; r < x.rows; r++)
+        for (atn_idx c = 0; c < f->m; c++) out[r * f->m + c] -= half[r];
 done:
+    atn_arena_rewind(cx, mark);
     return st;
 }
 
@@ -208,6 +153,7 @@ double atn_sea_features_bytes(const atn_input *in, atn_idx m)
 atn_status atn_sea_features_make(atn_ctx *cx, const atn_input *in, atn_idx m,
                                  bool ortho, atn_sea_features *out)
 {
+    const atn_projections projections = {"sea", m, in->head[0].q.cols, ortho, false};
     const atn_idx kv = in->heads / in->group, nk = in->head[0].nk;
     atn_status st = ATN_OK;
     atn_idx values;
@@ -222,7 +168,7 @@ atn_status atn_sea_features_make(atn_ctx *cx, const atn_input *in, atn_idx m,
     ATN_TAKE(out->power, kv * nk);
     ATN_TAKE(out->sum, kv * out->marks * m);
     ATN_TAKE(out->reach, kv * out->marks);
-    ATN_TRY(make_omega(cx, in, m, ortho, out->omega));
+    ATN_TRY(atn_projections_make(cx, in, &projections, out->omega));
     ATN_TRY(atn_parallel(cx, kv * ((nk - 1) / KEYS + 1), key_features, out, "sea"));
     ATN_TRY(atn_parallel(cx, kv, sum_marks, out, "sea"));
 done:

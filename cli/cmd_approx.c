@@ -11,7 +11,9 @@ static const atn_option options[] = {
     {"method", 0, ATN_OPT_TEXT, "LIST",
      "methods and static patterns, as topk:k=32,window, a family, or all (all)", 0, 0},
     {"budget", 0, ATN_OPT_TEXT, "LIST",
-     "fit each method to these, as 10% of the visible pairs executed, k=256 keys a row",
+     "fit each method to these: 10% of the visible pairs executed, k=256 numbers "
+     "stored "
+     "a row (a key is one, a rank two)",
      0, 0},
     {"per", 0, ATN_OPT_CHOICE, "head|layer|model",
      "one row a head, or means of heads, of layers (head)", 0, 0},
@@ -23,6 +25,14 @@ static const atn_option options[] = {
      "the grid of the first tokens, row-major (what the capture says)", 0, 0},
     {"prompt", 0, ATN_OPT_COUNT, "N", "tokens of the prompt (what the capture says)", 1,
      1e12},
+    {"sweep", 0, ATN_OPT_TEXT, "NAME=LO:HI",
+     "go through temperature=0.25:8 (logits times, doubled; budget k=32 unless given) "
+     "or budget=8:128 (k=, doubled); also LO:HI:FACTOR, or a list; with --matrix",
+     0, 0},
+    {"matrix", 0, ATN_OPT_FLAG, NULL,
+     "compare the weights of masks, too: error_matrix of all methods", 0, 0},
+    {"unmasked", 0, ATN_OPT_FLAG, NULL,
+     "take causality and windows off all heads, on the dense side, too", 0, 0},
     {"as-published", 0, ATN_OPT_FLAG, NULL,
      "with the bugs of the reference codes, which the methods' cards list", 0, 0},
     {"draws", 0, ATN_OPT_FILE, "FILE",
@@ -37,8 +47,8 @@ static const atn_option options[] = {
     ATN_OPTION_END,
 };
 
-/* People who ask for nothing else read the summaries: forty columns for every head are
- * for programs. */
+/* People who ask for nothing else read the summaries, of a sweep the means alone: forty
+ * columns for every head are for programs. */
 static bool is_summary(const atn_cli *cli)
 {
     return atn_cli_format(cli) == ATN_TABLE_TEXT && !atn_opt_given(cli, "per") &&
@@ -56,8 +66,8 @@ static atn_status emit(atn_cli *cli, atn_subject *s, const atn_approx *a)
     ATN_TRY(atn_approx_pareto(cx, a, &t[1]));
     ATN_TRY(atn_approx_best(cx, a, &t[2]));
     if (is_summary(cli))
-        ATN_TRY(atn_cli_emit_all(cli, &s->run, (const atn_table *const *)t + 1, 2, -1,
-                                 NULL));
+        ATN_TRY(atn_cli_emit_all(cli, &s->run, (const atn_table *const *)t + 1,
+                                 atn_opt_given(cli, "sweep") ? 1 : 2, -1, NULL));
     else
         ATN_TRY(atn_cli_emit_all(cli, &s->run, (const atn_table *const *)t, 3, 0,
                                  cli->args[0]));
@@ -111,6 +121,9 @@ static atn_status run(atn_cli *cli)
                          .prompt = atn_opt_i64(cli, "prompt", 0),
                          .top_k = atn_opt_i64(cli, "top-k", 0),
                          .sample = atn_opt_i64(cli, "rows", 0),
+                         .sweep = atn_opt_text(cli, "sweep", NULL),
+                         .matrix = atn_opt_given(cli, "matrix"),
+                         .unmasked = atn_opt_given(cli, "unmasked"),
                          .as_published = atn_opt_given(cli, "as-published"),
                          .timings = atn_opt_given(cli, "timings"),
                          .people = atn_cli_format(cli) == ATN_TABLE_TEXT,

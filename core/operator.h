@@ -3,7 +3,8 @@
  *
  * Math    o_i = sum_j w_ij v_j. The weights w [nq, nk] may be negative, and their rows
  *         may sum to anything; they may depend on the values (by a norm of the output).
- *         They are 0 where the mask shows nothing.
+ *         They are 0 where the mask shows nothing, unless a decomposition was asked to
+ *         show what it leaks there.
  * Oracle  apply gives w v of rows, to 1e-9 of |w| |v|: apply goes the fast way, rows
  *         the plain one, entry by entry.
  * Source  cards/kernel-theory.md, numerical rules 1 to 5: sums in double.

@@ -124,6 +124,32 @@ static inline int twin_by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* Adds the weights of row i: the square of what they are off and of their size, and the
+ * entropies. */
+typedef struct twin_weights {
+    double off, size, entropy, share, all, many;
+} twin_weights;
+
+static inline void twin_add_weights(const twin *t, const double *b, atn_idx i, double w,
+                                    twin_weights *x)
+{
+    const double *a = t->a + i * t->h.nk;
+    double entropy = 0;
+    atn_idx seen = 0;
+
+    for (atn_idx j = 0; j < t->h.nk; j++) {
+        seen += twin_sees(t, i, j);
+        x->off += w * pow(b[i * t->h.nk + j] - t->share[i] * a[j], 2);
+        x->size += w * pow(t->share[i] * a[j], 2);
+        entropy -= a[j] > 0 ? a[j] * log(a[j]) : 0;
+    }
+    x->all += w;
+    x->entropy += w * entropy;
+    if (seen < 2) return;
+    x->many += w;
+    x->share += w * entropy / log((double)seen);
+}
+
 /* Rows [n] of the head (weights NULL = each counts once) of a plan whose weights are b
  * [nq, nk] and outputs o [nq, dv]; keep says which keys have an entry. Long because one
  * loop over the rows has every column's definition, side by side. */
@@ -134,6 +160,7 @@ static inline void twin_values(const twin *t, const bool *keep, const double *b,
 {
     double w_all = 0, w_kl = 0, e2 = 0, s2 = 0, e2w = 0, s2w = 0, sorted[256];
     const atn_idx nk = t->h.nk;
+    twin_weights matrix = {0};
     atn_idx counted = 0;
 
     for (int k = 0; k < ATN_APPROX_VALUES; k++) v[k] = 0;
@@ -146,6 +173,7 @@ static inline void twin_values(const twin *t, const bool *keep, const double *b,
 
         if (!twin_counts(t, i)) continue;
         w_all += w;
+        twin_add_weights(t, b, i, w, &matrix);
         for (atn_idx j = 0; j < nk; j++) {
             const bool in = keep[i * nk + j] && twin_sees(t, i, j);
 
@@ -195,6 +223,9 @@ static inline void twin_values(const twin *t, const bool *keep, const double *b,
     v[ATN_APPROX_ERROR_ABSOLUTE] /= w_all;
     v[ATN_APPROX_ERROR_W_O_ABSOLUTE] /= w_all;
     v[ATN_APPROX_BOUND] /= w_all;
+    v[ATN_APPROX_MATRIX] = sqrt(matrix.off / matrix.size);
+    v[ATN_APPROX_ENTROPY] = matrix.entropy / matrix.all;
+    v[ATN_APPROX_ENTROPY_SHARE] = matrix.share / matrix.many;
     v[ATN_APPROX_ERROR] = sqrt(e2 / s2);
     v[ATN_APPROX_ERROR_W_O] = sqrt(e2w / s2w);
     qsort(sorted, (size_t)counted, sizeof *sorted, twin_by_size);

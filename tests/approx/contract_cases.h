@@ -28,6 +28,17 @@ static const contract_case contract_cases[] = {
      .looks = BOTH},
     {"topp", "p=.7,block=8", .dense = "p=1", .rising = "p=.1|.4|.8|.95", .looks = BOTH},
     {"threshold", "t=.02", .dense = "t=0", .rising = "t=.3|.1|.02|0"},
+    /* decompositions */
+    {"svd", "rank=5,how=lapack", .dense = "rank=96", .looks = BOTH},
+    {"svd", "rank=5,how=random", .dense = "rank=96", .looks = BOTH},
+    {"ksparse", "k=5", .dense = "k=96", .rising = "k=1|2|4|9|30", .looks = BOTH},
+    {"ksparse", "k=5,level=row", .dense = "k=96", .rising = "k=1|2|4|9|30"},
+    {"ksparse", "k=5,level=row,renormalise=yes", .dense = "k=96"},
+    {"sparse_lowrank", "numbers=12,how=lapack", .dense = "numbers=192", .looks = BOTH},
+    {"sparse_lowrank", "numbers=12,how=random", .dense = "numbers=192", .looks = BOTH},
+    {"rpca", "steps=20,numbers=12", .dense = "numbers=384", .looks = BOTH},
+    {"cur", "rank=5", .dense = "rank=96", .looks = BOTH},
+    {"hodlr", "rank=1,leaf=8", .dense = "leaf=96", .looks = BOTH},
     /* lines and blocks */
     {"minference",
      "form=vertical_slash,v=5,s=5,last=16,v_first=1,s_first=1,v_least=0,s_least=0",
@@ -72,6 +83,13 @@ static const contract_case contract_cases[] = {
     {"combiner", "form=logsparse", .sides = ATN_CAUSAL},
     {.id = "sea", .params = "k=5,columns=12"},
     {.id = "sea", .params = "k=5,columns=12,estimate=performer"},
+    /* kernels */
+    {.id = "performer", .params = "features=16"},
+    {.id = "performer", .params = "features=17,kind=hyperbolic,norms=sqrt"},
+    {.id = "performer", .params = "features=300,kind=trig,orthogonal=no"},
+    {"performer", "features=16,eps=1e-4", .looks = ATN_LOOKS_KEYS},
+    {"performer", "features=16,centre=yes", .looks = ATN_LOOKS_KEYS},
+    {.id = "rff", .params = "features=16,normalise=no"},
     /* history */
     {.id = "h2o", .params = "heavy=4,recent=4"},
     {.id = "h2o", .params = "mode=causal,ratio=.2"},
@@ -81,6 +99,16 @@ static const contract_case contract_cases[] = {
     {"sparsed", "ratio=.3,block=8,skip=.4", .dense = "skip=1"},
     {"rettention", "ratio=.2,t0=1", .dense = "t0=9"},
     {"stream_cache", "sink=2,window=9", .dense = "window=96"},
+    /* recurrences */
+    {.id = "rat", .params = "chunk=8,gate=.3"},
+    {.id = "rat", .params = "chunk=4,gate=0", .dense = "chunk=1"},
+    {.id = "titans", .params = "chunk=4"},
+    {.id = "aaren", .params = ""},
+    {.id = "aaren", .params = "query=40", .looks = ATN_LOOKS_QUERIES},
+    {.id = "flow", .params = ""},
+    {.id = "flow", .params = "clamp=none,eps=0"},
+    {.id = "lightning", .params = "norm=srms"},
+    {.id = "lightning", .params = "convention=fla"},
     /* static patterns */
     {.id = "bigbird", .params = "block=4,random=2"},
     {"block_diagonal", "block=12", .dense = "block=96"},

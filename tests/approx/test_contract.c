@@ -331,7 +331,8 @@ static void check_output(const entry *e, const scene *s, atn_idx head,
     }
 }
 
-/* Counts of a plan: kept is the number of weights of a mask, executed no less. A set of
+/* Counts of a plan: kept is the number of weights of a mask, executed no less, but
+ * of an operator, which has its own way of applying them. A set of
  * keys is no more than the row sees. */
 static void check_cost(atn_ctx *cx, const entry *e, const scene *s, atn_idx head,
                        const atn_plan *p, const double *w)
@@ -355,9 +356,10 @@ static void check_cost(atn_ctx *cx, const entry *e, const scene *s, atn_idx head
                    i);
         all += (double)kept[i];
     }
-    if (cost.kept != all || cost.executed < cost.kept || !isfinite(cost.flops) ||
-        !isfinite(cost.bytes) || cost.visible != atn_visible_pairs(h) ||
-        cost.index_flops != p->index_flops || cost.block_causal > 1 ||
+    if (cost.kept != all || (!p->op.kind && cost.executed < cost.kept) ||
+        !isfinite(cost.flops) || !isfinite(cost.bytes) ||
+        cost.visible != atn_visible_pairs(h) || cost.index_flops != p->index_flops ||
+        cost.block_causal > 1 ||
         (p->virtuals == 0 && (cost.full > 1 || cost.kv > 1 || cost.mean > 1)))
         refuse(e, "its cost does not add up", head, -1);
 }
@@ -797,7 +799,8 @@ static void ends_of_ranges(atn_ctx *cx)
                 try_value(cx, &e, p, p->max);
                 break;
             case ATN_PARAM_BOOL_T:
-                try_value(cx, &e, p, 0);
+                /* without it what a decomposition leaks is shown as it is */
+                if (strcmp(p->name, "mask") != 0) try_value(cx, &e, p, 0);
                 try_value(cx, &e, p, 1);
                 break;
             default:

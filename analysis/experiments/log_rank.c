@@ -1,0 +1,219 @@
+/* analysis/experiments/log_rank.c -- have the logarithms of the weights the rank that
+ * queries and keys of length d can give them? A test of the capture itself: weights that
+ * something was done to afterwards have more.
+ *
+ * Math    theory/log_rank.c, on a rectangle that is seen whole: all of an unmasked head;
+ *         of a causal one the rows from n / 2 on and the keys that the first of them
+ *         sees; of a window the last w / 2 rows.
+ * Oracle  tests/analysis: one weight of a stored P doubled is found.
+ * Cost    singular values of n / 2 x n / 2 a head, no vectors.
+ * Limits  where the capture holds P beside q and k it is P that is looked at; with q and
+ *         k alone the test says that they are of one piece and no more. P in half
+ *         precision is rounded by more than the test allows.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include <math.h>
+#include <stdio.h>
+
+#include "analysis/experiments/experiment.h"
+#include "analysis/experiments/facts.h"
+#include "approx/method.h"
+#include "core/rows.h"
+#include "core/svd.h"
+
+extern const atn_experiment atn_experiment_log_rank;
+
+typedef struct rectangle {
+    atn_idx row, rows, key, keys;
+} rectangle;
+
+typedef struct layer_run {
+    const atn_trial_model *t;
+    const atn_layer_info *info;
+    atn_problem problem;
+    float *stored; /* [heads, nq, nk] of a capture that has q and k, too; NULL */
+    atn_idx *head; /* [n] */
+    atn_idx n;
+    atn_check *check; /* [n] */
+} layer_run;
+
+/* Rows from `row` on, and the keys that all of them see. */
+static rectangle rectangle_from(const atn_head *h, atn_idx row)
+{
+    rectangle r = {row, h->nq - row, 0, 0};
+    atn_idx lo, hi, from = 0, to = h->nk;
+
+    for (atn_idx i = row; i < h->nq; i++) {
+        atn_sight_row(&h->sight, i, &lo, &hi);
+        from = ATN_MAX(from, lo);
+        to = ATN_MIN(to, hi);
+    }
+    r.key = from;
+    r.keys = r.rows > 0 ? ATN_MAX(to - from, 0) : 0;
+    return r;
+}
+
+static rectangle seen_whole(const atn_head *h)
+{
+    const atn_idx from[] = {0, h->nq / 2, h->nq - h->sight.window / 2};
+    rectangle best = {0};
+
+    for (int k = 0; k < 3; k++) {
+        const rectangle r = rectangle_from(h, ATN_MAX(from[k], 0));
+
+        if (ATN_MIN(r.rows, r.keys) > ATN_MIN(best.rows, best.keys)) best = r;
+    }
+    return best;
+}
+
+/* sigma_(rank + 1) / sigma_1 of ln P, NAN where a weight is 0. */
+static atn_status ratio_of(atn_ctx *cx, const atn_facts *f, const rectangle *r,
+                           atn_idx rank, double *out)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    atn_status st = ATN_OK;
+    double *a = NULL, *sigma = NULL;
+
+    *out = NAN;
+    ATN_TRY(atn_mem_check(cx, 8 * (double)r->rows * (double)r->keys, "logarithms"));
+    ATN_TAKE(a, r->rows * r->keys);
+    ATN_TAKE(sigma, ATN_MIN(r->rows, r->keys));
+    for (atn_idx i = 0; i < r->rows; i++)
+        for (atn_idx j = 0; j < r->keys; j++) {
+            const atn_idx row = r->row + i;
+            const double x = f->s[row * f->nk + r->key + j] - f->lse[row];
+
+            if (!isfinite(x)) goto done;
+            a[i * r->keys + j] = x;
+        }
+    ATN_TRY(atn_svd(cx, a, r->rows, r->keys, sigma, NULL, NULL));
+    *out = sigma[0] > 0 ? sigma[rank] / sigma[0] : 0;
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+static atn_status check_facts(atn_ctx *cx, const layer_run *l, const atn_facts *f,
+                              double softcap, atn_check *c)
+{
+    const rectangle r = seen_whole(&f->head);
+    const atn_idx rank = l->info->d + (f->head.alibi_slope != 0 ? 2 : 1);
+    const atn_idx side = ATN_MIN(r.rows, r.keys);
+    const atn_quantities q = {.x = {(double)rank, (double)side, softcap}};
+    atn_status st = ATN_OK;
+
+    c->predicted = l->info->d > 0 ? atn_bound_predict(c->bound, &q) : NAN;
+    c->measured = NAN;
+    c->cases = r.rows;
+    if (l->info->d <= 0)
+        snprintf(c->note, sizeof c->note, "the capture does not say how long keys are");
+    else if (softcap > 0)
+        snprintf(c->note, sizeof c->note, "the logits are soft-capped at %g", softcap);
+    else if (side <= rank)
+        snprintf(c->note, sizeof c->note,
+                 "%lld x %lld weights are seen whole; it takes more than %lld",
+                 (long long)r.rows, (long long)r.keys, (long long)rank);
+    c->not_here = isnan(c->predicted);
+    if (c->not_here) return ATN_OK;
+    ATN_TRY(ratio_of(cx, f, &r, rank, &c->measured));
+    if (isnan(c->measured)) {
+        c->not_here = true;
+        snprintf(c->note, sizeof c->note, "weights of 0 have no logarithm");
+    }
+done:
+    return st;
+}
+
+static atn_status check_head(atn_ctx *cx, atn_idx task, void *state)
+{
+    const layer_run *l = state;
+    const atn_idx head = l->head[task];
+    atn_head whole = atn_problem_head(&l->problem, head), h;
+    atn_check *c = &l->check[task];
+    atn_facts f = {0};
+    atn_status st = ATN_OK;
+    atn_idx row;
+
+    if (l->stored) {
+        whole.p = (atn_cmat){l->stored + head * whole.nq * whole.nk, whole.nq, whole.nk,
+                             whole.nk};
+        whole.q = whole.k = (atn_cmat){0};
+    }
+    snprintf(c->variant, sizeof c->variant, "%s",
+             whole.p.data ? "P as stored" : "P of q and k");
+    h = atn_head_trim(&whole, &row);
+    ATN_TRY(atn_facts_make(cx, &h, l->t->most, &f));
+    ATN_TRY(check_facts(cx, l, &f, h.sight.softcap, c));
+done:
+    atn_facts_release(cx, &f);
+    return st;
+}
+
+/* P that a layer with q and k has beside them. */
+static atn_status load_stored(atn_ctx *cx, layer_run *l, int at)
+{
+    atn_idx shape[ATN_ST_MAX_RANK];
+    atn_status st = ATN_OK;
+    int rank;
+
+    if (!l->info->has_p || !l->info->has_qk) return ATN_OK;
+    ATN_TRY(atn_capture_tensor(cx, l->t->capture, at, "p", &l->stored, &rank, shape));
+    if (l->stored && (rank != 3 || shape[0] != l->info->heads ||
+                      shape[1] != l->info->nq || shape[2] != l->info->nk))
+        ATN_FAIL(ATN_DATA, "layer %d: p has another shape than [%lld, %lld, %lld]",
+                 l->info->layer, (long long)l->info->heads, (long long)l->info->nq,
+                 (long long)l->info->nk);
+done:
+    return st;
+}
+
+static atn_status run_layer(atn_ctx *cx, const atn_trial_model *t, int i,
+                            atn_checks *out)
+{
+    const atn_selection *sel = t->selection;
+    const int at = sel->at[i];
+    layer_run l = {.t = t, .info = atn_capture_layer(t->capture, at)};
+    atn_status st = ATN_OK;
+    bool *bad = NULL;
+
+    ATN_NEW(bad, l.info->heads);
+    ATN_NEW(l.head, l.info->heads);
+    ATN_NEW(l.check, l.info->heads);
+    ATN_TRY(atn_capture_load_heads(cx, t->capture, at, &l.problem, bad));
+    ATN_TRY(load_stored(cx, &l, at));
+    for (atn_idx h = 0; h < l.info->heads; h++)
+        if (sel->heads[i * sel->max_heads + h] && !bad[h]) {
+            l.check[l.n] = (atn_check){
+                .bound = atn_bound_find("log_rank"), .at = at, .head = (int)h};
+            l.head[l.n++] = h;
+        }
+    ATN_TRY(atn_parallel(cx, l.n, check_head, &l, "log rank"));
+    for (atn_idx k = 0; k < l.n; k++) ATN_TRY(atn_checks_add(cx, out, &l.check[k]));
+done:
+    atn_free(cx, bad);
+    atn_free(cx, l.head);
+    atn_free(cx, l.check);
+    atn_free(cx, l.stored);
+    atn_capture_unload(cx, &l.problem);
+    return st;
+}
+
+static atn_status model(atn_ctx *cx, const atn_trial_model *t, atn_checks *out)
+{
+    atn_status st = ATN_OK;
+
+    for (int i = 0; i < t->selection->n; i++) ATN_TRY(run_layer(cx, t, i, out));
+done:
+    return st;
+}
+
+const atn_experiment atn_experiment_log_rank = {
+    .id = "log_rank",
+    .label = "V6",
+    .title = "Is the captured attention of one piece?",
+    .text = "the rank of the logarithms of the weights, d + 1: a test of the capture",
+    .source = "own derivation",
+    .sides = ATN_BOTH_WAYS,
+    .model = model,
+    .bounds = "log_rank",
+};
