@@ -90,6 +90,10 @@ static const contract_case contract_cases[] = {
     {"performer", "features=16,eps=1e-4", .looks = ATN_LOOKS_KEYS},
     {"performer", "features=16,centre=yes", .looks = ATN_LOOKS_KEYS},
     {.id = "rff", .params = "features=16,normalise=no"},
+    {.id = "scatterbrain", .params = "window=9,features=6"},
+    {.id = "scatterbrain", .params = "window=4,features=3,kind=positive"},
+    {"scatterbrain", "window=8,features=6,support=lsh,rounds=1", .dense = "window=96",
+     .looks = BOTH},
     /* history */
     {.id = "h2o", .params = "heavy=4,recent=4"},
     {.id = "h2o", .params = "mode=causal,ratio=.2"},
