@@ -102,7 +102,7 @@ static atn_status sample_row(atn_ctx *cx, atn_idx k, void *state)
     double s2 = 0, s4 = 0, sum = 0;
 
     (void)cx;
-    if (isnan(f->renyi[i])) return ATN_OK;
+    if (f->nk < 1 || isnan(f->renyi[i])) return ATN_OK;
     s->there[k] = true;
     for (atn_idx j = 0; j < f->nk; j++) {
         s2 += p[j] * p[j];
