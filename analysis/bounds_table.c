@@ -170,7 +170,8 @@ typedef struct tally {
     double least, middle; /* of slack over the larger side; of the judged ones */
 } tally;
 
-/* Slack as a share of the larger side, or of the critical value. */
+/* Slack as a share of the larger side (or of what rounding is relative to), or of the
+ * critical value. */
 static double share_of(const atn_check *c)
 {
     const double whole =

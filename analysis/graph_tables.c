@@ -195,7 +195,7 @@ static atn_status compute(atn_ctx *cx, const heads *s, const atn_graph_layer *l,
     atn_features f;
 
     if (features) {
-        ATN_TRY(atn_mem_check(cx, atn_features_bytes(h, x.cols), "features"));
+        ATN_TRY(atn_mem_check(cx, atn_homophily_bytes(h, x.cols), "features"));
         ATN_TRY(atn_features_make(cx, h, x, s->o->centred, &f));
         w.f = (atn_cmat){f.factor, h->nk, 2 * x.cols, 2 * x.cols};
         w.g = f.square;

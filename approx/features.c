@@ -386,19 +386,22 @@ atn_status atn_features_sums(atn_ctx *cx, const atn_head *h, const atn_features 
     return walk_run(cx, &w, what);
 }
 
-double atn_features_scratch(const atn_ctx *cx, const atn_head *h, atn_idx n)
+double atn_features_scratch(const atn_ctx *cx, const atn_head *h, atn_idx n,
+                            bool values)
 {
-    const double r = (double)n, cols = (double)h->v.cols + 1;
+    const double r = (double)n, cols = values ? (double)h->v.cols + 1 : 1;
     const double states = PLACES + 2 + (double)cx->threads;
-    const double thread = KEYS * (cols + 1 + r) + ROWS * (KEYS + r) + 16 * 64;
+    const double thread = KEYS * (cols + 1 + r) + ROWS * (KEYS + r) + 8 * 8;
 
-    return 8 * (states * (r * cols + 1) + (double)cx->threads * thread +
-                (double)h->nq * (cols + 1));
+    return 8 * (states * (r * cols + 1) + (double)cx->threads * thread);
 }
 
-double atn_features_bytes(const atn_head *h, atn_idx n)
+double atn_features_bytes(const atn_ctx *cx, const atn_head *h, atn_idx n)
 {
-    return 8 * ((double)h->nq + (double)h->nk) * ((double)n + 2) + 512;
+    const double rows = (double)h->nq + (double)h->nk;
+
+    return 8 * (rows * ((double)n + 1) + 3 * (double)h->nq) + 512 +
+           atn_features_scratch(cx, h, n, false);
 }
 
 /* ---- the operator ---- */
@@ -475,9 +478,44 @@ static atn_status rows(atn_ctx *cx, const atn_head *h, const void *f, atn_idx fi
 
 static double bytes(const atn_ctx *cx, const atn_head *h, const void *f_)
 {
+    const double sums = (double)h->nq * (double)(h->v.cols + 2);
     const atn_features *f = f_;
 
-    return atn_features_scratch(cx, h, f->n);
+    return 8 * sums + 128 + atn_features_scratch(cx, h, f->n, true);
+}
+
+atn_status atn_features_check(atn_ctx *cx, const char *method, const atn_head *h,
+                              bool bias)
+{
+    const char *what = NULL;
+
+    if (h->sight.softcap > 0) what = "soft-cap";
+    if (h->has_sink) what = "sink logit";
+    if (h->alibi_slope != 0 && !bias) what = "ALiBi bias";
+    if (!what) return ATN_OK;
+    return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                    "%s: layer %d has a %s, which its features do not know (choose "
+                    "layers without one, or another method)",
+                    method, h->layer, what);
+}
+
+atn_status atn_features_open(atn_ctx *cx, const atn_head *h, atn_idx n, bool logs,
+                             atn_features *f)
+{
+    atn_status st = ATN_OK;
+    atn_idx of_q, of_k;
+
+    *f = (atn_features){.n = n};
+    if (!atn_mul(h->nq, n, &of_q) || !atn_mul(h->nk, n, &of_k))
+        ATN_FAIL(ATN_MEMORY,
+                 "%lld features of %lld tokens are too many (ask for fewer)",
+                 (long long)n, (long long)ATN_MAX(h->nq, h->nk));
+    ATN_NEW(f->q, of_q);
+    ATN_NEW(f->k, of_k);
+    if (logs) ATN_NEW(f->log_q, h->nq);
+    if (logs) ATN_NEW(f->log_k, h->nk);
+done:
+    return st;
 }
 
 void atn_features_release(atn_ctx *cx, atn_features *f)

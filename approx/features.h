@@ -34,6 +34,14 @@ typedef struct atn_features {
     double eps;   /* added to the denominator */
 } atn_features;
 
+/* DATA where the head has what features do not express: a soft-cap, a sink logit and,
+ * unless `bias`, a bias of positions. */
+atn_status atn_features_check(atn_ctx *cx, const char *method, const atn_head *h,
+                              bool bias) ATN_WARN_UNUSED;
+/* q and k, and with `logs` log_q and log_k, for n features, zeroed; the rest of f is
+ * 0. Release it also on failure. */
+atn_status atn_features_open(atn_ctx *cx, const atn_head *h, atn_idx n, bool logs,
+                             atn_features *f) ATN_WARN_UNUSED;
 /* Makes p the plan of these features, which it takes, also on failure; numbers: stored
  * for a row, 0 = 2 n. Executed pairs are counted as the head's cost above says. */
 atn_status atn_features_plan(atn_ctx *cx, const atn_head *h, atn_features *f,
@@ -47,8 +55,9 @@ double atn_features_executed(const atn_head *h, atn_idx n);
 atn_status atn_features_sums(atn_ctx *cx, const atn_head *h, const atn_features *f,
                              bool values, double *sums, double *log,
                              const char *what) ATN_WARN_UNUSED;
-/* Bytes of that beside sums and log, or of a plan's rows; and of n features with their
- * logarithms. */
-double atn_features_scratch(const atn_ctx *cx, const atn_head *h, atn_idx n);
-double atn_features_bytes(const atn_head *h, atn_idx n);
+/* Bytes of that on all threads, beside f, sums and log. */
+double atn_features_scratch(const atn_ctx *cx, const atn_head *h, atn_idx n,
+                            bool values);
+/* Bytes of a plan of n features, and of making it of them. */
+double atn_features_bytes(const atn_ctx *cx, const atn_head *h, atn_idx n);
 void atn_features_release(atn_ctx *cx, atn_features *f); /* a zeroed one is fine */

@@ -186,9 +186,30 @@ atn_status atn_random_features(atn_ctx *cx, const atn_random_map *f, atn_cmat x,
     return atn_parallel(cx, (x.rows + ROWS - 1) / ROWS, map_tile, &w, what);
 }
 
-double atn_random_bytes(const atn_ctx *cx, atn_idx m, atn_idx d)
+atn_status atn_random_open(atn_ctx *cx, const atn_random_map *map, const atn_head *h,
+                           atn_features *f, const char *what)
 {
-    const double panels = (double)(ATN_MIN(m, 256) + ATN_PANEL) * (double)d;
+    const atn_idx width = atn_random_width(map->kind, map->omega.rows);
+    atn_random_map of_queries = *map, of_keys = *map;
+    atn_status st = ATN_OK;
 
-    return (double)cx->threads * 8 * ((double)m * (ROWS + 1) + ROWS + panels + 32);
+    of_queries.mean = NULL;
+    of_keys.scale = fabs(map->scale);
+    ATN_TRY(atn_features_open(cx, h, width, true, f));
+    ATN_TRY(atn_random_features(cx, &of_queries, h->q, f->q, f->log_q, what));
+    ATN_TRY(atn_random_features(cx, &of_keys, h->k, f->k, f->log_k, what));
+    for (atn_idx j = 0; j < h->nk; j++) f->log_k[j] += h->alibi_slope * (double)j;
+done:
+    return st;
+}
+
+double atn_random_open_bytes(const atn_ctx *cx, const atn_head *h, atn_map_kind kind,
+                             atn_idx m)
+{
+    const double d = (double)h->q.cols, draws = (double)m;
+    const double panels = (double)(ATN_MIN(m, 256) + ATN_PANEL) * d;
+    const double thread = 8 * (draws * (ROWS + 1) + ROWS + panels + 32);
+
+    return 8 * draws * d + 8 * d * (d + 1) + 512 + (double)cx->threads * thread +
+           atn_features_bytes(cx, h, atn_random_width(kind, m));
 }

@@ -18,7 +18,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
-#include "approx/method.h"
+#include "approx/features.h"
 
 typedef struct atn_projections {
     const char *method; /* for streams and messages */
@@ -59,5 +59,10 @@ atn_status atn_random_exponents(atn_ctx *cx, const atn_random_map *f, atn_cmat x
 atn_status atn_random_features(atn_ctx *cx, const atn_random_map *f, atn_cmat x,
                                double *out, double *log,
                                const char *what) ATN_WARN_UNUSED;
-/* Scratch of that on all threads, of m draws in d dimensions. */
-double atn_random_bytes(const atn_ctx *cx, atn_idx m, atn_idx d);
+/* f: the features of queries and keys of h; the mean is taken from keys alone, and a
+ * bias of positions goes with the keys. Release it also on failure. */
+atn_status atn_random_open(atn_ctx *cx, const atn_random_map *map, const atn_head *h,
+                           atn_features *f, const char *what) ATN_WARN_UNUSED;
+/* Bytes of a plan of them, with all that making it takes, projections too. */
+double atn_random_open_bytes(const atn_ctx *cx, const atn_head *h, atn_map_kind kind,
+                             atn_idx m);

@@ -46,6 +46,12 @@ static double real_at(atn_reals x, atn_idx i)
     return x.wide ? x.wide[i] : (double)x.narrow[i];
 }
 
+/* Keys of every tensor that query i sees. */
+static atn_idx seen_by(const atn_tensor *t, atn_idx i)
+{
+    return t->causal ? ATN_MAX(0, ATN_MIN(t->offset + i + 1, t->nk)) : t->nk;
+}
+
 static atn_idx tile_rows(atn_idx cols)
 {
     return ATN_MAX(1, ATN_MIN(TILE / ATN_MAX(cols, 1), (atn_idx)ROWS_MOST));
@@ -262,7 +268,7 @@ static void finish(const job *j, scratch *s, atn_idx i)
         s->den += exp(t->null_logit - s->max);
     }
     for (atn_idx l = 0; j->out->o && l < t->dv; l++)
-        j->out->o[i * t->dv + l] = s->num[l] / s->den;
+        j->out->o[i * t->dv + l] = s->den > 0 ? s->num[l] / s->den : 0;
     for (int k = 0; s->marginal[0] && k < t->keys; k++)
         for (atn_idx c = 0; c < s->seen; c++) s->marginal[k][c] /= s->den;
 }
@@ -296,17 +302,15 @@ static atn_status query(atn_ctx *cx, atn_idx i, void *state)
     const job *j = state;
     const atn_tensor *t = j->t;
     const atn_arena_mark mark = atn_arena_save(cx);
-    scratch s = {.seen = t->causal ? i + 1 : t->nk, .max = -INFINITY};
+    scratch s = {.seen = seen_by(t, i), .max = -INFINITY};
+    const atn_idx rows = ATN_MIN(tile_rows(slab_cols(t, t->nk)), t->nk);
     atn_status st = ATN_OK;
-    atn_idx rows;
 
     s.cols = slab_cols(t, s.seen);
-    rows = tile_rows(s.cols);
     ATN_TRY(take(cx, j, &s));
     for (atn_idx l = 0; l < t->dv; l++) s.num[l] = 0;
     for (int k = 0; j->out->marginal && k < t->keys; k++)
         s.marginal[k] = j->out->marginal + (k * t->nq + i) * t->nk;
-    rows = ATN_MIN(rows, ATN_MIN(tile_rows(slab_cols(t, t->nk)), t->nk));
     do {
         begin_slab(j, &s, i);
         for (atn_idx from = 0; from < s.seen; from += rows)
@@ -379,7 +383,8 @@ double atn_tensor_exact_flops(const atn_tensor *t)
     double tuples = 0;
 
     if (t->causal)
-        for (atn_idx i = 1; i <= t->nq; i++) tuples += pow((double)i, t->keys);
+        for (atn_idx i = 0; i < t->nq; i++)
+            tuples += pow((double)seen_by(t, i), t->keys);
     else
         tuples = (double)t->nq * pow((double)t->nk, t->keys);
     return 2 * tuples * (double)(t->d + t->dv);

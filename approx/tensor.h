@@ -3,7 +3,7 @@
  * Math    order k has k - 1 key and value tensors K^t (nk, d), V^t (nk, dv):
  *             z_i(j..) = s sum_l Q_il prod_t K^t_{j_t l},   P_i = softmax over tuples,
  *             o_il = sum_{j..} P_i(j..) prod_t V^t_{j_t l}.
- *         Order 2 is attention as usual. Causal: all j_t <= i. A null tuple of logit z0
+ *         Order 2 is attention as usual. Causal: all j_t <= i + offset. A null tuple of logit z0
  *         and value 0 adds e^z0 to the denominator.
  *         Features: with the polynomial of Taylor of degree g in place of e^z,
  *             num_i = sum_r c_r q_i^r prod_t (sum_j k^t_j^r v^t_j),
@@ -33,7 +33,8 @@ typedef struct atn_tensor {
     atn_idx nq, nk, d, dv;
     atn_reals q, k[ATN_TENSOR_KEYS_MOST], v[ATN_TENSOR_KEYS_MOST]; /* of one width */
     double scale; /* s; the usual one is 1 / d */
-    bool causal;  /* nq = nk */
+    bool causal;  /* query i sees keys up to offset + i */
+    atn_idx offset;
     bool has_null;
     double null_logit;
 } atn_tensor;
@@ -56,7 +57,7 @@ double atn_tensor_bound(const atn_tensor *t);
 double atn_tensor_exact_bytes(const atn_ctx *cx, const atn_tensor *t);
 double atn_tensor_exact_flops(const atn_tensor *t);
 
-/* o [nq, dv] by features, in double; *vanished (may be NULL) counts rows whose
+/* o [nq, dv] by features, in double; causal: offset 0, nq = nk; *vanished (may be NULL) counts rows whose
  * denominator is below 1e-12 of the sum of its absolute parts; a denominator of 0 gives
  * 0. */
 atn_status atn_tensor_features(atn_ctx *cx, const atn_tensor *t, int degree, double *o,

@@ -273,6 +273,7 @@ atn_status atn_tensor_features(atn_ctx *cx, const atn_tensor *t, int degree, dou
     int64_t counted = 0;
     atn_status st = ATN_OK;
 
+    ATN_ASSERT(!t->causal || (t->offset == 0 && t->nq == t->nk));
     ATN_ASSERT(degree >= 0 && degree <= ATN_DEGREE_MOST && t->d <= ATN_MONOMIALS_WIDE);
     j.per_group = ceil(ceil(j.features / GROUPS) / R) * R;
     ATN_TRY(prepare(cx, &j));

@@ -242,7 +242,7 @@ void atn_class_matrix(const atn_head *h, const atn_labels *l, const atn_edge_wan
 
 /* ---- features ---- */
 
-double atn_features_bytes(const atn_head *h, atn_idx d)
+double atn_homophily_bytes(const atn_head *h, atn_idx d)
 {
     return (double)h->nk * (8 * (double)d + 12) + 8 * (double)d;
 }

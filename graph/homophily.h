@@ -71,7 +71,7 @@ typedef struct atn_features {
 /* x (nk, d); arena memory. `centred`: unit vectors of x - mean. */
 atn_status atn_features_make(atn_ctx *cx, const atn_head *h, atn_cmat x, bool centred,
                              atn_features *f) ATN_WARN_UNUSED;
-double atn_features_bytes(const atn_head *h, atn_idx d);
+double atn_homophily_bytes(const atn_head *h, atn_idx d);
 
 typedef struct atn_feature_homophily {
     double cosine, null;               /* with self edges */

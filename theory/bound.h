@@ -61,7 +61,8 @@ typedef struct atn_bound {
 #include "theory/bounds.def"
 #undef ATN_BOUND
 
-extern const atn_bound *const atn_bound_table[]; /* in the order of bounds.def, NULL ends */
+extern const atn_bound
+    *const atn_bound_table[]; /* in the order of bounds.def, NULL ends */
 const atn_bound *atn_bound_find(const char *id); /* by id or label (the first); NULL */
 
 /* The predicted side, NAN where the assumption does not hold or a quantity is outside of

@@ -42,7 +42,7 @@ int atn_taylor_degree(double x, double eps, bool even)
 
 /* ---- the best polynomial ---- */
 
-enum { POINTS = ATN_BEST_DEGREE_MOST + 2, GRID = 12, ROUNDS = 60 };
+enum { POINTS = ATN_BEST_DEGREE_MOST + 2, GRID = 8, ROUNDS = 60 };
 
 typedef struct reference {
     int n;    /* degree + 2 */
@@ -59,11 +59,11 @@ static void level(reference *r)
     double top = -INFINITY, sum = 0, total = 0;
 
     for (int i = 0; i < r->n; i++) {
-        double log_l = 0;
+        double apart = 1; /* at most 4^254 */
 
         for (int j = 0; j < r->n; j++)
-            if (j != i) log_l -= log(fabs(r->at[i] - r->at[j]) / unit);
-        r->weight[i] = log_l + r->at[i];
+            if (j != i) apart *= (r->at[i] - r->at[j]) / unit;
+        r->weight[i] = r->at[i] - log(fabs(apart));
         top = fmax(top, r->weight[i]);
     }
     for (int i = 0; i < r->n; i++) {
@@ -95,13 +95,13 @@ static double error_at(const reference *r, double x)
 }
 
 /* The largest |error| between lo and hi, where it has one peak; x of it. */
-static double peak(const reference *r, double lo, double hi, double *most)
+static double peak(const reference *r, double lo, double hi, int steps, double *most)
 {
     const double golden = 0.6180339887498949;
     double a = hi - golden * (hi - lo), b = lo + golden * (hi - lo);
     double fa = fabs(error_at(r, a)), fb = fabs(error_at(r, b));
 
-    for (int k = 0; k < 40; k++) {
+    for (int k = 0; k < steps; k++) {
         if (fa >= fb) {
             hi = b, b = a, fb = fa;
             a = hi - golden * (hi - lo);
@@ -128,7 +128,7 @@ static double grid_at(const reference *r, int k)
 
 /* One place in each run of errors of one sign becomes the next reference. False where
  * there are not as many runs as there have to be: rounding has won. */
-static bool exchange(const reference *r, double next[POINTS], double *most)
+static bool exchange(const reference *r, int steps, double next[POINTS], double *most)
 {
     const int last = (r->n + 1) * GRID;
     int run = -1, best = 0;
@@ -145,7 +145,7 @@ static bool exchange(const reference *r, double next[POINTS], double *most)
             const double hi = best + 1 < last ? grid_at(r, best + 1) : r->x;
             double high;
 
-            next[run] = peak(r, lo, hi, &high);
+            next[run] = peak(r, lo, hi, steps, &high);
             if (top > high) {
                 next[run] = best < last ? grid_at(r, best) : r->x;
                 high = top;
@@ -163,72 +163,130 @@ static bool exchange(const reference *r, double next[POINTS], double *most)
     return run == r->n - 1;
 }
 
-/* The least error lies between low and high; stops as soon as eps does not (0: as soon
- * as they agree). */
-static void bracket(int degree, double x, double eps, double *low, double *high)
+/* n points with the angles of those that there are, for another degree. */
+static void spread(reference *r, int n)
 {
-    const double pi = 3.14159265358979323846;
-    double next[POINTS];
-    reference r = {.n = degree + 2, .x = x};
+    double angle[POINTS];
 
-    for (int i = 0; i < r.n; i++) r.at[i] = -x * cos(pi * i / (r.n - 1));
+    for (int i = 0; i < n; i++) {
+        const double u = (double)i * (r->n - 1) / (n - 1);
+        const int k = u < r->n - 2 ? (int)u : r->n - 2;
+        const double lo = acos(fmax(-1, -r->at[k] / r->x));
+        const double hi = acos(fmax(-1, -r->at[k + 1] / r->x));
+
+        angle[i] = lo + (hi - lo) * (u - k);
+    }
+    r->n = n;
+    for (int i = 0; i < n; i++) r->at[i] = -r->x * cos(angle[i]);
+}
+
+/* The least error lies between low and high, which come to agree to `near`. False where
+ * rounding has won before. */
+static bool settle(reference *r, double near, double *low, double *high)
+{
+    double next[POINTS];
+
     *low = 0;
     *high = INFINITY;
     for (int round = 0; round < ROUNDS; round++) {
         double most;
 
-        level(&r);
-        *low = fmax(*low, r.error);
-        if (eps > 0 && *low > eps) return;
-        if (!exchange(&r, next, &most)) return;
+        level(r);
+        *low = fmax(*low, r->error);
+        if (!exchange(r, near < 0.01 ? 40 : 10, next, &most)) return false;
         *high = fmin(*high, most);
-        if ((eps > 0 && *high <= eps) || *high <= *low * (1 + 1e-9)) return;
-        for (int i = 0; i < r.n; i++) {
-            if (i > 0 && !(next[i] > next[i - 1])) return;
-            r.at[i] = next[i];
+        for (int i = 0; i < r->n; i++) {
+            if (i > 0 && !(next[i] > next[i - 1])) return false;
+            r->at[i] = next[i];
         }
+        if (*high <= *low * (1 + near)) return true;
     }
+    return false;
 }
 
-double atn_best_error(int degree, double x)
+/* 1 = the error is eps at most, 0 = it is not, -1 = rounding hides it. */
+static int is_enough(reference *r, double eps)
 {
     double low, high;
 
-    if (!(x >= 0) || degree < 0 || degree > ATN_BEST_DEGREE_MOST || x > ATN_BEST_X_MOST)
-        return NAN;
-    if (x == 0) return 0;
-    bracket(degree, x, 0, &low, &high);
-    return low;
-}
-
-static bool is_enough(int degree, double x, double eps)
-{
-    double low, high;
-
-    bracket(degree, x, eps, &low, &high);
+    if (!settle(r, 0.02, &low, &high)) return -1;
+    if (low <= eps && high > eps && !settle(r, 1e-9, &low, &high)) return -1;
     return low <= eps;
+}
+
+/* Raises the degree until it is enough; false beyond the limits. */
+static bool raise(reference *r, double eps)
+{
+    int enough;
+
+    while ((enough = is_enough(r, eps)) == 0) {
+        if (r->n == POINTS) return false;
+        spread(r, r->n + 1);
+    }
+    return enough > 0;
+}
+
+/* The smallest degree above 0 that is enough on [-x, x], by way of shorter intervals:
+ * points that suit one are a good start for the next, and far from it no start is good,
+ * for e^2x is beyond rounding. */
+static bool walk(reference *r, double x, double eps)
+{
+    *r = (reference){.n = 3, .x = fmin(x, 0.5)};
+    r->at[0] = -r->x;
+    r->at[2] = r->x;
+    while (raise(r, eps)) {
+        const double f = fmin(1.2, x / r->x);
+
+        if (r->x >= x) return true;
+        for (int i = 0; i < r->n; i++) r->at[i] *= f;
+        r->x = f < 1.2 ? x : r->x * f;
+        r->at[0] = fmax(r->at[0], -r->x);
+        r->at[r->n - 1] = fmin(r->at[r->n - 1], r->x);
+    }
+    return false;
+}
+
+void atn_best_degrees(double x, const double *eps, int n, int *degree)
+{
+    reference r = {.n = 0};
+    bool found = x >= 0 && x <= ATN_BEST_X_MOST;
+
+    for (int i = 0; i < n; i++) {
+        if (found && tanh(x) <= eps[i]) {
+            degree[i] = 0;
+            continue;
+        }
+        found = found && eps[i] > 0;
+        if (found) found = r.n == 0 ? walk(&r, x, eps[i]) : raise(&r, eps[i]);
+        degree[i] = found ? r.n - 2 : -1;
+    }
 }
 
 int atn_best_degree(double x, double eps)
 {
-    int low = -1, high = 1;
+    int degree;
 
-    if (!(x >= 0) || !(eps > 0) || x > ATN_BEST_X_MOST) return -1;
-    if (x == 0 || tanh(x) <= eps) return 0;
-    while (!is_enough(high, x, eps)) {
-        if (high == ATN_BEST_DEGREE_MOST) return -1;
-        low = high;
-        high = high * 2 < ATN_BEST_DEGREE_MOST ? high * 2 : ATN_BEST_DEGREE_MOST;
-    }
-    while (high - low > 1) {
-        const int mid = low + (high - low) / 2;
+    atn_best_degrees(x, &eps, 1, &degree);
+    return degree;
+}
 
-        if (is_enough(mid, x, eps))
-            high = mid;
-        else
-            low = mid;
+double atn_best_error(int degree, double x)
+{
+    reference r;
+    double low = 0, high = INFINITY;
+
+    if (!(x >= 0) || degree < 0 || degree > ATN_BEST_DEGREE_MOST || x > ATN_BEST_X_MOST)
+        return NAN;
+    if (degree == 0) return tanh(x);
+    if (x == 0) return 0;
+    if (!walk(&r, x, 0.1)) return NAN;
+    while (r.n != degree + 2) {
+        spread(&r, r.n + (r.n < degree + 2 ? 1 : -1));
+        if (!settle(&r, 0.02, &low, &high)) return NAN;
+        if (low > 1 - 1e-10)
+            return low; /* and less of a degree leaves no more than 1 */
     }
-    return high;
+    return settle(&r, 1e-9, &low, &high) ? low : NAN;
 }
 
 double atn_polynomial_features(double d, int degree)

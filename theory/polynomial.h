@@ -22,12 +22,15 @@ enum { ATN_BEST_DEGREE_MOST = 254, ATN_TAYLOR_DEGREE_MOST = 1000000 };
 #define ATN_BEST_X_MOST 200.0
 
 double atn_taylor_error(int degree, double x); /* INFINITY beyond its range */
-double atn_best_error(int degree, double x);   /* NAN beyond its limits */
+double atn_best_error(int degree, double x);   /* NAN beyond its limits,
+                                                  or where rounding hides it */
 
 /* The smallest degree with an error of eps < 1 at most; even: among the even ones, which
  * have no real zero. -1 = beyond the limits. */
 int atn_taylor_degree(double x, double eps, bool even);
 int atn_best_degree(double x, double eps);
+/* Of several, descending, for the price of one. */
+void atn_best_degrees(double x, const double *eps, int n, int *degree);
 
 /* C(d + g, g), INFINITY where it is beyond double. */
 double atn_polynomial_features(double d, int degree);

@@ -15,8 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "viz/axes.h"
 #include "viz/palette.h"
-#include "viz/plot.h"
 
 extern const atn_figure atn_figure_pareto;
 
@@ -25,12 +25,10 @@ typedef struct pareto_params {
     bool names;
 } pareto_params;
 
-enum { AUTO, LINEAR, LOG };
-
 static const atn_param params[] = {
-    ATN_PARAM_CHOICE(pareto_params, x_axis, AUTO, "auto|linear|log",
+    ATN_PARAM_CHOICE(pareto_params, x_axis, ATN_AXIS_AUTO, "auto|linear|log",
                      "auto: log where the largest value is thirty times the least"),
-    ATN_PARAM_CHOICE(pareto_params, y_axis, AUTO, "auto|linear|log",
+    ATN_PARAM_CHOICE(pareto_params, y_axis, ATN_AXIS_AUTO, "auto|linear|log",
                      "auto: log where the largest value is thirty times the least"),
     ATN_PARAM_BOOL(pareto_params, names, 1, "methods are named beside their points"),
     ATN_PARAM_END,
@@ -38,7 +36,6 @@ static const atn_param params[] = {
 
 enum { POINTS_MOST = 4096 };
 static const double NAME_SIZE = 0.78; /* of the font */
-static const double NOTHING = 1e-5;   /* of the largest: errors of rounding */
 
 typedef struct box {
     double x0, y0, x1, y1;
@@ -54,7 +51,7 @@ typedef struct point {
 typedef struct plot {
     const atn_table *t;
     int x, y, method, family, budget, front;
-    bool x_log, y_log;
+    atn_axis x_axis, y_axis;
     point *at;
     int n;
     atn_series families;
@@ -195,100 +192,39 @@ done:
     return st;
 }
 
-static double shown(bool log, double v)
+/* The axis of one column of the points. */
+static atn_status find_axis(atn_ctx *cx, const plot *p, bool x, int asked,
+                            atn_axis *out)
 {
-    return log ? log10(v) : v;
-}
+    const atn_arena_mark mark = atn_arena_save(cx);
+    atn_status st = ATN_OK;
+    double *v = NULL;
 
-/* The range of one axis, and whether it is drawn by its logarithm. */
-static void find_axis(const plot *p, bool x, int asked, bool *log, double *lo,
-                      double *hi)
-{
-    double least = INFINITY, most = -INFINITY, positive = INFINITY, margin;
-
-    for (int i = 0; i < p->n; i++) most = fmax(most, x ? p->at[i].x : p->at[i].y);
-    for (int i = 0; i < p->n; i++) {
-        const double v = x ? p->at[i].x : p->at[i].y;
-
-        least = fmin(least, v);
-        if (v > NOTHING * most) positive = fmin(positive, v);
-    }
-    *log = positive < INFINITY && asked != LINEAR &&
-           (asked == LOG || most > 30 * positive);
-    /* nothing stands at the edge of a logarithm, a factor below all else */
-    if (*log && least < positive) least = positive / 3;
-    *lo = *log ? log10(least) : fmin(least, 0);
-    *hi = *log ? log10(most) : most;
-    if (*hi <= *lo) *hi = *lo + 1;
-    margin = 0.04 * (*hi - *lo);
-    if (*log) *lo -= margin;
-    *hi += margin;
+    ATN_TAKE(v, p->n);
+    for (int i = 0; i < p->n; i++) v[i] = x ? p->at[i].x : p->at[i].y;
+    *out = atn_axis_of(v, p->n, asked, true);
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
 }
 
 static double px_of(const plot *p, const atn_plot_area *a, double x)
 {
-    const double v = p->x_log && x <= 0 ? a->x0 : shown(p->x_log, x);
-
-    return atn_plot_px(a, ATN_MAX(v, a->x0));
+    return atn_plot_px(a, atn_axis_place(&p->x_axis, x));
 }
 
 static double py_of(const plot *p, const atn_plot_area *a, double y)
 {
-    const double v = p->y_log && y <= 0 ? a->y0 : shown(p->y_log, y);
-
-    return atn_plot_py(a, ATN_MAX(v, a->y0));
+    return atn_plot_py(a, atn_axis_place(&p->y_axis, y));
 }
 
-/* Round values between the ends of an axis; of a logarithm 1, 2, 5 times powers of ten,
- * of a long one powers alone. */
-static int ticks_of(bool log, double lo, double hi, double ticks[16])
+static void draw_axes(atn_canvas *c, const plot *p, atn_plot_area *a)
 {
-    static const double steps[] = {1, 2, 5};
-    const int used = hi - lo < 2 ? 3 : 1;
-    int n = 0;
+    char x[160], y[160];
 
-    if (!log) return atn_nice_ticks(lo, hi, 5, ticks);
-    for (int e = (int)floor(lo); e <= (int)ceil(hi) && n < 16; e++)
-        for (int k = 0; k < used && n < 16; k++) {
-            const double v = steps[k] * pow(10, e);
-
-            if (log10(v) >= lo && log10(v) <= hi) ticks[n++] = v;
-        }
-    return n;
-}
-
-static void draw_axes(atn_canvas *c, const plot *p, const atn_plot_area *a)
-{
-    double ticks[16];
-    char text[160];
-    int n = ticks_of(p->y_log, a->y0, a->y1, ticks);
-
-    for (int i = 0; i < n; i++) {
-        const double y = py_of(p, a, ticks[i]);
-
-        atn_canvas_grey(c, 0.9);
-        atn_canvas_line(c, a->x, y, a->x + a->w, y, 0.4);
-        atn_canvas_grey(c, 0);
-        atn_number_label(ticks[i], text);
-        atn_canvas_text(c, a->x - c->font * 0.4, y, ATN_RIGHT, 0.85, 0, 0, text);
-    }
-    n = ticks_of(p->x_log, a->x0, a->x1, ticks);
-    for (int i = 0; i < n; i++) {
-        const double x = px_of(p, a, ticks[i]);
-
-        atn_canvas_grey(c, 0.9);
-        atn_canvas_line(c, x, a->y, x, a->y + a->h, 0.4);
-        atn_canvas_grey(c, 0);
-        atn_number_label(ticks[i], text);
-        atn_canvas_text(c, x, a->y + a->h + c->font * 0.8, ATN_CENTRE, 0.85, 0, 0,
-                        text);
-    }
-    atn_canvas_frame(c, a->x, a->y, a->w, a->h);
-    atn_col_label(p->t, p->x, text, sizeof text);
-    atn_canvas_text(c, a->x + a->w / 2, a->y + a->h + c->font * 2.2, ATN_CENTRE, 1, 0,
-                    a->w, text);
-    atn_col_label(p->t, p->y, text, sizeof text);
-    atn_canvas_text(c, c->font * 0.9, a->y + a->h / 2, ATN_CENTRE, 1, -90, a->h, text);
+    atn_col_label(p->t, p->x, x, sizeof x);
+    atn_col_label(p->t, p->y, y, sizeof y);
+    atn_axes_draw(c, a, &p->x_axis, &p->y_axis, x, y);
 }
 
 /* ---- points, front, names ---- */
@@ -456,8 +392,8 @@ static atn_status draw(atn_ctx *cx, atn_canvas *c, const atn_table *t, const voi
     ATN_TRY(atn_plot_begin(cx, c, t, &p.families, &a));
     a.h -= c->font * 1.4; /* the line below */
     ATN_TRY(atn_canvas_fits(cx, c, a.w, a.h));
-    find_axis(&p, true, asked->x_axis, &p.x_log, &a.x0, &a.x1);
-    find_axis(&p, false, asked->y_axis, &p.y_log, &a.y0, &a.y1);
+    ATN_TRY(find_axis(cx, &p, true, asked->x_axis, &p.x_axis));
+    ATN_TRY(find_axis(cx, &p, false, asked->y_axis, &p.y_axis));
     (void)atn_figure_heading(c, t, &with, 1);
     draw_axes(c, &p, &a);
     draw_front(c, &p, &a);

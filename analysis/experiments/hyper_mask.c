@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "approx/grouping.h"
 #include "approx/plane_hash.h"
 #include "core/rng.h"
 

@@ -204,6 +204,9 @@ static void copy_values(const header *h, const struct descr *d,
 {
     const atn_dtype type = d->size == 8 ? ATN_F64 : d->size == 2 ? ATN_F16 : ATN_F32;
 
+    for (atn_idx i = 0; out->f64 && i < out->count; i++)
+        memcpy(&out->f64[i], data + (size_t)source_index(h, i) * d->size, d->size);
+    if (out->f64) return;
     if (d->is_float && !h->fortran) {
         atn_widen(data, type, out->count, out->f32);
         return;
@@ -218,7 +221,7 @@ static void copy_values(const header *h, const struct descr *d,
     }
 }
 
-atn_status atn_npy_load(atn_ctx *cx, const char *path, atn_npy *out)
+static atn_status load(atn_ctx *cx, const char *path, bool wide, atn_npy *out)
 {
     atn_status st = ATN_OK;
     atn_map m = {NULL, 0};
@@ -248,7 +251,9 @@ atn_status atn_npy_load(atn_ctx *cx, const char *path, atn_npy *out)
             ATN_DATA,
             "%s: the shape needs %lld values of %zu bytes, the file holds %zu bytes",
             path, (long long)out->count, d->size, m.size - h.data_at);
-    if (d->is_float)
+    if (d->is_float && d->size == 8 && wide)
+        ATN_NEW(out->f64, out->count);
+    else if (d->is_float)
         ATN_NEW(out->f32, out->count);
     else
         ATN_NEW(out->i64, out->count);
@@ -259,15 +264,32 @@ done:
     return st;
 }
 
+atn_status atn_npy_load(atn_ctx *cx, const char *path, atn_npy *out)
+{
+    return load(cx, path, false, out);
+}
+
+atn_status atn_npy_load_wide(atn_ctx *cx, const char *path, atn_npy *out)
+{
+    return load(cx, path, true, out);
+}
+
 void atn_npy_release(atn_ctx *cx, atn_npy *a)
 {
     atn_free(cx, a->f32);
+    atn_free(cx, a->f64);
     atn_free(cx, a->i64);
     *a = (atn_npy){0};
 }
 
-atn_status atn_npy_save_f32(atn_ctx *cx, const char *path, const float *data, int rank,
-                            const atn_idx *shape, bool force)
+typedef struct numbers {
+    const void *data;
+    size_t size; /* of one */
+    int rank;
+    const atn_idx *shape;
+} numbers;
+
+static atn_status save(atn_ctx *cx, const char *path, const numbers *x, bool force)
 {
     atn_status st = ATN_OK;
     atn_out out = {NULL, NULL, NULL};
@@ -275,16 +297,17 @@ atn_status atn_npy_save_f32(atn_ctx *cx, const char *path, const float *data, in
     size_t used = 0, total;
     atn_idx count = 1;
 
-    ATN_ASSERT(rank >= 0 && rank <= RANK_MAX);
-    for (int r = 0; r < rank; r++) {
-        if (!atn_mul(count, shape[r], &count))
+    ATN_ASSERT(x->rank >= 0 && x->rank <= RANK_MAX);
+    for (int r = 0; r < x->rank; r++) {
+        if (!atn_mul(count, x->shape[r], &count))
             ATN_FAIL(ATN_MEMORY, "%s: the product of the shape overflows", path);
         used += (size_t)snprintf(shape_text + used, sizeof shape_text - used, "%lld,%s",
-                                 (long long)shape[r], r + 1 < rank ? " " : "");
+                                 (long long)x->shape[r], r + 1 < x->rank ? " " : "");
     }
-    if (rank > 1) shape_text[used - 1] = '\0';
+    if (x->rank > 1) shape_text[used - 1] = '\0';
     snprintf(dict, sizeof dict,
-             "{'descr': '<f4', 'fortran_order': False, 'shape': (%s), }", shape_text);
+             "{'descr': '<f%d', 'fortran_order': False, 'shape': (%s), }", (int)x->size,
+             shape_text);
     total = (10 + strlen(dict) + 1 + 63) / 64 * 64;
     ATN_TRY(atn_out_open(cx, path, force, &out));
     fputs("\x93NUMPY", out.file);
@@ -293,10 +316,22 @@ atn_status atn_npy_save_f32(atn_ctx *cx, const char *path, const float *data, in
     fputc((int)((total - 10) & 0xff), out.file);
     fputc((int)((total - 10) >> 8), out.file);
     fprintf(out.file, "%-*s\n", (int)(total - 11), dict);
-    if (fwrite(data, sizeof *data, (size_t)count, out.file) != (size_t)count)
+    if (fwrite(x->data, x->size, (size_t)count, out.file) != (size_t)count)
         ATN_FAIL(ATN_IO, "%s: cannot be written (is the disk full?)", path);
     ATN_TRY(atn_out_commit(cx, &out));
 done:
     atn_out_abort(cx, &out);
     return st;
+}
+
+atn_status atn_npy_save_f32(atn_ctx *cx, const char *path, const float *data, int rank,
+                            const atn_idx *shape, bool force)
+{
+    return save(cx, path, &(numbers){data, sizeof *data, rank, shape}, force);
+}
+
+atn_status atn_npy_save_f64(atn_ctx *cx, const char *path, const double *data, int rank,
+                            const atn_idx *shape, bool force)
+{
+    return save(cx, path, &(numbers){data, sizeof *data, rank, shape}, force);
 }

@@ -14,13 +14,20 @@ typedef struct atn_npy {
     int rank;
     atn_idx shape[8];
     atn_idx count;
-    bool is_float; /* f32 holds the values; else i64 does */
+    bool is_float; /* f32 (or f64) holds the values; else i64 does */
     float *f32;    /* heap, owned; floats of every width become float32 */
+    double *f64;   /* those of '<f8' instead, where they were asked for */
     int64_t *i64;
 } atn_npy;
 
 atn_status atn_npy_load(atn_ctx *cx, const char *path, atn_npy *out) ATN_WARN_UNUSED;
+/* The same, but '<f8' stays double. */
+atn_status atn_npy_load_wide(atn_ctx *cx, const char *path,
+                             atn_npy *out) ATN_WARN_UNUSED;
 void atn_npy_release(atn_ctx *cx, atn_npy *a);
 /* Atomic; '<f4'. */
 atn_status atn_npy_save_f32(atn_ctx *cx, const char *path, const float *data, int rank,
+                            const atn_idx *shape, bool force) ATN_WARN_UNUSED;
+/* The same in '<f8'. */
+atn_status atn_npy_save_f64(atn_ctx *cx, const char *path, const double *data, int rank,
                             const atn_idx *shape, bool force) ATN_WARN_UNUSED;

@@ -598,6 +598,135 @@ static void given_gates(atn_ctx *cx)
     close_kinds(cx, &s);
 }
 
+/* ---- temperatures, masks ---- */
+
+static const int warmed[] = {KIND_SINK, KIND_ALIBI, KIND_WINDOW, KIND_FULL,
+                             KIND_DECODE};
+enum { WARMED = sizeof warmed / sizeof *warmed };
+
+/* Mean over the rows of the entropy of P^t, shared out over the keys. */
+static double entropy_at(const kind_layer *l, atn_idx h, double t)
+{
+    const atn_head *a = &l->head[h];
+    double all = 0, rows = 0;
+
+    for (atn_idx i = 0; i < a->nq; i++) {
+        double logit[KIND_N], p[KIND_N], sum = 0, entropy = 0;
+        bool sees[KIND_N];
+
+        if (kind_row(a, i, logit, p, sees) == 0) continue;
+        for (atn_idx j = 0; j < a->nk; j++) sum += sees[j] ? pow(p[j], t) : 0;
+        for (atn_idx j = 0; j < a->nk; j++)
+            if (sees[j] && p[j] > 0)
+                entropy -= pow(p[j], t) / sum * log(pow(p[j], t) / sum);
+        all += entropy;
+        rows++;
+    }
+    return all / rows;
+}
+
+/* Twice the logits are those of a capture with twice the scale, slope, cap and sink. */
+static void temperatures(atn_ctx *cx)
+{
+    const atn_approx_opts sweep = {.methods = "window:window=5,topk",
+                                   .budgets = "k=3",
+                                   .sweep = "temperature=.5,2,1"};
+    const atn_approx_opts plain = {
+        .methods = "window:window=5,topk", .budgets = "k=3", .matrix = true};
+    atn_table *t = NULL, *u = NULL;
+    atn_approx *a = NULL, *b = NULL;
+    setting s, hot;
+    int from;
+
+    open_kinds(cx, "approx_warm", warmed, WARMED, WITH_W_O, NULL, &s);
+    memset(&hot, 0, sizeof hot);
+    for (int i = 0; i < WARMED; i++) {
+        hot.l[i] = make_kind(warmed[i], (uint64_t)(i + 1));
+        hot.l[i]->p.scale *= 2;
+        hot.l[i]->p.sight.softcap *= 2;
+        for (int h = 0; h < KIND_HEADS; h++) {
+            hot.l[i]->sink[h] *= 2;
+            hot.l[i]->slope[h] *= 2;
+        }
+    }
+    hot.c = kind_capture(cx, "approx_hot", hot.l, WARMED, WITH_W_O, NULL, NULL, NULL);
+    CHECK_OK(atn_select(cx, hot.c, &(atn_select_args){0}, &hot.sel));
+    CHECK_OK(atn_approx_run(cx, s.c, &s.sel, &sweep, &a));
+    CHECK_OK(atn_approx_table(cx, a, ATN_KEYS_HEAD, &t));
+    CHECK_OK(atn_approx_run(cx, hot.c, &hot.sel, &plain, &b));
+    CHECK_OK(atn_approx_table(cx, b, ATN_KEYS_HEAD, &u));
+    from = atn_table_find_col(t, "retained_mass_mean");
+    CHECK_EQ(atn_table_rows(t), 3 * atn_table_rows(u));
+    CHECK_EQ(atn_table_find_col(u, "temperature"), -1);
+    for (atn_idx r = 0; r < atn_table_rows(t); r++) {
+        const double at = cell(t, r, "temperature");
+        const kind_layer *l = s.l[(int)cell(t, r, "layer")];
+        const atn_idx same = r / 6 * 2 + r % 2;
+
+        CHECK_NEAR(cell(t, r, "row_entropy_mean_nats"),
+                   entropy_at(l, (atn_idx)cell(t, r, "head"), at), 1e-5);
+        CHECK(at == (r % 6 < 2 ? .5 : r % 6 < 4 ? 2 : 1));
+        for (int c = from; at == 2 && c < atn_table_cols(t); c++) {
+            const double x = atn_table_get_f64(t, r, c);
+            const double y = atn_table_get_f64(u, same, c - 1);
+
+            if (atn_table_col_type(t, c) != ATN_COL_F64) continue;
+            if (!(x == y || (isnan(x) && isnan(y))))
+                fail_msg("row %d, %s: %.9g, wanted %.9g", (int)r,
+                         atn_table_col_name(t, c), x, y);
+        }
+    }
+    atn_table_destroy(cx, t);
+    atn_table_destroy(cx, u);
+    atn_approx_destroy(cx, a);
+    atn_approx_destroy(cx, b);
+    close_kinds(cx, &s);
+    close_kinds(cx, &hot);
+}
+
+/* Without a mask every row sees all keys but padding. */
+static void masks_taken_off(atn_ctx *cx)
+{
+    const atn_approx_opts o = {.methods = "topk:k=3", .unmasked = true};
+    atn_approx *a = NULL;
+    atn_table *t = NULL;
+    setting s;
+
+    open_kinds(cx, "approx_unmasked", kinds, LAYERS, WITH_W_O, NULL, &s);
+    CHECK_OK(atn_approx_run(cx, s.c, &s.sel, &o, &a));
+    CHECK_OK(atn_approx_table(cx, a, ATN_KEYS_HEAD, &t));
+    for (atn_idx r = 0; r < atn_table_rows(t); r++) {
+        const kind_layer *l = s.l[(int)cell(t, r, "layer")];
+        const atn_sight *sight = &l->p.sight;
+        const double nk = (double)(sight->key_last - sight->key_first);
+
+        CHECK(isnan(cell(t, r, "density_causal")));
+        CHECK(text(t, r, "lookahead") == NULL);
+        CHECK_NEAR(cell(t, r, "density_mean"), fmin(3, nk) / nk, 1e-12);
+        CHECK_NEAR(cell(t, r, "density_full"), fmin(3, nk) / nk, 1e-12);
+    }
+    atn_table_destroy(cx, t);
+    atn_approx_destroy(cx, a);
+    close_kinds(cx, &s);
+}
+
+/* Weights alone have no logits, and their mask is in them. */
+static void of_weights_alone(atn_ctx *cx)
+{
+    const int weights = KIND_WEIGHTS;
+    atn_approx_opts o = {.methods = "topk:k=3", .sweep = "temperature=1:2"};
+    atn_approx *a = NULL;
+    setting s;
+
+    open_kinds(cx, "approx_weights", &weights, 1, 0, NULL, &s);
+    CHECK_FAILS(atn_approx_run(cx, s.c, &s.sel, &o, &a), ATN_DATA,
+                "no logits to multiply");
+    o.sweep = NULL;
+    o.unmasked = true;
+    CHECK_FAILS(atn_approx_run(cx, s.c, &s.sel, &o, &a), ATN_DATA, "with the mask in");
+    close_kinds(cx, &s);
+}
+
 static void run_without(const atn_approx_opts *o, const setting *s)
 {
     atn_status st = ATN_MEMORY;
@@ -631,6 +760,9 @@ static void without_memory(atn_ctx *cx)
                  check_scratch(i ? "approx_memory_b" : "approx_memory_a"));
     open_kinds(cx, "approx_memory", kinds, 1, WITH_W_O, "0", &s);
     run_without(&o, &s);
+    o.sweep = "temperature=1:2";
+    run_without(&o, &s);
+    o.sweep = NULL;
     o.methods = "reformer:bucket=2,n_hashes=2";
     o.budgets = "60%";
     o.force = true;
@@ -670,6 +802,8 @@ static void stated_memory(atn_ctx *cx)
         {.methods = "all"},
         {.methods = "all", .budgets = "20%,k=3"},
         {.methods = "all", .budgets = "50%", .dump = dump},
+        {.methods = "all", .sweep = "temperature=.5:4"},
+        {.methods = "all", .sweep = "budget=2:8", .unmasked = true},
     };
     setting s;
 
@@ -685,4 +819,6 @@ CHECK_MAIN({"every layer", every_layer}, {"means", means}, {"the front", the_fro
            {"what keeps nothing", what_keeps_nothing},
            {"nothing by halves", nothing_by_halves}, {"less than all", less_than_all},
            {"a sample", a_sample}, {"a dump", a_dump}, {"given gates", given_gates},
-           {"without memory", without_memory}, {"stated memory", stated_memory})
+           {"temperatures", temperatures}, {"masks taken off", masks_taken_off},
+           {"of weights alone", of_weights_alone}, {"without memory", without_memory},
+           {"stated memory", stated_memory})

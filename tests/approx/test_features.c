@@ -357,8 +357,7 @@ static void bytes(atn_ctx *cx)
         CHECK_OK(atn_features_plan(cx, &s.z.head[0], &s.f, 0, &p));
         atn_ctx_init(&small);
         small.threads = 2;
-        small.mem_limit =
-            (size_t)atn_features_scratch(&small, &s.z.head[0], ways[k].n) + (1 << 20);
+        small.mem_limit = (size_t)p.op.kind->bytes(&small, &s.z.head[0], p.op.state);
         CHECK_OK(p.op.kind->apply(&small, &s.z.head[0], p.op.state, o, "test"));
         atn_ctx_release(&small);
         atn_plan_release(cx, &p);

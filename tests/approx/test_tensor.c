@@ -372,6 +372,30 @@ static void long_and_large(atn_ctx *cx)
     for (int i = 0; i < N * D; i++) CHECK_NEAR(o[i], again[i], 1e-5);
 }
 
+/* The last queries of a causal head, by an offset; a query before all keys gives 0. */
+static void offsets(atn_ctx *cx)
+{
+    double all[NUMBERS], some[NUMBERS];
+    atn_tensor last;
+    scene s;
+
+    for (int keys = 1; keys < 4; keys++) {
+        random_scene(&s, 7 + 8 * keys, keys, true);
+        last = s.t;
+        CHECK(last.causal && last.nq > 2);
+        CHECK_OK(atn_tensor_exact(cx, &s.t, &(atn_tensor_out){.o = all}));
+        last.nq -= 2, last.offset = 2;
+        last.q.wide += 2 * last.d;
+        CHECK_OK(atn_tensor_exact(cx, &last, &(atn_tensor_out){.o = some}));
+        for (atn_idx i = 0; i < last.nq * last.dv; i++)
+            CHECK_NEAR(some[i], all[2 * last.dv + i], 1e-15);
+        last.nq = 3, last.offset = -1, last.has_null = false;
+        CHECK_OK(atn_tensor_exact(cx, &last, &(atn_tensor_out){.o = some}));
+        for (atn_idx l = 0; l < last.dv; l++) CHECK_NEAR(some[l], 0, 0);
+        CHECK(some[last.dv] != 0);
+    }
+}
+
 static void threads_agree(atn_ctx *cx)
 {
     double one[NUMBERS], four[NUMBERS];
@@ -434,5 +458,5 @@ CHECK_MAIN({"golden", golden}, {"error by degree", error_by_degree},
            {"features are the polynomial", features_are_the_polynomial},
            {"order of monomials", order_of_monomials},
            {"monomials in blocks", monomials_in_blocks}, {"limits", limits},
-           {"long and large", long_and_large}, {"threads agree", threads_agree},
-           {"hostile", hostile})
+           {"long and large", long_and_large}, {"offsets", offsets},
+           {"threads agree", threads_agree}, {"hostile", hostile})

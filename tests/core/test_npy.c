@@ -145,5 +145,28 @@ static void writer(atn_ctx *cx)
                 "--force");
 }
 
-CHECK_MAIN({"orders and widths", orders_and_widths}, {"bad headers", bad_headers},
-           {"not npy", not_npy}, {"writer", writer})
+/* Doubles stay doubles where they are asked for, in either order, and come back. */
+static void doubles(atn_ctx *cx)
+{
+    const double x[] = {1.0 / 3, -2, 1e-300, 4, 5e200, 6};
+    const atn_idx shape[] = {3, 2};
+    atn_npy a;
+
+    make("{'descr': '<f8', 'fortran_order': True, 'shape': (2, 3)}", x, sizeof x);
+    CHECK_OK(atn_npy_load_wide(cx, path, &a));
+    CHECK(a.is_float && !a.f32 && a.f64[0] == x[0] && a.f64[1] == 1e-300);
+    CHECK(a.f64[2] == 5e200 && a.f64[3] == -2);
+    atn_npy_release(cx, &a);
+    CHECK_OK(atn_npy_save_f64(cx, path, x, 2, shape, true));
+    CHECK_OK(atn_npy_load_wide(cx, path, &a));
+    CHECK(a.rank == 2 && a.shape[0] == 3 && a.shape[1] == 2);
+    CHECK(memcmp(a.f64, x, sizeof x) == 0);
+    atn_npy_release(cx, &a);
+    make("{'descr': '<f4', 'fortran_order': False, 'shape': (2,)}", (float[]){1, 2}, 8);
+    CHECK_OK(atn_npy_load_wide(cx, path, &a));
+    CHECK(a.f32 && !a.f64 && a.f32[1] == 2);
+    atn_npy_release(cx, &a);
+}
+
+CHECK_MAIN({"doubles", doubles}, {"orders and widths", orders_and_widths},
+           {"bad headers", bad_headers}, {"not npy", not_npy}, {"writer", writer})

@@ -6,8 +6,9 @@ make_dump D steps=2 layers=1 n=40
 attnscope import --q D/q.npy --k D/k.npy --v D/v.npy --steps -o R >/dev/null
 attnscope approx R --method window:window=8 --budget 40% --timings -q -o t.csv
 attnscope approx "$RUN" --method window --layers 0 --heads 0 -q -o u.csv
-head -qn 1 t.csv t.csv.pareto.csv t.csv.best.csv u.csv | tr ',' '\n' | sort -u >columns
-grep -qx step columns && grep -qx on_front columns && grep -qx gain columns && grep -qx plan_seconds columns
+attnscope approx "$RUN" --method window --layers 0 --heads 0 --sweep temperature=1,2 -q -o v.csv
+head -qn 1 v.csv v.csv.pareto.csv v.csv.best.csv t.csv t.csv.pareto.csv t.csv.best.csv u.csv | tr ',' '\n' | sort -u >columns
+grep -qx step columns && grep -qx temperature columns && grep -qx on_front columns && grep -qx gain columns && grep -qx plan_seconds columns
 # names of the first cells
 grep '^| `' "$page" | sed 's/^| \([^|]*\)|.*/\1/' | grep -o '`[^`]*`' | tr -d '`' | sort >described
 [ -z "$(uniq -d described)" ]
