@@ -1,15 +1,15 @@
 /* analysis/experiments/log_rank.c -- have the logarithms of the weights the rank that
- * queries and keys of length d can give them? A test of the capture itself: weights that
- * something was done to afterwards have more.
+ * queries and keys of length d can give them? A test of the capture itself: weights
+ * that something was done to afterwards have more.
  *
- * Math    theory/log_rank.c, on a rectangle that is seen whole: all of an unmasked head;
- *         of a causal one the rows from n / 2 on and the keys that the first of them
- *         sees; of a window the last w / 2 rows.
+ * Math    theory/log_rank.c, on a rectangle that is seen whole: all of an unmasked
+ *         head; of a causal one the rows from n / 2 on and the keys that the first of
+ *         them sees; of a window the last w / 2 rows.
  * Oracle  tests/analysis: one weight of a stored P doubled is found.
  * Cost    singular values of n / 2 x n / 2 a head, no vectors.
- * Limits  where the capture holds P beside q and k it is P that is looked at; with q and
- *         k alone the test says that they are of one piece and no more. P in 16 bits is
- *         rounded by more than the test allows, and left out.
+ * Limits  where the capture holds P beside q and k it is P that is looked at; with q
+ *         and k alone the test says that they are of one piece and no more. P in 16
+ *         bits is rounded by more than the test allows, and left out.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>

@@ -3,9 +3,9 @@
  *
  * Math    theory/perturbation.c. Values in bf16, fp16 and int8 with one scale a token:
  *         all rows against the largest |dv_j|. Independent errors: ROWS rows, spread
- *         evenly, `trials` draws of uniform errors of width 1. y = sum p_j u_j has E y^2
- *         = S2 / 12, E y^4 = 3 (S2 / 12)^2 + S4 (1 / 80 - 3 / 144), S2 = sum p^2, S4 =
- *         sum p^4; |do|^2 is a sum of dv independent y^2.
+ *         evenly, `trials` draws of uniform errors of width 1. y = sum p_j u_j has E
+ *         y^2 = S2 / 12, E y^4 = 3 (S2 / 12)^2 + S4 (1 / 80 - 3 / 144), S2 = sum p^2,
+ *         S4 = sum p^4; |do|^2 is a sum of dv independent y^2.
  * Cost    ROWS n dv random numbers a trial.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later

@@ -118,7 +118,8 @@ static void tampered(atn_ctx *cx)
     free(k);
 }
 
-/* Logits that were bent by a cap, or have a bias, which the capture does not tell of. */
+/* Logits that were bent by a cap, or have a bias, which the capture does not tell
+ * of. */
 static void bent(atn_ctx *cx)
 {
     float *q = stored_noise(HEADS * N * D, 1, 1),

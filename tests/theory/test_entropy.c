@@ -19,8 +19,8 @@ static void by_hand(atn_ctx *cx)
     CHECK(isnan(BOUND("entropy_topk_upper", -1, 1)));
 }
 
-/* One weight of 1 - t and n - 1 equal ones: Fano's inequality is H = h(t) + t ln(n - 1),
- * and h(t) <= ln 2 with equality at t = 1 / 2. k = 1, n large: tight there. */
+/* One weight of 1 - t and n - 1 equal ones: Fano's inequality is H = h(t) + t ln(n -
+ * 1), and h(t) <= ln 2 with equality at t = 1 / 2. k = 1, n large: tight there. */
 static void tight(atn_ctx *cx)
 {
     const double t = .5, n = 1001, h = log(2) + t * log(n - 1);

@@ -1,4 +1,5 @@
-/* Bounds of perturbed softmaxes: by hand, where they are reached, and by brute force. */
+/* Bounds of perturbed softmaxes: by hand, where they are reached, and by brute
+ * force. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "bound_value.h"
 
