@@ -139,6 +139,39 @@ static void bent(atn_ctx *cx)
     free(biased);
 }
 
+/* A bias that the capture tells of has rank 1 more, and no more. */
+static void alibi(atn_ctx *cx)
+{
+    const float slopes[HEADS] = {.1f, .1f};
+    float *q = stored_noise(HEADS * N * D, 1, 1),
+          *k = stored_noise(HEADS * N * D, 2, 1);
+    float *p = softmax(q, k, true, (double)slopes[0], 0);
+
+    for (int stored = 0; stored < 2; stored++) {
+        stored_model m = model_of(true, q, k, stored ? p : NULL);
+        atn_checks c;
+
+        m.layer[0].alibi = slopes;
+        c = judge(cx, &m, "log_rank_alibi");
+        CHECK_EQ(c.check[0].verdict, ATN_HOLDS);
+        CHECK_EQ(c.check[1].verdict, ATN_HOLDS);
+        atn_checks_release(cx, &c);
+    }
+    p[N * N + 30 * N + 7] *= .999f;
+    {
+        stored_model m = model_of(true, q, k, p);
+        atn_checks c;
+
+        m.layer[0].alibi = slopes;
+        c = judge(cx, &m, "log_rank_alibi_moved");
+        CHECK_EQ(c.check[1].verdict, ATN_VIOLATED);
+        atn_checks_release(cx, &c);
+    }
+    free(q);
+    free(k);
+    free(p);
+}
+
 static void says_nothing(atn_ctx *cx, stored_model *m, const char *why)
 {
     atn_checks c = judge(cx, m, "log_rank_none");
@@ -159,6 +192,9 @@ static void not_applicable(atn_ctx *cx)
                  zero = given;
 
     says_nothing(cx, &given, "how long keys are");
+    zero = model_of(false, q, k, NULL);
+    zero.layer[0].softcap = 3;
+    says_nothing(cx, &zero, "soft-capped at 3");
     short_one = model_of(true, q, k, NULL); /* 10 rows: 5 are seen whole */
     short_one.layer[0].nq = short_one.layer[0].nk = 10;
     says_nothing(cx, &short_one, "are seen whole");
@@ -210,5 +246,5 @@ static void failing(atn_ctx *cx)
     free(p);
 }
 
-CHECK_MAIN({"whole", whole}, {"tampered", tampered}, {"bent", bent},
+CHECK_MAIN({"whole", whole}, {"tampered", tampered}, {"bent", bent}, {"alibi", alibi},
            {"not applicable", not_applicable}, {"failing", failing})
