@@ -78,7 +78,7 @@ static bool keeps_to(const atn_approx_running *r, const atn_approx_case *c,
 /* Weights of a low rank choose no keys, however their plan is made. */
 static void clear_low_rank(const atn_choice *c, const atn_head *h, double *value)
 {
-    if (!c->method || !c->method->rank || c->method->rank(c->values, h) < 0) return;
+    if (atn_choice_rank(c, h) < 0) return;
     value[ATN_APPROX_MASS] = value[ATN_APPROX_MASS_Q01] = NAN;
     value[ATN_APPROX_MASS_Q05] = value[ATN_APPROX_RECALL] = NAN;
 }
