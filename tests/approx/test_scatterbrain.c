@@ -425,6 +425,9 @@ static void capped_logits_are_refused(atn_ctx *cx)
     z.head[0].sight.softcap = 5;
     CHECK_OK(atn_choice_read(cx, "scatterbrain", "", &c));
     CHECK_FAILS(atn_choice_plan(cx, &c, &z.in, 0, &p), ATN_DATA, "soft-cap");
+    z.head[0].sight.softcap = 0;
+    z.k[13] = NAN;
+    CHECK_FAILS(atn_choice_plan(cx, &c, &z.in, 0, &p), ATN_DATA, "key 1 has a NaN");
     zoo_free(&z);
 }
 

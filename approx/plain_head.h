@@ -1,0 +1,12 @@
+/* approx/plain_head.h -- for methods that see queries and keys as a whole: what of a
+ * head they cannot express is an error, and never left out in silence.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "approx/method.h"
+
+/* DATA says what `method` has no place for: a hidden key, a position bias, a soft-cap
+ * and, unless `sink`, a sink logit; and a query or key that is not finite. */
+atn_status atn_plain_head(atn_ctx *cx, const atn_head *h, const char *method,
+                          bool sink) ATN_WARN_UNUSED;
