@@ -75,7 +75,7 @@ struct atn_input {
 
 /* What a plan of a head will spend, known before it is made. */
 typedef struct atn_spending {
-    double numbers;  /* stored for a row, as of a plan */
+    double numbers;  /* stored for a row on average; 0 = as many as are executed */
     double executed; /* pairs of all rows */
 } atn_spending;
 
@@ -100,7 +100,7 @@ typedef struct atn_method {
     /* Spending by shapes alone, so that a budget is fitted without plans; false = known
      * for no such parameters. NULL = known by planning. */
     bool (*spends)(const void *params, const atn_head *h, atn_spending *out);
-    unsigned weights; /* ATN_WEIGHTS_* that do not hold */
+    unsigned weights; /* ATN_WEIGHTS_* that do not hold, however it is set */
     /* The rank of the weights at most, on a head without a mask; -1 = of no bound. NULL =
      * of none. */
     atn_idx (*rank)(const void *params, const atn_head *h);

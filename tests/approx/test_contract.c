@@ -373,10 +373,12 @@ static void claims_of_spending(atn_ctx *cx)
 
                 if (!atn_choice_spends(&c, &s.z.in, h, &by)) continue;
                 CHECK_OK(atn_plan_cost(cx, &s.z.head[h], &plans[h], &cost));
-                if (!(fabs(by.numbers - plans[h].numbers) <= 1e-9 * by.numbers) ||
+                if (!(fabs(by.numbers * (double)size.nq - cost.numbers) <=
+                      (by.numbers > 0 ? 1e-9 : INFINITY) * cost.numbers) ||
                     !(fabs(by.executed - cost.executed) <= 1e-9 * cost.executed))
                     fail_msg("%s: says %g numbers, %g pairs, and spends %g, %g", e.spec,
-                             by.numbers, by.executed, plans[h].numbers, cost.executed);
+                             by.numbers, by.executed, cost.numbers / (double)size.nq,
+                             cost.executed);
             }
             zoo_release(cx, plans, atn_choice_heads(&c, &s.z.in));
             scene_free(&s);
