@@ -8,8 +8,8 @@
  * Source  Rahimi, Recht: Random features for large-scale kernel machines (2007).
  * Cost    4 n m d flop for features, 8 n m (dv + 1) to apply; memory 4 n m doubles.
  * Limits  not softmax attention: keys far from the query have no weight, however long.
- *         Sums of rows far from all keys are noise, and may be next to nothing: dividing
- *         by them gives large numbers. No bias, soft-cap or sink.
+ *         Sums of rows far from all keys are noise, and may be next to nothing: divided
+ *         by them rows are huge. No bias, soft-cap or sink.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "approx/random_features.h"
