@@ -174,9 +174,10 @@ typedef struct tally {
  * critical value. */
 static double share_of(const atn_check *c)
 {
-    const double whole =
-        c->hypotheses > 0 ? c->critical : fmax(fabs(c->predicted), fabs(c->measured));
+    double whole = fmax(fabs(c->predicted), fabs(c->measured));
 
+    if (c->bound->relation == ATN_EQUAL) whole = fmax(whole, c->scale);
+    if (c->hypotheses > 0) whole = c->critical;
     if (c->bound->relation == ATN_ABOUT && c->hypotheses == 0) return c->slack;
     return whole > 0 && isfinite(whole) ? c->slack / whole : 0;
 }

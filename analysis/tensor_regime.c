@@ -13,7 +13,7 @@
 #include "theory/polynomial.h"
 
 enum { MATRIX, CENTRED, TENSOR, CASES };
-enum { EPS = 4, REACHES = 40 };
+enum { EPS = 4, REACHES = 120 };
 static const char *const cases[CASES] = {"matrix", "centred", "tensor"};
 static const double eps[EPS] = {1e-1, 1e-2, 1e-3, 1e-4};
 

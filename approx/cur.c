@@ -5,7 +5,7 @@
  *         v_k = R_i:; R <- R - u_k v_k'; next row = argmax |u_k| among unused ones.
  *         After r steps U V' = C G^-1 R of the chosen columns, rows and their crossing.
  *         Stops at rank r, or when |u_k| |v_k| <= eps |U V'|_F. A row whose residual is
- *         0 is passed over for the next unused one.
+ *         0 (1e-14 of the largest weight) is passed over for the next unused one.
  * Oracle  a matrix of rank r: exact after r steps; the chosen rows and columns are met
  *         exactly.
  * Source  Goreinov, Tyrtyshnikov; Bebendorf's partial pivoting; card 25.
@@ -33,9 +33,13 @@ static const atn_param params[] = {
     ATN_PARAM_END,
 };
 
+/* Of the largest entry. */
+static const double ROUNDING = 1e-14;
+
 typedef struct crossing {
     const double *p;
     atn_idx nq, nk, r; /* r steps are room for */
+    double least;      /* what is below it is rounding */
     double *u, *v;     /* [r][nq], [r][nk] */
     bool *used;        /* [nq] */
 } crossing;
@@ -48,6 +52,13 @@ static atn_idx largest(const double *x, atn_idx n, const bool *used)
     for (atn_idx i = 0; i < n; i++)
         if (!(used && used[i]) && (best < 0 || fabs(x[i]) > fabs(x[best]))) best = i;
     return best;
+}
+
+static double largest_of(const double *x, atn_idx n)
+{
+    const atn_idx at = largest(x, n, NULL);
+
+    return at < 0 ? 0 : fabs(x[at]);
 }
 
 static double product(const double *x, const double *y, atn_idx n)
@@ -105,8 +116,7 @@ static atn_idx cross(const crossing *c, double eps)
         const atn_idx j = residual_row(c, k, i, v);
 
         c->used[i] = true;
-        /* what is left of a row that others span is rounding */
-        if (!(fabs(v[j]) > 1e-15)) {
+        if (!(fabs(v[j]) > c->least)) {
             i = -1;
             for (atn_idx f = 0; f < c->nq && i < 0; f++)
                 if (!c->used[f]) i = f;
@@ -173,6 +183,7 @@ static atn_status plan(atn_ctx *cx, const atn_input *in, const void *params_,
     memset(c.used, 0, (size_t)h->nq * sizeof *c.used);
     ATN_TRY(atn_weights_store(cx, h, p));
     c.p = p;
+    c.least = ROUNDING * largest_of(p, h->nq * h->nk);
     rank = h->nk > 0 && h->nq > 0 ? cross(&c, t->eps) : 0;
     ATN_TRY(fill(cx, h, &c, rank, t->mask, &f));
     ATN_TRY(atn_factors_plan(cx, h, &f, out));

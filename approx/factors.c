@@ -85,6 +85,24 @@ static atn_status rows_of(atn_ctx *cx, const atn_head *h, const void *state,
     return ATN_OK;
 }
 
+atn_status atn_factors_error(atn_ctx *cx, const atn_head *h, const atn_factors *f,
+                             const double *p, double *out)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    atn_status st = ATN_OK;
+    double *w = NULL;
+
+    *out = 0;
+    ATN_TAKE(w, f->nk);
+    for (atn_idx i = 0; i < f->nq; i++, p += f->nk) {
+        atn_factors_rows(h, f, i, 1, w);
+        for (atn_idx j = 0; j < f->nk; j++) *out += (p[j] - w[j]) * (p[j] - w[j]);
+    }
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
 /* ---- apply ---- */
 
 typedef struct apply {

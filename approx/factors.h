@@ -38,6 +38,9 @@ double atn_factors_executed(const atn_head *h, double numbers);
 /* w [n, nk] <- rows [first, first + n). */
 void atn_factors_rows(const atn_head *h, const atn_factors *f, atn_idx first, atn_idx n,
                       double *w);
+/* *out <- |p - w|_F^2 of p [nq, nk]. */
+atn_status atn_factors_error(atn_ctx *cx, const atn_head *h, const atn_factors *f,
+                             const double *p, double *out) ATN_WARN_UNUSED;
 /* Makes p the plan of f, which it takes, also on failure. */
 atn_status atn_factors_plan(atn_ctx *cx, const atn_head *h, atn_factors *f,
                             atn_plan *p) ATN_WARN_UNUSED;

@@ -567,6 +567,33 @@ static bool any_negative(const double *x, atn_idx n)
     return false;
 }
 
+static atn_status check_finite(atn_ctx *cx, const atn_head *h, const double *x,
+                               atn_idx rows, atn_idx n, const char *what)
+{
+    for (atn_idx e = 0; x && e < rows * n; e++)
+        if (!isfinite(x[e]))
+            return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                            "layer %d, head %d, %s %lld: a feature is NaN or infinite "
+                            "(look for NaN in the model's weights or the imported "
+                            "tensors)",
+                            h->layer, h->head, what, (long long)(e / n));
+    return ATN_OK;
+}
+
+static atn_status check_features(atn_ctx *cx, const atn_head *h, const atn_features *f)
+{
+    atn_status st = ATN_OK;
+
+    ATN_TRY(check_finite(cx, h, f->q, h->nq, f->n, "query"));
+    ATN_TRY(check_finite(cx, h, f->k, h->nk, f->n, "key"));
+    ATN_TRY(check_finite(cx, h, f->log_q, h->nq, 1, "query"));
+    ATN_TRY(check_finite(cx, h, f->log_k, h->nk, 1, "key"));
+    ATN_TRY(check_finite(cx, h, f->row, h->nq, 1, "query"));
+    ATN_TRY(check_finite(cx, h, f->key, h->nk, 1, "key"));
+done:
+    return st;
+}
+
 /* Rows whose denominator is nothing, beside the sum of its parts. */
 static atn_status count_vanished(atn_ctx *cx, const atn_head *h, const atn_features *f,
                                  int64_t *out)
@@ -601,6 +628,7 @@ atn_status atn_features_plan(atn_ctx *cx, const atn_head *h, atn_features *f,
     atn_status st = ATN_OK;
 
     ATN_ASSERT(f->n >= 1 && f->decay >= 0 && (f->decay == 0 || h->sight.causal));
+    ATN_TRY(check_features(cx, h, f));
     if (f->normalise) ATN_TRY(count_vanished(cx, h, f, &op.vanished));
     ATN_NEW(own, 1);
     *own = *f;

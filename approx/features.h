@@ -43,7 +43,8 @@ atn_status atn_features_check(atn_ctx *cx, const char *method, const atn_head *h
 atn_status atn_features_open(atn_ctx *cx, const atn_head *h, atn_idx n, bool logs,
                              atn_features *f) ATN_WARN_UNUSED;
 /* Makes p the plan of these features, which it takes, also on failure; numbers: stored
- * for a row, 0 = 2 n. Executed pairs are counted as the head's cost above says. */
+ * for a row, 0 = 2 n. Executed pairs are counted as the head's cost above says. DATA
+ * names a query or key with a feature that is not finite. */
 atn_status atn_features_plan(atn_ctx *cx, const atn_head *h, atn_features *f,
                              double numbers, atn_plan *p) ATN_WARN_UNUSED;
 /* Those pairs: n features, of this head. */

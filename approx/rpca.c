@@ -175,26 +175,25 @@ double atn_rpca_bytes(atn_idx m, atn_idx n)
 
 /* ---- the method ---- */
 
-/* Of L a rank, of the rest entries. */
-static atn_status take_parts(atn_ctx *cx, const atn_head *h, const rpca *t,
-                             const double *p, atn_rpca *found, atn_factors *f)
+atn_status atn_rpca_parts(atn_ctx *cx, const atn_head *h, const double *p,
+                          atn_rpca *found, atn_idx numbers, bool mask, atn_factors *f)
 {
     const atn_idx most = ATN_MIN(h->nq, h->nk), nq = h->nq, nk = h->nk;
-    const atn_idx rank = t->numbers > 0 ? ATN_MIN(t->numbers / 4, most) : found->rank;
+    const atn_idx rank = numbers > 0 ? ATN_MIN(numbers / 4, most) : found->rank;
     atn_status st = ATN_OK;
 
-    ATN_TRY(atn_factors_open(cx, h, rank, t->mask, f));
+    ATN_TRY(atn_factors_open(cx, h, rank, mask, f));
     if (rank > 0)
         ATN_TRY(atn_lowrank_dense(
             cx, found->l, &(atn_lowrank){nq, nk, rank, f->block->u, f->block->v}));
-    if (t->numbers > 0) {
+    if (numbers > 0) {
         memcpy(found->s, p, (size_t)(nq * nk) * sizeof *p);
         if (rank > 0)
             atn_gemm_wide(ATN_ABT, -1, (atn_cwide){f->block->u, nq, rank, rank},
                           (atn_cwide){f->block->v, nk, rank, rank}, 1,
                           (atn_wide){found->s, nq, nk, nk});
-        ATN_TRY(atn_keep_rows(cx, h, found->s, ATN_MIN(t->numbers / 2, nk), t->mask,
-                              found->s));
+        ATN_TRY(
+            atn_keep_rows(cx, h, found->s, ATN_MIN(numbers / 2, nk), mask, found->s));
     }
     ATN_TRY(atn_factors_take(cx, found->s, f));
 done:
@@ -239,7 +238,7 @@ static atn_status plan(atn_ctx *cx, const atn_input *in, const void *params_,
     ATN_TAKE(found.s, h->nq * h->nk);
     ATN_TRY(atn_weights_store(cx, h, p));
     ATN_TRY(atn_rpca_run(cx, p, h->nq, h->nk, &found));
-    ATN_TRY(take_parts(cx, h, t, p, &found, &f));
+    ATN_TRY(atn_rpca_parts(cx, h, p, &found, t->numbers, t->mask, &f));
     ATN_TRY(atn_factors_plan(cx, h, &f, out));
     out->index_flops = 2 * (double)h->q.cols * atn_visible_pairs(h) +
                        9 * (double)found.taken * nq * nk * ATN_MIN(nq, nk);

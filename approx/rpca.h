@@ -13,7 +13,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
-#include "core/ctx.h"
+#include "approx/factors.h"
 
 enum { ATN_RPCA_STEPS = 1000 };
 
@@ -30,3 +30,9 @@ typedef struct atn_rpca {
 atn_status atn_rpca_run(atn_ctx *cx, const double *a, atn_idx m, atn_idx n,
                         atn_rpca *out) ATN_WARN_UNUSED;
 double atn_rpca_bytes(atn_idx m, atn_idx n); /* beside l and s */
+
+/* f <- what it found, which is overwritten; numbers > 0: of L the best of rank
+ * numbers / 4, and of p [nq, nk] less that the numbers / 2 largest of every row. */
+atn_status atn_rpca_parts(atn_ctx *cx, const atn_head *h, const double *p,
+                          atn_rpca *found, atn_idx numbers, bool mask,
+                          atn_factors *f) ATN_WARN_UNUSED;

@@ -388,21 +388,12 @@ done:
     return st;
 }
 
-/* Of the sums of features, with room: 34 states, and what a thread takes. */
-static double sums_bytes(const atn_ctx *cx, const atn_head *h, atn_idx n)
-{
-    const double r = (double)n, cols = (double)h->v.cols + 1;
-    const double threads = (double)cx->threads;
-
-    return 8 * ((36 + 2 * threads) * (r * cols + 1) +
-                threads * (128 * (cols + 2 + r) + 64 * (256 + r)));
-}
-
 static double bytes_of(const atn_ctx *cx, const atn_head *h, const void *state_)
 {
     const state *s = state_;
 
-    return 8 * (double)h->nq * (double)(h->v.cols + 2) + sums_bytes(cx, h, s->f.n) +
+    return 8 * (double)h->nq * (double)(h->v.cols + 2) +
+           atn_features_scratch(cx, h, s->f.n, true) +
            20 * (double)most_keys(s, h) * cx->threads + 512;
 }
 
@@ -458,6 +449,23 @@ static bool spends(const void *params_, const atn_head *h, atn_spending *out)
     return true;
 }
 
+/* Logarithms hold the squared norms, so that they tell what is no number. */
+static atn_status check_logs(atn_ctx *cx, const atn_head *h, const double *log,
+                             atn_idx n, const char *what)
+{
+    atn_status st = ATN_OK;
+
+    for (atn_idx i = 0; i < n; i++)
+        if (!isfinite(log[i]))
+            ATN_FAIL(ATN_DATA,
+                     "scatterbrain: layer %d, head %d: %s %lld has a NaN or infinite "
+                     "norm (look for NaN in the model's weights or the imported "
+                     "tensors)",
+                     h->layer, h->head, what, (long long)i);
+done:
+    return st;
+}
+
 static atn_status make_features(atn_ctx *cx, const atn_input *in, const atn_head *h,
                                 const scatterbrain *t, atn_features *f)
 {
@@ -465,28 +473,16 @@ static atn_status make_features(atn_ctx *cx, const atn_input *in, const atn_head
     const atn_projections p = {"scatterbrain", m, d, t->orthogonal, t->norms == ROOT};
     const atn_arena_mark mark = atn_arena_save(cx);
     atn_random_map map = {.kind = (atn_map_kind)t->kind, .scale = h->scale};
-    atn_idx of_q, of_k;
     float *omega = NULL;
     atn_status st = ATN_OK;
 
-    f->n = width_of(t);
-    if (!atn_mul(h->nq, f->n, &of_q) || !atn_mul(h->nk, f->n, &of_k))
-        ATN_FAIL(ATN_MEMORY,
-                 "scatterbrain: %lld features of %lld tokens are too many (ask for "
-                 "fewer)",
-                 (long long)f->n, (long long)ATN_MAX(h->nq, h->nk));
     ATN_TAKE(omega, m * d);
     ATN_TRY(atn_projections_make(cx, in, &p, omega));
     map.omega = (atn_cmat){omega, m, d, d};
-    ATN_NEW(f->q, of_q);
-    ATN_NEW(f->k, of_k);
-    ATN_NEW(f->log_q, h->nq);
-    ATN_NEW(f->log_k, h->nk);
-    ATN_TRY(atn_random_features(cx, &map, h->q, f->q, f->log_q, "scatterbrain"));
-    map.scale = fabs(h->scale);
-    ATN_TRY(atn_random_features(cx, &map, h->k, f->k, f->log_k, "scatterbrain"));
-    /* a bias of positions, as it stands in the logits */
-    for (atn_idx j = 0; j < h->nk; j++) f->log_k[j] += h->alibi_slope * (double)j;
+    ATN_TRY(atn_random_open(cx, &map, h, f, "scatterbrain"));
+    ATN_TRY(check_logs(cx, h, f->log_q, h->nq, "query"));
+    ATN_TRY(check_logs(cx, h, f->log_k, h->nk, "key"));
+    /* a bias of positions is among the keys; here it has to be as in the logits */
     for (atn_idx i = 0; i < h->nq; i++)
         f->log_q[i] -= h->alibi_slope * (double)atn_sight_at(&h->sight, i);
 done:
@@ -558,13 +554,11 @@ static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
 {
     const scatterbrain *t = params_;
     const atn_head *h = &in->head[0];
-    const double m = (double)draws_of(t), d = (double)h->q.cols;
     const double tokens = (double)(h->nq + h->nk), r = (double)t->rounds;
-    double sum = 8 * (tokens * ((double)width_of(t) + 1) + 2 * m * d + d * (d + 1)) +
-                 8 * cx->threads * (64 * (m + 2) + (m + 64) * (d + 8) + 4096);
+    double sum = atn_random_open_bytes(cx, h, (atn_map_kind)t->kind, draws_of(t));
 
     if (t->support == LSH)
-        sum += tokens * (4 * r + 8 + sizeof(place)) + 4 * r * (d + 2);
+        sum += tokens * (4 * r + 8 + sizeof(place)) + 4 * r * (double)(h->q.cols + 2);
     return sum + 4096;
 }
 

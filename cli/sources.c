@@ -11,6 +11,7 @@
 #include "analysis/head_types.h"
 #include "analysis/similarity.h"
 #include "analysis/stats.h"
+#include "analysis/tensor_regime.h"
 
 typedef atn_status make_table(atn_ctx *cx, const atn_subject *s,
                               const atn_source_opts *opts, atn_table **out);
@@ -43,6 +44,13 @@ static atn_status heads(atn_ctx *cx, const atn_subject *s, const atn_source_opts
 
     return atn_heads_page_table(cx, s->capture, &s->selection,
                                 opts->cells ? opts->cells : usual, opts->pool, out);
+}
+
+static atn_status regime(atn_ctx *cx, const atn_subject *s, const atn_source_opts *opts,
+                         atn_table **out)
+{
+    (void)opts;
+    return atn_tensor_regime(cx, s->capture, &s->selection, 0, out);
 }
 
 static atn_status similarity(atn_ctx *cx, const atn_subject *s,
@@ -344,7 +352,8 @@ static const struct {
                {"line", stats, false, NULL, 0},
                {"similarity", similarity, false, NULL, 0},
                {"sinks", NULL, false, NULL, ATN_CURVE_SINKS},
-               {"spectrum", spectrum, false, NULL, 0}};
+               {"spectrum", spectrum, false, NULL, 0},
+               {"tensor_regime", regime, false, NULL, 0}};
 
 bool atn_source_pools(const char *figure)
 {

@@ -3,8 +3,8 @@
  * Math    p_(j) <= 1 / j of the j-th largest, so all beyond the k-th bring at least
  *         ln(k + 1) each: (mass beyond) ln(k + 1) <= H. Split the row into the k best
  *         and the n - k others (Fano): H <= ln 2 + (1 - t) ln k + t ln(n - k).
- * Oracle  p = (.1 .4 .2 .3), H = 1.279854, k = 1: .6 dropped, between .534013 ..
- *         (H - ln 2) / ln 3 and H / ln 2 = 1.846439.
+ * Oracle  p = (.1 .4 .2 .3), H = 1.279854, k = 1: .6 is beyond it,
+ *         between (H - ln 2) / ln 3 = .534044 and H / ln 2 = 1.846439.
  * Source  own derivation; Fano's inequality.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later

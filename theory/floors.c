@@ -148,3 +148,26 @@ const atn_bound atn_bound_sparse_lowrank_floor = {
     .assumes = falls,
     .predict = both_leave,
 };
+
+/* ---- where sparse and low rank cross ---- */
+
+static const atn_quantity nothing[] = {QUANTITIES_END};
+
+static double usual_crossing(const atn_quantities *q)
+{
+    (void)q;
+    return .97;
+}
+
+const atn_bound atn_bound_crossing_entropy = {
+    .id = "crossing_entropy",
+    .label = "SB-5",
+    .title = "Entropy at which a rank and as many entries leave as much",
+    .statement = "H / ln n about .97 where both store 32 numbers a row",
+    .assumption = "as measured on points around centres, n = 512",
+    .source = "own measurement, card 1 (e)",
+    .verified = false,
+    .relation = ATN_ABOUT,
+    .quantities = nothing,
+    .predict = usual_crossing,
+};

@@ -1,10 +1,10 @@
 /* theory/perturbation.c -- a softmax whose logits, weights, keys or values are off.
  *
- * Math    |ds_j| <= delta multiplies weights by factors in [e^-delta, e^delta]; of a set
- *         of mass a that goes up while the rest goes down, TV = a E / (a E + 1 - a) - a
- *         with E = e^(2 delta), at most tanh(delta / 2), at a = 1 / (1 + e^delta). A
- *         constant in ds is free: delta is half the range of ds. Weights off by factors
- *         in [1 - e, 1 + e] are delta = artanh e.
+ * Math    |ds_j| <= delta multiplies weights by factors in [e^-delta, e^delta]; of a
+ *         set of mass a that goes up while the rest goes down, TV = a E / (a E + 1 - a)
+ *         - a with E = e^(2 delta), at most tanh(delta / 2), at a = 1 / (1 + e^delta).
+ *         A constant in ds is free: delta is half the range of ds. Weights off by
+ *         factors in [1 - e, 1 + e] are delta = artanh e.
  * Oracle  delta = 1: tanh(.5) = .462117 at a = .268941. e = .6: 1/3. int8 with step .4:
  *         tanh(.1) = .099668. bf16 at |s| = 50: .0973.
  * Source  own derivation; Eckart, Young, Mirsky for the compression of keys.

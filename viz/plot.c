@@ -15,9 +15,9 @@ bool atn_is_number_col(const atn_table *t, int col)
 
 bool atn_is_key_col(const atn_table *t, int col)
 {
-    static const char *const keys[] = {"stack",   "step",     "layer",
-                                       "head",    "position", "layer_a",
-                                       "layer_b", "head_a",   "head_b"};
+    static const char *const keys[] = {"stack",    "step",       "layer",   "head",
+                                       "position", "layer_a",    "layer_b", "head_a",
+                                       "head_b",   "temperature"};
 
     for (size_t i = 0; i < ATN_LEN(keys); i++)
         if (strcmp(keys[i], atn_table_col_name(t, col)) == 0) return true;

@@ -139,6 +139,7 @@ static void draw_line(atn_canvas *c, const regime *g, const atn_plot_area *a,
     const double *mean = g->mean + (ptrdiff_t)s * g->n;
 
     atn_series_pen(c, &g->s, s);
+    cairo_new_path(c->cr);
     for (int i = 0; i < g->n; i++)
         if (!isnan(mean[i]))
             cairo_line_to(c->cr, atn_plot_px(a, atn_axis_place(&axis[0], g->x[i])),

@@ -18,7 +18,7 @@
 
 extern const atn_figure atn_figure_tensor_regime;
 
-enum { REACHES = 64, LINES = 6, CENTRED = 1 };
+enum { REACHES = 128, LINES = 6, CENTRED = 1 };
 static const char *const cases[] = {"matrix", "centred", "tensor"};
 
 typedef struct regime_params {
@@ -72,7 +72,7 @@ static bool usable(const plot *p, atn_idx r)
     const double x = atn_table_get_f64(p->t, r, p->x);
     const double d = atn_table_get_f64(p->t, r, p->d);
 
-    return x >= 0 && isfinite(x) && d >= 1 && isfinite(d);
+    return x >= 0 && isfinite(x) && d > 0 && isfinite(d);
 }
 
 static const char *check(const atn_table *t)
@@ -213,7 +213,8 @@ static void draw_line(atn_canvas *c, const plot *p, const atn_plot_area *a, int 
         if (!isnan(last_y)) atn_canvas_line(c, x0, last_y, x0, y, 0.7);
         atn_canvas_line(c, x0, y, fmin(x1, a->x + a->w), y, 0.7);
         last_y = y;
-        if (isnan(label_x) && y > a->y + c->font && x1 > a->x + c->font) {
+        if (isnan(label_x) && y > a->y + c->font * (0.4 + 0.45 * power) &&
+            x1 > a->x + c->font) {
             label_x = fmin((x0 + x1) / 2, a->x + a->w - c->font * 2);
             label_y = y;
         }
@@ -248,7 +249,7 @@ static int draw_heads(atn_canvas *c, const plot *p, const atn_plot_area *a)
         else
             atn_canvas_grey(c, 1);
         cairo_fill_preserve(c->cr);
-        atn_canvas_colour(c, atn_palette_category(fast ? 0 : 1));
+        atn_canvas_colour(c, atn_palette_category(0));
         cairo_set_line_width(c->cr, 1);
         cairo_stroke(c->cr);
         n += fast;

@@ -1,5 +1,5 @@
-/* analysis/experiments/alpha.c -- HyperAttention's alpha: of the whole head, without its
- * first keys, of more and more tokens, of the blocks that its causal form samples.
+/* analysis/experiments/alpha.c -- HyperAttention's alpha: of the whole head, without
+ * its first keys, of more and more tokens, of the blocks that its causal form samples.
  *
  * Math    alpha = n max_j |P e_j|^2, n columns. The first n / 8, n / 4, n / 2, n tokens
  *         each have their own softmax. Blocks: [a, b) is cut at its middle m, rows

@@ -541,6 +541,7 @@ static atn_status check_rows(atn_ctx *cx, sampling *s, rule of, atn_checks *out)
     }
     c.cases = s->rows;
     c.not_here = s->rows == 0;
+    if (c.not_here) c.predicted = c.measured = NAN;
     snprintf(c.variant, sizeof c.variant, "%s m=%lld", rule_names[of], (long long)s->m);
     snprintf(c.note, sizeof c.note,
              c.not_here ? "no row of small enough variance" : "%d draws of each row",
@@ -578,6 +579,7 @@ static atn_status check_best(atn_ctx *cx, sampling *s, rule of, atn_checks *out)
         c.predicted = best;
     }
     c.not_here = c.cases == 0;
+    if (c.not_here) c.measured = NAN;
     snprintf(c.variant, sizeof c.variant, "%s m=%lld", rule_names[of], (long long)s->m);
     ATN_TRY(atn_checks_add(cx, out, &c));
 done:

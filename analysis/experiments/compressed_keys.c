@@ -1,10 +1,10 @@
 /* analysis/experiments/compressed_keys.c -- keys of a lower rank: weights and logits.
  *
  * Math    theory/perturbation.c. Q = U S X', M = K X S, B_r its first r right singular
- *         vectors: K^ = M B_r B_r' S^+ X', which is svd_r(K W) W^-1 of W = X S X'. Beside
- *         it the best keys of rank r whatever queries there are, K C_r C_r'. sigma(Q K')^2
- *         are the eigenvalues of L' Q'Q L with L L' = K'K, a road of its own. r = d / 8,
- *         d / 4, d / 2.
+ *         vectors: K^ = M B_r B_r' S^+ X', which is svd_r(K W) W^-1 of W = X S X'.
+ *         Beside it the best keys of rank r whatever queries there are, K C_r C_r'.
+ *         sigma(Q K')^2 are the eigenvalues of L' Q'Q L with L L' = K'K, a road of its
+ *         own. r = d / 8, d / 4, d / 2.
  * Cost    3 + 3 products of queries and keys, singular values of nq x d and nk x d.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later

@@ -1,8 +1,8 @@
 /* analysis/experiments/entropy.c -- the weight beyond the k best keys, between what the
  * entropy of the row allows.
  *
- * Math    theory/entropy.c. Entropies are lse - sum p s; the weight beyond the k best is
- *         a sum over sorted weights.
+ * Math    theory/entropy.c. Entropies are lse - sum p s; the weight beyond the k best
+ *         is a sum over sorted weights.
  * Cost    a sort a row.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later

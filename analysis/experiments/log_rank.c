@@ -1,19 +1,20 @@
 /* analysis/experiments/log_rank.c -- have the logarithms of the weights the rank that
- * queries and keys of length d can give them? A test of the capture itself: weights that
- * something was done to afterwards have more.
+ * queries and keys of length d can give them? A test of the capture itself: weights
+ * that something was done to afterwards have more.
  *
- * Math    theory/log_rank.c, on a rectangle that is seen whole: all of an unmasked head;
- *         of a causal one the rows from n / 2 on and the keys that the first of them
- *         sees; of a window the last w / 2 rows.
+ * Math    theory/log_rank.c, on a rectangle that is seen whole: all of an unmasked
+ *         head; of a causal one the rows from n / 2 on and the keys that the first of
+ *         them sees; of a window the last w / 2 rows.
  * Oracle  tests/analysis: one weight of a stored P doubled is found.
  * Cost    singular values of n / 2 x n / 2 a head, no vectors.
- * Limits  where the capture holds P beside q and k it is P that is looked at; with q and
- *         k alone the test says that they are of one piece and no more. P in half
- *         precision is rounded by more than the test allows.
+ * Limits  where the capture holds P beside q and k it is P that is looked at; with q
+ *         and k alone the test says that they are of one piece and no more. P in 16
+ *         bits is rounded by more than the test allows, and left out.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "analysis/experiments/experiment.h"
 #include "analysis/experiments/facts.h"
@@ -93,6 +94,19 @@ done:
     return st;
 }
 
+/* Has stored P the digits of a 16-bit format only? */
+static bool is_short(const atn_facts *f, const rectangle *r)
+{
+    for (atn_idx i = r->row; i < r->row + r->rows && f->head.p.data; i++)
+        for (atn_idx j = r->key; j < r->key + r->keys; j++) {
+            uint32_t bits;
+
+            memcpy(&bits, atn_crow(f->head.p, i) + j, sizeof bits);
+            if (bits & 0x1fff) return false;
+        }
+    return f->head.p.data != NULL;
+}
+
 static atn_status check_facts(atn_ctx *cx, const layer_run *l, const atn_facts *f,
                               double softcap, atn_check *c)
 {
@@ -113,7 +127,9 @@ static atn_status check_facts(atn_ctx *cx, const layer_run *l, const atn_facts *
         snprintf(c->note, sizeof c->note,
                  "%lld x %lld weights are seen whole; it takes more than %lld",
                  (long long)r.rows, (long long)r.keys, (long long)rank);
-    c->not_here = isnan(c->predicted);
+    else if (is_short(f, &r))
+        snprintf(c->note, sizeof c->note, "P is stored with too few digits (--store)");
+    c->not_here = c->note[0] != 0;
     if (c->not_here) return ATN_OK;
     ATN_TRY(ratio_of(cx, f, &r, rank, &c->measured));
     if (isnan(c->measured)) {

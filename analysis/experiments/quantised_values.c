@@ -3,9 +3,9 @@
  *
  * Math    theory/perturbation.c. Values in bf16, fp16 and int8 with one scale a token:
  *         all rows against the largest |dv_j|. Independent errors: ROWS rows, spread
- *         evenly, `trials` draws of uniform errors of width 1. y = sum p_j u_j has E y^2
- *         = S2 / 12, E y^4 = 3 (S2 / 12)^2 + S4 (1 / 80 - 3 / 144), S2 = sum p^2, S4 =
- *         sum p^4; |do|^2 is a sum of dv independent y^2.
+ *         evenly, `trials` draws of uniform errors of width 1. y = sum p_j u_j has E
+ *         y^2 = S2 / 12, E y^4 = 3 (S2 / 12)^2 + S4 (1 / 80 - 3 / 144), S2 = sum p^2,
+ *         S4 = sum p^4; |do|^2 is a sum of dv independent y^2.
  * Cost    ROWS n dv random numbers a trial.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
@@ -102,7 +102,7 @@ static atn_status sample_row(atn_ctx *cx, atn_idx k, void *state)
     double s2 = 0, s4 = 0, sum = 0;
 
     (void)cx;
-    if (isnan(f->renyi[i])) return ATN_OK;
+    if (f->nk < 1 || isnan(f->renyi[i])) return ATN_OK;
     s->there[k] = true;
     for (atn_idx j = 0; j < f->nk; j++) {
         s2 += p[j] * p[j];

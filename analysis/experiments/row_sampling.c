@@ -1,9 +1,9 @@
-/* analysis/experiments/row_sampling.c -- row sums from sampled keys: their variance, how
- * often they are far off, and how many keys it takes.
+/* analysis/experiments/row_sampling.c -- row sums from sampled keys: their variance,
+ * how often they are far off, and how many keys it takes.
  *
  * Math    theory/row_sampling.c. ROWS rows, spread evenly; of each, `trials` estimates
- *         of M keys drawn from the row's own uniform stream. With y = n P_l - 1, and mu_2,
- *         mu_4 its moments, one error x = sum y / M has E x^4 = (mu_4 + 3 (M - 1)
+ *         of M keys drawn from the row's own uniform stream. With y = n P_l - 1, and
+ *         mu_2, mu_4 its moments, one error x = sum y / M has E x^4 = (mu_4 + 3 (M - 1)
  *         mu_2^2) / M^3, which gives the standard error of the mean of x^2. Errors of 2
  *         and 4 standard deviations are counted.
  * Cost    ROWS M random numbers a trial.

@@ -15,7 +15,8 @@ typedef struct stored_layer {
     double scale;
     atn_sight sight;
     const char *stack;
-    const float *q, *k, *v, *p, *w_o, *h;
+    const float *q, *k, *v, *p, *w_o, *h, *alibi; /* alibi [heads] */
+    double softcap;
     atn_idx width; /* of w_o and h */
 } stored_layer;
 
@@ -39,7 +40,7 @@ static inline void stored_tensor(const char *name, const float *x, int rank, atn
 }
 
 static inline atn_idx stored_tensors(const stored_layer *l, json_t *names,
-                                     atn_st_out t[6])
+                                     atn_st_out t[7])
 {
     atn_idx n = 0;
 
@@ -49,6 +50,7 @@ static inline atn_idx stored_tensors(const stored_layer *l, json_t *names,
     stored_tensor("p", l->p, 3, l->heads, l->nq, l->nk, names, t, &n);
     stored_tensor("w_o", l->w_o, 2, l->heads * l->dv, l->width, 0, names, t, &n);
     stored_tensor("h", l->h, 2, l->nq, l->width, 0, names, t, &n);
+    stored_tensor("alibi", l->alibi, 1, l->heads, 0, 0, names, t, &n);
     return n;
 }
 
@@ -56,7 +58,7 @@ static inline json_t *stored_describe(const stored_model *m, int i)
 {
     const stored_layer *l = &m->layer[i];
     json_t *names = json_array(), *j = json_object();
-    atn_st_out t[6];
+    atn_st_out t[7];
 
     stored_tensors(l, names, t);
     json_object_set_new(j, "index", json_integer(i));
@@ -76,6 +78,7 @@ static inline json_t *stored_describe(const stored_model *m, int i)
         json_object_set_new(j, "key_first", json_integer(l->sight.key_first));
         json_object_set_new(j, "key_last", json_integer(l->sight.key_last));
     }
+    if (l->softcap > 0) json_object_set_new(j, "softcap", json_real(l->softcap));
     if (l->stack) json_object_set_new(j, "stack", json_string(l->stack));
     json_object_set_new(j, "file",
                         json_sprintf("%s%slayer-%03d.safetensors",
@@ -108,7 +111,7 @@ static inline void store_model(atn_ctx *cx, stored_model *m, const char *name)
     CHECK_OK(atn_capture_begin(cx, m->path, manifest, "00", false, &out));
     for (int i = 0; i < m->layers; i++) {
         json_t *names = json_array();
-        atn_st_out t[6];
+        atn_st_out t[7];
         const atn_idx n = stored_tensors(&m->layer[i], names, t);
 
         CHECK_OK(atn_capture_put(cx, out, i, t, n));

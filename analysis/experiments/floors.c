@@ -1,0 +1,344 @@
+/* analysis/experiments/floors.c -- norms of the weights by their entropies, and what a
+ * rank or so many entries leave: B4 to B8.
+ *
+ * Math    theory/norms.c, theory/floors.c. Two errors E of the weights stand for all:
+ *         without what a rank of 16 has of them, and without the 16 largest of every
+ *         row. Singular values are measured, entropies are those of the facts.
+ * Cost    the singular vectors of the weights, the singular values of one error.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analysis/experiments/worst.h"
+#include "approx/alternate.h"
+#include "core/linalg.h"
+#include "core/svd.h"
+
+extern const atn_experiment atn_experiment_floors;
+
+enum { KEPT = 16 };
+
+typedef struct measured {
+    const atn_facts *f;
+    atn_checks *out;
+    double rows, squares, f2, column, alpha, largest;
+    double value_op, value_most;
+} measured;
+
+static atn_status add(atn_ctx *cx, const measured *m, const char *id,
+                      const char *variant, atn_quantities q, double x)
+{
+    /* weights are of size 1, and so is what rounding is relative to */
+    atn_check c = {.bound = atn_bound_find(id), .measured = x, .scale = 1};
+
+    c.predicted = atn_bound_predict(c.bound, &q);
+    snprintf(c.variant, sizeof c.variant, "%s", variant);
+    return atn_checks_add(cx, m->out, &c);
+}
+
+#define Q1(a)       ((atn_quantities){.x = {(a)}})
+#define Q2(a, b)    ((atn_quantities){.x = {(a), (b)}})
+#define Q3(a, b, c) ((atn_quantities){.x = {(a), (b), (c)}})
+
+/* The largest singular value of x [m, n], which stays. */
+static atn_status largest_value(atn_ctx *cx, const double *x, atn_idx m, atn_idx n,
+                                double *out)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    atn_status st = ATN_OK;
+    double *copy = NULL, *s = NULL;
+
+    *out = 0;
+    if (m * n == 0) return ATN_OK;
+    ATN_TAKE(copy, m * n);
+    ATN_TAKE(s, ATN_MIN(m, n));
+    memcpy(copy, x, (size_t)(m * n) * sizeof *x);
+    ATN_TRY(atn_svd(cx, copy, m, n, s, NULL, NULL));
+    *out = s[0];
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+static double most_of(const double *x, atn_idx n)
+{
+    double most = 0;
+
+    for (atn_idx e = 0; e < n; e++) most = fmax(most, fabs(x[e]));
+    return most;
+}
+
+static double square_of(const double *x, atn_idx n)
+{
+    double sum = 0;
+
+    for (atn_idx e = 0; e < n; e++) sum += x[e] * x[e];
+    return sum;
+}
+
+/* The largest sum of absolute numbers: of rows (by = 1), or of columns. */
+static atn_status largest_sum(atn_ctx *cx, const double *x, atn_idx m, atn_idx n,
+                              bool rows, double *out)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    atn_status st = ATN_OK;
+    double *sum = NULL;
+
+    ATN_TAKE(sum, rows ? m : n);
+    memset(sum, 0, (size_t)(rows ? m : n) * sizeof *sum);
+    for (atn_idx i = 0; i < m; i++)
+        for (atn_idx j = 0; j < n; j++) sum[rows ? i : j] += fabs(x[i * n + j]);
+    *out = most_of(sum, rows ? m : n);
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+/* ---- weights ---- */
+
+static void take_columns(const atn_facts *f, measured *m)
+{
+    for (atn_idx j = 0; j < f->nk; j++) {
+        double sum = 0, squares = 0;
+
+        for (atn_idx i = 0; i < f->nq; i++) {
+            const double p = f->p[i * f->nk + j];
+
+            sum += p;
+            squares += p * p;
+        }
+        m->column = fmax(m->column, sum);
+        m->alpha = fmax(m->alpha, (double)f->nk * squares);
+    }
+}
+
+/* B5 row by row: the worst of them. */
+static atn_status row_checks(atn_ctx *cx, const measured *m)
+{
+    const atn_facts *f = m->f;
+    const atn_bound *least = atn_bound_find("collision_least");
+    const atn_bound *most = atn_bound_find("collision_most");
+    atn_worst low = {0}, high = {0};
+    atn_status st = ATN_OK;
+    atn_check c;
+
+    for (atn_idx i = 0; i < f->nq; i++) {
+        const double *p = f->p + i * f->nk;
+        const atn_quantities h = Q1(f->entropy[i]), top = Q1(most_of(p, f->nk));
+        const double squares = square_of(p, f->nk);
+
+        if (isnan(f->lse[i])) continue;
+        atn_worst_take(&low, ATN_AT_LEAST, atn_bound_predict(least, &h), squares, 0);
+        atn_worst_take(&high, ATN_AT_MOST, atn_bound_predict(most, &top), squares, 0);
+    }
+    c = atn_worst_check(&low, least, "");
+    ATN_TRY(atn_checks_add(cx, m->out, &c));
+    c = atn_worst_check(&high, most, "");
+    ATN_TRY(atn_checks_add(cx, m->out, &c));
+done:
+    return st;
+}
+
+static atn_status weight_checks(atn_ctx *cx, const measured *m)
+{
+    const atn_facts *f = m->f;
+    const double op = f->sigma[0], srank = m->f2 / (op * op);
+    const double nk = (double)f->nk, r = (double)ATN_MIN(f->nq, f->nk);
+    atn_status st = ATN_OK;
+    atn_quantities seen = {0};
+    double *renyi = NULL;
+
+    ATN_TAKE(renyi, f->nq);
+    for (atn_idx i = 0; i < f->nq; i++)
+        if (!isnan(f->renyi[i])) renyi[seen.n[0]++] = f->renyi[i];
+    seen.list[0] = renyi;
+    ATN_TRY(add(cx, m, "norm_sums", "weights", Q2(m->column, 1), op));
+    ATN_TRY(add(cx, m, "norm_entry", "weights", Q1(op), most_of(f->p, f->nq * f->nk)));
+    ATN_TRY(add(cx, m, "norm_frobenius", "weights", Q1(sqrt(m->f2)), op));
+    ATN_TRY(add(cx, m, "norm_rank", "weights", Q2(r, op), sqrt(m->f2)));
+    ATN_TRY(add(cx, m, "norm_least", "", Q2(m->rows, nk), op));
+    ATN_TRY(add(cx, m, "norm_column", "", Q1(m->column), op));
+    ATN_TRY(add(cx, m, "square_sum", "", seen, m->f2));
+    ATN_TRY(row_checks(cx, m));
+    ATN_TRY(add(cx, m, "stable_rank_least", "", Q2(m->squares, m->column), srank));
+    ATN_TRY(add(cx, m, "stable_rank_most", "", Q3(m->squares, nk, m->rows), srank));
+    ATN_TRY(add(cx, m, "square_alpha", "", Q1(m->alpha), m->f2));
+done:
+    return st;
+}
+
+/* ---- floors ---- */
+
+/* Ranks 1, 2, 4 .. and what they leave; the rank that an accuracy takes. */
+static atn_status rank_checks(atn_ctx *cx, const measured *m)
+{
+    static const double errors[] = {.5, .2, .1, .05};
+    const atn_facts *f = m->f;
+    const atn_idx r = ATN_MIN(f->nq, f->nk);
+    const double srank = m->f2 / (f->sigma[0] * f->sigma[0]);
+    atn_status st = ATN_OK;
+    char variant[32];
+
+    for (atn_idx k = 1; k <= ATN_MIN(r, 64); k *= 2) {
+        snprintf(variant, sizeof variant, "rank=%lld", (long long)k);
+        ATN_TRY(add(cx, m, "rank_floor", variant, Q2((double)k, srank),
+                    square_of(f->sigma + k, r - k) / m->f2));
+    }
+    for (size_t e = 0; e < ATN_LEN(errors); e++) {
+        double left = 0;
+        atn_idx k = r;
+
+        while (k > 0 && (left + f->sigma[k - 1] * f->sigma[k - 1]) / m->f2 <=
+                            errors[e] * errors[e]) {
+            left += f->sigma[k - 1] * f->sigma[k - 1];
+            k--;
+        }
+        snprintf(variant, sizeof variant, "error=%g", errors[e]);
+        ATN_TRY(add(cx, m, "rank_needed", variant, Q2(errors[e], srank), (double)k));
+    }
+done:
+    return st;
+}
+
+static int descending(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+
+    return (x < y) - (x > y);
+}
+
+/* What the k largest of every row leave: of the row, and of all against the k rows
+ * largest of the head. x [nq, nk] is scratch. */
+static atn_status entry_checks(atn_ctx *cx, const measured *m, atn_idx k, double *x)
+{
+    const atn_facts *f = m->f;
+    const atn_idx all = f->nq * f->nk;
+    const atn_bound *of_row = atn_bound_find("row_entries_floor");
+    atn_worst worst = {0};
+    double left = 0, best = 0;
+    atn_status st = ATN_OK;
+    char variant[32];
+    atn_check c;
+
+    snprintf(variant, sizeof variant, "k=%lld", (long long)k);
+    ATN_TRY(atn_keep_rows(cx, &f->head, f->p, k, true, x));
+    for (atn_idx i = 0; i < f->nq; i++) {
+        const double *p = f->p + i * f->nk;
+        const atn_quantities q = Q3((double)k, most_of(p, f->nk), f->renyi[i]);
+        double row = 0;
+
+        if (isnan(f->lse[i])) continue;
+        for (atn_idx j = 0; j < f->nk; j++)
+            if (x[i * f->nk + j] == 0) row += p[j] * p[j];
+        left += row;
+        atn_worst_take(&worst, ATN_AT_LEAST, atn_bound_predict(of_row, &q),
+                       row / square_of(p, f->nk), 1);
+    }
+    c = atn_worst_check(&worst, of_row, variant);
+    ATN_TRY(atn_checks_add(cx, m->out, &c));
+    memcpy(x, f->p, (size_t)all * sizeof *x);
+    qsort(x, (size_t)all, sizeof *x, descending);
+    best = square_of(x, ATN_MIN(k * f->nq, all));
+    ATN_TRY(add(cx, m, "entries_floor", variant, Q2(best, m->f2), left / m->f2));
+done:
+    return st;
+}
+
+/* ---- errors ---- */
+
+/* e <- weights without what the 16 largest singular values have of them. */
+static void without_rank(const atn_facts *f, double *e)
+{
+    const atn_idx r = ATN_MIN(f->nq, f->nk), kept = ATN_MIN(r, (atn_idx)KEPT);
+
+    memset(e, 0, (size_t)(f->nq * f->nk) * sizeof *e);
+    for (atn_idx k = kept; k < r; k++)
+        for (atn_idx i = 0; i < f->nq; i++) {
+            const double u = f->u[i * r + k] * f->sigma[k];
+
+            for (atn_idx j = 0; j < f->nk; j++)
+                e[i * f->nk + j] += u * f->vt[k * f->nk + j];
+        }
+}
+
+static atn_status error_checks(atn_ctx *cx, const measured *m, const char *variant,
+                               const double *e)
+{
+    const atn_facts *f = m->f;
+    const atn_idx all = f->nq * f->nk;
+    const double size = sqrt(square_of(e, all));
+    atn_status st = ATN_OK;
+    double op, column, row, out;
+    double *o = NULL;
+
+    ATN_TRY(largest_value(cx, e, f->nq, f->nk, &op));
+    ATN_TRY(largest_sum(cx, e, f->nq, f->nk, false, &column));
+    ATN_TRY(largest_sum(cx, e, f->nq, f->nk, true, &row));
+    ATN_TRY(add(cx, m, "norm_sums", variant, Q2(column, row), op));
+    ATN_TRY(add(cx, m, "norm_entry", variant, Q1(op), most_of(e, all)));
+    ATN_TRY(add(cx, m, "norm_frobenius", variant, Q1(size), op));
+    if (!f->v) goto done;
+    ATN_TAKE(o, f->nq * f->dv);
+    atn_gemm_wide(ATN_AB, 1, (atn_cwide){e, f->nq, f->nk, f->nk},
+                  (atn_cwide){f->v, f->nk, f->dv, f->dv}, 0,
+                  (atn_wide){o, f->nq, f->dv, f->dv});
+    ATN_TRY(largest_value(cx, o, f->nq, f->dv, &out));
+    ATN_TRY(add(cx, m, "output_frobenius", variant, Q2(size, m->value_op),
+                sqrt(square_of(o, f->nq * f->dv))));
+    ATN_TRY(add(cx, m, "output_operator", variant, Q2(op, m->value_op), out));
+    ATN_TRY(add(cx, m, "output_max", variant, Q2(row, m->value_most),
+                most_of(o, f->nq * f->dv)));
+done:
+    return st;
+}
+
+static atn_status head(atn_ctx *cx, const atn_trial_head *t, atn_checks *out)
+{
+    static const atn_idx kept[] = {1, 4, 16, 64};
+    const atn_facts *f = t->facts;
+    const atn_arena_mark mark = atn_arena_save(cx);
+    measured m = {.f = f, .out = out};
+    atn_status st = ATN_OK;
+    double *x = NULL;
+
+    for (atn_idx i = 0; f->nk > 0 && i < f->nq; i++) m.rows += !isnan(f->lse[i]);
+    if (m.rows == 0) goto done;
+    ATN_TRY(atn_facts_spectrum(cx, t->facts, true));
+    for (atn_idx i = 0; i < f->nq; i++)
+        if (!isnan(f->renyi[i])) m.squares += exp(-f->renyi[i]);
+    m.f2 = square_of(f->p, f->nq * f->nk);
+    take_columns(f, &m);
+    if (f->v) {
+        ATN_TRY(largest_value(cx, f->v, f->nk, f->dv, &m.value_op));
+        m.value_most = most_of(f->v, f->nk * f->dv);
+    }
+    ATN_TRY(weight_checks(cx, &m));
+    ATN_TRY(rank_checks(cx, &m));
+    ATN_TAKE(x, f->nq * f->nk);
+    for (size_t k = 0; k < ATN_LEN(kept); k++)
+        if (kept[k] < f->nk) ATN_TRY(entry_checks(cx, &m, kept[k], x));
+    without_rank(f, x);
+    ATN_TRY(error_checks(cx, &m, "without rank 16", x));
+    ATN_TRY(atn_keep_rows(cx, &f->head, f->p, KEPT, true, x));
+    for (atn_idx e = 0; e < f->nq * f->nk; e++) x[e] = f->p[e] - x[e];
+    ATN_TRY(error_checks(cx, &m, "without 16 a row", x));
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+const atn_experiment atn_experiment_floors = {
+    .id = "floors",
+    .label = "V3",
+    .title = "Norms, stable rank and floors",
+    .text = "norms of the weights by entropies; what a rank or so many entries leave",
+    .source = "elementary",
+    .sides = ATN_BOTH_WAYS,
+    .head = head,
+    .bounds = "output_frobenius output_operator output_max norm_sums norm_entry "
+              "norm_frobenius norm_rank norm_least norm_column square_sum "
+              "collision_least collision_most stable_rank_least stable_rank_most "
+              "square_alpha rank_floor rank_needed entries_floor row_entries_floor",
+};
