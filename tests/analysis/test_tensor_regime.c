@@ -1,5 +1,5 @@
-/* tests/analysis/test_tensor_regime.c -- largest logits against loops over all pairs and
- * triples, degrees by the theory's own numbers, masks of every kind. */
+/* tests/analysis/test_tensor_regime.c -- largest logits against loops over all pairs
+ * and triples, degrees by the theory's own numbers, masks of every kind. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "check.h"
 #include "kind_capture.h"

@@ -54,8 +54,8 @@ static void taylor_is_worst_at_the_end(atn_ctx *cx)
     CHECK_NEAR(atn_taylor_error(4, 0), 0, 0);
 }
 
-/* Least squares with weights that follow the error (Lawson) is above the best error, and
- * near it: another road to the same number. */
+/* Least squares with weights that follow the error (Lawson) is above the best error,
+ * and near it: another road to the same number. */
 static double lawson(int degree, double x)
 {
     enum { GRID = 400, MOST = 9 };
