@@ -17,8 +17,10 @@
 
 enum { D = 64, FIRST = 16384 };
 
-/* Sub-quadratic ones: at most 2.4 for a doubling. */
-static const char *const specs[] = {"hip", "hyper", "combiner:form=logsparse"};
+/* Sub-quadratic ones: at most 2.4 for a doubling; of kernels, which are linear, 2.2. */
+static const char *const specs[] = {"hip",       "hyper", "combiner:form=logsparse",
+                                    "performer", "rff",   "linear",
+                                    "cosformer"};
 
 /* Normal numbers, [n, D]. */
 static float *draw(atn_ctx *cx, atn_idx n, const char *purpose)

@@ -72,7 +72,7 @@ static bool usable(const plot *p, atn_idx r)
     const double x = atn_table_get_f64(p->t, r, p->x);
     const double d = atn_table_get_f64(p->t, r, p->d);
 
-    return x >= 0 && isfinite(x) && d >= 1 && isfinite(d);
+    return x >= 0 && isfinite(x) && d > 0 && isfinite(d);
 }
 
 static const char *check(const atn_table *t)

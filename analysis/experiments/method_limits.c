@@ -84,9 +84,13 @@ static atn_status compare_rows(atn_ctx *cx, const atn_facts *f, const limit *l,
 
             for (atn_idx j = 0; j < f->nk; j++)
                 scale = fmax(scale, fabs(l->weight(f, first + r, j)));
-            for (atn_idx j = 0; j < f->nk; j++)
-                atn_worst_take(worst, ATN_EQUAL, l->weight(f, first + r, j),
-                               w[r * f->nk + j], scale);
+            for (atn_idx j = 0; j < f->nk; j++) {
+                const double plain = l->weight(f, first + r, j), w_j = w[r * f->nk + j];
+
+                /* floats hold no smaller ones */
+                if (fabs(plain) < 1e-30 && fabs(w_j) < 1e-30) continue;
+                atn_worst_take(worst, ATN_EQUAL, plain, w_j, scale);
+            }
         }
     }
 done:

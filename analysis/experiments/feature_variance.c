@@ -1,0 +1,354 @@
+/* analysis/experiments/feature_variance.c -- entries of random features: mean and
+ * variance of single draws, against their closed forms.
+ *
+ * Math    theory/features.c. PAIRS pairs of a query and a key that it sees, squares of
+ *         q' + k' (of q' - k' for cosines) being MOST at most; of each, `trials` draws.
+ *         The mean of squared errors of pair k is v_k in the mean, and has a standard
+ *         error from the fourth moment, as E X^r is known for r <= 4. Differences in
+ *         standard errors are added up and divided by the root of the pairs, so that no
+ *         pair outweighs the others. Means of 16 cosines that are off by TAIL are
+ *         counted. Orthogonal draws, of the first pair: reported.
+ * Cost    2 PAIRS d random numbers a trial.
+ * Limits  no bias, cap: an entry is e^{q'.k'}. Where squares are larger the fourth
+ *         moment is beyond any number of trials, and only the closed form is said.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "analysis/experiments/experiment.h"
+#include "approx/method.h"
+#include "core/linalg.h"
+#include "core/rng.h"
+#include "core/rows.h"
+
+extern const atn_experiment atn_experiment_feature_variance;
+
+enum { PAIRS = 32, TRIES = 4096, KINDS = 4, GROUP = 16, FOURIER = 3 };
+static const double MOST = 1.5, LEAST = 1e-3, TAIL = .5;
+static const char *const kind_names[KINDS] = {"positive", "hyperbolic", "trig",
+                                              "gaussian"};
+
+typedef struct pair {
+    atn_idx i, j;
+    double square;
+    double mean[2], square_error[2]; /* of the two kinds of its side */
+    double beyond;
+} pair;
+
+typedef struct drawing {
+    const atn_trial_head *t;
+    pair *pair; /* [2][PAIRS]: of sums, of differences */
+    int n[2];
+    double *square; /* [2][TRIES] of all pairs tried */
+    int tried;
+} drawing;
+
+static bool of_differences(int kind)
+{
+    return kind >= 2;
+}
+
+/* |q' + k'|^2, or |q' - k'|^2. */
+static double square_of(const atn_facts *f, atn_idx i, atn_idx j, bool minus)
+{
+    double sum = 0;
+
+    for (atn_idx c = 0; c < f->d; c++) {
+        const double x =
+            f->q[i * f->d + c] + (minus ? -f->k[j * f->d + c] : f->k[j * f->d + c]);
+
+        sum += x * x;
+    }
+    return fabs(f->head.scale) * sum;
+}
+
+static void choose(drawing *w)
+{
+    const atn_facts *f = w->t->facts;
+    atn_rng rng = atn_rng_stream(w->t->seed, "feature_variance/pairs", f->head.layer,
+                                 f->head.head);
+
+    for (int try = 0; try < TRIES && f->nq > 0; try++) {
+        const atn_idx i = atn_rng_below(&rng, f->nq);
+        atn_idx lo, hi, j;
+
+        atn_sight_row(&f->head.sight, i, &lo, &hi);
+        if (lo >= hi) continue;
+        j = lo + atn_rng_below(&rng, hi - lo);
+        for (int side = 0; side < 2; side++) {
+            const double square = square_of(f, i, j, side);
+
+            w->square[side * TRIES + w->tried] = square;
+            if (square >= LEAST && square <= MOST && w->n[side] < PAIRS)
+                w->pair[side * PAIRS + w->n[side]++] =
+                    (pair){i, j, square, {0}, {0}, 0};
+        }
+        w->tried++;
+    }
+}
+
+/* An estimate from one direction: a = w . q', b = w . k', relative to the entry; of the
+ * last kind as it is. */
+static double estimate(int kind, double a, double b, double half, double entry)
+{
+    switch (kind) {
+    case 0:
+        return exp(a + b - half - entry);
+    case 1:
+        return exp(-half - entry) * cosh(a + b);
+    case 2: /* both features, as a method has them */
+        return exp(half - entry) * (cos(a) * cos(b) + sin(a) * sin(b));
+    default:
+        return cos(a) * cos(b) + sin(a) * sin(b);
+    }
+}
+
+/* E X^r, r = 1 .. 4, x = the square; of X relative to the entry, or of the cosine. */
+static double moment(int kind, double x, int r)
+{
+    static const double sign[] = {0, 1, -1, -1};
+    const double s = sign[kind] * x;
+    const double cosines[] = {exp(s / 2), (1 + exp(2 * s)) / 2,
+                              (3 * exp(s / 2) + exp(9 * s / 2)) / 4,
+                              (3 + 4 * exp(2 * s) + exp(8 * s)) / 8};
+
+    if (kind == 0) return exp((r * r - r) * x / 2);
+    return cosines[r - 1] * (kind == FOURIER ? 1 : exp(-r * s / 2));
+}
+
+/* Fourth moment about the mean. */
+static double fourth(int kind, double x)
+{
+    const double m = moment(kind, x, 1);
+
+    return moment(kind, x, 4) - 4 * m * moment(kind, x, 3) +
+           6 * m * m * moment(kind, x, 2) - 3 * m * m * m * m;
+}
+
+static atn_status draw_pair(atn_ctx *cx, atn_idx task, void *state)
+{
+    drawing *w = state;
+    const atn_facts *f = w->t->facts;
+    const int side = (int)(task / PAIRS);
+    pair *p = &w->pair[task];
+    atn_rng rng = atn_rng_stream(w->t->seed, "feature_variance", f->head.layer,
+                                 f->head.head * 2 * PAIRS + task);
+    const double root = sqrt(fabs(f->head.scale)), *q = f->q + p->i * f->d;
+    const double *k = f->k + p->j * f->d, trials = (double)w->t->trials;
+    double half = 0, entry = 0, group = 0;
+
+    (void)cx;
+    if (task % PAIRS >= w->n[side]) return ATN_OK;
+    for (atn_idx c = 0; c < f->d; c++) {
+        half += root * root * (q[c] * q[c] + k[c] * k[c]) / 2;
+        entry += root * root * q[c] * k[c];
+    }
+    for (int64_t t = 0; t < w->t->trials; t++) {
+        double a = 0, b = 0;
+
+        for (atn_idx c = 0; c < f->d; c++) {
+            const double normal = root * atn_rng_normal(&rng);
+
+            a += normal * q[c];
+            b += normal * k[c];
+        }
+        for (int e = 0; e < 2; e++) {
+            const int kind = 2 * side + e;
+            const double x = estimate(kind, a, b, half, entry);
+            const double off = x - moment(kind, p->square, 1);
+
+            p->mean[e] += x / trials;
+            p->square_error[e] += off * off / trials;
+            if (kind == FOURIER) group += off / GROUP;
+        }
+        if (t % GROUP != GROUP - 1) continue;
+        p->beyond += fabs(group) >= TAIL;
+        group = 0;
+    }
+    p->beyond /= floor(trials / GROUP);
+    return ATN_OK;
+}
+
+static double predicted(int kind, double square)
+{
+    const atn_bound *b =
+        atn_bound_find(kind == FOURIER ? "fourier_variance" : "feature_variance");
+    const atn_quantities of_kernel = {.x = {square, 1}};
+    const atn_quantities of_entry = {.x = {kind, square, 1}};
+
+    return atn_bound_predict(b, kind == FOURIER ? &of_kernel : &of_entry);
+}
+
+static int by_size(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* The closed form at the middle square, where there is nothing to draw. */
+static atn_status only_say(atn_ctx *cx, drawing *w, int kind, atn_checks *out)
+{
+    double *square = w->square + of_differences(kind) * TRIES;
+    atn_check c = {.bound = atn_bound_find(kind == FOURIER ? "fourier_variance"
+                                                           : "feature_variance"),
+                   .measured = NAN,
+                   .only_report = true,
+                   .cases = w->tried};
+
+    if (w->tried == 0) return ATN_OK;
+    qsort(square, (size_t)w->tried, sizeof *square, by_size);
+    c.predicted = predicted(kind, square[w->tried / 2]);
+    snprintf(c.variant, sizeof c.variant, "%s, one draw, middle pair",
+             kind_names[kind]);
+    snprintf(c.note, sizeof c.note, "squares are above %g: too rare to be drawn", MOST);
+    return atn_checks_add(cx, out, &c);
+}
+
+static atn_status check_kind(atn_ctx *cx, drawing *w, int kind, atn_checks *out)
+{
+    const int side = of_differences(kind), n = w->n[side];
+    const double trials = (double)w->t->trials;
+    atn_check mean = {.bound = atn_bound_find("feature_mean"),
+                      .predicted = 1,
+                      .trials = w->t->trials,
+                      .cases = n};
+    atn_check variance = mean;
+    atn_status st = ATN_OK;
+
+    if (n == 0) return only_say(cx, w, kind, out);
+    variance.bound =
+        atn_bound_find(kind == FOURIER ? "fourier_variance" : "feature_variance");
+    variance.predicted = 0;
+    for (int k = 0; k < n; k++) {
+        const pair *p = &w->pair[side * PAIRS + k];
+        const double v = predicted(kind, p->square);
+        const double error =
+            sqrt(fmax(fourth(kind, p->square) - v * v, 1e-12 * v * v) / trials);
+
+        mean.measured += p->mean[kind % 2] / n;
+        mean.statistic += (p->mean[kind % 2] - 1) / sqrt(v / trials) / sqrt(n);
+        variance.predicted += v / n;
+        variance.measured += p->square_error[kind % 2] / n;
+        variance.statistic += (p->square_error[kind % 2] - v) / error / sqrt(n);
+    }
+    snprintf(mean.variant, sizeof mean.variant, "%s", kind_names[kind]);
+    snprintf(variance.variant, sizeof variance.variant, "%s, one draw",
+             kind_names[kind]);
+    snprintf(variance.note, sizeof variance.note, "measured / predicted %.4f",
+             variance.measured / variance.predicted);
+    if (kind != FOURIER) ATN_TRY(atn_checks_add(cx, out, &mean));
+    ATN_TRY(atn_checks_add(cx, out, &variance));
+done:
+    return st;
+}
+
+/* Only more than is said speaks against it. */
+static atn_status check_tail(atn_ctx *cx, const drawing *w, atn_checks *out)
+{
+    const double groups = floor((double)w->t->trials / GROUP) * w->n[1];
+    atn_check c = {.bound = atn_bound_find("fourier_tail"),
+                   .trials = w->t->trials,
+                   .cases = w->n[1]};
+    double error;
+
+    if (groups < 1) return ATN_OK;
+    c.predicted = atn_bound_predict(c.bound, &(atn_quantities){.x = {GROUP, TAIL}});
+    for (int k = 0; k < w->n[1]; k++) c.measured += w->pair[PAIRS + k].beyond / w->n[1];
+    error = sqrt((c.predicted * (1 - c.predicted) + 1 / groups) / groups);
+    c.statistic = fmax((c.measured - c.predicted) / error, 0);
+    snprintf(c.variant, sizeof c.variant, "m=%d, t=%g", GROUP, TAIL);
+    return atn_checks_add(cx, out, &c);
+}
+
+/* ---- orthogonal draws ---- */
+
+/* Of m orthogonal directions of normal length: the mean estimate of one pair. */
+static double orthogonal_mean(const atn_facts *f, const pair *p, atn_idx m,
+                              atn_rng *rng, double *omega)
+{
+    const double root = sqrt(fabs(f->head.scale));
+    double sum = 0;
+
+    for (atn_idx e = 0; e < m * f->d; e++) omega[e] = atn_rng_normal(rng);
+    atn_orthonormalise(omega, m, f->d);
+    for (atn_idx r = 0; r < m; r++) {
+        double length = 0, along = 0;
+
+        for (atn_idx c = 0; c < f->d; c++) {
+            const double x = atn_rng_normal(rng);
+
+            length += x * x;
+            along += omega[r * f->d + c] * root *
+                     (f->q[p->i * f->d + c] + f->k[p->j * f->d + c]);
+        }
+        sum += exp(sqrt(length) * along - p->square / 2) / (double)m;
+    }
+    return sum;
+}
+
+static atn_status say_orthogonal(atn_ctx *cx, const drawing *w, atn_checks *out)
+{
+    const atn_facts *f = w->t->facts;
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_idx m = ATN_MIN(f->d, (atn_idx)8);
+    const int64_t trials = ATN_MAX(w->t->trials / 10, 1);
+    atn_rng rng = atn_rng_stream(w->t->seed, "feature_variance/orthogonal",
+                                 f->head.layer, f->head.head);
+    atn_check c = {.bound = atn_bound_find("orthogonal_draws"), .only_report = true};
+    atn_status st = ATN_OK;
+    double *omega = NULL;
+
+    if (w->n[0] == 0) return ATN_OK;
+    ATN_TAKE(omega, m * f->d);
+    for (int64_t t = 0; t < trials; t++) {
+        const double off = orthogonal_mean(f, &w->pair[0], m, &rng, omega) - 1;
+
+        c.measured += off * off / (double)trials;
+    }
+    c.predicted = atn_bound_predict(
+        c.bound, &(atn_quantities){.x = {w->pair[0].square, (double)f->d, (double)m}});
+    snprintf(c.variant, sizeof c.variant, "m=%d", (int)m);
+    snprintf(c.note, sizeof c.note,
+             "%lld draws of one pair; independent ones have %.4g", (long long)trials,
+             predicted(0, w->pair[0].square) / (double)m);
+    ATN_TRY(atn_checks_add(cx, out, &c));
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+static atn_status head(atn_ctx *cx, const atn_trial_head *t, atn_checks *out)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    drawing w = {.t = t};
+    atn_status st = ATN_OK;
+
+    ATN_TAKE(w.pair, 2 * PAIRS);
+    ATN_TAKE(w.square, 2 * TRIES);
+    choose(&w);
+    ATN_TRY(atn_parallel(cx, 2 * PAIRS, draw_pair, &w, "variance of features"));
+    for (int kind = 0; kind < KINDS; kind++) ATN_TRY(check_kind(cx, &w, kind, out));
+    ATN_TRY(check_tail(cx, &w, out));
+    ATN_TRY(say_orthogonal(cx, &w, out));
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+const atn_experiment atn_experiment_feature_variance = {
+    .id = "feature_variance",
+    .label = "V12",
+    .title = "Entries of random features",
+    .text = "mean and variance of one draw of every kind of feature, against their "
+            "closed forms",
+    .source = "own derivation; features of Performer (arXiv 2009.14794)",
+    .qk = true,
+    .sides = ATN_BOTH_WAYS,
+    .trials = 20000,
+    .head = head,
+    .bounds = "feature_mean feature_variance fourier_variance fourier_tail "
+              "orthogonal_draws",
+};

@@ -1,0 +1,51 @@
+/* V12: entries of random features. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "check.h"
+#include "short_head.h"
+
+extern const atn_experiment atn_experiment_feature_variance;
+
+static void short_heads_hold(atn_ctx *cx)
+{
+    static const dense_kind of[] = {DENSE_CAUSAL, DENSE_CROSS, DENSE_WINDOW,
+                                    DENSE_LEFT_PADDING, DENSE_ALIBI};
+
+    for (size_t k = 0; k < sizeof of / sizeof *of; k++) {
+        experiment_case e = short_case(cx, of[k], 40, .35f);
+
+        experiment_go(cx, &atn_experiment_feature_variance, &e, 4000);
+        CHECK_EQ(experiment_count(&e, ATN_VIOLATED), 0);
+        CHECK_EQ(experiment_count(&e, ATN_HOLDS), 8); /* 3 means, 4 variances, tail */
+        CHECK_EQ(experiment_count(&e, ATN_REPORTED), 1);
+        experiment_drop(cx, &e);
+    }
+}
+
+/* Long queries: no draws, the closed form alone. */
+static void long_heads_are_only_said(atn_ctx *cx)
+{
+    experiment_case e = short_case(cx, DENSE_CAUSAL, 40, 20);
+
+    experiment_go(cx, &atn_experiment_feature_variance, &e, 100);
+    CHECK_EQ(experiment_count(&e, ATN_REPORTED), e.checks.n);
+    CHECK_EQ(e.checks.n, 4);
+    experiment_drop(cx, &e);
+    e = experiment_run(cx, &atn_experiment_feature_variance, DENSE_BLIND, 8, 100);
+    CHECK_EQ(e.checks.n, 0);
+    experiment_drop(cx, &e);
+}
+
+static void threads_do_not_matter(atn_ctx *cx)
+{
+    experiment_same(cx, &atn_experiment_feature_variance, DENSE_CAUSAL, 30, 200);
+}
+
+static void failing(atn_ctx *cx)
+{
+    experiment_failing(cx, &atn_experiment_feature_variance, DENSE_CROSS, 8, 16);
+}
+
+CHECK_MAIN({"short heads hold", short_heads_hold},
+           {"long heads are only said", long_heads_are_only_said},
+           {"threads do not matter", threads_do_not_matter},
+           {"failing allocator", failing})
