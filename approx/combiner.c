@@ -28,7 +28,7 @@
  *         approx_attention.py. The code has no logsparse, which is a reading of ours,
  *         and columns is another one of the axial form of the paper.
  * Cost    summaries 2 (d + dv) flop a member; entries of a row: fixed B + n / B, axial
- *         3 sqrt n + sqrt n, columns 2 sqrt n, logsparse 1 + log2 n.
+ *         3 sqrt n + sqrt n, columns 1.5 sqrt n, logsparse 1 + log2 n.
  * Limits  needs the queries of all tokens. Summaries have no position bias or soft-cap.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later

@@ -498,6 +498,7 @@ const atn_method atn_method_hyper = {
     .publishes = true,
     .params = params,
     .params_size = sizeof(hyper),
+    .exact = "block=#",
     .budget = "samples",
     .looks = looks,
     .dense = "texts up to `min` tokens stay dense (give a smaller min, and block)",
