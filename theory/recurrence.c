@@ -57,7 +57,9 @@ IDENTITY(rat_limit, "V21", "RAT at its limits",
          "chunk 1 and gate 0: softmax attention; one chunk: (1 - g) g^(i - j)",
          "own derivation");
 IDENTITY(combiner_limit, "V21", "Combiner at its limits",
-         "segments of one token, or of all: softmax attention", "own derivation");
+         "segments of one token, or of all, both ways without the summary of the own "
+         "one: softmax attention",
+         "own derivation");
 IDENTITY(titans_limit, "V21", "Titans at its limit",
          "one chunk, eta = alpha = 0, theta = 1/2: w_ij = q_i.k_j", "own derivation");
 IDENTITY(titans_write, "V21", "what a memory has just written",

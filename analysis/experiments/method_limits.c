@@ -6,8 +6,8 @@
  *         softmax attention from the facts of the head. The memory is run once more
  *         token by token in this file.
  * Cost    plans, rows, and 10 n d dv flop twice a head.
- * Limits  causal heads: both ways our Combiner adds the summary of the own segment to
- *         its keys, and is nothing known at any setting.
+ * Limits  of bidirectional heads Combiner alone, without the summary of the own
+ *         segment.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
@@ -126,23 +126,23 @@ static bool is_plain(const atn_facts *f)
 
 static atn_status check_weights(atn_ctx *cx, const atn_facts *f, atn_checks *out)
 {
-    char all[32], whole[64];
+    char all[48], whole[64];
     const limit limits[] = {
         {"rat_limit", "chunk 1", "rat", "chunk=1,gate=0", of_softmax},
         {"rat_limit", "one chunk", "rat", "chunk=1073741824,gate=.5", of_average},
-        {"combiner_limit", "segments of 1", "combiner", "form=fixed,block=1",
+        {"combiner_limit", "segments of 1", "combiner", "form=fixed,block=1,own=no",
          of_softmax},
         {"combiner_limit", "one segment", "combiner", all, of_softmax},
         {"titans_limit", "one chunk", "titans", whole, of_products}};
     atn_status st = ATN_OK;
 
-    snprintf(all, sizeof all, "form=fixed,block=%lld", (long long)f->nk);
+    snprintf(all, sizeof all, "form=fixed,block=%lld,own=no", (long long)f->nk);
     snprintf(whole, sizeof whole, "eta=0,alpha=0,theta=.5,chunk=%lld",
              (long long)f->nk);
     for (size_t k = 0; k < ATN_LEN(limits); k++) {
         const bool is_combiner = strcmp(limits[k].id, "combiner") == 0;
 
-        if (is_combiner && !is_plain(f)) continue;
+        if (is_combiner ? !is_plain(f) : !f->head.sight.causal) continue;
         ATN_TRY(check_limit(cx, f, &limits[k], out));
     }
 done:
@@ -279,7 +279,7 @@ const atn_experiment atn_experiment_method_limits = {
     .source = "own derivation",
     .qk = true,
     .values = true,
-    .sides = ATN_CAUSAL,
+    .sides = ATN_BOTH_WAYS,
     .most = 512,
     .head = head,
     .bounds = "rat_limit combiner_limit titans_limit titans_write titans_chunk",

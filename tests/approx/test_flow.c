@@ -163,6 +163,28 @@ static void constant(atn_ctx *cx)
     }
 }
 
+/* Constant keys k alone: no competition, w_ij = sigmoid(I^_i) / n with
+ * I^_i = n (q_i.k) / (k.sum q), of sigmoids. */
+static void constant_keys(atn_ctx *cx)
+{
+    double w[144], flows[12], all = 0;
+    zoo z;
+
+    zoo_random(&z, 1, 1, 12, 12, 3);
+    zoo_causal(&z, false);
+    for (int e = 0; e < 96; e++) z.k[e] = (float)(e % 8) / 4 - 1;
+    for (int i = 0; i < 12; i++) {
+        flows[i] = 0;
+        for (int c = 0; c < 8; c++)
+            flows[i] += sigmoid((double)z.q[i * 8 + c]) * sigmoid((double)z.k[c]);
+        all += flows[i];
+    }
+    g8_run(cx, &z, "flow:eps=0", NULL, w);
+    for (int e = 0; e < 144; e++)
+        CHECK_NEAR(w[e], sigmoid(12 * flows[e / 12] / all) / 12, 1e-12);
+    zoo_free(&z);
+}
+
 static void refusals(atn_ctx *cx)
 {
     atn_choice c;
@@ -198,4 +220,5 @@ static void properties(atn_ctx *cx)
 }
 
 CHECK_MAIN({"golden", golden}, {"twin", twin}, {"constant", constant},
-           {"refusals", refusals}, {"properties", properties})
+           {"constant keys", constant_keys}, {"refusals", refusals},
+           {"properties", properties})

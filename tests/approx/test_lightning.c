@@ -136,6 +136,13 @@ static void limits(atn_ctx *cx)
         for (int c = 0; c < 5; c++) sum += far[c] * far[c];
         /* all |q|, |k| <= 1.5 sqrt 8, |v| <= sqrt 5 */
         CHECK_LE(sqrt(sum), 18 * sqrt(5) * exp(-7 * .4) / (1 - exp(-.4)));
+        zoo_row(cx, &z, "lightning:slope=0", 0, i, w);
+        for (int j = 0; j < 30; j++)
+            CHECK_NEAR(
+                w[j],
+                j <= i ? twin_dot(atn_crow(z.head[0].q, i), atn_crow(z.head[0].k, j), 8)
+                       : 0,
+                1e-12);
         zoo_row(cx, &z, "lightning:slope=1000", 0, i, w);
         for (int j = 0; j < 30; j++)
             CHECK_NEAR(
