@@ -128,8 +128,8 @@ static void spectrum(atn_ctx *cx)
 }
 
 /* Statistics of rows in the tables of kernel-theory.md, n = 8, d = 4, scale 1/2:
- * q_il = sin(.1 (i+1)(l+1)), k_il = cos(.07 (i+1)(l+2)). By loops in double they meet all
- * digits, of facts, which are of floats, six. */
+ * q_il = sin(.1 (i+1)(l+1)), k_il = cos(.07 (i+1)(l+2)). By loops in double they meet
+ * all digits, of facts, which are of floats, six. */
 enum { SQUARES, ENTROPY, ALPHA, TAU, STATISTICS, G8_N = 8, G8_D = 4 };
 
 static void statistics(const double *p, double *out)

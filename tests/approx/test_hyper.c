@@ -57,8 +57,8 @@ static void golden(atn_ctx *cx)
     zoo_free(&z);
 }
 
-/* The rows of G8-b: hyperplanes and samples of its formulas, blocks of 3, sorted by place
- * on the Gray path and by the table of the published code. */
+/* The rows of G8-b: hyperplanes and samples of its formulas, blocks of 3, sorted by
+ * place on the Gray path and by the table of the published code. */
 static void golden_outputs(atn_ctx *cx)
 {
     static const char *const rows[][2] = {
@@ -523,8 +523,8 @@ static void dense_limits(atn_ctx *cx)
         }
 }
 
-/* Every key of a call drawn as often as any other: dense, whatever the blocks hide. The
- * calls of 13 causal tokens with min 3 have 7, 4 and 3 keys, of which 84 is a multiple. */
+/* Every key of a call drawn as often as any other: dense, whatever the blocks hide.
+ * Calls of 13 causal tokens with min 3 have 7, 4 and 3 keys; 84 is a multiple of all. */
 static void complete_samples_are_dense(atn_ctx *cx)
 {
     static const struct {
