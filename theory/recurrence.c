@@ -2,13 +2,17 @@
  * by a scan, in chunks, on several machines; and limits of methods.
  *
  * Math    the measured side is the fast way, the predicted one the plain way, which is
- *         a stated quantity: the two are equal but for rounding. Two are inequalities:
+ *         a stated quantity: the two are equal but for rounding. Inequalities are:
  *           merging   o = c o_1 + (1 - c) o_2 of disjoint parts of the keys; with
  *                     approximate ones, e_k = |o~_k - o_k|,
  *                     |o~ - o| <= c e_1 + (1 - c) e_2 + |c~ - c| |o~_1 - o~_2| and
  *                              <= c~ e_1 + (1 - c~) e_2 + |c~ - c| |o_1 - o_2|
  *           decay     what is more than w tokens back of sum (q.k) v e^{-lam (i - j)}
  *                     is at most max |q| |k| |v| e^{-lam (w + 1)} / (1 - e^{-lam})
+ *           segments  with the same shares q_X for all rows that read segment X as one,
+ *                     KL(P_i || P^_i) splits into that of the masses, not below 0, and
+ *                     sum_X sum_{j in X} P_ij ln(P_ij / (P_i(X) q_X(j))), of which the
+ *                     mean is least at q_X = the mean of the rows in X
  * Oracle  c = .25, c~ = .5, e = 1, 2, |o~_1 - o~_2| = 4, |o_1 - o_2| = 1: 1.75 of the
  *         second against 2.75 of the first. lam = ln 2, w = 1, product 3: 1.5.
  * Source  own derivations, each from the definition; cards/kernel-theory.md, cards 9 to
@@ -60,6 +64,27 @@ IDENTITY(combiner_limit, "V21", "Combiner at its limits",
          "segments of one token, or of all, both ways without the summary of the own "
          "one: softmax attention",
          "own derivation");
+
+static const atn_quantity of_segments[] = {
+    {"information",
+     "mean over rows of sum_j P_ij ln(P_ij / (P_i(X) q_X(j))), j in X, in nats", false,
+     0, INFINITY},
+    {0}};
+
+const atn_bound atn_bound_combiner_floor = {
+    .id = "combiner_floor",
+    .label = "V21",
+    .title = "what no Combiner over these segments gets below",
+    .statement = "mean KL(P_i || P^_i) >= what rows tell about keys within segments "
+                 "that they read as one, q_X the mean of these rows in X",
+    .assumption = "the shares of a segment are the same for all rows that read it",
+    .source = "own derivation",
+    .verified = true,
+    .relation = ATN_AT_LEAST,
+    .quantities = of_segments,
+    .predict = plain,
+};
+
 IDENTITY(titans_limit, "V21", "Titans at its limit",
          "one chunk, eta = alpha = 0, theta = 1/2: w_ij = q_i.k_j", "own derivation");
 IDENTITY(titans_write, "V21", "what a memory has just written",
