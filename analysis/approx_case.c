@@ -70,15 +70,16 @@ static bool keeps_to(const atn_approx_running *r, const atn_approx_case *c,
                      const atn_plan *p, const atn_cost *cost)
 {
     const double target = target_of(r, c->budget);
+    const atn_spending by = {p->numbers, cost->executed};
 
-    return isnan(target) || atn_fit_spent(numbers_of(c->budget), target, p->numbers,
-                                          cost->executed) <= target;
+    return isnan(target) || atn_fit_spent(numbers_of(c->budget), target, &by,
+                                          atn_running_head(r, 0)->nq) <= target;
 }
 
 /* Weights of a low rank choose no keys, however their plan is made. */
 static void clear_low_rank(const atn_choice *c, const atn_head *h, double *value)
 {
-    if (!c->method || !c->method->rank || c->method->rank(c->values, h) < 0) return;
+    if (atn_choice_rank(c, h) < 0) return;
     value[ATN_APPROX_MASS] = value[ATN_APPROX_MASS_Q01] = NAN;
     value[ATN_APPROX_MASS_Q05] = value[ATN_APPROX_RECALL] = NAN;
 }

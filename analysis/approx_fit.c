@@ -27,6 +27,7 @@ typedef struct trial {
 
 typedef struct search {
     const atn_input *in;
+    const atn_head *head; /* of the layer */
     const atn_fit_opts *o;
     atn_choice choice; /* with values of its own */
     const atn_param *param;
@@ -48,15 +49,27 @@ static void drop(atn_ctx *cx, const search *s, trial *t)
     *t = (trial){0};
 }
 
-double atn_fit_spent(double budget, double pairs, double numbers, double executed)
+double atn_fit_spent(double budget, double pairs, const atn_spending *by, atn_idx nq)
 {
-    return budget > 0 && numbers > 0 ? numbers * pairs / budget : executed;
+    const bool keys =
+        fabs(by->numbers * (double)nq - by->executed) <= 1e-9 * by->executed;
+
+    return budget > 0 && by->numbers > 0 && !keys ? by->numbers * pairs / budget
+                                                  : by->executed;
 }
 
-static double spent_of(const search *s, double numbers, double executed)
+static double spent_of(const search *s, atn_idx h, const atn_spending *by)
 {
-    return atn_fit_spent(s->o->numbers, s->o->target / (double)s->o->n, numbers,
-                         executed);
+    return atn_fit_spent(s->o->numbers, s->o->target / (double)s->o->n, by,
+                         s->head[s->o->first + h].nq);
+}
+
+/* As plan h of the unit says. */
+static double spent_by(const search *s, atn_idx h, const atn_plan *p, const atn_cost *c)
+{
+    const atn_spending by = {p->numbers, c->executed};
+
+    return spent_of(s, h, &by);
 }
 
 /* What the parameters as they are now spend, without plans; false = not known. */
@@ -68,7 +81,7 @@ static bool spend_now(const search *s, trial *t)
     for (atn_idx h = 0; h < s->o->n; h++) {
         if (s->plans || !atn_choice_spends(&s->choice, s->in, s->o->first + h, &by))
             return false;
-        t->spent += spent_of(s, by.numbers, by.executed);
+        t->spent += spent_of(s, h, &by);
     }
     t->there = true;
     return true;
@@ -89,7 +102,7 @@ static atn_status plan_now(atn_ctx *cx, const search *s, trial *t)
     for (atn_idx h = 0; h < s->o->n; h++) {
         ATN_TRY(
             atn_plan_cost(cx, &s->in->head[s->o->first + h], &t->plan[h], &t->cost[h]));
-        t->spent += spent_of(s, t->plan[h].numbers, t->cost[h].executed);
+        t->spent += spent_by(s, h, &t->plan[h], &t->cost[h]);
     }
     t->there = true;
 done:
@@ -344,7 +357,7 @@ static atn_status take_given(atn_ctx *cx, search *s, atn_fitted *out)
     out->fit = s->o->given->fit;
     ATN_TRY(plan_for_keeps(cx, s, out));
     for (atn_idx h = 0; h < out->n; h++)
-        spent += spent_of(s, out->plan[h].numbers, out->cost[h].executed);
+        spent += spent_by(s, h, &out->plan[h], &out->cost[h]);
     if (spent > s->o->target)
         out->fit = ATN_FIT_LEAST;
     else if (out->fit == ATN_FIT_LEAST || spent == 0)
@@ -380,7 +393,12 @@ atn_status atn_approx_fit(atn_ctx *cx, const atn_input *in, const atn_fit_opts *
                           atn_fitted *out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    search s = {.in = in, .o = o, .choice = *o->choice, .within = NAN, .beyond = NAN};
+    search s = {.in = in,
+                .head = in->head,
+                .o = o,
+                .choice = *o->choice,
+                .within = NAN,
+                .beyond = NAN};
     atn_status st = ATN_OK;
     char *values = NULL;
     trial t = {0};

@@ -60,9 +60,10 @@ typedef struct atn_fitted {
     atn_idx n;
 } atn_fitted;
 
-/* What counts of a head against a target of `pairs`, which is that of `budget` numbers
- * a row (0 = of none): what it executes, or the numbers that it states. */
-double atn_fit_spent(double budget, double pairs, double numbers, double executed);
+/* What counts of a head of nq rows against a target of `pairs`, which is that of
+ * `budget` numbers a row (0 = of none): what it executes, or the numbers a row that it
+ * states, unless these are the same. */
+double atn_fit_spent(double budget, double pairs, const atn_spending *by, atn_idx nq);
 
 /* Release it also on failure. */
 atn_status atn_approx_fit(atn_ctx *cx, const atn_input *in, const atn_fit_opts *o,

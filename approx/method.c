@@ -119,6 +119,8 @@ atn_choice_facts atn_choice_describe(const atn_choice *c)
                                   .source = m->source,
                                   .reads = m->reads,
                                   .sides = m->sides,
+                                  .weights = m->weights,
+                                  .exact = m->exact,
                                   .publishes = m->publishes,
                                   .oracle = m->oracle && m->oracle(c->values)};
     return (atn_choice_facts){.title = g->title,
@@ -127,6 +129,11 @@ atn_choice_facts atn_choice_describe(const atn_choice *c)
                               .source = g->source,
                               .reads = g->draws ? ATN_READS_DRAWS : 0,
                               .sides = ATN_BOTH_WAYS};
+}
+
+atn_idx atn_choice_rank(const atn_choice *c, const atn_head *h)
+{
+    return c->method && c->method->rank ? c->method->rank(c->values, h) : -1;
 }
 
 bool atn_choice_spends(const atn_choice *c, const atn_input *in, atn_idx head,

@@ -75,7 +75,7 @@ struct atn_input {
 
 /* What a plan of a head will spend, known before it is made. */
 typedef struct atn_spending {
-    double numbers;  /* stored for a row, as of a plan */
+    double numbers;  /* stored for a row on average; 0 = as many as are executed */
     double executed; /* pairs of all rows */
 } atn_spending;
 
@@ -100,7 +100,7 @@ typedef struct atn_method {
     /* Spending by shapes alone, so that a budget is fitted without plans; false = known
      * for no such parameters. NULL = known by planning. */
     bool (*spends)(const void *params, const atn_head *h, atn_spending *out);
-    unsigned weights; /* ATN_WEIGHTS_* that do not hold */
+    unsigned weights; /* ATN_WEIGHTS_* that do not hold, however it is set */
     /* The rank of the weights at most, on a head without a mask; -1 = of no bound. NULL =
      * of none. */
     atn_idx (*rank)(const void *params, const atn_head *h);
@@ -152,10 +152,13 @@ const char *atn_choice_id(const atn_choice *c); /* of the preset, where it is on
 /* What the table says of it; a static pattern reads the mask, and draws at most. */
 typedef struct atn_choice_facts {
     const char *title, *family, *text, *source;
-    unsigned reads, sides;
+    const char *exact; /* parameters with which it is dense attention, or NULL */
+    unsigned reads, sides, weights;
     bool publishes, oracle;
 } atn_choice_facts;
 atn_choice_facts atn_choice_describe(const atn_choice *c);
+/* The rank of its weights at most, on a head without a mask; -1 = of no bound. */
+atn_idx atn_choice_rank(const atn_choice *c, const atn_head *h);
 /* False where it is not known before planning. */
 bool atn_choice_spends(const atn_choice *c, const atn_input *in, atn_idx head,
                        atn_spending *out);

@@ -361,6 +361,7 @@ const atn_method atn_method_nsa = {
     .text = "means of blocks, blocks chosen by them, a window, each with a gate",
     .reads = ATN_READS_QK | ATN_READS_DRAWS,
     .sides = ATN_CAUSAL,
+    .weights = ATN_WEIGHTS_FREE,
     .unit = ATN_UNIT_GROUP,
     .publishes = true,
     .params = params,

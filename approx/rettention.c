@@ -256,6 +256,7 @@ const atn_method atn_method_rettention = {
     .text = "the nearest keys, scaled by the mass that they had in an earlier step",
     .reads = ATN_READS_QK | ATN_READS_V | ATN_READS_STEPS,
     .sides = ATN_BIDIRECTIONAL,
+    .weights = ATN_WEIGHTS_FREE,
     .unit = ATN_UNIT_HEAD,
     .params = params,
     .params_size = sizeof(rettention),

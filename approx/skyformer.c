@@ -29,7 +29,7 @@ typedef struct skyformer {
 } skyformer;
 
 static const atn_param params[] = {
-    ATN_PARAM_I64(skyformer, samples, 128, 1, 1024,
+    ATN_PARAM_I64(skyformer, samples, 128, 1, 512,
                   "rows of queries and keys that are sampled, half of each"),
     ATN_PARAM_I64(skyformer, iterations, 6, 0, 64,
                   "steps towards the inverse between them, 0 = exact"),

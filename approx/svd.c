@@ -7,7 +7,7 @@
  * Source  Eckart, Young, Mirsky; Halko et al., arXiv 0909.4061; card 23.
  * Cost    lapack 22 n^3 flop and the matrix in double; random four walks over the rows
  *         and 5 (nq + nk) (rank + 10) doubles, never the matrix.
- * Limits  random: approx/lowrank.h. auto is lapack up to 512 queries and keys.
+ * Limits  random: approx/lowrank.h. auto is lapack up to 256 queries and keys.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "approx/lowrank.h"
@@ -18,7 +18,7 @@ typedef struct svd {
     bool mask;
 } svd;
 
-enum { AUTO, LAPACK, RANDOM, LAPACK_UP_TO = 512 };
+enum { AUTO, LAPACK, RANDOM, LAPACK_UP_TO = 256 };
 
 static const atn_param params[] = {
     ATN_PARAM_I64(svd, rank, 16, 1, 1 << 20, "singular values kept"),

@@ -17,7 +17,35 @@ static const struct {
     {ATN_READS_DRAWS, "draws", "numbers drawn or given (--seed, --draws FILE)"},
     {ATN_READS_TURN, "turn", "how the model turns queries by position"},
     {ATN_READS_PAST, "past", "earlier steps, of a capture that has them"},
+    {ATN_READS_STORED, "stored",
+     "the weights of dense attention, stored whole: up to 4096 tokens"},
 };
+
+/* The head of which ranks are stated. */
+enum { RANK_TOKENS = 4096, RANK_SIZE = 64 };
+
+static atn_idx stated_rank(const atn_choice *c)
+{
+    const atn_cmat x = {NULL, RANK_TOKENS, RANK_SIZE, RANK_SIZE};
+    const atn_head h = {.q = x,
+                        .k = x,
+                        .v = x,
+                        .nq = RANK_TOKENS,
+                        .nk = RANK_TOKENS,
+                        .scale = 1,
+                        .sight = {.key_last = RANK_TOKENS}};
+
+    return atn_choice_rank(c, &h);
+}
+
+/* "not below 0, rows sum to 1" */
+static void weight_words(unsigned weights, char *out, size_t size)
+{
+    snprintf(out, size, "%s, rows sum to %s%s",
+             weights & ATN_WEIGHTS_SIGNED ? "of either sign" : "not below 0",
+             weights & ATN_WEIGHTS_FREE ? "anything" : "1",
+             weights & ATN_WEIGHTS_VALUES ? ", depend on the values" : "");
+}
 
 /* "qk draws" */
 static void need_words(unsigned reads, char *out, size_t size)
@@ -41,7 +69,7 @@ static const char *side_word(unsigned sides)
 static atn_status method_row(atn_ctx *cx, atn_table *t, const char *id)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    char reads[128], params[512];
+    char reads[128], params[512], weights[80], rank[32];
     const atn_param *budget;
     atn_status st = ATN_OK;
     atn_choice_facts f;
@@ -52,6 +80,8 @@ static atn_status method_row(atn_ctx *cx, atn_table *t, const char *id)
     f = atn_choice_describe(&c);
     budget = atn_choice_budget(&c, &falls);
     need_words(f.reads, reads, sizeof reads);
+    weight_words(f.weights, weights, sizeof weights);
+    snprintf(rank, sizeof rank, "%lld", (long long)stated_rank(&c));
     atn_param_print(c.params, c.values, params, sizeof params);
     {
         const char *of = !c.preset ? NULL : c.method ? c.method->id : c.generator->id;
@@ -64,6 +94,9 @@ static atn_status method_row(atn_ctx *cx, atn_table *t, const char *id)
                                side_word(f.sides),
                                f.publishes ? "yes" : "no",
                                f.oracle ? "yes" : "no",
+                               weights,
+                               *rank == '-' ? NULL : rank,
+                               f.exact,
                                *params ? params : NULL,
                                f.text,
                                f.source};
@@ -88,6 +121,10 @@ atn_status atn_methods_fill(atn_ctx *cx, atn_table *t)
         {"as_published", "does --as-published change it?"},
         {"oracle", "does it, as it is set here, choose by what only dense attention or "
                    "later rows tell?"},
+        {"weights", "their sign, and what a row of them sums to (0 where it sees "
+                    "nothing, less than 1 where a sink takes some)"},
+        {"rank", "of the weights at most, of 4096 tokens of 64 numbers without a mask"},
+        {"exact", "with these it is dense attention; # is the number of keys"},
         {"parameters", "with their defaults, or as the preset sets them"},
         {"keys", "what a query attends to"},
         {"source", "where it is from"}};
@@ -136,6 +173,23 @@ static void print_param(const atn_choice *c, const atn_param *p)
     printf("  %-28s %s (%s)\n", text, p->text, range);
 }
 
+static void print_facts(const atn_choice *c, const atn_choice_facts *f)
+{
+    const atn_idx rank = stated_rank(c);
+    char text[80];
+
+    weight_words(f->weights, text, sizeof text);
+    printf("\nWeights\n  %s\n", text);
+    if (rank >= 0)
+        printf(
+            "  of rank %lld at most, as it is set, on %d tokens of %d numbers without "
+            "a mask\n",
+            (long long)rank, RANK_TOKENS, RANK_SIZE);
+    if (f->exact)
+        printf("  dense attention with %s%s\n", f->exact,
+               strchr(f->exact, '#') ? ", # the number of keys" : "");
+}
+
 static void print_needs(const atn_choice *c, const atn_choice_facts *f)
 {
     bool falls;
@@ -175,8 +229,11 @@ atn_status atn_method_help(atn_ctx *cx, const char *id)
     f = atn_choice_describe(&c);
     facts = f.reads & ATN_READS_GRID ? " --grid AxBxC" : "";
     printf("attnscope approx RUN --method %s%s\n", id, facts);
-    printf("attnscope plot pattern RUN --from %s%s --layers 0 -o FILE.svg\n\n", id,
-           facts);
+    /* weights of a low rank, or below 0, make no pattern */
+    if (stated_rank(&c) < 0 && !(f.weights & ATN_WEIGHTS_SIGNED))
+        printf("attnscope plot pattern RUN --from %s%s --layers 0 -o FILE.svg\n", id,
+               facts);
+    printf("\n");
     printf("%s: %s\n", f.title, f.text);
     if (c.preset)
         printf("%s is the preset %s:%s (%s)\n", id,
@@ -185,6 +242,7 @@ atn_status atn_method_help(atn_ctx *cx, const char *id)
     printf("Source: %s\n", f.source);
     if (c.params->name) printf("\nParameters\n");
     for (const atn_param *p = c.params; p->name; p++) print_param(&c, p);
+    print_facts(&c, &f);
     print_needs(&c, &f);
 done:
     atn_arena_rewind(cx, mark);

@@ -1,10 +1,10 @@
 /* analysis/experiments/method_limits.c -- settings at which recurrent methods and
- * Combiner are something else: softmax attention, an average, linear attention, an exact
- * memory.
+ * Combiner are something else: softmax attention, an average, linear attention, an
+ * exact memory.
  *
  * Math    theory/recurrence.c. Rows of a plan come from the plain reference, those of
- *         softmax attention from the facts of the head. The memory is run once more token
- *         by token in this file.
+ *         softmax attention from the facts of the head. The memory is run once more
+ *         token by token in this file.
  * Cost    plans, rows, and 10 n d dv flop twice a head.
  * Limits  causal heads: both ways our Combiner adds the summary of the own segment to
  *         its keys, and is nothing known at any setting.
@@ -84,9 +84,13 @@ static atn_status compare_rows(atn_ctx *cx, const atn_facts *f, const limit *l,
 
             for (atn_idx j = 0; j < f->nk; j++)
                 scale = fmax(scale, fabs(l->weight(f, first + r, j)));
-            for (atn_idx j = 0; j < f->nk; j++)
-                atn_worst_take(worst, ATN_EQUAL, l->weight(f, first + r, j),
-                               w[r * f->nk + j], scale);
+            for (atn_idx j = 0; j < f->nk; j++) {
+                const double plain = l->weight(f, first + r, j), w_j = w[r * f->nk + j];
+
+                /* floats hold no smaller ones */
+                if (fabs(plain) < 1e-30 && fabs(w_j) < 1e-30) continue;
+                atn_worst_take(worst, ATN_EQUAL, plain, w_j, scale);
+            }
         }
     }
 done:

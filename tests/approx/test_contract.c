@@ -7,6 +7,9 @@
  *             of a mask W_ij = A_ij / m_i on S_i; o_i - o^S_i = d_i (drop_i - o^S_i)
  *             |o_i - o^S_i| <= d_i (max |v_j| of what is dropped + |o^S_i|)
  *             m_i <= the sum of the |S_i| largest of A_i
+ *         What the table says of weights: none below 0, rows that sum to 1 or give no
+ *         weight, unless it says otherwise; a rank, without a mask; parameters with
+ *         which they are dense; what a plan spends.
  *         W_i is 0 where the mask shows nothing. New keys and values, or queries, after
  *         row i change no row up to i, but where the method says that it looks ahead:
  *         then some do.
@@ -18,6 +21,7 @@
 #include <time.h>
 
 #include "core/apply.h"
+#include "core/svd.h"
 
 enum { TOKENS = 96 };
 
@@ -32,7 +36,7 @@ typedef struct entry {
 static const scene_size usual = {TOKENS, TOKENS, SCENE_HEADS, SCENE_GROUP};
 
 /* The settings of the registry's members, one after the other. */
-static bool next_entry(int *at, entry *e)
+static bool any_entry(int *at, entry *e)
 {
     int i = *at;
 
@@ -70,6 +74,19 @@ found:
     snprintf(e->spec, sizeof e->spec, "%s:%s", e->id, e->of ? e->of->params : "");
     (*at)++;
     return true;
+}
+
+/* Those of this part of the test: ATN_TEST_PART=1/4 is every fourth, from the second
+ * on. */
+static bool next_entry(int *at, entry *e)
+{
+    const char *part = getenv("ATN_TEST_PART");
+    int k = 0, n = 1;
+
+    if (part && (sscanf(part, "%d/%d", &k, &n) != 2 || n < 1)) fail_msg("%s", part);
+    while (any_entry(at, e))
+        if ((*at - 1) % n == k) return true;
+    return false;
 }
 
 static unsigned sides_of(const entry *e)
@@ -241,6 +258,144 @@ static void weights_and_bounds(atn_ctx *cx)
                 implied_free(&m);
                 scene_free(&s);
             }
+}
+
+/* ---- what the table says of the weights ---- */
+
+static void check_signs(const entry *e, const implied *m, atn_idx head, atn_idx i)
+{
+    const double *w = m->w + (head * m->nq + i) * m->nk;
+    const unsigned not = e->method ? e->method->weights : 0;
+    double sum = 0, size = 0;
+
+    for (atn_idx j = 0; j < m->nk; j++) {
+        sum += w[j];
+        size += fabs(w[j]);
+        if (!(not &ATN_WEIGHTS_SIGNED) && w[j] < 0)
+            refuse(e, "a weight is below 0", head, i);
+    }
+    if (!(not &ATN_WEIGHTS_FREE) && size > 0 && !(fabs(sum - 1) <= 1e-6))
+        refuse(e, "a row sums to something else than 1", head, i);
+}
+
+/* Singular values beyond the rank are rounding. */
+static void check_rank(atn_ctx *cx, const entry *e, const scene *s, const atn_choice *c,
+                       const implied *m, atn_idx head)
+{
+    const atn_idx r = atn_choice_rank(c, &s->z.head[head]);
+    const size_t size = (size_t)(m->nq * m->nk) * sizeof(double);
+    double *w, *sigma;
+
+    if (r < 0 || r >= ATN_MIN(m->nq, m->nk)) return;
+    w = malloc(size);
+    sigma = malloc((size_t)ATN_MIN(m->nq, m->nk) * sizeof *sigma);
+    memcpy(w, m->w + head * m->nq * m->nk, size);
+    CHECK_OK(atn_svd(cx, w, m->nq, m->nk, sigma, NULL, NULL));
+    if (!(sigma[r] <= 1e-9 * sigma[0]))
+        fail_msg("%s: its rank is above %lld: singular values %g and %g", e->spec,
+                 (long long)r, sigma[0], sigma[r]);
+    free(w);
+    free(sigma);
+}
+
+/* With '#' the number of keys. */
+static void exact_params(const char *exact, atn_idx nk, char *out, size_t size)
+{
+    const char *mark = strchr(exact, '#');
+
+    if (mark)
+        snprintf(out, size, "%.*s%lld%s", (int)(mark - exact), exact, (long long)nk,
+                 mark + 1);
+    else
+        snprintf(out, size, "%s", exact);
+}
+
+static void check_exact(atn_ctx *cx, const entry *e, const scene *s)
+{
+    char params[128];
+    double a[ZOO_MOST];
+    atn_choice c;
+    implied m;
+
+    exact_params(e->method->exact, s->z.head[0].nk, params, sizeof params);
+    CHECK_OK(atn_choice_read(cx, e->id, params, &c));
+    plan_all(cx, e, s, &c, &m);
+    for (atn_idx h = 0; h < m.heads; h++)
+        for (atn_idx i = 0; i < m.nq; i++) {
+            zoo_dense(&s->z, h, i, a);
+            for (atn_idx j = 0; j < m.nk; j++)
+                if (!(fabs(m.w[(h * m.nq + i) * m.nk + j] - a[j]) <= 1e-6))
+                    fail_msg("%s:%s is not dense attention (head %lld, row %lld, key "
+                             "%lld: %g, %g)",
+                             e->id, params, (long long)h, (long long)i, (long long)j,
+                             m.w[(h * m.nq + i) * m.nk + j], a[j]);
+        }
+    implied_free(&m);
+}
+
+static void claims_of_weights(atn_ctx *cx)
+{
+    entry e;
+
+    for (int at = 0; next_entry(&at, &e);)
+        for (int causal = 0; causal < 2; causal++) {
+            atn_choice c;
+            implied m;
+            scene s;
+
+            if (!has_side(&e, causal)) continue;
+            scene_make(&s, e.method, &usual, causal, 21);
+            read_entry(cx, &e, NULL, &c);
+            plan_all(cx, &e, &s, &c, &m);
+            for (atn_idx h = 0; h < m.heads; h++) {
+                for (atn_idx i = 0; i < m.nq; i++) check_signs(&e, &m, h, i);
+                if (!causal) check_rank(cx, &e, &s, &c, &m, h);
+            }
+            if (e.method && e.method->exact) check_exact(cx, &e, &s);
+            implied_free(&m);
+            scene_free(&s);
+        }
+}
+
+/* What is said before planning is what a plan then says; also of heads whose budget
+ * parameter is larger than the text. */
+static void claims_of_spending(atn_ctx *cx)
+{
+    entry e;
+
+    for (int at = 0; next_entry(&at, &e);)
+        for (int kind = 0; kind < 4; kind++) {
+            const scene_size size = {kind < 2 ? TOKENS : 23, kind < 2 ? TOKENS : 31,
+                                     SCENE_HEADS, SCENE_GROUP};
+            atn_plan plans[ZOO_HEADS_MOST];
+            atn_spending by;
+            atn_choice c;
+            scene s;
+
+            if (!e.method || !e.method->spends || !has_side(&e, kind % 2)) continue;
+            scene_make(&s, e.method, &size, kind % 2, 22);
+            read_entry(cx, &e, NULL, &c);
+            if (atn_choice_plan(cx, &c, &s.z.in, 0, plans) != ATN_OK) {
+                CHECK(cx->err.code == ATN_USAGE || cx->err.code == ATN_DATA);
+                atn_err_clear(cx);
+                scene_free(&s);
+                continue;
+            }
+            for (atn_idx h = 0; h < atn_choice_heads(&c, &s.z.in); h++) {
+                atn_cost cost;
+
+                if (!atn_choice_spends(&c, &s.z.in, h, &by)) continue;
+                CHECK_OK(atn_plan_cost(cx, &s.z.head[h], &plans[h], &cost));
+                if (!(fabs(by.numbers * (double)size.nq - cost.numbers) <=
+                      (by.numbers > 0 ? 1e-9 : INFINITY) * cost.numbers) ||
+                    !(fabs(by.executed - cost.executed) <= 1e-9 * cost.executed))
+                    fail_msg("%s: says %g numbers, %g pairs, and spends %g, %g", e.spec,
+                             by.numbers, by.executed, cost.numbers / (double)size.nq,
+                             cost.executed);
+            }
+            zoo_release(cx, plans, atn_choice_heads(&c, &s.z.in));
+            scene_free(&s);
+        }
 }
 
 /* The pattern of a plan has every key of weight, and of a mask no other. */
@@ -939,6 +1094,8 @@ static void cards_and_words(atn_ctx *cx)
 }
 
 CHECK_MAIN({"weights and bounds", weights_and_bounds},
+           {"claims of weights", claims_of_weights},
+           {"claims of spending", claims_of_spending},
            {"patterns of plans", patterns_of_plans}, {"applied", applied},
            {"dense limit", dense_limit}, {"mass rises", mass_rises},
            {"causality", causality}, {"groups of heads", groups_of_heads},

@@ -369,6 +369,30 @@ static void nothing_cancels(atn_ctx *cx)
         }
 }
 
+/* w = 20 e_0, q = e_0; k_0 = e_0 has a feature of e^39 for a weight of e, all others,
+ * -5 e_0, next to nothing: row 0, which has key 0 in its support, is 1 at key 0, and the
+ * sums of features less that key would be rounding. */
+static void what_cancels_is_summed(atn_ctx *cx)
+{
+    float omega[8] = {20};
+    double w[36], o[30];
+    zoo z;
+
+    zoo_random(&z, 1, 1, 6, 6, 2);
+    zoo_causal(&z, false);
+    z.head[0].scale = 1;
+    for (int e = 0; e < 48; e++) {
+        z.q[e] = e % 8 == 0;
+        z.k[e] = e == 0 ? 1 : e % 8 == 0 ? -5 : 0;
+    }
+    g8_draws(cx, &z, "scatterbrain", "projections", -1, omega, 1, 8);
+    run(cx, &z, "scatterbrain:window=1,features=1,kind=positive", w, o);
+    CHECK_NEAR(w[0], 1, 1e-12);
+    for (int c = 0; c < 5; c++) CHECK_NEAR(o[c], (double)z.v[c], 1e-12);
+    zoo_draws_end(&z, cx);
+    zoo_free(&z);
+}
+
 /* An empty support is the method performer with the same projections. */
 static void empty_is_favor(atn_ctx *cx)
 {
@@ -506,7 +530,9 @@ static void threads_and_failures(atn_ctx *cx)
 CHECK_MAIN({"golden rows", golden}, {"local is the twin", local_is_the_twin},
            {"clusters are the twin", clusters_are_the_twin},
            {"all pairs are dense", all_pairs_are_dense},
-           {"nothing cancels", nothing_cancels}, {"empty is FAVOR+", empty_is_favor},
+           {"nothing cancels", nothing_cancels},
+           {"what cancels is summed", what_cancels_is_summed},
+           {"empty is FAVOR+", empty_is_favor},
            {"numbers are shared out", numbers_are_shared_out},
            {"capped logits are refused", capped_logits_are_refused},
            {"degenerate heads", degenerate},

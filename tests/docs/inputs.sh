@@ -1,5 +1,5 @@
 # tests/docs/inputs.sh -- sourced: puts the inputs that the documentation talks of into the
-# folder: MODEL, story.txt, ids.txt, P.npy, Q.npy, K.npy, V.npy, dump.safetensors, tokens.json,
+# folder: MODEL, story.txt, ids.txt, P.npy, Q.npy, K.npy, V.npy, K1.npy, K2.npy, V1.npy, V2.npy, dump.safetensors, tokens.json,
 # roles.json, steps.safetensors, mask.json, labels.csv (of the text's 439 tokens).
 ln -s "$MODEL" MODEL
 cp "$STORY" story.txt
@@ -15,7 +15,7 @@ values() {
     printf '%-117s\n' "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2, 2), }"
     values
 } >P.npy
-for name in Q K V; do cp P.npy $name.npy; done
+for name in Q K V K1 K2 V1 V2; do cp P.npy $name.npy; done
 {
     printf '\110\000\000\000\000\000\000\000' # 72 bytes of header
     printf '%-72s' '{"attention":{"dtype":"F32","shape":[2,2,2],"data_offsets":[0,32]}}'

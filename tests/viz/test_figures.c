@@ -125,7 +125,9 @@ static atn_table *make_table(atn_ctx *cx, atn_idx n, const char *token)
                                          "output_error_relative",
                                          "temperature",
                                          "error_matrix",
-                                         "row_entropy_mean_nats"};
+                                         "row_entropy_mean_nats",
+                                         "x_max_tensor",
+                                         "d"};
     atn_table *t = NULL;
     float *m = calloc((size_t)(n * n), sizeof *m);
     int cols[7], curve = 0, node = 0;
