@@ -4,7 +4,8 @@
  *         selected heads, how many keys the best possible has in each of their rows
  *         beside every case, and of every head under way the output, the numbers of its
  *         rows, what planning says it takes, its plans among it, and applying; of a
- *         budget three plans, which are alive while it is fitted; with --dump the
+ *         budget three plans, which are alive while it is fitted, or one where spending
+ *         is known by shapes; with --dump the
  *         outputs of a layer.
  *         flop: dense attention of every head twice, and the executed pairs of every
  *         case, all of them where there is no budget; choosing is not counted.
@@ -90,24 +91,83 @@ static double budget_pairs(const shapes *s, const atn_approx_budget *b)
     return fmin(b->share, 1) * pairs;
 }
 
+/* The value of sample k of a parameter up to `to`: its ends, and doubled ones between. */
+static double sample_of(const atn_param *p, double to, int k)
+{
+    const double x = k == 0 ? p->min : p->min + (to - p->min) * exp2(k - SAMPLES);
+
+    return p->type == ATN_PARAM_I64_T ? ceil(x) : x;
+}
+
+static double largest_of(const shapes *s, const atn_param *p)
+{
+    const double keys = (double)ATN_MAX(s->head[0].nk, s->head[0].nq);
+
+    return p->type == ATN_PARAM_I64_T ? fmin(p->max, fmax(keys, p->min)) : p->max;
+}
+
+/* Is what the budget parameter at x spends beyond the budget? False where that is not
+ * known. */
+static atn_status is_beyond(atn_ctx *cx, const shapes *s, const atn_approx_case *c,
+                            double x, bool *known, bool *beyond)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const double pairs = budget_pairs(s, c->budget);
+    const double numbers = isnan(c->budget->share) ? (double)c->budget->keys : 0;
+    atn_choice choice = c->method->choice;
+    atn_status st = ATN_OK;
+    char *values = NULL;
+    atn_spending by;
+    bool falls;
+
+    ATN_TAKE(values, ATN_MAX(choice.params_size, 1));
+    if (choice.params_size > 0) memcpy(values, choice.values, choice.params_size);
+    atn_approx_put(atn_choice_budget(&choice, &falls), values, x);
+    choice.values = values;
+    *known = !falls && atn_choice_spends(&choice, s->in, 0, &by);
+    *beyond = *known && atn_fit_spent(numbers, pairs, &by, s->head[0].nq) > pairs;
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+/* One plan, at any value up to the first one that is beyond the budget. known false: it
+ * is not said for some value what is spent. */
+static atn_status known_bytes(atn_ctx *cx, const shapes *s, const atn_approx_case *c,
+                              const atn_param *p, bool *known, double *most)
+{
+    const double to = largest_of(s, p);
+    atn_status st = ATN_OK;
+    bool beyond = false;
+    double bytes;
+
+    *known = true;
+    *most = 0;
+    for (int k = 0; k <= SAMPLES && *known && !beyond; k++) {
+        const double x = sample_of(p, to, k);
+
+        ATN_TRY(bytes_at(cx, s, &c->method->choice, x, &bytes));
+        ATN_TRY(is_beyond(cx, s, c, x, known, &beyond));
+        *most = fmax(*most, bytes);
+    }
+done:
+    return st;
+}
+
 /* The most at any value that a search may try: at its ends, and at doubled values in
  * between, of which bytes are no more than twice as far apart. */
 static atn_status most_bytes(atn_ctx *cx, const shapes *s, const atn_choice *c,
                              const atn_param *p, double *least, double *most)
 {
-    const bool whole = p->type == ATN_PARAM_I64_T;
-    const double keys = (double)ATN_MAX(s->head[0].nk, s->head[0].nq);
-    const double to = whole ? fmin(p->max, fmax(keys, p->min)) : p->max;
+    const double to = largest_of(s, p);
     atn_status st = ATN_OK;
 
     *least = INFINITY;
     *most = 0;
     for (int k = 0; k <= SAMPLES; k++) {
-        double x = p->min + (to - p->min) * exp2(k - SAMPLES), bytes;
+        double bytes;
 
-        if (k == 0) x = p->min;
-        if (whole) x = ceil(x);
-        ATN_TRY(bytes_at(cx, s, c, x, &bytes));
+        ATN_TRY(bytes_at(cx, s, c, sample_of(p, to, k), &bytes));
         *least = fmin(*least, bytes);
         *most = fmax(*most, bytes);
     }
@@ -126,12 +186,14 @@ static atn_status fitting_bytes(atn_ctx *cx, const shapes *s, const atn_approx_c
     double least, most, start, entries;
     atn_status st = ATN_OK;
     const atn_param *p;
-    bool falls;
+    bool falls, known;
 
     ATN_TRY(bytes_at(cx, s, choice, NAN, &start));
     *out = start;
     p = c->budget->text[0] ? atn_choice_budget(choice, &falls) : NULL;
     if (!p) return ATN_OK;
+    ATN_TRY(known_bytes(cx, s, c, p, &known, out));
+    if (known) return ATN_OK;
     ATN_TRY(most_bytes(cx, s, choice, p, &least, &most));
     most = fmax(most, start);
     *out = 3 * most;

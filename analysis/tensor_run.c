@@ -112,7 +112,7 @@ done:
     return st;
 }
 
-static void put(atn_table *t, col c, double v)
+static void put(atn_table *t, int c, double v)
 {
     if (isfinite(v)) atn_table_set_f64(t, c, v);
 }

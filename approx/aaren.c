@@ -1,8 +1,8 @@
 /* approx/aaren.c -- Aaren: attention of one query, over every prefix of the keys.
  *
- * Math    w_ij = softmax over the keys j that row i sees of scale q . k_j, with one q for
- *         all rows: that of token `query`. The outputs are the prefix scan of the triples
- *         (m, u, w) = (s_j, 1, v_j) under
+ * Math    w_ij = softmax over the keys j that row i sees of scale q . k_j, with one q
+ *         for all rows: that of token `query`. The outputs are the prefix scan of the
+ *         triples (m, u, w) = (s_j, 1, v_j) under
  *             m = max(m_a, m_b), u = u_a e^{m_a - m} + u_b e^{m_b - m}, w likewise.
  *         In trained models q is a parameter of the head; here it is a row of the run.
  * Oracle  row i is dense attention of that query over the first i + 1 keys; where i is

@@ -8,10 +8,12 @@
  *             U^_j = k_j . sum q_i t_i / I_i / t_j, cut to -clamp .. clamp
  *             c_j = t_j e^{U^_j} / sum_{l seen by j} e^{U^_l},  a_i = sigmoid(I^_i)
  *             w_ij = a_i (q_i . k_j) c_j / I_i
- *         t is the number seen. A source of a causal head sees the queries up to its own
- *         position. Without a mask t = 1, except for c, and a_i = sigmoid(I^_i nq / nk).
- * Oracle  eps = 0, no mask, no clamp: sum I^_i = nk, sum U^_j = nq, sum_j q_i . k_j / I_i
- *         = 1. Constant keys and queries: sigmoid(1) mean(v). G8 rows.
+ *         t is the number seen. A source of a causal head sees the queries up to its
+ *         own position. Without a mask t = 1, except for c, and
+ *         a_i = sigmoid(I^_i nq / nk).
+ * Oracle  eps = 0, no mask, no clamp: sum I^_i = nk, sum U^_j = nq,
+ *         sum_j q_i . k_j / I_i = 1. Constant keys and queries: sigmoid(1) mean(v). G8
+ *         rows.
  * Source  Wu et al., arXiv 2202.06258; thuml/Flowformer, Flow_Attention.py; cards/
  *         kernel-theory.md, card 11. Windows are ours.
  * Cost    8 d flop a token, then approx/features.h with d features. A window without a
@@ -81,7 +83,8 @@ static void add_row(const job *j, const side *s, atn_idx o, double sign, double 
     for (atn_idx e = 0; e < j->d; e++) sum[e] += sign * part * s->others[o * j->d + e];
 }
 
-/* out [n] <- x . sum of the others that it sees; both ends of what is seen only rise. */
+/* out [n] <- x . sum of the others that it sees; both ends of what is seen only
+ * rise. */
 static atn_status flows(atn_ctx *cx, const job *j, const side *s, double *out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);

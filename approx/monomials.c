@@ -70,8 +70,8 @@ static ATN_CLONES void times(const double *restrict x, const double *restrict y,
 }
 
 /* The product of the first p coordinates is row p - 1 of the stack. A monomial shares
- * with the one before at most all but its last coordinate, unless that one is of a lower
- * degree, and then it is on the stack whole. */
+ * with the one before at most all but its last coordinate, unless that one is of a
+ * lower degree, and then it is on the stack whole. */
 void atn_monomials_of(const atn_monomial_block *b, const double *x, atn_idx n,
                       double *stack, double *out)
 {

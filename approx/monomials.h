@@ -34,8 +34,8 @@ typedef struct atn_monomials {
     uint16_t at[ATN_DEGREE_MOST];
 } atn_monomials;
 
-/* Some in a row: monomial r has t[r] coordinates, the first same[r] of them those of the
- * one before. */
+/* Some in a row: monomial r has t[r] coordinates, the first same[r] of them those of
+ * the one before. */
 typedef struct atn_monomial_block {
     int n;
     int t[ATN_MONOMIALS_BLOCK], same[ATN_MONOMIALS_BLOCK];

@@ -1,9 +1,9 @@
 /* approx/polynomial.c -- attention whose e^x is its polynomial of Taylor.
  *
- * Math    a_ij = T_g(s q_i . k_j), T_g the polynomial of degree g, by the monomials of q
- *         and k up to degree g: R = C(d + g, g) features; rows are normalised. centre:
- *         k_j less the mean key, which leaves the softmax as it is and makes logits
- *         smaller.
+ * Math    a_ij = T_g(s q_i . k_j), T_g the polynomial of degree g, by the monomials of
+ *         q and k up to degree g: R = C(d + g, g) features; rows are normalised.
+ *         centre: k_j less the mean key, which leaves the softmax as it is and makes
+ *         logits smaller.
  * Oracle  G8-b: degree 4, causal, o_31 = .5832774121. |T_g(z) e^-z - 1| <= e on all
  *         logits: total variation <= e / (1 + sqrt(1 - e^2)).
  * Source  Alman and Song, arXiv 2302.13214; cards/kernel-theory.md, cards 4 and 5.

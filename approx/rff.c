@@ -8,7 +8,8 @@
  * Source  Rahimi, Recht: Random features for large-scale kernel machines (2007).
  * Cost    4 n m d flop for features, 8 n m (dv + 1) to apply; memory 4 n m doubles.
  * Limits  not softmax attention: keys far from the query have no weight, however long.
- *         No bias, soft-cap or sink.
+ *         Sums of rows far from all keys are noise, and may be next to nothing: divided
+ *         by them rows are huge. No bias, soft-cap or sink.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "approx/random_features.h"
@@ -21,7 +22,7 @@ typedef struct rff {
 static const atn_param params[] = {
     ATN_PARAM_I64(rff, features, 256, 2, 1 << 20, "features, two a draw"),
     ATN_PARAM_BOOL(rff, orthogonal, 0, "projections orthogonal in blocks of d"),
-    ATN_PARAM_BOOL(rff, normalise, 1,
+    ATN_PARAM_BOOL(rff, normalise, 0,
                    "rows are divided by their sums; no: the kernel as it is"),
     ATN_PARAM_END,
 };

@@ -27,7 +27,7 @@ typedef struct rpca {
 
 static const atn_param params[] = {
     ATN_PARAM_F64(rpca, factor, 1, 1e-3, 1e3, "of lambda = 1 / sqrt(tokens)"),
-    ATN_PARAM_I64(rpca, steps, ATN_RPCA_STEPS, 1, 100000, "steps at most"),
+    ATN_PARAM_I64(rpca, steps, ATN_RPCA_STEPS, 1, 10000, "steps at most"),
     ATN_PARAM_I64(rpca, numbers, 0, 0, 1 << 20,
                   "stored a row: half of them entries, a quarter the rank; 0 = as many "
                   "as it finds"),

@@ -1,9 +1,9 @@
-/* approx/tensor.c -- tensor attention, exact: tuple by tuple, a slab of the last two key
- * tensors at a time.
+/* approx/tensor.c -- tensor attention, exact: tuple by tuple, a slab of the last two
+ * key tensors at a time.
  *
  * Math    the tensors but the last two go by an odometer: a = s q_i prod_t K^t_{j_t};
- *         the slab is then L = (K diag(a)) K'', in tiles of rows j of K; with the largest
- *         logit m so far, E = e^{L - m}, Y = E V'', and
+ *         the slab is then L = (K diag(a)) K'', in tiles of rows j of K; with the
+ *         largest logit m so far, E = e^{L - m}, Y = E V'', and
  *             den += sum E,  num_l += w_l sum_j V_jl Y_jl,  w = prod_t V^t_{j_t}.
  *         A larger m rescales what is summed. Order 2 is a slab of one column of ones.
  * Cost    a tile is at most TILE numbers and 2^k tuples cost 2 (d + dv) flop each.

@@ -3,8 +3,8 @@
  * Math    order k has k - 1 key and value tensors K^t (nk, d), V^t (nk, dv):
  *             z_i(j..) = s sum_l Q_il prod_t K^t_{j_t l},   P_i = softmax over tuples,
  *             o_il = sum_{j..} P_i(j..) prod_t V^t_{j_t l}.
- *         Order 2 is attention as usual. Causal: all j_t <= i + offset. A null tuple of logit z0
- *         and value 0 adds e^z0 to the denominator.
+ *         Order 2 is attention as usual. Causal: all j_t <= i + offset. A null tuple of
+ *         logit z0 and value 0 adds e^z0 to the denominator.
  *         Features: with the polynomial of Taylor of degree g in place of e^z,
  *             num_i = sum_r c_r q_i^r prod_t (sum_j k^t_j^r v^t_j),
  *         r over monomials (approx/monomials.h); the denominator likewise with v = 1.
@@ -57,9 +57,9 @@ double atn_tensor_bound(const atn_tensor *t);
 double atn_tensor_exact_bytes(const atn_ctx *cx, const atn_tensor *t);
 double atn_tensor_exact_flops(const atn_tensor *t);
 
-/* o [nq, dv] by features, in double; causal: offset 0, nq = nk; *vanished (may be NULL) counts rows whose
- * denominator is below 1e-12 of the sum of its absolute parts; a denominator of 0 gives
- * 0. */
+/* o [nq, dv] by features, in double; causal: offset 0, nq = nk; *vanished (may be NULL)
+ * counts rows whose denominator is below 1e-12 of the sum of its absolute parts; a
+ * denominator of 0 gives 0. */
 atn_status atn_tensor_features(atn_ctx *cx, const atn_tensor *t, int degree, double *o,
                                int64_t *vanished) ATN_WARN_UNUSED;
 double atn_tensor_features_bytes(const atn_ctx *cx, const atn_tensor *t);

@@ -1,5 +1,5 @@
-/* approx/tensor_features.c -- tensor attention by the polynomial of Taylor: monomials in
- * blocks, each done with all tokens before the next.
+/* approx/tensor_features.c -- tensor attention by the polynomial of Taylor: monomials
+ * in blocks, each done with all tokens before the next.
  *
  * Math    of a block of monomials, U^t [R, n] those of K^t and U those of c q:
  *         S^t = U^t (V^t, 1), H = S^1 * S^2 * .. entrywise, (num, den) += U' H. Causal:

@@ -6,7 +6,8 @@
  *             S_t = eta_t S_{t-1} - theta_t u_t,   M_t = (1 - alpha_t) M_{t-1} + S_t
  *             o_t = M_t q_t
  *         from W = S = 0 before the first token. In closed form, inside of a chunk,
- *             o_t = beta_t W q_t + f_t S q_t - sum_{j<=t} 2 G_tj (k_j . q_t)(W k_j - v_j)
+ *             o_t = beta_t W q_t + f_t S q_t
+ *                   - sum_{j<=t} 2 G_tj (k_j . q_t)(W k_j - v_j)
  *         with beta, f and G by recurrences over t, never by quotients of products.
  *         Weights are those of o_t in v_j: linear, for the keys alone make the memory.
  *         `rows` goes backwards from q_t: the vectors that M and S are applied to.

@@ -13,7 +13,7 @@ typedef struct atn_gates {
     double hi;    /* from 0 up to this */
 } atn_gates;
 
-/* out [nk] or [nk, cols] <- the file's, if it has them, which *found says; else it stays
- * as it is. DATA names the first that is out of range. */
+/* out [nk] or [nk, cols] <- the file's, if it has them, which *found says; else it
+ * stays as it is. DATA names the first that is out of range. */
 atn_status atn_gates_read(atn_ctx *cx, const atn_input *in, const atn_gates *g,
                           double *out, bool *found) ATN_WARN_UNUSED;

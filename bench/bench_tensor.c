@@ -2,7 +2,8 @@
  *
  * Rates are flop a second, 2 (d + dv) a query and pair of keys, exp for nothing; SGEMM
  * is a product of 1024 x 1024 matrices on each thread. Only `queries` of the n are run.
- * Usage: bench_tensor [n [d [threads [queries]]]], default 512 64, all processors and 64.
+ * Usage: bench_tensor [n [d [threads [queries]]]], default 512 64, all processors and
+ * 64.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>

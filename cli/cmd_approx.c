@@ -156,6 +156,8 @@ static const char *const examples[] = {
     "approx RUN --method all --budget 10% --format csv",
     "approx RUN --method window,stream,power --budget 10%,k=256 --per model",
     "approx RUN --method oracle --budget k=64 --layers 0 --heads 2",
+    "approx RUN --method svd,topk,sparse_lowrank --sweep temperature=0.25:8 --format "
+    "csv",
     "approx RUN --method hyper --dump OUT",
     NULL};
 
@@ -177,6 +179,10 @@ const atn_command atn_command_approx = {
         "are fitted together and share the budget out; best takes a head of them only "
         "where it keeps to the budget by itself. Methods without such a parameter run "
         "as they are and are marked.\n"
+        "--sweep goes through temperatures (all logits times them, on the dense side, "
+        "too) or budgets, and compares the weights as well: plot regime draws it. A "
+        "method that is for bidirectional heads alone is left out on causal ones, "
+        "unless --unmasked takes the mask off.\n"
         "Further tables: pareto (means over the heads, and which methods no other "
         "betters in both error and cost) and best (the method of least error of every "
         "head); oracles, which know dense attention, stand apart in both. As text "

@@ -63,3 +63,10 @@ atn_cli_test(docs/links ${CMAKE_CURRENT_SOURCE_DIR}/docs/links.sh)
 get_property(ATN_ALL_TESTS DIRECTORY PROPERTY TESTS)
 set_property(TEST ${ATN_ALL_TESTS} APPEND PROPERTY ENVIRONMENT
   "LSAN_OPTIONS=suppressions=${CMAKE_CURRENT_SOURCE_DIR}/lsan.supp:print_suppressions=0")
+
+# what is asked of every method takes a while: in parts, side by side
+set_tests_properties(approx/contract PROPERTIES ENVIRONMENT "ATN_TEST_PART=0/4" TIMEOUT 600)
+foreach(part RANGE 1 3)
+  add_test(NAME approx/contract_${part} COMMAND test_approx_contract)
+  set_tests_properties(approx/contract_${part} PROPERTIES ENVIRONMENT "ATN_TEST_PART=${part}/4" TIMEOUT 600)
+endforeach()

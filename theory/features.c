@@ -126,15 +126,15 @@ static bool draws_fit(const atn_quantities *q)
     return q->x[2] <= q->x[1];
 }
 
+static double itself(const atn_quantities *q)
+{
+    return q->x[0];
+}
+
 static double nothing(const atn_quantities *q)
 {
     (void)q;
     return 0;
-}
-
-static double itself(const atn_quantities *q)
-{
-    return q->x[0];
 }
 
 static const atn_quantity mean_of[] = {KIND, {0}};
@@ -168,6 +168,10 @@ static const atn_quantity orthogonal_of[] = {
     {"draws", "m, orthogonal directions", false, 1, INFINITY},
     {0}};
 static const atn_quantity none_of[] = {{0}};
+static const atn_quantity positive_of[] = {
+    {"positive", "square error of the output, by as many positive features", false, 0,
+     INFINITY},
+    {0}};
 static const atn_quantity length_of[] = {
     {"square", "mean of |q' + k'|^2, keys as they are", false, 0, INFINITY}, {0}};
 
@@ -234,6 +238,18 @@ const atn_bound atn_bound_feature_draws = {
     .quantities = draws_of,
     .assumes = all_lists,
     .predict = draws,
+};
+const atn_bound atn_bound_hyperbolic_output = {
+    .id = "hyperbolic_output",
+    .label = "B19",
+    .title = "outputs by hyperbolic features against positive ones, equally many",
+    .statement = "E |o^ - o|^2 of m pairs <= that of 2 m positive features",
+    .assumption = "a theorem for entries: their variances stand as 1 - e^{-|z|^2} to 1",
+    .source = "own expectation for outputs",
+    .verified = false,
+    .relation = ATN_AT_MOST,
+    .quantities = positive_of,
+    .predict = itself,
 };
 const atn_bound atn_bound_fourier_variance = {
     .id = "fourier_variance",

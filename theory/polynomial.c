@@ -204,13 +204,19 @@ static bool settle(reference *r, double near, double *low, double *high)
     return false;
 }
 
+/* How well they can agree: an error of `low` is known to 1e-16 or so. */
+static double finest(double low)
+{
+    return fmax(1e-9, 1e-13 / low);
+}
+
 /* 1 = the error is eps at most, 0 = it is not, -1 = rounding hides it. */
 static int is_enough(reference *r, double eps)
 {
     double low, high;
 
     if (!settle(r, 0.02, &low, &high)) return -1;
-    if (low <= eps && high > eps && !settle(r, 1e-9, &low, &high)) return -1;
+    if (low <= eps && high > eps && !settle(r, finest(low), &low, &high)) return -1;
     return low <= eps;
 }
 
@@ -279,14 +285,14 @@ double atn_best_error(int degree, double x)
         return NAN;
     if (degree == 0) return tanh(x);
     if (x == 0) return 0;
-    if (!walk(&r, x, 0.1)) return NAN;
+    if (!walk(&r, x, 0.1) || !settle(&r, 0.02, &low, &high)) return NAN;
     while (r.n != degree + 2) {
         spread(&r, r.n + (r.n < degree + 2 ? 1 : -1));
         if (!settle(&r, 0.02, &low, &high)) return NAN;
         if (low > 1 - 1e-10)
             return low; /* and less of a degree leaves no more than 1 */
     }
-    return settle(&r, 1e-9, &low, &high) ? low : NAN;
+    return settle(&r, finest(low), &low, &high) ? low : NAN;
 }
 
 double atn_polynomial_features(double d, int degree)

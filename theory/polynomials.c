@@ -1,13 +1,13 @@
-/* theory/polynomials.c -- bounds of attention by polynomials, and of what third order can
- * do that second cannot.
+/* theory/polynomials.c -- bounds of attention by polynomials, and of what third order
+ * can do that second cannot.
  *
  * Math    |T_g(z) e^-z - 1| <= e^X X^(g+1) / (g+1)! (1 - X / (g+2) + ..) on [-X, X].
- *         Weights off by factors in [1 - e, 1 + e] have total variation e / (1 + sqrt(1 -
- *         e^2)), and an average of numbers of a range moves by no more than that times
- *         the range. Match-3: with a_i = 2 pi x_i / M the trilinear form is
+ *         Weights off by factors in [1 - e, 1 + e] have total variation e / (1 + sqrt(1
+ *         - e^2)), and an average of numbers of a range moves by no more than that
+ *         times the range. Match-3: with a_i = 2 pi x_i / M the trilinear form is
  *         cos(a_i + a_j + a_k), 1 where x_i + x_j + x_k = 0 mod M and below 1 - gap
- *         elsewhere, gap = 1 - cos(2 pi / M); all times c = (2 / gap) ln(4 n^2), and a null
- *         tuple of logit c (1 - gap / 2) and value 0 in between.
+ *         elsewhere, gap = 1 - cos(2 pi / M); all times c = (2 / gap) ln(4 n^2), and a
+ *         null tuple of logit c (1 - gap / 2) and value 0 in between.
  * Oracle  X = 2, g = 8: below 1e-2, g = 6 above. e = .6: 1/3. n = 8: .99611, .2.
  * Source  own derivation; Sanford, Hsu and Telgarsky, arXiv 2306.02896 for the task.
  */

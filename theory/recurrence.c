@@ -1,14 +1,14 @@
 /* theory/recurrence.c -- identities between the ways to compute one attention: at once,
  * by a scan, in chunks, on several machines; and limits of methods.
  *
- * Math    the measured side is the fast way, the predicted one the plain way, which is a
- *         stated quantity: the two are equal but for rounding. Two are inequalities:
+ * Math    the measured side is the fast way, the predicted one the plain way, which is
+ *         a stated quantity: the two are equal but for rounding. Two are inequalities:
  *           merging   o = c o_1 + (1 - c) o_2 of disjoint parts of the keys; with
  *                     approximate ones, e_k = |o~_k - o_k|,
  *                     |o~ - o| <= c e_1 + (1 - c) e_2 + |c~ - c| |o~_1 - o~_2| and
  *                              <= c~ e_1 + (1 - c~) e_2 + |c~ - c| |o_1 - o_2|
- *           decay     what is more than w tokens back of sum (q.k) v e^{-lam (i - j)} is
- *                     at most max |q| |k| |v| e^{-lam (w + 1)} / (1 - e^{-lam})
+ *           decay     what is more than w tokens back of sum (q.k) v e^{-lam (i - j)}
+ *                     is at most max |q| |k| |v| e^{-lam (w + 1)} / (1 - e^{-lam})
  * Oracle  c = .25, c~ = .5, e = 1, 2, |o~_1 - o~_2| = 4, |o_1 - o_2| = 1: 1.75 of the
  *         second against 2.75 of the first. lam = ln 2, w = 1, product 3: 1.5.
  * Source  own derivations, each from the definition; cards/kernel-theory.md, cards 9 to

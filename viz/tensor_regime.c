@@ -2,7 +2,8 @@
  * lines of as many features.
  *
  * Accepts  a table of kind tensor_regime: columns x_max_<case>, d, fast_<case>_e<e> of
- *          the case and relative error that the parameters name; meta taylor_reach_e<e>,
+ *          the case and relative error that the parameters name; meta
+ *         taylor_reach_e<e>,
  *          the largest X of degrees 2, 4, ..: without it there are no lines.
  * Math     the line of R: d with C(d + g, g) = R, g the degree that X asks for. Of the
  *          case centred d is one more.

@@ -1,10 +1,11 @@
-/* analysis/experiments/collapse.c -- how fast the attention of a model, on its own, makes
- * all tokens alike, and how much a skip path slows that.
+/* analysis/experiments/collapse.c -- how fast the attention of a model, on its own,
+ * makes all tokens alike, and how much a skip path slows that.
  *
- * Math    theory/collapse.c. Of every head tau(P), against the values, against its other
- *         form and against the sink. Then over the layers, with P_l the mean of the
- *         selected heads of layer l: the product P_l .. P_1, whose columns began as those
- *         of the identity, and the input of the first layer X where the capture has it;
+ * Math    theory/collapse.c. Of every head tau(P), against the values, against its
+ *         other form and against the sink. Then over the layers, with P_l the mean of
+ *         the selected heads of layer l: the product P_l .. P_1, whose columns began as
+ *         those of the identity, and the input of the first layer X where the capture
+ *         has it;
  *             pure   X <- P_l X
  *             skip   X <- (X + P_l X) / 2, of the identity where there is no input
  *         and the captured inputs of later layers, which have passed skips and MLPs.

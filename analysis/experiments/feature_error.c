@@ -384,6 +384,23 @@ static atn_status say_draws(atn_ctx *cx, const trying *w, int kind, atn_checks *
     return atn_checks_add(cx, out, &c);
 }
 
+/* Equally many features are half as many draws, and twice the square error. */
+static atn_status say_pairs(atn_ctx *cx, const trying *w, atn_checks *out)
+{
+    atn_check c = {.bound = atn_bound_find("hyperbolic_output"),
+                   .only_report = true,
+                   .cases = w->rows};
+
+    for (int r = 0; r < w->rows; r++) {
+        c.predicted += mean_of(w, 0, r, 1) / w->rows;
+        c.measured += 2 * mean_of(w, 1, r, 1) / w->rows;
+    }
+    name(w, 1, c.variant, sizeof c.variant);
+    snprintf(c.note, sizeof c.note, "measured / predicted %.3f",
+             c.measured / c.predicted);
+    return atn_checks_add(cx, out, &c);
+}
+
 static const char *excuse(const atn_facts *f)
 {
     if (f->head.sight.softcap > 0) return "logits have a soft-cap";
@@ -408,6 +425,7 @@ static atn_status run(atn_ctx *cx, trying *w, atn_checks *out)
         ATN_TRY(check_kind(cx, w, kind, out));
         if (w->rows > 0 && w->by == 1) ATN_TRY(say_draws(cx, w, kind, out));
     }
+    if (w->rows > 0 && w->judged) ATN_TRY(say_pairs(cx, w, out));
 done:
     atn_arena_rewind(cx, mark);
     return st;
@@ -473,5 +491,5 @@ const atn_experiment atn_experiment_feature_error = {
     .sides = ATN_BOTH_WAYS,
     .trials = 200,
     .head = head,
-    .bounds = "feature_row_sum feature_output feature_draws",
+    .bounds = "feature_row_sum feature_output feature_draws hyperbolic_output",
 };

@@ -1,10 +1,10 @@
 /* analysis/experiments/method_limits.c -- settings at which recurrent methods and
- * Combiner are something else: softmax attention, an average, linear attention, an exact
- * memory.
+ * Combiner are something else: softmax attention, an average, linear attention, an
+ * exact memory.
  *
  * Math    theory/recurrence.c. Rows of a plan come from the plain reference, those of
- *         softmax attention from the facts of the head. The memory is run once more token
- *         by token in this file.
+ *         softmax attention from the facts of the head. The memory is run once more
+ *         token by token in this file.
  * Cost    plans, rows, and 10 n d dv flop twice a head.
  * Limits  causal heads: both ways our Combiner adds the summary of the own segment to
  *         its keys, and is nothing known at any setting.

@@ -1,5 +1,5 @@
-/* analysis/experiments/polynomial_degree.c -- the polynomial of Taylor in place of e^x on
- * a head's own logits.
+/* analysis/experiments/polynomial_degree.c -- the polynomial of Taylor in place of e^x
+ * on a head's own logits.
  *
  * Math    of a row, logits z less the middle of their range, X_i half of it. T_g by
  *         Horner in long double; its relative errors against theory/polynomials.c, the

@@ -1,9 +1,9 @@
 /* analysis/experiments/recurrence.c -- one attention computed in two ways: at once, and
  * by a scan, in parts, in chunks, on several machines.
  *
- * Math    theory/recurrence.c. Plain ways are loops of this file over the head's numbers
- *         in double; fast ways the methods' operators, or a scan and an exchange written
- *         out here.
+ * Math    theory/recurrence.c. Plain ways are loops of this file over the head's
+ *         numbers in double; fast ways the methods' operators, or a scan and an
+ *         exchange written out here.
  * Cost    about 6 n^2 (d + dv) flop a head.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later

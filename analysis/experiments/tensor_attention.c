@@ -1,12 +1,12 @@
-/* analysis/experiments/tensor_attention.c -- third-order attention: features against the
- * polynomial of every logit, errors against what factors allow, and Match-3 in three
- * precisions.
+/* analysis/experiments/tensor_attention.c -- third-order attention: features against
+ * the polynomial of every logit, errors against what factors allow, and Match-3 in
+ * three precisions.
  *
  * Math    theory/polynomials.c. Random Q, K, V of N tokens; every tuple by itself here,
- *         against approx/tensor.h. Match-3: q = (cos, -cos, -sin, -sin)(a_i), k1 = (cos,
- *         sin, cos, sin)(a_j), k2 = (cos, sin, sin, cos)(a_k), times c.
- * Oracle  M = 101, x_i = 3 i^2 + 5 i + 7, n = 8: matches at 0, 5, 7; with logits in bf16
- *         the answer is wrong.
+ *         against approx/tensor.h. Match-3: q = (cos, -cos, -sin, -sin)(a_i), k1 =
+ *         (cos, sin, cos, sin)(a_j), k2 = (cos, sin, sin, cos)(a_k), times c.
+ * Oracle  M = 101, x_i = 3 i^2 + 5 i + 7, n = 8: matches at 0, 5, 7; with logits in
+ *         bf16 the answer is wrong.
  * Cost    some n^3 with n = 24, once.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later

@@ -51,15 +51,3 @@ static inline experiment_case cluster_case(atn_ctx *cx, uint64_t seed)
     CHECK_OK(atn_facts_make(cx, &e.x.h, N, &e.facts));
     return e;
 }
-
-static inline const atn_check *experiment_find(const experiment_case *e, const char *id,
-                                               const char *variant)
-{
-    for (atn_idx i = 0; i < e->checks.n; i++) {
-        const atn_check *c = &e->checks.check[i];
-
-        if (strcmp(c->bound->id, id) == 0 && strcmp(c->variant, variant) == 0) return c;
-    }
-    fail_msg("no check %s of %s", variant, id);
-    return NULL;
-}

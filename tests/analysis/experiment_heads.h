@@ -52,6 +52,18 @@ static inline int experiment_count(const experiment_case *e, atn_verdict v)
     return n;
 }
 
+static inline const atn_check *experiment_find(const experiment_case *e, const char *id,
+                                               const char *variant)
+{
+    for (atn_idx i = 0; i < e->checks.n; i++) {
+        const atn_check *c = &e->checks.check[i];
+
+        if (strcmp(c->bound->id, id) == 0 && strcmp(c->variant, variant) == 0) return c;
+    }
+    fail_msg("no check %s of %s", variant, id);
+    return NULL;
+}
+
 static inline void experiment_drop(atn_ctx *cx, experiment_case *e)
 {
     atn_checks_release(cx, &e->checks);

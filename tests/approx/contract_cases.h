@@ -100,7 +100,7 @@ static const contract_case contract_cases[] = {
     {.id = "polynomial", .params = "degree=2"},
     {.id = "polynomial", .params = "degree=3"},
     {"polynomial", "degree=4,centre=yes", .looks = ATN_LOOKS_KEYS},
-    {.id = "rff", .params = "features=16,normalise=no"},
+    {.id = "rff", .params = "features=16"},
     {.id = "scatterbrain", .params = "window=9,features=6"},
     {.id = "scatterbrain", .params = "window=4,features=3,kind=positive"},
     {"scatterbrain", "window=8,features=6,support=lsh,rounds=1", .dense = "window=96",

@@ -7,8 +7,8 @@ typedef struct rule {
     double clamp, eps;
 } rule;
 
-/* Who sees what: source j the queries, sink i the keys. A source looks as a query at its
- * place would. */
+/* Who sees what: source j the queries, sink i the keys. A source looks as a query at
+ * its place would. */
 static bool seen(const atn_head *h, atn_idx x, atn_idx other)
 {
     if (h->sight.causal && other > x) return false;

@@ -117,8 +117,8 @@ static void blocks(atn_ctx *cx)
     zoo_free(&z);
 }
 
-/* What is further back than 6 tokens, against max |q| |k| |v| e^{-7 lam} / (1 - e^{-lam});
- * a large slope leaves the diagonal. */
+/* What is further back than 6 tokens, against max |q| |k| |v| e^{-7 lam} /
+ * (1 - e^{-lam}); a large slope leaves the diagonal. */
 static void limits(atn_ctx *cx)
 {
     double far[5], w[30];

@@ -1,5 +1,5 @@
-/* tests/approx/test_polynomial.c -- polynomial attention against the polynomial of every
- * logit. */
+/* tests/approx/test_polynomial.c -- polynomial attention against the polynomial of
+ * every logit. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "tests/approx/operator_checks.h"
 

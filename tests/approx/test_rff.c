@@ -14,8 +14,8 @@ static void meets_formula(atn_ctx *cx)
     g8_zoo(&z, true);
     x = g8_of(&z);
     g8_draws(cx, &z, "rff", "projections", -1, omega, 4, G8_D);
-    op_run(cx, &z, "rff:features=9,normalise=no", w, NULL);
-    op_run(cx, &z, "rff:features=8", n, NULL);
+    op_run(cx, &z, "rff:features=9", w, NULL);
+    op_run(cx, &z, "rff:features=8,normalise=yes", n, NULL);
     for (int i = 0; i < G8_N; i++) {
         double sum = 0;
 
@@ -46,7 +46,7 @@ static void the_kernel(atn_ctx *cx)
     zoo z;
 
     g8_zoo(&z, false);
-    op_run(cx, &z, "rff:features=32768,normalise=no", w, NULL);
+    op_run(cx, &z, "rff:features=32768", w, NULL);
     for (int i = 0; i < G8_N; i++) {
         memset(o[i], 0, sizeof o[i]);
         for (int j = 0; j < G8_N; j++) {
@@ -59,7 +59,7 @@ static void the_kernel(atn_ctx *cx)
     }
     g8_check("gaussian kernel", o[0], 1e-9);
     memcpy(z.k, z.q, sizeof(float) * G8_N * G8_D);
-    op_run(cx, &z, "rff:features=6,normalise=no,orthogonal=yes", w, NULL);
+    op_run(cx, &z, "rff:features=6,orthogonal=yes", w, NULL);
     for (int i = 0; i < G8_N; i++) CHECK_NEAR(w[i * G8_N + i], 1, 1e-12);
     zoo_free(&z);
 }
@@ -70,10 +70,10 @@ static void operators(atn_ctx *cx)
     atn_choice c;
     zoo z;
 
-    op_same(cx, "rff:features=16,normalise=no", ATN_BOTH_WAYS);
-    op_degenerate(cx, "rff:features=16", ATN_BOTH_WAYS);
-    op_threads(cx, "rff:features=16,normalise=no", ATN_BOTH_WAYS);
-    op_causal(cx, "rff:features=16,normalise=no");
+    op_same(cx, "rff:features=16", ATN_BOTH_WAYS);
+    op_degenerate(cx, "rff:features=16,normalise=yes", ATN_BOTH_WAYS);
+    op_threads(cx, "rff:features=16", ATN_BOTH_WAYS);
+    op_causal(cx, "rff:features=16");
     zoo_random(&z, 1, 1, 9, 9, 2);
     zoo_failing(&z, "rff", "features=4");
     z.head[0].alibi_slope = .1;
@@ -84,7 +84,7 @@ static void operators(atn_ctx *cx)
 
 static void survives(atn_ctx *cx)
 {
-    static const char *const list[] = {"features=2", "features=300,normalise=no"};
+    static const char *const list[] = {"features=2", "features=300,normalise=yes"};
 
     zoo_survives_all(cx, "rff", list, ATN_LEN(list));
 }

@@ -66,7 +66,7 @@ static void as_a_method(atn_ctx *cx)
 
     zoo_random(&z, 1, 1, 30, 30, 5);
     dense_rows(&z, p);
-    decompose(cx, &z, "rpca:steps=20000", w);
+    decompose(cx, &z, "rpca:steps=10000", w);
     CHECK_LE(apart(p, w, 900), 1.01e-7 * apart(p, NULL, 900));
     CHECK_LE(decompose(cx, &z, "rpca:numbers=8", w), 8);
     CHECK(apart(p, w, 900) > 1e-3);

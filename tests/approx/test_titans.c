@@ -219,8 +219,8 @@ static void limit_is_linear(atn_ctx *cx)
     zoo_free(&z);
 }
 
-/* chunk 1, the calm step (1 / 2 of unit keys), nothing kept or forgotten: asked with its
- * own key, the memory gives the value just written. */
+/* chunk 1, the calm step (1 / 2 of unit keys), nothing kept or forgotten: asked with
+ * its own key, the memory gives the value just written. */
 static void writes_exactly(atn_ctx *cx)
 {
     double o[15 * 5];

@@ -1,0 +1,121 @@
+/* tests/analysis/test_tensor_run.c -- what the table says of given tensors. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "check.h"
+
+#include "analysis/tensor_run.h"
+#include "core/rng.h"
+#include "theory/polynomial.h"
+
+enum { N = 14, D = 3, DV = 2 };
+static double x[5][N * D];
+
+static atn_tensor make(uint64_t seed)
+{
+    atn_tensor t = {.keys = 2, .nq = N, .nk = N, .d = D, .dv = DV, .scale = .4};
+    atn_rng r = atn_rng_stream(seed, "test", 0, 0);
+
+    for (int k = 0; k < 5; k++)
+        for (int i = 0; i < N * D; i++) x[k][i] = 2 * atn_rng_uniform(&r) - 1;
+    t.q.wide = x[0];
+    for (int k = 0; k < 2; k++) {
+        t.k[k].wide = x[1 + k];
+        t.v[k].wide = x[3 + k];
+    }
+    return t;
+}
+
+static double cell(const atn_table *t, const char *name)
+{
+    const int col = atn_table_find_col(t, name);
+
+    if (col < 0) fail_msg("no column %s", name);
+    return atn_table_get_f64(t, atn_table_rows(t) - 1, col);
+}
+
+/* Errors are those of the two outputs, and below their bound; with little to spend the
+ * exact way is left out, and the largest logit becomes a bound. */
+static void errors(atn_ctx *cx)
+{
+    for (uint64_t seed = 0; seed < 8; seed++) {
+        const atn_tensor t = make(seed);
+        double exact[N * DV], o[N * DV], most = 0, x_max, bound;
+        atn_tensor_opts opts;
+        atn_table *table = NULL;
+
+        atn_tensor_defaults(&opts);
+        CHECK_OK(atn_tensor_table(cx, &table));
+        CHECK_OK(atn_tensor_run(cx, &t, &opts, &(atn_tensor_out){.o = exact}, table));
+        CHECK(isnan(cell(table, "degree")) && isnan(cell(table, "features")));
+        opts.degree = 4;
+        CHECK_OK(atn_tensor_run(cx, &t, &opts, &(atn_tensor_out){.o = o}, table));
+        for (int i = 0; i < N * DV; i++) most = fmax(most, fabs(o[i] - exact[i]));
+        CHECK_NEAR(cell(table, "output_error_max"), most, 1e-15);
+        x_max = cell(table, "x_max");
+        CHECK_LE(most, cell(table, "error_bound_max"));
+        CHECK_NEAR(cell(table, "features"), 35, 0); /* C(7, 4) */
+        /* n^2 (d + dv) = 3 R dv */
+        CHECK_NEAR(cell(table, "break_even_tokens"), sqrt(3 * 35.0 * DV / (D + DV)),
+                   1e-12);
+        CHECK_NEAR(cell(table, "exact_flops"), 2.0 * N * N * N * (D + DV), 1e-6);
+        CHECK_NEAR(cell(table, "features_flops"),
+                   6.0 * N * 35 * DV + 2 * 35 * DV + 4 * N * 35, 1e-6);
+        opts.exact_most = 10;
+        CHECK_OK(atn_tensor_run(cx, &t, &opts, &(atn_tensor_out){.o = exact}, table));
+        CHECK(memcmp(o, exact, sizeof o) == 0);
+        CHECK(isnan(cell(table, "output_error_max")));
+        bound = cell(table, "x_max");
+        CHECK_LE(x_max, bound);
+        CHECK_STR(atn_table_get_str(table, 2, atn_table_find_col(table, "x_max_kind")),
+                  "bound");
+        atn_table_destroy(cx, table);
+    }
+}
+
+static void limits(atn_ctx *cx)
+{
+    atn_tensor t = make(1);
+    atn_tensor_opts opts;
+
+    atn_tensor_defaults(&opts);
+    CHECK_OK(atn_tensor_check(cx, &t, &opts));
+    opts.degree = 30;
+    opts.features_most = 5455; /* C(33, 30) = 5456 */
+    CHECK_FAILS(atn_tensor_check(cx, &t, &opts), ATN_USAGE, "= 5456 features");
+    opts.features_most = 5456;
+    CHECK_OK(atn_tensor_check(cx, &t, &opts));
+    t.d = 70000;
+    opts.degree = 1;
+    opts.features_most = 1e9;
+    CHECK_FAILS(atn_tensor_check(cx, &t, &opts), ATN_USAGE, "70000 is above 65535");
+    t.d = D;
+    cx->mem_limit = 1 << 12;
+    CHECK_FAILS(atn_tensor_check(cx, &t, &opts), ATN_MEMORY, "tensor attention");
+    cx->mem_limit = 0;
+}
+
+/* What is said to be enough memory is. */
+static void memory(atn_ctx *cx)
+{
+    for (int way = 0; way < 4; way++) {
+        atn_tensor t = make(2);
+        atn_tensor_opts opts;
+        atn_table *table = NULL;
+        double o[N * DV], need;
+
+        t.causal = way & 1;
+        atn_tensor_defaults(&opts);
+        opts.degree = way & 2 ? 4 : -1;
+        need = opts.degree < 0 ? atn_tensor_exact_bytes(cx, &t)
+                               : fmax(atn_tensor_exact_bytes(cx, &t),
+                                      atn_tensor_features_bytes(cx, &t)) +
+                                     8 * N * DV;
+        CHECK_OK(atn_tensor_table(cx, &table));
+        CHECK_OK(atn_tensor_run(cx, &t, &opts, &(atn_tensor_out){.o = o}, table));
+        cx->mem_limit = *cx->in_use + (size_t)need + (1 << 19);
+        CHECK_OK(atn_tensor_run(cx, &t, &opts, &(atn_tensor_out){.o = o}, table));
+        cx->mem_limit = 0;
+        atn_table_destroy(cx, table);
+    }
+}
+
+CHECK_MAIN({"errors", errors}, {"limits", limits}, {"memory", memory})
