@@ -1,5 +1,5 @@
-/* analysis/experiments/binary_codes.c -- BI-1, BI-2: do codes keep angles, and the order
- * of the logits?
+/* analysis/experiments/binary_codes.c -- BI-1, BI-2: do codes keep angles, and the
+ * order of the logits?
  *
  * Math    theory/projections.c, BI. Pairs of a query and a key, spread over the head;
  *         planes are drawn for each, and the first b of them are a code of b bits.

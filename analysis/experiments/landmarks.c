@@ -1,5 +1,5 @@
-/* analysis/experiments/landmarks.c -- V20: what the iteration of Nystromformer leaves of
- * the inverse, and its error against the least that its rank allows.
+/* analysis/experiments/landmarks.c -- V20: what the iteration of Nystromformer leaves
+ * of the inverse, and its error against the least that its rank allows.
  *
  * Math    theory/projections.c, NY. The head without its mask, for the method has no
  *         causal form; m = min(64, n / 4) landmarks. F2 is what is between them: with
