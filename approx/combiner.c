@@ -6,11 +6,14 @@
  *         (pool of q over X) . k_j: its weight goes to the tokens in the shares w. A
  *         row is one softmax over keys and summaries,
  *           fixed      segments of B tokens: the own one key by key, the summaries of
- *                      the earlier ones (bidirectional: of all, also the own)
+ *                      the earlier ones (bidirectional: of all, also the own unless
+ *                      `own` says no)
  *           axial      token (r, u) of a grid with m columns: (t, u) with t < r and
  *                      (r, x) with x <= u; summaries of the column above row r for
  *                      every other x, and of every row t < r left and right of u; sums
  *                      whatever the pool
+ *           columns    token (r, u) of the same grid: (r, x) with x <= u; summaries of
+ *                      every column above row r
  *           logsparse  itself; [0, i) cut by the binary digits of i into ranges of a
  *                      power of 2, high to low, each a summary (of one token: the key)
  *         `log_size` adds ln |X| to the logit of a summary, as dense attention over
@@ -18,13 +21,14 @@
  *         Under a sliding window a summary is used where all its tokens are seen, and a
  *         segment seen in part goes key by key; a range of logsparse begins at the
  *         window.
- * Oracle  fixed, causal: B = n or B = 1 is dense. Q = K = 0, n = 4, B = 2: row 3 is
- *         {1/6, 1/6, 1/3, 1/3}. axial: m = n is dense. Rows sum to 1, every visible
- *         key has weight.
+ * Oracle  fixed, causal or own=no: B = n or B = 1 is dense. Q = K = 0, n = 4, B = 2: row
+ *         3 is {1/6, 1/6, 1/3, 1/3}. axial and columns: m = n is dense. Rows sum to 1,
+ *         every visible key has weight. cards/kernel-theory.md, G8 and G8-b.
  * Source  Ren et al., arXiv 2107.05768; google-research/combiner, tf/
- *         approx_attention.py. The code has no logsparse, which is a reading of ours.
+ *         approx_attention.py. The code has no logsparse, which is a reading of ours,
+ *         and columns is another one of the axial form of the paper.
  * Cost    summaries 2 (d + dv) flop a member; entries of a row: fixed B + n / B, axial
- *         3 sqrt n + sqrt n, logsparse 1 + log2 n.
+ *         3 sqrt n + sqrt n, columns 1.5 sqrt n, logsparse 1 + log2 n.
  * Limits  needs the queries of all tokens. Summaries have no position bias or soft-cap.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
@@ -40,21 +44,24 @@
 typedef struct combiner {
     int form, pool;
     int64_t block, m;
-    bool log_size;
+    bool own, log_size;
 } combiner;
 
-enum { FORM_FIXED, FORM_AXIAL, FORM_LOGSPARSE };
+enum { FORM_FIXED, FORM_AXIAL, FORM_COLUMNS, FORM_LOGSPARSE };
 enum { POOL_MEAN, POOL_SUM, POOL_MAX };
 
 static const atn_param params[] = {
-    ATN_PARAM_CHOICE(combiner, form, FORM_FIXED, "fixed|axial|logsparse",
-                     "segments, the axes of a grid, or ranges of powers of two"),
+    ATN_PARAM_CHOICE(combiner, form, FORM_FIXED, "fixed|axial|columns|logsparse",
+                     "segments, both axes of a grid, its columns alone, or ranges of "
+                     "powers of two"),
     ATN_PARAM_I64(combiner, block, 0, 0, 1e9,
                   "fixed: tokens of a segment, 0 = near the root of all"),
     ATN_PARAM_I64(combiner, m, 0, 0, 1e9,
-                  "axial: columns of the grid, 0 = those of the capture's"),
+                  "axial, columns: columns of the grid, 0 = those of the capture's"),
     ATN_PARAM_CHOICE(combiner, pool, POOL_MEAN, "mean|sum|max",
                      "how queries and keys are pooled; axial always takes sums"),
+    ATN_PARAM_BOOL(combiner, own, 1,
+                   "fixed, bidirectional: also the summary of the own segment"),
     ATN_PARAM_BOOL(combiner, log_size, 0,
                    "add the log of its tokens to the logit of a summary"),
     ATN_PARAM_END,
@@ -126,7 +133,17 @@ done:
     return st;
 }
 
-static atn_status shape_axial(atn_ctx *cx, job *j, const atn_input *in)
+static bool has_grid(const combiner *t)
+{
+    return t->form == FORM_AXIAL || t->form == FORM_COLUMNS;
+}
+
+static const char *form_name(const combiner *t)
+{
+    return t->form == FORM_AXIAL ? "axial" : "columns";
+}
+
+static atn_status shape_grid(atn_ctx *cx, job *j, const atn_input *in)
 {
     const atn_sight *s = &j->h->sight;
     atn_status st = ATN_OK;
@@ -134,28 +151,29 @@ static atn_status shape_axial(atn_ctx *cx, job *j, const atn_input *in)
 
     if (!s->causal)
         ATN_FAIL(ATN_USAGE,
-                 "combiner: form=axial is for causal heads, and those of layer "
-                 "%d are bidirectional (give form=fixed)",
-                 j->h->layer);
+                 "combiner: form=%s is for causal heads, and those of layer %d are "
+                 "bidirectional (give form=fixed)",
+                 form_name(j->t), j->h->layer);
     if (s->window > 0 && s->window < j->n)
         ATN_FAIL(ATN_USAGE,
-                 "combiner: form=axial has no summaries for a sliding window of %lld "
+                 "combiner: form=%s has no summaries for a sliding window of %lld "
                  "tokens (give form=fixed or form=logsparse)",
-                 (long long)s->window);
+                 form_name(j->t), (long long)s->window);
     j->m = j->t->m;
     if (j->m == 0 && (!in->grid || in->grid->n != 2))
         ATN_FAIL(ATN_DATA,
-                 "combiner: form=axial reads a grid of two axes, and the capture names "
-                 "%s (give m=COLUMNS, or capture with --grid ROWSxCOLUMNS)",
-                 in->grid ? "one of others" : "none");
+                 "combiner: form=%s reads a grid of two axes, and the capture names %s "
+                 "(give m=COLUMNS, or capture with --grid ROWSxCOLUMNS)",
+                 form_name(j->t), in->grid ? "one of others" : "none");
     if (j->m == 0) {
         j->m = in->grid->at[1];
         if (!atn_mul(in->grid->at[0], j->m, &cells) || cells != j->n)
-            ATN_FAIL(ATN_USAGE,
-                     "combiner: form=axial fills the grid, and %lld x %lld is not the "
-                     "%lld tokens of layer %d (give m=COLUMNS)",
-                     (long long)in->grid->at[0], (long long)j->m, (long long)j->n,
-                     j->h->layer);
+            ATN_FAIL(
+                ATN_USAGE,
+                "combiner: form=%s fills the grid, and %lld x %lld is not the %lld "
+                "tokens of layer %d (give m=COLUMNS)",
+                form_name(j->t), (long long)in->grid->at[0], (long long)j->m,
+                (long long)j->n, j->h->layer);
     }
     if (j->m > j->n || j->n % j->m != 0)
         ATN_FAIL(ATN_USAGE,
@@ -181,7 +199,7 @@ static atn_status shape(atn_ctx *cx, job *j, const atn_input *in)
             "the %lld tokens (capture the whole prefill)",
             (long long)h->nq, (long long)h->nk);
     if (j->t->form == FORM_FIXED) ATN_TRY(shape_fixed(cx, j));
-    if (j->t->form == FORM_AXIAL) ATN_TRY(shape_axial(cx, j, in));
+    if (has_grid(j->t)) ATN_TRY(shape_grid(cx, j, in));
     if (j->t->form == FORM_LOGSPARSE && !h->sight.causal)
         ATN_FAIL(ATN_USAGE,
                  "combiner: form=logsparse is for causal heads, and those of layer %d "
@@ -219,14 +237,19 @@ static atn_idx ranges_before(const job *j, int level)
     return n;
 }
 
+static void list_columns(job *j)
+{
+    for (atn_idx r = 1; r < j->n / j->m; r++)
+        for (atn_idx x = 0; x < j->m; x++)
+            j->sums[column_above(j, r, x)] = (summary){x, j->m, r};
+}
+
 static void list_axial(job *j)
 {
     const atn_idx rows = j->n / j->m, m = j->m;
 
     if (m == 1) return;
-    for (atn_idx r = 1; r < rows; r++)
-        for (atn_idx x = 0; x < m; x++)
-            j->sums[column_above(j, r, x)] = (summary){x, m, r};
+    list_columns(j);
     for (atn_idx t = 0; t < rows - 1; t++) {
         for (atn_idx u = 1; u < m; u++)
             j->sums[row_left(j, t, u)] = (summary){t * m, 1, u};
@@ -244,6 +267,8 @@ static atn_status list_sums(atn_ctx *cx, job *j)
         j->n_sums = (j->n + j->block - 1) / j->block;
     else if (j->t->form == FORM_AXIAL)
         j->n_sums = j->m > 1 ? (rows - 1) * (j->m + 2 * (j->m - 1)) : 0;
+    else if (j->t->form == FORM_COLUMNS)
+        j->n_sums = (rows - 1) * j->m;
     else
         j->n_sums = ranges_before(j, 63);
     if (j->n_sums > INT32_MAX - j->n)
@@ -251,6 +276,7 @@ static atn_status list_sums(atn_ctx *cx, job *j)
                  (long long)j->n_sums);
     ATN_TAKE(j->sums, j->n_sums);
     if (j->t->form == FORM_AXIAL) list_axial(j);
+    if (j->t->form == FORM_COLUMNS) list_columns(j);
     for (atn_idx s = 0; j->t->form == FORM_FIXED && s < j->n_sums; s++)
         j->sums[s] = (summary){s * j->block, 1, ATN_MIN(j->block, j->n - s * j->block)};
     for (int l = 1; j->t->form == FORM_LOGSPARSE && j->n >> l > 0; l++)
@@ -405,6 +431,20 @@ static bool same_cover(const cover *a, const cover *b)
            a->left == b->left && a->right == b->right;
 }
 
+/* Its summary; not the own one, bidirectional, where that is not wanted. */
+static atn_status add_summary(atn_ctx *cx, job *j, const cover *c, atn_idx s)
+{
+    return s == c->own && !j->t->own ? ATN_OK : add_sum(cx, j, s);
+}
+
+static bool is_alone(const job *j, const cover *c)
+{
+    const bool own_only = c->full0 == c->own && c->full1 == c->own + 1;
+
+    return (c->full0 == c->full1 || (own_only && !j->t->own)) && c->left < 0 &&
+           c->right < 0;
+}
+
 static atn_status group_fixed(atn_ctx *cx, job *j)
 {
     atn_status st = ATN_OK;
@@ -414,11 +454,12 @@ static atn_status group_fixed(atn_ctx *cx, job *j)
         const cover c = cover_of(j, i);
         const int32_t row = (int32_t)i;
 
-        if (c.full0 == c.full1 && c.left < 0 && c.right < 0) continue;
+        if (is_alone(j, &c)) continue;
         if (!same_cover(&c, &last)) {
             ATN_TRY(atn_grouping_begin(cx, &j->groups));
             if (c.left >= 0) ATN_TRY(add_segment(cx, j, c.left));
-            for (atn_idx s = c.full0; s < c.full1; s++) ATN_TRY(add_sum(cx, j, s));
+            for (atn_idx s = c.full0; s < c.full1; s++)
+                ATN_TRY(add_summary(cx, j, &c, s));
             if (c.right >= 0) ATN_TRY(add_segment(cx, j, c.right));
         }
         last = c;
@@ -443,6 +484,23 @@ static atn_status group_axial(atn_ctx *cx, job *j, atn_idx i)
         if (u > 0) ATN_TRY(add_sum(cx, j, row_left(j, t, u)));
         if (u < j->m - 1) ATN_TRY(add_sum(cx, j, row_right(j, t, u)));
     }
+done:
+    return st;
+}
+
+static atn_status group_columns(atn_ctx *cx, job *j, atn_idx i)
+{
+    const atn_idx r = i / j->m;
+    const int32_t row = (int32_t)i;
+    atn_status st = ATN_OK;
+
+    if (r == 0) return ATN_OK;
+    if (i % j->m == 0) {
+        ATN_TRY(atn_grouping_begin(cx, &j->groups));
+        for (atn_idx x = 0; x < j->m; x++)
+            ATN_TRY(add_sum(cx, j, column_above(j, r, x)));
+    }
+    ATN_TRY(atn_grouping_rows(cx, &j->groups, &row, 1));
 done:
     return st;
 }
@@ -482,6 +540,7 @@ static double entries(const job *j)
     if (j->t->form == FORM_FIXED)
         return n / b * (j->h->sight.causal ? n / b / 2 + 1 : n / b);
     if (j->t->form == FORM_AXIAL) return n * (m - 1 + n / m);
+    if (j->t->form == FORM_COLUMNS) return n; /* a list for a row of the grid */
     return n * (log2(n) / 2 + 1);
 }
 
@@ -498,6 +557,8 @@ static atn_status group_all(atn_ctx *cx, job *j)
     for (atn_idx i = 0; by_row && i < j->n; i++)
         if (j->t->form == FORM_AXIAL)
             ATN_TRY(group_axial(cx, j, i));
+        else if (j->t->form == FORM_COLUMNS)
+            ATN_TRY(group_columns(cx, j, i));
         else
             ATN_TRY(group_ranges(cx, j, i));
     atn_grouping_finish(cx, &j->groups, &j->out->branch[0]);
@@ -516,7 +577,7 @@ static void add_pattern(atn_branch *b, atn_pattern *p)
 static atn_status plan_direct(atn_ctx *cx, job *j)
 {
     const atn_frame f = atn_head_frame(j->h, 1);
-    const atn_idx step = j->t->form == FORM_AXIAL ? j->m : j->block;
+    const atn_idx step = has_grid(j->t) ? j->m : j->block;
     const atn_idx n = (j->n + step - 1) / step;
     atn_branch *b = &j->out->branch[0];
     atn_pattern *p = NULL;
@@ -575,6 +636,8 @@ static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
     } else if (t->form == FORM_AXIAL) {
         sums = 3 * n;
         members = n * (n / (double)j.m / 2 + (double)j.m);
+    } else if (t->form == FORM_COLUMNS) {
+        members = n * n / (double)j.m / 2 + n;
     } else {
         members = n * log2(n);
     }
@@ -594,6 +657,7 @@ const atn_method atn_method_combiner = {
     .sides = ATN_BOTH_WAYS,
     .params = params,
     .params_size = sizeof(combiner),
+    .exact = "form=fixed,block=#,own=no",
     .plan = plan,
     .bytes = bytes,
 };

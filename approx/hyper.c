@@ -10,9 +10,10 @@
  *         Causal: halves [0, ceil(n / 2)) and the rest in turn, as long as they have
  *         more than `min` keys, below that exact; the rectangle below the diagonal by
  *         the core, or exact where it has fewer than `min` queries. All by log-sum-exp.
- *         As published: places are the Gray code of the word, not its inverse; keys
- *         are padded to a multiple of b by virtual ones of logit 0 and value 0; an odd
- *         n is padded by a row of zeros, which is sorted along.
+ *         `order=table`, and as published: places are the Gray code of the word, not
+ *         its inverse. As published keys are padded to a multiple of b by virtual ones
+ *         of logit 0 and value 0; an odd n is padded by a row of zeros, which is sorted
+ *         along.
  * Oracle  b >= n, or n below min: dense. The mean over the nk runs with the one sample
  *         s = 0 .. nk - 1 of the un-normalised weights is e^z, every entry. Gray codes:
  *         31 of the 127 neighbours of r = 7 that the published order puts side by side
@@ -37,7 +38,10 @@
 
 typedef struct hyper {
     int64_t projections, block, samples, min;
+    int order;
 } hyper;
+
+enum { ORDER_PATH, ORDER_TABLE };
 
 static const atn_param params[] = {
     ATN_PARAM_I64(hyper, projections, 7, 1, 24,
@@ -46,6 +50,9 @@ static const atn_param params[] = {
     ATN_PARAM_I64(hyper, samples, 256, 0, 1e6, "keys sampled outside of the block"),
     ATN_PARAM_I64(hyper, min, 4096, 1, 1e9,
                   "what has fewer queries is attended exactly"),
+    ATN_PARAM_CHOICE(hyper, order, ORDER_PATH, "path|table",
+                     "sort by the place on the Gray path, or by the Gray code of the "
+                     "word as the published code does"),
     ATN_PARAM_END,
 };
 
@@ -261,7 +268,7 @@ static atn_status hash_all(atn_ctx *cx, const atn_input *in, job *j)
     atn_status st = ATN_OK;
 
     ATN_TRY(atn_plane_hash_make(cx, in, h, "hyper/projections", j->t->projections,
-                                j->published, &j->hash));
+                                j->published || j->t->order == ORDER_TABLE, &j->hash));
     ATN_TAKE(j->label, n);
     ATN_TAKE(j->q, n);
     ATN_TAKE(j->k, n);
@@ -491,6 +498,7 @@ const atn_method atn_method_hyper = {
     .publishes = true,
     .params = params,
     .params_size = sizeof(hyper),
+    .exact = "block=#",
     .budget = "samples",
     .looks = looks,
     .dense = "texts up to `min` tokens stay dense (give a smaller min, and block)",

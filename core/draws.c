@@ -26,10 +26,12 @@ typedef struct kept {
 } kept;
 
 struct atn_draws {
-    atn_st *file; /* NULL = draw everything, */
-    char *path;   /* unless this file was to be read */
-    bool loose;   /* other shapes of the file are no error */
-    kept *at;     /* [n], by name */
+    atn_st *file;        /* NULL = draw everything, */
+    char *path;          /* unless this file was to be read */
+    atn_st_tensor *lent; /* [n_lent] as if of a file */
+    atn_idx n_lent;
+    bool loose; /* other shapes of the file are no error */
+    kept *at;   /* [n], by name */
     atn_idx n, room;
 };
 
@@ -49,6 +51,50 @@ atn_status atn_draws_open(atn_ctx *cx, const char *file, atn_draws **out)
     ATN_NEW(d, 1);
     if (file) ATN_TRY(atn_draws_miss(cx, d, file));
     if (file) ATN_TRY(atn_st_open(cx, file, &d->file));
+    *out = d;
+    d = NULL;
+done:
+    atn_draws_close(cx, d);
+    return st;
+}
+
+static atn_status lend_one(atn_ctx *cx, const atn_draws *d, const atn_st_out *t,
+                           atn_st_tensor *out)
+{
+    atn_status st = ATN_OK;
+
+    *out = (atn_st_tensor){.name = t->name,
+                           .dtype = atn_dtype_name(t->type),
+                           .loadable = true,
+                           .type = t->type,
+                           .rank = t->rank,
+                           .count = 1,
+                           .data = t->data,
+                           .path = d->path};
+    ATN_ASSERT(t->rank >= 0 && t->rank <= ATN_ST_MAX_RANK);
+    for (int r = 0; r < t->rank; r++) {
+        out->shape[r] = t->shape[r];
+        if (!atn_mul(out->count, t->shape[r], &out->count))
+            ATN_FAIL(ATN_MEMORY, "%s: %s has too many numbers", d->path, t->name);
+    }
+    if (!atn_mul_size((size_t)out->count, atn_dtype_size(t->type), &out->bytes))
+        ATN_FAIL(ATN_MEMORY, "%s: %s has too many numbers", d->path, t->name);
+done:
+    return st;
+}
+
+atn_status atn_draws_lend(atn_ctx *cx, const atn_st_out *tensors, atn_idx n,
+                          atn_draws **out)
+{
+    atn_status st = ATN_OK;
+    atn_draws *d = NULL;
+
+    *out = NULL;
+    ATN_NEW(d, 1);
+    ATN_TRY(atn_draws_miss(cx, d, "draws in memory"));
+    ATN_NEW(d->lent, n);
+    for (; d->n_lent < n; d->n_lent++)
+        ATN_TRY(lend_one(cx, d, &tensors[d->n_lent], &d->lent[d->n_lent]));
     *out = d;
     d = NULL;
 done:
@@ -76,6 +122,7 @@ void atn_draws_close(atn_ctx *cx, atn_draws *d)
     atn_draws_forget(cx, d);
     atn_free(cx, d->at);
     atn_free(cx, d->path);
+    atn_free(cx, d->lent);
     atn_st_close(cx, d->file);
     atn_free(cx, d);
 }
@@ -143,6 +190,8 @@ static const atn_st_tensor *find(const atn_draws *d, const atn_draw *w,
 {
     const atn_st_tensor *t = d && d->file ? atn_st_find(d->file, name) : NULL;
 
+    for (atn_idx i = 0; d && i < d->n_lent; i++)
+        if (strcmp(d->lent[i].name, name) == 0) t = &d->lent[i];
     return t && d->loose && !fits(w, t) ? NULL : t;
 }
 
@@ -173,12 +222,13 @@ atn_status atn_draws_need(atn_ctx *cx, const atn_draws *d, const atn_draw *w)
     name_of(w, name);
     if (find(d, w, name)) return ATN_OK;
     shape_text(w->cols == 0 ? 1 : 2, wanted, shape);
-    return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
-                    "%s: %s \"%s\" [%s], which has to be drawn or given (give draws of "
-                    "a run with the same methods, layers and heads, or draw all: leave "
-                    "out --draws)",
-                    d->path, d->file ? "has no tensor" : "is not there, and needed is",
-                    name, shape);
+    return atn_fail(
+        cx, ATN_DATA, __FILE__, __LINE__,
+        "%s: %s \"%s\" [%s], which has to be drawn or given (give draws of "
+        "a run with the same methods, layers and heads, or draw all: leave "
+        "out --draws)",
+        d->path, d->file || d->lent ? "has no tensor" : "is not there, and needed is",
+        name, shape);
 }
 
 static atn_status check_shape(atn_ctx *cx, const atn_draw *w, const atn_st_tensor *t)

@@ -26,6 +26,9 @@ typedef struct atn_draw {
 atn_status atn_draws_open(atn_ctx *cx, const char *file,
                           atn_draws **out) ATN_WARN_UNUSED;
 void atn_draws_close(atn_ctx *cx, atn_draws *d); /* NULL is fine */
+/* Such a file in memory; the tensors [n] are borrowed until it is closed. */
+atn_status atn_draws_lend(atn_ctx *cx, const atn_st_out *tensors, atn_idx n,
+                          atn_draws **out) ATN_WARN_UNUSED;
 /* From now on a tensor of the file with another shape than is asked for counts as
  * absent, and what is absent is drawn, so that sizes can be tried which the file is not
  * of. */

@@ -6,20 +6,19 @@
 
 #include "core/apply.h"
 
-atn_status atn_method_try(atn_ctx *cx, const atn_head *h, const char *id,
-                          const char *params, atn_plan *out,
-                          char refused[ATN_CHECK_TEXT])
+atn_status atn_method_try_on(atn_ctx *cx, const atn_input *in, const char *id,
+                             const char *params, atn_plan *out,
+                             char refused[ATN_CHECK_TEXT])
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_input in = {.head = h, .heads = 1, .group = 1};
     atn_status st = ATN_OK;
     atn_choice choice;
 
     *out = (atn_plan){0};
     refused[0] = '\0';
     ATN_TRY(atn_choice_read(cx, id, params, &choice));
-    st = atn_choice_check(cx, &choice, &in);
-    if (st == ATN_OK) st = atn_choice_plan(cx, &choice, &in, 0, out);
+    st = atn_choice_check(cx, &choice, in);
+    if (st == ATN_OK) st = atn_choice_plan(cx, &choice, in, 0, out);
     if (st == ATN_DATA || st == ATN_USAGE) {
         snprintf(refused, ATN_CHECK_TEXT, "%.*s", ATN_CHECK_TEXT - 1, cx->err.text);
         atn_err_clear(cx);
@@ -28,6 +27,15 @@ atn_status atn_method_try(atn_ctx *cx, const atn_head *h, const char *id,
 done:
     atn_arena_rewind(cx, mark);
     return st;
+}
+
+atn_status atn_method_try(atn_ctx *cx, const atn_head *h, const char *id,
+                          const char *params, atn_plan *out,
+                          char refused[ATN_CHECK_TEXT])
+{
+    const atn_input in = {.head = h, .heads = 1, .group = 1};
+
+    return atn_method_try_on(cx, &in, id, params, out, refused);
 }
 
 atn_status atn_method_output(atn_ctx *cx, const atn_head *h, const atn_plan *p,

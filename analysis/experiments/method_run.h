@@ -11,6 +11,10 @@
 atn_status atn_method_try(atn_ctx *cx, const atn_head *h, const char *id,
                           const char *params, atn_plan *out,
                           char refused[ATN_CHECK_TEXT]) ATN_WARN_UNUSED;
+/* The same of an input of one head, which may lend draws. */
+atn_status atn_method_try_on(atn_ctx *cx, const atn_input *in, const char *id,
+                             const char *params, atn_plan *out,
+                             char refused[ATN_CHECK_TEXT]) ATN_WARN_UNUSED;
 /* o [nq, dv] of a plan of this head. */
 atn_status atn_method_output(atn_ctx *cx, const atn_head *h, const atn_plan *p,
                              double *o) ATN_WARN_UNUSED;

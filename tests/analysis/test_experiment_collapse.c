@@ -181,11 +181,12 @@ static void golden_outputs(atn_ctx *cx)
 
     CHECK_OK(atn_experiment_golden_outputs.once(cx, &t, &c));
     atn_checks_judge(&c);
-    CHECK(c.n >= 17);
+    CHECK_EQ(c.n, 17 + 23 + 3 + 16); /* methods, tensors, statistics */
     for (atn_idx i = 0; i < c.n; i++) {
         if (c.check[i].verdict != ATN_HOLDS)
             fail_msg("%s: %s", c.check[i].variant, c.check[i].note);
-        c.check[i].measured += 3e-5; /* and would not, a little off */
+        /* and would not, a little off; an inverse of condition 2.7e4 more than that */
+        c.check[i].measured += strstr(c.check[i].note, "0.001") ? 2e-3 : 3e-5;
     }
     atn_checks_judge(&c);
     for (atn_idx i = 0; i < c.n; i++) CHECK_EQ(c.check[i].verdict, ATN_VIOLATED);

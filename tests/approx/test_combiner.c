@@ -1,6 +1,6 @@
 /* Combiner: rows of the fixtures, an independent dense twin of all forms, limits. */
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "tests/approx/zoo_draws.h"
+#include "tests/approx/g8.h"
 
 static void golden(atn_ctx *cx)
 {
@@ -32,6 +32,32 @@ static void golden(atn_ctx *cx)
     zoo_free(&z);
 }
 
+/* Rows of the tables of kernel-theory.md: pools are maxima, a row has no summary of its
+ * own segment, and axial is cells of the row and columns above. */
+static void golden_outputs(atn_ctx *cx)
+{
+    static const struct {
+        const char *row, *spec;
+        bool causal;
+    } rows[] = {
+        {"combiner fixed 4 causal", "combiner:block=4,pool=max", true},
+        {"combiner fixed 4", "combiner:block=4,pool=max,own=no", false},
+        {"combiner logsparse causal", "combiner:form=logsparse,pool=max", true},
+        {"combiner axial 2 causal", "combiner:form=columns,m=2,pool=max", true},
+    };
+
+    for (size_t e = 0; e < ATN_LEN(rows); e++) {
+        double o[G8_N * G8_D], w[G8_N * G8_N];
+        zoo z;
+
+        g8_zoo(&z, rows[e].causal);
+        g8_run(cx, &z, rows[e].spec, o, w);
+        g8_check(rows[e].row, o, 2e-5);
+        g8_same(&z, w, o, 1e-6);
+        zoo_free(&z);
+    }
+}
+
 /* Without queries and keys: two keys of a segment share one unit. Twice that with the
  * logarithm of the size, which makes the row uniform. */
 static void units_of_segments(atn_ctx *cx)
@@ -60,7 +86,7 @@ typedef struct twin {
     const zoo *z;
     atn_idx head;
     const char *pool;
-    bool log_size;
+    bool own, log_size;
     double w[TWIN_MOST], sum;
     int row;
 } twin;
@@ -128,7 +154,7 @@ static void twin_fixed(twin *t, int b)
         bool in[TWIN_MOST] = {false}, whole = s * b >= lo && end <= hi;
 
         for (int j = s * b; j < end; j++) in[j] = true;
-        if (h->sight.causal && s >= own) whole = false;
+        if (h->sight.causal ? s >= own : s == own && !t->own) whole = false;
         for (int j = s * b; j < end; j++)
             if ((s == own || !whole) && j >= lo && j < hi) twin_key(t, j);
         if (whole) twin_set(t, in);
@@ -157,6 +183,19 @@ static void twin_axial(twin *t, int m)
         }
 }
 
+static void twin_columns(twin *t, int m)
+{
+    const int n = (int)t->z->head[t->head].nk, r = t->row / m;
+
+    for (int j = r * m; j <= t->row; j++) twin_key(t, j);
+    for (int x = 0; x < m; x++) {
+        bool in[TWIN_MOST] = {false};
+
+        for (int j = 0; j < n; j++) in[j] = j % m == x && j / m < r;
+        twin_set(t, in);
+    }
+}
+
 static void twin_logsparse(twin *t)
 {
     atn_idx lo, hi;
@@ -182,8 +221,9 @@ static void compare(atn_ctx *cx, const zoo *z, twin *t, const char *form, int si
     double w[TWIN_MOST];
     atn_plan p;
 
-    snprintf(spec, sizeof spec, "combiner:form=%s,block=%d,m=%d,pool=%s,log_size=%d",
-             form, strcmp(form, "fixed") ? 0 : size, size, t->pool, t->log_size);
+    snprintf(spec, sizeof spec,
+             "combiner:form=%s,block=%d,m=%d,pool=%s,own=%d,log_size=%d", form,
+             strcmp(form, "fixed") ? 0 : size, size, t->pool, t->own, t->log_size);
     if (!strcmp(form, "axial")) t->pool = "sum";
     zoo_plan(cx, z, spec, t->head, &p);
     for (t->row = 0; t->row < h->nk; t->row++) {
@@ -193,6 +233,7 @@ static void compare(atn_ctx *cx, const zoo *z, twin *t, const char *form, int si
         t->sum = 0;
         if (!strcmp(form, "fixed")) twin_fixed(t, size);
         if (!strcmp(form, "axial")) twin_axial(t, size);
+        if (!strcmp(form, "columns")) twin_columns(t, size);
         if (!strcmp(form, "logsparse")) twin_logsparse(t);
         CHECK_OK(atn_plan_rows(cx, h, &p, t->row, 1, w));
         for (int j = 0; j < h->nk; j++) {
@@ -208,22 +249,24 @@ static void compare(atn_ctx *cx, const zoo *z, twin *t, const char *form, int si
 static void twins(atn_ctx *cx)
 {
     static const char *const pools[] = {"mean", "sum", "max"};
-    static const char *const forms[] = {"fixed", "axial", "logsparse"};
+    static const char *const forms[] = {"fixed", "axial", "logsparse", "columns"};
     static twin t;
 
-    for (int trial = 0; trial < 150; trial++) {
-        const int form = trial % 3, size = 1 + trial * 5 % 8;
+    for (int trial = 0; trial < 200; trial++) {
+        const int form = trial % 4, size = 1 + trial * 5 % 8;
         const int n = form == 2 ? 1 + trial * 7 % 45 : size * (1 + trial % 6);
         zoo z;
 
         zoo_random(&z, 2, 2, n, n, (uint64_t)trial);
-        if (form == 0) zoo_causal(&z, trial % 2);
+        if (form == 0) zoo_causal(&z, trial % 8 < 3);
         for (int h = 0; h < 2; h++)
-            z.head[h].sight.window = form != 1 && trial % 5 == 4 ? 1 + trial % 13 : 0;
+            z.head[h].sight.window =
+                form % 2 == 0 && trial % 5 == 4 ? 1 + trial % 13 : 0;
         t = (twin){.z = &z,
                    .head = trial & 1,
                    .pool = pools[trial % 7 % 3],
-                   .log_size = trial % 4 == 1};
+                   .own = trial % 3 != 1,
+                   .log_size = trial % 9 < 3};
         compare(cx, &z, &t, forms[form], size);
         zoo_free(&z);
     }
@@ -255,6 +298,12 @@ static void dense_limits(atn_ctx *cx)
         snprintf(spec, sizeof spec, "combiner:form=axial,m=%d", n);
         is_dense(cx, &z, spec);
         is_dense(cx, &z, "combiner:form=axial,m=1");
+        snprintf(spec, sizeof spec, "combiner:form=columns,m=%d", n);
+        is_dense(cx, &z, spec);
+        zoo_causal(&z, false);
+        is_dense(cx, &z, "combiner:block=1,own=no,pool=max");
+        snprintf(spec, sizeof spec, "combiner:block=%d,own=no", n);
+        is_dense(cx, &z, spec);
         zoo_free(&z);
     }
 }
@@ -334,6 +383,7 @@ static void refused(atn_ctx *cx)
     refuse(cx, &z, "block=1000", ATN_USAGE, "give block=24");
     refuse(cx, &z, "form=axial,m=7", ATN_USAGE, "give m=8");
     refuse(cx, &z, "form=axial", ATN_DATA, "names none");
+    refuse(cx, &z, "form=columns", ATN_DATA, "form=columns reads a grid");
     z.grid = (atn_list){3, {2, 3, 4}};
     z.in.grid = &z.grid;
     refuse(cx, &z, "form=axial", ATN_DATA, "one of others");
@@ -341,9 +391,11 @@ static void refused(atn_ctx *cx)
     refuse(cx, &z, "form=axial", ATN_USAGE, "3 x 7");
     z.head[0].sight.window = 9;
     refuse(cx, &z, "form=axial,m=6", ATN_USAGE, "window of 9");
+    refuse(cx, &z, "form=columns,m=6", ATN_USAGE, "form=columns has no summaries");
     z.head[0].sight.window = 0;
     zoo_causal(&z, false);
     refuse(cx, &z, "form=axial,m=6", ATN_USAGE, "form=fixed");
+    refuse(cx, &z, "form=columns,m=6", ATN_USAGE, "form=columns is for causal");
     refuse(cx, &z, "form=logsparse", ATN_USAGE, "form=fixed");
     zoo_free(&z);
     zoo_random(&z, 1, 1, 5, 24, 6);
@@ -355,6 +407,7 @@ static void threads_do_not_matter(atn_ctx *cx)
 {
     enum { N = 720 };
     static const char *const specs[] = {"combiner", "combiner:form=axial,m=24",
+                                        "combiner:form=columns,m=24",
                                         "combiner:form=logsparse"};
     static double one[3 * N], four[3 * N];
     zoo z;
@@ -377,7 +430,7 @@ static void threads_do_not_matter(atn_ctx *cx)
 static void allocations_fail(atn_ctx *cx)
 {
     static const char *const specs[] = {"log_size=1", "form=axial,m=6",
-                                        "form=logsparse"};
+                                        "form=columns,m=6", "form=logsparse"};
     zoo z;
 
     (void)cx;
@@ -394,6 +447,10 @@ static void any_parameters(atn_ctx *cx)
                                          "form=axial,m=1",
                                          "form=axial,m=1000000000",
                                          "form=axial,m=4",
+                                         "block=3,own=no",
+                                         "form=columns,m=1",
+                                         "form=columns,m=1000000000",
+                                         "form=columns,m=4,pool=max",
                                          "form=logsparse,pool=sum",
                                          "form=axial",
                                          "form=logsparse,log_size=1"};
@@ -401,9 +458,9 @@ static void any_parameters(atn_ctx *cx)
     zoo_survives_all(cx, "combiner", params, (int)ATN_LEN(params));
 }
 
-CHECK_MAIN({"golden", golden}, {"units of segments", units_of_segments},
-           {"twins", twins}, {"dense limits", dense_limits},
-           {"default segments", default_segments},
+CHECK_MAIN({"golden", golden}, {"golden outputs", golden_outputs},
+           {"units of segments", units_of_segments}, {"twins", twins},
+           {"dense limits", dense_limits}, {"default segments", default_segments},
            {"logsparse is small", logsparse_is_small},
            {"heads without values", heads_without_values}, {"refused", refused},
            {"threads do not matter", threads_do_not_matter},

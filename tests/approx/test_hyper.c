@@ -1,7 +1,7 @@
 /* HyperAttention: rows of the fixture, an independent dense twin, the exhaustive form
  * of the Monte-Carlo oracle, Gray codes, limits. */
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "tests/approx/zoo_draws.h"
+#include "tests/approx/g8.h"
 
 /* ---- rows of the card ---- */
 
@@ -57,6 +57,34 @@ static void golden(atn_ctx *cx)
     zoo_free(&z);
 }
 
+/* The rows of G8-b: hyperplanes and samples of its formulas, blocks of 3, sorted by place
+ * on the Gray path and by the table of the published code. */
+static void golden_outputs(atn_ctx *cx)
+{
+    static const char *const rows[][2] = {
+        {"hyper inverse", "hyper:projections=3,block=3,samples=4,min=1"},
+        {"hyper reference", "hyper:projections=3,block=3,samples=4,min=1,order=table"}};
+    float planes[G8_D * G8_BITS];
+    const atn_st_out two[] = {
+        {"projections.layer-000", ATN_F32, 2, {G8_D, G8_BITS}, planes},
+        {"samples.layer-000.head-000", ATN_I32, 2, {1, G8_SAMPLES}, g8_samples}};
+
+    for (int e = 0; e < G8_D * G8_BITS; e++)
+        planes[e] = (float)g8_planes[e / G8_BITS][e % G8_BITS];
+    for (size_t e = 0; e < ATN_LEN(rows); e++) {
+        double o[G8_N * G8_D], w[G8_N * G8_N];
+        zoo z;
+
+        g8_zoo(&z, false);
+        zoo_draws(cx, &z, "hyper-g8", two, 2);
+        g8_run(cx, &z, rows[e][1], o, w);
+        g8_check(rows[e][0], o, 2e-5);
+        g8_same(&z, w, o, 1e-6);
+        zoo_draws_end(&z, cx);
+        zoo_free(&z);
+    }
+}
+
 /* ---- the twin: rows of un-normalised weights, written out ---- */
 
 enum { TWIN_MOST = 64, CALLS_MOST = 256 };
@@ -64,7 +92,7 @@ enum { TWIN_MOST = 64, CALLS_MOST = 256 };
 typedef struct twin {
     const zoo *z;
     atn_idx head;
-    bool published;
+    bool published, table; /* sorted by the table of the code */
     int r, b, m, min;
     const float *planes; /* [d, r] */
     const int32_t *slots;
@@ -107,7 +135,7 @@ static int twin_place(const twin *t, const float *x)
         for (int c = 0; c < d; c++) s += (double)x[c] * (double)t->planes[c * t->r + l];
         word += s > 0 ? 1 << l : 0;
     }
-    if (t->published) return word ^ (word / 2);
+    if (t->published || t->table) return word ^ (word / 2);
     for (int place = 0;; place++)
         if ((place ^ (place / 2)) == word) return place;
 }
@@ -252,8 +280,9 @@ static void compare(atn_ctx *cx, zoo *z, twin *t, uint64_t *seed)
     t->slots = slots;
     twin_run(t);
     z->in.as_published = t->published;
-    snprintf(spec, sizeof spec, "hyper:projections=%d,block=%d,samples=%d,min=%d", t->r,
-             t->b, t->m, t->min);
+    snprintf(spec, sizeof spec,
+             "hyper:projections=%d,block=%d,samples=%d,min=%d,order=%s", t->r, t->b,
+             t->m, t->min, t->table ? "table" : "path");
     n = zoo_plan(cx, z, spec, t->head, &p);
     for (atn_idx i = 0; i < z->head[0].nq; i++) {
         double sum = t->pad[i];
@@ -285,6 +314,7 @@ static void twins(atn_ctx *cx)
         t = (twin){.z = &z,
                    .head = trial & 1,
                    .published = trial % 7 == 2 && nq == nk,
+                   .table = trial % 4 == 1,
                    .r = 1 + trial % 5,
                    .b = blocks[trial % 5],
                    .m = trial % 6,
@@ -662,7 +692,8 @@ static void calls_that_draw(atn_ctx *cx)
     zoo_free(&z);
 }
 
-CHECK_MAIN({"calls that draw", calls_that_draw}, {"golden", golden}, {"twins", twins},
+CHECK_MAIN({"calls that draw", calls_that_draw}, {"golden", golden},
+           {"golden outputs", golden_outputs}, {"twins", twins},
            {"twins as published", twins_as_published},
            {"samples are unbiased", samples_are_unbiased},
            {"neighbours differ in one bit", neighbours_differ_in_one_bit},

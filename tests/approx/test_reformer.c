@@ -1,7 +1,7 @@
 /* Reformer: rows of the fixture, an independent dense twin, two chunks are dense, seams
  * of the published list. */
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "tests/approx/zoo_draws.h"
+#include "tests/approx/g8.h"
 
 static const float card_rotation[] = {1, 1, 0, 1, -1, 1, 0, 1, -1, 1, 0, 1};
 
@@ -21,6 +21,27 @@ static void golden(atn_ctx *cx)
                  "0:.048926 3:.071187 4:.053735 10:.170769 14:.187553 15:.141573 "
                  "19:.155487",
                  13.767479);
+    zoo_draws_end(&z, cx);
+    zoo_free(&z);
+}
+
+/* The row of G8-b: keys are the queries, two rounds of its rotations, chunks of 2. */
+static void golden_outputs(atn_ctx *cx)
+{
+    float r[2][G8_D * 2];
+    const atn_st_out two[] = {
+        {"rotations-000.layer-000.head-000", ATN_F32, 2, {G8_D, 2}, r[0]},
+        {"rotations-001.layer-000.head-000", ATN_F32, 2, {G8_D, 2}, r[1]}};
+    double o[G8_N * G8_D], w[G8_N * G8_N];
+    zoo z;
+
+    for (int e = 0; e < 4 * G8_D; e++)
+        r[e / 8][e % 8] = (float)g8_rotation(e / 8, e % 8 / 2, e % 2);
+    g8_zoo(&z, true);
+    zoo_draws(cx, &z, "reformer-g8", two, 2);
+    g8_run(cx, &z, "reformer:bucket=2,n_hashes=2,shared=yes", o, w);
+    g8_check("reformer causal", o, 2e-5);
+    g8_same(&z, w, o, 1e-6);
     zoo_draws_end(&z, cx);
     zoo_free(&z);
 }
@@ -395,7 +416,7 @@ static void any_parameters(atn_ctx *cx)
     zoo_survives_all(cx, "reformer", params, (int)ATN_LEN(params));
 }
 
-CHECK_MAIN({"golden", golden}, {"twins", twins},
+CHECK_MAIN({"golden", golden}, {"golden outputs", golden_outputs}, {"twins", twins},
            {"twins as published", twins_as_published},
            {"two chunks are dense", two_chunks_are_dense},
            {"seams as published", seams_as_published},

@@ -40,6 +40,32 @@ static void streams(atn_ctx *cx)
     atn_draws_close(cx, d);
 }
 
+/* Lent from memory as from a file: taken, checked, and what is not there is missed. */
+static void lent(atn_ctx *cx)
+{
+    static const float x[] = {3, -1, 2, 8};
+    static const int32_t n[] = {4, 0};
+    const atn_st_out two[] = {{"centroids.layer-002.head-000", ATN_F32, 2, {2, 2}, x},
+                              {"slots.layer-002", ATN_I32, 1, {2}, n}};
+    const atn_draw w = draw("centroids", 0, 2, 2), other = draw("centroids", 0, 4, 0),
+                   s = draw("slots", -1, 2, 0), none = draw("planes", 0, 2, 2);
+    atn_draws *d = NULL;
+    int32_t counts[2] = {9, 9};
+    float out[4] = {0};
+
+    CHECK_OK(atn_draws_lend(cx, two, 2, &d));
+    CHECK(atn_draws_have(d, &w) && !atn_draws_have(d, &none));
+    CHECK_OK(atn_draw_normal(cx, d, 3, &w, out));
+    CHECK_OK(atn_draw_given_counts(cx, d, &s, 5, counts));
+    for (int e = 0; e < 4; e++) CHECK(out[e] == x[e]);
+    CHECK_EQ(counts[0], 4);
+    CHECK_EQ(counts[1], 0);
+    CHECK_FAILS(atn_draw_normal(cx, d, 3, &none, out), ATN_DATA, "no tensor");
+    CHECK_FAILS(atn_draw_given(cx, d, &other, out), ATN_DATA, "shape [2, 2]");
+    CHECK_FAILS(atn_draw_given_counts(cx, d, &s, 4, counts), ATN_DATA, "is 4");
+    atn_draws_close(cx, d);
+}
+
 /* Saved in one run, taken in the next under another seed; names as documented. */
 static void round_trip(atn_ctx *cx)
 {
@@ -275,7 +301,8 @@ static void no_memory(atn_ctx *cx)
 
     for (long k = 0; !done; k++) {
         check_failing f = {k};
-        atn_draws *d = NULL;
+        const atn_st_out one = {"q.layer-002", ATN_F64, 1, {2}, wide};
+        atn_draws *d = NULL, *l = NULL;
         atn_ctx frail;
         atn_status st;
         float x[16];
@@ -289,16 +316,18 @@ static void no_memory(atn_ctx *cx)
         if (st == ATN_OK) st = atn_draw_given_counts(&frail, d, &c, 3, n);
         if (st == ATN_OK) st = atn_draws_keep(&frail, d, &e, wide);
         if (st == ATN_OK) st = atn_draws_save(&frail, d, path, true);
+        if (st == ATN_OK) st = atn_draws_lend(&frail, &one, 1, &l);
         CHECK(st == ATN_OK || st == ATN_MEMORY);
         done = st == ATN_OK;
         f.left = 1000;
         if (d) CHECK(atn_draw_normal(&frail, d, 0, &p, x) == ATN_OK);
         atn_draws_close(&frail, d);
+        atn_draws_close(&frail, l);
         atn_ctx_release(&frail);
     }
     (void)cx;
 }
 
-CHECK_MAIN({"streams", streams}, {"round trip", round_trip},
+CHECK_MAIN({"streams", streams}, {"lent", lent}, {"round trip", round_trip},
            {"other types", other_types}, {"refused", refused}, {"loose", loose},
            {"doubles", doubles}, {"no memory", no_memory})
