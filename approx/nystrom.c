@@ -13,6 +13,8 @@
  * Limits  no causal form. The convolution that trained models add to it is not here.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include "approx/nystrom.h"
+
 #include <math.h>
 
 #include "approx/landmarks.h"
@@ -68,6 +70,23 @@ static void middle(const atn_landmarks *l, double scale, atn_idx d, double *f)
         for (atn_idx v = 0; v < m; v++) sum += z[v] = exp(z[v] - max);
         for (atn_idx v = 0; v < m; v++) z[v] /= sum;
     }
+}
+
+atn_status atn_nystrom_middle(atn_ctx *cx, const atn_head *h, atn_idx m, double *f)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    atn_landmarks l = {.m = m};
+    atn_status st = ATN_OK;
+
+    ATN_ASSERT(m >= 1 && m <= h->nq && m <= h->nk);
+    ATN_TAKE(l.a, m * h->q.cols);
+    ATN_TAKE(l.b, m * h->q.cols);
+    segment_means(h->q, m, l.a);
+    segment_means(h->k, m, l.b);
+    middle(&l, h->scale, h->q.cols, f);
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
 }
 
 static atn_status invert(atn_ctx *cx, const nystrom *t, const double *f,

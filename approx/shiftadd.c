@@ -14,6 +14,8 @@
  *         others. Without the convolution over the values, and the sparse term.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include "approx/shiftadd.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -37,8 +39,7 @@ static double inverse_length(const float *x, atn_idx d)
     return sum > 0 ? 1 / sqrt(sum) : 0;
 }
 
-/* out [rows, cols]; how many ones there are. */
-static double encode(atn_cmat x, uint8_t *out)
+double atn_shiftadd_codes(atn_cmat x, uint8_t *out)
 {
     double mean = 0, ones = 0;
 
@@ -245,7 +246,7 @@ static atn_status plan(atn_ctx *cx, const atn_input *in, const void *params_,
     ATN_NEW(b, 1);
     ATN_NEW(b->q, h->nq * h->q.cols);
     ATN_NEW(b->k, h->nk * h->k.cols);
-    ones = encode(h->q, b->q) + encode(h->k, b->k);
+    ones = atn_shiftadd_codes(h->q, b->q) + atn_shiftadd_codes(h->k, b->k);
     op.state = b;
     op.executed = dv * ones / (2 * (d + dv));
     atn_plan_operator(out, &op, 2 * d + 1);

@@ -18,9 +18,18 @@
 enum { D = 64, FIRST = 16384 };
 
 /* Sub-quadratic ones: at most 2.4 for a doubling; of kernels, which are linear, 2.2. */
-static const char *const specs[] = {"hip",       "hyper", "combiner:form=logsparse",
-                                    "performer", "rff",   "linear",
-                                    "cosformer"};
+static const char *const specs[] = {"hip",
+                                    "hyper",
+                                    "combiner:form=logsparse",
+                                    "performer",
+                                    "rff",
+                                    "linear",
+                                    "cosformer",
+                                    "nystrom",
+                                    "skyformer",
+                                    "linformer:rank=64",
+                                    "kdeformer",
+                                    "shiftadd"};
 
 /* Normal numbers, [n, D]. */
 static float *draw(atn_ctx *cx, atn_idx n, const char *purpose)
@@ -84,9 +93,11 @@ static atn_status spec(atn_ctx *cx, const char *text, atn_idx most)
     atn_status st = ATN_OK;
     timing t = {0};
     atn_choice c;
+    bool causal;
 
     if (!rest || !atn_spec_next(&rest, &id, &params)) exit(2);
     ATN_TRY(atn_choice_read(cx, id, params, &c));
+    causal = (atn_choice_describe(&c).sides & ATN_CAUSAL) != 0;
     for (atn_idx n = ATN_MIN((atn_idx)FIRST, most); n <= most; n *= 2) {
         const atn_head h = {.q = {q, n, D, D},
                             .k = {k, n, D, D},
@@ -94,7 +105,7 @@ static atn_status spec(atn_ctx *cx, const char *text, atn_idx most)
                             .nq = n,
                             .nk = n,
                             .scale = 1 / sqrt((double)D),
-                            .sight = {.causal = true, .key_last = n}};
+                            .sight = {.causal = causal, .key_last = n}};
         const atn_input in = {.head = &h, .heads = 1, .group = 1};
 
         ATN_TRY(one(cx, &c, &in, &t));

@@ -58,7 +58,6 @@ static void set_row(atn_facts *f, atn_idx i, const double *z)
         s[j] = j >= lo && j < hi ? x : -INFINITY;
         max = fmax(max, s[j]);
     }
-    f->lse[i] = f->entropy[i] = f->renyi[i] = NAN;
     if (max == -INFINITY) {
         memset(p, 0, (size_t)f->nk * sizeof *p);
         return;
@@ -141,6 +140,8 @@ atn_status atn_facts_make(atn_ctx *cx, const atn_head *h, atn_idx most, atn_fact
     ATN_TRY(take_wide(cx, out->head.q, &out->q));
     ATN_TRY(take_wide(cx, out->head.k, &out->k));
     ATN_TRY(take_wide(cx, out->head.v, &out->v));
+    for (atn_idx i = 0; i < out->nq; i++)
+        out->lse[i] = out->entropy[i] = out->renyi[i] = NAN;
     if (out->nk > 0) ATN_TRY(set_rows(cx, out));
     ATN_TRY(set_output(cx, out));
 done:

@@ -55,7 +55,7 @@ static void every_kind(atn_ctx *cx)
 {
     for (int kind = 0; kind < DENSE_BLIND; kind++) {
         twin t = twin_make((dense_kind)kind, 29, 7);
-        const atn_dense_opts opts = {NULL, NULL, 0, 4};
+        const atn_dense_opts opts = {NULL, NULL, 0, 4, false};
         int32_t *k = some_keys(t.h.nq);
         double error[KS], mass[KS];
         atn_dense d;
@@ -154,7 +154,7 @@ static void no_mask_keeps_more(atn_ctx *cx)
         twin t = twin_make((dense_kind)kind, 29, 3);
         atn_rng r = atn_rng_stream(5, "test/more", 0, kind);
         const atn_idx nq = t.h.nq, nk = t.h.nk;
-        const atn_dense_opts opts = {NULL, NULL, 0, 4};
+        const atn_dense_opts opts = {NULL, NULL, 0, 4, false};
         int32_t *k = calloc((size_t)(nq * nq + 1), sizeof *k);
         double *error = calloc((size_t)nq, sizeof *error), mine[64] = {0}, rows = 0;
         double *mass = calloc((size_t)nq, sizeof *mass);
@@ -197,7 +197,7 @@ static void ties(atn_ctx *cx)
                         .scale = 1,
                         .sight = {.key_last = 4}};
     static const int32_t k[] = {1, 2, 3};
-    const atn_dense_opts opts = {NULL, NULL, 0, 2};
+    const atn_dense_opts opts = {NULL, NULL, 0, 2, false};
     double error[3], mass[3];
     atn_dense d;
 
@@ -215,7 +215,7 @@ static void ties(atn_ctx *cx)
 static void threads(atn_ctx *cx)
 {
     twin t = twin_make(DENSE_CAUSAL, 300, 1);
-    const atn_dense_opts opts = {NULL, NULL, 0, 4};
+    const atn_dense_opts opts = {NULL, NULL, 0, 4, false};
     int32_t *k = some_keys(t.h.nq);
     double error[2][KS], mass[2][KS];
 

@@ -64,7 +64,7 @@ draws_fail() { # CODE TEXT DRAWS METHOD [OPTION...]
     attnscope approx "$RUN" --method "$method" --draws "$draws" -q "$@" >/dev/null 2>err || code=$?
     [ "$code" -eq "$want" ] && grep -q "$text" err
 }
-draws_fail 65 'has no tensor "projections.layer-000"' A/routing/draws.safetensors \
+draws_fail 65 'has no tensor "samples.layer-000' A/routing/draws.safetensors \
     hyper:min=64,block=16 --budget 60%
 draws_fail 65 'has no tensor "rotations-000.layer-001' C/reformer/draws.safetensors reformer:bucket=16,n_hashes=2
 draws_fail 65 'has no tensor "blocks.layer-000' A/routing/draws.safetensors bigbird:block=8
