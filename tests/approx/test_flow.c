@@ -163,6 +163,26 @@ static void constant(atn_ctx *cx)
     }
 }
 
+/* The twin on the heads of G8: sum I^ is 8 without eps, 8.000018 with one of 1e-6. */
+static void conserved(atn_ctx *cx)
+{
+    static const double eps[] = {0, 1e-6}, want[] = {8, 8.000018};
+    zoo z;
+
+    (void)cx;
+    g8_zoo(&z, false);
+    for (int e = 0; e < 2; e++) {
+        const rule r = {1, eps[e]};
+        const atn_head *h = &z.head[0];
+        double one[8] = {1, 1, 1, 1, 1, 1, 1, 1}, part[8], sum = 0;
+
+        for (int j = 0; j < 8; j++) part[j] = 1 / flow(h, &r, j, h->k, h->q, one);
+        for (int i = 0; i < 8; i++) sum += flow(h, &r, i, h->q, h->k, part);
+        CHECK_NEAR(sum, want[e], e ? 5e-7 : 1e-12);
+    }
+    zoo_free(&z);
+}
+
 /* Constant keys k alone: no competition, w_ij = sigmoid(I^_i) / n with
  * I^_i = n (q_i.k) / (k.sum q), of sigmoids. */
 static void constant_keys(atn_ctx *cx)
@@ -220,5 +240,5 @@ static void properties(atn_ctx *cx)
 }
 
 CHECK_MAIN({"golden", golden}, {"twin", twin}, {"constant", constant},
-           {"constant keys", constant_keys}, {"refusals", refusals},
-           {"properties", properties})
+           {"conserved", conserved}, {"constant keys", constant_keys},
+           {"refusals", refusals}, {"properties", properties})
