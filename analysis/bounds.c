@@ -83,6 +83,13 @@ static bool is_known(const char *word, size_t n)
     return false;
 }
 
+static bool is_checked(const char *word, size_t n)
+{
+    for (const atn_experiment *const *e = atn_experiments; *e; e++)
+        if (names_experiment(*e, word, n) || checks_named(*e, word, n)) return true;
+    return false;
+}
+
 static atn_status unknown(atn_ctx *cx, const char *word, size_t n)
 {
     const char **ids = NULL;
@@ -112,6 +119,11 @@ static atn_status choose(atn_ctx *cx, const atn_bounds_opts *o, atn_bounds *b)
         const size_t len = strcspn(w, ",");
 
         if (!is_known(w, len)) ATN_TRY(unknown(cx, w, len));
+        if (!is_checked(w, len))
+            ATN_FAIL(ATN_USAGE,
+                     "no experiment checks the bound %.*s (attnscope help bound %.*s "
+                     "says what it states)",
+                     (int)len, w, (int)len, w);
         w += len;
     }
     while (atn_experiments[n]) n++;
@@ -204,7 +216,8 @@ static atn_status one_experiment(atn_ctx *cx, const layer_run *l, int m, head_fo
     const atn_experiment *e = l->b->part[m].of;
     const atn_trial_head t = {.facts = facts,
                               .trials = l->o->trials > 0 ? l->o->trials : e->trials,
-                              .seed = cx->seed};
+                              .seed = cx->seed,
+                              .asked = l->o->trials};
     const atn_arena_mark mark = atn_arena_save(cx);
     atn_status st = ATN_OK;
 
@@ -372,10 +385,12 @@ atn_status atn_bounds_run(atn_ctx *cx, const atn_capture *c, const atn_selection
     atn_status st = ATN_OK;
     atn_idx first = 0;
 
-    *out = (atn_bounds){.capture = c, .selection = sel};
+    *out = (atn_bounds){
+        .capture = c, .selection = sel, .trials = o->trials, .most = o->most};
     ATN_TRY(choose(cx, o, out));
     for (int m = 0; m < out->parts; m++)
-        if (!out->part[m].of->head) ATN_TRY(run_whole(cx, out, o, m));
+        if (out->part[m].of->once || out->part[m].of->model)
+            ATN_TRY(run_whole(cx, out, o, m));
     for (int i = 0; i < sel->n; i++) {
         ATN_TRY(run_layer(cx, out, o, i, first));
         first += atn_selection_heads(sel, i);

@@ -165,7 +165,7 @@ const atn_experiment atn_experiment_quantised_values = {
     .source = "own derivation",
     .values = true,
     .sides = ATN_BOTH_WAYS,
-    .trials = 25,
+    .trials = 50,
     .head = head,
     .bounds = "quantised_values quantised_values_mean",
 };

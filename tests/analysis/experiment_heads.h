@@ -22,7 +22,7 @@ static inline experiment_case experiment_facts(atn_ctx *cx, dense_kind kind, atn
 static inline atn_status experiment_try(atn_ctx *cx, const atn_experiment *of,
                                         experiment_case *e, int64_t trials)
 {
-    const atn_trial_head t = {&e->facts, trials, 5};
+    const atn_trial_head t = {&e->facts, trials, 5, trials};
     const atn_status st = of->head(cx, &t, &e->checks);
 
     atn_checks_judge(&e->checks);
