@@ -72,8 +72,7 @@ static bool keeps_to(const atn_approx_running *r, const atn_approx_case *c,
     const double target = target_of(r, c->budget);
     const atn_spending by = {p->numbers, cost->executed};
 
-    return isnan(target) || atn_fit_spent(numbers_of(c->budget), target, &by,
-                                          atn_running_head(r, 0)->nq) <= target;
+    return isnan(target) || atn_fit_spent(numbers_of(c->budget), target, &by) <= target;
 }
 
 /* Weights of a low rank choose no keys, however their plan is made. */

@@ -23,12 +23,13 @@ enum {
     SUM,
     MATRIX,
     MATRIX_SIZE,
-    NEGATIVE, /* 1 where a weight is below 0 */
+    NEGATIVE, /* 1 where a weight is below 0, or on what is hidden */
     ENTROPY,
     ENTROPY_SHARE,
     BY_ROW
 };
 enum { CHUNK = 64 };
+static const double ROUNDING = 1e-5;
 
 typedef struct comparing {
     const atn_head *h;
@@ -281,6 +282,23 @@ done:
 
 /* ---- other plans, by their weights ---- */
 
+/* Adds what decompositions of a matrix give to keys that the row does not see, where the
+ * dense weight is 0. Is there any? */
+static bool add_leak(const comparing *c, const double *w, const atn_row_info *info,
+                     double *sum, double *off)
+{
+    bool any = false;
+
+    for (atn_idx j = 0; j < c->h->nk; j++) {
+        if (j == info->lo) j = ATN_MAX(info->hi, info->lo);
+        if (j >= c->h->nk) break;
+        *sum += w[j];
+        *off += w[j] * w[j];
+        any |= w[j] != 0;
+    }
+    return any;
+}
+
 /* Row i of the comparison: w [nk] its weights, z [hi - lo] the logits (of given rows
  * the weights) of the keys it sees. */
 static void weigh_row(const comparing *c, atn_idx i, const double *w, const float *z,
@@ -290,7 +308,7 @@ static void weigh_row(const comparing *c, atn_idx i, const double *w, const floa
     const int32_t *top = d->top + i * d->top_k;
     double sum = 0, mass = 0, kl = 0, off = 0, size = 0;
     atn_idx hits = 0;
-    bool negative = false;
+    bool negative = false, leak;
 
     for (atn_idx j = info->lo; j < info->hi; j++) {
         const double log_a = log_weight(c, i, (double)z[j - info->lo]);
@@ -304,11 +322,12 @@ static void weigh_row(const comparing *c, atn_idx i, const double *w, const floa
         mass += exp(log_a);
         kl += w[j] * (log(w[j]) - log_a);
     }
+    leak = add_leak(c, w, info, &sum, &off);
     for (atn_idx k = 0; k < atn_dense_tops(d, i); k++) hits += w[top[k]] != 0;
     c->row[SUM][i] = sum;
     c->row[MATRIX][i] = off;
     c->row[MATRIX_SIZE][i] = size;
-    c->row[NEGATIVE][i] = negative;
+    c->row[NEGATIVE][i] = negative || leak;
     c->row[MASS][i] = ATN_MIN(mass, 1);
     c->row[KL][i] = sum > 0 ? ATN_MAX(kl / sum - log(sum), 0) : NAN;
     c->row[RECALL][i] = (double)hits / (double)atn_dense_tops(d, i);
@@ -441,13 +460,21 @@ static void set_matrix(const comparing *c, double *value)
     if (!isnan(size)) value[ATN_APPROX_MATRIX] = ratio(mean(d, c->row[MATRIX]), size);
 }
 
+/* Pooled keys that stand for all that a row sees, and weigh it otherwise than dense
+ * attention does: to have a part in each key is no choice. */
+static bool pools_all(const comparing *c, const double *value)
+{
+    return c->p->virtuals > 0 && value[ATN_APPROX_MASS] > 1 - ROUNDING &&
+           value[ATN_APPROX_MATRIX] > ROUNDING;
+}
+
 /* What weights that choose no keys cannot have. */
 static void clear_choice(const comparing *c, double *value)
 {
     const bool negative = mean(c->d, c->row[NEGATIVE]) > 0;
 
     if (negative) value[ATN_APPROX_KL] = NAN;
-    if (!negative && !c->p->op.kind) return;
+    if (!negative && !c->p->op.kind && !pools_all(c, value)) return;
     value[ATN_APPROX_MASS] = value[ATN_APPROX_MASS_Q01] = NAN;
     value[ATN_APPROX_MASS_Q05] = value[ATN_APPROX_RECALL] = NAN;
 }

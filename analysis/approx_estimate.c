@@ -125,7 +125,7 @@ static atn_status is_beyond(atn_ctx *cx, const shapes *s, const atn_approx_case 
     atn_approx_put(atn_choice_budget(&choice, &falls), values, x);
     choice.values = values;
     *known = !falls && atn_choice_spends(&choice, s->in, 0, &by);
-    *beyond = *known && atn_fit_spent(numbers, pairs, &by, s->head[0].nq) > pairs;
+    *beyond = *known && atn_fit_spent(numbers, pairs, &by) > pairs;
 done:
     atn_arena_rewind(cx, mark);
     return st;

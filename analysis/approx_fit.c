@@ -27,7 +27,6 @@ typedef struct trial {
 
 typedef struct search {
     const atn_input *in;
-    const atn_head *head; /* of the layer */
     const atn_fit_opts *o;
     atn_choice choice; /* with values of its own */
     const atn_param *param;
@@ -49,27 +48,22 @@ static void drop(atn_ctx *cx, const search *s, trial *t)
     *t = (trial){0};
 }
 
-double atn_fit_spent(double budget, double pairs, const atn_spending *by, atn_idx nq)
+double atn_fit_spent(double budget, double pairs, const atn_spending *by)
 {
-    const bool keys =
-        fabs(by->numbers * (double)nq - by->executed) <= 1e-9 * by->executed;
-
-    return budget > 0 && by->numbers > 0 && !keys ? by->numbers * pairs / budget
-                                                  : by->executed;
+    return budget > 0 && by->numbers > 0 ? by->numbers * pairs / budget : by->executed;
 }
 
-static double spent_of(const search *s, atn_idx h, const atn_spending *by)
+static double spent_of(const search *s, const atn_spending *by)
 {
-    return atn_fit_spent(s->o->numbers, s->o->target / (double)s->o->n, by,
-                         s->head[s->o->first + h].nq);
+    return atn_fit_spent(s->o->numbers, s->o->target / (double)s->o->n, by);
 }
 
-/* As plan h of the unit says. */
-static double spent_by(const search *s, atn_idx h, const atn_plan *p, const atn_cost *c)
+/* As the plan says. */
+static double spent_by(const search *s, const atn_plan *p, const atn_cost *c)
 {
     const atn_spending by = {p->numbers, c->executed};
 
-    return spent_of(s, h, &by);
+    return spent_of(s, &by);
 }
 
 /* What the parameters as they are now spend, without plans; false = not known. */
@@ -81,7 +75,7 @@ static bool spend_now(const search *s, trial *t)
     for (atn_idx h = 0; h < s->o->n; h++) {
         if (s->plans || !atn_choice_spends(&s->choice, s->in, s->o->first + h, &by))
             return false;
-        t->spent += spent_of(s, h, &by);
+        t->spent += spent_of(s, &by);
     }
     t->there = true;
     return true;
@@ -102,7 +96,7 @@ static atn_status plan_now(atn_ctx *cx, const search *s, trial *t)
     for (atn_idx h = 0; h < s->o->n; h++) {
         ATN_TRY(
             atn_plan_cost(cx, &s->in->head[s->o->first + h], &t->plan[h], &t->cost[h]));
-        t->spent += spent_by(s, h, &t->plan[h], &t->cost[h]);
+        t->spent += spent_by(s, &t->plan[h], &t->cost[h]);
     }
     t->there = true;
 done:
@@ -116,13 +110,15 @@ static double turned(const search *s, double x)
 }
 
 /* Of two that are within the target the one that spends more; of two beyond it the one
- * that spends less. The larger x, or the smaller, where they are equal. */
-static bool is_better(const trial *t, const trial *than, bool within)
+ * that spends less. Where they are equal the smaller integer; the larger x of numbers,
+ * or the smaller beyond it. */
+static bool is_better(const search *s, const trial *t, const trial *than, bool within)
 {
+    const bool whole = s->param->type == ATN_PARAM_I64_T && !s->falls;
     const double more = t->spent - than->spent, further = t->x - than->x;
 
     if (!than->there) return true;
-    return within ? more > 0 || (more == 0 && further > 0)
+    return within ? more > 0 || (more == 0 && (whole ? further < 0 : further > 0))
                   : more < 0 || (more == 0 && further < 0);
 }
 
@@ -146,7 +142,7 @@ static atn_status try_at(atn_ctx *cx, search *s, double x, bool *forbidden)
     within = t.spent <= s->o->target;
     *(within ? &s->within : &s->beyond) = x;
     side = within ? &s->best : &s->least;
-    if (is_better(&t, side, within)) {
+    if (is_better(s, &t, side, within)) {
         drop(cx, s, side);
         *side = t;
         t = (trial){0};
@@ -180,6 +176,25 @@ static atn_status try_near(atn_ctx *cx, search *s, double x, double above, doubl
         if (*found) goto done;
     }
     *found = false;
+done:
+    return st;
+}
+
+/* Of values that spend as much as the best one, where that is known without plans: the
+ * least, by halving. */
+static atn_status try_less(atn_ctx *cx, search *s, double lo)
+{
+    double from = lo - 1;
+    atn_status st = ATN_OK;
+    bool forbidden;
+
+    while (!s->falls && s->best.there && !s->best.plan && s->tries < TRIES) {
+        const double to = s->best.x, x = floor((from + to) / 2);
+
+        if (to - from <= 1) break;
+        ATN_TRY(try_at(cx, s, x, &forbidden));
+        if (s->best.x == to) from = x;
+    }
 done:
     return st;
 }
@@ -250,6 +265,7 @@ static atn_status search_integers(atn_ctx *cx, search *s, double start)
         ATN_TRY(try_near(cx, s, floor((s->within + s->beyond) / 2), s->within,
                          s->beyond, &found));
     ATN_TRY(try_beside(cx, s, lo, hi));
+    ATN_TRY(try_less(cx, s, lo));
     atn_err_clear(cx);
 done:
     return st;
@@ -357,7 +373,7 @@ static atn_status take_given(atn_ctx *cx, search *s, atn_fitted *out)
     out->fit = s->o->given->fit;
     ATN_TRY(plan_for_keeps(cx, s, out));
     for (atn_idx h = 0; h < out->n; h++)
-        spent += spent_by(s, h, &out->plan[h], &out->cost[h]);
+        spent += spent_by(s, &out->plan[h], &out->cost[h]);
     if (spent > s->o->target)
         out->fit = ATN_FIT_LEAST;
     else if (out->fit == ATN_FIT_LEAST || spent == 0)
@@ -393,12 +409,7 @@ atn_status atn_approx_fit(atn_ctx *cx, const atn_input *in, const atn_fit_opts *
                           atn_fitted *out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    search s = {.in = in,
-                .head = in->head,
-                .o = o,
-                .choice = *o->choice,
-                .within = NAN,
-                .beyond = NAN};
+    search s = {.in = in, .o = o, .choice = *o->choice, .within = NAN, .beyond = NAN};
     atn_status st = ATN_OK;
     char *values = NULL;
     trial t = {0};

@@ -11,8 +11,9 @@
  *         is within 1 % below the target, 4 values on each side of the result, for
  *         executed(x) need not grow all the way. Numbers: 24 halvings, or until it is.
  *         The result is, of all values tried, the one that executes most within the
- *         target (the largest of equal ones), but not nothing; where there is none, the
- *         one that executes least beyond it.
+ *         target (of equal ones the smallest integer, which is searched where it takes
+ *         no plans; the largest number), but not nothing; where there is none, the one
+ *         that executes least beyond it.
  * Oracle  executed = w n - w (w - 1) / 2 of a window: the largest w.
  * Cost    one plan where spending is known by shapes; else two plans where the start is
  *         the answer, about 2 log2 of the way to it where it is not.
@@ -60,10 +61,10 @@ typedef struct atn_fitted {
     atn_idx n;
 } atn_fitted;
 
-/* What counts of a head of nq rows against a target of `pairs`, which is that of
- * `budget` numbers a row (0 = of none): what it executes, or the numbers a row that it
- * states, unless these are the same. */
-double atn_fit_spent(double budget, double pairs, const atn_spending *by, atn_idx nq);
+/* What counts of a head against a target of `pairs`, which is that of `budget` numbers a
+ * row (0 = of none): the numbers a row that it states, or, where it states none, what it
+ * executes. */
+double atn_fit_spent(double budget, double pairs, const atn_spending *by);
 
 /* Release it also on failure. */
 atn_status atn_approx_fit(atn_ctx *cx, const atn_input *in, const atn_fit_opts *o,

@@ -16,6 +16,7 @@ typedef struct atn_approx_case {
     atn_draws *draws; /* of the folder under way; NULL = none are kept nor read */
     atn_draws *tries; /* those of plans that a search makes; likewise */
     char *folder;     /* of the dump, its id or id-2 .. */
+    bool published;   /* --as-published */
     bool said;        /* that heads beside a bad one are left out */
 } atn_approx_case;
 
@@ -62,6 +63,7 @@ struct atn_approx {
     atn_approx_folder
         *folder; /* [folders] of the capture; those under way hold draws */
     int folders;
+    bool said_unread; /* that a file of draws has what nothing reads */
 };
 
 static inline atn_approx_cell *atn_approx_at(const atn_approx *a, atn_idx head, int c)

@@ -210,7 +210,8 @@ static atn_status set_input(atn_ctx *cx, const atn_approx_source *s,
                            .rotary = m->rotary,
                            .layers = (int)m->layers,
                            .seed = s->seed,
-                           .as_published = s->as_published};
+                           .as_published = s->as_published,
+                           .unmasked = s->unmasked};
 done:
     return st;
 }

@@ -15,10 +15,9 @@ static bool keeps_all(const atn_approx_cell *x)
     const double error = x->value[ATN_APPROX_ERROR];
     const double mass = x->value[ATN_APPROX_MASS];
 
-    /* an operator has no mass */
+    /* what gives weight to everything by design has no mass */
     return x->fit != ATN_FIT_MET && x->value[ATN_APPROX_MEAN] >= 1 &&
-           (isnan(mass) ? error <= ROUNDING
-                        : mass > 1 - ROUNDING && !(error > ROUNDING));
+           mass > 1 - ROUNDING && !(error > ROUNDING);
 }
 
 /* Are all heads of case c such at every temperature, and is there one? c: at the first

@@ -21,6 +21,7 @@ static atn_status make_cases(atn_ctx *cx, atn_approx *a)
                     (atn_approx_case){.temperature = a->sweep.temperature[t],
                                       .method = &l->method[m],
                                       .budget = &l->budget[b],
+                                      .published = a->opts->as_published,
                                       .start = NAN};
 done:
     return st;
@@ -191,7 +192,68 @@ static void close_draws(atn_ctx *cx, const atn_approx *a, atn_approx_folder *f)
     f->draws = f->tries = NULL;
 }
 
-/* Draws of the methods that make some, where they are kept or come from a file. */
+/* What nothing asked for of a file: a name with a slip in it would pass for one that is
+ * not there. Of heads and layers that are there but not selected nothing is asked. */
+static bool is_left_aside(const atn_approx *a, const atn_approx_folder *f,
+                          const atn_draw *w)
+{
+    bool there = false;
+
+    for (atn_idx k = 0; k < a->n; k++)
+        if (same_folder(a->head[k].info, f->layer) &&
+            a->head[k].info->layer == w->layer &&
+            (w->head < 0 || w->head == a->head[k].head))
+            return false;
+    for (int i = 0; i < atn_capture_layers(a->capture); i++) {
+        const atn_layer_info *l = atn_capture_layer(a->capture, i);
+
+        there |= same_folder(l, f->layer) && l->layer == w->layer && w->head < l->heads;
+    }
+    return there;
+}
+
+static bool was_asked(const atn_approx *a, const atn_approx_folder *f, atn_idx i)
+{
+    bool any = false, asked = false;
+
+    for (int c = 0; c < a->n_cases && !any; c++) {
+        if (f->draws[c] && atn_draws_tensor(f->draws[c], i, &asked)) any |= asked;
+        if (f->tries[c] && atn_draws_tensor(f->tries[c], i, &asked)) any |= asked;
+    }
+    return any;
+}
+
+/* Of one file for all cases; a dump has a file for each. */
+static void say_unread(atn_ctx *cx, atn_approx *a, const atn_approx_folder *f)
+{
+    const char *given = a->opts->draws, *name, *first = NULL;
+    const atn_draws *d = NULL;
+    atn_idx unread = 0;
+    bool asked;
+
+    if (!given || a->said_unread || atn_dir_exists(given)) return;
+    for (int c = 0; c < a->n_cases && !d; c++) d = f->draws[c];
+    if (!d)
+        atn_log(cx, ATN_LOG_WARN, "--draws %s: no method here reads such a file",
+                given);
+    for (atn_idx i = 0; d && (name = atn_draws_tensor(d, i, &asked)); i++) {
+        atn_draw w;
+
+        if (was_asked(a, f, i)) continue;
+        if (atn_draw_parse(name, &w) && is_left_aside(a, f, &w)) continue;
+        if (unread++ == 0) first = name;
+    }
+    if (unread > 0)
+        atn_log(
+            cx, ATN_LOG_WARN,
+            "--draws %s: %lld tensor%s that nothing here reads, as \"%s\" (names are "
+            "on the methods' cards, with layer and head of three digits)",
+            given, (long long)unread, unread == 1 ? "" : "s", first);
+    a->said_unread = !d || unread > 0;
+}
+
+/* Draws of the methods that make or read some, where they are kept or come from a
+ * file. */
 static atn_status open_draws(atn_ctx *cx, const atn_approx *a, atn_approx_folder *f)
 {
     const atn_approx_opts *o = a->opts;
@@ -205,7 +267,8 @@ static atn_status open_draws(atn_ctx *cx, const atn_approx *a, atn_approx_folder
         const atn_choice *choice = &a->cases[c].method->choice;
 
         if (!o->dump && !o->draws) continue;
-        if (!(atn_choice_describe(choice).reads & ATN_READS_DRAWS)) continue;
+        if (!(atn_choice_describe(choice).reads & (ATN_READS_DRAWS | ATN_READS_GIVEN)))
+            continue;
         ATN_TRY(file_of(cx, a, c, f->layer, &file));
         ATN_TRY(open_one(cx, file, &f->draws[c]));
         ATN_TRY(open_one(cx, file, &f->tries[c]));
@@ -257,6 +320,7 @@ static atn_status run_layer(atn_ctx *cx, atn_approx *a, int i, atn_idx first)
     if (--f->left > 0) return ATN_OK;
     for (int c = 0; a->dump && c < a->n_cases; c++)
         ATN_TRY(atn_dump_draws(cx, a->dump, c, l));
+    say_unread(cx, a, f);
     close_draws(cx, a, f);
 done:
     return st;

@@ -320,6 +320,14 @@ static void shorten(const char *name, const joined *j, char text[ATN_APPROX_PARA
     memcpy(text, both, sizeof both);
 }
 
+/* "k=3 (as published)": no parameter says so. */
+static void say_published(char text[ATN_APPROX_PARAMETERS])
+{
+    const size_t n = strlen(text);
+
+    snprintf(text + n, ATN_APPROX_PARAMETERS - n, "%s(as published)", n ? " " : "");
+}
+
 /* brief: of the parameters those that are not as the id alone sets them, and the one
  * that was fitted. */
 static atn_status set_names(atn_ctx *cx, atn_table *t, const int at[NAMES], bool brief,
@@ -339,6 +347,7 @@ static atn_status set_names(atn_ctx *cx, atn_table *t, const int at[NAMES], bool
     if (brief && people && fitted && fitted->type == ATN_PARAM_F64_T)
         shorten(fitted->name, j, text);
     if (brief) ATN_TRY(drop_usual(cx, choice, fitted ? fitted->name : NULL, text));
+    if (c->published && atn_choice_describe(choice).publishes) say_published(text);
     ATN_TRY(atn_table_set_str(cx, t, at[PARAMETERS], text));
     if (!c->budget->text[0]) return ATN_OK;
     ATN_TRY(atn_table_set_str(cx, t, at[BUDGET], c->budget->text));

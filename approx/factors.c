@@ -262,8 +262,11 @@ static void release(atn_ctx *cx, void *state)
     atn_free(cx, state);
 }
 
-static const atn_operator_kind kind = {"factors", apply_factors, rows_of, bytes_of,
-                                       release};
+static const atn_operator_kind kind = {.id = "factors",
+                                       .apply = apply_factors,
+                                       .rows = rows_of,
+                                       .bytes = bytes_of,
+                                       .release = release};
 
 atn_status atn_factors_plan(atn_ctx *cx, const atn_head *h, atn_factors *f, atn_plan *p)
 {

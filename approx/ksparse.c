@@ -112,6 +112,18 @@ done:
     return st;
 }
 
+/* Entries of level=head, which are shared out over all rows: a row is not held to what
+ * it sees. */
+static double kept_of(const ksparse *t, const atn_head *h)
+{
+    return ATN_MIN((double)t->k * (double)h->nq, atn_visible_pairs(h));
+}
+
+static double numbers_of(const atn_head *h, double kept)
+{
+    return kept / (double)ATN_MAX(h->nq, (atn_idx)1);
+}
+
 static atn_status plan(atn_ctx *cx, const atn_input *in, const void *params_,
                        atn_idx first, atn_idx n, atn_plan *out)
 {
@@ -140,6 +152,7 @@ static atn_status plan(atn_ctx *cx, const atn_input *in, const void *params_,
     s.chosen = NULL;
     ATN_TRY(st);
     for (atn_idx i = 0; i < h->nq; i++) out->ties += s.ties[i];
+    if (t->level == OF_HEAD) out->numbers = numbers_of(h, kept_of(t, h));
     if (!t->renormalise) {
         out->branch[0].scale = s.mass;
         s.mass = NULL;
@@ -154,8 +167,7 @@ done:
 static bool spends(const void *params_, const atn_head *h, atn_spending *out)
 {
     const ksparse *t = params_;
-    const double all = atn_visible_pairs(h);
-    double kept = ATN_MIN((double)t->k * (double)h->nq, all);
+    double kept = kept_of(t, h);
 
     if (t->level == OF_ROW) {
         kept = 0;
@@ -167,7 +179,7 @@ static bool spends(const void *params_, const atn_head *h, atn_spending *out)
         }
     }
     out->executed = kept;
-    out->numbers = kept / (double)ATN_MAX(h->nq, (atn_idx)1);
+    out->numbers = t->level == OF_HEAD ? numbers_of(h, kept) : 0;
     return true;
 }
 

@@ -189,6 +189,14 @@ static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
            (double)cx->threads * 8 * (d * (dv + 2) + 0x1p16);
 }
 
+static unsigned weights_of(const void *params_)
+{
+    const lightning *t = params_;
+    const unsigned by_values = t->norm == NORM_SRMS ? ATN_WEIGHTS_VALUES : 0;
+
+    return ATN_WEIGHTS_SIGNED | ATN_WEIGHTS_FREE | by_values;
+}
+
 const atn_method atn_method_lightning = {
     .id = "lightning",
     .title = "Lightning Attention",
@@ -201,6 +209,7 @@ const atn_method atn_method_lightning = {
     .params_size = sizeof(lightning),
     .spends = spends,
     .weights = ATN_WEIGHTS_SIGNED | ATN_WEIGHTS_FREE | ATN_WEIGHTS_VALUES,
+    .weights_of = weights_of,
     .plan = plan,
     .bytes = bytes,
 };

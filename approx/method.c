@@ -119,7 +119,8 @@ atn_choice_facts atn_choice_describe(const atn_choice *c)
                                   .source = m->source,
                                   .reads = m->reads,
                                   .sides = m->sides,
-                                  .weights = m->weights,
+                                  .weights = m->weights_of ? m->weights_of(c->values)
+                                                           : m->weights,
                                   .exact = m->exact,
                                   .publishes = m->publishes,
                                   .oracle = m->oracle && m->oracle(c->values)};
@@ -222,7 +223,9 @@ static atn_status check_needs(atn_ctx *cx, const atn_method *m, const atn_input 
         ATN_FAIL(ATN_DATA, "%s is for %s heads, and those of layer %d are %s%s", m->id,
                  h->sight.causal ? "bidirectional" : "causal", h->layer,
                  h->sight.causal ? "causal" : "bidirectional",
-                 h->sight.causal ? " (--unmasked takes the mask off them)" : "");
+                 h->sight.causal ? " (--unmasked takes the mask off them)"
+                 : in->unmasked  ? " (leave out --unmasked)"
+                                 : "");
 done:
     return st;
 }

@@ -35,6 +35,7 @@ enum {
     /* dense weights, stored whole in double: queries and keys up to ATN_STORED_MOST, and
      * asked for by name, for it is cubic */
     ATN_READS_STORED = 256,
+    ATN_READS_GIVEN = 512, /* numbers of a file of draws that has them; it draws none */
 };
 #define ATN_STORED_MOST 4096
 /* Masks it is defined for. */
@@ -71,11 +72,15 @@ struct atn_input {
     uint64_t seed;
     atn_draws *draws;  /* NULL = draw, keep nothing */
     bool as_published; /* with the bugs of the reference code, which the card lists */
+    bool unmasked;     /* causality and windows were taken off */
 };
 
 /* What a plan of a head will spend, known before it is made. */
 typedef struct atn_spending {
-    double numbers;  /* stored for a row on average; 0 = as many as are executed */
+    /* Stored for a row on average, as the plan says, and what a budget k=N is of; 0 =
+     * entries are keys that each row chooses: k=N is min(N, visible) of them in every
+     * row, and executed pairs count. */
+    double numbers;
     double executed; /* pairs of all rows */
 } atn_spending;
 
@@ -101,6 +106,7 @@ typedef struct atn_method {
      * for no such parameters. NULL = known by planning. */
     bool (*spends)(const void *params, const atn_head *h, atn_spending *out);
     unsigned weights; /* ATN_WEIGHTS_* that do not hold, however it is set */
+    unsigned (*weights_of)(const void *params); /* as it is set; NULL = the same */
     /* The rank of the weights at most, on a head without a mask; -1 = of no bound. NULL =
      * of none. */
     atn_idx (*rank)(const void *params, const atn_head *h);

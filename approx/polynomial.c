@@ -13,6 +13,7 @@
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
+#include <stdio.h>
 
 #include "approx/features.h"
 #include "approx/monomials.h"
@@ -114,13 +115,15 @@ static atn_status check(atn_ctx *cx, const polynomial *t, const atn_head *h)
 {
     const double n = features_of(t, h);
     atn_status st = ATN_OK;
+    char count[32];
 
+    snprintf(count, sizeof count, n < 0x1p53 ? "%.0f" : "%.3g", n);
     ATN_TRY(atn_features_check(cx, "polynomial", h, false));
     if (n > (double)t->most)
         ATN_FAIL(ATN_USAGE,
-                 "polynomial: degree = %lld of d = %lld makes %.0f features, above the "
+                 "polynomial: degree = %lld of d = %lld makes %s features, above the "
                  "limit of %lld (give a smaller degree, or raise most)",
-                 (long long)t->degree, (long long)h->q.cols, n, (long long)t->most);
+                 (long long)t->degree, (long long)h->q.cols, count, (long long)t->most);
 done:
     return st;
 }

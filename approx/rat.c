@@ -332,7 +332,6 @@ static bool spends(const void *params_, const atn_head *h, atn_spending *out)
         chunks_seen(&j, i, &from, &to);
         out->executed += (double)(to - from + (s.from < s.to));
     }
-    out->numbers = out->executed / (double)ATN_MAX(h->nq, 1);
     return true;
 }
 
@@ -357,7 +356,7 @@ const atn_method atn_method_rat = {
     .family = "recurrent",
     .source = "Wei et al., arXiv 2507.04416, CLAIRE-Labo/RAT",
     .text = "the state of its own chunk, and the last ones of earlier chunks",
-    .reads = ATN_READS_QK,
+    .reads = ATN_READS_QK | ATN_READS_GIVEN,
     .sides = ATN_CAUSAL,
     .params = params,
     .params_size = sizeof(rat),

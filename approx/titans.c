@@ -21,6 +21,7 @@
  *         bound: that is said.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -62,10 +63,15 @@ static double dot(const double *x, const double *y, atn_idx n)
     return sum;
 }
 
+static bool fits(double x)
+{
+    return fabs(x) <= (double)FLT_MAX;
+}
+
 static atn_status says_diverged(atn_ctx *cx, const atn_head *h)
 {
     return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
-                    "titans: the memory of layer %d, head %d grows beyond all numbers "
+                    "titans: the memory of layer %d, head %d grows beyond float32 "
                     "(give a smaller theta, theta=0, or unit=yes)",
                     h->layer, h->head);
 }
@@ -114,7 +120,7 @@ static atn_status rows(atn_ctx *cx, const atn_head *h, const void *state, atn_id
 
         weigh_row(m, m->q + (first + i) * m->d, m->at[first + i], scratch, row);
         for (atn_idx j = 0; j < m->n; j++)
-            if (!isfinite(row[j])) ATN_TRY(says_diverged(cx, h));
+            if (!fits(row[j])) ATN_TRY(says_diverged(cx, h));
     }
 done:
     atn_arena_rewind(cx, mark);
@@ -257,7 +263,7 @@ static atn_status apply_slice(atn_ctx *cx, atn_idx at, void *state)
     }
     for (i = 0; i < m->nq; i++)
         for (atn_idx c = 0; c < x.width; c++)
-            if (!isfinite(a->o[i * a->h->v.cols + x.e0 + c]))
+            if (!fits(a->o[i * a->h->v.cols + x.e0 + c]))
                 ATN_TRY(says_diverged(cx, a->h));
 done:
     atn_arena_rewind(cx, mark);
@@ -302,6 +308,7 @@ static const atn_operator_kind memory_kind = {
     .rows = rows,
     .bytes = apply_bytes,
     .release = release,
+    .remedy = "give a smaller theta, theta=0, or unit=yes",
 };
 
 /* ---- planning ---- */
@@ -338,8 +345,7 @@ static atn_status read_numbers(atn_ctx *cx, const atn_input *in, const atn_head 
             const double size = is_calm ? dot(k, k, m->d) : 1;
 
             lists[l].to[j] = lists[l].of;
-            if (is_calm && size > 0)
-                lists[l].to[j] = .5 / (size * (double)ATN_MIN(m->chunk, m->n));
+            if (is_calm && size > 0) lists[l].to[j] = .5 / (size * (double)m->chunk);
         }
     }
 done:
@@ -453,7 +459,7 @@ const atn_method atn_method_titans = {
     .family = "recurrent",
     .source = "Behrouz et al., arXiv 2501.00663",
     .text = "a matrix that learns values from keys as it reads",
-    .reads = ATN_READS_QK,
+    .reads = ATN_READS_QK | ATN_READS_GIVEN,
     .sides = ATN_CAUSAL,
     .params = params,
     .params_size = sizeof(titans),

@@ -15,6 +15,8 @@ static const struct {
     {ATN_READS_GRID, "grid", "a grid of tokens (--grid AxBxC)"},
     {ATN_READS_STEPS, "steps", "several steps of a layer (import --steps)"},
     {ATN_READS_DRAWS, "draws", "numbers drawn or given (--seed, --draws FILE)"},
+    {ATN_READS_GIVEN, "given",
+     "numbers of every token, from a file that has them (--draws FILE)"},
     {ATN_READS_TURN, "turn", "how the model turns queries by position"},
     {ATN_READS_PAST, "past", "earlier steps, of a capture that has them"},
     {ATN_READS_STORED, "stored",

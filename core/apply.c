@@ -5,6 +5,7 @@
  *         that, and write the output.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -76,6 +77,32 @@ static double operator_bytes(const atn_ctx *cx, const atn_head *h, const atn_pla
     return out + (p->op.kind->bytes ? p->op.kind->bytes(cx, h, p->op.state) : 0);
 }
 
+/* run->out <- o [nq, dv] as float32. */
+static atn_status round_output(atn_ctx *cx, const atn_run *run, const double *o)
+{
+    const atn_operator_kind *kind = run->plan->op.kind;
+    const atn_idx dv = run->dv;
+    atn_status st = ATN_OK;
+
+    for (atn_idx i = 0; i < run->h->nq; i++)
+        for (atn_idx e = 0; e < dv; e++) {
+            const double x = o[i * dv + e];
+
+            if (!(fabs(x) <= (double)FLT_MAX))
+                ATN_FAIL(
+                    ATN_DATA,
+                    "layer %d, head %d, row %lld: the output of %s is %.3g, beyond "
+                    "float32 (%s)",
+                    run->h->layer, run->h->head, (long long)i, kind->id, x,
+                    kind->remedy ? kind->remedy
+                                 : "take heads without such values, or another "
+                                   "method");
+            atn_row(run->out, i)[e] = (float)x;
+        }
+done:
+    return st;
+}
+
 static atn_status apply_operator(atn_ctx *cx, const atn_run *run)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
@@ -87,8 +114,7 @@ static atn_status apply_operator(atn_ctx *cx, const atn_run *run)
     if (dv == 0) return ATN_OK;
     ATN_TAKE(o, nq * dv);
     ATN_TRY(op->kind->apply(cx, run->h, op->state, o, run->what));
-    for (atn_idx i = 0; i < nq; i++)
-        for (atn_idx e = 0; e < dv; e++) atn_row(run->out, i)[e] = (float)o[i * dv + e];
+    ATN_TRY(round_output(cx, run, o));
 done:
     atn_arena_rewind(cx, mark);
     return st;

@@ -27,6 +27,7 @@ typedef struct kept {
 
 struct atn_draws {
     atn_st *file;        /* NULL = draw everything, */
+    bool *asked;         /* [tensors of it] was there a look for this name? */
     char *path;          /* unless this file was to be read */
     atn_st_tensor *lent; /* [n_lent] as if of a file */
     atn_idx n_lent;
@@ -51,6 +52,7 @@ atn_status atn_draws_open(atn_ctx *cx, const char *file, atn_draws **out)
     ATN_NEW(d, 1);
     if (file) ATN_TRY(atn_draws_miss(cx, d, file));
     if (file) ATN_TRY(atn_st_open(cx, file, &d->file));
+    if (file) ATN_NEW(d->asked, atn_st_count(d->file));
     *out = d;
     d = NULL;
 done:
@@ -123,6 +125,7 @@ void atn_draws_close(atn_ctx *cx, atn_draws *d)
     atn_free(cx, d->at);
     atn_free(cx, d->path);
     atn_free(cx, d->lent);
+    atn_free(cx, d->asked);
     atn_st_close(cx, d->file);
     atn_free(cx, d);
 }
@@ -190,6 +193,8 @@ static const atn_st_tensor *find(const atn_draws *d, const atn_draw *w,
 {
     const atn_st_tensor *t = d && d->file ? atn_st_find(d->file, name) : NULL;
 
+    for (atn_idx i = 0; t && i < atn_st_count(d->file); i++)
+        d->asked[i] |= atn_st_at(d->file, i) == t;
     for (atn_idx i = 0; d && i < d->n_lent; i++)
         if (strcmp(d->lent[i].name, name) == 0) t = &d->lent[i];
     return t && d->loose && !fits(w, t) ? NULL : t;
@@ -201,6 +206,30 @@ bool atn_draws_have(const atn_draws *d, const atn_draw *w)
 
     name_of(w, name);
     return find(d, w, name) != NULL;
+}
+
+const char *atn_draws_tensor(const atn_draws *d, atn_idx i, bool *asked)
+{
+    if (!d->file || i >= atn_st_count(d->file)) return NULL;
+    *asked = d->asked[i];
+    return atn_st_at(d->file, i)->name;
+}
+
+bool atn_draw_parse(const char *name, atn_draw *w)
+{
+    const char *at = strstr(name, ".layer-");
+    char again[NAME_BYTES], what[NAME_BYTES];
+    int64_t layer, head = -1;
+
+    if (!at || at - name >= NAME_BYTES / 2 ||
+        sscanf(at, ".layer-%9" SCNd64 ".head-%9" SCNd64, &layer, &head) < 1 ||
+        layer < 0 || head < -1)
+        return false;
+    snprintf(what, sizeof what, "%.*s", (int)(at - name), name);
+    *w = (atn_draw){.what = what, .layer = layer, .head = head};
+    name_of(w, again);
+    w->what = NULL;
+    return strcmp(again, name) == 0;
 }
 
 static void shape_text(int rank, const atn_idx *shape, char text[SHAPE_TEXT])

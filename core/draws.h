@@ -69,3 +69,9 @@ atn_status atn_draws_need(atn_ctx *cx, const atn_draws *d,
                           const atn_draw *w) ATN_WARN_UNUSED;
 /* Does the file have it? So that a method can ask for what is trained. */
 bool atn_draws_have(const atn_draws *d, const atn_draw *w);
+/* The i-th tensor of the file, by name, and whether anything of that name was asked for
+ * by now; NULL = no more, or there is no file. */
+const char *atn_draws_tensor(const atn_draws *d, atn_idx i, bool *asked);
+/* Reads "<what>.layer-<l>" or "<what>.layer-<l>.head-<h>" into w, but for `what`; head
+ * -1: of the layer. False: no draw is named so. */
+bool atn_draw_parse(const char *name, atn_draw *w);

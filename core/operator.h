@@ -8,7 +8,8 @@
  * Oracle  apply gives w v of rows, to 1e-9 of |w| |v|: apply goes the fast way, rows
  *         the plain one, entry by entry.
  * Source  cards/kernel-theory.md, numerical rules 1 to 5: sums in double.
- * Limits  numbers are of type double all the way; the executor rounds the output.
+ * Limits  numbers are of type double all the way; the executor rounds the output, and
+ *         refuses one that is beyond float32.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
@@ -28,6 +29,8 @@ typedef struct atn_operator_kind {
     double (*bytes)(const atn_ctx *cx, const atn_head *h,
                     const void *state); /* that either takes, beside o; NULL = little */
     void (*release)(atn_ctx *cx, void *state); /* NULL is fine */
+    /* What to do about outputs that float32 cannot hold; NULL = take other heads. */
+    const char *remedy;
 } atn_operator_kind;
 
 typedef struct atn_operator {

@@ -485,6 +485,89 @@ static void known_spending(atn_ctx *cx)
         }
 }
 
+/* Numbers that are as many as the pairs are stated all the same: entries shared out over
+ * the rows are N of them a row, where keys that every row chooses are min(N, visible). */
+static atn_status plan_shared(atn_ctx *cx, const atn_input *in, const void *params_,
+                              atn_idx first, atn_idx n, atn_plan *out)
+{
+    const last_keys *t = params_;
+    const double k = fmin((double)t->k, N);
+    atn_status st = ATN_OK;
+
+    (void)first;
+    ATN_TRY(keep_last(cx, in, n, (atn_idx)k, out));
+    for (atn_idx h = 0; h < n; h++) out[h].numbers = window_pairs(k) / N;
+done:
+    return st;
+}
+
+static void stated_numbers(atn_ctx *cx)
+{
+    const atn_method method = method_of("k", false, ATN_UNIT_HEAD, plan_shared);
+    last_keys values = {.k = 8};
+    const atn_choice c = {.method = &method,
+                          .params = params,
+                          .params_size = sizeof values,
+                          .values = &values};
+    mask_heads m;
+
+    make_heads(&m);
+    for (int numbers = 5; numbers <= 50; numbers += 15) {
+        const atn_fit_opts o = {.choice = &c,
+                                .n = 1,
+                                .target = window_pairs(numbers),
+                                .numbers = numbers,
+                                .start = NAN};
+        double most = 0;
+        atn_fitted f;
+
+        for (int k = 1; k <= N; k++)
+            if (window_pairs(k) / N <= numbers) most = k;
+        CHECK_OK(atn_approx_fit(cx, &m.in, &o, &f));
+        CHECK_NEAR(f.value, most, most / 50); /* ends within 1 % of the target */
+        CHECK(f.plan[0].numbers >= .98 * window_pairs(most) / N);
+        CHECK(f.plan[0].numbers <= numbers);
+        atn_fitted_release(cx, &f);
+    }
+}
+
+/* Of values that spend the same the least: a parameter of 4 is 4 to 7. */
+static bool by_fours(const void *params_, const atn_head *h, atn_spending *out)
+{
+    const last_keys *t = params_;
+
+    (void)h;
+    *out = (atn_spending){.numbers = (double)(t->k / 4 * 4), .executed = 1};
+    return true;
+}
+
+static void least_of_equal(atn_ctx *cx)
+{
+    atn_method method = method_of("k", false, ATN_UNIT_HEAD, plan_shared);
+    last_keys values = {.k = 8};
+    const atn_choice c = {.method = &method,
+                          .params = params,
+                          .params_size = sizeof values,
+                          .values = &values};
+    mask_heads m;
+
+    method.spends = by_fours;
+    make_heads(&m);
+    for (int numbers = 4; numbers < 60; numbers++)
+        for (int start = 1; start < 90; start += 11) {
+            const atn_fit_opts o = {.choice = &c,
+                                    .n = 1,
+                                    .target = window_pairs(numbers),
+                                    .numbers = numbers,
+                                    .start = start};
+            atn_fitted f;
+
+            CHECK_OK(atn_approx_fit(cx, &m.in, &o, &f));
+            CHECK_NEAR(f.value, numbers / 4 * 4, 0);
+            atn_fitted_release(cx, &f);
+        }
+}
+
 /* ---- lists ---- */
 
 static void lists(atn_ctx *cx)
@@ -525,7 +608,8 @@ static void bad_lists(atn_ctx *cx)
     }
 }
 
-CHECK_MAIN({"known spending", known_spending}, {"windows", windows},
+CHECK_MAIN({"known spending", known_spending}, {"stated numbers", stated_numbers},
+           {"least of equal", least_of_equal}, {"windows", windows},
            {"beyond both ends", beyond_both_ends},
            {"forbidden values", forbidden_values}, {"falling", falling},
            {"real numbers", real_numbers}, {"saw", saw}, {"nothing", nothing},

@@ -213,7 +213,7 @@ static void spending(atn_ctx *cx)
         CHECK_OK(atn_choice_plan(cx, &c, &z.in, 0, p));
         CHECK_OK(atn_plan_cost(cx, &z.head[0], p, &cost));
         CHECK_NEAR(told.executed, cost.executed, 0);
-        CHECK_NEAR(told.numbers * (double)z.head[0].nq, cost.numbers, 1e-9);
+        CHECK(told.numbers == 0 && p[0].numbers == 0); /* states weigh as keys */
         zoo_release(cx, p, 1);
         zoo_free(&z);
     }

@@ -1,5 +1,7 @@
 /* tests/core/test_apply.c -- the executor against loops over all pairs in double. */
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include <float.h>
+
 #include "core/apply.h"
 #include "core/rng.h"
 #include "tests/check.h"
@@ -900,6 +902,55 @@ static void no_branch_is_the_residual(atn_ctx *cx)
     close_scene(cx, &s);
 }
 
+/* ---- operators ---- */
+
+/* 1 everywhere, and *state in the last place. */
+static atn_status last_is(atn_ctx *cx, const atn_head *h, const void *state, double *o,
+                          const char *what)
+{
+    const atn_idx n = h->nq * h->v.cols;
+
+    (void)cx, (void)what;
+    for (atn_idx e = 0; e < n; e++) o[e] = 1;
+    o[n - 1] = *(const double *)state;
+    return ATN_OK;
+}
+
+static void keep_state(atn_ctx *cx, void *state)
+{
+    (void)cx, (void)state;
+}
+
+/* An output is what float32 holds, or none. */
+static void operators_fit_floats(atn_ctx *cx)
+{
+    const atn_operator_kind kind = {
+        .id = "big", .apply = last_is, .release = keep_state, .remedy = "give less"};
+    static const double fine[] = {0, -3e38, (double)FLT_MAX},
+                        bad[] = {1e39, -1e300, INFINITY, NAN};
+
+    for (size_t k = 0; k < ATN_LEN(fine) + ATN_LEN(bad); k++) {
+        scene s = open_scene(11, 5, 5, 2, 3);
+        double x = k < ATN_LEN(fine) ? fine[k] : bad[k - ATN_LEN(fine)];
+        const atn_operator op = {.kind = &kind, .state = &x, .executed = 1};
+        result r = {malloc(sizeof(float) * 15), malloc(sizeof(double) * 5)};
+
+        atn_plan_release(cx, &s.p);
+        atn_plan_operator(&s.p, &op, 2);
+        if (k < ATN_LEN(fine)) {
+            CHECK_OK(atn_plan_apply(cx, &s.h, &s.p, out_of(&s, &r), NULL, "test"));
+            CHECK(r.o[0] == 1 && r.o[14] == (float)x);
+        } else {
+            CHECK_FAILS(atn_plan_apply(cx, &s.h, &s.p, out_of(&s, &r), NULL, "test"),
+                        ATN_DATA, "beyond float32 (give less)");
+            CHECK_FAILS(atn_plan_apply(cx, &s.h, &s.p, out_of(&s, &r), NULL, "test"),
+                        ATN_DATA, "row 4: the output of big is");
+        }
+        result_free(&r);
+        close_scene(cx, &s);
+    }
+}
+
 /* The row of a query, in a rectangle, among few rows and in a group; a key that the row
  * does not have does no harm. */
 static void bad_logits_are_named(atn_ctx *cx)
@@ -1253,6 +1304,7 @@ CHECK_MAIN({"any plan is its definition", any_plan_is_its_definition},
            {"weights alone are the head", weights_alone_are_the_head},
            {"lse alone needs no values", lse_alone_needs_no_values},
            {"no branch is the residual", no_branch_is_the_residual},
+           {"operators fit floats", operators_fit_floats},
            {"bad logits are named", bad_logits_are_named},
            {"memory may fail anywhere", memory_may_fail_anywhere},
            {"memory is as stated", memory_is_as_stated},

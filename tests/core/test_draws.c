@@ -328,6 +328,39 @@ static void no_memory(atn_ctx *cx)
     (void)cx;
 }
 
-CHECK_MAIN({"streams", streams}, {"lent", lent}, {"round trip", round_trip},
-           {"other types", other_types}, {"refused", refused}, {"loose", loose},
-           {"doubles", doubles}, {"no memory", no_memory})
+/* What was asked for, by name alone; and names as they are made. */
+static void asked(atn_ctx *cx)
+{
+    static const float x[] = {1, 2};
+    const atn_st_out two[] = {{"gates.layer-002.head-000", ATN_F32, 1, {2}, x},
+                              {"gates.layer-002.head-001", ATN_F32, 1, {2}, x}};
+    const atn_draw first = draw("gates", 0, 2, 0), none = draw("gates", 7, 2, 0);
+    const char *path = path_of("asked");
+    atn_draws *d = NULL;
+    atn_draw w;
+    bool was = true;
+
+    CHECK_OK(atn_st_save(cx, path, two, 2, NULL, true, NULL));
+    CHECK_OK(atn_draws_open(cx, path, &d));
+    CHECK(strcmp(atn_draws_tensor(d, 0, &was), two[0].name) == 0 && !was);
+    CHECK(atn_draws_have(d, &first) && !atn_draws_have(d, &none));
+    CHECK(atn_draws_tensor(d, 0, &was) && was);
+    CHECK(atn_draws_tensor(d, 1, &was) && !was);
+    CHECK(!atn_draws_tensor(d, 2, &was));
+    atn_draws_close(cx, d);
+    CHECK_OK(atn_draws_open(cx, NULL, &d));
+    CHECK(!atn_draws_tensor(d, 0, &was));
+    atn_draws_close(cx, d);
+    CHECK(atn_draw_parse("gates.layer-002.head-013", &w));
+    CHECK(w.layer == 2 && w.head == 13);
+    CHECK(atn_draw_parse("rules.layer-1024", &w) && w.layer == 1024 && w.head == -1);
+    CHECK(!atn_draw_parse("gates.layer-2.head-013", &w));
+    CHECK(!atn_draw_parse("gates.layer-002.head-013x", &w));
+    CHECK(!atn_draw_parse("gates.layer--02", &w) && !atn_draw_parse("gates", &w));
+    CHECK(!atn_draw_parse("", &w) && !atn_draw_parse(".layer-", &w));
+}
+
+CHECK_MAIN({"asked", asked}, {"streams", streams}, {"lent", lent},
+           {"round trip", round_trip}, {"other types", other_types},
+           {"refused", refused}, {"loose", loose}, {"doubles", doubles},
+           {"no memory", no_memory})
