@@ -13,7 +13,7 @@
 #include "theory/polynomial.h"
 
 enum { MATRIX, CENTRED, TENSOR, CASES };
-enum { EPS = 4, REACHES = 120 };
+enum { EPS = 4 };
 static const char *const cases[CASES] = {"matrix", "centred", "tensor"};
 static const double eps[EPS] = {1e-1, 1e-2, 1e-3, 1e-4};
 
@@ -223,30 +223,6 @@ done:
     return st;
 }
 
-/* The largest X that an even degree reaches at 10^-e, degree by degree. */
-static atn_status add_reach(atn_ctx *cx, atn_table *t, int e)
-{
-    char text[16 * REACHES] = "", key[24];
-    size_t used = 0;
-
-    for (int g = 1; g <= REACHES; g++) {
-        double lo = 0, hi = 2.0 * g + 1;
-
-        for (int k = 0; k < 60; k++) {
-            const double mid = (lo + hi) / 2;
-
-            if (atn_taylor_error(2 * g, mid) <= eps[e - 1])
-                lo = mid;
-            else
-                hi = mid;
-        }
-        used += (size_t)snprintf(text + used, sizeof text - used, "%s%.6g",
-                                 g > 1 ? " " : "", lo);
-    }
-    snprintf(key, sizeof key, "taylor_reach_e%d", e);
-    return atn_table_set_meta(cx, t, key, text);
-}
-
 static atn_status begin(atn_ctx *cx, const atn_capture *c, const atn_selection *sel,
                         atn_table **out, columns *k)
 {
@@ -266,7 +242,6 @@ static atn_status begin(atn_ctx *cx, const atn_capture *c, const atn_selection *
     ATN_TRY(atn_table_add_col(cx, t, "x_max_tensor_kind", ATN_COL_STR, "",
                               "exact, or a bound that no logit is above", &k->kind));
     for (int i = 0; i < CASES; i++) ATN_TRY(add_case(cx, t, i, k));
-    for (int e = 1; e <= EPS; e++) ATN_TRY(add_reach(cx, t, e));
     ATN_TRY(atn_table_set_meta(cx, t, "title", "Where polynomial attention is fast"));
     if (model) ATN_TRY(atn_table_set_meta(cx, t, "subtitle", model));
 done:

@@ -34,8 +34,7 @@ enum { ATN_REGIME_EXACT = 512 };
 /* Table of kind "tensor_regime", a row a head: [stack, step,] layer, head, queries,
  * keys, d, d_v, x_max_<case>, x_max_tensor_kind, and for each case and e = 1 .. 4
  * (10^-e) degree_taylor_<case>_e<e>, degree_best_.., features_.., break_even_.._tokens,
- * fast_.. (the head has as many keys); only > 0: of this e alone. Meta
- * taylor_reach_e<e>: the largest X of degrees 2, 4, .., for lines of equal R. DATA
+ * fast_.. (the head has as many keys); only > 0: of this e alone. DATA
  * where a layer has no queries and keys. */
 atn_status atn_tensor_regime(atn_ctx *cx, const atn_capture *c,
                              const atn_selection *sel, int only,
