@@ -489,12 +489,12 @@ atn_status atn_features_check(atn_ctx *cx, const char *method, const atn_head *h
 {
     const char *what = NULL;
 
-    if (h->sight.softcap > 0) what = "soft-cap";
-    if (h->has_sink) what = "sink logit";
-    if (h->alibi_slope != 0 && !bias) what = "ALiBi bias";
+    if (h->sight.softcap > 0) what = "a soft-cap";
+    if (h->has_sink) what = "a sink logit";
+    if (h->alibi_slope != 0 && !bias) what = "an ALiBi bias";
     if (!what) return ATN_OK;
     return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
-                    "%s: layer %d has a %s, which its features do not know (choose "
+                    "%s: layer %d has %s, which its features do not know (choose "
                     "layers without one, or another method)",
                     method, h->layer, what);
 }
