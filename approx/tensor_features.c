@@ -38,11 +38,6 @@ typedef struct scratch {
     double *h;
 } scratch;
 
-static double real_at(atn_reals x, atn_idx i)
-{
-    return x.wide ? x.wide[i] : (double)x.narrow[i];
-}
-
 /* Monomials of tokens [from, from + n) of x [d, all]. */
 static void monomials(const job *j, scratch *s, const double *x, atn_idx all,
                       atn_idx from, atn_idx n, double *u)
@@ -207,7 +202,8 @@ done:
 static void turned(atn_reals x, atn_idx rows, atn_idx cols, double *out)
 {
     for (atn_idx i = 0; i < rows; i++)
-        for (atn_idx l = 0; l < cols; l++) out[l * rows + i] = real_at(x, i * cols + l);
+        for (atn_idx l = 0; l < cols; l++)
+            out[l * rows + i] = atn_real_at(x, i * cols + l);
 }
 
 static atn_status prepare(atn_ctx *cx, job *j)
@@ -223,7 +219,7 @@ static atn_status prepare(atn_ctx *cx, job *j)
         ATN_TAKE(j->v[k], t->nk * j->width);
         for (atn_idx i = 0; i < t->nk; i++) {
             for (atn_idx l = 0; l < t->dv; l++)
-                j->v[k][i * j->width + l] = real_at(t->v[k], i * t->dv + l);
+                j->v[k][i * j->width + l] = atn_real_at(t->v[k], i * t->dv + l);
             j->v[k][i * j->width + t->dv] = 1;
         }
     }
@@ -302,14 +298,17 @@ double atn_tensor_features_bytes(const atn_ctx *cx, const atn_tensor *t)
 
 double atn_tensor_features_flops(const atn_tensor *t, double features)
 {
-    return 2 * (t->keys + 1.0) * (double)t->nq * features * (double)t->dv +
-           t->keys * features * (double)t->dv + 4 * (double)t->nq * features;
+    const double nq = (double)t->nq, tokens = nq + t->keys * (double)t->nk;
+
+    return features * ((2 * tokens + t->keys) * (double)t->dv + 4 * nq);
 }
 
 double atn_tensor_break_even(const atn_tensor *t, double features)
 {
+    const double tokens = 1 + t->keys * (double)t->nk / (double)t->nq; /* a query */
+    const double tuples = t->causal ? t->keys + 1.0 : 1; /* of all, one that is seen */
     const double ratio =
-        (t->keys + 1.0) * features * (double)t->dv / ((double)t->d + (double)t->dv);
+        tuples * tokens * features * (double)t->dv / ((double)t->d + (double)t->dv);
 
     return pow(ratio, 1.0 / t->keys);
 }

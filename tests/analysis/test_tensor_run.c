@@ -73,23 +73,31 @@ static void errors(atn_ctx *cx)
 
 static void limits(atn_ctx *cx)
 {
+    atn_tensor_beside beside = {0};
     atn_tensor t = make(1);
     atn_tensor_opts opts;
 
     atn_tensor_defaults(&opts);
-    CHECK_OK(atn_tensor_check(cx, &t, &opts));
+    CHECK_OK(atn_tensor_check(cx, &t, &opts, &beside));
     opts.degree = 30;
     opts.features_most = 5455; /* C(33, 30) = 5456 */
-    CHECK_FAILS(atn_tensor_check(cx, &t, &opts), ATN_USAGE, "= 5456 features");
+    CHECK_FAILS(atn_tensor_check(cx, &t, &opts, &beside), ATN_USAGE, "= 5456 features");
     opts.features_most = 5456;
-    CHECK_OK(atn_tensor_check(cx, &t, &opts));
+    CHECK_OK(atn_tensor_check(cx, &t, &opts, &beside));
     t.d = 70000;
     opts.degree = 1;
     opts.features_most = 1e9;
-    CHECK_FAILS(atn_tensor_check(cx, &t, &opts), ATN_USAGE, "70000 is above 65535");
+    CHECK_FAILS(atn_tensor_check(cx, &t, &opts, &beside), ATN_USAGE,
+                "70000 is above 65535");
     t.d = D;
     cx->mem_limit = 1 << 12;
-    CHECK_FAILS(atn_tensor_check(cx, &t, &opts), ATN_MEMORY, "tensor attention");
+    CHECK_FAILS(atn_tensor_check(cx, &t, &opts, &beside), ATN_MEMORY,
+                "tensor attention");
+    cx->mem_limit = 1 << 28;
+    CHECK_OK(atn_tensor_check(cx, &t, &opts, &beside));
+    beside.bytes = 1 << 28;
+    CHECK_FAILS(atn_tensor_check(cx, &t, &opts, &beside), ATN_MEMORY,
+                "tensor attention");
     cx->mem_limit = 0;
 }
 
@@ -118,4 +126,30 @@ static void memory(atn_ctx *cx)
     }
 }
 
-CHECK_MAIN({"errors", errors}, {"limits", limits}, {"memory", memory})
+/* More queries than keys, and a mask: what both ways cost meets where it is said. */
+static void costs(atn_ctx *cx)
+{
+    (void)cx;
+    for (int causal = 0; causal < 2; causal++)
+        for (int keys = 1; keys < 4; keys++) {
+            const atn_idx nq = causal ? 600 : 90, nk = causal ? 600 : 30;
+            atn_tensor t = {.keys = keys, .nq = nq, .nk = nk, .d = 3, .dv = 5};
+            /* one product of a feature and a value more or less: to lowest order */
+            const double reads = 2 * (double)nq * 5, writes = 2 * keys * (double)nk * 5;
+            double even, exact, features;
+
+            t.causal = causal;
+            CHECK_NEAR(atn_tensor_features_flops(&t, 7),
+                       7 * (reads + writes + keys * 5.0 + 4 * (double)nq), 1e-6);
+            even = atn_tensor_break_even(&t, 1e6);
+            features = 1e6 * (reads + writes) / (double)nk * even;
+            exact = 2 * (double)nq / (double)nk * pow(even, keys + 1) * (3 + 5);
+            CHECK_NEAR(exact / (causal ? keys + 1 : 1) / features, 1, 1e-12);
+            if (causal) /* and so it is counted, to 1 / n */
+                CHECK_NEAR(atn_tensor_exact_flops(&t) * (keys + 1) /
+                               (16 * pow((double)nk, keys + 1)),
+                           1, 5e-3);
+        }
+}
+
+CHECK_MAIN({"errors", errors}, {"limits", limits}, {"memory", memory}, {"costs", costs})
