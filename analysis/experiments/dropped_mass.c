@@ -83,8 +83,8 @@ static void add(double *y, double a, const double *x, atn_idx n)
     for (atn_idx e = 0; e < n; e++) y[e] += a * x[e];
 }
 
-static void predict(const asking *s, atn_worst *w, int b, atn_quantities q,
-                    double measured, double scale)
+static void predict(atn_worst *w, int b, atn_quantities q, double measured,
+                    double scale)
 {
     atn_worst_take(&w[b], bounds[b]->relation, atn_bound_predict(bounds[b], &q),
                    measured, scale);
@@ -111,9 +111,9 @@ static void check_any(const asking *s, const row *r, atn_worst *w)
     double divergence;
     const double tv = variation_of(s, r, &divergence);
 
-    predict(s, w, VARIATION, (atn_quantities){.x = {fmin(tv, 1), s->diameter}},
+    predict(w, VARIATION, (atn_quantities){.x = {fmin(tv, 1), s->diameter}},
             distance(r->out, r->o, dv), s->largest);
-    predict(s, w, PINSKER, (atn_quantities){.x = {divergence}}, tv, 1);
+    predict(w, PINSKER, (atn_quantities){.x = {divergence}}, tv, 1);
 }
 
 /* The mean value of the keys kept (or dropped) by their weights among themselves, into
@@ -155,13 +155,13 @@ static bool check_mask(const asking *s, const row *r, atn_worst *w)
     apart = distance(r->kept, r->dropped, dv);
     mean = length(r->dropped, dv);
     error = distance(r->out, r->o, dv);
-    predict(s, w, WEIGHTS, (atn_quantities){.x = {m}}, l1, 1);
-    predict(s, w, ERROR, (atn_quantities){.x = {m, apart}}, error, s->largest);
-    predict(s, w, DIAMETER, (atn_quantities){.x = {m, s->diameter}}, error, s->largest);
-    predict(s, w, RAW, (atn_quantities){.x = {m, mean}}, raw, s->largest);
-    predict(s, w, RAW_VALUES, (atn_quantities){.x = {m, s->largest}}, raw, s->largest);
-    predict(s, w, GAIN, (atn_quantities){.x = {m, apart, mean}},
-            error * error - raw * raw, s->largest * s->largest);
+    predict(w, WEIGHTS, (atn_quantities){.x = {m}}, l1, 1);
+    predict(w, ERROR, (atn_quantities){.x = {m, apart}}, error, s->largest);
+    predict(w, DIAMETER, (atn_quantities){.x = {m, s->diameter}}, error, s->largest);
+    predict(w, RAW, (atn_quantities){.x = {m, mean}}, raw, s->largest);
+    predict(w, RAW_VALUES, (atn_quantities){.x = {m, s->largest}}, raw, s->largest);
+    predict(w, GAIN, (atn_quantities){.x = {m, apart, mean}}, error * error - raw * raw,
+            s->largest * s->largest);
     return error < raw;
 }
 
