@@ -106,7 +106,7 @@ const atn_bound atn_bound_dobrushin_product = {
 };
 
 static const atn_quantity collapse[] = {
-    {"residual", "|res(X)| / |X| that went in, of norms (1, inf)", false, 0, INFINITY},
+    {"residual", "|res(X)| that went in, of norms (1, inf)", false, 0, INFINITY},
     {"factor", "4 gamma beta H / sqrt(d)", false, 0, INFINITY},
     {"layers", "L", false, 0, 64},
     {0}};

@@ -139,8 +139,7 @@ void atn_checks_judge(atn_checks *c)
 
         one->hypotheses = 0;
         for (atn_idx k = 0; is_random(one) && is_judged(one) && k < c->n; k++)
-            one->hypotheses += c->check[k].bound == one->bound &&
-                               is_random(&c->check[k]) && is_judged(&c->check[k]);
+            one->hypotheses += is_random(&c->check[k]) && is_judged(&c->check[k]);
         one->critical =
             is_random(one) ? atn_normal_critical(LEVEL, (double)one->hypotheses) : NAN;
         one->slack = one->not_here ? NAN : slack_of(one);

@@ -114,6 +114,14 @@ static void take_columns(const atn_facts *f, measured *m)
     }
 }
 
+static atn_idx seen_by(const atn_facts *f, atn_idx i)
+{
+    atn_idx lo, hi;
+
+    atn_sight_row(&f->head.sight, i, &lo, &hi);
+    return hi - lo;
+}
+
 /* B5 row by row: the worst of them. */
 static atn_status row_checks(atn_ctx *cx, const measured *m)
 {
@@ -128,10 +136,13 @@ static atn_status row_checks(atn_ctx *cx, const measured *m)
         const double *p = f->p + i * f->nk;
         const atn_quantities h = Q1(f->entropy[i]), top = Q1(most_of(p, f->nk));
         const double squares = square_of(p, f->nk);
+        const bool one = seen_by(f, i) < 2;
 
         if (isnan(f->lse[i])) continue;
-        atn_worst_take(&low, ATN_AT_LEAST, atn_bound_predict(least, &h), squares, 0);
-        atn_worst_take(&high, ATN_AT_MOST, atn_bound_predict(most, &top), squares, 0);
+        atn_worst_take_row(&low, ATN_AT_LEAST, atn_bound_predict(least, &h), squares, 0,
+                           one);
+        atn_worst_take_row(&high, ATN_AT_MOST, atn_bound_predict(most, &top), squares,
+                           0, one);
     }
     c = atn_worst_check(&low, least, "");
     ATN_TRY(atn_checks_add(cx, m->out, &c));
@@ -230,8 +241,8 @@ static atn_status entry_checks(atn_ctx *cx, const measured *m, atn_idx k, double
         for (atn_idx j = 0; j < f->nk; j++)
             if (x[i * f->nk + j] == 0) row += p[j] * p[j];
         left += row;
-        atn_worst_take(&worst, ATN_AT_LEAST, atn_bound_predict(of_row, &q),
-                       row / square_of(p, f->nk), 1);
+        atn_worst_take_row(&worst, ATN_AT_LEAST, atn_bound_predict(of_row, &q),
+                           row / square_of(p, f->nk), 1, seen_by(f, i) <= k);
     }
     c = atn_worst_check(&worst, of_row, variant);
     ATN_TRY(atn_checks_add(cx, m->out, &c));
