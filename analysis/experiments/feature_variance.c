@@ -18,6 +18,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "analysis/experiments/experiment.h"
 #include "approx/method.h"
@@ -185,12 +186,14 @@ static atn_status draw_pair(atn_ctx *cx, atn_idx task, void *state)
     pair *p = &w->pair[task];
     atn_rng rng = atn_rng_stream(w->t->seed, "feature_variance", f->head.layer,
                                  f->head.head * 2 * PAIRS + task);
-    const double root = sqrt(fabs(f->head.scale)), *q = f->q + p->i * f->d;
-    const double *k = f->k + p->j * f->d, trials = (double)w->t->trials;
+    const double root = sqrt(fabs(f->head.scale)), trials = (double)w->t->trials;
     double half = 0, entry = 0, group = 0;
+    const double *q, *k;
 
     (void)cx;
-    if (task % PAIRS >= w->n[side]) return ATN_OK;
+    if (task % PAIRS >= w->n[side]) return ATN_OK; /* there is no such pair */
+    q = f->q + p->i * f->d;
+    k = f->k + p->j * f->d;
     for (atn_idx c = 0; c < f->d; c++) {
         half += root * root * (q[c] * q[c] + k[c] * k[c]) / 2;
         entry += root * root * q[c] * k[c];
@@ -392,6 +395,7 @@ static atn_status head(atn_ctx *cx, const atn_trial_head *t, atn_checks *out)
 
     ATN_TAKE(w.pair, 2 * PAIRS);
     ATN_TAKE(w.square, 2 * TRIES);
+    memset(w.pair, 0, 2 * PAIRS * sizeof *w.pair);
     choose(&w);
     for (int side = 0; side < 2; side++)
         qsort(w.pair + side * PAIRS, (size_t)w.n[side], sizeof *w.pair, by_square);
