@@ -63,11 +63,17 @@ double atn_landmarks_bytes(const atn_ctx *cx, const atn_head *h, atn_idx m)
 
 /* ---- entries of F1 and F3, by products ---- */
 
-static void widen(atn_cmat x, atn_idx first, atn_idx n, double *out)
+/* Rows [first, first + n) of x. */
+static atn_cmat some_rows(atn_cmat x, atn_idx first, atn_idx n)
 {
-    for (atn_idx i = 0; i < n; i++)
+    return (atn_cmat){atn_crow(x, first), n, x.cols, x.ld};
+}
+
+static void widen(atn_cmat x, double *out)
+{
+    for (atn_idx i = 0; i < x.rows; i++)
         for (atn_idx c = 0; c < x.cols; c++)
-            out[i * x.cols + c] = (double)atn_crow(x, first + i)[c];
+            out[i * x.cols + c] = (double)atn_crow(x, i)[c];
 }
 
 static double square(const double *x, atn_idx d)
@@ -78,19 +84,18 @@ static double square(const double *x, atn_idx d)
     return sum;
 }
 
-/* out [n, m] <- exponents of rows [first, first + n) of x and the landmarks y. */
+/* out [x.rows, m] <- exponents of rows x and the landmarks y. */
 static atn_status exponents(atn_ctx *cx, const atn_landmarks *l, double scale,
-                            atn_cmat x, const double *y, atn_idx first, atn_idx n,
-                            double *out)
+                            atn_cmat x, const double *y, double *out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_idx d = x.cols, m = l->m;
+    const atn_idx n = x.rows, d = x.cols, m = l->m;
     double *wide = NULL, *half = NULL;
     atn_status st = ATN_OK;
 
     ATN_TAKE(wide, n * d);
     ATN_TAKE(half, m);
-    widen(x, first, n, wide);
+    widen(x, wide);
     atn_gemm_wide(ATN_ABT, scale, (atn_cwide){wide, n, d, d}, (atn_cwide){y, m, d, d},
                   0, (atn_wide){out, n, m, m});
     if (!l->gaussian) goto done;
@@ -134,7 +139,7 @@ static atn_status sum_share(atn_ctx *cx, atn_idx at, void *state)
     double *max = s->max + at * m, *sum = s->sum + at * m, *z = NULL;
     atn_status st = ATN_OK;
 
-    ATN_TAKE(z, TILE * m);
+    ATN_TAKE(z, ATN_MIN((atn_idx)TILE, s->h->nk) * m);
     for (atn_idx v = 0; v < m; v++) {
         max[v] = -INFINITY;
         sum[v] = 0;
@@ -142,7 +147,7 @@ static atn_status sum_share(atn_ctx *cx, atn_idx at, void *state)
     for (atn_idx j = at * keys; j < end; j += TILE) {
         const atn_idx n = ATN_MIN((atn_idx)TILE, end - j);
 
-        ATN_TRY(exponents(cx, s->l, s->h->scale, s->h->k, s->l->a, j, n, z));
+        ATN_TRY(exponents(cx, s->l, s->h->scale, some_rows(s->h->k, j, n), s->l->a, z));
         for (atn_idx e = 0; e < n * m; e++) {
             const atn_idx v = e % m;
 
@@ -203,16 +208,16 @@ static atn_status gather_share(atn_ctx *cx, atn_idx at, void *state)
     double *part = p->part + at * m * dv, *z = NULL, *v = NULL;
     atn_status st = ATN_OK;
 
-    ATN_TAKE(z, TILE * m);
-    ATN_TAKE(v, TILE * dv);
+    ATN_TAKE(z, ATN_MIN((atn_idx)TILE, h->nk) * m);
+    ATN_TAKE(v, ATN_MIN((atn_idx)TILE, h->nk) * dv);
     memset(part, 0, (size_t)(m * dv) * sizeof *part);
     for (atn_idx j = at * keys; j < end; j += TILE) {
         const atn_idx n = ATN_MIN((atn_idx)TILE, end - j);
 
-        ATN_TRY(exponents(cx, p->l, h->scale, h->k, p->l->a, j, n, z));
+        ATN_TRY(exponents(cx, p->l, h->scale, some_rows(h->k, j, n), p->l->a, z));
         for (atn_idx e = 0; e < n * m; e++)
             z[e] = exp(p->l->gaussian ? z[e] : z[e] - p->l->log_sum[e % m]);
-        widen(h->v, j, n, v);
+        widen(some_rows(h->v, j, n), v);
         atn_gemm_wide(ATN_ATB, 1, (atn_cwide){z, n, m, m}, (atn_cwide){v, n, dv, dv}, 1,
                       (atn_wide){part, m, dv, dv});
     }
@@ -232,7 +237,7 @@ static atn_status give_tile(atn_ctx *cx, atn_idx at, void *state)
     double *z = NULL;
 
     ATN_TAKE(z, n * m);
-    ATN_TRY(exponents(cx, p->l, h->scale, h->q, p->l->b, first, n, z));
+    ATN_TRY(exponents(cx, p->l, h->scale, some_rows(h->q, first, n), p->l->b, z));
     for (atn_idx i = 0; i < n; i++) finish_left(p->l, z + i * m);
     atn_gemm_wide(ATN_AB, 1, (atn_cwide){z, n, m, m}, (atn_cwide){p->g, m, dv, dv}, 0,
                   (atn_wide){p->o + first * dv, n, dv, dv});
