@@ -1,7 +1,6 @@
 /* approx/landmarks.c -- attention through landmarks, see the header.
  *
- * Keys go in at most 64 shares, whose sums are added in order; how they are cut depends
- * on the number of keys alone.
+ * Keys go in shares (approx/shares.h), whose sums are added in order.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "approx/landmarks.h"
@@ -9,9 +8,10 @@
 #include <math.h>
 #include <string.h>
 
+#include "approx/shares.h"
 #include "core/rows.h"
 
-enum { SHARES = 64, TILE = 256 };
+enum { TILE = ATN_SHARE_TILE };
 
 void atn_landmarks_release(atn_ctx *cx, atn_landmarks *l)
 {
@@ -30,19 +30,6 @@ double atn_landmarks_executed(const atn_head *h, atn_idx m)
     return k * (double)(h->nq + h->nk) + k * k * dv / (d + dv);
 }
 
-/* Keys of a share: a multiple of TILE. */
-static atn_idx share_keys(atn_idx nk)
-{
-    const atn_idx tiles = (nk + TILE - 1) / TILE;
-
-    return (tiles + SHARES - 1) / SHARES * TILE;
-}
-
-static atn_idx shares_of(atn_idx nk)
-{
-    return nk > 0 ? (nk - 1) / share_keys(nk) + 1 : 0;
-}
-
 /* What a thread needs for a tile: rows of a head in double, and their entries. */
 static double tile_bytes(const atn_ctx *cx, const atn_head *h, atn_idx m)
 {
@@ -57,8 +44,8 @@ double atn_landmarks_bytes(const atn_ctx *cx, const atn_head *h, atn_idx m)
     const double k = (double)m, d = (double)h->q.cols;
 
     return (2 * k * d + 2 * k * k + k) * sizeof(double) +
-           2 * (double)shares_of(h->nk) * k * sizeof(double) + tile_bytes(cx, h, m) +
-           4096;
+           2 * (double)atn_shares_of(h->nk) * k * sizeof(double) +
+           tile_bytes(cx, h, m) + 4096;
 }
 
 /* ---- entries of F1 and F3, by products ---- */
@@ -134,7 +121,7 @@ static atn_status sum_share(atn_ctx *cx, atn_idx at, void *state)
 {
     const sums *s = state;
     const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_idx m = s->l->m, keys = share_keys(s->h->nk);
+    const atn_idx m = s->l->m, keys = atn_share_keys(s->h->nk);
     const atn_idx end = ATN_MIN((at + 1) * keys, s->h->nk);
     double *max = s->max + at * m, *sum = s->sum + at * m, *z = NULL;
     atn_status st = ATN_OK;
@@ -166,7 +153,7 @@ done:
 static atn_status make_log_sum(atn_ctx *cx, const atn_head *h, atn_landmarks *l)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_idx n = shares_of(h->nk), m = l->m;
+    const atn_idx n = atn_shares_of(h->nk), m = l->m;
     sums s = {h, l, NULL, NULL};
     atn_status st = ATN_OK;
 
@@ -203,7 +190,7 @@ static atn_status gather_share(atn_ctx *cx, atn_idx at, void *state)
     const pass *p = state;
     const atn_head *h = p->h;
     const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_idx m = p->l->m, dv = h->v.cols, keys = share_keys(h->nk);
+    const atn_idx m = p->l->m, dv = h->v.cols, keys = atn_share_keys(h->nk);
     const atn_idx end = ATN_MIN((at + 1) * keys, h->nk);
     double *part = p->part + at * m * dv, *z = NULL, *v = NULL;
     atn_status st = ATN_OK;
@@ -256,7 +243,7 @@ static atn_status join(atn_ctx *cx, const pass *p)
     atn_status st = ATN_OK;
 
     ATN_TAKE(half, r * dv);
-    for (atn_idx c = 1; c < shares_of(p->h->nk); c++)
+    for (atn_idx c = 1; c < atn_shares_of(p->h->nk); c++)
         for (atn_idx e = 0; e < m * dv; e++) sum[e] += p->part[c * m * dv + e];
     atn_gemm_wide(ATN_AB, 1, (atn_cwide){l->right, r, m, m},
                   (atn_cwide){sum, m, dv, dv}, 0,
@@ -274,7 +261,7 @@ static atn_status apply(atn_ctx *cx, const atn_head *h, const void *state, doubl
 {
     const atn_landmarks *l = state;
     const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_idx dv = h->v.cols, shares = shares_of(h->nk);
+    const atn_idx dv = h->v.cols, shares = atn_shares_of(h->nk);
     pass p = {h, l, NULL, NULL, o};
     atn_status st = ATN_OK;
 
@@ -295,7 +282,7 @@ static double apply_bytes(const atn_ctx *cx, const atn_head *h, const void *stat
     const atn_landmarks *l = state;
     const double m = (double)l->m;
 
-    return ((double)shares_of(h->nk) + 2) * m * (double)h->v.cols * sizeof(double) +
+    return ((double)atn_shares_of(h->nk) + 2) * m * (double)h->v.cols * sizeof(double) +
            tile_bytes(cx, h, l->m) + cx->threads * m * sizeof(double) + 4096;
 }
 
