@@ -24,6 +24,7 @@
 #include <string.h>
 
 #include "approx/features.h"
+#include "approx/plain_head.h"
 #include "approx/widen.h"
 
 typedef struct flow {
@@ -231,17 +232,9 @@ static bool is_local(const atn_head *h)
 static atn_status refuse(atn_ctx *cx, const atn_head *h)
 {
     const bool part = h->nq != h->nk || h->sight.offset != 0;
-    const char *what = h->has_sink            ? "a sink logit"
-                       : h->alibi_slope != 0  ? "position biases"
-                       : h->sight.softcap > 0 ? "a soft-cap"
-                                              : NULL;
     atn_status st = ATN_OK;
 
-    if (what)
-        ATN_FAIL(ATN_DATA,
-                 "flow: flows have no place for %s of layer %d, head %d (take heads "
-                 "without)",
-                 what, h->layer, h->head);
+    ATN_TRY(atn_bare_logits(cx, h, "flow", 0));
     if (h->sight.rows || (is_local(h) && part))
         ATN_FAIL(ATN_DATA,
                  "flow: sources sum over the queries of all tokens, and there are %lld "

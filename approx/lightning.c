@@ -25,6 +25,7 @@
 
 #include "approx/features.h"
 #include "approx/lightning.h"
+#include "approx/plain_head.h"
 #include "approx/widen.h"
 
 typedef struct lightning {
@@ -116,17 +117,9 @@ done:
 
 static atn_status refuse(atn_ctx *cx, const lightning *t, const atn_head *h)
 {
-    const char *what = h->has_sink            ? "a sink logit"
-                       : h->alibi_slope != 0  ? "position biases"
-                       : h->sight.softcap > 0 ? "a soft-cap"
-                                              : NULL;
     atn_status st = ATN_OK;
 
-    if (what)
-        ATN_FAIL(ATN_DATA,
-                 "lightning: products without a softmax have no place for %s of layer "
-                 "%d, head %d (take heads without)",
-                 what, h->layer, h->head);
+    ATN_TRY(atn_bare_logits(cx, h, "lightning", 0));
     if (t->norm == NORM_SRMS && !h->v.data)
         ATN_FAIL(ATN_DATA,
                  "lightning: norm=srms reads the values, and layer %d has none (give "

@@ -24,6 +24,7 @@
 #include <string.h>
 
 #include "approx/grouping.h"
+#include "approx/plain_head.h"
 #include "approx/token_gates.h"
 #include "core/rows.h"
 
@@ -289,22 +290,6 @@ done:
 
 /* ---- planning ---- */
 
-static atn_status refuse(atn_ctx *cx, const atn_head *h)
-{
-    const char *what = h->alibi_slope != 0    ? "position biases"
-                       : h->sight.softcap > 0 ? "a soft-cap"
-                                              : NULL;
-    atn_status st = ATN_OK;
-
-    if (what)
-        ATN_FAIL(ATN_DATA,
-                 "rat: states of several tokens have no place for %s of layer %d, head "
-                 "%d (take heads without)",
-                 what, h->layer, h->head);
-done:
-    return st;
-}
-
 /* Of every token and channel, of every token, or the parameter. */
 static atn_status read_gates(atn_ctx *cx, const atn_input *in, job *j)
 {
@@ -342,7 +327,7 @@ static atn_status plan(atn_ctx *cx, const atn_input *in, const void *params_,
     atn_status st = ATN_OK;
 
     ATN_ASSERT(n == 1);
-    ATN_TRY(refuse(cx, j.h));
+    ATN_TRY(atn_bare_logits(cx, j.h, "rat", ATN_PLACE_SINK));
     ATN_TRY(read_gates(cx, in, &j));
     ATN_TRY(list_states(cx, &j));
     ATN_TRY(make_states(cx, &j));

@@ -38,12 +38,12 @@ typedef struct scratch {
     double *h;
 } scratch;
 
-/* Monomials of tokens [from, from + n) of x [d, all]. */
-static void monomials(const job *j, scratch *s, const double *x, atn_idx all,
-                      atn_idx from, atn_idx n, double *u)
+/* Monomials of n tokens of x [d, all], which begins with the first of them. */
+static void monomials(scratch *s, const double *x, atn_idx d, atn_idx all, atn_idx n,
+                      double *u)
 {
-    for (atn_idx l = 0; l < j->t->d; l++)
-        memcpy(s->x + l * n, x + l * all + from, (size_t)n * sizeof *x);
+    for (atn_idx l = 0; l < d; l++)
+        memcpy(s->x + l * n, x + l * all, (size_t)n * sizeof *x);
     atn_monomials_of(&s->block, s->x, n, s->stack, u);
 }
 
@@ -63,7 +63,7 @@ static void sum_keys(const job *j, scratch *s)
             const atn_cwide u = {s->u, s->block.n, n, n};
             const atn_cwide v = {j->v[k] + from * j->width, n, j->width, j->width};
 
-            monomials(j, s, j->k[k], t->nk, from, n, s->u);
+            monomials(s, j->k[k] + from, t->d, t->nk, n, s->u);
             atn_gemm_wide(ATN_AB, 1, u, v, from > 0,
                           (atn_wide){s->s[k], s->block.n, j->width, j->width});
         }
@@ -81,7 +81,7 @@ static void read_queries(const job *j, scratch *s, double *sum, double *part)
     for (atn_idx from = 0; from < t->nq; from += TOKENS) {
         const atn_idx n = ATN_MIN((atn_idx)TOKENS, t->nq - from);
 
-        monomials(j, s, j->q, t->nq, from, n, s->u);
+        monomials(s, j->q + from, t->d, t->nq, n, s->u);
         weigh(s, n);
         atn_gemm_wide(ATN_ATB, 1, (atn_cwide){s->u, s->block.n, n, n},
                       (atn_cwide){s->h, s->block.n, j->width, j->width}, 1,
@@ -138,10 +138,10 @@ static void causal(const job *j, scratch *s, double *sum, double *part)
     for (atn_idx from = 0; from < t->nq; from += TOKENS) {
         const atn_idx n = ATN_MIN((atn_idx)TOKENS, t->nq - from);
 
-        monomials(j, s, j->q, t->nq, from, n, s->u);
+        monomials(s, j->q + from, t->d, t->nq, n, s->u);
         weigh(s, n);
         for (int k = 0; k < t->keys; k++)
-            monomials(j, s, j->k[k], t->nk, from, n,
+            monomials(s, j->k[k] + from, t->d, t->nk, n,
                       s->u + (k + 1) * (atn_idx)R * TOKENS);
         for (atn_idx i = from; i < from + n; i++) token(j, s, i, n, sum, part);
     }
