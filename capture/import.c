@@ -75,8 +75,7 @@ static atn_status read_npy(atn_ctx *cx, const char *path, bool steps, tensor *t)
     atn_status st = ATN_OK;
     atn_npy a = {0};
 
-    ATN_TRY(atn_npy_load(cx, path, &a));
-    if (!a.is_float) ATN_FAIL(ATN_DATA, "%s: holds integers; wanted floats", path);
+    ATN_TRY(atn_npy_load_floats(cx, path, &a));
     ATN_TRY(shape_tensor(cx, steps, a.rank, a.shape, t));
     t->data = a.f32;
     a.f32 = NULL;

@@ -19,7 +19,7 @@
 
 extern const atn_figure atn_figure_tensor_regime;
 
-enum { REACHES = 256, LINES = 6, CENTRED = 1 };
+enum { REACHES = 256, LINES = 6, CENTRED = 1, TENSOR = 2 };
 static const char *const cases[] = {"matrix", "centred", "tensor"};
 
 typedef struct regime_params {
@@ -300,11 +300,10 @@ static atn_status draw(atn_ctx *cx, atn_canvas *c, const atn_table *t, const voi
     atn_canvas_grey(c, 0);
     atn_canvas_frame(c, a.x, a.y, a.w, a.h);
     fast = draw_heads(c, &p, &a, &heads);
-    snprintf(
-        text, sizeof text,
-        "filled: features cost less than all pairs at this length, %d of %d heads; "
-        "lines: R features, relative error 1e-%d",
-        fast, heads, p.eps);
+    snprintf(text, sizeof text,
+             "filled: features cost less than all %s at this length, %d of %d heads; "
+             "lines: R features, relative error 1e-%d",
+             p.which == TENSOR ? "triples" : "pairs", fast, heads, p.eps);
     atn_canvas_grey(c, 0.35);
     atn_canvas_text(c, a.x, c->height - c->font * 0.8, ATN_LEFT, 0.8, 0, a.w, text);
 done:
