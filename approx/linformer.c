@@ -25,7 +25,7 @@ typedef struct linformer {
 } linformer;
 
 static const atn_param params[] = {
-    ATN_PARAM_I64(linformer, rank, 256, 1, 1 << 20, "mixtures of the keys"),
+    ATN_PARAM_I64(linformer, rank, 256, 1, 1 << 16, "mixtures of the keys"),
     ATN_PARAM_BOOL(linformer, share, 0, "mix values as keys are mixed: F = E"),
     ATN_PARAM_END,
 };

@@ -41,12 +41,12 @@ enum { TASK_ROWS = 64 };
 static const double CANCELS = 1e4;
 
 static const atn_param params[] = {
-    ATN_PARAM_I64(scatterbrain, numbers, 128, 4, 1 << 24,
+    ATN_PARAM_I64(scatterbrain, numbers, 128, 4, 1 << 18,
                   "numbers stored for a row: half of them window, a quarter features, "
                   "which count twice"),
     ATN_PARAM_I64(scatterbrain, window, -1, -1, 1 << 24,
                   "keys of the support of a row; -1 = half of numbers"),
-    ATN_PARAM_I64(scatterbrain, features, 0, 0, 1 << 20,
+    ATN_PARAM_I64(scatterbrain, features, 0, 0, 1 << 16,
                   "features; 0 = what numbers leaves"),
     ATN_PARAM_CHOICE(scatterbrain, support, LOCAL, "local|lsh",
                      "near keys, or those that hash to the same cluster"),
