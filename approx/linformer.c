@@ -227,7 +227,7 @@ static atn_idx rank(const void *params_, const atn_head *h)
 const atn_method atn_method_linformer = {
     .id = "linformer",
     .title = "Linformer",
-    .family = "low rank",
+    .family = "low_rank",
     .source = "Wang et al., Linformer, arXiv 2006.04768; lucidrains/linformer",
     .text = "random mixtures of the keys, in place of each of them",
     .reads = ATN_READS_QK | ATN_READS_DRAWS,
