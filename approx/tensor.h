@@ -11,8 +11,9 @@
  * Oracle  K^2 = V^2 = 1: matrix attention of scale s; nk = 1: prod V^t; tensors in
  *         another order: the same; features: the polynomial applied to every z.
  * Source  Alman and Song, arXiv 2310.04064; cards/kernel-theory.md, card 4.
- * Cost    exact 2 n^k (d + dv) flop (causal: 1/k of it), a tile of logits a thread;
- *         features 2 k n R dv, memory 8 n (dv + 1) doubles, whatever R.
+ * Cost    exact 2 nq nk^(k-1) (d + dv) flop (causal: 1/k of it), a tile of logits a
+ *         thread; features 2 (nq + (k - 1) nk) R dv, memory 8 nq (dv + 1) doubles,
+ *         whatever R.
  * Limits  an odd degree can have a denominator of any sign.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
@@ -27,6 +28,11 @@ typedef struct atn_reals {
     const float *narrow;
     const double *wide;
 } atn_reals;
+
+static inline double atn_real_at(atn_reals x, atn_idx i)
+{
+    return x.wide ? x.wide[i] : (double)x.narrow[i];
+}
 
 typedef struct atn_tensor {
     int keys; /* key tensors, order - 1 */

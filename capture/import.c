@@ -305,6 +305,7 @@ static atn_status check_p(atn_ctx *cx, importing *m)
                                 .kv_heads = v->data ? v->heads : p->heads,
                                 .nq = p->rows,
                                 .nk = p->cols,
+                                .d = m->args->d,
                                 .dv = v->data ? v->cols : 0,
                                 .causal = causal,
                                 .causal_detected = causal && !m->args->causal};
@@ -568,9 +569,12 @@ atn_status atn_import_check(atn_ctx *cx, const atn_import_args *a)
                             "--attn FILE");
     if (!a->out_dir || !*a->out_dir)
         ATN_FAIL(ATN_USAGE, "import: give -o RUN, the directory to make");
-    if (!isfinite(a->scale) || a->scale < 0 || a->window < 0 || a->prompt < 0)
+    if (a->d != 0 && !a->p)
+        ATN_FAIL(ATN_USAGE, "import: --d is for --attn: --q and --k have their length");
+    if (!isfinite(a->scale) || a->scale < 0 || a->d < 0 || a->window < 0 ||
+        a->prompt < 0)
         ATN_FAIL(ATN_USAGE,
-                 "import: --scale, --window and --prompt must not be negative");
+                 "import: --scale, --window, --d and --prompt must not be negative");
     for (size_t i = 0; i < ATN_LEN(all); i++)
         if (all[i] && (atn_ends_with(all[i], ".npz") || strstr(all[i], ".npz:")))
             ATN_FAIL(

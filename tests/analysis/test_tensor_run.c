@@ -129,23 +129,31 @@ static void break_even(atn_ctx *cx)
 
 static void limits(atn_ctx *cx)
 {
+    atn_tensor_beside beside = {0};
     atn_tensor t = make(1);
     atn_tensor_opts opts;
 
     atn_tensor_defaults(&opts);
-    CHECK_OK(atn_tensor_check(cx, &t, &opts));
+    CHECK_OK(atn_tensor_check(cx, &t, &opts, &beside));
     opts.degree = 30;
     opts.features_most = 5455; /* C(33, 30) = 5456 */
-    CHECK_FAILS(atn_tensor_check(cx, &t, &opts), ATN_USAGE, "= 5456 features");
+    CHECK_FAILS(atn_tensor_check(cx, &t, &opts, &beside), ATN_USAGE, "= 5456 features");
     opts.features_most = 5456;
-    CHECK_OK(atn_tensor_check(cx, &t, &opts));
+    CHECK_OK(atn_tensor_check(cx, &t, &opts, &beside));
     t.d = 70000;
     opts.degree = 1;
     opts.features_most = 1e9;
-    CHECK_FAILS(atn_tensor_check(cx, &t, &opts), ATN_USAGE, "70000 is above 65535");
+    CHECK_FAILS(atn_tensor_check(cx, &t, &opts, &beside), ATN_USAGE,
+                "70000 is above 65535");
     t.d = D;
     cx->mem_limit = 1 << 12;
-    CHECK_FAILS(atn_tensor_check(cx, &t, &opts), ATN_MEMORY, "tensor attention");
+    CHECK_FAILS(atn_tensor_check(cx, &t, &opts, &beside), ATN_MEMORY,
+                "tensor attention");
+    cx->mem_limit = 1 << 28;
+    CHECK_OK(atn_tensor_check(cx, &t, &opts, &beside));
+    beside.bytes = 1 << 28;
+    CHECK_FAILS(atn_tensor_check(cx, &t, &opts, &beside), ATN_MEMORY,
+                "tensor attention");
     cx->mem_limit = 0;
 }
 
@@ -174,5 +182,18 @@ static void memory(atn_ctx *cx)
     }
 }
 
+/* More queries than keys: features are of both. */
+static void costs(atn_ctx *cx)
+{
+    (void)cx;
+    for (int keys = 1; keys < 4; keys++) {
+        const atn_tensor t = {.keys = keys, .nq = 90, .nk = 30, .d = 3, .dv = 5};
+        const double reads = 2 * 90.0 * 5, writes = 2 * keys * 30.0 * 5;
+
+        CHECK_NEAR(atn_tensor_features_flops(&t, 7),
+                   7 * (reads + writes + keys * 5.0 + 4 * 90), 1e-6);
+    }
+}
+
 CHECK_MAIN({"errors", errors}, {"break-even", break_even}, {"limits", limits},
-           {"memory", memory})
+           {"memory", memory}, {"costs", costs})
