@@ -26,7 +26,7 @@ typedef struct linformer {
 } linformer;
 
 static const atn_param params[] = {
-    ATN_PARAM_I64(linformer, rank, 256, 1, 1 << 20, "mixtures of the keys"),
+    ATN_PARAM_I64(linformer, rank, 256, 1, 1 << 16, "mixtures of the keys"),
     ATN_PARAM_BOOL(linformer, share, 0, "mix values as keys are mixed: F = E"),
     ATN_PARAM_END,
 };
@@ -227,7 +227,7 @@ static atn_idx rank(const void *params_, const atn_head *h)
 const atn_method atn_method_linformer = {
     .id = "linformer",
     .title = "Linformer",
-    .family = "low rank",
+    .family = "low_rank",
     .source = "Wang et al., Linformer, arXiv 2006.04768; lucidrains/linformer",
     .text = "random mixtures of the keys, in place of each of them",
     .reads = ATN_READS_QK | ATN_READS_DRAWS,

@@ -29,7 +29,7 @@ typedef struct performer {
 enum { CHI, ROOT };
 
 static const atn_param params[] = {
-    ATN_PARAM_I64(performer, features, 256, 1, 1 << 20, "features"),
+    ATN_PARAM_I64(performer, features, 256, 1, 1 << 16, "features"),
     ATN_PARAM_CHOICE(performer, kind, ATN_MAP_POSITIVE, "positive|hyperbolic|trig",
                      "e^u, pairs of e^u and e^-u, pairs of cos u and sin u"),
     ATN_PARAM_BOOL(performer, orthogonal, 1, "projections orthogonal in blocks of d"),

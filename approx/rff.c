@@ -20,7 +20,7 @@ typedef struct rff {
 } rff;
 
 static const atn_param params[] = {
-    ATN_PARAM_I64(rff, features, 256, 2, 1 << 20, "features, two a draw"),
+    ATN_PARAM_I64(rff, features, 256, 2, 1 << 16, "features, two a draw"),
     ATN_PARAM_BOOL(rff, orthogonal, 0, "projections orthogonal in blocks of d"),
     ATN_PARAM_BOOL(rff, normalise, 0,
                    "rows are divided by their sums; no: the kernel as it is"),

@@ -41,12 +41,12 @@ enum { TASK_ROWS = 64 };
 static const double CANCELS = 1e4;
 
 static const atn_param params[] = {
-    ATN_PARAM_I64(scatterbrain, numbers, 128, 4, 1 << 24,
+    ATN_PARAM_I64(scatterbrain, numbers, 128, 4, 1 << 18,
                   "numbers stored for a row: half of them window, a quarter features, "
                   "which count twice"),
     ATN_PARAM_I64(scatterbrain, window, -1, -1, 1 << 24,
                   "keys of the support of a row; -1 = half of numbers"),
-    ATN_PARAM_I64(scatterbrain, features, 0, 0, 1 << 20,
+    ATN_PARAM_I64(scatterbrain, features, 0, 0, 1 << 16,
                   "features; 0 = what numbers leaves"),
     ATN_PARAM_CHOICE(scatterbrain, support, LOCAL, "local|lsh",
                      "near keys, or those that hash to the same cluster"),
@@ -550,6 +550,17 @@ static unsigned looks(const void *params_, const atn_input *in)
                                                  : 0;
 }
 
+/* Where the support of a row is all keys: it is half of the numbers, and half of a
+ * window lies on each side. */
+static double most(const void *params_, const atn_head *h)
+{
+    const scatterbrain *t = params_;
+    const double n = (double)ATN_MAX(h->nq, h->nk);
+
+    if (t->window >= 0) return INFINITY;
+    return t->support == LSH ? 2 * (double)t->rounds * (n + 1) : 4 * n;
+}
+
 static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
 {
     const scatterbrain *t = params_;
@@ -576,6 +587,7 @@ const atn_method atn_method_scatterbrain = {
     .params_size = sizeof(scatterbrain),
     .budget = "numbers",
     .spends = spends,
+    .most = most,
     .exact = "support=lsh,rounds=1,window=#",
     .looks = looks,
     .plan = plan,

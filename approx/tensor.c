@@ -379,15 +379,35 @@ double atn_tensor_exact_bytes(const atn_ctx *cx, const atn_tensor *t)
            8.0 * (double)(t->nq + 2 * (t->d + t->dv));
 }
 
+/* 1^k + .. + m^k */
+static double powers(double m, int k)
+{
+    const double s = m * (m + 1), odd = 2 * m + 1;
+
+    switch (k) {
+    case 1:
+        return s / 2;
+    case 2:
+        return s * odd / 6;
+    case 3:
+        return s * s / 4;
+    case 4:
+        return s * odd * (3 * s - 1) / 30;
+    default:
+        return s * s * (2 * s - 1) / 12;
+    }
+}
+
 double atn_tensor_exact_flops(const atn_tensor *t)
 {
-    double tuples = 0;
+    const double nk = (double)t->nk, first = fmax(0, (double)t->offset);
+    const double last = (double)t->offset + (double)t->nq;
+    double tuples = (double)t->nq * pow(nk, t->keys);
 
-    if (t->causal)
-        for (atn_idx i = 0; i < t->nq; i++)
-            tuples += pow((double)seen_by(t, i), t->keys);
-    else
-        tuples = (double)t->nq * pow((double)t->nk, t->keys);
+    if (t->causal) /* query i sees offset + i + 1 keys, at most all */
+        tuples = powers(fmin(fmax(last, 0), nk), t->keys) -
+                 powers(fmin(first, nk), t->keys) +
+                 fmax(0, last - fmax(nk, first)) * pow(nk, t->keys);
     return 2 * tuples * (double)(t->d + t->dv);
 }
 

@@ -70,6 +70,6 @@ atn_status atn_tensor_features(atn_ctx *cx, const atn_tensor *t, int degree, dou
                                int64_t *vanished) ATN_WARN_UNUSED;
 double atn_tensor_features_bytes(const atn_ctx *cx, const atn_tensor *t);
 double atn_tensor_features_flops(const atn_tensor *t, double features);
-/* The keys from which on features cost less than the exact way, with as many queries
- * for a key as there are here. */
+/* The number of keys from which on features_flops are below exact_flops, where queries
+ * (and the offset) grow with the keys; above 2^50 what the highest order in n says. */
 double atn_tensor_break_even(const atn_tensor *t, double features);

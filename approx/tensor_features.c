@@ -303,12 +303,34 @@ double atn_tensor_features_flops(const atn_tensor *t, double features)
     return features * ((2 * tokens + t->keys) * (double)t->dv + 4 * nq);
 }
 
+/* Do features cost less, with n keys and as many queries a key as t has? */
+static bool pays(const atn_tensor *t, double features, double n)
+{
+    const double scaled = n / (double)ATN_MAX(t->nk, 1);
+    atn_tensor at = *t;
+
+    at.nk = (atn_idx)n;
+    at.nq = (atn_idx)fmin(fmax(1, round(scaled * (double)t->nq)), 0x1p60);
+    at.offset = (atn_idx)fmin(fmax(-0x1p60, round(scaled * (double)t->offset)), 0x1p60);
+    return atn_tensor_features_flops(&at, features) < atn_tensor_exact_flops(&at);
+}
+
 double atn_tensor_break_even(const atn_tensor *t, double features)
 {
-    const double tokens = 1 + t->keys * (double)t->nk / (double)t->nq; /* a query */
-    const double tuples = t->causal ? t->keys + 1.0 : 1; /* of all, one that is seen */
-    const double ratio =
-        tuples * tokens * features * (double)t->dv / ((double)t->d + (double)t->dv);
+    const double least = t->causal ? t->keys + 1 : 1, k1 = t->keys + 1;
+    const double dv = (double)t->dv, width = (double)t->d + dv;
+    double lo = 0, hi = 1;
 
-    return pow(ratio, 1.0 / t->keys);
+    while (hi < 0x1p50 && !pays(t, features, hi)) lo = hi, hi *= 2;
+    if (hi >= 0x1p50) /* what is of the highest order in n */
+        return pow(least * features * (k1 * dv + 2) / width, 1.0 / t->keys);
+    while (hi - lo > 1) {
+        const double mid = floor((lo + hi) / 2);
+
+        if (pays(t, features, mid))
+            hi = mid;
+        else
+            lo = mid;
+    }
+    return hi;
 }

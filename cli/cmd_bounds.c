@@ -36,13 +36,22 @@ static void print_count(atn_cli *cli, const atn_bounds *b)
             (long long)atn_bounds_count(b, ATN_REPORTED), out == stdout ? "\n" : "");
 }
 
-static void say_left_out(atn_ctx *cx, const atn_bounds *b)
+/* One by one to those who ask with -v; their number to all who read. */
+static void say_left_out(atn_cli *cli, const atn_bounds *b)
 {
+    atn_ctx *cx = cli->cx;
+    int none = 0;
+
     for (int m = 0; m < b->parts; m++)
         if (b->part[m].left_out)
             atn_log(cx, ATN_LOG_INFO, "%s %s is left out%s: %s", b->part[m].of->label,
                     b->part[m].of->id, b->part[m].heads > 0 ? " on some heads" : "",
                     b->part[m].left_out);
+    for (int m = 0; m < b->parts; m++) none += b->part[m].left_out && !b->part[m].heads;
+    if (none > 0 && atn_cli_format(cli) == ATN_TABLE_TEXT &&
+        cx->log_level >= ATN_LOG_WARN)
+        fprintf(stderr, "%d experiments are left out on all heads%s\n", none,
+                cx->log_level >= ATN_LOG_INFO ? "" : " (-v says which, and why)");
 }
 
 /* People read the bounds; programs, and those who ask for a file, the checks. */
@@ -105,9 +114,9 @@ static atn_status run(atn_cli *cli)
     ATN_TRY(atn_cli_check_output(cli, atn_opt_text(cli, "output", NULL)));
     ATN_TRY(atn_subject_open(cli, cli->args[0], &s));
     ATN_TRY(atn_bounds_run(cx, s.capture, &s.selection, &o, &b));
-    say_left_out(cx, &b);
     print_count(cli, &b);
     ATN_TRY(emit(cli, &s, &b));
+    say_left_out(cli, &b);
     ATN_TRY(conclude(cli, &s, &b));
 done:
     atn_bounds_release(cx, &b);
@@ -148,7 +157,7 @@ const atn_command atn_command_bounds = {
         "first line counts the checks that hold; then one line a bound. --format csv "
         "or jsonl print every check: predicted, measured, slack (positive holds), "
         "verdict. Inequalities must hold to 1e-9; statements about means over random "
-        "draws are tested at 99.9 %, shared out over all checks of the bound. What a "
+        "draws are tested at 99.9 %, shared out over all of them. What a "
         "source says with constants that nobody has checked here is reported and never "
         "violated. Exit code 1 when a verified bound is violated.\n"
         "attnscope list bounds names them, attnscope help bound NAME explains one; "

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "analysis/describe.h"
 #include "analysis/tensor_run.h"
@@ -55,6 +56,21 @@ static atn_status check_free(const job *j, const char *path)
                     "%s exists already (give --force to replace it)", path);
 }
 
+/* Would writing to path replace what is read? */
+static atn_status check_no_input(const job *j, const char *path)
+{
+    struct stat out, in;
+
+    if (!path || stat(path, &out) != 0) return ATN_OK;
+    for (int i = 0; i < FILES; i++)
+        if (j->in[i].path && stat(j->in[i].path, &in) == 0 && in.st_dev == out.st_dev &&
+            in.st_ino == out.st_ino)
+            return atn_fail(j->cli->cx, ATN_USAGE, __FILE__, __LINE__,
+                            "tensor: %s is the file of --%s too (write to another one)",
+                            path, names[i]);
+    return ATN_OK;
+}
+
 static atn_status find_files(job *j)
 {
     atn_ctx *cx = j->cli->cx;
@@ -87,6 +103,7 @@ static atn_status find_files(job *j)
                      "tensor: %s does not end in .npy, the only form that "
                      "arrays are written in",
                      path);
+        ATN_TRY(check_no_input(j, path));
         ATN_TRY(check_free(j, path));
     }
     if (j->out && j->marginals && strcmp(j->out, j->marginals) == 0)
@@ -104,9 +121,6 @@ static atn_status load(job *j, input *in)
     atn_status st = ATN_OK;
 
     ATN_TRY(atn_npy_load_wide(cx, in->path, a));
-    if (!a->is_float)
-        ATN_FAIL(ATN_DATA, "%s: holds integers; wanted floats (numpy: x.astype('<f4'))",
-                 in->path);
     if (a->rank < 2)
         ATN_FAIL(ATN_DATA,
                  "%s: has %d axes; wanted [n, d], or [.., n, d] for many at once",
