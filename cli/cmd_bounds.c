@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "analysis/bounds.h"
+#include "analysis/experiments/experiment.h"
 #include "cli/output.h"
 
 static const atn_option options[] = {
@@ -36,13 +37,21 @@ static void print_count(atn_cli *cli, const atn_bounds *b)
             (long long)atn_bounds_count(b, ATN_REPORTED), out == stdout ? "\n" : "");
 }
 
-static void say_left_out(atn_ctx *cx, const atn_bounds *b)
+/* Of experiments that were asked for, why they did not run; of all, how many. */
+static void say_left_out(atn_ctx *cx, const atn_bounds *b, bool named)
 {
+    int n = 0;
+
+    for (int m = 0; m < b->parts; m++) n += b->part[m].left_out != NULL;
+    if (n > 0 && !named)
+        atn_log(cx, ATN_LOG_WARN,
+                "%d of %d experiments are left out, on some heads or all (-v says why)",
+                n, b->parts);
     for (int m = 0; m < b->parts; m++)
         if (b->part[m].left_out)
-            atn_log(cx, ATN_LOG_INFO, "%s %s is left out%s: %s", b->part[m].of->label,
-                    b->part[m].of->id, b->part[m].heads > 0 ? " on some heads" : "",
-                    b->part[m].left_out);
+            atn_log(cx, named ? ATN_LOG_INFO : ATN_LOG_DEBUG, "%s %s is left out%s: %s",
+                    b->part[m].of->label, b->part[m].of->id,
+                    b->part[m].heads > 0 ? " on some heads" : "", b->part[m].left_out);
 }
 
 /* People read the bounds; programs, and those who ask for a file, the checks. */
@@ -105,7 +114,7 @@ static atn_status run(atn_cli *cli)
     ATN_TRY(atn_cli_check_output(cli, atn_opt_text(cli, "output", NULL)));
     ATN_TRY(atn_subject_open(cli, cli->args[0], &s));
     ATN_TRY(atn_bounds_run(cx, s.capture, &s.selection, &o, &b));
-    say_left_out(cx, &b);
+    say_left_out(cx, &b, o.names != NULL);
     print_count(cli, &b);
     ATN_TRY(emit(cli, &s, &b));
     ATN_TRY(conclude(cli, &s, &b));
@@ -115,16 +124,29 @@ done:
     return st;
 }
 
+/* Has no bound before `from` its label? */
+static bool is_new(int from)
+{
+    for (int k = 0; k < from; k++)
+        if (strcmp(atn_bound_table[k]->label, atn_bound_table[from]->label) == 0)
+            return false;
+    return true;
+}
+
+/* Ids of bounds, their labels, then those of experiments. */
 static const char *word(const char *option, int i)
 {
-    const atn_bound *const *b = atn_bound_table;
-
     if (!option || strcmp(option, "bound") != 0) return NULL;
-    while (*b && i > 0) {
-        b++;
-        i--;
-    }
-    return *b ? (*b)->id : NULL;
+    for (int k = 0; atn_bound_table[k]; k++)
+        if (i-- == 0) return atn_bound_table[k]->id;
+    for (int k = 0; atn_bound_table[k]; k++)
+        if (is_new(k) && i-- == 0) return atn_bound_table[k]->label;
+    for (int k = 0; atn_experiments[k]; k++)
+        if (i-- == 0) return atn_experiments[k]->label;
+    for (int k = 0; atn_experiments[k]; k++)
+        if (!atn_bound_find(atn_experiments[k]->id) && i-- == 0)
+            return atn_experiments[k]->id;
+    return NULL;
 }
 
 static const char *const examples[] = {"bounds RUN",
