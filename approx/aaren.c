@@ -127,8 +127,8 @@ static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
 {
     const atn_head *h = &in->head[0];
 
-    (void)cx, (void)params_;
-    return 8 * ((double)h->nq + 2 * (double)h->nk) + ATN_METHOD_LITTLE;
+    (void)params_;
+    return atn_features_bytes(cx, h, 1) + ATN_METHOD_LITTLE;
 }
 
 const atn_method atn_method_aaren = {

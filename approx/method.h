@@ -89,8 +89,9 @@ typedef struct atn_method {
     const char *family; /* oracle, block, tree, hash, cluster, eviction, .. */
     const char *source; /* paper, arXiv id, code */
     const char *text;   /* what a row attends to, one line */
-    unsigned reads;     /* ATN_READS_* */
-    unsigned sides;     /* ATN_CAUSAL, ATN_BIDIRECTIONAL */
+    unsigned reads;     /* ATN_READS_*, at most */
+    unsigned (*reads_of)(const void *params); /* as it is set; NULL = the same */
+    unsigned sides;                           /* ATN_CAUSAL, ATN_BIDIRECTIONAL */
     /* Does it choose by the attention that it approximates, or by rows that come later,
      * so that it says what could be had and is no choice? NULL = no. */
     bool (*oracle)(const void *params);

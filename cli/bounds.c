@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "analysis/experiments/experiment.h"
+#include "analysis/bounds.h"
 #include "approx/method.h"
 
 static const char quoted[] = "as quoted, constants not verified";
@@ -163,26 +163,6 @@ static const atn_experiment *experiment_of(const char *name)
     return NULL;
 }
 
-static atn_status unknown(atn_ctx *cx, const char *name)
-{
-    const atn_arena_mark mark = atn_arena_save(cx);
-    const char **ids = NULL;
-    atn_status st = ATN_OK;
-    int n = 0, near;
-
-    while (atn_bound_table[n]) n++;
-    ATN_TAKE(ids, n + 1);
-    for (int i = 0; i < n; i++) ids[i] = atn_bound_table[i]->id;
-    near = atn_nearest(name, ids, n);
-    ATN_FAIL(ATN_USAGE,
-             "there is no bound or experiment '%.60s'%s%s (attnscope list bounds and "
-             "list experiments name them)",
-             name, near >= 0 ? "; did you mean " : "", near >= 0 ? ids[near] : "");
-done:
-    atn_arena_rewind(cx, mark);
-    return st;
-}
-
 atn_status atn_bound_help(atn_ctx *cx, const char *name)
 {
     const atn_experiment *e = experiment_of(name);
@@ -197,5 +177,5 @@ atn_status atn_bound_help(atn_ctx *cx, const char *name)
             if (n++ > 0) printf("\n");
             print_bound(*b);
         }
-    return n > 0 ? ATN_OK : unknown(cx, name);
+    return n > 0 ? ATN_OK : atn_bound_unknown(cx, name);
 }

@@ -37,21 +37,22 @@ static void print_count(atn_cli *cli, const atn_bounds *b)
             (long long)atn_bounds_count(b, ATN_REPORTED), out == stdout ? "\n" : "");
 }
 
-/* Of experiments that were asked for, why they did not run; of all, how many. */
+/* Why experiments did not run: of those that were asked for, or with -v; else how many. */
 static void say_left_out(atn_ctx *cx, const atn_bounds *b, bool named)
 {
-    int n = 0;
+    int none = 0;
 
-    for (int m = 0; m < b->parts; m++) n += b->part[m].left_out != NULL;
-    if (n > 0 && !named)
+    for (int m = 0; m < b->parts; m++) {
+        if (!b->part[m].left_out) continue;
+        none += !b->part[m].heads;
+        atn_log(cx, named ? ATN_LOG_INFO : ATN_LOG_DEBUG, "%s %s is left out%s: %s",
+                b->part[m].of->label, b->part[m].of->id,
+                b->part[m].heads > 0 ? " on some heads" : "", b->part[m].left_out);
+    }
+    if (none > 0 && !named && cx->log_level < ATN_LOG_DEBUG)
         atn_log(cx, ATN_LOG_WARN,
-                "%d of %d experiments are left out, on some heads or all (-v says why)",
-                n, b->parts);
-    for (int m = 0; m < b->parts; m++)
-        if (b->part[m].left_out)
-            atn_log(cx, named ? ATN_LOG_INFO : ATN_LOG_DEBUG, "%s %s is left out%s: %s",
-                    b->part[m].of->label, b->part[m].of->id,
-                    b->part[m].heads > 0 ? " on some heads" : "", b->part[m].left_out);
+                "%d experiments are left out on all heads (-v says which, and why)",
+                none);
 }
 
 /* People read the bounds; programs, and those who ask for a file, the checks. */
@@ -114,9 +115,9 @@ static atn_status run(atn_cli *cli)
     ATN_TRY(atn_cli_check_output(cli, atn_opt_text(cli, "output", NULL)));
     ATN_TRY(atn_subject_open(cli, cli->args[0], &s));
     ATN_TRY(atn_bounds_run(cx, s.capture, &s.selection, &o, &b));
-    say_left_out(cx, &b, o.names != NULL);
     print_count(cli, &b);
     ATN_TRY(emit(cli, &s, &b));
+    say_left_out(cx, &b, o.names != NULL);
     ATN_TRY(conclude(cli, &s, &b));
 done:
     atn_bounds_release(cx, &b);
@@ -170,7 +171,7 @@ const atn_command atn_command_bounds = {
         "first line counts the checks that hold; then one line a bound. --format csv "
         "or jsonl print every check: predicted, measured, slack (positive holds), "
         "verdict. Inequalities must hold to 1e-9; statements about means over random "
-        "draws are tested at 99.9 %, shared out over all checks of the bound. What a "
+        "draws are tested at 99.9 %, shared out over all of them. What a "
         "source says with constants that nobody has checked here is reported and never "
         "violated. Exit code 1 when a verified bound is violated.\n"
         "attnscope list bounds names them, attnscope help bound NAME explains one; "

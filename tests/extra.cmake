@@ -65,8 +65,13 @@ set_property(TEST ${ATN_ALL_TESTS} APPEND PROPERTY ENVIRONMENT
   "LSAN_OPTIONS=suppressions=${CMAKE_CURRENT_SOURCE_DIR}/lsan.supp:print_suppressions=0")
 
 # what is asked of every method takes a while: in parts, side by side
-set_tests_properties(approx/contract PROPERTIES ENVIRONMENT "ATN_TEST_PART=0/4" TIMEOUT 600)
+set_property(TEST approx/contract APPEND PROPERTY ENVIRONMENT "ATN_TEST_PART=0/4")
+set_tests_properties(approx/contract PROPERTIES TIMEOUT 600)
 foreach(part RANGE 1 3)
   add_test(NAME approx/contract_${part} COMMAND test_approx_contract)
   set_tests_properties(approx/contract_${part} PROPERTIES ENVIRONMENT "ATN_TEST_PART=${part}/4" TIMEOUT 600)
 endforeach()
+
+# threads that wait for others sleep: beside other tests they would spin for most of the time
+get_property(ATN_ALL_TESTS DIRECTORY PROPERTY TESTS)
+set_property(TEST ${ATN_ALL_TESTS} APPEND PROPERTY ENVIRONMENT "OMP_WAIT_POLICY=passive")

@@ -226,6 +226,29 @@ const atn_bound atn_bound_hyper_kappa = {
     .predict = ln_kappa,
 };
 
+static double half_of(const atn_quantities *q)
+{
+    return q->x[0] / 2;
+}
+
+static const atn_quantity denominators_of[] = {
+    {"error", "eps: every |D~ / D - 1| <= eps / 3", false, 0, 1},
+    {0},
+};
+
+const atn_bound atn_bound_hyper_denominators = {
+    .id = "hyper_denominators",
+    .label = "HA-2",
+    .title = "weights whose rows are divided by estimated sums",
+    .statement = "|(D~^-1 - D^-1) A|_op <= (eps / 2) |P|_op",
+    .assumption = "every |D~ / D - 1| <= eps / 3, eps <= 1",
+    .source = "derived, cards/kernel-theory.md card 2",
+    .verified = true,
+    .relation = ATN_AT_MOST,
+    .quantities = denominators_of,
+    .predict = half_of,
+};
+
 /* ---- what HyperAttention states ---- */
 
 static double theory_samples(const atn_quantities *q)

@@ -134,13 +134,14 @@ static void explain(atn_check *c)
 
 void atn_checks_judge(atn_checks *c)
 {
+    int64_t hypotheses = 0; /* that share the level */
+
+    for (atn_idx k = 0; k < c->n; k++)
+        hypotheses += is_random(&c->check[k]) && is_judged(&c->check[k]);
     for (atn_idx i = 0; i < c->n; i++) {
         atn_check *one = &c->check[i];
 
-        one->hypotheses = 0;
-        for (atn_idx k = 0; is_random(one) && is_judged(one) && k < c->n; k++)
-            one->hypotheses += c->check[k].bound == one->bound &&
-                               is_random(&c->check[k]) && is_judged(&c->check[k]);
+        one->hypotheses = is_random(one) && is_judged(one) ? hypotheses : 0;
         one->critical =
             is_random(one) ? atn_normal_critical(LEVEL, (double)one->hypotheses) : NAN;
         one->slack = one->not_here ? NAN : slack_of(one);

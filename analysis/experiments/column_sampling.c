@@ -29,6 +29,9 @@
 enum { TAIL_DRAWS = 200, ROW_DRAWS = 2000, ROWS_MOST = 64, CHUNK = 16 };
 static const double TAIL = .05, SKEW_MOST = .1, ROW_VARIANCE = .02, ROW_TAILS = 2;
 static const double LO = .7, HI = 1.3;
+/* Columns of less, and chances of less, are none: nobody draws them, and squares of
+ * theirs are below any double. */
+static const double COLUMN_LEAST = 1e-140, CHANCE_LEAST = 1e-150;
 
 typedef enum rule { BY_VALUES, BEST, UNIFORM, BY_ROWS, RULES } rule;
 static const char *const rule_names[RULES] = {"values", "best", "uniform", "rows"};
@@ -71,6 +74,7 @@ static void columns_square(sampling *s, const double *columns, const double *val
 {
     for (atn_idx j = 0; j < s->n; j++) {
         s->a[j] = sqrt(fmax(columns[j * s->n + j], 0));
+        if (s->a[j] < COLUMN_LEAST) s->a[j] = 0;
         s->b[j] = sqrt(fmax(values[j * s->n + j], 0));
     }
     for (atn_idx e = 0; e < s->n * s->n; e++) s->gram[e] = columns[e] * values[e];
@@ -142,6 +146,7 @@ static void set_chances(sampling *s, rule of)
     }
     for (atn_idx j = 0; j < s->n; j++) {
         s->p[j] = sum > 0 ? s->p[j] / sum : 1 / (double)s->n;
+        if (s->p[j] < CHANCE_LEAST) s->p[j] = 0;
         s->up[j] = up += s->p[j];
     }
 }
@@ -639,8 +644,10 @@ const atn_experiment atn_experiment_column_sampling = {
     .id = "column_sampling",
     .label = "V9",
     .title = "Products from sampled columns",
-    .text = "the mean squared error of P V from sampled columns, for three choices of "
-            "chances; its tail; rows that normalise themselves",
+    .text =
+        "the mean squared error of P V from sampled columns, for three choices of "
+        "chances; its tail; rows that normalise themselves, and the best chances for "
+        "them (an inequality of the mathematics)",
     .source = "cards/kernel-theory.md, B16, B23 and V9",
     .values = true,
     .sides = ATN_BOTH_WAYS,

@@ -10,7 +10,7 @@
  *   holds      slack >= -1e-9 scale; scale is the larger of |predicted|, |measured| and
  *              what the check states
  *   random     |statistic| <= critical value of a two-sided normal test at 99.9 %,
- *              shared out over all checks of that bound in the run (Bonferroni)
+ *              shared out over all random checks of the run (Bonferroni)
  *              A test of fewer than 50 draws is none: it is reported.
  *   reported   the bound is not verified, or the check says so: no verdict is given
  */
@@ -55,7 +55,7 @@ typedef struct atn_check {
     int head; /* -1 likewise */
     uint64_t seed;
     double slack, critical;
-    int64_t hypotheses; /* checks of this bound that share the level; 0 = not random */
+    int64_t hypotheses; /* checks of the run that share the level; 0 = not random */
     atn_verdict verdict;
 } atn_check;
 

@@ -67,8 +67,8 @@ static atn_status draw_batch(atn_ctx *cx, atn_idx b, void *state)
 
     ATN_TAKE(ry, s->rows * RANK);
     for (atn_idx e = b * BATCH; e < end; e++) {
-        atn_rng r = atn_rng_stream(s->t->seed + (uint64_t)(2 * e + s->kind),
-                                   "projection", h->layer, h->head);
+        atn_rng r = atn_rng_stream(s->t->seed, "projection", h->layer,
+                                   h->head + ((KINDS * e + s->kind) << 20));
 
         s->error[e] = draw_error(s, &r, ry, rw);
     }
@@ -179,8 +179,8 @@ static atn_status pairs_batch(atn_ctx *cx, atn_idx b, void *state)
 
     (void)cx;
     for (atn_idx e = b * BATCH; e < end; e++) {
-        atn_rng r = atn_rng_stream(s->t->seed + (uint64_t)e, "projection/pairs",
-                                   f->head.layer, f->head.head);
+        atn_rng r = atn_rng_stream(s->t->seed, "projection/pairs", f->head.layer,
+                                   f->head.head + (e << 20));
 
         s->error[e] = pair_error(f, &r, s->pw);
     }

@@ -106,7 +106,7 @@ static atn_status sample_row(atn_ctx *cx, atn_idx k, void *state)
 static atn_check variance_check(const asking *s, int rows)
 {
     atn_check c = {.bound = s->variance, .cases = rows, .trials = s->t->trials};
-    double error = 0, third = 0;
+    double error = 0, third = 0, skew;
 
     for (int k = 0; k < ROWS; k++) {
         if (!s->there[k]) continue;
@@ -115,9 +115,11 @@ static atn_check variance_check(const asking *s, int rows)
         c.measured += s->row[k].square / rows;
         error += s->row[k].error * s->row[k].error;
     }
-    c.only_report = third > SKEW_MOST * pow(error, 1.5);
+    skew = error > 0 ? third / pow(error, 1.5) : 0;
+    c.only_report = skew > SKEW_MOST;
     error = sqrt(error) / rows;
     c.statistic = error > 0 ? (c.measured - c.predicted) / error : 0;
+    c.statistic -= skew * (c.statistic * c.statistic - 1) / 6;
     snprintf(c.variant, sizeof c.variant, "m=%d", M);
     snprintf(c.note, sizeof c.note, "measured / predicted %.4f%s",
              c.measured / c.predicted,

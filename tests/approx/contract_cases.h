@@ -36,7 +36,7 @@ static const contract_case contract_cases[] = {
     {"ksparse", "k=5,level=row,renormalise=yes", .dense = "k=96"},
     {"sparse_lowrank", "numbers=12,how=lapack", .dense = "numbers=192", .looks = BOTH},
     {"sparse_lowrank", "numbers=12,how=random", .dense = "numbers=192", .looks = BOTH},
-    {"rpca", "steps=20,numbers=12", .dense = "numbers=384", .looks = BOTH},
+    {"rpca", "steps=8,numbers=12", .dense = "numbers=384", .looks = BOTH},
     {"cur", "rank=5", .dense = "rank=96", .looks = BOTH},
     {"hodlr", "rank=1,leaf=8", .dense = "leaf=96", .looks = BOTH},
     /* lines and blocks */
@@ -96,7 +96,7 @@ static const contract_case contract_cases[] = {
     /* kernels */
     {.id = "performer", .params = "features=16"},
     {.id = "performer", .params = "features=17,kind=hyperbolic,norms=sqrt"},
-    {.id = "performer", .params = "features=300,kind=trig,orthogonal=no"},
+    {.id = "performer", .params = "features=80,kind=trig,orthogonal=no"},
     {"performer", "features=16,eps=1e-4", .looks = ATN_LOOKS_KEYS},
     {"performer", "features=16,centre=yes", .looks = ATN_LOOKS_KEYS},
     {.id = "polynomial", .params = "degree=2"},

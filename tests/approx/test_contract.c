@@ -23,7 +23,8 @@
 #include "core/apply.h"
 #include "core/svd.h"
 
-enum { TOKENS = 96 };
+/* FEW: of methods that store the weights, whose time is cubic. */
+enum { TOKENS = 96, FEW = 48 };
 
 /* A method or pattern at a setting. */
 typedef struct entry {
@@ -32,8 +33,6 @@ typedef struct entry {
     const atn_method *method; /* NULL = a static pattern */
     char spec[256];
 } entry;
-
-static const scene_size usual = {TOKENS, TOKENS, SCENE_HEADS, SCENE_GROUP};
 
 /* The settings of the registry's members, one after the other. */
 static bool any_entry(int *at, entry *e)
@@ -95,10 +94,23 @@ static unsigned sides_of(const entry *e)
     return e->method ? e->method->sides : ATN_BOTH_WAYS;
 }
 
+static atn_idx tokens_of(const entry *e)
+{
+    return e->method && (e->method->reads & ATN_READS_STORED) ? FEW : TOKENS;
+}
+
+static void make_usual(const entry *e, bool causal, uint64_t seed, scene *s)
+{
+    const atn_idx n = tokens_of(e);
+    const scene_size size = {n, n, SCENE_HEADS, SCENE_GROUP};
+
+    scene_make(s, e->method, &size, causal, seed);
+}
+
 /* A layer in which its setting leaves something out. */
 static scene_size size_of(const entry *e)
 {
-    const atn_idx n = e->of && e->of->tokens ? e->of->tokens : TOKENS;
+    const atn_idx n = e->of && e->of->tokens ? e->of->tokens : tokens_of(e);
 
     return (scene_size){n, n, SCENE_HEADS, SCENE_GROUP};
 }
@@ -344,7 +356,7 @@ static void claims_of_weights(atn_ctx *cx)
             scene s;
 
             if (!has_side(&e, causal)) continue;
-            scene_make(&s, e.method, &usual, causal, 21);
+            make_usual(&e, causal, 21, &s);
             read_entry(cx, &e, NULL, &c);
             plan_all(cx, &e, &s, &c, &m);
             for (atn_idx h = 0; h < m.heads; h++) {
@@ -365,8 +377,9 @@ static void claims_of_spending(atn_ctx *cx)
 
     for (int at = 0; next_entry(&at, &e);)
         for (int kind = 0; kind < 4; kind++) {
-            const scene_size size = {kind < 2 ? TOKENS : 23, kind < 2 ? TOKENS : 31,
-                                     SCENE_HEADS, SCENE_GROUP};
+            const scene_size size = {kind < 2 ? tokens_of(&e) : 23,
+                                     kind < 2 ? tokens_of(&e) : 31, SCENE_HEADS,
+                                     SCENE_GROUP};
             atn_plan plans[ZOO_HEADS_MOST];
             atn_spending by;
             atn_choice c;
@@ -438,12 +451,13 @@ static void patterns_of_plans(atn_ctx *cx)
             scene s;
 
             if (!has_side(&e, causal)) continue;
-            scene_make(&s, e.method, &usual, causal, 16);
+            make_usual(&e, causal, 16, &s);
             read_entry(cx, &e, NULL, &c);
             CHECK_OK(atn_choice_plan(cx, &c, &s.z.in, 0, plans));
             n = atn_choice_heads(&c, &s.z.in);
             for (atn_idx k = 0; k < n; k++) {
-                CHECK_OK(atn_plan_rows(cx, &s.z.head[k], &plans[k], 0, TOKENS, w));
+                CHECK_OK(
+                    atn_plan_rows(cx, &s.z.head[k], &plans[k], 0, tokens_of(&e), w));
                 check_pattern(cx, &e, &s, k, &plans[k], w);
             }
             zoo_release(cx, plans, n);
@@ -547,16 +561,16 @@ static void applied(atn_ctx *cx)
 
             if (!has_side(&e, causal)) continue;
             if (kind > 1 && (!e.method || !e.method->publishes)) continue;
-            scene_make(&s, e.method, &usual, causal, 18);
+            make_usual(&e, causal, 18, &s);
             s.z.in.as_published = s.step[SCENE_STEPS - 1].as_published = kind > 1;
             read_entry(cx, &e, NULL, &c);
             CHECK_OK(atn_choice_plan(cx, &c, &s.z.in, 0, plans));
             for (atn_idx k = 0; k < atn_choice_heads(&c, &s.z.in); k++) {
                 const atn_head *h = &s.z.head[k];
 
-                CHECK_OK(atn_plan_rows(cx, h, &plans[k], 0, TOKENS, w));
+                CHECK_OK(atn_plan_rows(cx, h, &plans[k], 0, h->nq, w));
                 CHECK_OK(atn_plan_apply(cx, h, &plans[k],
-                                        (atn_mat){out, TOKENS, SCENE_DV, SCENE_DV}, lse,
+                                        (atn_mat){out, h->nq, SCENE_DV, SCENE_DV}, lse,
                                         "applying"));
                 check_output(&e, &s, k, &plans[k], w, out, lse);
                 check_cost(cx, &e, &s, k, &plans[k], w);
@@ -581,7 +595,7 @@ static void dense_limit(atn_ctx *cx)
 
             if (!has_side(&e, causal)) continue;
             if (!causal && !e.method) continue; /* causal patterns stay so */
-            scene_make(&s, e.method, &usual, causal, 6);
+            make_usual(&e, causal, 6, &s);
             read_entry(cx, &e, e.of->dense, &c);
             plan_all(cx, &e, &s, &c, &m);
             for (atn_idx h = 0; h < m.heads; h++)
@@ -643,7 +657,7 @@ static void mass_rises(atn_ctx *cx)
             scene s;
 
             if (!has_side(&e, causal)) continue;
-            scene_make(&s, e.method, &usual, causal, 7);
+            make_usual(&e, causal, 7, &s);
             check_rising(cx, &e, &s);
             scene_free(&s);
         }
@@ -713,10 +727,12 @@ static void causality(atn_ctx *cx)
 /* The keys and values of every head for itself. */
 static void ungroup(const scene *s, scene *out)
 {
-    scene_make(out, NULL, &(scene_size){TOKENS, TOKENS, SCENE_HEADS, 1},
+    const atn_idx n = s->z.head[0].nk;
+
+    scene_make(out, NULL, &(scene_size){n, n, SCENE_HEADS, 1},
                s->z.head[0].sight.causal, s->seed);
     for (atn_idx h = 0; h < SCENE_HEADS; h++) {
-        const atn_idx k = TOKENS * SCENE_D, v = TOKENS * SCENE_DV, of = h / SCENE_GROUP;
+        const atn_idx k = n * SCENE_D, v = n * SCENE_DV, of = h / SCENE_GROUP;
 
         memcpy(out->z.q + h * k, s->z.q + h * k, (size_t)k * sizeof *out->z.q);
         memcpy(out->z.k + h * k, s->z.k + of * k, (size_t)k * sizeof *out->z.k);
@@ -734,6 +750,7 @@ static void groups_of_heads(atn_ctx *cx)
 
     for (int at = 0; next_entry(&at, &e);)
         for (int causal = 0; causal < 2; causal++) {
+            const atn_idx n = tokens_of(&e);
             implied with, without;
             scene s, own;
             atn_choice c;
@@ -742,23 +759,22 @@ static void groups_of_heads(atn_ctx *cx)
             if (!has_side(&e, causal) ||
                 (e.method && (e.method->reads & ATN_READS_STEPS)))
                 continue;
-            scene_make(&s, e.method, &usual, causal, 8);
+            make_usual(&e, causal, 8, &s);
             read_entry(cx, &e, NULL, &c);
             for (atn_idx h = 1;
                  atn_choice_unit(&c, &s.z.in) == ATN_UNIT_GROUP && h < SCENE_HEADS;
                  h += 2) {
-                const size_t size = sizeof(float[TOKENS * SCENE_D]);
+                const size_t size = sizeof(float) * (size_t)(n * SCENE_D);
 
-                memcpy(s.z.q + h * TOKENS * SCENE_D, s.z.q + (h - 1) * TOKENS * SCENE_D,
+                memcpy(s.z.q + h * n * SCENE_D, s.z.q + (h - 1) * n * SCENE_D, size);
+                memcpy(s.q_pre + h * n * SCENE_D, s.q_pre + (h - 1) * n * SCENE_D,
                        size);
-                memcpy(s.q_pre + h * TOKENS * SCENE_D,
-                       s.q_pre + (h - 1) * TOKENS * SCENE_D, size);
             }
             ungroup(&s, &own);
             plan_all(cx, &e, &s, &c, &with);
             plan_all(cx, &e, &own, &c, &without);
             for (atn_idx h = 0; h < SCENE_HEADS; h++)
-                if (!implied_alike(&with, &without, h, TOKENS, 0))
+                if (!implied_alike(&with, &without, h, n, 0))
                     refuse(&e, "another plan with keys of its own", h, -1);
             implied_free(&with);
             implied_free(&without);
@@ -783,12 +799,13 @@ static float *pad(const float *x, atn_idx planes, atn_idx rows, atn_idx cols,
 /* Padding of NaN on both sides changes nothing. */
 static void padding(atn_ctx *cx)
 {
-    enum { LEFT = 7, RIGHT = 5, ALL = TOKENS + LEFT + RIGHT };
+    enum { LEFT = 7, RIGHT = 5 };
     entry e;
 
     for (int at = 0; next_entry(&at, &e);)
         for (int causal = 0; causal < 2; causal++) {
-            const atn_idx kv = SCENE_HEADS / SCENE_GROUP;
+            const atn_idx kv = SCENE_HEADS / SCENE_GROUP, n = tokens_of(&e);
+            const atn_idx all = n + LEFT + RIGHT;
             implied plain, padded;
             float *q, *k, *v;
             atn_idx row0 = 0;
@@ -796,29 +813,29 @@ static void padding(atn_ctx *cx)
             scene s;
 
             if (!has_side(&e, causal)) continue;
-            scene_make(&s, e.method, &usual, causal, 9);
+            make_usual(&e, causal, 9, &s);
             read_entry(cx, &e, NULL, &c);
             plan_all(cx, &e, &s, &c, &plain);
-            q = pad(s.z.q, SCENE_HEADS, TOKENS, SCENE_D, LEFT, ALL);
-            k = pad(s.z.k, kv, TOKENS, SCENE_D, LEFT, ALL);
-            v = pad(s.z.v, kv, TOKENS, SCENE_DV, LEFT, ALL);
+            q = pad(s.z.q, SCENE_HEADS, n, SCENE_D, LEFT, all);
+            k = pad(s.z.k, kv, n, SCENE_D, LEFT, all);
+            v = pad(s.z.v, kv, n, SCENE_DV, LEFT, all);
             for (atn_idx h = 0; h < SCENE_HEADS; h++) {
                 const atn_idx of = h / SCENE_GROUP;
                 atn_head whole = s.z.head[h];
 
-                whole.q = (atn_cmat){q + h * ALL * SCENE_D, ALL, SCENE_D, SCENE_D};
-                whole.k = (atn_cmat){k + of * ALL * SCENE_D, ALL, SCENE_D, SCENE_D};
-                whole.v = (atn_cmat){v + of * ALL * SCENE_DV, ALL, SCENE_DV, SCENE_DV};
-                whole.nq = whole.nk = ALL;
+                whole.q = (atn_cmat){q + h * all * SCENE_D, all, SCENE_D, SCENE_D};
+                whole.k = (atn_cmat){k + of * all * SCENE_D, all, SCENE_D, SCENE_D};
+                whole.v = (atn_cmat){v + of * all * SCENE_DV, all, SCENE_DV, SCENE_DV};
+                whole.nq = whole.nk = all;
                 whole.sight.key_first = LEFT;
-                whole.sight.key_last = LEFT + TOKENS;
+                whole.sight.key_last = LEFT + n;
                 whole.sight.pad_queries = true;
                 s.z.head[h] = atn_head_trim(&whole, &row0);
                 CHECK_EQ(row0, LEFT);
             }
             plan_all(cx, &e, &s, &c, &padded);
             for (atn_idx h = 0; h < SCENE_HEADS; h++)
-                if (!implied_alike(&plain, &padded, h, TOKENS, 0))
+                if (!implied_alike(&plain, &padded, h, n, 0))
                     refuse(&e, "padding changes the plan", h, -1);
             CHECK(plain.flops == padded.flops && plain.ties == padded.ties);
             implied_free(&plain);
@@ -838,14 +855,14 @@ static void chunks(atn_ctx *cx)
     entry e;
 
     for (int at = 0; next_entry(&at, &e);) {
-        const atn_idx first = TOKENS - SOME;
+        const atn_idx first = tokens_of(&e) - SOME;
         implied whole, part;
         atn_choice c;
         atn_status st;
         scene s;
 
         if (!has_side(&e, true)) continue;
-        scene_make(&s, e.method, &usual, true, 10);
+        make_usual(&e, true, 10, &s);
         read_entry(cx, &e, NULL, &c);
         plan_all(cx, &e, &s, &c, &whole);
         for (atn_idx h = 0; h < SCENE_HEADS; h++) {
@@ -906,7 +923,7 @@ static void small_texts(atn_ctx *cx)
 static void try_value(atn_ctx *cx, const entry *e, const atn_param *p, double x)
 {
     const clock_t start = clock();
-    const scene_size size = {29, 29, SCENE_HEADS, SCENE_GROUP};
+    const scene_size size = {29, 29, SCENE_GROUP, SCENE_GROUP};
     char more[96];
 
     if (p->type == ATN_PARAM_CHOICE_T || p->type == ATN_PARAM_BOOL_T ||
@@ -971,12 +988,12 @@ static void numbers_that_are_none(atn_ctx *cx)
 
     for (int at = 0; next_entry(&at, &e);)
         for (int causal = 0; causal < 2; causal++) {
-            const atn_idx step = SCENE_HEADS;
+            const atn_idx step = SCENE_HEADS, tokens = tokens_of(&e);
             atn_choice c;
             scene s;
 
             if (!has_side(&e, causal)) continue;
-            scene_make(&s, e.method, &usual, causal, 13);
+            make_usual(&e, causal, 13, &s);
             s.z.k[2 * SCENE_D + 1] = s.k_pre[2 * SCENE_D + 1] = NAN;
             read_entry(cx, &e, NULL, &c);
             for (atn_idx first = 0; first < SCENE_HEADS;) {
@@ -987,11 +1004,11 @@ static void numbers_that_are_none(atn_ctx *cx)
                 float out[TOKENS * SCENE_DV];
 
                 if (st == ATN_OK) {
-                    st = atn_plan_rows(cx, &s.z.head[first], &plans[0], 0, TOKENS, w);
-                    for (int x = 0; st == ATN_OK && x < TOKENS * TOKENS; x++)
+                    st = atn_plan_rows(cx, &s.z.head[first], &plans[0], 0, tokens, w);
+                    for (atn_idx x = 0; st == ATN_OK && x < tokens * tokens; x++)
                         if (isnan(w[x])) refuse(&e, "NaN gets through", first, -1);
                     CHECK_EQ(atn_plan_apply(cx, &s.z.head[first], &plans[0],
-                                            (atn_mat){out, TOKENS, SCENE_DV, SCENE_DV},
+                                            (atn_mat){out, tokens, SCENE_DV, SCENE_DV},
                                             NULL, "applying"),
                              st);
                     zoo_release(cx, plans, n);
@@ -1013,21 +1030,22 @@ static void threads(atn_ctx *cx)
 
     for (int at = 0; next_entry(&at, &e);)
         for (int causal = 0; causal < 2; causal++) {
+            const atn_idx n = tokens_of(&e);
             implied one, four;
             atn_choice c;
             scene s;
 
             if (!has_side(&e, causal)) continue;
-            scene_make(&s, e.method, &usual, causal, 14);
+            make_usual(&e, causal, 14, &s);
             read_entry(cx, &e, NULL, &c);
             cx->threads = 1;
             plan_all(cx, &e, &s, &c, &one);
             cx->threads = 4;
             plan_all(cx, &e, &s, &c, &four);
-            if (memcmp(one.w, four.w, sizeof *one.w * SCENE_HEADS * TOKENS * TOKENS) !=
+            if (memcmp(one.w, four.w, sizeof *one.w * (size_t)(SCENE_HEADS * n * n)) !=
                     0 ||
                 memcmp(one.rest, four.rest,
-                       sizeof *one.rest * SCENE_HEADS * TOKENS * SCENE_DV) != 0 ||
+                       sizeof *one.rest * (size_t)(SCENE_HEADS * n * SCENE_DV)) != 0 ||
                 one.flops != four.flops || one.bytes != four.bytes ||
                 one.ties != four.ties)
                 refuse(&e, "other bits at 4 threads", -1, -1);

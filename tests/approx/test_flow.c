@@ -217,7 +217,7 @@ static void refusals(atn_ctx *cx)
                 "there are 5 for 20 tokens");
     zoo_causal(&z, false);
     z.head[0].alibi_slope = .5;
-    CHECK_FAILS(atn_choice_plan(cx, &c, &z.in, 0, &p), ATN_DATA, "position biases");
+    CHECK_FAILS(atn_choice_plan(cx, &c, &z.in, 0, &p), ATN_DATA, "a position bias");
     zoo_free(&z);
 }
 
