@@ -7,8 +7,6 @@
 #include "analysis/bounds.h"
 #include "analysis/keys.h"
 
-#define QUOTED "as quoted, constants not verified"
-
 /* ---- a row a check ---- */
 
 enum { COMMAND = 1024 };
@@ -121,12 +119,11 @@ static void command_of(const atn_bounds *b, const atn_check *c, char out[COMMAND
 
 static atn_status set_note(atn_ctx *cx, atn_table *t, int col, const atn_check *c)
 {
-    char text[sizeof c->note + sizeof QUOTED + 8];
+    const char *caveat = atn_bound_caveat(c->bound);
+    char text[sizeof c->note + 64];
 
-    if (c->bound->verified)
-        snprintf(text, sizeof text, "%s", c->note);
-    else
-        snprintf(text, sizeof text, QUOTED "%s%s", c->note[0] ? "; " : "", c->note);
+    snprintf(text, sizeof text, "%s%s%s", caveat ? caveat : "",
+             caveat && c->note[0] ? "; " : "", c->note);
     return text[0] ? atn_table_set_str(cx, t, col, text) : ATN_OK;
 }
 
@@ -273,11 +270,12 @@ done:
 static atn_status add_verdict(atn_ctx *cx, const atn_experiment *e, const atn_bound *of,
                               const tally *n, const verdict_columns *k, atn_table *t)
 {
+    const char *caveat = atn_bound_caveat(of);
     char text[512];
     atn_status st = ATN_OK;
 
-    snprintf(text, sizeof text, "%s%s", of->statement,
-             of->verified ? "" : " (" QUOTED ")");
+    snprintf(text, sizeof text, "%s%s%s%s", of->statement, caveat ? " (" : "",
+             caveat ? caveat : "", caveat ? ")" : "");
     ATN_TRY(atn_table_add_row(cx, t));
     ATN_TRY(atn_table_set_str(cx, t, k->label, of->label));
     ATN_TRY(atn_table_set_str(cx, t, k->name, of->id));

@@ -8,8 +8,6 @@
 #include "analysis/bounds.h"
 #include "approx/method.h"
 
-static const char quoted[] = "as quoted, constants not verified";
-
 static atn_status fill_row(atn_ctx *cx, atn_table *t, const char *const *cells, int n)
 {
     atn_status st = ATN_OK;
@@ -57,8 +55,7 @@ atn_status atn_bounds_fill(atn_ctx *cx, atn_table *t)
         {"label", "in the guide"},
         {"statement", "plain mathematics"},
         {"assumption", "what it needs to hold"},
-        {"verified", "yes: proved or checked in numbers; no: " /* split */
-                     "as quoted, constants not verified"},
+        {"verified", "yes: proved or checked in numbers; else why it is not judged"},
         {"relation", "of the measured side to the predicted one"},
         {"experiments", "that check it"},
         {"source", "where it is from"}};
@@ -73,7 +70,7 @@ atn_status atn_bounds_fill(atn_ctx *cx, atn_table *t)
                                b->label,
                                b->statement,
                                b->assumption,
-                               b->verified ? "yes" : "no",
+                               b->verified ? "yes" : atn_bound_caveat(b),
                                atn_relation_names[b->relation],
                                by,
                                b->source};
@@ -115,7 +112,9 @@ void atn_bounds_print(void)
 {
     for (const atn_bound *const *b = atn_bound_table; *b; b++)
         printf("%-5s %-32s %s%s\n", (*b)->label, (*b)->id, (*b)->title,
-               (*b)->verified ? "" : " (as quoted)");
+               (*b)->verified      ? ""
+               : (*b)->expectation ? " (expected)"
+                                   : " (as quoted)");
 }
 
 void atn_experiments_print(void)
@@ -133,7 +132,7 @@ static void print_bound(const atn_bound *b)
     checked_by(b, by, sizeof by);
     printf("%s %s: %s\n\n  %s\n", b->label, b->id, b->title, b->statement);
     if (b->assumption) printf("  provided: %s\n", b->assumption);
-    if (!b->verified) printf("  (%s)\n", quoted);
+    if (!b->verified) printf("  (%s)\n", atn_bound_caveat(b));
     if (b->quantities && b->quantities->name) printf("\nIt is a function of:\n");
     for (const atn_quantity *q = b->quantities; q && q->name; q++)
         printf("  %-20s %s%s\n", q->name, q->text, q->list ? " (a list)" : "");

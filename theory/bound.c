@@ -26,6 +26,13 @@ const atn_bound *atn_bound_find(const char *id)
     return NULL;
 }
 
+const char *atn_bound_caveat(const atn_bound *b)
+{
+    if (b->verified) return NULL;
+    return b->expectation ? "an expectation, no theorem"
+                          : "as quoted, constants not verified";
+}
+
 static bool makes_sense(const atn_quantity *of, const atn_quantities *q, int i)
 {
     const double *x = of->list ? q->list[i] : &q->x[i];

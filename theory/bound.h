@@ -46,10 +46,11 @@ typedef struct atn_bound {
     const char *title, *statement; /* a line each, plain mathematics */
     const char *assumption;        /* in words; NULL = none */
     const char *source;
-    /* Its constants were checked by proof or numbers. If not, output says "as quoted,
-     * constants not verified", and nothing is ever violated. */
+    /* Its constants were checked by proof or numbers. If not, output says why, and
+     * nothing is ever violated: it is quoted from a source, or, */
     bool verified;
-    bool in_mean; /* probabilistic: judged over draws */
+    bool expectation; /* of our own, and no theorem */
+    bool in_mean;     /* probabilistic: judged over draws */
     atn_relation relation;
     const atn_quantity *quantities; /* name NULL ends them */
     /* Does the assumption hold? NULL = always. */
@@ -64,6 +65,9 @@ typedef struct atn_bound {
 extern const atn_bound
     *const atn_bound_table[]; /* in the order of bounds.def, NULL ends */
 const atn_bound *atn_bound_find(const char *id); /* by id or label (the first); NULL */
+
+/* Why nothing is ever violated, in a few words; NULL = it may be. */
+const char *atn_bound_caveat(const atn_bound *b);
 
 /* The predicted side, NAN where the assumption does not hold or a quantity is outside of
  * where it makes sense. */

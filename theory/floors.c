@@ -167,6 +167,7 @@ const atn_bound atn_bound_crossing_entropy = {
     .assumption = "as measured on points around centres, n = 512",
     .source = "own measurement, card 1 (e)",
     .verified = false,
+    .expectation = true,
     .relation = ATN_ABOUT,
     .quantities = nothing,
     .predict = usual_crossing,

@@ -7,7 +7,7 @@
  *         In single precision ln P is off by u |ln P| or so an entry, and independent
  *         errors of size e have a norm of e (sqrt(rows) + sqrt(columns)): what is beyond
  *         the rank is no more. That is an expectation, for logits may cancel.
- *         A row of a softmax sums to 1. Logits off by delta move it by tanh(delta / 2);
+ *         A row of a softmax sums to 1. Logits off by delta change weights by e^(2 delta);
  *         products of d numbers in units u are off by (d + 16) u |q| |k|, 2 u' |q| |k| if
  *         factors were rounded to u' before.
  * Oracle  random q and k of length 5: sigma_7 / sigma_1 below 1e-13.
@@ -67,7 +67,7 @@ static const atn_quantity noise_of[] = {
 
 static double noise(const atn_quantities *q)
 {
-    return 8 * UNIT * fmax(q->x[0], 1) * (sqrt(q->x[1]) + sqrt(q->x[2]));
+    return 2 * UNIT * fmax(q->x[0], 1) * (sqrt(q->x[1]) + sqrt(q->x[2]));
 }
 
 const atn_bound atn_bound_log_rank_rounding = {
@@ -75,7 +75,7 @@ const atn_bound atn_bound_log_rank_rounding = {
     .label = "V6",
     .title = "what is left beyond the rank, against rounding",
     .statement =
-        "sigma_(d+2) <= 8 u max |ln P| (sqrt(rows) + sqrt(columns)), u = 2^-24",
+        "sigma_(d+2) <= 2 u max |ln P| (sqrt(rows) + sqrt(columns)), u = 2^-24",
     .assumption =
         "weights computed and stored in single precision, logits of the size of "
         "ln P",
@@ -119,17 +119,17 @@ static double apart(const atn_quantities *q)
 {
     const double delta = q->x[0] * ((q->x[1] + 16) * UNIT + 2 * q->x[3]);
 
-    return tanh(delta / 2) + (q->x[2] + 16) * UNIT + q->x[3];
+    return 2 * delta + (q->x[2] + 16) * UNIT + q->x[3];
 }
 
 const atn_bound atn_bound_stored_softmax = {
     .id = "stored_softmax",
     .label = "V6",
     .title = "stored attention is the softmax of the stored queries and keys",
-    .statement = "|P_i - softmax(s q_i.k)|_1 / 2 <= tanh(delta / 2) + (n + 16) u + u', "
+    .statement = "|ln P_ij - ln softmax(s q_i.k)_j| <= 2 delta + (n + 16) u + u', "
                  "delta = s |q_i| max |k| ((d + 16) u + 2 u')",
     .assumption = "queries, keys and weights are all stored",
-    .source = "own derivation: B11 with the rounding of products",
+    .source = "own derivation: every weight changes by e^(2 delta) at most",
     .verified = true,
     .relation = ATN_AT_MOST,
     .quantities = softmax_of,

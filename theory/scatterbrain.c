@@ -112,6 +112,7 @@ const atn_bound atn_bound_scatterbrain_parts = {
     .assumption = "no theorem after normalisation",
     .source = "own expectation; cards/kernel-theory.md card 1",
     .verified = false,
+    .expectation = true,
     .relation = ATN_AT_MOST,
     .quantities = parts_of,
     .predict = smaller,

@@ -158,7 +158,7 @@ static atn_status check_facts(atn_ctx *cx, const layer_run *l, const atn_facts *
         noise->measured = value[1];
         noise->only_report = true;
         snprintf(noise->note, sizeof noise->note,
-                 "more than predicted: P has been changed, or logits cancel");
+                 "if it is above: P has been changed, or logits cancel");
     }
 done:
     return st;
@@ -220,6 +220,14 @@ static double length_of(const double *x, atn_idx n)
     return sqrt(sum);
 }
 
+/* |ln p / s|; what lies below the smallest numbers of the format is no difference. */
+static double log_ratio(double p, double s, double unit)
+{
+    const double off = fabs(p - s) - (unit > 0 ? 0x1p-24 : 1e-37);
+
+    return off <= 0 ? 0 : fmin(p, s) > 0 ? log1p(off / fmin(p, s)) : INFINITY;
+}
+
 /* P of the head h, without padding, against the facts of its queries and keys. */
 static void check_softmax(const layer_run *l, const atn_head *h, const atn_facts *f,
                           bool is_short, atn_check *c)
@@ -241,7 +249,8 @@ static void check_softmax(const layer_run *l, const atn_head *h, const atn_facts
         if (lo >= hi || hi > f->nk || isnan(f->lse[i])) continue; /* cut */
         size += fabs(h->alibi_slope) * (double)h->nk;
         for (atn_idx j = 0; j < h->nk; j++)
-            apart += fabs((double)p[j] - (j < f->nk ? f->p[i * f->nk + j] : 0)) / 2;
+            apart = fmax(apart, log_ratio((double)p[j],
+                                          j < f->nk ? f->p[i * f->nk + j] : 0, unit));
         atn_worst_take_row(
             &worst, b->relation,
             atn_bound_predict(b, &(atn_quantities){.x = {size, (double)f->d,

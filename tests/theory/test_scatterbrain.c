@@ -65,6 +65,11 @@ static void regimes(atn_ctx *cx)
     CHECK(isnan(
         predict("scatterbrain_regime", &(atn_quantities){.x = {1, 1024, 8, .5}})));
     CHECK(!atn_bound_find("scatterbrain_regime")->verified);
+    CHECK_STR(atn_bound_caveat(atn_bound_find("scatterbrain_regime")),
+              "as quoted, constants not verified");
+    CHECK_STR(atn_bound_caveat(atn_bound_find("scatterbrain_parts")),
+              "an expectation, no theorem");
+    CHECK(!atn_bound_caveat(atn_bound_find("scatterbrain_mean")));
     CHECK_NEAR(predict("scatterbrain_parts", &(atn_quantities){.x = {.3, .2}}), .2, 0);
     CHECK_NEAR(predict("scatterbrain_mean", &(atn_quantities){.x = {1}}), 1, 0);
 }
