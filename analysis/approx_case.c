@@ -3,6 +3,7 @@
 #include "analysis/approx_dump.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "analysis/approx_given.h"
@@ -36,6 +37,7 @@ atn_status atn_running_leave(atn_ctx *cx, atn_approx_method *m)
     if (!m->left_out)
         atn_log(cx, ATN_LOG_WARN, "%s is left out: %s", atn_choice_id(&m->choice),
                 cx->err.text);
+    if (!m->left_out) snprintf(m->why, sizeof m->why, "%.239s", cx->err.text);
     m->left_out = true;
     atn_err_clear(cx);
     return ATN_OK;
@@ -147,6 +149,7 @@ static atn_status one_cell(atn_ctx *cx, unit_run *u, atn_idx h, const atn_fitted
     cell->fitted = f->value;
     cell->tile_rows = f->plan[place].tile_rows;
     cell->tile_keys = f->plan[place].tile_keys;
+    cell->stores = f->plan[place].numbers > 0;
     cell->keeps = keeps_to(r, c, &f->plan[place], &f->cost[place]);
     cell->done = true;
     ATN_TRY(dump_cell(cx, u, h, &f->plan[place], cell, o));

@@ -218,9 +218,10 @@ static atn_status write_list(atn_ctx *cx, const atn_approx_dump *d, const atn_ru
         if (d->cases[c].begun)
             json_array_append_new(
                 methods,
-                json_pack("{s:s, s:s, s:s}", "folder", d->a->cases[c].folder, "method",
-                          atn_choice_id(&d->a->cases[c].method->choice), "budget",
-                          d->a->cases[c].budget->text));
+                json_pack("{s:s, s:s, s:s, s:f}", "folder", d->a->cases[c].folder,
+                          "method", atn_choice_id(&d->a->cases[c].method->choice),
+                          "budget", d->a->cases[c].budget->text, "temperature",
+                          d->a->cases[c].temperature));
     j = json_pack("{s:s, s:O, s:O, s:O?}", "schema", SCHEMA, "methods", methods,
                   "files", d->files, "run", run ? run->json : NULL);
     if (!j) ATN_FAIL(ATN_MEMORY, "%s: no memory for the list of a dump", d->dir);

@@ -1,7 +1,8 @@
 /* analysis/approx_dump.h -- what methods chose and gave, in files, so that a run can be
  * compared with any other implementation.
  *
- *   OUT/dump.json                        which methods, and the run record
+ *   OUT/dump.json                        the files, the run record, and which methods:
+ *                                        {"folder", "method", "budget", "temperature"}
  *   OUT/<method>/plan.json               schema attnscope/plan/1, see below
  *   OUT/<method>/layer-000.safetensors   `o` [heads, queries, d_v]; steps and stacks in
  *                                        folders as in the capture
@@ -10,11 +11,12 @@
  *                                        (analysis/approx_given.h)
  *
  * The folder of a method is its id, with -2, -3 .. where it comes again or at several
- * budgets. Heads are the selected ones, in order; rows of padding are 0, heads that
- * were left out NaN.
+ * budgets or temperatures. Heads are the selected ones, in order; rows of padding are 0,
+ * heads that were left out NaN.
  *
  *   {"schema": "attnscope/plan/1", "method": "moba", "asked": "k=3,block=2048",
- *    "budget": "10%", "temperature": 1, "unmasked": false, "as_published": false, "seed": 0, "version": "..",
+ *    "budget": "10%", "temperature": 1, "unmasked": false, "as_published": false,
+ *    "seed": 0, "version": "..",
  *    "layers": [{"layer": 0, "stack": "", "step": 0, "file": "layer-000.safetensors",
  *                "first_row": 0, "first_key": 0, "heads": [HEAD, ..]}, ..]}
  *   HEAD  {"head": 0, "parameters": "..", "budget_fit": "met", "tile": [1, 64],

@@ -99,11 +99,12 @@ static double sample_of(const atn_param *p, double to, int k)
     return p->type == ATN_PARAM_I64_T ? ceil(x) : x;
 }
 
-static double largest_of(const shapes *s, const atn_param *p)
+static atn_status largest_of(atn_ctx *cx, const shapes *s, const atn_choice *c,
+                             const atn_param *p, bool plans, double *out)
 {
-    const double keys = (double)ATN_MAX(s->head[0].nk, s->head[0].nq);
-
-    return p->type == ATN_PARAM_I64_T ? fmin(p->max, fmax(keys, p->min)) : p->max;
+    *out = p->max;
+    if (p->type != ATN_PARAM_I64_T) return ATN_OK;
+    return atn_fit_ceiling(cx, c, s->in, 0, plans, out);
 }
 
 /* Is what the budget parameter at x spends beyond the budget? False where that is not
@@ -136,11 +137,11 @@ done:
 static atn_status known_bytes(atn_ctx *cx, const shapes *s, const atn_approx_case *c,
                               const atn_param *p, bool *known, double *most)
 {
-    const double to = largest_of(s, p);
     atn_status st = ATN_OK;
     bool beyond = false;
-    double bytes;
+    double bytes, to;
 
+    ATN_TRY(largest_of(cx, s, &c->method->choice, p, false, &to));
     *known = true;
     *most = 0;
     for (int k = 0; k <= SAMPLES && *known && !beyond; k++) {
@@ -159,9 +160,10 @@ done:
 static atn_status most_bytes(atn_ctx *cx, const shapes *s, const atn_choice *c,
                              const atn_param *p, double *least, double *most)
 {
-    const double to = largest_of(s, p);
     atn_status st = ATN_OK;
+    double to;
 
+    ATN_TRY(largest_of(cx, s, c, p, true, &to));
     *least = INFINITY;
     *most = 0;
     for (int k = 0; k <= SAMPLES; k++) {

@@ -243,17 +243,70 @@ done:
     return st;
 }
 
+/* The least value that spends what the largest does; NAN = that is not known. c: with
+ * values of its own. */
+static double known_most(const atn_param *p, const atn_input *in, atn_idx head,
+                         const atn_choice *c)
+{
+    double from = p->min - 1, to = p->max;
+    atn_spending end, by;
+
+    atn_approx_put(p, c->values, to);
+    if (!atn_choice_spends(c, in, head, &end)) return NAN;
+    while (to - from > 1) {
+        const double x = floor((from + to) / 2);
+
+        atn_approx_put(p, c->values, x);
+        if (!atn_choice_spends(c, in, head, &by)) return NAN;
+        if (by.numbers == end.numbers && by.executed == end.executed)
+            to = x;
+        else
+            from = x;
+    }
+    return to;
+}
+
+atn_status atn_fit_ceiling(atn_ctx *cx, const atn_choice *c, const atn_input *in,
+                           atn_idx head, bool plans, double *out)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_head *h = &in->head[head];
+    const double keys = (double)ATN_MAX(h->nk, h->nq);
+    atn_choice own = *c;
+    atn_status st = ATN_OK;
+    const atn_param *p;
+    char *values = NULL;
+    bool falls;
+
+    p = atn_choice_budget(c, &falls);
+    *out = NAN;
+    if (c->method && c->method->most) {
+        *out = c->method->most(c->values, h);
+    } else if (!falls && !plans) {
+        ATN_TAKE(values, ATN_MAX(c->params_size, 1));
+        if (c->params_size > 0) memcpy(values, c->values, c->params_size);
+        own.values = values;
+        *out = known_most(p, in, head, &own);
+    }
+    *out = fmax(fmin(isnan(*out) ? keys : *out, p->max), p->min);
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
 static atn_status search_integers(atn_ctx *cx, search *s, double start)
 {
     const atn_param *p = s->param;
-    const atn_head *h = &s->in->head[s->o->first];
     /* blocks of nothing are no pattern, though they are allowed */
     const double least = s->choice.generator ? fmax(p->min, 1) : p->min;
-    const double most = fmin(p->max, fmax(fmax((double)h->nk, (double)h->nq), start));
-    const double lo = s->falls ? -most : least, hi = s->falls ? -least : most;
     atn_status st = ATN_OK;
+    double most, lo, hi;
     bool found = true;
 
+    ATN_TRY(atn_fit_ceiling(cx, &s->choice, s->in, s->o->first, s->plans, &most));
+    most = fmin(p->max, fmax(most, start));
+    lo = s->falls ? -most : least;
+    hi = s->falls ? -least : most;
     ATN_TRY(
         try_near(cx, s, fmin(fmax(turned(s, start), lo), hi), lo - 1, hi + 1, &found));
     if (!found) {

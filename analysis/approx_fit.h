@@ -6,10 +6,12 @@
  *         stores for one, m / N of the target in their place. Larger x execute more
  *         (where they execute less, -x is searched). What a method knows by shapes
  *         alone is searched without plans, and planned once. Integers:
- *         steps are doubled from a start until the target is passed, then the interval
- *         is halved; values that a rule forbids are passed over. Then, unless executed
- *         is within 1 % below the target, 4 values on each side of the result, for
- *         executed(x) need not grow all the way. Numbers: 24 halvings, or until it is.
+ *         steps are doubled from a start until the target is passed (at most to the
+ *         tokens of the head, or to what the method names; what is known by shapes to
+ *         where it spends no more), then the interval is halved; values that a rule
+ *         forbids are passed over. Then, unless executed is within 1 % below the target, 4
+ *         values on each side of the result, for executed(x) need not grow all the way.
+ *         Numbers: 24 halvings, or until it is.
  *         The result is, of all values tried, the one that executes most within the
  *         target (of equal ones the smallest integer, which is searched where it takes
  *         no plans; the largest number), but not nothing; where there is none, the one
@@ -65,6 +67,11 @@ typedef struct atn_fitted {
  * row (0 = of none): the numbers a row that it states, or, where it states none, what it
  * executes. */
 double atn_fit_spent(double budget, double pairs, const atn_spending *by);
+
+/* The largest value of its integer budget parameter that a search on head `head`
+ * tries, unless it starts above. plans: every value is planned. */
+atn_status atn_fit_ceiling(atn_ctx *cx, const atn_choice *c, const atn_input *in,
+                           atn_idx head, bool plans, double *out) ATN_WARN_UNUSED;
 
 /* Release it also on failure. */
 atn_status atn_approx_fit(atn_ctx *cx, const atn_input *in, const atn_fit_opts *o,

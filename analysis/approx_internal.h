@@ -23,6 +23,7 @@ typedef struct atn_approx_case {
 /* A case on a head. */
 typedef struct atn_approx_cell {
     bool done, keeps; /* within the budget by itself, where there is one */
+    bool stores;      /* numbers for a row, which are no choice of keys */
     atn_fit fit;
     double fitted; /* of the budget parameter; NAN = as in the choice */
     int looks;     /* ATN_LOOKS_*, -1 = the head is not causal */

@@ -14,7 +14,8 @@
 typedef struct atn_approx_method {
     atn_choice choice; /* its values are owned */
     bool named;        /* by itself: that it cannot run is an error */
-    bool left_out;     /* it cannot, and that was said */
+    bool left_out;     /* it cannot, and that was said: */
+    char why[240];     /* the first time */
 } atn_approx_method;
 
 typedef struct atn_approx_budget {

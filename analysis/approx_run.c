@@ -362,6 +362,23 @@ done:
     return st;
 }
 
+/* A table of nothing is no answer. Heads that hold no numbers are told of elsewhere. */
+static atn_status check_any(atn_ctx *cx, const atn_approx *a)
+{
+    const atn_approx_list *l = &a->list;
+    atn_status st = ATN_OK;
+    int m = 0;
+
+    while (m < l->n && l->method[m].left_out) m++;
+    if (m < l->n) return ATN_OK;
+    for (atn_idx k = 0; k < a->n * a->n_cases; k++)
+        if (a->cell[k].done) return ATN_OK;
+    ATN_FAIL(ATN_DATA, "approx: no method of %d can run here: %s", l->n,
+             l->method[0].why);
+done:
+    return st;
+}
+
 /* What all layers take. */
 static atn_status needs(atn_ctx *cx, const atn_approx *a, atn_approx_cost *out)
 {
@@ -391,6 +408,7 @@ atn_status atn_approx_run(atn_ctx *cx, const atn_capture *c, const atn_selection
     ATN_TRY(find_folders(cx, a));
     if (opts->dump) ATN_TRY(atn_dump_open(cx, a, opts->dump, opts->force, &a->dump));
     ATN_TRY(run_layers(cx, a));
+    ATN_TRY(check_any(cx, a));
     atn_approx_notes(cx, a);
     if (a->dump) {
         st = atn_dump_close(cx, a->dump, opts->run);

@@ -83,24 +83,41 @@ static bool is_known(const char *word, size_t n)
     return false;
 }
 
-static atn_status unknown(atn_ctx *cx, const char *word, size_t n)
+static bool is_checked(const char *word, size_t n)
 {
+    for (const atn_experiment *const *e = atn_experiments; *e; e++)
+        if (names_experiment(*e, word, n) || checks_named(*e, word, n)) return true;
+    return false;
+}
+
+atn_status atn_bound_unknown(atn_ctx *cx, const char *name)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
     const char **ids = NULL;
     atn_status st = ATN_OK;
-    int count = 0, near;
-    char name[64];
+    int bounds = 0, all, near;
 
-    while (atn_bound_table[count]) count++;
-    ATN_TAKE(ids, count + 1);
-    for (int i = 0; i < count; i++) ids[i] = atn_bound_table[i]->id;
-    snprintf(name, sizeof name, "%.*s", (int)ATN_MIN(n, sizeof name - 1), word);
-    near = atn_nearest(name, ids, count);
+    while (atn_bound_table[bounds]) bounds++;
+    for (all = bounds; atn_experiments[all - bounds];) all++;
+    ATN_TAKE(ids, all + 1);
+    for (int i = 0; i < all; i++)
+        ids[i] = i < bounds ? atn_bound_table[i]->id : atn_experiments[i - bounds]->id;
+    near = atn_nearest(name, ids, all);
     ATN_FAIL(ATN_USAGE,
-             "there is no bound or experiment '%s'%s%s (attnscope list bounds names "
-             "them)",
+             "there is no bound or experiment '%.60s'%s%s (attnscope list bounds and "
+             "list experiments name them)",
              name, near >= 0 ? "; did you mean " : "", near >= 0 ? ids[near] : "");
 done:
+    atn_arena_rewind(cx, mark);
     return st;
+}
+
+static atn_status unknown_word(atn_ctx *cx, const char *word, size_t n)
+{
+    char name[64];
+
+    snprintf(name, sizeof name, "%.*s", (int)ATN_MIN(n, sizeof name - 1), word);
+    return atn_bound_unknown(cx, name);
 }
 
 static atn_status choose(atn_ctx *cx, const atn_bounds_opts *o, atn_bounds *b)
@@ -111,7 +128,12 @@ static atn_status choose(atn_ctx *cx, const atn_bounds_opts *o, atn_bounds *b)
     for (const char *w = o->names; w; w = *w ? w + 1 : NULL) {
         const size_t len = strcspn(w, ",");
 
-        if (!is_known(w, len)) ATN_TRY(unknown(cx, w, len));
+        if (!is_known(w, len)) ATN_TRY(unknown_word(cx, w, len));
+        if (!is_checked(w, len))
+            ATN_FAIL(ATN_USAGE,
+                     "no experiment checks the bound %.*s (attnscope help bound %.*s "
+                     "says what it states)",
+                     (int)len, w, (int)len, w);
         w += len;
     }
     while (atn_experiments[n]) n++;
@@ -191,6 +213,15 @@ static bool takes(const layer_run *l, const atn_experiment *e, atn_idx place)
     return false;
 }
 
+/* Is one of n heads from `first` on taken by an experiment of the run? */
+static bool takes_any(const layer_run *l, atn_idx first, atn_idx n)
+{
+    for (int m = 0; m < l->b->parts; m++)
+        for (atn_idx place = first; place < first + n; place++)
+            if (takes(l, l->b->part[m].of, place)) return true;
+    return false;
+}
+
 static atn_idx most_of(const layer_run *l, const atn_experiment *e)
 {
     if (l->o->most > 0) return l->o->most;
@@ -204,7 +235,8 @@ static atn_status one_experiment(atn_ctx *cx, const layer_run *l, int m, head_fo
     const atn_experiment *e = l->b->part[m].of;
     const atn_trial_head t = {.facts = facts,
                               .trials = l->o->trials > 0 ? l->o->trials : e->trials,
-                              .seed = cx->seed};
+                              .seed = cx->seed,
+                              .asked = l->o->trials};
     const atn_arena_mark mark = atn_arena_save(cx);
     atn_status st = ATN_OK;
 
@@ -221,29 +253,49 @@ done:
     return st;
 }
 
-/* All experiments on one head; facts are made once for those that take as many tokens. */
+/* Does part m run on the head at `place`? */
+static bool runs(const layer_run *l, int m, atn_idx place, const head_found *found)
+{
+    return takes(l, l->b->part[m].of, place) && !found[m].lacks;
+}
+
+/* The fewest tokens above `made` that an experiment of this head takes; 0 = none. */
+static atn_idx next_most(const layer_run *l, atn_idx place, const head_found *found,
+                         atn_idx made)
+{
+    atn_idx next = 0;
+
+    for (int m = 0; m < l->b->parts; m++) {
+        const atn_idx most = most_of(l, l->b->part[m].of);
+
+        if (runs(l, m, place, found) && most > made && (next == 0 || most < next))
+            next = most;
+    }
+    return next;
+}
+
+/* All experiments on one head, those of fewer tokens first: facts are made once for all
+ * that take as many. */
 static atn_status one_head(atn_ctx *cx, atn_idx task, void *state)
 {
     layer_run *l = state;
     const atn_head whole = atn_problem_head(&l->problem, l->head[task]);
+    const atn_idx place = l->place[task];
     head_found *found = l->found + task * l->b->parts;
     atn_facts facts = {0};
     atn_status st = ATN_OK;
     atn_idx row, made = 0;
     const atn_head h = atn_head_trim(&whole, &row);
 
-    for (int m = 0; m < l->b->parts; m++) {
-        const atn_experiment *e = l->b->part[m].of;
-
-        if (!takes(l, e, l->place[task])) continue;
-        found[m].lacks = lacks(e, &h);
-        if (found[m].lacks) continue;
-        if (made != most_of(l, e)) {
-            atn_facts_release(cx, &facts);
-            made = most_of(l, e);
-            ATN_TRY(atn_facts_make(cx, &h, made, &facts));
-        }
-        ATN_TRY(one_experiment(cx, l, m, &found[m], &facts));
+    for (int m = 0; m < l->b->parts; m++)
+        if (takes(l, l->b->part[m].of, place))
+            found[m].lacks = lacks(l->b->part[m].of, &h);
+    while ((made = next_most(l, place, found, made)) > 0) {
+        ATN_TRY(atn_facts_make(cx, &h, made, &facts));
+        for (int m = 0; m < l->b->parts; m++)
+            if (most_of(l, l->b->part[m].of) == made && runs(l, m, place, found))
+                ATN_TRY(one_experiment(cx, l, m, &found[m], &facts));
+        atn_facts_release(cx, &facts);
     }
 done:
     atn_facts_release(cx, &facts);
@@ -287,7 +339,8 @@ static void release_layer(atn_ctx *cx, layer_run *l)
     atn_capture_unload(cx, &l->problem);
 }
 
-/* Layer i of the selection, whose first selected head is number `first` of all. */
+/* Layer i of the selection, whose first selected head is number `first` of all; it is
+ * read where an experiment takes a head of it. */
 static atn_status run_layer(atn_ctx *cx, atn_bounds *b, const atn_bounds_opts *o, int i,
                             atn_idx first)
 {
@@ -297,6 +350,7 @@ static atn_status run_layer(atn_ctx *cx, atn_bounds *b, const atn_bounds_opts *o
     layer_run l = {.b = b, .o = o};
     atn_status st = ATN_OK;
 
+    if (!takes_any(&l, first, atn_selection_heads(sel, i))) return ATN_OK;
     ATN_NEW(l.bad, heads);
     ATN_NEW(l.head, heads);
     ATN_NEW(l.place, heads);
@@ -372,10 +426,12 @@ atn_status atn_bounds_run(atn_ctx *cx, const atn_capture *c, const atn_selection
     atn_status st = ATN_OK;
     atn_idx first = 0;
 
-    *out = (atn_bounds){.capture = c, .selection = sel};
+    *out = (atn_bounds){
+        .capture = c, .selection = sel, .trials = o->trials, .most = o->most};
     ATN_TRY(choose(cx, o, out));
     for (int m = 0; m < out->parts; m++)
-        if (!out->part[m].of->head) ATN_TRY(run_whole(cx, out, o, m));
+        if (out->part[m].of->once || out->part[m].of->model)
+            ATN_TRY(run_whole(cx, out, o, m));
     for (int i = 0; i < sel->n; i++) {
         ATN_TRY(run_layer(cx, out, o, i, first));
         first += atn_selection_heads(sel, i);

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "analysis/bounds.h"
 #include "analysis/keys.h"
@@ -49,7 +50,7 @@ static atn_status add_columns(atn_ctx *cx, const atn_bounds *b, atn_table *t,
          &c->statistic},
         {"critical", "most that a statistic may be, at 99.9 % over all hypotheses",
          ATN_COL_F64, &c->critical},
-        {"hypotheses", "checks of this bound that share the level", ATN_COL_I64,
+        {"hypotheses", "checks of the run that share the level", ATN_COL_I64,
          &c->hypotheses},
         {"note", "what else is to be known", ATN_COL_STR, &c->note},
         {"reproduce", "the command that repeats a violation", ATN_COL_STR,
@@ -67,23 +68,52 @@ done:
     return st;
 }
 
+/* A path as a shell reads it. False where there is no room. */
+static bool quote(const char *path, char *out, size_t size)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                "0123456789_./+:=@%-";
+    size_t n = 0;
+
+    if (path[0] && strspn(path, plain) == strlen(path))
+        return (size_t)snprintf(out, size, "%s", path) < size;
+    if (size < 3) return false;
+    out[n++] = '\'';
+    for (; *path && n + 6 < size; path++) {
+        if (*path == '\'')
+            n += (size_t)snprintf(out + n, size - n, "'\\''");
+        else
+            out[n++] = *path;
+    }
+    out[n++] = '\'';
+    out[n] = 0;
+    return *path == 0;
+}
+
 /* The check alone, once more. */
 static void command_of(const atn_bounds *b, const atn_check *c, char out[COMMAND])
 {
     const atn_layer_info *l = c->at >= 0 ? atn_capture_layer(b->capture, c->at) : NULL;
-    int n = snprintf(out, COMMAND, "attnscope bounds %s --bound %s",
-                     atn_capture_dir(b->capture), c->bound->id);
+    char run[COMMAND / 2];
+    const bool fits = quote(atn_capture_dir(b->capture), run, sizeof run);
+    int n = snprintf(out, COMMAND, "attnscope bounds %s --bound %s", fits ? run : "RUN",
+                     c->bound->id);
 
-    if (l && c->experiment->head && n < COMMAND)
+    if (l && c->head >= 0 && n < COMMAND)
         n += snprintf(out + n, (size_t)(COMMAND - n), " --heads %d.%d", l->layer,
                       c->head);
     if (l && l->stack[0] && n < COMMAND)
         n += snprintf(out + n, (size_t)(COMMAND - n), " --stack %s", l->stack);
+    if (l && c->head < 0 && n < COMMAND)
+        n += snprintf(out + n, (size_t)(COMMAND - n), " --layers %d", l->layer);
     if (l && b->selection->many_steps && n < COMMAND)
         n += snprintf(out + n, (size_t)(COMMAND - n), " --steps %d", l->step);
-    if (c->trials > 0 && n < COMMAND)
+    if (b->trials > 0 && n < COMMAND)
         n += snprintf(out + n, (size_t)(COMMAND - n), " --trials %lld",
-                      (long long)c->trials);
+                      (long long)b->trials);
+    if (b->most > 0 && n < COMMAND)
+        n += snprintf(out + n, (size_t)(COMMAND - n), " --tokens %lld",
+                      (long long)b->most);
     if (n < COMMAND)
         snprintf(out + n, (size_t)(COMMAND - n), " --seed %llu",
                  (unsigned long long)c->seed);
@@ -176,7 +206,7 @@ static double share_of(const atn_check *c)
 {
     double whole = fmax(fabs(c->predicted), fabs(c->measured));
 
-    if (c->bound->relation == ATN_EQUAL) whole = fmax(whole, c->scale);
+    whole = fmax(whole, c->scale);
     if (c->hypotheses > 0) whole = c->critical;
     if (c->bound->relation == ATN_ABOUT && c->hypotheses == 0) return c->slack;
     return whole > 0 && isfinite(whole) ? c->slack / whole : 0;

@@ -20,6 +20,7 @@
 
 #include "analysis/cka.h"
 #include "analysis/similarity_internal.h"
+#include "core/kernels/kernels.h"
 
 static const double SMOOTH = .001;
 
@@ -266,14 +267,6 @@ static void rank(double *x, atn_idx n, place *scratch)
     }
 }
 
-static double dot(const double *x, const double *y, atn_idx n)
-{
-    double sum = 0;
-
-    for (atn_idx j = 0; j < n; j++) sum += x[j] * y[j];
-    return sum;
-}
-
 static atn_status rank_columns(atn_ctx *cx, const walk *w, double *out)
 {
     const atn_sim_set *set = w->set;
@@ -296,12 +289,12 @@ static atn_status rank_columns(atn_ctx *cx, const walk *w, double *out)
         double *x = w->columns + a * nk + first;
 
         rank(x, last - first, scratch);
-        square[a] = dot(x, x, last - first);
+        square[a] = atn_wide_dot(x, x, last - first);
     }
     for (atn_idx a = 0; a < m; a++)
         for (atn_idx b = 0; b <= a; b++) {
-            const double both = dot(w->columns + a * nk + first,
-                                    w->columns + b * nk + first, last - first);
+            const double both = atn_wide_dot(w->columns + a * nk + first,
+                                             w->columns + b * nk + first, last - first);
 
             out[a * m + b] = out[b * m + a] =
                 square[a] > 0 && square[b] > 0

@@ -223,17 +223,6 @@ done:
     return st;
 }
 
-static double dot(const double *x, const double *y, atn_idx n)
-{
-    double lane[4] = {0}, sum = 0;
-    atn_idx i = 0;
-
-    for (; i + 4 <= n; i += 4)
-        for (int l = 0; l < 4; l++) lane[l] += x[i + l] * y[i + l];
-    for (; i < n; i++) sum += x[i] * y[i];
-    return sum + (lane[0] + lane[1]) + (lane[2] + lane[3]);
-}
-
 /* A block of vectors, which serves the matrix and the centred one. */
 typedef struct iteration {
     atn_idx n, r, rows;
@@ -320,11 +309,12 @@ static atn_status ritz(atn_ctx *cx, iteration *it, bool centred)
     double *next = NULL;
 
     ATN_TRY(take_next(cx, it, &next));
-    for (atn_idx a = 0; a < r; a++) it->along[a] = dot(it->q + a * n, it->columns, n);
+    for (atn_idx a = 0; a < r; a++)
+        it->along[a] = atn_wide_dot(it->q + a * n, it->columns, n);
     for (atn_idx a = 0; a < r; a++)
         for (atn_idx b = 0; b <= a; b++)
-            it->small[a * r + b] = (dot(it->q + a * n, next + b * n, n) +
-                                    dot(it->q + b * n, next + a * n, n)) /
+            it->small[a * r + b] = (atn_wide_dot(it->q + a * n, next + b * n, n) +
+                                    atn_wide_dot(it->q + b * n, next + a * n, n)) /
                                        2 -
                                    each * it->along[a] * it->along[b];
     mirror(it->small, r);

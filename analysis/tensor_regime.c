@@ -13,7 +13,7 @@
 #include "theory/polynomial.h"
 
 enum { MATRIX, CENTRED, TENSOR, CASES };
-enum { EPS = 4, REACHES = 120 };
+enum { EPS = 4 };
 static const char *const cases[CASES] = {"matrix", "centred", "tensor"};
 static const double eps[EPS] = {1e-1, 1e-2, 1e-3, 1e-4};
 
@@ -23,6 +23,8 @@ typedef struct head_facts {
     atn_idx head, nq, nk, d, dv;
     double x[CASES];
     bool exact; /* x of tensors is no bound */
+    bool causal, softcap, alibi;
+    atn_idx offset;
     int taylor[CASES][EPS], best[CASES][EPS];
 } head_facts;
 
@@ -140,13 +142,15 @@ static atn_status one_head(atn_ctx *cx, const atn_head *whole, head_facts *f)
     atn_head h = atn_head_trim(whole, &first);
     atn_status st = ATN_OK;
 
-    h.sight.softcap = 0;
-    h.alibi_slope = 0;
+    f->softcap = h.sight.softcap > 0;
+    f->alibi = h.alibi_slope != 0;
     f->nq = h.nq;
     f->nk = h.nk;
     f->d = h.q.cols;
     f->dv = h.v.data ? h.v.cols : h.q.cols;
-    if (h.nq < 1 || h.nk < 1) goto done;
+    f->causal = h.sight.causal;
+    f->offset = h.sight.offset;
+    if (h.nq < 1 || h.nk < 1 || f->softcap || f->alibi) goto done;
     ATN_TRY(matrix_x(cx, &h, f));
     ATN_TRY(tensor_x(cx, &h, f));
 done:
@@ -175,9 +179,15 @@ static double features_of(const head_facts *f, int c, int degree)
 
 static double break_even(const head_facts *f, int c, double features)
 {
-    const double share = (double)f->dv / (double)(f->d + f->dv);
+    const atn_tensor t = {.keys = c == TENSOR ? 2 : 1,
+                          .nq = f->nq,
+                          .nk = f->nk,
+                          .d = f->d,
+                          .dv = f->dv,
+                          .causal = f->causal,
+                          .offset = f->causal ? f->offset : 0};
 
-    return c == TENSOR ? sqrt(3 * features * share) : 2 * features * share;
+    return atn_tensor_break_even(&t, features);
 }
 
 /* ---- the table ---- */
@@ -213,30 +223,6 @@ done:
     return st;
 }
 
-/* The largest X that an even degree reaches at 10^-e, degree by degree. */
-static atn_status add_reach(atn_ctx *cx, atn_table *t, int e)
-{
-    char text[16 * REACHES] = "", key[24];
-    size_t used = 0;
-
-    for (int g = 1; g <= REACHES; g++) {
-        double lo = 0, hi = 2.0 * g + 1;
-
-        for (int k = 0; k < 60; k++) {
-            const double mid = (lo + hi) / 2;
-
-            if (atn_taylor_error(2 * g, mid) <= eps[e - 1])
-                lo = mid;
-            else
-                hi = mid;
-        }
-        used += (size_t)snprintf(text + used, sizeof text - used, "%s%.6g",
-                                 g > 1 ? " " : "", lo);
-    }
-    snprintf(key, sizeof key, "taylor_reach_e%d", e);
-    return atn_table_set_meta(cx, t, key, text);
-}
-
 static atn_status begin(atn_ctx *cx, const atn_capture *c, const atn_selection *sel,
                         atn_table **out, columns *k)
 {
@@ -256,7 +242,6 @@ static atn_status begin(atn_ctx *cx, const atn_capture *c, const atn_selection *
     ATN_TRY(atn_table_add_col(cx, t, "x_max_tensor_kind", ATN_COL_STR, "",
                               "exact, or a bound that no logit is above", &k->kind));
     for (int i = 0; i < CASES; i++) ATN_TRY(add_case(cx, t, i, k));
-    for (int e = 1; e <= EPS; e++) ATN_TRY(add_reach(cx, t, e));
     ATN_TRY(atn_table_set_meta(cx, t, "title", "Where polynomial attention is fast"));
     if (model) ATN_TRY(atn_table_set_meta(cx, t, "subtitle", model));
 done:
@@ -277,7 +262,7 @@ static void put_case(atn_table *t, const columns *k, const head_facts *f, int c)
             atn_table_set_f64(t, k->features[c][e], features);
             atn_table_set_f64(t, k->even[c][e], even);
         }
-        atn_table_set_bool(t, k->fast[c][e], even <= (double)ATN_MIN(f->nq, f->nk));
+        atn_table_set_bool(t, k->fast[c][e], even <= (double)f->nk);
     }
 }
 
@@ -292,11 +277,32 @@ static atn_status put_row(atn_ctx *cx, atn_table *t, const columns *k,
     atn_table_set_i64(t, k->n_keys, f->nk);
     atn_table_set_i64(t, k->d, f->d);
     atn_table_set_i64(t, k->dv, f->dv);
+    if (f->softcap || f->alibi) goto done;
     for (int c = 0; c < CASES; c++) atn_table_set_f64(t, k->x[c], f->x[c]);
     ATN_TRY(atn_table_set_str(cx, t, k->kind, f->exact ? "exact" : "bound"));
     for (int c = 0; c < CASES; c++) put_case(t, k, f, c);
 done:
     return st;
+}
+
+/* One line of what no polynomial stands for. */
+static void warn_of_left_out(atn_ctx *cx, const head_facts *all, atn_idx n)
+{
+    long long out = 0, softcap = 0, alibi = 0;
+
+    for (atn_idx i = 0; i < n; i++) {
+        softcap += all[i].softcap;
+        alibi += all[i].alibi;
+        out += all[i].softcap || all[i].alibi;
+    }
+    if (out == 0) return;
+    atn_log(cx, ATN_LOG_WARN,
+            "%lld of %lld heads have %s, which polynomial features do not know: their "
+            "cells are empty",
+            out, (long long)n,
+            alibi && softcap ? "an ALiBi bias or a soft-cap"
+            : alibi          ? "an ALiBi bias"
+                             : "a soft-cap");
 }
 
 /* ---- all of it ---- */
@@ -339,6 +345,7 @@ atn_status atn_tensor_regime(atn_ctx *cx, const atn_capture *c,
     ATN_NEW(all, sel->n_heads);
     ATN_TRY(begin(cx, c, sel, out, &k));
     for (int i = 0; i < sel->n; i++) ATN_TRY(one_layer(cx, c, sel, i, all, &n));
+    warn_of_left_out(cx, all, n);
     ATN_TRY(atn_parallel(cx, n * CASES, degrees, all, "degrees of polynomials"));
     for (atn_idx i = 0; i < n; i++)
         ATN_TRY(put_row(cx, *out, &k, atn_capture_layer(c, sel->at[all[i].layer]),

@@ -59,7 +59,7 @@ static const struct {
     {"features_flops", ATN_COL_F64, "flop", "by features"},
     {"features_time_s", ATN_COL_F64, "s", "that they took"},
     {"break_even_tokens", ATN_COL_F64, "tokens",
-     "from this many on features cost less"},
+     "from this many keys on features cost less"},
 };
 
 void atn_tensor_defaults(atn_tensor_opts *o)
@@ -74,11 +74,13 @@ static bool is_exact_wanted(const atn_tensor *t, const atn_tensor_opts *o,
            atn_tensor_exact_flops(t) <= o->exact_most;
 }
 
-atn_status atn_tensor_check(atn_ctx *cx, const atn_tensor *t, const atn_tensor_opts *o)
+atn_status atn_tensor_check(atn_ctx *cx, const atn_tensor *t, const atn_tensor_opts *o,
+                            const atn_tensor_beside *beside)
 {
     const double n =
         o->degree < 0 ? 0 : atn_polynomial_features((double)t->d, o->degree);
-    double bytes = 0;
+    const bool exact = beside->marginals || is_exact_wanted(t, o, NULL);
+    double bytes = exact ? atn_tensor_exact_bytes(cx, t) : 0;
     atn_status st = ATN_OK;
 
     if (n > o->features_most)
@@ -92,9 +94,12 @@ atn_status atn_tensor_check(atn_ctx *cx, const atn_tensor *t, const atn_tensor_o
     if (o->degree >= 0 && t->d > ATN_MONOMIALS_WIDE)
         ATN_FAIL(ATN_USAGE, "tensor: d = %lld is above %d, the most for --degree",
                  (long long)t->d, ATN_MONOMIALS_WIDE);
-    if (o->degree >= 0) bytes = atn_tensor_features_bytes(cx, t);
-    if (is_exact_wanted(t, o, NULL)) bytes = fmax(bytes, atn_tensor_exact_bytes(cx, t));
-    bytes += 8.0 * (double)t->nq * (double)t->dv;
+    if (o->degree >= 0) {
+        /* one way after the other; the exact output is kept, to compare with */
+        bytes = fmax(bytes, atn_tensor_features_bytes(cx, t));
+        if (exact) bytes += 8.0 * (double)t->nq * (double)t->dv;
+    }
+    bytes += beside->bytes;
     ATN_TRY(atn_mem_check(cx, bytes, "tensor attention"));
 done:
     return st;
@@ -117,11 +122,6 @@ static void put(atn_table *t, int c, double v)
     if (isfinite(v)) atn_table_set_f64(t, c, v);
 }
 
-static double real_at(atn_reals x, atn_idx i)
-{
-    return x.wide ? x.wide[i] : (double)x.narrow[i];
-}
-
 /* The widest range that a column of products of values may have, by the ranges of its
  * factors. */
 static double value_range(const atn_tensor *t)
@@ -135,8 +135,8 @@ static double value_range(const atn_tensor *t)
             double a = INFINITY, b = -INFINITY, ends[4];
 
             for (atn_idx i = 0; i < t->nk; i++) {
-                a = fmin(a, real_at(t->v[k], i * t->dv + l));
-                b = fmax(b, real_at(t->v[k], i * t->dv + l));
+                a = fmin(a, atn_real_at(t->v[k], i * t->dv + l));
+                b = fmax(b, atn_real_at(t->v[k], i * t->dv + l));
             }
             ends[0] = lo * a, ends[1] = lo * b, ends[2] = hi * a, ends[3] = hi * b;
             lo = fmin(fmin(ends[0], ends[1]), fmin(ends[2], ends[3]));

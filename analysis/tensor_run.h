@@ -20,9 +20,14 @@ typedef struct atn_tensor_opts {
 } atn_tensor_opts;
 
 void atn_tensor_defaults(atn_tensor_opts *o);
+/* What a caller takes beside a run: outputs, marginals and what it writes of them. */
+typedef struct atn_tensor_beside {
+    double bytes;
+    bool marginals; /* there are some */
+} atn_tensor_beside;
 /* USAGE names the number of features above the limit, MEMORY what does not fit. */
-atn_status atn_tensor_check(atn_ctx *cx, const atn_tensor *t,
-                            const atn_tensor_opts *o) ATN_WARN_UNUSED;
+atn_status atn_tensor_check(atn_ctx *cx, const atn_tensor *t, const atn_tensor_opts *o,
+                            const atn_tensor_beside *beside) ATN_WARN_UNUSED;
 /* Table of kind "tensor", without rows. */
 atn_status atn_tensor_table(atn_ctx *cx, atn_table **out) ATN_WARN_UNUSED;
 /* Computes o [nq, dv], by features where there is a degree, and marginals (may be NULL)

@@ -21,9 +21,9 @@
  *         Under a sliding window a summary is used where all its tokens are seen, and a
  *         segment seen in part goes key by key; a range of logsparse begins at the
  *         window.
- * Oracle  fixed, causal or own=no: B = n or B = 1 is dense. Q = K = 0, n = 4, B = 2: row
- *         3 is {1/6, 1/6, 1/3, 1/3}. axial and columns: m = n is dense. Rows sum to 1,
- *         every visible key has weight. cards/kernel-theory.md, G8 and G8-b.
+ * Oracle  fixed, causal or own=no: B = n or B = 1 is dense. Q = K = 0, n = 4, B = 2:
+ *         row 3 is {1/6, 1/6, 1/3, 1/3}. axial and columns: m = n is dense. Rows sum
+ *         to 1, every visible key has weight. cards/kernel-theory.md, G8 and G8-b.
  * Source  Ren et al., arXiv 2107.05768; google-research/combiner, tf/
  *         approx_attention.py. The code has no logsparse, which is a reading of ours,
  *         and columns is another one of the axial form of the paper.

@@ -112,6 +112,8 @@ typedef struct apply {
     double **sum; /* [blocks] sums of v_j (value j) over the keys before every segment,
                        and over all: [segments + 1, rank, dv] */
     atn_idx *first; /* [blocks + 1] segments of the blocks before */
+    atn_idx *ptr;   /* [chunks + 1] blocks that rows of a chunk are in, ascending, */
+    atn_idx *block; /* are [ptr[chunk], ptr[chunk + 1]) of these */
 } apply;
 
 static atn_idx segments(const atn_factor_block *b)
@@ -131,12 +133,19 @@ static atn_status add_segment(atn_ctx *cx, atn_idx task, void *state)
 {
     const apply *a = state;
     const atn_idx dv = a->h->v.cols;
-    atn_idx b = 0, s, end;
+    atn_idx b = 0, past = a->f->blocks, s, end;
     const atn_factor_block *of;
     double *sum;
 
     (void)cx;
-    while (task >= a->first[b + 1]) b++;
+    while (past - b > 1) {
+        const atn_idx middle = b + (past - b) / 2;
+
+        if (a->first[middle] <= task)
+            b = middle;
+        else
+            past = middle;
+    }
     of = &a->f->block[b];
     s = task - a->first[b];
     sum = a->sum[b] + (s + 1) * of->rank * dv;
@@ -203,7 +212,8 @@ static atn_status apply_chunk(atn_ctx *cx, atn_idx task, void *state)
         atn_idx lo, hi;
 
         sight_of(a->h, f, i, &lo, &hi);
-        for (atn_idx b = 0; b < f->blocks; b++) apply_block(a, b, i, lo, hi);
+        for (atn_idx k = a->ptr[task]; k < a->ptr[task + 1]; k++)
+            apply_block(a, a->block[k], i, lo, hi);
         for (int64_t e = f->ptr ? f->ptr[i] : 0; f->ptr && e < f->ptr[i + 1]; e++) {
             const float *value = atn_crow(a->h->v, f->key[e]);
 
@@ -213,6 +223,55 @@ static atn_status apply_chunk(atn_ctx *cx, atn_idx task, void *state)
         }
     }
     return ATN_OK;
+}
+
+static atn_idx chunks_of(const atn_factors *f)
+{
+    return (f->nq + CHUNK - 1) / CHUNK;
+}
+
+/* Chunks [*from, *to) that have rows of this block. */
+static void chunks_in(const atn_factor_block *b, atn_idx *from, atn_idx *to)
+{
+    *from = b->row / CHUNK;
+    *to = b->rows > 0 ? (b->row + b->rows - 1) / CHUNK + 1 : *from;
+}
+
+/* How many chunks the blocks have, each by itself. */
+static atn_idx chunks_in_all(const atn_factors *f)
+{
+    atn_idx n = 0;
+
+    for (atn_idx b = 0; b < f->blocks; b++) {
+        atn_idx from, to;
+
+        chunks_in(&f->block[b], &from, &to);
+        n += to - from;
+    }
+    return n;
+}
+
+static atn_status list_blocks(atn_ctx *cx, apply *a)
+{
+    const atn_factors *f = a->f;
+    const atn_idx chunks = chunks_of(f);
+    atn_status st = ATN_OK;
+    atn_idx from, to;
+
+    ATN_TAKE(a->ptr, chunks + 2); /* two places on, while they are counted and filled */
+    ATN_TAKE(a->block, chunks_in_all(f));
+    memset(a->ptr, 0, (size_t)(chunks + 2) * sizeof *a->ptr);
+    for (atn_idx b = 0; b < f->blocks; b++) {
+        chunks_in(&f->block[b], &from, &to);
+        for (atn_idx c = from; c < to; c++) a->ptr[c + 2]++;
+    }
+    for (atn_idx c = 0; c < chunks; c++) a->ptr[c + 2] += a->ptr[c + 1];
+    for (atn_idx b = 0; b < f->blocks; b++) {
+        chunks_in(&f->block[b], &from, &to);
+        for (atn_idx c = from; c < to; c++) a->block[a->ptr[c + 1]++] = b;
+    }
+done:
+    return st;
 }
 
 static atn_status apply_factors(atn_ctx *cx, const atn_head *h, const void *state,
@@ -234,7 +293,8 @@ static atn_status apply_factors(atn_ctx *cx, const atn_head *h, const void *stat
     }
     ATN_TRY(atn_parallel(cx, a.first[f->blocks], add_segment, &a, what));
     prefix(&a);
-    ATN_TRY(atn_parallel(cx, (f->nq + CHUNK - 1) / CHUNK, apply_chunk, &a, what));
+    ATN_TRY(list_blocks(cx, &a));
+    ATN_TRY(atn_parallel(cx, chunks_of(f), apply_chunk, &a, what));
 done:
     atn_arena_rewind(cx, mark);
     return st;
@@ -253,7 +313,8 @@ static double bytes_of(const atn_ctx *cx, const atn_head *h, const void *state)
                    sizeof(double) +
                64 + sizeof(double *) + sizeof(atn_idx);
     }
-    return sum + 3 * 64;
+    return sum + sizeof(atn_idx) * (double)(chunks_of(f) + 2 + chunks_in_all(f)) +
+           5 * 64;
 }
 
 static void release(atn_ctx *cx, void *state)

@@ -11,6 +11,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "approx/plain_head.h"
 #include "core/linalg.h"
 #include "core/rows.h"
 
@@ -487,16 +488,7 @@ static double bytes(const atn_ctx *cx, const atn_head *h, const void *f_)
 atn_status atn_features_check(atn_ctx *cx, const char *method, const atn_head *h,
                               bool bias)
 {
-    const char *what = NULL;
-
-    if (h->sight.softcap > 0) what = "soft-cap";
-    if (h->has_sink) what = "sink logit";
-    if (h->alibi_slope != 0 && !bias) what = "ALiBi bias";
-    if (!what) return ATN_OK;
-    return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
-                    "%s: layer %d has a %s, which its features do not know (choose "
-                    "layers without one, or another method)",
-                    method, h->layer, what);
+    return atn_bare_logits(cx, h, method, bias ? ATN_PLACE_BIAS : 0);
 }
 
 atn_status atn_features_open(atn_ctx *cx, const atn_head *h, atn_idx n, bool logs,

@@ -16,8 +16,7 @@
  *         rows.
  * Source  Wu et al., arXiv 2202.06258; thuml/Flowformer, Flow_Attention.py; cards/
  *         kernel-theory.md, card 11. Windows are ours.
- * Cost    8 d flop a token, then approx/features.h with d features. A window without a
- *         clamp of 1 or 10 costs its width a source.
+ * Cost    8 d flop a token, then approx/features.h with d features.
  * Limits  masked heads need the queries of all tokens.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
@@ -25,6 +24,7 @@
 #include <string.h>
 
 #include "approx/features.h"
+#include "approx/plain_head.h"
 #include "approx/widen.h"
 
 typedef struct flow {
@@ -158,23 +158,53 @@ static double clamped(const job *j, atn_idx x)
     return fmin(fmax(j->conserved_out[x], -most), most);
 }
 
-/* c [nk]. Without a window what is seen only grows. */
-static void compete(const job *j, double *c)
+/* a <- a and b together. */
+static void join(soft *a, soft b)
 {
-    soft s = {-INFINITY, 0};
-    atn_idx begun = 0, to = 0;
+    if (b.max > a->max) {
+        const soft small = *a;
 
+        *a = b;
+        b = small;
+    }
+    if (b.sum > 0) a->sum += b.sum * exp(b.max - a->max);
+}
+
+/* c [nk]. Both ends of what is seen only rise: what came since `mid` is one sum, and
+ * of what came before each place has the sum from it up to there, made anew when it is
+ * used up. So all is added once or twice, and nothing is subtracted. */
+static atn_status compete(atn_ctx *cx, const job *j, double *c)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const soft none = {-INFINITY, 0};
+    soft *before = NULL, since = none;
+    atn_idx mid = 0, to = 0;
+    atn_status st = ATN_OK;
+
+    ATN_TAKE(before, j->h->nk);
     for (atn_idx x = 0; x < j->h->nk; x++) {
         atn_idx lo, hi;
+        soft s;
 
         sees(j, x, j->h->nk, &lo, &hi);
-        if (lo != begun) {
-            s = (soft){-INFINITY, 0};
-            begun = to = lo;
+        for (; to < hi; to++) take(&since, clamped(j, to));
+        if (lo > mid) {
+            soft sum = none;
+
+            for (atn_idx k = to - 1; k >= lo; k--) {
+                take(&sum, clamped(j, k));
+                before[k] = sum;
+            }
+            mid = to;
+            since = none;
         }
-        for (; to < hi; to++) take(&s, clamped(j, to));
+        s = since;
+        if (lo < mid) join(&s, before[lo]);
         c[x] = (double)(hi - lo) * exp(clamped(j, x) - s.max) / s.sum;
     }
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
 }
 
 static void allocate(const job *j, double *row)
@@ -202,17 +232,9 @@ static bool is_local(const atn_head *h)
 static atn_status refuse(atn_ctx *cx, const atn_head *h)
 {
     const bool part = h->nq != h->nk || h->sight.offset != 0;
-    const char *what = h->has_sink            ? "a sink logit"
-                       : h->alibi_slope != 0  ? "position biases"
-                       : h->sight.softcap > 0 ? "a soft-cap"
-                                              : NULL;
     atn_status st = ATN_OK;
 
-    if (what)
-        ATN_FAIL(ATN_DATA,
-                 "flow: flows have no place for %s of layer %d, head %d (take heads "
-                 "without)",
-                 what, h->layer, h->head);
+    ATN_TRY(atn_bare_logits(cx, h, "flow", 0));
     if (h->sight.rows || (is_local(h) && part))
         ATN_FAIL(ATN_DATA,
                  "flow: sources sum over the queries of all tokens, and there are %lld "
@@ -243,7 +265,7 @@ static atn_status plan(atn_ctx *cx, const atn_input *in, const void *params_,
     ATN_TRY(find_flows(cx, &j));
     ATN_NEW(f.row, h->nq);
     ATN_NEW(f.key, h->nk);
-    compete(&j, f.key);
+    ATN_TRY(compete(cx, &j, f.key));
     allocate(&j, f.row);
     st = atn_features_plan(cx, h, &f, 0, out);
     f = (atn_features){0};
@@ -274,8 +296,9 @@ static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
     const atn_head *h = &in->head[0];
 
     (void)cx, (void)params_;
-    return 8 * (double)(h->nq + h->nk) * (double)(h->k.cols + 3) + 8 * 64 +
-           8 * (double)h->k.cols + ATN_METHOD_LITTLE;
+    return 8 * (double)(h->nq + h->nk) * (double)(h->k.cols + 3) +
+           sizeof(soft) * (double)h->nk + 8 * 64 + 8 * (double)h->k.cols +
+           ATN_METHOD_LITTLE;
 }
 
 const atn_method atn_method_flow = {

@@ -232,6 +232,13 @@ done:
     return st;
 }
 
+/* So many draws, with replacement, leave out hardly any key. */
+static double most(const void *params_, const atn_head *h)
+{
+    (void)params_;
+    return 16 * (double)h->nk;
+}
+
 static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
 {
     const kdeformer *t = params_;
@@ -259,6 +266,7 @@ const atn_method atn_method_kdeformer = {
     .params = params,
     .params_size = sizeof(kdeformer),
     .budget = "samples",
+    .most = most,
     .weights = ATN_WEIGHTS_VALUES,
     .exact = "block=#",
     .dense = "texts up to `block` tokens stay dense (give a smaller block)",

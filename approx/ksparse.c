@@ -7,7 +7,8 @@
  * Oracle  |P - S|_F^2 = the sum of the discarded squares; no other set of as many
  *         entries leaves less. k >= visible keys: dense attention.
  * Source  card 24 of the kernel cards; own derivation.
- * Cost    the matrix in double, and one selection.
+ * Cost    level=head: the matrix in double, and one selection. level=row: a row at a
+ *         time, of any number of tokens.
  * Limits  equal weights: the lower row, then the lower key. A row may keep nothing, and
  *         is 0 then.
  */
@@ -203,6 +204,14 @@ static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
            sizeof(double) * (double)h->nq * (double)h->nk;
 }
 
+/* Rows come one by one, and the matrix is stored for a choice among all of it. */
+static unsigned reads_of(const void *params_)
+{
+    const ksparse *t = params_;
+
+    return ATN_READS_WEIGHTS | (t->level == OF_HEAD ? ATN_READS_STORED : 0);
+}
+
 const atn_method atn_method_ksparse = {
     .id = "ksparse",
     .title = "Best of so many entries (oracle)",
@@ -210,6 +219,7 @@ const atn_method atn_method_ksparse = {
     .source = "own derivation",
     .text = "the largest weights of the head, or of every row",
     .reads = ATN_READS_WEIGHTS | ATN_READS_STORED,
+    .reads_of = reads_of,
     .oracle = atn_always,
     .sides = ATN_BOTH_WAYS,
     .params = params,

@@ -1,7 +1,6 @@
 /* approx/landmarks.c -- attention through landmarks, see the header.
  *
- * Keys go in at most 64 shares, whose sums are added in order; how they are cut depends
- * on the number of keys alone.
+ * Keys go in shares (approx/shares.h), whose sums are added in order.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "approx/landmarks.h"
@@ -9,9 +8,10 @@
 #include <math.h>
 #include <string.h>
 
+#include "approx/shares.h"
 #include "core/rows.h"
 
-enum { SHARES = 64, TILE = 256 };
+enum { TILE = ATN_SHARE_TILE };
 
 void atn_landmarks_release(atn_ctx *cx, atn_landmarks *l)
 {
@@ -30,19 +30,6 @@ double atn_landmarks_executed(const atn_head *h, atn_idx m)
     return k * (double)(h->nq + h->nk) + k * k * dv / (d + dv);
 }
 
-/* Keys of a share: a multiple of TILE. */
-static atn_idx share_keys(atn_idx nk)
-{
-    const atn_idx tiles = (nk + TILE - 1) / TILE;
-
-    return (tiles + SHARES - 1) / SHARES * TILE;
-}
-
-static atn_idx shares_of(atn_idx nk)
-{
-    return nk > 0 ? (nk - 1) / share_keys(nk) + 1 : 0;
-}
-
 /* What a thread needs for a tile: rows of a head in double, and their entries. */
 static double tile_bytes(const atn_ctx *cx, const atn_head *h, atn_idx m)
 {
@@ -57,17 +44,23 @@ double atn_landmarks_bytes(const atn_ctx *cx, const atn_head *h, atn_idx m)
     const double k = (double)m, d = (double)h->q.cols;
 
     return (2 * k * d + 2 * k * k + k) * sizeof(double) +
-           2 * (double)shares_of(h->nk) * k * sizeof(double) + tile_bytes(cx, h, m) +
-           4096;
+           2 * (double)atn_shares_of(h->nk) * k * sizeof(double) +
+           tile_bytes(cx, h, m) + 4096;
 }
 
 /* ---- entries of F1 and F3, by products ---- */
 
-static void widen(atn_cmat x, atn_idx first, atn_idx n, double *out)
+/* Rows [first, first + n) of x. */
+static atn_cmat some_rows(atn_cmat x, atn_idx first, atn_idx n)
 {
-    for (atn_idx i = 0; i < n; i++)
+    return (atn_cmat){atn_crow(x, first), n, x.cols, x.ld};
+}
+
+static void widen(atn_cmat x, double *out)
+{
+    for (atn_idx i = 0; i < x.rows; i++)
         for (atn_idx c = 0; c < x.cols; c++)
-            out[i * x.cols + c] = (double)atn_crow(x, first + i)[c];
+            out[i * x.cols + c] = (double)atn_crow(x, i)[c];
 }
 
 static double square(const double *x, atn_idx d)
@@ -78,19 +71,18 @@ static double square(const double *x, atn_idx d)
     return sum;
 }
 
-/* out [n, m] <- exponents of rows [first, first + n) of x and the landmarks y. */
+/* out [x.rows, m] <- exponents of rows x and the landmarks y. */
 static atn_status exponents(atn_ctx *cx, const atn_landmarks *l, double scale,
-                            atn_cmat x, const double *y, atn_idx first, atn_idx n,
-                            double *out)
+                            atn_cmat x, const double *y, double *out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_idx d = x.cols, m = l->m;
+    const atn_idx n = x.rows, d = x.cols, m = l->m;
     double *wide = NULL, *half = NULL;
     atn_status st = ATN_OK;
 
     ATN_TAKE(wide, n * d);
     ATN_TAKE(half, m);
-    widen(x, first, n, wide);
+    widen(x, wide);
     atn_gemm_wide(ATN_ABT, scale, (atn_cwide){wide, n, d, d}, (atn_cwide){y, m, d, d},
                   0, (atn_wide){out, n, m, m});
     if (!l->gaussian) goto done;
@@ -129,12 +121,12 @@ static atn_status sum_share(atn_ctx *cx, atn_idx at, void *state)
 {
     const sums *s = state;
     const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_idx m = s->l->m, keys = share_keys(s->h->nk);
+    const atn_idx m = s->l->m, keys = atn_share_keys(s->h->nk);
     const atn_idx end = ATN_MIN((at + 1) * keys, s->h->nk);
     double *max = s->max + at * m, *sum = s->sum + at * m, *z = NULL;
     atn_status st = ATN_OK;
 
-    ATN_TAKE(z, TILE * m);
+    ATN_TAKE(z, ATN_MIN((atn_idx)TILE, s->h->nk) * m);
     for (atn_idx v = 0; v < m; v++) {
         max[v] = -INFINITY;
         sum[v] = 0;
@@ -142,7 +134,7 @@ static atn_status sum_share(atn_ctx *cx, atn_idx at, void *state)
     for (atn_idx j = at * keys; j < end; j += TILE) {
         const atn_idx n = ATN_MIN((atn_idx)TILE, end - j);
 
-        ATN_TRY(exponents(cx, s->l, s->h->scale, s->h->k, s->l->a, j, n, z));
+        ATN_TRY(exponents(cx, s->l, s->h->scale, some_rows(s->h->k, j, n), s->l->a, z));
         for (atn_idx e = 0; e < n * m; e++) {
             const atn_idx v = e % m;
 
@@ -161,7 +153,7 @@ done:
 static atn_status make_log_sum(atn_ctx *cx, const atn_head *h, atn_landmarks *l)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_idx n = shares_of(h->nk), m = l->m;
+    const atn_idx n = atn_shares_of(h->nk), m = l->m;
     sums s = {h, l, NULL, NULL};
     atn_status st = ATN_OK;
 
@@ -198,21 +190,21 @@ static atn_status gather_share(atn_ctx *cx, atn_idx at, void *state)
     const pass *p = state;
     const atn_head *h = p->h;
     const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_idx m = p->l->m, dv = h->v.cols, keys = share_keys(h->nk);
+    const atn_idx m = p->l->m, dv = h->v.cols, keys = atn_share_keys(h->nk);
     const atn_idx end = ATN_MIN((at + 1) * keys, h->nk);
     double *part = p->part + at * m * dv, *z = NULL, *v = NULL;
     atn_status st = ATN_OK;
 
-    ATN_TAKE(z, TILE * m);
-    ATN_TAKE(v, TILE * dv);
+    ATN_TAKE(z, ATN_MIN((atn_idx)TILE, h->nk) * m);
+    ATN_TAKE(v, ATN_MIN((atn_idx)TILE, h->nk) * dv);
     memset(part, 0, (size_t)(m * dv) * sizeof *part);
     for (atn_idx j = at * keys; j < end; j += TILE) {
         const atn_idx n = ATN_MIN((atn_idx)TILE, end - j);
 
-        ATN_TRY(exponents(cx, p->l, h->scale, h->k, p->l->a, j, n, z));
+        ATN_TRY(exponents(cx, p->l, h->scale, some_rows(h->k, j, n), p->l->a, z));
         for (atn_idx e = 0; e < n * m; e++)
             z[e] = exp(p->l->gaussian ? z[e] : z[e] - p->l->log_sum[e % m]);
-        widen(h->v, j, n, v);
+        widen(some_rows(h->v, j, n), v);
         atn_gemm_wide(ATN_ATB, 1, (atn_cwide){z, n, m, m}, (atn_cwide){v, n, dv, dv}, 1,
                       (atn_wide){part, m, dv, dv});
     }
@@ -232,7 +224,7 @@ static atn_status give_tile(atn_ctx *cx, atn_idx at, void *state)
     double *z = NULL;
 
     ATN_TAKE(z, n * m);
-    ATN_TRY(exponents(cx, p->l, h->scale, h->q, p->l->b, first, n, z));
+    ATN_TRY(exponents(cx, p->l, h->scale, some_rows(h->q, first, n), p->l->b, z));
     for (atn_idx i = 0; i < n; i++) finish_left(p->l, z + i * m);
     atn_gemm_wide(ATN_AB, 1, (atn_cwide){z, n, m, m}, (atn_cwide){p->g, m, dv, dv}, 0,
                   (atn_wide){p->o + first * dv, n, dv, dv});
@@ -251,7 +243,7 @@ static atn_status join(atn_ctx *cx, const pass *p)
     atn_status st = ATN_OK;
 
     ATN_TAKE(half, r * dv);
-    for (atn_idx c = 1; c < shares_of(p->h->nk); c++)
+    for (atn_idx c = 1; c < atn_shares_of(p->h->nk); c++)
         for (atn_idx e = 0; e < m * dv; e++) sum[e] += p->part[c * m * dv + e];
     atn_gemm_wide(ATN_AB, 1, (atn_cwide){l->right, r, m, m},
                   (atn_cwide){sum, m, dv, dv}, 0,
@@ -269,7 +261,7 @@ static atn_status apply(atn_ctx *cx, const atn_head *h, const void *state, doubl
 {
     const atn_landmarks *l = state;
     const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_idx dv = h->v.cols, shares = shares_of(h->nk);
+    const atn_idx dv = h->v.cols, shares = atn_shares_of(h->nk);
     pass p = {h, l, NULL, NULL, o};
     atn_status st = ATN_OK;
 
@@ -290,7 +282,7 @@ static double apply_bytes(const atn_ctx *cx, const atn_head *h, const void *stat
     const atn_landmarks *l = state;
     const double m = (double)l->m;
 
-    return ((double)shares_of(h->nk) + 2) * m * (double)h->v.cols * sizeof(double) +
+    return ((double)atn_shares_of(h->nk) + 2) * m * (double)h->v.cols * sizeof(double) +
            tile_bytes(cx, h, l->m) + cx->threads * m * sizeof(double) + 4096;
 }
 

@@ -25,6 +25,7 @@
 
 #include "approx/features.h"
 #include "approx/lightning.h"
+#include "approx/plain_head.h"
 #include "approx/widen.h"
 
 typedef struct lightning {
@@ -116,17 +117,9 @@ done:
 
 static atn_status refuse(atn_ctx *cx, const lightning *t, const atn_head *h)
 {
-    const char *what = h->has_sink            ? "a sink logit"
-                       : h->alibi_slope != 0  ? "position biases"
-                       : h->sight.softcap > 0 ? "a soft-cap"
-                                              : NULL;
     atn_status st = ATN_OK;
 
-    if (what)
-        ATN_FAIL(ATN_DATA,
-                 "lightning: products without a softmax have no place for %s of layer "
-                 "%d, head %d (take heads without)",
-                 what, h->layer, h->head);
+    ATN_TRY(atn_bare_logits(cx, h, "lightning", 0));
     if (t->norm == NORM_SRMS && !h->v.data)
         ATN_FAIL(ATN_DATA,
                  "lightning: norm=srms reads the values, and layer %d has none (give "
@@ -181,12 +174,14 @@ static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
 {
     const atn_head *h = &in->head[0];
     const lightning *t = params_;
-    const double d = (double)h->k.cols, dv = (double)h->v.cols;
-    const double features = 8 * (double)(h->nq + h->nk) * d + 16 * (double)h->nq;
+    const double nq = (double)h->nq, nk = (double)h->nk, dv = (double)h->v.cols;
+    const double features =
+        8 * ((nq + nk) * (double)h->k.cols + nq) + ATN_METHOD_LITTLE;
 
-    if (t->norm == NORM_NONE) return features + ATN_METHOD_LITTLE;
-    return features + 8 * (double)h->nq * dv + 2 * ATN_METHOD_LITTLE +
-           (double)cx->threads * 8 * (d * (dv + 2) + 0x1p16);
+    if (t->norm == NORM_NONE) return features;
+    /* the outputs, and their sums with the denominators and logarithms */
+    return features + 8 * nq * (2 * dv + 2) +
+           atn_features_scratch(cx, h, h->k.cols, true);
 }
 
 static unsigned weights_of(const void *params_)

@@ -6,7 +6,8 @@
  *         E |P R'R w - P w|^2 = (|P|_F^2 |w|^2 + |P w|^2) / rank.
  * Source  Wang et al., arXiv 2006.04768; lucidrains/linformer, whose first E has a
  *         third of this variance.
- * Cost    2 nk rank (d + dv) flop of the index, nq rank pairs; memory 16 nk rank bytes.
+ * Cost    2 nk rank (d + dv) flop of the index, once for the heads that share keys, and
+ *         nq rank pairs; memory 8 nk rank bytes a head of them, and 4 beside.
  * Limits  no causal form, for a mixture holds later keys. A sink logit stays in the
  *         denominator.
  *
@@ -71,16 +72,46 @@ static atn_status mix(atn_ctx *cx, atn_cmat x, const float *e, atn_idx rank, flo
     return atn_parallel(cx, (rank + COLUMNS - 1) / COLUMNS, mix_tile, &s, "mixtures");
 }
 
-/* out [nk, rank] <- normal numbers / sqrt(rank); one for all heads of the layer. */
-static atn_status draw(atn_ctx *cx, const atn_input *in, const atn_head *h,
-                       const char *what, const char *purpose, atn_idx rank, float *out)
+/* out of w <- normal numbers / sqrt(rank); one for all heads of the layer. */
+static atn_status draw(atn_ctx *cx, const atn_input *in, const atn_draw *w, float *out)
 {
-    const atn_draw w = {what, purpose, h->layer, -1, h->nk, rank};
-    const double by = 1 / sqrt((double)rank);
+    const double by = 1 / sqrt((double)w->cols);
     atn_status st = ATN_OK;
 
-    ATN_TRY(atn_draw_normal(cx, in->draws, in->seed, &w, out));
-    for (atn_idx e = 0; e < h->nk * rank; e++) out[e] = (float)(by * (double)out[e]);
+    ATN_TRY(atn_draw_normal(cx, in->draws, in->seed, w, out));
+    for (atn_idx e = 0; e < w->rows * w->cols; e++)
+        out[e] = (float)(by * (double)out[e]);
+done:
+    return st;
+}
+
+static atn_status open(atn_ctx *cx, const atn_head *h, atn_idx rank, atn_plan *out)
+{
+    atn_status st = ATN_OK;
+
+    out->virtuals = rank;
+    ATN_NEW(out->vk, rank * h->k.cols);
+    if (h->v.data) ATN_NEW(out->vv, rank * h->v.cols);
+    ATN_NEW(out->expand_ptr, rank + 1);
+    ATN_NEW(out->expand, h->nk * rank);
+    ATN_NEW(out->expand_weight, h->nk * rank);
+done:
+    return st;
+}
+
+/* The virtual keys of a head that reads the same keys. */
+static atn_status copy(atn_ctx *cx, const atn_head *h, const atn_plan *from,
+                       atn_plan *out)
+{
+    const size_t r = (size_t)from->virtuals, all = (size_t)h->nk * r;
+    atn_status st = ATN_OK;
+
+    ATN_TRY(open(cx, h, from->virtuals, out));
+    memcpy(out->vk, from->vk, r * (size_t)h->k.cols * sizeof *out->vk);
+    if (h->v.data) memcpy(out->vv, from->vv, r * (size_t)h->v.cols * sizeof *out->vv);
+    memcpy(out->expand_ptr, from->expand_ptr, (r + 1) * sizeof *out->expand_ptr);
+    memcpy(out->expand, from->expand, all * sizeof *out->expand);
+    memcpy(out->expand_weight, from->expand_weight, all * sizeof *out->expand_weight);
 done:
     return st;
 }
@@ -91,19 +122,16 @@ static atn_status make(atn_ctx *cx, const atn_input *in, const linformer *t,
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     const atn_idx n = h->nk, r = t->rank;
+    const atn_draw keys = {"mix_keys", "linformer/keys", h->layer, -1, n, r};
+    const atn_draw values = {"mix_values", "linformer/values", h->layer, -1, n, r};
     atn_status st = ATN_OK;
     float *e = NULL;
 
-    out->virtuals = r;
-    ATN_NEW(out->vk, r * h->k.cols);
-    if (h->v.data) ATN_NEW(out->vv, r * h->v.cols);
-    ATN_NEW(out->expand_ptr, r + 1);
-    ATN_NEW(out->expand, n * r);
-    ATN_NEW(out->expand_weight, n * r);
+    ATN_TRY(open(cx, h, r, out));
     ATN_TAKE(e, n * r);
-    ATN_TRY(draw(cx, in, h, "mix_keys", "linformer/keys", r, e));
+    ATN_TRY(draw(cx, in, &keys, e));
     ATN_TRY(mix(cx, h->k, e, r, out->vk));
-    if (!t->share) ATN_TRY(draw(cx, in, h, "mix_values", "linformer/values", r, e));
+    if (!t->share) ATN_TRY(draw(cx, in, &values, e));
     if (h->v.data) ATN_TRY(mix(cx, h->v, e, r, out->vv));
     for (atn_idx v = 0; v < r; v++) {
         out->expand_ptr[v + 1] = (v + 1) * n;
@@ -143,26 +171,27 @@ static atn_status plan(atn_ctx *cx, const atn_input *in, const void *params_,
     const linformer *t = params_;
     const atn_head *h = &in->head[first];
     const double r = (double)t->rank, nk = (double)h->nk;
+    const double width = (double)(h->k.cols + h->v.cols);
     atn_idx entries;
     atn_status st = ATN_OK;
 
-    (void)n;
-    ATN_TRY(atn_plain_head(cx, h, "linformer", true));
-    if (h->nk == 0) {
-        atn_plan_all(out);
-        goto done;
-    }
+    for (atn_idx k = 0; k < n; k++)
+        ATN_TRY(atn_plain_head(cx, &h[k], "linformer", true));
     if (!atn_mul(h->nk, t->rank, &entries) || h->nk + t->rank > INT32_MAX)
         ATN_FAIL(ATN_MEMORY,
                  "linformer: %lld keys in %lld mixtures are too many (give a smaller "
                  "rank)",
                  (long long)h->nk, (long long)t->rank);
     ATN_TRY(make(cx, in, t, h, out));
-    ATN_TRY(group(cx, h, t->rank, out));
-    out->numbers = 2 * r;
-    out->index_flops = 2 * nk * r * (double)(h->k.cols + h->v.cols);
-    out->index_bytes = ATN_COST_BYTES * ((double)(h->k.cols + h->v.cols) * (nk + r) +
-                                         nk * r * (t->share ? 1 : 2));
+    for (atn_idx k = 0; k < n; k++) {
+        if (k > 0) ATN_TRY(copy(cx, h, out, &out[k]));
+        ATN_TRY(group(cx, &h[k], t->rank, &out[k]));
+        out[k].numbers = 2 * r;
+        out[k].index_flops = 2 * nk * r * width / (double)n;
+        out[k].index_bytes = ATN_COST_BYTES *
+                             (width * (nk + r) + nk * r * (t->share ? 1 : 2)) /
+                             (double)n;
+    }
 done:
     return st;
 }
@@ -173,7 +202,9 @@ static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
     const atn_head *h = &in->head[0];
     const double r = (double)t->rank, width = (double)(h->k.cols + h->v.cols);
 
-    return r * (12 * (double)h->nk + 4 * width + 16) + 4 * (double)h->nq +
+    return (double)in->group *
+               (r * (8 * (double)h->nk + 4 * width + 16) + 4 * (double)h->nq) +
+           4 * r * (double)h->nk +
            cx->threads * (COLUMNS * width * sizeof(double) + 512) +
            (in->draws ? 8 * r * (double)h->nk : 0) + 4096;
 }
@@ -196,11 +227,12 @@ static atn_idx rank(const void *params_, const atn_head *h)
 const atn_method atn_method_linformer = {
     .id = "linformer",
     .title = "Linformer",
-    .family = "low rank",
+    .family = "low_rank",
     .source = "Wang et al., Linformer, arXiv 2006.04768; lucidrains/linformer",
     .text = "random mixtures of the keys, in place of each of them",
     .reads = ATN_READS_QK | ATN_READS_DRAWS,
     .sides = ATN_BIDIRECTIONAL,
+    .unit = ATN_UNIT_GROUP,
     .params = params,
     .params_size = sizeof(linformer),
     .budget = "rank",

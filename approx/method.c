@@ -183,37 +183,38 @@ atn_idx atn_choice_heads(const atn_choice *c, const atn_input *in)
 }
 
 /* What a layer lacks of what a method reads. */
-static atn_status check_needs(atn_ctx *cx, const atn_method *m, const atn_input *in)
+static atn_status check_needs(atn_ctx *cx, const atn_choice *c, const atn_input *in)
 {
+    const atn_method *m = c->method;
+    const unsigned reads = m->reads_of ? m->reads_of(c->values) : m->reads;
     const atn_head *h = &in->head[0];
     atn_status st = ATN_OK;
 
-    if ((m->reads & ATN_READS_QK) && h->p.data)
+    if ((reads & ATN_READS_QK) && h->p.data)
         ATN_FAIL(ATN_DATA,
                  "%s reads queries and keys, and layer %d has attention matrices alone "
                  "(capture the model, or import --q and --k)",
                  m->id, h->layer);
-    if ((m->reads & ATN_READS_V) && !h->v.data)
+    if ((reads & ATN_READS_V) && !h->v.data)
         ATN_FAIL(ATN_DATA, "%s reads values, and layer %d has none (import --v)", m->id,
                  h->layer);
-    if ((m->reads & ATN_READS_GRID) && !in->grid)
+    if ((reads & ATN_READS_GRID) && !in->grid)
         ATN_FAIL(ATN_DATA,
                  "%s reads the grid of the tokens, and the capture names none (give "
                  "--grid AxBxC, or import with it)",
                  m->id);
-    if ((m->reads & ATN_READS_STEPS) && in->steps < 2)
+    if ((reads & ATN_READS_STEPS) && in->steps < 2)
         ATN_FAIL(ATN_DATA,
                  "%s reads several steps of a layer, and the capture has one (import "
                  "--steps)",
                  m->id);
-    if ((m->reads & ATN_READS_TURN) &&
-        (in->rotary < 0 || (in->rotary > 0 && !in->turn)))
+    if ((reads & ATN_READS_TURN) && (in->rotary < 0 || (in->rotary > 0 && !in->turn)))
         ATN_FAIL(
             ATN_DATA,
             "%s turns queries to other positions, and the capture does not say how "
             "its model does that (capture the model itself)",
             m->id);
-    if ((m->reads & ATN_READS_STORED) && ATN_MAX(h->nq, h->nk) > ATN_STORED_MOST)
+    if ((reads & ATN_READS_STORED) && ATN_MAX(h->nq, h->nk) > ATN_STORED_MOST)
         ATN_FAIL(
             ATN_DATA,
             "%s stores the attention matrix, and layer %d has %lld tokens, more than "
@@ -232,7 +233,7 @@ done:
 
 atn_status atn_choice_check(atn_ctx *cx, const atn_choice *c, const atn_input *in)
 {
-    return c->method ? check_needs(cx, c->method, in) : ATN_OK;
+    return c->method ? check_needs(cx, c, in) : ATN_OK;
 }
 
 static atn_layout layout_of(const atn_input *in, atn_idx head)

@@ -89,8 +89,9 @@ typedef struct atn_method {
     const char *family; /* oracle, block, tree, hash, cluster, eviction, .. */
     const char *source; /* paper, arXiv id, code */
     const char *text;   /* what a row attends to, one line */
-    unsigned reads;     /* ATN_READS_* */
-    unsigned sides;     /* ATN_CAUSAL, ATN_BIDIRECTIONAL */
+    unsigned reads;     /* ATN_READS_*, at most */
+    unsigned (*reads_of)(const void *params); /* as it is set; NULL = the same */
+    unsigned sides;                           /* ATN_CAUSAL, ATN_BIDIRECTIONAL */
     /* Does it choose by the attention that it approximates, or by rows that come later,
      * so that it says what could be had and is no choice? NULL = no. */
     bool (*oracle)(const void *params);
@@ -105,6 +106,10 @@ typedef struct atn_method {
     /* Spending by shapes alone, so that a budget is fitted without plans; false = known
      * for no such parameters. NULL = known by planning. */
     bool (*spends)(const void *params, const atn_head *h, atn_spending *out);
+    /* The largest value of an integer budget parameter that a search tries: a larger one
+     * makes no difference. NULL = the tokens of the head, or where spends knows all
+     * values, as far as they spend more. */
+    double (*most)(const void *params, const atn_head *h);
     unsigned weights; /* ATN_WEIGHTS_* that do not hold, however it is set */
     unsigned (*weights_of)(const void *params); /* as it is set; NULL = the same */
     /* The rank of the weights at most, on a head without a mask; -1 = of no bound. NULL =

@@ -172,7 +172,7 @@ static atn_idx rank(const void *params_, const atn_head *h)
 const atn_method atn_method_nystrom = {
     .id = "nystrom",
     .title = "Nystromformer",
-    .family = "low rank",
+    .family = "low_rank",
     .source = "Xiong et al., Nystromformer, arXiv 2102.03902; mlpen/Nystromformer",
     .text = "all keys, through the means of segments of queries and keys",
     .reads = ATN_READS_QK,

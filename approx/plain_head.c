@@ -13,26 +13,38 @@ static atn_idx first_bad(atn_cmat x)
     return x.rows;
 }
 
+static atn_status refuse(atn_ctx *cx, const atn_head *h, const char *method,
+                         const char *what)
+{
+    return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                    "%s: layer %d, head %d has %s, which this method has no place for "
+                    "(choose other layers with --layers, or a method that takes the "
+                    "mask and the logits as they are, such as topk)",
+                    method, h->layer, h->head, what);
+}
+
+atn_status atn_bare_logits(atn_ctx *cx, const atn_head *h, const char *method,
+                           unsigned places)
+{
+    const char *what = NULL;
+
+    if (h->has_sink && !(places & ATN_PLACE_SINK))
+        what = "a sink logit";
+    else if (h->alibi_slope != 0 && !(places & ATN_PLACE_BIAS))
+        what = "a position bias (ALiBi)";
+    else if (h->sight.softcap > 0)
+        what = "a soft-cap of the logits";
+    return what ? refuse(cx, h, method, what) : ATN_OK;
+}
+
 atn_status atn_plain_head(atn_ctx *cx, const atn_head *h, const char *method, bool sink)
 {
     const atn_idx q = first_bad(h->q), k = first_bad(h->k);
-    const char *what = NULL;
     atn_status st = ATN_OK;
 
     if (atn_visible_pairs(h) < (double)h->nq * (double)h->nk)
-        what = "a mask that hides keys";
-    else if (h->alibi_slope != 0)
-        what = "a position bias";
-    else if (h->sight.softcap != 0)
-        what = "a soft-cap of the logits";
-    else if (h->has_sink && !sink)
-        what = "a sink logit";
-    if (what)
-        ATN_FAIL(ATN_DATA,
-                 "%s: layer %d, head %d has %s, which this method has no place for "
-                 "(choose other layers with --layers, or a method that takes the mask "
-                 "and the logits as they are, such as topk)",
-                 method, h->layer, h->head, what);
+        return refuse(cx, h, method, "a mask that hides keys");
+    ATN_TRY(atn_bare_logits(cx, h, method, sink ? ATN_PLACE_SINK : 0));
     if (q < h->nq || k < h->nk)
         ATN_FAIL(
             ATN_DATA,

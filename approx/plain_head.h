@@ -6,6 +6,12 @@
 
 #include "approx/method.h"
 
+/* What a method has a place for. */
+enum { ATN_PLACE_SINK = 1, ATN_PLACE_BIAS = 2 };
+/* DATA says what `method` has no place for: a soft-cap and, unless they are among
+ * `places`, a sink logit and a position bias. */
+atn_status atn_bare_logits(atn_ctx *cx, const atn_head *h, const char *method,
+                           unsigned places) ATN_WARN_UNUSED;
 /* DATA says what `method` has no place for: a hidden key, a position bias, a soft-cap
  * and, unless `sink`, a sink logit; and a query or key that is not finite. */
 atn_status atn_plain_head(atn_ctx *cx, const atn_head *h, const char *method,

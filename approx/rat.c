@@ -14,8 +14,9 @@
  *         a state of l tokens sums to 1 - g^l. G8 rows.
  * Source  Wei et al., arXiv 2507.04416; CLAIRE-Labo/RAT, src/model/backbone/rat;
  *         cards/kernel-theory.md, card 13. A gate as a parameter is ours.
- * Cost    index: 3 (d + dv) flop a token; entries of a row: t / L + 1. Lists of the
- *         tokens of states: n L / 2.
+ * Cost    index: 3 (d + dv) flop a token, under a window of less than L its width
+ *         times that; entries of a row: t / L + 1. Lists of the tokens of states, for
+ *         the implied weights alone: n L / 2, by channels d times that in flop.
  * Limits  causal heads without position biases or a soft-cap: a state has no position.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
@@ -23,6 +24,7 @@
 #include <string.h>
 
 #include "approx/grouping.h"
+#include "approx/plain_head.h"
 #include "approx/token_gates.h"
 #include "core/rows.h"
 
@@ -100,59 +102,90 @@ done:
 
 /* ---- what they are ---- */
 
-/* Adds a state up: w [tokens], key [d], value [dv]; left [channels] is scratch. */
-static void sum_state(const job *j, const stretch *s, float *w, double *sums,
-                      double *left)
+/* The state of tokens [from, to), as far as it went. */
+typedef struct running {
+    stretch of;
+    double *sums; /* [d + dv] */
+} running;
+
+/* x <- g x + (1 - g) token, of every channel. */
+static void step(const double *gate, atn_idx channels, const float *token, atn_idx n,
+                 double *x)
 {
-    const atn_head *h = j->h;
-    const atn_idx d = h->k.cols, dv = h->v.data ? h->v.cols : 0, n = j->channels;
-    double *key = sums, *value = sums + d;
+    for (atn_idx e = 0; e < n; e++) {
+        const double g = gate[channels > 1 ? e : 0];
 
-    memset(sums, 0, (size_t)(d + dv) * sizeof *sums);
-    for (atn_idx c = 0; c < n; c++) left[c] = 1;
-    for (atn_idx t = s->to - 1; t >= s->from; t--) {
-        const double *gate = j->gate + t * n;
-        const float *k = atn_crow(h->k, t), *v = dv > 0 ? atn_crow(h->v, t) : NULL;
-        double mean = 0;
-
-        for (atn_idx c = 0; c < n; c++) mean += left[c] * (1 - gate[c]) / (double)n;
-        w[t - s->from] = (float)mean;
-        for (atn_idx e = 0; e < d; e++) {
-            const atn_idx c = n > 1 ? e : 0;
-
-            key[e] += left[c] * (1 - gate[c]) * (double)k[e];
-        }
-        for (atn_idx e = 0; e < dv; e++) {
-            const atn_idx c = n > 1 ? e : 0;
-
-            value[e] += left[c] * (1 - gate[c]) * (double)v[e];
-        }
-        for (atn_idx c = 0; c < n; c++) left[c] *= gate[c];
+        x[e] = g * x[e] + (1 - g) * (double)token[e];
     }
 }
 
-enum { STATES_OF_TASK = 64 };
+/* Goes on to the end of s where r is its beginning, else from zero. */
+static void run_to(const job *j, const stretch *s, running *r)
+{
+    const atn_head *h = j->h;
+    const atn_idx d = h->k.cols, dv = h->v.data ? h->v.cols : 0;
+
+    if (r->of.from != s->from || r->of.to > s->to) {
+        memset(r->sums, 0, (size_t)(d + dv) * sizeof *r->sums);
+        r->of.to = s->from;
+    }
+    for (atn_idx t = r->of.to; t < s->to; t++) {
+        const double *gate = j->gate + t * j->channels;
+
+        step(gate, j->channels, atn_crow(h->k, t), d, r->sums);
+        if (dv > 0) step(gate, j->channels, atn_crow(h->v, t), dv, r->sums + d);
+    }
+    r->of = *s;
+}
+
+/* w [tokens] <- what each counts in a state; left [channels] is scratch. */
+static void weigh(const job *j, const stretch *s, float *w, double *left)
+{
+    const atn_idx n = j->channels;
+
+    for (atn_idx c = 0; c < n; c++) left[c] = 1;
+    for (atn_idx t = s->to - 1; t >= s->from; t--) {
+        const double *gate = j->gate + t * n;
+        double mean = 0;
+
+        for (atn_idx c = 0; c < n; c++) {
+            mean += left[c] * (1 - gate[c]) / (double)n;
+            left[c] *= gate[c];
+        }
+        w[t - s->from] = (float)mean;
+    }
+}
+
+/* Beginning again at the first state of a task is little beside a chunk of rows. */
+enum { STATES_LEAST = 64, STATES_MOST = 1024 };
+
+static atn_idx states_of_task(const job *j)
+{
+    return ATN_MAX((atn_idx)STATES_LEAST, ATN_MIN(chunk_of(j), (atn_idx)STATES_MOST));
+}
 
 static atn_status fill_states(atn_ctx *cx, atn_idx task, void *state)
 {
     const job *j = state;
     const atn_idx d = j->h->k.cols, dv = j->h->v.data ? j->h->v.cols : 0;
-    const atn_idx first = task * STATES_OF_TASK;
+    const atn_idx size = states_of_task(j), first = task * size;
     const atn_arena_mark mark = atn_arena_save(cx);
+    running r = {.of = {-1, -1}};
     atn_plan *out = j->out;
     atn_status st = ATN_OK;
-    double *sums = NULL, *left = NULL;
+    double *left = NULL;
 
-    ATN_TAKE(sums, d + dv);
+    ATN_TAKE(r.sums, d + dv);
     ATN_TAKE(left, j->channels);
-    for (atn_idx v = first; v < ATN_MIN(first + STATES_OF_TASK, j->states); v++) {
+    for (atn_idx v = first; v < ATN_MIN(first + size, j->states); v++) {
         const stretch *s = &j->of[v];
 
-        sum_state(j, s, out->expand_weight + out->expand_ptr[v], sums, left);
+        run_to(j, s, &r);
+        weigh(j, s, out->expand_weight + out->expand_ptr[v], left);
         for (atn_idx t = s->from; t < s->to; t++)
             out->expand[out->expand_ptr[v] + t - s->from] = (int32_t)t;
-        for (atn_idx e = 0; e < d; e++) out->vk[v * d + e] = (float)sums[e];
-        for (atn_idx e = 0; e < dv; e++) out->vv[v * dv + e] = (float)sums[d + e];
+        for (atn_idx e = 0; e < d; e++) out->vk[v * d + e] = (float)r.sums[e];
+        for (atn_idx e = 0; e < dv; e++) out->vv[v * dv + e] = (float)r.sums[d + e];
     }
 done:
     atn_arena_rewind(cx, mark);
@@ -180,7 +213,7 @@ static atn_status make_states(atn_ctx *cx, job *j)
         out->expand_ptr[v + 1] = out->expand_ptr[v] + j->of[v].to - j->of[v].from;
     ATN_NEW(out->expand, members);
     ATN_NEW(out->expand_weight, members);
-    ATN_TRY(atn_parallel(cx, (j->states + STATES_OF_TASK - 1) / STATES_OF_TASK,
+    ATN_TRY(atn_parallel(cx, (j->states + states_of_task(j) - 1) / states_of_task(j),
                          fill_states, j, "states"));
     /* every key is read, every state written */
     out->index_flops = 3 * (double)j->h->nk * (double)(d + dv);
@@ -257,22 +290,6 @@ done:
 
 /* ---- planning ---- */
 
-static atn_status refuse(atn_ctx *cx, const atn_head *h)
-{
-    const char *what = h->alibi_slope != 0    ? "position biases"
-                       : h->sight.softcap > 0 ? "a soft-cap"
-                                              : NULL;
-    atn_status st = ATN_OK;
-
-    if (what)
-        ATN_FAIL(ATN_DATA,
-                 "rat: states of several tokens have no place for %s of layer %d, head "
-                 "%d (take heads without)",
-                 what, h->layer, h->head);
-done:
-    return st;
-}
-
 /* Of every token and channel, of every token, or the parameter. */
 static atn_status read_gates(atn_ctx *cx, const atn_input *in, job *j)
 {
@@ -310,7 +327,7 @@ static atn_status plan(atn_ctx *cx, const atn_input *in, const void *params_,
     atn_status st = ATN_OK;
 
     ATN_ASSERT(n == 1);
-    ATN_TRY(refuse(cx, j.h));
+    ATN_TRY(atn_bare_logits(cx, j.h, "rat", ATN_PLACE_SINK));
     ATN_TRY(read_gates(cx, in, &j));
     ATN_TRY(list_states(cx, &j));
     ATN_TRY(make_states(cx, &j));

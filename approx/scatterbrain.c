@@ -550,6 +550,17 @@ static unsigned looks(const void *params_, const atn_input *in)
                                                  : 0;
 }
 
+/* Where the support of a row is all keys: it is half of the numbers, and half of a
+ * window lies on each side. */
+static double most(const void *params_, const atn_head *h)
+{
+    const scatterbrain *t = params_;
+    const double n = (double)ATN_MAX(h->nq, h->nk);
+
+    if (t->window >= 0) return INFINITY;
+    return t->support == LSH ? 2 * (double)t->rounds * (n + 1) : 4 * n;
+}
+
 static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
 {
     const scatterbrain *t = params_;
@@ -576,6 +587,7 @@ const atn_method atn_method_scatterbrain = {
     .params_size = sizeof(scatterbrain),
     .budget = "numbers",
     .spends = spends,
+    .most = most,
     .exact = "support=lsh,rounds=1,window=#",
     .looks = looks,
     .plan = plan,

@@ -20,9 +20,10 @@
 #include <string.h>
 
 #include "approx/plain_head.h"
+#include "approx/shares.h"
 #include "core/rows.h"
 
-enum { SHARES = 64, TILE = 256 };
+enum { TILE = ATN_SHARE_TILE };
 static const double PER_PI = 0.318309886183790671538;
 
 typedef struct codes {
@@ -71,21 +72,11 @@ typedef struct pass {
     double *o;
 } pass;
 
-static atn_idx share_keys(atn_idx nk)
-{
-    return ((nk + TILE - 1) / TILE + SHARES - 1) / SHARES * TILE;
-}
-
-static atn_idx shares_of(atn_idx nk)
-{
-    return nk > 0 ? (nk - 1) / share_keys(nk) + 1 : 0;
-}
-
 static atn_status gather_share(atn_ctx *cx, atn_idx at, void *state)
 {
     const pass *p = state;
     const atn_head *h = p->h;
-    const atn_idx d = h->k.cols, dv = h->v.cols, keys = share_keys(h->nk);
+    const atn_idx d = h->k.cols, dv = h->v.cols, keys = atn_share_keys(h->nk);
     double *part = p->part + at * d * dv;
 
     (void)cx;
@@ -145,7 +136,7 @@ static atn_status apply(atn_ctx *cx, const atn_head *h, const void *state, doubl
                         const char *what)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_idx of = h->k.cols * h->v.cols, shares = shares_of(h->nk);
+    const atn_idx of = h->k.cols * h->v.cols, shares = atn_shares_of(h->nk);
     pass p = {h, state, NULL, o};
     atn_status st = ATN_OK;
 
@@ -165,7 +156,7 @@ static double apply_bytes(const atn_ctx *cx, const atn_head *h, const void *stat
 {
     (void)cx;
     (void)state;
-    return (double)shares_of(h->nk) * (double)h->k.cols * (double)h->v.cols *
+    return (double)atn_shares_of(h->nk) * (double)h->k.cols * (double)h->v.cols *
                sizeof(double) +
            512;
 }

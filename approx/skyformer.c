@@ -202,7 +202,7 @@ static atn_idx rank(const void *params_, const atn_head *h)
 const atn_method atn_method_skyformer = {
     .id = "skyformer",
     .title = "Skyformer",
-    .family = "low rank",
+    .family = "low_rank",
     .source = "Chen et al., Skyformer, arXiv 2111.00035; pkuzengqi/Skyformer",
     .text = "all keys by a Gaussian kernel, not softmax, through sampled rows",
     .reads = ATN_READS_QK | ATN_READS_DRAWS,

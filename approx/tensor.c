@@ -38,13 +38,9 @@ typedef struct scratch {
     double *wide_b, *wide_e, *wide_y, *row_sum;
     atn_idx at[ATN_TENSOR_KEYS_MOST];
     double max, den, largest, *num;
+    bool finite;                            /* so far */
     double *marginal[ATN_TENSOR_KEYS_MOST]; /* [seen] of this query, or NULL */
 } scratch;
-
-static double real_at(atn_reals x, atn_idx i)
-{
-    return x.wide ? x.wide[i] : (double)x.narrow[i];
-}
 
 /* Keys of every tensor that query i sees. */
 static atn_idx seen_by(const atn_tensor *t, atn_idx i)
@@ -99,7 +95,8 @@ static void logits_of(const job *j, scratch *s, atn_idx from, atn_idx rows)
              (atn_mat){s->narrow_e, rows, s->cols, s->cols});
 }
 
-/* The largest logit of a tile; largest |logit| goes to the scratch. */
+/* The largest logit of a tile; largest |logit|, and whether all are finite, go to the
+ * scratch. */
 static double extremes(const job *j, scratch *s, atn_idx rows)
 {
     const atn_idx n = rows * s->cols;
@@ -109,18 +106,22 @@ static double extremes(const job *j, scratch *s, atn_idx rows)
         for (atn_idx i = 0; i < n; i++) {
             const double z = s->wide_e[i];
 
-            if (!(z <= most)) most = z; /* NaN stays until the sums find it */
-            if (!(z >= least)) least = z;
+            s->finite = s->finite && isfinite(z);
+            if (z > most) most = z;
+            if (z < least) least = z;
         }
-    } else if (j->largest) {
+    } else {
         float hi, lo;
 
-        row_largest(s->narrow_e, n, &hi, &lo);
+        s->finite = s->finite && atn_finite32(s->narrow_e, n);
+        if (j->largest) {
+            row_largest(s->narrow_e, n, &hi, &lo);
+        } else {
+            hi = atn_row_max(s->narrow_e, n);
+            lo = hi;
+        }
         most = (double)hi;
         least = (double)lo;
-    } else {
-        most = (double)atn_row_max(s->narrow_e, n);
-        least = most;
     }
     s->largest = fmax(s->largest, fmax(fabs(most), fabs(least)));
     return most;
@@ -214,7 +215,7 @@ static void add_tile(const job *j, scratch *s, atn_idx from, atn_idx rows)
 
     logits_of(j, s, from, rows);
     most = extremes(j, s, rows);
-    if (j->only_largest) return;
+    if (j->only_largest || !s->finite) return;
     if (most > s->max) rescale(j, s, most);
     if (s->marginal[0]) {
         for (atn_idx r = 0; r < rows; r++) {
@@ -238,14 +239,14 @@ static void begin_slab(const job *j, scratch *s, atn_idx i)
     const atn_tensor *t = j->t;
 
     for (atn_idx l = 0; l < t->d; l++) {
-        s->a[l] = t->scale * real_at(t->q, i * t->d + l);
+        s->a[l] = t->scale * atn_real_at(t->q, i * t->d + l);
         for (int o = 0; o < j->outer; o++)
-            s->a[l] *= real_at(t->k[o], s->at[o] * t->d + l);
+            s->a[l] *= atn_real_at(t->k[o], s->at[o] * t->d + l);
     }
     for (atn_idx l = 0; l < t->dv; l++) {
         s->w[l] = 1;
         for (int o = 0; o < j->outer; o++)
-            s->w[l] *= real_at(t->v[o], s->at[o] * t->dv + l);
+            s->w[l] *= atn_real_at(t->v[o], s->at[o] * t->dv + l);
     }
 }
 
@@ -302,7 +303,7 @@ static atn_status query(atn_ctx *cx, atn_idx i, void *state)
     const job *j = state;
     const atn_tensor *t = j->t;
     const atn_arena_mark mark = atn_arena_save(cx);
-    scratch s = {.seen = seen_by(t, i), .max = -INFINITY};
+    scratch s = {.seen = seen_by(t, i), .max = -INFINITY, .finite = true};
     const atn_idx rows = ATN_MIN(tile_rows(slab_cols(t, t->nk)), t->nk);
     atn_status st = ATN_OK;
 
@@ -317,7 +318,7 @@ static atn_status query(atn_ctx *cx, atn_idx i, void *state)
             add_tile(j, &s, from, ATN_MIN(rows, s.seen - from));
         if (j->outer > 0) ATN_TRY(atn_stopped(cx, "tensor attention"));
     } while (turn(j, &s));
-    if (!isfinite(s.largest) || (!j->only_largest && !isfinite(s.den)))
+    if (!s.finite || !isfinite(s.den))
         ATN_FAIL(ATN_DATA, "tensor: a logit of query %lld is NaN or infinite",
                  (long long)i);
     if (j->largest) j->largest[i] = s.largest;
@@ -378,15 +379,35 @@ double atn_tensor_exact_bytes(const atn_ctx *cx, const atn_tensor *t)
            8.0 * (double)(t->nq + 2 * (t->d + t->dv));
 }
 
+/* 1^k + .. + m^k */
+static double powers(double m, int k)
+{
+    const double s = m * (m + 1), odd = 2 * m + 1;
+
+    switch (k) {
+    case 1:
+        return s / 2;
+    case 2:
+        return s * odd / 6;
+    case 3:
+        return s * s / 4;
+    case 4:
+        return s * odd * (3 * s - 1) / 30;
+    default:
+        return s * s * (2 * s - 1) / 12;
+    }
+}
+
 double atn_tensor_exact_flops(const atn_tensor *t)
 {
-    double tuples = 0;
+    const double nk = (double)t->nk, first = fmax(0, (double)t->offset);
+    const double last = (double)t->offset + (double)t->nq;
+    double tuples = (double)t->nq * pow(nk, t->keys);
 
-    if (t->causal)
-        for (atn_idx i = 0; i < t->nq; i++)
-            tuples += pow((double)seen_by(t, i), t->keys);
-    else
-        tuples = (double)t->nq * pow((double)t->nk, t->keys);
+    if (t->causal) /* query i sees offset + i + 1 keys, at most all */
+        tuples = powers(fmin(fmax(last, 0), nk), t->keys) -
+                 powers(fmin(first, nk), t->keys) +
+                 fmax(0, last - fmax(nk, first)) * pow(nk, t->keys);
     return 2 * tuples * (double)(t->d + t->dv);
 }
 
@@ -398,12 +419,12 @@ double atn_tensor_bound(const atn_tensor *t)
         double x = 0;
 
         for (atn_idx i = 0; i < t->nq; i++)
-            x = fmax(x, fabs(real_at(t->q, i * t->d + l)));
+            x = fmax(x, fabs(atn_real_at(t->q, i * t->d + l)));
         for (int k = 0; k < t->keys; k++) {
             double most = 0;
 
             for (atn_idx i = 0; i < t->nk; i++)
-                most = fmax(most, fabs(real_at(t->k[k], i * t->d + l)));
+                most = fmax(most, fabs(atn_real_at(t->k[k], i * t->d + l)));
             x *= most;
         }
         sum += x;

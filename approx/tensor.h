@@ -11,8 +11,9 @@
  * Oracle  K^2 = V^2 = 1: matrix attention of scale s; nk = 1: prod V^t; tensors in
  *         another order: the same; features: the polynomial applied to every z.
  * Source  Alman and Song, arXiv 2310.04064; cards/kernel-theory.md, card 4.
- * Cost    exact 2 n^k (d + dv) flop (causal: 1/k of it), a tile of logits a thread;
- *         features 2 k n R dv, memory 8 n (dv + 1) doubles, whatever R.
+ * Cost    exact 2 nq nk^(k-1) (d + dv) flop (causal: 1/k of it), a tile of logits a
+ *         thread; features 2 (nq + (k - 1) nk) R dv, memory 8 nq (dv + 1) doubles,
+ *         whatever R.
  * Limits  an odd degree can have a denominator of any sign.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
@@ -27,6 +28,11 @@ typedef struct atn_reals {
     const float *narrow;
     const double *wide;
 } atn_reals;
+
+static inline double atn_real_at(atn_reals x, atn_idx i)
+{
+    return x.wide ? x.wide[i] : (double)x.narrow[i];
+}
 
 typedef struct atn_tensor {
     int keys; /* key tensors, order - 1 */
@@ -64,5 +70,6 @@ atn_status atn_tensor_features(atn_ctx *cx, const atn_tensor *t, int degree, dou
                                int64_t *vanished) ATN_WARN_UNUSED;
 double atn_tensor_features_bytes(const atn_ctx *cx, const atn_tensor *t);
 double atn_tensor_features_flops(const atn_tensor *t, double features);
-/* The n from which on features cost less than the exact way. */
+/* The number of keys from which on features_flops are below exact_flops, where queries
+ * (and the offset) grow with the keys; above 2^50 what the highest order in n says. */
 double atn_tensor_break_even(const atn_tensor *t, double features);

@@ -38,17 +38,12 @@ typedef struct scratch {
     double *h;
 } scratch;
 
-static double real_at(atn_reals x, atn_idx i)
+/* Monomials of n tokens of x [d, all], which begins with the first of them. */
+static void monomials(scratch *s, const double *x, atn_idx d, atn_idx all, atn_idx n,
+                      double *u)
 {
-    return x.wide ? x.wide[i] : (double)x.narrow[i];
-}
-
-/* Monomials of tokens [from, from + n) of x [d, all]. */
-static void monomials(const job *j, scratch *s, const double *x, atn_idx all,
-                      atn_idx from, atn_idx n, double *u)
-{
-    for (atn_idx l = 0; l < j->t->d; l++)
-        memcpy(s->x + l * n, x + l * all + from, (size_t)n * sizeof *x);
+    for (atn_idx l = 0; l < d; l++)
+        memcpy(s->x + l * n, x + l * all, (size_t)n * sizeof *x);
     atn_monomials_of(&s->block, s->x, n, s->stack, u);
 }
 
@@ -68,7 +63,7 @@ static void sum_keys(const job *j, scratch *s)
             const atn_cwide u = {s->u, s->block.n, n, n};
             const atn_cwide v = {j->v[k] + from * j->width, n, j->width, j->width};
 
-            monomials(j, s, j->k[k], t->nk, from, n, s->u);
+            monomials(s, j->k[k] + from, t->d, t->nk, n, s->u);
             atn_gemm_wide(ATN_AB, 1, u, v, from > 0,
                           (atn_wide){s->s[k], s->block.n, j->width, j->width});
         }
@@ -86,7 +81,7 @@ static void read_queries(const job *j, scratch *s, double *sum, double *part)
     for (atn_idx from = 0; from < t->nq; from += TOKENS) {
         const atn_idx n = ATN_MIN((atn_idx)TOKENS, t->nq - from);
 
-        monomials(j, s, j->q, t->nq, from, n, s->u);
+        monomials(s, j->q + from, t->d, t->nq, n, s->u);
         weigh(s, n);
         atn_gemm_wide(ATN_ATB, 1, (atn_cwide){s->u, s->block.n, n, n},
                       (atn_cwide){s->h, s->block.n, j->width, j->width}, 1,
@@ -143,10 +138,10 @@ static void causal(const job *j, scratch *s, double *sum, double *part)
     for (atn_idx from = 0; from < t->nq; from += TOKENS) {
         const atn_idx n = ATN_MIN((atn_idx)TOKENS, t->nq - from);
 
-        monomials(j, s, j->q, t->nq, from, n, s->u);
+        monomials(s, j->q + from, t->d, t->nq, n, s->u);
         weigh(s, n);
         for (int k = 0; k < t->keys; k++)
-            monomials(j, s, j->k[k], t->nk, from, n,
+            monomials(s, j->k[k] + from, t->d, t->nk, n,
                       s->u + (k + 1) * (atn_idx)R * TOKENS);
         for (atn_idx i = from; i < from + n; i++) token(j, s, i, n, sum, part);
     }
@@ -207,7 +202,8 @@ done:
 static void turned(atn_reals x, atn_idx rows, atn_idx cols, double *out)
 {
     for (atn_idx i = 0; i < rows; i++)
-        for (atn_idx l = 0; l < cols; l++) out[l * rows + i] = real_at(x, i * cols + l);
+        for (atn_idx l = 0; l < cols; l++)
+            out[l * rows + i] = atn_real_at(x, i * cols + l);
 }
 
 static atn_status prepare(atn_ctx *cx, job *j)
@@ -223,7 +219,7 @@ static atn_status prepare(atn_ctx *cx, job *j)
         ATN_TAKE(j->v[k], t->nk * j->width);
         for (atn_idx i = 0; i < t->nk; i++) {
             for (atn_idx l = 0; l < t->dv; l++)
-                j->v[k][i * j->width + l] = real_at(t->v[k], i * t->dv + l);
+                j->v[k][i * j->width + l] = atn_real_at(t->v[k], i * t->dv + l);
             j->v[k][i * j->width + t->dv] = 1;
         }
     }
@@ -302,14 +298,40 @@ double atn_tensor_features_bytes(const atn_ctx *cx, const atn_tensor *t)
 
 double atn_tensor_features_flops(const atn_tensor *t, double features)
 {
-    return 2 * (t->keys + 1.0) * (double)t->nq * features * (double)t->dv +
-           t->keys * features * (double)t->dv + 4 * (double)t->nq * features;
+    const double nq = (double)t->nq, tokens = nq + t->keys * (double)t->nk;
+
+    return features * ((2 * tokens + t->keys) * (double)t->dv + 4 * nq);
+}
+
+/* Do features cost less, with n keys and as many queries a key as t has? */
+static bool pays(const atn_tensor *t, double features, double n)
+{
+    const double scaled = n / (double)ATN_MAX(t->nk, 1);
+    atn_tensor at = *t;
+
+    at.nk = (atn_idx)n;
+    at.nq = (atn_idx)fmin(fmax(1, round(scaled * (double)t->nq)), 0x1p60);
+    at.offset = (atn_idx)fmin(fmax(-0x1p60, round(scaled * (double)t->offset)), 0x1p60);
+    return atn_tensor_features_flops(&at, features) < atn_tensor_exact_flops(&at);
 }
 
 double atn_tensor_break_even(const atn_tensor *t, double features)
 {
-    const double ratio =
-        (t->keys + 1.0) * features * (double)t->dv / ((double)t->d + (double)t->dv);
+    const double all = t->causal ? t->keys + 1 : 1; /* tuples, for one that is seen */
+    const double tokens = 1 + t->keys * (double)t->nk / (double)ATN_MAX(t->nq, 1);
+    const double dv = (double)t->dv, width = (double)t->d + dv;
+    double lo = 0, hi = 1;
 
-    return pow(ratio, 1.0 / t->keys);
+    while (hi < 0x1p50 && !pays(t, features, hi)) lo = hi, hi *= 2;
+    if (hi >= 0x1p50) /* what is of the highest order in n */
+        return pow(all * features * (tokens * dv + 2) / width, 1.0 / t->keys);
+    while (hi - lo > 1) {
+        const double mid = floor((lo + hi) / 2);
+
+        if (pays(t, features, mid))
+            hi = mid;
+        else
+            lo = mid;
+    }
+    return hi;
 }

@@ -396,7 +396,7 @@ static atn_status refuse(atn_ctx *cx, const atn_head *h)
 
     if (h->sight.window > 0 && h->sight.window < h->nk)
         ATN_FAIL(
-            ATN_USAGE,
+            ATN_DATA,
             "titans: a memory forgets by alpha, and cannot drop the tokens that "
             "leave the sliding window of %lld in layer %d (take layers without one)",
             (long long)h->sight.window, h->layer);

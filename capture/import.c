@@ -75,8 +75,7 @@ static atn_status read_npy(atn_ctx *cx, const char *path, bool steps, tensor *t)
     atn_status st = ATN_OK;
     atn_npy a = {0};
 
-    ATN_TRY(atn_npy_load(cx, path, &a));
-    if (!a.is_float) ATN_FAIL(ATN_DATA, "%s: holds integers; wanted floats", path);
+    ATN_TRY(atn_npy_load_floats(cx, path, &a));
     ATN_TRY(shape_tensor(cx, steps, a.rank, a.shape, t));
     t->data = a.f32;
     a.f32 = NULL;
@@ -306,6 +305,7 @@ static atn_status check_p(atn_ctx *cx, importing *m)
                                 .kv_heads = v->data ? v->heads : p->heads,
                                 .nq = p->rows,
                                 .nk = p->cols,
+                                .d = m->args->d,
                                 .dv = v->data ? v->cols : 0,
                                 .causal = causal,
                                 .causal_detected = causal && !m->args->causal};
@@ -569,9 +569,12 @@ atn_status atn_import_check(atn_ctx *cx, const atn_import_args *a)
                             "--attn FILE");
     if (!a->out_dir || !*a->out_dir)
         ATN_FAIL(ATN_USAGE, "import: give -o RUN, the directory to make");
-    if (!isfinite(a->scale) || a->scale < 0 || a->window < 0 || a->prompt < 0)
+    if (a->d != 0 && !a->p)
+        ATN_FAIL(ATN_USAGE, "import: --d is for --attn: --q and --k have their length");
+    if (!isfinite(a->scale) || a->scale < 0 || a->d < 0 || a->window < 0 ||
+        a->prompt < 0)
         ATN_FAIL(ATN_USAGE,
-                 "import: --scale, --window and --prompt must not be negative");
+                 "import: --scale, --window, --d and --prompt must not be negative");
     for (size_t i = 0; i < ATN_LEN(all); i++)
         if (all[i] && (atn_ends_with(all[i], ".npz") || strstr(all[i], ".npz:")))
             ATN_FAIL(

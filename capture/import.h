@@ -23,6 +23,7 @@ typedef struct atn_import_args {
     bool causal;    /* query i sees keys j <= i + n_k - n_q */
     atn_idx window; /* 0 = none */
     double scale;   /* 0 = 1/sqrt(d) */
+    atn_idx d;      /* of the queries that made p; 0 = unknown. Only of p */
     bool force;
 } atn_import_args;
 

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "analysis/experiments/experiment.h"
+#include "analysis/bounds.h"
 #include "approx/method.h"
 
 static const char quoted[] = "as quoted, constants not verified";
@@ -132,9 +132,9 @@ static void print_bound(const atn_bound *b)
 
     checked_by(b, by, sizeof by);
     printf("%s %s: %s\n\n  %s\n", b->label, b->id, b->title, b->statement);
-    if (b->assumption) printf("  provided that %s\n", b->assumption);
+    if (b->assumption) printf("  provided: %s\n", b->assumption);
     if (!b->verified) printf("  (%s)\n", quoted);
-    printf("\nIt is a function of:\n");
+    if (b->quantities && b->quantities->name) printf("\nIt is a function of:\n");
     for (const atn_quantity *q = b->quantities; q && q->name; q++)
         printf("  %-20s %s%s\n", q->name, q->text, q->list ? " (a list)" : "");
     printf("\nMeasured %s predicted; checked by %s. Source: %s\n",
@@ -163,36 +163,19 @@ static const atn_experiment *experiment_of(const char *name)
     return NULL;
 }
 
-static atn_status unknown(atn_ctx *cx, const char *name)
-{
-    const atn_arena_mark mark = atn_arena_save(cx);
-    const char **ids = NULL;
-    atn_status st = ATN_OK;
-    int n = 0, near;
-
-    while (atn_bound_table[n]) n++;
-    ATN_TAKE(ids, n + 1);
-    for (int i = 0; i < n; i++) ids[i] = atn_bound_table[i]->id;
-    near = atn_nearest(name, ids, n);
-    ATN_FAIL(ATN_USAGE,
-             "there is no bound or experiment '%.60s'%s%s (attnscope list bounds and "
-             "list experiments name them)",
-             name, near >= 0 ? "; did you mean " : "", near >= 0 ? ids[near] : "");
-done:
-    atn_arena_rewind(cx, mark);
-    return st;
-}
-
 atn_status atn_bound_help(atn_ctx *cx, const char *name)
 {
     const atn_experiment *e = experiment_of(name);
     int n = 0;
 
-    if (e) print_experiment(e);
-    for (const atn_bound *const *b = atn_bound_table; !e && *b; b++)
+    if (e) {
+        print_experiment(e);
+        n++;
+    }
+    for (const atn_bound *const *b = atn_bound_table; *b; b++)
         if (strcmp((*b)->id, name) == 0 || strcmp((*b)->label, name) == 0) {
             if (n++ > 0) printf("\n");
             print_bound(*b);
         }
-    return e || n > 0 ? ATN_OK : unknown(cx, name);
+    return n > 0 ? ATN_OK : atn_bound_unknown(cx, name);
 }

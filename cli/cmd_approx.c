@@ -94,7 +94,8 @@ static atn_status print_cost(atn_cli *cli, const atn_subject *s,
     ATN_TRY(atn_facts_add(cx, t, "heads", "%lld", (long long)c.heads));
     ATN_TRY(atn_facts_add(cx, t, "methods and budgets", "%lld", (long long)c.cases));
     /* with what is in use by now, as --mem-limit counts it */
-    ATN_TRY(atn_facts_add(cx, t, "memory", "%.0f MiB at most",
+    ATN_TRY(atn_facts_add(cx, t, "memory",
+                          "%.0f MiB at most, beside the program itself",
                           ceil((c.bytes + c.in_use) / 0x1p20)));
     /* what choosing takes no formula of shapes says, so there is no time */
     ATN_TRY(atn_facts_add(cx, t, "work",
@@ -146,9 +147,31 @@ done:
     return st;
 }
 
+/* Is it of no method before m? */
+static bool is_new(const atn_method *const *m, const char *family)
+{
+    for (const atn_method *const *x = atn_methods; x < m; x++)
+        if (strcmp((*x)->family, family) == 0) return false;
+    return true;
+}
+
+/* The i-th of all and the families. */
+static const char *family(int i)
+{
+    if (i == 0) return "all";
+    if (i == 1) return "static";
+    for (const atn_method *const *m = atn_methods; *m; m++)
+        if (is_new(m, (*m)->family) && i-- == 2) return (*m)->family;
+    return NULL;
+}
+
 static const char *word(const char *option, int i)
 {
-    return option && strcmp(option, "method") == 0 ? atn_method_id(i) : NULL;
+    int n = 0;
+
+    if (!option || strcmp(option, "method") != 0) return NULL;
+    while (n <= i && atn_method_id(n)) n++;
+    return n > i ? atn_method_id(i) : family(i - n);
 }
 
 static const char *const examples[] = {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "analysis/bounds.h"
+#include "analysis/experiments/experiment.h"
 #include "cli/output.h"
 
 static const atn_option options[] = {
@@ -36,13 +37,22 @@ static void print_count(atn_cli *cli, const atn_bounds *b)
             (long long)atn_bounds_count(b, ATN_REPORTED), out == stdout ? "\n" : "");
 }
 
-static void say_left_out(atn_ctx *cx, const atn_bounds *b)
+/* Why experiments did not run: of those that were asked for, or with -v; else how many. */
+static void say_left_out(atn_ctx *cx, const atn_bounds *b, bool named)
 {
-    for (int m = 0; m < b->parts; m++)
-        if (b->part[m].left_out)
-            atn_log(cx, ATN_LOG_INFO, "%s %s is left out%s: %s", b->part[m].of->label,
-                    b->part[m].of->id, b->part[m].heads > 0 ? " on some heads" : "",
-                    b->part[m].left_out);
+    int none = 0;
+
+    for (int m = 0; m < b->parts; m++) {
+        if (!b->part[m].left_out) continue;
+        none += !b->part[m].heads;
+        atn_log(cx, named ? ATN_LOG_INFO : ATN_LOG_DEBUG, "%s %s is left out%s: %s",
+                b->part[m].of->label, b->part[m].of->id,
+                b->part[m].heads > 0 ? " on some heads" : "", b->part[m].left_out);
+    }
+    if (none > 0 && !named && cx->log_level < ATN_LOG_DEBUG)
+        atn_log(cx, ATN_LOG_WARN,
+                "%d experiments are left out on all heads (-v says which, and why)",
+                none);
 }
 
 /* People read the bounds; programs, and those who ask for a file, the checks. */
@@ -105,9 +115,9 @@ static atn_status run(atn_cli *cli)
     ATN_TRY(atn_cli_check_output(cli, atn_opt_text(cli, "output", NULL)));
     ATN_TRY(atn_subject_open(cli, cli->args[0], &s));
     ATN_TRY(atn_bounds_run(cx, s.capture, &s.selection, &o, &b));
-    say_left_out(cx, &b);
     print_count(cli, &b);
     ATN_TRY(emit(cli, &s, &b));
+    say_left_out(cx, &b, o.names != NULL);
     ATN_TRY(conclude(cli, &s, &b));
 done:
     atn_bounds_release(cx, &b);
@@ -115,16 +125,29 @@ done:
     return st;
 }
 
+/* Has no bound before `from` its label? */
+static bool is_new(int from)
+{
+    for (int k = 0; k < from; k++)
+        if (strcmp(atn_bound_table[k]->label, atn_bound_table[from]->label) == 0)
+            return false;
+    return true;
+}
+
+/* Ids of bounds, their labels, then those of experiments. */
 static const char *word(const char *option, int i)
 {
-    const atn_bound *const *b = atn_bound_table;
-
     if (!option || strcmp(option, "bound") != 0) return NULL;
-    while (*b && i > 0) {
-        b++;
-        i--;
-    }
-    return *b ? (*b)->id : NULL;
+    for (int k = 0; atn_bound_table[k]; k++)
+        if (i-- == 0) return atn_bound_table[k]->id;
+    for (int k = 0; atn_bound_table[k]; k++)
+        if (is_new(k) && i-- == 0) return atn_bound_table[k]->label;
+    for (int k = 0; atn_experiments[k]; k++)
+        if (i-- == 0) return atn_experiments[k]->label;
+    for (int k = 0; atn_experiments[k]; k++)
+        if (!atn_bound_find(atn_experiments[k]->id) && i-- == 0)
+            return atn_experiments[k]->id;
+    return NULL;
 }
 
 static const char *const examples[] = {"bounds RUN",
@@ -148,7 +171,7 @@ const atn_command atn_command_bounds = {
         "first line counts the checks that hold; then one line a bound. --format csv "
         "or jsonl print every check: predicted, measured, slack (positive holds), "
         "verdict. Inequalities must hold to 1e-9; statements about means over random "
-        "draws are tested at 99.9 %, shared out over all checks of the bound. What a "
+        "draws are tested at 99.9 %, shared out over all of them. What a "
         "source says with constants that nobody has checked here is reported and never "
         "violated. Exit code 1 when a verified bound is violated.\n"
         "attnscope list bounds names them, attnscope help bound NAME explains one; "

@@ -27,6 +27,8 @@ static const atn_option options[] = {
     {"causal", 0, ATN_OPT_FLAG, NULL, "a query sees itself and what is before it", 0,
      0},
     {"window", 0, ATN_OPT_COUNT, "N", "and of that the last N keys (all)", 1, 1e12},
+    {"d", 0, ATN_OPT_COUNT, "N",
+     "how long the queries and keys behind --attn were (not known)", 1, 1e6},
     {"scale", 0, ATN_OPT_F64, "S", "factor of the dot product (1/sqrt(d))", 1e-30,
      1e30},
     ATN_OPTION_END,
@@ -90,6 +92,7 @@ static atn_status run(atn_cli *cli)
                                   .causal = atn_opt_given(cli, "causal"),
                                   .window = atn_opt_i64(cli, "window", 0),
                                   .scale = atn_opt_f64(cli, "scale", 0),
+                                  .d = atn_opt_i64(cli, "d", 0),
                                   .force = atn_opt_given(cli, "force")};
     const char *const files[] = {args.q,   args.k,      args.v,    args.p,
                                  args.d_o, args.tokens, args.roles};

@@ -6,7 +6,8 @@
 #include "cli/tensor_files.h"
 
 static const atn_option options[] = {
-    {"q", 0, ATN_OPT_FILE, "FILE", "queries, .npy of [n, d] or [.., n, d]", 0, 0},
+    {"q", 0, ATN_OPT_FILE, "FILE",
+     "queries, .npy of [n, d] or [.., n, d]; -o is the output then, .npy too", 0, 0},
     {"k1", 0, ATN_OPT_FILE, "FILE", "first keys", 0, 0},
     {"k2", 0, ATN_OPT_FILE, "FILE", "second keys", 0, 0},
     {"k3", 0, ATN_OPT_FILE, "FILE", "third keys, for order 4", 0, 0},
@@ -105,13 +106,14 @@ const atn_command atn_command_tensor = {
         "linear "
         "in n, and as good as logits are small: the table has both, how far they are "
         "apart, and from which n on features pay. The output has the width of the "
-        "inputs, float32 or float64. RUN --regime asks the same of captured heads: the "
+        "inputs, float32 or float64, and goes to the .npy file of -o; the table is "
+        "printed. RUN --regime asks the same of captured heads: the "
         "largest logit, as it is, with the mean of each row taken out, and as a third-"
         "order head with both keys alike; the degree for relative errors of 10^-1 to "
         "10^-4 (columns _e1 to _e4; on a screen _e2 alone), and what it costs. "
         "attnscope "
         "plot tensor_regime "
-        "draws that table.",
+        "draws that table, which here is what -o writes.",
     .options = options,
     .uses = ATN_USE_SELECT | ATN_USE_TABLE,
     .min_args = 0,

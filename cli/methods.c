@@ -222,7 +222,7 @@ static void print_needs(const atn_choice *c, const atn_choice_facts *f)
 atn_status atn_method_help(atn_ctx *cx, const char *id)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    const char *facts;
+    const char *facts, *mask;
     atn_status st = ATN_OK;
     atn_choice_facts f;
     atn_choice c;
@@ -230,11 +230,12 @@ atn_status atn_method_help(atn_ctx *cx, const char *id)
     ATN_TRY(atn_choice_read(cx, id, NULL, &c));
     f = atn_choice_describe(&c);
     facts = f.reads & ATN_READS_GRID ? " --grid AxBxC" : "";
-    printf("attnscope approx RUN --method %s%s\n", id, facts);
+    mask = f.sides == ATN_BIDIRECTIONAL ? " --unmasked" : "";
+    printf("attnscope approx RUN --method %s%s%s\n", id, facts, mask);
     /* weights of a low rank, or below 0, make no pattern */
     if (stated_rank(&c) < 0 && !(f.weights & ATN_WEIGHTS_SIGNED))
-        printf("attnscope plot pattern RUN --from %s%s --layers 0 -o FILE.svg\n", id,
-               facts);
+        printf("attnscope plot pattern RUN --from %s%s --layers 0 -o FILE.svg%s\n", id,
+               facts, *mask ? "  # RUN of bidirectional heads" : "");
     printf("\n");
     printf("%s: %s\n", f.title, f.text);
     if (c.preset)

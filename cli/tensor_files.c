@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "analysis/describe.h"
 #include "analysis/tensor_run.h"
@@ -55,6 +56,21 @@ static atn_status check_free(const job *j, const char *path)
                     "%s exists already (give --force to replace it)", path);
 }
 
+/* Would writing to path replace what is read? */
+static atn_status check_no_input(const job *j, const char *path)
+{
+    struct stat out, in;
+
+    if (!path || stat(path, &out) != 0) return ATN_OK;
+    for (int i = 0; i < FILES; i++)
+        if (j->in[i].path && stat(j->in[i].path, &in) == 0 && in.st_dev == out.st_dev &&
+            in.st_ino == out.st_ino)
+            return atn_fail(j->cli->cx, ATN_USAGE, __FILE__, __LINE__,
+                            "tensor: %s is the file of --%s too (write to another one)",
+                            path, names[i]);
+    return ATN_OK;
+}
+
 static atn_status find_files(job *j)
 {
     atn_ctx *cx = j->cli->cx;
@@ -87,6 +103,7 @@ static atn_status find_files(job *j)
                      "tensor: %s does not end in .npy, the only form that "
                      "arrays are written in",
                      path);
+        ATN_TRY(check_no_input(j, path));
         ATN_TRY(check_free(j, path));
     }
     if (j->out && j->marginals && strcmp(j->out, j->marginals) == 0)
@@ -104,9 +121,6 @@ static atn_status load(job *j, input *in)
     atn_status st = ATN_OK;
 
     ATN_TRY(atn_npy_load_wide(cx, in->path, a));
-    if (!a->is_float)
-        ATN_FAIL(ATN_DATA, "%s: holds integers; wanted floats (numpy: x.astype('<f4'))",
-                 in->path);
     if (a->rank < 2)
         ATN_FAIL(ATN_DATA,
                  "%s: has %d axes; wanted [n, d], or [.., n, d] for many at once",
@@ -168,9 +182,16 @@ done:
 static atn_status one_width(job *j)
 {
     atn_ctx *cx = j->cli->cx;
+    double bytes = 0;
     atn_status st = ATN_OK;
 
-    for (int i = 0; i < FILES; i++) j->wide = j->wide || j->in[i].a.f64;
+    for (int i = 0; i < FILES; i++) {
+        const atn_npy *a = &j->in[i].a;
+
+        j->wide = j->wide || a->f64;
+        bytes += a->f32 ? 8.0 * (double)a->count : 0;
+    }
+    if (j->wide) ATN_TRY(atn_mem_check(cx, bytes, "the inputs in double"));
     for (int i = 0; i < FILES; i++) {
         atn_npy *a = &j->in[i].a;
 
@@ -269,11 +290,21 @@ done:
     return st;
 }
 
+/* Bytes of what is written as floats: of one file at a time. */
+static double saving(const job *j, atn_idx outputs, atn_idx marginals)
+{
+    const double o = j->out ? 4.0 * (double)outputs : 0;
+
+    if (j->wide) return 0;
+    return fmax(o, j->marginals ? 4.0 * (double)marginals : 0);
+}
+
 static atn_status compute(job *j)
 {
     atn_ctx *cx = j->cli->cx;
     const atn_idx many = j->in[0].count, each = j->t.nq * j->t.dv;
     const bool text = atn_opt_i64(j->cli, "format", 0) == ATN_TABLE_TEXT;
+    atn_tensor_beside beside = {.marginals = j->marginals != NULL};
     atn_idx marginal = 0, all = 0;
     atn_table *t = NULL;
     atn_status st = ATN_OK;
@@ -283,7 +314,9 @@ static atn_status compute(job *j)
         ATN_FAIL(ATN_MEMORY, "tensor: the sizes overflow");
     if (j->marginals)
         ATN_TRY(atn_mem_check(cx, 8.0 * (double)marginal, "the marginals"));
-    ATN_TRY(atn_tensor_check(cx, &j->t, &j->opts));
+    beside.bytes = 8.0 * ((double)all + (j->marginals ? (double)marginal : 0)) +
+                   saving(j, all, marginal);
+    ATN_TRY(atn_tensor_check(cx, &j->t, &j->opts, &beside));
     ATN_NEW(j->o, all);
     if (j->marginals) ATN_NEW(j->marginal, marginal);
     ATN_TRY(atn_tensor_table(cx, &t));

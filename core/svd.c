@@ -37,9 +37,14 @@ atn_status atn_svd(atn_ctx *cx, double *a, atn_idx m, atn_idx n, double *s, doub
     double *work = NULL, none = 0;
     int info = 0, *iwork = NULL;
 
-    ATN_ASSERT(m >= 0 && n >= 0 && m < 1 << 15 && n < 1 << 15 &&
-               (u != NULL) == (vt != NULL));
-    if (rank == 0) goto done;
+    ATN_ASSERT(m >= 0 && n >= 0 && (u != NULL) == (vt != NULL));
+    if (m == 0 || n == 0) goto done;
+    if ((double)m * (double)n > INT_MAX || room > INT_MAX)
+        ATN_FAIL(
+            ATN_MEMORY,
+            "singular values of a %lld x %lld matrix%s: there is no counting above "
+            "%d numbers, of the matrix and %.0f of workspace (take fewer tokens)",
+            (long long)m, (long long)n, u ? " with vectors" : "", INT_MAX, room);
     for (atn_idx i = 0; i < m * n; i++)
         if (!isfinite(a[i]))
             ATN_FAIL(

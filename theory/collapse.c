@@ -48,7 +48,9 @@ const atn_bound atn_bound_dobrushin_overlap = {
     .id = "dobrushin_overlap",
     .label = "B20",
     .title = "the coefficient of Dobrushin, two ways",
-    .statement = "max |P_i - P_l|_1 / 2 = 1 - min sum_j min(P_ij, P_lj)",
+    .statement =
+        "max |P_i - P_l|_1 / 2 = 1 - min sum_j min(P_ij, P_lj), of rows that sum to "
+        "1",
     .source = "own derivation",
     .verified = true,
     .relation = ATN_EQUAL,
@@ -106,7 +108,7 @@ const atn_bound atn_bound_dobrushin_product = {
 };
 
 static const atn_quantity collapse[] = {
-    {"residual", "|res(X)| / |X| that went in, of norms (1, inf)", false, 0, INFINITY},
+    {"residual", "|res(X)| that went in, of norms (1, inf)", false, 0, INFINITY},
     {"factor", "4 gamma beta H / sqrt(d)", false, 0, INFINITY},
     {"layers", "L", false, 0, 64},
     {0}};

@@ -221,6 +221,7 @@ const atn_bound atn_bound_feature_output = {
     .assumption = "small variance of row sums: max |z_j|^2 <= 2, Var(D^) / D^2 <= .02",
     .source = "own derivation, by the delta method",
     .verified = true,
+    .in_mean = true,
     .relation = ATN_ABOUT,
     .quantities = output_of,
     .assumes = all_lists,

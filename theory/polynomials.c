@@ -22,6 +22,11 @@ static const atn_quantity taylor_of[] = {
     {"degree", "g of the polynomial", false, 0, 1e6},
     {"x", "largest |z| of the logits that it stands for", false, 0, INFINITY},
     {0}};
+static const atn_quantity fall_of[] = {
+    {"degree", "g of the polynomial", false, 0, 1e6},
+    {"x", "largest |z| of the logits that it stands for", false, 0, INFINITY},
+    {"error", "largest relative error of degree g", false, 0, INFINITY},
+    {0}};
 static const atn_quantity tensor_of[] = {
     {"ratio", "e: weights are off by factors in [1 - e, 1 + e]", false, 0, 1},
     {"range", "max - min of a column of products of values", false, 0, INFINITY},
@@ -38,6 +43,11 @@ static double taylor(const atn_quantities *q)
 static bool is_high(const atn_quantities *q)
 {
     return q->x[0] >= q->x[1] - 1;
+}
+
+static double fall(const atn_quantities *q)
+{
+    return q->x[1] * q->x[1] / ((q->x[0] + 1) * (q->x[0] + 2)) * q->x[2];
 }
 
 static double tensor(const atn_quantities *q)
@@ -81,6 +91,18 @@ const atn_bound atn_bound_taylor_error = {
     .quantities = taylor_of,
     .assumes = is_high,
     .predict = taylor,
+};
+const atn_bound atn_bound_taylor_fall = {
+    .id = "taylor_fall",
+    .label = "TE-3",
+    .title = "how the error of the polynomial falls with two degrees more",
+    .statement = "max |T_(g+2) / e^z - 1| <= X^2 / ((g+1) (g+2)) max |T_g / e^z - 1|: "
+                 "faster than any power once g > e X",
+    .source = "own derivation: T_g e^-z - 1 is the integral of t^g e^-t / g! to z",
+    .verified = true,
+    .relation = ATN_AT_MOST,
+    .quantities = fall_of,
+    .predict = fall,
 };
 const atn_bound atn_bound_tensor_features = {
     .id = "tensor_features",

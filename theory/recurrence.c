@@ -2,15 +2,21 @@
  * by a scan, in chunks, on several machines; and limits of methods.
  *
  * Math    the measured side is the fast way, the predicted one the plain way, which is
- *         a stated quantity: the two are equal but for rounding. Two are inequalities:
+ *         a stated quantity: the two are equal but for rounding. Inequalities are:
  *           merging   o = c o_1 + (1 - c) o_2 of disjoint parts of the keys; with
  *                     approximate ones, e_k = |o~_k - o_k|,
  *                     |o~ - o| <= c e_1 + (1 - c) e_2 + |c~ - c| |o~_1 - o~_2| and
  *                              <= c~ e_1 + (1 - c~) e_2 + |c~ - c| |o_1 - o_2|
- *           decay     what is more than w tokens back of sum (q.k) v e^{-lam (i - j)}
- *                     is at most max |q| |k| |v| e^{-lam (w + 1)} / (1 - e^{-lam})
+ *           decay     sum (q.k) v e^{-lam (i - j)} is at most
+ *                     max |q| |k| |v| / (1 - e^{-lam}), and what is more than w tokens
+ *                     back e^{-lam (w + 1)} times that
+ *           segments  with the same shares q_X for all rows that read segment X as one,
+ *                     KL(P_i || P^_i) splits into that of the masses, not below 0, and
+ *                     sum_X sum_{j in X} P_ij ln(P_ij / (P_i(X) q_X(j))), of which the
+ *                     mean is least at q_X = the mean of the rows in X
  * Oracle  c = .25, c~ = .5, e = 1, 2, |o~_1 - o~_2| = 4, |o_1 - o_2| = 1: 1.75 of the
- *         second against 2.75 of the first. lam = ln 2, w = 1, product 3: 1.5.
+ *         second against 2.75 of the first. lam = ln 2, w = 1, product 3: 1.5, all of it
+ *         6. eta = .5, |k|^2 = 4: theta < .375.
  * Source  own derivations, each from the definition; cards/kernel-theory.md, cards 9 to
  *         14 and B22.
  */
@@ -57,7 +63,30 @@ IDENTITY(rat_limit, "V21", "RAT at its limits",
          "chunk 1 and gate 0: softmax attention; one chunk: (1 - g) g^(i - j)",
          "own derivation");
 IDENTITY(combiner_limit, "V21", "Combiner at its limits",
-         "segments of one token, or of all: softmax attention", "own derivation");
+         "segments of one token, or of all, both ways without the summary of the own "
+         "one: softmax attention",
+         "own derivation");
+
+static const atn_quantity of_segments[] = {
+    {"information",
+     "mean over rows of sum_j P_ij ln(P_ij / (P_i(X) q_X(j))), j in X, in nats", false,
+     0, INFINITY},
+    {0}};
+
+const atn_bound atn_bound_combiner_floor = {
+    .id = "combiner_floor",
+    .label = "V21",
+    .title = "what no Combiner over these segments gets below",
+    .statement = "mean KL(P_i || P^_i) >= what rows tell about keys within segments "
+                 "that they read as one, q_X the mean of these rows in X",
+    .assumption = "the shares of a segment are the same for all rows that read it",
+    .source = "own derivation",
+    .verified = true,
+    .relation = ATN_AT_LEAST,
+    .quantities = of_segments,
+    .predict = plain,
+};
+
 IDENTITY(titans_limit, "V21", "Titans at its limit",
          "one chunk, eta = alpha = 0, theta = 1/2: w_ij = q_i.k_j", "own derivation");
 IDENTITY(titans_write, "V21", "what a memory has just written",
@@ -132,4 +161,57 @@ const atn_bound atn_bound_decay_cut = {
     .quantities = cutting,
     .assumes = decays,
     .predict = cut,
+};
+
+static const atn_quantity summing[] = {
+    {"product", "max |q| |k| |v|", false, 0, INFINITY},
+    {"decay", "lam", false, 0, INFINITY},
+    {0}};
+
+static double summed(const atn_quantities *q)
+{
+    return q->x[0] / -expm1(-q->x[1]);
+}
+
+const atn_bound atn_bound_decay_sum = {
+    .id = "decay_sum",
+    .label = "V21",
+    .title = "how large decayed linear attention can be",
+    .statement = "|o_i| <= max |q||k||v| / (1 - e^{-lam})",
+    .assumption = "lam > 0",
+    .source = "own derivation",
+    .verified = true,
+    .relation = ATN_AT_MOST,
+    .quantities = summing,
+    .assumes = decays,
+    .predict = summed,
+};
+
+static const atn_quantity teaching[] = {
+    {"momentum", "eta", false, 0, 1}, {"square", "|k|^2", false, 0, INFINITY}, {0}};
+
+static bool has_length(const atn_quantities *q)
+{
+    return q->x[1] > 0;
+}
+
+static double steepest(const atn_quantities *q)
+{
+    return (1 + q->x[0]) / q->x[1];
+}
+
+const atn_bound atn_bound_titans_stable = {
+    .id = "titans_stable",
+    .label = "V21",
+    .title = "how fast a linear memory with momentum can be taught",
+    .statement =
+        "one key and value, over and over: W_t k -> v where theta < (1 + eta) / "
+        "|k|^2, and not beyond",
+    .assumption = "alpha = 0, token by token; the key is not 0",
+    .source = "own derivation: the heavy ball on a quadratic of curvature 2 |k|^2",
+    .verified = true,
+    .relation = ATN_ABOUT,
+    .quantities = teaching,
+    .assumes = has_length,
+    .predict = steepest,
 };

@@ -128,6 +128,7 @@ const atn_bound atn_bound_self_normalised = {
     .assumption = "keys drawn independently; (sum_j P_j^2 / p_j - 1) / m is small",
     .source = "derived, cards/kernel-theory.md B23",
     .verified = true,
+    .in_mean = true,
     .relation = ATN_ABOUT,
     .quantities = self_of,
     .assumes = three_lists,
@@ -223,6 +224,29 @@ const atn_bound atn_bound_hyper_kappa = {
     .quantities = kappa_of,
     .assumes = fewest_first,
     .predict = ln_kappa,
+};
+
+static double half_of(const atn_quantities *q)
+{
+    return q->x[0] / 2;
+}
+
+static const atn_quantity denominators_of[] = {
+    {"error", "eps: every |D~ / D - 1| <= eps / 3", false, 0, 1},
+    {0},
+};
+
+const atn_bound atn_bound_hyper_denominators = {
+    .id = "hyper_denominators",
+    .label = "HA-2",
+    .title = "weights whose rows are divided by estimated sums",
+    .statement = "|(D~^-1 - D^-1) A|_op <= (eps / 2) |P|_op",
+    .assumption = "every |D~ / D - 1| <= eps / 3, eps <= 1",
+    .source = "derived, cards/kernel-theory.md card 2",
+    .verified = true,
+    .relation = ATN_AT_MOST,
+    .quantities = denominators_of,
+    .predict = half_of,
 };
 
 /* ---- what HyperAttention states ---- */
@@ -334,7 +358,7 @@ const atn_bound atn_bound_gray_capture = {
     .title = "weight that blocks of the sorted order have, by either order",
     .statement = "the Gray sequence keeps about as much as its published table",
     .source = "own expectation; cards/kernel-theory.md card 2, pitfalls",
-    .verified = false,
+    .verified = true,
     .relation = ATN_ABOUT,
     .quantities = share_of,
     .predict = given,

@@ -133,7 +133,7 @@ static bool cluster_process(const atn_quantities *q)
 {
     const double ln_n = log(q->x[1]);
 
-    return q->x[2] >= pow(ln_n, 1.5) && q->x[3] <= pow(log(q->x[2]), -.25);
+    return q->x[2] >= pow(ln_n, 1.5) && q->x[3] <= pow(ln_n, -.25);
 }
 
 static const atn_quantity regime_of[] = {
@@ -150,9 +150,9 @@ const atn_bound atn_bound_scatterbrain_regime = {
     .title = "which of sparse, low rank and both a cluster process needs",
     .statement = "beta = o(ln n / ln d): low rank (1); (1 - Delta^2) ln n .. O(ln n): "
                  "both (2); omega(ln n): sparse (3)",
-    .assumption = "clusters with d >= ln^{3/2} n and Delta <= ln^{-1/4} d, up to "
+    .assumption = "clusters with d >= ln^{3/2} n and Delta <= ln^{-1/4} n, up to "
                   "constants",
-    .source = "Chen et al., arXiv 2110.15343, theorem 1",
+    .source = "Chen et al., arXiv 2110.15343, theorem 1; no experiment checks it",
     .verified = false,
     .relation = ATN_EQUAL,
     .quantities = regime_of,

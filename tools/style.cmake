@@ -9,6 +9,10 @@
 
 cmake_minimum_required(VERSION 3.20)
 
+if(NOT ROOT)
+  message(FATAL_ERROR "style: ROOT is missing: cmake -DROOT=<source tree> -P tools/style.cmake")
+endif()
+
 set(banned "printf|puts|putchar|exit|_exit|abort|malloc|calloc|realloc|reallocarray|free|strdup|strndup|rand|srand|drand48|atoi|atol|atof|sprintf|vsprintf|gets|strtok|system|popen")
 # file:word pairs that are right: the allocator itself, the end of a broken promise;
 # jansson and utf8proc hand out text that is given back with free()

@@ -3,6 +3,7 @@
 #include "viz/axes.h"
 
 #include <math.h>
+#include <stdio.h>
 
 static const double NOTHING = 1e-5; /* of the largest: errors of rounding */
 
@@ -71,6 +72,11 @@ double atn_axis_place(const atn_axis *x, double v)
     return v > 0 ? fmax(log10(v), x->lo) : x->lo;
 }
 
+bool atn_axis_is_below(const atn_axis *x, double v)
+{
+    return x->log && !(v > 0 && log10(v) >= x->lo);
+}
+
 void atn_axes_draw(atn_canvas *c, atn_plot_area *a, const atn_axis *x,
                    const atn_axis *y, const char *x_label, const char *y_label)
 {
@@ -104,4 +110,16 @@ void atn_axes_draw(atn_canvas *c, atn_plot_area *a, const atn_axis *x,
                     a->w, x_label);
     atn_canvas_text(c, c->font * 0.9, a->y + a->h / 2, ATN_CENTRE, 1, -90, a->h,
                     y_label);
+}
+
+void atn_axes_say_below(atn_canvas *c, const atn_plot_area *a, int below, int all)
+{
+    char text[120];
+
+    if (below == 0) return;
+    snprintf(text, sizeof text,
+             "hollow: below the axis, 0 or under %g of the largest: %d of %d points",
+             NOTHING, below, all);
+    atn_canvas_grey(c, 0.35);
+    atn_canvas_text(c, a->x, c->height - c->font * 0.8, ATN_LEFT, 0.8, 0, a->w, text);
 }

@@ -22,6 +22,11 @@ atn_axis atn_axis_of(const double *v, atn_idx n, int asked, bool from_zero);
 /* Ticks at these values, where they are few enough and far enough apart. */
 void atn_axis_tick_at(atn_axis *x, const double *v, int n);
 double atn_axis_place(const atn_axis *x, double v); /* as the edges */
+/* Is it put at the edge of a logarithm for want of a place? */
+bool atn_axis_is_below(const atn_axis *x, double v);
 /* Sets the edges of the area, and draws rules, ticks, frame and labels. */
 void atn_axes_draw(atn_canvas *c, atn_plot_area *a, const atn_axis *x,
                    const atn_axis *y, const char *x_label, const char *y_label);
+/* At the foot of the canvas: how many points are hollow for they are below; where there
+ * are any. */
+void atn_axes_say_below(atn_canvas *c, const atn_plot_area *a, int below, int all);

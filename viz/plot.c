@@ -294,7 +294,12 @@ void atn_series_mark(atn_canvas *c, const atn_series *s, int i, double x, double
         polygon(c, x, y, r, shapes[k].corners, shapes[k].turn);
     else
         cairo_arc(c->cr, x, y, r, 0, 2 * acos(-1));
-    cairo_fill(c->cr);
+    if (!s->hollow) {
+        cairo_fill(c->cr);
+        return;
+    }
+    cairo_set_line_width(c->cr, 0.8);
+    cairo_stroke(c->cr);
 }
 
 /* ---- legends ---- */
@@ -384,12 +389,16 @@ static void series_name(const void *state, int i, char *out, size_t size)
              (long long)k->s->ids[series_at(k, i)]);
 }
 
-/* A piece of the line, or a swatch. */
+/* A piece of the line, the mark, or a swatch. */
 static void series_mark(atn_canvas *c, const void *state, int i, double x, double y)
 {
     const named *k = state;
     const int series = series_at(k, i);
 
+    if (!k->s->lines && k->s->marks) {
+        atn_series_mark(c, k->s, series, x + c->font * 0.65, y);
+        return;
+    }
     if (!k->s->lines) {
         atn_canvas_colour(c, atn_palette_series(series, k->s->n));
         atn_canvas_rect(c, x, y - c->font * 0.35, c->font * 1.2, c->font * 0.7);

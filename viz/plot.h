@@ -16,7 +16,8 @@ typedef struct atn_series {
     const char **names; /* of texts, instead of ids */
     int *of;            /* of texts: [rows] the series */
     bool lines;         /* drawn as lines: the legend shows a piece of each */
-    bool marks;         /* lines have marks, and dashes however few they are */
+    bool marks;         /* points have, and lines too, with dashes however few */
+    bool hollow;        /* marks are outlines */
 } atn_series;
 
 /* USAGE above ATN_SERIES_MAX. */

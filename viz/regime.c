@@ -39,7 +39,8 @@ typedef struct regime {
     atn_series s;
     double *x; /* [n] ascending */
     int n;
-    double *mean; /* [s.n, n], NaN where there is none */
+    double *mean;   /* [s.n, n], NaN where there is none */
+    int all, below; /* the edge of an axis, of means */
 } regime;
 
 static const char *check(const atn_table *t)
@@ -54,9 +55,14 @@ static const char *check(const atn_table *t)
 static atn_status height(atn_ctx *cx, atn_canvas *c, const atn_table *t, const void *p,
                          const atn_figure_opts *o, double *points)
 {
+    const int method = atn_approx_rows_of(t, "temperature").method;
+    atn_status st = ATN_OK;
+
     (void)p, (void)o;
-    return atn_plot_height(cx, c, t, atn_approx_rows_of(t, "temperature").method,
-                           points);
+    ATN_TRY(atn_plot_height(cx, c, t, method, points));
+    *points += c->font * 1.4; /* the line below */
+done:
+    return st;
 }
 
 static int by_size(const void *a, const void *b)
@@ -133,7 +139,7 @@ done:
     return st;
 }
 
-static void draw_line(atn_canvas *c, const regime *g, const atn_plot_area *a,
+static void draw_line(atn_canvas *c, regime *g, const atn_plot_area *a,
                       const atn_axis axis[2], int s)
 {
     const double *mean = g->mean + (ptrdiff_t)s * g->n;
@@ -146,11 +152,16 @@ static void draw_line(atn_canvas *c, const regime *g, const atn_plot_area *a,
                           atn_plot_py(a, atn_axis_place(&axis[1], mean[i])));
     cairo_stroke(c->cr);
     cairo_set_dash(c->cr, NULL, 0, 0);
-    for (int i = 0; i < g->n; i++)
-        if (!isnan(mean[i]))
-            atn_series_mark(c, &g->s, s,
-                            atn_plot_px(a, atn_axis_place(&axis[0], g->x[i])),
-                            atn_plot_py(a, atn_axis_place(&axis[1], mean[i])));
+    for (int i = 0; i < g->n; i++) {
+        if (isnan(mean[i])) continue;
+        g->s.hollow = atn_axis_is_below(&axis[0], g->x[i]) ||
+                      atn_axis_is_below(&axis[1], mean[i]);
+        atn_series_mark(c, &g->s, s, atn_plot_px(a, atn_axis_place(&axis[0], g->x[i])),
+                        atn_plot_py(a, atn_axis_place(&axis[1], mean[i])));
+        g->below += g->s.hollow;
+        g->all++;
+    }
+    g->s.hollow = false;
 }
 
 static atn_status draw(atn_ctx *cx, atn_canvas *c, const atn_table *t, const void *p,
@@ -175,12 +186,15 @@ static atn_status draw(atn_ctx *cx, atn_canvas *c, const atn_table *t, const voi
     axis[0] = atn_axis_of(g.x, g.n, asked->x_axis, false);
     atn_axis_tick_at(&axis[0], g.x, g.n);
     ATN_TRY(atn_plot_begin(cx, c, t, &g.s, &a));
+    a.h -= c->font * 1.4; /* the line below */
+    ATN_TRY(atn_canvas_fits(cx, c, a.w, a.h));
     (void)atn_figure_heading(c, t, &with, 1);
     atn_col_label(t, g.r.x, x_label, sizeof x_label);
     atn_col_label(t, g.r.y, y_label, sizeof y_label);
     atn_axes_draw(c, &a, &axis[0], &axis[1], x_label, y_label);
     for (int s = 0; s < g.s.n; s++) draw_line(c, &g, &a, axis, s);
     (void)atn_plot_legend(c, a.x, a.y + a.h + c->font * 3.2, a.w, t, &g.s, true);
+    atn_axes_say_below(c, &a, g.below, g.all);
 done:
     atn_arena_rewind(cx, mark);
     return st;

@@ -2,24 +2,22 @@
  * lines of as many features.
  *
  * Accepts  a table of kind tensor_regime: columns x_max_<case>, d, fast_<case>_e<e> of
- *          the case and relative error that the parameters name; meta
- *         taylor_reach_e<e>,
- *          the largest X of degrees 2, 4, ..: without it there are no lines.
- * Math     the line of R: d with C(d + g, g) = R, g the degree that X asks for. Of the
+ *          the case and relative error that the parameters name.
+ * Math     the line of R: d with C(d + g, g) = R, g the least even degree of Taylor with
+ *          e^X X^(g+1) / (g+1)! (1 - X / (g+2) + ..) below the relative error. Of the
  *          case centred d is one more.
+ * Limits   lines end where degree 2 REACHES does.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "viz/palette.h"
 #include "viz/plot.h"
 
 extern const atn_figure atn_figure_tensor_regime;
 
-enum { REACHES = 128, LINES = 6, CENTRED = 1 };
+enum { REACHES = 256, LINES = 6, CENTRED = 1, TENSOR = 2 };
 static const char *const cases[] = {"matrix", "centred", "tensor"};
 
 typedef struct regime_params {
@@ -40,14 +38,34 @@ typedef struct plot {
     const atn_table *t;
     int x, d, fast;
     int which, eps;
-    double reach[REACHES]; /* of degrees 2, 4, .. */
-    int reaches;
+    double reach[REACHES]; /* the largest X of degrees 2, 4, .. */
 } plot;
+
+/* The largest X that degree g serves with this error, below 1. The error grows with X,
+ * and is above 1 at g / 2. */
+static double reach_of(int g, double error)
+{
+    double lo = 0, hi = g;
+
+    for (int k = 0; k < 60; k++) {
+        const double x = (lo + hi) / 2;
+        double sum = 0, term = 1;
+
+        for (int j = 2; fabs(term) > 1e-17 && j < 2000; j++) {
+            sum += term;
+            term *= -x / (g + j);
+        }
+        if (x + (g + 1) * log(x) - lgamma(g + 2.0) + log(sum) <= log(error))
+            lo = x;
+        else
+            hi = x;
+    }
+    return lo;
+}
 
 static plot columns_of(const atn_table *t, const regime_params *q)
 {
     plot p = {.t = t, .which = q->which, .eps = (int)q->eps};
-    const char *text;
     char name[64];
 
     snprintf(name, sizeof name, "x_max_%s", cases[p.which]);
@@ -55,16 +73,6 @@ static plot columns_of(const atn_table *t, const regime_params *q)
     p.d = atn_table_find_col(t, "d");
     snprintf(name, sizeof name, "fast_%s_e%d", cases[p.which], p.eps);
     p.fast = atn_table_find_col(t, name);
-    snprintf(name, sizeof name, "taylor_reach_e%d", p.eps);
-    text = atn_table_get_meta(t, name);
-    while (text && p.reaches < REACHES) {
-        char *end = NULL;
-        const double x = strtod(text, &end);
-
-        if (end == text || !(x > 0)) break;
-        p.reach[p.reaches++] = x;
-        text = end;
-    }
     return p;
 }
 
@@ -203,7 +211,7 @@ static void draw_line(atn_canvas *c, const plot *p, const atn_plot_area *a, int 
     cairo_rectangle(c->cr, a->x, a->y, a->w, a->h);
     cairo_clip(c->cr);
     atn_canvas_grey(c, 0.45);
-    for (int i = 0; i < p->reaches; i++) {
+    for (int i = 0; i < REACHES; i++) {
         const double d = dimension_of(2 * i + 2, power) - (p->which == CENTRED);
         const double x0 = px_of(a, before), x1 = px_of(a, p->reach[i]);
         double y;
@@ -233,10 +241,12 @@ static bool is_fast(const plot *p, atn_idx r)
     return p->fast >= 0 && atn_table_get_f64(p->t, r, p->fast) == 1;
 }
 
-/* Returns how many heads are in the regime. */
-static int draw_heads(atn_canvas *c, const plot *p, const atn_plot_area *a)
+/* Returns how many heads are in the regime, of how many. */
+static int draw_heads(atn_canvas *c, const plot *p, const atn_plot_area *a, int *of)
 {
     int n = 0;
+
+    *of = 0;
 
     for (atn_idx r = 0; r < atn_table_rows(p->t); r++) {
         const bool fast = is_fast(p, r);
@@ -254,6 +264,7 @@ static int draw_heads(atn_canvas *c, const plot *p, const atn_plot_area *a)
         cairo_set_line_width(c->cr, 1);
         cairo_stroke(c->cr);
         n += fast;
+        ++*of;
     }
     return n;
 }
@@ -262,12 +273,12 @@ static atn_status draw(atn_ctx *cx, atn_canvas *c, const atn_table *t, const voi
                        const atn_figure_opts *o)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    const plot p = columns_of(t, q);
+    plot p = columns_of(t, q);
     atn_figure_opts with = *o;
     atn_series one;
     atn_plot_area a;
-    char text[200];
-    int fast;
+    int fast, heads;
+    char text[240];
     atn_status st = ATN_OK;
 
     if (!o->title && !atn_table_get_meta(t, "title"))
@@ -282,17 +293,15 @@ static atn_status draw(atn_ctx *cx, atn_canvas *c, const atn_table *t, const voi
     find_range(&p, &a);
     (void)atn_figure_heading(c, t, &with, 1);
     draw_axes(c, &p, &a);
+    for (int i = 0; i < REACHES; i++) p.reach[i] = reach_of(2 * i + 2, pow(10, -p.eps));
     for (int k = 1; k <= LINES; k++) draw_line(c, &p, &a, 3 * k);
     atn_canvas_grey(c, 0);
     atn_canvas_frame(c, a.x, a.y, a.w, a.h);
-    fast = draw_heads(c, &p, &a);
-    snprintf(
-        text, sizeof text,
-        "filled: features cost less than all pairs at this length, %d of %lld heads%s",
-        fast, (long long)atn_table_rows(t),
-        p.reaches > 0 ? "; lines: R features, relative error 1e-" : "");
-    if (p.reaches > 0)
-        snprintf(text + strlen(text), sizeof text - strlen(text), "%d", p.eps);
+    fast = draw_heads(c, &p, &a, &heads);
+    snprintf(text, sizeof text,
+             "filled: features cost less than all %s at this length, %d of %d heads; "
+             "lines: R features, relative error 1e-%d",
+             p.which == TENSOR ? "triples" : "pairs", fast, heads, p.eps);
     atn_canvas_grey(c, 0.35);
     atn_canvas_text(c, a.x, c->height - c->font * 0.8, ATN_LEFT, 0.8, 0, a.w, text);
 done:

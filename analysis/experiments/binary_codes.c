@@ -48,8 +48,8 @@ static atn_status code_pair(atn_ctx *cx, atn_idx e, void *state)
 {
     const coding *s = state;
     const atn_facts *f = s->t->facts;
-    atn_rng r = atn_rng_stream(s->t->seed + (uint64_t)e, "binary_codes", f->head.layer,
-                               f->head.head);
+    atn_rng r = atn_rng_stream(s->t->seed, "binary_codes", f->head.layer,
+                               f->head.head + (e << 20));
     const double *x = f->q + atn_rng_below(&r, f->nq) * f->d;
     const double *y = f->k + atn_rng_below(&r, f->nk) * f->d;
     const double length = sqrt(dot(x, x, f->d) * dot(y, y, f->d));

@@ -2,9 +2,11 @@
  * lose, against what the weight they drop says.
  *
  * Math    theory/dropped_mass.c. The rows of a mask come from the method and the
- *         executor's plain reference, a softmax over the keys kept; the weight kept and
- *         the means from the rows of P. A softmax at twice the temperature and uniform
- *         weights stand for approximations that are no masks.
+ *         executor's plain reference, a softmax over the keys kept. The weight dropped
+ *         and both means come from the logits, each part of a row relative to its own
+ *         largest: a part that weighs e^-800 has a mean like any other. A softmax at
+ *         twice the temperature and uniform weights stand for approximations that are no
+ *         masks.
  * Cost    a plan of each method, and (keys) (dv) flop a row of it.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
@@ -17,13 +19,13 @@
 
 extern const atn_experiment atn_experiment_dropped_mass;
 
-/* The bounds of it, in the order of `names`. */
+/* The bounds of it, in the order of `bounds`. */
 enum { WEIGHTS, ERROR, DIAMETER, RAW, RAW_VALUES, GAIN, VARIATION, PINSKER, BOUNDS };
-static const char *const names[BOUNDS] = {
-    "dropped_mass_weights",    "dropped_mass_error",
-    "dropped_mass_diameter",   "dropped_mass_raw",
-    "dropped_mass_raw_values", "dropped_mass_gain",
-    "variation_error",         "pinsker"};
+static const atn_bound *const bounds[BOUNDS] = {
+    &atn_bound_dropped_mass_weights,    &atn_bound_dropped_mass_error,
+    &atn_bound_dropped_mass_diameter,   &atn_bound_dropped_mass_raw,
+    &atn_bound_dropped_mass_raw_values, &atn_bound_dropped_mass_gain,
+    &atn_bound_variation_error,         &atn_bound_pinsker};
 
 /* Approximations: methods with parameters, and two without a method. */
 static const struct {
@@ -46,7 +48,6 @@ enum { TEMPERATURE = 10, ROWS = 16 };
 
 typedef struct asking {
     const atn_facts *f;
-    const atn_bound *bound[BOUNDS];
     atn_plan plan;
     int kind;
     double diameter, largest; /* of the values */
@@ -56,8 +57,9 @@ typedef struct asking {
 
 /* One row. */
 typedef struct row {
-    const double *p, *w, *o;      /* weights, those approximated, output */
-    double *kept, *dropped, *out; /* [dv] mu_K, mu_C, o^ */
+    const double *s, *p, *w, *o; /* logits, weights, those approximated, output */
+    double lse;
+    double *kept, *dropped, *out, *raw; /* [dv] mu_K, mu_C, o^, o~ */
 } row;
 
 static double length(const double *x, atn_idx n)
@@ -81,10 +83,10 @@ static void add(double *y, double a, const double *x, atn_idx n)
     for (atn_idx e = 0; e < n; e++) y[e] += a * x[e];
 }
 
-static void predict(const asking *s, atn_worst *w, int b, atn_quantities q,
-                    double measured, double scale)
+static void predict(atn_worst *w, int b, atn_quantities q, double measured,
+                    double scale)
 {
-    atn_worst_take(&w[b], s->bound[b]->relation, atn_bound_predict(s->bound[b], &q),
+    atn_worst_take(&w[b], bounds[b]->relation, atn_bound_predict(bounds[b], &q),
                    measured, scale);
 }
 
@@ -96,7 +98,7 @@ static double variation_of(const asking *s, const row *r, double *divergence)
     *divergence = 0;
     for (atn_idx j = 0; j < s->f->nk; j++) {
         sum += fabs(r->w[j] - r->p[j]);
-        if (r->w[j] > 0) *divergence += r->w[j] * log(r->w[j] / r->p[j]);
+        if (r->w[j] > 0) *divergence += r->w[j] * (log(r->w[j]) - (r->s[j] - r->lse));
     }
     *divergence = fmax(*divergence, 0);
     return sum / 2;
@@ -109,42 +111,57 @@ static void check_any(const asking *s, const row *r, atn_worst *w)
     double divergence;
     const double tv = variation_of(s, r, &divergence);
 
-    predict(s, w, VARIATION, (atn_quantities){.x = {fmin(tv, 1), s->diameter}},
+    predict(w, VARIATION, (atn_quantities){.x = {fmin(tv, 1), s->diameter}},
             distance(r->out, r->o, dv), s->largest);
-    predict(s, w, PINSKER, (atn_quantities){.x = {divergence}}, tv, 1);
+    predict(w, PINSKER, (atn_quantities){.x = {divergence}}, tv, 1);
+}
+
+/* The mean value of the keys kept (or dropped) by their weights among themselves, into
+ * mean [dv], zeros where they weigh nothing; returns ln of the sum of e^s. */
+static double part_mean(const asking *s, const row *r, bool kept, double *mean)
+{
+    const atn_idx dv = s->f->dv, n = s->f->nk;
+    double max = -INFINITY, sum = 0;
+
+    memset(mean, 0, (size_t)dv * sizeof *mean);
+    for (atn_idx j = 0; j < n; j++)
+        if ((r->w[j] > 0) == kept) max = fmax(max, r->s[j]);
+    if (max == -INFINITY) return max;
+    for (atn_idx j = 0; j < n; j++) {
+        const double x = (r->w[j] > 0) == kept ? exp(r->s[j] - max) : 0;
+
+        sum += x;
+        if (x > 0) add(mean, x, s->f->v + j * dv, dv);
+    }
+    for (atn_idx e = 0; e < dv; e++) mean[e] /= sum;
+    return max + log(sum);
 }
 
 /* What holds of masks; true when renormalising helps. */
 static bool check_mask(const asking *s, const row *r, atn_worst *w)
 {
     const atn_idx dv = s->f->dv;
-    double kept = 0, dropped = 0, l1 = 0, m, apart, mean, error, raw;
+    const double dropped = exp(part_mean(s, r, false, r->dropped) - r->lse);
+    double l1 = 0, m, apart, mean, error, raw;
 
-    memset(r->kept, 0, (size_t)dv * sizeof *r->kept);
-    memset(r->dropped, 0, (size_t)dv * sizeof *r->dropped);
+    (void)part_mean(s, r, true, r->kept);
+    memset(r->raw, 0, (size_t)dv * sizeof *r->raw);
     for (atn_idx j = 0; j < s->f->nk; j++) {
-        const bool keeps = r->w[j] > 0;
-
-        *(keeps ? &kept : &dropped) += r->p[j];
-        add(keeps ? r->kept : r->dropped, r->p[j], s->f->v + j * dv, dv);
+        if (r->w[j] > 0) add(r->raw, r->p[j], s->f->v + j * dv, dv);
         l1 += fabs(r->w[j] - r->p[j]);
     }
-    raw = distance(r->kept, r->o, dv); /* of m mu_K as it stands */
-    for (atn_idx e = 0; e < dv; e++) {
-        r->kept[e] /= kept;
-        r->dropped[e] = dropped > 0 ? r->dropped[e] / dropped : 0;
-    }
+    raw = distance(r->raw, r->o, dv);
     m = fmax(1 - dropped, 0);
     apart = distance(r->kept, r->dropped, dv);
     mean = length(r->dropped, dv);
     error = distance(r->out, r->o, dv);
-    predict(s, w, WEIGHTS, (atn_quantities){.x = {m}}, l1, 1);
-    predict(s, w, ERROR, (atn_quantities){.x = {m, apart}}, error, s->largest);
-    predict(s, w, DIAMETER, (atn_quantities){.x = {m, s->diameter}}, error, s->largest);
-    predict(s, w, RAW, (atn_quantities){.x = {m, mean}}, raw, s->largest);
-    predict(s, w, RAW_VALUES, (atn_quantities){.x = {m, s->largest}}, raw, s->largest);
-    predict(s, w, GAIN, (atn_quantities){.x = {m, apart, mean}},
-            error * error - raw * raw, s->largest * s->largest);
+    predict(w, WEIGHTS, (atn_quantities){.x = {m}}, l1, 1);
+    predict(w, ERROR, (atn_quantities){.x = {m, apart}}, error, s->largest);
+    predict(w, DIAMETER, (atn_quantities){.x = {m, s->diameter}}, error, s->largest);
+    predict(w, RAW, (atn_quantities){.x = {m, mean}}, raw, s->largest);
+    predict(w, RAW_VALUES, (atn_quantities){.x = {m, s->largest}}, raw, s->largest);
+    predict(w, GAIN, (atn_quantities){.x = {m, apart, mean}}, error * error - raw * raw,
+            s->largest * s->largest);
     return error < raw;
 }
 
@@ -174,20 +191,24 @@ static atn_status check_rows(atn_ctx *cx, atn_idx task, void *state)
     double *w = NULL, *mean = NULL;
 
     ATN_TAKE(w, n * f->nk);
-    ATN_TAKE(mean, 3 * f->dv);
+    ATN_TAKE(mean, 4 * f->dv);
     if (kinds[s->kind].id) ATN_TRY(atn_plan_rows(cx, &f->head, &s->plan, first, n, w));
     for (atn_idx r = 0; r < n; r++) {
         const atn_idx i = first + r;
-        const row one = {f->p + i * f->nk, w + r * f->nk,   f->o + i * f->dv, mean,
-                         mean + f->dv,     mean + 2 * f->dv};
-        double kept = 0, sum = 0;
+        const row one = {.s = f->s + i * f->nk,
+                         .p = f->p + i * f->nk,
+                         .w = w + r * f->nk,
+                         .o = f->o + i * f->dv,
+                         .lse = f->lse[i],
+                         .kept = mean,
+                         .dropped = mean + f->dv,
+                         .out = mean + 2 * f->dv,
+                         .raw = mean + 3 * f->dv};
+        double sum = 0;
 
         if (!kinds[s->kind].id) other_row(s, i, w + r * f->nk);
-        for (atn_idx j = 0; j < f->nk; j++) {
-            sum += one.w[j];
-            if (one.w[j] > 0) kept += one.p[j];
-        }
-        if (!(sum > 0 && kept > 0)) continue; /* it keeps nothing */
+        for (atn_idx j = 0; j < f->nk; j++) sum += one.w[j];
+        if (!(sum > 0) || isnan(one.lse)) continue; /* it keeps nothing */
         memset(one.out, 0, (size_t)f->dv * sizeof *one.out);
         for (atn_idx j = 0; j < f->nk; j++)
             add(one.out, one.w[j], f->v + j * f->dv, f->dv);
@@ -214,7 +235,7 @@ static atn_status add_checks(atn_ctx *cx, const asking *s, atn_idx tasks,
             atn_worst_join(&s->worst[b], &s->worst[t * BOUNDS + b]);
     }
     for (int b = 0; b < BOUNDS; b++) {
-        atn_check c = atn_worst_check(&s->worst[b], s->bound[b], kinds[s->kind].text);
+        atn_check c = atn_worst_check(&s->worst[b], bounds[b], kinds[s->kind].text);
 
         if (!kinds[s->kind].id && b < VARIATION) continue;
         if (b == GAIN && rows > 0)
@@ -284,7 +305,6 @@ static atn_status head(atn_ctx *cx, const atn_trial_head *t, atn_checks *out)
         s.diameter = fmax(s.diameter, far.far[j]);
         s.largest = fmax(s.largest, length(f->v + j * f->dv, f->dv));
     }
-    for (int b = 0; b < BOUNDS; b++) s.bound[b] = atn_bound_find(names[b]);
     for (s.kind = 0; s.kind < (int)ATN_LEN(kinds); s.kind++)
         ATN_TRY(run_kind(cx, &s, t->seed, out));
 done:

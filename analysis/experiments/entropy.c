@@ -1,17 +1,17 @@
 /* analysis/experiments/entropy.c -- the weight beyond the k best keys, between what the
  * entropy of the row allows.
  *
- * Math    theory/entropy.c. Entropies are lse - sum p s; the weight beyond the k best
+ * Math    theory/entropy.c. Entropies are sum p (lse - s); the weight beyond the k best
  *         is a sum over sorted weights.
  * Cost    a sort a row.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "analysis/experiments/worst.h"
 #include "approx/method.h"
+#include "core/mat.h"
 #include "core/rows.h"
 
 extern const atn_experiment atn_experiment_entropy;
@@ -25,18 +25,11 @@ typedef struct asking {
     atn_worst *worst; /* [tasks][2 KS] */
 } asking;
 
-static int ascending(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
 /* One row: p is its n weights, sorted here. */
 static void check_row(const asking *s, double *p, atn_idx n, double entropy,
                       atn_worst *w)
 {
-    qsort(p, (size_t)n, sizeof *p, ascending);
+    atn_sort(p, n);
     for (int k = 0; k < KS; k++) {
         const atn_quantities q = {.x = {entropy, (double)kept[k], (double)n}};
         double beyond = 0;
@@ -59,15 +52,15 @@ static atn_status check_rows(atn_ctx *cx, atn_idx task, void *state)
 
     ATN_TAKE(p, f->nk);
     for (atn_idx i = task * ROWS; i < ATN_MIN((task + 1) * ROWS, f->nq); i++) {
-        double mean = 0;
+        double entropy = 0;
         atn_idx lo, hi;
 
         atn_sight_row(&f->head.sight, i, &lo, &hi);
         if (isnan(f->lse[i])) continue;
         memcpy(p, f->p + i * f->nk + lo, (size_t)(hi - lo) * sizeof *p);
         for (atn_idx j = 0; j < hi - lo; j++)
-            if (p[j] > 0) mean += p[j] * f->s[i * f->nk + lo + j];
-        check_row(s, p, hi - lo, fmax(f->lse[i] - mean, 0), s->worst + task * 2 * KS);
+            if (p[j] > 0) entropy += p[j] * (f->lse[i] - f->s[i * f->nk + lo + j]);
+        check_row(s, p, hi - lo, fmax(entropy, 0), s->worst + task * 2 * KS);
     }
 done:
     atn_arena_rewind(cx, mark);
@@ -78,8 +71,8 @@ static atn_status head(atn_ctx *cx, const atn_trial_head *t, atn_checks *out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     const atn_idx tasks = (t->facts->nq + ROWS - 1) / ROWS;
-    asking s = {t->facts, atn_bound_find("entropy_topk_upper"),
-                atn_bound_find("entropy_topk_lower"), NULL};
+    asking s = {t->facts, &atn_bound_entropy_topk_upper, &atn_bound_entropy_topk_lower,
+                NULL};
     atn_status st = ATN_OK;
 
     ATN_TAKE(s.worst, (tasks + 1) * 2 * KS);

@@ -10,7 +10,8 @@
  *   holds      slack >= -1e-9 scale; scale is the larger of |predicted|, |measured| and
  *              what the check states
  *   random     |statistic| <= critical value of a two-sided normal test at 99.9 %,
- *              shared out over all checks of that bound in the run (Bonferroni)
+ *              shared out over all random checks of the run (Bonferroni)
+ *              A test of fewer than 50 draws is none: it is reported.
  *   reported   the bound is not verified, or the check says so: no verdict is given
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
@@ -41,7 +42,8 @@ typedef struct atn_check {
      * none. An in_mean bound without trials is reported. */
     int64_t trials;
     double statistic;
-    double lo, hi;    /* of ATN_ABOUT: bounds of measured / predicted */
+    double lo, hi;    /* of ATN_ABOUT: bounds of measured / predicted. Sides that are
+                         rounding of the scale hold */
     bool only_report; /* whatever comes out; or */
     bool not_here;    /* the experiment does not apply: `note` says why */
     int64_t cases;    /* rows, pairs .. that this is the worst of; 0 = one */
@@ -53,7 +55,7 @@ typedef struct atn_check {
     int head; /* -1 likewise */
     uint64_t seed;
     double slack, critical;
-    int64_t hypotheses; /* checks of this bound that share the level; 0 = not random */
+    int64_t hypotheses; /* checks of the run that share the level; 0 = not random */
     atn_verdict verdict;
 } atn_check;
 
@@ -72,6 +74,7 @@ typedef struct atn_trial_head {
     atn_facts *facts;
     int64_t trials; /* as asked for, else the experiment's */
     uint64_t seed;
+    int64_t asked; /* trials as asked for; 0 = they were not */
 } atn_trial_head;
 
 typedef struct atn_trial_model {
@@ -91,7 +94,7 @@ typedef struct atn_experiment {
     atn_idx most;    /* tokens; of longer heads the first ones are taken. 0 = 1024 */
     int heads;       /* of the selected ones that it runs on, evenly spread; 0 = all */
     int64_t trials;  /* default; 0 = there are none */
-    /* One of these. `once` needs no capture. */
+    /* One of the first two, or none. `once` looks at no head, and is run beside them. */
     atn_status (*head)(atn_ctx *cx, const atn_trial_head *t, atn_checks *out);
     atn_status (*model)(atn_ctx *cx, const atn_trial_model *t, atn_checks *out);
     atn_status (*once)(atn_ctx *cx, const atn_trial_model *t, atn_checks *out);

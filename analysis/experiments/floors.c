@@ -8,12 +8,12 @@
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "analysis/experiments/worst.h"
 #include "approx/alternate.h"
 #include "core/linalg.h"
+#include "core/mat.h"
 #include "core/svd.h"
 
 extern const atn_experiment atn_experiment_floors;
@@ -27,11 +27,11 @@ typedef struct measured {
     double value_op, value_most;
 } measured;
 
-static atn_status add(atn_ctx *cx, const measured *m, const char *id,
+static atn_status add(atn_ctx *cx, const measured *m, const atn_bound *b,
                       const char *variant, atn_quantities q, double x)
 {
     /* weights are of size 1, and so is what rounding is relative to */
-    atn_check c = {.bound = atn_bound_find(id), .measured = x, .scale = 1};
+    atn_check c = {.bound = b, .measured = x, .scale = 1};
 
     c.predicted = atn_bound_predict(c.bound, &q);
     snprintf(c.variant, sizeof c.variant, "%s", variant);
@@ -114,12 +114,20 @@ static void take_columns(const atn_facts *f, measured *m)
     }
 }
 
+static atn_idx seen_by(const atn_facts *f, atn_idx i)
+{
+    atn_idx lo, hi;
+
+    atn_sight_row(&f->head.sight, i, &lo, &hi);
+    return hi - lo;
+}
+
 /* B5 row by row: the worst of them. */
 static atn_status row_checks(atn_ctx *cx, const measured *m)
 {
     const atn_facts *f = m->f;
-    const atn_bound *least = atn_bound_find("collision_least");
-    const atn_bound *most = atn_bound_find("collision_most");
+    const atn_bound *least = &atn_bound_collision_least;
+    const atn_bound *most = &atn_bound_collision_most;
     atn_worst low = {0}, high = {0};
     atn_status st = ATN_OK;
     atn_check c;
@@ -128,10 +136,13 @@ static atn_status row_checks(atn_ctx *cx, const measured *m)
         const double *p = f->p + i * f->nk;
         const atn_quantities h = Q1(f->entropy[i]), top = Q1(most_of(p, f->nk));
         const double squares = square_of(p, f->nk);
+        const bool one = seen_by(f, i) < 2;
 
         if (isnan(f->lse[i])) continue;
-        atn_worst_take(&low, ATN_AT_LEAST, atn_bound_predict(least, &h), squares, 0);
-        atn_worst_take(&high, ATN_AT_MOST, atn_bound_predict(most, &top), squares, 0);
+        atn_worst_take_row(&low, ATN_AT_LEAST, atn_bound_predict(least, &h), squares, 0,
+                           one);
+        atn_worst_take_row(&high, ATN_AT_MOST, atn_bound_predict(most, &top), squares,
+                           0, one);
     }
     c = atn_worst_check(&low, least, "");
     ATN_TRY(atn_checks_add(cx, m->out, &c));
@@ -154,17 +165,22 @@ static atn_status weight_checks(atn_ctx *cx, const measured *m)
     for (atn_idx i = 0; i < f->nq; i++)
         if (!isnan(f->renyi[i])) renyi[seen.n[0]++] = f->renyi[i];
     seen.list[0] = renyi;
-    ATN_TRY(add(cx, m, "norm_sums", "weights", Q2(m->column, 1), op));
-    ATN_TRY(add(cx, m, "norm_entry", "weights", Q1(op), most_of(f->p, f->nq * f->nk)));
-    ATN_TRY(add(cx, m, "norm_frobenius", "weights", Q1(sqrt(m->f2)), op));
-    ATN_TRY(add(cx, m, "norm_rank", "weights", Q2(r, op), sqrt(m->f2)));
-    ATN_TRY(add(cx, m, "norm_least", "", Q2(m->rows, nk), op));
-    ATN_TRY(add(cx, m, "norm_column", "", Q1(m->column), op));
-    ATN_TRY(add(cx, m, "square_sum", "", seen, m->f2));
+    ATN_TRY(add(cx, m, &atn_bound_norm_sums, "weights", Q2(m->column, 1), op));
+    ATN_TRY(add(cx, m, &atn_bound_norm_entry, "weights", Q1(op),
+                most_of(f->p, f->nq * f->nk)));
+    ATN_TRY(add(cx, m, &atn_bound_norm_frobenius, "weights", Q1(sqrt(m->f2)), op));
+    ATN_TRY(add(cx, m, &atn_bound_norm_rank, "weights", Q2(r, op), sqrt(m->f2)));
+    ATN_TRY(add(cx, m, &atn_bound_norm_least, "", Q2(m->rows, nk), op));
+    ATN_TRY(add(cx, m, &atn_bound_norm_column, "", Q1(m->column), op));
+    /* by the singular values, which know nothing of rows */
+    ATN_TRY(add(cx, m, &atn_bound_square_sum, "", seen,
+                square_of(f->sigma, ATN_MIN(f->nq, f->nk))));
     ATN_TRY(row_checks(cx, m));
-    ATN_TRY(add(cx, m, "stable_rank_least", "", Q2(m->squares, m->column), srank));
-    ATN_TRY(add(cx, m, "stable_rank_most", "", Q3(m->squares, nk, m->rows), srank));
-    ATN_TRY(add(cx, m, "square_alpha", "", Q1(m->alpha), m->f2));
+    ATN_TRY(
+        add(cx, m, &atn_bound_stable_rank_least, "", Q2(m->squares, m->column), srank));
+    ATN_TRY(add(cx, m, &atn_bound_stable_rank_most, "", Q3(m->squares, nk, m->rows),
+                srank));
+    ATN_TRY(add(cx, m, &atn_bound_square_alpha, "", Q1(m->alpha), m->f2));
 done:
     return st;
 }
@@ -183,7 +199,7 @@ static atn_status rank_checks(atn_ctx *cx, const measured *m)
 
     for (atn_idx k = 1; k <= ATN_MIN(r, 64); k *= 2) {
         snprintf(variant, sizeof variant, "rank=%lld", (long long)k);
-        ATN_TRY(add(cx, m, "rank_floor", variant, Q2((double)k, srank),
+        ATN_TRY(add(cx, m, &atn_bound_rank_floor, variant, Q2((double)k, srank),
                     square_of(f->sigma + k, r - k) / m->f2));
     }
     for (size_t e = 0; e < ATN_LEN(errors); e++) {
@@ -196,28 +212,22 @@ static atn_status rank_checks(atn_ctx *cx, const measured *m)
             k--;
         }
         snprintf(variant, sizeof variant, "error=%g", errors[e]);
-        ATN_TRY(add(cx, m, "rank_needed", variant, Q2(errors[e], srank), (double)k));
+        ATN_TRY(add(cx, m, &atn_bound_rank_needed, variant, Q2(errors[e], srank),
+                    (double)k));
     }
 done:
     return st;
 }
 
-static int descending(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-
-    return (x < y) - (x > y);
-}
-
 /* What the k largest of every row leave: of the row, and of all against the k rows
- * largest of the head. x [nq, nk] is scratch. */
-static atn_status entry_checks(atn_ctx *cx, const measured *m, atn_idx k, double *x)
+ * largest of the head, whose squares are `best`. x [nq, nk] is scratch. */
+static atn_status entry_checks(atn_ctx *cx, const measured *m, atn_idx k, double best,
+                               double *x)
 {
     const atn_facts *f = m->f;
-    const atn_idx all = f->nq * f->nk;
-    const atn_bound *of_row = atn_bound_find("row_entries_floor");
+    const atn_bound *of_row = &atn_bound_row_entries_floor;
     atn_worst worst = {0};
-    double left = 0, best = 0;
+    double left = 0;
     atn_status st = ATN_OK;
     char variant[32];
     atn_check c;
@@ -233,15 +243,35 @@ static atn_status entry_checks(atn_ctx *cx, const measured *m, atn_idx k, double
         for (atn_idx j = 0; j < f->nk; j++)
             if (x[i * f->nk + j] == 0) row += p[j] * p[j];
         left += row;
-        atn_worst_take(&worst, ATN_AT_LEAST, atn_bound_predict(of_row, &q),
-                       row / square_of(p, f->nk), 1);
+        atn_worst_take_row(&worst, ATN_AT_LEAST, atn_bound_predict(of_row, &q),
+                           row / square_of(p, f->nk), 1, seen_by(f, i) <= k);
     }
     c = atn_worst_check(&worst, of_row, variant);
     ATN_TRY(atn_checks_add(cx, m->out, &c));
+    ATN_TRY(
+        add(cx, m, &atn_bound_entries_floor, variant, Q2(best, m->f2), left / m->f2));
+done:
+    return st;
+}
+
+/* Of 1, 4, 16 and 64 entries a row; all weights are sorted once. */
+static atn_status all_entry_checks(atn_ctx *cx, const measured *m, double *x)
+{
+    static const atn_idx kept[] = {1, 4, 16, 64};
+    const atn_facts *f = m->f;
+    const atn_idx all = f->nq * f->nk;
+    double best[ATN_LEN(kept)];
+    atn_status st = ATN_OK;
+
     memcpy(x, f->p, (size_t)all * sizeof *x);
-    qsort(x, (size_t)all, sizeof *x, descending);
-    best = square_of(x, ATN_MIN(k * f->nq, all));
-    ATN_TRY(add(cx, m, "entries_floor", variant, Q2(best, m->f2), left / m->f2));
+    atn_sort(x, all);
+    for (size_t k = 0; k < ATN_LEN(kept); k++) {
+        const atn_idx n = ATN_MIN(kept[k] * f->nq, all);
+
+        best[k] = square_of(x + all - n, n);
+    }
+    for (size_t k = 0; k < ATN_LEN(kept); k++)
+        if (kept[k] < f->nk) ATN_TRY(entry_checks(cx, m, kept[k], best[k], x));
 done:
     return st;
 }
@@ -249,18 +279,24 @@ done:
 /* ---- errors ---- */
 
 /* e <- weights without what the 16 largest singular values have of them. */
-static void without_rank(const atn_facts *f, double *e)
+static atn_status without_rank(atn_ctx *cx, const atn_facts *f, double *e)
 {
     const atn_idx r = ATN_MIN(f->nq, f->nk), kept = ATN_MIN(r, (atn_idx)KEPT);
+    const atn_arena_mark mark = atn_arena_save(cx);
+    atn_status st = ATN_OK;
+    double *u = NULL;
 
-    memset(e, 0, (size_t)(f->nq * f->nk) * sizeof *e);
-    for (atn_idx k = kept; k < r; k++)
-        for (atn_idx i = 0; i < f->nq; i++) {
-            const double u = f->u[i * r + k] * f->sigma[k];
-
-            for (atn_idx j = 0; j < f->nk; j++)
-                e[i * f->nk + j] += u * f->vt[k * f->nk + j];
-        }
+    ATN_TAKE(u, f->nq * kept);
+    for (atn_idx i = 0; i < f->nq; i++)
+        for (atn_idx k = 0; k < kept; k++)
+            u[i * kept + k] = f->u[i * r + k] * f->sigma[k];
+    memcpy(e, f->p, (size_t)(f->nq * f->nk) * sizeof *e);
+    atn_gemm_wide(ATN_AB, -1, (atn_cwide){u, f->nq, kept, kept},
+                  (atn_cwide){f->vt, kept, f->nk, f->nk}, 1,
+                  (atn_wide){e, f->nq, f->nk, f->nk});
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
 }
 
 static atn_status error_checks(atn_ctx *cx, const measured *m, const char *variant,
@@ -276,19 +312,19 @@ static atn_status error_checks(atn_ctx *cx, const measured *m, const char *varia
     ATN_TRY(largest_value(cx, e, f->nq, f->nk, &op));
     ATN_TRY(largest_sum(cx, e, f->nq, f->nk, false, &column));
     ATN_TRY(largest_sum(cx, e, f->nq, f->nk, true, &row));
-    ATN_TRY(add(cx, m, "norm_sums", variant, Q2(column, row), op));
-    ATN_TRY(add(cx, m, "norm_entry", variant, Q1(op), most_of(e, all)));
-    ATN_TRY(add(cx, m, "norm_frobenius", variant, Q1(size), op));
+    ATN_TRY(add(cx, m, &atn_bound_norm_sums, variant, Q2(column, row), op));
+    ATN_TRY(add(cx, m, &atn_bound_norm_entry, variant, Q1(op), most_of(e, all)));
+    ATN_TRY(add(cx, m, &atn_bound_norm_frobenius, variant, Q1(size), op));
     if (!f->v) goto done;
     ATN_TAKE(o, f->nq * f->dv);
     atn_gemm_wide(ATN_AB, 1, (atn_cwide){e, f->nq, f->nk, f->nk},
                   (atn_cwide){f->v, f->nk, f->dv, f->dv}, 0,
                   (atn_wide){o, f->nq, f->dv, f->dv});
     ATN_TRY(largest_value(cx, o, f->nq, f->dv, &out));
-    ATN_TRY(add(cx, m, "output_frobenius", variant, Q2(size, m->value_op),
+    ATN_TRY(add(cx, m, &atn_bound_output_frobenius, variant, Q2(size, m->value_op),
                 sqrt(square_of(o, f->nq * f->dv))));
-    ATN_TRY(add(cx, m, "output_operator", variant, Q2(op, m->value_op), out));
-    ATN_TRY(add(cx, m, "output_max", variant, Q2(row, m->value_most),
+    ATN_TRY(add(cx, m, &atn_bound_output_operator, variant, Q2(op, m->value_op), out));
+    ATN_TRY(add(cx, m, &atn_bound_output_max, variant, Q2(row, m->value_most),
                 most_of(o, f->nq * f->dv)));
 done:
     return st;
@@ -296,7 +332,6 @@ done:
 
 static atn_status head(atn_ctx *cx, const atn_trial_head *t, atn_checks *out)
 {
-    static const atn_idx kept[] = {1, 4, 16, 64};
     const atn_facts *f = t->facts;
     const atn_arena_mark mark = atn_arena_save(cx);
     measured m = {.f = f, .out = out};
@@ -317,9 +352,8 @@ static atn_status head(atn_ctx *cx, const atn_trial_head *t, atn_checks *out)
     ATN_TRY(weight_checks(cx, &m));
     ATN_TRY(rank_checks(cx, &m));
     ATN_TAKE(x, f->nq * f->nk);
-    for (size_t k = 0; k < ATN_LEN(kept); k++)
-        if (kept[k] < f->nk) ATN_TRY(entry_checks(cx, &m, kept[k], x));
-    without_rank(f, x);
+    ATN_TRY(all_entry_checks(cx, &m, x));
+    ATN_TRY(without_rank(cx, f, x));
     ATN_TRY(error_checks(cx, &m, "without rank 16", x));
     ATN_TRY(atn_keep_rows(cx, &f->head, f->p, KEPT, true, x));
     for (atn_idx e = 0; e < f->nq * f->nk; e++) x[e] = f->p[e] - x[e];

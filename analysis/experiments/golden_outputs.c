@@ -33,7 +33,8 @@ typedef struct objects {
     float x[TENSORS_MOST][NUMBERS_MOST];
 } objects;
 
-/* The next tensor [rows, cols], or [rows] of cols 0; of numbers unless counts are given. */
+/* The next tensor [rows, cols], or [rows] of cols 0; of numbers unless there are counts
+ * to give. */
 static float *add_object(objects *o, const char *name, atn_idx rows, atn_idx cols,
                          const int32_t *counts)
 {
@@ -304,7 +305,7 @@ done:
 
 /* ---- third order ---- */
 
-/* Keys and values a second time, rolled down by a row; logits / d. Degree 0 is exact. */
+/* Keys and values a second time, rolled down by a row; logits / d. Degree 0: exact. */
 static const struct {
     const char *variant;
     bool causal;

@@ -182,7 +182,8 @@ static int by_size(const void *a, const void *b)
 static atn_status check_size(atn_ctx *cx, errors *e, int k, double norm_p, double *mean,
                              atn_checks *out)
 {
-    atn_check c = {.bound = &atn_bound_hyper_error, .cases = e->seeds};
+    atn_check c = {
+        .bound = &atn_bound_hyper_error, .trials = e->seeds, .cases = e->seeds};
     double *eps = e->eps + k * e->seeds;
     const double m = (double)e->m[k];
     const atn_quantities q = {.x = {e->per_draw / m, norm_p, e->scale / norm_p}};
@@ -224,7 +225,7 @@ static atn_status check_samples(atn_ctx *cx, errors *e, double slope, double at,
     const atn_arena_mark mark = atn_arena_save(cx);
     const atn_facts *f = e->f;
     const atn_hash_blocks how = {e->seed, 0, BITS, e->block, false};
-    atn_check c = {.bound = &atn_bound_hyper_samples};
+    atn_check c = {.bound = &atn_bound_hyper_samples, .trials = e->seeds};
     atn_status st = ATN_OK;
     bool *masked = NULL;
     double *norm = NULL;
@@ -250,7 +251,8 @@ done:
 
 static atn_status check_all(atn_ctx *cx, errors *e, double norm_p, atn_checks *out)
 {
-    atn_check c = {.bound = &atn_bound_hyper_slope, .lo = .76, .hi = 1.24};
+    atn_check c = {
+        .bound = &atn_bound_hyper_slope, .trials = e->seeds, .lo = .76, .hi = 1.24};
     double mean[SIZES], at;
     atn_status st = ATN_OK;
 

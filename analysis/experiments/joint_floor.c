@@ -11,13 +11,13 @@
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "analysis/experiments/experiment.h"
 #include "approx/alternate.h"
 #include "approx/rpca.h"
 #include "core/linalg.h"
+#include "core/mat.h"
 #include "core/svd.h"
 
 extern const atn_experiment atn_experiment_joint_floor;
@@ -35,13 +35,6 @@ typedef struct floors {
     int sizes;
     double *tail; /* [nq nk] scratch */
 } floors;
-
-static int descending(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-
-    return (x < y) - (x > y);
-}
 
 /* Singular values of the block of `size` at (row, key), zeros after the last one. */
 static atn_status block_values(atn_ctx *cx, const floors *s, atn_idx size, atn_idx row,
@@ -92,6 +85,16 @@ done:
     return st;
 }
 
+static void turn_round(double *x, size_t n)
+{
+    for (size_t e = 0; e < n / 2; e++) {
+        const double y = x[e];
+
+        x[e] = x[n - 1 - e];
+        x[n - 1 - e] = y;
+    }
+}
+
 /* The best floor of all sizes; *at is its size. */
 static double floor_of(const floors *s, atn_idx rank, double k, atn_idx *at)
 {
@@ -109,7 +112,8 @@ static double floor_of(const floors *s, atn_idx rank, double k, atn_idx *at)
 
                 if (y > 0) s->tail[n++] = y * y;
             }
-        qsort(s->tail, n, sizeof *s->tail, descending);
+        atn_sort(s->tail, (atn_idx)n);
+        turn_round(s->tail, n);
         q.list[0] = s->tail;
         q.n[0] = n;
         x = atn_bound_predict(s->bound, &q);
@@ -159,66 +163,141 @@ done:
     return st;
 }
 
+/* The best of a rank of a matrix, singular values in u. */
+typedef struct best {
+    atn_idx rank;
+    double *u, *v; /* [nq, rank], [nk, rank] */
+} best;
+
+static atn_status find_best(atn_ctx *cx, const floors *s, const double *a, atn_idx rank,
+                            best *out)
+{
+    const atn_idx nq = s->f->nq, nk = s->f->nk;
+    atn_status st = ATN_OK;
+
+    out->rank = rank;
+    ATN_TAKE(out->u, nq * rank);
+    ATN_TAKE(out->v, nk * rank);
+    ATN_TRY(atn_lowrank_dense(cx, a, &(atn_lowrank){nq, nk, rank, out->u, out->v}));
+done:
+    return st;
+}
+
+/* f <- the first `rank` of it, without entries. */
+static atn_status open_best(atn_ctx *cx, const floors *s, const best *b, atn_idx rank,
+                            atn_factors *f)
+{
+    atn_status st = ATN_OK;
+
+    ATN_TRY(atn_factors_open(cx, &s->f->head, rank, false, f));
+    for (atn_idx r = 0; r < rank; r++) {
+        for (atn_idx i = 0; i < s->f->nq; i++)
+            f->block->u[i * rank + r] = b->u[i * b->rank + r];
+        for (atn_idx j = 0; j < s->f->nk; j++)
+            f->block->v[j * rank + r] = b->v[j * b->rank + r];
+    }
+done:
+    return st;
+}
+
+/* x [nq, nk] <- weights less the low rank of f. */
+static void without(const floors *s, const atn_factors *f, double *x)
+{
+    const atn_idx nq = s->f->nq, nk = s->f->nk, rank = f->block->rank;
+
+    memcpy(x, s->p, (size_t)(nq * nk) * sizeof *x);
+    atn_gemm_wide(ATN_ABT, -1, (atn_cwide){f->block->u, nq, rank, rank},
+                  (atn_cwide){f->block->v, nk, rank, rank}, 1,
+                  (atn_wide){x, nq, nk, nk});
+}
+
+/* The low rank that a pursuit found cut to numbers / 4, and the numbers / 2 largest of
+ * every row of the rest: as atn_rpca_parts has it. x is scratch. */
+static atn_status cut_pursuit(atn_ctx *cx, const floors *s, const best *l,
+                              atn_idx numbers, double *x, const char *note)
+{
+    const atn_idx nk = s->f->nk;
+    atn_status st = ATN_OK;
+    atn_factors f = {0};
+
+    ATN_TRY(open_best(cx, s, l, ATN_MIN(numbers / 4, l->rank), &f));
+    without(s, &f, x);
+    ATN_TRY(atn_keep_rows(cx, &s->f->head, x, ATN_MIN(numbers / 2, nk), false, x));
+    ATN_TRY(atn_factors_take(cx, x, &f));
+    ATN_TRY(judge(cx, s, &f, "rpca", note));
+done:
+    atn_factors_release(cx, &f);
+    return st;
+}
+
+/* numbers [n] ascend. */
 static atn_status by_pursuit(atn_ctx *cx, const floors *s, const atn_idx *numbers,
                              int n)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_idx all = s->f->nq * s->f->nk;
+    const atn_idx all = s->f->nq * s->f->nk, most = ATN_MIN(s->f->nq, s->f->nk);
     atn_rpca found = {.factor = 1, .steps = STEPS};
     atn_status st = ATN_OK;
-    atn_factors f = {0};
-    double *l = NULL;
     char note[64];
+    best l;
 
     ATN_TAKE(found.l, all);
     ATN_TAKE(found.s, all);
-    ATN_TAKE(l, all);
     ATN_TRY(atn_rpca_run(cx, s->p, s->f->nq, s->f->nk, &found));
     snprintf(note, sizeof note, "rank %lld, %lld entries, %lld steps, %.2g",
              (long long)found.rank, (long long)found.entries, (long long)found.taken,
              found.residual);
-    memcpy(l, found.l, (size_t)all * sizeof *l);
-    for (int b = 0; b < n; b++) {
-        ATN_TRY(atn_rpca_parts(cx, &s->f->head, s->p, &found, numbers[b], false, &f));
-        ATN_TRY(judge(cx, s, &f, "rpca", note));
-        atn_factors_release(cx, &f);
-        memcpy(found.l, l, (size_t)all * sizeof *l);
-    }
+    ATN_TRY(find_best(cx, s, found.l, ATN_MIN(numbers[n - 1] / 4, most), &l));
+    for (int b = 0; b < n; b++)
+        ATN_TRY(cut_pursuit(cx, s, &l, numbers[b], found.s, note));
 done:
-    atn_factors_release(cx, &f);
     atn_arena_rewind(cx, mark);
     return st;
 }
 
-/* The best of a rank, then the k largest of what it leaves: k below the rows. */
-static atn_status in_one_step(atn_ctx *cx, const floors *s, atn_idx rank, atn_idx k)
+/* The low rank of w, and the k largest of what it leaves, x [nq, nk], of which none is
+ * below `least`. */
+static atn_status take_largest(atn_ctx *cx, const floors *s, const best *w, double *x,
+                               double least, atn_idx k)
 {
-    const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_idx nq = s->f->nq, nk = s->f->nk;
     atn_status st = ATN_OK;
     atn_factors f = {0};
-    double *x = NULL, *size = NULL, at;
     atn_idx more = 0;
 
-    ATN_TAKE(x, nq * nk);
-    ATN_TAKE(size, nq * nk);
-    ATN_TRY(atn_factors_open(cx, &s->f->head, rank, false, &f));
-    ATN_TRY(atn_lowrank_dense(cx, s->p,
-                              &(atn_lowrank){nq, nk, rank, f.block->u, f.block->v}));
-    memcpy(x, s->p, (size_t)(nq * nk) * sizeof *x);
-    atn_gemm_wide(ATN_ABT, -1, (atn_cwide){f.block->u, nq, rank, rank},
-                  (atn_cwide){f.block->v, nk, rank, rank}, 1,
-                  (atn_wide){x, nq, nk, nk});
-    for (atn_idx e = 0; e < nq * nk; e++) size[e] = fabs(x[e]);
-    qsort(size, (size_t)(nq * nk), sizeof *size, descending);
-    at = size[k];
-    for (atn_idx e = 0; e < nq * nk; e++) {
-        if (fabs(x[e]) <= at) x[e] = 0;
+    ATN_TRY(open_best(cx, s, w, w->rank, &f));
+    without(s, &f, x);
+    for (atn_idx e = 0; e < s->f->nq * s->f->nk; e++) {
+        if (fabs(x[e]) <= least) x[e] = 0;
         more += x[e] != 0;
     }
     ATN_ASSERT(more <= k);
     ATN_TRY(atn_factors_take(cx, x, &f));
     ATN_TRY(judge(cx, s, &f, "one step", ""));
+done:
+    atn_factors_release(cx, &f);
+    return st;
+}
+
+/* The best of rank 2, then the k largest of what it leaves: k below the rows. */
+static atn_status in_one_step(atn_ctx *cx, const floors *s)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_idx nq = s->f->nq, all = nq * s->f->nk;
+    atn_status st = ATN_OK;
+    atn_factors f = {0};
+    double *x = NULL, *size = NULL;
+    best w;
+
+    ATN_TAKE(x, all);
+    ATN_TAKE(size, all);
+    ATN_TRY(find_best(cx, s, s->p, ATN_MIN(2, ATN_MIN(nq, s->f->nk)), &w));
+    ATN_TRY(open_best(cx, s, &w, w.rank, &f));
+    without(s, &f, x);
+    for (atn_idx e = 0; e < all; e++) size[e] = fabs(x[e]);
+    atn_sort(size, all);
+    for (atn_idx part = 8; part >= 2; part /= 2)
+        if (nq / part > 0)
+            ATN_TRY(take_largest(cx, s, &w, x, size[all - 1 - nq / part], nq / part));
 done:
     atn_factors_release(cx, &f);
     atn_arena_rewind(cx, mark);
@@ -234,12 +313,10 @@ static atn_status head(atn_ctx *cx, const atn_trial_head *t, atn_checks *out)
     floors s = {.f = f, .t = t, .out = out, .p = f->p};
     atn_status st = ATN_OK;
 
-    s.bound = atn_bound_find("sparse_lowrank_floor");
+    s.bound = &atn_bound_sparse_lowrank_floor;
     if (most < 2) goto done;
     ATN_TRY(all_values(cx, &s));
-    for (atn_idx part = 8; part >= 2; part /= 2)
-        if (f->nq / part > 0)
-            ATN_TRY(in_one_step(cx, &s, ATN_MIN(2, most), f->nq / part));
+    ATN_TRY(in_one_step(cx, &s));
     for (size_t b = 0; b < ATN_LEN(numbers); b++) ATN_TRY(by_turns(cx, &s, numbers[b]));
     ATN_TRY(by_pursuit(cx, &s, numbers, (int)ATN_LEN(numbers)));
 done:

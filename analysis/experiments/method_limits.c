@@ -6,8 +6,8 @@
  *         softmax attention from the facts of the head. The memory is run once more
  *         token by token in this file.
  * Cost    plans, rows, and 10 n d dv flop twice a head.
- * Limits  causal heads: both ways our Combiner adds the summary of the own segment to
- *         its keys, and is nothing known at any setting.
+ * Limits  of bidirectional heads Combiner alone, without the summary of the own
+ *         segment.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
@@ -126,23 +126,23 @@ static bool is_plain(const atn_facts *f)
 
 static atn_status check_weights(atn_ctx *cx, const atn_facts *f, atn_checks *out)
 {
-    char all[32], whole[64];
+    char all[48], whole[64];
     const limit limits[] = {
         {"rat_limit", "chunk 1", "rat", "chunk=1,gate=0", of_softmax},
         {"rat_limit", "one chunk", "rat", "chunk=1073741824,gate=.5", of_average},
-        {"combiner_limit", "segments of 1", "combiner", "form=fixed,block=1",
+        {"combiner_limit", "segments of 1", "combiner", "form=fixed,block=1,own=no",
          of_softmax},
         {"combiner_limit", "one segment", "combiner", all, of_softmax},
         {"titans_limit", "one chunk", "titans", whole, of_products}};
     atn_status st = ATN_OK;
 
-    snprintf(all, sizeof all, "form=fixed,block=%lld", (long long)f->nk);
+    snprintf(all, sizeof all, "form=fixed,block=%lld,own=no", (long long)f->nk);
     snprintf(whole, sizeof whole, "eta=0,alpha=0,theta=.5,chunk=%lld",
              (long long)f->nk);
     for (size_t k = 0; k < ATN_LEN(limits); k++) {
         const bool is_combiner = strcmp(limits[k].id, "combiner") == 0;
 
-        if (is_combiner && !is_plain(f)) continue;
+        if (is_combiner ? !is_plain(f) : !f->head.sight.causal) continue;
         ATN_TRY(check_limit(cx, f, &limits[k], out));
     }
 done:
@@ -150,6 +150,8 @@ done:
 }
 
 /* ---- a memory ---- */
+
+enum { TAUGHT = 48 };
 
 typedef struct memory {
     double eta, alpha;
@@ -246,6 +248,74 @@ done:
     return st;
 }
 
+/* One key and value, over and over, at `times` the limit of the step: *calm = what is
+ * missed gets less. */
+static atn_status teach(atn_ctx *cx, const atn_head *h, double eta, double theta,
+                        bool *calm, char refused[ATN_CHECK_TEXT])
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_idx dv = h->v.cols;
+    const float *v = atn_crow(h->v, 0);
+    double *o = NULL, first = 0, last = 0;
+    char params[80];
+    atn_status st = ATN_OK;
+    atn_plan p = {0};
+
+    snprintf(params, sizeof params, "eta=%g,alpha=0,chunk=1,theta=%.17g", eta, theta);
+    ATN_TRY(atn_method_try(cx, h, "titans", params, &p, refused));
+    if (refused[0]) goto done;
+    ATN_TAKE(o, h->nq * dv);
+    ATN_TRY(atn_method_output(cx, h, &p, o));
+    for (atn_idx e = 0; e < dv; e++) {
+        first += pow((double)v[e], 2);
+        last += pow(o[(h->nq - 1) * dv + e] - (double)v[e], 2);
+    }
+    *calm = last < first;
+done:
+    atn_plan_release(cx, &p);
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+/* The largest step of these that is calm, against what is said of it. */
+static atn_status check_step(atn_ctx *cx, const atn_facts *f, atn_checks *out)
+{
+    static const double times[] = {.5, .9, .99, 1.01, 1.1};
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_quantities q = {.x = {.5, 4}};
+    atn_check c = {.bound = atn_bound_find("titans_stable"), .lo = .98, .hi = 1};
+    char refused[ATN_CHECK_TEXT] = "";
+    atn_head h = f->head;
+    atn_status st = ATN_OK;
+    float *k = NULL, *v = NULL;
+
+    h.nq = h.nk = h.sight.key_last = TAUGHT;
+    ATN_TAKE(k, TAUGHT * f->d);
+    ATN_TAKE(v, TAUGHT * f->dv);
+    /* of length 2; the sign of each entry is that of the first key's */
+    for (atn_idx e = 0; e < TAUGHT * f->d; e++)
+        k[e] = (float)copysign(2 / sqrt((double)f->d), f->k[e % f->d]);
+    for (atn_idx e = 0; e < TAUGHT * f->dv; e++) v[e] = 1;
+    h.q = h.k = (atn_cmat){k, TAUGHT, f->d, f->d};
+    h.v = (atn_cmat){v, TAUGHT, f->dv, f->dv};
+    c.predicted = atn_bound_predict(c.bound, &q);
+    for (size_t s = 0; s < ATN_LEN(times) && !refused[0]; s++) {
+        bool calm = false;
+
+        ATN_TRY(teach(cx, &h, q.x[0], times[s] * c.predicted, &calm, refused));
+        if (calm) c.measured = times[s] * c.predicted;
+    }
+    snprintf(c.variant, sizeof c.variant, "eta=%g, |k|=2", q.x[0]);
+    c.not_here = refused[0] != 0;
+    c.cases = ATN_LEN(times);
+    snprintf(c.note, sizeof c.note, "%s",
+             c.not_here ? refused : "steps of .5, .9, .99, 1.01, 1.1 times the limit");
+    ATN_TRY(atn_checks_add(cx, out, &c));
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
 static atn_status check_memories(atn_ctx *cx, const atn_facts *f, atn_checks *out)
 {
     const atn_sight *s = &f->head.sight;
@@ -256,6 +326,7 @@ static atn_status check_memories(atn_ctx *cx, const atn_facts *f, atn_checks *ou
     ATN_TRY(check_memory(cx, f, (memory){.5, .125, 1, 0, 0, 0}, false, out));
     ATN_TRY(check_memory(cx, f, (memory){.5, .125, ATN_MIN(16, f->nk), 0, 0, 0}, false,
                          out));
+    if (f->nk >= TAUGHT && f->d > 0 && f->dv > 0) ATN_TRY(check_step(cx, f, out));
 done:
     return st;
 }
@@ -279,8 +350,9 @@ const atn_experiment atn_experiment_method_limits = {
     .source = "own derivation",
     .qk = true,
     .values = true,
-    .sides = ATN_CAUSAL,
+    .sides = ATN_BOTH_WAYS,
     .most = 512,
     .head = head,
-    .bounds = "rat_limit combiner_limit titans_limit titans_write titans_chunk",
+    .bounds = "rat_limit combiner_limit titans_limit titans_write titans_chunk "
+              "titans_stable",
 };

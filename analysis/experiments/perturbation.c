@@ -222,16 +222,18 @@ static void check_weights(const asking *s, const row *r, int v, atn_rng *rng)
     if (variants[v].how == WORST) mark_keys(r, sqrt(e) / (1 + sqrt(e)));
     for (atn_idx j = 0; j < r->n; j++) {
         const double a = exp(r->z[j] - max);
-        double by;
 
-        if (variants[v].how == EXPONENTS)
+        if (variants[v].how == EXPONENTS) {
             r->w[j] = atn_short_round(&atn_short_formats[0], a);
-        else {
-            by = variants[v].how == WORST ? r->y[j] : 2 * atn_rng_uniform(rng) - 1;
+            if (a > 0) off = fmax(off, fabs(r->w[j] / a - 1));
+        } else { /* off as it is meant: a may be too small to show it */
+            const double by =
+                variants[v].how == WORST ? r->y[j] : 2 * atn_rng_uniform(rng) - 1;
+
             r->w[j] = a * (1 + size * by);
+            off = fmax(off, fabs(size * by));
         }
         sum += r->w[j];
-        if (a > 0) off = fmax(off, fabs(r->w[j] / a - 1));
     }
     for (atn_idx j = 0; j < r->n; j++) variation += fabs(r->w[j] / sum - r->p[j]) / 2;
     take(s, r, v, WEIGHTS, (atn_quantities){.x = {fmin(off, 1)}}, variation, 1);

@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "analysis/experiments/experiment.h"
+#include "analysis/experiments/means.h"
 #include "approx/method.h"
 #include "core/rng.h"
 #include "core/rows.h"
@@ -66,8 +67,8 @@ static atn_status draw_batch(atn_ctx *cx, atn_idx b, void *state)
 
     ATN_TAKE(ry, s->rows * RANK);
     for (atn_idx e = b * BATCH; e < end; e++) {
-        atn_rng r = atn_rng_stream(s->t->seed + (uint64_t)(2 * e + s->kind),
-                                   "projection", h->layer, h->head);
+        atn_rng r = atn_rng_stream(s->t->seed, "projection", h->layer,
+                                   h->head + ((KINDS * e + s->kind) << 20));
 
         s->error[e] = draw_error(s, &r, ry, rw);
     }
@@ -79,14 +80,15 @@ done:
 /* Mean of x [n] and its distance from what is said, in standard errors. */
 static void judge(const double *x, int64_t n, atn_check *c)
 {
-    double mean = 0, square = 0;
+    const atn_mean m = atn_mean_of(x, n);
 
-    for (int64_t e = 0; e < n; e++) mean += x[e] / (double)n;
-    for (int64_t e = 0; e < n; e++) square += (x[e] - mean) * (x[e] - mean);
-    square = sqrt(square / (double)n / (double)ATN_MAX(n - 1, 1));
-    c->measured = mean;
+    c->measured = m.mean;
     c->trials = n;
-    c->statistic = square > 0 ? (mean - c->predicted) / square : 0;
+    c->statistic = atn_mean_statistic(&m, c->predicted, 1e-9 * c->predicted);
+    c->only_report = !atn_mean_is_known(&m, c->predicted);
+    if (c->only_report)
+        snprintf(c->note, sizeof c->note, "standard error %.2g, skewness %.2g: no test",
+                 m.error / c->predicted, m.skew);
 }
 
 /* w, the rows of P, and what the bound says of them. */
@@ -177,8 +179,8 @@ static atn_status pairs_batch(atn_ctx *cx, atn_idx b, void *state)
 
     (void)cx;
     for (atn_idx e = b * BATCH; e < end; e++) {
-        atn_rng r = atn_rng_stream(s->t->seed + (uint64_t)e, "projection/pairs",
-                                   f->head.layer, f->head.head);
+        atn_rng r = atn_rng_stream(s->t->seed, "projection/pairs", f->head.layer,
+                                   f->head.head + (e << 20));
 
         s->error[e] = pair_error(f, &r, s->pw);
     }

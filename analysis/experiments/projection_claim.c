@@ -51,7 +51,7 @@ static atn_status draw_batch(atn_ctx *cx, atn_idx b, void *state)
 
     (void)cx;
     for (atn_idx e = b * BATCH; e < end; e++) {
-        atn_rng r = atn_rng_stream(s->seed + (uint64_t)e, "projection_claim", -1, -1);
+        atn_rng r = atn_rng_stream(s->seed, "projection_claim", -1, e);
 
         s->error[e] = draw_error(&r);
     }

@@ -66,15 +66,19 @@ static atn_status check_format(atn_ctx *cx, const atn_facts *f, int format,
     }
     for (atn_idx i = 0; i < f->nq; i++) {
         double error = 0, most = 0;
+        atn_idx seen = 0;
 
         for (atn_idx e = i * f->dv; e < (i + 1) * f->dv; e++)
             error += (o[e] - f->o[e]) * (o[e] - f->o[e]);
         for (atn_idx j = 0; j < f->nk; j++)
-            if (f->p[i * f->nk + j] > 0) most = fmax(most, off[j]);
+            if (f->p[i * f->nk + j] > 0) {
+                most = fmax(most, off[j]);
+                seen++;
+            }
         if (isnan(f->renyi[i])) continue;
-        atn_worst_take(&worst, b->relation,
-                       atn_bound_predict(b, &(atn_quantities){.x = {most}}),
-                       sqrt(error), largest);
+        atn_worst_take_row(&worst, b->relation,
+                           atn_bound_predict(b, &(atn_quantities){.x = {most}}),
+                           sqrt(error), largest, seen < 2);
         said += exp(-f->renyi[i]) * mean;
         found += error;
     }
@@ -165,7 +169,7 @@ const atn_experiment atn_experiment_quantised_values = {
     .source = "own derivation",
     .values = true,
     .sides = ATN_BOTH_WAYS,
-    .trials = 25,
+    .trials = 50,
     .head = head,
     .bounds = "quantised_values quantised_values_mean",
 };

@@ -324,14 +324,32 @@ static void decayed(const atn_facts *f, double lam, atn_idx far, double *o,
     }
 }
 
+static double largest_product(const atn_facts *f)
+{
+    return largest_row(f->q, f->nq, f->d) * largest_row(f->k, f->nk, f->d) *
+           largest_row(f->v, f->nk, f->dv);
+}
+
+/* All of it, row by row: o of the method. */
+static atn_status check_size(atn_ctx *cx, const atn_facts *f, double lam,
+                             const double *o, const char *variant, atn_checks *out)
+{
+    const atn_quantities q = {.x = {largest_product(f), lam}};
+    const double predicted = atn_bound_predict(atn_bound_find("decay_sum"), &q);
+    atn_worst worst = {0};
+
+    if (!(lam > 0)) return ATN_OK;
+    for (atn_idx i = 0; i < f->nq; i++)
+        atn_worst_take(&worst, ATN_AT_MOST, predicted,
+                       largest_row(o + i * f->dv, 1, f->dv), 0);
+    return add(cx, out, &worst, "decay_sum", variant);
+}
+
 /* What lies more than FAR tokens back, row by row. */
 static atn_status check_far(atn_ctx *cx, const atn_facts *f, double lam, double *o,
                             const char *variant, atn_checks *out)
 {
-    const atn_quantities q = {
-        .x = {largest_row(f->q, f->nq, f->d) * largest_row(f->k, f->nk, f->d) *
-                  largest_row(f->v, f->nk, f->dv),
-              lam, FAR}};
+    const atn_quantities q = {.x = {largest_product(f), lam, FAR}};
     const double predicted = atn_bound_predict(atn_bound_find("decay_cut"), &q);
     atn_worst worst = {0};
     double scale;
@@ -365,6 +383,7 @@ static atn_status check_chunks(atn_ctx *cx, const atn_facts *f, double lam,
     ATN_TRY(atn_method_output(cx, &f->head, &p, o));
     compare(&worst, plain, o, f->nq * f->dv, scale);
     ATN_TRY(add(cx, out, &worst, "chunked_decay", variant));
+    ATN_TRY(check_size(cx, f, lam, o, variant, out));
     ATN_TRY(check_far(cx, f, lam, o, variant, out));
 done:
     atn_plan_release(cx, &p);
@@ -486,6 +505,8 @@ done:
 
 /* ---- flows ---- */
 
+enum { FLOW_ROWS = 16 };
+
 static void add_row(double *sum, double by, const double *x, atn_idx d)
 {
     for (atn_idx e = 0; e < d; e++) sum[e] += by / (1 + exp(-x[e]));
@@ -516,6 +537,60 @@ static void flows(const atn_facts *f, double *in, double *out, double *sums)
         add_row(sums + 3 * d, 1 / in[i], f->q + i * d, d);
 }
 
+/* Every query every key. */
+static bool sees_all(const atn_facts *f)
+{
+    for (atn_idx i = 0; i < f->nq; i++) {
+        atn_idx lo, hi;
+
+        atn_sight_row(&f->head.sight, i, &lo, &hi);
+        if (hi - lo != f->nk) return false;
+    }
+    return !f->head.sight.causal;
+}
+
+/* Weights of the method flow are a_i (q_i.k_j) c_j / I_i: without a_i and c_j, which
+ * follow from the flows, they are what goes into sink i, 1 in all. sums as of flows(). */
+static atn_status check_flow(atn_ctx *cx, const atn_facts *f, const double *sums,
+                             atn_checks *out)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_idx d = f->d, rows = ATN_MIN(f->nq, (atn_idx)FLOW_ROWS);
+    double *w = NULL, *c = NULL, most = -INFINITY, all = 0;
+    char refused[ATN_CHECK_TEXT];
+    atn_status st = ATN_OK;
+    atn_worst worst = {0};
+    atn_plan p = {0};
+
+    ATN_TRY(atn_method_try(cx, &f->head, "flow", "eps=0,clamp=none", &p, refused));
+    if (refused[0]) {
+        ATN_TRY(atn_method_refused(cx, out, "flow_conserved", "method flow", refused));
+        goto done;
+    }
+    ATN_TAKE(w, rows * f->nk);
+    ATN_TAKE(c, f->nk);
+    ATN_TRY(atn_plan_rows(cx, &f->head, &p, 0, rows, w));
+    for (atn_idx j = 0; j < f->nk; j++) {
+        c[j] = flow(f->k + j * d, sums + 3 * d, d);
+        most = fmax(most, c[j]);
+    }
+    for (atn_idx j = 0; j < f->nk; j++) all += c[j] = exp(c[j] - most);
+    for (atn_idx i = 0; i < rows; i++) {
+        const double share = (double)f->nq / (double)f->nk;
+        const double into = flow(f->q + i * d, sums + 2 * d, d) * share;
+        double sum = 0;
+
+        for (atn_idx j = 0; j < f->nk; j++)
+            sum += w[i * f->nk + j] / (c[j] / all * (double)f->nk);
+        atn_worst_take(&worst, ATN_EQUAL, 1, sum * (1 + exp(-into)), 0);
+    }
+    ATN_TRY(add(cx, out, &worst, "flow_conserved", "method flow"));
+done:
+    atn_plan_release(cx, &p);
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
 static atn_status check_flows(atn_ctx *cx, const atn_facts *f, atn_checks *out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
@@ -539,11 +614,12 @@ static atn_status check_flows(atn_ctx *cx, const atn_facts *f, atn_checks *out)
             for (atn_idx e = 0; e < d; e++)
                 all += 1 / (1 + exp(-f->q[i * d + e])) / (1 + exp(-f->k[j * d + e]));
         atn_worst_take(&worst[2], ATN_EQUAL, 1, all / in[i], 0);
-        if (i >= 15) break; /* d n exponentials a row: a few rows tell */
+        if (i >= FLOW_ROWS - 1) break; /* d n exponentials a row: a few rows tell */
     }
     ATN_TRY(add(cx, out, &worst[0], "flow_conserved", "into sinks"));
     ATN_TRY(add(cx, out, &worst[1], "flow_conserved", "out of sources"));
     ATN_TRY(add(cx, out, &worst[2], "flow_conserved", "of every sink"));
+    if (sees_all(f)) ATN_TRY(check_flow(cx, f, sums, out));
 done:
     atn_arena_rewind(cx, mark);
     return st;
@@ -566,13 +642,15 @@ const atn_experiment atn_experiment_recurrence = {
     .label = "V21",
     .title = "Two ways to one attention",
     .text = "scans, merged parts, chunks with decay, exchanges between machines, and "
-            "flows that are conserved",
+            "flows that are conserved. Methods of the library: aaren, lightning, flow. "
+            "The other scans, parts, machines and flows are identities of the "
+            "mathematics, computed both ways here",
     .source = "own derivation",
     .qk = true,
     .values = true,
     .sides = ATN_BOTH_WAYS,
     .head = head,
-    .bounds =
-        "scan_prefix merged_parts merge_error chunked_decay decay_cut ranks_decay "
-        "flow_conserved",
+    .bounds = "scan_prefix merged_parts merge_error chunked_decay decay_cut decay_sum "
+              "ranks_decay "
+              "flow_conserved",
 };

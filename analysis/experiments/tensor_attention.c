@@ -10,6 +10,7 @@
  * Cost    some n^3 with n = 24, once.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -101,30 +102,42 @@ static void every_tuple(const scene *s, atn_idx i, int degree, row *r)
     }
 }
 
+/* What doubles make of T_g(z) e^-z: terms of e^X, less than e^-X is left of. */
+static double rounding_of(double x)
+{
+    return 100 * DBL_EPSILON * exp(2 * x) / 1e-9;
+}
+
 static atn_status check_degree(atn_ctx *cx, const scene *s, int degree, atn_checks *out)
 {
     const atn_bound *error = atn_bound_find("tensor_error");
     const atn_bound *entry = atn_bound_find("taylor_error");
     atn_check same = {.bound = atn_bound_find("tensor_features")}, c;
-    atn_worst w = {0}, of_entries = {0};
+    const atn_bound *fall = atn_bound_find("taylor_fall");
+    atn_worst w = {0}, of_entries = {0}, of_fall = {0};
     char variant[64];
     double o[N * D];
     atn_status st = ATN_OK;
 
     ATN_TRY(atn_tensor_features(cx, &s->t, degree, o, NULL));
     for (atn_idx i = 0; i < N; i++) {
-        row r;
+        row r, before;
 
         every_tuple(s, i, degree, &r);
+        every_tuple(s, i, degree - 2, &before);
+        atn_worst_take(&of_fall, ATN_AT_MOST,
+                       atn_bound_predict(
+                           fall, &(atn_quantities){.x = {degree - 2, r.x, before.e}}),
+                       r.e, rounding_of(r.x));
         atn_worst_take(&of_entries, ATN_AT_MOST,
                        atn_bound_predict(entry, &(atn_quantities){.x = {degree, r.x}}),
-                       r.e, 1);
+                       r.e, rounding_of(r.x));
         for (int l = 0; l < D; l++) {
             same.measured = fmax(same.measured, fabs(o[i * D + l] - r.poly[l]));
             atn_worst_take(
                 &w, ATN_AT_MOST,
                 atn_bound_predict(error, &(atn_quantities){.x = {r.e, r.range[l]}}),
-                fabs(o[i * D + l] - r.exact[l]), 1);
+                fabs(o[i * D + l] - r.exact[l]), 1e-4);
         }
     }
     same.predicted = atn_bound_predict(same.bound, &(atn_quantities){.x = {0}});
@@ -135,6 +148,8 @@ static atn_status check_degree(atn_ctx *cx, const scene *s, int degree, atn_chec
     c = atn_worst_check(&w, error, variant);
     ATN_TRY(atn_checks_add(cx, out, &c));
     c = atn_worst_check(&of_entries, entry, variant);
+    ATN_TRY(atn_checks_add(cx, out, &c));
+    c = atn_worst_check(&of_fall, fall, variant);
     ATN_TRY(atn_checks_add(cx, out, &c));
 done:
     return st;
@@ -310,6 +325,7 @@ const atn_experiment atn_experiment_tensor_attention = {
     .text = "features against every tuple, errors, and Match-3 in three precisions",
     .source = "Alman and Song, arXiv 2310.04064; Sanford et al., arXiv 2306.02896",
     .once = once,
-    .bounds = "tensor_features tensor_error taylor_error match3_hit match3_miss "
-              "match3_indicator",
+    .bounds =
+        "tensor_features tensor_error taylor_error taylor_fall match3_hit match3_miss "
+        "match3_indicator",
 };

@@ -31,6 +31,12 @@ static double tightness_of(atn_relation relation, double predicted, double measu
 void atn_worst_take(atn_worst *w, atn_relation relation, double predicted,
                     double measured, double scale)
 {
+    atn_worst_take_row(w, relation, predicted, measured, scale, false);
+}
+
+void atn_worst_take_row(atn_worst *w, atn_relation relation, double predicted,
+                        double measured, double scale, bool trivial)
+{
     const double rounding =
         ROUNDING * fmax(scale, fmax(fabs(predicted), fabs(measured)));
     const double excess = excess_of(relation, predicted, measured);
@@ -41,8 +47,10 @@ void atn_worst_take(atn_worst *w, atn_relation relation, double predicted,
     if (fails)
         badness = isnan(excess) || rounding <= 0 ? INFINITY : 1 + excess / rounding;
     else
-        badness = tightness_of(relation, predicted, measured, rounding);
-    if (w->cases == 0 || badness > w->badness) {
+        badness =
+            tightness_of(relation, predicted, measured, rounding) - (trivial ? 2 : 0);
+    if (w->cases == 0 || badness > w->badness ||
+        (badness == w->badness && fabs(predicted) > fabs(w->predicted))) {
         w->predicted = predicted;
         w->measured = measured;
         w->scale = scale;
@@ -57,7 +65,10 @@ void atn_worst_join(atn_worst *w, const atn_worst *more)
     const int64_t cases = w->cases + more->cases;
     const int64_t failures = w->failures + more->failures;
 
-    if (more->cases > 0 && (w->cases == 0 || more->badness > w->badness)) *w = *more;
+    if (more->cases > 0 &&
+        (w->cases == 0 || more->badness > w->badness ||
+         (more->badness == w->badness && fabs(more->predicted) > fabs(w->predicted))))
+        *w = *more;
     w->cases = cases;
     w->failures = failures;
 }

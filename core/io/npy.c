@@ -221,7 +221,9 @@ static void copy_values(const header *h, const struct descr *d,
     }
 }
 
-static atn_status load(atn_ctx *cx, const char *path, bool wide, atn_npy *out)
+enum { ANY, FLOATS, WIDE };
+
+static atn_status load(atn_ctx *cx, const char *path, int wanted, atn_npy *out)
 {
     atn_status st = ATN_OK;
     atn_map m = {NULL, 0};
@@ -234,10 +236,11 @@ static atn_status load(atn_ctx *cx, const char *path, bool wide, atn_npy *out)
     ATN_TRY(read_header(cx, path, &m, &h));
     d = find_descr(h.descr);
     if (!d)
-        ATN_FAIL(ATN_DATA,
-                 "%s: descr '%s' is not read (save as one of <f4 <f8 <f2 <i4 <i8 <u4 "
-                 "|u1 |b1)",
-                 path, h.descr);
+        ATN_FAIL(ATN_DATA, "%s: descr '%s' is not read (save as one of <f4 <f8 <f2%s)",
+                 path, h.descr, wanted == ANY ? " <i4 <i8 <u4 |u1 |b1" : "");
+    if (wanted != ANY && !d->is_float)
+        ATN_FAIL(ATN_DATA, "%s: holds integers; wanted floats (numpy: x.astype('<f4'))",
+                 path);
     for (int r = 0; r < h.rank; r++) {
         out->shape[r] = h.shape[r];
         if (!atn_mul(out->count, h.shape[r], &out->count))
@@ -251,7 +254,7 @@ static atn_status load(atn_ctx *cx, const char *path, bool wide, atn_npy *out)
             ATN_DATA,
             "%s: the shape needs %lld values of %zu bytes, the file holds %zu bytes",
             path, (long long)out->count, d->size, m.size - h.data_at);
-    if (d->is_float && d->size == 8 && wide)
+    if (d->is_float && d->size == 8 && wanted == WIDE)
         ATN_NEW(out->f64, out->count);
     else if (d->is_float)
         ATN_NEW(out->f32, out->count);
@@ -266,12 +269,17 @@ done:
 
 atn_status atn_npy_load(atn_ctx *cx, const char *path, atn_npy *out)
 {
-    return load(cx, path, false, out);
+    return load(cx, path, ANY, out);
+}
+
+atn_status atn_npy_load_floats(atn_ctx *cx, const char *path, atn_npy *out)
+{
+    return load(cx, path, FLOATS, out);
 }
 
 atn_status atn_npy_load_wide(atn_ctx *cx, const char *path, atn_npy *out)
 {
-    return load(cx, path, true, out);
+    return load(cx, path, WIDE, out);
 }
 
 void atn_npy_release(atn_ctx *cx, atn_npy *a)

@@ -21,7 +21,10 @@ typedef struct atn_npy {
 } atn_npy;
 
 atn_status atn_npy_load(atn_ctx *cx, const char *path, atn_npy *out) ATN_WARN_UNUSED;
-/* The same, but '<f8' stays double. */
+/* The same; DATA where it holds integers. */
+atn_status atn_npy_load_floats(atn_ctx *cx, const char *path,
+                               atn_npy *out) ATN_WARN_UNUSED;
+/* Floats alone, and '<f8' stays double. */
 atn_status atn_npy_load_wide(atn_ctx *cx, const char *path,
                              atn_npy *out) ATN_WARN_UNUSED;
 void atn_npy_release(atn_ctx *cx, atn_npy *a);

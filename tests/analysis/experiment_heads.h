@@ -22,7 +22,7 @@ static inline experiment_case experiment_facts(atn_ctx *cx, dense_kind kind, atn
 static inline atn_status experiment_try(atn_ctx *cx, const atn_experiment *of,
                                         experiment_case *e, int64_t trials)
 {
-    const atn_trial_head t = {&e->facts, trials, 5};
+    const atn_trial_head t = {&e->facts, trials, 5, trials};
     const atn_status st = of->head(cx, &t, &e->checks);
 
     atn_checks_judge(&e->checks);
@@ -69,6 +69,35 @@ static inline void experiment_drop(atn_ctx *cx, experiment_case *e)
     atn_checks_release(cx, &e->checks);
     atn_facts_release(cx, &e->facts);
     drop_dense(&e->x);
+}
+
+/* What a check measured of `trials` draws in all, of a seed. */
+static inline double experiment_sum(atn_ctx *cx, const atn_experiment *of,
+                                    experiment_case *e, const char *variant,
+                                    uint64_t seed, int64_t trials)
+{
+    const atn_trial_head t = {&e->facts, trials, seed, trials};
+
+    atn_checks_release(cx, &e->checks);
+    CHECK_OK(of->head(cx, &t, &e->checks));
+    for (atn_idx i = 0; i < e->checks.n; i++)
+        if (strcmp(e->checks.check[i].variant, variant) == 0)
+            return e->checks.check[i].measured * (double)trials;
+    fail_msg("no check %s", variant);
+    return NAN;
+}
+
+/* The draws of one seed are not those of another, `step` above it, moved by one. */
+static inline void experiment_own_draws(atn_ctx *cx, const atn_experiment *of,
+                                        const char *variant, uint64_t step)
+{
+    experiment_case e = experiment_facts(cx, DENSE_CROSS, 20);
+    const double all = experiment_sum(cx, of, &e, variant, 5, 61);
+    const double first = experiment_sum(cx, of, &e, variant, 5, 1);
+    const double moved = experiment_sum(cx, of, &e, variant, 5 + step, 60);
+
+    CHECK(!(fabs(all - first - moved) <= 1e-9 * fabs(all)));
+    experiment_drop(cx, &e);
 }
 
 static inline bool experiment_equal(double a, double b)

@@ -806,7 +806,7 @@ static void stated_memory(atn_ctx *cx)
         {.methods = "all", .sweep = "temperature=.5:4"},
         {.methods = "all", .sweep = "budget=2:8", .unmasked = true},
         {.methods = "oracle,kernel", .budgets = "k=6,30%", .unmasked = true},
-        {.methods = "oracle,kernel,low rank,recurrent"},
+        {.methods = "oracle,kernel,low_rank,recurrent"},
     };
     setting s;
 

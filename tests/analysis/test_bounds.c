@@ -68,6 +68,10 @@ static void names(atn_ctx *cx)
                 ATN_USAGE, "did you mean entropy_topk_upper");
     atn_bounds_release(cx, &b);
     CHECK_FAILS(
+        atn_bounds_run(cx, s.c, &s.sel, &(atn_bounds_opts){.names = "joint_flor"}, &b),
+        ATN_USAGE, "did you mean joint_floor (attnscope list bounds and list");
+    atn_bounds_release(cx, &b);
+    CHECK_FAILS(
         atn_bounds_run(cx, s.c, &s.sel, &(atn_bounds_opts){.names = "B10,"}, &b),
         ATN_USAGE, "no bound or experiment ''");
     atn_bounds_release(cx, &b);
@@ -128,16 +132,68 @@ static void some_heads(atn_ctx *cx)
     close_kinds(cx, &s);
 }
 
+/* Layers of which nobody takes a head are not read: a NaN there is not met. */
+static void what_is_read(atn_ctx *cx)
+{
+    const atn_select_args args = {0};
+    atn_bounds_opts o = {.names = "projection_claim", .trials = 50};
+    setting s;
+    atn_bounds b;
+
+    for (int i = 0; i < LAYERS; i++) s.l[i] = make_kind(kinds[i], (uint64_t)(i + 1));
+    s.l[1]->q[0] = NAN;
+    s.c = kind_capture(cx, "bounds_read", s.l, LAYERS, 0, NULL, NULL, NULL);
+    CHECK_OK(atn_select(cx, s.c, &args, &s.sel));
+    b = run(cx, &s, &o);
+    CHECK_EQ(b.failed, 0);
+    CHECK_EQ(b.checks.n, 2);
+    atn_bounds_release(cx, &b);
+    o.names = "V5";
+    b = run(cx, &s, &o);
+    CHECK_EQ(b.failed, 1);
+    atn_bounds_release(cx, &b);
+    close_kinds(cx, &s);
+}
+
+/* Experiments that take different numbers of tokens, in any order, find what they find
+ * alone. */
+static void fewer_tokens_first(atn_ctx *cx)
+{
+    static const char *const alone[] = {"V3", "V4", "V5"};
+    atn_bounds_opts o = {.names = "V3,V4,V5"};
+    atn_idx at = 0;
+    setting s;
+    atn_bounds all, one;
+
+    open_kinds(cx, "bounds_fewer", "0,1", &s);
+    all = run(cx, &s, &o);
+    for (int k = 0; k < 3; k++) {
+        o.names = alone[k];
+        one = run(cx, &s, &o);
+        for (atn_idx i = 0; i < one.checks.n; i++, at++) {
+            const atn_check *a = &all.checks.check[at], *b = &one.checks.check[i];
+
+            CHECK(at < all.checks.n && a->bound == b->bound && a->head == b->head);
+            CHECK(memcmp(&a->measured, &b->measured, sizeof a->measured) == 0);
+        }
+        atn_bounds_release(cx, &one);
+    }
+    CHECK_EQ(at, all.checks.n);
+    atn_bounds_release(cx, &all);
+    close_kinds(cx, &s);
+}
+
 /* Tables: a row a check, and sums of them by bound. */
 static void tables(atn_ctx *cx)
 {
-    const atn_bounds_opts o = {.names = "V1"};
+    const atn_bounds_opts o = {.names = "V1", .most = 20};
     atn_table *checks, *verdicts;
+    const char *again;
     int64_t sum = 0;
     setting s;
     atn_bounds b;
 
-    open_kinds(cx, "bounds_tables", "0", &s);
+    open_kinds(cx, "bounds' tables", "0", &s); /* a path that a shell would split */
     b = run(cx, &s, &o);
     b.checks.check[0].measured += 1;
     atn_checks_judge(&b.checks);
@@ -147,8 +203,13 @@ static void tables(atn_ctx *cx)
     CHECK_EQ(atn_table_rows(checks), b.checks.n);
     CHECK_STR(atn_table_get_str(checks, 0, atn_table_find_col(checks, "verdict")),
               "violated");
-    CHECK(strstr(atn_table_get_str(checks, 0, atn_table_find_col(checks, "reproduce")),
-                 b.checks.check[0].bound->id));
+    again = atn_table_get_str(checks, 0, atn_table_find_col(checks, "reproduce"));
+    CHECK(strstr(again, b.checks.check[0].bound->id));
+    CHECK(strstr(again, "bounds '"));
+    CHECK(strstr(again, "bounds'\\'' tables"));
+    CHECK(strstr(again, "--heads 0.0"));
+    CHECK(strstr(again, "--tokens 20"));
+    CHECK(!strstr(again, "--trials"));
     CHECK(!atn_table_has(checks, 1, atn_table_find_col(checks, "reproduce")));
     for (atn_idx i = 0; i < atn_table_rows(verdicts); i++)
         sum += atn_table_get_i64(verdicts, i, atn_table_find_col(verdicts, "checks"));
@@ -160,4 +221,5 @@ static void tables(atn_ctx *cx)
 }
 
 CHECK_MAIN({"names", names}, {"threads", threads}, {"some heads", some_heads},
+           {"what is read", what_is_read}, {"fewer tokens first", fewer_tokens_first},
            {"tables", tables})

@@ -86,7 +86,7 @@ static void random_checks(atn_ctx *cx)
 
     (void)cx;
     for (int i = 0; i < 4; i++)
-        many[i] = (atn_check){&mean, .predicted = 1, .measured = 1, .trials = 10,
+        many[i] = (atn_check){&mean, .predicted = 1, .measured = 1, .trials = 100,
                               .statistic = i == 3 ? 3.5 : .1};
     many[4] = (atn_check){&most, .predicted = 1, .measured = 0};
     atn_checks_judge(&all);
@@ -99,6 +99,48 @@ static void random_checks(atn_ctx *cx)
     atn_checks_judge(&all);
     CHECK_EQ(many[0].verdict, ATN_VIOLATED);
     CHECK_NEAR(many[0].slack, many[0].critical - 4, 1e-15);
+}
+
+/* Fewer than 50 draws are no test, whatever comes out. */
+static void few_draws(atn_ctx *cx)
+{
+    atn_check c = {&mean, .predicted = 1, .measured = 9, .trials = 49, .statistic = 99};
+
+    (void)cx;
+    CHECK_EQ(judge(c).verdict, ATN_REPORTED);
+    CHECK(strstr(judge(c).note, "fewer than 50 draws"));
+    c.trials = 50;
+    CHECK_EQ(judge(c).verdict, ATN_VIOLATED);
+    CHECK_EQ(judge(c).note[0], 0);
+}
+
+/* What does not apply says why, and predicts nothing. */
+static void reasons(atn_ctx *cx)
+{
+    static const atn_bound needs = {.id = "needs",
+                                    .assumption = "n > 2",
+                                    .relation = ATN_AT_MOST,
+                                    .verified = true};
+    atn_check c = {&needs, .predicted = 1, .measured = 3, .not_here = true};
+
+    (void)cx;
+    CHECK(isnan(judge(c).predicted));
+    CHECK_STR(judge(c).note, "assumes: n > 2");
+    snprintf(c.note, sizeof c.note, "no keys");
+    CHECK_STR(judge(c).note, "no keys");
+    c = (atn_check){&most, .predicted = NAN};
+    CHECK(judge(c).note[0] != 0);
+}
+
+/* A ratio of two roundings is none. */
+static void ratios_of_nothing(atn_ctx *cx)
+{
+    atn_check c = {&about, .predicted = 1e-20, .measured = 1e-32, .lo = .9, .hi = 1.1};
+
+    (void)cx;
+    CHECK_EQ(judge(c).verdict, ATN_VIOLATED);
+    c.scale = 1;
+    CHECK_EQ(judge(c).verdict, ATN_HOLDS);
 }
 
 static void list(atn_ctx *cx)
@@ -114,4 +156,6 @@ static void list(atn_ctx *cx)
 }
 
 CHECK_MAIN({"deterministic", deterministic}, {"odd numbers", odd_numbers},
-           {"random checks", random_checks}, {"list", list})
+           {"random checks", random_checks}, {"few draws", few_draws},
+           {"reasons", reasons}, {"ratios of nothing", ratios_of_nothing},
+           {"list", list})

@@ -78,7 +78,13 @@ static void threads_and_memory(atn_ctx *cx)
     experiment_failing(cx, &atn_experiment_binary_codes, DENSE_CAUSAL, 12, 5);
 }
 
-CHECK_MAIN({"random heads hold", random_heads_hold}, {"ranks", ranks},
+static void seeds_share_nothing(atn_ctx *cx)
+{
+    experiment_own_draws(cx, &atn_experiment_binary_codes, "b=16", 1);
+}
+
+CHECK_MAIN({"seeds share nothing", seeds_share_nothing},
+           {"random heads hold", random_heads_hold}, {"ranks", ranks},
            {"a wrong angle is found", wrong_angle_is_found},
            {"small and empty", small_and_empty},
            {"threads, failing allocator", threads_and_memory})

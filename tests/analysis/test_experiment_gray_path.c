@@ -13,9 +13,13 @@ static void clusters_as_expected(atn_ctx *cx)
     const atn_check *c;
 
     experiment_go(cx, &atn_experiment_gray_path, &e, 10);
+    CHECK_EQ(e.checks.n, 1);
+    CHECK_OK(atn_experiment_gray_path.once(cx, &(atn_trial_model){0}, &e.checks));
+    atn_checks_judge(&e.checks);
     c = experiment_find(&e, "gray_capture", "");
     CHECK_NEAR(c->measured, .4, .06);
     CHECK_NEAR(c->predicted, .4, .06);
+    CHECK_EQ(c->verdict, ATN_REPORTED); /* nothing is claimed of it */
     c = experiment_find(&e, "gray_path", "Gray sequence");
     CHECK_EQ(c->verdict, ATN_HOLDS);
     CHECK_EQ(c->failures, 0);

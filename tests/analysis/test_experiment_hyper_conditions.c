@@ -14,7 +14,7 @@ static void clusters_as_expected(atn_ctx *cx)
     const atn_check *c;
 
     experiment_go(cx, &atn_experiment_hyper_conditions, &e, 0);
-    CHECK_EQ(experiment_count(&e, ATN_HOLDS), 6);
+    CHECK_EQ(experiment_count(&e, ATN_HOLDS), 8);
     c = experiment_find(&e, "hyper_alpha", "all");
     CHECK_NEAR(c->predicted, 28.5, 3);
     CHECK_NEAR(c->measured, 16, 1);

@@ -1,5 +1,7 @@
 /* V1 and V5 on random heads hold; rows or outputs that are something else are found. */
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include <float.h>
+
 #include "check.h"
 #include "experiment_heads.h"
 
@@ -140,6 +142,29 @@ static void degenerate(atn_ctx *cx)
     }
 }
 
+/* Parts that weigh e^-800, or less than any double: their means are there all the same,
+ * and what holds does. Normal keys and values, queries of up to 800. */
+static void tiny_parts(atn_ctx *cx)
+{
+    for (int by = 200; by <= 800; by += 100) {
+        experiment_case e = {.x = make_dense(DENSE_CAUSAL, 128, (uint64_t)by)};
+        atn_idx denormal = 0, pairs;
+
+        for (atn_idx i = 0; i < 128 * DENSE_D; i++) e.x.q[i] *= (float)by;
+        CHECK_OK(atn_facts_make(cx, &e.x.h, 1024, &e.facts));
+        pairs = e.facts.nq * e.facts.nk;
+        for (atn_idx i = 0; i < pairs; i++)
+            denormal += e.facts.p[i] > 0 && e.facts.p[i] < DBL_MIN;
+        CHECK_LE(1, denormal);
+        experiment_go(cx, &atn_experiment_dropped_mass, &e, 0);
+        experiment_go(cx, &atn_experiment_entropy, &e, 0);
+        CHECK_EQ(experiment_count(&e, ATN_VIOLATED), 0);
+        /* rows that keep only what weighs nothing count, too */
+        CHECK_EQ(find(&e, "dropped_mass_error", "window 4")->cases, 128);
+        experiment_drop(cx, &e);
+    }
+}
+
 static void the_worst(atn_ctx *cx)
 {
     atn_worst w = {0}, more = {0};
@@ -189,5 +214,6 @@ CHECK_MAIN({"all kinds hold", all_kinds_hold}, {"worst row", worst_row},
            {"a wrong output is found", wrong_output_is_found},
            {"wrong weights are found", wrong_weights_are_found},
            {"a wrong entropy is found", wrong_entropy_is_found},
-           {"degenerate", degenerate}, {"the worst", the_worst},
-           {"threads do not matter", threads_do_not_matter}, {"failing", failing})
+           {"degenerate", degenerate}, {"tiny parts", tiny_parts},
+           {"the worst", the_worst}, {"threads do not matter", threads_do_not_matter},
+           {"failing", failing})

@@ -118,6 +118,71 @@ static void tampered(atn_ctx *cx)
     free(k);
 }
 
+/* Of head h. */
+static const atn_check *find(const atn_checks *c, const char *id, int h)
+{
+    for (atn_idx i = 0; i < c->n; i++)
+        if (strcmp(c->check[i].bound->id, id) == 0 && c->check[i].head == h)
+            return &c->check[i];
+    fail_msg("no check %s of head %d", id, h);
+    return NULL;
+}
+
+/* A part in 20 thousand of one weight is above rounding, and below 1e-6 of the first
+ * value: the softmax of q and k finds it, and the rank against rounding shows it. */
+static void little_tampered(atn_ctx *cx)
+{
+    float *q = stored_noise(HEADS * N * D, 1, 1),
+          *k = stored_noise(HEADS * N * D, 2, 1), *p = softmax(q, k, false, 0, 0);
+    stored_model m = model_of(false, q, k, p);
+    atn_checks c;
+
+    p[N * N + 30 * N + 7] *= 1.00005f;
+    c = judge(cx, &m, "log_rank_little");
+    CHECK_EQ(find(&c, "log_rank", 1)->verdict, ATN_HOLDS);
+    CHECK_EQ(find(&c, "log_rank_rounding", 1)->verdict, ATN_REPORTED);
+    CHECK_LE(find(&c, "log_rank_rounding", 0)->measured,
+             find(&c, "log_rank_rounding", 0)->predicted);
+    CHECK_LE(find(&c, "log_rank_rounding", 0)->measured * 3,
+             find(&c, "log_rank_rounding", 1)->measured);
+    atn_checks_release(cx, &c);
+    free(q);
+    free(k);
+    free(p);
+}
+
+/* Weights that are those of others, or do not sum to 1. */
+static void stored_weights(atn_ctx *cx)
+{
+    static const double by[] = {1, 1.0001, .6};
+    float *q = stored_noise(HEADS * N * D, 1, 1),
+          *k = stored_noise(HEADS * N * D, 2, 1), *p = softmax(q, k, true, 0, 0);
+
+    for (int way = 0; way < 3; way++)
+        for (int alone = 0; alone < 2; alone++) {
+            stored_model m = model_of(true, alone ? NULL : q, alone ? NULL : k, p);
+            atn_checks c;
+
+            for (int i = 20 * N; i < 21 * N; i++) p[i] *= (float)by[way];
+            c = judge(cx, &m, "log_rank_rows");
+            CHECK_EQ(find(&c, "stored_rows", 1)->verdict, ATN_HOLDS);
+            CHECK_EQ(find(&c, "stored_rows", 0)->verdict, way == 0 ? ATN_HOLDS
+                                                          : way == 2 && alone == 1
+                                                              ? ATN_REPORTED
+                                                              : ATN_VIOLATED);
+            if (!alone) {
+                CHECK_EQ(find(&c, "stored_softmax", 1)->verdict, ATN_HOLDS);
+                CHECK_EQ(find(&c, "stored_softmax", 0)->verdict,
+                         way == 0 ? ATN_HOLDS : ATN_VIOLATED);
+            }
+            for (int i = 20 * N; i < 21 * N; i++) p[i] /= (float)by[way];
+            atn_checks_release(cx, &c);
+        }
+    free(q);
+    free(k);
+    free(p);
+}
+
 /* Logits that were bent by a cap, or have a bias, which the capture does not tell
  * of. */
 static void bent(atn_ctx *cx)
@@ -246,5 +311,7 @@ static void failing(atn_ctx *cx)
     free(p);
 }
 
-CHECK_MAIN({"whole", whole}, {"tampered", tampered}, {"bent", bent}, {"alibi", alibi},
-           {"not applicable", not_applicable}, {"failing", failing})
+CHECK_MAIN({"whole", whole}, {"tampered", tampered},
+           {"little tampered", little_tampered}, {"stored weights", stored_weights},
+           {"bent", bent}, {"alibi", alibi}, {"not applicable", not_applicable},
+           {"failing", failing})

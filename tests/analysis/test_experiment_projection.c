@@ -76,7 +76,29 @@ static void threads_and_memory(atn_ctx *cx)
     experiment_failing(cx, &atn_experiment_projection, DENSE_CAUSAL, 12, 20);
 }
 
-CHECK_MAIN({"random heads hold", random_heads_hold},
+static double claimed(atn_ctx *cx, uint64_t seed, int64_t trials)
+{
+    const atn_trial_model t = {.trials = trials, .seed = seed};
+    atn_checks c = {0};
+    double sum;
+
+    CHECK_OK(atn_experiment_projection_claim.once(cx, &t, &c));
+    sum = c.check[0].measured * (double)trials;
+    atn_checks_release(cx, &c);
+    return sum;
+}
+
+static void seeds_share_nothing(atn_ctx *cx)
+{
+    experiment_own_draws(cx, &atn_experiment_projection, "w=values k=16", 1);
+    experiment_own_draws(cx, &atn_experiment_projection, "w=values k=16", 2);
+    experiment_own_draws(cx, &atn_experiment_projection,
+                         "k=16, each pair by what is said", 1);
+    CHECK(fabs(claimed(cx, 3, 61) - claimed(cx, 3, 1) - claimed(cx, 4, 60)) > 1e-9);
+}
+
+CHECK_MAIN({"seeds share nothing", seeds_share_nothing},
+           {"random heads hold", random_heads_hold},
            {"a wrong moment is found", wrong_moment_is_found},
            {"counter-example", counter_example}, {"small and empty", small_and_empty},
            {"threads, failing allocator", threads_and_memory})

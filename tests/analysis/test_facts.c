@@ -127,6 +127,85 @@ static void spectrum(atn_ctx *cx)
     layer_drop(&m);
 }
 
+/* Statistics of rows in the tables of kernel-theory.md, n = 8, d = 4, scale 1/2:
+ * q_il = sin(.1 (i+1)(l+1)), k_il = cos(.07 (i+1)(l+2)). By loops in double they meet
+ * all digits, of facts, which are of floats, six. */
+enum { SQUARES, ENTROPY, ALPHA, TAU, STATISTICS, G8_N = 8, G8_D = 4 };
+
+static void statistics(const double *p, double *out)
+{
+    memset(out, 0, STATISTICS * sizeof *out);
+    for (int i = 0; i < G8_N; i++) {
+        double column = 0;
+
+        for (int j = 0; j < G8_N; j++) {
+            const double x = p[i * G8_N + j];
+
+            column += p[j * G8_N + i] * p[j * G8_N + i];
+            if (x > 0) out[ENTROPY] -= x * log(x) / G8_N;
+        }
+        out[SQUARES] += column;
+        out[ALPHA] = fmax(out[ALPHA], G8_N * column);
+        for (int l = 0; l < G8_N; l++) {
+            double same = 0;
+
+            for (int j = 0; j < G8_N; j++)
+                same += fmin(p[i * G8_N + j], p[l * G8_N + j]);
+            out[TAU] = fmax(out[TAU], 1 - same);
+        }
+    }
+}
+
+static void golden(atn_ctx *cx)
+{
+    static const double want[2][STATISTICS] = {
+        {1.2867905488, 1.9332375908, 3.4782626291, .1878766946},
+        {2.8542568327, 1.2746331339, 14.4964628569, .8055657525}};
+    static const double sigma[2][4] = {
+        {1.1271832806, .1266933290, .0139690393, 1.0127885570},
+        {1.5158533698, .6363326210, .3181686406, 1.2421632100}};
+    double q[G8_N * G8_D], k[G8_N * G8_D], p[G8_N * G8_N], got[STATISTICS];
+    float a[G8_N * G8_D], b[G8_N * G8_D];
+
+    for (int e = 0; e < G8_N * G8_D; e++) {
+        a[e] = (float)(q[e] = sin(.1 * (e / G8_D + 1) * (e % G8_D + 1)));
+        b[e] = (float)(k[e] = cos(.07 * (e / G8_D + 1) * (e % G8_D + 2)));
+    }
+    for (int causal = 0; causal < 2; causal++) {
+        const atn_head h = {.q = {a, G8_N, G8_D, G8_D},
+                            .k = {b, G8_N, G8_D, G8_D},
+                            .nq = G8_N,
+                            .nk = G8_N,
+                            .scale = .5,
+                            .sight = {.causal = causal, .key_last = G8_N}};
+        atn_facts f;
+
+        for (int i = 0; i < G8_N; i++) {
+            double sum = 0;
+
+            for (int j = 0; j < G8_N; j++) {
+                double s = 0;
+
+                for (int c = 0; c < G8_D; c++) s += q[i * G8_D + c] * k[j * G8_D + c];
+                sum += p[i * G8_N + j] = causal && j > i ? 0 : exp(s / 2);
+            }
+            for (int j = 0; j < G8_N; j++) p[i * G8_N + j] /= sum;
+        }
+        statistics(p, got);
+        for (int e = 0; e < STATISTICS; e++) CHECK_NEAR(got[e], want[causal][e], 1e-9);
+        CHECK_OK(atn_facts_make(cx, &h, 1024, &f));
+        CHECK_OK(atn_facts_spectrum(cx, &f, false));
+        statistics(f.p, got);
+        for (int e = 0; e < STATISTICS; e++) CHECK_NEAR(got[e], want[causal][e], 2e-6);
+        for (int e = 0; e < 3; e++) CHECK_NEAR(f.sigma[e], sigma[causal][e], 1e-6);
+        CHECK_NEAR(got[SQUARES] / (f.sigma[0] * f.sigma[0]), sigma[causal][3], 1e-6);
+        got[ENTROPY] = 0;
+        for (int i = 0; i < G8_N; i++) got[ENTROPY] += f.entropy[i] / G8_N;
+        CHECK_NEAR(got[ENTROPY], want[causal][ENTROPY], 1e-6);
+        atn_facts_release(cx, &f);
+    }
+}
+
 static void failures(atn_ctx *cx)
 {
     layer_model m = layer_make(cx, 0);
@@ -152,5 +231,5 @@ static void failures(atn_ctx *cx)
     layer_drop(&m);
 }
 
-CHECK_MAIN({"kinds", kinds}, {"cut", cut}, {"spectrum", spectrum},
+CHECK_MAIN({"kinds", kinds}, {"cut", cut}, {"spectrum", spectrum}, {"golden", golden},
            {"failures", failures})

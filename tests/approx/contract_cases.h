@@ -80,6 +80,8 @@ static const contract_case contract_cases[] = {
     {.id = "combiner", .params = "form=fixed,block=8"},
     {.id = "combiner", .params = "form=fixed,block=8,pool=max"},
     {"combiner", "form=axial,m=8", .sides = ATN_CAUSAL},
+    {.id = "combiner", .params = "form=fixed,block=8,own=no"},
+    {"combiner", "form=columns,m=8,pool=max", .sides = ATN_CAUSAL},
     {"combiner", "form=logsparse", .sides = ATN_CAUSAL},
     {.id = "sea", .params = "k=5,columns=12"},
     {.id = "sea", .params = "k=5,columns=12,estimate=performer"},

@@ -308,6 +308,29 @@ static void dense_limits(atn_ctx *cx)
     }
 }
 
+/* What the rows that read a summary give its tokens has rank 1. */
+static void stripes_have_rank_one(atn_ctx *cx)
+{
+    enum { N = 20, B = 5 };
+    static const char *const pools[] = {"mean", "max", "sum"};
+    static double w[N][N];
+
+    for (int k = 0; k < 3; k++) {
+        char spec[64];
+        zoo z;
+
+        snprintf(spec, sizeof spec, "combiner:block=%d,pool=%s", B, pools[k]);
+        zoo_random(&z, 1, 1, N, N, 40 + (uint64_t)k);
+        for (int i = 0; i < N; i++) zoo_row(cx, &z, spec, 0, i, w[i]);
+        for (int s = 0; s < N / B; s++)
+            for (int i = (s + 1) * B; i < N; i++)
+                for (int j = s * B; j < (s + 1) * B; j++)
+                    CHECK_NEAR(w[i][j] * w[N - 1][s * B] / w[i][s * B] / w[N - 1][j], 1,
+                               1e-6);
+        zoo_free(&z);
+    }
+}
+
 /* Near the root: 24 -> 4 or 6, the nearer is 4.9 -> 4 (.9 off, 6 is 1.1); a prime has
  * no divisor there, 31 -> 6 with a last segment of 1. */
 static void default_segments(atn_ctx *cx)
@@ -460,7 +483,9 @@ static void any_parameters(atn_ctx *cx)
 
 CHECK_MAIN({"golden", golden}, {"golden outputs", golden_outputs},
            {"units of segments", units_of_segments}, {"twins", twins},
-           {"dense limits", dense_limits}, {"default segments", default_segments},
+           {"dense limits", dense_limits},
+           {"stripes have rank one", stripes_have_rank_one},
+           {"default segments", default_segments},
            {"logsparse is small", logsparse_is_small},
            {"heads without values", heads_without_values}, {"refused", refused},
            {"threads do not matter", threads_do_not_matter},

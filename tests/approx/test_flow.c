@@ -163,6 +163,48 @@ static void constant(atn_ctx *cx)
     }
 }
 
+/* The twin on the heads of G8: sum I^ is 8 without eps, 8.000018 with one of 1e-6. */
+static void conserved(atn_ctx *cx)
+{
+    static const double eps[] = {0, 1e-6}, want[] = {8, 8.000018};
+    zoo z;
+
+    (void)cx;
+    g8_zoo(&z, false);
+    for (int e = 0; e < 2; e++) {
+        const rule r = {1, eps[e]};
+        const atn_head *h = &z.head[0];
+        double one[8] = {1, 1, 1, 1, 1, 1, 1, 1}, part[8], sum = 0;
+
+        for (int j = 0; j < 8; j++) part[j] = 1 / flow(h, &r, j, h->k, h->q, one);
+        for (int i = 0; i < 8; i++) sum += flow(h, &r, i, h->q, h->k, part);
+        CHECK_NEAR(sum, want[e], e ? 5e-7 : 1e-12);
+    }
+    zoo_free(&z);
+}
+
+/* Constant keys k alone: no competition, w_ij = sigmoid(I^_i) / n with
+ * I^_i = n (q_i.k) / (k.sum q), of sigmoids. */
+static void constant_keys(atn_ctx *cx)
+{
+    double w[144], flows[12], all = 0;
+    zoo z;
+
+    zoo_random(&z, 1, 1, 12, 12, 3);
+    zoo_causal(&z, false);
+    for (int e = 0; e < 96; e++) z.k[e] = (float)(e % 8) / 4 - 1;
+    for (int i = 0; i < 12; i++) {
+        flows[i] = 0;
+        for (int c = 0; c < 8; c++)
+            flows[i] += sigmoid((double)z.q[i * 8 + c]) * sigmoid((double)z.k[c]);
+        all += flows[i];
+    }
+    g8_run(cx, &z, "flow:eps=0", NULL, w);
+    for (int e = 0; e < 144; e++)
+        CHECK_NEAR(w[e], sigmoid(12 * flows[e / 12] / all) / 12, 1e-12);
+    zoo_free(&z);
+}
+
 static void refusals(atn_ctx *cx)
 {
     atn_choice c;
@@ -175,7 +217,7 @@ static void refusals(atn_ctx *cx)
                 "there are 5 for 20 tokens");
     zoo_causal(&z, false);
     z.head[0].alibi_slope = .5;
-    CHECK_FAILS(atn_choice_plan(cx, &c, &z.in, 0, &p), ATN_DATA, "position biases");
+    CHECK_FAILS(atn_choice_plan(cx, &c, &z.in, 0, &p), ATN_DATA, "a position bias");
     zoo_free(&z);
 }
 
@@ -198,4 +240,5 @@ static void properties(atn_ctx *cx)
 }
 
 CHECK_MAIN({"golden", golden}, {"twin", twin}, {"constant", constant},
+           {"conserved", conserved}, {"constant keys", constant_keys},
            {"refusals", refusals}, {"properties", properties})

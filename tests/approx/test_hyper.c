@@ -57,8 +57,8 @@ static void golden(atn_ctx *cx)
     zoo_free(&z);
 }
 
-/* The rows of G8-b: hyperplanes and samples of its formulas, blocks of 3, sorted by place
- * on the Gray path and by the table of the published code. */
+/* The rows of G8-b: hyperplanes and samples of its formulas, blocks of 3, sorted by
+ * place on the Gray path and by the table of the published code. */
 static void golden_outputs(atn_ctx *cx)
 {
     static const char *const rows[][2] = {
@@ -523,6 +523,54 @@ static void dense_limits(atn_ctx *cx)
         }
 }
 
+/* Every key of a call drawn as often as any other: dense, whatever the blocks hide.
+ * Calls of 13 causal tokens with min 3 have 7, 4 and 3 keys; 84 is a multiple of all. */
+static void complete_samples_are_dense(atn_ctx *cx)
+{
+    static const struct {
+        int n, calls, keys[3], samples, min;
+        bool causal;
+    } of[] = {{13, 1, {13}, 13, 1, false},
+              {13, 1, {13}, 39, 1, false},
+              {13, 3, {7, 4, 3}, 84, 3, true},
+              {8, 3, {4, 2, 2}, 4, 2, true}};
+
+    for (size_t e = 0; e < ATN_LEN(of); e++)
+        for (int block = 1; block < 3; block++) {
+            int32_t slots[3 * 84];
+            int drawn = 0;
+            char spec[96];
+            zoo z;
+
+            for (int c = 0; c < of[e].calls; c++)
+                for (int s = 0; of[e].keys[c] > block && s < of[e].samples; s++)
+                    slots[drawn++] = (5 * s + 2) % of[e].keys[c];
+            if (of[e].keys[0] % 5 == 0) fail_msg("not all keys would be drawn");
+            drawn /= of[e].samples;
+            {
+                const float planes[] = {1, -1, 0, 2, -1, 1, 0,  1,
+                                        2, -1, 0, 1, 1,  1, -1, 0};
+                const atn_st_out two[] = {
+                    {"projections.layer-000", ATN_F32, 2, {8, 2}, planes},
+                    {"samples.layer-000.head-000",
+                     ATN_I32,
+                     2,
+                     {drawn, of[e].samples},
+                     slots}};
+
+                zoo_random(&z, 1, 1, of[e].n, of[e].n, 4);
+                zoo_causal(&z, of[e].causal);
+                zoo_draws(cx, &z, "hyper-complete", two, 2);
+            }
+            snprintf(spec, sizeof spec,
+                     "hyper:projections=2,block=%d,samples=%d,min=%d", block,
+                     of[e].samples, of[e].min);
+            is_dense(cx, &z, spec);
+            zoo_draws_end(&z, cx);
+            zoo_free(&z);
+        }
+}
+
 /* What the plan says of itself: nothing ahead where all is exact. */
 static void looks_ahead(atn_ctx *cx)
 {
@@ -698,8 +746,9 @@ CHECK_MAIN({"calls that draw", calls_that_draw}, {"golden", golden},
            {"samples are unbiased", samples_are_unbiased},
            {"neighbours differ in one bit", neighbours_differ_in_one_bit},
            {"sorts are permutations", sorts_are_permutations},
-           {"dense limits", dense_limits}, {"looks ahead", looks_ahead},
-           {"counts its hash", counts_its_hash}, {"refused", refused},
-           {"calls that draw", calls_that_draw},
+           {"dense limits", dense_limits},
+           {"complete samples are dense", complete_samples_are_dense},
+           {"looks ahead", looks_ahead}, {"counts its hash", counts_its_hash},
+           {"refused", refused}, {"calls that draw", calls_that_draw},
            {"threads do not matter", threads_do_not_matter},
            {"allocations fail", allocations_fail}, {"any parameters", any_parameters})

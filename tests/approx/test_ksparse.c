@@ -114,6 +114,22 @@ static void memory_runs_out(atn_ctx *cx)
     zoo_free(&z);
 }
 
+/* Rows go one by one, of more tokens than a matrix is stored for. */
+static void long_heads(atn_ctx *cx)
+{
+    enum { LONG = ATN_STORED_MOST + 1 };
+    atn_choice c;
+    zoo z;
+
+    zoo_shape(&z, 1, 1, LONG, LONG, 1, 1);
+    CHECK_OK(atn_choice_read(cx, "ksparse", "level=row", &c));
+    CHECK_OK(atn_choice_check(cx, &c, &z.in));
+    CHECK_OK(atn_choice_read(cx, "ksparse", "level=head", &c));
+    CHECK_FAILS(atn_choice_check(cx, &c, &z.in), ATN_DATA,
+                "stores the attention matrix");
+    zoo_free(&z);
+}
+
 CHECK_MAIN({"against ranks", against_ranks},
            {"ties by row, then key", ties_by_row_then_key}, {"spending", spending},
-           {"memory runs out", memory_runs_out})
+           {"memory runs out", memory_runs_out}, {"long heads", long_heads})

@@ -136,6 +136,13 @@ static void limits(atn_ctx *cx)
         for (int c = 0; c < 5; c++) sum += far[c] * far[c];
         /* all |q|, |k| <= 1.5 sqrt 8, |v| <= sqrt 5 */
         CHECK_LE(sqrt(sum), 18 * sqrt(5) * exp(-7 * .4) / (1 - exp(-.4)));
+        zoo_row(cx, &z, "lightning:slope=0", 0, i, w);
+        for (int j = 0; j < 30; j++)
+            CHECK_NEAR(
+                w[j],
+                j <= i ? twin_dot(atn_crow(z.head[0].q, i), atn_crow(z.head[0].k, j), 8)
+                       : 0,
+                1e-12);
         zoo_row(cx, &z, "lightning:slope=1000", 0, i, w);
         for (int j = 0; j < 30; j++)
             CHECK_NEAR(
@@ -170,5 +177,26 @@ static void properties(atn_ctx *cx)
     for (int k = 0; k < 5; k++) twin_degenerate(cx, "lightning", settings[k], true);
 }
 
+/* A long head is planned in what it says that it needs, norms among it. */
+static void memory(atn_ctx *cx)
+{
+    enum { N = 1 << 16 };
+    double said;
+    atn_choice c;
+    atn_plan p[1];
+    zoo z;
+
+    zoo_shape(&z, 1, 1, N, N, 4, 4);
+    for (int e = 0; e < 4 * N; e++)
+        z.q[e] = z.k[e] = z.v[e] = (float)(7 * (e % 1000) % 11 - 5) / 8;
+    CHECK_OK(atn_choice_read(cx, "lightning", "norm=srms", &c));
+    said = atn_choice_bytes(cx, &c, &z.in);
+    cx->mem_limit = *cx->in_use + (size_t)said;
+    CHECK_OK(atn_choice_plan(cx, &c, &z.in, 0, p));
+    cx->mem_limit = 0;
+    zoo_release(cx, p, 1);
+    zoo_free(&z);
+}
+
 CHECK_MAIN({"slopes", slopes}, {"golden", golden}, {"twin", twin}, {"blocks", blocks},
-           {"limits", limits}, {"properties", properties})
+           {"limits", limits}, {"properties", properties}, {"memory", memory})

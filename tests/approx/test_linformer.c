@@ -175,6 +175,38 @@ static void cost(atn_ctx *cx)
     zoo_free(&z);
 }
 
+/* Heads that share keys are planned at once: the numbers of each by itself, at the cost
+ * of one. */
+static void shared_keys(atn_ctx *cx)
+{
+    static double w[30 * 50], alone[30 * 50];
+    atn_plan plans[ZOO_HEADS_MOST], own[ZOO_HEADS_MOST];
+    zoo z;
+
+    zoo_random(&z, 4, 2, 30, 50, 2);
+    zoo_causal(&z, false);
+    for (int h = 0; h < 4; h += 2) {
+        zoo_plan(cx, &z, "linformer:rank=7", h, plans);
+        for (int a = 0; a < 2; a++) {
+            const atn_head *head = &z.head[h + a];
+
+            CHECK_NEAR(plans[a].index_flops, 50 * 7 * (8 + 5), 1e-9);
+            z.in.group = 1;
+            zoo_plan(cx, &z, "linformer:rank=7", h + a, own);
+            z.in.group = 2;
+            CHECK_OK(atn_plan_check(cx, head, &plans[a]));
+            CHECK_OK(atn_plan_rows(cx, head, &plans[a], 0, 30, w));
+            CHECK_OK(atn_plan_rows(cx, head, own, 0, 30, alone));
+            CHECK(memcmp(w, alone, sizeof w) == 0);
+            CHECK_NEAR(own[0].index_flops, 2 * 50 * 7 * (8 + 5), 1e-9);
+            zoo_release(cx, own, 1);
+        }
+        zoo_release(cx, plans, 2);
+    }
+    zoo_failing(&z, "linformer", "rank=7");
+    zoo_free(&z);
+}
+
 static void worst(atn_ctx *cx)
 {
     zoo z;
@@ -193,4 +225,4 @@ static void worst(atn_ctx *cx)
 
 CHECK_MAIN({"golden row", golden}, {"against the twin", against_twin},
            {"identity", identity}, {"variance", variance}, {"cost", cost},
-           {"heads at their worst", worst})
+           {"shared keys", shared_keys}, {"heads at their worst", worst})

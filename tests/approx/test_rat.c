@@ -232,7 +232,7 @@ static void properties(atn_ctx *cx)
     zoo_failing(&z, "rat", "chunk=4");
     z.head[0].alibi_slope = .1;
     CHECK_OK(atn_choice_read(cx, "rat", "", &c));
-    CHECK_FAILS(atn_choice_plan(cx, &c, &z.in, 0, &p), ATN_DATA, "position biases");
+    CHECK_FAILS(atn_choice_plan(cx, &c, &z.in, 0, &p), ATN_DATA, "a position bias");
     zoo_free(&z);
     for (int k = 0; k < 3; k++) twin_degenerate(cx, "rat", settings[k], true);
 }

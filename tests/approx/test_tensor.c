@@ -1,5 +1,6 @@
 /* Tensor attention against plain loops over all tuples, and its features against the
  * polynomial applied to every logit. */
+// SPDX-License-Identifier: GPL-3.0-or-later
 #include "approx/tensor.h"
 #include "check.h"
 
@@ -430,6 +431,18 @@ static void hostile(atn_ctx *cx)
                 "NaN or infinite");
     CHECK_FAILS(atn_tensor_features(cx, &s.t, 2, o, NULL), ATN_DATA,
                 "beyond the range of double");
+    for (int wide = 0; wide < 2; wide++)
+        for (int bad = 0; bad < 3; bad++) { /* of the first keys, fine ones after it */
+            random_scene(&s, 6, 2, true);
+            for (int l = 0; l < s.t.d; l++)
+                s.wide[1][l] = bad == 0 ? NAN : bad == 1 ? INFINITY : -INFINITY;
+            for (int i = 0; i < NUMBERS; i++) s.wide[0][i] = s.wide[2][i] = 1;
+            point(&s, wide);
+            CHECK_FAILS(atn_tensor_exact(cx, &s.t, &(atn_tensor_out){.o = o}), ATN_DATA,
+                        "query 0 is NaN or infinite");
+            CHECK_FAILS(atn_tensor_largest(cx, &s.t, &x), ATN_DATA,
+                        "query 0 is NaN or infinite");
+        }
     random_scene(&s, 6, 2, true);
     for (int i = 0; i < NUMBERS; i++) s.wide[0][i] = 0; /* uniform */
     CHECK_OK(atn_tensor_largest(cx, &s.t, &x));

@@ -1,6 +1,7 @@
 /* tests/approx/test_topp.c -- a share of the weight, by the card's fixture and against
  * sums by definition. */
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include "tests/approx/g8.h"
 #include "tests/approx/oracle_twin.h"
 
 /* Weights of row 7: .470739 .173175 .173175 .063708 .063708 ..; the first four have
@@ -13,6 +14,38 @@ static void golden(atn_ctx *cx)
     zoo_golden(cx, &z, "topp:p=.9", 0, 7, "0,1,3-5", .944505, 3.147495);
     zoo_golden(cx, &z, "topp:p=.9", 0, 6, "2-4,6", .932881, 3.145845);
     zoo_free(&z);
+}
+
+/* All of it is softmax attention: the rows of G8. */
+static void golden_outputs(atn_ctx *cx)
+{
+    const g8 x = g8_exact();
+
+    for (int causal = 0; causal < 2; causal++) {
+        const char *row = causal ? "softmax causal" : "softmax";
+        double o[G8_N * G8_D] = {0}, w[G8_N * G8_N];
+        zoo z;
+
+        for (int i = 0; i < G8_N; i++) {
+            double sum = 0;
+
+            for (int j = 0; j < (causal ? i + 1 : G8_N); j++) {
+                double s = 0;
+
+                for (int c = 0; c < G8_D; c++) s += x.q[i][c] * x.k[j][c];
+                s = exp(G8_SCALE * s);
+                sum += s;
+                for (int c = 0; c < G8_D; c++) o[i * G8_D + c] += s * x.v[j][c];
+            }
+            for (int c = 0; c < G8_D; c++) o[i * G8_D + c] /= sum;
+        }
+        g8_check(row, o, 1e-9);
+        g8_zoo(&z, causal);
+        g8_run(cx, &z, "topp:p=1", o, w);
+        g8_check(row, o, 2e-5);
+        g8_same(&z, w, o, 1e-6);
+        zoo_free(&z);
+    }
 }
 
 /* `before` is what stands before an entry in its order, of `mass`: is it kept? -1: too
@@ -234,7 +267,8 @@ static void memory_runs_out(atn_ctx *cx)
     zoo_free(&z);
 }
 
-CHECK_MAIN({"golden", golden}, {"against sums", against_sums},
-           {"of the head", of_the_head}, {"blocks against sums", blocks_against_sums},
-           {"uniform rows", uniform_rows}, {"one at least", one_at_least},
-           {"too many entries", too_many_entries}, {"memory runs out", memory_runs_out})
+CHECK_MAIN({"golden", golden}, {"golden outputs", golden_outputs},
+           {"against sums", against_sums}, {"of the head", of_the_head},
+           {"blocks against sums", blocks_against_sums}, {"uniform rows", uniform_rows},
+           {"one at least", one_at_least}, {"too many entries", too_many_entries},
+           {"memory runs out", memory_runs_out})

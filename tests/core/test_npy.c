@@ -168,5 +168,23 @@ static void doubles(atn_ctx *cx)
     atn_npy_release(cx, &a);
 }
 
-CHECK_MAIN({"doubles", doubles}, {"orders and widths", orders_and_widths},
-           {"bad headers", bad_headers}, {"not npy", not_npy}, {"writer", writer})
+/* Where floats are wanted no integers are offered. */
+static void floats_alone(atn_ctx *cx)
+{
+    atn_npy a;
+
+    make("{'descr': '>i4', 'fortran_order': False, 'shape': (1,)}", "\0\0\0\1", 4);
+    CHECK_FAILS(atn_npy_load(cx, path, &a), ATN_DATA, "<f2 <i4 <i8 <u4 |u1 |b1)");
+    CHECK_FAILS(atn_npy_load_floats(cx, path, &a), ATN_DATA, "<f4 <f8 <f2)");
+    CHECK_FAILS(atn_npy_load_wide(cx, path, &a), ATN_DATA, "<f4 <f8 <f2)");
+    make("{'descr': '<i4', 'fortran_order': False, 'shape': (1,)}", "\1\0\0\0", 4);
+    CHECK_FAILS(atn_npy_load_floats(cx, path, &a), ATN_DATA, "holds integers");
+    make("{'descr': '<f8', 'fortran_order': False, 'shape': (1,)}", (double[]){.5}, 8);
+    CHECK_OK(atn_npy_load_floats(cx, path, &a));
+    CHECK(a.f32[0] == .5f && !a.f64);
+    atn_npy_release(cx, &a);
+}
+
+CHECK_MAIN({"doubles", doubles}, {"floats alone", floats_alone},
+           {"orders and widths", orders_and_widths}, {"bad headers", bad_headers},
+           {"not npy", not_npy}, {"writer", writer})

@@ -65,10 +65,32 @@ static void failures(atn_ctx *cx)
 
     CHECK_FAILS(atn_svd(cx, a, 2, 2, s, NULL, NULL), ATN_DATA, "entry 2 of a 2 x 2");
     CHECK_OK(atn_svd(cx, a, 0, 2, s, NULL, NULL));
+    /* 4 r^2 numbers of workspace, and the matrix itself; nothing is read */
+    CHECK_FAILS(atn_svd(cx, a, 23171, 23171, s, b, b), ATN_MEMORY,
+                "23171 x 23171 matrix with vectors: there is no counting");
+    CHECK_FAILS(atn_svd(cx, a, 46341, 46341, s, NULL, NULL), ATN_MEMORY,
+                "46341 x 46341 matrix: there is no counting");
+    CHECK_FAILS(atn_svd(cx, a, (atn_idx)1 << 40, 2, s, NULL, NULL), ATN_MEMORY,
+                "there is no counting");
     atn_ctx_init(&poor);
     poor.alloc = (atn_allocator){check_failing_resize, &fail};
     CHECK_EQ(atn_svd(&poor, b, 2, 2, s, NULL, NULL), ATN_MEMORY);
     atn_ctx_release(&poor);
 }
 
-CHECK_MAIN({"golden", golden}, {"shapes", shapes}, {"failures", failures})
+/* A long row: its length. */
+static void long_row(atn_ctx *cx)
+{
+    enum { LONG = 40000 };
+    static double a[LONG], vt[LONG];
+    double s, u;
+
+    for (int e = 0; e < LONG; e++) a[e] = e % 2 ? 3 : -4;
+    CHECK_OK(atn_svd(cx, a, 1, LONG, &s, &u, vt));
+    CHECK_NEAR(s, sqrt(12.5 * LONG), 1e-9);
+    CHECK_NEAR(fabs(u), 1, 1e-14);
+    CHECK_NEAR(u * s * vt[LONG - 1], 3, 1e-12);
+}
+
+CHECK_MAIN({"golden", golden}, {"shapes", shapes}, {"failures", failures},
+           {"long row", long_row})

@@ -22,6 +22,9 @@ static void golden(atn_ctx *cx)
     CHECK_NEAR(predict("merge_error", &merged), 1.75, 1e-15);
     CHECK_NEAR(predict("merge_error", &turned), 1.75, 1e-15); /* .25 + 1.5 + .125 */
     CHECK_NEAR(predict("decay_cut", &far), 1.5, 1e-14);
+    CHECK_NEAR(predict("decay_sum", &(atn_quantities){.x = {3, log(2)}}), 6, 1e-14);
+    CHECK(isnan(predict("decay_sum", &(atn_quantities){.x = {3, 0}})));
+    CHECK_NEAR(predict("titans_stable", &(atn_quantities){.x = {.5, 4}}), .375, 1e-15);
     far.x[1] = 0;
     CHECK(isnan(predict("decay_cut", &far)));
     CHECK_NEAR(predict("scan_prefix", &(atn_quantities){.x = {-3.5}}), -3.5, 0);

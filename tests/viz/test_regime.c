@@ -73,6 +73,34 @@ static void what_is_exact(atn_ctx *cx)
     atn_table_destroy(cx, t);
 }
 
+/* Below a logarithm marks are hollow, and the foot says so; the legend shows marks. */
+static void below_the_axis(atn_ctx *cx)
+{
+    static const char *const figure[] = {"entropy_error", "regime"};
+    const char *head =
+        "head,temperature,row_entropy_mean_nats,method,error_matrix\n0,1,1,a,";
+    const unsigned char *colour = atn_palette_series(0, 1);
+    const drawn_part low = {.1, 1, .5, .85}, foot = {.1, 1, .95, 1};
+    const atn_figure_opts log = {.params = "y_axis=log"};
+
+    for (int f = 0; f < 2; f++) {
+        int solid, hollow;
+        char csv[200];
+        atn_table *t;
+
+        snprintf(csv, sizeof csv, "%s1e-3\n1,2,2,a,1\n", head);
+        t = drawn_table(cx, csv);
+        solid = drawn_in(cx, figure[f], t, &log, colour, low);
+        hollow = drawn_in(cx, figure[f], t, &log, DRAWN_WHITE, foot);
+        atn_table_destroy(cx, t);
+        snprintf(csv, sizeof csv, "%s0\n1,2,2,a,1\n2,3,3,a,1e-3\n", head);
+        t = drawn_table(cx, csv);
+        CHECK_LE(drawn_in(cx, figure[f], t, &log, DRAWN_WHITE, foot) + 50, hollow);
+        CHECK_LE(drawn_in(cx, figure[f], t, &log, colour, low), 2 * solid);
+        atn_table_destroy(cx, t);
+    }
+}
+
 static void refused(atn_ctx *cx, const char *figure, const char *csv, const char *why)
 {
     const atn_figure *f = atn_figure_find(figure);
@@ -97,6 +125,17 @@ static void what_does_not_fit(atn_ctx *cx)
             "several rows");
 }
 
+/* A header alone lacks rows, whatever its columns. */
+static void no_rows(atn_ctx *cx)
+{
+    static const char *const figure[] = {"regime", "entropy_error", "pareto",
+                                         "tensor_regime"};
+    atn_table *t = drawn_table(cx, "temperature,method,error_matrix,x_max_tensor,d\n");
+
+    for (int f = 0; f < 4; f++) drawn_fails(cx, figure[f], t, "it has no rows");
+    atn_table_destroy(cx, t);
+}
+
 /* Edges and ticks, of both kinds. */
 static void axes(atn_ctx *cx)
 {
@@ -114,6 +153,7 @@ static void axes(atn_ctx *cx)
     x = atn_axis_of(zero, 3, ATN_AXIS_LOG, true);
     CHECK(x.log && isfinite(x.lo));
     CHECK_NEAR(atn_axis_place(&x, 0), x.lo, 0);
+    CHECK(atn_axis_is_below(&x, 0) && !atn_axis_is_below(&x, 1e-3));
     x = atn_axis_of(few, 2, ATN_AXIS_AUTO, true);
     CHECK(!x.log);
     CHECK_NEAR(x.lo, 0, 0);
@@ -125,4 +165,5 @@ static void axes(atn_ctx *cx)
 
 CHECK_MAIN({"lines cross", lines_cross}, {"lines stay inside", lines_stay_inside},
            {"points of heads", points_of_heads}, {"what is exact", what_is_exact},
-           {"what does not fit", what_does_not_fit}, {"axes", axes})
+           {"below the axis", below_the_axis}, {"what does not fit", what_does_not_fit},
+           {"no rows", no_rows}, {"axes", axes})
