@@ -282,8 +282,8 @@ done:
 
 /* ---- other plans, by their weights ---- */
 
-/* Adds what decompositions of a matrix give to keys that the row does not see, where the
- * dense weight is 0. Is there any? */
+/* Adds what decompositions of a matrix give to keys that the row does not see, where
+ * the dense weight is 0. Is there any? */
 static bool add_leak(const comparing *c, const double *w, const atn_row_info *info,
                      double *sum, double *off)
 {

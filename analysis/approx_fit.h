@@ -63,9 +63,9 @@ typedef struct atn_fitted {
     atn_idx n;
 } atn_fitted;
 
-/* What counts of a head against a target of `pairs`, which is that of `budget` numbers a
- * row (0 = of none): the numbers a row that it states, or, where it states none, what it
- * executes. */
+/* What counts of a head against a target of `pairs`, which is that of `budget` numbers
+ * a row (0 = of none): the numbers a row that it states, or, where it states none, what
+ * it executes. */
 double atn_fit_spent(double budget, double pairs, const atn_spending *by);
 
 /* The largest value of its integer budget parameter that a search on head `head`

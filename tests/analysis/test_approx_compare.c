@@ -337,8 +337,8 @@ static void operators(atn_ctx *cx)
             close_head(&c);
         }
 }
-/* What a decomposition gives to hidden keys is in the sum of the row and in the error of
- * the weights: leak for each of them, 0 on the dense side. Divergences are infinite. */
+/* What a decomposition gives to hidden keys is in the sum of the row and in the error
+ * of the weights: leak for each of them, 0 on the dense side. Divergences are infinite. */
 static void leaks(atn_ctx *cx)
 {
     static const dense_kind kinds[] = {DENSE_CAUSAL, DENSE_WINDOW, DENSE_DECODING};

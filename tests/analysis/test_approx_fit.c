@@ -485,8 +485,9 @@ static void known_spending(atn_ctx *cx)
         }
 }
 
-/* Numbers that are as many as the pairs are stated all the same: entries shared out over
- * the rows are N of them a row, where keys that every row chooses are min(N, visible). */
+/* Numbers that are as many as the pairs are stated all the same: entries shared out
+ * over the rows are N of them a row, where keys that every row chooses are
+ * min(N, visible). */
 static atn_status plan_shared(atn_ctx *cx, const atn_input *in, const void *params_,
                               atn_idx first, atn_idx n, atn_plan *out)
 {

@@ -9,8 +9,8 @@
 #include "tests/approx/contract_cases.h"
 #include "tests/approx/contract_scene.h"
 
-/* Of methods that store the weights, whose time is cubic, CUBIC_LONG is the long one; at
- * their defaults, which may take steps without end, they are tried at CUBIC_SHORT. */
+/* Of methods that store the weights, whose time is cubic, CUBIC_LONG is the long one;
+ * at their defaults, which may take steps without end, they are tried at CUBIC_SHORT. */
 enum { SHORT = 288, LONG = 1536, CUBIC_SHORT = 144, CUBIC_LONG = 384, MANY = 1 << 17 };
 /* What a bound may be too large by. */
 static const double TIMES = 8, ADDED = 0x1p20;
