@@ -9,8 +9,8 @@
  *             tensor   K1 = K2 = K, X = max |sum_l q_l k_jl k_tl| / d; R = C(d + g, g)
  *         g: the least even degree of Taylor with a relative error of 10^-1 .. 10^-4 on
  *         [-X, X], and that of the best polynomial (theory/polynomial.h). Features pay
- *         from the n on at which their flop are below those of all pairs or triples that
- *         causality leaves (approx/tensor.h), near 2 R d_v / (d + d_v) and
+ *         from the n on at which their flop are below those of all pairs or triples
+ *         that causality leaves (approx/tensor.h), near 2 R d_v / (d + d_v) and
  *         sqrt(3 R d_v / (d + d_v)); causal: twice, and sqrt 3 times that.
  * Oracle  zero queries: X = 0, degree 0, one feature. X = 2: degrees 8 8 10 12. d = d_v
  *         = 4, R = 70, causal triples: 19, for 2 n (n + 1)(2n + 1) 8 / 6 is 39520 there
@@ -19,9 +19,9 @@
  *         5.
  * Cost    2 n^2 d flop a head, and up to ATN_REGIME_EXACT tokens 2 n^3 d for the exact
  *         X of tensors (causal: a third); above it is a bound, and labelled so.
- * Limits  heads with a soft-cap or ALiBi have empty cells: no feature has them. A tensor
- *         head sees keys by causality alone, whatever its window; in the flop of pairs a
- *         window is not counted either.
+ * Limits  heads with a soft-cap or ALiBi have empty cells: no feature has them. A
+ *         tensor head sees keys by causality alone, whatever its window; in the flop of
+ *         pairs a window is not counted either.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once

@@ -59,7 +59,7 @@ static const struct {
     {"features_flops", ATN_COL_F64, "flop", "by features"},
     {"features_time_s", ATN_COL_F64, "s", "that they took"},
     {"break_even_tokens", ATN_COL_F64, "tokens",
-     "from this many on features cost less"},
+     "from this many keys on features cost less"},
 };
 
 void atn_tensor_defaults(atn_tensor_opts *o)

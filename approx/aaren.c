@@ -15,7 +15,7 @@
 #include <math.h>
 
 #include "approx/features.h"
-#include "core/wide_rows.h"
+#include "core/kernels/kernels.h"
 
 typedef struct aaren {
     int64_t query;
@@ -73,11 +73,7 @@ static atn_status set_logits(atn_ctx *cx, const atn_head *h, const float *q,
     atn_status st = ATN_OK;
 
     for (atn_idx j = 0; j < h->nk; j++) {
-        const float *k = atn_crow(h->k, j);
-        double sum = 0;
-
-        for (atn_idx e = 0; e < h->k.cols; e++) sum += (double)q[e] * (double)k[e];
-        out[j] = h->scale * sum;
+        out[j] = h->scale * atn_row_dot(q, atn_crow(h->k, j), h->k.cols);
         if (cap > 0) out[j] = cap * tanh(out[j] / cap);
         if (!isfinite(out[j]))
             ATN_FAIL(

@@ -83,14 +83,6 @@ static ATN_CLONES void row_gradient(float *g, const float *p, float mean, float 
     }
 }
 
-static double dot(const float *x, const float *y, atn_idx n)
-{
-    double sum = 0;
-
-    for (atn_idx e = 0; e < n; e++) sum += (double)x[e] * (double)y[e];
-    return sum;
-}
-
 static double length(const float *x, atn_idx n)
 {
     return sqrt(atn_row_square(x, n));
@@ -182,7 +174,7 @@ static void one_row(const job *j, const atn_head *h, const atn_tile *t, atn_idx 
 
     if (s->g) {
         const float *d_o = s->d_o + r * dv;
-        row_gradient(s->g + at, p, (float)dot(o, d_o, dv),
+        row_gradient(s->g + at, p, (float)atn_row_dot(o, d_o, dv),
                      (float)(ROUNDING * length(o, dv) * length(d_o, dv)), n);
     }
     if (row_proxy(p, s->ov + at, j->squares + lo, (float)atn_row_square(o, dv), n) == 0)
@@ -218,7 +210,8 @@ static void add_top(const job *j, const atn_head *h, atn_idx r, tile_state *s)
     s->proxy[at] += odds * distance(rest, v, left, dv);
     if (s->g) {
         const float *d_o = s->d_o + r * dv;
-        const double away = fabs(dot(rest, d_o, dv) - left * dot(v, d_o, dv));
+        const double away =
+            fabs(atn_row_dot(rest, d_o, dv) - left * atn_row_dot(v, d_o, dv));
         const double none = ROUNDING * left * length(v, dv) * length(d_o, dv);
 
         if (away > none) s->gradient[at] += odds * away;

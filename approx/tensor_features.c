@@ -317,13 +317,14 @@ static bool pays(const atn_tensor *t, double features, double n)
 
 double atn_tensor_break_even(const atn_tensor *t, double features)
 {
-    const double least = t->causal ? t->keys + 1 : 1, k1 = t->keys + 1;
+    const double all = t->causal ? t->keys + 1 : 1; /* tuples, for one that is seen */
+    const double tokens = 1 + t->keys * (double)t->nk / (double)ATN_MAX(t->nq, 1);
     const double dv = (double)t->dv, width = (double)t->d + dv;
     double lo = 0, hi = 1;
 
     while (hi < 0x1p50 && !pays(t, features, hi)) lo = hi, hi *= 2;
     if (hi >= 0x1p50) /* what is of the highest order in n */
-        return pow(least * features * (k1 * dv + 2) / width, 1.0 / t->keys);
+        return pow(all * features * (tokens * dv + 2) / width, 1.0 / t->keys);
     while (hi - lo > 1) {
         const double mid = floor((lo + hi) / 2);
 

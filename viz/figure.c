@@ -327,8 +327,9 @@ static atn_status set_page(atn_ctx *cx, const atn_figure *f, const atn_table *t,
 
     ATN_TRY(check_y(cx, f, t));
     reason = f->check ? f->check(t) : NULL;
-    /* without rows no column is known to hold numbers */
-    if (reason && atn_table_rows(t) == 0) reason = "it has no rows";
+    /* of a header alone no column is known to hold numbers */
+    if (reason && atn_table_cols(t) > 0 && atn_table_rows(t) == 0)
+        reason = "it has no rows";
     if (reason)
         ATN_FAIL(ATN_USAGE, "figure %s cannot show a table of kind '%s': %s", f->id,
                  atn_table_kind(t), reason);

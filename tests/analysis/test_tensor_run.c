@@ -192,6 +192,16 @@ static void costs(atn_ctx *cx)
 
         CHECK_NEAR(atn_tensor_features_flops(&t, 7),
                    7 * (reads + writes + keys * 5.0 + 4 * 90), 1e-6);
+        /* three queries a key: 2 n^k 8 against R (2 (1 + k / 3) 5 + 4) for each */
+        CHECK_NEAR(pow(atn_tensor_break_even(&t, 1e90), keys),
+                   1e90 * ((1 + keys / 3.0) * 5 + 2) / 8, 1e81);
+        for (int off = 0; off < 2; off++) {
+            atn_tensor at = t;
+
+            at.nk = (atn_idx)atn_tensor_break_even(&t, 5e4) - off;
+            at.nq = 3 * at.nk;
+            CHECK((atn_tensor_features_flops(&at, 5e4) < loop_flops(&at)) == !off);
+        }
     }
 }
 

@@ -34,8 +34,8 @@ static int ink(atn_ctx *cx, const atn_table *t, drawn_part part)
     return drawn_in(cx, "tensor_regime", t, &o, DRAWN_WHITE, part);
 }
 
-/* Lines need nothing but the error. Degree 2 serves logits to .71 at 1e-1 and to .083 at
- * 1e-4: there 1000 features end at d = 43, and here, left of all that is drawn. */
+/* Lines need nothing but the error. Degree 2 serves logits to .71 at 1e-1 and to .083
+ * at 1e-4: there 1000 features end at d = 43, and here, left of all that is drawn. */
 static void lines_need_no_run_record(atn_ctx *cx)
 {
     atn_table *t = drawn_table(cx, HEAD "0,0,.6,8,false,1,false\n"
