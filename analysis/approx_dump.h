@@ -11,8 +11,8 @@
  *                                        (analysis/approx_given.h)
  *
  * The folder of a method is its id, with -2, -3 .. where it comes again or at several
- * budgets or temperatures. Heads are the selected ones, in order; rows of padding are 0,
- * heads that were left out NaN.
+ * budgets or temperatures. Heads are the selected ones, in order; rows of padding are
+ * 0, heads that were left out NaN.
  *
  *   {"schema": "attnscope/plan/1", "method": "moba", "asked": "k=3,block=2048",
  *    "budget": "10%", "temperature": 1, "unmasked": false, "as_published": false,

@@ -9,9 +9,9 @@
  *         steps are doubled from a start until the target is passed (at most to the
  *         tokens of the head, or to what the method names; what is known by shapes to
  *         where it spends no more), then the interval is halved; values that a rule
- *         forbids are passed over. Then, unless executed is within 1 % below the target, 4
- *         values on each side of the result, for executed(x) need not grow all the way.
- *         Numbers: 24 halvings, or until it is.
+ *         forbids are passed over. Then, unless executed is within 1 % below the
+ *         target, 4 values on each side of the result, for executed(x) need not
+ *         grow all the way. Numbers: 24 halvings, or until it is.
  *         The result is, of all values tried, the one that executes most within the
  *         target (of equal ones the smallest integer, which is searched where it takes
  *         no plans; the largest number), but not nothing; where there is none, the one

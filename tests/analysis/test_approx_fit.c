@@ -98,6 +98,30 @@ static void beyond_both_ends(atn_ctx *cx)
     atn_fitted_release(cx, &f);
 }
 
+/* Keys: as many as there are, of a head 50.5 a row that sees them on average. Ranks: as
+ * far as they store more. Features: all that the parameter takes. Scatterbrain: where
+ * half of the numbers are all keys on both sides. */
+static void where_a_search_ends(atn_ctx *cx)
+{
+    static const struct {
+        const char *id;
+        double most;
+    } of[] = {{"window", N},           {"svd", N},
+              {"ksparse", 51},         {"performer", 65536},
+              {"scatterbrain", 4 * N}, {"rat", N}};
+    mask_heads m;
+
+    make_heads(&m);
+    for (size_t k = 0; k < ATN_LEN(of); k++) {
+        double most;
+        atn_choice c;
+
+        CHECK_OK(atn_choice_read(cx, of[k].id, NULL, &c));
+        CHECK_OK(atn_fit_ceiling(cx, &c, &m.in, 0, false, &most));
+        CHECK_NEAR(most, of[k].most, 0);
+    }
+}
+
 /* ---- methods of the test: the last keys of every row ---- */
 
 typedef struct last_keys {
@@ -612,6 +636,7 @@ static void bad_lists(atn_ctx *cx)
 CHECK_MAIN({"known spending", known_spending}, {"stated numbers", stated_numbers},
            {"least of equal", least_of_equal}, {"windows", windows},
            {"beyond both ends", beyond_both_ends},
+           {"where a search ends", where_a_search_ends},
            {"forbidden values", forbidden_values}, {"falling", falling},
            {"real numbers", real_numbers}, {"saw", saw}, {"nothing", nothing},
            {"never", never}, {"given", given}, {"lists", lists},
