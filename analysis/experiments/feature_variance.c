@@ -476,6 +476,7 @@ static atn_status say_orthogonal(atn_ctx *cx, const drawing *w, atn_checks *out)
 
     if (w->n[0] == 0) return ATN_OK;
     ATN_TAKE(omega, m * f->d);
+    c.trials = trials;
     for (int64_t t = 0; t < trials; t++) {
         const double off = orthogonal_mean(f, &w->pair[0], m, &rng, omega) - 1;
 

@@ -32,6 +32,26 @@ static void wrong_output_is_found(atn_ctx *cx)
     experiment_drop(cx, &e);
 }
 
+/* What was asked for is drawn, of every kind, and a few of them are no test. */
+static void trials_are_obeyed(atn_ctx *cx)
+{
+    static const int64_t asked[] = {300, 10};
+
+    for (int k = 0; k < 2; k++) {
+        experiment_case e = experiment_run(cx, &atn_experiment_column_sampling,
+                                           DENSE_CROSS, 48, asked[k]);
+
+        for (atn_idx i = 0; i < e.checks.n; i++) {
+            const atn_check *c = &e.checks.check[i];
+
+            if (!c->bound->in_mean) continue;
+            CHECK_EQ(c->trials, asked[k]);
+            if (asked[k] < 50) CHECK(c->verdict >= ATN_NOT_APPLICABLE);
+        }
+        experiment_drop(cx, &e);
+    }
+}
+
 static void small_and_empty(atn_ctx *cx)
 {
     const dense_kind few[] = {DENSE_ONE, DENSE_BLIND, DENSE_LEFT_PADDING};
@@ -57,6 +77,7 @@ static void failing(atn_ctx *cx)
 
 CHECK_MAIN({"random heads hold", random_heads_hold},
            {"a wrong output is found", wrong_output_is_found},
+           {"trials are obeyed", trials_are_obeyed},
            {"small and empty", small_and_empty},
            {"threads do not matter", threads_do_not_matter},
            {"failing allocator", failing})

@@ -1,6 +1,7 @@
 /* Degrees against the card's table, errors against brute force. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "check.h"
+#include "theory/bound.h"
 #include "theory/polynomial.h"
 
 /* Rows of X, pairs (Taylor, best) for relative errors of 1e-1, .. 1e-4. */
@@ -23,6 +24,26 @@ static void table_of_the_card(atn_ctx *cx)
             CHECK_EQ(atn_taylor_degree(xs[i], eps, false), want[i][e][0]);
             CHECK_EQ(atn_best_degree(xs[i], eps), want[i][e][1]);
             CHECK_EQ(even, (want[i][e][0] + 1) / 2 * 2);
+        }
+}
+
+/* Two degrees more: from the closed form of the errors, for every X; e X = 2.7 of g = 4
+ * gives a factor of 1 / 30. */
+static void errors_fall(atn_ctx *cx)
+{
+    const atn_bound *b = atn_bound_find("taylor_fall");
+
+    (void)cx;
+    CHECK_NEAR(atn_bound_predict(b, &(atn_quantities){.x = {4, 1, .6}}), .02, 1e-15);
+    for (int g = 0; g < 20; g++)
+        for (double x = .25; x < 9; x *= 2) {
+            const double before = g < x - 1 ? NAN : atn_taylor_error(g, x);
+            const double said =
+                atn_bound_predict(b, &(atn_quantities){.x = {g, x, before}});
+
+            if (isnan(before)) continue; /* no closed form */
+            CHECK_LE(atn_taylor_error(g + 2, x), said * (1 + 1e-12));
+            CHECK_LE(said * .05, atn_taylor_error(g + 2, x)); /* and it is not idle */
         }
 }
 
@@ -152,4 +173,5 @@ static void large(atn_ctx *cx)
 
 CHECK_MAIN({"table of the card", table_of_the_card},
            {"taylor is worst at the end", taylor_is_worst_at_the_end},
-           {"best is best", best_is_best}, {"large", large})
+           {"errors fall", errors_fall}, {"best is best", best_is_best},
+           {"large", large})

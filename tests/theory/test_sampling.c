@@ -108,6 +108,8 @@ static void golden_hyper(atn_ctx *cx)
     CHECK_NEAR(predict("hyper_samples", &(atn_quantities){.x = {2, 3, .5, exp(1)}}),
                128 * 9 * 64, 1e-9);
     CHECK_NEAR(predict("hyper_error", &(atn_quantities){.x = {9, 2, 3}}), .5, 1e-15);
+    CHECK_NEAR(predict("hyper_denominators", &(atn_quantities){.x = {.5}}), .25, 0);
+    CHECK(isnan(predict("hyper_denominators", &(atn_quantities){.x = {1.5}})));
     CHECK_NEAR(predict("hyper_slope", &(atn_quantities){.x = {0}}), -.5, 0);
     CHECK_NEAR(predict("gray_path", &(atn_quantities){.x = {0}}), 1, 0);
     CHECK_NEAR(predict("gray_capture", &(atn_quantities){.x = {.4}}), .4, 0);
