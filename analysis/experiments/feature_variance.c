@@ -23,6 +23,7 @@
 #include "analysis/experiments/experiment.h"
 #include "approx/method.h"
 #include "core/linalg.h"
+#include "core/mat.h"
 #include "core/rng.h"
 #include "core/rows.h"
 
@@ -227,32 +228,25 @@ static atn_status draw_pair(atn_ctx *cx, atn_idx task, void *state)
 static double predicted(int kind, double square)
 {
     const atn_bound *b =
-        atn_bound_find(kind == FOURIER ? "fourier_variance" : "feature_variance");
+        kind == FOURIER ? &atn_bound_fourier_variance : &atn_bound_feature_variance;
     const atn_quantities of_kernel = {.x = {square, 1}};
     const atn_quantities of_entry = {.x = {kind, square, 1}};
 
     return atn_bound_predict(b, kind == FOURIER ? &of_kernel : &of_entry);
 }
 
-static int by_size(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
 /* The closed form at the middle square, where there is nothing to draw. */
 static atn_status only_say(atn_ctx *cx, drawing *w, int kind, atn_checks *out)
 {
     double *square = w->square + of_differences(kind) * TRIES;
-    atn_check c = {.bound = atn_bound_find(kind == FOURIER ? "fourier_variance"
-                                                           : "feature_variance"),
+    atn_check c = {.bound = kind == FOURIER ? &atn_bound_fourier_variance
+                                            : &atn_bound_feature_variance,
                    .measured = NAN,
                    .only_report = true,
                    .cases = w->tried};
 
     if (w->tried == 0) return ATN_OK;
-    qsort(square, (size_t)w->tried, sizeof *square, by_size);
+    atn_sort(square, w->tried);
     c.predicted = predicted(kind, square[w->tried / 2]);
     snprintf(c.variant, sizeof c.variant, "%s, one draw, middle pair",
              kind_names[kind]);
@@ -270,9 +264,9 @@ static atn_check check_moment(const drawing *w, int kind, bool squares)
     const double trials = (double)w->t->trials;
     atn_check c = {.trials = w->t->trials, .cases = n, .only_report = found == 0};
 
-    c.bound = atn_bound_find(!squares          ? "feature_mean"
-                             : kind == FOURIER ? "fourier_variance"
-                                               : "feature_variance");
+    c.bound = !squares          ? &atn_bound_feature_mean
+              : kind == FOURIER ? &atn_bound_fourier_variance
+                                : &atn_bound_feature_variance;
     for (int k = 0; k < n; k++) {
         const pair *p = &pairs[k];
         const double v = predicted(kind, p->square), said = squares ? v : 1;
@@ -316,9 +310,8 @@ done:
 static atn_status check_tail(atn_ctx *cx, const drawing *w, atn_checks *out)
 {
     const double groups = floor((double)w->t->trials / GROUP) * w->n[1];
-    atn_check c = {.bound = atn_bound_find("fourier_tail"),
-                   .trials = w->t->trials,
-                   .cases = w->n[1]};
+    atn_check c = {
+        .bound = &atn_bound_fourier_tail, .trials = w->t->trials, .cases = w->n[1]};
     double error;
 
     if (groups < 1) return ATN_OK;
@@ -364,7 +357,7 @@ static atn_status say_orthogonal(atn_ctx *cx, const drawing *w, atn_checks *out)
     const int64_t trials = ATN_MAX(w->t->trials / 10, 1);
     atn_rng rng = atn_rng_stream(w->t->seed, "feature_variance/orthogonal",
                                  f->head.layer, f->head.head);
-    atn_check c = {.bound = atn_bound_find("orthogonal_draws"), .only_report = true};
+    atn_check c = {.bound = &atn_bound_orthogonal_draws, .only_report = true};
     atn_status st = ATN_OK;
     double *omega = NULL;
 
