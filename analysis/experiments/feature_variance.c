@@ -7,9 +7,9 @@
  *         error from the fourth moment, as all E X^r are known. Differences in
  *         standard errors are added up and divided by the root of the pairs, so that no
  *         pair outweighs the others. The skewness g of that sum is known, too, and
- *         taken out (T - g (T^2 - 1) / 6, Cornish and Fisher); only as many
- *         of the shortest pairs count as leave it below SKEW_MOST. Means of 16 cosines that are off by TAIL are
- *         counted. Orthogonal draws, of the first pair: reported.
+ *         taken out (means.h); only as many of the shortest pairs count as leave it
+ *         below SKEW_MOST. Means of 16 cosines that are off by TAIL are counted.
+ *         Orthogonal draws, of the first pair: reported.
  * Cost    2 PAIRS d random numbers a trial.
  * Limits  no bias, cap: an entry is e^{q'.k'}. Where squares are larger the fourth
  *         moment is beyond any number of trials, and only the closed form is said.
@@ -21,6 +21,7 @@
 #include <string.h>
 
 #include "analysis/experiments/experiment.h"
+#include "analysis/experiments/means.h"
 #include "approx/method.h"
 #include "core/linalg.h"
 #include "core/mat.h"
@@ -279,7 +280,7 @@ static atn_check check_moment(const drawing *w, int kind, bool squares)
         c.measured += is / n;
         c.statistic += (is - said) / error * sqrt(trials / n);
     }
-    c.statistic -= skew * (c.statistic * c.statistic - 1) / 6;
+    c.statistic = atn_mean_unskewed(c.statistic, skew);
     snprintf(c.variant, sizeof c.variant, "%s%s", kind_names[kind],
              squares ? ", one draw" : "");
     if (c.only_report)

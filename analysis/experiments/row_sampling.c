@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "analysis/experiments/experiment.h"
+#include "analysis/experiments/means.h"
 #include "approx/method.h"
 #include "core/rng.h"
 #include "core/rows.h"
@@ -119,7 +120,7 @@ static atn_check variance_check(const asking *s, int rows)
     c.only_report = skew > SKEW_MOST;
     error = sqrt(error) / rows;
     c.statistic = error > 0 ? (c.measured - c.predicted) / error : 0;
-    c.statistic -= skew * (c.statistic * c.statistic - 1) / 6;
+    c.statistic = atn_mean_unskewed(c.statistic, skew);
     snprintf(c.variant, sizeof c.variant, "m=%d", M);
     snprintf(c.note, sizeof c.note, "measured / predicted %.4f%s",
              c.measured / c.predicted,
