@@ -48,7 +48,9 @@ const atn_bound atn_bound_dobrushin_overlap = {
     .id = "dobrushin_overlap",
     .label = "B20",
     .title = "the coefficient of Dobrushin, two ways",
-    .statement = "max |P_i - P_l|_1 / 2 = 1 - min sum_j min(P_ij, P_lj)",
+    .statement =
+        "max |P_i - P_l|_1 / 2 = 1 - min sum_j min(P_ij, P_lj), of rows that sum to "
+        "1",
     .source = "own derivation",
     .verified = true,
     .relation = ATN_EQUAL,

@@ -484,7 +484,8 @@ const atn_experiment atn_experiment_collapse = {
     .title = "How fast attention alone makes tokens alike",
     .text =
         "contraction of every head, of the product over layers, and what is left of "
-        "the differences with and without a skip path",
+        "the differences with and without a skip path. That the two forms of tau are "
+        "one is an identity of the mathematics",
     .source = "Dobrushin (1956); Dong et al., arXiv 2103.03404",
     .sides = ATN_BOTH_WAYS,
     .most = 512,

@@ -644,8 +644,10 @@ const atn_experiment atn_experiment_column_sampling = {
     .id = "column_sampling",
     .label = "V9",
     .title = "Products from sampled columns",
-    .text = "the mean squared error of P V from sampled columns, for three choices of "
-            "chances; its tail; rows that normalise themselves",
+    .text =
+        "the mean squared error of P V from sampled columns, for three choices of "
+        "chances; its tail; rows that normalise themselves, and the best chances for "
+        "them (an inequality of the mathematics)",
     .source = "cards/kernel-theory.md, B16, B23 and V9",
     .values = true,
     .sides = ATN_BOTH_WAYS,

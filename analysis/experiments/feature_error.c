@@ -628,7 +628,8 @@ const atn_experiment atn_experiment_feature_error = {
     .title = "Outputs by random features",
     .text =
         "errors of outputs and of row sums by random features, against their closed "
-        "forms, on rows where these hold",
+        "forms, on rows where these hold, by features computed here: what is tested "
+        "is the law",
     .source = "own derivation; features of Performer (arXiv 2009.14794)",
     .qk = true,
     .values = true,

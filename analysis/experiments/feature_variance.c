@@ -23,6 +23,7 @@
 #include "analysis/experiments/experiment.h"
 #include "analysis/experiments/means.h"
 #include "approx/method.h"
+#include "approx/random_features.h"
 #include "core/linalg.h"
 #include "core/mat.h"
 #include "core/rng.h"
@@ -31,6 +32,7 @@
 extern const atn_experiment atn_experiment_feature_variance;
 
 enum { PAIRS = 32, TRIES = 4096, KINDS = 4, GROUP = 16, FOURIER = 3 };
+enum { LIBRARY_MOST = 20000 };
 static const double MOST = 1.5, LEAST = 1e-3, TAIL = .5, SKEW_MOST = .3;
 static const char *const kind_names[KINDS] = {"positive", "hyperbolic", "trig",
                                               "gaussian"};
@@ -307,6 +309,109 @@ done:
     return st;
 }
 
+/* ---- the features of the library ---- */
+
+typedef struct library {
+    atn_random_map map;
+    float *x;                 /* [2 PAIRS, d] queries, then keys, of the pairs */
+    double *phi, *log, *draw; /* [2 PAIRS, width], [2 PAIRS], [m] means over pairs */
+} library;
+
+/* Draw r of the entry of pair k, relative to it: its features are r and, of those with
+ * two a draw, m + r. */
+static double library_entry(const drawing *w, const library *l, int kind, int k,
+                            atn_idx r)
+{
+    const atn_facts *f = w->t->facts;
+    const atn_idx m = l->map.omega.rows, width = atn_random_width(l->map.kind, m);
+    const pair *p = &w->pair[of_differences(kind) * PAIRS + k];
+    const double *a = l->phi + k * width, *b = l->phi + (PAIRS + k) * width;
+    double sum = 0, entry = 0;
+
+    for (atn_idx e = r; e < width; e += m) sum += a[e] * b[e];
+    for (atn_idx c = 0; c < f->d; c++)
+        entry += f->head.scale * f->q[p->i * f->d + c] * f->k[p->j * f->d + c];
+    return (double)m * sum * exp(l->log[k] + l->log[PAIRS + k] - entry);
+}
+
+/* The mean over draws and pairs, and that of squared errors by what is said of each:
+ * draws are shared by the pairs, so their own spread tells how well it is known. */
+static atn_status check_library(atn_ctx *cx, const drawing *w, library *l, int kind,
+                                bool squares, atn_checks *out)
+{
+    const atn_idx m = l->map.omega.rows;
+    double skew = 0;
+    const int n = counted(w, kind, squares, &skew);
+    atn_check c = {.bound =
+                       squares ? &atn_bound_feature_variance : &atn_bound_feature_mean,
+                   .predicted = 1,
+                   .trials = m,
+                   .cases = n};
+    atn_mean mean;
+
+    if (n == 0) return ATN_OK;
+    for (atn_idx r = 0; r < m; r++) {
+        l->draw[r] = 0;
+        for (int k = 0; k < n; k++) {
+            const double square = w->pair[of_differences(kind) * PAIRS + k].square;
+            const double x = library_entry(w, l, kind, k, r), off = x - 1;
+
+            l->draw[r] += (squares ? off * off / predicted(kind, square) : x) / n;
+        }
+    }
+    mean = atn_mean_of(l->draw, m);
+    c.measured = mean.mean;
+    c.statistic = atn_mean_statistic(&mean, 1, 1e-5); /* the features are of floats */
+    c.only_report = !atn_mean_is_known(&mean, 1);
+    snprintf(c.variant, sizeof c.variant, "%s by the library%s", kind_names[kind],
+             squares ? ", by what is said" : "");
+    snprintf(c.note, sizeof c.note, "means over pairs; standard error %.2g",
+             mean.error);
+    return atn_checks_add(cx, out, &c);
+}
+
+static atn_status check_libraries(atn_ctx *cx, const drawing *w, atn_checks *out)
+{
+    static const atn_map_kind kinds[] = {ATN_MAP_POSITIVE, ATN_MAP_HYPERBOLIC,
+                                         ATN_MAP_TRIGONOMETRIC};
+    const atn_facts *f = w->t->facts;
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_idx d = f->d, m = ATN_MIN(w->t->trials, (int64_t)LIBRARY_MOST);
+    atn_rng rng = atn_rng_stream(w->t->seed, "feature_variance/library", f->head.layer,
+                                 f->head.head);
+    atn_status st = ATN_OK;
+    float *omega = NULL;
+    library l = {0};
+
+    if (!(f->head.scale > 0)) return ATN_OK;
+    ATN_TAKE(omega, m * d);
+    ATN_TAKE(l.x, 2 * PAIRS * d);
+    ATN_TAKE(l.phi, 2 * PAIRS * 2 * m);
+    ATN_TAKE(l.log, 2 * PAIRS);
+    ATN_TAKE(l.draw, m);
+    memset(l.x, 0, (size_t)(2 * PAIRS * d) * sizeof *l.x);
+    for (atn_idx e = 0; e < m * d; e++) omega[e] = (float)atn_rng_normal(&rng);
+    for (int kind = 0; kind < FOURIER; kind++) {
+        const int side = of_differences(kind);
+
+        for (int k = 0; k < w->n[side]; k++)
+            for (atn_idx c = 0; c < d; c++) {
+                const pair *p = &w->pair[side * PAIRS + k];
+
+                l.x[k * d + c] = (float)f->q[p->i * d + c];
+                l.x[(PAIRS + k) * d + c] = (float)f->k[p->j * d + c];
+            }
+        l.map = (atn_random_map){kinds[kind], {omega, m, d, d}, f->head.scale, NULL};
+        ATN_TRY(atn_random_features(cx, &l.map, (atn_cmat){l.x, 2 * PAIRS, d, d}, l.phi,
+                                    l.log, "features of pairs"));
+        ATN_TRY(check_library(cx, w, &l, kind, false, out));
+        ATN_TRY(check_library(cx, w, &l, kind, true, out));
+    }
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
 /* Only more than is said speaks against it. */
 static atn_status check_tail(atn_ctx *cx, const drawing *w, atn_checks *out)
 {
@@ -395,6 +500,7 @@ static atn_status head(atn_ctx *cx, const atn_trial_head *t, atn_checks *out)
         qsort(w.pair + side * PAIRS, (size_t)w.n[side], sizeof *w.pair, by_square);
     ATN_TRY(atn_parallel(cx, 2 * PAIRS, draw_pair, &w, "variance of features"));
     for (int kind = 0; kind < KINDS; kind++) ATN_TRY(check_kind(cx, &w, kind, out));
+    ATN_TRY(check_libraries(cx, &w, out));
     ATN_TRY(check_tail(cx, &w, out));
     ATN_TRY(say_orthogonal(cx, &w, out));
 done:
@@ -406,8 +512,10 @@ const atn_experiment atn_experiment_feature_variance = {
     .id = "feature_variance",
     .label = "V12",
     .title = "Entries of random features",
-    .text = "mean and variance of one draw of every kind of feature, against their "
-            "closed forms",
+    .text =
+        "mean and variance of one draw of every kind of feature, against their "
+        "closed forms: by draws made here, pair by pair, and by the features of the "
+        "library, whose draws the pairs share",
     .source = "own derivation; features of Performer (arXiv 2009.14794)",
     .qk = true,
     .sides = ATN_BOTH_WAYS,

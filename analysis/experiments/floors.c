@@ -172,7 +172,9 @@ static atn_status weight_checks(atn_ctx *cx, const measured *m)
     ATN_TRY(add(cx, m, &atn_bound_norm_rank, "weights", Q2(r, op), sqrt(m->f2)));
     ATN_TRY(add(cx, m, &atn_bound_norm_least, "", Q2(m->rows, nk), op));
     ATN_TRY(add(cx, m, &atn_bound_norm_column, "", Q1(m->column), op));
-    ATN_TRY(add(cx, m, &atn_bound_square_sum, "", seen, m->f2));
+    /* by the singular values, which know nothing of rows */
+    ATN_TRY(add(cx, m, &atn_bound_square_sum, "", seen,
+                square_of(f->sigma, ATN_MIN(f->nq, f->nk))));
     ATN_TRY(row_checks(cx, m));
     ATN_TRY(
         add(cx, m, &atn_bound_stable_rank_least, "", Q2(m->squares, m->column), srank));

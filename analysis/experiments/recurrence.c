@@ -642,7 +642,9 @@ const atn_experiment atn_experiment_recurrence = {
     .label = "V21",
     .title = "Two ways to one attention",
     .text = "scans, merged parts, chunks with decay, exchanges between machines, and "
-            "flows that are conserved",
+            "flows that are conserved. Methods of the library: aaren, lightning, flow. "
+            "The other scans, parts, machines and flows are identities of the "
+            "mathematics, computed both ways here",
     .source = "own derivation",
     .qk = true,
     .values = true,

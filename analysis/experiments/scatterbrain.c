@@ -342,8 +342,9 @@ const atn_experiment atn_experiment_scatterbrain = {
     .label = "V15",
     .title = "Scatterbrain: mean, variance, and its parts",
     .text =
-        "entries before normalisation, over draws of features and hashes; the error "
-        "of the method against its support and its features alone",
+        "entries before normalisation, which no method gives out, so by draws of our "
+        "own of features and hashes; the error of the method against its support and "
+        "its features alone",
     .source = "cards/kernel-theory.md, card 1 and V15; Chen et al., arXiv 2110.15343",
     .qk = true,
     .values = true,

@@ -186,13 +186,14 @@ static void fewer_tokens_first(atn_ctx *cx)
 /* Tables: a row a check, and sums of them by bound. */
 static void tables(atn_ctx *cx)
 {
-    const atn_bounds_opts o = {.names = "V1"};
+    const atn_bounds_opts o = {.names = "V1", .most = 20};
     atn_table *checks, *verdicts;
+    const char *again;
     int64_t sum = 0;
     setting s;
     atn_bounds b;
 
-    open_kinds(cx, "bounds_tables", "0", &s);
+    open_kinds(cx, "bounds' tables", "0", &s); /* a path that a shell would split */
     b = run(cx, &s, &o);
     b.checks.check[0].measured += 1;
     atn_checks_judge(&b.checks);
@@ -202,8 +203,13 @@ static void tables(atn_ctx *cx)
     CHECK_EQ(atn_table_rows(checks), b.checks.n);
     CHECK_STR(atn_table_get_str(checks, 0, atn_table_find_col(checks, "verdict")),
               "violated");
-    CHECK(strstr(atn_table_get_str(checks, 0, atn_table_find_col(checks, "reproduce")),
-                 b.checks.check[0].bound->id));
+    again = atn_table_get_str(checks, 0, atn_table_find_col(checks, "reproduce"));
+    CHECK(strstr(again, b.checks.check[0].bound->id));
+    CHECK(strstr(again, "bounds '"));
+    CHECK(strstr(again, "bounds'\\'' tables"));
+    CHECK(strstr(again, "--heads 0.0"));
+    CHECK(strstr(again, "--tokens 20"));
+    CHECK(!strstr(again, "--trials"));
     CHECK(!atn_table_has(checks, 1, atn_table_find_col(checks, "reproduce")));
     for (atn_idx i = 0; i < atn_table_rows(verdicts); i++)
         sum += atn_table_get_i64(verdicts, i, atn_table_find_col(verdicts, "checks"));

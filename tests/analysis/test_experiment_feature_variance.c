@@ -15,8 +15,9 @@ static void short_heads_hold(atn_ctx *cx)
 
         experiment_go(cx, &atn_experiment_feature_variance, &e, 20000);
         CHECK_EQ(experiment_count(&e, ATN_VIOLATED), 0);
-        CHECK_EQ(experiment_count(&e, ATN_HOLDS), 8); /* 3 means, 4 variances, tail */
-        CHECK_EQ(experiment_count(&e, ATN_REPORTED), 1);
+        CHECK_LE(11, experiment_count(&e, ATN_HOLDS)); /* 3 means, 4 variances, tail,
+                                                          and of the library */
+        CHECK_EQ(e.checks.n, 15);
         experiment_drop(cx, &e);
     }
 }
