@@ -302,7 +302,7 @@ done:
     return st;
 }
 
-/* What was found on the heads of a layer, in the order of heads, behind what is there. */
+/* What was found on the heads of a layer, in their order, behind what is there. */
 static atn_status collect(atn_ctx *cx, layer_run *l, int at)
 {
     atn_bounds *b = l->b;

@@ -77,7 +77,7 @@ static atn_status add_check(atn_ctx *cx, const asking *s, const piece *b,
     atn_idx column, fewest;
     const double alpha = alpha_of(s, b, &column, &fewest);
     const atn_quantities q = {.x = {(double)b->keys, (double)fewest}};
-    atn_check c = {.bound = atn_bound_find(whole ? "alpha_causal" : "alpha_growth"),
+    atn_check c = {.bound = whole ? &atn_bound_alpha_causal : &atn_bound_alpha_growth,
                    .measured = alpha};
 
     c.predicted = atn_bound_predict(c.bound, &q);
@@ -133,7 +133,7 @@ static void take_blocks(asking *s, int depth, atn_idx a, atn_idx b)
 
 static atn_status add_blocks(atn_ctx *cx, asking *s, atn_checks *out)
 {
-    const atn_bound *b = atn_bound_find("alpha_growth");
+    const atn_bound *b = &atn_bound_alpha_growth;
     atn_status st = ATN_OK;
 
     take_blocks(s, 0, 0, s->f->nk);

@@ -76,11 +76,11 @@ static atn_status code_pair(atn_ctx *cx, atn_idx e, void *state)
 
 static atn_status add_size(atn_ctx *cx, const coding *s, int size, atn_checks *out)
 {
-    atn_check mean = {.bound = atn_bound_find("hamming_mean")};
-    atn_check far = {.bound = atn_bound_find("hamming_tail")};
+    atn_check mean = {.bound = &atn_bound_hamming_mean};
+    atn_check far = {.bound = &atn_bound_hamming_tail};
     const double b = sizes[size];
     const atn_quantities risk = {.x = {RISK, b}};
-    const double most = atn_bound_predict(atn_bound_find("hamming_distance"), &risk);
+    const double most = atn_bound_predict(&atn_bound_hamming_distance, &risk);
     double variance = 0;
     atn_status st = ATN_OK;
 
@@ -187,7 +187,7 @@ done:
 
 static atn_status add_ranks(atn_ctx *cx, coding *s, atn_checks *out)
 {
-    atn_check c = {.bound = atn_bound_find("code_rank"), .only_report = true};
+    atn_check c = {.bound = &atn_bound_code_rank, .only_report = true};
     const atn_facts *f = s->t->facts;
     atn_status st = ATN_OK;
     atn_idx low = 0;

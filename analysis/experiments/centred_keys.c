@@ -78,8 +78,8 @@ static atn_status head(atn_ctx *cx, const atn_trial_head *t, atn_checks *out)
     const atn_arena_mark mark = atn_arena_save(cx);
     const atn_facts *f = t->facts;
     centring w = {.f = f};
-    atn_check weights = {.bound = atn_bound_find("centred_keys"), .scale = 1};
-    atn_check length = {.bound = atn_bound_find("centred_length"), .only_report = true};
+    atn_check weights = {.bound = &atn_bound_centred_keys, .scale = 1};
+    atn_check length = {.bound = &atn_bound_centred_length, .only_report = true};
     double sums[3] = {0};
     atn_status st = ATN_OK;
 

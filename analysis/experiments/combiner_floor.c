@@ -94,7 +94,7 @@ done:
 static atn_status check_block(atn_ctx *cx, const atn_facts *f, atn_idx block,
                               const char *pool, atn_checks *out)
 {
-    const atn_bound *b = atn_bound_find("combiner_floor");
+    const atn_bound *b = &atn_bound_combiner_floor;
     const atn_arena_mark mark = atn_arena_save(cx);
     char params[64], variant[ATN_CHECK_TEXT], refused[ATN_CHECK_TEXT];
     double divergence, *mean = NULL;

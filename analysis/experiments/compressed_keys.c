@@ -198,14 +198,14 @@ done:
     return st;
 }
 
-/* Keys of rank r: the error of the logits is what `id` says. */
-static atn_status check_rank(atn_ctx *cx, asking *s, atn_idx r, const char *id,
+/* Keys of rank r: the error of the logits is what the bound says. */
+static atn_status check_rank(atn_ctx *cx, asking *s, atn_idx r, const atn_bound *b,
                              const char *text, atn_checks *out)
 {
     const atn_idx tasks = (s->f->nq + ROWS - 1) / ROWS, d = s->f->d;
     const atn_quantities q = {
         .x = {0, (double)r}, .list = {s->sigma}, .n = {(size_t)d}};
-    atn_check c = {.bound = atn_bound_find(id)}, w;
+    atn_check c = {.bound = b}, w;
     atn_status st = ATN_OK;
 
     ATN_TRY(cut_keys(cx, s, r));
@@ -228,14 +228,14 @@ done:
     return st;
 }
 
-static atn_status check_ranks(atn_ctx *cx, asking *s, const char *id, const char *text,
-                              atn_checks *out)
+static atn_status check_ranks(atn_ctx *cx, asking *s, const atn_bound *b,
+                              const char *text, atn_checks *out)
 {
     atn_status st = ATN_OK;
 
     for (atn_idx by = 8; by > 1; by /= 2)
         if (s->f->d >= by && s->f->d / by <= ATN_MIN(s->m, s->f->nk))
-            ATN_TRY(check_rank(cx, s, s->f->d / by, id, text, out));
+            ATN_TRY(check_rank(cx, s, s->f->d / by, b, text, out));
 done:
     return st;
 }
@@ -245,7 +245,7 @@ static atn_status head(atn_ctx *cx, const atn_trial_head *t, atn_checks *out)
     const atn_arena_mark mark = atn_arena_save(cx);
     const atn_facts *f = t->facts;
     const atn_idx d = f->d, tasks = (f->nq + ROWS - 1) / ROWS;
-    asking s = {.f = f, .weights = atn_bound_find("compressed_keys")};
+    asking s = {.f = f, .weights = &atn_bound_compressed_keys};
     atn_status st = ATN_OK;
 
     ATN_TAKE(s.down, d * d);
@@ -258,9 +258,9 @@ static atn_status head(atn_ctx *cx, const atn_trial_head *t, atn_checks *out)
     ATN_TAKE(s.square, tasks + 1);
     ATN_TRY(find_sigma(cx, &s));
     ATN_TRY(weigh_by_queries(cx, &s));
-    ATN_TRY(check_ranks(cx, &s, "compressed_keys_error", "by queries", out));
+    ATN_TRY(check_ranks(cx, &s, &atn_bound_compressed_keys_error, "by queries", out));
     ATN_TRY(weigh_alike(cx, &s));
-    ATN_TRY(check_ranks(cx, &s, "compressed_keys_floor", "keys alone", out));
+    ATN_TRY(check_ranks(cx, &s, &atn_bound_compressed_keys_floor, "keys alone", out));
 done:
     atn_arena_rewind(cx, mark);
     return st;

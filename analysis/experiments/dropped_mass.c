@@ -5,8 +5,8 @@
  *         executor's plain reference, a softmax over the keys kept. The weight dropped
  *         and both means come from the logits, each part of a row relative to its own
  *         largest: a part that weighs e^-800 has a mean like any other. A softmax at
- *         twice the temperature and uniform weights stand for approximations that are no
- *         masks.
+ *         twice the temperature and uniform weights stand for approximations that are
+ *         no masks.
  * Cost    a plan of each method, and (keys) (dv) flop a row of it.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later

@@ -7,9 +7,9 @@
  *         error from the fourth moment, as all E X^r are known. Differences in
  *         standard errors are added up and divided by the root of the pairs, so that no
  *         pair outweighs the others. The skewness g of that sum is known, too, and
- *         taken out (T - g (T^2 - 1) / 6, Cornish and Fisher); only as many
- *         of the shortest pairs count as leave it below SKEW_MOST. Means of 16 cosines that are off by TAIL are
- *         counted. Orthogonal draws, of the first pair: reported.
+ *         taken out (means.h); only as many of the shortest pairs count as leave it
+ *         below SKEW_MOST. Means of 16 cosines that are off by TAIL are counted.
+ *         Orthogonal draws, of the first pair: reported.
  * Cost    2 PAIRS d random numbers a trial.
  * Limits  no bias, cap: an entry is e^{q'.k'}. Where squares are larger the fourth
  *         moment is beyond any number of trials, and only the closed form is said.
@@ -25,6 +25,7 @@
 #include "approx/method.h"
 #include "approx/random_features.h"
 #include "core/linalg.h"
+#include "core/mat.h"
 #include "core/rng.h"
 #include "core/rows.h"
 
@@ -230,32 +231,25 @@ static atn_status draw_pair(atn_ctx *cx, atn_idx task, void *state)
 static double predicted(int kind, double square)
 {
     const atn_bound *b =
-        atn_bound_find(kind == FOURIER ? "fourier_variance" : "feature_variance");
+        kind == FOURIER ? &atn_bound_fourier_variance : &atn_bound_feature_variance;
     const atn_quantities of_kernel = {.x = {square, 1}};
     const atn_quantities of_entry = {.x = {kind, square, 1}};
 
     return atn_bound_predict(b, kind == FOURIER ? &of_kernel : &of_entry);
 }
 
-static int by_size(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
 /* The closed form at the middle square, where there is nothing to draw. */
 static atn_status only_say(atn_ctx *cx, drawing *w, int kind, atn_checks *out)
 {
     double *square = w->square + of_differences(kind) * TRIES;
-    atn_check c = {.bound = atn_bound_find(kind == FOURIER ? "fourier_variance"
-                                                           : "feature_variance"),
+    atn_check c = {.bound = kind == FOURIER ? &atn_bound_fourier_variance
+                                            : &atn_bound_feature_variance,
                    .measured = NAN,
                    .only_report = true,
                    .cases = w->tried};
 
     if (w->tried == 0) return ATN_OK;
-    qsort(square, (size_t)w->tried, sizeof *square, by_size);
+    atn_sort(square, w->tried);
     c.predicted = predicted(kind, square[w->tried / 2]);
     snprintf(c.variant, sizeof c.variant, "%s, one draw, middle pair",
              kind_names[kind]);
@@ -273,9 +267,9 @@ static atn_check check_moment(const drawing *w, int kind, bool squares)
     const double trials = (double)w->t->trials;
     atn_check c = {.trials = w->t->trials, .cases = n, .only_report = found == 0};
 
-    c.bound = atn_bound_find(!squares          ? "feature_mean"
-                             : kind == FOURIER ? "fourier_variance"
-                                               : "feature_variance");
+    c.bound = !squares          ? &atn_bound_feature_mean
+              : kind == FOURIER ? &atn_bound_fourier_variance
+                                : &atn_bound_feature_variance;
     for (int k = 0; k < n; k++) {
         const pair *p = &pairs[k];
         const double v = predicted(kind, p->square), said = squares ? v : 1;
@@ -288,7 +282,7 @@ static atn_check check_moment(const drawing *w, int kind, bool squares)
         c.measured += is / n;
         c.statistic += (is - said) / error * sqrt(trials / n);
     }
-    c.statistic -= skew * (c.statistic * c.statistic - 1) / 6;
+    c.statistic = atn_mean_unskewed(c.statistic, skew);
     snprintf(c.variant, sizeof c.variant, "%s%s", kind_names[kind],
              squares ? ", one draw" : "");
     if (c.only_report)
@@ -349,7 +343,7 @@ static atn_status check_library(atn_ctx *cx, const drawing *w, library *l, int k
     double skew = 0;
     const int n = counted(w, kind, squares, &skew);
     atn_check c = {.bound =
-                       atn_bound_find(squares ? "feature_variance" : "feature_mean"),
+                       squares ? &atn_bound_feature_variance : &atn_bound_feature_mean,
                    .predicted = 1,
                    .trials = m,
                    .cases = n};
@@ -422,9 +416,8 @@ done:
 static atn_status check_tail(atn_ctx *cx, const drawing *w, atn_checks *out)
 {
     const double groups = floor((double)w->t->trials / GROUP) * w->n[1];
-    atn_check c = {.bound = atn_bound_find("fourier_tail"),
-                   .trials = w->t->trials,
-                   .cases = w->n[1]};
+    atn_check c = {
+        .bound = &atn_bound_fourier_tail, .trials = w->t->trials, .cases = w->n[1]};
     double error;
 
     if (groups < 1) return ATN_OK;
@@ -470,7 +463,7 @@ static atn_status say_orthogonal(atn_ctx *cx, const drawing *w, atn_checks *out)
     const int64_t trials = ATN_MAX(w->t->trials / 10, 1);
     atn_rng rng = atn_rng_stream(w->t->seed, "feature_variance/orthogonal",
                                  f->head.layer, f->head.head);
-    atn_check c = {.bound = atn_bound_find("orthogonal_draws"), .only_report = true};
+    atn_check c = {.bound = &atn_bound_orthogonal_draws, .only_report = true};
     atn_status st = ATN_OK;
     double *omega = NULL;
 

@@ -263,7 +263,7 @@ static atn_status check_output(atn_ctx *cx, const double *o, const double *want,
     got[3] = sqrt(got[3]);
     for (int k = 0; k < 4; k++)
         atn_worst_take(&worst, ATN_EQUAL, want[k], got[k], scale);
-    c = atn_worst_check(&worst, atn_bound_find("golden"), variant);
+    c = atn_worst_check(&worst, &atn_bound_golden, variant);
     snprintf(c.note, sizeof c.note, "heads hold floats: equal to %g", 1e-9 * scale);
     return atn_checks_add(cx, out, &c);
 }
@@ -422,7 +422,7 @@ static atn_status check_statistics(atn_ctx *cx, bool causal, atn_checks *out)
         snprintf(variant, sizeof variant, "%s%s", statistic_names[k],
                  causal ? " causal" : "");
         atn_worst_take(&worst, ATN_EQUAL, statistics[causal][k], got[k], FLOATS);
-        c = atn_worst_check(&worst, atn_bound_find("golden"), variant);
+        c = atn_worst_check(&worst, &atn_bound_golden, variant);
         snprintf(c.note, sizeof c.note, "heads hold floats: equal to 2e-5");
         ATN_TRY(atn_checks_add(cx, out, &c));
     }

@@ -12,22 +12,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "analysis/experiments/experiment.h"
 #include "analysis/experiments/hyper_mask.h"
 #include "approx/method.h"
+#include "core/mat.h"
 #include "core/rng.h"
 #include "core/svd.h"
 
 enum { SHARE = 16, BITS = 7 };
-
-static int by_size(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
 
 /* Quantiles .1, .5, .9 of N2 into a note. */
 static atn_status note_rows(atn_ctx *cx, const atn_facts *f, char *note, size_t size)
@@ -40,7 +33,7 @@ static atn_status note_rows(atn_ctx *cx, const atn_facts *f, char *note, size_t 
     ATN_TAKE(x, f->nq);
     for (atn_idx i = 0; i < f->nq; i++)
         if (!isnan(f->renyi[i])) x[n++] = exp(f->renyi[i]);
-    qsort(x, (size_t)n, sizeof *x, by_size);
+    atn_sort(x, n);
     if (n > 0)
         snprintf(note, size, "N2 of rows at 10, 50, 90 %%: %.3g %.3g %.3g", x[n / 10],
                  x[n / 2], x[n - 1 - n / 10]);

@@ -16,12 +16,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "analysis/experiments/experiment.h"
 #include "analysis/experiments/hyper_mask.h"
 #include "approx/method.h"
 #include "core/linalg.h"
+#include "core/mat.h"
 #include "core/rows.h"
 
 enum { SHARE = 16, HALVES = 8, SIZES = 5, BITS = 7 };
@@ -171,13 +171,6 @@ done:
 
 /* ---- the checks ---- */
 
-static int by_size(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
 /* Mean over seeds of size k; eps is sorted. */
 static atn_status check_size(atn_ctx *cx, errors *e, int k, double norm_p, double *mean,
                              atn_checks *out)
@@ -190,7 +183,7 @@ static atn_status check_size(atn_ctx *cx, errors *e, int k, double norm_p, doubl
 
     *mean = 0;
     for (int64_t s = 0; s < e->seeds; s++) *mean += eps[s] / (double)e->seeds;
-    qsort(eps, (size_t)e->seeds, sizeof *eps, by_size);
+    atn_sort(eps, e->seeds);
     c.predicted = atn_bound_predict(c.bound, &q);
     c.measured = *mean;
     snprintf(c.variant, sizeof c.variant, "m=%lld", (long long)e->m[k]);

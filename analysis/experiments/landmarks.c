@@ -45,7 +45,7 @@ static double largest_column(const double *f, atn_idx m)
 
 static double map(double e, int steps)
 {
-    return atn_bound_predict(atn_bound_find("nystrom_residual"),
+    return atn_bound_predict(&atn_bound_nystrom_residual,
                              &(atn_quantities){.x = {fmin(e, 1), steps}});
 }
 
@@ -83,7 +83,7 @@ static atn_status check_map(atn_ctx *cx, const atn_head *h, atn_idx m, atn_check
     const atn_arena_mark mark = atn_arena_save(cx);
     double *f = NULL, *z = NULL, *r = NULL, *e = NULL, *sigma = NULL, c;
     atn_worst w = {0};
-    atn_check cut = {.bound = atn_bound_find("nystrom_cut"), .only_report = true};
+    atn_check cut = {.bound = &atn_bound_nystrom_cut, .only_report = true};
     atn_status st = ATN_OK;
     atn_check map_check;
 
@@ -100,7 +100,7 @@ static atn_status check_map(atn_ctx *cx, const atn_head *h, atn_idx m, atn_check
     ATN_TRY(residual(cx, f, z, m, r, e));
     for (atn_idx k = 0; k < m; k++)
         atn_worst_take(&w, ATN_EQUAL, map(1 - sigma[k] * sigma[k] / c, STEPS), e[k], 1);
-    map_check = atn_worst_check(&w, atn_bound_find("nystrom_residual"), "");
+    map_check = atn_worst_check(&w, &atn_bound_nystrom_residual, "");
     snprintf(map_check.variant, sizeof map_check.variant, "%lld landmarks, %d steps",
              (long long)m, STEPS);
     snprintf(map_check.note, sizeof map_check.note, "sigma_1 %.3g, sigma_m %.3g",
@@ -150,7 +150,7 @@ done:
 static atn_status check_floor(atn_ctx *cx, atn_facts *f, atn_idx m, atn_checks *out)
 {
     static const int steps[] = {0, STEPS};
-    atn_check c = {.bound = atn_bound_find("nystrom_floor")};
+    atn_check c = {.bound = &atn_bound_nystrom_floor};
     atn_status st = ATN_OK;
     char params[80];
 
@@ -183,7 +183,7 @@ static atn_status head(atn_ctx *cx, const atn_trial_head *t, atn_checks *out)
 
     if (f->nq == 0 || f->nk == 0) return ATN_OK;
     if (what) {
-        atn_check c = {.bound = atn_bound_find("nystrom_floor"), .not_here = true};
+        atn_check c = {.bound = &atn_bound_nystrom_floor, .not_here = true};
 
         snprintf(c.note, sizeof c.note, "landmarks have no place for %s", what);
         return atn_checks_add(cx, out, &c);

@@ -43,6 +43,12 @@ double atn_mean_outside(const atn_mean *m, double lo, double hi)
     return 0;
 }
 
+double atn_mean_unskewed(double t, double g)
+{
+    if (!isfinite(t)) return t;
+    return t - g * (t * t - 1) / 6 + g * g * t * t * t / 108;
+}
+
 bool atn_mean_is_known(const atn_mean *m, double scale)
 {
     return m->error <= ERROR_MOST * fmax(fabs(m->mean), scale) &&

@@ -29,6 +29,10 @@ atn_mean atn_mean_of(const double *x, int64_t n);
 double atn_mean_statistic(const atn_mean *m, double expected, double rounding);
 /* The same of an interval: 0 within. */
 double atn_mean_outside(const atn_mean *m, double lo, double hi);
+/* Of a mean whose standard error and skewness g are known beforehand: T less its
+ * skewness, T - g (T^2 - 1) / 6 to first order (Cornish and Fisher), and g^2 T^3 / 108
+ * more, without which it would come back to 0 at T = 6 / g. Grows with T. */
+double atn_mean_unskewed(double t, double g);
 /* Is it known well enough for a test? Its skewness is .3 at most, its error a tenth of
  * itself or of `scale`. */
 bool atn_mean_is_known(const atn_mean *m, double scale);

@@ -30,9 +30,9 @@ static double dot(const double *x, const double *y, atn_idx n)
 }
 
 static atn_status add(atn_ctx *cx, atn_checks *out, const atn_worst *w,
-                      const char *bound, const char *variant)
+                      const atn_bound *bound, const char *variant)
 {
-    const atn_check c = atn_worst_check(w, atn_bound_find(bound), variant);
+    const atn_check c = atn_worst_check(w, bound, variant);
 
     return atn_checks_add(cx, out, &c);
 }
@@ -41,7 +41,8 @@ static atn_status add(atn_ctx *cx, atn_checks *out, const atn_worst *w,
 
 /* A method at a limit, and the weight that (i, j) has there. */
 typedef struct limit {
-    const char *bound, *variant, *id, *params;
+    const atn_bound *bound;
+    const char *variant, *id, *params;
     double (*weight)(const atn_facts *f, atn_idx i, atn_idx j);
 } limit;
 
@@ -108,7 +109,7 @@ static atn_status check_limit(atn_ctx *cx, const atn_facts *f, const limit *l,
 
     ATN_TRY(atn_method_try(cx, &f->head, l->id, l->params, &p, refused));
     if (refused[0]) {
-        ATN_TRY(atn_method_refused(cx, out, l->bound, l->variant, refused));
+        ATN_TRY(atn_method_refused(cx, out, l->bound->id, l->variant, refused));
         goto done;
     }
     ATN_TRY(compare_rows(cx, f, l, &p, &worst));
@@ -128,12 +129,13 @@ static atn_status check_weights(atn_ctx *cx, const atn_facts *f, atn_checks *out
 {
     char all[48], whole[64];
     const limit limits[] = {
-        {"rat_limit", "chunk 1", "rat", "chunk=1,gate=0", of_softmax},
-        {"rat_limit", "one chunk", "rat", "chunk=1073741824,gate=.5", of_average},
-        {"combiner_limit", "segments of 1", "combiner", "form=fixed,block=1,own=no",
-         of_softmax},
-        {"combiner_limit", "one segment", "combiner", all, of_softmax},
-        {"titans_limit", "one chunk", "titans", whole, of_products}};
+        {&atn_bound_rat_limit, "chunk 1", "rat", "chunk=1,gate=0", of_softmax},
+        {&atn_bound_rat_limit, "one chunk", "rat", "chunk=1073741824,gate=.5",
+         of_average},
+        {&atn_bound_combiner_limit, "segments of 1", "combiner",
+         "form=fixed,block=1,own=no", of_softmax},
+        {&atn_bound_combiner_limit, "one segment", "combiner", all, of_softmax},
+        {&atn_bound_titans_limit, "one chunk", "titans", whole, of_products}};
     atn_status st = ATN_OK;
 
     snprintf(all, sizeof all, "form=fixed,block=%lld,own=no", (long long)f->nk);
@@ -212,7 +214,8 @@ static atn_status check_memory(atn_ctx *cx, const atn_facts *f, memory m,
                                bool with_keys, atn_checks *out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    const char *bound = with_keys ? "titans_write" : "titans_chunk";
+    const atn_bound *bound =
+        with_keys ? &atn_bound_titans_write : &atn_bound_titans_chunk;
     char params[64], variant[48], refused[ATN_CHECK_TEXT];
     double *o = NULL, *plain = NULL, scale = 0;
     atn_head h = f->head;
@@ -226,7 +229,7 @@ static atn_status check_memory(atn_ctx *cx, const atn_facts *f, memory m,
     snprintf(variant, sizeof variant, "chunk %lld", (long long)m.chunk);
     ATN_TRY(atn_method_try(cx, &h, "titans", params, &p, refused));
     if (refused[0]) {
-        ATN_TRY(atn_method_refused(cx, out, bound, variant, refused));
+        ATN_TRY(atn_method_refused(cx, out, bound->id, variant, refused));
         goto done;
     }
     ATN_TAKE(o, f->nk * f->dv);
@@ -283,7 +286,7 @@ static atn_status check_step(atn_ctx *cx, const atn_facts *f, atn_checks *out)
     static const double times[] = {.5, .9, .99, 1.01, 1.1};
     const atn_arena_mark mark = atn_arena_save(cx);
     const atn_quantities q = {.x = {.5, 4}};
-    atn_check c = {.bound = atn_bound_find("titans_stable"), .lo = .98, .hi = 1};
+    atn_check c = {.bound = &atn_bound_titans_stable, .lo = .98, .hi = 1};
     char refused[ATN_CHECK_TEXT] = "";
     atn_head h = f->head;
     atn_status st = ATN_OK;

@@ -331,10 +331,12 @@ done:
 
 static void choose_bounds(asking *s)
 {
-    static const char *const special[] = {
-        [SHORT] = "rounded_logits",        [SHIFTED] = "rounded_logits",
-        [GRID] = "quantised_logits",       [SIGNS] = "perturbed_logits_pattern",
-        [PRODUCTS] = "quantised_products",
+    static const atn_bound *const special[] = {
+        [SHORT] = &atn_bound_rounded_logits,
+        [SHIFTED] = &atn_bound_rounded_logits,
+        [GRID] = &atn_bound_quantised_logits,
+        [SIGNS] = &atn_bound_perturbed_logits_pattern,
+        [PRODUCTS] = &atn_bound_quantised_products,
     };
 
     for (int v = 0; v < VARIANTS; v++) {
@@ -342,13 +344,13 @@ static void choose_bounds(asking *s)
         const bool weights = h == FACTORS || h == WORST || h == EXPONENTS;
 
         if (weights) {
-            s->bound[v][WEIGHTS] = atn_bound_find("perturbed_weights");
+            s->bound[v][WEIGHTS] = &atn_bound_perturbed_weights;
             continue;
         }
-        s->bound[v][LOGITS] = atn_bound_find("perturbed_logits");
-        s->bound[v][LENGTH] = atn_bound_find("perturbed_logits_l2");
-        if (special[h]) s->bound[v][SPECIAL] = atn_bound_find(special[h]);
-        if (h == SIGNS) s->bound[v][SHARP] = atn_bound_find("perturbed_logits_sharp");
+        s->bound[v][LOGITS] = &atn_bound_perturbed_logits;
+        s->bound[v][LENGTH] = &atn_bound_perturbed_logits_l2;
+        s->bound[v][SPECIAL] = special[h];
+        if (h == SIGNS) s->bound[v][SHARP] = &atn_bound_perturbed_logits_sharp;
     }
 }
 

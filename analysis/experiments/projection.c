@@ -115,14 +115,14 @@ static double prepare(const projecting *s)
         pw += s->pw[i] * s->pw[i];
     }
     return atn_bound_predict(
-        atn_bound_find("linformer_moment"),
+        &atn_bound_linformer_moment,
         &(atn_quantities){.x = {sqrt(p), sqrt(w), sqrt(pw), RANK}});
 }
 
 static atn_status products(atn_ctx *cx, projecting *s, atn_checks *out)
 {
     const int64_t batches = (s->t->trials + BATCH - 1) / BATCH;
-    atn_check c = {.bound = atn_bound_find("linformer_moment"), .cases = s->rows};
+    atn_check c = {.bound = &atn_bound_linformer_moment, .cases = s->rows};
     atn_status st = ATN_OK;
 
     c.predicted = prepare(s);
@@ -191,7 +191,7 @@ static atn_status pairs_batch(atn_ctx *cx, atn_idx b, void *state)
 static atn_status pairs(atn_ctx *cx, projecting *s, atn_checks *out)
 {
     const atn_facts *f = s->t->facts;
-    atn_check c = {.bound = atn_bound_find("inner_product_moment"), .cases = PAIRS};
+    atn_check c = {.bound = &atn_bound_inner_product_moment, .cases = PAIRS};
     atn_status st = ATN_OK;
 
     c.predicted = 0;

@@ -62,9 +62,8 @@ static atn_status once(atn_ctx *cx, const atn_trial_model *t, atn_checks *out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     const double trials = (double)t->trials;
-    atn_check law = {.bound = atn_bound_find("linformer_moment"), .trials = t->trials};
-    atn_check says = {.bound = atn_bound_find("linformer_relative"),
-                      .only_report = true};
+    atn_check law = {.bound = &atn_bound_linformer_moment, .trials = t->trials};
+    atn_check says = {.bound = &atn_bound_linformer_relative, .only_report = true};
     claim s = {t->seed, t->trials, NULL};
     atn_status st = ATN_OK;
     double square = 0;

@@ -44,7 +44,7 @@ static atn_status check_format(atn_ctx *cx, const atn_facts *f, int format,
                                atn_checks *out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_bound *b = atn_bound_find("quantised_values");
+    const atn_bound *b = &atn_bound_quantised_values;
     atn_worst worst = {0};
     atn_status st = ATN_OK;
     double *v = NULL, *o = NULL, *off = NULL, largest = 0, mean = 0, said = 0,
@@ -129,7 +129,7 @@ static atn_status sample_row(atn_ctx *cx, atn_idx k, void *state)
 
 static atn_status add_mean(atn_ctx *cx, const atn_trial_head *t, atn_checks *out)
 {
-    asking s = {.t = t, .mean = atn_bound_find("quantised_values_mean")};
+    asking s = {.t = t, .mean = &atn_bound_quantised_values_mean};
     atn_check c = {.bound = s.mean, .trials = t->trials};
     atn_status st = ATN_OK;
     double variance = 0;

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "analysis/experiments/experiment.h"
+#include "analysis/experiments/means.h"
 #include "approx/method.h"
 #include "core/rng.h"
 #include "core/rows.h"
@@ -119,7 +120,7 @@ static atn_check variance_check(const asking *s, int rows)
     c.only_report = skew > SKEW_MOST;
     error = sqrt(error) / rows;
     c.statistic = error > 0 ? (c.measured - c.predicted) / error : 0;
-    c.statistic -= skew * (c.statistic * c.statistic - 1) / 6;
+    c.statistic = atn_mean_unskewed(c.statistic, skew);
     snprintf(c.variant, sizeof c.variant, "m=%d", M);
     snprintf(c.note, sizeof c.note, "measured / predicted %.4f%s",
              c.measured / c.predicted,
@@ -160,7 +161,7 @@ static atn_status add_needs(atn_ctx *cx, const atn_facts *f, atn_checks *out)
 {
     static const double at[] = {.5, .9};
     const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_bound *b = atn_bound_find("row_sum_samples");
+    const atn_bound *b = &atn_bound_row_sum_samples;
     atn_status st = ATN_OK;
     double *need = NULL; /* [nq][2] keys to draw, keys seen */
     atn_idx n = 0, pays = 0;
@@ -204,9 +205,8 @@ static atn_status head(atn_ctx *cx, const atn_trial_head *t, atn_checks *out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     asking s = {.t = t,
-                .variance = atn_bound_find("row_sum_variance"),
-                .tail = {atn_bound_find("row_sum_chebyshev"),
-                         atn_bound_find("row_sum_bernstein")}};
+                .variance = &atn_bound_row_sum_variance,
+                .tail = {&atn_bound_row_sum_chebyshev, &atn_bound_row_sum_bernstein}};
     atn_status st = ATN_OK;
     atn_check c;
     int rows = 0;

@@ -160,7 +160,7 @@ static atn_status report(atn_ctx *cx, const point *p, double x, const char *what
                          double measured, atn_checks *out)
 {
     const atn_quantities q = {.x = {p->sparse, p->low_rank}};
-    atn_check c = {.bound = atn_bound_find("scatterbrain_parts"), .only_report = true};
+    atn_check c = {.bound = &atn_bound_scatterbrain_parts, .only_report = true};
 
     c.measured = measured;
     c.predicted = atn_bound_predict(c.bound, &q);
@@ -188,7 +188,7 @@ static double crossing(const sweep *s)
 static atn_status head(atn_ctx *cx, const atn_trial_head *t, atn_checks *out)
 {
     sweep s = {.f = t->facts, .seed = t->seed};
-    atn_check c = {.bound = atn_bound_find("crossing_entropy"), .only_report = true};
+    atn_check c = {.bound = &atn_bound_crossing_entropy, .only_report = true};
     const atn_quantities none = {.n = {0}};
     atn_status st = ATN_OK;
     atn_idx seen = 0;

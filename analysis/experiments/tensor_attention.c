@@ -110,10 +110,10 @@ static double rounding_of(double x)
 
 static atn_status check_degree(atn_ctx *cx, const scene *s, int degree, atn_checks *out)
 {
-    const atn_bound *error = atn_bound_find("tensor_error");
-    const atn_bound *entry = atn_bound_find("taylor_error");
-    atn_check same = {.bound = atn_bound_find("tensor_features")}, c;
-    const atn_bound *fall = atn_bound_find("taylor_fall");
+    const atn_bound *error = &atn_bound_tensor_error;
+    const atn_bound *entry = &atn_bound_taylor_error;
+    atn_check same = {.bound = &atn_bound_tensor_features}, c;
+    const atn_bound *fall = &atn_bound_taylor_fall;
     atn_worst w = {0}, of_entries = {0}, of_fall = {0};
     char variant[64];
     double o[N * D];
@@ -241,11 +241,12 @@ static atn_status by_library(atn_ctx *cx, const match *m, bool wide, double *o)
 static atn_status check_sides(atn_ctx *cx, const match *m, const double *o,
                               const char *variant, atn_checks *out)
 {
-    static const char *const ids[] = {"match3_miss", "match3_hit"};
+    static const atn_bound *const bounds[] = {&atn_bound_match3_miss,
+                                              &atn_bound_match3_hit};
     atn_status st = ATN_OK;
 
     for (int hit = 0; hit < 2; hit++) {
-        const atn_bound *b = atn_bound_find(ids[hit]);
+        const atn_bound *b = bounds[hit];
         atn_worst w = {0};
         atn_check c;
 
@@ -269,7 +270,7 @@ static atn_status check_match(atn_ctx *cx, const match *m, atn_checks *out)
     atn_status st = ATN_OK;
 
     for (int p = 0; p < PRECISIONS; p++) {
-        atn_check c = {.bound = atn_bound_find("match3_indicator"), .cases = m->n};
+        atn_check c = {.bound = &atn_bound_match3_indicator, .cases = m->n};
 
         if (p == AS_DOUBLE || p == PRODUCT)
             ATN_TRY(by_library(cx, m, p == AS_DOUBLE, o));

@@ -152,7 +152,7 @@ static void wrong_rows_are_found(atn_ctx *cx)
     experiment_case e = experiment_facts(cx, DENSE_CROSS, 64);
 
     for (atn_idx i = 0; i < e.facts.nq * e.facts.nk; i++) e.facts.p[i] *= 1.3;
-    experiment_go(cx, &atn_experiment_row_sampling, &e, 4000);
+    experiment_go(cx, &atn_experiment_row_sampling, &e, 20000);
     CHECK_EQ(find(&e, "row_sum_variance", "m=16")->verdict, ATN_VIOLATED);
     experiment_drop(cx, &e);
 }

@@ -147,7 +147,7 @@ static void degenerate(atn_ctx *cx)
 static void tiny_parts(atn_ctx *cx)
 {
     for (int by = 200; by <= 800; by += 100) {
-        experiment_case e = {.x = make_dense(DENSE_CAUSAL, 128, (uint64_t)by)};
+        experiment_case e = {.x = make_dense(DENSE_CAUSAL, 128, by)};
         atn_idx denormal = 0, pairs;
 
         for (atn_idx i = 0; i < 128 * DENSE_D; i++) e.x.q[i] *= (float)by;

@@ -49,6 +49,36 @@ static void no_spread(atn_ctx *cx)
     CHECK(!atn_mean_is_known(&(atn_mean){.mean = 1, .skew = .4}, 1));
 }
 
+/* Grows with T, also beyond 6 / g; a sum of 128 squares of normal numbers, g = 1/4, is
+ * beyond 2.576 on either side as often as a normal number is. */
+static void unskewed(atn_ctx *cx)
+{
+    enum { RUNS = 20000, N = 128 };
+    const double g = sqrt(8.0 / N);
+    atn_rng r = atn_rng_stream(4, "means", 0, 0);
+    int above = 0, below = 0;
+
+    (void)cx;
+    CHECK_NEAR(atn_mean_unskewed(2, .3), 2 - .3 * .5 + .09 * 8 / 108, 1e-15);
+    CHECK_NEAR(atn_mean_unskewed(-2, .3), -2 - .3 * .5 - .09 * 8 / 108, 1e-15);
+    CHECK(isinf(atn_mean_unskewed(INFINITY, .3)));
+    for (double t = -100; t < 100; t += .5)
+        CHECK(atn_mean_unskewed(t + .5, .1) > atn_mean_unskewed(t, .1));
+    CHECK_LE(6, atn_mean_unskewed(20, .3));
+    for (int run = 0; run < RUNS; run++) {
+        double sum = 0, t;
+
+        for (int e = 0; e < N; e++) sum += pow(atn_rng_normal(&r), 2);
+        t = atn_mean_unskewed((sum - N) / sqrt(2.0 * N), g);
+        above += t > 2.5758;
+        below += t < -2.5758;
+    }
+    CHECK_LE(60, above);
+    CHECK_LE(above, 150);
+    CHECK_LE(60, below);
+    CHECK_LE(below, 150);
+}
+
 /* Squares of normal numbers, 200 of them, mean 1: at the 1 % level 1 % of means are
  * beyond, where the plain statistic has twice that. */
 static void squares(atn_ctx *cx)
@@ -78,4 +108,4 @@ static void squares(atn_ctx *cx)
 }
 
 CHECK_MAIN({"golden", golden}, {"student", student}, {"no spread", no_spread},
-           {"squares", squares})
+           {"unskewed", unskewed}, {"squares", squares})
