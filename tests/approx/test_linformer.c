@@ -207,6 +207,28 @@ static void shared_keys(atn_ctx *cx)
     zoo_free(&z);
 }
 
+/* What is said to be enough memory for a group is, and not half of it. */
+static void memory(atn_ctx *cx)
+{
+    atn_plan plans[ZOO_HEADS_MOST];
+    double said;
+    atn_choice c;
+    zoo z;
+
+    zoo_random(&z, 4, 4, 40, 3000, 2);
+    zoo_causal(&z, false);
+    CHECK_OK(atn_choice_read(cx, "linformer", "rank=90", &c));
+    said = atn_choice_bytes(cx, &c, &z.in);
+    cx->mem_limit = *cx->in_use + (size_t)said;
+    CHECK_OK(atn_choice_plan(cx, &c, &z.in, 0, plans));
+    zoo_release(cx, plans, 4);
+    cx->mem_limit = *cx->in_use + (size_t)(said / 2);
+    CHECK_EQ(atn_choice_plan(cx, &c, &z.in, 0, plans), ATN_MEMORY);
+    atn_err_clear(cx);
+    cx->mem_limit = 0;
+    zoo_free(&z);
+}
+
 static void worst(atn_ctx *cx)
 {
     zoo z;
@@ -225,4 +247,5 @@ static void worst(atn_ctx *cx)
 
 CHECK_MAIN({"golden row", golden}, {"against the twin", against_twin},
            {"identity", identity}, {"variance", variance}, {"cost", cost},
-           {"shared keys", shared_keys}, {"heads at their worst", worst})
+           {"shared keys", shared_keys}, {"memory", memory},
+           {"heads at their worst", worst})
