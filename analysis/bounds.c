@@ -230,7 +230,7 @@ static atn_idx most_of(const layer_run *l, const atn_experiment *e)
 
 /* Experiment m on a head whose facts are there. */
 static atn_status one_experiment(atn_ctx *cx, const layer_run *l, int m, head_found *f,
-                                 atn_facts *facts)
+                                 atn_head_facts *facts)
 {
     const atn_experiment *e = l->b->part[m].of;
     const atn_trial_head t = {.facts = facts,
@@ -282,7 +282,7 @@ static atn_status one_head(atn_ctx *cx, atn_idx task, void *state)
     const atn_head whole = atn_problem_head(&l->problem, l->head[task]);
     const atn_idx place = l->place[task];
     head_found *found = l->found + task * l->b->parts;
-    atn_facts facts = {0};
+    atn_head_facts facts = {0};
     atn_status st = ATN_OK;
     atn_idx row, made = 0;
     const atn_head h = atn_head_trim(&whole, &row);
@@ -291,14 +291,14 @@ static atn_status one_head(atn_ctx *cx, atn_idx task, void *state)
         if (takes(l, l->b->part[m].of, place))
             found[m].lacks = lacks(l->b->part[m].of, &h);
     while ((made = next_most(l, place, found, made)) > 0) {
-        ATN_TRY(atn_facts_make(cx, &h, made, &facts));
+        ATN_TRY(atn_head_facts_make(cx, &h, made, &facts));
         for (int m = 0; m < l->b->parts; m++)
             if (most_of(l, l->b->part[m].of) == made && runs(l, m, place, found))
                 ATN_TRY(one_experiment(cx, l, m, &found[m], &facts));
-        atn_facts_release(cx, &facts);
+        atn_head_facts_release(cx, &facts);
     }
 done:
-    atn_facts_release(cx, &facts);
+    atn_head_facts_release(cx, &facts);
     return st;
 }
 

@@ -19,19 +19,19 @@ static double one_svd(atn_ctx *cx, const atn_capture *c, const atn_selection *se
                       atn_idx n)
 {
     atn_problem p;
-    atn_facts f;
+    atn_head_facts f;
     atn_head h;
     double start;
 
     if (atn_capture_load(cx, c, sel->at[0], &p) != ATN_OK) exit(2);
     h = atn_problem_head(&p, 0);
-    if (atn_facts_make(cx, &h, n, &f) != ATN_OK) exit(2);
+    if (atn_head_facts_make(cx, &h, n, &f) != ATN_OK) exit(2);
     start = atn_seconds();
-    if (atn_facts_spectrum(cx, &f, true) != ATN_OK) exit(2);
+    if (atn_head_facts_spectrum(cx, &f, true) != ATN_OK) exit(2);
     start = atn_seconds() - start;
     printf("a decomposition of %lld x %lld: %.3f s\n", (long long)f.nq, (long long)f.nk,
            start);
-    atn_facts_release(cx, &f);
+    atn_head_facts_release(cx, &f);
     atn_capture_unload(cx, &p);
     return start;
 }

@@ -29,7 +29,7 @@ typedef struct piece {
 } piece;
 
 typedef struct asking {
-    const atn_facts *f;
+    const atn_head_facts *f;
     double *column;       /* [nk] */
     double alpha[DEPTHS]; /* the largest, by depth, with its keys, of so many blocks */
     atn_idx keys[DEPTHS], blocks[DEPTHS];
@@ -155,7 +155,7 @@ done:
 static atn_status head(atn_ctx *cx, const atn_trial_head *t, atn_checks *out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_facts *f = t->facts;
+    const atn_head_facts *f = t->facts;
     asking s = {.f = f};
     atn_status st = ATN_OK;
 

@@ -47,7 +47,7 @@ static double dot(const double *x, const double *y, atn_idx n)
 static atn_status code_pair(atn_ctx *cx, atn_idx e, void *state)
 {
     const coding *s = state;
-    const atn_facts *f = s->t->facts;
+    const atn_head_facts *f = s->t->facts;
     atn_rng r = atn_rng_stream(s->t->seed, "binary_codes", f->head.layer,
                                f->head.head + (e << 20));
     const double *x = f->q + atn_rng_below(&r, f->nq) * f->d;
@@ -156,7 +156,7 @@ static double correlation(const double *x, const double *y, atn_idx n)
 static atn_status rank_row(atn_ctx *cx, atn_idx i, void *state)
 {
     const coding *s = state;
-    const atn_facts *f = s->t->facts;
+    const atn_head_facts *f = s->t->facts;
     const atn_arena_mark mark = atn_arena_save(cx);
     double *of_codes = NULL, *of_logits = NULL;
     atn_status st = ATN_OK;
@@ -188,7 +188,7 @@ done:
 static atn_status add_ranks(atn_ctx *cx, coding *s, atn_checks *out)
 {
     atn_check c = {.bound = &atn_bound_code_rank, .only_report = true};
-    const atn_facts *f = s->t->facts;
+    const atn_head_facts *f = s->t->facts;
     atn_status st = ATN_OK;
     atn_idx low = 0;
 
@@ -216,7 +216,7 @@ done:
 static atn_status head(atn_ctx *cx, const atn_trial_head *t, atn_checks *out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_facts *f = t->facts;
+    const atn_head_facts *f = t->facts;
     atn_status st = ATN_OK;
     coding s = {.t = t};
 

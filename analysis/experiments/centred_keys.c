@@ -19,12 +19,12 @@
 extern const atn_experiment atn_experiment_centred_keys;
 
 typedef struct centring {
-    const atn_facts *f;
+    const atn_head_facts *f;
     double *k;   /* [nk, d] centred */
     double *row; /* [nq][4]: largest difference, sums of squares, pairs */
 } centring;
 
-static double square(const atn_facts *f, const double *k, atn_idx i, atn_idx j)
+static double square(const atn_head_facts *f, const double *k, atn_idx i, atn_idx j)
 {
     double sum = 0;
 
@@ -39,7 +39,7 @@ static double square(const atn_facts *f, const double *k, atn_idx i, atn_idx j)
 static atn_status one_row(atn_ctx *cx, atn_idx i, void *state)
 {
     const centring *w = state;
-    const atn_facts *f = w->f;
+    const atn_head_facts *f = w->f;
     const atn_arena_mark mark = atn_arena_save(cx);
     double *z = NULL, max = -INFINITY, sum = 0, *row = w->row + 4 * i;
     atn_status st = ATN_OK;
@@ -63,7 +63,7 @@ done:
     return st;
 }
 
-static void centre(const atn_facts *f, double *k)
+static void centre(const atn_head_facts *f, double *k)
 {
     for (atn_idx c = 0; c < f->d; c++) {
         double mean = 0;
@@ -76,7 +76,7 @@ static void centre(const atn_facts *f, double *k)
 static atn_status head(atn_ctx *cx, const atn_trial_head *t, atn_checks *out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_facts *f = t->facts;
+    const atn_head_facts *f = t->facts;
     centring w = {.f = f};
     atn_check weights = {.bound = &atn_bound_centred_keys, .scale = 1};
     atn_check length = {.bound = &atn_bound_centred_length, .only_report = true};

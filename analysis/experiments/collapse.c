@@ -108,15 +108,15 @@ static atn_status add(atn_ctx *cx, atn_checks *out, atn_check c, place where)
     return atn_checks_add(cx, out, &c);
 }
 
-static bool all_see(const atn_facts *f)
+static bool all_see(const atn_head_facts *f)
 {
     for (atn_idx i = 0; i < f->nq; i++)
         if (isnan(f->lse[i])) return false;
     return f->nq > 0;
 }
 
-static atn_status check_values(atn_ctx *cx, const atn_facts *f, double tau, place where,
-                               atn_checks *out)
+static atn_status check_values(atn_ctx *cx, const atn_head_facts *f, double tau,
+                               place where, atn_checks *out)
 {
     const atn_bound *b = atn_bound_find("dobrushin");
     atn_worst worst = {0};
@@ -130,7 +130,7 @@ static atn_status check_values(atn_ctx *cx, const atn_facts *f, double tau, plac
     return f->o ? add(cx, out, atn_worst_check(&worst, b, "values"), where) : ATN_OK;
 }
 
-static atn_status check_head(atn_ctx *cx, const atn_facts *f, place where,
+static atn_status check_head(atn_ctx *cx, const atn_head_facts *f, place where,
                              atn_checks *out)
 {
     const atn_bound *two = atn_bound_find("dobrushin_overlap");
@@ -412,7 +412,7 @@ static atn_status walk_heads(atn_ctx *cx, walk *w, int i, bool mean, atn_idx *he
     const int at = sel->at[i];
     atn_problem problem = {0};
     atn_status st = ATN_OK;
-    atn_facts f = {0};
+    atn_head_facts f = {0};
 
     *heads = 0;
     ATN_TRY(atn_capture_load(cx, w->t->capture, at, &problem));
@@ -420,16 +420,16 @@ static atn_status walk_heads(atn_ctx *cx, walk *w, int i, bool mean, atn_idx *he
         const atn_head head = atn_problem_head(&problem, h);
 
         if (!sel->heads[i * sel->max_heads + h]) continue;
-        ATN_TRY(atn_facts_make(cx, &head, w->t->most, &f));
+        ATN_TRY(atn_head_facts_make(cx, &head, w->t->most, &f));
         ATN_TRY(check_head(cx, &f, (place){at, (int)h}, w->out));
         if (mean && f.nq == w->n && f.nk == w->n && all_see(&f)) {
             ++*heads;
             for (atn_idx e = 0; e < w->n * w->n; e++) w->mean[e] += f.p[e];
         }
-        atn_facts_release(cx, &f);
+        atn_head_facts_release(cx, &f);
     }
 done:
-    atn_facts_release(cx, &f);
+    atn_head_facts_release(cx, &f);
     atn_capture_unload(cx, &problem);
     return st;
 }

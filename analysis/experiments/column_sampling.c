@@ -37,7 +37,7 @@ typedef enum rule { BY_VALUES, BEST, UNIFORM, BY_ROWS, RULES } rule;
 static const char *const rule_names[RULES] = {"values", "best", "uniform", "rows"};
 
 typedef struct sampling {
-    const atn_facts *f;
+    const atn_head_facts *f;
     atn_idx n, m;
     uint64_t seed;
     int64_t draws, tails, each; /* of moments, of tails, of a row */
@@ -82,7 +82,7 @@ static void columns_square(sampling *s, const double *columns, const double *val
 
 static atn_status prepare(atn_ctx *cx, sampling *s)
 {
-    const atn_facts *f = s->f;
+    const atn_head_facts *f = s->f;
     const atn_idx n = s->n, dv = f->dv;
     const atn_cwide p = wide(f->p, f->nq, n), v = wide(f->v, n, dv);
     const atn_cwide o = wide(f->o, f->nq, dv);
@@ -115,7 +115,7 @@ done:
 /* sqrt(sum_i P_ij^2 |v_j - o_i|^2): what rows that normalise themselves need of j. */
 static double row_need(const sampling *s, atn_idx j)
 {
-    const atn_facts *f = s->f;
+    const atn_head_facts *f = s->f;
     double sum = 0;
 
     for (atn_idx i = 0; i < f->nq; i++) {
@@ -330,7 +330,7 @@ static atn_status tail_task(atn_ctx *cx, atn_idx chunk, void *state)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     sampling *s = state;
-    const atn_facts *f = s->f;
+    const atn_head_facts *f = s->f;
     const atn_idx dv = f->dv, m = s->m;
     atn_status st = ATN_OK;
     double *x = NULL, *g = NULL, *cols = NULL, *vals = NULL;
@@ -368,7 +368,7 @@ done:
 static atn_status variance_norm(atn_ctx *cx, const sampling *s, double *out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_facts *f = s->f;
+    const atn_head_facts *f = s->f;
     const atn_idx n = s->n, nq = f->nq, dv = f->dv;
     atn_status st = ATN_OK;
     double *x = NULL, *left = NULL, *y = NULL, *right = NULL, one, two;
@@ -436,7 +436,7 @@ done:
 /* |v_j - o_i| of all keys. */
 static void distances(const sampling *s, atn_idx i, double *out)
 {
-    const atn_facts *f = s->f;
+    const atn_head_facts *f = s->f;
 
     for (atn_idx j = 0; j < s->n; j++) {
         double sum = 0;
@@ -471,7 +471,7 @@ static bool row_is_judged(const sampling *s, atn_idx i, const double *far)
 /* Squared error of row i, from these columns. */
 static double row_error(const sampling *s, atn_idx i, const atn_idx *at, double *o)
 {
-    const atn_facts *f = s->f;
+    const atn_head_facts *f = s->f;
     double sum = 0, error = 0;
 
     memset(o, 0, (size_t)f->dv * sizeof *o);

@@ -37,13 +37,14 @@ static atn_idx span_across(atn_idx n)
 }
 
 /* Does row i read segment s as a summary? */
-static bool is_summed(const atn_facts *f, atn_idx i, atn_idx s, atn_idx span)
+static bool is_summed(const atn_head_facts *f, atn_idx i, atn_idx s, atn_idx span)
 {
     return f->head.sight.causal ? s < i / span : s != i / span;
 }
 
 /* What the rows know about the keys of segment s; mean [span] is scratch. */
-static double information(const atn_facts *f, atn_idx s, atn_idx span, double *mean)
+static double information(const atn_head_facts *f, atn_idx s, atn_idx span,
+                          double *mean)
 {
     const atn_idx size =
         ATN_MIN(span, f->nk - s * span); /* the last one may be short */
@@ -67,8 +68,8 @@ static double information(const atn_facts *f, atn_idx s, atn_idx span, double *m
 }
 
 /* *out <- mean of KL(P_i || rows of the plan). */
-static atn_status find_divergence(atn_ctx *cx, const atn_facts *f, const atn_plan *p,
-                                  double *out)
+static atn_status find_divergence(atn_ctx *cx, const atn_head_facts *f,
+                                  const atn_plan *p, double *out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     atn_status st = ATN_OK;
@@ -91,7 +92,7 @@ done:
 }
 
 /* block 0: what the method takes. */
-static atn_status check_block(atn_ctx *cx, const atn_facts *f, atn_idx block,
+static atn_status check_block(atn_ctx *cx, const atn_head_facts *f, atn_idx block,
                               const char *pool, atn_checks *out)
 {
     const atn_bound *b = &atn_bound_combiner_floor;
@@ -131,7 +132,7 @@ done:
     return st;
 }
 
-static bool is_plain(const atn_facts *f)
+static bool is_plain(const atn_head_facts *f)
 {
     const atn_sight *s = &f->head.sight;
 

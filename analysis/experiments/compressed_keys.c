@@ -24,7 +24,7 @@ extern const atn_experiment atn_experiment_compressed_keys;
 enum { ROWS = 16 };
 
 typedef struct asking {
-    const atn_facts *f;
+    const atn_head_facts *f;
     const atn_bound *weights;
     double *down, *up; /* [d, m], [m, d]: K^ = K down B_r B_r' up */
     double *basis;     /* [m, m] B', rows by singular value */
@@ -47,7 +47,7 @@ static double dot(const double *x, const double *y, atn_idx n)
 static atn_status find_sigma(atn_ctx *cx, asking *s)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_facts *f = s->f;
+    const atn_head_facts *f = s->f;
     const atn_idx d = f->d;
     double *g = NULL, *l = NULL, *gl = NULL;
     atn_status st = ATN_OK;
@@ -91,7 +91,7 @@ done:
 /* How queries use keys: down = X S, up = S^+ X', basis of K down. */
 static atn_status weigh_by_queries(atn_ctx *cx, asking *s)
 {
-    const atn_facts *f = s->f;
+    const atn_head_facts *f = s->f;
     const atn_idx d = f->d, m = ATN_MIN(f->nq, d), r = ATN_MIN(f->nk, m);
     const atn_arena_mark mark = atn_arena_save(cx);
     double *sigma = NULL, *xt = NULL, *product = NULL, *of = NULL;
@@ -143,7 +143,7 @@ done:
 /* K^ of rank r, and what it is off. */
 static atn_status cut_keys(atn_ctx *cx, asking *s, atn_idx r)
 {
-    const atn_facts *f = s->f;
+    const atn_head_facts *f = s->f;
     const atn_idx d = f->d, m = s->m;
     const atn_arena_mark mark = atn_arena_save(cx);
     atn_status st = ATN_OK;
@@ -168,7 +168,7 @@ done:
 static atn_status check_rows(atn_ctx *cx, atn_idx task, void *state)
 {
     const asking *s = state;
-    const atn_facts *f = s->f;
+    const atn_head_facts *f = s->f;
     const atn_arena_mark mark = atn_arena_save(cx);
     const atn_idx first = task * ROWS, n = ATN_MIN(ROWS, f->nq - first);
     atn_status st = ATN_OK;
@@ -243,7 +243,7 @@ done:
 static atn_status head(atn_ctx *cx, const atn_trial_head *t, atn_checks *out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_facts *f = t->facts;
+    const atn_head_facts *f = t->facts;
     const atn_idx d = f->d, tasks = (f->nq + ROWS - 1) / ROWS;
     asking s = {.f = f, .weights = &atn_bound_compressed_keys};
     atn_status st = ATN_OK;

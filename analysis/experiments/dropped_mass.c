@@ -47,7 +47,7 @@ static const struct {
 enum { TEMPERATURE = 10, ROWS = 16 };
 
 typedef struct asking {
-    const atn_facts *f;
+    const atn_head_facts *f;
     atn_plan plan;
     int kind;
     double diameter, largest; /* of the values */
@@ -183,7 +183,7 @@ static void other_row(const asking *s, atn_idx i, double *w)
 static atn_status check_rows(atn_ctx *cx, atn_idx task, void *state)
 {
     const asking *s = state;
-    const atn_facts *f = s->f;
+    const atn_head_facts *f = s->f;
     const atn_arena_mark mark = atn_arena_save(cx);
     const atn_idx first = task * ROWS, n = ATN_MIN(ROWS, f->nq - first);
     atn_worst *worst = s->worst + task * BOUNDS;
@@ -275,7 +275,7 @@ done:
 }
 
 typedef struct spread {
-    const atn_facts *f;
+    const atn_head_facts *f;
     double *far; /* [nk] largest distance to a later one */
 } spread;
 
@@ -294,7 +294,7 @@ static atn_status find_far(atn_ctx *cx, atn_idx j, void *state)
 static atn_status head(atn_ctx *cx, const atn_trial_head *t, atn_checks *out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_facts *f = t->facts;
+    const atn_head_facts *f = t->facts;
     asking s = {.f = f};
     spread far = {.f = f};
     atn_status st = ATN_OK;

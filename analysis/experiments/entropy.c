@@ -20,7 +20,7 @@ static const atn_idx kept[] = {1, 2, 4, 8, 16, 32, 64, 128, 256};
 enum { KS = ATN_LEN(kept), ROWS = 32 };
 
 typedef struct asking {
-    const atn_facts *f;
+    const atn_head_facts *f;
     const atn_bound *upper, *lower;
     atn_worst *worst; /* [tasks][2 KS] */
 } asking;
@@ -45,7 +45,7 @@ static void check_row(const asking *s, double *p, atn_idx n, double entropy,
 static atn_status check_rows(atn_ctx *cx, atn_idx task, void *state)
 {
     const asking *s = state;
-    const atn_facts *f = s->f;
+    const atn_head_facts *f = s->f;
     const atn_arena_mark mark = atn_arena_save(cx);
     atn_status st = ATN_OK;
     double *p = NULL;

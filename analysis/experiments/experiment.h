@@ -71,7 +71,7 @@ atn_status atn_checks_add(atn_ctx *cx, atn_checks *c,
 
 /* One head, as an experiment sees it. */
 typedef struct atn_trial_head {
-    atn_facts *facts;
+    atn_head_facts *facts;
     int64_t trials; /* as asked for, else the experiment's */
     uint64_t seed;
     int64_t asked; /* trials as asked for; 0 = they were not */

@@ -45,7 +45,7 @@ done:
 }
 
 /* Row i, whose logits (or given weights) of all keys are z. */
-static void set_row(atn_facts *f, atn_idx i, const double *z)
+static void set_row(atn_head_facts *f, atn_idx i, const double *z)
 {
     double *s = f->s + i * f->nk, *p = f->p + i * f->nk;
     double max = -INFINITY, sum = 0, entropy = 0, squares = 0;
@@ -73,7 +73,7 @@ static void set_row(atn_facts *f, atn_idx i, const double *z)
     f->renyi[i] = fmax(-log(squares), 0);
 }
 
-static atn_status bad_logit(atn_ctx *cx, const atn_facts *f, atn_idx i)
+static atn_status bad_logit(atn_ctx *cx, const atn_head_facts *f, atn_idx i)
 {
     return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
                     "layer %d, head %d, row %lld: a logit or weight is NaN or infinite "
@@ -81,7 +81,7 @@ static atn_status bad_logit(atn_ctx *cx, const atn_facts *f, atn_idx i)
                     f->head.layer, f->head.head, (long long)i);
 }
 
-static atn_status set_rows(atn_ctx *cx, atn_facts *f)
+static atn_status set_rows(atn_ctx *cx, atn_head_facts *f)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     const atn_idx step = atn_wide_rows(&f->head);
@@ -102,7 +102,7 @@ done:
     return st;
 }
 
-static atn_status set_output(atn_ctx *cx, atn_facts *f)
+static atn_status set_output(atn_ctx *cx, atn_head_facts *f)
 {
     atn_status st = ATN_OK;
 
@@ -115,14 +115,15 @@ done:
     return st;
 }
 
-atn_status atn_facts_make(atn_ctx *cx, const atn_head *h, atn_idx most, atn_facts *out)
+atn_status atn_head_facts_make(atn_ctx *cx, const atn_head *h, atn_idx most,
+                               atn_head_facts *out)
 {
     atn_idx first_row;
     const atn_head whole = atn_head_trim(h, &first_row);
     atn_status st = ATN_OK;
     atn_idx pairs;
 
-    *out = (atn_facts){.head = cut_head(&whole, most)};
+    *out = (atn_head_facts){.head = cut_head(&whole, most)};
     out->nq = out->head.nq;
     out->nk = out->head.nk;
     out->d = out->head.q.cols;
@@ -131,7 +132,7 @@ atn_status atn_facts_make(atn_ctx *cx, const atn_head *h, atn_idx most, atn_fact
     if (!atn_mul(out->nq, out->nk, &pairs))
         ATN_FAIL(ATN_MEMORY, "a matrix of %lld x %lld is too large", (long long)out->nq,
                  (long long)out->nk);
-    ATN_TRY(atn_mem_check(cx, atn_facts_bytes(h, most), "weights of a head"));
+    ATN_TRY(atn_mem_check(cx, atn_head_facts_bytes(h, most), "weights of a head"));
     ATN_NEW(out->s, pairs);
     ATN_NEW(out->p, pairs);
     ATN_NEW(out->lse, out->nq);
@@ -148,7 +149,7 @@ done:
     return st;
 }
 
-atn_status atn_facts_spectrum(atn_ctx *cx, atn_facts *f, bool vectors)
+atn_status atn_head_facts_spectrum(atn_ctx *cx, atn_head_facts *f, bool vectors)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     const atn_idx r = ATN_MIN(f->nq, f->nk);
@@ -169,7 +170,7 @@ done:
     return st;
 }
 
-void atn_facts_release(atn_ctx *cx, atn_facts *f)
+void atn_head_facts_release(atn_ctx *cx, atn_head_facts *f)
 {
     atn_free(cx, f->s);
     atn_free(cx, f->p);
@@ -183,10 +184,10 @@ void atn_facts_release(atn_ctx *cx, atn_facts *f)
     atn_free(cx, f->sigma);
     atn_free(cx, f->u);
     atn_free(cx, f->vt);
-    *f = (atn_facts){0};
+    *f = (atn_head_facts){0};
 }
 
-double atn_facts_bytes(const atn_head *h, atn_idx most)
+double atn_head_facts_bytes(const atn_head *h, atn_idx most)
 {
     const atn_idx nq = ATN_MIN(h->nq, most), nk = ATN_MIN(h->nk, most);
     const double m = (double)nq, n = (double)nk, r = (double)ATN_MIN(nq, nk);

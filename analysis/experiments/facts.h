@@ -13,7 +13,7 @@
 
 #include "core/problem.h"
 
-typedef struct atn_facts {
+typedef struct atn_head_facts {
     atn_head head; /* without padding, cut; views */
     atn_idx nq, nk, d, dv;
     bool cut;          /* it was longer */
@@ -25,13 +25,14 @@ typedef struct atn_facts {
     double *lse, *entropy, *renyi; /* [nq]; NAN of rows that see nothing */
     double *sigma;  /* singular values of P, descending [min(nq, nk)]; see below */
     double *u, *vt; /* [nq, r], [r, nk] of r = min(nq, nk) */
-} atn_facts;
+} atn_head_facts;
 
 /* All but sigma, u and vt. h is whole or without padding. DATA where a logit is NaN or
  * infinite. Release it also on failure. */
-atn_status atn_facts_make(atn_ctx *cx, const atn_head *h, atn_idx most,
-                          atn_facts *out) ATN_WARN_UNUSED;
+atn_status atn_head_facts_make(atn_ctx *cx, const atn_head *h, atn_idx most,
+                               atn_head_facts *out) ATN_WARN_UNUSED;
 /* Sees to sigma, and with vectors to u and vt. */
-atn_status atn_facts_spectrum(atn_ctx *cx, atn_facts *f, bool vectors) ATN_WARN_UNUSED;
-void atn_facts_release(atn_ctx *cx, atn_facts *f);
-double atn_facts_bytes(const atn_head *h, atn_idx most); /* of all, with vectors */
+atn_status atn_head_facts_spectrum(atn_ctx *cx, atn_head_facts *f,
+                                   bool vectors) ATN_WARN_UNUSED;
+void atn_head_facts_release(atn_ctx *cx, atn_head_facts *f);
+double atn_head_facts_bytes(const atn_head *h, atn_idx most); /* of all, with vectors */

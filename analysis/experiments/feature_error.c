@@ -61,7 +61,7 @@ typedef struct trying {
 
 /* ---- rows ---- */
 
-static double square_sum(const atn_facts *f, atn_idx i, atn_idx j)
+static double square_sum(const atn_head_facts *f, atn_idx i, atn_idx j)
 {
     double sum = 0;
 
@@ -74,7 +74,7 @@ static double square_sum(const atn_facts *f, atn_idx i, atn_idx j)
 }
 
 /* The largest square of a row that sees two keys or more; -1 = it does not. */
-static double row_square(const atn_facts *f, atn_idx i)
+static double row_square(const atn_head_facts *f, atn_idx i)
 {
     double most = 0;
     atn_idx lo, hi;
@@ -88,7 +88,7 @@ static double row_square(const atn_facts *f, atn_idx i)
 /* Rows whose squares are `most` at most. */
 static atn_status choose(atn_ctx *cx, trying *w, double most)
 {
-    const atn_facts *f = w->t->facts;
+    const atn_head_facts *f = w->t->facts;
     const atn_arena_mark mark = atn_arena_save(cx);
     atn_idx *list = NULL, n = 0;
     atn_status st = ATN_OK;
@@ -108,7 +108,7 @@ done:
 
 static atn_status scale_up(atn_ctx *cx, trying *w)
 {
-    const atn_facts *f = w->t->facts;
+    const atn_head_facts *f = w->t->facts;
     const double root = sqrt(f->head.scale * w->by);
     atn_status st = ATN_OK;
 
@@ -136,7 +136,7 @@ done:
 /* Weights and outputs of row r: those of the head, or of its logits times `by`. */
 static void set_row(trying *w, int r, atn_idx lo, atn_idx hi)
 {
-    const atn_facts *f = w->t->facts;
+    const atn_head_facts *f = w->t->facts;
     const double *s = f->s + w->row[r] * f->nk, lse = f->lse[w->row[r]];
     double *p = w->p + r * f->nk, *o = w->o + r * f->dv, sum = 0;
 
@@ -156,7 +156,7 @@ static void set_row(trying *w, int r, atn_idx lo, atn_idx hi)
 static void products(const trying *w, int r, int minus, atn_idx lo, atn_idx n,
                      double *row, double *z, double *values)
 {
-    const atn_facts *f = w->t->facts;
+    const atn_head_facts *f = w->t->facts;
     const double *o = w->o + r * f->dv;
 
     for (atn_idx j = 0; j < n; j++)
@@ -177,7 +177,7 @@ static void products(const trying *w, int r, int minus, atn_idx lo, atn_idx n,
 static atn_status say_row(atn_ctx *cx, atn_idx r, void *state)
 {
     trying *w = state;
-    const atn_facts *f = w->t->facts;
+    const atn_head_facts *f = w->t->facts;
     const atn_arena_mark mark = atn_arena_save(cx);
     const atn_bound *of_sum = atn_bound_find("feature_row_sum");
     const atn_bound *of_output = atn_bound_find("feature_output");
@@ -237,7 +237,7 @@ static bool counts_output(const trying *w, int kind, int r)
 /* An error of 1e-12 of the longest value, in the mean square, is rounding. */
 static void set_least(trying *w)
 {
-    const atn_facts *f = w->t->facts;
+    const atn_head_facts *f = w->t->facts;
     double most = 0;
 
     for (atn_idx j = 0; j < f->nk; j++) {
@@ -281,7 +281,7 @@ static void exponentials(const double *x, atn_idx rows, const trying *w, const m
  * cosines e^+. */
 static void set_factors(const trying *w, const maps *m, int kind)
 {
-    const atn_facts *f = w->t->facts;
+    const atn_head_facts *f = w->t->facts;
 
     for (int r = 0; r < w->rows; r++) {
         double half = 0;
@@ -299,7 +299,7 @@ static void set_factors(const trying *w, const maps *m, int kind)
 /* Row sum of what has been added up, relative to the true one and a direction. */
 static double relative_sum(const trying *w, const maps *m, int r)
 {
-    const atn_facts *f = w->t->facts;
+    const atn_head_facts *f = w->t->facts;
     double sum = 0, whole = 0;
     atn_idx lo, hi;
 
@@ -313,7 +313,7 @@ static double relative_sum(const trying *w, const maps *m, int r)
 
 static double output_error(const trying *w, const maps *m, int r)
 {
-    const atn_facts *f = w->t->facts;
+    const atn_head_facts *f = w->t->facts;
     const double *o = w->o + r * f->dv;
     double sum = 0, error = 0;
     atn_idx lo, hi;
@@ -374,7 +374,7 @@ static void try_kind(trying *w, const maps *m, int kind, atn_idx trial)
 static atn_status one_trial(atn_ctx *cx, atn_idx trial, void *state)
 {
     trying *w = state;
-    const atn_facts *f = w->t->facts;
+    const atn_head_facts *f = w->t->facts;
     const atn_arena_mark mark = atn_arena_save(cx);
     atn_rng rng = atn_rng_stream(w->t->seed, "feature_error", f->head.layer,
                                  f->head.head * ((atn_idx)1 << 32) + trial);
@@ -500,7 +500,7 @@ done:
 /* Directions that the output of the middle row takes, by its closed form. */
 static atn_status say_draws(atn_ctx *cx, const trying *w, int kind, atn_checks *out)
 {
-    const atn_facts *f = w->t->facts;
+    const atn_head_facts *f = w->t->facts;
     const int r = w->rows / 2;
     const double *o = w->o + r * f->dv;
     double length = 0;
@@ -536,7 +536,7 @@ static atn_status say_pairs(atn_ctx *cx, const trying *w, atn_checks *out)
     return atn_checks_add(cx, out, &c);
 }
 
-static const char *excuse(const atn_facts *f)
+static const char *excuse(const atn_head_facts *f)
 {
     if (f->head.sight.softcap > 0) return "logits have a soft-cap";
     if (f->head.alibi_slope != 0) return "logits have a bias of positions";

@@ -58,7 +58,7 @@ static bool of_differences(int kind)
 }
 
 /* |q' + k'|^2, or |q' - k'|^2. */
-static double square_of(const atn_facts *f, atn_idx i, atn_idx j, bool minus)
+static double square_of(const atn_head_facts *f, atn_idx i, atn_idx j, bool minus)
 {
     double sum = 0;
 
@@ -73,7 +73,7 @@ static double square_of(const atn_facts *f, atn_idx i, atn_idx j, bool minus)
 
 static void choose(drawing *w)
 {
-    const atn_facts *f = w->t->facts;
+    const atn_head_facts *f = w->t->facts;
     atn_rng rng = atn_rng_stream(w->t->seed, "feature_variance/pairs", f->head.layer,
                                  f->head.head);
 
@@ -185,7 +185,7 @@ static int counted(const drawing *w, int kind, bool squares, double *skew)
 static atn_status draw_pair(atn_ctx *cx, atn_idx task, void *state)
 {
     drawing *w = state;
-    const atn_facts *f = w->t->facts;
+    const atn_head_facts *f = w->t->facts;
     const int side = (int)(task / PAIRS);
     pair *p = &w->pair[task];
     atn_rng rng = atn_rng_stream(w->t->seed, "feature_variance", f->head.layer,
@@ -322,7 +322,7 @@ typedef struct library {
 static double library_entry(const drawing *w, const library *l, int kind, int k,
                             atn_idx r)
 {
-    const atn_facts *f = w->t->facts;
+    const atn_head_facts *f = w->t->facts;
     const atn_idx m = l->map.omega.rows, width = atn_random_width(l->map.kind, m);
     const pair *p = &w->pair[of_differences(kind) * PAIRS + k];
     const double *a = l->phi + k * width, *b = l->phi + (PAIRS + k) * width;
@@ -374,7 +374,7 @@ static atn_status check_libraries(atn_ctx *cx, const drawing *w, atn_checks *out
 {
     static const atn_map_kind kinds[] = {ATN_MAP_POSITIVE, ATN_MAP_HYPERBOLIC,
                                          ATN_MAP_TRIGONOMETRIC};
-    const atn_facts *f = w->t->facts;
+    const atn_head_facts *f = w->t->facts;
     const atn_arena_mark mark = atn_arena_save(cx);
     const atn_idx d = f->d, m = ATN_MIN(w->t->trials, (int64_t)LIBRARY_MOST);
     atn_rng rng = atn_rng_stream(w->t->seed, "feature_variance/library", f->head.layer,
@@ -432,7 +432,7 @@ static atn_status check_tail(atn_ctx *cx, const drawing *w, atn_checks *out)
 /* ---- orthogonal draws ---- */
 
 /* Of m orthogonal directions of normal length: the mean estimate of one pair. */
-static double orthogonal_mean(const atn_facts *f, const pair *p, atn_idx m,
+static double orthogonal_mean(const atn_head_facts *f, const pair *p, atn_idx m,
                               atn_rng *rng, double *omega)
 {
     const double root = sqrt(fabs(f->head.scale));
@@ -457,7 +457,7 @@ static double orthogonal_mean(const atn_facts *f, const pair *p, atn_idx m,
 
 static atn_status say_orthogonal(atn_ctx *cx, const drawing *w, atn_checks *out)
 {
-    const atn_facts *f = w->t->facts;
+    const atn_head_facts *f = w->t->facts;
     const atn_arena_mark mark = atn_arena_save(cx);
     const atn_idx m = ATN_MIN(f->d, (atn_idx)8);
     const int64_t trials = ATN_MAX(w->t->trials / 10, 1);

@@ -21,7 +21,7 @@ extern const atn_experiment atn_experiment_floors;
 enum { KEPT = 16 };
 
 typedef struct measured {
-    const atn_facts *f;
+    const atn_head_facts *f;
     atn_checks *out;
     double rows, squares, f2, column, alpha, largest;
     double value_op, value_most;
@@ -98,7 +98,7 @@ done:
 
 /* ---- weights ---- */
 
-static void take_columns(const atn_facts *f, measured *m)
+static void take_columns(const atn_head_facts *f, measured *m)
 {
     for (atn_idx j = 0; j < f->nk; j++) {
         double sum = 0, squares = 0;
@@ -114,7 +114,7 @@ static void take_columns(const atn_facts *f, measured *m)
     }
 }
 
-static atn_idx seen_by(const atn_facts *f, atn_idx i)
+static atn_idx seen_by(const atn_head_facts *f, atn_idx i)
 {
     atn_idx lo, hi;
 
@@ -125,7 +125,7 @@ static atn_idx seen_by(const atn_facts *f, atn_idx i)
 /* B5 row by row: the worst of them. */
 static atn_status row_checks(atn_ctx *cx, const measured *m)
 {
-    const atn_facts *f = m->f;
+    const atn_head_facts *f = m->f;
     const atn_bound *least = &atn_bound_collision_least;
     const atn_bound *most = &atn_bound_collision_most;
     atn_worst low = {0}, high = {0};
@@ -154,7 +154,7 @@ done:
 
 static atn_status weight_checks(atn_ctx *cx, const measured *m)
 {
-    const atn_facts *f = m->f;
+    const atn_head_facts *f = m->f;
     const double op = f->sigma[0], srank = m->f2 / (op * op);
     const double nk = (double)f->nk, r = (double)ATN_MIN(f->nq, f->nk);
     atn_status st = ATN_OK;
@@ -191,7 +191,7 @@ done:
 static atn_status rank_checks(atn_ctx *cx, const measured *m)
 {
     static const double errors[] = {.5, .2, .1, .05};
-    const atn_facts *f = m->f;
+    const atn_head_facts *f = m->f;
     const atn_idx r = ATN_MIN(f->nq, f->nk);
     const double srank = m->f2 / (f->sigma[0] * f->sigma[0]);
     atn_status st = ATN_OK;
@@ -224,7 +224,7 @@ done:
 static atn_status entry_checks(atn_ctx *cx, const measured *m, atn_idx k, double best,
                                double *x)
 {
-    const atn_facts *f = m->f;
+    const atn_head_facts *f = m->f;
     const atn_bound *of_row = &atn_bound_row_entries_floor;
     atn_worst worst = {0};
     double left = 0;
@@ -258,7 +258,7 @@ done:
 static atn_status all_entry_checks(atn_ctx *cx, const measured *m, double *x)
 {
     static const atn_idx kept[] = {1, 4, 16, 64};
-    const atn_facts *f = m->f;
+    const atn_head_facts *f = m->f;
     const atn_idx all = f->nq * f->nk;
     double best[ATN_LEN(kept)];
     atn_status st = ATN_OK;
@@ -279,7 +279,7 @@ done:
 /* ---- errors ---- */
 
 /* e <- weights without what the 16 largest singular values have of them. */
-static atn_status without_rank(atn_ctx *cx, const atn_facts *f, double *e)
+static atn_status without_rank(atn_ctx *cx, const atn_head_facts *f, double *e)
 {
     const atn_idx r = ATN_MIN(f->nq, f->nk), kept = ATN_MIN(r, (atn_idx)KEPT);
     const atn_arena_mark mark = atn_arena_save(cx);
@@ -302,7 +302,7 @@ done:
 static atn_status error_checks(atn_ctx *cx, const measured *m, const char *variant,
                                const double *e)
 {
-    const atn_facts *f = m->f;
+    const atn_head_facts *f = m->f;
     const atn_idx all = f->nq * f->nk;
     const double size = sqrt(square_of(e, all));
     atn_status st = ATN_OK;
@@ -332,7 +332,7 @@ done:
 
 static atn_status head(atn_ctx *cx, const atn_trial_head *t, atn_checks *out)
 {
-    const atn_facts *f = t->facts;
+    const atn_head_facts *f = t->facts;
     const atn_arena_mark mark = atn_arena_save(cx);
     measured m = {.f = f, .out = out};
     atn_status st = ATN_OK;
@@ -340,7 +340,7 @@ static atn_status head(atn_ctx *cx, const atn_trial_head *t, atn_checks *out)
 
     for (atn_idx i = 0; f->nk > 0 && i < f->nq; i++) m.rows += !isnan(f->lse[i]);
     if (m.rows == 0) goto done;
-    ATN_TRY(atn_facts_spectrum(cx, t->facts, true));
+    ATN_TRY(atn_head_facts_spectrum(cx, t->facts, true));
     for (atn_idx i = 0; i < f->nq; i++)
         if (!isnan(f->renyi[i])) m.squares += exp(-f->renyi[i]);
     m.f2 = square_of(f->p, f->nq * f->nk);

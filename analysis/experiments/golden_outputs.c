@@ -387,7 +387,7 @@ static double tau_of(const double *p)
     return most;
 }
 
-static void find_statistics(const atn_facts *f, double got[STATISTICS])
+static void find_statistics(const atn_head_facts *f, double got[STATISTICS])
 {
     memset(got, 0, STATISTICS * sizeof *got);
     for (int j = 0; j < N; j++) {
@@ -407,12 +407,12 @@ static atn_status check_statistics(atn_ctx *cx, bool causal, atn_checks *out)
 {
     double got[STATISTICS];
     atn_status st = ATN_OK;
-    atn_facts f = {0};
+    atn_head_facts f = {0};
     inputs x;
     const atn_head h = make_head(&x, causal);
 
-    ATN_TRY(atn_facts_make(cx, &h, N, &f));
-    ATN_TRY(atn_facts_spectrum(cx, &f, false));
+    ATN_TRY(atn_head_facts_make(cx, &h, N, &f));
+    ATN_TRY(atn_head_facts_spectrum(cx, &f, false));
     find_statistics(&f, got);
     for (int k = 0; k < STATISTICS; k++) {
         char variant[ATN_CHECK_TEXT];
@@ -427,7 +427,7 @@ static atn_status check_statistics(atn_ctx *cx, bool causal, atn_checks *out)
         ATN_TRY(atn_checks_add(cx, out, &c));
     }
 done:
-    atn_facts_release(cx, &f);
+    atn_head_facts_release(cx, &f);
     return st;
 }
 

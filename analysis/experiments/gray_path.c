@@ -50,7 +50,7 @@ static atn_status check_path(atn_ctx *cx, bool published, atn_checks *out)
 }
 
 typedef struct capture {
-    const atn_facts *f;
+    const atn_head_facts *f;
     uint64_t seed;
     double *share; /* [draws, 2] */
 } capture;
@@ -59,7 +59,7 @@ static atn_status draw_task(atn_ctx *cx, atn_idx d, void *state)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     const capture *c = state;
-    const atn_facts *f = c->f;
+    const atn_head_facts *f = c->f;
     atn_hash_blocks how = {c->seed, d, BITS, ATN_MAX(f->nk / SHARE, 1), false};
     atn_status st = ATN_OK;
     bool *masked = NULL;

@@ -23,7 +23,8 @@
 enum { SHARE = 16, BITS = 7 };
 
 /* Quantiles .1, .5, .9 of N2 into a note. */
-static atn_status note_rows(atn_ctx *cx, const atn_facts *f, char *note, size_t size)
+static atn_status note_rows(atn_ctx *cx, const atn_head_facts *f, char *note,
+                            size_t size)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     atn_status st = ATN_OK;
@@ -42,7 +43,7 @@ done:
     return st;
 }
 
-static atn_status check_mask(atn_ctx *cx, const atn_facts *f, const bool *mask,
+static atn_status check_mask(atn_ctx *cx, const atn_head_facts *f, const bool *mask,
                              const char *what, atn_checks *out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
@@ -80,7 +81,7 @@ done:
 static atn_status check_sums(atn_ctx *cx, const atn_trial_head *t, double eps,
                              atn_checks *out)
 {
-    const atn_facts *f = t->facts;
+    const atn_head_facts *f = t->facts;
     const atn_arena_mark mark = atn_arena_save(cx);
     atn_rng r =
         atn_rng_stream(t->seed, "hyper_conditions/sums", f->head.layer, f->head.head);
@@ -88,7 +89,7 @@ static atn_status check_sums(atn_ctx *cx, const atn_trial_head *t, double eps,
     double *x = NULL, *sigma = NULL;
     atn_status st = ATN_OK;
 
-    ATN_TRY(atn_facts_spectrum(cx, t->facts, false));
+    ATN_TRY(atn_head_facts_spectrum(cx, t->facts, false));
     ATN_TAKE(x, f->nq * f->nk);
     ATN_TAKE(sigma, ATN_MIN(f->nq, f->nk));
     for (atn_idx i = 0; i < f->nq; i++) {
@@ -113,7 +114,7 @@ done:
 static atn_status head(atn_ctx *cx, const atn_trial_head *t, atn_checks *out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_facts *f = t->facts;
+    const atn_head_facts *f = t->facts;
     const atn_idx b = ATN_MAX(f->nk / SHARE, 1);
     const atn_hash_blocks how = {t->seed, 0, BITS, b, false};
     atn_status st = ATN_OK;

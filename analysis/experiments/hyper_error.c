@@ -28,7 +28,7 @@ enum { SHARE = 16, HALVES = 8, SIZES = 5, BITS = 7 };
 static const double WANTED = .1;
 
 typedef struct errors {
-    const atn_facts *f;
+    const atn_head_facts *f;
     uint64_t seed;
     int64_t seeds;
     int sizes;
@@ -87,7 +87,7 @@ static atn_status error_task(atn_ctx *cx, atn_idx at, void *state)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     errors *e = state;
-    const atn_facts *f = e->f;
+    const atn_head_facts *f = e->f;
     const atn_choice *c = &e->choice[at / e->seeds];
     const uint64_t seed = e->seed + (uint64_t)(at % e->seeds);
     atn_status st = ATN_OK;
@@ -114,7 +114,7 @@ done:
 static double rectangle(const errors *e, const double *kept, atn_span rows,
                         atn_span keys, double *o)
 {
-    const atn_facts *f = e->f;
+    const atn_head_facts *f = e->f;
     double columns = 0, square = 0;
 
     for (atn_idx j = keys.lo; j < keys.hi; j++) {
@@ -139,7 +139,7 @@ static double rectangle(const errors *e, const double *kept, atn_span rows,
 static double halves(const errors *e, const double *kept, atn_idx at, atn_idx size,
                      double *o)
 {
-    const atn_facts *f = e->f;
+    const atn_head_facts *f = e->f;
     const atn_idx half = (size + 1) / 2, off = f->head.sight.offset;
     atn_span rows = {at + half - off, at + size - off};
 
@@ -153,7 +153,7 @@ static double halves(const errors *e, const double *kept, atn_idx at, atn_idx si
 static atn_status predict(atn_ctx *cx, errors *e)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_facts *f = e->f;
+    const atn_head_facts *f = e->f;
     atn_status st = ATN_OK;
     double *w = NULL, *o = NULL;
 
@@ -216,7 +216,7 @@ static atn_status check_samples(atn_ctx *cx, errors *e, double slope, double at,
                                 atn_checks *out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_facts *f = e->f;
+    const atn_head_facts *f = e->f;
     const atn_hash_blocks how = {e->seed, 0, BITS, e->block, false};
     atn_check c = {.bound = &atn_bound_hyper_samples, .trials = e->seeds};
     atn_status st = ATN_OK;
@@ -284,7 +284,7 @@ static atn_status head(atn_ctx *cx, const atn_trial_head *t, atn_checks *out)
 
     if (e.f->nq == 0 || e.f->nk == 0 || e.f->dv == 0) return ATN_OK;
     set_sizes(&e);
-    ATN_TRY(atn_facts_spectrum(cx, t->facts, false));
+    ATN_TRY(atn_head_facts_spectrum(cx, t->facts, false));
     ATN_TRY(norm_of(cx, e.f->v, e.f->nk, e.f->dv, &norm_v));
     e.scale = e.f->sigma[0] * norm_v;
     if (!(e.scale > 0)) goto done;

@@ -41,8 +41,8 @@ done:
     return st;
 }
 
-atn_status atn_hash_mask(atn_ctx *cx, const atn_facts *f, const atn_hash_blocks *how,
-                         bool *mask)
+atn_status atn_hash_mask(atn_ctx *cx, const atn_head_facts *f,
+                         const atn_hash_blocks *how, bool *mask)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     const atn_idx blocks = ATN_MAX((f->nk + how->block - 1) / how->block, 1);
@@ -67,7 +67,7 @@ done:
     return st;
 }
 
-atn_status atn_largest_mask(atn_ctx *cx, const atn_facts *f, atn_idx n, bool *mask)
+atn_status atn_largest_mask(atn_ctx *cx, const atn_head_facts *f, atn_idx n, bool *mask)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     atn_status st = ATN_OK;
@@ -109,7 +109,7 @@ typedef struct row_left {
     double lse, lo, hi;
 } row_left;
 
-static row_left left_in_row(const atn_facts *f, const bool *mask, atn_idx i)
+static row_left left_in_row(const atn_head_facts *f, const bool *mask, atn_idx i)
 {
     const double *s = f->s + i * f->nk;
     row_left r = {.lo = INFINITY, .hi = -INFINITY};
@@ -130,7 +130,7 @@ static row_left left_in_row(const atn_facts *f, const bool *mask, atn_idx i)
     return r;
 }
 
-void atn_unmasked_of(const atn_facts *f, const bool *mask, double *norm,
+void atn_unmasked_of(const atn_head_facts *f, const bool *mask, double *norm,
                      atn_unmasked *out)
 {
     double lo = INFINITY, hi = -INFINITY, least = INFINITY, largest = -INFINITY;

@@ -20,10 +20,10 @@ typedef struct atn_hash_blocks {
 
 /* mask [nq, nk] <- the pair is in a block: queries and keys sorted by the hash, stable,
  * cut into as many blocks. */
-atn_status atn_hash_mask(atn_ctx *cx, const atn_facts *f, const atn_hash_blocks *how,
-                         bool *mask) ATN_WARN_UNUSED;
+atn_status atn_hash_mask(atn_ctx *cx, const atn_head_facts *f,
+                         const atn_hash_blocks *how, bool *mask) ATN_WARN_UNUSED;
 /* mask <- the n largest weights of each row, equal ones from the left. */
-atn_status atn_largest_mask(atn_ctx *cx, const atn_facts *f, atn_idx n,
+atn_status atn_largest_mask(atn_ctx *cx, const atn_head_facts *f, atn_idx n,
                             bool *mask) ATN_WARN_UNUSED;
 
 typedef struct atn_unmasked {
@@ -36,5 +36,5 @@ typedef struct atn_unmasked {
 } atn_unmasked;
 
 /* mask NULL = nothing is masked. norm [nk] <- |P e_j| of what is left. */
-void atn_unmasked_of(const atn_facts *f, const bool *mask, double *norm,
+void atn_unmasked_of(const atn_head_facts *f, const bool *mask, double *norm,
                      atn_unmasked *out);

@@ -25,7 +25,7 @@ extern const atn_experiment atn_experiment_joint_floor;
 enum { SIZES = 16, LEAST = 8, STEPS = 100 };
 
 typedef struct floors {
-    const atn_facts *f;
+    const atn_head_facts *f;
     const atn_trial_head *t;
     atn_checks *out;
     const atn_bound *bound;
@@ -307,7 +307,7 @@ done:
 static atn_status head(atn_ctx *cx, const atn_trial_head *t, atn_checks *out)
 {
     static const atn_idx numbers[] = {4, 8, 16, 32};
-    const atn_facts *f = t->facts;
+    const atn_head_facts *f = t->facts;
     const atn_arena_mark mark = atn_arena_save(cx);
     const atn_idx most = ATN_MIN(f->nq, f->nk);
     floors s = {.f = f, .t = t, .out = out, .p = f->p};

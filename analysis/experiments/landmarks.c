@@ -24,7 +24,7 @@ extern const atn_experiment atn_experiment_landmarks;
 
 enum { MOST = 64, STEPS = 6, ROWS = 64 };
 
-static const char *what_is_there(const atn_facts *f)
+static const char *what_is_there(const atn_head_facts *f)
 {
     if (f->head.alibi_slope != 0) return "a position bias";
     return f->head.sight.softcap != 0 ? "a soft-cap" : NULL;
@@ -116,7 +116,7 @@ done:
 }
 
 /* |P - W|_F of the method with these parameters. */
-static atn_status distance(atn_ctx *cx, const atn_facts *f, const char *params,
+static atn_status distance(atn_ctx *cx, const atn_head_facts *f, const char *params,
                            double *out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
@@ -147,14 +147,15 @@ done:
     return st;
 }
 
-static atn_status check_floor(atn_ctx *cx, atn_facts *f, atn_idx m, atn_checks *out)
+static atn_status check_floor(atn_ctx *cx, atn_head_facts *f, atn_idx m,
+                              atn_checks *out)
 {
     static const int steps[] = {0, STEPS};
     atn_check c = {.bound = &atn_bound_nystrom_floor};
     atn_status st = ATN_OK;
     char params[80];
 
-    ATN_TRY(atn_facts_spectrum(cx, f, false));
+    ATN_TRY(atn_head_facts_spectrum(cx, f, false));
     c.predicted = atn_bound_predict(
         c.bound, &(atn_quantities){.x = {0, (double)m},
                                    .list = {f->sigma},
@@ -175,11 +176,11 @@ done:
 static atn_status head(atn_ctx *cx, const atn_trial_head *t, atn_checks *out)
 {
     const char *what = what_is_there(t->facts);
-    const atn_facts *f = t->facts;
+    const atn_head_facts *f = t->facts;
     const atn_idx m = ATN_MAX(ATN_MIN((atn_idx)MOST, ATN_MIN(f->nq, f->nk) / 4), 1);
     atn_head plain = f->head;
     atn_status st = ATN_OK;
-    atn_facts own = {0};
+    atn_head_facts own = {0};
 
     if (f->nq == 0 || f->nk == 0) return ATN_OK;
     if (what) {
@@ -190,11 +191,11 @@ static atn_status head(atn_ctx *cx, const atn_trial_head *t, atn_checks *out)
     }
     plain.sight.causal = false;
     plain.sight.window = 0;
-    ATN_TRY(atn_facts_make(cx, &plain, ATN_MAX(f->nq, f->nk), &own));
+    ATN_TRY(atn_head_facts_make(cx, &plain, ATN_MAX(f->nq, f->nk), &own));
     ATN_TRY(check_map(cx, &own.head, m, out));
     ATN_TRY(check_floor(cx, &own, m, out));
 done:
-    atn_facts_release(cx, &own);
+    atn_head_facts_release(cx, &own);
     return st;
 }
 

@@ -75,7 +75,7 @@ static rectangle seen_whole(const atn_head *h)
 
 /* The singular values first and rank + 1 of ln P, NAN where a weight is 0, and the
  * largest |ln P|. */
-static atn_status values_of(atn_ctx *cx, const atn_facts *f, const rectangle *r,
+static atn_status values_of(atn_ctx *cx, const atn_head_facts *f, const rectangle *r,
                             atn_idx rank, double out[2], double *most)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
@@ -105,7 +105,7 @@ done:
 }
 
 /* Has stored P the digits of a 16-bit format only? */
-static bool is_short(const atn_facts *f, const rectangle *r)
+static bool is_short(const atn_head_facts *f, const rectangle *r)
 {
     for (atn_idx i = r->row; i < r->row + r->rows && f->head.p.data; i++)
         for (atn_idx j = r->key; j < r->key + r->keys; j++) {
@@ -117,7 +117,7 @@ static bool is_short(const atn_facts *f, const rectangle *r)
     return f->head.p.data != NULL;
 }
 
-static atn_status check_facts(atn_ctx *cx, const layer_run *l, const atn_facts *f,
+static atn_status check_facts(atn_ctx *cx, const layer_run *l, const atn_head_facts *f,
                               double softcap, atn_check *c, atn_check *noise)
 {
     const rectangle r = seen_whole(&f->head);
@@ -229,8 +229,8 @@ static double log_ratio(double p, double s, double unit)
 }
 
 /* P of the head h, without padding, against the facts of its queries and keys. */
-static void check_softmax(const layer_run *l, const atn_head *h, const atn_facts *f,
-                          bool is_short, atn_check *c)
+static void check_softmax(const layer_run *l, const atn_head *h,
+                          const atn_head_facts *f, bool is_short, atn_check *c)
 {
     const atn_bound *b = atn_bound_find("stored_softmax");
     const double unit = fmax(l->unit, is_short ? 0x1p-8 : 0);
@@ -271,16 +271,16 @@ static atn_status check_stored(atn_ctx *cx, const layer_run *l, const atn_head *
                                bool is_short, atn_check *rows, atn_check *softmax)
 {
     atn_head of_qk = *h;
-    atn_facts f = {0};
+    atn_head_facts f = {0};
     atn_status st = ATN_OK;
 
     check_sums(l, h, is_short, rows);
     if (!h->q.data || !h->k.data) goto done;
     of_qk.p = (atn_cmat){0};
-    ATN_TRY(atn_facts_make(cx, &of_qk, l->t->most, &f));
+    ATN_TRY(atn_head_facts_make(cx, &of_qk, l->t->most, &f));
     check_softmax(l, h, &f, is_short, softmax);
 done:
-    atn_facts_release(cx, &f);
+    atn_head_facts_release(cx, &f);
     return st;
 }
 
@@ -290,7 +290,7 @@ static atn_status check_head(atn_ctx *cx, atn_idx task, void *state)
     const atn_idx head = l->head[task];
     atn_head whole = atn_problem_head(&l->problem, head), h;
     atn_check *c[CHECKS];
-    atn_facts f = {0};
+    atn_head_facts f = {0};
     atn_status st = ATN_OK;
     atn_idx row;
 
@@ -304,17 +304,17 @@ static atn_status check_head(atn_ctx *cx, atn_idx task, void *state)
     h = atn_head_trim(&whole, &row);
     if (h.p.data) {
         const rectangle all = {0, h.nq, 0, h.nk};
-        const atn_facts view = {.head = h};
+        const atn_head_facts view = {.head = h};
 
         *c[ROWS] = *c[SOFTMAX] = *c[RANK];
         c[ROWS]->bound = c[SOFTMAX]->bound = NULL;
         ATN_TRY(check_stored(cx, l, &h, is_short(&view, &all), c[ROWS], c[SOFTMAX]));
         h.q = h.k = (atn_cmat){0};
     }
-    ATN_TRY(atn_facts_make(cx, &h, l->t->most, &f));
+    ATN_TRY(atn_head_facts_make(cx, &h, l->t->most, &f));
     ATN_TRY(check_facts(cx, l, &f, h.sight.softcap, c[RANK], c[ROUNDING]));
 done:
-    atn_facts_release(cx, &f);
+    atn_head_facts_release(cx, &f);
     return st;
 }
 

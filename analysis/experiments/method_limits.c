@@ -43,16 +43,16 @@ static atn_status add(atn_ctx *cx, atn_checks *out, const atn_worst *w,
 typedef struct limit {
     const atn_bound *bound;
     const char *variant, *id, *params;
-    double (*weight)(const atn_facts *f, atn_idx i, atn_idx j);
+    double (*weight)(const atn_head_facts *f, atn_idx i, atn_idx j);
 } limit;
 
-static double of_softmax(const atn_facts *f, atn_idx i, atn_idx j)
+static double of_softmax(const atn_head_facts *f, atn_idx i, atn_idx j)
 {
     return f->p[i * f->nk + j];
 }
 
 /* Gates of 1/2, a power of two for each step, which floats hold. */
-static double of_average(const atn_facts *f, atn_idx i, atn_idx j)
+static double of_average(const atn_head_facts *f, atn_idx i, atn_idx j)
 {
     atn_idx lo, hi;
 
@@ -60,7 +60,7 @@ static double of_average(const atn_facts *f, atn_idx i, atn_idx j)
     return j >= lo && j < hi ? .5 * exp2(-(double)(hi - 1 - j)) : 0;
 }
 
-static double of_products(const atn_facts *f, atn_idx i, atn_idx j)
+static double of_products(const atn_head_facts *f, atn_idx i, atn_idx j)
 {
     atn_idx lo, hi;
 
@@ -68,7 +68,7 @@ static double of_products(const atn_facts *f, atn_idx i, atn_idx j)
     return j >= lo && j < hi ? dot(f->q + i * f->d, f->k + j * f->d, f->d) : 0;
 }
 
-static atn_status compare_rows(atn_ctx *cx, const atn_facts *f, const limit *l,
+static atn_status compare_rows(atn_ctx *cx, const atn_head_facts *f, const limit *l,
                                const atn_plan *p, atn_worst *worst)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
@@ -99,7 +99,7 @@ done:
     return st;
 }
 
-static atn_status check_limit(atn_ctx *cx, const atn_facts *f, const limit *l,
+static atn_status check_limit(atn_ctx *cx, const atn_head_facts *f, const limit *l,
                               atn_checks *out)
 {
     char refused[ATN_CHECK_TEXT];
@@ -120,12 +120,12 @@ done:
 }
 
 /* Summaries of several tokens know neither biases nor a cap. */
-static bool is_plain(const atn_facts *f)
+static bool is_plain(const atn_head_facts *f)
 {
     return f->head.alibi_slope == 0 && !(f->head.sight.softcap > 0);
 }
 
-static atn_status check_weights(atn_ctx *cx, const atn_facts *f, atn_checks *out)
+static atn_status check_weights(atn_ctx *cx, const atn_head_facts *f, atn_checks *out)
 {
     char all[48], whole[64];
     const limit limits[] = {
@@ -162,7 +162,7 @@ typedef struct memory {
 } memory;
 
 /* Token t goes in, at the calm step of 1 / (2 chunk |k|^2). */
-static void write_token(const atn_facts *f, const memory *m, atn_idx t)
+static void write_token(const atn_head_facts *f, const memory *m, atn_idx t)
 {
     const double *k = f->k + t * f->d, *v = f->v + t * f->dv;
     const double size = dot(k, k, f->d);
@@ -183,8 +183,8 @@ static void write_token(const atn_facts *f, const memory *m, atn_idx t)
 }
 
 /* o [n, dv] <- what queries q read, token by token; *scale <- largest |W| |q|. */
-static atn_status run_memory(atn_ctx *cx, const atn_facts *f, memory m, const double *q,
-                             double *o, double *scale)
+static atn_status run_memory(atn_ctx *cx, const atn_head_facts *f, memory m,
+                             const double *q, double *o, double *scale)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     const atn_idx all = f->d * f->dv;
@@ -210,7 +210,7 @@ done:
 }
 
 /* The method against the recurrence; asked with keys, against the values themselves. */
-static atn_status check_memory(atn_ctx *cx, const atn_facts *f, memory m,
+static atn_status check_memory(atn_ctx *cx, const atn_head_facts *f, memory m,
                                bool with_keys, atn_checks *out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
@@ -281,7 +281,7 @@ done:
 }
 
 /* The largest step of these that is calm, against what is said of it. */
-static atn_status check_step(atn_ctx *cx, const atn_facts *f, atn_checks *out)
+static atn_status check_step(atn_ctx *cx, const atn_head_facts *f, atn_checks *out)
 {
     static const double times[] = {.5, .9, .99, 1.01, 1.1};
     const atn_arena_mark mark = atn_arena_save(cx);
@@ -319,7 +319,7 @@ done:
     return st;
 }
 
-static atn_status check_memories(atn_ctx *cx, const atn_facts *f, atn_checks *out)
+static atn_status check_memories(atn_ctx *cx, const atn_head_facts *f, atn_checks *out)
 {
     const atn_sight *s = &f->head.sight;
     atn_status st = ATN_OK;

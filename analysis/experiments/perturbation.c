@@ -64,7 +64,7 @@ enum { VARIANTS = ATN_LEN(variants), FORMATS = 3, ROWS = 16 };
 enum { LOGITS, LENGTH, WEIGHTS, SPECIAL, SHARP, BOUNDS };
 
 typedef struct asking {
-    const atn_facts *f;
+    const atn_head_facts *f;
     uint64_t seed;
     const atn_bound *bound[VARIANTS][BOUNDS]; /* NULL = says nothing here */
     double *q[FORMATS], *k[FORMATS];
@@ -297,7 +297,7 @@ done:
 static atn_status check_rows(atn_ctx *cx, atn_idx task, void *state)
 {
     const asking *s = state;
-    const atn_facts *f = s->f;
+    const atn_head_facts *f = s->f;
     const atn_arena_mark mark = atn_arena_save(cx);
     const atn_idx first = task * ROWS, n = ATN_MIN(ROWS, f->nq - first);
     double *y[FORMATS], *at[FORMATS];
@@ -366,7 +366,7 @@ static void lengths(const double *x, atn_idx rows, atn_idx n, double *out)
 
 static atn_status shorten_all(atn_ctx *cx, asking *s)
 {
-    const atn_facts *f = s->f;
+    const atn_head_facts *f = s->f;
     atn_status st = ATN_OK;
 
     ATN_TAKE(s->q_length, f->nq);

@@ -79,7 +79,7 @@ atn_perturbed atn_perturbed_row(const double *z, const double *p, const double *
     return r;
 }
 
-void atn_perturbed_logits(const atn_facts *f, const double *q, const double *k,
+void atn_perturbed_logits(const atn_head_facts *f, const double *q, const double *k,
                           atn_idx first, atn_idx n, double *y)
 {
     const atn_head *h = &f->head;

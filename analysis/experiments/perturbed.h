@@ -38,5 +38,5 @@ atn_perturbed atn_perturbed_row(const double *z, const double *p, const double *
 
 /* y [n, nk] <- logits of rows [first, first + n) of other queries [nq, d] and keys
  * [nk, d], with the bias and cap of the head; unseen ones, too. */
-void atn_perturbed_logits(const atn_facts *f, const double *q, const double *k,
+void atn_perturbed_logits(const atn_head_facts *f, const double *q, const double *k,
                           atn_idx first, atn_idx n, double *y);

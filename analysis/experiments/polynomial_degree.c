@@ -29,7 +29,7 @@ static const int degrees[DEGREES] = {2, 4, 8, 16, 32};
 #define X_MOST 10.0
 
 typedef struct asking {
-    const atn_facts *f;
+    const atn_head_facts *f;
     const atn_bound *bound[BOUNDS];
     atn_worst *worst; /* [tasks][DEGREES][BOUNDS] */
     double *x;        /* [tasks] largest X_i of all rows */
@@ -83,7 +83,7 @@ static void check_row(const asking *s, const double *z, const double *p, atn_idx
 static atn_status check_rows(atn_ctx *cx, atn_idx task, void *state)
 {
     const asking *s = state;
-    const atn_facts *f = s->f;
+    const atn_head_facts *f = s->f;
     const atn_arena_mark mark = atn_arena_save(cx);
     double *w = NULL;
     atn_status st = ATN_OK;

@@ -33,7 +33,7 @@ typedef struct projecting {
 /* The squared error of one draw; g [RANK], x [nk] <- R'R w. */
 static double draw_error(const projecting *s, atn_rng *r, double *ry, double *rw)
 {
-    const atn_facts *f = s->t->facts;
+    const atn_head_facts *f = s->t->facts;
     double sum = 0;
 
     for (atn_idx i = 0; i < s->rows * RANK; i++) ry[i] = 0;
@@ -94,7 +94,7 @@ static void judge(const double *x, int64_t n, atn_check *c)
 /* w, the rows of P, and what the bound says of them. */
 static double prepare(const projecting *s)
 {
-    const atn_facts *f = s->t->facts;
+    const atn_head_facts *f = s->t->facts;
     atn_rng r =
         atn_rng_stream(s->t->seed, "projection/vector", f->head.layer, f->head.head);
     double p = 0, w = 0, pw = 0;
@@ -145,7 +145,7 @@ static double dot(const double *x, const double *y, atn_idx n)
 }
 
 /* The squared error of a draw, of all pairs by what is said of each. */
-static double pair_error(const atn_facts *f, atn_rng *r, const double *said)
+static double pair_error(const atn_head_facts *f, atn_rng *r, const double *said)
 {
     double sum = 0;
 
@@ -174,7 +174,7 @@ static double pair_error(const atn_facts *f, atn_rng *r, const double *said)
 static atn_status pairs_batch(atn_ctx *cx, atn_idx b, void *state)
 {
     const projecting *s = state;
-    const atn_facts *f = s->t->facts;
+    const atn_head_facts *f = s->t->facts;
     const atn_idx end = ATN_MIN((b + 1) * BATCH, s->t->trials);
 
     (void)cx;
@@ -190,7 +190,7 @@ static atn_status pairs_batch(atn_ctx *cx, atn_idx b, void *state)
 /* Relative to what is said, so that no pair drowns the others. */
 static atn_status pairs(atn_ctx *cx, projecting *s, atn_checks *out)
 {
-    const atn_facts *f = s->t->facts;
+    const atn_head_facts *f = s->t->facts;
     atn_check c = {.bound = &atn_bound_inner_product_moment, .cases = PAIRS};
     atn_status st = ATN_OK;
 
@@ -217,7 +217,7 @@ done:
 static atn_status head(atn_ctx *cx, const atn_trial_head *t, atn_checks *out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_facts *f = t->facts;
+    const atn_head_facts *f = t->facts;
     projecting s = {.t = t, .rows = ATN_MIN((atn_idx)ROWS, f->nq)};
     atn_status st = ATN_OK;
 

@@ -40,7 +40,7 @@ static double length(const double *x, atn_idx n)
 }
 
 /* The worst row, and of all how the errors stand to those of independent ones. */
-static atn_status check_format(atn_ctx *cx, const atn_facts *f, int format,
+static atn_status check_format(atn_ctx *cx, const atn_head_facts *f, int format,
                                atn_checks *out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
@@ -97,7 +97,7 @@ done:
 static atn_status sample_row(atn_ctx *cx, atn_idx k, void *state)
 {
     asking *s = state;
-    const atn_facts *f = s->t->facts;
+    const atn_head_facts *f = s->t->facts;
     const atn_idx i = (2 * k + 1) * f->nq / (2 * ROWS);
     const double *p = f->p + i * f->nk;
     const double trials = (double)s->t->trials, dv = (double)f->dv;

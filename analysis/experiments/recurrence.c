@@ -62,7 +62,7 @@ static void combine(const double *a, const double *b, atn_idx dv, double *out)
 }
 
 /* Elements of the last row's keys [lo, hi). */
-static void set_elements(const atn_facts *f, atn_idx lo, atn_idx n, double *x)
+static void set_elements(const atn_head_facts *f, atn_idx lo, atn_idx n, double *x)
 {
     const double *s = f->s + (f->nq - 1) * f->nk + lo;
     const atn_idx width = f->dv + 2;
@@ -86,7 +86,7 @@ static void scan(double *x, atn_idx n, atn_idx dv, bool by_doubling)
 }
 
 /* Attention of the last row over each prefix, plainly. */
-static void prefixes(const atn_facts *f, atn_idx lo, atn_idx n, double *o)
+static void prefixes(const atn_head_facts *f, atn_idx lo, atn_idx n, double *o)
 {
     const double *s = f->s + (f->nq - 1) * f->nk + lo;
     const atn_idx dv = f->dv;
@@ -107,7 +107,7 @@ static void prefixes(const atn_facts *f, atn_idx lo, atn_idx n, double *o)
 }
 
 /* The method, whose rows are the prefixes where the head is whole and causal. */
-static atn_status check_aaren(atn_ctx *cx, const atn_facts *f, const double *plain,
+static atn_status check_aaren(atn_ctx *cx, const atn_head_facts *f, const double *plain,
                               atn_checks *out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
@@ -134,7 +134,7 @@ done:
 }
 
 /* All tokens have queries, and the mask is causal without a window. */
-static bool is_whole(const atn_facts *f)
+static bool is_whole(const atn_head_facts *f)
 {
     const atn_sight *s = &f->head.sight;
 
@@ -142,7 +142,7 @@ static bool is_whole(const atn_facts *f)
            (s->window == 0 || s->window >= f->nk);
 }
 
-static atn_status check_scan(atn_ctx *cx, const atn_facts *f, atn_checks *out)
+static atn_status check_scan(atn_ctx *cx, const atn_head_facts *f, atn_checks *out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     const double scale = largest_row(f->v, f->nk, f->dv);
@@ -195,7 +195,8 @@ typedef struct part {
     double *o, *rough; /* [dv] */
 } part;
 
-static void take_part(const atn_facts *f, atn_idx i, int split, bool first, part *p)
+static void take_part(const atn_head_facts *f, atn_idx i, int split, bool first,
+                      part *p)
 {
     const double *s = f->s + i * f->nk;
     const atn_idx dv = f->dv;
@@ -242,7 +243,7 @@ static double share_of(double lse_1, double lse_2)
                          : exp(lse_1 - lse_2) / (1 + exp(lse_1 - lse_2));
 }
 
-static void merge_row(const atn_facts *f, atn_idx i, const part *a, const part *b,
+static void merge_row(const atn_head_facts *f, atn_idx i, const part *a, const part *b,
                       atn_worst worst[2])
 {
     const double scale = largest_row(f->v, f->nk, f->dv);
@@ -266,7 +267,7 @@ static void merge_row(const atn_facts *f, atn_idx i, const part *a, const part *
                    scale);
 }
 
-static atn_status check_merging(atn_ctx *cx, const atn_facts *f, atn_checks *out)
+static atn_status check_merging(atn_ctx *cx, const atn_head_facts *f, atn_checks *out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     atn_status st = ATN_OK;
@@ -299,7 +300,7 @@ enum { DECAYS = 3, FAR = 16 };
 
 /* o [nq, dv] <- sum of decayed products over the keys seen, of those more than `far`
  * back alone; *scale <- largest sum of absolute parts. */
-static void decayed(const atn_facts *f, double lam, atn_idx far, double *o,
+static void decayed(const atn_head_facts *f, double lam, atn_idx far, double *o,
                     double *scale)
 {
     const double most = largest_row(f->v, f->nk, f->dv);
@@ -324,14 +325,14 @@ static void decayed(const atn_facts *f, double lam, atn_idx far, double *o,
     }
 }
 
-static double largest_product(const atn_facts *f)
+static double largest_product(const atn_head_facts *f)
 {
     return largest_row(f->q, f->nq, f->d) * largest_row(f->k, f->nk, f->d) *
            largest_row(f->v, f->nk, f->dv);
 }
 
 /* All of it, row by row: o of the method. */
-static atn_status check_size(atn_ctx *cx, const atn_facts *f, double lam,
+static atn_status check_size(atn_ctx *cx, const atn_head_facts *f, double lam,
                              const double *o, const char *variant, atn_checks *out)
 {
     const atn_quantities q = {.x = {largest_product(f), lam}};
@@ -346,7 +347,7 @@ static atn_status check_size(atn_ctx *cx, const atn_facts *f, double lam,
 }
 
 /* What lies more than FAR tokens back, row by row. */
-static atn_status check_far(atn_ctx *cx, const atn_facts *f, double lam, double *o,
+static atn_status check_far(atn_ctx *cx, const atn_head_facts *f, double lam, double *o,
                             const char *variant, atn_checks *out)
 {
     const atn_quantities q = {.x = {largest_product(f), lam, FAR}};
@@ -362,7 +363,7 @@ static atn_status check_far(atn_ctx *cx, const atn_facts *f, double lam, double 
     return add(cx, out, &worst, "decay_cut", variant);
 }
 
-static atn_status check_chunks(atn_ctx *cx, const atn_facts *f, double lam,
+static atn_status check_chunks(atn_ctx *cx, const atn_head_facts *f, double lam,
                                const double *plain, double scale, atn_checks *out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
@@ -394,7 +395,7 @@ done:
 /* ---- several machines ---- */
 
 typedef struct ranks {
-    const atn_facts *f;
+    const atn_head_facts *f;
     double lam;
     int n;
     double *state;  /* [n][d, dv], decayed to the end of its rank */
@@ -451,7 +452,7 @@ static void rank_rows(const ranks *r, int t, double *o)
     }
 }
 
-static atn_status check_ranks(atn_ctx *cx, const atn_facts *f, double lam,
+static atn_status check_ranks(atn_ctx *cx, const atn_head_facts *f, double lam,
                               const double *plain, double scale, atn_checks *out)
 {
     static const int counts[] = {1, 3, 8};
@@ -486,7 +487,7 @@ done:
     return st;
 }
 
-static atn_status check_decays(atn_ctx *cx, const atn_facts *f, atn_checks *out)
+static atn_status check_decays(atn_ctx *cx, const atn_head_facts *f, atn_checks *out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     atn_status st = ATN_OK;
@@ -522,7 +523,7 @@ static double flow(const double *x, const double *sum, atn_idx d)
 
 /* in [nq] and out [nk] <- I and U; sums [4][d] <- of keys, of queries, of keys / U, of
  * queries / I. */
-static void flows(const atn_facts *f, double *in, double *out, double *sums)
+static void flows(const atn_head_facts *f, double *in, double *out, double *sums)
 {
     const atn_idx d = f->d;
 
@@ -538,7 +539,7 @@ static void flows(const atn_facts *f, double *in, double *out, double *sums)
 }
 
 /* Every query every key. */
-static bool sees_all(const atn_facts *f)
+static bool sees_all(const atn_head_facts *f)
 {
     for (atn_idx i = 0; i < f->nq; i++) {
         atn_idx lo, hi;
@@ -551,7 +552,7 @@ static bool sees_all(const atn_facts *f)
 
 /* Weights of the method flow are a_i (q_i.k_j) c_j / I_i: without a_i and c_j, which
  * follow from the flows, they are what goes into sink i, 1 in all. sums as of flows(). */
-static atn_status check_flow(atn_ctx *cx, const atn_facts *f, const double *sums,
+static atn_status check_flow(atn_ctx *cx, const atn_head_facts *f, const double *sums,
                              atn_checks *out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
@@ -591,7 +592,7 @@ done:
     return st;
 }
 
-static atn_status check_flows(atn_ctx *cx, const atn_facts *f, atn_checks *out)
+static atn_status check_flows(atn_ctx *cx, const atn_head_facts *f, atn_checks *out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     const atn_idx d = f->d;

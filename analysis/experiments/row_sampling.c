@@ -75,7 +75,7 @@ static void say(const asking *s, const double *p, atn_idx n, sampled *r, double 
 static atn_status sample_row(atn_ctx *cx, atn_idx k, void *state)
 {
     asking *s = state;
-    const atn_facts *f = s->t->facts;
+    const atn_head_facts *f = s->t->facts;
     const atn_idx i = (2 * k + 1) * f->nq / (2 * ROWS);
     atn_rng rng = atn_rng_stream(s->t->seed, "row_sampling", f->head.layer,
                                  f->head.head * ROWS + k);
@@ -157,7 +157,7 @@ static int by_need(const void *a, const void *b)
 }
 
 /* Keys to draw, of the middle row and of one in ten, beside the keys that they see. */
-static atn_status add_needs(atn_ctx *cx, const atn_facts *f, atn_checks *out)
+static atn_status add_needs(atn_ctx *cx, const atn_head_facts *f, atn_checks *out)
 {
     static const double at[] = {.5, .9};
     const atn_arena_mark mark = atn_arena_save(cx);

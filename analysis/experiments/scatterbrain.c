@@ -39,7 +39,7 @@ typedef struct pair {
 } pair;
 
 typedef struct trials {
-    const atn_facts *f;
+    const atn_head_facts *f;
     uint64_t seed;
     int64_t draws;
     pair pair[PAIRS_MOST];
@@ -57,7 +57,7 @@ static double dot(const double *x, const double *y, atn_idx n)
 
 /* ---- pairs ---- */
 
-static double chance_of(const atn_facts *f, atn_idx i, atn_idx j)
+static double chance_of(const atn_head_facts *f, atn_idx i, atn_idx j)
 {
     const double *q = f->q + i * f->d, *k = f->k + j * f->d;
     const double length = sqrt(dot(q, q, f->d) * dot(k, k, f->d));
@@ -72,7 +72,7 @@ static double chance_of(const atn_facts *f, atn_idx i, atn_idx j)
  * comes. A vector without a direction is in no table. */
 static void choose_pairs(trials *t, double most)
 {
-    const atn_facts *f = t->f;
+    const atn_head_facts *f = t->f;
     const double scale = fabs(f->head.scale);
     atn_rng r =
         atn_rng_stream(t->seed, "scatterbrain/pairs", f->head.layer, f->head.head);
@@ -96,13 +96,13 @@ static void choose_pairs(trials *t, double most)
 
 /* ---- draws ---- */
 
-static bool same_side(const atn_facts *f, const pair *p, const double *plane)
+static bool same_side(const atn_head_facts *f, const pair *p, const double *plane)
 {
     return (dot(f->q + p->i * f->d, plane, f->d) > 0) ==
            (dot(f->k + p->j * f->d, plane, f->d) > 0);
 }
 
-static bool shares_word(const atn_facts *f, const pair *p, const double *planes)
+static bool shares_word(const atn_head_facts *f, const pair *p, const double *planes)
 {
     for (int t = 0; t < TABLES; t++) {
         bool all = true;
@@ -115,7 +115,7 @@ static bool shares_word(const atn_facts *f, const pair *p, const double *planes)
 }
 
 /* e^{-|z|^2 / 2} mean_r cosh(w_r . z), relative to the weight of the head. */
-static double feature(const atn_facts *f, const pair *p, const double *omega)
+static double feature(const atn_head_facts *f, const pair *p, const double *omega)
 {
     const double root = sqrt(fabs(f->head.scale));
     double sum = 0;
@@ -133,7 +133,7 @@ static double feature(const atn_facts *f, const pair *p, const double *omega)
  * less 1, pairs in the support less those expected. */
 static void take_draw(trials *t, atn_idx at, const double *omega, const double *planes)
 {
-    const atn_facts *f = t->f;
+    const atn_head_facts *f = t->f;
     double mean = 0, variance = 0, met = 0;
 
     for (atn_idx e = 0; e < t->pairs; e++) {
@@ -242,7 +242,7 @@ typedef struct part {
     double weights, output; /* relative errors */
 } part;
 
-static atn_status measure(atn_ctx *cx, const atn_facts *f, uint64_t seed, part *p)
+static atn_status measure(atn_ctx *cx, const atn_head_facts *f, uint64_t seed, part *p)
 {
     const atn_input in = {
         .head = &f->head, .heads = 1, .group = 1, .layers = 1, .seed = seed};
@@ -292,7 +292,7 @@ static atn_status add_parts(atn_ctx *cx, const char *what, double sparse, double
 
 static atn_status check_parts(atn_ctx *cx, const trials *t, atn_checks *out)
 {
-    const atn_facts *f = t->f;
+    const atn_head_facts *f = t->f;
     const atn_idx numbers = ATN_MAX(f->nk / SHARE, 8);
     part sparse = {.id = "window"}, low = {.id = "scatterbrain"};
     part both = {.id = "scatterbrain"};

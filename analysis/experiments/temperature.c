@@ -31,14 +31,14 @@ typedef struct point {
 } point;
 
 typedef struct sweep {
-    const atn_facts *f;
+    const atn_head_facts *f;
     uint64_t seed;
     point at[TIMES];
 } sweep;
 
 /* p <- softmax of the logits times x; the entropy of all rows over the logarithms of
  * what they see. */
-static double soften(const atn_facts *f, double x, double *p)
+static double soften(const atn_head_facts *f, double x, double *p)
 {
     double sum = 0, most = 0;
 

@@ -48,6 +48,6 @@ static inline experiment_case cluster_case(atn_ctx *cx, uint64_t seed)
                        .nk = N,
                        .scale = 8,
                        .sight = {.key_last = N}};
-    CHECK_OK(atn_facts_make(cx, &e.x.h, N, &e.facts));
+    CHECK_OK(atn_head_facts_make(cx, &e.x.h, N, &e.facts));
     return e;
 }

@@ -7,7 +7,7 @@
 
 typedef struct experiment_case {
     dense_head x;
-    atn_facts facts;
+    atn_head_facts facts;
     atn_checks checks;
 } experiment_case;
 
@@ -15,7 +15,7 @@ static inline experiment_case experiment_facts(atn_ctx *cx, dense_kind kind, atn
 {
     experiment_case e = {.x = make_dense(kind, n, 1)};
 
-    CHECK_OK(atn_facts_make(cx, &e.x.h, 1024, &e.facts));
+    CHECK_OK(atn_head_facts_make(cx, &e.x.h, 1024, &e.facts));
     return e;
 }
 
@@ -67,7 +67,7 @@ static inline const atn_check *experiment_find(const experiment_case *e, const c
 static inline void experiment_drop(atn_ctx *cx, experiment_case *e)
 {
     atn_checks_release(cx, &e->checks);
-    atn_facts_release(cx, &e->facts);
+    atn_head_facts_release(cx, &e->facts);
     drop_dense(&e->x);
 }
 

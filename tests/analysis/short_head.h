@@ -12,6 +12,6 @@ static inline experiment_case short_case(atn_ctx *cx, dense_kind kind, atn_idx n
 
     for (atn_idx c = 0; c < e.x.h.nq * DENSE_D; c++) e.x.q[c] *= by;
     for (atn_idx c = 0; c < e.x.h.nk * DENSE_D; c++) e.x.k[c] *= by;
-    CHECK_OK(atn_facts_make(cx, &e.x.h, 1024, &e.facts));
+    CHECK_OK(atn_head_facts_make(cx, &e.x.h, 1024, &e.facts));
     return e;
 }

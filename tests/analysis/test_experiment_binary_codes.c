@@ -33,7 +33,7 @@ static void ranks(atn_ctx *cx)
     for (atn_idx j = 0; j < e.x.h.nk; j++)
         for (int c = 0; c < DENSE_D; c++)
             e.x.k[j * DENSE_D + c] = c == 0 && j % 3 == 0 ? 1 : c == 1 ? .1f : 0;
-    CHECK_OK(atn_facts_make(cx, &e.x.h, 1024, &e.facts));
+    CHECK_OK(atn_head_facts_make(cx, &e.x.h, 1024, &e.facts));
     experiment_go(cx, &atn_experiment_binary_codes, &e, 50);
     CHECK_NEAR(e.checks.check[e.checks.n - 1].measured, 1, 1e-12);
     experiment_drop(cx, &e);

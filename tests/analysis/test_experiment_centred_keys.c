@@ -24,7 +24,7 @@ static void golden(atn_ctx *cx)
             q[i] = (float)sin(.1 * (i / 4 + 1) * (i % 4 + 1));
             k[i] = (float)(cos(.07 * (i / 4 + 1) * (i % 4 + 2)) + offset);
         }
-        CHECK_OK(atn_facts_make(cx, &h, 1024, &e.facts));
+        CHECK_OK(atn_head_facts_make(cx, &h, 1024, &e.facts));
         experiment_go(cx, &atn_experiment_centred_keys, &e, 0);
         CHECK_EQ(e.checks.n, 2);
         c = &e.checks.check[0];
@@ -35,7 +35,7 @@ static void golden(atn_ctx *cx)
         CHECK_NEAR(c->predicted, offset ? 32.8392717447 : 2.7454838344, 2e-6);
         CHECK_NEAR(c->measured, 1.4088539599, 1e-6);
         atn_checks_release(cx, &e.checks);
-        atn_facts_release(cx, &e.facts);
+        atn_head_facts_release(cx, &e.facts);
     }
 }
 

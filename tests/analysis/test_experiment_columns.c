@@ -34,7 +34,7 @@ static experiment_case g8(atn_ctx *cx, bool causal)
     h->k = (atn_cmat){e.x.k, 8, 4, 4};
     h->scale = .5;
     h->sight.window = 0;
-    CHECK_OK(atn_facts_make(cx, h, 1024, &e.facts));
+    CHECK_OK(atn_head_facts_make(cx, h, 1024, &e.facts));
     return e;
 }
 

@@ -25,7 +25,7 @@ static void golden(atn_ctx *cx)
         h->k = (atn_cmat){e.x.k, 8, 4, 4};
         h->scale = .5;
         h->sight.window = 0;
-        CHECK_OK(atn_facts_make(cx, h, 1024, &e.facts));
+        CHECK_OK(atn_head_facts_make(cx, h, 1024, &e.facts));
         experiment_go(cx, &atn_experiment_combiner_floor, &e, 0);
         c = experiment_find(&e, "combiner_floor", "segments of 4, pool max");
         CHECK_NEAR(c->predicted, want[causal], 1e-8);
@@ -38,7 +38,7 @@ static void golden(atn_ctx *cx)
 
 /* KL of the rows against those with their own masses and shares of the mean: no shares
  * a little off do better. */
-static double divergence(const atn_facts *f, int span, const double *off)
+static double divergence(const atn_head_facts *f, int span, const double *off)
 {
     double sum = 0;
 

@@ -69,7 +69,7 @@ static void degenerate_heads_hold(atn_ctx *cx)
 
         for (atn_idx c = 0; way == 0 && c < e.x.h.nq * DENSE_D; c++) e.x.q[c] = 0;
         for (atn_idx c = 0; way == 1 && c < e.x.h.nk * DENSE_D; c++) e.x.k[c] = .3f;
-        CHECK_OK(atn_facts_make(cx, &e.x.h, 1024, &e.facts));
+        CHECK_OK(atn_head_facts_make(cx, &e.x.h, 1024, &e.facts));
         for (uint64_t seed = 0; seed < 12; seed++) {
             const atn_trial_head t = {&e.facts, 100, seed, 100};
 

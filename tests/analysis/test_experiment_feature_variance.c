@@ -59,7 +59,7 @@ static void few_pairs(atn_ctx *cx)
         experiment_case e = {.x = make_dense(DENSE_CAUSAL, n[c], 1)};
 
         for (atn_idx k = 0; k < n[c] * DENSE_D; k++) e.x.q[k] *= by[c];
-        CHECK_OK(atn_facts_make(cx, &e.x.h, 1024, &e.facts));
+        CHECK_OK(atn_head_facts_make(cx, &e.x.h, 1024, &e.facts));
         experiment_go(cx, &atn_experiment_feature_variance, &e, 200);
         CHECK_EQ(experiment_count(&e, ATN_VIOLATED), 0);
         experiment_drop(cx, &e);

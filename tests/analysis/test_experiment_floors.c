@@ -41,7 +41,7 @@ static void what_is_wrong_is_found(atn_ctx *cx)
     CHECK_EQ(experiment_find(&e, "square_sum", "")->verdict, ATN_VIOLATED);
     experiment_drop(cx, &e);
     e = experiment_facts(cx, DENSE_CAUSAL, 21);
-    CHECK_OK(atn_facts_spectrum(cx, &e.facts, true));
+    CHECK_OK(atn_head_facts_spectrum(cx, &e.facts, true));
     for (atn_idx k = 0; k < 21; k++) e.facts.sigma[k] *= .5;
     experiment_go(cx, &atn_experiment_floors, &e, 0);
     CHECK_EQ(experiment_find(&e, "rank_floor", "rank=1")->verdict, ATN_VIOLATED);
@@ -100,7 +100,7 @@ static void cluster_rows(uint64_t seed, float *x)
     }
 }
 
-static double error_of(atn_ctx *cx, const atn_facts *f, const atn_factors *w)
+static double error_of(atn_ctx *cx, const atn_head_facts *f, const atn_factors *w)
 {
     double left, all = 0;
 
@@ -133,10 +133,10 @@ static void regimes_as_expected(atn_ctx *cx)
         const atn_alternate a = {16, 8, true, false};
         double mean = 0, sparse, both, left = 0, all = 0;
         atn_factors w = {0};
-        atn_facts f;
+        atn_head_facts f;
 
-        CHECK_OK(atn_facts_make(cx, &h, N, &f));
-        CHECK_OK(atn_facts_spectrum(cx, &f, false));
+        CHECK_OK(atn_head_facts_make(cx, &h, N, &f));
+        CHECK_OK(atn_head_facts_spectrum(cx, &f, false));
         for (int i = 0; i < N; i++) mean += f.entropy[i] / N;
         for (int k = 0; k < N; k++) {
             all += f.sigma[k] * f.sigma[k];
@@ -156,7 +156,7 @@ static void regimes_as_expected(atn_ctx *cx)
         CHECK_NEAR(sparse, want[b][1], .03 * want[b][1]);
         CHECK_NEAR(both, want[b][2], .03 * want[b][2]);
         CHECK_NEAR(mean, want[b][3], .03 * want[b][3]);
-        atn_facts_release(cx, &f);
+        atn_head_facts_release(cx, &f);
     }
     free(x);
     free(s);

@@ -27,7 +27,7 @@ static void clusters_as_expected(atn_ctx *cx)
 static void largest_are_masked(atn_ctx *cx)
 {
     experiment_case e = experiment_facts(cx, DENSE_CAUSAL, 19);
-    const atn_facts *f = &e.facts;
+    const atn_head_facts *f = &e.facts;
     bool mask[19 * 19];
 
     CHECK_OK(atn_largest_mask(cx, f, 4, mask));
@@ -55,7 +55,7 @@ static void blocks_are_blocks(atn_ctx *cx)
 {
     experiment_case e = experiment_facts(cx, DENSE_CROSS, 20);
     const atn_hash_blocks how = {3, 0, 3, 6, false};
-    const atn_facts *f = &e.facts;
+    const atn_head_facts *f = &e.facts;
     bool mask[25 * 20];
 
     CHECK_EQ(f->nq, 25);
@@ -79,7 +79,7 @@ static void blocks_are_blocks(atn_ctx *cx)
 static void left_by_brute_force(atn_ctx *cx)
 {
     experiment_case e = experiment_facts(cx, DENSE_WINDOW, 17);
-    const atn_facts *f = &e.facts;
+    const atn_head_facts *f = &e.facts;
     double norm[17], lo = INFINITY, hi = 0, square = 0;
     bool mask[17 * 17];
     atn_unmasked u;

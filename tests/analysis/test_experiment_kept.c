@@ -134,7 +134,7 @@ static void degenerate(atn_ctx *cx)
         experiment_case e = {.x = make_dense(DENSE_CAUSAL, 40, 2)};
 
         for (atn_idx i = 0; i < 40 * DENSE_D; i++) e.x.q[i] *= sizes[k];
-        CHECK_OK(atn_facts_make(cx, &e.x.h, 1024, &e.facts));
+        CHECK_OK(atn_head_facts_make(cx, &e.x.h, 1024, &e.facts));
         experiment_go(cx, &atn_experiment_dropped_mass, &e, 0);
         experiment_go(cx, &atn_experiment_entropy, &e, 0);
         CHECK_EQ(experiment_count(&e, ATN_VIOLATED), 0);
@@ -151,7 +151,7 @@ static void tiny_parts(atn_ctx *cx)
         atn_idx denormal = 0, pairs;
 
         for (atn_idx i = 0; i < 128 * DENSE_D; i++) e.x.q[i] *= (float)by;
-        CHECK_OK(atn_facts_make(cx, &e.x.h, 1024, &e.facts));
+        CHECK_OK(atn_head_facts_make(cx, &e.x.h, 1024, &e.facts));
         pairs = e.facts.nq * e.facts.nk;
         for (atn_idx i = 0; i < pairs; i++)
             denormal += e.facts.p[i] > 0 && e.facts.p[i] < DBL_MIN;

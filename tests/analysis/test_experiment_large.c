@@ -12,7 +12,7 @@ static experiment_case large(atn_ctx *cx, atn_idx n, int by)
     experiment_case e = {.x = make_dense(DENSE_CAUSAL, n, by)};
 
     for (atn_idx i = 0; i < n * DENSE_D; i++) e.x.q[i] *= (float)by;
-    CHECK_OK(atn_facts_make(cx, &e.x.h, 1024, &e.facts));
+    CHECK_OK(atn_head_facts_make(cx, &e.x.h, 1024, &e.facts));
     return e;
 }
 

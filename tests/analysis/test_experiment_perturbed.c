@@ -102,7 +102,7 @@ static void the_bound_is_reached(atn_ctx *cx)
     experiment_case e = {.x = make_dense(DENSE_CROSS, 400, 1)};
     const atn_check *c;
 
-    CHECK_OK(atn_facts_make(cx, &e.x.h, 1024, &e.facts));
+    CHECK_OK(atn_head_facts_make(cx, &e.x.h, 1024, &e.facts));
     experiment_go(cx, &atn_experiment_perturbation, &e, 0);
     c = find(&e, "perturbed_logits", "worst signs of 1");
     CHECK_NEAR(c->predicted, tanh(.5), 1e-12);
@@ -212,7 +212,7 @@ static void degenerate(atn_ctx *cx)
                 e.x.k[i] = 1;
             else
                 e.x.q[i] *= 1e4f;
-        CHECK_OK(atn_facts_make(cx, &e.x.h, 1024, &e.facts));
+        CHECK_OK(atn_head_facts_make(cx, &e.x.h, 1024, &e.facts));
         experiment_go(cx, all[k % 3], &e, 25);
         CHECK_EQ(experiment_count(&e, ATN_VIOLATED), 0);
         experiment_drop(cx, &e);

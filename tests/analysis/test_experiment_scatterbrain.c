@@ -13,7 +13,7 @@ static experiment_case short_case(atn_ctx *cx, dense_kind kind, atn_idx n, doubl
 
     for (atn_idx c = 0; c < e.x.h.nq * DENSE_D; c++) e.x.q[c] *= (float)by;
     for (atn_idx c = 0; c < e.x.h.nk * DENSE_D; c++) e.x.k[c] *= (float)by;
-    CHECK_OK(atn_facts_make(cx, &e.x.h, 1024, &e.facts));
+    CHECK_OK(atn_head_facts_make(cx, &e.x.h, 1024, &e.facts));
     return e;
 }
 

@@ -17,7 +17,7 @@ static void wanted_row(const layer_model *m, atn_idx h, atn_idx i, atn_idx first
     for (atn_idx j = 0; j < keys; j++) out[j] = sum > 0 ? p[first + j] / sum : 0;
 }
 
-static void check_row(const atn_facts *f, atn_idx i, const double *want)
+static void check_row(const atn_head_facts *f, atn_idx i, const double *want)
 {
     const double *p = f->p + i * f->nk;
     double h = 0, squares = 0, sum = 0;
@@ -39,7 +39,7 @@ static void check_row(const atn_facts *f, atn_idx i, const double *want)
     CHECK_NEAR(f->renyi[i], -log(squares), 1e-10);
 }
 
-static void check_output(const atn_facts *f)
+static void check_output(const atn_head_facts *f)
 {
     for (atn_idx i = 0; f->o && i < f->nq; i++)
         for (atn_idx e = 0; e < f->dv; e++) {
@@ -58,7 +58,7 @@ static void kinds(atn_ctx *cx)
     for (int kind = 0; kind + 1 < LAYER_KINDS; kind++) { /* not of some rows */
         layer_model m = layer_make(cx, kind);
         const atn_idx first = ATN_MAX(m.problem.sight.key_first, 0);
-        atn_facts f;
+        atn_head_facts f;
         atn_idx row;
 
         layer_dense(&m);
@@ -66,14 +66,14 @@ static void kinds(atn_ctx *cx)
             const atn_head whole = atn_problem_head(&m.problem, h);
 
             (void)atn_head_trim(&whole, &row);
-            CHECK_OK(atn_facts_make(cx, &whole, LAYER_MOST, &f));
+            CHECK_OK(atn_head_facts_make(cx, &whole, LAYER_MOST, &f));
             CHECK(!f.cut);
             for (atn_idx i = 0; i < f.nq; i++) {
                 wanted_row(&m, h, row + i, first, f.nk, want);
                 check_row(&f, i, want);
             }
             check_output(&f);
-            atn_facts_release(cx, &f);
+            atn_head_facts_release(cx, &f);
         }
         layer_drop(&m);
     }
@@ -84,18 +84,18 @@ static void cut(atn_ctx *cx)
 {
     layer_model m = layer_make(cx, 0);
     const atn_head h = atn_problem_head(&m.problem, 1);
-    atn_facts whole, part;
+    atn_head_facts whole, part;
 
-    CHECK_OK(atn_facts_make(cx, &h, LAYER_MOST, &whole));
-    CHECK_OK(atn_facts_make(cx, &h, 9, &part));
+    CHECK_OK(atn_head_facts_make(cx, &h, LAYER_MOST, &whole));
+    CHECK_OK(atn_head_facts_make(cx, &h, 9, &part));
     CHECK(part.cut && !whole.cut);
     CHECK_EQ(part.nq, 9);
     CHECK_EQ(part.nk, 9);
     for (atn_idx i = 0; i < 9; i++)
         for (atn_idx j = 0; j < 9; j++)
             CHECK_NEAR(part.p[i * 9 + j], whole.p[i * whole.nk + j], 1e-15);
-    atn_facts_release(cx, &whole);
-    atn_facts_release(cx, &part);
+    atn_head_facts_release(cx, &whole);
+    atn_head_facts_release(cx, &part);
     layer_drop(&m);
 }
 
@@ -104,13 +104,13 @@ static void spectrum(atn_ctx *cx)
     layer_model m = layer_make(cx, 2);
     const atn_head h = atn_problem_head(&m.problem, 0);
     double squares = 0, sigma = 0;
-    atn_facts f;
+    atn_head_facts f;
     atn_idx r;
 
-    CHECK_OK(atn_facts_make(cx, &h, LAYER_MOST, &f));
-    CHECK_OK(atn_facts_spectrum(cx, &f, false));
+    CHECK_OK(atn_head_facts_make(cx, &h, LAYER_MOST, &f));
+    CHECK_OK(atn_head_facts_spectrum(cx, &f, false));
     CHECK(f.sigma && !f.u);
-    CHECK_OK(atn_facts_spectrum(cx, &f, true));
+    CHECK_OK(atn_head_facts_spectrum(cx, &f, true));
     r = ATN_MIN(f.nq, f.nk);
     for (atn_idx e = 0; e < f.nq * f.nk; e++) squares += f.p[e] * f.p[e];
     for (atn_idx k = 0; k < r; k++) sigma += f.sigma[k] * f.sigma[k];
@@ -123,7 +123,7 @@ static void spectrum(atn_ctx *cx)
                 p += f.u[i * r + k] * f.sigma[k] * f.vt[k * f.nk + j];
             CHECK_NEAR(p, f.p[i * f.nk + j], 1e-12);
         }
-    atn_facts_release(cx, &f);
+    atn_head_facts_release(cx, &f);
     layer_drop(&m);
 }
 
@@ -178,7 +178,7 @@ static void golden(atn_ctx *cx)
                             .nk = G8_N,
                             .scale = .5,
                             .sight = {.causal = causal, .key_last = G8_N}};
-        atn_facts f;
+        atn_head_facts f;
 
         for (int i = 0; i < G8_N; i++) {
             double sum = 0;
@@ -193,8 +193,8 @@ static void golden(atn_ctx *cx)
         }
         statistics(p, got);
         for (int e = 0; e < STATISTICS; e++) CHECK_NEAR(got[e], want[causal][e], 1e-9);
-        CHECK_OK(atn_facts_make(cx, &h, 1024, &f));
-        CHECK_OK(atn_facts_spectrum(cx, &f, false));
+        CHECK_OK(atn_head_facts_make(cx, &h, 1024, &f));
+        CHECK_OK(atn_head_facts_spectrum(cx, &f, false));
         statistics(f.p, got);
         for (int e = 0; e < STATISTICS; e++) CHECK_NEAR(got[e], want[causal][e], 2e-6);
         for (int e = 0; e < 3; e++) CHECK_NEAR(f.sigma[e], sigma[causal][e], 1e-6);
@@ -202,7 +202,7 @@ static void golden(atn_ctx *cx)
         got[ENTROPY] = 0;
         for (int i = 0; i < G8_N; i++) got[ENTROPY] += f.entropy[i] / G8_N;
         CHECK_NEAR(got[ENTROPY], want[causal][ENTROPY], 1e-6);
-        atn_facts_release(cx, &f);
+        atn_head_facts_release(cx, &f);
     }
 }
 
@@ -210,9 +210,9 @@ static void failures(atn_ctx *cx)
 {
     layer_model m = layer_make(cx, 0);
     atn_head h = atn_problem_head(&m.problem, 0);
-    atn_facts f;
+    atn_head_facts f;
 
-    CHECK(atn_facts_bytes(&h, LAYER_MOST) > 3.0 * 8 * (double)(h.nq * h.nk));
+    CHECK(atn_head_facts_bytes(&h, LAYER_MOST) > 3.0 * 8 * (double)(h.nq * h.nk));
     for (long left = 0; left < 40; left++) {
         check_failing fail = {left};
         atn_status st;
@@ -220,14 +220,14 @@ static void failures(atn_ctx *cx)
 
         atn_ctx_init(&poor);
         poor.alloc = (atn_allocator){check_failing_resize, &fail};
-        st = atn_facts_make(&poor, &h, LAYER_MOST, &f);
+        st = atn_head_facts_make(&poor, &h, LAYER_MOST, &f);
         CHECK(st == ATN_OK || st == ATN_MEMORY);
-        atn_facts_release(&poor, &f);
+        atn_head_facts_release(&poor, &f);
         atn_ctx_release(&poor);
     }
     m.q[3] = INFINITY;
-    CHECK_FAILS(atn_facts_make(cx, &h, LAYER_MOST, &f), ATN_DATA, "row 0");
-    atn_facts_release(cx, &f);
+    CHECK_FAILS(atn_head_facts_make(cx, &h, LAYER_MOST, &f), ATN_DATA, "row 0");
+    atn_head_facts_release(cx, &f);
     layer_drop(&m);
 }
 
