@@ -197,13 +197,13 @@ typedef struct tally {
     double least, middle; /* of slack over the larger side; of the judged ones */
 } tally;
 
-/* Slack as a share of the larger side (or of what rounding is relative to), or of the
- * critical value. */
+/* Slack as a share of the larger side; where it is lacking, or for "=", of what rounding
+ * is relative to if that is larger; or of the critical value. */
 static double share_of(const atn_check *c)
 {
     double whole = fmax(fabs(c->predicted), fabs(c->measured));
 
-    whole = fmax(whole, c->scale);
+    if (!(c->slack > 0)) whole = fmax(whole, c->scale);
     if (c->hypotheses > 0) whole = c->critical;
     if (c->bound->relation == ATN_ABOUT && c->hypotheses == 0) return c->slack;
     return whole > 0 && isfinite(whole) ? c->slack / whole : 0;
