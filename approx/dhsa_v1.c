@@ -522,13 +522,6 @@ done:
     return st;
 }
 
-static unsigned looks(const void *params_, const atn_input *in)
-{
-    (void)params_;
-    (void)in;
-    return ATN_LOOKS_KEYS | ATN_LOOKS_QUERIES;
-}
-
 static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
 {
     const dhsa *t = params_;
@@ -556,7 +549,7 @@ const atn_method atn_method_dhsa_v1 = {
     .params = params,
     .params_size = sizeof(dhsa),
     .budget = "k",
-    .looks = looks,
+    .looks = atn_looks_ahead,
     .plan = plan,
     .bytes = bytes,
 };

@@ -220,12 +220,6 @@ done:
     return st;
 }
 
-static unsigned looks(const void *params_, const atn_input *in)
-{
-    (void)params_, (void)in;
-    return ATN_LOOKS_KEYS | ATN_LOOKS_QUERIES;
-}
-
 static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
 {
     return ATN_METHOD_LITTLE + needs(cx, params_, &in->head[0]);
@@ -245,7 +239,7 @@ const atn_method atn_method_hodlr = {
     .budget = "rank",
     .weights = ATN_WEIGHTS_SIGNED | ATN_WEIGHTS_FREE,
     .exact = "leaf=#",
-    .looks = looks,
+    .looks = atn_looks_ahead,
     .plan = plan,
     .bytes = bytes,
 };

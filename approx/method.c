@@ -24,6 +24,13 @@ bool atn_always(const void *params)
     return true;
 }
 
+unsigned atn_looks_ahead(const void *params, const atn_input *in)
+{
+    (void)params;
+    (void)in;
+    return ATN_LOOKS_KEYS | ATN_LOOKS_QUERIES;
+}
+
 const char *atn_method_id(int i)
 {
     for (const atn_method *const *m = atn_methods; *m; m++) {

@@ -137,6 +137,8 @@ typedef struct atn_method {
 } atn_method;
 
 bool atn_always(const void *params); /* an oracle, however it is set */
+/* The choice for a row depends on later keys and queries, however it is set. */
+unsigned atn_looks_ahead(const void *params, const atn_input *in);
 
 extern const atn_method *const atn_methods[]; /* by id, NULL-terminated; no patterns */
 

@@ -98,12 +98,6 @@ static bool spends(const void *params_, const atn_head *h, atn_spending *out)
     return true;
 }
 
-static unsigned looks(const void *params_, const atn_input *in)
-{
-    (void)params_, (void)in;
-    return ATN_LOOKS_KEYS | ATN_LOOKS_QUERIES;
-}
-
 static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
 {
     const atn_head *h = &in->head[0];
@@ -127,7 +121,7 @@ const atn_method atn_method_sparse_lowrank = {
     .budget = "numbers",
     .spends = spends,
     .weights = ATN_WEIGHTS_SIGNED | ATN_WEIGHTS_FREE,
-    .looks = looks,
+    .looks = atn_looks_ahead,
     .plan = plan,
     .bytes = bytes,
 };

@@ -123,13 +123,6 @@ static bool spends(const void *params_, const atn_head *h, atn_spending *out)
     return true;
 }
 
-/* Singular vectors are those of all rows. */
-static unsigned looks(const void *params_, const atn_input *in)
-{
-    (void)params_, (void)in;
-    return ATN_LOOKS_KEYS | ATN_LOOKS_QUERIES;
-}
-
 static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
 {
     const svd *t = params_;
@@ -161,7 +154,7 @@ const atn_method atn_method_svd = {
     .weights = ATN_WEIGHTS_SIGNED | ATN_WEIGHTS_FREE,
     .rank = rank_of,
     .exact = "rank=#",
-    .looks = looks,
+    .looks = atn_looks_ahead,
     .plan = plan,
     .bytes = bytes,
 };

@@ -2,10 +2,11 @@
  * the residual. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "tests/approx/low_rank.h"
+#include "tests/approx/pinv_twin.h"
 
 #include "approx/pinv.h"
 
-enum { MOST = 40 };
+enum { MOST = PINV_MOST };
 
 /* ---- the twin: O = F1 Z F3 V with everything written out ---- */
 
@@ -56,70 +57,6 @@ static void means(double x[MOST][8], int n, int m, double out[MOST][8])
     CHECK_EQ(at, n);
 }
 
-static void times(int n, double a[MOST][MOST], double b[MOST][MOST],
-                  double c[MOST][MOST])
-{
-    for (int i = 0; i < n; i++)
-        for (int j = 0; j < n; j++) {
-            c[i][j] = 0;
-            for (int k = 0; k < n; k++) c[i][j] += a[i][k] * b[k][j];
-        }
-}
-
-/* Gauss and Jordan, with the largest pivot. */
-static void inverse(int n, double a[MOST][MOST], double z[MOST][MOST])
-{
-    double x[MOST][2 * MOST];
-
-    for (int i = 0; i < n; i++)
-        for (int j = 0; j < 2 * n; j++) x[i][j] = j < n ? a[i][j] : j - n == i;
-    for (int p = 0; p < n; p++) {
-        int best = p;
-
-        for (int i = p; i < n; i++)
-            if (fabs(x[i][p]) > fabs(x[best][p])) best = i;
-        for (int j = 0; j < 2 * n; j++) {
-            const double swap = x[p][j];
-
-            x[p][j] = x[best][j];
-            x[best][j] = swap;
-        }
-        for (int i = 0; i < n; i++) {
-            const double by = x[i][p] / x[p][p];
-
-            for (int j = 0; i != p && j < 2 * n; j++) x[i][j] -= by * x[p][j];
-        }
-    }
-    for (int i = 0; i < n; i++)
-        for (int j = 0; j < n; j++) z[i][j] = x[i][n + j] / x[i][i];
-}
-
-static void steps(int n, int count, double a[MOST][MOST], double z[MOST][MOST])
-{
-    static double x[MOST][MOST], y[MOST][MOST], t[MOST][MOST];
-    double most = 0;
-
-    for (int j = 0; j < n; j++) {
-        double sum = 0;
-
-        for (int i = 0; i < n; i++) sum += a[i][j];
-        most = fmax(most, sum);
-    }
-    for (int i = 0; i < n; i++)
-        for (int j = 0; j < n; j++) z[i][j] = a[j][i] / most;
-    for (int k = 0; k < count; k++) {
-        /* (13 - x (15 - x (7 - x))) / 4 = (13 - 15 x + 7 x^2 - x^3) / 4 */
-        times(n, a, z, x);
-        times(n, x, x, y);
-        times(n, y, x, t);
-        for (int i = 0; i < n; i++)
-            for (int j = 0; j < n; j++)
-                x[i][j] = (13 * (i == j) - 15 * x[i][j] + 7 * y[i][j] - t[i][j]) / 4;
-        times(n, z, x, t);
-        memcpy(z, t, sizeof t);
-    }
-}
-
 static void twin_run(twin *t, int iterations)
 {
     static double a[MOST][8], b[MOST][8], f1[MOST][MOST], f2[MOST][MOST],
@@ -131,9 +68,9 @@ static void twin_run(twin *t, int iterations)
     logits(t, a, t->m, b, t->m, f2);
     logits(t, a, t->m, t->k, t->nk, f3);
     if (iterations > 0)
-        steps(t->m, iterations, f2, z);
+        pinv_steps(t->m, iterations, f2, z);
     else
-        inverse(t->m, f2, z);
+        pinv_inverse(t->m, f2, z);
     for (int i = 0; i < t->nq; i++)
         for (int v = 0; v < t->m; v++) {
             g[i][v] = 0;

@@ -2,8 +2,9 @@
  * rows, the identity with the softmax. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "tests/approx/low_rank.h"
+#include "tests/approx/pinv_twin.h"
 
-enum { MOST = 32 };
+enum { MOST = PINV_MOST };
 
 /* ---- the twin ---- */
 
@@ -27,58 +28,6 @@ static double kernel(const twin *t, int i, int j)
     return exp(-sum / 2);
 }
 
-static void times(int n, double a[MOST][MOST], double b[MOST][MOST],
-                  double c[MOST][MOST])
-{
-    for (int i = 0; i < n; i++)
-        for (int j = 0; j < n; j++) {
-            c[i][j] = 0;
-            for (int k = 0; k < n; k++) c[i][j] += a[i][k] * b[k][j];
-        }
-}
-
-/* By Gauss and Jordan; a is positive definite. */
-static void inverse(int n, double a[MOST][MOST], double z[MOST][MOST])
-{
-    static double x[MOST][2 * MOST];
-
-    for (int i = 0; i < n; i++)
-        for (int j = 0; j < 2 * n; j++) x[i][j] = j < n ? a[i][j] : j - n == i;
-    for (int p = 0; p < n; p++)
-        for (int i = 0; i < n; i++) {
-            const double by = x[i][p] / x[p][p];
-
-            for (int j = 0; i != p && j < 2 * n; j++) x[i][j] -= by * x[p][j];
-        }
-    for (int i = 0; i < n; i++)
-        for (int j = 0; j < n; j++) z[i][j] = x[i][n + j] / x[i][i];
-}
-
-static void steps(int n, int count, double a[MOST][MOST], double z[MOST][MOST])
-{
-    static double x[MOST][MOST], y[MOST][MOST], t[MOST][MOST];
-    double most = 0;
-
-    for (int j = 0; j < n; j++) {
-        double sum = 0;
-
-        for (int i = 0; i < n; i++) sum += a[i][j];
-        most = fmax(most, sum);
-    }
-    for (int i = 0; i < n; i++)
-        for (int j = 0; j < n; j++) z[i][j] = a[j][i] / most;
-    for (int k = 0; k < count; k++) {
-        times(n, a, z, x);
-        times(n, x, x, y);
-        times(n, y, x, t);
-        for (int i = 0; i < n; i++)
-            for (int j = 0; j < n; j++)
-                x[i][j] = (13 * (i == j) - 15 * x[i][j] + 7 * y[i][j] - t[i][j]) / 4;
-        times(n, z, x, t);
-        memcpy(z, t, sizeof t);
-    }
-}
-
 static void twin_run(twin *t, int iterations)
 {
     static double g[MOST][MOST], z[MOST][MOST];
@@ -95,9 +44,9 @@ static void twin_run(twin *t, int iterations)
     for (int u = 0; u < t->m; u++)
         for (int v = 0; v < t->m; v++) g[u][v] *= iterations ? r[u] * r[v] : 1;
     if (iterations)
-        steps(t->m, iterations, g, z);
+        pinv_steps(t->m, iterations, g, z);
     else
-        inverse(t->m, g, z); /* r cancels */
+        pinv_inverse(t->m, g, z); /* r cancels */
     for (int i = 0; i < t->nq; i++)
         for (int j = 0; j < t->nk; j++) {
             double sum = 0;
