@@ -38,6 +38,14 @@ double atn_factors_executed(const atn_head *h, double numbers)
     return d + dv > 0 && dv > 0 ? numbers * dv / (d + dv) : numbers;
 }
 
+atn_spending atn_factors_spending(const atn_head *h, atn_idx rank)
+{
+    const double numbers = (double)rank * (double)(h->nq + h->nk);
+
+    return (atn_spending){.numbers = numbers / (double)ATN_MAX(h->nq, (atn_idx)1),
+                          .executed = atn_factors_executed(h, numbers)};
+}
+
 /* The keys that row i has a weight for. */
 static void sight_of(const atn_head *h, const atn_factors *f, atn_idx i, atn_idx *lo,
                      atn_idx *hi)

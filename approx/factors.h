@@ -35,6 +35,8 @@ typedef struct atn_factors {
 double atn_factors_numbers(const atn_factors *f);
 /* Pairs that applying stands for: of `numbers` stored. */
 double atn_factors_executed(const atn_head *h, double numbers);
+/* What one block of all pairs spends at this rank. */
+atn_spending atn_factors_spending(const atn_head *h, atn_idx rank);
 /* w [n, nk] <- rows [first, first + n). */
 void atn_factors_rows(const atn_head *h, const atn_factors *f, atn_idx first, atn_idx n,
                       double *w);

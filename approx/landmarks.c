@@ -30,6 +30,12 @@ double atn_landmarks_executed(const atn_head *h, atn_idx m)
     return k * (double)(h->nq + h->nk) + k * k * dv / (d + dv);
 }
 
+atn_spending atn_landmarks_spending(const atn_head *h, atn_idx m)
+{
+    return (atn_spending){.numbers = 2 * (double)m,
+                          .executed = atn_landmarks_executed(h, m)};
+}
+
 /* What a thread needs for a tile: rows of a head in double, and their entries. */
 static double tile_bytes(const atn_ctx *cx, const atn_head *h, atn_idx m)
 {

@@ -31,5 +31,6 @@ atn_status atn_landmarks_plan(atn_ctx *cx, const atn_head *h, atn_landmarks *l,
 void atn_landmarks_release(atn_ctx *cx, atn_landmarks *l); /* a zeroed one is fine */
 /* Pairs that applying m of them counts as. */
 double atn_landmarks_executed(const atn_head *h, atn_idx m);
+atn_spending atn_landmarks_spending(const atn_head *h, atn_idx m);
 /* Bytes at most of a plan of m, and while it is made. */
 double atn_landmarks_bytes(const atn_ctx *cx, const atn_head *h, atn_idx m);

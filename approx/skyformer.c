@@ -188,9 +188,7 @@ static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
 
 static bool spends(const void *params_, const atn_head *h, atn_spending *out)
 {
-    const atn_idx m = samples_of(params_, h);
-
-    *out = (atn_spending){2 * (double)m, atn_landmarks_executed(h, m)};
+    *out = atn_landmarks_spending(h, samples_of(params_, h));
     return true;
 }
 

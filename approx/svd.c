@@ -116,10 +116,7 @@ done:
 
 static bool spends(const void *params_, const atn_head *h, atn_spending *out)
 {
-    const double numbers = (double)rank_of(params_, h) * (double)(h->nq + h->nk);
-
-    out->numbers = numbers / (double)ATN_MAX(h->nq, (atn_idx)1);
-    out->executed = atn_factors_executed(h, numbers);
+    *out = atn_factors_spending(h, rank_of(params_, h));
     return true;
 }
 
