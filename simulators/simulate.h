@@ -1,0 +1,104 @@
+/* simulators/simulate.h -- what a pattern gains on a GPU: bounds, time, and where the
+ * gain goes.
+ *
+ * Math    levels of cards/simulators.md 6.1: FLOP bound (bound_flop), tile bounds
+ *         (bound_sum, bound_max), time of the launch from its tiles (work.h) and a
+ *         model (model.h), passes beside it (index, permutation, combine), and the
+ *         share that attention has of the whole (Amdahl). The waterfall is the
+ *         speed-up as each of these is taken into account.
+ * Source  cards/simulators.md, sections 1, 2, 6.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "core/table.h"
+#include "simulators/model.h"
+#include "simulators/tiles.h"
+
+/* Passes that are not attention: index building, sorting, sampling, scoring. */
+typedef struct atn_extra_work {
+    double flops, bytes; /* of all heads and the whole batch */
+    double launches;
+} atn_extra_work;
+
+/* What attention is a part of; all 0 = nothing is known, no end-to-end column. */
+typedef struct atn_whole {
+    double share;        /* of the dense time that attention takes, 0 to 1; or */
+    double linear_flops; /* of everything else, one forward pass of the batch */
+    double dense_layers; /* share of layers, steps or heads that stay dense, 0 to 1 */
+    int layers;          /* attention layers; 0 = 1 */
+} atn_whole;
+
+typedef struct atn_sim_opts {
+    const atn_device *device;
+    const atn_kernel *kernel; /* of the pattern */
+    const atn_kernel *dense;  /* that it is compared with; NULL = the same */
+    atn_launch shape;         /* q_len, kv_len 0 = the pattern's */
+    atn_tiling tiling;        /* q.n = 0: the kernel's usual tile */
+    int policy;               /* atn_mask_policy, -1 = the kernel's */
+    bool permute;             /* the tokens of a grid are permuted at every call */
+    bool full;                /* dense is the full square even for a causal pattern */
+    bool bare;                /* leave out what a harness times beside */
+    bool slots;               /* keep the schedule */
+    atn_extra_work extra;
+    atn_whole whole;
+} atn_sim_opts;
+void atn_sim_defaults(atn_sim_opts *o); /* batch 1, 32 heads, 128, 2 bytes, forward */
+
+enum { ATN_SIM_STEPS = 8 };
+typedef struct atn_sim_step {
+    const char *id, *text; /* "flop", "tiles", "mask", "waves", "passes", "whole" */
+    double time_ms, speedup;
+} atn_sim_step;
+
+typedef enum atn_limit {
+    ATN_LIMIT_MMA,
+    ATN_LIMIT_EXP,
+    ATN_LIMIT_SMEM,
+    ATN_LIMIT_L2,
+    ATN_LIMIT_HBM,
+    ATN_LIMIT_TAIL,   /* one CTA, or a wave that is not full */
+    ATN_LIMIT_LAUNCH, /* below 0.1 ms, or t0 and CTA costs are more than half */
+    ATN_LIMIT_PASSES, /* index, permutation, combine */
+    ATN_LIMITS
+} atn_limit;
+extern const char *const atn_limit_names[ATN_LIMITS];
+
+typedef struct atn_sim {
+    atn_tiles tiles; /* of head 0; sums over heads below */
+    atn_tiling tiling;
+    atn_tile_bounds bounds;
+    double pairs, visited, full, partial, padding, max, ctas; /* mean over heads; max
+                                                                  of all */
+    double flops, bytes, intensity; /* of the launch; flop a byte */
+    atn_work work;
+    atn_time_model model, dense_model;
+    double kernel_ms, passes_ms, time_ms, low_ms, high_ms;
+    double dense_ms;
+    double speedup; /* dense_ms / time_ms; NaN where the launch is the limit */
+    double whole_speedup;
+    double break_even;        /* density; NaN = none */
+    double fixed_ms, tile_ms; /* a and b of card 6.1: T(rho) = a + rho b */
+    atn_limit limit;
+    atn_sim_step step[ATN_SIM_STEPS];
+    int steps;
+} atn_sim;
+
+/* p: [n] patterns of the query heads; n = 1: its own heads (p->heads), or all alike.
+ * USAGE, MEMORY, and DATA where the launch does not fit in the memory of the device,
+ * naming what it needs, before anything is simulated. */
+atn_status atn_simulate(atn_ctx *cx, const atn_pattern *const *p, atn_idx n,
+                        const atn_sim_opts *o, atn_sim *out) ATN_WARN_UNUSED;
+void atn_sim_release(atn_ctx *cx, atn_sim *s);
+
+/* The table "simulate": a row a case. names [n]. */
+typedef struct atn_sim_case {
+    const char *pattern;
+    const atn_sim_opts *opts;
+    const atn_sim *sim;
+} atn_sim_case;
+atn_status atn_sim_table(atn_ctx *cx, const atn_sim_case *c, int n,
+                         atn_table **out) ATN_WARN_UNUSED;
+/* The table "waterfall": a row a step. */
+atn_status atn_sim_waterfall(atn_ctx *cx, const atn_sim_case *c, int n,
+                             atn_table **out) ATN_WARN_UNUSED;
