@@ -16,15 +16,20 @@
 atn_status atn_nnls(atn_ctx *cx, const double *a, const double *b, atn_idx m, atn_idx n,
                     double *x) ATN_WARN_UNUSED;
 
-/* rows [n] are of one GPU, kernel, head dim and pass, all to be fitted to. kv: the KV
- * nodes of the prefill fit, for decode (NULL = 0). DATA says how many rows are
- * needed. */
-atn_status atn_fit_prefill(atn_ctx *cx, const atn_kernel *k, const atn_device *d,
-                           atn_time_kind kind, const atn_timing *const *rows, atn_idx n,
+typedef struct atn_fit_case {
+    const atn_kernel *kernel;
+    const atn_device *device;
+    atn_time_kind kind;
+    const atn_timing *const *rows; /* [n] of one GPU, kernel, head dim and pass, all to
+                                      be fitted to */
+    atn_idx n;
+    const double *kv; /* [6] nodes of the prefill fit, for decode; NULL = 0 */
+} atn_fit_case;
+/* DATA says how many rows are needed. */
+atn_status atn_fit_prefill(atn_ctx *cx, const atn_fit_case *c,
                            atn_time_fit *out) ATN_WARN_UNUSED;
-atn_status atn_fit_decode(atn_ctx *cx, const atn_kernel *k, const atn_device *d,
-                          atn_time_kind kind, const atn_timing *const *rows, atn_idx n,
-                          const double *kv, atn_time_fit *out) ATN_WARN_UNUSED;
+atn_status atn_fit_decode(atn_ctx *cx, const atn_fit_case *c,
+                          atn_time_fit *out) ATN_WARN_UNUSED;
 /* Predicted us of a row, harness and all. */
 atn_status atn_timing_predict(atn_ctx *cx, const atn_kernel *k, const atn_device *d,
                               const atn_time_fit *f, const atn_timing *row,

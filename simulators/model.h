@@ -39,5 +39,5 @@ typedef struct atn_time_model {
     bool calibrated; /* else the machine model */
 } atn_time_model;
 atn_status atn_time_model_find(atn_ctx *cx, const atn_kernel *k, const atn_device *d,
-                               int head_dim, atn_pass pass, const atn_kernel_tile *tile,
+                               const atn_launch *l, const atn_kernel_tile *tile,
                                atn_time_model *out) ATN_WARN_UNUSED;

@@ -71,11 +71,17 @@ typedef struct atn_schedule_rule {
 extern const atn_schedule_rule atn_schedule_full; /* 3.0, 0.1, 20 */
 extern const atn_schedule_rule atn_schedule_four; /* 2.5, 0, 20, longest first */
 
-/* lists: [n_lists] of the heads (of KV heads, where the kernel packs groups), n_lists =
- * 1: all alike. window: the pattern is one, for the split rule (left -1 = none). */
-atn_status atn_work_make(atn_ctx *cx, const atn_kernel *k, const atn_device *d,
-                         const atn_launch *s, const atn_cta_list *lists,
-                         atn_idx n_lists, atn_idx bm, atn_idx bn, atn_idx left,
-                         atn_idx right, const atn_schedule_rule *rule,
-                         atn_work *out) ATN_WARN_UNUSED;
+typedef struct atn_work_case {
+    const atn_kernel *kernel;
+    const atn_device *device;
+    const atn_launch *launch;
+    /* [n_lists] of the heads, of KV heads where the kernel packs groups; n_lists = 1:
+     * all alike. */
+    const atn_cta_list *lists;
+    atn_idx n_lists;
+    atn_idx bm, bn;      /* tokens of a tile */
+    atn_idx left, right; /* of a window, for the split rule; -1 = none */
+} atn_work_case;
+atn_status atn_work_make(atn_ctx *cx, const atn_work_case *c,
+                         const atn_schedule_rule *rule, atn_work *out) ATN_WARN_UNUSED;
 void atn_work_release(atn_ctx *cx, atn_work *w);
