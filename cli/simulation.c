@@ -189,6 +189,8 @@ done:
 
 static void set_case(const atn_simulation *s, const atn_pattern *p, atn_sim_item *item)
 {
+    const double queries =
+        s->opts.shape.pass == ATN_PASS_DECODE ? 1 : (double)p->frame.nq;
     atn_sim_opts *o = &item->opts;
 
     *o = s->opts;
@@ -197,6 +199,9 @@ static void set_case(const atn_simulation *s, const atn_pattern *p, atn_sim_item
     item->pattern = p;
     if (s->layout == 0 && p->axes && (p->axes->rank > 1 || p->axes->at[0].dilation > 1))
         o->tiling.layout = ATN_LAYOUT_GRID;
+    o->permute = s->permute == 1 || (s->permute == 0 && item->kernel->permutes &&
+                                     o->tiling.layout == ATN_LAYOUT_GRID);
+    o->whole.linear_flops = 2 * s->parameters * queries * (double)o->shape.batch;
 }
 
 /* The pattern under every kernel asked for, or the one that suits. Takes name. */

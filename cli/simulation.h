@@ -94,6 +94,8 @@ typedef struct atn_simulation {
     atn_sim_opts opts; /* device, launch, tiling; kernel NULL */
     int layout;        /* 0 auto, 1 + atn_layout_kind */
     int against;       /* 0 auto, 1 causal, 2 full */
+    int permute;       /* 0 auto, 1 yes, 2 no */
+    double parameters; /* of the model; 0 = unknown */
 } atn_simulation;
 
 /* USAGE where --gpu is missing, naming devices. Release it also on failure. */
