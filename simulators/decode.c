@@ -28,7 +28,7 @@ bool atn_decode_case_of(const atn_kernel *k, const atn_launch *s, atn_idx window
     const atn_kernel_tile *t;
 
     if (s->kv_len < 1 || s->head_dim < 1 || s->head_dim > INT32_MAX) return false;
-    t = atn_kernel_tile_of(k, (int)s->head_dim, ATN_PASS_FORWARD, takes, 1, 0);
+    t = atn_kernel_tile_of(k, (int)s->head_dim, ATN_PASS_DECODE, takes, 1, 0);
     if (!t || t->q.at[0] < 1 || t->k.at[0] < 1) return false;
     out->window = windowed;
     out->seen = windowed ? window : s->kv_len;

@@ -297,6 +297,8 @@ atn_status atn_fit_decode(atn_ctx *cx, const atn_fit_case *c, atn_time_fit *out)
     out->rows = c->n;
     out->head_dim = (int)c->rows[0]->launch.head_dim;
     snprintf(out->gpu, sizeof out->gpu, "%s", c->device->id);
+    snprintf(out->architecture, sizeof out->architecture, "%s",
+             c->device->architecture);
     if (c->kv && c->kernel->split != ATN_SPLIT_FILL)
         memcpy(out->c + ATN_TERM_KV, c->kv, 6 * sizeof *c->kv);
     ATN_TAKE(x, c->n);
