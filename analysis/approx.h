@@ -38,6 +38,7 @@ typedef struct atn_approx_opts {
     bool people;        /* pareto and best are read as text */
     const char *dump;   /* directory; NULL = none */
     bool force;         /* an existing dump is replaced */
+    bool tiles;         /* the CTAs of every plan are kept, for atn_approx_tiles */
     const atn_run *run; /* for the dump; may be NULL */
 } atn_approx_opts;
 
@@ -65,6 +66,13 @@ atn_status atn_approx_pareto(atn_ctx *cx, const atn_approx *a,
  * that keep to it, and the second. */
 atn_status atn_approx_best(atn_ctx *cx, const atn_approx *a,
                            atn_table **out) ATN_WARN_UNUSED;
+
+/* The table "approx_tiles", of a run with `tiles`: a row a case and head, those of
+ * "approx" in the same order. Columns ctas_BMxBN, for the tiles of all kernels: the CTAs
+ * of its plan (analysis/approx_tiles.h), empty where the head dim has no such tile and
+ * for operators. What tradeoff reads. */
+atn_status atn_approx_tiles(atn_ctx *cx, const atn_approx *a,
+                            atn_table **out) ATN_WARN_UNUSED;
 
 /* What a run would take: bytes at most, which it asks for before it begins; flop of
  * dense attention and of applying the cases at their budget (at all pairs without one),

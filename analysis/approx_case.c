@@ -151,6 +151,8 @@ static atn_status one_cell(atn_ctx *cx, unit_run *u, atn_idx h, const atn_fitted
     cell->tile_keys = f->plan[place].tile_keys;
     cell->stores = f->plan[place].numbers > 0;
     cell->keeps = keeps_to(r, c, &f->plan[place], &f->cost[place]);
+    if (r->a->opts->tiles)
+        ATN_TRY(atn_approx_keep_ctas(cx, r->a, head, &f->plan[place], cell));
     cell->done = true;
     ATN_TRY(dump_cell(cx, u, h, &f->plan[place], cell, o));
 done:
@@ -236,10 +238,14 @@ static atn_status take_back(atn_ctx *cx, unit_run *u)
 {
     const atn_approx_running *r = u->r;
 
-    for (atn_idx h = 0; h < r->heads; h++)
-        if (r->keep[h])
-            *atn_approx_at(r->a, r->row[h], (int)(u->c - r->a->cases)) =
-                (atn_approx_cell){0};
+    for (atn_idx h = 0; h < r->heads; h++) {
+        atn_approx_cell *cell;
+
+        if (!r->keep[h]) continue;
+        cell = atn_approx_at(r->a, r->row[h], (int)(u->c - r->a->cases));
+        atn_approx_drop_ctas(cx, r->a, cell);
+        *cell = (atn_approx_cell){0};
+    }
     return u->dumps ? atn_dump_drop(cx, r->a->dump) : ATN_OK;
 }
 

@@ -6,6 +6,7 @@
 #include "analysis/approx_fit.h"
 #include "analysis/approx_list.h"
 #include "analysis/approx_sweep.h"
+#include "analysis/approx_tiles.h"
 
 /* A method at a budget and temperature. */
 typedef struct atn_approx_case {
@@ -29,6 +30,7 @@ typedef struct atn_approx_cell {
     int looks;     /* ATN_LOOKS_*, -1 = the head is not causal */
     atn_idx tile_rows, tile_keys;
     double value[ATN_APPROX_VALUES];
+    char **ctas; /* [a->shapes.n] as atn_cta_runs_print; NULL = not kept */
 } atn_approx_cell;
 
 /* Layers of one step and stack, in which no name of a draw stands twice. */
@@ -51,7 +53,8 @@ struct atn_approx {
     const atn_approx_opts *opts;
     atn_approx_list list;
     atn_approx_sweep sweep;
-    bool matrix; /* weights of masks are compared, too */
+    bool matrix;            /* weights of masks are compared, too */
+    atn_tile_shapes shapes; /* with opts->tiles */
     /* [n_cases] temperatures, methods of each, and budgets of these */
     atn_approx_case *cases;
     int n_cases, each;     /* all; of a temperature */
@@ -71,6 +74,12 @@ static inline atn_approx_cell *atn_approx_at(const atn_approx *a, atn_idx head, 
 {
     return &a->cell[head * a->n_cases + c];
 }
+
+/* analysis/approx_ctas.c: keeps the CTAs of the plan in the cell; frees them. */
+atn_status atn_approx_keep_ctas(atn_ctx *cx, const atn_approx *a, const atn_head *h,
+                                const atn_plan *p,
+                                atn_approx_cell *cell) ATN_WARN_UNUSED;
+void atn_approx_drop_ctas(atn_ctx *cx, const atn_approx *a, atn_approx_cell *cell);
 
 /* The file `name` of case c beside a layer file, below the directory of a dump; in heap
  * memory, NULL = no memory. */

@@ -75,6 +75,7 @@ static atn_status create(atn_ctx *cx, const atn_capture *c, const atn_selection 
         ATN_FAIL(ATN_MEMORY, "approx: %lld heads and %d methods are too many",
                  (long long)a->n, a->n_cases);
     ATN_NEW(a->cell, cells);
+    if (opts->tiles) ATN_TRY(atn_tile_shapes_of(cx, c, sel, &a->shapes));
 done:
     return st;
 }
@@ -432,6 +433,8 @@ void atn_approx_destroy(atn_ctx *cx, atn_approx *a)
     for (int c = 0; c < a->n_cases; c++) atn_free(cx, a->cases[c].folder);
     atn_approx_list_release(cx, &a->list);
     atn_free(cx, a->cases);
+    for (atn_idx k = 0; a->cell && k < a->n * a->n_cases; k++)
+        atn_approx_drop_ctas(cx, a, &a->cell[k]);
     atn_free(cx, a->head);
     atn_free(cx, a->cell);
     atn_free(cx, a);

@@ -27,7 +27,10 @@ endif()
 file(GLOB atn_embedded CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR}/simulators
   ${ATN_GLOB_ROOT}/simulators/devices/*.json ${ATN_GLOB_ROOT}/simulators/kernels/*.json
   ${ATN_GLOB_ROOT}/simulators/published/*.csv)
+# by id: a100 before a100-40gb
+list(TRANSFORM atn_embedded REPLACE "\\.([a-z]+)$" "!\\1")
 list(SORT atn_embedded)
+list(TRANSFORM atn_embedded REPLACE "!([a-z]+)$" ".\\1")
 list(TRANSFORM atn_embedded PREPEND ${PROJECT_SOURCE_DIR}/simulators/ OUTPUT_VARIABLE atn_embedded_paths)
 string(REPLACE ";" "|" atn_embedded_list "${atn_embedded}")
 add_custom_command(OUTPUT ${PROJECT_BINARY_DIR}/generated/simulators/embedded.c

@@ -52,11 +52,14 @@ enum {
 };
 
 typedef struct atn_kernel_tile {
+    char architecture[ATN_DEVICE_ID]; /* it is used on; "" = all (see settle) */
     int head_dim;   /* serves head dims up to this one, above the next smaller row */
-    atn_pass pass;  /* FORWARD or BACKWARD (there k is stationary) */
+    atn_pass pass;  /* BACKWARD: k is stationary. DECODE, where there is none: that of
+                       FORWARD */
     unsigned takes; /* ATN_TAKES_FULL, _CAUSAL, _WINDOW, .. that it is for */
     atn_list q, k;  /* of one rank, 1 to 3; a grid of rank r takes those of rank r */
     bool usual;     /* the first choice of its kind */
+    double overlap; /* of the row; NaN = the kernel's */
 } atn_kernel_tile;
 
 /* Terms of the models of card 6.3; times in us. */
@@ -90,7 +93,8 @@ extern const char *const atn_time_kind_names[];
 
 typedef struct atn_time_fit {
     atn_time_kind model;
-    char gpu[ATN_DEVICE_ID]; /* a device's id */
+    char gpu[ATN_DEVICE_ID];          /* a device's id */
+    char architecture[ATN_DEVICE_ID]; /* of that device; "" = unknown */
     int head_dim;
     atn_pass pass;
     double c[ATN_TERMS];
@@ -148,6 +152,11 @@ void atn_kernel_release(atn_ctx *cx, atn_kernel *k);
 const char *atn_kernel_id(int i); /* built-in, sorted; NULL = no more */
 
 bool atn_kernel_runs_on(const atn_kernel *k, const char *architecture);
+/* Keeps the tiles that it has on this architecture. Once after reading, wherever a
+ * device is known; twice is fine. */
+void atn_kernel_settle(atn_kernel *k, const char *architecture);
+/* Overlap at a head dim: of its tiles, else the kernel's. */
+double atn_kernel_overlap(const atn_kernel *k, int head_dim, atn_pass pass);
 /* The kernel is called so in a file of timings. */
 bool atn_kernel_is_called(const atn_kernel *k, const char *name);
 /* The usual tile (index 0), or the index-th; NULL = no more. takes: one of
@@ -155,8 +164,8 @@ bool atn_kernel_is_called(const atn_kernel *k, const char *name);
 const atn_kernel_tile *atn_kernel_tile_of(const atn_kernel *k, int head_dim,
                                           atn_pass pass, unsigned takes, int rank,
                                           int index);
-/* Largest head dim that it has tiles for, at least head_dim; or the nearest one there
- * is, where it has none: *nearest. 0 = fine. */
+/* There are tiles for it (those of its own or a larger head dim); else *nearest <- the
+ * nearest head dim that there is. */
 bool atn_kernel_has_head_dim(const atn_kernel *k, int head_dim, int *nearest);
 /* Fit for a device: of this GPU, else of one of the same architecture (scaled by
  * model.h); NULL = none. */

@@ -27,6 +27,18 @@ typedef struct atn_decode_case {
     atn_idx seen, blocks, bn, bm;
     bool window;
 } atn_decode_case;
+/* That of a window (0 = none), with the usual tiles of the kernel; false where it has
+ * none or the shape is no decode step. */
+bool atn_decode_case_of(const atn_kernel *k, const atn_launch *s, atn_idx window,
+                        atn_decode_case *out);
+/* NaN throughout where the shape is impossible (no sequence, fewer heads than KV heads).
+ */
+void atn_decode_regressors(const atn_kernel *k, const atn_device *d,
+                           const atn_launch *s, const atn_decode_case *c,
+                           atn_regressors *out);
+/* Time in us of these: not linear, CTAs and tiles overlap with the bytes. */
+double atn_decode_sum(const atn_time_fit *f, const atn_regressors *x, bool bare);
+/* Both steps. */
 double atn_decode_time(const atn_kernel *k, const atn_device *d, const atn_time_fit *f,
                        const atn_launch *s, const atn_decode_case *c, bool bare);
 

@@ -31,12 +31,13 @@ typedef struct atn_whole {
 
 typedef struct atn_sim_opts {
     const atn_device *device;
-    const atn_kernel *kernel; /* of the pattern */
+    const atn_kernel *kernel; /* of the pattern, settled for the device; dense, too */
     const atn_kernel *dense;  /* that it is compared with; NULL = the same */
     atn_launch shape;         /* q_len, kv_len 0 = the pattern's */
     atn_tiling tiling;        /* q.n = 0: the kernel's usual tile */
     int policy;               /* atn_mask_policy, -1 = the kernel's */
-    bool permute;             /* the tokens of a grid are permuted at every call */
+    bool permute;             /* the tokens of a grid are permuted at every call, where
+                                 the kernel has them in tiles */
     bool full;                /* dense is the full square even for a causal pattern */
     bool bare;                /* leave out what a harness times beside */
     bool slots;               /* keep the schedule */
@@ -45,9 +46,13 @@ typedef struct atn_sim_opts {
 } atn_sim_opts;
 void atn_sim_defaults(atn_sim_opts *o); /* batch 1, 32 heads, 128, 2 bytes, forward */
 
-enum { ATN_SIM_STEPS = 8 };
+/* A step of the waterfall: the time, and the speed-up over the dense launch, once this
+ * is taken into account, too. "kernel" is there where the dense one is another kernel,
+ * "whole" where something is known of the rest; its time is that of everything. */
+enum { ATN_SIM_STEPS = 8, ATN_SIM_NOTE = 512 };
 typedef struct atn_sim_step {
-    const char *id, *text; /* "flop", "tiles", "mask", "waves", "passes", "whole" */
+    const char *id, *text; /* "dense", "flop", "tiles", "mask", "kernel", "waves",
+                              "passes", "whole" */
     double time_ms, speedup;
 } atn_sim_step;
 
@@ -58,30 +63,36 @@ typedef enum atn_limit {
     ATN_LIMIT_L2,
     ATN_LIMIT_HBM,
     ATN_LIMIT_TAIL,   /* one CTA, or a wave that is not full */
-    ATN_LIMIT_LAUNCH, /* below 0.1 ms, or t0 and CTA costs are more than half */
+    ATN_LIMIT_LAUNCH, /* time or that of dense below 0.1 ms: no ratio is said then; or
+                         what does not shrink is more than half of the kernel */
     ATN_LIMIT_PASSES, /* index, permutation, combine */
     ATN_LIMITS
 } atn_limit;
 extern const char *const atn_limit_names[ATN_LIMITS];
 
 typedef struct atn_sim {
-    atn_tiles tiles; /* of head 0; sums over heads below */
+    atn_tiles tiles;  /* of head 0; sums over heads below */
+    atn_launch shape; /* with all that was left open */
     atn_tiling tiling;
     atn_tile_bounds bounds;
     double pairs, visited, full, partial, padding, max, ctas; /* mean over heads; max
                                                                   of all */
+    double waste;                   /* cells of visited tiles over pairs, all heads */
     double flops, bytes, intensity; /* of the launch; flop a byte */
     atn_work work;
     atn_time_model model, dense_model;
     double kernel_ms, passes_ms, time_ms, low_ms, high_ms;
-    double dense_ms;
-    double speedup; /* dense_ms / time_ms; NaN where the launch is the limit */
-    double whole_speedup;
-    double break_even;        /* density; NaN = none */
+    double dense_ms, dense_low_ms, dense_high_ms;
+    bool causal;                               /* the dense reference is the triangle */
+    double speedup, speedup_low, speedup_high; /* dense_ms / time_ms; NaN where the
+                                                  launch is the limit */
+    double whole_ms, whole_speedup;            /* NaN = nothing is known of the rest */
+    double break_even;                         /* density; NaN = none */
     double fixed_ms, tile_ms; /* a and b of card 6.1: T(rho) = a + rho b */
     atn_limit limit;
     atn_sim_step step[ATN_SIM_STEPS];
     int steps;
+    char note[ATN_SIM_NOTE]; /* what must be known to read the numbers; "" = nothing */
 } atn_sim;
 
 /* p: [n] patterns of the query heads; n = 1: its own heads (p->heads), or all alike.

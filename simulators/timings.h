@@ -16,7 +16,8 @@
 typedef struct atn_timing {
     char gpu[ATN_DEVICE_ID], kernel[ATN_DEVICE_ID], split[16];
     atn_launch launch;
-    atn_idx window; /* 0 = dense: also where it is no shorter than the sequence */
+    atn_idx window;       /* 0 = dense: also where it is no shorter than the sequence */
+    atn_idx window_given; /* as the file has it */
     double us;
     atn_idx line; /* of the file */
 } atn_timing;

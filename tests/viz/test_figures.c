@@ -127,10 +127,14 @@ static atn_table *make_table(atn_ctx *cx, atn_idx n, const char *token)
                                          "error_matrix",
                                          "row_entropy_mean_nats",
                                          "x_max_tensor",
-                                         "d"};
+                                         "d",
+                                         "speedup",
+                                         "density",
+                                         "flop_per_byte",
+                                         "tflops"};
     atn_table *t = NULL;
     float *m = calloc((size_t)(n * n), sizeof *m);
-    int cols[7], curve = 0, node = 0;
+    int cols[8], curve = 0, node = 0;
     char method[32];
 
     CHECK_OK(atn_table_create(cx, "test", &t));
@@ -141,6 +145,7 @@ static atn_table *make_table(atn_ctx *cx, atn_idx n, const char *token)
     CHECK_OK(atn_table_add_col(cx, t, "cos_elem", ATN_COL_F64, "", "cosine", &cols[4]));
     CHECK_OK(atn_table_add_col(cx, t, "token", ATN_COL_STR, "", "", &cols[5]));
     CHECK_OK(atn_table_add_col(cx, t, "method", ATN_COL_STR, "", "", &cols[6]));
+    CHECK_OK(atn_table_add_col(cx, t, "step", ATN_COL_STR, "", "", &cols[7]));
     for (size_t k = 0; k < ATN_LEN(curves); k++)
         CHECK_OK(atn_table_add_col(cx, t, curves[k], ATN_COL_F64, "", "",
                                    k ? NULL : &curve));
@@ -160,6 +165,7 @@ static atn_table *make_table(atn_ctx *cx, atn_idx n, const char *token)
         CHECK_OK(atn_table_set_str(cx, t, cols[5], token));
         snprintf(method, sizeof method, "method-%lld", (long long)i);
         CHECK_OK(atn_table_set_str(cx, t, cols[6], method));
+        CHECK_OK(atn_table_set_str(cx, t, cols[7], method));
         /* whole numbers: reach takes no others */
         for (atn_idx j = 0; j <= i; j++) m[i * n + j] = (float)((i + j) % 2);
         for (atn_idx j = i + 1; j < n; j++) m[i * n + j] = NAN;

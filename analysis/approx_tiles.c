@@ -1,0 +1,353 @@
+/* analysis/approx_tiles.c -- the CTAs of a plan. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "analysis/approx_tiles.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "simulators/tiles.h"
+
+/* ---- shapes ---- */
+
+const atn_kernel_tile *atn_tile_of_choice(const atn_kernel *k, int head_dim)
+{
+    static const unsigned kinds[] = {ATN_TAKES_BLOCKS, ATN_TAKES_ANY, ATN_TAKES_CAUSAL,
+                                     ATN_TAKES_FULL, ATN_TAKES_WINDOW};
+    const atn_kernel_tile *t = NULL;
+
+    for (size_t i = 0; !t && i < ATN_LEN(kinds); i++)
+        t = atn_kernel_tile_of(k, head_dim, ATN_PASS_FORWARD, kinds[i], 1, 0);
+    return t && t->q.n == 1 && t->k.n == 1 ? t : NULL;
+}
+
+static void add_shape(atn_tile_shapes *s, atn_idx d, const atn_kernel_tile *t)
+{
+    const atn_tile_shape one = {d, t->q.at[0], t->k.at[0]};
+
+    for (int i = 0; i < s->n; i++)
+        if (s->at[i].d == one.d && s->at[i].bm == one.bm && s->at[i].bn == one.bn)
+            return;
+    if (s->n < ATN_TILE_SHAPES) s->at[s->n++] = one;
+}
+
+/* By d, bm, bn: the order of the columns of a table. */
+static int by_shape(const void *a_, const void *b_)
+{
+    const atn_tile_shape *a = a_, *b = b_;
+
+    if (a->d != b->d) return a->d < b->d ? -1 : 1;
+    if (a->bm != b->bm) return a->bm < b->bm ? -1 : 1;
+    return (a->bn > b->bn) - (a->bn < b->bn);
+}
+
+/* The tiles of a kernel on one of its architectures. */
+static atn_status add_kernel(atn_ctx *cx, const char *id, int architecture,
+                             const atn_capture *c, const atn_selection *sel,
+                             bool *there, atn_tile_shapes *out)
+{
+    atn_status st = ATN_OK;
+    atn_kernel k = {0};
+
+    *there = false;
+    ATN_TRY(atn_kernel_read(cx, id, &k));
+    if (architecture >= ATN_KERNEL_NAMES || !k.architectures[architecture][0])
+        goto done;
+    *there = true;
+    atn_kernel_settle(&k, k.architectures[architecture]);
+    for (int l = 0; l < sel->n; l++) {
+        const atn_idx d = atn_capture_layer(c, sel->at[l])->d;
+        const atn_kernel_tile *t =
+            d > 0 && d <= 65536 ? atn_tile_of_choice(&k, (int)d) : NULL;
+
+        if (t) add_shape(out, d, t);
+    }
+done:
+    atn_kernel_release(cx, &k);
+    return st;
+}
+
+atn_status atn_tile_shapes_of(atn_ctx *cx, const atn_capture *c,
+                              const atn_selection *sel, atn_tile_shapes *out)
+{
+    atn_status st = ATN_OK;
+    bool there;
+
+    *out = (atn_tile_shapes){.n = 0};
+    for (int i = 0; atn_kernel_id(i); i++) {
+        there = true;
+        for (int a = 0; there; a++)
+            ATN_TRY(add_kernel(cx, atn_kernel_id(i), a, c, sel, &there, out));
+    }
+    qsort(out->at, (size_t)out->n, sizeof *out->at, by_shape);
+done:
+    return st;
+}
+
+/* ---- runs ---- */
+
+void atn_cta_runs_release(atn_ctx *cx, atn_cta_runs *r)
+{
+    atn_free(cx, r->run);
+    *r = (atn_cta_runs){.gathered = NAN};
+}
+
+atn_status atn_cta_runs_add(atn_ctx *cx, atn_cta_runs *r, int32_t visits,
+                            int32_t masked, int64_t count)
+{
+    atn_cta_run *last = r->n > 0 ? &r->run[r->n - 1] : NULL, *more;
+
+    if (last && last->visits == visits && last->masked == masked) {
+        last->count += count;
+        return ATN_OK;
+    }
+    if (r->n == r->room) {
+        const atn_idx room = r->room > 0 ? 2 * r->room : 16;
+
+        more = atn_realloc(cx, r->run, room, sizeof *more);
+        if (!more) return cx->err.code;
+        r->run = more;
+        r->room = room;
+    }
+    r->run[r->n++] = (atn_cta_run){visits, masked, count};
+    return ATN_OK;
+}
+
+/* Longest first, and equal ones together. */
+static int by_visits(const void *a_, const void *b_)
+{
+    const atn_cta_run *a = a_, *b = b_;
+
+    if (a->visits != b->visits) return a->visits > b->visits ? -1 : 1;
+    return (a->masked < b->masked) - (a->masked > b->masked);
+}
+
+static void sort_from(atn_cta_runs *r, atn_idx first)
+{
+    atn_idx n = first;
+
+    if (r->n == first) return;
+    qsort(r->run + first, (size_t)(r->n - first), sizeof *r->run, by_visits);
+    for (atn_idx i = first; i < r->n; i++) {
+        if (n > first && by_visits(&r->run[n - 1], &r->run[i]) == 0)
+            r->run[n - 1].count += r->run[i].count;
+        else
+            r->run[n++] = r->run[i];
+    }
+    r->n = n;
+}
+
+/* ---- a plan ---- */
+
+static atn_idx ceil_of(atn_idx x, atn_idx by)
+{
+    return (x + by - 1) / by;
+}
+
+/* The parts of the branch that are patterns, alone; false where it has none. The result
+ * borrows everything. */
+static bool patterns_of(const atn_branch *b, atn_plan *out)
+{
+    atn_branch *to = &out->branch[0];
+
+    *out = (atn_plan){.branches = 1};
+    to->merge = b->merge;
+    for (int i = 0; i < b->parts; i++)
+        if (b->part[i].all || b->part[i].pattern) to->part[to->parts++] = b->part[i];
+    return to->parts > 0;
+}
+
+/* Tiles of 16 x bn of a query each. */
+static atn_status gathered_of(atn_ctx *cx, const atn_pattern *p,
+                              const atn_tile_shapes *s, atn_idx d, atn_cta_runs *out)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    atn_status st = ATN_OK;
+    atn_span *row = NULL;
+
+    ATN_TAKE(row, p->room);
+    for (int k = 0; k < s->n; k++)
+        if (s->at[k].d == d && isnan(out[k].gathered)) out[k].gathered = 0;
+    for (atn_idx i = 0; i < p->frame.nq; i++) {
+        const atn_idx n = atn_pattern_keys(p, 0, p->frame.first + i, row);
+        atn_idx keys = 0;
+
+        for (atn_idx x = 0; x < n; x++) keys += row[x].hi - row[x].lo;
+        for (int k = 0; k < s->n; k++)
+            if (s->at[k].d == d) out[k].gathered += (double)ceil_of(keys, s->at[k].bn);
+    }
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+static atn_status count_pattern(atn_ctx *cx, const atn_pattern *p,
+                                const atn_tile_shape *s, atn_cta_runs *out)
+{
+    const atn_tiling how = {.q = {1, {s->bm}}, .k = {1, {s->bn}}, .pack = 1};
+    atn_status st = ATN_OK;
+    atn_tiles t = {0};
+
+    ATN_TRY(atn_tiles_count(cx, p, 0, &how, &t));
+    for (atn_idx i = 0; i < t.ctas; i++)
+        ATN_TRY(atn_cta_runs_add(cx, out, t.visits[i], t.masked[i], 1));
+done:
+    atn_tiles_release(cx, &t);
+    return st;
+}
+
+static atn_status add_patterns(atn_ctx *cx, const atn_head *h, const atn_plan *p,
+                               const atn_branch *b, const atn_tile_shapes *s,
+                               atn_cta_runs *out)
+{
+    const bool gathers = p->tile_rows == 1 && p->tile_keys == 1;
+    atn_status st = ATN_OK;
+    atn_pattern *of = NULL; /* of one head */
+    atn_plan only;
+
+    if (!patterns_of(b, &only)) return ATN_OK;
+    ATN_TRY(atn_plan_pattern(cx, h, &only, &of));
+    for (int k = 0; k < s->n; k++)
+        if (s->at[k].d == h->q.cols) ATN_TRY(count_pattern(cx, of, &s->at[k], &out[k]));
+    if (gathers) ATN_TRY(gathered_of(cx, of, s, h->q.cols, out));
+done:
+    atn_pattern_destroy(cx, of);
+    return st;
+}
+
+static atn_status add_group(atn_ctx *cx, const atn_head *h, atn_idx rows, atn_idx keys,
+                            const atn_tile_shape *s, atn_cta_runs *out)
+{
+    const atn_idx visits = ceil_of(keys, s->bn);
+
+    if (rows == 0 || keys == 0) return ATN_OK;
+    if (isnan(out->gathered)) out->gathered = 0;
+    out->gathered += (double)(ceil_of(rows, 16) * visits);
+    return atn_cta_runs_add(cx, out, (int32_t)visits, h->sight.causal,
+                            ceil_of(rows, s->bm));
+}
+
+static atn_status add_groups(atn_ctx *cx, const atn_head *h, const atn_groups *g,
+                             const atn_tile_shapes *s, atn_cta_runs *out)
+{
+    atn_status st = ATN_OK;
+
+    for (int k = 0; k < s->n; k++) {
+        const atn_idx first = out[k].n;
+
+        if (s->at[k].d != h->q.cols) continue;
+        for (atn_idx i = 0; i < g->n; i++)
+            ATN_TRY(add_group(cx, h, g->row_ptr[i + 1] - g->row_ptr[i],
+                              g->key_ptr[i + 1] - g->key_ptr[i], &s->at[k], &out[k]));
+        sort_from(&out[k], first);
+    }
+done:
+    return st;
+}
+
+atn_status atn_plan_ctas(atn_ctx *cx, const atn_head *h, const atn_plan *p,
+                         const atn_tile_shapes *s, atn_cta_runs *out)
+{
+    atn_status st = ATN_OK;
+
+    for (int k = 0; k < s->n; k++) out[k] = (atn_cta_runs){.gathered = NAN};
+    if (p->op.kind) return ATN_OK;
+    for (int b = 0; b < p->branches; b++) {
+        ATN_TRY(add_patterns(cx, h, p, &p->branch[b], s, out));
+        for (int i = 0; i < p->branch[b].parts; i++)
+            ATN_TRY(add_groups(cx, h, &p->branch[b].part[i].groups, s, out));
+    }
+done:
+    return st;
+}
+
+/* ---- as text ---- */
+
+atn_status atn_cta_runs_print(atn_ctx *cx, const atn_cta_runs *r, char **out)
+{
+    enum { RUN = 48 };
+    atn_status st = ATN_OK;
+    size_t at = 0, room;
+    char *text = NULL;
+
+    *out = NULL;
+    ATN_NEW(text, (r->n + 1) * RUN);
+    room = (size_t)(r->n + 1) * RUN;
+    for (atn_idx i = 0; i < r->n; i++) {
+        const atn_cta_run *one = &r->run[i];
+
+        at += (size_t)snprintf(text + at, room - at, "%s%" PRId32 "/%" PRId32,
+                               i ? " " : "", one->visits, one->masked);
+        if (one->count > 1)
+            at += (size_t)snprintf(text + at, room - at, "*%" PRId64, one->count);
+    }
+    if (!isnan(r->gathered))
+        snprintf(text + at, room - at, "%sg%.0f", at ? " " : "", r->gathered);
+    *out = text;
+    text = NULL;
+done:
+    atn_free(cx, text);
+    return st;
+}
+
+/* A count in [0, most] at *at, which moves behind it; -1 = none. */
+static int64_t count_at(const char **at, int64_t most)
+{
+    char *end;
+    long long x;
+
+    if (**at < '0' || **at > '9') return -1;
+    x = strtoll(*at, &end, 10);
+    *at = end;
+    return x <= most ? x : -1;
+}
+
+/* Times behind '*', 1 where there is none. */
+static int64_t times_at(const char **at)
+{
+    if (**at != '*') return 1;
+    ++*at;
+    return count_at(at, (int64_t)1 << 40);
+}
+
+static bool one_at(const char **at, atn_cta_run *out)
+{
+    const int64_t visits = count_at(at, INT32_MAX);
+    int64_t masked;
+
+    if (visits < 0 || **at != '/') return false;
+    ++*at;
+    masked = count_at(at, visits);
+    out->count = times_at(at);
+    out->visits = (int32_t)visits;
+    out->masked = (int32_t)masked;
+    return masked >= 0 && out->count > 0;
+}
+
+atn_status atn_cta_runs_parse(atn_ctx *cx, const char *text, atn_cta_runs *out)
+{
+    atn_status st = ATN_OK;
+
+    *out = (atn_cta_runs){.gathered = NAN};
+    for (const char *at = text; *at;) {
+        const char *from = at;
+        atn_cta_run one;
+
+        if (*at == 'g') {
+            const int64_t n = (at++, count_at(&at, INT64_MAX / 2));
+
+            if (n < 0 || *at) ATN_FAIL(ATN_DATA, "'%.40s' is no list of CTAs", from);
+            out->gathered = (double)n;
+            break;
+        }
+        if (!one_at(&at, &one) || (*at && *at != ' '))
+            ATN_FAIL(ATN_DATA, "'%.40s' is no list of CTAs, as \"3/1*16 4/2\"", from);
+        ATN_TRY(atn_cta_runs_add(cx, out, one.visits, one.masked, one.count));
+        at += *at == ' ';
+    }
+done:
+    if (st != ATN_OK) atn_cta_runs_release(cx, out);
+    return st;
+}

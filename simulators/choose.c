@@ -1,0 +1,87 @@
+/* simulators/choose.c -- the kernel that suits a GPU and a pattern. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "simulators/choose.h"
+
+#include <string.h>
+
+#include "simulators/tiles.h"
+
+unsigned atn_pattern_takes(const atn_pattern *p)
+{
+    const bool square = p->frame.nq == p->frame.nk;
+    atn_idx left, right;
+
+    if (p->axes) return ATN_TAKES_GRID;
+    if (atn_pattern_window(p, &left, &right)) {
+        const bool all = left < 0 || left >= p->frame.nk;
+
+        if (all && right == 0) return ATN_TAKES_CAUSAL;
+        if (all && (right < 0 || right >= p->frame.nk)) return ATN_TAKES_FULL;
+        return ATN_TAKES_WINDOW;
+    }
+    return square && p->frame.block > 1 ? ATN_TAKES_BLOCKS : ATN_TAKES_ANY;
+}
+
+/* Has it coefficients of a GPU of this architecture? */
+static atn_status is_fitted(atn_ctx *cx, const atn_kernel *k, const char *architecture,
+                            bool *fitted)
+{
+    atn_status st = ATN_OK;
+    atn_device d;
+
+    *fitted = false;
+    for (int i = 0; i < k->fits && !*fitted; i++) {
+        ATN_TRY(atn_device_read(cx, k->fit[i].gpu, &d));
+        *fitted = strcmp(d.architecture, architecture) == 0;
+    }
+done:
+    return st;
+}
+
+/* How well kernel k suits; 0 = not at all. */
+static atn_status suits(atn_ctx *cx, const atn_kernel *k, const atn_device *d,
+                        unsigned takes, int *score)
+{
+    const bool has = k->takes & takes || k->takes & ATN_TAKES_ANY;
+    atn_status st = ATN_OK;
+    bool fitted;
+
+    *score = 0;
+    if (!atn_kernel_runs_on(k, d->architecture)) goto done;
+    ATN_TRY(is_fitted(cx, k, d->architecture, &fitted));
+    *score = 1 + (has ? 1 : 0) + (fitted ? 2 : 0);
+    if (takes == ATN_TAKES_GRID && k->takes & takes) *score += 4;
+done:
+    return st;
+}
+
+atn_status atn_kernel_choose(atn_ctx *cx, const atn_device *d, const atn_pattern *p,
+                             int head_dim, atn_kernel *out)
+{
+    const unsigned takes = atn_pattern_takes(p);
+    atn_status st = ATN_OK;
+    atn_kernel k = {0};
+    int best = 0, at = -1, score, nearest;
+
+    memset(out, 0, sizeof *out);
+    for (int i = 0; atn_kernel_id(i); i++) {
+        ATN_TRY(atn_kernel_read(cx, atn_kernel_id(i), &k));
+        ATN_TRY(suits(cx, &k, d, takes, &score));
+        if (score > 0 && atn_kernel_has_head_dim(&k, head_dim, &nearest)) score += 8;
+        if (score > best) {
+            best = score;
+            at = i;
+        }
+        atn_kernel_release(cx, &k);
+    }
+    if (at < 0)
+        ATN_FAIL(
+            ATN_USAGE,
+            "no kernel is described for %s, which is %s (give --kernel FILE of one "
+            "that is, docs/guide/kernel-files.md, or another --gpu)",
+            d->id, d->architecture);
+    ATN_TRY(atn_kernel_read(cx, atn_kernel_id(at), out));
+done:
+    atn_kernel_release(cx, &k);
+    return st;
+}

@@ -1,0 +1,215 @@
+/* simulators/fit_prefill.c -- coefficients of a prefill kernel from its timings.
+ *
+ * Math    four coefficients: rows of q_len >= 1024 whose window is shorter than the
+ *         sequence; rows wrong by 40 % or more after the first fit are dropped and the
+ *         rest fitted again. Full: all rows; for every clock (a, theta) of a grid the
+ *         times are taken back to tau by bisection and fitted; the least mean squared
+ *         relative error of t wins, the first of equals.
+ * Source  cards/simulators.md 6.3.
+ * Cost    the work of every row once, 64 least squares.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "simulators/fit.h"
+#include "simulators/timing_work.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PREFILL_TERMS = ATN_TERM_CTA_MHA, FOUR_TERMS = 4, BISECTIONS = 60 };
+
+static const double slows[] = {0, .03, .06, .09, .12, .15, .18, .21, .25, .3};
+static const double thetas[] = {1, 2, 4, 6, 8, 12, 16};
+static const double far_off = 0.4;
+
+typedef struct data {
+    atn_idx n, terms;
+    atn_regressors *x; /* [n] */
+    double *us;        /* [n] */
+    double *tau;       /* [n] us without the clock */
+    double *a, *one;   /* [n, terms], [n] what is solved */
+    bool *used;        /* [n] */
+} data;
+
+/* tau of t = tau (1 + a tau^2 / (tau^2 + theta^2)), which grows with tau. */
+static double without_clock(double us, double slow, double theta)
+{
+    double lo = us / (1 + slow), hi = us;
+
+    for (int i = 0; i < BISECTIONS; i++) {
+        const double tau = (lo + hi) / 2, square = tau * tau;
+
+        if (tau * (1 + slow * square / (square + theta * theta)) > us)
+            hi = tau;
+        else
+            lo = tau;
+    }
+    return (lo + hi) / 2;
+}
+
+static atn_status solve(atn_ctx *cx, data *d, atn_time_fit *f)
+{
+    atn_idx m = 0;
+    atn_status st = ATN_OK;
+
+    for (atn_idx i = 0; i < d->n; i++) {
+        if (!d->used[i]) continue;
+        d->tau[i] = f->slow > 0 ? without_clock(d->us[i], f->slow, 1000 * f->theta_ms)
+                                : d->us[i];
+        for (atn_idx j = 0; j < d->terms; j++)
+            d->a[m * d->terms + j] = d->x[i].x[j] / d->tau[i];
+        d->one[m++] = 1;
+    }
+    memset(f->c, 0, sizeof f->c);
+    ATN_TRY(atn_nnls(cx, d->a, d->one, m, d->terms, f->c));
+done:
+    return st;
+}
+
+static double off_by(const data *d, const atn_time_fit *f, atn_idx i)
+{
+    return atn_prefill_time(f, &d->x[i], false) / d->us[i] - 1;
+}
+
+static double mean_square(const data *d, const atn_time_fit *f)
+{
+    double sum = 0;
+
+    for (atn_idx i = 0; i < d->n; i++) sum += off_by(d, f, i) * off_by(d, f, i);
+    return sum / (double)d->n;
+}
+
+static atn_status fit_clock(atn_ctx *cx, data *d, atn_time_fit *best)
+{
+    const double total = ATN_LEN(slows) * ATN_LEN(thetas);
+    double least = INFINITY, done = 0;
+    atn_time_fit f = *best;
+    atn_status st = ATN_OK;
+
+    for (size_t i = 0; i < ATN_LEN(slows); i++)
+        for (size_t k = 0; k < (i == 0 ? 1 : ATN_LEN(thetas)); k++) {
+            double error;
+
+            ATN_TRY(atn_progress(cx, "clock", done++, total));
+            f.slow = slows[i];
+            f.theta_ms = thetas[k];
+            ATN_TRY(solve(cx, d, &f));
+            error = mean_square(d, &f);
+            if (error >= least) continue;
+            least = error;
+            *best = f;
+        }
+done:
+    return st;
+}
+
+static atn_status fit_four(atn_ctx *cx, data *d, atn_time_fit *f)
+{
+    bool dropped = false;
+    atn_status st = ATN_OK;
+
+    ATN_TRY(solve(cx, d, f));
+    for (atn_idx i = 0; i < d->n; i++) {
+        d->used[i] = fabs(off_by(d, f, i)) < far_off;
+        if (!d->used[i]) dropped = true;
+    }
+    if (dropped) ATN_TRY(solve(cx, d, f));
+done:
+    return st;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+double atn_quantile(const double *sorted, atn_idx n, double q)
+{
+    const double at = q * (double)(n - 1);
+    const atn_idx i = ATN_MIN((atn_idx)at, n - 1);
+    const atn_idx next = ATN_MIN(i + 1, n - 1);
+
+    if (n == 0) return NAN;
+    return sorted[i] + (at - (double)i) * (sorted[next] - sorted[i]);
+}
+
+/* Error and residuals over the rows fitted. */
+static void judge(data *d, atn_time_fit *f)
+{
+    double sum = 0;
+    atn_idx m = 0;
+
+    for (atn_idx i = 0; i < d->n; i++) {
+        if (!d->used[i]) continue;
+        sum += fabs(off_by(d, f, i));
+        d->one[m++] = d->us[i] / atn_prefill_time(f, &d->x[i], false);
+    }
+    qsort(d->one, (size_t)m, sizeof *d->one, ascending);
+    f->mape = sum / (double)m;
+    f->low = atn_quantile(d->one, m, 0.05);
+    f->high = atn_quantile(d->one, m, 0.95);
+    f->rows = m;
+}
+
+static atn_status gather(atn_ctx *cx, const atn_fit_case *c, data *d)
+{
+    atn_status st = ATN_OK;
+
+    ATN_TAKE(d->x, c->n);
+    ATN_TAKE(d->us, c->n);
+    ATN_TAKE(d->tau, c->n);
+    ATN_TAKE(d->one, c->n);
+    ATN_TAKE(d->used, c->n);
+    ATN_TAKE(d->a, c->n * PREFILL_TERMS);
+    for (atn_idx i = 0; i < c->n; i++) {
+        if (!atn_timing_counts(c->rows[i], c->kind)) continue;
+        ATN_TRY(atn_timing_regressors(cx, c->kernel, c->device, c->kind, c->rows[i],
+                                      &d->x[d->n]));
+        d->us[d->n] = c->rows[i]->us;
+        d->used[d->n++] = true;
+    }
+done:
+    return st;
+}
+
+atn_idx atn_fit_least_rows(atn_time_kind kind)
+{
+    return kind == ATN_MODEL_FOUR ? 2 * FOUR_TERMS : 3 * PREFILL_TERMS;
+}
+
+atn_status atn_fit_prefill(atn_ctx *cx, const atn_fit_case *c, atn_time_fit *out)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const bool four = c->kind == ATN_MODEL_FOUR;
+    data d = {.terms = four ? FOUR_TERMS : PREFILL_TERMS};
+    atn_time_fit f = {.model = c->kind};
+    atn_status st = ATN_OK;
+
+    ATN_ASSERT(c->kind == ATN_MODEL_FOUR || c->kind == ATN_MODEL_FULL);
+    ATN_TRY(gather(cx, c, &d));
+    if (d.n < atn_fit_least_rows(c->kind))
+        ATN_FAIL(ATN_DATA,
+                 "calibrate: %lld rows of %s fit the model %s, which takes at least "
+                 "%lld%s",
+                 (long long)d.n, c->kernel->id, atn_time_kind_names[c->kind],
+                 (long long)atn_fit_least_rows(c->kind),
+                 four ? " of q_len 1024 or more (time more lengths)"
+                      : " (time more shapes, or give --model four)");
+    snprintf(f.gpu, sizeof f.gpu, "%s", c->device->id);
+    snprintf(f.architecture, sizeof f.architecture, "%s", c->device->architecture);
+    f.head_dim = (int)c->rows[0]->launch.head_dim;
+    f.pass = c->rows[0]->launch.pass;
+    if (four)
+        ATN_TRY(fit_four(cx, &d, &f));
+    else
+        ATN_TRY(fit_clock(cx, &d, &f));
+    judge(&d, &f);
+    if (f.slow == 0) f.theta_ms = 0;
+    *out = f;
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}

@@ -1,0 +1,27 @@
+/* simulators/timing_work.h -- the work of a launch that was timed. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "simulators/fit.h"
+
+/* The tile that the kernel takes for it; NULL = it has none. */
+const atn_kernel_tile *atn_timing_tile(const atn_kernel *k, const atn_timing *row);
+/* The model is about such rows: four coefficients about q_len >= 1024 and windows
+ * shorter than the sequence, all others about everything from 512 on. */
+bool atn_timing_counts(const atn_timing *row, atn_time_kind kind);
+/* Work and regressors of a prefill or backward row. The four coefficients know neither
+ * packed groups nor splits and take the longest CTA first. work may be NULL. */
+atn_status atn_timing_work(atn_ctx *cx, const atn_kernel *k, const atn_device *d,
+                           atn_time_kind kind, const atn_timing *row, atn_work *work,
+                           atn_regressors *out) ATN_WARN_UNUSED;
+static inline atn_status atn_timing_regressors(atn_ctx *cx, const atn_kernel *k,
+                                               const atn_device *d, atn_time_kind kind,
+                                               const atn_timing *row,
+                                               atn_regressors *out)
+{
+    return atn_timing_work(cx, k, d, kind, row, NULL, out);
+}
+/* Linear interpolation between order statistics; NaN of none. */
+double atn_quantile(const double *sorted, atn_idx n, double q);
+/* Rows that a prefill model needs at least. */
+atn_idx atn_fit_least_rows(atn_time_kind kind);

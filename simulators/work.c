@@ -1,0 +1,333 @@
+/* simulators/work.c -- the CTAs of a launch in the kernel's order, and what the SM that
+ * ends last has to do.
+ *
+ * Math    order: batch, head, Q tile; FA3 takes sections of heads whose keys fit in L2,
+ *         then Q tiles, the heads of a section innermost; cut into s pieces: batch,
+ *         head, piece, Q tile. Piece k of n visits takes [k p, (k + 1) p), p =
+ *         ceil(n / s); the last one has the masked tiles. Empty pieces are run too.
+ * Source  cards/simulators.md 2.1, 6.3; FlashAttention 3.
+ * Cost    a heap step a CTA, or nothing where the mean is taken.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "simulators/schedule.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const double mib = 1024.0 * 1024;
+
+/* What is fixed before the first CTA is placed. */
+typedef struct launch {
+    const atn_work_case *c;
+    atn_cta_order order;
+    bool longest;
+    atn_idx heads; /* units that have a list each: query heads, or KV heads */
+    atn_idx group; /* query heads of a KV head that have lists of their own */
+    atn_idx tiles; /* most CTAs of a head */
+    atn_idx section;
+    int splits;
+    atn_schedule *to;
+} launch;
+
+static const atn_cta_list *list_of(const launch *l, atn_idx head)
+{
+    return &l->c->lists[l->c->n_lists == 1 ? 0 : head];
+}
+
+static void place(const launch *l, atn_idx batch, atn_idx head, atn_idx tile)
+{
+    const atn_cta_list *list = list_of(l, head);
+
+    if (tile >= list->n) return;
+    atn_schedule_place(l->to,
+                       &(atn_cta){(int32_t)(batch * l->heads + head), (int32_t)tile,
+                                  list->visits[tile], list->masked[tile]});
+}
+
+static atn_idx tile_at(const launch *l, atn_idx i)
+{
+    return l->order == ATN_ORDER_LAST ? l->tiles - 1 - i : i;
+}
+
+static void place_head(const launch *l, atn_idx batch, atn_idx head)
+{
+    for (atn_idx i = 0; i < l->tiles; i++) place(l, batch, head, tile_at(l, i));
+}
+
+static void place_section(const launch *l, atn_idx batch, atn_idx first)
+{
+    const atn_idx end = ATN_MIN(first + l->section, l->heads);
+
+    for (atn_idx i = 0; i < l->tiles; i++)
+        for (atn_idx h = first; h < end; h++) place(l, batch, h, tile_at(l, i));
+}
+
+static void piece_of(const atn_cta_list *list, atn_idx tile, int splits, int piece,
+                     atn_cta *out)
+{
+    const int32_t n = list->visits[tile], p = (n + splits - 1) / splits;
+    const int32_t from = ATN_MIN((int32_t)piece * p, n), to = ATN_MIN(from + p, n);
+
+    out->tile = (int32_t)tile;
+    out->visits = to - from;
+    out->masked = to == n ? ATN_MIN(list->masked[tile], to - from) : 0;
+}
+
+static void place_pieces(const launch *l, atn_idx batch, atn_idx head)
+{
+    const atn_cta_list *list = list_of(l, head);
+    atn_cta c = {.head = (int32_t)(batch * l->heads + head)};
+
+    for (int k = 0; k < l->splits; k++)
+        for (atn_idx i = 0; i < l->tiles; i++) {
+            if (tile_at(l, i) >= list->n) continue;
+            piece_of(list, tile_at(l, i), l->splits, k, &c);
+            atn_schedule_place(l->to, &c);
+        }
+}
+
+/* ---- longest first ---- */
+
+typedef struct entry {
+    double cost;
+    int32_t list, tile;
+} entry;
+
+static int by_cost(const void *a, const void *b)
+{
+    const entry *x = a, *y = b;
+
+    if (x->cost != y->cost) return x->cost > y->cost ? -1 : 1;
+    if (x->list != y->list) return x->list < y->list ? -1 : 1;
+    return (x->tile > y->tile) - (x->tile < y->tile);
+}
+
+/* CTAs of one cost, in the order of batch, head, tile. */
+static void place_equal(const launch *l, const entry *e, atn_idx n)
+{
+    const atn_idx all = l->c->n_lists == 1 ? l->heads : 1;
+
+    for (atn_idx b = 0; b < l->c->launch->batch; b++)
+        for (atn_idx h = 0; h < all; h++)
+            for (atn_idx i = 0; i < n; i++) place(l, b, h + e[i].list, e[i].tile);
+}
+
+static atn_status place_longest(atn_ctx *cx, const launch *l)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_schedule_rule *rule = l->to->rule;
+    atn_idx n = 0, to;
+    entry *e = NULL;
+    atn_status st = ATN_OK;
+
+    for (atn_idx i = 0; i < l->c->n_lists; i++) n += l->c->lists[i].n;
+    ATN_TAKE(e, n);
+    n = 0;
+    for (atn_idx i = 0; i < l->c->n_lists; i++) {
+        const atn_cta_list *list = &l->c->lists[i];
+
+        for (atn_idx t = 0; t < list->n; t++)
+            e[n++] = (entry){list->visits[t] + rule->mask * list->masked[t], (int32_t)i,
+                             (int32_t)t};
+    }
+    qsort(e, (size_t)n, sizeof *e, by_cost);
+    for (atn_idx from = 0; from < n; from = to) {
+        for (to = from + 1; to < n && e[to].cost == e[from].cost;) to++;
+        place_equal(l, e + from, to - from);
+    }
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+static atn_status place_all(atn_ctx *cx, const launch *l)
+{
+    const atn_idx batch = l->c->launch->batch;
+
+    if (l->splits == 1 && l->longest) return place_longest(cx, l);
+    for (atn_idx b = 0; b < batch; b++)
+        for (atn_idx h = 0; h<l->heads; h += l->splits> 1 ? 1 : l->section) {
+            if (l->splits > 1)
+                place_pieces(l, b, h);
+            else if (l->section > 1)
+                place_section(l, b, h);
+            else
+                place_head(l, b, h);
+        }
+    return ATN_OK;
+}
+
+/* ---- splits and sections ---- */
+
+static atn_idx blocks_of(atn_idx keys, atn_idx bn)
+{
+    return (keys + bn - 1) / bn;
+}
+
+static void find_splits(const launch *l, atn_work *out)
+{
+    const atn_work_case *c = l->c;
+    const atn_launch *s = c->launch;
+    const double sms = atn_device_get(c->device, ATN_DEVICE_SMS);
+    const bool varlen = c->kernel->split == ATN_SPLIT_VARLEN;
+    const double one = (double)l->heads * (double)l->tiles;
+    const atn_idx nk = blocks_of(s->kv_len, c->bn);
+    atn_idx seen = s->kv_len;
+    atn_split_case split = {.rule = c->kernel->split,
+                            .ctas = varlen ? one : one * (double)s->batch,
+                            .sms = (atn_idx)sms,
+                            .m_blocks = l->tiles};
+
+    if (c->left >= 0 && c->right >= 0)
+        seen = ATN_MIN(seen, c->left + c->right + 1 + c->bm);
+    split.blocks = blocks_of(seen, c->bn);
+    split.kv_bytes =
+        (atn_idx)((double)s->kv_len * (double)(s->head_dim + s->value_dim) * s->bytes);
+    split.causal = s->causal || c->left >= 0 || c->right >= 0;
+    out->splits = s->pass == ATN_PASS_BACKWARD ? 1 : atn_split_most(&split);
+    out->splits_taken = out->splits;
+    if (varlen && out->splits > 1) {
+        const double share = ceil(1.1 * (double)s->batch * (double)l->tiles *
+                                  (double)nk * (double)l->heads / sms);
+        const double taken = ceil((double)nk / share);
+
+        out->splits_taken = (int)fmax(1, fmin(taken, out->splits));
+    }
+}
+
+/* KV heads whose keys and values stay in L2 together. */
+static atn_idx section_of(const launch *l, const atn_work *w)
+{
+    const atn_launch *s = l->c->launch;
+    const double row = (double)(s->head_dim + s->value_dim) * s->bytes;
+    atn_idx heads = 1;
+
+    if (!l->c->kernel->sections) return 1;
+    if (l->c->kernel->split == ATN_SPLIT_VARLEN) {
+        const atn_idx fit = (atn_idx)(8 * mib / ((double)l->c->bn * row));
+        const atn_idx nk = blocks_of(s->kv_len, l->c->bn);
+        const atn_idx blocks = blocks_of(nk, w->splits_taken);
+
+        for (heads = 16; heads > 1 && heads * blocks > fit;) heads /= 2;
+    } else {
+        const double bytes = (double)s->kv_len * row;
+
+        while (heads < 65536 && 2 * (double)heads * bytes <= 32 * mib) heads *= 2;
+    }
+    return ATN_MIN(heads, s->kv_heads) * l->group;
+}
+
+/* ---- */
+
+static atn_status add_totals(atn_ctx *cx, const launch *l, atn_work *out)
+{
+    const atn_work_case *c = l->c;
+    const atn_idx times = c->launch->batch * (c->n_lists == 1 ? l->heads : 1);
+    atn_idx ctas = 0, tiles = 0, masked = 0;
+    atn_status st = ATN_OK;
+
+    for (atn_idx i = 0; i < c->n_lists; i++) {
+        const atn_cta_list *list = &c->lists[i];
+
+        ctas += list->n;
+        for (atn_idx t = 0; t < list->n; t++) {
+            atn_cta last = {0};
+
+            tiles += list->visits[t];
+            if (out->splits_taken == 1) {
+                masked += list->masked[t];
+                continue;
+            }
+            for (int k = 0; k < out->splits_taken; k++) {
+                piece_of(list, t, out->splits_taken, k, &last);
+                masked += last.masked;
+            }
+        }
+    }
+    if (!atn_mul(ctas, times, &ctas) || !atn_mul(ctas, out->splits_taken, &ctas) ||
+        !atn_mul(tiles, times, &tiles) || !atn_mul(masked, times, &masked))
+        ATN_FAIL(
+            ATN_USAGE,
+            "simulate: the tiles of %lld sequences of %lld heads are more than can "
+            "be counted (give less)",
+            (long long)c->launch->batch, (long long)c->launch->heads);
+    out->ctas = (double)ctas;
+    out->tiles = (double)tiles;
+    out->masked = (double)masked;
+done:
+    return st;
+}
+
+static atn_status run_schedule(atn_ctx *cx, launch *l, const atn_schedule_rule *rule,
+                               atn_work *out)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const double sms = atn_device_get(l->c->device, ATN_DEVICE_SMS);
+    const atn_sm *last;
+    atn_schedule to;
+    atn_status st = ATN_OK;
+
+    if (rule->slots && out->ctas > INT32_MAX)
+        ATN_FAIL(ATN_MEMORY, "simulate: a schedule of %.3g CTAs is too long to keep",
+                 out->ctas);
+    ATN_TRY(atn_schedule_begin(cx, rule, (atn_idx)sms, &to));
+    if (rule->slots) {
+        out->slots = (atn_idx)out->ctas;
+        ATN_NEW(out->slot, out->slots);
+        to.slot = out->slot;
+    }
+    l->to = &to;
+    ATN_TRY(place_all(cx, l));
+    last = atn_schedule_critical(&to);
+    out->x_ctas = last->ctas;
+    out->x_tiles = last->tiles;
+    out->x_masked = last->masked;
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+atn_status atn_work_make(atn_ctx *cx, const atn_work_case *c,
+                         const atn_schedule_rule *rule, atn_work *out)
+{
+    const atn_kernel *k = c->kernel;
+    const atn_launch *s = c->launch;
+    const double sms = atn_device_get(c->device, ATN_DEVICE_SMS);
+    const double places = sms * ATN_MAX(k->ctas_per_sm, 1);
+    const atn_idx group = s->heads / s->kv_heads;
+    launch l = {.c = c,
+                .order = k->order,
+                .longest = rule->longest_first || k->order == ATN_ORDER_LONGEST,
+                .heads = k->packs_gqa ? s->kv_heads : s->heads,
+                .group = k->packs_gqa ? 1 : group};
+    atn_status st = ATN_OK;
+
+    ATN_ASSERT(sms >= 1 && s->batch > 0 && s->kv_heads > 0 && c->n_lists > 0);
+    ATN_ASSERT(c->n_lists == 1 || c->n_lists == l.heads);
+    *out = (atn_work){.splits = 1, .splits_taken = 1};
+    for (atn_idx i = 0; i < c->n_lists; i++) l.tiles = ATN_MAX(l.tiles, c->lists[i].n);
+    find_splits(&l, out);
+    l.splits = out->splits_taken;
+    l.section = section_of(&l, out);
+    ATN_TRY(add_totals(cx, &l, out));
+    out->waves = ceil(out->ctas / places);
+    out->occupancy = out->waves > 0 ? out->ctas / (places * out->waves) : 0;
+    out->mean = out->ctas > rule->mean_from * sms;
+    if (!out->mean || rule->slots) ATN_TRY(run_schedule(cx, &l, rule, out));
+    if (out->mean) {
+        out->x_ctas = out->ctas / sms;
+        out->x_tiles = out->tiles / sms;
+        out->x_masked = out->masked / sms;
+    }
+done:
+    if (st != ATN_OK) atn_work_release(cx, out);
+    return st;
+}
+
+void atn_work_release(atn_ctx *cx, atn_work *w)
+{
+    atn_free(cx, w->slot);
+    w->slot = NULL;
+    w->slots = 0;
+}
