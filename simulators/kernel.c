@@ -101,6 +101,19 @@ void atn_kernel_settle(atn_kernel *k, const char *architecture)
     k->tiles = n;
 }
 
+atn_status atn_kernel_copy_tiles(atn_ctx *cx, atn_kernel *to, const atn_kernel *from)
+{
+    const size_t bytes = (size_t)from->tiles * sizeof *to->tile;
+    atn_kernel_tile *tile = atn_alloc(cx, from->tiles, sizeof *tile);
+
+    if (!tile) return cx->err.code;
+    if (bytes > 0) memcpy(tile, from->tile, bytes);
+    atn_free(cx, to->tile);
+    to->tile = tile;
+    to->tiles = from->tiles;
+    return ATN_OK;
+}
+
 /* DECODE is served by the tiles of FORWARD where there are none of its own. */
 static atn_pass served_by(const atn_kernel *k, atn_pass pass)
 {

@@ -180,6 +180,9 @@ bool atn_kernel_runs_on(const atn_kernel *k, const char *architecture);
 /* Keeps the tiles that it has on this architecture. Once after reading, wherever a
  * device is known; twice is fine. */
 void atn_kernel_settle(atn_kernel *k, const char *architecture);
+/* to <- the tiles of from. */
+atn_status atn_kernel_copy_tiles(atn_ctx *cx, atn_kernel *to,
+                                 const atn_kernel *from) ATN_WARN_UNUSED;
 /* Overlap at a head dim: of its tiles, else the kernel's. */
 double atn_kernel_overlap(const atn_kernel *k, int head_dim, atn_pass pass);
 /* The kernel is called so in a file of timings. */
