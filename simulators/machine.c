@@ -92,6 +92,11 @@ atn_tile_times atn_machine_tile(const atn_kernel *k, const atn_device *d, int he
     return t;
 }
 
+double atn_machine_launch(void)
+{
+    return launch_us;
+}
+
 double atn_machine_hbm(const atn_device *d, double bytes)
 {
     return bytes / (hbm_share * atn_device_get(d, ATN_DEVICE_HBM_GBS) * 1e3);

@@ -105,19 +105,13 @@ static atn_status predict_decode(atn_ctx *cx, const atn_kernel *k, const atn_dev
                                  const atn_time_fit *f, const atn_timing *row,
                                  double *us)
 {
-    const atn_kernel_tile *tile = atn_timing_tile(k, row);
-    const atn_launch *s = &row->launch;
-    const atn_idx seen = row->window > 0 ? row->window : s->kv_len;
-    atn_decode_case c = {.seen = seen, .window = row->window > 0};
+    atn_decode_case c;
     atn_status st = ATN_OK;
 
-    if (!tile)
+    if (!atn_decode_case_of(k, &row->launch, row->window, &c))
         ATN_FAIL(ATN_USAGE, "calibrate: %s has no tile for head_dim %lld", k->id,
-                 (long long)s->head_dim);
-    c.bm = tile->q.at[0];
-    c.bn = tile->k.at[0];
-    c.blocks = (s->kv_len + c.bn - 1) / c.bn - (s->kv_len - seen) / c.bn;
-    *us = atn_decode_time(k, d, f, s, &c, false);
+                 (long long)row->launch.head_dim);
+    *us = atn_decode_time(k, d, f, &row->launch, &c, false);
 done:
     return st;
 }

@@ -1,0 +1,139 @@
+/* analysis/tradeoff_internal.h -- a trade-off, as its files share it. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "analysis/approx_tiles.h"
+#include "analysis/tradeoff.h"
+#include "simulators/model.h"
+
+/* Means over the heads of a layer. */
+enum {
+    TRADE_ERROR,
+    TRADE_ERROR_W_O,
+    TRADE_MASS,
+    TRADE_KL,
+    TRADE_EXECUTED,
+    TRADE_MEANS
+};
+/* Sums over them. */
+enum {
+    TRADE_FLOPS,
+    TRADE_BYTES,
+    TRADE_INDEX_FLOPS,
+    TRADE_INDEX_BYTES,
+    TRADE_TILES, /* executed, of the plan's own shape */
+    TRADE_SUMS
+};
+
+typedef enum trade_source { TRADE_EXACT, TRADE_MEAN, TRADE_OPERATOR } trade_source;
+extern const char *const atn_trade_sources[3];
+
+typedef enum trade_limit {
+    TRADE_BY_MMA,
+    TRADE_BY_EXP,
+    TRADE_BY_SMEM,
+    TRADE_BY_L2,
+    TRADE_BY_HBM,
+    TRADE_BY_TAIL,
+    TRADE_BY_LAUNCH,
+    TRADE_BY_PASSES,
+    TRADE_LIMITS
+} trade_limit;
+extern const char *const atn_trade_limits[TRADE_LIMITS];
+
+typedef struct trade_time {
+    double ms, low, high, index, visited;
+    trade_limit limit;
+} trade_time;
+
+/* A head of the tables. */
+typedef struct trade_head {
+    bool there;
+    atn_cta_runs runs;
+} trade_head;
+
+/* A case on a layer. */
+typedef struct trade_cell {
+    bool done;                                      /* all selected heads are there */
+    atn_idx heads;                                  /* of the tables */
+    double mean[TRADE_MEANS], counted[TRADE_MEANS]; /* sums, then means */
+    double sum[TRADE_SUMS];
+    atn_idx tile_rows, tile_keys;
+    trade_source source;
+    trade_head *head; /* [heads of the layer], until the times are there */
+    trade_time time;
+    double saved_flops; /* of projections, by sharing */
+    int of;             /* hybrids: the case taken; -1 = none */
+} trade_cell;
+
+typedef enum trade_kind {
+    TRADE_DENSE,
+    TRADE_METHOD,
+    TRADE_SHARED,
+    TRADE_HYBRID
+} trade_kind;
+
+typedef struct trade_case {
+    trade_kind kind;
+    char *method, *family, *parameters, *budget;
+    char *key;     /* what makes it the same case on other heads */
+    double lo, hi; /* of the fitted parameter; NaN = none */
+    char *fitted;  /* its name */
+    int input;
+    bool oracle;
+    trade_cell *cell; /* [layers] */
+    /* of the layers that are done */
+    int layers;
+    trade_cell all;
+    double dense_ms, dense_visited;
+    bool front;
+} trade_case;
+
+typedef struct trade_layer {
+    const atn_layer_info *info;
+    int place;     /* of the selection */
+    atn_idx heads; /* selected */
+    atn_launch launch;
+    const atn_kernel_tile *tile, *dense_tile;
+    atn_time_model model, dense_model;
+    double linear_flops; /* of its other products; NaN = unknown */
+    double projections;  /* flop that a follower saves; NaN */
+} trade_layer;
+
+struct atn_tradeoff {
+    const atn_capture *capture;
+    const atn_selection *selection;
+    atn_tradeoff_opts opts;
+    /* Shallow copies for the GPU, which own nothing; of what is chosen no groups are
+     * packed: heads of a group choose each for itself. */
+    atn_kernel sparse, dense;
+    trade_layer *layer; /* [layers] */
+    int layers;
+    trade_case *at; /* [n]; the first is dense */
+    int n, room;
+    double linear_ms; /* NaN = unknown */
+};
+
+/* tradeoff.c: a new case with cells for all layers; texts are copied, NULL = "". */
+typedef struct trade_words {
+    const char *method, *family, *parameters, *budget;
+} trade_words;
+atn_status atn_trade_add(atn_ctx *cx, atn_tradeoff *t, trade_kind kind,
+                         const trade_words *w, trade_case **out) ATN_WARN_UNUSED;
+
+/* tradeoff_read.c: the cases of one input. */
+atn_status atn_trade_read(atn_ctx *cx, atn_tradeoff *t, const atn_tradeoff_input *in,
+                          int input) ATN_WARN_UNUSED;
+
+/* tradeoff_time.c: the launch of a layer, dense or of a cell. */
+atn_status atn_trade_dense_time(atn_ctx *cx, const atn_tradeoff *t,
+                                const trade_layer *l, trade_time *out) ATN_WARN_UNUSED;
+atn_status atn_trade_cell_time(atn_ctx *cx, const atn_tradeoff *t, const trade_layer *l,
+                               trade_cell *cell) ATN_WARN_UNUSED;
+/* us of products and bytes, and a launch. */
+trade_time atn_trade_pass(const atn_tradeoff *t, double flops, double bytes);
+
+/* tradeoff_share.c: plans of sharing. tradeoff_mix.c: hybrids. */
+atn_status atn_trade_share(atn_ctx *cx, atn_tradeoff *t,
+                           const atn_similarity *s) ATN_WARN_UNUSED;
+atn_status atn_trade_mix(atn_ctx *cx, atn_tradeoff *t) ATN_WARN_UNUSED;
