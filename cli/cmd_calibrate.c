@@ -303,7 +303,6 @@ done:
 static atn_status fit(job *j)
 {
     atn_ctx *cx = j->cli->cx;
-    atn_kernel swap;
     atn_status st = ATN_OK;
 
     ATN_TRY(atn_cli_check_output(j->cli, atn_opt_text(j->cli, "output", NULL)));
@@ -313,10 +312,8 @@ static atn_status fit(job *j)
         atn_kernel_read(cx, atn_opt_text(j->cli, "kernel", j->kernel->id), j->settled));
     atn_kernel_settle(j->settled, j->device->architecture);
     ATN_TRY(set_tile(j));
-    if (atn_opt_given(j->cli, "tile")) { /* the file has these tiles */
-        memcpy(j->kernel->tile, j->settled->tile, sizeof swap.tile);
-        j->kernel->tiles = j->settled->tiles;
-    }
+    if (atn_opt_given(j->cli, "tile")) /* the file has these tiles */
+        ATN_TRY(atn_kernel_copy_tiles(cx, j->kernel, j->settled));
     ATN_TRY(find_split(j, "fit"));
     ATN_TRY(open_groups(j));
     ATN_TRY(atn_opt_given(j->cli, "dry-run") ? plan(j) : fit_all(j));
