@@ -128,7 +128,10 @@ static atn_table *make_table(atn_ctx *cx, atn_idx n, const char *token)
                                          "row_entropy_mean_nats",
                                          "x_max_tensor",
                                          "d",
-                                         "speedup"};
+                                         "speedup",
+                                         "density",
+                                         "flop_per_byte",
+                                         "tflops"};
     atn_table *t = NULL;
     float *m = calloc((size_t)(n * n), sizeof *m);
     int cols[8], curve = 0, node = 0;

@@ -1,0 +1,100 @@
+/* tests/viz/test_speedup.c -- speed-up by density: curves, break-even, the pattern. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "viz/drawn.h"
+
+#include "viz/palette.h"
+
+#define HEAD                                                                           \
+    "pattern,kernel,gpu,is_point,density,density_pairs,speedup,break_even_density\n"
+#define CURVE "p,k,g,false,.01,,8,.6\np,k,g,false,.1,,4,.6\np,k,g,false,1,,.5,.6\n"
+
+static int pixels(atn_ctx *cx, const atn_table *t, int i, int n)
+{
+    const drawn_part inside = {.1, 1, .05, .8};
+
+    return drawn_in(cx, "speedup", t, &(atn_figure_opts){0}, atn_palette_series(i, n),
+                    inside);
+}
+
+/* The pattern itself is a disc on its curve, and begins no curve of its own. */
+static void the_pattern_is_a_disc(atn_ctx *cx)
+{
+    atn_table *bare = drawn_table(cx, HEAD CURVE),
+              *with = drawn_table(cx, HEAD CURVE "p,k,g,true,.2,.1,2,.6\n");
+    const int curve = pixels(cx, bare, 0, 1);
+
+    CHECK_LE(100, curve);
+    CHECK_LE(curve + 60, pixels(cx, with, 0, 1));
+    atn_table_destroy(cx, bare);
+    atn_table_destroy(cx, with);
+}
+
+/* Another pattern, kernel or GPU, or a density that falls back, is another curve. */
+static void curves_begin_anew(atn_ctx *cx)
+{
+    static const char *const second[] = {"q,k,g,false,.02,,3,\nq,k,g,false,.5,,2,\n",
+                                         "p,l,g,false,.02,,3,\np,l,g,false,.5,,2,\n",
+                                         "p,k,h,false,.02,,3,\np,k,h,false,.5,,2,\n",
+                                         "p,k,g,false,.02,,3,\np,k,g,false,.5,,2,\n"};
+
+    for (size_t i = 0; i < ATN_LEN(second); i++) {
+        char csv[400];
+        atn_table *t;
+
+        snprintf(csv, sizeof csv, "%s%s", HEAD CURVE, second[i]);
+        t = drawn_table(cx, csv);
+        CHECK_LE(60, pixels(cx, t, 1, 2));
+        atn_table_destroy(cx, t);
+    }
+}
+
+/* Break-even is a line of dots that goes down from speed-up 1, here below .02. */
+static void break_even_is_marked(atn_ctx *cx)
+{
+    const drawn_part below = {.15, .6, .6, .8};
+    int n[2];
+
+    for (int i = 0; i < 2; i++) {
+        atn_table *t =
+            drawn_table(cx, i ? HEAD "p,k,g,false,.01,,8,.02\np,k,g,false,1,,.02,.02\n"
+                              : HEAD "p,k,g,false,.01,,8,\np,k,g,false,1,,.02,\n");
+
+        n[i] = drawn_in(cx, "speedup", t, &(atn_figure_opts){0}, DRAWN_WHITE, below);
+        atn_table_destroy(cx, t);
+    }
+    CHECK_LE(n[1] + 50, n[0]);
+}
+
+/* A launch-bound pattern, one density alone, values that no page holds. */
+static void extremes(atn_ctx *cx)
+{
+    atn_table *t = drawn_table(cx, HEAD CURVE "p,k,g,true,.2,.1,,.6\n");
+
+    CHECK_LE(50, pixels(cx, t, 0, 1));
+    atn_table_destroy(cx, t);
+    t = drawn_table(cx, "density,speedup\n.3,2\n");
+    CHECK_LE(10, pixels(cx, t, 0, 1));
+    atn_table_destroy(cx, t);
+    t = drawn_table(cx, "density,speedup\n1e-300,1e300\n1,1e-300\n,3\n.1,\n-1,2\n");
+    CHECK_LE(0, pixels(cx, t, 0, 1));
+    atn_table_destroy(cx, t);
+}
+
+static void refusals(atn_ctx *cx)
+{
+    atn_table *t = drawn_table(cx, "layer,x\n0,1\n");
+
+    drawn_fails(cx, "speedup", t, "no numeric column density");
+    atn_table_destroy(cx, t);
+    t = drawn_table(cx, "density,x\n0,1\n");
+    drawn_fails(cx, "speedup", t, "no numeric column speedup");
+    atn_table_destroy(cx, t);
+    t = drawn_table(cx, "density,speedup\n0,1\n1,0\n");
+    drawn_fails(cx, "speedup", t, "no row has both");
+    atn_table_destroy(cx, t);
+}
+
+CHECK_MAIN({"the pattern is a disc", the_pattern_is_a_disc},
+           {"curves begin anew", curves_begin_anew},
+           {"break-even is marked", break_even_is_marked}, {"extremes", extremes},
+           {"refusals", refusals})
