@@ -173,7 +173,7 @@ done:
 
 /* ---- fitting ---- */
 
-static atn_status set_tile(job *j)
+static atn_status set_tile(const job *j, atn_kernel *k)
 {
     static const unsigned takes[] = {ATN_TAKES_CAUSAL, ATN_TAKES_WINDOW};
     atn_ctx *cx = j->cli->cx;
@@ -187,10 +187,9 @@ static atn_status set_tile(job *j)
         ATN_FAIL(ATN_USAGE, "calibrate: --tile is of one head dim (give --head-dim)");
     for (size_t i = 0; i < ATN_LEN(takes); i++) {
         const atn_kernel_tile *found =
-            atn_kernel_tile_of(j->settled, (int)atn_opt_i64(j->cli, "head-dim", 0),
+            atn_kernel_tile_of(k, (int)atn_opt_i64(j->cli, "head-dim", 0),
                                ATN_PASS_FORWARD, takes[i], 1, 0);
-        atn_kernel_tile *mine =
-            found ? &j->settled->tile[found - j->settled->tile] : NULL;
+        atn_kernel_tile *mine = found ? &k->tile[found - k->tile] : NULL;
 
         if (!mine) continue;
         mine->q.at[0] = tile.at[0];
@@ -311,9 +310,11 @@ static atn_status fit(job *j)
     ATN_TRY(
         atn_kernel_read(cx, atn_opt_text(j->cli, "kernel", j->kernel->id), j->settled));
     atn_kernel_settle(j->settled, j->device->architecture);
-    ATN_TRY(set_tile(j));
-    if (atn_opt_given(j->cli, "tile")) /* the file has these tiles */
-        ATN_TRY(atn_kernel_copy_tiles(cx, j->kernel, j->settled));
+    ATN_TRY(set_tile(j, j->settled));
+    if (atn_opt_given(j->cli, "tile")) { /* the file has it, and is of this GPU */
+        atn_kernel_settle(j->kernel, j->device->architecture);
+        ATN_TRY(set_tile(j, j->kernel));
+    }
     ATN_TRY(find_split(j, "fit"));
     ATN_TRY(open_groups(j));
     ATN_TRY(atn_opt_given(j->cli, "dry-run") ? plan(j) : fit_all(j));
