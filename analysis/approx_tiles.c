@@ -43,28 +43,46 @@ static int by_shape(const void *a_, const void *b_)
     return (a->bn > b->bn) - (a->bn < b->bn);
 }
 
-atn_status atn_tile_shapes_of(atn_ctx *cx, const atn_capture *c,
-                              const atn_selection *sel, atn_tile_shapes *out)
+/* The tiles of a kernel on one of its architectures. */
+static atn_status add_kernel(atn_ctx *cx, const char *id, int architecture,
+                             const atn_capture *c, const atn_selection *sel,
+                             bool *there, atn_tile_shapes *out)
 {
     atn_status st = ATN_OK;
     atn_kernel k = {0};
 
+    *there = false;
+    ATN_TRY(atn_kernel_read(cx, id, &k));
+    if (architecture >= ATN_KERNEL_NAMES || !k.architectures[architecture][0])
+        goto done;
+    *there = true;
+    atn_kernel_settle(&k, k.architectures[architecture]);
+    for (int l = 0; l < sel->n; l++) {
+        const atn_idx d = atn_capture_layer(c, sel->at[l])->d;
+        const atn_kernel_tile *t =
+            d > 0 && d <= 65536 ? atn_tile_of_choice(&k, (int)d) : NULL;
+
+        if (t) add_shape(out, d, t);
+    }
+done:
+    atn_kernel_release(cx, &k);
+    return st;
+}
+
+atn_status atn_tile_shapes_of(atn_ctx *cx, const atn_capture *c,
+                              const atn_selection *sel, atn_tile_shapes *out)
+{
+    atn_status st = ATN_OK;
+    bool there;
+
     *out = (atn_tile_shapes){.n = 0};
     for (int i = 0; atn_kernel_id(i); i++) {
-        ATN_TRY(atn_kernel_read(cx, atn_kernel_id(i), &k));
-        for (int l = 0; l < sel->n; l++) {
-            const atn_idx d = atn_capture_layer(c, sel->at[l])->d;
-            const atn_kernel_tile *t =
-                d > 0 && d <= 65536 ? atn_tile_of_choice(&k, (int)d) : NULL;
-
-            if (t) add_shape(out, d, t);
-        }
-        atn_kernel_release(cx, &k);
-        k = (atn_kernel){.tiles = 0};
+        there = true;
+        for (int a = 0; there; a++)
+            ATN_TRY(add_kernel(cx, atn_kernel_id(i), a, c, sel, &there, out));
     }
     qsort(out->at, (size_t)out->n, sizeof *out->at, by_shape);
 done:
-    atn_kernel_release(cx, &k);
     return st;
 }
 

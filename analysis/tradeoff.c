@@ -113,8 +113,12 @@ static atn_status make_layers(atn_ctx *cx, atn_tradeoff *t)
         l->tile = l->info->d <= 65536 ? atn_tile_of_choice(&t->sparse, (int)l->info->d)
                                       : NULL;
         if (!l->tile) ATN_TRY(no_tile(cx, &t->sparse, l->info->d));
-        l->dense_tile = dense_tile(t->opts.dense, l->info);
-        if (!l->dense_tile) ATN_TRY(no_tile(cx, t->opts.dense, l->info->d));
+        l->dense_tile = dense_tile(&t->dense, l->info);
+        if (!l->dense_tile) ATN_TRY(no_tile(cx, &t->dense, l->info->d));
+        ATN_TRY(atn_time_model_find(cx, &t->sparse, t->opts.device, &l->launch, l->tile,
+                                    &l->model));
+        ATN_TRY(atn_time_model_find(cx, &t->dense, t->opts.device, &l->launch,
+                                    l->dense_tile, &l->dense_model));
         linear_of(model, t->opts.batch, l);
         ATN_TRY(check_memory(cx, t, l));
     }
@@ -158,18 +162,18 @@ done:
     return st;
 }
 
-static void drop_runs(atn_ctx *cx, const trade_layer *l, trade_cell *cell)
+static void drop_heads(atn_ctx *cx, const trade_layer *l, trade_cell *cell)
 {
-    for (atn_idx h = 0; cell->runs && h < l->info->heads; h++)
-        atn_cta_runs_release(cx, &cell->runs[h]);
-    atn_free(cx, cell->runs);
-    cell->runs = NULL;
+    for (atn_idx h = 0; cell->head && h < l->info->heads; h++)
+        atn_cta_runs_release(cx, &cell->head[h].runs);
+    atn_free(cx, cell->head);
+    cell->head = NULL;
 }
 
 static void release_case(atn_ctx *cx, const atn_tradeoff *t, trade_case *c)
 {
     for (int l = 0; c->cell && l < t->layers; l++)
-        drop_runs(cx, &t->layer[l], &c->cell[l]);
+        drop_heads(cx, &t->layer[l], &c->cell[l]);
     atn_free(cx, c->cell);
     atn_free(cx, c->method);
     atn_free(cx, c->family);
@@ -223,7 +227,7 @@ static atn_status time_cases(atn_ctx *cx, atn_tradeoff *t)
                 cell->mean[v] =
                     cell->counted[v] > 0 ? cell->mean[v] / cell->counted[v] : NAN;
             if (cell->done) ATN_TRY(atn_trade_cell_time(cx, t, &t->layer[l], cell));
-            drop_runs(cx, &t->layer[l], cell);
+            drop_heads(cx, &t->layer[l], cell);
         }
 done:
     return st;
@@ -272,7 +276,8 @@ static void sum_case(const atn_tradeoff *t, trade_case *c)
         add_times(&cell->time, &all->time);
         share[cell->time.limit] += cell->time.ms;
         all->saved_flops += cell->saved_flops;
-        all->source = c->layers == 1 ? cell->source : ATN_MAX(all->source, cell->source);
+        all->source =
+            c->layers == 1 ? cell->source : ATN_MAX(all->source, cell->source);
         c->dense_ms += t->at[0].cell[l].time.ms;
         c->dense_visited += t->at[0].cell[l].time.visited;
     }
@@ -351,7 +356,10 @@ atn_status atn_tradeoff_run(atn_ctx *cx, const atn_capture *c, const atn_selecti
     if (t->opts.batch < 1) t->opts.batch = 1;
     if (!t->opts.dense) t->opts.dense = o->kernel;
     t->sparse = *o->kernel;
-    t->sparse.packs_gqa = false; /* heads of a group choose each for itself */
+    t->dense = *t->opts.dense;
+    t->sparse.packs_gqa = false;
+    atn_kernel_settle(&t->sparse, o->device->architecture);
+    atn_kernel_settle(&t->dense, o->device->architecture);
     ATN_TRY(make_layers(cx, t));
     ATN_TRY(add_dense(cx, t));
     for (int i = 0; i < n; i++) ATN_TRY(atn_trade_read(cx, t, &in[i], i));

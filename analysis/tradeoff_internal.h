@@ -4,7 +4,7 @@
 
 #include "analysis/approx_tiles.h"
 #include "analysis/tradeoff.h"
-#include "simulators/work.h"
+#include "simulators/model.h"
 
 /* Means over the heads of a layer. */
 enum {
@@ -46,28 +46,39 @@ typedef struct trade_time {
     trade_limit limit;
 } trade_time;
 
+/* A head of the tables. */
+typedef struct trade_head {
+    bool there;
+    atn_cta_runs runs;
+} trade_head;
+
 /* A case on a layer. */
 typedef struct trade_cell {
-    bool done;     /* all selected heads are there */
-    atn_idx heads; /* of the tables */
+    bool done;                                      /* all selected heads are there */
+    atn_idx heads;                                  /* of the tables */
     double mean[TRADE_MEANS], counted[TRADE_MEANS]; /* sums, then means */
     double sum[TRADE_SUMS];
     atn_idx tile_rows, tile_keys;
     trade_source source;
-    atn_cta_runs *runs; /* [heads of the layer], until the times are there */
+    trade_head *head; /* [heads of the layer], until the times are there */
     trade_time time;
     double saved_flops; /* of projections, by sharing */
     int of;             /* hybrids: the case taken; -1 = none */
 } trade_cell;
 
-typedef enum trade_kind { TRADE_DENSE, TRADE_METHOD, TRADE_SHARED, TRADE_HYBRID } trade_kind;
+typedef enum trade_kind {
+    TRADE_DENSE,
+    TRADE_METHOD,
+    TRADE_SHARED,
+    TRADE_HYBRID
+} trade_kind;
 
 typedef struct trade_case {
     trade_kind kind;
     char *method, *family, *parameters, *budget;
-    char *key;    /* what makes it the same case on other heads */
+    char *key;     /* what makes it the same case on other heads */
     double lo, hi; /* of the fitted parameter; NaN = none */
-    char *fitted; /* its name */
+    char *fitted;  /* its name */
     int input;
     bool oracle;
     trade_cell *cell; /* [layers] */
@@ -80,10 +91,11 @@ typedef struct trade_case {
 
 typedef struct trade_layer {
     const atn_layer_info *info;
-    int place;       /* of the selection */
-    atn_idx heads;   /* selected */
+    int place;     /* of the selection */
+    atn_idx heads; /* selected */
     atn_launch launch;
     const atn_kernel_tile *tile, *dense_tile;
+    atn_time_model model, dense_model;
     double linear_flops; /* of its other products; NaN = unknown */
     double projections;  /* flop that a follower saves; NaN */
 } trade_layer;
@@ -92,7 +104,9 @@ struct atn_tradeoff {
     const atn_capture *capture;
     const atn_selection *selection;
     atn_tradeoff_opts opts;
-    atn_kernel sparse; /* a shallow copy that packs no groups; owns nothing */
+    /* Shallow copies for the GPU, which own nothing; of what is chosen no groups are
+     * packed: heads of a group choose each for itself. */
+    atn_kernel sparse, dense;
     trade_layer *layer; /* [layers] */
     int layers;
     trade_case *at; /* [n]; the first is dense */
@@ -113,8 +127,7 @@ atn_status atn_trade_read(atn_ctx *cx, atn_tradeoff *t, const atn_tradeoff_input
 
 /* tradeoff_time.c: the launch of a layer, dense or of a cell. */
 atn_status atn_trade_dense_time(atn_ctx *cx, const atn_tradeoff *t,
-                                const trade_layer *l,
-                                trade_time *out) ATN_WARN_UNUSED;
+                                const trade_layer *l, trade_time *out) ATN_WARN_UNUSED;
 atn_status atn_trade_cell_time(atn_ctx *cx, const atn_tradeoff *t, const trade_layer *l,
                                trade_cell *cell) ATN_WARN_UNUSED;
 /* us of products and bytes, and a launch. */

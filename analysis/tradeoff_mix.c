@@ -134,7 +134,7 @@ static atn_status add_hybrid(atn_ctx *cx, mix *m)
     ATN_TRY(atn_trade_add(cx, t, TRADE_HYBRID, &w, &c));
     for (int l = 0; l < t->layers; l++) {
         c->cell[l] = t->at[m->taken[l]].cell[l];
-        c->cell[l].runs = NULL;
+        c->cell[l].head = NULL;
         c->cell[l].of = m->taken[l];
     }
 done:

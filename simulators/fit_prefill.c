@@ -199,6 +199,7 @@ atn_status atn_fit_prefill(atn_ctx *cx, const atn_fit_case *c, atn_time_fit *out
                  four ? " of q_len 1024 or more (time more lengths)"
                       : " (time more shapes, or give --model four)");
     snprintf(f.gpu, sizeof f.gpu, "%s", c->device->id);
+    snprintf(f.architecture, sizeof f.architecture, "%s", c->device->architecture);
     f.head_dim = (int)c->rows[0]->launch.head_dim;
     f.pass = c->rows[0]->launch.pass;
     if (four)

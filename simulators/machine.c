@@ -88,8 +88,13 @@ atn_tile_times atn_machine_tile(const atn_kernel *k, const atn_device *d, int he
     t.smem = smem_bytes(d, head_dim, pass, bm, bn) /
              (atn_device_get(d, ATN_DEVICE_SMEM_BYTES) * clock);
     t.l2 = l2_bytes(head_dim, pass, bm, bn) * sms / (l2_bytes_clock * clock);
-    t.all = combine(feed(&t), t.exp, k->overlap);
+    t.all = combine(feed(&t), t.exp, atn_kernel_overlap(k, head_dim, pass));
     return t;
+}
+
+double atn_machine_launch(void)
+{
+    return launch_us;
 }
 
 double atn_machine_hbm(const atn_device *d, double bytes)

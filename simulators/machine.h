@@ -28,3 +28,5 @@ void atn_machine_fit(const atn_kernel *k, const atn_device *d, int head_dim,
 double atn_machine_hbm(const atn_device *d, double bytes);
 /* Share of the dense 16-bit peak that large products reach. */
 double atn_machine_reach(const atn_device *d);
+/* us of a launch that does next to nothing. */
+double atn_machine_launch(void);

@@ -31,7 +31,7 @@ typedef struct atn_whole {
 
 typedef struct atn_sim_opts {
     const atn_device *device;
-    const atn_kernel *kernel; /* of the pattern */
+    const atn_kernel *kernel; /* of the pattern, settled for the device; dense, too */
     const atn_kernel *dense;  /* that it is compared with; NULL = the same */
     atn_launch shape;         /* q_len, kv_len 0 = the pattern's */
     atn_tiling tiling;        /* q.n = 0: the kernel's usual tile */
@@ -71,11 +71,13 @@ typedef enum atn_limit {
 extern const char *const atn_limit_names[ATN_LIMITS];
 
 typedef struct atn_sim {
-    atn_tiles tiles; /* of head 0; sums over heads below */
+    atn_tiles tiles;  /* of head 0; sums over heads below */
+    atn_launch shape; /* with all that was left open */
     atn_tiling tiling;
     atn_tile_bounds bounds;
     double pairs, visited, full, partial, padding, max, ctas; /* mean over heads; max
                                                                   of all */
+    double waste;                   /* cells of visited tiles over pairs, all heads */
     double flops, bytes, intensity; /* of the launch; flop a byte */
     atn_work work;
     atn_time_model model, dense_model;

@@ -1,0 +1,477 @@
+/* cli/cmd_calibrate.c -- attnscope calibrate: coefficients of a kernel from timings, and
+ * how far its predictions are from them. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/output.h"
+#include "core/io/file.h"
+#include "simulators/calibrate.h"
+
+static const atn_option options[] = {
+    {"check", 'c', ATN_OPT_FLAG, NULL,
+     "compare the timings with predictions of KERNEL instead of fitting", 0, 0},
+    {"kernel", 'k', ATN_OPT_TEXT, "NAME|FILE",
+     "the kernel that was timed; with --check, only rows of this name", 0, 0},
+    {"gpu", 'g', ATN_OPT_TEXT, "NAME|FILE",
+     "the GPU it was timed on (the one of the file; with --check, all)", 0, 0},
+    {"split", 0, ATN_OPT_TEXT, "NAME",
+     "rows whose column split is NAME, or all (fit, or with --check check, where the "
+     "file has them)",
+     0, 0},
+    {"model", 0, ATN_OPT_CHOICE, "four|full",
+     "t0, CTA, tile and masked tile alone, or all terms (full where the rows are "
+     "enough)",
+     0, 0},
+    {"head-dim", 0, ATN_OPT_I64, "D", "only rows of this head dim (all)", 1, 4096},
+    {"phase", 0, ATN_OPT_CHOICE, "context|backward|generation",
+     "only rows of this phase (all)", 0, 0},
+    {"min-ms", 0, ATN_OPT_F64, "MS", "leave out rows that took less (0)", 0, 1e6},
+    {"tile", 0, ATN_OPT_TEXT, "QxK",
+     "of the rows chosen, instead of the kernel's own; the file written has it", 0, 0},
+    {"source", 0, ATN_OPT_TEXT, "TEXT", "where the timings come from (the file's name)",
+     0, 0},
+    {"format", 0, ATN_OPT_CHOICE, "text|csv|jsonl", "form of the tables (text)", 0, 0},
+    ATN_OPTION_END,
+};
+
+enum { GPUS = 16 };
+
+typedef struct job {
+    atn_cli *cli;
+    const char *path;
+    atn_timings timings;
+    atn_kernel *kernel;  /* as it was read, for the file */
+    atn_kernel *settled; /* on the GPU */
+    atn_device *device;
+    atn_timing_groups groups;
+    char split[16]; /* "" = all */
+} job;
+
+static atn_status job_open(job *j)
+{
+    atn_ctx *cx = j->cli->cx;
+    atn_status st = ATN_OK;
+
+    j->path = j->cli->args[0];
+    ATN_NEW(j->kernel, 1);
+    ATN_NEW(j->settled, 1);
+    ATN_NEW(j->device, 1);
+    ATN_TRY(atn_timings_load(cx, j->path, &j->timings));
+done:
+    return st;
+}
+
+static void job_close(job *j)
+{
+    atn_ctx *cx = j->cli->cx;
+
+    atn_timing_groups_release(cx, &j->groups);
+    if (j->kernel) atn_kernel_release(cx, j->kernel);
+    if (j->settled) atn_kernel_release(cx, j->settled);
+    atn_free(cx, j->kernel);
+    atn_free(cx, j->settled);
+    atn_free(cx, j->device);
+    atn_timings_release(cx, &j->timings);
+}
+
+/* --split, or `usual` where the file has such rows, or all. */
+static atn_status find_split(job *j, const char *usual)
+{
+    const char *given = atn_opt_text(j->cli, "split", NULL);
+    atn_ctx *cx = j->cli->cx;
+    atn_status st = ATN_OK;
+    bool there = false;
+
+    j->split[0] = 0;
+    if (given && strcmp(given, "all") == 0) return st;
+    for (atn_idx i = 0; i < j->timings.n; i++)
+        if (strcmp(j->timings.row[i].split, given ? given : usual) == 0) there = true;
+    if (given && !there)
+        ATN_FAIL(ATN_DATA, "%s: no row has the split %s (--split all takes all)",
+                 j->path, given);
+    if (there) snprintf(j->split, sizeof j->split, "%s", given ? given : usual);
+done:
+    return st;
+}
+
+static atn_timing_choice choice_of(const job *j)
+{
+    static const atn_pass passes[] = {ATN_PASS_FORWARD, ATN_PASS_BACKWARD,
+                                      ATN_PASS_DECODE};
+    const int64_t phase = atn_opt_i64(j->cli, "phase", -1);
+
+    return (atn_timing_choice){.kernel = j->settled,
+                               .device = j->device,
+                               .split = *j->split ? j->split : NULL,
+                               .min_ms = atn_opt_f64(j->cli, "min-ms", 0),
+                               .head_dim = (int)atn_opt_i64(j->cli, "head-dim", 0),
+                               .pass = phase < 0 ? -1 : (int)passes[phase]};
+}
+
+/* Names in the file that are not the first one, "a, b"; of GPUs or kernels. */
+static bool one_name(const job *j, bool gpus, const char **first, char *list,
+                     size_t size)
+{
+    bool one = true;
+
+    *first = gpus ? j->timings.row[0].gpu : j->timings.row[0].kernel;
+    snprintf(list, size, "%s", *first);
+    for (atn_idx i = 0; i < j->timings.n; i++) {
+        const char *name = gpus ? j->timings.row[i].gpu : j->timings.row[i].kernel;
+        const size_t used = strlen(list);
+
+        if (strcmp(name, *first) == 0) continue;
+        one = false;
+        if (!strstr(list, name)) snprintf(list + used, size - used, ", %s", name);
+    }
+    return one;
+}
+
+/* --kernel, or the built-in one that the file's only name is of. */
+static atn_status read_kernel(job *j, atn_kernel *out)
+{
+    const char *name = atn_opt_text(j->cli, "kernel", NULL), *id;
+    atn_ctx *cx = j->cli->cx;
+    char list[240];
+    atn_status st = ATN_OK;
+
+    if (name) return atn_kernel_read(cx, name, out);
+    if (!one_name(j, false, &name, list, sizeof list))
+        ATN_FAIL(ATN_USAGE,
+                 "calibrate: %s has timings of several kernels: %s (give "
+                 "--kernel)",
+                 j->path, list);
+    for (int i = 0; (id = atn_kernel_id(i)) != NULL; i++) {
+        ATN_TRY(atn_kernel_read(cx, id, out));
+        if (atn_kernel_is_called(out, name)) return ATN_OK;
+        atn_kernel_release(cx, out);
+    }
+    ATN_FAIL(ATN_USAGE,
+             "calibrate: no built-in kernel is called %s (give --kernel NAME or FILE; "
+             "attnscope list kernels)",
+             name);
+done:
+    return st;
+}
+
+static atn_status read_device(job *j)
+{
+    const char *name = atn_opt_text(j->cli, "gpu", NULL);
+    atn_ctx *cx = j->cli->cx;
+    char list[240];
+    atn_status st = ATN_OK;
+
+    if (!name && !one_name(j, true, &name, list, sizeof list))
+        ATN_FAIL(ATN_USAGE,
+                 "calibrate: %s has timings of several GPUs: %s (give --gpu)", j->path,
+                 list);
+    ATN_TRY(atn_device_read(cx, name, j->device));
+done:
+    return st;
+}
+
+/* ---- fitting ---- */
+
+static atn_status set_tile(const job *j, atn_kernel *k)
+{
+    static const unsigned takes[] = {ATN_TAKES_CAUSAL, ATN_TAKES_WINDOW};
+    atn_ctx *cx = j->cli->cx;
+    atn_status st = ATN_OK;
+    atn_list tile;
+
+    ATN_TRY(atn_opt_shape(j->cli, "tile", 2, &tile));
+    if (tile.n == 0) return ATN_OK;
+    if (tile.n != 2) ATN_FAIL(ATN_USAGE, "calibrate: --tile is QxK, such as 128x64");
+    if (!atn_opt_given(j->cli, "head-dim"))
+        ATN_FAIL(ATN_USAGE, "calibrate: --tile is of one head dim (give --head-dim)");
+    for (size_t i = 0; i < ATN_LEN(takes); i++) {
+        const atn_kernel_tile *found =
+            atn_kernel_tile_of(k, (int)atn_opt_i64(j->cli, "head-dim", 0),
+                               ATN_PASS_FORWARD, takes[i], 1, 0);
+        atn_kernel_tile *mine = found ? &k->tile[found - k->tile] : NULL;
+
+        if (!mine) continue;
+        mine->q.at[0] = tile.at[0];
+        mine->k.at[0] = tile.at[1];
+    }
+done:
+    return st;
+}
+
+static void set_source(const job *j, atn_time_fit *f)
+{
+    const char *given = atn_opt_text(j->cli, "source", NULL);
+    const char *base = strrchr(j->path, '/');
+
+    if (given)
+        snprintf(f->source, sizeof f->source, "%s", given);
+    else
+        snprintf(f->source, sizeof f->source, "%.120s%s%s", base ? base + 1 : j->path,
+                 *j->split ? ", split " : "", j->split);
+}
+
+/* One group. Where the model was not asked for, rows that are too few for any are said
+ * and passed over. */
+static atn_status fit_group(job *j, int i, int kind, atn_time_fit *out)
+{
+    const atn_timing_group *g = &j->groups.group[i];
+    atn_ctx *cx = j->cli->cx;
+    atn_status st = atn_calibrate(cx, &j->groups, i, kind, j->kernel, out);
+
+    if (st == ATN_DATA && kind < 0 && j->groups.n > 1) {
+        out->rows = 0;
+        atn_err_forgive(cx);
+        return ATN_OK;
+    }
+    if (st != ATN_OK) return st;
+    set_source(j, out);
+    if (kind < 0 && out->model == ATN_MODEL_FOUR)
+        atn_log(cx, ATN_LOG_WARN,
+                "head_dim %d, %s: %lld rows are too few for all terms: the model of "
+                "four coefficients was fitted",
+                g->head_dim, atn_pass_names[g->pass], (long long)g->n);
+    return atn_kernel_put_fit(cx, j->kernel, out);
+}
+
+static atn_status fit_all(job *j)
+{
+    const int kind = (int)atn_opt_i64(j->cli, "model", -1);
+    const char *path = atn_opt_text(j->cli, "output", NULL);
+    const bool force = atn_opt_given(j->cli, "force");
+    atn_ctx *cx = j->cli->cx;
+    atn_time_fit *made = NULL;
+    atn_table *t = NULL;
+    atn_status st = ATN_OK;
+    int n = 0;
+
+    ATN_NEW(made, j->groups.n);
+    for (int i = 0; i < j->groups.n; i++) {
+        ATN_TRY(atn_progress(cx, "calibrate", i, j->groups.n));
+        ATN_TRY(fit_group(j, i, kind, &made[i]));
+        n += made[i].rows > 0;
+    }
+    if (n == 0)
+        ATN_FAIL(ATN_DATA, "%s: no head dim and phase has rows enough for a fit",
+                 j->path);
+    ATN_TRY(atn_calibrate_table(cx, &j->groups, made, &t));
+    if (path) ATN_TRY(atn_kernel_save(cx, j->kernel, path, force));
+    ATN_TRY(atn_cli_print(j->cli, t));
+done:
+    atn_table_destroy(cx, t);
+    atn_free(cx, made);
+    return st;
+}
+
+static atn_status plan(job *j)
+{
+    const int kind = (int)atn_opt_i64(j->cli, "model", -1);
+    atn_ctx *cx = j->cli->cx;
+    atn_table *t = NULL;
+    atn_status st = ATN_OK;
+
+    ATN_TRY(atn_calibrate_plan(cx, &j->groups, kind, &t));
+    ATN_TRY(atn_cli_print(j->cli, t));
+done:
+    atn_table_destroy(cx, t);
+    return st;
+}
+
+static atn_status open_groups(job *j)
+{
+    const atn_timing_choice choice = choice_of(j);
+    atn_ctx *cx = j->cli->cx;
+    atn_status st = ATN_OK;
+    int nearest = 0;
+
+    if (choice.head_dim &&
+        !atn_kernel_has_head_dim(j->settled, choice.head_dim, &nearest))
+        ATN_FAIL(ATN_USAGE,
+                 "calibrate: kernel %s has no tile for --head-dim %d (nearest: %d)",
+                 j->settled->id, choice.head_dim, nearest);
+    ATN_TRY(atn_timing_groups_find(cx, &j->timings, j->path, &choice, &j->groups));
+    if (j->groups.untiled > 0)
+        atn_log(cx, ATN_LOG_WARN,
+                "%lld rows are left out: %s has no tile for them (one is of head_dim "
+                "%d)",
+                (long long)j->groups.untiled, j->settled->id, j->groups.untiled_dim);
+done:
+    return st;
+}
+
+static atn_status fit(job *j)
+{
+    atn_ctx *cx = j->cli->cx;
+    atn_status st = ATN_OK;
+
+    ATN_TRY(atn_cli_check_output(j->cli, atn_opt_text(j->cli, "output", NULL)));
+    ATN_TRY(read_device(j));
+    ATN_TRY(read_kernel(j, j->kernel));
+    ATN_TRY(
+        atn_kernel_read(cx, atn_opt_text(j->cli, "kernel", j->kernel->id), j->settled));
+    atn_kernel_settle(j->settled, j->device->architecture);
+    ATN_TRY(set_tile(j, j->settled));
+    if (atn_opt_given(j->cli, "tile")) { /* the file has it, and is of this GPU */
+        atn_kernel_settle(j->kernel, j->device->architecture);
+        ATN_TRY(set_tile(j, j->kernel));
+    }
+    ATN_TRY(find_split(j, "fit"));
+    ATN_TRY(open_groups(j));
+    ATN_TRY(atn_opt_given(j->cli, "dry-run") ? plan(j) : fit_all(j));
+done:
+    return st;
+}
+
+/* ---- checking ---- */
+
+/* The i-th GPU that rows of the kernel are of; NULL = no more. */
+static const char *gpu_at(const job *j, int i)
+{
+    const char *seen[GPUS];
+    int n = 0;
+
+    for (atn_idx r = 0; r < j->timings.n && n < GPUS; r++) {
+        const char *gpu = j->timings.row[r].gpu;
+        bool known = !atn_kernel_is_called(j->kernel, j->timings.row[r].kernel);
+
+        for (int k = 0; k < n && !known; k++) known = strcmp(seen[k], gpu) == 0;
+        if (known) continue;
+        if (n == i) return gpu;
+        seen[n++] = gpu;
+    }
+    return NULL;
+}
+
+static atn_status check_gpu(job *j, const char *gpu, atn_check_tables *t, int *checked)
+{
+    const int kind = (int)atn_opt_i64(j->cli, "model", -1);
+    const char *named = atn_opt_text(j->cli, "kernel", NULL);
+    atn_timing_choice choice;
+    atn_ctx *cx = j->cli->cx;
+    atn_status st = ATN_OK;
+
+    ATN_TRY(atn_device_read(cx, gpu, j->device));
+    atn_kernel_release(cx, j->settled);
+    ATN_TRY(atn_kernel_read(cx, j->cli->args[1], j->settled));
+    atn_kernel_settle(j->settled, j->device->architecture);
+    choice = choice_of(j);
+    choice.named = named;
+    atn_timing_groups_release(cx, &j->groups);
+    ATN_TRY(atn_timing_groups_find(cx, &j->timings, j->path, &choice, &j->groups));
+    ATN_TRY(atn_check_tables_add(cx, t, &j->groups, kind, checked));
+done:
+    return st;
+}
+
+static atn_status check(job *j)
+{
+    const char *given = atn_opt_text(j->cli, "gpu", NULL), *gpu;
+    atn_check_tables t = {NULL, NULL};
+    atn_ctx *cx = j->cli->cx;
+    atn_status st = ATN_OK;
+    int checked = 0;
+
+    ATN_TRY(atn_kernel_read(cx, j->cli->args[1], j->kernel));
+    ATN_TRY(find_split(j, "check"));
+    ATN_TRY(atn_check_tables_create(cx, &t));
+    gpu = given ? given : gpu_at(j, 0);
+    if (!gpu) gpu = j->timings.row[0].gpu; /* says what is in the file */
+    for (int i = 1; gpu; gpu = given ? NULL : gpu_at(j, i++))
+        ATN_TRY(check_gpu(j, gpu, &t, &checked));
+    if (checked == 0)
+        ATN_FAIL(ATN_DATA,
+                 "calibrate: kernel %s has no fit for the rows of %s (fit it first: "
+                 "attnscope calibrate %s --kernel %s -o FILE)",
+                 j->kernel->id, j->path, j->path, j->kernel->id);
+    ATN_TRY(atn_cli_print(j->cli, t.errors));
+    if (atn_table_rows(t.speedups) > 0) {
+        if (atn_opt_i64(j->cli, "format", 0) != ATN_TABLE_JSONL) fputc('\n', stdout);
+        ATN_TRY(atn_cli_print(j->cli, t.speedups));
+    }
+done:
+    atn_check_tables_destroy(cx, &t);
+    return st;
+}
+
+/* ---- */
+
+static atn_status check_words(atn_cli *cli)
+{
+    static const char *const of_fits[] = {"output", "dry-run", "tile", "source"};
+    const bool checks = atn_opt_given(cli, "check");
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+
+    if (checks && cli->n_args != 2)
+        ATN_FAIL(ATN_USAGE, "calibrate: --check takes the timings and a kernel, a name "
+                            "or the file that calibrate -o wrote");
+    if (!checks && cli->n_args != 1)
+        ATN_FAIL(ATN_USAGE,
+                 "calibrate: one file of timings is fitted to, %s is one too many (the "
+                 "kernel goes to --kernel; or give --check)",
+                 cli->args[1]);
+    for (size_t i = 0; checks && i < ATN_LEN(of_fits); i++)
+        if (atn_opt_given(cli, of_fits[i]))
+            ATN_FAIL(ATN_USAGE,
+                     "calibrate: --%s is of a fit, not of --check (leave it "
+                     "out)",
+                     of_fits[i]);
+done:
+    return st;
+}
+
+static atn_status run(atn_cli *cli)
+{
+    atn_ctx *cx = cli->cx;
+    job j = {.cli = cli};
+    atn_status st = ATN_OK;
+
+    ATN_TRY(check_words(cli));
+    ATN_TRY(job_open(&j));
+    ATN_TRY(atn_opt_given(cli, "check") ? check(&j) : fit(&j));
+done:
+    job_close(&j);
+    return st;
+}
+
+static const char *word(const char *option, int i)
+{
+    if (!option) return NULL;
+    if (strcmp(option, "kernel") == 0) return atn_kernel_id(i);
+    return strcmp(option, "gpu") == 0 ? atn_device_id(i) : NULL;
+}
+
+static const char *const examples[] = {
+    "calibrate timings.csv --split fit --kernel fa3 --gpu h200 -o coefficients.json",
+    "calibrate --check timings.csv coefficients.json",
+    "calibrate --check timings.csv fa3 --split all --gpu h200",
+    "calibrate mine.csv --kernel fa2 --gpu a100 --model four -o mine.json",
+    "calibrate timings.csv --kernel fa3 --gpu h200 --dry-run",
+    NULL};
+
+const atn_command atn_command_calibrate = {
+    .id = "calibrate",
+    .summary = "coefficients of a kernel on a GPU from timings of it",
+    .args = "TIMINGS|--check TIMINGS KERNEL",
+    .examples = examples,
+    .text =
+        "TIMINGS is a CSV with the columns gpu, kernel, phase (context, generation or "
+        "backward), batch, q_len, kv_len, heads, kv_heads, head_dim, window (0 = none; "
+        "w: query i sees the keys i - w + 1 to i), latency_ms and, if rows are kept "
+        "apart for checking, split. All masks are causal.\n"
+        "Every head dim and phase gets a fit of its own: non-negative least squares on "
+        "relative errors. With -o the kernel's description and all its fits go into a "
+        "kernel file, which --kernel of other commands takes; fits of other GPUs "
+        "stay. The model of four coefficients needs 8 timings of at least 1024 "
+        "tokens, that of all terms 45 of at least 512.\n"
+        "--check prints how far predictions are from the timings, for dense rows and "
+        "for every window: mean, median and 90 % of |predicted / measured - 1|; and "
+        "for windows how far the speed-up over dense is from the measured one, as FLOP "
+        "ratio, ratio of tiles and model say it.",
+    .options = options,
+    .uses = ATN_USE_OUTPUT | ATN_USE_DRY,
+    .word = word,
+    .min_args = 1,
+    .max_args = 2,
+    .run = run,
+};

@@ -1,0 +1,481 @@
+/* simulators/simulate_count.c -- tiles of all heads, and the CTA lists of a launch.
+ *
+ * Math    heads that are alike share one count. Where a kernel packs the query heads of
+ *         a group into one Q tile, what the tile visits is the union over the group.
+ *         FA3 counts the tiles of a window by its own block range.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "simulators/simulate_internal.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What the policy makes kernels mask, of these counts. */
+static const int32_t *masked_of(const sim_case *c, const atn_tiles *t,
+                                const int32_t *none)
+{
+    if (c->policy == ATN_MASK_SKIP || (c->policy == ATN_MASK_ALL && t->sparse))
+        return none;
+    return c->policy == ATN_MASK_ALL ? t->visits : t->masked;
+}
+
+/* Copies the list of these counts. */
+static atn_status list_of(atn_ctx *cx, const sim_case *c, const atn_tiles *t,
+                          atn_cta_list *out)
+{
+    int32_t *visits, *masked;
+    const int32_t *what;
+    atn_status st = ATN_OK;
+
+    ATN_TAKE(visits, t->ctas);
+    ATN_TAKE(masked, t->ctas);
+    memcpy(visits, t->visits, (size_t)t->ctas * sizeof *visits);
+    memset(masked, 0, (size_t)t->ctas * sizeof *masked);
+    what = masked_of(c, t, masked);
+    if (what != masked) memcpy(masked, what, (size_t)t->ctas * sizeof *masked);
+    *out = (atn_cta_list){t->ctas, visits, masked};
+done:
+    return st;
+}
+
+static atn_status window_list(atn_ctx *cx, const atn_window_rule *w, bool mask,
+                              atn_cta_list *out)
+{
+    const atn_idx n = atn_window_ctas(w);
+    int32_t *visits, *masked;
+    atn_status st = ATN_OK;
+
+    ATN_TAKE(visits, n);
+    ATN_TAKE(masked, n);
+    for (atn_idx m = 0; m < n; m++) {
+        atn_window_tiles(w, m, visits + m, masked + m);
+        if (!mask) masked[m] = 0;
+    }
+    *out = (atn_cta_list){n, visits, masked};
+done:
+    return st;
+}
+
+/* KV tile after KV tile: the Q tiles that see it. */
+static atn_status backward_list(atn_ctx *cx, const atn_launch *s, bool mask, atn_idx bm,
+                                atn_idx bn, atn_cta_list *out)
+{
+    const atn_idx n = (s->kv_len + bn - 1) / bn, rows = (s->q_len + bm - 1) / bm;
+    const atn_idx behind = s->kv_len - s->q_len;
+    int32_t *visits, *masked;
+    atn_status st = ATN_OK;
+
+    ATN_TAKE(visits, n);
+    ATN_TAKE(masked, n);
+    for (atn_idx j = 0; j < n; j++) {
+        /* The first row that sees its first key, and that which sees its last. */
+        const atn_idx sees = ATN_MAX(j * bn - behind, 0);
+        const atn_idx all = ATN_MAX(ATN_MIN((j + 1) * bn, s->kv_len) - 1 - behind, 0);
+        const atn_idx first = s->causal ? ATN_MIN(sees / bm, rows) : 0;
+
+        visits[j] = (int32_t)(rows - first);
+        masked[j] = s->causal && mask
+                        ? (int32_t)(ATN_MIN((all + bm - 1) / bm, rows) - first)
+                        : 0;
+    }
+    *out = (atn_cta_list){n, visits, masked};
+done:
+    return st;
+}
+
+/* Q tile after Q tile of a full or causal mask: tiles, and those with a masked pair. */
+static atn_status plain_list(atn_ctx *cx, const atn_window_rule *w, bool mask,
+                             atn_cta_list *out)
+{
+    const atn_idx n = atn_window_ctas(w), behind = w->kv_len - w->q_len;
+    const atn_idx all = (w->kv_len + w->bn - 1) / w->bn;
+    int32_t *visits, *masked;
+    atn_status st = ATN_OK;
+
+    ATN_TAKE(visits, n);
+    ATN_TAKE(masked, n);
+    for (atn_idx m = 0; m < n; m++) {
+        const atn_idx first = m * w->bm / w->pack;
+        const atn_idx end = ATN_MIN(((m + 1) * w->bm - 1) / w->pack + 1, w->q_len);
+        const atn_idx sees = ATN_MAX(end + behind, 0), whole = first + 1 + behind;
+        const atn_idx hi =
+            w->right < 0 ? all : ATN_MIN((sees + w->bn - 1) / w->bn, all);
+        const atn_idx full = w->right < 0 || whole >= w->kv_len
+                                 ? hi
+                                 : ATN_MIN(ATN_MAX(whole, 0) / w->bn, hi);
+
+        visits[m] = (int32_t)hi;
+        masked[m] = mask ? (int32_t)(hi - full) : 0;
+    }
+    *out = (atn_cta_list){n, visits, masked};
+done:
+    return st;
+}
+
+atn_status sim_dense_list(atn_ctx *cx, const atn_kernel *k, const atn_launch *s,
+                          atn_idx bm, atn_idx bn, atn_cta_list *out)
+{
+    const bool mask = k->policy != ATN_MASK_SKIP && s->causal;
+    const atn_window_rule w = {s->q_len,
+                               s->kv_len,
+                               -1,
+                               s->causal ? 0 : -1,
+                               bm,
+                               bn,
+                               k->packs_gqa ? s->heads / s->kv_heads : 1};
+    atn_status st = ATN_OK;
+
+    if (s->pass == ATN_PASS_BACKWARD)
+        ATN_TRY(backward_list(cx, s, mask, bm, bn, out));
+    else if (k->window_rule)
+        ATN_TRY(window_list(cx, &w, mask, out));
+    else
+        ATN_TRY(plain_list(cx, &w, mask, out));
+    if (mask && k->policy == ATN_MASK_ALL) out->masked = out->visits;
+done:
+    return st;
+}
+
+/* ---- heads that differ ---- */
+
+static int by_begin(const void *a_, const void *b_)
+{
+    const atn_span *a = a_, *b = b_;
+
+    return a->lo < b->lo ? -1 : a->lo > b->lo;
+}
+
+/* n spans in any order become sorted ones that do not touch. */
+static atn_idx merge_spans(atn_span *s, atn_idx n)
+{
+    atn_idx kept = 0;
+
+    qsort(s, (size_t)n, sizeof *s, by_begin);
+    for (atn_idx i = 0; i < n; i++) {
+        if (kept > 0 && s[i].lo <= s[kept - 1].hi)
+            s[kept - 1].hi = ATN_MAX(s[kept - 1].hi, s[i].hi);
+        else
+            s[kept++] = s[i];
+    }
+    return kept;
+}
+
+/* What any of heads [first, first + n) of one pattern sees, its rows held. */
+static atn_status union_of_rows(atn_ctx *cx, const atn_pattern *p, atn_idx first,
+                                atn_idx n, atn_pattern **out)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_idx rows = p->row1 - p->row0;
+    atn_span *row, *spans = NULL;
+    int64_t *ptr = NULL;
+    atn_idx used = 0, room;
+    atn_status st = ATN_OK;
+
+    *out = NULL;
+    ATN_TAKE(row, n * p->room);
+    room = rows + 64;
+    ATN_NEW(ptr, rows + 1);
+    ATN_NEW(spans, room);
+    for (atn_idx a = 0; a < rows; a++) {
+        atn_idx k = 0;
+
+        for (atn_idx h = 0; h < n; h++)
+            k += atn_pattern_row(p, (first + h) % p->heads, p->row0 + a, row + k);
+        k = merge_spans(row, k);
+        if (used + k > room) {
+            atn_span *more = atn_realloc(cx, spans, 2 * room + k, sizeof *spans);
+
+            if (!more) ATN_TRY(cx->err.code);
+            spans = more;
+            room = 2 * room + k;
+        }
+        memcpy(spans + used, row, (size_t)k * sizeof *spans);
+        ptr[a + 1] = used += k;
+    }
+    st = atn_pattern_rows(cx, &p->frame, 1, ptr, spans, out);
+    ptr = NULL;
+    spans = NULL;
+done:
+    atn_free(cx, ptr);
+    atn_free(cx, spans);
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+/* What any of the query heads [first, first + n) sees. */
+static atn_status union_of(atn_ctx *cx, const sim_case *c, atn_idx first, atn_idx n,
+                           atn_pattern **out)
+{
+    atn_pattern *u = NULL;
+    atn_idx head;
+    atn_status st = ATN_OK;
+
+    if (c->n == 1) return union_of_rows(cx, c->p[0], first, n, out);
+    for (atn_idx h = first; h < first + n; h++) {
+        /* The owner's count of a pattern is not ours to change, but it is balanced. */
+        atn_pattern *one = atn_pattern_keep((atn_pattern *)sim_head(c, h, &head));
+
+        if (!u)
+            u = one;
+        else
+            ATN_TRY(atn_pattern_union(cx, u, one, &u));
+    }
+done:
+    *out = st == ATN_OK ? u : NULL;
+    return st;
+}
+
+/* Sums over heads, divided by them at the end. */
+static void add(atn_sim *out, const atn_tiles *t, double weight)
+{
+    out->pairs += weight * (double)t->pairs;
+    out->visited += weight * (double)t->visited;
+    out->full += weight * (double)t->full;
+    out->partial += weight * (double)t->partial;
+    out->padding += weight * (double)t->padding;
+    out->ctas += weight * (double)t->ctas;
+    out->max = fmax(out->max, (double)t->max);
+}
+
+static atn_status count_group(atn_ctx *cx, const sim_case *c, atn_idx first,
+                              atn_cta_list *list)
+{
+    atn_tiling packed = c->tiling;
+    atn_pattern *u = NULL;
+    atn_tiles t = {0};
+    atn_status st = ATN_OK;
+
+    packed.pack = c->pack;
+    ATN_TRY(union_of(cx, c, first, c->pack, &u));
+    ATN_TRY(atn_tiles_count(cx, u, 0, &packed, &t));
+    ATN_TRY(list_of(cx, c, &t, list));
+done:
+    atn_tiles_release(cx, &t);
+    atn_pattern_destroy(cx, u);
+    return st;
+}
+
+/* Heads one by one: counts, and their lists where they are not packed. */
+static atn_status count_heads(atn_ctx *cx, const sim_case *c, atn_sim *out,
+                              sim_lists *l)
+{
+    const double weight = 1 / (double)c->heads;
+    atn_tiles t = {0};
+    atn_status st = ATN_OK;
+
+    for (atn_idx h = 0; h < c->heads; h++) {
+        atn_idx head;
+        const atn_pattern *p = sim_head(c, h, &head);
+
+        ATN_TRY(atn_progress(cx, "simulate", (double)h, (double)c->heads));
+        ATN_TRY(atn_tiles_count(cx, p, head, &c->tiling, &t));
+        add(out, &t, weight);
+        if (c->pack == 1) ATN_TRY(list_of(cx, c, &t, &l->list[h]));
+        if (h == 0) {
+            out->tiles = t;
+            memset(&t, 0, sizeof t);
+        } else {
+            atn_tiles_release(cx, &t);
+        }
+    }
+done:
+    atn_tiles_release(cx, &t);
+    return st;
+}
+
+/* Lists of the launch's heads: of each where they differ. */
+static atn_status spread(atn_ctx *cx, const sim_case *c, sim_lists *l)
+{
+    const atn_idx heads = c->shape.heads;
+    atn_cta_list *all;
+    atn_status st = ATN_OK;
+
+    if (l->n == 1 || l->n == heads) return ATN_OK;
+    ATN_TAKE(all, heads);
+    for (atn_idx h = 0; h < heads; h++) all[h] = l->list[h % l->n];
+    l->list = all;
+    l->n = heads;
+done:
+    return st;
+}
+
+static atn_status packed_lists(atn_ctx *cx, const sim_case *c, sim_lists *l)
+{
+    atn_tiling packed = c->tiling;
+    atn_tiles t = {0};
+    atn_status st = ATN_OK;
+
+    packed.pack = c->pack;
+    l->n = c->heads == 1 || c->pack % c->heads == 0 ? 1 : c->shape.kv_heads;
+    ATN_TAKE(l->list, l->n);
+    if (c->heads == 1) {
+        ATN_TRY(atn_tiles_count(cx, c->p[0], 0, &packed, &t));
+        ATN_TRY(list_of(cx, c, &t, l->list));
+    } else {
+        for (atn_idx g = 0; g < l->n; g++)
+            ATN_TRY(count_group(cx, c, g * c->pack, &l->list[g]));
+    }
+done:
+    atn_tiles_release(cx, &t);
+    return st;
+}
+
+atn_status sim_count(atn_ctx *cx, const sim_case *c, atn_sim *out, sim_lists *l)
+{
+    const bool rule = c->kernel->window_rule && c->window &&
+                      c->tiling.layout == ATN_LAYOUT_PLAIN && !c->tiling.backward;
+    atn_status st = ATN_OK;
+
+    l->n = c->heads;
+    ATN_TAKE(l->list, l->n);
+    ATN_TRY(count_heads(cx, c, out, l));
+    out->bounds = atn_tiles_bounds(c->p[0], &c->tiling, &out->tiles, c->causal);
+    if (rule) {
+        const atn_window_rule w = {c->shape.q_len, c->shape.kv_len, c->left, c->right,
+                                   c->bm,          c->bn,           c->pack};
+
+        l->n = 1;
+        ATN_TRY(window_list(cx, &w, c->policy != ATN_MASK_SKIP, l->list));
+    } else if (c->pack > 1) {
+        ATN_TRY(packed_lists(cx, c, l));
+    } else {
+        ATN_TRY(spread(cx, c, l));
+    }
+    if (c->heads > 1) {
+        /* Of all heads, not of the first alone. */
+        const double one = out->bounds.sum * (double)out->tiles.visited;
+
+        out->bounds.flop *= (double)out->tiles.pairs / out->pairs;
+        out->bounds.sum = one / out->visited;
+        out->bounds.max *= (double)out->tiles.max / out->max;
+    }
+done:
+    return st;
+}
+
+/* ---- decode ---- */
+
+/* Keys that query `i` of heads [first, first + n) sees, as spans in out; their number
+ * or, of spans, the keys in *keys. */
+static atn_idx last_spans(const sim_case *c, atn_idx first, atn_idx n, atn_span *out)
+{
+    const atn_frame *f = &c->p[0]->frame;
+    const atn_idx last = f->first + f->nq - 1;
+    atn_idx k = 0;
+
+    for (atn_idx h = first; h < first + n; h++) {
+        atn_idx head;
+        const atn_pattern *p = sim_head(c, h, &head);
+
+        k += atn_pattern_keys(p, head, last, out + k);
+    }
+    return merge_spans(out, k);
+}
+
+typedef struct last_row {
+    atn_idx keys, tiles, full;
+} last_row;
+
+static last_row row_of(const atn_span *s, atn_idx n, atn_idx bn, atn_idx nk)
+{
+    last_row r = {0, 0, 0};
+    atn_idx seen = -1;
+
+    for (atn_idx i = 0; i < n; i++) {
+        const atn_idx a = s[i].lo / bn, b = (s[i].hi - 1) / bn;
+        const atn_idx whole = s[i].hi == nk ? (nk + bn - 1) / bn : s[i].hi / bn;
+
+        r.keys += s[i].hi - s[i].lo;
+        r.tiles += b - a + (a > seen);
+        r.full += ATN_MAX(whole - (s[i].lo + bn - 1) / bn, 0);
+        seen = b;
+    }
+    return r;
+}
+
+static atn_idx most_spans(const sim_case *c, atn_idx g)
+{
+    atn_idx room = 0;
+
+    for (atn_idx i = 0; i < c->n; i++) room = ATN_MAX(room, c->p[i]->room);
+    return room * g;
+}
+
+static atn_status few_tiles(atn_ctx *cx, const last_row *r, atn_tiles *t)
+{
+    atn_status st = ATN_OK;
+
+    ATN_NEW(t->visits, 1);
+    ATN_NEW(t->masked, 1);
+    ATN_NEW(t->histogram, r->tiles + 1);
+    t->ctas = 1;
+    t->visits[0] = (int32_t)r->tiles;
+    t->masked[0] = (int32_t)(r->tiles - r->full);
+    t->histogram[r->tiles] = 1;
+    t->visited = t->max = r->tiles;
+    t->full = t->flex_full = r->full;
+    t->partial = t->flex_partial = r->tiles - r->full;
+    t->pairs = r->keys;
+    t->sparse = r->tiles == r->full;
+    t->natten_sparse = -1;
+done:
+    return st;
+}
+
+static void decode_bounds(const sim_case *c, atn_sim *out)
+{
+    const double all = (double)((c->shape.kv_len + c->bn - 1) / c->bn);
+
+    out->tiles.other = (atn_idx)all;
+    out->tiles.waste = (double)(out->tiles.visited * c->bn) / (double)out->tiles.pairs;
+    out->bounds.flop = (double)c->shape.kv_len / out->pairs;
+    out->bounds.sum = all / out->visited;
+    out->bounds.max = all / out->max;
+}
+
+atn_status sim_count_last(atn_ctx *cx, const sim_case *c, atn_sim *out,
+                          atn_decode_case *d)
+{
+    const atn_launch *s = &c->shape;
+    const atn_idx g = s->heads / s->kv_heads;
+    const atn_idx heads = c->heads == 1 ? 1 : s->heads;
+    const atn_idx groups = c->heads == 1 ? 1 : s->kv_heads;
+    double seen = 0, blocks = 0, group_tiles = 0;
+    atn_span *spans;
+    atn_status st = ATN_OK;
+
+    ATN_TAKE(spans, most_spans(c, g));
+    for (atn_idx h = 0; h < heads; h++) {
+        const last_row r = row_of(spans, last_spans(c, h, 1, spans), c->bn, s->kv_len);
+        const double w = 1 / (double)heads;
+
+        if (h == 0) ATN_TRY(few_tiles(cx, &r, &out->tiles));
+        out->pairs += w * (double)r.keys;
+        out->visited += w * (double)r.tiles;
+        out->full += w * (double)r.full;
+        out->partial += w * (double)(r.tiles - r.full);
+        out->max = fmax(out->max, (double)r.tiles);
+    }
+    /* Keys and values are read once a group. */
+    for (atn_idx k = 0; k < groups; k++) {
+        const last_row r = row_of(spans, last_spans(c, k * g, heads > 1 ? g : 1, spans),
+                                  c->bn, s->kv_len);
+
+        seen += (double)r.keys / (double)groups;
+        group_tiles += (double)r.tiles / (double)groups;
+        blocks = fmax(blocks, (double)r.tiles);
+    }
+    out->ctas = 1;
+    decode_bounds(c, out);
+    out->bytes = s->bytes * (double)s->batch *
+                 ((double)s->kv_heads * seen + (double)s->heads) *
+                 (double)(s->head_dim + s->value_dim);
+    *d = (atn_decode_case){(atn_idx)ceil(seen), (atn_idx)blocks, c->bn, c->bm,
+                           c->window && c->left >= 0 && c->left + 1 < s->kv_len};
+    if (blocks > group_tiles)
+        sim_note(out, "heads read %.6g tiles at most, %.6g on average", blocks,
+                 group_tiles);
+done:
+    return st;
+}

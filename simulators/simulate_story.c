@@ -1,0 +1,97 @@
+/* simulators/simulate_story.c -- where the gain goes: the waterfall, what limits, and
+ * the whole that attention is a part of.
+ *
+ * Math    speed-ups over the dense launch: B0 (flop); B1 (tiles); B1 tiles / (tiles +
+ *         masks) (mask); times T_dense / T_full of this kernel where it is another one
+ *         (kernel); T_dense / T_kernel (waves, tail, launch, clock); T_dense / (T_kernel
+ *         + passes); the whole. A step's ratio to the one before is what it costs, and
+ *         their product is the last speed-up.
+ *         Whole (Amdahl): with R = what is not attention, layers l and a share s that
+ *         stays dense, (R + l T_dense) / (R + l (s T_dense + (1 - s) T)).
+ * Source  cards/simulators.md 5, 6.1, 6.5.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "simulators/simulate_internal.h"
+
+#include <math.h>
+
+#include "simulators/machine.h"
+
+static const double launch_ms = 0.1, busy_share = 0.8;
+
+static bool launch_bound(const atn_sim *s)
+{
+    return s->time_ms < launch_ms || s->dense_ms < launch_ms;
+}
+
+/* The resource that a tile waits for longest. */
+static atn_limit resource(const sim_case *c)
+{
+    const atn_tile_times t = atn_machine_tile(
+        c->kernel, c->o->device, (int)c->shape.head_dim, c->shape.pass, c->bm, c->bn);
+    const double us[] = {t.mma, t.exp, t.smem, t.l2};
+    int at = 0;
+
+    for (int i = 1; i < 4; i++)
+        if (us[i] > us[at]) at = i;
+    return (atn_limit)(ATN_LIMIT_MMA + at);
+}
+
+atn_limit sim_limit(const sim_case *c, const sim_story *s, const atn_sim *out)
+{
+    const sim_time *t = &s->time;
+
+    if (launch_bound(out)) return ATN_LIMIT_LAUNCH;
+    if (2 * out->passes_ms > out->time_ms) return ATN_LIMIT_PASSES;
+    if (t->hbm >= t->kernel ||
+        (c->shape.pass == ATN_PASS_DECODE && 2 * t->hbm > t->kernel))
+        return ATN_LIMIT_HBM;
+    if (2 * t->fixed > t->kernel) return ATN_LIMIT_LAUNCH;
+    if (t->even < busy_share * (t->tiles + t->mask)) return ATN_LIMIT_TAIL;
+    return resource(c);
+}
+
+void sim_whole(const sim_case *c, atn_sim *out)
+{
+    const atn_whole *w = &c->o->whole;
+    const double layers = w->layers > 0 ? w->layers : 1, s = w->dense_layers;
+    const double flop_ms = atn_device_get(c->o->device, ATN_DEVICE_TFLOPS_16) * 1e9 *
+                           atn_machine_reach(c->o->device);
+    double rest = NAN;
+
+    if (w->share > 0) rest = layers * out->dense_ms * (1 / w->share - 1);
+    if (w->linear_flops > 0) rest = w->linear_flops / flop_ms;
+    if (isnan(rest) && s > 0) rest = 0;
+    out->whole_ms = rest + layers * (s * out->dense_ms + (1 - s) * out->time_ms);
+    out->whole_speedup = (rest + layers * out->dense_ms) / out->whole_ms;
+}
+
+static void step(atn_sim *out, const char *id, const char *text, double speedup)
+{
+    ATN_ASSERT(out->steps < ATN_SIM_STEPS);
+    out->step[out->steps++] =
+        (atn_sim_step){id, text, out->dense_ms / speedup, speedup};
+}
+
+void sim_waterfall(const sim_case *c, const sim_story *s, atn_sim *out)
+{
+    const sim_time *t = &s->time;
+    const double masks = t->tiles > 0 ? t->tiles / (t->tiles + t->mask) : 1;
+    const bool known = !launch_bound(out);
+    const double none = known ? 1 : NAN;
+
+    out->steps = 0;
+    step(out, "dense", "the dense launch", 1);
+    step(out, "flop", "pairs that the pattern has", out->bounds.flop);
+    step(out, "tiles", "whole tiles", out->bounds.sum);
+    step(out, "mask", "masking tiles", out->bounds.sum * masks);
+    if (c->o->dense && c->o->dense != c->o->kernel)
+        step(out, "kernel", "another kernel than the dense one",
+             out->bounds.sum * masks * out->dense_ms * 1000 / s->full_us);
+    step(out, "waves", "waves, tail, launch, clock", out->dense_ms / out->kernel_ms);
+    step(out, "passes", "index, permutation", out->dense_ms / out->time_ms);
+    for (int i = out->steps - 2; i < out->steps; i++) out->step[i].speedup *= none;
+    if (isnan(out->whole_speedup)) return;
+    step(out, "whole", "everything else", out->whole_speedup);
+    out->step[out->steps - 1].time_ms = out->whole_ms;
+}

@@ -1,0 +1,315 @@
+/* simulators/tiles_permuted.c -- tiles of tokens that are brought into another order:
+ * boxes of a row-major grid, or positions by their residue modulo a stride.
+ *
+ * Math    allowed pairs are counted in every KV tile that a Q tile meets; it is full
+ *         where that is all of queries x keys. On a grid the tiles at its borders are
+ *         cut; residues follow one another without a gap.
+ * Oracle  brute force over all pairs; the closed form of tiles_grid.c.
+ * Cost    for every query its intervals: on a grid one step a line and tile that an
+ *         interval crosses, of residues one a residue and tile; rows that are alike, one
+ *         after another, once. A number a KV tile and thread.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include <string.h>
+
+#include "simulators/tiles_internal.h"
+
+typedef struct permuted {
+    atn_span *row, *was; /* [p->room] of this query, of those that wait to be counted */
+    atn_idx n_was, waiting;
+    atn_idx own_from; /* of a causal block row: where its own block begins, if seen */
+    int64_t *pairs;   /* [k_tiles] zeros between Q tiles */
+    uint64_t *bit;    /* of tiles that have pairs */
+    atn_span *seen, *full; /* [ranges] */
+} permuted;
+
+/* ---- orders ---- */
+
+/* Places of the positions [first, first + n) by residue: base [stride + 1]. */
+static void fill_base(atn_idx first, atn_idx n, atn_idx stride, atn_idx *base)
+{
+    base[0] = 0;
+    for (atn_idx r = 0; r < stride; r++) {
+        const atn_idx skip = ((r - first) % stride + stride) % stride;
+
+        base[r + 1] = base[r] + (skip < n ? (n - skip - 1) / stride + 1 : 0);
+    }
+}
+
+/* The position at a place of the order of queries. */
+static atn_idx query_at(const atn_tile_source *s, atn_idx place, atn_idx *residue)
+{
+    const atn_idx first = s->p->frame.first, stride = s->stride;
+    atn_idx r = *residue;
+
+    while (s->q_base[r + 1] <= place) r++;
+    *residue = r;
+    return first + ((r - first) % stride + stride) % stride +
+           (place - s->q_base[r]) * stride;
+}
+
+static atn_idx residue_of(const atn_tile_source *s, atn_idx place)
+{
+    atn_idx lo = 0, hi = s->stride;
+
+    while (hi - lo > 1) {
+        const atn_idx mid = lo + (hi - lo) / 2;
+
+        if (s->q_base[mid] <= place)
+            lo = mid;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
+/* ---- keys into tiles ---- */
+
+static void add(permuted *x, atn_idx tile, int64_t pairs)
+{
+    x->pairs[tile] += pairs;
+    x->bit[tile / 64] |= UINT64_C(1) << tile % 64;
+}
+
+/* Keys [lo, hi) of one line of the grid. */
+static void add_line(const atn_tile_source *s, permuted *x, atn_idx lo, atn_idx hi,
+                     int64_t weight)
+{
+    const int last = s->rank - 1;
+    const atn_idx length = s->shape[last], side = s->tk[last];
+    atn_idx rest = lo / length, at = lo % length, tile = 0, scale = 1;
+    const atn_idx end = at + hi - lo;
+
+    for (int i = last - 1; i >= 0; i--) {
+        tile += rest % s->shape[i] / s->tk[i] * scale;
+        scale *= s->nk[i];
+        rest /= s->shape[i];
+    }
+    tile = tile * s->nk[last] + at / side;
+    for (; at < end; tile++) {
+        const atn_idx to = ATN_MIN((at / side + 1) * side, end);
+
+        add(x, tile, weight * (to - at));
+        at = to;
+    }
+}
+
+/* Places [lo, hi) of the order of keys. */
+static void add_places(const atn_tile_source *s, permuted *x, atn_idx lo, atn_idx hi,
+                       int64_t weight)
+{
+    for (atn_idx tile = lo / s->bn; lo < hi; tile++) {
+        const atn_idx to = ATN_MIN((tile + 1) * s->bn, hi);
+
+        add(x, tile, weight * (to - lo));
+        lo = to;
+    }
+}
+
+static void add_keys(const atn_tile_source *s, permuted *x, atn_idx lo, atn_idx hi,
+                     int64_t weight)
+{
+    const atn_idx stride = s->stride;
+
+    if (stride == 0) {
+        const atn_idx length = s->shape[s->rank - 1];
+
+        while (lo < hi) {
+            const atn_idx to = ATN_MIN((lo / length + 1) * length, hi);
+
+            add_line(s, x, lo, to, weight);
+            lo = to;
+        }
+        return;
+    }
+    for (atn_idx j = lo; j < ATN_MIN(hi, lo + stride); j++) {
+        const atn_idx at = s->k_base[j % stride] + j / stride;
+
+        add_places(s, x, at, at + (hi - 1 - j) / stride + 1, weight);
+    }
+}
+
+/* ---- queries ---- */
+
+static void count_waiting(const atn_tile_source *s, permuted *x)
+{
+    for (atn_idx i = 0; x->waiting > 0 && i < x->n_was; i++)
+        add_keys(s, x, x->was[i].lo, x->was[i].hi, x->waiting);
+    x->waiting = 0;
+}
+
+/* The row of the block row of query i, in keys, into x->row: of a causal one in blocks
+ * without its own block, which x->own_from says. */
+static atn_idx read_row(const atn_tile_source *s, permuted *x, atn_idx a)
+{
+    const atn_frame *f = &s->p->frame;
+    const bool own = f->causal && f->block > 1;
+    const atn_idx end = own ? ATN_MIN(a * f->block, f->nk) : f->nk;
+    const atn_idx n = atn_pattern_row(s->p, s->head, a, x->row);
+    atn_idx kept = 0;
+
+    x->own_from = -1;
+    for (atn_idx i = 0; i < n; i++) {
+        const atn_span c = x->row[i];
+        const atn_span keys = {c.lo * f->block, ATN_MIN(c.hi * f->block, end)};
+
+        if (own && c.lo <= a && a < c.hi) x->own_from = a * f->block;
+        if (keys.lo < keys.hi) x->row[kept++] = keys;
+    }
+    return kept;
+}
+
+typedef struct reader {
+    atn_idx a, n; /* the block row that x->row is, and its intervals */
+    bool fresh;
+    int64_t keys; /* of its intervals */
+} reader;
+
+/* Query i; counts its pairs. */
+static int64_t read_query(const atn_tile_source *s, permuted *x, reader *r, atn_idx i)
+{
+    const atn_frame *f = &s->p->frame;
+    int64_t own = 0;
+
+    if (r->fresh || i / f->block != r->a) {
+        r->a = i / f->block;
+        r->n = read_row(s, x, r->a);
+        r->keys = atn_ranges_length(x->row, r->n);
+        r->fresh = false;
+        if (x->waiting == 0 || r->n != x->n_was ||
+            memcmp(x->row, x->was, (size_t)r->n * sizeof *x->row) != 0) {
+            count_waiting(s, x);
+            memcpy(x->was, x->row, (size_t)r->n * sizeof *x->row);
+            x->n_was = r->n;
+        }
+    }
+    x->waiting++;
+    if (x->own_from >= 0) {
+        const atn_idx end = ATN_MIN(i + 1, f->nk);
+
+        own = ATN_MAX(end - x->own_from, 0);
+        if (own > 0) add_keys(s, x, x->own_from, end, 1);
+    }
+    return r->keys + own;
+}
+
+/* The queries of a box of the grid; their number. */
+static atn_idx read_box(const atn_tile_source *s, permuted *x, atn_idx m,
+                        int64_t *pairs)
+{
+    atn_idx lo[ATN_AXES_MOST] = {0}, hi[ATN_AXES_MOST] = {1, 1, 1};
+    atn_idx length[ATN_AXES_MOST] = {1, 1, 1}, rest = m;
+    reader r = {.fresh = true};
+
+    for (int i = s->rank - 1, to = ATN_AXES_MOST - 1; i >= 0; i--, to--) {
+        length[to] = s->shape[i];
+        lo[to] = rest % s->nq[i] * s->tq[i];
+        hi[to] = ATN_MIN(lo[to] + s->tq[i], length[to]);
+        rest /= s->nq[i];
+    }
+    for (atn_idx i = lo[0]; i < hi[0]; i++)
+        for (atn_idx j = lo[1]; j < hi[1]; j++)
+            for (atn_idx k = lo[2]; k < hi[2]; k++)
+                *pairs += read_query(s, x, &r, (i * length[1] + j) * length[2] + k);
+    return (hi[0] - lo[0]) * (hi[1] - lo[1]) * (hi[2] - lo[2]);
+}
+
+static atn_idx read_places(const atn_tile_source *s, permuted *x, atn_idx m,
+                           int64_t *pairs)
+{
+    const atn_idx r0 = m * s->bm, from = r0 / s->pack;
+    const atn_idx end = ATN_MIN((r0 + s->bm - 1) / s->pack + 1, s->p->frame.nq);
+    atn_idx residue = residue_of(s, from);
+    reader r = {.fresh = true};
+
+    for (atn_idx at = from; at < end; at++) {
+        const int64_t n = read_query(s, x, &r, query_at(s, at, &residue));
+
+        if (at * s->pack >= r0) *pairs += n;
+    }
+    return end - from;
+}
+
+/* ---- tiles ---- */
+
+/* Keys of KV tile c. */
+static atn_idx keys_of(const atn_tile_source *s, atn_idx c)
+{
+    atn_idx keys = 1;
+
+    if (s->stride > 0) return ATN_MIN(s->bn, s->p->frame.nk - c * s->bn);
+    for (int i = s->rank - 1; i >= 0; i--) {
+        const atn_idx at = c % s->nk[i] * s->tk[i];
+
+        keys *= ATN_MIN(s->tk[i], s->shape[i] - at);
+        c /= s->nk[i];
+    }
+    return keys;
+}
+
+static void permuted_row(const atn_tile_source *s, void *scratch, atn_idx m,
+                         atn_idx from, atn_tile_row *out)
+{
+    permuted *x = scratch;
+    atn_idx queries;
+    bool cut;
+
+    (void)from;
+    *out = (atn_tile_row){.seen = x->seen, .full = x->full};
+    queries = s->stride > 0 ? read_places(s, x, m, &out->pairs)
+                            : read_box(s, x, m, &out->pairs);
+    count_waiting(s, x);
+    cut = s->stride > 0 ? (m + 1) * s->bm > s->p->frame.nq * s->pack : queries < s->bm;
+    for (atn_idx w = 0; w <= s->k_tiles / 64; w++)
+        for (; x->bit[w]; x->bit[w] &= x->bit[w] - 1) {
+            const atn_idx c = w * 64 + __builtin_ctzll(x->bit[w]), keys = keys_of(s, c);
+
+            out->n_seen = atn_ranges_add(x->seen, out->n_seen, c, c + 1);
+            if (x->pairs[c] == queries * keys) {
+                out->n_full = atn_ranges_add(x->full, out->n_full, c, c + 1);
+                out->flex += !cut && keys == s->bn;
+            }
+            x->pairs[c] = 0;
+        }
+}
+
+static atn_status permuted_open(atn_ctx *cx, const atn_tile_source *s, void **scratch)
+{
+    const atn_idx words = s->k_tiles / 64 + 1;
+    atn_status st = ATN_OK;
+    permuted *x = NULL;
+
+    ATN_TAKE(x, 1);
+    memset(x, 0, sizeof *x);
+    ATN_TAKE(x->row, s->p->room);
+    ATN_TAKE(x->was, s->p->room);
+    ATN_TAKE(x->pairs, s->k_tiles);
+    ATN_TAKE(x->bit, words);
+    ATN_TAKE(x->seen, s->ranges);
+    ATN_TAKE(x->full, s->ranges);
+    memset(x->pairs, 0, (size_t)s->k_tiles * sizeof *x->pairs);
+    memset(x->bit, 0, (size_t)words * sizeof *x->bit);
+    *scratch = x;
+done:
+    return st;
+}
+
+atn_status atn_tiles_permuted(atn_ctx *cx, atn_tile_source *s)
+{
+    const atn_frame *f = &s->p->frame;
+    atn_status st = ATN_OK;
+
+    s->ranges = s->k_tiles / 2 + 1;
+    s->scratch = 25 * (double)s->k_tiles + 32 * (double)s->p->room;
+    s->open = permuted_open;
+    s->row = permuted_row;
+    s->pairs = true;
+    if (s->stride == 0) goto done;
+    ATN_TRY(atn_mem_check(cx, 16 * (double)s->stride, "ordering tokens by residues"));
+    ATN_TAKE(s->q_base, s->stride + 1);
+    ATN_TAKE(s->k_base, s->stride + 1);
+    fill_base(f->first, f->nq, s->stride, s->q_base);
+    fill_base(0, f->nk, s->stride, s->k_base);
+done:
+    return st;
+}
