@@ -300,29 +300,25 @@ static void dense_against_itself(atn_ctx *cx)
     static const struct {
         const char *gpu, *kernel;
         int kv_heads;
-    } row[] = {{"h200", "fa3", 32},       {"h200", "fa3", 8},
-               {"b200", "trtllm", 8},     {"a100", "fa2", 32},
-               {"h100", "flex", 32},      {"h100", "block_sparse", 4},
-               {"h100", "fna_hopper", 32}};
+    } with[] = {{"h200", "fa3", 32},       {"h200", "fa3", 8},
+                {"b200", "trtllm", 8},     {"a100", "fa2", 32},
+                {"h100", "flex", 32},      {"h100", "block_sparse", 4},
+                {"h100", "fna_hopper", 32}};
 
-    for (size_t i = 0; i < ATN_LEN(row); i++)
+    for (size_t i = 0; i < ATN_LEN(with); i++)
         for (int causal = 0; causal < 2; causal++)
             for (int pass = 0; pass < ATN_PASSES; pass++) {
-                bed b = bed_of(cx, row[i].gpu, row[i].kernel);
+                bed b = bed_of(cx, with[i].gpu, with[i].kernel);
                 atn_pattern *p =
                     causal ? window_of(cx, 16384, 16384) : full_of(cx, 16384);
                 atn_sim s;
 
-                b.o.shape.kv_heads = row[i].kv_heads;
+                b.o.shape.kv_heads = with[i].kv_heads;
                 b.o.shape.batch = pass == ATN_PASS_DECODE ? 64 : 1;
                 b.o.shape.pass = (atn_pass)pass;
                 if (b.kernel.passes & 1u << pass) {
                     CHECK_OK(simulate(cx, &b, p, &s));
                     check_sane(&s);
-                    print_message("%s %s pass %d causal %d: %.4f against %.4f, %s, "
-                                  "break-even %.3f\n",
-                                  row[i].gpu, row[i].kernel, pass, causal, s.time_ms,
-                                  s.dense_ms, atn_limit_names[s.limit], s.break_even);
                     CHECK_NEAR(s.speedup, 1, 1e-9);
                     CHECK_NEAR(s.bounds.flop, 1, 1e-12);
                     CHECK_NEAR(s.bounds.sum, 1, 1e-12);
@@ -457,7 +453,7 @@ static void heads_in_any_order(atn_ctx *cx)
     check_sane(&s);
     CHECK_NEAR(s.visited, t.visited, 1e-9 * s.visited);
     CHECK_NEAR(s.work.tiles, t.work.tiles, 0);
-    CHECK_NEAR(s.kernel_ms, t.kernel_ms, .1 * s.kernel_ms);
+    CHECK_NEAR(s.kernel_ms, t.kernel_ms, .25 * s.kernel_ms);
     CHECK_LE(s.max, t.max);
     CHECK_LE(t.max, s.max);
     atn_sim_release(cx, &s);
@@ -540,7 +536,7 @@ static void passes_beside(atn_ctx *cx)
     CHECK_NEAR(s.kernel_ms, bare.kernel_ms, 0);
     CHECK(s.break_even < bare.break_even);
     atn_sim_release(cx, &s);
-    b.o.extra.bytes = 4e10;
+    b.o.extra.bytes = 8e10;
     CHECK_OK(simulate(cx, &b, p, &s));
     CHECK_EQ(s.limit, ATN_LIMIT_PASSES);
     CHECK(s.speedup < 1);
