@@ -80,6 +80,20 @@ done:
     return st;
 }
 
+/* With --keep what tradeoff needs of the plans is stored, too. */
+static atn_status keep_tiles(atn_cli *cli, const atn_subject *s, const atn_approx *a)
+{
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+    atn_table *t = NULL;
+
+    ATN_TRY(atn_approx_tiles(cx, a, &t));
+    ATN_TRY(atn_cli_keep(cli, &s->run, t, false, cli->args[0]));
+done:
+    atn_table_destroy(cx, t);
+    return st;
+}
+
 /* What it would take. */
 static atn_status print_cost(atn_cli *cli, const atn_subject *s,
                              const atn_approx_opts *o)
@@ -131,6 +145,8 @@ static atn_status run(atn_cli *cli)
                          .dump = atn_opt_text(cli, "dump", NULL),
                          .force = atn_opt_given(cli, "force")};
 
+    /* of rows of heads alone */
+    o.tiles = atn_opt_given(cli, "keep") && atn_opt_i64(cli, "per", 0) == ATN_KEYS_HEAD;
     ATN_TRY(atn_opt_shape(cli, "grid", 3, &grid));
     ATN_TRY(atn_cli_check_output(cli, atn_opt_text(cli, "output", NULL)));
     ATN_TRY(atn_subject_open(cli, cli->args[0], &s));
@@ -140,7 +156,13 @@ static atn_status run(atn_cli *cli)
         goto done;
     }
     ATN_TRY(atn_approx_run(cx, s.capture, &s.selection, &o, &a));
-    ATN_TRY(emit(cli, &s, a));
+    st = emit(cli, &s, a);
+    if (st != ATN_OK && st != ATN_PARTIAL) goto done;
+    if (o.tiles) {
+        const atn_status kept = keep_tiles(cli, &s, a);
+
+        if (kept != ATN_OK) st = kept;
+    }
 done:
     atn_approx_destroy(cx, a);
     atn_subject_close(cli, &s);

@@ -182,9 +182,8 @@ atn_status atn_cli_print(atn_cli *cli, const atn_table *t)
     return atn_table_write(cli->cx, t, NULL, format, stdout);
 }
 
-/* One file of RUN/results/; those after the first have their kind in the name. */
-static atn_status keep(atn_cli *cli, const atn_run *run, const atn_table *t, bool first,
-                       const char *keep_dir)
+atn_status atn_cli_keep(atn_cli *cli, const atn_run *run, const atn_table *t,
+                        bool first, const char *keep_dir)
 {
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
@@ -269,7 +268,7 @@ atn_status atn_cli_emit_all(atn_cli *cli, atn_run *run, const atn_table *const *
     }
     if (record) ATN_TRY(atn_json_save(cx, record, run->json));
     for (int i = 0; keep_dir && atn_opt_given(cli, "keep") && i < n; i++)
-        ATN_TRY(keep(cli, run, tables[i], i == first, keep_dir));
+        ATN_TRY(atn_cli_keep(cli, run, tables[i], i == first, keep_dir));
 done:
     return st;
 }
@@ -278,4 +277,21 @@ atn_status atn_cli_emit(atn_cli *cli, atn_run *run, const atn_table *t,
                         const char *keep_dir)
 {
     return atn_cli_emit_all(cli, run, &t, 1, 0, keep_dir);
+}
+
+const char *atn_record_capture(const json_t *record)
+{
+    static const char name[] = "capture.json";
+    const json_t *input;
+    size_t i;
+
+    json_array_foreach(json_object_get(record, "inputs"), i, input)
+    {
+        const char *path = json_string_value(json_object_get(input, "path"));
+        const char *slash = path ? strrchr(path, '/') : NULL;
+
+        if (path && strcmp(slash ? slash + 1 : path, name) == 0)
+            return json_string_value(json_object_get(input, "xxh3_128"));
+    }
+    return NULL;
 }

@@ -51,3 +51,10 @@ atn_status atn_cli_emit(atn_cli *cli, atn_run *run, const atn_table *t,
  * it (FILE.<kind>.csv), or to stderr as text when the output is stdout. */
 atn_status atn_cli_emit_all(atn_cli *cli, atn_run *run, const atn_table *const *tables,
                             int n, int first, const char *keep_dir) ATN_WARN_UNUSED;
+/* Stores one table and the record, which is finished, under RUN/results/, as those of
+ * --keep; first: without its kind in the name of the file. */
+atn_status atn_cli_keep(atn_cli *cli, const atn_run *run, const atn_table *t,
+                        bool first, const char *keep_dir) ATN_WARN_UNUSED;
+/* The hash of the manifest that a run record names among its inputs; NULL = none.
+ * Borrowed. */
+const char *atn_record_capture(const json_t *record);

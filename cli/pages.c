@@ -199,29 +199,11 @@ done:
 
 /* ---- RUN/results/ ---- */
 
+/* Tables that people read: CTAs of plans are for tradeoff. */
 static int is_csv(const struct dirent *e)
 {
-    const size_t n = strlen(e->d_name);
-
-    return n > 4 && strcmp(e->d_name + n - 4, ".csv") == 0;
-}
-
-/* The hash of the manifest that a run record names among its inputs; NULL = none. */
-static const char *manifest_hash(const json_t *record)
-{
-    static const char name[] = "capture.json";
-    const json_t *input;
-    size_t i;
-
-    json_array_foreach(json_object_get(record, "inputs"), i, input)
-    {
-        const char *path = json_string_value(json_object_get(input, "path"));
-        const char *slash = path ? strrchr(path, '/') : NULL;
-
-        if (path && strcmp(slash ? slash + 1 : path, name) == 0)
-            return json_string_value(json_object_get(input, "xxh3_128"));
-    }
-    return NULL;
+    return atn_ends_with(e->d_name, ".csv") &&
+           !atn_ends_with(e->d_name, ".approx_tiles.csv");
 }
 
 /* "attnscope stats RUN --keep": the command that a run record tells of. */
@@ -245,8 +227,8 @@ static char *command_line(atn_ctx *cx, const json_t *record)
 /* Why a stored result is not one of this capture; NULL = it is. */
 static const char *stranger(const atn_page_writer *w, const json_t *record)
 {
-    const char *theirs = manifest_hash(record),
-               *ours = manifest_hash(w->subject->run.json);
+    const char *theirs = atn_record_capture(record),
+               *ours = atn_record_capture(w->subject->run.json);
 
     if (!theirs) return "its run record names no capture";
     if (!ours || strcmp(theirs, ours) != 0)

@@ -26,12 +26,14 @@ typedef enum atn_mask_policy {
     ATN_MASK_PARTIAL, /* those with a pair that is masked */
     ATN_MASK_ALL,     /* all of them, unless no visited tile has such a pair */
 } atn_mask_policy;
+extern const char *const atn_mask_policy_names[3];
 
 typedef enum atn_cta_order {
     ATN_ORDER_FIRST,   /* Q tiles from the first on */
     ATN_ORDER_LAST,    /* the last one first: the longest of a causal mask */
     ATN_ORDER_LONGEST, /* by decreasing cost, stable */
 } atn_cta_order;
+extern const char *const atn_cta_order_names[3];
 
 typedef enum atn_split_rule {
     ATN_SPLIT_NONE,
@@ -40,6 +42,7 @@ typedef enum atn_split_rule {
     ATN_SPLIT_VARLEN, /* FA3, variable lengths: an upper bound, then its own */
     ATN_SPLIT_FILL,   /* decode: as many as fill the SMs */
 } atn_split_rule;
+extern const char *const atn_split_rule_names[5];
 
 /* What a mask must be for the kernel to take it. */
 enum {
@@ -50,6 +53,7 @@ enum {
     ATN_TAKES_BLOCKS = 16, /* any choice of blocks that its tiles divide */
     ATN_TAKES_ANY = 32,
 };
+extern const char *const atn_takes_names[6]; /* by bit */
 
 typedef struct atn_kernel_tile {
     char architecture[ATN_DEVICE_ID]; /* it is used on; "" = all (see settle) */
@@ -60,6 +64,9 @@ typedef struct atn_kernel_tile {
     atn_list q, k;  /* of one rank, 1 to 3; a grid of rank r takes those of rank r */
     bool usual;     /* the first choice of its kind */
     double overlap; /* of the row; NaN = the kernel's */
+    /* A row of rank 1 that stands for all boxes of powers of two of its sizes, of every
+     * rank: those come after it, made by the reader. */
+    bool factorised, made;
 } atn_kernel_tile;
 
 /* Terms of the models of card 6.3; times in us. */
@@ -106,7 +113,24 @@ typedef struct atn_time_fit {
     char source[ATN_DEVICE_TEXT];
 } atn_time_fit;
 
-enum { ATN_KERNEL_TILES = 64, ATN_KERNEL_NAMES = 8 };
+enum {
+    ATN_KERNEL_TILES = 64,   /* rows of a file */
+    ATN_KERNEL_BOXES = 8192, /* with what factorised ones stand for */
+    ATN_KERNEL_FITS = 256,
+    ATN_KERNEL_NAMES = 8
+};
+
+/* What a kernel's file gives a source for, each on its own. */
+typedef enum atn_kernel_topic {
+    ATN_TOPIC_TILES,
+    ATN_TOPIC_ORDER, /* order, sections, packed groups */
+    ATN_TOPIC_MASK,  /* policy, window rule, factors */
+    ATN_TOPIC_SPLIT,
+    ATN_TOPIC_OVERLAP,
+    ATN_TOPIC_LIKE,
+    ATN_TOPICS
+} atn_kernel_topic;
+extern const char *const atn_kernel_topic_names[ATN_TOPICS];
 
 typedef struct atn_kernel {
     char id[ATN_DEVICE_ID], title[ATN_DEVICE_TEXT], source[ATN_DEVICE_TEXT];
@@ -134,7 +158,8 @@ typedef struct atn_kernel {
      * machine model. And by what factor predictions were off where that was checked. */
     char like[ATN_DEVICE_ID];
     double like_low, like_high;
-    atn_kernel_tile tile[ATN_KERNEL_TILES];
+    char sources[ATN_TOPICS][ATN_DEVICE_TEXT]; /* "" = none is given */
+    atn_kernel_tile *tile;                     /* [tiles] owned */
     int tiles;
     atn_time_fit *fit; /* [fits] owned */
     int fits;
@@ -155,6 +180,9 @@ bool atn_kernel_runs_on(const atn_kernel *k, const char *architecture);
 /* Keeps the tiles that it has on this architecture. Once after reading, wherever a
  * device is known; twice is fine. */
 void atn_kernel_settle(atn_kernel *k, const char *architecture);
+/* to <- the tiles of from. */
+atn_status atn_kernel_copy_tiles(atn_ctx *cx, atn_kernel *to,
+                                 const atn_kernel *from) ATN_WARN_UNUSED;
 /* Overlap at a head dim: of its tiles, else the kernel's. */
 double atn_kernel_overlap(const atn_kernel *k, int head_dim, atn_pass pass);
 /* The kernel is called so in a file of timings. */

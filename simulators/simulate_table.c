@@ -86,7 +86,7 @@ static const column columns[] = {
 
 static void f64(put *p, double x)
 {
-    if (!isnan(x)) atn_table_set_f64(p->table, p->col, x);
+    if (isfinite(x)) atn_table_set_f64(p->table, p->col, x);
     p->col++;
 }
 

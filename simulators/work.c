@@ -185,7 +185,10 @@ static void find_splits(const launch *l, atn_work *out)
     split.kv_bytes =
         (atn_idx)((double)s->kv_len * (double)(s->head_dim + s->value_dim) * s->bytes);
     split.causal = s->causal || c->left >= 0 || c->right >= 0;
-    out->splits = s->pass == ATN_PASS_BACKWARD ? 1 : atn_split_most(&split);
+    if (s->pass == ATN_PASS_BACKWARD) split.rule = ATN_SPLIT_NONE;
+    if (split.rule == ATN_SPLIT_FILL && s->pass != ATN_PASS_DECODE)
+        split.rule = ATN_SPLIT_NONE;
+    out->splits = atn_split_most(&split);
     out->splits_taken = out->splits;
     if (varlen && out->splits > 1) {
         const double share = ceil(1.1 * (double)s->batch * (double)l->tiles *
