@@ -118,6 +118,59 @@ done:
 
 /* ---- tables ---- */
 
+/* People who ask for nothing else read what is to be decided by: fifty columns are for
+ * programs. */
+static bool is_summary(const atn_cli *cli)
+{
+    return atn_cli_format(cli) == ATN_TABLE_TEXT && !atn_opt_given(cli, "output") &&
+           !atn_opt_given(cli, "keep");
+}
+
+static const char *const summary[] = {
+    "pattern",      "kernel",    "density",   "visited_tiles", "max_tiles",
+    "bound_flop",   "bound_sum", "bound_max", "time_ms",       "time_low_ms",
+    "time_high_ms", "dense_ms",  "speedup",   "whole_speedup", "break_even_density",
+    "limited_by"};
+
+/* What the times stand on, once for all cases that share it. */
+static void say_models(atn_cli *cli, const atn_table *t)
+{
+    const int kernel = atn_table_find_col(t, "kernel"),
+              model = atn_table_find_col(t, "model"),
+              note = atn_table_find_col(t, "note");
+
+    for (atn_idx r = 0; r < atn_table_rows(t); r++) {
+        const char *m = atn_table_get_str(t, r, model);
+        const char *n = atn_table_get_str(t, r, note);
+        bool said = false;
+
+        for (atn_idx i = 0; i < r && !said; i++) {
+            const char *before = atn_table_get_str(t, i, model);
+            const char *noted = atn_table_get_str(t, i, note);
+
+            said = m && before && strcmp(m, before) == 0 &&
+                   strcmp(n ? n : "", noted ? noted : "") == 0;
+        }
+        if (said || !m) continue;
+        atn_log(cli->cx, ATN_LOG_INFO, "%s: %s%s%s", atn_table_get_str(t, r, kernel), m,
+                n && *n ? "; " : "", n ? n : "");
+    }
+}
+
+static atn_status summarize(atn_cli *cli, atn_table **t)
+{
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+    atn_table *brief = NULL;
+
+    say_models(cli, *t);
+    ATN_TRY(atn_table_pick(cx, *t, summary, (int)ATN_LEN(summary), &brief));
+    atn_table_destroy(cx, *t);
+    *t = brief;
+done:
+    return st;
+}
+
 static atn_status emit(atn_cli *cli, atn_run *run, const atn_sim_list *l,
                        const char *keep)
 {
@@ -130,6 +183,7 @@ static atn_status emit(atn_cli *cli, atn_run *run, const atn_sim_list *l,
 
     ATN_TRY(atn_sim_list_cases(cx, l, &cases));
     ATN_TRY(atn_sim_table(cx, cases, l->n, &t[n++]));
+    if (is_summary(cli)) ATN_TRY(summarize(cli, &t[0]));
     if (atn_opt_given(cli, "waterfall"))
         ATN_TRY(atn_sim_waterfall(cx, cases, l->n, &t[n++]));
     for (int i = 0; i < n; i++)
