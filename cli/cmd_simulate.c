@@ -122,6 +122,8 @@ static atn_status emit(atn_cli *cli, atn_run *run, const atn_sim_list *l,
                        const char *keep)
 {
     const atn_arena_mark mark = atn_arena_save(cli->cx);
+    const bool text =
+        atn_cli_format(cli) == ATN_TABLE_TEXT && !atn_opt_given(cli, "keep");
     atn_table *t[3] = {NULL, NULL, NULL};
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
@@ -129,11 +131,12 @@ static atn_status emit(atn_cli *cli, atn_run *run, const atn_sim_list *l,
     int n = 0;
 
     ATN_TRY(atn_sim_list_cases(cx, l, &cases));
-    ATN_TRY(atn_sim_table(cx, cases, l->n, &t[n++]));
+    ATN_TRY((text ? atn_sim_screen : atn_sim_table)(cx, cases, l->n, &t[n++]));
+    if (text) ATN_TRY(atn_sim_remarks(cx, cases, l->n, &t[n++]));
     if (atn_opt_given(cli, "waterfall"))
         ATN_TRY(atn_sim_waterfall(cx, cases, l->n, &t[n++]));
     for (int i = 0; i < n; i++)
-        if (atn_cli_format(cli) == ATN_TABLE_TEXT) atn_table_be_brief(t[i]);
+        if (text) atn_table_be_brief(t[i]);
     ATN_TRY(atn_cli_emit_all(cli, run, (const atn_table *const *)t, n, 0, keep));
 done:
     for (int i = 0; i < n; i++) atn_table_destroy(cx, t[i]);
@@ -327,7 +330,7 @@ const atn_command atn_command_simulate = {
         "balance, time and what is not hidden, for each scheme of --cp.",
     .options = options,
     .uses = ATN_USE_SELECT | ATN_USE_TABLE,
-    .second = "waterfall",
+    .second = "waterfall,remarks",
     .word = word,
     .min_args = 0,
     .max_args = -1,
