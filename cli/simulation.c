@@ -199,8 +199,7 @@ static void set_case(const atn_simulation *s, const atn_pattern *p, atn_sim_item
     item->pattern = p;
     if (s->layout == 0 && p->axes && (p->axes->rank > 1 || p->axes->at[0].dilation > 1))
         o->tiling.layout = ATN_LAYOUT_GRID;
-    o->permute = s->permute == 1 || (s->permute == 0 && item->kernel->permutes &&
-                                     o->tiling.layout == ATN_LAYOUT_GRID);
+    o->permute = s->permute != 2;
     o->whole.linear_flops = 2 * s->parameters * queries * (double)o->shape.batch;
 }
 

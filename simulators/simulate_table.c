@@ -7,11 +7,23 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Cells in the order of the columns; where a table has not all of them, `shown` says
+ * which. */
 typedef struct put {
     atn_ctx *cx;
     atn_table *table;
-    int col;
+    const bool *shown; /* NULL = all */
+    int next, col;
 } put;
+
+/* The column of the next cell; -1 = not shown. */
+static int next_col(put *p)
+{
+    const bool shown = !p->shown || p->shown[p->next];
+
+    p->next++;
+    return shown ? p->col++ : -1;
+}
 
 typedef struct column {
     const char *name, *unit, *text;
@@ -86,27 +98,32 @@ static const column columns[] = {
 
 static void f64(put *p, double x)
 {
-    if (isfinite(x)) atn_table_set_f64(p->table, p->col, x);
-    p->col++;
+    const int col = next_col(p);
+
+    if (col >= 0 && isfinite(x)) atn_table_set_f64(p->table, col, x);
 }
 
+/* Below 0: missing. */
 static void i64(put *p, int64_t x)
 {
-    atn_table_set_i64(p->table, p->col++, x);
+    const int col = next_col(p);
+
+    if (col >= 0 && x >= 0) atn_table_set_i64(p->table, col, x);
 }
 
 /* Neither 0 nor 1: missing. */
 static void yes(put *p, int x)
 {
-    if (x == 0 || x == 1) atn_table_set_bool(p->table, p->col, x == 1);
-    p->col++;
+    const int col = next_col(p);
+
+    if (col >= 0 && (x == 0 || x == 1)) atn_table_set_bool(p->table, col, x == 1);
 }
 
 static atn_status str(put *p, const char *x)
 {
-    const int col = p->col++;
+    const int col = next_col(p);
 
-    return *x ? atn_table_set_str(p->cx, p->table, col, x) : ATN_OK;
+    return col >= 0 && *x ? atn_table_set_str(p->cx, p->table, col, x) : ATN_OK;
 }
 
 static atn_status list(put *p, const atn_list *l)
@@ -193,10 +210,7 @@ static atn_status time_cells(put *p, const atn_sim_case *c)
     f64(p, 1 - s->break_even);
     f64(p, s->work.waves);
     f64(p, s->work.occupancy);
-    if (decode)
-        p->col++;
-    else
-        i64(p, s->work.splits_taken);
+    i64(p, decode ? -1 : s->work.splits_taken);
     ATN_TRY(str(p, atn_limit_names[s->limit]));
     ATN_TRY(str(p, s->model.how));
     ATN_TRY(str(p, s->note));
@@ -204,49 +218,143 @@ done:
     return st;
 }
 
-static atn_status case_row(atn_ctx *cx, atn_table *t, const atn_sim_case *c)
+static atn_status case_row(atn_ctx *cx, atn_table *t, const bool *shown,
+                           const atn_sim_case *c)
 {
-    put p = {cx, t, 0};
+    put p = {.cx = cx, .table = t, .shown = shown};
     atn_status st = ATN_OK;
 
     ATN_TRY(atn_table_add_row(cx, t));
     ATN_TRY(launch_cells(&p, c));
     count_cells(&p, c->sim);
     ATN_TRY(time_cells(&p, c));
-    ATN_ASSERT(p.col == (int)ATN_LEN(columns));
+    ATN_ASSERT(p.next == (int)ATN_LEN(columns));
 done:
     return st;
 }
 
-static atn_status begin(atn_ctx *cx, const char *kind, const char *title,
-                        const column *c, size_t n, atn_table **out)
+typedef struct head {
+    const char *kind, *title;
+    const column *columns;
+    int n;
+} head;
+
+static const head cases_head = {"simulate", "Simulated attention", columns,
+                                (int)ATN_LEN(columns)};
+
+static atn_status begin(atn_ctx *cx, const head *h, const bool *shown, atn_table **out)
 {
     atn_status st = ATN_OK;
 
-    ATN_TRY(atn_table_create(cx, kind, out));
-    ATN_TRY(atn_table_set_meta(cx, *out, "title", title));
-    for (size_t i = 0; i < n; i++)
-        ATN_TRY(atn_table_add_col(cx, *out, c[i].name, c[i].type, c[i].unit, c[i].text,
-                                  NULL));
+    ATN_TRY(atn_table_create(cx, h->kind, out));
+    ATN_TRY(atn_table_set_meta(cx, *out, "title", h->title));
+    for (int i = 0; i < h->n; i++) {
+        const column *c = &h->columns[i];
+
+        if (shown && !shown[i]) continue;
+        ATN_TRY(atn_table_add_col(cx, *out, c->name, c->type, c->unit, c->text, NULL));
+    }
 done:
+    return st;
+}
+
+static void drop(atn_ctx *cx, atn_table **t)
+{
+    atn_table_destroy(cx, *t);
+    *t = NULL;
+}
+
+static atn_status cases_table(atn_ctx *cx, const atn_sim_case *c, int n,
+                              const bool *shown, atn_table **out)
+{
+    atn_status st = ATN_OK;
+
+    *out = NULL;
+    ATN_TRY(begin(cx, &cases_head, shown, out));
+    for (int i = 0; i < n; i++) ATN_TRY(case_row(cx, *out, shown, &c[i]));
+done:
+    if (st != ATN_OK) drop(cx, out);
     return st;
 }
 
 atn_status atn_sim_table(atn_ctx *cx, const atn_sim_case *c, int n, atn_table **out)
 {
+    return cases_table(cx, c, n, NULL, out);
+}
+
+/* ---- for people ---- */
+
+static const char *const on_screen[] = {
+    "pattern",       "gpu",           "kernel",
+    "tile_q",        "tile_k",        "density",
+    "visited_tiles", "max_tiles",     "bound_flop",
+    "bound_sum",     "bound_max",     "time_ms",
+    "time_low_ms",   "time_high_ms",  "dense_ms",
+    "speedup",       "whole_speedup", "break_even_density",
+    "limited_by"};
+
+atn_status atn_sim_screen(atn_ctx *cx, const atn_sim_case *c, int n, atn_table **out)
+{
+    bool shown[ATN_LEN(columns)];
+    atn_status st = ATN_OK;
+
+    for (size_t i = 0; i < ATN_LEN(columns); i++) {
+        shown[i] = false;
+        for (size_t k = 0; k < ATN_LEN(on_screen); k++)
+            shown[i] = shown[i] || strcmp(columns[i].name, on_screen[k]) == 0;
+    }
+    ATN_TRY(cases_table(cx, c, n, shown, out));
+    atn_table_be_brief(*out);
+done:
+    return st;
+}
+
+static const column remarks[] = {
+    STR("about", "what of"),
+    STR("remark", "in words"),
+};
+static const head remarks_head = {"remarks", "Remarks", remarks, (int)ATN_LEN(remarks)};
+
+/* Said already in a row of t. */
+static bool is_said(const atn_table *t, const char *text)
+{
+    for (atn_idx i = 0; i < atn_table_rows(t); i++)
+        if (strcmp(atn_table_get_str(t, i, 1), text) == 0) return true;
+    return false;
+}
+
+static atn_status remark(atn_ctx *cx, atn_table *t, const char *about, const char *text)
+{
+    put p = {.cx = cx, .table = t};
+    atn_status st = ATN_OK;
+
+    if (!*text || is_said(t, text)) return ATN_OK;
+    ATN_TRY(atn_table_add_row(cx, t));
+    ATN_TRY(str(&p, about));
+    ATN_TRY(str(&p, text));
+done:
+    return st;
+}
+
+atn_status atn_sim_remarks(atn_ctx *cx, const atn_sim_case *c, int n, atn_table **out)
+{
     atn_status st = ATN_OK;
 
     *out = NULL;
-    ATN_TRY(
-        begin(cx, "simulate", "Simulated attention", columns, ATN_LEN(columns), out));
-    for (int i = 0; i < n; i++) ATN_TRY(case_row(cx, *out, &c[i]));
-done:
-    if (st != ATN_OK) {
-        atn_table_destroy(cx, *out);
-        *out = NULL;
+    ATN_TRY(begin(cx, &remarks_head, NULL, out));
+    for (int i = 0; i < n; i++) {
+        const atn_kernel *k = c[i].opts->kernel, *d = c[i].opts->dense;
+
+        ATN_TRY(remark(cx, *out, k->id, c[i].sim->model.how));
+        if (d && d != k) ATN_TRY(remark(cx, *out, d->id, c[i].sim->dense_model.how));
+        ATN_TRY(remark(cx, *out, c[i].pattern, c[i].sim->note));
     }
+done:
+    if (st != ATN_OK) drop(cx, out);
     return st;
 }
+
+/* ---- the waterfall ---- */
 
 static const column steps[] = {
     STR("pattern", "as it was asked for"),
@@ -261,10 +369,13 @@ static const column steps[] = {
     STR("limited_by", "what the time is made of"),
 };
 
+static const head steps_head = {"waterfall", "Where the gain goes", steps,
+                                (int)ATN_LEN(steps)};
+
 static atn_status step_row(atn_ctx *cx, atn_table *t, const atn_sim_case *c, int i)
 {
     const atn_sim_step *s = &c->sim->step[i];
-    put p = {cx, t, 0};
+    put p = {.cx = cx, .table = t};
     atn_status st = ATN_OK;
 
     ATN_TRY(atn_table_add_row(cx, t));
@@ -287,13 +398,10 @@ atn_status atn_sim_waterfall(atn_ctx *cx, const atn_sim_case *c, int n, atn_tabl
     atn_status st = ATN_OK;
 
     *out = NULL;
-    ATN_TRY(begin(cx, "waterfall", "Where the gain goes", steps, ATN_LEN(steps), out));
+    ATN_TRY(begin(cx, &steps_head, NULL, out));
     for (int i = 0; i < n; i++)
         for (int k = 0; k < c[i].sim->steps; k++) ATN_TRY(step_row(cx, *out, &c[i], k));
 done:
-    if (st != ATN_OK) {
-        atn_table_destroy(cx, *out);
-        *out = NULL;
-    }
+    if (st != ATN_OK) drop(cx, out);
     return st;
 }
