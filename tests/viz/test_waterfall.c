@@ -132,5 +132,6 @@ static void refusals(atn_ctx *cx)
 }
 
 CHECK_MAIN({"pieces have their lengths", pieces_have_their_lengths},
-           {"times grow", times_grow}, {"a gap is bridged", a_gap_is_bridged}, ,
+           {"times grow", times_grow}, {"a gap is bridged", a_gap_is_bridged},
+           {"panels begin anew", panels_begin_anew}, {"steps by id", steps_by_id},
            {"extremes", extremes}, {"refusals", refusals})
