@@ -118,12 +118,63 @@ done:
 
 /* ---- tables ---- */
 
+/* People who ask for nothing else read what is to be decided by: fifty columns are for
+ * programs. */
+static bool is_summary(const atn_cli *cli)
+{
+    return atn_cli_format(cli) == ATN_TABLE_TEXT && !atn_opt_given(cli, "output") &&
+           !atn_opt_given(cli, "keep");
+}
+
+static const char *const summary[] = {
+    "pattern",      "kernel",    "density",   "visited_tiles", "max_tiles",
+    "bound_flop",   "bound_sum", "bound_max", "time_ms",       "time_low_ms",
+    "time_high_ms", "dense_ms",  "speedup",   "whole_speedup", "break_even_density",
+    "limited_by"};
+
+/* What the times stand on, once for all cases that share it. */
+static void say_models(atn_cli *cli, const atn_table *t)
+{
+    const int kernel = atn_table_find_col(t, "kernel"),
+              model = atn_table_find_col(t, "model"),
+              note = atn_table_find_col(t, "note");
+
+    for (atn_idx r = 0; r < atn_table_rows(t); r++) {
+        const char *m = atn_table_get_str(t, r, model);
+        const char *n = atn_table_get_str(t, r, note);
+        bool said = false;
+
+        for (atn_idx i = 0; i < r && !said; i++) {
+            const char *before = atn_table_get_str(t, i, model);
+            const char *noted = atn_table_get_str(t, i, note);
+
+            said = m && before && strcmp(m, before) == 0 &&
+                   strcmp(n ? n : "", noted ? noted : "") == 0;
+        }
+        if (said || !m) continue;
+        atn_log(cli->cx, ATN_LOG_INFO, "%s: %s%s%s", atn_table_get_str(t, r, kernel), m,
+                n && *n ? "; " : "", n ? n : "");
+    }
+}
+
+static atn_status summarize(atn_cli *cli, atn_table **t)
+{
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+    atn_table *brief = NULL;
+
+    say_models(cli, *t);
+    ATN_TRY(atn_table_pick(cx, *t, summary, (int)ATN_LEN(summary), &brief));
+    atn_table_destroy(cx, *t);
+    *t = brief;
+done:
+    return st;
+}
+
 static atn_status emit(atn_cli *cli, atn_run *run, const atn_sim_list *l,
                        const char *keep)
 {
     const atn_arena_mark mark = atn_arena_save(cli->cx);
-    const bool text =
-        atn_cli_format(cli) == ATN_TABLE_TEXT && !atn_opt_given(cli, "keep");
     atn_table *t[3] = {NULL, NULL, NULL};
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
@@ -131,12 +182,12 @@ static atn_status emit(atn_cli *cli, atn_run *run, const atn_sim_list *l,
     int n = 0;
 
     ATN_TRY(atn_sim_list_cases(cx, l, &cases));
-    ATN_TRY((text ? atn_sim_screen : atn_sim_table)(cx, cases, l->n, &t[n++]));
-    if (text) ATN_TRY(atn_sim_remarks(cx, cases, l->n, &t[n++]));
+    ATN_TRY(atn_sim_table(cx, cases, l->n, &t[n++]));
+    if (is_summary(cli)) ATN_TRY(summarize(cli, &t[0]));
     if (atn_opt_given(cli, "waterfall"))
         ATN_TRY(atn_sim_waterfall(cx, cases, l->n, &t[n++]));
     for (int i = 0; i < n; i++)
-        if (text) atn_table_be_brief(t[i]);
+        if (atn_cli_format(cli) == ATN_TABLE_TEXT) atn_table_be_brief(t[i]);
     ATN_TRY(atn_cli_emit_all(cli, run, (const atn_table *const *)t, n, 0, keep));
 done:
     for (int i = 0; i < n; i++) atn_table_destroy(cx, t[i]);
@@ -330,7 +381,7 @@ const atn_command atn_command_simulate = {
         "balance, time and what is not hidden, for each scheme of --cp.",
     .options = options,
     .uses = ATN_USE_SELECT | ATN_USE_TABLE,
-    .second = "waterfall,remarks",
+    .second = "waterfall",
     .word = word,
     .min_args = 0,
     .max_args = -1,

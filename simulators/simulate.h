@@ -110,12 +110,6 @@ typedef struct atn_sim_case {
 } atn_sim_case;
 atn_status atn_sim_table(atn_ctx *cx, const atn_sim_case *c, int n,
                          atn_table **out) ATN_WARN_UNUSED;
-/* For people: the columns of it that say most, brief; and what must be known beside
- * them, each said once. */
-atn_status atn_sim_screen(atn_ctx *cx, const atn_sim_case *c, int n,
-                          atn_table **out) ATN_WARN_UNUSED;
-atn_status atn_sim_remarks(atn_ctx *cx, const atn_sim_case *c, int n,
-                           atn_table **out) ATN_WARN_UNUSED;
 /* The table "waterfall": a row a step. */
 atn_status atn_sim_waterfall(atn_ctx *cx, const atn_sim_case *c, int n,
                              atn_table **out) ATN_WARN_UNUSED;

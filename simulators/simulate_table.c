@@ -7,23 +7,12 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Cells in the order of the columns; where a table has not all of them, `shown` says
- * which. */
+/* Cells in the order of the columns. */
 typedef struct put {
     atn_ctx *cx;
     atn_table *table;
-    const bool *shown; /* NULL = all */
-    int next, col;
+    int col;
 } put;
-
-/* The column of the next cell; -1 = not shown. */
-static int next_col(put *p)
-{
-    const bool shown = !p->shown || p->shown[p->next];
-
-    p->next++;
-    return shown ? p->col++ : -1;
-}
 
 typedef struct column {
     const char *name, *unit, *text;
@@ -98,32 +87,32 @@ static const column columns[] = {
 
 static void f64(put *p, double x)
 {
-    const int col = next_col(p);
+    const int col = p->col++;
 
-    if (col >= 0 && isfinite(x)) atn_table_set_f64(p->table, col, x);
+    if (isfinite(x)) atn_table_set_f64(p->table, col, x);
 }
 
 /* Below 0: missing. */
 static void i64(put *p, int64_t x)
 {
-    const int col = next_col(p);
+    const int col = p->col++;
 
-    if (col >= 0 && x >= 0) atn_table_set_i64(p->table, col, x);
+    if (x >= 0) atn_table_set_i64(p->table, col, x);
 }
 
 /* Neither 0 nor 1: missing. */
 static void yes(put *p, int x)
 {
-    const int col = next_col(p);
+    const int col = p->col++;
 
-    if (col >= 0 && (x == 0 || x == 1)) atn_table_set_bool(p->table, col, x == 1);
+    if (x == 0 || x == 1) atn_table_set_bool(p->table, col, x == 1);
 }
 
 static atn_status str(put *p, const char *x)
 {
-    const int col = next_col(p);
+    const int col = p->col++;
 
-    return col >= 0 && *x ? atn_table_set_str(p->cx, p->table, col, x) : ATN_OK;
+    return *x ? atn_table_set_str(p->cx, p->table, col, x) : ATN_OK;
 }
 
 static atn_status list(put *p, const atn_list *l)
@@ -218,17 +207,16 @@ done:
     return st;
 }
 
-static atn_status case_row(atn_ctx *cx, atn_table *t, const bool *shown,
-                           const atn_sim_case *c)
+static atn_status case_row(atn_ctx *cx, atn_table *t, const atn_sim_case *c)
 {
-    put p = {.cx = cx, .table = t, .shown = shown};
+    put p = {.cx = cx, .table = t};
     atn_status st = ATN_OK;
 
     ATN_TRY(atn_table_add_row(cx, t));
     ATN_TRY(launch_cells(&p, c));
     count_cells(&p, c->sim);
     ATN_TRY(time_cells(&p, c));
-    ATN_ASSERT(p.next == (int)ATN_LEN(columns));
+    ATN_ASSERT(p.col == (int)ATN_LEN(columns));
 done:
     return st;
 }
@@ -242,7 +230,7 @@ typedef struct head {
 static const head cases_head = {"simulate", "Simulated attention", columns,
                                 (int)ATN_LEN(columns)};
 
-static atn_status begin(atn_ctx *cx, const head *h, const bool *shown, atn_table **out)
+static atn_status begin(atn_ctx *cx, const head *h, atn_table **out)
 {
     atn_status st = ATN_OK;
 
@@ -251,7 +239,6 @@ static atn_status begin(atn_ctx *cx, const head *h, const bool *shown, atn_table
     for (int i = 0; i < h->n; i++) {
         const column *c = &h->columns[i];
 
-        if (shown && !shown[i]) continue;
         ATN_TRY(atn_table_add_col(cx, *out, c->name, c->type, c->unit, c->text, NULL));
     }
 done:
@@ -264,97 +251,17 @@ static void drop(atn_ctx *cx, atn_table **t)
     *t = NULL;
 }
 
-static atn_status cases_table(atn_ctx *cx, const atn_sim_case *c, int n,
-                              const bool *shown, atn_table **out)
-{
-    atn_status st = ATN_OK;
-
-    *out = NULL;
-    ATN_TRY(begin(cx, &cases_head, shown, out));
-    for (int i = 0; i < n; i++) ATN_TRY(case_row(cx, *out, shown, &c[i]));
-done:
-    if (st != ATN_OK) drop(cx, out);
-    return st;
-}
-
 atn_status atn_sim_table(atn_ctx *cx, const atn_sim_case *c, int n, atn_table **out)
 {
-    return cases_table(cx, c, n, NULL, out);
-}
-
-/* ---- for people ---- */
-
-static const char *const on_screen[] = {
-    "pattern",       "gpu",           "kernel",
-    "tile_q",        "tile_k",        "density",
-    "visited_tiles", "max_tiles",     "bound_flop",
-    "bound_sum",     "bound_max",     "time_ms",
-    "time_low_ms",   "time_high_ms",  "dense_ms",
-    "speedup",       "whole_speedup", "break_even_density",
-    "limited_by"};
-
-atn_status atn_sim_screen(atn_ctx *cx, const atn_sim_case *c, int n, atn_table **out)
-{
-    bool shown[ATN_LEN(columns)];
-    atn_status st = ATN_OK;
-
-    for (size_t i = 0; i < ATN_LEN(columns); i++) {
-        shown[i] = false;
-        for (size_t k = 0; k < ATN_LEN(on_screen); k++)
-            shown[i] = shown[i] || strcmp(columns[i].name, on_screen[k]) == 0;
-    }
-    ATN_TRY(cases_table(cx, c, n, shown, out));
-    atn_table_be_brief(*out);
-done:
-    return st;
-}
-
-static const column remarks[] = {
-    STR("about", "what of"),
-    STR("remark", "in words"),
-};
-static const head remarks_head = {"remarks", "Remarks", remarks, (int)ATN_LEN(remarks)};
-
-/* Said already in a row of t. */
-static bool is_said(const atn_table *t, const char *text)
-{
-    for (atn_idx i = 0; i < atn_table_rows(t); i++)
-        if (strcmp(atn_table_get_str(t, i, 1), text) == 0) return true;
-    return false;
-}
-
-static atn_status remark(atn_ctx *cx, atn_table *t, const char *about, const char *text)
-{
-    put p = {.cx = cx, .table = t};
-    atn_status st = ATN_OK;
-
-    if (!*text || is_said(t, text)) return ATN_OK;
-    ATN_TRY(atn_table_add_row(cx, t));
-    ATN_TRY(str(&p, about));
-    ATN_TRY(str(&p, text));
-done:
-    return st;
-}
-
-atn_status atn_sim_remarks(atn_ctx *cx, const atn_sim_case *c, int n, atn_table **out)
-{
     atn_status st = ATN_OK;
 
     *out = NULL;
-    ATN_TRY(begin(cx, &remarks_head, NULL, out));
-    for (int i = 0; i < n; i++) {
-        const atn_kernel *k = c[i].opts->kernel, *d = c[i].opts->dense;
-
-        ATN_TRY(remark(cx, *out, k->id, c[i].sim->model.how));
-        if (d && d != k) ATN_TRY(remark(cx, *out, d->id, c[i].sim->dense_model.how));
-        ATN_TRY(remark(cx, *out, c[i].pattern, c[i].sim->note));
-    }
+    ATN_TRY(begin(cx, &cases_head, out));
+    for (int i = 0; i < n; i++) ATN_TRY(case_row(cx, *out, &c[i]));
 done:
     if (st != ATN_OK) drop(cx, out);
     return st;
 }
-
-/* ---- the waterfall ---- */
 
 static const column steps[] = {
     STR("pattern", "as it was asked for"),
@@ -398,7 +305,7 @@ atn_status atn_sim_waterfall(atn_ctx *cx, const atn_sim_case *c, int n, atn_tabl
     atn_status st = ATN_OK;
 
     *out = NULL;
-    ATN_TRY(begin(cx, &steps_head, NULL, out));
+    ATN_TRY(begin(cx, &steps_head, out));
     for (int i = 0; i < n; i++)
         for (int k = 0; k < c[i].sim->steps; k++) ATN_TRY(step_row(cx, *out, &c[i], k));
 done:
