@@ -6,8 +6,8 @@
  *         cut; residues follow one another without a gap.
  * Oracle  brute force over all pairs; the closed form of tiles_grid.c.
  * Cost    for every query its intervals: on a grid one step a line and tile that an
- *         interval crosses, of residues one a residue and tile; rows that are alike, one
- *         after another, once. A number a KV tile and thread.
+ *         interval crosses, of residues one a residue and tile; rows that are alike,
+ *         one after another, once. A number a KV tile and thread.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <string.h>
