@@ -342,7 +342,6 @@ static int add_tile(const atn_kernel_tile *t, atn_tiling *out, int n)
 {
     for (int i = 0; i < n; i++)
         if (same_list(&out[i].q, &t->q) && same_list(&out[i].k, &t->k)) return n;
-    if (n == ATN_ADVICE_TILES) return n;
     out[n] = (atn_tiling){.q = t->q, .k = t->k};
     return n + 1;
 }
