@@ -226,7 +226,7 @@ static atn_status add_cases(atn_ctx *cx, const atn_simulation *s, char *name,
             atn_kernel *own = &l->own[l->n_own];
 
             ATN_TRY(
-                atn_kernel_choose(cx, &s->device, p, (int)s->opts.shape.head_dim, own));
+                atn_kernel_choose(cx, &s->device, p, &s->opts.shape, own));
             l->n_own++;
             item->kernel = own;
         }
