@@ -290,7 +290,7 @@ static void oracle_a100(atn_ctx *cx)
         b.o.tiling.k = list_of(a100[i].k, 3);
         CHECK_OK(simulate(cx, &b, p, &s));
         CHECK_NEAR(s.visited, a100[i].visited, 0);
-        CHECK_NEAR(s.kernel_ms / a100[i].kernel_ms, 1, .02);
+        CHECK_NEAR(s.kernel_ms / a100[i].kernel_ms, 1, .03);
         atn_sim_release(cx, &s);
         atn_pattern_destroy(cx, p);
         release(cx, &b);
