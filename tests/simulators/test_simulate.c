@@ -741,6 +741,33 @@ static void chart_of_block_sparse(atn_ctx *cx)
     }
 }
 
+/* Where no kernel is named: of two that take the mask the one with coefficients of its
+ * own, of a grid the one that is made for it. */
+static void a_kernel_is_chosen(atn_ctx *cx)
+{
+    static const struct {
+        const char *gpu, *causal, *grid;
+    } chosen[] = {{"h200", "fa3", "fna_hopper"},
+                  {"b200", "trtllm", "fna_blackwell"},
+                  {"a100", "fa2", "fna_cutlass2"}};
+
+    for (size_t i = 0; i < ATN_LEN(chosen); i++) {
+        bed b = bed_of(cx, chosen[i].gpu, "fa3");
+        atn_pattern *p = window_of(cx, 4096, 4096), *grid = grid_of(cx, &rows[1]);
+        atn_kernel k;
+
+        CHECK_OK(atn_kernel_choose(cx, &b.device, p, &b.o.shape, &k));
+        CHECK_STR(k.id, chosen[i].causal);
+        atn_kernel_release(cx, &k);
+        CHECK_OK(atn_kernel_choose(cx, &b.device, grid, &b.o.shape, &k));
+        CHECK_STR(k.id, chosen[i].grid);
+        atn_kernel_release(cx, &k);
+        atn_pattern_destroy(cx, p);
+        atn_pattern_destroy(cx, grid);
+        release(cx, &b);
+    }
+}
+
 /* ---- refusals ---- */
 
 static void refused(atn_ctx *cx)
@@ -887,6 +914,7 @@ CHECK_MAIN({"oracle rows", oracle_rows}, {"oracle dense", oracle_dense},
            {"decode reads the last row", decode_reads_the_last_row},
            {"the whole", the_whole}, {"against a twin", against_a_twin},
            {"passes beside", passes_beside}, {"break-even holds", break_even_holds},
-           {"chart of block-sparse", chart_of_block_sparse}, {"refused", refused},
+           {"chart of block-sparse", chart_of_block_sparse},
+           {"a kernel is chosen", a_kernel_is_chosen}, {"refused", refused},
            {"threads do not matter", threads_do_not_matter},
            {"memory fails", memory_fails}, {"tables", tables})
