@@ -7,7 +7,8 @@
  *         to the next node behind the whole round. All-gather, all-to-all: the
  *         collective, then all work (or work, then the collective). Work of a step is
  *         a launch on the chunk that queries and keys share (parallel_chunk.c), and
- *         from the second step on the merge of its result into what there is.
+ *         from the second step on the merge of its result into what there is. Launches
+ *         lose clock as one run of their sum would, not each for itself.
  *         Backward: 2.5 times the launches, K and V again, dK and dV in fp32, which
  *         travel home. LASP waits for P - 1 states one after the other.
  *         Efficiency: time of one GPU / P / time.
@@ -154,6 +155,7 @@ typedef struct cp_job {
     atn_idx ranks;        /* that the sequence is cut for */
     double gpu_heads, kv; /* of a GPU */
     double link, network; /* GB/s */
+    atn_time_fit fit;     /* of the last launch: its clock */
     struct {
         uint64_t key;
         double ms;
@@ -195,6 +197,7 @@ static double pass_ms(const cp_job *j, double bytes)
 
 /* ---- launches ---- */
 
+/* Time without what the clock loses in long runs. */
 static atn_status launch(atn_ctx *cx, cp_job *j, const atn_pattern *const *p, atn_idx n,
                          double heads, double kv, double *ms)
 {
@@ -215,10 +218,25 @@ static atn_status launch(atn_ctx *cx, cp_job *j, const atn_pattern *const *p, at
     o.extra = (atn_extra_work){0};
     o.whole = (atn_whole){0};
     ATN_TRY(atn_simulate(cx, p, n, &o, &s));
-    *ms = s.time_ms;
+    j->fit = s.model.fit;
+    *ms = atn_time_unslowed(&j->fit, 1000 * s.kernel_ms) / 1000 + s.passes_ms;
 done:
     atn_sim_release(cx, &s);
     return st;
+}
+
+/* How much slower the clock is in a run of so long. */
+static double clock_of(const cp_job *j, double ms)
+{
+    return ms > 0 ? atn_time_slowed(&j->fit, 1000 * ms) / 1000 / ms : 1;
+}
+
+/* Of launches, the backward ones among them. */
+static double launches_ms(const cp_job *j, double ms)
+{
+    const double all = ms * (j->opts->backward ? 1 + BACKWARD : 1);
+
+    return all * clock_of(j, all);
 }
 
 static void stir(uint64_t *key, int64_t x)
@@ -379,9 +397,11 @@ done:
 /* ---- schemes in time ---- */
 
 typedef struct cp_times {
-    double work, merge, all; /* merge is part of work */
-    double seconds_flop;     /* flop of the launches, for their rate */
-    double share;            /* mean share of a chunk that the slowest rank has */
+    double work, all; /* without, with transfers that show */
+    double launches;  /* of work: the rest is merging */
+    double clock;     /* factor of a launch in the run */
+    double tflops;    /* that the launches reach */
+    double share;     /* mean share of a chunk that the slowest rank has */
 } cp_times;
 
 /* Merging a partial result of some rows into the one in fp32. */
@@ -403,41 +423,58 @@ static double merge_back_ms(const cp_job *j, double rows)
            pass_ms(j, chunk * j->kv * (d + dv) * b);
 }
 
-/* Work of the steps of a ring: out [ranks] forward, back [ranks]. */
-static atn_status ring_steps(atn_ctx *cx, cp_job *j, const int64_t *a, double *out,
-                             double *back, cp_times *t)
+/* The rank with the most pairs in a step, the lowest of several. */
+static atn_idx slowest_rank(const int64_t *a, atn_idx r, atn_idx step)
+{
+    atn_idx q = 0;
+
+    for (atn_idx x = 1; x < r; x++)
+        if (a[x * r + (x - step + r) % r] > a[q * r + (q - step + r) % r]) q = x;
+    return q;
+}
+
+/* Launches of the steps of a ring: step [ranks]. */
+static atn_status ring_steps(atn_ctx *cx, cp_job *j, const int64_t *a, step_time *step,
+                             cp_times *t)
 {
     const double d = (double)(j->sizes.head_dim + j->sizes.value_dim);
     const double chunk = (double)j->sizes.tokens / (double)j->ranks;
     const atn_idx r = j->ranks;
     atn_status st = ATN_OK;
-    double launches = 0, flop = 0, pairs = 0;
+    double ms = 0, pairs = 0;
 
     for (atn_idx s = 0; s < r; s++) {
-        step_time step = {0};
-        atn_cp_share queries, keys;
-        atn_idx q = 0;
-        double merge;
+        const atn_idx q = slowest_rank(a, r, s), k = (q - s + r) % r;
+        const atn_cp_share queries = atn_cp_share_of(j->order, j->sizes.tokens, r, q);
+        const atn_cp_share keys = atn_cp_share_of(j->order, j->sizes.tokens, r, k);
 
-        for (atn_idx x = 1; x < r; x++)
-            if (a[x * r + (x - s + r) % r] > a[q * r + (q - s + r) % r]) q = x;
-        queries = atn_cp_share_of(j->order, j->sizes.tokens, r, q);
-        keys = atn_cp_share_of(j->order, j->sizes.tokens, r, (q - s + r) % r);
         ATN_TRY(atn_progress(cx, "steps", (double)s, (double)r));
-        ATN_TRY(chunk_time(cx, j, &queries, &keys, &step));
-        merge = s > 0 && step.rows > 0 ? merge_ms(j, step.rows) : 0;
-        out[s] = step.launch_ms + merge;
-        t->merge += merge;
-        back[s] = BACKWARD * step.launch_ms +
-                  (step.rows > 0 ? merge_back_ms(j, step.rows) : 0);
-        launches += step.launch_ms;
-        pairs += (double)a[q * r + (q - s + r) % r] / (double)j->taken;
+        step[s] = (step_time){0};
+        ATN_TRY(chunk_time(cx, j, &queries, &keys, &step[s]));
+        ms += step[s].launch_ms;
+        pairs += (double)a[q * r + k] / (double)j->taken;
     }
-    flop = 2 * d * pairs * j->gpu_heads * (double)j->sizes.batch;
-    t->seconds_flop = launches > 0 ? flop / launches / 1e9 : (double)NAN;
+    t->launches = launches_ms(j, ms);
+    t->clock = ms > 0 ? t->launches / (ms * (j->opts->backward ? 1 + BACKWARD : 1)) : 1;
+    t->tflops =
+        2 * d * pairs * j->gpu_heads * (double)j->sizes.batch / (ms * t->clock) / 1e9;
     t->share = pairs / (double)r / (chunk * chunk);
 done:
     return st;
+}
+
+/* Work of each step of a pass: out [ranks]. */
+static void ring_work(const cp_job *j, const step_time *step, bool backward,
+                      double clock, double *out)
+{
+    for (atn_idx s = 0; s < j->ranks; s++) {
+        const bool merges = step[s].rows > 0 && (backward || s > 0);
+        const double merge =
+            backward ? merge_back_ms(j, step[s].rows) : merge_ms(j, step[s].rows);
+
+        out[s] = (backward ? BACKWARD : 1) * clock * step[s].launch_ms;
+        if (merges) out[s] += merge;
+    }
 }
 
 /* One pass of a ring: kv bytes go on in all steps but the last, grad bytes follow from
@@ -484,18 +521,18 @@ static atn_status time_ring(atn_ctx *cx, cp_job *j, const int64_t *a, cp_times *
     const double width = (double)(j->sizes.head_dim + j->sizes.value_dim);
     const double numbers = (double)j->sizes.batch * (double)j->sizes.tokens /
                            (double)j->ranks * j->kv * width;
-    double *out = NULL, *back = NULL;
+    step_time *step = NULL;
+    double *work = NULL;
     atn_status st = ATN_OK;
 
-    ATN_TAKE(out, j->ranks);
-    ATN_TAKE(back, j->ranks);
-    ATN_TRY(ring_steps(cx, j, a, out, back, t));
-    t->work = sum_ms(out, j->ranks);
-    t->all = ring_ms(j, out, inner, numbers * j->sizes.bytes, 0);
-    if (j->opts->backward) {
-        t->work += sum_ms(back, j->ranks);
-        t->all += ring_ms(j, back, inner, numbers * j->sizes.bytes,
-                          j->ranks > 1 ? numbers * 4 : 0);
+    ATN_TAKE(step, j->ranks);
+    ATN_TAKE(work, j->ranks);
+    ATN_TRY(ring_steps(cx, j, a, step, t));
+    for (int back = 0; back <= j->opts->backward; back++) {
+        ring_work(j, step, back, t->clock, work);
+        t->work += sum_ms(work, j->ranks);
+        t->all += ring_ms(j, work, inner, numbers * j->sizes.bytes,
+                          back && j->ranks > 1 ? numbers * 4 : 0);
     }
 done:
     atn_arena_rewind(cx, mark);
@@ -521,7 +558,7 @@ static atn_status time_gather(atn_ctx *cx, cp_job *j, const int64_t *a, cp_times
 
         ATN_TRY(chunk_time(cx, j, &part, &all, &step));
     }
-    t->work = step.launch_ms * (j->opts->backward ? 1 + BACKWARD : 1);
+    t->work = t->launches = launches_ms(j, step.launch_ms);
     t->all = t->work + once * (j->opts->backward ? 3 : 1);
 done:
     return st;
@@ -552,7 +589,7 @@ static atn_status time_exchange(atn_ctx *cx, cp_job *j, cp_times *t)
                        &step.launch_ms));
     else
         ATN_TRY(chunk_time(cx, j, &all, &all, &step));
-    t->work = step.launch_ms * (j->opts->backward ? 1 + BACKWARD : 1);
+    t->work = t->launches = launches_ms(j, step.launch_ms);
     t->all = t->work + exchange_ms(j, (double)j->sizes.gpus);
 done:
     return st;
@@ -594,7 +631,7 @@ static void time_linear(cp_job *j, cp_times *t)
                (p - 1 - nodes) * transfer_ms(j, j->link, state);
     } else
         wait = collective_ms(j, p, (p - 1) * state, true);
-    t->work = ms[0] + ms[1];
+    t->work = t->launches = ms[0] + ms[1];
     t->all = t->work + fmax(wait * passes - ms[0], 0); /* hidden behind the blocks */
 }
 
@@ -680,11 +717,11 @@ static double memory_of(const cp_job *j, double gpus)
 /* The largest loss against one GPU's time / P. */
 static const char *limit_of(const cp_job *j, const cp_times *t, const atn_cp_result *r)
 {
-    const double exposed = t->all - t->work, work = t->work - t->merge;
+    const double exposed = t->all - t->work, work = t->launches;
     const double uneven = work * (1 - (r->balance > 0 ? r->balance : 1));
     const double ideal = r->single_ms / (double)j->sizes.gpus;
     const double launches = fmax(work - uneven - ideal, 0);
-    const double loss[] = {exposed, uneven, t->merge, launches};
+    const double loss[] = {exposed, uneven, t->work - work, launches};
     const bool far = j->sizes.gpus > j->opts->node;
     const char *const names[] = {far ? "network" : "link", "balance", "merge",
                                  "launches"};
@@ -710,7 +747,7 @@ static double hidden_of(const cp_job *j, const cp_times *t)
     s.kv_heads = ATN_MAX(s.kv_heads, s.ulysses);
     if (two) gbs = j->link;
     if (two && far) gbs = fmin(gbs, j->network * (double)s.inner);
-    return atn_cp_hidden_tokens(&s, t->seconds_flop, gbs, t->share);
+    return atn_cp_hidden_tokens(&s, t->tflops, gbs, t->share);
 }
 
 static atn_status run_pattern(atn_ctx *cx, cp_job *j, atn_cp_result *r, cp_times *t)
@@ -745,7 +782,6 @@ done:
 static atn_status run_scheme(atn_ctx *cx, cp_job *j, double single_ms, atn_cp_result *r)
 {
     const double gb = atn_device_get(j->sim.device, ATN_DEVICE_MEMORY_GB);
-    const double times = j->opts->backward ? 1 + BACKWARD : 1;
     cp_times t = {0};
     atn_status st = ATN_OK;
     double ms[2];
@@ -756,7 +792,7 @@ static atn_status run_scheme(atn_ctx *cx, cp_job *j, double single_ms, atn_cp_re
         r->balance = 1;
         time_linear(j, &t);
     } else {
-        r->single_ms = single_ms * times;
+        r->single_ms = launches_ms(j, single_ms);
         ATN_TRY(run_pattern(cx, j, r, &t));
     }
     r->volume = atn_cp_volume_of(j->scheme->kind, &j->sizes, false);
