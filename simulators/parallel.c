@@ -866,7 +866,9 @@ static atn_status begin(atn_ctx *cx, cp_job *j, int scheme, atn_idx tokens,
     refuse(j, u, r->note);
     if (*r->note && c->scheme != ATN_CP_ALL)
         ATN_FAIL(ATN_USAGE, "context parallelism, %s: %s", j->scheme->name, r->note);
-    if (!*r->note) sizes_of(j, tokens, u);
+    if (*r->note) goto done;
+    sizes_of(j, tokens, u);
+    if (j->ranks == 1) r->order = j->order = ATN_CP_CONTIGUOUS; /* nothing is cut */
 done:
     return st;
 }
