@@ -18,7 +18,7 @@
  *         arXiv 2311.09431; Jacobs et al., arXiv 2309.14509; Fang and Zhao,
  *         arXiv 2405.07719; Gu et al., arXiv 2406.18485; Sun et al., arXiv 2404.02882
  *         and 2502.07563.
- * Limits  the slowest rank of a step is the one with the most pairs. The kernel, and
+ * Limits  the slowest rank of a step is one of those with the most pairs. The kernel, and
  *         nothing beside it, runs on the SMs: a transfer takes none of them. Linear
  *         attention (LASP) is a roofline.
  */
@@ -408,8 +408,10 @@ typedef struct cp_times {
 static double merge_ms(const cp_job *j, double rows)
 {
     const double n = rows * j->gpu_heads * (double)j->sizes.batch;
+    const double given = j->opts->merge_bytes;
+    const double bytes = given > 0 ? given : 8 + j->sizes.bytes;
 
-    return pass_ms(j, n * ((double)j->sizes.value_dim * (8 + j->sizes.bytes) + 12));
+    return pass_ms(j, n * ((double)j->sizes.value_dim * bytes + 12));
 }
 
 /* The same of gradients: those of the queries, and of the keys that travel. */
@@ -423,14 +425,48 @@ static double merge_back_ms(const cp_job *j, double rows)
            pass_ms(j, chunk * j->kv * (d + dv) * b);
 }
 
-/* The rank with the most pairs in a step, the lowest of several. */
-static atn_idx slowest_rank(const int64_t *a, atn_idx r, atn_idx step)
+/* The first and the last of the ranks that have, but for a hundredth, the most pairs in
+ * a step: of a zigzag ring those with half the queries and those with half the keys. */
+static void slowest_ranks(const int64_t *a, atn_idx r, atn_idx step, atn_idx q[2])
 {
-    atn_idx q = 0;
+    int64_t most = 0;
 
-    for (atn_idx x = 1; x < r; x++)
-        if (a[x * r + (x - step + r) % r] > a[q * r + (q - step + r) % r]) q = x;
-    return q;
+    for (atn_idx x = 0; x < r; x++) most = ATN_MAX(most, a[x * r + (x - step + r) % r]);
+    q[0] = -1;
+    for (atn_idx x = 0; x < r; x++) {
+        if (a[x * r + (x - step + r) % r] < most - most / 100) continue;
+        if (q[0] < 0) q[0] = x;
+        q[1] = x;
+    }
+}
+
+/* Launch of a step on the slower of them; *pairs: its own. */
+static atn_status slowest_step(atn_ctx *cx, cp_job *j, const int64_t *a, atn_idx s,
+                               step_time *out, double *pairs)
+{
+    const atn_idx r = j->ranks;
+    atn_idx q[2] = {0, 0};
+    double worst = -1;
+    atn_status st = ATN_OK;
+
+    slowest_ranks(a, r, s, q);
+    for (int i = 0; i < (q[0] == q[1] ? 1 : 2); i++) {
+        const atn_idx k = (q[i] - s + r) % r;
+        const atn_cp_share queries =
+            atn_cp_share_of(j->order, j->sizes.tokens, r, q[i]);
+        const atn_cp_share keys = atn_cp_share_of(j->order, j->sizes.tokens, r, k);
+        step_time step = {0};
+        double ms;
+
+        ATN_TRY(chunk_time(cx, j, &queries, &keys, &step));
+        ms = step.launch_ms + merge_ms(j, step.rows);
+        if (ms <= worst) continue;
+        worst = ms;
+        *out = step;
+        *pairs = (double)a[q[i] * r + k] / (double)j->taken;
+    }
+done:
+    return st;
 }
 
 /* Launches of the steps of a ring: step [ranks]. */
@@ -444,15 +480,13 @@ static atn_status ring_steps(atn_ctx *cx, cp_job *j, const int64_t *a, step_time
     double ms = 0, pairs = 0;
 
     for (atn_idx s = 0; s < r; s++) {
-        const atn_idx q = slowest_rank(a, r, s), k = (q - s + r) % r;
-        const atn_cp_share queries = atn_cp_share_of(j->order, j->sizes.tokens, r, q);
-        const atn_cp_share keys = atn_cp_share_of(j->order, j->sizes.tokens, r, k);
+        double own = 0;
 
-        ATN_TRY(atn_progress(cx, "steps", (double)s, (double)r));
         step[s] = (step_time){0};
-        ATN_TRY(chunk_time(cx, j, &queries, &keys, &step[s]));
+        ATN_TRY(atn_progress(cx, "steps", (double)s, (double)r));
+        ATN_TRY(slowest_step(cx, j, a, s, &step[s], &own));
         ms += step[s].launch_ms;
-        pairs += (double)a[q * r + k] / (double)j->taken;
+        pairs += own;
     }
     t->launches = launches_ms(j, ms);
     t->clock = ms > 0 ? t->launches / (ms * (j->opts->backward ? 1 + BACKWARD : 1)) : 1;
@@ -680,7 +714,7 @@ static void refuse(const cp_job *j, atn_idx u, char *note)
     else if (ATN_MIN(j->opts->gpus, j->opts->node) > 1 && j->opts->link_gbs <= 0 &&
              !(nvlink > 0))
         snprintf(note, ATN_CP_TEXT,
-                 "%s has no NVLink: say what its GPUs are joined by, in GB/s",
+                 "%s has no NVLink (give --link GB/S of what joins its GPUs)",
                  j->sim.device->id);
 }
 
@@ -694,6 +728,7 @@ static double memory_of(const cp_job *j, double gpus)
     const double own = rows * width * (h + (double)s->kv_heads) * s->bytes;
     const double keys = rows * width * kv * s->bytes;
     const double sums = rows * h * ((double)s->value_dim * 4 + 4);
+    const double ring = gpus > (double)s->ulysses ? keys + sums : 0;
     const double state =
         (double)s->batch * h * (double)(s->head_dim * s->value_dim) * s->bytes;
 
@@ -706,7 +741,7 @@ static double memory_of(const cp_job *j, double gpus)
     case ATN_CP_EXCHANGE:
         return (own + rows * width * (h + kv) * s->bytes) / 1e9;
     case ATN_CP_USP:
-        return (own + rows * width * (h + kv) * s->bytes + keys + sums) / 1e9;
+        return (own + rows * width * (h + kv) * s->bytes + ring) / 1e9;
     case ATN_CP_LASP2:
         return (own + gpus * state) / 1e9;
     default:
@@ -890,9 +925,10 @@ static atn_status check_opts(atn_ctx *cx, const atn_pattern *p, const atn_sim_op
                  "context parallelism: %lld GPUs a node, %lld in a group of %lld "
                  "(both are at least 1, and a group is of the GPUs there are)",
                  (long long)c->node, (long long)c->ulysses, (long long)c->gpus);
-    if (!(c->latency_us >= 0) || !(c->link_gbs >= 0) || !(c->network_gbs >= 0))
+    if (!(c->latency_us >= 0) || !(c->merge_bytes >= 0) || !(c->link_gbs >= 0) ||
+        !(c->network_gbs >= 0))
         ATN_FAIL(ATN_USAGE,
-                 "context parallelism: latency and bandwidths are at least 0");
+                 "context parallelism: latency, bandwidths and bytes are at least 0");
     if (p->frame.first != 0 || p->frame.nq != p->frame.nk ||
         o->shape.pass == ATN_PASS_DECODE)
         ATN_FAIL(ATN_USAGE,
