@@ -38,14 +38,14 @@ done:
 static atn_status choose(atn_ctx *cx, const atn_subject *s, atn_trading *out)
 {
     const atn_layer_info *l = atn_capture_layer(s->capture, s->selection.at[0]);
+    const atn_launch launch = {.pass = ATN_PASS_FORWARD, .head_dim = l->d};
     const atn_frame f = atn_frame_square(1024, 128, true);
     const atn_idx phase = 0;
     atn_pattern *blocks = NULL;
     atn_status st = ATN_OK;
 
     ATN_TRY(atn_pattern_columns(cx, &f, 2, 1, &phase, 1, &blocks));
-    ATN_TRY(atn_kernel_choose(cx, &out->device, blocks, (int)ATN_MIN(l->d, 65536),
-                              &out->kernel));
+    ATN_TRY(atn_kernel_choose(cx, &out->device, blocks, &launch, &out->kernel));
 done:
     atn_pattern_destroy(cx, blocks);
     return st;

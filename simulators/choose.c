@@ -23,51 +23,62 @@ unsigned atn_pattern_takes(const atn_pattern *p)
 }
 
 /* Has it coefficients of a GPU of this architecture? */
-static atn_status is_fitted(atn_ctx *cx, const atn_kernel *k, const char *architecture,
-                            bool *fitted)
+static bool is_fitted(const atn_kernel *k, const char *architecture)
+{
+    for (int i = 0; i < k->fits; i++)
+        if (strcmp(k->fit[i].architecture, architecture) == 0) return true;
+    return false;
+}
+
+/* Or the one whose coefficients it takes. */
+static atn_status is_timed(atn_ctx *cx, const atn_kernel *k, const char *architecture,
+                           bool *timed)
 {
     atn_status st = ATN_OK;
-    atn_device d;
+    atn_kernel like = {0};
 
-    *fitted = false;
-    for (int i = 0; i < k->fits && !*fitted; i++) {
-        ATN_TRY(atn_device_read(cx, k->fit[i].gpu, &d));
-        *fitted = strcmp(d.architecture, architecture) == 0;
-    }
+    *timed = is_fitted(k, architecture);
+    if (*timed || !k->like[0]) goto done;
+    ATN_TRY(atn_kernel_read(cx, k->like, &like));
+    *timed = is_fitted(&like, architecture);
 done:
+    atn_kernel_release(cx, &like);
     return st;
 }
 
 /* How well kernel k suits; 0 = not at all. */
 static atn_status suits(atn_ctx *cx, const atn_kernel *k, const atn_device *d,
-                        unsigned takes, int *score)
+                        unsigned takes, const atn_launch *l, int *score)
 {
     const bool has = k->takes & takes || k->takes & ATN_TAKES_ANY;
     atn_status st = ATN_OK;
-    bool fitted;
+    int nearest;
+    bool timed;
 
     *score = 0;
-    if (!atn_kernel_runs_on(k, d->architecture)) goto done;
-    ATN_TRY(is_fitted(cx, k, d->architecture, &fitted));
-    *score = 1 + (has ? 1 : 0) + (fitted ? 2 : 0);
-    if (takes == ATN_TAKES_GRID && k->takes & takes) *score += 4;
+    if (!atn_kernel_runs_on(k, d->architecture) || !(k->passes & 1U << l->pass))
+        goto done;
+    ATN_TRY(is_timed(cx, k, d->architecture, &timed));
+    *score = 1 + (has && !(k->takes & (ATN_TAKES_BLOCKS | ATN_TAKES_ANY)) ? 1 : 0) +
+             (has ? 2 : 0) + (timed ? 4 : 0);
+    if (takes == ATN_TAKES_GRID && k->takes & takes) *score += 8;
+    if (atn_kernel_has_head_dim(k, (int)l->head_dim, &nearest)) *score += 16;
 done:
     return st;
 }
 
 atn_status atn_kernel_choose(atn_ctx *cx, const atn_device *d, const atn_pattern *p,
-                             int head_dim, atn_kernel *out)
+                             const atn_launch *l, atn_kernel *out)
 {
     const unsigned takes = atn_pattern_takes(p);
     atn_status st = ATN_OK;
     atn_kernel k = {0};
-    int best = 0, at = -1, score, nearest;
+    int best = 0, at = -1, score;
 
     memset(out, 0, sizeof *out);
     for (int i = 0; atn_kernel_id(i); i++) {
         ATN_TRY(atn_kernel_read(cx, atn_kernel_id(i), &k));
-        ATN_TRY(suits(cx, &k, d, takes, &score));
-        if (score > 0 && atn_kernel_has_head_dim(&k, head_dim, &nearest)) score += 8;
+        ATN_TRY(suits(cx, &k, d, takes, l, &score));
         if (score > best) {
             best = score;
             at = i;
