@@ -298,6 +298,19 @@ static bool may_lead(const atn_tradeoff *t, const trade_case *c)
     return c->layers == t->layers && !c->oracle && !isnan(c->all.mean[TRADE_ERROR]);
 }
 
+static bool better(const trade_case *x, const trade_case *y)
+{
+    return atn_tradeoff_beats(x->all.time.ms, x->all.mean[TRADE_ERROR], y->all.time.ms,
+                              y->all.mean[TRADE_ERROR]);
+}
+
+/* Of those that are equal in both the first one stands for all. */
+static bool alike(const trade_case *x, const trade_case *y)
+{
+    return x->all.time.ms == y->all.time.ms &&
+           fmax(x->all.mean[TRADE_ERROR], 1e-6) == fmax(y->all.mean[TRADE_ERROR], 1e-6);
+}
+
 static void find_front(atn_tradeoff *t)
 {
     for (int c = 0; c < t->n; c++) {
@@ -307,9 +320,7 @@ static void find_front(atn_tradeoff *t)
         for (int k = 0; y->front && k < t->n; k++) {
             const trade_case *x = &t->at[k];
 
-            if (may_lead(t, x) &&
-                atn_tradeoff_beats(x->all.time.ms, x->all.mean[TRADE_ERROR],
-                                   y->all.time.ms, y->all.mean[TRADE_ERROR]))
+            if (may_lead(t, x) && (better(x, y) || (k < c && alike(x, y))))
                 y->front = false;
         }
     }
