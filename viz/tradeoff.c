@@ -24,7 +24,8 @@
 extern const atn_figure atn_figure_tradeoff;
 
 typedef struct tradeoff_params {
-    int x_axis, y_axis; /* auto, linear, log */
+    int x_axis, y_axis;    /* auto, linear, log */
+    double worst, slowest; /* beyond these points are counted, not drawn */
     bool names, intervals;
 } tradeoff_params;
 
@@ -33,6 +34,10 @@ static const atn_param params[] = {
                      "auto: log where the largest value is thirty times the least"),
     ATN_PARAM_CHOICE(tradeoff_params, y_axis, ATN_AXIS_LOG, "auto|linear|log",
                      "of the error"),
+    ATN_PARAM_F64(tradeoff_params, worst, 2, 0, 1e300,
+                  "largest error that is drawn; an output of 0 errs by 1"),
+    ATN_PARAM_F64(tradeoff_params, slowest, 0.2, 0, 1e300,
+                  "least speed-up that is drawn"),
     ATN_PARAM_BOOL(tradeoff_params, names, 1, "methods are named beside their points"),
     ATN_PARAM_BOOL(tradeoff_params, intervals, 1, "whiskers of the prediction"),
     ATN_PARAM_END,
@@ -52,7 +57,7 @@ typedef struct plot {
     int x, y, low, high, method, family, budget, front;
     atn_axis x_axis, y_axis;
     point *at;
-    int n, launches, unnamed;
+    int n, launches, unnamed, beyond;
     atn_series families;
     atn_names taken;
 } plot;
@@ -142,12 +147,13 @@ static void find_second(plot *p)
             const point *o = &p->at[k];
 
             if (!o->candidate || o->hybrid || isnan(o->x)) continue;
-            q->second = !(o->x >= q->x && o->y <= q->y && (o->x > q->x || o->y < q->y));
+            q->second = !(o->x >= q->x && o->y <= q->y &&
+                          (o->x > q->x || o->y < q->y || k < i));
         }
     }
 }
 
-static atn_status find_points(atn_ctx *cx, plot *p)
+static atn_status find_points(atn_ctx *cx, plot *p, const tradeoff_params *asked)
 {
     const atn_table *t = p->t;
     atn_status st = ATN_OK;
@@ -169,6 +175,10 @@ static atn_status find_points(atn_ctx *cx, plot *p)
 
         if (!isfinite(q.y)) continue;
         if (!isfinite(q.x)) q.x = NAN;
+        if (q.y > asked->worst || q.x < asked->slowest) {
+            p->beyond++;
+            continue;
+        }
         p->launches += isnan(q.x);
         p->at[p->n++] = q;
     }
@@ -241,6 +251,26 @@ static void draw_axes(atn_canvas *c, const plot *p, atn_plot_area *a)
 
 /* ---- drawing ---- */
 
+/* Dense attention is black and a hybrid grey; the others have colours of their own. */
+static void family_ink(atn_canvas *c, const plot *p, int family)
+{
+    const char *name = p->families.names ? p->families.names[family] : "";
+    int i = family;
+
+    if (strcmp(name, "dense") == 0) {
+        atn_canvas_grey(c, 0);
+        return;
+    }
+    if (strcmp(name, "hybrid") == 0) {
+        atn_canvas_grey(c, 0.45);
+        return;
+    }
+    for (int k = 0; p->families.names && k < family; k++)
+        i -= strcmp(p->families.names[k], "dense") == 0 ||
+             strcmp(p->families.names[k], "hybrid") == 0;
+    atn_canvas_colour(c, atn_palette_category(i % ATN_PALETTE_CATEGORIES));
+}
+
 /* At a speed-up the error of the nearest faster one that is no worse than needed. */
 static void draw_front(atn_canvas *c, const plot *p, const atn_plot_area *a)
 {
@@ -281,19 +311,17 @@ static void draw_whisker(atn_canvas *c, const plot *p, const atn_plot_area *a,
 static void draw_point(atn_canvas *c, plot *p, const atn_plot_area *a, const point *q)
 {
     const double x = px_of(p, a, q->x), y = py_of(p, a, q->y), r = radius(c, q);
-    const unsigned char *colour =
-        atn_palette_category(q->family % ATN_PALETTE_CATEGORIES);
 
     if (isnan(q->x))
         cairo_rectangle(c->cr, x - r, y - r, 2 * r, 2 * r);
     else
         cairo_arc(c->cr, x, y, r, 0, 2 * acos(-1));
     if (q->front && !isnan(q->x))
-        atn_canvas_colour(c, colour);
+        family_ink(c, p, q->family);
     else
         atn_canvas_grey(c, 1);
     cairo_fill_preserve(c->cr);
-    atn_canvas_colour(c, colour);
+    family_ink(c, p, q->family);
     cairo_set_line_width(c->cr, 1.1);
     cairo_stroke(c->cr);
     atn_names_take(&p->taken, x - r, y - r, x + r, y + r);
@@ -342,8 +370,10 @@ static void family_name(const void *state, int i, char *out, size_t size)
 
 static void family_mark(atn_canvas *c, const void *state, int i, double x, double y)
 {
-    (void)state;
-    atn_legend_swatch(c, i % ATN_PALETTE_CATEGORIES, x, y);
+    const double wide = c->font * 1.2, tall = c->font * 0.8;
+
+    family_ink(c, state, i);
+    atn_canvas_rect(c, x, y - tall / 2, wide, tall);
 }
 
 static void draw_foot(atn_canvas *c, const plot *p, const atn_plot_area *a)
@@ -354,6 +384,9 @@ static void draw_foot(atn_canvas *c, const plot *p, const atn_plot_area *a)
     if (p->launches > 0)
         n += snprintf(text + n, sizeof text - (size_t)n,
                       "; squares: launches below 0.1 ms, no speed-up");
+    if (p->beyond > 0)
+        n += snprintf(text + n, sizeof text - (size_t)n, "; %d beyond the edges",
+                      p->beyond);
     if (p->unnamed > 0)
         snprintf(text + n, sizeof text - (size_t)n, "; %d without room for a name",
                  p->unnamed);
@@ -374,7 +407,7 @@ static atn_status draw(atn_ctx *cx, atn_canvas *c, const atn_table *t, const voi
 
     if (!o->title && !atn_table_get_meta(t, "title"))
         with.title = "Error against predicted speed-up";
-    ATN_TRY(find_points(cx, &p));
+    ATN_TRY(find_points(cx, &p, asked));
     ATN_TRY(atn_plot_begin(cx, c, t, &p.families, &a));
     a.h -= c->font * 1.4; /* the line below */
     ATN_TRY(atn_canvas_fits(cx, c, a.w, a.h));
