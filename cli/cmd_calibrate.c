@@ -109,22 +109,29 @@ static atn_timing_choice choice_of(const job *j)
                                .pass = phase < 0 ? -1 : (int)passes[phase]};
 }
 
-/* Names in the file that are not the first one, "a, b"; of GPUs or kernels. */
+/* The name that all rows have, of GPUs those that the kernel was timed on; or all
+ * names, "a, b". */
 static bool one_name(const job *j, bool gpus, const char **first, char *list,
                      size_t size)
 {
     bool one = true;
 
-    *first = gpus ? j->timings.row[0].gpu : j->timings.row[0].kernel;
-    snprintf(list, size, "%s", *first);
+    *first = NULL;
     for (atn_idx i = 0; i < j->timings.n; i++) {
-        const char *name = gpus ? j->timings.row[i].gpu : j->timings.row[i].kernel;
-        const size_t used = strlen(list);
+        const atn_timing *row = &j->timings.row[i];
+        const char *name = gpus ? row->gpu : row->kernel;
+        const size_t used = *first ? strlen(list) : 0;
 
-        if (strcmp(name, *first) == 0) continue;
-        one = false;
-        if (!strstr(list, name)) snprintf(list + used, size - used, ", %s", name);
+        if (gpus && !atn_kernel_is_called(j->kernel, row->kernel)) continue;
+        if (!*first) {
+            *first = name;
+            snprintf(list, size, "%s", name);
+        } else if (strcmp(name, *first) != 0) {
+            one = false;
+            if (!strstr(list, name)) snprintf(list + used, size - used, ", %s", name);
+        }
     }
+    if (!*first) *first = j->timings.row[0].gpu;
     return one;
 }
 
@@ -163,9 +170,10 @@ static atn_status read_device(job *j)
     atn_status st = ATN_OK;
 
     if (!name && !one_name(j, true, &name, list, sizeof list))
-        ATN_FAIL(ATN_USAGE,
-                 "calibrate: %s has timings of several GPUs: %s (give --gpu)", j->path,
-                 list);
+        ATN_FAIL(
+            ATN_USAGE,
+            "calibrate: %s has timings of this kernel on several GPUs: %s (give --gpu)",
+            j->path, list);
     ATN_TRY(atn_device_read(cx, name, j->device));
 done:
     return st;
@@ -305,8 +313,8 @@ static atn_status fit(job *j)
     atn_status st = ATN_OK;
 
     ATN_TRY(atn_cli_check_output(j->cli, atn_opt_text(j->cli, "output", NULL)));
-    ATN_TRY(read_device(j));
     ATN_TRY(read_kernel(j, j->kernel));
+    ATN_TRY(read_device(j));
     ATN_TRY(
         atn_kernel_read(cx, atn_opt_text(j->cli, "kernel", j->kernel->id), j->settled));
     atn_kernel_settle(j->settled, j->device->architecture);

@@ -4,8 +4,10 @@
 #include <string.h>
 
 #include "cli/bounds.h"
+#include "cli/gpus.h"
 #include "cli/help.h"
 #include "cli/methods.h"
+#include "simulators/kernel.h"
 #include "theory/bound.h"
 
 static const atn_option options[] = {
@@ -13,6 +15,27 @@ static const atn_option options[] = {
     {"completion", 0, ATN_OPT_CHOICE, "bash|zsh|fish",
      "print a shell's completion rules", 0, 0},
     ATN_OPTION_END,
+};
+
+/* The i-th bound's id; NULL = no more. */
+static const char *bound_id(int i)
+{
+    const atn_bound *const *b = atn_bound_table;
+
+    while (*b && i-- > 0) b++;
+    return *b ? (*b)->id : NULL;
+}
+
+/* What has help by name beside the commands. */
+static const struct {
+    const char *id;
+    atn_status (*help)(atn_ctx *cx, const char *name);
+    const char *(*name)(int i);
+} topics[] = {
+    {"method", atn_method_help, atn_method_id},
+    {"bound", atn_bound_help, bound_id},
+    {"device", atn_device_help, atn_device_id},
+    {"kernel", atn_kernel_help, atn_kernel_id},
 };
 
 static atn_status run(atn_cli *cli)
@@ -31,18 +54,14 @@ static atn_status run(atn_cli *cli)
         atn_help_program(stdout);
         return ATN_OK;
     }
-    if (strcmp(cli->args[0], "method") == 0) {
-        if (cli->n_args < 2)
-            return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
-                            "help method: name one (attnscope list methods)");
-        return atn_method_help(cli->cx, cli->args[1]);
-    }
-    if (strcmp(cli->args[0], "bound") == 0) {
-        if (cli->n_args < 2)
-            return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
-                            "help bound: name one (attnscope list bounds)");
-        return atn_bound_help(cli->cx, cli->args[1]);
-    }
+    for (size_t i = 0; i < ATN_LEN(topics); i++)
+        if (strcmp(cli->args[0], topics[i].id) == 0) {
+            if (cli->n_args < 2)
+                return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
+                                "help %s: name one (attnscope list %ss)", topics[i].id,
+                                topics[i].id);
+            return topics[i].help(cli->cx, cli->args[1]);
+        }
     if (cli->n_args > 1)
         return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
                         "help: one command at a time, not '%s' too", cli->args[1]);
@@ -57,30 +76,31 @@ static atn_status run(atn_cli *cli)
 
 static const char *word(const char *option, int i)
 {
-    static const char *const more[] = {"method", "bound"};
-
-    if (option || i >= atn_n_commands + (int)ATN_LEN(more)) return NULL;
-    return i >= atn_n_commands ? more[i - atn_n_commands] : atn_commands[i]->id;
+    if (option || i >= atn_n_commands + (int)ATN_LEN(topics)) return NULL;
+    return i >= atn_n_commands ? topics[i - atn_n_commands].id : atn_commands[i]->id;
 }
 
 static const char *word_after(const char *first, int i)
 {
-    const atn_bound *const *b = atn_bound_table;
-
-    if (strcmp(first, "method") == 0) return atn_method_id(i);
-    if (strcmp(first, "bound") != 0) return NULL;
-    while (*b && i-- > 0) b++;
-    return *b ? (*b)->id : NULL;
+    for (size_t t = 0; t < ATN_LEN(topics); t++)
+        if (strcmp(first, topics[t].id) == 0) return topics[t].name(i);
+    return NULL;
 }
 
-static const char *const examples[] = {
-    "help",           "help capture",           "help method window",
-    "help bound B10", "help --completion bash", NULL};
+static const char *const examples[] = {"help",
+                                       "help capture",
+                                       "help method window",
+                                       "help bound B10",
+                                       "help device h100",
+                                       "help kernel fa3",
+                                       "help --completion bash",
+                                       NULL};
 
 const atn_command atn_command_help = {
     .id = "help",
-    .summary = "help on a command, method or bound, the man page, shell completion",
-    .args = "[COMMAND|method NAME|bound NAME]",
+    .summary =
+        "help on a command, method, bound, device or kernel, the man page, completion",
+    .args = "[COMMAND|method NAME|bound NAME|device NAME|kernel NAME]",
     .examples = examples,
     .options = options,
     .word = word,

@@ -7,6 +7,7 @@
 #include "approx/pattern.h"
 #include "capture/arch.h"
 #include "cli/bounds.h"
+#include "cli/gpus.h"
 #include "cli/methods.h"
 #include "cli/output.h"
 #include "core/param.h"
@@ -238,22 +239,27 @@ static void print_patterns(void)
 static const struct {
     const char *id, *title;
     atn_status (*fill)(atn_ctx *cx, atn_table *t);
-    void (*print)(void); /* NULL = id and title */
+    void (*print)(void);             /* both NULL = id and title */
+    atn_status (*tell)(atn_ctx *cx); /* print that can fail */
 } families[] = {
-    {"bounds", "bounds of attnscope bounds", atn_bounds_fill, atn_bounds_print},
-    {"commands", "subcommands", commands, NULL},
-    {"datasets", "built-in inputs", datasets, NULL},
+    {"bounds", "bounds of attnscope bounds", atn_bounds_fill, atn_bounds_print, NULL},
+    {"commands", "subcommands", commands, NULL, NULL},
+    {"datasets", "built-in inputs", datasets, NULL, NULL},
+    {"devices", "GPUs of attnscope simulate", atn_devices_fill, NULL,
+     atn_devices_print},
     {"experiments", "experiments that check them", atn_experiments_fill,
-     atn_experiments_print},
+     atn_experiments_print, NULL},
     {"figures", "figures of attnscope plot, with their parameters", figures,
-     print_figures},
+     print_figures, NULL},
+    {"kernels", "attention kernels of attnscope simulate", atn_kernels_fill, NULL,
+     atn_kernels_print},
     {"measures", "measures of attnscope stats, with their columns", measures,
-     print_measures},
+     print_measures, NULL},
     {"methods", "approximations of attnscope approx, static patterns among them",
-     atn_methods_fill, NULL},
-    {"models", "model families that attnscope capture runs", models, NULL},
+     atn_methods_fill, NULL, atn_methods_print},
+    {"models", "model families that attnscope capture runs", models, NULL, NULL},
     {"patterns", "sparse attention patterns, with their parameters and presets",
-     patterns, print_patterns},
+     patterns, print_patterns, NULL},
 };
 
 static atn_status family_table(atn_ctx *cx, int family, atn_table **out)
@@ -280,8 +286,7 @@ static atn_status show(atn_cli *cli, int family)
     atn_table *t = NULL;
     atn_run run = {0};
 
-    if (!asked && families[family].fill == atn_methods_fill)
-        return atn_methods_print(cx);
+    if (!asked && families[family].tell) return families[family].tell(cx);
     if (!asked && families[family].print) {
         families[family].print();
         return ATN_OK;
@@ -328,12 +333,12 @@ static const char *word(const char *option, int i)
 }
 
 static const char *const examples[] = {
-    "list",          "list measures", "list measures --format csv",
-    "list patterns", "list methods",  NULL};
+    "list",         "list measures", "list measures --format csv", "list patterns",
+    "list methods", "list devices",  "list kernels --format csv",  NULL};
 
 const atn_command atn_command_list = {
     .id = "list",
-    .summary = "what is built in: measures, patterns, models, figures, commands",
+    .summary = "what is built in: measures, patterns, models, figures, GPUs, commands",
     .args = "[FAMILY]",
     .examples = examples,
     .uses = ATN_USE_TABLE,

@@ -347,18 +347,22 @@ done:
 
 /* ---- running ---- */
 
+const atn_pattern *const *atn_sim_item_heads(const atn_sim_item *item, atn_idx *n)
+{
+    *n = item->heads ? item->heads->n : 1;
+    return item->heads ? (const atn_pattern *const *)item->heads->head : &item->pattern;
+}
+
 atn_status atn_sim_list_run(atn_ctx *cx, atn_sim_list *l)
 {
     atn_status st = ATN_OK;
 
     for (int i = 0; i < l->n; i++) {
         atn_sim_item *item = &l->item[i];
-        const atn_pattern *const *heads =
-            item->heads ? (const atn_pattern *const *)item->heads->head
-                        : &item->pattern;
+        atn_idx n;
+        const atn_pattern *const *heads = atn_sim_item_heads(item, &n);
 
-        ATN_TRY(atn_simulate(cx, heads, item->heads ? item->heads->n : 1, &item->opts,
-                             &item->sim));
+        ATN_TRY(atn_simulate(cx, heads, n, &item->opts, &item->sim));
         item->done = true;
     }
 done:

@@ -135,6 +135,8 @@ atn_status atn_sim_list_words(atn_cli *cli, const atn_simulation *s,
 atn_status atn_sim_list_capture(atn_cli *cli, const atn_simulation *s,
                                 const atn_subject *subject, const atn_from *from,
                                 atn_sim_list *out) ATN_WARN_UNUSED;
+/* Patterns of its heads, as atn_simulate takes them. */
+const atn_pattern *const *atn_sim_item_heads(const atn_sim_item *item, atn_idx *n);
 /* Simulates all of them. */
 atn_status atn_sim_list_run(atn_ctx *cx, atn_sim_list *l) ATN_WARN_UNUSED;
 /* The cases, for tables; [n] in the arena. */

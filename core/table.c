@@ -331,3 +331,48 @@ const char *atn_table_col_axis(const atn_table *t)
 {
     return t->col_axis;
 }
+
+static atn_status copy_cell(atn_ctx *cx, const column *from, atn_idx row, atn_table *to,
+                            int col)
+{
+    if (!from->has[row]) return ATN_OK;
+    if (from->type == ATN_COL_STR)
+        return atn_table_set_str(cx, to, col, from->cells[row].str);
+    *last_cell(to, col) = from->cells[row];
+    to->cols[col].has[to->n_rows - 1] = true;
+    return ATN_OK;
+}
+
+atn_status atn_table_pick(atn_ctx *cx, const atn_table *t, const char *const *names,
+                          int n, atn_table **out)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    atn_status st = ATN_OK;
+    atn_table *p = NULL;
+    int *from = NULL;
+
+    *out = NULL;
+    ATN_TAKE(from, n);
+    ATN_TRY(atn_table_create(cx, t->kind, &p));
+    for (int i = 0; i < n; i++) {
+        const int at = atn_table_find_col(t, names[i]);
+        const column *c = at < 0 ? NULL : &t->cols[at];
+
+        if (!c) continue;
+        from[p->n_cols] = at;
+        ATN_TRY(atn_table_add_col(cx, p, c->name, c->type, c->unit, c->text, NULL));
+    }
+    for (atn_idx r = 0; r < t->n_rows; r++) {
+        ATN_TRY(atn_table_add_row(cx, p));
+        for (int c = 0; c < p->n_cols; c++)
+            ATN_TRY(copy_cell(cx, &t->cols[from[c]], r, p, c));
+    }
+    for (int i = 0; i < t->n_metas; i++)
+        ATN_TRY(atn_table_set_meta(cx, p, t->metas[i].key, t->metas[i].value));
+    *out = p;
+    p = NULL;
+done:
+    atn_table_destroy(cx, p);
+    atn_arena_rewind(cx, mark);
+    return st;
+}

@@ -80,6 +80,11 @@ atn_cmat atn_table_get_matrix(const atn_table *t); /* data NULL = none */
 const char *atn_table_row_axis(const atn_table *t);
 const char *atn_table_col_axis(const atn_table *t);
 
+/* A table of the columns named, in this order; those that t lacks are left out. Rows
+ * and facts are copied, a matrix is not. */
+atn_status atn_table_pick(atn_ctx *cx, const atn_table *t, const char *const *names,
+                          int n, atn_table **out) ATN_WARN_UNUSED;
+
 typedef enum atn_table_format {
     ATN_TABLE_TEXT,
     ATN_TABLE_CSV,

@@ -105,7 +105,7 @@ static atn_status fit_columns(atn_ctx *cx, atn_table *t)
     ATN_TRY(atn_table_add_col(cx, t, "ratio_p95", ATN_COL_F64, "",
                               "5 % have a larger one", NULL));
     for (int i = 0; i < ATN_TERMS; i++) {
-        snprintf(name, sizeof name, "coefficient_%s", atn_term_names[i]);
+        snprintf(name, sizeof name, "c_%s", atn_term_names[i]);
         ATN_TRY(atn_table_add_col(cx, t, name, ATN_COL_F64, "",
                                   "us a unit of this term", NULL));
     }
@@ -171,7 +171,7 @@ done:
 /* ---- the plan ---- */
 
 /* Seconds that a row takes, about. */
-static const double prefill_seconds = 1e-4, decode_seconds = 5e-3;
+static const double prefill_seconds = 1e-4, decode_seconds = 5e-4;
 
 atn_status atn_calibrate_plan(atn_ctx *cx, const atn_timing_groups *g, int kind,
                               atn_table **out)

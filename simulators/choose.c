@@ -23,18 +23,26 @@ unsigned atn_pattern_takes(const atn_pattern *p)
 }
 
 /* Has it coefficients of a GPU of this architecture? */
-static atn_status is_fitted(atn_ctx *cx, const atn_kernel *k, const char *architecture,
-                            bool *fitted)
+static bool is_fitted(const atn_kernel *k, const char *architecture)
+{
+    for (int i = 0; i < k->fits; i++)
+        if (strcmp(k->fit[i].architecture, architecture) == 0) return true;
+    return false;
+}
+
+/* Or the one whose coefficients it takes. */
+static atn_status is_timed(atn_ctx *cx, const atn_kernel *k, const char *architecture,
+                           bool *timed)
 {
     atn_status st = ATN_OK;
-    atn_device d;
+    atn_kernel like = {0};
 
-    *fitted = false;
-    for (int i = 0; i < k->fits && !*fitted; i++) {
-        ATN_TRY(atn_device_read(cx, k->fit[i].gpu, &d));
-        *fitted = strcmp(d.architecture, architecture) == 0;
-    }
+    *timed = is_fitted(k, architecture);
+    if (*timed || !k->like[0]) goto done;
+    ATN_TRY(atn_kernel_read(cx, k->like, &like));
+    *timed = is_fitted(&like, architecture);
 done:
+    atn_kernel_release(cx, &like);
     return st;
 }
 
@@ -44,12 +52,12 @@ static atn_status suits(atn_ctx *cx, const atn_kernel *k, const atn_device *d,
 {
     const bool has = k->takes & takes || k->takes & ATN_TAKES_ANY;
     atn_status st = ATN_OK;
-    bool fitted;
+    bool timed;
 
     *score = 0;
     if (!atn_kernel_runs_on(k, d->architecture)) goto done;
-    ATN_TRY(is_fitted(cx, k, d->architecture, &fitted));
-    *score = 1 + (has ? 1 : 0) + (fitted ? 2 : 0);
+    ATN_TRY(is_timed(cx, k, d->architecture, &timed));
+    *score = 1 + (has ? 1 : 0) + (timed ? 2 : 0);
     if (takes == ATN_TAKES_GRID && k->takes & takes) *score += 4;
 done:
     return st;

@@ -25,6 +25,7 @@
 
 enum { FREE_MOST = 11, ROUNDS = 400, ROWS_LEAST = 24, ROWS_LEAST_BASE = 4 };
 static const double scale = 0.1;
+static const double trace = 1e-7;    /* of a row's time */
 static const double floor_log = -30; /* exp of it is 0 for any time in us */
 
 /* The coefficients that are fitted, in the order of theta, with where they start. */
@@ -183,6 +184,18 @@ static void start(const problem *p, double tile, double *theta)
             theta[k++] = log(terms[j].term == ATN_TERM_TILE ? tile : terms[j].start);
 }
 
+/* Coefficients that are nothing of any row's time become 0. */
+static void drop_traces(const problem *p)
+{
+    for (int j = 0; j < p->free; j++) {
+        double *c = &p->fit->c[p->term[j]], most = 0;
+
+        for (atn_idx i = 0; i < p->n; i++)
+            most = fmax(most, *c * p->x[i].x[p->term[j]] / p->us[i]);
+        if (most < trace) *c = 0;
+    }
+}
+
 /* The best of all starts and powers, into p->fit. */
 static void search(problem *p)
 {
@@ -202,6 +215,7 @@ static void search(problem *p)
             best = *p->fit;
         }
     *p->fit = best;
+    drop_traces(p);
 }
 
 /* t0 + c MB, both at least 0: least squares on rows divided by their time. */

@@ -175,6 +175,27 @@ done:
     return st;
 }
 
+static bool node_met(const data *d, int node)
+{
+    for (atn_idx i = 0; i < d->n; i++)
+        if (d->x[i].x[ATN_TERM_KV + node] > 0) return true;
+    return false;
+}
+
+/* A node of the KV write that no row meets costs what the next one that is met does,
+ * the one below before the one above: beyond what was timed it stays constant. */
+static void fill_nodes(const data *d, atn_time_fit *f)
+{
+    double *kv = f->c + ATN_TERM_KV;
+    bool met[6];
+
+    for (int i = 0; i < 6; i++) met[i] = node_met(d, i);
+    for (int i = 1; i < 6; i++)
+        if (!met[i] && met[i - 1]) kv[i] = kv[i - 1], met[i] = true;
+    for (int i = 4; i >= 0; i--)
+        if (!met[i] && met[i + 1]) kv[i] = kv[i + 1], met[i] = true;
+}
+
 atn_idx atn_fit_least_rows(atn_time_kind kind)
 {
     return kind == ATN_MODEL_FOUR ? 2 * FOUR_TERMS : 3 * PREFILL_TERMS;
@@ -206,6 +227,7 @@ atn_status atn_fit_prefill(atn_ctx *cx, const atn_fit_case *c, atn_time_fit *out
         ATN_TRY(fit_four(cx, &d, &f));
     else
         ATN_TRY(fit_clock(cx, &d, &f));
+    if (!four) fill_nodes(&d, &f);
     judge(&d, &f);
     if (f.slow == 0) f.theta_ms = 0;
     *out = f;

@@ -58,7 +58,9 @@ void atn_schedule_place(atn_schedule *s, const atn_cta *c)
     sm->ctas += 1;
     sm->tiles += c->visits;
     sm->masked += c->masked;
-    if (s->slot) s->slot[s->placed] = (atn_slot){top, c->head, c->tile, begin, sm->end};
+    if (s->slot)
+        s->slot[s->placed] =
+            (atn_slot){top, c->head, c->tile, c->visits, c->masked, begin, sm->end};
     s->placed++;
     sink(s);
 }

@@ -17,6 +17,9 @@
 #include "core/order.h"
 #include "simulators/tiles_internal.h"
 
+/* Shorter rows cost no more than to look back. */
+enum { FEW_INTERVALS = 4 };
+
 typedef struct plain {
     atn_span *row;               /* [p->room] */
     atn_span *seen, *full, *was; /* [ranges] */
@@ -350,6 +353,7 @@ static atn_idx period_of(const atn_tile_source *s)
     atn_idx period;
 
     if (p->shift || p->repeat.step == 0 || p->row1 > p->cols || s->pack > 1) return 0;
+    if (p->most < FEW_INTERVALS) return 0;
     if (!atn_mul(step / atn_common_divisor(step, s->bm), s->bm, &period)) return 0;
     return period / s->bm <= s->q_tiles / 2 ? period / s->bm : 0;
 }

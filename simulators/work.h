@@ -59,6 +59,7 @@ typedef struct atn_work {
 typedef struct atn_slot {
     int32_t sm;
     int32_t head, tile; /* batch * heads + head; stationary tile */
+    int32_t visits, masked;
     double begin, end;  /* in units of the cost, then in ms once a model is known */
 } atn_slot;
 

@@ -103,6 +103,19 @@ static void draw_rules(atn_canvas *c, const atn_token_map *m, double rule)
             atn_canvas_line(c, m->left, m->top + y, m->left + m->w, m->top + y, 0.35);
 }
 
+static void draw_titles(atn_canvas *c, const atn_token_map *m)
+{
+    const char *unit = m->unit ? m->unit : "tokens";
+    char query[48], key[48];
+
+    snprintf(query, sizeof query, m->h < 8 * c->font ? "query" : "query (%s)", unit);
+    snprintf(key, sizeof key, "key (%s)", unit);
+    atn_canvas_grey(c, 0.15);
+    atn_canvas_text(c, c->font, m->top + m->h / 2, ATN_CENTRE, 0.95, -90, m->h, query);
+    atn_canvas_text(c, m->left + m->w / 2, m->top + m->h + m->below - c->font * 0.6,
+                    ATN_CENTRE, 0.95, 0, 0, key);
+}
+
 atn_status atn_token_map_draw(atn_ctx *cx, atn_canvas *c, const atn_token_map *m,
                               atn_cells cells, double rule)
 {
@@ -123,11 +136,7 @@ atn_status atn_token_map_draw(atn_ctx *cx, atn_canvas *c, const atn_token_map *m
     atn_canvas_frame(c, m->left, m->top, m->w, m->h);
     atn_ruler_draw(c, &m->down, m->left, m->top);
     atn_ruler_draw(c, &m->across, m->left, m->top + m->h);
-    atn_canvas_grey(c, 0.15);
-    atn_canvas_text(c, c->font, m->top + m->h / 2, ATN_CENTRE, 0.95, -90, m->h,
-                    m->h < 8 * c->font ? "query" : "query (tokens)");
-    atn_canvas_text(c, m->left + m->w / 2, m->top + m->h + m->below - c->font * 0.6,
-                    ATN_CENTRE, 0.95, 0, 0, "key (tokens)");
+    draw_titles(c, m);
 done:
     return st;
 }

@@ -12,6 +12,7 @@
 
 typedef struct atn_token_map {
     double right, foot; /* room that the figure wants beside and below */
+    const char *unit;   /* what positions count; NULL = tokens */
     /* found: */
     atn_ruler down, across;
     double left, top, w, h, below; /* below: axis and its title */

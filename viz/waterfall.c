@@ -1,9 +1,11 @@
 /* viz/waterfall.c -- where a speed-up goes: a bar a step of the simulation, each with
  * the factor that the step takes.
  *
- * Accepts  a table of kind waterfall: columns step, speedup (or time_ms) and, where
- *          they are, pattern and text. Rows of another pattern than the row before, or
- *          that begin again with the first step, are another panel.
+ * Accepts  a table of kind waterfall: columns id (or step, a text), speedup or time_ms
+ *          and, where they are, pattern, kernel, gpu, text and limited_by. Rows of another
+ *          pattern, kernel or gpu than the row before, or that begin again with the first
+ *          step, are another panel. The step "dense" is no bar but a line; of times the
+ *          step "whole" is left out, for it is of more than attention.
  * Math     the factor of a step is the value before over its own; of time its own over
  *          the one before.
  */
@@ -17,7 +19,15 @@
 
 extern const atn_figure atn_figure_waterfall;
 
-enum { VALUE_SPEEDUP, VALUE_TIME, ROWS_MOST = 400, LEFT_OVER = 0, LOST = 1, WON = 4 };
+enum {
+    VALUE_SPEEDUP,
+    VALUE_TIME,
+    ROWS_MOST = 400,
+    NAMES = 3,
+    LEFT_OVER = 0,
+    LOST = 1,
+    WON = 4
+};
 static const double ROW = 1.6, NAME = 1.7, GAP = 0.7, BELOW = 3.4; /* of the font */
 static const double TEXT_MOST = 0.36; /* of the width, for the texts of steps */
 
@@ -34,11 +44,21 @@ static const atn_param params[] = {
     ATN_PARAM_END,
 };
 
+/* A step that is drawn. */
+typedef struct bar {
+    atn_idx row;
+    double value, last; /* last: of the last one of its panel that has a value */
+    double dense;       /* where the line of its panel is; NaN = none */
+    bool begins;        /* a panel */
+} bar;
+
 typedef struct plot {
     const atn_table *t;
-    int pattern, step, text, value;
+    int name[NAMES], id, text, value, limit;
+    bool varies[NAMES];
     bool time;
-    int panels;
+    bar *bar; /* [n] */
+    int n, panels;
     bool named; /* some panel has a name */
     atn_axis x;
     double texts, labels; /* points beside the bars: of steps, of values */
@@ -47,20 +67,29 @@ typedef struct plot {
     char note[200];
 } plot;
 
+static bool is_text_col(const atn_table *t, int col)
+{
+    return col >= 0 && atn_table_col_type(t, col) == ATN_COL_STR;
+}
+
 static plot columns_of(const atn_table *t, bool time)
 {
+    const int id = atn_table_find_col(t, "id"), step = atn_table_find_col(t, "step");
+
     return (plot){.t = t,
-                  .pattern = atn_table_find_col(t, "pattern"),
-                  .step = atn_table_find_col(t, "step"),
+                  .name = {atn_table_find_col(t, "pattern"),
+                           atn_table_find_col(t, "kernel"),
+                           atn_table_find_col(t, "gpu")},
+                  .id = is_text_col(t, id) ? id : step,
                   .text = atn_table_find_col(t, "text"),
+                  .limit = atn_table_find_col(t, "limited_by"),
                   .value = atn_table_find_col(t, time ? "time_ms" : "speedup"),
                   .time = time};
 }
 
 static const char *cell_of(const plot *p, atn_idx r, int col)
 {
-    const bool is = col >= 0 && atn_table_col_type(p->t, col) == ATN_COL_STR;
-    const char *text = is ? atn_table_get_str(p->t, r, col) : NULL;
+    const char *text = is_text_col(p->t, col) ? atn_table_get_str(p->t, r, col) : NULL;
 
     return text ? text : "";
 }
@@ -76,20 +105,33 @@ static const char *step_of(const plot *p, atn_idx r)
 {
     const char *text = cell_of(p, r, p->text);
 
-    return *text ? text : cell_of(p, r, p->step);
+    return *text ? text : cell_of(p, r, p->id);
+}
+
+static bool is_step(const plot *p, atn_idx r, const char *id)
+{
+    return strcmp(cell_of(p, r, p->id), id) == 0;
+}
+
+/* Is row r a bar? */
+static bool is_bar(const plot *p, atn_idx r)
+{
+    return !is_step(p, r, "dense") && !(p->time && is_step(p, r, "whole"));
 }
 
 static bool begins(const plot *p, atn_idx r)
 {
-    return r == 0 ||
-           strcmp(cell_of(p, r, p->pattern), cell_of(p, r - 1, p->pattern)) != 0 ||
-           strcmp(cell_of(p, r, p->step), cell_of(p, 0, p->step)) == 0;
+    if (r == 0) return true;
+    for (int k = 0; k < NAMES; k++)
+        if (strcmp(cell_of(p, r, p->name[k]), cell_of(p, r - 1, p->name[k])) != 0)
+            return true;
+    return is_step(p, r, cell_of(p, 0, p->id));
 }
 
 static const char *check_values(const plot *p)
 {
     for (atn_idx r = 0; r < atn_table_rows(p->t); r++)
-        if (!isnan(value_of(p, r))) return NULL;
+        if (is_bar(p, r) && !isnan(value_of(p, r))) return NULL;
     return p->time ? "no row has a time" : "no row has a speed-up";
 }
 
@@ -97,9 +139,9 @@ static const char *check(const atn_table *t)
 {
     const plot speed = columns_of(t, false), time = columns_of(t, true);
 
-    if (speed.step < 0 || atn_table_col_type(t, speed.step) != ATN_COL_STR)
-        return "it has no column step (give the table of attnscope simulate "
-               "--waterfall)";
+    if (!is_text_col(t, speed.id))
+        return "it has no column id nor step of texts (give the table of attnscope "
+               "simulate --waterfall)";
     if (!atn_is_number_col(t, speed.value) && !atn_is_number_col(t, time.value))
         return "it has no numeric column speedup nor time_ms";
     if (atn_table_rows(t) > ROWS_MOST)
@@ -109,27 +151,57 @@ static const char *check(const atn_table *t)
     return check_values(&time) ? "no row has a speed-up, nor a time" : NULL;
 }
 
-/* The value of the last row of its panel before r that has one; NaN = none. */
-static double before_of(const plot *p, atn_idx r)
+static atn_status find_bars(atn_ctx *cx, plot *p)
 {
-    while (!begins(p, r)) {
-        const double v = value_of(p, --r);
+    double last = NAN, dense = NAN;
+    atn_status st = ATN_OK;
+    bool fresh = false;
 
-        if (!isnan(v)) return v;
+    ATN_TAKE(p->bar, atn_table_rows(p->t));
+    for (atn_idx r = 0; r < atn_table_rows(p->t); r++) {
+        for (int k = 0; k < NAMES; k++)
+            p->varies[k] |=
+                strcmp(cell_of(p, r, p->name[k]), cell_of(p, 0, p->name[k])) != 0;
+        if (begins(p, r)) {
+            fresh = true;
+            last = NAN;
+            dense = p->time ? NAN : 1;
+        }
+        if (is_step(p, r, "dense")) dense = value_of(p, r);
+        if (!is_bar(p, r)) continue;
+        p->bar[p->n++] = (bar){r, value_of(p, r), last, dense, fresh};
+        if (!isnan(value_of(p, r))) last = value_of(p, r);
+        p->panels += fresh;
+        fresh = false;
     }
-    return NAN;
+done:
+    return st;
+}
+
+/* The pattern, and of kernel and gpu what is different between panels. */
+static void name_of(const plot *p, atn_idx r, char *out, size_t size)
+{
+    *out = '\0';
+    for (int k = 0; k < NAMES; k++) {
+        const char *text = k == 0 || p->varies[k] ? cell_of(p, r, p->name[k]) : "";
+        const size_t n = strlen(out);
+
+        if (*text) snprintf(out + n, size - n, "%s%.160s", n ? ", " : "", text);
+    }
 }
 
 /* ---- layout ---- */
 
-static void label_of(const plot *p, atn_idx r, char *out, size_t size)
+static void label_of(const plot *p, const bar *b, char *out, size_t size)
 {
-    const double v = value_of(p, r), last = before_of(p, r);
+    const double v = b->value, last = b->last;
     const double factor = p->time ? v / last : last / v;
     char number[32];
 
     if (isnan(v)) {
-        snprintf(out, size, "no value");
+        snprintf(out, size, "%s",
+                 strcmp(cell_of(p, b->row, p->limit), "launch") == 0 ? "launch bound"
+                                                                     : "no value");
         return;
     }
     snprintf(number, sizeof number, v < 1e4 && v >= 1e-2 ? "%.3g" : "%.2g", v);
@@ -161,16 +233,16 @@ static void log_ticks(atn_axis *x)
 
 static atn_status find_axis(atn_ctx *cx, plot *p, int asked)
 {
-    const atn_idx rows = atn_table_rows(p->t);
     const atn_arena_mark mark = atn_arena_save(cx);
     atn_status st = ATN_OK;
     atn_idx n = 0;
     double *v = NULL;
 
-    ATN_TAKE(v, rows + 1);
-    for (atn_idx r = 0; r < rows; r++)
-        if (!isnan(value_of(p, r))) v[n++] = value_of(p, r);
-    if (!p->time) v[n++] = 1; /* dense */
+    ATN_TAKE(v, 2 * p->n);
+    for (int i = 0; i < p->n; i++) {
+        if (!isnan(p->bar[i].value)) v[n++] = p->bar[i].value;
+        if (!isnan(p->bar[i].dense)) v[n++] = p->bar[i].dense;
+    }
     p->x = atn_axis_of(v, n, asked, true);
     if (p->x.log) {
         p->x.lo -= 0.1 * (p->x.hi - p->x.lo); /* no bar without length */
@@ -204,8 +276,7 @@ static double rows_of(const plot *p)
 {
     const double names = p->named ? NAME / ROW : 0;
 
-    return (double)atn_table_rows(p->t) + p->panels * names +
-           (p->panels - 1) * GAP / ROW;
+    return p->n + p->panels * names + (p->panels - 1) * GAP / ROW;
 }
 
 static atn_status lay_out(atn_ctx *cx, atn_canvas *c, const atn_table *t,
@@ -213,24 +284,26 @@ static atn_status lay_out(atn_ctx *cx, atn_canvas *c, const atn_table *t,
 {
     bool time = q->value == VALUE_TIME;
     atn_status st = ATN_OK;
-    char label[96];
+    char label[512];
 
     *p = columns_of(t, time);
     if (!time && (!atn_is_number_col(t, p->value) || check_values(p)))
         *p = columns_of(t, true);
     if (!atn_is_number_col(t, p->value) || check_values(p))
         ATN_FAIL(ATN_USAGE, "waterfall: the table has no times (give value=speedup)");
-    for (atn_idx r = 0; r < atn_table_rows(t); r++) {
-        p->panels += begins(p, r);
-        p->named |= *cell_of(p, r, p->pattern) != 0;
-        label_of(p, r, label, sizeof label);
+    ATN_TRY(find_bars(cx, p));
+    for (int i = 0; i < p->n; i++) {
+        label_of(p, &p->bar[i], label, sizeof label);
         p->labels = fmax(p->labels, atn_canvas_text_width(c, 0.85, label));
-        p->texts = fmax(p->texts, atn_canvas_text_width(c, 0.9, step_of(p, r)));
+        p->texts =
+            fmax(p->texts, atn_canvas_text_width(c, 0.9, step_of(p, p->bar[i].row)));
+        name_of(p, p->bar[i].row, label, sizeof label);
+        p->named |= *label != 0;
     }
     p->texts = fmin(p->texts, TEXT_MOST * c->width);
     snprintf(p->note, sizeof p->note, "%s",
              p->time ? "dark: time as far as each step goes; pale: what the step adds, "
-                       "and by what factor"
+                       "and by what factor; dashed: dense attention"
                      : "dark: speed-up that each step leaves; pale: what it takes, and "
                        "by what factor; dashed: dense attention");
     ATN_TRY(find_axis(cx, p, q->axis));
@@ -304,9 +377,9 @@ static void draw_piece(atn_canvas *c, const plot *p, double y, double v0, double
     atn_canvas_rect(c, fmin(x0, x1), y + 0.14 * p->row, fabs(x1 - x0), 0.72 * p->row);
 }
 
-static void draw_bar(atn_canvas *c, const plot *p, atn_idx r, double y)
+static void draw_bar(atn_canvas *c, const plot *p, const bar *b, double y)
 {
-    const double v = value_of(p, r), last = before_of(p, r);
+    const double v = b->value, last = b->last;
     const bool better = p->time ? v < last : v > last;
 
     if (isnan(v)) return;
@@ -317,18 +390,18 @@ static void draw_bar(atn_canvas *c, const plot *p, atn_idx r, double y)
     draw_piece(c, p, y, last, v);
 }
 
-static void draw_texts(atn_canvas *c, const plot *p, atn_idx r, double y)
+static void draw_texts(atn_canvas *c, const plot *p, const bar *b, double y)
 {
-    const double v = value_of(p, r), last = before_of(p, r);
+    const double v = b->value, last = b->last;
     const double far = fmax(isnan(last) ? v : last, v);
     const double x = isnan(v) ? p->a.x : atn_plot_px(&p->a, atn_axis_place(&p->x, far));
     char label[96];
 
     atn_canvas_grey(c, isnan(v) ? 0.45 : 0);
-    label_of(p, r, label, sizeof label);
+    label_of(p, b, label, sizeof label);
     atn_canvas_text(c, x + c->font * 0.4, y + p->row / 2, ATN_LEFT, 0.85, 0, 0, label);
     atn_canvas_text(c, p->a.x - c->font * 0.5, y + p->row / 2, ATN_RIGHT, 0.9, 0,
-                    p->texts, step_of(p, r));
+                    p->texts, step_of(p, b->row));
 }
 
 /* Of a panel from y0 to y1: rules at the ticks. */
@@ -343,45 +416,45 @@ static void draw_rules(atn_canvas *c, const plot *p, double y0, double y1)
 }
 
 /* Its edge, and a line where dense is. */
-static void draw_edges(atn_canvas *c, const plot *p, double y0, double y1)
+static void draw_edges(atn_canvas *c, const plot *p, double dense, double y0, double y1)
 {
     static const double dash[] = {3, 2};
-    const double dense = atn_plot_px(&p->a, atn_axis_place(&p->x, 1));
+    const double x = atn_plot_px(&p->a, atn_axis_place(&p->x, dense));
 
     atn_canvas_grey(c, 0.4);
     atn_canvas_line(c, p->a.x, y0, p->a.x, y1, 0.5);
-    if (p->time) return;
+    if (isnan(dense)) return;
     cairo_set_dash(c->cr, dash, 2, 0);
-    atn_canvas_line(c, dense, y0, dense, y1, 0.8);
+    atn_canvas_line(c, x, y0, x, y1, 0.8);
     cairo_set_dash(c->cr, NULL, 0, 0);
 }
 
-/* Rows [r, end) of a panel. */
-static void draw_panel(atn_canvas *c, const plot *p, atn_idx r, atn_idx end, double y)
+/* Bars [i, end) of a panel. */
+static void draw_panel(atn_canvas *c, const plot *p, int i, int end, double y)
 {
-    const double foot = y + (double)(end - r) * p->row;
+    const double foot = y + (end - i) * p->row;
 
     draw_rules(c, p, y, foot);
-    for (atn_idx i = r; i < end; i++) draw_bar(c, p, i, y + (double)(i - r) * p->row);
-    draw_edges(c, p, y, foot);
-    for (atn_idx i = r; i < end; i++) draw_texts(c, p, i, y + (double)(i - r) * p->row);
+    for (int k = i; k < end; k++) draw_bar(c, p, &p->bar[k], y + (k - i) * p->row);
+    draw_edges(c, p, p->bar[i].dense, y, foot);
+    for (int k = i; k < end; k++) draw_texts(c, p, &p->bar[k], y + (k - i) * p->row);
 }
 
 static void draw_panels(atn_canvas *c, const plot *p)
 {
-    const atn_idx rows = atn_table_rows(p->t);
-    const double name = p->named ? p->row * NAME / ROW : 0;
+    const double high = p->named ? p->row * NAME / ROW : 0;
     double y = p->a.y;
-    atn_idx end;
+    char name[512];
+    int end;
 
-    for (atn_idx r = 0; r < rows; r = end) {
-        for (end = r + 1; end < rows && !begins(p, end);) end++;
+    for (int i = 0; i < p->n; i = end) {
+        for (end = i + 1; end < p->n && !p->bar[end].begins;) end++;
+        name_of(p, p->bar[i].row, name, sizeof name);
         atn_canvas_grey(c, 0);
-        if (p->named)
-            atn_canvas_bold(c, c->font, y + name / 2, ATN_LEFT, 0.9,
-                            c->width - 2 * c->font, cell_of(p, r, p->pattern));
-        draw_panel(c, p, r, end, y + name);
-        y += name + p->row * ((double)(end - r) + GAP / ROW);
+        atn_canvas_bold(c, c->font, y + high / 2, ATN_LEFT, 0.9, c->width - 2 * c->font,
+                        name);
+        draw_panel(c, p, i, end, y + high);
+        y += high + p->row * (end - i + GAP / ROW);
     }
 }
 

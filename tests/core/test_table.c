@@ -300,8 +300,39 @@ static void brief_text(atn_ctx *cx)
     atn_table_destroy(cx, t);
 }
 
+static void some_columns(atn_ctx *cx)
+{
+    static const char *const names[] = {"c", "missing", "a"};
+    atn_table *t, *p;
+    int a, b, c;
+
+    CHECK_OK(atn_table_create(cx, "thing", &t));
+    CHECK_OK(atn_table_add_col(cx, t, "a", ATN_COL_I64, "", NULL, &a));
+    CHECK_OK(atn_table_add_col(cx, t, "b", ATN_COL_F64, "ms", NULL, &b));
+    CHECK_OK(atn_table_add_col(cx, t, "c", ATN_COL_STR, "", "words", &c));
+    for (int i = 0; i < 40; i++) {
+        CHECK_OK(atn_table_add_row(cx, t));
+        atn_table_set_i64(t, a, 7 * i);
+        atn_table_set_f64(t, b, i);
+        if (i % 3 > 0) CHECK_OK(atn_table_set_str(cx, t, c, i % 2 ? "odd" : "even"));
+    }
+    CHECK_OK(atn_table_set_meta(cx, t, "title", "heading"));
+    CHECK_OK(atn_table_pick(cx, t, names, 3, &p));
+    CHECK(atn_table_cols(p) == 2 && atn_table_rows(p) == 40);
+    CHECK_STR(atn_table_col_name(p, 0), "c");
+    CHECK_STR(atn_table_col_text(p, 0), "words");
+    CHECK_STR(atn_table_get_meta(p, "title"), "heading");
+    for (int i = 0; i < 40; i++) {
+        CHECK(atn_table_get_i64(p, i, 1) == 7 * i);
+        CHECK(atn_table_has(p, i, 0) == (i % 3 > 0));
+        if (i % 3 > 0) CHECK_STR(atn_table_get_str(p, i, 0), i % 2 ? "odd" : "even");
+    }
+    atn_table_destroy(cx, p);
+    atn_table_destroy(cx, t);
+}
+
 CHECK_MAIN({"csv round trip", csv_round_trip}, {"jsonl round trip", jsonl_round_trip},
            {"jsonl of two tables", jsonl_of_two_tables}, {"fingerprints", fingerprints},
            {"csv readings", csv_readings}, {"csv errors", csv_errors},
            {"full disk", full_disk}, {"text is aligned", text_is_aligned},
-           {"brief text", brief_text})
+           {"brief text", brief_text}, {"some columns", some_columns})

@@ -4,38 +4,32 @@
 
 #include "simulators/model.h"
 
+#define TILE(dim, masks, rows, keys)                                                   \
+    {                                                                                  \
+        .head_dim = dim, .takes = masks, .q = {1, {rows}}, .k = {1, {keys}},           \
+        .usual = true, .overlap = NAN                                                  \
+    }
+enum { BOTH = ATN_TAKES_CAUSAL | ATN_TAKES_WINDOW };
+
 static atn_kernel fa3(void)
 {
-    atn_kernel k = {.id = "packed", .packs_gqa = true, .split = ATN_SPLIT_VARLEN};
+    static atn_kernel_tile tiles[] = {TILE(128, BOTH, 128, 128),
+                                      TILE(256, ATN_TAKES_CAUSAL, 128, 80),
+                                      TILE(256, ATN_TAKES_WINDOW, 128, 64)};
 
-    k.tile[k.tiles++] = (atn_kernel_tile){.head_dim = 128,
-                                          .takes = ATN_TAKES_CAUSAL | ATN_TAKES_WINDOW,
-                                          .q = {1, {128}},
-                                          .k = {1, {128}},
-                                          .usual = true};
-    k.tile[k.tiles++] = (atn_kernel_tile){.head_dim = 256,
-                                          .takes = ATN_TAKES_CAUSAL,
-                                          .q = {1, {128}},
-                                          .k = {1, {80}},
-                                          .usual = true};
-    k.tile[k.tiles++] = (atn_kernel_tile){.head_dim = 256,
-                                          .takes = ATN_TAKES_WINDOW,
-                                          .q = {1, {128}},
-                                          .k = {1, {64}},
-                                          .usual = true};
-    return k;
+    return (atn_kernel){.id = "packed",
+                        .packs_gqa = true,
+                        .split = ATN_SPLIT_VARLEN,
+                        .tile = tiles,
+                        .tiles = ATN_LEN(tiles)};
 }
 
 static atn_kernel fill(void)
 {
-    atn_kernel k = {.id = "filled", .split = ATN_SPLIT_FILL};
+    static atn_kernel_tile tiles[] = {TILE(256, BOTH, 128, 128)};
 
-    k.tile[k.tiles++] = (atn_kernel_tile){.head_dim = 256,
-                                          .takes = ATN_TAKES_CAUSAL | ATN_TAKES_WINDOW,
-                                          .q = {1, {128}},
-                                          .k = {1, {128}},
-                                          .usual = true};
-    return k;
+    return (atn_kernel){
+        .id = "filled", .split = ATN_SPLIT_FILL, .tile = tiles, .tiles = 1};
 }
 
 static atn_device sms(double n)

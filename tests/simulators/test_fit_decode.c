@@ -7,35 +7,33 @@
 
 enum { ROWS = 240 };
 
-static atn_kernel_tile tile(int head_dim, unsigned takes, atn_idx bm, atn_idx bn)
-{
-    return (atn_kernel_tile){.head_dim = head_dim,
-                             .takes = takes,
-                             .q = {1, {bm}},
-                             .k = {1, {bn}},
-                             .usual = true};
-}
+#define TILE(dim, masks, rows, keys)                                                   \
+    {                                                                                  \
+        .head_dim = dim, .takes = masks, .q = {1, {rows}}, .k = {1, {keys}},           \
+        .usual = true, .overlap = NAN                                                  \
+    }
+enum { BOTH = ATN_TAKES_CAUSAL | ATN_TAKES_WINDOW };
 
 /* Tiles of card 6.3. */
 static atn_kernel fa3(void)
 {
-    const unsigned both = ATN_TAKES_CAUSAL | ATN_TAKES_WINDOW;
-    atn_kernel k = {.id = "packed", .packs_gqa = true, .split = ATN_SPLIT_VARLEN};
+    static atn_kernel_tile tiles[] = {
+        TILE(64, BOTH, 192, 128), TILE(128, BOTH, 128, 128), TILE(192, BOTH, 128, 96),
+        TILE(256, ATN_TAKES_CAUSAL, 128, 80), TILE(256, ATN_TAKES_WINDOW, 128, 64)};
 
-    k.tile[k.tiles++] = tile(64, both, 192, 128);
-    k.tile[k.tiles++] = tile(128, both, 128, 128);
-    k.tile[k.tiles++] = tile(192, both, 128, 96);
-    k.tile[k.tiles++] = tile(256, ATN_TAKES_CAUSAL, 128, 80);
-    k.tile[k.tiles++] = tile(256, ATN_TAKES_WINDOW, 128, 64);
-    return k;
+    return (atn_kernel){.id = "packed",
+                        .packs_gqa = true,
+                        .split = ATN_SPLIT_VARLEN,
+                        .tile = tiles,
+                        .tiles = ATN_LEN(tiles)};
 }
 
 static atn_kernel trtllm(void)
 {
-    atn_kernel k = {.id = "filled", .split = ATN_SPLIT_FILL};
+    static atn_kernel_tile tiles[] = {TILE(256, BOTH, 128, 128)};
 
-    k.tile[k.tiles++] = tile(256, ATN_TAKES_CAUSAL | ATN_TAKES_WINDOW, 128, 128);
-    return k;
+    return (atn_kernel){
+        .id = "filled", .split = ATN_SPLIT_FILL, .tile = tiles, .tiles = 1};
 }
 
 static atn_device gpu(const char *id)

@@ -35,11 +35,12 @@ static atn_time_fit fit(const char *gpu, const char *architecture, int head_dim,
 
 static atn_kernel kernel(atn_time_fit *fits, int n)
 {
-    atn_kernel k = {.id = "mine", .fit = fits, .fits = n};
+    static atn_kernel_tile tiles[2];
 
-    k.tile[k.tiles++] = tile(64, 192, 128);
-    k.tile[k.tiles++] = tile(128, 128, 128);
-    return k;
+    tiles[0] = tile(64, 192, 128);
+    tiles[1] = tile(128, 128, 128);
+    return (atn_kernel){
+        .id = "mine", .fit = fits, .fits = n, .tile = tiles, .tiles = 2};
 }
 
 static atn_device gpu(atn_ctx *cx, const char *id)

@@ -61,11 +61,32 @@ static void panels_begin_anew(atn_ctx *cx)
 {
     atn_table *other = drawn_table(cx, HEAD "p,flop,,1,8\nq,flop,,2,4\n");
     atn_table *same = drawn_table(cx, HEAD "p,flop,,1,8\np,flop,,2,4\n");
+    atn_table *kernels = drawn_table(cx, "step,kernel,speedup\nflop,a,8\ntiles,b,4\n");
 
     CHECK_EQ(pixels(cx, other, NULL, 1), 0);
     CHECK_EQ(pixels(cx, same, NULL, 1), 0);
+    CHECK_EQ(pixels(cx, kernels, NULL, 1), 0);
     atn_table_destroy(cx, other);
     atn_table_destroy(cx, same);
+    atn_table_destroy(cx, kernels);
+}
+
+/* The simulator's own table: the step is a number, its name in id. The dense step is no
+ * bar, and of times neither is the whole: 1 to 2 leaves one pale piece. */
+static void steps_by_id(atn_ctx *cx)
+{
+    atn_table *t =
+        drawn_table(cx, "pattern,gpu,kernel,step,id,time_ms,speedup,limited_by\n"
+                        "p,g,k,0,dense,8,1,mma\np,g,k,1,flop,1,8,mma\n"
+                        "p,g,k,2,tiles,2,4,mma\np,g,k,3,whole,100,,launch\n");
+    const int dark = pixels(cx, t, NULL, 0), pale = pixels(cx, t, NULL, 1);
+
+    CHECK_LE(2.7 * pale, dark);
+    CHECK_LE(dark, 3.2 * pale);
+    CHECK_EQ(pixels(cx, t, NULL, 4), 0);
+    CHECK_LE(1.8 * pixels(cx, t, "value=time", 1), pixels(cx, t, "value=time", 0));
+    CHECK_LE(pixels(cx, t, "value=time", 0), 2.2 * pixels(cx, t, "value=time", 1));
+    atn_table_destroy(cx, t);
 }
 
 /* One row; numbers that a drawing could not hold; no column of times. */
@@ -89,7 +110,7 @@ static void refusals(atn_ctx *cx)
     char *svg = NULL;
     size_t n = 0;
 
-    drawn_fails(cx, "waterfall", t, "no column step");
+    drawn_fails(cx, "waterfall", t, "no column id nor step");
     atn_table_destroy(cx, t);
     t = drawn_table(cx, "step,x\nflop,1\n");
     drawn_fails(cx, "waterfall", t, "no numeric column speedup");
@@ -112,5 +133,5 @@ static void refusals(atn_ctx *cx)
 
 CHECK_MAIN({"pieces have their lengths", pieces_have_their_lengths},
            {"times grow", times_grow}, {"a gap is bridged", a_gap_is_bridged},
-           {"panels begin anew", panels_begin_anew}, {"extremes", extremes},
-           {"refusals", refusals})
+           {"panels begin anew", panels_begin_anew}, {"steps by id", steps_by_id},
+           {"extremes", extremes}, {"refusals", refusals})

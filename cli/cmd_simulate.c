@@ -1,0 +1,389 @@
+/* cli/cmd_simulate.c -- attnscope simulate: what a pattern could gain on a GPU. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include <string.h>
+
+#include "cli/simulation.h"
+#include "simulators/parallel.h"
+
+static const atn_option options[] = {
+    ATN_OPTION_GPU,
+    ATN_OPTION_KERNEL,
+    ATN_OPTIONS_LAUNCH,
+    {"tokens", 0, ATN_OPT_COUNT, "N", "length of the sequence (what the pattern says)",
+     1, 0x1p31},
+    {"pattern-file", 0, ATN_OPT_FILE, "FILE",
+     "a pattern of docs/guide/approximations.md, JSON; also as a PATTERN", 0, 0},
+    {"from", 0, ATN_OPT_TEXT, "METHOD",
+     "of a capture: what a method of attnscope list methods keeps, as topk:k=32 or "
+     "minference (what the masks show)",
+     0, 0},
+    {"prompt", 0, ATN_OPT_COUNT, "N",
+     "for --from: tokens of the prompt (what the capture says)", 1, 1e12},
+    {"permute", 0, ATN_OPT_CHOICE, "auto|yes|no",
+     "count bringing the tokens of a grid into tiles, and back (auto: where the kernel "
+     "needs it)",
+     0, 0},
+    {"harness", 0, ATN_OPT_FLAG, NULL,
+     "with what was timed along with the kernel: writing keys and values to a cache", 0,
+     0},
+    {"waterfall", 0, ATN_OPT_FLAG, NULL,
+     "also the speed-up as tiles, mask, waves, passes and the rest take their share", 0,
+     0},
+    {"attention-share", 0, ATN_OPT_F64, "SHARE",
+     "of the dense model's time that attention takes, for the gain end to end", 0, 1},
+    {"parameters", 0, ATN_OPT_F64, "N",
+     "of the model, as 8.03e9: the rest of its work, in place of --attention-share", 0,
+     1e15},
+    {"num-layers", 0, ATN_OPT_COUNT, "N", "attention layers of the model (1)", 1, 4096},
+    {"dense-share", 0, ATN_OPT_F64, "SHARE",
+     "of layers, steps or heads that stay dense (0)", 0, 1},
+    {"gpus", 0, ATN_OPT_COUNT, "N", "GPUs that share the sequence: context parallelism",
+     1, 65536},
+    {"cp", 0, ATN_OPT_TEXT, "SCHEME",
+     "ring, zigzag, stripe, all-gather, ulysses, usp, double-ring, lasp, lasp2, or all "
+     "(zigzag)",
+     0, 0},
+    {"cp-order", 0, ATN_OPT_TEXT, "ORDER",
+     "tokens of a GPU: contiguous, zigzag, stripe (the scheme's own)", 0, 0},
+    {"node", 0, ATN_OPT_COUNT, "N", "GPUs that the fast link joins (8)", 1, 65536},
+    {"ulysses", 0, ATN_OPT_COUNT, "U", "of usp: GPUs that share heads (most in a node)",
+     1, 65536},
+    {"link", 0, ATN_OPT_F64, "GB/S",
+     "usable in a node, a GPU and direction (0.8 of half of NVLink)", 1e-3, 1e6},
+    {"network", 0, ATN_OPT_F64, "GB/S",
+     "usable between nodes, a GPU and direction (40)", 1e-3, 1e6},
+    {"latency", 0, ATN_OPT_F64, "US", "of a message (10)", 0, 1e6},
+    ATN_OPTION_KEEP,
+    ATN_OPTION_END,
+};
+
+/* ---- what is asked for ---- */
+
+static void read_rest(const atn_cli *cli, atn_simulation *s)
+{
+    atn_whole *w = &s->opts.whole;
+
+    s->opts.bare = !atn_opt_given(cli, "harness");
+    s->permute = (int)atn_opt_i64(cli, "permute", 0);
+    s->parameters = atn_opt_f64(cli, "parameters", 0);
+    w->share = atn_opt_f64(cli, "attention-share", 0);
+    w->layers = (int)atn_opt_i64(cli, "num-layers", 1);
+    w->dense_layers = atn_opt_f64(cli, "dense-share", 0);
+}
+
+static atn_status check(atn_cli *cli, bool capture)
+{
+    static const char *const of_captures[] = {"from",  "prompt", "stack", "steps",
+                                              "heads", "layers", "keep"};
+    static const char *const of_words[] = {"tokens", "num-heads", "num-kv-heads",
+                                           "head-dim", "pattern-file"};
+    static const char *const of_gpus[] = {"cp",      "cp-order", "node",   "link",
+                                          "network", "latency",  "ulysses"};
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+
+    for (size_t i = 0; !capture && i < ATN_LEN(of_captures); i++)
+        if (atn_opt_given(cli, of_captures[i]))
+            ATN_FAIL(ATN_USAGE,
+                     "simulate: --%s is of a capture, and there is none (leave it out)",
+                     of_captures[i]);
+    for (size_t i = 0; capture && i < ATN_LEN(of_words); i++)
+        if (atn_opt_given(cli, of_words[i]))
+            ATN_FAIL(ATN_USAGE,
+                     "simulate: --%s is of a pattern; the capture %s says its own "
+                     "(leave it out)",
+                     of_words[i], cli->args[0]);
+    for (size_t i = 0; i < ATN_LEN(of_gpus); i++)
+        if (atn_opt_given(cli, of_gpus[i]) && !atn_opt_given(cli, "gpus"))
+            ATN_FAIL(ATN_USAGE,
+                     "simulate: --%s is of several GPUs (give --gpus N, too)",
+                     of_gpus[i]);
+    if (atn_opt_given(cli, "attention-share") && atn_opt_given(cli, "parameters"))
+        ATN_FAIL(ATN_USAGE, "simulate: --attention-share and --parameters say the same "
+                            "(give one)");
+    if (cli->n_args + (atn_opt_given(cli, "pattern-file") ? 1 : 0) == 0)
+        ATN_FAIL(ATN_USAGE,
+                 "simulate: give a PATTERN (attnscope list patterns), --pattern-file "
+                 "FILE or a capture");
+    for (int i = 0; cli->n_args > 1 && i < cli->n_args; i++)
+        if (atn_is_capture(cli->args[i]))
+            ATN_FAIL(ATN_USAGE,
+                     "simulate: %s is a capture, which goes alone (give one capture, "
+                     "or any number of patterns)",
+                     cli->args[i]);
+    ATN_TRY(atn_cli_check_output(cli, atn_opt_text(cli, "output", NULL)));
+done:
+    return st;
+}
+
+/* ---- tables ---- */
+
+/* People who ask for nothing else read what is to be decided by: fifty columns are for
+ * programs. */
+static bool is_summary(const atn_cli *cli)
+{
+    return atn_cli_format(cli) == ATN_TABLE_TEXT && !atn_opt_given(cli, "output") &&
+           !atn_opt_given(cli, "keep");
+}
+
+static const char *const summary[] = {
+    "pattern",      "kernel",    "density",   "visited_tiles", "max_tiles",
+    "bound_flop",   "bound_sum", "bound_max", "time_ms",       "time_low_ms",
+    "time_high_ms", "dense_ms",  "speedup",   "whole_speedup", "break_even_density",
+    "limited_by"};
+
+/* What the times stand on, once for all cases that share it. */
+static void say_models(atn_cli *cli, const atn_table *t)
+{
+    const int kernel = atn_table_find_col(t, "kernel"),
+              model = atn_table_find_col(t, "model"),
+              note = atn_table_find_col(t, "note");
+
+    for (atn_idx r = 0; r < atn_table_rows(t); r++) {
+        const char *m = atn_table_get_str(t, r, model);
+        const char *n = atn_table_get_str(t, r, note);
+        bool said = false;
+
+        for (atn_idx i = 0; i < r && !said; i++) {
+            const char *before = atn_table_get_str(t, i, model);
+            const char *noted = atn_table_get_str(t, i, note);
+
+            said = m && before && strcmp(m, before) == 0 &&
+                   strcmp(n ? n : "", noted ? noted : "") == 0;
+        }
+        if (said || !m) continue;
+        atn_log(cli->cx, ATN_LOG_INFO, "%s: %s%s%s", atn_table_get_str(t, r, kernel), m,
+                n && *n ? "; " : "", n ? n : "");
+    }
+}
+
+static atn_status summarize(atn_cli *cli, atn_table **t)
+{
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+    atn_table *brief = NULL;
+
+    say_models(cli, *t);
+    ATN_TRY(atn_table_pick(cx, *t, summary, (int)ATN_LEN(summary), &brief));
+    atn_table_destroy(cx, *t);
+    *t = brief;
+done:
+    return st;
+}
+
+static atn_status emit(atn_cli *cli, atn_run *run, const atn_sim_list *l,
+                       const char *keep)
+{
+    const atn_arena_mark mark = atn_arena_save(cli->cx);
+    atn_table *t[3] = {NULL, NULL, NULL};
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+    atn_sim_case *cases;
+    int n = 0;
+
+    ATN_TRY(atn_sim_list_cases(cx, l, &cases));
+    ATN_TRY(atn_sim_table(cx, cases, l->n, &t[n++]));
+    if (is_summary(cli)) ATN_TRY(summarize(cli, &t[0]));
+    if (atn_opt_given(cli, "waterfall"))
+        ATN_TRY(atn_sim_waterfall(cx, cases, l->n, &t[n++]));
+    for (int i = 0; i < n; i++)
+        if (atn_cli_format(cli) == ATN_TABLE_TEXT) atn_table_be_brief(t[i]);
+    ATN_TRY(atn_cli_emit_all(cli, run, (const atn_table *const *)t, n, 0, keep));
+done:
+    for (int i = 0; i < n; i++) atn_table_destroy(cx, t[i]);
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+/* ---- context parallelism ---- */
+
+static atn_status read_parallel(const atn_cli *cli, atn_cp_opts *o)
+{
+    const char *order = atn_opt_text(cli, "cp-order", NULL);
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+
+    atn_cp_defaults(o);
+    ATN_TRY(atn_cp_scheme_find(cx, atn_opt_text(cli, "cp", "zigzag"), &o->scheme));
+    if (order) ATN_TRY(atn_cp_order_find(cx, order, &o->order));
+    o->gpus = atn_opt_i64(cli, "gpus", o->gpus);
+    o->node = atn_opt_i64(cli, "node", o->node);
+    o->ulysses = atn_opt_i64(cli, "ulysses", o->ulysses);
+    o->link_gbs = atn_opt_f64(cli, "link", o->link_gbs);
+    o->network_gbs = atn_opt_f64(cli, "network", o->network_gbs);
+    o->latency_us = atn_opt_f64(cli, "latency", o->latency_us);
+    o->backward = atn_opt_i64(cli, "pass", 0) == ATN_PASS_BACKWARD;
+done:
+    return st;
+}
+
+/* Every case over several GPUs. */
+static atn_status emit_parallel(atn_cli *cli, atn_run *run, const atn_sim_list *l,
+                                const char *keep)
+{
+    const atn_arena_mark mark = atn_arena_save(cli->cx);
+    atn_cp_case *cases = NULL;
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+    atn_table *t = NULL;
+    atn_cp_opts o;
+    atn_cp *cp;
+
+    ATN_TRY(read_parallel(cli, &o));
+    ATN_TAKE(cases, l->n);
+    ATN_TAKE(cp, l->n);
+    for (int i = 0; i < l->n; i++) {
+        const atn_sim_item *item = &l->item[i];
+        atn_idx heads;
+        const atn_pattern *const *p = atn_sim_item_heads(item, &heads);
+
+        ATN_TRY(atn_cp_run(cx, p, heads, &item->opts, &o, &cp[i]));
+        cases[i] = (atn_cp_case){item->name, p[0]->frame.nq, &item->opts, &o, &cp[i]};
+    }
+    ATN_TRY(atn_cp_table(cx, cases, l->n, &t));
+    if (atn_cli_format(cli) == ATN_TABLE_TEXT) atn_table_be_brief(t);
+    ATN_TRY(atn_cli_emit(cli, run, t, keep));
+done:
+    atn_table_destroy(cx, t);
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+static atn_status simulate(atn_cli *cli, atn_run *run, atn_sim_list *l,
+                           const char *keep)
+{
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+
+    ATN_TRY(atn_simulation_record(cli, run));
+    if (atn_opt_given(cli, "gpus")) {
+        ATN_TRY(emit_parallel(cli, run, l, keep));
+        goto done;
+    }
+    ATN_TRY(atn_sim_list_run(cx, l));
+    ATN_TRY(emit(cli, run, l, keep));
+done:
+    return st;
+}
+
+/* ---- of patterns, of a capture ---- */
+
+static atn_status of_patterns(atn_cli *cli, const atn_simulation *s)
+{
+    const char *file = atn_opt_text(cli, "pattern-file", NULL);
+    atn_ctx *cx = cli->cx;
+    const char **words = NULL;
+    atn_status st = ATN_OK;
+    atn_sim_list l = {0};
+    atn_run run = {0};
+    int n = 0;
+
+    ATN_TAKE(words, cli->n_args + 1);
+    for (int i = 0; i < cli->n_args; i++) words[n++] = cli->args[i];
+    if (file) words[n++] = file;
+    ATN_TRY(atn_cli_record(cli, &run));
+    ATN_TRY(atn_sim_list_words(cli, s, words, n, &l));
+    for (int i = 0; i < l.stacks; i++) ATN_TRY(atn_stack_record(cx, &run, &l.stack[i]));
+    ATN_TRY(simulate(cli, &run, &l, NULL));
+done:
+    atn_sim_list_release(cx, &l);
+    atn_run_release(&run);
+    return st;
+}
+
+static atn_status of_capture(atn_cli *cli, const atn_simulation *s)
+{
+    const char *from = atn_opt_text(cli, "from", NULL);
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+    atn_subject subject = {0};
+    atn_sim_list l = {0};
+    atn_from method;
+
+    if (from) {
+        ATN_TRY(atn_from_read(cx, from, &method));
+        method.grid = s->opts.tiling.grid;
+        method.prompt = atn_opt_i64(cli, "prompt", 0);
+    }
+    ATN_TRY(atn_subject_open(cli, cli->args[0], &subject));
+    ATN_TRY(atn_sim_list_capture(cli, s, &subject, from ? &method : NULL, &l));
+    ATN_TRY(simulate(cli, &subject.run, &l, cli->args[0]));
+done:
+    atn_sim_list_release(cx, &l);
+    atn_subject_close(cli, &subject);
+    return st;
+}
+
+static atn_status run(atn_cli *cli)
+{
+    const bool capture = cli->n_args > 0 && atn_is_capture(cli->args[0]);
+    atn_ctx *cx = cli->cx;
+    atn_simulation s = {0};
+    atn_status st = ATN_OK;
+
+    ATN_TRY(check(cli, capture));
+    ATN_TRY(atn_simulation_read(cli, &s));
+    read_rest(cli, &s);
+    ATN_TRY(capture ? of_capture(cli, &s) : of_patterns(cli, &s));
+done:
+    atn_simulation_release(cx, &s);
+    return st;
+}
+
+static const char *word(const char *option, int i)
+{
+    if (!option) return atn_pattern_word(i);
+    if (strcmp(option, "from") == 0) return atn_method_id(i);
+    if (strcmp(option, "gpu") == 0) return atn_device_id(i);
+    if (strcmp(option, "cp") == 0)
+        return i < ATN_CP_SCHEMES ? atn_cp_schemes[i].name
+                                  : (i == ATN_CP_SCHEMES ? "all" : NULL);
+    if (strcmp(option, "cp-order") == 0)
+        return i < ATN_CP_ORDERS ? atn_cp_order_names[i] : NULL;
+    if (strcmp(option, "kernel") == 0 || strcmp(option, "dense-kernel") == 0)
+        return atn_kernel_id(i);
+    return NULL;
+}
+
+static const char *const examples[] = {
+    "simulate gna:shape=30x48x80,window=18x24x24,stride=16x8x8 --gpu h100 --num-heads "
+    "24 --tile 2x8x8/2x8x8",
+    "simulate power:block=256,window=5,sink=1 --tokens 128k --gpu h200 --num-kv-heads "
+    "8 --waterfall",
+    "simulate window:window=4096 stream --tokens 64k --gpu h200 --kernel fa3,flex",
+    "simulate --pattern-file P.json --gpu b200 --head-dim 64",
+    "simulate causal --tokens 1m --gpus 64 --cp zigzag --gpu h100",
+    "simulate RUN --from minference --gpu a100",
+    "simulate stream --tokens 128k --gpu a100 --parameters 8.03e9 --num-layers 32",
+    NULL};
+
+const atn_command atn_command_simulate = {
+    .id = "simulate",
+    .summary = "what a pattern could gain on a GPU, and what eats the gain",
+    .args = "PATTERN...|RUN --gpu NAME",
+    .examples = examples,
+    .text =
+        "Three numbers stand side by side, and their gap is the answer. bound_flop is "
+        "what the pairs alone promise. bound_sum and bound_max count the tiles that a "
+        "kernel visits, all of them and those of its longest CTA: no kernel with these "
+        "tiles can gain more than bound_sum. speedup is predicted: the CTAs are laid "
+        "out on the SMs in the kernel's order, with times that were fitted to "
+        "measurements or, where there are none, come from the data sheet (the column "
+        "model says which), and passes beside the kernel are added. time_low_ms and "
+        "time_high_ms hold 90 % of the measurements that the model was fitted to. "
+        "Below 0.1 ms a launch is no shorter than its overhead: there is no speed-up, "
+        "and limited_by says launch.\n"
+        "Both sides are compared with the dense kernel over the causal triangle where "
+        "the pattern is causal, else over the full square (--dense).\n"
+        "A kernel that does not take the mask is simulated as one that is as fast and "
+        "skips the tiles that are empty; the column note says so.\n"
+        "With --gpus the sequence is spread over several GPUs instead: volume, "
+        "balance, time and what is not hidden, for each scheme of --cp.",
+    .options = options,
+    .uses = ATN_USE_SELECT | ATN_USE_TABLE,
+    .second = "waterfall",
+    .word = word,
+    .min_args = 0,
+    .max_args = -1,
+    .run = run,
+};
