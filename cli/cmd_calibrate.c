@@ -451,7 +451,7 @@ static const char *word(const char *option, int i)
 
 static const char *const examples[] = {
     "calibrate timings.csv --split fit --kernel fa3 --gpu h200 -o coefficients.json",
-    "calibrate --check timings.csv coefficients.json",
+    "calibrate --check timings.csv kernel.json",
     "calibrate --check timings.csv fa3 --split all --gpu h200",
     "calibrate mine.csv --kernel fa2 --gpu a100 --model four -o mine.json",
     "calibrate timings.csv --kernel fa3 --gpu h200 --dry-run",
@@ -469,8 +469,9 @@ const atn_command atn_command_calibrate = {
         "apart for checking, split. All masks are causal.\n"
         "Every head dim and phase gets a fit of its own: non-negative least squares on "
         "relative errors. With -o the kernel's description and all its fits go into a "
-        "kernel file, which --kernel of other commands takes; fits of other GPUs "
-        "stay. The model of four coefficients needs 8 timings of at least 1024 "
+        "kernel file, which --kernel of other commands takes; fits of other GPUs, head "
+        "dims and phases stay. The model of four coefficients needs 8 timings of at "
+        "least 1024 "
         "tokens, that of all terms 45 of at least 512.\n"
         "--check prints how far predictions are from the timings, for dense rows and "
         "for every window: mean, median and 90 % of |predicted / measured - 1|; and "

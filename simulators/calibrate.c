@@ -228,6 +228,8 @@ atn_status atn_calibrate(atn_ctx *cx, const atn_timing_groups *g, int i, int kin
 
     ATN_TRY(group->pass == ATN_PASS_DECODE ? atn_fit_decode(cx, &c, out)
                                            : atn_fit_prefill(cx, &c, out));
+    for (int k = 0; k < ATN_TERMS; k++)
+        if (out->c[k] < 1e-9) out->c[k] = 0;
     snprintf(out->gpu, sizeof out->gpu, "%s", d->id);
     snprintf(out->architecture, sizeof out->architecture, "%s", d->architecture);
 done:
@@ -237,7 +239,7 @@ done:
 static bool same_fit(const atn_time_fit *a, const atn_time_fit *b)
 {
     return strcmp(a->gpu, b->gpu) == 0 && a->head_dim == b->head_dim &&
-           a->pass == b->pass && a->model == b->model;
+           a->pass == b->pass;
 }
 
 atn_status atn_kernel_put_fit(atn_ctx *cx, atn_kernel *k, const atn_time_fit *f)

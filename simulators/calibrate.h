@@ -58,8 +58,8 @@ atn_idx atn_timing_group_counts(const atn_timing_group *g, atn_time_kind kind);
  * coefficients. For decode `with` holds the prefill fits made before (its KV nodes). */
 atn_status atn_calibrate(atn_ctx *cx, const atn_timing_groups *g, int i, int kind,
                          const atn_kernel *with, atn_time_fit *out) ATN_WARN_UNUSED;
-/* Puts a fit into the kernel, in place of one of the same GPU, head dim, pass and
- * model. */
+/* Puts a fit into the kernel, in place of the one of the same GPU, head dim and pass,
+ * whatever its model. */
 atn_status atn_kernel_put_fit(atn_ctx *cx, atn_kernel *k,
                               const atn_time_fit *f) ATN_WARN_UNUSED;
 /* That fit of exactly this GPU and head dim; kind -1: full, else four. NULL = none. */

@@ -182,18 +182,28 @@ static bool node_met(const data *d, int node)
     return false;
 }
 
-/* A node of the KV write that no row meets costs what the next one that is met does,
- * the one below before the one above: beyond what was timed it stays constant. */
+/* A node of the KV write that no row meets: below those that are met as the lowest of
+ * them, between two on their line, above by its bytes (there the write goes at the
+ * memory's speed: where 8192 is met it costs 3 to 6 times 2048). */
 static void fill_nodes(const data *d, atn_time_fit *f)
 {
     double *kv = f->c + ATN_TERM_KV;
-    bool met[6];
+    int last = -1;
 
-    for (int i = 0; i < 6; i++) met[i] = node_met(d, i);
-    for (int i = 1; i < 6; i++)
-        if (!met[i] && met[i - 1]) kv[i] = kv[i - 1], met[i] = true;
-    for (int i = 4; i >= 0; i--)
-        if (!met[i] && met[i + 1]) kv[i] = kv[i + 1], met[i] = true;
+    for (int i = 0; i < 6; i++) {
+        if (!node_met(d, i)) continue;
+        for (int j = last + 1; j < i; j++) {
+            const int low = last < 0 ? i : last;
+            const double span = atn_kv_nodes[i] - atn_kv_nodes[low];
+            const double at =
+                span > 0 ? (atn_kv_nodes[j] - atn_kv_nodes[low]) / span : 0;
+
+            kv[j] = kv[low] + at * (kv[i] - kv[low]);
+        }
+        last = i;
+    }
+    for (int j = last + 1; last >= 0 && j < 6; j++)
+        kv[j] = kv[last] * atn_kv_nodes[j] / atn_kv_nodes[last];
 }
 
 atn_idx atn_fit_least_rows(atn_time_kind kind)

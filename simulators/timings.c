@@ -3,6 +3,8 @@
 #include "simulators/timings.h"
 
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/table.h"
@@ -74,12 +76,27 @@ static atn_status refuse(atn_ctx *cx, const reader *r, atn_idx row, column c,
                     columns[c].name, rule, found);
 }
 
+/* NaN where the cell is no number: of a column that is text because another cell is
+ * none, the number that this text is. */
+static double read_number(const reader *r, atn_idx row, column c)
+{
+    const atn_col_type type = atn_table_col_type(r->t, r->col[c]);
+    const char *text;
+    char *end;
+    double v;
+
+    if (type == ATN_COL_BOOL) return NAN;
+    if (type != ATN_COL_STR) return atn_table_get_f64(r->t, row, r->col[c]);
+    text = atn_table_get_str(r->t, row, r->col[c]);
+    if (!text || !*text) return NAN;
+    v = strtod(text, &end);
+    return *end ? NAN : v;
+}
+
 static atn_status read_whole(atn_ctx *cx, const reader *r, atn_idx row, column c,
                              atn_idx *out)
 {
-    const double v = atn_table_col_type(r->t, r->col[c]) == ATN_COL_STR
-                         ? NAN
-                         : atn_table_get_f64(r->t, row, r->col[c]);
+    const double v = read_number(r, row, c);
     char rule[80];
 
     if (v >= columns[c].min && v <= columns[c].max && v == floor(v)) {
@@ -169,9 +186,7 @@ static atn_status read_row(atn_ctx *cx, const reader *r, atn_idx row, atn_timing
     ATN_TRY(read_whole(cx, r, row, WINDOW, &out->window_given));
     s->value_dim = s->head_dim;
     ATN_TRY(check_launch(cx, r, row, s));
-    ms = atn_table_col_type(r->t, r->col[LATENCY]) == ATN_COL_STR
-             ? NAN
-             : atn_table_get_f64(r->t, row, r->col[LATENCY]);
+    ms = read_number(r, row, LATENCY);
     if (!(ms > 0 && ms <= latency_most))
         ATN_TRY(refuse(cx, r, row, LATENCY, "above 0 and at most 1e7 ms"));
     out->us = 1000 * ms;

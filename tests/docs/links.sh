@@ -17,7 +17,7 @@ LC_ALL=C awk '
     }
     END { exit bad }' docs/cards/README.md || bad=1
 for kind in models:family figures:figure measures:measure datasets:dataset \
-    patterns:pattern; do
+    patterns:pattern devices:device kernels:kernel; do
     for id in $(attnscope list "${kind%:*}" | grep -v '^ ' | cut -d' ' -f1); do
         card=docs/cards/${kind#*:}/$id.md
         [ -e "$card" ] || { echo "$id of 'attnscope list ${kind%:*}' has no $card"; bad=1; }

@@ -172,7 +172,7 @@ static void other_head_dim(atn_ctx *cx)
     CHECK(!m.calibrated);
 }
 
-/* Five products against two; keys are not written. With a fit of its own it is taken. */
+/* Five products against two; keys are not written. A fit of its own comes before. */
 static void backward(atn_ctx *cx)
 {
     const atn_device d = gpu(cx, "h200");

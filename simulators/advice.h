@@ -1,0 +1,76 @@
+/* simulators/advice.h -- what would make a pattern cheaper for a kernel: another stride
+ * of a neighbourhood, another tile, another order of the tokens.
+ *
+ * Math    all by counting (tiles.h). Stride: the smallest on every axis with which no
+ *         visited tile is partial, and that with the fewest visits; axes are
+ *         independent, so each is searched alone. Tile: the fewest visited cells, then
+ *         the fewest partial tiles, then the first. Order: plain, boxes of the grid,
+ *         or by position modulo a stride that shows in the structure or is a power of
+ *         two; the fewest visited cells, then the first.
+ * Oracle  cards/simulators.md 1.5, rows 11 and 12: 256; all strides one by one.
+ * Source  cards/simulators.md, sections 1.3, 1.5, 6.1.
+ * Cost    a stride: the tiles of an axis; an order: tiles_permuted.c.
+ * Limits  another stride is another pattern: its quality is not looked at. Orders that
+ *         would cost more than some 2^29 steps to count are left out, and so are, of
+ *         axes with more than 2^26 pairs of strides and tiles, strides that the Q tile
+ *         does not divide, in the search for the fewest visits.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "core/table.h"
+#include "simulators/kernel.h"
+#include "simulators/tiles.h"
+
+typedef enum atn_advice_kind {
+    ATN_ADVICE_NOW,           /* as it is */
+    ATN_ADVICE_STRIDE_SPARSE, /* the smallest stride that is fully block-sparse */
+    ATN_ADVICE_STRIDE_LEAST,  /* the stride with the fewest visits */
+    ATN_ADVICE_TILE,
+    ATN_ADVICE_PERMUTATION,
+    ATN_ADVICES
+} atn_advice_kind;
+extern const char *const atn_advice_names[ATN_ADVICES];
+
+enum { ATN_ADVICE_TILES = 64 };
+
+typedef struct atn_advice_case {
+    const atn_pattern *p;
+    atn_idx head;
+    atn_tiling now; /* what advice is compared with */
+    /* Tiles of the kernel: q and k of any rank, in its order. May be none. */
+    const atn_tiling *tiles;
+    int n_tiles;
+    atn_list grid; /* that the tokens could be brought into; n = 0: the pattern's own */
+    bool causal;   /* bound_sum is against the causal triangle */
+} atn_advice_case;
+
+typedef struct atn_advice {
+    atn_advice_kind kind;
+    bool found;        /* false: no setting does it; the rest is not set */
+    atn_list stride;   /* of the two about strides */
+    atn_tiling tiling; /* that it was counted with */
+    int64_t visited, partial;
+    double bound_sum;
+    double gain; /* visited cells now over those with the advice */
+} atn_advice;
+
+typedef struct atn_advices {
+    atn_advice at[ATN_ADVICES]; /* those that make sense, in the order of the kinds */
+    int n;
+    int left_out; /* orders that would cost too much to count */
+} atn_advices;
+
+/* USAGE where `now` does not fit the pattern; MEMORY. */
+atn_status atn_advise(atn_ctx *cx, const atn_advice_case *c,
+                      atn_advices *out) ATN_WARN_UNUSED;
+/* Tiles of a kernel, of all ranks and kinds, without repetition: at most `most`. */
+int atn_advice_tiles(const atn_kernel *k, int head_dim, atn_pass pass, atn_tiling *out,
+                     int most);
+/* "16x8x8", "2x8x8/2x8x8", "plain", "grid 30x48x80", "stride 4"; cut at size. */
+void atn_advice_setting(const atn_advice *a, char *out, size_t size);
+
+/* The table "advice": a row an advice; names [n], advices [n]. */
+atn_status atn_advice_table(atn_ctx *cx, const char *const *names,
+                            const atn_advices *advices, int n,
+                            atn_table **out) ATN_WARN_UNUSED;
