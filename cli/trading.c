@@ -300,15 +300,16 @@ atn_status atn_trading_run(atn_cli *cli, atn_subject *s, const atn_trading_opts 
     ATN_TRY(read_gpu(cli, out));
     ATN_TRY(read_kernels(cli, s, out));
     ATN_TRY(record_files(cli, s));
-    if (!o->methods && !o->budgets) ATN_TRY(find_stored(cli, s, &in));
-    out->stored = in.n > 0;
-    if (in.n == 0) ATN_TRY(compute(cli, s, o, &in));
-    if (!o->no_sharing) ATN_TRY(compare_layers(cx, s, &similar, &shares));
     opts = (atn_tradeoff_opts){.device = &out->device,
                                .kernel = &out->kernel,
                                .dense = out->dense.id[0] ? &out->dense : NULL,
                                .batch = atn_opt_i64(cli, "batch", 1),
                                .no_hybrids = o->no_hybrids};
+    ATN_TRY(atn_tradeoff_check(cx, s->capture, &s->selection, &opts));
+    if (!o->methods && !o->budgets) ATN_TRY(find_stored(cli, s, &in));
+    out->stored = in.n > 0;
+    if (in.n == 0) ATN_TRY(compute(cli, s, o, &in));
+    if (!o->no_sharing) ATN_TRY(compare_layers(cx, s, &similar, &shares));
     ATN_TRY(atn_tradeoff_run(cx, s->capture, &s->selection, in.at, in.n,
                              shares ? &similar : NULL, &opts, &out->tradeoff));
 done:
