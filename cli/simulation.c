@@ -225,8 +225,7 @@ static atn_status add_cases(atn_ctx *cx, const atn_simulation *s, char *name,
         } else {
             atn_kernel *own = &l->own[l->n_own];
 
-            ATN_TRY(
-                atn_kernel_choose(cx, &s->device, p, &s->opts.shape, own));
+            ATN_TRY(atn_kernel_choose(cx, &s->device, p, &s->opts.shape, own));
             l->n_own++;
             item->kernel = own;
         }

@@ -39,15 +39,7 @@ static atn_status choose(atn_ctx *cx, const atn_subject *s, const atn_device *d,
                          atn_pattern *p, atn_kernel *out)
 {
     const atn_layer_info *l = atn_capture_layer(s->capture, s->selection.at[0]);
-    const atn_launch launch = {.pass = ATN_PASS_FORWARD,
-                               .batch = 1,
-                               .heads = l->heads,
-                               .kv_heads = l->kv_heads,
-                               .head_dim = ATN_MIN(l->d, 65536),
-                               .value_dim = ATN_MIN(l->d, 65536),
-                               .q_len = l->nq,
-                               .kv_len = l->nk,
-                               .bytes = 2};
+    const atn_launch launch = {.pass = ATN_PASS_FORWARD, .head_dim = l->d};
     const atn_status st = atn_kernel_choose(cx, d, p, &launch, out);
 
     atn_pattern_destroy(cx, p);
