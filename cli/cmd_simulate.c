@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "cli/simulation.h"
+#include "simulators/advice.h"
+#include "simulators/choose.h"
 #include "simulators/parallel.h"
 
 static const atn_option options[] = {
@@ -29,6 +31,10 @@ static const atn_option options[] = {
     {"waterfall", 0, ATN_OPT_FLAG, NULL,
      "also the speed-up as tiles, mask, waves, passes and the rest take their share", 0,
      0},
+    {"advice", 0, ATN_OPT_FLAG, NULL,
+     "also the smallest stride, the best tile and the best order of tokens", 0, 0},
+    {"histogram", 0, ATN_OPT_FLAG, NULL,
+     "also how many CTAs of a head have how many tiles", 0, 0},
     {"attention-share", 0, ATN_OPT_F64, "SHARE",
      "of the dense model's time that attention takes, for the gain end to end", 0, 1},
     {"parameters", 0, ATN_OPT_F64, "N",
@@ -171,11 +177,80 @@ done:
     return st;
 }
 
+/* What would make each case cheaper. */
+static atn_status advise(atn_ctx *cx, const atn_sim_list *l, atn_table **out)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    atn_status st = ATN_OK;
+    atn_advices *advices = NULL;
+    const char **names;
+    atn_tiling *tiles;
+
+    ATN_TAKE(advices, l->n);
+    ATN_TAKE(names, l->n);
+    for (int i = 0; i < l->n; i++) {
+        const atn_sim_item *item = &l->item[i];
+        const atn_launch *launch = &item->opts.shape;
+        const atn_list *grid = &item->opts.tiling.grid;
+        atn_idx heads;
+        const atn_pattern *p = atn_sim_item_heads(item, &heads)[0];
+        const unsigned takes =
+            atn_pattern_takes(p) | (grid->n > 0 ? ATN_TAKES_GRID : 0);
+        atn_advice_case c = {
+            .p = p, .now = item->sim.tiling, .grid = *grid, .causal = item->sim.causal};
+
+        ATN_TAKE(tiles, item->kernel->tiles);
+        c.tiles = tiles;
+        c.n_tiles = atn_advice_tiles(item->kernel, (int)launch->head_dim, launch->pass,
+                                     takes, tiles);
+        ATN_TRY(atn_advise(cx, &c, &advices[i]));
+        names[i] = item->name;
+    }
+    ATN_TRY(atn_advice_table(cx, names, advices, l->n, out));
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+/* CTAs of the first head by their visits. */
+static atn_status count_ctas(atn_ctx *cx, const atn_sim_list *l, atn_table **out)
+{
+    int pattern, kernel, visits, ctas;
+    atn_status st = ATN_OK;
+    atn_table *t = NULL;
+
+    *out = NULL;
+    ATN_TRY(atn_table_create(cx, "histogram", &t));
+    ATN_TRY(atn_table_add_col(cx, t, "pattern", ATN_COL_STR, "", NULL, &pattern));
+    ATN_TRY(atn_table_add_col(cx, t, "kernel", ATN_COL_STR, "", NULL, &kernel));
+    ATN_TRY(atn_table_add_col(cx, t, "visits", ATN_COL_I64, "",
+                              "tiles that a CTA visits", &visits));
+    ATN_TRY(atn_table_add_col(cx, t, "ctas", ATN_COL_I64, "",
+                              "CTAs of the first head with so many", &ctas));
+    for (int i = 0; i < l->n; i++) {
+        const atn_tiles *of = &l->item[i].sim.tiles;
+
+        for (atn_idx v = 0; v <= of->max; v++) {
+            if (of->histogram[v] == 0) continue;
+            ATN_TRY(atn_table_add_row(cx, t));
+            ATN_TRY(atn_table_set_str(cx, t, pattern, l->item[i].name));
+            ATN_TRY(atn_table_set_str(cx, t, kernel, l->item[i].kernel->id));
+            atn_table_set_i64(t, visits, v);
+            atn_table_set_i64(t, ctas, of->histogram[v]);
+        }
+    }
+    *out = t;
+    t = NULL;
+done:
+    atn_table_destroy(cx, t);
+    return st;
+}
+
 static atn_status emit(atn_cli *cli, atn_run *run, const atn_sim_list *l,
                        const char *keep)
 {
     const atn_arena_mark mark = atn_arena_save(cli->cx);
-    atn_table *t[3] = {NULL, NULL, NULL};
+    atn_table *t[4] = {NULL, NULL, NULL, NULL};
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
     atn_sim_case *cases;
@@ -186,6 +261,8 @@ static atn_status emit(atn_cli *cli, atn_run *run, const atn_sim_list *l,
     if (is_summary(cli)) ATN_TRY(summarize(cli, &t[0]));
     if (atn_opt_given(cli, "waterfall"))
         ATN_TRY(atn_sim_waterfall(cx, cases, l->n, &t[n++]));
+    if (atn_opt_given(cli, "advice")) ATN_TRY(advise(cx, l, &t[n++]));
+    if (atn_opt_given(cli, "histogram")) ATN_TRY(count_ctas(cx, l, &t[n++]));
     for (int i = 0; i < n; i++)
         if (atn_cli_format(cli) == ATN_TABLE_TEXT) atn_table_be_brief(t[i]);
     ATN_TRY(atn_cli_emit_all(cli, run, (const atn_table *const *)t, n, 0, keep));
@@ -381,7 +458,7 @@ const atn_command atn_command_simulate = {
         "balance, time and what is not hidden, for each scheme of --cp.",
     .options = options,
     .uses = ATN_USE_SELECT | ATN_USE_TABLE,
-    .second = "waterfall",
+    .second = "waterfall,advice,histogram",
     .word = word,
     .min_args = 0,
     .max_args = -1,

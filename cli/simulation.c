@@ -199,8 +199,7 @@ static void set_case(const atn_simulation *s, const atn_pattern *p, atn_sim_item
     item->pattern = p;
     if (s->layout == 0 && p->axes && (p->axes->rank > 1 || p->axes->at[0].dilation > 1))
         o->tiling.layout = ATN_LAYOUT_GRID;
-    o->permute = s->permute == 1 || (s->permute == 0 && item->kernel->permutes &&
-                                     o->tiling.layout == ATN_LAYOUT_GRID);
+    o->permute = s->permute != 2;
     o->whole.linear_flops = 2 * s->parameters * queries * (double)o->shape.batch;
 }
 
@@ -226,8 +225,7 @@ static atn_status add_cases(atn_ctx *cx, const atn_simulation *s, char *name,
         } else {
             atn_kernel *own = &l->own[l->n_own];
 
-            ATN_TRY(
-                atn_kernel_choose(cx, &s->device, p, (int)s->opts.shape.head_dim, own));
+            ATN_TRY(atn_kernel_choose(cx, &s->device, p, &s->opts.shape, own));
             l->n_own++;
             item->kernel = own;
         }

@@ -48,34 +48,39 @@ done:
 
 /* How well kernel k suits; 0 = not at all. */
 static atn_status suits(atn_ctx *cx, const atn_kernel *k, const atn_device *d,
-                        unsigned takes, int *score)
+                        unsigned takes, const atn_launch *l, int *score)
 {
     const bool has = k->takes & takes || k->takes & ATN_TAKES_ANY;
     atn_status st = ATN_OK;
+    int nearest;
     bool timed;
 
     *score = 0;
-    if (!atn_kernel_runs_on(k, d->architecture)) goto done;
+    if (!atn_kernel_runs_on(k, d->architecture) || !(k->passes & 1U << l->pass))
+        goto done;
     ATN_TRY(is_timed(cx, k, d->architecture, &timed));
-    *score = 1 + (has ? 1 : 0) + (timed ? 2 : 0);
-    if (takes == ATN_TAKES_GRID && k->takes & takes) *score += 4;
+    *score = 1 + (has && !(k->takes & (ATN_TAKES_BLOCKS | ATN_TAKES_ANY)) ? 1 : 0) +
+             (has ? 2 : 0) + (timed ? 4 : 0);
+    if (takes == ATN_TAKES_GRID && k->takes & takes) *score += 8;
+    if (atn_kernel_has_head_dim(k, (int)l->head_dim, &nearest)) *score += 16;
+    /* Of two that are as good, the one whose coefficients are its own. */
+    *score = 2 * *score + (is_fitted(k, d->architecture) ? 1 : 0);
 done:
     return st;
 }
 
 atn_status atn_kernel_choose(atn_ctx *cx, const atn_device *d, const atn_pattern *p,
-                             int head_dim, atn_kernel *out)
+                             const atn_launch *l, atn_kernel *out)
 {
     const unsigned takes = atn_pattern_takes(p);
     atn_status st = ATN_OK;
     atn_kernel k = {0};
-    int best = 0, at = -1, score, nearest;
+    int best = 0, at = -1, score;
 
     memset(out, 0, sizeof *out);
     for (int i = 0; atn_kernel_id(i); i++) {
         ATN_TRY(atn_kernel_read(cx, atn_kernel_id(i), &k));
-        ATN_TRY(suits(cx, &k, d, takes, &score));
-        if (score > 0 && atn_kernel_has_head_dim(&k, head_dim, &nearest)) score += 8;
+        ATN_TRY(suits(cx, &k, d, takes, l, &score));
         if (score > best) {
             best = score;
             at = i;

@@ -268,7 +268,7 @@ static atn_status count_heads(atn_ctx *cx, const sim_case *c, atn_sim *out,
         atn_idx head;
         const atn_pattern *p = sim_head(c, h, &head);
 
-        ATN_TRY(atn_progress(cx, "simulate", (double)h, (double)c->heads));
+        ATN_TRY(atn_stopped(cx, "simulate"));
         ATN_TRY(atn_tiles_count(cx, p, head, &c->tiling, &t));
         add(out, &t, weight);
         if (c->pack == 1) ATN_TRY(list_of(cx, c, &t, &l->list[h]));
@@ -321,6 +321,22 @@ done:
     return st;
 }
 
+/* Heads of a group that see other keys share tiles all the same. */
+static void say_union(const sim_case *c, const sim_lists *l, atn_sim *out)
+{
+    const double apart = (double)c->pack * (out->visited - out->padding);
+    double together = 0;
+
+    for (atn_idx i = 0; i < l->n; i++)
+        for (atn_idx t = 0; t < l->list[i].n; t++)
+            together += (double)l->list[i].visits[t] / (double)l->n;
+    if (c->heads > 1 && together > 1.02 * apart)
+        sim_note(out,
+                 "the %lld heads of a group share their tiles: %.3g times the visits "
+                 "of heads alone",
+                 (long long)c->pack, together / apart);
+}
+
 atn_status sim_count(atn_ctx *cx, const sim_case *c, atn_sim *out, sim_lists *l)
 {
     const bool rule = c->kernel->window_rule && c->window &&
@@ -339,6 +355,7 @@ atn_status sim_count(atn_ctx *cx, const sim_case *c, atn_sim *out, sim_lists *l)
         ATN_TRY(window_list(cx, &w, c->policy != ATN_MASK_SKIP, l->list));
     } else if (c->pack > 1) {
         ATN_TRY(packed_lists(cx, c, l));
+        say_union(c, l, out);
     } else {
         ATN_TRY(spread(cx, c, l));
     }

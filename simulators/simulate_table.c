@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Cells in the order of the columns. */
 typedef struct put {
     atn_ctx *cx;
     atn_table *table;
@@ -86,20 +87,25 @@ static const column columns[] = {
 
 static void f64(put *p, double x)
 {
-    if (isfinite(x)) atn_table_set_f64(p->table, p->col, x);
-    p->col++;
+    const int col = p->col++;
+
+    if (isfinite(x)) atn_table_set_f64(p->table, col, x);
 }
 
+/* Below 0: missing. */
 static void i64(put *p, int64_t x)
 {
-    atn_table_set_i64(p->table, p->col++, x);
+    const int col = p->col++;
+
+    if (x >= 0) atn_table_set_i64(p->table, col, x);
 }
 
 /* Neither 0 nor 1: missing. */
 static void yes(put *p, int x)
 {
-    if (x == 0 || x == 1) atn_table_set_bool(p->table, p->col, x == 1);
-    p->col++;
+    const int col = p->col++;
+
+    if (x == 0 || x == 1) atn_table_set_bool(p->table, col, x == 1);
 }
 
 static atn_status str(put *p, const char *x)
@@ -193,10 +199,7 @@ static atn_status time_cells(put *p, const atn_sim_case *c)
     f64(p, 1 - s->break_even);
     f64(p, s->work.waves);
     f64(p, s->work.occupancy);
-    if (decode)
-        p->col++;
-    else
-        i64(p, s->work.splits_taken);
+    i64(p, decode ? -1 : s->work.splits_taken);
     ATN_TRY(str(p, atn_limit_names[s->limit]));
     ATN_TRY(str(p, s->model.how));
     ATN_TRY(str(p, s->note));
@@ -206,7 +209,7 @@ done:
 
 static atn_status case_row(atn_ctx *cx, atn_table *t, const atn_sim_case *c)
 {
-    put p = {cx, t, 0};
+    put p = {.cx = cx, .table = t};
     atn_status st = ATN_OK;
 
     ATN_TRY(atn_table_add_row(cx, t));
@@ -218,18 +221,34 @@ done:
     return st;
 }
 
-static atn_status begin(atn_ctx *cx, const char *kind, const char *title,
-                        const column *c, size_t n, atn_table **out)
+typedef struct head {
+    const char *kind, *title;
+    const column *columns;
+    int n;
+} head;
+
+static const head cases_head = {"simulate", "Simulated attention", columns,
+                                (int)ATN_LEN(columns)};
+
+static atn_status begin(atn_ctx *cx, const head *h, atn_table **out)
 {
     atn_status st = ATN_OK;
 
-    ATN_TRY(atn_table_create(cx, kind, out));
-    ATN_TRY(atn_table_set_meta(cx, *out, "title", title));
-    for (size_t i = 0; i < n; i++)
-        ATN_TRY(atn_table_add_col(cx, *out, c[i].name, c[i].type, c[i].unit, c[i].text,
-                                  NULL));
+    ATN_TRY(atn_table_create(cx, h->kind, out));
+    ATN_TRY(atn_table_set_meta(cx, *out, "title", h->title));
+    for (int i = 0; i < h->n; i++) {
+        const column *c = &h->columns[i];
+
+        ATN_TRY(atn_table_add_col(cx, *out, c->name, c->type, c->unit, c->text, NULL));
+    }
 done:
     return st;
+}
+
+static void drop(atn_ctx *cx, atn_table **t)
+{
+    atn_table_destroy(cx, *t);
+    *t = NULL;
 }
 
 atn_status atn_sim_table(atn_ctx *cx, const atn_sim_case *c, int n, atn_table **out)
@@ -237,14 +256,10 @@ atn_status atn_sim_table(atn_ctx *cx, const atn_sim_case *c, int n, atn_table **
     atn_status st = ATN_OK;
 
     *out = NULL;
-    ATN_TRY(
-        begin(cx, "simulate", "Simulated attention", columns, ATN_LEN(columns), out));
+    ATN_TRY(begin(cx, &cases_head, out));
     for (int i = 0; i < n; i++) ATN_TRY(case_row(cx, *out, &c[i]));
 done:
-    if (st != ATN_OK) {
-        atn_table_destroy(cx, *out);
-        *out = NULL;
-    }
+    if (st != ATN_OK) drop(cx, out);
     return st;
 }
 
@@ -261,10 +276,13 @@ static const column steps[] = {
     STR("limited_by", "what the time is made of"),
 };
 
+static const head steps_head = {"waterfall", "Where the gain goes", steps,
+                                (int)ATN_LEN(steps)};
+
 static atn_status step_row(atn_ctx *cx, atn_table *t, const atn_sim_case *c, int i)
 {
     const atn_sim_step *s = &c->sim->step[i];
-    put p = {cx, t, 0};
+    put p = {.cx = cx, .table = t};
     atn_status st = ATN_OK;
 
     ATN_TRY(atn_table_add_row(cx, t));
@@ -287,13 +305,10 @@ atn_status atn_sim_waterfall(atn_ctx *cx, const atn_sim_case *c, int n, atn_tabl
     atn_status st = ATN_OK;
 
     *out = NULL;
-    ATN_TRY(begin(cx, "waterfall", "Where the gain goes", steps, ATN_LEN(steps), out));
+    ATN_TRY(begin(cx, &steps_head, out));
     for (int i = 0; i < n; i++)
         for (int k = 0; k < c[i].sim->steps; k++) ATN_TRY(step_row(cx, *out, &c[i], k));
 done:
-    if (st != ATN_OK) {
-        atn_table_destroy(cx, *out);
-        *out = NULL;
-    }
+    if (st != ATN_OK) drop(cx, out);
     return st;
 }
