@@ -9,11 +9,11 @@
 #include "simulators/calibrate.h"
 
 static const atn_option options[] = {
-    {"check", 'c', ATN_OPT_FLAG, NULL,
+    {"check", 0, ATN_OPT_FLAG, NULL,
      "compare the timings with predictions of KERNEL instead of fitting", 0, 0},
-    {"kernel", 'k', ATN_OPT_TEXT, "NAME|FILE",
+    {"kernel", 0, ATN_OPT_TEXT, "NAME|FILE",
      "the kernel that was timed; with --check, only rows of this name", 0, 0},
-    {"gpu", 'g', ATN_OPT_TEXT, "NAME|FILE",
+    {"gpu", 0, ATN_OPT_TEXT, "NAME|FILE",
      "the GPU it was timed on (the one of the file; with --check, all)", 0, 0},
     {"split", 0, ATN_OPT_TEXT, "NAME",
      "rows whose column split is NAME, or all (fit, or with --check check, where the "
@@ -479,7 +479,9 @@ const atn_command atn_command_calibrate = {
         "TIMINGS is a CSV with the columns gpu, kernel, phase (context, generation or "
         "backward), batch, q_len, kv_len, heads, kv_heads, head_dim, window (0 = none; "
         "w: query i sees the keys i - w + 1 to i), latency_ms and, if rows are kept "
-        "apart for checking, split. All masks are causal.\n"
+        "apart for checking, split; of random blocks density, the share of tiles "
+        "computed. "
+        "All masks are causal.\n"
         "Every head dim and phase gets a fit of its own: non-negative least squares on "
         "relative errors. With -o the kernel's description and all its fits go into a "
         "kernel file, which --kernel of other commands takes; fits of other GPUs, head "
@@ -489,7 +491,7 @@ const atn_command atn_command_calibrate = {
         "--check prints how far predictions are from the timings, for dense rows and "
         "for every window: mean, median and 90 % of |predicted / measured - 1|; and "
         "for windows how far the speed-up over dense is from the measured one, as FLOP "
-        "ratio, ratio of tiles and model say it.",
+        "ratio, ratio of tiles and model say it. Its -o takes the table of errors.",
     .options = options,
     .uses = ATN_USE_TABLE | ATN_USE_DRY,
     .second = "calibrate_speedups",

@@ -302,7 +302,53 @@ static void errors_by_hand(atn_ctx *cx)
     atn_timings_release(cx, &b.t);
 }
 
+/* Groups, a fit, tables and errors with ever more allocations that succeed. */
+static atn_status all_of_it(atn_ctx *cx, bench *b)
+{
+    const atn_timing_choice c = {.kernel = &b->k, .device = &b->d, .pass = 0};
+    atn_check_tables t = {NULL, NULL};
+    atn_timing_groups g = {0};
+    atn_table *fits = NULL;
+    atn_time_fit f;
+    atn_status st = ATN_OK;
+    int checked = 0;
+
+    ATN_TRY(atn_timing_groups_find(cx, &b->t, "file", &c, &g));
+    ATN_TRY(atn_calibrate(cx, &g, 0, ATN_MODEL_FOUR, &b->k, &f));
+    ATN_TRY(atn_calibrate_table(cx, &g, &f, &fits));
+    ATN_TRY(atn_check_tables_create(cx, &t));
+    ATN_TRY(atn_check_tables_add(cx, &t, &g, -1, &checked));
+done:
+    atn_check_tables_destroy(cx, &t);
+    atn_table_destroy(cx, fits);
+    atn_timing_groups_release(cx, &g);
+    return st;
+}
+
+static void memory_runs_out(atn_ctx *cx)
+{
+    bench b = {0};
+
+    open_made_up(cx, &b);
+    for (long left = 0;; left += 1 + left / 16) {
+        check_failing f = {left};
+        atn_ctx failing;
+        atn_status st;
+
+        atn_ctx_init(&failing);
+        failing.alloc = (atn_allocator){check_failing_resize, &f};
+        st = all_of_it(&failing, &b);
+        atn_ctx_release(&failing);
+        if (st == ATN_OK) break;
+        CHECK_EQ(st, ATN_MEMORY);
+        CHECK_LE(left, 100000);
+    }
+    atn_kernel_release(cx, &b.k);
+    atn_timings_release(cx, &b.t);
+}
+
 CHECK_MAIN({"full model as published", full_as_published},
            {"four coefficients as published", four_as_published},
            {"groups and what is missing", groups_and_what_is_missing},
-           {"fits into a file", fits_into_a_file}, {"errors by hand", errors_by_hand})
+           {"fits into a file", fits_into_a_file}, {"errors by hand", errors_by_hand},
+           {"memory runs out", memory_runs_out})
