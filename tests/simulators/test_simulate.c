@@ -563,6 +563,40 @@ static void the_whole(atn_ctx *cx)
     release(cx, &b);
 }
 
+/* MInference's table of an 8B model on A100, dense, from two constants: what is linear
+ * at 220 TFLOP/s, attention at 155 over the triangle; the card's own deviations. */
+static void two_constants(atn_ctx *cx)
+{
+    static const struct {
+        atn_idx tokens;
+        double seconds, off;
+    } table[] = {{10000, .98, -.08},    {100000, 24.88, -.03}, {200000, 79.39, .04},
+                 {300000, 169.62, .03}, {500000, 456.78, .01}, {1000000, 1765.56, 0}};
+    bed b = bed_of(cx, "a100", "fa2");
+
+    b.device.number[ATN_DEVICE_ACHIEVABLE_16].value = 220;
+    b.kernel.fit = atn_alloc(cx, 1, sizeof *b.kernel.fit);
+    b.kernel.fits = 1;
+    b.kernel.fit[0] = (atn_time_fit){.model = ATN_MODEL_FOUR,
+                                     .gpu = "a100",
+                                     .architecture = "sm80",
+                                     .head_dim = 128};
+    b.kernel.fit[0].c[ATN_TERM_TILE] = 4. * 128 * 64 * 128 / (155e6 / 108);
+    for (size_t i = 0; i < ATN_LEN(table); i++) {
+        const double n = (double)table[i].tokens;
+        atn_pattern *p = window_of(cx, table[i].tokens, table[i].tokens);
+        atn_sim s;
+
+        b.o.whole = (atn_whole){.linear_flops = 2 * 8.03e9 * n, .layers = 32};
+        CHECK_OK(simulate(cx, &b, p, &s));
+        CHECK_NEAR(s.whole_ms / 1000 / table[i].seconds, 1 + table[i].off, .012);
+        CHECK_NEAR(s.whole_speedup, 1, 1e-9);
+        atn_sim_release(cx, &s);
+        atn_pattern_destroy(cx, p);
+    }
+    release(cx, &b);
+}
+
 /* ---- a twin ---- */
 
 enum { TWIN = 700 };
@@ -912,8 +946,9 @@ CHECK_MAIN({"oracle rows", oracle_rows}, {"oracle dense", oracle_dense},
            {"heads that differ", heads_that_differ},
            {"heads in any order", heads_in_any_order},
            {"decode reads the last row", decode_reads_the_last_row},
-           {"the whole", the_whole}, {"against a twin", against_a_twin},
-           {"passes beside", passes_beside}, {"break-even holds", break_even_holds},
+           {"the whole", the_whole}, {"two constants", two_constants},
+           {"against a twin", against_a_twin}, {"passes beside", passes_beside},
+           {"break-even holds", break_even_holds},
            {"chart of block-sparse", chart_of_block_sparse},
            {"a kernel is chosen", a_kernel_is_chosen}, {"refused", refused},
            {"threads do not matter", threads_do_not_matter},
