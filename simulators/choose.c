@@ -22,11 +22,16 @@ unsigned atn_pattern_takes(const atn_pattern *p)
     return square && p->frame.block > 1 ? ATN_TAKES_BLOCKS : ATN_TAKES_ANY;
 }
 
+/* A few numbers of a chart are no timings. */
+enum { TIMED_ROWS = 10 };
+
 /* Has it coefficients of a GPU of this architecture? */
 static bool is_fitted(const atn_kernel *k, const char *architecture)
 {
     for (int i = 0; i < k->fits; i++)
-        if (strcmp(k->fit[i].architecture, architecture) == 0) return true;
+        if (k->fit[i].rows >= TIMED_ROWS &&
+            strcmp(k->fit[i].architecture, architecture) == 0)
+            return true;
     return false;
 }
 
