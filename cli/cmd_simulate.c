@@ -4,6 +4,7 @@
 
 #include "cli/published.h"
 #include "simulators/advice.h"
+#include "simulators/choose.h"
 #include "simulators/parallel.h"
 
 static const atn_option options[] = {
@@ -179,20 +180,21 @@ static atn_status advise(atn_ctx *cx, const atn_sim_list *l, atn_table **out)
 
     ATN_TAKE(advices, l->n);
     ATN_TAKE(names, l->n);
-    ATN_TAKE(tiles, ATN_ADVICE_TILES);
     for (int i = 0; i < l->n; i++) {
         const atn_sim_item *item = &l->item[i];
         const atn_launch *launch = &item->opts.shape;
+        const atn_list *grid = &item->opts.tiling.grid;
         atn_idx heads;
-        const atn_advice_case c = {
-            .p = atn_sim_item_heads(item, &heads)[0],
-            .now = item->sim.tiling,
-            .tiles = tiles,
-            .n_tiles = atn_advice_tiles(item->kernel, (int)launch->head_dim,
-                                        launch->pass, tiles, ATN_ADVICE_TILES),
-            .grid = item->opts.tiling.grid,
-            .causal = !item->opts.full};
+        const atn_pattern *p = atn_sim_item_heads(item, &heads)[0];
+        const unsigned takes =
+            atn_pattern_takes(p) | (grid->n > 0 ? ATN_TAKES_GRID : 0);
+        atn_advice_case c = {
+            .p = p, .now = item->sim.tiling, .grid = *grid, .causal = item->sim.causal};
 
+        ATN_TAKE(tiles, item->kernel->tiles);
+        c.tiles = tiles;
+        c.n_tiles = atn_advice_tiles(item->kernel, (int)launch->head_dim, launch->pass,
+                                     takes, tiles);
         ATN_TRY(atn_advise(cx, &c, &advices[i]));
         names[i] = item->name;
     }

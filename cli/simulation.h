@@ -63,7 +63,8 @@
          0,                                                                            \
          ATN_OPT_TEXT,                                                                 \
          "AxBxC",                                                                      \
-         "of --layout grid, row-major (the pattern's, or the capture's)",              \
+         "of --layout grid and for --from, row-major (the pattern's, or the "          \
+         "capture's)",                                                                 \
          0,                                                                            \
          0},                                                                           \
         {"residues",                                                                   \

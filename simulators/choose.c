@@ -22,16 +22,11 @@ unsigned atn_pattern_takes(const atn_pattern *p)
     return square && p->frame.block > 1 ? ATN_TAKES_BLOCKS : ATN_TAKES_ANY;
 }
 
-/* A few numbers of a chart are no timings. */
-enum { TIMED_ROWS = 10 };
-
 /* Has it coefficients of a GPU of this architecture? */
 static bool is_fitted(const atn_kernel *k, const char *architecture)
 {
     for (int i = 0; i < k->fits; i++)
-        if (k->fit[i].rows >= TIMED_ROWS &&
-            strcmp(k->fit[i].architecture, architecture) == 0)
-            return true;
+        if (strcmp(k->fit[i].architecture, architecture) == 0) return true;
     return false;
 }
 
@@ -68,6 +63,8 @@ static atn_status suits(atn_ctx *cx, const atn_kernel *k, const atn_device *d,
              (has ? 2 : 0) + (timed ? 4 : 0);
     if (takes == ATN_TAKES_GRID && k->takes & takes) *score += 8;
     if (atn_kernel_has_head_dim(k, (int)l->head_dim, &nearest)) *score += 16;
+    /* Of two that are as good, the one whose coefficients are its own. */
+    *score = 2 * *score + (is_fitted(k, d->architecture) ? 1 : 0);
 done:
     return st;
 }
