@@ -5,8 +5,9 @@
  *         of speedup, whole_relative_time of whole_speedup. Its interval is that of the
  *         kernel's model, carried to the quantity.
  * Source  simulators/published/<file>.csv: method, source, gpu, tokens, baseline,
- *         quantity, published, assumed (what of the case is not published), arguments
- *         (words of a command line; none = not predicted), reason.
+ *         quantity, published, in_sample (a number of the prediction was fitted to
+ *         it), assumed (what of the case is not published), arguments (words of a
+ *         command line; none = not predicted), reason.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "cli/published.h"
@@ -28,6 +29,7 @@ typedef enum field {
     BASELINE,
     QUANTITY,
     PUBLISHED,
+    IN_SAMPLE,
     ASSUMED,
     ARGUMENTS,
     REASON,
@@ -35,8 +37,8 @@ typedef enum field {
 } field;
 
 static const char *const fields[FIELDS] = {
-    "method",   "source",    "gpu",     "tokens",    "baseline",
-    "quantity", "published", "assumed", "arguments", "reason"};
+    "method",    "source",    "gpu",     "tokens",    "baseline", "quantity",
+    "published", "in_sample", "assumed", "arguments", "reason"};
 
 /* Of the table that comes out. */
 typedef enum column {
@@ -55,6 +57,7 @@ typedef enum column {
     OUT_HIGH,
     OUT_ERROR,
     OUT_WITHIN,
+    OUT_IN_SAMPLE,
     OUT_ASSUMED,
     OUT_REASON,
     OUT_COMMAND,
@@ -80,6 +83,7 @@ static const struct {
     {"predicted_high", "high end", ATN_COL_F64},
     {"error", "predicted / published - 1", ATN_COL_F64},
     {"within_interval", "published lies in the interval", ATN_COL_BOOL},
+    {"in_sample", "a number of the prediction was fitted to this one", ATN_COL_BOOL},
     {"assumed", "what of the case is not published", ATN_COL_STR},
     {"reason", "of a miss, or why nothing is predicted", ATN_COL_STR},
     {"command", "that predicts it", ATN_COL_STR},
@@ -277,6 +281,9 @@ static atn_status add_row(const reader *r, atn_idx row)
     if (atn_table_has(r->in, row, r->col[TOKENS]))
         atn_table_set_i64(r->out, OUT_TOKENS,
                           atn_table_get_i64(r->in, row, r->col[TOKENS]));
+    if (atn_table_has(r->in, row, r->col[IN_SAMPLE]))
+        atn_table_set_bool(r->out, OUT_IN_SAMPLE,
+                           atn_table_get_i64(r->in, row, r->col[IN_SAMPLE]) != 0);
     put_number(r, OUT_PUBLISHED, atn_table_get_f64(r->in, row, r->col[PUBLISHED]));
     if (!*arguments) goto done;
     command = atn_strfmt(cx, "attnscope %s %s", r->cli->command->id, arguments);
