@@ -298,6 +298,19 @@ static bool may_lead(const atn_tradeoff *t, const trade_case *c)
     return c->layers == t->layers && !c->oracle && !isnan(c->all.mean[TRADE_ERROR]);
 }
 
+static bool better(const trade_case *x, const trade_case *y)
+{
+    return atn_tradeoff_beats(x->all.time.ms, x->all.mean[TRADE_ERROR], y->all.time.ms,
+                              y->all.mean[TRADE_ERROR]);
+}
+
+/* Of those that are equal in both the first one stands for all. */
+static bool alike(const trade_case *x, const trade_case *y)
+{
+    return x->all.time.ms == y->all.time.ms &&
+           fmax(x->all.mean[TRADE_ERROR], 1e-6) == fmax(y->all.mean[TRADE_ERROR], 1e-6);
+}
+
 static void find_front(atn_tradeoff *t)
 {
     for (int c = 0; c < t->n; c++) {
@@ -307,9 +320,7 @@ static void find_front(atn_tradeoff *t)
         for (int k = 0; y->front && k < t->n; k++) {
             const trade_case *x = &t->at[k];
 
-            if (may_lead(t, x) &&
-                atn_tradeoff_beats(x->all.time.ms, x->all.mean[TRADE_ERROR],
-                                   y->all.time.ms, y->all.mean[TRADE_ERROR]))
+            if (may_lead(t, x) && (better(x, y) || (k < c && alike(x, y))))
                 y->front = false;
         }
     }
@@ -340,16 +351,15 @@ done:
     return st;
 }
 
-atn_status atn_tradeoff_run(atn_ctx *cx, const atn_capture *c, const atn_selection *sel,
-                            const atn_tradeoff_input *in, int n,
-                            const atn_similarity *similar, const atn_tradeoff_opts *o,
-                            atn_tradeoff **out)
+/* With its layers; also on failure to be destroyed. */
+static atn_status create(atn_ctx *cx, const atn_capture *c, const atn_selection *sel,
+                         const atn_tradeoff_opts *o, atn_tradeoff **out)
 {
     atn_status st = ATN_OK;
     atn_tradeoff *t = NULL;
 
-    *out = NULL;
     ATN_NEW(t, 1);
+    *out = t;
     t->capture = c;
     t->selection = sel;
     t->opts = *o;
@@ -361,6 +371,30 @@ atn_status atn_tradeoff_run(atn_ctx *cx, const atn_capture *c, const atn_selecti
     atn_kernel_settle(&t->sparse, o->device->architecture);
     atn_kernel_settle(&t->dense, o->device->architecture);
     ATN_TRY(make_layers(cx, t));
+done:
+    return st;
+}
+
+atn_status atn_tradeoff_check(atn_ctx *cx, const atn_capture *c,
+                              const atn_selection *sel, const atn_tradeoff_opts *o)
+{
+    atn_tradeoff *t = NULL;
+    const atn_status st = create(cx, c, sel, o, &t);
+
+    atn_tradeoff_destroy(cx, t);
+    return st;
+}
+
+atn_status atn_tradeoff_run(atn_ctx *cx, const atn_capture *c, const atn_selection *sel,
+                            const atn_tradeoff_input *in, int n,
+                            const atn_similarity *similar, const atn_tradeoff_opts *o,
+                            atn_tradeoff **out)
+{
+    atn_status st = ATN_OK;
+    atn_tradeoff *t = NULL;
+
+    *out = NULL;
+    ATN_TRY(create(cx, c, sel, o, &t));
     ATN_TRY(add_dense(cx, t));
     for (int i = 0; i < n; i++) ATN_TRY(atn_trade_read(cx, t, &in[i], i));
     ATN_TRY(check_inputs(cx, t));

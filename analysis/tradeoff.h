@@ -56,13 +56,17 @@ atn_status atn_tradeoff_run(atn_ctx *cx, const atn_capture *c, const atn_selecti
                             const atn_tradeoff_input *in, int n,
                             const atn_similarity *similar, const atn_tradeoff_opts *o,
                             atn_tradeoff **out) ATN_WARN_UNUSED;
+/* What is refused before anything is read: see above. */
+atn_status atn_tradeoff_check(atn_ctx *cx, const atn_capture *c,
+                              const atn_selection *sel,
+                              const atn_tradeoff_opts *o) ATN_WARN_UNUSED;
 void atn_tradeoff_destroy(atn_ctx *cx, atn_tradeoff *t);
 
 /* "tradeoff": a row a case, of the model or (per ATN_KEYS_LAYER) of every layer. */
 atn_status atn_tradeoff_table(atn_ctx *cx, const atn_tradeoff *t, atn_keys_of per,
                               atn_table **out) ATN_WARN_UNUSED;
-/* "front": those that no other is better than in both, the fastest first; oracles, and
- * cases that some layer lacks, are none of it. */
+/* "front": those that no other is better than in both, the fastest first; of equals the
+ * first alone; oracles, and cases that some layer lacks, are none of it. */
 atn_status atn_tradeoff_front(atn_ctx *cx, const atn_tradeoff *t,
                               atn_table **out) ATN_WARN_UNUSED;
 

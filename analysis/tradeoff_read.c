@@ -1,7 +1,8 @@
 /* analysis/tradeoff_read.c -- the cases of a table of approx.
  *
  * A case is a method, a budget, and parameters but for the one that the budget fitted;
- * what comes twice of a head in one table is two cases, in this order.
+ * what comes twice of a head in one table is two cases, in this order. Where there is
+ * none to fit all budgets are one case, without a budget.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
@@ -170,15 +171,16 @@ static bool is_there(const reading *r, const trade_case *c)
     return cell->head && cell->head[r->head].there;
 }
 
-/* The case of the row; NULL in *out: an earlier table has it. */
+/* The case of the row; NULL in *out: it is there, by an earlier table or budget. */
 static atn_status find_case(atn_ctx *cx, reading *r, trade_case **out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     const atn_table *t = r->in->approx;
+    const bool fixed = strcmp(text_at(t, r->row, r->at.fit), "fixed") == 0;
     const trade_words w = {.method = text_at(t, r->row, r->at.method),
                            .family = text_at(t, r->row, r->at.family),
                            .parameters = text_at(t, r->row, r->at.parameters),
-                           .budget = text_at(t, r->row, r->at.budget)};
+                           .budget = fixed ? "" : text_at(t, r->row, r->at.budget)};
     atn_status st = ATN_OK;
     char rest[WORDS], key[WORDS + 256];
     const char *fitted;
@@ -193,7 +195,7 @@ static atn_status find_case(atn_ctx *cx, reading *r, trade_case **out)
         trade_case *k = &r->t->at[c];
 
         if (strcmp(k->key, key) != 0) continue;
-        if (k->input != r->input) goto done;
+        if (k->input != r->input || (fixed && is_there(r, k))) goto done;
         if (!is_there(r, k)) *out = k;
     }
     if (!*out) {

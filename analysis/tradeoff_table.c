@@ -240,9 +240,10 @@ static atn_status set_meta(atn_ctx *cx, const atn_tradeoff *t, atn_table *to)
     atn_status st = ATN_OK;
     char text[512];
 
-    snprintf(text, sizeof text, "%s%s%s, kernel %s, batch %lld, %lld tokens",
+    snprintf(text, sizeof text, "%s%s%s, %s against dense %s, batch %lld, %lld tokens",
              model ? model : "", model ? " on " : "on ", t->opts.device->title,
-             t->sparse.id, (long long)t->opts.batch, (long long)l->info->nk);
+             t->sparse.id, t->dense.id, (long long)t->opts.batch,
+             (long long)l->info->nk);
     ATN_TRY(atn_table_set_meta(cx, to, "subtitle", text));
     ATN_TRY(atn_table_set_meta(cx, to, "gpu", t->opts.device->id));
     ATN_TRY(atn_table_set_meta(cx, to, "kernel", t->sparse.id));
@@ -304,7 +305,8 @@ static atn_status model_columns(atn_ctx *cx, atn_table *t, texts *at)
     ATN_TRY(add_numbers(cx, t, false, at));
     ATN_TRY(atn_table_add_col(cx, t, "on_front", ATN_COL_BOOL, "",
                               "no other takes and errs no more, and one of both less; "
-                              "errors below 1e-6 are rounding; empty for oracles and "
+                              "errors below 1e-6 are rounding, and of equals the first "
+                              "is; empty for oracles and "
                               "for what some layer lacks",
                               &at->front));
 done:

@@ -8,7 +8,9 @@
 #include "cli/graph_adapter.h"
 #include "cli/output.h"
 #include "cli/patterns.h"
+#include "cli/simulation.h"
 #include "cli/source_patterns.h"
+#include "cli/source_simulations.h"
 #include "cli/sources.h"
 #include "core/io/file.h"
 #include "core/io/json.h"
@@ -43,16 +45,22 @@ static const atn_option options[] = {
      "pattern, reach and growth of a capture: what a method of attnscope list methods "
      "keeps, as topk:k=32 or minference (what the masks show)",
      0, 0},
-    {"grid", 0, ATN_OPT_TEXT, "AxBxC",
-     "for --from: the grid of the first tokens, row-major (what the capture says)", 0,
-     0},
     {"prompt", 0, ATN_OPT_COUNT, "N",
      "for --from: tokens of the prompt (what the capture says)", 1, 1e12},
     {"p", 0, ATN_OPT_TEXT, "LIST", "energy of a capture, for these p (1,1.5,2,2.5,3)",
      0, 0},
     {"iterations", 0, ATN_OPT_I64, "K", "energy of a capture: steps (10)", 1, 10000},
+    ATN_OPTION_GPU,
+    ATN_OPTION_KERNEL,
+    ATN_OPTIONS_LAUNCH,
     ATN_OPTION_END,
 };
+
+/* Figures of which a word is a pattern. */
+static bool takes_patterns(const char *figure)
+{
+    return atn_draws_patterns(figure) || atn_draws_simulations(figure);
+}
 
 static const atn_figure *find_figure(atn_cli *cli, const char *id)
 {
@@ -223,7 +231,7 @@ static bool is_table(const plan *p, const char *word)
 {
     const size_t n = strlen(word);
 
-    return !atn_draws_patterns(p->figure->id) ||
+    return !takes_patterns(p->figure->id) ||
            (atn_file_exists(word) && !(n > 5 && strcmp(word + n - 5, ".json") == 0));
 }
 
@@ -264,7 +272,8 @@ static atn_status sort_words(atn_cli *cli, plan *p)
     if (captures > 1 || tables > 1 || (tables > 0 && captures + p->n > 0))
         ATN_FAIL(ATN_USAGE,
                  "plot: give one capture or one table%s (%s is one too many)",
-                 atn_draws_patterns(p->figure->id)
+                 atn_draws_simulations(p->figure->id) ? ", or patterns"
+                 : atn_draws_patterns(p->figure->id)
                      ? ", or patterns with a capture or without"
                      : "",
                  cli->args[cli->n_args - 1]);
@@ -307,6 +316,32 @@ static bool selects(const char *option)
     return false;
 }
 
+/* GPU, kernel and launch are of figures that simulate; of a capture heads and their size
+ * are its own. */
+static atn_status check_launch(atn_cli *cli, const plan *p)
+{
+    static const char *const own[] = {"num-heads", "num-kv-heads", "head-dim"};
+    const bool simulates = atn_draws_simulations(p->figure->id);
+    const char *option;
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+
+    for (int i = 0; (option = atn_sim_source_option(i)); i++)
+        if (atn_opt_given(cli, option) && (!simulates || p->table))
+            ATN_FAIL(ATN_USAGE,
+                     "plot: --%s is of waterfall, speedup, roofline, tile_map and "
+                     "cta_timeline of patterns or a capture (leave it out)",
+                     option);
+    for (size_t i = 0; simulates && p->capture && i < ATN_LEN(own); i++)
+        if (atn_opt_given(cli, own[i]))
+            ATN_FAIL(ATN_USAGE,
+                     "plot: --%s is of a pattern; the capture %s says its own (leave "
+                     "it out)",
+                     own[i], p->capture);
+done:
+    return st;
+}
+
 /* Options that belong to some figures, or to some of what they are drawn from. */
 static atn_status check_places(atn_cli *cli, const plan *p)
 {
@@ -314,6 +349,8 @@ static atn_status check_places(atn_cli *cli, const plan *p)
     const bool patterns = atn_draws_patterns(id), growth = strcmp(id, "growth") == 0,
                picture = strcmp(id, "pattern") == 0, energy = strcmp(id, "energy") == 0;
     const bool pools = p->capture && atn_source_pools(id);
+    const bool simulates = atn_draws_simulations(id) && !p->table;
+    const bool tiles = simulates && strcmp(id, "tile_map") == 0;
     const bool takes = patterns && p->capture && atn_opt_given(cli, "from");
     const struct {
         const char *option;
@@ -322,20 +359,22 @@ static atn_status check_places(atn_cli *cli, const plan *p)
     } places[] = {
         {"pool", pools,
          "heatmap and heads drawn from a capture: here nothing is pooled"},
-        {"cells", pools || (patterns && !growth && !p->table),
-         "heatmap and heads drawn from a capture, and of pattern and reach: here "
-         "nothing is pooled"},
-        {"tokens", patterns && p->n > 0, "patterns"},
-        {"query-heads", patterns && p->n > 0, "patterns"},
+        {"cells", pools || tiles || (patterns && !growth && !p->table),
+         "heatmap and heads drawn from a capture, and of pattern, reach and tile_map: "
+         "here nothing is pooled"},
+        {"tokens", (patterns || simulates) && p->n > 0, "patterns"},
+        {"query-heads", patterns && p->n > 0, "pattern, reach and growth of patterns"},
         {"depth", patterns && !picture && !p->table, "reach and growth of patterns"},
-        {"from", patterns && p->capture, "pattern, reach and growth of a capture"},
-        {"grid", takes, "what --from takes"},
-        {"prompt", takes, "what --from takes"},
+        {"from", (patterns || simulates) && p->capture,
+         "pattern, reach and growth of a capture, and of simulations of one"},
+        {"grid", takes || simulates, "what --from takes"},
+        {"prompt", takes || (simulates && p->capture), "what --from takes"},
         {"p", p->capture && energy, "energy of a capture"},
         {"iterations", p->capture && energy, "energy of a capture"},
         {"layers", !p->table && (p->capture || picture),
          "a capture, or figure pattern"},
-        {"heads", !p->table && (p->capture || picture), "a capture, or figure pattern"},
+        {"heads", !p->table && (p->capture || picture || tiles),
+         "a capture, or of figures pattern and tile_map"},
         {"stack", !p->table && p->capture, "a capture"},
         {"steps", !p->table && p->capture, "a capture"},
     };
@@ -392,6 +431,7 @@ static atn_status check_options(atn_cli *cli, const plan *p)
                      p->figure->id, column_options[i].option);
     ATN_TRY(check_capture(cli, p));
     ATN_TRY(check_places(cli, p));
+    ATN_TRY(check_launch(cli, p));
     if (!atn_utf8_valid(title, strlen(title), &bad))
         ATN_FAIL(ATN_USAGE,
                  "plot: --title is not UTF-8 from its byte %zu on (give UTF-8)", bad);
@@ -483,6 +523,27 @@ done:
     return st;
 }
 
+static atn_status from_simulations(atn_cli *cli, const plan *p, const atn_subject *s,
+                                   atn_run *run)
+{
+    const atn_sim_source source = {.figure = p->figure->id,
+                                   .subject = s,
+                                   .words = p->words,
+                                   .n = p->n,
+                                   .head = s ? NULL : atn_opt_text(cli, "heads", NULL),
+                                   .cells = atn_opt_i64(cli, "cells", 0),
+                                   .run = run};
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+    atn_table *t = NULL;
+
+    ATN_TRY(atn_sim_source_table(cli, &source, &t));
+    ATN_TRY(deliver(cli, p, run, t));
+done:
+    atn_table_destroy(cx, t);
+    return st;
+}
+
 static atn_status from_capture(atn_cli *cli, const plan *p)
 {
     double values[ATN_P_MOST];
@@ -506,6 +567,10 @@ static atn_status from_capture(atn_cli *cli, const plan *p)
         ATN_TRY(from_patterns(cli, p, &s, &s.run));
         goto done;
     }
+    if (atn_draws_simulations(p->figure->id)) {
+        ATN_TRY(from_simulations(cli, p, &s, &s.run));
+        goto done;
+    }
     ATN_TRY(atn_source_table(cx, p->figure->id, &s, &opts, &t));
     ATN_TRY(deliver(cli, p, &s.run, t));
 done:
@@ -521,7 +586,10 @@ static atn_status from_words(atn_cli *cli, const plan *p)
     atn_run run = {0};
 
     ATN_TRY(atn_cli_record(cli, &run));
-    ATN_TRY(from_patterns(cli, p, NULL, &run));
+    if (atn_draws_simulations(p->figure->id))
+        ATN_TRY(from_simulations(cli, p, NULL, &run));
+    else
+        ATN_TRY(from_patterns(cli, p, NULL, &run));
 done:
     atn_run_release(&run);
     return st;
@@ -568,12 +636,16 @@ done:
 static const char *word(const char *option, int i)
 {
     if (!option) return atn_figures[i] ? atn_figures[i]->id : NULL;
-    return strcmp(option, "from") == 0 ? atn_method_id(i) : NULL;
+    if (strcmp(option, "from") == 0) return atn_method_id(i);
+    if (strcmp(option, "gpu") == 0) return atn_device_id(i);
+    if (strcmp(option, "kernel") == 0 || strcmp(option, "dense-kernel") == 0)
+        return atn_kernel_id(i);
+    return NULL;
 }
 
 static const char *word_after(const char *first, int i)
 {
-    return atn_draws_patterns(first) ? atn_pattern_word(i) : NULL;
+    return takes_patterns(first) ? atn_pattern_word(i) : NULL;
 }
 
 static const char *const examples[] = {
@@ -593,6 +665,10 @@ static const char *const examples[] = {
     "plot energy RUN --p 1.5,2 -o energy.svg",
     "plot layers RUN --y feature_homophily_nodiag -o homophily.svg",
     "plot growth RUN window:window=32 --from topk:k=32 -o field.svg",
+    "plot waterfall power:block=256,window=5,sink=1 --tokens 128k --gpu h200 -o "
+    "steps.svg",
+    "plot cta_timeline causal --tokens 8k --gpu h100 --num-heads 8 -o schedule.svg",
+    "plot roofline RUN --layers 0 --gpu a100 -o roofline.svg",
     NULL};
 
 const atn_command atn_command_plot = {
@@ -613,7 +689,10 @@ const atn_command atn_command_plot = {
         "of "
         "a capture. Of figure pattern -o FILE.json stores that layer itself as a "
         "pattern "
-        "file, with all heads that are chosen, which is a PATTERN again.",
+        "file, with all heads that are chosen, which is a PATTERN again.\n"
+        "Figures waterfall, speedup, roofline, tile_map and cta_timeline simulate a "
+        "PATTERN, or the layers of a capture, on a GPU (--gpu; attnscope help simulate "
+        "has the options); the last two show one launch.",
     .options = options,
     .uses = ATN_USE_SELECT | ATN_USE_OUTPUT,
     .word = word,

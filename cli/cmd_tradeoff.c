@@ -15,7 +15,9 @@ static const atn_option options[] = {
      "the GPU and a choice of blocks)",
      0, 0},
     {"dense-kernel", 0, ATN_OPT_TEXT, "NAME|FILE",
-     "of dense attention that it is compared with (the same kernel)", 0, 0},
+     "of dense attention that it is compared with (that of --kernel, else the one that "
+     "suits dense attention on the GPU)",
+     0, 0},
     {"batch", 0, ATN_OPT_COUNT, "N", "sequences like the captured one in a launch (1)",
      1, 1e6},
     {"per", 0, ATN_OPT_CHOICE, "model|layer",

@@ -180,8 +180,8 @@ done:
 /* ---- pattern ---- */
 
 /* One of n layers or heads, by number; -1 is the last one. */
-static atn_status one_of(atn_ctx *cx, const char *option, const char *text, atn_idx n,
-                         atn_idx *out)
+atn_status atn_pattern_one(atn_ctx *cx, const char *option, const char *text, atn_idx n,
+                           atn_idx *out)
 {
     const char *what = strcmp(option, "--layers") == 0 ? "layer" : "head";
     atn_status st = ATN_OK;
@@ -215,7 +215,7 @@ static atn_status layer_of(atn_ctx *cx, const atn_pattern_source *s, const layer
                  "figure pattern shows one layer, '%s' has %d (give --layers L, 0 .. "
                  "%d)",
                  l->name, l->n, l->n - 1);
-    ATN_TRY(one_of(cx, "--layers", s->layer, l->n, &at));
+    ATN_TRY(atn_pattern_one(cx, "--layers", s->layer, l->n, &at));
     *layer = (int)at;
 done:
     return st;
@@ -233,7 +233,7 @@ static atn_status word_image(atn_ctx *cx, const atn_pattern_source *s, atn_table
 
     ATN_TRY(read_word(cx, s, 0, s->tokens, &l));
     ATN_TRY(layer_of(cx, s, &l, &layer));
-    ATN_TRY(one_of(cx, "--heads", s->head, l.layer[layer]->heads, &head));
+    ATN_TRY(atn_pattern_one(cx, "--heads", s->head, l.layer[layer]->heads, &head));
     name = atn_stack_item(cx, l.stack, l.stack->item[layer]);
     if (!name) ATN_TRY(cx->err.code);
     snprintf(number, sizeof number, "%d", layer);
@@ -523,7 +523,8 @@ static atn_status save_word(atn_ctx *cx, const atn_pattern_source *s, const char
 
     ATN_TRY(read_word(cx, s, 0, s->tokens, &l));
     ATN_TRY(layer_of(cx, s, &l, &layer));
-    if (s->head) ATN_TRY(one_of(cx, "--heads", s->head, l.layer[layer]->heads, &head));
+    if (s->head)
+        ATN_TRY(atn_pattern_one(cx, "--heads", s->head, l.layer[layer]->heads, &head));
     ATN_TRY(atn_pattern_save(cx, l.layer[layer], head, path, force));
 done:
     drop_layers(cx, &l);

@@ -28,6 +28,9 @@ typedef struct atn_pattern_source {
 } atn_pattern_source;
 
 bool atn_draws_patterns(const char *figure);
+/* One layer or head of n by its number: text of --layers or --heads; NULL = 0. */
+atn_status atn_pattern_one(atn_ctx *cx, const char *option, const char *text, atn_idx n,
+                           atn_idx *out) ATN_WARN_UNUSED;
 /* ", layers 0-1, head 2": what a command line selects of a capture, in heap memory. */
 char *atn_pattern_selection(const atn_cli *cli) ATN_WARN_UNUSED;
 /* USAGE says which choice is missing: pattern shows one layer and head, reach one

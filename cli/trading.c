@@ -34,32 +34,43 @@ done:
     return st;
 }
 
-/* The kernel that suits a choice of blocks. */
-static atn_status choose(atn_ctx *cx, const atn_subject *s, atn_trading *out)
+/* The kernel that suits a pattern, which it takes. */
+static atn_status choose(atn_ctx *cx, const atn_subject *s, const atn_device *d,
+                         atn_pattern *p, atn_kernel *out)
 {
     const atn_layer_info *l = atn_capture_layer(s->capture, s->selection.at[0]);
     const atn_launch launch = {.pass = ATN_PASS_FORWARD, .head_dim = l->d};
-    const atn_frame f = atn_frame_square(1024, 128, true);
-    const atn_idx phase = 0;
-    atn_pattern *blocks = NULL;
-    atn_status st = ATN_OK;
+    const atn_status st = atn_kernel_choose(cx, d, p, &launch, out);
 
-    ATN_TRY(atn_pattern_columns(cx, &f, 2, 1, &phase, 1, &blocks));
-    ATN_TRY(atn_kernel_choose(cx, &out->device, blocks, &launch, &out->kernel));
-done:
-    atn_pattern_destroy(cx, blocks);
+    atn_pattern_destroy(cx, p);
     return st;
 }
 
+/* The usual ones: for a choice of blocks, and for dense attention the best there is. */
 static atn_status read_kernels(atn_cli *cli, const atn_subject *s, atn_trading *out)
 {
     const char *kernel = atn_opt_text(cli, "kernel", NULL);
     const char *dense = atn_opt_text(cli, "dense-kernel", NULL);
+    const atn_frame f = atn_frame_square(1024, 128, true),
+                    one = atn_frame_square(1024, 1, true);
+    const atn_span past = {0, 1024};
+    const atn_idx phase = 0;
     atn_ctx *cx = cli->cx;
+    atn_pattern *p = NULL;
     atn_status st = ATN_OK;
 
-    ATN_TRY(kernel ? atn_kernel_read(cx, kernel, &out->kernel) : choose(cx, s, out));
-    if (dense) ATN_TRY(atn_kernel_read(cx, dense, &out->dense));
+    if (kernel) {
+        ATN_TRY(atn_kernel_read(cx, kernel, &out->kernel));
+    } else {
+        ATN_TRY(atn_pattern_columns(cx, &f, 2, 1, &phase, 1, &p));
+        ATN_TRY(choose(cx, s, &out->device, p, &out->kernel));
+    }
+    if (dense) {
+        ATN_TRY(atn_kernel_read(cx, dense, &out->dense));
+    } else if (!kernel) {
+        ATN_TRY(atn_pattern_shift(cx, &one, &past, 1, 0, &p));
+        ATN_TRY(choose(cx, s, &out->device, p, &out->dense));
+    }
 done:
     return st;
 }
@@ -281,15 +292,16 @@ atn_status atn_trading_run(atn_cli *cli, atn_subject *s, const atn_trading_opts 
     ATN_TRY(read_gpu(cli, out));
     ATN_TRY(read_kernels(cli, s, out));
     ATN_TRY(record_files(cli, s));
-    if (!o->methods && !o->budgets) ATN_TRY(find_stored(cli, s, &in));
-    out->stored = in.n > 0;
-    if (in.n == 0) ATN_TRY(compute(cli, s, o, &in));
-    if (!o->no_sharing) ATN_TRY(compare_layers(cx, s, &similar, &shares));
     opts = (atn_tradeoff_opts){.device = &out->device,
                                .kernel = &out->kernel,
                                .dense = out->dense.id[0] ? &out->dense : NULL,
                                .batch = atn_opt_i64(cli, "batch", 1),
                                .no_hybrids = o->no_hybrids};
+    ATN_TRY(atn_tradeoff_check(cx, s->capture, &s->selection, &opts));
+    if (!o->methods && !o->budgets) ATN_TRY(find_stored(cli, s, &in));
+    out->stored = in.n > 0;
+    if (in.n == 0) ATN_TRY(compute(cli, s, o, &in));
+    if (!o->no_sharing) ATN_TRY(compare_layers(cx, s, &similar, &shares));
     ATN_TRY(atn_tradeoff_run(cx, s->capture, &s->selection, in.at, in.n,
                              shares ? &similar : NULL, &opts, &out->tradeoff));
 done:

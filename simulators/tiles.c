@@ -126,7 +126,13 @@ atn_status atn_tiles_open(atn_ctx *cx, const atn_pattern *p, atn_idx head,
 
     ATN_TRY(check_sides(cx, t));
     ATN_TRY(check_fit(cx, p, t, &s));
-    if (head == ATN_HEADS_ALL && p->heads > 1 && p->all_room == 0)
+    s.most = p->most;
+    s.room = p->room;
+    if (head == ATN_HEADS_ALL && p->heads > 1) {
+        s.most = p->all_most;
+        s.room = p->all_room;
+    }
+    if (s.room == 0)
         ATN_FAIL(ATN_USAGE, "tile: what all heads of the pattern see together is not "
                             "known (ask head by head)");
     s.pack = ATN_MAX(t->pack, 1);

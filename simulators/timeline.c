@@ -180,7 +180,7 @@ atn_status atn_tile_table(atn_ctx *cx, const atn_sim_case *c, const atn_pattern 
     atn_table *t = NULL;
     atn_status st = ATN_OK;
     atn_mat image = {0};
-    atn_idx down, across;
+    atn_idx down, across, join;
 
     ATN_TRY(atn_tiles_count(cx, p, head, tiling, &tiles));
     down = tiling->backward ? tiles.other : tiles.ctas;
@@ -188,8 +188,9 @@ atn_status atn_tile_table(atn_ctx *cx, const atn_sim_case *c, const atn_pattern 
     ATN_TRY(atn_table_create(cx, "tiles", &t));
     ATN_TRY(add_columns(cx, facts, (int)ATN_LEN(facts), t));
     ATN_TRY(add_facts(cx, c->pattern, head, tiling, &tiles, t));
-    image.rows = ATN_MIN(down, cells);
-    image.cols = image.ld = ATN_MIN(across, cells);
+    join = (ATN_MAX(down, across) + cells - 1) / cells; /* whole tiles a cell */
+    image.rows = (down + join - 1) / join;
+    image.cols = image.ld = (across + join - 1) / join;
     ATN_TAKE(image.data, image.rows * image.cols);
     ATN_TRY(add_image(cx, p, head, tiling, image, t));
     ATN_TRY(set_length(cx, "queries", down, t));

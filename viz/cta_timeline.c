@@ -16,7 +16,7 @@
 
 extern const atn_figure atn_figure_cta_timeline;
 
-enum { COLOUR_TILES, COLOUR_HEAD, CTAS_MOST = 4000, BINS = 800, SMS_MOST = 4096 };
+enum { COLOUR_TILES, COLOUR_HEAD, CTAS_MOST = 4000, BINS_MOST = 1024, SMS_MOST = 4096 };
 static const double WIDTH_LEAST = 1.5; /* points of a CTA, in the mean */
 
 typedef struct timeline_params {
@@ -40,6 +40,8 @@ typedef struct plot {
     double busy;       /* sum over CTAs, ms */
     atn_scale scale;
     bool scaled, joined;
+    int bins; /* cells of time: no narrower than a pixel of a coarse picture, or they
+                 are joined across SMs */
     float *values; /* [ctas] of the colours */
     atn_plot_area a;
     double foot;
@@ -151,7 +153,7 @@ done:
 static void make_note(plot *p)
 {
     const double whole = (p->to - p->from) * (double)p->sms;
-    const double bin = (p->to - p->from) / BINS * 1e3;
+    const double bin = (p->to - p->from) / p->bins * 1e3;
     char ms[32], idle[32];
     size_t n;
 
@@ -199,6 +201,7 @@ static atn_status lay_out(atn_ctx *cx, atn_canvas *c, const atn_table *t, int co
     p->a.w = c->width - p->a.x - bar - c->font * 0.8;
     p->joined = p->ctas > CTAS_MOST ||
                 p->busy / (double)p->ctas / (p->to - p->from) * p->a.w < WIDTH_LEAST;
+    p->bins = (int)fmax(16, fmin(floor(p->a.w), BINS_MOST));
     make_note(p);
     p->foot = c->font * 3.4 + note(c, p, 0, false) + c->font * 0.6;
     p->a.h = isfinite(c->height)
@@ -286,21 +289,22 @@ static void draw_ctas(atn_canvas *c, const plot *p)
 
 typedef struct bins {
     const plot *p;
-    double *time, *sum; /* [sms, BINS] that is busy; of its values */
+    double *time, *sum; /* [sms, bins] that is busy; of its values */
 } bins;
 
 /* Spreads the time of a CTA over its cells. */
 static void add_cta(const bins *b, int64_t sm, double begin, double end, double v)
 {
-    const double step = (b->p->to - b->p->from) / BINS;
+    const int n = b->p->bins;
+    const double step = (b->p->to - b->p->from) / n;
     const double x0 = (begin - b->p->from) / step, x1 = (end - b->p->from) / step;
 
-    for (int k = (int)fmin(x0, BINS - 1); k < BINS && k < x1; k++) {
+    for (int k = (int)fmin(x0, n - 1); k < n && k < x1; k++) {
         const double part = fmin(x1, k + 1) - fmax(x0, k);
 
         if (!(part > 0)) continue;
-        b->time[sm * BINS + k] += part;
-        b->sum[sm * BINS + k] += part * v;
+        b->time[sm * n + k] += part;
+        b->sum[sm * n + k] += part * v;
     }
 }
 
@@ -315,9 +319,9 @@ static uint32_t pixel(const void *state, atn_idx r, atn_idx j, atn_idx n)
     atn_idx cells = 0;
 
     for (atn_idx s = r; s < ATN_MIN(r + n, (atn_idx)p->sms); s++)
-        for (atn_idx k = j; k < ATN_MIN(j + n, (atn_idx)BINS); k++, cells++) {
-            time += b->time[s * BINS + k];
-            sum += b->sum[s * BINS + k];
+        for (atn_idx k = j; k < ATN_MIN(j + n, (atn_idx)p->bins); k++, cells++) {
+            time += b->time[s * p->bins + k];
+            sum += b->sum[s * p->bins + k];
         }
     if (!(time > 0)) return 0;
     share = fmin(time / (double)cells, 1);
@@ -337,10 +341,10 @@ static atn_status draw_bins(atn_ctx *cx, atn_canvas *c, const plot *p)
     atn_status st = ATN_OK;
     atn_idx i = 0;
 
-    ATN_TAKE(b.time, p->sms * BINS);
-    ATN_TAKE(b.sum, p->sms * BINS);
-    memset(b.time, 0, (size_t)(p->sms * BINS) * sizeof *b.time);
-    memset(b.sum, 0, (size_t)(p->sms * BINS) * sizeof *b.sum);
+    ATN_TAKE(b.time, p->sms * p->bins);
+    ATN_TAKE(b.sum, p->sms * p->bins);
+    memset(b.time, 0, (size_t)(p->sms * p->bins) * sizeof *b.time);
+    memset(b.sum, 0, (size_t)(p->sms * p->bins) * sizeof *b.sum);
     for (atn_idx r = 0; r < atn_table_rows(p->t); r++)
         if (usable(p, r))
             add_cta(&b, atn_table_get_i64(p->t, r, p->sm),
@@ -348,7 +352,7 @@ static atn_status draw_bins(atn_ctx *cx, atn_canvas *c, const plot *p)
                     atn_table_get_f64(p->t, r, p->end), (double)p->values[i++]);
     ATN_TRY(atn_canvas_cells(cx, c,
                              &(atn_cells){.rows = p->sms,
-                                          .cols = BINS,
+                                          .cols = p->bins,
                                           .x = p->a.x,
                                           .y = p->a.y,
                                           .w = p->a.w,

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "viz/axes.h"
+#include "viz/names.h"
 #include "viz/palette.h"
 
 extern const atn_figure atn_figure_pareto;
@@ -35,11 +36,6 @@ static const atn_param params[] = {
 };
 
 enum { POINTS_MOST = 4096 };
-static const double NAME_SIZE = 0.78; /* of the font */
-
-typedef struct box {
-    double x0, y0, x1, y1;
-} box;
 
 typedef struct point {
     atn_idx row;
@@ -55,8 +51,7 @@ typedef struct plot {
     point *at;
     int n;
     atn_series families;
-    box *taken; /* [2 n] what names must not touch */
-    int n_taken;
+    atn_names taken;
     int unnamed;
     bool many_budgets;
 } plot;
@@ -169,7 +164,8 @@ static atn_status find_points(atn_ctx *cx, plot *p)
     atn_status st = ATN_OK;
 
     ATN_TAKE(p->at, atn_table_rows(t));
-    ATN_TAKE(p->taken, 2 * atn_table_rows(t));
+    p->taken.room = (int)(2 * atn_table_rows(t));
+    ATN_TAKE(p->taken.taken, p->taken.room);
     ATN_TRY(atn_series_find(cx, t, p->family, &p->families));
     for (atn_idx r = 0; r < atn_table_rows(t); r++) {
         const char *budget =
@@ -272,21 +268,8 @@ static void draw_points(atn_canvas *c, plot *p, const atn_plot_area *a)
         atn_canvas_colour(c, atn_palette_category(q->family % ATN_PALETTE_CATEGORIES));
         cairo_set_line_width(c->cr, 1.1);
         cairo_stroke(c->cr);
-        p->taken[p->n_taken++] = (box){x - r, y - r, x + r, y + r};
+        atn_names_take(&p->taken, x - r, y - r, x + r, y + r);
     }
-}
-
-static bool is_free(const plot *p, const atn_plot_area *a, const box *b)
-{
-    if (b->x0 < a->x || b->x1 > a->x + a->w || b->y0 < a->y || b->y1 > a->y + a->h)
-        return false;
-    for (int i = 0; i < p->n_taken; i++) {
-        const box *t = &p->taken[i];
-
-        if (b->x0 < t->x1 && b->x1 > t->x0 && b->y0 < t->y1 && b->y1 > t->y0)
-            return false;
-    }
-    return true;
 }
 
 static void name_of(const plot *p, const point *q, char *out, size_t size)
@@ -299,51 +282,15 @@ static void name_of(const plot *p, const point *q, char *out, size_t size)
              budget ? budget : "");
 }
 
-/* The text of a name about (cx, cy), on white, for lines may pass below. */
-static void draw_name(atn_canvas *c, const point *q, const box *b, const char *text)
-{
-    const double cx = (b->x0 + b->x1) / 2, cy = (b->y0 + b->y1) / 2;
-
-    atn_canvas_grey(c, 1);
-    atn_canvas_rect(c, b->x0, b->y0, b->x1 - b->x0, b->y1 - b->y0);
-    atn_canvas_grey(c, q->front ? 0 : 0.35);
-    if (q->front)
-        atn_canvas_bold(c, cx, cy, ATN_CENTRE, NAME_SIZE, 0, text);
-    else
-        atn_canvas_text(c, cx, cy, ATN_CENTRE, NAME_SIZE, 0, 0, text);
-}
-
-/* Puts the name of a point where nothing is, near it or, with a line to it, farther
- * off; false where there is no such place. */
 static bool put_name(atn_canvas *c, plot *p, const atn_plot_area *a, const point *q)
 {
-    static const double sides[][2] = {{1, 0},  {-1, 0}, {0, -1},  {0, 1},
-                                      {1, -1}, {1, 1},  {-1, -1}, {-1, 1}};
-    const double x = px_of(p, a, q->x), y = py_of(p, a, q->y);
-    const double r = radius(c, q), tall = c->font * NAME_SIZE * 1.05;
-    char text[96];
-    double wide;
+    atn_name name = {.x = px_of(p, a, q->x),
+                     .y = py_of(p, a, q->y),
+                     .radius = radius(c, q),
+                     .bold = q->front};
 
-    name_of(p, q, text, sizeof text);
-    /* bold is wider */
-    wide = atn_canvas_text_width(c, NAME_SIZE, text) * (q->front ? 1.1 : 1) + 1;
-    for (int far = 0; far < 6; far++)
-        for (size_t s = 0; s < ATN_LEN(sides); s++) {
-            const double gap = r + c->font * (0.2 + 1.3 * far);
-            const double cx = x + sides[s][0] * (gap + wide / 2);
-            const double cy = y + sides[s][1] * (gap + tall / 2);
-            const box b = {cx - wide / 2, cy - tall / 2, cx + wide / 2, cy + tall / 2};
-
-            if (!is_free(p, a, &b)) continue;
-            p->taken[p->n_taken++] = b;
-            atn_canvas_grey(c, 0.6);
-            if (far > 0)
-                atn_canvas_line(c, x + sides[s][0] * r, y + sides[s][1] * r,
-                                x + sides[s][0] * gap, y + sides[s][1] * gap, 0.3);
-            draw_name(c, q, &b, text);
-            return true;
-        }
-    return false;
+    name_of(p, q, name.text, sizeof name.text);
+    return atn_names_put(c, &p->taken, a, &name);
 }
 
 static void family_name(const void *state, int i, char *out, size_t size)

@@ -206,7 +206,7 @@ static void label_of(const plot *p, const bar *b, char *out, size_t size)
     }
     snprintf(number, sizeof number, v < 1e4 && v >= 1e-2 ? "%.3g" : "%.2g", v);
     if (v >= 1000 && v < 1e4) snprintf(number, sizeof number, "%.0f", v);
-    if (isnan(factor) || fabs(factor - 1) < 5e-4)
+    if (isnan(factor) || fabs(factor - 1) < 5e-3)
         snprintf(out, size, "%s%s", number, p->time ? " ms" : "x");
     else if (p->time)
         snprintf(out, size, "%s ms (\xc3\x97 %.3g)", number, factor);

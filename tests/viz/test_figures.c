@@ -131,10 +131,12 @@ static atn_table *make_table(atn_ctx *cx, atn_idx n, const char *token)
                                          "speedup",
                                          "density",
                                          "flop_per_byte",
-                                         "tflops"};
+                                         "tflops",
+                                         "begin_ms",
+                                         "end_ms"};
     atn_table *t = NULL;
     float *m = calloc((size_t)(n * n), sizeof *m);
-    int cols[8], curve = 0, node = 0;
+    int cols[9], curve = 0, node = 0;
     char method[32];
 
     CHECK_OK(atn_table_create(cx, "test", &t));
@@ -146,6 +148,7 @@ static atn_table *make_table(atn_ctx *cx, atn_idx n, const char *token)
     CHECK_OK(atn_table_add_col(cx, t, "token", ATN_COL_STR, "", "", &cols[5]));
     CHECK_OK(atn_table_add_col(cx, t, "method", ATN_COL_STR, "", "", &cols[6]));
     CHECK_OK(atn_table_add_col(cx, t, "step", ATN_COL_STR, "", "", &cols[7]));
+    CHECK_OK(atn_table_add_col(cx, t, "sm", ATN_COL_I64, "", "", &cols[8]));
     for (size_t k = 0; k < ATN_LEN(curves); k++)
         CHECK_OK(atn_table_add_col(cx, t, curves[k], ATN_COL_F64, "", "",
                                    k ? NULL : &curve));
@@ -161,6 +164,7 @@ static atn_table *make_table(atn_ctx *cx, atn_idx n, const char *token)
         atn_table_set_i64(t, cols[1], i % 2);
         atn_table_set_i64(t, cols[2], i % 3);
         atn_table_set_i64(t, cols[3], i / 3);
+        atn_table_set_i64(t, cols[8], i % 3);
         atn_table_set_f64(t, cols[4], (double)i / (double)n);
         CHECK_OK(atn_table_set_str(cx, t, cols[5], token));
         snprintf(method, sizeof method, "method-%lld", (long long)i);

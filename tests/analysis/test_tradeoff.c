@@ -1,0 +1,373 @@
+/* CTAs of plans against counting pairs; fronts and hybrids against all choices. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "kind_capture.h"
+
+#include <unistd.h>
+
+#include "analysis/approx_tiles.h"
+#include "analysis/tradeoff.h"
+
+/* ---- CTAs of a plan ---- */
+
+enum { N = 61, TRIALS = 60 };
+
+static atn_head bare_head(atn_idx n, atn_idx d, bool causal)
+{
+    return (atn_head){.q = {NULL, n, d, d},
+                      .k = {NULL, n, d, d},
+                      .nq = n,
+                      .nk = n,
+                      .scale = 1,
+                      .sight = {.causal = causal, .key_last = n}};
+}
+
+/* Rows of up to three random intervals, which sees [N, N] has, too. */
+static atn_pattern *random_rows(atn_ctx *cx, atn_rng *r, bool causal, bool *sees)
+{
+    const atn_frame f = atn_frame_square(N, 1, causal);
+    int64_t *ptr = atn_alloc(cx, N + 1, sizeof *ptr);
+    atn_span *spans = atn_alloc(cx, 3 * N, sizeof *spans);
+    atn_pattern *p = NULL;
+    int64_t n = 0;
+
+    memset(sees, 0, N * N);
+    for (atn_idx i = 0; i < N; i++) {
+        const atn_idx end = causal ? i + 1 : N;
+        atn_idx at = 0;
+
+        for (int k = 0; k < 3; k++) {
+            const atn_idx lo = at + (atn_idx)(atn_rng_uniform(r) * 20);
+            const atn_idx hi = lo + 1 + (atn_idx)(atn_rng_uniform(r) * 15);
+
+            if (hi > end) break;
+            spans[n++] = (atn_span){lo, hi};
+            for (atn_idx j = lo; j < hi; j++) sees[i * N + j] = true;
+            at = hi + 1;
+        }
+        ptr[i + 1] = n;
+    }
+    CHECK_OK(atn_pattern_rows(cx, &f, 1, ptr, spans, &p));
+    return p;
+}
+
+static void count_tile(const bool *sees, atn_idx r0, atn_idx k0,
+                       const atn_tile_shape *s, int *visits, int *masked)
+{
+    bool any = false, all = true;
+
+    for (atn_idx i = r0; i < r0 + s->bm && i < N; i++)
+        for (atn_idx j = k0; j < k0 + s->bn && j < N; j++) {
+            any |= sees[i * N + j];
+            all &= sees[i * N + j];
+        }
+    *visits += any;
+    *masked += any && !all;
+}
+
+/* The runs are those of the pairs, CTA by CTA; keys picked one by one as well. */
+static void check_runs(const bool *sees, const atn_tile_shape *s, const atn_cta_runs *r,
+                       bool gathers)
+{
+    atn_idx run = 0, ctas = 0;
+    int64_t used = 0;
+    double tiles = 0;
+
+    for (atn_idx r0 = 0; r0 < N; r0 += s->bm, used++) {
+        int visits = 0, masked = 0;
+
+        for (atn_idx k0 = 0; k0 < N; k0 += s->bn)
+            count_tile(sees, r0, k0, s, &visits, &masked);
+        if (used == r->run[run].count) {
+            used = 0;
+            run++;
+        }
+        CHECK(run < r->n);
+        CHECK_EQ(r->run[run].visits, visits);
+        CHECK_EQ(r->run[run].masked, masked);
+    }
+    for (atn_idx i = 0; i < r->n; i++) ctas += r->run[i].count;
+    CHECK_EQ(ctas, (N + s->bm - 1) / s->bm);
+    CHECK(gathers == !isnan(r->gathered));
+    for (atn_idx i = 0; i < N && gathers; i++) {
+        int keys = 0;
+
+        for (atn_idx j = 0; j < N; j++) keys += sees[i * N + j];
+        tiles += ceil((double)keys / (double)s->bn);
+    }
+    if (gathers) CHECK_NEAR(r->gathered, tiles, 0);
+}
+
+static void ctas_of_masks(atn_ctx *cx)
+{
+    const atn_tile_shapes shapes = {
+        .at = {{8, 16, 8}, {8, 7, 13}, {64, 16, 16}, {8, 64, 64}}, .n = 4};
+    atn_rng r = atn_rng_stream(1, "tradeoff", 0, 0);
+    bool *sees = malloc(N * N);
+
+    for (int t = 0; t < TRIALS; t++) {
+        const bool causal = t % 2, gathers = t % 3 == 0;
+        const atn_head h = bare_head(N, 8, causal);
+        atn_cta_runs runs[4] = {{0}};
+        atn_plan p = {0};
+
+        atn_plan_mask(&p, random_rows(cx, &r, causal, sees), 0, gathers ? 1 : 64,
+                      gathers ? 1 : 64);
+        CHECK_OK(atn_plan_ctas(cx, &h, &p, &shapes, runs));
+        for (int k = 0; k < 4; k++) {
+            if (k == 2)
+                CHECK_EQ(runs[k].n, 0); /* of another head dim */
+            else
+                check_runs(sees, &shapes.at[k], &runs[k], gathers);
+            atn_cta_runs_release(cx, &runs[k]);
+        }
+        atn_plan_release(cx, &p);
+    }
+    free(sees);
+}
+
+/* Groups of 5 x 20 and 9 x 3 in tiles of 4 x 8: 2 CTAs of 3 visits, 3 of 1; 16 rows to a
+ * tile: 3 + 1 gathered. */
+static void ctas_of_groups(atn_ctx *cx)
+{
+    const atn_tile_shapes shapes = {.at = {{8, 4, 8}}, .n = 1};
+    const atn_head h = bare_head(N, 8, true);
+    atn_cta_runs runs = {0}, back = {0};
+    char *text = NULL;
+    atn_plan p = {.branches = 1, .tile_rows = 16, .tile_keys = 16};
+    atn_groups *g = &p.branch[0].part[0].groups;
+
+    p.branch[0].parts = 1;
+    g->n = 2;
+    g->row_ptr = atn_alloc(cx, 3, sizeof *g->row_ptr);
+    g->key_ptr = atn_alloc(cx, 3, sizeof *g->key_ptr);
+    g->row = atn_alloc(cx, 14, sizeof *g->row);
+    g->key = atn_alloc(cx, 23, sizeof *g->key);
+    g->row_ptr[1] = 9;
+    g->row_ptr[2] = 14;
+    g->key_ptr[1] = 3;
+    g->key_ptr[2] = 23;
+    CHECK_OK(atn_plan_ctas(cx, &h, &p, &shapes, &runs));
+    CHECK_OK(atn_cta_runs_print(cx, &runs, &text));
+    CHECK_STR(text, "3/1*2 1/1*3 g4");
+    CHECK_OK(atn_cta_runs_parse(cx, text, &back));
+    CHECK(back.n == 2 && back.run[0].count == 2 && back.run[1].visits == 1);
+    CHECK_NEAR(back.gathered, 4, 0);
+    atn_cta_runs_release(cx, &back);
+    atn_cta_runs_release(cx, &runs);
+    atn_free(cx, text);
+    atn_plan_release(cx, &p);
+}
+
+static void no_lists_of_ctas(atn_ctx *cx)
+{
+    static const char *const bad[] = {"3",    "3/4",      "3/1*",           "3/1*0",
+                                      "g",    "3/1 x",    "3/1*2g",         "-1/0",
+                                      "/1",   "3/1,4/1",  "4294967296/0",   "g5 3/1",
+                                      "3/-1", "1/1*2e30", "9999999999999/1"};
+    atn_cta_runs r;
+
+    for (size_t i = 0; i < ATN_LEN(bad); i++) {
+        CHECK(atn_cta_runs_parse(cx, bad[i], &r) == ATN_DATA);
+        atn_err_clear(cx);
+        CHECK(!r.run);
+    }
+}
+
+/* ---- tables ---- */
+
+enum { LAYERS = 3, CASES = 4 };
+
+/* Error and executed tiles of a case on the heads of a layer. */
+typedef struct numbers {
+    double error[CASES][LAYERS], tiles[CASES][LAYERS];
+} numbers;
+
+static void open_layers(atn_ctx *cx, const char *name, kind_layer **l, atn_capture **c,
+                        atn_selection *sel)
+{
+    const atn_select_args all = {.heads = NULL};
+
+    for (int i = 0; i < LAYERS; i++) l[i] = make_kind(KIND_CAUSAL, (uint64_t)i + 1);
+    *c = kind_capture(cx, name, l, LAYERS, WITH_W_O, NULL, NULL, NULL);
+    CHECK_OK(atn_select(cx, *c, &all, sel));
+}
+
+static atn_table *approx_table(atn_ctx *cx, const numbers *x)
+{
+    static const char *const names[] = {"method", "family",     "parameters",
+                                        "budget", "budget_fit", "tile"};
+    char method[16];
+    atn_table *t = NULL;
+
+    CHECK_OK(atn_table_create(cx, "approx", &t));
+    CHECK_OK(atn_table_add_col(cx, t, "layer", ATN_COL_I64, "", "", NULL));
+    CHECK_OK(atn_table_add_col(cx, t, "head", ATN_COL_I64, "", "", NULL));
+    for (size_t k = 0; k < ATN_LEN(names); k++)
+        CHECK_OK(atn_table_add_col(cx, t, names[k], ATN_COL_STR, "", "", NULL));
+    CHECK_OK(
+        atn_table_add_col(cx, t, "output_error_relative", ATN_COL_F64, "", "", NULL));
+    CHECK_OK(atn_table_add_col(cx, t, "executed_tiles", ATN_COL_F64, "", "", NULL));
+    for (int l = 0; l < LAYERS; l++)
+        for (int h = 0; h < KIND_HEADS; h++)
+            for (int c = 0; c < CASES; c++) {
+                CHECK_OK(atn_table_add_row(cx, t));
+                snprintf(method, sizeof method, "case%d", c);
+                atn_table_set_i64(t, 0, l);
+                atn_table_set_i64(t, 1, h);
+                CHECK_OK(atn_table_set_str(cx, t, 2, method));
+                CHECK_OK(atn_table_set_str(cx, t, 3, "made"));
+                CHECK_OK(atn_table_set_str(cx, t, 4, "k=1"));
+                CHECK_OK(atn_table_set_str(cx, t, 6, "fixed"));
+                CHECK_OK(atn_table_set_str(cx, t, 7, "192x128"));
+                atn_table_set_f64(t, 8, x->error[c][l]);
+                atn_table_set_f64(t, 9, x->tiles[c][l]);
+            }
+    return t;
+}
+
+static double cell(const atn_table *t, atn_idx row, const char *name)
+{
+    const int col = atn_table_find_col(t, name);
+
+    if (col < 0) fail_msg("no column %s", name);
+    return atn_table_get_f64(t, row, col);
+}
+
+static const char *text(const atn_table *t, atn_idx row, const char *name)
+{
+    return atn_table_get_str(t, row, atn_table_find_col(t, name));
+}
+
+/* on_front is what comparing all pairs says, of equals the first. */
+static void check_front(const atn_table *t)
+{
+    for (atn_idx y = 0; y < atn_table_rows(t); y++) {
+        const double ty = cell(t, y, "time_ms"),
+                     ey = fmax(cell(t, y, "output_error_relative"), 1e-6);
+        bool front = true;
+
+        for (atn_idx x = 0; x < atn_table_rows(t); x++) {
+            const double tx = cell(t, x, "time_ms"),
+                         ex = fmax(cell(t, x, "output_error_relative"), 1e-6);
+
+            if (tx <= ty && ex <= ey && (tx < ty || ex < ey || x < y)) front = false;
+        }
+        CHECK_EQ(cell(t, y, "on_front"), front);
+    }
+}
+
+/* Least mean error of all choices of a case (or dense, -1) a layer within the time. */
+static double least_error(const double time[CASES + 1][LAYERS],
+                          const double error[CASES + 1][LAYERS], double most)
+{
+    double least = INFINITY;
+
+    for (int k = 0; k < (CASES + 1) * (CASES + 1) * (CASES + 1); k++) {
+        const int of[LAYERS] = {k % (CASES + 1), k / (CASES + 1) % (CASES + 1),
+                                k / (CASES + 1) / (CASES + 1)};
+        double t = 0, e = 0;
+
+        for (int l = 0; l < LAYERS; l++) {
+            t += time[of[l]][l];
+            e += error[of[l]][l] / LAYERS;
+        }
+        if (t <= most * (1 + 1e-12)) least = fmin(least, e);
+    }
+    return least;
+}
+
+static void fronts_and_hybrids(atn_ctx *cx)
+{
+    const char *name = "test-tradeoff";
+    kind_layer *l[LAYERS];
+    atn_capture *c = NULL;
+    atn_selection sel;
+    atn_device device;
+    atn_kernel kernel;
+    atn_rng r = atn_rng_stream(2, "tradeoff", 0, 0);
+
+    open_layers(cx, name, l, &c, &sel);
+    CHECK_OK(atn_device_read(cx, "h200", &device));
+    CHECK_OK(atn_kernel_read(cx, "fa3", &kernel));
+    for (int trial = 0; trial < 20; trial++) {
+        const atn_tradeoff_opts o = {
+            .device = &device, .kernel = &kernel, .batch = 100000};
+        double time[CASES + 1][LAYERS], error[CASES + 1][LAYERS];
+        atn_tradeoff_input in = {.name = "made"};
+        atn_table *t = NULL, *layers = NULL, *made;
+        int hybrids = 0, seen[LAYERS] = {0};
+        atn_tradeoff *trade = NULL;
+        numbers x;
+
+        for (int k = 0; k < CASES; k++)
+            for (int i = 0; i < LAYERS; i++) {
+                x.error[k][i] = trial ? atn_rng_uniform(&r) : .5;
+                x.tiles[k][i] = 1 + floor(4 * atn_rng_uniform(&r));
+            }
+        in.approx = made = approx_table(cx, &x);
+        CHECK_OK(atn_tradeoff_run(cx, c, &sel, &in, 1, NULL, &o, &trade));
+        CHECK_OK(atn_tradeoff_table(cx, trade, ATN_KEYS_MODEL, &t));
+        CHECK_OK(atn_tradeoff_table(cx, trade, ATN_KEYS_LAYER, &layers));
+        check_front(t);
+        CHECK_STR(text(t, 0, "method"), "dense");
+        for (atn_idx i = 0; i < atn_table_rows(layers); i++) {
+            const int layer = (int)cell(layers, i, "layer"), k = seen[layer]++;
+
+            if (k > CASES) continue; /* hybrids come last */
+            time[k][layer] = cell(layers, i, "time_ms");
+            error[k][layer] = cell(layers, i, "output_error_relative");
+            if (k > 0) CHECK_NEAR(error[k][layer], x.error[k - 1][layer], 1e-12);
+        }
+        for (atn_idx i = 0; i < atn_table_rows(t); i++) {
+            if (strcmp(text(t, i, "method"), "hybrid") != 0) continue;
+            hybrids++;
+            CHECK_NEAR(cell(t, i, "output_error_relative"),
+                       least_error(time, error, cell(t, i, "time_ms")), 1e-12);
+        }
+        CHECK(hybrids > 0 || trial == 0);
+        atn_table_destroy(cx, t);
+        atn_table_destroy(cx, layers);
+        atn_table_destroy(cx, made);
+        atn_tradeoff_destroy(cx, trade);
+    }
+    atn_kernel_release(cx, &kernel);
+    atn_selection_release(cx, &sel);
+    atn_capture_close(cx, c);
+    for (int i = 0; i < LAYERS; i++) free(l[i]);
+}
+
+/* A batch that does not fit, a table without heads. */
+static void refused(atn_ctx *cx)
+{
+    kind_layer *l[LAYERS];
+    atn_capture *c = NULL;
+    atn_selection sel;
+    atn_device device;
+    atn_kernel kernel;
+    atn_tradeoff *trade = NULL;
+    atn_table *empty = NULL;
+    atn_tradeoff_opts o = {.device = &device, .kernel = &kernel, .batch = 1};
+    atn_tradeoff_input in = {.name = "made"};
+
+    open_layers(cx, "test-tradeoff-refused", l, &c, &sel);
+    CHECK_OK(atn_device_read(cx, "h200", &device));
+    CHECK_OK(atn_kernel_read(cx, "fa3", &kernel));
+    CHECK_OK(atn_table_create(cx, "approx", &empty));
+    in.approx = empty;
+    CHECK_FAILS(atn_tradeoff_run(cx, c, &sel, &in, 1, NULL, &o, &trade), ATN_DATA,
+                "no rows of heads");
+    o.batch = 1000000000;
+    CHECK_FAILS(atn_tradeoff_run(cx, c, &sel, &in, 1, NULL, &o, &trade), ATN_DATA,
+                "smaller --batch");
+    atn_table_destroy(cx, empty);
+    atn_kernel_release(cx, &kernel);
+    atn_selection_release(cx, &sel);
+    atn_capture_close(cx, c);
+    for (int i = 0; i < LAYERS; i++) free(l[i]);
+}
+
+CHECK_MAIN({"CTAs of masks are those of their pairs", ctas_of_masks},
+           {"CTAs of groups", ctas_of_groups},
+           {"what is no list of CTAs", no_lists_of_ctas},
+           {"fronts and hybrids against all choices", fronts_and_hybrids},
+           {"what is refused", refused})
