@@ -9,11 +9,11 @@
 #include "simulators/calibrate.h"
 
 static const atn_option options[] = {
-    {"check", 'c', ATN_OPT_FLAG, NULL,
+    {"check", 0, ATN_OPT_FLAG, NULL,
      "compare the timings with predictions of KERNEL instead of fitting", 0, 0},
-    {"kernel", 'k', ATN_OPT_TEXT, "NAME|FILE",
+    {"kernel", 0, ATN_OPT_TEXT, "NAME|FILE",
      "the kernel that was timed; with --check, only rows of this name", 0, 0},
-    {"gpu", 'g', ATN_OPT_TEXT, "NAME|FILE",
+    {"gpu", 0, ATN_OPT_TEXT, "NAME|FILE",
      "the GPU it was timed on (the one of the file; with --check, all)", 0, 0},
     {"split", 0, ATN_OPT_TEXT, "NAME",
      "rows whose column split is NAME, or all (fit, or with --check check, where the "
@@ -31,7 +31,6 @@ static const atn_option options[] = {
      "of the rows chosen, instead of the kernel's own; the file written has it", 0, 0},
     {"source", 0, ATN_OPT_TEXT, "TEXT", "where the timings come from (the file's name)",
      0, 0},
-    {"format", 0, ATN_OPT_CHOICE, "text|csv|jsonl", "form of the tables (text)", 0, 0},
     ATN_OPTION_END,
 };
 
@@ -309,10 +308,14 @@ done:
 
 static atn_status fit(job *j)
 {
+    const char *path = atn_opt_text(j->cli, "output", NULL);
     atn_ctx *cx = j->cli->cx;
     atn_status st = ATN_OK;
 
-    ATN_TRY(atn_cli_check_output(j->cli, atn_opt_text(j->cli, "output", NULL)));
+    if (path && !atn_opt_given(j->cli, "force") && atn_file_exists(path))
+        ATN_FAIL(ATN_CANTCREATE,
+                 "%s: exists already (give --force to overwrite it, or another -o)",
+                 path);
     ATN_TRY(read_kernel(j, j->kernel));
     ATN_TRY(read_device(j));
     ATN_TRY(
@@ -375,10 +378,17 @@ static atn_status check(job *j)
 {
     const char *given = atn_opt_text(j->cli, "gpu", NULL), *gpu;
     atn_check_tables t = {NULL, NULL};
+    const atn_table *tables[2];
     atn_ctx *cx = j->cli->cx;
+    atn_run run = {0};
     atn_status st = ATN_OK;
     int checked = 0;
 
+    ATN_TRY(atn_cli_check_output(j->cli, atn_opt_text(j->cli, "output", NULL)));
+    ATN_TRY(atn_cli_record(j->cli, &run));
+    ATN_TRY(atn_run_add_input(cx, &run, j->path));
+    if (atn_file_exists(j->cli->args[1]))
+        ATN_TRY(atn_run_add_input(cx, &run, j->cli->args[1]));
     ATN_TRY(atn_kernel_read(cx, j->cli->args[1], j->kernel));
     ATN_TRY(find_split(j, "check"));
     ATN_TRY(atn_check_tables_create(cx, &t));
@@ -391,13 +401,13 @@ static atn_status check(job *j)
                  "calibrate: kernel %s has no fit for the rows of %s (fit it first: "
                  "attnscope calibrate %s --kernel %s -o FILE)",
                  j->kernel->id, j->path, j->path, j->kernel->id);
-    ATN_TRY(atn_cli_print(j->cli, t.errors));
-    if (atn_table_rows(t.speedups) > 0) {
-        if (atn_opt_i64(j->cli, "format", 0) != ATN_TABLE_JSONL) fputc('\n', stdout);
-        ATN_TRY(atn_cli_print(j->cli, t.speedups));
-    }
+    tables[0] = t.errors;
+    tables[1] = t.speedups;
+    ATN_TRY(atn_cli_emit_all(j->cli, &run, tables,
+                             atn_table_rows(t.speedups) > 0 ? 2 : 1, 0, NULL));
 done:
     atn_check_tables_destroy(cx, &t);
+    atn_run_release(&run);
     return st;
 }
 
@@ -405,7 +415,7 @@ done:
 
 static atn_status check_words(atn_cli *cli)
 {
-    static const char *const of_fits[] = {"output", "dry-run", "tile", "source"};
+    static const char *const of_fits[] = {"dry-run", "tile", "source"};
     const bool checks = atn_opt_given(cli, "check");
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
@@ -418,6 +428,9 @@ static atn_status check_words(atn_cli *cli)
                  "calibrate: one file of timings is fitted to, %s is one too many (the "
                  "kernel goes to --kernel; or give --check)",
                  cli->args[1]);
+    if (!checks && atn_opt_given(cli, "run-record"))
+        ATN_FAIL(ATN_USAGE, "calibrate: --run-record is of --check (a kernel file says "
+                            "itself what it was fitted to)");
     for (size_t i = 0; checks && i < ATN_LEN(of_fits); i++)
         if (atn_opt_given(cli, of_fits[i]))
             ATN_FAIL(ATN_USAGE,
@@ -466,7 +479,9 @@ const atn_command atn_command_calibrate = {
         "TIMINGS is a CSV with the columns gpu, kernel, phase (context, generation or "
         "backward), batch, q_len, kv_len, heads, kv_heads, head_dim, window (0 = none; "
         "w: query i sees the keys i - w + 1 to i), latency_ms and, if rows are kept "
-        "apart for checking, split. All masks are causal.\n"
+        "apart for checking, split; of random blocks density, the share of tiles "
+        "computed. "
+        "All masks are causal.\n"
         "Every head dim and phase gets a fit of its own: non-negative least squares on "
         "relative errors. With -o the kernel's description and all its fits go into a "
         "kernel file, which --kernel of other commands takes; fits of other GPUs, head "
@@ -476,9 +491,10 @@ const atn_command atn_command_calibrate = {
         "--check prints how far predictions are from the timings, for dense rows and "
         "for every window: mean, median and 90 % of |predicted / measured - 1|; and "
         "for windows how far the speed-up over dense is from the measured one, as FLOP "
-        "ratio, ratio of tiles and model say it.",
+        "ratio, ratio of tiles and model say it. Its -o takes the table of errors.",
     .options = options,
-    .uses = ATN_USE_OUTPUT | ATN_USE_DRY,
+    .uses = ATN_USE_TABLE | ATN_USE_DRY,
+    .second = "calibrate_speedups",
     .word = word,
     .min_args = 1,
     .max_args = 2,

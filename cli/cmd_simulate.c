@@ -2,8 +2,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <string.h>
 
-#include "cli/simulation.h"
+#include "cli/published.h"
 #include "simulators/advice.h"
+#include "simulators/choose.h"
 #include "simulators/parallel.h"
 
 static const atn_option options[] = {
@@ -34,6 +35,10 @@ static const atn_option options[] = {
      "also the smallest stride, the best tile and the best order of tokens", 0, 0},
     {"histogram", 0, ATN_OPT_FLAG, NULL,
      "also how many CTAs of a head have how many tiles", 0, 0},
+    {"published", 0, ATN_OPT_FLAG, NULL,
+     "predicted against published: every published number that is known, and what is "
+     "said of it here; goes alone",
+     0, 0},
     {"attention-share", 0, ATN_OPT_F64, "SHARE",
      "of the dense model's time that attention takes, for the gain end to end", 0, 1},
     {"parameters", 0, ATN_OPT_F64, "N",
@@ -63,18 +68,6 @@ static const atn_option options[] = {
 };
 
 /* ---- what is asked for ---- */
-
-static void read_rest(const atn_cli *cli, atn_simulation *s)
-{
-    atn_whole *w = &s->opts.whole;
-
-    s->opts.bare = !atn_opt_given(cli, "harness");
-    s->permute = (int)atn_opt_i64(cli, "permute", 0);
-    s->parameters = atn_opt_f64(cli, "parameters", 0);
-    w->share = atn_opt_f64(cli, "attention-share", 0);
-    w->layers = (int)atn_opt_i64(cli, "num-layers", 1);
-    w->dense_layers = atn_opt_f64(cli, "dense-share", 0);
-}
 
 static atn_status check(atn_cli *cli, bool capture)
 {
@@ -187,20 +180,21 @@ static atn_status advise(atn_ctx *cx, const atn_sim_list *l, atn_table **out)
 
     ATN_TAKE(advices, l->n);
     ATN_TAKE(names, l->n);
-    ATN_TAKE(tiles, ATN_ADVICE_TILES);
     for (int i = 0; i < l->n; i++) {
         const atn_sim_item *item = &l->item[i];
         const atn_launch *launch = &item->opts.shape;
+        const atn_list *grid = &item->opts.tiling.grid;
         atn_idx heads;
-        const atn_advice_case c = {
-            .p = atn_sim_item_heads(item, &heads)[0],
-            .now = item->sim.tiling,
-            .tiles = tiles,
-            .n_tiles = atn_advice_tiles(item->kernel, (int)launch->head_dim,
-                                        launch->pass, tiles, ATN_ADVICE_TILES),
-            .grid = item->opts.tiling.grid,
-            .causal = !item->opts.full};
+        const atn_pattern *p = atn_sim_item_heads(item, &heads)[0];
+        const unsigned takes =
+            atn_pattern_takes(p) | (grid->n > 0 ? ATN_TAKES_GRID : 0);
+        atn_advice_case c = {
+            .p = p, .now = item->sim.tiling, .grid = *grid, .causal = item->sim.causal};
 
+        ATN_TAKE(tiles, item->kernel->tiles);
+        c.tiles = tiles;
+        c.n_tiles = atn_advice_tiles(item->kernel, (int)launch->head_dim, launch->pass,
+                                     takes, tiles);
         ATN_TRY(atn_advise(cx, &c, &advices[i]));
         names[i] = item->name;
     }
@@ -389,6 +383,37 @@ done:
     return st;
 }
 
+/* ---- against what is published ---- */
+
+static const char *const headline[] = {
+    "method",    "gpu",           "tokens",         "quantity", "published",
+    "predicted", "predicted_low", "predicted_high", "error",    "within_interval"};
+
+static atn_status against_published(atn_cli *cli)
+{
+    atn_table *t = NULL, *brief = NULL;
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+    atn_run run = {0};
+
+    if (cli->n_args > 0 || atn_opt_given(cli, "gpu"))
+        ATN_FAIL(ATN_USAGE, "simulate: --published has patterns and GPUs of its own "
+                            "(leave out PATTERN and --gpu)");
+    ATN_TRY(atn_cli_check_output(cli, atn_opt_text(cli, "output", NULL)));
+    ATN_TRY(atn_cli_record(cli, &run));
+    ATN_TRY(atn_published_table(cli, &t));
+    if (is_summary(cli)) {
+        ATN_TRY(atn_table_pick(cx, t, headline, (int)ATN_LEN(headline), &brief));
+        atn_table_be_brief(brief);
+    }
+    ATN_TRY(atn_cli_emit(cli, &run, brief ? brief : t, NULL));
+done:
+    atn_table_destroy(cx, t);
+    atn_table_destroy(cx, brief);
+    atn_run_release(&run);
+    return st;
+}
+
 static atn_status run(atn_cli *cli)
 {
     const bool capture = cli->n_args > 0 && atn_is_capture(cli->args[0]);
@@ -396,9 +421,10 @@ static atn_status run(atn_cli *cli)
     atn_simulation s = {0};
     atn_status st = ATN_OK;
 
+    if (atn_opt_given(cli, "published")) return against_published(cli);
     ATN_TRY(check(cli, capture));
     ATN_TRY(atn_simulation_read(cli, &s));
-    read_rest(cli, &s);
+    atn_simulation_read_rest(cli, &s);
     ATN_TRY(capture ? of_capture(cli, &s) : of_patterns(cli, &s));
 done:
     atn_simulation_release(cx, &s);

@@ -94,15 +94,41 @@ done:
     return st;
 }
 
+/* The first kernel that runs on the architecture; "" = none. */
+static atn_status find_kernel(atn_ctx *cx, const char *architecture,
+                              char out[ATN_DEVICE_ID])
+{
+    atn_status st = ATN_OK;
+    atn_kernel k = {0};
+
+    out[0] = '\0';
+    for (int i = 0; !out[0] && atn_kernel_id(i); i++) {
+        ATN_TRY(atn_kernel_read(cx, atn_kernel_id(i), &k));
+        if (atn_kernel_runs_on(&k, architecture)) memcpy(out, k.id, sizeof k.id);
+        atn_kernel_release(cx, &k);
+    }
+done:
+    atn_kernel_release(cx, &k);
+    return st;
+}
+
 atn_status atn_device_help(atn_ctx *cx, const char *name)
 {
     atn_status st = ATN_OK;
+    char kernel[ATN_DEVICE_ID];
     bool doubt = false;
     char text[32];
     atn_device d;
 
     ATN_TRY(atn_device_read(cx, name, &d));
-    printf("attnscope simulate causal --tokens 32k --gpu %s\n\n", name);
+    ATN_TRY(find_kernel(cx, d.architecture, kernel));
+    if (*kernel)
+        printf("attnscope simulate causal --tokens 4k --gpu %s\n\n", name);
+    else
+        printf(
+            "attnscope simulate causal --tokens 4k --gpu %s --kernel FILE  # none is "
+            "built in for it\n\n",
+            name);
     printf("%s (%s), architecture %s\n\n", d.title, d.id, d.architecture);
     for (int n = 0; n < ATN_DEVICE_NUMBERS; n++) {
         if (isnan(d.number[n].value)) continue;
@@ -365,7 +391,7 @@ atn_status atn_kernel_help(atn_ctx *cx, const char *name)
 
     ATN_TRY(atn_kernel_read(cx, name, &k));
     kernel_words(&k, &x);
-    printf("attnscope simulate causal --tokens 32k --kernel %s\n\n", name);
+    printf("attnscope simulate causal --tokens 4k --kernel %s --gpu NAME\n\n", name);
     printf("%s (%s)\nSource: %s\nRuns on: %s\nTakes: %s\nPasses: %s\n", k.title, k.id,
            k.source, x.on, x.takes, x.passes);
     print_rules(&k);

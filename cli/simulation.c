@@ -155,6 +155,18 @@ done:
     return st;
 }
 
+void atn_simulation_read_rest(const atn_cli *cli, atn_simulation *s)
+{
+    atn_whole *w = &s->opts.whole;
+
+    s->opts.bare = !atn_opt_given(cli, "harness");
+    s->permute = (int)atn_opt_i64(cli, "permute", 0);
+    s->parameters = atn_opt_f64(cli, "parameters", 0);
+    w->share = atn_opt_f64(cli, "attention-share", 0);
+    w->layers = (int)atn_opt_i64(cli, "num-layers", 1);
+    w->dense_layers = atn_opt_f64(cli, "dense-share", 0);
+}
+
 void atn_simulation_release(atn_ctx *cx, atn_simulation *s)
 {
     for (int i = 0; i < s->kernels; i++) atn_kernel_release(cx, &s->kernel[i]);

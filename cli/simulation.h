@@ -101,6 +101,8 @@ typedef struct atn_simulation {
 
 /* USAGE where --gpu is missing, naming devices. Release it also on failure. */
 atn_status atn_simulation_read(atn_cli *cli, atn_simulation *out) ATN_WARN_UNUSED;
+/* What `simulate` alone asks for: passes beside the kernel, the rest of a model. */
+void atn_simulation_read_rest(const atn_cli *cli, atn_simulation *s);
 void atn_simulation_release(atn_ctx *cx, atn_simulation *s);
 /* Device and kernel files that are no built-in ones, to the inputs of the run. */
 atn_status atn_simulation_record(atn_cli *cli, atn_run *run) ATN_WARN_UNUSED;

@@ -115,3 +115,6 @@ atn_status atn_table_load(atn_ctx *cx, const char *path,
 /* The same; the column of this name (NULL = none) stays text as it stands in a CSV. */
 atn_status atn_table_load_text(atn_ctx *cx, const char *path, const char *column,
                                atn_table **out) ATN_WARN_UNUSED;
+/* A CSV in memory, without what may lie beside a file; `what` names it in messages. */
+atn_status atn_table_parse(atn_ctx *cx, const char *what, const char *text, size_t size,
+                           atn_table **out) ATN_WARN_UNUSED;

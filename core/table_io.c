@@ -395,6 +395,7 @@ typedef struct reader {
     atn_ctx *cx;
     const char *path;
     const char *text_col; /* stays text whatever it holds; NULL = none */
+    bool alone;           /* no files beside it */
     char **fields;        /* all fields in order, NULL = empty */
     atn_idx n_fields, room, n_cols, col, line;
     atn_idx blank; /* lines since the last row, where they are empty cells */
@@ -664,7 +665,7 @@ static atn_status load_csv(reader r, const char *text, size_t size, atn_table **
     ATN_TRY(parse_fields(cx, text + bom, size - bom, &r));
     if (r.n_cols == 0)
         ATN_FAIL(ATN_DATA, "%s: is empty; a table has a header row", path);
-    ATN_TRY(load_facts(cx, path, &record, &facts));
+    if (!r.alone) ATN_TRY(load_facts(cx, path, &record, &facts));
     kind = json_string_value(json_object_get(facts, "kind"));
     ATN_TRY(atn_table_create(cx, kind ? kind : "table", &t));
     ATN_TRY(add_columns(cx, &r, facts, t));
@@ -676,7 +677,7 @@ static atn_status load_csv(reader r, const char *text, size_t size, atn_table **
     json_object_foreach(json_object_get(facts, "meta"), key,
                         value) if (json_is_string(value))
         ATN_TRY(atn_table_set_meta(cx, t, key, json_string_value(value)));
-    ATN_TRY(load_matrix(cx, path, facts, t));
+    if (!r.alone) ATN_TRY(load_matrix(cx, path, facts, t));
     *out = t;
     t = NULL;
 done:
@@ -876,6 +877,13 @@ atn_status atn_table_load_text(atn_ctx *cx, const char *path, const char *column
 done:
     atn_free(cx, text);
     return st;
+}
+
+atn_status atn_table_parse(atn_ctx *cx, const char *what, const char *text, size_t size,
+                           atn_table **out)
+{
+    *out = NULL;
+    return load_csv((reader){.cx = cx, .path = what, .alone = true}, text, size, out);
 }
 
 atn_status atn_table_load(atn_ctx *cx, const char *path, atn_table **out)

@@ -337,25 +337,27 @@ static bool same_list(const atn_list *a, const atn_list *b)
     return a->n == b->n && memcmp(a->at, b->at, (size_t)a->n * sizeof a->at[0]) == 0;
 }
 
-int atn_advice_tiles(const atn_kernel *k, int head_dim, atn_pass pass, atn_tiling *out,
-                     int most)
+/* Behind the n tiles that are there, unless it is one of them. */
+static int add_tile(const atn_kernel_tile *t, atn_tiling *out, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (same_list(&out[i].q, &t->q) && same_list(&out[i].k, &t->k)) return n;
+    out[n] = (atn_tiling){.q = t->q, .k = t->k};
+    return n + 1;
+}
+
+int atn_advice_tiles(const atn_kernel *k, int head_dim, atn_pass pass, unsigned takes,
+                     atn_tiling *out)
 {
     const atn_kernel_tile *t;
     int n = 0;
 
-    for (unsigned takes = ATN_TAKES_FULL; takes <= ATN_TAKES_ANY; takes *= 2)
-        for (int rank = 1; rank <= ATN_AXES_MOST; rank++)
-            for (int i = 0;
-                 (t = atn_kernel_tile_of(k, head_dim, pass, takes, rank, i)) != NULL;
-                 i++) {
-                int same = 0;
-
-                while (same < n && !(same_list(&out[same].q, &t->q) &&
-                                     same_list(&out[same].k, &t->k)))
-                    same++;
-                if (same < n || n >= most) continue;
-                out[n] = (atn_tiling){.q = t->q, .k = t->k};
-                n++;
+    for (unsigned one = ATN_TAKES_FULL; one <= ATN_TAKES_ANY; one *= 2)
+        for (int rank = 1; (takes & one) && rank <= ATN_AXES_MOST; rank++)
+            for (int i = 0;; i++) {
+                t = atn_kernel_tile_of(k, head_dim, pass, one, rank, i);
+                if (!t) break;
+                n = add_tile(t, out, n);
             }
     return n;
 }

@@ -32,8 +32,6 @@ typedef enum atn_advice_kind {
 } atn_advice_kind;
 extern const char *const atn_advice_names[ATN_ADVICES];
 
-enum { ATN_ADVICE_TILES = 64 };
-
 typedef struct atn_advice_case {
     const atn_pattern *p;
     atn_idx head;
@@ -64,10 +62,11 @@ typedef struct atn_advices {
 /* USAGE where `now` does not fit the pattern; MEMORY. */
 atn_status atn_advise(atn_ctx *cx, const atn_advice_case *c,
                       atn_advices *out) ATN_WARN_UNUSED;
-/* Tiles of a kernel, of all ranks and kinds, without repetition: at most `most`. */
-int atn_advice_tiles(const atn_kernel *k, int head_dim, atn_pass pass, atn_tiling *out,
-                     int most);
-/* "16x8x8", "2x8x8/2x8x8", "plain", "grid 30x48x80", "stride 4"; cut at size. */
+/* Tiles of a kernel for masks of these kinds (ATN_TAKES_*), of all ranks, without
+ * repetition, into out [k->tiles]; their number. */
+int atn_advice_tiles(const atn_kernel *k, int head_dim, atn_pass pass, unsigned takes,
+                     atn_tiling *out);
+/* "16x8x8", "2x8x8/2x8x8", "plain", "grid 2x8x8/2x8x8", "stride 4"; cut at size. */
 void atn_advice_setting(const atn_advice *a, char *out, size_t size);
 
 /* The table "advice": a row an advice; names [n], advices [n]. */

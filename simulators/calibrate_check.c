@@ -211,6 +211,16 @@ typedef struct judged {
     double us; /* predicted */
 } judged;
 
+enum { ALL_ROWS = -1, BLOCK_ROWS = -2 };
+
+/* Rows of a window (0 = dense), of random blocks, or all. */
+static bool is_of(const atn_timing *row, atn_idx window)
+{
+    if (window == ALL_ROWS) return true;
+    if (window == BLOCK_ROWS) return row->density < 1;
+    return row->density == 1 && row->window == window;
+}
+
 static atn_status add_errors(atn_ctx *cx, atn_table *t, const judged *rows, atn_idx n,
                              atn_idx window, const char *of)
 {
@@ -222,7 +232,7 @@ static atn_status add_errors(atn_ctx *cx, atn_table *t, const judged *rows, atn_
     ATN_TAKE(error, n);
     ATN_TAKE(ratio, n);
     for (atn_idx i = 0; i < n; i++) {
-        if (window >= 0 && rows[i].row->window != window) continue;
+        if (!is_of(rows[i].row, window)) continue;
         error[m] = fabs(rows[i].us / rows[i].row->us - 1);
         ratio[m++] = rows[i].row->us / rows[i].us;
     }
@@ -245,7 +255,8 @@ static atn_idx next_window(const judged *rows, atn_idx n, atn_idx after)
     for (atn_idx i = 0; i < n; i++) {
         const atn_idx w = rows[i].row->window;
 
-        if (w > after && (found < 0 || w < found)) found = w;
+        if (rows[i].row->density == 1 && w > after && (found < 0 || w < found))
+            found = w;
     }
     return found;
 }
@@ -262,10 +273,11 @@ static const atn_timing *twin_of(const atn_timing_groups *g, const atn_timing *r
         const atn_timing *r = &g->all->row[i];
         const atn_launch *t = &r->launch;
 
-        if (r->window_given == 0 && t->pass == s->pass && t->batch == s->batch &&
-            t->q_len == s->q_len && t->kv_len == s->kv_len && t->heads == s->heads &&
-            t->kv_heads == s->kv_heads && t->head_dim == s->head_dim &&
-            strcmp(r->gpu, row->gpu) == 0 && strcmp(r->kernel, row->kernel) == 0)
+        if (r->window_given == 0 && r->density == 1 && t->pass == s->pass &&
+            t->batch == s->batch && t->q_len == s->q_len && t->kv_len == s->kv_len &&
+            t->heads == s->heads && t->kv_heads == s->kv_heads &&
+            t->head_dim == s->head_dim && strcmp(r->gpu, row->gpu) == 0 &&
+            strcmp(r->kernel, row->kernel) == 0)
             return r;
     }
     return NULL;
@@ -320,7 +332,9 @@ static atn_status add_speedups(atn_ctx *cx, atn_table *t, const atn_timing_group
         const atn_timing *row = rows[i].row, *twin;
         speedup s;
 
-        if (row->window == 0 || row->launch.q_len <= 2 * row->window) continue;
+        if (row->window == 0 || row->density < 1 ||
+            row->launch.q_len <= 2 * row->window)
+            continue;
         twin = twin_of(g, row);
         if (!twin || twin->us < twin_least_us) continue;
         ATN_TRY(judge_speedup(cx, g, f, &rows[i], twin, &s));
@@ -360,9 +374,15 @@ static atn_status check_group(atn_ctx *cx, atn_check_tables *t,
         ATN_TRY(set_keys(cx, t->errors, g, group, f));
         ATN_TRY(add_errors(cx, t->errors, rows, n, w, w == 0 ? "dense" : of));
     }
+    for (atn_idx r = 0; r < n; r++)
+        if (rows[r].row->density < 1) {
+            ATN_TRY(set_keys(cx, t->errors, g, group, f));
+            ATN_TRY(add_errors(cx, t->errors, rows, n, BLOCK_ROWS, "blocks"));
+            break;
+        }
     if (n > 0) {
         ATN_TRY(set_keys(cx, t->errors, g, group, f));
-        ATN_TRY(add_errors(cx, t->errors, rows, n, -1, "all"));
+        ATN_TRY(add_errors(cx, t->errors, rows, n, ALL_ROWS, "all"));
     }
     if (group->pass == ATN_PASS_FORWARD)
         ATN_TRY(add_speedups(cx, t->speedups, g, group, f, rows, n));

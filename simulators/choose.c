@@ -63,6 +63,8 @@ static atn_status suits(atn_ctx *cx, const atn_kernel *k, const atn_device *d,
              (has ? 2 : 0) + (timed ? 4 : 0);
     if (takes == ATN_TAKES_GRID && k->takes & takes) *score += 8;
     if (atn_kernel_has_head_dim(k, (int)l->head_dim, &nearest)) *score += 16;
+    /* Of two that are as good, the one whose coefficients are its own. */
+    *score = 2 * *score + (is_fitted(k, d->architecture) ? 1 : 0);
 done:
     return st;
 }

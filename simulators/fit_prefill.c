@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PREFILL_TERMS = ATN_TERM_CTA_MHA, FOUR_TERMS = 4, BISECTIONS = 60 };
+enum { PREFILL_TERMS = ATN_TERM_CTA_MHA, FOUR_TERMS = 4 };
 
 static const double slows[] = {0, .03, .06, .09, .12, .15, .18, .21, .25, .3};
 static const double thetas[] = {1, 2, 4, 6, 8, 12, 16};
@@ -32,22 +32,6 @@ typedef struct data {
     bool *used;        /* [n] */
 } data;
 
-/* tau of t = tau (1 + a tau^2 / (tau^2 + theta^2)), which grows with tau. */
-static double without_clock(double us, double slow, double theta)
-{
-    double lo = us / (1 + slow), hi = us;
-
-    for (int i = 0; i < BISECTIONS; i++) {
-        const double tau = (lo + hi) / 2, square = tau * tau;
-
-        if (tau * (1 + slow * square / (square + theta * theta)) > us)
-            hi = tau;
-        else
-            lo = tau;
-    }
-    return (lo + hi) / 2;
-}
-
 static atn_status solve(atn_ctx *cx, data *d, atn_time_fit *f)
 {
     atn_idx m = 0;
@@ -55,8 +39,7 @@ static atn_status solve(atn_ctx *cx, data *d, atn_time_fit *f)
 
     for (atn_idx i = 0; i < d->n; i++) {
         if (!d->used[i]) continue;
-        d->tau[i] = f->slow > 0 ? without_clock(d->us[i], f->slow, 1000 * f->theta_ms)
-                                : d->us[i];
+        d->tau[i] = atn_time_unslowed(f, d->us[i]);
         for (atn_idx j = 0; j < d->terms; j++)
             d->a[m * d->terms + j] = d->x[i].x[j] / d->tau[i];
         d->one[m++] = 1;

@@ -15,8 +15,8 @@ const char *const atn_cta_order_names[] = {"first", "last", "longest"};
 const char *const atn_split_rule_names[] = {"none", "fa2", "fa3", "varlen", "fill"};
 const char *const atn_takes_names[] = {"full", "causal", "window",
                                        "grid", "blocks", "any"};
-const char *const atn_kernel_topic_names[ATN_TOPICS] = {"tiles", "order",   "mask",
-                                                        "split", "overlap", "like"};
+const char *const atn_kernel_topic_names[ATN_TOPICS] = {
+    "tiles", "order", "mask", "split", "overlap", "like", "reach"};
 const char *const atn_time_kind_names[] = {"four", "full", "machine"};
 const char *const atn_term_names[ATN_TERMS] = {
     "t0",      "cta",     "tile",   "mask",   "gqa",    "qo",      "split",
@@ -180,6 +180,14 @@ double atn_kernel_overlap(const atn_kernel *k, int head_dim, atn_pass pass)
             !isnan(k->tile[i].overlap))
             return k->tile[i].overlap;
     return k->overlap;
+}
+
+double atn_kernel_reach(const atn_kernel *k, const char *architecture)
+{
+    for (int i = 0; i < ATN_KERNEL_NAMES && k->reach[i].architecture[0]; i++)
+        if (strcmp(k->reach[i].architecture, architecture) == 0)
+            return k->reach[i].share;
+    return 1;
 }
 
 /* ---- fits ---- */

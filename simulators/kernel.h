@@ -128,9 +128,16 @@ typedef enum atn_kernel_topic {
     ATN_TOPIC_SPLIT,
     ATN_TOPIC_OVERLAP,
     ATN_TOPIC_LIKE,
+    ATN_TOPIC_REACH,
     ATN_TOPICS
 } atn_kernel_topic;
 extern const char *const atn_kernel_topic_names[ATN_TOPICS];
+
+/* Of an architecture: the share of the machine model's speed that was measured. */
+typedef struct atn_kernel_share {
+    char architecture[ATN_DEVICE_ID]; /* "" ends */
+    double share;
+} atn_kernel_share;
 
 typedef struct atn_kernel {
     char id[ATN_DEVICE_ID], title[ATN_DEVICE_TEXT], source[ATN_DEVICE_TEXT];
@@ -151,6 +158,7 @@ typedef struct atn_kernel {
     /* How much of the shorter of two resources hides behind the longer one, 0 to 1;
      * share of the exponentials that run on other units. */
     double overlap, offload;
+    atn_kernel_share reach[ATN_KERNEL_NAMES];
     /* Cost of a masked tile over that of a plain one, by rank of the grid (card 1.6);
      * 0 = the coefficient alone. */
     double mask_factor[3];
@@ -183,6 +191,8 @@ void atn_kernel_settle(atn_kernel *k, const char *architecture);
 /* to <- the tiles of from. */
 atn_status atn_kernel_copy_tiles(atn_ctx *cx, atn_kernel *to,
                                  const atn_kernel *from) ATN_WARN_UNUSED;
+/* Share of the machine model's speed that it was measured at; 1 = not measured. */
+double atn_kernel_reach(const atn_kernel *k, const char *architecture);
 /* Overlap at a head dim: of its tiles, else the kernel's. */
 double atn_kernel_overlap(const atn_kernel *k, int head_dim, atn_pass pass);
 /* The kernel is called so in a file of timings. */

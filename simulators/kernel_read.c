@@ -439,6 +439,35 @@ static atn_status read_factors(atn_ctx *cx, const char *what, const json_t *root
     return ATN_OK;
 }
 
+static atn_status read_reach(atn_ctx *cx, const char *what, const json_t *root,
+                             atn_kernel *k)
+{
+    json_t *obj = json_object_get(root, "reach"), *item;
+    atn_status st = ATN_OK;
+    const char *key;
+    int n = 0;
+
+    if (!obj) return ATN_OK;
+    if (!json_is_object(obj) || json_object_size(obj) > ATN_KERNEL_NAMES)
+        ATN_FAIL(ATN_DATA,
+                 "%s: \"reach\" must be an object of at most %d architectures", what,
+                 ATN_KERNEL_NAMES);
+    json_object_foreach(obj, key, item)
+    {
+        const double x = json_is_number(item) ? json_number_value(item) : NAN;
+
+        if (!(x >= 0.01 && x <= 2))
+            ATN_FAIL(ATN_DATA, "%s: \"reach\" of %.40s must be a number of 0.01..2",
+                     what, key);
+        if (strlen(key) == 0 || strlen(key) >= sizeof k->reach[0].architecture)
+            ATN_FAIL(ATN_DATA, "%s: \"reach\": %.40s is no architecture", what, key);
+        strcpy(k->reach[n].architecture, key);
+        k->reach[n++].share = x;
+    }
+done:
+    return st;
+}
+
 static atn_status read_choices(atn_ctx *cx, const char *what, const json_t *root,
                                atn_kernel *k)
 {
@@ -474,6 +503,7 @@ static atn_status read_settings(atn_ctx *cx, const char *what, const json_t *roo
     ATN_TRY(get_between(cx, what, root, "overlap", share, &k->overlap));
     ATN_TRY(get_between(cx, what, root, "offload", share, &k->offload));
     ATN_TRY(read_factors(cx, what, root, k));
+    ATN_TRY(read_reach(cx, what, root, k));
     ATN_TRY(atn_sim_id(cx, what, root, "like", false, k->like, sizeof k->like));
     ATN_TRY(get_between(cx, what, root, "like_low", ratio, &k->like_low));
     ATN_TRY(get_between(cx, what, root, "like_high", ratio, &k->like_high));
@@ -531,7 +561,8 @@ atn_status atn_kernel_parse(atn_ctx *cx, const char *what, const char *text,
         "timings",     "takes",     "passes",   "policy",      "window_rule",
         "order",       "packs_gqa", "sections", "permutes",    "split",
         "ctas_per_sm", "overlap",   "offload",  "mask_factor", "like",
-        "like_low",    "like_high", "sources",  "tiles",       "fits"};
+        "like_low",    "like_high", "reach",    "sources",     "tiles",
+        "fits"};
     static const atn_sim_form form = {ATN_KERNEL_SCHEMA, keys, (int)ATN_LEN(keys)};
     atn_status st = ATN_OK;
     json_t *root = NULL;

@@ -95,7 +95,7 @@ static json_t *fit(writer *w, const atn_time_fit *f)
 
 static void put_settings(writer *w, json_t *obj, const atn_kernel *k)
 {
-    json_t *factors = json_array();
+    json_t *factors = json_array(), *reach = json_object();
 
     for (int i = 0; i < 3; i++) add(w, factors, json_real(k->mask_factor[i]));
     put(w, obj, "policy", json_string(atn_mask_policy_names[k->policy]));
@@ -109,6 +109,9 @@ static void put_settings(writer *w, json_t *obj, const atn_kernel *k)
     put(w, obj, "overlap", json_real(k->overlap));
     put(w, obj, "offload", json_real(k->offload));
     put(w, obj, "mask_factor", factors);
+    for (int i = 0; i < ATN_KERNEL_NAMES && k->reach[i].architecture[0]; i++)
+        put(w, reach, k->reach[i].architecture, json_real(k->reach[i].share));
+    put(w, obj, "reach", reach);
     put_text(w, obj, "like", k->like);
     put(w, obj, "like_low", json_real(k->like_low));
     put(w, obj, "like_high", json_real(k->like_high));

@@ -125,6 +125,7 @@ void atn_machine_fit(const atn_kernel *k, const atn_device *d, int head_dim,
                      atn_pass pass, atn_idx bm, atn_idx bn, atn_time_fit *out)
 {
     const atn_tile_times t = atn_machine_tile(k, d, head_dim, pass, bm, bn);
+    const double reach = atn_kernel_reach(k, d->architecture);
     atn_tile_times slow = t;
 
     memset(out, 0, sizeof *out);
@@ -134,8 +135,9 @@ void atn_machine_fit(const atn_kernel *k, const atn_device *d, int head_dim,
     out->pass = pass;
     out->c[ATN_TERM_T0] = launch_us;
     out->c[ATN_TERM_CTA] = cta_us(d, head_dim, pass, (double)bm, (double)bn);
-    out->c[ATN_TERM_TILE] = t.all;
-    out->c[ATN_TERM_MASK] = 2 * (double)bm * (double)bn / (alu_lanes * clock_us(d));
+    out->c[ATN_TERM_TILE] = t.all / reach;
+    out->c[ATN_TERM_MASK] =
+        2 * (double)bm * (double)bn / (alu_lanes * clock_us(d) * reach);
     out->c[ATN_TERM_BYTE] = atn_machine_hbm(d, 1e6);
     out->theta_ms = 1;
     out->power = 8; /* of decode: the longer of tiles and bytes, nearly */

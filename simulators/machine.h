@@ -19,7 +19,8 @@ typedef struct atn_tile_times {
 } atn_tile_times;
 atn_tile_times atn_machine_tile(const atn_kernel *k, const atn_device *d, int head_dim,
                                 atn_pass pass, atn_idx bm, atn_idx bn);
-/* The fit of the machine: ATN_MODEL_MACHINE. low and high are no quantiles of anything
+/* The fit of the machine: ATN_MODEL_MACHINE; tiles at the share of this speed that the
+ * kernel reaches (atn_kernel_reach). low and high are no quantiles of anything
  * measured, but how far the tile's time can be off: everything hidden behind the longer
  * phase, or nothing hidden at the rate that products reach. */
 void atn_machine_fit(const atn_kernel *k, const atn_device *d, int head_dim,

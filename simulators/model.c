@@ -12,6 +12,8 @@
 
 #include <math.h>
 
+enum { BISECTIONS = 60 };
+
 static bool cheap_group(atn_idx g)
 {
     return g == 4 || g == 8 || g == 16;
@@ -65,12 +67,33 @@ void atn_prefill_regressors(const atn_kernel *k, const atn_device *d,
 
 double atn_prefill_time(const atn_time_fit *f, const atn_regressors *x, bool bare)
 {
-    const double theta = 1000 * f->theta_ms;
-    double tau = 0, square;
+    double tau = 0;
 
     for (int i = 0; i < ATN_TERM_CTA_MHA; i++)
         if (!bare || i < ATN_TERM_KV) tau += f->c[i] * x->x[i];
-    square = tau * tau;
-    if (!(f->slow > 0)) return tau;
-    return tau * (1 + f->slow * square / (square + theta * theta));
+    return atn_time_slowed(f, tau);
+}
+
+double atn_time_slowed(const atn_time_fit *f, double us)
+{
+    const double theta = 1000 * f->theta_ms, square = us * us;
+
+    return f->slow > 0 ? us * (1 + f->slow * square / (square + theta * theta)) : us;
+}
+
+/* It grows with tau. */
+double atn_time_unslowed(const atn_time_fit *f, double us)
+{
+    double lo = us, hi = us;
+
+    if (f->slow > 0) lo = us / (1 + f->slow);
+    for (int i = 0; f->slow > 0 && i < BISECTIONS; i++) {
+        const double tau = (lo + hi) / 2;
+
+        if (atn_time_slowed(f, tau) > us)
+            hi = tau;
+        else
+            lo = tau;
+    }
+    return (lo + hi) / 2;
 }

@@ -21,6 +21,9 @@ void atn_prefill_regressors(const atn_kernel *k, const atn_device *d,
 
 /* Time in us. bare: without what a harness times with the kernel (the KV write). */
 double atn_prefill_time(const atn_time_fit *f, const atn_regressors *x, bool bare);
+/* The clock that long runs lose: tau to t, and t to tau; in us. */
+double atn_time_slowed(const atn_time_fit *f, double us);
+double atn_time_unslowed(const atn_time_fit *f, double us);
 
 /* One decode step: `seen` keys of kv_len are read, in `blocks` tiles of bn keys. */
 typedef struct atn_decode_case {

@@ -237,6 +237,10 @@ static void from_device(const seek *s, atn_time_model *m)
         atn_machine_fit(s->kernel, s->device, (int)s->launch->head_dim, s->launch->pass,
                         t ? tokens(&t->q) : 128, t ? tokens(&t->k) : 128, &m->fit);
         say(m, "machine model of the data sheet of %s, not fitted", s->device->id);
+        if (atn_kernel_reach(s->kernel, s->device->architecture) != 1)
+            say(m, "; %s was measured at %.2f of its speed on %s", s->kernel->id,
+                atn_kernel_reach(s->kernel, s->device->architecture),
+                s->device->architecture);
         return;
     }
     m->fit = (atn_time_fit){.model = ATN_MODEL_MACHINE,

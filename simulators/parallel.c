@@ -7,7 +7,8 @@
  *         to the next node behind the whole round. All-gather, all-to-all: the
  *         collective, then all work (or work, then the collective). Work of a step is
  *         a launch on the chunk that queries and keys share (parallel_chunk.c), and
- *         from the second step on the merge of its result into what there is.
+ *         from the second step on the merge of its result into what there is. Launches
+ *         lose clock as one run of their sum would, not each for itself.
  *         Backward: 2.5 times the launches, K and V again, dK and dV in fp32, which
  *         travel home. LASP waits for P - 1 states one after the other.
  *         Efficiency: time of one GPU / P / time.
@@ -17,7 +18,7 @@
  *         arXiv 2311.09431; Jacobs et al., arXiv 2309.14509; Fang and Zhao,
  *         arXiv 2405.07719; Gu et al., arXiv 2406.18485; Sun et al., arXiv 2404.02882
  *         and 2502.07563.
- * Limits  the slowest rank of a step is the one with the most pairs. The kernel, and
+ * Limits  the slowest rank of a step is one of those with the most pairs. The kernel, and
  *         nothing beside it, runs on the SMs: a transfer takes none of them. Linear
  *         attention (LASP) is a roofline.
  */
@@ -154,6 +155,7 @@ typedef struct cp_job {
     atn_idx ranks;        /* that the sequence is cut for */
     double gpu_heads, kv; /* of a GPU */
     double link, network; /* GB/s */
+    atn_time_fit fit;     /* of the last launch: its clock */
     struct {
         uint64_t key;
         double ms;
@@ -195,6 +197,7 @@ static double pass_ms(const cp_job *j, double bytes)
 
 /* ---- launches ---- */
 
+/* Time without what the clock loses in long runs. */
 static atn_status launch(atn_ctx *cx, cp_job *j, const atn_pattern *const *p, atn_idx n,
                          double heads, double kv, double *ms)
 {
@@ -215,10 +218,25 @@ static atn_status launch(atn_ctx *cx, cp_job *j, const atn_pattern *const *p, at
     o.extra = (atn_extra_work){0};
     o.whole = (atn_whole){0};
     ATN_TRY(atn_simulate(cx, p, n, &o, &s));
-    *ms = s.time_ms;
+    j->fit = s.model.fit;
+    *ms = atn_time_unslowed(&j->fit, 1000 * s.kernel_ms) / 1000 + s.passes_ms;
 done:
     atn_sim_release(cx, &s);
     return st;
+}
+
+/* How much slower the clock is in a run of so long. */
+static double clock_of(const cp_job *j, double ms)
+{
+    return ms > 0 ? atn_time_slowed(&j->fit, 1000 * ms) / 1000 / ms : 1;
+}
+
+/* Of launches, the backward ones among them. */
+static double launches_ms(const cp_job *j, double ms)
+{
+    const double all = ms * (j->opts->backward ? 1 + BACKWARD : 1);
+
+    return all * clock_of(j, all);
 }
 
 static void stir(uint64_t *key, int64_t x)
@@ -271,6 +289,13 @@ typedef struct step_time {
     double launch_ms, rows; /* queries that have a result */
 } step_time;
 
+/* Nothing is cut, and heads are alike: the pattern itself, its grid and blocks. */
+static atn_status whole_time(atn_ctx *cx, cp_job *j, step_time *t)
+{
+    t->rows = (double)j->sizes.tokens;
+    return launch(cx, j, &j->heads[0].pattern, 1, j->gpu_heads, j->kv, &t->launch_ms);
+}
+
 /* One launch, or, where the kernel takes windows only and this is none, one for each
  * part of the queries and keys. */
 static atn_status chunk_time(atn_ctx *cx, cp_job *j, const atn_cp_share *q,
@@ -282,6 +307,7 @@ static atn_status chunk_time(atn_ctx *cx, cp_job *j, const atn_cp_share *q,
     atn_status st = ATN_OK;
     double ms = 0;
 
+    if (j->ranks == 1 && j->n_heads == 1) return whole_time(cx, j, t);
     ATN_TAKE(p, j->taken);
     memset(p, 0, (size_t)j->taken * sizeof(*p));
     ATN_TRY(atn_cp_chunk(cx, j->heads + j->at, j->taken, q, k, p));
@@ -379,17 +405,21 @@ done:
 /* ---- schemes in time ---- */
 
 typedef struct cp_times {
-    double work, merge, all; /* merge is part of work */
-    double seconds_flop;     /* flop of the launches, for their rate */
-    double share;            /* mean share of a chunk that the slowest rank has */
+    double work, all; /* without, with transfers that show */
+    double launches;  /* of work: the rest is merging */
+    double clock;     /* factor of a launch in the run */
+    double tflops;    /* that the launches reach */
+    double share;     /* mean share of a chunk that the slowest rank has */
 } cp_times;
 
 /* Merging a partial result of some rows into the one in fp32. */
 static double merge_ms(const cp_job *j, double rows)
 {
     const double n = rows * j->gpu_heads * (double)j->sizes.batch;
+    const double given = j->opts->merge_bytes;
+    const double bytes = given > 0 ? given : 8 + j->sizes.bytes;
 
-    return pass_ms(j, n * ((double)j->sizes.value_dim * (8 + j->sizes.bytes) + 12));
+    return pass_ms(j, n * ((double)j->sizes.value_dim * bytes + 12));
 }
 
 /* The same of gradients: those of the queries, and of the keys that travel. */
@@ -403,41 +433,90 @@ static double merge_back_ms(const cp_job *j, double rows)
            pass_ms(j, chunk * j->kv * (d + dv) * b);
 }
 
-/* Work of the steps of a ring: out [ranks] forward, back [ranks]. */
-static atn_status ring_steps(atn_ctx *cx, cp_job *j, const int64_t *a, double *out,
-                             double *back, cp_times *t)
+/* The first and the last of the ranks that have, but for a hundredth, the most pairs in
+ * a step: of a zigzag ring those with half the queries and those with half the keys. */
+static void slowest_ranks(const int64_t *a, atn_idx r, atn_idx step, atn_idx q[2])
+{
+    int64_t most = 0;
+
+    for (atn_idx x = 0; x < r; x++) most = ATN_MAX(most, a[x * r + (x - step + r) % r]);
+    q[0] = -1;
+    for (atn_idx x = 0; x < r; x++) {
+        if (a[x * r + (x - step + r) % r] < most - most / 100) continue;
+        if (q[0] < 0) q[0] = x;
+        q[1] = x;
+    }
+}
+
+/* Launch of a step on the slower of them; *pairs: its own. */
+static atn_status slowest_step(atn_ctx *cx, cp_job *j, const int64_t *a, atn_idx s,
+                               step_time *out, double *pairs)
+{
+    const atn_idx r = j->ranks;
+    atn_idx q[2] = {0, 0};
+    double worst = -1;
+    atn_status st = ATN_OK;
+
+    slowest_ranks(a, r, s, q);
+    for (int i = 0; i < (q[0] == q[1] ? 1 : 2); i++) {
+        const atn_idx k = (q[i] - s + r) % r;
+        const atn_cp_share queries =
+            atn_cp_share_of(j->order, j->sizes.tokens, r, q[i]);
+        const atn_cp_share keys = atn_cp_share_of(j->order, j->sizes.tokens, r, k);
+        step_time step = {0};
+        double ms;
+
+        ATN_TRY(chunk_time(cx, j, &queries, &keys, &step));
+        ms = step.launch_ms + merge_ms(j, step.rows);
+        if (ms <= worst) continue;
+        worst = ms;
+        *out = step;
+        *pairs = (double)a[q[i] * r + k] / (double)j->taken;
+    }
+done:
+    return st;
+}
+
+/* Launches of the steps of a ring: step [ranks]. */
+static atn_status ring_steps(atn_ctx *cx, cp_job *j, const int64_t *a, step_time *step,
+                             cp_times *t)
 {
     const double d = (double)(j->sizes.head_dim + j->sizes.value_dim);
     const double chunk = (double)j->sizes.tokens / (double)j->ranks;
     const atn_idx r = j->ranks;
     atn_status st = ATN_OK;
-    double launches = 0, flop = 0, pairs = 0;
+    double ms = 0, pairs = 0;
 
     for (atn_idx s = 0; s < r; s++) {
-        step_time step = {0};
-        atn_cp_share queries, keys;
-        atn_idx q = 0;
-        double merge;
+        double own = 0;
 
-        for (atn_idx x = 1; x < r; x++)
-            if (a[x * r + (x - s + r) % r] > a[q * r + (q - s + r) % r]) q = x;
-        queries = atn_cp_share_of(j->order, j->sizes.tokens, r, q);
-        keys = atn_cp_share_of(j->order, j->sizes.tokens, r, (q - s + r) % r);
+        step[s] = (step_time){0};
         ATN_TRY(atn_progress(cx, "steps", (double)s, (double)r));
-        ATN_TRY(chunk_time(cx, j, &queries, &keys, &step));
-        merge = s > 0 && step.rows > 0 ? merge_ms(j, step.rows) : 0;
-        out[s] = step.launch_ms + merge;
-        t->merge += merge;
-        back[s] = BACKWARD * step.launch_ms +
-                  (step.rows > 0 ? merge_back_ms(j, step.rows) : 0);
-        launches += step.launch_ms;
-        pairs += (double)a[q * r + (q - s + r) % r] / (double)j->taken;
+        ATN_TRY(slowest_step(cx, j, a, s, &step[s], &own));
+        ms += step[s].launch_ms;
+        pairs += own;
     }
-    flop = 2 * d * pairs * j->gpu_heads * (double)j->sizes.batch;
-    t->seconds_flop = launches > 0 ? flop / launches / 1e9 : (double)NAN;
+    t->launches = launches_ms(j, ms);
+    t->clock = ms > 0 ? t->launches / (ms * (j->opts->backward ? 1 + BACKWARD : 1)) : 1;
+    t->tflops =
+        2 * d * pairs * j->gpu_heads * (double)j->sizes.batch / (ms * t->clock) / 1e9;
     t->share = pairs / (double)r / (chunk * chunk);
 done:
     return st;
+}
+
+/* Work of each step of a pass: out [ranks]. */
+static void ring_work(const cp_job *j, const step_time *step, bool backward,
+                      double clock, double *out)
+{
+    for (atn_idx s = 0; s < j->ranks; s++) {
+        const bool merges = step[s].rows > 0 && (backward || s > 0);
+        const double merge =
+            backward ? merge_back_ms(j, step[s].rows) : merge_ms(j, step[s].rows);
+
+        out[s] = (backward ? BACKWARD : 1) * clock * step[s].launch_ms;
+        if (merges) out[s] += merge;
+    }
 }
 
 /* One pass of a ring: kv bytes go on in all steps but the last, grad bytes follow from
@@ -484,18 +563,18 @@ static atn_status time_ring(atn_ctx *cx, cp_job *j, const int64_t *a, cp_times *
     const double width = (double)(j->sizes.head_dim + j->sizes.value_dim);
     const double numbers = (double)j->sizes.batch * (double)j->sizes.tokens /
                            (double)j->ranks * j->kv * width;
-    double *out = NULL, *back = NULL;
+    step_time *step = NULL;
+    double *work = NULL;
     atn_status st = ATN_OK;
 
-    ATN_TAKE(out, j->ranks);
-    ATN_TAKE(back, j->ranks);
-    ATN_TRY(ring_steps(cx, j, a, out, back, t));
-    t->work = sum_ms(out, j->ranks);
-    t->all = ring_ms(j, out, inner, numbers * j->sizes.bytes, 0);
-    if (j->opts->backward) {
-        t->work += sum_ms(back, j->ranks);
-        t->all += ring_ms(j, back, inner, numbers * j->sizes.bytes,
-                          j->ranks > 1 ? numbers * 4 : 0);
+    ATN_TAKE(step, j->ranks);
+    ATN_TAKE(work, j->ranks);
+    ATN_TRY(ring_steps(cx, j, a, step, t));
+    for (int back = 0; back <= j->opts->backward; back++) {
+        ring_work(j, step, back, t->clock, work);
+        t->work += sum_ms(work, j->ranks);
+        t->all += ring_ms(j, work, inner, numbers * j->sizes.bytes,
+                          back && j->ranks > 1 ? numbers * 4 : 0);
     }
 done:
     atn_arena_rewind(cx, mark);
@@ -521,7 +600,7 @@ static atn_status time_gather(atn_ctx *cx, cp_job *j, const int64_t *a, cp_times
 
         ATN_TRY(chunk_time(cx, j, &part, &all, &step));
     }
-    t->work = step.launch_ms * (j->opts->backward ? 1 + BACKWARD : 1);
+    t->work = t->launches = launches_ms(j, step.launch_ms);
     t->all = t->work + once * (j->opts->backward ? 3 : 1);
 done:
     return st;
@@ -547,12 +626,8 @@ static atn_status time_exchange(atn_ctx *cx, cp_job *j, cp_times *t)
     step_time step = {0};
     atn_status st = ATN_OK;
 
-    if (j->n_heads == 1)
-        ATN_TRY(launch(cx, j, &j->heads[0].pattern, 1, j->gpu_heads, j->kv,
-                       &step.launch_ms));
-    else
-        ATN_TRY(chunk_time(cx, j, &all, &all, &step));
-    t->work = step.launch_ms * (j->opts->backward ? 1 + BACKWARD : 1);
+    ATN_TRY(chunk_time(cx, j, &all, &all, &step));
+    t->work = t->launches = launches_ms(j, step.launch_ms);
     t->all = t->work + exchange_ms(j, (double)j->sizes.gpus);
 done:
     return st;
@@ -594,7 +669,7 @@ static void time_linear(cp_job *j, cp_times *t)
                (p - 1 - nodes) * transfer_ms(j, j->link, state);
     } else
         wait = collective_ms(j, p, (p - 1) * state, true);
-    t->work = ms[0] + ms[1];
+    t->work = t->launches = ms[0] + ms[1];
     t->all = t->work + fmax(wait * passes - ms[0], 0); /* hidden behind the blocks */
 }
 
@@ -643,7 +718,7 @@ static void refuse(const cp_job *j, atn_idx u, char *note)
     else if (ATN_MIN(j->opts->gpus, j->opts->node) > 1 && j->opts->link_gbs <= 0 &&
              !(nvlink > 0))
         snprintf(note, ATN_CP_TEXT,
-                 "%s has no NVLink: say what its GPUs are joined by, in GB/s",
+                 "%s has no NVLink (give --link GB/S of what joins its GPUs)",
                  j->sim.device->id);
 }
 
@@ -657,6 +732,7 @@ static double memory_of(const cp_job *j, double gpus)
     const double own = rows * width * (h + (double)s->kv_heads) * s->bytes;
     const double keys = rows * width * kv * s->bytes;
     const double sums = rows * h * ((double)s->value_dim * 4 + 4);
+    const double ring = gpus > (double)s->ulysses ? keys + sums : 0;
     const double state =
         (double)s->batch * h * (double)(s->head_dim * s->value_dim) * s->bytes;
 
@@ -669,7 +745,7 @@ static double memory_of(const cp_job *j, double gpus)
     case ATN_CP_EXCHANGE:
         return (own + rows * width * (h + kv) * s->bytes) / 1e9;
     case ATN_CP_USP:
-        return (own + rows * width * (h + kv) * s->bytes + keys + sums) / 1e9;
+        return (own + rows * width * (h + kv) * s->bytes + ring) / 1e9;
     case ATN_CP_LASP2:
         return (own + gpus * state) / 1e9;
     default:
@@ -680,11 +756,11 @@ static double memory_of(const cp_job *j, double gpus)
 /* The largest loss against one GPU's time / P. */
 static const char *limit_of(const cp_job *j, const cp_times *t, const atn_cp_result *r)
 {
-    const double exposed = t->all - t->work, work = t->work - t->merge;
+    const double exposed = t->all - t->work, work = t->launches;
     const double uneven = work * (1 - (r->balance > 0 ? r->balance : 1));
     const double ideal = r->single_ms / (double)j->sizes.gpus;
     const double launches = fmax(work - uneven - ideal, 0);
-    const double loss[] = {exposed, uneven, t->merge, launches};
+    const double loss[] = {exposed, uneven, t->work - work, launches};
     const bool far = j->sizes.gpus > j->opts->node;
     const char *const names[] = {far ? "network" : "link", "balance", "merge",
                                  "launches"};
@@ -710,7 +786,7 @@ static double hidden_of(const cp_job *j, const cp_times *t)
     s.kv_heads = ATN_MAX(s.kv_heads, s.ulysses);
     if (two) gbs = j->link;
     if (two && far) gbs = fmin(gbs, j->network * (double)s.inner);
-    return atn_cp_hidden_tokens(&s, t->seconds_flop, gbs, t->share);
+    return atn_cp_hidden_tokens(&s, t->tflops, gbs, t->share);
 }
 
 static atn_status run_pattern(atn_ctx *cx, cp_job *j, atn_cp_result *r, cp_times *t)
@@ -745,7 +821,6 @@ done:
 static atn_status run_scheme(atn_ctx *cx, cp_job *j, double single_ms, atn_cp_result *r)
 {
     const double gb = atn_device_get(j->sim.device, ATN_DEVICE_MEMORY_GB);
-    const double times = j->opts->backward ? 1 + BACKWARD : 1;
     cp_times t = {0};
     atn_status st = ATN_OK;
     double ms[2];
@@ -756,7 +831,7 @@ static atn_status run_scheme(atn_ctx *cx, cp_job *j, double single_ms, atn_cp_re
         r->balance = 1;
         time_linear(j, &t);
     } else {
-        r->single_ms = single_ms * times;
+        r->single_ms = launches_ms(j, single_ms);
         ATN_TRY(run_pattern(cx, j, r, &t));
     }
     r->volume = atn_cp_volume_of(j->scheme->kind, &j->sizes, false);
@@ -772,7 +847,7 @@ static atn_status run_scheme(atn_ctx *cx, cp_job *j, double single_ms, atn_cp_re
     }
     r->time_ms = t.all;
     r->compute_ms = t.work;
-    r->exposed_ms = t.all - t.work;
+    r->exposed_ms = t.all > t.work * (1 + 1e-12) ? t.all - t.work : 0;
     r->speedup = r->single_ms / r->time_ms;
     r->efficiency = r->speedup / (double)j->sizes.gpus;
     r->memory_gb = memory_of(j, (double)j->sizes.gpus);
@@ -830,7 +905,9 @@ static atn_status begin(atn_ctx *cx, cp_job *j, int scheme, atn_idx tokens,
     refuse(j, u, r->note);
     if (*r->note && c->scheme != ATN_CP_ALL)
         ATN_FAIL(ATN_USAGE, "context parallelism, %s: %s", j->scheme->name, r->note);
-    if (!*r->note) sizes_of(j, tokens, u);
+    if (*r->note) goto done;
+    sizes_of(j, tokens, u);
+    if (j->ranks == 1) r->order = j->order = ATN_CP_CONTIGUOUS; /* nothing is cut */
 done:
     return st;
 }
@@ -852,9 +929,10 @@ static atn_status check_opts(atn_ctx *cx, const atn_pattern *p, const atn_sim_op
                  "context parallelism: %lld GPUs a node, %lld in a group of %lld "
                  "(both are at least 1, and a group is of the GPUs there are)",
                  (long long)c->node, (long long)c->ulysses, (long long)c->gpus);
-    if (!(c->latency_us >= 0) || !(c->link_gbs >= 0) || !(c->network_gbs >= 0))
+    if (!(c->latency_us >= 0) || !(c->merge_bytes >= 0) || !(c->link_gbs >= 0) ||
+        !(c->network_gbs >= 0))
         ATN_FAIL(ATN_USAGE,
-                 "context parallelism: latency and bandwidths are at least 0");
+                 "context parallelism: latency, bandwidths and bytes are at least 0");
     if (p->frame.first != 0 || p->frame.nq != p->frame.nk ||
         o->shape.pass == ATN_PASS_DECODE)
         ATN_FAIL(ATN_USAGE,

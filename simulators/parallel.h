@@ -111,7 +111,10 @@ typedef struct atn_cp_opts {
     double link_gbs, network_gbs; /* usable, a GPU and direction; 0 = 0.8 of half of
                                      the device's NVLink, 40 */
     double latency_us;
-    bool backward; /* forward and backward pass */
+    double merge_bytes; /* that merging moves for a number of the result, forward; 0 = 8
+                           and the number's own, one fused pass; a chain of passes: 55,
+                           docs/guide/context-parallelism.md */
+    bool backward;      /* forward and backward pass */
 } atn_cp_opts;
 void atn_cp_defaults(atn_cp_opts *o); /* ring, 8 GPUs a node, 10 us, forward */
 

@@ -268,7 +268,7 @@ static atn_status count_heads(atn_ctx *cx, const sim_case *c, atn_sim *out,
         atn_idx head;
         const atn_pattern *p = sim_head(c, h, &head);
 
-        ATN_TRY(atn_progress(cx, "simulate", (double)h, (double)c->heads));
+        ATN_TRY(atn_stopped(cx, "simulate"));
         ATN_TRY(atn_tiles_count(cx, p, head, &c->tiling, &t));
         add(out, &t, weight);
         if (c->pack == 1) ATN_TRY(list_of(cx, c, &t, &l->list[h]));

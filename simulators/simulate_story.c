@@ -1,11 +1,12 @@
 /* simulators/simulate_story.c -- where the gain goes: the waterfall, what limits, and
  * the whole that attention is a part of.
  *
- * Math    speed-ups over the dense launch: B0 (flop); B1 (tiles; where heads that differ
- *         share tiles, of their unions); that times tiles / (tiles + masks) (mask);
- *         times T_dense / T_full of this kernel where it is another one (kernel); T_dense / T_kernel (waves, tail, launch, clock); T_dense / (T_kernel
- *         + passes); the whole. A step's ratio to the one before is what it costs, and
- *         their product is the last speed-up.
+ * Math    speed-ups over the dense launch: B0 (flop); B1 (tiles; where heads that
+ *         differ share tiles, of their unions); that times tiles / (tiles + masks)
+ *         (mask); times T_dense / T_full of this kernel where it is another one
+ *         (kernel); T_dense / T_kernel (waves, tail, launch, clock); T_dense /
+ *         (T_kernel + passes); the whole. A step's ratio to the one before is what it
+ *         costs, and their product is the last speed-up.
  *         Whole (Amdahl): with R = what is not attention, layers l and a share s that
  *         stays dense, (R + l T_dense) / (R + l (s T_dense + (1 - s) T)).
  * Source  cards/simulators.md 5, 6.1, 6.5.

@@ -74,6 +74,7 @@ static const column columns[] = {
     F64("speedup", "", "over the dense launch; none below 0.1 ms"),
     F64("speedup_low", "", "low end"),
     F64("speedup_high", "", "high end"),
+    F64("whole_ms", "ms", "end to end, attention and the rest"),
     F64("whole_speedup", "", "end to end"),
     F64("break_even_density", "", "below it the pattern is faster"),
     F64("break_even_sparsity", "", "1 - that"),
@@ -194,6 +195,7 @@ static atn_status time_cells(put *p, const atn_sim_case *c)
     f64(p, s->speedup);
     f64(p, s->speedup_low);
     f64(p, s->speedup_high);
+    f64(p, s->whole_ms);
     f64(p, s->whole_speedup);
     f64(p, s->break_even);
     f64(p, 1 - s->break_even);

@@ -49,14 +49,18 @@ static double moved(const sim_case *c, const sim_task *t, const atn_work *w)
     const atn_launch *s = &t->shape;
     const atn_device *d = c->o->device;
     const double row = s->bytes * (double)(s->head_dim + s->value_dim);
-    const double head = (double)s->kv_len * row;
-    const double once = (double)s->batch * (double)s->kv_heads * head;
+    /* What CTAs stream: keys and values; backward, queries and their gradients. */
+    const bool back = s->pass == ATN_PASS_BACKWARD;
+    const double head = (double)(back ? s->q_len : s->kv_len) * row;
+    const double once =
+        (double)s->batch * (double)(back ? s->heads : s->kv_heads) * head;
+    const double tile = (double)(back ? t->bm : t->bn) * row;
     const double at_once = fmin(w->ctas, atn_device_get(d, ATN_DEVICE_SMS) *
                                              ATN_MAX(t->kernel->ctas_per_sm, 1));
     double again = 0;
 
     if (head > atn_device_get(d, ATN_DEVICE_L2_MB) * 1e6)
-        again = fmax(0, w->tiles * (double)t->bn * row / at_once - once);
+        again = fmax(0, w->tiles * tile / at_once - once);
     return sim_bytes(s) + again;
 }
 

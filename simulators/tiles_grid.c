@@ -1,4 +1,4 @@
-/* simulators/tiles_grid.c -- tiles of neighbourhood attention on a grid, in closed form.
+/* simulators/tiles_grid.c -- tiles of neighbourhoods on a grid, in closed form.
  *
  * Math    axes are independent, so that the tiles of a stationary tile are a box: on
  *         one axis Q tile [a, b] visits floor(start(a) / tk) .. ceil(end(b) / tk), b

@@ -24,7 +24,8 @@ struct atn_tile_source {
     const atn_tiling *t;
     atn_idx bm, bn; /* cells of a tile */
     atn_idx q_tiles, k_tiles, pack;
-    atn_idx ranges; /* that a row can have */
+    atn_idx most, room; /* intervals of a row of this head, room to read one */
+    atn_idx ranges;     /* that a row of tiles can have */
     /* Scratch of one thread, in the arena. */
     atn_status (*open)(atn_ctx *cx, const atn_tile_source *s, void **scratch);
     /* Q tile m; tiles below `from`, where a source can, are left out. */

@@ -6,8 +6,8 @@
  *         cut; residues follow one another without a gap.
  * Oracle  brute force over all pairs; the closed form of tiles_grid.c.
  * Cost    for every query its intervals: on a grid one step a line and tile that an
- *         interval crosses, of residues one a residue and tile; rows that are alike, one
- *         after another, once. A number a KV tile and thread.
+ *         interval crosses, of residues one a residue and tile; rows that are alike,
+ *         one after another, once. A number a KV tile and thread.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <string.h>
@@ -15,7 +15,7 @@
 #include "simulators/tiles_internal.h"
 
 typedef struct permuted {
-    atn_span *row, *was; /* [p->room] of this query, of those that wait to be counted */
+    atn_span *row, *was; /* [room] of this query, of those that wait to be counted */
     atn_idx n_was, waiting;
     atn_idx own_from; /* of a causal block row: where its own block begins, if seen */
     int64_t *pairs;   /* [k_tiles] zeros between Q tiles */
@@ -281,8 +281,8 @@ static atn_status permuted_open(atn_ctx *cx, const atn_tile_source *s, void **sc
 
     ATN_TAKE(x, 1);
     memset(x, 0, sizeof *x);
-    ATN_TAKE(x->row, s->p->room);
-    ATN_TAKE(x->was, s->p->room);
+    ATN_TAKE(x->row, s->room);
+    ATN_TAKE(x->was, s->room);
     ATN_TAKE(x->pairs, s->k_tiles);
     ATN_TAKE(x->bit, words);
     ATN_TAKE(x->seen, s->ranges);
@@ -300,7 +300,7 @@ atn_status atn_tiles_permuted(atn_ctx *cx, atn_tile_source *s)
     atn_status st = ATN_OK;
 
     s->ranges = s->k_tiles / 2 + 1;
-    s->scratch = 25 * (double)s->k_tiles + 32 * (double)s->p->room;
+    s->scratch = 25 * (double)s->k_tiles + 32 * (double)s->room;
     s->open = permuted_open;
     s->row = permuted_row;
     s->pairs = true;

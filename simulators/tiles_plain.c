@@ -21,7 +21,7 @@
 enum { FEW_INTERVALS = 4 };
 
 typedef struct plain {
-    atn_span *row;               /* [p->room] */
+    atn_span *row;               /* [room] */
     atn_span *seen, *full, *was; /* [ranges] */
     uint64_t *bit;               /* [k_tiles / 64 + 1] zeros between rows */
 } plain;
@@ -300,7 +300,7 @@ static atn_status plain_open(atn_ctx *cx, const atn_tile_source *s, void **scrat
     plain_scratch *x = NULL;
 
     ATN_TAKE(x, 1);
-    ATN_TAKE(x->x.row, s->p->room);
+    ATN_TAKE(x->x.row, s->room);
     ATN_TAKE(x->x.seen, s->ranges);
     ATN_TAKE(x->x.full, s->ranges);
     ATN_TAKE(x->x.was, s->ranges);
@@ -331,13 +331,13 @@ static void plain_row(const atn_tile_source *s, void *scratch, atn_idx m, atn_id
 void atn_tiles_plain(atn_tile_source *s)
 {
     const atn_idx rows = s->bm / s->p->frame.block + 2;
-    atn_idx most = s->p->most + 1;
+    atn_idx most = s->most + 1;
 
     /* what rows of a tile can have together; no two ranges touch */
     if (!atn_mul(rows, most, &most) || most > s->k_tiles / 2 + 2)
         most = s->k_tiles / 2 + 2;
     s->ranges = most;
-    s->scratch = 64 * (double)most + 16 * (double)s->p->room + (double)s->k_tiles / 8;
+    s->scratch = 64 * (double)most + 16 * (double)s->room + (double)s->k_tiles / 8;
     s->open = plain_open;
     s->row = plain_row;
     s->pairs = true;
@@ -353,7 +353,7 @@ static atn_idx period_of(const atn_tile_source *s)
     atn_idx period;
 
     if (p->shift || p->repeat.step == 0 || p->row1 > p->cols || s->pack > 1) return 0;
-    if (p->most < FEW_INTERVALS) return 0;
+    if (p->most < FEW_INTERVALS || (p->heads > 1 && s->head < 0)) return 0;
     if (!atn_mul(step / atn_common_divisor(step, s->bm), s->bm, &period)) return 0;
     return period / s->bm <= s->q_tiles / 2 ? period / s->bm : 0;
 }

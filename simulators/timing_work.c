@@ -8,6 +8,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "simulators/timing_work.h"
 
+#include <math.h>
+
 const atn_kernel_tile *atn_timing_tile(const atn_kernel *k, const atn_timing *row)
 {
     const unsigned takes = row->window > 0 ? ATN_TAKES_WINDOW : ATN_TAKES_CAUSAL;
@@ -50,7 +52,32 @@ static void make_plain(atn_kernel *k)
     k->split = ATN_SPLIT_NONE;
 }
 
-static atn_status find_lists(atn_ctx *cx, const atn_window_rule *w, atn_cta_list *out)
+/* Of the visits those that pay for a mask. */
+static void apply_policy(atn_mask_policy policy, atn_idx n, const int32_t *visits,
+                         int32_t *masked)
+{
+    bool any = false;
+
+    for (atn_idx m = 0; m < n; m++) any = any || masked[m] > 0;
+    for (atn_idx m = 0; m < n; m++) {
+        if (policy == ATN_MASK_SKIP) masked[m] = 0;
+        if (policy == ATN_MASK_ALL && any) masked[m] = visits[m];
+    }
+}
+
+/* Of random blocks every CTA computes its share, the diagonal first. */
+static void thin_out(double density, atn_idx n, int32_t *visits, int32_t *masked)
+{
+    for (atn_idx m = 0; m < n; m++) {
+        const int32_t kept = (int32_t)lround(density * visits[m]);
+
+        visits[m] = ATN_MIN(visits[m], ATN_MAX(1, kept));
+        masked[m] = ATN_MIN(masked[m], visits[m]);
+    }
+}
+
+static atn_status find_lists(atn_ctx *cx, const atn_kernel *k, const atn_window_rule *w,
+                             double density, atn_cta_list *out)
 {
     int32_t *visits = NULL, *masked = NULL;
     atn_status st = ATN_OK;
@@ -58,7 +85,14 @@ static atn_status find_lists(atn_ctx *cx, const atn_window_rule *w, atn_cta_list
     out->n = atn_window_ctas(w);
     ATN_TAKE(visits, out->n);
     ATN_TAKE(masked, out->n);
-    for (atn_idx m = 0; m < out->n; m++) atn_window_tiles(w, m, &visits[m], &masked[m]);
+    for (atn_idx m = 0; m < out->n; m++) {
+        if (k->window_rule)
+            atn_window_tiles(w, m, &visits[m], &masked[m]);
+        else
+            atn_window_partial(w, m, &visits[m], &masked[m]);
+    }
+    if (!k->window_rule) apply_policy(k->policy, out->n, visits, masked);
+    if (density < 1) thin_out(density, out->n, visits, masked);
     out->visits = visits;
     out->masked = masked;
 done:
@@ -89,7 +123,7 @@ atn_status atn_timing_work(atn_ctx *cx, const atn_kernel *k, const atn_device *d
     if (four) make_plain(as);
     if (s->pass == ATN_PASS_BACKWARD) as->packs_gqa = false;
     window = window_of(row, tile, packs ? s->heads / s->kv_heads : 1);
-    ATN_TRY(find_lists(cx, &window, &list));
+    ATN_TRY(find_lists(cx, k, &window, row->density, &list));
     ATN_TRY(atn_work_make(cx,
                           &(atn_work_case){as, d, s, &list, 1, window.bm, window.bn,
                                            row->window > 0 ? row->window - 1 : -1, 0},

@@ -22,6 +22,7 @@ typedef enum column {
     WINDOW,
     LATENCY,
     SPLIT,
+    DENSITY,
     COLUMNS
 } column;
 
@@ -41,6 +42,7 @@ static const struct {
     [WINDOW] = {"window", 0, 0x1p24},
     [LATENCY] = {"latency_ms", 0, 0},
     [SPLIT] = {"split", 0, 0},
+    [DENSITY] = {"density", 0, 0},
 };
 static const double latency_most = 1e7; /* ms */
 
@@ -194,6 +196,9 @@ static atn_status read_row(atn_ctx *cx, const reader *r, atn_idx row, atn_timing
         out->window_given < (s->pass == ATN_PASS_DECODE ? s->kv_len : s->q_len)
             ? out->window_given
             : 0;
+    out->density = r->col[DENSITY] >= 0 ? read_number(r, row, DENSITY) : 1;
+    if (!(out->density > 0 && out->density <= 1))
+        ATN_TRY(refuse(cx, r, row, DENSITY, "above 0 and at most 1"));
     if (r->col[SPLIT] >= 0)
         ATN_TRY(read_word(cx, r, row, SPLIT, out->split, sizeof out->split));
 done:
@@ -206,7 +211,7 @@ static atn_status find_columns(atn_ctx *cx, reader *r)
 
     for (int c = 0; c < COLUMNS; c++) {
         r->col[c] = atn_table_find_col(r->t, columns[c].name);
-        if (r->col[c] < 0 && c != SPLIT)
+        if (r->col[c] < 0 && c != SPLIT && c != DENSITY)
             ATN_FAIL(ATN_DATA,
                      "%s, line 1: a file of timings has the columns gpu, kernel, "
                      "phase, batch, q_len, kv_len, heads, kv_heads, head_dim, window, "

@@ -18,6 +18,7 @@ typedef struct atn_timing {
     atn_launch launch;
     atn_idx window;       /* 0 = dense: also where it is no shorter than the sequence */
     atn_idx window_given; /* as the file has it */
+    double density;       /* of the tiles of the mask, those computed; 1 = all */
     double us;
     atn_idx line; /* of the file */
 } atn_timing;

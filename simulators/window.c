@@ -32,22 +32,55 @@ atn_idx atn_window_ctas(const atn_window_rule *w)
     return ceil_div(w->q_len * w->pack, w->bm);
 }
 
+/* Queries of Q tile m by position, [q0, q1), and the tiles [lo, hi) that they visit. */
+typedef struct range {
+    atn_idx q0, q1, lo, hi;
+} range;
+
+static range range_of(const atn_window_rule *w, atn_idx m)
+{
+    const atn_idx off = w->kv_len - w->q_len;
+    range r = {.q0 = m * w->bm / w->pack + off,
+               .q1 = ((m + 1) * w->bm - 1) / w->pack + 1 + off,
+               .hi = ceil_div(w->kv_len, w->bn)};
+
+    if (w->right >= 0) r.hi = ATN_MIN(r.hi, ceil_div(r.q1 + w->right, w->bn));
+    if (w->left >= 0) r.lo = ATN_MAX(0, floor_div(r.q0 - w->left, w->bn));
+    r.hi = ATN_MAX(r.hi, r.lo);
+    return r;
+}
+
+static void give(const range *r, atn_idx inner_lo, atn_idx inner_hi, int32_t *visits,
+                 int32_t *masked)
+{
+    const atn_idx from = clamp(inner_lo, r->lo, r->hi);
+    const atn_idx to = clamp(inner_hi, r->lo, r->hi);
+
+    *visits = (int32_t)(r->hi - r->lo);
+    *masked = (int32_t)(r->hi - r->lo - ATN_MAX(0, to - from));
+}
+
 void atn_window_tiles(const atn_window_rule *w, atn_idx m, int32_t *visits,
                       int32_t *masked)
 {
-    const atn_idx off = w->kv_len - w->q_len;
-    const atn_idx q0 = m * w->bm / w->pack;
-    const atn_idx q1 = ((m + 1) * w->bm - 1) / w->pack + 1;
-    atn_idx lo = 0, hi = ceil_div(w->kv_len, w->bn), inner_lo, inner_hi;
+    const range r = range_of(w, m);
+    const atn_idx to = w->right >= 0 ? floor_div(r.q0 + w->right, w->bn) : r.hi;
+    const atn_idx from =
+        w->left >= 0 ? ceil_div(ATN_MAX(0, r.q1 - w->left), w->bn) : r.lo;
 
-    if (w->right >= 0) hi = ATN_MIN(hi, ceil_div(q1 + off + w->right, w->bn));
-    if (w->left >= 0) lo = ATN_MAX(lo, floor_div(q0 + off - w->left, w->bn));
-    hi = ATN_MAX(hi, lo);
-    inner_lo = lo;
-    inner_hi = hi;
-    if (w->right >= 0) inner_hi = clamp(floor_div(q0 + off + w->right, w->bn), lo, hi);
-    if (w->left >= 0)
-        inner_lo = clamp(ceil_div(ATN_MAX(0, q1 + off - w->left), w->bn), lo, hi);
-    *visits = (int32_t)(hi - lo);
-    *masked = (int32_t)(hi - lo - ATN_MAX(0, inner_hi - inner_lo));
+    give(&r, from, to, visits, masked);
+}
+
+void atn_window_partial(const atn_window_rule *w, atn_idx m, int32_t *visits,
+                        int32_t *partial)
+{
+    const range r = range_of(w, m);
+    /* The last query that there is, and the last key that the first one sees. */
+    const atn_idx last = ATN_MIN(r.q1, w->kv_len) - 1, end = r.q0 + w->right;
+    const atn_idx to =
+        w->right >= 0 && end < w->kv_len - 1 ? floor_div(end + 1, w->bn) : r.hi;
+    const atn_idx from =
+        w->left >= 0 ? ceil_div(ATN_MAX(0, last - w->left), w->bn) : r.lo;
+
+    give(&r, from, to, visits, partial);
 }

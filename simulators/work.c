@@ -226,8 +226,8 @@ static atn_idx section_of(const launch *l, const atn_work *w)
 static atn_status add_totals(atn_ctx *cx, const launch *l, atn_work *out)
 {
     const atn_work_case *c = l->c;
-    const atn_idx times = c->launch->batch * (c->n_lists == 1 ? l->heads : 1);
-    atn_idx ctas = 0, tiles = 0, masked = 0;
+    const atn_idx alike = c->n_lists == 1 ? l->heads : 1;
+    atn_idx times, ctas = 0, tiles = 0, masked = 0;
     atn_status st = ATN_OK;
 
     for (atn_idx i = 0; i < c->n_lists; i++) {
@@ -248,8 +248,9 @@ static atn_status add_totals(atn_ctx *cx, const launch *l, atn_work *out)
             }
         }
     }
-    if (!atn_mul(ctas, times, &ctas) || !atn_mul(ctas, out->splits_taken, &ctas) ||
-        !atn_mul(tiles, times, &tiles) || !atn_mul(masked, times, &masked))
+    if (!atn_mul(c->launch->batch, alike, &times) || !atn_mul(ctas, times, &ctas) ||
+        !atn_mul(ctas, out->splits_taken, &ctas) || !atn_mul(tiles, times, &tiles) ||
+        !atn_mul(masked, times, &masked))
         ATN_FAIL(
             ATN_USAGE,
             "simulate: the tiles of %lld sequences of %lld heads are more than can "

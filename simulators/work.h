@@ -34,6 +34,9 @@ typedef struct atn_window_rule {
 atn_idx atn_window_ctas(const atn_window_rule *w);
 void atn_window_tiles(const atn_window_rule *w, atn_idx m, int32_t *visits,
                       int32_t *masked);
+/* The same, but of the visits those that hold a masked pair in range. */
+void atn_window_partial(const atn_window_rule *w, atn_idx m, int32_t *visits,
+                        int32_t *partial);
 
 /* Split-KV (card 2.1). */
 typedef struct atn_split_case {
@@ -60,7 +63,7 @@ typedef struct atn_slot {
     int32_t sm;
     int32_t head, tile; /* batch * heads + head; stationary tile */
     int32_t visits, masked;
-    double begin, end;  /* in units of the cost, then in ms once a model is known */
+    double begin, end; /* in units of the cost, then in ms once a model is known */
 } atn_slot;
 
 typedef struct atn_schedule_rule {

@@ -105,6 +105,7 @@ longformer run window=32,first=4
 longnet run segments=64x128x256x512,dilations=1x2x4x8
 power run block=16,window=2
 prefix_lm run prefix=64
+random_blocks run causal=yes,block=16
 s2 run block=16,local=2,stride=4,homo=0
 stream run sink=4,window=48
 strided run stride=24

@@ -137,6 +137,8 @@ static const contract_case contract_cases[] = {
     {"longformer", "window=5,first=1", .dense = "window=96", .rising = "window=1|4|20"},
     {.id = "longnet", .params = "segments=8x32,dilations=1x4"},
     {"power", "block=4,window=2", .dense = "window=24", .rising = "window=1|3|7"},
+    {"random_blocks", "block=4,density=.3", .dense = "density=1",
+     .rising = "density=.05|.2|.6"},
     {"s2", "block=4,local=2", .dense = "stride=1"},
     {"stream", "sink=2,window=5", .dense = "window=96", .rising = "window=1|3|9"},
     {"strided", "stride=12,local=6", .dense = "stride=1", .rising = "local=1|4|9"},

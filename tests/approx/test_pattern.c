@@ -199,7 +199,8 @@ static void repeatable(atn_ctx *cx)
                              dense_make(cx, (*g)->id, NULL, &l),
                              dense_make(cx, (*g)->id, NULL, &other),
                              dense_make(cx, (*g)->id, NULL, &deeper)};
-        const bool random = strcmp((*g)->id, "bigbird") == 0;
+        const bool random =
+            strcmp((*g)->id, "bigbird") == 0 || strcmp((*g)->id, "random_blocks") == 0;
         uint8_t *m[4];
 
         for (int i = 0; i < 4; i++) m[i] = dense_tokens(p[i], p[i]->heads - 1);
@@ -365,6 +366,8 @@ static void large_numbers(atn_ctx *cx)
         {"bigbird", "form=plain,window=1073741824k"},
         {"longformer", "window=1073741824k,dilation=1073741824k"},
         {"power", "window=1073741824k"},
+        {"random_blocks", "block=1073741824k"},
+        {"random_blocks", "block=1073741824k,variable=on"},
         {"s2", "homo=no,stride=1073741824k,step=1073741824k,local=1073741824k"},
         {"block_diagonal", "block=1073741824k"},
         {"documents", "lengths=1073741824k"},
@@ -403,6 +406,8 @@ static void any_allocation_may_fail(atn_ctx *cx)
         {"longformer", "window=9,global=4x77x5"},
         {"longnet", "segments=8x16x32,dilations=1x2x4"},
         {"prefix_lm", "prefix=10,lengths=30"},
+        {"random_blocks", "block=4"},
+        {"random_blocks", "block=4,variable=on"},
         {"s2", "block=4,homo=no"},
         {"strided", "stride=9,form=heads"},
         {"vertical_slash", "columns=3x90,diagonals=14"},

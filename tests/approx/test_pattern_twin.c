@@ -16,6 +16,7 @@ typedef struct trial {
     long n, block;
     bool causal, whole; /* of the pattern; whole: only square layouts */
     long x[8];          /* numbers of the generator */
+    double share;       /* random blocks of a row: of those that it may see */
     long list[5][8];    /* lists of it */
     int len[5];
 } trial;
@@ -263,6 +264,20 @@ static int sees_bigbird(const trial *t, long h, long i, long j)
     if (t->x[3] == 2) return a - c < t->x[0] || c < g ? YES : MAYBE;
     if (a < g || a >= nb - g || c < g || c >= nb - g) return YES;
     return labs(a - c) <= (t->x[0] - 1) / 2 ? YES : MAYBE;
+}
+
+static void draw_random_blocks(trial *t)
+{
+    draw_block(t);
+    t->share = (double)below(101) / 100;
+    t->causal = below(2);
+    say(t, ",density=%.2f,causal=%d", t->share, t->causal);
+}
+
+static int sees_random_blocks(const trial *t, long h, long i, long j)
+{
+    (void)h;
+    return t->causal && i / t->block == j / t->block ? YES : MAYBE;
 }
 
 static void draw_longformer(trial *t)
@@ -533,6 +548,7 @@ static const struct {
     {"longnet", draw_longnet, sees_longnet},
     {"power", draw_power, sees_power},
     {"prefix_lm", draw_prefix_lm, sees_prefix_lm},
+    {"random_blocks", draw_random_blocks, sees_random_blocks},
     {"s2", draw_s2, sees_s2},
     {"stream", draw_stream, sees_stream},
     {"strided", draw_strided, sees_strided},
@@ -544,7 +560,7 @@ static const struct {
 
 static trial begin(int w, int nth)
 {
-    trial t = {.block = 1};
+    trial t = {.block = 1, .share = -1};
 
     t.n = nth < 8 ? nth + 1 : 1 + below(70);
     t.l = atn_layout_square(0, 1 + below(4), (uint64_t)nth);
@@ -562,8 +578,13 @@ static trial begin(int w, int nth)
 static void check_random(const trial *t, const uint8_t *row, const uint8_t *maybe,
                          long i)
 {
-    long candidates = 0, drawn = 0;
+    const long may = t->causal ? i / t->block + 1 : blocks(t);
+    long candidates = 0, drawn = 0, wanted = t->x[2];
 
+    if (t->share >= 0) { /* the own block of a causal row counts */
+        wanted = (long)(t->share * (double)may + 0.5);
+        wanted = (wanted < 1 ? 1 : wanted) - t->causal;
+    }
     for (long c = 0; c * t->block < t->n; c++) {
         const long j = c * t->block;
 
@@ -571,7 +592,7 @@ static void check_random(const trial *t, const uint8_t *row, const uint8_t *mayb
         candidates++;
         drawn += row[j];
     }
-    CHECK_EQ(drawn, ATN_MIN(candidates, t->x[2]));
+    CHECK_EQ(drawn, ATN_MIN(candidates, wanted));
 }
 
 /* Row of the query at i; returns its keys. */

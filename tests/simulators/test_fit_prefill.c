@@ -29,6 +29,7 @@ static void add(rows *r, atn_idx batch, atn_idx len, atn_idx heads, atn_idx kv,
                                  .kv_len = len,
                                  .bytes = 2,
                                  .causal = true},
+                      .density = 1,
                       .window = window < len ? window : 0,
                       .window_given = window};
     r->at[r->n++] = t;
@@ -148,6 +149,40 @@ static void four_know_no_groups(atn_ctx *cx)
     free(r);
 }
 
+/* A kernel without a window rule pays by its policy, as its tiles are. Causal, 1000
+ * tokens, 128 x 128: 8 Q tiles of 1 to 8 tiles, one of each on the diagonal; of the blocks
+ * at density 0.5 round(n / 2), at least 1. */
+static void policies_and_densities(atn_ctx *cx)
+{
+    static const struct {
+        atn_mask_policy policy;
+        double density, tiles, masked;
+    } c[] = {{ATN_MASK_PARTIAL, 1, 36, 8},
+             {ATN_MASK_ALL, 1, 36, 36},
+             {ATN_MASK_SKIP, 1, 36, 0},
+             {ATN_MASK_PARTIAL, .5, 20, 8}};
+    rows *r = calloc(1, sizeof *r);
+    atn_regressors x;
+    atn_kernel k;
+    atn_device d;
+    atn_work w;
+
+    CHECK(r != NULL);
+    open_fa3(cx, &k, &d);
+    k.window_rule = false;
+    add(r, 3, 1000, 2, 2, 0);
+    for (size_t i = 0; i < sizeof c / sizeof c[0]; i++) {
+        k.policy = c[i].policy;
+        r->t[0].density = c[i].density;
+        CHECK_OK(atn_timing_work(cx, &k, &d, ATN_MODEL_FOUR, r->at[0], &w, &x));
+        CHECK_NEAR(w.ctas, 6 * 8, 0);
+        CHECK_NEAR(w.tiles, 6 * c[i].tiles, 0);
+        CHECK_NEAR(w.masked, 6 * c[i].masked, 0);
+    }
+    atn_kernel_release(cx, &k);
+    free(r);
+}
+
 /* Of 3 ms with a = 0.2, theta = 4: 3 (1 + 0.2 * 9 / 25); bare: without the KV write. */
 static void clock_and_bare(atn_ctx *cx)
 {
@@ -195,5 +230,6 @@ static void quantiles(atn_ctx *cx)
 CHECK_MAIN({"all terms come back", all_terms_come_back},
            {"four come back", four_come_back},
            {"four know no groups", four_know_no_groups},
+           {"policies and densities", policies_and_densities},
            {"clock and bare", clock_and_bare}, {"few rows", few_rows},
            {"quantiles", quantiles})

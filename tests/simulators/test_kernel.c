@@ -217,7 +217,8 @@ static const char form[] =
     " \"sections\": true, \"permutes\": true, \"split\": \"fa3\","
     " \"ctas_per_sm\": 2, \"overlap\": 0.25, \"offload\": 0.1,"
     " \"mask_factor\": [1.4, 0, 1.7], \"like\": \"fa3\", \"like_low\": 0.9,"
-    " \"like_high\": 1.2, \"sources\": {\"tiles\": \"here\", \"split\": \"there\"},"
+    " \"like_high\": 1.2, \"reach\": {\"sm90\": 0.5}, \"sources\": {\"tiles\": "
+    "\"here\", \"split\": \"there\"},"
     " \"tiles\": [{\"head_dim\": 128, \"takes\": [\"causal\", \"grid\"],"
     " \"q\": [16], \"k\": [8], \"factorised\": true},"
     " {\"architecture\": \"sm90\", \"head_dim\": 64, \"pass\": \"backward\","
@@ -263,6 +264,7 @@ static void check_same(const atn_kernel *a, const atn_kernel *b)
     CHECK(memcmp(a->architectures, b->architectures, sizeof a->architectures) == 0);
     CHECK(memcmp(a->timings, b->timings, sizeof a->timings) == 0);
     CHECK(memcmp(a->sources, b->sources, sizeof a->sources) == 0);
+    CHECK(memcmp(a->reach, b->reach, sizeof a->reach) == 0);
     CHECK(memcmp(a->mask_factor, b->mask_factor, sizeof a->mask_factor) == 0);
     CHECK(a->takes == b->takes && a->passes == b->passes && a->policy == b->policy);
     CHECK(a->window_rule == b->window_rule && a->order == b->order);
@@ -337,6 +339,7 @@ static void round_trip(atn_ctx *cx)
     CHECK_FAILS(atn_kernel_save(cx, &a, path, false), ATN_CANTCREATE, "--force");
     CHECK_OK(atn_kernel_read(cx, path, &b));
     check_same(&a, &b);
+    CHECK(atn_kernel_reach(&b, "sm90") == 0.5 && atn_kernel_reach(&b, "sm100") == 1);
     atn_kernel_release(cx, &a);
     atn_kernel_release(cx, &b);
     for (int i = 0; atn_kernel_id(i); i++) {
@@ -385,6 +388,8 @@ static void refused(atn_ctx *cx)
         {"\"overlap\": 0.25", "\"overlap\": NaN", "no valid JSON"},
         {"[1.4, 0, 1.7]", "[1.4, 0.5, 1.7]", "\"mask_factor\", item 1"},
         {"[1.4, 0, 1.7]", "[1.4, 0]", "a list of 3 numbers"},
+        {"{\"sm90\": 0.5}", "{\"sm90\": 3}", "\"reach\" of sm90"},
+        {"{\"sm90\": 0.5}", "0.5", "\"reach\" must be an object"},
         {"\"like_low\": 0.9", "\"like_low\": 1.9", "above \"like_high\""},
         {"\"like\": \"fa3\"", "\"like\": \"mine\"", "the kernel itself"},
         {"\"head_dim\": 128", "\"head_dim\": 0", "tiles[0]: \"head_dim\" is 0"},

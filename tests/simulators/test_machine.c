@@ -109,6 +109,25 @@ static void fits(atn_ctx *cx)
     }
 }
 
+/* A kernel that was measured at half the speed takes twice as long a tile; CTAs and the
+ * launch are what they were. */
+static void reached(atn_ctx *cx)
+{
+    const atn_device d = device(cx, "h100");
+    atn_kernel k = plain_kernel();
+    atn_time_fit a, b;
+
+    atn_machine_fit(&k, &d, 128, ATN_PASS_FORWARD, 128, 128, &a);
+    k.reach[0] = (atn_kernel_share){"sm90", .5};
+    atn_machine_fit(&k, &d, 128, ATN_PASS_FORWARD, 128, 128, &b);
+    CHECK_NEAR(b.c[ATN_TERM_TILE], 2 * a.c[ATN_TERM_TILE], 1e-12);
+    CHECK_NEAR(b.c[ATN_TERM_CTA], a.c[ATN_TERM_CTA], 0);
+    CHECK_NEAR(b.low, a.low, 0);
+    k.reach[0] = (atn_kernel_share){"sm80", .5};
+    atn_machine_fit(&k, &d, 128, ATN_PASS_FORWARD, 128, 128, &b);
+    CHECK_NEAR(b.c[ATN_TERM_TILE], a.c[ATN_TERM_TILE], 0);
+}
+
 /* Usable HBM is .73 to .88 of the peak; large products reach .803 of it on H100 (794.5
  * TFLOP/s). */
 static void reachable(atn_ctx *cx)
@@ -122,4 +141,4 @@ static void reachable(atn_ctx *cx)
 
 CHECK_MAIN({"exponentials over products", exponentials_over_products},
            {"tiles of FA3", tiles_of_fa3}, {"knobs", knobs}, {"fits", fits},
-           {"reachable", reachable})
+           {"reached", reached}, {"reachable", reachable})

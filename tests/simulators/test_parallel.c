@@ -451,6 +451,443 @@ static void ring_is_hidden(atn_ctx *cx)
     CHECK_NEAR(atn_cp_hidden_tokens(&s, 600, 450, 0.5), 2000.0 / 3, 1e-9);
 }
 
+/* ---- time ---- */
+
+typedef struct scene {
+    atn_pattern *p;
+    atn_device device;
+    atn_kernel kernel;
+    atn_sim_opts sim;
+    atn_cp_opts cp;
+} scene;
+
+static void open_scene(atn_ctx *cx, scene *s, const char *pattern, const char *params,
+                       atn_idx tokens, const char *gpu, const char *kernel)
+{
+    memset(s, 0, sizeof *s);
+    s->p = make(cx, pattern, params, tokens);
+    CHECK_OK(atn_device_read(cx, gpu, &s->device));
+    CHECK_OK(atn_kernel_read(cx, kernel, &s->kernel));
+    atn_sim_defaults(&s->sim);
+    s->sim.device = &s->device;
+    s->sim.kernel = &s->kernel;
+    s->sim.shape.kv_heads = 8;
+    atn_cp_defaults(&s->cp);
+}
+
+static void close_scene(atn_ctx *cx, scene *s)
+{
+    atn_kernel_release(cx, &s->kernel);
+    atn_pattern_destroy(cx, s->p);
+}
+
+static atn_cp_result run(atn_ctx *cx, scene *s, const char *scheme)
+{
+    const atn_pattern *p = s->p;
+    atn_cp cp;
+
+    CHECK_OK(atn_cp_scheme_find(cx, scheme, &s->cp.scheme));
+    CHECK_OK(atn_cp_run(cx, &p, 1, &s->sim, &s->cp, &cp));
+    CHECK_EQ(cp.n, 1);
+    return cp.result[0];
+}
+
+/* us of a launch of the kernel on all pairs of nq queries and nk keys. */
+static double full_ms(atn_ctx *cx, const scene *s, atn_idx nq, atn_idx nk,
+                      atn_idx heads, atn_idx kv)
+{
+    const atn_frame f = {nk, nq, 0, 1, false};
+    const atn_span all = {-nk, nq + nk};
+    atn_sim_opts o = s->sim;
+    atn_pattern *p = NULL;
+    const atn_pattern *lent;
+    double ms;
+    atn_sim sim;
+
+    CHECK_OK(atn_pattern_shift(cx, &f, &all, 1, 0, &p));
+    lent = p;
+    o.shape.heads = heads;
+    o.shape.kv_heads = kv;
+    o.bare = true;
+    CHECK_OK(atn_simulate(cx, &lent, 1, &o, &sim));
+    ms = sim.time_ms;
+    atn_sim_release(cx, &sim);
+    atn_pattern_destroy(cx, p);
+    return ms;
+}
+
+/* Full attention, 4096 tokens on 4 GPUs: c is a launch of 1024 by 1024. Link 100 GB/s,
+ * 10 us: a chunk of K and V is 1024 * 8 * 128 * 2 * 2 = 4 MiB, 41.9 + 10 us. A merge
+ * reads and writes fp32 and reads 16 bits, 1024 * 32 * (128 * 10 + 12) bytes at
+ * .8 * 3350 GB/s, + 3 us. The last step sends nothing. */
+static void ring_by_hand(atn_ctx *cx)
+{
+    const double kv = 4194304, net = 5, hbm = 0.8 * 3350e6;
+    const double merge = 1024.0 * 32 * 1292 / hbm + 0.003;
+    const double dq = 1024.0 * 32 * 128 * 10 / hbm + 0.003;
+    const double dkv = 1024.0 * 8 * 256 * 10 / hbm + 0.003;
+    double c, near, far, back, want;
+    atn_cp_result r;
+    scene s;
+
+    open_scene(cx, &s, "full", NULL, 4096, "h100", "fa2");
+    s.cp.gpus = 4;
+    s.cp.link_gbs = 100;
+    s.cp.network_gbs = net;
+    c = full_ms(cx, &s, 1024, 1024, 32, 8);
+    near = kv / 100e6 + 0.01;
+    far = kv / (net * 1e6) + 0.01;
+    r = run(cx, &s, "ring");
+    CHECK_NEAR(r.compute_ms, 4 * c + 3 * merge, 1e-9);
+    CHECK_NEAR(r.time_ms, fmax(c, near) + 2 * fmax(c + merge, near) + c + merge, 1e-9);
+    CHECK_NEAR(r.single_ms, full_ms(cx, &s, 4096, 4096, 32, 8), 1e-9);
+    CHECK_NEAR(r.balance, 1, 1e-12);
+    s.cp.node = 2;
+    CHECK_NEAR(run(cx, &s, "ring").time_ms,
+               fmax(c, far) + 2 * fmax(c + merge, far) + c + merge, 1e-9);
+    want = fmax(fmax(c, near) + c + merge, far) + fmax(c + merge, near) + c + merge;
+    r = run(cx, &s, "double-ring");
+    CHECK_NEAR(r.time_ms, want, 1e-9);
+    CHECK_NEAR(r.exposed_ms, want - 4 * c - 3 * merge, 1e-9);
+    /* back: K, V and, from step 1 on, gradients of twice the bytes; these come home */
+    s.cp.node = 8;
+    s.cp.backward = true;
+    back = 2.5 * c + dq + dkv;
+    want = fmax(c, near) + 2 * fmax(c + merge, near) + c + merge;
+    want += fmax(back, near) + 2 * fmax(back, 3 * kv / 100e6 + 0.01) +
+            fmax(back, 2 * kv / 100e6 + 0.01) + 2 * kv / 100e6 + 0.01;
+    CHECK_NEAR(run(cx, &s, "ring").time_ms, want, 1e-9);
+    close_scene(cx, &s);
+}
+
+/* The same by collectives. All-gather: three chunks come in. Ulysses: 8 heads and 2 KV
+ * heads a GPU; Q, K, V, O all to all, 3/4 of each sent. USP, U = 2: a ring of two. */
+static void collectives_by_hand(atn_ctx *cx)
+{
+    const double kv = 4194304, q = 1024.0 * 32 * 128 * 2, hbm = 0.8 * 3350e6;
+    double once, c, merge;
+    atn_cp_result r;
+    scene s;
+
+    open_scene(cx, &s, "full", NULL, 4096, "h100", "fa2");
+    s.cp.gpus = 4;
+    s.cp.link_gbs = 100;
+    s.cp.order = ATN_CP_CONTIGUOUS;
+    r = run(cx, &s, "all-gather");
+    CHECK_NEAR(r.compute_ms, full_ms(cx, &s, 1024, 4096, 32, 8), 1e-9);
+    CHECK_NEAR(r.exposed_ms, 3 * kv / 100e6 + 0.01, 1e-9);
+    r = run(cx, &s, "ulysses");
+    CHECK_NEAR(r.compute_ms, full_ms(cx, &s, 4096, 4096, 8, 2), 1e-9);
+    CHECK_NEAR(r.exposed_ms, 0.75 * (2 * q + kv) / 100e6 + 0.04, 1e-9);
+    s.cp.ulysses = 2;
+    r = run(cx, &s, "usp");
+    c = full_ms(cx, &s, 2048, 2048, 16, 4);
+    merge = 2048.0 * 16 * 1292 / hbm + 0.003;
+    once = 0.5 * (2 * q + kv) / 100e6 + 0.04;
+    CHECK_NEAR(r.time_ms, fmax(c, kv / 100e6 + 0.01) + c + merge + once, 1e-9);
+    CHECK_EQ(r.ulysses, 2);
+    close_scene(cx, &s);
+}
+
+/* One GPU is itself; smaller chunks are less efficient; even orders beat uneven ones;
+ * slower links cost; what is sent does not depend on the mask. */
+static void times_make_sense(atn_ctx *cx)
+{
+    double last = 1.0001;
+    atn_cp_result ring, zigzag;
+    scene s;
+
+    open_scene(cx, &s, "causal", NULL, 32768, "h100", "fa3");
+    s.cp.gpus = 1;
+    for (int i = 0; i < 5; i++) {
+        const atn_cp_result r = run(cx, &s, atn_cp_schemes[i].name);
+
+        CHECK_NEAR(r.efficiency, 1, 1e-9);
+        CHECK_NEAR(r.exposed_ms, 0, 1e-12);
+        CHECK(r.volume.total == 0 && isnan(r.redundant) && isnan(r.hidden_tokens));
+        CHECK_STR(r.limited_by, "attention");
+    }
+    for (s.cp.gpus = 2; s.cp.gpus <= 64; s.cp.gpus *= 2) {
+        zigzag = run(cx, &s, "zigzag");
+        CHECK_LE(zigzag.efficiency, last);
+        last = zigzag.efficiency;
+        ring = run(cx, &s, "ring");
+        if (s.cp.gpus <= 16) CHECK_LE(ring.efficiency, zigzag.efficiency);
+        CHECK_NEAR(ring.volume.total, zigzag.volume.total, 1e-9);
+        CHECK_NEAR(ring.time_ms, ring.compute_ms + ring.exposed_ms, 1e-9);
+    }
+    s.cp.gpus = 8;
+    ring = run(cx, &s, "ring");
+    CHECK_STR(ring.limited_by, "balance");
+    CHECK_NEAR(ring.balance, 8.0 / 15, 1e-3);
+    s.cp.link_gbs = 1;
+    CHECK_STR(run(cx, &s, "zigzag").limited_by, "link");
+    close_scene(cx, &s);
+}
+
+/* Two kinds of heads: the GPU with the full ones is the slowest of Ulysses. */
+static void heads_may_differ(atn_ctx *cx)
+{
+    const atn_pattern *p[32];
+    atn_pattern *window;
+    atn_cp cp;
+    int64_t some, all;
+    double mean;
+    scene s;
+
+    open_scene(cx, &s, "causal", NULL, 2048, "h100", "flex");
+    window = make(cx, "window", "window=128", 2048);
+    for (int h = 0; h < 32; h++) p[h] = h < 8 ? s.p : window;
+    CHECK_OK(atn_pattern_pairs(cx, s.p, 0, &all));
+    CHECK_OK(atn_pattern_pairs(cx, window, 0, &some));
+    s.cp.gpus = 4;
+    CHECK_OK(atn_cp_scheme_find(cx, "all", &s.cp.scheme));
+    CHECK_OK(atn_cp_run(cx, p, 32, &s.sim, &s.cp, &cp));
+    CHECK_EQ(cp.n, ATN_CP_SCHEMES);
+    mean = (double)(all + 3 * some) / 4 / (double)all;
+    for (int i = 0; i < cp.n; i++) {
+        const atn_cp_result *r = &cp.result[i];
+
+        CHECK(!*r->note && r->time_ms > 0 && r->limited_by);
+        if (atn_cp_schemes[r->scheme].kind == ATN_CP_EXCHANGE)
+            CHECK_NEAR(r->balance, mean, 1e-12);
+    }
+    atn_pattern_destroy(cx, window);
+    close_scene(cx, &s);
+}
+
+static void what_cannot_be(atn_ctx *cx)
+{
+    const atn_pattern *p;
+    atn_table *t = NULL;
+    atn_cp cp;
+    scene s;
+
+    open_scene(cx, &s, "causal", NULL, 4096, "h100", "fa3");
+    p = s.p;
+    s.cp.gpus = 64;
+    CHECK_OK(atn_cp_scheme_find(cx, "ulysses", &s.cp.scheme));
+    CHECK_FAILS(atn_cp_run(cx, &p, 1, &s.sim, &s.cp, &cp), ATN_USAGE,
+                "32 heads and 8 KV heads cannot be dealt out to 64 GPUs");
+    s.cp.scheme = ATN_CP_ALL;
+    CHECK_OK(atn_cp_run(cx, &p, 1, &s.sim, &s.cp, &cp));
+    CHECK(strstr(cp.result[4].note, "cannot be dealt out"));
+    CHECK_OK(
+        atn_cp_table(cx, &(atn_cp_case){"causal", 4096, &s.sim, &s.cp, &cp}, 1, &t));
+    CHECK_EQ(atn_table_rows(t), ATN_CP_SCHEMES);
+    CHECK(!atn_table_has(t, 4, atn_table_find_col(t, "time_ms")));
+    CHECK(atn_table_has(t, 4, atn_table_find_col(t, "note")));
+    CHECK(atn_table_get_f64(t, 1, atn_table_find_col(t, "efficiency")) > 0);
+    atn_table_destroy(cx, t);
+    s.cp.scheme = 5;
+    s.cp.ulysses = 5;
+    CHECK_FAILS(atn_cp_run(cx, &p, 1, &s.sim, &s.cp, &cp), ATN_USAGE,
+                "64 GPUs are no groups of 5");
+    s.cp.ulysses = 65;
+    CHECK_FAILS(atn_cp_run(cx, &p, 1, &s.sim, &s.cp, &cp), ATN_USAGE,
+                "65 in a group of 64");
+    s.cp.ulysses = 0;
+    s.cp.gpus = 5000;
+    CHECK_FAILS(atn_cp_run(cx, &p, 1, &s.sim, &s.cp, &cp), ATN_USAGE, "5000 GPUs");
+    s.cp.gpus = 8;
+    s.cp.latency_us = (double)NAN;
+    CHECK_FAILS(atn_cp_run(cx, &p, 1, &s.sim, &s.cp, &cp), ATN_USAGE, "latency");
+    s.cp.latency_us = 10;
+    s.sim.shape.pass = ATN_PASS_DECODE;
+    CHECK_FAILS(atn_cp_run(cx, &p, 1, &s.sim, &s.cp, &cp), ATN_USAGE, "all tokens");
+    s.sim.shape.pass = ATN_PASS_FORWARD;
+    CHECK_OK(atn_device_read(cx, "l40s", &s.device));
+    CHECK_FAILS(atn_cp_run(cx, &p, 1, &s.sim, &s.cp, &cp), ATN_USAGE, "has no NVLink");
+    close_scene(cx, &s);
+}
+
+/* Every allocation of a run fails in turn. */
+static void run_out_of_memory(atn_ctx *cx)
+{
+    const atn_pattern *p;
+    scene s;
+
+    open_scene(cx, &s, "causal", NULL, 256, "h100", "fa2");
+    p = s.p;
+    s.cp.gpus = 4;
+    CHECK_OK(atn_cp_scheme_find(cx, "zigzag", &s.cp.scheme));
+    for (long left = 0;; left++) {
+        check_failing f = {left};
+        atn_table *t = NULL;
+        atn_status st;
+        atn_ctx lean;
+        atn_cp cp;
+
+        atn_ctx_init(&lean);
+        lean.alloc = (atn_allocator){check_failing_resize, &f};
+        st = atn_cp_run(&lean, &p, 1, &s.sim, &s.cp, &cp);
+        if (st == ATN_OK)
+            st = atn_cp_table(&lean, &(atn_cp_case){"x", 256, &s.sim, &s.cp, &cp}, 1,
+                              &t);
+        CHECK(st == ATN_OK || (st == ATN_MEMORY && !t));
+        atn_table_destroy(&lean, t);
+        atn_ctx_release(&lean);
+        if (st == ATN_OK) break;
+    }
+    close_scene(cx, &s);
+}
+
+/* ---- against measurements ---- */
+
+/* README of zhuzilin/ring-flash-attention: 8 GPUs, causal, 8,192 tokens on each, 32 heads,
+ * 8 KV heads of 128; share of eight times the rate of one GPU on 8,192 tokens, whose own
+ * measurements (iterations a second) are `rate` and, of several texts, `varlen`. */
+static const struct {
+    const char *name, *gpu;
+    double link, rate, varlen;
+    double measured[2][3]; /* forward, both passes: ring, zigzag, stripe */
+    double gather;
+} measured[] = {
+    /* H100, but for an NVLink of 400 GB/s */
+    {"H800", "h100", 160, 591.5, 852.4, {{52.1, 85.2, 74.4}, {53.9, 90.2, 82.9}}, 57.0},
+    {"A100", "a100", 240, 373.4, 532.3, {{51.4, 81.7, 69.6}, {52.5, 89.8, 82.6}}, 51.6},
+};
+
+/* The text of the guide. */
+static char *guide(void)
+{
+    FILE *f = fopen(ATN_TEST_SOURCE "/docs/guide/context-parallelism.md", "rb");
+    char *text = calloc(1, 1 << 16);
+
+    CHECK(f && text);
+    CHECK(fread(text, 1, (1 << 16) - 1, f) > 0);
+    fclose(f);
+    return text;
+}
+
+static void check_line(const char *text, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+static void check_line(const char *text, const char *format, ...)
+{
+    char line[256];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    if (!strstr(text, line))
+        fail_msg("docs/guide/context-parallelism.md lacks the line\n%s", line);
+}
+
+static double time_of(atn_ctx *cx, const scene *s, const atn_pattern *p,
+                      atn_time_fit *f)
+{
+    atn_sim_opts o = s->sim;
+    double ms;
+    atn_sim sim;
+
+    o.bare = true;
+    CHECK_OK(atn_simulate(cx, &p, 1, &o, &sim));
+    *f = sim.model.fit;
+    ms = sim.time_ms;
+    atn_sim_release(cx, &sim);
+    return ms;
+}
+
+/* The kernel's coefficients times what makes one GPU as fast as measured. */
+static void anchor(atn_ctx *cx, scene *s, const atn_time_fit *machine, double factor)
+{
+    s->kernel.fit = atn_realloc(cx, s->kernel.fit, 1, sizeof *machine);
+    CHECK(s->kernel.fit != NULL);
+    *s->kernel.fit = *machine;
+    s->kernel.fits = 1;
+    s->kernel.fit->model = ATN_MODEL_FULL;
+    s->kernel.fit->head_dim = 128;
+    s->kernel.fit->pass = ATN_PASS_FORWARD;
+    snprintf(s->kernel.fit->gpu, sizeof s->kernel.fit->gpu, "%s", s->device.id);
+    for (int i = 0; i < ATN_TERMS; i++) s->kernel.fit->c[i] *= factor;
+}
+
+/* Per cent; + 0.0 for the sign of what rounds to nothing. */
+static double off(double predicted, double found)
+{
+    return round(100 * (predicted / found - 1)) + 0.0;
+}
+
+static void rings_as_measured(atn_ctx *cx)
+{
+    char *text = guide();
+
+    for (size_t i = 0; i < ATN_LEN(measured); i++) {
+        atn_pattern *one = make(cx, "causal", NULL, 8192);
+        const double ms = 1000 / measured[i].rate;
+        atn_time_fit f;
+        double first;
+        scene s;
+
+        open_scene(cx, &s, "causal", NULL, 65536, measured[i].gpu, "fa2");
+        s.cp.link_gbs = measured[i].link;
+        first = time_of(cx, &s, one, &f);
+        anchor(cx, &s, &f, ms / first);
+        check_line(text, "| %s | 1 | %.2f | %.2f |", measured[i].name, ms, first);
+        for (int k = 0; k < 6; k++) {
+            const double found = measured[i].measured[k / 3][k % 3];
+            const double ideal = 8 * ms * (k / 3 ? 3.5 : 1);
+            double fused, chain;
+
+            s.cp.backward = k / 3;
+            s.cp.merge_bytes = 0;
+            fused = 100 * ideal / run(cx, &s, atn_cp_schemes[k % 3].name).time_ms;
+            s.cp.merge_bytes = 55;
+            chain = 100 * ideal / run(cx, &s, atn_cp_schemes[k % 3].name).time_ms;
+            check_line(text, "| %s | %s | %s | %.1f | %.1f | %.1f | %+.0f %% |",
+                       measured[i].name, k / 3 ? "both" : "forward",
+                       atn_cp_schemes[k % 3].name, found, fused, chain,
+                       off(chain, found));
+            CHECK_LE(fabs(off(chain, found)), 12);
+        }
+        atn_pattern_destroy(cx, one);
+        close_scene(cx, &s);
+    }
+    free(text);
+}
+
+/* The four sets of texts of its benchmark, one after the other. Contiguous order. */
+static void gather_as_measured(atn_ctx *cx)
+{
+    static const char *const sets[2][4] = {
+        {"lengths=8192", "lengths=256x7392x544", "lengths=4096x4096",
+         "lengths=3104x3200x1600x160x128"},
+        {"lengths=65536", "lengths=2048x59136x4352", "lengths=32768x32768",
+         "lengths=24832x25600x12800x1280x1024"}};
+    char *text = guide();
+
+    for (size_t i = 0; i < ATN_LEN(measured); i++) {
+        const double want = 1000 / measured[i].varlen;
+        double one = 0, all = 0, got;
+        atn_time_fit f;
+        scene s;
+
+        open_scene(cx, &s, "documents", sets[1][0], 65536, measured[i].gpu, "fa2");
+        s.cp.link_gbs = measured[i].link;
+        s.cp.order = ATN_CP_CONTIGUOUS;
+        for (int k = 0; k < 4; k++) {
+            atn_pattern *p = make(cx, "documents", sets[0][k], 8192);
+
+            one += time_of(cx, &s, p, &f) / 4;
+            atn_pattern_destroy(cx, p);
+        }
+        anchor(cx, &s, &f, want / one);
+        for (int k = 0; k < 4; k++) {
+            atn_pattern_destroy(cx, s.p);
+            s.p = make(cx, "documents", sets[1][k], 65536);
+            all += run(cx, &s, "all-gather").time_ms / 4;
+        }
+        got = 100 * 8 * want / all;
+        check_line(
+            text, "| %s | forward | all-gather, texts | %.1f | | %.1f | %+.0f %% |",
+            measured[i].name, measured[i].gather, got, off(got, measured[i].gather));
+        CHECK_LE(fabs(off(got, measured[i].gather)), 20);
+        close_scene(cx, &s);
+    }
+    free(text);
+}
+
 static void names(atn_ctx *cx)
 {
     int i;
@@ -520,5 +957,11 @@ CHECK_MAIN({"pairs are counted", pairs_are_counted},
            {"causal balance", causal_balance}, {"causal redundancy", causal_redundancy},
            {"volumes are messages", volumes_are_messages},
            {"double ring crosses nodes", double_ring_crosses_nodes},
-           {"ring is hidden", ring_is_hidden}, {"names", names}, {"refusals", refusals},
-           {"memory fails", memory_fails})
+           {"ring is hidden", ring_is_hidden}, {"ring by hand", ring_by_hand},
+           {"collectives by hand", collectives_by_hand},
+           {"times make sense", times_make_sense},
+           {"heads may differ", heads_may_differ},
+           {"rings as measured", rings_as_measured},
+           {"gather as measured", gather_as_measured},
+           {"what cannot be", what_cannot_be}, {"run out of memory", run_out_of_memory},
+           {"names", names}, {"refusals", refusals}, {"memory fails", memory_fails})

@@ -202,7 +202,7 @@ static bed bed_of_row(atn_ctx *cx, const row *r)
 }
 
 /* Counts to the tile, bounds to 1 %, and where the card has predicted a time with its
- * own coefficients, that to 3 %. Copies were measured at 0.98 to 1.44 TB/s. */
+ * own coefficients, that to 1 %. Copies were measured at 0.98 to 1.44 TB/s. */
 static void oracle_rows(atn_ctx *cx)
 {
     for (size_t i = 0; i < ATN_LEN(rows); i++) {
@@ -217,7 +217,7 @@ static void oracle_rows(atn_ctx *cx)
         CHECK_NEAR(s.bounds.flop / r->flop, 1, .01);
         CHECK_NEAR(s.bounds.sum / r->sum, 1, .01);
         CHECK_NEAR(s.bounds.max / r->most, 1, .01);
-        if (s.model.calibrated) CHECK_NEAR(s.kernel_ms / r->kernel_ms, 1, .03);
+        CHECK_NEAR(s.kernel_ms / r->kernel_ms, 1, .01);
         if (r->copies_ms > 0) CHECK_NEAR(s.passes_ms / r->copies_ms, 1, .22);
         if (r->rank == 1) CHECK_NEAR(s.passes_ms, 0, 0);
         atn_sim_release(cx, &s);
@@ -241,8 +241,56 @@ static void oracle_dense(atn_ctx *cx)
         atn_sim s;
 
         CHECK_OK(simulate(cx, &b, p, &s));
-        if (s.dense_model.calibrated) CHECK_NEAR(s.dense_ms / dense[i].ms, 1, .03);
+        CHECK_NEAR(s.dense_ms / dense[i].ms, 1, .01);
         CHECK(!s.causal);
+        atn_sim_release(cx, &s);
+        atn_pattern_destroy(cx, p);
+        release(cx, &b);
+    }
+}
+
+/* NATTEN's kernel of before Hopper on A100, case H GNA: 221.5 ms with the tiles that
+ * its reach is from, and 557.3 with the usual ones, whose masks cost the rest. */
+static void oracle_a100(atn_ctx *cx)
+{
+    static const row a100[] = {{"a100",
+                                H,
+                                {16, 8, 8},
+                                {2, 8, 4},
+                                {2, 8, 8},
+                                24,
+                                145800,
+                                81,
+                                0,
+                                0,
+                                0,
+                                221.512,
+                                0},
+                               {"a100",
+                                H,
+                                {16, 8, 8},
+                                {4, 4, 4},
+                                {4, 4, 4},
+                                24,
+                                345600,
+                                180,
+                                0,
+                                0,
+                                0,
+                                557.289,
+                                0}};
+
+    for (size_t i = 0; i < ATN_LEN(a100); i++) {
+        bed b = bed_of(cx, "a100", "fna_cutlass2");
+        atn_pattern *p = grid_of(cx, &a100[i]);
+        atn_sim s;
+
+        b.o.shape.heads = 24;
+        b.o.tiling.q = list_of(a100[i].q, 3);
+        b.o.tiling.k = list_of(a100[i].k, 3);
+        CHECK_OK(simulate(cx, &b, p, &s));
+        CHECK_NEAR(s.visited, a100[i].visited, 0);
+        CHECK_NEAR(s.kernel_ms / a100[i].kernel_ms, 1, .03);
         atn_sim_release(cx, &s);
         atn_pattern_destroy(cx, p);
         release(cx, &b);
@@ -506,12 +554,46 @@ static void the_whole(atn_ctx *cx)
     CHECK_NEAR(s.whole_speedup, 1 / (.4 + .6 * (.25 + .75 / s.speedup)), 1e-9);
     CHECK_NEAR(s.whole_ms * s.whole_speedup, 32 * s.dense_ms / .6, 1e-6 * s.whole_ms);
     atn_sim_release(cx, &s);
-    /* 8.03e9 parameters: 2 flop each a token, at the 794.5 TFLOP/s that H200 reaches. */
+    /* 8.03e9 parameters: 2 flop each a token, at the 794.5 TFLOP/s of H200. */
     b.o.whole = (atn_whole){.linear_flops = 2 * 8.03e9 * 65536, .layers = 32};
     CHECK_OK(simulate(cx, &b, p, &s));
     CHECK_NEAR(s.whole_ms - 32 * s.time_ms, 2 * 8.03e9 * 65536 / 794.5e9, 1);
     atn_sim_release(cx, &s);
     atn_pattern_destroy(cx, p);
+    release(cx, &b);
+}
+
+/* MInference's table of an 8B model on A100, dense, from two constants: what is linear
+ * at 220 TFLOP/s, attention at 155 over the triangle; the card's own deviations. */
+static void two_constants(atn_ctx *cx)
+{
+    static const struct {
+        atn_idx tokens;
+        double seconds, off;
+    } table[] = {{10000, .98, -.08},    {100000, 24.88, -.03}, {200000, 79.39, .04},
+                 {300000, 169.62, .03}, {500000, 456.78, .01}, {1000000, 1765.56, 0}};
+    bed b = bed_of(cx, "a100", "fa2");
+
+    b.device.number[ATN_DEVICE_ACHIEVABLE_16].value = 220;
+    b.kernel.fit = atn_alloc(cx, 1, sizeof *b.kernel.fit);
+    b.kernel.fits = 1;
+    b.kernel.fit[0] = (atn_time_fit){.model = ATN_MODEL_FOUR,
+                                     .gpu = "a100",
+                                     .architecture = "sm80",
+                                     .head_dim = 128};
+    b.kernel.fit[0].c[ATN_TERM_TILE] = 4. * 128 * 64 * 128 / (155e6 / 108);
+    for (size_t i = 0; i < ATN_LEN(table); i++) {
+        const double n = (double)table[i].tokens;
+        atn_pattern *p = window_of(cx, table[i].tokens, table[i].tokens);
+        atn_sim s;
+
+        b.o.whole = (atn_whole){.linear_flops = 2 * 8.03e9 * n, .layers = 32};
+        CHECK_OK(simulate(cx, &b, p, &s));
+        CHECK_NEAR(s.whole_ms / 1000 / table[i].seconds, 1 + table[i].off, .012);
+        CHECK_NEAR(s.whole_speedup, 1, 1e-9);
+        atn_sim_release(cx, &s);
+        atn_pattern_destroy(cx, p);
+    }
     release(cx, &b);
 }
 
@@ -665,6 +747,61 @@ static void break_even_holds(atn_ctx *cx)
     release(cx, &b);
 }
 
+/* Block-Sparse-Attention's own chart, A100, 32 heads of 128, causal, against
+ * FlashAttention-2: relative times .18 of 16K at 9.5 % of the blocks and .13 of 64K at
+ * 9.8 %; break-even at a sparsity of 15 to 20 %. */
+static void chart_of_block_sparse(atn_ctx *cx)
+{
+    static const struct {
+        atn_idx tokens;
+        double density, relative;
+    } chart[] = {{16384, .095, .18}, {65536, .098, .13}};
+
+    for (size_t i = 0; i < ATN_LEN(chart); i++) {
+        bed b = bed_of(cx, "a100", "block_sparse");
+        atn_pattern *p = random_blocks(cx, chart[i].tokens, chart[i].density, 1, 2);
+        atn_sim s;
+
+        CHECK_OK(atn_kernel_read(cx, "fa2", &b.dense));
+        atn_kernel_settle(&b.dense, b.device.architecture);
+        CHECK_OK(simulate(cx, &b, p, &s));
+        check_sane(&s);
+        CHECK_NEAR(1 / s.speedup / chart[i].relative, 1, .16);
+        CHECK_STR(s.step[4].id, "kernel");
+        CHECK_NEAR(s.break_even, .83, .03);
+        atn_sim_release(cx, &s);
+        atn_pattern_destroy(cx, p);
+        release(cx, &b);
+    }
+}
+
+/* Where no kernel is named: of two that take the mask the one with coefficients of its
+ * own, of a grid the one that is made for it. */
+static void a_kernel_is_chosen(atn_ctx *cx)
+{
+    static const struct {
+        const char *gpu, *causal, *grid;
+    } chosen[] = {{"h200", "fa3", "fna_hopper"},
+                  {"b200", "trtllm", "fna_blackwell"},
+                  {"a100", "fa2", "fna_cutlass2"}};
+
+    for (size_t i = 0; i < ATN_LEN(chosen); i++) {
+        bed b = bed_of(cx, chosen[i].gpu, "fa3");
+        atn_pattern *p = window_of(cx, 4096, 4096), *grid = grid_of(cx, &rows[1]);
+        atn_kernel k;
+
+        CHECK_OK(atn_kernel_choose(cx, &b.device, p, &b.o.shape, &k));
+        CHECK_STR(k.id, chosen[i].causal);
+        atn_kernel_release(cx, &k);
+        CHECK_OK(atn_kernel_choose(cx, &b.device, grid, &b.o.shape, &k));
+        CHECK_STR(k.id, chosen[i].grid);
+        atn_kernel_release(cx, &k);
+        atn_pattern_destroy(cx, p);
+        atn_pattern_destroy(cx, grid);
+        release(cx, &b);
+    }
+}
+
 /* ---- refusals ---- */
 
 static void refused(atn_ctx *cx)
@@ -804,12 +941,15 @@ static void tables(atn_ctx *cx)
 }
 
 CHECK_MAIN({"oracle rows", oracle_rows}, {"oracle dense", oracle_dense},
-           {"dense against itself", dense_against_itself},
+           {"oracle A100", oracle_a100}, {"dense against itself", dense_against_itself},
            {"more is never faster", more_is_never_faster},
            {"heads that differ", heads_that_differ},
            {"heads in any order", heads_in_any_order},
            {"decode reads the last row", decode_reads_the_last_row},
-           {"the whole", the_whole}, {"against a twin", against_a_twin},
-           {"passes beside", passes_beside}, {"break-even holds", break_even_holds},
-           {"refused", refused}, {"threads do not matter", threads_do_not_matter},
+           {"the whole", the_whole}, {"two constants", two_constants},
+           {"against a twin", against_a_twin}, {"passes beside", passes_beside},
+           {"break-even holds", break_even_holds},
+           {"chart of block-sparse", chart_of_block_sparse},
+           {"a kernel is chosen", a_kernel_is_chosen}, {"refused", refused},
+           {"threads do not matter", threads_do_not_matter},
            {"memory fails", memory_fails}, {"tables", tables})

@@ -230,6 +230,45 @@ static void repeating_rows(atn_ctx *cx)
     CHECK_EQ(bad, 0);
 }
 
+/* Heads that differ, one by one, and what any of them sees. */
+static void heads(atn_ctx *cx)
+{
+    const atn_layout l = atn_layout_square(230, 3, 0);
+
+    for (int trial = 0; trial < 24; trial++) {
+        atn_tiling t = {.q = {1, {6 + trial}},
+                        .k = {1, {4 << trial % 3}},
+                        .layout = trial % 4 == 3 ? ATN_LAYOUT_STRIDE : ATN_LAYOUT_PLAIN,
+                        .stride = 4};
+        const char *id = trial % 2 ? "s2_sharded" : "longnet";
+        const char *params = trial % 2 ? "block=4,stride=5,local=2" : NULL;
+        atn_pattern *p = NULL;
+        atn_tiles c;
+        twin w;
+
+        CHECK_OK(atn_pattern_make(cx, id, params, &l, &p));
+        for (atn_idx h = 0; h < p->heads; h++) {
+            twin_open(&w, 230, 230, 1);
+            fill_mask(p, h, &w);
+            fill_tiles(p, &t, &w);
+            CHECK_OK(atn_tiles_count(cx, p, h, &t, &c));
+            CHECK(twin_same(&w, &c, false));
+            atn_tiles_release(cx, &c);
+            twin_close(&w);
+        }
+        if (p->heads > 1 && p->all_room > 0) {
+            twin_open(&w, 230, 230, 1);
+            for (atn_idx h = 0; h < p->heads; h++) fill_mask(p, h, &w);
+            fill_tiles(p, &t, &w);
+            CHECK_OK(atn_tiles_count(cx, p, ATN_HEADS_ALL, &t, &c));
+            CHECK(twin_same(&w, &c, false));
+            atn_tiles_release(cx, &c);
+            twin_close(&w);
+        }
+        atn_pattern_destroy(cx, p);
+    }
+}
+
 /* ---- boxes of another grid ---- */
 
 static int box_of(const atn_list *grid, const atn_list *side, int x, int *tiles)
@@ -298,4 +337,4 @@ static void random_boxes_of_grids(atn_ctx *cx)
 }
 
 CHECK_MAIN({"random rows", random_rows}, {"repeating rows", repeating_rows},
-           {"random boxes of grids", random_boxes_of_grids})
+           {"heads", heads}, {"random boxes of grids", random_boxes_of_grids})

@@ -36,6 +36,7 @@ static void good_rows(atn_ctx *cx)
     CHECK_STR(t.row[0].split, "check");
     CHECK_EQ(t.row[0].launch.pass, ATN_PASS_DECODE);
     CHECK_EQ(t.row[0].window, 128);
+    CHECK_NEAR(t.row[0].density, 1, 0);
     CHECK_NEAR(t.row[0].us, 12.5, 1e-12);
     CHECK_EQ(t.row[1].launch.kv_heads, 2);
     CHECK_EQ(t.row[1].launch.value_dim, 128);
@@ -122,6 +123,23 @@ static void absurd_sizes(atn_ctx *cx)
         ATN_DATA, "below 2^50");
 }
 
+/* Rows of random blocks say how many they are. */
+static void densities(atn_ctx *cx)
+{
+    const char head[] = "density,gpu,kernel,phase,batch,q_len,kv_len,heads,kv_heads,"
+                        "head_dim,window,latency_ms\n";
+    char text[400];
+    atn_timings t;
+
+    snprintf(text, sizeof text, "%s0.25,h200,k,context,1,512,512,4,4,64,0,1\n", head);
+    CHECK_OK(atn_timings_load(cx, write_file(text), &t));
+    CHECK_NEAR(t.row[0].density, .25, 0);
+    atn_timings_release(cx, &t);
+    snprintf(text, sizeof text, "%s25,h200,k,context,1,512,512,4,4,64,0,1\n", head);
+    CHECK_FAILS(atn_timings_load(cx, write_file(text), &t), ATN_DATA,
+                "density must be above 0 and at most 1, not 25");
+}
+
 static void bad_files(atn_ctx *cx)
 {
     atn_timings t;
@@ -157,4 +175,5 @@ static void memory_runs_out(atn_ctx *cx)
 
 CHECK_MAIN({"good rows", good_rows}, {"split is optional", split_is_optional},
            {"bad cells", bad_cells}, {"absurd sizes", absurd_sizes},
-           {"bad files", bad_files}, {"memory runs out", memory_runs_out})
+           {"densities", densities}, {"bad files", bad_files},
+           {"memory runs out", memory_runs_out})

@@ -104,6 +104,9 @@ static void block_range_is_exact(atn_ctx *cx)
             CHECK_EQ(visits, any);
             CHECK_LE(partial, masked);
             CHECK_LE(masked, visits);
+            atn_window_partial(&w, m, &visits, &masked);
+            CHECK_EQ(visits, any);
+            CHECK_EQ(masked, partial);
             if (w.left < 0 && w.right < 0) CHECK_EQ(masked, 0);
         }
     }
@@ -151,7 +154,9 @@ static void twin_run(twin *w, int sms, const atn_schedule_rule *rule)
 
         for (int s = 1; s < sms; s++)
             if (w->end[s] < w->end[first]) first = s;
-        w->slot[i] = (atn_slot){first, w->it[i].head, w->it[i].tile, w->end[first], 0};
+        w->slot[i] = (atn_slot){first,      w->it[i].head, w->it[i].tile,
+                                w->it[i].n, w->it[i].m,    w->end[first],
+                                0};
         w->end[first] += rule->cta + w->it[i].n + rule->mask * w->it[i].m;
         w->slot[i].end = w->end[first];
         w->ctas[first] += 1;
@@ -224,6 +229,8 @@ static void check_work(atn_ctx *cx, const atn_work_case *c,
         CHECK_EQ(got.slot[i].sm, w->slot[i].sm);
         CHECK_EQ(got.slot[i].head, w->slot[i].head);
         CHECK_EQ(got.slot[i].tile, w->slot[i].tile);
+        CHECK_EQ(got.slot[i].visits, w->slot[i].visits);
+        CHECK_EQ(got.slot[i].masked, w->slot[i].masked);
         CHECK_NEAR(got.slot[i].begin, w->slot[i].begin, 0);
         CHECK_NEAR(got.slot[i].end, w->slot[i].end, 0);
     }
