@@ -732,6 +732,162 @@ static void run_out_of_memory(atn_ctx *cx)
     close_scene(cx, &s);
 }
 
+/* ---- against measurements ---- */
+
+/* README of zhuzilin/ring-flash-attention: 8 GPUs, causal, 8,192 tokens on each, 32 heads,
+ * 8 KV heads of 128; share of eight times the rate of one GPU on 8,192 tokens, whose own
+ * measurements (iterations a second) are `rate` and, of several texts, `varlen`. */
+static const struct {
+    const char *name, *gpu;
+    double link, rate, varlen;
+    double measured[2][3]; /* forward, both passes: ring, zigzag, stripe */
+    double gather;
+} measured[] = {
+    /* H100, but for an NVLink of 400 GB/s */
+    {"H800", "h100", 160, 591.5, 852.4, {{52.1, 85.2, 74.4}, {53.9, 90.2, 82.9}}, 57.0},
+    {"A100", "a100", 240, 373.4, 532.3, {{51.4, 81.7, 69.6}, {52.5, 89.8, 82.6}}, 51.6},
+};
+
+/* The text of the guide. */
+static char *guide(void)
+{
+    FILE *f = fopen(ATN_TEST_SOURCE "/docs/guide/context-parallelism.md", "rb");
+    char *text = calloc(1, 1 << 16);
+
+    CHECK(f && text);
+    CHECK(fread(text, 1, (1 << 16) - 1, f) > 0);
+    fclose(f);
+    return text;
+}
+
+static void check_line(const char *text, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+static void check_line(const char *text, const char *format, ...)
+{
+    char line[256];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    if (!strstr(text, line))
+        fail_msg("docs/guide/context-parallelism.md lacks the line\n%s", line);
+}
+
+static double time_of(atn_ctx *cx, const scene *s, const atn_pattern *p,
+                      atn_time_fit *f)
+{
+    atn_sim_opts o = s->sim;
+    double ms;
+    atn_sim sim;
+
+    o.bare = true;
+    CHECK_OK(atn_simulate(cx, &p, 1, &o, &sim));
+    *f = sim.model.fit;
+    ms = sim.time_ms;
+    atn_sim_release(cx, &sim);
+    return ms;
+}
+
+/* The kernel's coefficients times what makes one GPU as fast as measured. */
+static void anchor(atn_ctx *cx, scene *s, const atn_time_fit *machine, double factor)
+{
+    s->kernel.fit = atn_realloc(cx, s->kernel.fit, 1, sizeof *machine);
+    CHECK(s->kernel.fit != NULL);
+    *s->kernel.fit = *machine;
+    s->kernel.fits = 1;
+    s->kernel.fit->model = ATN_MODEL_FULL;
+    s->kernel.fit->head_dim = 128;
+    s->kernel.fit->pass = ATN_PASS_FORWARD;
+    snprintf(s->kernel.fit->gpu, sizeof s->kernel.fit->gpu, "%s", s->device.id);
+    for (int i = 0; i < ATN_TERMS; i++) s->kernel.fit->c[i] *= factor;
+}
+
+/* Per cent; + 0.0 for the sign of what rounds to nothing. */
+static double off(double predicted, double found)
+{
+    return round(100 * (predicted / found - 1)) + 0.0;
+}
+
+static void rings_as_measured(atn_ctx *cx)
+{
+    char *text = guide();
+
+    for (size_t i = 0; i < ATN_LEN(measured); i++) {
+        atn_pattern *one = make(cx, "causal", NULL, 8192);
+        const double ms = 1000 / measured[i].rate;
+        atn_time_fit f;
+        double first;
+        scene s;
+
+        open_scene(cx, &s, "causal", NULL, 65536, measured[i].gpu, "fa2");
+        s.cp.link_gbs = measured[i].link;
+        first = time_of(cx, &s, one, &f);
+        anchor(cx, &s, &f, ms / first);
+        check_line(text, "| %s | 1 | %.2f | %.2f |", measured[i].name, ms, first);
+        for (int k = 0; k < 6; k++) {
+            const double found = measured[i].measured[k / 3][k % 3];
+            const double ideal = 8 * ms * (k / 3 ? 3.5 : 1);
+            double fused, chain;
+
+            s.cp.backward = k / 3;
+            s.cp.merge_bytes = 0;
+            fused = 100 * ideal / run(cx, &s, atn_cp_schemes[k % 3].name).time_ms;
+            s.cp.merge_bytes = 55;
+            chain = 100 * ideal / run(cx, &s, atn_cp_schemes[k % 3].name).time_ms;
+            check_line(text, "| %s | %s | %s | %.1f | %.1f | %.1f | %+.0f %% |",
+                       measured[i].name, k / 3 ? "both" : "forward",
+                       atn_cp_schemes[k % 3].name, found, fused, chain,
+                       off(chain, found));
+            CHECK_LE(fabs(off(chain, found)), 12);
+        }
+        atn_pattern_destroy(cx, one);
+        close_scene(cx, &s);
+    }
+    free(text);
+}
+
+/* The four sets of texts of its benchmark, one after the other. Contiguous order. */
+static void gather_as_measured(atn_ctx *cx)
+{
+    static const char *const sets[2][4] = {
+        {"lengths=8192", "lengths=256x7392x544", "lengths=4096x4096",
+         "lengths=3104x3200x1600x160x128"},
+        {"lengths=65536", "lengths=2048x59136x4352", "lengths=32768x32768",
+         "lengths=24832x25600x12800x1280x1024"}};
+    char *text = guide();
+
+    for (size_t i = 0; i < ATN_LEN(measured); i++) {
+        const double want = 1000 / measured[i].varlen;
+        double one = 0, all = 0, got;
+        atn_time_fit f;
+        scene s;
+
+        open_scene(cx, &s, "documents", sets[1][0], 65536, measured[i].gpu, "fa2");
+        s.cp.link_gbs = measured[i].link;
+        s.cp.order = ATN_CP_CONTIGUOUS;
+        for (int k = 0; k < 4; k++) {
+            atn_pattern *p = make(cx, "documents", sets[0][k], 8192);
+
+            one += time_of(cx, &s, p, &f) / 4;
+            atn_pattern_destroy(cx, p);
+        }
+        anchor(cx, &s, &f, want / one);
+        for (int k = 0; k < 4; k++) {
+            atn_pattern_destroy(cx, s.p);
+            s.p = make(cx, "documents", sets[1][k], 65536);
+            all += run(cx, &s, "all-gather").time_ms / 4;
+        }
+        got = 100 * 8 * want / all;
+        check_line(
+            text, "| %s | forward | all-gather, texts | %.1f | | %.1f | %+.0f %% |",
+            measured[i].name, measured[i].gather, got, off(got, measured[i].gather));
+        CHECK_LE(fabs(off(got, measured[i].gather)), 20);
+        close_scene(cx, &s);
+    }
+    free(text);
+}
+
 static void names(atn_ctx *cx)
 {
     int i;
@@ -804,6 +960,8 @@ CHECK_MAIN({"pairs are counted", pairs_are_counted},
            {"ring is hidden", ring_is_hidden}, {"ring by hand", ring_by_hand},
            {"collectives by hand", collectives_by_hand},
            {"times make sense", times_make_sense},
-           {"heads may differ", heads_may_differ}, {"what cannot be", what_cannot_be},
-           {"run out of memory", run_out_of_memory}, {"names", names},
-           {"refusals", refusals}, {"memory fails", memory_fails})
+           {"heads may differ", heads_may_differ},
+           {"rings as measured", rings_as_measured},
+           {"gather as measured", gather_as_measured},
+           {"what cannot be", what_cannot_be}, {"run out of memory", run_out_of_memory},
+           {"names", names}, {"refusals", refusals}, {"memory fails", memory_fails})
