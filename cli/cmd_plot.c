@@ -708,7 +708,6 @@ static const char *const examples[] = {
     "steps.svg",
     "plot cta_timeline causal --tokens 8k --gpu h100 --num-heads 8 -o schedule.svg",
     "plot roofline RUN --layers 0 --gpu a100 -o roofline.svg",
-    "plot tradeoff RUN --gpu h200 --batch 4096 -o tradeoff.svg",
     NULL};
 
 const atn_command atn_command_plot = {
