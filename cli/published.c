@@ -187,12 +187,12 @@ static const char *text_of(const reader *r, atn_idx row, field f)
 
 static atn_status put(const reader *r, column c, const char *text)
 {
-    return text && *text ? atn_table_set_str(r->cli->cx, r->out, c, text) : ATN_OK;
+    return text && *text ? atn_table_set_str(r->cli->cx, r->out, (int)c, text) : ATN_OK;
 }
 
 static void put_number(const reader *r, column c, double v)
 {
-    if (isfinite(v)) atn_table_set_f64(r->out, c, v);
+    if (isfinite(v)) atn_table_set_f64(r->out, (int)c, v);
 }
 
 static atn_status put_prediction(const reader *r, atn_idx row, const atn_sim_item *item)

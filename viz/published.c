@@ -2,8 +2,8 @@
  * on which both agree, and a band of 15 % about it.
  *
  * Accepts  a table of kind published: columns published and predicted, and, where they
- *          are, gpu (colours), predicted_low and predicted_high (whiskers) and in_sample
- *          (hollow).
+ *          are, gpu (colours), predicted_low and predicted_high (whiskers) and
+ *          in_sample (hollow).
  * Math     both axes by logarithms, with the same edges: a factor is the same distance
  *          everywhere.
  */

@@ -1,5 +1,5 @@
-/* tests/cli/test_published.c -- predictions of published numbers: what a row says is what
- * its command says, misses have reasons, and GNA is as far off as the card computed. */
+/* tests/cli/test_published.c -- predictions of published numbers: what a row says is
+ * what its command says, misses have reasons, and GNA is as far off as computed. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "tests/check.h"
 
@@ -58,8 +58,8 @@ static atn_table *published(atn_ctx *cx)
     return ran(cx, "attnscope simulate --published", "published.csv");
 }
 
-/* An error is a ratio less 1; beyond 15 % it has a reason; so has what is not predicted.
- * The published number lies within the interval or not. */
+/* An error is a ratio less 1; beyond 15 % it has a reason; so has what is not
+ * predicted. The published number lies within the interval or not. */
 static void misses_have_reasons(atn_ctx *cx)
 {
     atn_table *t = published(cx);
