@@ -195,5 +195,34 @@ inline void atn_load_matrices(unsigned *to, const unsigned *row)
     for (int m = 0; m < 4; m++) to[m] = all[m * 8 + lane / 4][lane % 4];
 }
 
+inline void atn_load_transposed(unsigned *to, const unsigned *row)
+{
+    const unsigned *all[32];
+    const int column = shim::lane() / 4, first = shim::lane() % 4 * 2;
+
+    shim::exchange(0xffffffffu, 9, &row, sizeof row, all);
+    for (int m = 0; m < 4; m++) {
+        const unsigned low = all[m * 8 + first][column / 2] >> column % 2 * 16,
+                       high = all[m * 8 + first + 1][column / 2] >> column % 2 * 16;
+
+        to[m] = (low & 0xffffu) | high << 16;
+    }
+}
+
+inline unsigned atn_pair_bf16(float low, float high)
+{
+    const float pair[2] = {low, high};
+    unsigned word = 0;
+
+    for (int e = 0; e < 2; e++) {
+        const unsigned bits = __float_as_uint(pair[e]);
+        const unsigned half = std::isnan(pair[e])
+                                  ? 0x7fffu
+                                  : (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+        word |= half << 16 * e;
+    }
+    return word;
+}
+
 void atn_mma_bf16(float *c, const unsigned *a, unsigned b0, unsigned b1);
 void atn_mma_tf32(float *c, const unsigned *a, unsigned b0, unsigned b1);

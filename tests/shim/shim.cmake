@@ -33,9 +33,11 @@ function(atn_on_shim)
 endfunction()
 
 add_test(NAME core/backends_shim COMMAND test_core_backends)
+add_test(NAME core/sparse_attention_shim COMMAND test_core_sparse_attention)
 add_test(NAME capture/parity_shim COMMAND test_capture_parity)
-set_tests_properties(core/backends_shim capture/parity_shim PROPERTIES TIMEOUT 600)
-atn_on_shim(core/backends_shim capture/parity_shim)
+set_tests_properties(core/backends_shim core/sparse_attention_shim capture/parity_shim
+  PROPERTIES TIMEOUT 600)
+atn_on_shim(core/backends_shim core/sparse_attention_shim capture/parity_shim)
 if(ATN_BENCH) # its numbers mean nothing here; that it runs does
   add_test(NAME bench/cuda_shim COMMAND bench_cuda 40 16 0 bf16)
   set_tests_properties(bench/cuda_shim PROPERTIES TIMEOUT 600

@@ -119,3 +119,23 @@ typedef struct atn_cu_rows_args {
     int top_k, block;
     int pairs; /* a word holds two bf16, else one float */
 } atn_cu_rows_args;
+
+/* ---- attention over lists of tiles ---- */
+
+enum { ATN_CU_SPARSE_ROWS = 128, ATN_CU_SPARSE_KEYS = 64, ATN_CU_SPARSE_THREADS = 256 };
+
+/* One block a head (gridDim.y) and tile of queries (gridDim.x, the last one first).
+ * Numbers are bf16, two a word, d / 2 words a row. */
+typedef struct atn_cu_sparse_args {
+    const uint32_t *q, *k,
+        *v;              /* [heads, nq, d], [kv_heads, nk, d], [kv_heads, nk, d] */
+    const int64_t *ptr;  /* [lists * gridDim.x + 1] into item */
+    const int32_t *item; /* 2 * (tile of keys) + (it has pairs to mask) */
+    uint32_t *out;       /* [heads, nq, d] bf16, NULL = none */
+    float *wide;         /* the same in float, NULL = none */
+    float *lse;          /* [heads, nq], -inf of an empty row; NULL = none */
+    atn_cu_sight sight;  /* softcap 0 */
+    int nq, nk, kv_heads;
+    int lists; /* head h has list h % lists */
+    float scale;
+} atn_cu_sparse_args;

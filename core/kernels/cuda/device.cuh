@@ -5,7 +5,7 @@
  * its own grid, shuffles, dynamic memory and matrix instructions
  * (docs/guide/write-a-kernel.md).
  * Source  fragment layouts: PTX ISA, "Matrix fragments for mma.m16n8k16 / m16n8k8",
- *         ldmatrix;
+ *         ldmatrix (.trans); cvt, "packed";
  *         copies: cp.async and its groups.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
@@ -53,6 +53,16 @@ static __device__ __forceinline__ void atn_load_matrices(unsigned *to,
                  : "r"((unsigned)__cvta_generic_to_shared(row)));
 }
 
+/* The same, each matrix transposed: lane l receives words l % 4 of row l / 4 of the
+ * transposed ones, that is numbers 2 (l % 4) and 2 (l % 4) + 1 of column l / 4. */
+static __device__ __forceinline__ void atn_load_transposed(unsigned *to,
+                                                           const unsigned *row)
+{
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+                 : "r"((unsigned)__cvta_generic_to_shared(row)));
+}
+
 /* 16 bytes from global to shared memory, or zeros where !there. They arrive when this
  * thread has waited for the group that atn_copies_close() closes over them; then a
  * barrier. */
@@ -75,6 +85,15 @@ static __device__ __forceinline__ void atn_copies_close()
 static __device__ __forceinline__ void atn_copies_wait()
 {
     asm volatile("cp.async.wait_group 0;" : : : "memory");
+}
+
+/* Two numbers rounded to bf16, nearest even, as one word: `low` in its lower half. */
+static __device__ __forceinline__ unsigned atn_pair_bf16(float low, float high)
+{
+    unsigned word;
+
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(high), "f"(low));
+    return word;
 }
 
 /* 2^x within 2 units of the last place; 0 below 2^-126. */
