@@ -56,7 +56,8 @@ static atn_status suits(atn_ctx *cx, const atn_kernel *k, const atn_device *d,
     bool timed;
 
     *score = 0;
-    if (!atn_kernel_runs_on(k, d->architecture) || !(k->passes & 1U << l->pass))
+    if (k->by_name || !atn_kernel_runs_on(k, d->architecture) ||
+        !(k->passes & 1U << l->pass))
         goto done;
     ATN_TRY(is_timed(cx, k, d->architecture, &timed));
     *score = 1 + (has && !(k->takes & (ATN_TAKES_BLOCKS | ATN_TAKES_ANY)) ? 1 : 0) +
