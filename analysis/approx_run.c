@@ -380,6 +380,18 @@ done:
     return st;
 }
 
+/* Of the CTAs that are kept as text: some nine characters each, of 64 queries or
+ * more. */
+static double ctas_bytes(const atn_approx *a)
+{
+    double bytes = 0;
+
+    for (atn_idx h = 0; h < a->n; h++)
+        bytes +=
+            9.0 * a->n_cases * a->shapes.n * (double)(a->head[h].info->nq / 64 + 4);
+    return bytes;
+}
+
 /* What all layers take. */
 static atn_status needs(atn_ctx *cx, const atn_approx *a, atn_approx_cost *out)
 {
@@ -389,6 +401,7 @@ static atn_status needs(atn_ctx *cx, const atn_approx *a, atn_approx_cost *out)
     *out = (atn_approx_cost){0};
     for (int i = 0; i < a->selection->n; i++)
         ATN_TRY(atn_approx_need(cx, a, &source, i, out));
+    out->bytes += ctas_bytes(a);
 done:
     return st;
 }

@@ -124,6 +124,8 @@ static void numbers_of(const atn_tradeoff *t, const saying *s, double x[NUMBERS]
 {
     const trade_time *time = &s->cell->time;
     const bool launch = time->limit == TRADE_BY_LAUNCH && time->ms < 0.1 * s->layers;
+    const bool itself =
+        s->c->kind == TRADE_DENSE; /* what the others are compared with */
 
     x[ERROR] = s->cell->mean[TRADE_ERROR];
     x[ERROR_W_O] = s->cell->mean[TRADE_ERROR_W_O];
@@ -138,8 +140,8 @@ static void numbers_of(const atn_tradeoff *t, const saying *s, double x[NUMBERS]
     x[INDEX] = time->index;
     x[DENSE] = s->dense_ms;
     x[SPEEDUP] = launch ? NAN : s->dense_ms / time->ms;
-    x[SPEEDUP_LOW] = launch ? NAN : s->dense_ms / time->high;
-    x[SPEEDUP_HIGH] = launch ? NAN : s->dense_ms / time->low;
+    x[SPEEDUP_LOW] = launch ? NAN : s->dense_ms / (itself ? time->ms : time->high);
+    x[SPEEDUP_HIGH] = launch ? NAN : s->dense_ms / (itself ? time->ms : time->low);
     x[WHOLE] = whole_of(t, s);
     if (s->c->kind == TRADE_HYBRID) x[DENSITY] = NAN; /* tiles of several kernels */
 }

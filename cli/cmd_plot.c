@@ -12,6 +12,7 @@
 #include "cli/source_patterns.h"
 #include "cli/source_simulations.h"
 #include "cli/sources.h"
+#include "cli/trading.h"
 #include "core/io/file.h"
 #include "core/io/json.h"
 #include "core/param.h"
@@ -316,18 +317,34 @@ static bool selects(const char *option)
     return false;
 }
 
+/* The figure of a capture, on a GPU, that no pattern is of. */
+static bool trades_off(const plan *p)
+{
+    return p->capture && strcmp(p->figure->id, "tradeoff") == 0;
+}
+
+static bool is_among(const char *word, const char *const *words, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (strcmp(words[i], word) == 0) return true;
+    return false;
+}
+
 /* GPU, kernel and launch are of figures that simulate; of a capture heads and their size
  * are its own. */
 static atn_status check_launch(atn_cli *cli, const plan *p)
 {
     static const char *const own[] = {"num-heads", "num-kv-heads", "head-dim"};
+    static const char *const traded[] = {"gpu", "kernel", "dense-kernel", "batch"};
     const bool simulates = atn_draws_simulations(p->figure->id);
+    const bool trades = trades_off(p);
     const char *option;
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
 
     for (int i = 0; (option = atn_sim_source_option(i)); i++)
-        if (atn_opt_given(cli, option) && (!simulates || p->table))
+        if (atn_opt_given(cli, option) && (!simulates || p->table) &&
+            !(trades && is_among(option, traded, (int)ATN_LEN(traded))))
             ATN_FAIL(ATN_USAGE,
                      "plot: --%s is of waterfall, speedup, roofline, tile_map and "
                      "cta_timeline of patterns or a capture (leave it out)",
@@ -544,6 +561,24 @@ done:
     return st;
 }
 
+/* From results of approx that are stored, else computed. */
+static atn_status from_trading(atn_cli *cli, const plan *p, atn_subject *s)
+{
+    const atn_trading_opts o = {.methods = NULL};
+    atn_trading trade = {.tradeoff = NULL};
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+    atn_table *t = NULL;
+
+    ATN_TRY(atn_trading_run(cli, s, &o, &trade));
+    ATN_TRY(atn_tradeoff_table(cx, trade.tradeoff, ATN_KEYS_MODEL, &t));
+    ATN_TRY(deliver(cli, p, &s->run, t));
+done:
+    atn_table_destroy(cx, t);
+    atn_trading_release(cx, &trade);
+    return st;
+}
+
 static atn_status from_capture(atn_cli *cli, const plan *p)
 {
     double values[ATN_P_MOST];
@@ -569,6 +604,10 @@ static atn_status from_capture(atn_cli *cli, const plan *p)
     }
     if (atn_draws_simulations(p->figure->id)) {
         ATN_TRY(from_simulations(cli, p, &s, &s.run));
+        goto done;
+    }
+    if (trades_off(p)) {
+        ATN_TRY(from_trading(cli, p, &s));
         goto done;
     }
     ATN_TRY(atn_source_table(cx, p->figure->id, &s, &opts, &t));
@@ -692,7 +731,9 @@ const atn_command atn_command_plot = {
         "file, with all heads that are chosen, which is a PATTERN again.\n"
         "Figures waterfall, speedup, roofline, tile_map and cta_timeline simulate a "
         "PATTERN, or the layers of a capture, on a GPU (--gpu; attnscope help simulate "
-        "has the options); the last two show one launch.",
+        "has the options); the last two show one launch. Figure tradeoff of a capture "
+        "takes "
+        "--gpu, --kernel, --dense-kernel and --batch (attnscope help tradeoff).",
     .options = options,
     .uses = ATN_USE_SELECT | ATN_USE_OUTPUT,
     .word = word,

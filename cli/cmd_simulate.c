@@ -452,7 +452,7 @@ static const char *const examples[] = {
     "simulate power:block=256,window=5,sink=1 --tokens 128k --gpu h200 --num-kv-heads "
     "8 --waterfall",
     "simulate window:window=4096 stream --tokens 64k --gpu h200 --kernel fa3,flex",
-    "simulate --pattern-file P.json --gpu b200 --head-dim 64",
+    "simulate --pattern-file mask.json --gpu b200 --head-dim 64",
     "simulate causal --tokens 1m --gpus 64 --cp zigzag --gpu h100",
     "simulate RUN --from minference --gpu a100",
     "simulate stream --tokens 128k --gpu a100 --parameters 8.03e9 --num-layers 32",

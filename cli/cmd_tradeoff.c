@@ -25,7 +25,7 @@ static const atn_option options[] = {
     {"method", 0, ATN_OPT_TEXT, "LIST",
      "compute these anew, as of approx (what is stored, else all)", 0, 0},
     {"budget", 0, ATN_OPT_TEXT, "LIST",
-     "compute these anew, as of approx (what is stored, else 5%,10%,20%,40%)", 0, 0},
+     "compute these anew, as of approx (what is stored, else 10%,25%)", 0, 0},
     {"rows", 0, ATN_OPT_COUNT, "N",
      "where it is computed: compare a sample of N query rows a layer", ATN_SAMPLE_LEAST,
      1e12},
@@ -91,7 +91,7 @@ static const char *const examples[] = {
     "tradeoff RUN --gpu h100 --batch 4096 --method window,stream,moa,topk --budget "
     "10%,25%",
     "tradeoff RUN --gpu b200 --method window --per layer --format csv",
-    "tradeoff RUN --gpu h200 --method all --budget 10%,25% --keep -o tradeoff.csv",
+    "tradeoff RUN --gpu h200 --batch 4096 --method topk,window --keep -o tradeoff.csv",
     NULL};
 
 const atn_command atn_command_tradeoff = {
@@ -113,7 +113,8 @@ const atn_command atn_command_tradeoff = {
         "FILE.front.csv beside FILE.\n"
         "A launch below 0.1 ms is mostly starting: limited_by says launch, and there "
         "is no speed-up (give a larger --batch). Times are of the length that was "
-        "captured. attnscope plot tradeoff draws it; docs/guide/tradeoff.md says how "
+        "captured. attnscope plot tradeoff FILE, or RUN with --gpu, draws it; "
+        "docs/guide/tradeoff.md says how "
         "to read it.",
     .options = options,
     .uses = ATN_USE_SELECT | ATN_USE_TABLE,

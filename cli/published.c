@@ -70,7 +70,7 @@ static const struct {
 } columns[COLUMNS] = {
     {"method", "what was measured", ATN_COL_STR},
     {"source", "where it is published", ATN_COL_STR},
-    {"gpu", "as published; that of the simulation where it is assumed", ATN_COL_STR},
+    {"gpu", "as published, or as assumed for the prediction", ATN_COL_STR},
     {"kernel", "simulated", ATN_COL_STR},
     {"baseline", "what a ratio is over", ATN_COL_STR},
     {"pattern", "simulated", ATN_COL_STR},
@@ -187,12 +187,12 @@ static const char *text_of(const reader *r, atn_idx row, field f)
 
 static atn_status put(const reader *r, column c, const char *text)
 {
-    return text && *text ? atn_table_set_str(r->cli->cx, r->out, c, text) : ATN_OK;
+    return text && *text ? atn_table_set_str(r->cli->cx, r->out, (int)c, text) : ATN_OK;
 }
 
 static void put_number(const reader *r, column c, double v)
 {
-    if (isfinite(v)) atn_table_set_f64(r->out, c, v);
+    if (isfinite(v)) atn_table_set_f64(r->out, (int)c, v);
 }
 
 static atn_status put_prediction(const reader *r, atn_idx row, const atn_sim_item *item)
@@ -206,6 +206,7 @@ static atn_status put_prediction(const reader *r, atn_idx row, const atn_sim_ite
     if (!find(quantity, item, &v))
         ATN_FAIL(ATN_DATA, "%s, row %lld: there is no quantity '%.40s'", r->name,
                  (long long)row + 2, quantity);
+    ATN_TRY(put(r, OUT_GPU, item->opts.device->id));
     ATN_TRY(put(r, OUT_KERNEL, item->kernel->id));
     ATN_TRY(put(r, OUT_PATTERN, item->name));
     atn_table_set_i64(r->out, OUT_TOKENS, item->sim.shape.kv_len);

@@ -13,7 +13,7 @@
 #include "core/io/json.h"
 #include "simulators/choose.h"
 
-static const char usual_budgets[] = "5%,10%,20%,40%";
+static const char usual_budgets[] = "10%,25%";
 
 /* ---- GPU and kernels ---- */
 

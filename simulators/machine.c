@@ -92,6 +92,25 @@ atn_tile_times atn_machine_tile(const atn_kernel *k, const atn_device *d, int he
     return t;
 }
 
+double atn_machine_rate(const atn_device *d, double bytes)
+{
+    const atn_device_number at = bytes < 2   ? ATN_DEVICE_TFLOPS_FP8
+                                 : bytes > 2 ? ATN_DEVICE_TFLOPS_TF32
+                                             : ATN_DEVICE_TFLOPS_16;
+
+    return atn_device_get(d, at) / atn_device_get(d, ATN_DEVICE_TFLOPS_16);
+}
+
+atn_tile_times atn_machine_retype(const atn_tile_times *t, double rate, double bytes,
+                                  double overlap)
+{
+    const double size = bytes / number_bytes;
+    atn_tile_times r = {t->mma / rate, t->exp, t->smem * size, t->l2 * size, 0};
+
+    r.all = combine(feed(&r), r.exp, overlap);
+    return r;
+}
+
 double atn_machine_launch(void)
 {
     return launch_us;

@@ -19,6 +19,13 @@ typedef struct atn_tile_times {
 } atn_tile_times;
 atn_tile_times atn_machine_tile(const atn_kernel *k, const atn_device *d, int head_dim,
                                 atn_pass pass, atn_idx bm, atn_idx bn);
+/* Speed of products of numbers of so many bytes over that of 16 bits, by the data
+ * sheet: fp8 of 1, tf32 of 4; NaN where it does not say. */
+double atn_machine_rate(const atn_device *d, double bytes);
+/* The tile t of numbers of so many bytes: products at their rate, bytes in proportion,
+ * exponentials as they are. */
+atn_tile_times atn_machine_retype(const atn_tile_times *t, double rate, double bytes,
+                                  double overlap);
 /* The fit of the machine: ATN_MODEL_MACHINE; tiles at the share of this speed that the
  * kernel reaches (atn_kernel_reach). low and high are no quantiles of anything
  * measured, but how far the tile's time can be off: everything hidden behind the longer

@@ -7,7 +7,8 @@
  *         a tile then costs as its MMA and exponentials do, max + (1 - o) min with the
  *         overlap o; so with a tile that the fitted kernel does not have. Backward from
  *         forward coefficients: five products against two, so 2.5 times the tiles.
- *         Decode without a fit: 8 us + bytes / (0.73 of the HBM peak).
+ *         Numbers of 1 or 4 bytes: the tile of machine.h with their rate and size over
+ *         that of 2. Decode without a fit: 8 us + bytes / (0.73 of the HBM peak).
  * Oracle  the same clock and head dim change nothing; half the clock doubles a tile.
  * Source  cards/simulators.md 1.6 (masks by rank), 2.1 (decode, backward), 4, 6.3.
  * Limits  nothing else of a fit is scaled: t0, splits, L2, the clock's drop.
@@ -272,6 +273,38 @@ static void price_mask(const seek *s, bool own, atn_time_model *m)
     say(m, ", a masked tile times %.2f", factor);
 }
 
+/* Numbers of another size than those that were timed. */
+static atn_status price_numbers(atn_ctx *cx, const seek *s, atn_time_model *m)
+{
+    const double bytes = s->launch->bytes, rate = atn_machine_rate(s->device, bytes);
+    const char *name = bytes < 2 ? "fp8" : "tf32";
+    const int dim = (int)s->launch->head_dim;
+    const atn_idx bm = s->tile ? tokens(&s->tile->q) : 128,
+                  bn = s->tile ? tokens(&s->tile->k) : 128;
+    atn_status st = ATN_OK;
+    atn_tile_times was, now;
+    double factor = bytes / 2;
+
+    if (bytes == 2) goto done;
+    if (isnan(rate))
+        ATN_FAIL(
+            ATN_USAGE,
+            "%s states no rate of %s products (give --dtype bf16, or a device file "
+            "with tflops_%s)",
+            s->device->id, name, name);
+    if (s->launch->pass != ATN_PASS_DECODE) {
+        was = atn_machine_tile(s->kernel, s->device, dim, s->launch->pass, bm, bn);
+        now = atn_machine_retype(&was, rate, bytes,
+                                 atn_kernel_overlap(s->kernel, dim, s->launch->pass));
+        factor = now.all / was.all;
+    }
+    m->fit.c[ATN_TERM_TILE] *= factor;
+    m->fit.c[ATN_TERM_MASK] *= factor;
+    say(m, ", of %s numbers: a tile times %.2f by the data sheet", name, factor);
+done:
+    return st;
+}
+
 atn_status atn_time_model_find(atn_ctx *cx, const atn_kernel *k, const atn_device *d,
                                const atn_launch *l, const atn_kernel_tile *tile,
                                atn_time_model *out)
@@ -290,6 +323,7 @@ atn_status atn_time_model_find(atn_ctx *cx, const atn_kernel *k, const atn_devic
     if (!own) ATN_TRY(take_like(cx, &s, out, &found));
     if (!own && !found) from_device(&s, out);
     price_mask(&s, own, out);
+    ATN_TRY(price_numbers(cx, &s, out));
 done:
     return st;
 }

@@ -331,8 +331,6 @@ static void say(const sim_case *c, atn_sim *out)
                  k->id, kind_name(c->kind));
     if (!atn_kernel_runs_on(k, c->o->device->architecture))
         sim_note(out, "%s is not made for %s", k->id, c->o->device->architecture);
-    if (c->shape.bytes != 2)
-        sim_note(out, "products and exponentials at the rate of 16-bit numbers");
 }
 
 /* The kernel as it runs: heads of a group share no tile of a grid, nor a backward

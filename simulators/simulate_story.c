@@ -28,8 +28,13 @@ static bool launch_bound(const atn_sim *s)
 /* The resource that a tile waits for longest. */
 static atn_limit resource(const sim_case *c)
 {
-    const atn_tile_times t = atn_machine_tile(
-        c->kernel, c->o->device, (int)c->shape.head_dim, c->shape.pass, c->bm, c->bn);
+    const int dim = (int)c->shape.head_dim;
+    const double bytes = c->shape.bytes;
+    const atn_tile_times of_16 =
+        atn_machine_tile(c->kernel, c->o->device, dim, c->shape.pass, c->bm, c->bn);
+    const atn_tile_times t =
+        atn_machine_retype(&of_16, atn_machine_rate(c->o->device, bytes), bytes,
+                           atn_kernel_overlap(c->kernel, dim, c->shape.pass));
     const double us[] = {t.mma, t.exp, t.smem, t.l2};
     int at = 0;
 

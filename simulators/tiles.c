@@ -12,7 +12,8 @@
 #include "core/rows.h"
 #include "simulators/tiles_internal.h"
 
-enum { BANDS = 128 };
+/* Tasks at most, and rows that one has at least. */
+enum { BANDS = 128, BAND_ROWS = 1024 };
 
 /* ---- a tiling that fits ---- */
 
@@ -272,7 +273,10 @@ static void sum_steps(const count *c)
 static atn_status count_source(atn_ctx *cx, const atn_tile_source *s, atn_tiles *out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    count c = {.s = s, .out = out, .band = atn_ceil(s->q_tiles, BANDS)};
+    count c = {.s = s,
+               .out = out,
+               .band =
+                   ATN_MAX(atn_ceil(s->q_tiles, BANDS), atn_ceil(BAND_ROWS, s->bm))};
     const atn_idx bands = atn_ceil(s->q_tiles, c.band);
     atn_status st = ATN_OK;
 

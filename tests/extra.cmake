@@ -57,6 +57,7 @@ atn_cli_test(docs/help_examples ${CMAKE_CURRENT_SOURCE_DIR}/docs/help_examples.s
 set_tests_properties(docs/help_examples PROPERTIES TIMEOUT 900) # under the sanitizers
 atn_cli_test(docs/columns ${CMAKE_CURRENT_SOURCE_DIR}/docs/columns.sh)
 atn_cli_test(docs/approx_columns ${CMAKE_CURRENT_SOURCE_DIR}/docs/approx_columns.sh)
+atn_cli_test(docs/published_rows ${CMAKE_CURRENT_SOURCE_DIR}/docs/published.sh)
 atn_cli_test(docs/links ${CMAKE_CURRENT_SOURCE_DIR}/docs/links.sh)
 
 # under ASan: what the font libraries keep for the life of the process is no leak of ours

@@ -161,7 +161,7 @@ static void make_note(plot *p)
     atn_number_label(p->to - p->first_idle, idle);
     n = (size_t)snprintf(
         p->note, sizeof p->note,
-        "%lld CTA%s on %lld SM%s in %s ms, %.3g an SM; SMs are busy %.3g %% of the "
+        "%lld CTA%s on %lld SM%s in %s ms, %.4g an SM; SMs are busy %.3g %% of the "
         "time; "
         "dashed: the first SM has nothing more to do, %s ms before the end",
         (long long)p->ctas, p->ctas == 1 ? "" : "s", (long long)p->sms,
@@ -169,7 +169,7 @@ static void make_note(plot *p)
         whole > 0 ? 100 * p->busy / whole : 0, idle);
     if (p->joined)
         snprintf(p->note + n, sizeof p->note - n,
-                 "; CTAs are joined: a cell is %.3g us of an SM, its colour the mean",
+                 "; CTAs are joined: a cell is %.4g us of an SM, its colour the mean",
                  bin);
 }
 

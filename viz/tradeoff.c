@@ -89,6 +89,19 @@ static double number_of(const plot *p, atn_idx r, int col)
     return col >= 0 ? atn_table_get_f64(p->t, r, col) : NAN;
 }
 
+/* Rows of layers in place of the model: a method at a budget comes again in another. */
+static bool is_by_layer(const plot *p)
+{
+    const int layer = atn_table_find_col(p->t, "layer");
+
+    for (atn_idx r = 1; layer >= 0 && r < atn_table_rows(p->t); r++)
+        if (strcmp(text_of(p, r, p->method), text_of(p, 0, p->method)) == 0 &&
+            strcmp(text_of(p, r, p->budget), text_of(p, 0, p->budget)) == 0 &&
+            number_of(p, r, layer) != number_of(p, 0, layer))
+            return true;
+    return false;
+}
+
 static const char *check(const atn_table *t)
 {
     const plot p = columns_of(t);
@@ -96,7 +109,7 @@ static const char *check(const atn_table *t)
 
     if (p.method < 0 || atn_table_col_type(t, p.method) != ATN_COL_STR)
         return "it has no column method of text (give the table of tradeoff)";
-    if (atn_table_find_col(t, "layer") >= 0)
+    if (is_by_layer(&p))
         return "it has rows of layers (give the table of tradeoff without --per layer)";
     if (p.x < 0) return "it has no numeric column speedup (give the table of tradeoff)";
     if (!atn_is_number_col(t, p.y))

@@ -393,8 +393,10 @@ static void draw_bar(atn_canvas *c, const plot *p, const bar *b, double y)
 static void draw_texts(atn_canvas *c, const plot *p, const bar *b, double y)
 {
     const double v = b->value, last = b->last;
-    const double far = fmax(isnan(last) ? v : last, v);
-    const double x = isnan(v) ? p->a.x : atn_plot_px(&p->a, atn_axis_place(&p->x, far));
+    /* right of the bar, or of the line where there is none */
+    const double far = isnan(v) ? b->dense : fmax(isnan(last) ? v : last, v);
+    const double x =
+        isnan(far) ? p->a.x : atn_plot_px(&p->a, atn_axis_place(&p->x, far));
     char label[96];
 
     atn_canvas_grey(c, isnan(v) ? 0.45 : 0);

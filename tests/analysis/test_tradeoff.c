@@ -37,7 +37,7 @@ static atn_pattern *random_rows(atn_ctx *cx, atn_rng *r, bool causal, bool *sees
 
         for (int k = 0; k < 3; k++) {
             const atn_idx lo = at + (atn_idx)(atn_rng_uniform(r) * 20);
-            const atn_idx hi = lo + 1 + (atn_idx)(atn_rng_uniform(r) * 15);
+            const atn_idx hi = lo + 1 + (atn_idx)(atn_rng_uniform(r) * 30);
 
             if (hi > end) break;
             spans[n++] = (atn_span){lo, hi};
@@ -100,7 +100,7 @@ static void check_runs(const bool *sees, const atn_tile_shape *s, const atn_cta_
 static void ctas_of_masks(atn_ctx *cx)
 {
     const atn_tile_shapes shapes = {
-        .at = {{8, 16, 8}, {8, 7, 13}, {64, 16, 16}, {8, 64, 64}}, .n = 4};
+        .at = {{8, 16, 8}, {8, 2, 3}, {64, 16, 16}, {8, 7, 64}}, .n = 4};
     atn_rng r = atn_rng_stream(1, "tradeoff", 0, 0);
     bool *sees = malloc(N * N);
 
@@ -177,9 +177,9 @@ static void no_lists_of_ctas(atn_ctx *cx)
 
 enum { LAYERS = 3, CASES = 4 };
 
-/* Error and executed tiles of a case on the heads of a layer. */
+/* Error of a case on the heads of a layer, and what choosing takes: times differ by it. */
 typedef struct numbers {
-    double error[CASES][LAYERS], tiles[CASES][LAYERS];
+    double error[CASES][LAYERS], index[CASES][LAYERS];
 } numbers;
 
 static void open_layers(atn_ctx *cx, const char *name, kind_layer **l, atn_capture **c,
@@ -207,6 +207,7 @@ static atn_table *approx_table(atn_ctx *cx, const numbers *x)
     CHECK_OK(
         atn_table_add_col(cx, t, "output_error_relative", ATN_COL_F64, "", "", NULL));
     CHECK_OK(atn_table_add_col(cx, t, "executed_tiles", ATN_COL_F64, "", "", NULL));
+    CHECK_OK(atn_table_add_col(cx, t, "index_flops", ATN_COL_F64, "", "", NULL));
     for (int l = 0; l < LAYERS; l++)
         for (int h = 0; h < KIND_HEADS; h++)
             for (int c = 0; c < CASES; c++) {
@@ -220,7 +221,8 @@ static atn_table *approx_table(atn_ctx *cx, const numbers *x)
                 CHECK_OK(atn_table_set_str(cx, t, 6, "fixed"));
                 CHECK_OK(atn_table_set_str(cx, t, 7, "192x128"));
                 atn_table_set_f64(t, 8, x->error[c][l]);
-                atn_table_set_f64(t, 9, x->tiles[c][l]);
+                atn_table_set_f64(t, 9, 1);
+                atn_table_set_f64(t, 10, x->index[c][l]);
             }
     return t;
 }
@@ -302,7 +304,7 @@ static void fronts_and_hybrids(atn_ctx *cx)
         for (int k = 0; k < CASES; k++)
             for (int i = 0; i < LAYERS; i++) {
                 x.error[k][i] = trial ? atn_rng_uniform(&r) : .5;
-                x.tiles[k][i] = 1 + floor(4 * atn_rng_uniform(&r));
+                x.index[k][i] = floor(9 * atn_rng_uniform(&r)) * 1e5;
             }
         in.approx = made = approx_table(cx, &x);
         CHECK_OK(atn_tradeoff_run(cx, c, &sel, &in, 1, NULL, &o, &trade));

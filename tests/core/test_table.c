@@ -331,8 +331,29 @@ static void some_columns(atn_ctx *cx)
     atn_table_destroy(cx, t);
 }
 
+/* In memory: quotes and types as in a file, and messages that name what was read. */
+static void csv_in_memory(atn_ctx *cx)
+{
+    static const char csv[] = "what,n,x\n\"a, b\",3,\nc,-1,2.5\n";
+    atn_table *t;
+
+    CHECK_OK(atn_table_parse(cx, "numbers", csv, sizeof csv - 1, &t));
+    CHECK_EQ(atn_table_rows(t), 2);
+    CHECK_STR(atn_table_get_str(t, 0, 0), "a, b");
+    CHECK_EQ(atn_table_get_i64(t, 1, 1), -1);
+    CHECK(!atn_table_has(t, 0, 2));
+    CHECK_NEAR(atn_table_get_f64(t, 1, 2), 2.5, 0);
+    atn_table_destroy(cx, t);
+    CHECK_FAILS(atn_table_parse(cx, "numbers", "a,b\n1\n", 6, &t), ATN_DATA,
+                "numbers: row 2");
+    CHECK(!t);
+    CHECK_FAILS(atn_table_parse(cx, "numbers", "", 0, &t), ATN_DATA,
+                "numbers: is empty");
+}
+
 CHECK_MAIN({"csv round trip", csv_round_trip}, {"jsonl round trip", jsonl_round_trip},
            {"jsonl of two tables", jsonl_of_two_tables}, {"fingerprints", fingerprints},
            {"csv readings", csv_readings}, {"csv errors", csv_errors},
            {"full disk", full_disk}, {"text is aligned", text_is_aligned},
-           {"brief text", brief_text}, {"some columns", some_columns})
+           {"brief text", brief_text}, {"some columns", some_columns},
+           {"csv in memory", csv_in_memory})

@@ -3,30 +3,7 @@
 # table is made anew.
 page=${SRC:-.}/docs/guide/measures.md
 
-# a line of CSV as RFC 4180 has it
-fields='
-function fields(line,   n, c, quoted, text) {
-    n = 0
-    text = ""
-    quoted = 0
-    while (line != "") {
-        c = substr(line, 1, 1)
-        line = substr(line, 2)
-        if (c == "\"" && quoted && substr(line, 1, 1) == "\"") {
-            text = text c
-            line = substr(line, 2)
-        } else if (c == "\"") {
-            quoted = !quoted
-        } else if (c == "," && !quoted) {
-            field[++n] = text
-            text = ""
-        } else {
-            text = text c
-        }
-    }
-    field[++n] = text
-    return n
-}'
+. "${SRC:-.}/tests/docs/csv_fields.sh"
 
 table() { # of list.csv
     printf '| measure | column | unit | range | kind | asked | what it is |\n'

@@ -84,6 +84,26 @@ static void knobs(atn_ctx *cx)
     CHECK_NEAR(b.mma, 2.5 * a.mma, 1e-12);
 }
 
+/* fp8 products are 1979 / 989 times as fast, tf32 ones half as fast; exponentials stay
+ * as they are; a device that does not say has no rate. */
+static void number_sizes(atn_ctx *cx)
+{
+    const atn_device d = device(cx, "h200"), a100 = device(cx, "a100");
+    const atn_kernel k = plain_kernel();
+    const atn_tile_times t = atn_machine_tile(&k, &d, 128, ATN_PASS_FORWARD, 128, 128);
+    const double fp8 = atn_machine_rate(&d, 1), tf32 = atn_machine_rate(&d, 4);
+    const atn_tile_times a = atn_machine_retype(&t, fp8, 1, 0),
+                         b = atn_machine_retype(&t, tf32, 4, 0),
+                         c = atn_machine_retype(&t, 1, 2, 0);
+
+    CHECK_NEAR(fp8, 1979. / 989, 1e-12);
+    CHECK_NEAR(tf32, 494.5 / 989, 1e-12);
+    CHECK(isnan(atn_machine_rate(&a100, 1)));
+    CHECK_NEAR(a.all, t.mma * 989 / 1979 + t.exp, 1e-9);
+    CHECK_NEAR(b.all, t.mma * 2 + t.exp, 1e-9);
+    CHECK_NEAR(c.all, t.all, 1e-12);
+}
+
 /* Coefficients are finite, the interval holds 1, CTAs of FA3 on H200 cost what was
  * fitted (2.72, 3.61, 4.18 us) to 25 %, and a wider head costs more. */
 static void fits(atn_ctx *cx)
@@ -140,5 +160,6 @@ static void reachable(atn_ctx *cx)
 }
 
 CHECK_MAIN({"exponentials over products", exponentials_over_products},
-           {"tiles of FA3", tiles_of_fa3}, {"knobs", knobs}, {"fits", fits},
-           {"reached", reached}, {"reachable", reachable})
+           {"tiles of FA3", tiles_of_fa3}, {"knobs", knobs},
+           {"number sizes", number_sizes}, {"fits", fits}, {"reached", reached},
+           {"reachable", reachable})

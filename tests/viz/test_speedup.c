@@ -29,6 +29,18 @@ static void the_pattern_is_a_disc(atn_ctx *cx)
     atn_table_destroy(cx, with);
 }
 
+/* Nor is it a part of the curve: no line goes to where it is. */
+static void the_pattern_is_apart(atn_ctx *cx)
+{
+    const drawn_part between = {.3, .6, .6, .8};
+    atn_table *t = drawn_table(cx, HEAD CURVE "p,k,g,true,.01,,.5,.6\n");
+
+    CHECK_EQ(drawn_in(cx, "speedup", t, &(atn_figure_opts){0}, atn_palette_series(0, 1),
+                      between),
+             0);
+    atn_table_destroy(cx, t);
+}
+
 /* Another pattern, kernel or GPU, or a density that falls back, is another curve. */
 static void curves_begin_anew(atn_ctx *cx)
 {
@@ -95,6 +107,7 @@ static void refusals(atn_ctx *cx)
 }
 
 CHECK_MAIN({"the pattern is a disc", the_pattern_is_a_disc},
+           {"the pattern is apart", the_pattern_is_apart},
            {"curves begin anew", curves_begin_anew},
            {"break-even is marked", break_even_is_marked}, {"extremes", extremes},
            {"refusals", refusals})

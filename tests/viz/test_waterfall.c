@@ -102,6 +102,9 @@ static void extremes(atn_ctx *cx)
     t = drawn_table(cx, HEAD "p,flop,,1,\np,tiles,,2,\n"); /* times instead */
     CHECK_LE(50, pixels(cx, t, NULL, 0));
     atn_table_destroy(cx, t);
+    t = drawn_table(cx, HEAD "p,flop,,1,\np,tiles,,,\n"); /* no dense, no time */
+    CHECK_LE(50, pixels(cx, t, NULL, 0));
+    atn_table_destroy(cx, t);
 }
 
 static void refusals(atn_ctx *cx)
