@@ -56,7 +56,8 @@ static atn_status suits(atn_ctx *cx, atn_kernel *k, const atn_device *d, unsigne
     bool timed;
 
     *score = 0;
-    if (!atn_kernel_runs_on(k, d->architecture) || !(k->passes & 1U << l->pass))
+    if (k->by_name || !atn_kernel_runs_on(k, d->architecture) ||
+        !(k->passes & 1U << l->pass))
         goto done;
     atn_kernel_settle(k, d->architecture);
     ATN_TRY(is_timed(cx, k, d->architecture, &timed));

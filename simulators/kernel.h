@@ -152,6 +152,8 @@ typedef struct atn_kernel {
     atn_cta_order order;
     bool packs_gqa; /* query heads of a group are rows of one Q tile */
     bool sections;  /* heads in sections whose keys fit in L2 (FA3) */
+    bool by_name;   /* taken only where it is named, never as what suits a GPU */
+    bool bare;      /* files of timings hold the kernel alone: no writing of a KV cache */
     bool permutes;  /* a grid's tokens are brought into tiles, and back: extra passes */
     atn_split_rule split;
     int ctas_per_sm;
