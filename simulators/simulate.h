@@ -41,6 +41,9 @@ typedef struct atn_sim_opts {
     bool permute;             /* the tokens of a grid are permuted at every call, where
                                  the kernel has them in tiles */
     bool full;                /* dense is the full square even for a causal pattern */
+    bool causal;              /* dense is the triangle, also of a grid; USAGE where a
+                                 query sees a key ahead of it. Neither: the triangle
+                                 where the pattern is no grid and sees none ahead */
     bool bare;                /* leave out what a harness times beside */
     bool slots;               /* keep the schedule */
     atn_extra_work extra;

@@ -975,6 +975,129 @@ static void tables(atn_ctx *cx)
     release(cx, &b);
 }
 
+/* Rows of a lower triangle in blocks that is not said to be causal: rows [0, n) see
+ * (i - w, i + ahead]. */
+static atn_pattern *rows_of(atn_ctx *cx, atn_idx n, atn_idx w, atn_idx ahead)
+{
+    const atn_frame f = atn_frame_square(n, 1, false);
+    int64_t *ptr = atn_alloc(cx, n + 1, sizeof *ptr);
+    atn_span *spans = atn_alloc(cx, n, sizeof *spans);
+    atn_pattern *p = NULL;
+
+    for (atn_idx i = 0; i < n; i++) {
+        spans[i] = (atn_span){ATN_MAX(i - w + 1, 0), ATN_MIN(i + 1 + ahead, n)};
+        ptr[i + 1] = i + 1;
+    }
+    CHECK_OK(atn_pattern_rows(cx, &f, 1, ptr, spans, &p));
+    return p;
+}
+
+/* What no query sees ahead is compared with the triangle, said to be causal or not. */
+static void the_dense_mask(atn_ctx *cx)
+{
+    const atn_idx n = 4096, w = 700;
+    atn_pattern *said = window_of(cx, n, w), *not_said = rows_of(cx, n, w, 0);
+    atn_pattern *ahead = rows_of(cx, n, w, 1);
+    atn_axes axes = {.rank = 2};
+    bed b = bed_of(cx, "a100", "flex");
+    atn_pattern *grid;
+    atn_sim s, t;
+
+    CHECK_OK(simulate(cx, &b, said, &s));
+    CHECK_OK(simulate(cx, &b, not_said, &t));
+    CHECK(s.causal && t.causal);
+    CHECK_NEAR(t.dense_ms, s.dense_ms, 0);
+    CHECK_NEAR(t.time_ms, s.time_ms, 1e-12);
+    CHECK_NEAR(t.bounds.flop, s.bounds.flop, 1e-12);
+    atn_sim_release(cx, &s);
+    CHECK_OK(simulate(cx, &b, ahead, &s));
+    CHECK(!s.causal && s.dense_ms > 1.5 * t.dense_ms);
+    atn_sim_release(cx, &s);
+    atn_sim_release(cx, &t);
+    b.o.causal = true;
+    CHECK_FAILS(simulate(cx, &b, ahead, &s), ATN_USAGE,
+                "query 0 of the pattern of head 0 sees key 1,");
+    CHECK_OK(simulate(cx, &b, not_said, &s));
+    CHECK(s.causal);
+    atn_sim_release(cx, &s);
+    /* A grid that looks back on both axes: full, unless it is asked for. */
+    axes.at[0] = axes.at[1] = (atn_axis){
+        .length = 64, .window = 16, .stride = 1, .dilation = 1, .causal = true};
+    CHECK_OK(atn_pattern_axes(cx, &axes, &grid));
+    CHECK_OK(simulate(cx, &b, grid, &s));
+    CHECK(s.causal);
+    b.o.causal = false;
+    CHECK_OK(simulate(cx, &b, grid, &t));
+    CHECK(!t.causal);
+    CHECK_NEAR(t.time_ms, s.time_ms, 0);
+    CHECK(t.dense_ms > 1.5 * s.dense_ms);
+    atn_sim_release(cx, &s);
+    atn_sim_release(cx, &t);
+    atn_pattern_destroy(cx, grid);
+    atn_pattern_destroy(cx, said);
+    atn_pattern_destroy(cx, not_said);
+    atn_pattern_destroy(cx, ahead);
+    release(cx, &b);
+}
+
+/* By pairs: random rows in blocks of 1 and 3, 30 queries of 30 and the last 11. */
+static void keys_ahead(atn_ctx *cx)
+{
+    atn_rng r = atn_rng_stream(5, "ahead", 0, 0);
+    int seen = 0;
+
+    for (int trial = 0; trial < 400; trial++) {
+        const atn_idx block = trial % 2 ? 3 : 1, nq = trial % 3 ? 30 : 11;
+        const atn_frame f = {30, nq, 30 - nq, block, trial % 7 == 0};
+        const atn_idx cols = 30 / block, lo = -(atn_idx)(4 * atn_rng_uniform(&r));
+        const atn_span o = {lo + 2, lo + 3 + (atn_idx)(9 * atn_rng_uniform(&r))};
+        const atn_idx prefix = trial % 5 ? 0 : (atn_idx)(8 * atn_rng_uniform(&r));
+        atn_span keys[64];
+        bool want = false, ahead;
+        atn_idx query, key;
+        atn_pattern *p;
+
+        CHECK_OK(atn_pattern_shift(cx, &f, &o, 1, ATN_MIN(prefix, cols), &p));
+        CHECK(p->room <= 64);
+        for (atn_idx i = f.first; i < 30; i++) {
+            const atn_idx n = atn_pattern_keys(p, 0, i, keys);
+
+            want |= n > 0 && keys[n - 1].hi > i + 1;
+        }
+        CHECK_OK(atn_pattern_ahead(cx, p, &ahead, &query, &key));
+        CHECK_EQ(ahead, want);
+        if (ahead) {
+            const atn_idx n = atn_pattern_keys(p, 0, query, keys);
+
+            CHECK(key > query && keys[n - 1].hi > key && keys[n - 1].lo <= key);
+        }
+        seen += ahead;
+        atn_pattern_destroy(cx, p);
+    }
+    CHECK(seen > 40 && seen < 360);
+}
+
+/* Causal attention is what it is compared with, down to one token. */
+static void causal_is_itself(atn_ctx *cx)
+{
+    static const char *const gpus[] = {"h200", "b200", "a100"};
+    static const char *const kernels[] = {"fa3", "trtllm", "fa2"};
+
+    for (size_t k = 0; k < ATN_LEN(gpus); k++)
+        for (atn_idx n = 1; n < 400; n += n < 4 ? 1 : 131) {
+            bed b = bed_of(cx, gpus[k], kernels[k]);
+            atn_pattern *p = window_of(cx, n, n);
+            atn_sim s;
+
+            CHECK_OK(simulate(cx, &b, p, &s));
+            CHECK_NEAR(s.time_ms, s.dense_ms, 1e-12);
+            CHECK_NEAR(s.bounds.sum, 1, 1e-12);
+            atn_sim_release(cx, &s);
+            atn_pattern_destroy(cx, p);
+            release(cx, &b);
+        }
+}
+
 /* Tiles of one architecture are those that are simulated, whoever read the kernel. B200:
  * 2.47455 ms measured by NVIDIA (a `check` row), 2.498 by the card's coefficients on
  * tiles of 256 x 128. */
@@ -1025,4 +1148,6 @@ CHECK_MAIN({"oracle rows", oracle_rows}, {"oracle dense", oracle_dense},
            {"a kernel is chosen", a_kernel_is_chosen}, {"refused", refused},
            {"threads do not matter", threads_do_not_matter},
            {"memory fails", memory_fails}, {"tables", tables},
-           {"tiles of the architecture", tiles_of_the_architecture})
+           {"tiles of the architecture", tiles_of_the_architecture},
+           {"the dense mask", the_dense_mask}, {"keys ahead", keys_ahead},
+           {"causal is itself", causal_is_itself})
