@@ -22,8 +22,8 @@ static const atn_option options[] = {
     {"prompt", 0, ATN_OPT_COUNT, "N",
      "for --from: tokens of the prompt (what the capture says)", 1, 1e12},
     {"permute", 0, ATN_OPT_CHOICE, "auto|yes|no",
-     "count bringing the tokens of a grid into tiles, and back (auto: where the kernel "
-     "needs it)",
+     "count bringing the tokens of a grid or of --residues into tiles, and back (auto: "
+     "where the kernel needs it; yes: always)",
      0, 0},
     {"harness", 0, ATN_OPT_FLAG, NULL,
      "with what was timed along with the kernel: writing keys and values to a cache", 0,

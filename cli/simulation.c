@@ -217,6 +217,7 @@ static void set_case(const atn_simulation *s, const atn_pattern *p, atn_sim_item
     if (s->layout == 0 && p->axes && (p->axes->rank > 1 || p->axes->at[0].dilation > 1))
         o->tiling.layout = ATN_LAYOUT_GRID;
     o->permute = s->permute != 2;
+    o->copies = s->permute == 1;
     o->whole.linear_flops = both * 2 * s->parameters * queries * (double)o->shape.batch;
     o->whole.linear_bytes = both * s->parameters * o->shape.bytes;
 }

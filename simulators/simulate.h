@@ -40,6 +40,8 @@ typedef struct atn_sim_opts {
     int policy;               /* atn_mask_policy, -1 = the kernel's */
     bool permute;             /* the tokens of a grid are permuted at every call, where
                                  the kernel has them in tiles */
+    bool copies;              /* they are, whatever the kernel says, in every layout but
+                                 that of the tokens' own order */
     bool full;                /* dense is the full square even for a causal pattern */
     bool causal;              /* dense is the triangle, also of a grid; USAGE where a
                                  query sees a key ahead of it. Neither: the triangle

@@ -297,6 +297,9 @@ static void layout_of(sim_case *c, bool given, atn_sim *out)
     c->permuted = c->o->permute && (!grid || k->permutes) &&
                   ((t->layout == ATN_LAYOUT_GRID && (t->q.n > 1 || dilated(a))) ||
                    t->layout == ATN_LAYOUT_STRIDE);
+    if (!c->o->copies) return;
+    c->permuted = t->layout != ATN_LAYOUT_PLAIN;
+    if (!c->permuted) sim_note(out, "tokens in their own order: none is permuted");
 }
 
 static atn_status kernel_fits(atn_ctx *cx, const atn_kernel *k, const sim_case *c)

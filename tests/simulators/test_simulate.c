@@ -975,6 +975,47 @@ static void tables(atn_ctx *cx)
     release(cx, &b);
 }
 
+/* Copies of all four tensors there and back, by will or by need: of a kernel that finds
+ * a grid's tiles in the tokens' own order, and one that permutes. */
+static void copies(atn_ctx *cx)
+{
+    atn_axes axes = {.rank = 2};
+    atn_pattern *grid, *line = window_of(cx, 4096, 512);
+    const double bytes = 2. * 4 * 4096 * 32 * 128;
+
+    axes.at[0] = axes.at[1] =
+        (atn_axis){.length = 64, .window = 16, .stride = 1, .dilation = 1};
+    CHECK_OK(atn_pattern_axes(cx, &axes, &grid));
+    for (int k = 0; k < 2; k++) {
+        bed b = bed_of(cx, "h100", "fna_hopper");
+        const double hbm = atn_device_get(&b.device, ATN_DEVICE_HBM_GBS) * 1e6;
+        double ms[3];
+        atn_sim s;
+
+        b.kernel.permutes = k > 0;
+        b.o.tiling =
+            (atn_tiling){.layout = ATN_LAYOUT_GRID, .q = {2, {8, 8}}, .k = {2, {8, 8}}};
+        for (int i = 0; i < 3; i++) {
+            b.o.permute = i > 0;
+            b.o.copies = i > 1;
+            CHECK_OK(simulate(cx, &b, grid, &s));
+            ms[i] = s.passes_ms;
+            atn_sim_release(cx, &s);
+        }
+        CHECK_NEAR(ms[0], 0, 0);
+        CHECK_NEAR(ms[1], k == 0 ? 0 : ms[2], 0);
+        CHECK_NEAR(ms[2], 2 * bytes / (.35 * hbm), 1e-9);
+        b.o.tiling = (atn_tiling){.layout = ATN_LAYOUT_PLAIN};
+        CHECK_OK(simulate(cx, &b, line, &s));
+        CHECK_NEAR(s.passes_ms, 0, 0);
+        CHECK(strstr(s.note, "none is permuted"));
+        atn_sim_release(cx, &s);
+        release(cx, &b);
+    }
+    atn_pattern_destroy(cx, grid);
+    atn_pattern_destroy(cx, line);
+}
+
 /* Rows of a lower triangle in blocks that is not said to be causal: rows [0, n) see
  * (i - w, i + ahead]. */
 static atn_pattern *rows_of(atn_ctx *cx, atn_idx n, atn_idx w, atn_idx ahead)
@@ -1148,6 +1189,6 @@ CHECK_MAIN({"oracle rows", oracle_rows}, {"oracle dense", oracle_dense},
            {"a kernel is chosen", a_kernel_is_chosen}, {"refused", refused},
            {"threads do not matter", threads_do_not_matter},
            {"memory fails", memory_fails}, {"tables", tables},
-           {"tiles of the architecture", tiles_of_the_architecture},
+           {"tiles of the architecture", tiles_of_the_architecture}, {"copies", copies},
            {"the dense mask", the_dense_mask}, {"keys ahead", keys_ahead},
            {"causal is itself", causal_is_itself})
