@@ -428,10 +428,10 @@ double sim_bytes(const atn_launch *s)
     const double rows = (double)s->batch * (double)s->heads * (double)s->q_len;
     const double once = sim_copy_bytes(s);
 
-    /* Backward: Q, K, V, O, dO in; dQ, dK, dV out. */
-    return s->pass == ATN_PASS_BACKWARD
-               ? 2 * once + s->bytes * rows * (double)s->value_dim + 4 * rows
-               : once + 4 * rows;
+    /* Backward: Q, K, V, O, dO and the logarithms of the sums in; dQ, dK, dV out. FA
+     * reads dO twice, for dO . O and for the products, which is not the least there is.
+     */
+    return (s->pass == ATN_PASS_BACKWARD ? 2 * once : once) + 4 * rows;
 }
 
 atn_status sim_fits(atn_ctx *cx, const sim_case *c)

@@ -975,6 +975,29 @@ static void tables(atn_ctx *cx)
     release(cx, &b);
 }
 
+/* Tensor by tensor, of 8 query heads and 2 of keys, d 64: 2 x 8 x 1000 x 64 numbers of Q
+ * and O each, a quarter of K and V, fp32 sums of rows; backward all of them and the
+ * gradient of each. */
+static void bytes_of_passes(atn_ctx *cx)
+{
+    bed b = bed_of(cx, "h100", "fa3");
+    atn_pattern *p = window_of(cx, 1000, 1000);
+    const double q = 2. * 2 * 8 * 1000 * 64, k = q / 4, sums = 4. * 2 * 8 * 1000;
+    atn_sim s;
+
+    b.o.shape =
+        (atn_launch){.batch = 2, .heads = 8, .kv_heads = 2, .head_dim = 64, .bytes = 2};
+    CHECK_OK(simulate(cx, &b, p, &s));
+    CHECK_NEAR(s.bytes, 2 * q + 2 * k + sums, 0);
+    atn_sim_release(cx, &s);
+    b.o.shape.pass = ATN_PASS_BACKWARD;
+    CHECK_OK(simulate(cx, &b, p, &s));
+    CHECK_NEAR(s.bytes, (q + 2 * k + q + q) + (q + 2 * k) + sums, 0);
+    atn_sim_release(cx, &s);
+    atn_pattern_destroy(cx, p);
+    release(cx, &b);
+}
+
 /* Copies of all four tensors there and back, by will or by need: of a kernel that finds
  * a grid's tiles in the tokens' own order, and one that permutes. */
 static void copies(atn_ctx *cx)
@@ -1189,6 +1212,7 @@ CHECK_MAIN({"oracle rows", oracle_rows}, {"oracle dense", oracle_dense},
            {"a kernel is chosen", a_kernel_is_chosen}, {"refused", refused},
            {"threads do not matter", threads_do_not_matter},
            {"memory fails", memory_fails}, {"tables", tables},
-           {"tiles of the architecture", tiles_of_the_architecture}, {"copies", copies},
+           {"tiles of the architecture", tiles_of_the_architecture},
+           {"bytes of passes", bytes_of_passes}, {"copies", copies},
            {"the dense mask", the_dense_mask}, {"keys ahead", keys_ahead},
            {"causal is itself", causal_is_itself})
