@@ -22,8 +22,8 @@ static const atn_option options[] = {
     {"prompt", 0, ATN_OPT_COUNT, "N",
      "for --from: tokens of the prompt (what the capture says)", 1, 1e12},
     {"permute", 0, ATN_OPT_CHOICE, "auto|yes|no",
-     "count bringing the tokens of a grid into tiles, and back (auto: where the kernel "
-     "needs it)",
+     "count bringing the tokens of a grid or of --residues into tiles, and back (auto: "
+     "where the kernel needs it; yes: always)",
      0, 0},
     {"harness", 0, ATN_OPT_FLAG, NULL,
      "with what was timed along with the kernel: writing keys and values to a cache", 0,
@@ -475,7 +475,8 @@ const atn_command atn_command_simulate = {
         "Below 0.1 ms a launch is no shorter than its overhead: there is no speed-up, "
         "and limited_by says launch.\n"
         "Both sides are compared with the dense kernel over the causal triangle where "
-        "the pattern is causal, else over the full square (--dense).\n"
+        "no query sees a key ahead, else, and of grids, over the full square "
+        "(--dense).\n"
         "A kernel that does not take the mask is simulated as one that is as fast and "
         "skips the tiles that are empty; the column note says so.\n"
         "With --gpus the sequence is spread over several GPUs instead: volume, "

@@ -22,6 +22,46 @@ unsigned atn_pattern_takes(const atn_pattern *p)
     return square && p->frame.block > 1 ? ATN_TAKES_BLOCKS : ATN_TAKES_ANY;
 }
 
+/* Nothing is to be looked for: the pattern says of itself that it looks back alone. */
+static bool looks_back(const atn_pattern *p)
+{
+    bool causal = p->axes != NULL;
+
+    for (int i = 0; p->axes && i < p->axes->rank; i++)
+        causal = causal && p->axes->at[i].causal;
+    return p->frame.causal || causal ||
+           (p->shift && p->n_offsets > 0 && p->prefix == 0 &&
+            p->offsets[0].lo >= (p->frame.block > 1 ? 1 : 0));
+}
+
+atn_status atn_pattern_ahead(atn_ctx *cx, const atn_pattern *p, bool *ahead,
+                             atn_idx *query, atn_idx *key)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_frame *f = &p->frame;
+    atn_span *row;
+    atn_status st = ATN_OK;
+
+    *ahead = false;
+    if (looks_back(p)) return ATN_OK;
+    ATN_TAKE(row, p->room);
+    for (atn_idx h = 0; h < p->heads; h++)
+        for (atn_idx a = p->row0; a < p->row1; a++) {
+            const atn_idx n = atn_pattern_row(p, h, a, row);
+            const atn_idx first = ATN_MAX(a * f->block, f->first);
+            const atn_idx last = n ? ATN_MIN(row[n - 1].hi * f->block, f->nk) - 1 : 0;
+
+            if (last <= first) continue;
+            *ahead = true;
+            *query = first;
+            *key = last;
+            goto done;
+        }
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
 /* Has it coefficients of a GPU of this architecture? */
 static bool is_fitted(const atn_kernel *k, const char *architecture)
 {

@@ -14,6 +14,10 @@
 
 /* What a pattern is to a kernel: one of ATN_TAKES_*. */
 unsigned atn_pattern_takes(const atn_pattern *p);
+/* Some query of some head sees a key behind its own position: *query and *key are such
+ * a pair. At most a walk over the rows, which ends at the first one that does. */
+atn_status atn_pattern_ahead(atn_ctx *cx, const atn_pattern *p, bool *ahead,
+                             atn_idx *query, atn_idx *key) ATN_WARN_UNUSED;
 /* Settled for the device. USAGE where no kernel is described for this GPU, with what to
  * do. Release *out. */
 atn_status atn_kernel_choose(atn_ctx *cx, const atn_device *d, const atn_pattern *p,

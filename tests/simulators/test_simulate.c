@@ -563,6 +563,41 @@ static void the_whole(atn_ctx *cx)
     release(cx, &b);
 }
 
+/* A decode step reads all weights: 16.06 GB at 0.8 of 4.8 TB/s are 4.18 ms, 2 flop a
+ * parameter 0.02 ms. By hand: 32 layers of dense attention read 32 x 537 MB, a window of
+ * 1024 a 32nd of that. Launches are below 0.1 ms, the whole is not, and is said. */
+static void the_whole_of_decode(atn_ctx *cx)
+{
+    bed b = bed_of(cx, "h200", "fa3");
+    atn_pattern *p = window_of(cx, 32768, 1024);
+    const double rest = 2 * 8.03e9 / (.8 * 4.8e9);
+    atn_sim s;
+
+    b.o.shape.pass = ATN_PASS_DECODE;
+    b.o.whole = (atn_whole){
+        .linear_flops = 2 * 8.03e9, .linear_bytes = 2 * 8.03e9, .layers = 32};
+    CHECK_OK(simulate(cx, &b, p, &s));
+    CHECK(isnan(s.speedup));
+    CHECK_NEAR(s.whole_ms, rest + 32 * s.time_ms, 1e-9);
+    CHECK_NEAR(s.whole_speedup, (rest + 32 * s.dense_ms) / s.whole_ms, 1e-9);
+    CHECK(s.whole_speedup > 1.7 && s.whole_speedup < 1.95);
+    CHECK(strcmp(s.step[s.steps - 1].id, "whole") == 0);
+    atn_sim_release(cx, &s);
+    /* Nothing but launches: no ratio of theirs, but their time. */
+    b.o.whole = (atn_whole){.dense_layers = .5, .layers = 32};
+    CHECK_OK(simulate(cx, &b, p, &s));
+    CHECK(isnan(s.whole_speedup));
+    CHECK_NEAR(s.whole_ms, 16 * (s.time_ms + s.dense_ms), 1e-9);
+    atn_sim_release(cx, &s);
+    /* A whole of less than 0.1 ms: one launch, and 1 % of 0.01 ms beside. */
+    b.o.whole = (atn_whole){.share = .99, .layers = 1};
+    CHECK_OK(simulate(cx, &b, p, &s));
+    CHECK(isnan(s.whole_speedup) && s.whole_ms < .1);
+    atn_sim_release(cx, &s);
+    atn_pattern_destroy(cx, p);
+    release(cx, &b);
+}
+
 /* MInference's table of an 8B model on A100, dense, from two constants: what is linear
  * at 220 TFLOP/s, attention at 155 over the triangle; the card's own deviations. */
 static void two_constants(atn_ctx *cx)
@@ -940,6 +975,193 @@ static void tables(atn_ctx *cx)
     release(cx, &b);
 }
 
+/* Tensor by tensor, of 8 query heads and 2 of keys, d 64: 2 x 8 x 1000 x 64 numbers of Q
+ * and O each, a quarter of K and V, fp32 sums of rows; backward all of them and the
+ * gradient of each. */
+static void bytes_of_passes(atn_ctx *cx)
+{
+    bed b = bed_of(cx, "h100", "fa3");
+    atn_pattern *p = window_of(cx, 1000, 1000);
+    const double q = 2. * 2 * 8 * 1000 * 64, k = q / 4, sums = 4. * 2 * 8 * 1000;
+    atn_sim s;
+
+    b.o.shape =
+        (atn_launch){.batch = 2, .heads = 8, .kv_heads = 2, .head_dim = 64, .bytes = 2};
+    CHECK_OK(simulate(cx, &b, p, &s));
+    CHECK_NEAR(s.bytes, 2 * q + 2 * k + sums, 0);
+    atn_sim_release(cx, &s);
+    b.o.shape.pass = ATN_PASS_BACKWARD;
+    CHECK_OK(simulate(cx, &b, p, &s));
+    CHECK_NEAR(s.bytes, (q + 2 * k + q + q) + (q + 2 * k) + sums, 0);
+    atn_sim_release(cx, &s);
+    atn_pattern_destroy(cx, p);
+    release(cx, &b);
+}
+
+/* Copies of all four tensors there and back, by will or by need: of a kernel that finds
+ * a grid's tiles in the tokens' own order, and one that permutes. */
+static void copies(atn_ctx *cx)
+{
+    atn_axes axes = {.rank = 2};
+    atn_pattern *grid, *line = window_of(cx, 4096, 512);
+    const double bytes = 2. * 4 * 4096 * 32 * 128;
+
+    axes.at[0] = axes.at[1] =
+        (atn_axis){.length = 64, .window = 16, .stride = 1, .dilation = 1};
+    CHECK_OK(atn_pattern_axes(cx, &axes, &grid));
+    for (int k = 0; k < 2; k++) {
+        bed b = bed_of(cx, "h100", "fna_hopper");
+        const double hbm = atn_device_get(&b.device, ATN_DEVICE_HBM_GBS) * 1e6;
+        double ms[3];
+        atn_sim s;
+
+        b.kernel.permutes = k > 0;
+        b.o.tiling =
+            (atn_tiling){.layout = ATN_LAYOUT_GRID, .q = {2, {8, 8}}, .k = {2, {8, 8}}};
+        for (int i = 0; i < 3; i++) {
+            b.o.permute = i > 0;
+            b.o.copies = i > 1;
+            CHECK_OK(simulate(cx, &b, grid, &s));
+            ms[i] = s.passes_ms;
+            atn_sim_release(cx, &s);
+        }
+        CHECK_NEAR(ms[0], 0, 0);
+        CHECK_NEAR(ms[1], k == 0 ? 0 : ms[2], 0);
+        CHECK_NEAR(ms[2], 2 * bytes / (.35 * hbm), 1e-9);
+        b.o.tiling = (atn_tiling){.layout = ATN_LAYOUT_PLAIN};
+        CHECK_OK(simulate(cx, &b, line, &s));
+        CHECK_NEAR(s.passes_ms, 0, 0);
+        CHECK(strstr(s.note, "none is permuted"));
+        atn_sim_release(cx, &s);
+        release(cx, &b);
+    }
+    atn_pattern_destroy(cx, grid);
+    atn_pattern_destroy(cx, line);
+}
+
+/* Rows of a lower triangle in blocks that is not said to be causal: rows [0, n) see
+ * (i - w, i + ahead]. */
+static atn_pattern *rows_of(atn_ctx *cx, atn_idx n, atn_idx w, atn_idx ahead)
+{
+    const atn_frame f = atn_frame_square(n, 1, false);
+    int64_t *ptr = atn_alloc(cx, n + 1, sizeof *ptr);
+    atn_span *spans = atn_alloc(cx, n, sizeof *spans);
+    atn_pattern *p = NULL;
+
+    for (atn_idx i = 0; i < n; i++) {
+        spans[i] = (atn_span){ATN_MAX(i - w + 1, 0), ATN_MIN(i + 1 + ahead, n)};
+        ptr[i + 1] = i + 1;
+    }
+    CHECK_OK(atn_pattern_rows(cx, &f, 1, ptr, spans, &p));
+    return p;
+}
+
+/* What no query sees ahead is compared with the triangle, said to be causal or not. */
+static void the_dense_mask(atn_ctx *cx)
+{
+    const atn_idx n = 4096, w = 700;
+    atn_pattern *said = window_of(cx, n, w), *not_said = rows_of(cx, n, w, 0);
+    atn_pattern *ahead = rows_of(cx, n, w, 1);
+    atn_axes axes = {.rank = 2};
+    bed b = bed_of(cx, "a100", "flex");
+    atn_pattern *grid;
+    atn_sim s, t;
+
+    CHECK_OK(simulate(cx, &b, said, &s));
+    CHECK_OK(simulate(cx, &b, not_said, &t));
+    CHECK(s.causal && t.causal);
+    CHECK_NEAR(t.dense_ms, s.dense_ms, 0);
+    CHECK_NEAR(t.time_ms, s.time_ms, 1e-12);
+    CHECK_NEAR(t.bounds.flop, s.bounds.flop, 1e-12);
+    atn_sim_release(cx, &s);
+    CHECK_OK(simulate(cx, &b, ahead, &s));
+    CHECK(!s.causal && s.dense_ms > 1.5 * t.dense_ms);
+    atn_sim_release(cx, &s);
+    atn_sim_release(cx, &t);
+    b.o.causal = true;
+    CHECK_FAILS(simulate(cx, &b, ahead, &s), ATN_USAGE,
+                "query 0 of the pattern of head 0 sees key 1,");
+    CHECK_OK(simulate(cx, &b, not_said, &s));
+    CHECK(s.causal);
+    atn_sim_release(cx, &s);
+    /* A grid that looks back on both axes: full, unless it is asked for. */
+    axes.at[0] = axes.at[1] = (atn_axis){
+        .length = 64, .window = 16, .stride = 1, .dilation = 1, .causal = true};
+    CHECK_OK(atn_pattern_axes(cx, &axes, &grid));
+    CHECK_OK(simulate(cx, &b, grid, &s));
+    CHECK(s.causal);
+    b.o.causal = false;
+    CHECK_OK(simulate(cx, &b, grid, &t));
+    CHECK(!t.causal);
+    CHECK_NEAR(t.time_ms, s.time_ms, 0);
+    CHECK(t.dense_ms > 1.5 * s.dense_ms);
+    atn_sim_release(cx, &s);
+    atn_sim_release(cx, &t);
+    atn_pattern_destroy(cx, grid);
+    atn_pattern_destroy(cx, said);
+    atn_pattern_destroy(cx, not_said);
+    atn_pattern_destroy(cx, ahead);
+    release(cx, &b);
+}
+
+/* By pairs: random rows in blocks of 1 and 3, 30 queries of 30 and the last 11. */
+static void keys_ahead(atn_ctx *cx)
+{
+    atn_rng r = atn_rng_stream(5, "ahead", 0, 0);
+    int seen = 0;
+
+    for (int trial = 0; trial < 400; trial++) {
+        const atn_idx block = trial % 2 ? 3 : 1, nq = trial % 3 ? 30 : 11;
+        const atn_frame f = {30, nq, 30 - nq, block, trial % 7 == 0};
+        const atn_idx cols = 30 / block, lo = -(atn_idx)(4 * atn_rng_uniform(&r));
+        const atn_span o = {lo + 2, lo + 3 + (atn_idx)(9 * atn_rng_uniform(&r))};
+        const atn_idx prefix = trial % 5 ? 0 : (atn_idx)(8 * atn_rng_uniform(&r));
+        atn_span keys[64];
+        bool want = false, ahead;
+        atn_idx query, key;
+        atn_pattern *p;
+
+        CHECK_OK(atn_pattern_shift(cx, &f, &o, 1, ATN_MIN(prefix, cols), &p));
+        CHECK(p->room <= 64);
+        for (atn_idx i = f.first; i < 30; i++) {
+            const atn_idx n = atn_pattern_keys(p, 0, i, keys);
+
+            want |= n > 0 && keys[n - 1].hi > i + 1;
+        }
+        CHECK_OK(atn_pattern_ahead(cx, p, &ahead, &query, &key));
+        CHECK_EQ(ahead, want);
+        if (ahead) {
+            const atn_idx n = atn_pattern_keys(p, 0, query, keys);
+
+            CHECK(key > query && keys[n - 1].hi > key && keys[n - 1].lo <= key);
+        }
+        seen += ahead;
+        atn_pattern_destroy(cx, p);
+    }
+    CHECK(seen > 40 && seen < 360);
+}
+
+/* Causal attention is what it is compared with, down to one token. */
+static void causal_is_itself(atn_ctx *cx)
+{
+    static const char *const gpus[] = {"h200", "b200", "a100"};
+    static const char *const kernels[] = {"fa3", "trtllm", "fa2"};
+
+    for (size_t k = 0; k < ATN_LEN(gpus); k++)
+        for (atn_idx n = 1; n < 400; n += n < 4 ? 1 : 131) {
+            bed b = bed_of(cx, gpus[k], kernels[k]);
+            atn_pattern *p = window_of(cx, n, n);
+            atn_sim s;
+
+            CHECK_OK(simulate(cx, &b, p, &s));
+            CHECK_NEAR(s.time_ms, s.dense_ms, 1e-12);
+            CHECK_NEAR(s.bounds.sum, 1, 1e-12);
+            atn_sim_release(cx, &s);
+            atn_pattern_destroy(cx, p);
+            release(cx, &b);
+        }
+}
+
 /* Tiles of one architecture are those that are simulated, whoever read the kernel. B200:
  * 2.47455 ms measured by NVIDIA (a `check` row), 2.498 by the card's coefficients on
  * tiles of 256 x 128. */
@@ -983,11 +1205,14 @@ CHECK_MAIN({"oracle rows", oracle_rows}, {"oracle dense", oracle_dense},
            {"heads that differ", heads_that_differ},
            {"heads in any order", heads_in_any_order},
            {"decode reads the last row", decode_reads_the_last_row},
-           {"the whole", the_whole}, {"two constants", two_constants},
-           {"against a twin", against_a_twin}, {"passes beside", passes_beside},
-           {"break-even holds", break_even_holds},
+           {"the whole", the_whole}, {"the whole of decode", the_whole_of_decode},
+           {"two constants", two_constants}, {"against a twin", against_a_twin},
+           {"passes beside", passes_beside}, {"break-even holds", break_even_holds},
            {"chart of block-sparse", chart_of_block_sparse},
            {"a kernel is chosen", a_kernel_is_chosen}, {"refused", refused},
            {"threads do not matter", threads_do_not_matter},
            {"memory fails", memory_fails}, {"tables", tables},
-           {"tiles of the architecture", tiles_of_the_architecture})
+           {"tiles of the architecture", tiles_of_the_architecture},
+           {"bytes of passes", bytes_of_passes}, {"copies", copies},
+           {"the dense mask", the_dense_mask}, {"keys ahead", keys_ahead},
+           {"causal is itself", causal_is_itself})
