@@ -226,16 +226,26 @@ done:
     return st;
 }
 
-/* Sums over heads, divided by them at the end. */
-static void add(atn_sim *out, const atn_tiles *t, double weight)
+/* Whole numbers, so that sums are exact; divided once, by what they are the sum of. */
+static void add(atn_sim *out, const atn_tiles *t)
 {
-    out->pairs += weight * (double)t->pairs;
-    out->visited += weight * (double)t->visited;
-    out->full += weight * (double)t->full;
-    out->partial += weight * (double)t->partial;
-    out->padding += weight * (double)t->padding;
-    out->ctas += weight * (double)t->ctas;
+    out->pairs += (double)t->pairs;
+    out->visited += (double)t->visited;
+    out->full += (double)t->full;
+    out->partial += (double)t->partial;
+    out->padding += (double)t->padding;
+    out->ctas += (double)t->ctas;
     out->max = fmax(out->max, (double)t->max);
+}
+
+static void divide(atn_sim *out, double heads)
+{
+    out->pairs /= heads;
+    out->visited /= heads;
+    out->full /= heads;
+    out->partial /= heads;
+    out->padding /= heads;
+    out->ctas /= heads;
 }
 
 static atn_status count_group(atn_ctx *cx, const sim_case *c, atn_idx first,
@@ -260,7 +270,6 @@ done:
 static atn_status count_heads(atn_ctx *cx, const sim_case *c, atn_sim *out,
                               sim_lists *l)
 {
-    const double weight = 1 / (double)c->heads;
     atn_tiles t = {0};
     atn_status st = ATN_OK;
 
@@ -270,7 +279,7 @@ static atn_status count_heads(atn_ctx *cx, const sim_case *c, atn_sim *out,
 
         ATN_TRY(atn_stopped(cx, "simulate"));
         ATN_TRY(atn_tiles_count(cx, p, head, &c->tiling, &t));
-        add(out, &t, weight);
+        add(out, &t);
         if (c->pack == 1) ATN_TRY(list_of(cx, c, &t, &l->list[h]));
         if (h == 0) {
             out->tiles = t;
@@ -279,6 +288,7 @@ static atn_status count_heads(atn_ctx *cx, const sim_case *c, atn_sim *out,
             atn_tiles_release(cx, &t);
         }
     }
+    divide(out, (double)c->heads);
 done:
     atn_tiles_release(cx, &t);
     return st;
@@ -337,6 +347,17 @@ static void say_union(const sim_case *c, const sim_lists *l, atn_sim *out)
                  (long long)c->pack, together / apart);
 }
 
+/* Of all heads, not of the first alone. */
+static void find_bounds(const sim_case *c, atn_sim *out)
+{
+    const atn_dense_tiles d = atn_tiles_dense(c->p[0], &c->tiling, c->causal);
+
+    out->bounds = (atn_tile_bounds){NAN, NAN, NAN};
+    if (out->pairs > 0) out->bounds.flop = d.pairs / out->pairs;
+    if (out->visited > 0) out->bounds.sum = d.visited / out->visited;
+    if (out->max > 0) out->bounds.max = d.max / out->max;
+}
+
 atn_status sim_count(atn_ctx *cx, const sim_case *c, atn_sim *out, sim_lists *l)
 {
     const bool rule = c->kernel->window_rule && c->window &&
@@ -346,7 +367,7 @@ atn_status sim_count(atn_ctx *cx, const sim_case *c, atn_sim *out, sim_lists *l)
     l->n = c->heads;
     ATN_TAKE(l->list, l->n);
     ATN_TRY(count_heads(cx, c, out, l));
-    out->bounds = atn_tiles_bounds(c->p[0], &c->tiling, &out->tiles, c->causal);
+    find_bounds(c, out);
     if (rule) {
         const atn_window_rule w = {c->shape.q_len, c->shape.kv_len, c->left, c->right,
                                    c->bm,          c->bn,           c->pack};
@@ -358,14 +379,6 @@ atn_status sim_count(atn_ctx *cx, const sim_case *c, atn_sim *out, sim_lists *l)
         say_union(c, l, out);
     } else {
         ATN_TRY(spread(cx, c, l));
-    }
-    if (c->heads > 1) {
-        /* Of all heads, not of the first alone. */
-        const double one = out->bounds.sum * (double)out->tiles.visited;
-
-        out->bounds.flop *= (double)out->tiles.pairs / out->pairs;
-        out->bounds.sum = one / out->visited;
-        out->bounds.max *= (double)out->tiles.max / out->max;
     }
 done:
     return st;
@@ -465,24 +478,26 @@ atn_status sim_count_last(atn_ctx *cx, const sim_case *c, atn_sim *out,
     ATN_TAKE(spans, most_spans(c, g));
     for (atn_idx h = 0; h < heads; h++) {
         const last_row r = row_of(spans, last_spans(c, h, 1, spans), c->bn, s->kv_len);
-        const double w = 1 / (double)heads;
 
         if (h == 0) ATN_TRY(few_tiles(cx, &r, &out->tiles));
-        out->pairs += w * (double)r.keys;
-        out->visited += w * (double)r.tiles;
-        out->full += w * (double)r.full;
-        out->partial += w * (double)(r.tiles - r.full);
+        out->pairs += (double)r.keys;
+        out->visited += (double)r.tiles;
+        out->full += (double)r.full;
+        out->partial += (double)(r.tiles - r.full);
         out->max = fmax(out->max, (double)r.tiles);
     }
+    divide(out, (double)heads);
     /* Keys and values are read once a group. */
     for (atn_idx k = 0; k < groups; k++) {
         const last_row r = row_of(spans, last_spans(c, k * g, heads > 1 ? g : 1, spans),
                                   c->bn, s->kv_len);
 
-        seen += (double)r.keys / (double)groups;
-        group_tiles += (double)r.tiles / (double)groups;
+        seen += (double)r.keys;
+        group_tiles += (double)r.tiles;
         blocks = fmax(blocks, (double)r.tiles);
     }
+    seen /= (double)groups;
+    group_tiles /= (double)groups;
     out->ctas = 1;
     decode_bounds(c, out);
     out->bytes = s->bytes * (double)s->batch *

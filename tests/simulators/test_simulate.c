@@ -479,6 +479,40 @@ static void heads_that_differ(atn_ctx *cx)
     release(cx, &b);
 }
 
+/* 50 tokens in Q tiles of 2 are 25 CTAs a head, and a mean over three heads of whole
+ * numbers is their sum over 3, rounded once. */
+static void means_are_rounded_once(atn_ctx *cx)
+{
+    const atn_frame f = atn_frame_square(50, 1, true);
+    atn_pattern *p[3];
+    bed b = bed_of(cx, "h100", "flex");
+    double pairs = 0, visited = 0;
+    atn_sim s;
+
+    for (int h = 0; h < 3; h++) {
+        const atn_span offsets = {0, 7 + 3 * h};
+        atn_tiles t;
+
+        CHECK_OK(atn_pattern_shift(cx, &f, &offsets, 1, 0, &p[h]));
+        b.o.tiling = (atn_tiling){.q = {1, {2}}, .k = {1, {16}}};
+        CHECK_OK(atn_tiles_count(cx, p[h], 0, &b.o.tiling, &t));
+        pairs += (double)t.pairs;
+        visited += (double)t.visited;
+        atn_tiles_release(cx, &t);
+    }
+    b.o.device = &b.device;
+    b.o.kernel = &b.kernel;
+    b.o.shape.heads = 3;
+    CHECK_OK(atn_simulate(cx, (const atn_pattern *const *)p, 3, &b.o, &s));
+    CHECK_NEAR(s.ctas, 25, 0);
+    CHECK_NEAR(s.pairs, pairs / 3, 0);
+    CHECK_NEAR(s.visited, visited / 3, 0);
+    CHECK_NEAR(s.full + s.partial, s.visited, 1e-12);
+    atn_sim_release(cx, &s);
+    for (int h = 0; h < 3; h++) atn_pattern_destroy(cx, p[h]);
+    release(cx, &b);
+}
+
 /* Patterns given one a head count as one pattern of many heads; their order does not
  * matter to counts; one pattern for all heads is counted once. */
 static void heads_in_any_order(atn_ctx *cx)
@@ -945,6 +979,7 @@ CHECK_MAIN({"oracle rows", oracle_rows}, {"oracle dense", oracle_dense},
            {"more is never faster", more_is_never_faster},
            {"heads that differ", heads_that_differ},
            {"heads in any order", heads_in_any_order},
+           {"means are rounded once", means_are_rounded_once},
            {"decode reads the last row", decode_reads_the_last_row},
            {"the whole", the_whole}, {"two constants", two_constants},
            {"against a twin", against_a_twin}, {"passes beside", passes_beside},
