@@ -77,6 +77,9 @@ typedef struct atn_sim {
     atn_tile_bounds bounds;
     double pairs, visited, full, partial, padding, max, ctas; /* mean over heads; max
                                                                   of all */
+    /* The same visits where cells beyond an end count as masked; NaN of a decode step,
+       whose tiles have but one query. */
+    double flex_full, flex_partial;
     double waste;                   /* cells of visited tiles over pairs, all heads */
     double flops, bytes, intensity; /* of the launch; flop a byte */
     atn_work work;

@@ -234,6 +234,8 @@ static void add(atn_sim *out, const atn_tiles *t)
     out->full += (double)t->full;
     out->partial += (double)t->partial;
     out->padding += (double)t->padding;
+    out->flex_full += (double)t->flex_full;
+    out->flex_partial += (double)t->flex_partial;
     out->ctas += (double)t->ctas;
     out->max = fmax(out->max, (double)t->max);
 }
@@ -245,6 +247,8 @@ static void divide(atn_sim *out, double heads)
     out->full /= heads;
     out->partial /= heads;
     out->padding /= heads;
+    out->flex_full /= heads;
+    out->flex_partial /= heads;
     out->ctas /= heads;
 }
 
@@ -487,6 +491,7 @@ atn_status sim_count_last(atn_ctx *cx, const sim_case *c, atn_sim *out,
         out->max = fmax(out->max, (double)r.tiles);
     }
     divide(out, (double)heads);
+    out->flex_full = out->flex_partial = NAN;
     /* Keys and values are read once a group. */
     for (atn_idx k = 0; k < groups; k++) {
         const last_row r = row_of(spans, last_spans(c, k * g, heads > 1 ? g : 1, spans),

@@ -55,6 +55,9 @@ static const column columns[] = {
     F64("full_tiles", "", "visited tiles without a masked pair"),
     F64("partial_tiles", "", "visited tiles with one"),
     F64("padding_tiles", "", "visits of tiles of padding"),
+    F64("flex_full_tiles", "",
+        "as FlexAttention has it: cells beyond an end are masked"),
+    F64("flex_partial_tiles", "", "the others"),
     F64("max_tiles", "", "most visits of a CTA"),
     F64("ctas", "", "of a head"),
     F64("tile_waste", "", "cells of visited tiles over allowed pairs"),
@@ -167,6 +170,8 @@ static void count_cells(put *p, const atn_sim *s)
     f64(p, s->full);
     f64(p, s->partial);
     f64(p, s->padding);
+    f64(p, s->flex_full);
+    f64(p, s->flex_partial);
     f64(p, s->max);
     f64(p, s->ctas);
     f64(p, s->waste);

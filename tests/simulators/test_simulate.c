@@ -942,6 +942,37 @@ static void memory_fails(atn_ctx *cx)
 
 /* ---- tables ---- */
 
+/* 300 tokens in tiles of 128, causal, by hand: rows of 1, 2, 3 tiles, 3 of them on the
+ * diagonal and masked. FlexAttention masks cells behind the last token, too: all three
+ * tiles of the last row, so that 1 is full and 5 are not. */
+static void ragged_tiles(atn_ctx *cx)
+{
+    bed b = bed_of(cx, "h100", "flex");
+    atn_pattern *p = window_of(cx, 300, 300);
+    atn_table *t;
+    atn_sim s;
+    const atn_sim_case c = {"causal", &b.o, &s};
+    static const struct {
+        const char *column;
+        double is;
+    } is[] = {{"visited_tiles", 6},
+              {"full_tiles", 3},
+              {"partial_tiles", 3},
+              {"flex_full_tiles", 1},
+              {"flex_partial_tiles", 5}};
+
+    b.o.tiling = (atn_tiling){.q = {1, {128}}, .k = {1, {128}}};
+    CHECK_OK(simulate(cx, &b, p, &s));
+    CHECK_OK(atn_sim_table(cx, &c, 1, &t));
+    for (size_t i = 0; i < ATN_LEN(is); i++)
+        CHECK_NEAR(atn_table_get_f64(t, 0, atn_table_find_col(t, is[i].column)),
+                   is[i].is, 0);
+    atn_table_destroy(cx, t);
+    atn_sim_release(cx, &s);
+    atn_pattern_destroy(cx, p);
+    release(cx, &b);
+}
+
 static void tables(atn_ctx *cx)
 {
     const row *r = &rows[1];
@@ -987,4 +1018,5 @@ CHECK_MAIN({"oracle rows", oracle_rows}, {"oracle dense", oracle_dense},
            {"chart of block-sparse", chart_of_block_sparse},
            {"a kernel is chosen", a_kernel_is_chosen}, {"refused", refused},
            {"threads do not matter", threads_do_not_matter},
-           {"memory fails", memory_fails}, {"tables", tables})
+           {"memory fails", memory_fails}, {"ragged tiles", ragged_tiles},
+           {"tables", tables})
