@@ -1,7 +1,9 @@
 /* simulators/simulate_count.c -- tiles of all heads, and the CTA lists of a launch.
  *
- * Math    heads that are alike share one count. Where a kernel packs the query heads of
- *         a group into one Q tile, what the tile visits is the union over the group.
+ * Math    heads that are alike share one count. Where a kernel packs the g query heads
+ *         of a group into one Q tile, what the tile visits is the union over the group;
+ *         a head's counts are then those of the group over g, and so is the dense
+ *         launch that bounds are taken against.
  *         FA3 counts the tiles of a window by its own block range.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
@@ -252,20 +254,26 @@ static void divide(atn_sim *out, double heads)
     out->ctas /= heads;
 }
 
-static atn_status count_group(atn_ctx *cx, const sim_case *c, atn_idx first,
-                              atn_cta_list *list)
+/* The tiling as the kernel has it. */
+static atn_tiling packed_tiling(const sim_case *c)
 {
-    atn_tiling packed = c->tiling;
+    atn_tiling t = c->tiling;
+
+    t.pack = c->pack;
+    return t;
+}
+
+static atn_status count_group(atn_ctx *cx, const sim_case *c, atn_idx first,
+                              atn_tiles *out)
+{
+    const atn_tiling packed = packed_tiling(c);
     atn_pattern *u = NULL;
-    atn_tiles t = {0};
     atn_status st = ATN_OK;
 
-    packed.pack = c->pack;
+    if (c->heads == 1) return atn_tiles_count(cx, c->p[0], 0, &packed, out);
     ATN_TRY(union_of(cx, c, first, c->pack, &u));
-    ATN_TRY(atn_tiles_count(cx, u, 0, &packed, &t));
-    ATN_TRY(list_of(cx, c, &t, list));
+    ATN_TRY(atn_tiles_count(cx, u, 0, &packed, out));
 done:
-    atn_tiles_release(cx, &t);
     atn_pattern_destroy(cx, u);
     return st;
 }
@@ -314,36 +322,44 @@ done:
     return st;
 }
 
-static atn_status packed_lists(atn_ctx *cx, const sim_case *c, sim_lists *l)
+/* Counts and lists of the groups, in place of those of the heads, whose pairs stay
+ * where they differ. */
+static atn_status count_groups(atn_ctx *cx, const sim_case *c, atn_sim *out,
+                               sim_lists *l)
 {
-    atn_tiling packed = c->tiling;
+    const double pairs = out->pairs;
     atn_tiles t = {0};
     atn_status st = ATN_OK;
 
-    packed.pack = c->pack;
     l->n = c->heads == 1 || c->pack % c->heads == 0 ? 1 : c->shape.kv_heads;
     ATN_TAKE(l->list, l->n);
-    if (c->heads == 1) {
-        ATN_TRY(atn_tiles_count(cx, c->p[0], 0, &packed, &t));
-        ATN_TRY(list_of(cx, c, &t, l->list));
-    } else {
-        for (atn_idx g = 0; g < l->n; g++)
-            ATN_TRY(count_group(cx, c, g * c->pack, &l->list[g]));
+    atn_tiles_release(cx, &out->tiles);
+    out->visited = out->full = out->partial = out->padding = out->max = out->ctas = 0;
+    out->flex_full = out->flex_partial = 0;
+    for (atn_idx g = 0; g < l->n; g++) {
+        ATN_TRY(atn_stopped(cx, "simulate"));
+        ATN_TRY(count_group(cx, c, g * c->pack, &t));
+        add(out, &t);
+        ATN_TRY(list_of(cx, c, &t, &l->list[g]));
+        if (g == 0) {
+            out->tiles = t;
+            memset(&t, 0, sizeof t);
+        } else {
+            atn_tiles_release(cx, &t);
+        }
     }
+    divide(out, (double)l->n * (double)c->pack);
+    out->pairs = c->heads > 1 ? pairs : (double)out->tiles.pairs;
 done:
     atn_tiles_release(cx, &t);
     return st;
 }
 
 /* Heads of a group that see other keys share tiles all the same. */
-static void say_union(const sim_case *c, const sim_lists *l, atn_sim *out)
+static void say_union(const sim_case *c, double apart, atn_sim *out)
 {
-    const double apart = (double)c->pack * (out->visited - out->padding);
-    double together = 0;
+    const double together = (double)c->pack * out->visited;
 
-    for (atn_idx i = 0; i < l->n; i++)
-        for (atn_idx t = 0; t < l->list[i].n; t++)
-            together += (double)l->list[i].visits[t] / (double)l->n;
     if (c->heads > 1 && together > 1.02 * apart)
         sim_note(out,
                  "the %lld heads of a group share their tiles: %.3g times the visits "
@@ -354,11 +370,12 @@ static void say_union(const sim_case *c, const sim_lists *l, atn_sim *out)
 /* Of all heads, not of the first alone. */
 static void find_bounds(const sim_case *c, atn_sim *out)
 {
-    const atn_dense_tiles d = atn_tiles_dense(c->p[0], &c->tiling, c->causal);
+    const atn_tiling packed = packed_tiling(c);
+    const atn_dense_tiles d = atn_tiles_dense(c->p[0], &packed, c->causal);
 
     out->bounds = (atn_tile_bounds){NAN, NAN, NAN};
     if (out->pairs > 0) out->bounds.flop = d.pairs / out->pairs;
-    if (out->visited > 0) out->bounds.sum = d.visited / out->visited;
+    if (out->visited > 0) out->bounds.sum = d.visited / (double)c->pack / out->visited;
     if (out->max > 0) out->bounds.max = d.max / out->max;
 }
 
@@ -370,7 +387,16 @@ atn_status sim_count(atn_ctx *cx, const sim_case *c, atn_sim *out, sim_lists *l)
 
     l->n = c->heads;
     ATN_TAKE(l->list, l->n);
-    ATN_TRY(count_heads(cx, c, out, l));
+    if (c->heads > 1 || c->pack == 1) ATN_TRY(count_heads(cx, c, out, l));
+    out->packed = c->pack;
+    if (c->pack > 1) {
+        const double apart = (double)c->pack * (out->visited - out->padding);
+
+        ATN_TRY(count_groups(cx, c, out, l));
+        say_union(c, apart, out);
+    } else if (!rule) {
+        ATN_TRY(spread(cx, c, l));
+    }
     find_bounds(c, out);
     if (rule) {
         const atn_window_rule w = {c->shape.q_len, c->shape.kv_len, c->left, c->right,
@@ -378,11 +404,6 @@ atn_status sim_count(atn_ctx *cx, const sim_case *c, atn_sim *out, sim_lists *l)
 
         l->n = 1;
         ATN_TRY(window_list(cx, &w, c->policy != ATN_MASK_SKIP, l->list));
-    } else if (c->pack > 1) {
-        ATN_TRY(packed_lists(cx, c, l));
-        say_union(c, l, out);
-    } else {
-        ATN_TRY(spread(cx, c, l));
     }
 done:
     return st;
