@@ -46,17 +46,21 @@ static const column columns[] = {
     STR("tile_q", "queries of a tile, along its axes"),
     STR("tile_k", "keys of a tile"),
     STR("layout", "order of the tokens that are cut into tiles"),
+    I64("packed_heads", "", "query heads that share the rows of a tile; 1: none do"),
     F64("pairs", "", "allowed pairs of a head"),
     F64("density", "", "pairs over those of the dense mask"),
     F64("flops", "flop", "of the allowed pairs, all heads"),
     F64("bytes", "B", "that must move at least"),
     F64("intensity", "flop/B", "flops over bytes"),
-    F64("visited_tiles", "", "of a head"),
+    F64("visited_tiles", "", "of a head; of heads that share tiles, its part of them"),
     F64("full_tiles", "", "visited tiles without a masked pair"),
     F64("partial_tiles", "", "visited tiles with one"),
     F64("padding_tiles", "", "visits of tiles of padding"),
+    F64("flex_full_tiles", "",
+        "as FlexAttention has it: cells beyond an end are masked"),
+    F64("flex_partial_tiles", "", "the others"),
     F64("max_tiles", "", "most visits of a CTA"),
-    F64("ctas", "", "of a head"),
+    F64("ctas", "", "of a head, likewise"),
     F64("tile_waste", "", "cells of visited tiles over allowed pairs"),
     {"block_sparse", "", "no visited tile is partial", ATN_COL_BOOL},
     {"natten_sparse", "", "NATTEN's own rule for it", ATN_COL_BOOL},
@@ -158,6 +162,7 @@ done:
 
 static void count_cells(put *p, const atn_sim *s)
 {
+    i64(p, s->packed > 0 ? s->packed : -1);
     f64(p, s->pairs);
     f64(p, 1 / s->bounds.flop);
     f64(p, s->flops);
@@ -167,6 +172,8 @@ static void count_cells(put *p, const atn_sim *s)
     f64(p, s->full);
     f64(p, s->partial);
     f64(p, s->padding);
+    f64(p, s->flex_full);
+    f64(p, s->flex_partial);
     f64(p, s->max);
     f64(p, s->ctas);
     f64(p, s->waste);

@@ -465,17 +465,126 @@ static void heads_that_differ(atn_ctx *cx)
     b.o.shape.kv_heads = 2;
     CHECK_OK(simulate(cx, &b, p, &s));
     check_sane(&s);
-    CHECK_NEAR(s.visited, visits / 8, 1e-9);
-    CHECK_NEAR(s.pairs, pairs / 8, 1e-9 * pairs);
+    CHECK_EQ(s.packed, 4);
+    CHECK_NEAR(s.visited, 4 * unions / 8, 0);
+    CHECK_NEAR(s.pairs, pairs / 8, 0);
     /* 4 heads of 32 queries each in a tile of 128 rows: 4 tiles a block row. */
     CHECK_NEAR(s.work.tiles, 4 * unions, 0);
     CHECK(strstr(s.note, "takes no"));
     atn_sim_release(cx, &s);
     b.o.shape.kv_heads = 8;
     CHECK_OK(simulate(cx, &b, p, &s));
+    CHECK_EQ(s.packed, 1);
+    CHECK_NEAR(s.visited, visits / 8, 0);
     CHECK_NEAR(s.work.tiles, visits, 0);
     atn_sim_release(cx, &s);
     atn_pattern_destroy(cx, p);
+    release(cx, &b);
+}
+
+/* Sinks and a causal window, brute force: what tiles of rows r = g query + head see. */
+typedef struct packed_twin {
+    double visits, partial, most, ctas;
+} packed_twin;
+
+static packed_twin pack_by_hand(int n, int sink, int window, int g, int side)
+{
+    packed_twin t = {0, 0, 0, 0};
+
+    for (int r0 = 0; r0 < n * g; r0 += side) {
+        double visits = 0;
+
+        for (int k0 = 0; k0 < n; k0 += side) {
+            bool any = false, all = true;
+
+            for (int r = r0; r < r0 + side && r < n * g; r++)
+                for (int k = k0; k < k0 + side && k < n; k++) {
+                    const int i = r / g;
+                    const bool sees = k <= i && (k < sink || i - k < window);
+
+                    any |= sees;
+                    all &= sees;
+                }
+            visits += any;
+            t.partial += any && !all;
+        }
+        t.visits += visits;
+        t.most = visits > t.most ? visits : t.most;
+        t.ctas++;
+    }
+    return t;
+}
+
+/* FA3 lays the g heads of a group into one tile: what is printed is what it runs, a head
+ * its part, and no step of the waterfall takes tiles that there are not. */
+static void packed_heads(atn_ctx *cx)
+{
+    static const struct {
+        int n, sink, window, heads, kv;
+    } cases[] = {{1500, 3, 77, 12, 3}, {1500, 0, 200, 12, 4}, {700, 64, 130, 6, 1}};
+    bed b = bed_of(cx, "h100", "fa3");
+
+    for (size_t i = 0; i < ATN_LEN(cases); i++) {
+        const int n = cases[i].n, g = cases[i].heads / cases[i].kv;
+        const packed_twin t = pack_by_hand(n, cases[i].sink, cases[i].window, g, 128);
+        const packed_twin d = pack_by_hand(n, 0, n, g, 128);
+        const atn_frame f = atn_frame_square(n, 1, true);
+        const atn_span offsets = {0, cases[i].window};
+        atn_pattern *p;
+        atn_sim s;
+
+        CHECK_OK(atn_pattern_shift(cx, &f, &offsets, 1, cases[i].sink, &p));
+        b.o.tiling = (atn_tiling){.q = {1, {128}}, .k = {1, {128}}};
+        b.o.shape.heads = cases[i].heads;
+        b.o.shape.kv_heads = cases[i].kv;
+        CHECK_OK(simulate(cx, &b, p, &s));
+        CHECK_EQ(s.packed, g);
+        CHECK_NEAR(s.visited, t.visits / g, 0);
+        CHECK_NEAR(s.partial, t.partial / g, 0);
+        CHECK_NEAR(s.ctas, t.ctas / g, 0);
+        CHECK_NEAR(s.max, t.most, 0);
+        CHECK_NEAR(s.work.tiles, cases[i].kv * t.visits, 0);
+        CHECK_NEAR(s.bounds.sum, d.visits / t.visits, 1e-14);
+        CHECK_NEAR(s.bounds.max, d.most / t.most, 1e-14);
+        CHECK_NEAR(s.step[2].speedup, s.bounds.sum, 0);
+        CHECK_EQ(s.tiles.visited, (int64_t)t.visits);
+        atn_sim_release(cx, &s);
+        atn_pattern_destroy(cx, p);
+    }
+    release(cx, &b);
+}
+
+/* 50 tokens in Q tiles of 2 are 25 CTAs a head, and a mean over three heads of whole
+ * numbers is their sum over 3, rounded once. */
+static void means_are_rounded_once(atn_ctx *cx)
+{
+    const atn_frame f = atn_frame_square(50, 1, true);
+    atn_pattern *p[3];
+    bed b = bed_of(cx, "h100", "flex");
+    double pairs = 0, visited = 0;
+    atn_sim s;
+
+    for (int h = 0; h < 3; h++) {
+        const atn_span offsets = {0, 7 + 3 * h};
+        atn_tiles t;
+
+        CHECK_OK(atn_pattern_shift(cx, &f, &offsets, 1, 0, &p[h]));
+        b.o.tiling = (atn_tiling){.q = {1, {2}}, .k = {1, {16}}};
+        CHECK_OK(atn_tiles_count(cx, p[h], 0, &b.o.tiling, &t));
+        pairs += (double)t.pairs;
+        visited += (double)t.visited;
+        atn_tiles_release(cx, &t);
+    }
+    b.o.device = &b.device;
+    b.o.kernel = &b.kernel;
+    b.o.shape.heads = 3;
+    CHECK_OK(atn_simulate(cx, (const atn_pattern *const *)p, 3, &b.o, &s));
+    CHECK_NEAR(s.ctas, 25, 0);
+    CHECK_NEAR(s.pairs, pairs / 3, 0);
+    CHECK_NEAR(s.visited, visited / 3, 0);
+    CHECK_NEAR(s.full + s.partial, s.visited, 1e-12);
+    atn_sim_release(cx, &s);
+    for (int h = 0; h < 3; h++) atn_pattern_destroy(cx, p[h]);
     release(cx, &b);
 }
 
@@ -943,6 +1052,37 @@ static void memory_fails(atn_ctx *cx)
 
 /* ---- tables ---- */
 
+/* 300 tokens in tiles of 128, causal, by hand: rows of 1, 2, 3 tiles, 3 of them on the
+ * diagonal and masked. FlexAttention masks cells behind the last token, too: all three
+ * tiles of the last row, so that 1 is full and 5 are not. */
+static void ragged_tiles(atn_ctx *cx)
+{
+    bed b = bed_of(cx, "h100", "flex");
+    atn_pattern *p = window_of(cx, 300, 300);
+    atn_table *t;
+    atn_sim s;
+    const atn_sim_case c = {"causal", &b.o, &s};
+    static const struct {
+        const char *column;
+        double is;
+    } is[] = {{"visited_tiles", 6},
+              {"full_tiles", 3},
+              {"partial_tiles", 3},
+              {"flex_full_tiles", 1},
+              {"flex_partial_tiles", 5}};
+
+    b.o.tiling = (atn_tiling){.q = {1, {128}}, .k = {1, {128}}};
+    CHECK_OK(simulate(cx, &b, p, &s));
+    CHECK_OK(atn_sim_table(cx, &c, 1, &t));
+    for (size_t i = 0; i < ATN_LEN(is); i++)
+        CHECK_NEAR(atn_table_get_f64(t, 0, atn_table_find_col(t, is[i].column)),
+                   is[i].is, 0);
+    atn_table_destroy(cx, t);
+    atn_sim_release(cx, &s);
+    atn_pattern_destroy(cx, p);
+    release(cx, &b);
+}
+
 static void tables(atn_ctx *cx)
 {
     const row *r = &rows[1];
@@ -1203,7 +1343,8 @@ CHECK_MAIN({"oracle rows", oracle_rows}, {"oracle dense", oracle_dense},
            {"oracle A100", oracle_a100}, {"dense against itself", dense_against_itself},
            {"more is never faster", more_is_never_faster},
            {"heads that differ", heads_that_differ},
-           {"heads in any order", heads_in_any_order},
+           {"heads in any order", heads_in_any_order}, {"packed heads", packed_heads},
+           {"means are rounded once", means_are_rounded_once},
            {"decode reads the last row", decode_reads_the_last_row},
            {"the whole", the_whole}, {"the whole of decode", the_whole_of_decode},
            {"two constants", two_constants}, {"against a twin", against_a_twin},
@@ -1211,8 +1352,8 @@ CHECK_MAIN({"oracle rows", oracle_rows}, {"oracle dense", oracle_dense},
            {"chart of block-sparse", chart_of_block_sparse},
            {"a kernel is chosen", a_kernel_is_chosen}, {"refused", refused},
            {"threads do not matter", threads_do_not_matter},
-           {"memory fails", memory_fails}, {"tables", tables},
-           {"tiles of the architecture", tiles_of_the_architecture},
+           {"memory fails", memory_fails}, {"ragged tiles", ragged_tiles},
+           {"tables", tables}, {"tiles of the architecture", tiles_of_the_architecture},
            {"bytes of passes", bytes_of_passes}, {"copies", copies},
            {"the dense mask", the_dense_mask}, {"keys ahead", keys_ahead},
            {"causal is itself", causal_is_itself})
