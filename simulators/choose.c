@@ -46,10 +46,27 @@ done:
     return st;
 }
 
-/* How well kernel k suits, settled for the device; 0 = not at all. */
-static atn_status suits(atn_ctx *cx, atn_kernel *k, const atn_device *d, unsigned takes,
-                        const atn_launch *l, int *score)
+/* It takes choices of blocks and nothing else, and none of its tiles divides these. */
+static bool tiles_miss(const atn_kernel *k, const atn_launch *l, unsigned takes,
+                       atn_idx block)
 {
+    const atn_kernel_tile *t;
+
+    if (takes != ATN_TAKES_BLOCKS || !(k->takes & ATN_TAKES_BLOCKS) ||
+        k->takes & ATN_TAKES_ANY)
+        return false;
+    for (int i = 0;; i++) {
+        t = atn_kernel_tile_of(k, (int)l->head_dim, l->pass, ATN_TAKES_BLOCKS, 1, i);
+        if (!t) return true;
+        if (block % t->q.at[0] == 0 && block % t->k.at[0] == 0) return false;
+    }
+}
+
+/* How well kernel k suits, settled for the device; 0 = not at all. */
+static atn_status suits(atn_ctx *cx, atn_kernel *k, const atn_device *d,
+                        const atn_pattern *p, const atn_launch *l, int *score)
+{
+    const unsigned takes = atn_pattern_takes(p);
     const bool has = k->takes & takes || k->takes & ATN_TAKES_ANY;
     atn_status st = ATN_OK;
     int nearest;
@@ -60,6 +77,9 @@ static atn_status suits(atn_ctx *cx, atn_kernel *k, const atn_device *d, unsigne
         !(k->passes & 1U << l->pass))
         goto done;
     atn_kernel_settle(k, d->architecture);
+    if (tiles_miss(k, l, takes, p->frame.block) &&
+        atn_kernel_has_head_dim(k, (int)l->head_dim, &nearest))
+        goto done;
     ATN_TRY(is_timed(cx, k, d->architecture, &timed));
     *score = 1 + (has && !(k->takes & (ATN_TAKES_BLOCKS | ATN_TAKES_ANY)) ? 1 : 0) +
              (has ? 2 : 0) + (timed ? 4 : 0);
@@ -74,7 +94,6 @@ done:
 atn_status atn_kernel_choose(atn_ctx *cx, const atn_device *d, const atn_pattern *p,
                              const atn_launch *l, atn_kernel *out)
 {
-    const unsigned takes = atn_pattern_takes(p);
     atn_status st = ATN_OK;
     atn_kernel k = {0};
     int best = 0, at = -1, score;
@@ -82,7 +101,7 @@ atn_status atn_kernel_choose(atn_ctx *cx, const atn_device *d, const atn_pattern
     memset(out, 0, sizeof *out);
     for (int i = 0; atn_kernel_id(i); i++) {
         ATN_TRY(atn_kernel_read(cx, atn_kernel_id(i), &k));
-        ATN_TRY(suits(cx, &k, d, takes, l, &score));
+        ATN_TRY(suits(cx, &k, d, p, l, &score));
         if (score > best) {
             best = score;
             at = i;

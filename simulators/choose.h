@@ -4,7 +4,8 @@
  * Among the built-in kernels of the architecture that have the pass: one for this head
  * dim, before others; for a neighbourhood on a grid one that takes such; one with
  * coefficients fitted on this architecture; one that takes the mask; of equal ones the
- * one for fewer masks, then the first.
+ * one for fewer masks, then the first. One for choices of blocks alone must have a tile
+ * that divides the pattern's.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once

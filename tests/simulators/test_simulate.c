@@ -802,6 +802,36 @@ static void a_kernel_is_chosen(atn_ctx *cx)
     }
 }
 
+/* Block-Sparse-Attention has tiles of 128 alone: smaller blocks, and those of 192, are
+ * for a kernel that takes any mask. What is chosen can be simulated. */
+static void blocks_of_any_size(atn_ctx *cx)
+{
+    static const struct {
+        const char *gpu, *kernel;
+        atn_idx block;
+    } chosen[] = {{"a100", "block_sparse", 128}, {"a100", "block_sparse", 256},
+                  {"a100", "flex", 64},          {"a100", "flex", 192},
+                  {"rtx4090", "flex", 16},       {"rtx3090", "block_sparse", 128}};
+
+    for (size_t i = 0; i < ATN_LEN(chosen); i++) {
+        const atn_frame f = atn_frame_square(6144, chosen[i].block, false);
+        const atn_idx phase = 1;
+        bed b = bed_of(cx, chosen[i].gpu, "fa2");
+        atn_pattern *p;
+        atn_sim s;
+
+        CHECK_OK(atn_pattern_columns(cx, &f, 3, 1, &phase, 1, &p));
+        atn_kernel_release(cx, &b.kernel);
+        CHECK_OK(atn_kernel_choose(cx, &b.device, p, &b.o.shape, &b.kernel));
+        CHECK_STR(b.kernel.id, chosen[i].kernel);
+        CHECK_OK(simulate(cx, &b, p, &s));
+        check_sane(&s);
+        atn_sim_release(cx, &s);
+        atn_pattern_destroy(cx, p);
+        release(cx, &b);
+    }
+}
+
 /* ---- refusals ---- */
 
 static void refused(atn_ctx *cx)
@@ -987,7 +1017,8 @@ CHECK_MAIN({"oracle rows", oracle_rows}, {"oracle dense", oracle_dense},
            {"against a twin", against_a_twin}, {"passes beside", passes_beside},
            {"break-even holds", break_even_holds},
            {"chart of block-sparse", chart_of_block_sparse},
-           {"a kernel is chosen", a_kernel_is_chosen}, {"refused", refused},
+           {"a kernel is chosen", a_kernel_is_chosen},
+           {"blocks of any size", blocks_of_any_size}, {"refused", refused},
            {"threads do not matter", threads_do_not_matter},
            {"memory fails", memory_fails}, {"tables", tables},
            {"tiles of the architecture", tiles_of_the_architecture})
