@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "simulators/machine.h"
 #include "simulators/tiles.h"
 
 unsigned atn_pattern_takes(const atn_pattern *p)
@@ -119,4 +120,23 @@ atn_status atn_kernel_choose(atn_ctx *cx, const atn_device *d, const atn_pattern
 done:
     atn_kernel_release(cx, &k);
     return st;
+}
+
+/* The largest multiple of `unit` that divides block and is not above most; 0 = none. */
+static atn_idx side_in(atn_idx block, atn_idx most, atn_idx unit)
+{
+    for (atn_idx s = most - most % unit; s > 0; s -= unit)
+        if (block % s == 0) return s;
+    return 0;
+}
+
+bool atn_tile_in_blocks(atn_idx block, atn_list *q, atn_list *k)
+{
+    const atn_idx bm = q->n == 1 ? side_in(block, q->at[0], ATN_MMA_ROWS) : 0;
+    const atn_idx bn = k->n == 1 ? side_in(block, k->at[0], ATN_MMA_KEYS) : 0;
+
+    if (bm == 0 || bn == 0 || (bm == q->at[0] && bn == k->at[0])) return false;
+    q->at[0] = bm;
+    k->at[0] = bn;
+    return true;
 }

@@ -19,3 +19,7 @@ unsigned atn_pattern_takes(const atn_pattern *p);
  * do. Release *out. */
 atn_status atn_kernel_choose(atn_ctx *cx, const atn_device *d, const atn_pattern *p,
                              const atn_launch *l, atn_kernel *out) ATN_WARN_UNUSED;
+/* Of a tile of one axis whose sides do not divide blocks of so many tokens: the largest
+ * sides within it that do, and that matrix instructions have (ATN_MMA_ROWS, _KEYS).
+ * false, and nothing is changed: they do already, or there are none. */
+bool atn_tile_in_blocks(atn_idx block, atn_list *q, atn_list *k);

@@ -832,6 +832,62 @@ static void blocks_of_any_size(atn_ctx *cx)
     }
 }
 
+/* A kernel that stands in for one of blocks has tiles in them: of blocks of 256 and of
+ * 64 nothing is visited that is not seen, where tiles of 128 x 176 visit up to four
+ * times as much. Blocks of 16 take the faster of both, blocks of 100 have no tile that
+ * matrix instructions have; a kernel that takes any mask has its own. */
+static void tiles_in_blocks(atn_ctx *cx)
+{
+    static const struct {
+        const char *gpu, *kernel;
+        atn_idx block, bm, bn;
+        bool exact;
+    } cases[] = {
+        {"h200", "fa3", 256, 128, 128, true}, {"h200", "fa3", 64, 64, 64, true},
+        {"h200", "fa3", 96, 96, 96, true},    {"h200", "fa3", 100, 128, 176, false},
+        {"a100", "fa2", 64, 64, 64, true},    {"a100", "flex", 64, 64, 64, true},
+        {"a100", "flex", 32, 128, 128, false}};
+
+    for (size_t i = 0; i < ATN_LEN(cases); i++) {
+        const atn_frame f =
+            atn_frame_square(96 * cases[i].block, cases[i].block, false);
+        const atn_idx phase = 1;
+        bed b = bed_of(cx, cases[i].gpu, cases[i].kernel);
+        atn_pattern *p;
+        atn_sim s;
+
+        CHECK_OK(atn_pattern_columns(cx, &f, 4, 1, &phase, 1, &p));
+        CHECK_OK(simulate(cx, &b, p, &s));
+        check_sane(&s);
+        CHECK_EQ(s.tiling.q.at[0], cases[i].bm);
+        CHECK_EQ(s.tiling.k.at[0], cases[i].bn);
+        if (cases[i].exact) CHECK_NEAR(s.bounds.sum, 4, 1e-12);
+        atn_sim_release(cx, &s);
+        atn_pattern_destroy(cx, p);
+        release(cx, &b);
+    }
+    for (atn_idx period = 2; period <= 64; period *= 4) {
+        const atn_frame f = atn_frame_square(8192, 16, false);
+        const atn_idx phase = 1;
+        bed b = bed_of(cx, "h200", "fa3");
+        atn_pattern *p;
+        atn_sim s, t;
+
+        CHECK_OK(atn_pattern_columns(cx, &f, period, 1, &phase, 1, &p));
+        CHECK_OK(simulate(cx, &b, p, &s));
+        for (int usual = 0; usual < 2; usual++) {
+            b.o.tiling.q = (atn_list){1, {usual ? 128 : 16}};
+            b.o.tiling.k = (atn_list){1, {usual ? 176 : 16}};
+            CHECK_OK(simulate(cx, &b, p, &t));
+            CHECK_LE(s.time_ms, t.time_ms * (1 + 1e-12));
+            atn_sim_release(cx, &t);
+        }
+        atn_sim_release(cx, &s);
+        atn_pattern_destroy(cx, p);
+        release(cx, &b);
+    }
+}
+
 /* ---- refusals ---- */
 
 static void refused(atn_ctx *cx)
@@ -1018,7 +1074,8 @@ CHECK_MAIN({"oracle rows", oracle_rows}, {"oracle dense", oracle_dense},
            {"break-even holds", break_even_holds},
            {"chart of block-sparse", chart_of_block_sparse},
            {"a kernel is chosen", a_kernel_is_chosen},
-           {"blocks of any size", blocks_of_any_size}, {"refused", refused},
+           {"blocks of any size", blocks_of_any_size},
+           {"tiles in blocks", tiles_in_blocks}, {"refused", refused},
            {"threads do not matter", threads_do_not_matter},
            {"memory fails", memory_fails}, {"tables", tables},
            {"tiles of the architecture", tiles_of_the_architecture})
