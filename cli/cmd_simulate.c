@@ -169,6 +169,25 @@ done:
     return st;
 }
 
+/* Tiles that are tried: the kernel's for such masks; where it only stands in for one of
+ * blocks, its usual one and that in the blocks. Into out [tiles of the kernel + 2]. */
+static int tiles_to_try(const atn_sim_item *item, const atn_pattern *p, atn_tiling *out)
+{
+    const atn_kernel *k = item->kernel;
+    const atn_launch *l = &item->sim.shape;
+    const unsigned takes = atn_pattern_takes(p);
+    const unsigned grid = item->opts.tiling.grid.n > 0 ? ATN_TAKES_GRID : 0;
+    const int dim = (int)l->head_dim;
+    int n = atn_advice_tiles(k, dim, l->pass, takes | grid, out);
+    const atn_kernel_tile *t = atn_kernel_tile_of(
+        k, dim, l->pass, l->causal ? ATN_TAKES_CAUSAL : ATN_TAKES_FULL, 1, 0);
+
+    if (n > 0 || takes != ATN_TAKES_BLOCKS || !t) return n;
+    out[n++] = (atn_tiling){.q = t->q, .k = t->k};
+    out[n] = out[0];
+    return atn_tile_in_blocks(p->frame.block, &out[n].q, &out[n].k) ? n + 1 : n;
+}
+
 /* What would make each case cheaper. */
 static atn_status advise(atn_ctx *cx, const atn_sim_list *l, atn_table **out)
 {
@@ -182,19 +201,15 @@ static atn_status advise(atn_ctx *cx, const atn_sim_list *l, atn_table **out)
     ATN_TAKE(names, l->n);
     for (int i = 0; i < l->n; i++) {
         const atn_sim_item *item = &l->item[i];
-        const atn_launch *launch = &item->opts.shape;
         const atn_list *grid = &item->opts.tiling.grid;
         atn_idx heads;
         const atn_pattern *p = atn_sim_item_heads(item, &heads)[0];
-        const unsigned takes =
-            atn_pattern_takes(p) | (grid->n > 0 ? ATN_TAKES_GRID : 0);
         atn_advice_case c = {
             .p = p, .now = item->sim.tiling, .grid = *grid, .causal = item->sim.causal};
 
-        ATN_TAKE(tiles, item->kernel->tiles);
+        ATN_TAKE(tiles, item->kernel->tiles + 2);
         c.tiles = tiles;
-        c.n_tiles = atn_advice_tiles(item->kernel, (int)launch->head_dim, launch->pass,
-                                     takes, tiles);
+        c.n_tiles = tiles_to_try(item, p, tiles);
         ATN_TRY(atn_advise(cx, &c, &advices[i]));
         names[i] = item->name;
     }

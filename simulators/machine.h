@@ -14,6 +14,9 @@
 
 #include "simulators/kernel.h"
 
+/* Of the matrix instructions of 16 bits: sides of a tile are multiples of them. */
+enum { ATN_MMA_ROWS = 16, ATN_MMA_KEYS = 8 };
+
 typedef struct atn_tile_times {
     double mma, exp, smem, l2, all; /* us of one tile */
 } atn_tile_times;

@@ -102,8 +102,11 @@ typedef struct atn_sim {
                                                   launch is the limit */
     double whole_ms, whole_speedup;            /* NaN = nothing is known of the rest;
                                                   no speed-up of less than 0.1 ms */
-    double break_even;                         /* density; NaN = none */
-    double fixed_ms, tile_ms; /* a and b of card 6.1: T(rho) = a + rho b */
+    double break_even; /* density of pairs, of a pattern with as much waste and as many
+                          masked tiles: slower exactly where its own is above; NaN =
+                          none, for what does not shrink takes as long as dense */
+    double break_even_tiles;  /* share of the dense tiles, of tiles at large */
+    double fixed_ms, tile_ms; /* a and b of card 6.1, of tiles: T(rho) = a + rho b */
     atn_limit limit;
     atn_sim_step step[ATN_SIM_STEPS];
     int steps;
