@@ -8,8 +8,8 @@
 #include "simulators/machine.h"
 
 const char *const atn_trade_sources[3] = {"exact", "mean", "operator"};
-const char *const atn_trade_limits[TRADE_LIMITS] = {"mma", "exp",  "smem",   "l2",
-                                                    "hbm", "tail", "launch", "passes"};
+const char *const atn_trade_limits[TRADE_LIMITS] = {
+    "mma", "exp", "smem", "l2", "hbm", "tail", "launch", "cta", "passes"};
 
 /* ---- layers ---- */
 
