@@ -10,8 +10,8 @@
 const char *const atn_trade_sources[TRADE_SOURCES] = {"exact", "gathered", "mean",
                                                       "mean_gathered", "operator"};
 const char *const atn_trade_fits[TRADE_FITS] = {"", "fixed", "met", "most", "least"};
-const char *const atn_trade_limits[TRADE_LIMITS] = {"mma", "exp",  "smem",   "l2",
-                                                    "hbm", "tail", "launch", "passes"};
+const char *const atn_trade_limits[TRADE_LIMITS] = {
+    "mma", "exp", "smem", "l2", "hbm", "tail", "launch", "cta", "passes"};
 
 /* ---- layers ---- */
 

@@ -43,6 +43,7 @@ typedef enum trade_limit {
     TRADE_BY_HBM,
     TRADE_BY_TAIL,
     TRADE_BY_LAUNCH,
+    TRADE_BY_CTA, /* CTAs that begin and end, half of the time and more */
     TRADE_BY_PASSES,
     TRADE_LIMITS
 } trade_limit;

@@ -69,6 +69,31 @@ static const atn_option options[] = {
 
 /* ---- what is asked for ---- */
 
+/* What attention is a part of. */
+static atn_status check_whole(atn_cli *cli)
+{
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+
+    if (atn_opt_given(cli, "attention-share") && atn_opt_given(cli, "parameters"))
+        ATN_FAIL(ATN_USAGE, "simulate: --attention-share and --parameters say the same "
+                            "(give one)");
+    if (atn_opt_given(cli, "attention-share") &&
+        !(atn_opt_f64(cli, "attention-share", 0) > 0))
+        ATN_FAIL(ATN_USAGE,
+                 "simulate: --attention-share 0 leaves nothing to gain (give "
+                 "more than 0, or leave it out)");
+    if (atn_opt_given(cli, "parameters") && !(atn_opt_f64(cli, "parameters", 0) > 0))
+        ATN_FAIL(ATN_USAGE, "simulate: --parameters 0 is no model (give more, as "
+                            "8.03e9, or leave it out)");
+    if (atn_opt_given(cli, "num-layers") && !atn_opt_given(cli, "attention-share") &&
+        !atn_opt_given(cli, "parameters") && !atn_opt_given(cli, "dense-share"))
+        ATN_FAIL(ATN_USAGE, "simulate: --num-layers says nothing by itself (give "
+                            "--parameters, --attention-share or --dense-share, too)");
+done:
+    return st;
+}
+
 static atn_status check(atn_cli *cli, bool capture)
 {
     static const char *const of_captures[] = {"from",  "prompt", "stack", "steps",
@@ -96,9 +121,7 @@ static atn_status check(atn_cli *cli, bool capture)
             ATN_FAIL(ATN_USAGE,
                      "simulate: --%s is of several GPUs (give --gpus N, too)",
                      of_gpus[i]);
-    if (atn_opt_given(cli, "attention-share") && atn_opt_given(cli, "parameters"))
-        ATN_FAIL(ATN_USAGE, "simulate: --attention-share and --parameters say the same "
-                            "(give one)");
+    ATN_TRY(check_whole(cli));
     if (cli->n_args + (atn_opt_given(cli, "pattern-file") ? 1 : 0) == 0)
         ATN_FAIL(ATN_USAGE,
                  "simulate: give a PATTERN (attnscope list patterns), --pattern-file "

@@ -35,6 +35,9 @@ atn_tile_times atn_machine_retype(const atn_tile_times *t, double rate, double b
  * phase, or nothing hidden at the rate that products reach. */
 void atn_machine_fit(const atn_kernel *k, const atn_device *d, int head_dim,
                      atn_pass pass, atn_idx bm, atn_idx bn, atn_time_fit *out);
+/* Tensor flop a us and SM: of the architecture at the clock, and no more than the peak
+ * of the sheet allows. */
+double atn_machine_tensor(const atn_device *d);
 /* us that these bytes take from HBM. */
 double atn_machine_hbm(const atn_device *d, double bytes);
 /* Share of the dense 16-bit peak that large products reach. */

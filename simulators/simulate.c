@@ -10,8 +10,8 @@
 #include <math.h>
 #include <string.h>
 
-const char *const atn_limit_names[ATN_LIMITS] = {"mma", "exp",  "smem",   "l2",
-                                                 "hbm", "tail", "launch", "passes"};
+const char *const atn_limit_names[ATN_LIMITS] = {
+    "mma", "exp", "smem", "l2", "hbm", "tail", "launch", "cta", "passes"};
 
 void atn_sim_defaults(atn_sim_opts *o)
 {

@@ -70,8 +70,9 @@ typedef enum atn_limit {
     ATN_LIMIT_L2,
     ATN_LIMIT_HBM,
     ATN_LIMIT_TAIL,   /* one CTA, or a wave that is not full */
-    ATN_LIMIT_LAUNCH, /* time or that of dense below 0.1 ms: no ratio is said then; or
-                         what does not shrink is more than half of the kernel */
+    ATN_LIMIT_LAUNCH, /* time or that of dense below 0.1 ms: no ratio is said then */
+    ATN_LIMIT_CTA,    /* what does not shrink with the mask is more than half of the
+                         kernel: its CTAs begin and end, one launch does not matter */
     ATN_LIMIT_PASSES, /* index, permutation, combine */
     ATN_LIMITS
 } atn_limit;

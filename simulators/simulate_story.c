@@ -55,7 +55,8 @@ atn_limit sim_limit(const sim_case *c, const sim_story *s, const atn_sim *out)
     if (t->hbm >= t->kernel ||
         (c->shape.pass == ATN_PASS_DECODE && 2 * t->hbm > t->kernel))
         return ATN_LIMIT_HBM;
-    if (2 * t->fixed > t->kernel) return ATN_LIMIT_LAUNCH;
+    if (2 * out->model.fit.c[ATN_TERM_T0] > t->kernel) return ATN_LIMIT_LAUNCH;
+    if (2 * t->fixed > t->kernel) return ATN_LIMIT_CTA;
     if (t->even < busy_share * (t->tiles + t->mask)) return ATN_LIMIT_TAIL;
     return resource(c);
 }

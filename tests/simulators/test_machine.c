@@ -84,6 +84,36 @@ static void knobs(atn_ctx *cx)
     CHECK_NEAR(b.mma, 2.5 * a.mma, 1e-12);
 }
 
+/* Rows of one instruction: 64 of sm90, 128 of sm100, 32 before; keys by 8. By hand. The
+ * other way round where keys are the rows, as FA3's 80 x 128 backward. */
+static void whole_instructions(atn_ctx *cx)
+{
+    static const struct {
+        const char *gpu;
+        atn_pass pass;
+        int bm, bn, as_m, as_n;
+    } row[] = {{"h100", ATN_PASS_FORWARD, 16, 16, 64, 16},
+               {"h100", ATN_PASS_FORWARD, 65, 12, 128, 16},
+               {"b200", ATN_PASS_FORWARD, 16, 16, 128, 16},
+               {"a100", ATN_PASS_FORWARD, 16, 3, 32, 8},
+               {"a100", ATN_PASS_FORWARD, 48, 64, 64, 64},
+               {"h100", ATN_PASS_BACKWARD, 80, 128, 80, 128},
+               {"h100", ATN_PASS_BACKWARD, 12, 80, 16, 128}};
+    const atn_kernel k = plain_kernel();
+
+    for (size_t i = 0; i < ATN_LEN(row); i++) {
+        const atn_device d = device(cx, row[i].gpu);
+        const atn_tile_times t =
+            atn_machine_tile(&k, &d, 128, row[i].pass, row[i].bm, row[i].bn);
+        const atn_tile_times whole =
+            atn_machine_tile(&k, &d, 128, row[i].pass, 128, 128);
+        const double area = row[i].as_m * row[i].as_n / 16384.;
+
+        CHECK_NEAR(t.mma / whole.mma, area, 1e-12);
+        CHECK_NEAR(t.exp / whole.exp, area, 1e-12);
+    }
+}
+
 /* fp8 products are 1979 / 989 times as fast, tf32 ones half as fast; exponentials stay
  * as they are; a device that does not say has no rate. */
 static void number_sizes(atn_ctx *cx)
@@ -161,5 +191,5 @@ static void reachable(atn_ctx *cx)
 
 CHECK_MAIN({"exponentials over products", exponentials_over_products},
            {"tiles of FA3", tiles_of_fa3}, {"knobs", knobs},
-           {"number sizes", number_sizes}, {"fits", fits}, {"reached", reached},
-           {"reachable", reachable})
+           {"whole instructions", whole_instructions}, {"number sizes", number_sizes},
+           {"fits", fits}, {"reached", reached}, {"reachable", reachable})

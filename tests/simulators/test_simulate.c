@@ -1282,6 +1282,29 @@ static void bytes_of_passes(atn_ctx *cx)
     release(cx, &b);
 }
 
+/* A long launch is not limited by launching it: a window of one tile, 32 heads, 256k
+ * tokens, is some ms of CTAs that begin and end; one head of 4k is a launch. */
+static void launches_and_ctas(atn_ctx *cx)
+{
+    bed b = bed_of(cx, "h200", "fa3");
+    atn_pattern *wide = window_of(cx, 262144, 64), *few = window_of(cx, 4096, 64);
+    atn_sim s;
+
+    CHECK_OK(simulate(cx, &b, wide, &s));
+    CHECK(s.time_ms > 1);
+    CHECK_EQ(s.limit, ATN_LIMIT_CTA);
+    atn_sim_release(cx, &s);
+    b.o.shape.heads = 1;
+    CHECK_OK(simulate(cx, &b, few, &s));
+    CHECK_EQ(s.limit, ATN_LIMIT_LAUNCH);
+    CHECK_STR(atn_limit_names[ATN_LIMIT_CTA], "cta");
+    CHECK_STR(atn_limit_names[ATN_LIMIT_PASSES], "passes");
+    atn_sim_release(cx, &s);
+    atn_pattern_destroy(cx, wide);
+    atn_pattern_destroy(cx, few);
+    release(cx, &b);
+}
+
 /* Copies of all four tensors there and back, by will or by need: of a kernel that finds
  * a grid's tiles in the tokens' own order, and one that permutes. */
 static void copies(atn_ctx *cx)
@@ -1501,6 +1524,7 @@ CHECK_MAIN({"oracle rows", oracle_rows}, {"oracle dense", oracle_dense},
            {"threads do not matter", threads_do_not_matter},
            {"memory fails", memory_fails}, {"ragged tiles", ragged_tiles},
            {"tables", tables}, {"tiles of the architecture", tiles_of_the_architecture},
-           {"bytes of passes", bytes_of_passes}, {"copies", copies},
+           {"bytes of passes", bytes_of_passes},
+           {"launches and CTAs", launches_and_ctas}, {"copies", copies},
            {"the dense mask", the_dense_mask}, {"keys ahead", keys_ahead},
            {"causal is itself", causal_is_itself})
