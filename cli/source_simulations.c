@@ -81,6 +81,9 @@ static atn_status one_launch(atn_ctx *cx, const atn_sim_source *s, atn_sim_list 
         ATN_TRY(atn_timeline_table(cx, item->name, p, n, &item->opts, out));
         goto done;
     }
+    if (item->opts.shape.pass == ATN_PASS_DECODE)
+        ATN_FAIL(ATN_USAGE, "plot: a decode step has one query and no map of tiles "
+                            "(give --pass forward)");
     ATN_TRY(find_head(cx, s, item, &pattern, &head));
     ATN_TRY(atn_sim_list_run(cx, l));
     ATN_TRY(atn_tile_table(cx, &(atn_sim_case){item->name, &item->opts, &item->sim},
