@@ -152,6 +152,8 @@ typedef struct atn_kernel {
     atn_cta_order order;
     bool packs_gqa; /* query heads of a group are rows of one Q tile */
     bool sections;  /* heads in sections whose keys fit in L2 (FA3) */
+    bool by_name;   /* taken only where it is named, never as what suits a GPU */
+    bool bare;      /* files of timings hold the kernel alone: no writing of a KV cache */
     bool permutes;  /* a grid's tokens are brought into tiles, and back: extra passes */
     atn_split_rule split;
     int ctas_per_sm;
@@ -185,6 +187,8 @@ void atn_kernel_release(atn_ctx *cx, atn_kernel *k);
 const char *atn_kernel_id(int i); /* built-in, sorted; NULL = no more */
 
 bool atn_kernel_runs_on(const atn_kernel *k, const char *architecture);
+/* Some tile belongs to one architecture, so that it must be settled. */
+bool atn_kernel_has_own_tiles(const atn_kernel *k);
 /* Keeps the tiles that it has on this architecture. Once after reading, wherever a
  * device is known; twice is fine. */
 void atn_kernel_settle(atn_kernel *k, const char *architecture);

@@ -36,7 +36,7 @@ static void loads_all(atn_ctx *cx)
         }
         atn_kernel_release(cx, &k);
     }
-    CHECK_EQ(n, 9);
+    CHECK_EQ(n, 10);
 }
 
 typedef struct want {
@@ -214,7 +214,8 @@ static const char form[] =
     " \"timings\": [\"my\"], \"takes\": [\"causal\", \"grid\"],"
     " \"passes\": [\"forward\", \"decode\"], \"policy\": \"all\","
     " \"window_rule\": true, \"order\": \"longest\", \"packs_gqa\": true,"
-    " \"sections\": true, \"permutes\": true, \"split\": \"fa3\","
+    " \"sections\": true, \"bare\": true, \"by_name\": true, \"permutes\": true, "
+    "\"split\": \"fa3\","
     " \"ctas_per_sm\": 2, \"overlap\": 0.25, \"offload\": 0.1,"
     " \"mask_factor\": [1.4, 0, 1.7], \"like\": \"fa3\", \"like_low\": 0.9,"
     " \"like_high\": 1.2, \"reach\": {\"sm90\": 0.5}, \"sources\": {\"tiles\": "
@@ -269,6 +270,7 @@ static void check_same(const atn_kernel *a, const atn_kernel *b)
     CHECK(a->takes == b->takes && a->passes == b->passes && a->policy == b->policy);
     CHECK(a->window_rule == b->window_rule && a->order == b->order);
     CHECK(a->packs_gqa == b->packs_gqa && a->sections == b->sections);
+    CHECK(a->by_name == b->by_name && a->bare == b->bare);
     CHECK(a->permutes == b->permutes && a->split == b->split);
     CHECK(a->ctas_per_sm == b->ctas_per_sm && a->overlap == b->overlap);
     CHECK(a->offload == b->offload && a->like_low == b->like_low);
