@@ -189,5 +189,28 @@ static void names(atn_ctx *cx)
     }
 }
 
+static void failing(atn_ctx *cx)
+{
+    const atn_measure_plan plan = {.gpu = "x", .bytes = INFINITY, .quick = true};
+    atn_status st = ATN_MEMORY;
+
+    (void)cx;
+    for (long k = 0; st == ATN_MEMORY; k++) {
+        check_failing f = {k};
+        atn_timings some = {0};
+        atn_table *t = NULL;
+        atn_ctx small;
+
+        atn_ctx_init(&small);
+        small.alloc = (atn_allocator){check_failing_resize, &f};
+        st = atn_measure_rows(&small, &plan, &some);
+        if (st == ATN_OK) st = atn_measure_table(&small, &some, &t);
+        CHECK(st == ATN_OK || st == ATN_MEMORY);
+        atn_table_destroy(&small, t);
+        atn_timings_release(&small, &some);
+        atn_ctx_release(&small);
+    }
+}
+
 CHECK_MAIN({"lists", lists}, {"splits", splits}, {"memory", memory},
-           {"recovered", recovered}, {"names", names})
+           {"recovered", recovered}, {"names", names}, {"failing", failing})
