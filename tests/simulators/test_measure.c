@@ -3,6 +3,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "check.h"
 
+#include <sys/stat.h>
+
 #include "core/tile_list.h"
 #include "simulators/calibrate.h"
 #include "simulators/measure.h"
@@ -131,6 +133,7 @@ static void recovered(atn_ctx *cx)
     atn_table *t = NULL;
     atn_time_fit found;
 
+    mkdir(ATN_TEST_SCRATCH, 0777);
     open(cx, &(atn_measure_plan){.gpu = "h200", .bytes = 2e9, .head_dim = 128});
     for (atn_idx i = 0; i < rows.n; i++)
         CHECK_OK(atn_timing_predict(cx, &kernel, &device, &made, &rows.row[i],
