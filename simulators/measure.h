@@ -27,8 +27,8 @@ typedef struct atn_measure_plan {
  * row is of the same one in every run. DATA where nothing is left. Release them. */
 atn_status atn_measure_rows(atn_ctx *cx, const atn_measure_plan *plan,
                             atn_timings *out) ATN_WARN_UNUSED;
-/* us <- the median of `reps` runs after three others; the context's backend must be a
- * GPU's. */
+/* us <- the median of `reps` runs after three others; launches that find no memory go.
+ * The context's backend must be a GPU's. */
 atn_status atn_measure_run(atn_ctx *cx, atn_timings *rows, int reps) ATN_WARN_UNUSED;
 /* The table "timings", as atn_timings_load reads it; rows without a time have none. */
 atn_status atn_measure_table(atn_ctx *cx, const atn_timings *rows,
