@@ -112,8 +112,10 @@ static atn_status read_kernels(atn_cli *cli, atn_simulation *s)
     for (; s->kernels < n; s->kernels++) {
         piece(list, s->kernels, name, sizeof name);
         ATN_TRY(atn_kernel_read(cx, name, &s->kernel[s->kernels]));
+        atn_kernel_settle(&s->kernel[s->kernels], s->device.architecture);
     }
     if (dense) ATN_TRY(atn_kernel_read(cx, dense, &s->dense));
+    atn_kernel_settle(&s->dense, s->device.architecture);
 done:
     return st;
 }

@@ -46,9 +46,9 @@ done:
     return st;
 }
 
-/* How well kernel k suits; 0 = not at all. */
-static atn_status suits(atn_ctx *cx, const atn_kernel *k, const atn_device *d,
-                        unsigned takes, const atn_launch *l, int *score)
+/* How well kernel k suits, settled for the device; 0 = not at all. */
+static atn_status suits(atn_ctx *cx, atn_kernel *k, const atn_device *d, unsigned takes,
+                        const atn_launch *l, int *score)
 {
     const bool has = k->takes & takes || k->takes & ATN_TAKES_ANY;
     atn_status st = ATN_OK;
@@ -59,6 +59,7 @@ static atn_status suits(atn_ctx *cx, const atn_kernel *k, const atn_device *d,
     if (k->by_name || !atn_kernel_runs_on(k, d->architecture) ||
         !(k->passes & 1U << l->pass))
         goto done;
+    atn_kernel_settle(k, d->architecture);
     ATN_TRY(is_timed(cx, k, d->architecture, &timed));
     *score = 1 + (has && !(k->takes & (ATN_TAKES_BLOCKS | ATN_TAKES_ANY)) ? 1 : 0) +
              (has ? 2 : 0) + (timed ? 4 : 0);
@@ -95,6 +96,7 @@ atn_status atn_kernel_choose(atn_ctx *cx, const atn_device *d, const atn_pattern
             "that is, docs/guide/kernel-files.md, or another --gpu)",
             d->id, d->architecture);
     ATN_TRY(atn_kernel_read(cx, atn_kernel_id(at), out));
+    atn_kernel_settle(out, d->architecture);
 done:
     atn_kernel_release(cx, &k);
     return st;

@@ -14,6 +14,7 @@
 
 /* What a pattern is to a kernel: one of ATN_TAKES_*. */
 unsigned atn_pattern_takes(const atn_pattern *p);
-/* USAGE where no kernel is described for this GPU, with what to do. Release *out. */
+/* Settled for the device. USAGE where no kernel is described for this GPU, with what to
+ * do. Release *out. */
 atn_status atn_kernel_choose(atn_ctx *cx, const atn_device *d, const atn_pattern *p,
                              const atn_launch *l, atn_kernel *out) ATN_WARN_UNUSED;

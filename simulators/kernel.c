@@ -84,10 +84,18 @@ static unsigned taken_over(const atn_kernel *k, const atn_kernel_tile *t,
     return takes;
 }
 
+bool atn_kernel_has_own_tiles(const atn_kernel *k)
+{
+    for (int i = 0; i < k->tiles; i++)
+        if (k->tile[i].architecture[0]) return true;
+    return false;
+}
+
 void atn_kernel_settle(atn_kernel *k, const char *architecture)
 {
     int n = 0;
 
+    if (!atn_kernel_has_own_tiles(k)) return;
     for (int i = 0; i < k->tiles; i++) {
         atn_kernel_tile *t = &k->tile[i];
 

@@ -187,6 +187,8 @@ void atn_kernel_release(atn_ctx *cx, atn_kernel *k);
 const char *atn_kernel_id(int i); /* built-in, sorted; NULL = no more */
 
 bool atn_kernel_runs_on(const atn_kernel *k, const char *architecture);
+/* Some tile belongs to one architecture, so that it must be settled. */
+bool atn_kernel_has_own_tiles(const atn_kernel *k);
 /* Keeps the tiles that it has on this architecture. Once after reading, wherever a
  * device is known; twice is fine. */
 void atn_kernel_settle(atn_kernel *k, const char *architecture);

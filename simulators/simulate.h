@@ -31,7 +31,7 @@ typedef struct atn_whole {
 
 typedef struct atn_sim_opts {
     const atn_device *device;
-    const atn_kernel *kernel; /* of the pattern, settled for the device; dense, too */
+    const atn_kernel *kernel; /* of the pattern; its tiles are those of the device */
     const atn_kernel *dense;  /* that it is compared with; NULL = the same */
     atn_launch shape;         /* q_len, kv_len 0 = the pattern's */
     atn_tiling tiling;        /* q.n = 0: the kernel's usual tile */

@@ -358,7 +358,6 @@ atn_status sim_setup(atn_ctx *cx, sim_case *c, atn_sim *out)
 
     c->shape = c->o->shape;
     c->tiling = c->o->tiling;
-    ATN_ASSERT(c->n >= 1 && c->o->device && c->o->kernel);
     ATN_TRY(shape_of(cx, c));
     ATN_TRY(heads_of(cx, c));
     ATN_TRY(kernel_fits(cx, c->o->kernel, c));

@@ -940,6 +940,43 @@ static void tables(atn_ctx *cx)
     release(cx, &b);
 }
 
+/* Tiles of one architecture are those that are simulated, whoever read the kernel. B200:
+ * 2.47455 ms measured by NVIDIA (a `check` row), 2.498 by the card's coefficients on
+ * tiles of 256 x 128. */
+static void tiles_of_the_architecture(atn_ctx *cx)
+{
+    static const struct {
+        const char *gpu, *kernel;
+        int window, bm, bn;
+    } cases[] = {
+        {"b200", "trtllm", 10240, 256, 128}, {"h200", "trtllm", 10240, 128, 128},
+        {"rtx4090", "fa2", 10240, 64, 64},   {"rtx4090", "fa2", 512, 128, 32},
+        {"a100", "fa2", 10240, 128, 64},     {"rtx4090", "fa3_sm80", 512, 128, 96}};
+
+    for (size_t i = 0; i < ATN_LEN(cases); i++) {
+        atn_pattern *p = window_of(cx, 10240, cases[i].window);
+        bed b = bed_of(cx, cases[i].gpu, cases[i].kernel);
+        atn_sim s, t;
+
+        atn_kernel_release(cx, &b.kernel);
+        CHECK_OK(atn_kernel_read(cx, cases[i].kernel, &b.kernel)); /* not settled */
+        b.o.shape.batch = 2;
+        b.o.shape.heads = 48;
+        CHECK_OK(simulate(cx, &b, p, &s));
+        CHECK_EQ(s.tiling.q.at[0], cases[i].bm);
+        CHECK_EQ(s.tiling.k.at[0], cases[i].bn);
+        if (i == 0) CHECK_NEAR(s.time_ms, 2.498, 0.002);
+        CHECK_OK(atn_kernel_read(cx, cases[i].kernel, &b.dense)); /* nor is the dense */
+        CHECK_OK(simulate(cx, &b, p, &t));
+        CHECK_NEAR(t.time_ms, s.time_ms, 1e-12);
+        CHECK_NEAR(t.dense_ms, s.dense_ms, 1e-12);
+        atn_sim_release(cx, &s);
+        atn_sim_release(cx, &t);
+        release(cx, &b);
+        atn_pattern_destroy(cx, p);
+    }
+}
+
 CHECK_MAIN({"oracle rows", oracle_rows}, {"oracle dense", oracle_dense},
            {"oracle A100", oracle_a100}, {"dense against itself", dense_against_itself},
            {"more is never faster", more_is_never_faster},
@@ -952,4 +989,5 @@ CHECK_MAIN({"oracle rows", oracle_rows}, {"oracle dense", oracle_dense},
            {"chart of block-sparse", chart_of_block_sparse},
            {"a kernel is chosen", a_kernel_is_chosen}, {"refused", refused},
            {"threads do not matter", threads_do_not_matter},
-           {"memory fails", memory_fails}, {"tables", tables})
+           {"memory fails", memory_fails}, {"tables", tables},
+           {"tiles of the architecture", tiles_of_the_architecture})
