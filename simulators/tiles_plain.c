@@ -349,11 +349,11 @@ void atn_tiles_plain(atn_tile_source *s)
 static atn_idx period_of(const atn_tile_source *s)
 {
     const atn_pattern *p = s->p;
-    const atn_idx step = p->repeat.step * p->frame.block;
-    atn_idx period;
+    atn_idx step = p->repeat.step * p->frame.block, period;
 
-    if (p->shift || p->repeat.step == 0 || p->row1 > p->cols || s->pack > 1) return 0;
+    if (p->shift || p->repeat.step == 0 || p->row1 > p->cols) return 0;
     if (p->most < FEW_INTERVALS || (p->heads > 1 && s->head < 0)) return 0;
+    if (!atn_mul(step, s->pack, &step)) return 0;
     if (!atn_mul(step / atn_common_divisor(step, s->bm), s->bm, &period)) return 0;
     return period / s->bm <= s->q_tiles / 2 ? period / s->bm : 0;
 }
@@ -392,7 +392,7 @@ static void count_near(const atn_tile_source *s, void *scratch, atn_idx m, held 
     const tile_queries t = queries_of(s, m);
     const atn_idx from = fresh ? 0 : h->from;
     const held before = fresh ? (held){0} : *h;
-    const bool cut = (m + 1) * s->bm > p->frame.nq;
+    const bool cut = (m + 1) * s->bm > p->frame.nq * s->pack;
     atn_idx seen, full;
     atn_tile_row r;
 
@@ -413,7 +413,8 @@ static void count_near(const atn_tile_source *s, void *scratch, atn_idx m, held 
 atn_status atn_tiles_repeated(atn_ctx *cx, const atn_tile_source *s, atn_tiles *out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_idx period = period_of(s), blocks = period * s->bm / s->p->frame.block;
+    const atn_idx period = period_of(s);
+    const atn_idx blocks = period * s->bm / s->pack / s->p->frame.block;
     atn_status st = ATN_OK;
     void *scratch = NULL;
     held *h = NULL;
