@@ -21,8 +21,9 @@
  *                      its time, by the lower convex hulls of the layers (every
  *                      Lagrange multiplier once)
  *         whole        attention, and all other products of the model at the reachable
- *                      rate; where one side is below 0.1 ms a launch there is no
- *                      ratio, of the whole only if the rest takes nine times as much
+ *                      rate, or the bytes of their weights where those take longer;
+ *                      where one side is below 0.1 ms a launch there is no ratio, of
+ *                      the whole only if the rest takes nine times as much
  * Oracle  tiles by brute force over the plans; the front, and hybrids against all
  *         choices, by brute force.
  * Source  cards/simulators.md 2.1, 5, 6; arXiv 2409.14595 (sharing), 2406.14909 (spans).

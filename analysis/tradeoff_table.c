@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "analysis/tradeoff_internal.h"
-#include "simulators/machine.h"
 
 enum { WORDS = 2048 };
 
@@ -78,7 +77,8 @@ static const struct {
 typedef struct saying {
     const trade_case *c;
     const trade_cell *cell;
-    double dense_ms, dense_cells, linear_ms;
+    double dense_ms, dense_cells;
+    double linear_ms; /* all other products; NaN = not known */
     int layers;
 } saying;
 
@@ -91,7 +91,9 @@ static saying say(const atn_tradeoff *t, const trade_case *c, int l)
         s.dense_ms = c->dense_ms;
         s.dense_cells = c->dense_cells;
         s.layers = c->layers;
-        s.linear_ms = c->layers == t->layers ? t->linear_ms : NAN;
+        s.linear_ms = c->layers == t->layers && !isnan(t->linear_flops)
+                          ? atn_trade_pass(t, t->linear_flops, t->linear_bytes).ms
+                          : NAN;
         return s;
     }
     s.cell = &c->cell[l];
@@ -102,14 +104,16 @@ static saying say(const atn_tradeoff *t, const trade_case *c, int l)
     return s;
 }
 
+/* All other products of the model, or their weights, whichever takes longer. */
 static double whole_of(const atn_tradeoff *t, const saying *s)
 {
-    const atn_device *d = t->opts.device;
-    const double reach = 1e9 * atn_device_get(d, ATN_DEVICE_TFLOPS_16) *
-                         atn_machine_reach(d); /* flop a ms */
-    const double saved = isnan(s->cell->saved_flops) ? 0 : s->cell->saved_flops / reach;
+    const double f = t->linear_flops, b = t->linear_bytes;
+    const double saved_f = isnan(s->cell->saved_flops) ? 0 : s->cell->saved_flops;
+    const double saved_b = isnan(s->cell->saved_bytes) ? 0 : s->cell->saved_bytes;
 
-    return (s->dense_ms + s->linear_ms) / (s->cell->time.ms + s->linear_ms - saved);
+    if (isnan(s->linear_ms)) return NAN;
+    return (s->dense_ms + s->linear_ms) /
+           (s->cell->time.ms + atn_trade_pass(t, f - saved_f, b - saved_b).ms);
 }
 
 /* Times of starting are wrong by their own size: beside other products of nine times as

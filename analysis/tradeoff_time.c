@@ -58,7 +58,8 @@ static trade_limit limit_of(const atn_tradeoff *t, const timed *x, const atn_wor
     const double sms = atn_device_get(t->opts.device, ATN_DEVICE_SMS);
     const double fixed = c[ATN_TERM_T0] + c[ATN_TERM_CTA] * w->x_ctas;
 
-    if (us < 100 || fixed > us / 2) return TRADE_BY_LAUNCH;
+    if (us < 100 || 2 * c[ATN_TERM_T0] > us) return TRADE_BY_LAUNCH;
+    if (2 * fixed > us) return TRADE_BY_CTA;
     if (hbm >= us) return TRADE_BY_HBM;
     if (w->x_tiles > 1.25 * w->tiles / sms) return TRADE_BY_TAIL;
     return tile_limit(t, x);
