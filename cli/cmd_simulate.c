@@ -63,6 +63,10 @@ static const atn_option options[] = {
     {"network", 0, ATN_OPT_F64, "GB/S",
      "usable between nodes, a GPU and direction (40)", 1e-3, 1e6},
     {"latency", 0, ATN_OPT_F64, "US", "of a message (10)", 0, 1e6},
+    {"merge", 0, ATN_OPT_F64, "BYTES",
+     "that merging partial results moves for a number of the result (8 and its own; 55 "
+     "of a chain of passes)",
+     1, 1e6},
     ATN_OPTION_KEEP,
     ATN_OPTION_END,
 };
@@ -100,8 +104,8 @@ static atn_status check(atn_cli *cli, bool capture)
                                               "heads", "layers", "keep"};
     static const char *const of_words[] = {"tokens", "num-heads", "num-kv-heads",
                                            "head-dim", "pattern-file"};
-    static const char *const of_gpus[] = {"cp",      "cp-order", "node",   "link",
-                                          "network", "latency",  "ulysses"};
+    static const char *const of_gpus[] = {"cp",      "cp-order", "node",    "link",
+                                          "network", "latency",  "ulysses", "merge"};
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
 
@@ -304,6 +308,7 @@ static atn_status read_parallel(const atn_cli *cli, atn_cp_opts *o)
     o->link_gbs = atn_opt_f64(cli, "link", o->link_gbs);
     o->network_gbs = atn_opt_f64(cli, "network", o->network_gbs);
     o->latency_us = atn_opt_f64(cli, "latency", o->latency_us);
+    o->merge_bytes = atn_opt_f64(cli, "merge", o->merge_bytes);
     o->backward = atn_opt_i64(cli, "pass", 0) == ATN_PASS_BACKWARD;
 done:
     return st;
