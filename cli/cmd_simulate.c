@@ -21,13 +21,7 @@ static const atn_option options[] = {
      0, 0},
     {"prompt", 0, ATN_OPT_COUNT, "N",
      "for --from: tokens of the prompt (what the capture says)", 1, 1e12},
-    {"permute", 0, ATN_OPT_CHOICE, "auto|yes|no",
-     "count bringing the tokens of a grid or of --residues into tiles, and back (auto: "
-     "where the kernel needs it; yes: always)",
-     0, 0},
-    {"harness", 0, ATN_OPT_FLAG, NULL,
-     "with what was timed along with the kernel: writing keys and values to a cache", 0,
-     0},
+    ATN_OPTIONS_PASSES,
     {"waterfall", 0, ATN_OPT_FLAG, NULL,
      "also the speed-up as tiles, mask, waves, passes and the rest take their share", 0,
      0},
@@ -39,14 +33,7 @@ static const atn_option options[] = {
      "predicted against published: every published number that is known, and what is "
      "said of it here; goes alone",
      0, 0},
-    {"attention-share", 0, ATN_OPT_F64, "SHARE",
-     "of the dense model's time that attention takes, for the gain end to end", 0, 1},
-    {"parameters", 0, ATN_OPT_F64, "N",
-     "of the model, as 8.03e9: the rest of its work, in place of --attention-share", 0,
-     1e15},
-    {"num-layers", 0, ATN_OPT_COUNT, "N", "attention layers of the model (1)", 1, 4096},
-    {"dense-share", 0, ATN_OPT_F64, "SHARE",
-     "of layers, steps or heads that stay dense (0)", 0, 1},
+    ATN_OPTIONS_WHOLE,
     {"gpus", 0, ATN_OPT_COUNT, "N", "GPUs that share the sequence: context parallelism",
      1, 65536},
     {"cp", 0, ATN_OPT_TEXT, "SCHEME",
@@ -196,6 +183,25 @@ done:
     return st;
 }
 
+/* Tiles that are tried: the kernel's for such masks; where it only stands in for one of
+ * blocks, its usual one and that in the blocks. Into out [tiles of the kernel + 2]. */
+static int tiles_to_try(const atn_sim_item *item, const atn_pattern *p, atn_tiling *out)
+{
+    const atn_kernel *k = item->kernel;
+    const atn_launch *l = &item->sim.shape;
+    const unsigned takes = atn_pattern_takes(p);
+    const unsigned grid = item->opts.tiling.grid.n > 0 ? ATN_TAKES_GRID : 0;
+    const int dim = (int)l->head_dim;
+    int n = atn_advice_tiles(k, dim, l->pass, takes | grid, out);
+    const atn_kernel_tile *t = atn_kernel_tile_of(
+        k, dim, l->pass, l->causal ? ATN_TAKES_CAUSAL : ATN_TAKES_FULL, 1, 0);
+
+    if (n > 0 || takes != ATN_TAKES_BLOCKS || !t) return n;
+    out[n++] = (atn_tiling){.q = t->q, .k = t->k};
+    out[n] = out[0];
+    return atn_tile_in_blocks(p->frame.block, &out[n].q, &out[n].k) ? n + 1 : n;
+}
+
 /* What would make each case cheaper. */
 static atn_status advise(atn_ctx *cx, const atn_sim_list *l, atn_table **out)
 {
@@ -209,19 +215,15 @@ static atn_status advise(atn_ctx *cx, const atn_sim_list *l, atn_table **out)
     ATN_TAKE(names, l->n);
     for (int i = 0; i < l->n; i++) {
         const atn_sim_item *item = &l->item[i];
-        const atn_launch *launch = &item->opts.shape;
         const atn_list *grid = &item->opts.tiling.grid;
         atn_idx heads;
         const atn_pattern *p = atn_sim_item_heads(item, &heads)[0];
-        const unsigned takes =
-            atn_pattern_takes(p) | (grid->n > 0 ? ATN_TAKES_GRID : 0);
         atn_advice_case c = {
             .p = p, .now = item->sim.tiling, .grid = *grid, .causal = item->sim.causal};
 
-        ATN_TAKE(tiles, item->kernel->tiles);
+        ATN_TAKE(tiles, item->kernel->tiles + 2);
         c.tiles = tiles;
-        c.n_tiles = atn_advice_tiles(item->kernel, (int)launch->head_dim, launch->pass,
-                                     takes, tiles);
+        c.n_tiles = tiles_to_try(item, p, tiles);
         ATN_TRY(atn_advise(cx, &c, &advices[i]));
         names[i] = item->name;
     }
@@ -278,8 +280,10 @@ static atn_status emit(atn_cli *cli, atn_run *run, const atn_sim_list *l,
     ATN_TRY(atn_sim_list_cases(cx, l, &cases));
     ATN_TRY(atn_sim_table(cx, cases, l->n, &t[n++]));
     if (is_summary(cli)) ATN_TRY(summarize(cli, &t[0]));
-    if (atn_opt_given(cli, "waterfall"))
+    if (atn_opt_given(cli, "waterfall")) {
         ATN_TRY(atn_sim_waterfall(cx, cases, l->n, &t[n++]));
+        ATN_TRY(atn_sim_list_subtitle(cx, l, t[n - 1]));
+    }
     if (atn_opt_given(cli, "advice")) ATN_TRY(advise(cx, l, &t[n++]));
     if (atn_opt_given(cli, "histogram")) ATN_TRY(count_ctas(cx, l, &t[n++]));
     for (int i = 0; i < n; i++)

@@ -104,7 +104,8 @@ static atn_status find_kernel(atn_ctx *cx, const char *architecture,
     out[0] = '\0';
     for (int i = 0; !out[0] && atn_kernel_id(i); i++) {
         ATN_TRY(atn_kernel_read(cx, atn_kernel_id(i), &k));
-        if (atn_kernel_runs_on(&k, architecture)) memcpy(out, k.id, sizeof k.id);
+        if (!k.by_name && atn_kernel_runs_on(&k, architecture))
+            memcpy(out, k.id, sizeof k.id);
         atn_kernel_release(cx, &k);
     }
 done:

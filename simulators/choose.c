@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "simulators/machine.h"
 #include "simulators/tiles.h"
 
 unsigned atn_pattern_takes(const atn_pattern *p)
@@ -86,19 +87,40 @@ done:
     return st;
 }
 
-/* How well kernel k suits, settled for the device; 0 = not at all. */
-static atn_status suits(atn_ctx *cx, atn_kernel *k, const atn_device *d, unsigned takes,
-                        const atn_launch *l, int *score)
+/* It takes choices of blocks and nothing else, and none of its tiles divides these. */
+static bool tiles_miss(const atn_kernel *k, const atn_launch *l, unsigned takes,
+                       atn_idx block)
 {
+    const atn_kernel_tile *t;
+
+    if (takes != ATN_TAKES_BLOCKS || !(k->takes & ATN_TAKES_BLOCKS) ||
+        k->takes & ATN_TAKES_ANY)
+        return false;
+    for (int i = 0;; i++) {
+        t = atn_kernel_tile_of(k, (int)l->head_dim, l->pass, ATN_TAKES_BLOCKS, 1, i);
+        if (!t) return true;
+        if (block % t->q.at[0] == 0 && block % t->k.at[0] == 0) return false;
+    }
+}
+
+/* How well kernel k suits, settled for the device; 0 = not at all. */
+static atn_status suits(atn_ctx *cx, atn_kernel *k, const atn_device *d,
+                        const atn_pattern *p, const atn_launch *l, int *score)
+{
+    const unsigned takes = atn_pattern_takes(p);
     const bool has = k->takes & takes || k->takes & ATN_TAKES_ANY;
     atn_status st = ATN_OK;
     int nearest;
     bool timed;
 
     *score = 0;
-    if (!atn_kernel_runs_on(k, d->architecture) || !(k->passes & 1U << l->pass))
+    if (k->by_name || !atn_kernel_runs_on(k, d->architecture) ||
+        !(k->passes & 1U << l->pass))
         goto done;
     atn_kernel_settle(k, d->architecture);
+    if (tiles_miss(k, l, takes, p->frame.block) &&
+        atn_kernel_has_head_dim(k, (int)l->head_dim, &nearest))
+        goto done;
     ATN_TRY(is_timed(cx, k, d->architecture, &timed));
     *score = 1 + (has && !(k->takes & (ATN_TAKES_BLOCKS | ATN_TAKES_ANY)) ? 1 : 0) +
              (has ? 2 : 0) + (timed ? 4 : 0);
@@ -113,7 +135,6 @@ done:
 atn_status atn_kernel_choose(atn_ctx *cx, const atn_device *d, const atn_pattern *p,
                              const atn_launch *l, atn_kernel *out)
 {
-    const unsigned takes = atn_pattern_takes(p);
     atn_status st = ATN_OK;
     atn_kernel k = {0};
     int best = 0, at = -1, score;
@@ -121,7 +142,7 @@ atn_status atn_kernel_choose(atn_ctx *cx, const atn_device *d, const atn_pattern
     memset(out, 0, sizeof *out);
     for (int i = 0; atn_kernel_id(i); i++) {
         ATN_TRY(atn_kernel_read(cx, atn_kernel_id(i), &k));
-        ATN_TRY(suits(cx, &k, d, takes, l, &score));
+        ATN_TRY(suits(cx, &k, d, p, l, &score));
         if (score > best) {
             best = score;
             at = i;
@@ -139,4 +160,23 @@ atn_status atn_kernel_choose(atn_ctx *cx, const atn_device *d, const atn_pattern
 done:
     atn_kernel_release(cx, &k);
     return st;
+}
+
+/* The largest multiple of `unit` that divides block and is not above most; 0 = none. */
+static atn_idx side_in(atn_idx block, atn_idx most, atn_idx unit)
+{
+    for (atn_idx s = most - most % unit; s > 0; s -= unit)
+        if (block % s == 0) return s;
+    return 0;
+}
+
+bool atn_tile_in_blocks(atn_idx block, atn_list *q, atn_list *k)
+{
+    const atn_idx bm = q->n == 1 ? side_in(block, q->at[0], ATN_MMA_ROWS) : 0;
+    const atn_idx bn = k->n == 1 ? side_in(block, k->at[0], ATN_MMA_KEYS) : 0;
+
+    if (bm == 0 || bn == 0 || (bm == q->at[0] && bn == k->at[0])) return false;
+    q->at[0] = bm;
+    k->at[0] = bn;
+    return true;
 }

@@ -4,7 +4,8 @@
  * Among the built-in kernels of the architecture that have the pass: one for this head
  * dim, before others; for a neighbourhood on a grid one that takes such; one with
  * coefficients fitted on this architecture; one that takes the mask; of equal ones the
- * one for fewer masks, then the first.
+ * one for fewer masks, then the first. One for choices of blocks alone must have a tile
+ * that divides the pattern's.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
@@ -22,3 +23,7 @@ atn_status atn_pattern_ahead(atn_ctx *cx, const atn_pattern *p, bool *ahead,
  * do. Release *out. */
 atn_status atn_kernel_choose(atn_ctx *cx, const atn_device *d, const atn_pattern *p,
                              const atn_launch *l, atn_kernel *out) ATN_WARN_UNUSED;
+/* Of a tile of one axis whose sides do not divide blocks of so many tokens: the largest
+ * sides within it that do, and that matrix instructions have (ATN_MMA_ROWS, _KEYS).
+ * false, and nothing is changed: they do already, or there are none. */
+bool atn_tile_in_blocks(atn_idx block, atn_list *q, atn_list *k);

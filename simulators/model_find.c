@@ -231,6 +231,21 @@ done:
     return st;
 }
 
+static void say_reach(const seek *s, atn_time_model *m)
+{
+    const atn_reach r = atn_kernel_reach(s->kernel, s->device->architecture);
+
+    if (r.here && r.share != 1)
+        say(m, "; %s was measured at %.2f of its speed on %s", s->kernel->id, r.share,
+            r.measured);
+    else if (!r.here && r.measured)
+        say(m, "; %s was not measured on %s: %.2f of its speed, as on %s",
+            s->kernel->id, s->device->architecture, r.share, r.measured);
+    else if (!r.here)
+        say(m, "; %s was not measured: %.2f of its speed is assumed", s->kernel->id,
+            r.share);
+}
+
 /* No fit: bytes of a decode step, else the data sheet. */
 static void from_device(const seek *s, atn_time_model *m)
 {
@@ -244,10 +259,7 @@ static void from_device(const seek *s, atn_time_model *m)
         atn_machine_fit(s->kernel, s->device, (int)s->launch->head_dim, s->launch->pass,
                         t ? tokens(&t->q) : 128, t ? tokens(&t->k) : 128, &m->fit);
         say(m, "machine model of the data sheet of %s, not fitted", s->device->id);
-        if (atn_kernel_reach(s->kernel, s->device->architecture) != 1)
-            say(m, "; %s was measured at %.2f of its speed on %s", s->kernel->id,
-                atn_kernel_reach(s->kernel, s->device->architecture),
-                s->device->architecture);
+        say_reach(s, m);
         return;
     }
     m->fit = (atn_time_fit){.model = ATN_MODEL_MACHINE,

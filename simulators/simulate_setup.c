@@ -206,6 +206,22 @@ static atn_idx block_of(const sim_case *c)
     return block;
 }
 
+static const atn_idx small_side = 64; /* what tensor cores are busy with, or more */
+
+/* A kernel that only stands in for one of blocks: that has tiles in them. Where they are
+ * small for the tensor cores, both are tried. */
+static void fit_blocks(sim_case *c)
+{
+    const atn_kernel *k = c->o->kernel;
+    const atn_idx block = block_of(c);
+
+    if (c->kind != ATN_TAKES_BLOCKS || k->takes & (ATN_TAKES_BLOCKS | ATN_TAKES_ANY) ||
+        c->usual)
+        return;
+    if (atn_tile_in_blocks(block, &c->tile.q, &c->tile.k))
+        c->other = c->tile.q.at[0] < small_side || c->tile.k.at[0] < small_side;
+}
+
 static atn_status usual_tile(atn_ctx *cx, sim_case *c)
 {
     const atn_kernel *k = c->o->kernel;
@@ -215,6 +231,8 @@ static atn_status usual_tile(atn_ctx *cx, sim_case *c)
 
     if (c->kind == ATN_TAKES_GRID)
         t = usual(k, &c->shape, c->kind, false, c->p[0]->axes->rank, 0);
+    if (c->kind == ATN_TAKES_BLOCKS && k->takes & ATN_TAKES_ANY)
+        t = tile_for(k, &c->shape, c->kind, 1, block_of(c));
     if (!t)
         t = usual(k, &c->shape, c->kind, c->shape.causal, 1, blocks ? block_of(c) : 0);
     if (!t && blocks)
@@ -228,8 +246,9 @@ static atn_status usual_tile(atn_ctx *cx, sim_case *c)
                  "simulate: kernel %s has no %s tile for head dim %lld (give --tile)",
                  k->id, atn_pass_names[c->shape.pass], (long long)c->shape.head_dim);
     c->tile = *t;
-    c->tiling.q = t->q;
-    c->tiling.k = t->k;
+    fit_blocks(c);
+    c->tiling.q = c->tile.q;
+    c->tiling.k = c->tile.k;
 done:
     return st;
 }
