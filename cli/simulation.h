@@ -94,8 +94,7 @@
      0,                                                                                \
      ATN_OPT_CHOICE,                                                                   \
      "auto|yes|no",                                                                    \
-     "count bringing the tokens of a grid or of --residues into tiles, and back "      \
-     "(auto: "                                                                         \
+     "count bringing tokens of a grid or of --residues into tiles, and back (auto: "   \
      "where the kernel needs it; yes: always)",                                        \
      0,                                                                                \
      0},                                                                               \
