@@ -303,7 +303,7 @@ static atn_status price_numbers(atn_ctx *cx, const seek *s, atn_time_model *m)
     atn_tile_times was, now;
     double factor = bytes / 2;
 
-    if (bytes == 2) goto done;
+    if (bytes == 2 || bytes == 0) goto done; /* as timed, or not said */
     if (isnan(rate))
         ATN_FAIL(
             ATN_USAGE,
