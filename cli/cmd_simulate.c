@@ -51,8 +51,8 @@ static const atn_option options[] = {
      "usable between nodes, a GPU and direction (40)", 1e-3, 1e6},
     {"latency", 0, ATN_OPT_F64, "US", "of a message (10)", 0, 1e6},
     {"merge", 0, ATN_OPT_F64, "BYTES",
-     "that merging partial results moves for a number of the result (one fused pass: 8 "
-     "and the number's own)",
+     "that merging partial results moves for a number of the result (8 and its own; 55 "
+     "of a chain of passes)",
      1, 1e6},
     ATN_OPTION_KEEP,
     ATN_OPTION_END,
