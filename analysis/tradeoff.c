@@ -13,7 +13,8 @@ const char *const atn_trade_limits[TRADE_LIMITS] = {"mma", "exp",  "smem",   "l2
 
 /* ---- layers ---- */
 
-/* Flop of the products of a layer beside attention; NaN where sizes are unknown. */
+/* Flop of the products of a layer beside attention and bytes of their weights, which
+ * are read once; NaN where sizes are unknown. */
 static void linear_of(const atn_model_info *m, atn_idx batch, trade_layer *l)
 {
     const atn_layer_info *i = l->info;
@@ -22,12 +23,15 @@ static void linear_of(const atn_model_info *m, atn_idx batch, trade_layer *l)
     const double v = (double)(i->kv_heads * i->dv), o = (double)(i->heads * i->dv);
     const double nq = b * (double)i->nq, nk = b * (double)i->nk;
 
-    l->linear_flops = l->projections = NAN;
+    const double f = (double)m->ffn * (m->gated ? 3 : 2), size = l->launch.bytes;
+
+    l->linear_flops = l->projections = l->linear_bytes = l->projection_bytes = NAN;
     if (m->width <= 0) return;
     l->projections = 2 * d * (nq * q + nk * k);
-    if (m->ffn > 0)
-        l->linear_flops = l->projections + 2 * d * (nk * v + nq * o) +
-                          2 * nq * d * (double)m->ffn * (m->gated ? 3 : 2);
+    l->projection_bytes = size * d * (q + k);
+    if (m->ffn <= 0) return;
+    l->linear_flops = l->projections + 2 * d * (nk * v + nq * o) + 2 * nq * d * f;
+    l->linear_bytes = l->projection_bytes + size * d * (v + o + f);
 }
 
 static void launch_of(const atn_tradeoff_opts *o, trade_layer *l)
@@ -276,6 +280,7 @@ static void sum_case(const atn_tradeoff *t, trade_case *c)
         add_times(&cell->time, &all->time);
         share[cell->time.limit] += cell->time.ms;
         all->saved_flops += cell->saved_flops;
+        all->saved_bytes += cell->saved_bytes;
         all->source =
             c->layers == 1 ? cell->source : ATN_MAX(all->source, cell->source);
         c->dense_ms += t->at[0].cell[l].time.ms;
@@ -329,13 +334,16 @@ static void find_front(atn_tradeoff *t)
 static void sum_linear(atn_tradeoff *t)
 {
     const atn_model_info *m = atn_capture_model(t->capture);
-    double flops = 0;
+    const double head = (double)m->width * (double)ATN_MAX(m->vocab, 0);
 
-    for (int l = 0; l < t->layers; l++) flops += t->layer[l].linear_flops;
-    if (m->vocab > 0 && t->layers > 0)
-        flops += 2.0 * (double)m->width * (double)m->vocab *
-                 (double)t->layer[0].info->nq * (double)t->opts.batch;
-    t->linear_ms = isnan(flops) ? NAN : atn_trade_pass(t, flops, 0).ms;
+    t->linear_flops = t->linear_bytes = 0;
+    for (int l = 0; l < t->layers; l++) {
+        t->linear_flops += t->layer[l].linear_flops;
+        t->linear_bytes += t->layer[l].linear_bytes;
+    }
+    if (t->layers == 0) return;
+    t->linear_flops += 2 * head * (double)t->layer[0].info->nq * (double)t->opts.batch;
+    t->linear_bytes += t->layer[0].launch.bytes * head;
 }
 
 /* ---- all ---- */

@@ -18,7 +18,7 @@
  *                      its time, by the lower convex hulls of the layers (every
  *                      Lagrange multiplier once)
  *         whole        attention, and all other products of the model at the reachable
- *                      rate
+ *                      rate, or the bytes of their weights where those take longer
  * Oracle  tiles by brute force over the plans; the front, and hybrids against all
  *         choices, by brute force.
  * Source  cards/simulators.md 2.1, 5, 6; arXiv 2409.14595 (sharing), 2406.14909 (spans).

@@ -62,8 +62,8 @@ typedef struct trade_cell {
     trade_source source;
     trade_head *head; /* [heads of the layer], until the times are there */
     trade_time time;
-    double saved_flops; /* of projections, by sharing */
-    int of;             /* hybrids: the case taken; -1 = none */
+    double saved_flops, saved_bytes; /* of projections, by sharing */
+    int of;                          /* hybrids: the case taken; -1 = none */
 } trade_cell;
 
 typedef enum trade_kind {
@@ -96,8 +96,9 @@ typedef struct trade_layer {
     atn_launch launch;
     const atn_kernel_tile *tile, *dense_tile;
     atn_time_model model, dense_model;
-    double linear_flops; /* of its other products; NaN = unknown */
-    double projections;  /* flop that a follower saves; NaN */
+    /* Of its other products, and of those a follower saves: flop, bytes of their
+     * weights; NaN = unknown. */
+    double linear_flops, linear_bytes, projections, projection_bytes;
 } trade_layer;
 
 struct atn_tradeoff {
@@ -111,7 +112,7 @@ struct atn_tradeoff {
     int layers;
     trade_case *at; /* [n]; the first is dense */
     int n, room;
-    double linear_ms; /* NaN = unknown */
+    double linear_flops, linear_bytes; /* NaN = unknown */
 };
 
 /* tradeoff.c: a new case with cells for all layers; texts are copied, NULL = "". */

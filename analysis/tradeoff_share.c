@@ -132,6 +132,7 @@ static atn_status add_plan(atn_ctx *cx, sharing *x, double threshold, int follow
         c->cell[l].mean[TRADE_ERROR] = c->cell[l].mean[TRADE_ERROR_W_O] = x->err[l];
         c->cell[l].mean[TRADE_MASS] = c->cell[l].mean[TRADE_KL] = NAN;
         c->cell[l].saved_flops = t->layer[l].projections;
+        c->cell[l].saved_bytes = t->layer[l].projection_bytes;
     }
     for (int l = 0; l < t->layers; l++)
         if (x->leader[l] == l) time_block(x, c, l);

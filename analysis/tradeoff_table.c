@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "analysis/tradeoff_internal.h"
-#include "simulators/machine.h"
 
 enum { WORDS = 2048 };
 
@@ -75,7 +74,8 @@ static const struct {
 typedef struct saying {
     const trade_case *c;
     const trade_cell *cell;
-    double dense_ms, dense_visited, linear_ms;
+    double dense_ms, dense_visited;
+    bool all; /* layers */
     int layers;
     double dense_cells, cells; /* of a tile */
 } saying;
@@ -99,25 +99,26 @@ static saying say(const atn_tradeoff *t, const trade_case *c, int l)
         s.dense_ms = c->dense_ms;
         s.dense_visited = c->dense_visited;
         s.layers = c->layers;
-        s.linear_ms = c->layers == t->layers ? t->linear_ms : NAN;
+        s.all = c->layers == t->layers;
         return s;
     }
     s.cell = &c->cell[l];
     s.dense_ms = t->at[0].cell[l].time.ms;
     s.dense_visited = t->at[0].cell[l].time.visited;
     s.layers = 1;
-    s.linear_ms = NAN;
     return s;
 }
 
+/* All other products of the model, or their weights, whichever takes longer. */
 static double whole_of(const atn_tradeoff *t, const saying *s)
 {
-    const atn_device *d = t->opts.device;
-    const double reach = 1e9 * atn_device_get(d, ATN_DEVICE_TFLOPS_16) *
-                         atn_machine_reach(d); /* flop a ms */
-    const double saved = isnan(s->cell->saved_flops) ? 0 : s->cell->saved_flops / reach;
+    const double f = t->linear_flops, b = t->linear_bytes;
+    const double saved_f = isnan(s->cell->saved_flops) ? 0 : s->cell->saved_flops;
+    const double saved_b = isnan(s->cell->saved_bytes) ? 0 : s->cell->saved_bytes;
 
-    return (s->dense_ms + s->linear_ms) / (s->cell->time.ms + s->linear_ms - saved);
+    if (!s->all || isnan(f)) return NAN;
+    return (s->dense_ms + atn_trade_pass(t, f, b).ms) /
+           (s->cell->time.ms + atn_trade_pass(t, f - saved_f, b - saved_b).ms);
 }
 
 static void numbers_of(const atn_tradeoff *t, const saying *s, double x[NUMBERS])

@@ -203,8 +203,10 @@ done:
 
 static void set_case(const atn_simulation *s, const atn_pattern *p, atn_sim_item *item)
 {
-    const double queries =
-        s->opts.shape.pass == ATN_PASS_DECODE ? 1 : (double)p->frame.nq;
+    const atn_pass pass = s->opts.shape.pass;
+    const double queries = pass == ATN_PASS_DECODE ? 1 : (double)p->frame.nq;
+    /* The gradient of a product is two products, and weights have one, too. */
+    const double both = pass == ATN_PASS_BACKWARD ? 2 : 1;
     atn_sim_opts *o = &item->opts;
 
     *o = s->opts;
@@ -214,7 +216,8 @@ static void set_case(const atn_simulation *s, const atn_pattern *p, atn_sim_item
     if (s->layout == 0 && p->axes && (p->axes->rank > 1 || p->axes->at[0].dilation > 1))
         o->tiling.layout = ATN_LAYOUT_GRID;
     o->permute = s->permute != 2;
-    o->whole.linear_flops = 2 * s->parameters * queries * (double)o->shape.batch;
+    o->whole.linear_flops = both * 2 * s->parameters * queries * (double)o->shape.batch;
+    o->whole.linear_bytes = both * s->parameters * o->shape.bytes;
 }
 
 /* The pattern under every kernel asked for, or the one that suits. Takes name. */

@@ -24,7 +24,9 @@ typedef struct atn_extra_work {
 /* What attention is a part of; all 0 = nothing is known, no end-to-end column. */
 typedef struct atn_whole {
     double share;        /* of the dense time that attention takes, 0 to 1; or */
-    double linear_flops; /* of everything else, one forward pass of the batch */
+    double linear_flops; /* of everything else, this pass of the batch, which takes as
+                            long as that, or as its bytes */
+    double linear_bytes; /* of its weights, and of their gradients */
     double dense_layers; /* share of layers, steps or heads that stay dense, 0 to 1 */
     int layers;          /* attention layers; 0 = 1 */
 } atn_whole;
@@ -86,7 +88,8 @@ typedef struct atn_sim {
     bool causal;                               /* the dense reference is the triangle */
     double speedup, speedup_low, speedup_high; /* dense_ms / time_ms; NaN where the
                                                   launch is the limit */
-    double whole_ms, whole_speedup;            /* NaN = nothing is known of the rest */
+    double whole_ms, whole_speedup;            /* NaN = nothing is known of the rest;
+                                                  no speed-up of less than 0.1 ms */
     double break_even;                         /* density; NaN = none */
     double fixed_ms, tile_ms; /* a and b of card 6.1: T(rho) = a + rho b */
     atn_limit limit;

@@ -338,6 +338,60 @@ static void fronts_and_hybrids(atn_ctx *cx)
     for (int i = 0; i < LAYERS; i++) free(l[i]);
 }
 
+/* Of few tokens the other products take as long as reading their weights takes: of each
+ * of three layers the four projections and 2 x 4e8 x 16 numbers of a feed-forward, and
+ * 16 x 1000 of an output layer, at 0.8 of 4.8 TB/s. */
+static void the_whole_reads_its_weights(atn_ctx *cx)
+{
+    const double width = 16, ffn = 4e8, vocab = 1000;
+    json_t *model =
+        json_pack("{s:i, s:i, s:i}", "width", 16, "ffn", 400000000, "vocab", 1000);
+    numbers x = {{{0}}, {{0}}};
+    atn_tradeoff_input in = {.name = "made"};
+    atn_tradeoff_opts o = {.batch = 1};
+    const atn_select_args all = {.heads = NULL};
+    double weights = width * vocab;
+    atn_tradeoff *trade = NULL;
+    kind_layer *l[LAYERS];
+    atn_capture *c = NULL;
+    atn_table *t = NULL, *made;
+    atn_device device;
+    atn_kernel kernel;
+    atn_selection sel;
+
+    for (int i = 0; i < LAYERS; i++) l[i] = make_kind(KIND_CAUSAL, (uint64_t)i + 1);
+    c = kind_capture(cx, "test-tradeoff", l, LAYERS, WITH_W_O, model, NULL, NULL);
+    CHECK_OK(atn_select(cx, c, &all, &sel));
+    CHECK_OK(atn_device_read(cx, "h200", &device));
+    CHECK_OK(atn_kernel_read(cx, "fa3", &kernel));
+    o.device = &device;
+    o.kernel = &kernel;
+    x.index[0][0] = 1e12;
+    in.approx = made = approx_table(cx, &x);
+    CHECK_OK(atn_tradeoff_run(cx, c, &sel, &in, 1, NULL, &o, &trade));
+    CHECK_OK(atn_tradeoff_table(cx, trade, ATN_KEYS_MODEL, &t));
+    for (int i = 0; i < LAYERS; i++) {
+        const atn_layer_info *info = atn_capture_layer(c, i);
+        const double dims = (double)info->d + (double)info->dv;
+
+        weights += width * ((double)(info->heads + info->kv_heads) * dims + 2 * ffn);
+    }
+    for (atn_idx i = 0; i < atn_table_rows(t); i++) {
+        const double rest = .008 + 2 * weights / (.8 * 4.8e9);
+
+        CHECK_NEAR(cell(t, i, "whole_speedup"),
+                   (rest + cell(t, i, "dense_ms")) / (rest + cell(t, i, "time_ms")),
+                   1e-9);
+    }
+    atn_table_destroy(cx, t);
+    atn_table_destroy(cx, made);
+    atn_tradeoff_destroy(cx, trade);
+    atn_kernel_release(cx, &kernel);
+    atn_selection_release(cx, &sel);
+    atn_capture_close(cx, c);
+    for (int i = 0; i < LAYERS; i++) free(l[i]);
+}
+
 /* A batch that does not fit, a table without heads. */
 static void refused(atn_ctx *cx)
 {
@@ -372,4 +426,5 @@ CHECK_MAIN({"CTAs of masks are those of their pairs", ctas_of_masks},
            {"CTAs of groups", ctas_of_groups},
            {"what is no list of CTAs", no_lists_of_ctas},
            {"fronts and hybrids against all choices", fronts_and_hybrids},
+           {"the whole reads its weights", the_whole_reads_its_weights},
            {"what is refused", refused})
