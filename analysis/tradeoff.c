@@ -8,8 +8,6 @@
 #include "simulators/machine.h"
 
 const char *const atn_trade_sources[3] = {"exact", "mean", "operator"};
-const char *const atn_trade_limits[TRADE_LIMITS] = {"mma", "exp",  "smem",   "l2",
-                                                    "hbm", "tail", "launch", "passes"};
 
 /* ---- layers ---- */
 
@@ -240,14 +238,14 @@ done:
 /* ---- sums ---- */
 
 /* Below 0.1 ms a launch there is no ratio. */
-static trade_limit limit_of(const trade_case *c, const double share[TRADE_LIMITS])
+static atn_limit limit_of(const trade_case *c, const double share[ATN_LIMITS])
 {
     int most = 0;
 
-    if (c->all.time.ms < 0.1 * c->layers) return TRADE_BY_LAUNCH;
-    for (int k = 1; k < TRADE_LIMITS; k++)
+    if (c->all.time.ms < 0.1 * c->layers) return ATN_LIMIT_LAUNCH;
+    for (int k = 1; k < ATN_LIMITS; k++)
         if (share[k] > share[most]) most = k;
-    return (trade_limit)most;
+    return (atn_limit)most;
 }
 
 static void add_times(const trade_time *x, trade_time *sum)
@@ -261,7 +259,7 @@ static void add_times(const trade_time *x, trade_time *sum)
 
 static void sum_case(const atn_tradeoff *t, trade_case *c)
 {
-    double share[TRADE_LIMITS] = {0};
+    double share[ATN_LIMITS] = {0};
     trade_cell *all = &c->all;
 
     *all = (trade_cell){.of = -1};

@@ -124,7 +124,7 @@ static double whole_of(const atn_tradeoff *t, const saying *s)
 static void numbers_of(const atn_tradeoff *t, const saying *s, double x[NUMBERS])
 {
     const trade_time *time = &s->cell->time;
-    const bool launch = time->limit == TRADE_BY_LAUNCH && time->ms < 0.1 * s->layers;
+    const bool launch = time->limit == ATN_LIMIT_LAUNCH && time->ms < 0.1 * s->layers;
     const bool itself =
         s->c->kind == TRADE_DENSE; /* what the others are compared with */
 
@@ -269,8 +269,7 @@ static atn_status one_row(atn_ctx *cx, const atn_tradeoff *t, const texts *at,
     if (at->layers >= 0) atn_table_set_i64(to, at->layers, s->layers);
     set_numbers(t, s, false, at, to);
     ATN_TRY(atn_table_set_str(cx, to, at->source, atn_trade_sources[s->cell->source]));
-    ATN_TRY(
-        atn_table_set_str(cx, to, at->limit, atn_trade_limits[s->cell->time.limit]));
+    ATN_TRY(atn_table_set_str(cx, to, at->limit, atn_limit_names[s->cell->time.limit]));
     if (at->front >= 0 && s->c->layers == t->layers && !s->c->oracle &&
         !isnan(s->c->all.mean[TRADE_ERROR]))
         atn_table_set_bool(to, at->front, s->c->front);
