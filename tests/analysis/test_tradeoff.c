@@ -306,7 +306,7 @@ static void fronts_and_hybrids(atn_ctx *cx)
         for (int k = 0; k < CASES; k++)
             for (int i = 0; i < LAYERS; i++) {
                 x.error[k][i] = trial ? atn_rng_uniform(&r) : .5;
-                x.index[k][i] = floor(9 * atn_rng_uniform(&r)) * 3e6;
+                x.index[k][i] = (1 + floor(9 * atn_rng_uniform(&r))) * 3e6;
             }
         in.approx = made = approx_table(cx, &x);
         CHECK_OK(atn_tradeoff_run(cx, c, &sel, &in, 1, NULL, &o, &trade));
