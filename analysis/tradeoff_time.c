@@ -158,9 +158,9 @@ trade_time atn_trade_pass(const atn_tradeoff *t, double flops, double bytes)
     const atn_device *d = t->opts.device;
     const double peak = 1e9 * atn_device_get(d, ATN_DEVICE_TFLOPS_16); /* flop a ms */
     const double reach = peak * atn_machine_reach(d);
-    const double hbm = atn_machine_hbm(d, bytes) / 1000,
-                 launch = atn_machine_launch() / 1000;
-    trade_time x = {.ms = launch + fmax(flops / reach, hbm)};
+    const double hbm = atn_machine_hbm(d, bytes) / 1000;
+    const double launch = atn_machine_pass(d, 1, 0, 0) / 1000;
+    trade_time x = {.ms = atn_machine_pass(d, 1, flops, bytes) / 1000};
 
     x.high = launch + flops / reach + hbm;
     x.low = launch +

@@ -18,7 +18,7 @@
 
 #include "simulators/machine.h"
 
-static const double copy_share = 0.35, copy_bytes_us = 1.2e6, launch_us = 3;
+static const double copy_share = 0.35, copy_bytes_us = 1.2e6;
 static const double copy_low = 0.85, copy_high = 1.2; /* of the card's six rows */
 static const double ratio_ms = 0.1;                   /* no ratio of times below this */
 
@@ -31,10 +31,7 @@ sim_passes sim_passes_of(const sim_case *c)
     const double copies = c->permuted ? 2 * both * sim_copy_bytes(&c->shape) /
                                             fmin(copy_share * hbm, copy_bytes_us)
                                       : 0;
-    const double flop_us =
-        atn_device_get(d, ATN_DEVICE_TFLOPS_16) * 1e6 * atn_machine_reach(d);
-    const double extra = launch_us * e->launches +
-                         fmax(e->flops / flop_us, atn_machine_hbm(d, e->bytes));
+    const double extra = atn_machine_pass(d, e->launches, e->flops, e->bytes);
 
     return (sim_passes){copies + extra, copy_low * copies + extra,
                         copy_high * copies + extra};
