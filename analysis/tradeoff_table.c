@@ -77,7 +77,8 @@ static const struct {
 typedef struct saying {
     const trade_case *c;
     const trade_cell *cell;
-    double dense_ms, dense_cells, linear_ms;
+    double dense_ms, dense_cells;
+    double linear_ms; /* all other products; NaN = not known */
     int layers;
 } saying;
 
@@ -90,14 +91,16 @@ static saying say(const atn_tradeoff *t, const trade_case *c, int l)
         s.dense_ms = c->dense_ms;
         s.dense_cells = c->dense_cells;
         s.layers = c->layers;
-        if (c->layers == t->layers && !isnan(t->linear_flops))
-            s.linear_ms = atn_trade_pass(t, t->linear_flops, t->linear_bytes).ms;
+        s.linear_ms = c->layers == t->layers && !isnan(t->linear_flops)
+                          ? atn_trade_pass(t, t->linear_flops, t->linear_bytes).ms
+                          : NAN;
         return s;
     }
     s.cell = &c->cell[l];
     s.dense_ms = t->at[0].cell[l].time.ms;
     s.dense_cells = t->at[0].cell[l].time.cells;
     s.layers = 1;
+    s.linear_ms = NAN;
     return s;
 }
 
@@ -108,6 +111,7 @@ static double whole_of(const atn_tradeoff *t, const saying *s)
     const double saved_f = isnan(s->cell->saved_flops) ? 0 : s->cell->saved_flops;
     const double saved_b = isnan(s->cell->saved_bytes) ? 0 : s->cell->saved_bytes;
 
+    if (isnan(s->linear_ms)) return NAN;
     return (s->dense_ms + s->linear_ms) /
            (s->cell->time.ms + atn_trade_pass(t, f - saved_f, b - saved_b).ms);
 }

@@ -83,7 +83,8 @@
          0},                                                                           \
     {                                                                                  \
         "dense", 0, ATN_OPT_CHOICE, "auto|causal|full",                                \
-            "the dense mask it is compared with (auto: causal where the pattern is)",  \
+            "the dense mask it is compared with (auto: causal where no key ahead is "  \
+            "seen)",                                                                   \
             0, 0                                                                       \
     }
 

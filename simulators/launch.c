@@ -64,6 +64,7 @@ static void price(const atn_launch_task *t, const atn_work *w, atn_launch_time *
     adjust(t, w, &x);
     out->kernel = atn_prefill_time(f, &x, t->bare);
     plain.slow = 0;
+    out->start = f->c[ATN_TERM_T0];
     out->tiles = f->c[ATN_TERM_TILE] * w->x_tiles;
     out->mask = f->c[ATN_TERM_MASK] * w->x_masked;
     out->fixed = atn_prefill_time(&plain, &x, t->bare) - out->tiles - out->mask;
@@ -131,7 +132,8 @@ atn_limit atn_launch_limit(const atn_kernel *k, const atn_device *d,
 {
     if (t->hbm >= t->kernel || (s->pass == ATN_PASS_DECODE && 2 * t->hbm > t->kernel))
         return ATN_LIMIT_HBM;
-    if (2 * t->fixed > t->kernel) return ATN_LIMIT_LAUNCH;
+    if (2 * t->start > t->kernel) return ATN_LIMIT_LAUNCH;
+    if (2 * t->fixed > t->kernel) return ATN_LIMIT_CTA;
     if (t->even < busy_share * (t->tiles + t->mask)) return ATN_LIMIT_TAIL;
     return resource(k, d, s, bm, bn);
 }

@@ -29,6 +29,7 @@ typedef struct atn_launch_task {
 
 /* us. */
 typedef struct atn_launch_time {
+    double start;  /* of a launch that does nothing */
     double fixed;  /* what does not shrink with the mask, without the clock */
     double tiles;  /* of the tiles alone */
     double mask;   /* of masking them */

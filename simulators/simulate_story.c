@@ -1,11 +1,10 @@
 /* simulators/simulate_story.c -- where the gain goes: the waterfall, what limits, and
  * the whole that attention is a part of.
  *
- * Math    speed-ups over the dense launch: B0 (flop); B1 (tiles; where heads that
- *         differ share tiles, of their unions); that times tiles / (tiles + masks)
- *         (mask); times T_dense / T_full of this kernel where it is another one
- *         (kernel); T_dense / T_kernel (waves, tail, launch, clock); T_dense /
- *         (T_kernel + passes); the whole. A step's ratio to the one before is what it
+ * Math    speed-ups over the dense launch: B0 (flop); B1 (tiles); that times tiles /
+ *         (tiles + masks) (mask); times T_dense / T_full of this kernel where it is
+ *         another one (kernel); T_dense / T_kernel (waves, tail, launch, clock);
+ *         T_dense / (T_kernel + passes); the whole. A step's ratio to the one before is what it
  *         costs, and their product is the last speed-up.
  *         Whole (Amdahl): with R = what is not attention, layers l and a share s that
  *         stays dense, (R + l T_dense) / (R + l (s T_dense + (1 - s) T)). Of linear
@@ -69,19 +68,10 @@ static void step(atn_sim *out, const char *id, const char *text, double speedup)
         (atn_sim_step){id, text, out->dense_ms / speedup, speedup};
 }
 
-/* Tiles that heads of a group share, over those of the heads alone. */
-static double shared(const sim_case *c, const atn_sim *out)
-{
-    const double heads = (double)c->shape.batch * (double)c->shape.heads;
-
-    if (c->heads == 1 || c->pack == 1 || c->shape.pass == ATN_PASS_DECODE) return 1;
-    return fmax(1, out->work.tiles / (heads * (out->visited - out->padding)));
-}
-
 void sim_waterfall(const sim_case *c, const sim_story *s, atn_sim *out)
 {
     const atn_launch_time *t = &s->time;
-    const double tiles = out->bounds.sum / shared(c, out);
+    const double tiles = out->bounds.sum;
     const double masks = t->tiles > 0 ? t->tiles / (t->tiles + t->mask) : 1;
     const bool known = !launch_bound(out);
     const double none = known ? 1 : NAN;

@@ -3,7 +3,7 @@
  *
  * Accepts  a table of kind density: columns density and speedup, and, where they are,
  *          pattern, kernel, gpu (what is different between rows names a curve), is_point
- *          (the row of the pattern itself), density_pairs and break_even_density.
+ *          (the row of the pattern itself), density_pairs and break_even_tile_density.
  * Math     the bound of the FLOPs is 1 / density.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
@@ -55,7 +55,7 @@ static plot columns_of(const atn_table *t)
                   .y = atn_table_find_col(t, "speedup"),
                   .point = atn_table_find_col(t, "is_point"),
                   .pairs = atn_table_find_col(t, "density_pairs"),
-                  .even = atn_table_find_col(t, "break_even_density"),
+                  .even = atn_table_find_col(t, "break_even_tile_density"),
                   .name = {atn_table_find_col(t, "pattern"),
                            atn_table_find_col(t, "kernel"),
                            atn_table_find_col(t, "gpu")}};

@@ -374,13 +374,13 @@ static void fronts_and_hybrids(atn_ctx *cx)
 }
 
 /* Of few tokens the other products take as long as reading their weights takes: of each
- * of three layers the four projections and 2 x 4e8 x 16 numbers of a feed-forward, and
+ * of three layers the four projections and 2 x 2e9 x 16 numbers of a feed-forward, and
  * 16 x 1000 of an output layer, at 0.8 of 4.8 TB/s. */
 static void the_whole_reads_its_weights(atn_ctx *cx)
 {
-    const double width = 16, ffn = 4e8, vocab = 1000;
+    const double width = 16, ffn = 2e9, vocab = 1000;
     json_t *model =
-        json_pack("{s:i, s:i, s:i}", "width", 16, "ffn", 400000000, "vocab", 1000);
+        json_pack("{s:i, s:i, s:i}", "width", 16, "ffn", 2000000000, "vocab", 1000);
     numbers x = {{{0}}, {{0}}};
     atn_tradeoff_input in = {.name = "made"};
     atn_tradeoff_opts o = {.batch = 1};
