@@ -253,6 +253,8 @@ static atn_status time_cases(atn_ctx *cx, atn_tradeoff *t)
         for (int l = 0; l < t->layers; l++) {
             trade_cell *cell = &t->at[c].cell[l];
 
+            ATN_TRY(atn_progress(cx, "tradeoff", (double)c * t->layers + l,
+                                 (double)t->n * t->layers));
             cell->done = cell->heads == t->layer[l].heads;
             for (int v = 0; v < TRADE_MEANS; v++)
                 cell->mean[v] =
