@@ -183,28 +183,21 @@ static void operator_time(const atn_tradeoff *t, trade_cell *cell)
 
 /* ---- tiles ---- */
 
-static void expand(const atn_cta_runs *r, atn_mask_policy policy, int32_t *visits,
-                   int32_t *masked)
+/* Runs as the kernel pays for them. */
+static void priced(const atn_cta_runs *r, atn_mask_policy policy, int32_t *visits,
+                   int32_t *masked, int64_t *times)
 {
     bool any = false;
 
     for (atn_idx i = 0; i < r->n; i++) any |= r->run[i].masked > 0;
-    for (atn_idx i = 0; i < r->n; i++)
-        for (int64_t k = 0; k < r->run[i].count; k++) {
-            *visits++ = r->run[i].visits;
-            *masked++ = policy == ATN_MASK_SKIP         ? 0
-                        : policy == ATN_MASK_ALL && any ? r->run[i].visits
-                        : policy == ATN_MASK_ALL        ? 0
-                                                        : r->run[i].masked;
-        }
-}
-
-static atn_idx ctas_of(const atn_cta_runs *r)
-{
-    atn_idx n = 0;
-
-    for (atn_idx i = 0; i < r->n; i++) n += r->run[i].count;
-    return n;
+    for (atn_idx i = 0; i < r->n; i++) {
+        times[i] = r->run[i].count;
+        visits[i] = r->run[i].visits;
+        masked[i] = policy == ATN_MASK_SKIP         ? 0
+                    : policy == ATN_MASK_ALL && any ? r->run[i].visits
+                    : policy == ATN_MASK_ALL        ? 0
+                                                    : r->run[i].masked;
+    }
 }
 
 static bool same_runs(const atn_cta_runs *a, const atn_cta_runs *b)
@@ -237,26 +230,31 @@ static atn_status lists_time(atn_ctx *cx, const atn_tradeoff *t, const trade_lay
     const bool packed = packs(l, cell);
     const atn_arena_mark mark = atn_arena_save(cx);
     atn_launch_task x = task_of(t, l, false);
+    const int64_t **all = NULL;
     atn_cta_list *lists = NULL;
     atn_status st = ATN_OK;
     atn_idx n = 0;
 
     if (packed) x.kernel = &t->packed;
     ATN_TAKE(lists, l->heads);
+    ATN_TAKE(all, l->heads);
     for (atn_idx h = 0; h < l->info->heads; h += packed ? l->pack : 1) {
         const trade_head *head = &cell->head[h];
         const atn_cta_runs *runs = packed ? &head->packed : &head->runs;
         int32_t *visits = NULL, *masked = NULL;
-        const atn_idx ctas = ctas_of(runs);
+        int64_t *times = NULL;
 
         if (!head->there) continue;
-        ATN_TAKE(visits, ATN_MAX(ctas, 1));
-        ATN_TAKE(masked, ATN_MAX(ctas, 1));
-        expand(runs, t->sparse.policy, visits, masked);
-        lists[n++] = (atn_cta_list){ctas, visits, masked};
+        ATN_TAKE(visits, ATN_MAX(runs->n, 1));
+        ATN_TAKE(masked, ATN_MAX(runs->n, 1));
+        ATN_TAKE(times, ATN_MAX(runs->n, 1));
+        priced(runs, t->sparse.policy, visits, masked, times);
+        all[n] = times;
+        lists[n++] = (atn_cta_list){runs->n, visits, masked};
     }
     x.lists = lists;
     x.n_lists = n;
+    x.times = all;
     ATN_TRY(time_of(cx, &x, out));
 done:
     atn_arena_rewind(cx, mark);

@@ -91,7 +91,7 @@ atn_status atn_launch_run(atn_ctx *cx, const atn_launch_task *t, atn_work *w,
                              .right = t->right};
     atn_status st = ATN_OK;
 
-    ATN_TRY(atn_work_make(cx, &k, &rule, w));
+    ATN_TRY(atn_work_make_runs(cx, &k, t->times, &rule, w));
     price(t, w, out);
 done:
     return st;

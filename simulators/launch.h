@@ -23,6 +23,7 @@ typedef struct atn_launch_task {
     atn_launch shape;          /* no decode step */
     const atn_cta_list *lists; /* [n_lists], as atn_work_case has them */
     atn_idx n_lists;
+    const int64_t *const *times; /* as of atn_work_make_runs; NULL = one each */
     atn_idx bm, bn, left, right; /* of a window, for the split rule; -1 = none */
     bool bare, slots;            /* as of atn_sim_opts */
 } atn_launch_task;
