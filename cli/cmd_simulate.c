@@ -56,6 +56,31 @@ static const atn_option options[] = {
 
 /* ---- what is asked for ---- */
 
+/* What attention is a part of. */
+static atn_status check_whole(atn_cli *cli)
+{
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+
+    if (atn_opt_given(cli, "attention-share") && atn_opt_given(cli, "parameters"))
+        ATN_FAIL(ATN_USAGE, "simulate: --attention-share and --parameters say the same "
+                            "(give one)");
+    if (atn_opt_given(cli, "attention-share") &&
+        !(atn_opt_f64(cli, "attention-share", 0) > 0))
+        ATN_FAIL(ATN_USAGE,
+                 "simulate: --attention-share 0 leaves nothing to gain (give "
+                 "more than 0, or leave it out)");
+    if (atn_opt_given(cli, "parameters") && !(atn_opt_f64(cli, "parameters", 0) > 0))
+        ATN_FAIL(ATN_USAGE, "simulate: --parameters 0 is no model (give more, as "
+                            "8.03e9, or leave it out)");
+    if (atn_opt_given(cli, "num-layers") && !atn_opt_given(cli, "attention-share") &&
+        !atn_opt_given(cli, "parameters") && !atn_opt_given(cli, "dense-share"))
+        ATN_FAIL(ATN_USAGE, "simulate: --num-layers says nothing by itself (give "
+                            "--parameters, --attention-share or --dense-share, too)");
+done:
+    return st;
+}
+
 static atn_status check(atn_cli *cli, bool capture)
 {
     static const char *const of_captures[] = {"from",  "prompt", "stack", "steps",
@@ -83,9 +108,7 @@ static atn_status check(atn_cli *cli, bool capture)
             ATN_FAIL(ATN_USAGE,
                      "simulate: --%s is of several GPUs (give --gpus N, too)",
                      of_gpus[i]);
-    if (atn_opt_given(cli, "attention-share") && atn_opt_given(cli, "parameters"))
-        ATN_FAIL(ATN_USAGE, "simulate: --attention-share and --parameters say the same "
-                            "(give one)");
+    ATN_TRY(check_whole(cli));
     if (cli->n_args + (atn_opt_given(cli, "pattern-file") ? 1 : 0) == 0)
         ATN_FAIL(ATN_USAGE,
                  "simulate: give a PATTERN (attnscope list patterns), --pattern-file "
@@ -156,6 +179,25 @@ done:
     return st;
 }
 
+/* Tiles that are tried: the kernel's for such masks; where it only stands in for one of
+ * blocks, its usual one and that in the blocks. Into out [tiles of the kernel + 2]. */
+static int tiles_to_try(const atn_sim_item *item, const atn_pattern *p, atn_tiling *out)
+{
+    const atn_kernel *k = item->kernel;
+    const atn_launch *l = &item->sim.shape;
+    const unsigned takes = atn_pattern_takes(p);
+    const unsigned grid = item->opts.tiling.grid.n > 0 ? ATN_TAKES_GRID : 0;
+    const int dim = (int)l->head_dim;
+    int n = atn_advice_tiles(k, dim, l->pass, takes | grid, out);
+    const atn_kernel_tile *t = atn_kernel_tile_of(
+        k, dim, l->pass, l->causal ? ATN_TAKES_CAUSAL : ATN_TAKES_FULL, 1, 0);
+
+    if (n > 0 || takes != ATN_TAKES_BLOCKS || !t) return n;
+    out[n++] = (atn_tiling){.q = t->q, .k = t->k};
+    out[n] = out[0];
+    return atn_tile_in_blocks(p->frame.block, &out[n].q, &out[n].k) ? n + 1 : n;
+}
+
 /* What would make each case cheaper. */
 static atn_status advise(atn_ctx *cx, const atn_sim_list *l, atn_table **out)
 {
@@ -169,19 +211,15 @@ static atn_status advise(atn_ctx *cx, const atn_sim_list *l, atn_table **out)
     ATN_TAKE(names, l->n);
     for (int i = 0; i < l->n; i++) {
         const atn_sim_item *item = &l->item[i];
-        const atn_launch *launch = &item->opts.shape;
         const atn_list *grid = &item->opts.tiling.grid;
         atn_idx heads;
         const atn_pattern *p = atn_sim_item_heads(item, &heads)[0];
-        const unsigned takes =
-            atn_pattern_takes(p) | (grid->n > 0 ? ATN_TAKES_GRID : 0);
         atn_advice_case c = {
             .p = p, .now = item->sim.tiling, .grid = *grid, .causal = item->sim.causal};
 
-        ATN_TAKE(tiles, item->kernel->tiles);
+        ATN_TAKE(tiles, item->kernel->tiles + 2);
         c.tiles = tiles;
-        c.n_tiles = atn_advice_tiles(item->kernel, (int)launch->head_dim, launch->pass,
-                                     takes, tiles);
+        c.n_tiles = tiles_to_try(item, p, tiles);
         ATN_TRY(atn_advise(cx, &c, &advices[i]));
         names[i] = item->name;
     }
@@ -464,7 +502,8 @@ const atn_command atn_command_simulate = {
         "Below 0.1 ms a launch is no shorter than its overhead: there is no speed-up, "
         "and limited_by says launch.\n"
         "Both sides are compared with the dense kernel over the causal triangle where "
-        "the pattern is causal, else over the full square (--dense).\n"
+        "no query sees a key ahead, else, and of grids, over the full square "
+        "(--dense).\n"
         "A kernel that does not take the mask is simulated as one that is as fast and "
         "skips the tiles that are empty; the column note says so.\n"
         "With --gpus the sequence is spread over several GPUs instead: volume, "

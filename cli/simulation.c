@@ -203,18 +203,23 @@ done:
 
 static void set_case(const atn_simulation *s, const atn_pattern *p, atn_sim_item *item)
 {
-    const double queries =
-        s->opts.shape.pass == ATN_PASS_DECODE ? 1 : (double)p->frame.nq;
+    const atn_pass pass = s->opts.shape.pass;
+    const double queries = pass == ATN_PASS_DECODE ? 1 : (double)p->frame.nq;
+    /* The gradient of a product is two products, and weights have one, too. */
+    const double both = pass == ATN_PASS_BACKWARD ? 2 : 1;
     atn_sim_opts *o = &item->opts;
 
     *o = s->opts;
     o->kernel = item->kernel;
-    o->full = s->against == 2 || (s->against == 0 && !p->frame.causal);
+    o->causal = s->against == 1;
+    o->full = s->against == 2;
     item->pattern = p;
     if (s->layout == 0 && p->axes && (p->axes->rank > 1 || p->axes->at[0].dilation > 1))
         o->tiling.layout = ATN_LAYOUT_GRID;
     o->permute = s->permute != 2;
-    o->whole.linear_flops = 2 * s->parameters * queries * (double)o->shape.batch;
+    o->copies = s->permute == 1;
+    o->whole.linear_flops = both * 2 * s->parameters * queries * (double)o->shape.batch;
+    o->whole.linear_bytes = both * s->parameters * o->shape.bytes;
 }
 
 /* The pattern under every kernel asked for, or the one that suits. Takes name. */
@@ -250,8 +255,8 @@ done:
     return st;
 }
 
-/* Patterns that are neither causal by their blocks nor by tokens but see no key ahead
- * are compared with causal attention, too: frame.causal says it. */
+/* Patterns that are not said to be causal but see no key ahead are compared with causal
+ * attention, too, but for grids: atn_sim_opts. */
 atn_status atn_sim_list_words(atn_cli *cli, const atn_simulation *s,
                               const char *const *words, int n, atn_sim_list *out)
 {

@@ -83,7 +83,8 @@
          0},                                                                           \
     {                                                                                  \
         "dense", 0, ATN_OPT_CHOICE, "auto|causal|full",                                \
-            "the dense mask it is compared with (auto: causal where the pattern is)",  \
+            "the dense mask it is compared with (auto: causal where no key ahead is "  \
+            "seen)",                                                                   \
             0, 0                                                                       \
     }
 
@@ -93,8 +94,8 @@
      0,                                                                                \
      ATN_OPT_CHOICE,                                                                   \
      "auto|yes|no",                                                                    \
-     "count bringing the tokens of a grid into tiles, and back (auto: where the "      \
-     "kernel needs it)",                                                               \
+     "count bringing tokens of a grid or of --residues into tiles, and back (auto: "   \
+     "where the kernel needs it; yes: always)",                                        \
      0,                                                                                \
      0},                                                                               \
     {                                                                                  \

@@ -70,6 +70,12 @@ static bool usable(const plot *p, atn_idx r)
            sm == floor(sm);
 }
 
+/* Its SM, where the row is usable: the column may be one of real numbers. */
+static int64_t sm_of(const plot *p, atn_idx r)
+{
+    return (int64_t)atn_table_get_f64(p->t, r, p->sm);
+}
+
 static const char *check(const atn_table *t)
 {
     const plot p = columns_of(t, COLOUR_TILES);
@@ -99,7 +105,7 @@ static atn_status find_ends(atn_ctx *cx, plot *p)
     ATN_TAKE(end, p->sms);
     for (int64_t s = 0; s < p->sms; s++) end[s] = p->from;
     for (atn_idx r = 0; r < atn_table_rows(p->t); r++) {
-        const int64_t s = usable(p, r) ? atn_table_get_i64(p->t, r, p->sm) : -1;
+        const int64_t s = usable(p, r) ? sm_of(p, r) : -1;
 
         if (s >= 0) end[s] = fmax(end[s], atn_table_get_f64(p->t, r, p->end));
     }
@@ -127,7 +133,7 @@ static atn_status find_range(atn_ctx *cx, plot *p)
         p->from = fmin(p->from, begin);
         p->to = fmax(p->to, end);
         p->busy += end - begin;
-        p->sms = ATN_MAX(p->sms, atn_table_get_i64(t, r, p->sm) + 1);
+        p->sms = ATN_MAX(p->sms, sm_of(p, r) + 1);
     }
     p->first = p->from;
     p->from = fmin(p->from, 0);
@@ -286,7 +292,7 @@ static void draw_ctas(atn_canvas *c, const plot *p)
         if (!usable(p, r)) continue;
         x0 = atn_plot_px(&p->a, atn_table_get_f64(p->t, r, p->begin));
         x1 = atn_plot_px(&p->a, atn_table_get_f64(p->t, r, p->end));
-        y = p->a.y + (double)atn_table_get_i64(p->t, r, p->sm) * row;
+        y = p->a.y + (double)sm_of(p, r) * row;
         set_colour(c, p, (double)p->values[i++]);
         atn_canvas_rect(c, x0, y + gap / 2, fmax(x1 - x0 - 0.4, 0.3), row - gap);
     }
@@ -354,8 +360,7 @@ static atn_status draw_bins(atn_ctx *cx, atn_canvas *c, const plot *p)
     memset(b.sum, 0, (size_t)(p->sms * p->bins) * sizeof *b.sum);
     for (atn_idx r = 0; r < atn_table_rows(p->t); r++)
         if (usable(p, r))
-            add_cta(&b, atn_table_get_i64(p->t, r, p->sm),
-                    atn_table_get_f64(p->t, r, p->begin),
+            add_cta(&b, sm_of(p, r), atn_table_get_f64(p->t, r, p->begin),
                     atn_table_get_f64(p->t, r, p->end), (double)p->values[i++]);
     ATN_TRY(atn_canvas_cells(cx, c,
                              &(atn_cells){.rows = p->sms,
