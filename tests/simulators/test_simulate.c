@@ -627,6 +627,47 @@ static void heads_in_any_order(atn_ctx *cx)
     release(cx, &b);
 }
 
+/* Heads with a pattern each that are all the same one are one head: the window rule of
+ * the kernel, its tile and its time, not those of a mask token by token. */
+static void heads_that_are_alike(atn_ctx *cx)
+{
+    const atn_frame f = atn_frame_square(8192, 128, true);
+    atn_pattern *p[4], *q[4];
+    bed b = bed_of(cx, "h200", "fa3");
+    const atn_span two[] = {{0, 2}, {30, 31}};
+    atn_kernel k;
+    atn_sim s, t;
+
+    for (int i = 0; i < 4; i++) {
+        p[i] = window_of(cx, 8192, 512);
+        CHECK_OK(atn_pattern_shift(cx, &f, two, 2, 0, &q[i]));
+    }
+    b.o.device = &b.device;
+    b.o.kernel = &b.kernel;
+    b.o.shape.heads = 4;
+    CHECK_OK(atn_simulate(cx, (const atn_pattern *const *)p, 4, &b.o, &s));
+    CHECK_OK(simulate(cx, &b, p[0], &t));
+    CHECK_STR(s.note, "");
+    CHECK_NEAR(s.kernel_ms, t.kernel_ms, 0);
+    CHECK_NEAR(s.partial, t.partial, 0);
+    CHECK(memcmp(&s.tiling.k, &t.tiling.k, sizeof s.tiling.k) == 0);
+    atn_sim_release(cx, &s);
+    atn_sim_release(cx, &t);
+    CHECK_OK(atn_kernel_choose_heads(cx, &b.device, (const atn_pattern *const *)p, 4,
+                                     &b.o.shape, &k));
+    CHECK_STR(k.id, "fa3");
+    atn_kernel_release(cx, &k);
+    CHECK_OK(atn_kernel_choose_heads(cx, &b.device, (const atn_pattern *const *)q, 4,
+                                     &b.o.shape, &k));
+    CHECK(k.takes & (ATN_TAKES_BLOCKS | ATN_TAKES_WINDOW));
+    atn_kernel_release(cx, &k);
+    for (int i = 0; i < 4; i++) {
+        atn_pattern_destroy(cx, p[i]);
+        atn_pattern_destroy(cx, q[i]);
+    }
+    release(cx, &b);
+}
+
 /* A decode step reads what the last query sees: a window of 1024 keys behind 64 sinks,
  * by hand 1024 + 64 keys in 8 + 1 tiles of 128 (of 32768 the window begins at a tile).
  */
@@ -1545,7 +1586,9 @@ CHECK_MAIN({"oracle rows", oracle_rows}, {"oracle dense", oracle_dense},
            {"oracle A100", oracle_a100}, {"dense against itself", dense_against_itself},
            {"more is never faster", more_is_never_faster},
            {"heads that differ", heads_that_differ},
-           {"heads in any order", heads_in_any_order}, {"packed heads", packed_heads},
+           {"heads in any order", heads_in_any_order},
+           {"heads that are alike", heads_that_are_alike},
+           {"packed heads", packed_heads},
            {"means are rounded once", means_are_rounded_once},
            {"decode reads the last row", decode_reads_the_last_row},
            {"the whole", the_whole}, {"the whole of decode", the_whole_of_decode},
