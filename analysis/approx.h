@@ -68,8 +68,9 @@ atn_status atn_approx_best(atn_ctx *cx, const atn_approx *a,
                            atn_table **out) ATN_WARN_UNUSED;
 
 /* The table "approx_tiles", of a run with `tiles`: a row a case and head, those of
- * "approx" in the same order. Columns ctas_BMxBN, for the tiles of all kernels: the CTAs
- * of its plan (analysis/approx_tiles.h), empty where the head dim has no such tile and
+ * "approx" in the same order. Columns ctas_BMxBN, for the tiles of all kernels, and
+ * ctas_BMxBN_packed_G of those that pack groups: the CTAs of its plan
+ * (analysis/approx_tiles.h), empty where the head dim has no such tile and
  * for operators. What tradeoff reads. */
 atn_status atn_approx_tiles(atn_ctx *cx, const atn_approx *a,
                             atn_table **out) ATN_WARN_UNUSED;

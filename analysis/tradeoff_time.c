@@ -58,7 +58,8 @@ static trade_limit limit_of(const atn_tradeoff *t, const timed *x, const atn_wor
     const double sms = atn_device_get(t->opts.device, ATN_DEVICE_SMS);
     const double fixed = c[ATN_TERM_T0] + c[ATN_TERM_CTA] * w->x_ctas;
 
-    if (us < 100 || fixed > us / 2) return TRADE_BY_LAUNCH;
+    if (us < 100 || 2 * c[ATN_TERM_T0] > us) return TRADE_BY_LAUNCH;
+    if (2 * fixed > us) return TRADE_BY_CTA;
     if (hbm >= us) return TRADE_BY_HBM;
     if (w->x_tiles > 1.25 * w->tiles / sms) return TRADE_BY_TAIL;
     return tile_limit(t, x);
@@ -93,6 +94,7 @@ static atn_status time_of(atn_ctx *cx, const atn_tradeoff *t, const timed *x,
     out->high = out->ms * (fit->high > 0 ? fit->high : 1);
     out->index = 0;
     out->visited = w.tiles;
+    out->cells = w.tiles * (double)x->tile->q.at[0] * (double)x->tile->k.at[0];
 done:
     atn_work_release(cx, &w);
     return st;
@@ -154,9 +156,6 @@ atn_status atn_trade_dense_time(atn_ctx *cx, const atn_tradeoff *t,
                   &masked[m]);
     list = (atn_cta_list){ctas, visits, masked};
     ATN_TRY(time_of(cx, t, &x, out));
-    if (pack == 1) out->visited = 0;
-    for (atn_idx m = 0; pack == 1 && m < ctas; m++)
-        out->visited += (double)visits[m] * (double)(l->launch.heads * l->launch.batch);
 done:
     atn_arena_rewind(cx, mark);
     return st;
@@ -189,7 +188,7 @@ static void operator_time(const atn_tradeoff *t, trade_cell *cell)
     cell->source = TRADE_OPERATOR;
     cell->time =
         atn_trade_pass(t, b * cell->sum[TRADE_FLOPS], b * cell->sum[TRADE_BYTES]);
-    cell->time.visited = NAN;
+    cell->time.visited = cell->time.cells = NAN;
 }
 
 /* ---- tiles ---- */
@@ -218,27 +217,54 @@ static atn_idx ctas_of(const atn_cta_runs *r)
     return n;
 }
 
-static atn_status lists_time(atn_ctx *cx, const atn_tradeoff *t, const trade_layer *l,
-                             const trade_head *head, trade_time *out)
+static bool same_runs(const atn_cta_runs *a, const atn_cta_runs *b)
 {
+    return a->n == b->n &&
+           (a->n == 0 || memcmp(a->run, b->run, (size_t)a->n * sizeof *a->run) == 0);
+}
+
+/* The heads of every group have one static pattern: as packed rows they visit what any
+ * of them does. */
+static bool packs(const trade_layer *l, const trade_cell *cell)
+{
+    if (l->pack == 1 || cell->chosen) return false;
+    for (atn_idx h = 0; h < l->info->heads; h++) {
+        const trade_head *x = &cell->head[h],
+                         *first = &cell->head[h / l->pack * l->pack];
+
+        if (!x->there) continue;
+        if (x->packed.n == 0 || !same_runs(&x->packed, &first->packed) ||
+            !same_runs(&x->runs, &first->runs))
+            return false;
+    }
+    return true;
+}
+
+/* A list a head, or a group where it is packed. */
+static atn_status lists_time(atn_ctx *cx, const atn_tradeoff *t, const trade_layer *l,
+                             const trade_cell *cell, trade_time *out)
+{
+    const bool packed = packs(l, cell);
     const atn_arena_mark mark = atn_arena_save(cx);
-    atn_launch launch = l->launch;
     atn_cta_list *lists = NULL;
     atn_status st = ATN_OK;
     atn_idx n = 0;
-    timed x = {
-        .kernel = &t->sparse, .tile = l->tile, .model = &l->model, .launch = &launch};
+    timed x = {.kernel = packed ? &t->packed : &t->sparse,
+               .tile = l->tile,
+               .model = &l->model,
+               .launch = &l->launch};
 
-    launch.kv_heads = launch.heads; /* a list each */
     ATN_TAKE(lists, l->heads);
-    for (atn_idx h = 0; h < l->info->heads; h++) {
+    for (atn_idx h = 0; h < l->info->heads; h += packed ? l->pack : 1) {
+        const trade_head *head = &cell->head[h];
+        const atn_cta_runs *runs = packed ? &head->packed : &head->runs;
         int32_t *visits = NULL, *masked = NULL;
-        const atn_idx ctas = ctas_of(&head[h].runs);
+        const atn_idx ctas = ctas_of(runs);
 
-        if (!head[h].there) continue;
+        if (!head->there) continue;
         ATN_TAKE(visits, ATN_MAX(ctas, 1));
         ATN_TAKE(masked, ATN_MAX(ctas, 1));
-        expand(&head[h].runs, t->sparse.policy, visits, masked);
+        expand(runs, t->sparse.policy, visits, masked);
         lists[n++] = (atn_cta_list){ctas, visits, masked};
     }
     x.lists = lists;
@@ -249,10 +275,12 @@ done:
     return st;
 }
 
-/* Where every head gathers its keys: tiles of 16 rows, by the data sheet. */
-static void try_gathered(const atn_tradeoff *t, const trade_layer *l,
-                         const trade_head *head, trade_time *time)
+/* Where the keys of every head are scattered: tiles of 16 rows, by the data sheet, as
+ * many of them at once as there are SMs. */
+static void try_gathered(const atn_tradeoff *t, const trade_layer *l, trade_cell *cell)
 {
+    const trade_head *head = cell->head;
+    trade_time *time = &cell->time;
     const double sms = atn_device_get(t->opts.device, ATN_DEVICE_SMS);
     const atn_idx bn = l->tile->k.at[0];
     const double b = (double)t->opts.batch;
@@ -262,17 +290,19 @@ static void try_gathered(const atn_tradeoff *t, const trade_layer *l,
     for (atn_idx h = 0; h < l->info->heads; h++)
         if (head[h].there) tiles += head[h].runs.gathered;
     if (isnan(tiles)) return;
-    ms = b * tiles *
+    ms = ceil(b * tiles / sms) *
          atn_machine_tile(&t->sparse, t->opts.device, (int)l->info->d, ATN_PASS_FORWARD,
                           16, bn)
              .all /
-         sms / 1000;
+         1000;
     if (!(launch + ms < time->ms)) return;
     factor = (launch + ms) / time->ms;
     time->ms *= factor;
     time->low *= factor;
     time->high *= factor;
     time->visited = b * tiles;
+    time->cells = b * tiles * 16 * (double)bn;
+    cell->source = cell->source == TRADE_MEAN ? TRADE_MEAN_GATHERED : TRADE_GATHERED;
     time->limit = time->ms < 0.1 ? TRADE_BY_LAUNCH : TRADE_BY_L2;
 }
 
@@ -291,7 +321,7 @@ static atn_status mean_runs(atn_ctx *cx, const trade_layer *l, const trade_cell 
     atn_status st = ATN_OK;
 
     *out = (atn_cta_runs){.gathered = NAN};
-    if (own == 1)
+    if (own == 1 && cell->chosen)
         out->gathered =
             (double)l->info->nq * ceil(cell->sum[TRADE_TILES] / (double)cell->heads /
                                        (double)l->info->nq / (double)bn);
@@ -354,8 +384,8 @@ atn_status atn_trade_cell_time(atn_ctx *cx, const atn_tradeoff *t, const trade_l
     } else {
         cell->source = TRADE_EXACT;
         if (!has_ctas(l, cell)) ATN_TRY(fill_means(cx, l, cell));
-        ATN_TRY(lists_time(cx, t, l, cell->head, &cell->time));
-        try_gathered(t, l, cell->head, &cell->time);
+        ATN_TRY(lists_time(cx, t, l, cell, &cell->time));
+        try_gathered(t, l, cell);
     }
     add_index(t, cell);
 done:

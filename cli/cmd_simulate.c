@@ -21,13 +21,7 @@ static const atn_option options[] = {
      0, 0},
     {"prompt", 0, ATN_OPT_COUNT, "N",
      "for --from: tokens of the prompt (what the capture says)", 1, 1e12},
-    {"permute", 0, ATN_OPT_CHOICE, "auto|yes|no",
-     "count bringing the tokens of a grid into tiles, and back (auto: where the kernel "
-     "needs it)",
-     0, 0},
-    {"harness", 0, ATN_OPT_FLAG, NULL,
-     "with what was timed along with the kernel: writing keys and values to a cache", 0,
-     0},
+    ATN_OPTIONS_PASSES,
     {"waterfall", 0, ATN_OPT_FLAG, NULL,
      "also the speed-up as tiles, mask, waves, passes and the rest take their share", 0,
      0},
@@ -39,14 +33,7 @@ static const atn_option options[] = {
      "predicted against published: every published number that is known, and what is "
      "said of it here; goes alone",
      0, 0},
-    {"attention-share", 0, ATN_OPT_F64, "SHARE",
-     "of the dense model's time that attention takes, for the gain end to end", 0, 1},
-    {"parameters", 0, ATN_OPT_F64, "N",
-     "of the model, as 8.03e9: the rest of its work, in place of --attention-share", 0,
-     1e15},
-    {"num-layers", 0, ATN_OPT_COUNT, "N", "attention layers of the model (1)", 1, 4096},
-    {"dense-share", 0, ATN_OPT_F64, "SHARE",
-     "of layers, steps or heads that stay dense (0)", 0, 1},
+    ATN_OPTIONS_WHOLE,
     {"gpus", 0, ATN_OPT_COUNT, "N", "GPUs that share the sequence: context parallelism",
      1, 65536},
     {"cp", 0, ATN_OPT_TEXT, "SCHEME",
@@ -68,6 +55,31 @@ static const atn_option options[] = {
 };
 
 /* ---- what is asked for ---- */
+
+/* What attention is a part of. */
+static atn_status check_whole(atn_cli *cli)
+{
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+
+    if (atn_opt_given(cli, "attention-share") && atn_opt_given(cli, "parameters"))
+        ATN_FAIL(ATN_USAGE, "simulate: --attention-share and --parameters say the same "
+                            "(give one)");
+    if (atn_opt_given(cli, "attention-share") &&
+        !(atn_opt_f64(cli, "attention-share", 0) > 0))
+        ATN_FAIL(ATN_USAGE,
+                 "simulate: --attention-share 0 leaves nothing to gain (give "
+                 "more than 0, or leave it out)");
+    if (atn_opt_given(cli, "parameters") && !(atn_opt_f64(cli, "parameters", 0) > 0))
+        ATN_FAIL(ATN_USAGE, "simulate: --parameters 0 is no model (give more, as "
+                            "8.03e9, or leave it out)");
+    if (atn_opt_given(cli, "num-layers") && !atn_opt_given(cli, "attention-share") &&
+        !atn_opt_given(cli, "parameters") && !atn_opt_given(cli, "dense-share"))
+        ATN_FAIL(ATN_USAGE, "simulate: --num-layers says nothing by itself (give "
+                            "--parameters, --attention-share or --dense-share, too)");
+done:
+    return st;
+}
 
 static atn_status check(atn_cli *cli, bool capture)
 {
@@ -96,9 +108,7 @@ static atn_status check(atn_cli *cli, bool capture)
             ATN_FAIL(ATN_USAGE,
                      "simulate: --%s is of several GPUs (give --gpus N, too)",
                      of_gpus[i]);
-    if (atn_opt_given(cli, "attention-share") && atn_opt_given(cli, "parameters"))
-        ATN_FAIL(ATN_USAGE, "simulate: --attention-share and --parameters say the same "
-                            "(give one)");
+    ATN_TRY(check_whole(cli));
     if (cli->n_args + (atn_opt_given(cli, "pattern-file") ? 1 : 0) == 0)
         ATN_FAIL(ATN_USAGE,
                  "simulate: give a PATTERN (attnscope list patterns), --pattern-file "
@@ -169,6 +179,25 @@ done:
     return st;
 }
 
+/* Tiles that are tried: the kernel's for such masks; where it only stands in for one of
+ * blocks, its usual one and that in the blocks. Into out [tiles of the kernel + 2]. */
+static int tiles_to_try(const atn_sim_item *item, const atn_pattern *p, atn_tiling *out)
+{
+    const atn_kernel *k = item->kernel;
+    const atn_launch *l = &item->sim.shape;
+    const unsigned takes = atn_pattern_takes(p);
+    const unsigned grid = item->opts.tiling.grid.n > 0 ? ATN_TAKES_GRID : 0;
+    const int dim = (int)l->head_dim;
+    int n = atn_advice_tiles(k, dim, l->pass, takes | grid, out);
+    const atn_kernel_tile *t = atn_kernel_tile_of(
+        k, dim, l->pass, l->causal ? ATN_TAKES_CAUSAL : ATN_TAKES_FULL, 1, 0);
+
+    if (n > 0 || takes != ATN_TAKES_BLOCKS || !t) return n;
+    out[n++] = (atn_tiling){.q = t->q, .k = t->k};
+    out[n] = out[0];
+    return atn_tile_in_blocks(p->frame.block, &out[n].q, &out[n].k) ? n + 1 : n;
+}
+
 /* What would make each case cheaper. */
 static atn_status advise(atn_ctx *cx, const atn_sim_list *l, atn_table **out)
 {
@@ -182,19 +211,15 @@ static atn_status advise(atn_ctx *cx, const atn_sim_list *l, atn_table **out)
     ATN_TAKE(names, l->n);
     for (int i = 0; i < l->n; i++) {
         const atn_sim_item *item = &l->item[i];
-        const atn_launch *launch = &item->opts.shape;
         const atn_list *grid = &item->opts.tiling.grid;
         atn_idx heads;
         const atn_pattern *p = atn_sim_item_heads(item, &heads)[0];
-        const unsigned takes =
-            atn_pattern_takes(p) | (grid->n > 0 ? ATN_TAKES_GRID : 0);
         atn_advice_case c = {
             .p = p, .now = item->sim.tiling, .grid = *grid, .causal = item->sim.causal};
 
-        ATN_TAKE(tiles, item->kernel->tiles);
+        ATN_TAKE(tiles, item->kernel->tiles + 2);
         c.tiles = tiles;
-        c.n_tiles = atn_advice_tiles(item->kernel, (int)launch->head_dim, launch->pass,
-                                     takes, tiles);
+        c.n_tiles = tiles_to_try(item, p, tiles);
         ATN_TRY(atn_advise(cx, &c, &advices[i]));
         names[i] = item->name;
     }
@@ -251,8 +276,10 @@ static atn_status emit(atn_cli *cli, atn_run *run, const atn_sim_list *l,
     ATN_TRY(atn_sim_list_cases(cx, l, &cases));
     ATN_TRY(atn_sim_table(cx, cases, l->n, &t[n++]));
     if (is_summary(cli)) ATN_TRY(summarize(cli, &t[0]));
-    if (atn_opt_given(cli, "waterfall"))
+    if (atn_opt_given(cli, "waterfall")) {
         ATN_TRY(atn_sim_waterfall(cx, cases, l->n, &t[n++]));
+        ATN_TRY(atn_sim_list_subtitle(cx, l, t[n - 1]));
+    }
     if (atn_opt_given(cli, "advice")) ATN_TRY(advise(cx, l, &t[n++]));
     if (atn_opt_given(cli, "histogram")) ATN_TRY(count_ctas(cx, l, &t[n++]));
     for (int i = 0; i < n; i++)
@@ -475,7 +502,8 @@ const atn_command atn_command_simulate = {
         "Below 0.1 ms a launch is no shorter than its overhead: there is no speed-up, "
         "and limited_by says launch.\n"
         "Both sides are compared with the dense kernel over the causal triangle where "
-        "the pattern is causal, else over the full square (--dense).\n"
+        "no query sees a key ahead, else, and of grids, over the full square "
+        "(--dense).\n"
         "A kernel that does not take the mask is simulated as one that is as fast and "
         "skips the tiles that are empty; the column note says so.\n"
         "With --gpus the sequence is spread over several GPUs instead: volume, "

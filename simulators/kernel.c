@@ -3,7 +3,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "simulators/kernel.h"
 
+#include <limits.h>
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "simulators/files.h"
@@ -188,10 +191,29 @@ double atn_kernel_overlap(const atn_kernel *k, int head_dim, atn_pass pass)
     return k->overlap;
 }
 
-double atn_kernel_reach(const atn_kernel *k, const char *architecture)
+/* Between two architectures: generations count most. INT_MAX: not of one maker. */
+static int apart(const char *a, const char *b)
 {
-    for (int i = 0; i < ATN_KERNEL_NAMES && k->reach[i].architecture[0]; i++)
-        if (strcmp(k->reach[i].architecture, architecture) == 0)
-            return k->reach[i].share;
-    return 1;
+    int x, y;
+
+    if (strcmp(a, b) == 0) return 0;
+    if (sscanf(a, "sm%d", &x) != 1 || sscanf(b, "sm%d", &y) != 1) return INT_MAX;
+    x = ATN_MIN(ATN_MAX(x, 0), 9999);
+    y = ATN_MIN(ATN_MAX(y, 0), 9999);
+    return 10000 * abs(x / 10 - y / 10) + abs(x - y) + 1;
+}
+
+atn_reach atn_kernel_reach(const atn_kernel *k, const char *architecture)
+{
+    atn_reach r = {ATN_REACH_OTHERWISE, NULL, false};
+    int least = INT_MAX;
+
+    for (int i = 0; i < ATN_KERNEL_NAMES && k->reach[i].architecture[0]; i++) {
+        const int at = apart(k->reach[i].architecture, architecture);
+
+        if (at >= least) continue;
+        least = at;
+        r = (atn_reach){k->reach[i].share, k->reach[i].architecture, at == 0};
+    }
+    return r;
 }

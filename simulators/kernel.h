@@ -153,8 +153,8 @@ typedef struct atn_kernel {
     bool packs_gqa; /* query heads of a group are rows of one Q tile */
     bool sections;  /* heads in sections whose keys fit in L2 (FA3) */
     bool by_name;   /* taken only where it is named, never as what suits a GPU */
-    bool bare;      /* files of timings hold the kernel alone: no writing of a KV cache */
-    bool permutes;  /* a grid's tokens are brought into tiles, and back: extra passes */
+    bool bare; /* files of timings hold the kernel alone: no writing of a KV cache */
+    bool permutes; /* a grid's tokens are brought into tiles, and back: extra passes */
     atn_split_rule split;
     int ctas_per_sm;
     /* How much of the shorter of two resources hides behind the longer one, 0 to 1;
@@ -202,8 +202,16 @@ atn_status atn_kernel_copy_tiles(atn_ctx *cx, atn_kernel *to,
  * DATA where a file holds no more; the kernel may have rows more then. */
 atn_status atn_kernel_put_tile(atn_ctx *cx, atn_kernel *k, const char *architecture,
                                const atn_kernel_tile *tile) ATN_WARN_UNUSED;
-/* Share of the machine model's speed that it was measured at; 1 = not measured. */
-double atn_kernel_reach(const atn_kernel *k, const char *architecture);
+/* Share of the machine model's speed that it was measured at: on this architecture,
+ * else on the nearest one (of as many generations, then numbers, between them; of
+ * equals the first), else ATN_REACH_OTHERWISE. */
+typedef struct atn_reach {
+    double share;
+    const char *measured; /* the architecture, of the kernel; NULL = nowhere */
+    bool here;            /* it is that which was asked for */
+} atn_reach;
+#define ATN_REACH_OTHERWISE 0.75
+atn_reach atn_kernel_reach(const atn_kernel *k, const char *architecture);
 /* Overlap at a head dim: of its tiles, else the kernel's. */
 double atn_kernel_overlap(const atn_kernel *k, int head_dim, atn_pass pass);
 /* `piece` is the whole of name, or stands in it between '-'. */

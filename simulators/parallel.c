@@ -213,6 +213,7 @@ static atn_status launch(atn_ctx *cx, cp_job *j, const atn_pattern *const *p, at
 
     o.device = &j->device;
     o.dense = NULL;
+    o.causal = false; /* of a chunk, whose keys may lie anywhere */
     o.shape.heads = (atn_idx)heads;
     o.shape.kv_heads = (atn_idx)kv;
     o.shape.pass = ATN_PASS_FORWARD;

@@ -1,7 +1,9 @@
 /* simulators/simulate_count.c -- tiles of all heads, and the CTA lists of a launch.
  *
- * Math    heads that are alike share one count. Where a kernel packs the query heads of
- *         a group into one Q tile, what the tile visits is the union over the group.
+ * Math    heads that are alike share one count. Where a kernel packs the g query heads
+ *         of a group into one Q tile, what the tile visits is the union over the group;
+ *         a head's counts are then those of the group over g, and so is the dense
+ *         launch that bounds are taken against.
  *         FA3 counts the tiles of a window by its own block range.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
@@ -226,32 +228,52 @@ done:
     return st;
 }
 
-/* Sums over heads, divided by them at the end. */
-static void add(atn_sim *out, const atn_tiles *t, double weight)
+/* Whole numbers, so that sums are exact; divided once, by what they are the sum of. */
+static void add(atn_sim *out, const atn_tiles *t)
 {
-    out->pairs += weight * (double)t->pairs;
-    out->visited += weight * (double)t->visited;
-    out->full += weight * (double)t->full;
-    out->partial += weight * (double)t->partial;
-    out->padding += weight * (double)t->padding;
-    out->ctas += weight * (double)t->ctas;
+    out->pairs += (double)t->pairs;
+    out->visited += (double)t->visited;
+    out->full += (double)t->full;
+    out->partial += (double)t->partial;
+    out->padding += (double)t->padding;
+    out->flex_full += (double)t->flex_full;
+    out->flex_partial += (double)t->flex_partial;
+    out->ctas += (double)t->ctas;
     out->max = fmax(out->max, (double)t->max);
 }
 
-static atn_status count_group(atn_ctx *cx, const sim_case *c, atn_idx first,
-                              atn_cta_list *list)
+static void divide(atn_sim *out, double heads)
 {
-    atn_tiling packed = c->tiling;
+    out->pairs /= heads;
+    out->visited /= heads;
+    out->full /= heads;
+    out->partial /= heads;
+    out->padding /= heads;
+    out->flex_full /= heads;
+    out->flex_partial /= heads;
+    out->ctas /= heads;
+}
+
+/* The tiling as the kernel has it. */
+static atn_tiling packed_tiling(const sim_case *c)
+{
+    atn_tiling t = c->tiling;
+
+    t.pack = c->pack;
+    return t;
+}
+
+static atn_status count_group(atn_ctx *cx, const sim_case *c, atn_idx first,
+                              atn_tiles *out)
+{
+    const atn_tiling packed = packed_tiling(c);
     atn_pattern *u = NULL;
-    atn_tiles t = {0};
     atn_status st = ATN_OK;
 
-    packed.pack = c->pack;
+    if (c->heads == 1) return atn_tiles_count(cx, c->p[0], 0, &packed, out);
     ATN_TRY(union_of(cx, c, first, c->pack, &u));
-    ATN_TRY(atn_tiles_count(cx, u, 0, &packed, &t));
-    ATN_TRY(list_of(cx, c, &t, list));
+    ATN_TRY(atn_tiles_count(cx, u, 0, &packed, out));
 done:
-    atn_tiles_release(cx, &t);
     atn_pattern_destroy(cx, u);
     return st;
 }
@@ -260,7 +282,6 @@ done:
 static atn_status count_heads(atn_ctx *cx, const sim_case *c, atn_sim *out,
                               sim_lists *l)
 {
-    const double weight = 1 / (double)c->heads;
     atn_tiles t = {0};
     atn_status st = ATN_OK;
 
@@ -270,7 +291,7 @@ static atn_status count_heads(atn_ctx *cx, const sim_case *c, atn_sim *out,
 
         ATN_TRY(atn_stopped(cx, "simulate"));
         ATN_TRY(atn_tiles_count(cx, p, head, &c->tiling, &t));
-        add(out, &t, weight);
+        add(out, &t);
         if (c->pack == 1) ATN_TRY(list_of(cx, c, &t, &l->list[h]));
         if (h == 0) {
             out->tiles = t;
@@ -279,6 +300,7 @@ static atn_status count_heads(atn_ctx *cx, const sim_case *c, atn_sim *out,
             atn_tiles_release(cx, &t);
         }
     }
+    divide(out, (double)c->heads);
 done:
     atn_tiles_release(cx, &t);
     return st;
@@ -300,41 +322,61 @@ done:
     return st;
 }
 
-static atn_status packed_lists(atn_ctx *cx, const sim_case *c, sim_lists *l)
+/* Counts and lists of the groups, in place of those of the heads, whose pairs stay
+ * where they differ. */
+static atn_status count_groups(atn_ctx *cx, const sim_case *c, atn_sim *out,
+                               sim_lists *l)
 {
-    atn_tiling packed = c->tiling;
+    const double pairs = out->pairs;
     atn_tiles t = {0};
     atn_status st = ATN_OK;
 
-    packed.pack = c->pack;
     l->n = c->heads == 1 || c->pack % c->heads == 0 ? 1 : c->shape.kv_heads;
     ATN_TAKE(l->list, l->n);
-    if (c->heads == 1) {
-        ATN_TRY(atn_tiles_count(cx, c->p[0], 0, &packed, &t));
-        ATN_TRY(list_of(cx, c, &t, l->list));
-    } else {
-        for (atn_idx g = 0; g < l->n; g++)
-            ATN_TRY(count_group(cx, c, g * c->pack, &l->list[g]));
+    atn_tiles_release(cx, &out->tiles);
+    out->visited = out->full = out->partial = out->padding = out->max = out->ctas = 0;
+    out->flex_full = out->flex_partial = 0;
+    for (atn_idx g = 0; g < l->n; g++) {
+        ATN_TRY(atn_stopped(cx, "simulate"));
+        ATN_TRY(count_group(cx, c, g * c->pack, &t));
+        add(out, &t);
+        ATN_TRY(list_of(cx, c, &t, &l->list[g]));
+        if (g == 0) {
+            out->tiles = t;
+            memset(&t, 0, sizeof t);
+        } else {
+            atn_tiles_release(cx, &t);
+        }
     }
+    divide(out, (double)l->n * (double)c->pack);
+    out->pairs = c->heads > 1 ? pairs : (double)out->tiles.pairs;
 done:
     atn_tiles_release(cx, &t);
     return st;
 }
 
 /* Heads of a group that see other keys share tiles all the same. */
-static void say_union(const sim_case *c, const sim_lists *l, atn_sim *out)
+static void say_union(const sim_case *c, double apart, atn_sim *out)
 {
-    const double apart = (double)c->pack * (out->visited - out->padding);
-    double together = 0;
+    const double together = (double)c->pack * out->visited;
 
-    for (atn_idx i = 0; i < l->n; i++)
-        for (atn_idx t = 0; t < l->list[i].n; t++)
-            together += (double)l->list[i].visits[t] / (double)l->n;
     if (c->heads > 1 && together > 1.02 * apart)
         sim_note(out,
                  "the %lld heads of a group share their tiles: %.3g times the visits "
                  "of heads alone",
                  (long long)c->pack, together / apart);
+}
+
+/* Of all heads, not of the first alone. */
+static void find_bounds(const sim_case *c, atn_sim *out)
+{
+    const atn_tiling packed = packed_tiling(c);
+    const atn_dense_tiles d = atn_tiles_dense(c->p[0], &packed, c->causal);
+
+    out->bounds = (atn_tile_bounds){NAN, NAN, NAN};
+    if (out->pairs > 0) out->bounds.flop = d.pairs / out->pairs;
+    if (out->visited > 0) out->bounds.sum = d.visited / (double)c->pack / out->visited;
+    if (out->max > 0) out->bounds.max = d.max / out->max;
 }
 
 atn_status sim_count(atn_ctx *cx, const sim_case *c, atn_sim *out, sim_lists *l)
@@ -345,27 +387,23 @@ atn_status sim_count(atn_ctx *cx, const sim_case *c, atn_sim *out, sim_lists *l)
 
     l->n = c->heads;
     ATN_TAKE(l->list, l->n);
-    ATN_TRY(count_heads(cx, c, out, l));
-    out->bounds = atn_tiles_bounds(c->p[0], &c->tiling, &out->tiles, c->causal);
+    if (c->heads > 1 || c->pack == 1) ATN_TRY(count_heads(cx, c, out, l));
+    out->packed = c->pack;
+    if (c->pack > 1) {
+        const double apart = (double)c->pack * (out->visited - out->padding);
+
+        ATN_TRY(count_groups(cx, c, out, l));
+        say_union(c, apart, out);
+    } else if (!rule) {
+        ATN_TRY(spread(cx, c, l));
+    }
+    find_bounds(c, out);
     if (rule) {
         const atn_window_rule w = {c->shape.q_len, c->shape.kv_len, c->left, c->right,
                                    c->bm,          c->bn,           c->pack};
 
         l->n = 1;
         ATN_TRY(window_list(cx, &w, c->policy != ATN_MASK_SKIP, l->list));
-    } else if (c->pack > 1) {
-        ATN_TRY(packed_lists(cx, c, l));
-        say_union(c, l, out);
-    } else {
-        ATN_TRY(spread(cx, c, l));
-    }
-    if (c->heads > 1) {
-        /* Of all heads, not of the first alone. */
-        const double one = out->bounds.sum * (double)out->tiles.visited;
-
-        out->bounds.flop *= (double)out->tiles.pairs / out->pairs;
-        out->bounds.sum = one / out->visited;
-        out->bounds.max *= (double)out->tiles.max / out->max;
     }
 done:
     return st;
@@ -465,24 +503,27 @@ atn_status sim_count_last(atn_ctx *cx, const sim_case *c, atn_sim *out,
     ATN_TAKE(spans, most_spans(c, g));
     for (atn_idx h = 0; h < heads; h++) {
         const last_row r = row_of(spans, last_spans(c, h, 1, spans), c->bn, s->kv_len);
-        const double w = 1 / (double)heads;
 
         if (h == 0) ATN_TRY(few_tiles(cx, &r, &out->tiles));
-        out->pairs += w * (double)r.keys;
-        out->visited += w * (double)r.tiles;
-        out->full += w * (double)r.full;
-        out->partial += w * (double)(r.tiles - r.full);
+        out->pairs += (double)r.keys;
+        out->visited += (double)r.tiles;
+        out->full += (double)r.full;
+        out->partial += (double)(r.tiles - r.full);
         out->max = fmax(out->max, (double)r.tiles);
     }
+    divide(out, (double)heads);
+    out->flex_full = out->flex_partial = NAN;
     /* Keys and values are read once a group. */
     for (atn_idx k = 0; k < groups; k++) {
         const last_row r = row_of(spans, last_spans(c, k * g, heads > 1 ? g : 1, spans),
                                   c->bn, s->kv_len);
 
-        seen += (double)r.keys / (double)groups;
-        group_tiles += (double)r.tiles / (double)groups;
+        seen += (double)r.keys;
+        group_tiles += (double)r.tiles;
         blocks = fmax(blocks, (double)r.tiles);
     }
+    seen /= (double)groups;
+    group_tiles /= (double)groups;
     out->ctas = 1;
     decode_bounds(c, out);
     out->bytes = s->bytes * (double)s->batch *

@@ -23,6 +23,9 @@ typedef struct sim_case {
     atn_idx pack;                     /* query heads that share a Q tile */
     const atn_kernel *kernel, *dense; /* as they run: packing heads, or not */
     bool permuted;
+    bool usual; /* in: the kernel's usual tile, whatever the blocks */
+    bool
+        other; /* out: the tile is a small one in the blocks; the usual may be better */
 } sim_case;
 
 /* Fills everything of c after o; notes go to out->note. */

@@ -2,9 +2,13 @@
  * dense one, their interval, and the density from which it pays.
  *
  * Math    time = kernel + passes. T(rho) = a + rho b: a is what does not shrink with
- *         the mask (launch, CTAs, what is said of them, passes), b the tiles of a full
- *         mask in this kernel, masked as the pattern's are; break-even min(1, (T_dense
- *         - a) / b).
+ *         the mask (launch, CTAs, what is said of them, passes); break-even min(1,
+ *         (T_dense - a) / b), none where a >= T_dense. Of a pattern of this kind, with
+ *         as many cells a pair and as many masked tiles, rho is the density of pairs
+ *         and b = (kernel - its share of a) / the pattern's own density: it is slower
+ *         than dense exactly where its density is above the break-even. Of tiles at
+ *         large (card 6.1) rho is the share of the dense tiles and b what those of a
+ *         full mask take in this kernel, masked by its policy.
  *         Of the machine model a launch is no shorter than its bytes at the usable HBM
  *         bandwidth. Where keys and values of a head exceed L2, the CTAs that run at a
  *         time read them once together.
@@ -261,10 +265,19 @@ static void interval(const sim_case *c, const sim_story *s, atn_sim *out)
     out->speedup_high = (same ? out->dense_ms : out->dense_high_ms) / out->low_ms;
 }
 
-static double break_even(const atn_sim *s)
+/* b at rho = 1 */
+static double break_even(const atn_sim *s, double b)
 {
-    if (!(s->tile_ms > 0) || s->fixed_ms >= s->dense_ms) return NAN;
-    return fmin(1, (s->dense_ms - s->fixed_ms) / s->tile_ms);
+    if (!(s->fixed_ms < s->dense_ms)) return NAN;
+    return b > 0 ? fmin(1, (s->dense_ms - s->fixed_ms) / b) : 1;
+}
+
+static void break_evens(atn_sim *s)
+{
+    const double density = 1 / s->bounds.flop;
+
+    s->break_even = break_even(s, (s->time_ms - s->fixed_ms) / density);
+    s->break_even_tiles = break_even(s, s->tile_ms);
 }
 
 atn_status sim_times(atn_ctx *cx, const sim_case *c, const sim_lists *lists,
@@ -282,7 +295,7 @@ atn_status sim_times(atn_ctx *cx, const sim_case *c, const sim_lists *lists,
     else
         ATN_TRY(prefill_times(cx, c, lists, out, &story));
     interval(c, &story, out);
-    out->break_even = break_even(out);
+    break_evens(out);
     out->limit = sim_limit(c, &story, out);
     sim_whole(c, out);
     sim_waterfall(c, &story, out);

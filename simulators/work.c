@@ -165,25 +165,40 @@ static atn_idx blocks_of(atn_idx keys, atn_idx bn)
     return (keys + bn - 1) / bn;
 }
 
+/* Most blocks of a CTA of any list. */
+static atn_idx most_visits(const atn_work_case *c)
+{
+    atn_idx most = 0;
+
+    for (atn_idx i = 0; i < c->n_lists; i++)
+        for (atn_idx t = 0; t < c->lists[i].n; t++)
+            most = ATN_MAX(most, c->lists[i].visits[t]);
+    return most;
+}
+
+/* The kernel's rule looks at all keys, or at those of a window. A pattern that leaves
+ * out others has its longest CTA in their place; of dense ones that sees all. */
 static void find_splits(const launch *l, atn_work *out)
 {
     const atn_work_case *c = l->c;
     const atn_launch *s = c->launch;
     const double sms = atn_device_get(c->device, ATN_DEVICE_SMS);
     const bool varlen = c->kernel->split == ATN_SPLIT_VARLEN;
+    const bool window = c->left >= 0 && c->right >= 0;
     const double one = (double)l->heads * (double)l->tiles;
-    const atn_idx nk = blocks_of(s->kv_len, c->bn);
-    atn_idx seen = s->kv_len;
+    const atn_idx all = blocks_of(s->kv_len, c->bn);
+    const atn_idx nk = window ? all : ATN_MIN(ATN_MAX(most_visits(c), 1), all);
+    const atn_idx keys = ATN_MIN(s->kv_len, nk * c->bn);
+    atn_idx seen = keys;
     atn_split_case split = {.rule = c->kernel->split,
                             .ctas = varlen ? one : one * (double)s->batch,
                             .sms = (atn_idx)sms,
                             .m_blocks = l->tiles};
 
-    if (c->left >= 0 && c->right >= 0)
-        seen = ATN_MIN(seen, c->left + c->right + 1 + c->bm);
+    if (window) seen = ATN_MIN(seen, c->left + c->right + 1 + c->bm);
     split.blocks = blocks_of(seen, c->bn);
     split.kv_bytes =
-        (atn_idx)((double)s->kv_len * (double)(s->head_dim + s->value_dim) * s->bytes);
+        (atn_idx)((double)keys * (double)(s->head_dim + s->value_dim) * s->bytes);
     split.causal = s->causal || c->left >= 0 || c->right >= 0;
     if (s->pass == ATN_PASS_BACKWARD) split.rule = ATN_SPLIT_NONE;
     if (split.rule == ATN_SPLIT_FILL && s->pass != ATN_PASS_DECODE)

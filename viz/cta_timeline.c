@@ -36,6 +36,7 @@ typedef struct plot {
     atn_idx ctas;
     int64_t sms;       /* largest SM + 1 */
     double from, to;   /* ms */
+    double first;      /* when the first CTA begins */
     double first_idle; /* when the first SM has nothing more to do */
     double busy;       /* sum over CTAs, ms */
     atn_scale scale;
@@ -45,7 +46,7 @@ typedef struct plot {
     float *values; /* [ctas] of the colours */
     atn_plot_area a;
     double foot;
-    char note[400];
+    char note[480];
 } plot;
 
 static plot columns_of(const atn_table *t, int colour)
@@ -134,6 +135,7 @@ static atn_status find_range(atn_ctx *cx, plot *p)
         p->busy += end - begin;
         p->sms = ATN_MAX(p->sms, sm_of(p, r) + 1);
     }
+    p->first = p->from;
     p->from = fmin(p->from, 0);
     p->sms = ATN_MAX(p->sms, (int64_t)fmin(atn_meta_number(t, "sms", 1), SMS_MOST));
     ATN_TRY(find_ends(cx, p));
@@ -160,7 +162,7 @@ static void make_note(plot *p)
 {
     const double whole = (p->to - p->from) * (double)p->sms;
     const double bin = (p->to - p->from) / p->bins * 1e3;
-    char ms[32], idle[32];
+    char ms[32], idle[32], launch[32];
     size_t n;
 
     atn_number_label(p->to, ms);
@@ -173,6 +175,11 @@ static void make_note(plot *p)
         (long long)p->ctas, p->ctas == 1 ? "" : "s", (long long)p->sms,
         p->sms == 1 ? "" : "s", ms, (double)p->ctas / (double)p->sms,
         whole > 0 ? 100 * p->busy / whole : 0, idle);
+    atn_number_label(p->first, launch);
+    if (p->first > 0)
+        n += (size_t)snprintf(p->note + n, sizeof p->note - n,
+                              "; white at the left: the launch, %s ms until a CTA runs",
+                              launch);
     if (p->joined)
         snprintf(p->note + n, sizeof p->note - n,
                  "; CTAs are joined: a cell is %.4g us of an SM, its colour the mean",

@@ -468,6 +468,30 @@ static void names_hold(atn_ctx *cx)
     CHECK(!atn_kernel_name_holds("a-", ""));
 }
 
+/* Ada is of Ampere's generation, whatever the numbers; sm75 is nearer to sm80 than to
+ * sm90; of another maker nothing was measured. */
+static void nearest_reach(atn_ctx *cx)
+{
+    static const struct {
+        const char *architecture, *measured;
+        double share;
+    } cases[] = {{"sm80", "sm80", .87}, {"sm86", "sm80", .87}, {"sm89", "sm80", .87},
+                 {"sm90", "sm90", .56}, {"sm75", "sm80", .87}, {"sm100", "sm90", .56},
+                 {"gfx942", NULL, .75}};
+    atn_kernel k;
+
+    CHECK_OK(atn_kernel_read(cx, "fa2", &k));
+    for (size_t i = 0; i < ATN_LEN(cases); i++) {
+        const atn_reach r = atn_kernel_reach(&k, cases[i].architecture);
+
+        CHECK_NEAR(r.share, cases[i].share, 0);
+        CHECK_EQ(r.measured == NULL, cases[i].measured == NULL);
+        if (r.measured) CHECK_STR(r.measured, cases[i].measured);
+        CHECK_EQ(r.here, r.measured && strcmp(r.measured, cases[i].architecture) == 0);
+    }
+    atn_kernel_release(cx, &k);
+}
+
 static void round_trip(atn_ctx *cx)
 {
     const char *folder = check_scratch("kernel");
@@ -480,7 +504,11 @@ static void round_trip(atn_ctx *cx)
     CHECK_FAILS(atn_kernel_save(cx, &a, path, false), ATN_CANTCREATE, "--force");
     CHECK_OK(atn_kernel_read(cx, path, &b));
     check_same(&a, &b);
-    CHECK(atn_kernel_reach(&b, "sm90") == 0.5 && atn_kernel_reach(&b, "sm100") == 1);
+    CHECK(atn_kernel_reach(&b, "sm90").share == 0.5 &&
+          atn_kernel_reach(&b, "sm90").here);
+    CHECK(atn_kernel_reach(&b, "sm100").share == 0.5);
+    CHECK(!atn_kernel_reach(&b, "sm100").here);
+    CHECK_STR(atn_kernel_reach(&b, "sm100").measured, "sm90");
     atn_kernel_release(cx, &a);
     atn_kernel_release(cx, &b);
     for (int i = 0; atn_kernel_id(i); i++) {
@@ -640,5 +668,6 @@ CHECK_MAIN({"loads all", loads_all}, {"tiles", tiles}, {"factorised", factorised
            {"names", names}, {"head dims", head_dims}, {"overlaps", overlaps},
            {"parses", parses}, {"another tile", another_tile},
            {"not written", not_written}, {"names hold", names_hold},
-           {"round trip", round_trip}, {"refused", refused},
-           {"tile counts", tile_counts}, {"fuzz", fuzz}, {"no memory", no_memory})
+           {"nearest reach", nearest_reach}, {"round trip", round_trip},
+           {"refused", refused}, {"tile counts", tile_counts}, {"fuzz", fuzz},
+           {"no memory", no_memory})

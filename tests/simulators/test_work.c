@@ -347,6 +347,7 @@ static void pieces(atn_ctx *cx)
 
     CHECK(w != NULL);
     random_lists(&l, 1, true);
+    l.visits[0][4] = 64;
     w->n = 0;
     for (int b = 0; b < 2; b++)
         for (int part = 0; part < 2; part++)
@@ -364,6 +365,47 @@ static void pieces(atn_ctx *cx)
     CHECK_EQ(got.splits_taken, 2);
     atn_work_release(cx, &got);
     free(w);
+}
+
+/* The same launch. Of a pattern that is no window the longest CTA says how many blocks
+ * there are to cut: with 3 of the 64 none are, as of any mask of at most 4; with 5, s = 4,
+ * and ceil(1.1 * 2 * 9 * 5 / 40) = 3 blocks an SM make 2 pieces. A window of 101 keys has
+ * by the kernel's own rule ceil(117 / 16) = 8 blocks, of 64 an SM has 32: 4, 2. */
+static void pieces_of_what_is_seen(atn_ctx *cx)
+{
+    static const struct {
+        int32_t visits;
+        atn_idx left, right;
+        int splits, taken;
+    } cases[] = {
+        {3, -1, -1, 1, 1}, {5, -1, 0, 4, 2}, {64, -1, 0, 4, 2}, {3, 100, 0, 4, 2}};
+    const atn_launch s = {.batch = 2,
+                          .heads = 1,
+                          .kv_heads = 1,
+                          .head_dim = 64,
+                          .value_dim = 64,
+                          .q_len = 144,
+                          .kv_len = 1024,
+                          .bytes = 2,
+                          .causal = true};
+    const atn_kernel k = {.ctas_per_sm = 1, .split = ATN_SPLIT_VARLEN};
+    const atn_device d = device_of(40);
+    const atn_schedule_rule rule = kept(3.0, 0.1);
+
+    for (size_t i = 0; i < ATN_LEN(cases); i++) {
+        const int32_t most = cases[i].visits;
+        const int32_t visits[TILES] = {1, 2, 1, 3, most, 2, 1, 1, 3},
+                      masked[TILES] = {0};
+        const atn_cta_list list = {TILES, visits, masked};
+        const atn_work_case c = {
+            &k, &d, &s, &list, 1, 16, 16, cases[i].left, cases[i].right};
+        atn_work got;
+
+        CHECK_OK(atn_work_make(cx, &c, &rule, &got));
+        CHECK_EQ(got.splits, cases[i].splits);
+        CHECK_EQ(got.splits_taken, cases[i].taken);
+        atn_work_release(cx, &got);
+    }
 }
 
 static int longer(const void *a, const void *b)
@@ -508,7 +550,7 @@ CHECK_MAIN({"splits of the source", splits_of_the_source},
            {"splits for L2", splits_for_l2}, {"causal golden", causal_golden},
            {"block range is exact", block_range_is_exact},
            {"orders and schedule", orders_and_schedule}, {"sections", sections},
-           {"pieces", pieces}, {"longest first", longest_first},
-           {"causal imbalance", causal_imbalance},
+           {"pieces", pieces}, {"pieces of what is seen", pieces_of_what_is_seen},
+           {"longest first", longest_first}, {"causal imbalance", causal_imbalance},
            {"many take the mean", many_take_the_mean},
            {"memory runs out", memory_runs_out})
