@@ -705,6 +705,8 @@ static void what_cannot_be(atn_ctx *cx)
     CHECK_FAILS(atn_cp_run(cx, &p, 1, &s.sim, &s.cp, &cp), ATN_USAGE, "all tokens");
     s.sim.shape.pass = ATN_PASS_FORWARD;
     CHECK_OK(atn_device_read(cx, "l40s", &s.device));
+    atn_kernel_release(cx, &s.kernel);
+    CHECK_OK(atn_kernel_read(cx, "fa2", &s.kernel));
     CHECK_FAILS(atn_cp_run(cx, &p, 1, &s.sim, &s.cp, &cp), ATN_USAGE, "has no NVLink");
     close_scene(cx, &s);
 }
