@@ -71,7 +71,6 @@ typedef struct sim_time {
 /* What one kernel is given to do. */
 typedef struct sim_task {
     const atn_kernel *kernel;
-    const atn_kernel_tile *tile;
     atn_launch shape;
     sim_lists lists;
     atn_idx bm, bn, left, right;

@@ -116,7 +116,7 @@ static void price(const sim_case *c, const sim_task *t, const atn_time_fit *f,
     out->kernel = fmax(out->kernel, out->hbm);
 }
 
-/* model NULL: found; else that one is taken. */
+/* The launch of a task by the model m. */
 static atn_status run(atn_ctx *cx, const sim_case *c, const sim_task *t,
                       const atn_time_model *m, atn_work *w, sim_time *out)
 {
@@ -175,7 +175,6 @@ static atn_status prefill_times(atn_ctx *cx, const sim_case *c, const sim_lists 
                                 atn_sim *out, sim_story *story)
 {
     const sim_task task = {.kernel = c->kernel,
-                           .tile = &c->tile,
                            .shape = c->shape,
                            .lists = *lists,
                            .bm = c->bm,
@@ -196,7 +195,6 @@ static atn_status prefill_times(atn_ctx *cx, const sim_case *c, const sim_lists 
                       &out->model, &time));
     story->full_us = time.kernel;
     dense.kernel = c->dense;
-    dense.tile = &c->dense_tile;
     dense.bm = sim_tokens(&c->dense_tile.q);
     dense.bn = sim_tokens(&c->dense_tile.k);
     ATN_TRY(run_dense(cx, c, &dense, false, &out->dense_model, &time));
