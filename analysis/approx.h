@@ -19,6 +19,7 @@
 #include "analysis/approx_layer.h"
 #include "analysis/keys.h"
 #include "core/run.h"
+#include "simulators/kernel.h"
 
 typedef struct atn_approx_opts {
     const char *methods; /* "a,b:k=64,c", "all", families */
@@ -39,6 +40,7 @@ typedef struct atn_approx_opts {
     const char *dump;   /* directory; NULL = none */
     bool force;         /* an existing dump is replaced */
     bool tiles;         /* the CTAs of every plan are kept, for atn_approx_tiles */
+    const atn_kernel *kernel; /* with tiles: of its tiles, too, settled; NULL = none */
     const atn_run *run; /* for the dump; may be NULL */
 } atn_approx_opts;
 
@@ -68,8 +70,9 @@ atn_status atn_approx_best(atn_ctx *cx, const atn_approx *a,
                            atn_table **out) ATN_WARN_UNUSED;
 
 /* The table "approx_tiles", of a run with `tiles`: a row a case and head, those of
- * "approx" in the same order. Columns ctas_BMxBN, for the tiles of all kernels: the CTAs
- * of its plan (analysis/approx_tiles.h), empty where the head dim has no such tile and
+ * "approx" in the same order. Columns ctas_BMxBN, for the tiles of all kernels, and
+ * ctas_BMxBN_packed_G of those that pack groups: the CTAs of its plan
+ * (analysis/approx_tiles.h), empty where the head dim has no such tile and
  * for operators. What tradeoff reads. */
 atn_status atn_approx_tiles(atn_ctx *cx, const atn_approx *a,
                             atn_table **out) ATN_WARN_UNUSED;

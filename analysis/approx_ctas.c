@@ -1,6 +1,5 @@
 /* analysis/approx_ctas.c -- the CTAs of every plan of a run, and their table. */
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include <stdio.h>
 #include <string.h>
 
 #include "analysis/approx_internal.h"
@@ -28,20 +27,15 @@ void atn_approx_drop_ctas(atn_ctx *cx, const atn_approx *a, atn_approx_cell *cel
     cell->ctas = NULL;
 }
 
-/* The column of a shape: head dims share those of equal tiles. */
-static void column_of(const atn_tile_shape *s, char out[64])
-{
-    snprintf(out, 64, "ctas_%lldx%lld", (long long)s->bm, (long long)s->bn);
-}
-
+/* Head dims share the columns of equal tiles. */
 static atn_status add_columns(atn_ctx *cx, const atn_tile_shapes *s, atn_table *t,
                               int at[ATN_TILE_SHAPES])
 {
     atn_status st = ATN_OK;
-    char name[64];
+    char name[ATN_SHAPE_COLUMN];
 
     for (int k = 0; k < s->n; k++) {
-        column_of(&s->at[k], name);
+        atn_tile_shape_column(&s->at[k], name);
         at[k] = atn_table_find_col(t, name);
         if (at[k] < 0)
             ATN_TRY(atn_table_add_col(cx, t, name, ATN_COL_STR, "",

@@ -23,27 +23,57 @@ const atn_kernel_tile *atn_tile_of_choice(const atn_kernel *k, int head_dim)
     return t && t->q.n == 1 && t->k.n == 1 ? t : NULL;
 }
 
-static void add_shape(atn_tile_shapes *s, atn_idx d, const atn_kernel_tile *t)
+void atn_tile_shape_column(const atn_tile_shape *s, char out[ATN_SHAPE_COLUMN])
 {
-    const atn_tile_shape one = {d, t->q.at[0], t->k.at[0]};
+    const int n = snprintf(out, ATN_SHAPE_COLUMN, "ctas_%lldx%lld", (long long)s->bm,
+                           (long long)s->bn);
 
-    for (int i = 0; i < s->n; i++)
-        if (s->at[i].d == one.d && s->at[i].bm == one.bm && s->at[i].bn == one.bn)
-            return;
-    if (s->n < ATN_TILE_SHAPES) s->at[s->n++] = one;
+    if (s->pack > 1)
+        snprintf(out + n, ATN_SHAPE_COLUMN - (size_t)n, "_packed_%lld",
+                 (long long)s->pack);
 }
 
-/* By d, bm, bn: the order of the columns of a table. */
+static void add_shape(atn_tile_shapes *s, atn_idx d, const atn_kernel_tile *t,
+                      atn_idx pack)
+{
+    const atn_tile_shape one = {d, t->q.at[0], t->k.at[0], pack};
+
+    for (int i = 0; i < s->n; i++)
+        if (s->at[i].d == one.d && s->at[i].bm == one.bm && s->at[i].bn == one.bn &&
+            s->at[i].pack == pack)
+            return;
+    if (s->n < ATN_TILE_SHAPES)
+        s->at[s->n++] = one;
+    else
+        s->left_out++;
+}
+
+/* By d, bm, bn, pack: the order of the columns of a table. */
 static int by_shape(const void *a_, const void *b_)
 {
     const atn_tile_shape *a = a_, *b = b_;
 
     if (a->d != b->d) return a->d < b->d ? -1 : 1;
     if (a->bm != b->bm) return a->bm < b->bm ? -1 : 1;
-    return (a->bn > b->bn) - (a->bn < b->bn);
+    if (a->bn != b->bn) return a->bn < b->bn ? -1 : 1;
+    return (a->pack > b->pack) - (a->pack < b->pack);
 }
 
-/* The tiles of a kernel on one of its architectures. */
+static void add_tiles(const atn_kernel *k, const atn_capture *c,
+                      const atn_selection *sel, atn_tile_shapes *out)
+{
+    for (int l = 0; l < sel->n; l++) {
+        const atn_layer_info *i = atn_capture_layer(c, sel->at[l]);
+        const atn_idx d = i->d, group = i->heads / ATN_MAX(i->kv_heads, 1);
+        const atn_kernel_tile *t =
+            d > 0 && d <= 65536 ? atn_tile_of_choice(k, (int)d) : NULL;
+
+        if (t) add_shape(out, d, t, 1);
+        if (t && k->packs_gqa && group > 1) add_shape(out, d, t, group);
+    }
+}
+
+/* The tiles of a built-in kernel on one of its architectures. */
 static atn_status add_kernel(atn_ctx *cx, const char *id, int architecture,
                              const atn_capture *c, const atn_selection *sel,
                              bool *there, atn_tile_shapes *out)
@@ -57,31 +87,32 @@ static atn_status add_kernel(atn_ctx *cx, const char *id, int architecture,
         goto done;
     *there = true;
     atn_kernel_settle(&k, k.architectures[architecture]);
-    for (int l = 0; l < sel->n; l++) {
-        const atn_idx d = atn_capture_layer(c, sel->at[l])->d;
-        const atn_kernel_tile *t =
-            d > 0 && d <= 65536 ? atn_tile_of_choice(&k, (int)d) : NULL;
-
-        if (t) add_shape(out, d, t);
-    }
+    add_tiles(&k, c, sel, out);
 done:
     atn_kernel_release(cx, &k);
     return st;
 }
 
 atn_status atn_tile_shapes_of(atn_ctx *cx, const atn_capture *c,
-                              const atn_selection *sel, atn_tile_shapes *out)
+                              const atn_selection *sel, const atn_kernel *own,
+                              atn_tile_shapes *out)
 {
     atn_status st = ATN_OK;
     bool there;
 
     *out = (atn_tile_shapes){.n = 0};
+    if (own) add_tiles(own, c, sel, out);
     for (int i = 0; atn_kernel_id(i); i++) {
         there = true;
         for (int a = 0; there; a++)
             ATN_TRY(add_kernel(cx, atn_kernel_id(i), a, c, sel, &there, out));
     }
     qsort(out->at, (size_t)out->n, sizeof *out->at, by_shape);
+    if (out->left_out > 0)
+        atn_log(cx, ATN_LOG_WARN,
+                "more than %d tiles of kernels at the head dims of these layers: "
+                "CTAs in %d others are not counted (select layers of fewer head dims)",
+                ATN_TILE_SHAPES, out->left_out);
 done:
     return st;
 }
@@ -146,6 +177,17 @@ static atn_idx ceil_of(atn_idx x, atn_idx by)
     return (x + by - 1) / by;
 }
 
+/* Runs of keys of a query, on the mean, up to which nothing is gained by gathering. */
+enum { RUNS_PLAIN = 2 };
+
+static bool has_groups(const atn_plan *p)
+{
+    for (int b = 0; b < p->branches; b++)
+        for (int i = 0; i < p->branch[b].parts; i++)
+            if (p->branch[b].part[i].groups.n > 0) return true;
+    return false;
+}
+
 /* The parts of the branch that are patterns, alone; false where it has none. The result
  * borrows everything. */
 static bool patterns_of(const atn_branch *b, atn_plan *out)
@@ -159,25 +201,38 @@ static bool patterns_of(const atn_branch *b, atn_plan *out)
     return to->parts > 0;
 }
 
-/* Tiles of 16 x bn of a query each. */
+static bool is_packed(const atn_tile_shape *s)
+{
+    return s->pack > 1;
+}
+
+/* Tiles of 16 x bn of a query each; *scattered where the keys are. */
 static atn_status gathered_of(atn_ctx *cx, const atn_pattern *p,
-                              const atn_tile_shapes *s, atn_idx d, atn_cta_runs *out)
+                              const atn_tile_shapes *s, atn_idx d, atn_cta_runs *out,
+                              bool *scattered)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     atn_status st = ATN_OK;
     atn_span *row = NULL;
+    double runs = 0;
 
     ATN_TAKE(row, p->room);
     for (int k = 0; k < s->n; k++)
-        if (s->at[k].d == d && isnan(out[k].gathered)) out[k].gathered = 0;
+        if (s->at[k].d == d && !is_packed(&s->at[k]) && isnan(out[k].gathered))
+            out[k].gathered = 0;
     for (atn_idx i = 0; i < p->frame.nq; i++) {
         const atn_idx n = atn_pattern_keys(p, 0, p->frame.first + i, row);
         atn_idx keys = 0;
 
-        for (atn_idx x = 0; x < n; x++) keys += row[x].hi - row[x].lo;
+        for (atn_idx x = 0; x < n; x++) {
+            keys += row[x].hi - row[x].lo;
+            runs += x == 0 || row[x].lo > row[x - 1].hi;
+        }
         for (int k = 0; k < s->n; k++)
-            if (s->at[k].d == d) out[k].gathered += (double)ceil_of(keys, s->at[k].bn);
+            if (s->at[k].d == d && !is_packed(&s->at[k]))
+                out[k].gathered += (double)ceil_of(keys, s->at[k].bn);
     }
+    if (runs > RUNS_PLAIN * (double)p->frame.nq) *scattered = true;
 done:
     atn_arena_rewind(cx, mark);
     return st;
@@ -186,7 +241,8 @@ done:
 static atn_status count_pattern(atn_ctx *cx, const atn_pattern *p,
                                 const atn_tile_shape *s, atn_cta_runs *out)
 {
-    const atn_tiling how = {.q = {1, {s->bm}}, .k = {1, {s->bn}}, .pack = 1};
+    const atn_tiling how = {
+        .q = {1, {s->bm}}, .k = {1, {s->bn}}, .pack = ATN_MAX(s->pack, 1)};
     atn_status st = ATN_OK;
     atn_tiles t = {0};
 
@@ -200,9 +256,10 @@ done:
 
 static atn_status add_patterns(atn_ctx *cx, const atn_head *h, const atn_plan *p,
                                const atn_branch *b, const atn_tile_shapes *s,
-                               atn_cta_runs *out)
+                               atn_cta_runs *out, bool *scattered)
 {
-    const bool gathers = p->tile_rows == 1 && p->tile_keys == 1;
+    const bool groups = has_groups(p);
+    const bool gathers = groups || (p->tile_rows == 1 && p->tile_keys == 1);
     atn_status st = ATN_OK;
     atn_pattern *of = NULL; /* of one head */
     atn_plan only;
@@ -210,8 +267,9 @@ static atn_status add_patterns(atn_ctx *cx, const atn_head *h, const atn_plan *p
     if (!patterns_of(b, &only)) return ATN_OK;
     ATN_TRY(atn_plan_pattern(cx, h, &only, &of));
     for (int k = 0; k < s->n; k++)
-        if (s->at[k].d == h->q.cols) ATN_TRY(count_pattern(cx, of, &s->at[k], &out[k]));
-    if (gathers) ATN_TRY(gathered_of(cx, of, s, h->q.cols, out));
+        if (s->at[k].d == h->q.cols && !(groups && is_packed(&s->at[k])))
+            ATN_TRY(count_pattern(cx, of, &s->at[k], &out[k]));
+    if (gathers) ATN_TRY(gathered_of(cx, of, s, h->q.cols, out, scattered));
 done:
     atn_pattern_destroy(cx, of);
     return st;
@@ -237,7 +295,7 @@ static atn_status add_groups(atn_ctx *cx, const atn_head *h, const atn_groups *g
     for (int k = 0; k < s->n; k++) {
         const atn_idx first = out[k].n;
 
-        if (s->at[k].d != h->q.cols) continue;
+        if (s->at[k].d != h->q.cols || is_packed(&s->at[k])) continue;
         for (atn_idx i = 0; i < g->n; i++)
             ATN_TRY(add_group(cx, h, g->row_ptr[i + 1] - g->row_ptr[i],
                               g->key_ptr[i + 1] - g->key_ptr[i], &s->at[k], &out[k]));
@@ -251,14 +309,16 @@ atn_status atn_plan_ctas(atn_ctx *cx, const atn_head *h, const atn_plan *p,
                          const atn_tile_shapes *s, atn_cta_runs *out)
 {
     atn_status st = ATN_OK;
+    bool scattered = has_groups(p);
 
     for (int k = 0; k < s->n; k++) out[k] = (atn_cta_runs){.gathered = NAN};
     if (p->op.kind) return ATN_OK;
     for (int b = 0; b < p->branches; b++) {
-        ATN_TRY(add_patterns(cx, h, p, &p->branch[b], s, out));
+        ATN_TRY(add_patterns(cx, h, p, &p->branch[b], s, out, &scattered));
         for (int i = 0; i < p->branch[b].parts; i++)
             ATN_TRY(add_groups(cx, h, &p->branch[b].part[i].groups, s, out));
     }
+    for (int k = 0; k < s->n && !scattered; k++) out[k].gathered = NAN;
 done:
     return st;
 }

@@ -7,9 +7,12 @@
  *         some pair is hidden. Patterns of one branch are one pass, their union; a group
  *         of r queries and k keys is ceil(r / bm) CTAs of ceil(k / bn) visits each, one
  *         masked where the mask is causal. Branches come one after another.
- *         Keys that are gathered query by query can also be computed 16 query rows to
- *         a tile, of which one is used: `gathered` tiles of 16 x bn, ceil(keys / bn) a
- *         query (FlashInfer: rows are padded, keys are not).
+ *         Keys that are scattered, in more than two runs a query on the mean (a window
+ *         is one run, a window and sinks are two), can also be gathered query by query,
+ *         16 query rows to a tile, of which one is used: `gathered` tiles of 16 x bn,
+ *         ceil(keys / bn) a query (FlashInfer: rows are padded, keys are not).
+ *         Of kernels that pack the query heads of a group into one tile the CTAs of
+ *         patterns are counted so, too: g heads that all keep these pairs.
  * Oracle  brute force over the pairs of the plan.
  * Source  simulators/tiles.h; flashinfer-ai/flashinfer issue 1091.
  * Cost    the rows of the plan's pattern once a shape.
@@ -28,15 +31,22 @@ const atn_kernel_tile *atn_tile_of_choice(const atn_kernel *k, int head_dim);
 
 typedef struct atn_tile_shape {
     atn_idx d, bm, bn;
+    atn_idx pack; /* query heads that are rows of one tile; 0, 1 = not packed */
 } atn_tile_shape;
+/* Column of approx_tiles: "ctas_192x128", "ctas_192x128_packed_4". */
+enum { ATN_SHAPE_COLUMN = 96 };
+void atn_tile_shape_column(const atn_tile_shape *s, char out[ATN_SHAPE_COLUMN]);
 enum { ATN_TILE_SHAPES = 64 };
 typedef struct atn_tile_shapes {
     atn_tile_shape at[ATN_TILE_SHAPES]; /* each once a head dim */
     int n;
+    int left_out;
 } atn_tile_shapes;
-/* Those of all built-in kernels, for the head dims of the selected layers. */
+/* Those of `own` (settled; NULL = none) and of all built-in kernels, for the head dims
+ * and groups of the selected layers. More than there is room for are left out, those of
+ * `own` the last to be, and the log says so. */
 atn_status atn_tile_shapes_of(atn_ctx *cx, const atn_capture *c,
-                              const atn_selection *sel,
+                              const atn_selection *sel, const atn_kernel *own,
                               atn_tile_shapes *out) ATN_WARN_UNUSED;
 
 /* `count` CTAs alike; runs in the order of the CTAs, of groups by falling visits. */
@@ -47,7 +57,7 @@ typedef struct atn_cta_run {
 typedef struct atn_cta_runs {
     atn_cta_run *run; /* [n] owned */
     atn_idx n, room;
-    double gathered; /* NaN = keys are not gathered */
+    double gathered; /* NaN = keys are not scattered */
 } atn_cta_runs;
 void atn_cta_runs_release(atn_ctx *cx, atn_cta_runs *r);
 /* One more CTA. */
@@ -55,7 +65,7 @@ atn_status atn_cta_runs_add(atn_ctx *cx, atn_cta_runs *r, int32_t visits,
                             int32_t masked, int64_t count) ATN_WARN_UNUSED;
 
 /* Of the shapes of the head's d, out [s->n]; the others are left empty. A plan with an
- * operator has no CTAs. The caller releases out, also on failure. */
+ * operator has no CTAs, and one with groups none that are packed. The caller releases out, also on failure. */
 atn_status atn_plan_ctas(atn_ctx *cx, const atn_head *h, const atn_plan *p,
                          const atn_tile_shapes *s, atn_cta_runs *out) ATN_WARN_UNUSED;
 

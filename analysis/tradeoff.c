@@ -7,13 +7,14 @@
 
 #include "simulators/machine.h"
 
-const char *const atn_trade_sources[3] = {"exact", "mean", "operator"};
-const char *const atn_trade_limits[TRADE_LIMITS] = {"mma", "exp",  "smem",   "l2",
-                                                    "hbm", "tail", "launch", "passes"};
+const char *const atn_trade_sources[TRADE_SOURCES] = {"exact", "gathered", "mean",
+                                                      "mean_gathered", "operator"};
+const char *const atn_trade_fits[TRADE_FITS] = {"", "fixed", "met", "most", "least"};
 
 /* ---- layers ---- */
 
-/* Flop of the products of a layer beside attention; NaN where sizes are unknown. */
+/* Flop of the products of a layer beside attention and bytes of their weights, which
+ * are read once; NaN where sizes are unknown. */
 static void linear_of(const atn_model_info *m, atn_idx batch, trade_layer *l)
 {
     const atn_layer_info *i = l->info;
@@ -22,12 +23,35 @@ static void linear_of(const atn_model_info *m, atn_idx batch, trade_layer *l)
     const double v = (double)(i->kv_heads * i->dv), o = (double)(i->heads * i->dv);
     const double nq = b * (double)i->nq, nk = b * (double)i->nk;
 
-    l->linear_flops = l->projections = NAN;
+    const double f = (double)m->ffn * (m->gated ? 3 : 2), size = l->launch.bytes;
+
+    l->linear_flops = l->projections = l->linear_bytes = l->projection_bytes = NAN;
     if (m->width <= 0) return;
     l->projections = 2 * d * (nq * q + nk * k);
-    if (m->ffn > 0)
-        l->linear_flops = l->projections + 2 * d * (nk * v + nq * o) +
-                          2 * nq * d * (double)m->ffn * (m->gated ? 3 : 2);
+    l->projection_bytes = size * d * (q + k);
+    if (m->ffn <= 0) return;
+    l->linear_flops = l->projections + 2 * d * (nk * v + nq * o) + 2 * nq * d * f;
+    l->linear_bytes = l->projection_bytes + size * d * (v + o + f);
+}
+
+/* All heads of a group are selected, or none of them. */
+static bool whole_groups(const atn_selection *sel, const trade_layer *l, atn_idx g)
+{
+    const bool *heads = sel->heads + l->place * sel->max_heads;
+
+    for (atn_idx h = 0; h < l->info->heads; h++)
+        if (heads[h] != heads[h / g * g]) return false;
+    return true;
+}
+
+static void pack_of(const atn_tradeoff *t, trade_layer *l)
+{
+    const atn_idx g = l->info->heads / ATN_MAX(l->info->kv_heads, 1);
+
+    l->pack = 1;
+    if (t->packed.packs_gqa && g > 1 && g * l->info->kv_heads == l->info->heads &&
+        whole_groups(t->selection, l, g))
+        l->pack = g;
 }
 
 static void launch_of(const atn_tradeoff_opts *o, trade_layer *l)
@@ -110,6 +134,7 @@ static atn_status make_layers(atn_ctx *cx, atn_tradeoff *t)
                      "(capture queries and keys)",
                      l->info->layer);
         launch_of(&t->opts, l);
+        pack_of(t, l);
         l->tile = l->info->d <= 65536 ? atn_tile_of_choice(&t->sparse, (int)l->info->d)
                                       : NULL;
         if (!l->tile) ATN_TRY(no_tile(cx, &t->sparse, l->info->d));
@@ -162,10 +187,16 @@ done:
     return st;
 }
 
+static void release_head(atn_ctx *cx, trade_head *h)
+{
+    atn_cta_runs_release(cx, &h->runs);
+    atn_cta_runs_release(cx, &h->packed);
+}
+
 static void drop_heads(atn_ctx *cx, const trade_layer *l, trade_cell *cell)
 {
     for (atn_idx h = 0; cell->head && h < l->info->heads; h++)
-        atn_cta_runs_release(cx, &cell->head[h].runs);
+        release_head(cx, &cell->head[h]);
     atn_free(cx, cell->head);
     cell->head = NULL;
 }
@@ -222,6 +253,8 @@ static atn_status time_cases(atn_ctx *cx, atn_tradeoff *t)
         for (int l = 0; l < t->layers; l++) {
             trade_cell *cell = &t->at[c].cell[l];
 
+            ATN_TRY(atn_progress(cx, "tradeoff", (double)c * t->layers + l,
+                                 (double)t->n * t->layers));
             cell->done = cell->heads == t->layer[l].heads;
             for (int v = 0; v < TRADE_MEANS; v++)
                 cell->mean[v] =
@@ -235,15 +268,17 @@ done:
 
 /* ---- sums ---- */
 
-/* Below 0.1 ms a launch there is no ratio. */
-static trade_limit limit_of(const trade_case *c, const double share[TRADE_LIMITS])
+static const double launch_ms = 0.1;
+
+/* Below 0.1 ms a launch is mostly starting. */
+static atn_limit limit_of(const trade_case *c, const double share[ATN_LIMITS])
 {
     int most = 0;
 
-    if (c->all.time.ms < 0.1 * c->layers) return TRADE_BY_LAUNCH;
-    for (int k = 1; k < TRADE_LIMITS; k++)
+    if (c->all.time.ms < launch_ms * c->layers) return ATN_LIMIT_LAUNCH;
+    for (int k = 1; k < ATN_LIMITS; k++)
         if (share[k] > share[most]) most = k;
-    return (trade_limit)most;
+    return (atn_limit)most;
 }
 
 static void add_times(const trade_time *x, trade_time *sum)
@@ -253,16 +288,17 @@ static void add_times(const trade_time *x, trade_time *sum)
     sum->high += x->high;
     sum->index += x->index;
     sum->visited += x->visited;
+    sum->cells += x->cells;
 }
 
 static void sum_case(const atn_tradeoff *t, trade_case *c)
 {
-    double share[TRADE_LIMITS] = {0};
+    double share[ATN_LIMITS] = {0};
     trade_cell *all = &c->all;
 
     *all = (trade_cell){.of = -1};
     c->layers = 0;
-    c->dense_ms = c->dense_visited = 0;
+    c->dense_ms = c->dense_cells = 0;
     for (int l = 0; l < t->layers; l++) {
         const trade_cell *cell = &c->cell[l];
 
@@ -276,10 +312,12 @@ static void sum_case(const atn_tradeoff *t, trade_case *c)
         add_times(&cell->time, &all->time);
         share[cell->time.limit] += cell->time.ms;
         all->saved_flops += cell->saved_flops;
+        all->saved_bytes += cell->saved_bytes;
+        all->fit = ATN_MAX(all->fit, cell->fit);
         all->source =
             c->layers == 1 ? cell->source : ATN_MAX(all->source, cell->source);
         c->dense_ms += t->at[0].cell[l].time.ms;
-        c->dense_visited += t->at[0].cell[l].time.visited;
+        c->dense_cells += t->at[0].cell[l].time.cells;
     }
     for (int v = 0; v < TRADE_MEANS; v++)
         all->mean[v] = all->counted[v] > 0 ? all->mean[v] / all->counted[v] : NAN;
@@ -293,9 +331,18 @@ bool atn_tradeoff_beats(double x_time, double x_error, double y_time, double y_e
     return x_time <= y_time && x <= y && (x_time < y_time || x < y);
 }
 
-static bool may_lead(const atn_tradeoff *t, const trade_case *c)
+bool atn_trade_starts(const trade_time *x, double dense_ms, int layers)
 {
-    return c->layers == t->layers && !c->oracle && !isnan(c->all.mean[TRADE_ERROR]);
+    return fmin(x->ms, dense_ms) < launch_ms * layers;
+}
+
+/* An output of 0 errs by 1: what errs as much is of no use. Times of starting have no
+ * order. */
+bool atn_trade_may_lead(const atn_tradeoff *t, const trade_case *c)
+{
+    if (c->kind == TRADE_DENSE) return true;
+    return c->layers == t->layers && !c->oracle && c->all.mean[TRADE_ERROR] < 1 &&
+           !atn_trade_starts(&c->all.time, c->dense_ms, c->layers);
 }
 
 static bool better(const trade_case *x, const trade_case *y)
@@ -316,11 +363,11 @@ static void find_front(atn_tradeoff *t)
     for (int c = 0; c < t->n; c++) {
         trade_case *y = &t->at[c];
 
-        y->front = may_lead(t, y);
+        y->front = atn_trade_may_lead(t, y);
         for (int k = 0; y->front && k < t->n; k++) {
             const trade_case *x = &t->at[k];
 
-            if (may_lead(t, x) && (better(x, y) || (k < c && alike(x, y))))
+            if (atn_trade_may_lead(t, x) && (better(x, y) || (k < c && alike(x, y))))
                 y->front = false;
         }
     }
@@ -329,13 +376,16 @@ static void find_front(atn_tradeoff *t)
 static void sum_linear(atn_tradeoff *t)
 {
     const atn_model_info *m = atn_capture_model(t->capture);
-    double flops = 0;
+    const double head = (double)m->width * (double)ATN_MAX(m->vocab, 0);
 
-    for (int l = 0; l < t->layers; l++) flops += t->layer[l].linear_flops;
-    if (m->vocab > 0 && t->layers > 0)
-        flops += 2.0 * (double)m->width * (double)m->vocab *
-                 (double)t->layer[0].info->nq * (double)t->opts.batch;
-    t->linear_ms = isnan(flops) ? NAN : atn_trade_pass(t, flops, 0).ms;
+    t->linear_flops = t->linear_bytes = 0;
+    for (int l = 0; l < t->layers; l++) {
+        t->linear_flops += t->layer[l].linear_flops;
+        t->linear_bytes += t->layer[l].linear_bytes;
+    }
+    if (t->layers == 0) return;
+    t->linear_flops += 2 * head * (double)t->layer[0].info->nq * (double)t->opts.batch;
+    t->linear_bytes += t->layer[0].launch.bytes * head;
 }
 
 /* ---- all ---- */
@@ -367,8 +417,10 @@ static atn_status create(atn_ctx *cx, const atn_capture *c, const atn_selection 
     if (!t->opts.dense) t->opts.dense = o->kernel;
     t->sparse = *o->kernel;
     t->dense = *t->opts.dense;
+    t->packed = *o->kernel;
     t->sparse.packs_gqa = false;
     atn_kernel_settle(&t->sparse, o->device->architecture);
+    t->packed.tiles = t->sparse.tiles; /* they share them */
     atn_kernel_settle(&t->dense, o->device->architecture);
     ATN_TRY(make_layers(cx, t));
 done:

@@ -9,8 +9,11 @@
  *         layers dense, under the same masks, in the dense kernel.
  *         operator     max(flop / reachable rate, bytes / reachable HBM) and a launch
  *         index        the same of index_flops and index_bytes, and a launch
- *         gathered     keys picked query by query: the tiles of their union, or 16 rows
- *                      to a tile of which one counts, whichever is faster
+ *         packed       heads of a group that have one static pattern, where the kernel
+ *                      packs: rows of one tile, as those of dense attention
+ *         gathered     scattered keys (more than two runs a query) and groups: the tiles
+ *                      of their union, or 16 rows to a tile of which one counts,
+ *                      whichever is faster; densities are of cells
  *         shared       EchoAtt: a leader writes the tiles of P that it visits, followers
  *                      read them in place of scores and softmax; where the bytes take
  *                      longer than computing anew, followers do that
@@ -18,7 +21,9 @@
  *                      its time, by the lower convex hulls of the layers (every
  *                      Lagrange multiplier once)
  *         whole        attention, and all other products of the model at the reachable
- *                      rate
+ *                      rate, or the bytes of their weights where those take longer;
+ *                      where one side is below 0.1 ms a launch there is no ratio, of
+ *                      the whole only if the rest takes nine times as much
  * Oracle  tiles by brute force over the plans; the front, and hybrids against all
  *         choices, by brute force.
  * Source  cards/simulators.md 2.1, 5, 6; arXiv 2409.14595 (sharing), 2406.14909 (spans).
@@ -66,7 +71,8 @@ void atn_tradeoff_destroy(atn_ctx *cx, atn_tradeoff *t);
 atn_status atn_tradeoff_table(atn_ctx *cx, const atn_tradeoff *t, atn_keys_of per,
                               atn_table **out) ATN_WARN_UNUSED;
 /* "front": those that no other is better than in both, the fastest first; of equals the
- * first alone; oracles, and cases that some layer lacks, are none of it. */
+ * first alone; oracles, and cases that some layer lacks, that err by 1 or more or have no
+ * speed-up are none of it. Dense attention always may be. */
 atn_status atn_tradeoff_front(atn_ctx *cx, const atn_tradeoff *t,
                               atn_table **out) ATN_WARN_UNUSED;
 

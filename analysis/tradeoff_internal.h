@@ -4,7 +4,7 @@
 
 #include "analysis/approx_tiles.h"
 #include "analysis/tradeoff.h"
-#include "simulators/model.h"
+#include "simulators/launch.h"
 
 /* Means over the heads of a layer. */
 enum {
@@ -25,32 +25,38 @@ enum {
     TRADE_SUMS
 };
 
-typedef enum trade_source { TRADE_EXACT, TRADE_MEAN, TRADE_OPERATOR } trade_source;
-extern const char *const atn_trade_sources[3];
-
-typedef enum trade_limit {
-    TRADE_BY_MMA,
-    TRADE_BY_EXP,
-    TRADE_BY_SMEM,
-    TRADE_BY_L2,
-    TRADE_BY_HBM,
-    TRADE_BY_TAIL,
-    TRADE_BY_LAUNCH,
-    TRADE_BY_PASSES,
-    TRADE_LIMITS
-} trade_limit;
-extern const char *const atn_trade_limits[TRADE_LIMITS];
+typedef enum trade_source {
+    TRADE_EXACT,
+    TRADE_GATHERED, /* of them, 16 rows to a tile of which one counts */
+    TRADE_MEAN,
+    TRADE_MEAN_GATHERED,
+    TRADE_OPERATOR,
+    TRADE_SOURCES
+} trade_source;
+extern const char *const atn_trade_sources[TRADE_SOURCES];
 
 typedef struct trade_time {
     double ms, low, high, index, visited;
-    trade_limit limit;
+    double cells; /* of the visited tiles */
+    atn_limit limit;
 } trade_time;
 
 /* A head of the tables. */
 typedef struct trade_head {
     bool there;
-    atn_cta_runs runs;
+    atn_cta_runs runs, packed; /* packed: empty = not to be had */
 } trade_head;
+
+/* How budgets were met, the worst of all heads. */
+typedef enum trade_fit {
+    TRADE_UNFITTED,
+    TRADE_FIXED,
+    TRADE_MET,
+    TRADE_MOST,
+    TRADE_LEAST,
+    TRADE_FITS
+} trade_fit;
+extern const char *const atn_trade_fits[TRADE_FITS];
 
 /* A case on a layer. */
 typedef struct trade_cell {
@@ -59,11 +65,13 @@ typedef struct trade_cell {
     double mean[TRADE_MEANS], counted[TRADE_MEANS]; /* sums, then means */
     double sum[TRADE_SUMS];
     atn_idx tile_rows, tile_keys;
+    bool chosen; /* keys are picked for what is in them: not a static pattern */
+    trade_fit fit;
     trade_source source;
     trade_head *head; /* [heads of the layer], until the times are there */
     trade_time time;
-    double saved_flops; /* of projections, by sharing */
-    int of;             /* hybrids: the case taken; -1 = none */
+    double saved_flops, saved_bytes; /* of projections, by sharing */
+    int of;                          /* hybrids: the case taken; -1 = none */
 } trade_cell;
 
 typedef enum trade_kind {
@@ -85,7 +93,7 @@ typedef struct trade_case {
     /* of the layers that are done */
     int layers;
     trade_cell all;
-    double dense_ms, dense_visited;
+    double dense_ms, dense_cells;
     bool front;
 } trade_case;
 
@@ -94,24 +102,28 @@ typedef struct trade_layer {
     int place;     /* of the selection */
     atn_idx heads; /* selected */
     atn_launch launch;
+    atn_idx
+        pack; /* heads of a group that the kernel of what is chosen packs; 1 = not */
     const atn_kernel_tile *tile, *dense_tile;
     atn_time_model model, dense_model;
-    double linear_flops; /* of its other products; NaN = unknown */
-    double projections;  /* flop that a follower saves; NaN */
+    /* Of its other products, and of those a follower saves: flop, bytes of their
+     * weights; NaN = unknown. */
+    double linear_flops, linear_bytes, projections, projection_bytes;
 } trade_layer;
 
 struct atn_tradeoff {
     const atn_capture *capture;
     const atn_selection *selection;
     atn_tradeoff_opts opts;
-    /* Shallow copies for the GPU, which own nothing; of what is chosen no groups are
-     * packed: heads of a group choose each for itself. */
-    atn_kernel sparse, dense;
+    /* Shallow copies for the GPU, which own nothing. Of what is chosen no groups are
+     * packed (sparse), as heads of a group choose each for itself, but where all of
+     * them have the same static pattern (packed). */
+    atn_kernel sparse, packed, dense;
     trade_layer *layer; /* [layers] */
     int layers;
     trade_case *at; /* [n]; the first is dense */
     int n, room;
-    double linear_ms; /* NaN = unknown */
+    double linear_flops, linear_bytes; /* NaN = unknown */
 };
 
 /* tradeoff.c: a new case with cells for all layers; texts are copied, NULL = "". */
@@ -130,6 +142,10 @@ atn_status atn_trade_dense_time(atn_ctx *cx, const atn_tradeoff *t,
                                 const trade_layer *l, trade_time *out) ATN_WARN_UNUSED;
 atn_status atn_trade_cell_time(atn_ctx *cx, const atn_tradeoff *t, const trade_layer *l,
                                trade_cell *cell) ATN_WARN_UNUSED;
+/* Sums of times of `layers` layers are mostly those of starting, on one of the sides. */
+bool atn_trade_starts(const trade_time *x, double dense_ms, int layers);
+/* The case may be on the front. */
+bool atn_trade_may_lead(const atn_tradeoff *t, const trade_case *c);
 /* us of products and bytes, and a launch. */
 trade_time atn_trade_pass(const atn_tradeoff *t, double flops, double bytes);
 

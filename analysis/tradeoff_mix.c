@@ -87,7 +87,7 @@ static int points_of(const atn_tradeoff *t, int layer, corner *out)
         const trade_cell *cell = &t->at[c].cell[layer];
 
         if (t->at[c].oracle || t->at[c].kind > TRADE_METHOD || !cell->done) continue;
-        if (isnan(cell->mean[TRADE_ERROR])) continue;
+        if (!(cell->mean[TRADE_ERROR] < 1)) continue; /* worse than an output of 0 */
         out[n++] =
             (corner){cell->time.ms,
                      cell->mean[TRADE_ERROR] < 1e-6 ? 0 : cell->mean[TRADE_ERROR], c};

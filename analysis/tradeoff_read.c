@@ -215,6 +215,13 @@ done:
 
 /* ---- values ---- */
 
+static trade_fit fit_of(const char *text)
+{
+    for (int i = 1; i < TRADE_FITS; i++)
+        if (strcmp(text, atn_trade_fits[i]) == 0) return (trade_fit)i;
+    return TRADE_UNFITTED;
+}
+
 static void add_values(const reading *r, trade_cell *cell)
 {
     const atn_table *t = r->in->approx;
@@ -236,6 +243,8 @@ static void add_values(const reading *r, trade_cell *cell)
         cell->tile_rows = rows;
         cell->tile_keys = keys;
     }
+    cell->chosen |= strcmp(text_at(t, r->row, r->at.family), "static") != 0;
+    cell->fit = ATN_MAX(cell->fit, fit_of(text_at(t, r->row, r->at.fit)));
     cell->heads++;
 }
 
@@ -249,12 +258,51 @@ static bool is_same_row(const reading *r)
                   text_at(b, r->row, r->beside.method)) == 0;
 }
 
-static atn_status add_ctas(atn_ctx *cx, const reading *r, trade_cell *cell)
+/* Rounds of hashing that a query may take part in. */
+enum { ROUNDS_MOST = 1024 };
+
+/* A query is in a CTA a round at most, a CTA visits as many tiles as there are keys. */
+static bool has_room(const trade_layer *l, const atn_cta_runs *runs)
+{
+    int64_t left = (l->info->nq + 1) * ROUNDS_MOST * l->pack;
+
+    for (atn_idx i = 0; i < runs->n; i++) {
+        if (runs->run[i].count > left || runs->run[i].visits > l->info->nk)
+            return false;
+        left -= runs->run[i].count;
+    }
+    return true;
+}
+
+/* The CTAs of the row, packed or not. */
+static atn_status read_ctas(atn_ctx *cx, const reading *r, atn_idx pack,
+                            atn_cta_runs *out)
 {
     const atn_kernel_tile *tile = r->layer->tile;
-    atn_status st = ATN_OK;
-    char name[64];
+    const atn_tile_shape s = {r->layer->info->d, tile->q.at[0], tile->k.at[0], pack};
+    char name[ATN_SHAPE_COLUMN], why[256];
+    atn_status st;
     int col;
+
+    atn_tile_shape_column(&s, name);
+    col = atn_table_find_col(r->in->tiles, name);
+    atn_cta_runs_release(cx, out);
+    st = atn_cta_runs_parse(cx, text_at(r->in->tiles, r->row, col), out);
+    if (st == ATN_OK && has_room(r->layer, out)) return ATN_OK;
+    if (st != ATN_OK && st != ATN_DATA) return st;
+    snprintf(why, sizeof why, "%.200s",
+             st == ATN_DATA ? cx->err.text : "more than its queries and keys take");
+    atn_err_clear(cx);
+    return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                    "%.200s: row %lld of the table of its CTAs, %s: %s (run approx "
+                    "with --keep again)",
+                    r->in->name, (long long)r->row + 1, name, why);
+}
+
+static atn_status add_ctas(atn_ctx *cx, const reading *r, trade_cell *cell)
+{
+    trade_head *head = &cell->head[r->head];
+    atn_status st = ATN_OK;
 
     if (!r->in->tiles) return ATN_OK;
     if (!is_same_row(r))
@@ -262,11 +310,8 @@ static atn_status add_ctas(atn_ctx *cx, const reading *r, trade_cell *cell)
                  "%s: row %lld is of another head or method in the table of its CTAs "
                  "(run approx with --keep again)",
                  r->in->name, (long long)r->row + 1);
-    snprintf(name, sizeof name, "ctas_%lldx%lld", (long long)tile->q.at[0],
-             (long long)tile->k.at[0]);
-    col = atn_table_find_col(r->in->tiles, name);
-    ATN_TRY(atn_cta_runs_parse(cx, text_at(r->in->tiles, r->row, col),
-                               &cell->head[r->head].runs));
+    ATN_TRY(read_ctas(cx, r, 1, &head->runs));
+    if (r->layer->pack > 1) ATN_TRY(read_ctas(cx, r, r->layer->pack, &head->packed));
 done:
     return st;
 }

@@ -74,11 +74,7 @@ done:
 /* Bytes of P of a layer, and of the values and outputs of one that reads it. */
 static double p_bytes(const atn_tradeoff *t, int l)
 {
-    const trade_layer *x = &t->layer[l];
-    const double cells =
-        (double)x->dense_tile->q.at[0] * (double)x->dense_tile->k.at[0];
-
-    return t->at[0].cell[l].time.visited * cells * x->launch.bytes;
+    return t->at[0].cell[l].time.cells * t->layer[l].launch.bytes;
 }
 
 static trade_time reader_time(const atn_tradeoff *t, int l)
@@ -106,10 +102,11 @@ static void time_block(sharing *x, trade_case *c, int lead)
     if (!(stored < anew)) return;
     for (int l = 0; l < t->layers; l++)
         if (x->leader[l] == lead && l != lead) {
-            const double visited = c->cell[l].time.visited;
+            const trade_time dense = c->cell[l].time;
 
             c->cell[l].time = reader_time(t, l);
-            c->cell[l].time.visited = visited;
+            c->cell[l].time.visited = dense.visited;
+            c->cell[l].time.cells = dense.cells;
         }
     c->cell[lead].time.ms += write;
     c->cell[lead].time.low += write;
@@ -132,6 +129,7 @@ static atn_status add_plan(atn_ctx *cx, sharing *x, double threshold, int follow
         c->cell[l].mean[TRADE_ERROR] = c->cell[l].mean[TRADE_ERROR_W_O] = x->err[l];
         c->cell[l].mean[TRADE_MASS] = c->cell[l].mean[TRADE_KL] = NAN;
         c->cell[l].saved_flops = t->layer[l].projections;
+        c->cell[l].saved_bytes = t->layer[l].projection_bytes;
     }
     for (int l = 0; l < t->layers; l++)
         if (x->leader[l] == l) time_block(x, c, l);

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "analysis/tradeoff_internal.h"
-#include "simulators/machine.h"
 
 enum { WORDS = 2048 };
 
@@ -45,11 +44,13 @@ static const struct {
     [KL] = {"kl_mean_nats", "nats", "as in approx", false},
     [EXECUTED] = {"executed_share", "", "as in approx", true},
     [VISITED] = {"visited_tiles", "",
-                 "tiles of the kernel that are visited, of all heads and the batch; "
-                 "gathered ones where these are faster",
+                 "tiles of the kernel that are visited, of all heads and the batch; of "
+                 "gathered keys those of 16 rows",
                  false},
     [DENSITY] = {"tile_density", "",
-                 "visited tiles over those of dense attention, by their cells", false},
+                 "cells of the visited tiles over those of dense attention: above 1 "
+                 "more is computed",
+                 false},
     [TIME] = {"time_ms", "ms", "predicted time of attention, with what choosing costs",
               true},
     [TIME_LOW] = {"time_low_ms", "ms", "of 5 % of what was measured for the model",
@@ -58,14 +59,15 @@ static const struct {
     [INDEX] = {"index_ms", "ms", "of it choosing", false},
     [DENSE] = {"dense_ms", "ms", "of dense attention in the dense kernel", false},
     [SPEEDUP] = {"speedup", "",
-                 "dense_ms over time_ms; empty where a launch is below 0.1 ms: then "
-                 "the time is that of starting",
+                 "dense_ms over time_ms; empty where one of them is below 0.1 ms a "
+                 "launch: then it is that of starting",
                  true},
     [SPEEDUP_LOW] = {"speedup_low", "", "dense_ms over time_high_ms", false},
     [SPEEDUP_HIGH] = {"speedup_high", "", "dense_ms over time_low_ms", false},
     [WHOLE] = {"whole_speedup", "",
                "of one forward pass with all other products, where the capture says "
-               "the sizes",
+               "the sizes; empty where speedup is, unless the other products take at "
+               "least nine times as long as attention",
                true},
 };
 
@@ -75,55 +77,57 @@ static const struct {
 typedef struct saying {
     const trade_case *c;
     const trade_cell *cell;
-    double dense_ms, dense_visited, linear_ms;
+    double dense_ms, dense_cells;
+    double linear_ms; /* all other products; NaN = not known */
     int layers;
-    double dense_cells, cells; /* of a tile */
 } saying;
-
-static double cells_of(const atn_kernel_tile *t)
-{
-    return (double)t->q.at[0] * (double)t->k.at[0];
-}
 
 static saying say(const atn_tradeoff *t, const trade_case *c, int l)
 {
-    const trade_layer *layer = &t->layer[ATN_MAX(l, 0)];
-    saying s = {.c = c,
-                .dense_cells = cells_of(layer->dense_tile),
-                .cells = c->kind == TRADE_DENSE || c->kind == TRADE_SHARED
-                             ? cells_of(layer->dense_tile)
-                             : cells_of(layer->tile)};
+    saying s = {.c = c, .linear_ms = NAN};
 
     if (l < 0) {
         s.cell = &c->all;
         s.dense_ms = c->dense_ms;
-        s.dense_visited = c->dense_visited;
+        s.dense_cells = c->dense_cells;
         s.layers = c->layers;
-        s.linear_ms = c->layers == t->layers ? t->linear_ms : NAN;
+        s.linear_ms = c->layers == t->layers && !isnan(t->linear_flops)
+                          ? atn_trade_pass(t, t->linear_flops, t->linear_bytes).ms
+                          : NAN;
         return s;
     }
     s.cell = &c->cell[l];
     s.dense_ms = t->at[0].cell[l].time.ms;
-    s.dense_visited = t->at[0].cell[l].time.visited;
+    s.dense_cells = t->at[0].cell[l].time.cells;
     s.layers = 1;
     s.linear_ms = NAN;
     return s;
 }
 
+/* All other products of the model, or their weights, whichever takes longer. */
 static double whole_of(const atn_tradeoff *t, const saying *s)
 {
-    const atn_device *d = t->opts.device;
-    const double reach = 1e9 * atn_device_get(d, ATN_DEVICE_TFLOPS_16) *
-                         atn_machine_reach(d); /* flop a ms */
-    const double saved = isnan(s->cell->saved_flops) ? 0 : s->cell->saved_flops / reach;
+    const double f = t->linear_flops, b = t->linear_bytes;
+    const double saved_f = isnan(s->cell->saved_flops) ? 0 : s->cell->saved_flops;
+    const double saved_b = isnan(s->cell->saved_bytes) ? 0 : s->cell->saved_bytes;
 
-    return (s->dense_ms + s->linear_ms) / (s->cell->time.ms + s->linear_ms - saved);
+    if (isnan(s->linear_ms)) return NAN;
+    return (s->dense_ms + s->linear_ms) /
+           (s->cell->time.ms + atn_trade_pass(t, f - saved_f, b - saved_b).ms);
+}
+
+/* Times of starting are wrong by their own size: beside other products of nine times as
+ * much that moves the ratio by a tenth at most. */
+static bool is_small(const saying *s)
+{
+    return s->linear_ms >= 9 * fmax(s->dense_ms, s->cell->time.ms) &&
+           s->linear_ms >= 0.1 * s->layers;
 }
 
 static void numbers_of(const atn_tradeoff *t, const saying *s, double x[NUMBERS])
 {
     const trade_time *time = &s->cell->time;
-    const bool launch = time->limit == TRADE_BY_LAUNCH && time->ms < 0.1 * s->layers;
+    const bool launch = atn_trade_starts(time, s->dense_ms, s->layers);
     const bool itself =
         s->c->kind == TRADE_DENSE; /* what the others are compared with */
 
@@ -133,7 +137,7 @@ static void numbers_of(const atn_tradeoff *t, const saying *s, double x[NUMBERS]
     x[KL] = s->cell->mean[TRADE_KL];
     x[EXECUTED] = s->cell->mean[TRADE_EXECUTED];
     x[VISITED] = time->visited;
-    x[DENSITY] = time->visited * s->cells / (s->dense_visited * s->dense_cells);
+    x[DENSITY] = time->cells / s->dense_cells;
     x[TIME] = time->ms;
     x[TIME_LOW] = time->low;
     x[TIME_HIGH] = time->high;
@@ -142,8 +146,7 @@ static void numbers_of(const atn_tradeoff *t, const saying *s, double x[NUMBERS]
     x[SPEEDUP] = launch ? NAN : s->dense_ms / time->ms;
     x[SPEEDUP_LOW] = launch ? NAN : s->dense_ms / (itself ? time->ms : time->high);
     x[SPEEDUP_HIGH] = launch ? NAN : s->dense_ms / (itself ? time->ms : time->low);
-    x[WHOLE] = whole_of(t, s);
-    if (s->c->kind == TRADE_HYBRID) x[DENSITY] = NAN; /* tiles of several kernels */
+    x[WHOLE] = launch && !is_small(s) ? NAN : whole_of(t, s);
 }
 
 /* The fitted parameter from the least to the largest. */
@@ -166,7 +169,7 @@ static void parameters_of(const trade_case *c, char text[WORDS])
 /* ---- columns ---- */
 
 typedef struct texts {
-    int method, family, parameters, budget, layers, source, limit, front;
+    int method, family, parameters, budget, fit, layers, source, limit, front;
     int number[NUMBERS];
 } texts;
 
@@ -185,6 +188,10 @@ static atn_status add_texts(atn_ctx *cx, atn_table *t, texts *at)
                               &at->parameters));
     ATN_TRY(atn_table_add_col(cx, t, "budget", ATN_COL_STR, "", "as in approx",
                               &at->budget));
+    ATN_TRY(atn_table_add_col(cx, t, "budget_fit", ATN_COL_STR, "",
+                              "as in approx, of the head that is furthest off: least "
+                              "executes more than the budget, most less",
+                              &at->fit));
 done:
     return st;
 }
@@ -201,8 +208,10 @@ static atn_status add_numbers(atn_ctx *cx, atn_table *t, bool front, texts *at)
     }
     if (front) goto done;
     ATN_TRY(atn_table_add_col(cx, t, "tiles", ATN_COL_STR, "",
-                              "exact: CTAs of the plan; mean: made of what is "
-                              "executed, a lower bound; operator: products, no tiles",
+                              "exact: CTAs of the plan; gathered: scattered keys of "
+                              "a layer at least, 16 rows to a tile of which one "
+                              "counts; mean, mean_gathered: made of what is executed, "
+                              "a lower bound; operator: products, no tiles",
                               &at->source));
     ATN_TRY(atn_table_add_col(cx, t, "limited_by", ATN_COL_STR, "",
                               "mma, exp, smem, l2, hbm, tail, launch, passes",
@@ -211,15 +220,18 @@ done:
     return st;
 }
 
-static atn_status set_texts(atn_ctx *cx, atn_table *t, const texts *at,
-                            const trade_case *c, const char *parameters)
+static atn_status set_texts(atn_ctx *cx, atn_table *t, const texts *at, const saying *s,
+                            const char *parameters)
 {
+    const trade_case *c = s->c;
     atn_status st = ATN_OK;
 
     ATN_TRY(atn_table_set_str(cx, t, at->method, c->method));
     ATN_TRY(atn_table_set_str(cx, t, at->family, c->family));
     ATN_TRY(atn_table_set_str(cx, t, at->parameters, parameters));
     if (c->budget[0]) ATN_TRY(atn_table_set_str(cx, t, at->budget, c->budget));
+    if (s->cell->fit)
+        ATN_TRY(atn_table_set_str(cx, t, at->fit, atn_trade_fits[s->cell->fit]));
 done:
     return st;
 }
@@ -264,14 +276,12 @@ static atn_status one_row(atn_ctx *cx, const atn_tradeoff *t, const texts *at,
     char text[WORDS];
 
     parameters_of(s->c, text);
-    ATN_TRY(set_texts(cx, to, at, s->c, text));
+    ATN_TRY(set_texts(cx, to, at, s, text));
     if (at->layers >= 0) atn_table_set_i64(to, at->layers, s->layers);
     set_numbers(t, s, false, at, to);
     ATN_TRY(atn_table_set_str(cx, to, at->source, atn_trade_sources[s->cell->source]));
-    ATN_TRY(
-        atn_table_set_str(cx, to, at->limit, atn_trade_limits[s->cell->time.limit]));
-    if (at->front >= 0 && s->c->layers == t->layers && !s->c->oracle &&
-        !isnan(s->c->all.mean[TRADE_ERROR]))
+    ATN_TRY(atn_table_set_str(cx, to, at->limit, atn_limit_names[s->cell->time.limit]));
+    if (at->front >= 0 && atn_trade_may_lead(t, s->c))
         atn_table_set_bool(to, at->front, s->c->front);
 done:
     return st;
@@ -308,8 +318,9 @@ static atn_status model_columns(atn_ctx *cx, atn_table *t, texts *at)
     ATN_TRY(atn_table_add_col(cx, t, "on_front", ATN_COL_BOOL, "",
                               "no other takes and errs no more, and one of both less; "
                               "errors below 1e-6 are rounding, and of equals the first "
-                              "is; empty for oracles and "
-                              "for what some layer lacks",
+                              "is; empty for oracles, for what some layer lacks, errs "
+                              "by 1 or more, as an output of 0 does, or has no "
+                              "speed-up",
                               &at->front));
 done:
     return st;
@@ -385,7 +396,7 @@ atn_status atn_tradeoff_front(atn_ctx *cx, const atn_tradeoff *t, atn_table **ou
 
         ATN_TRY(atn_table_add_row(cx, to));
         parameters_of(front[c], text);
-        ATN_TRY(set_texts(cx, to, &at, front[c], text));
+        ATN_TRY(set_texts(cx, to, &at, &s, text));
         set_numbers(t, &s, true, &at, to);
     }
     *out = to;

@@ -231,7 +231,7 @@ static atn_status check_needs(atn_ctx *cx, const atn_choice *c, const atn_input 
         ATN_FAIL(ATN_DATA, "%s is for %s heads, and those of layer %d are %s%s", m->id,
                  h->sight.causal ? "bidirectional" : "causal", h->layer,
                  h->sight.causal ? "causal" : "bidirectional",
-                 h->sight.causal ? " (--unmasked takes the mask off them)"
+                 h->sight.causal ? " (approx --unmasked takes the mask off them)"
                  : in->unmasked  ? " (leave out --unmasked)"
                                  : "");
 done:

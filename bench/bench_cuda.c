@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/cuda/backend_cuda.h"
+#include "core/cuda/sparse_attention_cuda.h"
 #include "core/rng.h"
 
 enum { WARM = 3, REPEATS = 20, BLOCK = 64, HEADS = 8 };
@@ -194,6 +194,42 @@ static void bench_operations(stage *s)
 #undef TIME
 }
 
+/* Fused, in bf16: all tiles of the causal mask, and a fifth of them. Operations are those of
+ * executed tiles. */
+static void bench_lists(stage *s)
+{
+    static const struct {
+        double share;
+        const char *what;
+    } cases[] = {{1, "attention over tiles, all"},
+                 {0.2, "attention over tiles, a fifth"}};
+    const double seen = (double)s->rows * HEADS * (double)s->d;
+    const atn_tile_sizes sizes = {s->rows, s->rows, ATN_SPARSE_ROWS, ATN_SPARSE_KEYS};
+    atn_sparse_launch l = {.heads = HEADS,
+                           .kv_heads = HEADS,
+                           .nq = s->rows,
+                           .nk = s->rows,
+                           .d = s->d,
+                           .scale = s->head.scale,
+                           .sight = {.causal = true, .key_last = s->rows}};
+    atn_tile_list all;
+    double t[REPEATS];
+
+    if (s->d > ATN_SPARSE_DIM_MOST) return;
+    must(s->cx, atn_tile_list_of_sight(s->cx, &l.sight, &sizes, &all));
+    for (size_t i = 0; i < ATN_LEN(cases); i++) {
+        must(s->cx, atn_tile_list_thin(s->cx, &all, cases[i].share, HEADS, &l.list));
+        must(s->cx, atn_sparse_time(s->cx, &l, WARM, REPEATS, t));
+        qsort(t, REPEATS, sizeof *t, ascending);
+        line(s, cases[i].what, (t[REPEATS / 2 - 1] + t[REPEATS / 2]) / 2,
+             4.0 * ATN_SPARSE_ROWS * ATN_SPARSE_KEYS * (double)s->d *
+                 (double)l.list.ptr[HEADS * all.tiles],
+             4 * 2 * seen);
+        atn_tile_list_release(s->cx, &l.list);
+    }
+    atn_tile_list_release(s->cx, &all);
+}
+
 static void bench_rows(stage *s, unsigned needs, const char *what)
 {
     const double n = (double)s->tokens, entries = n * (n + 1) / 2;
@@ -268,6 +304,7 @@ static void operations(stage *s, int gpu, atn_math math)
     s->be = s->cx->backend = be;
     open_stage(s);
     bench_operations(s);
+    if (math == ATN_MATH_BF16) bench_lists(s);
     close_stage(s);
     atn_cuda_close(s->cx, be);
 }

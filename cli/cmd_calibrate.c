@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/measuring.h"
 #include "cli/output.h"
 #include "core/io/file.h"
 #include "simulators/calibrate.h"
@@ -31,6 +32,15 @@ static const atn_option options[] = {
      "of the rows chosen, instead of the kernel's own; the file written has it", 0, 0},
     {"source", 0, ATN_OPT_TEXT, "TEXT", "where the timings come from (the file's name)",
      0, 0},
+    {"measure", 0, ATN_OPT_FLAG, NULL,
+     "time attnscope's own kernel on a GPU: the table is a file of timings", 0, 0},
+    {"device", 0, ATN_OPT_TEXT, "cuda[:N]", "with --measure: the GPU (cuda)", 0, 0},
+    {"quick", 0, ATN_OPT_FLAG, NULL,
+     "with --measure: 56 launches, enough for four coefficients, of some 1200", 0, 0},
+    {"tokens", 0, ATN_OPT_COUNT, "N", "with --measure: only this length (512 to 16k)",
+     1, 0x1p20},
+    {"runs", 0, ATN_OPT_I64, "N",
+     "with --measure: of a launch, of which the median counts (20)", 1, 10000},
     ATN_OPTION_END,
 };
 
@@ -418,8 +428,15 @@ static atn_status check_words(atn_cli *cli)
     static const char *const of_fits[] = {"dry-run", "tile", "source"};
     const bool checks = atn_opt_given(cli, "check");
     atn_ctx *cx = cli->cx;
+    const char *name;
     atn_status st = ATN_OK;
 
+    for (int i = 0; (name = atn_cli_measure_option(i)) != NULL; i++)
+        if (atn_opt_given(cli, name))
+            ATN_FAIL(ATN_USAGE, "calibrate: --%s is of --measure (leave it out)", name);
+    if (cli->n_args == 0)
+        ATN_FAIL(ATN_USAGE, "calibrate: give a file of timings, or --measure to make "
+                            "one (attnscope calibrate --help has examples)");
     if (checks && cli->n_args != 2)
         ATN_FAIL(ATN_USAGE, "calibrate: --check takes the timings and a kernel, a name "
                             "or the file that calibrate -o wrote");
@@ -447,6 +464,7 @@ static atn_status run(atn_cli *cli)
     job j = {.cli = cli};
     atn_status st = ATN_OK;
 
+    if (atn_opt_given(cli, "measure")) return atn_cli_measure(cli);
     ATN_TRY(check_words(cli));
     ATN_TRY(job_open(&j));
     ATN_TRY(atn_opt_given(cli, "check") ? check(&j) : fit(&j));
@@ -468,12 +486,13 @@ static const char *const examples[] = {
     "calibrate --check timings.csv fa3 --split all --gpu h200",
     "calibrate mine.csv --kernel fa2 --gpu a100 --model four -o mine.json",
     "calibrate timings.csv --kernel fa3 --gpu h200 --dry-run",
+    "calibrate --measure --quick --dry-run",
     NULL};
 
 const atn_command atn_command_calibrate = {
     .id = "calibrate",
     .summary = "coefficients of a kernel on a GPU from timings of it",
-    .args = "TIMINGS|--check TIMINGS KERNEL",
+    .args = "TIMINGS|--check TIMINGS KERNEL|--measure",
     .examples = examples,
     .text =
         "TIMINGS is a CSV with the columns gpu, kernel, phase (context, generation or "
@@ -491,12 +510,15 @@ const atn_command atn_command_calibrate = {
         "--check prints how far predictions are from the timings, for dense rows and "
         "for every window: mean, median and 90 % of |predicted / measured - 1|; and "
         "for windows how far the speed-up over dense is from the measured one, as FLOP "
-        "ratio, ratio of tiles and model say it. Its -o takes the table of errors.",
+        "ratio, ratio of tiles and model say it. Its -o takes the table of errors.\n"
+        "--measure makes TIMINGS: it times the kernel attnscope, that of this program, "
+        "on a GPU: dense, with windows and with random blocks. --gpu says what the GPU "
+        "is called; --dry-run lists the launches and needs none.",
     .options = options,
     .uses = ATN_USE_TABLE | ATN_USE_DRY,
     .second = "calibrate_speedups",
     .word = word,
-    .min_args = 1,
+    .min_args = 0,
     .max_args = 2,
     .run = run,
 };

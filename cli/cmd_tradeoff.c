@@ -29,6 +29,10 @@ static const atn_option options[] = {
     {"rows", 0, ATN_OPT_COUNT, "N",
      "where it is computed: compare a sample of N query rows a layer", ATN_SAMPLE_LEAST,
      1e12},
+    {"grid", 0, ATN_OPT_TEXT, "AxBxC",
+     "compute anew with this grid of the first tokens, as of approx", 0, 0},
+    {"prompt", 0, ATN_OPT_COUNT, "N",
+     "compute anew with so many tokens of the prompt, as of approx", 1, 1e12},
     {"no-sharing", 0, ATN_OPT_FLAG, NULL,
      "leave out layers that use another's attention, which compares all layers", 0, 0},
     {"no-hybrids", 0, ATN_OPT_FLAG, NULL,
@@ -54,10 +58,27 @@ done:
     return st;
 }
 
+/* What it would take. */
+static atn_status print_plan(atn_cli *cli, atn_subject *s, const atn_trading_opts *o)
+{
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+    atn_table *t = NULL;
+
+    ATN_TRY(atn_trading_plan(cli, s, o, &t));
+    ATN_TRY(atn_cli_print(cli, t));
+done:
+    atn_table_destroy(cx, t);
+    return st;
+}
+
 static atn_status run(atn_cli *cli)
 {
+    atn_list grid = {0};
     const atn_trading_opts o = {.methods = atn_opt_text(cli, "method", NULL),
                                 .budgets = atn_opt_text(cli, "budget", NULL),
+                                .grid = atn_opt_given(cli, "grid") ? &grid : NULL,
+                                .prompt = atn_opt_i64(cli, "prompt", 0),
                                 .sample = atn_opt_i64(cli, "rows", 0),
                                 .no_sharing = atn_opt_given(cli, "no-sharing"),
                                 .no_hybrids = atn_opt_given(cli, "no-hybrids"),
@@ -67,8 +88,13 @@ static atn_status run(atn_cli *cli)
     atn_status st = ATN_OK;
     atn_subject s = {0};
 
+    ATN_TRY(atn_opt_shape(cli, "grid", 3, &grid));
     ATN_TRY(atn_cli_check_output(cli, atn_opt_text(cli, "output", NULL)));
     ATN_TRY(atn_subject_open(cli, cli->args[0], &s));
+    if (atn_opt_given(cli, "dry-run")) {
+        ATN_TRY(print_plan(cli, &s, &o));
+        goto done;
+    }
     ATN_TRY(atn_trading_run(cli, &s, &o, &trade));
     ATN_TRY(emit(cli, &s, &trade));
 done:
@@ -101,7 +127,9 @@ const atn_command atn_command_tradeoff = {
     .examples = examples,
     .text =
         "Takes results of approx that are stored in RUN/results (approx RUN --keep), "
-        "or computes them where there are none or --method or --budget ask for others, "
+        "or computes them where there are none or --method, --budget, --grid or "
+        "--prompt "
+        "ask for others, "
         "and predicts for every case the time of attention on the GPU: the heads of a "
         "layer are one launch, what choosing costs is another, a model is the sum of "
         "its layers. Beside the methods stand dense attention, layers that use another "
@@ -111,13 +139,14 @@ const atn_command atn_command_tradeoff = {
         "that no other one is better than in both error and time, the fastest first; "
         "oracles, which know dense attention, are none of it. As CSV -o FILE writes "
         "FILE.front.csv beside FILE.\n"
-        "A launch below 0.1 ms is mostly starting: limited_by says launch, and there "
-        "is no speed-up (give a larger --batch). Times are of the length that was "
+        "A launch below 0.1 ms is mostly starting: limited_by says launch, there is no "
+        "speed-up, and it is not on the front (give a larger --batch). Times are of "
+        "the length that was "
         "captured. attnscope plot tradeoff FILE, or RUN with --gpu, draws it; "
         "docs/guide/tradeoff.md says how "
         "to read it.",
     .options = options,
-    .uses = ATN_USE_SELECT | ATN_USE_TABLE,
+    .uses = ATN_USE_SELECT | ATN_USE_TABLE | ATN_USE_DRY,
     .second = "front",
     .word = word,
     .min_args = 1,

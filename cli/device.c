@@ -61,6 +61,24 @@ done:
     return st;
 }
 
+atn_status atn_device_open_gpu(atn_cli *cli, atn_backend **out)
+{
+    const char *device = atn_opt_text(cli, "device", "cuda");
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+    int number = 0;
+
+    *out = NULL;
+    if (strncmp(device, "cuda", 4) != 0)
+        ATN_FAIL(ATN_USAGE, "%s: --device is cuda or cuda:N here, got '%s'",
+                 cli->command->id, device);
+    ATN_TRY(gpu_number(cli, device, &number));
+    ATN_TRY(atn_cuda_open(cx, number, ATN_MATH_F32, out));
+    cx->backend = *out;
+done:
+    return st;
+}
+
 void atn_device_close(atn_ctx *cx, atn_backend *be)
 {
     cx->backend = &atn_backend_cpu;

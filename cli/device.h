@@ -9,4 +9,7 @@
  * without these options keep the CPU. UNAVAILABLE when it cannot be had (with auto, the
  * CPU is taken instead and the reason logged), USAGE for a malformed name. */
 atn_status atn_device_open(atn_cli *cli, atn_backend **out) ATN_WARN_UNUSED;
+/* The GPU that --device cuda[:N] names, the first one where it is not given; USAGE for
+ * auto and cpu. */
+atn_status atn_device_open_gpu(atn_cli *cli, atn_backend **out) ATN_WARN_UNUSED;
 void atn_device_close(atn_ctx *cx, atn_backend *be); /* back to the CPU; NULL is fine */

@@ -2,6 +2,7 @@
  * code. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <locale.h>
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,6 +54,7 @@ static void on_progress(void *user, const char *what, double done, double total)
     meter *m = user;
     const double part = total > 0 ? ATN_MIN(ATN_MAX(done / total, 0.0), 1.0) : 0;
     const int full = (int)(part * width + 0.5);
+    char count[48] = "";
 
     if (m->start == 0) m->start = m->last = now;
     if (part >= 1) {
@@ -61,8 +63,10 @@ static void on_progress(void *user, const char *what, double done, double total)
     }
     if (now - m->start < 1) return;
     if (m->shown && now - m->last < 0.1) return;
-    fprintf(stderr, "\r%.40s [%.*s%*s] %3.0f %%\033[K", what, full,
-            "##############################", width - full, "", 100 * part);
+    if (total > 1 && total < 1e9 && total == floor(total))
+        snprintf(count, sizeof count, ", %.0f of %.0f", floor(done), total);
+    fprintf(stderr, "\r%.40s [%.*s%*s] %3.0f %%%s\033[K", what, full,
+            "##############################", width - full, "", 100 * part, count);
     fflush(stderr);
     m->last = now;
     m->shown = true;

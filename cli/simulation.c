@@ -112,8 +112,10 @@ static atn_status read_kernels(atn_cli *cli, atn_simulation *s)
     for (; s->kernels < n; s->kernels++) {
         piece(list, s->kernels, name, sizeof name);
         ATN_TRY(atn_kernel_read(cx, name, &s->kernel[s->kernels]));
+        atn_kernel_settle(&s->kernel[s->kernels], s->device.architecture);
     }
     if (dense) ATN_TRY(atn_kernel_read(cx, dense, &s->dense));
+    atn_kernel_settle(&s->dense, s->device.architecture);
 done:
     return st;
 }
@@ -201,18 +203,23 @@ done:
 
 static void set_case(const atn_simulation *s, const atn_pattern *p, atn_sim_item *item)
 {
-    const double queries =
-        s->opts.shape.pass == ATN_PASS_DECODE ? 1 : (double)p->frame.nq;
+    const atn_pass pass = s->opts.shape.pass;
+    const double queries = pass == ATN_PASS_DECODE ? 1 : (double)p->frame.nq;
+    /* The gradient of a product is two products, and weights have one, too. */
+    const double both = pass == ATN_PASS_BACKWARD ? 2 : 1;
     atn_sim_opts *o = &item->opts;
 
     *o = s->opts;
     o->kernel = item->kernel;
-    o->full = s->against == 2 || (s->against == 0 && !p->frame.causal);
+    o->causal = s->against == 1;
+    o->full = s->against == 2;
     item->pattern = p;
     if (s->layout == 0 && p->axes && (p->axes->rank > 1 || p->axes->at[0].dilation > 1))
         o->tiling.layout = ATN_LAYOUT_GRID;
     o->permute = s->permute != 2;
-    o->whole.linear_flops = 2 * s->parameters * queries * (double)o->shape.batch;
+    o->copies = s->permute == 1;
+    o->whole.linear_flops = both * 2 * s->parameters * queries * (double)o->shape.batch;
+    o->whole.linear_bytes = both * s->parameters * o->shape.bytes;
 }
 
 /* The pattern under every kernel asked for, or the one that suits. Takes name. */
@@ -248,8 +255,8 @@ done:
     return st;
 }
 
-/* Patterns that are neither causal by their blocks nor by tokens but see no key ahead
- * are compared with causal attention, too: frame.causal says it. */
+/* Patterns that are not said to be causal but see no key ahead are compared with causal
+ * attention, too, but for grids: atn_sim_opts. */
 atn_status atn_sim_list_words(atn_cli *cli, const atn_simulation *s,
                               const char *const *words, int n, atn_sim_list *out)
 {
@@ -328,9 +335,10 @@ static atn_status add_layer(atn_cli *cli, const atn_simulation *s,
         launch_of(info, plans->n, &o->shape);
         out->item[k].heads = plans;
         if (from)
-            o->extra = (atn_extra_work){plans->index_flops * (double)o->shape.batch,
-                                        plans->index_bytes * (double)o->shape.batch,
-                                        plans->index_flops > 0 ? 1 : 0};
+            o->extra =
+                (atn_extra_work){plans->index_flops * (double)o->shape.batch,
+                                 plans->index_bytes * (double)o->shape.batch,
+                                 plans->index_flops > 0 || plans->index_bytes > 0};
     }
 done:
     return st;
@@ -388,6 +396,60 @@ atn_status atn_sim_list_cases(atn_ctx *cx, const atn_sim_list *l, atn_sim_case *
         (*out)[i] = (atn_sim_case){l->item[i].name, &l->item[i].opts, &l->item[i].sim};
 done:
     return st;
+}
+
+static bool same_launch(const atn_launch *a, const atn_launch *b)
+{
+    return a->batch == b->batch && a->heads == b->heads && a->kv_heads == b->kv_heads &&
+           a->head_dim == b->head_dim;
+}
+
+static const char *dense_id(const atn_sim_item *item)
+{
+    return item->opts.dense ? item->opts.dense->id : item->kernel->id;
+}
+
+/* ", fa3, dense by flex", as far as all are alike. */
+static void write_kernels(const atn_sim_list *l, char *out, size_t size)
+{
+    bool kernels = true, dense = true;
+
+    for (int i = 1; i < l->n; i++) {
+        kernels &= strcmp(l->item[i].kernel->id, l->item[0].kernel->id) == 0;
+        dense &= strcmp(dense_id(&l->item[i]), dense_id(&l->item[0])) == 0;
+    }
+    snprintf(out, size, "%s%.60s%s%.60s", kernels ? ", " : "",
+             kernels ? l->item[0].kernel->id : "",
+             dense ? ", dense by " : ", dense by the same kernel",
+             dense ? dense_id(&l->item[0]) : "");
+}
+
+atn_status atn_sim_list_subtitle(atn_ctx *cx, const atn_sim_list *l, atn_table *t)
+{
+    static const char *const passes[] = {"forward", "backward", "decode"};
+    const atn_launch *of = &l->item[0].sim.shape;
+    bool tokens = true, launch = true;
+    char text[400];
+    size_t n;
+
+    for (int i = 1; i < l->n; i++) {
+        tokens &= l->item[i].sim.shape.kv_len == of->kv_len;
+        launch &= same_launch(&l->item[i].sim.shape, of);
+    }
+    snprintf(text, sizeof text, "%.60s", l->item[0].opts.device->id);
+    n = strlen(text);
+    write_kernels(l, text + n, sizeof text - n);
+    n = strlen(text);
+    if (tokens)
+        n += (size_t)snprintf(text + n, sizeof text - n, "; %lld tokens",
+                              (long long)of->kv_len);
+    if (launch)
+        n += (size_t)snprintf(text + n, sizeof text - n,
+                              "; batch %lld, %lld heads of %lld, %lld of keys",
+                              (long long)of->batch, (long long)of->heads,
+                              (long long)of->head_dim, (long long)of->kv_heads);
+    snprintf(text + n, sizeof text - n, "; %s", passes[of->pass]);
+    return atn_table_set_meta(cx, t, "subtitle", text);
 }
 
 void atn_sim_list_release(atn_ctx *cx, atn_sim_list *l)

@@ -4,11 +4,13 @@
 #include "cli/trading.h"
 
 #include <dirent.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "analysis/approx.h"
+#include "analysis/describe.h"
 #include "core/io/file.h"
 #include "core/io/json.h"
 #include "simulators/choose.h"
@@ -61,16 +63,20 @@ static atn_status read_kernels(atn_cli *cli, const atn_subject *s, atn_trading *
 
     if (kernel) {
         ATN_TRY(atn_kernel_read(cx, kernel, &out->kernel));
+        ATN_TRY(atn_kernel_check(cx, &out->kernel, &out->device, ATN_PASS_FORWARD));
     } else {
         ATN_TRY(atn_pattern_columns(cx, &f, 2, 1, &phase, 1, &p));
         ATN_TRY(choose(cx, s, &out->device, p, &out->kernel));
     }
     if (dense) {
         ATN_TRY(atn_kernel_read(cx, dense, &out->dense));
+        ATN_TRY(atn_kernel_check(cx, &out->dense, &out->device, ATN_PASS_FORWARD));
     } else if (!kernel) {
         ATN_TRY(atn_pattern_shift(cx, &one, &past, 1, 0, &p));
         ATN_TRY(choose(cx, s, &out->device, p, &out->dense));
     }
+    atn_kernel_settle(&out->kernel, out->device.architecture);
+    atn_kernel_settle(&out->dense, out->device.architecture);
 done:
     return st;
 }
@@ -229,14 +235,29 @@ done:
 
 /* ---- computed ---- */
 
-static atn_status compute(atn_cli *cli, atn_subject *s, const atn_trading_opts *o,
-                          inputs *in)
+static atn_approx_opts approx_opts_of(const atn_subject *s, const atn_trading_opts *o,
+                                      const atn_kernel *k)
 {
-    const atn_approx_opts opts = {.methods = o->methods ? o->methods : "all",
-                                  .budgets = o->budgets ? o->budgets : usual_budgets,
-                                  .sample = o->sample,
-                                  .run = &s->run,
-                                  .tiles = true};
+    return (atn_approx_opts){.methods = o->methods ? o->methods : "all",
+                             .budgets = o->budgets ? o->budgets : usual_budgets,
+                             .grid = o->grid,
+                             .prompt = o->prompt,
+                             .sample = o->sample,
+                             .run = &s->run,
+                             .tiles = true,
+                             .kernel = k};
+}
+
+/* Whatever is stored is of other methods, budgets, grid or prompt. */
+static bool is_anew(const atn_trading_opts *o)
+{
+    return o->methods || o->budgets || o->grid || o->prompt > 0;
+}
+
+static atn_status compute(atn_cli *cli, atn_subject *s, const atn_trading_opts *o,
+                          const atn_kernel *k, inputs *in)
+{
+    const atn_approx_opts opts = approx_opts_of(s, o, k);
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
     atn_approx *a = NULL;
@@ -277,6 +298,86 @@ done:
     return st;
 }
 
+/* GPU, kernels and what of the results is stored. */
+static atn_status begin(atn_cli *cli, atn_subject *s, const atn_trading_opts *o,
+                        atn_trading *out, atn_tradeoff_opts *opts, inputs *in)
+{
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+
+    memset(out, 0, sizeof *out);
+    memset(in, 0, sizeof *in);
+    ATN_TRY(read_gpu(cli, out));
+    ATN_TRY(read_kernels(cli, s, out));
+    ATN_TRY(record_files(cli, s));
+    *opts = (atn_tradeoff_opts){.device = &out->device,
+                                .kernel = &out->kernel,
+                                .dense = out->dense.id[0] ? &out->dense : NULL,
+                                .batch = atn_opt_i64(cli, "batch", 1),
+                                .no_hybrids = o->no_hybrids};
+    ATN_TRY(atn_tradeoff_check(cx, s->capture, &s->selection, opts));
+    if (!is_anew(o)) ATN_TRY(find_stored(cli, s, in));
+done:
+    return st;
+}
+
+static atn_status say_computed(atn_ctx *cx, const atn_subject *s,
+                               const atn_trading_opts *o, atn_table *t)
+{
+    const atn_approx_opts opts = approx_opts_of(s, o, NULL);
+    atn_status st = ATN_OK;
+    atn_approx_cost c;
+
+    ATN_TRY(atn_approx_estimate(cx, s->capture, &s->selection, &opts, &c));
+    ATN_TRY(atn_facts_add(cx, t, "computed", "approximations of %lld heads",
+                          (long long)c.heads));
+    ATN_TRY(atn_facts_add(cx, t, "methods and budgets", "%lld", (long long)c.cases));
+    ATN_TRY(atn_facts_add(cx, t, "memory",
+                          "%.0f MiB at most, beside the program itself",
+                          ceil((c.bytes + c.in_use) / 0x1p20)));
+    ATN_TRY(atn_facts_add(cx, t, "work",
+                          "%.4g GFLOP of dense attention and of applying; choosing, "
+                          "and fitting to a budget, come on top",
+                          c.flops / 1e9));
+done:
+    return st;
+}
+
+atn_status atn_trading_plan(atn_cli *cli, atn_subject *s, const atn_trading_opts *o,
+                            atn_table **out)
+{
+    const bool shares = !o->no_sharing && s->selection.n >= 3;
+    atn_ctx *cx = cli->cx;
+    atn_tradeoff_opts opts;
+    atn_trading trade;
+    atn_status st = ATN_OK;
+    atn_table *t = NULL;
+    inputs in;
+
+    ATN_TRY(begin(cli, s, o, &trade, &opts, &in));
+    ATN_TRY(atn_facts_create(cx, &t));
+    ATN_TRY(atn_facts_add(cx, t, "gpu", "%s, batch %lld", trade.device.title,
+                          (long long)opts.batch));
+    ATN_TRY(atn_facts_add(cx, t, "kernels", "%s against dense %s", trade.kernel.id,
+                          opts.dense ? opts.dense->id : trade.kernel.id));
+    for (int i = 0; i < in.n; i++)
+        ATN_TRY(atn_facts_add(cx, t, "stored results", "%s, %lld rows%s", in.name[i],
+                              (long long)atn_table_rows(in.approx[i]),
+                              in.tiles[i] ? "" : ", without counts of tiles"));
+    if (in.n == 0) ATN_TRY(say_computed(cx, s, o, t));
+    ATN_TRY(
+        atn_facts_add(cx, t, "sharing",
+                      shares ? "all of %d layers are compared" : "none, of %d layers",
+                      s->selection.n));
+    *out = t;
+    t = NULL;
+done:
+    atn_table_destroy(cx, t);
+    release_inputs(cx, &in);
+    atn_trading_release(cx, &trade);
+    return st;
+}
+
 atn_status atn_trading_run(atn_cli *cli, atn_subject *s, const atn_trading_opts *o,
                            atn_trading *out)
 {
@@ -287,20 +388,9 @@ atn_status atn_trading_run(atn_cli *cli, atn_subject *s, const atn_trading_opts 
     bool shares = false;
     inputs in;
 
-    memset(out, 0, sizeof *out);
-    memset(&in, 0, sizeof in);
-    ATN_TRY(read_gpu(cli, out));
-    ATN_TRY(read_kernels(cli, s, out));
-    ATN_TRY(record_files(cli, s));
-    opts = (atn_tradeoff_opts){.device = &out->device,
-                               .kernel = &out->kernel,
-                               .dense = out->dense.id[0] ? &out->dense : NULL,
-                               .batch = atn_opt_i64(cli, "batch", 1),
-                               .no_hybrids = o->no_hybrids};
-    ATN_TRY(atn_tradeoff_check(cx, s->capture, &s->selection, &opts));
-    if (!o->methods && !o->budgets) ATN_TRY(find_stored(cli, s, &in));
+    ATN_TRY(begin(cli, s, o, out, &opts, &in));
     out->stored = in.n > 0;
-    if (in.n == 0) ATN_TRY(compute(cli, s, o, &in));
+    if (in.n == 0) ATN_TRY(compute(cli, s, o, &out->kernel, &in));
     if (!o->no_sharing) ATN_TRY(compare_layers(cx, s, &similar, &shares));
     ATN_TRY(atn_tradeoff_run(cx, s->capture, &s->selection, in.at, in.n,
                              shares ? &similar : NULL, &opts, &out->tradeoff));

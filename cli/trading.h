@@ -17,6 +17,8 @@ typedef struct atn_trading {
 /* What else the options of a command say. */
 typedef struct atn_trading_opts {
     const char *methods, *budgets; /* given: computed anew; NULL = not */
+    const atn_list *grid;          /* likewise */
+    atn_idx prompt;                /* likewise; 0 = not */
     atn_idx sample;
     bool no_sharing, no_hybrids, keep;
 } atn_trading_opts;
@@ -24,4 +26,7 @@ typedef struct atn_trading_opts {
 /* Reads --gpu, --kernel, --dense-kernel and --batch. Release it also on failure. */
 atn_status atn_trading_run(atn_cli *cli, atn_subject *s, const atn_trading_opts *o,
                            atn_trading *out) ATN_WARN_UNUSED;
+/* The table "facts": what would be taken of stored results, or computed. */
+atn_status atn_trading_plan(atn_cli *cli, atn_subject *s, const atn_trading_opts *o,
+                            atn_table **out) ATN_WARN_UNUSED;
 void atn_trading_release(atn_ctx *cx, atn_trading *t);

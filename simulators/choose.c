@@ -2,9 +2,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "simulators/choose.h"
 
+#include <stdio.h>
 #include <string.h>
 
+#include "simulators/machine.h"
 #include "simulators/tiles.h"
+
+enum { KERNELS_TEXT = 256 };
 
 unsigned atn_pattern_takes(const atn_pattern *p)
 {
@@ -20,6 +24,46 @@ unsigned atn_pattern_takes(const atn_pattern *p)
         return ATN_TAKES_WINDOW;
     }
     return square && p->frame.block > 1 ? ATN_TAKES_BLOCKS : ATN_TAKES_ANY;
+}
+
+/* Nothing is to be looked for: the pattern says of itself that it looks back alone. */
+static bool looks_back(const atn_pattern *p)
+{
+    bool causal = p->axes != NULL;
+
+    for (int i = 0; p->axes && i < p->axes->rank; i++)
+        causal = causal && p->axes->at[i].causal;
+    return p->frame.causal || causal ||
+           (p->shift && p->n_offsets > 0 && p->prefix == 0 &&
+            p->offsets[0].lo >= (p->frame.block > 1 ? 1 : 0));
+}
+
+atn_status atn_pattern_ahead(atn_ctx *cx, const atn_pattern *p, bool *ahead,
+                             atn_idx *query, atn_idx *key)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_frame *f = &p->frame;
+    atn_span *row;
+    atn_status st = ATN_OK;
+
+    *ahead = false;
+    if (looks_back(p)) return ATN_OK;
+    ATN_TAKE(row, p->room);
+    for (atn_idx h = 0; h < p->heads; h++)
+        for (atn_idx a = p->row0; a < p->row1; a++) {
+            const atn_idx n = atn_pattern_row(p, h, a, row);
+            const atn_idx first = ATN_MAX(a * f->block, f->first);
+            const atn_idx last = n ? ATN_MIN(row[n - 1].hi * f->block, f->nk) - 1 : 0;
+
+            if (last <= first) continue;
+            *ahead = true;
+            *query = first;
+            *key = last;
+            goto done;
+        }
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
 }
 
 /* Has it coefficients of a GPU of this architecture? */
@@ -46,17 +90,39 @@ done:
     return st;
 }
 
-/* How well kernel k suits; 0 = not at all. */
-static atn_status suits(atn_ctx *cx, const atn_kernel *k, const atn_device *d,
-                        unsigned takes, const atn_launch *l, int *score)
+/* It takes choices of blocks and nothing else, and none of its tiles divides these. */
+static bool tiles_miss(const atn_kernel *k, const atn_launch *l, unsigned takes,
+                       atn_idx block)
 {
+    const atn_kernel_tile *t;
+
+    if (takes != ATN_TAKES_BLOCKS || !(k->takes & ATN_TAKES_BLOCKS) ||
+        k->takes & ATN_TAKES_ANY)
+        return false;
+    for (int i = 0;; i++) {
+        t = atn_kernel_tile_of(k, (int)l->head_dim, l->pass, ATN_TAKES_BLOCKS, 1, i);
+        if (!t) return true;
+        if (block % t->q.at[0] == 0 && block % t->k.at[0] == 0) return false;
+    }
+}
+
+/* How well kernel k suits, settled for the device; 0 = not at all. */
+static atn_status suits(atn_ctx *cx, atn_kernel *k, const atn_device *d,
+                        const atn_pattern *p, const atn_launch *l, int *score)
+{
+    const unsigned takes = atn_pattern_takes(p);
     const bool has = k->takes & takes || k->takes & ATN_TAKES_ANY;
     atn_status st = ATN_OK;
     int nearest;
     bool timed;
 
     *score = 0;
-    if (!atn_kernel_runs_on(k, d->architecture) || !(k->passes & 1U << l->pass))
+    if (k->by_name || !atn_kernel_runs_on(k, d->architecture) ||
+        !(k->passes & 1U << l->pass))
+        goto done;
+    atn_kernel_settle(k, d->architecture);
+    if (tiles_miss(k, l, takes, p->frame.block) &&
+        atn_kernel_has_head_dim(k, (int)l->head_dim, &nearest))
         goto done;
     ATN_TRY(is_timed(cx, k, d->architecture, &timed));
     *score = 1 + (has && !(k->takes & (ATN_TAKES_BLOCKS | ATN_TAKES_ANY)) ? 1 : 0) +
@@ -69,10 +135,67 @@ done:
     return st;
 }
 
+atn_status atn_kernels_on(atn_ctx *cx, const char *architecture, unsigned passes,
+                          char *out, size_t size)
+{
+    atn_status st = ATN_OK;
+    atn_kernel k = {0};
+    size_t used = 0;
+
+    if (size > 0) out[0] = '\0';
+    for (int i = 0; atn_kernel_id(i) && used < size; i++) {
+        ATN_TRY(atn_kernel_read(cx, atn_kernel_id(i), &k));
+        if (atn_kernel_runs_on(&k, architecture) && k.passes & passes)
+            used += (size_t)snprintf(out + used, size - used, "%s%s", used ? ", " : "",
+                                     k.id);
+        atn_kernel_release(cx, &k);
+    }
+done:
+    atn_kernel_release(cx, &k);
+    return st;
+}
+
+/* No kernel with this pass: there is none at all, or those that there are lack it. */
+static atn_status none_for(atn_ctx *cx, const atn_device *d, atn_pass pass)
+{
+    atn_status st = ATN_OK;
+    char others[KERNELS_TEXT];
+
+    ATN_TRY(atn_kernels_on(cx, d->architecture, ~0U, others, sizeof others));
+    if (*others)
+        ATN_FAIL(ATN_USAGE,
+                 "no kernel with a %s pass is described for %s, which is %s; there is "
+                 "%s, without one (give --kernel FILE of one that has it, "
+                 "docs/guide/kernel-files.md, another --pass or another --gpu)",
+                 atn_pass_names[pass], d->id, d->architecture, others);
+    ATN_FAIL(ATN_USAGE,
+             "no kernel is described for %s, which is %s (give --kernel FILE of one "
+             "that is, docs/guide/kernel-files.md, or another --gpu)",
+             d->id, d->architecture);
+done:
+    return st;
+}
+
+atn_status atn_kernel_check(atn_ctx *cx, const atn_kernel *k, const atn_device *d,
+                            atn_pass pass)
+{
+    atn_status st = ATN_OK;
+    char others[KERNELS_TEXT];
+
+    if (atn_kernel_runs_on(k, d->architecture)) goto done;
+    ATN_TRY(atn_kernels_on(cx, d->architecture, 1U << pass, others, sizeof others));
+    ATN_FAIL(ATN_USAGE,
+             "kernel %s does not run on %s, which is %s (give %s%s, or a file of a "
+             "kernel for %s)",
+             k->id, d->id, d->architecture, *others ? "one of " : "another --gpu",
+             others, d->architecture);
+done:
+    return st;
+}
+
 atn_status atn_kernel_choose(atn_ctx *cx, const atn_device *d, const atn_pattern *p,
                              const atn_launch *l, atn_kernel *out)
 {
-    const unsigned takes = atn_pattern_takes(p);
     atn_status st = ATN_OK;
     atn_kernel k = {0};
     int best = 0, at = -1, score;
@@ -80,21 +203,36 @@ atn_status atn_kernel_choose(atn_ctx *cx, const atn_device *d, const atn_pattern
     memset(out, 0, sizeof *out);
     for (int i = 0; atn_kernel_id(i); i++) {
         ATN_TRY(atn_kernel_read(cx, atn_kernel_id(i), &k));
-        ATN_TRY(suits(cx, &k, d, takes, l, &score));
+        ATN_TRY(suits(cx, &k, d, p, l, &score));
         if (score > best) {
             best = score;
             at = i;
         }
         atn_kernel_release(cx, &k);
     }
-    if (at < 0)
-        ATN_FAIL(
-            ATN_USAGE,
-            "no kernel is described for %s, which is %s (give --kernel FILE of one "
-            "that is, docs/guide/kernel-files.md, or another --gpu)",
-            d->id, d->architecture);
+    if (at < 0) ATN_TRY(none_for(cx, d, l->pass));
     ATN_TRY(atn_kernel_read(cx, atn_kernel_id(at), out));
+    atn_kernel_settle(out, d->architecture);
 done:
     atn_kernel_release(cx, &k);
     return st;
+}
+
+/* The largest multiple of `unit` that divides block and is not above most; 0 = none. */
+static atn_idx side_in(atn_idx block, atn_idx most, atn_idx unit)
+{
+    for (atn_idx s = most - most % unit; s > 0; s -= unit)
+        if (block % s == 0) return s;
+    return 0;
+}
+
+bool atn_tile_in_blocks(atn_idx block, atn_list *q, atn_list *k)
+{
+    const atn_idx bm = q->n == 1 ? side_in(block, q->at[0], ATN_MMA_ROWS) : 0;
+    const atn_idx bn = k->n == 1 ? side_in(block, k->at[0], ATN_MMA_KEYS) : 0;
+
+    if (bm == 0 || bn == 0 || (bm == q->at[0] && bn == k->at[0])) return false;
+    q->at[0] = bm;
+    k->at[0] = bn;
+    return true;
 }

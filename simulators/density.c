@@ -38,7 +38,8 @@ static const struct {
     {"speedup", ATN_COL_F64, "", "over dense; none below 0.1 ms"},
     {"bound_flop", ATN_COL_F64, "", "speed-up of the FLOPs: 1 / density"},
     {"dense_ms", ATN_COL_F64, "ms", "time of the dense kernel"},
-    {"break_even_density", ATN_COL_F64, "", "density below which it is faster"},
+    {"break_even_tile_density", ATN_COL_F64, "",
+     "share of the dense tiles below which it is faster"},
 };
 
 static void set(atn_table *t, int col, double v)
@@ -63,7 +64,7 @@ static atn_status add_row(atn_ctx *cx, const atn_sim_case *c, double density,
     set(t, SPEEDUP, speedup);
     set(t, BOUND, 1 / density);
     set(t, DENSE, s->dense_ms);
-    set(t, BREAK_EVEN, s->break_even);
+    set(t, BREAK_EVEN, s->break_even_tiles);
 done:
     return st;
 }

@@ -3,7 +3,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "simulators/kernel.h"
 
+#include <limits.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,10 +86,18 @@ static unsigned taken_over(const atn_kernel *k, const atn_kernel_tile *t,
     return takes;
 }
 
+bool atn_kernel_has_own_tiles(const atn_kernel *k)
+{
+    for (int i = 0; i < k->tiles; i++)
+        if (k->tile[i].architecture[0]) return true;
+    return false;
+}
+
 void atn_kernel_settle(atn_kernel *k, const char *architecture)
 {
     int n = 0;
 
+    if (!atn_kernel_has_own_tiles(k)) return;
     for (int i = 0; i < k->tiles; i++) {
         atn_kernel_tile *t = &k->tile[i];
 
@@ -182,12 +192,31 @@ double atn_kernel_overlap(const atn_kernel *k, int head_dim, atn_pass pass)
     return k->overlap;
 }
 
-double atn_kernel_reach(const atn_kernel *k, const char *architecture)
+/* Between two architectures: generations count most. INT_MAX: not of one maker. */
+static int apart(const char *a, const char *b)
 {
-    for (int i = 0; i < ATN_KERNEL_NAMES && k->reach[i].architecture[0]; i++)
-        if (strcmp(k->reach[i].architecture, architecture) == 0)
-            return k->reach[i].share;
-    return 1;
+    int x, y;
+
+    if (strcmp(a, b) == 0) return 0;
+    if (sscanf(a, "sm%d", &x) != 1 || sscanf(b, "sm%d", &y) != 1) return INT_MAX;
+    x = ATN_MIN(ATN_MAX(x, 0), 9999);
+    y = ATN_MIN(ATN_MAX(y, 0), 9999);
+    return 10000 * abs(x / 10 - y / 10) + abs(x - y) + 1;
+}
+
+atn_reach atn_kernel_reach(const atn_kernel *k, const char *architecture)
+{
+    atn_reach r = {ATN_REACH_OTHERWISE, NULL, false};
+    int least = INT_MAX;
+
+    for (int i = 0; i < ATN_KERNEL_NAMES && k->reach[i].architecture[0]; i++) {
+        const int at = apart(k->reach[i].architecture, architecture);
+
+        if (at >= least) continue;
+        least = at;
+        r = (atn_reach){k->reach[i].share, k->reach[i].architecture, at == 0};
+    }
+    return r;
 }
 
 /* ---- fits ---- */

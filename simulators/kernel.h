@@ -152,7 +152,9 @@ typedef struct atn_kernel {
     atn_cta_order order;
     bool packs_gqa; /* query heads of a group are rows of one Q tile */
     bool sections;  /* heads in sections whose keys fit in L2 (FA3) */
-    bool permutes;  /* a grid's tokens are brought into tiles, and back: extra passes */
+    bool by_name;   /* taken only where it is named, never as what suits a GPU */
+    bool bare; /* files of timings hold the kernel alone: no writing of a KV cache */
+    bool permutes; /* a grid's tokens are brought into tiles, and back: extra passes */
     atn_split_rule split;
     int ctas_per_sm;
     /* How much of the shorter of two resources hides behind the longer one, 0 to 1;
@@ -185,14 +187,24 @@ void atn_kernel_release(atn_ctx *cx, atn_kernel *k);
 const char *atn_kernel_id(int i); /* built-in, sorted; NULL = no more */
 
 bool atn_kernel_runs_on(const atn_kernel *k, const char *architecture);
+/* Some tile belongs to one architecture, so that it must be settled. */
+bool atn_kernel_has_own_tiles(const atn_kernel *k);
 /* Keeps the tiles that it has on this architecture. Once after reading, wherever a
  * device is known; twice is fine. */
 void atn_kernel_settle(atn_kernel *k, const char *architecture);
 /* to <- the tiles of from. */
 atn_status atn_kernel_copy_tiles(atn_ctx *cx, atn_kernel *to,
                                  const atn_kernel *from) ATN_WARN_UNUSED;
-/* Share of the machine model's speed that it was measured at; 1 = not measured. */
-double atn_kernel_reach(const atn_kernel *k, const char *architecture);
+/* Share of the machine model's speed that it was measured at: on this architecture,
+ * else on the nearest one (of as many generations, then numbers, between them; of
+ * equals the first), else ATN_REACH_OTHERWISE. */
+typedef struct atn_reach {
+    double share;
+    const char *measured; /* the architecture, of the kernel; NULL = nowhere */
+    bool here;            /* it is that which was asked for */
+} atn_reach;
+#define ATN_REACH_OTHERWISE 0.75
+atn_reach atn_kernel_reach(const atn_kernel *k, const char *architecture);
 /* Overlap at a head dim: of its tiles, else the kernel's. */
 double atn_kernel_overlap(const atn_kernel *k, int head_dim, atn_pass pass);
 /* The kernel is called so in a file of timings. */

@@ -485,6 +485,8 @@ static atn_status read_choices(atn_ctx *cx, const char *what, const json_t *root
     ATN_TRY(atn_json_get_bool(cx, what, root, "window_rule", false, &k->window_rule));
     ATN_TRY(atn_json_get_bool(cx, what, root, "packs_gqa", false, &k->packs_gqa));
     ATN_TRY(atn_json_get_bool(cx, what, root, "sections", false, &k->sections));
+    ATN_TRY(atn_json_get_bool(cx, what, root, "by_name", false, &k->by_name));
+    ATN_TRY(atn_json_get_bool(cx, what, root, "bare", false, &k->bare));
     ATN_TRY(atn_json_get_bool(cx, what, root, "permutes", false, &k->permutes));
 done:
     return st;
@@ -557,12 +559,12 @@ atn_status atn_kernel_parse(atn_ctx *cx, const char *what, const char *text,
                             size_t size, atn_kernel *out)
 {
     static const char *const keys[] = {
-        "schema",      "id",        "title",    "source",      "architectures",
-        "timings",     "takes",     "passes",   "policy",      "window_rule",
-        "order",       "packs_gqa", "sections", "permutes",    "split",
-        "ctas_per_sm", "overlap",   "offload",  "mask_factor", "like",
-        "like_low",    "like_high", "reach",    "sources",     "tiles",
-        "fits"};
+        "schema",      "id",        "title",       "source",    "architectures",
+        "timings",     "takes",     "passes",      "policy",    "window_rule",
+        "order",       "packs_gqa", "sections",    "by_name",   "bare",
+        "permutes",    "split",     "ctas_per_sm", "overlap",   "offload",
+        "mask_factor", "like",      "like_low",    "like_high", "reach",
+        "sources",     "tiles",     "fits"};
     static const atn_sim_form form = {ATN_KERNEL_SCHEMA, keys, (int)ATN_LEN(keys)};
     atn_status st = ATN_OK;
     json_t *root = NULL;

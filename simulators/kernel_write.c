@@ -104,6 +104,8 @@ static void put_settings(writer *w, json_t *obj, const atn_kernel *k)
     put(w, obj, "window_rule", json_boolean(k->window_rule));
     put(w, obj, "packs_gqa", json_boolean(k->packs_gqa));
     put(w, obj, "sections", json_boolean(k->sections));
+    put(w, obj, "by_name", json_boolean(k->by_name));
+    put(w, obj, "bare", json_boolean(k->bare));
     put(w, obj, "permutes", json_boolean(k->permutes));
     put(w, obj, "ctas_per_sm", json_integer(k->ctas_per_sm));
     put(w, obj, "overlap", json_real(k->overlap));

@@ -14,6 +14,9 @@
 
 #include "simulators/kernel.h"
 
+/* Of the matrix instructions of 16 bits: sides of a tile are multiples of them. */
+enum { ATN_MMA_ROWS = 16, ATN_MMA_KEYS = 8 };
+
 typedef struct atn_tile_times {
     double mma, exp, smem, l2, all; /* us of one tile */
 } atn_tile_times;
@@ -29,12 +32,21 @@ atn_tile_times atn_machine_retype(const atn_tile_times *t, double rate, double b
 /* The fit of the machine: ATN_MODEL_MACHINE; tiles at the share of this speed that the
  * kernel reaches (atn_kernel_reach). low and high are no quantiles of anything
  * measured, but how far the tile's time can be off: everything hidden behind the longer
- * phase, or nothing hidden at the rate that products reach. */
+ * phase, or nothing hidden at the rate that products reach; wider where the kernel's
+ * share of this speed was not measured on this architecture: from all of it, or that
+ * much faster, to that much slower, as FlashAttention-2 differs from sm80 to sm90. */
 void atn_machine_fit(const atn_kernel *k, const atn_device *d, int head_dim,
                      atn_pass pass, atn_idx bm, atn_idx bn, atn_time_fit *out);
+/* Tensor flop a us and SM: of the architecture at the clock, and no more than the peak
+ * of the sheet allows. */
+double atn_machine_tensor(const atn_device *d);
 /* us that these bytes take from HBM. */
 double atn_machine_hbm(const atn_device *d, double bytes);
 /* Share of the dense 16-bit peak that large products reach. */
 double atn_machine_reach(const atn_device *d);
-/* us of a launch that does next to nothing. */
+/* us of passes beside attention: so many launches of 3 us, and their flop at the
+ * reachable rate or their bytes from HBM, whichever takes longer. */
+double atn_machine_pass(const atn_device *d, double launches, double flops,
+                        double bytes);
+/* us of a launch of attention that does next to nothing. */
 double atn_machine_launch(void);

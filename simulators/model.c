@@ -62,7 +62,7 @@ void atn_prefill_regressors(const atn_kernel *k, const atn_device *d,
         x[ATN_TERM_PART] = size * w->splits_taken;
     }
     x[ATN_TERM_L2] = fmin(1, fmax(0, (footprint / l2 - 0.8) / 0.4));
-    add_kv(hk * dim, tokens / 1000, x + ATN_TERM_KV);
+    if (!k->bare) add_kv(hk * dim, tokens / 1000, x + ATN_TERM_KV);
 }
 
 double atn_prefill_time(const atn_time_fit *f, const atn_regressors *x, bool bare)

@@ -24,21 +24,28 @@ typedef struct atn_extra_work {
 /* What attention is a part of; all 0 = nothing is known, no end-to-end column. */
 typedef struct atn_whole {
     double share;        /* of the dense time that attention takes, 0 to 1; or */
-    double linear_flops; /* of everything else, one forward pass of the batch */
+    double linear_flops; /* of everything else, this pass of the batch, which takes as
+                            long as that, or as its bytes */
+    double linear_bytes; /* of its weights, and of their gradients */
     double dense_layers; /* share of layers, steps or heads that stay dense, 0 to 1 */
     int layers;          /* attention layers; 0 = 1 */
 } atn_whole;
 
 typedef struct atn_sim_opts {
     const atn_device *device;
-    const atn_kernel *kernel; /* of the pattern, settled for the device; dense, too */
+    const atn_kernel *kernel; /* of the pattern; its tiles are those of the device */
     const atn_kernel *dense;  /* that it is compared with; NULL = the same */
     atn_launch shape;         /* q_len, kv_len 0 = the pattern's */
     atn_tiling tiling;        /* q.n = 0: the kernel's usual tile */
     int policy;               /* atn_mask_policy, -1 = the kernel's */
     bool permute;             /* the tokens of a grid are permuted at every call, where
                                  the kernel has them in tiles */
+    bool copies;              /* they are, whatever the kernel says, in every layout but
+                                 that of the tokens' own order */
     bool full;                /* dense is the full square even for a causal pattern */
+    bool causal;              /* dense is the triangle, also of a grid; USAGE where a
+                                 query sees a key ahead of it. Neither: the triangle
+                                 where the pattern is no grid and sees none ahead */
     bool bare;                /* leave out what a harness times beside */
     bool slots;               /* keep the schedule */
     atn_extra_work extra;
@@ -63,8 +70,9 @@ typedef enum atn_limit {
     ATN_LIMIT_L2,
     ATN_LIMIT_HBM,
     ATN_LIMIT_TAIL,   /* one CTA, or a wave that is not full */
-    ATN_LIMIT_LAUNCH, /* time or that of dense below 0.1 ms: no ratio is said then; or
-                         what does not shrink is more than half of the kernel */
+    ATN_LIMIT_LAUNCH, /* time or that of dense below 0.1 ms: no ratio is said then */
+    ATN_LIMIT_CTA,    /* what does not shrink with the mask is more than half of the
+                         kernel: its CTAs begin and end, one launch does not matter */
     ATN_LIMIT_PASSES, /* index, permutation, combine */
     ATN_LIMITS
 } atn_limit;
@@ -93,9 +101,13 @@ typedef struct atn_sim {
     bool causal;                               /* the dense reference is the triangle */
     double speedup, speedup_low, speedup_high; /* dense_ms / time_ms; NaN where the
                                                   launch is the limit */
-    double whole_ms, whole_speedup;            /* NaN = nothing is known of the rest */
-    double break_even;                         /* density; NaN = none */
-    double fixed_ms, tile_ms; /* a and b of card 6.1: T(rho) = a + rho b */
+    double whole_ms, whole_speedup;            /* NaN = nothing is known of the rest;
+                                                  no speed-up of less than 0.1 ms */
+    double break_even; /* density of pairs, of a pattern with as much waste and as many
+                          masked tiles: slower exactly where its own is above; NaN =
+                          none, for what does not shrink takes as long as dense */
+    double break_even_tiles;  /* share of the dense tiles, of tiles at large */
+    double fixed_ms, tile_ms; /* a and b of card 6.1, of tiles: T(rho) = a + rho b */
     atn_limit limit;
     atn_sim_step step[ATN_SIM_STEPS];
     int steps;

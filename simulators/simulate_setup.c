@@ -113,6 +113,30 @@ static void find_window(sim_case *c)
     if (!c->window || c->right >= c->shape.kv_len - 1) c->right = -1;
 }
 
+/* Is the pattern within the triangle, and is dense all of it? Where all keys are seen
+ * the two are the same, and full. */
+static atn_status find_causal(atn_ctx *cx, sim_case *c)
+{
+    const bool all = c->window && !c->p[0]->axes && c->left < 0 && c->right < 0;
+    bool ahead = false;
+    atn_idx query = 0, key = 0;
+    atn_status st = ATN_OK;
+
+    for (atn_idx i = 0; i < c->n && !ahead; i++) {
+        ATN_TRY(atn_pattern_ahead(cx, c->p[i], &ahead, &query, &key));
+        if (ahead && c->o->causal)
+            ATN_FAIL(ATN_USAGE,
+                     "simulate: --dense causal, but query %lld of the pattern of head "
+                     "%lld sees key %lld, which is ahead (give --dense full)",
+                     (long long)query, (long long)i, (long long)key);
+    }
+    if (all) c->kind = ATN_TAKES_FULL;
+    c->shape.causal = !ahead && !all && !c->p[0]->axes;
+    c->causal = !ahead && !all && !c->o->full && (c->o->causal || !c->p[0]->axes);
+done:
+    return st;
+}
+
 static const char *kind_name(unsigned kind)
 {
     switch (kind) {
@@ -182,6 +206,22 @@ static atn_idx block_of(const sim_case *c)
     return block;
 }
 
+static const atn_idx small_side = 64; /* what tensor cores are busy with, or more */
+
+/* A kernel that only stands in for one of blocks: that has tiles in them. Where they are
+ * small for the tensor cores, both are tried. */
+static void fit_blocks(sim_case *c)
+{
+    const atn_kernel *k = c->o->kernel;
+    const atn_idx block = block_of(c);
+
+    if (c->kind != ATN_TAKES_BLOCKS || k->takes & (ATN_TAKES_BLOCKS | ATN_TAKES_ANY) ||
+        c->usual)
+        return;
+    if (atn_tile_in_blocks(block, &c->tile.q, &c->tile.k))
+        c->other = c->tile.q.at[0] < small_side || c->tile.k.at[0] < small_side;
+}
+
 static atn_status usual_tile(atn_ctx *cx, sim_case *c)
 {
     const atn_kernel *k = c->o->kernel;
@@ -191,7 +231,10 @@ static atn_status usual_tile(atn_ctx *cx, sim_case *c)
 
     if (c->kind == ATN_TAKES_GRID)
         t = usual(k, &c->shape, c->kind, false, c->p[0]->axes->rank, 0);
-    if (!t) t = usual(k, &c->shape, c->kind, c->causal, 1, blocks ? block_of(c) : 0);
+    if (c->kind == ATN_TAKES_BLOCKS && k->takes & ATN_TAKES_ANY)
+        t = tile_for(k, &c->shape, c->kind, 1, block_of(c));
+    if (!t)
+        t = usual(k, &c->shape, c->kind, c->shape.causal, 1, blocks ? block_of(c) : 0);
     if (!t && blocks)
         ATN_FAIL(ATN_USAGE,
                  "simulate: no tile of kernel %s divides blocks of %lld, and it takes "
@@ -203,8 +246,9 @@ static atn_status usual_tile(atn_ctx *cx, sim_case *c)
                  "simulate: kernel %s has no %s tile for head dim %lld (give --tile)",
                  k->id, atn_pass_names[c->shape.pass], (long long)c->shape.head_dim);
     c->tile = *t;
-    c->tiling.q = t->q;
-    c->tiling.k = t->k;
+    fit_blocks(c);
+    c->tiling.q = c->tile.q;
+    c->tiling.k = c->tile.k;
 done:
     return st;
 }
@@ -272,6 +316,9 @@ static void layout_of(sim_case *c, bool given, atn_sim *out)
     c->permuted = c->o->permute && (!grid || k->permutes) &&
                   ((t->layout == ATN_LAYOUT_GRID && (t->q.n > 1 || dilated(a))) ||
                    t->layout == ATN_LAYOUT_STRIDE);
+    if (!c->o->copies) return;
+    c->permuted = t->layout != ATN_LAYOUT_PLAIN;
+    if (!c->permuted) sim_note(out, "tokens in their own order: none is permuted");
 }
 
 static atn_status kernel_fits(atn_ctx *cx, const atn_kernel *k, const sim_case *c)
@@ -279,6 +326,7 @@ static atn_status kernel_fits(atn_ctx *cx, const atn_kernel *k, const sim_case *
     int nearest = 0;
     atn_status st = ATN_OK;
 
+    ATN_TRY(atn_kernel_check(cx, k, c->o->device, c->shape.pass));
     if (!(k->passes & 1u << c->shape.pass))
         ATN_FAIL(ATN_USAGE,
                  "simulate: kernel %s has no %s pass (give another --kernel)", k->id,
@@ -329,8 +377,6 @@ static void say(const sim_case *c, atn_sim *out)
         sim_note(out,
                  "%s takes no %s mask: this is a kernel as fast that skips empty tiles",
                  k->id, kind_name(c->kind));
-    if (!atn_kernel_runs_on(k, c->o->device->architecture))
-        sim_note(out, "%s is not made for %s", k->id, c->o->device->architecture);
 }
 
 /* The kernel as it runs: heads of a group share no tile of a grid, nor a backward
@@ -358,15 +404,12 @@ atn_status sim_setup(atn_ctx *cx, sim_case *c, atn_sim *out)
 
     c->shape = c->o->shape;
     c->tiling = c->o->tiling;
-    ATN_ASSERT(c->n >= 1 && c->o->device && c->o->kernel);
     ATN_TRY(shape_of(cx, c));
     ATN_TRY(heads_of(cx, c));
     ATN_TRY(kernel_fits(cx, c->o->kernel, c));
     find_window(c);
     c->kind = kind_of(c);
-    c->shape.causal =
-        !c->p[0]->axes && (c->p[0]->frame.causal || (c->window && c->right == 0));
-    c->causal = c->shape.causal && !c->o->full;
+    ATN_TRY(find_causal(cx, c));
     if (given)
         ATN_TRY(given_tile(cx, c));
     else
@@ -403,10 +446,10 @@ double sim_bytes(const atn_launch *s)
     const double rows = (double)s->batch * (double)s->heads * (double)s->q_len;
     const double once = sim_copy_bytes(s);
 
-    /* Backward: Q, K, V, O, dO in; dQ, dK, dV out. */
-    return s->pass == ATN_PASS_BACKWARD
-               ? 2 * once + s->bytes * rows * (double)s->value_dim + 4 * rows
-               : once + 4 * rows;
+    /* Backward: Q, K, V, O, dO and the logarithms of the sums in; dQ, dK, dV out. FA
+     * reads dO twice, for dO . O and for the products, which is not the least there is.
+     */
+    return (s->pass == ATN_PASS_BACKWARD ? 2 * once : once) + 4 * rows;
 }
 
 atn_status sim_fits(atn_ctx *cx, const sim_case *c)

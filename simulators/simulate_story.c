@@ -7,7 +7,11 @@
  *         T_dense / (T_kernel + passes); the whole. A step's ratio to the one before is what it
  *         costs, and their product is the last speed-up.
  *         Whole (Amdahl): with R = what is not attention, layers l and a share s that
- *         stays dense, (R + l T_dense) / (R + l (s T_dense + (1 - s) T)).
+ *         stays dense, (R + l T_dense) / (R + l (s T_dense + (1 - s) T)). Of linear
+ *         layers R is their flop at the rate that large products reach, or all weights
+ *         once at the usable HBM bandwidth, whichever takes longer: of a decode step
+ *         the weights. That ratio is said however short the launches are, but for
+ *         wholes below 0.1 ms, and where launches are all that is known.
  * Source  cards/simulators.md 5, 6.1, 6.5.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
@@ -17,58 +21,44 @@
 
 #include "simulators/machine.h"
 
-static const double launch_ms = 0.1, busy_share = 0.8;
+static const double launch_ms = 0.1;
 
 static bool launch_bound(const atn_sim *s)
 {
     return s->time_ms < launch_ms || s->dense_ms < launch_ms;
 }
 
-/* The resource that a tile waits for longest. */
-static atn_limit resource(const sim_case *c)
-{
-    const int dim = (int)c->shape.head_dim;
-    const double bytes = c->shape.bytes;
-    const atn_tile_times of_16 =
-        atn_machine_tile(c->kernel, c->o->device, dim, c->shape.pass, c->bm, c->bn);
-    const atn_tile_times t =
-        atn_machine_retype(&of_16, atn_machine_rate(c->o->device, bytes), bytes,
-                           atn_kernel_overlap(c->kernel, dim, c->shape.pass));
-    const double us[] = {t.mma, t.exp, t.smem, t.l2};
-    int at = 0;
-
-    for (int i = 1; i < 4; i++)
-        if (us[i] > us[at]) at = i;
-    return (atn_limit)(ATN_LIMIT_MMA + at);
-}
-
 atn_limit sim_limit(const sim_case *c, const sim_story *s, const atn_sim *out)
 {
-    const sim_time *t = &s->time;
-
     if (launch_bound(out)) return ATN_LIMIT_LAUNCH;
     if (2 * out->passes_ms > out->time_ms) return ATN_LIMIT_PASSES;
-    if (t->hbm >= t->kernel ||
-        (c->shape.pass == ATN_PASS_DECODE && 2 * t->hbm > t->kernel))
-        return ATN_LIMIT_HBM;
-    if (2 * t->fixed > t->kernel) return ATN_LIMIT_LAUNCH;
-    if (t->even < busy_share * (t->tiles + t->mask)) return ATN_LIMIT_TAIL;
-    return resource(c);
+    return atn_launch_limit(c->kernel, c->o->device, &c->shape, c->bm, c->bn, &s->time);
+}
+
+static double linear_ms(const sim_case *c)
+{
+    const atn_whole *w = &c->o->whole;
+    const atn_device *d = c->o->device;
+    const double flop_ms = atn_device_get(d, ATN_DEVICE_TFLOPS_16) * 1e9 *
+                           atn_machine_rate(d, c->shape.bytes) * atn_machine_reach(d);
+
+    return fmax(w->linear_flops / flop_ms, atn_machine_hbm(d, w->linear_bytes) / 1000);
 }
 
 void sim_whole(const sim_case *c, atn_sim *out)
 {
     const atn_whole *w = &c->o->whole;
     const double layers = w->layers > 0 ? w->layers : 1, s = w->dense_layers;
-    const double flop_ms = atn_device_get(c->o->device, ATN_DEVICE_TFLOPS_16) * 1e9 *
-                           atn_machine_reach(c->o->device);
-    double rest = NAN;
+    double rest = NAN, dense;
 
     if (w->share > 0) rest = layers * out->dense_ms * (1 / w->share - 1);
-    if (w->linear_flops > 0) rest = w->linear_flops / flop_ms;
+    if (w->linear_flops > 0 || w->linear_bytes > 0) rest = linear_ms(c);
     if (isnan(rest) && s > 0) rest = 0;
+    dense = rest + layers * out->dense_ms;
     out->whole_ms = rest + layers * (s * out->dense_ms + (1 - s) * out->time_ms);
-    out->whole_speedup = (rest + layers * out->dense_ms) / out->whole_ms;
+    out->whole_speedup = dense / out->whole_ms;
+    if (rest == 0 && launch_bound(out)) out->whole_speedup = NAN;
+    if (out->whole_ms < launch_ms || dense < launch_ms) out->whole_speedup = NAN;
 }
 
 static void step(atn_sim *out, const char *id, const char *text, double speedup)
@@ -80,7 +70,7 @@ static void step(atn_sim *out, const char *id, const char *text, double speedup)
 
 void sim_waterfall(const sim_case *c, const sim_story *s, atn_sim *out)
 {
-    const sim_time *t = &s->time;
+    const atn_launch_time *t = &s->time;
     const double tiles = out->bounds.sum;
     const double masks = t->tiles > 0 ? t->tiles / (t->tiles + t->mask) : 1;
     const bool known = !launch_bound(out);
@@ -97,7 +87,7 @@ void sim_waterfall(const sim_case *c, const sim_story *s, atn_sim *out)
     step(out, "waves", "waves, tail, launch, clock", out->dense_ms / out->kernel_ms);
     step(out, "passes", "index, permutation", out->dense_ms / out->time_ms);
     for (int i = out->steps - 2; i < out->steps; i++) out->step[i].speedup *= none;
-    if (isnan(out->whole_speedup)) return;
+    if (isnan(out->whole_ms)) return;
     step(out, "whole", "everything else", out->whole_speedup);
     out->step[out->steps - 1].time_ms = out->whole_ms;
 }

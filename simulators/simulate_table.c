@@ -49,6 +49,7 @@ static const column columns[] = {
     I64("packed_heads", "", "query heads that share the rows of a tile; 1: none do"),
     F64("pairs", "", "allowed pairs of a head"),
     F64("density", "", "pairs over those of the dense mask"),
+    F64("tile_density", "", "visited tiles over those of the dense mask"),
     F64("flops", "flop", "of the allowed pairs, all heads"),
     F64("bytes", "B", "that must move at least"),
     F64("intensity", "flop/B", "flops over bytes"),
@@ -80,8 +81,9 @@ static const column columns[] = {
     F64("speedup_high", "", "high end"),
     F64("whole_ms", "ms", "end to end, attention and the rest"),
     F64("whole_speedup", "", "end to end"),
-    F64("break_even_density", "", "below it the pattern is faster"),
+    F64("break_even_density", "", "pairs below which such a pattern is faster"),
     F64("break_even_sparsity", "", "1 - that"),
+    F64("break_even_tile_density", "", "the same of tiles, whatever their pairs"),
     F64("waves", "", "of CTAs"),
     F64("occupancy", "", "share of their places that is filled"),
     I64("splits", "", "pieces of the keys"),
@@ -165,6 +167,7 @@ static void count_cells(put *p, const atn_sim *s)
     i64(p, s->packed > 0 ? s->packed : -1);
     f64(p, s->pairs);
     f64(p, 1 / s->bounds.flop);
+    f64(p, 1 / s->bounds.sum);
     f64(p, s->flops);
     f64(p, s->bytes);
     f64(p, s->intensity);
@@ -206,6 +209,7 @@ static atn_status time_cells(put *p, const atn_sim_case *c)
     f64(p, s->whole_speedup);
     f64(p, s->break_even);
     f64(p, 1 - s->break_even);
+    f64(p, s->break_even_tiles);
     f64(p, s->work.waves);
     f64(p, s->work.occupancy);
     i64(p, decode ? -1 : s->work.splits_taken);

@@ -8,7 +8,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "simulators/timing_work.h"
 
-#include <math.h>
+#include "core/tile_list.h"
 
 const atn_kernel_tile *atn_timing_tile(const atn_kernel *k, const atn_timing *row)
 {
@@ -69,9 +69,7 @@ static void apply_policy(atn_mask_policy policy, atn_idx n, const int32_t *visit
 static void thin_out(double density, atn_idx n, int32_t *visits, int32_t *masked)
 {
     for (atn_idx m = 0; m < n; m++) {
-        const int32_t kept = (int32_t)lround(density * visits[m]);
-
-        visits[m] = ATN_MIN(visits[m], ATN_MAX(1, kept));
+        visits[m] = (int32_t)atn_tiles_kept(density, visits[m]);
         masked[m] = ATN_MIN(masked[m], visits[m]);
     }
 }

@@ -135,6 +135,19 @@ done:
     return st;
 }
 
+atn_status atn_cuda_left(atn_ctx *cx, double *bytes)
+{
+    atn_cuda *cu = atn_cu_state(cx);
+    atn_status st = ATN_OK;
+    size_t room = 0, total = 0;
+
+    ATN_TRY(atn_cu_check(cx, &cu->driver, cu->driver.room(&room, &total),
+                         "asking for the GPU's memory"));
+    *bytes = (double)room;
+done:
+    return st;
+}
+
 /* ---- measuring ---- */
 
 atn_cuda_memory atn_cuda_memory_of(const atn_backend *be)

@@ -30,6 +30,9 @@ typedef struct atn_cuda_memory {
 } atn_cuda_memory;
 atn_cuda_memory atn_cuda_memory_of(const atn_backend *be);
 
+/* Bytes that are free on the GPU. */
+atn_status atn_cuda_left(atn_ctx *cx, double *bytes) ATN_WARN_UNUSED;
+
 /* A stopwatch on the GPU: a mark is set when everything queued before it is done. The
  * row pass sets ROWS and ROWS_END around its kernels. Seconds waits for `to`. */
 enum {

@@ -82,3 +82,19 @@ grep -q 'layers found' said
 for layer in gpu/layer-*.safetensors; do
     cmp "$layer" "lost/$(basename "$layer")"
 done
+
+# the kernel that timings come from: a file that calibrate reads; a card too small, one that
+# is lost
+shim calibrate --measure --quick --tokens 128 --head-dim 64 --runs 1 --gpu h200 -o timings.csv
+[ "$(grep -c '^h200,attnscope,context,1,128,128,' timings.csv)" -eq 6 ]
+fails 65 'too few\|at least' attnscope calibrate timings.csv --split all --gpu h200
+fails 65 'no launch is left' env ATN_SHIM_MEMORY_MIB=65 LD_LIBRARY_PATH="$ATN_SHIM_DIR" \
+    attnscope calibrate --measure --quick
+fails 69 'GPU failed' env ATN_SHIM_FAIL=cuLaunchKernel:3:719 LD_LIBRARY_PATH="$ATN_SHIM_DIR" \
+    attnscope calibrate --measure --quick --tokens 128 -o lost.csv
+[ ! -e lost.csv ]
+fails 0 'left out: batch 1, 4 heads, 128 tokens' env ATN_SHIM_FAIL=cuMemAlloc_v2:5:2 \
+    LD_LIBRARY_PATH="$ATN_SHIM_DIR" attnscope calibrate --measure --quick --tokens 128 \
+    --head-dim 64 --runs 1 -o five.csv
+[ "$(grep -c ',attnscope,context,' five.csv)" -eq 5 ]
+fails 73 'exists already' shim calibrate --measure --quick -o timings.csv

@@ -41,6 +41,6 @@ atn_on_shim(core/backends_shim core/sparse_attention_shim capture/parity_shim)
 if(ATN_BENCH) # its numbers mean nothing here; that it runs does
   add_test(NAME bench/cuda_shim COMMAND bench_cuda 40 16 0 bf16)
   set_tests_properties(bench/cuda_shim PROPERTIES TIMEOUT 600
-    PASS_REGULAR_EXPRESSION "bf16: copy.*rows, columns, diagonals, blocks.*above queries and keys")
+    PASS_REGULAR_EXPRESSION "bf16: copy.*over tiles, a fifth.*rows, columns, diagonals, blocks.*above queries and keys")
   atn_on_shim(bench/cuda_shim)
 endif()

@@ -26,7 +26,7 @@ static void make(one *o)
     o->sim.tile_ms = 11;
     o->sim.time_ms = 4;
     o->sim.speedup = 2.5;
-    o->sim.break_even = 9. / 11;
+    o->sim.break_even_tiles = 9. / 11;
 }
 
 static double cell(const atn_table *t, atn_idx row, const char *name)
@@ -57,7 +57,7 @@ static void golden(atn_ctx *cx)
         CHECK_NEAR(cell(t, r, "speedup"), 10 / (1 + 11 * rho), 1e-12);
         CHECK_LE(cell(t, r, "speedup"), 10);
         CHECK_NEAR(cell(t, r, "bound_flop") * rho, 1, 1e-12);
-        CHECK_NEAR(cell(t, r, "break_even_density"), 9. / 11, 1e-15);
+        CHECK_NEAR(cell(t, r, "break_even_tile_density"), 9. / 11, 1e-15);
         CHECK_EQ(cell(t, r, "is_point"), 0);
         CHECK(isnan(cell(t, r, "density_pairs")));
         if (r > 0)
@@ -85,14 +85,14 @@ static void nothing_is_an_empty_cell(atn_ctx *cx)
     o.sim.bounds = (atn_tile_bounds){8192, 4096, 3};
     o.sim.fixed_ms = .01;
     o.sim.tile_ms = .9;
-    o.sim.speedup = o.sim.break_even = NAN;
+    o.sim.speedup = o.sim.break_even_tiles = NAN;
     CHECK_OK(atn_density_table(cx, &(atn_sim_case){"p", &o.opts, &o.sim}, 1, &t));
     last = atn_table_rows(t) - 1;
     CHECK_NEAR(cell(t, 0, "density"), 1. / 8192, 1e-15);
     for (atn_idx r = 0; r < last; r++)
         CHECK_EQ(isnan(cell(t, r, "speedup")), cell(t, r, "time_ms") < .1);
     CHECK(isnan(cell(t, last, "speedup")));
-    CHECK(isnan(cell(t, 0, "break_even_density")));
+    CHECK(isnan(cell(t, 0, "break_even_tile_density")));
     atn_table_destroy(cx, t);
 }
 

@@ -36,7 +36,7 @@ static void loads_all(atn_ctx *cx)
         }
         atn_kernel_release(cx, &k);
     }
-    CHECK_EQ(n, 9);
+    CHECK_EQ(n, 10);
 }
 
 typedef struct want {
@@ -214,7 +214,8 @@ static const char form[] =
     " \"timings\": [\"my\"], \"takes\": [\"causal\", \"grid\"],"
     " \"passes\": [\"forward\", \"decode\"], \"policy\": \"all\","
     " \"window_rule\": true, \"order\": \"longest\", \"packs_gqa\": true,"
-    " \"sections\": true, \"permutes\": true, \"split\": \"fa3\","
+    " \"sections\": true, \"bare\": true, \"by_name\": true, \"permutes\": true, "
+    "\"split\": \"fa3\","
     " \"ctas_per_sm\": 2, \"overlap\": 0.25, \"offload\": 0.1,"
     " \"mask_factor\": [1.4, 0, 1.7], \"like\": \"fa3\", \"like_low\": 0.9,"
     " \"like_high\": 1.2, \"reach\": {\"sm90\": 0.5}, \"sources\": {\"tiles\": "
@@ -269,6 +270,7 @@ static void check_same(const atn_kernel *a, const atn_kernel *b)
     CHECK(a->takes == b->takes && a->passes == b->passes && a->policy == b->policy);
     CHECK(a->window_rule == b->window_rule && a->order == b->order);
     CHECK(a->packs_gqa == b->packs_gqa && a->sections == b->sections);
+    CHECK(a->by_name == b->by_name && a->bare == b->bare);
     CHECK(a->permutes == b->permutes && a->split == b->split);
     CHECK(a->ctas_per_sm == b->ctas_per_sm && a->overlap == b->overlap);
     CHECK(a->offload == b->offload && a->like_low == b->like_low);
@@ -327,6 +329,30 @@ static void fits(atn_ctx *cx)
     atn_kernel_release(cx, &k);
 }
 
+/* Ada is of Ampere's generation, whatever the numbers; sm75 is nearer to sm80 than to
+ * sm90; of another maker nothing was measured. */
+static void nearest_reach(atn_ctx *cx)
+{
+    static const struct {
+        const char *architecture, *measured;
+        double share;
+    } cases[] = {{"sm80", "sm80", .87}, {"sm86", "sm80", .87}, {"sm89", "sm80", .87},
+                 {"sm90", "sm90", .56}, {"sm75", "sm80", .87}, {"sm100", "sm90", .56},
+                 {"gfx942", NULL, .75}};
+    atn_kernel k;
+
+    CHECK_OK(atn_kernel_read(cx, "fa2", &k));
+    for (size_t i = 0; i < ATN_LEN(cases); i++) {
+        const atn_reach r = atn_kernel_reach(&k, cases[i].architecture);
+
+        CHECK_NEAR(r.share, cases[i].share, 0);
+        CHECK_EQ(r.measured == NULL, cases[i].measured == NULL);
+        if (r.measured) CHECK_STR(r.measured, cases[i].measured);
+        CHECK_EQ(r.here, r.measured && strcmp(r.measured, cases[i].architecture) == 0);
+    }
+    atn_kernel_release(cx, &k);
+}
+
 static void round_trip(atn_ctx *cx)
 {
     const char *folder = check_scratch("kernel");
@@ -339,7 +365,11 @@ static void round_trip(atn_ctx *cx)
     CHECK_FAILS(atn_kernel_save(cx, &a, path, false), ATN_CANTCREATE, "--force");
     CHECK_OK(atn_kernel_read(cx, path, &b));
     check_same(&a, &b);
-    CHECK(atn_kernel_reach(&b, "sm90") == 0.5 && atn_kernel_reach(&b, "sm100") == 1);
+    CHECK(atn_kernel_reach(&b, "sm90").share == 0.5 &&
+          atn_kernel_reach(&b, "sm90").here);
+    CHECK(atn_kernel_reach(&b, "sm100").share == 0.5);
+    CHECK(!atn_kernel_reach(&b, "sm100").here);
+    CHECK_STR(atn_kernel_reach(&b, "sm100").measured, "sm90");
     atn_kernel_release(cx, &a);
     atn_kernel_release(cx, &b);
     for (int i = 0; atn_kernel_id(i); i++) {
@@ -497,6 +527,6 @@ static void no_memory(atn_ctx *cx)
 
 CHECK_MAIN({"loads all", loads_all}, {"tiles", tiles}, {"factorised", factorised},
            {"names", names}, {"head dims", head_dims}, {"overlaps", overlaps},
-           {"parses", parses}, {"fits", fits}, {"round trip", round_trip},
-           {"refused", refused}, {"tile counts", tile_counts}, {"fuzz", fuzz},
-           {"no memory", no_memory})
+           {"parses", parses}, {"fits", fits}, {"nearest reach", nearest_reach},
+           {"round trip", round_trip}, {"refused", refused},
+           {"tile counts", tile_counts}, {"fuzz", fuzz}, {"no memory", no_memory})

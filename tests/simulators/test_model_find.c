@@ -95,6 +95,40 @@ static void own_fit_is_not_touched(atn_ctx *cx)
     CHECK_NEAR(m.fit.c[ATN_TERM_T0], 2, 0);
     m = find(cx, &k, &d, 96, ATN_PASS_FORWARD, NULL);
     CHECK_NEAR(m.fit.c[ATN_TERM_T0], 3, 0); /* 128 before 256 */
+    /* a launch that does not say its numbers has those that were timed */
+    CHECK_OK(atn_time_model_find(
+        cx, &k, &d, &(atn_launch){.pass = ATN_PASS_DECODE, .head_dim = 128}, NULL, &m));
+    CHECK(memcmp(m.fit.c, fits[2].c, sizeof m.fit.c) == 0);
+}
+
+/* A device of one's own with the id of a built-in one is scaled by what its numbers
+ * differ, here half the clock and a third of the HBM; the same numbers change nothing;
+ * of another architecture it has no coefficients. */
+static void same_id_other_numbers(atn_ctx *cx)
+{
+    const atn_device h200 = gpu(cx, "h200");
+    atn_time_fit fits[] = {fit("h200", "sm90", 128, ATN_PASS_FORWARD),
+                           fit("mine", "sm90", 128, ATN_PASS_FORWARD)};
+    const atn_kernel k = kernel(fits, 1), own = kernel(fits + 1, 1);
+    atn_device d = h200, other;
+    atn_time_model m, n;
+
+    d.number[ATN_DEVICE_CLOCK_MHZ].value /= 2;
+    d.number[ATN_DEVICE_HBM_GBS].value /= 3;
+    other = d;
+    snprintf(other.id, sizeof other.id, "other");
+    m = find(cx, &k, &d, 128, ATN_PASS_FORWARD, &k.tile[1]);
+    n = find(cx, &k, &other, 128, ATN_PASS_FORWARD, &k.tile[1]);
+    CHECK(memcmp(m.fit.c, n.fit.c, sizeof m.fit.c) == 0);
+    CHECK_NEAR(m.fit.c[ATN_TERM_CTA], 2 * fits[0].c[ATN_TERM_CTA], 1e-12);
+    CHECK(strstr(m.how, "scaled to this h200 by"));
+    snprintf(other.id, sizeof other.id, "mine"); /* fitted on itself */
+    n = find(cx, &own, &other, 128, ATN_PASS_FORWARD, &own.tile[1]);
+    CHECK(memcmp(n.fit.c, fits[1].c, sizeof n.fit.c) == 0);
+    d = h200;
+    snprintf(d.architecture, sizeof d.architecture, "sm100");
+    m = find(cx, &k, &d, 128, ATN_PASS_FORWARD, &k.tile[1]);
+    CHECK(!m.calibrated);
 }
 
 /* From H200 to another of its architecture: half the clock doubles CTA, tile, mask;
@@ -104,7 +138,8 @@ static void other_gpu_is_scaled(atn_ctx *cx)
     atn_device d = gpu(cx, "h200");
     atn_time_fit fits[] = {fit("h200", "sm90", 128, ATN_PASS_FORWARD)};
     const atn_kernel k = kernel(fits, 1);
-    const atn_device h100 = gpu(cx, "h100"), b200 = gpu(cx, "b200");
+    const atn_device h100 = gpu(cx, "h100"), b200 = gpu(cx, "b200"),
+                     pcie = gpu(cx, "h100-pcie");
     atn_time_model m;
 
     snprintf(d.id, sizeof d.id, "half");
@@ -114,9 +149,8 @@ static void other_gpu_is_scaled(atn_ctx *cx)
     for (int i = 0; i < ATN_TERMS; i++) {
         double by = 1;
 
-        if (i == ATN_TERM_CTA || i == ATN_TERM_TILE || i == ATN_TERM_MASK ||
-            i == ATN_TERM_CTA_MHA)
-            by = 2;
+        if (i == ATN_TERM_CTA || i == ATN_TERM_CTA_MHA) by = 2;
+        if (i == ATN_TERM_TILE || i == ATN_TERM_MASK) by = 989e6 / 132 / (4096 * 915);
         if (i == ATN_TERM_KV + 4 || i == ATN_TERM_KV + 5 || i == ATN_TERM_BYTE) by = 3;
         CHECK_NEAR(m.fit.c[i], by * fits[0].c[i], 1e-12);
     }
@@ -125,6 +159,12 @@ static void other_gpu_is_scaled(atn_ctx *cx)
     m = find(cx, &k, &h100, 128, ATN_PASS_FORWARD, &k.tile[1]);
     CHECK_NEAR(m.fit.c[ATN_TERM_TILE], fits[0].c[ATN_TERM_TILE], 1e-12);
     CHECK_NEAR(m.fit.c[ATN_TERM_BYTE], fits[0].c[ATN_TERM_BYTE] * 4800 / 3350, 1e-12);
+    /* of PCIe the sheet allows less than 4096 flop a clock: 756 TFLOP/s of 114 SMs */
+    m = find(cx, &k, &pcie, 128, ATN_PASS_FORWARD, &k.tile[1]);
+    CHECK_NEAR(m.fit.c[ATN_TERM_TILE] / fits[0].c[ATN_TERM_TILE],
+               (989. / 132) / (756. / 114), 1e-9);
+    CHECK_NEAR(m.fit.c[ATN_TERM_CTA] / fits[0].c[ATN_TERM_CTA], 1830. / 1755, 1e-9);
+    CHECK(strstr(m.how, "by tensor rate (times 1.13), clock (times 1.04) and HBM"));
     /* of another architecture nothing is taken */
     m = find(cx, &k, &b200, 128, ATN_PASS_FORWARD, &k.tile[1]);
     CHECK(!m.calibrated);
@@ -152,7 +192,7 @@ static void other_head_dim(atn_ctx *cx)
     atn_time_fit fits[] = {fit("h200", "sm90", 128, ATN_PASS_FORWARD),
                            fit("h200", "sm90", 128, ATN_PASS_DECODE)};
     const atn_kernel k = kernel(fits, 2);
-    const atn_kernel_tile wide = tile(128, 128, 176);
+    const atn_kernel_tile wide = tile(128, 128, 176), small = tile(128, 16, 16);
     atn_time_model m = find(cx, &k, &d, 96, ATN_PASS_FORWARD, &k.tile[1]);
 
     CHECK_NEAR(m.fit.c[ATN_TERM_TILE] / fits[0].c[ATN_TERM_TILE], 2.5 / 3, 0.02);
@@ -163,6 +203,10 @@ static void other_head_dim(atn_ctx *cx)
     m = find(cx, &k, &d, 128, ATN_PASS_FORWARD, &wide);
     CHECK_NEAR(m.fit.c[ATN_TERM_TILE] / fits[0].c[ATN_TERM_TILE], 176. / 128, 1e-9);
     CHECK_NEAR(m.fit.c[ATN_TERM_MASK] / fits[0].c[ATN_TERM_MASK], 176. / 128, 1e-9);
+    /* one smaller than an instruction, of 64 rows, by that */
+    m = find(cx, &k, &d, 128, ATN_PASS_FORWARD, &small);
+    CHECK_NEAR(m.fit.c[ATN_TERM_TILE] / fits[0].c[ATN_TERM_TILE], 64. * 16 / 16384,
+               1e-9);
     /* a decode tile by its bytes */
     m = find(cx, &k, &d, 96, ATN_PASS_DECODE, &k.tile[1]);
     CHECK_NEAR(m.fit.c[ATN_TERM_TILE] / fits[1].c[ATN_TERM_TILE], 0.75, 1e-12);
@@ -262,6 +306,7 @@ static void hostile(atn_ctx *cx)
 }
 
 CHECK_MAIN({"own fit is not touched", own_fit_is_not_touched},
+           {"same id, other numbers", same_id_other_numbers},
            {"other GPU is scaled", other_gpu_is_scaled}, {"unknown GPU", unknown_gpu},
            {"other head dim", other_head_dim}, {"backward", backward},
            {"grid masks", grid_masks}, {"decode by bytes", decode_by_bytes},
