@@ -6,8 +6,8 @@
  *         of residues the mask is a shift by those u = t - v with D + m u among the
  *         offsets: kept for D mod m, one more for D < 0. Of b = S w: of blocks of w
  *         places the offsets are the same for every pair. So a Q tile has, of a
- *         residue of keys, what tiles_plain.c says of a shift; causal are v < t and, for
- *         s <= r, v = t. What several residues of a Q tile all see is cut out.
+ *         residue of keys, what tiles_plain.c says of a shift; causal are v < t and,
+ *         for s <= r, v = t. What several residues of a Q tile all see is cut out.
  * Oracle  brute force over all pairs.
  * Cost    the offsets once; for every Q tile and residue in it the offsets of all
  *         residues of keys. Memory: what all of a Q tile see, 2 numbers an interval.
