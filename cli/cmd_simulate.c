@@ -277,6 +277,8 @@ static atn_status advise(atn_ctx *cx, const atn_sim_list *l, atn_table **out)
         c.tiles = tiles;
         c.n_tiles = tiles_to_try(item, p, tiles);
         ATN_TRY(atn_advise(cx, &c, &advices[i]));
+        ATN_TRY(
+            atn_advices_time(cx, each, heads, &item->opts, &item->sim, &advices[i]));
         names[i] = item->name;
     }
     ATN_TRY(atn_advice_table(cx, names, advices, l->n, out));
