@@ -32,7 +32,15 @@ static const atn_option options[] = {
      "of the rows chosen, instead of the kernel's own; the file written has it", 0, 0},
     {"source", 0, ATN_OPT_TEXT, "TEXT", "where the timings come from (the file's name)",
      0, 0},
-    ATN_OPTIONS_MEASURE,
+    {"measure", 0, ATN_OPT_FLAG, NULL,
+     "time attnscope's own kernel on a GPU: the table is a file of timings", 0, 0},
+    {"device", 0, ATN_OPT_TEXT, "cuda[:N]", "with --measure: the GPU (cuda)", 0, 0},
+    {"quick", 0, ATN_OPT_FLAG, NULL,
+     "with --measure: 56 launches, enough for four coefficients, of some 1200", 0, 0},
+    {"tokens", 0, ATN_OPT_COUNT, "N", "with --measure: only this length (512 to 16k)",
+     1, 0x1p20},
+    {"runs", 0, ATN_OPT_I64, "N",
+     "with --measure: of a launch, of which the median counts (20)", 1, 10000},
     ATN_OPTION_END,
 };
 

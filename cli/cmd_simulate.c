@@ -21,13 +21,7 @@ static const atn_option options[] = {
      0, 0},
     {"prompt", 0, ATN_OPT_COUNT, "N",
      "for --from: tokens of the prompt (what the capture says)", 1, 1e12},
-    {"permute", 0, ATN_OPT_CHOICE, "auto|yes|no",
-     "count bringing the tokens of a grid or of --residues into tiles, and back (auto: "
-     "where the kernel needs it; yes: always)",
-     0, 0},
-    {"harness", 0, ATN_OPT_FLAG, NULL,
-     "with what was timed along with the kernel: writing keys and values to a cache", 0,
-     0},
+    ATN_OPTIONS_PASSES,
     {"waterfall", 0, ATN_OPT_FLAG, NULL,
      "also the speed-up as tiles, mask, waves, passes and the rest take their share", 0,
      0},
@@ -39,14 +33,7 @@ static const atn_option options[] = {
      "predicted against published: every published number that is known, and what is "
      "said of it here; goes alone",
      0, 0},
-    {"attention-share", 0, ATN_OPT_F64, "SHARE",
-     "of the dense model's time that attention takes, for the gain end to end", 0, 1},
-    {"parameters", 0, ATN_OPT_F64, "N",
-     "of the model, as 8.03e9: the rest of its work, in place of --attention-share", 0,
-     1e15},
-    {"num-layers", 0, ATN_OPT_COUNT, "N", "attention layers of the model (1)", 1, 4096},
-    {"dense-share", 0, ATN_OPT_F64, "SHARE",
-     "of layers, steps or heads that stay dense (0)", 0, 1},
+    ATN_OPTIONS_WHOLE,
     {"gpus", 0, ATN_OPT_COUNT, "N", "GPUs that share the sequence: context parallelism",
      1, ATN_CP_GPUS_MOST},
     {"cp", 0, ATN_OPT_TEXT, "SCHEME",
@@ -337,8 +324,10 @@ static atn_status emit(atn_cli *cli, atn_run *run, const atn_sim_list *l,
     ATN_TRY(atn_sim_list_cases(cx, l, &cases));
     ATN_TRY(atn_sim_table(cx, cases, l->n, &t[n++]));
     if (is_summary(cli)) ATN_TRY(summarize(cli, summary, (int)ATN_LEN(summary), &t[0]));
-    if (atn_opt_given(cli, "waterfall"))
+    if (atn_opt_given(cli, "waterfall")) {
         ATN_TRY(atn_sim_waterfall(cx, cases, l->n, &t[n++]));
+        ATN_TRY(atn_sim_list_subtitle(cx, l, t[n - 1]));
+    }
     if (atn_opt_given(cli, "advice")) ATN_TRY(advise(cx, l, &t[n++]));
     if (atn_opt_given(cli, "histogram")) ATN_TRY(count_ctas(cx, l, &t[n++]));
     for (int i = 0; i < n; i++)

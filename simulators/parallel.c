@@ -164,6 +164,12 @@ typedef struct cp_job {
         double ms;
     } known[64]; /* launches that were timed */
     int n_known;
+    struct {
+        atn_cp_order order;
+        atn_idx ranks;
+        double redundant;
+    } spread[ATN_CP_SCHEMES]; /* ways to spread the tokens that were looked at */
+    int n_spread;
 } cp_job;
 
 static double transfer_ms(const cp_job *j, double gbs, double bytes)
@@ -401,17 +407,27 @@ done:
 
 /* Mean over the heads; a key that is sent for one head may serve another of its
  * group, which is not looked at. */
-static atn_status redundant_of(atn_ctx *cx, const cp_job *j, double *share)
+static atn_status redundant_of(atn_ctx *cx, cp_job *j, double *share)
 {
     atn_status st = ATN_OK;
     double sum = 0, one = 0;
+    int i = 0;
 
+    for (; i < j->n_spread; i++)
+        if (j->spread[i].order == j->order && j->spread[i].ranks == j->ranks) {
+            *share = j->spread[i].redundant;
+            return ATN_OK;
+        }
     for (atn_idx h = 0; h < j->n_heads; h++) {
         ATN_TRY(atn_cp_redundant(cx, j->heads[h].pattern, j->heads[h].head, j->order,
                                  j->ranks, &one));
         sum += one;
     }
     *share = sum / (double)j->n_heads;
+    j->spread[i].order = j->order;
+    j->spread[i].ranks = j->ranks;
+    j->spread[i].redundant = *share;
+    j->n_spread++;
 done:
     return st;
 }

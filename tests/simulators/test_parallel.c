@@ -256,12 +256,20 @@ static void causal_balance(atn_ctx *cx)
 /* Contiguous: rank q receives P - 1 chunks and needs q of them: 1/2. Zigzag: of rank k's
  * later half-chunk 2P-1-k only ranks whose own later one comes after it have use, half
  * of the ordered pairs of ranks have not: 1/4. Stripe: ranks that are ahead lack the
- * last token only. Two-sided masks waste nothing. */
+ * last token only. Two-sided masks waste nothing. A million tokens of a thousand ranks
+ * are no more work than their rows. */
 static void causal_redundancy(atn_ctx *cx)
 {
     atn_pattern *p = make(cx, "causal", NULL, 65536),
-                *full = make(cx, "full", NULL, 512);
+                *full = make(cx, "full", NULL, 512),
+                *large = make(cx, "causal", NULL, 1 << 20);
     double share;
+
+    CHECK_OK(atn_cp_redundant(cx, large, 0, ATN_CP_ZIGZAG, 4096, &share));
+    CHECK_NEAR(share, 0.25, 1e-12);
+    CHECK_OK(atn_cp_redundant(cx, large, 0, ATN_CP_STRIPE, 4096, &share));
+    CHECK_NEAR(share, 4096 * 4095 / 2 / 4095.0 / (1 << 20), 1e-12);
+    atn_pattern_destroy(cx, large);
 
     CHECK_OK(atn_cp_redundant(cx, p, 0, ATN_CP_CONTIGUOUS, 8, &share));
     CHECK_NEAR(share, 0.5, 1e-12);
@@ -736,6 +744,8 @@ static void what_cannot_be(atn_ctx *cx)
                 "decode pass has one");
     s.sim.shape.pass = ATN_PASS_FORWARD;
     CHECK_OK(atn_device_read(cx, "l40s", &s.device));
+    atn_kernel_release(cx, &s.kernel);
+    CHECK_OK(atn_kernel_read(cx, "fa2", &s.kernel));
     CHECK_FAILS(atn_cp_run(cx, &p, 1, &s.sim, &s.cp, &cp), ATN_USAGE, "has no NVLink");
     close_scene(cx, &s);
 }
