@@ -26,7 +26,10 @@ static const atn_option options[] = {
      "also the speed-up as tiles, mask, waves, passes and the rest take their share", 0,
      0},
     {"advice", 0, ATN_OPT_FLAG, NULL,
-     "also the smallest stride, the best tile and the best order of tokens", 0, 0},
+     "also the smallest stride, the best tile and the best order of tokens, by the "
+     "tiles "
+     "of all heads, each on its own",
+     0, 0},
     {"histogram", 0, ATN_OPT_FLAG, NULL,
      "also how many CTAs of a head have how many tiles", 0, 0},
     {"published", 0, ATN_OPT_FLAG, NULL,
@@ -51,8 +54,8 @@ static const atn_option options[] = {
      "usable between nodes, a GPU and direction (40)", 1e-3, 1e6},
     {"latency", 0, ATN_OPT_F64, "US", "of a message (10)", 0, 1e6},
     {"merge", 0, ATN_OPT_F64, "BYTES",
-     "that merging partial results moves for a number of the result (one fused pass: 8 "
-     "and the number's own)",
+     "that merging partial results moves for a number of the result (8 and its own; 55 "
+     "of a chain of passes)",
      1, 1e6},
     ATN_OPTION_KEEP,
     ATN_OPTION_END,
@@ -261,9 +264,14 @@ static atn_status advise(atn_ctx *cx, const atn_sim_list *l, atn_table **out)
         const atn_sim_item *item = &l->item[i];
         const atn_list *grid = &item->opts.tiling.grid;
         atn_idx heads;
-        const atn_pattern *p = atn_sim_item_heads(item, &heads)[0];
+        const atn_pattern *const *each = atn_sim_item_heads(item, &heads), *p = each[0];
         atn_advice_case c = {
             .p = p, .now = item->sim.tiling, .grid = *grid, .causal = item->sim.causal};
+        bool alike = true;
+
+        for (atn_idx h = 1; h < heads; h++) alike &= each[h] == p;
+        c.n = alike ? p->heads : heads;
+        c.each = alike ? NULL : each;
 
         ATN_TAKE(tiles, item->kernel->tiles + 2);
         c.tiles = tiles;

@@ -335,9 +335,10 @@ static atn_status add_layer(atn_cli *cli, const atn_simulation *s,
         launch_of(info, plans->n, &o->shape);
         out->item[k].heads = plans;
         if (from)
-            o->extra = (atn_extra_work){plans->index_flops * (double)o->shape.batch,
-                                        plans->index_bytes * (double)o->shape.batch,
-                                        plans->index_flops > 0 ? 1 : 0};
+            o->extra =
+                (atn_extra_work){plans->index_flops * (double)o->shape.batch,
+                                 plans->index_bytes * (double)o->shape.batch,
+                                 plans->index_flops > 0 || plans->index_bytes > 0};
     }
 done:
     return st;

@@ -2,8 +2,9 @@
  *
  * Math    first of: a fit of this GPU; of another GPU of its architecture, with CTAs by
  *         the ratio of the clocks, tiles and masks by that of the tensor rates of an SM
- *         (of decode by the clocks), and bytes and the last two nodes of the KV write by
- *         that of HBM; the same of the kernel that it is like; the data sheet. Of several fits that of the head dim, else of the next larger one:
+ *         (of decode by the clocks), bytes and the last two nodes of the KV write by
+ *         that of HBM; the same of the kernel that it is like; the data sheet. Of
+ *         several fits that of the head dim, else of the next larger one:
  *         a tile then costs as its MMA and exponentials do, max + (1 - o) min with the
  *         overlap o; so with a tile that the fitted kernel does not have. Backward from
  *         forward coefficients: five products against two, so 2.5 times the tiles.
@@ -303,7 +304,7 @@ static atn_status price_numbers(atn_ctx *cx, const seek *s, atn_time_model *m)
     atn_tile_times was, now;
     double factor = bytes / 2;
 
-    if (bytes == 2) goto done;
+    if (bytes == 2 || bytes == 0) goto done; /* as timed, or not said */
     if (isnan(rate))
         ATN_FAIL(
             ATN_USAGE,

@@ -9,6 +9,7 @@
  *         a launch on the chunk that queries and keys share (parallel_chunk.c), and
  *         from the second step on the merge of its result into what there is. Launches
  *         lose clock as one run of their sum would, not each for itself.
+ *         Choosing (extra work) comes before: its flop and bytes over P, and its launches.
  *         Backward: 2.5 times the launches, K and V again, dK and dV in fp32, which
  *         travel home. LASP waits for P - 1 states one after the other.
  *         Efficiency: time of one GPU / P / time.
@@ -29,6 +30,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "simulators/machine.h"
+
 const char *const atn_cp_order_names[ATN_CP_ORDERS] = {"contiguous", "zigzag",
                                                        "stripe"};
 
@@ -48,8 +51,6 @@ const atn_cp_scheme atn_cp_schemes[ATN_CP_SCHEMES] = {
 /* What the clusters of today have, and what transfers reach of it: assumptions. */
 #define LINK_SHARE   0.8  /* of the bandwidth on paper */
 #define NETWORK_GBS  40.0 /* 400 Gb/s a GPU, 0.8 of it */
-#define PASS_US      3.0  /* a pass over memory, beside its bytes (card 2.3) */
-#define HBM_SHARE    0.8  /* usable (card 2.3) */
 #define BACKWARD     2.5  /* five products instead of two */
 #define LINEAR_BLOCK 128  /* tokens that linear attention computes as a square */
 #define SMALL_LOSS   0.1  /* of the time: less limits nothing */
@@ -199,9 +200,17 @@ static double collective_ms(const cp_job *j, double group, double bytes, bool ga
 
 static double pass_ms(const cp_job *j, double bytes)
 {
-    const double gbs = atn_device_get(j->sim.device, ATN_DEVICE_HBM_GBS) * HBM_SHARE;
+    return atn_machine_pass(j->sim.device, 1, 0, bytes) / 1e3;
+}
 
-    return bytes / (gbs * 1e6) + PASS_US / 1e3;
+/* Choosing what attention keeps, the work of which `gpus` share. */
+static double choosing_ms(const cp_job *j, double gpus)
+{
+    const atn_extra_work *e = &j->sim.extra;
+
+    return atn_machine_pass(j->sim.device, e->launches, e->flops / gpus,
+                            e->bytes / gpus) /
+           1e3;
 }
 
 /* ---- launches ---- */
@@ -861,8 +870,10 @@ static atn_status run_scheme(atn_ctx *cx, cp_job *j, double single_ms, atn_cp_re
         r->balance = 1;
         time_linear(j, &t);
     } else {
-        r->single_ms = launches_ms(j, single_ms);
+        r->single_ms = launches_ms(j, single_ms) + choosing_ms(j, 1);
         ATN_TRY(run_pattern(cx, j, r, &t));
+        t.work += choosing_ms(j, (double)j->sizes.gpus);
+        t.all += choosing_ms(j, (double)j->sizes.gpus);
     }
     r->volume = atn_cp_volume_of(j->scheme->kind, &j->sizes, false);
     if (j->opts->backward) {

@@ -95,6 +95,10 @@ static void own_fit_is_not_touched(atn_ctx *cx)
     CHECK_NEAR(m.fit.c[ATN_TERM_T0], 2, 0);
     m = find(cx, &k, &d, 96, ATN_PASS_FORWARD, NULL);
     CHECK_NEAR(m.fit.c[ATN_TERM_T0], 3, 0); /* 128 before 256 */
+    /* a launch that does not say its numbers has those that were timed */
+    CHECK_OK(atn_time_model_find(
+        cx, &k, &d, &(atn_launch){.pass = ATN_PASS_DECODE, .head_dim = 128}, NULL, &m));
+    CHECK(memcmp(m.fit.c, fits[2].c, sizeof m.fit.c) == 0);
 }
 
 /* From H200 to another of its architecture: half the clock doubles CTA, tile, mask;

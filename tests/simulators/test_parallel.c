@@ -633,6 +633,35 @@ static void times_make_sense(atn_ctx *cx)
     close_scene(cx, &s);
 }
 
+/* What choosing takes is shared, its launch is not: bytes at 0.8 of the HBM, and 3 us. Linear attention chooses nothing. */
+static void choosing_is_shared(atn_ctx *cx)
+{
+    atn_cp_result with, without;
+    double all, part;
+    scene s;
+
+    open_scene(cx, &s, "causal", NULL, 32768, "h100", "fa3");
+    s.cp.gpus = 4;
+    for (int i = 0; i < 2; i++) {
+        const char *scheme = i ? "ulysses" : "zigzag";
+
+        s.sim.extra = (atn_extra_work){0};
+        without = run(cx, &s, scheme);
+        s.sim.extra = (atn_extra_work){.bytes = 2e9, .launches = 1};
+        with = run(cx, &s, scheme);
+        all = .003 + 2e9 / (.8e6 * atn_device_get(&s.device, ATN_DEVICE_HBM_GBS));
+        part = .003 + (all - .003) / 4;
+        CHECK_NEAR(with.single_ms - without.single_ms, all, 1e-9);
+        CHECK_NEAR(with.time_ms - without.time_ms, part, 1e-9);
+        CHECK_NEAR(with.compute_ms - without.compute_ms, part, 1e-9);
+        CHECK_NEAR(with.efficiency, with.single_ms / with.time_ms / 4, 1e-12);
+    }
+    with = run(cx, &s, "lasp2");
+    s.sim.extra = (atn_extra_work){0};
+    CHECK_NEAR(run(cx, &s, "lasp2").time_ms, with.time_ms, 0);
+    close_scene(cx, &s);
+}
+
 /* Two kinds of heads: the GPU with the full ones is the slowest of Ulysses. */
 static void heads_may_differ(atn_ctx *cx)
 {
@@ -988,6 +1017,7 @@ CHECK_MAIN({"pairs are counted", pairs_are_counted},
            {"ring is hidden", ring_is_hidden}, {"ring by hand", ring_by_hand},
            {"collectives by hand", collectives_by_hand},
            {"times make sense", times_make_sense},
+           {"choosing is shared", choosing_is_shared},
            {"heads may differ", heads_may_differ},
            {"rings as measured", rings_as_measured},
            {"gather as measured", gather_as_measured},
