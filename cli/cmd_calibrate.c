@@ -533,7 +533,7 @@ const atn_command atn_command_calibrate = {
         "Every head dim and phase gets a fit of its own: non-negative least squares on "
         "relative errors. With -o the kernel's description and all its fits go into a "
         "kernel file, which --kernel of other commands takes; fits of other GPUs, head "
-        "dims and phases stay. The model of four coefficients needs 8 timings of at "
+        "dims and phases stay. The model of four coefficients needs 8 shapes of at "
         "least 1024 "
         "tokens, that of all terms 45 of at least 512.\n"
         "--check prints how far predictions are from the timings, for dense rows and "
