@@ -2,10 +2,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "simulators/choose.h"
 
+#include <stdio.h>
 #include <string.h>
 
+#include "simulators/alike.h"
 #include "simulators/machine.h"
 #include "simulators/tiles.h"
+
+enum { KERNELS_TEXT = 256 };
 
 unsigned atn_pattern_takes(const atn_pattern *p)
 {
@@ -63,6 +67,20 @@ done:
     return st;
 }
 
+unsigned atn_patterns_take(const atn_pattern *const *p, atn_idx n)
+{
+    if (n == 1 && p[0]->heads == 1) return atn_pattern_takes(p[0]);
+    return atn_least_block(p, n) > 1 ? ATN_TAKES_BLOCKS : ATN_TAKES_ANY;
+}
+
+atn_idx atn_least_block(const atn_pattern *const *p, atn_idx n)
+{
+    atn_idx block = p[0]->frame.block;
+
+    for (atn_idx i = 1; i < n; i++) block = ATN_MIN(block, p[i]->frame.block);
+    return block;
+}
+
 /* Has it coefficients of a GPU of this architecture? */
 static bool is_fitted(const atn_kernel *k, const char *architecture)
 {
@@ -103,11 +121,19 @@ static bool tiles_miss(const atn_kernel *k, const atn_launch *l, unsigned takes,
     }
 }
 
+/* What a kernel must do. */
+typedef struct wanted {
+    unsigned takes; /* one of ATN_TAKES_* */
+    atn_idx block;
+    const atn_launch *launch;
+} wanted;
+
 /* How well kernel k suits, settled for the device; 0 = not at all. */
 static atn_status suits(atn_ctx *cx, atn_kernel *k, const atn_device *d,
-                        const atn_pattern *p, const atn_launch *l, int *score)
+                        const wanted *w, int *score)
 {
-    const unsigned takes = atn_pattern_takes(p);
+    const atn_launch *l = w->launch;
+    const unsigned takes = w->takes;
     const bool has = k->takes & takes || k->takes & ATN_TAKES_ANY;
     atn_status st = ATN_OK;
     int nearest;
@@ -118,7 +144,7 @@ static atn_status suits(atn_ctx *cx, atn_kernel *k, const atn_device *d,
         !(k->passes & 1U << l->pass))
         goto done;
     atn_kernel_settle(k, d->architecture);
-    if (tiles_miss(k, l, takes, p->frame.block) &&
+    if (tiles_miss(k, l, takes, w->block) &&
         atn_kernel_has_head_dim(k, (int)l->head_dim, &nearest))
         goto done;
     ATN_TRY(is_timed(cx, k, d->architecture, &timed));
@@ -132,29 +158,94 @@ done:
     return st;
 }
 
+atn_status atn_kernels_on(atn_ctx *cx, const char *architecture, unsigned passes,
+                          char *out, size_t size)
+{
+    atn_status st = ATN_OK;
+    atn_kernel k = {0};
+    size_t used = 0;
+
+    if (size > 0) out[0] = '\0';
+    for (int i = 0; atn_kernel_id(i) && used < size; i++) {
+        ATN_TRY(atn_kernel_read(cx, atn_kernel_id(i), &k));
+        if (atn_kernel_runs_on(&k, architecture) && k.passes & passes)
+            used += (size_t)snprintf(out + used, size - used, "%s%s", used ? ", " : "",
+                                     k.id);
+        atn_kernel_release(cx, &k);
+    }
+done:
+    atn_kernel_release(cx, &k);
+    return st;
+}
+
+/* No kernel with this pass: there is none at all, or those that there are lack it. */
+static atn_status none_for(atn_ctx *cx, const atn_device *d, atn_pass pass)
+{
+    atn_status st = ATN_OK;
+    char others[KERNELS_TEXT];
+
+    ATN_TRY(atn_kernels_on(cx, d->architecture, ~0U, others, sizeof others));
+    if (*others)
+        ATN_FAIL(ATN_USAGE,
+                 "no kernel with a %s pass is described for %s, which is %s; there is "
+                 "%s, without one (give --kernel FILE of one that has it, "
+                 "docs/guide/kernel-files.md, another --pass or another --gpu)",
+                 atn_pass_names[pass], d->id, d->architecture, others);
+    ATN_FAIL(ATN_USAGE,
+             "no kernel is described for %s, which is %s (give --kernel FILE of one "
+             "that is, docs/guide/kernel-files.md, or another --gpu)",
+             d->id, d->architecture);
+done:
+    return st;
+}
+
+atn_status atn_kernel_check(atn_ctx *cx, const atn_kernel *k, const atn_device *d,
+                            atn_pass pass)
+{
+    atn_status st = ATN_OK;
+    char others[KERNELS_TEXT];
+
+    if (atn_kernel_runs_on(k, d->architecture)) goto done;
+    ATN_TRY(atn_kernels_on(cx, d->architecture, 1U << pass, others, sizeof others));
+    ATN_FAIL(ATN_USAGE,
+             "kernel %s does not run on %s, which is %s (give %s%s, or a file of a "
+             "kernel for %s)",
+             k->id, d->id, d->architecture, *others ? "one of " : "another --gpu",
+             others, d->architecture);
+done:
+    return st;
+}
+
 atn_status atn_kernel_choose(atn_ctx *cx, const atn_device *d, const atn_pattern *p,
                              const atn_launch *l, atn_kernel *out)
+{
+    return atn_kernel_choose_heads(cx, d, &p, 1, l, out);
+}
+
+atn_status atn_kernel_choose_heads(atn_ctx *cx, const atn_device *d,
+                                   const atn_pattern *const *p, atn_idx n,
+                                   const atn_launch *l, atn_kernel *out)
 {
     atn_status st = ATN_OK;
     atn_kernel k = {0};
     int best = 0, at = -1, score;
+    bool alike;
+    wanted w;
 
     memset(out, 0, sizeof *out);
+    ATN_TRY(atn_heads_alike(cx, p, n, &alike));
+    if (alike) n = 1;
+    w = (wanted){atn_patterns_take(p, n), atn_least_block(p, n), l};
     for (int i = 0; atn_kernel_id(i); i++) {
         ATN_TRY(atn_kernel_read(cx, atn_kernel_id(i), &k));
-        ATN_TRY(suits(cx, &k, d, p, l, &score));
+        ATN_TRY(suits(cx, &k, d, &w, &score));
         if (score > best) {
             best = score;
             at = i;
         }
         atn_kernel_release(cx, &k);
     }
-    if (at < 0)
-        ATN_FAIL(
-            ATN_USAGE,
-            "no kernel is described for %s, which is %s (give --kernel FILE of one "
-            "that is, docs/guide/kernel-files.md, or another --gpu)",
-            d->id, d->architecture);
+    if (at < 0) ATN_TRY(none_for(cx, d, l->pass));
     ATN_TRY(atn_kernel_read(cx, atn_kernel_id(at), out));
     atn_kernel_settle(out, d->architecture);
 done:
