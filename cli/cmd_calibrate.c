@@ -28,11 +28,19 @@ static const atn_option options[] = {
     {"phase", 0, ATN_OPT_CHOICE, "context|backward|generation",
      "only rows of this phase (all)", 0, 0},
     {"min-ms", 0, ATN_OPT_F64, "MS", "leave out rows that took less (0)", 0, 1e6},
-    {"tile", 0, ATN_OPT_TEXT, "QxK",
+    {"tile", 0, ATN_OPT_TEXT, "Q/K",
      "of the rows chosen, instead of the kernel's own; the file written has it", 0, 0},
     {"source", 0, ATN_OPT_TEXT, "TEXT", "where the timings come from (the file's name)",
      0, 0},
-    ATN_OPTIONS_MEASURE,
+    {"measure", 0, ATN_OPT_FLAG, NULL,
+     "time attnscope's own kernel on a GPU: the table is a file of timings", 0, 0},
+    {"device", 0, ATN_OPT_TEXT, "cuda[:N]", "with --measure: the GPU (cuda)", 0, 0},
+    {"quick", 0, ATN_OPT_FLAG, NULL,
+     "with --measure: 56 launches, enough for four coefficients, of some 1200", 0, 0},
+    {"tokens", 0, ATN_OPT_COUNT, "N", "with --measure: only this length (512 to 16k)",
+     1, 0x1p20},
+    {"runs", 0, ATN_OPT_I64, "N",
+     "with --measure: of a launch, of which the median counts (20)", 1, 10000},
     ATN_OPTION_END,
 };
 
@@ -187,11 +195,20 @@ static atn_status set_tile(const job *j, atn_kernel *k)
     static const unsigned takes[] = {ATN_TAKES_CAUSAL, ATN_TAKES_WINDOW};
     atn_ctx *cx = j->cli->cx;
     atn_status st = ATN_OK;
-    atn_list tile;
+    const char *text = atn_opt_text(j->cli, "tile", NULL);
+    atn_list tile = {0};
+    char q[64];
 
-    ATN_TRY(atn_opt_shape(j->cli, "tile", 2, &tile));
-    if (tile.n == 0) return ATN_OK;
-    if (tile.n != 2) ATN_FAIL(ATN_USAGE, "calibrate: --tile is QxK, such as 128x64");
+    if (!text) return ATN_OK;
+    snprintf(q, sizeof q, "%.63s", text);
+    if (strchr(q, '/')) *strchr(q, '/') = 'x'; /* as simulate has it */
+    if (!atn_shape_read(q, 2, &tile) || tile.n != 2 || tile.at[0] > 65536 ||
+        tile.at[1] > 65536 / tile.at[0])
+        ATN_FAIL(
+            ATN_USAGE,
+            "calibrate: --tile '%.40s' is not Q/K, queries and keys of a tile of at "
+            "most 65536 pairs, such as 128/64",
+            text);
     if (!atn_opt_given(j->cli, "head-dim"))
         ATN_FAIL(ATN_USAGE, "calibrate: --tile is of one head dim (give --head-dim)");
     for (size_t i = 0; i < ATN_LEN(takes); i++) {
@@ -308,12 +325,29 @@ done:
     return st;
 }
 
+/* Rows of other kernels and GPUs. */
+static void say_left_out(const job *j, const atn_kernel *k, const atn_device *d)
+{
+    char what[400];
+    const atn_idx n = atn_timings_left_out(&j->timings, k, d, what, sizeof what);
+
+    if (n > 0)
+        atn_log(j->cli->cx, ATN_LOG_INFO, "%lld of %lld rows are left out: %s",
+                (long long)n, (long long)j->timings.n, what);
+}
+
 static atn_status fit(job *j)
 {
     const char *path = atn_opt_text(j->cli, "output", NULL);
     atn_ctx *cx = j->cli->cx;
     atn_status st = ATN_OK;
 
+    if (path && (atn_ends_with(path, ".csv") || atn_ends_with(path, ".jsonl")))
+        ATN_FAIL(
+            ATN_USAGE,
+            "calibrate: -o writes the kernel file, which is JSON, and %s is named as "
+            "a table (give -o FILE.json; > FILE keeps the table that is printed)",
+            path);
     if (path && !atn_opt_given(j->cli, "force") && atn_file_exists(path))
         ATN_FAIL(ATN_CANTCREATE,
                  "%s: exists already (give --force to overwrite it, or another -o)",
@@ -330,6 +364,7 @@ static atn_status fit(job *j)
     }
     ATN_TRY(find_split(j, "fit"));
     ATN_TRY(open_groups(j));
+    say_left_out(j, j->settled, j->device);
     ATN_TRY(atn_opt_given(j->cli, "dry-run") ? plan(j) : fit_all(j));
 done:
     return st;
@@ -394,6 +429,8 @@ static atn_status check(job *j)
     ATN_TRY(atn_kernel_read(cx, j->cli->args[1], j->kernel));
     ATN_TRY(find_split(j, "check"));
     ATN_TRY(atn_check_tables_create(cx, &t));
+    if (given) ATN_TRY(atn_device_read(cx, given, j->device));
+    say_left_out(j, j->kernel, given ? j->device : NULL);
     gpu = given ? given : gpu_at(j, 0);
     if (!gpu) gpu = j->timings.row[0].gpu; /* says what is in the file */
     for (int i = 1; gpu; gpu = given ? NULL : gpu_at(j, i++))

@@ -54,6 +54,8 @@ static const atn_option options[] = {
     ATN_OPTION_GPU,
     ATN_OPTION_KERNEL,
     ATN_OPTIONS_LAUNCH,
+    ATN_OPTIONS_PASSES,
+    ATN_OPTIONS_WHOLE,
     ATN_OPTION_END,
 };
 
@@ -368,6 +370,7 @@ static atn_status check_places(atn_cli *cli, const plan *p)
     const bool pools = p->capture && atn_source_pools(id);
     const bool simulates = atn_draws_simulations(id) && !p->table;
     const bool tiles = simulates && strcmp(id, "tile_map") == 0;
+    const bool whole = simulates && strcmp(id, "waterfall") == 0;
     const bool takes = patterns && p->capture && atn_opt_given(cli, "from");
     const struct {
         const char *option;
@@ -388,6 +391,10 @@ static atn_status check_places(atn_cli *cli, const plan *p)
         {"prompt", takes || (simulates && p->capture), "what --from takes"},
         {"p", p->capture && energy, "energy of a capture"},
         {"iterations", p->capture && energy, "energy of a capture"},
+        {"attention-share", whole, "waterfall of patterns or a capture"},
+        {"parameters", whole, "waterfall of patterns or a capture"},
+        {"num-layers", whole, "waterfall of patterns or a capture"},
+        {"dense-share", whole, "waterfall of patterns or a capture"},
         {"layers", !p->table && (p->capture || picture),
          "a capture, or figure pattern"},
         {"heads", !p->table && (p->capture || picture || tiles),
@@ -398,6 +405,9 @@ static atn_status check_places(atn_cli *cli, const plan *p)
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
 
+    if (atn_opt_given(cli, "attention-share") && atn_opt_given(cli, "parameters"))
+        ATN_FAIL(ATN_USAGE, "plot: --attention-share and --parameters say the same "
+                            "(give one)");
     for (size_t i = 0; i < ATN_LEN(places); i++) {
         if (!atn_opt_given(cli, places[i].option) || places[i].fits) continue;
         if (p->table && selects(places[i].option))

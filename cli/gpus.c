@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "simulators/kernel.h"
+#include "simulators/choose.h"
 
 /* ---- devices ---- */
 
@@ -77,16 +77,19 @@ atn_status atn_devices_print(atn_ctx *cx)
     atn_status st = ATN_OK;
 
     for (int i = 0; atn_device_id(i); i++) {
+        char kernels[256];
         char sms[32], peak[32], hbm[32], memory[32], l2[32];
         atn_device d;
 
         ATN_TRY(atn_device_read(cx, atn_device_id(i), &d));
+        ATN_TRY(atn_kernels_on(cx, d.architecture, ~0U, kernels, sizeof kernels));
         printf(
             "%-12s %s [%s]: %s SMs, %s TFLOP/s in 16 bits, %s GB/s, %s GB, L2 %s "
-            "MB\n",
+            "MB%s\n",
             d.id, d.title, d.architecture, number(&d, ATN_DEVICE_SMS, sms),
             number(&d, ATN_DEVICE_TFLOPS_16, peak), number(&d, ATN_DEVICE_HBM_GBS, hbm),
-            number(&d, ATN_DEVICE_MEMORY_GB, memory), number(&d, ATN_DEVICE_L2_MB, l2));
+            number(&d, ATN_DEVICE_MEMORY_GB, memory), number(&d, ATN_DEVICE_L2_MB, l2),
+            *kernels ? "" : "; no kernel is built in for it");
     }
     printf("  ? = not checked; attnscope help device NAME has the source of every "
            "number\n");
@@ -116,7 +119,7 @@ done:
 atn_status atn_device_help(atn_ctx *cx, const char *name)
 {
     atn_status st = ATN_OK;
-    char kernel[ATN_DEVICE_ID];
+    char kernel[ATN_DEVICE_ID], kernels[256];
     bool doubt = false;
     char text[32];
     atn_device d;
@@ -130,7 +133,9 @@ atn_status atn_device_help(atn_ctx *cx, const char *name)
             "attnscope simulate causal --tokens 4k --gpu %s --kernel FILE  # none is "
             "built in for it\n\n",
             name);
-    printf("%s (%s), architecture %s\n\n", d.title, d.id, d.architecture);
+    ATN_TRY(atn_kernels_on(cx, d.architecture, ~0U, kernels, sizeof kernels));
+    printf("%s (%s), architecture %s\nkernels: %s\n\n", d.title, d.id, d.architecture,
+           *kernels ? kernels : "none is built in (give --kernel FILE)");
     for (int n = 0; n < ATN_DEVICE_NUMBERS; n++) {
         if (isnan(d.number[n].value)) continue;
         doubt |= !d.number[n].verified;

@@ -136,7 +136,11 @@ atn_status atn_cli_measure(atn_cli *cli)
     ATN_TRY(check_words(cli));
     if (!dry) {
         ATN_TRY(atn_cli_check_output(cli, atn_opt_text(cli, "output", NULL)));
-        ATN_TRY(atn_device_open_gpu(cli, &be));
+        st = atn_device_open_gpu(cli, &be);
+        if (st == ATN_UNAVAILABLE)
+            atn_log(cx, ATN_LOG_WARN,
+                    "--measure needs a GPU; --dry-run lists the launches without one");
+        ATN_TRY(st);
     }
     ATN_TRY(measure_on(cli, be, dry));
 done:

@@ -398,6 +398,60 @@ done:
     return st;
 }
 
+static bool same_launch(const atn_launch *a, const atn_launch *b)
+{
+    return a->batch == b->batch && a->heads == b->heads && a->kv_heads == b->kv_heads &&
+           a->head_dim == b->head_dim;
+}
+
+static const char *dense_id(const atn_sim_item *item)
+{
+    return item->opts.dense ? item->opts.dense->id : item->kernel->id;
+}
+
+/* ", fa3, dense by flex", as far as all are alike. */
+static void write_kernels(const atn_sim_list *l, char *out, size_t size)
+{
+    bool kernels = true, dense = true;
+
+    for (int i = 1; i < l->n; i++) {
+        kernels &= strcmp(l->item[i].kernel->id, l->item[0].kernel->id) == 0;
+        dense &= strcmp(dense_id(&l->item[i]), dense_id(&l->item[0])) == 0;
+    }
+    snprintf(out, size, "%s%.60s%s%.60s", kernels ? ", " : "",
+             kernels ? l->item[0].kernel->id : "",
+             dense ? ", dense by " : ", dense by the same kernel",
+             dense ? dense_id(&l->item[0]) : "");
+}
+
+atn_status atn_sim_list_subtitle(atn_ctx *cx, const atn_sim_list *l, atn_table *t)
+{
+    static const char *const passes[] = {"forward", "backward", "decode"};
+    const atn_launch *of = &l->item[0].sim.shape;
+    bool tokens = true, launch = true;
+    char text[400];
+    size_t n;
+
+    for (int i = 1; i < l->n; i++) {
+        tokens &= l->item[i].sim.shape.kv_len == of->kv_len;
+        launch &= same_launch(&l->item[i].sim.shape, of);
+    }
+    snprintf(text, sizeof text, "%.60s", l->item[0].opts.device->id);
+    n = strlen(text);
+    write_kernels(l, text + n, sizeof text - n);
+    n = strlen(text);
+    if (tokens)
+        n += (size_t)snprintf(text + n, sizeof text - n, "; %lld tokens",
+                              (long long)of->kv_len);
+    if (launch)
+        n += (size_t)snprintf(text + n, sizeof text - n,
+                              "; batch %lld, %lld heads of %lld, %lld of keys",
+                              (long long)of->batch, (long long)of->heads,
+                              (long long)of->head_dim, (long long)of->kv_heads);
+    snprintf(text + n, sizeof text - n, "; %s", passes[of->pass]);
+    return atn_table_set_meta(cx, t, "subtitle", text);
+}
+
 void atn_sim_list_release(atn_ctx *cx, atn_sim_list *l)
 {
     for (int i = 0; i < l->n; i++) {

@@ -88,6 +88,46 @@
             0, 0                                                                       \
     }
 
+/* Passes beside the kernel. */
+#define ATN_OPTIONS_PASSES                                                             \
+    {"permute",                                                                        \
+     0,                                                                                \
+     ATN_OPT_CHOICE,                                                                   \
+     "auto|yes|no",                                                                    \
+     "count bringing tokens of a grid or of --residues into tiles, and back (auto: "   \
+     "where the kernel needs it; yes: always)",                                        \
+     0,                                                                                \
+     0},                                                                               \
+    {                                                                                  \
+        "harness", 0, ATN_OPT_FLAG, NULL,                                              \
+            "with what was timed along with the kernel: writing keys and values to a " \
+            "cache",                                                                   \
+            0, 0                                                                       \
+    }
+/* The rest of a model. */
+#define ATN_OPTIONS_WHOLE                                                              \
+    {"attention-share",                                                                \
+     0,                                                                                \
+     ATN_OPT_F64,                                                                      \
+     "SHARE",                                                                          \
+     "of the dense model's time that attention takes, for the gain end to end",        \
+     0,                                                                                \
+     1},                                                                               \
+        {"parameters",                                                                 \
+         0,                                                                            \
+         ATN_OPT_F64,                                                                  \
+         "N",                                                                          \
+         "of the model, as 8.03e9: the rest of its work, in place of "                 \
+         "--attention-share",                                                          \
+         0,                                                                            \
+         1e15},                                                                        \
+        {"num-layers", 0, ATN_OPT_COUNT, "N", "attention layers of the model (1)", 1,  \
+         4096},                                                                        \
+    {                                                                                  \
+        "dense-share", 0, ATN_OPT_F64, "SHARE",                                        \
+            "of layers, steps or heads that stay dense (0)", 0, 1                      \
+    }
+
 typedef struct atn_simulation {
     atn_device device;
     atn_kernel *kernel; /* [kernels] asked for; 0: one suits each pattern */
@@ -102,7 +142,7 @@ typedef struct atn_simulation {
 
 /* USAGE where --gpu is missing, naming devices. Release it also on failure. */
 atn_status atn_simulation_read(atn_cli *cli, atn_simulation *out) ATN_WARN_UNUSED;
-/* What `simulate` alone asks for: passes beside the kernel, the rest of a model. */
+/* Passes beside the kernel, the rest of a model. */
 void atn_simulation_read_rest(const atn_cli *cli, atn_simulation *s);
 void atn_simulation_release(atn_ctx *cx, atn_simulation *s);
 /* Device and kernel files that are no built-in ones, to the inputs of the run. */
@@ -146,4 +186,7 @@ atn_status atn_sim_list_run(atn_ctx *cx, atn_sim_list *l) ATN_WARN_UNUSED;
 /* The cases, for tables; [n] in the arena. */
 atn_status atn_sim_list_cases(atn_ctx *cx, const atn_sim_list *l,
                               atn_sim_case **out) ATN_WARN_UNUSED;
+/* GPU, kernels and launch, as far as all cases share them, as the subtitle of t. */
+atn_status atn_sim_list_subtitle(atn_ctx *cx, const atn_sim_list *l,
+                                 atn_table *t) ATN_WARN_UNUSED;
 void atn_sim_list_release(atn_ctx *cx, atn_sim_list *l);

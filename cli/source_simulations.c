@@ -31,9 +31,10 @@ bool atn_draws_simulations(const char *figure)
 const char *atn_sim_source_option(int i)
 {
     static const char *const names[] = {
-        "gpu",   "kernel",   "dense-kernel", "num-heads",  "num-kv-heads",
-        "batch", "dtype",    "pass",         "tile",       "layout",
-        "dense", "head-dim", "residues",     "mask-policy"};
+        "gpu",          "kernel",      "dense-kernel", "num-heads",
+        "num-kv-heads", "batch",       "dtype",        "pass",
+        "tile",         "layout",      "dense",        "head-dim",
+        "residues",     "mask-policy", "permute",      "harness"};
 
     return i < (int)ATN_LEN(names) ? names[i] : NULL;
 }
@@ -81,6 +82,9 @@ static atn_status one_launch(atn_ctx *cx, const atn_sim_source *s, atn_sim_list 
         ATN_TRY(atn_timeline_table(cx, item->name, p, n, &item->opts, out));
         goto done;
     }
+    if (item->opts.shape.pass == ATN_PASS_DECODE)
+        ATN_FAIL(ATN_USAGE, "plot: a decode step has one query and no map of tiles "
+                            "(give --pass forward)");
     ATN_TRY(find_head(cx, s, item, &pattern, &head));
     ATN_TRY(atn_sim_list_run(cx, l));
     ATN_TRY(atn_tile_table(cx, &(atn_sim_case){item->name, &item->opts, &item->sim},
@@ -105,6 +109,7 @@ static atn_status make_table(atn_ctx *cx, const atn_sim_source *s, atn_sim_list 
         ATN_TRY(atn_density_table(cx, c, l->n, out));
     else
         ATN_TRY(atn_roofline_table(cx, c, l->n, out));
+    ATN_TRY(atn_sim_list_subtitle(cx, l, *out));
 done:
     atn_arena_rewind(cx, mark);
     return st;
@@ -141,7 +146,7 @@ atn_status atn_sim_source_table(atn_cli *cli, const atn_sim_source *s, atn_table
     atn_sim_list l = {0};
 
     ATN_TRY(atn_simulation_read(cli, &sim));
-    sim.opts.bare = true;
+    atn_simulation_read_rest(cli, &sim);
     ATN_TRY(atn_simulation_record(cli, s->run));
     if (s->subject)
         ATN_TRY(list_capture(cli, &sim, s, &l));

@@ -63,12 +63,14 @@ static atn_status read_kernels(atn_cli *cli, const atn_subject *s, atn_trading *
 
     if (kernel) {
         ATN_TRY(atn_kernel_read(cx, kernel, &out->kernel));
+        ATN_TRY(atn_kernel_check(cx, &out->kernel, &out->device, ATN_PASS_FORWARD));
     } else {
         ATN_TRY(atn_pattern_columns(cx, &f, 2, 1, &phase, 1, &p));
         ATN_TRY(choose(cx, s, &out->device, p, &out->kernel));
     }
     if (dense) {
         ATN_TRY(atn_kernel_read(cx, dense, &out->dense));
+        ATN_TRY(atn_kernel_check(cx, &out->dense, &out->device, ATN_PASS_FORWARD));
     } else if (!kernel) {
         ATN_TRY(atn_pattern_shift(cx, &one, &past, 1, 0, &p));
         ATN_TRY(choose(cx, s, &out->device, p, &out->dense));

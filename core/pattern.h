@@ -165,6 +165,10 @@ atn_status atn_pattern_intersection(atn_ctx *cx, atn_pattern *a, atn_pattern *b,
                                     atn_pattern **out) ATN_WARN_UNUSED;
 atn_status atn_pattern_difference(atn_ctx *cx, atn_pattern *a, atn_pattern *b,
                                   atn_pattern **out) ATN_WARN_UNUSED;
+/* One head: what any of the n heads from `first` on sees, behind the last one head 0.
+ * Rows are merged when they are asked for; p stays the caller's and is kept. */
+atn_status atn_pattern_together(atn_ctx *cx, const atn_pattern *p, atn_idx first,
+                                atn_idx n, atn_pattern **out) ATN_WARN_UNUSED;
 /* Two layers: i sees k through some j that i sees in `upper` and that sees k in
  * `lower`. Square patterns of one head each, which stay the caller's; the rows are
  * computed and held. */

@@ -1,5 +1,5 @@
 /* core/pattern_algebra.c -- patterns made of two: union, intersection, difference, and
- * two layers in a row.
+ * two layers in a row; and of some heads of one.
  *
  * Math    rows are merged when they are asked for. Where both state a shift (and, but
  *         for the union, no first keys), the result is one: the same operation on the
@@ -266,6 +266,68 @@ atn_status atn_pattern_difference(atn_ctx *cx, atn_pattern *a, atn_pattern *b,
                                   atn_pattern **out)
 {
     return make_pair(cx, OP_DIFFERENCE, a, b, out);
+}
+
+/* ---- some heads ---- */
+
+typedef struct some {
+    atn_pattern *p; /* owned */
+    atn_idx first, n;
+} some;
+
+/* out: the rows so far, the same with one more, the one. */
+static atn_idx some_row(const atn_pattern *p, atn_idx h, atn_idx a, atn_span within,
+                        atn_span *out)
+{
+    const some *of = p->state;
+    atn_span *const more = out + of->n * of->p->most;
+    atn_span *const one = more + of->n * of->p->most;
+    atn_idx n = 0;
+
+    (void)h;
+    for (atn_idx i = 0; i < of->n; i++) {
+        const atn_idx head = (of->first + i) % of->p->heads;
+        const atn_idx k = atn_pattern_row_from(of->p, head, a, within.lo, one);
+
+        n = atn_spans_join(more, merge(out, n, one, k, more), within.lo, within.hi);
+        if (n > 0) memcpy(out, more, (size_t)n * sizeof *out);
+    }
+    return n;
+}
+
+static void some_release(atn_ctx *cx, atn_pattern *p)
+{
+    some *of = p->state;
+
+    atn_pattern_destroy(cx, of->p);
+}
+
+static const struct atn_pattern_kind some_kind = {some_row, NULL, some_release};
+
+atn_status atn_pattern_together(atn_ctx *cx, const atn_pattern *p, atn_idx first,
+                                atn_idx n, atn_pattern **out)
+{
+    atn_status st = ATN_OK;
+    atn_pattern *made = NULL;
+    atn_idx all = 0, room = 0;
+
+    *out = NULL;
+    ATN_ASSERT(n >= 1 && first >= 0);
+    n = ATN_MIN(n, p->heads);
+    if (!atn_mul(n, p->most, &all) || !atn_mul(2, all, &room))
+        ATN_FAIL(ATN_MEMORY,
+                 "pattern: %lld heads of %lld intervals a row are too many together",
+                 (long long)n, (long long)p->most);
+    ATN_TRY(atn_pattern_begin(cx, &p->frame, &some_kind, sizeof(some), &made));
+    /* a count of owners, which the owner of p does not see */
+    *(some *)made->state =
+        (some){atn_pattern_keep((atn_pattern *)p), first % p->heads, n};
+    made->most = ATN_MIN(all, p->cols / 2 + 1);
+    made->room = room + p->room;
+    made->repeat = p->repeat;
+    *out = made;
+done:
+    return st;
 }
 
 /* ---- two layers ---- */

@@ -1,9 +1,9 @@
 /* core/tile_list.h -- which tiles of keys every tile of queries computes: what a
  * block-sparse kernel is given.
  *
- * Math    queries in tiles of `rows`, keys in tiles of `keys`. Of a tile of
- *         queries the list has those from the first key that one of them sees to the
- *         last; a tile has pairs to mask unless all that lie within the matrix are seen.
+ * Math    queries in tiles of `rows`, keys in tiles of `keys`. Of a tile of queries the
+ *         list has those from the first key that one of them sees to the last; one has
+ *         pairs to mask unless all that lie within the matrix are seen.
  * Cost    a look at the mask a query.
  * Limits  of a thinned list every tile of queries keeps the same share of its tiles, so
  *         that how many are computed is known without the draw.

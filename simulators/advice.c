@@ -57,13 +57,21 @@ static void give(atn_advices *out, const atn_advice *a)
 
 /* ---- strides ---- */
 
+/* Of a stride that the Q tile divides all members of a tile have the same window, and
+ * so have the tiles of a stride group. */
+static atn_idx tiles_alike(const atn_axis *a, atn_idx tq)
+{
+    return a->stride % tq ? 1 : a->stride / tq;
+}
+
 static bool axis_sparse(const atn_axis *a, atn_idx tq, atn_idx tk)
 {
     const atn_idx tiles = atn_axis_tiles(a, tq), n = a->length / a->dilation;
+    const atn_idx step = a->causal ? 1 : tiles_alike(a, tq);
 
     for (int more = 0; more < 2; more++) {
         if (more && a->length % a->dilation == 0) break;
-        for (atn_idx i = 0; i < tiles; i++) {
+        for (atn_idx i = 0; i < tiles; i += step) {
             const atn_axis_tile t = atn_axis_forward(a, n + more, tq, tk, i);
 
             if (t.real && t.full.hi - t.full.lo != t.seen.hi - t.seen.lo) return false;
@@ -72,34 +80,101 @@ static bool axis_sparse(const atn_axis *a, atn_idx tq, atn_idx tk)
     return true;
 }
 
-/* The smallest stride with which no tile of the axis is partial; 0 = none. */
-static atn_idx sparse_stride(const atn_axis *a, atn_idx tq, atn_idx tk)
+/* Visits of the Q tiles of a group of n, by stride groups; ends: where their keys end,
+ * in tiles, all Q tiles together, of a causal axis. */
+static int64_t group_visits(const atn_axis *a, atn_idx n, atn_idx tq, atn_idx tk,
+                            int64_t ends)
 {
-    atn_axis x = *a;
+    const atn_idx tiles = atn_axis_tiles(a, tq), step = tiles_alike(a, tq);
+    int64_t visits = a->causal ? ends : 0;
 
-    for (x.stride = 1; x.stride <= a->window; x.stride++)
-        if (axis_sparse(&x, tq, tk)) return x.stride;
-    return 0;
+    for (atn_idx i = 0; i < tiles; i += step) {
+        const atn_idx alike = ATN_MIN(step, tiles - i);
+        atn_idx lo, hi;
+
+        atn_axis_window(a, n, i * tq, &lo, &hi);
+        visits += alike * ((a->causal ? 0 : atn_ceil(hi, tk)) - lo / tk);
+    }
+    return visits;
 }
 
-static atn_idx least_stride(const atn_axis *a, atn_idx tq, atn_idx tk, bool backward)
+static int64_t ends_of(atn_idx tiles, atn_idx n, atn_idx tq, atn_idx tk)
 {
-    const atn_idx tiles = atn_axis_tiles(a, backward ? tk : tq);
-    const bool all = a->window <= stride_steps / tiles;
-    int64_t least = INT64_MAX;
-    atn_idx best = a->stride;
+    int64_t ends = 0;
+
+    for (atn_idx i = 0; i < tiles; i++) ends += atn_ceil(ATN_MIN((i + 1) * tq, n), tk);
+    return ends;
+}
+
+/* Where all strides are too many to look at: those alone that the Q tile divides. Any
+ * other one has tiles with members of two stride groups, and is sparse only where their
+ * windows are the same for another reason (both at an end, all keys). */
+static bool left_out(const atn_axis *x, atn_idx stride, atn_idx tq, bool all)
+{
+    return !all && x->stride % tq && x->stride > 1 && x->stride != stride;
+}
+
+static bool all_strides(const atn_axis *a, atn_idx side)
+{
+    return a->window <= stride_steps / atn_axis_tiles(a, side);
+}
+
+/* The smallest stride with which no tile of the axis is partial; 0 = none. */
+static atn_status sparse_stride(atn_ctx *cx, const atn_axis *a, atn_idx tq, atn_idx tk,
+                                atn_idx *out)
+{
+    const bool all = all_strides(a, tq);
+    atn_status st = ATN_OK;
     atn_axis x = *a;
 
+    *out = 0;
+    for (x.stride = 1; x.stride <= a->window; x.stride++) {
+        if (x.stride % 1024 == 0) ATN_TRY(atn_stopped(cx, "looking for a stride"));
+        if (left_out(&x, a->stride, tq, all) || !axis_sparse(&x, tq, tk)) continue;
+        *out = x.stride;
+        break;
+    }
+done:
+    return st;
+}
+
+/* Visits from either side are the same, but for tiles beyond the end of a shorter group
+ * of a dilated axis. */
+static int64_t visits_of(const atn_axis *x, atn_idx tq, atn_idx tk, const int64_t *ends)
+{
+    const atn_idx longer = x->length % x->dilation, n = x->length / x->dilation;
+    int64_t visits = 0;
+
+    if (x->stride % tq) return atn_axis_sum(x, tq, tk, false).visited;
+    visits = (x->dilation - longer) * group_visits(x, n, tq, tk, ends[0]);
+    if (longer > 0) visits += longer * group_visits(x, n + 1, tq, tk, ends[1]);
+    return visits;
+}
+
+static atn_status least_stride(atn_ctx *cx, const atn_axis *a, atn_idx tq, atn_idx tk,
+                               bool backward, atn_idx *out)
+{
+    const bool all = all_strides(a, backward ? tk : tq);
+    const atn_idx tiles = atn_axis_tiles(a, tq), n = a->length / a->dilation;
+    const int64_t ends[2] = {ends_of(tiles, n, tq, tk), ends_of(tiles, n + 1, tq, tk)};
+    int64_t least = INT64_MAX;
+    atn_status st = ATN_OK;
+    atn_axis x = *a;
+
+    *out = a->stride;
     for (x.stride = 1; x.stride <= a->window; x.stride++) {
         int64_t visited;
 
-        if (!all && x.stride % tq && x.stride > 1 && x.stride != a->stride) continue;
-        visited = atn_axis_sum(&x, tq, tk, backward).visited;
+        if (x.stride % 1024 == 0) ATN_TRY(atn_stopped(cx, "looking for a stride"));
+        if (left_out(&x, a->stride, tq, all)) continue;
+        visited = all && backward ? atn_axis_sum(&x, tq, tk, true).visited
+                                  : visits_of(&x, tq, tk, ends);
         if (visited >= least) continue;
         least = visited;
-        best = x.stride;
+        *out = x.stride;
     }
-    return best;
+done:
+    return st;
 }
 
 /* The pattern with the strides of *a, counted. */
@@ -152,10 +227,9 @@ static atn_status advise_strides(atn_ctx *cx, const adviser *x, atn_advices *out
     for (int i = 0; i < g->rank; i++) {
         const atn_idx tq = t.q.at[i], tk = t.k.at[i];
 
-        ATN_TRY(atn_stopped(cx, "looking for a stride"));
-        sparse.stride.at[i] = found ? sparse_stride(&g->at[i], tq, tk) : 0;
+        if (found) ATN_TRY(sparse_stride(cx, &g->at[i], tq, tk, &sparse.stride.at[i]));
         found = found && sparse.stride.at[i] > 0;
-        least.stride.at[i] = least_stride(&g->at[i], tq, tk, t.backward);
+        ATN_TRY(least_stride(cx, &g->at[i], tq, tk, t.backward, &least.stride.at[i]));
     }
     if (found) ATN_TRY(try_strides(cx, x, &sparse));
     give(out, &sparse);

@@ -9,11 +9,13 @@
  *         two; the fewest visited cells, then the first.
  * Oracle  cards/simulators.md 1.5, rows 11 and 12: 256; all strides one by one.
  * Source  cards/simulators.md, sections 1.3, 1.5, 6.1.
- * Cost    a stride: the tiles of an axis; an order: tiles_permuted.c.
+ * Cost    a stride: the tiles of an axis, or, where the Q tile divides it, the stride
+ *         groups; an order: tiles_permuted.c.
  * Limits  another stride is another pattern: its quality is not looked at. Orders that
  *         would cost more than some 2^29 steps to count are left out, and so are, of
  *         axes with more than 2^26 pairs of strides and tiles, strides that the Q tile
- *         does not divide, in the search for the fewest visits.
+ *         does not divide (they have partial tiles, unless windows meet at an end); of
+ *         such axes the backward pass takes the visits of the forward one.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once

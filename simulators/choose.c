@@ -2,10 +2,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "simulators/choose.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "simulators/machine.h"
 #include "simulators/tiles.h"
+
+enum { KERNELS_TEXT = 256 };
 
 unsigned atn_pattern_takes(const atn_pattern *p)
 {
@@ -132,6 +135,64 @@ done:
     return st;
 }
 
+atn_status atn_kernels_on(atn_ctx *cx, const char *architecture, unsigned passes,
+                          char *out, size_t size)
+{
+    atn_status st = ATN_OK;
+    atn_kernel k = {0};
+    size_t used = 0;
+
+    if (size > 0) out[0] = '\0';
+    for (int i = 0; atn_kernel_id(i) && used < size; i++) {
+        ATN_TRY(atn_kernel_read(cx, atn_kernel_id(i), &k));
+        if (atn_kernel_runs_on(&k, architecture) && k.passes & passes)
+            used += (size_t)snprintf(out + used, size - used, "%s%s", used ? ", " : "",
+                                     k.id);
+        atn_kernel_release(cx, &k);
+    }
+done:
+    atn_kernel_release(cx, &k);
+    return st;
+}
+
+/* No kernel with this pass: there is none at all, or those that there are lack it. */
+static atn_status none_for(atn_ctx *cx, const atn_device *d, atn_pass pass)
+{
+    atn_status st = ATN_OK;
+    char others[KERNELS_TEXT];
+
+    ATN_TRY(atn_kernels_on(cx, d->architecture, ~0U, others, sizeof others));
+    if (*others)
+        ATN_FAIL(ATN_USAGE,
+                 "no kernel with a %s pass is described for %s, which is %s; there is "
+                 "%s, without one (give --kernel FILE of one that has it, "
+                 "docs/guide/kernel-files.md, another --pass or another --gpu)",
+                 atn_pass_names[pass], d->id, d->architecture, others);
+    ATN_FAIL(ATN_USAGE,
+             "no kernel is described for %s, which is %s (give --kernel FILE of one "
+             "that is, docs/guide/kernel-files.md, or another --gpu)",
+             d->id, d->architecture);
+done:
+    return st;
+}
+
+atn_status atn_kernel_check(atn_ctx *cx, const atn_kernel *k, const atn_device *d,
+                            atn_pass pass)
+{
+    atn_status st = ATN_OK;
+    char others[KERNELS_TEXT];
+
+    if (atn_kernel_runs_on(k, d->architecture)) goto done;
+    ATN_TRY(atn_kernels_on(cx, d->architecture, 1U << pass, others, sizeof others));
+    ATN_FAIL(ATN_USAGE,
+             "kernel %s does not run on %s, which is %s (give %s%s, or a file of a "
+             "kernel for %s)",
+             k->id, d->id, d->architecture, *others ? "one of " : "another --gpu",
+             others, d->architecture);
+done:
+    return st;
+}
+
 atn_status atn_kernel_choose(atn_ctx *cx, const atn_device *d, const atn_pattern *p,
                              const atn_launch *l, atn_kernel *out)
 {
@@ -149,12 +210,7 @@ atn_status atn_kernel_choose(atn_ctx *cx, const atn_device *d, const atn_pattern
         }
         atn_kernel_release(cx, &k);
     }
-    if (at < 0)
-        ATN_FAIL(
-            ATN_USAGE,
-            "no kernel is described for %s, which is %s (give --kernel FILE of one "
-            "that is, docs/guide/kernel-files.md, or another --gpu)",
-            d->id, d->architecture);
+    if (at < 0) ATN_TRY(none_for(cx, d, l->pass));
     ATN_TRY(atn_kernel_read(cx, atn_kernel_id(at), out));
     atn_kernel_settle(out, d->architecture);
 done:

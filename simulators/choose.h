@@ -19,8 +19,15 @@ unsigned atn_pattern_takes(const atn_pattern *p);
  * a pair. At most a walk over the rows, which ends at the first one that does. */
 atn_status atn_pattern_ahead(atn_ctx *cx, const atn_pattern *p, bool *ahead,
                              atn_idx *query, atn_idx *key) ATN_WARN_UNUSED;
-/* Settled for the device. USAGE where no kernel is described for this GPU, with what to
- * do. Release *out. */
+/* Built-in kernels that run on an architecture and have one of these passes (1 <<
+ * atn_pass), as "fa2, flex"; "" = none. Cut at size. */
+atn_status atn_kernels_on(atn_ctx *cx, const char *architecture, unsigned passes,
+                          char *out, size_t size) ATN_WARN_UNUSED;
+/* USAGE where the kernel does not run on this GPU, naming those that do. */
+atn_status atn_kernel_check(atn_ctx *cx, const atn_kernel *k, const atn_device *d,
+                            atn_pass pass) ATN_WARN_UNUSED;
+/* Settled for the device. USAGE where no kernel with this pass is described for this
+ * GPU, with what to do. Release *out. */
 atn_status atn_kernel_choose(atn_ctx *cx, const atn_device *d, const atn_pattern *p,
                              const atn_launch *l, atn_kernel *out) ATN_WARN_UNUSED;
 /* Of a tile of one axis whose sides do not divide blocks of so many tokens: the largest

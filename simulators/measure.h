@@ -2,8 +2,8 @@
  * launches, and their times, as a file of timings (timings.h).
  *
  * Launches: causal prefills of several lengths, heads, groups and batches, dense, with
- * windows, and with random blocks: of these every tile of queries keeps the same share of
- * its tiles (core/tile_list.h), which is what timing_work.c counts.
+ * windows, and with random blocks: of these every tile of queries keeps the same share
+ * of its tiles (core/tile_list.h), which is what timing_work.c counts.
  *
  * Source  cards/simulators.md 6.4.
  * Cost    some 1200 launches of 23 runs, minutes; quick: 56.
@@ -23,12 +23,12 @@ typedef struct atn_measure_plan {
     int head_dim;   /* only this one, 64 or 128; 0 = both */
 } atn_measure_plan;
 
-/* The launches, us 0, a split of fit or check each: by a hash of the shape, so that a row
- * is of the same one in every run. DATA where nothing is left. Release them. */
+/* The launches, us 0, a split of fit or check each: by a hash of the shape, so that a
+ * row is of the same one in every run. DATA where nothing is left. Release them. */
 atn_status atn_measure_rows(atn_ctx *cx, const atn_measure_plan *plan,
                             atn_timings *out) ATN_WARN_UNUSED;
-/* us <- the median of `reps` runs after three others; the context's backend must be a
- * GPU's. */
+/* us <- the median of `reps` runs after three others; launches that find no memory go.
+ * The context's backend must be a GPU's. */
 atn_status atn_measure_run(atn_ctx *cx, atn_timings *rows, int reps) ATN_WARN_UNUSED;
 /* The table "timings", as atn_timings_load reads it; rows without a time have none. */
 atn_status atn_measure_table(atn_ctx *cx, const atn_timings *rows,

@@ -5,16 +5,21 @@
  *         below x of rank k: whole chunks and a piece of the one that x is in, or
  *         floor(x / P) and one more for k < x mod P. So an end of an interval adds to
  *         two numbers of its query's rank, and all a(q, k) are sums over those.
- *         Keys that a rank sees: an interval skips what is marked already (links to the
- *         next unmarked key), so that every key is marked once.
+ *         Keys that a rank sees: the union of its rows' intervals, kept sorted but for
+ *         the newest, and sorted again when these have become as many.
  * Oracle  brute force over all pairs.
- * Cost    pairs: intervals of all rows + P^2. Redundant: the same + P L.
+ * Cost    pairs: intervals of all rows + P^2. Redundant: intervals of all block rows, an
+ *         interval that is not seen yet as a step of a sort.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "core/order.h"
 #include "simulators/parallel.h"
+
+enum { COVER_REST = 64 };
 
 /* ---- shares ---- */
 
@@ -242,39 +247,102 @@ double atn_cp_gather_balance(const int64_t *a, atn_idx ranks)
 
 /* ---- keys that nobody needs ---- */
 
-/* The next unmarked key from x on; links on the way are halved. */
-static atn_idx unmarked(uint32_t *next, atn_idx x)
+/* Keys seen so far: spans [0, merged) are sorted and do not touch, the rest has come
+ * since. They are put in order when the rest has grown as large. */
+typedef struct cover {
+    atn_span *at; /* [n + COVER_REST + 1] */
+    atn_idx merged, used, near;
+} cover;
+
+static void cover_merge(cover *c)
 {
-    while ((atn_idx)next[x] != x) {
-        next[x] = next[next[x]];
-        x = (atn_idx)next[x];
+    atn_idx n = 0;
+
+    qsort(c->at, (size_t)c->used, sizeof *c->at, atn_by_begin);
+    for (atn_idx i = 0; i < c->used; i++) {
+        if (n > 0 && c->at[i].lo <= c->at[n - 1].hi)
+            c->at[n - 1].hi = ATN_MAX(c->at[n - 1].hi, c->at[i].hi);
+        else
+            c->at[n++] = c->at[i];
     }
-    return x;
+    c->merged = c->used = n;
+    c->near = 0;
+}
+
+static bool within(const cover *c, atn_idx i, atn_span x)
+{
+    return i < c->merged && c->at[i].lo <= x.lo && x.hi <= c->at[i].hi;
+}
+
+/* All of x is in a merged span; looked for near the last one first, as the next span of
+ * a row mostly is. */
+static bool covered(cover *c, atn_span x)
+{
+    atn_idx lo = 0, hi = c->merged;
+
+    if (within(c, c->near, x)) return true;
+    if (within(c, c->near + 1, x)) {
+        c->near++;
+        return true;
+    }
+    while (hi - lo > 1) {
+        const atn_idx mid = lo + (hi - lo) / 2;
+
+        if (c->at[mid].lo <= x.lo)
+            lo = mid;
+        else
+            hi = mid;
+    }
+    c->near = lo;
+    return within(c, lo, x);
+}
+
+static void cover_add(cover *c, atn_span x)
+{
+    atn_span *last = c->used > c->merged ? &c->at[c->used - 1] : NULL;
+
+    if (x.lo >= x.hi || covered(c, x)) return;
+    if (last && x.lo <= last->hi && last->lo <= x.hi) {
+        last->lo = ATN_MIN(last->lo, x.lo);
+        last->hi = ATN_MAX(last->hi, x.hi);
+        return;
+    }
+    if (c->used == 2 * c->merged + COVER_REST) cover_merge(c);
+    c->at[c->used++] = x;
+}
+
+/* Of lo, lo + step, .. those in [x.lo, x.hi); lo >= 0. */
+static atn_idx steps_within(atn_span part, atn_idx step, atn_span x)
+{
+    const atn_idx from = ATN_MAX(x.lo, part.lo), to = ATN_MIN(x.hi, part.hi);
+
+    if (from >= to) return 0;
+    return (to - part.lo + step - 1) / step - (from - part.lo + step - 1) / step;
 }
 
 /* Keys that are not rank q's own and that its queries see. */
-static atn_idx seen_by(row_reader *r, const atn_cp_share *own, uint32_t *next)
+static atn_idx seen_by(row_reader *r, const atn_cp_share *own, cover *c)
 {
-    const atn_idx n = r->p->frame.nk;
+    const atn_idx block = r->p->frame.block;
     atn_idx seen = 0;
 
-    for (atn_idx x = 0; x <= n; x++) next[x] = (uint32_t)x;
-    for (int k = 0; k < own->parts; k++)
-        for (atn_idx x = own->part[k].lo; x < own->part[k].hi; x += own->step)
-            next[x] = (uint32_t)(x + 1);
+    c->merged = c->used = c->near = 0;
     for (int k = 0; k < own->parts; k++)
         for (atn_idx i = own->part[k].lo; i < own->part[k].hi; i += own->step) {
-            const atn_idx spans = reader_keys(r, i);
+            const atn_idx next = i + own->step;
+            atn_idx spans;
 
-            for (atn_idx s = 0; s < spans; s++) {
-                atn_idx x = unmarked(next, r->keys[s].lo);
-
-                for (; x < r->keys[s].hi; x = unmarked(next, x)) {
-                    next[x] = (uint32_t)(x + 1);
-                    seen++;
-                }
-            }
+            /* the last query of a block row sees what the others do */
+            if (next < own->part[k].hi && next / block == i / block) continue;
+            spans = reader_keys(r, i);
+            for (atn_idx s = 0; s < spans; s++) cover_add(c, r->keys[s]);
         }
+    cover_merge(c);
+    for (atn_idx i = 0; i < c->merged; i++) {
+        seen += c->at[i].hi - c->at[i].lo;
+        for (int k = 0; k < own->parts; k++)
+            seen -= steps_within(own->part[k], own->step, c->at[i]);
+    }
     return seen;
 }
 
@@ -284,21 +352,21 @@ atn_status atn_cp_redundant(atn_ctx *cx, const atn_pattern *p, atn_idx head,
     const atn_arena_mark mark = atn_arena_save(cx);
     const atn_idx n = p->frame.nk;
     atn_status st = ATN_OK;
+    cover c = {NULL, 0, 0, 0};
     double seen = 0;
-    uint32_t *next = NULL;
     row_reader r;
 
     *share = (double)NAN;
     ATN_TRY(check(cx, p, ranks));
     if (ranks == 1) goto done;
-    ATN_TRY(atn_mem_check(cx, 4.0 * (double)(n + 1), "context parallelism"));
-    ATN_TAKE(next, n + 1);
+    ATN_TRY(atn_mem_check(cx, 16.0 * (double)n, "context parallelism"));
+    ATN_TAKE(c.at, n + COVER_REST + 1);
     ATN_TRY(reader_open(cx, p, head, &r));
     for (atn_idx q = 0; q < ranks; q++) {
         const atn_cp_share own = atn_cp_share_of(order, n, ranks, q);
 
         ATN_TRY(atn_progress(cx, "keys that ranks need", (double)q, (double)ranks));
-        seen += (double)seen_by(&r, &own, next);
+        seen += (double)seen_by(&r, &own, &c);
     }
     *share = 1 - seen / ((double)n * (double)(ranks - 1));
 done:

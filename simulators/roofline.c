@@ -145,19 +145,87 @@ done:
     return st;
 }
 
-/* The pattern, and dense attention over the same tokens. */
-static atn_status add_kernels(atn_ctx *cx, const atn_sim_case *c, atn_table *t)
+/* ---- dense attention over the same tokens ---- */
+
+typedef struct point {
+    const char *kernel;
+    double v[3]; /* flop, bytes, ms */
+} point;
+
+/* Where a step reads what it needs of keys and values, dense attention reads them all;
+ * the other passes read everything once. */
+static point dense_of(const atn_sim_case *c)
 {
     const atn_sim *s = c->sim;
-    const double own[3] = {s->flops, s->bytes, s->kernel_ms};
-    const double dense[3] = {s->flops * s->bounds.flop, s->bytes, s->dense_ms};
+    const atn_launch *l = &s->shape;
+    const double rows = (double)l->kv_heads * (double)l->kv_len + (double)l->heads;
+    const double bytes =
+        l->bytes * (double)l->batch * rows * (double)(l->head_dim + l->value_dim);
+
+    return (point){(c->opts->dense ? c->opts->dense : c->opts->kernel)->id,
+                   {s->flops * s->bounds.flop,
+                    l->pass == ATN_PASS_DECODE ? bytes : s->bytes, s->dense_ms}};
+}
+
+static bool is_dense(const atn_sim_case *c)
+{
+    return c->sim->bounds.flop <= 1;
+}
+
+/* On one place; sums of other orders differ by their rounding. */
+static bool coincide(const point *a, const point *b)
+{
+    for (int k = 0; k < 3; k++)
+        if (fabs(a->v[k] - b->v[k]) > 1e-9 * fabs(a->v[k])) return false;
+    return true;
+}
+
+static bool same_names(const atn_sim_case *a, const atn_sim_case *b)
+{
+    return strcmp(a->opts->device->id, b->opts->device->id) == 0 &&
+           strcmp(dense_of(a).kernel, dense_of(b).kernel) == 0 &&
+           a->opts->shape.head_dim == b->opts->shape.head_dim;
+}
+
+/* Once where several cases have the same; "dense" where there is no other one of this
+ * GPU, kernel and head dim. */
+static atn_status add_dense(atn_ctx *cx, const atn_sim_case *c, int n, int i,
+                            atn_table *t)
+{
+    const point own = dense_of(&c[i]);
     atn_status st = ATN_OK;
+    bool alone = true;
     char name[512];
 
-    ATN_TRY(add_kernel(cx, c->pattern, c, own, t));
-    if (s->bounds.flop <= 1) return ATN_OK; /* it is dense */
-    snprintf(name, sizeof name, "dense beside %s", c->pattern);
-    ATN_TRY(add_kernel(cx, name, c, dense, t));
+    if (is_dense(&c[i])) return ATN_OK;
+    for (int k = 0; k < n; k++) {
+        const point other = dense_of(&c[k]);
+
+        if (is_dense(&c[k]) || !same_names(&c[i], &c[k])) continue;
+        if (!coincide(&own, &other))
+            alone = false;
+        else if (k < i)
+            return ATN_OK;
+    }
+    snprintf(name, sizeof name, "dense%s%s", alone ? "" : " beside ",
+             alone ? "" : c[i].pattern);
+    ATN_TRY(add_kernel(cx, name, &c[i], own.v, t));
+    ATN_TRY(atn_table_set_str(cx, t, KERNEL, own.kernel));
+done:
+    return st;
+}
+
+static atn_status add_kernels(atn_ctx *cx, const atn_sim_case *c, int n, atn_table *t)
+{
+    atn_status st = ATN_OK;
+
+    for (int i = 0; i < n; i++) {
+        const atn_sim *s = c[i].sim;
+        const double own[3] = {s->flops, s->bytes, s->kernel_ms};
+
+        ATN_TRY(add_kernel(cx, c[i].pattern, &c[i], own, t));
+        ATN_TRY(add_dense(cx, c, n, i, t));
+    }
 done:
     return st;
 }
@@ -173,7 +241,7 @@ atn_status atn_roofline_table(atn_ctx *cx, const atn_sim_case *c, int n,
         ATN_TRY(atn_table_add_col(cx, t, columns[k].name, columns[k].type,
                                   columns[k].unit, columns[k].text, NULL));
     for (int i = 0; i < n; i++) ATN_TRY(add_roofs(cx, &c[i], t));
-    for (int i = 0; i < n; i++) ATN_TRY(add_kernels(cx, &c[i], t));
+    ATN_TRY(add_kernels(cx, c, n, t));
     *out = t;
     t = NULL;
 done:

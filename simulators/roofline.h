@@ -21,6 +21,7 @@ double atn_roof_exp(const atn_device *d, const atn_kernel *k, double head_dim,
 
 /* The table "roofline": a row a roof of every device, head dim and kernel among the
  * cases (kind "roof": tflops, or hbm_gbs of what rises), and a row a kernel (kind
- * "kernel": flop_per_byte, tflops), its dense one beside it. */
+ * "kernel": flop_per_byte, tflops), dense attention beside them, once where it is the
+ * same. */
 atn_status atn_roofline_table(atn_ctx *cx, const atn_sim_case *c, int n,
                               atn_table **out) ATN_WARN_UNUSED;

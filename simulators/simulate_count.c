@@ -163,48 +163,6 @@ static atn_idx merge_spans(atn_span *s, atn_idx n)
     return kept;
 }
 
-/* What any of heads [first, first + n) of one pattern sees, its rows held. */
-static atn_status union_of_rows(atn_ctx *cx, const atn_pattern *p, atn_idx first,
-                                atn_idx n, atn_pattern **out)
-{
-    const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_idx rows = p->row1 - p->row0;
-    atn_span *row, *spans = NULL;
-    int64_t *ptr = NULL;
-    atn_idx used = 0, room;
-    atn_status st = ATN_OK;
-
-    *out = NULL;
-    ATN_TAKE(row, n * p->room);
-    room = rows + 64;
-    ATN_NEW(ptr, rows + 1);
-    ATN_NEW(spans, room);
-    for (atn_idx a = 0; a < rows; a++) {
-        atn_idx k = 0;
-
-        for (atn_idx h = 0; h < n; h++)
-            k += atn_pattern_row(p, (first + h) % p->heads, p->row0 + a, row + k);
-        k = merge_spans(row, k);
-        if (used + k > room) {
-            atn_span *more = atn_realloc(cx, spans, 2 * room + k, sizeof *spans);
-
-            if (!more) ATN_TRY(cx->err.code);
-            spans = more;
-            room = 2 * room + k;
-        }
-        memcpy(spans + used, row, (size_t)k * sizeof *spans);
-        ptr[a + 1] = used += k;
-    }
-    st = atn_pattern_rows(cx, &p->frame, 1, ptr, spans, out);
-    ptr = NULL;
-    spans = NULL;
-done:
-    atn_free(cx, ptr);
-    atn_free(cx, spans);
-    atn_arena_rewind(cx, mark);
-    return st;
-}
-
 /* What any of the query heads [first, first + n) sees. */
 static atn_status union_of(atn_ctx *cx, const sim_case *c, atn_idx first, atn_idx n,
                            atn_pattern **out)
@@ -213,7 +171,7 @@ static atn_status union_of(atn_ctx *cx, const sim_case *c, atn_idx first, atn_id
     atn_idx head;
     atn_status st = ATN_OK;
 
-    if (c->n == 1) return union_of_rows(cx, c->p[0], first, n, out);
+    if (c->n == 1) return atn_pattern_together(cx, c->p[0], first, n, out);
     for (atn_idx h = first; h < first + n; h++) {
         /* The owner's count of a pattern is not ours to change, but it is balanced. */
         atn_pattern *one = atn_pattern_keep((atn_pattern *)sim_head(c, h, &head));

@@ -326,6 +326,7 @@ static atn_status kernel_fits(atn_ctx *cx, const atn_kernel *k, const sim_case *
     int nearest = 0;
     atn_status st = ATN_OK;
 
+    ATN_TRY(atn_kernel_check(cx, k, c->o->device, c->shape.pass));
     if (!(k->passes & 1u << c->shape.pass))
         ATN_FAIL(ATN_USAGE,
                  "simulate: kernel %s has no %s pass (give another --kernel)", k->id,
@@ -376,8 +377,6 @@ static void say(const sim_case *c, atn_sim *out)
         sim_note(out,
                  "%s takes no %s mask: this is a kernel as fast that skips empty tiles",
                  k->id, kind_name(c->kind));
-    if (!atn_kernel_runs_on(k, c->o->device->architecture))
-        sim_note(out, "%s is not made for %s", k->id, c->o->device->architecture);
 }
 
 /* The kernel as it runs: heads of a group share no tile of a grid, nor a backward

@@ -177,6 +177,8 @@ atn_status atn_tiles_make(atn_ctx *cx, const atn_pattern *p, atn_idx head,
     ATN_TRY(atn_tiles_open(cx, p, head, t, out));
     if (t->layout == ATN_LAYOUT_PLAIN)
         atn_tiles_plain(out);
+    else if (atn_tiles_shifted(out))
+        ATN_TRY(atn_tiles_residues(cx, out));
     else
         ATN_TRY(atn_tiles_permuted(cx, out));
 done:
@@ -296,6 +298,7 @@ static atn_status count_source(atn_ctx *cx, const atn_tile_source *s, atn_tiles 
         out->flex_full += c.sum[b].flex;
         out->pairs += c.sum[b].pairs;
     }
+    if (!s->pairs) ATN_TRY(atn_pattern_pairs(cx, s->p, s->head, &out->pairs));
     if (s->t->backward) sum_steps(&c);
 done:
     atn_arena_rewind(cx, mark);

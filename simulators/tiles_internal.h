@@ -39,6 +39,8 @@ struct atn_tile_source {
     atn_idx nq[ATN_AXES_MOST], nk[ATN_AXES_MOST]; /* tiles along an axis */
     atn_idx stride;
     atn_idx *q_base, *k_base; /* [stride + 1] of a residue: its first place */
+    atn_span *steps; /* of a shift by residues: offsets of a difference of residues; */
+    atn_idx *step_ptr; /* where they begin */
 };
 
 /* The tiling fits the pattern; sizes into the source. USAGE. */
@@ -49,6 +51,12 @@ bool atn_tiles_closed(const atn_pattern *p, const atn_tiling *t);
 /* Open a source of a kind; what it takes of the arena stays there. */
 void atn_tiles_plain(atn_tile_source *s);
 atn_status atn_tiles_permuted(atn_ctx *cx, atn_tile_source *s) ATN_WARN_UNUSED;
+/* Of tokens by residue: a shift that is one for every pair of residues. */
+bool atn_tiles_shifted(const atn_tile_source *s);
+atn_status atn_tiles_residues(atn_ctx *cx, atn_tile_source *s) ATN_WARN_UNUSED;
+/* q_base and k_base; the residue of a place of the queries. */
+atn_status atn_residues_order(atn_ctx *cx, atn_tile_source *s) ATN_WARN_UNUSED;
+atn_idx atn_residue_of(const atn_tile_source *s, atn_idx place);
 void atn_tiles_boxes(atn_tile_source *s);
 atn_status atn_tiles_make(atn_ctx *cx, const atn_pattern *p, atn_idx head,
                           const atn_tiling *t, atn_tile_source *out) ATN_WARN_UNUSED;
@@ -110,6 +118,12 @@ static inline atn_idx atn_ranges_add(atn_span *out, atn_idx n, atn_idx lo, atn_i
     out[n] = (atn_span){lo, hi};
     return n + 1;
 }
+/* Bits from .. to, both, and the words that hold them; their ranges, cleared. */
+void atn_bits_set(uint64_t *bit, atn_idx from, atn_idx to, atn_span *words);
+atn_idx atn_bits_take(uint64_t *bit, atn_span words, atn_span *out);
+/* What is in both, out [na + nb]. */
+atn_idx atn_ranges_meet(const atn_span *a, atn_idx na, const atn_span *b, atn_idx nb,
+                        atn_span *out);
 static inline atn_idx atn_ranges_length(const atn_span *s, atn_idx n)
 {
     atn_idx length = 0;

@@ -25,17 +25,6 @@ typedef struct permuted {
 
 /* ---- orders ---- */
 
-/* Places of the positions [first, first + n) by residue: base [stride + 1]. */
-static void fill_base(atn_idx first, atn_idx n, atn_idx stride, atn_idx *base)
-{
-    base[0] = 0;
-    for (atn_idx r = 0; r < stride; r++) {
-        const atn_idx skip = ((r - first) % stride + stride) % stride;
-
-        base[r + 1] = base[r] + (skip < n ? (n - skip - 1) / stride + 1 : 0);
-    }
-}
-
 /* The position at a place of the order of queries. */
 static atn_idx query_at(const atn_tile_source *s, atn_idx place, atn_idx *residue)
 {
@@ -46,21 +35,6 @@ static atn_idx query_at(const atn_tile_source *s, atn_idx place, atn_idx *residu
     *residue = r;
     return first + ((r - first) % stride + stride) % stride +
            (place - s->q_base[r]) * stride;
-}
-
-static atn_idx residue_of(const atn_tile_source *s, atn_idx place)
-{
-    atn_idx lo = 0, hi = s->stride;
-
-    while (hi - lo > 1) {
-        const atn_idx mid = lo + (hi - lo) / 2;
-
-        if (s->q_base[mid] <= place)
-            lo = mid;
-        else
-            hi = mid;
-    }
-    return lo;
 }
 
 /* ---- keys into tiles ---- */
@@ -219,7 +193,7 @@ static atn_idx read_places(const atn_tile_source *s, permuted *x, atn_idx m,
 {
     const atn_idx r0 = m * s->bm, from = r0 / s->pack;
     const atn_idx end = ATN_MIN((r0 + s->bm - 1) / s->pack + 1, s->p->frame.nq);
-    atn_idx residue = residue_of(s, from);
+    atn_idx residue = atn_residue_of(s, from);
     reader r = {.fresh = true};
 
     for (atn_idx at = from; at < end; at++) {
@@ -296,7 +270,6 @@ done:
 
 atn_status atn_tiles_permuted(atn_ctx *cx, atn_tile_source *s)
 {
-    const atn_frame *f = &s->p->frame;
     atn_status st = ATN_OK;
 
     s->ranges = s->k_tiles / 2 + 1;
@@ -304,12 +277,7 @@ atn_status atn_tiles_permuted(atn_ctx *cx, atn_tile_source *s)
     s->open = permuted_open;
     s->row = permuted_row;
     s->pairs = true;
-    if (s->stride == 0) goto done;
-    ATN_TRY(atn_mem_check(cx, 16 * (double)s->stride, "ordering tokens by residues"));
-    ATN_TAKE(s->q_base, s->stride + 1);
-    ATN_TAKE(s->k_base, s->stride + 1);
-    fill_base(f->first, f->nq, s->stride, s->q_base);
-    fill_base(0, f->nk, s->stride, s->k_base);
+    if (s->stride > 0) ATN_TRY(atn_residues_order(cx, s));
 done:
     return st;
 }

@@ -175,7 +175,7 @@ static void shift_row(const atn_tile_source *s, const plain *x, const tile_queri
     out->pairs = shift_pairs(p, t);
 }
 
-static void set_bits(uint64_t *bit, atn_idx from, atn_idx to, atn_span *words)
+void atn_bits_set(uint64_t *bit, atn_idx from, atn_idx to, atn_span *words)
 {
     const atn_idx lo = from / 64, hi = to / 64;
 
@@ -191,7 +191,7 @@ static void set_bits(uint64_t *bit, atn_idx from, atn_idx to, atn_span *words)
 }
 
 /* Ranges of the bits, which are cleared. */
-static atn_idx take_bits(uint64_t *bit, atn_span words, atn_span *out)
+atn_idx atn_bits_take(uint64_t *bit, atn_span words, atn_span *out)
 {
     atn_idx n = 0;
 
@@ -212,8 +212,8 @@ static atn_idx take_bits(uint64_t *bit, atn_span words, atn_span *out)
     return n;
 }
 
-static atn_idx meet(const atn_span *a, atn_idx na, const atn_span *b, atn_idx nb,
-                    atn_span *out)
+atn_idx atn_ranges_meet(const atn_span *a, atn_idx na, const atn_span *b, atn_idx nb,
+                        atn_span *out)
 {
     atn_idx n = 0;
 
@@ -246,7 +246,7 @@ static row_blocks walk_row(const atn_tile_source *s, plain *x, const tile_querie
         r.blocks += c.hi - c.lo;
         r.own |= c.lo <= a && a < c.hi;
         if (c.lo * b < hi && lo <= (hi - 1) / s->bn)
-            set_bits(x->bit, lo, (hi - 1) / s->bn, words);
+            atn_bits_set(x->bit, lo, (hi - 1) / s->bn, words);
         *n_full = add_full(s, x->full, *n_full, ATN_MAX(c.lo * b, from * s->bn),
                            ATN_MIN(c.hi * b, t->end));
     }
@@ -275,13 +275,13 @@ static void walk_rows(const atn_tile_source *s, plain *x, const tile_queries *t,
         out->pairs +=
             pairs_of(s->p, &r, ATN_MAX(a * b, t->count0), ATN_MIN((a + 1) * b, t->p1));
         if (a > t->a0) {
-            n = meet(x->full, n, x->was, n_was, out->full);
+            n = atn_ranges_meet(x->full, n, x->was, n_was, out->full);
             memcpy(x->full, out->full, (size_t)n * sizeof *x->full);
         }
         swap(&x->full, &x->was);
         n_was = n;
     }
-    out->n_seen = take_bits(x->bit, words, out->seen);
+    out->n_seen = atn_bits_take(x->bit, words, out->seen);
     memcpy(out->full, x->was, (size_t)n_was * sizeof *x->was);
     out->n_full = n_was;
 }
@@ -349,11 +349,11 @@ void atn_tiles_plain(atn_tile_source *s)
 static atn_idx period_of(const atn_tile_source *s)
 {
     const atn_pattern *p = s->p;
-    const atn_idx step = p->repeat.step * p->frame.block;
-    atn_idx period;
+    atn_idx step = p->repeat.step * p->frame.block, period;
 
-    if (p->shift || p->repeat.step == 0 || p->row1 > p->cols || s->pack > 1) return 0;
+    if (p->shift || p->repeat.step == 0 || p->row1 > p->cols) return 0;
     if (p->most < FEW_INTERVALS || (p->heads > 1 && s->head < 0)) return 0;
+    if (!atn_mul(step, s->pack, &step)) return 0;
     if (!atn_mul(step / atn_common_divisor(step, s->bm), s->bm, &period)) return 0;
     return period / s->bm <= s->q_tiles / 2 ? period / s->bm : 0;
 }
@@ -392,7 +392,7 @@ static void count_near(const atn_tile_source *s, void *scratch, atn_idx m, held 
     const tile_queries t = queries_of(s, m);
     const atn_idx from = fresh ? 0 : h->from;
     const held before = fresh ? (held){0} : *h;
-    const bool cut = (m + 1) * s->bm > p->frame.nq;
+    const bool cut = (m + 1) * s->bm > p->frame.nq * s->pack;
     atn_idx seen, full;
     atn_tile_row r;
 
@@ -413,7 +413,8 @@ static void count_near(const atn_tile_source *s, void *scratch, atn_idx m, held 
 atn_status atn_tiles_repeated(atn_ctx *cx, const atn_tile_source *s, atn_tiles *out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_idx period = period_of(s), blocks = period * s->bm / s->p->frame.block;
+    const atn_idx period = period_of(s);
+    const atn_idx blocks = period * s->bm / s->pack / s->p->frame.block;
     atn_status st = ATN_OK;
     void *scratch = NULL;
     held *h = NULL;

@@ -77,6 +77,25 @@ bool atn_axis_is_below(const atn_axis *x, double v)
     return x->log && !(v > 0 && log10(v) >= x->lo);
 }
 
+/* Of one form along an axis: powers of ten as such where some are too long to write. */
+static void tick_label(const atn_axis *x, double v, char out[32])
+{
+    bool powers = x->log && x->ticks > 1, extreme = false;
+    int e;
+
+    for (int i = 0; powers && i < x->ticks; i++) {
+        const double t = x->tick[i];
+
+        powers = fabs(log10(t) - rint(log10(t))) < 1e-9;
+        extreme |= t >= 0.99e5 || t < 0.99e-3;
+    }
+    e = powers && extreme ? (int)rint(log10(v)) : 0;
+    if (powers && extreme)
+        snprintf(out, 32, "1e%d", e);
+    else
+        atn_number_label(v, out);
+}
+
 void atn_axes_draw(atn_canvas *c, atn_plot_area *a, const atn_axis *x,
                    const atn_axis *y, const char *x_label, const char *y_label)
 {
@@ -92,7 +111,7 @@ void atn_axes_draw(atn_canvas *c, atn_plot_area *a, const atn_axis *x,
         atn_canvas_grey(c, 0.9);
         atn_canvas_line(c, a->x, at, a->x + a->w, at, 0.4);
         atn_canvas_grey(c, 0);
-        atn_number_label(y->tick[i], text);
+        tick_label(y, y->tick[i], text);
         atn_canvas_text(c, a->x - c->font * 0.4, at, ATN_RIGHT, 0.85, 0, 0, text);
     }
     for (int i = 0; i < x->ticks; i++) {
@@ -101,7 +120,7 @@ void atn_axes_draw(atn_canvas *c, atn_plot_area *a, const atn_axis *x,
         atn_canvas_grey(c, 0.9);
         atn_canvas_line(c, at, a->y, at, a->y + a->h, 0.4);
         atn_canvas_grey(c, 0);
-        atn_number_label(x->tick[i], text);
+        tick_label(x, x->tick[i], text);
         atn_canvas_text(c, at, a->y + a->h + c->font * 0.8, ATN_CENTRE, 0.85, 0, 0,
                         text);
     }

@@ -36,6 +36,7 @@ typedef struct plot {
     atn_idx ctas;
     int64_t sms;       /* largest SM + 1 */
     double from, to;   /* ms */
+    double first;      /* when the first CTA begins */
     double first_idle; /* when the first SM has nothing more to do */
     double busy;       /* sum over CTAs, ms */
     atn_scale scale;
@@ -45,7 +46,7 @@ typedef struct plot {
     float *values; /* [ctas] of the colours */
     atn_plot_area a;
     double foot;
-    char note[400];
+    char note[480];
 } plot;
 
 static plot columns_of(const atn_table *t, int colour)
@@ -67,6 +68,12 @@ static bool usable(const plot *p, atn_idx r)
 
     return begin >= 0 && end >= begin && end < 1e300 && sm >= 0 && sm < SMS_MOST &&
            sm == floor(sm);
+}
+
+/* Its SM, where the row is usable: the column may be one of real numbers. */
+static int64_t sm_of(const plot *p, atn_idx r)
+{
+    return (int64_t)atn_table_get_f64(p->t, r, p->sm);
 }
 
 static const char *check(const atn_table *t)
@@ -98,7 +105,7 @@ static atn_status find_ends(atn_ctx *cx, plot *p)
     ATN_TAKE(end, p->sms);
     for (int64_t s = 0; s < p->sms; s++) end[s] = p->from;
     for (atn_idx r = 0; r < atn_table_rows(p->t); r++) {
-        const int64_t s = usable(p, r) ? atn_table_get_i64(p->t, r, p->sm) : -1;
+        const int64_t s = usable(p, r) ? sm_of(p, r) : -1;
 
         if (s >= 0) end[s] = fmax(end[s], atn_table_get_f64(p->t, r, p->end));
     }
@@ -126,8 +133,9 @@ static atn_status find_range(atn_ctx *cx, plot *p)
         p->from = fmin(p->from, begin);
         p->to = fmax(p->to, end);
         p->busy += end - begin;
-        p->sms = ATN_MAX(p->sms, atn_table_get_i64(t, r, p->sm) + 1);
+        p->sms = ATN_MAX(p->sms, sm_of(p, r) + 1);
     }
+    p->first = p->from;
     p->from = fmin(p->from, 0);
     p->sms = ATN_MAX(p->sms, (int64_t)fmin(atn_meta_number(t, "sms", 1), SMS_MOST));
     ATN_TRY(find_ends(cx, p));
@@ -154,7 +162,7 @@ static void make_note(plot *p)
 {
     const double whole = (p->to - p->from) * (double)p->sms;
     const double bin = (p->to - p->from) / p->bins * 1e3;
-    char ms[32], idle[32];
+    char ms[32], idle[32], launch[32];
     size_t n;
 
     atn_number_label(p->to, ms);
@@ -167,6 +175,11 @@ static void make_note(plot *p)
         (long long)p->ctas, p->ctas == 1 ? "" : "s", (long long)p->sms,
         p->sms == 1 ? "" : "s", ms, (double)p->ctas / (double)p->sms,
         whole > 0 ? 100 * p->busy / whole : 0, idle);
+    atn_number_label(p->first, launch);
+    if (p->first > 0)
+        n += (size_t)snprintf(p->note + n, sizeof p->note - n,
+                              "; white at the left: the launch, %s ms until a CTA runs",
+                              launch);
     if (p->joined)
         snprintf(p->note + n, sizeof p->note - n,
                  "; CTAs are joined: a cell is %.4g us of an SM, its colour the mean",
@@ -279,7 +292,7 @@ static void draw_ctas(atn_canvas *c, const plot *p)
         if (!usable(p, r)) continue;
         x0 = atn_plot_px(&p->a, atn_table_get_f64(p->t, r, p->begin));
         x1 = atn_plot_px(&p->a, atn_table_get_f64(p->t, r, p->end));
-        y = p->a.y + (double)atn_table_get_i64(p->t, r, p->sm) * row;
+        y = p->a.y + (double)sm_of(p, r) * row;
         set_colour(c, p, (double)p->values[i++]);
         atn_canvas_rect(c, x0, y + gap / 2, fmax(x1 - x0 - 0.4, 0.3), row - gap);
     }
@@ -347,8 +360,7 @@ static atn_status draw_bins(atn_ctx *cx, atn_canvas *c, const plot *p)
     memset(b.sum, 0, (size_t)(p->sms * p->bins) * sizeof *b.sum);
     for (atn_idx r = 0; r < atn_table_rows(p->t); r++)
         if (usable(p, r))
-            add_cta(&b, atn_table_get_i64(p->t, r, p->sm),
-                    atn_table_get_f64(p->t, r, p->begin),
+            add_cta(&b, sm_of(p, r), atn_table_get_f64(p->t, r, p->begin),
                     atn_table_get_f64(p->t, r, p->end), (double)p->values[i++]);
     ATN_TRY(atn_canvas_cells(cx, c,
                              &(atn_cells){.rows = p->sms,

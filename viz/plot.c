@@ -278,22 +278,27 @@ static void polygon(atn_canvas *c, double x, double y, double r, int n, double t
     cairo_close_path(c->cr);
 }
 
-void atn_series_mark(atn_canvas *c, const atn_series *s, int i, double x, double y)
+void atn_mark_path(atn_canvas *c, int shape, double x, double y, double times)
 {
     static const struct {
         int corners; /* 0 = a disc */
         double turn, size;
-    } shapes[] = {{0, 0, .24},  {4, .5, .31}, {3, 0, .35}, {4, 0, .33},
-                  {3, .5, .35}, {5, 0, .32},  {6, 0, .3}};
-    const size_t k = (size_t)i % ATN_LEN(shapes);
-    const double r = shapes[k].size * c->font;
+    } shapes[ATN_MARKS] = {{0, 0, .24},  {4, .5, .31}, {3, 0, .35}, {4, 0, .33},
+                           {3, .5, .35}, {5, 0, .32},  {6, 0, .3}};
+    const int k = shape % ATN_MARKS;
+    const double r = shapes[k].size * c->font * times;
 
-    atn_canvas_colour(c, atn_palette_series(i, s->n));
     cairo_new_path(c->cr);
     if (shapes[k].corners)
         polygon(c, x, y, r, shapes[k].corners, shapes[k].turn);
     else
         cairo_arc(c->cr, x, y, r, 0, 2 * acos(-1));
+}
+
+void atn_series_mark(atn_canvas *c, const atn_series *s, int i, double x, double y)
+{
+    atn_canvas_colour(c, atn_palette_series(i, s->n));
+    atn_mark_path(c, i, x, y, 1);
     if (!s->hollow) {
         cairo_fill(c->cr);
         return;

@@ -28,6 +28,10 @@ int atn_series_of(const atn_series *s, const atn_table *t, atn_idx row);
 /* Colour, width and dashes of a series' line. Of more series than there are colours
  * apart, those with colours alike differ in their dashes. */
 void atn_series_pen(atn_canvas *c, const atn_series *s, int i);
+/* The outline of a mark about (x, y), so many times as large as that of a series, as a
+ * path: a disc first. */
+enum { ATN_MARKS = 7 };
+void atn_mark_path(atn_canvas *c, int shape, double x, double y, double times);
 /* Its mark, of a shape of its own, about (x, y). */
 void atn_series_mark(atn_canvas *c, const atn_series *s, int i, double x, double y);
 

@@ -111,7 +111,7 @@ void atn_number_label(double v, char out[32])
     if (v != 0 && (fabs(v) >= 1e5 || fabs(v) < 1e-3))
         snprintf(out, 32, "%.2g", v);
     else
-        snprintf(out, 32, "%.4g", v);
+        snprintf(out, 32, fabs(v) < 1e4 ? "%.4g" : "%.5g", v);
 }
 
 int atn_nice_ticks(double low, double high, int want, double ticks[16])

@@ -3,7 +3,9 @@
  *
  * Accepts  a table of kind density: columns density and speedup, and, where they are,
  *          pattern, kernel, gpu (what is different between rows names a curve), is_point
- *          (the row of the pattern itself), density_pairs and break_even_tile_density.
+ *          (the row of the pattern itself), density_pairs and break_even_density. Or the
+ *          table of simulate, of which every row is a pattern without a curve, by
+ *          tile_density where there is one, else by its pairs.
  * Math     the bound of the FLOPs is 1 / density.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
@@ -35,30 +37,48 @@ typedef struct curve {
     atn_idx from, to;
     double break_even;
     bool point, below; /* the pattern itself; as fast as that is no ratio for it */
+    int dots;          /* of the curve */
 } curve;
+
+/* What the densities are shares of. */
+typedef enum share { SHARE, SHARE_TILES, SHARE_PAIRS } share;
 
 typedef struct plot {
     const atn_table *t;
     int x, y, point, pairs, even, name[NAMES];
+    bool points; /* alone: every row is a pattern */
+    share of;
     bool varies[NAMES];
     curve *at; /* [n] */
     int n;
+    bool even_alike; /* and there is one */
     atn_axis x_axis, y_axis;
     atn_plot_area a;
-    char note[320];
+    char note[400];
 } plot;
 
 static plot columns_of(const atn_table *t)
 {
-    return (plot){.t = t,
-                  .x = atn_table_find_col(t, "density"),
-                  .y = atn_table_find_col(t, "speedup"),
-                  .point = atn_table_find_col(t, "is_point"),
-                  .pairs = atn_table_find_col(t, "density_pairs"),
-                  .even = atn_table_find_col(t, "break_even_tile_density"),
-                  .name = {atn_table_find_col(t, "pattern"),
-                           atn_table_find_col(t, "kernel"),
-                           atn_table_find_col(t, "gpu")}};
+    const int tiles = atn_table_find_col(t, "tile_density"),
+              density = atn_table_find_col(t, "density"),
+              even = atn_table_find_col(t, "break_even_tile_density");
+    plot p = {.t = t,
+              .x = density,
+              .y = atn_table_find_col(t, "speedup"),
+              .point = atn_table_find_col(t, "is_point"),
+              .pairs = atn_table_find_col(t, "density_pairs"),
+              .even = even >= 0 ? even : atn_table_find_col(t, "break_even_density"),
+              .name = {atn_table_find_col(t, "pattern"),
+                       atn_table_find_col(t, "kernel"), atn_table_find_col(t, "gpu")}};
+
+    p.of = p.point >= 0 ? SHARE_TILES : SHARE;
+    p.points = p.point < 0 && atn_table_find_col(t, "visited_tiles") >= 0;
+    if (!p.points) return p;
+    p.of = tiles >= 0 ? SHARE_TILES : SHARE_PAIRS;
+    p.x = tiles >= 0 ? tiles : density;
+    p.pairs = tiles >= 0 ? density : -1;
+    if (tiles < 0) p.even = -1; /* it is a share of tiles */
+    return p;
 }
 
 static double positive(const atn_table *t, atn_idx r, int col)
@@ -75,7 +95,7 @@ static bool usable(const plot *p, atn_idx r)
 
 static bool is_point(const plot *p, atn_idx r)
 {
-    return p->point >= 0 && atn_table_get_f64(p->t, r, p->point) == 1;
+    return p->points || (p->point >= 0 && atn_table_get_f64(p->t, r, p->point) == 1);
 }
 
 static const char *name_at(const plot *p, atn_idx r, int k)
@@ -97,9 +117,32 @@ static bool same_case(const plot *p, atn_idx a, atn_idx b)
 /* Curves begin where a name changes, or the density falls back. */
 static bool begins(const plot *p, atn_idx r)
 {
-    return r == 0 || !same_case(p, r, r - 1) ||
+    return r == 0 || p->points || !same_case(p, r, r - 1) ||
            (!is_point(p, r) && !is_point(p, r - 1) &&
             atn_table_get_f64(p->t, r, p->x) < atn_table_get_f64(p->t, r - 1, p->x));
+}
+
+/* Is row r too fast for a ratio? */
+static bool is_launch(const plot *p, atn_idx r)
+{
+    const int limit = atn_table_find_col(p->t, "limited_by"),
+              ms = atn_table_find_col(p->t, "time_ms");
+    const bool says = limit >= 0 && atn_table_col_type(p->t, limit) == ATN_COL_STR;
+    const char *text = says ? atn_table_get_str(p->t, r, limit) : NULL;
+
+    return !isnan(positive(p->t, r, p->x)) &&
+           (text ? strcmp(text, "launch") == 0 : positive(p->t, r, ms) < 0.1);
+}
+
+static bool all_launch(const plot *p)
+{
+    bool all = atn_table_rows(p->t) > 0, any = false;
+
+    for (atn_idx r = 0; r < atn_table_rows(p->t); r++) {
+        any |= is_launch(p, r);
+        all &= p->y < 0 || !atn_table_has(p->t, r, p->y);
+    }
+    return all && any;
 }
 
 static const char *check(const atn_table *t)
@@ -109,8 +152,11 @@ static const char *check(const atn_table *t)
     int n = 0;
 
     if (!atn_is_number_col(t, p.x))
-        return "it has no numeric column density (give the density table of "
-               "attnscope simulate)";
+        return "it has no numeric column density (give the table of attnscope "
+               "simulate, or of plot speedup)";
+    if (p.y >= 0 && all_launch(&p)) /* an empty column is none of numbers */
+        return "it is launch bound: no launch takes 0.1 ms, below which there is no "
+               "speed-up (give larger --tokens or --batch)";
     if (!atn_is_number_col(t, p.y)) return "it has no numeric column speedup";
     for (atn_idx r = 0; r < atn_table_rows(t); r++) {
         any |= usable(&p, r);
@@ -135,27 +181,30 @@ static atn_status find_curves(atn_ctx *cx, plot *p)
             p->at[p->n - 1].break_even = positive(p->t, r, p->even);
         p->at[p->n - 1].point |= is_point(p, r) && usable(p, r);
         p->at[p->n - 1].below |= is_point(p, r) && !usable(p, r);
+        p->at[p->n - 1].dots += !is_point(p, r) && usable(p, r);
         for (int k = 0; k < NAMES; k++)
             p->varies[k] |= strcmp(name_at(p, r, k), name_at(p, 0, k)) != 0;
     }
+    p->even_alike = p->n > 1 && !isnan(p->at[0].break_even);
+    for (int i = 1; i < p->n; i++)
+        p->even_alike &= p->at[i].break_even == p->at[0].break_even;
 done:
     return st;
 }
 
-/* What is said of a curve before its name. */
+/* What is said of a curve behind its name. */
 static void fact_of(const plot *p, const curve *k, char *out, size_t size)
 {
+    const bool even = !isnan(k->break_even) && !p->even_alike;
     char number[32];
 
     atn_number_label(k->break_even, number);
-    if (!isnan(k->break_even))
-        snprintf(out, size, "break-even at %s%s: ", number,
-                 k->below ? ", launch bound" : "");
-    else
-        snprintf(out, size, "%s",
-                 k->below       ? "launch bound: "
-                 : p->even >= 0 ? "never pays: "
-                                : "");
+    snprintf(out, size, "%s%s", even ? "break-even at " : "", even ? number : "");
+    if (k->below)
+        snprintf(out + strlen(out), size - strlen(out), "%slaunch bound",
+                 even ? ", " : "");
+    else if (isnan(k->break_even) && p->even >= 0)
+        snprintf(out, size, "never pays");
 }
 
 static void curve_name(const void *state, int i, char *out, size_t size)
@@ -163,35 +212,48 @@ static void curve_name(const void *state, int i, char *out, size_t size)
     const plot *p = state;
     const curve *k = &p->at[i];
     const bool none = !p->varies[0] && !p->varies[1] && !p->varies[2];
-    bool any = false;
-    size_t n;
+    char fact[80];
+    size_t n = 0;
 
-    fact_of(p, k, out, size);
+    *out = '\0';
     for (int j = 0; j < NAMES; j++) {
         if (!(p->varies[j] || (none && j == 0)) || !*name_at(p, k->from, j)) continue;
+        snprintf(out + n, size - n, "%s%.70s", n ? ", " : "", name_at(p, k->from, j));
         n = strlen(out);
-        snprintf(out + n, size - n, "%s%.70s", any ? ", " : "", name_at(p, k->from, j));
-        any = true;
     }
+    fact_of(p, k, fact, sizeof fact);
+    if (n == 0) snprintf(out, size, "speed-up");
     n = strlen(out);
-    if (!any) snprintf(out + n, size - n, "speed-up");
+    if (*fact) snprintf(out + n, size - n, " (%s)", fact);
 }
 
-static atn_series pens_of(const plot *p)
+/* Colours come again where there are more curves; marks are of another shape then. */
+static void curve_pen(atn_canvas *c, int i)
 {
-    return (atn_series){.col = -1, .n = p->n, .lines = true};
+    atn_canvas_colour(c, atn_palette_series(i % ATN_PALETTE_DISTINCT, 1));
+    cairo_set_line_join(c->cr, CAIRO_LINE_JOIN_ROUND);
+    cairo_set_line_width(c->cr, 1.3);
+}
+
+static void curve_disc(atn_canvas *c, int i, double x, double y)
+{
+    curve_pen(c, i);
+    atn_mark_path(c, i / ATN_PALETTE_DISTINCT, x, y, 1.5);
+    cairo_fill(c->cr);
 }
 
 static void curve_mark(atn_canvas *c, const void *state, int i, double x, double y)
 {
     const plot *p = state;
-    const atn_series s = pens_of(p);
 
-    atn_series_pen(c, &s, i);
-    cairo_move_to(c->cr, x, y);
-    cairo_line_to(c->cr, x + c->font * 1.3, y);
-    cairo_stroke(c->cr);
-    cairo_set_dash(c->cr, NULL, 0, 0);
+    curve_pen(c, i);
+    cairo_new_path(c->cr);
+    if (p->at[i].dots > 1) {
+        cairo_move_to(c->cr, x, y);
+        cairo_line_to(c->cr, x + c->font * 1.3, y);
+        cairo_stroke(c->cr);
+    }
+    if (p->at[i].point || p->at[i].dots == 1) curve_disc(c, i, x + c->font * 0.65, y);
 }
 
 static double legend(atn_canvas *c, const plot *p, double y, bool draw)
@@ -227,13 +289,22 @@ static double note(atn_canvas *c, const plot *p, double y, bool draw)
 
 static void make_note(plot *p)
 {
-    bool points = false;
+    bool points = false, even = false;
+    char at[48] = "", number[32];
 
-    for (int i = 0; i < p->n; i++) points |= p->at[i].point;
+    for (int i = 0; i < p->n; i++) {
+        points |= p->at[i].point;
+        even |= !isnan(p->at[i].break_even);
+    }
+    atn_number_label(p->n ? p->at[0].break_even : 0, number);
+    if (p->even_alike) snprintf(at, sizeof at, ", at %s", number);
     snprintf(p->note, sizeof p->note,
-             "dashed: the bound of the FLOPs, 1 / density; dotted: break-even%s%s",
-             points ? "; disc: the pattern, by the tiles it visits" : "",
-             points && p->pairs >= 0 ? "; ring: by its pairs" : "");
+             "dashed: the bound of the FLOPs, 1 / density%s%s%s%s",
+             even ? "; dotted: break-even" : "", at,
+             !points                ? ""
+             : p->of == SHARE_PAIRS ? "; filled: a pattern, by its pairs"
+                                    : "; filled: a pattern, by its tiles",
+             points && p->pairs >= 0 ? "; hollow: by its pairs" : "");
 }
 
 static atn_status lay_out(atn_ctx *cx, atn_canvas *c, const atn_table *t, plot *p)
@@ -335,29 +406,24 @@ static void draw_bound(atn_canvas *c, const plot *p)
 static void draw_curve(atn_canvas *c, const plot *p, int i)
 {
     static const double dots[] = {1, 1.6};
-    const atn_series s = pens_of(p);
     const curve *k = &p->at[i];
+    double x = 0, y = 0;
     bool on = false;
-    int drawn = 0;
 
-    atn_series_pen(c, &s, i);
-    cairo_set_line_width(c->cr, 1.3);
+    curve_pen(c, i);
     for (atn_idx r = k->from; r < k->to; r++) {
         if (is_point(p, r)) continue;
         if (!usable(p, r)) {
             on = false;
             continue;
         }
-        (on ? cairo_line_to : cairo_move_to)(c->cr, px_of(p, positive(p->t, r, p->x)),
-                                             py_of(p, positive(p->t, r, p->y)));
+        x = px_of(p, positive(p->t, r, p->x));
+        y = py_of(p, positive(p->t, r, p->y));
+        (on ? cairo_line_to : cairo_move_to)(c->cr, x, y);
         on = true;
-        drawn++;
     }
-    if (drawn == 1) cairo_rel_line_to(c->cr, 0, 0); /* a dot */
-    cairo_set_line_cap(c->cr, drawn == 1 ? CAIRO_LINE_CAP_ROUND : CAIRO_LINE_CAP_BUTT);
-    if (drawn == 1) cairo_set_line_width(c->cr, c->font * 0.5);
     cairo_stroke(c->cr);
-    cairo_set_line_cap(c->cr, CAIRO_LINE_CAP_BUTT);
+    if (k->dots == 1) curve_disc(c, i, x, y);
     cairo_set_dash(c->cr, dots, 2, 0);
     if (!isnan(k->break_even))
         atn_canvas_line(c, px_of(p, k->break_even), py_of(p, 1),
@@ -369,7 +435,6 @@ static void draw_curve(atn_canvas *c, const plot *p, int i)
  * tiles waste. */
 static void draw_points(atn_canvas *c, const plot *p, int i)
 {
-    const unsigned char *colour = atn_palette_series(i, p->n);
     const curve *k = &p->at[i];
 
     for (atn_idx r = k->from; r < k->to; r++) {
@@ -379,18 +444,17 @@ static void draw_points(atn_canvas *c, const plot *p, int i)
         if (!is_point(p, r) || !usable(p, r)) continue;
         x = px_of(p, positive(p->t, r, p->x));
         y = py_of(p, positive(p->t, r, p->y));
-        atn_canvas_colour(c, colour);
         if (!isnan(pairs)) {
+            curve_pen(c, i);
             atn_canvas_line(c, px_of(p, pairs), y, x, y, 0.8);
-            cairo_arc(c->cr, px_of(p, pairs), y, c->font * 0.3, 0, 2 * acos(-1));
+            atn_mark_path(c, i / ATN_PALETTE_DISTINCT, px_of(p, pairs), y, 1.25);
             atn_canvas_grey(c, 1);
             cairo_fill_preserve(c->cr);
-            atn_canvas_colour(c, colour);
+            curve_pen(c, i);
             cairo_set_line_width(c->cr, 1);
             cairo_stroke(c->cr);
         }
-        cairo_arc(c->cr, x, y, c->font * 0.36, 0, 2 * acos(-1));
-        cairo_fill(c->cr);
+        curve_disc(c, i, x, y);
     }
 }
 
@@ -409,6 +473,8 @@ static atn_status draw(atn_ctx *cx, atn_canvas *c, const atn_table *t, const voi
                        const atn_figure_opts *o)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
+    static const char *const x_labels[] = {"density", "density (share of dense tiles)",
+                                           "density (share of dense pairs)"};
     atn_figure_opts with = *o;
     atn_status st = ATN_OK;
     double y;
@@ -419,8 +485,7 @@ static atn_status draw(atn_ctx *cx, atn_canvas *c, const atn_table *t, const voi
     ATN_TRY(lay_out(cx, c, t, &p));
     ATN_TRY(find_axes(cx, &p, q));
     (void)atn_figure_heading(c, t, &with, 1);
-    atn_axes_draw(c, &p.a, &p.x_axis, &p.y_axis, "density (share of dense tiles)",
-                  "speed-up over dense");
+    atn_axes_draw(c, &p.a, &p.x_axis, &p.y_axis, x_labels[p.of], "speed-up over dense");
     draw_inside(c, &p);
     y = p.a.y + p.a.h + c->font * 3.2;
     y += legend(c, &p, y, true);
@@ -435,7 +500,7 @@ const atn_figure atn_figure_speedup = {
     .id = "speedup",
     .title = "Speed-up by density",
     .text = "the speed-up of a sparse kernel by density, with break-even and the bound "
-            "of the FLOPs, of a density table",
+            "of the FLOPs, of a density table or that of simulate",
     .params = params,
     .params_size = sizeof(speedup_params),
     .check = check,

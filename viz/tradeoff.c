@@ -9,7 +9,9 @@
  * steps: at a speed-up the least error that is to be had. A whisker is the interval of
  * the prediction. Rows without a speed-up, whose launches are mostly starting, are
  * hollow squares at the right edge. Dense attention stands at 1 x. Names: the front,
- * then what would be on it without hybrids, which are not named.
+ * of its hybrids the first and the last, then what would be on it without them. A table
+ * without on_front is one of a front. Below a logarithm errors that are none, or next to
+ * none, have levels of their own.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
@@ -56,6 +58,8 @@ typedef struct plot {
     const atn_table *t;
     int x, y, low, high, method, family, budget, front;
     atn_axis x_axis, y_axis;
+    double zero, tiny, most_tiny; /* levels below a logarithm, as its edges; NaN = none;
+                                     the largest error that has no place on it */
     point *at;
     int n, launches, unnamed, beyond;
     atn_series families;
@@ -181,7 +185,7 @@ static atn_status find_points(atn_ctx *cx, plot *p, const tradeoff_params *asked
                    .y = number_of(p, r, p->y),
                    .low = number_of(p, r, p->low),
                    .high = number_of(p, r, p->high),
-                   .front = number_of(p, r, p->front) == 1,
+                   .front = p->front < 0 || number_of(p, r, p->front) == 1,
                    .candidate = p->front < 0 || atn_table_has(t, r, p->front),
                    .hybrid = strcmp(text_of(p, r, p->family), "hybrid") == 0,
                    .family = atn_series_of(&p->families, t, r)};
@@ -199,6 +203,32 @@ static atn_status find_points(atn_ctx *cx, plot *p, const tradeoff_params *asked
     find_second(p);
 done:
     return st;
+}
+
+/* Room below a logarithm for errors of 0, and for those too small for it; below a linear
+ * axis for the marks that stand on it. */
+static void add_levels(plot *p)
+{
+    atn_axis *y = &p->y_axis;
+    const double step = 0.07 * (y->hi - y->lo);
+    bool zero = false;
+
+    p->zero = p->tiny = p->most_tiny = NAN;
+    if (!y->log && y->lo == 0) y->lo -= step / 2;
+    if (!y->log) return;
+    for (int i = 0; i < p->n; i++) {
+        if (!atn_axis_is_below(y, p->at[i].y)) continue;
+        zero |= !(p->at[i].y > 0);
+        if (p->at[i].y > 0) p->most_tiny = fmax(p->most_tiny, p->at[i].y);
+    }
+    if (!isnan(p->most_tiny)) {
+        p->tiny = y->lo - step / 2;
+        y->lo -= step;
+    }
+    if (zero) {
+        p->zero = y->lo - step / 2;
+        y->lo -= step;
+    }
 }
 
 /* The speed-ups, the ends of their whiskers, and 1. */
@@ -221,6 +251,7 @@ static atn_status find_axes(atn_ctx *cx, plot *p, const tradeoff_params *q)
     p->x_axis = atn_axis_of(v, n, q->x_axis, true);
     for (n = 0; n < p->n; n++) v[n] = p->at[n].y;
     p->y_axis = atn_axis_of(v, n, q->y_axis, true);
+    add_levels(p);
 done:
     atn_arena_rewind(cx, mark);
     return st;
@@ -236,12 +267,40 @@ static double px_of(const plot *p, const atn_plot_area *a, double x)
 
 static double py_of(const plot *p, const atn_plot_area *a, double y)
 {
-    return atn_plot_py(a, atn_axis_place(&p->y_axis, y));
+    const bool zero = !isnan(p->zero) && !(y > 0);
+    const bool tiny = !isnan(p->tiny) && y > 0 && y <= p->most_tiny;
+
+    return atn_plot_py(a, zero   ? p->zero
+                          : tiny ? p->tiny
+                                 : atn_axis_place(&p->y_axis, y));
 }
 
 static double radius(const atn_canvas *c, const point *q)
 {
     return c->font * (q->front ? 0.36 : 0.26);
+}
+
+/* A level below the logarithm, with its label. */
+static void draw_level(atn_canvas *c, const atn_plot_area *a, double at,
+                       const char *label)
+{
+    const double y = atn_plot_py(a, at);
+
+    if (isnan(at)) return;
+    atn_canvas_grey(c, 0.9);
+    atn_canvas_line(c, a->x, y, a->x + a->w, y, 0.4);
+    atn_canvas_grey(c, 0);
+    atn_canvas_text(c, a->x - c->font * 0.4, y, ATN_RIGHT, 0.85, 0, 0, label);
+}
+
+static void draw_levels(atn_canvas *c, const plot *p, const atn_plot_area *a)
+{
+    char text[32] = "";
+
+    if (!isnan(p->tiny))
+        snprintf(text, sizeof text, "<1e%d", (int)floor(log10(p->most_tiny)) + 1);
+    draw_level(c, a, p->tiny, text);
+    draw_level(c, a, p->zero, "0");
 }
 
 static void draw_axes(atn_canvas *c, const plot *p, atn_plot_area *a)
@@ -254,6 +313,7 @@ static void draw_axes(atn_canvas *c, const plot *p, atn_plot_area *a)
     atn_col_label(p->t, p->y, y, sizeof y);
     atn_axes_draw(c, a, &p->x_axis, &p->y_axis,
                   usual ? "predicted speed-up of attention" : x, y);
+    draw_levels(c, p, a);
     one = px_of(p, a, 1);
     cairo_save(c->cr);
     cairo_set_dash(c->cr, (double[]){3, 2}, 2, 0);
@@ -363,13 +423,24 @@ static void put_name(atn_canvas *c, plot *p, const atn_plot_area *a, const point
     p->unnamed += !atn_names_put(c, &p->taken, a, &name);
 }
 
+/* Is it the first hybrid of the front from i on, in this direction? */
+static bool ends_hybrids(const plot *p, int i, int step)
+{
+    if (!p->at[i].hybrid || !p->at[i].front) return false;
+    for (i += step; i >= 0 && i < p->n; i += step)
+        if (p->at[i].hybrid && p->at[i].front) return false;
+    return true;
+}
+
 static void draw_names(atn_canvas *c, plot *p, const atn_plot_area *a)
 {
     for (int front = 1; front >= 0; front--)
         for (int i = 0; i < p->n; i++) {
             const point *q = &p->at[i];
 
-            if (q->hybrid || q->front != (front == 1)) continue;
+            if (q->front != (front == 1)) continue;
+            if (q->hybrid && !ends_hybrids(p, i, 1) && !ends_hybrids(p, i, -1))
+                continue;
             if (q->front || q->second) put_name(c, p, a, q);
         }
 }
@@ -389,9 +460,12 @@ static void family_mark(atn_canvas *c, const void *state, int i, double x, doubl
     atn_canvas_rect(c, x, y - tall / 2, wide, tall);
 }
 
-static void draw_foot(atn_canvas *c, const plot *p, const atn_plot_area *a)
+/* What is below; returns its height. */
+static double foot(atn_canvas *c, const plot *p, double y, bool draw)
 {
-    char text[200];
+    /* names are counted as they are drawn: before, the longest text there may be */
+    const int unnamed = draw ? p->unnamed : p->n;
+    char text[240];
     int n = snprintf(text, sizeof text, "filled: no other point is better in both");
 
     if (p->launches > 0)
@@ -400,11 +474,17 @@ static void draw_foot(atn_canvas *c, const plot *p, const atn_plot_area *a)
     if (p->beyond > 0)
         n += snprintf(text + n, sizeof text - (size_t)n, "; %d beyond the edges",
                       p->beyond);
-    if (p->unnamed > 0)
+    if (unnamed > 0)
         snprintf(text + n, sizeof text - (size_t)n, "; %d without room for a name",
-                 p->unnamed);
+                 unnamed);
     atn_canvas_grey(c, 0.35);
-    atn_canvas_text(c, a->x, c->height - c->font * 0.8, ATN_LEFT, 0.8, 0, a->w, text);
+    return atn_canvas_note(c,
+                           &(atn_note){.x = c->width / 2,
+                                       .y = y,
+                                       .width = c->width - 2 * c->font,
+                                       .size = 0.8,
+                                       .text = text},
+                           draw);
 }
 
 static atn_status draw(atn_ctx *cx, atn_canvas *c, const atn_table *t, const void *q,
@@ -417,12 +497,14 @@ static atn_status draw(atn_ctx *cx, atn_canvas *c, const atn_table *t, const voi
     atn_legend legend = {.name = family_name, .mark = family_mark, .state = &p};
     atn_status st = ATN_OK;
     atn_plot_area a;
+    double below;
 
     if (!o->title && !atn_table_get_meta(t, "title"))
         with.title = "Error against predicted speed-up";
     ATN_TRY(find_points(cx, &p, asked));
     ATN_TRY(atn_plot_begin(cx, c, t, &p.families, &a));
-    a.h -= c->font * 1.4; /* the line below */
+    below = foot(c, &p, 0, false) + c->font * 0.4;
+    a.h -= below;
     ATN_TRY(atn_canvas_fits(cx, c, a.w, a.h));
     ATN_TRY(find_axes(cx, &p, asked));
     (void)atn_figure_heading(c, t, &with, 1);
@@ -435,7 +517,7 @@ static atn_status draw(atn_ctx *cx, atn_canvas *c, const atn_table *t, const voi
     legend.width = a.w;
     legend.n = p.families.n;
     if (legend.n > 1) (void)atn_legend_draw(c, &legend, true);
-    draw_foot(c, &p, &a);
+    (void)foot(c, &p, c->height - below, true);
 done:
     atn_arena_rewind(cx, mark);
     return st;

@@ -178,12 +178,16 @@ done:
     return st;
 }
 
-/* The pattern, and of kernel and gpu what is different between panels. */
+/* The pattern, and of kernel and gpu what is different between panels, or not said in
+ * the table's subtitle. */
 static void name_of(const plot *p, atn_idx r, char *out, size_t size)
 {
+    const bool said = atn_table_get_meta(p->t, "subtitle") != NULL;
+
     *out = '\0';
     for (int k = 0; k < NAMES; k++) {
-        const char *text = k == 0 || p->varies[k] ? cell_of(p, r, p->name[k]) : "";
+        const char *text =
+            k == 0 || p->varies[k] || !said ? cell_of(p, r, p->name[k]) : "";
         const size_t n = strlen(out);
 
         if (*text) snprintf(out + n, size - n, "%s%.160s", n ? ", " : "", text);
@@ -216,18 +220,23 @@ static void label_of(const plot *p, const bar *b, char *out, size_t size)
                  factor > 1 ? factor : 1 / factor);
 }
 
-/* 1, 2, 5 times powers of ten, where they are no more than there is room for. */
+/* A logarithm begins at 1, 2 or 5 times a power of ten, below all bars. Ticks: that one,
+ * and as many of these as there is room for. */
 static void log_ticks(atn_axis *x)
 {
     static const double steps[] = {1, 2, 5};
-    const int used = x->hi - x->lo < 3 ? 3 : 1;
+    const double power = pow(10, floor(x->lo)), lead = pow(10, x->lo) / power;
+    const double first = power * (lead >= 5 ? 5 : lead >= 2 ? 2 : 1);
 
+    x->lo = log10(first);
     x->ticks = 0;
+    x->tick[x->ticks++] = first;
     for (int e = (int)floor(x->lo); e <= (int)ceil(x->hi); e++)
-        for (int k = 0; k < used && x->ticks < (int)ATN_LEN(x->tick); k++) {
+        for (int k = 0; k < (x->hi - x->lo < 3.2 ? 3 : 1); k++) {
             const double v = steps[k] * pow(10, e);
 
-            if (log10(v) >= x->lo && log10(v) <= x->hi) x->tick[x->ticks++] = v;
+            if (v < 1.01 * first || log10(v) > x->hi) continue;
+            if (x->ticks < (int)ATN_LEN(x->tick)) x->tick[x->ticks++] = v;
         }
 }
 
@@ -390,18 +399,34 @@ static void draw_bar(atn_canvas *c, const plot *p, const bar *b, double y)
     draw_piece(c, p, y, last, v);
 }
 
+static double px_of(const plot *p, double v)
+{
+    return atn_plot_px(&p->a, atn_axis_place(&p->x, v));
+}
+
+/* Takes the line of dense attention away behind a label from x on. */
+static void clear_line(atn_canvas *c, const plot *p, const bar *b, double x, double w,
+                       double y)
+{
+    const double line = isnan(b->dense) ? -INFINITY : px_of(p, b->dense);
+
+    if (line < x - 1 || line > x + w + 1) return;
+    atn_canvas_grey(c, 1);
+    atn_canvas_rect(c, line - 1, y + p->row / 2 - c->font * 0.6, 2, c->font * 1.2);
+}
+
 static void draw_texts(atn_canvas *c, const plot *p, const bar *b, double y)
 {
     const double v = b->value, last = b->last;
     /* right of the bar, or of the line where there is none */
     const double far = isnan(v) ? b->dense : fmax(isnan(last) ? v : last, v);
-    const double x =
-        isnan(far) ? p->a.x : atn_plot_px(&p->a, atn_axis_place(&p->x, far));
+    const double x = c->font * 0.4 + (isnan(far) ? p->a.x : px_of(p, far));
     char label[96];
 
-    atn_canvas_grey(c, isnan(v) ? 0.45 : 0);
     label_of(p, b, label, sizeof label);
-    atn_canvas_text(c, x + c->font * 0.4, y + p->row / 2, ATN_LEFT, 0.85, 0, 0, label);
+    clear_line(c, p, b, x, atn_canvas_text_width(c, 0.85, label), y);
+    atn_canvas_grey(c, isnan(v) ? 0.45 : 0);
+    atn_canvas_text(c, x, y + p->row / 2, ATN_LEFT, 0.85, 0, 0, label);
     atn_canvas_text(c, p->a.x - c->font * 0.5, y + p->row / 2, ATN_RIGHT, 0.9, 0,
                     p->texts, step_of(p, b->row));
 }

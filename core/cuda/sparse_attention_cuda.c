@@ -1,5 +1,5 @@
-/* core/cuda/sparse_attention_cuda.c -- attention over lists of tiles: what is brought to
- * the GPU, launched, and timed.
+/* core/cuda/sparse_attention_cuda.c -- attention over lists of tiles: what is brought
+ * to the GPU, launched, and timed.
  *
  * Memory  bf16 q, k, v, the output in bf16 or float, the lists; while float operands
  *         are rounded the largest of them beside.

@@ -93,4 +93,8 @@ fails 65 'no launch is left' env ATN_SHIM_MEMORY_MIB=65 LD_LIBRARY_PATH="$ATN_SH
 fails 69 'GPU failed' env ATN_SHIM_FAIL=cuLaunchKernel:3:719 LD_LIBRARY_PATH="$ATN_SHIM_DIR" \
     attnscope calibrate --measure --quick --tokens 128 -o lost.csv
 [ ! -e lost.csv ]
+fails 0 'left out: batch 1, 4 heads, 128 tokens' env ATN_SHIM_FAIL=cuMemAlloc_v2:5:2 \
+    LD_LIBRARY_PATH="$ATN_SHIM_DIR" attnscope calibrate --measure --quick --tokens 128 \
+    --head-dim 64 --runs 1 -o five.csv
+[ "$(grep -c ',attnscope,context,' five.csv)" -eq 5 ]
 fails 73 'exists already' shim calibrate --measure --quick -o timings.csv

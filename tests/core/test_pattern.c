@@ -696,6 +696,47 @@ static void image(atn_ctx *cx)
     }
 }
 
+/* Some heads of a pattern, against the rows of these heads one by one. */
+static void some_heads(atn_ctx *cx)
+{
+    enum { N = MOST, HEADS = 5 };
+    atn_idx phase[HEADS];
+
+    for (int trial = 0; trial < 200; trial++) {
+        const atn_frame f = atn_frame_square(N, 1 + below(4), below(2) == 0);
+        const atn_idx first = below(HEADS), n = 1 + below(HEADS + 2);
+        static bool see[N][N];
+        atn_pattern *p, *q;
+        atn_span *room;
+
+        for (int h = 0; h < HEADS; h++) phase[h] = below(7);
+        CHECK_OK(atn_pattern_columns(cx, &f, 7, 1 + below(2), phase, HEADS, &p));
+        CHECK_OK(atn_pattern_together(cx, p, first, n, &q));
+        room = malloc((size_t)(p->room + q->room) * sizeof *room);
+        memset(see, 0, sizeof see);
+        for (atn_idx h = first; h < first + n; h++)
+            for (atn_idx a = p->row0; a < p->row1; a++) {
+                const atn_idx k = atn_pattern_row(p, h % HEADS, a, room);
+
+                for (atn_idx s = 0; s < k; s++)
+                    for (atn_idx c = room[s].lo; c < room[s].hi; c++) see[a][c] = true;
+            }
+        atn_pattern_destroy(cx, p); /* q keeps it */
+        CHECK_EQ(q->heads, 1);
+        for (atn_idx a = q->row0; a < q->row1; a++) {
+            const atn_idx k = atn_pattern_row(q, 0, a, room);
+
+            CHECK_LE((double)k, (double)q->most);
+            check_spans(room, k, f.causal ? ATN_MIN(a + 1, q->cols) : q->cols);
+            for (atn_idx c = 0; c < q->cols; c++)
+                CHECK_EQ(in_spans(room, k, c), see[a][c]);
+        }
+        check_stated(q);
+        free(room);
+        atn_pattern_destroy(cx, q);
+    }
+}
+
 static void a_pattern_a_head(atn_ctx *cx)
 {
     const atn_frame f = atn_frame_square(12, 1, true),
@@ -783,5 +824,5 @@ CHECK_MAIN({"every kind", every_kind}, {"slices meet", slices_meet},
            {"algebra", algebra}, {"shift is kept", shift_is_kept}, {"repeats", repeats},
            {"grids", grids}, {"grid oracles", grid_oracles}, {"grid rules", grid_rules},
            {"two layers", two_layers}, {"image", image},
-           {"a pattern a head", a_pattern_a_head}, {"rules are named", rules_are_named},
-           {"memory runs out", memory_runs_out})
+           {"a pattern a head", a_pattern_a_head}, {"some heads", some_heads},
+           {"rules are named", rules_are_named}, {"memory runs out", memory_runs_out})

@@ -118,6 +118,35 @@ static void every_stride(atn_ctx *cx)
     }
 }
 
+/* A million tokens: strides that the Q tile does not divide are not tried, and tiles of
+ * a stride group are one. Of a stride s that 16 divides the windows begin at g s + s/2 -
+ * 2^18, clamped at 0 and 2^19, where g s / 16 are whole: aligned to 16 keys from s = 32
+ * on, and 16 is not (16 / 2 = 8). 2^16 tiles see 2^15 each then. */
+static void long_axis(atn_ctx *cx)
+{
+    const atn_axes g = {1, {{1 << 20, 1 << 19, 1, 1, false}}};
+    atn_pattern *p = axes_pattern(cx, &g);
+
+    for (int backward = 0; backward < 2; backward++) {
+        const atn_advice_case c = {.p = p,
+                                   .now = {.q = {1, {16}},
+                                           .k = {1, {16}},
+                                           .layout = ATN_LAYOUT_GRID,
+                                           .backward = backward == 1}};
+        const atn_advice *sparse;
+        atn_advices a;
+
+        CHECK_OK(atn_advise(cx, &c, &a));
+        sparse = advice_of(&a, ATN_ADVICE_STRIDE_SPARSE);
+        CHECK(sparse->found);
+        CHECK_EQ(sparse->stride.at[0], 32);
+        CHECK_EQ(sparse->visited, INT64_C(1) << 31);
+        CHECK_EQ(sparse->partial, 0);
+        CHECK_EQ(advice_of(&a, ATN_ADVICE_STRIDE_LEAST)->visited, INT64_C(1) << 31);
+    }
+    atn_pattern_destroy(cx, p);
+}
+
 /* HunyuanVideo's case on a kernel that has two tiles: 18 % 4 != 0, so boxes of 4 x 4 x 4
  * are partial; of 2 x 8 x 8 none is. */
 static void best_tile(atn_ctx *cx)
@@ -293,7 +322,7 @@ static void failing(atn_ctx *cx)
 }
 
 CHECK_MAIN({"oracle strides", oracle_strides}, {"every stride", every_stride},
-           {"best tile", best_tile}, {"best order", best_order},
-           {"given grid", given_grid}, {"tiles of a kernel", tiles_of_kernel},
-           {"best of all", best_of_all}, {"as a table", as_a_table},
-           {"failing", failing})
+           {"a long axis", long_axis}, {"best tile", best_tile},
+           {"best order", best_order}, {"given grid", given_grid},
+           {"tiles of a kernel", tiles_of_kernel}, {"best of all", best_of_all},
+           {"as a table", as_a_table}, {"failing", failing})

@@ -374,7 +374,8 @@ static void errors_of_what_is_shipped(atn_ctx *cx)
 
     CHECK_OK(atn_timings_load(cx, check_shared("data/attention-timings.csv"), &t));
     for (int i = 0; i < (int)ATN_LEN(card); i++) {
-        const atn_launch l = {.pass = ATN_PASS_DECODE, .head_dim = card[i].head_dim};
+        const atn_launch l = {
+            .pass = ATN_PASS_DECODE, .head_dim = card[i].head_dim, .bytes = 2};
         atn_time_model m;
         atn_kernel k;
         atn_device d;

@@ -3,6 +3,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "check.h"
 
+#include <sys/stat.h>
+
 #include "core/tile_list.h"
 #include "simulators/calibrate.h"
 #include "simulators/measure.h"
@@ -131,6 +133,7 @@ static void recovered(atn_ctx *cx)
     atn_table *t = NULL;
     atn_time_fit found;
 
+    mkdir(ATN_TEST_SCRATCH, 0777);
     open(cx, &(atn_measure_plan){.gpu = "h200", .bytes = 2e9, .head_dim = 128});
     for (atn_idx i = 0; i < rows.n; i++)
         CHECK_OK(atn_timing_predict(cx, &kernel, &device, &made, &rows.row[i],
@@ -189,5 +192,28 @@ static void names(atn_ctx *cx)
     }
 }
 
+static void failing(atn_ctx *cx)
+{
+    const atn_measure_plan plan = {.gpu = "x", .bytes = INFINITY, .quick = true};
+    atn_status st = ATN_MEMORY;
+
+    (void)cx;
+    for (long k = 0; st == ATN_MEMORY; k++) {
+        check_failing f = {k};
+        atn_timings some = {0};
+        atn_table *t = NULL;
+        atn_ctx small;
+
+        atn_ctx_init(&small);
+        small.alloc = (atn_allocator){check_failing_resize, &f};
+        st = atn_measure_rows(&small, &plan, &some);
+        if (st == ATN_OK) st = atn_measure_table(&small, &some, &t);
+        CHECK(st == ATN_OK || st == ATN_MEMORY);
+        atn_table_destroy(&small, t);
+        atn_timings_release(&small, &some);
+        atn_ctx_release(&small);
+    }
+}
+
 CHECK_MAIN({"lists", lists}, {"splits", splits}, {"memory", memory},
-           {"recovered", recovered}, {"names", names})
+           {"recovered", recovered}, {"names", names}, {"failing", failing})

@@ -256,12 +256,20 @@ static void causal_balance(atn_ctx *cx)
 /* Contiguous: rank q receives P - 1 chunks and needs q of them: 1/2. Zigzag: of rank k's
  * later half-chunk 2P-1-k only ranks whose own later one comes after it have use, half
  * of the ordered pairs of ranks have not: 1/4. Stripe: ranks that are ahead lack the
- * last token only. Two-sided masks waste nothing. */
+ * last token only. Two-sided masks waste nothing. A million tokens of a thousand ranks
+ * are no more work than their rows. */
 static void causal_redundancy(atn_ctx *cx)
 {
     atn_pattern *p = make(cx, "causal", NULL, 65536),
-                *full = make(cx, "full", NULL, 512);
+                *full = make(cx, "full", NULL, 512),
+                *large = make(cx, "causal", NULL, 1 << 20);
     double share;
+
+    CHECK_OK(atn_cp_redundant(cx, large, 0, ATN_CP_ZIGZAG, 4096, &share));
+    CHECK_NEAR(share, 0.25, 1e-12);
+    CHECK_OK(atn_cp_redundant(cx, large, 0, ATN_CP_STRIPE, 4096, &share));
+    CHECK_NEAR(share, 4096 * 4095 / 2 / 4095.0 / (1 << 20), 1e-12);
+    atn_pattern_destroy(cx, large);
 
     CHECK_OK(atn_cp_redundant(cx, p, 0, ATN_CP_CONTIGUOUS, 8, &share));
     CHECK_NEAR(share, 0.5, 1e-12);
@@ -685,6 +693,43 @@ static void heads_may_differ(atn_ctx *cx)
     close_scene(cx, &s);
 }
 
+/* Rows of two kernels, shapes or passes differ in a column; the interval is around the
+ * time, of the compute alone, and a roofline has none. */
+static void says_what_it_is_of(const atn_table *t, const atn_cp *cp)
+{
+    static const struct {
+        const char *name, *text;
+        int64_t number;
+    } of[] = {{"kernel", "fa3", 0},      {"pass", "forward", 0},
+              {"batch", NULL, 1},        {"num_heads", NULL, 32},
+              {"num_kv_heads", NULL, 8}, {"head_dim", NULL, 128},
+              {"gpus", NULL, 64}};
+    const int model = atn_table_find_col(t, "model");
+
+    for (size_t i = 0; i < ATN_LEN(of); i++) {
+        const int col = atn_table_find_col(t, of[i].name);
+
+        if (of[i].text)
+            CHECK_STR(atn_table_get_str(t, 0, col), of[i].text);
+        else
+            CHECK_NEAR(atn_table_get_f64(t, 0, col), (double)of[i].number, 0);
+    }
+    CHECK(strstr(atn_table_get_str(t, 0, model), "h100") &&
+          !atn_table_has(t, 4, model));
+    for (int i = 0; i < cp->n; i++) {
+        const atn_cp_result *r = &cp->result[i];
+        const double low = (r->time_low_ms - r->exposed_ms) / r->compute_ms,
+                     high = (r->time_high_ms - r->exposed_ms) / r->compute_ms;
+
+        if (*r->note) continue;
+        CHECK_EQ(isnan(r->time_low_ms), r->scheme >= 7);
+        if (r->scheme >= 7) continue;
+        CHECK(low < 1 && low > 0.8 && high > 1 && high < 1.3);
+        CHECK_LE(r->time_low_ms, r->time_ms);
+        CHECK_LE(r->time_ms, r->time_high_ms);
+    }
+}
+
 static void what_cannot_be(atn_ctx *cx)
 {
     const atn_pattern *p;
@@ -707,6 +752,7 @@ static void what_cannot_be(atn_ctx *cx)
     CHECK(!atn_table_has(t, 4, atn_table_find_col(t, "time_ms")));
     CHECK(atn_table_has(t, 4, atn_table_find_col(t, "note")));
     CHECK(atn_table_get_f64(t, 1, atn_table_find_col(t, "efficiency")) > 0);
+    says_what_it_is_of(t, &cp);
     atn_table_destroy(cx, t);
     s.cp.scheme = 5;
     s.cp.ulysses = 5;
@@ -723,9 +769,12 @@ static void what_cannot_be(atn_ctx *cx)
     CHECK_FAILS(atn_cp_run(cx, &p, 1, &s.sim, &s.cp, &cp), ATN_USAGE, "latency");
     s.cp.latency_us = 10;
     s.sim.shape.pass = ATN_PASS_DECODE;
-    CHECK_FAILS(atn_cp_run(cx, &p, 1, &s.sim, &s.cp, &cp), ATN_USAGE, "all tokens");
+    CHECK_FAILS(atn_cp_run(cx, &p, 1, &s.sim, &s.cp, &cp), ATN_USAGE,
+                "decode pass has one");
     s.sim.shape.pass = ATN_PASS_FORWARD;
     CHECK_OK(atn_device_read(cx, "l40s", &s.device));
+    atn_kernel_release(cx, &s.kernel);
+    CHECK_OK(atn_kernel_read(cx, "fa2", &s.kernel));
     CHECK_FAILS(atn_cp_run(cx, &p, 1, &s.sim, &s.cp, &cp), ATN_USAGE, "has no NVLink");
     close_scene(cx, &s);
 }

@@ -1092,6 +1092,41 @@ static void tiles_in_blocks(atn_ctx *cx)
 
 /* ---- refusals ---- */
 
+/* A kernel that does not run on the GPU is none for it; where none has the pass, or none
+ * runs at all, the message says which. */
+static void kernels_of_others(atn_ctx *cx)
+{
+    bed b = bed_of(cx, "a100", "fa3"), h = bed_of(cx, "h100", "fa3");
+    atn_pattern *p = window_of(cx, 4096, 4096);
+    atn_device t4, mi;
+    atn_kernel k;
+    char text[128];
+    atn_sim s;
+
+    CHECK_FAILS(simulate(cx, &b, p, &s), ATN_USAGE,
+                "fa3 does not run on a100, which is sm80 (give one of");
+    CHECK_FAILS(simulate(cx, &b, p, &s), ATN_USAGE,
+                "block_sparse, fa2, fa3_sm80, flex");
+    CHECK_OK(atn_kernel_read(cx, "trtllm", &h.dense));
+    CHECK_OK(simulate(cx, &h, p, &s));
+    atn_sim_release(cx, &s);
+    CHECK_OK(atn_device_read(cx, "b200", &h.device));
+    CHECK_FAILS(simulate(cx, &h, p, &s), ATN_USAGE, "fa3 does not run on b200");
+    CHECK_OK(atn_device_read(cx, "t4", &t4));
+    CHECK_OK(atn_device_read(cx, "mi300x", &mi));
+    b.o.shape.pass = ATN_PASS_DECODE;
+    CHECK_FAILS(atn_kernel_choose(cx, &t4, p, &b.o.shape, &k), ATN_USAGE,
+                "no kernel with a decode pass is described for t4, which is sm75; "
+                "there is fna_cutlass2");
+    CHECK_FAILS(atn_kernel_choose(cx, &mi, p, &b.o.shape, &k), ATN_USAGE,
+                "no kernel is described for mi300x");
+    CHECK_OK(atn_kernels_on(cx, "gfx942", ~0U, text, sizeof text));
+    CHECK_STR(text, "");
+    atn_pattern_destroy(cx, p);
+    release(cx, &b);
+    release(cx, &h);
+}
+
 static void refused(atn_ctx *cx)
 {
     bed b = bed_of(cx, "h100", "fa3");
@@ -1520,7 +1555,8 @@ CHECK_MAIN({"oracle rows", oracle_rows}, {"oracle dense", oracle_dense},
            {"chart of block-sparse", chart_of_block_sparse},
            {"a kernel is chosen", a_kernel_is_chosen},
            {"blocks of any size", blocks_of_any_size},
-           {"tiles in blocks", tiles_in_blocks}, {"refused", refused},
+           {"tiles in blocks", tiles_in_blocks},
+           {"kernels of others", kernels_of_others}, {"refused", refused},
            {"threads do not matter", threads_do_not_matter},
            {"memory fails", memory_fails}, {"ragged tiles", ragged_tiles},
            {"tables", tables}, {"tiles of the architecture", tiles_of_the_architecture},

@@ -213,14 +213,16 @@ static void repeating_rows(atn_ctx *cx)
     int bad = 0;
 
     for (size_t i = 0; i < ATN_LEN(ids); i++)
-        for (int k = 0; k < 12; k++) {
-            const atn_layout l = atn_layout_square(300 + 17 * k, 1, 0);
-            atn_tiling t = {.q = {1, {4 << k % 3}}, .k = {1, {5 + k}}};
+        for (int k = 0; k < 24; k++) {
+            const atn_layout l = atn_layout_square(300 + 17 * (k % 12), 1, 0);
+            atn_tiling t = {.q = {1, {4 << k % 3}},
+                            .k = {1, {5 + k % 12}},
+                            .pack = k < 12 ? 1 : 2 + k % 4};
             atn_pattern *p = NULL;
             twin w;
 
             CHECK_OK(atn_pattern_make(cx, ids[i][0], ids[i][1], &l, &p));
-            twin_open(&w, (int)p->frame.nq, (int)p->frame.nk, 1);
+            twin_open(&w, (int)p->frame.nq, (int)p->frame.nk, (int)t.pack);
             fill_mask(p, 0, &w);
             fill_tiles(p, &t, &w);
             if (!p->axes) bad += compare(cx, k, p, &t, &w);

@@ -35,6 +35,27 @@ static void ctas_have_places(atn_ctx *cx)
     atn_table_destroy(cx, t);
 }
 
+/* Numbers of SMs written as real ones are the same SMs; where one is none, its row is
+ * left out. Few CTAs, and so many that they are joined. */
+static void real_sms(atn_ctx *cx)
+{
+    static char csv[200000];
+    size_t n = (size_t)snprintf(csv, sizeof csv, "%s", HEAD);
+    atn_table *t =
+        drawn_table(cx, HEAD "0.0,0,0,0,2,10\n1.0,0,1,0,1,0\n0.5,0,2,1,2,0\n");
+
+    CHECK_LE(10000, pixels(cx, t, 1, NULL, upper));
+    CHECK_LE(5000, pixels(cx, t, 0, NULL, left));
+    CHECK_EQ(pixels(cx, t, 0, NULL, right), 0);
+    atn_table_destroy(cx, t);
+    for (int i = 0; i < 5000; i++)
+        n += (size_t)snprintf(csv + n, sizeof csv - n, "0.0,0,%d,%d,%d,10\n", i, i,
+                              i + 1);
+    t = drawn_table(cx, csv);
+    CHECK_LE(10000, pixels(cx, t, 1, NULL, upper));
+    atn_table_destroy(cx, t);
+}
+
 /* Of heads 0 and 4 the colours are those of their numbers. */
 static void colours_of_heads(atn_ctx *cx)
 {
@@ -100,4 +121,4 @@ static void refusals(atn_ctx *cx)
 
 CHECK_MAIN({"CTAs have places", ctas_have_places},
            {"colours of heads", colours_of_heads}, {"many are joined", many_are_joined},
-           {"extremes", extremes}, {"refusals", refusals})
+           {"real SMs", real_sms}, {"extremes", extremes}, {"refusals", refusals})

@@ -104,10 +104,55 @@ static void refusals(atn_ctx *cx)
     t = drawn_table(cx, "density,speedup\n0,1\n1,0\n");
     drawn_fails(cx, "speedup", t, "no row has both");
     atn_table_destroy(cx, t);
+    t = drawn_table(cx, "density,speedup,time_ms\n.5,,.05\n1,,.09\n");
+    drawn_fails(cx, "speedup", t, "launch bound");
+    atn_table_destroy(cx, t);
+    t = drawn_table(cx, "density,speedup,limited_by\n.5,,launch\n.5,,mma\n");
+    drawn_fails(cx, "speedup", t, "--batch");
+    atn_table_destroy(cx, t);
+}
+
+/* Every row of simulate is a disc by its tiles, and a ring by its pairs; where it says
+ * nothing of the density by tiles, a disc by its pairs alone. */
+static void of_simulate(atn_ctx *cx)
+{
+    const drawn_part left = {.1, .45, .05, .8}, right = {.45, 1, .05, .8};
+    const atn_figure_opts log = {.params = "x_axis=log"};
+    atn_table *t =
+        drawn_table(cx, "pattern,density,tile_density,visited_tiles,speedup\n"
+                        "p,.01,.5,9,2\nq,.012,.4,9,3\n");
+
+    for (int i = 0; i < 2; i++) {
+        CHECK_LE(20, drawn_in(cx, "speedup", t, &log, atn_palette_series(i, 2), left));
+        CHECK_LE(60, drawn_in(cx, "speedup", t, &log, atn_palette_series(i, 2), right));
+    }
+    atn_table_destroy(cx, t);
+    t = drawn_table(cx, "pattern,density,visited_tiles,speedup\np,.01,9,2\nq,.9,9,1\n");
+    CHECK_LE(60, drawn_in(cx, "speedup", t, &log, atn_palette_series(0, 2), left));
+    CHECK_LE(60, drawn_in(cx, "speedup", t, &log, atn_palette_series(1, 2), right));
+    CHECK_EQ(drawn_in(cx, "speedup", t, &log, atn_palette_series(0, 2), right), 0);
+    atn_table_destroy(cx, t);
+}
+
+/* Of more curves than colours each is solid, and has a mark of its own. */
+static void many_curves(atn_ctx *cx)
+{
+    char csv[2000] = "pattern,is_point,density,speedup\n";
+    atn_table *t;
+
+    for (int i = 0; i < 9; i++)
+        snprintf(csv + strlen(csv), sizeof csv - strlen(csv),
+                 "p%d,false,.01,%d\np%d,false,1,%d\np%d,true,.%d,%d\n", i, 20 - i, i,
+                 20 - i, i, i + 1, 20 - i);
+    t = drawn_table(cx, csv);
+    for (int i = 0; i < ATN_PALETTE_DISTINCT; i++)
+        CHECK_LE(300, pixels(cx, t, i, ATN_PALETTE_DISTINCT));
+    atn_table_destroy(cx, t);
 }
 
 CHECK_MAIN({"the pattern is a disc", the_pattern_is_a_disc},
            {"the pattern is apart", the_pattern_is_apart},
            {"curves begin anew", curves_begin_anew},
            {"break-even is marked", break_even_is_marked}, {"extremes", extremes},
+           {"of simulate", of_simulate}, {"many curves", many_curves},
            {"refusals", refusals})

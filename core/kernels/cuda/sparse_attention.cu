@@ -1,18 +1,20 @@
 /* core/kernels/cuda/sparse_attention.cu -- attention over lists of tiles: of every head
  * and tile of queries, the tiles of keys to compute (mma.sync, sm_80 and later).
  *
- * A block of eight warps owns 128 queries, 16 a warp: their fragments, the output so far
- * and the running softmax stay in registers. Tiles of 64 keys and their values pass
+ * A block of eight warps owns 128 queries, 16 a warp: their fragments, the output so
+ * far and the running softmax stay in registers. Tiles of 64 keys and their values pass
  * through two stages of shared memory, one being copied while the other is used. A tile
  * of 128 keys would take 32 registers more a thread and end above 255 at d = 128; 64
  * queries a block would read keys and values twice as often.
  *
- * Layout  of a 16 x 8 product a thread has rows g and g + 8, columns 2 c and 2 c + 1: g =
- *         lane / 4, c = lane % 4. Two products side by side, rounded to bf16, are the left
- *         operand of the second product; values come transposed (ldmatrix.trans).
- * Math    m' = max(m, max s), z' = z 2^(m - m') + sum 2^(s - m'), o' likewise, s in units
- *         of ln 2; at the end o / z. Weights are rounded to bf16 before they meet the
- *         values, z is summed before that. Nothing visible: output 0, lse -inf.
+ * Layout  of a 16 x 8 product a thread has rows g and g + 8, columns 2 c and 2 c + 1:
+ *         g = lane / 4, c = lane % 4. Two products side by side, rounded to bf16, are
+ *         the left operand of the second product; values come transposed
+ *         (ldmatrix.trans).
+ * Math    m' = max(m, max s), z' = z 2^(m - m') + sum 2^(s - m'), o' likewise, s in
+ *         units of ln 2; at the end o / z. Weights are rounded to bf16 before they
+ *         meet the values, z is summed before that. Nothing visible: output 0, lse
+ *         -inf.
  * Oracle  a twin in double: tests/core/test_sparse_attention.c.
  * Source  FlashAttention-2, arXiv:2307.08691; online softmax, arXiv:1805.02867.
  * Cost    4 * 128 * 64 * d flop a tile; keys and values once a tile, from L2.
