@@ -3,36 +3,17 @@
 #include "cli/trading.h"
 
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "analysis/approx.h"
 #include "analysis/describe.h"
+#include "cli/simulation.h"
 #include "cli/stored.h"
-#include "core/io/file.h"
 #include "simulators/choose.h"
 
 static const char usual_budgets[] = "10%,25%";
 
 /* ---- GPU and kernels ---- */
-
-static atn_status read_gpu(atn_cli *cli, atn_trading *out)
-{
-    const char *gpu = atn_opt_text(cli, "gpu", NULL);
-    char known[512] = "";
-    atn_ctx *cx = cli->cx;
-    atn_status st = ATN_OK;
-
-    if (gpu) return atn_device_read(cx, gpu, &out->device);
-    for (int i = 0; atn_device_id(i); i++)
-        snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s",
-                 i ? ", " : "", atn_device_id(i));
-    ATN_FAIL(ATN_USAGE, "%s needs --gpu NAME, one of %s, or a file of your own",
-             cli->command->id, known);
-done:
-    return st;
-}
 
 /* The kernel that suits a pattern, which it takes. */
 static atn_status choose(atn_ctx *cx, const atn_subject *s, const atn_device *d,
@@ -75,22 +56,6 @@ static atn_status read_kernels(atn_cli *cli, const atn_subject *s, atn_trading *
     }
     atn_kernel_settle(&out->kernel, out->device.architecture);
     atn_kernel_settle(&out->dense, out->device.architecture);
-done:
-    return st;
-}
-
-/* Files of a user's own are inputs of the run. */
-static atn_status record_files(atn_cli *cli, atn_subject *s)
-{
-    static const char *const names[] = {"gpu", "kernel", "dense-kernel"};
-    atn_ctx *cx = cli->cx;
-    atn_status st = ATN_OK;
-
-    for (size_t i = 0; i < ATN_LEN(names); i++) {
-        const char *name = atn_opt_text(cli, names[i], "");
-
-        if (atn_file_exists(name)) ATN_TRY(atn_run_add_input(cx, &s->run, name));
-    }
 done:
     return st;
 }
@@ -141,6 +106,14 @@ done:
     return st;
 }
 
+/* Without values there are outputs of nothing. */
+static bool has_values(const atn_subject *s)
+{
+    for (int i = 0; i < s->selection.n; i++)
+        if (atn_capture_layer(s->capture, s->selection.at[i])->dv <= 0) return false;
+    return true;
+}
+
 /* What sharing needs; layers that cannot be compared share nothing. */
 static atn_status compare_layers(atn_ctx *cx, const atn_subject *s, atn_similarity *out,
                                  bool *there)
@@ -170,9 +143,9 @@ static atn_status begin(atn_cli *cli, atn_subject *s, const atn_trading_opts *o,
 
     memset(out, 0, sizeof *out);
     memset(in, 0, sizeof *in);
-    ATN_TRY(read_gpu(cli, out));
+    ATN_TRY(atn_gpu_read(cli, &out->device));
     ATN_TRY(read_kernels(cli, s, out));
-    ATN_TRY(record_files(cli, s));
+    ATN_TRY(atn_simulation_record(cli, &s->run));
     *opts = (atn_tradeoff_opts){.device = &out->device,
                                 .kernel = &out->kernel,
                                 .dense = out->dense.id[0] ? &out->dense : NULL,
@@ -211,7 +184,7 @@ done:
 atn_status atn_trading_plan(atn_cli *cli, atn_subject *s, const atn_trading_opts *o,
                             atn_table **out)
 {
-    const bool shares = !o->no_sharing && s->selection.n >= 3;
+    const bool shares = !o->no_sharing && s->selection.n >= 3 && has_values(s);
     atn_ctx *cx = cli->cx;
     atn_tradeoff_opts opts;
     atn_trading trade;
@@ -257,7 +230,12 @@ atn_status atn_trading_run(atn_cli *cli, atn_subject *s, const atn_trading_opts 
     ATN_TRY(begin(cli, s, o, out, &opts, &in));
     out->stored = in.n > 0;
     if (in.n == 0) ATN_TRY(compute(cli, s, o, &out->kernel, &in));
-    if (!o->no_sharing) ATN_TRY(compare_layers(cx, s, &similar, &shares));
+    if (!has_values(s))
+        atn_log(cx, ATN_LOG_WARN,
+                "the capture has no values (v): errors, sharing, hybrids and the front "
+                "but for dense are left out (import it with --v)");
+    else if (!o->no_sharing)
+        ATN_TRY(compare_layers(cx, s, &similar, &shares));
     atn_stored_inputs(&in, from);
     ATN_TRY(atn_tradeoff_run(cx, s->capture, &s->selection, from, in.n,
                              shares ? &similar : NULL, &opts, &out->tradeoff));
