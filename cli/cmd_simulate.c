@@ -26,7 +26,10 @@ static const atn_option options[] = {
      "also the speed-up as tiles, mask, waves, passes and the rest take their share", 0,
      0},
     {"advice", 0, ATN_OPT_FLAG, NULL,
-     "also the smallest stride, the best tile and the best order of tokens", 0, 0},
+     "also the smallest stride, the best tile and the best order of tokens, by the "
+     "tiles "
+     "of all heads, each on its own",
+     0, 0},
     {"histogram", 0, ATN_OPT_FLAG, NULL,
      "also how many CTAs of a head have how many tiles", 0, 0},
     {"published", 0, ATN_OPT_FLAG, NULL,
@@ -51,8 +54,8 @@ static const atn_option options[] = {
      "usable between nodes, a GPU and direction (40)", 1e-3, 1e6},
     {"latency", 0, ATN_OPT_F64, "US", "of a message (10)", 0, 1e6},
     {"merge", 0, ATN_OPT_F64, "BYTES",
-     "that merging partial results moves for a number of the result (one fused pass: 8 "
-     "and the number's own)",
+     "that merging partial results moves for a number of the result (8 and its own; 55 "
+     "of a chain of passes)",
      1, 1e6},
     ATN_OPTION_KEEP,
     ATN_OPTION_END,
@@ -261,9 +264,14 @@ static atn_status advise(atn_ctx *cx, const atn_sim_list *l, atn_table **out)
         const atn_sim_item *item = &l->item[i];
         const atn_list *grid = &item->opts.tiling.grid;
         atn_idx heads;
-        const atn_pattern *p = atn_sim_item_heads(item, &heads)[0];
+        const atn_pattern *const *each = atn_sim_item_heads(item, &heads), *p = each[0];
         atn_advice_case c = {
             .p = p, .now = item->sim.tiling, .grid = *grid, .causal = item->sim.causal};
+        bool alike = true;
+
+        for (atn_idx h = 1; h < heads; h++) alike &= each[h] == p;
+        c.n = alike ? p->heads : heads;
+        c.each = alike ? NULL : each;
 
         ATN_TAKE(tiles, item->kernel->tiles + 2);
         c.tiles = tiles;
@@ -551,8 +559,10 @@ const atn_command atn_command_simulate = {
         "Three numbers stand side by side, and their gap is the answer. bound_flop is "
         "what the pairs alone promise. bound_sum and bound_max count the tiles that a "
         "kernel visits, all of them and those of its longest CTA: no kernel with these "
-        "tiles can gain more than bound_sum. speedup is predicted: the CTAs are laid "
-        "out on the SMs in the kernel's order, with times that were fitted to "
+        "tiles does less work. They bound work, not time: a long dense launch loses "
+        "some of its clock, a short one may leave its last wave nearly empty, and a "
+        "speed-up is then some per cent above them. speedup is predicted: the CTAs are "
+        "laid out on the SMs in the kernel's order, with times that were fitted to "
         "measurements or, where there are none, come from the data sheet (the column "
         "model says which), and passes beside the kernel are added. time_low_ms and "
         "time_high_ms hold 90 % of the measurements that the model was fitted to. "
