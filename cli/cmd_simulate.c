@@ -4,6 +4,7 @@
 
 #include "cli/published.h"
 #include "simulators/advice.h"
+#include "simulators/baseline.h"
 #include "simulators/choose.h"
 #include "simulators/parallel.h"
 
@@ -137,10 +138,11 @@ done:
     return st;
 }
 
+static const char *const of_captures[] = {"from",  "prompt", "stack", "steps",
+                                          "heads", "layers", "keep"};
+
 static atn_status check(atn_cli *cli, bool capture)
 {
-    static const char *const of_captures[] = {"from",  "prompt", "stack", "steps",
-                                              "heads", "layers", "keep"};
     static const char *const of_words[] = {"tokens", "num-heads", "num-kv-heads",
                                            "head-dim", "pattern-file"};
     atn_ctx *cx = cli->cx;
@@ -151,6 +153,9 @@ static atn_status check(atn_cli *cli, bool capture)
             ATN_FAIL(ATN_USAGE,
                      "simulate: --%s is of a capture, and there is none (leave it out)",
                      of_captures[i]);
+    if (atn_opt_given(cli, "prompt") && !atn_opt_given(cli, "from"))
+        ATN_FAIL(ATN_USAGE, "simulate: --prompt is of --from METHOD, and there is none "
+                            "(give it, or leave --prompt out)");
     for (size_t i = 0; capture && i < ATN_LEN(of_words); i++)
         if (atn_opt_given(cli, of_words[i]))
             ATN_FAIL(ATN_USAGE,
@@ -185,9 +190,10 @@ static bool is_summary(const atn_cli *cli)
 }
 
 static const char *const summary[] = {
-    "pattern",      "kernel",    "density",   "visited_tiles", "max_tiles",
-    "bound_flop",   "bound_sum", "bound_max", "time_ms",       "time_low_ms",
-    "time_high_ms", "dense_ms",  "speedup",   "whole_speedup", "break_even_density",
+    "pattern",   "kernel",      "density",       "visited_tiles",
+    "max_tiles", "bound_flop",  "bound_sum",     "bound_max",
+    "time_ms",   "time_low_ms", "time_high_ms",  "dense_kernel",
+    "dense_ms",  "speedup",     "whole_speedup", "break_even_density",
     "limited_by"};
 
 /* What the times stand on, once for all cases that share it. */
@@ -277,6 +283,8 @@ static atn_status advise(atn_ctx *cx, const atn_sim_list *l, atn_table **out)
         c.tiles = tiles;
         c.n_tiles = tiles_to_try(item, p, tiles);
         ATN_TRY(atn_advise(cx, &c, &advices[i]));
+        ATN_TRY(
+            atn_advices_time(cx, each, heads, &item->opts, &item->sim, &advices[i]));
         names[i] = item->name;
     }
     ATN_TRY(atn_advice_table(cx, names, advices, l->n, out));
@@ -410,6 +418,30 @@ done:
     return st;
 }
 
+/* Notes where another kernel's dense launch is faster; launches one after another are
+ * often the same. */
+static atn_status compare_dense(atn_ctx *cx, atn_sim_list *l)
+{
+    const atn_sim_item *before = NULL;
+    atn_status st = ATN_OK;
+    atn_baseline best = {0};
+
+    for (int i = 0; i < l->n; i++) {
+        atn_sim_item *item = &l->item[i];
+        const bool same =
+            before && before->kernel == item->kernel &&
+            before->sim.causal == item->sim.causal &&
+            before->sim.dense_ms == item->sim.dense_ms &&
+            memcmp(&before->sim.shape, &item->sim.shape, sizeof item->sim.shape) == 0;
+
+        if (!same) ATN_TRY(atn_baseline_find(cx, &item->opts, &item->sim, &best));
+        atn_baseline_say(&best, &item->sim);
+        before = item;
+    }
+done:
+    return st;
+}
+
 static atn_status simulate(atn_cli *cli, atn_run *run, atn_sim_list *l,
                            const char *keep)
 {
@@ -422,6 +454,7 @@ static atn_status simulate(atn_cli *cli, atn_run *run, atn_sim_list *l,
         goto done;
     }
     ATN_TRY(atn_sim_list_run(cx, l));
+    ATN_TRY(compare_dense(cx, l));
     ATN_TRY(emit(cli, run, l, keep));
 done:
     return st;
@@ -481,6 +514,29 @@ static const char *const headline[] = {
     "method",    "gpu",           "tokens",         "quantity", "published",
     "predicted", "predicted_low", "predicted_high", "error",    "within_interval"};
 
+/* It goes alone: launches are those that were published. */
+static atn_status check_published(atn_cli *cli)
+{
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+
+    if (cli->n_args > 0 || atn_opt_given(cli, "gpu"))
+        ATN_FAIL(ATN_USAGE, "simulate: --published has patterns and GPUs of its own "
+                            "(leave out PATTERN and --gpu)");
+    for (const atn_option *o = options; o->name; o++)
+        if (strcmp(o->name, "published") != 0 && atn_opt_given(cli, o->name))
+            ATN_FAIL(ATN_USAGE,
+                     "simulate: --%s: --published goes alone (leave one out)", o->name);
+    for (size_t i = 0; i < ATN_LEN(of_captures); i++)
+        if (atn_opt_given(cli, of_captures[i]))
+            ATN_FAIL(ATN_USAGE,
+                     "simulate: --%s: --published goes alone (leave one out)",
+                     of_captures[i]);
+    ATN_TRY(atn_cli_check_output(cli, atn_opt_text(cli, "output", NULL)));
+done:
+    return st;
+}
+
 static atn_status against_published(atn_cli *cli)
 {
     atn_table *t = NULL, *brief = NULL;
@@ -488,10 +544,7 @@ static atn_status against_published(atn_cli *cli)
     atn_status st = ATN_OK;
     atn_run run = {0};
 
-    if (cli->n_args > 0 || atn_opt_given(cli, "gpu"))
-        ATN_FAIL(ATN_USAGE, "simulate: --published has patterns and GPUs of its own "
-                            "(leave out PATTERN and --gpu)");
-    ATN_TRY(atn_cli_check_output(cli, atn_opt_text(cli, "output", NULL)));
+    ATN_TRY(check_published(cli));
     ATN_TRY(atn_cli_record(cli, &run));
     ATN_TRY(atn_published_table(cli, &t));
     if (is_summary(cli)) {
