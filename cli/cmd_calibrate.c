@@ -200,14 +200,12 @@ static atn_status tile_of(const job *j, atn_kernel_tile *t)
     if (!text) goto done;
     snprintf(q, sizeof q, "%.63s", text);
     if (strchr(q, '/')) *strchr(q, '/') = 'x'; /* as simulate has it */
-    if (!atn_shape_read(q, 2, &tile) || tile.n != 2)
+    if (!atn_shape_read(q, 2, &tile) || tile.n != 2 || tile.at[0] > TOKENS ||
+        tile.at[1] > TOKENS)
         ATN_FAIL(ATN_USAGE,
-                 "calibrate: --tile '%.40s' is not Q/K, queries and keys of a tile, "
-                 "such as 128/64",
-                 text);
-    if (tile.at[0] > TOKENS || tile.at[1] > TOKENS)
-        ATN_FAIL(ATN_USAGE, "calibrate: --tile %lldx%lld: a tile has at most %d tokens",
-                 (long long)tile.at[0], (long long)tile.at[1], (int)TOKENS);
+                 "calibrate: --tile '%.40s' is not Q/K, queries and keys of a tile, of "
+                 "at most %d tokens each, such as 128/64",
+                 text, (int)TOKENS);
     if (t->head_dim == 0)
         ATN_FAIL(ATN_USAGE, "calibrate: --tile is of one head dim (give --head-dim)");
     t->q = (atn_list){1, {tile.at[0]}};
@@ -416,8 +414,8 @@ static atn_status fit(job *j)
     ATN_TRY(check_source(j));
     ATN_TRY(find_split(j, "fit"));
     ATN_TRY(open_groups(j));
-    say_left_out(j, j->settled, j->device);
     ATN_TRY(set_tile(j));
+    say_left_out(j, j->settled, j->device);
     ATN_TRY(atn_opt_given(j->cli, "dry-run") ? plan(j) : fit_all(j));
 done:
     return st;

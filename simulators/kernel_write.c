@@ -15,19 +15,19 @@ typedef struct writer {
     bool unreal; /* a number is not finite, which JSON cannot say */
 } writer;
 
-static json_t *real(writer *w, double x)
-{
-    if (isfinite(x)) return json_real(x);
-    w->unreal = true;
-    return json_null();
-}
-
 static json_t *text_of(writer *w, const char *text)
 {
     size_t bad;
 
     if (!atn_utf8_valid(text, strlen(text), &bad)) w->not_text = true;
     return json_string(text);
+}
+
+static json_t *real(writer *w, double x)
+{
+    if (isfinite(x)) return json_real(x);
+    w->unreal = true;
+    return json_null();
 }
 
 static void put(writer *w, json_t *obj, const char *key, json_t *value)
