@@ -29,7 +29,8 @@ static const atn_option options[] = {
      "only rows of this phase (all)", 0, 0},
     {"min-ms", 0, ATN_OPT_F64, "MS", "leave out rows that took less (0)", 0, 1e6},
     {"tile", 0, ATN_OPT_TEXT, "QxK",
-     "of the rows chosen, instead of the kernel's own; the file written has it", 0, 0},
+     "of the rows chosen on this GPU, instead of the kernel's own; the file has it", 0,
+     0},
     {"source", 0, ATN_OPT_TEXT, "TEXT", "where the timings come from (the file's name)",
      0, 0},
     {"measure", 0, ATN_OPT_FLAG, NULL,
@@ -44,7 +45,7 @@ static const atn_option options[] = {
     ATN_OPTION_END,
 };
 
-enum { GPUS = 16 };
+enum { TOKENS = 65536 /* of a tile */ };
 
 typedef struct job {
     atn_cli *cli;
@@ -126,19 +127,15 @@ static bool one_name(const job *j, bool gpus, const char **first, char *list,
     bool one = true;
 
     *first = NULL;
+    list[0] = 0;
     for (atn_idx i = 0; i < j->timings.n; i++) {
         const atn_timing *row = &j->timings.row[i];
         const char *name = gpus ? row->gpu : row->kernel;
-        const size_t used = *first ? strlen(list) : 0;
 
         if (gpus && !atn_kernel_is_called(j->kernel, row->kernel)) continue;
-        if (!*first) {
-            *first = name;
-            snprintf(list, size, "%s", name);
-        } else if (strcmp(name, *first) != 0) {
-            one = false;
-            if (!strstr(list, name)) snprintf(list + used, size - used, ", %s", name);
-        }
+        if (!*first) *first = name;
+        if (strcmp(name, *first) != 0) one = false;
+        atn_name_add(list, size, name);
     }
     if (!*first) *first = j->timings.row[0].gpu;
     return one;
@@ -190,28 +187,85 @@ done:
 
 /* ---- fitting ---- */
 
-static atn_status set_tile(const job *j, atn_kernel *k)
+/* --tile, for a head dim and pass of the rows chosen; pass: what has tiles of its own. */
+static atn_status tile_of(const job *j, atn_kernel_tile *t)
 {
-    static const unsigned takes[] = {ATN_TAKES_CAUSAL, ATN_TAKES_WINDOW};
     atn_ctx *cx = j->cli->cx;
     atn_status st = ATN_OK;
     atn_list tile;
 
+    *t = (atn_kernel_tile){.head_dim = (int)atn_opt_i64(j->cli, "head-dim", 0)};
     ATN_TRY(atn_opt_shape(j->cli, "tile", 2, &tile));
-    if (tile.n == 0) return ATN_OK;
+    if (tile.n == 0) goto done;
     if (tile.n != 2) ATN_FAIL(ATN_USAGE, "calibrate: --tile is QxK, such as 128x64");
-    if (!atn_opt_given(j->cli, "head-dim"))
+    if (tile.at[0] > TOKENS || tile.at[1] > TOKENS)
+        ATN_FAIL(ATN_USAGE, "calibrate: --tile %lldx%lld: a tile has at most %d tokens",
+                 (long long)tile.at[0], (long long)tile.at[1], (int)TOKENS);
+    if (t->head_dim == 0)
         ATN_FAIL(ATN_USAGE, "calibrate: --tile is of one head dim (give --head-dim)");
-    for (size_t i = 0; i < ATN_LEN(takes); i++) {
-        const atn_kernel_tile *found =
-            atn_kernel_tile_of(k, (int)atn_opt_i64(j->cli, "head-dim", 0),
-                               ATN_PASS_FORWARD, takes[i], 1, 0);
-        atn_kernel_tile *mine = found ? &k->tile[found - k->tile] : NULL;
+    t->q = (atn_list){1, {tile.at[0]}};
+    t->k = (atn_list){1, {tile.at[1]}};
+done:
+    return st;
+}
 
-        if (!mine) continue;
-        mine->q.at[0] = tile.at[0];
-        mine->k.at[0] = tile.at[1];
+static bool has_pass(const atn_kernel *k, atn_pass pass)
+{
+    for (int i = 0; i < k->tiles; i++)
+        if (k->tile[i].pass == pass) return true;
+    return false;
+}
+
+/* Into the kernel of the file, for the passes of the rows chosen, and from there into
+ * the settled one. Decode steps of a kernel without tiles for them have those of the
+ * forward pass. */
+static atn_status set_tile(job *j)
+{
+    atn_ctx *cx = j->cli->cx;
+    atn_kernel_tile t;
+    atn_status st = ATN_OK;
+    bool set = false;
+
+    ATN_TRY(tile_of(j, &t));
+    if (t.q.n == 0) goto done;
+    for (int i = 0; i < j->groups.n; i++) {
+        t.pass = j->groups.group[i].pass;
+        if (t.pass == ATN_PASS_DECODE && !has_pass(j->settled, t.pass)) continue;
+        ATN_TRY(atn_kernel_put_tile(cx, j->kernel, j->device->architecture, &t));
+        set = true;
     }
+    if (!set)
+        ATN_FAIL(ATN_USAGE,
+                 "calibrate: --tile: kernel %s decodes with the tiles of its forward "
+                 "pass, and no row chosen is of that (leave --tile out)",
+                 j->kernel->id);
+    ATN_TRY(atn_kernel_copy_tiles(cx, j->settled, j->kernel));
+    atn_kernel_settle(j->settled, j->device->architecture);
+done:
+    return st;
+}
+
+/* What a kernel file may hold: text of a line, cut to its room. */
+static atn_status check_source(const job *j)
+{
+    const char *given = atn_opt_text(j->cli, "source", NULL);
+    const size_t most = sizeof(((atn_time_fit *)NULL)->source) - 1;
+    atn_ctx *cx = j->cli->cx;
+    atn_status st = ATN_OK;
+    size_t bad;
+
+    if (!given) return ATN_OK;
+    if (!*given || strlen(given) > most)
+        ATN_FAIL(ATN_USAGE, "calibrate: --source has %zu bytes (give 1 to %zu)",
+                 strlen(given), most);
+    if (!atn_utf8_valid(given, strlen(given), &bad))
+        ATN_FAIL(ATN_USAGE, "calibrate: --source is no UTF-8 from byte %zu on", bad);
+    for (const char *c = given; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 127)
+            ATN_FAIL(ATN_USAGE,
+                     "calibrate: --source holds a control character (byte "
+                     "%d; give one line of text)",
+                     (int)(c - given));
 done:
     return st;
 }
@@ -220,12 +274,14 @@ static void set_source(const job *j, atn_time_fit *f)
 {
     const char *given = atn_opt_text(j->cli, "source", NULL);
     const char *base = strrchr(j->path, '/');
+    size_t bad;
 
     if (given)
         snprintf(f->source, sizeof f->source, "%s", given);
     else
         snprintf(f->source, sizeof f->source, "%.120s%s%s", base ? base + 1 : j->path,
                  *j->split ? ", split " : "", j->split);
+    if (!atn_utf8_valid(f->source, strlen(f->source), &bad)) f->source[bad] = 0;
 }
 
 /* One group. Where the model was not asked for, rows that are too few for any are said
@@ -320,6 +376,7 @@ static atn_status fit(job *j)
 {
     const char *path = atn_opt_text(j->cli, "output", NULL);
     atn_ctx *cx = j->cli->cx;
+    atn_kernel_tile tile;
     atn_status st = ATN_OK;
 
     if (path && !atn_opt_given(j->cli, "force") && atn_file_exists(path))
@@ -331,37 +388,17 @@ static atn_status fit(job *j)
     ATN_TRY(
         atn_kernel_read(cx, atn_opt_text(j->cli, "kernel", j->kernel->id), j->settled));
     atn_kernel_settle(j->settled, j->device->architecture);
-    ATN_TRY(set_tile(j, j->settled));
-    if (atn_opt_given(j->cli, "tile")) { /* the file has it, and is of this GPU */
-        atn_kernel_settle(j->kernel, j->device->architecture);
-        ATN_TRY(set_tile(j, j->kernel));
-    }
+    ATN_TRY(tile_of(j, &tile));
+    ATN_TRY(check_source(j));
     ATN_TRY(find_split(j, "fit"));
     ATN_TRY(open_groups(j));
+    ATN_TRY(set_tile(j));
     ATN_TRY(atn_opt_given(j->cli, "dry-run") ? plan(j) : fit_all(j));
 done:
     return st;
 }
 
 /* ---- checking ---- */
-
-/* The i-th GPU that rows of the kernel are of; NULL = no more. */
-static const char *gpu_at(const job *j, int i)
-{
-    const char *seen[GPUS];
-    int n = 0;
-
-    for (atn_idx r = 0; r < j->timings.n && n < GPUS; r++) {
-        const char *gpu = j->timings.row[r].gpu;
-        bool known = !atn_kernel_is_called(j->kernel, j->timings.row[r].kernel);
-
-        for (int k = 0; k < n && !known; k++) known = strcmp(seen[k], gpu) == 0;
-        if (known) continue;
-        if (n == i) return gpu;
-        seen[n++] = gpu;
-    }
-    return NULL;
-}
 
 static atn_status check_gpu(job *j, const char *gpu, atn_check_tables *t, int *checked)
 {
@@ -384,9 +421,46 @@ done:
     return st;
 }
 
+/* Every GPU that rows of the kernel are of, but for those that are not described or have
+ * no row of the head dim, phase and split asked for. */
+static atn_status check_gpus(job *j, atn_check_tables *t, int *checked)
+{
+    const atn_idx n = j->timings.n;
+    const char **gpu = NULL, *last = j->timings.row[0].gpu;
+    atn_ctx *cx = j->cli->cx;
+    atn_status st = ATN_OK;
+    atn_idx gpus = 0;
+    int done_with = 0;
+
+    ATN_NEW(gpu, n);
+    for (atn_idx r = 0; r < n; r++) {
+        const atn_timing *row = &j->timings.row[r];
+        atn_idx i = 0;
+
+        if (!atn_kernel_is_called(j->kernel, row->kernel)) continue;
+        while (i < gpus && strcmp(gpu[i], row->gpu) != 0) i++;
+        if (i == gpus) gpu[gpus++] = row->gpu;
+    }
+    if (gpus == 0) gpu[gpus++] = last; /* says what is in the file */
+    for (atn_idx i = 0; i < gpus; i++) {
+        ATN_TRY(atn_progress(cx, "GPUs", (double)i, (double)gpus));
+        st = check_gpu(j, gpu[i], t, checked);
+        if (st != ATN_OK && st != ATN_USAGE && st != ATN_DATA) goto done;
+        done_with += st == ATN_OK;
+        if (st != ATN_OK && (i + 1 < gpus || done_with > 0)) {
+            atn_err_forgive(cx); /* which warns */
+            st = ATN_OK;
+        }
+        ATN_TRY(st);
+    }
+done:
+    atn_free(cx, gpu);
+    return st;
+}
+
 static atn_status check(job *j)
 {
-    const char *given = atn_opt_text(j->cli, "gpu", NULL), *gpu;
+    const char *given = atn_opt_text(j->cli, "gpu", NULL);
     atn_check_tables t = {NULL, NULL};
     const atn_table *tables[2];
     atn_ctx *cx = j->cli->cx;
@@ -402,10 +476,7 @@ static atn_status check(job *j)
     ATN_TRY(atn_kernel_read(cx, j->cli->args[1], j->kernel));
     ATN_TRY(find_split(j, "check"));
     ATN_TRY(atn_check_tables_create(cx, &t));
-    gpu = given ? given : gpu_at(j, 0);
-    if (!gpu) gpu = j->timings.row[0].gpu; /* says what is in the file */
-    for (int i = 1; gpu; gpu = given ? NULL : gpu_at(j, i++))
-        ATN_TRY(check_gpu(j, gpu, &t, &checked));
+    ATN_TRY(given ? check_gpu(j, given, &t, &checked) : check_gpus(j, &t, &checked));
     if (checked == 0)
         ATN_FAIL(ATN_DATA,
                  "calibrate: kernel %s has no fit for the rows of %s (fit it first: "

@@ -138,10 +138,11 @@ done:
     return st;
 }
 
+static const char *const of_captures[] = {"from",  "prompt", "stack", "steps",
+                                          "heads", "layers", "keep"};
+
 static atn_status check(atn_cli *cli, bool capture)
 {
-    static const char *const of_captures[] = {"from",  "prompt", "stack", "steps",
-                                              "heads", "layers", "keep"};
     static const char *const of_words[] = {"tokens", "num-heads", "num-kv-heads",
                                            "head-dim", "pattern-file"};
     atn_ctx *cx = cli->cx;
@@ -152,6 +153,9 @@ static atn_status check(atn_cli *cli, bool capture)
             ATN_FAIL(ATN_USAGE,
                      "simulate: --%s is of a capture, and there is none (leave it out)",
                      of_captures[i]);
+    if (atn_opt_given(cli, "prompt") && !atn_opt_given(cli, "from"))
+        ATN_FAIL(ATN_USAGE, "simulate: --prompt is of --from METHOD, and there is none "
+                            "(give it, or leave --prompt out)");
     for (size_t i = 0; capture && i < ATN_LEN(of_words); i++)
         if (atn_opt_given(cli, of_words[i]))
             ATN_FAIL(ATN_USAGE,
@@ -510,6 +514,29 @@ static const char *const headline[] = {
     "method",    "gpu",           "tokens",         "quantity", "published",
     "predicted", "predicted_low", "predicted_high", "error",    "within_interval"};
 
+/* It goes alone: launches are those that were published. */
+static atn_status check_published(atn_cli *cli)
+{
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+
+    if (cli->n_args > 0 || atn_opt_given(cli, "gpu"))
+        ATN_FAIL(ATN_USAGE, "simulate: --published has patterns and GPUs of its own "
+                            "(leave out PATTERN and --gpu)");
+    for (const atn_option *o = options; o->name; o++)
+        if (strcmp(o->name, "published") != 0 && atn_opt_given(cli, o->name))
+            ATN_FAIL(ATN_USAGE,
+                     "simulate: --%s: --published goes alone (leave one out)", o->name);
+    for (size_t i = 0; i < ATN_LEN(of_captures); i++)
+        if (atn_opt_given(cli, of_captures[i]))
+            ATN_FAIL(ATN_USAGE,
+                     "simulate: --%s: --published goes alone (leave one out)",
+                     of_captures[i]);
+    ATN_TRY(atn_cli_check_output(cli, atn_opt_text(cli, "output", NULL)));
+done:
+    return st;
+}
+
 static atn_status against_published(atn_cli *cli)
 {
     atn_table *t = NULL, *brief = NULL;
@@ -517,10 +544,7 @@ static atn_status against_published(atn_cli *cli)
     atn_status st = ATN_OK;
     atn_run run = {0};
 
-    if (cli->n_args > 0 || atn_opt_given(cli, "gpu"))
-        ATN_FAIL(ATN_USAGE, "simulate: --published has patterns and GPUs of its own "
-                            "(leave out PATTERN and --gpu)");
-    ATN_TRY(atn_cli_check_output(cli, atn_opt_text(cli, "output", NULL)));
+    ATN_TRY(check_published(cli));
     ATN_TRY(atn_cli_record(cli, &run));
     ATN_TRY(atn_published_table(cli, &t));
     if (is_summary(cli)) {

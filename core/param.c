@@ -131,6 +131,17 @@ int atn_nearest(const char *text, const char *const *candidates, int count)
     return best;
 }
 
+void atn_name_add(char *list, size_t size, const char *name)
+{
+    const size_t used = strlen(list), length = strlen(name);
+
+    for (const char *at = list; length && (at = strstr(at, name)) != NULL; at++)
+        if ((at == list || at[-1] == ' ') && (at[length] == ',' || at[length] == '\0'))
+            return;
+    if (used + length + 3 > size) return;
+    snprintf(list + used, size - used, "%s%s", used ? ", " : "", name);
+}
+
 void atn_known(const char *text, const char *const *candidates, int count, char *out,
                size_t size)
 {

@@ -116,6 +116,9 @@ atn_status atn_parse_heads(atn_ctx *cx, const char *text, atn_idx layers, atn_id
  * distance, -1 when none is near (distance above a third of its length). For "did you
  * mean". */
 int atn_nearest(const char *text, const char *const *candidates, int count);
+/* Adds a name to the list "a, b" in `list`, of `size` bytes, unless it is there already
+ * or there is no room. */
+void atn_name_add(char *list, size_t size, const char *name);
 /* "(nearest: b; known: a, b, c)" or "(known: a, b, c)" into out, cut at size. */
 void atn_known(const char *text, const char *const *candidates, int count, char *out,
                size_t size);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "core/param.h"
 #include "simulators/timing_work.h"
 
 bool atn_timing_is_of(const atn_timing *row, const atn_kernel *k, const atn_device *d)
@@ -14,22 +15,10 @@ bool atn_timing_is_of(const atn_timing *row, const atn_kernel *k, const atn_devi
     return strcasecmp(row->gpu, d->id) == 0 && atn_kernel_is_called(k, row->kernel);
 }
 
-/* The whole name, or one of its pieces between '-'. */
-static bool is_named(const char *name, const char *piece)
-{
-    const size_t size = strlen(piece);
-
-    if (strcmp(name, piece) == 0) return true;
-    for (const char *at = name; size && (at = strstr(at, piece)) != NULL; at++)
-        if ((at == name || at[-1] == '-') && (at[size] == '-' || at[size] == 0))
-            return true;
-    return false;
-}
-
 static bool wanted(const atn_timing_choice *c, const atn_timing *row)
 {
     if (!atn_timing_is_of(row, c->kernel, c->device)) return false;
-    if (c->named && !is_named(row->kernel, c->named)) return false;
+    if (c->named && !atn_kernel_name_holds(row->kernel, c->named)) return false;
     if (c->split && strcmp(c->split, row->split) != 0) return false;
     if (c->head_dim && row->launch.head_dim != c->head_dim) return false;
     if (c->pass >= 0 && (int)row->launch.pass != c->pass) return false;
@@ -75,29 +64,18 @@ done:
 
 /* ---- what to say when there is nothing ---- */
 
-enum { WORDS = 12, WORD_BYTES = 240 };
-
-static void add_word(char *text, const char *word, int *count)
-{
-    const size_t used = strlen(text), size = strlen(word);
-
-    for (const char *at = text; (at = strstr(at, word)) != NULL; at += size)
-        if ((at == text || at[-1] == ' ') && (at[size] == ',' || at[size] == 0)) return;
-    if (++*count > WORDS || used + size + 3 > WORD_BYTES) return;
-    snprintf(text + used, WORD_BYTES - used, "%s%s", used ? ", " : "", word);
-}
+enum { WORD_BYTES = 240 };
 
 static atn_status nothing(atn_ctx *cx, const atn_timings *t, const char *path,
                           const atn_timing_choice *c)
 {
     char kernels[WORD_BYTES] = "", gpus[WORD_BYTES] = "", splits[WORD_BYTES] = "";
-    int n_kernels = 0, n_gpus = 0, n_splits = 0;
     atn_idx others = 0;
 
     for (atn_idx i = 0; i < t->n; i++) {
-        add_word(kernels, t->row[i].kernel, &n_kernels);
-        add_word(gpus, t->row[i].gpu, &n_gpus);
-        if (*t->row[i].split) add_word(splits, t->row[i].split, &n_splits);
+        atn_name_add(kernels, sizeof kernels, t->row[i].kernel);
+        atn_name_add(gpus, sizeof gpus, t->row[i].gpu);
+        if (*t->row[i].split) atn_name_add(splits, sizeof splits, t->row[i].split);
         others += atn_timing_is_of(&t->row[i], c->kernel, c->device);
     }
     if (others > 0)

@@ -137,8 +137,7 @@ void atn_decode_regressors(const atn_kernel *k, const atn_device *d,
     x[ATN_TERM_SEQ] = batch / 1000;
     x[ATN_TERM_QO] = queries / 1e6;
     x[ATN_TERM_KV_TOKEN] = keys / 1e6;
-    if (!k->bare)
-        spread_kv((double)s->kv_heads * dim, batch / 1000, x + ATN_TERM_KV);
+    if (!k->bare) spread_kv((double)s->kv_heads * dim, batch / 1000, x + ATN_TERM_KV);
 }
 
 /* (a^p + b^p)^(1/p) without overflow. */

@@ -303,6 +303,17 @@ done:
     return st;
 }
 
+atn_status atn_device_find(atn_ctx *cx, const char *name, char *id)
+{
+    const atn_embedded *e = atn_embedded_find(FOLDER, name);
+    atn_status st = ATN_OK;
+
+    if (!e) ATN_TRY(find_alias(cx, name, &e));
+    snprintf(id, ATN_DEVICE_ID, "%s", e ? e->id : name);
+done:
+    return st;
+}
+
 atn_status atn_device_read(atn_ctx *cx, const char *name, atn_device *out)
 {
     const atn_embedded *e = atn_embedded_find(FOLDER, name);

@@ -71,6 +71,8 @@ double atn_architecture_flop(const char *architecture);
  * naming file, number, rule, value. */
 atn_status atn_device_read(atn_ctx *cx, const char *name,
                            atn_device *out) ATN_WARN_UNUSED;
+/* id [ATN_DEVICE_ID] <- that of the built-in one that is called so, else the name. */
+atn_status atn_device_find(atn_ctx *cx, const char *name, char *id) ATN_WARN_UNUSED;
 /* The i-th built-in one's id, sorted; NULL = no more. */
 const char *atn_device_id(int i);
 /* Text of a file of a device, as the reader takes it; `what` names it in messages. */

@@ -89,15 +89,22 @@ done:
 
 static atn_status fit_four(atn_ctx *cx, data *d, atn_time_fit *f)
 {
-    bool dropped = false;
+    atn_idx dropped = 0;
     atn_status st = ATN_OK;
 
     ATN_TRY(solve(cx, d, f));
     for (atn_idx i = 0; i < d->n; i++) {
         d->used[i] = fabs(off_by(d, f, i)) < far_off;
-        if (!d->used[i]) dropped = true;
+        dropped += !d->used[i];
     }
-    if (dropped) ATN_TRY(solve(cx, d, f));
+    if (d->n - dropped < FOUR_TERMS)
+        ATN_FAIL(
+            ATN_DATA,
+            "calibrate: of %lld rows %lld are off by %.0f %% or more after a first "
+            "fit and are dropped, too few are left for %d coefficients (are they "
+            "of this kernel, GPU and tile?)",
+            (long long)d->n, (long long)dropped, 100 * far_off, (int)FOUR_TERMS);
+    if (dropped > 0) ATN_TRY(solve(cx, d, f));
 done:
     return st;
 }

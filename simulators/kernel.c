@@ -1,5 +1,5 @@
 /* simulators/kernel.c -- kernels: names of what is in their files, and choosing among
- * tiles and fits. */
+ * tiles. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "simulators/kernel.h"
 
@@ -47,13 +47,12 @@ bool atn_kernel_runs_on(const atn_kernel *k, const char *architecture)
     return false;
 }
 
-/* `piece` is the whole of name, or stands in it between '-'. */
-static bool holds(const char *name, const char *piece)
+bool atn_kernel_name_holds(const char *name, const char *piece)
 {
     const size_t n = strlen(piece);
 
     if (strcmp(name, piece) == 0) return true;
-    for (const char *at = name; at; at = strchr(at, '-')) {
+    for (const char *at = name; n > 0 && at; at = strchr(at, '-')) {
         at += *at == '-';
         if (strncmp(at, piece, n) == 0 && (at[n] == '-' || at[n] == '\0')) return true;
     }
@@ -64,7 +63,7 @@ bool atn_kernel_is_called(const atn_kernel *k, const char *name)
 {
     if (strcmp(k->id, name) == 0) return true;
     for (int i = 0; i < ATN_KERNEL_NAMES && k->timings[i][0]; i++)
-        if (holds(name, k->timings[i])) return true;
+        if (atn_kernel_name_holds(name, k->timings[i])) return true;
     return false;
 }
 
@@ -217,35 +216,4 @@ atn_reach atn_kernel_reach(const atn_kernel *k, const char *architecture)
         r = (atn_reach){k->reach[i].share, k->reach[i].architecture, at == 0};
     }
     return r;
-}
-
-/* ---- fits ---- */
-
-/* The better of two fits for a head dim: of it, else the next larger one. */
-static const atn_time_fit *closer(const atn_time_fit *a, const atn_time_fit *b,
-                                  int head_dim)
-{
-    const int da = abs(a->head_dim - head_dim), db = abs(b->head_dim - head_dim);
-
-    return db < da ? b : a;
-}
-
-const atn_time_fit *atn_kernel_fit(const atn_kernel *k, const atn_device *d,
-                                   int head_dim, atn_pass pass, atn_time_kind model)
-{
-    const int row = bucket(k, head_dim, pass, 0, 0);
-    const atn_time_fit *own = NULL, *other = NULL;
-
-    for (int i = 0; i < k->fits; i++) {
-        const atn_time_fit *f = &k->fit[i];
-
-        if (f->pass != pass || f->model != model ||
-            (f->head_dim != head_dim && bucket(k, f->head_dim, pass, 0, 0) != row))
-            continue;
-        if (strcmp(f->gpu, d->id) == 0)
-            own = own ? closer(own, f, head_dim) : f;
-        else if (strcmp(f->architecture, d->architecture) == 0)
-            other = other ? closer(other, f, head_dim) : f;
-    }
-    return own ? own : other;
 }

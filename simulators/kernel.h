@@ -180,7 +180,8 @@ atn_status atn_kernel_read(atn_ctx *cx, const char *name,
                            atn_kernel *out) ATN_WARN_UNUSED;
 atn_status atn_kernel_parse(atn_ctx *cx, const char *what, const char *text,
                             size_t size, atn_kernel *out) ATN_WARN_UNUSED;
-/* Writes a kernel file, atomically; CANTCREATE when it is there and !force. */
+/* Writes a kernel file, atomically; CANTCREATE when it is there and !force, DATA where
+ * it could not be read. */
 atn_status atn_kernel_save(atn_ctx *cx, const atn_kernel *k, const char *path,
                            bool force) ATN_WARN_UNUSED;
 void atn_kernel_release(atn_ctx *cx, atn_kernel *k);
@@ -195,6 +196,12 @@ void atn_kernel_settle(atn_kernel *k, const char *architecture);
 /* to <- the tiles of from. */
 atn_status atn_kernel_copy_tiles(atn_ctx *cx, atn_kernel *to,
                                  const atn_kernel *from) ATN_WARN_UNUSED;
+/* On this architecture, for this head dim and pass alone, the tile's q and k (of one
+ * size each) instead of what the kernel takes for causal masks and windows, and for the
+ * masks that share their rows. Not for a settled one. USAGE where it has no such rows;
+ * DATA where a file holds no more; the kernel may have rows more then. */
+atn_status atn_kernel_put_tile(atn_ctx *cx, atn_kernel *k, const char *architecture,
+                               const atn_kernel_tile *tile) ATN_WARN_UNUSED;
 /* Share of the machine model's speed that it was measured at: on this architecture,
  * else on the nearest one (of as many generations, then numbers, between them; of
  * equals the first), else ATN_REACH_OTHERWISE. */
@@ -207,6 +214,8 @@ typedef struct atn_reach {
 atn_reach atn_kernel_reach(const atn_kernel *k, const char *architecture);
 /* Overlap at a head dim: of its tiles, else the kernel's. */
 double atn_kernel_overlap(const atn_kernel *k, int head_dim, atn_pass pass);
+/* `piece` is the whole of name, or stands in it between '-'. */
+bool atn_kernel_name_holds(const char *name, const char *piece);
 /* The kernel is called so in a file of timings. */
 bool atn_kernel_is_called(const atn_kernel *k, const char *name);
 /* The usual tile (index 0), or the index-th; NULL = no more. takes: one of
@@ -217,7 +226,3 @@ const atn_kernel_tile *atn_kernel_tile_of(const atn_kernel *k, int head_dim,
 /* There are tiles for it (those of its own or a larger head dim); else *nearest <- the
  * nearest head dim that there is. */
 bool atn_kernel_has_head_dim(const atn_kernel *k, int head_dim, int *nearest);
-/* Fit for a device: of this GPU, else of one of the same architecture (scaled by
- * model.h); NULL = none. */
-const atn_time_fit *atn_kernel_fit(const atn_kernel *k, const atn_device *d,
-                                   int head_dim, atn_pass pass, atn_time_kind model);

@@ -1,6 +1,7 @@
 /* simulators/kernel_write.c -- writing kernel files. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/io/file.h"
@@ -10,8 +11,16 @@
 /* jansson's *_new functions take what they are given, NULL too: one check at the end
  * finds whatever failed on the way. */
 typedef struct writer {
-    bool failed;
+    bool failed, not_text;
 } writer;
+
+static json_t *text_of(writer *w, const char *text)
+{
+    size_t bad;
+
+    if (!atn_utf8_valid(text, strlen(text), &bad)) w->not_text = true;
+    return json_string(text);
+}
 
 static void put(writer *w, json_t *obj, const char *key, json_t *value)
 {
@@ -25,7 +34,7 @@ static void add(writer *w, json_t *list, json_t *value)
 
 static void put_text(writer *w, json_t *obj, const char *key, const char *text)
 {
-    if (*text) put(w, obj, key, json_string(text));
+    if (*text) put(w, obj, key, text_of(w, text));
 }
 
 static json_t *bits(writer *w, unsigned set, atn_words words)
@@ -42,7 +51,7 @@ static json_t *names(writer *w, const char (*name)[ATN_DEVICE_ID])
     json_t *list = json_array();
 
     for (int i = 0; i < ATN_KERNEL_NAMES && name[i][0]; i++)
-        add(w, list, json_string(name[i]));
+        add(w, list, text_of(w, name[i]));
     return list;
 }
 
@@ -77,7 +86,7 @@ static json_t *fit(writer *w, const atn_time_fit *f)
     for (int i = 0; i < ATN_TERMS; i++)
         if (f->c[i] > 0) put(w, c, atn_term_names[i], json_real(f->c[i]));
     put(w, obj, "model", json_string(atn_time_kind_names[f->model]));
-    put(w, obj, "gpu", json_string(f->gpu));
+    put(w, obj, "gpu", text_of(w, f->gpu));
     put_text(w, obj, "architecture", f->architecture);
     put(w, obj, "head_dim", json_integer(f->head_dim));
     put(w, obj, "pass", json_string(atn_pass_names[f->pass]));
@@ -89,7 +98,7 @@ static json_t *fit(writer *w, const atn_time_fit *f)
     put(w, obj, "high", json_real(f->high));
     put(w, obj, "rows", json_integer(f->rows));
     put(w, obj, "mape", json_real(f->mape));
-    put(w, obj, "source", json_string(*f->source ? f->source : "calibrated"));
+    put(w, obj, "source", text_of(w, *f->source ? f->source : "calibrated"));
     return obj;
 }
 
@@ -125,9 +134,9 @@ static json_t *kernel(writer *w, const atn_kernel *k)
            *sources = json_object();
 
     put(w, obj, "schema", json_string(ATN_KERNEL_SCHEMA));
-    put(w, obj, "id", json_string(k->id));
-    put(w, obj, "title", json_string(k->title));
-    put(w, obj, "source", json_string(k->source));
+    put(w, obj, "id", text_of(w, k->id));
+    put(w, obj, "title", text_of(w, k->title));
+    put(w, obj, "source", text_of(w, k->source));
     put(w, obj, "architectures", names(w, k->architectures));
     put(w, obj, "timings", names(w, k->timings));
     put(w, obj, "takes", bits(w, k->takes, atn_words_of_takes()));
@@ -144,22 +153,43 @@ static json_t *kernel(writer *w, const atn_kernel *k)
     return obj;
 }
 
+/* What is written can be read. */
+static atn_status read_back(atn_ctx *cx, const char *path, const char *text)
+{
+    atn_kernel *k = NULL;
+    atn_status st = ATN_OK;
+
+    ATN_NEW(k, 1);
+    ATN_TRY(atn_kernel_parse(cx, path, text, strlen(text), k));
+done:
+    if (k) atn_kernel_release(cx, k);
+    atn_free(cx, k);
+    return st;
+}
+
 atn_status atn_kernel_save(atn_ctx *cx, const atn_kernel *k, const char *path,
                            bool force)
 {
-    writer w = {0};
     atn_out out = {NULL, NULL, NULL};
+    writer w = {0};
     json_t *obj = kernel(&w, k);
     atn_status st = ATN_OK;
+    char *text = NULL;
 
-    if (!obj || w.failed) ATN_FAIL(ATN_MEMORY, "%s: no memory to write it", path);
+    if (obj && !w.failed)
+        text = json_dumps(obj, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
+    if (!text)
+        ATN_FAIL(w.not_text ? ATN_DATA : ATN_MEMORY, "%s: %s", path,
+                 w.not_text ? "a text of the kernel is no UTF-8, and is not written"
+                            : "no memory to write it");
+    ATN_TRY(read_back(cx, path, text));
     ATN_TRY(atn_out_open(cx, path, force, &out));
-    if (json_dumpf(obj, out.file, JSON_INDENT(2) | JSON_REAL_PRECISION(17)) != 0 ||
-        fputc('\n', out.file) == EOF)
+    if (fputs(text, out.file) == EOF || fputc('\n', out.file) == EOF)
         ATN_FAIL(ATN_IO, "%s: cannot be written (is the disk full?)", path);
     ATN_TRY(atn_out_commit(cx, &out));
 done:
     atn_out_abort(cx, &out);
+    free(text);
     json_decref(obj);
     return st;
 }

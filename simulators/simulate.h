@@ -121,7 +121,7 @@ atn_status atn_simulate(atn_ctx *cx, const atn_pattern *const *p, atn_idx n,
                         const atn_sim_opts *o, atn_sim *out) ATN_WARN_UNUSED;
 void atn_sim_release(atn_ctx *cx, atn_sim *s);
 
-/* The table "simulate": a row a case. names [n]. */
+/* The table "simulate": a row a case. */
 typedef struct atn_sim_case {
     const char *pattern;
     const atn_sim_opts *opts;

@@ -222,6 +222,31 @@ done:
     return st;
 }
 
+/* A built-in GPU has one name, its id: each name of the file is looked up once (of the
+ * first GPUS; there are not as many aliases). */
+static atn_status resolve_gpus(atn_ctx *cx, atn_timings *t)
+{
+    enum { GPUS = 64 };
+    char name[GPUS][ATN_DEVICE_ID], id[GPUS][ATN_DEVICE_ID];
+    atn_status st = ATN_OK;
+    int n = 0;
+
+    for (atn_idx r = 0; r < t->n; r++) {
+        char *gpu = t->row[r].gpu;
+        int i = 0;
+
+        while (i < n && strcmp(name[i], gpu) != 0) i++;
+        if (i == GPUS) continue;
+        if (i == n) {
+            memcpy(name[n], gpu, ATN_DEVICE_ID);
+            ATN_TRY(atn_device_find(cx, gpu, id[n++]));
+        }
+        memcpy(gpu, id[i], ATN_DEVICE_ID);
+    }
+done:
+    return st;
+}
+
 atn_status atn_timings_load(atn_ctx *cx, const char *path, atn_timings *out)
 {
     atn_table *t = NULL;
@@ -238,6 +263,7 @@ atn_status atn_timings_load(atn_ctx *cx, const char *path, atn_timings *out)
     ATN_NEW(out->row, atn_table_rows(t));
     for (; out->n < atn_table_rows(t); out->n++)
         ATN_TRY(read_row(cx, &r, out->n, &out->row[out->n]));
+    ATN_TRY(resolve_gpus(cx, out));
 done:
     atn_table_destroy(cx, t);
     if (st != ATN_OK) atn_timings_release(cx, out);

@@ -14,7 +14,8 @@
 #include "simulators/work.h"
 
 typedef struct atn_timing {
-    char gpu[ATN_DEVICE_ID], kernel[ATN_DEVICE_ID], split[16];
+    char gpu[ATN_DEVICE_ID]; /* a built-in one: its id, whatever the file calls it */
+    char kernel[ATN_DEVICE_ID], split[16];
     atn_launch launch;
     atn_idx window;       /* 0 = dense: also where it is no shorter than the sequence */
     atn_idx window_given; /* as the file has it */

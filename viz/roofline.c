@@ -2,8 +2,8 @@
  *
  * Accepts  a table of kind roofline: column tflops, and flop_per_byte of rows that are
  *          points; rows without one are roofs: hbm_gbs of one that rises, tflops of a
- *          flat one. Columns name, gpu, kernel and head_dim say what a row is; what
- *          differs between the rows is in their names.
+ *          flat one. Columns name, gpu and kernel say what a row is; what differs
+ *          between the rows is in their names.
  * Math     a roof that rises: GB/s * flop/byte / 1000 TFLOP/s. Flat ones begin where
  *          the first of those meets them.
  */
@@ -26,7 +26,7 @@ typedef struct entry {
 
 typedef struct plot {
     const atn_table *t;
-    int intensity, tflops, gbs, name, gpu, kernel, dim;
+    int intensity, tflops, gbs, name, gpu, kernel;
     bool kernels; /* differ between points */
     bool gpus;    /* between all rows */
     entry *roof, *point;

@@ -2,8 +2,8 @@
  *
  * Accepts  a table with a matrix, Q tiles down, KV tiles across: 0 empty, 1 partial, 2
  *          full; means where a cell joins several. Meta queries and keys say how many
- *          tiles a side there are. Its first row may say pattern, head, tile, ctas,
- *          other_tiles, visited_tiles, full_tiles, partial_tiles, padding_tiles.
+ *          tiles a side there are. Its first row may say head, tile, visited_tiles,
+ *          full_tiles, partial_tiles, padding_tiles.
  * Limits   a cell that joins tiles has a colour between those of its tiles, and is never
  *          as pale as an empty one where any of them is visited.
  */

@@ -215,6 +215,28 @@ static void few_rows(atn_ctx *cx)
     free(r);
 }
 
+/* One launch that takes 100, 200, 400, .. us: the least squares of the relative errors
+ * give 100 (2 - 2^-7) / (4/3) = 149 us, near the second row alone (- 25 %); one row is
+ * no fit. */
+static void outliers_alone(atn_ctx *cx)
+{
+    atn_kernel k;
+    atn_device d;
+    atn_time_fit got;
+    rows *r = calloc(1, sizeof *r);
+    const atn_fit_case four = {&k, &d, ATN_MODEL_FOUR, r->at, 8, NULL};
+
+    open_fa3(cx, &k, &d);
+    for (int i = 0; i < 8; i++) {
+        add(r, 1, 4096, 8, 8, 0);
+        r->t[i].us = 100 << i;
+    }
+    CHECK_FAILS(atn_fit_prefill(cx, &four, &got), ATN_DATA,
+                "of 8 rows 7 are off by 40 % or more");
+    atn_kernel_release(cx, &k);
+    free(r);
+}
+
 static void quantiles(atn_ctx *cx)
 {
     const double x[] = {1, 2, 4, 8};
@@ -232,4 +254,4 @@ CHECK_MAIN({"all terms come back", all_terms_come_back},
            {"four know no groups", four_know_no_groups},
            {"policies and densities", policies_and_densities},
            {"clock and bare", clock_and_bare}, {"few rows", few_rows},
-           {"quantiles", quantiles})
+           {"outliers alone", outliers_alone}, {"quantiles", quantiles})

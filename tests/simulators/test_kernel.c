@@ -306,27 +306,166 @@ static void parses(atn_ctx *cx)
     atn_kernel_release(cx, &k);
 }
 
-static void fits(atn_ctx *cx)
+/* ---- another tile ---- */
+
+/* A kernel before and after on one architecture. */
+typedef struct both {
+    atn_kernel before, after;
+} both;
+
+static void open_both(atn_ctx *cx, const char *id, const char *path,
+                      const char *architecture, both *b)
 {
-    atn_device h200, h100, b200;
+    CHECK_OK(atn_kernel_read(cx, id, &b->before));
+    CHECK_OK(atn_kernel_read(cx, path, &b->after));
+    atn_kernel_settle(&b->before, architecture);
+    atn_kernel_settle(&b->after, architecture);
+}
+
+static bool same_sizes(const atn_kernel_tile *a, const atn_kernel_tile *b)
+{
+    if (!a || !b) return a == b;
+    return a->q.n == b->q.n &&
+           memcmp(a->q.at, b->q.at, (size_t)a->q.n * sizeof a->q.at[0]) == 0 &&
+           memcmp(a->k.at, b->k.at, (size_t)a->k.n * sizeof a->k.at[0]) == 0;
+}
+
+/* The mask shares the row of causal masks or of windows. */
+static bool shares(const atn_kernel *k, int head_dim, atn_pass pass, unsigned takes)
+{
+    const atn_kernel_tile *of = atn_kernel_tile_of(k, head_dim, pass, takes, 1, 0);
+
+    return of && (of == atn_kernel_tile_of(k, head_dim, pass, ATN_TAKES_CAUSAL, 1, 0) ||
+                  of == atn_kernel_tile_of(k, head_dim, pass, ATN_TAKES_WINDOW, 1, 0));
+}
+
+/* Of architecture `on` and a pass everything is what it was but for D, if `mine` is the
+ * tile there. */
+static void compare(const both *b, atn_pass pass, int head_dim,
+                    const atn_kernel_tile *mine)
+{
+    const int dims[] = {1,   32,  64,  65,           96,       128,
+                        200, 256, 300, head_dim - 1, head_dim, head_dim + 1};
+
+    for (size_t d = 0; d < ATN_LEN(dims); d++)
+        for (unsigned takes = 1; takes <= ATN_TAKES_ANY; takes *= 2)
+            for (int rank = 1; rank <= 3; rank++)
+                for (int i = 0; i < 3; i++) {
+                    const atn_kernel_tile *x = atn_kernel_tile_of(&b->before, dims[d],
+                                                                  pass, takes, rank, i),
+                                          *y = atn_kernel_tile_of(&b->after, dims[d],
+                                                                  pass, takes, rank, i);
+                    const bool changed = mine && dims[d] == head_dim && rank == 1 &&
+                                         shares(&b->before, head_dim, pass, takes);
+
+                    if (!changed)
+                        CHECK(same_sizes(x, y));
+                    else if (i == 0)
+                        CHECK(same_sizes(y, mine));
+                }
+}
+
+static bool has_pass(const atn_kernel *k, atn_pass pass)
+{
+    for (int i = 0; i < k->tiles; i++)
+        if (k->tile[i].pass == pass) return true;
+    return false;
+}
+
+/* Puts a tile into a kernel, twice, writes it, and looks at all that it says. */
+static void put_one(atn_ctx *cx, const char *id, const char *architecture,
+                    atn_pass pass, int head_dim)
+{
+    atn_kernel_tile mine = {
+        .head_dim = head_dim, .pass = pass, .q = {1, {48}}, .k = {1, {80}}};
+    char path[700];
+    atn_kernel k;
+    both b;
+
+    CHECK_OK(atn_kernel_read(cx, id, &k));
+    if (!has_pass(&k, pass)) {
+        CHECK_FAILS(atn_kernel_put_tile(cx, &k, architecture, &mine), ATN_USAGE,
+                    "tiles of its own");
+        atn_kernel_release(cx, &k);
+        return;
+    }
+    CHECK_OK(atn_kernel_put_tile(cx, &k, architecture, &mine));
+    mine.q.at[0] = 24;
+    CHECK_OK(atn_kernel_put_tile(cx, &k, architecture, &mine));
+    snprintf(path, sizeof path, "%s/put.json", check_scratch("kernel_put"));
+    CHECK_OK(atn_kernel_save(cx, &k, path, true));
+    for (int a = 0; a < ATN_KERNEL_NAMES && k.architectures[a][0]; a++) {
+        const bool here = strcmp(k.architectures[a], architecture) == 0;
+
+        open_both(cx, id, path, k.architectures[a], &b);
+        for (int p = 0; p < ATN_PASSES; p++) {
+            const bool follows = p == ATN_PASS_DECODE && pass == ATN_PASS_FORWARD &&
+                                 !has_pass(&k, ATN_PASS_DECODE);
+
+            compare(&b, (atn_pass)p, head_dim,
+                    here && (p == (int)pass || follows) ? &mine : NULL);
+        }
+        atn_kernel_release(cx, &b.before);
+        atn_kernel_release(cx, &b.after);
+    }
+    atn_kernel_release(cx, &k);
+}
+
+static void another_tile(atn_ctx *cx)
+{
+    static const char *const ids[] = {"fa2", "fa3", "attnscope", "flex",
+                                      "fna_blackwell"};
+    static const int dims[] = {64, 100, 128, 192, 256};
+    atn_kernel_tile mine = {.head_dim = 512, .q = {1, {8}}, .k = {1, {8}}};
     atn_kernel k;
 
-    CHECK_OK(atn_device_read(cx, "h200", &h200));
-    CHECK_OK(atn_device_read(cx, "h100", &h100));
-    CHECK_OK(atn_device_read(cx, "b200", &b200));
-    CHECK_OK(atn_kernel_parse(cx, "mine", form, sizeof form - 1, &k));
-    CHECK(atn_kernel_fit(&k, &h200, 128, ATN_PASS_FORWARD, ATN_MODEL_FULL) ==
-          &k.fit[0]);
-    CHECK(atn_kernel_fit(&k, &h100, 128, ATN_PASS_FORWARD, ATN_MODEL_FULL) ==
-          &k.fit[0]);
-    CHECK(!atn_kernel_fit(&k, &b200, 128, ATN_PASS_FORWARD, ATN_MODEL_FULL));
-    CHECK(!atn_kernel_fit(&k, &h200, 128, ATN_PASS_FORWARD, ATN_MODEL_FOUR));
-    CHECK(!atn_kernel_fit(&k, &h200, 128, ATN_PASS_DECODE, ATN_MODEL_FULL));
-    /* tiles of 128 serve 64 too: the GPU's own fit goes before the nearer head dim */
-    CHECK(atn_kernel_fit(&k, &h200, 64, ATN_PASS_FORWARD, ATN_MODEL_FULL) == &k.fit[0]);
-    CHECK(atn_kernel_fit(&k, &h100, 64, ATN_PASS_FORWARD, ATN_MODEL_FULL) == &k.fit[1]);
-    CHECK(atn_kernel_fit(&k, &b200, 128, ATN_PASS_DECODE, ATN_MODEL_FOUR) == &k.fit[2]);
+    for (size_t i = 0; i < ATN_LEN(ids); i++) {
+        CHECK_OK(atn_kernel_read(cx, ids[i], &k));
+        for (int a = 0; a < ATN_KERNEL_NAMES && k.architectures[a][0]; a++)
+            for (int pass = 0; pass < ATN_PASSES; pass++)
+                for (size_t d = 0; d < ATN_LEN(dims); d++)
+                    if (atn_kernel_tile_of(&k, dims[d], (atn_pass)pass,
+                                           ATN_TAKES_CAUSAL, 1, 0))
+                        put_one(cx, ids[i], k.architectures[a], (atn_pass)pass,
+                                dims[d]);
+        atn_kernel_release(cx, &k);
+    }
+    CHECK_OK(atn_kernel_read(cx, "fa3", &k));
+    CHECK_FAILS(atn_kernel_put_tile(cx, &k, "sm80", &mine), ATN_USAGE, "not run on");
+    CHECK_FAILS(atn_kernel_put_tile(cx, &k, "sm90", &mine), ATN_USAGE,
+                "no forward tiles of its own for head dim 512");
     atn_kernel_release(cx, &k);
+}
+
+/* What could not be read is not written: nothing is there afterwards. */
+static void not_written(atn_ctx *cx)
+{
+    char path[700];
+    atn_kernel k;
+
+    snprintf(path, sizeof path, "%s/not.json", check_scratch("kernel_not"));
+    CHECK_OK(atn_kernel_read(cx, "fa3", &k));
+    strcpy(k.fit[0].source, "a\nb");
+    CHECK_FAILS(atn_kernel_save(cx, &k, path, false), ATN_DATA, "control character");
+    strcpy(k.fit[0].source, "a\xff");
+    CHECK_FAILS(atn_kernel_save(cx, &k, path, false), ATN_DATA, "no UTF-8");
+    strcpy(k.fit[0].source, "here");
+    k.tile[0].q.at[0] = 1000000;
+    CHECK_FAILS(atn_kernel_save(cx, &k, path, false), ATN_DATA, "1..65536");
+    k.tile[0].q.at[0] = 128;
+    CHECK_OK(atn_kernel_save(cx, &k, path, false));
+    atn_kernel_release(cx, &k);
+}
+
+static void names_hold(atn_ctx *cx)
+{
+    (void)cx;
+    CHECK(atn_kernel_name_holds("vllm-fa3-bf16", "fa3"));
+    CHECK(atn_kernel_name_holds("vllm-fa3-bf16", "fa3-bf16"));
+    CHECK(atn_kernel_name_holds("fa3", "fa3"));
+    CHECK(!atn_kernel_name_holds("vllm-fa3x", "fa3"));
+    CHECK(!atn_kernel_name_holds("xfa3-fa", "fa3"));
+    CHECK(!atn_kernel_name_holds("a-", ""));
 }
 
 /* Ada is of Ampere's generation, whatever the numbers; sm75 is nearer to sm80 than to
@@ -527,6 +666,8 @@ static void no_memory(atn_ctx *cx)
 
 CHECK_MAIN({"loads all", loads_all}, {"tiles", tiles}, {"factorised", factorised},
            {"names", names}, {"head dims", head_dims}, {"overlaps", overlaps},
-           {"parses", parses}, {"fits", fits}, {"nearest reach", nearest_reach},
-           {"round trip", round_trip}, {"refused", refused},
-           {"tile counts", tile_counts}, {"fuzz", fuzz}, {"no memory", no_memory})
+           {"parses", parses}, {"another tile", another_tile},
+           {"not written", not_written}, {"names hold", names_hold},
+           {"nearest reach", nearest_reach}, {"round trip", round_trip},
+           {"refused", refused}, {"tile counts", tile_counts}, {"fuzz", fuzz},
+           {"no memory", no_memory})

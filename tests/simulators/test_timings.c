@@ -49,6 +49,23 @@ static void good_rows(atn_ctx *cx)
     atn_timings_release(cx, &t);
 }
 
+/* Aliases and other cases of a built-in GPU are its id; another name stays. */
+static void gpus_have_one_name(atn_ctx *cx)
+{
+    static const char *const want[] = {"h100", "h100", "h100", "mine", "h200"};
+    atn_timings t;
+
+    CHECK_OK(atn_timings_load(
+        cx,
+        write_file(HEAD "h100-sxm,a-fa3,context,2,512,512,8,2,128,0,1,f\n"
+                        "H100,a-fa3,context,2,512,512,8,2,128,0,1,f\n"
+                        "h100-sxm,a-fa3,context,2,512,512,8,2,128,0,1,f\n"
+                        "mine,a-fa3,context,2,512,512,8,2,128,0,1,f\n" GOOD),
+        &t));
+    for (int i = 0; i < 5; i++) CHECK_STR(t.row[i].gpu, want[i]);
+    atn_timings_release(cx, &t);
+}
+
 static void split_is_optional(atn_ctx *cx)
 {
     atn_timings t;
@@ -173,7 +190,7 @@ static void memory_runs_out(atn_ctx *cx)
     (void)cx;
 }
 
-CHECK_MAIN({"good rows", good_rows}, {"split is optional", split_is_optional},
-           {"bad cells", bad_cells}, {"absurd sizes", absurd_sizes},
-           {"densities", densities}, {"bad files", bad_files},
-           {"memory runs out", memory_runs_out})
+CHECK_MAIN({"good rows", good_rows}, {"GPUs have one name", gpus_have_one_name},
+           {"split is optional", split_is_optional}, {"bad cells", bad_cells},
+           {"absurd sizes", absurd_sizes}, {"densities", densities},
+           {"bad files", bad_files}, {"memory runs out", memory_runs_out})
