@@ -214,19 +214,14 @@ static bool box_at(int rank, int64_t cells, int i, atn_list *out)
     return false;
 }
 
-static bool same_list(const atn_list *a, const atn_list *b)
-{
-    return a->n == b->n && memcmp(a->at, b->at, (size_t)a->n * sizeof a->at[0]) == 0;
-}
-
 static bool listed(const atn_kernel *k, const atn_kernel_tile *t)
 {
     for (int i = 0; i < k->tiles; i++) {
         const atn_kernel_tile *o = &k->tile[i];
 
         if (o->head_dim == t->head_dim && o->pass == t->pass &&
-            strcmp(o->architecture, t->architecture) == 0 && same_list(&o->q, &t->q) &&
-            same_list(&o->k, &t->k))
+            strcmp(o->architecture, t->architecture) == 0 &&
+            atn_list_same(&o->q, &t->q) && atn_list_same(&o->k, &t->k))
             return true;
     }
     return false;

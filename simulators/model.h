@@ -19,6 +19,10 @@ void atn_prefill_regressors(const atn_kernel *k, const atn_device *d,
                             const atn_launch *s, const atn_work *w,
                             atn_regressors *out);
 
+/* kv [6] <- `amount` at the nodes of the KV write beside `width` (KV heads times head
+ * dim); they are 0. */
+void atn_kv_spread(double width, double amount, double *kv);
+
 /* Time in us. bare: without what a harness times with the kernel (the KV write). */
 double atn_prefill_time(const atn_time_fit *f, const atn_regressors *x, bool bare);
 /* The clock that long runs lose: tau to t, and t to tau; in us. */

@@ -28,6 +28,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "simulators/machine.h"
+
 const char *const atn_cp_order_names[ATN_CP_ORDERS] = {"contiguous", "zigzag",
                                                        "stripe"};
 
@@ -47,8 +49,6 @@ const atn_cp_scheme atn_cp_schemes[ATN_CP_SCHEMES] = {
 /* What the clusters of today have, and what transfers reach of it: assumptions. */
 #define LINK_SHARE   0.8  /* of the bandwidth on paper */
 #define NETWORK_GBS  40.0 /* 400 Gb/s a GPU, 0.8 of it */
-#define PASS_US      3.0  /* a pass over memory, beside its bytes (card 2.3) */
-#define HBM_SHARE    0.8  /* usable (card 2.3) */
 #define BACKWARD     2.5  /* five products instead of two */
 #define LINEAR_BLOCK 128  /* tokens that linear attention computes as a square */
 #define SMALL_LOSS   0.1  /* of the time: less limits nothing */
@@ -196,9 +196,10 @@ static double collective_ms(const cp_job *j, double group, double bytes, bool ga
 
 static double pass_ms(const cp_job *j, double bytes)
 {
-    const double gbs = atn_device_get(j->sim.device, ATN_DEVICE_HBM_GBS) * HBM_SHARE;
+    const double gbs =
+        atn_device_get(j->sim.device, ATN_DEVICE_HBM_GBS) * ATN_HBM_SHARE;
 
-    return bytes / (gbs * 1e6) + PASS_US / 1e3;
+    return bytes / (gbs * 1e6) + ATN_PASS_US / 1e3;
 }
 
 /* ---- launches ---- */

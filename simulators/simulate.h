@@ -15,6 +15,9 @@
 #include "simulators/model.h"
 #include "simulators/tiles.h"
 
+/* A time below this is mostly the launch's: no ratio of such times is said. */
+#define ATN_RATIO_MS 0.1
+
 /* Passes that are not attention: index building, sorting, sampling, scoring. */
 typedef struct atn_extra_work {
     double flops, bytes; /* of all heads and the whole batch */

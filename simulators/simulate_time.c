@@ -25,9 +25,8 @@
 
 #include "simulators/machine.h"
 
-static const double copy_share = 0.35, copy_bytes_us = 1.2e6, launch_us = 3;
+static const double copy_share = 0.35, copy_bytes_us = 1.2e6;
 static const double copy_low = 0.85, copy_high = 1.2; /* of the card's six rows */
-static const double ratio_ms = 0.1;                   /* no ratio of times below this */
 
 sim_passes sim_passes_of(const sim_case *c)
 {
@@ -40,7 +39,7 @@ sim_passes sim_passes_of(const sim_case *c)
                                       : 0;
     const double flop_us =
         atn_device_get(d, ATN_DEVICE_TFLOPS_16) * 1e6 * atn_machine_reach(d);
-    const double extra = launch_us * e->launches +
+    const double extra = ATN_PASS_US * e->launches +
                          fmax(e->flops / flop_us, atn_machine_hbm(d, e->bytes));
 
     return (sim_passes){copies + extra, copy_low * copies + extra,
@@ -256,7 +255,7 @@ static void interval(const sim_case *c, const sim_story *s, atn_sim *out)
     out->dense_low_ms = out->dense_ms * least(g->low);
     out->dense_high_ms = out->dense_ms * most(g->high);
     out->speedup = out->speedup_low = out->speedup_high = NAN;
-    if (out->time_ms < ratio_ms || out->dense_ms < ratio_ms) return;
+    if (out->time_ms < ATN_RATIO_MS || out->dense_ms < ATN_RATIO_MS) return;
     /* What one kernel is off by it is off by in both. */
     out->speedup = out->dense_ms / out->time_ms;
     out->speedup_low = (same ? out->dense_ms : out->dense_low_ms) / out->high_ms;

@@ -21,7 +21,5 @@ static inline atn_status atn_timing_regressors(atn_ctx *cx, const atn_kernel *k,
 {
     return atn_timing_work(cx, k, d, kind, row, NULL, out);
 }
-/* Linear interpolation between order statistics; NaN of none. */
-double atn_quantile(const double *sorted, atn_idx n, double q);
 /* Rows that a prefill model needs at least. */
 atn_idx atn_fit_least_rows(atn_time_kind kind);

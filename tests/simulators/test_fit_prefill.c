@@ -237,21 +237,9 @@ static void outliers_alone(atn_ctx *cx)
     free(r);
 }
 
-static void quantiles(atn_ctx *cx)
-{
-    const double x[] = {1, 2, 4, 8};
-
-    (void)cx;
-    CHECK_NEAR(atn_quantile(x, 4, .5), 3, 1e-15);
-    CHECK_NEAR(atn_quantile(x, 4, .9), 6.8, 1e-15);
-    CHECK_NEAR(atn_quantile(x, 4, 1), 8, 0);
-    CHECK_NEAR(atn_quantile(x, 1, .05), 1, 0);
-    CHECK(isnan(atn_quantile(x, 0, .5)));
-}
-
 CHECK_MAIN({"all terms come back", all_terms_come_back},
            {"four come back", four_come_back},
            {"four know no groups", four_know_no_groups},
            {"policies and densities", policies_and_densities},
            {"clock and bare", clock_and_bare}, {"few rows", few_rows},
-           {"outliers alone", outliers_alone}, {"quantiles", quantiles})
+           {"outliers alone", outliers_alone})
