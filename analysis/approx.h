@@ -19,6 +19,7 @@
 #include "analysis/approx_layer.h"
 #include "analysis/keys.h"
 #include "core/run.h"
+#include "simulators/kernel.h"
 
 typedef struct atn_approx_opts {
     const char *methods; /* "a,b:k=64,c", "all", families */
@@ -39,6 +40,7 @@ typedef struct atn_approx_opts {
     const char *dump;   /* directory; NULL = none */
     bool force;         /* an existing dump is replaced */
     bool tiles;         /* the CTAs of every plan are kept, for atn_approx_tiles */
+    const atn_kernel *kernel; /* with tiles: of its tiles, too, settled; NULL = none */
     const atn_run *run; /* for the dump; may be NULL */
 } atn_approx_opts;
 

@@ -75,7 +75,7 @@ static atn_status create(atn_ctx *cx, const atn_capture *c, const atn_selection 
         ATN_FAIL(ATN_MEMORY, "approx: %lld heads and %d methods are too many",
                  (long long)a->n, a->n_cases);
     ATN_NEW(a->cell, cells);
-    if (opts->tiles) ATN_TRY(atn_tile_shapes_of(cx, c, sel, &a->shapes));
+    if (opts->tiles) ATN_TRY(atn_tile_shapes_of(cx, c, sel, opts->kernel, &a->shapes));
 done:
     return st;
 }

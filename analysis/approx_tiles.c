@@ -42,7 +42,10 @@ static void add_shape(atn_tile_shapes *s, atn_idx d, const atn_kernel_tile *t,
         if (s->at[i].d == one.d && s->at[i].bm == one.bm && s->at[i].bn == one.bn &&
             s->at[i].pack == pack)
             return;
-    if (s->n < ATN_TILE_SHAPES) s->at[s->n++] = one;
+    if (s->n < ATN_TILE_SHAPES)
+        s->at[s->n++] = one;
+    else
+        s->left_out++;
 }
 
 /* By d, bm, bn, pack: the order of the columns of a table. */
@@ -56,7 +59,21 @@ static int by_shape(const void *a_, const void *b_)
     return (a->pack > b->pack) - (a->pack < b->pack);
 }
 
-/* The tiles of a kernel on one of its architectures. */
+static void add_tiles(const atn_kernel *k, const atn_capture *c,
+                      const atn_selection *sel, atn_tile_shapes *out)
+{
+    for (int l = 0; l < sel->n; l++) {
+        const atn_layer_info *i = atn_capture_layer(c, sel->at[l]);
+        const atn_idx d = i->d, group = i->heads / ATN_MAX(i->kv_heads, 1);
+        const atn_kernel_tile *t =
+            d > 0 && d <= 65536 ? atn_tile_of_choice(k, (int)d) : NULL;
+
+        if (t) add_shape(out, d, t, 1);
+        if (t && k->packs_gqa && group > 1) add_shape(out, d, t, group);
+    }
+}
+
+/* The tiles of a built-in kernel on one of its architectures. */
 static atn_status add_kernel(atn_ctx *cx, const char *id, int architecture,
                              const atn_capture *c, const atn_selection *sel,
                              bool *there, atn_tile_shapes *out)
@@ -70,33 +87,32 @@ static atn_status add_kernel(atn_ctx *cx, const char *id, int architecture,
         goto done;
     *there = true;
     atn_kernel_settle(&k, k.architectures[architecture]);
-    for (int l = 0; l < sel->n; l++) {
-        const atn_layer_info *i = atn_capture_layer(c, sel->at[l]);
-        const atn_idx d = i->d, group = i->heads / ATN_MAX(i->kv_heads, 1);
-        const atn_kernel_tile *t =
-            d > 0 && d <= 65536 ? atn_tile_of_choice(&k, (int)d) : NULL;
-
-        if (t) add_shape(out, d, t, 1);
-        if (t && k.packs_gqa && group > 1) add_shape(out, d, t, group);
-    }
+    add_tiles(&k, c, sel, out);
 done:
     atn_kernel_release(cx, &k);
     return st;
 }
 
 atn_status atn_tile_shapes_of(atn_ctx *cx, const atn_capture *c,
-                              const atn_selection *sel, atn_tile_shapes *out)
+                              const atn_selection *sel, const atn_kernel *own,
+                              atn_tile_shapes *out)
 {
     atn_status st = ATN_OK;
     bool there;
 
     *out = (atn_tile_shapes){.n = 0};
+    if (own) add_tiles(own, c, sel, out);
     for (int i = 0; atn_kernel_id(i); i++) {
         there = true;
         for (int a = 0; there; a++)
             ATN_TRY(add_kernel(cx, atn_kernel_id(i), a, c, sel, &there, out));
     }
     qsort(out->at, (size_t)out->n, sizeof *out->at, by_shape);
+    if (out->left_out > 0)
+        atn_log(cx, ATN_LOG_WARN,
+                "more than %d tiles of kernels at the head dims of these layers: "
+                "CTAs in %d others are not counted (select layers of fewer head dims)",
+                ATN_TILE_SHAPES, out->left_out);
 done:
     return st;
 }

@@ -40,10 +40,13 @@ enum { ATN_TILE_SHAPES = 64 };
 typedef struct atn_tile_shapes {
     atn_tile_shape at[ATN_TILE_SHAPES]; /* each once a head dim */
     int n;
+    int left_out;
 } atn_tile_shapes;
-/* Those of all built-in kernels, for the head dims and groups of the selected layers. */
+/* Those of `own` (settled; NULL = none) and of all built-in kernels, for the head dims
+ * and groups of the selected layers. More than there is room for are left out, those of
+ * `own` the last to be, and the log says so. */
 atn_status atn_tile_shapes_of(atn_ctx *cx, const atn_capture *c,
-                              const atn_selection *sel,
+                              const atn_selection *sel, const atn_kernel *own,
                               atn_tile_shapes *out) ATN_WARN_UNUSED;
 
 /* `count` CTAs alike; runs in the order of the CTAs, of groups by falling visits. */

@@ -10,8 +10,6 @@
 const char *const atn_trade_sources[TRADE_SOURCES] = {"exact", "gathered", "mean",
                                                       "mean_gathered", "operator"};
 const char *const atn_trade_fits[TRADE_FITS] = {"", "fixed", "met", "most", "least"};
-const char *const atn_trade_limits[TRADE_LIMITS] = {
-    "mma", "exp", "smem", "l2", "hbm", "tail", "launch", "cta", "passes"};
 
 /* ---- layers ---- */
 
@@ -273,14 +271,14 @@ done:
 static const double launch_ms = 0.1;
 
 /* Below 0.1 ms a launch is mostly starting. */
-static trade_limit limit_of(const trade_case *c, const double share[TRADE_LIMITS])
+static atn_limit limit_of(const trade_case *c, const double share[ATN_LIMITS])
 {
     int most = 0;
 
-    if (c->all.time.ms < launch_ms * c->layers) return TRADE_BY_LAUNCH;
-    for (int k = 1; k < TRADE_LIMITS; k++)
+    if (c->all.time.ms < launch_ms * c->layers) return ATN_LIMIT_LAUNCH;
+    for (int k = 1; k < ATN_LIMITS; k++)
         if (share[k] > share[most]) most = k;
-    return (trade_limit)most;
+    return (atn_limit)most;
 }
 
 static void add_times(const trade_time *x, trade_time *sum)
@@ -295,7 +293,7 @@ static void add_times(const trade_time *x, trade_time *sum)
 
 static void sum_case(const atn_tradeoff *t, trade_case *c)
 {
-    double share[TRADE_LIMITS] = {0};
+    double share[ATN_LIMITS] = {0};
     trade_cell *all = &c->all;
 
     *all = (trade_cell){.of = -1};

@@ -4,7 +4,7 @@
 
 #include "analysis/approx_tiles.h"
 #include "analysis/tradeoff.h"
-#include "simulators/model.h"
+#include "simulators/launch.h"
 
 /* Means over the heads of a layer. */
 enum {
@@ -35,24 +35,10 @@ typedef enum trade_source {
 } trade_source;
 extern const char *const atn_trade_sources[TRADE_SOURCES];
 
-typedef enum trade_limit {
-    TRADE_BY_MMA,
-    TRADE_BY_EXP,
-    TRADE_BY_SMEM,
-    TRADE_BY_L2,
-    TRADE_BY_HBM,
-    TRADE_BY_TAIL,
-    TRADE_BY_LAUNCH,
-    TRADE_BY_CTA, /* CTAs that begin and end, half of the time and more */
-    TRADE_BY_PASSES,
-    TRADE_LIMITS
-} trade_limit;
-extern const char *const atn_trade_limits[TRADE_LIMITS];
-
 typedef struct trade_time {
     double ms, low, high, index, visited;
     double cells; /* of the visited tiles */
-    trade_limit limit;
+    atn_limit limit;
 } trade_time;
 
 /* A head of the tables. */

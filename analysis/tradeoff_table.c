@@ -84,7 +84,7 @@ typedef struct saying {
 
 static saying say(const atn_tradeoff *t, const trade_case *c, int l)
 {
-    saying s = {.c = c};
+    saying s = {.c = c, .linear_ms = NAN};
 
     if (l < 0) {
         s.cell = &c->all;
@@ -280,8 +280,7 @@ static atn_status one_row(atn_ctx *cx, const atn_tradeoff *t, const texts *at,
     if (at->layers >= 0) atn_table_set_i64(to, at->layers, s->layers);
     set_numbers(t, s, false, at, to);
     ATN_TRY(atn_table_set_str(cx, to, at->source, atn_trade_sources[s->cell->source]));
-    ATN_TRY(
-        atn_table_set_str(cx, to, at->limit, atn_trade_limits[s->cell->time.limit]));
+    ATN_TRY(atn_table_set_str(cx, to, at->limit, atn_limit_names[s->cell->time.limit]));
     if (at->front >= 0 && atn_trade_may_lead(t, s->c))
         atn_table_set_bool(to, at->front, s->c->front);
 done:

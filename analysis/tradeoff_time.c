@@ -1,11 +1,11 @@
 /* analysis/tradeoff_time.c -- the launch of a layer.
  *
- * Math    CTAs of all heads in the kernel's order (simulators/work.h), the coefficients
- *         of the kernel (simulators/model.h), without what a harness times beside; not
- *         shorter than its bytes from HBM. Where CTAs are not known: ceil(nq / bm) a
- *         head, with the pairs in executed tiles over bm bn visits shared out evenly
- *         among them, one of each masked under a causal mask: a lower bound of tiles
- *         that are smaller than the kernel's.
+ * Math    simulators/launch.h of the CTAs of all heads, without what a harness times
+ *         beside. Where CTAs are not known: ceil(nq / bm) a head, with the pairs in
+ *         executed tiles over bm bn visits shared out evenly among them, one of each
+ *         masked under a causal mask: a lower bound of tiles that are smaller than the
+ *         kernel's.
+ * Oracle  atn_simulate of the same lists.
  * Source  cards/simulators.md 2.1, 6.1, 6.3.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
@@ -15,89 +15,43 @@
 #include "analysis/tradeoff_internal.h"
 #include "simulators/machine.h"
 
-/* One launch that is to be timed. */
-typedef struct timed {
-    const atn_kernel *kernel;
-    const atn_kernel_tile *tile;
-    const atn_time_model *model;
-    const atn_launch *launch;
-    const atn_cta_list *lists;
-    atn_idx n;
-} timed;
-
 /* ---- a launch ---- */
 
-static double hbm_us(const atn_tradeoff *t, const atn_launch *s)
+static atn_status time_of(atn_ctx *cx, const atn_launch_task *x, trade_time *out)
 {
-    const double rows = (double)s->heads * (double)s->q_len;
-    const double keys = (double)s->kv_heads * (double)s->kv_len;
-
-    return atn_machine_hbm(t->opts.device,
-                           s->bytes * (double)s->batch * (rows + keys) *
-                               ((double)s->head_dim + (double)s->value_dim));
-}
-
-/* What the longest share of a tile is. */
-static trade_limit tile_limit(const atn_tradeoff *t, const timed *x)
-{
-    const atn_tile_times b =
-        atn_machine_tile(x->kernel, t->opts.device, (int)x->launch->head_dim,
-                         ATN_PASS_FORWARD, x->tile->q.at[0], x->tile->k.at[0]);
-    const double at[] = {b.mma, b.exp, b.smem, b.l2};
-    int most = TRADE_BY_MMA;
-
-    for (int k = 1; k < (int)ATN_LEN(at); k++)
-        if (at[k] > at[most]) most = k;
-    return (trade_limit)most;
-}
-
-static trade_limit limit_of(const atn_tradeoff *t, const timed *x, const atn_work *w,
-                            double us, double hbm)
-{
-    const double *c = x->model->fit.c;
-    const double sms = atn_device_get(t->opts.device, ATN_DEVICE_SMS);
-    const double fixed = c[ATN_TERM_T0] + c[ATN_TERM_CTA] * w->x_ctas;
-
-    if (us < 100 || 2 * c[ATN_TERM_T0] > us) return TRADE_BY_LAUNCH;
-    if (2 * fixed > us) return TRADE_BY_CTA;
-    if (hbm >= us) return TRADE_BY_HBM;
-    if (w->x_tiles > 1.25 * w->tiles / sms) return TRADE_BY_TAIL;
-    return tile_limit(t, x);
-}
-
-static atn_status time_of(atn_ctx *cx, const atn_tradeoff *t, const timed *x,
-                          trade_time *out)
-{
-    const atn_work_case c = {.kernel = x->kernel,
-                             .device = t->opts.device,
-                             .launch = x->launch,
-                             .lists = x->lists,
-                             .n_lists = x->n,
-                             .bm = x->tile->q.at[0],
-                             .bn = x->tile->k.at[0],
-                             .left = -1,
-                             .right = -1};
-    const atn_time_fit *fit = &x->model->fit;
-    const double hbm = hbm_us(t, x->launch);
+    atn_launch_time time = {0};
     atn_status st = ATN_OK;
     atn_work w = {0};
-    atn_regressors r;
-    double us;
 
-    ATN_TRY(atn_work_make(cx, &c, &atn_schedule_full, &w));
-    atn_prefill_regressors(x->kernel, t->opts.device, x->launch, &w, &r);
-    us = atn_prefill_time(fit, &r, true);
-    out->limit = limit_of(t, x, &w, us, hbm);
-    us = fmax(us, hbm);
-    out->ms = us / 1000;
-    out->low = out->ms * (fit->low > 0 ? fit->low : 1);
-    out->high = out->ms * (fit->high > 0 ? fit->high : 1);
+    ATN_TRY(atn_launch_run(cx, x, &w, &time));
+    out->ms = time.kernel / 1000;
+    out->low = out->ms * atn_launch_low(x->fit);
+    out->high = out->ms * atn_launch_high(x->fit);
     out->index = 0;
     out->visited = w.tiles;
-    out->cells = w.tiles * (double)x->tile->q.at[0] * (double)x->tile->k.at[0];
+    out->limit = out->ms < 0.1 ? ATN_LIMIT_LAUNCH
+                               : atn_launch_limit(x->kernel, x->device, &x->shape,
+                                                  x->bm, x->bn, &time);
+    out->cells = w.tiles * (double)x->bm * (double)x->bn;
 done:
     atn_work_release(cx, &w);
     return st;
+}
+
+/* Bare, as all launches here are. */
+static atn_launch_task task_of(const atn_tradeoff *t, const trade_layer *l, bool dense)
+{
+    const atn_kernel_tile *tile = dense ? l->dense_tile : l->tile;
+
+    return (atn_launch_task){.kernel = dense ? &t->dense : &t->sparse,
+                             .device = t->opts.device,
+                             .fit = dense ? &l->dense_model.fit : &l->model.fit,
+                             .shape = l->launch,
+                             .bm = tile->q.at[0],
+                             .bn = tile->k.at[0],
+                             .left = -1,
+                             .right = -1,
+                             .bare = true};
 }
 
 /* ---- dense ---- */
@@ -129,33 +83,69 @@ static void dense_cta(const atn_sight *s, atn_idx r0, atn_idx r1, atn_idx bn,
     *masked = (int32_t)(*visits - ATN_MAX(full, 0));
 }
 
+/* Full or causal, without padding. */
+static bool is_plain(const atn_layer_info *i)
+{
+    const atn_sight *s = &i->sight;
+
+    return s->window <= 0 && s->key_first == 0 && s->key_last == i->nk && !s->rows &&
+           (!s->causal || s->offset == i->nk - i->nq);
+}
+
 /* Rows of a packed tile are heads of a group side by side. */
+static atn_status masked_list(atn_ctx *cx, const atn_tradeoff *t, const trade_layer *l,
+                              atn_cta_list *out)
+{
+    const atn_idx pack = t->dense.packs_gqa ? l->launch.heads / l->launch.kv_heads : 1;
+    const atn_idx bm = l->dense_tile->q.at[0], bn = l->dense_tile->k.at[0];
+    const atn_idx rows = l->info->nq * pack, ctas = ceil_of(rows, bm);
+    const atn_mask_policy policy = t->dense.policy;
+    int32_t *visits = NULL, *masked = NULL;
+    atn_status st = ATN_OK;
+    bool any = false;
+
+    ATN_TAKE(visits, ctas);
+    ATN_TAKE(masked, ctas);
+    for (atn_idx m = 0; m < ctas; m++) {
+        dense_cta(&l->info->sight, m * bm / pack,
+                  ATN_MIN(((m + 1) * bm - 1) / pack + 1, l->info->nq), bn, &visits[m],
+                  &masked[m]);
+        any |= masked[m] > 0;
+        if (policy == ATN_MASK_SKIP) masked[m] = 0;
+    }
+    *out =
+        (atn_cta_list){ctas, visits, any && policy == ATN_MASK_ALL ? visits : masked};
+done:
+    return st;
+}
+
+/* The window of a layer, as the kernel knows it. */
+static void window_of(const atn_layer_info *i, atn_launch_task *x)
+{
+    const atn_sight *s = &i->sight;
+
+    if (s->causal) x->right = 0;
+    if (s->window <= 0) return;
+    x->left = s->causal ? s->window - 1 : s->window;
+    if (!s->causal) x->right = s->window;
+}
+
 atn_status atn_trade_dense_time(atn_ctx *cx, const atn_tradeoff *t,
                                 const trade_layer *l, trade_time *out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_idx pack = t->dense.packs_gqa ? l->launch.heads / l->launch.kv_heads : 1;
-    const atn_idx bm = l->dense_tile->q.at[0], bn = l->dense_tile->k.at[0];
-    const atn_idx rows = l->info->nq * pack, ctas = ceil_of(rows, bm);
-    atn_sight sight = l->info->sight;
-    int32_t *visits = NULL, *masked = NULL;
+    atn_launch_task x = task_of(t, l, true);
     atn_status st = ATN_OK;
     atn_cta_list list;
-    timed x = {.kernel = &t->dense,
-               .tile = l->dense_tile,
-               .model = &l->dense_model,
-               .launch = &l->launch,
-               .lists = &list,
-               .n = 1};
 
-    ATN_TAKE(visits, ctas);
-    ATN_TAKE(masked, ctas);
-    for (atn_idx m = 0; m < ctas; m++)
-        dense_cta(&sight, m * bm / pack,
-                  ATN_MIN(((m + 1) * bm - 1) / pack + 1, l->info->nq), bn, &visits[m],
-                  &masked[m]);
-    list = (atn_cta_list){ctas, visits, masked};
-    ATN_TRY(time_of(cx, t, &x, out));
+    window_of(l->info, &x);
+    if (is_plain(l->info))
+        ATN_TRY(atn_launch_dense(cx, x.kernel, &x.shape, x.bm, x.bn, &list));
+    else
+        ATN_TRY(masked_list(cx, t, l, &list));
+    x.lists = &list;
+    x.n_lists = 1;
+    ATN_TRY(time_of(cx, &x, out));
 done:
     atn_arena_rewind(cx, mark);
     return st;
@@ -168,16 +158,16 @@ trade_time atn_trade_pass(const atn_tradeoff *t, double flops, double bytes)
     const atn_device *d = t->opts.device;
     const double peak = 1e9 * atn_device_get(d, ATN_DEVICE_TFLOPS_16); /* flop a ms */
     const double reach = peak * atn_machine_reach(d);
-    const double hbm = atn_machine_hbm(d, bytes) / 1000,
-                 launch = atn_machine_launch() / 1000;
-    trade_time x = {.ms = launch + fmax(flops / reach, hbm)};
+    const double hbm = atn_machine_hbm(d, bytes) / 1000;
+    const double launch = atn_machine_pass(d, 1, 0, 0) / 1000;
+    trade_time x = {.ms = atn_machine_pass(d, 1, flops, bytes) / 1000};
 
     x.high = launch + flops / reach + hbm;
     x.low = launch +
             fmax(flops / peak, bytes / (1e6 * atn_device_get(d, ATN_DEVICE_HBM_GBS)));
-    x.limit = x.ms < 0.1            ? TRADE_BY_LAUNCH
-              : hbm > flops / reach ? TRADE_BY_HBM
-                                    : TRADE_BY_MMA;
+    x.limit = x.ms < 0.1            ? ATN_LIMIT_LAUNCH
+              : hbm > flops / reach ? ATN_LIMIT_HBM
+                                    : ATN_LIMIT_MMA;
     return x;
 }
 
@@ -193,28 +183,21 @@ static void operator_time(const atn_tradeoff *t, trade_cell *cell)
 
 /* ---- tiles ---- */
 
-static void expand(const atn_cta_runs *r, atn_mask_policy policy, int32_t *visits,
-                   int32_t *masked)
+/* Runs as the kernel pays for them. */
+static void priced(const atn_cta_runs *r, atn_mask_policy policy, int32_t *visits,
+                   int32_t *masked, int64_t *times)
 {
     bool any = false;
 
     for (atn_idx i = 0; i < r->n; i++) any |= r->run[i].masked > 0;
-    for (atn_idx i = 0; i < r->n; i++)
-        for (int64_t k = 0; k < r->run[i].count; k++) {
-            *visits++ = r->run[i].visits;
-            *masked++ = policy == ATN_MASK_SKIP         ? 0
-                        : policy == ATN_MASK_ALL && any ? r->run[i].visits
-                        : policy == ATN_MASK_ALL        ? 0
-                                                        : r->run[i].masked;
-        }
-}
-
-static atn_idx ctas_of(const atn_cta_runs *r)
-{
-    atn_idx n = 0;
-
-    for (atn_idx i = 0; i < r->n; i++) n += r->run[i].count;
-    return n;
+    for (atn_idx i = 0; i < r->n; i++) {
+        times[i] = r->run[i].count;
+        visits[i] = r->run[i].visits;
+        masked[i] = policy == ATN_MASK_SKIP         ? 0
+                    : policy == ATN_MASK_ALL && any ? r->run[i].visits
+                    : policy == ATN_MASK_ALL        ? 0
+                                                    : r->run[i].masked;
+    }
 }
 
 static bool same_runs(const atn_cta_runs *a, const atn_cta_runs *b)
@@ -246,30 +229,33 @@ static atn_status lists_time(atn_ctx *cx, const atn_tradeoff *t, const trade_lay
 {
     const bool packed = packs(l, cell);
     const atn_arena_mark mark = atn_arena_save(cx);
+    atn_launch_task x = task_of(t, l, false);
+    const int64_t **all = NULL;
     atn_cta_list *lists = NULL;
     atn_status st = ATN_OK;
     atn_idx n = 0;
-    timed x = {.kernel = packed ? &t->packed : &t->sparse,
-               .tile = l->tile,
-               .model = &l->model,
-               .launch = &l->launch};
 
+    if (packed) x.kernel = &t->packed;
     ATN_TAKE(lists, l->heads);
+    ATN_TAKE(all, l->heads);
     for (atn_idx h = 0; h < l->info->heads; h += packed ? l->pack : 1) {
         const trade_head *head = &cell->head[h];
         const atn_cta_runs *runs = packed ? &head->packed : &head->runs;
         int32_t *visits = NULL, *masked = NULL;
-        const atn_idx ctas = ctas_of(runs);
+        int64_t *times = NULL;
 
         if (!head->there) continue;
-        ATN_TAKE(visits, ATN_MAX(ctas, 1));
-        ATN_TAKE(masked, ATN_MAX(ctas, 1));
-        expand(runs, t->sparse.policy, visits, masked);
-        lists[n++] = (atn_cta_list){ctas, visits, masked};
+        ATN_TAKE(visits, ATN_MAX(runs->n, 1));
+        ATN_TAKE(masked, ATN_MAX(runs->n, 1));
+        ATN_TAKE(times, ATN_MAX(runs->n, 1));
+        priced(runs, t->sparse.policy, visits, masked, times);
+        all[n] = times;
+        lists[n++] = (atn_cta_list){runs->n, visits, masked};
     }
     x.lists = lists;
-    x.n = n;
-    ATN_TRY(time_of(cx, t, &x, out));
+    x.n_lists = n;
+    x.times = all;
+    ATN_TRY(time_of(cx, &x, out));
 done:
     atn_arena_rewind(cx, mark);
     return st;
@@ -303,7 +289,7 @@ static void try_gathered(const atn_tradeoff *t, const trade_layer *l, trade_cell
     time->visited = b * tiles;
     time->cells = b * tiles * 16 * (double)bn;
     cell->source = cell->source == TRADE_MEAN ? TRADE_MEAN_GATHERED : TRADE_GATHERED;
-    time->limit = time->ms < 0.1 ? TRADE_BY_LAUNCH : TRADE_BY_L2;
+    time->limit = time->ms < 0.1 ? ATN_LIMIT_LAUNCH : ATN_LIMIT_L2;
 }
 
 /* Without CTAs: those of a mean head, shared out evenly. */
@@ -366,12 +352,12 @@ static void add_index(const atn_tradeoff *t, trade_cell *cell)
 
     if (!(flops > 0 || bytes > 0)) return;
     index = atn_trade_pass(t, flops, bytes);
-    if (index.ms > time->ms) time->limit = TRADE_BY_PASSES;
+    if (index.ms > time->ms) time->limit = ATN_LIMIT_PASSES;
     time->index = index.ms;
     time->ms += index.ms;
     time->low += index.low;
     time->high += index.high;
-    if (time->ms < 0.1) time->limit = TRADE_BY_LAUNCH;
+    if (time->ms < 0.1) time->limit = ATN_LIMIT_LAUNCH;
 }
 
 atn_status atn_trade_cell_time(atn_ctx *cx, const atn_tradeoff *t, const trade_layer *l,

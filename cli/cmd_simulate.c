@@ -26,7 +26,10 @@ static const atn_option options[] = {
      "also the speed-up as tiles, mask, waves, passes and the rest take their share", 0,
      0},
     {"advice", 0, ATN_OPT_FLAG, NULL,
-     "also the smallest stride, the best tile and the best order of tokens", 0, 0},
+     "also the smallest stride, the best tile and the best order of tokens, by the "
+     "tiles "
+     "of all heads, each on its own",
+     0, 0},
     {"histogram", 0, ATN_OPT_FLAG, NULL,
      "also how many CTAs of a head have how many tiles", 0, 0},
     {"published", 0, ATN_OPT_FLAG, NULL,
@@ -35,7 +38,7 @@ static const atn_option options[] = {
      0, 0},
     ATN_OPTIONS_WHOLE,
     {"gpus", 0, ATN_OPT_COUNT, "N", "GPUs that share the sequence: context parallelism",
-     1, 65536},
+     1, ATN_CP_GPUS_MOST},
     {"cp", 0, ATN_OPT_TEXT, "SCHEME",
      "ring, zigzag, stripe, all-gather, ulysses, usp, double-ring, lasp, lasp2, or all "
      "(zigzag)",
@@ -50,6 +53,10 @@ static const atn_option options[] = {
     {"network", 0, ATN_OPT_F64, "GB/S",
      "usable between nodes, a GPU and direction (40)", 1e-3, 1e6},
     {"latency", 0, ATN_OPT_F64, "US", "of a message (10)", 0, 1e6},
+    {"merge", 0, ATN_OPT_F64, "BYTES",
+     "that merging partial results moves for a number of the result (8 and its own; 55 "
+     "of a chain of passes)",
+     1, 1e6},
     ATN_OPTION_KEEP,
     ATN_OPTION_END,
 };
@@ -84,12 +91,59 @@ done:
 static const char *const of_captures[] = {"from",  "prompt", "stack", "steps",
                                           "heads", "layers", "keep"};
 
+/* Several GPUs: what is of them, and of these schemes. */
+static atn_status check_gpus(atn_cli *cli)
+{
+    static const char *const of_gpus[] = {"cp",      "cp-order", "node",    "link",
+                                          "network", "latency",  "ulysses", "merge"};
+    static const char *const of_one[] = {
+        "waterfall",  "advice",      "histogram",    "attention-share", "parameters",
+        "num-layers", "dense-share", "dense-kernel", "dense",           "harness"};
+    const char *name = atn_opt_text(cli, "cp", "zigzag");
+    const bool gpus = atn_opt_given(cli, "gpus");
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+    atn_cp_kind kind;
+    int scheme;
+
+    for (size_t i = 0; i < ATN_LEN(of_gpus) && !gpus; i++)
+        if (atn_opt_given(cli, of_gpus[i]))
+            ATN_FAIL(ATN_USAGE,
+                     "simulate: --%s is of several GPUs (give --gpus N, too)",
+                     of_gpus[i]);
+    for (size_t i = 0; i < ATN_LEN(of_one) && gpus; i++)
+        if (atn_opt_given(cli, of_one[i]))
+            ATN_FAIL(ATN_USAGE,
+                     "simulate: --%s is of one GPU and says nothing with --gpus (leave "
+                     "one out)",
+                     of_one[i]);
+    if (!gpus) goto done;
+    if (atn_opt_i64(cli, "pass", 0) == ATN_PASS_DECODE)
+        ATN_FAIL(ATN_USAGE, "simulate: --gpus shares out the queries of a prefill or a "
+                            "training step, and --pass decode has one (give --pass "
+                            "forward or backward)");
+    ATN_TRY(atn_cp_scheme_find(cx, name, &scheme));
+    if (scheme == ATN_CP_ALL) goto done;
+    kind = atn_cp_schemes[scheme].kind;
+    if (atn_opt_given(cli, "ulysses") && kind != ATN_CP_USP)
+        ATN_FAIL(ATN_USAGE,
+                 "simulate: --ulysses is of --cp usp, not of %s (leave it "
+                 "out)",
+                 name);
+    if (atn_opt_given(cli, "cp-order") &&
+        (kind == ATN_CP_EXCHANGE || kind == ATN_CP_LASP || kind == ATN_CP_LASP2))
+        ATN_FAIL(ATN_USAGE,
+                 "simulate: --cp-order is of schemes that cut the mask among "
+                 "GPUs, which %s does not (leave it out)",
+                 name);
+done:
+    return st;
+}
+
 static atn_status check(atn_cli *cli, bool capture)
 {
     static const char *const of_words[] = {"tokens", "num-heads", "num-kv-heads",
                                            "head-dim", "pattern-file"};
-    static const char *const of_gpus[] = {"cp",      "cp-order", "node",   "link",
-                                          "network", "latency",  "ulysses"};
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
 
@@ -107,11 +161,7 @@ static atn_status check(atn_cli *cli, bool capture)
                      "simulate: --%s is of a pattern; the capture %s says its own "
                      "(leave it out)",
                      of_words[i], cli->args[0]);
-    for (size_t i = 0; i < ATN_LEN(of_gpus); i++)
-        if (atn_opt_given(cli, of_gpus[i]) && !atn_opt_given(cli, "gpus"))
-            ATN_FAIL(ATN_USAGE,
-                     "simulate: --%s is of several GPUs (give --gpus N, too)",
-                     of_gpus[i]);
+    ATN_TRY(check_gpus(cli));
     ATN_TRY(check_whole(cli));
     if (cli->n_args + (atn_opt_given(cli, "pattern-file") ? 1 : 0) == 0)
         ATN_FAIL(ATN_USAGE,
@@ -169,14 +219,15 @@ static void say_models(atn_cli *cli, const atn_table *t)
     }
 }
 
-static atn_status summarize(atn_cli *cli, atn_table **t)
+static atn_status summarize(atn_cli *cli, const char *const *columns, int n,
+                            atn_table **t)
 {
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
     atn_table *brief = NULL;
 
     say_models(cli, *t);
-    ATN_TRY(atn_table_pick(cx, *t, summary, (int)ATN_LEN(summary), &brief));
+    ATN_TRY(atn_table_pick(cx, *t, columns, n, &brief));
     atn_table_destroy(cx, *t);
     *t = brief;
 done:
@@ -217,9 +268,14 @@ static atn_status advise(atn_ctx *cx, const atn_sim_list *l, atn_table **out)
         const atn_sim_item *item = &l->item[i];
         const atn_list *grid = &item->opts.tiling.grid;
         atn_idx heads;
-        const atn_pattern *p = atn_sim_item_heads(item, &heads)[0];
+        const atn_pattern *const *each = atn_sim_item_heads(item, &heads), *p = each[0];
         atn_advice_case c = {
             .p = p, .now = item->sim.tiling, .grid = *grid, .causal = item->sim.causal};
+        bool alike = true;
+
+        for (atn_idx h = 1; h < heads; h++) alike &= each[h] == p;
+        c.n = alike ? p->heads : heads;
+        c.each = alike ? NULL : each;
 
         ATN_TAKE(tiles, item->kernel->tiles + 2);
         c.tiles = tiles;
@@ -279,7 +335,7 @@ static atn_status emit(atn_cli *cli, atn_run *run, const atn_sim_list *l,
 
     ATN_TRY(atn_sim_list_cases(cx, l, &cases));
     ATN_TRY(atn_sim_table(cx, cases, l->n, &t[n++]));
-    if (is_summary(cli)) ATN_TRY(summarize(cli, &t[0]));
+    if (is_summary(cli)) ATN_TRY(summarize(cli, summary, (int)ATN_LEN(summary), &t[0]));
     if (atn_opt_given(cli, "waterfall")) {
         ATN_TRY(atn_sim_waterfall(cx, cases, l->n, &t[n++]));
         ATN_TRY(atn_sim_list_subtitle(cx, l, t[n - 1]));
@@ -312,10 +368,17 @@ static atn_status read_parallel(const atn_cli *cli, atn_cp_opts *o)
     o->link_gbs = atn_opt_f64(cli, "link", o->link_gbs);
     o->network_gbs = atn_opt_f64(cli, "network", o->network_gbs);
     o->latency_us = atn_opt_f64(cli, "latency", o->latency_us);
+    o->merge_bytes = atn_opt_f64(cli, "merge", o->merge_bytes);
     o->backward = atn_opt_i64(cli, "pass", 0) == ATN_PASS_BACKWARD;
 done:
     return st;
 }
+
+static const char *const cp_summary[] = {
+    "pattern", "kernel",      "gpus",         "scheme",     "order",
+    "ulysses", "balance",     "volume_gb",    "compute_ms", "exposed_ms",
+    "time_ms", "time_low_ms", "time_high_ms", "single_ms",  "efficiency",
+    "speedup", "limited_by",  "memory_gb",    "fits",       "note"};
 
 /* Every case over several GPUs. */
 static atn_status emit_parallel(atn_cli *cli, atn_run *run, const atn_sim_list *l,
@@ -341,6 +404,8 @@ static atn_status emit_parallel(atn_cli *cli, atn_run *run, const atn_sim_list *
         cases[i] = (atn_cp_case){item->name, p[0]->frame.nq, &item->opts, &o, &cp[i]};
     }
     ATN_TRY(atn_cp_table(cx, cases, l->n, &t));
+    if (is_summary(cli))
+        ATN_TRY(summarize(cli, cp_summary, (int)ATN_LEN(cp_summary), &t));
     if (atn_cli_format(cli) == ATN_TABLE_TEXT) atn_table_be_brief(t);
     ATN_TRY(atn_cli_emit(cli, run, t, keep));
 done:
@@ -518,8 +583,10 @@ const atn_command atn_command_simulate = {
         "Three numbers stand side by side, and their gap is the answer. bound_flop is "
         "what the pairs alone promise. bound_sum and bound_max count the tiles that a "
         "kernel visits, all of them and those of its longest CTA: no kernel with these "
-        "tiles can gain more than bound_sum. speedup is predicted: the CTAs are laid "
-        "out on the SMs in the kernel's order, with times that were fitted to "
+        "tiles does less work. They bound work, not time: a long dense launch loses "
+        "some of its clock, a short one may leave its last wave nearly empty, and a "
+        "speed-up is then some per cent above them. speedup is predicted: the CTAs are "
+        "laid out on the SMs in the kernel's order, with times that were fitted to "
         "measurements or, where there are none, come from the data sheet (the column "
         "model says which), and passes beside the kernel are added. time_low_ms and "
         "time_high_ms hold 90 % of the measurements that the model was fitted to. "

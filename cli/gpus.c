@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/help.h"
 #include "simulators/choose.h"
 
 /* ---- devices ---- */
@@ -139,9 +140,9 @@ atn_status atn_device_help(atn_ctx *cx, const char *name)
     for (int n = 0; n < ATN_DEVICE_NUMBERS; n++) {
         if (isnan(d.number[n].value)) continue;
         doubt |= !d.number[n].verified;
-        printf("  %-14s %8s  %s\n%27s%s\n", atn_device_numbers[n].name,
-               number(&d, (atn_device_number)n, text), atn_device_numbers[n].text, "",
-               d.number[n].source);
+        printf("  %-14s %8s  %s\n%27s", atn_device_numbers[n].name,
+               number(&d, (atn_device_number)n, text), atn_device_numbers[n].text, "");
+        atn_help_wrap(d.number[n].source, 27, 27, stdout);
     }
     printf("\n%.0f flop a clock and SM follow from the peak; %s does %.0f%s\n",
            atn_device_get(&d, ATN_DEVICE_TFLOPS_16) * 1e6 /
@@ -290,9 +291,26 @@ done:
 
 /* ---- help of a kernel ---- */
 
+/* "[where it is from]" */
+static void print_bracketed(const char *source)
+{
+    char text[1024];
+
+    snprintf(text, sizeof text, "[%s]", source);
+    printf("    ");
+    atn_help_wrap(text, 4, 4, stdout);
+}
+
+/* A line that is indented, as are those that it wraps to. */
+static void print_line(const char *text)
+{
+    printf("  ");
+    atn_help_wrap(text, 2, 2, stdout);
+}
+
 static void print_source(const atn_kernel *k, atn_kernel_topic topic)
 {
-    if (k->sources[topic][0]) printf("    [%s]\n", k->sources[topic]);
+    if (k->sources[topic][0]) print_bracketed(k->sources[topic]);
 }
 
 static const char *mask_words(atn_mask_policy policy)
@@ -324,25 +342,31 @@ static const char *split_words(atn_split_rule split)
 
 static void print_rules(const atn_kernel *k)
 {
-    printf("\nRules\n  %s%s%s\n", order_words(k->order),
-           k->packs_gqa ? "; query heads of a group share a tile" : "",
-           k->sections ? "; heads in sections whose keys fit in L2" : "");
+    char text[256];
+
+    snprintf(text, sizeof text, "%s%s%s", order_words(k->order),
+             k->packs_gqa ? "; query heads of a group share a tile" : "",
+             k->sections ? "; heads in sections whose keys fit in L2" : "");
+    printf("\nRules\n");
+    print_line(text);
     print_source(k, ATN_TOPIC_ORDER);
-    printf("  %s\n", mask_words(k->policy));
+    print_line(mask_words(k->policy));
     if (k->window_rule) printf("  of windows by the kernel's own rule\n");
     for (int i = 0; i < 3; i++)
         if (k->mask_factor[i] > 0)
             printf("  a masked tile of rank %d costs %.4g of a plain one\n", i + 1,
                    k->mask_factor[i]);
     print_source(k, ATN_TOPIC_MASK);
-    printf("  %s\n", split_words(k->split));
+    print_line(split_words(k->split));
     print_source(k, ATN_TOPIC_SPLIT);
     if (k->permutes)
-        printf("  tokens of a grid are brought into tiles, and back, by passes of "
-               "their own\n");
-    printf("  of MMA and exponentials %.4g of the shorter is hidden, but where a tile "
-           "says otherwise\n",
-           k->overlap);
+        print_line("tokens of a grid are brought into tiles, and back, by passes of "
+                   "their own");
+    snprintf(text, sizeof text,
+             "of MMA and exponentials %.4g of the shorter is hidden, but where a tile "
+             "says otherwise",
+             k->overlap);
+    print_line(text);
     print_source(k, ATN_TOPIC_OVERLAP);
 }
 
@@ -364,15 +388,29 @@ static void print_tile(const atn_kernel_tile *t)
 
 static void print_fit(const atn_time_fit *f)
 {
-    printf("  %s, head dim %d, %s: %s model, %lld rows, mean error %.1f %%, measured / "
-           "predicted %.3g to %.3g\n   ",
-           f->gpu, f->head_dim, atn_pass_names[f->pass], atn_time_kind_names[f->model],
-           (long long)f->rows, 100 * f->mape, f->low, f->high);
+    char text[1024];
+    size_t n = 0;
+
+    snprintf(text, sizeof text,
+             "%s, head dim %d, %s: %s model, %lld rows, mean error %.1f %%, measured / "
+             "predicted %.3g to %.3g",
+             f->gpu, f->head_dim, atn_pass_names[f->pass],
+             atn_time_kind_names[f->model], (long long)f->rows, 100 * f->mape, f->low,
+             f->high);
+    print_line(text);
+    text[0] = '\0';
     for (int i = 0; i < ATN_TERMS; i++)
-        if (f->c[i] > 0) printf(" %s %.4g", atn_term_names[i], f->c[i]);
-    if (f->slow > 0) printf(" slow %.4g theta_ms %.4g", f->slow, f->theta_ms);
-    if (f->pass == ATN_PASS_DECODE) printf(" power %.4g", f->power);
-    printf("\n    [%s]\n", f->source);
+        if (f->c[i] > 0)
+            n += (size_t)snprintf(text + n, sizeof text - n, "%s%s %.4g", n ? " " : "",
+                                  atn_term_names[i], f->c[i]);
+    if (f->slow > 0)
+        n += (size_t)snprintf(text + n, sizeof text - n, " slow %.4g theta_ms %.4g",
+                              f->slow, f->theta_ms);
+    if (f->pass == ATN_PASS_DECODE)
+        snprintf(text + n, sizeof text - n, " power %.4g", f->power);
+    printf("    ");
+    atn_help_wrap(text, 4, 4, stdout);
+    print_bracketed(f->source);
 }
 
 static void print_fits(const atn_kernel *k)
@@ -398,8 +436,9 @@ atn_status atn_kernel_help(atn_ctx *cx, const char *name)
     ATN_TRY(atn_kernel_read(cx, name, &k));
     kernel_words(&k, &x);
     printf("attnscope simulate causal --tokens 4k --kernel %s --gpu NAME\n\n", name);
-    printf("%s (%s)\nSource: %s\nRuns on: %s\nTakes: %s\nPasses: %s\n", k.title, k.id,
-           k.source, x.on, x.takes, x.passes);
+    printf("%s (%s)\nSource: ", k.title, k.id);
+    atn_help_wrap(k.source, 8, 8, stdout);
+    printf("Runs on: %s\nTakes: %s\nPasses: %s\n", x.on, x.takes, x.passes);
     print_rules(&k);
     printf("\nTiles, queries / keys\n");
     for (int i = 0; i < k.tiles; i++)

@@ -6,8 +6,7 @@
 
 enum { WIDTH = 80, COLUMN = 26 };
 
-/* Prints text from column `at` on, wrapped at WIDTH with the given indent. */
-static void wrap(const char *text, int at, int indent, FILE *out)
+void atn_help_wrap(const char *text, int at, int indent, FILE *out)
 {
     while (*text) {
         const size_t n = strcspn(text, " \n");
@@ -42,7 +41,7 @@ static void option_row(const atn_option *row, FILE *out)
         at = 0;
     }
     fprintf(out, "%*s", COLUMN - at, "");
-    wrap(row->text, COLUMN, COLUMN, out);
+    atn_help_wrap(row->text, COLUMN, COLUMN, out);
 }
 
 void atn_help_command(const atn_command *c, FILE *out)
@@ -57,7 +56,7 @@ void atn_help_command(const atn_command *c, FILE *out)
             c->args);
     if (c->text) {
         fputc('\n', out);
-        wrap(c->text, 0, 0, out);
+        atn_help_wrap(c->text, 0, 0, out);
     }
     for (int g = 0; g < n; g++) {
         fprintf(out, "\n%s:\n", groups[g].title);

@@ -7,6 +7,9 @@
 
 #include "cli/command.h"
 
+/* Prints text from column `at` on, wrapped at 80 columns, further lines indented, and a
+ * line's end. */
+void atn_help_wrap(const char *text, int at, int indent, FILE *out);
 void atn_help_program(FILE *out);                       /* attnscope --help */
 void atn_help_command(const atn_command *c, FILE *out); /* attnscope SUB --help */
 void atn_help_man(FILE *out);                           /* attnscope.1 in man(7) */

@@ -2,7 +2,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "cli/output.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "core/io/file.h"
 #include "core/io/json.h"
@@ -166,6 +169,19 @@ atn_table_format atn_cli_format(const atn_cli *cli)
     return format;
 }
 
+/* Of the terminal that stdout is, or as COLUMNS says; 0 = there is none. */
+static int screen_columns(void)
+{
+    const char *text = getenv("COLUMNS");
+    const long said = text ? strtol(text, NULL, 10) : 0;
+    struct winsize size;
+
+    if (said >= 20 && said <= 10000) return (int)said;
+    if (isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0)
+        return size.ws_col;
+    return 0;
+}
+
 void atn_cli_clear_meter(atn_cli *cli)
 {
     if (cli->cx->progress) cli->cx->progress(cli->cx->progress_user, "", 1, 1);
@@ -179,6 +195,7 @@ atn_status atn_cli_print(atn_cli *cli, const atn_table *t)
         if (strcmp(cli->rows[i]->name, "format") == 0)
             format = (atn_table_format)atn_opt_i64(cli, "format", 0);
     atn_cli_clear_meter(cli);
+    cli->cx->columns = screen_columns();
     return atn_table_write(cli->cx, t, NULL, format, stdout);
 }
 
@@ -255,6 +272,7 @@ atn_status atn_cli_emit_all(atn_cli *cli, atn_run *run, const atn_table *const *
     atn_cli_clear_meter(cli);
     for (int i = 0; i < n; i++) ATN_ASSERT(i == first || is_second(cli, tables[i]));
     if (path && strcmp(path, "-") == 0) path = NULL;
+    cx->columns = path ? 0 : screen_columns();
     if (record) ATN_TRY(atn_cli_check_output(cli, record));
     ATN_TRY(atn_run_finish(cx, run));
     if (atn_cli_format(cli) == ATN_TABLE_CSV) {

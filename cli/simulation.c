@@ -222,9 +222,11 @@ static void set_case(const atn_simulation *s, const atn_pattern *p, atn_sim_item
     o->whole.linear_bytes = both * s->parameters * o->shape.bytes;
 }
 
-/* The pattern under every kernel asked for, or the one that suits. Takes name. */
+/* The pattern under every kernel asked for, or the one that suits; of heads [n] with
+ * one each the first stands for all. Takes name. */
 static atn_status add_cases(atn_ctx *cx, const atn_simulation *s, char *name,
-                            const atn_pattern *p, atn_sim_list *l)
+                            const atn_pattern *const *heads, atn_idx n_heads,
+                            atn_sim_list *l)
 {
     const int n = ATN_MAX(s->kernels, 1);
     atn_status st = ATN_OK;
@@ -244,11 +246,12 @@ static atn_status add_cases(atn_ctx *cx, const atn_simulation *s, char *name,
         } else {
             atn_kernel *own = &l->own[l->n_own];
 
-            ATN_TRY(atn_kernel_choose(cx, &s->device, p, &s->opts.shape, own));
+            ATN_TRY(atn_kernel_choose_heads(cx, &s->device, heads, n_heads,
+                                            &s->opts.shape, own));
             l->n_own++;
             item->kernel = own;
         }
-        set_case(s, p, item);
+        set_case(s, heads[0], item);
     }
 done:
     atn_free(cx, name);
@@ -281,7 +284,8 @@ atn_status atn_sim_list_words(atn_cli *cli, const atn_simulation *s,
             if (k > 0 && w->item[k] == w->item[k - 1]) continue;
             name = atn_stack_item(cx, w, w->item[k]);
             if (!name) ATN_TRY(cx->err.code);
-            ATN_TRY(add_cases(cx, s, name, w->layer[k], out));
+            ATN_TRY(add_cases(cx, s, name, (const atn_pattern *const *)&w->layer[k], 1,
+                              out));
         }
 done:
     return st;
@@ -328,16 +332,18 @@ static atn_status add_layer(atn_cli *cli, const atn_simulation *s,
     name = layer_name(cx, subject, i,
                       from ? atn_opt_text(cli, "from", "") : "the model's own mask");
     if (!name) ATN_TRY(cx->err.code);
-    ATN_TRY(add_cases(cx, s, name, plans->head[0], out));
+    ATN_TRY(
+        add_cases(cx, s, name, (const atn_pattern *const *)plans->head, plans->n, out));
     for (int k = before; k < out->n; k++) {
         atn_sim_opts *o = &out->item[k].opts;
 
         launch_of(info, plans->n, &o->shape);
         out->item[k].heads = plans;
         if (from)
-            o->extra = (atn_extra_work){plans->index_flops * (double)o->shape.batch,
-                                        plans->index_bytes * (double)o->shape.batch,
-                                        plans->index_flops > 0 ? 1 : 0};
+            o->extra =
+                (atn_extra_work){plans->index_flops * (double)o->shape.batch,
+                                 plans->index_bytes * (double)o->shape.batch,
+                                 plans->index_flops > 0 || plans->index_bytes > 0};
     }
 done:
     return st;

@@ -75,6 +75,8 @@ static atn_status read_kernels(atn_cli *cli, const atn_subject *s, atn_trading *
         ATN_TRY(atn_pattern_shift(cx, &one, &past, 1, 0, &p));
         ATN_TRY(choose(cx, s, &out->device, p, &out->dense));
     }
+    atn_kernel_settle(&out->kernel, out->device.architecture);
+    atn_kernel_settle(&out->dense, out->device.architecture);
 done:
     return st;
 }
@@ -233,7 +235,8 @@ done:
 
 /* ---- computed ---- */
 
-static atn_approx_opts approx_opts_of(const atn_subject *s, const atn_trading_opts *o)
+static atn_approx_opts approx_opts_of(const atn_subject *s, const atn_trading_opts *o,
+                                      const atn_kernel *k)
 {
     return (atn_approx_opts){.methods = o->methods ? o->methods : "all",
                              .budgets = o->budgets ? o->budgets : usual_budgets,
@@ -241,7 +244,8 @@ static atn_approx_opts approx_opts_of(const atn_subject *s, const atn_trading_op
                              .prompt = o->prompt,
                              .sample = o->sample,
                              .run = &s->run,
-                             .tiles = true};
+                             .tiles = true,
+                             .kernel = k};
 }
 
 /* Whatever is stored is of other methods, budgets, grid or prompt. */
@@ -251,9 +255,9 @@ static bool is_anew(const atn_trading_opts *o)
 }
 
 static atn_status compute(atn_cli *cli, atn_subject *s, const atn_trading_opts *o,
-                          inputs *in)
+                          const atn_kernel *k, inputs *in)
 {
-    const atn_approx_opts opts = approx_opts_of(s, o);
+    const atn_approx_opts opts = approx_opts_of(s, o, k);
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
     atn_approx *a = NULL;
@@ -320,7 +324,7 @@ done:
 static atn_status say_computed(atn_ctx *cx, const atn_subject *s,
                                const atn_trading_opts *o, atn_table *t)
 {
-    const atn_approx_opts opts = approx_opts_of(s, o);
+    const atn_approx_opts opts = approx_opts_of(s, o, NULL);
     atn_status st = ATN_OK;
     atn_approx_cost c;
 
@@ -386,7 +390,7 @@ atn_status atn_trading_run(atn_cli *cli, atn_subject *s, const atn_trading_opts 
 
     ATN_TRY(begin(cli, s, o, out, &opts, &in));
     out->stored = in.n > 0;
-    if (in.n == 0) ATN_TRY(compute(cli, s, o, &in));
+    if (in.n == 0) ATN_TRY(compute(cli, s, o, &out->kernel, &in));
     if (!o->no_sharing) ATN_TRY(compare_layers(cx, s, &similar, &shares));
     ATN_TRY(atn_tradeoff_run(cx, s->capture, &s->selection, in.at, in.n,
                              shares ? &similar : NULL, &opts, &out->tradeoff));

@@ -44,7 +44,9 @@ atn_status atn_table_set_str(atn_ctx *cx, atn_table *t, int col,
                              const char *v) ATN_WARN_UNUSED;
 
 /* As text it is to fit a screen: 4 significant digits, names of columns over several
- * lines, none that is empty in all rows, and what all rows say in a line of its own. */
+ * lines, none that is empty in all rows, what all rows say in a line of its own, long
+ * texts without their middle. Where it is wider than cx->columns it comes in several
+ * parts, or, of up to three rows, with a line a column. */
 void atn_table_be_brief(atn_table *t);
 bool atn_table_is_brief(const atn_table *t);
 
@@ -100,7 +102,8 @@ typedef enum atn_table_format {
  * on failure. */
 atn_status atn_table_write(atn_ctx *cx, const atn_table *t, const struct atn_run *run,
                            atn_table_format format, FILE *out) ATN_WARN_UNUSED;
-/* The same for n tables that belong together: a blank line between texts, one run
+/* The same for n tables that belong together: a blank line between texts, and the title
+ * of a brief one that is not the first; one run
  * record at the very end of JSONL. */
 atn_status atn_tables_write(atn_ctx *cx, const atn_table *const *tables, int n,
                             const struct atn_run *run, atn_table_format format,

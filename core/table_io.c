@@ -1,4 +1,4 @@
-/* core/table_io.c -- tables as aligned text, CSV and JSONL, and back.
+/* core/table_io.c -- tables as CSV and JSONL, and back; as text: table_text.c.
  *
  * Source  RFC 4180 for CSV; libcsv parses it. Readings: LF, CRLF or CR, a byte-order
  *         mark is skipped, an empty field is a missing cell, nan and inf are lower
@@ -18,9 +18,8 @@
 #include "core/io/json.h"
 #include "core/io/npy.h"
 #include "core/run.h"
-#include "core/table.h"
+#include "core/table_internal.h"
 
-enum { CELL_TEXT = 64 };
 static const size_t TABLE_MAX_BYTES = (size_t)1 << 31;
 
 /* ---- writing ---- */
@@ -34,10 +33,8 @@ static void print_number(char out[CELL_TEXT], double v, int digits)
         snprintf(out, CELL_TEXT, "%.*g", digits, v);
 }
 
-/* The text of a cell; strings are returned as they are, numbers in buffer; with so many
- * digits, 0 = all. */
-static const char *cell_text(const atn_table *t, atn_idx r, int c, int digits,
-                             char buffer[CELL_TEXT])
+const char *table_cell(const atn_table *t, atn_idx r, int c, int digits,
+                       char buffer[CELL_TEXT])
 {
     if (!atn_table_has(t, r, c)) return "";
     switch (atn_table_col_type(t, c)) {
@@ -58,162 +55,6 @@ static const char *cell_text(const atn_table *t, atn_idx r, int c, int digits,
         return atn_table_get_str(t, r, c);
     }
     return buffer;
-}
-
-static int width_of(const char *text)
-{
-    int width = 0;
-
-    for (const unsigned char *s = (const unsigned char *)text; *s; s++)
-        width += (*s & 0xc0) != 0x80;
-    return width;
-}
-
-static void put_text(FILE *out, const char *text)
-{
-    for (; *text; text++) fputc((unsigned char)*text < 0x20 ? ' ' : *text, out);
-}
-
-static void put_padded(FILE *out, const char *text, int width, bool left, bool last)
-{
-    const int pad = ATN_MAX(width - width_of(text), 0);
-
-    if (!left && (*text || !last)) fprintf(out, "%*s", pad, "");
-    put_text(out, text);
-    if (left && !last) fprintf(out, "%*s", pad, "");
-    fputs(last ? "\n" : "  ", out);
-}
-
-/* A table as text: which columns, how wide, and their names, over several lines where
- * the table is brief. */
-typedef struct layout {
-    const atn_table *t;
-    int *col, *width, n; /* [n] */
-    int digits;
-} layout;
-
-/* Bytes of the piece of a name that fits a width, at the end of a word; a word alone
- * may be wider. */
-static size_t piece(const char *name, int width)
-{
-    size_t n = strcspn(name, "_");
-
-    while (name[n] == '_') {
-        const size_t more = n + 1 + strcspn(name + n + 1, "_");
-
-        if ((int)more + (name[more] == '_') > width) return n + 1;
-        n = more;
-    }
-    return n;
-}
-
-static bool is_empty(const atn_table *t, int c)
-{
-    for (atn_idx r = 0; r < atn_table_rows(t); r++)
-        if (atn_table_has(t, r, c)) return false;
-    return atn_table_rows(t) > 0;
-}
-
-/* Do several rows say the same? */
-static bool is_common(const layout *l, int c)
-{
-    char first[CELL_TEXT], other[CELL_TEXT];
-
-    if (atn_table_rows(l->t) < 2 || !atn_table_has(l->t, 0, c)) return false;
-    for (atn_idx r = 1; r < atn_table_rows(l->t); r++)
-        if (!atn_table_has(l->t, r, c) ||
-            strcmp(cell_text(l->t, 0, c, l->digits, first),
-                   cell_text(l->t, r, c, l->digits, other)) != 0)
-            return false;
-    return true;
-}
-
-/* One line of what all rows say. */
-static void put_common(const layout *l, FILE *out)
-{
-    char buffer[CELL_TEXT];
-    bool any = false;
-
-    for (int c = 0; atn_table_is_brief(l->t) && c < atn_table_cols(l->t); c++) {
-        if (!is_common(l, c)) continue;
-        fprintf(out, "%s %s ", any ? "," : "in all rows:", atn_table_col_name(l->t, c));
-        put_text(out, cell_text(l->t, 0, c, l->digits, buffer));
-        any = true;
-    }
-    if (any) fputc('\n', out);
-}
-
-static atn_status lay_out(atn_ctx *cx, const atn_table *t, layout *l)
-{
-    enum { SHORT = 8 }; /* such names stay in one piece */
-    const bool brief = atn_table_is_brief(t);
-    atn_status st = ATN_OK;
-    char buffer[CELL_TEXT];
-
-    *l = (layout){.t = t, .digits = brief ? 4 : 6};
-    ATN_TAKE(l->col, atn_table_cols(t));
-    ATN_TAKE(l->width, atn_table_cols(t));
-    for (int c = 0; c < atn_table_cols(t); c++) {
-        const char *name = atn_table_col_name(t, c);
-        int most = 0;
-
-        if (brief && (is_empty(t, c) || is_common(l, c))) continue;
-        for (atn_idx r = 0; r < atn_table_rows(t); r++)
-            most = ATN_MAX(most, width_of(cell_text(t, r, c, l->digits, buffer)));
-        if (!brief || width_of(name) <= SHORT) most = ATN_MAX(most, width_of(name));
-        for (size_t n; *name && brief; name += n) { /* its longest word */
-            n = strcspn(name, "_");
-            n += name[n] == '_';
-            most = ATN_MAX(most, (int)n);
-        }
-        l->col[l->n] = c;
-        l->width[l->n++] = most;
-    }
-done:
-    return st;
-}
-
-static void put_names(const layout *l, const char **rest, FILE *out)
-{
-    bool more = true;
-
-    for (int k = 0; k < l->n; k++) rest[k] = atn_table_col_name(l->t, l->col[k]);
-    while (more) {
-        more = false;
-        for (int k = 0; k < l->n; k++) {
-            const bool left = atn_table_col_type(l->t, l->col[k]) == ATN_COL_STR;
-            const size_t n = atn_table_is_brief(l->t) ? piece(rest[k], l->width[k])
-                                                      : strlen(rest[k]);
-            char part[256];
-
-            snprintf(part, sizeof part, "%.*s", (int)n, rest[k]);
-            rest[k] += n;
-            more |= *rest[k] != '\0';
-            put_padded(out, n < sizeof part ? part : rest[k] - n, l->width[k], left,
-                       k == l->n - 1);
-        }
-    }
-}
-
-static atn_status write_text(atn_ctx *cx, const atn_table *t, FILE *out)
-{
-    const atn_arena_mark mark = atn_arena_save(cx);
-    atn_status st = ATN_OK;
-    const char **rest = NULL;
-    char buffer[CELL_TEXT];
-    layout l;
-
-    ATN_TRY(lay_out(cx, t, &l));
-    ATN_TAKE(rest, atn_table_cols(t));
-    put_common(&l, out);
-    put_names(&l, rest, out);
-    for (atn_idx r = 0; r < atn_table_rows(t); r++)
-        for (int k = 0; k < l.n; k++)
-            put_padded(out, cell_text(t, r, l.col[k], l.digits, buffer), l.width[k],
-                       atn_table_col_type(t, l.col[k]) == ATN_COL_STR, k == l.n - 1);
-done:
-    atn_arena_rewind(cx, mark);
-    return st;
 }
 
 /* Quotes where RFC 4180 asks for it, and around empty strings and blanks, which would
@@ -241,7 +82,7 @@ static void write_csv(const atn_table *t, FILE *out)
         put_csv(out, atn_table_col_name(t, c), true, c == n - 1);
     for (atn_idx r = 0; r < atn_table_rows(t); r++)
         for (int c = 0; c < n; c++)
-            put_csv(out, cell_text(t, r, c, 0, buffer),
+            put_csv(out, table_cell(t, r, c, 0, buffer),
                     atn_table_col_type(t, c) == ATN_COL_STR && atn_table_has(t, r, c),
                     c == n - 1);
 }
@@ -295,13 +136,20 @@ static atn_status write_one(atn_ctx *cx, const atn_table *t, const atn_run *run,
     atn_status st = ATN_OK;
 
     if (format == ATN_TABLE_TEXT)
-        ATN_TRY(write_text(cx, t, out));
+        ATN_TRY(table_text(cx, t, out));
     else if (format == ATN_TABLE_CSV)
         write_csv(t, out);
     else
         write_jsonl(t, run, out);
 done:
     return st;
+}
+
+static const char *heading(const atn_table *t)
+{
+    const char *title = atn_table_get_meta(t, "title");
+
+    return title ? title : atn_table_kind(t);
 }
 
 atn_status atn_tables_write(atn_ctx *cx, const atn_table *const *tables, int n,
@@ -311,6 +159,8 @@ atn_status atn_tables_write(atn_ctx *cx, const atn_table *const *tables, int n,
 
     for (int i = 0; i < n; i++) {
         if (i > 0 && format == ATN_TABLE_TEXT) fputc('\n', out);
+        if (i > 0 && format == ATN_TABLE_TEXT && atn_table_is_brief(tables[i]))
+            fprintf(out, "%s\n", heading(tables[i]));
         ATN_TRY(write_one(cx, tables[i], run, format, out));
     }
     if (run && format == ATN_TABLE_JSONL) {

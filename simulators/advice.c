@@ -20,7 +20,7 @@ const char *const atn_advice_names[ATN_ADVICES] = {
 typedef struct adviser {
     const atn_advice_case *c;
     double now;    /* visited cells */
-    int64_t pairs; /* of the pattern */
+    int64_t pairs; /* of all heads */
     int left_out;
 } adviser;
 
@@ -30,20 +30,37 @@ static double cells_of(const atn_tiling *t, int64_t visited)
            (double)atn_list_product(&t->k);
 }
 
-/* Counts p with the tiling of *a. */
-static atn_status count(atn_ctx *cx, const adviser *x, const atn_pattern *p,
-                        atn_advice *a)
+static atn_idx heads_of(const atn_advice_case *c)
 {
+    return ATN_MAX(c->n, 1);
+}
+
+/* Counts the heads of p, or of the case where that is p, with the tiling of *a; their
+ * pairs. */
+static atn_status count(atn_ctx *cx, const adviser *x, const atn_pattern *p,
+                        atn_advice *a, int64_t *pairs)
+{
+    const atn_advice_case *c = x->c;
+    const double dense = atn_tiles_dense(p, &a->tiling, c->causal).visited;
     atn_status st = ATN_OK;
     atn_tiles n = {0};
     double cells;
 
-    ATN_TRY(atn_tiles_count(cx, p, x->c->head, &a->tiling, &n));
+    a->heads = heads_of(c);
+    a->visited = a->partial = *pairs = 0;
+    for (atn_idx h = 0; h < a->heads; h++) {
+        const bool own = c->each && p == c->p;
+
+        ATN_TRY(atn_tiles_count(cx, own ? c->each[h] : p, own ? 0 : c->head + h,
+                                &a->tiling, &n));
+        a->visited += n.visited;
+        a->partial += n.partial;
+        *pairs += n.pairs;
+        atn_tiles_release(cx, &n);
+    }
     a->found = true;
-    a->visited = n.visited;
-    a->partial = n.partial;
-    a->bound_sum = atn_tiles_bounds(p, &a->tiling, &n, x->c->causal).sum;
-    cells = cells_of(&a->tiling, n.visited);
+    a->bound_sum = a->visited > 0 ? dense * (double)a->heads / (double)a->visited : NAN;
+    cells = cells_of(&a->tiling, a->visited);
     a->gain = cells > 0 ? x->now / cells : NAN;
 done:
     atn_tiles_release(cx, &n);
@@ -183,10 +200,11 @@ static atn_status try_strides(atn_ctx *cx, const adviser *x, atn_advice *a)
     atn_axes axes = *x->c->p->axes;
     atn_status st = ATN_OK;
     atn_pattern *p = NULL;
+    int64_t pairs;
 
     for (int i = 0; i < axes.rank; i++) axes.at[i].stride = a->stride.at[i];
     ATN_TRY(atn_pattern_axes(cx, &axes, &p));
-    ATN_TRY(count(cx, x, p, a));
+    ATN_TRY(count(cx, x, p, a, &pairs));
 done:
     atn_pattern_destroy(cx, p);
     return st;
@@ -220,6 +238,7 @@ static atn_status advise_strides(atn_ctx *cx, const adviser *x, atn_advices *out
     atn_tiling t;
 
     if (!g || !tile_of_rank(x->c, g->rank, &t) || x->c->now.pack > 1) return ATN_OK;
+    if (heads_of(x->c) > 1) return ATN_OK; /* no two have the same axes */
     t.layout = ATN_LAYOUT_GRID;
     t.grid.n = 0;
     sparse.tiling = least.tiling = t;
@@ -254,6 +273,7 @@ static atn_status advise_tile(atn_ctx *cx, const adviser *x, atn_advices *out)
     const atn_advice_case *c = x->c;
     atn_advice best = {.kind = ATN_ADVICE_TILE};
     atn_status st = ATN_OK;
+    int64_t pairs;
 
     for (int i = 0; i < c->n_tiles; i++) {
         atn_advice a = {.kind = ATN_ADVICE_TILE, .tiling = c->now};
@@ -261,7 +281,7 @@ static atn_status advise_tile(atn_ctx *cx, const adviser *x, atn_advices *out)
         if (c->tiles[i].q.n != c->now.q.n) continue;
         a.tiling.q = c->tiles[i].q;
         a.tiling.k = c->tiles[i].k;
-        ATN_TRY(count(cx, x, c->p, &a));
+        ATN_TRY(count(cx, x, c->p, &a, &pairs));
         if (cheaper(&a, &best, true)) best = a;
     }
     if (best.found) give(out, &best);
@@ -309,13 +329,18 @@ static double steps_of(const adviser *x, const atn_tiling *t)
 {
     const atn_pattern *p = x->c->p;
     const double pairs = (double)x->pairs;
-    const double spans = (double)p->frame.nq * (double)p->room;
+    const double heads = (double)heads_of(x->c);
+    const double spans = heads * (double)p->frame.nq * (double)p->room;
+    const atn_idx b = p->frame.block;
 
     if (t->layout == ATN_LAYOUT_PLAIN) return ATN_MIN(pairs, spans);
     if (t->layout == ATN_LAYOUT_GRID)
         return atn_tiles_closed(p, t)
                    ? 0
                    : ATN_MIN(pairs, spans + pairs / (double)t->k.at[t->k.n - 1]);
+    if (p->shift && (t->stride % b == 0 || b % t->stride == 0))
+        return heads * (double)p->frame.nq / (double)t->q.at[0] *
+               ((double)p->n_offsets * (double)t->stride + (double)t->stride);
     return ATN_MIN(pairs,
                    spans * (double)t->stride + pairs / (double)atn_list_product(&t->k));
 }
@@ -325,12 +350,13 @@ static atn_status try_order(atn_ctx *cx, adviser *x, const atn_tiling *t,
 {
     atn_advice a = {.kind = ATN_ADVICE_PERMUTATION, .tiling = *t};
     atn_status st = ATN_OK;
+    int64_t pairs;
 
     if (steps_of(x, t) > order_steps) {
         x->left_out++;
         return ATN_OK;
     }
-    ATN_TRY(count(cx, x, x->c->p, &a));
+    ATN_TRY(count(cx, x, x->c->p, &a, &pairs));
     if (cheaper(&a, best, false)) *best = a;
 done:
     return st;
@@ -386,23 +412,17 @@ atn_status atn_advise(atn_ctx *cx, const atn_advice_case *c, atn_advices *out)
     atn_advice now = {.kind = ATN_ADVICE_NOW, .found = true, .tiling = c->now};
     adviser x = {.c = c};
     atn_status st = ATN_OK;
-    atn_tiles n = {0};
 
     *out = (atn_advices){.n = 0};
-    ATN_TRY(atn_tiles_count(cx, c->p, c->head, &c->now, &n));
-    x.now = cells_of(&c->now, n.visited);
-    x.pairs = n.pairs;
-    now.visited = n.visited;
-    now.partial = n.partial;
-    now.bound_sum = atn_tiles_bounds(c->p, &c->now, &n, c->causal).sum;
-    now.gain = n.visited > 0 ? 1 : NAN;
+    ATN_TRY(count(cx, &x, c->p, &now, &x.pairs));
+    x.now = cells_of(&c->now, now.visited);
+    now.gain = now.visited > 0 ? 1 : NAN;
     give(out, &now);
     ATN_TRY(advise_strides(cx, &x, out));
     ATN_TRY(advise_tile(cx, &x, out));
     ATN_TRY(advise_order(cx, &x, out));
     out->left_out = x.left_out;
 done:
-    atn_tiles_release(cx, &n);
     return st;
 }
 
@@ -479,8 +499,8 @@ static atn_status add_columns(atn_ctx *cx, atn_table *t)
         {"pattern", ATN_COL_STR, "pattern that the advice is for"},
         {"advice", ATN_COL_STR, "what would be changed"},
         {"setting", ATN_COL_STR, "stride, tile or order; empty where none does it"},
-        {"visited_tiles", ATN_COL_I64, "tiles that a head visits"},
-        {"partial_tiles", ATN_COL_I64, "visited tiles in which a pair is masked"},
+        {"visited_tiles", ATN_COL_F64, "tiles that a head visits, each on its own"},
+        {"partial_tiles", ATN_COL_F64, "visited tiles in which a pair is masked"},
         {"bound_sum", ATN_COL_F64, "dense tiles over visited ones"},
         {"gain", ATN_COL_F64, "visited cells as it is over those with the advice"}};
     atn_status st = ATN_OK;
@@ -504,8 +524,8 @@ static atn_status add_row(atn_ctx *cx, atn_table *t, const char *name,
     if (!a->found) goto done;
     atn_advice_setting(a, setting, sizeof setting);
     ATN_TRY(atn_table_set_str(cx, t, COL_SETTING, setting));
-    atn_table_set_i64(t, COL_VISITED, a->visited);
-    atn_table_set_i64(t, COL_PARTIAL, a->partial);
+    atn_table_set_f64(t, COL_VISITED, (double)a->visited / (double)a->heads);
+    atn_table_set_f64(t, COL_PARTIAL, (double)a->partial / (double)a->heads);
     if (!isnan(a->bound_sum)) atn_table_set_f64(t, COL_BOUND, a->bound_sum);
     if (!isnan(a->gain)) atn_table_set_f64(t, COL_GAIN, a->gain);
 done:

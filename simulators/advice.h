@@ -1,7 +1,7 @@
 /* simulators/advice.h -- what would make a pattern cheaper for a kernel: another stride
  * of a neighbourhood, another tile, another order of the tokens.
  *
- * Math    all by counting (tiles.h). Stride: the smallest on every axis with which no
+ * Math    all by counting (tiles.h), every head on its own. Stride: the smallest on every axis with which no
  *         visited tile is partial, and that with the fewest visits; axes are
  *         independent, so each is searched alone. Tile: the fewest visited cells, then
  *         the fewest partial tiles, then the first. Order: plain, boxes of the grid,
@@ -35,8 +35,11 @@ typedef enum atn_advice_kind {
 extern const char *const atn_advice_names[ATN_ADVICES];
 
 typedef struct atn_advice_case {
+    /* Heads [head, head + n) of p; or each [n], of which p is the first, all with the
+     * same queries and keys. n = 0: one. */
     const atn_pattern *p;
-    atn_idx head;
+    atn_idx head, n;
+    const atn_pattern *const *each;
     atn_tiling now; /* what advice is compared with */
     /* Tiles of the kernel: q and k of any rank, in its order. May be none. */
     const atn_tiling *tiles;
@@ -50,6 +53,7 @@ typedef struct atn_advice {
     bool found;        /* false: no setting does it; the rest is not set */
     atn_list stride;   /* of the two about strides */
     atn_tiling tiling; /* that it was counted with */
+    atn_idx heads;     /* of which the two are sums */
     int64_t visited, partial;
     double bound_sum;
     double gain; /* visited cells now over those with the advice */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "simulators/alike.h"
 #include "simulators/machine.h"
 #include "simulators/tiles.h"
 
@@ -66,6 +67,20 @@ done:
     return st;
 }
 
+unsigned atn_patterns_take(const atn_pattern *const *p, atn_idx n)
+{
+    if (n == 1 && p[0]->heads == 1) return atn_pattern_takes(p[0]);
+    return atn_least_block(p, n) > 1 ? ATN_TAKES_BLOCKS : ATN_TAKES_ANY;
+}
+
+atn_idx atn_least_block(const atn_pattern *const *p, atn_idx n)
+{
+    atn_idx block = p[0]->frame.block;
+
+    for (atn_idx i = 1; i < n; i++) block = ATN_MIN(block, p[i]->frame.block);
+    return block;
+}
+
 /* Has it coefficients of a GPU of this architecture? */
 static bool is_fitted(const atn_kernel *k, const char *architecture)
 {
@@ -106,11 +121,19 @@ static bool tiles_miss(const atn_kernel *k, const atn_launch *l, unsigned takes,
     }
 }
 
+/* What a kernel must do. */
+typedef struct wanted {
+    unsigned takes; /* one of ATN_TAKES_* */
+    atn_idx block;
+    const atn_launch *launch;
+} wanted;
+
 /* How well kernel k suits, settled for the device; 0 = not at all. */
 static atn_status suits(atn_ctx *cx, atn_kernel *k, const atn_device *d,
-                        const atn_pattern *p, const atn_launch *l, int *score)
+                        const wanted *w, int *score)
 {
-    const unsigned takes = atn_pattern_takes(p);
+    const atn_launch *l = w->launch;
+    const unsigned takes = w->takes;
     const bool has = k->takes & takes || k->takes & ATN_TAKES_ANY;
     atn_status st = ATN_OK;
     int nearest;
@@ -121,7 +144,7 @@ static atn_status suits(atn_ctx *cx, atn_kernel *k, const atn_device *d,
         !(k->passes & 1U << l->pass))
         goto done;
     atn_kernel_settle(k, d->architecture);
-    if (tiles_miss(k, l, takes, p->frame.block) &&
+    if (tiles_miss(k, l, takes, w->block) &&
         atn_kernel_has_head_dim(k, (int)l->head_dim, &nearest))
         goto done;
     ATN_TRY(is_timed(cx, k, d->architecture, &timed));
@@ -196,14 +219,26 @@ done:
 atn_status atn_kernel_choose(atn_ctx *cx, const atn_device *d, const atn_pattern *p,
                              const atn_launch *l, atn_kernel *out)
 {
+    return atn_kernel_choose_heads(cx, d, &p, 1, l, out);
+}
+
+atn_status atn_kernel_choose_heads(atn_ctx *cx, const atn_device *d,
+                                   const atn_pattern *const *p, atn_idx n,
+                                   const atn_launch *l, atn_kernel *out)
+{
     atn_status st = ATN_OK;
     atn_kernel k = {0};
     int best = 0, at = -1, score;
+    bool alike;
+    wanted w;
 
     memset(out, 0, sizeof *out);
+    ATN_TRY(atn_heads_alike(cx, p, n, &alike));
+    if (alike) n = 1;
+    w = (wanted){atn_patterns_take(p, n), atn_least_block(p, n), l};
     for (int i = 0; atn_kernel_id(i); i++) {
         ATN_TRY(atn_kernel_read(cx, atn_kernel_id(i), &k));
-        ATN_TRY(suits(cx, &k, d, p, l, &score));
+        ATN_TRY(suits(cx, &k, d, &w, &score));
         if (score > best) {
             best = score;
             at = i;

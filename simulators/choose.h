@@ -15,6 +15,10 @@
 
 /* What a pattern is to a kernel: one of ATN_TAKES_*. */
 unsigned atn_pattern_takes(const atn_pattern *p);
+/* The same of heads that have a pattern each, p [n], n > 1 where they differ; and the
+ * least of their blocks. */
+unsigned atn_patterns_take(const atn_pattern *const *p, atn_idx n);
+atn_idx atn_least_block(const atn_pattern *const *p, atn_idx n);
 /* Some query of some head sees a key behind its own position: *query and *key are such
  * a pair. At most a walk over the rows, which ends at the first one that does. */
 atn_status atn_pattern_ahead(atn_ctx *cx, const atn_pattern *p, bool *ahead,
@@ -30,6 +34,11 @@ atn_status atn_kernel_check(atn_ctx *cx, const atn_kernel *k, const atn_device *
  * GPU, with what to do. Release *out. */
 atn_status atn_kernel_choose(atn_ctx *cx, const atn_device *d, const atn_pattern *p,
                              const atn_launch *l, atn_kernel *out) ATN_WARN_UNUSED;
+/* The same for heads that have a pattern each, p [n]. */
+atn_status atn_kernel_choose_heads(atn_ctx *cx, const atn_device *d,
+                                   const atn_pattern *const *p, atn_idx n,
+                                   const atn_launch *l,
+                                   atn_kernel *out) ATN_WARN_UNUSED;
 /* Of a tile of one axis whose sides do not divide blocks of so many tokens: the largest
  * sides within it that do, and that matrix instructions have (ATN_MMA_ROWS, _KEYS).
  * false, and nothing is changed: they do already, or there are none. */

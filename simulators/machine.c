@@ -12,7 +12,7 @@
  *         the sum for d 64 to 256. exp / MMA = F / (64 d).
  * Source  cards/simulators.md 2.1, 6.1. Of the card: a launch takes 8 us at least (the
  *         least of its floors, 8 to 14), usable HBM is 0.8 of the peak (0.73 to 0.88
- *         measured). Estimates of this file: L2 5120 bytes a clock, half a microsecond
+ *         measured), a pass over memory takes 3 us beside its bytes (2.3). Estimates of this file: L2 5120 bytes a clock, half a microsecond
  *         to fill a CTA's pipeline, two operations a score to mask it.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
@@ -135,6 +135,15 @@ double atn_machine_launch(void)
 double atn_machine_hbm(const atn_device *d, double bytes)
 {
     return bytes / (ATN_HBM_SHARE * atn_device_get(d, ATN_DEVICE_HBM_GBS) * 1e3);
+}
+
+double atn_machine_pass(const atn_device *d, double launches, double flops,
+                        double bytes)
+{
+    const double rate =
+        atn_device_get(d, ATN_DEVICE_TFLOPS_16) * 1e6 * atn_machine_reach(d);
+
+    return ATN_PASS_US * launches + fmax(flops / rate, atn_machine_hbm(d, bytes));
 }
 
 double atn_machine_reach(const atn_device *d)

@@ -49,5 +49,9 @@ double atn_machine_tensor(const atn_device *d);
 double atn_machine_hbm(const atn_device *d, double bytes);
 /* Share of the dense 16-bit peak that large products reach. */
 double atn_machine_reach(const atn_device *d);
-/* us of a launch that does next to nothing. */
+/* us of passes beside attention: so many launches of 3 us, and their flop at the
+ * reachable rate or their bytes from HBM, whichever takes longer. */
+double atn_machine_pass(const atn_device *d, double launches, double flops,
+                        double bytes);
+/* us of a launch of attention that does next to nothing. */
 double atn_machine_launch(void);

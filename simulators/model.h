@@ -50,8 +50,8 @@ double atn_decode_time(const atn_kernel *k, const atn_device *d, const atn_time_
                        const atn_launch *s, const atn_decode_case *c, bool bare);
 
 /* The fit for this device: of it; or of a GPU of the same architecture, scaled (tiles
- * by the tensor rate, CTAs by the clock, the last KV nodes by HBM); or of `like` likewise; or of the
- * machine model. *how says which, in words for a note. */
+ * by the tensor rate, CTAs by the clock, the last KV nodes by HBM); or of `like`
+ * likewise; or of the machine model. *how says which, in words for a note. */
 typedef struct atn_time_model {
     atn_time_fit fit;
     char how[ATN_DEVICE_TEXT];

@@ -2,8 +2,9 @@
  *
  * Math    first of: a fit of this GPU; of another GPU of its architecture, with CTAs by
  *         the ratio of the clocks, tiles and masks by that of the tensor rates of an SM
- *         (of decode by the clocks), and bytes and the last two nodes of the KV write by
- *         that of HBM; the same of the kernel that it is like; the data sheet. Of several fits that of the head dim, else of the next larger one:
+ *         (of decode by the clocks), bytes and the last two nodes of the KV write by
+ *         that of HBM; the same of the kernel that it is like; the data sheet. Of
+ *         several fits that of the head dim, else of the next larger one:
  *         a tile then costs as its MMA and exponentials do, max + (1 - o) min with the
  *         overlap o; so with a tile that the fitted kernel does not have. Backward from
  *         forward coefficients: five products against two, so 2.5 times the tiles.
@@ -54,7 +55,9 @@ static double distance(const seek *s, const atn_time_fit *f, atn_pass pass)
 
     if (f->pass != pass || f->model == ATN_MODEL_MACHINE) return -1;
     if (f->head_dim < s->launch->head_dim) return -1;
-    if (!here && strcmp(f->architecture, s->device->architecture) != 0) return -1;
+    if (f->architecture[0] ? strcmp(f->architecture, s->device->architecture) != 0
+                           : !here)
+        return -1;
     return (here ? 0 : 1e9) + 2 * (double)(f->head_dim - s->launch->head_dim) +
            (f->model == ATN_MODEL_FULL ? 0 : 1);
 }
@@ -127,20 +130,21 @@ static double ratio(const atn_device *a, const atn_device *b, atn_device_number 
     return isfinite(r) && r > 0 ? r : 1;
 }
 
-/* Coefficients of another GPU of the architecture become those of this one. */
+/* Coefficients of another GPU of the architecture become those of this one; so do those
+ * of a built-in one, of a device that has its id and other numbers. */
 static atn_status move_gpu(atn_ctx *cx, const seek *s, atn_time_model *m)
 {
     static const atn_term clocked[] = {ATN_TERM_CTA, ATN_TERM_CTA_MHA};
     static const atn_term computed[] = {ATN_TERM_TILE, ATN_TERM_MASK};
     static const atn_term streamed[] = {ATN_TERM_KV + 4, ATN_TERM_KV + 5,
                                         ATN_TERM_BYTE};
+    const bool here = strcmp(m->fit.gpu, s->device->id) == 0;
     atn_device from;
     double clock, hbm, tensor;
     atn_status st = ATN_OK;
 
-    if (strcmp(m->fit.gpu, s->device->id) == 0) goto done;
     if (!built_in(m->fit.gpu)) {
-        say(m, ", taken as they are");
+        if (!here) say(m, ", taken as they are");
         goto done;
     }
     ATN_TRY(atn_device_read(cx, m->fit.gpu, &from));
@@ -150,10 +154,11 @@ static atn_status move_gpu(atn_ctx *cx, const seek *s, atn_time_model *m)
     tensor = m->fit.pass == ATN_PASS_DECODE
                  ? clock
                  : atn_machine_tensor(&from) / atn_machine_tensor(s->device);
+    if (here && clock == 1 && hbm == 1 && tensor == 1) goto done;
     for (size_t i = 0; i < ATN_LEN(clocked); i++) m->fit.c[clocked[i]] *= clock;
     for (size_t i = 0; i < ATN_LEN(computed); i++) m->fit.c[computed[i]] *= tensor;
     for (size_t i = 0; i < ATN_LEN(streamed); i++) m->fit.c[streamed[i]] *= hbm;
-    say(m, ", scaled to %s by", s->device->id);
+    say(m, ", scaled to %s%s by", here ? "this " : "", s->device->id);
     if (fabs(tensor - clock) >= 0.005) say(m, " tensor rate (times %.2f),", tensor);
     say(m, " clock (times %.2f) and HBM (times %.2f)", clock, hbm);
 done:
@@ -297,7 +302,7 @@ static atn_status price_numbers(atn_ctx *cx, const seek *s, atn_time_model *m)
     atn_tile_times was, now;
     double factor = bytes / 2;
 
-    if (bytes == 2) goto done;
+    if (bytes == 2 || bytes == 0) goto done; /* as timed, or not said */
     if (isnan(rate))
         ATN_FAIL(
             ATN_USAGE,

@@ -9,6 +9,7 @@
  *         a launch on the chunk that queries and keys share (parallel_chunk.c), and
  *         from the second step on the merge of its result into what there is. Launches
  *         lose clock as one run of their sum would, not each for itself.
+ *         Choosing (extra work) comes before: its flop and bytes over P, and its launches.
  *         Backward: 2.5 times the launches, K and V again, dK and dV in fp32, which
  *         travel home. LASP waits for P - 1 states one after the other.
  *         Efficiency: time of one GPU / P / time.
@@ -26,6 +27,7 @@
 #include "simulators/parallel.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "simulators/machine.h"
@@ -156,6 +158,8 @@ typedef struct cp_job {
     double gpu_heads, kv; /* of a GPU */
     double link, network; /* GB/s */
     atn_time_fit fit;     /* of the last launch: its clock */
+    double low, high;     /* of one GPU's time: its interval */
+    char *model;          /* of one GPU's; NULL = known */
     struct {
         uint64_t key;
         double ms;
@@ -196,13 +200,29 @@ static double collective_ms(const cp_job *j, double group, double bytes, bool ga
 
 static double pass_ms(const cp_job *j, double bytes)
 {
-    const double gbs =
-        atn_device_get(j->sim.device, ATN_DEVICE_HBM_GBS) * ATN_HBM_SHARE;
+    return atn_machine_pass(j->sim.device, 1, 0, bytes) / 1e3;
+}
 
-    return bytes / (gbs * 1e6) + ATN_PASS_US / 1e3;
+/* Choosing what attention keeps, the work of which `gpus` share. */
+static double choosing_ms(const cp_job *j, double gpus)
+{
+    const atn_extra_work *e = &j->sim.extra;
+
+    return atn_machine_pass(j->sim.device, e->launches, e->flops / gpus,
+                            e->bytes / gpus) /
+           1e3;
 }
 
 /* ---- launches ---- */
+
+static void say_model(cp_job *j, const atn_sim *s)
+{
+    snprintf(j->model, sizeof((atn_cp *)0)->model, "%s%s%s", s->model.how,
+             *s->note ? "; " : "", s->note);
+    j->low = s->time_ms > 0 ? s->low_ms / s->time_ms : 1;
+    j->high = s->time_ms > 0 ? s->high_ms / s->time_ms : 1;
+    j->model = NULL;
+}
 
 /* Time without what the clock loses in long runs. */
 static atn_status launch(atn_ctx *cx, cp_job *j, const atn_pattern *const *p, atn_idx n,
@@ -227,6 +247,7 @@ static atn_status launch(atn_ctx *cx, cp_job *j, const atn_pattern *const *p, at
     o.whole = (atn_whole){0};
     ATN_TRY(atn_simulate(cx, p, n, &o, &s));
     j->fit = s.model.fit;
+    if (j->model) say_model(j, &s);
     *ms = atn_time_unslowed(&j->fit, 1000 * s.kernel_ms) / 1000 + s.passes_ms;
 done:
     atn_sim_release(cx, &s);
@@ -849,8 +870,10 @@ static atn_status run_scheme(atn_ctx *cx, cp_job *j, double single_ms, atn_cp_re
         r->balance = 1;
         time_linear(j, &t);
     } else {
-        r->single_ms = launches_ms(j, single_ms);
+        r->single_ms = launches_ms(j, single_ms) + choosing_ms(j, 1);
         ATN_TRY(run_pattern(cx, j, r, &t));
+        t.work += choosing_ms(j, (double)j->sizes.gpus);
+        t.all += choosing_ms(j, (double)j->sizes.gpus);
     }
     r->volume = atn_cp_volume_of(j->scheme->kind, &j->sizes, false);
     if (j->opts->backward) {
@@ -866,6 +889,11 @@ static atn_status run_scheme(atn_ctx *cx, cp_job *j, double single_ms, atn_cp_re
     r->time_ms = t.all;
     r->compute_ms = t.work;
     r->exposed_ms = t.all > t.work * (1 + 1e-12) ? t.all - t.work : 0;
+    r->time_low_ms = r->time_high_ms = (double)NAN;
+    if (!is_linear(j->scheme)) {
+        r->time_low_ms = r->exposed_ms + r->compute_ms * j->low;
+        r->time_high_ms = r->exposed_ms + r->compute_ms * j->high;
+    }
     r->speedup = r->single_ms / r->time_ms;
     r->efficiency = r->speedup / (double)j->sizes.gpus;
     r->memory_gb = memory_of(j, (double)j->sizes.gpus);
@@ -951,8 +979,12 @@ static atn_status check_opts(atn_ctx *cx, const atn_pattern *p, const atn_sim_op
         !(c->network_gbs >= 0))
         ATN_FAIL(ATN_USAGE,
                  "context parallelism: latency, bandwidths and bytes are at least 0");
-    if (p->frame.first != 0 || p->frame.nq != p->frame.nk ||
-        o->shape.pass == ATN_PASS_DECODE)
+    if (o->shape.pass == ATN_PASS_DECODE)
+        ATN_FAIL(ATN_USAGE,
+                 "context parallelism: the schemes share out the queries of a "
+                 "prefill or a training step, and a decode pass has one (give "
+                 "--pass forward or backward)");
+    if (p->frame.first != 0 || p->frame.nq != p->frame.nk)
         ATN_FAIL(ATN_USAGE,
                  "context parallelism: the queries must be all tokens of the "
                  "sequence, %lld of %lld are asked for",
@@ -996,7 +1028,7 @@ atn_status atn_cp_run(atn_ctx *cx, const atn_pattern *const *p, atn_idx n,
     atn_status st = ATN_OK;
     double single_ms = 0;
 
-    *out = (atn_cp){0};
+    memset(out, 0, sizeof *out);
     ATN_TRY(check_opts(cx, p[0], o, c));
     ATN_TAKE(j, 1);
     memset(j, 0, sizeof *j);
@@ -1004,6 +1036,7 @@ atn_status atn_cp_run(atn_ctx *cx, const atn_pattern *const *p, atn_idx n,
     if (o->shape.kv_heads == 0) j->sim.shape.kv_heads = o->shape.heads;
     if (o->shape.value_dim == 0) j->sim.shape.value_dim = o->shape.head_dim;
     j->opts = c;
+    j->model = out->model;
     j->device = *o->device;
     j->device.number[ATN_DEVICE_MEMORY_GB].value = 1e9;
     ATN_TRY(list_heads(cx, p, n, o, j));

@@ -128,6 +128,9 @@ typedef struct atn_cp_result {
     double compute_ms; /* of the slowest ranks, merging of partial results included */
     double exposed_ms; /* transfers that nothing hides */
     double time_ms, single_ms; /* one GPU: as if it fitted */
+    double time_low_ms,
+        time_high_ms; /* compute_ms by the interval of the kernel's model,
+                                         what is exposed as it is; NaN: a roofline */
     double efficiency, speedup;
     double hidden_tokens; /* NaN: nothing is hidden by this scheme */
     double memory_gb;     /* of a GPU, one layer */
@@ -139,6 +142,9 @@ typedef struct atn_cp_result {
 typedef struct atn_cp {
     int n;
     atn_cp_result result[ATN_CP_SCHEMES];
+    char model[ATN_DEVICE_TEXT + ATN_SIM_NOTE +
+               4]; /* that the kernel's times are of, and
+                                                   what must be known of it */
 } atn_cp;
 
 /* p [n] as of atn_simulate. Of ATN_CP_ALL what is not possible has a note; a scheme
@@ -147,7 +153,7 @@ atn_status atn_cp_run(atn_ctx *cx, const atn_pattern *const *p, atn_idx n,
                       const atn_sim_opts *o, const atn_cp_opts *c,
                       atn_cp *out) ATN_WARN_UNUSED;
 
-/* The table "context_parallel": a row a scheme. */
+/* The table "context_parallel": a row a scheme, and all that it depends on. */
 typedef struct atn_cp_case {
     const char *pattern;
     atn_idx tokens;

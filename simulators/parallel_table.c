@@ -8,6 +8,12 @@ enum {
     PATTERN,
     TOKENS,
     GPU,
+    KERNEL,
+    PASS,
+    BATCH,
+    HEADS,
+    KV_HEADS,
+    HEAD_DIM,
     GPUS,
     SCHEME,
     ORDER,
@@ -19,6 +25,8 @@ enum {
     COMPUTE,
     EXPOSED,
     TIME,
+    TIME_LOW,
+    TIME_HIGH,
     SINGLE,
     EFFICIENCY,
     SPEEDUP,
@@ -27,6 +35,7 @@ enum {
     MEMORY,
     FITS,
     SINGLE_FITS,
+    MODEL,
     NOTE,
     COLUMNS
 };
@@ -39,6 +48,12 @@ static const struct {
     {"pattern", ATN_COL_STR, "", "the pattern"},
     {"tokens", ATN_COL_I64, "", "of the sequence"},
     {"gpu", ATN_COL_STR, "", "the device"},
+    {"kernel", ATN_COL_STR, "", "that runs on each; not of linear attention"},
+    {"pass", ATN_COL_STR, "", "forward, or forward+backward"},
+    {"batch", ATN_COL_I64, "", "sequences"},
+    {"num_heads", ATN_COL_I64, "", "query heads"},
+    {"num_kv_heads", ATN_COL_I64, "", "heads of keys"},
+    {"head_dim", ATN_COL_I64, "", "numbers of a query"},
     {"gpus", ATN_COL_I64, "", "that share the sequence"},
     {"scheme", ATN_COL_STR, "", "what is sent to whom"},
     {"order", ATN_COL_STR, "", "which tokens a GPU has"},
@@ -51,6 +66,10 @@ static const struct {
      "attention and merging, slowest GPU of each step"},
     {"exposed_ms", ATN_COL_F64, "ms", "transfers that nothing hides"},
     {"time_ms", ATN_COL_F64, "ms", "of the layer's attention"},
+    {"time_low_ms", ATN_COL_F64, "ms",
+     "5 % of the measurements of the kernel's model are below, what is exposed as it "
+     "is"},
+    {"time_high_ms", ATN_COL_F64, "ms", "95 % are below"},
     {"single_ms", ATN_COL_F64, "ms", "the same on one GPU, were its memory enough"},
     {"efficiency", ATN_COL_F64, "", "single_ms / gpus / time_ms"},
     {"speedup", ATN_COL_F64, "", "single_ms / time_ms"},
@@ -61,6 +80,7 @@ static const struct {
     {"memory_gb", ATN_COL_F64, "GB", "of a GPU for one layer's attention"},
     {"fits", ATN_COL_BOOL, "", "that is in its memory"},
     {"single_fits", ATN_COL_BOOL, "", "all of it is in one GPU's"},
+    {"model", ATN_COL_STR, "", "where the kernel's times come from, and what to know"},
     {"note", ATN_COL_STR, "", "why a scheme is not possible"},
 };
 
@@ -80,6 +100,8 @@ static void set_numbers(atn_table *t, const atn_cp_result *r)
     set(t, COMPUTE, r->compute_ms);
     set(t, EXPOSED, r->exposed_ms);
     set(t, TIME, r->time_ms);
+    set(t, TIME_LOW, r->time_low_ms);
+    set(t, TIME_HIGH, r->time_high_ms);
     set(t, SINGLE, r->single_ms);
     set(t, EFFICIENCY, r->efficiency);
     set(t, SPEEDUP, r->speedup);
@@ -89,15 +111,41 @@ static void set_numbers(atn_table *t, const atn_cp_result *r)
     atn_table_set_bool(t, SINGLE_FITS, r->single_fits);
 }
 
-static atn_status add_row(atn_ctx *cx, atn_table *t, const atn_cp_case *c,
-                          const atn_cp_result *r)
+static bool is_linear(const atn_cp_result *r)
 {
+    const atn_cp_kind kind = atn_cp_schemes[r->scheme].kind;
+
+    return kind == ATN_CP_LASP || kind == ATN_CP_LASP2;
+}
+
+/* What is simulated. */
+static atn_status set_case(atn_ctx *cx, atn_table *t, const atn_cp_case *c, bool linear)
+{
+    const atn_launch *l = &c->sim->shape;
     atn_status st = ATN_OK;
 
-    ATN_TRY(atn_table_add_row(cx, t));
     ATN_TRY(atn_table_set_str(cx, t, PATTERN, c->pattern));
     atn_table_set_i64(t, TOKENS, c->tokens);
     ATN_TRY(atn_table_set_str(cx, t, GPU, c->sim->device->id));
+    if (!linear) ATN_TRY(atn_table_set_str(cx, t, KERNEL, c->sim->kernel->id));
+    ATN_TRY(atn_table_set_str(cx, t, PASS,
+                              c->opts->backward ? "forward+backward" : "forward"));
+    atn_table_set_i64(t, BATCH, l->batch);
+    atn_table_set_i64(t, HEADS, l->heads);
+    atn_table_set_i64(t, KV_HEADS, l->kv_heads > 0 ? l->kv_heads : l->heads);
+    atn_table_set_i64(t, HEAD_DIM, l->head_dim);
+done:
+    return st;
+}
+
+static atn_status add_row(atn_ctx *cx, atn_table *t, const atn_cp_case *c,
+                          const atn_cp_result *r)
+{
+    const bool linear = is_linear(r);
+    atn_status st = ATN_OK;
+
+    ATN_TRY(atn_table_add_row(cx, t));
+    ATN_TRY(set_case(cx, t, c, linear));
     atn_table_set_i64(t, GPUS, c->opts->gpus);
     ATN_TRY(atn_table_set_str(cx, t, SCHEME, atn_cp_schemes[r->scheme].name));
     ATN_TRY(atn_table_set_str(cx, t, ORDER, atn_cp_order_names[r->order]));
@@ -107,6 +155,10 @@ static atn_status add_row(atn_ctx *cx, atn_table *t, const atn_cp_case *c,
     } else {
         set_numbers(t, r);
         ATN_TRY(atn_table_set_str(cx, t, LIMIT, r->limited_by));
+        ATN_TRY(atn_table_set_str(cx, t, MODEL,
+                                  linear ? "linear attention, a roofline of the data "
+                                           "sheet"
+                                         : c->cp->model));
     }
 done:
     return st;

@@ -117,7 +117,7 @@ done:
     return st;
 }
 
-atn_status sim_dense_list(atn_ctx *cx, const atn_kernel *k, const atn_launch *s,
+atn_status atn_launch_dense(atn_ctx *cx, const atn_kernel *k, const atn_launch *s,
                           atn_idx bm, atn_idx bn, atn_cta_list *out)
 {
     const bool mask = k->policy != ATN_MASK_SKIP && s->causal;

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include "simulators/launch.h"
 #include "simulators/simulate.h"
 
 /* What is simulated, once defaults are filled in and it was seen to make sense. */
@@ -54,29 +55,6 @@ atn_status sim_count(atn_ctx *cx, const sim_case *c, atn_sim *out,
 /* Of a decode step: keys that the last query sees, and tiles that have them. */
 atn_status sim_count_last(atn_ctx *cx, const sim_case *c, atn_sim *out,
                           atn_decode_case *d) ATN_WARN_UNUSED;
-/* The list of a full or causal mask in tiles of bm x bn, rows of `pack` heads. */
-atn_status sim_dense_list(atn_ctx *cx, const atn_kernel *k, const atn_launch *s,
-                          atn_idx bm, atn_idx bn, atn_cta_list *out) ATN_WARN_UNUSED;
-
-/* Times of one kernel on one launch, us. */
-typedef struct sim_time {
-    double fixed;  /* what does not shrink with the mask, without the clock */
-    double tiles;  /* of the tiles alone */
-    double mask;   /* of masking them */
-    double even;   /* tiles and mask, were all SMs equally busy */
-    double kernel; /* all of it, by the clock */
-    double hbm;    /* its bytes */
-} sim_time;
-
-/* What one kernel is given to do. */
-typedef struct sim_task {
-    const atn_kernel *kernel;
-    atn_launch shape;
-    sim_lists lists;
-    atn_idx bm, bn, left, right;
-    bool slots;
-} sim_task;
-
 /* out->work, model, times, interval, break-even, limit, steps. */
 atn_status sim_times(atn_ctx *cx, const sim_case *c, const sim_lists *lists,
                      const atn_decode_case *d, atn_sim *out) ATN_WARN_UNUSED;
@@ -92,7 +70,7 @@ sim_passes sim_passes_of(const sim_case *c);
 
 /* What the end needs to say where time goes. */
 typedef struct sim_story {
-    sim_time time;
+    atn_launch_time time;
     sim_passes passes;
     double full_us; /* a full mask in this kernel */
 } sim_story;

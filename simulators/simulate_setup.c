@@ -1,6 +1,7 @@
 /* simulators/simulate_setup.c -- what is to be simulated: shape, tile, mask policy, and
  * whether the device can hold it. */
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include "simulators/alike.h"
 #include "simulators/choose.h"
 #include "simulators/simulate_internal.h"
 
@@ -80,8 +81,8 @@ static atn_status heads_of(atn_ctx *cx, sim_case *c)
             ATN_FAIL(ATN_USAGE,
                      "simulate: the pattern of head %lld has %lld heads itself",
                      (long long)i, (long long)c->p[i]->heads);
-        alike = alike && c->p[i] == c->p[0];
     }
+    ATN_TRY(atn_heads_alike(cx, c->p, c->n, &alike));
     if (alike && c->n > 1) c->n = 1;
     c->heads = c->n > 1 ? c->n : c->p[0]->heads;
     if (c->shape.heads % c->heads != 0)
@@ -91,16 +92,6 @@ static atn_status heads_of(atn_ctx *cx, sim_case *c)
                  (long long)c->heads, (long long)c->shape.heads, (long long)c->heads);
 done:
     return st;
-}
-
-static unsigned kind_of(const sim_case *c)
-{
-    bool blocks = true;
-
-    for (atn_idx i = 0; i < c->n; i++) blocks = blocks && c->p[i]->frame.block > 1;
-    if (c->n > 1) return blocks ? ATN_TAKES_BLOCKS : ATN_TAKES_ANY;
-    return c->p[0]->heads > 1 ? (blocks ? ATN_TAKES_BLOCKS : ATN_TAKES_ANY)
-                              : atn_pattern_takes(c->p[0]);
 }
 
 /* A side that reaches beyond all keys is open. */
@@ -198,14 +189,6 @@ static const atn_kernel_tile *usual(const atn_kernel *k, const atn_launch *s,
     return t;
 }
 
-static atn_idx block_of(const sim_case *c)
-{
-    atn_idx block = c->p[0]->frame.block;
-
-    for (atn_idx i = 1; i < c->n; i++) block = ATN_MIN(block, c->p[i]->frame.block);
-    return block;
-}
-
 static const atn_idx small_side = 64; /* what tensor cores are busy with, or more */
 
 /* A kernel that only stands in for one of blocks: that has tiles in them. Where they are
@@ -213,7 +196,7 @@ static const atn_idx small_side = 64; /* what tensor cores are busy with, or mor
 static void fit_blocks(sim_case *c)
 {
     const atn_kernel *k = c->o->kernel;
-    const atn_idx block = block_of(c);
+    const atn_idx block = atn_least_block(c->p, c->n);
 
     if (c->kind != ATN_TAKES_BLOCKS || k->takes & (ATN_TAKES_BLOCKS | ATN_TAKES_ANY) ||
         c->usual)
@@ -232,15 +215,16 @@ static atn_status usual_tile(atn_ctx *cx, sim_case *c)
     if (c->kind == ATN_TAKES_GRID)
         t = usual(k, &c->shape, c->kind, false, c->p[0]->axes->rank, 0);
     if (c->kind == ATN_TAKES_BLOCKS && k->takes & ATN_TAKES_ANY)
-        t = tile_for(k, &c->shape, c->kind, 1, block_of(c));
+        t = tile_for(k, &c->shape, c->kind, 1, atn_least_block(c->p, c->n));
     if (!t)
-        t = usual(k, &c->shape, c->kind, c->shape.causal, 1, blocks ? block_of(c) : 0);
+        t = usual(k, &c->shape, c->kind, c->shape.causal, 1,
+                  blocks ? atn_least_block(c->p, c->n) : 0);
     if (!t && blocks)
         ATN_FAIL(ATN_USAGE,
                  "simulate: no tile of kernel %s divides blocks of %lld, and it takes "
                  "no other masks (give a pattern of larger blocks, --tile, or another "
                  "--kernel)",
-                 k->id, (long long)block_of(c));
+                 k->id, (long long)atn_least_block(c->p, c->n));
     if (!t)
         ATN_FAIL(ATN_USAGE,
                  "simulate: kernel %s has no %s tile for head dim %lld (give --tile)",
@@ -271,14 +255,16 @@ static atn_status given_tile(atn_ctx *cx, sim_case *c)
                  "simulate: a tile of %d axes does not fit a pattern of %d (give a "
                  "tile of %d%s, or --grid)",
                  q->n, rank, rank, rank == 1 ? " axis, such as 128/128" : " axes");
-    if (needs_blocks(c->o->kernel, c->kind) && !divides(q, k, block_of(c)))
+    if (needs_blocks(c->o->kernel, c->kind) &&
+        !divides(q, k, atn_least_block(c->p, c->n)))
         ATN_FAIL(ATN_USAGE,
                  "simulate: a tile of %lld queries and %lld keys does not divide "
                  "blocks of %lld, and kernel %s takes no other masks (give --tile "
                  "%lld/%lld, or another --kernel)",
                  (long long)sim_tokens(q), (long long)sim_tokens(k),
-                 (long long)block_of(c), c->o->kernel->id, (long long)block_of(c),
-                 (long long)block_of(c));
+                 (long long)atn_least_block(c->p, c->n), c->o->kernel->id,
+                 (long long)atn_least_block(c->p, c->n),
+                 (long long)atn_least_block(c->p, c->n));
     c->tile.head_dim = (int)c->shape.head_dim;
     c->tile.pass = c->shape.pass;
     c->tile.takes = c->kind;
@@ -408,7 +394,7 @@ atn_status sim_setup(atn_ctx *cx, sim_case *c, atn_sim *out)
     ATN_TRY(heads_of(cx, c));
     ATN_TRY(kernel_fits(cx, c->o->kernel, c));
     find_window(c);
-    c->kind = kind_of(c);
+    c->kind = atn_patterns_take(c->p, c->n);
     ATN_TRY(find_causal(cx, c));
     if (given)
         ATN_TRY(given_tile(cx, c));

@@ -21,44 +21,16 @@
 
 #include "simulators/machine.h"
 
-static const double busy_share = 0.8;
-
 static bool launch_bound(const atn_sim *s)
 {
     return s->time_ms < ATN_RATIO_MS || s->dense_ms < ATN_RATIO_MS;
 }
 
-/* The resource that a tile waits for longest. */
-static atn_limit resource(const sim_case *c)
-{
-    const int dim = (int)c->shape.head_dim;
-    const double bytes = c->shape.bytes;
-    const atn_tile_times of_16 =
-        atn_machine_tile(c->kernel, c->o->device, dim, c->shape.pass, c->bm, c->bn);
-    const atn_tile_times t =
-        atn_machine_retype(&of_16, atn_machine_rate(c->o->device, bytes), bytes,
-                           atn_kernel_overlap(c->kernel, dim, c->shape.pass));
-    const double us[] = {t.mma, t.exp, t.smem, t.l2};
-    int at = 0;
-
-    for (int i = 1; i < 4; i++)
-        if (us[i] > us[at]) at = i;
-    return (atn_limit)(ATN_LIMIT_MMA + at);
-}
-
 atn_limit sim_limit(const sim_case *c, const sim_story *s, const atn_sim *out)
 {
-    const sim_time *t = &s->time;
-
     if (launch_bound(out)) return ATN_LIMIT_LAUNCH;
     if (2 * out->passes_ms > out->time_ms) return ATN_LIMIT_PASSES;
-    if (t->hbm >= t->kernel ||
-        (c->shape.pass == ATN_PASS_DECODE && 2 * t->hbm > t->kernel))
-        return ATN_LIMIT_HBM;
-    if (2 * out->model.fit.c[ATN_TERM_T0] > t->kernel) return ATN_LIMIT_LAUNCH;
-    if (2 * t->fixed > t->kernel) return ATN_LIMIT_CTA;
-    if (t->even < busy_share * (t->tiles + t->mask)) return ATN_LIMIT_TAIL;
-    return resource(c);
+    return atn_launch_limit(c->kernel, c->o->device, &c->shape, c->bm, c->bn, &s->time);
 }
 
 static double linear_ms(const sim_case *c)
@@ -96,7 +68,7 @@ static void step(atn_sim *out, const char *id, const char *text, double speedup)
 
 void sim_waterfall(const sim_case *c, const sim_story *s, atn_sim *out)
 {
-    const sim_time *t = &s->time;
+    const atn_launch_time *t = &s->time;
     const double tiles = out->bounds.sum;
     const double masks = t->tiles > 0 ? t->tiles / (t->tiles + t->mask) : 1;
     const bool known = !launch_bound(out);

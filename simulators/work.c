@@ -6,7 +6,8 @@
  *         head, piece, Q tile. Piece k of n visits takes [k p, (k + 1) p), p =
  *         ceil(n / s); the last one has the masked tiles. Empty pieces are run too.
  * Source  cards/simulators.md 2.1, 6.3; FlashAttention 3.
- * Cost    a heap step a CTA, or nothing where the mean is taken.
+ * Cost    a heap step a CTA, or nothing where the mean is taken. CTAs that are given as
+ *         runs are written out one by one for the first alone.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "simulators/schedule.h"
@@ -20,6 +21,7 @@ static const double mib = 1024.0 * 1024;
 /* What is fixed before the first CTA is placed. */
 typedef struct launch {
     const atn_work_case *c;
+    const int64_t *const *times; /* NULL = one each */
     atn_cta_order order;
     bool longest;
     atn_idx heads; /* units that have a list each: query heads, or KV heads */
@@ -236,42 +238,105 @@ static atn_idx section_of(const launch *l, const atn_work *w)
 
 /* ---- */
 
+/* n += times * x; false on overflow. */
+static bool add_times(int64_t times, int64_t x, atn_idx *n)
+{
+    atn_idx more;
+
+    if (!atn_mul(times, x, &more) || more > INT64_MAX - *n) return false;
+    *n += more;
+    return true;
+}
+
+static int64_t times_of(const launch *l, atn_idx list, atn_idx t)
+{
+    return l->times ? l->times[list][t] : 1;
+}
+
+static atn_status too_many(atn_ctx *cx, const atn_launch *s)
+{
+    return atn_fail(cx, ATN_USAGE, __FILE__, __LINE__,
+                    "simulate: the tiles of %lld sequences of %lld heads are more than "
+                    "can be counted (give less)",
+                    (long long)s->batch, (long long)s->heads);
+}
+
+/* CTAs of the list; -1 = more than can be counted. */
+static atn_idx ctas_of(const launch *l, atn_idx list)
+{
+    const atn_idx entries = l->c->lists[list].n;
+    atn_idx n = 0;
+
+    if (!l->times) return entries;
+    for (atn_idx t = 0; t < entries; t++)
+        if (!add_times(l->times[list][t], 1, &n)) return -1;
+    return n;
+}
+
 static atn_status add_totals(atn_ctx *cx, const launch *l, atn_work *out)
 {
     const atn_work_case *c = l->c;
     const atn_idx alike = c->n_lists == 1 ? l->heads : 1;
     atn_idx times, ctas = 0, tiles = 0, masked = 0;
     atn_status st = ATN_OK;
+    bool fits = true;
 
     for (atn_idx i = 0; i < c->n_lists; i++) {
         const atn_cta_list *list = &c->lists[i];
 
-        ctas += list->n;
         for (atn_idx t = 0; t < list->n; t++) {
+            const int64_t alike_t = times_of(l, i, t);
             atn_cta last = {0};
 
-            tiles += list->visits[t];
+            fits = fits && add_times(alike_t, 1, &ctas) &&
+                   add_times(alike_t, list->visits[t], &tiles);
             if (out->splits_taken == 1) {
-                masked += list->masked[t];
+                fits = fits && add_times(alike_t, list->masked[t], &masked);
                 continue;
             }
             for (int k = 0; k < out->splits_taken; k++) {
                 piece_of(list, t, out->splits_taken, k, &last);
-                masked += last.masked;
+                fits = fits && add_times(alike_t, last.masked, &masked);
             }
         }
     }
-    if (!atn_mul(c->launch->batch, alike, &times) || !atn_mul(ctas, times, &ctas) ||
-        !atn_mul(ctas, out->splits_taken, &ctas) || !atn_mul(tiles, times, &tiles) ||
-        !atn_mul(masked, times, &masked))
-        ATN_FAIL(
-            ATN_USAGE,
-            "simulate: the tiles of %lld sequences of %lld heads are more than can "
-            "be counted (give less)",
-            (long long)c->launch->batch, (long long)c->launch->heads);
+    if (!fits || !atn_mul(c->launch->batch, alike, &times) ||
+        !atn_mul(ctas, times, &ctas) || !atn_mul(ctas, out->splits_taken, &ctas) ||
+        !atn_mul(tiles, times, &tiles) || !atn_mul(masked, times, &masked))
+        ATN_TRY(too_many(cx, c->launch));
     out->ctas = (double)ctas;
     out->tiles = (double)tiles;
     out->masked = (double)masked;
+done:
+    return st;
+}
+
+/* CTA by CTA, as they are placed. */
+static atn_status one_by_one(atn_ctx *cx, const launch *l, atn_work_case *c)
+{
+    atn_cta_list *to = NULL;
+    double ctas = 0;
+    atn_status st = ATN_OK;
+
+    for (atn_idx i = 0; i < c->n_lists; i++) ctas += (double)ctas_of(l, i);
+    ATN_TRY(atn_mem_check(cx, 2 * sizeof(int32_t) * ctas, "the CTAs of a launch"));
+    ATN_TAKE(to, c->n_lists);
+    for (atn_idx i = 0; i < c->n_lists; i++) {
+        const atn_cta_list *from = &c->lists[i];
+        const atn_idx n = ctas_of(l, i);
+        int32_t *visits = NULL, *masked = NULL;
+        atn_idx at = 0;
+
+        ATN_TAKE(visits, ATN_MAX(n, 1));
+        ATN_TAKE(masked, ATN_MAX(n, 1));
+        for (atn_idx t = 0; t < from->n; t++)
+            for (int64_t k = 0; k < l->times[i][t]; k++, at++) {
+                visits[at] = from->visits[t];
+                masked[at] = from->masked[t];
+            }
+        to[i] = (atn_cta_list){n, visits, masked};
+    }
+    c->lists = to;
 done:
     return st;
 }
@@ -281,6 +346,8 @@ static atn_status run_schedule(atn_ctx *cx, launch *l, const atn_schedule_rule *
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     const double sms = atn_device_get(l->c->device, ATN_DEVICE_SMS);
+    const atn_work_case *const whole = l->c;
+    atn_work_case each = *whole;
     const atn_sm *last;
     atn_schedule to;
     atn_status st = ATN_OK;
@@ -288,6 +355,8 @@ static atn_status run_schedule(atn_ctx *cx, launch *l, const atn_schedule_rule *
     if (rule->slots && out->ctas > INT32_MAX)
         ATN_FAIL(ATN_MEMORY, "simulate: a schedule of %.3g CTAs is too long to keep",
                  out->ctas);
+    if (l->times) ATN_TRY(one_by_one(cx, l, &each));
+    l->c = &each;
     ATN_TRY(atn_schedule_begin(cx, rule, (atn_idx)sms, &to));
     if (rule->slots) {
         out->slots = (atn_idx)out->ctas;
@@ -301,6 +370,7 @@ static atn_status run_schedule(atn_ctx *cx, launch *l, const atn_schedule_rule *
     out->x_tiles = last->tiles;
     out->x_masked = last->masked;
 done:
+    l->c = whole;
     atn_arena_rewind(cx, mark);
     return st;
 }
@@ -308,12 +378,20 @@ done:
 atn_status atn_work_make(atn_ctx *cx, const atn_work_case *c,
                          const atn_schedule_rule *rule, atn_work *out)
 {
+    return atn_work_make_runs(cx, c, NULL, rule, out);
+}
+
+atn_status atn_work_make_runs(atn_ctx *cx, const atn_work_case *c,
+                              const int64_t *const *times,
+                              const atn_schedule_rule *rule, atn_work *out)
+{
     const atn_kernel *k = c->kernel;
     const atn_launch *s = c->launch;
     const double sms = atn_device_get(c->device, ATN_DEVICE_SMS);
     const double places = sms * ATN_MAX(k->ctas_per_sm, 1);
     const atn_idx group = s->heads / s->kv_heads;
     launch l = {.c = c,
+                .times = times,
                 .order = k->order,
                 .longest = rule->longest_first || k->order == ATN_ORDER_LONGEST,
                 .heads = k->packs_gqa ? s->kv_heads : s->heads,
@@ -323,7 +401,12 @@ atn_status atn_work_make(atn_ctx *cx, const atn_work_case *c,
     ATN_ASSERT(sms >= 1 && s->batch > 0 && s->kv_heads > 0 && c->n_lists > 0);
     ATN_ASSERT(c->n_lists == 1 || c->n_lists == l.heads);
     *out = (atn_work){.splits = 1, .splits_taken = 1};
-    for (atn_idx i = 0; i < c->n_lists; i++) l.tiles = ATN_MAX(l.tiles, c->lists[i].n);
+    for (atn_idx i = 0; i < c->n_lists; i++) {
+        const atn_idx n = ctas_of(&l, i);
+
+        if (n < 0) ATN_TRY(too_many(cx, s));
+        l.tiles = ATN_MAX(l.tiles, n);
+    }
     find_splits(&l, out);
     l.splits = out->splits_taken;
     l.section = section_of(&l, out);

@@ -6,6 +6,7 @@
 
 #include "analysis/approx_tiles.h"
 #include "analysis/tradeoff.h"
+#include "simulators/simulate.h"
 
 /* ---- CTAs of a plan ---- */
 
@@ -198,7 +199,8 @@ static void no_lists_of_ctas(atn_ctx *cx)
 
 enum { LAYERS = 3, CASES = 4 };
 
-/* Error of a case on the heads of a layer, and what choosing takes: times differ by it. */
+/* Error of a case on the heads of a layer, and what choosing takes: it has no tiles, so
+ * that is all its time. */
 typedef struct numbers {
     double error[CASES][LAYERS], index[CASES][LAYERS];
 } numbers;
@@ -242,7 +244,7 @@ static atn_table *approx_table(atn_ctx *cx, const numbers *x)
                 CHECK_OK(atn_table_set_str(cx, t, 6, "fixed"));
                 CHECK_OK(atn_table_set_str(cx, t, 7, "192x128"));
                 atn_table_set_f64(t, 8, x->error[c][l]);
-                atn_table_set_f64(t, 9, 1);
+                atn_table_set_f64(t, 9, 0);
                 atn_table_set_f64(t, 10, x->index[c][l]);
             }
     return t;
@@ -337,7 +339,7 @@ static void fronts_and_hybrids(atn_ctx *cx)
         for (int k = 0; k < CASES; k++)
             for (int i = 0; i < LAYERS; i++) {
                 x.error[k][i] = trial ? 1.3 * atn_rng_uniform(&r) : .5;
-                x.index[k][i] = floor(9 * atn_rng_uniform(&r)) * 1e5;
+                x.index[k][i] = (1 + floor(9 * atn_rng_uniform(&r))) * 3e6;
             }
         in.approx = made = approx_table(cx, &x);
         CHECK_OK(atn_tradeoff_run(cx, c, &sel, &in, 1, NULL, &o, &trade));
@@ -399,7 +401,7 @@ static void the_whole_reads_its_weights(atn_ctx *cx)
     CHECK_OK(atn_kernel_read(cx, "fa3", &kernel));
     o.device = &device;
     o.kernel = &kernel;
-    x.index[0][0] = 1e12;
+    x.index[0][0] = 1e11;
     in.approx = made = approx_table(cx, &x);
     CHECK_OK(atn_tradeoff_run(cx, c, &sel, &in, 1, NULL, &o, &trade));
     CHECK_OK(atn_tradeoff_table(cx, trade, ATN_KEYS_MODEL, &t));
@@ -410,7 +412,7 @@ static void the_whole_reads_its_weights(atn_ctx *cx)
         weights += width * ((double)(info->heads + info->kv_heads) * dims + 2 * ffn);
     }
     for (atn_idx i = 0; i < atn_table_rows(t); i++) {
-        const double rest = .008 + 2 * weights / (.8 * 4.8e9);
+        const double rest = .003 + 2 * weights / (.8 * 4.8e9);
 
         CHECK_NEAR(cell(t, i, "whole_speedup"),
                    (rest + cell(t, i, "dense_ms")) / (rest + cell(t, i, "time_ms")),
@@ -673,7 +675,171 @@ static void refused(atn_ctx *cx)
     for (int i = 0; i < LAYERS; i++) free(l[i]);
 }
 
-CHECK_MAIN({"CTAs of masks are those of their pairs", ctas_of_masks},
+/* ---- against simulate ---- */
+
+enum { LONG = 1500, BIG = 64, HEADS = 6 };
+
+/* Six heads of dim 64, in groups of three or not, causal or not. */
+static atn_capture *long_capture(atn_ctx *cx, const char *name, int kind)
+{
+    float *x = calloc((size_t)HEADS * LONG * BIG, sizeof *x);
+    kind_layer *l = make_kind(kind, 1);
+    atn_problem *p = &l->p;
+    atn_capture *c;
+
+    p->q = p->k = p->v = x;
+    p->p = NULL;
+    p->nq = p->nk = p->sight.key_last = LONG;
+    p->d = p->dv = BIG;
+    CHECK_EQ(p->heads, HEADS);
+    c = kind_capture(cx, name, &l, 1, 0, NULL, NULL, NULL);
+    free(l);
+    free(x);
+    return c;
+}
+
+/* A method that keeps all that the mask shows, in tiles of bm x bn: its table, and that
+ * of its CTAs. */
+static void all_kept(atn_ctx *cx, bool causal, const atn_kernel_tile *tile,
+                     atn_table **approx, atn_table **tiles)
+{
+    const atn_idx bm = tile->q.at[0], bn = tile->k.at[0];
+    char list[8192] = "", name[64];
+
+    for (atn_idx r = 0; r < LONG; r += bm) {
+        const atn_idx last = ATN_MIN(r + bm, LONG) - 1;
+        int visits = 0, masked = 0;
+
+        for (atn_idx k = 0; k < LONG; k += bn) {
+            visits += !causal || k <= last;
+            masked += causal && k <= last && ATN_MIN(k + bn, LONG) - 1 > r;
+        }
+        snprintf(list + strlen(list), sizeof list - strlen(list), "%s%d/%d",
+                 r ? " " : "", visits, masked);
+    }
+    snprintf(name, sizeof name, "ctas_%lldx%lld", (long long)bm, (long long)bn);
+    for (int i = 0; i < 2; i++) {
+        atn_table **t = i ? tiles : approx;
+
+        CHECK_OK(atn_table_create(cx, i ? "approx_tiles" : "approx", t));
+        CHECK_OK(atn_table_add_col(cx, *t, "layer", ATN_COL_I64, "", "", NULL));
+        CHECK_OK(atn_table_add_col(cx, *t, "head", ATN_COL_I64, "", "", NULL));
+        CHECK_OK(atn_table_add_col(cx, *t, "method", ATN_COL_STR, "", "", NULL));
+        if (i) CHECK_OK(atn_table_add_col(cx, *t, name, ATN_COL_STR, "", "", NULL));
+        for (int h = 0; h < HEADS; h++) {
+            CHECK_OK(atn_table_add_row(cx, *t));
+            atn_table_set_i64(*t, 0, 0);
+            atn_table_set_i64(*t, 1, h);
+            CHECK_OK(atn_table_set_str(cx, *t, 2, "all"));
+            if (i) CHECK_OK(atn_table_set_str(cx, *t, 3, list));
+        }
+    }
+}
+
+/* The same mask row by row: no window that FA3 would count by its own range. */
+static atn_pattern *rows_of_mask(atn_ctx *cx, bool causal)
+{
+    const atn_frame f = atn_frame_square(LONG, 1, causal);
+    int64_t *ptr = atn_alloc(cx, LONG + 1, sizeof *ptr);
+    atn_span *spans = atn_alloc(cx, LONG, sizeof *spans);
+    atn_pattern *p = NULL;
+
+    ptr[0] = 0;
+    for (atn_idx i = 0; i < LONG; i++) {
+        spans[i] = (atn_span){0, causal ? i + 1 : LONG};
+        ptr[i + 1] = i + 1;
+    }
+    CHECK_OK(atn_pattern_rows(cx, &f, 1, ptr, spans, &p));
+    return p;
+}
+
+/* Times of layer 0: dense, and all of it kept, are those of atn_simulate. */
+static void check_simulated(atn_ctx *cx, const atn_capture *c, const atn_selection *sel,
+                            const atn_kernel *k, const atn_device *d)
+{
+    const atn_layer_info *i = atn_capture_layer(c, 0);
+    const atn_tradeoff_opts o = {.device = d, .kernel = k, .batch = 50};
+    atn_kernel settled = *k; /* shallow */
+    const atn_kernel_tile *tile;
+    atn_tradeoff_input in = {.name = "made"};
+    atn_table *approx = NULL, *tiles = NULL, *t = NULL;
+    atn_tradeoff *trade = NULL;
+    atn_pattern *p = rows_of_mask(cx, i->sight.causal);
+    const atn_pattern *const all[] = {p};
+    atn_sim_opts so;
+    atn_sim sim;
+
+    settled.packs_gqa = false;
+    tile = atn_tile_of_choice(&settled, BIG);
+    CHECK(tile != NULL);
+    all_kept(cx, i->sight.causal, tile, &approx, &tiles);
+    in.approx = approx;
+    in.tiles = tiles;
+    CHECK_OK(atn_tradeoff_run(cx, c, sel, &in, 1, NULL, &o, &trade));
+    CHECK_OK(atn_tradeoff_table(cx, trade, ATN_KEYS_LAYER, &t));
+    atn_sim_defaults(&so);
+    so.device = d;
+    so.kernel = k;
+    so.bare = true;
+    so.shape.batch = 50;
+    so.shape.heads = i->heads;
+    so.shape.kv_heads = i->kv_heads;
+    so.shape.head_dim = BIG;
+    CHECK_OK(atn_simulate(cx, all, 1, &so, &sim));
+    CHECK_STR(text(t, 0, "method"), "dense");
+    CHECK_NEAR(cell(t, 0, "time_ms"), sim.dense_ms, 1e-12);
+    CHECK_NEAR(cell(t, 1, "dense_ms"), sim.dense_ms, 1e-12);
+    atn_sim_release(cx, &sim);
+    so.kernel = so.dense = &settled;
+    so.tiling = (atn_tiling){.q = tile->q, .k = tile->k};
+    CHECK_OK(atn_simulate(cx, all, 1, &so, &sim));
+    CHECK_STR(text(t, 1, "tiles"), "exact");
+    CHECK_NEAR(cell(t, 1, "time_ms"), sim.time_ms, 1e-12);
+    CHECK_NEAR(cell(t, 1, "visited_tiles"), sim.work.tiles, 0);
+    CHECK_STR(text(t, 1, "limited_by"), atn_limit_names[sim.limit]);
+    atn_sim_release(cx, &sim);
+    atn_pattern_destroy(cx, p);
+    atn_table_destroy(cx, t);
+    atn_table_destroy(cx, tiles);
+    atn_table_destroy(cx, approx);
+    atn_tradeoff_destroy(cx, trade);
+}
+
+/* Every built-in kernel on the devices that it runs on; the masks that the kernel pays
+ * for, fits of four coefficients, the machine model. */
+static void as_simulated(atn_ctx *cx)
+{
+    static const int kinds[] = {KIND_CAUSAL, KIND_GQA, KIND_FULL};
+    const atn_select_args all = {.heads = NULL};
+
+    for (size_t m = 0; m < ATN_LEN(kinds); m++) {
+        atn_capture *c = long_capture(cx, "test-tradeoff-simulated", kinds[m]);
+        atn_selection sel;
+
+        CHECK_OK(atn_select(cx, c, &all, &sel));
+        for (int i = 0; atn_kernel_id(i); i++)
+            for (int g = 0, ran = 0; atn_device_id(g); g++) {
+                atn_device d;
+                atn_kernel k;
+
+                CHECK_OK(atn_device_read(cx, atn_device_id(g), &d));
+                CHECK_OK(atn_kernel_read(cx, atn_kernel_id(i), &k));
+                if (atn_kernel_runs_on(&k, d.architecture)) {
+                    ran++;
+                    atn_kernel_settle(&k, d.architecture);
+                    if (atn_tile_of_choice(&k, BIG))
+                        check_simulated(cx, c, &sel, &k, &d);
+                }
+                atn_kernel_release(cx, &k);
+                CHECK(ran > 0 || atn_device_id(g + 1));
+            }
+        atn_selection_release(cx, &sel);
+        atn_capture_close(cx, c);
+    }
+}
+
+CHECK_MAIN({"times are those of simulate", as_simulated},
+           {"CTAs of masks are those of their pairs", ctas_of_masks},
            {"CTAs of groups", ctas_of_groups},
            {"what is no list of CTAs", no_lists_of_ctas},
            {"fronts and hybrids against all choices", fronts_and_hybrids},

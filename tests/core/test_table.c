@@ -303,6 +303,94 @@ static void brief_text(atn_ctx *cx)
     atn_table_destroy(cx, t);
 }
 
+/* A brief table of so many rows: names, which are texts, and four numbers. */
+static atn_table *wide_table(atn_ctx *cx, int rows, const char *long_text)
+{
+    static const char *const names[] = {"name", "aaaaaa", "bbbbbb", "cccccc", "dddddd"};
+    atn_table *t;
+
+    CHECK_OK(atn_table_create(cx, "wide", &t));
+    atn_table_be_brief(t);
+    for (int c = 0; c < 5; c++)
+        CHECK_OK(atn_table_add_col(cx, t, names[c], c ? ATN_COL_I64 : ATN_COL_STR, "",
+                                   NULL, NULL));
+    for (int r = 0; r < rows; r++) {
+        char text[8];
+
+        CHECK_OK(atn_table_add_row(cx, t));
+        snprintf(text, sizeof text, "r%d", r);
+        CHECK_OK(atn_table_set_str(cx, t, 0, r == 0 && long_text ? long_text : text));
+        for (int c = 1; c < 5; c++) atn_table_set_i64(t, c, 10 * r + c);
+    }
+    return t;
+}
+
+static void check_text(atn_ctx *cx, const atn_table *const *t, int n,
+                       const char *wanted)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+
+    CHECK_OK(atn_tables_write(cx, t, n, NULL, ATN_TABLE_TEXT, out));
+    fclose(out);
+    CHECK_STR(text, wanted);
+    free(text);
+}
+
+/* Wider than the screen: of few rows a line a column, of more several parts with the
+ * names again; as wide as the screen it stays whole. */
+static void narrow_screen(atn_ctx *cx)
+{
+    atn_table *two = wide_table(cx, 2, NULL), *four = wide_table(cx, 4, NULL);
+
+    cx->columns = 36;
+    check_text(cx, (const atn_table *[]){two}, 1,
+               "name  aaaaaa  bbbbbb  cccccc  dddddd\n"
+               "r0         1       2       3       4\n"
+               "r1        11      12      13      14\n");
+    cx->columns = 35;
+    check_text(cx, (const atn_table *[]){two}, 1,
+               "name    r0  r1\naaaaaa  1   11\nbbbbbb  2   12\n"
+               "cccccc  3   13\ndddddd  4   14\n");
+    cx->columns = 24;
+    check_text(cx, (const atn_table *[]){four}, 1,
+               "name  aaaaaa  bbbbbb\n"
+               "r0         1       2\nr1        11      12\n"
+               "r2        21      22\nr3        31      32\n"
+               "\n"
+               "name  cccccc  dddddd\n"
+               "r0         3       4\nr1        13      14\n"
+               "r2        23      24\nr3        33      34\n");
+    cx->columns = 0;
+    atn_table_destroy(cx, two);
+    atn_table_destroy(cx, four);
+}
+
+/* Of a text of more than 40 characters, whatever their bytes, 24 and 15 are shown. A
+ * second table has its title in front. */
+static void long_texts(atn_ctx *cx)
+{
+    atn_table *t = wide_table(cx, 1,
+                              "\xc3\xa4"
+                              "bcdefghijklmnopqrstuvwxyz"
+                              "ABCDEFGHIJKLMNOPQRSTUVWXY\xc3\xa9");
+    atn_table *u = wide_table(cx, 1, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMN");
+
+    cx->columns = 60;
+    CHECK_OK(atn_table_set_meta(cx, u, "title", "What follows"));
+    check_text(cx, (const atn_table *[]){t, u}, 2,
+               "name    \xc3\xa4"
+               "bcdefghijklmnopqrstuvwx\xe2\x80\xa6LMNOPQRSTUVWXY"
+               "\xc3\xa9\naaaaaa  1\nbbbbbb  2\ncccccc  3\ndddddd  4\n"
+               "\nWhat follows\n"
+               "name    abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMN\n"
+               "aaaaaa  1\nbbbbbb  2\ncccccc  3\ndddddd  4\n");
+    cx->columns = 0;
+    atn_table_destroy(cx, t);
+    atn_table_destroy(cx, u);
+}
+
 static void some_columns(atn_ctx *cx)
 {
     static const char *const names[] = {"c", "missing", "a"};
@@ -358,5 +446,6 @@ CHECK_MAIN({"csv round trip", csv_round_trip}, {"jsonl round trip", jsonl_round_
            {"jsonl of two tables", jsonl_of_two_tables}, {"fingerprints", fingerprints},
            {"csv readings", csv_readings}, {"csv errors", csv_errors},
            {"full disk", full_disk}, {"text is aligned", text_is_aligned},
-           {"brief text", brief_text}, {"some columns", some_columns},
+           {"brief text", brief_text}, {"narrow screen", narrow_screen},
+           {"long texts", long_texts}, {"some columns", some_columns},
            {"csv in memory", csv_in_memory})

@@ -276,6 +276,43 @@ static void best_of_all(atn_ctx *cx)
     atn_pattern_destroy(cx, p);
 }
 
+/* A causal window and all of the triangle, as heads of one pattern and as two: the sums
+ * are those of both, and the table shows their mean. */
+static void all_heads(atn_ctx *cx)
+{
+    const atn_frame f = atn_frame_square(512, 1, true);
+    const atn_tiling tiles[] = {{.q = {1, {64}}, .k = {1, {64}}},
+                                {.q = {1, {32}}, .k = {1, {64}}}};
+    const atn_span near = {0, 65}, all = {0, 512};
+    const char *name = "two";
+    atn_pattern *each[2], *joined;
+    atn_advices a, b;
+    atn_table *t;
+    atn_advice_case c = {.now = tiles[0], .tiles = tiles, .n_tiles = 2, .n = 2};
+
+    CHECK_OK(atn_pattern_shift(cx, &f, &near, 1, 0, &each[0]));
+    CHECK_OK(atn_pattern_shift(cx, &f, &all, 1, 0, &each[1]));
+    c.p = each[0];
+    c.each = (const atn_pattern *const *)each;
+    CHECK_OK(atn_advise(cx, &c, &a));
+    /* 8 rows of tiles: 2 each but for the first, and 1 .. 8 */
+    CHECK_EQ(a.at[0].visited, 15 + 36);
+    CHECK_NEAR(a.at[0].bound_sum, 2 * 64 / 51., 1e-12);
+    CHECK_OK(atn_advice_table(cx, &name, &a, 1, &t));
+    CHECK_NEAR(atn_table_get_f64(t, 0, 3), 25.5, 0);
+    atn_table_destroy(cx, t);
+    CHECK_OK(atn_pattern_heads(cx, each, 2, &joined));
+    c.p = joined;
+    c.each = NULL;
+    CHECK_OK(atn_advise(cx, &c, &b));
+    CHECK_EQ(b.n, a.n);
+    for (int i = 0; i < a.n; i++) {
+        CHECK_EQ(a.at[i].visited, b.at[i].visited);
+        CHECK_EQ(a.at[i].partial, b.at[i].partial);
+    }
+    atn_pattern_destroy(cx, joined);
+}
+
 static void as_a_table(atn_ctx *cx)
 {
     const atn_axes g = {1, {{4096, 100, 1, 1, true}}};
@@ -325,4 +362,4 @@ CHECK_MAIN({"oracle strides", oracle_strides}, {"every stride", every_stride},
            {"a long axis", long_axis}, {"best tile", best_tile},
            {"best order", best_order}, {"given grid", given_grid},
            {"tiles of a kernel", tiles_of_kernel}, {"best of all", best_of_all},
-           {"as a table", as_a_table}, {"failing", failing})
+           {"all heads", all_heads}, {"as a table", as_a_table}, {"failing", failing})

@@ -95,6 +95,40 @@ static void own_fit_is_not_touched(atn_ctx *cx)
     CHECK_NEAR(m.fit.c[ATN_TERM_T0], 2, 0);
     m = find(cx, &k, &d, 96, ATN_PASS_FORWARD, NULL);
     CHECK_NEAR(m.fit.c[ATN_TERM_T0], 3, 0); /* 128 before 256 */
+    /* a launch that does not say its numbers has those that were timed */
+    CHECK_OK(atn_time_model_find(
+        cx, &k, &d, &(atn_launch){.pass = ATN_PASS_DECODE, .head_dim = 128}, NULL, &m));
+    CHECK(memcmp(m.fit.c, fits[2].c, sizeof m.fit.c) == 0);
+}
+
+/* A device of one's own with the id of a built-in one is scaled by what its numbers
+ * differ, here half the clock and a third of the HBM; the same numbers change nothing;
+ * of another architecture it has no coefficients. */
+static void same_id_other_numbers(atn_ctx *cx)
+{
+    const atn_device h200 = gpu(cx, "h200");
+    atn_time_fit fits[] = {fit("h200", "sm90", 128, ATN_PASS_FORWARD),
+                           fit("mine", "sm90", 128, ATN_PASS_FORWARD)};
+    const atn_kernel k = kernel(fits, 1), own = kernel(fits + 1, 1);
+    atn_device d = h200, other;
+    atn_time_model m, n;
+
+    d.number[ATN_DEVICE_CLOCK_MHZ].value /= 2;
+    d.number[ATN_DEVICE_HBM_GBS].value /= 3;
+    other = d;
+    snprintf(other.id, sizeof other.id, "other");
+    m = find(cx, &k, &d, 128, ATN_PASS_FORWARD, &k.tile[1]);
+    n = find(cx, &k, &other, 128, ATN_PASS_FORWARD, &k.tile[1]);
+    CHECK(memcmp(m.fit.c, n.fit.c, sizeof m.fit.c) == 0);
+    CHECK_NEAR(m.fit.c[ATN_TERM_CTA], 2 * fits[0].c[ATN_TERM_CTA], 1e-12);
+    CHECK(strstr(m.how, "scaled to this h200 by"));
+    snprintf(other.id, sizeof other.id, "mine"); /* fitted on itself */
+    n = find(cx, &own, &other, 128, ATN_PASS_FORWARD, &own.tile[1]);
+    CHECK(memcmp(n.fit.c, fits[1].c, sizeof n.fit.c) == 0);
+    d = h200;
+    snprintf(d.architecture, sizeof d.architecture, "sm100");
+    m = find(cx, &k, &d, 128, ATN_PASS_FORWARD, &k.tile[1]);
+    CHECK(!m.calibrated);
 }
 
 /* From H200 to another of its architecture: half the clock doubles CTA, tile, mask;
@@ -272,6 +306,7 @@ static void hostile(atn_ctx *cx)
 }
 
 CHECK_MAIN({"own fit is not touched", own_fit_is_not_touched},
+           {"same id, other numbers", same_id_other_numbers},
            {"other GPU is scaled", other_gpu_is_scaled}, {"unknown GPU", unknown_gpu},
            {"other head dim", other_head_dim}, {"backward", backward},
            {"grid masks", grid_masks}, {"decode by bytes", decode_by_bytes},

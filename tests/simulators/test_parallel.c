@@ -633,6 +633,35 @@ static void times_make_sense(atn_ctx *cx)
     close_scene(cx, &s);
 }
 
+/* What choosing takes is shared, its launch is not: bytes at 0.8 of the HBM, and 3 us. Linear attention chooses nothing. */
+static void choosing_is_shared(atn_ctx *cx)
+{
+    atn_cp_result with, without;
+    double all, part;
+    scene s;
+
+    open_scene(cx, &s, "causal", NULL, 32768, "h100", "fa3");
+    s.cp.gpus = 4;
+    for (int i = 0; i < 2; i++) {
+        const char *scheme = i ? "ulysses" : "zigzag";
+
+        s.sim.extra = (atn_extra_work){0};
+        without = run(cx, &s, scheme);
+        s.sim.extra = (atn_extra_work){.bytes = 2e9, .launches = 1};
+        with = run(cx, &s, scheme);
+        all = .003 + 2e9 / (.8e6 * atn_device_get(&s.device, ATN_DEVICE_HBM_GBS));
+        part = .003 + (all - .003) / 4;
+        CHECK_NEAR(with.single_ms - without.single_ms, all, 1e-9);
+        CHECK_NEAR(with.time_ms - without.time_ms, part, 1e-9);
+        CHECK_NEAR(with.compute_ms - without.compute_ms, part, 1e-9);
+        CHECK_NEAR(with.efficiency, with.single_ms / with.time_ms / 4, 1e-12);
+    }
+    with = run(cx, &s, "lasp2");
+    s.sim.extra = (atn_extra_work){0};
+    CHECK_NEAR(run(cx, &s, "lasp2").time_ms, with.time_ms, 0);
+    close_scene(cx, &s);
+}
+
 /* Two kinds of heads: the GPU with the full ones is the slowest of Ulysses. */
 static void heads_may_differ(atn_ctx *cx)
 {
@@ -664,6 +693,43 @@ static void heads_may_differ(atn_ctx *cx)
     close_scene(cx, &s);
 }
 
+/* Rows of two kernels, shapes or passes differ in a column; the interval is around the
+ * time, of the compute alone, and a roofline has none. */
+static void says_what_it_is_of(const atn_table *t, const atn_cp *cp)
+{
+    static const struct {
+        const char *name, *text;
+        int64_t number;
+    } of[] = {{"kernel", "fa3", 0},      {"pass", "forward", 0},
+              {"batch", NULL, 1},        {"num_heads", NULL, 32},
+              {"num_kv_heads", NULL, 8}, {"head_dim", NULL, 128},
+              {"gpus", NULL, 64}};
+    const int model = atn_table_find_col(t, "model");
+
+    for (size_t i = 0; i < ATN_LEN(of); i++) {
+        const int col = atn_table_find_col(t, of[i].name);
+
+        if (of[i].text)
+            CHECK_STR(atn_table_get_str(t, 0, col), of[i].text);
+        else
+            CHECK_NEAR(atn_table_get_f64(t, 0, col), (double)of[i].number, 0);
+    }
+    CHECK(strstr(atn_table_get_str(t, 0, model), "h100") &&
+          !atn_table_has(t, 4, model));
+    for (int i = 0; i < cp->n; i++) {
+        const atn_cp_result *r = &cp->result[i];
+        const double low = (r->time_low_ms - r->exposed_ms) / r->compute_ms,
+                     high = (r->time_high_ms - r->exposed_ms) / r->compute_ms;
+
+        if (*r->note) continue;
+        CHECK_EQ(isnan(r->time_low_ms), r->scheme >= 7);
+        if (r->scheme >= 7) continue;
+        CHECK(low < 1 && low > 0.8 && high > 1 && high < 1.3);
+        CHECK_LE(r->time_low_ms, r->time_ms);
+        CHECK_LE(r->time_ms, r->time_high_ms);
+    }
+}
+
 static void what_cannot_be(atn_ctx *cx)
 {
     const atn_pattern *p;
@@ -686,6 +752,7 @@ static void what_cannot_be(atn_ctx *cx)
     CHECK(!atn_table_has(t, 4, atn_table_find_col(t, "time_ms")));
     CHECK(atn_table_has(t, 4, atn_table_find_col(t, "note")));
     CHECK(atn_table_get_f64(t, 1, atn_table_find_col(t, "efficiency")) > 0);
+    says_what_it_is_of(t, &cp);
     atn_table_destroy(cx, t);
     s.cp.scheme = 5;
     s.cp.ulysses = 5;
@@ -702,7 +769,8 @@ static void what_cannot_be(atn_ctx *cx)
     CHECK_FAILS(atn_cp_run(cx, &p, 1, &s.sim, &s.cp, &cp), ATN_USAGE, "latency");
     s.cp.latency_us = 10;
     s.sim.shape.pass = ATN_PASS_DECODE;
-    CHECK_FAILS(atn_cp_run(cx, &p, 1, &s.sim, &s.cp, &cp), ATN_USAGE, "all tokens");
+    CHECK_FAILS(atn_cp_run(cx, &p, 1, &s.sim, &s.cp, &cp), ATN_USAGE,
+                "decode pass has one");
     s.sim.shape.pass = ATN_PASS_FORWARD;
     CHECK_OK(atn_device_read(cx, "l40s", &s.device));
     atn_kernel_release(cx, &s.kernel);
@@ -949,6 +1017,7 @@ CHECK_MAIN({"pairs are counted", pairs_are_counted},
            {"ring is hidden", ring_is_hidden}, {"ring by hand", ring_by_hand},
            {"collectives by hand", collectives_by_hand},
            {"times make sense", times_make_sense},
+           {"choosing is shared", choosing_is_shared},
            {"heads may differ", heads_may_differ},
            {"rings as measured", rings_as_measured},
            {"gather as measured", gather_as_measured},

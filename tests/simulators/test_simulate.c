@@ -627,6 +627,47 @@ static void heads_in_any_order(atn_ctx *cx)
     release(cx, &b);
 }
 
+/* Heads with a pattern each that are all the same one are one head: the window rule of
+ * the kernel, its tile and its time, not those of a mask token by token. */
+static void heads_that_are_alike(atn_ctx *cx)
+{
+    const atn_frame f = atn_frame_square(8192, 128, true);
+    atn_pattern *p[4], *q[4];
+    bed b = bed_of(cx, "h200", "fa3");
+    const atn_span two[] = {{0, 2}, {30, 31}};
+    atn_kernel k;
+    atn_sim s, t;
+
+    for (int i = 0; i < 4; i++) {
+        p[i] = window_of(cx, 8192, 512);
+        CHECK_OK(atn_pattern_shift(cx, &f, two, 2, 0, &q[i]));
+    }
+    b.o.device = &b.device;
+    b.o.kernel = &b.kernel;
+    b.o.shape.heads = 4;
+    CHECK_OK(atn_simulate(cx, (const atn_pattern *const *)p, 4, &b.o, &s));
+    CHECK_OK(simulate(cx, &b, p[0], &t));
+    CHECK_STR(s.note, "");
+    CHECK_NEAR(s.kernel_ms, t.kernel_ms, 0);
+    CHECK_NEAR(s.partial, t.partial, 0);
+    CHECK(memcmp(&s.tiling.k, &t.tiling.k, sizeof s.tiling.k) == 0);
+    atn_sim_release(cx, &s);
+    atn_sim_release(cx, &t);
+    CHECK_OK(atn_kernel_choose_heads(cx, &b.device, (const atn_pattern *const *)p, 4,
+                                     &b.o.shape, &k));
+    CHECK_STR(k.id, "fa3");
+    atn_kernel_release(cx, &k);
+    CHECK_OK(atn_kernel_choose_heads(cx, &b.device, (const atn_pattern *const *)q, 4,
+                                     &b.o.shape, &k));
+    CHECK(k.takes & (ATN_TAKES_BLOCKS | ATN_TAKES_WINDOW));
+    atn_kernel_release(cx, &k);
+    for (int i = 0; i < 4; i++) {
+        atn_pattern_destroy(cx, p[i]);
+        atn_pattern_destroy(cx, q[i]);
+    }
+    release(cx, &b);
+}
+
 /* A decode step reads what the last query sees: a window of 1024 keys behind 64 sinks,
  * by hand 1024 + 64 keys in 8 + 1 tiles of 128 (of 32768 the window begins at a tile).
  */
@@ -874,6 +915,32 @@ static void passes_beside(atn_ctx *cx)
     atn_sim_release(cx, &bare);
     atn_pattern_destroy(cx, p);
     release(cx, &b);
+}
+
+/* The bounds are of work. A prefix beside the triangle, backward, gains more than its
+ * pairs say, for dense takes twice as long and loses more of the clock; with a clock
+ * that does not fall it gains less. */
+static void bounds_are_of_work(atn_ctx *cx)
+{
+    for (int clock = 0; clock < 2; clock++) {
+        const atn_frame f = atn_frame_square(16384, 1, false);
+        const atn_slice slices[] = {{{0, 64}, {0, 64}, 0},
+                                    {{64, 16384}, {0, 16384}, ATN_SLICE_ENDS}};
+        bed b = bed_of(cx, "h100", "fa3");
+        atn_pattern *p;
+        atn_sim s;
+
+        for (int i = 0; i < b.kernel.fits && !clock; i++) b.kernel.fit[i].slow = 0;
+        b.o.shape.pass = ATN_PASS_BACKWARD;
+        CHECK_OK(atn_pattern_slices(cx, &f, slices, 2, &p));
+        CHECK_OK(simulate(cx, &b, p, &s));
+        CHECK(!s.causal);
+        CHECK_EQ(s.speedup > s.bounds.flop, clock);
+        CHECK_LE(s.speedup, s.bounds.flop * (1 + .15 * clock));
+        atn_sim_release(cx, &s);
+        atn_pattern_destroy(cx, p);
+        release(cx, &b);
+    }
 }
 
 /* Whatever the pattern, kernel, GPU and pass: faster below the break-even, slower above
@@ -1541,26 +1608,26 @@ static void tiles_of_the_architecture(atn_ctx *cx)
     }
 }
 
-CHECK_MAIN({"oracle rows", oracle_rows}, {"oracle dense", oracle_dense},
-           {"oracle A100", oracle_a100}, {"dense against itself", dense_against_itself},
-           {"more is never faster", more_is_never_faster},
-           {"heads that differ", heads_that_differ},
-           {"heads in any order", heads_in_any_order}, {"packed heads", packed_heads},
-           {"means are rounded once", means_are_rounded_once},
-           {"decode reads the last row", decode_reads_the_last_row},
-           {"the whole", the_whole}, {"the whole of decode", the_whole_of_decode},
-           {"two constants", two_constants}, {"against a twin", against_a_twin},
-           {"passes beside", passes_beside}, {"break-even holds", break_even_holds},
-           {"break-even of any pattern", break_even_of_any_pattern},
-           {"chart of block-sparse", chart_of_block_sparse},
-           {"a kernel is chosen", a_kernel_is_chosen},
-           {"blocks of any size", blocks_of_any_size},
-           {"tiles in blocks", tiles_in_blocks},
-           {"kernels of others", kernels_of_others}, {"refused", refused},
-           {"threads do not matter", threads_do_not_matter},
-           {"memory fails", memory_fails}, {"ragged tiles", ragged_tiles},
-           {"tables", tables}, {"tiles of the architecture", tiles_of_the_architecture},
-           {"bytes of passes", bytes_of_passes},
-           {"launches and CTAs", launches_and_ctas}, {"copies", copies},
-           {"the dense mask", the_dense_mask}, {"keys ahead", keys_ahead},
-           {"causal is itself", causal_is_itself})
+CHECK_MAIN(
+    {"oracle rows", oracle_rows}, {"oracle dense", oracle_dense},
+    {"oracle A100", oracle_a100}, {"dense against itself", dense_against_itself},
+    {"more is never faster", more_is_never_faster},
+    {"heads that differ", heads_that_differ},
+    {"heads in any order", heads_in_any_order},
+    {"heads that are alike", heads_that_are_alike}, {"packed heads", packed_heads},
+    {"means are rounded once", means_are_rounded_once},
+    {"decode reads the last row", decode_reads_the_last_row}, {"the whole", the_whole},
+    {"the whole of decode", the_whole_of_decode}, {"two constants", two_constants},
+    {"against a twin", against_a_twin}, {"passes beside", passes_beside},
+    {"bounds are of work", bounds_are_of_work}, {"break-even holds", break_even_holds},
+    {"break-even of any pattern", break_even_of_any_pattern},
+    {"chart of block-sparse", chart_of_block_sparse},
+    {"a kernel is chosen", a_kernel_is_chosen},
+    {"blocks of any size", blocks_of_any_size}, {"tiles in blocks", tiles_in_blocks},
+    {"kernels of others", kernels_of_others}, {"refused", refused},
+    {"threads do not matter", threads_do_not_matter}, {"memory fails", memory_fails},
+    {"ragged tiles", ragged_tiles}, {"tables", tables},
+    {"tiles of the architecture", tiles_of_the_architecture},
+    {"bytes of passes", bytes_of_passes}, {"launches and CTAs", launches_and_ctas},
+    {"copies", copies}, {"the dense mask", the_dense_mask}, {"keys ahead", keys_ahead},
+    {"causal is itself", causal_is_itself})

@@ -452,6 +452,91 @@ static void longest_first(atn_ctx *cx)
     free(w);
 }
 
+/* Lists as runs of 1 to 4 alike are the lists written out, scheduled or on the mean. */
+static void runs_are_lists(atn_ctx *cx)
+{
+    enum { RUNS = 12, MOST = 4 * RUNS };
+
+    for (int trial = 0; trial < 200; trial++) {
+        const int heads = (int)pick(1, HEADS), n_lists = pick(0, 1) ? heads : 1;
+        const atn_launch s = {.batch = pick(1, 3),
+                              .heads = heads,
+                              .kv_heads = heads,
+                              .head_dim = 64,
+                              .value_dim = 64,
+                              .q_len = 1000,
+                              .kv_len = 1000,
+                              .bytes = 2};
+        const atn_kernel k = {.order = trial % 3 ? ATN_ORDER_LAST : ATN_ORDER_LONGEST,
+                              .ctas_per_sm = 1,
+                              .split = trial % 2 ? ATN_SPLIT_VARLEN : ATN_SPLIT_NONE};
+        const atn_device d = device_of((double)pick(1, 200));
+        const atn_schedule_rule rule = {3, .1, .mean_from = (double)pick(0, 3)};
+        int32_t v[HEADS][RUNS], m[HEADS][RUNS], vs[HEADS][MOST], ms[HEADS][MOST];
+        int64_t t[HEADS][RUNS];
+        const int64_t *times[HEADS];
+        atn_cta_list few[HEADS], all[HEADS];
+        atn_work x, y;
+
+        for (int h = 0; h < n_lists; h++) {
+            int n = 0;
+
+            for (int r = 0; r < RUNS; r++) {
+                v[h][r] = (int32_t)pick(0, 12);
+                m[h][r] = (int32_t)pick(0, v[h][r]);
+                t[h][r] = pick(1, 4);
+                for (int i = 0; i < t[h][r]; i++, n++) {
+                    vs[h][n] = v[h][r];
+                    ms[h][n] = m[h][r];
+                }
+            }
+            times[h] = t[h];
+            few[h] = (atn_cta_list){RUNS, v[h], m[h]};
+            all[h] = (atn_cta_list){n, vs[h], ms[h]};
+        }
+        {
+            const atn_work_case a = {&k, &d, &s, few, n_lists, 16, 16, -1, -1};
+            const atn_work_case b = {&k, &d, &s, all, n_lists, 16, 16, -1, -1};
+
+            CHECK_OK(atn_work_make_runs(cx, &a, times, &rule, &x));
+            CHECK_OK(atn_work_make(cx, &b, &rule, &y));
+        }
+        CHECK(x.mean == y.mean && x.splits_taken == y.splits_taken);
+        CHECK(x.ctas == y.ctas && x.tiles == y.tiles && x.masked == y.masked);
+        CHECK(x.x_ctas == y.x_ctas && x.x_tiles == y.x_tiles);
+        CHECK(x.x_masked == y.x_masked && x.waves == y.waves);
+    }
+}
+
+/* 2^30 CTAs take no memory; 2^62 and 2 of them are more than can be counted. */
+static void long_runs(atn_ctx *cx)
+{
+    const atn_launch s = {.batch = 1,
+                          .heads = 1,
+                          .kv_heads = 1,
+                          .head_dim = 64,
+                          .value_dim = 64,
+                          .q_len = 8,
+                          .kv_len = 8,
+                          .bytes = 2};
+    const atn_kernel k = {.order = ATN_ORDER_FIRST, .ctas_per_sm = 1};
+    const atn_device d = device_of(8);
+    const int32_t visits[] = {3, 2}, masked[] = {1, 0};
+    const int64_t much[] = {1 << 30, 1}, more[] = {INT64_MAX / 2, INT64_MAX / 2 + 2};
+    const int64_t *times[] = {much};
+    const atn_cta_list list = {2, visits, masked};
+    const atn_work_case c = {&k, &d, &s, &list, 1, 16, 16, -1, -1};
+    atn_work w;
+
+    CHECK_OK(atn_work_make_runs(cx, &c, times, &atn_schedule_full, &w));
+    CHECK_NEAR(w.ctas, 1073741825, 0);
+    CHECK_NEAR(w.tiles, 3221225474, 0);
+    CHECK_NEAR(w.x_masked, 1073741824 / 8., 0);
+    times[0] = more;
+    CHECK_FAILS(atn_work_make_runs(cx, &c, times, &atn_schedule_full, &w), ATN_USAGE,
+                "more than can be counted");
+}
+
 /* P Q tiles of one head on P SMs, 2 m + 1 units each (a half block on the diagonal, in
  * halves): P^2 of P (2 P - 1) units are work. */
 static void causal_imbalance(atn_ctx *cx)
@@ -551,6 +636,7 @@ CHECK_MAIN({"splits of the source", splits_of_the_source},
            {"block range is exact", block_range_is_exact},
            {"orders and schedule", orders_and_schedule}, {"sections", sections},
            {"pieces", pieces}, {"pieces of what is seen", pieces_of_what_is_seen},
-           {"longest first", longest_first}, {"causal imbalance", causal_imbalance},
+           {"longest first", longest_first}, {"runs are lists", runs_are_lists},
+           {"long runs", long_runs}, {"causal imbalance", causal_imbalance},
            {"many take the mean", many_take_the_mean},
            {"memory runs out", memory_runs_out})
