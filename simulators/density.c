@@ -77,7 +77,6 @@ static atn_status add_case(atn_ctx *cx, const atn_sim_case *c, atn_table *t)
 
     for (int i = 0; i <= STEPS; i++) {
         const double rho = pow(least, 1 - (double)i / STEPS);
-
         const double ms = s->fixed_ms + rho * s->tile_ms;
 
         ATN_TRY(

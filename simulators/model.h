@@ -11,6 +11,9 @@
 
 #include "simulators/work.h"
 
+/* A time below this is mostly the launch's: no ratio of such times is said. */
+#define ATN_RATIO_MS 0.1
+
 /* Regressors of a forward or backward launch; of decode those of its own model. */
 typedef struct atn_regressors {
     double x[ATN_TERMS];
