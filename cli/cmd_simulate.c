@@ -4,6 +4,7 @@
 
 #include "cli/published.h"
 #include "simulators/advice.h"
+#include "simulators/baseline.h"
 #include "simulators/choose.h"
 #include "simulators/parallel.h"
 
@@ -88,9 +89,6 @@ done:
     return st;
 }
 
-static const char *const of_captures[] = {"from",  "prompt", "stack", "steps",
-                                          "heads", "layers", "keep"};
-
 /* Several GPUs: what is of them, and of these schemes. */
 static atn_status check_gpus(atn_cli *cli)
 {
@@ -139,6 +137,9 @@ static atn_status check_gpus(atn_cli *cli)
 done:
     return st;
 }
+
+static const char *const of_captures[] = {"from",  "prompt", "stack", "steps",
+                                          "heads", "layers", "keep"};
 
 static atn_status check(atn_cli *cli, bool capture)
 {
@@ -189,9 +190,10 @@ static bool is_summary(const atn_cli *cli)
 }
 
 static const char *const summary[] = {
-    "pattern",      "kernel",    "density",   "visited_tiles", "max_tiles",
-    "bound_flop",   "bound_sum", "bound_max", "time_ms",       "time_low_ms",
-    "time_high_ms", "dense_ms",  "speedup",   "whole_speedup", "break_even_density",
+    "pattern",   "kernel",      "density",       "visited_tiles",
+    "max_tiles", "bound_flop",  "bound_sum",     "bound_max",
+    "time_ms",   "time_low_ms", "time_high_ms",  "dense_kernel",
+    "dense_ms",  "speedup",     "whole_speedup", "break_even_density",
     "limited_by"};
 
 /* What the times stand on, once for all cases that share it. */
@@ -285,6 +287,8 @@ static atn_status advise(atn_ctx *cx, const atn_sim_list *l, atn_table **out)
         c.tiles = tiles;
         c.n_tiles = tiles_to_try(item, p, tiles);
         ATN_TRY(atn_advise(cx, &c, &advices[i]));
+        ATN_TRY(
+            atn_advices_time(cx, each, heads, &item->opts, &item->sim, &advices[i]));
         names[i] = item->name;
     }
     ATN_TRY(atn_advice_table(cx, names, advices, l->n, out));
@@ -418,6 +422,30 @@ done:
     return st;
 }
 
+/* Notes where another kernel's dense launch is faster; launches one after another are
+ * often the same. */
+static atn_status compare_dense(atn_ctx *cx, atn_sim_list *l)
+{
+    const atn_sim_item *before = NULL;
+    atn_status st = ATN_OK;
+    atn_baseline best = {0};
+
+    for (int i = 0; i < l->n; i++) {
+        atn_sim_item *item = &l->item[i];
+        const bool same =
+            before && before->kernel == item->kernel &&
+            before->sim.causal == item->sim.causal &&
+            before->sim.dense_ms == item->sim.dense_ms &&
+            memcmp(&before->sim.shape, &item->sim.shape, sizeof item->sim.shape) == 0;
+
+        if (!same) ATN_TRY(atn_baseline_find(cx, &item->opts, &item->sim, &best));
+        atn_baseline_say(&best, &item->sim);
+        before = item;
+    }
+done:
+    return st;
+}
+
 static atn_status simulate(atn_cli *cli, atn_run *run, atn_sim_list *l,
                            const char *keep)
 {
@@ -430,6 +458,7 @@ static atn_status simulate(atn_cli *cli, atn_run *run, atn_sim_list *l,
         goto done;
     }
     ATN_TRY(atn_sim_list_run(cx, l));
+    ATN_TRY(compare_dense(cx, l));
     ATN_TRY(emit(cli, run, l, keep));
 done:
     return st;

@@ -459,8 +459,9 @@ void atn_advice_setting(const atn_advice *a, char *out, size_t size)
     char q[80], k[80];
 
     if (size > 0) out[0] = 0;
-    if (!a->found) return;
-    if (stride) {
+    if (!a->found) {
+        snprintf(out, size, "none: every stride cuts a tile");
+    } else if (stride) {
         atn_list_text(&a->stride, out, size);
     } else if (a->kind != ATN_ADVICE_PERMUTATION) {
         atn_list_text(&a->tiling.q, q, sizeof q);
@@ -486,7 +487,9 @@ enum {
     COL_VISITED,
     COL_PARTIAL,
     COL_BOUND,
-    COL_GAIN
+    COL_GAIN,
+    COL_TIME,
+    COL_SPEEDUP
 };
 
 static atn_status add_columns(atn_ctx *cx, atn_table *t)
@@ -498,16 +501,18 @@ static atn_status add_columns(atn_ctx *cx, atn_table *t)
     } columns[] = {
         {"pattern", ATN_COL_STR, "pattern that the advice is for"},
         {"advice", ATN_COL_STR, "what would be changed"},
-        {"setting", ATN_COL_STR, "stride, tile or order; empty where none does it"},
+        {"setting", ATN_COL_STR, "stride, tile or order, or that none does it"},
         {"visited_tiles", ATN_COL_F64, "tiles that a head visits, each on its own"},
         {"partial_tiles", ATN_COL_F64, "visited tiles in which a pair is masked"},
         {"bound_sum", ATN_COL_F64, "dense tiles over visited ones"},
-        {"gain", ATN_COL_F64, "visited cells as it is over those with the advice"}};
+        {"gain", ATN_COL_F64, "visited cells as it is over those with the advice"},
+        {"time_ms", ATN_COL_F64, "predicted, with copies of tokens"},
+        {"speedup", ATN_COL_F64, "over the dense launch; none below 0.1 ms"}};
     atn_status st = ATN_OK;
 
     for (size_t i = 0; i < ATN_LEN(columns); i++)
-        ATN_TRY(atn_table_add_col(cx, t, columns[i].name, columns[i].type, "",
-                                  columns[i].text, NULL));
+        ATN_TRY(atn_table_add_col(cx, t, columns[i].name, columns[i].type,
+                                  i == COL_TIME ? "ms" : "", columns[i].text, NULL));
 done:
     return st;
 }
@@ -521,13 +526,15 @@ static atn_status add_row(atn_ctx *cx, atn_table *t, const char *name,
     ATN_TRY(atn_table_add_row(cx, t));
     ATN_TRY(atn_table_set_str(cx, t, COL_PATTERN, name));
     ATN_TRY(atn_table_set_str(cx, t, COL_ADVICE, atn_advice_names[a->kind]));
-    if (!a->found) goto done;
     atn_advice_setting(a, setting, sizeof setting);
     ATN_TRY(atn_table_set_str(cx, t, COL_SETTING, setting));
+    if (!a->found) goto done;
     atn_table_set_f64(t, COL_VISITED, (double)a->visited / (double)a->heads);
     atn_table_set_f64(t, COL_PARTIAL, (double)a->partial / (double)a->heads);
     if (!isnan(a->bound_sum)) atn_table_set_f64(t, COL_BOUND, a->bound_sum);
     if (!isnan(a->gain)) atn_table_set_f64(t, COL_GAIN, a->gain);
+    if (a->time_ms > 0) atn_table_set_f64(t, COL_TIME, a->time_ms);
+    if (a->speedup > 0) atn_table_set_f64(t, COL_SPEEDUP, a->speedup);
 done:
     return st;
 }

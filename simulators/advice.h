@@ -21,8 +21,7 @@
 #pragma once
 
 #include "core/table.h"
-#include "simulators/kernel.h"
-#include "simulators/tiles.h"
+#include "simulators/simulate.h"
 
 typedef enum atn_advice_kind {
     ATN_ADVICE_NOW,           /* as it is */
@@ -56,7 +55,8 @@ typedef struct atn_advice {
     atn_idx heads;     /* of which the two are sums */
     int64_t visited, partial;
     double bound_sum;
-    double gain; /* visited cells now over those with the advice */
+    double gain;             /* visited cells now over those with the advice */
+    double time_ms, speedup; /* of atn_advices_time; not above 0 = none */
 } atn_advice;
 
 typedef struct atn_advices {
@@ -68,11 +68,18 @@ typedef struct atn_advices {
 /* USAGE where `now` does not fit the pattern; MEMORY. */
 atn_status atn_advise(atn_ctx *cx, const atn_advice_case *c,
                       atn_advices *out) ATN_WARN_UNUSED;
+/* Time and speed-up over dense of every advice, its copies of tokens included: that of
+ * `now`, and what atn_simulate says of p [n] with o and each of the others. NaN where
+ * it could not be run: no such tile of the kernel, or no memory for the copies. */
+atn_status atn_advices_time(atn_ctx *cx, const atn_pattern *const *p, atn_idx n,
+                            const atn_sim_opts *o, const atn_sim *now,
+                            atn_advices *all) ATN_WARN_UNUSED;
 /* Tiles of a kernel for masks of these kinds (ATN_TAKES_*), of all ranks, without
  * repetition, into out [k->tiles]; their number. */
 int atn_advice_tiles(const atn_kernel *k, int head_dim, atn_pass pass, unsigned takes,
                      atn_tiling *out);
-/* "16x8x8", "2x8x8/2x8x8", "plain", "grid 2x8x8/2x8x8", "stride 4"; cut at size. */
+/* "16x8x8", "2x8x8/2x8x8", "plain", "grid 2x8x8/2x8x8", "stride 4", or that none
+ * does it; cut at size. */
 void atn_advice_setting(const atn_advice *a, char *out, size_t size);
 
 /* The table "advice": a row an advice; names [n], advices [n]. */

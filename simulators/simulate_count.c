@@ -118,7 +118,7 @@ done:
 }
 
 atn_status atn_launch_dense(atn_ctx *cx, const atn_kernel *k, const atn_launch *s,
-                          atn_idx bm, atn_idx bn, atn_cta_list *out)
+                            atn_idx bm, atn_idx bn, atn_cta_list *out)
 {
     const bool mask = k->policy != ATN_MASK_SKIP && s->causal;
     const atn_window_rule w = {s->q_len,

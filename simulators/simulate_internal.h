@@ -31,6 +31,10 @@ typedef struct sim_case {
 
 /* Fills everything of c after o; notes go to out->note. */
 atn_status sim_setup(atn_ctx *cx, sim_case *c, atn_sim *out) ATN_WARN_UNUSED;
+/* USAGE where a tile that was asked for is out of all proportion; and a note where it is
+ * one that no kernel could have. */
+atn_status sim_tile_check(atn_ctx *cx, const sim_case *c) ATN_WARN_UNUSED;
+void sim_say_tile(const sim_case *c, atn_sim *out);
 /* DATA where it does not fit in the memory of the device. */
 atn_status sim_fits(atn_ctx *cx, const sim_case *c) ATN_WARN_UNUSED;
 

@@ -255,6 +255,7 @@ static atn_status given_tile(atn_ctx *cx, sim_case *c)
                  "simulate: a tile of %d axes does not fit a pattern of %d (give a "
                  "tile of %d%s, or --grid)",
                  q->n, rank, rank, rank == 1 ? " axis, such as 128/128" : " axes");
+    ATN_TRY(sim_tile_check(cx, c));
     if (needs_blocks(c->o->kernel, c->kind) &&
         !divides(q, k, atn_least_block(c->p, c->n)))
         ATN_FAIL(ATN_USAGE,
@@ -414,6 +415,7 @@ atn_status sim_setup(atn_ctx *cx, sim_case *c, atn_sim *out)
     out->causal = c->causal;
     out->bytes = sim_bytes(&c->shape);
     say(c, out);
+    if (given) sim_say_tile(c, out);
 done:
     return st;
 }

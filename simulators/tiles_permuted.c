@@ -3,23 +3,44 @@
  *
  * Math    allowed pairs are counted in every KV tile that a Q tile meets; it is full
  *         where that is all of queries x keys. On a grid the tiles at its borders are
- *         cut; residues follow one another without a gap.
+ *         cut; residues follow one another without a gap. Where rows repeat, those of a
+ *         residue share what is far from them: it is counted once for them all, and a
+ *         row adds what came near since the one before, and what is near.
  * Oracle  brute force over all pairs; the closed form of tiles_grid.c.
  * Cost    for every query its intervals: on a grid one step a line and tile that an
  *         interval crosses, of residues one a residue and tile; rows that are alike,
- *         one after another, once. A number a KV tile and thread.
+ *         one after another, once. Of rows that repeat only near intervals, and the
+ *         visited tiles. Others, as random blocks, take the intervals of all rows. Two
+ *         numbers a KV tile and thread.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <string.h>
 
 #include "simulators/tiles_internal.h"
 
+/* Shorter rows cost no more than to look back. */
+enum { FEW_INTERVALS = 4 };
+
+typedef struct counts {
+    int64_t *pairs; /* [k_tiles] */
+    uint64_t *bit;  /* of tiles that have some */
+} counts;
+
+/* Rows that repeat, one after another: what all of them have below block `cut`. */
+typedef struct chain {
+    bool on;      /* there is a row that goes before */
+    atn_idx next; /* the place that goes on */
+    atn_idx a, cut;
+    atn_idx run; /* rows of this Q tile, whose shared pairs are not counted yet */
+    counts held;
+} chain;
+
 typedef struct permuted {
     atn_span *row, *was; /* [room] of this query, of those that wait to be counted */
     atn_idx n_was, waiting;
     atn_idx own_from; /* of a causal block row: where its own block begins, if seen */
-    int64_t *pairs;   /* [k_tiles] zeros between Q tiles */
-    uint64_t *bit;    /* of tiles that have pairs */
+    counts all;       /* zeros between Q tiles */
+    chain chain;
     atn_span *seen, *full; /* [ranges] */
 } permuted;
 
@@ -39,14 +60,14 @@ static atn_idx query_at(const atn_tile_source *s, atn_idx place, atn_idx *residu
 
 /* ---- keys into tiles ---- */
 
-static void add(permuted *x, atn_idx tile, int64_t pairs)
+static void add(const counts *x, atn_idx tile, int64_t pairs)
 {
     x->pairs[tile] += pairs;
     x->bit[tile / 64] |= UINT64_C(1) << tile % 64;
 }
 
 /* Keys [lo, hi) of one line of the grid. */
-static void add_line(const atn_tile_source *s, permuted *x, atn_idx lo, atn_idx hi,
+static void add_line(const atn_tile_source *s, const counts *x, atn_idx lo, atn_idx hi,
                      int64_t weight)
 {
     const int last = s->rank - 1;
@@ -69,8 +90,8 @@ static void add_line(const atn_tile_source *s, permuted *x, atn_idx lo, atn_idx 
 }
 
 /* Places [lo, hi) of the order of keys. */
-static void add_places(const atn_tile_source *s, permuted *x, atn_idx lo, atn_idx hi,
-                       int64_t weight)
+static void add_places(const atn_tile_source *s, const counts *x, atn_idx lo,
+                       atn_idx hi, int64_t weight)
 {
     for (atn_idx tile = lo / s->bn; lo < hi; tile++) {
         const atn_idx to = ATN_MIN((tile + 1) * s->bn, hi);
@@ -80,7 +101,7 @@ static void add_places(const atn_tile_source *s, permuted *x, atn_idx lo, atn_id
     }
 }
 
-static void add_keys(const atn_tile_source *s, permuted *x, atn_idx lo, atn_idx hi,
+static void add_keys(const atn_tile_source *s, const counts *x, atn_idx lo, atn_idx hi,
                      int64_t weight)
 {
     const atn_idx stride = s->stride;
@@ -108,18 +129,18 @@ static void add_keys(const atn_tile_source *s, permuted *x, atn_idx lo, atn_idx 
 static void count_waiting(const atn_tile_source *s, permuted *x)
 {
     for (atn_idx i = 0; x->waiting > 0 && i < x->n_was; i++)
-        add_keys(s, x, x->was[i].lo, x->was[i].hi, x->waiting);
+        add_keys(s, &x->all, x->was[i].lo, x->was[i].hi, x->waiting);
     x->waiting = 0;
 }
 
-/* The row of the block row of query i, in keys, into x->row: of a causal one in blocks
+/* Block row a from block `from` on, in keys, into x->row: of a causal one in blocks
  * without its own block, which x->own_from says. */
-static atn_idx read_row(const atn_tile_source *s, permuted *x, atn_idx a)
+static atn_idx read_row(const atn_tile_source *s, permuted *x, atn_idx a, atn_idx from)
 {
     const atn_frame *f = &s->p->frame;
     const bool own = f->causal && f->block > 1;
     const atn_idx end = own ? ATN_MIN(a * f->block, f->nk) : f->nk;
-    const atn_idx n = atn_pattern_row(s->p, s->head, a, x->row);
+    const atn_idx n = atn_pattern_row_from(s->p, s->head, a, from, x->row);
     atn_idx kept = 0;
 
     x->own_from = -1;
@@ -147,7 +168,7 @@ static int64_t read_query(const atn_tile_source *s, permuted *x, reader *r, atn_
 
     if (r->fresh || i / f->block != r->a) {
         r->a = i / f->block;
-        r->n = read_row(s, x, r->a);
+        r->n = read_row(s, x, r->a, 0);
         r->keys = atn_ranges_length(x->row, r->n);
         r->fresh = false;
         if (x->waiting == 0 || r->n != x->n_was ||
@@ -162,7 +183,7 @@ static int64_t read_query(const atn_tile_source *s, permuted *x, reader *r, atn_
         const atn_idx end = ATN_MIN(i + 1, f->nk);
 
         own = ATN_MAX(end - x->own_from, 0);
-        if (own > 0) add_keys(s, x, x->own_from, end, 1);
+        if (own > 0) add_keys(s, &x->all, x->own_from, end, 1);
     }
     return r->keys + own;
 }
@@ -204,6 +225,103 @@ static atn_idx read_places(const atn_tile_source *s, permuted *x, atn_idx m,
     return end - from;
 }
 
+/* ---- queries whose rows repeat ---- */
+
+static bool chains(const atn_tile_source *s)
+{
+    const atn_pattern *p = s->p;
+
+    return s->stride > 0 && p->repeat.step > 0 && p->row1 <= p->cols &&
+           p->most >= FEW_INTERVALS && (p->heads == 1 || s->head >= 0);
+}
+
+/* What the rows of this Q tile share, into its counts. */
+static void count_held(const atn_tile_source *s, permuted *x)
+{
+    const counts *held = &x->chain.held;
+
+    for (atn_idx w = 0; x->chain.run > 0 && w <= s->k_tiles / 64; w++)
+        for (uint64_t bits = held->bit[w]; bits; bits &= bits - 1) {
+            const atn_idx c = w * 64 + __builtin_ctzll(bits);
+
+            add(&x->all, c, x->chain.run * held->pairs[c]);
+        }
+    x->chain.run = 0;
+}
+
+static void drop_held(const atn_tile_source *s, permuted *x)
+{
+    const counts *held = &x->chain.held;
+
+    for (atn_idx w = 0; w <= s->k_tiles / 64; w++)
+        for (; held->bit[w]; held->bit[w] &= held->bit[w] - 1)
+            held->pairs[w * 64 + __builtin_ctzll(held->bit[w])] = 0;
+    x->chain.cut = 0;
+}
+
+/* Block row a has what the one before it has from afar. */
+static bool goes_on(const atn_repeat *r, const chain *c, atn_idx a)
+{
+    return c->on && a >= c->a && (a - c->a) % r->step == 0 &&
+           (r->segment == 0 || a / r->segment == c->a / r->segment);
+}
+
+/* `queries` of block row a. What it shares from now on was counted for the rows before
+ * it in this tile while it was near. */
+static void chain_row(const atn_tile_source *s, permuted *x, atn_idx a, atn_idx queries)
+{
+    const atn_pattern *p = s->p;
+    const atn_idx b = p->frame.block;
+    chain *c = &x->chain;
+    atn_idx n, cut;
+
+    if (!goes_on(&p->repeat, c, a)) {
+        count_held(s, x);
+        drop_held(s, x);
+    }
+    n = read_row(s, x, a, c->cut);
+    cut = ATN_MAX(c->cut, a - p->repeat.reach);
+    for (atn_idx i = 0; i < n; i++) {
+        const atn_span k = x->row[i];
+        const atn_idx far = ATN_MAX(k.lo, ATN_MIN(cut * b, k.hi));
+
+        if (k.lo < far) add_keys(s, &c->held, k.lo, far, 1);
+        if (k.lo < far && c->run > 0) add_keys(s, &x->all, k.lo, far, -c->run);
+        if (far < k.hi) add_keys(s, &x->all, far, k.hi, queries);
+    }
+    c->on = true;
+    c->a = a;
+    c->cut = cut;
+    c->run += queries;
+}
+
+static atn_idx chain_places(const atn_tile_source *s, permuted *x, atn_idx m)
+{
+    const atn_frame *f = &s->p->frame;
+    const atn_idx r0 = m * s->bm, from = r0 / s->pack;
+    const atn_idx end = ATN_MIN((r0 + s->bm - 1) / s->pack + 1, f->nq);
+    atn_idx r = atn_residue_of(s, from), queries;
+
+    x->chain.on = x->chain.on && x->chain.next == from;
+    for (atn_idx at = from; at < end; at += queries) {
+        const atn_idx i = query_at(s, at, &r), a = i / f->block;
+        const atn_idx last = ATN_MIN(end, s->q_base[r + 1]);
+
+        queries = 1;
+        while (at + queries < last && (i + queries * s->stride) / f->block == a)
+            queries++;
+        chain_row(s, x, a, queries);
+        for (atn_idx k = 0; x->own_from >= 0 && k < queries; k++) {
+            const atn_idx to = ATN_MIN(i + k * s->stride + 1, f->nk);
+
+            if (x->own_from < to) add_keys(s, &x->all, x->own_from, to, 1);
+        }
+    }
+    count_held(s, x);
+    x->chain.next = end;
+    return end - from;
+}
+
 /* ---- tiles ---- */
 
 /* Keys of KV tile c. */
@@ -230,26 +348,42 @@ static void permuted_row(const atn_tile_source *s, void *scratch, atn_idx m,
 
     (void)from;
     *out = (atn_tile_row){.seen = x->seen, .full = x->full};
-    queries = s->stride > 0 ? read_places(s, x, m, &out->pairs)
-                            : read_box(s, x, m, &out->pairs);
+    if (!s->pairs)
+        queries = chain_places(s, x, m);
+    else
+        queries = s->stride > 0 ? read_places(s, x, m, &out->pairs)
+                                : read_box(s, x, m, &out->pairs);
     count_waiting(s, x);
     cut = s->stride > 0 ? (m + 1) * s->bm > s->p->frame.nq * s->pack : queries < s->bm;
     for (atn_idx w = 0; w <= s->k_tiles / 64; w++)
-        for (; x->bit[w]; x->bit[w] &= x->bit[w] - 1) {
-            const atn_idx c = w * 64 + __builtin_ctzll(x->bit[w]), keys = keys_of(s, c);
+        for (; x->all.bit[w]; x->all.bit[w] &= x->all.bit[w] - 1) {
+            const atn_idx c = w * 64 + __builtin_ctzll(x->all.bit[w]),
+                          keys = keys_of(s, c);
 
             out->n_seen = atn_ranges_add(x->seen, out->n_seen, c, c + 1);
-            if (x->pairs[c] == queries * keys) {
+            if (x->all.pairs[c] == queries * keys) {
                 out->n_full = atn_ranges_add(x->full, out->n_full, c, c + 1);
                 out->flex += !cut && keys == s->bn;
             }
-            x->pairs[c] = 0;
+            x->all.pairs[c] = 0;
         }
+}
+
+static atn_status take_counts(atn_ctx *cx, const atn_tile_source *s, counts *out)
+{
+    const atn_idx words = s->k_tiles / 64 + 1;
+    atn_status st = ATN_OK;
+
+    ATN_TAKE(out->pairs, s->k_tiles);
+    ATN_TAKE(out->bit, words);
+    memset(out->pairs, 0, (size_t)s->k_tiles * sizeof *out->pairs);
+    memset(out->bit, 0, (size_t)words * sizeof *out->bit);
+done:
+    return st;
 }
 
 static atn_status permuted_open(atn_ctx *cx, const atn_tile_source *s, void **scratch)
 {
-    const atn_idx words = s->k_tiles / 64 + 1;
     atn_status st = ATN_OK;
     permuted *x = NULL;
 
@@ -257,12 +391,10 @@ static atn_status permuted_open(atn_ctx *cx, const atn_tile_source *s, void **sc
     memset(x, 0, sizeof *x);
     ATN_TAKE(x->row, s->room);
     ATN_TAKE(x->was, s->room);
-    ATN_TAKE(x->pairs, s->k_tiles);
-    ATN_TAKE(x->bit, words);
+    ATN_TRY(take_counts(cx, s, &x->all));
+    if (chains(s)) ATN_TRY(take_counts(cx, s, &x->chain.held));
     ATN_TAKE(x->seen, s->ranges);
     ATN_TAKE(x->full, s->ranges);
-    memset(x->pairs, 0, (size_t)s->k_tiles * sizeof *x->pairs);
-    memset(x->bit, 0, (size_t)words * sizeof *x->bit);
     *scratch = x;
 done:
     return st;
@@ -273,10 +405,10 @@ atn_status atn_tiles_permuted(atn_ctx *cx, atn_tile_source *s)
     atn_status st = ATN_OK;
 
     s->ranges = s->k_tiles / 2 + 1;
-    s->scratch = 25 * (double)s->k_tiles + 32 * (double)s->room;
+    s->scratch = 34 * (double)s->k_tiles + 32 * (double)s->room;
     s->open = permuted_open;
     s->row = permuted_row;
-    s->pairs = true;
+    s->pairs = !chains(s);
     if (s->stride > 0) ATN_TRY(atn_residues_order(cx, s));
 done:
     return st;

@@ -6,8 +6,8 @@
  *         of residues the mask is a shift by those u = t - v with D + m u among the
  *         offsets: kept for D mod m, one more for D < 0. Of b = S w: of blocks of w
  *         places the offsets are the same for every pair. So a Q tile has, of a
- *         residue of keys, what tiles_plain.c says of a shift; causal are v < t, and v =
- *         t for s <= r. What several residues of a Q tile all see is cut out.
+ *         residue of keys, what tiles_plain.c says of a shift; causal are v < t and,
+ *         for s <= r, v = t. What several residues of a Q tile all see is cut out.
  * Oracle  brute force over all pairs.
  * Cost    the offsets once; for every Q tile and residue in it the offsets of all
  *         residues of keys. Memory: what all of a Q tile see, 2 numbers an interval.
@@ -154,6 +154,16 @@ static void see(const atn_tile_source *s, residues *x, atn_idx lo, atn_idx hi)
     if (lo < hi) atn_bits_set(x->bit, lo / s->bn, (hi - 1) / s->bn, &x->words);
 }
 
+/* Blocks of w places of which queries see their own alone, up to a key before
+ * theirs: the last key of a block is not seen. */
+static void see_own(const atn_tile_source *s, residues *x, const part *q, atn_idx w,
+                    atn_span keys)
+{
+    for (atn_idx a = q->t0 / w; a <= (q->t1 - 1) / w; a++)
+        see(s, x, keys.lo + a * w,
+            ATN_MIN(keys.lo + ATN_MIN((a + 1) * w - 1, q->t1 - 1), keys.hi));
+}
+
 /* What a part sees of the keys of residue c; n ranges are in x->now. */
 static atn_idx see_class(const atn_tile_source *s, residues *x, const part *q,
                          atn_idx c, atn_idx n)
@@ -166,14 +176,21 @@ static atn_idx see_class(const atn_tile_source *s, residues *x, const part *q,
     const atn_idx first = prefix > c ? (prefix - c - 1) / s->stride + 1 : 0;
     const steps of = steps_of(s, q->r, c);
     const atn_idx a0 = q->t0 / of.w, a1 = (q->t1 - 1) / of.w + 1;
+    /* a causal pattern has no keys ahead: of the own block some, of places none */
+    const atn_idx least = !f->causal ? INT64_MIN : of.w > 1 ? 0 : 1 - ahead;
 
     see(s, x, base, base + ATN_MIN(first, any));
     n = atn_ranges_add(x->now, n, base, base + ATN_MIN(first, all));
     for (atn_idx i = of.n - 1; i >= 0; i--) {
-        const atn_span o = {of.at[i].lo + of.add, of.at[i].hi + of.add};
+        const atn_span o = {ATN_MAX(of.at[i].lo + of.add, least), of.at[i].hi + of.add};
 
-        see(s, x, base + ATN_MAX(a0 - o.hi + 1, 0) * of.w,
-            base + ATN_MIN((a1 - o.lo) * of.w, any));
+        if (o.lo >= o.hi) break;
+        if (f->causal && of.w > 1 && o.lo == 0 && o.hi == 1 && !ahead) {
+            see_own(s, x, q, of.w, (atn_span){base, base + keys});
+        } else {
+            see(s, x, base + ATN_MAX(a0 - o.hi + 1, 0) * of.w,
+                base + ATN_MIN((a1 - o.lo) * of.w, any));
+        }
         n = atn_ranges_add(x->now, n, base + ATN_MAX(a1 - o.hi, 0) * of.w,
                            base + ATN_MIN((a0 - o.lo + 1) * of.w, all));
     }

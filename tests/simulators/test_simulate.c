@@ -1101,6 +1101,45 @@ static void blocks_of_any_size(atn_ctx *cx)
     }
 }
 
+/* Tiles that no kernel could have are counted all the same, and the note says so: sides
+ * of matrix instructions, shared memory ((bm + 2 bn) d numbers, here 128 x 512: 288 KB
+ * of H100's 228); those of kernels are not remarked on. Out of all proportion: refused. */
+static void tiles_of_no_kernel(atn_ctx *cx)
+{
+    static const struct {
+        atn_idx bm, bn;
+        double visited; /* of 512 causal tokens */
+        const char *note;
+    } cases[] = {{4, 4, 128 * 129 / 2, "multiples of 16 and 8"},
+                 {100, 100, 21, "multiples of 16 and 8"},
+                 {128, 512, 4, "288 KB of shared memory and an SM has 228"},
+                 {64, 128, 2 * (1 + 2 + 3 + 4), NULL},
+                 {128, 128, 10, NULL}};
+    bed b = bed_of(cx, "h100", "fa3");
+    atn_pattern *p = window_of(cx, 512, 512);
+    atn_sim s;
+
+    for (size_t i = 0; i < ATN_LEN(cases); i++) {
+        b.o.tiling.q = (atn_list){1, {cases[i].bm}};
+        b.o.tiling.k = (atn_list){1, {cases[i].bn}};
+        CHECK_OK(simulate(cx, &b, p, &s));
+        CHECK_NEAR(s.visited, cases[i].visited, 0);
+        if (cases[i].note)
+            CHECK(strstr(s.note, cases[i].note) && strstr(s.note, "no kernel has"));
+        else
+            CHECK_STR(s.note, "");
+        atn_sim_release(cx, &s);
+    }
+    b.o.tiling.q = b.o.tiling.k = (atn_list){1, {1000000}};
+    CHECK_FAILS(simulate(cx, &b, p, &s), ATN_USAGE, "nothing but padding");
+    b.o.tiling.q.at[0] = (atn_idx)1 << 40;
+    CHECK_FAILS(simulate(cx, &b, p, &s), ATN_USAGE, "more than 2147483648 tokens");
+    b.o.tiling.q.at[0] = -5;
+    CHECK_FAILS(simulate(cx, &b, p, &s), ATN_USAGE, "a side below 1");
+    atn_pattern_destroy(cx, p);
+    release(cx, &b);
+}
+
 /* A kernel that stands in for one of blocks has tiles in them: of blocks of 256 and of
  * 64 nothing is visited that is not seen, where tiles of 128 x 176 visit up to four
  * times as much. Blocks of 16 take the faster of both, blocks of 100 have no tile that
@@ -1624,6 +1663,7 @@ CHECK_MAIN(
     {"chart of block-sparse", chart_of_block_sparse},
     {"a kernel is chosen", a_kernel_is_chosen},
     {"blocks of any size", blocks_of_any_size}, {"tiles in blocks", tiles_in_blocks},
+    {"tiles of no kernel", tiles_of_no_kernel},
     {"kernels of others", kernels_of_others}, {"refused", refused},
     {"threads do not matter", threads_do_not_matter}, {"memory fails", memory_fails},
     {"ragged tiles", ragged_tiles}, {"tables", tables},

@@ -289,7 +289,7 @@ static void same(const atn_tiles *a, const atn_tiles *b)
 
 static void threads(atn_ctx *cx)
 {
-    static const char *const ids[] = {"s2", "longnet", "power", "documents"};
+    static const char *const ids[] = {"s2", "longnet", "power", "documents", "strided"};
 
     for (size_t i = 0; i < ATN_LEN(ids); i++)
         for (int k = 0; k < 4; k++) {

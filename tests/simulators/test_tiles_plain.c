@@ -232,6 +232,71 @@ static void repeating_rows(atn_ctx *cx)
     CHECK_EQ(bad, 0);
 }
 
+/* The same by residues, of which classes are long, short, or many in a tile. */
+static void repeating_residues(atn_ctx *cx)
+{
+    static const char *const ids[][2] = {
+        {"s2", "block=4,stride=3"},  {"s2", "block=8,stride=5,local=1"},
+        {"longnet", NULL},           {"longnet", "segments=48,dilations=4"},
+        {"fixed", "stride=16"},      {"fixed", "stride=8,block=4"},
+        {"strided", "stride=9"},     {"strided", "stride=3,block=8,sink=1"},
+        {"dilated", NULL},           {"bigbird", "block=4"},
+        {"documents", "lengths=77"}, {"power", "block=8"}};
+    static const int strides[] = {1, 2, 4, 5, 8, 16, 24, 64, 150};
+    int bad = 0;
+
+    for (size_t i = 0; i < ATN_LEN(ids); i++)
+        for (size_t k = 0; k < ATN_LEN(strides); k++) {
+            const atn_layout l = atn_layout_square(400 + 17 * (int)k, 1, 0);
+            atn_tiling t = {.q = {1, {4 << k % 3}},
+                            .k = {1, {5 + (int)k}},
+                            .pack = k % 4 == 3 ? 3 : 1,
+                            .layout = ATN_LAYOUT_STRIDE,
+                            .stride = strides[k]};
+            atn_pattern *p = NULL;
+            twin w;
+
+            CHECK_OK(atn_pattern_make(cx, ids[i][0], ids[i][1], &l, &p));
+            twin_open(&w, (int)p->frame.nq, (int)p->frame.nk, (int)t.pack);
+            fill_mask(p, 0, &w);
+            fill_tiles(p, &t, &w);
+            bad += compare(cx, (int)(100 * i + k), p, &t, &w);
+            twin_close(&w);
+            atn_pattern_destroy(cx, p);
+        }
+    CHECK_EQ(bad, 0);
+}
+
+/* Shifts whose blocks divide the stride, or are divided by it. */
+static void shifts_by_residues(atn_ctx *cx)
+{
+    uint64_t r = 21;
+    int bad = 0;
+
+    for (int trial = 0; trial < 4000 && bad < 10; trial++) {
+        const int small = twin_draw(&r, 1, 6), large = small * twin_draw(&r, 1, 6);
+        const bool blocks = twin_draw(&r, 0, 1);
+        atn_frame f = random_frame(&r);
+        atn_tiling t = {.q = {1, {twin_draw(&r, 1, 12)}},
+                        .k = {1, {twin_draw(&r, 1, 9)}},
+                        .pack = twin_draw(&r, 0, 3) ? 1 : 3,
+                        .layout = ATN_LAYOUT_STRIDE};
+        atn_pattern *p = NULL;
+        twin w;
+
+        f.block = blocks ? large : small;
+        t.stride = ATN_MIN(blocks ? small : large, f.nk);
+        CHECK_OK(random_shift(cx, &r, &f, &p));
+        twin_open(&w, (int)f.nq, (int)f.nk, (int)t.pack);
+        fill_mask(p, 0, &w);
+        fill_tiles(p, &t, &w);
+        bad += compare(cx, trial, p, &t, &w);
+        twin_close(&w);
+        atn_pattern_destroy(cx, p);
+    }
+    CHECK_EQ(bad, 0);
+}
+
 /* Heads that differ, one by one, and what any of them sees. */
 static void heads(atn_ctx *cx)
 {
@@ -339,4 +404,6 @@ static void random_boxes_of_grids(atn_ctx *cx)
 }
 
 CHECK_MAIN({"random rows", random_rows}, {"repeating rows", repeating_rows},
-           {"heads", heads}, {"random boxes of grids", random_boxes_of_grids})
+           {"repeating residues", repeating_residues},
+           {"shifts by residues", shifts_by_residues}, {"heads", heads},
+           {"random boxes of grids", random_boxes_of_grids})
