@@ -283,17 +283,19 @@ atn_status atn_fit_decode(atn_ctx *cx, const atn_fit_case *c, atn_time_fit *out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     const atn_idx least = c->kind == ATN_MODEL_FULL ? ROWS_LEAST : ROWS_LEAST_BASE;
+    const atn_idx shapes = atn_timing_shapes(c->rows, c->n, c->kind, least);
     atn_regressors *x = NULL;
     double *us = NULL, *ratio = NULL;
     problem p = {0};
     atn_status st = ATN_OK;
 
-    if (c->n < least)
-        ATN_FAIL(ATN_DATA,
-                 "calibrate: %lld rows of decode steps; this model needs at least %lld "
-                 "(time more shapes%s)",
-                 (long long)c->n, (long long)least,
-                 c->kind == ATN_MODEL_FULL ? ", or fit the baseline" : "");
+    if (shapes < least)
+        ATN_FAIL(
+            ATN_DATA,
+            "calibrate: %lld rows of decode steps, of %lld shapes; this model needs "
+            "at least %lld (time more shapes%s)",
+            (long long)c->n, (long long)shapes, (long long)least,
+            c->kind == ATN_MODEL_FULL ? ", or fit the baseline" : "");
     memset(out, 0, sizeof *out);
     out->model = c->kind;
     out->pass = ATN_PASS_DECODE;
@@ -315,6 +317,7 @@ atn_status atn_fit_decode(atn_ctx *cx, const atn_fit_case *c, atn_time_fit *out)
     else
         fit_two(&p);
     residuals(&p, ratio);
+    ATN_TRY(atn_fit_check(cx, out));
 done:
     atn_arena_rewind(cx, mark);
     return st;

@@ -185,22 +185,76 @@ atn_idx atn_fit_least_rows(atn_time_kind kind)
     return kind == ATN_MODEL_FOUR ? 2 * FOUR_TERMS : 3 * PREFILL_TERMS;
 }
 
+/* Columns of A that are (to 1e-6) sums of the others; nodes of the KV write, which is no
+ * part of the kernel, are not looked at. */
+static atn_idx dependent(const data *d, atn_idx m)
+{
+    double q[PREFILL_TERMS][PREFILL_TERMS]; /* products of columns of norm 1, reduced */
+    const atn_idx terms = ATN_MIN(d->terms, (atn_idx)ATN_TERM_KV);
+    bool gone[PREFILL_TERMS] = {false};
+    atn_idx rank = 0, columns = 0;
+
+    for (atn_idx j = 0; j < terms; j++)
+        for (atn_idx k = 0; k < terms; k++) {
+            q[j][k] = 0;
+            for (atn_idx i = 0; i < m; i++)
+                q[j][k] += d->a[i * d->terms + j] * d->a[i * d->terms + k];
+        }
+    for (atn_idx j = 0; j < terms; j++) {
+        const double size = sqrt(q[j][j]);
+
+        gone[j] = !(size > 0);
+        columns += !gone[j];
+        for (atn_idx k = 0; k < terms && size > 0; k++) {
+            q[j][k] /= size;
+            q[k][j] /= size;
+        }
+    }
+    for (;; rank++) { /* Cholesky, the largest that is left first */
+        atn_idx at = -1;
+
+        for (atn_idx j = 0; j < terms; j++)
+            if (!gone[j] && (at < 0 || q[j][j] > q[at][at])) at = j;
+        if (at < 0 || q[at][at] < 1e-12) return columns - rank;
+        gone[at] = true;
+        for (atn_idx j = 0; j < terms; j++)
+            for (atn_idx k = 0; k < terms && !gone[j]; k++)
+                if (!gone[k]) q[j][k] -= q[j][at] * q[at][k] / q[at][at];
+    }
+}
+
+static void warn_dependent(atn_ctx *cx, const atn_time_fit *f, const data *d)
+{
+    atn_idx m = 0, n;
+
+    for (atn_idx i = 0; i < d->n; i++) m += d->used[i];
+    n = dependent(d, m);
+    if (n > 0)
+        atn_log(cx, ATN_LOG_WARN,
+                "head_dim %d, %s: %lld of the coefficients cannot be told from the "
+                "others by these shapes: predictions of other shapes may be far off "
+                "(time more lengths, heads, groups and windows)",
+                f->head_dim, atn_pass_names[f->pass], (long long)n);
+}
+
 atn_status atn_fit_prefill(atn_ctx *cx, const atn_fit_case *c, atn_time_fit *out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     const bool four = c->kind == ATN_MODEL_FOUR;
+    const atn_idx least = atn_fit_least_rows(c->kind);
+    const atn_idx shapes = atn_timing_shapes(c->rows, c->n, c->kind, least);
     data d = {.terms = four ? FOUR_TERMS : PREFILL_TERMS};
     atn_time_fit f = {.model = c->kind};
     atn_status st = ATN_OK;
 
     ATN_ASSERT(c->kind == ATN_MODEL_FOUR || c->kind == ATN_MODEL_FULL);
     ATN_TRY(gather(cx, c, &d));
-    if (d.n < atn_fit_least_rows(c->kind))
+    if (shapes < least)
         ATN_FAIL(ATN_DATA,
-                 "calibrate: %lld rows of %s fit the model %s, which takes at least "
-                 "%lld%s",
+                 "calibrate: %lld rows of %s fit the model %s, of %lld shapes, and it "
+                 "takes at least %lld%s",
                  (long long)d.n, c->kernel->id, atn_time_kind_names[c->kind],
-                 (long long)atn_fit_least_rows(c->kind),
+                 (long long)shapes, (long long)least,
                  four ? " of q_len 1024 or more (time more lengths)"
                       : " (time more shapes, or give --model four)");
     snprintf(f.gpu, sizeof f.gpu, "%s", c->device->id);
@@ -211,9 +265,11 @@ atn_status atn_fit_prefill(atn_ctx *cx, const atn_fit_case *c, atn_time_fit *out
         ATN_TRY(fit_four(cx, &d, &f));
     else
         ATN_TRY(fit_clock(cx, &d, &f));
+    warn_dependent(cx, &f, &d);
     if (!four) fill_nodes(&d, &f);
     judge(&d, &f);
     if (f.slow == 0) f.theta_ms = 0;
+    ATN_TRY(atn_fit_check(cx, &f));
     *out = f;
 done:
     atn_arena_rewind(cx, mark);

@@ -8,6 +8,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "simulators/timing_work.h"
 
+#include <math.h>
+
 #include "core/tile_list.h"
 
 const atn_kernel_tile *atn_timing_tile(const atn_kernel *k, const atn_timing *row)
@@ -130,6 +132,51 @@ atn_status atn_timing_work(atn_ctx *cx, const atn_kernel *k, const atn_device *d
     if (work) *work = w;
 done:
     atn_arena_rewind(cx, mark);
+    return st;
+}
+
+static bool same_shape(const atn_timing *a, const atn_timing *b)
+{
+    const atn_launch *x = &a->launch, *y = &b->launch;
+
+    return x->pass == y->pass && x->batch == y->batch && x->heads == y->heads &&
+           x->kv_heads == y->kv_heads && x->head_dim == y->head_dim &&
+           x->q_len == y->q_len && x->kv_len == y->kv_len && a->window == b->window &&
+           a->density == b->density;
+}
+
+atn_idx atn_timing_shapes(const atn_timing *const *row, atn_idx n, atn_time_kind kind,
+                          atn_idx most)
+{
+    const atn_timing *seen[ATN_SHAPES_MOST];
+    atn_idx shapes = 0;
+
+    ATN_ASSERT(most <= ATN_SHAPES_MOST);
+    for (atn_idx i = 0; i < n && shapes < most; i++) {
+        bool known = !atn_timing_counts(row[i], kind);
+
+        for (atn_idx k = 0; k < shapes && !known; k++)
+            known = same_shape(row[i], seen[k]);
+        if (!known) seen[shapes++] = row[i];
+    }
+    return shapes;
+}
+
+atn_status atn_fit_check(atn_ctx *cx, const atn_time_fit *f)
+{
+    const double others[] = {f->slow, f->theta_ms, f->power, f->low, f->high, f->mape};
+    atn_status st = ATN_OK;
+    bool fine = true;
+
+    for (int i = 0; i < ATN_TERMS; i++) fine &= f->c[i] >= 0 && f->c[i] <= 1e9;
+    for (size_t i = 0; i < ATN_LEN(others); i++) fine &= isfinite(others[i]);
+    if (!fine)
+        ATN_FAIL(
+            ATN_DATA,
+            "calibrate: the fit of head_dim %d, %s is not finite: some timings are "
+            "far from all others (are all of them in milliseconds?)",
+            f->head_dim, atn_pass_names[f->pass]);
+done:
     return st;
 }
 

@@ -21,5 +21,13 @@ static inline atn_status atn_timing_regressors(atn_ctx *cx, const atn_kernel *k,
 {
     return atn_timing_work(cx, k, d, kind, row, NULL, out);
 }
-/* Rows that a prefill model needs at least. */
+/* How many of these that the model is about are of shapes of their own (launch, window,
+ * density), counted up to `most` <= ATN_SHAPES_MOST: a row that comes again says nothing
+ * new. */
+enum { ATN_SHAPES_MOST = 64 };
+atn_idx atn_timing_shapes(const atn_timing *const *row, atn_idx n, atn_time_kind kind,
+                          atn_idx most);
+/* DATA where a number of the fit is not finite, or is none of a kernel file. */
+atn_status atn_fit_check(atn_ctx *cx, const atn_time_fit *f) ATN_WARN_UNUSED;
+/* Shapes that a prefill model needs at least. */
 atn_idx atn_fit_least_rows(atn_time_kind kind);

@@ -44,7 +44,7 @@ static const struct {
     [SPLIT] = {"split", 0, 0},
     [DENSITY] = {"density", 0, 0},
 };
-static const double latency_most = 1e7; /* ms */
+static const double latency_least = 1e-4, latency_most = 1e7; /* ms */
 
 typedef struct reader {
     const char *path;
@@ -189,8 +189,9 @@ static atn_status read_row(atn_ctx *cx, const reader *r, atn_idx row, atn_timing
     s->value_dim = s->head_dim;
     ATN_TRY(check_launch(cx, r, row, s));
     ms = read_number(r, row, LATENCY);
-    if (!(ms > 0 && ms <= latency_most))
-        ATN_TRY(refuse(cx, r, row, LATENCY, "above 0 and at most 1e7 ms"));
+    if (!(ms >= latency_least && ms <= latency_most))
+        ATN_TRY(
+            refuse(cx, r, row, LATENCY, "of 1e-4 to 1e7 ms (is it in milliseconds?)"));
     out->us = 1000 * ms;
     out->window =
         out->window_given < (s->pass == ATN_PASS_DECODE ? s->kv_len : s->q_len)

@@ -29,7 +29,7 @@ typedef struct atn_timings {
     atn_idx n;
 } atn_timings;
 
-/* DATA naming file, line, column, rule, value. */
+/* DATA naming file, line, column, rule, value. Latencies are of 1e-4 to 1e7 ms. */
 atn_status atn_timings_load(atn_ctx *cx, const char *path,
                             atn_timings *out) ATN_WARN_UNUSED;
 void atn_timings_release(atn_ctx *cx, atn_timings *t);
