@@ -410,17 +410,6 @@ static double least(const atn_dense *d, const double *x)
     return least;
 }
 
-/* Of type 7, of n sorted numbers. */
-static double quantile(const double *sorted, atn_idx n, double q)
-{
-    const double at = q * (double)(n - 1);
-    const atn_idx i = (atn_idx)at;
-
-    if (n == 0) return NAN;
-    if (i + 1 >= n) return sorted[n - 1];
-    return sorted[i] + (at - (double)i) * (sorted[i + 1] - sorted[i]);
-}
-
 /* sqrt of the ratio of two sums; of nothing it is 0 where there is no difference. */
 static double ratio(double part, double whole)
 {
@@ -492,8 +481,8 @@ static atn_status set_values(atn_ctx *cx, const comparing *c, double *value)
         if (!isnan(c->row[MASS][i])) sorted[n++] = c->row[MASS][i];
     atn_sort(sorted, n);
     value[ATN_APPROX_MASS] = mean(d, c->row[MASS]);
-    value[ATN_APPROX_MASS_Q01] = quantile(sorted, n, .01);
-    value[ATN_APPROX_MASS_Q05] = quantile(sorted, n, .05);
+    value[ATN_APPROX_MASS_Q01] = atn_quantile(sorted, n, .01);
+    value[ATN_APPROX_MASS_Q05] = atn_quantile(sorted, n, .05);
     value[ATN_APPROX_KL] = mean(d, c->row[KL]);
     value[ATN_APPROX_RECALL] = mean(d, c->row[RECALL]);
     value[ATN_APPROX_ROW_SUM] = mean(d, c->row[SUM]);

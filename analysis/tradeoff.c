@@ -268,14 +268,12 @@ done:
 
 /* ---- sums ---- */
 
-static const double launch_ms = 0.1;
-
 /* Below 0.1 ms a launch is mostly starting. */
 static atn_limit limit_of(const trade_case *c, const double share[ATN_LIMITS])
 {
     int most = 0;
 
-    if (c->all.time.ms < launch_ms * c->layers) return ATN_LIMIT_LAUNCH;
+    if (c->all.time.ms < ATN_RATIO_MS * c->layers) return ATN_LIMIT_LAUNCH;
     for (int k = 1; k < ATN_LIMITS; k++)
         if (share[k] > share[most]) most = k;
     return (atn_limit)most;
@@ -345,7 +343,7 @@ bool atn_tradeoff_beats(double x_time, double x_error, double y_time, double y_e
 
 bool atn_trade_starts(const trade_time *x, double dense_ms, int layers)
 {
-    return fmin(x->ms, dense_ms) < launch_ms * layers;
+    return fmin(x->ms, dense_ms) < ATN_RATIO_MS * layers;
 }
 
 /* An output of 0 errs by 1: what errs as much is of no use. Times of starting have no

@@ -216,6 +216,10 @@ static void say_models(atn_cli *cli, const atn_table *t)
                    strcmp(n ? n : "", noted ? noted : "") == 0;
         }
         if (said || !m) continue;
+        if (!atn_table_text(t, r, kernel)[0]) {
+            atn_log(cli->cx, ATN_LOG_INFO, "%s", m);
+            continue;
+        }
         atn_log(cli->cx, ATN_LOG_INFO, "%s: %s%s%s", atn_table_get_str(t, r, kernel), m,
                 n && *n ? "; " : "", n ? n : "");
     }

@@ -178,3 +178,13 @@ void atn_sort(double *x, atn_idx n)
 {
     gsl_sort(x, 1, (size_t)n);
 }
+
+double atn_quantile(const double *sorted, atn_idx n, double q)
+{
+    const double at = q * (double)(n - 1);
+    const atn_idx i = (atn_idx)at;
+
+    if (n == 0) return (double)NAN;
+    if (i + 1 >= n) return sorted[n - 1];
+    return sorted[i] + (at - (double)i) * (sorted[i + 1] - sorted[i]);
+}

@@ -75,3 +75,5 @@ void atn_mat_add_lower(const float *part, atn_idx m, double *sum);
 
 /* Ascending; NaN must not be among them. */
 void atn_sort(double *x, atn_idx n);
+/* Of n sorted numbers, linear between order statistics (type 7); NaN of none. */
+double atn_quantile(const double *sorted, atn_idx n, double q);

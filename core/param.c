@@ -177,6 +177,19 @@ bool atn_shape_read(const char *text, int most, atn_list *out)
     }
 }
 
+atn_idx atn_list_product(const atn_list *list)
+{
+    atn_idx n = 1;
+
+    for (int i = 0; i < list->n; i++) n *= list->at[i];
+    return n;
+}
+
+bool atn_list_same(const atn_list *a, const atn_list *b)
+{
+    return a->n == b->n && memcmp(a->at, b->at, (size_t)a->n * sizeof a->at[0]) == 0;
+}
+
 size_t atn_list_text(const atn_list *list, char *out, size_t size)
 {
     size_t used = 0;

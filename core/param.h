@@ -102,6 +102,9 @@ atn_status atn_parse_f64(atn_ctx *cx, const char *what, const char *text,
 bool atn_shape_read(const char *text, int most, atn_list *out);
 /* The other way; returns the bytes that it needs, as snprintf does. */
 size_t atn_list_text(const atn_list *list, char *out, size_t size);
+/* Of all its numbers; 1 of none. */
+atn_idx atn_list_product(const atn_list *list);
+bool atn_list_same(const atn_list *a, const atn_list *b);
 /* List syntax "0,5-8,-1" over 0..n-1 (negative counts from the end); ascending, unique,
  * in heap memory. NULL or "all" selects everything. USAGE names the piece and the
  * range. */

@@ -250,6 +250,15 @@ const char *atn_table_get_str(const atn_table *t, atn_idx row, int col)
     return t->cols[col].cells[row].str;
 }
 
+const char *atn_table_text(const atn_table *t, atn_idx row, int col)
+{
+    const char *text = NULL;
+
+    if (col >= 0 && row < t->n_rows && t->cols[col].type == ATN_COL_STR)
+        text = atn_table_get_str(t, row, col);
+    return text ? text : "";
+}
+
 /* ---- metadata and matrix ---- */
 
 atn_status atn_table_set_meta(atn_ctx *cx, atn_table *t, const char *key,

@@ -426,16 +426,12 @@ done:
     return st;
 }
 
-static bool same_list(const atn_list *a, const atn_list *b)
-{
-    return a->n == b->n && memcmp(a->at, b->at, (size_t)a->n * sizeof a->at[0]) == 0;
-}
-
 /* Behind the n tiles that are there, unless it is one of them. */
 static int add_tile(const atn_kernel_tile *t, atn_tiling *out, int n)
 {
     for (int i = 0; i < n; i++)
-        if (same_list(&out[i].q, &t->q) && same_list(&out[i].k, &t->k)) return n;
+        if (atn_list_same(&out[i].q, &t->q) && atn_list_same(&out[i].k, &t->k))
+            return n;
     out[n] = (atn_tiling){.q = t->q, .k = t->k};
     return n + 1;
 }

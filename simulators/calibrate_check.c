@@ -1,9 +1,9 @@
 /* simulators/calibrate_check.c -- errors of predictions against timings, as tables. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "core/mat.h"
 #include "simulators/calibrate.h"
 #include "simulators/timing_work.h"
 
@@ -49,20 +49,13 @@ done:
     return st;
 }
 
-static int ascending(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
 /* Mean, median and 90 % of errors, which are sorted, from column `col` on. */
 static void set_errors(atn_table *t, int col, double *error, atn_idx n)
 {
     double sum = 0;
 
     for (atn_idx i = 0; i < n; i++) sum += error[i];
-    qsort(error, (size_t)n, sizeof *error, ascending);
+    atn_sort(error, n);
     atn_table_set_f64(t, col, sum / (double)n);
     atn_table_set_f64(t, col + 1, atn_quantile(error, n, 0.5));
     atn_table_set_f64(t, col + 2, atn_quantile(error, n, 0.9));
@@ -239,7 +232,7 @@ static atn_status add_errors(atn_ctx *cx, atn_table *t, const judged *rows, atn_
     ATN_TRY(atn_table_set_str(cx, t, ROWS_OF, of));
     atn_table_set_i64(t, ROWS, m);
     set_errors(t, ERROR_MEAN, error, m);
-    qsort(ratio, (size_t)m, sizeof *ratio, ascending);
+    atn_sort(ratio, m);
     atn_table_set_f64(t, RATIO_P05, atn_quantile(ratio, m, 0.05));
     atn_table_set_f64(t, RATIO_P95, atn_quantile(ratio, m, 0.95));
 done:

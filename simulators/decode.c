@@ -46,14 +46,6 @@ typedef struct layout {
     bool alone;         /* every query head works for itself */
 } layout;
 
-/* Splits that a kernel of variable lengths takes, up to `most`. */
-static double dynamic_splits(const layout *l, double batch, double sms, double blocks)
-{
-    const double each = ceil(1.1 * batch * l->m_blocks * blocks * l->kv_heads / sms);
-
-    return fmin(fmax(ceil(blocks / each), 1), l->most);
-}
-
 static layout lay_out(const atn_kernel *k, const atn_launch *s,
                       const atn_decode_case *c, double sms)
 {
@@ -61,7 +53,9 @@ static layout lay_out(const atn_kernel *k, const atn_launch *s,
     const atn_idx group = s->heads / s->kv_heads;
     layout l = {.kv_heads = (double)s->kv_heads, .m_blocks = 1};
     atn_split_case split = {.rule = k->split, .sms = (atn_idx)sms, .blocks = c->blocks};
+    const atn_idx all = (s->kv_len - 1) / c->bn + 1;
     atn_idx reach = s->kv_len;
+    int most;
 
     if (fill) {
         l.alone = group == 1 || group > FILL_GROUP;
@@ -76,31 +70,15 @@ static layout lay_out(const atn_kernel *k, const atn_launch *s,
     split.m_blocks = (atn_idx)l.m_blocks;
     split.kv_bytes = (atn_idx)fmin(
         (double)s->kv_len * s->bytes * (double)(s->head_dim + s->value_dim), 9e18);
-    l.most = l.taken = atn_split_most(&split);
-    if (k->split == ATN_SPLIT_VARLEN && l.most > 1)
-        l.taken = dynamic_splits(&l, (double)s->batch, sms,
-                                 c->window ? (double)((s->kv_len - 1) / c->bn + 1)
-                                           : (double)c->blocks);
+    most = atn_split_most(&split);
+    l.most = l.taken = most;
+    if (k->split == ATN_SPLIT_VARLEN && most > 1)
+        l.taken = atn_split_taken(
+            &(atn_split_all){(double)s->batch, l.m_blocks,
+                             c->window ? (double)all : (double)c->blocks, l.kv_heads,
+                             sms},
+            most);
     return l;
-}
-
-/* Shares of x at the nodes of the KV write around it. */
-static void spread_kv(double width, double x, double *nodes)
-{
-    int i = 0;
-
-    while (i < 5 && atn_kv_nodes[i + 1] < width) i++;
-    if (width <= atn_kv_nodes[0]) {
-        nodes[0] = x;
-    } else if (i == 5) {
-        nodes[5] = x;
-    } else {
-        const double high =
-            (width - atn_kv_nodes[i]) / (atn_kv_nodes[i + 1] - atn_kv_nodes[i]);
-
-        nodes[i] = x * (1 - high);
-        nodes[i + 1] = x * high;
-    }
 }
 
 static bool possible(const atn_launch *s, const atn_decode_case *c, double sms)
@@ -137,7 +115,8 @@ void atn_decode_regressors(const atn_kernel *k, const atn_device *d,
     x[ATN_TERM_SEQ] = batch / 1000;
     x[ATN_TERM_QO] = queries / 1e6;
     x[ATN_TERM_KV_TOKEN] = keys / 1e6;
-    if (!k->bare) spread_kv((double)s->kv_heads * dim, batch / 1000, x + ATN_TERM_KV);
+    if (!k->bare)
+        atn_kv_spread((double)s->kv_heads * dim, batch / 1000, x + ATN_TERM_KV);
 }
 
 /* (a^p + b^p)^(1/p) without overflow. */

@@ -6,8 +6,6 @@
 
 enum { STEPS = 48 };                  /* of a curve */
 static const double LEAST = 1. / 512; /* density that a curve begins at, or below */
-static const double RATIO_LEAST_MS = 0.1;
-
 enum {
     PATTERN,
     KERNEL,
@@ -79,11 +77,10 @@ static atn_status add_case(atn_ctx *cx, const atn_sim_case *c, atn_table *t)
 
     for (int i = 0; i <= STEPS; i++) {
         const double rho = pow(least, 1 - (double)i / STEPS);
-
         const double ms = s->fixed_ms + rho * s->tile_ms;
 
         ATN_TRY(
-            add_row(cx, c, rho, ms, ms >= RATIO_LEAST_MS ? s->dense_ms / ms : NAN, t));
+            add_row(cx, c, rho, ms, ms >= ATN_RATIO_MS ? s->dense_ms / ms : NAN, t));
     }
     ATN_TRY(add_row(cx, c, tiles, s->time_ms, s->speedup, t));
     atn_table_set_bool(t, IS_POINT, true);

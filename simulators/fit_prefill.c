@@ -14,8 +14,9 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "core/mat.h"
 
 enum { PREFILL_TERMS = ATN_TERM_CTA_MHA, FOUR_TERMS = 4 };
 
@@ -109,23 +110,6 @@ done:
     return st;
 }
 
-static int ascending(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-double atn_quantile(const double *sorted, atn_idx n, double q)
-{
-    const double at = q * (double)(n - 1);
-    const atn_idx i = ATN_MIN((atn_idx)at, n - 1);
-    const atn_idx next = ATN_MIN(i + 1, n - 1);
-
-    if (n == 0) return NAN;
-    return sorted[i] + (at - (double)i) * (sorted[next] - sorted[i]);
-}
-
 /* Error and residuals over the rows fitted. */
 static void judge(data *d, atn_time_fit *f)
 {
@@ -137,7 +121,7 @@ static void judge(data *d, atn_time_fit *f)
         sum += fabs(off_by(d, f, i));
         d->one[m++] = d->us[i] / atn_prefill_time(f, &d->x[i], false);
     }
-    qsort(d->one, (size_t)m, sizeof *d->one, ascending);
+    atn_sort(d->one, m);
     f->mape = sum / (double)m;
     f->low = atn_quantile(d->one, m, 0.05);
     f->high = atn_quantile(d->one, m, 0.95);

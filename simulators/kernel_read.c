@@ -214,52 +214,55 @@ static bool box_at(int rank, int64_t cells, int i, atn_list *out)
     return false;
 }
 
-static bool same_list(const atn_list *a, const atn_list *b)
-{
-    return a->n == b->n && memcmp(a->at, b->at, (size_t)a->n * sizeof a->at[0]) == 0;
-}
-
 static bool listed(const atn_kernel *k, const atn_kernel_tile *t)
 {
     for (int i = 0; i < k->tiles; i++) {
         const atn_kernel_tile *o = &k->tile[i];
 
         if (o->head_dim == t->head_dim && o->pass == t->pass &&
-            strcmp(o->architecture, t->architecture) == 0 && same_list(&o->q, &t->q) &&
-            same_list(&o->k, &t->k))
+            strcmp(o->architecture, t->architecture) == 0 &&
+            atn_list_same(&o->q, &t->q) && atn_list_same(&o->k, &t->k))
             return true;
     }
     return false;
 }
 
-/* Counts (k->tile of no room) or adds the boxes that a row stands for. */
+/* One more tile behind those that there are; *room: what k->tile holds. */
+static atn_status add_tile(atn_ctx *cx, const char *what, const atn_kernel_tile *t,
+                           int *room, atn_kernel *k)
+{
+    atn_kernel_tile *more;
+    atn_status st = ATN_OK;
+
+    if (k->tiles == ATN_KERNEL_BOXES)
+        ATN_FAIL(ATN_DATA, "%s: \"tiles\" stands for more than %d tiles", what,
+                 ATN_KERNEL_BOXES);
+    if (k->tiles == *room) {
+        more = atn_realloc(cx, k->tile, 2 * *room, sizeof *more);
+        if (!more) ATN_TRY(cx->err.code);
+        k->tile = more;
+        *room *= 2;
+    }
+    k->tile[k->tiles++] = *t;
+done:
+    return st;
+}
+
+/* Adds the boxes that a row stands for. */
 static atn_status add_boxes(atn_ctx *cx, const char *what, const atn_kernel_tile *row,
                             int *room, atn_kernel *k)
 {
-    for (int rank = 2; rank <= 3; rank++) {
-        atn_kernel_tile t = *row;
+    atn_kernel_tile t = *row;
+    atn_status st = ATN_OK;
 
-        t.factorised = t.usual = false;
-        t.made = true;
+    t.factorised = t.usual = false;
+    t.made = true;
+    for (int rank = 2; rank <= 3; rank++)
         for (int i = 0; box_at(rank, row->q.at[0], i, &t.q); i++)
-            for (int j = 0; box_at(rank, row->k.at[0], j, &t.k); j++) {
-                if (listed(k, &t)) continue;
-                if (k->tiles == ATN_KERNEL_BOXES)
-                    return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
-                                    "%s: \"tiles\" stands for more than %d tiles", what,
-                                    ATN_KERNEL_BOXES);
-                if (k->tiles == *room) {
-                    atn_kernel_tile *more =
-                        atn_realloc(cx, k->tile, 2 * *room, sizeof *more);
-
-                    if (!more) return cx->err.code;
-                    k->tile = more;
-                    *room *= 2;
-                }
-                k->tile[k->tiles++] = t;
-            }
-    }
-    return ATN_OK;
+            for (int j = 0; box_at(rank, row->k.at[0], j, &t.k); j++)
+                if (!listed(k, &t)) ATN_TRY(add_tile(cx, what, &t, room, k));
+done:
+    return st;
 }
 
 static atn_status read_tiles(atn_ctx *cx, const char *what, const json_t *root,

@@ -22,7 +22,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const double hbm_share = 0.8, launch_us = 8, pass_us = 3, fill_us = 0.5;
+static const double launch_us = 8, fill_us = 0.5;
 static const double l2_bytes_clock = 5120;  /* of all SMs together */
 static const double alu_lanes = 128;        /* fp32 operations a clock and SM */
 static const double reach_otherwise = 0.75; /* of the peak, where it was not measured */
@@ -134,7 +134,7 @@ double atn_machine_launch(void)
 
 double atn_machine_hbm(const atn_device *d, double bytes)
 {
-    return bytes / (hbm_share * atn_device_get(d, ATN_DEVICE_HBM_GBS) * 1e3);
+    return bytes / (ATN_HBM_SHARE * atn_device_get(d, ATN_DEVICE_HBM_GBS) * 1e3);
 }
 
 double atn_machine_pass(const atn_device *d, double launches, double flops,
@@ -143,7 +143,7 @@ double atn_machine_pass(const atn_device *d, double launches, double flops,
     const double rate =
         atn_device_get(d, ATN_DEVICE_TFLOPS_16) * 1e6 * atn_machine_reach(d);
 
-    return pass_us * launches + fmax(flops / rate, atn_machine_hbm(d, bytes));
+    return ATN_PASS_US * launches + fmax(flops / rate, atn_machine_hbm(d, bytes));
 }
 
 double atn_machine_reach(const atn_device *d)

@@ -17,6 +17,11 @@
 /* Of the matrix instructions of 16 bits: sides of a tile are multiples of them. */
 enum { ATN_MMA_ROWS = 16, ATN_MMA_KEYS = 8 };
 
+/* Share of the HBM peak that passes over memory reach, and what one takes beside its
+ * bytes. */
+#define ATN_HBM_SHARE 0.8
+#define ATN_PASS_US   3.0
+
 typedef struct atn_tile_times {
     double mma, exp, smem, l2, all; /* us of one tile */
 } atn_tile_times;

@@ -5,10 +5,10 @@
 #include <ctype.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/cuda/sparse_attention_cuda.h"
+#include "core/mat.h"
 
 /* ---- the launches ---- */
 
@@ -171,13 +171,6 @@ done:
 
 /* ---- timing ---- */
 
-static int ascending(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
 static atn_status make_list(atn_ctx *cx, const atn_timing *row, atn_tile_list *out)
 {
     const atn_sight sight = sight_of(row);
@@ -204,7 +197,7 @@ static atn_status time_row(atn_ctx *cx, atn_timing *row, int reps, double *secon
 
     ATN_TRY(make_list(cx, row, &l.list));
     ATN_TRY(atn_sparse_time(cx, &l, WARM, reps, seconds));
-    qsort(seconds, (size_t)reps, sizeof *seconds, ascending);
+    atn_sort(seconds, reps);
     row->us = 1e6 * (seconds[(reps - 1) / 2] + seconds[reps / 2]) / 2;
 done:
     atn_tile_list_release(cx, &l.list);

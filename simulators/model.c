@@ -19,8 +19,7 @@ static bool cheap_group(atn_idx g)
     return g == 4 || g == 8 || g == 16;
 }
 
-/* Spreads `amount` over the nodes beside `size`. */
-static void add_kv(double size, double amount, double *x)
+void atn_kv_spread(double size, double amount, double *x)
 {
     int i = 0;
     double at;
@@ -62,7 +61,7 @@ void atn_prefill_regressors(const atn_kernel *k, const atn_device *d,
         x[ATN_TERM_PART] = size * w->splits_taken;
     }
     x[ATN_TERM_L2] = fmin(1, fmax(0, (footprint / l2 - 0.8) / 0.4));
-    if (!k->bare) add_kv(hk * dim, tokens / 1000, x + ATN_TERM_KV);
+    if (!k->bare) atn_kv_spread(hk * dim, tokens / 1000, x + ATN_TERM_KV);
 }
 
 double atn_prefill_time(const atn_time_fit *f, const atn_regressors *x, bool bare)

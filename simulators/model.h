@@ -11,6 +11,9 @@
 
 #include "simulators/work.h"
 
+/* A time below this is mostly the launch's: no ratio of such times is said. */
+#define ATN_RATIO_MS 0.1
+
 /* Regressors of a forward or backward launch; of decode those of its own model. */
 typedef struct atn_regressors {
     double x[ATN_TERMS];
@@ -18,6 +21,10 @@ typedef struct atn_regressors {
 void atn_prefill_regressors(const atn_kernel *k, const atn_device *d,
                             const atn_launch *s, const atn_work *w,
                             atn_regressors *out);
+
+/* kv [6] <- `amount` at the nodes of the KV write beside `width` (KV heads times head
+ * dim); they are 0. */
+void atn_kv_spread(double width, double amount, double *kv);
 
 /* Time in us. bare: without what a harness times with the kernel (the KV write). */
 double atn_prefill_time(const atn_time_fit *f, const atn_regressors *x, bool bare);

@@ -48,15 +48,6 @@ __attribute__((format(printf, 2, 3))) static void say(atn_time_model *m,
     va_end(args);
 }
 
-/* Tokens of a tile of any rank. */
-static atn_idx tokens(const atn_list *l)
-{
-    atn_idx n = 1;
-
-    for (int i = 0; i < l->n; i++) n *= l->at[i];
-    return n;
-}
-
 /* Smaller is better; negative = of no use. */
 static double distance(const seek *s, const atn_time_fit *f, atn_pass pass)
 {
@@ -110,17 +101,19 @@ static double tile_ratio(const seek *s, const atn_time_fit *f)
 
         if (!t) continue;
         if (!first) first = t;
-        if (s->tile && f->head_dim == dim && tokens(&t->q) == tokens(&s->tile->q) &&
-            tokens(&t->k) == tokens(&s->tile->k))
+        if (s->tile && f->head_dim == dim &&
+            atn_list_product(&t->q) == atn_list_product(&s->tile->q) &&
+            atn_list_product(&t->k) == atn_list_product(&s->tile->k))
             return 1;
     }
     if (!first) return 1;
-    bm = tokens(s->tile ? &s->tile->q : &first->q);
-    bn = tokens(s->tile ? &s->tile->k : &first->k);
+    bm = atn_list_product(s->tile ? &s->tile->q : &first->q);
+    bn = atn_list_product(s->tile ? &s->tile->k : &first->k);
     if (f->pass == ATN_PASS_DECODE)
-        return (double)bn * dim / ((double)tokens(&first->k) * f->head_dim);
-    return tile_cost(s, dim, bm, bn) /
-           tile_cost(s, f->head_dim, tokens(&first->q), tokens(&first->k));
+        return (double)bn * dim / ((double)atn_list_product(&first->k) * f->head_dim);
+    return tile_cost(s, dim, bm, bn) / tile_cost(s, f->head_dim,
+                                                 atn_list_product(&first->q),
+                                                 atn_list_product(&first->k));
 }
 
 static bool built_in(const char *id)
@@ -262,7 +255,8 @@ static void from_device(const seek *s, atn_time_model *m)
             t = atn_kernel_tile_of(s->kernel, (int)s->launch->head_dim, s->launch->pass,
                                    ATN_TAKES_CAUSAL, 1, 0);
         atn_machine_fit(s->kernel, s->device, (int)s->launch->head_dim, s->launch->pass,
-                        t ? tokens(&t->q) : 128, t ? tokens(&t->k) : 128, &m->fit);
+                        t ? atn_list_product(&t->q) : 128,
+                        t ? atn_list_product(&t->k) : 128, &m->fit);
         say(m, "machine model of the data sheet of %s, not fitted", s->device->id);
         say_reach(s, m);
         return;
@@ -302,8 +296,8 @@ static atn_status price_numbers(atn_ctx *cx, const seek *s, atn_time_model *m)
     const double bytes = s->launch->bytes, rate = atn_machine_rate(s->device, bytes);
     const char *name = bytes < 2 ? "fp8" : "tf32";
     const int dim = (int)s->launch->head_dim;
-    const atn_idx bm = s->tile ? tokens(&s->tile->q) : 128,
-                  bn = s->tile ? tokens(&s->tile->k) : 128;
+    const atn_idx bm = s->tile ? atn_list_product(&s->tile->q) : 128,
+                  bn = s->tile ? atn_list_product(&s->tile->k) : 128;
     atn_status st = ATN_OK;
     atn_tile_times was, now;
     double factor = bytes / 2;

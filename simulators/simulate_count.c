@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/order.h"
+
 /* What the policy makes kernels mask, of these counts. */
 static const int32_t *masked_of(const sim_case *c, const atn_tiles *t,
                                 const int32_t *none)
@@ -141,19 +143,12 @@ done:
 
 /* ---- heads that differ ---- */
 
-static int by_begin(const void *a_, const void *b_)
-{
-    const atn_span *a = a_, *b = b_;
-
-    return a->lo < b->lo ? -1 : a->lo > b->lo;
-}
-
 /* n spans in any order become sorted ones that do not touch. */
 static atn_idx merge_spans(atn_span *s, atn_idx n)
 {
     atn_idx kept = 0;
 
-    qsort(s, (size_t)n, sizeof *s, by_begin);
+    qsort(s, (size_t)n, sizeof *s, atn_by_begin);
     for (atn_idx i = 0; i < n; i++) {
         if (kept > 0 && s[i].lo <= s[kept - 1].hi)
             s[kept - 1].hi = ATN_MAX(s[kept - 1].hi, s[i].hi);

@@ -21,11 +21,9 @@
 
 #include "simulators/machine.h"
 
-static const double launch_ms = 0.1;
-
 static bool launch_bound(const atn_sim *s)
 {
-    return s->time_ms < launch_ms || s->dense_ms < launch_ms;
+    return s->time_ms < ATN_RATIO_MS || s->dense_ms < ATN_RATIO_MS;
 }
 
 atn_limit sim_limit(const sim_case *c, const sim_story *s, const atn_sim *out)
@@ -58,7 +56,7 @@ void sim_whole(const sim_case *c, atn_sim *out)
     out->whole_ms = rest + layers * (s * out->dense_ms + (1 - s) * out->time_ms);
     out->whole_speedup = dense / out->whole_ms;
     if (rest == 0 && launch_bound(out)) out->whole_speedup = NAN;
-    if (out->whole_ms < launch_ms || dense < launch_ms) out->whole_speedup = NAN;
+    if (out->whole_ms < ATN_RATIO_MS || dense < ATN_RATIO_MS) out->whole_speedup = NAN;
 }
 
 static void step(atn_sim *out, const char *id, const char *text, double speedup)

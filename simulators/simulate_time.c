@@ -24,7 +24,6 @@
 
 static const double copy_share = 0.35, copy_bytes_us = 1.2e6;
 static const double copy_low = 0.85, copy_high = 1.2; /* of the card's six rows */
-static const double ratio_ms = 0.1;                   /* no ratio of times below this */
 
 sim_passes sim_passes_of(const sim_case *c)
 {
@@ -156,7 +155,7 @@ static void interval(const sim_case *c, const sim_story *s, atn_sim *out)
     out->dense_low_ms = out->dense_ms * atn_launch_low(g);
     out->dense_high_ms = out->dense_ms * atn_launch_high(g);
     out->speedup = out->speedup_low = out->speedup_high = NAN;
-    if (out->time_ms < ratio_ms || out->dense_ms < ratio_ms) return;
+    if (out->time_ms < ATN_RATIO_MS || out->dense_ms < ATN_RATIO_MS) return;
     /* What one kernel is off by it is off by in both. */
     out->speedup = out->dense_ms / out->time_ms;
     out->speedup_low = (same ? out->dense_ms : out->dense_low_ms) / out->high_ms;

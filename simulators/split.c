@@ -61,3 +61,11 @@ int atn_split_most(const atn_split_case *c)
     if (fa3 && c->blocks <= FEW_BLOCKS) return 1;
     return best_fill(c, sms);
 }
+
+int atn_split_taken(const atn_split_all *s, int most)
+{
+    const double each =
+        ceil(1.1 * s->batch * s->q_tiles * s->blocks * s->heads / s->sms);
+
+    return (int)fmin(fmax(ceil(s->blocks / each), 1), most);
+}

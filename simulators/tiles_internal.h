@@ -96,13 +96,6 @@ typedef struct atn_axis_sums {
 } atn_axis_sums;
 atn_axis_sums atn_axis_sum(const atn_axis *a, atn_idx tq, atn_idx tk, bool backward);
 
-static inline atn_idx atn_list_product(const atn_list *l)
-{
-    atn_idx n = 1;
-
-    for (int i = 0; i < l->n; i++) n *= l->at[i];
-    return n;
-}
 static inline atn_idx atn_ceil(atn_idx a, atn_idx b)
 {
     return (a + b - 1) / b;

@@ -21,8 +21,6 @@ static inline atn_status atn_timing_regressors(atn_ctx *cx, const atn_kernel *k,
 {
     return atn_timing_work(cx, k, d, kind, row, NULL, out);
 }
-/* Linear interpolation between order statistics; NaN of none. */
-double atn_quantile(const double *sorted, atn_idx n, double q);
 /* How many of these that the model is about are of shapes of their own (launch, window,
  * density), counted up to `most` <= ATN_SHAPES_MOST: a row that comes again says nothing
  * new. */

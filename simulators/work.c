@@ -207,13 +207,11 @@ static void find_splits(const launch *l, atn_work *out)
         split.rule = ATN_SPLIT_NONE;
     out->splits = atn_split_most(&split);
     out->splits_taken = out->splits;
-    if (varlen && out->splits > 1) {
-        const double share = ceil(1.1 * (double)s->batch * (double)l->tiles *
-                                  (double)nk * (double)l->heads / sms);
-        const double taken = ceil((double)nk / share);
-
-        out->splits_taken = (int)fmax(1, fmin(taken, out->splits));
-    }
+    if (varlen && out->splits > 1)
+        out->splits_taken =
+            atn_split_taken(&(atn_split_all){(double)s->batch, (double)l->tiles,
+                                             (double)nk, (double)l->heads, sms},
+                            out->splits);
 }
 
 /* KV heads whose keys and values stay in L2 together. */

@@ -47,6 +47,13 @@ typedef struct atn_split_case {
     atn_idx m_blocks;
 } atn_split_case;
 int atn_split_most(const atn_split_case *c);
+/* Pieces that a kernel of variable lengths takes, up to `most`: each of as many
+ * blocks of keys as an SM would have of all. */
+typedef struct atn_split_all {
+    double batch, q_tiles, blocks, heads; /* a head has q_tiles, a Q tile blocks */
+    double sms;
+} atn_split_all;
+int atn_split_taken(const atn_split_all *s, int most);
 
 typedef struct atn_work {
     double ctas, tiles, masked;       /* of all */

@@ -29,12 +29,8 @@ static bool same_part(const atn_table *t, atn_idx row)
     const int stack = atn_table_find_col(t, "stack"),
               step = atn_table_find_col(t, "step");
 
-    if (stack >= 0 && atn_table_col_type(t, stack) == ATN_COL_STR) {
-        const char *a = atn_table_get_str(t, 0, stack),
-                   *b = atn_table_get_str(t, row, stack);
-
-        if (strcmp(a ? a : "", b ? b : "") != 0) return false;
-    }
+    if (strcmp(atn_table_text(t, 0, stack), atn_table_text(t, row, stack)) != 0)
+        return false;
     return step < 0 ||
            atn_table_get_f64(t, 0, step) == atn_table_get_f64(t, row, step) ||
            !atn_is_number_col(t, step);

@@ -223,13 +223,6 @@ static void find_other_range(atn_panel_data *p)
     p->other_high *= 1.05;
 }
 
-static int ascending(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
 bool atn_panel_quartiles(const atn_panel_data *p, const atn_curve_sum *of, int panel,
                          int i, double q[3])
 {
@@ -243,14 +236,8 @@ bool atn_panel_quartiles(const atn_panel_data *p, const atn_curve_sum *of, int p
         if (isfinite(v)) p->sorted[n++] = v;
     }
     if (n == 0 || 2 * n < p->n_lines) return false;
-    qsort(p->sorted, (size_t)n, sizeof *p->sorted, ascending);
-    for (int k = 0; k < 3; k++) {
-        const double at = 0.25 * (k + 1) * (n - 1);
-        const int low = (int)at;
-
-        q[k] = p->sorted[low] +
-               (low + 1 < n ? (at - low) * (p->sorted[low + 1] - p->sorted[low]) : 0);
-    }
+    atn_sort(p->sorted, n);
+    for (int k = 0; k < 3; k++) q[k] = atn_quantile(p->sorted, n, 0.25 * (k + 1));
     return true;
 }
 

@@ -74,14 +74,6 @@ static bool usable(const plot *p, atn_idx r)
            isfinite(atn_table_get_f64(p->t, r, p->y));
 }
 
-static const char *cell_of(const plot *p, atn_idx r, int col)
-{
-    const bool is = col >= 0 && atn_table_col_type(p->t, col) == ATN_COL_STR;
-    const char *text = is ? atn_table_get_str(p->t, r, col) : NULL;
-
-    return text ? text : "";
-}
-
 /* Is row r of another layer or head than the first? */
 static bool is_elsewhere(const atn_table *t, atn_idx r)
 {
@@ -100,8 +92,10 @@ static bool is_elsewhere(const atn_table *t, atn_idx r)
 static bool is_by_head(const plot *p)
 {
     for (atn_idx r = 1; r < atn_table_rows(p->t); r++)
-        if (strcmp(cell_of(p, r, p->method), cell_of(p, 0, p->method)) == 0 &&
-            strcmp(cell_of(p, r, p->budget), cell_of(p, 0, p->budget)) == 0 &&
+        if (strcmp(atn_table_text(p->t, r, p->method),
+                   atn_table_text(p->t, 0, p->method)) == 0 &&
+            strcmp(atn_table_text(p->t, r, p->budget),
+                   atn_table_text(p->t, 0, p->budget)) == 0 &&
             is_elsewhere(p->t, r))
             return true;
     return false;

@@ -88,14 +88,6 @@ static const char *check(const atn_table *t)
     return points + roofs ? NULL : "no row is a roof or a point";
 }
 
-static const char *cell_of(const plot *p, atn_idx r, int col)
-{
-    const bool is = col >= 0 && atn_table_col_type(p->t, col) == ATN_COL_STR;
-    const char *text = is ? atn_table_get_str(p->t, r, col) : NULL;
-
-    return text ? text : "";
-}
-
 static atn_status find_entries(atn_ctx *cx, plot *p)
 {
     atn_status st = ATN_OK;
@@ -107,11 +99,12 @@ static atn_status find_entries(atn_ctx *cx, plot *p)
 
         if (is_point(&e)) p->point[p->points++] = e;
         if (is_roof(&e)) p->roof[p->roofs++] = e;
-        p->gpus |= strcmp(cell_of(p, r, p->gpu), cell_of(p, 0, p->gpu)) != 0;
+        p->gpus |= strcmp(atn_table_text(p->t, r, p->gpu),
+                          atn_table_text(p->t, 0, p->gpu)) != 0;
     }
     for (int i = 1; i < p->points; i++)
-        p->kernels |= strcmp(cell_of(p, p->point[i].row, p->kernel),
-                             cell_of(p, p->point[0].row, p->kernel)) != 0;
+        p->kernels |= strcmp(atn_table_text(p->t, p->point[i].row, p->kernel),
+                             atn_table_text(p->t, p->point[0].row, p->kernel)) != 0;
 done:
     return st;
 }
@@ -120,8 +113,10 @@ done:
 
 static bool same_name(const plot *p, const entry *a, const entry *b)
 {
-    return strcmp(cell_of(p, a->row, p->name), cell_of(p, b->row, p->name)) == 0 &&
-           strcmp(cell_of(p, a->row, p->gpu), cell_of(p, b->row, p->gpu)) == 0;
+    return strcmp(atn_table_text(p->t, a->row, p->name),
+                  atn_table_text(p->t, b->row, p->name)) == 0 &&
+           strcmp(atn_table_text(p->t, a->row, p->gpu),
+                  atn_table_text(p->t, b->row, p->gpu)) == 0;
 }
 
 /* A roof is of a kernel where another one of that GPU is called the same. */
@@ -138,15 +133,16 @@ static void entry_name(const void *state, int i, char *out, size_t size)
     const plot *p = state;
     const bool roof = i < p->roofs;
     const entry *e = roof ? &p->roof[i] : &p->point[i - p->roofs];
-    const char *gpu = p->gpus ? cell_of(p, e->row, p->gpu) : "";
-    const char *kernel = names_kernel(p, e, roof) ? cell_of(p, e->row, p->kernel) : "";
+    const char *gpu = p->gpus ? atn_table_text(p->t, e->row, p->gpu) : "";
+    const char *kernel =
+        names_kernel(p, e, roof) ? atn_table_text(p->t, e->row, p->kernel) : "";
     const bool rises = roof && !isnan(e->gbs);
     char number[32];
 
     atn_number_label(rises ? e->gbs : e->tflops, number);
     snprintf(out, size, "%s %s: %.120s%s%.60s%s%.60s", number,
-             rises ? "GB/s" : "TFLOP/s", cell_of(p, e->row, p->name), *gpu ? ", " : "",
-             gpu, *kernel ? ", " : "", kernel);
+             rises ? "GB/s" : "TFLOP/s", atn_table_text(p->t, e->row, p->name),
+             *gpu ? ", " : "", gpu, *kernel ? ", " : "", kernel);
 }
 
 static atn_series pens_of(const plot *p)
@@ -238,7 +234,7 @@ done:
 /* Rows of one GPU. */
 static bool is_of(const plot *p, const entry *e, const char *gpu)
 {
-    return strcmp(cell_of(p, e->row, p->gpu), gpu) == 0;
+    return strcmp(atn_table_text(p->t, e->row, p->gpu), gpu) == 0;
 }
 
 /* GB/s of the first roof of that GPU that rises; NaN = none. */
@@ -264,7 +260,7 @@ static double highest_of(const plot *p, const char *gpu)
 /* The flop per byte where roof e and that of the other kind meet; NaN = nowhere. */
 static double corner_of(const plot *p, const entry *e)
 {
-    const char *gpu = cell_of(p, e->row, p->gpu);
+    const char *gpu = atn_table_text(p->t, e->row, p->gpu);
 
     return isnan(e->gbs) ? e->tflops * 1e3 / slope_of(p, gpu)
                          : highest_of(p, gpu) * 1e3 / e->gbs;
@@ -367,7 +363,7 @@ static atn_status draw(atn_ctx *cx, atn_canvas *c, const atn_table *t, const voi
     (void)q;
     ATN_TRY(lay_out(cx, c, t, &p));
     if (!o->title && !atn_table_get_meta(t, "title")) {
-        const char *gpu = p.gpus ? "" : cell_of(&p, 0, p.gpu);
+        const char *gpu = p.gpus ? "" : atn_table_text(p.t, 0, p.gpu);
 
         snprintf(title, sizeof title, "Roofline%s%.80s", *gpu ? " of " : "", gpu);
         with.title = title;

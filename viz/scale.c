@@ -10,7 +10,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "viz/canvas.h"
@@ -22,22 +21,6 @@ static const double MASKED[3] = {0.82, 0.82, 0.84};
 void atn_canvas_masked(atn_canvas *c)
 {
     cairo_set_source_rgb(c->cr, MASKED[0], MASKED[1], MASKED[2]);
-}
-
-static int ascending(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-static double quantile(const double *sorted, atn_idx n, double q)
-{
-    const double at = q * (double)(n - 1);
-    const atn_idx i = (atn_idx)at;
-
-    return i + 1 < n ? sorted[i] + (at - (double)i) * (sorted[i + 1] - sorted[i])
-                     : sorted[n - 1];
 }
 
 atn_status atn_scale_fit(atn_ctx *cx, atn_cmat m, atn_scale_kind kind, double floor,
@@ -65,9 +48,10 @@ atn_status atn_scale_fit(atn_ctx *cx, atn_cmat m, atn_scale_kind kind, double fl
             out->n++;
         }
     if (out->n == 0) out->min = out->max = 0;
-    if (sort) qsort(out->sorted, (size_t)out->n, sizeof *out->sorted, ascending);
+    if (sort) atn_sort(out->sorted, out->n);
     out->low = out->min >= 0 ? 0 : out->min;
-    out->high = clip > 0 && out->n > 0 ? quantile(out->sorted, out->n, clip) : out->max;
+    out->high =
+        clip > 0 && out->n > 0 ? atn_quantile(out->sorted, out->n, clip) : out->max;
     if (strcmp(palette, "diverging") == 0) {
         out->high = fmax(fabs(out->low), fabs(out->high));
         out->low = -out->high;

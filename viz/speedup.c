@@ -100,11 +100,7 @@ static bool is_point(const plot *p, atn_idx r)
 
 static const char *name_at(const plot *p, atn_idx r, int k)
 {
-    const bool is =
-        p->name[k] >= 0 && atn_table_col_type(p->t, p->name[k]) == ATN_COL_STR;
-    const char *text = is ? atn_table_get_str(p->t, r, p->name[k]) : NULL;
-
-    return text ? text : "";
+    return atn_table_text(p->t, r, p->name[k]);
 }
 
 static bool same_case(const plot *p, atn_idx a, atn_idx b)
@@ -127,11 +123,10 @@ static bool is_launch(const plot *p, atn_idx r)
 {
     const int limit = atn_table_find_col(p->t, "limited_by"),
               ms = atn_table_find_col(p->t, "time_ms");
-    const bool says = limit >= 0 && atn_table_col_type(p->t, limit) == ATN_COL_STR;
-    const char *text = says ? atn_table_get_str(p->t, r, limit) : NULL;
+    const char *text = atn_table_text(p->t, r, limit);
 
     return !isnan(positive(p->t, r, p->x)) &&
-           (text ? strcmp(text, "launch") == 0 : positive(p->t, r, ms) < 0.1);
+           (*text ? strcmp(text, "launch") == 0 : positive(p->t, r, ms) < 0.1);
 }
 
 static bool all_launch(const plot *p)

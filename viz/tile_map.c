@@ -79,16 +79,6 @@ static void add_count(char *out, size_t size, const char *text, double n, double
         snprintf(out + strlen(out), size - strlen(out), " (%.3g %%)", 100 * n / of);
 }
 
-static const char *text_at(const atn_table *t, const char *name)
-{
-    const int col = atn_table_find_col(t, name);
-    const bool is =
-        col >= 0 && atn_table_rows(t) > 0 && atn_table_col_type(t, col) == ATN_COL_STR;
-    const char *text = is ? atn_table_get_str(t, 0, col) : NULL;
-
-    return text ? text : "";
-}
-
 static void make_note(const atn_table *t, layout *l)
 {
     const double visited = atn_token_map_fact(t, "visited_tiles"),
@@ -97,7 +87,7 @@ static void make_note(const atn_table *t, layout *l)
                  padding = atn_token_map_fact(t, "padding_tiles"),
                  head = atn_token_map_fact(t, "head");
     const double all = l->map.down.total * l->map.across.total;
-    const char *tile = text_at(t, "tile");
+    const char *tile = atn_table_text(t, 0, atn_table_find_col(t, "tile"));
     char *out = l->note;
     const size_t size = sizeof l->note;
 

@@ -163,13 +163,10 @@ void atn_token_map_facts(const atn_table *t, const atn_token_map *m, char *out,
 void atn_token_map_heading(atn_canvas *c, const atn_table *t, const atn_figure_opts *o,
                            const char *otherwise)
 {
-    const int col = atn_table_find_col(t, "pattern");
-    const char *pattern = NULL;
+    const char *pattern = atn_table_text(t, 0, atn_table_find_col(t, "pattern"));
     atn_figure_opts with = *o;
 
-    if (col >= 0 && atn_table_rows(t) > 0 && atn_table_col_type(t, col) == ATN_COL_STR)
-        pattern = atn_table_get_str(t, 0, col);
     if (!o->title && !atn_table_get_meta(t, "title"))
-        with.title = pattern && *pattern ? pattern : otherwise;
+        with.title = *pattern ? pattern : otherwise;
     (void)atn_figure_heading(c, t, &with, 1);
 }

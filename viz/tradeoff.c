@@ -80,14 +80,6 @@ static plot columns_of(const atn_table *t)
         .front = atn_table_find_col(t, "on_front")};
 }
 
-static const char *text_of(const plot *p, atn_idx r, int col)
-{
-    const bool is = col >= 0 && atn_table_col_type(p->t, col) == ATN_COL_STR;
-    const char *text = is ? atn_table_get_str(p->t, r, col) : NULL;
-
-    return text ? text : "";
-}
-
 static double number_of(const plot *p, atn_idx r, int col)
 {
     return col >= 0 ? atn_table_get_f64(p->t, r, col) : NAN;
@@ -99,8 +91,10 @@ static bool is_by_layer(const plot *p)
     const int layer = atn_table_find_col(p->t, "layer");
 
     for (atn_idx r = 1; layer >= 0 && r < atn_table_rows(p->t); r++)
-        if (strcmp(text_of(p, r, p->method), text_of(p, 0, p->method)) == 0 &&
-            strcmp(text_of(p, r, p->budget), text_of(p, 0, p->budget)) == 0 &&
+        if (strcmp(atn_table_text(p->t, r, p->method),
+                   atn_table_text(p->t, 0, p->method)) == 0 &&
+            strcmp(atn_table_text(p->t, r, p->budget),
+                   atn_table_text(p->t, 0, p->budget)) == 0 &&
             number_of(p, r, layer) != number_of(p, 0, layer))
             return true;
     return false;
@@ -187,7 +181,7 @@ static atn_status find_points(atn_ctx *cx, plot *p, const tradeoff_params *asked
                    .high = number_of(p, r, p->high),
                    .front = p->front < 0 || number_of(p, r, p->front) == 1,
                    .candidate = p->front < 0 || atn_table_has(t, r, p->front),
-                   .hybrid = strcmp(text_of(p, r, p->family), "hybrid") == 0,
+                   .hybrid = strcmp(atn_table_text(p->t, r, p->family), "hybrid") == 0,
                    .family = atn_series_of(&p->families, t, r)};
 
         if (!isfinite(q.y)) continue;
@@ -412,14 +406,14 @@ static void draw_points(atn_canvas *c, plot *p, const atn_plot_area *a, bool int
 
 static void put_name(atn_canvas *c, plot *p, const atn_plot_area *a, const point *q)
 {
-    const char *budget = text_of(p, q->row, p->budget);
+    const char *budget = atn_table_text(p->t, q->row, p->budget);
     atn_name name = {.x = px_of(p, a, q->x),
                      .y = py_of(p, a, q->y),
                      .radius = radius(c, q),
                      .bold = q->front};
 
-    snprintf(name.text, sizeof name.text, "%.60s%s%.30s", text_of(p, q->row, p->method),
-             budget[0] ? " " : "", budget);
+    snprintf(name.text, sizeof name.text, "%.60s%s%.30s",
+             atn_table_text(p->t, q->row, p->method), budget[0] ? " " : "", budget);
     p->unnamed += !atn_names_put(c, &p->taken, a, &name);
 }
 

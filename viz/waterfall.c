@@ -87,13 +87,6 @@ static plot columns_of(const atn_table *t, bool time)
                   .time = time};
 }
 
-static const char *cell_of(const plot *p, atn_idx r, int col)
-{
-    const char *text = is_text_col(p->t, col) ? atn_table_get_str(p->t, r, col) : NULL;
-
-    return text ? text : "";
-}
-
 static double value_of(const plot *p, atn_idx r)
 {
     const double v = atn_table_get_f64(p->t, r, p->value);
@@ -103,14 +96,14 @@ static double value_of(const plot *p, atn_idx r)
 
 static const char *step_of(const plot *p, atn_idx r)
 {
-    const char *text = cell_of(p, r, p->text);
+    const char *text = atn_table_text(p->t, r, p->text);
 
-    return *text ? text : cell_of(p, r, p->id);
+    return *text ? text : atn_table_text(p->t, r, p->id);
 }
 
 static bool is_step(const plot *p, atn_idx r, const char *id)
 {
-    return strcmp(cell_of(p, r, p->id), id) == 0;
+    return strcmp(atn_table_text(p->t, r, p->id), id) == 0;
 }
 
 /* Is row r a bar? */
@@ -123,9 +116,10 @@ static bool begins(const plot *p, atn_idx r)
 {
     if (r == 0) return true;
     for (int k = 0; k < NAMES; k++)
-        if (strcmp(cell_of(p, r, p->name[k]), cell_of(p, r - 1, p->name[k])) != 0)
+        if (strcmp(atn_table_text(p->t, r, p->name[k]),
+                   atn_table_text(p->t, r - 1, p->name[k])) != 0)
             return true;
-    return is_step(p, r, cell_of(p, 0, p->id));
+    return is_step(p, r, atn_table_text(p->t, 0, p->id));
 }
 
 static const char *check_values(const plot *p)
@@ -160,8 +154,8 @@ static atn_status find_bars(atn_ctx *cx, plot *p)
     ATN_TAKE(p->bar, atn_table_rows(p->t));
     for (atn_idx r = 0; r < atn_table_rows(p->t); r++) {
         for (int k = 0; k < NAMES; k++)
-            p->varies[k] |=
-                strcmp(cell_of(p, r, p->name[k]), cell_of(p, 0, p->name[k])) != 0;
+            p->varies[k] |= strcmp(atn_table_text(p->t, r, p->name[k]),
+                                   atn_table_text(p->t, 0, p->name[k])) != 0;
         if (begins(p, r)) {
             fresh = true;
             last = NAN;
@@ -187,7 +181,7 @@ static void name_of(const plot *p, atn_idx r, char *out, size_t size)
     *out = '\0';
     for (int k = 0; k < NAMES; k++) {
         const char *text =
-            k == 0 || p->varies[k] || !said ? cell_of(p, r, p->name[k]) : "";
+            k == 0 || p->varies[k] || !said ? atn_table_text(p->t, r, p->name[k]) : "";
         const size_t n = strlen(out);
 
         if (*text) snprintf(out + n, size - n, "%s%.160s", n ? ", " : "", text);
@@ -204,8 +198,9 @@ static void label_of(const plot *p, const bar *b, char *out, size_t size)
 
     if (isnan(v)) {
         snprintf(out, size, "%s",
-                 strcmp(cell_of(p, b->row, p->limit), "launch") == 0 ? "launch bound"
-                                                                     : "no value");
+                 strcmp(atn_table_text(p->t, b->row, p->limit), "launch") == 0
+                     ? "launch bound"
+                     : "no value");
         return;
     }
     snprintf(number, sizeof number, v < 1e4 && v >= 1e-2 ? "%.3g" : "%.2g", v);

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/order.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "core/pattern.h"
@@ -39,4 +40,18 @@ static void divisors(atn_ctx *cx)
         }
 }
 
-CHECK_MAIN({"ascending", ascending}, {"divisors", divisors})
+/* Unsorted numbers are sorted; between them on a line, at the ends them. */
+static void quantiles(atn_ctx *cx)
+{
+    double x[] = {8, 1, 4, 2};
+
+    (void)cx;
+    atn_sort(x, 4);
+    CHECK_NEAR(atn_quantile(x, 4, .5), 3, 1e-15);
+    CHECK_NEAR(atn_quantile(x, 4, .9), 6.8, 1e-15);
+    CHECK_NEAR(atn_quantile(x, 4, 1), 8, 0);
+    CHECK_NEAR(atn_quantile(x, 1, .05), 1, 0);
+    CHECK(isnan(atn_quantile(x, 0, .5)));
+}
+
+CHECK_MAIN({"ascending", ascending}, {"divisors", divisors}, {"quantiles", quantiles})

@@ -372,8 +372,36 @@ static void any_string(atn_ctx *cx)
     CHECK(taken > 20);
 }
 
+/* A name is added once, also where it is a part of another, and never cut. */
+static void names_are_added(atn_ctx *cx)
+{
+    char list[24] = "";
+
+    (void)cx;
+    atn_name_add(list, sizeof list, "x-fa3-y");
+    atn_name_add(list, sizeof list, "fa3");
+    atn_name_add(list, sizeof list, "x-fa3-y");
+    atn_name_add(list, sizeof list, "fa3");
+    CHECK_STR(list, "x-fa3-y, fa3");
+    atn_name_add(list, sizeof list, "a-long-name");
+    CHECK_STR(list, "x-fa3-y, fa3");
+    atn_name_add(list, sizeof list, "b");
+    CHECK_STR(list, "x-fa3-y, fa3, b");
+}
+
+static void products_of_lists(atn_ctx *cx)
+{
+    const atn_list a = {3, {2, 8, 4}}, b = {2, {2, 8}}, c = {2, {8, 2}}, none = {0};
+
+    (void)cx;
+    CHECK_EQ(atn_list_product(&a), 64);
+    CHECK_EQ(atn_list_product(&none), 1);
+    CHECK(atn_list_same(&a, &a) && !atn_list_same(&a, &b) && !atn_list_same(&b, &c));
+}
+
 CHECK_MAIN({"known words", known_words}, {"spec", spec}, {"spec errors", spec_errors},
            {"sizes", sizes}, {"lists", lists}, {"numbers between x", numbers_between_x},
            {"heads", heads}, {"nearest", nearest}, {"texts", texts}, {"shapes", shapes},
            {"ranges", ranges}, {"many parameters", many_parameters},
-           {"any string", any_string})
+           {"any string", any_string}, {"names are added", names_are_added},
+           {"products of lists", products_of_lists})

@@ -142,6 +142,9 @@ static void csv_readings(atn_ctx *cx)
     CHECK_EQ(atn_table_rows(t), 2);
     CHECK_STR(atn_table_col_name(t, 0), "a");
     CHECK(atn_table_get_i64(t, 0, 0) == 1 && !atn_table_has(t, 1, 0));
+    CHECK_STR(atn_table_text(t, 1, 1), "y, z");
+    CHECK_STR(atn_table_text(t, 1000, 1), "");
+    CHECK_STR(atn_table_text(t, 1, -1), "");
     CHECK_STR(atn_table_get_str(t, 1, 1), "y, z");
     atn_table_destroy(cx, t);
     /* of one column a blank line is an empty cell, but not at the end */
