@@ -24,11 +24,14 @@ static const size_t TABLE_MAX_BYTES = (size_t)1 << 31;
 
 /* ---- writing ---- */
 
-/* A number as %.*g, with nan and inf spelled in lower case without a sign of nan. */
+/* A number as %.*g, with nan and inf spelled in lower case without a sign of nan. Where
+ * people read it with few digits, a count has all of its own. */
 static void print_number(char out[CELL_TEXT], double v, int digits)
 {
     if (isnan(v))
         snprintf(out, CELL_TEXT, "nan");
+    else if (digits < 9 && fabs(v) < 1e9 && v == floor(v))
+        snprintf(out, CELL_TEXT, "%.0f", v);
     else
         snprintf(out, CELL_TEXT, "%.*g", digits, v);
 }

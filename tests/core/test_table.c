@@ -270,7 +270,7 @@ static void brief_text(atn_ctx *cx)
                                       "         error_\n"
                                       "          value\n"
                                       "a        0.3333\n"
-                                      "b             2\n";
+                                      "b        123456\n";
     atn_table *t = NULL;
     char *text = NULL, *csv = NULL;
     size_t n = 0, m = 0;
@@ -289,7 +289,7 @@ static void brief_text(atn_ctx *cx)
         CHECK_OK(atn_table_add_row(cx, t));
         CHECK_OK(atn_table_set_str(cx, t, at, r ? "b" : "a"));
         CHECK_OK(atn_table_set_str(cx, t, at + 1, "10%"));
-        atn_table_set_f64(t, at + 3, r ? 2 : 1. / 3);
+        atn_table_set_f64(t, at + 3, r ? 123456 : 1. / 3);
     }
     CHECK_OK(atn_table_write(cx, t, NULL, ATN_TABLE_TEXT, out));
     CHECK_OK(atn_table_write(cx, t, NULL, ATN_TABLE_CSV, whole));
