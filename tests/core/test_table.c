@@ -297,7 +297,7 @@ static void brief_text(atn_ctx *cx)
     fclose(whole);
     CHECK_STR(text, wanted);
     CHECK_STR(csv, "method,budget,nothing,output_error_value\n"
-                   "a,10%,,0.33333333333333331\nb,10%,,2\n");
+                   "a,10%,,0.33333333333333331\nb,10%,,123456\n");
     free(text);
     free(csv);
     atn_table_destroy(cx, t);
