@@ -290,14 +290,15 @@ static bool is_same_row(const reading *r)
 /* Rounds of hashing that a query may take part in. */
 enum { ROUNDS_MOST = 1024 };
 
-/* A query is in a CTA a round at most, a CTA visits as many tiles as there are keys. */
+/* A query is in a CTA a round at most; a CTA visits no more tiles than twice what all
+ * keys fill (a group may look back at its own). */
 static bool has_room(const trade_layer *l, const atn_cta_runs *runs)
 {
+    const atn_idx bn = l->tile->k.at[0], tiles = 2 * ((l->info->nk + bn - 1) / bn);
     int64_t left = (l->info->nq + 1) * ROUNDS_MOST * l->pack;
 
     for (atn_idx i = 0; i < runs->n; i++) {
-        if (runs->run[i].count > left || runs->run[i].visits > l->info->nk)
-            return false;
+        if (runs->run[i].count > left || runs->run[i].visits > tiles) return false;
         left -= runs->run[i].count;
     }
     return true;

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "approx/pattern.h"
 
+#include <math.h>
 #include <string.h>
 
 #define ATN_PATTERN(id) extern const atn_generator atn_generator_##id;
@@ -93,6 +94,35 @@ done:
     return st;
 }
 
+static bool has_param(const atn_generator *g, const char *name)
+{
+    for (const atn_param *p = g->params; p && p->name; p++)
+        if (strcmp(p->name, name) == 0) return true;
+    return false;
+}
+
+/* Before anything is drawn: is there memory for it? Much of it is said. */
+static atn_status check_memory(atn_ctx *cx, const atn_generator *g, const void *values,
+                               const atn_layout *l)
+{
+    const double bytes = g->bytes ? g->bytes(values, l) : 0;
+    const double room = fmin(atn_mem_left(cx), atn_mem_machine());
+    atn_status st = ATN_OK;
+
+    if (bytes > room)
+        ATN_FAIL(ATN_MEMORY,
+                 "%s: %lld tokens and %lld heads need %.4g GB, and there are %.4g "
+                 "(give %sfewer --tokens or heads%s)",
+                 g->id, (long long)l->nk, (long long)l->heads, bytes / 1e9, room / 1e9,
+                 has_param(g, "block") ? "a larger block, " : "",
+                 cx->mem_limit > 0 ? ", or a larger --mem-limit" : "");
+    if (bytes >= 1e9)
+        atn_log(cx, ATN_LOG_INFO, "%s: takes %.3g GB for %lld heads", g->id,
+                bytes / 1e9, (long long)l->heads);
+done:
+    return st;
+}
+
 atn_status atn_pattern_make(atn_ctx *cx, const char *id, const char *params,
                             const atn_layout *l, atn_pattern **out)
 {
@@ -108,6 +138,7 @@ atn_status atn_pattern_make(atn_ctx *cx, const char *id, const char *params,
         ATN_FAIL(ATN_USAGE,
                  "%s: %lld queries and %lld keys make no pattern (both >= 1)", id,
                  (long long)l->nq, (long long)l->nk);
+    ATN_TRY(check_memory(cx, g, values, l));
     ATN_TRY(g->make(cx, values, l, out));
 done:
     atn_arena_rewind(cx, mark);

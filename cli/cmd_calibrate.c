@@ -28,7 +28,7 @@ static const atn_option options[] = {
     {"phase", 0, ATN_OPT_CHOICE, "context|backward|generation",
      "only rows of this phase (all)", 0, 0},
     {"min-ms", 0, ATN_OPT_F64, "MS", "leave out rows that took less (0)", 0, 1e6},
-    {"tile", 0, ATN_OPT_TEXT, "QxK",
+    {"tile", 0, ATN_OPT_TEXT, "Q/K",
      "of the rows chosen on this GPU, instead of the kernel's own; the file has it", 0,
      0},
     {"source", 0, ATN_OPT_TEXT, "TEXT", "where the timings come from (the file's name)",
@@ -192,15 +192,20 @@ static atn_status tile_of(const job *j, atn_kernel_tile *t)
 {
     atn_ctx *cx = j->cli->cx;
     atn_status st = ATN_OK;
-    atn_list tile;
+    const char *text = atn_opt_text(j->cli, "tile", NULL);
+    atn_list tile = {0};
+    char q[64];
 
     *t = (atn_kernel_tile){.head_dim = (int)atn_opt_i64(j->cli, "head-dim", 0)};
-    ATN_TRY(atn_opt_shape(j->cli, "tile", 2, &tile));
-    if (tile.n == 0) goto done;
-    if (tile.n != 2) ATN_FAIL(ATN_USAGE, "calibrate: --tile is QxK, such as 128x64");
-    if (tile.at[0] > TOKENS || tile.at[1] > TOKENS)
-        ATN_FAIL(ATN_USAGE, "calibrate: --tile %lldx%lld: a tile has at most %d tokens",
-                 (long long)tile.at[0], (long long)tile.at[1], (int)TOKENS);
+    if (!text) goto done;
+    snprintf(q, sizeof q, "%.63s", text);
+    if (strchr(q, '/')) *strchr(q, '/') = 'x'; /* as simulate has it */
+    if (!atn_shape_read(q, 2, &tile) || tile.n != 2 || tile.at[0] > TOKENS ||
+        tile.at[1] > TOKENS)
+        ATN_FAIL(ATN_USAGE,
+                 "calibrate: --tile '%.40s' is not Q/K, queries and keys of a tile, of "
+                 "at most %d tokens each, such as 128/64",
+                 text, (int)TOKENS);
     if (t->head_dim == 0)
         ATN_FAIL(ATN_USAGE, "calibrate: --tile is of one head dim (give --head-dim)");
     t->q = (atn_list){1, {tile.at[0]}};
@@ -372,6 +377,17 @@ done:
     return st;
 }
 
+/* Rows of other kernels and GPUs. */
+static void say_left_out(const job *j, const atn_kernel *k, const atn_device *d)
+{
+    char what[400];
+    const atn_idx n = atn_timings_left_out(&j->timings, k, d, what, sizeof what);
+
+    if (n > 0)
+        atn_log(j->cli->cx, ATN_LOG_INFO, "%lld of %lld rows are left out: %s",
+                (long long)n, (long long)j->timings.n, what);
+}
+
 static atn_status fit(job *j)
 {
     const char *path = atn_opt_text(j->cli, "output", NULL);
@@ -379,6 +395,12 @@ static atn_status fit(job *j)
     atn_kernel_tile tile;
     atn_status st = ATN_OK;
 
+    if (path && (atn_ends_with(path, ".csv") || atn_ends_with(path, ".jsonl")))
+        ATN_FAIL(
+            ATN_USAGE,
+            "calibrate: -o writes the kernel file, which is JSON, and %s is named as "
+            "a table (give -o FILE.json; > FILE keeps the table that is printed)",
+            path);
     if (path && !atn_opt_given(j->cli, "force") && atn_file_exists(path))
         ATN_FAIL(ATN_CANTCREATE,
                  "%s: exists already (give --force to overwrite it, or another -o)",
@@ -393,6 +415,7 @@ static atn_status fit(job *j)
     ATN_TRY(find_split(j, "fit"));
     ATN_TRY(open_groups(j));
     ATN_TRY(set_tile(j));
+    say_left_out(j, j->settled, j->device);
     ATN_TRY(atn_opt_given(j->cli, "dry-run") ? plan(j) : fit_all(j));
 done:
     return st;
@@ -476,6 +499,8 @@ static atn_status check(job *j)
     ATN_TRY(atn_kernel_read(cx, j->cli->args[1], j->kernel));
     ATN_TRY(find_split(j, "check"));
     ATN_TRY(atn_check_tables_create(cx, &t));
+    if (given) ATN_TRY(atn_device_read(cx, given, j->device));
+    say_left_out(j, j->kernel, given ? j->device : NULL);
     ATN_TRY(given ? check_gpu(j, given, &t, &checked) : check_gpus(j, &t, &checked));
     if (checked == 0)
         ATN_FAIL(ATN_DATA,
@@ -575,7 +600,7 @@ const atn_command atn_command_calibrate = {
         "Every head dim and phase gets a fit of its own: non-negative least squares on "
         "relative errors. With -o the kernel's description and all its fits go into a "
         "kernel file, which --kernel of other commands takes; fits of other GPUs, head "
-        "dims and phases stay. The model of four coefficients needs 8 timings of at "
+        "dims and phases stay. The model of four coefficients needs 8 shapes of at "
         "least 1024 "
         "tokens, that of all terms 45 of at least 512.\n"
         "--check prints how far predictions are from the timings, for dense rows and "

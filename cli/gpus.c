@@ -135,8 +135,10 @@ atn_status atn_device_help(atn_ctx *cx, const char *name)
             "built in for it\n\n",
             name);
     ATN_TRY(atn_kernels_on(cx, d.architecture, ~0U, kernels, sizeof kernels));
-    printf("%s (%s), architecture %s\nkernels: %s\n\n", d.title, d.id, d.architecture,
-           *kernels ? kernels : "none is built in (give --kernel FILE)");
+    printf("%s (%s), architecture %s\nkernels: ", d.title, d.id, d.architecture);
+    atn_help_wrap(*kernels ? kernels : "none is built in (give --kernel FILE)", 9, 9,
+                  stdout);
+    printf("\n");
     for (int n = 0; n < ATN_DEVICE_NUMBERS; n++) {
         if (isnan(d.number[n].value)) continue;
         doubt |= !d.number[n].verified;

@@ -179,6 +179,13 @@ double atn_mem_left(const atn_ctx *cx)
                               : ATN_MAX((double)cx->mem_limit - in_use(cx), 0.0);
 }
 
+double atn_mem_machine(void)
+{
+    const double pages = (double)sysconf(_SC_PHYS_PAGES);
+
+    return pages > 0 ? pages * (double)sysconf(_SC_PAGESIZE) : INFINITY;
+}
+
 atn_status atn_mem_check(atn_ctx *cx, double bytes, const char *what)
 {
     const double used = in_use(cx);

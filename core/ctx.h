@@ -169,6 +169,8 @@ bool atn_mul_size(size_t a, size_t b, size_t *out) ATN_WARN_UNUSED;
  * These look ahead: MEMORY when `bytes` more for `what` would go beyond it, called
  * before work starts. The message names need, use and limit. */
 atn_status atn_mem_check(atn_ctx *cx, double bytes, const char *what) ATN_WARN_UNUSED;
+/* Bytes of memory that the machine has; infinite where it does not say. */
+double atn_mem_machine(void);
 /* Bytes up to the limit; infinite without one. */
 double atn_mem_left(const atn_ctx *cx);
 /* Counts memory in use that does not come from cx, such as a mapped layer; negative

@@ -64,7 +64,7 @@ done:
 
 /* ---- what to say when there is nothing ---- */
 
-enum { WORD_BYTES = 240 };
+enum { WORD_BYTES = 240, LEFT_OUT = 8 };
 
 static atn_status nothing(atn_ctx *cx, const atn_timings *t, const char *path,
                           const atn_timing_choice *c)
@@ -99,6 +99,61 @@ static atn_status untiled(atn_ctx *cx, const atn_timing_groups *g, const char *p
                     "%s: kernel %s has no tile for head_dim %d, nor for any other row "
                     "chosen (nearest: %d)",
                     path, g->choice.kernel->id, g->untiled_dim, nearest);
+}
+
+static void add_count(char *text, size_t size, const char *noun, const char *name,
+                      atn_idx n)
+{
+    const size_t used = strlen(text);
+
+    if (used + 80 < size)
+        snprintf(text + used, size - used, "%s%lld of %s %.30s", used ? ", " : "",
+                 (long long)n, noun, name);
+    else if (used > 3 && strcmp(text + used - 3, "...") != 0)
+        snprintf(text + used, size - used, ", ...");
+}
+
+/* What leaves the row out; NULL = nothing. */
+static const char *stranger(const atn_timing *row, const atn_kernel *k,
+                            const atn_device *d, const char **noun)
+{
+    *noun = "kernel";
+    if (!atn_kernel_is_called(k, row->kernel)) return row->kernel;
+    *noun = "gpu";
+    return d && strcasecmp(row->gpu, d->id) != 0 ? row->gpu : NULL;
+}
+
+atn_idx atn_timings_left_out(const atn_timings *t, const atn_kernel *k,
+                             const atn_device *d, char *text, size_t size)
+{
+    struct {
+        const char *noun, *name;
+        atn_idx n;
+    } seen[LEFT_OUT];
+    atn_idx all = 0;
+    int n = 0;
+
+    *text = '\0';
+    for (atn_idx i = 0; i < t->n; i++) {
+        const char *noun, *name = stranger(&t->row[i], k, d, &noun);
+        int at = 0;
+
+        if (!name) continue;
+        all++;
+        while (at < n && (strcmp(seen[at].noun, noun) != 0 ||
+                          strcasecmp(seen[at].name, name) != 0))
+            at++;
+        if (at == LEFT_OUT) continue;
+        if (at == n) {
+            seen[n].noun = noun;
+            seen[n].name = name;
+            seen[n++].n = 0;
+        }
+        seen[at].n++;
+    }
+    for (int i = 0; i < n; i++)
+        add_count(text, size, seen[i].noun, seen[i].name, seen[i].n);
+    return all;
 }
 
 /* ---- groups ---- */
@@ -182,9 +237,10 @@ atn_idx atn_timing_group_counts(const atn_timing_group *g, atn_time_kind kind)
 
 atn_time_kind atn_timing_group_kind(const atn_timing_group *g, int kind)
 {
+    const atn_idx least = atn_fit_least_rows(ATN_MODEL_FULL);
+
     if (kind >= 0) return (atn_time_kind)kind;
-    return atn_timing_group_counts(g, ATN_MODEL_FULL) >=
-                   atn_fit_least_rows(ATN_MODEL_FULL)
+    return atn_timing_shapes(g->row, g->n, ATN_MODEL_FULL, least) >= least
                ? ATN_MODEL_FULL
                : ATN_MODEL_FOUR;
 }

@@ -102,9 +102,9 @@ static atn_status check_peak(atn_ctx *cx, const char *what, const atn_device *d,
 
     if (near(implied, flop)) return ATN_OK;
     return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
-                    "%s: \"%s\" is %g: %g SMs at %g MHz would do %.0f flop a clock "
+                    "%s: \"%s\" is %g: %g SMs at %g MHz would do %.10g flop a clock "
                     "each, and those of %s do %g; %s: give the dense one, near %.4g",
-                    what, atn_device_numbers[n].name, peak, sms, mhz, implied,
+                    what, atn_device_numbers[n].name, peak, sms, mhz, round(implied),
                     d->architecture, flop, looks(implied / flop),
                     flop * sms * mhz / 1e6);
 }
@@ -149,6 +149,8 @@ static atn_status read_value(atn_ctx *cx, const char *what, atn_device_number n,
 {
     static const char *const keys[] = {"value", "source", "verified"};
     const char *name = atn_device_numbers[n].name;
+    const bool none = n == ATN_DEVICE_NVLINK_GBS; /* 0 = none */
+    const double least = 1e-3;                    /* in the unit of any of them */
     atn_status st = ATN_OK;
     char place[ATN_ERR_TEXT - 192];
 
@@ -160,10 +162,9 @@ static atn_status read_value(atn_ctx *cx, const char *what, atn_device_number n,
     ATN_TRY(atn_json_check_keys(cx, place, obj, keys, (int)ATN_LEN(keys)));
     ATN_TRY(atn_json_get_f64(cx, place, obj, "value", NAN, &out->value));
     if (isnan(out->value)) ATN_FAIL(ATN_DATA, "%s: \"value\" is missing", place);
-    if (!(out->value > 0 || (n == ATN_DEVICE_NVLINK_GBS && out->value >= 0)) ||
-        out->value > 1e7)
-        ATN_FAIL(ATN_DATA, "%s: \"value\" is %g, it must be above 0 and at most 1e7",
-                 place, out->value);
+    if (!(out->value >= least || (none && out->value == 0)) || out->value > 1e7)
+        ATN_FAIL(ATN_DATA, "%s: \"value\" is %g, it must be of %g to 1e7%s", place,
+                 out->value, least, none ? ", or 0 for none" : "");
     if (n == ATN_DEVICE_SMS && (out->value != floor(out->value) || out->value > 65536))
         ATN_FAIL(ATN_DATA, "%s: \"value\" is %g, it must be a whole number to 65536",
                  place, out->value);

@@ -287,6 +287,7 @@ static atn_status read_tiles(atn_ctx *cx, const char *what, const json_t *root,
                      "%s: \"architecture\" is %s, which the kernel does not "
                      "run on",
                      at.what, k->tile[i].architecture);
+        ATN_TRY(atn_kernel_check_tile(cx, at.what, k, (int)i));
         k->tiles++;
     }
     for (i = 0; i < n; i++)
@@ -314,20 +315,7 @@ static atn_status read_coefficients(atn_ctx *cx, const char *what, const json_t 
     ATN_TRY(atn_json_check_keys(cx, what, c, atn_term_names, ATN_TERMS));
     for (int i = 0; i < ATN_TERMS; i++)
         ATN_TRY(get_between(cx, what, c, atn_term_names[i], range, &f->c[i]));
-done:
-    return st;
-}
-
-/* Of a built-in GPU the architecture is known. */
-static atn_status fill_architecture(atn_ctx *cx, atn_time_fit *f)
-{
-    const atn_embedded *e = atn_embedded_find("devices", f->gpu);
-    atn_status st = ATN_OK;
-    atn_device d;
-
-    if (!e || f->architecture[0]) return ATN_OK;
-    ATN_TRY(atn_device_parse(cx, e->name, e->text, e->size, &d));
-    memcpy(f->architecture, d.architecture, sizeof f->architecture);
+    ATN_TRY(atn_kernel_check_terms(cx, what, c, f));
 done:
     return st;
 }
@@ -380,7 +368,7 @@ static atn_status read_fit(atn_ctx *cx, const char *what, const json_t *obj,
     f->pass = (atn_pass)pass;
     ATN_TRY(read_fit_numbers(cx, what, obj, f));
     ATN_TRY(atn_sim_text(cx, what, obj, "source", true, f->source, sizeof f->source));
-    ATN_TRY(fill_architecture(cx, f));
+    ATN_TRY(atn_kernel_fill_architecture(cx, what, f));
 done:
     return st;
 }
@@ -403,6 +391,7 @@ static atn_status read_fits(atn_ctx *cx, const char *what, const json_t *root,
     {
         place_at(&at, what, "fits", i);
         ATN_TRY(read_fit(cx, at.what, item, &k->fit[i]));
+        ATN_TRY(atn_kernel_check_fit(cx, at.what, k, (int)i));
         k->fits++;
     }
 done:
@@ -461,6 +450,11 @@ static atn_status read_reach(atn_ctx *cx, const char *what, const json_t *root,
                      what, key);
         if (strlen(key) == 0 || strlen(key) >= sizeof k->reach[0].architecture)
             ATN_FAIL(ATN_DATA, "%s: \"reach\": %.40s is no architecture", what, key);
+        if (!(atn_architecture_flop(key) > 0))
+            ATN_FAIL(ATN_DATA,
+                     "%s: \"reach\" has \"%.40s\", which is no architecture "
+                     "that is known (as sm90)",
+                     what, key);
         strcpy(k->reach[n].architecture, key);
         k->reach[n++].share = x;
     }
@@ -512,6 +506,8 @@ static atn_status read_settings(atn_ctx *cx, const char *what, const json_t *roo
     if (k->like_low > k->like_high)
         ATN_FAIL(ATN_DATA, "%s: \"like_low\" is %g, above \"like_high\", %g", what,
                  k->like_low, k->like_high);
+    if (k->like[0] && strcmp(k->like, k->id) != 0)
+        ATN_TRY(atn_kernel_check_like(cx, what, k->like));
     if (strcmp(k->like, k->id) == 0)
         ATN_FAIL(ATN_DATA, "%s: \"like\" is the kernel itself", what);
 done:

@@ -12,6 +12,7 @@
  * finds whatever failed on the way. */
 typedef struct writer {
     bool failed, not_text;
+    bool unreal; /* a number is not finite, which JSON cannot say */
 } writer;
 
 static json_t *text_of(writer *w, const char *text)
@@ -20,6 +21,13 @@ static json_t *text_of(writer *w, const char *text)
 
     if (!atn_utf8_valid(text, strlen(text), &bad)) w->not_text = true;
     return json_string(text);
+}
+
+static json_t *real(writer *w, double x)
+{
+    if (isfinite(x)) return json_real(x);
+    w->unreal = true;
+    return json_null();
 }
 
 static void put(writer *w, json_t *obj, const char *key, json_t *value)
@@ -75,7 +83,7 @@ static json_t *tile(writer *w, const atn_kernel_tile *t)
     put(w, obj, "k", box(w, &t->k));
     if (t->usual) put(w, obj, "usual", json_true());
     if (t->factorised) put(w, obj, "factorised", json_true());
-    if (!isnan(t->overlap)) put(w, obj, "overlap", json_real(t->overlap));
+    if (!isnan(t->overlap)) put(w, obj, "overlap", real(w, t->overlap));
     return obj;
 }
 
@@ -84,20 +92,20 @@ static json_t *fit(writer *w, const atn_time_fit *f)
     json_t *obj = json_object(), *c = json_object();
 
     for (int i = 0; i < ATN_TERMS; i++)
-        if (f->c[i] > 0) put(w, c, atn_term_names[i], json_real(f->c[i]));
+        if (f->c[i] > 0) put(w, c, atn_term_names[i], real(w, f->c[i]));
     put(w, obj, "model", json_string(atn_time_kind_names[f->model]));
     put(w, obj, "gpu", text_of(w, f->gpu));
     put_text(w, obj, "architecture", f->architecture);
     put(w, obj, "head_dim", json_integer(f->head_dim));
     put(w, obj, "pass", json_string(atn_pass_names[f->pass]));
     put(w, obj, "coefficients", c);
-    put(w, obj, "slow", json_real(f->slow));
-    put(w, obj, "theta_ms", json_real(f->theta_ms > 0 ? f->theta_ms : 1));
-    put(w, obj, "power", json_real(f->power > 0 ? f->power : 1));
-    put(w, obj, "low", json_real(f->low));
-    put(w, obj, "high", json_real(f->high));
+    put(w, obj, "slow", real(w, f->slow));
+    put(w, obj, "theta_ms", real(w, f->theta_ms > 0 ? f->theta_ms : 1));
+    put(w, obj, "power", real(w, f->power > 0 ? f->power : 1));
+    put(w, obj, "low", real(w, f->low));
+    put(w, obj, "high", real(w, f->high));
     put(w, obj, "rows", json_integer(f->rows));
-    put(w, obj, "mape", json_real(f->mape));
+    put(w, obj, "mape", real(w, f->mape));
     put(w, obj, "source", text_of(w, *f->source ? f->source : "calibrated"));
     return obj;
 }
@@ -106,7 +114,7 @@ static void put_settings(writer *w, json_t *obj, const atn_kernel *k)
 {
     json_t *factors = json_array(), *reach = json_object();
 
-    for (int i = 0; i < 3; i++) add(w, factors, json_real(k->mask_factor[i]));
+    for (int i = 0; i < 3; i++) add(w, factors, real(w, k->mask_factor[i]));
     put(w, obj, "policy", json_string(atn_mask_policy_names[k->policy]));
     put(w, obj, "order", json_string(atn_cta_order_names[k->order]));
     put(w, obj, "split", json_string(atn_split_rule_names[k->split]));
@@ -117,15 +125,15 @@ static void put_settings(writer *w, json_t *obj, const atn_kernel *k)
     put(w, obj, "bare", json_boolean(k->bare));
     put(w, obj, "permutes", json_boolean(k->permutes));
     put(w, obj, "ctas_per_sm", json_integer(k->ctas_per_sm));
-    put(w, obj, "overlap", json_real(k->overlap));
-    put(w, obj, "offload", json_real(k->offload));
+    put(w, obj, "overlap", real(w, k->overlap));
+    put(w, obj, "offload", real(w, k->offload));
     put(w, obj, "mask_factor", factors);
     for (int i = 0; i < ATN_KERNEL_NAMES && k->reach[i].architecture[0]; i++)
-        put(w, reach, k->reach[i].architecture, json_real(k->reach[i].share));
+        put(w, reach, k->reach[i].architecture, real(w, k->reach[i].share));
     put(w, obj, "reach", reach);
     put_text(w, obj, "like", k->like);
-    put(w, obj, "like_low", json_real(k->like_low));
-    put(w, obj, "like_high", json_real(k->like_high));
+    put(w, obj, "like_low", real(w, k->like_low));
+    put(w, obj, "like_high", real(w, k->like_high));
 }
 
 static json_t *kernel(writer *w, const atn_kernel *k)
@@ -176,6 +184,11 @@ atn_status atn_kernel_save(atn_ctx *cx, const atn_kernel *k, const char *path,
     atn_status st = ATN_OK;
     char *text = NULL;
 
+    if (w.unreal)
+        ATN_FAIL(ATN_DATA,
+                 "%s: kernel %s has a number that is not finite (a fit of "
+                 "timings that do not go together)",
+                 path, k->id);
     if (obj && !w.failed)
         text = json_dumps(obj, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
     if (!text)

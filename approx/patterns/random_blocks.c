@@ -15,8 +15,10 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/rng.h"
+#include "core/rows.h"
 
 typedef struct random_blocks {
     double density;
@@ -82,39 +84,78 @@ static atn_idx row_of(const choice *c, atn_rng rng, atn_idx a, atn_span *out)
     return n;
 }
 
+/* Lists of all heads, room for each [room] */
+typedef struct drawing {
+    const choice *c;
+    const atn_layout *l;
+    atn_idx rows, room;
+    int64_t *length; /* [heads * rows] of the coded lists */
+    int32_t *items;  /* [heads * room] */
+} drawing;
+
+static atn_status draw_head(atn_ctx *cx, atn_idx h, void *state)
+{
+    const drawing *d = state;
+    const choice *c = d->c;
+    const atn_rng rng = atn_rng_stream(d->l->seed, "random_blocks", d->l->layer, h);
+    const atn_arena_mark mark = atn_arena_save(cx);
+    int32_t *items = d->items + h * d->room;
+    atn_status st = ATN_OK;
+    atn_span *spans;
+
+    ATN_TAKE(spans, c->cols + 1);
+    for (atn_idx a = c->row0; a < c->row1; a++) {
+        const atn_idx n = row_of(c, rng, a, spans);
+        const int64_t coded = atn_pattern_code(spans, n, items);
+
+        d->length[h * d->rows + a - c->row0] = coded;
+        items += coded;
+    }
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+/* Lists that follow each other; ptr [heads * rows + 1]. */
+static void join_heads(const drawing *d, int64_t *ptr)
+{
+    atn_idx k = 0;
+
+    for (atn_idx h = 0; h < d->l->heads; h++) {
+        const int64_t from = ptr[k];
+
+        for (atn_idx a = 0; a < d->rows; a++, k++) ptr[k + 1] = ptr[k] + d->length[k];
+        if (from < h * d->room)
+            memmove(d->items + from, d->items + h * d->room,
+                    (size_t)(ptr[k] - from) * sizeof *d->items);
+    }
+}
+
 static atn_status uniform(atn_ctx *cx, const choice *c, const atn_layout *l,
                           const atn_frame *f, atn_pattern **out)
 {
-    const atn_idx rows = c->row1 - c->row0;
+    drawing d = {.c = c, .l = l, .rows = c->row1 - c->row0};
     atn_idx room = 0;
     atn_status st = ATN_OK;
-    atn_span *spans = NULL;
     int64_t *ptr = NULL;
-    int32_t *items = NULL;
 
-    for (atn_idx a = c->row0; a < c->row1; a++) room += seen_of(c, a);
-    if (!atn_mul(l->heads, room, &room))
+    for (atn_idx a = c->row0; a < c->row1; a++) d.room += seen_of(c, a);
+    if (!atn_mul(l->heads, d.room, &room))
         ATN_FAIL(ATN_MEMORY,
                  "random_blocks: %lld rows of blocks in %lld heads are too "
                  "many (give larger blocks)",
-                 (long long)rows, (long long)l->heads);
-    ATN_TAKE(spans, c->cols + 1);
-    ATN_NEW(ptr, l->heads * rows + 1);
-    ATN_NEW(items, room);
-    for (atn_idx h = 0, k = 0; h < l->heads; h++) {
-        const atn_rng rng = atn_rng_stream(l->seed, "random_blocks", l->layer, h);
-
-        ATN_TRY(atn_progress(cx, "random blocks", (double)h, (double)l->heads));
-        for (atn_idx a = c->row0; a < c->row1; a++, k++)
-            ptr[k + 1] = ptr[k] + atn_pattern_code(spans, row_of(c, rng, a, spans),
-                                                   items + ptr[k]);
-    }
-    st = atn_pattern_lists(cx, f, 1, l->heads, ptr, items, out);
+                 (long long)d.rows, (long long)l->heads);
+    ATN_NEW(ptr, l->heads * d.rows + 1);
+    ATN_TAKE(d.length, l->heads * d.rows);
+    ATN_NEW(d.items, room);
+    ATN_TRY(atn_parallel(cx, l->heads, draw_head, &d, "random blocks"));
+    join_heads(&d, ptr);
+    st = atn_pattern_lists(cx, f, 1, l->heads, ptr, d.items, out);
     ptr = NULL;
-    items = NULL;
+    d.items = NULL;
 done:
     atn_free(cx, ptr);
-    atn_free(cx, items);
+    atn_free(cx, d.items);
     return st;
 }
 
@@ -209,7 +250,7 @@ static double bytes(const void *params_, const atn_layout *l)
     if (t->variable)
         return cols * ATN_MIN(seen, cols / 2 + 1) * 32 * (6 * heads + 1) + 256 * heads +
                24 * cols + 4096;
-    return rows * heads * (4 * seen + 8) + 16 * cols + 4096;
+    return rows * heads * (4 * seen + 16) + 16 * cols + 4096;
 }
 
 const atn_generator atn_generator_random_blocks = {

@@ -42,6 +42,22 @@ void atn_map_close(atn_map *m)
     *m = (atn_map){NULL, 0};
 }
 
+/* Bytes of a file that says them before it is read; 0 = it does not. */
+static size_t size_before(FILE *in)
+{
+    struct stat info;
+
+    return fstat(fileno(in), &info) == 0 && S_ISREG(info.st_mode) && info.st_size > 0
+               ? (size_t)info.st_size
+               : 0;
+}
+
+static atn_status too_large(atn_ctx *cx, const char *path, size_t max_size)
+{
+    return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                    "%s: is larger than the %zu bytes allowed here", path, max_size);
+}
+
 atn_status atn_file_read(atn_ctx *cx, const char *path, size_t max_size, char **data,
                          size_t *size)
 {
@@ -49,14 +65,18 @@ atn_status atn_file_read(atn_ctx *cx, const char *path, size_t max_size, char **
     FILE *in = standard ? stdin : fopen(path, "rb");
     atn_status st = ATN_OK;
     char *text = NULL, *grown;
-    size_t used = 0, room = 0, got = 1;
+    size_t used = 0, room = 0, got = 1, said;
 
     *data = NULL;
     *size = 0;
     if (!in) ATN_FAIL(ATN_NOINPUT, "%s: cannot be opened: %s", path, strerror(errno));
+    said = size_before(in);
+    if (said > max_size) ATN_TRY(too_large(cx, path, max_size));
+    ATN_TRY(atn_mem_check(cx, (double)said, path));
     while (got > 0) {
         if (used + 1 >= room) {
-            room = ATN_MIN(ATN_MAX(2 * room, (size_t)1 << 16), max_size + 2);
+            room = ATN_MIN(ATN_MAX(ATN_MAX(2 * room, said + 2), (size_t)1 << 16),
+                           max_size + 2);
             grown = atn_realloc(cx, text, (atn_idx)room, 1);
             if (!grown) {
                 st = cx->err.code;
@@ -66,9 +86,7 @@ atn_status atn_file_read(atn_ctx *cx, const char *path, size_t max_size, char **
         }
         got = fread(text + used, 1, room - used - 1, in);
         used += got;
-        if (used > max_size)
-            ATN_FAIL(ATN_DATA, "%s: is larger than the %zu bytes allowed here", path,
-                     max_size);
+        if (used > max_size) ATN_TRY(too_large(cx, path, max_size));
     }
     if (ferror(in)) ATN_FAIL(ATN_IO, "%s: cannot be read: %s", path, strerror(errno));
     text[used] = '\0';

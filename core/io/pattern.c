@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "core/io/pattern.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "core/io/file.h"
@@ -307,12 +308,12 @@ static atn_status read_tree(atn_ctx *cx, const char *path, json_t **out, double 
     ATN_TRY(atn_file_read(cx, path, FILE_MOST, &text, &size));
     *bytes = atn_json_bytes(text, size);
     ATN_TRY(atn_mem_check(cx, *bytes, "reading a pattern file"));
-    if (cx->mem_limit == 0 && *bytes > TREE_MOST)
+    if (cx->mem_limit == 0 && *bytes > fmin(TREE_MOST, atn_mem_machine()))
         ATN_FAIL(
             ATN_MEMORY,
             "%s: reading it needs %.3g GiB, above the %.0f GiB that a pattern file "
             "may need (say it in blocks or slices, or raise it with --mem-limit)",
-            path, *bytes / 0x1p30, TREE_MOST / 0x1p30);
+            path, *bytes / 0x1p30, fmin(TREE_MOST, atn_mem_machine()) / 0x1p30);
     ATN_TRY(atn_json_parse(cx, path, text, size, false, out));
     atn_mem_count(cx, (int64_t)*bytes);
 done:

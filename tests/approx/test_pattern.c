@@ -446,6 +446,46 @@ static void memory_limit(atn_ctx *cx)
     CHECK(p == NULL);
 }
 
+/* What no machine has is refused before anything is drawn, with the parameter that would
+ * help: 32 heads of 1M rows of 0.2 * 1M blocks of 4 bytes. */
+static void memory_is_known_before(atn_ctx *cx)
+{
+    const atn_layout l = atn_layout_square(1 << 20, 32, 0);
+    const double start = atn_seconds();
+    atn_pattern *p = NULL;
+
+    CHECK_FAILS(atn_pattern_make(cx, "random_blocks", "block=1", &l, &p), ATN_MEMORY,
+                "give a larger block");
+    CHECK(p == NULL);
+    CHECK_LE(atn_seconds() - start, 2);
+}
+
+/* Heads are drawn at once: on four threads the same lists as on one. */
+static void drawn_at_once(atn_ctx *cx)
+{
+    const atn_layout l = atn_layout_square(300, 5, 7);
+    atn_pattern *p[2];
+    atn_span *spans[2];
+
+    for (int i = 0; i < 2; i++) {
+        cx->threads = i ? 4 : 1;
+        CHECK_OK(
+            atn_pattern_make(cx, "random_blocks", "block=8,density=.3", &l, &p[i]));
+        spans[i] = calloc((size_t)p[i]->room, sizeof **spans);
+    }
+    for (atn_idx h = 0; h < 5; h++)
+        for (atn_idx a = 0; a < 38; a++) {
+            const atn_idx n = atn_pattern_row(p[0], h, a, spans[0]);
+
+            CHECK_EQ(atn_pattern_row(p[1], h, a, spans[1]), n);
+            CHECK(memcmp(spans[0], spans[1], (size_t)n * sizeof **spans) == 0);
+        }
+    for (int i = 0; i < 2; i++) {
+        atn_pattern_destroy(cx, p[i]);
+        free(spans[i]);
+    }
+}
+
 CHECK_MAIN({"registry", registry}, {"presets are made", presets_are_made},
            {"presets can be changed", presets_can_be_changed}, {"budgets", budgets},
            {"structure is stated", structure_is_stated},
@@ -455,4 +495,6 @@ CHECK_MAIN({"registry", registry}, {"presets are made", presets_are_made},
            {"rules of grids", rules_of_grids}, {"grids of layers", grids_of_layers},
            {"large numbers", large_numbers},
            {"any allocation may fail", any_allocation_may_fail},
-           {"memory limit", memory_limit})
+           {"memory limit", memory_limit},
+           {"memory is known before", memory_is_known_before},
+           {"drawn at once", drawn_at_once})

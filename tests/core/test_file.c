@@ -125,6 +125,27 @@ static void typed_members(atn_ctx *cx)
     json_decref(j);
 }
 
-CHECK_MAIN({"outputs are atomic", outputs_are_atomic}, {"utf8", utf8},
+/* A file that is beyond the limit is refused by its size, before a byte is read. */
+static void files_are_sized_before(atn_ctx *cx)
+{
+    char path[600], *text = NULL;
+    size_t n = 0;
+    FILE *f;
+
+    snprintf(path, sizeof path, "%s/large", check_scratch("sized"));
+    f = fopen(path, "w");
+    CHECK(f != NULL);
+    for (int i = 0; i < 200000; i++) fputc('x', f);
+    fclose(f);
+    cx->mem_limit = 150000;
+    CHECK_FAILS(atn_file_read(cx, path, 1 << 20, &text, &n), ATN_MEMORY, "large needs");
+    cx->mem_limit = 0;
+    CHECK_OK(atn_file_read(cx, path, 1 << 20, &text, &n));
+    CHECK(n == 200000 && text[199999] == 'x' && text[200000] == '\0');
+    atn_free(cx, text);
+}
+
+CHECK_MAIN({"files are sized before", files_are_sized_before},
+           {"outputs are atomic", outputs_are_atomic}, {"utf8", utf8},
            {"hash golden", hash_golden}, {"json is strict", json_is_strict},
            {"typed members", typed_members})

@@ -234,7 +234,7 @@ static const char form[] =
     " \"head_dim\": 64, \"coefficients\": {\"cta\": 0.1}, \"power\": 4,"
     " \"source\": \"s\"},"
     " {\"model\": \"four\", \"gpu\": \"b200\", \"head_dim\": 100,"
-    " \"pass\": \"decode\", \"coefficients\": {}, \"source\": \"s\"}]}";
+    " \"pass\": \"decode\", \"coefficients\": {\"t0\": 5}, \"source\": \"s\"}]}";
 
 static bool same_fit(const atn_time_fit *a, const atn_time_fit *b)
 {
@@ -575,7 +575,37 @@ static void refused(atn_ctx *cx)
         {"\"q\": [2, 8, 4]", "\"q\": [4096, 4096, 4]", "more than 65536"},
         {"\"t0\": 8.41", "\"t0\": -1", "\"t0\" is -1, outside"},
         {"\"t0\": 8.41", "\"t00\": 1", "\"t00\" is no key (nearest: t0"},
-        {"\"coefficients\": {}", "\"coefficients\": []", "must be an object"},
+        {"\"coefficients\": {\"t0\": 5}", "\"coefficients\": []", "must be an object"},
+        {"{\"t0\": 5}", "{}", "fits[2]: \"coefficients\" has none above 0"},
+        {"{\"t0\": 5}", "{\"t0\": 0}", "none above 0"},
+        {"{\"t0\": 5}", "{\"t0\": 5, \"gqa\": 1}",
+         "\"gqa\", which the model four of decode has not"},
+        {"{\"t0\": 5}", "{\"t0\": 5, \"tile\": 1}", "\"tile\", which the model four"},
+        {"{\"cta\": 0.1}", "{\"byte\": 0.1}",
+         "fits[1]: \"coefficients\" has \"byte\", which the model full of forward"},
+        {"\"mygpu\", \"architecture\": \"sm90\"",
+         "\"mygpu\", \"architecture\": \"sm91\"",
+         "\"architecture\" is \"sm91\", which is unknown"},
+        {"\"mygpu\", \"architecture\": \"sm90\"",
+         "\"b200\", \"architecture\": \"sm90\"", "and b200 is sm100"},
+        {" {\"model\": \"full\", \"gpu\": \"mygpu\"",
+         " {\"model\": \"full\", \"gpu\": \"h200\", \"head_dim\": 128,"
+         " \"coefficients\": {\"t0\": 1}, \"source\": \"s\"},"
+         " {\"model\": \"full\", \"gpu\": \"mygpu\"",
+         "fits[1]: \"gpu\", \"head_dim\", \"pass\" and \"model\" are those of fits[0]"},
+        {" {\"architecture\": \"sm90\",",
+         " {\"head_dim\": 128, \"takes\": [\"grid\"], \"q\": [16], \"k\": [8]},"
+         " {\"architecture\": \"sm90\",",
+         "tiles[1]: \"q\" and \"k\" are those of tiles[0]"},
+        {" {\"architecture\": \"sm90\",",
+         " {\"head_dim\": 32, \"takes\": [\"any\"], \"q\": [64], \"k\": [64],"
+         " \"usual\": true}, {\"head_dim\": 32, \"takes\": [\"any\", \"grid\"],"
+         " \"q\": [32], \"k\": [64], \"usual\": true}, {\"architecture\": \"sm90\",",
+         "tiles[2]: \"usual\" is true, as of tiles[1]"},
+        {"\"like\": \"fa3\"", "\"like\": \"fa33\"",
+         "\"like\" is \"fa33\", which is no kernel (nearest: fa3"},
+        {"{\"sm90\": 0.5}", "{\"sm91\": 0.5}",
+         "\"reach\" has \"sm91\", which is no architecture"},
         {"\"model\": \"four\"", "\"model\": \"machine\"", "(known: four, full)"},
         {"\"gpu\": \"mygpu\"", "\"gpu\": \"my gpu\"", "it must be of a-z"},
         {"\"low\": 0.96", "\"low\": 2", "above \"high\""},
@@ -597,15 +627,16 @@ static void refused(atn_ctx *cx)
 static void tile_counts(atn_ctx *cx)
 {
     static const char one[] =
-        "{\"head_dim\": 64, \"takes\": [\"any\"], \"q\": [64], \"k\": [64]}";
+        "{\"head_dim\": %d, \"takes\": [\"any\"], \"q\": [64], \"k\": [64]}";
     char text[16384];
 
     for (int n = 64; n <= 65; n++) {
         int used = snprintf(text, sizeof text, "\"tiles\": [");
 
-        for (int i = 0; i < n; i++)
-            used += snprintf(text + used, sizeof text - (size_t)used, "%s%s",
-                             i ? "," : "", one);
+        for (int i = 0; i < n; i++) {
+            if (i) text[used++] = ',';
+            used += snprintf(text + used, sizeof text - (size_t)used, one, i + 1);
+        }
         snprintf(text + used, sizeof text - (size_t)used, "], \"fits\": [");
         {
             const char *tiles = strstr(form, "\"tiles\": [");
@@ -621,6 +652,22 @@ static void tile_counts(atn_ctx *cx)
                         "not 0");
         }
     }
+}
+
+/* JSON has no infinity: said as that, not as missing memory. */
+static void not_finite(atn_ctx *cx)
+{
+    char path[700];
+    atn_kernel k;
+
+    snprintf(path, sizeof path, "%s/inf.json", check_scratch("kernel_inf"));
+    CHECK_OK(atn_kernel_parse(cx, "mine", form, sizeof form - 1, &k));
+    k.fit[0].c[ATN_TERM_TILE] = (double)INFINITY;
+    CHECK_FAILS(atn_kernel_save(cx, &k, path, true), ATN_DATA, "not finite");
+    k.fit[0].c[ATN_TERM_TILE] = 1;
+    k.fit[0].high = (double)NAN;
+    CHECK_FAILS(atn_kernel_save(cx, &k, path, true), ATN_DATA, "not finite");
+    atn_kernel_release(cx, &k);
 }
 
 static void fuzz(atn_ctx *cx)
@@ -669,5 +716,5 @@ CHECK_MAIN({"loads all", loads_all}, {"tiles", tiles}, {"factorised", factorised
            {"parses", parses}, {"another tile", another_tile},
            {"not written", not_written}, {"names hold", names_hold},
            {"nearest reach", nearest_reach}, {"round trip", round_trip},
-           {"refused", refused}, {"tile counts", tile_counts}, {"fuzz", fuzz},
-           {"no memory", no_memory})
+           {"refused", refused}, {"tile counts", tile_counts},
+           {"not finite", not_finite}, {"fuzz", fuzz}, {"no memory", no_memory})

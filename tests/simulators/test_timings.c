@@ -104,11 +104,15 @@ static void bad_cells(atn_ctx *cx)
         {7, "3", "kv_heads must be a divisor of heads = 8, not 3"},
         {8, "8192", "head_dim must be a whole number of 1 to 4096"},
         {9, "-1", "window must be"},
-        {10, "-0.25", "latency_ms must be of 1e-4 to 1e7 ms (is it in milliseconds?), not -0.25"},
+        {10, "-0.25",
+         "latency_ms must be of 1e-4 to 1e7 ms (is it in milliseconds?), not -0.25"},
         {10, "0", "latency_ms must be"},
         {10, "nan", "latency_ms must be"},
         {10, "inf", "latency_ms must be"},
-        {10, "", "latency_ms must be above 0 and at most 1e7 ms, not nothing"},
+        {10, "",
+         "latency_ms must be of 1e-4 to 1e7 ms (is it in milliseconds?), not nothing"},
+        {10, "1e-300", "latency_ms must be of 1e-4 to 1e7 ms"},
+        {10, "9e-5", "latency_ms must be of 1e-4 to 1e7 ms"},
         {10, "fast", "not 'fast'"},
     };
     char text[1000], line[300];
