@@ -68,12 +68,13 @@ atn_status atn_cta_runs_add(atn_ctx *cx, atn_cta_runs *r, int32_t visits,
                             int32_t masked, int64_t count) ATN_WARN_UNUSED;
 
 /* Of the shapes of the head's d, out [s->n]; the others are left empty. A plan with an
- * operator has no CTAs, and one with groups none that are packed. The caller releases out, also on failure. */
+ * operator has no CTAs, and one with groups none that are packed. The caller releases
+ * out, also on failure. */
 atn_status atn_plan_ctas(atn_ctx *cx, const atn_head *h, const atn_plan *p,
                          const atn_tile_shapes *s, atn_cta_runs *out) ATN_WARN_UNUSED;
 
-/* "3/1*16 4/2 g5120 u 5/3": visits, masked, times, then the gathered tiles, then those of
- * the union. Heap memory. */
+/* "3/1*16 4/2 g5120 u 5/3": visits, masked, times, then the gathered tiles, then the
+ * union's CTAs. Heap memory. */
 atn_status atn_cta_runs_print(atn_ctx *cx, const atn_cta_runs *r,
                               char **out) ATN_WARN_UNUSED;
 /* DATA naming what is no such text; counts are checked. */
