@@ -40,7 +40,8 @@ static atn_status add_columns(atn_ctx *cx, const atn_tile_shapes *s, atn_table *
         if (at[k] < 0)
             ATN_TRY(atn_table_add_col(cx, t, name, ATN_COL_STR, "",
                                       "visits/masked*CTAs of queries x keys, then "
-                                      "gathered tiles of 16 queries",
+                                      "gathered tiles of 16 queries, then u and the "
+                                      "CTAs of groups as one mask",
                                       &at[k]));
     }
 done:

@@ -121,6 +121,8 @@ done:
 
 void atn_cta_runs_release(atn_ctx *cx, atn_cta_runs *r)
 {
+    if (r->joint) atn_cta_runs_release(cx, r->joint);
+    atn_free(cx, r->joint);
     atn_free(cx, r->run);
     *r = (atn_cta_runs){.gathered = NAN};
 }
@@ -305,6 +307,121 @@ done:
     return st;
 }
 
+/* ---- groups as one mask ---- */
+
+static bool has_weights(const atn_groups *g)
+{
+    if (g->logit) return true;
+    for (int64_t e = 0; g->log_weight && e < g->key_ptr[g->n]; e++)
+        if (g->log_weight[e] != 0) return true;
+    return false;
+}
+
+/* One softmax of the head's own logits; what is kept of how many pairs aside. */
+static bool is_one_softmax(const atn_plan *p)
+{
+    const atn_branch *b = &p->branch[0];
+    int patterns = 0;
+
+    if (p->branches != 1 || b->merge != ATN_MERGE_LSE || b->scale || p->residual ||
+        p->op.kind)
+        return false;
+    for (int i = 0; i < b->parts; i++) {
+        const atn_part *part = &b->part[i];
+
+        if (part->q || part->k || part->self_last || has_weights(&part->groups))
+            return false;
+        patterns += part->all || part->pattern;
+    }
+    return patterns <= 1;
+}
+
+/* Pairs of the groups that the mask shows, as often as they stand there; -1 = some key
+ * is virtual. */
+static double pairs_of(const atn_head *h, const atn_groups *g)
+{
+    double pairs = 0;
+
+    for (atn_idx i = 0; i < g->n; i++)
+        for (int64_t r = g->row_ptr[i]; r < g->row_ptr[i + 1]; r++) {
+            atn_idx lo, hi;
+
+            atn_sight_row(&h->sight, g->row[r], &lo, &hi);
+            for (int64_t e = g->key_ptr[i]; e < g->key_ptr[i + 1]; e++) {
+                if (g->key[e] >= h->nk) return -1;
+                pairs += g->key[e] >= lo && g->key[e] < hi;
+            }
+        }
+    return pairs;
+}
+
+static atn_status pattern_pairs(atn_ctx *cx, const atn_pattern *p, double *pairs)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    atn_status st = ATN_OK;
+    atn_span *row = NULL;
+
+    ATN_TAKE(row, p->room);
+    for (atn_idx i = 0; i < p->frame.nq; i++) {
+        const atn_idx n = atn_pattern_keys(p, 0, p->frame.first + i, row);
+
+        for (atn_idx x = 0; x < n; x++) *pairs += (double)(row[x].hi - row[x].lo);
+    }
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+/* Entries of all parts, as often as they are there; -1 as above. */
+static atn_status entries_of(atn_ctx *cx, const atn_head *h, const atn_plan *p,
+                             double *out)
+{
+    const atn_branch *b = &p->branch[0];
+    atn_pattern *of = NULL;
+    atn_status st = ATN_OK;
+    atn_plan only;
+
+    *out = 0;
+    if (patterns_of(b, &only)) {
+        ATN_TRY(atn_plan_pattern(cx, h, &only, &of));
+        ATN_TRY(pattern_pairs(cx, of, out));
+    }
+    for (int i = 0; i < b->parts && *out >= 0; i++) {
+        const double more = pairs_of(h, &b->part[i].groups);
+
+        *out = more < 0 ? -1 : *out + more;
+    }
+done:
+    atn_pattern_destroy(cx, of);
+    return st;
+}
+
+/* The CTAs of the union, where no pair stands there twice. */
+static atn_status add_joint(atn_ctx *cx, const atn_head *h, const atn_plan *p,
+                            const atn_tile_shapes *s, atn_cta_runs *out)
+{
+    atn_pattern *all = NULL;
+    double entries, pairs = 0;
+    atn_status st = ATN_OK;
+
+    ATN_TRY(entries_of(cx, h, p, &entries));
+    if (entries < 0) goto done;
+    ATN_TRY(atn_plan_pattern(cx, h, p, &all));
+    ATN_TRY(pattern_pairs(cx, all, &pairs));
+    if (pairs != entries) goto done;
+    for (int k = 0; k < s->n; k++) {
+        if (s->at[k].d != h->q.cols || is_packed(&s->at[k])) continue;
+        ATN_NEW(out[k].joint, 1);
+        *out[k].joint = (atn_cta_runs){.gathered = NAN};
+        ATN_TRY(count_pattern(cx, all, &s->at[k], out[k].joint));
+    }
+done:
+    atn_pattern_destroy(cx, all);
+    return st;
+}
+
+/* ---- */
+
 atn_status atn_plan_ctas(atn_ctx *cx, const atn_head *h, const atn_plan *p,
                          const atn_tile_shapes *s, atn_cta_runs *out)
 {
@@ -319,22 +436,20 @@ atn_status atn_plan_ctas(atn_ctx *cx, const atn_head *h, const atn_plan *p,
             ATN_TRY(add_groups(cx, h, &p->branch[b].part[i].groups, s, out));
     }
     for (int k = 0; k < s->n && !scattered; k++) out[k].gathered = NAN;
+    if (has_groups(p) && is_one_softmax(p)) ATN_TRY(add_joint(cx, h, p, s, out));
 done:
     return st;
 }
 
 /* ---- as text ---- */
 
-atn_status atn_cta_runs_print(atn_ctx *cx, const atn_cta_runs *r, char **out)
-{
-    enum { RUN = 48 };
-    atn_status st = ATN_OK;
-    size_t at = 0, room;
-    char *text = NULL;
+enum { RUN_TEXT = 48 };
 
-    *out = NULL;
-    ATN_NEW(text, (r->n + 1) * RUN);
-    room = (size_t)(r->n + 1) * RUN;
+static size_t print_runs(const atn_cta_runs *r, char *text, size_t room)
+{
+    size_t at = 0;
+
+    text[0] = '\0';
     for (atn_idx i = 0; i < r->n; i++) {
         const atn_cta_run *one = &r->run[i];
 
@@ -344,7 +459,26 @@ atn_status atn_cta_runs_print(atn_ctx *cx, const atn_cta_runs *r, char **out)
             at += (size_t)snprintf(text + at, room - at, "*%" PRId64, one->count);
     }
     if (!isnan(r->gathered))
-        snprintf(text + at, room - at, "%sg%.0f", at ? " " : "", r->gathered);
+        at += (size_t)snprintf(text + at, room - at, "%sg%.0f", at ? " " : "",
+                               r->gathered);
+    return at;
+}
+
+atn_status atn_cta_runs_print(atn_ctx *cx, const atn_cta_runs *r, char **out)
+{
+    const atn_idx runs = r->n + (r->joint ? r->joint->n + 2 : 0) + 1;
+    const size_t room = (size_t)runs * RUN_TEXT;
+    atn_status st = ATN_OK;
+    char *text = NULL;
+    size_t at;
+
+    *out = NULL;
+    ATN_NEW(text, runs * RUN_TEXT);
+    at = print_runs(r, text, room);
+    if (r->joint) {
+        at += (size_t)snprintf(text + at, room - at, "%su ", at ? " " : "");
+        print_runs(r->joint, text + at, room - at);
+    }
     *out = text;
     text = NULL;
 done:
@@ -386,27 +520,48 @@ static bool one_at(const char **at, atn_cta_run *out)
     return masked >= 0 && out->count > 0;
 }
 
-atn_status atn_cta_runs_parse(atn_ctx *cx, const char *text, atn_cta_runs *out)
+/* The list up to its end or that of the union, which stays; DATA. */
+static atn_status parse_runs(atn_ctx *cx, const char **at, atn_cta_runs *out)
 {
     atn_status st = ATN_OK;
 
-    *out = (atn_cta_runs){.gathered = NAN};
-    for (const char *at = text; *at;) {
-        const char *from = at;
-        atn_cta_run one;
+    while (**at && **at != 'u') {
+        const char *from = *at;
+        atn_cta_run one = {0};
 
-        if (*at == 'g') {
-            const int64_t n = (at++, count_at(&at, INT64_MAX / 2));
-
-            if (n < 0 || *at) ATN_FAIL(ATN_DATA, "'%.40s' is no list of CTAs", from);
-            out->gathered = (double)n;
-            break;
-        }
-        if (!one_at(&at, &one) || (*at && *at != ' '))
+        if (!isnan(out->gathered) || (**at != 'g' && (!one_at(at, &one))))
             ATN_FAIL(ATN_DATA, "'%.40s' is no list of CTAs, as \"3/1*16 4/2\"", from);
-        ATN_TRY(atn_cta_runs_add(cx, out, one.visits, one.masked, one.count));
-        at += *at == ' ';
+        if (*from == 'g') {
+            const int64_t n = (++*at, count_at(at, INT64_MAX / 2));
+
+            if (n < 0) ATN_FAIL(ATN_DATA, "'%.40s' is no list of CTAs", from);
+            out->gathered = (double)n;
+        } else {
+            ATN_TRY(atn_cta_runs_add(cx, out, one.visits, one.masked, one.count));
+        }
+        if (**at && **at != ' ') ATN_FAIL(ATN_DATA, "'%.40s' is no list of CTAs", from);
+        *at += **at == ' ';
     }
+done:
+    return st;
+}
+
+atn_status atn_cta_runs_parse(atn_ctx *cx, const char *text, atn_cta_runs *out)
+{
+    const char *at = text;
+    atn_status st = ATN_OK;
+
+    *out = (atn_cta_runs){.gathered = NAN};
+    ATN_TRY(parse_runs(cx, &at, out));
+    if (!*at) goto done;
+    if (out->n == 0 || strncmp(at, "u ", 2) != 0)
+        ATN_FAIL(ATN_DATA, "'%.40s' is no list of CTAs", at);
+    at += 2;
+    ATN_NEW(out->joint, 1);
+    *out->joint = (atn_cta_runs){.gathered = NAN};
+    ATN_TRY(parse_runs(cx, &at, out->joint));
+    if (*at || out->joint->n == 0 || !isnan(out->joint->gathered))
+        ATN_FAIL(ATN_DATA, "'%.40s' is no list of CTAs", text);
 done:
     if (st != ATN_OK) atn_cta_runs_release(cx, out);
     return st;

@@ -11,6 +11,8 @@
  *         is one run, a window and sinks are two), can also be gathered query by query,
  *         16 query rows to a tile, of which one is used: `gathered` tiles of 16 x bn,
  *         ceil(keys / bn) a query (FlashInfer: rows are padded, keys are not).
+ *         Groups that together are a mask, each pair once in one softmax of the head's
+ *         own logits, can also be run as that mask: `joint`, CTAs of the union's tiles.
  *         Of kernels that pack the query heads of a group into one tile the CTAs of
  *         patterns are counted so, too: g heads that all keep these pairs.
  * Oracle  brute force over the pairs of the plan.
@@ -57,7 +59,8 @@ typedef struct atn_cta_run {
 typedef struct atn_cta_runs {
     atn_cta_run *run; /* [n] owned */
     atn_idx n, room;
-    double gathered; /* NaN = keys are not scattered */
+    double gathered;            /* NaN = keys are not scattered */
+    struct atn_cta_runs *joint; /* owned; NULL = none */
 } atn_cta_runs;
 void atn_cta_runs_release(atn_ctx *cx, atn_cta_runs *r);
 /* One more CTA. */
@@ -65,11 +68,13 @@ atn_status atn_cta_runs_add(atn_ctx *cx, atn_cta_runs *r, int32_t visits,
                             int32_t masked, int64_t count) ATN_WARN_UNUSED;
 
 /* Of the shapes of the head's d, out [s->n]; the others are left empty. A plan with an
- * operator has no CTAs, and one with groups none that are packed. The caller releases out, also on failure. */
+ * operator has no CTAs, and one with groups none that are packed. The caller releases
+ * out, also on failure. */
 atn_status atn_plan_ctas(atn_ctx *cx, const atn_head *h, const atn_plan *p,
                          const atn_tile_shapes *s, atn_cta_runs *out) ATN_WARN_UNUSED;
 
-/* "3/1*16 4/2 g5120": visits, masked, times, then the gathered tiles. Heap memory. */
+/* "3/1*16 4/2 g5120 u 5/3": visits, masked, times, then the gathered tiles, then the
+ * union's CTAs. Heap memory. */
 atn_status atn_cta_runs_print(atn_ctx *cx, const atn_cta_runs *r,
                               char **out) ATN_WARN_UNUSED;
 /* DATA naming what is no such text; counts are checked. */

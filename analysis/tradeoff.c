@@ -7,8 +7,8 @@
 
 #include "simulators/machine.h"
 
-const char *const atn_trade_sources[TRADE_SOURCES] = {"exact", "gathered", "mean",
-                                                      "mean_gathered", "operator"};
+const char *const atn_trade_sources[TRADE_SOURCES] = {
+    "exact", "union", "gathered", "mean", "mean_gathered", "operator"};
 const char *const atn_trade_fits[TRADE_FITS] = {"", "fixed", "met", "most", "least"};
 
 /* ---- layers ---- */

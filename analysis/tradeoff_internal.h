@@ -27,6 +27,7 @@ enum {
 
 typedef enum trade_source {
     TRADE_EXACT,
+    TRADE_UNION,    /* of groups, as one mask */
     TRADE_GATHERED, /* of them, 16 rows to a tile of which one counts */
     TRADE_MEAN,
     TRADE_MEAN_GATHERED,

@@ -318,7 +318,9 @@ static atn_status read_ctas(atn_ctx *cx, const reading *r, atn_idx pack,
     col = atn_table_find_col(r->in->tiles, name);
     atn_cta_runs_release(cx, out);
     st = atn_cta_runs_parse(cx, text_at(r->in->tiles, r->row, col), out);
-    if (st == ATN_OK && has_room(r->layer, out)) return ATN_OK;
+    if (st == ATN_OK && has_room(r->layer, out) &&
+        (!out->joint || has_room(r->layer, out->joint)))
+        return ATN_OK;
     if (st != ATN_OK && st != ATN_DATA) return st;
     snprintf(why, sizeof why, "%.200s",
              st == ATN_DATA ? cx->err.text : "more than its queries and keys take");

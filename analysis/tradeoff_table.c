@@ -208,7 +208,8 @@ static atn_status add_numbers(atn_ctx *cx, atn_table *t, bool front, texts *at)
     }
     if (front) goto done;
     ATN_TRY(atn_table_add_col(cx, t, "tiles", ATN_COL_STR, "",
-                              "exact: CTAs of the plan; gathered: scattered keys of "
+                              "exact: CTAs of the plan; union: of groups as one mask; "
+                              "gathered: scattered keys of "
                               "a layer at least, 16 rows to a tile of which one "
                               "counts; mean, mean_gathered: made of what is executed, "
                               "a lower bound; operator: products, no tiles",

@@ -225,9 +225,9 @@ static bool packs(const trade_layer *l, const trade_cell *cell)
 
 /* A list a head, or a group where it is packed. */
 static atn_status lists_time(atn_ctx *cx, const atn_tradeoff *t, const trade_layer *l,
-                             const trade_cell *cell, trade_time *out)
+                             const trade_cell *cell, bool joint, trade_time *out)
 {
-    const bool packed = packs(l, cell);
+    const bool packed = !joint && packs(l, cell);
     const atn_arena_mark mark = atn_arena_save(cx);
     atn_launch_task x = task_of(t, l, false);
     const int64_t **all = NULL;
@@ -240,7 +240,9 @@ static atn_status lists_time(atn_ctx *cx, const atn_tradeoff *t, const trade_lay
     ATN_TAKE(all, l->heads);
     for (atn_idx h = 0; h < l->info->heads; h += packed ? l->pack : 1) {
         const trade_head *head = &cell->head[h];
-        const atn_cta_runs *runs = packed ? &head->packed : &head->runs;
+        const atn_cta_runs *runs = packed  ? &head->packed
+                                   : joint ? head->runs.joint
+                                           : &head->runs;
         int32_t *visits = NULL, *masked = NULL;
         int64_t *times = NULL;
 
@@ -258,6 +260,23 @@ static atn_status lists_time(atn_ctx *cx, const atn_tradeoff *t, const trade_lay
     ATN_TRY(time_of(cx, &x, out));
 done:
     atn_arena_rewind(cx, mark);
+    return st;
+}
+
+/* Where the groups of every head are one mask, its tiles. */
+static atn_status try_union(atn_ctx *cx, const atn_tradeoff *t, const trade_layer *l,
+                            trade_cell *cell)
+{
+    trade_time time = {0};
+    atn_status st = ATN_OK;
+
+    for (atn_idx h = 0; h < l->info->heads; h++)
+        if (cell->head[h].there && !cell->head[h].runs.joint) return ATN_OK;
+    ATN_TRY(lists_time(cx, t, l, cell, true, &time));
+    if (!(time.ms < cell->time.ms)) goto done;
+    cell->time = time;
+    cell->source = TRADE_UNION;
+done:
     return st;
 }
 
@@ -370,7 +389,8 @@ atn_status atn_trade_cell_time(atn_ctx *cx, const atn_tradeoff *t, const trade_l
     } else {
         cell->source = TRADE_EXACT;
         if (!has_ctas(l, cell)) ATN_TRY(fill_means(cx, l, cell));
-        ATN_TRY(lists_time(cx, t, l, cell, &cell->time));
+        ATN_TRY(lists_time(cx, t, l, cell, false, &cell->time));
+        ATN_TRY(try_union(cx, t, l, cell));
         try_gathered(t, l, cell);
     }
     add_index(t, cell);

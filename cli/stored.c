@@ -30,8 +30,8 @@ void atn_stored_inputs(const atn_stored *s, atn_tradeoff_input *out)
 
 /* ---- which files ---- */
 
-/* "approx-HASH.csv" of approx, "tradeoff-HASH.approx.csv" of tradeoff; the length of the
- * part before the kind through n. */
+/* "approx-HASH.csv" of approx, "tradeoff-HASH.approx.csv" of tradeoff; the length of
+ * the part before the kind through n. */
 static bool is_approx(const char *name, size_t *n)
 {
     const size_t hash = strcspn(name, "-") + 1;

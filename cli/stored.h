@@ -1,8 +1,8 @@
 /* cli/stored.h -- results of approx that lie in RUN/results, as inputs of a trade-off.
  *
- * Whole ones come before samples of rows, those as usual before those with --as-published,
- * --draws, --grid or --prompt, and then the latest first: where several have a case the
- * first is taken. What is of another capture, a sweep, or cannot be read
+ * Whole ones come before samples of rows, those as usual before those with
+ * --as-published, --draws, --grid or --prompt, and then the latest first: where several
+ * have a case the first is taken. What is of another capture, a sweep, or cannot be read
  * is left out and said.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later

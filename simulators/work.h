@@ -95,8 +95,8 @@ typedef struct atn_work_case {
 } atn_work_case;
 atn_status atn_work_make(atn_ctx *cx, const atn_work_case *c,
                          const atn_schedule_rule *rule, atn_work *out) ATN_WARN_UNUSED;
-/* times: for each entry of a list so many CTAs alike in a row, >= 1. They are written out
- * one by one only where a schedule is made. */
+/* times: for each entry of a list so many CTAs alike in a row, >= 1. They are written
+ * out one by one only where a schedule is made. */
 atn_status atn_work_make_runs(atn_ctx *cx, const atn_work_case *c,
                               const int64_t *const *times,
                               const atn_schedule_rule *rule,

@@ -180,12 +180,79 @@ static void ctas_of_groups(atn_ctx *cx)
     atn_plan_release(cx, &p);
 }
 
+/* Groups that are a mask, rows 29 to 37 with keys 0 to 3 and rows 29 to 31 with 20, 21: in
+ * tiles of 4 x 8 the CTA of rows 28 to 31 visits two tiles, those of 32 and 36 one, all
+ * others none. A key that stands twice, or one that has a weight, is no mask. */
+static void groups_as_a_mask(atn_ctx *cx)
+{
+    const atn_tile_shapes shapes = {.at = {{8, 4, 8}}, .n = 1};
+    const atn_head h = bare_head(N, 8, true);
+    float weight[42] = {0};
+
+    for (int k = 0; k < 3; k++) {
+        atn_cta_runs runs = {0}, back = {0};
+        atn_plan p = {.branches = 1, .tile_rows = 16, .tile_keys = 16};
+        atn_groups *g = &p.branch[0].part[0].groups;
+        char *text = NULL;
+
+        p.branch[0].parts = 1;
+        g->n = 2;
+        g->row_ptr = atn_alloc(cx, 3, sizeof *g->row_ptr);
+        g->key_ptr = atn_alloc(cx, 3, sizeof *g->key_ptr);
+        g->row = atn_alloc(cx, 12, sizeof *g->row);
+        g->key = atn_alloc(cx, 6, sizeof *g->key);
+        g->row_ptr[0] = g->key_ptr[0] = 0;
+        g->row_ptr[1] = 9;
+        g->row_ptr[2] = 12;
+        g->key_ptr[1] = 4;
+        g->key_ptr[2] = 6;
+        for (int i = 0; i < 9; i++) g->row[i] = 29 + i;
+        for (int i = 0; i < 3; i++) g->row[9 + i] = 29 + i;
+        for (int i = 0; i < 4; i++) g->key[i] = i;
+        g->key[4] = k == 1 ? 3 : 20;
+        g->key[5] = 21;
+        if (k == 2) {
+            weight[3] = 1;
+            g->log_weight = atn_alloc(cx, 6, sizeof *g->log_weight);
+            memcpy(g->log_weight, weight, 6 * sizeof *g->log_weight);
+        }
+        CHECK_OK(atn_plan_ctas(cx, &h, &p, &shapes, &runs));
+        CHECK(!runs.joint == (k > 0));
+        CHECK_OK(atn_cta_runs_print(cx, &runs, &text));
+        CHECK_STR(text, k == 0 ? "1/1*4 g2 u 0/0*7 2/2 1/1*2 0/0*6" : "1/1*4 g2");
+        CHECK_OK(atn_cta_runs_parse(cx, text, &back));
+        CHECK(!back.joint == (k > 0));
+        if (k == 0) CHECK(back.joint->n == 4 && back.joint->run[1].visits == 2);
+        atn_cta_runs_release(cx, &back);
+        atn_cta_runs_release(cx, &runs);
+        atn_free(cx, text);
+        atn_plan_release(cx, &p);
+    }
+}
+
 static void no_lists_of_ctas(atn_ctx *cx)
 {
-    static const char *const bad[] = {"3",    "3/4",      "3/1*",           "3/1*0",
-                                      "g",    "3/1 x",    "3/1*2g",         "-1/0",
-                                      "/1",   "3/1,4/1",  "4294967296/0",   "g5 3/1",
-                                      "3/-1", "1/1*2e30", "9999999999999/1"};
+    static const char *const bad[] = {"3",
+                                      "3/4",
+                                      "3/1*",
+                                      "3/1*0",
+                                      "g",
+                                      "3/1 x",
+                                      "3/1*2g",
+                                      "-1/0",
+                                      "/1",
+                                      "3/1,4/1",
+                                      "4294967296/0",
+                                      "g5 3/1",
+                                      "u 1/1",
+                                      "1/1 u",
+                                      "1/1 u ",
+                                      "1/1 u g3",
+                                      "1/1 u 1/1 u 1/1",
+                                      "1/1 g3 2/1",
+                                      "3/-1",
+                                      "1/1*2e30",
+                                      "9999999999999/1"};
     atn_cta_runs r;
 
     for (size_t i = 0; i < ATN_LEN(bad); i++) {
@@ -847,7 +914,7 @@ static void as_simulated(atn_ctx *cx)
 
 CHECK_MAIN({"times are those of simulate", as_simulated},
            {"CTAs of masks are those of their pairs", ctas_of_masks},
-           {"CTAs of groups", ctas_of_groups},
+           {"CTAs of groups", ctas_of_groups}, {"groups as a mask", groups_as_a_mask},
            {"what is no list of CTAs", no_lists_of_ctas},
            {"fronts and hybrids against all choices", fronts_and_hybrids},
            {"the whole reads its weights", the_whole_reads_its_weights},
