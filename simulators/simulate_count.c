@@ -169,7 +169,7 @@ static atn_status union_of(atn_ctx *cx, const sim_case *c, atn_idx first, atn_id
     if (c->n == 1) return atn_pattern_together(cx, c->p[0], first, n, out);
     for (atn_idx h = first; h < first + n; h++) {
         /* The owner's count of a pattern is not ours to change, but it is balanced. */
-        atn_pattern *one = atn_pattern_keep((atn_pattern *)sim_head(c, h, &head));
+        atn_pattern *one = atn_pattern_keep((atn_pattern *)atn_sim_head(c, h, &head));
 
         if (!u)
             u = one;
@@ -240,7 +240,7 @@ static atn_status count_heads(atn_ctx *cx, const sim_case *c, atn_sim *out,
 
     for (atn_idx h = 0; h < c->heads; h++) {
         atn_idx head;
-        const atn_pattern *p = sim_head(c, h, &head);
+        const atn_pattern *p = atn_sim_head(c, h, &head);
 
         ATN_TRY(atn_stopped(cx, "simulate"));
         ATN_TRY(atn_tiles_count(cx, p, head, &c->tiling, &t));
@@ -314,10 +314,11 @@ static void say_union(const sim_case *c, double apart, atn_sim *out)
     const double together = (double)c->pack * out->visited;
 
     if (c->heads > 1 && together > 1.02 * apart)
-        sim_note(out,
-                 "the %lld heads of a group share their tiles: %.3g times the visits "
-                 "of heads alone",
-                 (long long)c->pack, together / apart);
+        atn_sim_note(
+            out,
+            "the %lld heads of a group share their tiles: %.3g times the visits "
+            "of heads alone",
+            (long long)c->pack, together / apart);
 }
 
 /* Of all heads, not of the first alone. */
@@ -332,7 +333,7 @@ static void find_bounds(const sim_case *c, atn_sim *out)
     if (out->max > 0) out->bounds.max = d.max / out->max;
 }
 
-atn_status sim_count(atn_ctx *cx, const sim_case *c, atn_sim *out, sim_lists *l)
+atn_status atn_sim_count(atn_ctx *cx, const sim_case *c, atn_sim *out, sim_lists *l)
 {
     const bool rule = c->kernel->window_rule && c->window &&
                       c->tiling.layout == ATN_LAYOUT_PLAIN && !c->tiling.backward;
@@ -374,7 +375,7 @@ static atn_idx last_spans(const sim_case *c, atn_idx first, atn_idx n, atn_span 
 
     for (atn_idx h = first; h < first + n; h++) {
         atn_idx head;
-        const atn_pattern *p = sim_head(c, h, &head);
+        const atn_pattern *p = atn_sim_head(c, h, &head);
 
         k += atn_pattern_keys(p, head, last, out + k);
     }
@@ -442,8 +443,8 @@ static void decode_bounds(const sim_case *c, atn_sim *out)
     out->bounds.max = all / out->max;
 }
 
-atn_status sim_count_last(atn_ctx *cx, const sim_case *c, atn_sim *out,
-                          atn_decode_case *d)
+atn_status atn_sim_count_last(atn_ctx *cx, const sim_case *c, atn_sim *out,
+                              atn_decode_case *d)
 {
     const atn_launch *s = &c->shape;
     const atn_idx g = s->heads / s->kv_heads;
@@ -485,8 +486,8 @@ atn_status sim_count_last(atn_ctx *cx, const sim_case *c, atn_sim *out,
     *d = (atn_decode_case){(atn_idx)ceil(seen), (atn_idx)blocks, c->bn, c->bm,
                            c->window && c->left >= 0 && c->left + 1 < s->kv_len};
     if (blocks > group_tiles)
-        sim_note(out, "heads read %.6g tiles at most, %.6g on average", blocks,
-                 group_tiles);
+        atn_sim_note(out, "heads read %.6g tiles at most, %.6g on average", blocks,
+                     group_tiles);
 done:
     return st;
 }
