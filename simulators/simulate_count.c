@@ -65,7 +65,7 @@ done:
 static atn_status backward_list(atn_ctx *cx, const atn_launch *s, bool mask, atn_idx bm,
                                 atn_idx bn, atn_cta_list *out)
 {
-    const atn_idx n = (s->kv_len + bn - 1) / bn, rows = (s->q_len + bm - 1) / bm;
+    const atn_idx n = atn_ceil_div(s->kv_len, bn), rows = atn_ceil_div(s->q_len, bm);
     const atn_idx behind = s->kv_len - s->q_len;
     int32_t *visits, *masked;
     atn_status st = ATN_OK;
@@ -80,7 +80,7 @@ static atn_status backward_list(atn_ctx *cx, const atn_launch *s, bool mask, atn
 
         visits[j] = (int32_t)(rows - first);
         masked[j] = s->causal && mask
-                        ? (int32_t)(ATN_MIN((all + bm - 1) / bm, rows) - first)
+                        ? (int32_t)(ATN_MIN(atn_ceil_div(all, bm), rows) - first)
                         : 0;
     }
     *out = (atn_cta_list){n, visits, masked};
@@ -93,7 +93,7 @@ static atn_status plain_list(atn_ctx *cx, const atn_window_rule *w, bool mask,
                              atn_cta_list *out)
 {
     const atn_idx n = atn_window_ctas(w), behind = w->kv_len - w->q_len;
-    const atn_idx all = (w->kv_len + w->bn - 1) / w->bn;
+    const atn_idx all = atn_ceil_div(w->kv_len, w->bn);
     int32_t *visits, *masked;
     atn_status st = ATN_OK;
 
@@ -103,8 +103,7 @@ static atn_status plain_list(atn_ctx *cx, const atn_window_rule *w, bool mask,
         const atn_idx first = m * w->bm / w->pack;
         const atn_idx end = ATN_MIN(((m + 1) * w->bm - 1) / w->pack + 1, w->q_len);
         const atn_idx sees = ATN_MAX(end + behind, 0), whole = first + 1 + behind;
-        const atn_idx hi =
-            w->right < 0 ? all : ATN_MIN((sees + w->bn - 1) / w->bn, all);
+        const atn_idx hi = w->right < 0 ? all : ATN_MIN(atn_ceil_div(sees, w->bn), all);
         const atn_idx full = w->right < 0 || whole >= w->kv_len
                                  ? hi
                                  : ATN_MIN(ATN_MAX(whole, 0) / w->bn, hi);
@@ -393,11 +392,11 @@ static last_row row_of(const atn_span *s, atn_idx n, atn_idx bn, atn_idx nk)
 
     for (atn_idx i = 0; i < n; i++) {
         const atn_idx a = s[i].lo / bn, b = (s[i].hi - 1) / bn;
-        const atn_idx whole = s[i].hi == nk ? (nk + bn - 1) / bn : s[i].hi / bn;
+        const atn_idx whole = s[i].hi == nk ? atn_ceil_div(nk, bn) : s[i].hi / bn;
 
         r.keys += s[i].hi - s[i].lo;
         r.tiles += b - a + (a > seen);
-        r.full += ATN_MAX(whole - (s[i].lo + bn - 1) / bn, 0);
+        r.full += ATN_MAX(whole - atn_ceil_div(s[i].lo, bn), 0);
         seen = b;
     }
     return r;
@@ -434,7 +433,7 @@ done:
 
 static void decode_bounds(const sim_case *c, atn_sim *out)
 {
-    const double all = (double)((c->shape.kv_len + c->bn - 1) / c->bn);
+    const double all = (double)atn_ceil_div(c->shape.kv_len, c->bn);
 
     out->tiles.other = (atn_idx)all;
     out->tiles.waste = (double)(out->tiles.visited * c->bn) / (double)out->tiles.pairs;

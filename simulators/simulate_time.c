@@ -119,9 +119,9 @@ static void decode_times(const sim_case *c, const atn_decode_case *d, atn_sim *o
     const atn_device *gpu = c->o->device;
     const atn_idx bn = atn_list_product(&c->dense_tile.k), keys = c->shape.kv_len;
     const atn_decode_case none = {1, 1, c->bn, c->bm, d->window};
-    const atn_decode_case all = {keys, (keys + bn - 1) / bn, bn,
+    const atn_decode_case all = {keys, atn_ceil_div(keys, bn), bn,
                                  atn_list_product(&c->dense_tile.q), false};
-    const atn_decode_case full = {keys, (keys + c->bn - 1) / c->bn, c->bn, c->bm,
+    const atn_decode_case full = {keys, atn_ceil_div(keys, c->bn), c->bn, c->bm,
                                   d->window};
     const bool bare = c->o->bare;
     const atn_time_fit *f = &out->model.fit;
