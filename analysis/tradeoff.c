@@ -131,7 +131,7 @@ static atn_status make_layers(atn_ctx *cx, atn_tradeoff *t)
         if (l->info->d <= 0)
             ATN_FAIL(ATN_DATA,
                      "layer %d holds attention alone, so its head dim is unknown "
-                     "(capture queries and keys)",
+                     "(capture queries and keys, or import --attn P.npy --d N)",
                      l->info->layer);
         launch_of(&t->opts, l);
         pack_of(t, l);
@@ -289,6 +289,13 @@ static void add_times(const trade_time *x, trade_time *sum)
     sum->cells += x->cells;
 }
 
+/* Layers of these take cases of several kinds: a mean over some of them would be of
+ * some kinds. */
+static bool must_all_say(const trade_case *c)
+{
+    return c->kind == TRADE_SHARED || c->kind == TRADE_HYBRID;
+}
+
 static void sum_case(const atn_tradeoff *t, trade_case *c)
 {
     double share[ATN_LIMITS] = {0};
@@ -317,8 +324,13 @@ static void sum_case(const atn_tradeoff *t, trade_case *c)
         c->dense_ms += t->at[0].cell[l].time.ms;
         c->dense_cells += t->at[0].cell[l].time.cells;
     }
-    for (int v = 0; v < TRADE_MEANS; v++)
-        all->mean[v] = all->counted[v] > 0 ? all->mean[v] / all->counted[v] : NAN;
+    for (int v = 0; v < TRADE_MEANS; v++) {
+        const double least = must_all_say(c) ? c->layers : 1;
+
+        all->mean[v] = all->counted[v] >= least && c->layers > 0
+                           ? all->mean[v] / all->counted[v]
+                           : NAN;
+    }
     all->time.limit = limit_of(c, share);
 }
 

@@ -54,9 +54,10 @@ typedef struct atn_tradeoff_input {
 
 typedef struct atn_tradeoff atn_tradeoff;
 
-/* similar: of the same layers, with copy_err; NULL = no sharing. Cases that come in
- * several inputs are taken from the first. DATA: a table that is none of heads of this
- * capture, heads without head dim, what does not fit in the memory of the device. */
+/* similar: of the same layers, with copy_err; NULL = no sharing. Heads of a case that
+ * come in several inputs are taken from the first that has them, and the log says so.
+ * DATA: a table that is none of heads of this capture, heads without head dim, what does
+ * not fit in the memory of the device. */
 atn_status atn_tradeoff_run(atn_ctx *cx, const atn_capture *c, const atn_selection *sel,
                             const atn_tradeoff_input *in, int n,
                             const atn_similarity *similar, const atn_tradeoff_opts *o,

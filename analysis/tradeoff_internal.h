@@ -44,6 +44,7 @@ typedef struct trade_time {
 /* A head of the tables. */
 typedef struct trade_head {
     bool there;
+    int input;                 /* that it is of */
     atn_cta_runs runs, packed; /* packed: empty = not to be had */
 } trade_head;
 
@@ -84,10 +85,12 @@ typedef enum trade_kind {
 typedef struct trade_case {
     trade_kind kind;
     char *method, *family, *parameters, *budget;
-    char *key;     /* what makes it the same case on other heads */
-    double lo, hi; /* of the fitted parameter; NaN = none */
-    char *fitted;  /* its name */
-    int input;
+    char *key;        /* what makes it the same case on other heads */
+    double lo, hi;    /* of the fitted parameter; NaN = none */
+    char *fitted;     /* its name */
+    int input;        /* in which it was met first */
+    const char *from; /* its name; borrowed, while inputs are read */
+    int said, filled; /* the last input that was said to have it, too, or more of it */
     bool oracle;
     trade_cell *cell; /* [layers] */
     /* of the layers that are done */

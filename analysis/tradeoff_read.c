@@ -164,11 +164,39 @@ static void split_parameters(const char *text, const char *name, char rest[WORDS
     }
 }
 
-static bool is_there(const reading *r, const trade_case *c)
+static const trade_head *head_of(const reading *r, const trade_case *c)
 {
     const trade_cell *cell = &c->cell[r->l];
 
-    return cell->head && cell->head[r->head].there;
+    return cell->head && cell->head[r->head].there ? &cell->head[r->head] : NULL;
+}
+
+/* Once a case and table. */
+static void say_source(atn_ctx *cx, const reading *r, trade_case *c, bool fills)
+{
+    int *said = fills ? &c->filled : &c->said;
+
+    if (*said == r->input) return;
+    *said = r->input;
+    if (fills)
+        atn_log(cx, ATN_LOG_WARN, "%s%s%s: heads that %s lacks are taken from %s",
+                c->method, c->budget[0] ? " " : "", c->budget, c->from, r->in->name);
+    else
+        atn_log(cx, ATN_LOG_INFO, "%s%s%s is taken from %s, not from %s", c->method,
+                c->budget[0] ? " " : "", c->budget, c->from, r->in->name);
+}
+
+/* Whether the row belongs to the case of its key: it does where its head is empty.
+ * *past: it is there by an earlier table, or, if fixed, by an earlier budget. */
+static bool takes_row(atn_ctx *cx, const reading *r, trade_case *c, bool fixed,
+                      bool *past)
+{
+    const trade_head *h = head_of(r, c);
+
+    if (h && h->input != r->input) say_source(cx, r, c, false);
+    *past = h && (h->input != r->input || fixed);
+    if (!h && c->input != r->input) say_source(cx, r, c, true);
+    return !h;
 }
 
 /* The case of the row; NULL in *out: it is there, by an earlier table or budget. */
@@ -184,8 +212,8 @@ static atn_status find_case(atn_ctx *cx, reading *r, trade_case **out)
     atn_status st = ATN_OK;
     char rest[WORDS], key[WORDS + 256];
     const char *fitted;
+    bool oracle, past;
     double value;
-    bool oracle;
 
     *out = NULL;
     fitted = fitted_of(cx, r, &oracle);
@@ -195,12 +223,13 @@ static atn_status find_case(atn_ctx *cx, reading *r, trade_case **out)
         trade_case *k = &r->t->at[c];
 
         if (strcmp(k->key, key) != 0) continue;
-        if (k->input != r->input || (fixed && is_there(r, k))) goto done;
-        if (!is_there(r, k)) *out = k;
+        if (takes_row(cx, r, k, fixed, &past)) *out = k;
+        if (past) goto done;
     }
     if (!*out) {
         ATN_TRY(atn_trade_add(cx, r->t, TRADE_METHOD, &w, out));
-        (*out)->input = r->input;
+        (*out)->input = (*out)->said = (*out)->filled = r->input;
+        (*out)->from = r->in->name;
         (*out)->oracle = oracle;
         (*out)->key = atn_strdup(cx, key);
         (*out)->fitted = atn_strdup(cx, fitted ? fitted : "");
@@ -329,6 +358,7 @@ static atn_status read_row(atn_ctx *cx, reading *r)
     cell = &c->cell[r->l];
     if (!cell->head) ATN_NEW(cell->head, r->layer->info->heads);
     cell->head[r->head].there = true;
+    cell->head[r->head].input = r->input;
     add_values(r, cell);
     ATN_TRY(add_ctas(cx, r, cell));
 done:

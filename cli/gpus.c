@@ -142,8 +142,10 @@ atn_status atn_device_help(atn_ctx *cx, const char *name)
     for (int n = 0; n < ATN_DEVICE_NUMBERS; n++) {
         if (isnan(d.number[n].value)) continue;
         doubt |= !d.number[n].verified;
-        printf("  %-14s %8s  %s\n%27s", atn_device_numbers[n].name,
-               number(&d, (atn_device_number)n, text), atn_device_numbers[n].text, "");
+        printf("  %-14s %8s  ", atn_device_numbers[n].name,
+               number(&d, (atn_device_number)n, text));
+        atn_help_wrap(atn_device_numbers[n].text, 27, 27, stdout);
+        printf("%27s", "");
         atn_help_wrap(d.number[n].source, 27, 27, stdout);
     }
     printf("\n%.0f flop a clock and SM follow from the peak; %s does %.0f%s\n",

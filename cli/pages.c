@@ -46,7 +46,11 @@ static atn_status one_measure(atn_page_writer *w, const char *id, atn_table *sta
     ATN_TRY(atn_table_set_meta(cx, stats, "y", column));
     ATN_TRY(atn_page_figure(
         w, stats,
-        &(atn_page_drawing){id, column, how, title, atn_table_col_text(stats, col)}));
+        &(atn_page_drawing){.figure = id,
+                            .name = column,
+                            .how = how,
+                            .title = title,
+                            .caption = atn_table_col_text(stats, col)}));
 done:
     atn_free(cx, how);
     return st;
@@ -236,6 +240,27 @@ static const char *stranger(const atn_page_writer *w, const json_t *record)
     return NULL;
 }
 
+/* The figure of a trade-off that can be drawn: launches that are too short have none. */
+static atn_status show_tradeoff(atn_page_writer *w, const char *path,
+                                const json_t *record, const atn_table *t)
+{
+    const char *print = json_string_value(json_object_get(record, "fingerprint"));
+    char name[32];
+
+    if (strcmp(atn_table_kind(t), "tradeoff") != 0) return ATN_OK;
+    if (atn_table_find_col(t, "layer") >= 0) return ATN_OK;
+    snprintf(name, sizeof name, "tradeoff-%.8s", print ? print : "");
+    return atn_page_or_why(
+        w, atn_page_figure(
+               w, t,
+               &(atn_page_drawing){.figure = "tradeoff",
+                                   .name = name,
+                                   .how = "",
+                                   .caption = "Error on the capture against predicted "
+                                              "speed-up on the GPU",
+                                   .from = path}));
+}
+
 static atn_status show_result(atn_page_writer *w, const char *path,
                               const json_t *record)
 {
@@ -243,17 +268,21 @@ static atn_status show_result(atn_page_writer *w, const char *path,
     atn_ctx *cx = w->cli->cx;
     atn_status st = ATN_OK;
     atn_table *t = NULL;
-    char *text = NULL;
+    char *text = NULL, *command = NULL;
 
     if (why)
         ATN_FAIL(ATN_DATA, "Left out: %s: %s (run its command with --keep again).",
                  path, why);
-    text = command_line(cx, record);
-    if (!text) ATN_TRY(cx->err.code);
     ATN_TRY(atn_table_load(cx, path, &t));
+    command = command_line(cx, record);
+    if (!command) ATN_TRY(cx->err.code);
+    text = atn_strfmt(cx, "%s: %s", atn_table_kind(t), command);
+    if (!text) ATN_TRY(cx->err.code);
+    ATN_TRY(show_tradeoff(w, path, record, t));
     ATN_TRY(atn_report_table(cx, w->pages->report, t, text, ATN_PAGE_ROWS));
 done:
     atn_table_destroy(cx, t);
+    atn_free(cx, command);
     atn_free(cx, text);
     return st;
 }

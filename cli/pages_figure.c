@@ -45,17 +45,22 @@ static atn_status command_of(atn_page_writer *w, const atn_page_drawing *d, char
 {
     atn_ctx *cx = w->cli->cx;
     atn_status st = ATN_OK;
-    char *title = NULL;
+    char *title = NULL, *from = NULL;
 
+    if (d->from) {
+        from = atn_page_word(cx, d->from);
+        if (!from) ATN_TRY(cx->err.code);
+    }
     if (d->title) {
         title = atn_page_word(cx, d->title);
         if (!title) ATN_TRY(cx->err.code);
     }
-    *out =
-        atn_strfmt(cx, "attnscope plot %s %s%s%s%s -o %s.svg", d->figure, w->shell_dir,
-                   d->how, title ? " --title " : "", title ? title : "", d->name);
+    *out = atn_strfmt(cx, "attnscope plot %s %s%s%s%s -o %s.svg", d->figure,
+                      from ? from : w->shell_dir, d->how, title ? " --title " : "",
+                      title ? title : "", d->name);
     if (!*out) ATN_TRY(cx->err.code);
 done:
+    atn_free(cx, from);
     atn_free(cx, title);
     return st;
 }

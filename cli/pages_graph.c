@@ -52,10 +52,14 @@ static atn_status homophily(atn_page_writer *w)
     ATN_TRY(atn_table_set_meta(cx, t, "y", column));
     ATN_TRY(atn_page_figure(
         w, t,
-        &(atn_page_drawing){"layers", "homophily", how, "Homophily by layer",
-                            "Mean cosine of a token's values with those of the other "
-                            "tokens it looks at: near 0 or below, tokens look at what "
-                            "is unlike them"}));
+        &(atn_page_drawing){
+            .figure = "layers",
+            .name = "homophily",
+            .how = how,
+            .title = "Homophily by layer",
+            .caption = "Mean cosine of a token's values with those of the other "
+                       "tokens it looks at: near 0 or below, tokens look at what "
+                       "is unlike them"}));
 done:
     atn_table_destroy(cx, t);
     atn_free(cx, how);

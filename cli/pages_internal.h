@@ -28,6 +28,7 @@ typedef struct atn_page_drawing {
     const char *how;   /* options with a blank before each, "" = none */
     const char *title; /* NULL = the table's */
     const char *caption;
+    const char *from; /* the file that it is drawn of; NULL = the capture */
 } atn_page_drawing;
 
 /* TEXT as a shell reads it, in heap memory: quoted when it holds more than plain

@@ -52,10 +52,12 @@ static atn_status grid(atn_page_writer *w, atn_table *stats, const char *columns
 
     if (!how) ATN_TRY(cx->err.code);
     ATN_TRY(atn_table_set_meta(cx, stats, "y", columns));
-    ATN_TRY(
-        atn_page_figure(w, stats,
-                        &(atn_page_drawing){"grid", "grid", how,
-                                            "Chief measures of every head", texts}));
+    ATN_TRY(atn_page_figure(w, stats,
+                            &(atn_page_drawing){.figure = "grid",
+                                                .name = "grid",
+                                                .how = how,
+                                                .title = "Chief measures of every head",
+                                                .caption = texts}));
 done:
     atn_free(cx, how);
     return st;
@@ -72,10 +74,13 @@ static atn_status by_layer(atn_page_writer *w, atn_table *stats)
     if (!how) ATN_TRY(cx->err.code);
     if (!atn_source_has_values(stats, col)) goto done;
     ATN_TRY(atn_table_set_meta(cx, stats, "y", column));
-    ATN_TRY(atn_page_figure(w, stats,
-                            &(atn_page_drawing){"layers", "entropy-by-layer", how,
-                                                "Entropy by layer",
-                                                atn_table_col_text(stats, col)}));
+    ATN_TRY(atn_page_figure(
+        w, stats,
+        &(atn_page_drawing){.figure = "layers",
+                            .name = "entropy-by-layer",
+                            .how = how,
+                            .title = "Entropy by layer",
+                            .caption = atn_table_col_text(stats, col)}));
 done:
     atn_free(cx, how);
     return st;

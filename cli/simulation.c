@@ -120,15 +120,14 @@ done:
     return st;
 }
 
-/* --gpu is needed; says which there are. */
-static atn_status read_gpu(atn_cli *cli, atn_simulation *s)
+atn_status atn_gpu_read(atn_cli *cli, atn_device *out)
 {
     const char *gpu = atn_opt_text(cli, "gpu", NULL);
     atn_ctx *cx = cli->cx;
     char known[512] = "";
     atn_status st = ATN_OK;
 
-    if (gpu) return atn_device_read(cx, gpu, &s->device);
+    if (gpu) return atn_device_read(cx, gpu, out);
     for (int i = 0; atn_device_id(i); i++)
         snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s",
                  i ? ", " : "", atn_device_id(i));
@@ -145,7 +144,7 @@ atn_status atn_simulation_read(atn_cli *cli, atn_simulation *out)
 
     memset(out, 0, sizeof *out);
     atn_sim_defaults(&out->opts);
-    ATN_TRY(read_gpu(cli, out));
+    ATN_TRY(atn_gpu_read(cli, &out->device));
     ATN_TRY(read_kernels(cli, out));
     ATN_TRY(read_launch(cli, out));
     ATN_TRY(read_tiling(cli, out));

@@ -140,7 +140,9 @@ typedef struct atn_simulation {
     double parameters; /* of the model; 0 = unknown */
 } atn_simulation;
 
-/* USAGE where --gpu is missing, naming devices. Release it also on failure. */
+/* The device of --gpu. USAGE where it is missing, naming devices. */
+atn_status atn_gpu_read(atn_cli *cli, atn_device *out) ATN_WARN_UNUSED;
+/* As above. Release it also on failure. */
 atn_status atn_simulation_read(atn_cli *cli, atn_simulation *out) ATN_WARN_UNUSED;
 /* Passes beside the kernel, the rest of a model. */
 void atn_simulation_read_rest(const atn_cli *cli, atn_simulation *s);

@@ -19,7 +19,7 @@ typedef struct atn_trading_opts {
     const char *methods, *budgets; /* given: computed anew; NULL = not */
     const atn_list *grid;          /* likewise */
     atn_idx prompt;                /* likewise; 0 = not */
-    atn_idx sample;
+    atn_idx sample;                /* likewise; 0 = all rows */
     bool no_sharing, no_hybrids, keep;
 } atn_trading_opts;
 

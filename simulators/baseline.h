@@ -1,10 +1,10 @@
 /* simulators/baseline.h -- whether the dense launch that a pattern is compared with is
  * the best there is on its GPU.
  *
- * Math    the time of the same dense mask in every built-in kernel that runs on the GPU,
- *         has the pass and takes the mask; those that are taken by name only aside.
- * Oracle  on h100 Block-Sparse-Attention's dense mask is slower than FlashAttention-3's;
- *         that one's is not.
+ * Math    the time of the same dense mask in every built-in kernel that runs on the
+ *         GPU, has the pass and takes the mask; those taken by name only aside.
+ * Oracle  on h100 the dense mask of Block-Sparse-Attention is slower than that of
+ *         FlashAttention-3, and this one's is not slower than another.
  * Source  cards/simulators.md 6.5 (mixed baselines).
  * Cost    a simulation of a dense mask for each of them.
  */

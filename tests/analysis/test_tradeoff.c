@@ -358,6 +358,8 @@ static void fronts_and_hybrids(atn_ctx *cx)
         for (atn_idx i = 0; i < atn_table_rows(t); i++) {
             if (strcmp(text(t, i, "method"), "hybrid") != 0) continue;
             hybrids++;
+            /* of the cases nothing is known, of dense layers all */
+            CHECK(isnan(cell(t, i, "retained_mass_mean")));
             CHECK_NEAR(cell(t, i, "output_error_relative"),
                        least_error(time, error, cell(t, i, "time_ms")), 1e-12);
         }
@@ -613,33 +615,38 @@ static void memory_and_threads(atn_ctx *cx)
     close_grouped(cx, &g);
 }
 
-/* One sequence is a launch of a few us: no ratio, and dense alone on the front. */
+/* One sequence is a launch of a few us: no ratio, and dense alone on the front. Beside
+ * products that take at least nine times as long the
+ * ratio of the whole is near 1 and said. */
 static void launches(atn_ctx *cx)
 {
     static const char *const ratios[] = {"speedup", "speedup_low", "speedup_high",
                                          "whole_speedup", "on_front"};
-    const atn_table *front;
     atn_table *approx, *tiles, *t[2];
-    atn_tradeoff *trade = NULL;
     grouped g;
 
     open_grouped(cx, "test-tradeoff-launches", &g);
     grouped_tables(cx, "static", "met", "1/1", "1/1", &approx, &tiles);
-    {
+    for (int large = 0; large < 2; large++) {
         const atn_tradeoff_opts o = {.device = &g.device, .kernel = &g.kernel};
         const atn_tradeoff_input in = {approx, tiles, "made"};
+        atn_model_info *m = (atn_model_info *)(uintptr_t)atn_capture_model(g.c);
+        atn_tradeoff *trade = NULL;
 
+        m->width = large ? 8192 : 64;
+        m->ffn = large ? 1 << 19 : 64;
         CHECK_OK(atn_tradeoff_run(cx, g.c, &g.sel, &in, 1, NULL, &o, &trade));
+        CHECK_OK(atn_tradeoff_table(cx, trade, ATN_KEYS_MODEL, &t[0]));
+        CHECK_OK(atn_tradeoff_front(cx, trade, &t[1]));
+        CHECK_STR(text(t[0], 1, "limited_by"), "launch");
+        for (size_t k = 0; k < ATN_LEN(ratios); k++)
+            CHECK_EQ(isnan(cell(t[0], 1, ratios[k])), !(large && k == 3));
+        if (large) CHECK_NEAR(cell(t[0], 1, "whole_speedup"), 1, .1);
+        CHECK_EQ(atn_table_rows(t[1]), 1);
+        CHECK_STR(text(t[1], 0, "method"), "dense");
+        for (int k = 0; k < 2; k++) atn_table_destroy(cx, t[k]);
+        atn_tradeoff_destroy(cx, trade);
     }
-    CHECK_OK(atn_tradeoff_table(cx, trade, ATN_KEYS_MODEL, &t[0]));
-    CHECK_OK(atn_tradeoff_front(cx, trade, &t[1]));
-    front = t[1];
-    CHECK_STR(text(t[0], 1, "limited_by"), "launch");
-    for (size_t k = 0; k < ATN_LEN(ratios); k++) CHECK(isnan(cell(t[0], 1, ratios[k])));
-    CHECK_EQ(atn_table_rows(front), 1);
-    CHECK_STR(text(front, 0, "method"), "dense");
-    for (int k = 0; k < 2; k++) atn_table_destroy(cx, t[k]);
-    atn_tradeoff_destroy(cx, trade);
     atn_table_destroy(cx, approx);
     atn_table_destroy(cx, tiles);
     close_grouped(cx, &g);

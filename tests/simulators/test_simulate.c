@@ -1103,7 +1103,8 @@ static void blocks_of_any_size(atn_ctx *cx)
 
 /* Tiles that no kernel could have are counted all the same, and the note says so: sides
  * of matrix instructions, shared memory ((bm + 2 bn) d numbers, here 128 x 512: 288 KB
- * of H100's 228); those of kernels are not remarked on. Out of all proportion: refused. */
+ * of H100's 228); those of kernels are not remarked on. Out of all proportion they are
+ * refused. */
 static void tiles_of_no_kernel(atn_ctx *cx)
 {
     static const struct {
@@ -1198,8 +1199,8 @@ static void tiles_in_blocks(atn_ctx *cx)
 
 /* ---- refusals ---- */
 
-/* A kernel that does not run on the GPU is none for it; where none has the pass, or none
- * runs at all, the message says which. */
+/* A kernel that does not run on the GPU is none for it; where none has the pass, or
+ * none runs at all, the message says which. */
 static void kernels_of_others(atn_ctx *cx)
 {
     bed b = bed_of(cx, "a100", "fa3"), h = bed_of(cx, "h100", "fa3");
