@@ -174,11 +174,6 @@ static void sort_from(atn_cta_runs *r, atn_idx first)
 
 /* ---- a plan ---- */
 
-static atn_idx ceil_of(atn_idx x, atn_idx by)
-{
-    return (x + by - 1) / by;
-}
-
 /* Runs of keys of a query, on the mean, up to which nothing is gained by gathering. */
 enum { RUNS_PLAIN = 2 };
 
@@ -232,7 +227,7 @@ static atn_status gathered_of(atn_ctx *cx, const atn_pattern *p,
         }
         for (int k = 0; k < s->n; k++)
             if (s->at[k].d == d && !is_packed(&s->at[k]))
-                out[k].gathered += (double)ceil_of(keys, s->at[k].bn);
+                out[k].gathered += (double)atn_ceil_div(keys, s->at[k].bn);
     }
     if (runs > RUNS_PLAIN * (double)p->frame.nq) *scattered = true;
 done:
@@ -280,13 +275,13 @@ done:
 static atn_status add_group(atn_ctx *cx, const atn_head *h, atn_idx rows, atn_idx keys,
                             const atn_tile_shape *s, atn_cta_runs *out)
 {
-    const atn_idx visits = ceil_of(keys, s->bn);
+    const atn_idx visits = atn_ceil_div(keys, s->bn);
 
     if (rows == 0 || keys == 0) return ATN_OK;
     if (isnan(out->gathered)) out->gathered = 0;
-    out->gathered += (double)(ceil_of(rows, 16) * visits);
+    out->gathered += (double)(atn_ceil_div(rows, 16) * visits);
     return atn_cta_runs_add(cx, out, (int32_t)visits, h->sight.causal,
-                            ceil_of(rows, s->bm));
+                            atn_ceil_div(rows, s->bm));
 }
 
 static atn_status add_groups(atn_ctx *cx, const atn_head *h, const atn_groups *g,

@@ -61,11 +61,6 @@ static atn_idx floor_of(atn_idx x, atn_idx by)
     return x / by;
 }
 
-static atn_idx ceil_of(atn_idx x, atn_idx by)
-{
-    return (x + by - 1) / by;
-}
-
 /* Visits of the rows [r0, r1) of a mask whose ends do not fall. */
 static void dense_cta(const atn_sight *s, atn_idx r0, atn_idx r1, atn_idx bn,
                       int32_t *visits, int32_t *masked)
@@ -77,9 +72,9 @@ static void dense_cta(const atn_sight *s, atn_idx r0, atn_idx r1, atn_idx bn,
     *visits = *masked = 0;
     if (lo_last >= hi_last) return;
     if (lo >= hi) lo = hi = lo_last;
-    full = floor_of(hi, bn) - ceil_of(lo_last, bn);
+    full = floor_of(hi, bn) - atn_ceil_div(lo_last, bn);
     if (hi == s->key_last && hi % bn) full++;
-    *visits = (int32_t)(ceil_of(hi_last, bn) - floor_of(lo, bn));
+    *visits = (int32_t)(atn_ceil_div(hi_last, bn) - floor_of(lo, bn));
     *masked = (int32_t)(*visits - ATN_MAX(full, 0));
 }
 
@@ -98,7 +93,7 @@ static atn_status masked_list(atn_ctx *cx, const atn_tradeoff *t, const trade_la
 {
     const atn_idx pack = t->dense.packs_gqa ? l->launch.heads / l->launch.kv_heads : 1;
     const atn_idx bm = l->dense_tile->q.at[0], bn = l->dense_tile->k.at[0];
-    const atn_idx rows = l->info->nq * pack, ctas = ceil_of(rows, bm);
+    const atn_idx rows = l->info->nq * pack, ctas = atn_ceil_div(rows, bm);
     const atn_mask_policy policy = t->dense.policy;
     int32_t *visits = NULL, *masked = NULL;
     atn_status st = ATN_OK;
@@ -316,7 +311,8 @@ static atn_status mean_runs(atn_ctx *cx, const trade_layer *l, const trade_cell 
                             atn_cta_runs *out)
 {
     const atn_idx bm = l->tile->q.at[0], bn = l->tile->k.at[0];
-    const atn_idx ctas = ceil_of(l->info->nq, bm), most = ceil_of(l->info->nk, bn);
+    const atn_idx ctas = atn_ceil_div(l->info->nq, bm),
+                  most = atn_ceil_div(l->info->nk, bn);
     const double own = (double)cell->tile_rows * (double)cell->tile_keys;
     const double visits = ceil(cell->sum[TRADE_TILES] * own / (double)cell->heads /
                                ((double)bm * (double)bn));

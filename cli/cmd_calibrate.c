@@ -444,8 +444,8 @@ done:
     return st;
 }
 
-/* Every GPU that rows of the kernel are of, but for those that are not described or have
- * no row of the head dim, phase and split asked for. */
+/* Every GPU that rows of the kernel are of, but for those that are not described or
+ * have no row of the head dim, phase and split asked for. */
 static atn_status check_gpus(job *j, atn_check_tables *t, int *checked)
 {
     const atn_idx n = j->timings.n;

@@ -195,3 +195,9 @@ int atn_cancelled(void); /* the signal number, 0 = none */
 #define ATN_MIN(a, b)  ((a) < (b) ? (a) : (b))
 #define ATN_MAX(a, b)  ((a) > (b) ? (a) : (b))
 #define ATN_LEN(array) (sizeof(array) / sizeof((array)[0]))
+
+/* How many of b hold a; a >= 0, b > 0. */
+static inline atn_idx atn_ceil_div(atn_idx a, atn_idx b)
+{
+    return (a + b - 1) / b;
+}

@@ -110,7 +110,7 @@ static int64_t group_visits(const atn_axis *a, atn_idx n, atn_idx tq, atn_idx tk
         atn_idx lo, hi;
 
         atn_axis_window(a, n, i * tq, &lo, &hi);
-        visits += alike * ((a->causal ? 0 : atn_ceil(hi, tk)) - lo / tk);
+        visits += alike * ((a->causal ? 0 : atn_ceil_div(hi, tk)) - lo / tk);
     }
     return visits;
 }
@@ -119,7 +119,8 @@ static int64_t ends_of(atn_idx tiles, atn_idx n, atn_idx tq, atn_idx tk)
 {
     int64_t ends = 0;
 
-    for (atn_idx i = 0; i < tiles; i++) ends += atn_ceil(ATN_MIN((i + 1) * tq, n), tk);
+    for (atn_idx i = 0; i < tiles; i++)
+        ends += atn_ceil_div(ATN_MIN((i + 1) * tq, n), tk);
     return ends;
 }
 

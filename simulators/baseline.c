@@ -83,8 +83,8 @@ done:
 void atn_baseline_say(const atn_baseline *b, atn_sim *s)
 {
     if (b->id[0])
-        sim_note(s,
-                 "%s does the dense mask in %.3g ms, this kernel in %.3g: "
-                 "--dense-kernel %s",
-                 b->id, b->ms, s->dense_ms, b->id);
+        atn_sim_note(s,
+                     "%s does the dense mask in %.3g ms, this kernel in %.3g: "
+                     "--dense-kernel %s",
+                     b->id, b->ms, s->dense_ms, b->id);
 }

@@ -27,7 +27,7 @@ static double moved(const atn_launch_task *t, const atn_work *w)
 
     if (head > atn_device_get(d, ATN_DEVICE_L2_MB) * 1e6)
         again = fmax(0, w->tiles * tile / at_once - once);
-    return sim_bytes(s) + again;
+    return atn_sim_bytes(s) + again;
 }
 
 static atn_schedule_rule rule_of(const atn_time_fit *f, bool slots)
@@ -49,7 +49,7 @@ static void adjust(const atn_launch_task *t, const atn_work *w, atn_regressors *
 
     if (t->bare)
         x->x[ATN_TERM_L2] =
-            fmin(1, fmax(0, (sim_copy_bytes(&t->shape) / l2 - 0.8) / 0.4));
+            fmin(1, fmax(0, (atn_sim_tensor_bytes(&t->shape) / l2 - 0.8) / 0.4));
     if (!t->kernel->packs_gqa) x->x[ATN_TERM_GQA] = w->x_ctas;
 }
 

@@ -31,7 +31,7 @@ typedef struct chunk_job {
 /* Places of a share, from `x` on in units: how many lie below x in part `i`. */
 static atn_idx below(const atn_cp_share *s, int i, atn_idx unit, atn_idx x)
 {
-    const atn_idx lo = s->part[i].lo / unit, hi = (s->part[i].hi + unit - 1) / unit;
+    const atn_idx lo = s->part[i].lo / unit, hi = atn_ceil_div(s->part[i].hi, unit);
 
     if (x <= lo) return 0;
     return (ATN_MIN(x, hi) - lo + s->step - 1) / s->step;
@@ -264,7 +264,7 @@ atn_status atn_cp_chunk(atn_ctx *cx, const atn_cp_head *heads, atn_idx n,
     if (j.unit > 1 && causal) { /* the diagonal stays where it is */
         j.used.lo = j.wanted.lo = 0;
         j.used.hi = j.rows;
-        j.wanted.hi = (j.tokens[1] + j.unit - 1) / j.unit;
+        j.wanted.hi = atn_ceil_div(j.tokens[1], j.unit);
     }
     for (atn_idx h = 0; h < n; h++) ATN_TRY(form(cx, &j, &rows[h], causal, &out[h]));
 done:

@@ -82,14 +82,14 @@ static atn_status once(atn_ctx *cx, sim_case *c, atn_sim *out)
     atn_status st = ATN_OK;
 
     memset(out, 0, sizeof *out);
-    ATN_TRY(sim_setup(cx, c, out));
-    ATN_TRY(sim_fits(cx, c));
+    ATN_TRY(atn_sim_setup(cx, c, out));
+    ATN_TRY(atn_sim_fits(cx, c));
     if (c->shape.pass == ATN_PASS_DECODE)
-        ATN_TRY(sim_count_last(cx, c, out, &last));
+        ATN_TRY(atn_sim_count_last(cx, c, out, &last));
     else
-        ATN_TRY(sim_count(cx, c, out, &lists));
+        ATN_TRY(atn_sim_count(cx, c, out, &lists));
     arithmetic(c, out);
-    ATN_TRY(sim_times(cx, c, &lists, &last, out));
+    ATN_TRY(atn_sim_times(cx, c, &lists, &last, out));
 done:
     if (st != ATN_OK) atn_sim_release(cx, out);
     return st;

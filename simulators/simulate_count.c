@@ -65,7 +65,7 @@ done:
 static atn_status backward_list(atn_ctx *cx, const atn_launch *s, bool mask, atn_idx bm,
                                 atn_idx bn, atn_cta_list *out)
 {
-    const atn_idx n = (s->kv_len + bn - 1) / bn, rows = (s->q_len + bm - 1) / bm;
+    const atn_idx n = atn_ceil_div(s->kv_len, bn), rows = atn_ceil_div(s->q_len, bm);
     const atn_idx behind = s->kv_len - s->q_len;
     int32_t *visits, *masked;
     atn_status st = ATN_OK;
@@ -80,7 +80,7 @@ static atn_status backward_list(atn_ctx *cx, const atn_launch *s, bool mask, atn
 
         visits[j] = (int32_t)(rows - first);
         masked[j] = s->causal && mask
-                        ? (int32_t)(ATN_MIN((all + bm - 1) / bm, rows) - first)
+                        ? (int32_t)(ATN_MIN(atn_ceil_div(all, bm), rows) - first)
                         : 0;
     }
     *out = (atn_cta_list){n, visits, masked};
@@ -93,7 +93,7 @@ static atn_status plain_list(atn_ctx *cx, const atn_window_rule *w, bool mask,
                              atn_cta_list *out)
 {
     const atn_idx n = atn_window_ctas(w), behind = w->kv_len - w->q_len;
-    const atn_idx all = (w->kv_len + w->bn - 1) / w->bn;
+    const atn_idx all = atn_ceil_div(w->kv_len, w->bn);
     int32_t *visits, *masked;
     atn_status st = ATN_OK;
 
@@ -103,8 +103,7 @@ static atn_status plain_list(atn_ctx *cx, const atn_window_rule *w, bool mask,
         const atn_idx first = m * w->bm / w->pack;
         const atn_idx end = ATN_MIN(((m + 1) * w->bm - 1) / w->pack + 1, w->q_len);
         const atn_idx sees = ATN_MAX(end + behind, 0), whole = first + 1 + behind;
-        const atn_idx hi =
-            w->right < 0 ? all : ATN_MIN((sees + w->bn - 1) / w->bn, all);
+        const atn_idx hi = w->right < 0 ? all : ATN_MIN(atn_ceil_div(sees, w->bn), all);
         const atn_idx full = w->right < 0 || whole >= w->kv_len
                                  ? hi
                                  : ATN_MIN(ATN_MAX(whole, 0) / w->bn, hi);
@@ -169,7 +168,7 @@ static atn_status union_of(atn_ctx *cx, const sim_case *c, atn_idx first, atn_id
     if (c->n == 1) return atn_pattern_together(cx, c->p[0], first, n, out);
     for (atn_idx h = first; h < first + n; h++) {
         /* The owner's count of a pattern is not ours to change, but it is balanced. */
-        atn_pattern *one = atn_pattern_keep((atn_pattern *)sim_head(c, h, &head));
+        atn_pattern *one = atn_pattern_keep((atn_pattern *)atn_sim_head(c, h, &head));
 
         if (!u)
             u = one;
@@ -240,7 +239,7 @@ static atn_status count_heads(atn_ctx *cx, const sim_case *c, atn_sim *out,
 
     for (atn_idx h = 0; h < c->heads; h++) {
         atn_idx head;
-        const atn_pattern *p = sim_head(c, h, &head);
+        const atn_pattern *p = atn_sim_head(c, h, &head);
 
         ATN_TRY(atn_stopped(cx, "simulate"));
         ATN_TRY(atn_tiles_count(cx, p, head, &c->tiling, &t));
@@ -314,10 +313,11 @@ static void say_union(const sim_case *c, double apart, atn_sim *out)
     const double together = (double)c->pack * out->visited;
 
     if (c->heads > 1 && together > 1.02 * apart)
-        sim_note(out,
-                 "the %lld heads of a group share their tiles: %.3g times the visits "
-                 "of heads alone",
-                 (long long)c->pack, together / apart);
+        atn_sim_note(
+            out,
+            "the %lld heads of a group share their tiles: %.3g times the visits "
+            "of heads alone",
+            (long long)c->pack, together / apart);
 }
 
 /* Of all heads, not of the first alone. */
@@ -332,7 +332,7 @@ static void find_bounds(const sim_case *c, atn_sim *out)
     if (out->max > 0) out->bounds.max = d.max / out->max;
 }
 
-atn_status sim_count(atn_ctx *cx, const sim_case *c, atn_sim *out, sim_lists *l)
+atn_status atn_sim_count(atn_ctx *cx, const sim_case *c, atn_sim *out, sim_lists *l)
 {
     const bool rule = c->kernel->window_rule && c->window &&
                       c->tiling.layout == ATN_LAYOUT_PLAIN && !c->tiling.backward;
@@ -374,7 +374,7 @@ static atn_idx last_spans(const sim_case *c, atn_idx first, atn_idx n, atn_span 
 
     for (atn_idx h = first; h < first + n; h++) {
         atn_idx head;
-        const atn_pattern *p = sim_head(c, h, &head);
+        const atn_pattern *p = atn_sim_head(c, h, &head);
 
         k += atn_pattern_keys(p, head, last, out + k);
     }
@@ -392,11 +392,11 @@ static last_row row_of(const atn_span *s, atn_idx n, atn_idx bn, atn_idx nk)
 
     for (atn_idx i = 0; i < n; i++) {
         const atn_idx a = s[i].lo / bn, b = (s[i].hi - 1) / bn;
-        const atn_idx whole = s[i].hi == nk ? (nk + bn - 1) / bn : s[i].hi / bn;
+        const atn_idx whole = s[i].hi == nk ? atn_ceil_div(nk, bn) : s[i].hi / bn;
 
         r.keys += s[i].hi - s[i].lo;
         r.tiles += b - a + (a > seen);
-        r.full += ATN_MAX(whole - (s[i].lo + bn - 1) / bn, 0);
+        r.full += ATN_MAX(whole - atn_ceil_div(s[i].lo, bn), 0);
         seen = b;
     }
     return r;
@@ -433,7 +433,7 @@ done:
 
 static void decode_bounds(const sim_case *c, atn_sim *out)
 {
-    const double all = (double)((c->shape.kv_len + c->bn - 1) / c->bn);
+    const double all = (double)atn_ceil_div(c->shape.kv_len, c->bn);
 
     out->tiles.other = (atn_idx)all;
     out->tiles.waste = (double)(out->tiles.visited * c->bn) / (double)out->tiles.pairs;
@@ -442,8 +442,8 @@ static void decode_bounds(const sim_case *c, atn_sim *out)
     out->bounds.max = all / out->max;
 }
 
-atn_status sim_count_last(atn_ctx *cx, const sim_case *c, atn_sim *out,
-                          atn_decode_case *d)
+atn_status atn_sim_count_last(atn_ctx *cx, const sim_case *c, atn_sim *out,
+                              atn_decode_case *d)
 {
     const atn_launch *s = &c->shape;
     const atn_idx g = s->heads / s->kv_heads;
@@ -485,8 +485,8 @@ atn_status sim_count_last(atn_ctx *cx, const sim_case *c, atn_sim *out,
     *d = (atn_decode_case){(atn_idx)ceil(seen), (atn_idx)blocks, c->bn, c->bm,
                            c->window && c->left >= 0 && c->left + 1 < s->kv_len};
     if (blocks > group_tiles)
-        sim_note(out, "heads read %.6g tiles at most, %.6g on average", blocks,
-                 group_tiles);
+        atn_sim_note(out, "heads read %.6g tiles at most, %.6g on average", blocks,
+                     group_tiles);
 done:
     return st;
 }

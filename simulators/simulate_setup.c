@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-void sim_note(atn_sim *s, const char *fmt, ...)
+void atn_sim_note(atn_sim *s, const char *fmt, ...)
 {
     const size_t used = strlen(s->note);
     size_t at = used;
@@ -22,14 +22,6 @@ void sim_note(atn_sim *s, const char *fmt, ...)
     va_start(args, fmt);
     vsnprintf(s->note + at, sizeof s->note - at, fmt, args);
     va_end(args);
-}
-
-atn_idx sim_tokens(const atn_list *tile)
-{
-    atn_idx n = 1;
-
-    for (int i = 0; i < tile->n; i++) n *= tile->at[i];
-    return n;
 }
 
 static atn_status shape_of(atn_ctx *cx, sim_case *c)
@@ -155,7 +147,7 @@ static bool needs_blocks(const atn_kernel *k, unsigned kind)
 
 static bool divides(const atn_list *q, const atn_list *k, atn_idx block)
 {
-    return block % sim_tokens(q) == 0 && block % sim_tokens(k) == 0;
+    return block % atn_list_product(q) == 0 && block % atn_list_product(k) == 0;
 }
 
 static const atn_kernel_tile *tile_for(const atn_kernel *k, const atn_launch *s,
@@ -255,14 +247,14 @@ static atn_status given_tile(atn_ctx *cx, sim_case *c)
                  "simulate: a tile of %d axes does not fit a pattern of %d (give a "
                  "tile of %d%s, or --grid)",
                  q->n, rank, rank, rank == 1 ? " axis, such as 128/128" : " axes");
-    ATN_TRY(sim_tile_check(cx, c));
+    ATN_TRY(atn_sim_tile_check(cx, c));
     if (needs_blocks(c->o->kernel, c->kind) &&
         !divides(q, k, atn_least_block(c->p, c->n)))
         ATN_FAIL(ATN_USAGE,
                  "simulate: a tile of %lld queries and %lld keys does not divide "
                  "blocks of %lld, and kernel %s takes no other masks (give --tile "
                  "%lld/%lld, or another --kernel)",
-                 (long long)sim_tokens(q), (long long)sim_tokens(k),
+                 (long long)atn_list_product(q), (long long)atn_list_product(k),
                  (long long)atn_least_block(c->p, c->n), c->o->kernel->id,
                  (long long)atn_least_block(c->p, c->n),
                  (long long)atn_least_block(c->p, c->n));
@@ -292,7 +284,8 @@ static void layout_of(sim_case *c, bool given, atn_sim *out)
     if (t->layout == ATN_LAYOUT_GRID && !given && t->grid.n == 0 &&
         (!a || t->q.n != a->rank)) {
         t->layout = ATN_LAYOUT_PLAIN;
-        sim_note(out, "%s has no tile on this grid: tokens in their own order", k->id);
+        atn_sim_note(out, "%s has no tile on this grid: tokens in their own order",
+                     k->id);
     }
     if (t->layout == ATN_LAYOUT_PLAIN && t->q.n > 1) t->layout = ATN_LAYOUT_GRID;
     if (t->layout == ATN_LAYOUT_PLAIN && c->n == 1 && a && a->rank == t->q.n && grid &&
@@ -305,7 +298,7 @@ static void layout_of(sim_case *c, bool given, atn_sim *out)
                    t->layout == ATN_LAYOUT_STRIDE);
     if (!c->o->copies) return;
     c->permuted = t->layout != ATN_LAYOUT_PLAIN;
-    if (!c->permuted) sim_note(out, "tokens in their own order: none is permuted");
+    if (!c->permuted) atn_sim_note(out, "tokens in their own order: none is permuted");
 }
 
 static atn_status kernel_fits(atn_ctx *cx, const atn_kernel *k, const sim_case *c)
@@ -361,9 +354,9 @@ static void say(const sim_case *c, atn_sim *out)
     const atn_kernel *k = c->o->kernel;
 
     if (!(k->takes & (c->kind | ATN_TAKES_ANY)))
-        sim_note(out,
-                 "%s takes no %s mask: this is a kernel as fast that skips empty tiles",
-                 k->id, kind_name(c->kind));
+        atn_sim_note(
+            out, "%s takes no %s mask: this is a kernel as fast that skips empty tiles",
+            k->id, kind_name(c->kind));
 }
 
 /* The kernel as it runs: heads of a group share no tile of a grid, nor a backward
@@ -384,7 +377,7 @@ done:
     return st;
 }
 
-atn_status sim_setup(atn_ctx *cx, sim_case *c, atn_sim *out)
+atn_status atn_sim_setup(atn_ctx *cx, sim_case *c, atn_sim *out)
 {
     const bool given = c->o->tiling.q.n > 0;
     atn_status st = ATN_OK;
@@ -401,8 +394,8 @@ atn_status sim_setup(atn_ctx *cx, sim_case *c, atn_sim *out)
         ATN_TRY(given_tile(cx, c));
     else
         ATN_TRY(usual_tile(cx, c));
-    c->bm = sim_tokens(&c->tiling.q);
-    c->bn = sim_tokens(&c->tiling.k);
+    c->bm = atn_list_product(&c->tiling.q);
+    c->bn = atn_list_product(&c->tiling.k);
     layout_of(c, given, out);
     c->policy = c->o->policy < 0 ? c->o->kernel->policy : (atn_mask_policy)c->o->policy;
     ATN_TRY(
@@ -413,14 +406,14 @@ atn_status sim_setup(atn_ctx *cx, sim_case *c, atn_sim *out)
     out->shape = c->shape;
     out->tiling = c->tiling;
     out->causal = c->causal;
-    out->bytes = sim_bytes(&c->shape);
+    out->bytes = atn_sim_bytes(&c->shape);
     say(c, out);
-    if (given) sim_say_tile(c, out);
+    if (given) atn_sim_say_tile(c, out);
 done:
     return st;
 }
 
-double sim_copy_bytes(const atn_launch *s)
+double atn_sim_tensor_bytes(const atn_launch *s)
 {
     const double b = (double)s->batch, dims = (double)(s->head_dim + s->value_dim);
 
@@ -429,10 +422,10 @@ double sim_copy_bytes(const atn_launch *s)
             (double)s->kv_len * (double)s->kv_heads);
 }
 
-double sim_bytes(const atn_launch *s)
+double atn_sim_bytes(const atn_launch *s)
 {
     const double rows = (double)s->batch * (double)s->heads * (double)s->q_len;
-    const double once = sim_copy_bytes(s);
+    const double once = atn_sim_tensor_bytes(s);
 
     /* Backward: Q, K, V, O, dO and the logarithms of the sums in; dQ, dK, dV out. FA
      * reads dO twice, for dO . O and for the products, which is not the least there is.
@@ -440,11 +433,11 @@ double sim_bytes(const atn_launch *s)
     return (s->pass == ATN_PASS_BACKWARD ? 2 * once : once) + 4 * rows;
 }
 
-atn_status sim_fits(atn_ctx *cx, const sim_case *c)
+atn_status atn_sim_fits(atn_ctx *cx, const sim_case *c)
 {
     const atn_launch *s = &c->shape;
     const double room = atn_device_get(c->o->device, ATN_DEVICE_MEMORY_GB) * 1e9;
-    const double need = sim_bytes(s) + (c->permuted ? sim_copy_bytes(s) : 0);
+    const double need = atn_sim_bytes(s) + (c->permuted ? atn_sim_tensor_bytes(s) : 0);
     atn_status st = ATN_OK;
 
     if (need > room)

@@ -26,7 +26,7 @@ static bool launch_bound(const atn_sim *s)
     return s->time_ms < ATN_RATIO_MS || s->dense_ms < ATN_RATIO_MS;
 }
 
-atn_limit sim_limit(const sim_case *c, const sim_story *s, const atn_sim *out)
+atn_limit atn_sim_limit(const sim_case *c, const sim_story *s, const atn_sim *out)
 {
     if (launch_bound(out)) return ATN_LIMIT_LAUNCH;
     if (2 * out->passes_ms > out->time_ms) return ATN_LIMIT_PASSES;
@@ -43,7 +43,7 @@ static double linear_ms(const sim_case *c)
     return fmax(w->linear_flops / flop_ms, atn_machine_hbm(d, w->linear_bytes) / 1000);
 }
 
-void sim_whole(const sim_case *c, atn_sim *out)
+void atn_sim_find_whole(const sim_case *c, atn_sim *out)
 {
     const atn_whole *w = &c->o->whole;
     const double layers = w->layers > 0 ? w->layers : 1, s = w->dense_layers;
@@ -66,7 +66,7 @@ static void step(atn_sim *out, const char *id, const char *text, double speedup)
         (atn_sim_step){id, text, out->dense_ms / speedup, speedup};
 }
 
-void sim_waterfall(const sim_case *c, const sim_story *s, atn_sim *out)
+void atn_sim_find_steps(const sim_case *c, const sim_story *s, atn_sim *out)
 {
     const atn_launch_time *t = &s->time;
     const double tiles = out->bounds.sum;

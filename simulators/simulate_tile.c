@@ -23,7 +23,7 @@ static atn_idx tokens_of(const atn_list *l)
     return n;
 }
 
-atn_status sim_tile_check(atn_ctx *cx, const sim_case *c)
+atn_status atn_sim_tile_check(atn_ctx *cx, const sim_case *c)
 {
     const atn_idx bm = tokens_of(&c->tiling.q), bn = tokens_of(&c->tiling.k);
     const atn_idx rows = ATN_MAX(c->p[0]->frame.nq, beyond_least) * beyond_most,
@@ -61,7 +61,7 @@ static bool of_kernel(const sim_case *c)
     return false;
 }
 
-void sim_say_tile(const sim_case *c, atn_sim *out)
+void atn_sim_say_tile(const sim_case *c, atn_sim *out)
 {
     const atn_launch *s = &c->shape;
     const double room = 1024 * atn_device_get(c->o->device, ATN_DEVICE_SMEM_KB);
@@ -71,13 +71,13 @@ void sim_say_tile(const sim_case *c, atn_sim *out)
 
     if (of_kernel(c)) return;
     if (c->bm % ATN_MMA_ROWS || c->bn % ATN_MMA_KEYS)
-        sim_note(
+        atn_sim_note(
             out,
             "no kernel has tiles of %lld x %lld, sides are multiples of %d and %d: "
             "counts are exact, times what tiles of this size would take",
             (long long)c->bm, (long long)c->bn, ATN_MMA_ROWS, ATN_MMA_KEYS);
     else if (need > room)
-        sim_note(
+        atn_sim_note(
             out,
             "no kernel has tiles of %lld x %lld, they need %.4g KB of shared memory "
             "and an SM has %.4g: counts are exact, times what tiles of this size "

@@ -25,13 +25,13 @@
 static const double copy_share = 0.35, copy_bytes_us = 1.2e6;
 static const double copy_low = 0.85, copy_high = 1.2; /* of the card's six rows */
 
-sim_passes sim_passes_of(const sim_case *c)
+sim_passes atn_sim_passes_of(const sim_case *c)
 {
     const atn_device *d = c->o->device;
     const atn_extra_work *e = &c->o->extra;
     const double hbm = atn_device_get(d, ATN_DEVICE_HBM_GBS) * 1e3;
     const double both = c->shape.pass == ATN_PASS_BACKWARD ? 2 : 1;
-    const double copies = c->permuted ? 2 * both * sim_copy_bytes(&c->shape) /
+    const double copies = c->permuted ? 2 * both * atn_sim_tensor_bytes(&c->shape) /
                                             fmin(copy_share * hbm, copy_bytes_us)
                                       : 0;
     const double extra = atn_machine_pass(d, e->launches, e->flops, e->bytes);
@@ -103,8 +103,8 @@ static atn_status prefill_times(atn_ctx *cx, const sim_case *c, const sim_lists 
     story->full_us = time.kernel;
     dense.kernel = c->dense;
     dense.fit = &out->dense_model.fit;
-    dense.bm = sim_tokens(&c->dense_tile.q);
-    dense.bn = sim_tokens(&c->dense_tile.k);
+    dense.bm = atn_list_product(&c->dense_tile.q);
+    dense.bn = atn_list_product(&c->dense_tile.k);
     ATN_TRY(run_dense(cx, c, &dense, false, &time));
     out->dense_ms = time.kernel / 1000;
     out->fixed_ms = (story->time.fixed + story->passes.all) / 1000;
@@ -117,11 +117,11 @@ static void decode_times(const sim_case *c, const atn_decode_case *d, atn_sim *o
                          sim_story *story)
 {
     const atn_device *gpu = c->o->device;
-    const atn_idx bn = sim_tokens(&c->dense_tile.k), keys = c->shape.kv_len;
+    const atn_idx bn = atn_list_product(&c->dense_tile.k), keys = c->shape.kv_len;
     const atn_decode_case none = {1, 1, c->bn, c->bm, d->window};
-    const atn_decode_case all = {keys, (keys + bn - 1) / bn, bn,
-                                 sim_tokens(&c->dense_tile.q), false};
-    const atn_decode_case full = {keys, (keys + c->bn - 1) / c->bn, c->bn, c->bm,
+    const atn_decode_case all = {keys, atn_ceil_div(keys, bn), bn,
+                                 atn_list_product(&c->dense_tile.q), false};
+    const atn_decode_case full = {keys, atn_ceil_div(keys, c->bn), c->bn, c->bm,
                                   d->window};
     const bool bare = c->o->bare;
     const atn_time_fit *f = &out->model.fit;
@@ -177,11 +177,11 @@ static void break_evens(atn_sim *s)
     s->break_even_tiles = break_even(s, s->tile_ms);
 }
 
-atn_status sim_times(atn_ctx *cx, const sim_case *c, const sim_lists *lists,
-                     const atn_decode_case *d, atn_sim *out)
+atn_status atn_sim_times(atn_ctx *cx, const sim_case *c, const sim_lists *lists,
+                         const atn_decode_case *d, atn_sim *out)
 {
     const atn_device *gpu = c->o->device;
-    sim_story story = {.passes = sim_passes_of(c)};
+    sim_story story = {.passes = atn_sim_passes_of(c)};
     atn_status st = ATN_OK;
 
     ATN_TRY(atn_time_model_find(cx, c->kernel, gpu, &c->shape, &c->tile, &out->model));
@@ -193,9 +193,9 @@ atn_status sim_times(atn_ctx *cx, const sim_case *c, const sim_lists *lists,
         ATN_TRY(prefill_times(cx, c, lists, out, &story));
     interval(c, &story, out);
     break_evens(out);
-    out->limit = sim_limit(c, &story, out);
-    sim_whole(c, out);
-    sim_waterfall(c, &story, out);
+    out->limit = atn_sim_limit(c, &story, out);
+    atn_sim_find_whole(c, out);
+    atn_sim_find_steps(c, &story, out);
 done:
     return st;
 }

@@ -25,7 +25,7 @@ static double efficiency(double ctas, int s, double sms)
 static bool eligible(const atn_split_case *c, int s)
 {
     if (c->rule != ATN_SPLIT_FA2 || s == 1) return true;
-    return (c->blocks + s - 1) / s != (c->blocks + s - 2) / (s - 1);
+    return atn_ceil_div(c->blocks, s) != (c->blocks + s - 2) / (s - 1);
 }
 
 static int best_fill(const atn_split_case *c, double sms)

@@ -156,8 +156,8 @@ atn_status atn_tiles_open(atn_ctx *cx, const atn_pattern *p, atn_idx head,
     }
     if (!atn_mul(p->frame.nq, s.pack, &rows))
         ATN_FAIL(ATN_USAGE, "tile: too many rows");
-    s.q_tiles = atn_ceil(rows, s.bm);
-    s.k_tiles = atn_ceil(p->frame.nk, s.bn);
+    s.q_tiles = atn_ceil_div(rows, s.bm);
+    s.k_tiles = atn_ceil_div(p->frame.nk, s.bn);
     if (t->layout == ATN_LAYOUT_GRID) {
         s.q_tiles = s.k_tiles = 1;
         for (int i = 0; i < s.rank; i++) {
@@ -278,9 +278,9 @@ static atn_status count_source(atn_ctx *cx, const atn_tile_source *s, atn_tiles 
     const atn_arena_mark mark = atn_arena_save(cx);
     count c = {.s = s,
                .out = out,
-               .band =
-                   ATN_MAX(atn_ceil(s->q_tiles, BANDS), atn_ceil(BAND_ROWS, s->bm))};
-    const atn_idx bands = atn_ceil(s->q_tiles, c.band);
+               .band = ATN_MAX(atn_ceil_div(s->q_tiles, BANDS),
+                               atn_ceil_div(BAND_ROWS, s->bm))};
+    const atn_idx bands = atn_ceil_div(s->q_tiles, c.band);
     atn_status st = ATN_OK;
 
     ATN_TAKE(c.sum, bands);
@@ -376,7 +376,8 @@ atn_dense_tiles atn_tiles_dense(const atn_pattern *p, const atn_tiling *t, bool 
     const atn_frame *f = &p->frame;
     const atn_idx pack = ATN_MAX(t->pack, 1);
     const atn_idx bm = atn_list_product(&t->q), bn = atn_list_product(&t->k);
-    const atn_idx q_tiles = atn_ceil(f->nq * pack, bm), k_tiles = atn_ceil(f->nk, bn);
+    const atn_idx q_tiles = atn_ceil_div(f->nq * pack, bm),
+                  k_tiles = atn_ceil_div(f->nk, bn);
     const double tiles = (double)q_tiles * (double)k_tiles;
     const double nq = (double)f->nq, first = (double)f->first, nk = (double)f->nk;
     /* queries that do not see all keys */
@@ -392,7 +393,7 @@ atn_dense_tiles atn_tiles_dense(const atn_pattern *p, const atn_tiling *t, bool 
     d.visited = 0;
     for (atn_idx m = 0; m < q_tiles; m++) {
         const atn_idx q1 = ATN_MIN(((m + 1) * bm - 1) / pack + 1, f->nq);
-        const atn_idx seen = atn_ceil(ATN_MIN(f->first + q1, f->nk), bn);
+        const atn_idx seen = atn_ceil_div(ATN_MIN(f->first + q1, f->nk), bn);
 
         d.visited += (double)seen;
         last = seen;

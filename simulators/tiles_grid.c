@@ -25,11 +25,11 @@ atn_axis_tile atn_axis_forward(const atn_axis *a, atn_idx n, atn_idx tq, atn_idx
     atn_axis_window(a, n, first, &start, &end);
     whole = end; /* keys that all members see end here */
     atn_axis_window(a, n, first + tq - 1, &ignored, &end);
-    t.seen = (atn_span){start / tk, atn_ceil(end, tk)};
+    t.seen = (atn_span){start / tk, atn_ceil_div(end, tk)};
     if (!t.real) return t;
     atn_axis_window(a, n, last, &late, &ignored);
-    t.flex = (atn_span){atn_ceil(late, tk), whole / tk};
-    t.full = (atn_span){t.flex.lo, whole >= n ? atn_ceil(n, tk) : whole / tk};
+    t.flex = (atn_span){atn_ceil_div(late, tk), whole / tk};
+    t.full = (atn_span){t.flex.lo, whole >= n ? atn_ceil_div(n, tk) : whole / tk};
     if (first + tq > n) t.flex.hi = t.flex.lo;
     return t;
 }
@@ -60,9 +60,9 @@ atn_axis_tile atn_axis_backward(const atn_axis *a, atn_idx n, atn_idx tq, atn_id
     if (!t.real) return t;
     seen_by(a, n, first, &start, &whole);
     seen_by(a, n, last, &late, &end);
-    t.seen = (atn_span){start / tq, atn_ceil(end, tq)};
-    t.flex = (atn_span){atn_ceil(late, tq), whole / tq};
-    t.full = (atn_span){t.flex.lo, whole >= n ? atn_ceil(n, tq) : whole / tq};
+    t.seen = (atn_span){start / tq, atn_ceil_div(end, tq)};
+    t.flex = (atn_span){atn_ceil_div(late, tq), whole / tq};
+    t.full = (atn_span){t.flex.lo, whole >= n ? atn_ceil_div(n, tq) : whole / tq};
     if (first + tk > n) t.flex.hi = t.flex.lo;
     return t;
 }
@@ -110,7 +110,7 @@ static bool sparse_group(const atn_axis *a, atn_idx n, atn_idx tq, atn_idx tk)
     const atn_idx s = a->stride, w = a->window, half = s / 2, left = w / 2;
     const atn_idx leader = ATN_MIN(n / s * s + half, n - 1);
     const atn_idx start = ATN_MIN(ATN_MAX(leader - left, 0), n - w);
-    const bool two = n % tk == 0 && atn_ceil(n, s) == 2 && s + half >= n - w;
+    const bool two = n % tk == 0 && atn_ceil_div(n, s) == 2 && s + half >= n - w;
 
     if (n == w) return true;
     return s % tq == 0 && w % tk == 0 && (n % s == 0 || start % tk == 0) &&

@@ -85,9 +85,9 @@ atn_axis_tile atn_axis_backward(const atn_axis *a, atn_idx n, atn_idx tq, atn_id
 /* Tiles along an axis of the stationary side, of one group. */
 static inline atn_idx atn_axis_tiles(const atn_axis *a, atn_idx side)
 {
-    const atn_idx n = (a->length + a->dilation - 1) / a->dilation;
+    const atn_idx n = atn_ceil_div(a->length, a->dilation);
 
-    return (n + side - 1) / side;
+    return atn_ceil_div(n, side);
 }
 /* Sums over the groups and tiles of an axis. */
 typedef struct atn_axis_sums {
@@ -96,10 +96,6 @@ typedef struct atn_axis_sums {
 } atn_axis_sums;
 atn_axis_sums atn_axis_sum(const atn_axis *a, atn_idx tq, atn_idx tk, bool backward);
 
-static inline atn_idx atn_ceil(atn_idx a, atn_idx b)
-{
-    return (a + b - 1) / b;
-}
 /* [lo, hi) behind the ranges of out; what touches the last one joins it. */
 static inline atn_idx atn_ranges_add(atn_span *out, atn_idx n, atn_idx lo, atn_idx hi)
 {

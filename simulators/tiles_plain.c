@@ -41,7 +41,7 @@ static tile_queries queries_of(const atn_tile_source *s, atn_idx m)
     const atn_idx q1 = ATN_MIN((r1 - 1) / s->pack + 1, f->nq);
     tile_queries t = {.p0 = f->first + r0 / s->pack, .p1 = f->first + q1};
 
-    t.count0 = f->first + atn_ceil(r0, s->pack);
+    t.count0 = f->first + atn_ceil_div(r0, s->pack);
     t.a0 = t.p0 / f->block;
     t.a1 = (t.p1 - 1) / f->block + 1;
     t.any_end = f->causal ? ATN_MIN(t.p1, f->nk) : f->nk;
@@ -129,7 +129,7 @@ static atn_idx add_full(const atn_tile_source *s, atn_span *out, atn_idx n, atn_
 {
     const atn_idx end = hi >= s->p->frame.nk ? s->k_tiles : hi / s->bn;
 
-    return atn_ranges_add(out, n, atn_ceil(lo, s->bn), end);
+    return atn_ranges_add(out, n, atn_ceil_div(lo, s->bn), end);
 }
 
 static atn_idx flex_of(const atn_tile_source *s, atn_idx m, const atn_tile_row *r)
@@ -152,7 +152,7 @@ static void shift_row(const atn_tile_source *s, const plain *x, const tile_queri
     out->n_seen = 0;
     if (p->prefix > 0)
         out->n_seen = atn_ranges_add(
-            x->seen, 0, 0, atn_ceil(ATN_MIN(p->prefix * b, t->any_end), s->bn));
+            x->seen, 0, 0, atn_ceil_div(ATN_MIN(p->prefix * b, t->any_end), s->bn));
     out->n_full = 0;
     for (atn_idx i = p->n_offsets - 1; i >= 0; i--) {
         const atn_span o = p->offsets[i];

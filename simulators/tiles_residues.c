@@ -75,7 +75,7 @@ atn_idx atn_residue_of(const atn_tile_source *s, atn_idx place)
 
 static atn_idx floor_div(atn_idx a, atn_idx b)
 {
-    return a >= 0 ? a / b : -((-a + b - 1) / b);
+    return a >= 0 ? a / b : -atn_ceil_div(-a, b);
 }
 
 /* Block offsets that are d modulo m, as steps u of m; at [ptr[d], ptr[d + 1]). With
@@ -247,7 +247,7 @@ static void residues_row(const atn_tile_source *s, void *scratch, atn_idx m,
     out->n_seen = atn_bits_take(x->bit, x->words, x->seen);
     for (atn_idx i = 0; i < n; i++)
         out->n_full =
-            atn_ranges_add(x->full, out->n_full, atn_ceil(x->was[i].lo, s->bn),
+            atn_ranges_add(x->full, out->n_full, atn_ceil_div(x->was[i].lo, s->bn),
                            x->was[i].hi >= nk ? s->k_tiles : x->was[i].hi / s->bn);
     if ((m + 1) * s->bm > s->p->frame.nq * s->pack) return;
     ragged = nk % s->bn && out->n_full > 0 && x->full[out->n_full - 1].hi == s->k_tiles;

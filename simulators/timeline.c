@@ -189,8 +189,8 @@ atn_status atn_tile_table(atn_ctx *cx, const atn_sim_case *c, const atn_pattern 
     ATN_TRY(add_columns(cx, facts, (int)ATN_LEN(facts), t));
     ATN_TRY(add_facts(cx, c->pattern, head, tiling, &tiles, t));
     join = (ATN_MAX(down, across) + cells - 1) / cells; /* whole tiles a cell */
-    image.rows = (down + join - 1) / join;
-    image.cols = image.ld = (across + join - 1) / join;
+    image.rows = atn_ceil_div(down, join);
+    image.cols = image.ld = atn_ceil_div(across, join);
     ATN_TAKE(image.data, image.rows * image.cols);
     ATN_TRY(add_image(cx, p, head, tiling, image, t));
     ATN_TRY(set_length(cx, "queries", down, t));

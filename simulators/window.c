@@ -14,7 +14,7 @@
 
 static atn_idx floor_div(atn_idx a, atn_idx b)
 {
-    return a >= 0 ? a / b : -((-a + b - 1) / b);
+    return a >= 0 ? a / b : -atn_ceil_div(-a, b);
 }
 
 static atn_idx ceil_div(atn_idx a, atn_idx b)

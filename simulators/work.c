@@ -162,11 +162,6 @@ static atn_status place_all(atn_ctx *cx, const launch *l)
 
 /* ---- splits and sections ---- */
 
-static atn_idx blocks_of(atn_idx keys, atn_idx bn)
-{
-    return (keys + bn - 1) / bn;
-}
-
 /* Most blocks of a CTA of any list. */
 static atn_idx most_visits(const atn_work_case *c)
 {
@@ -188,7 +183,7 @@ static void find_splits(const launch *l, atn_work *out)
     const bool varlen = c->kernel->split == ATN_SPLIT_VARLEN;
     const bool window = c->left >= 0 && c->right >= 0;
     const double one = (double)l->heads * (double)l->tiles;
-    const atn_idx all = blocks_of(s->kv_len, c->bn);
+    const atn_idx all = atn_ceil_div(s->kv_len, c->bn);
     const atn_idx nk = window ? all : ATN_MIN(ATN_MAX(most_visits(c), 1), all);
     const atn_idx keys = ATN_MIN(s->kv_len, nk * c->bn);
     atn_idx seen = keys;
@@ -198,7 +193,7 @@ static void find_splits(const launch *l, atn_work *out)
                             .m_blocks = l->tiles};
 
     if (window) seen = ATN_MIN(seen, c->left + c->right + 1 + c->bm);
-    split.blocks = blocks_of(seen, c->bn);
+    split.blocks = atn_ceil_div(seen, c->bn);
     split.kv_bytes =
         (atn_idx)((double)keys * (double)(s->head_dim + s->value_dim) * s->bytes);
     split.causal = s->causal || c->left >= 0 || c->right >= 0;
@@ -224,8 +219,8 @@ static atn_idx section_of(const launch *l, const atn_work *w)
     if (!l->c->kernel->sections) return 1;
     if (l->c->kernel->split == ATN_SPLIT_VARLEN) {
         const atn_idx fit = (atn_idx)(8 * mib / ((double)l->c->bn * row));
-        const atn_idx nk = blocks_of(s->kv_len, l->c->bn);
-        const atn_idx blocks = blocks_of(nk, w->splits_taken);
+        const atn_idx nk = atn_ceil_div(s->kv_len, l->c->bn);
+        const atn_idx blocks = atn_ceil_div(nk, w->splits_taken);
 
         for (heads = 16; heads > 1 && heads * blocks > fit;) heads /= 2;
     } else {
