@@ -4,8 +4,8 @@
  *
  * A run holds the values of every method and budget (a case) on every selected head, at
  * every temperature t: all final logits of a head times t, dense side and methods. Bias
- * and soft-cap are within them (c tanh(s/c) times t is t c tanh(t s / (t c))), and so is
- * the logit of a sink. Tables are made from them.
+ * and soft-cap are within them (c tanh(s/c) times t is t c tanh(t s / (t c))), and so
+ * is the logit of a sink. Tables are made from them.
  *
  * Cost    dense attention of a head twice (once for itself, once for the oracle), and
  *         for every case what fitting, planning and applying take. Memory: a layer, the
@@ -35,13 +35,13 @@ typedef struct atn_approx_opts {
     bool matrix;   /* errors of the weights of masks, too; every sweep has them */
     bool unmasked; /* no query is kept from a key but by padding */
     bool as_published;
-    bool timings;       /* seconds, which no two runs share */
-    bool people;        /* pareto and best are read as text */
-    const char *dump;   /* directory; NULL = none */
-    bool force;         /* an existing dump is replaced */
-    bool tiles;         /* the CTAs of every plan are kept, for atn_approx_tiles */
+    bool timings;     /* seconds, which no two runs share */
+    bool people;      /* pareto and best are read as text */
+    const char *dump; /* directory; NULL = none */
+    bool force;       /* an existing dump is replaced */
+    bool tiles;       /* the CTAs of every plan are kept, for atn_approx_tiles */
     const atn_kernel *kernel; /* with tiles: of its tiles, too, settled; NULL = none */
-    const atn_run *run; /* for the dump; may be NULL */
+    const atn_run *run;       /* for the dump; may be NULL */
 } atn_approx_opts;
 
 typedef struct atn_approx atn_approx;

@@ -4,9 +4,9 @@
  *
  * Math    a CTA is a tile of bm queries; it visits the tiles of bn keys in which the
  *         plan keeps a pair, and masks those in which some visible pair is not kept or
- *         some pair is hidden. Patterns of one branch are one pass, their union; a group
- *         of r queries and k keys is ceil(r / bm) CTAs of ceil(k / bn) visits each, one
- *         masked where the mask is causal. Branches come one after another.
+ *         some pair is hidden. Patterns of one branch are one pass, their union; a
+ *         group of r queries and k keys is ceil(r / bm) CTAs of ceil(k / bn) visits
+ *         each, one masked where the mask is causal. Branches come one after another.
  *         Keys that are scattered, in more than two runs a query on the mean (a window
  *         is one run, a window and sinks are two), can also be gathered query by query,
  *         16 query rows to a tile, of which one is used: `gathered` tiles of 16 x bn,

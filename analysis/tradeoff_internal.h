@@ -146,7 +146,8 @@ atn_status atn_trade_dense_time(atn_ctx *cx, const atn_tradeoff *t,
                                 const trade_layer *l, trade_time *out) ATN_WARN_UNUSED;
 atn_status atn_trade_cell_time(atn_ctx *cx, const atn_tradeoff *t, const trade_layer *l,
                                trade_cell *cell) ATN_WARN_UNUSED;
-/* Sums of times of `layers` layers are mostly those of starting, on one of the sides. */
+/* Sums of times of `layers` layers are mostly those of starting, on one of the
+ * sides. */
 bool atn_trade_starts(const trade_time *x, double dense_ms, int layers);
 /* The case may be on the front. */
 bool atn_trade_may_lead(const atn_tradeoff *t, const trade_case *c);

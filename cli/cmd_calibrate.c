@@ -1,5 +1,5 @@
-/* cli/cmd_calibrate.c -- attnscope calibrate: coefficients of a kernel from timings, and
- * how far its predictions are from them. */
+/* cli/cmd_calibrate.c -- attnscope calibrate: coefficients of a kernel from timings,
+ * and how far its predictions are from them. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <stdio.h>
 #include <string.h>
@@ -187,7 +187,8 @@ done:
 
 /* ---- fitting ---- */
 
-/* --tile, for a head dim and pass of the rows chosen; pass: what has tiles of its own. */
+/* --tile, for a head dim and pass of the rows chosen; pass: what has tiles of its
+ * own. */
 static atn_status tile_of(const job *j, atn_kernel_tile *t)
 {
     atn_ctx *cx = j->cli->cx;

@@ -332,8 +332,8 @@ static bool is_among(const char *word, const char *const *words, int n)
     return false;
 }
 
-/* GPU, kernel and launch are of figures that simulate; of a capture heads and their size
- * are its own. */
+/* GPU, kernel and launch are of figures that simulate; of a capture heads and their
+ * size are its own. */
 static atn_status check_launch(atn_cli *cli, const plan *p)
 {
     static const char *const own[] = {"num-heads", "num-kv-heads", "head-dim"};

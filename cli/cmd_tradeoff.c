@@ -1,5 +1,5 @@
-/* cli/cmd_tradeoff.c -- attnscope tradeoff: error on a capture against predicted time on
- * a GPU. */
+/* cli/cmd_tradeoff.c -- attnscope tradeoff: error on a capture against predicted time
+ * on a GPU. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "analysis/approx_dense.h"
 #include "approx/method.h"

@@ -240,7 +240,8 @@ static const char *stranger(const atn_page_writer *w, const json_t *record)
     return NULL;
 }
 
-/* The figure of a trade-off that can be drawn: launches that are too short have none. */
+/* The figure of a trade-off that can be drawn: launches that are too short have
+ * none. */
 static atn_status show_tradeoff(atn_page_writer *w, const char *path,
                                 const json_t *record, const atn_table *t)
 {

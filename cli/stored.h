@@ -2,8 +2,8 @@
  *
  * Whole ones come before samples of rows, those as usual before those with
  * --as-published, --draws, --grid or --prompt, and then the latest first: where several
- * have a case the first is taken. What is of another capture, a sweep, or cannot be read
- * is left out and said.
+ * have a case the first is taken. What is of another capture, a sweep, or cannot be
+ * read is left out and said.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once

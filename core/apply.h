@@ -33,7 +33,7 @@ typedef struct atn_cost {
     double bytes; /* queries and outputs once a part or group, keys and values once a
                      tile that has them */
     double index_flops, index_bytes; /* as the plan says */
-    double numbers; /* stored for all rows: of the plan, or what is executed */
+    double numbers;  /* stored for all rows: of the plan, or what is executed */
     double kept;     /* pairs of a query and an entry: what weights are given to */
     double executed; /* pairs in executed tiles, cut at the edge of the matrix */
     double tiles;

@@ -297,8 +297,8 @@ static atn_arena_chunk *take_spare(atn_arena *a, size_t bytes)
     return c;
 }
 
-/* Tasks that are run over and over need the same chunks; giving them back to the system costs
- * a page fault every 4 KiB. */
+/* Tasks that are run over and over need the same chunks; giving them back to the system
+ * costs a page fault every 4 KiB. */
 static void drop_chunk(atn_ctx *cx, atn_arena_chunk *c)
 {
     if (cx->arena.spare_bytes + c->size > ARENA_SPARE) {

@@ -87,8 +87,8 @@ void atn_param_print(const atn_param *table, const void *params, char *out,
                      size_t size);
 
 /* What the row takes: "1..64", "1 or more" where nothing reaches the maximum, "AxBxC of
- * 1..9", "a|b", "yes|no", "text"; truncated at size. Returns the bytes that it needs, as
- * snprintf does. */
+ * 1..9", "a|b", "yes|no", "text"; truncated at size. Returns the bytes that it needs,
+ * as snprintf does. */
 size_t atn_param_range(const atn_param *row, char *out, size_t size);
 
 /* "4k", "128k", "1m", "17" -> count (1024-based); "256MiB", "2GiB", "1.5g" -> bytes. */

@@ -64,8 +64,8 @@ double atn_table_get_f64(const atn_table *t, atn_idx row, int col);
 int64_t atn_table_get_i64(const atn_table *t, atn_idx row, int col);
 const char *atn_table_get_str(const atn_table *t, atn_idx row,
                               int col); /* borrowed; NULL = missing */
-/* The same; "" where it is missing, of a column that is no text or not there (-1), or of
- * a row that the table has not. */
+/* The same; "" where it is missing, of a column that is no text or not there (-1), or
+ * of a row that the table has not. */
 const char *atn_table_text(const atn_table *t, atn_idx row, int col);
 
 /* Free text facts that travel with the table into figure captions and JSONL ("title",

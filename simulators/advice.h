@@ -1,12 +1,12 @@
 /* simulators/advice.h -- what would make a pattern cheaper for a kernel: another stride
  * of a neighbourhood, another tile, another order of the tokens.
  *
- * Math    all by counting (tiles.h), every head on its own. Stride: the smallest on every axis with which no
- *         visited tile is partial, and that with the fewest visits; axes are
- *         independent, so each is searched alone. Tile: the fewest visited cells, then
- *         the fewest partial tiles, then the first. Order: plain, boxes of the grid,
- *         or by position modulo a stride that shows in the structure or is a power of
- *         two; the fewest visited cells, then the first.
+ * Math    all by counting (tiles.h), every head on its own. Stride: the smallest on
+ *         every axis with which no visited tile is partial, and that with the fewest
+ *         visits; axes are independent, so each is searched alone. Tile: the fewest
+ *         visited cells, then the fewest partial tiles, then the first. Order: plain,
+ *         boxes of the grid, or by position modulo a stride that shows in the structure
+ *         or is a power of two; the fewest visited cells, then the first.
  * Oracle  cards/simulators.md 1.5, rows 11 and 12: 256; all strides one by one.
  * Source  cards/simulators.md, sections 1.3, 1.5, 6.1.
  * Cost    a stride: the tiles of an axis, or, where the Q tile divides it, the stride

@@ -50,8 +50,8 @@ bool atn_timing_is_of(const atn_timing *row, const atn_kernel *k, const atn_devi
 atn_status atn_timing_groups_find(atn_ctx *cx, const atn_timings *t, const char *path,
                                   const atn_timing_choice *choice,
                                   atn_timing_groups *out) ATN_WARN_UNUSED;
-/* Rows of other kernels than k, and of other GPUs than d (NULL = all are taken), and what
- * they are of: "3 of kernel fa2, 7 of gpu h2000". */
+/* Rows of other kernels than k, and of other GPUs than d (NULL = all are taken), and
+ * what they are of: "3 of kernel fa2, 7 of gpu h2000". */
 atn_idx atn_timings_left_out(const atn_timings *t, const atn_kernel *k,
                              const atn_device *d, char *text, size_t size);
 void atn_timing_groups_release(atn_ctx *cx, atn_timing_groups *g);

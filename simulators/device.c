@@ -1,4 +1,5 @@
-/* simulators/device.c -- device files: reading, and the rule that finds a wrong peak. */
+/* simulators/device.c -- device files: reading, and the rule that finds a wrong
+ * peak. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "simulators/device.h"
 

@@ -185,8 +185,8 @@ atn_idx atn_fit_least_rows(atn_time_kind kind)
     return kind == ATN_MODEL_FOUR ? 2 * FOUR_TERMS : 3 * PREFILL_TERMS;
 }
 
-/* Columns of A that are (to 1e-6) sums of the others; nodes of the KV write, which is no
- * part of the kernel, are not looked at. */
+/* Columns of A that are (to 1e-6) sums of the others; nodes of the KV write, which is
+ * no part of the kernel, are not looked at. */
 static atn_idx dependent(const data *d, atn_idx m)
 {
     double q[PREFILL_TERMS][PREFILL_TERMS]; /* products of columns of norm 1, reduced */

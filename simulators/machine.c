@@ -12,8 +12,9 @@
  *         the sum for d 64 to 256. exp / MMA = F / (64 d).
  * Source  cards/simulators.md 2.1, 6.1. Of the card: a launch takes 8 us at least (the
  *         least of its floors, 8 to 14), usable HBM is 0.8 of the peak (0.73 to 0.88
- *         measured), a pass over memory takes 3 us beside its bytes (2.3). Estimates of this file: L2 5120 bytes a clock, half a microsecond
- *         to fill a CTA's pipeline, two operations a score to mask it.
+ *         measured), a pass over memory takes 3 us beside its bytes (2.3). Estimates of
+ *         this file: L2 5120 bytes a clock, half a microsecond to fill a CTA's
+ *         pipeline, two operations a score to mask it.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "simulators/machine.h"

@@ -204,7 +204,8 @@ done:
     return st;
 }
 
-/* Of a card that others use as well the memory may be gone: such a launch is left out. */
+/* Of a card that others use as well the memory may be gone: such a launch is left
+ * out. */
 static atn_status time_or_skip(atn_ctx *cx, atn_timing *row, int reps, double *seconds)
 {
     const atn_launch *l = &row->launch;

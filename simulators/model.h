@@ -41,7 +41,8 @@ typedef struct atn_decode_case {
  * none or the shape is no decode step. */
 bool atn_decode_case_of(const atn_kernel *k, const atn_launch *s, atn_idx window,
                         atn_decode_case *out);
-/* NaN throughout where the shape is impossible (no sequence, fewer heads than KV heads).
+/* NaN throughout where the shape is impossible (no sequence, fewer heads than KV
+ * heads).
  */
 void atn_decode_regressors(const atn_kernel *k, const atn_device *d,
                            const atn_launch *s, const atn_decode_case *c,

@@ -8,16 +8,16 @@
  *         a launch on the chunk that queries and keys share (parallel_chunk.c), and
  *         from the second step on the merge of its result into what there is. Launches
  *         lose clock as one run of their sum would, not each for itself.
- *         Choosing (extra work) comes before: its flop and bytes over P, and its launches.
- *         Backward: 2.5 times the launches, K and V again, dK and dV in fp32, which
- *         travel home. LASP waits for P - 1 states one after the other.
+ *         Choosing (extra work) comes before: its flop and bytes over P, and its
+ *         launches. Backward: 2.5 times the launches, K and V again, dK and dV in fp32,
+ *         which travel home. LASP waits for P - 1 states one after the other.
  *         Efficiency: time of one GPU / P / time.
  * Source  cards/simulators.md 2.3; Liu et al., arXiv 2310.01889; Brandon et al.,
  *         arXiv 2311.09431; Jacobs et al., arXiv 2309.14509; Fang and Zhao,
  *         arXiv 2405.07719; Gu et al., arXiv 2406.18485; Sun et al., arXiv 2404.02882
  *         and 2502.07563.
- * Limits  the slowest rank of a step is one of those with the most pairs. The kernel, and
- *         nothing beside it, runs on the SMs: a transfer takes none of them. Linear
+ * Limits  the slowest rank of a step is one of those with the most pairs. The kernel,
+ *         and nothing beside it, runs on the SMs: a transfer takes none of them. Linear
  *         attention (LASP) is a roofline.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later

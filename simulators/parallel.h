@@ -21,7 +21,8 @@ typedef enum atn_cp_order {
 } atn_cp_order;
 extern const char *const atn_cp_order_names[ATN_CP_ORDERS];
 
-/* ---- which pairs meet where; square patterns, 1 <= ranks <= tokens: else USAGE ---- */
+/* ---- which pairs meet where; square patterns, 1 <= ranks <= tokens: else USAGE
+ * ---- */
 
 /* a [ranks, ranks] <- allowed pairs of head `head`. */
 atn_status atn_cp_pairs(atn_ctx *cx, const atn_pattern *p, atn_idx head,

@@ -1,9 +1,9 @@
-/* simulators/parallel_launch.c -- what a GPU of several does in a step: transfers, passes
- * over memory, and launches on the queries and keys that it has.
+/* simulators/parallel_launch.c -- what a GPU of several does in a step: transfers,
+ * passes over memory, and launches on the queries and keys that it has.
  *
- * Math    a launch is on the chunk that queries and keys share (parallel_chunk.c), of one
- *         form timed once; without what the clock loses in long runs, which the sum of
- *         all launches loses.
+ * Math    a launch is on the chunk that queries and keys share (parallel_chunk.c), of
+ *         one form timed once; without what the clock loses in long runs, which the sum
+ *         of all launches loses.
  * Source  cards/simulators.md 2.3.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later

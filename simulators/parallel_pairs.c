@@ -8,8 +8,8 @@
  *         Keys that a rank sees: the union of its rows' intervals, kept sorted but for
  *         the newest, and sorted again when these have become as many.
  * Oracle  brute force over all pairs.
- * Cost    pairs: intervals of all rows + P^2. Redundant: intervals of all block rows, an
- *         interval that is not seen yet as a step of a sort.
+ * Cost    pairs: intervals of all rows + P^2. Redundant: intervals of all block rows,
+ *         an interval that is not seen yet as a step of a sort.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>

@@ -1,5 +1,5 @@
-/* simulators/parallel_time.c -- schemes of context parallelism in time: rings, gathering,
- * exchanging, and linear attention. The mathematics is in parallel.c.
+/* simulators/parallel_time.c -- schemes of context parallelism in time: rings,
+ * gathering, exchanging, and linear attention. The mathematics is in parallel.c.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "simulators/parallel_internal.h"
@@ -117,7 +117,8 @@ static void ring_work(const atn_cp_job *j, const atn_cp_step *step, bool backwar
 }
 
 /* One pass of a ring: kv bytes go on in all steps but the last, grad bytes follow from
- * the second on and once more after the last. inner = steps of a round; 0 = one ring. */
+ * the second on and once more after the last. inner = steps of a round; 0 = one
+ * ring. */
 static double ring_ms(const atn_cp_job *j, const double *work, atn_idx inner, double kv,
                       double grad)
 {

@@ -116,8 +116,9 @@ typedef struct atn_sim {
 
 /* p: [n] patterns of the query heads; n = 1: its own heads (p->heads), or all alike.
  * USAGE, MEMORY, and DATA where the launch does not fit in the memory of the device,
- * naming what it needs, before anything is simulated. Patterns of heads that share a tile
- * are kept meanwhile (atn_pattern_keep): no other thread may keep or destroy them. */
+ * naming what it needs, before anything is simulated. Patterns of heads that share a
+ * tile are kept meanwhile (atn_pattern_keep): no other thread may keep or destroy
+ * them. */
 atn_status atn_simulate(atn_ctx *cx, const atn_pattern *const *p, atn_idx n,
                         const atn_sim_opts *o, atn_sim *out) ATN_WARN_UNUSED;
 void atn_sim_release(atn_ctx *cx, atn_sim *s);

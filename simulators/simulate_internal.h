@@ -31,8 +31,8 @@ typedef struct sim_case {
 
 /* Fills everything of c after o; notes go to out->note. */
 atn_status atn_sim_setup(atn_ctx *cx, sim_case *c, atn_sim *out) ATN_WARN_UNUSED;
-/* USAGE where a tile that was asked for is out of all proportion; and a note where it is
- * one that no kernel could have. */
+/* USAGE where a tile that was asked for is out of all proportion; and a note where it
+ * is one that no kernel could have. */
 atn_status atn_sim_tile_check(atn_ctx *cx, const sim_case *c) ATN_WARN_UNUSED;
 void atn_sim_say_tile(const sim_case *c, atn_sim *out);
 /* DATA where it does not fit in the memory of the device. */

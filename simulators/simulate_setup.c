@@ -183,8 +183,8 @@ static const atn_kernel_tile *usual(const atn_kernel *k, const atn_launch *s,
 
 static const atn_idx small_side = 64; /* what tensor cores are busy with, or more */
 
-/* A kernel that only stands in for one of blocks: that has tiles in them. Where they are
- * small for the tensor cores, both are tried. */
+/* A kernel that only stands in for one of blocks: that has tiles in them. Where they
+ * are small for the tensor cores, both are tried. */
 static void fit_blocks(sim_case *c)
 {
     const atn_kernel *k = c->o->kernel;

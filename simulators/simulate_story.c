@@ -4,8 +4,8 @@
  * Math    speed-ups over the dense launch: B0 (flop); B1 (tiles); that times tiles /
  *         (tiles + masks) (mask); times T_dense / T_full of this kernel where it is
  *         another one (kernel); T_dense / T_kernel (waves, tail, launch, clock);
- *         T_dense / (T_kernel + passes); the whole. A step's ratio to the one before is what it
- *         costs, and their product is the last speed-up.
+ *         T_dense / (T_kernel + passes); the whole. A step's ratio to the one before is
+ *         what it costs, and their product is the last speed-up.
  *         Whole (Amdahl): with R = what is not attention, layers l and a share s that
  *         stays dense, (R + l T_dense) / (R + l (s T_dense + (1 - s) T)). Of linear
  *         layers R is their flop at the rate that large products reach, or all weights

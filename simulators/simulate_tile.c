@@ -1,8 +1,8 @@
 /* simulators/simulate_tile.c -- tiles that were asked for, and that no kernel has.
  *
  * Math    a kernel's tile has sides of whole matrix instructions (16 x 8), and its
- *         rows, keys and values are in shared memory: bm d + bn (d + dv) numbers. Counts
- *         do not ask for that; of times the note says that they do.
+ *         rows, keys and values are in shared memory: bm d + bn (d + dv) numbers.
+ *         Counts do not ask for that; of times the note says that they do.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "simulators/machine.h"

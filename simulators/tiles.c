@@ -3,8 +3,8 @@
  *
  * Cost    grids of the pattern's own axes: tiles_grid.c; tokens as they are:
  *         tiles_plain.c; by residue: shifts tiles_residues.c; other permuted ones:
- *         tiles_permuted.c, which is slower, and far slower where rows do not repeat. Two
- *         numbers a CTA.
+ *         tiles_permuted.c, which is slower, and far slower where rows do not repeat.
+ *         Two numbers a CTA.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>

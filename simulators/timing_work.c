@@ -1,5 +1,5 @@
-/* simulators/timing_work.c -- CTAs of a launch that was timed, by the kernel's tiles and
- * window rule; its predicted time.
+/* simulators/timing_work.c -- CTAs of a launch that was timed, by the kernel's tiles
+ * and window rule; its predicted time.
  *
  * Math    a key that queries i - w < j <= i see is seen by queries [j, j + w): of the
  *         backward pass the rule is the same with queries and keys exchanged.

@@ -22,8 +22,8 @@ static inline atn_status atn_timing_regressors(atn_ctx *cx, const atn_kernel *k,
     return atn_timing_work(cx, k, d, kind, row, NULL, out);
 }
 /* How many of these that the model is about are of shapes of their own (launch, window,
- * density), counted up to `most` <= ATN_SHAPES_MOST: a row that comes again says nothing
- * new. */
+ * density), counted up to `most` <= ATN_SHAPES_MOST: a row that comes again says
+ * nothing new. */
 enum { ATN_SHAPES_MOST = 64 };
 atn_idx atn_timing_shapes(const atn_timing *const *row, atn_idx n, atn_time_kind kind,
                           atn_idx most);

@@ -2,10 +2,11 @@
  * pays, and the pattern itself on it.
  *
  * Accepts  a table of kind density: columns density and speedup, and, where they are,
- *          pattern, kernel, gpu (what is different between rows names a curve), is_point
- *          (the row of the pattern itself), density_pairs and break_even_density. Or the
- *          table of simulate, of which every row is a pattern without a curve, by
- *          tile_density where there is one, else by its pairs.
+ *          pattern, kernel, gpu (what is different between rows names a curve),
+ *          is_point (the row of the pattern itself), density_pairs and
+ *          break_even_density. Or the table of simulate, of which every row is a
+ *          pattern without a curve, by tile_density where there is one, else by its
+ *          pairs.
  * Math     the bound of the FLOPs is 1 / density.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later

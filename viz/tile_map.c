@@ -4,8 +4,8 @@
  *          full; means where a cell joins several. Meta queries and keys say how many
  *          tiles a side there are. Its first row may say head, tile, visited_tiles,
  *          full_tiles, partial_tiles, padding_tiles.
- * Limits   a cell that joins tiles has a colour between those of its tiles, and is never
- *          as pale as an empty one where any of them is visited.
+ * Limits   a cell that joins tiles has a colour between those of its tiles, and is
+ *          never as pale as an empty one where any of them is visited.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>

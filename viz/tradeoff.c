@@ -1,5 +1,5 @@
-/* viz/tradeoff.c -- error against predicted speed-up: a point a case, and the front that
- * no other point betters in both.
+/* viz/tradeoff.c -- error against predicted speed-up: a point a case, and the front
+ * that no other point betters in both.
  *
  * Accepts  a table of kind tradeoff, of a model: columns method, speedup and
  *          output_error_relative (or those that meta x and y name), and family, budget,
@@ -10,8 +10,8 @@
  * the prediction. Rows without a speed-up, whose launches are mostly starting, are
  * hollow squares at the right edge. Dense attention stands at 1 x. Names: the front,
  * of its hybrids the first and the last, then what would be on it without them. A table
- * without on_front is one of a front. Below a logarithm errors that are none, or next to
- * none, have levels of their own.
+ * without on_front is one of a front. Below a logarithm errors that are none, or next
+ * to none, have levels of their own.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
@@ -199,8 +199,8 @@ done:
     return st;
 }
 
-/* Room below a logarithm for errors of 0, and for those too small for it; below a linear
- * axis for the marks that stand on it. */
+/* Room below a logarithm for errors of 0, and for those too small for it; below a
+ * linear axis for the marks that stand on it. */
 static void add_levels(plot *p)
 {
     atn_axis *y = &p->y_axis;

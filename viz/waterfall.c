@@ -2,10 +2,10 @@
  * the factor that the step takes.
  *
  * Accepts  a table of kind waterfall: columns id (or step, a text), speedup or time_ms
- *          and, where they are, pattern, kernel, gpu, text and limited_by. Rows of another
- *          pattern, kernel or gpu than the row before, or that begin again with the first
- *          step, are another panel. The step "dense" is no bar but a line; of times the
- *          step "whole" is left out, for it is of more than attention.
+ *          and, where they are, pattern, kernel, gpu, text and limited_by. Rows of
+ *          another pattern, kernel or gpu than the row before, or that begin again with
+ *          the first step, are another panel. The step "dense" is no bar but a line; of
+ *          times the step "whole" is left out, for it is of more than attention.
  * Math     the factor of a step is the value before over its own; of time its own over
  *          the one before.
  */
@@ -215,8 +215,8 @@ static void label_of(const plot *p, const bar *b, char *out, size_t size)
                  factor > 1 ? factor : 1 / factor);
 }
 
-/* A logarithm begins at 1, 2 or 5 times a power of ten, below all bars. Ticks: that one,
- * and as many of these as there is room for. */
+/* A logarithm begins at 1, 2 or 5 times a power of ten, below all bars. Ticks: that
+ * one, and as many of these as there is room for. */
 static void log_ticks(atn_axis *x)
 {
     static const double steps[] = {1, 2, 5};

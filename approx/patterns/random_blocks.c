@@ -1,7 +1,7 @@
 /* approx/patterns/random_blocks.c -- so many of the blocks, at random.
  *
- * Math    a row of blocks sees max(1, round(density m)) of the m blocks that it may see,
- *         all choices alike; causal m = a + 1, and its own block is among them.
+ * Math    a row of blocks sees max(1, round(density m)) of the m blocks that it may
+ *         see, all choices alike; causal m = a + 1, and its own block is among them.
  *         variable: instead of blocks of equal size the sequence is cut at random into
  *         as many pieces, the same for queries and keys of a head.
  * Oracle  density 1: full, or causal, attention. nb blocks that b divides: nb b^2

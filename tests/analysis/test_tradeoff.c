@@ -80,8 +80,8 @@ static int runs_of(const bool *sees)
     return runs;
 }
 
-/* The runs are those of the pairs, CTA by CTA; scattered keys that are picked one by one
- * as well. */
+/* The runs are those of the pairs, CTA by CTA; scattered keys that are picked one by
+ * one as well. */
 static void check_runs(const bool *sees, const atn_tile_shape *s, const atn_cta_runs *r,
                        bool gathers)
 {
@@ -145,8 +145,8 @@ static void ctas_of_masks(atn_ctx *cx)
     free(sees);
 }
 
-/* Groups of 5 x 20 and 9 x 3 in tiles of 4 x 8: 2 CTAs of 3 visits, 3 of 1; 16 rows to a
- * tile: 3 + 1 gathered. */
+/* Groups of 5 x 20 and 9 x 3 in tiles of 4 x 8: 2 CTAs of 3 visits, 3 of 1; 16 rows to
+ * a tile: 3 + 1 gathered. */
 static void ctas_of_groups(atn_ctx *cx)
 {
     const atn_tile_shapes shapes = {.at = {{8, 4, 8}, {8, 4, 8, 2}}, .n = 2};
@@ -180,9 +180,9 @@ static void ctas_of_groups(atn_ctx *cx)
     atn_plan_release(cx, &p);
 }
 
-/* Groups that are a mask, rows 29 to 37 with keys 0 to 3 and rows 29 to 31 with 20, 21: in
- * tiles of 4 x 8 the CTA of rows 28 to 31 visits two tiles, those of 32 and 36 one, all
- * others none. A key that stands twice, or one that has a weight, is no mask. */
+/* Groups that are a mask, rows 29 to 37 with keys 0 to 3 and rows 29 to 31 with 20, 21:
+ * in tiles of 4 x 8 the CTA of rows 28 to 31 visits two tiles, those of 32 and 36 one,
+ * all others none. A key that stands twice, or one that has a weight, is no mask. */
 static void groups_as_a_mask(atn_ctx *cx)
 {
     const atn_tile_shapes shapes = {.at = {{8, 4, 8}}, .n = 1};

@@ -13,7 +13,8 @@ static long below(long n)
     return (long)atn_rng_below(&rng, n);
 }
 
-/* One mask, drawn: documents with borders c[0] = 0 .. c[docs] = n, a prefix or window. */
+/* One mask, drawn: documents with borders c[0] = 0 .. c[docs] = n, a prefix or
+ * window. */
 typedef struct mask {
     long n, docs, c[9], u, block;
     char spec[400];

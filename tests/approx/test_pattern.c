@@ -446,8 +446,8 @@ static void memory_limit(atn_ctx *cx)
     CHECK(p == NULL);
 }
 
-/* What no machine has is refused before anything is drawn, with the parameter that would
- * help: 32 heads of 1M rows of 0.2 * 1M blocks of 4 bytes. */
+/* What no machine has is refused before anything is drawn, with the parameter that
+ * would help: 32 heads of 1M rows of 0.2 * 1M blocks of 4 bytes. */
 static void memory_is_known_before(atn_ctx *cx)
 {
     const atn_layout l = atn_layout_square(1 << 20, 32, 0);

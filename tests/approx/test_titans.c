@@ -246,8 +246,7 @@ static void refusals(atn_ctx *cx)
     zoo_random(&z, 1, 1, 40, 40, 7);
     CHECK_OK(atn_choice_read(cx, "titans", "", &c));
     z.head[0].sight.window = 5;
-    CHECK_FAILS(atn_choice_plan(cx, &c, &z.in, 0, &p), ATN_DATA,
-                "sliding window of 5");
+    CHECK_FAILS(atn_choice_plan(cx, &c, &z.in, 0, &p), ATN_DATA, "sliding window of 5");
     z.head[0].sight.window = 40;
     z.head[0].has_sink = true;
     CHECK_FAILS(atn_choice_plan(cx, &c, &z.in, 0, &p), ATN_DATA, "a sink logit");

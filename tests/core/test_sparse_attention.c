@@ -1,9 +1,10 @@
-/* tests/core/test_sparse_attention.c -- the kernel over lists of tiles against attention in
- * double on the same rounded operands.
+/* tests/core/test_sparse_attention.c -- the kernel over lists of tiles against
+ * attention in double on the same rounded operands.
  *
- * With ATN_TEST_DEVICE=shim or =gpu; without it there is nothing to test (the CPU has no such
- * kernel) but what is refused. Agreement: weights are rounded to bf16, so an output may be off
- * by 2^-8 of the largest value it is made of; the log-sum-exp comes from unrounded weights.
+ * With ATN_TEST_DEVICE=shim or =gpu; without it there is nothing to test (the CPU has
+ * no such kernel) but what is refused. Agreement: weights are rounded to bf16, so an
+ * output may be off by 2^-8 of the largest value it is made of; the log-sum-exp comes
+ * from unrounded weights.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "check.h"
@@ -203,8 +204,8 @@ static void masks(atn_ctx *cx)
              .4, 2);
 }
 
-/* Random lists in any order, some empty, flags where they need not be; logits to +-40, so
- * that the running maximum moves. */
+/* Random lists in any order, some empty, flags where they need not be; logits to +-40,
+ * so that the running maximum moves. */
 static void random_lists(atn_ctx *cx)
 {
     enum { HEADS = 4, TILES = 3, ACROSS = 5 };

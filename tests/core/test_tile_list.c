@@ -5,9 +5,10 @@
 #include "core/rng.h"
 #include "core/tile_list.h"
 
-/* 10 queries, 11 keys, tiles of 4 x 3, causal, query 0 at key 1: rows 0-3 see keys 0..4,
- * tiles 0 (row 0 sees keys 0, 1: masked) and 1; rows 4-7 keys 0..8: tiles 0, 1 (all see
- * keys 0..5) plain, 2 masked; rows 8, 9 see 0..9, 0..10: 0 to 2 plain, 3 masked. */
+/* 10 queries, 11 keys, tiles of 4 x 3, causal, query 0 at key 1: rows 0-3 see keys
+ * 0..4, tiles 0 (row 0 sees keys 0, 1: masked) and 1; rows 4-7 keys 0..8: tiles 0, 1
+ * (all see keys 0..5) plain, 2 masked; rows 8, 9 see 0..9, 0..10: 0 to 2 plain, 3
+ * masked. */
 static void golden(atn_ctx *cx)
 {
     static const int32_t want[] = {1, 3, 0, 2, 5, 0, 2, 4, 7};

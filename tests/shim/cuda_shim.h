@@ -1,13 +1,15 @@
-/* tests/shim/cuda_shim.h -- enough of CUDA C++ to compile the kernels as host code and run them
- * on the CPU: grid, block, shared memory, barriers, warp operations, atomics, matrix fragments.
+/* tests/shim/cuda_shim.h -- enough of CUDA C++ to compile the kernels as host code and
+ * run them on the CPU: grid, block, shared memory, barriers, warp operations, atomics,
+ * matrix fragments.
  *
- * A thread of a block is a fibre; blocks run one after the other. A barrier or a warp operation
- * suspends the fibre until all have arrived; one that not all reach stops the program with a
- * message, where a GPU would hang or return garbage. Dynamic shared memory has exactly the
- * size of the launch, starts as NaN, and lies on the heap, so that ASan sees a step too far.
- * Matrix operations multiply exactly what the hardware would get, in double, and round the sum
- * to float once: within the rounding of the hardware's own order.
- * Included before each .cu file by the compiler's command line (-include).
+ * A thread of a block is a fibre; blocks run one after the other. A barrier or a warp
+ * operation suspends the fibre until all have arrived; one that not all reach stops the
+ * program with a message, where a GPU would hang or return garbage. Dynamic shared
+ * memory has exactly the size of the launch, starts as NaN, and lies on the heap, so
+ * that ASan sees a step too far. Matrix operations multiply exactly what the hardware
+ * would get, in double, and round the sum to float once: within the rounding of the
+ * hardware's own order. Included before each .cu file by the compiler's command line
+ * (-include).
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
@@ -37,8 +39,8 @@ extern dim grid, block, block_at;
 const dim &thread_at();
 
 void barrier();
-/* All 32 lanes bring `size` bytes; *all receives those of every lane. kind: what is done, the
- * same in all lanes. */
+/* All 32 lanes bring `size` bytes; *all receives those of every lane. kind: what is
+ * done, the same in all lanes. */
 void exchange(unsigned mask, int kind, const void *mine, size_t size, void *all);
 unsigned *dynamic_shared();
 /* cp.async: nothing arrives before it has been waited for. */

@@ -119,9 +119,9 @@ static void every_stride(atn_ctx *cx)
 }
 
 /* A million tokens: strides that the Q tile does not divide are not tried, and tiles of
- * a stride group are one. Of a stride s that 16 divides the windows begin at g s + s/2 -
- * 2^18, clamped at 0 and 2^19, where g s / 16 are whole: aligned to 16 keys from s = 32
- * on, and 16 is not (16 / 2 = 8). 2^16 tiles see 2^15 each then. */
+ * a stride group are one. Of a stride s that 16 divides the windows begin at g s + s/2
+ * - 2^18, clamped at 0 and 2^19, where g s / 16 are whole: aligned to 16 keys from s =
+ * 32 on, and 16 is not (16 / 2 = 8). 2^16 tiles see 2^15 each then. */
 static void long_axis(atn_ctx *cx)
 {
     const atn_axes g = {1, {{1 << 20, 1 << 19, 1, 1, false}}};
@@ -147,8 +147,8 @@ static void long_axis(atn_ctx *cx)
     atn_pattern_destroy(cx, p);
 }
 
-/* HunyuanVideo's case on a kernel that has two tiles: 18 % 4 != 0, so boxes of 4 x 4 x 4
- * are partial; of 2 x 8 x 8 none is. */
+/* HunyuanVideo's case on a kernel that has two tiles: 18 % 4 != 0, so boxes of 4 x 4 x
+ * 4 are partial; of 2 x 8 x 8 none is. */
 static void best_tile(atn_ctx *cx)
 {
     const atn_axes g = {

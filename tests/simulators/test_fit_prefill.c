@@ -150,8 +150,8 @@ static void four_know_no_groups(atn_ctx *cx)
 }
 
 /* A kernel without a window rule pays by its policy, as its tiles are. Causal, 1000
- * tokens, 128 x 128: 8 Q tiles of 1 to 8 tiles, one of each on the diagonal; of the blocks
- * at density 0.5 round(n / 2), at least 1. */
+ * tokens, 128 x 128: 8 Q tiles of 1 to 8 tiles, one of each on the diagonal; of the
+ * blocks at density 0.5 round(n / 2), at least 1. */
 static void policies_and_densities(atn_ctx *cx)
 {
     static const struct {

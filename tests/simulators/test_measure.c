@@ -1,5 +1,5 @@
-/* tests/simulators/test_measure.c -- launches that are timed: their lists against the work
- * that a fit counts for them; the fit of made-up times; names of GPUs. */
+/* tests/simulators/test_measure.c -- launches that are timed: their lists against the
+ * work that a fit counts for them; the fit of made-up times; names of GPUs. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "check.h"
 
@@ -28,8 +28,8 @@ static void close(atn_ctx *cx)
     atn_kernel_release(cx, &kernel);
 }
 
-/* Tiles, and masked ones, of the lists that are launched are those that a fit counts: of
- * every row of up to 4096 tokens, the random ones drawn. */
+/* Tiles, and masked ones, of the lists that are launched are those that a fit counts:
+ * of every row of up to 4096 tokens, the random ones drawn. */
 static void lists(atn_ctx *cx)
 {
     open(cx, &(atn_measure_plan){.gpu = "h200", .bytes = INFINITY});
@@ -60,8 +60,8 @@ static void lists(atn_ctx *cx)
     close(cx);
 }
 
-/* Every row stands once, is of this GPU, and each head dim has rows enough of either split
- * for the model: all terms, or four coefficients where it is quick. */
+/* Every row stands once, is of this GPU, and each head dim has rows enough of either
+ * split for the model: all terms, or four coefficients where it is quick. */
 static void splits(atn_ctx *cx)
 {
     for (int quick = 0; quick < 2; quick++) {

@@ -253,11 +253,11 @@ static void causal_balance(atn_ctx *cx)
     }
 }
 
-/* Contiguous: rank q receives P - 1 chunks and needs q of them: 1/2. Zigzag: of rank k's
- * later half-chunk 2P-1-k only ranks whose own later one comes after it have use, half
- * of the ordered pairs of ranks have not: 1/4. Stripe: ranks that are ahead lack the
- * last token only. Two-sided masks waste nothing. A million tokens of a thousand ranks
- * are no more work than their rows. */
+/* Contiguous: rank q receives P - 1 chunks and needs q of them: 1/2. Zigzag: of rank
+ * k's later half-chunk 2P-1-k only ranks whose own later one comes after it have use,
+ * half of the ordered pairs of ranks have not: 1/4. Stripe: ranks that are ahead lack
+ * the last token only. Two-sided masks waste nothing. A million tokens of a thousand
+ * ranks are no more work than their rows. */
 static void causal_redundancy(atn_ctx *cx)
 {
     atn_pattern *p = make(cx, "causal", NULL, 65536),
@@ -339,8 +339,8 @@ static atn_cp_sizes draw_sizes(void)
     return s;
 }
 
-/* Heads are dealt out: rank i of the group has heads [i h / g, ..) and the KV heads that
- * these read. Every other rank of the group sends it its rows of them. */
+/* Heads are dealt out: rank i of the group has heads [i h / g, ..) and the KV heads
+ * that these read. Every other rank of the group sends it its rows of them. */
 static double send_heads(const atn_cp_sizes *s, long group)
 {
     const double rows = (double)(s->batch * (s->tokens / s->gpus)) * s->bytes;
@@ -633,7 +633,8 @@ static void times_make_sense(atn_ctx *cx)
     close_scene(cx, &s);
 }
 
-/* What choosing takes is shared, its launch is not: bytes at 0.8 of the HBM, and 3 us. Linear attention chooses nothing. */
+/* What choosing takes is shared, its launch is not: bytes at 0.8 of the HBM, and 3 us.
+ * Linear attention chooses nothing. */
 static void choosing_is_shared(atn_ctx *cx)
 {
     atn_cp_result with, without;
@@ -812,9 +813,9 @@ static void run_out_of_memory(atn_ctx *cx)
 
 /* ---- against measurements ---- */
 
-/* README of zhuzilin/ring-flash-attention: 8 GPUs, causal, 8,192 tokens on each, 32 heads,
- * 8 KV heads of 128; share of eight times the rate of one GPU on 8,192 tokens, which is `rate`
- * iterations a second. */
+/* README of zhuzilin/ring-flash-attention: 8 GPUs, causal, 8,192 tokens on each, 32
+ * heads, 8 KV heads of 128; share of eight times the rate of one GPU on 8,192 tokens,
+ * which is `rate` iterations a second. */
 static const struct {
     const char *name, *gpu;
     double link, rate;

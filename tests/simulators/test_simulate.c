@@ -521,8 +521,8 @@ static packed_twin pack_by_hand(int n, int sink, int window, int g, int side)
     return t;
 }
 
-/* FA3 lays the g heads of a group into one tile: what is printed is what it runs, a head
- * its part, and no step of the waterfall takes tiles that there are not. */
+/* FA3 lays the g heads of a group into one tile: what is printed is what it runs, a
+ * head its part, and no step of the waterfall takes tiles that there are not. */
 static void packed_heads(atn_ctx *cx)
 {
     static const struct {
@@ -720,8 +720,8 @@ static void the_whole(atn_ctx *cx)
 }
 
 /* A decode step reads all weights: 16.06 GB at 0.8 of 4.8 TB/s are 4.18 ms, 2 flop a
- * parameter 0.02 ms. By hand: 32 layers of dense attention read 32 x 537 MB, a window of
- * 1024 a 32nd of that. Launches are below 0.1 ms, the whole is not, and is said. */
+ * parameter 0.02 ms. By hand: 32 layers of dense attention read 32 x 537 MB, a window
+ * of 1024 a 32nd of that. Launches are below 0.1 ms, the whole is not, and is said. */
 static void the_whole_of_decode(atn_ctx *cx)
 {
     bed b = bed_of(cx, "h200", "fa3");
@@ -1401,8 +1401,8 @@ static void tables(atn_ctx *cx)
     release(cx, &b);
 }
 
-/* Tensor by tensor, of 8 query heads and 2 of keys, d 64: 2 x 8 x 1000 x 64 numbers of Q
- * and O each, a quarter of K and V, fp32 sums of rows; backward all of them and the
+/* Tensor by tensor, of 8 query heads and 2 of keys, d 64: 2 x 8 x 1000 x 64 numbers of
+ * Q and O each, a quarter of K and V, fp32 sums of rows; backward all of them and the
  * gradient of each. */
 static void bytes_of_passes(atn_ctx *cx)
 {
@@ -1611,9 +1611,9 @@ static void causal_is_itself(atn_ctx *cx)
         }
 }
 
-/* Tiles of one architecture are those that are simulated, whoever read the kernel. B200:
- * 2.47455 ms measured by NVIDIA (a `check` row), 2.498 by the card's coefficients on
- * tiles of 256 x 128. */
+/* Tiles of one architecture are those that are simulated, whoever read the kernel.
+ * B200: 2.47455 ms measured by NVIDIA (a `check` row), 2.498 by the card's coefficients
+ * on tiles of 256 x 128. */
 static void tiles_of_the_architecture(atn_ctx *cx)
 {
     static const struct {

@@ -91,8 +91,8 @@ static void dense_is_causal(atn_ctx *cx)
     }
 }
 
-/* 2^31 tokens: 2^24 tiles of 128 and the window of 4096 a tile: 33 visits of all but the
- * first 32, which see 1 .. 32. Pairs w n - w (w - 1) / 2. */
+/* 2^31 tokens: 2^24 tiles of 128 and the window of 4096 a tile: 33 visits of all but
+ * the first 32, which see 1 .. 32. Pairs w n - w (w - 1) / 2. */
 static void two_billion_tokens(atn_ctx *cx)
 {
     const atn_idx n = ATN_PATTERN_KEYS_MOST, tiles = n / 128;

@@ -1,5 +1,5 @@
-/* tests/simulators/test_timeline.c -- the schedule of a launch, and the tiles of a head,
- * as tables. */
+/* tests/simulators/test_timeline.c -- the schedule of a launch, and the tiles of a
+ * head, as tables. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "check.h"
 

@@ -368,9 +368,10 @@ static void pieces(atn_ctx *cx)
 }
 
 /* The same launch. Of a pattern that is no window the longest CTA says how many blocks
- * there are to cut: with 3 of the 64 none are, as of any mask of at most 4; with 5, s = 4,
- * and ceil(1.1 * 2 * 9 * 5 / 40) = 3 blocks an SM make 2 pieces. A window of 101 keys has
- * by the kernel's own rule ceil(117 / 16) = 8 blocks, of 64 an SM has 32: 4, 2. */
+ * there are to cut: with 3 of the 64 none are, as of any mask of at most 4; with 5, s =
+ * 4, and ceil(1.1 * 2 * 9 * 5 / 40) = 3 blocks an SM make 2 pieces. A window of 101
+ * keys has by the kernel's own rule ceil(117 / 16) = 8 blocks, of 64 an SM has 32: 4,
+ * 2. */
 static void pieces_of_what_is_seen(atn_ctx *cx)
 {
     static const struct {

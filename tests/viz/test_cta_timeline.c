@@ -22,8 +22,8 @@ static int pixels(atn_ctx *cx, const atn_table *t, double x, const char *params,
 static const drawn_part left = {.1, .4, .08, .8}, right = {.5, .8, .08, .8},
                         upper = {.1, .8, .08, .35}, lower = {.1, .8, .55, .8};
 
-/* SM 0 runs all the time with 10 tiles, SM 1 half of it with 0: the upper half is of one
- * colour, the left half of the lower one of the other. */
+/* SM 0 runs all the time with 10 tiles, SM 1 half of it with 0: the upper half is of
+ * one colour, the left half of the lower one of the other. */
 static void ctas_have_places(atn_ctx *cx)
 {
     atn_table *t = drawn_table(cx, HEAD "0,0,0,0,2,10\n1,0,1,0,1,0\n");

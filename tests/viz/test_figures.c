@@ -1,4 +1,5 @@
-/* tests/viz/test_figures.c -- palettes, scales, ticks, labels; every figure in every format. */
+/* tests/viz/test_figures.c -- palettes, scales, ticks, labels; every figure in every
+ * format. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "check.h"
 
@@ -78,7 +79,8 @@ static void labels_are_tame(atn_ctx *cx)
     CHECK_STR(out, "\\xFF\\xFE");
     atn_token_label("\xe4\xbd\xa0\xe5\xa5\xbd", 14, out, sizeof out);
     CHECK_STR(out, "\xe4\xbd\xa0\xe5\xa5\xbd");
-    /* a joiner inside an emoji stays, and one picture counts once: man, joiner, computer */
+    /* a joiner inside an emoji stays, and one picture counts once: man, joiner,
+     * computer */
     atn_token_label("\xf0\x9f\x91\xa8\xe2\x80\x8d\xf0\x9f\x92\xbb!?", 2, out,
                     sizeof out);
     CHECK_STR(out, "\xf0\x9f\x91\xa8\xe2\x80\x8d\xf0\x9f\x92\xbb!\xe2\x80\xa6");
@@ -89,7 +91,8 @@ static void labels_are_tame(atn_ctx *cx)
                    "b");
 }
 
-/* Row i of n (odd) is a node of a tree: (n + 1) / 2 leaves, then each leaf joins the merge before. */
+/* Row i of n (odd) is a node of a tree: (n + 1) / 2 leaves, then each leaf joins the
+ * merge before. */
 static void set_node(atn_table *t, int col, atn_idx i, atn_idx n)
 {
     const atn_idx leaves = (n + 1) / 2;
@@ -237,8 +240,8 @@ static void every_figure_every_format(atn_ctx *cx)
                         ATN_CANTCREATE, "--force");
             CHECK_OK(atn_figure_draw(cx, atn_figures[f], t, &o, path, true));
             if (e > 0) CHECK_EQ(read_file(path, again, sizeof again), n);
-            /* cairo numbers the parts of an SVG through the life of a process: that format is
-             * compared between two runs of the program (tests/cli) */
+            /* cairo numbers the parts of an SVG through the life of a process: that
+             * format is compared between two runs of the program (tests/cli) */
             if (e > 0) CHECK(memcmp(data, again, n) == 0);
         }
     unsetenv("SOURCE_DATE_EPOCH");
@@ -376,7 +379,8 @@ static void refusals(atn_ctx *cx)
     atn_table_destroy(cx, empty);
 }
 
-/* A constant matrix has one rank, so its bar has one tick; a clipped one ends at its quantile. */
+/* A constant matrix has one rank, so its bar has one tick; a clipped one ends at its
+ * quantile. */
 static void bar_ticks_golden(atn_ctx *cx)
 {
     const float same[] = {.5f, .5f, .5f, .5f}, one = 3, steps[] = {0, 1, 2, 3, 10};
@@ -449,8 +453,8 @@ static char *svg_of(atn_ctx *cx, const char *figure, const atn_table *t)
     return svg;
 }
 
-/* Models of every shape: a page stays a page, and all its rasters together stay below 6 Mi
- * pixels, whatever the cells. */
+/* Models of every shape: a page stays a page, and all its rasters together stay below 6
+ * Mi pixels, whatever the cells. */
 static void pages_of_heads_stay_pages(atn_ctx *cx)
 {
     static const int shapes[][3] = {
@@ -475,8 +479,8 @@ static void pages_of_heads_stay_pages(atn_ctx *cx)
     CHECK_EQ(atn_raster_join(512, 144), 3); /* sqrt(6 Mi / 144) = 209 cells */
 }
 
-/* One point a series is a dot; the last of many series is drawn like the others. The legend
- * alone has at most 200 pixels of a colour. */
+/* One point a series is a dot; the last of many series is drawn like the others. The
+ * legend alone has at most 200 pixels of a colour. */
 static void every_series_is_drawn(atn_ctx *cx)
 {
     atn_table *t = heads_table(cx, 1, 1, 1);
@@ -528,7 +532,8 @@ static void axes_and_bars_leave_room(atn_ctx *cx)
     CHECK_NEAR(atn_label_step(10, 11), 2, 0);
     CHECK_NEAR(atn_label_step(1, 11), 20, 0);
     CHECK_NEAR(atn_label_step(20, 11), 1, 0);
-    /* labels of 0 .. 500, half a point a position: 3 digits of 8 points and a blank fit in 50 */
+    /* labels of 0 .. 500, half a point a position: 3 digits of 8 points and a blank fit
+     * in 50 */
     CHECK_NEAR(atn_ruler_step(&c, &a), 50, 0);
     cairo_destroy(c.cr);
     cairo_surface_destroy(s);
@@ -557,8 +562,9 @@ static void pooled_axes_end_at_n(atn_ctx *cx)
     atn_table_destroy(cx, t);
 }
 
-/* Sums over blocks of 8 are coloured by a logarithm from .0001, a power of ten, on; a maximum by a
- * linear scale from 0 on. The smallest value, .001, is dark on one and not on the other. */
+/* Sums over blocks of 8 are coloured by a logarithm from .0001, a power of ten, on; a
+ * maximum by a linear scale from 0 on. The smallest value, .001, is dark on one and not
+ * on the other. */
 static void block_maps_are_logarithmic(atn_ctx *cx)
 {
     const float m[] = {8, .001f, .001f, .001f};
@@ -585,7 +591,8 @@ static void block_maps_are_logarithmic(atn_ctx *cx)
     atn_table_destroy(cx, t);
 }
 
-/* The k-th allocation fails, k = 0, 1, ...: an error each time, nothing leaks (ASan). */
+/* The k-th allocation fails, k = 0, 1, ...: an error each time, nothing leaks
+ * (ASan). */
 static void allocations_may_fail(atn_ctx *cx)
 {
     atn_table *t = make_table(cx, 5, "x");

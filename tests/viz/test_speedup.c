@@ -5,7 +5,8 @@
 #include "viz/palette.h"
 
 #define HEAD                                                                           \
-    "pattern,kernel,gpu,is_point,density,density_pairs,speedup,break_even_tile_density\n"
+    "pattern,kernel,gpu,is_point,density,density_pairs,speedup,break_even_tile_"       \
+    "density\n"
 #define CURVE "p,k,g,false,.01,,8,.6\np,k,g,false,.1,,4,.6\np,k,g,false,1,,.5,.6\n"
 
 static int pixels(atn_ctx *cx, const atn_table *t, int i, int n)
