@@ -181,20 +181,24 @@ atn_status atn_kernel_save(atn_ctx *cx, const atn_kernel *k, const char *path,
     atn_out out = {NULL, NULL, NULL};
     writer w = {0};
     json_t *obj = kernel(&w, k);
+    const size_t form = JSON_INDENT(2) | JSON_REAL_PRECISION(17);
     atn_status st = ATN_OK;
     char *text = NULL;
+    size_t size;
 
     if (w.unreal)
         ATN_FAIL(ATN_DATA,
                  "%s: kernel %s has a number that is not finite (a fit of "
                  "timings that do not go together)",
                  path, k->id);
-    if (obj && !w.failed)
-        text = json_dumps(obj, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
-    if (!text)
-        ATN_FAIL(w.not_text ? ATN_DATA : ATN_MEMORY, "%s: %s", path,
-                 w.not_text ? "a text of the kernel is no UTF-8, and is not written"
-                            : "no memory to write it");
+    if (w.not_text)
+        ATN_FAIL(ATN_DATA, "%s: a text of the kernel is no UTF-8, and is not written",
+                 path);
+    size = obj && !w.failed ? json_dumpb(obj, NULL, 0, form) : 0;
+    if (size == 0) ATN_FAIL(ATN_MEMORY, "%s: no memory to write it", path);
+    ATN_NEW(text, size + 1);
+    if (json_dumpb(obj, text, size, form) != size)
+        ATN_FAIL(ATN_MEMORY, "%s: no memory to write it", path);
     ATN_TRY(read_back(cx, path, text));
     ATN_TRY(atn_out_open(cx, path, force, &out));
     if (fputs(text, out.file) == EOF || fputc('\n', out.file) == EOF)
@@ -202,7 +206,7 @@ atn_status atn_kernel_save(atn_ctx *cx, const atn_kernel *k, const char *path,
     ATN_TRY(atn_out_commit(cx, &out));
 done:
     atn_out_abort(cx, &out);
-    free(text);
+    atn_free(cx, text);
     json_decref(obj);
     return st;
 }
