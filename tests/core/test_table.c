@@ -315,7 +315,7 @@ static atn_table *wide_table(atn_ctx *cx, int rows, const char *long_text)
         CHECK_OK(atn_table_add_col(cx, t, names[c], c ? ATN_COL_I64 : ATN_COL_STR, "",
                                    NULL, NULL));
     for (int r = 0; r < rows; r++) {
-        char text[8];
+        char text[16];
 
         CHECK_OK(atn_table_add_row(cx, t));
         snprintf(text, sizeof text, "r%d", r);
