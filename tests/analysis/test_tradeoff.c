@@ -118,9 +118,12 @@ static void check_runs(const bool *sees, const atn_tile_shape *s, const atn_cta_
 
 static void ctas_of_masks(atn_ctx *cx)
 {
-    const atn_tile_shapes shapes = {
-        .at = {{8, 16, 8, 1}, {8, 2, 3}, {64, 16, 16}, {8, 7, 64}, {8, 16, 8, 3}},
-        .n = 5};
+    const atn_tile_shapes shapes = {.at = {{8, 16, 8, 1},
+                                           {8, 2, 3, 0},
+                                           {64, 16, 16, 0},
+                                           {8, 7, 64, 0},
+                                           {8, 16, 8, 3}},
+                                    .n = 5};
     atn_rng r = atn_rng_stream(1, "tradeoff", 0, 0);
     bool *sees = malloc(N * N);
 
