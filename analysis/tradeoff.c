@@ -76,7 +76,8 @@ static atn_status no_tile(atn_ctx *cx, const atn_kernel *k, atn_idx d)
 {
     int nearest = 0;
 
-    (void)atn_kernel_has_head_dim(k, (int)ATN_MIN(d, 1 << 20), &nearest);
+    (void)atn_kernel_has_head_dim(k, (int)ATN_MIN(d, 1 << 20), ATN_PASS_FORWARD,
+                                  &nearest);
     return atn_fail(cx, ATN_USAGE, __FILE__, __LINE__,
                     "%s has no tile for heads of dim %lld; the nearest that it has is "
                     "%d (give another --kernel)",

@@ -128,8 +128,8 @@ static void numbers_of(const atn_tradeoff *t, const saying *s, double x[NUMBERS]
 {
     const trade_time *time = &s->cell->time;
     const bool launch = atn_trade_starts(time, s->dense_ms, s->layers);
-    const bool itself =
-        s->c->kind == TRADE_DENSE; /* what the others are compared with */
+    /* What the others are compared with, and what is the same launch. */
+    const bool itself = s->c->kind == TRADE_DENSE || time->ms == s->dense_ms;
 
     x[ERROR] = s->cell->mean[TRADE_ERROR];
     x[ERROR_W_O] = s->cell->mean[TRADE_ERROR_W_O];

@@ -363,8 +363,8 @@ static atn_status open_groups(job *j)
     atn_status st = ATN_OK;
     int nearest = 0;
 
-    if (choice.head_dim &&
-        !atn_kernel_has_head_dim(j->settled, choice.head_dim, &nearest))
+    if (choice.head_dim && !atn_kernel_has_head_dim(j->settled, choice.head_dim,
+                                                    ATN_PASS_FORWARD, &nearest))
         ATN_FAIL(ATN_USAGE,
                  "calibrate: kernel %s has no tile for --head-dim %d (nearest: %d)",
                  j->settled->id, choice.head_dim, nearest);

@@ -94,7 +94,8 @@ static atn_status untiled(atn_ctx *cx, const atn_timing_groups *g, const char *p
 {
     int nearest = 0;
 
-    atn_kernel_has_head_dim(g->choice.kernel, g->untiled_dim, &nearest);
+    atn_kernel_has_head_dim(g->choice.kernel, g->untiled_dim, ATN_PASS_FORWARD,
+                            &nearest);
     return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
                     "%s: kernel %s has no tile for head_dim %d, nor for any other row "
                     "chosen (nearest: %d)",

@@ -145,13 +145,13 @@ static atn_status suits(atn_ctx *cx, atn_kernel *k, const atn_device *d,
         goto done;
     atn_kernel_settle(k, d->architecture);
     if (tiles_miss(k, l, takes, w->block) &&
-        atn_kernel_has_head_dim(k, (int)l->head_dim, &nearest))
+        atn_kernel_has_head_dim(k, (int)l->head_dim, l->pass, &nearest))
         goto done;
     ATN_TRY(is_timed(cx, k, d->architecture, &timed));
     *score = 1 + (has && !(k->takes & (ATN_TAKES_BLOCKS | ATN_TAKES_ANY)) ? 1 : 0) +
              (has ? 2 : 0) + (timed ? 4 : 0);
     if (takes == ATN_TAKES_GRID && k->takes & takes) *score += 8;
-    if (atn_kernel_has_head_dim(k, (int)l->head_dim, &nearest)) *score += 16;
+    if (atn_kernel_has_head_dim(k, (int)l->head_dim, l->pass, &nearest)) *score += 16;
     /* Of two that are as good, the one whose coefficients are its own. */
     *score = 2 * *score + (is_fitted(k, d->architecture) ? 1 : 0);
 done:

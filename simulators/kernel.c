@@ -168,13 +168,16 @@ const atn_kernel_tile *atn_kernel_tile_of(const atn_kernel *k, int head_dim,
     return NULL;
 }
 
-bool atn_kernel_has_head_dim(const atn_kernel *k, int head_dim, int *nearest)
+bool atn_kernel_has_head_dim(const atn_kernel *k, int head_dim, atn_pass pass,
+                             int *nearest)
 {
+    const atn_pass by = served_by(k, pass);
     int most = 0;
 
     *nearest = 0;
-    if (head_dim > 0 && bucket(k, head_dim, ATN_PASS_FORWARD, 0, 0) > 0) return true;
-    for (int i = 0; i < k->tiles; i++) most = ATN_MAX(most, k->tile[i].head_dim);
+    if (head_dim > 0 && bucket(k, head_dim, pass, 0, 0) > 0) return true;
+    for (int i = 0; i < k->tiles; i++)
+        if (k->tile[i].pass == by) most = ATN_MAX(most, k->tile[i].head_dim);
     *nearest = head_dim > 0 ? most : 1;
     return false;
 }

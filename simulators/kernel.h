@@ -223,6 +223,7 @@ bool atn_kernel_is_called(const atn_kernel *k, const char *name);
 const atn_kernel_tile *atn_kernel_tile_of(const atn_kernel *k, int head_dim,
                                           atn_pass pass, unsigned takes, int rank,
                                           int index);
-/* There are tiles for it (those of its own or a larger head dim); else *nearest <- the
- * nearest head dim that there is. */
-bool atn_kernel_has_head_dim(const atn_kernel *k, int head_dim, int *nearest);
+/* There are tiles for it in this pass (those of its own or a larger head dim); else
+ * *nearest <- the nearest head dim that there is, 0 = the pass has no tiles. */
+bool atn_kernel_has_head_dim(const atn_kernel *k, int head_dim, atn_pass pass,
+                             int *nearest);

@@ -312,11 +312,12 @@ static atn_status kernel_fits(atn_ctx *cx, const atn_kernel *k, const sim_case *
                  "simulate: kernel %s has no %s pass (give another --kernel)", k->id,
                  atn_pass_names[c->shape.pass]);
     if (c->shape.head_dim > 65536 ||
-        !atn_kernel_has_head_dim(k, (int)c->shape.head_dim, &nearest))
+        !atn_kernel_has_head_dim(k, (int)c->shape.head_dim, c->shape.pass, &nearest))
         ATN_FAIL(ATN_USAGE,
-                 "simulate: kernel %s has no tile for head dim %lld (nearest: %d; give "
-                 "--head-dim or another --kernel)",
-                 k->id, (long long)c->shape.head_dim, nearest);
+                 "simulate: kernel %s has no %stile for head dim %lld (nearest: %d; "
+                 "give --head-dim or another --kernel)",
+                 k->id, c->shape.pass == ATN_PASS_BACKWARD ? "backward " : "",
+                 (long long)c->shape.head_dim, nearest);
 done:
     return st;
 }

@@ -156,8 +156,12 @@ static void interval(const sim_case *c, const sim_story *s, atn_sim *out)
     out->dense_high_ms = out->dense_ms * atn_launch_high(g);
     out->speedup = out->speedup_low = out->speedup_high = NAN;
     if (out->time_ms < ATN_RATIO_MS || out->dense_ms < ATN_RATIO_MS) return;
-    /* What one kernel is off by it is off by in both. */
+    /* What one kernel is off by it is off by in both; a launch beside itself is not. */
     out->speedup = out->dense_ms / out->time_ms;
+    if (same && out->time_ms == out->dense_ms) {
+        out->speedup_low = out->speedup_high = 1;
+        return;
+    }
     out->speedup_low = (same ? out->dense_ms : out->dense_low_ms) / out->high_ms;
     out->speedup_high = (same ? out->dense_ms : out->dense_high_ms) / out->low_ms;
 }

@@ -124,8 +124,11 @@ static atn_status read_rows(atn_ctx *cx, reader *r, size_t head, const json_t *r
     size_t a;
 
     if ((atn_idx)json_array_size(rows) != r->rows)
-        ATN_FAIL(ATN_DATA, "%s: heads[%zu] has %zu rows, and %lld are needed", r->path,
-                 head, json_array_size(rows), (long long)r->rows);
+        ATN_FAIL(ATN_DATA,
+                 "%s: heads[%zu] has %zu rows, and %lld are needed (block rows "
+                 "are cut at multiples of %lld, by position)",
+                 r->path, head, json_array_size(rows), (long long)r->rows,
+                 (long long)r->f.block);
     ATN_NEW(r->ptr, r->rows + 1);
     ATN_NEW(r->spans, r->rows);
     r->room = r->rows;

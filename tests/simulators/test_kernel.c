@@ -181,10 +181,15 @@ static void head_dims(atn_ctx *cx)
     int nearest;
 
     CHECK_OK(atn_kernel_read(cx, "block_sparse", &k));
-    CHECK(atn_kernel_has_head_dim(&k, 80, &nearest));
-    CHECK(!atn_kernel_has_head_dim(&k, 192, &nearest));
+    CHECK(atn_kernel_has_head_dim(&k, 80, ATN_PASS_FORWARD, &nearest));
+    CHECK(!atn_kernel_has_head_dim(&k, 192, ATN_PASS_FORWARD, &nearest));
     CHECK_EQ(nearest, 128);
-    CHECK(!atn_kernel_has_head_dim(&k, 0, &nearest));
+    CHECK(!atn_kernel_has_head_dim(&k, 0, ATN_PASS_FORWARD, &nearest));
+    atn_kernel_release(cx, &k);
+    CHECK_OK(atn_kernel_read(cx, "fna_hopper", &k));
+    CHECK(atn_kernel_has_head_dim(&k, 256, ATN_PASS_FORWARD, &nearest));
+    CHECK(!atn_kernel_has_head_dim(&k, 256, ATN_PASS_BACKWARD, &nearest));
+    CHECK_EQ(nearest, 128);
     atn_kernel_release(cx, &k);
 }
 
