@@ -54,7 +54,8 @@ foreach(doc ${ATN_DOCS})
   endif()
 endforeach()
 atn_cli_test(docs/help_examples ${CMAKE_CURRENT_SOURCE_DIR}/docs/help_examples.sh)
-set_tests_properties(docs/help_examples PROPERTIES TIMEOUT 900) # under the sanitizers
+# under the sanitizers it takes long; it begins first, so that others run beside it
+set_tests_properties(docs/help_examples PROPERTIES TIMEOUT 900 COST 1000)
 atn_cli_test(docs/columns ${CMAKE_CURRENT_SOURCE_DIR}/docs/columns.sh)
 atn_cli_test(docs/approx_columns ${CMAKE_CURRENT_SOURCE_DIR}/docs/approx_columns.sh)
 atn_cli_test(docs/published_rows ${CMAKE_CURRENT_SOURCE_DIR}/docs/published.sh)
