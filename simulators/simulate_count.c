@@ -324,12 +324,10 @@ static void say_union(const sim_case *c, double apart, atn_sim *out)
 static void find_bounds(const sim_case *c, atn_sim *out)
 {
     const atn_tiling packed = packed_tiling(c);
-    const atn_dense_tiles d = atn_tiles_dense(c->p[0], &packed, c->causal);
+    atn_dense_tiles d = atn_tiles_dense(c->p[0], &packed, c->causal);
 
-    out->bounds = (atn_tile_bounds){NAN, NAN, NAN};
-    if (out->pairs > 0) out->bounds.flop = d.pairs / out->pairs;
-    if (out->visited > 0) out->bounds.sum = d.visited / (double)c->pack / out->visited;
-    if (out->max > 0) out->bounds.max = d.max / out->max;
+    d.visited /= (double)c->pack; /* a head's part */
+    out->bounds = atn_tiles_over(&d, out->pairs, out->visited, out->max);
 }
 
 atn_status atn_sim_count(atn_ctx *cx, const sim_case *c, atn_sim *out, sim_lists *l)
@@ -434,12 +432,11 @@ done:
 static void decode_bounds(const sim_case *c, atn_sim *out)
 {
     const double all = (double)atn_ceil_div(c->shape.kv_len, c->bn);
+    const atn_dense_tiles dense = {1, all, all, (double)c->shape.kv_len};
 
     out->tiles.other = (atn_idx)all;
     out->tiles.waste = (double)(out->tiles.visited * c->bn) / (double)out->tiles.pairs;
-    out->bounds.flop = (double)c->shape.kv_len / out->pairs;
-    out->bounds.sum = all / out->visited;
-    out->bounds.max = all / out->max;
+    out->bounds = atn_tiles_over(&dense, out->pairs, out->visited, out->max);
 }
 
 atn_status atn_sim_count_last(atn_ctx *cx, const sim_case *c, atn_sim *out,

@@ -402,14 +402,19 @@ atn_dense_tiles atn_tiles_dense(const atn_pattern *p, const atn_tiling *t, bool 
     return d;
 }
 
+atn_tile_bounds atn_tiles_over(const atn_dense_tiles *dense, double pairs,
+                               double visited, double max)
+{
+    return (atn_tile_bounds){pairs > 0 ? dense->pairs / pairs : NAN,
+                             visited > 0 ? dense->visited / visited : NAN,
+                             max > 0 ? dense->max / max : NAN};
+}
+
 atn_tile_bounds atn_tiles_bounds(const atn_pattern *p, const atn_tiling *t,
                                  const atn_tiles *counts, bool causal)
 {
     const atn_dense_tiles d = atn_tiles_dense(p, t, causal);
-    atn_tile_bounds b = {NAN, NAN, NAN};
 
-    if (counts->pairs > 0) b.flop = d.pairs / (double)counts->pairs;
-    if (counts->visited > 0) b.sum = d.visited / (double)counts->visited;
-    if (counts->max > 0) b.max = d.max / (double)counts->max;
-    return b;
+    return atn_tiles_over(&d, (double)counts->pairs, (double)counts->visited,
+                          (double)counts->max);
 }

@@ -73,6 +73,9 @@ atn_dense_tiles atn_tiles_dense(const atn_pattern *p, const atn_tiling *t, bool 
 typedef struct atn_tile_bounds {
     double flop, sum, max;
 } atn_tile_bounds;
+/* Of these counts, one head's or the mean of several; NaN where there is nothing. */
+atn_tile_bounds atn_tiles_over(const atn_dense_tiles *dense, double pairs,
+                               double visited, double max);
 atn_tile_bounds atn_tiles_bounds(const atn_pattern *p, const atn_tiling *t,
                                  const atn_tiles *counts, bool causal);
 

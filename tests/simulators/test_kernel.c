@@ -542,87 +542,89 @@ static atn_status changed(atn_ctx *cx, const char *from, const char *to)
     return st;
 }
 
+/* What a reader says of a file in which `to` stands for `from`. */
+static const struct {
+    const char *from, *to, *says;
+} refusals[] = {
+    {"\"policy\"", "\"polici\"", "\"polici\" is no key (nearest: policy"},
+    {"\"policy\": \"all\",", "", "\"policy\" is missing"},
+    {"\"all\"", "\"al\"", "\"policy\" is \"al\" (nearest: all; known: skip"},
+    {"\"all\"", "7", "must be a string"},
+    {"\"longest\"", "\"largest\"", "\"order\" is \"largest\" (nearest: longest"},
+    {"[\"causal\", \"grid\"],", "[],", "\"takes\" must be a list"},
+    {"[\"causal\", \"grid\"],", "[\"causal\", \"causal\"],", "\"causal\" twice"},
+    {"[\"causal\", \"grid\"],", "[3],", "\"takes\" is \"?\""},
+    {"[\"sm90\", \"sm100\"]", "[]", "a list of 1 to 8 names"},
+    {"[\"sm90\", \"sm100\"]", "[\"sm100\"]", "which the kernel does not run on"},
+    {"\"ctas_per_sm\": 2", "\"ctas_per_sm\": 0", "outside 1..32"},
+    {"\"overlap\": 0.25", "\"overlap\": 1.5", "outside 0..1"},
+    {"\"overlap\": 0.25", "\"overlap\": NaN", "no valid JSON"},
+    {"[1.4, 0, 1.7]", "[1.4, 0.5, 1.7]", "\"mask_factor\", item 1"},
+    {"[1.4, 0, 1.7]", "[1.4, 0]", "a list of 3 numbers"},
+    {"{\"sm90\": 0.5}", "{\"sm90\": 3}", "\"reach\" of sm90"},
+    {"{\"sm90\": 0.5}", "0.5", "\"reach\" must be an object"},
+    {"\"like_low\": 0.9", "\"like_low\": 1.9", "above \"like_high\""},
+    {"\"like\": \"fa3\"", "\"like\": \"mine\"", "the kernel itself"},
+    {"\"head_dim\": 128", "\"head_dim\": 0", "tiles[0]: \"head_dim\" is 0"},
+    {"\"head_dim\": 128,", "", "tiles[0]: \"head_dim\" is missing"},
+    {"\"q\": [16]", "\"q\": []", "a list of 1 to 3 sizes"},
+    {"\"q\": [16]", "\"q\": [1, 2, 3, 4]", "a list of 1 to 3 sizes"},
+    {"\"q\": [16]", "\"q\": [0]", "no size of 1..65536"},
+    {"\"q\": [16]", "\"q\": [16.5]", "no size of 1..65536"},
+    {"\"q\": [16]", "\"q\": [9223372036854775807]", "no size of 1..65536"},
+    {"\"q\": [16]", "\"q\": [92233720368547758070]", "no valid JSON"},
+    {"\"q\": [16]", "\"q\": [16, 4]", "has 2 sizes and \"k\" has 1"},
+    {"\"q\": [16]", "\"q\": [24]", "a power of two"},
+    {"\"q\": [16], \"k\": [8]", "\"q\": [65536], \"k\": [65536]", "more than 8192"},
+    {"\"q\": [2, 8, 4]", "\"q\": [4096, 4096, 4]", "more than 65536"},
+    {"\"t0\": 8.41", "\"t0\": -1", "\"t0\" is -1, outside"},
+    {"\"t0\": 8.41", "\"t00\": 1", "\"t00\" is no key (nearest: t0"},
+    {"\"coefficients\": {\"t0\": 5}", "\"coefficients\": []", "must be an object"},
+    {"{\"t0\": 5}", "{}", "fits[2]: \"coefficients\" has none above 0"},
+    {"{\"t0\": 5}", "{\"t0\": 0}", "none above 0"},
+    {"{\"t0\": 5}", "{\"t0\": 5, \"gqa\": 1}",
+     "\"gqa\", which the model four of decode has not"},
+    {"{\"t0\": 5}", "{\"t0\": 5, \"tile\": 1}", "\"tile\", which the model four"},
+    {"{\"cta\": 0.1}", "{\"byte\": 0.1}",
+     "fits[1]: \"coefficients\" has \"byte\", which the model full of forward"},
+    {"\"mygpu\", \"architecture\": \"sm90\"", "\"mygpu\", \"architecture\": \"sm91\"",
+     "\"architecture\" is \"sm91\", which is unknown"},
+    {"\"mygpu\", \"architecture\": \"sm90\"", "\"b200\", \"architecture\": \"sm90\"",
+     "and b200 is sm100"},
+    {" {\"model\": \"full\", \"gpu\": \"mygpu\"",
+     " {\"model\": \"full\", \"gpu\": \"h200\", \"head_dim\": 128,"
+     " \"coefficients\": {\"t0\": 1}, \"source\": \"s\"},"
+     " {\"model\": \"full\", \"gpu\": \"mygpu\"",
+     "fits[1]: \"gpu\", \"head_dim\", \"pass\" and \"model\" are those of fits[0]"},
+    {" {\"architecture\": \"sm90\",",
+     " {\"head_dim\": 128, \"takes\": [\"grid\"], \"q\": [16], \"k\": [8]},"
+     " {\"architecture\": \"sm90\",",
+     "tiles[1]: \"q\" and \"k\" are those of tiles[0]"},
+    {" {\"architecture\": \"sm90\",",
+     " {\"head_dim\": 32, \"takes\": [\"any\"], \"q\": [64], \"k\": [64],"
+     " \"usual\": true}, {\"head_dim\": 32, \"takes\": [\"any\", \"grid\"],"
+     " \"q\": [32], \"k\": [64], \"usual\": true}, {\"architecture\": \"sm90\",",
+     "tiles[2]: \"usual\" is true, as of tiles[1]"},
+    {"\"like\": \"fa3\"", "\"like\": \"fa33\"",
+     "\"like\" is \"fa33\", which is no kernel (nearest: fa3"},
+    {"{\"sm90\": 0.5}", "{\"sm91\": 0.5}",
+     "\"reach\" has \"sm91\", which is no architecture"},
+    {"\"model\": \"four\"", "\"model\": \"machine\"", "(known: four, full)"},
+    {"\"gpu\": \"mygpu\"", "\"gpu\": \"my gpu\"", "it must be of a-z"},
+    {"\"low\": 0.96", "\"low\": 2", "above \"high\""},
+    {"\"rows\": 731", "\"rows\": -1", "\"rows\" is -1"},
+    {"\"source\": \"card\"", "\"x\": 1", "fits[0]: \"x\" is no key"},
+    {"\"tiles\": \"here\"", "\"tils\": \"here\"", "\"tils\" is no key"},
+};
+
 static void refused(atn_ctx *cx)
 {
-    static const struct {
-        const char *from, *to, *says;
-    } rows[] = {
-        {"\"policy\"", "\"polici\"", "\"polici\" is no key (nearest: policy"},
-        {"\"policy\": \"all\",", "", "\"policy\" is missing"},
-        {"\"all\"", "\"al\"", "\"policy\" is \"al\" (nearest: all; known: skip"},
-        {"\"all\"", "7", "must be a string"},
-        {"\"longest\"", "\"largest\"", "\"order\" is \"largest\" (nearest: longest"},
-        {"[\"causal\", \"grid\"],", "[],", "\"takes\" must be a list"},
-        {"[\"causal\", \"grid\"],", "[\"causal\", \"causal\"],", "\"causal\" twice"},
-        {"[\"causal\", \"grid\"],", "[3],", "\"takes\" is \"?\""},
-        {"[\"sm90\", \"sm100\"]", "[]", "a list of 1 to 8 names"},
-        {"[\"sm90\", \"sm100\"]", "[\"sm100\"]", "which the kernel does not run on"},
-        {"\"ctas_per_sm\": 2", "\"ctas_per_sm\": 0", "outside 1..32"},
-        {"\"overlap\": 0.25", "\"overlap\": 1.5", "outside 0..1"},
-        {"\"overlap\": 0.25", "\"overlap\": NaN", "no valid JSON"},
-        {"[1.4, 0, 1.7]", "[1.4, 0.5, 1.7]", "\"mask_factor\", item 1"},
-        {"[1.4, 0, 1.7]", "[1.4, 0]", "a list of 3 numbers"},
-        {"{\"sm90\": 0.5}", "{\"sm90\": 3}", "\"reach\" of sm90"},
-        {"{\"sm90\": 0.5}", "0.5", "\"reach\" must be an object"},
-        {"\"like_low\": 0.9", "\"like_low\": 1.9", "above \"like_high\""},
-        {"\"like\": \"fa3\"", "\"like\": \"mine\"", "the kernel itself"},
-        {"\"head_dim\": 128", "\"head_dim\": 0", "tiles[0]: \"head_dim\" is 0"},
-        {"\"head_dim\": 128,", "", "tiles[0]: \"head_dim\" is missing"},
-        {"\"q\": [16]", "\"q\": []", "a list of 1 to 3 sizes"},
-        {"\"q\": [16]", "\"q\": [1, 2, 3, 4]", "a list of 1 to 3 sizes"},
-        {"\"q\": [16]", "\"q\": [0]", "no size of 1..65536"},
-        {"\"q\": [16]", "\"q\": [16.5]", "no size of 1..65536"},
-        {"\"q\": [16]", "\"q\": [9223372036854775807]", "no size of 1..65536"},
-        {"\"q\": [16]", "\"q\": [92233720368547758070]", "no valid JSON"},
-        {"\"q\": [16]", "\"q\": [16, 4]", "has 2 sizes and \"k\" has 1"},
-        {"\"q\": [16]", "\"q\": [24]", "a power of two"},
-        {"\"q\": [16], \"k\": [8]", "\"q\": [65536], \"k\": [65536]", "more than 8192"},
-        {"\"q\": [2, 8, 4]", "\"q\": [4096, 4096, 4]", "more than 65536"},
-        {"\"t0\": 8.41", "\"t0\": -1", "\"t0\" is -1, outside"},
-        {"\"t0\": 8.41", "\"t00\": 1", "\"t00\" is no key (nearest: t0"},
-        {"\"coefficients\": {\"t0\": 5}", "\"coefficients\": []", "must be an object"},
-        {"{\"t0\": 5}", "{}", "fits[2]: \"coefficients\" has none above 0"},
-        {"{\"t0\": 5}", "{\"t0\": 0}", "none above 0"},
-        {"{\"t0\": 5}", "{\"t0\": 5, \"gqa\": 1}",
-         "\"gqa\", which the model four of decode has not"},
-        {"{\"t0\": 5}", "{\"t0\": 5, \"tile\": 1}", "\"tile\", which the model four"},
-        {"{\"cta\": 0.1}", "{\"byte\": 0.1}",
-         "fits[1]: \"coefficients\" has \"byte\", which the model full of forward"},
-        {"\"mygpu\", \"architecture\": \"sm90\"",
-         "\"mygpu\", \"architecture\": \"sm91\"",
-         "\"architecture\" is \"sm91\", which is unknown"},
-        {"\"mygpu\", \"architecture\": \"sm90\"",
-         "\"b200\", \"architecture\": \"sm90\"", "and b200 is sm100"},
-        {" {\"model\": \"full\", \"gpu\": \"mygpu\"",
-         " {\"model\": \"full\", \"gpu\": \"h200\", \"head_dim\": 128,"
-         " \"coefficients\": {\"t0\": 1}, \"source\": \"s\"},"
-         " {\"model\": \"full\", \"gpu\": \"mygpu\"",
-         "fits[1]: \"gpu\", \"head_dim\", \"pass\" and \"model\" are those of fits[0]"},
-        {" {\"architecture\": \"sm90\",",
-         " {\"head_dim\": 128, \"takes\": [\"grid\"], \"q\": [16], \"k\": [8]},"
-         " {\"architecture\": \"sm90\",",
-         "tiles[1]: \"q\" and \"k\" are those of tiles[0]"},
-        {" {\"architecture\": \"sm90\",",
-         " {\"head_dim\": 32, \"takes\": [\"any\"], \"q\": [64], \"k\": [64],"
-         " \"usual\": true}, {\"head_dim\": 32, \"takes\": [\"any\", \"grid\"],"
-         " \"q\": [32], \"k\": [64], \"usual\": true}, {\"architecture\": \"sm90\",",
-         "tiles[2]: \"usual\" is true, as of tiles[1]"},
-        {"\"like\": \"fa3\"", "\"like\": \"fa33\"",
-         "\"like\" is \"fa33\", which is no kernel (nearest: fa3"},
-        {"{\"sm90\": 0.5}", "{\"sm91\": 0.5}",
-         "\"reach\" has \"sm91\", which is no architecture"},
-        {"\"model\": \"four\"", "\"model\": \"machine\"", "(known: four, full)"},
-        {"\"gpu\": \"mygpu\"", "\"gpu\": \"my gpu\"", "it must be of a-z"},
-        {"\"low\": 0.96", "\"low\": 2", "above \"high\""},
-        {"\"rows\": 731", "\"rows\": -1", "\"rows\" is -1"},
-        {"\"source\": \"card\"", "\"x\": 1", "fits[0]: \"x\" is no key"},
-        {"\"tiles\": \"here\"", "\"tils\": \"here\"", "\"tils\" is no key"},
-    };
     atn_kernel k;
 
     CHECK_OK(changed(cx, "\"mine\"", "\"mine2\""));
-    for (size_t i = 0; i < ATN_LEN(rows); i++)
-        CHECK_FAILS(changed(cx, rows[i].from, rows[i].to), ATN_DATA, rows[i].says);
+    for (size_t i = 0; i < ATN_LEN(refusals); i++)
+        CHECK_FAILS(changed(cx, refusals[i].from, refusals[i].to), ATN_DATA,
+                    refusals[i].says);
     CHECK_FAILS(atn_kernel_parse(cx, "x", "{", 1, &k), ATN_DATA, "no valid JSON");
     CHECK_FAILS(atn_kernel_parse(cx, "x", form, (size_t)2 << 20, &k), ATN_DATA,
                 "more than the 1048576");
