@@ -121,7 +121,7 @@ static double whole_of(const atn_tradeoff *t, const saying *s)
 static bool is_small(const saying *s)
 {
     return s->linear_ms >= 9 * fmax(s->dense_ms, s->cell->time.ms) &&
-           s->linear_ms >= 0.1 * s->layers;
+           s->linear_ms >= ATN_RATIO_MS * s->layers;
 }
 
 static void numbers_of(const atn_tradeoff *t, const saying *s, double x[NUMBERS])

@@ -29,9 +29,10 @@ static atn_status time_of(atn_ctx *cx, const atn_launch_task *x, trade_time *out
     out->high = out->ms * atn_launch_high(x->fit);
     out->index = 0;
     out->visited = w.tiles;
-    out->limit = out->ms < 0.1 ? ATN_LIMIT_LAUNCH
-                               : atn_launch_limit(x->kernel, x->device, &x->shape,
-                                                  x->bm, x->bn, &time);
+    out->limit =
+        out->ms < ATN_RATIO_MS
+            ? ATN_LIMIT_LAUNCH
+            : atn_launch_limit(x->kernel, x->device, &x->shape, x->bm, x->bn, &time);
     out->cells = w.tiles * (double)x->bm * (double)x->bn;
 done:
     atn_work_release(cx, &w);
@@ -56,11 +57,6 @@ static atn_launch_task task_of(const atn_tradeoff *t, const trade_layer *l, bool
 
 /* ---- dense ---- */
 
-static atn_idx floor_of(atn_idx x, atn_idx by)
-{
-    return x / by;
-}
-
 /* Visits of the rows [r0, r1) of a mask whose ends do not fall. */
 static void dense_cta(const atn_sight *s, atn_idx r0, atn_idx r1, atn_idx bn,
                       int32_t *visits, int32_t *masked)
@@ -72,9 +68,9 @@ static void dense_cta(const atn_sight *s, atn_idx r0, atn_idx r1, atn_idx bn,
     *visits = *masked = 0;
     if (lo_last >= hi_last) return;
     if (lo >= hi) lo = hi = lo_last;
-    full = floor_of(hi, bn) - atn_ceil_div(lo_last, bn);
+    full = hi / bn - atn_ceil_div(lo_last, bn);
     if (hi == s->key_last && hi % bn) full++;
-    *visits = (int32_t)(atn_ceil_div(hi_last, bn) - floor_of(lo, bn));
+    *visits = (int32_t)(atn_ceil_div(hi_last, bn) - lo / bn);
     *masked = (int32_t)(*visits - ATN_MAX(full, 0));
 }
 
@@ -160,7 +156,7 @@ trade_time atn_trade_pass(const atn_tradeoff *t, double flops, double bytes)
     x.high = launch + flops / reach + hbm;
     x.low = launch +
             fmax(flops / peak, bytes / (1e6 * atn_device_get(d, ATN_DEVICE_HBM_GBS)));
-    x.limit = x.ms < 0.1            ? ATN_LIMIT_LAUNCH
+    x.limit = x.ms < ATN_RATIO_MS   ? ATN_LIMIT_LAUNCH
               : hbm > flops / reach ? ATN_LIMIT_HBM
                                     : ATN_LIMIT_MMA;
     return x;
@@ -303,7 +299,7 @@ static void try_gathered(const atn_tradeoff *t, const trade_layer *l, trade_cell
     time->visited = b * tiles;
     time->cells = b * tiles * 16 * (double)bn;
     cell->source = cell->source == TRADE_MEAN ? TRADE_MEAN_GATHERED : TRADE_GATHERED;
-    time->limit = time->ms < 0.1 ? ATN_LIMIT_LAUNCH : ATN_LIMIT_L2;
+    time->limit = time->ms < ATN_RATIO_MS ? ATN_LIMIT_LAUNCH : ATN_LIMIT_L2;
 }
 
 /* Without CTAs: those of a mean head, shared out evenly. */
@@ -372,7 +368,7 @@ static void add_index(const atn_tradeoff *t, trade_cell *cell)
     time->ms += index.ms;
     time->low += index.low;
     time->high += index.high;
-    if (time->ms < 0.1) time->limit = ATN_LIMIT_LAUNCH;
+    if (time->ms < ATN_RATIO_MS) time->limit = ATN_LIMIT_LAUNCH;
 }
 
 atn_status atn_trade_cell_time(atn_ctx *cx, const atn_tradeoff *t, const trade_layer *l,

@@ -7,7 +7,8 @@
  *         time read them once together.
  *         Bare, a launch has no cache beside its keys and values in L2. A kernel that
  *         packs no groups has none that are cheap: it pays what FA3 pays with one head.
- * Oracle  whoever gives the same lists gets the same time.
+ * Oracle  an independent count and schedule of random masks (test_simulate.c); what
+ *         simulate and tradeoff say of one launch, for every kernel and device.
  * Source  cards/simulators.md 2.1, 6.1, 6.3.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
