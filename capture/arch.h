@@ -60,6 +60,8 @@ typedef struct atn_arch_names {
     const char *embed, *position, *type, *embed_norm, *final_norm, *head;
     const char *attn_norm, *q, *k, *v, *o, *q_norm, *k_norm;
     const char *mlp_norm, *gate, *up, *down;
+    /* attention of a decoder to the rows of the encoder, between those two */
+    const char *cross_norm, *cross_q, *cross_k, *cross_v, *cross_o;
 } atn_arch_names;
 
 typedef struct atn_arch {
@@ -67,6 +69,7 @@ typedef struct atn_arch {
     const char *title;
     const char *prefixes[3]; /* base prefixes that files may carry */
     atn_arch_names names;
+    const atn_arch_names *decoder; /* of a second, causal stack; NULL = there is one */
     atn_arch_keys keys;
     atn_input_kind input;
     bool causal;

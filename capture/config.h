@@ -31,11 +31,25 @@ typedef struct atn_rope {
     const json_t *short_factor, *long_factor; /* longrope, borrowed from the config */
 } atn_rope;
 
+/* A run of layers with tensors of its own: the only one of a model, or the encoder's and the
+ * decoder's. */
+typedef struct atn_stack {
+    const char *name; /* "encoder", "decoder"; "" = the only one */
+    atn_arch_names names;
+    atn_idx layers;
+    bool causal;
+} atn_stack;
+
+enum { ATN_STACKS_MOST = 2 };
+
 typedef struct atn_config {
     json_t *json; /* owned */
     const atn_arch *arch;
-    atn_idx width, layers, heads, kv_heads, head_dim, ffn, vocab, max_positions,
-        type_vocab;
+    atn_stack stacks[ATN_STACKS_MOST]; /* in the order in which they run */
+    int n_stacks;
+    atn_idx width, layers /* of the first stack */, heads, kv_heads, head_dim, ffn,
+        vocab, max_positions, type_vocab;
+    atn_idx decoder_start; /* id that a decoder beside an encoder reads first */
     double eps;
     atn_act act;
     bool bias_qkv, bias_o, bias_mlp, tied, gated;

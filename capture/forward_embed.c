@@ -51,7 +51,7 @@ done:
 atn_status atn_pass_embed(atn_ctx *cx, atn_pass *ps)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_arch_names *names = &ps->c->arch->names;
+    const atn_arch_names *names = &ps->stack->names;
     const atn_idx width = ps->c->width, n = ps->n;
     atn_status st = ATN_OK;
     int32_t *places = NULL, *types = NULL;
@@ -62,7 +62,7 @@ atn_status atn_pass_embed(atn_ctx *cx, atn_pass *ps)
         places[i] = (int32_t)i;
         types[i] = 0;
     }
-    ATN_TRY(embed_table(cx, ps, names->embed, "token id", ps->args->input.ids, false));
+    ATN_TRY(embed_table(cx, ps, names->embed, "token id", ps->ids, false));
     ATN_TRY(embed_table(cx, ps, names->type, "token type", types, true));
     ATN_TRY(embed_table(cx, ps, names->position, "position", places, true));
     if (names->embed_norm) {

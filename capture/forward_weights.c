@@ -17,14 +17,21 @@ typedef struct check_job {
  * q, k and v the rows, of the output projection the columns -, else by row. */
 static atn_status bad_value(atn_ctx *cx, const check_job *j, atn_idx at)
 {
-    const atn_arch_names *n = &j->m->config.arch->names;
+    const atn_config *c = &j->m->config;
     const atn_st_tensor *t = j->t;
-    const atn_idx d = j->m->config.head_dim, cols = t->rank > 1 ? t->shape[1] : 1;
-    const bool in_rows = j->name == n->q || j->name == n->k || j->name == n->v;
-    const bool in_cols = j->name == n->o && t->rank > 1;
+    const atn_idx d = c->head_dim, cols = t->rank > 1 ? t->shape[1] : 1;
+    bool in_rows = false, in_cols = false;
     atn_idx row = at / cols;
     char head[48] = "";
 
+    for (int s = 0; s < c->n_stacks && j->name; s++) {
+        const atn_arch_names *n = &c->stacks[s].names;
+
+        in_rows |= j->name == n->q || j->name == n->k || j->name == n->v ||
+                   j->name == n->cross_q || j->name == n->cross_k ||
+                   j->name == n->cross_v;
+        in_cols |= (j->name == n->o || j->name == n->cross_o) && t->rank > 1;
+    }
     if (in_rows || in_cols)
         snprintf(head, sizeof head, "head %lld, ",
                  (long long)((in_rows ? row : at % cols) / d));
@@ -68,22 +75,24 @@ typedef struct weight {
 
 enum { WEIGHTS = 11 };
 
-static void layer_weights(atn_pass *ps, weight *out)
+/* Of a place; a layer's MLP goes with its last one. */
+static void place_weights(atn_pass *ps, const atn_place *at, weight *out)
 {
     const atn_config *c = ps->c;
-    const atn_arch_names *n = &c->arch->names;
+    const atn_attn_names a = atn_place_names(at);
+    const atn_arch_names none = {0}, *n = &at->of->names, *mlp = at->last ? n : &none;
     const bool norm_bias = c->arch->norm == ATN_NORM_LAYER;
-    const weight all[WEIGHTS] = {{n->attn_norm, norm_bias, &ps->norm1_w, &ps->norm1_b},
-                                 {n->q, c->bias_qkv, &ps->w_q, &ps->b_q},
-                                 {n->k, c->bias_qkv, &ps->w_k, &ps->b_k},
-                                 {n->v, c->bias_qkv, &ps->w_v, &ps->b_v},
-                                 {n->o, c->bias_o, &ps->w_o, &ps->b_o},
+    const weight all[WEIGHTS] = {{a.norm, norm_bias, &ps->norm1_w, &ps->norm1_b},
+                                 {a.q, c->bias_qkv, &ps->w_q, &ps->b_q},
+                                 {a.k, c->bias_qkv, &ps->w_k, &ps->b_k},
+                                 {a.v, c->bias_qkv, &ps->w_v, &ps->b_v},
+                                 {a.o, c->bias_o, &ps->w_o, &ps->b_o},
                                  {n->q_norm, false, &ps->q_norm, NULL},
                                  {n->k_norm, false, &ps->k_norm, NULL},
-                                 {n->mlp_norm, norm_bias, &ps->norm2_w, &ps->norm2_b},
-                                 {n->gate, c->bias_mlp, &ps->w_gate, &ps->b_gate},
-                                 {n->up, c->bias_mlp, &ps->w_up, &ps->b_up},
-                                 {n->down, c->bias_mlp, &ps->w_down, &ps->b_down}};
+                                 {mlp->mlp_norm, norm_bias, &ps->norm2_w, &ps->norm2_b},
+                                 {mlp->gate, c->bias_mlp, &ps->w_gate, &ps->b_gate},
+                                 {mlp->up, c->bias_mlp, &ps->w_up, &ps->b_up},
+                                 {mlp->down, c->bias_mlp, &ps->w_down, &ps->b_down}};
 
     memcpy(out, all, sizeof all);
 }
@@ -153,11 +162,12 @@ const atn_st_tensor *atn_model_head(const atn_model *m)
 
 bool atn_forward_wants_head(const atn_model *m, const atn_forward_args *a)
 {
-    return m->has_head && (a->want_loss || a->logits);
+    return m->has_head && atn_model_stacks(m, &a->input) == m->config.n_stacks &&
+           (a->want_loss || a->logits);
 }
 
-/* The checker's job: all weights of a layer, or the head's behind the last. */
-static atn_status check_layer(atn_ctx *cx, void *state)
+/* The checker's job: all weights of a place, or the head's behind the last. */
+static atn_status check_place(atn_ctx *cx, void *state)
 {
     atn_pass *ps = state;
     atn_status st = ATN_OK;
@@ -165,30 +175,30 @@ static atn_status check_layer(atn_ctx *cx, void *state)
 
     if (ps->checking > ps->last)
         return check_weight(cx, ps->m, atn_model_head(ps->m), NULL);
-    layer_weights(ps, all);
+    place_weights(ps, &ps->places[ps->checking], all);
     for (int i = 0; i < WEIGHTS; i++)
-        ATN_TRY(check_named(cx, ps, &all[i], ps->checking));
+        ATN_TRY(check_named(cx, ps, &all[i], ps->places[ps->checking].layer));
 done:
     return st;
 }
 
-/* Lets the checker go on to layer l, if there is something to check. */
-atn_status atn_pass_check_ahead(atn_ctx *cx, atn_pass *ps, atn_idx l)
+atn_status atn_pass_check_ahead(atn_ctx *cx, atn_pass *ps, atn_idx at)
 {
-    if (l > ps->last && !atn_forward_wants_head(ps->m, ps->args)) return ATN_OK;
-    ps->checking = l;
-    return atn_worker_hand(cx, ps->checker, check_layer, ps);
+    if (at > ps->last && !atn_forward_wants_head(ps->m, ps->args)) return ATN_OK;
+    ps->checking = at;
+    return atn_worker_hand(cx, ps->checker, check_place, ps);
 }
 
-atn_status atn_pass_load_layer(atn_ctx *cx, atn_pass *ps, atn_idx l)
+atn_status atn_pass_load_place(atn_ctx *cx, atn_pass *ps, atn_idx at)
 {
     atn_status st = ATN_OK;
     weight all[WEIGHTS];
 
-    layer_weights(ps, all);
+    place_weights(ps, &ps->places[at], all);
     ATN_TRY(atn_worker_wait(cx, ps->checker));
-    for (int i = 0; i < WEIGHTS; i++) ATN_TRY(load_named(cx, ps, &all[i], l));
-    ATN_TRY(atn_pass_check_ahead(cx, ps, l + 1));
+    for (int i = 0; i < WEIGHTS; i++)
+        ATN_TRY(load_named(cx, ps, &all[i], ps->places[at].layer));
+    ATN_TRY(atn_pass_check_ahead(cx, ps, at + 1));
 done:
     return st;
 }

@@ -247,10 +247,27 @@ done:
     return st;
 }
 
-static atn_status check_layer(atn_ctx *cx, const atn_model *m, atn_idx l)
+/* Of the attention to another stack; its keys and values come from rows of the same width. */
+static atn_status check_cross(atn_ctx *cx, const atn_model *m, const atn_arch_names *n,
+                              atn_idx l)
 {
     const atn_config *c = &m->config;
-    const atn_arch_names *n = &c->arch->names;
+    const atn_idx q = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim;
+    atn_status st = ATN_OK;
+
+    ATN_TRY(need_norm(cx, m, n->cross_norm, l, c->width));
+    ATN_TRY(need_linear(cx, m, n->cross_q, l, c->bias_qkv, q, c->width));
+    ATN_TRY(need_linear(cx, m, n->cross_k, l, c->bias_qkv, kv, c->width));
+    ATN_TRY(need_linear(cx, m, n->cross_v, l, c->bias_qkv, kv, c->width));
+    ATN_TRY(need_linear(cx, m, n->cross_o, l, c->bias_o, c->width, q));
+done:
+    return st;
+}
+
+static atn_status check_layer(atn_ctx *cx, const atn_model *m, const atn_arch_names *n,
+                              atn_idx l)
+{
+    const atn_config *c = &m->config;
     const atn_idx q = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim;
     const bool full = c->arch->qk_norm == ATN_QK_FULL;
     atn_status st = ATN_OK;
@@ -267,6 +284,28 @@ static atn_status check_layer(atn_ctx *cx, const atn_model *m, atn_idx l)
     ATN_TRY(need_linear(cx, m, n->gate, l, c->bias_mlp, c->ffn, c->width));
     ATN_TRY(need_linear(cx, m, n->up, l, c->bias_mlp, c->ffn, c->width));
     ATN_TRY(need_linear(cx, m, n->down, l, c->bias_mlp, c->width, c->ffn));
+done:
+    return st;
+}
+
+static atn_status check_stack(atn_ctx *cx, const atn_model *m, const atn_stack *s)
+{
+    const atn_idx tensors = atn_st_count(m->weights);
+    const char *key = m->config.arch->keys.layers;
+    atn_status st = ATN_OK;
+
+    if (s->layers > tensors)
+        ATN_FAIL(ATN_DATA, "%s: %s %lld is above the %lld tensors of the file",
+                 m->weights_path,
+                 s != m->config.stacks ? "num_decoder_layers"
+                 : key                 ? key
+                                       : "num_hidden_layers",
+                 (long long)s->layers, (long long)tensors);
+    for (atn_idx l = 0; l < s->layers; l++) {
+        ATN_TRY(check_layer(cx, m, &s->names, l));
+        ATN_TRY(check_cross(cx, m, &s->names, l));
+    }
+    ATN_TRY(need_norm(cx, m, s->names.final_norm, 0, m->config.width));
 done:
     return st;
 }
@@ -324,18 +363,12 @@ static atn_status check_tensors(atn_ctx *cx, atn_model *m)
     const atn_arch_names *n = &c->arch->names;
     atn_status st = ATN_OK;
 
-    if (c->layers > atn_st_count(m->weights))
-        ATN_FAIL(ATN_DATA,
-                 "%s: num_hidden_layers %lld is above the %lld tensors of the file",
-                 m->weights_path, (long long)c->layers,
-                 (long long)atn_st_count(m->weights));
     ATN_TRY(need(cx, m, n->embed, 0, false, c->vocab, c->width));
     if (n->position)
         ATN_TRY(need(cx, m, n->position, 0, false, c->max_positions, c->width));
     if (n->type) ATN_TRY(need(cx, m, n->type, 0, false, c->type_vocab, c->width));
     ATN_TRY(need_norm(cx, m, n->embed_norm, 0, c->width));
-    for (atn_idx l = 0; l < c->layers; l++) ATN_TRY(check_layer(cx, m, l));
-    ATN_TRY(need_norm(cx, m, n->final_norm, 0, c->width));
+    for (int s = 0; s < c->n_stacks; s++) ATN_TRY(check_stack(cx, m, &c->stacks[s]));
     if (n->head && atn_model_tensor(m, n->head, 0, false))
         ATN_TRY(need(cx, m, n->head, 0, false, c->vocab, c->width));
     m->has_head = n->head && (c->tied || atn_model_tensor(m, n->head, 0, false));

@@ -33,18 +33,18 @@ static atn_status add_weight(atn_ctx *cx, const atn_model *m, const char *key,
     return atn_fail(cx, ATN_MEMORY, __FILE__, __LINE__, "no memory for the manifest");
 }
 
-atn_status atn_model_layer_weights(atn_ctx *cx, const atn_model *m, atn_idx layer,
+atn_status atn_model_place_weights(atn_ctx *cx, const atn_model *m, const atn_place *at,
                                    json_t **out)
 {
-    const atn_arch_names *n = &m->config.arch->names;
-    const char *const keys[] = {"w_q", "w_k", "w_v"}, *const names[] = {n->q, n->k,
-                                                                        n->v};
+    const atn_attn_names n = atn_place_names(at);
+    const char *const keys[] = {"w_q", "w_k", "w_v"}, *const names[] = {n.q, n.k, n.v};
     json_t *all = json_object();
     atn_status st = ATN_OK;
 
     *out = NULL;
     for (size_t i = 0; i < ATN_LEN(keys); i++)
-        ATN_TRY(add_weight(cx, m, keys[i], atn_model_tensor(m, names[i], layer, false),
+        ATN_TRY(add_weight(cx, m, keys[i],
+                           atn_model_tensor(m, names[i], at->layer, false),
                            m->config.head_dim, all));
     *out = all;
     all = NULL;
