@@ -37,6 +37,23 @@ typedef enum atn_window_rule {
     ATN_WINDOW_SOME, /* use_sliding_window and layer_types or max_window_layers */
 } atn_window_rule;
 
+typedef enum atn_input_kind {
+    ATN_INPUT_TOKENS,
+    ATN_INPUT_IMAGE,
+    ATN_INPUT_LATENTS, /* and timesteps, classes */
+} atn_input_kind;
+
+/* Keys of config.json that the family spells in its own way; NULL = the usual one. */
+typedef struct atn_arch_keys {
+    const char *width;     /* hidden_size */
+    const char *layers;    /* num_hidden_layers */
+    const char *heads;     /* num_attention_heads */
+    const char *ffn;       /* intermediate_size */
+    const char *positions; /* max_position_embeddings */
+    const char *head_dim;  /* head_dim */
+    const char *act;       /* hidden_act */
+} atn_arch_keys;
+
 /* Templates without the base prefix; %d is the layer. NULL = the family has none. A bias is the
  * same name with .bias for .weight. */
 typedef struct atn_arch_names {
@@ -50,6 +67,8 @@ typedef struct atn_arch {
     const char *title;
     const char *prefixes[3]; /* base prefixes that files may carry */
     atn_arch_names names;
+    atn_arch_keys keys;
+    atn_input_kind input;
     bool causal;
     atn_norm norm;
     atn_norm_place place;
@@ -63,6 +82,7 @@ typedef struct atn_arch {
     /* defaults of absent keys; 0 = derived from the others */
     atn_idx kv_heads, head_dim, max_positions, sliding_window, max_window_layers,
         type_vocab;
+    atn_idx ffn_times; /* MLP width without a key for it, in widths; 0 = it is needed */
     const char *eps_key;
     double eps;
     const char *act;

@@ -398,24 +398,3 @@ double atn_model_bytes(const atn_model *m)
         n += (double)atn_st_at(m->weights, i)->bytes;
     return n;
 }
-
-double atn_model_flops(const atn_model *m, atn_idx n)
-{
-    const atn_config *c = &m->config;
-    const double tokens = (double)n, width = (double)c->width;
-    const double q = (double)(c->heads * c->head_dim),
-                 kv = (double)(c->kv_heads * c->head_dim);
-    const double linear =
-        width * (2 * q + 2 * kv) + (c->gated ? 3 : 2) * width * (double)c->ffn;
-    double flops = 0;
-
-    for (atn_idx l = 0; l < c->layers; l++) {
-        const atn_head h = {.nq = n,
-                            .nk = n,
-                            .sight = {.causal = c->arch->causal,
-                                      .window = c->window[l],
-                                      .key_last = n}};
-        flops += 2 * linear * tokens + 4 * q * atn_visible_pairs(&h);
-    }
-    return flops;
-}

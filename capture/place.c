@@ -1,0 +1,61 @@
+/* capture/place.c -- the attentions of a run, see the header. */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "capture/place.h"
+
+#include <math.h>
+
+atn_idx atn_model_tokens(const atn_model *m, const atn_input *in)
+{
+    (void)m;
+    return in->n;
+}
+
+static atn_place layer_place(const atn_model *m, const atn_input *in, atn_idx l)
+{
+    const atn_config *c = &m->config;
+    const atn_idx n = atn_model_tokens(m, in);
+
+    return (atn_place){
+        .stack = "",
+        .layer = l,
+        .heads = c->heads,
+        .kv_heads = c->kv_heads,
+        .d = c->head_dim,
+        .dv = c->head_dim,
+        .nq = n,
+        .nk = n,
+        .scale = 1 / sqrt((double)c->head_dim),
+        .sight = {.causal = c->arch->causal, .window = c->window[l], .key_last = n}};
+}
+
+atn_status atn_model_places(atn_ctx *cx, const atn_model *m, const atn_input *in,
+                            atn_place **out, atn_idx *n)
+{
+    atn_status st = ATN_OK;
+
+    *out = NULL;
+    *n = m->config.layers;
+    ATN_NEW(*out, *n);
+    for (atn_idx l = 0; l < *n; l++) (*out)[l] = layer_place(m, in, l);
+done:
+    return st;
+}
+
+double atn_model_flops(const atn_model *m, const atn_input *in)
+{
+    const atn_config *c = &m->config;
+    const double tokens = (double)atn_model_tokens(m, in), width = (double)c->width;
+    const double q = (double)(c->heads * c->head_dim),
+                 kv = (double)(c->kv_heads * c->head_dim);
+    const double linear =
+        width * (2 * q + 2 * kv) + (c->gated ? 3 : 2) * width * (double)c->ffn;
+    double flops = 0;
+
+    for (atn_idx l = 0; l < c->layers; l++) {
+        const atn_place at = layer_place(m, in, l);
+        const atn_head h = {.nq = at.nq, .nk = at.nk, .sight = at.sight};
+
+        flops += 2 * linear * tokens + 4 * q * atn_visible_pairs(&h);
+    }
+    return flops;
+}
