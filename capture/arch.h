@@ -163,3 +163,18 @@ const atn_arch *atn_arch_find(const char *model_type); /* NULL = unknown */
     .o = "layers.%d.self_attn.o_proj.weight",                                          \
     .gate = "layers.%d.mlp.gate_proj.weight", .up = "layers.%d.mlp.up_proj.weight",    \
     .down = "layers.%d.mlp.down_proj.weight"
+
+/* The names of BERT, which RoBERTa took over. */
+#define ATN_BERT_NAMES                                                                 \
+    .embed = "embeddings.word_embeddings.weight",                                      \
+    .position = "embeddings.position_embeddings.weight",                               \
+    .type = "embeddings.token_type_embeddings.weight",                                 \
+    .embed_norm = "embeddings.LayerNorm.weight",                                       \
+    .attn_norm = "encoder.layer.%d.attention.output.LayerNorm.weight",                 \
+    .q = "encoder.layer.%d.attention.self.query.weight",                               \
+    .k = "encoder.layer.%d.attention.self.key.weight",                                 \
+    .v = "encoder.layer.%d.attention.self.value.weight",                               \
+    .o = "encoder.layer.%d.attention.output.dense.weight",                             \
+    .mlp_norm = "encoder.layer.%d.output.LayerNorm.weight",                            \
+    .up = "encoder.layer.%d.intermediate.dense.weight",                                \
+    .down = "encoder.layer.%d.output.dense.weight"

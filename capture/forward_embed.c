@@ -18,7 +18,7 @@ static atn_status check_rows(atn_ctx *cx, atn_idx piece, void *state)
 {
     const table *b = state;
     const atn_idx first = piece * EMBED_ROWS;
-    const size_t row = (size_t)b->width * atn_dtype_size(b->t->type);
+    const size_t row = atn_dtype_bytes(b->t->type, b->width);
     atn_status st = ATN_OK;
 
     for (atn_idx i = first; i < ATN_MIN(first + EMBED_ROWS, b->ps->n); i++)

@@ -57,15 +57,15 @@ static atn_status check_piece(atn_ctx *cx, atn_idx piece, void *state)
 {
     const check_job *j = state;
     const atn_st_tensor *t = j->t;
-    const size_t size = atn_dtype_size(t->type);
-    const atn_idx first = piece * CHECK_PIECE,
+    const atn_idx block = atn_dtype_block(t->type), first = piece * CHECK_PIECE,
                   end = ATN_MIN(first + CHECK_PIECE, t->count);
     const char *data = t->data;
     atn_idx at = first;
 
-    if (atn_all_finite(data + (size_t)first * size, t->type, end - first))
+    if (atn_all_finite(data + atn_dtype_bytes(t->type, first), t->type, end - first))
         return ATN_OK;
-    while (atn_all_finite(data + (size_t)at * size, t->type, 1)) at++;
+    while (atn_all_finite(data + atn_dtype_bytes(t->type, at), t->type, block))
+        at += block;
     return bad_value(cx, j, at);
 }
 
@@ -140,18 +140,17 @@ static atn_status upload_slice(atn_ctx *cx, const atn_st_tensor *t, const atn_sl
                                bool in_out, atn_buf to)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    const size_t size = atn_dtype_size(t->type);
     const atn_idx inputs = t->count / s->outputs;
     const char *data = t->data;
     atn_status st = ATN_OK;
     char *copy = NULL;
 
     if (s->heads * s->d != s->outputs && (s->step != s->d || in_out)) {
-        ATN_TAKE(copy, to.count * (atn_idx)size);
-        atn_slice_copy(s, data, size, inputs, in_out, copy);
+        ATN_TAKE(copy, (atn_idx)atn_dtype_bytes(t->type, to.count));
+        atn_slice_copy(s, data, t->type, inputs, in_out, copy);
         data = copy;
     } else
-        data += (size_t)(s->first * inputs) * size;
+        data += atn_dtype_bytes(t->type, s->first * inputs);
     ATN_TRY(cx->backend->upload_widen(cx, to, data, t->type));
 done:
     atn_arena_rewind(cx, mark);

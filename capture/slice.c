@@ -51,18 +51,18 @@ bool atn_slice_has(const atn_slice *s, atn_idx at, atn_idx *head, atn_idx *e)
     return within >= 0 && *head < s->heads && *e < s->d;
 }
 
-void atn_slice_copy(const atn_slice *s, const void *from, size_t size, atn_idx inputs,
-                    bool in_out, void *to)
+void atn_slice_copy(const atn_slice *s, const void *from, atn_dtype type,
+                    atn_idx inputs, bool in_out, void *to)
 {
     const atn_idx rows = in_out ? inputs : 1, unit = in_out ? 1 : inputs;
-    const size_t piece = (size_t)(s->d * unit) * size;
+    const size_t piece = atn_dtype_bytes(type, s->d * unit);
     const char *at = from;
     char *next = to;
 
     for (atn_idx r = 0; r < rows; r++)
-        for (atn_idx h = 0; h < s->heads; h++, next += piece)
-            memcpy(next,
-                   at + (size_t)((r * s->outputs + s->first + h * s->step) * unit) *
-                            size,
-                   piece);
+        for (atn_idx h = 0; h < s->heads; h++, next += piece) {
+            const atn_idx first = r * s->outputs + s->first + h * s->step;
+
+            memcpy(next, at + atn_dtype_bytes(type, first * unit), piece);
+        }
 }

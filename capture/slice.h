@@ -27,6 +27,6 @@ atn_slice atn_slice_of(const atn_config *c, atn_part part);
 /* Whether output `at` of the tensor belongs to the slice; then its head and place there. */
 bool atn_slice_has(const atn_slice *s, atn_idx at, atn_idx *head, atn_idx *e);
 /* to <- the outputs of the slice, one after another: of a matrix [outputs, inputs], a matrix
- * [inputs, outputs] (in_out) or a bias (inputs 1), of elements of `size` bytes. */
-void atn_slice_copy(const atn_slice *s, const void *from, size_t size, atn_idx inputs,
-                    bool in_out, void *to);
+ * [inputs, outputs] (in_out; of a type without blocks) or a bias (inputs 1). */
+void atn_slice_copy(const atn_slice *s, const void *from, atn_dtype type,
+                    atn_idx inputs, bool in_out, void *to);
