@@ -1,7 +1,7 @@
 # tests/docs/inputs.sh -- sourced: puts the inputs that the documentation talks of into the
 # folder: MODEL, story.txt, ids.txt, P.npy, Q.npy, K.npy, V.npy, K1.npy, K2.npy, V1.npy, V2.npy, dump.safetensors, tokens.json,
 # roles.json, steps.safetensors, mask.json, labels.csv (of the text's 439 tokens),
-# timings.csv, mine.csv, kernel.json.
+# timings.csv, mine.csv, kernel.json, reference.safetensors (of what another program computed).
 ln -s "$MODEL" MODEL
 cp "$STORY" story.txt
 printf '1 2 3 4 5 6 7 8\n' >ids.txt
@@ -38,3 +38,4 @@ printf '{"schema": "attnscope/pattern/1", "keys": 4, "causal": true, "heads": [{
 awk 'BEGIN { print "label"; for (i = 0; i < 439; i++) print int(i / 40) % 5 }' >labels.csv
 cp "$SRC/tests/fixtures/timings/timings.csv" "$SRC/tests/fixtures/timings/mine.csv" .
 cp "$SRC/simulators/kernels/fa3.json" kernel.json
+cp "$SRC/tests/fixtures/tinytales/oracle.safetensors" reference.safetensors
