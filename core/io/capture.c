@@ -81,6 +81,11 @@ const atn_list *atn_capture_grid(const atn_capture *c)
 {
     return c->grid;
 }
+
+atn_idx atn_capture_grid_first(const atn_capture *c)
+{
+    return c->grid_first;
+}
 const uint8_t *atn_capture_roles(const atn_capture *c)
 {
     return c->roles;

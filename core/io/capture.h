@@ -72,9 +72,10 @@ void atn_capture_layer_tokens(const atn_capture *c, int i, atn_tokens *queries,
 
 /* Facts that some methods need, each optional. All are about the keys, the most that a
  * layer has where steps grow. */
-/* 1 to 3 axes of a grid of tokens, row-major: the first keys, those after it are text.
- * NULL when there is none. */
+/* 1 to 3 axes of a grid of tokens, row-major, from key grid_first on: those before it are
+ * special tokens, those after it text. NULL when there is none. */
 const atn_list *atn_capture_grid(const atn_capture *c);
+atn_idx atn_capture_grid_first(const atn_capture *c);
 const uint8_t *
 atn_capture_roles(const atn_capture *c);          /* of atn_role; NULL = unknown */
 atn_idx atn_capture_prompt(const atn_capture *c); /* tokens of it, 0 = unknown */

@@ -430,6 +430,7 @@ static void token_facts(atn_ctx *cx)
     CHECK(!atn_capture_grid(c) && !atn_capture_roles(c) && atn_capture_prompt(c) == 0);
     atn_capture_close(cx, c);
     json_object_set_new(m, "grid", json_string("1x2"));
+    json_object_set_new(m, "grid_first", json_integer(1));
     json_object_set_new(m, "roles", json_pack("[s,s,s]", "global", "none", "landmark"));
     json_object_set_new(m, "prompt", json_integer(2));
     CHECK_OK(atn_capture_begin(cx, dir, m, "f2", true, &w));
@@ -439,6 +440,7 @@ static void token_facts(atn_ctx *cx)
     CHECK_OK(atn_capture_open(cx, dir, &c));
     CHECK_EQ(atn_capture_grid(c)->n, 2);
     CHECK(atn_capture_grid(c)->at[0] == 1 && atn_capture_grid(c)->at[1] == 2);
+    CHECK_EQ(atn_capture_grid_first(c), 1);
     roles = atn_capture_roles(c);
     CHECK(roles[0] == ATN_ROLE_GLOBAL && roles[1] == ATN_ROLE_NONE &&
           roles[2] == ATN_ROLE_LANDMARK);
@@ -583,6 +585,9 @@ static void edited_by_hand(atn_ctx *cx)
         {"tokens", "7", "\"tokens\" is no object", true},
         {"positions", "[0, 1]", "\"positions\" is reserved", true},
         {"grid", "1", "\"grid\" must be a string", true},
+        {"grid_first", "1", "but there is no \"grid\"", true},
+        {"grid_first", "-1", "grid_first", true},
+        {"grid_first", "4", "grid_first", true},
         {"grid", "\"\"", "\"grid\" is \"\", not 1 to 3 whole numbers", true},
         {"grid", "\"3x\"", "\"grid\" is \"3x\"", true},
         {"grid", "\"x3\"", "whole numbers", true},
