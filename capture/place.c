@@ -30,14 +30,9 @@ void atn_model_decoder_ids(const atn_model *m, const atn_input *in, int32_t *out
     memcpy(out + 1, in->target, (size_t)(in->n_target - 1) * sizeof *out);
 }
 
-atn_attn_names atn_place_names(const atn_place *p)
+atn_arch_names atn_place_names(const atn_place *p)
 {
-    const atn_arch_names *n = &p->of->names;
-
-    if (p->cross)
-        return (atn_attn_names){n->cross_norm, n->cross_q, n->cross_k, n->cross_v,
-                                n->cross_o};
-    return (atn_attn_names){n->attn_norm, n->q, n->k, n->v, n->o};
+    return atn_stack_names(p->of, p->cross);
 }
 
 /* Self-attention of layer l of stack s. */
@@ -57,7 +52,8 @@ static atn_place layer_place(const atn_model *m, const atn_input *in, int s, atn
                        .dv = c->head_dim,
                        .nq = n,
                        .nk = n,
-                       .scale = 1 / sqrt((double)c->head_dim),
+                       .scale = c->scale / (c->scale_by_layer ? (double)(l + 1) : 1),
+                       .has_alibi = c->arch->alibi,
                        .sight = {.causal = of->causal,
                                  .window = s > 0 ? 0 : c->window[l],
                                  .key_last = n}};
@@ -74,6 +70,17 @@ static atn_place cross_place(const atn_model *m, const atn_input *in,
     p.nk = atn_model_tokens(m, in);
     p.sight = (atn_sight){.key_last = p.nk};
     return p;
+}
+
+/* The heads up to the largest power of two have a geometric sequence; the others take every
+ * second member of the one for twice as many. */
+double atn_alibi_slope(atn_idx h, atn_idx heads)
+{
+    double power = 1;
+
+    while (2 * power <= (double)heads) power *= 2;
+    return (double)h < power ? pow(2, -8 * ((double)h + 1) / power)
+                             : pow(2, -4 * (2 * ((double)h - power) + 1) / power);
 }
 
 atn_status atn_model_places(atn_ctx *cx, const atn_model *m, const atn_input *in,
@@ -114,7 +121,8 @@ double atn_model_flops(const atn_model *m, const atn_input *in)
 {
     const int stacks = atn_model_stacks(m, in);
     const atn_config *c = &m->config;
-    double flops = 0;
+    const double map = 2 * (double)c->embed_width * (double)c->width;
+    double flops = atn_config_maps(c) ? map * (double)atn_model_tokens(m, in) : 0;
 
     for (int s = 0; s < stacks; s++)
         for (atn_idx l = 0; l < c->stacks[s].layers; l++) {

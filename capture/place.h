@@ -38,11 +38,8 @@ typedef struct atn_place {
     bool has_sink, has_alibi; /* a logit, a slope a head */
 } atn_place;
 
-/* Names of the weights of one attention, see atn_arch_names. */
-typedef struct atn_attn_names {
-    const char *norm, *q, *k, *v, *o;
-} atn_attn_names;
-atn_attn_names atn_place_names(const atn_place *p);
+/* Names of the weights of a place, and of the MLP that follows it. */
+atn_arch_names atn_place_names(const atn_place *p);
 
 /* Stacks that run. */
 int atn_model_stacks(const atn_model *m, const atn_input *in);
@@ -54,5 +51,7 @@ void atn_model_decoder_ids(const atn_model *m, const atn_input *in, int32_t *out
 /* All places of a run, in heap memory of the caller. */
 atn_status atn_model_places(atn_ctx *cx, const atn_model *m, const atn_input *in,
                             atn_place **out, atn_idx *n) ATN_WARN_UNUSED;
+/* m of the bias m (j - i) of head h; Press et al., arXiv 2108.12409. */
+double atn_alibi_slope(atn_idx h, atn_idx heads);
 /* FLOPs of a forward pass without the logits: 2 per multiply-add. */
 double atn_model_flops(const atn_model *m, const atn_input *in);
