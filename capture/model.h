@@ -32,5 +32,3 @@ const atn_st_tensor *atn_model_tensor(const atn_model *m, const char *name,
 /* Counts that inspect and --dry-run print. */
 double atn_model_parameters(const atn_model *m); /* numbers stored in the weights */
 double atn_model_bytes(const atn_model *m);      /* of the weight files */
-/* FLOPs of a forward pass over n tokens without the logits: 2 per multiply-add. */
-double atn_model_flops(const atn_model *m, atn_idx n);

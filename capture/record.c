@@ -23,9 +23,11 @@ typedef struct recording {
     atn_tokenizer *tokenizer; /* NULL when the ids were given and there is none */
     int32_t *ids;
     atn_idx n;
-    atn_idx *layers, n_layers; /* recorded */
-    bool *record;              /* [model layers] still to be computed */
-    atn_idx *slot;             /* [model layers] index among the recorded */
+    atn_place *places; /* all of the run */
+    atn_idx n_places;
+    atn_idx *kept, n_kept; /* those that are recorded */
+    bool *record;          /* [places] still to be computed */
+    atn_idx *slot;         /* [places] index among the recorded */
     atn_dtype dtype;
     atn_capture_writer *writer;
 } recording;
@@ -116,7 +118,7 @@ done:
 
 static atn_status check_length(atn_ctx *cx, recording *r)
 {
-    const atn_idx most = r->model.config.max_positions;
+    const atn_idx most = r->model.config.max_tokens;
     const bool learned = r->model.config.arch->names.position != NULL;
     atn_status st = ATN_OK;
 
@@ -138,6 +140,11 @@ static atn_status check_length(atn_ctx *cx, recording *r)
                  source(r), (long long)r->n, (long long)most);
 done:
     return st;
+}
+
+static atn_input input_of(const recording *r)
+{
+    return (atn_input){.ids = r->ids, .n = r->n};
 }
 
 /* ---- the manifest ---- */
@@ -202,10 +209,26 @@ static json_t *model_json(const recording *r, json_t *rotary)
                      c->arch->causal, "files", weight_files(r), "rotary", rotary);
 }
 
-static json_t *layer_json(const recording *r, atn_idx l)
+/* [step-NNN/][stack/]layer-NNN.safetensors */
+static json_t *layer_file(const recording *r, const atn_place *p)
 {
-    const atn_config *c = &r->model.config;
+    const bool steps = r->places[r->n_places - 1].step > 0;
+    char step[32] = "";
+
+    if (steps) snprintf(step, sizeof step, "step-%03lld/", (long long)p->step);
+    return json_sprintf("%s%s%slayer-%03lld.safetensors", step, p->stack,
+                        *p->stack ? "/" : "", (long long)p->layer);
+}
+
+static json_t *positive_or_null(double x)
+{
+    return x > 0 ? json_real(x) : json_null();
+}
+
+static json_t *layer_json(const recording *r, const atn_place *p)
+{
     const atn_record_args *a = r->args;
+    const atn_sight *s = &p->sight;
     json_t *tensors = json_pack("[s, s, s]", "q", "k", "v");
 
     if (!a->no_w_o) json_array_append_new(tensors, json_string("w_o"));
@@ -213,30 +236,49 @@ static json_t *layer_json(const recording *r, atn_idx l)
     if (a->save_h) json_array_append_new(tensors, json_string("h"));
     if (a->save_q_pre) json_array_append_new(tensors, json_string("q_pre"));
     if (a->save_k_pre) json_array_append_new(tensors, json_string("k_pre"));
-    return json_pack("{s:I, s:s, s:i, s:o, s:n, s:I, s:I, s:I, s:I, s:I, s:I, s:f, "
-                     "s:s, s:i, s:o, s:n, s:o}",
-                     "index", (json_int_t)l, "stack", "", "step", 0, "file",
-                     json_sprintf("layer-%03lld.safetensors", (long long)l), "hash",
-                     "heads", (json_int_t)c->heads, "kv_heads", (json_int_t)c->kv_heads,
-                     "d", (json_int_t)c->head_dim, "d_v", (json_int_t)c->head_dim,
-                     "n_q", (json_int_t)r->n, "n_k", (json_int_t)r->n, "scale",
-                     1 / sqrt((double)c->head_dim), "mask",
-                     c->arch->causal ? "causal" : "full", "offset", 0, "window",
-                     c->window[l] ? json_integer(c->window[l]) : json_null(), "softcap",
-                     "tensors", tensors);
+    if (p->has_sink) json_array_append_new(tensors, json_string("sink"));
+    if (p->has_alibi) json_array_append_new(tensors, json_string("alibi"));
+    return json_pack(
+        "{s:I, s:s, s:I, s:o, s:n, s:I, s:I, s:I, s:I, s:I, s:I, s:f, "
+        "s:s, s:I, s:o, s:o, s:o}",
+        "index", (json_int_t)p->layer, "stack", p->stack, "step", (json_int_t)p->step,
+        "file", layer_file(r, p), "hash", "heads", (json_int_t)p->heads, "kv_heads",
+        (json_int_t)p->kv_heads, "d", (json_int_t)p->d, "d_v", (json_int_t)p->dv, "n_q",
+        (json_int_t)p->nq, "n_k", (json_int_t)p->nk, "scale", p->scale, "mask",
+        s->causal ? "causal" : "full", "offset", (json_int_t)s->offset, "window",
+        s->window ? json_integer(s->window) : json_null(), "softcap",
+        positive_or_null(s->softcap), "tensors", tensors);
+}
+
+/* Adds v to the set. */
+static void add_once(json_t *set, json_t *v)
+{
+    for (size_t i = 0; i < json_array_size(set); i++)
+        if (json_equal(json_array_get(set, i), v)) {
+            json_decref(v);
+            return;
+        }
+    json_array_append_new(set, v);
 }
 
 static atn_status make_manifest(atn_ctx *cx, const recording *r, json_t **out)
 {
-    json_t *layers = NULL, *rotary = NULL;
+    json_t *layers = NULL, *rotary = NULL, *stacks = NULL, *steps = NULL;
 
     *out = NULL;
     if (atn_model_rotary(cx, &r->model, r->n, &rotary) != ATN_OK) return cx->err.code;
     layers = json_array();
-    for (atn_idx i = 0; i < r->n_layers; i++)
-        json_array_append_new(layers, layer_json(r, r->layers[i]));
-    *out = json_pack("{s:o, s:[s], s:[i], s:o, s:o, s:n, s:n, s:n, s:s, s:s, s:s}",
-                     "model", model_json(r, rotary), "stacks", "", "steps", 0, "layers",
+    stacks = json_array();
+    steps = json_array();
+    for (atn_idx i = 0; i < r->n_kept; i++) {
+        const atn_place *p = &r->places[r->kept[i]];
+
+        json_array_append_new(layers, layer_json(r, p));
+        add_once(stacks, json_string(p->stack));
+        add_once(steps, json_integer(p->step));
+    }
+    *out = json_pack("{s:o, s:o, s:o, s:o, s:o, s:n, s:n, s:n, s:s, s:s, s:s}", "model",
+                     model_json(r, rotary), "stacks", stacks, "steps", steps, "layers",
                      layers, "tokens", tokens_json(cx, r), "positions", "grid", "roles",
                      "dtype", atn_dtype_name(r->dtype), "device", cx->backend->device,
                      "arithmetic", cx->backend->arithmetic);
@@ -343,52 +385,69 @@ static atn_status save_layer(atn_ctx *cx, const atn_layer_dump *d, void *state)
 {
     recording *r = state;
     const atn_record_args *a = r->args;
-    const atn_config *c = &r->model.config;
+    const atn_place *at = d->place;
+    const atn_idx width = r->model.config.width;
     const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_idx q[] = {c->heads, d->n, c->head_dim},
-                  k[] = {c->kv_heads, d->n, c->head_dim};
-    const atn_idx p[] = {c->heads, d->n, d->n}, h[] = {d->n, c->width};
-    const atn_idx w[] = {c->heads * c->head_dim, c->width};
+    const atn_idx q[] = {at->heads, at->nq, at->d}, k[] = {at->kv_heads, at->nk, at->d},
+                  v[] = {at->kv_heads, at->nk, at->dv};
+    const atn_idx p[] = {at->heads, at->nq, at->nk}, h[] = {at->nq, width};
+    const atn_idx w[] = {at->heads * at->dv, width};
     atn_status st = ATN_OK;
-    atn_st_out list[8];
+    atn_st_out list[12];
     json_t *weights = NULL;
     float *w_o = NULL;
     atn_idx n = 0;
 
     ATN_TRY(add_tensor(cx, r, "q", d->q, 3, q, list, &n));
     ATN_TRY(add_tensor(cx, r, "k", d->k, 3, k, list, &n));
-    ATN_TRY(add_tensor(cx, r, "v", d->v, 3, k, list, &n));
+    ATN_TRY(add_tensor(cx, r, "v", d->v, 3, v, list, &n));
     if (a->save_q_pre) ATN_TRY(add_tensor(cx, r, "q_pre", d->q_pre, 3, q, list, &n));
     if (a->save_k_pre) ATN_TRY(add_tensor(cx, r, "k_pre", d->k_pre, 3, k, list, &n));
     if (a->save_p) ATN_TRY(add_tensor(cx, r, "p", d->p, 3, p, list, &n));
     if (a->save_h) ATN_TRY(add_tensor(cx, r, "h", d->h, 2, h, list, &n));
+    if (at->has_sink)
+        ATN_TRY(add_tensor(cx, r, "sink", d->sink, 1, &at->heads, list, &n));
+    if (at->has_alibi)
+        ATN_TRY(add_tensor(cx, r, "alibi", d->alibi, 1, &at->heads, list, &n));
     if (!a->no_w_o) {
-        ATN_TRY(atn_model_w_o(cx, &r->model, d->layer, &w_o));
+        ATN_TRY(atn_model_w_o(cx, &r->model, at->layer, &w_o));
         ATN_TRY(add_tensor(cx, r, "w_o", w_o, 2, w, list, &n));
     }
-    ATN_TRY(atn_model_layer_weights(cx, &r->model, d->layer, &weights));
-    ATN_TRY(atn_capture_set_weights(cx, r->writer, (int)r->slot[d->layer], weights));
-    ATN_TRY(atn_capture_put(cx, r->writer, (int)r->slot[d->layer], list, n));
+    ATN_TRY(atn_model_layer_weights(cx, &r->model, at->layer, &weights));
+    ATN_TRY(atn_capture_set_weights(cx, r->writer, (int)r->slot[d->at], weights));
+    ATN_TRY(atn_capture_put(cx, r->writer, (int)r->slot[d->at], list, n));
 done:
     atn_free(cx, w_o);
     atn_arena_rewind(cx, mark);
     return st;
 }
 
-static atn_status choose_layers(atn_ctx *cx, recording *r)
+/* --layers counts in every stack; one that has fewer layers lacks those that are not there. */
+static atn_status choose_places(atn_ctx *cx, recording *r)
 {
-    const atn_idx layers = r->model.config.layers;
+    const atn_input input = input_of(r);
     atn_status st = ATN_OK;
+    atn_idx *layers = NULL, n = 0, most = 0;
+    bool *wanted = NULL;
 
-    ATN_TRY(atn_parse_list(cx, "--layers", r->args->layers, layers, &r->layers,
-                           &r->n_layers));
-    ATN_NEW(r->record, layers);
-    ATN_NEW(r->slot, layers);
-    for (atn_idx i = 0; i < r->n_layers; i++) {
-        r->record[r->layers[i]] = true;
-        r->slot[r->layers[i]] = i;
+    ATN_TRY(atn_model_places(cx, &r->model, &input, &r->places, &r->n_places));
+    for (atn_idx i = 0; i < r->n_places; i++)
+        most = ATN_MAX(most, r->places[i].layer + 1);
+    ATN_TRY(atn_parse_list(cx, "--layers", r->args->layers, most, &layers, &n));
+    ATN_NEW(wanted, most);
+    ATN_NEW(r->kept, r->n_places);
+    ATN_NEW(r->record, r->n_places);
+    ATN_NEW(r->slot, r->n_places);
+    for (atn_idx i = 0; i < n; i++) wanted[layers[i]] = true;
+    for (atn_idx i = 0; i < r->n_places; i++) {
+        if (!wanted[r->places[i].layer]) continue;
+        r->record[i] = true;
+        r->slot[i] = r->n_kept;
+        r->kept[r->n_kept++] = i;
     }
 done:
+    atn_free(cx, layers);
+    atn_free(cx, wanted);
     return st;
 }
 
@@ -411,56 +470,63 @@ static atn_status choose_dtype(atn_ctx *cx, recording *r)
                     "--store: '%s' is not one of f32, f16, bf16", name);
 }
 
-/* Numbers of one layer on disk, of which w_o holds the last. */
-static double layer_values(const recording *r, double *w_o)
+/* Numbers of one place on disk, of which w_o holds the last. */
+static double layer_values(const recording *r, const atn_place *p, double *w_o)
 {
-    const atn_config *c = &r->model.config;
     const atn_record_args *a = r->args;
-    const double n = (double)r->n, q = (double)(c->heads * c->head_dim);
-    const double kv = (double)(c->kv_heads * c->head_dim), width = (double)c->width;
-    double values = n * (q + 2 * kv);
+    const double nq = (double)p->nq, nk = (double)p->nk, heads = (double)p->heads,
+                 kv = (double)p->kv_heads, d = (double)p->d, dv = (double)p->dv,
+                 width = (double)r->model.config.width;
+    double values = nq * heads * d + nk * kv * (d + dv);
 
-    *w_o = a->no_w_o ? 0 : q * width;
-    if (a->save_q_pre) values += n * q;
-    if (a->save_k_pre) values += n * kv;
-    if (a->save_h) values += n * width;
-    if (a->save_p) values += (double)c->heads * n * n;
-    return values + *w_o;
+    *w_o = a->no_w_o ? 0 : heads * dv * width;
+    if (a->save_q_pre) values += nq * heads * d;
+    if (a->save_k_pre) values += nk * kv * d;
+    if (a->save_h) values += nq * width;
+    if (a->save_p) values += heads * nq * nk;
+    return values + *w_o + (p->has_sink ? heads : 0) + (p->has_alibi ? heads : 0);
 }
 
-/* What save_layer takes: w_o turned round, and the narrowed copies. */
+/* What save_layer takes of the largest place: w_o turned round, and the narrowed copies. */
 static double save_bytes(const recording *r)
 {
-    double w_o = 0;
-    const double values = layer_values(r, &w_o);
+    double most = 0;
 
-    return w_o * sizeof(float) +
-           (r->dtype == ATN_F32 ? 0 : values * (double)atn_dtype_size(r->dtype));
+    for (atn_idx i = 0; i < r->n_kept; i++) {
+        double w_o = 0;
+        const double values = layer_values(r, &r->places[r->kept[i]], &w_o);
+
+        most = fmax(
+            most,
+            w_o * sizeof(float) +
+                (r->dtype == ATN_F32 ? 0 : values * (double)atn_dtype_size(r->dtype)));
+    }
+    return most;
 }
 
 static double capture_bytes(const recording *r)
 {
-    double w_o = 0;
+    double w_o = 0, values = 0;
 
-    return layer_values(r, &w_o) * (double)r->n_layers *
-           (double)atn_dtype_size(r->dtype);
+    for (atn_idx i = 0; i < r->n_kept; i++)
+        values += layer_values(r, &r->places[r->kept[i]], &w_o);
+    return values * (double)atn_dtype_size(r->dtype);
 }
 
 static atn_forward_args forward_args(recording *r)
 {
     const atn_record_args *a = r->args;
 
-    return (atn_forward_args){.ids = r->ids,
-                              .n = r->n,
+    return (atn_forward_args){.input = input_of(r),
                               .visit = save_layer,
                               .state = r,
                               .visit_bytes = save_bytes(r),
-                              .visit_layer = r->record,
+                              .visit_place = r->record,
                               .want_pre = a->save_q_pre || a->save_k_pre,
                               .want_p = a->save_p,
                               .want_h = a->save_h,
                               .want_loss = r->model.has_head,
-                              .last_layer = r->layers[r->n_layers - 1]};
+                              .last_place = r->kept[r->n_kept - 1]};
 }
 
 /* Before anything is made on disk. n^2 matrices are refused above DENSE_MAX unless a
@@ -492,14 +558,15 @@ static const char *why_no_loss(const recording *r)
 static void describe(const atn_ctx *cx, recording *r, atn_record_result *out)
 {
     const atn_forward_args f = forward_args(r);
+    const atn_input input = input_of(r);
 
     snprintf(out->model_name, sizeof out->model_name, "%s", r->model.name);
     out->model_type = r->model.config.arch->id;
     out->tokens = r->n;
-    out->layers = r->n_layers;
+    out->layers = r->n_kept;
     out->no_loss = why_no_loss(r);
     out->parameters = atn_model_parameters(&r->model);
-    out->flops = atn_model_flops(&r->model, r->n);
+    out->flops = atn_model_flops(&r->model, &input);
     out->memory_bytes = atn_forward_memory(cx, &r->model, &f);
     out->capture_bytes = capture_bytes(r);
 }
@@ -531,9 +598,9 @@ static atn_status run_model(atn_ctx *cx, recording *r, atn_record_result *out)
     atn_status st = ATN_OK;
     atn_forward_result result;
 
-    for (atn_idx i = 0; i < r->n_layers; i++)
+    for (atn_idx i = 0; i < r->n_kept; i++)
         if (atn_capture_has_layer(r->writer, (int)i)) {
-            r->record[r->layers[i]] = false;
+            r->record[r->kept[i]] = false;
             out->layers_found++;
         }
     ATN_TRY(atn_forward(cx, &r->model, &f, &result));
@@ -552,14 +619,14 @@ static atn_status say_what_is_kept(atn_ctx *cx, const recording *r, atn_status s
     int kept = 0;
 
     if (!r->writer || st == ATN_OK) return st;
-    for (int i = 0; i < r->n_layers; i++) kept += atn_capture_has_layer(r->writer, i);
+    for (int i = 0; i < r->n_kept; i++) kept += atn_capture_has_layer(r->writer, i);
     snprintf(text, sizeof text, "%s", cx->err.text);
     if (kept == 0 && !stopped) return st;
     if (kept == 0)
         return atn_fail(cx, st, __FILE__, __LINE__, "%s (no layer was complete)", text);
     return atn_fail(cx, st, __FILE__, __LINE__,
                     "%.300s (%d of %lld layers are kept in %.100s; %s)", text, kept,
-                    (long long)r->n_layers, atn_capture_work(r->writer),
+                    (long long)r->n_kept, atn_capture_work(r->writer),
                     stopped ? "the same command resumes"
                             : "the same command, model and text go on from there");
 }
@@ -570,7 +637,8 @@ static void release(atn_ctx *cx, recording *r)
     atn_tokenizer_destroy(cx, r->tokenizer);
     atn_model_close(cx, &r->model);
     atn_free(cx, r->ids);
-    atn_free(cx, r->layers);
+    atn_free(cx, r->places);
+    atn_free(cx, r->kept);
     atn_free(cx, r->record);
     atn_free(cx, r->slot);
 }
@@ -592,7 +660,7 @@ atn_status atn_record(atn_ctx *cx, const atn_record_args *args, atn_run *run,
     ATN_TRY(check_length(cx, &r));
     ATN_TRY(check_ids(cx, &r));
     ATN_TRY(check_prompt(cx, &r));
-    ATN_TRY(choose_layers(cx, &r));
+    ATN_TRY(choose_places(cx, &r));
     ATN_TRY(check_memory(cx, &r));
     describe(cx, &r, out);
     if (args->dry_run) goto done;

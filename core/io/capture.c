@@ -46,8 +46,7 @@ void atn_capture_close(atn_ctx *cx, atn_capture *c)
     atn_free(cx, c->dir);
     atn_free(cx, c->layers);
     atn_free(cx, c->turn);
-    atn_free(cx, c->ids);
-    atn_free(cx, c->texts);
+    atn_capture_drop_tokens(cx, c);
     atn_free(cx, c->roles);
     atn_free(cx, c->grid);
     atn_free(cx, c);
@@ -78,17 +77,14 @@ const atn_layer_info *atn_capture_layer(const atn_capture *c, int i)
     return &c->layers[i];
 }
 
-atn_idx atn_capture_tokens(const atn_capture *c, const int32_t **ids,
-                           const char *const **texts)
-{
-    if (ids) *ids = c->ids;
-    if (texts) *texts = c->texts;
-    return c->n_tokens;
-}
-
 const atn_list *atn_capture_grid(const atn_capture *c)
 {
     return c->grid;
+}
+
+atn_idx atn_capture_grid_first(const atn_capture *c)
+{
+    return c->grid_first;
 }
 const uint8_t *atn_capture_roles(const atn_capture *c)
 {

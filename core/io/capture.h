@@ -61,12 +61,23 @@ const atn_layer_info *atn_capture_layer(const atn_capture *c, int i);
 /* Token ids [n] and texts (NULL when unknown); n = 0 when the capture has no tokens. */
 atn_idx atn_capture_tokens(const atn_capture *c, const int32_t **ids,
                            const char *const **texts);
+/* Tokens of the queries and of the keys of layer i, its own where the stacks of the
+ * capture have tokens each: those of cross-attention are queries of the decoder and
+ * keys of the encoder. n = 0 where not known. */
+typedef struct atn_tokens {
+    atn_idx n;
+    const int32_t *ids;       /* NULL = unknown */
+    const char *const *texts; /* NULL = unknown */
+} atn_tokens;
+void atn_capture_layer_tokens(const atn_capture *c, int i, atn_tokens *queries,
+                              atn_tokens *keys);
 
 /* Facts that some methods need, each optional. All are about the keys, the most that a
  * layer has where steps grow. */
-/* 1 to 3 axes of a grid of tokens, row-major: the first keys, those after it are text.
- * NULL when there is none. */
+/* 1 to 3 axes of a grid of tokens, row-major, from key grid_first on: those before it are
+ * special tokens, those after it text. NULL when there is none. */
 const atn_list *atn_capture_grid(const atn_capture *c);
+atn_idx atn_capture_grid_first(const atn_capture *c);
 const uint8_t *
 atn_capture_roles(const atn_capture *c);          /* of atn_role; NULL = unknown */
 atn_idx atn_capture_prompt(const atn_capture *c); /* tokens of it, 0 = unknown */

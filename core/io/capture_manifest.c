@@ -387,64 +387,6 @@ done:
     return st;
 }
 
-/* The tokens are the keys, wherever the capture has one sequence. */
-static atn_status check_token_count(atn_ctx *cx, const atn_capture *c)
-{
-    const atn_layer_info *first = &c->layers[0];
-
-    for (int l = 0; l < c->n_layers; l++) {
-        const atn_layer_info *i = &c->layers[l];
-
-        if (strcmp(i->stack, first->stack) != 0 || i->step != first->step)
-            return ATN_OK;
-    }
-    for (int l = 0; l < c->n_layers; l++)
-        if (c->layers[l].nk != c->n_tokens)
-            return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
-                            "%s/capture.json: there are %lld tokens, but layer %d has "
-                            "%lld keys (capture it again)",
-                            c->dir, (long long)c->n_tokens, c->layers[l].layer,
-                            (long long)c->layers[l].nk);
-    return ATN_OK;
-}
-
-static atn_status read_tokens(atn_ctx *cx, atn_capture *c)
-{
-    const json_t *tokens = json_object_get(c->manifest, "tokens");
-    const json_t *ids = json_object_get(tokens, "ids"),
-                 *texts = json_object_get(tokens, "texts");
-    const size_t n = ATN_MAX(json_array_size(ids), json_array_size(texts));
-    const int64_t vocab = c->model.vocab > 0 ? c->model.vocab : (int64_t)INT32_MAX + 1;
-    atn_status st = ATN_OK;
-
-    if (!tokens || json_is_null(tokens)) return ATN_OK;
-    if (!json_is_object(tokens))
-        ATN_FAIL(ATN_DATA, "%s/capture.json: \"tokens\" is no object", c->dir);
-    ATN_TRY(check_list(cx, c, tokens, "ids", JSON_INTEGER));
-    ATN_TRY(check_list(cx, c, tokens, "texts", JSON_STRING));
-    if ((json_is_array(ids) && json_array_size(ids) != n) ||
-        (json_is_array(texts) && json_array_size(texts) != n))
-        ATN_FAIL(ATN_DATA, "%s/capture.json: tokens: ids and texts differ in number",
-                 c->dir);
-    if (json_is_array(ids)) ATN_NEW(c->ids, n);
-    if (json_is_array(texts)) ATN_NEW(c->texts, n);
-    for (size_t i = 0; i < n; i++) {
-        const int64_t id = json_integer_value(json_array_get(ids, i));
-
-        if (id < 0 || id >= vocab)
-            ATN_FAIL(ATN_DATA,
-                     "%s/capture.json: tokens.ids[%zu] is %lld, no token id of this "
-                     "model",
-                     c->dir, i, (long long)id);
-        if (c->ids) c->ids[i] = (int32_t)id;
-        if (c->texts) c->texts[i] = json_string_value(json_array_get(texts, i));
-    }
-    c->n_tokens = (atn_idx)n;
-    ATN_TRY(check_token_count(cx, c));
-done:
-    return st;
-}
-
 atn_status atn_capture_checksum(atn_ctx *cx, const json_t *manifest, char hex[33])
 {
     json_t *rest = json_copy((json_t *)(uintptr_t)manifest);
@@ -515,7 +457,7 @@ atn_status atn_capture_read_manifest(atn_ctx *cx, atn_capture *c)
     ATN_TRY(read_model(cx, c));
     ATN_TRY(read_layers(cx, c));
     ATN_TRY(check_places(cx, c));
-    ATN_TRY(read_tokens(cx, c));
+    ATN_TRY(atn_capture_read_tokens(cx, c));
     ATN_TRY(atn_capture_read_facts(cx, c));
     ATN_TRY(check_remarks(cx, c));
     ATN_TRY(check_checksum(cx, c));

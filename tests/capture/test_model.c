@@ -186,7 +186,7 @@ static void nan_is_located(atn_ctx *cx)
          8 + 2}};
     const int32_t ids[] = {1, 2, 3};
     const atn_forward_args args = {
-        .ids = ids, .n = 3, .last_layer = 9, .want_loss = true};
+        .input = {.ids = ids, .n = 3}, .last_place = 9, .want_loss = true};
 
     for (size_t i = 0; i < ATN_LEN(cases); i++) {
         const char *dir = copy_model("model-nan", cases[i].model);
@@ -218,14 +218,14 @@ static void counts(atn_ctx *cx)
     const double linear = 4 * 32 * 32 + 3 * 32 * 48, n = 10;
     /* of attention, in the hands of 2 threads; a row of 10 weights takes 16 places */
     const double rows = 2 * 64 * (4 * 16 + 48);
-    atn_forward_args a = {.n = 10};
+    atn_forward_args a = {.input = {.n = 10}};
     atn_model m;
 
     CHECK_OK(atn_model_open(cx, ATN_TEST_FIXTURES "/parity/llama_mha", &m));
     CHECK_NEAR(atn_model_parameters(&m), 2 * 72 * 32 + 2 * (linear + 2 * 32) + 32, 0);
     CHECK_NEAR(atn_model_bytes(&m), 4 * atn_model_parameters(&m), 0);
     /* 55 visible pairs, 2 products of 2 flops a pair and channel */
-    CHECK_NEAR(atn_model_flops(&m, 10), 2 * (2 * linear * n + 4 * 32 * 55), 0);
+    CHECK_NEAR(atn_model_flops(&m, &a.input), 2 * (2 * linear * n + 4 * 32 * 55), 0);
     /* weights; x, t, q, k, v, o, up, gate and angles a token, and two row numbers of embeddings;
      * with a visitor q, k and v twice and what it says; with the loss all 72 columns of the
      * logits and 20 bytes a token */
@@ -251,7 +251,7 @@ static void allocations_fail(atn_ctx *cx)
 {
     const int32_t ids[] = {1, 2, 3, 4, 5};
     const atn_forward_args args = {
-        .ids = ids, .n = 5, .last_layer = 9, .want_loss = true};
+        .input = {.ids = ids, .n = 5}, .last_place = 9, .want_loss = true};
     long k = 0;
     atn_status st = ATN_MEMORY;
 
@@ -287,7 +287,7 @@ static float *logits_of(atn_ctx *cx, const char *dir)
     const int32_t ids[] = {5, 9, 11};
     float *logits = calloc(3 * 72, sizeof *logits);
     const atn_forward_args args = {
-        .ids = ids, .n = 3, .last_layer = 9, .logits = logits};
+        .input = {.ids = ids, .n = 3}, .last_place = 9, .logits = logits};
     atn_forward_result result;
     atn_model m;
 
@@ -322,8 +322,10 @@ static void loss_of_a_long_text(atn_ctx *cx)
     enum { N = 4200, V = 72 };
     int32_t *ids = calloc(N, sizeof *ids);
     float *logits = calloc((size_t)N * V, sizeof *logits);
-    const atn_forward_args args = {
-        .ids = ids, .n = N, .last_layer = 9, .logits = logits, .want_loss = true};
+    const atn_forward_args args = {.input = {.ids = ids, .n = N},
+                                   .last_place = 9,
+                                   .logits = logits,
+                                   .want_loss = true};
     atn_forward_result result;
     double want = 0;
     atn_model m;
@@ -347,7 +349,7 @@ static void loss_of_a_long_text(atn_ctx *cx)
 static void memory_limit(atn_ctx *cx)
 {
     const int32_t ids[] = {1, 2, 3};
-    const atn_forward_args args = {.ids = ids, .n = 3, .last_layer = 9};
+    const atn_forward_args args = {.input = {.ids = ids, .n = 3}, .last_place = 9};
     atn_forward_result result;
     atn_model m;
 

@@ -53,31 +53,32 @@ static void compare(const comparing *c, const char *name, atn_idx at, const floa
 /* The last row of every head. */
 static void compare_last(const comparing *c, const atn_layer_dump *d)
 {
-    const atn_idx n = d->n, heads = c->config->heads;
+    const atn_idx n = d->place->nq, heads = c->config->heads;
     float *rows = calloc((size_t)(heads * n), sizeof *rows);
 
     for (atn_idx h = 0; h < heads; h++)
         memcpy(rows + h * n, d->p + (h * n + n - 1) * n, (size_t)n * sizeof *rows);
-    compare(c, "attn.last", d->layer, rows, heads * n);
+    compare(c, "attn.last", d->place->layer, rows, heads * n);
     free(rows);
 }
 
 static atn_status on_layer(atn_ctx *cx, const atn_layer_dump *d, void *state)
 {
     comparing *c = state;
-    const atn_idx n = d->n, dim = c->config->head_dim,
-                  entered = c->kind == ORACLE_SHARED ? d->layer - 1 : d->layer;
+    const atn_idx n = d->place->nq, dim = c->config->head_dim,
+                  entered =
+                      c->kind == ORACLE_SHARED ? d->place->layer - 1 : d->place->layer;
 
     (void)cx;
     c->layers++;
-    compare(c, "q", d->layer, d->q, c->config->heads * n * dim);
-    compare(c, "k", d->layer, d->k, c->config->kv_heads * n * dim);
-    compare(c, "v", d->layer, d->v, c->config->kv_heads * n * dim);
+    compare(c, "q", d->place->layer, d->q, c->config->heads * n * dim);
+    compare(c, "k", d->place->layer, d->k, c->config->kv_heads * n * dim);
+    compare(c, "v", d->place->layer, d->v, c->config->kv_heads * n * dim);
     if (c->kind == ORACLE_EMBEDDED) {
         compare_last(c, d);
         return ATN_OK;
     }
-    compare(c, "attn", d->layer, d->p, c->config->heads * n * n);
+    compare(c, "attn", d->place->layer, d->p, c->config->heads * n * n);
     if (entered >= 0) compare(c, "hidden", entered, d->h, n * c->config->width);
     return ATN_OK;
 }
@@ -87,9 +88,9 @@ static void compare_logits(const comparing *c, const atn_forward_args *args)
     const atn_idx vocab = c->config->vocab;
 
     if (c->kind == ORACLE_EMBEDDED)
-        compare(c, "logits.last", 0, args->logits + (args->n - 1) * vocab, vocab);
+        compare(c, "logits.last", 0, args->logits + (args->input.n - 1) * vocab, vocab);
     else
-        compare(c, "logits", 0, args->logits, args->n * vocab);
+        compare(c, "logits", 0, args->logits, args->input.n * vocab);
 }
 
 /* The oracle has the mean, or the loss of every token. */
@@ -139,7 +140,7 @@ static void check_model(atn_ctx *cx, const char *dir, const char *what,
                              .want_p = true,
                              .want_h = true,
                              .want_loss = true,
-                             .last_layer = INT32_MAX};
+                             .last_place = INT32_MAX};
     atn_backend *device = NULL;
     int32_t *ids;
 
@@ -147,9 +148,9 @@ static void check_model(atn_ctx *cx, const char *dir, const char *what,
     CHECK_OK(atn_st_open(cx, path, &c.oracle));
     CHECK_OK(atn_model_open(cx, dir, &m));
     c.config = &m.config;
-    args.ids = ids = oracle_ids(c.oracle, &args.n);
+    args.input.ids = ids = oracle_ids(c.oracle, &args.input.n);
     if (m.has_head)
-        args.logits = calloc((size_t)(args.n * m.config.vocab), sizeof(float));
+        args.logits = calloc((size_t)(args.input.n * m.config.vocab), sizeof(float));
     if (device_wanted()) cx->backend = device = device_open(cx, ATN_MATH_F32);
     CHECK_OK(atn_forward(cx, &m, &args, &result));
     cx->backend = &atn_backend_cpu;
@@ -191,7 +192,7 @@ static void threads_agree(atn_ctx *cx)
 
     CHECK_OK(atn_model_open(cx, dir, &m));
     for (int i = 0; i < 2; i++) {
-        atn_forward_args args = {.ids = ids, .n = 7, .last_layer = 99};
+        atn_forward_args args = {.input = {.ids = ids, .n = 7}, .last_place = 99};
         atn_forward_result result;
 
         cx->threads = 1 + 3 * i;
@@ -214,10 +215,10 @@ static atn_status heads_sum_to_output(atn_ctx *cx, const atn_layer_dump *d, void
 {
     const out_check *o = state;
     const atn_config *c = &o->m->config;
-    const atn_idx n = d->n, dim = c->head_dim, group = c->heads / c->kv_heads;
+    const atn_idx n = d->place->nq, dim = c->head_dim, group = c->heads / c->kv_heads;
     float *w = NULL;
 
-    CHECK_OK(atn_model_w_o(cx, o->m, d->layer, &w));
+    CHECK_OK(atn_model_w_o(cx, o->m, d->place->layer, &w));
     for (atn_idx i = 0; i < n; i += 5)
         for (atn_idx col = 0; col < c->width; col += 7) {
             double sum = 0;
@@ -238,13 +239,12 @@ static void w_o_is_oriented(atn_ctx *cx)
     const int32_t ids[] = {5, 9, 11, 40, 5, 9, 60, 3, 3, 8, 12};
     atn_model m;
     out_check o = {&m};
-    const atn_forward_args args = {.ids = ids,
-                                   .n = 11,
+    const atn_forward_args args = {.input = {.ids = ids, .n = 11},
                                    .visit = heads_sum_to_output,
                                    .state = &o,
                                    .want_p = true,
                                    .want_attn_out = true,
-                                   .last_layer = 99};
+                                   .last_place = 99};
     atn_forward_result result;
 
     CHECK_OK(atn_model_open(cx, ATN_TEST_FIXTURES "/parity/llama_headdim", &m));

@@ -84,6 +84,115 @@ static void round_trip(atn_ctx *cx)
     atn_capture_close(cx, c);
 }
 
+/* A manifest of encoder (3 tokens), decoder (2) and cross; tokens by stack as given. */
+static json_t *stacks_manifest(const char *stack_tokens)
+{
+    static const struct {
+        const char *stack;
+        int nq, nk;
+    } all[] = {{"encoder", 3, 3}, {"decoder", 2, 2}, {"cross", 2, 3}};
+    json_t *m = manifest(3), *list = json_object_get(m, "layers");
+
+    for (size_t i = 0; i < 3; i++) {
+        json_t *l = json_array_get(list, i);
+
+        json_object_set_new(l, "stack", json_string(all[i].stack));
+        json_object_set_new(l, "n_q", json_integer(all[i].nq));
+        json_object_set_new(l, "n_k", json_integer(all[i].nk));
+        json_object_set_new(l, "mask", json_string(i == 1 ? "causal" : "full"));
+        json_object_set_new(l, "tensors", json_pack("[s, s]", "q", "k"));
+    }
+    json_object_set_new(m, "stacks",
+                        json_pack("[s, s, s]", "encoder", "decoder", "cross"));
+    json_object_set_new(m, "tokens", json_null());
+    json_object_set_new(m, "stack_tokens", json_loads(stack_tokens, 0, NULL));
+    return m;
+}
+
+static void write_stacks(atn_ctx *cx, const char *dir, const char *stack_tokens)
+{
+    json_t *m = stacks_manifest(stack_tokens);
+    atn_capture_writer *w = NULL;
+
+    CHECK_OK(atn_capture_begin(cx, dir, m, "f1", true, &w));
+    for (int i = 0; i < 3; i++) {
+        const atn_idx nq = i == 0 ? 3 : 2, nk = i == 1 ? 2 : 3;
+        const atn_st_out t[] = {{"q", ATN_F32, 3, {H, nq, D}, q},
+                                {"k", ATN_F32, 3, {1, nk, D}, k}};
+
+        CHECK_OK(atn_capture_put(cx, w, i, t, 2));
+    }
+    CHECK_OK(atn_capture_finish(cx, w, NULL));
+    json_decref(m);
+}
+
+/* The queries of cross-attention are the decoder's tokens, its keys the encoder's. */
+static void tokens_by_stack(atn_ctx *cx)
+{
+    static const char *const want[3][2] = {{"xyz", "xyz"}, {"uv", "uv"}, {"uv", "xyz"}};
+    const char *dir = place("capture-stacks");
+    atn_capture *c = NULL;
+
+    write_stacks(cx, dir,
+                 "{\"encoder\": {\"texts\": [\"x\", \"y\", \"z\"], \"ids\": [4, 0, 4]},"
+                 " \"decoder\": {\"texts\": [\"u\", \"v\"]}}");
+    CHECK_OK(atn_capture_open(cx, dir, &c));
+    CHECK_EQ(atn_capture_tokens(c, NULL, NULL), 0);
+    for (int i = 0; i < 3; i++) {
+        const char *stack = atn_capture_layer(c, i)->stack;
+        const int w = stack[0] == 'e' ? 0 : stack[0] == 'd' ? 1 : 2;
+        atn_tokens t[2];
+
+        atn_capture_layer_tokens(c, i, &t[0], &t[1]);
+        for (int side = 0; side < 2; side++) {
+            CHECK_EQ(t[side].n, (atn_idx)strlen(want[w][side]));
+            for (atn_idx j = 0; j < t[side].n; j++)
+                CHECK_EQ(t[side].texts[j][0], want[w][side][j]);
+            CHECK((t[side].ids != NULL) == (want[w][side][0] == 'x'));
+        }
+    }
+    atn_capture_close(cx, c);
+}
+
+static void wrong_tokens_by_stack(atn_ctx *cx)
+{
+    static const struct {
+        const char *tokens, *message;
+    } cases[] = {
+        {"{\"cross\": {\"ids\": [1]}}", "cross"},
+        {"[1]", "no object of \"encoder\" and \"decoder\""},
+        {"{\"encoder\": 3}", "\"stack_tokens.encoder\" is no object"},
+        {"{\"encoder\": {\"ids\": [1, 2]}}",
+         "has 2 tokens, but layer 2 of cross has 3"},
+        {"{\"decoder\": {\"ids\": [1]}}", "has 1 tokens, but layer 2 of cross has 2"},
+        {"{\"decoder\": {\"ids\": [1, 9]}}", "stack_tokens.decoder.ids[1] is 9"},
+        {"{\"decoder\": {\"ids\": [1, 2], \"texts\": [\"a\"]}}", "differ in number"},
+        {"{\"decoder\": {\"texts\": [\"a\", 1]}}", "no list of strings"}};
+    const char *dir = place("capture-stacks-wrong");
+
+    for (size_t i = 0; i < ATN_LEN(cases); i++) {
+        atn_capture *c = NULL;
+
+        write_stacks(cx, dir, cases[i].tokens);
+        CHECK_FAILS(atn_capture_open(cx, dir, &c), ATN_DATA, cases[i].message);
+    }
+}
+
+/* Of one stack: the queries of a causal layer are the last tokens. */
+static void tokens_of_layer(atn_ctx *cx)
+{
+    const char *dir = place("capture-layer-tokens");
+    atn_capture *c = NULL;
+    atn_tokens queries, keys;
+
+    write_capture(cx, dir, 1);
+    CHECK_OK(atn_capture_open(cx, dir, &c));
+    atn_capture_layer_tokens(c, 0, &queries, &keys);
+    CHECK(queries.n == 3 && keys.n == 3 && queries.ids[1] == 6);
+    CHECK(strcmp(keys.texts[2], "a") == 0);
+    atn_capture_close(cx, c);
+}
+
 static void resuming(atn_ctx *cx)
 {
     const char *dir = place("capture-resume");
@@ -321,6 +430,7 @@ static void token_facts(atn_ctx *cx)
     CHECK(!atn_capture_grid(c) && !atn_capture_roles(c) && atn_capture_prompt(c) == 0);
     atn_capture_close(cx, c);
     json_object_set_new(m, "grid", json_string("1x2"));
+    json_object_set_new(m, "grid_first", json_integer(1));
     json_object_set_new(m, "roles", json_pack("[s,s,s]", "global", "none", "landmark"));
     json_object_set_new(m, "prompt", json_integer(2));
     CHECK_OK(atn_capture_begin(cx, dir, m, "f2", true, &w));
@@ -330,6 +440,7 @@ static void token_facts(atn_ctx *cx)
     CHECK_OK(atn_capture_open(cx, dir, &c));
     CHECK_EQ(atn_capture_grid(c)->n, 2);
     CHECK(atn_capture_grid(c)->at[0] == 1 && atn_capture_grid(c)->at[1] == 2);
+    CHECK_EQ(atn_capture_grid_first(c), 1);
     roles = atn_capture_roles(c);
     CHECK(roles[0] == ATN_ROLE_GLOBAL && roles[1] == ATN_ROLE_NONE &&
           roles[2] == ATN_ROLE_LANDMARK);
@@ -475,6 +586,9 @@ static void edited_by_hand(atn_ctx *cx)
         {"tokens", "7", "\"tokens\" is no object", true},
         {"positions", "[0, 1]", "\"positions\" is reserved", true},
         {"grid", "1", "\"grid\" must be a string", true},
+        {"grid_first", "1", "but there is no \"grid\"", true},
+        {"grid_first", "-1", "grid_first", true},
+        {"grid_first", "4", "grid_first", true},
         {"grid", "\"\"", "\"grid\" is \"\", not 1 to 3 whole numbers", true},
         {"grid", "\"3x\"", "\"grid\" is \"3x\"", true},
         {"grid", "\"x3\"", "whole numbers", true},
@@ -918,7 +1032,10 @@ static void absent(atn_ctx *cx)
                 "capture.json");
 }
 
-CHECK_MAIN({"round trip", round_trip}, {"resuming", resuming}, {"replacing", replacing},
+CHECK_MAIN({"tokens by stack", tokens_by_stack},
+           {"wrong tokens by stack", wrong_tokens_by_stack},
+           {"tokens of a layer", tokens_of_layer}, {"round trip", round_trip},
+           {"resuming", resuming}, {"replacing", replacing},
            {"nothing begun leaves nothing", nothing_begun_leaves_nothing},
            {"edited layer is made again", edited_layer_is_made_again},
            {"torn layer", torn_layer},

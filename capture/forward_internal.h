@@ -1,0 +1,72 @@
+/* capture/forward_internal.h -- what the parts of the forward pass share: its buffers, and the
+ * way from files to embedding, layers and head.
+ *
+ * forward.c runs the parts and counts their memory; forward_weights.c checks and loads,
+ * forward_embed.c makes the first rows, forward_layer.c is one layer, forward_head.c logits and
+ * loss.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "capture/forward.h"
+#include "capture/worker.h"
+
+enum { ATN_VOCAB_CHUNK = 4096, ATN_ROW_CHUNK = 4096 };
+
+/* Host memory of one place on its way to the visitor, as in atn_layer_dump. */
+typedef struct atn_host_layer {
+    float *q, *k, *v, *q_pre, *k_pre, *h, *attn_out, *p;
+    atn_layer_dump dump;
+    const atn_forward_args *args;
+} atn_host_layer;
+
+/* Buffers of a pass; weights hold one layer and are filled again for the next. */
+typedef struct atn_pass {
+    const atn_model *m;
+    const atn_config *c;
+    const atn_forward_args *args;
+    atn_place *places; /* owned */
+    atn_idx n_places;
+    atn_idx n;                                                  /* rows of the stack */
+    atn_buf x, t, q, k, v, o, up, gate, p;                      /* activations */
+    atn_buf w_q, w_k, w_v, w_o, w_gate, w_up, w_down;           /* weights */
+    atn_buf b_q, b_k, b_v, b_o, b_gate, b_up, b_down;           /* biases */
+    atn_buf norm1_w, norm1_b, norm2_w, norm2_b, q_norm, k_norm; /* norms */
+    atn_buf cosine, sine;                                       /* [n, dim / 2] */
+    atn_buf t2;              /* a second t, where MLP and attention read the same x */
+    float *slopes;           /* [heads] of alibi; in the arena */
+    atn_idx loaded;          /* the block whose weights are there, -1 = none */
+    atn_host_layer dumps[2]; /* one is filled while the visitor has the other */
+    int next_dump;
+    atn_worker *visitor; /* NULL = none wanted */
+    atn_worker *checker; /* looks at the weights of the next layer, the head's last */
+    atn_idx last, checking; /* the last layer; the one it looks at */
+} atn_pass;
+
+/* ---- forward_weights.c ---- */
+
+/* Loads all weights of layer l, checked for NaN and infinity, and lets the checker go on. */
+atn_status atn_pass_load_layer(atn_ctx *cx, atn_pass *ps, atn_idx l) ATN_WARN_UNUSED;
+/* Lets the checker go on to layer l, if there is something to check. */
+atn_status atn_pass_check_ahead(atn_ctx *cx, atn_pass *ps, atn_idx l) ATN_WARN_UNUSED;
+/* A matrix beside the layers, checked; *w and *b (NULL: no bias) are allocated. */
+atn_status atn_pass_load_map(atn_ctx *cx, const atn_pass *ps, const char *name,
+                             atn_buf *w, atn_buf *b) ATN_WARN_UNUSED;
+/* A norm beside the layers into norm1. */
+atn_status atn_pass_load_norm(atn_ctx *cx, atn_pass *ps,
+                              const char *name) ATN_WARN_UNUSED;
+/* The matrix of the logits, and whether they are wanted. */
+const atn_st_tensor *atn_model_head(const atn_model *m);
+bool atn_forward_wants_head(const atn_model *m, const atn_forward_args *a);
+
+/* ---- forward_embed.c, forward_layer.c, forward_head.c ---- */
+
+/* x = the rows that enter the first layer. */
+atn_status atn_pass_embed(atn_ctx *cx, atn_pass *ps) ATN_WARN_UNUSED;
+/* x <- layer of place `at` (x). */
+atn_status atn_pass_layer(atn_ctx *cx, atn_pass *ps, atn_idx at) ATN_WARN_UNUSED;
+/* y = norm(x) of the family; y may be x. */
+atn_status atn_pass_norm(atn_ctx *cx, const atn_pass *ps, atn_buf x, atn_buf w,
+                         atn_buf b, atn_buf y) ATN_WARN_UNUSED;
+atn_status atn_pass_head(atn_ctx *cx, atn_pass *ps,
+                         atn_forward_result *out) ATN_WARN_UNUSED;
