@@ -122,6 +122,7 @@ typedef struct atn_arch {
     unsigned bias_absent; /* of bias_keys: on without the key */
     atn_fused fused;      /* names.qkv */
     bool in_out;          /* a matrix has a row an input (Conv1D) */
+    bool pairs;           /* rows of q and k stand in adjacent rotary pairs (GGUF) */
     bool plain_heads;     /* as many keys as queries, each width / heads wide */
     bool alibi;           /* logits + slope * key position */
     atn_position_rule position_rule;

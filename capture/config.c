@@ -417,26 +417,37 @@ static atn_status no_config(atn_ctx *cx, const char *dir)
                           : "");
 }
 
-atn_status atn_config_load(atn_ctx *cx, const char *dir, atn_config *out)
+atn_status atn_config_read(atn_ctx *cx, const char *path, json_t *json, atn_config *out)
 {
-    char *path = atn_path_join(cx, dir, "config.json");
     atn_status st = ATN_OK;
 
-    *out = (atn_config){0};
-    if (!path) return cx->err.code;
-    if (!atn_dir_exists(dir))
-        ATN_FAIL(ATN_NOINPUT, "%s: there is no such model directory", dir);
-    if (!atn_file_exists(path)) ATN_TRY(no_config(cx, dir));
-    ATN_TRY(atn_json_load(cx, path, false, &out->json));
-    if (!json_is_object(out->json)) ATN_FAIL(ATN_DATA, "%s: is no JSON object", path);
+    *out = (atn_config){.json = json};
+    if (!json_is_object(json)) ATN_FAIL(ATN_DATA, "%s: is no JSON object", path);
     ATN_TRY(find_arch(cx, path, out));
     ATN_TRY(read_sizes(cx, path, out));
     ATN_TRY(read_switches(cx, path, out));
     ATN_TRY(read_windows(cx, path, out));
     ATN_TRY(atn_config_read_rope(cx, path, out));
 done:
-    atn_free(cx, path);
     if (st != ATN_OK) atn_config_release(cx, out);
+    return st;
+}
+
+atn_status atn_config_load(atn_ctx *cx, const char *dir, atn_config *out)
+{
+    char *path = atn_path_join(cx, dir, "config.json");
+    atn_status st = ATN_OK;
+    json_t *json = NULL;
+
+    *out = (atn_config){0};
+    if (!path) return cx->err.code;
+    if (!atn_dir_exists(dir))
+        ATN_FAIL(ATN_NOINPUT, "%s: there is no such model directory", dir);
+    if (!atn_file_exists(path)) ATN_TRY(no_config(cx, dir));
+    ATN_TRY(atn_json_load(cx, path, false, &json));
+    ATN_TRY(atn_config_read(cx, path, json, out));
+done:
+    atn_free(cx, path);
     return st;
 }
 
@@ -444,5 +455,6 @@ void atn_config_release(atn_ctx *cx, atn_config *c)
 {
     json_decref(c->json);
     atn_free(cx, c->window);
+    atn_free(cx, c->own);
     *c = (atn_config){0};
 }

@@ -34,6 +34,7 @@ typedef struct atn_rope {
 typedef struct atn_config {
     json_t *json; /* owned */
     const atn_arch *arch;
+    atn_arch *own; /* what arch points to where it is no registered family; owned */
     atn_idx width, layers, heads, kv_heads, head_dim, ffn, vocab, max_positions,
         type_vocab;
     atn_idx max_tokens;    /* max_positions without rows of padding */
@@ -54,6 +55,9 @@ typedef struct atn_config {
 /* Reads DIR/config.json. DATA names key, value and rule; an unknown model_type lists the
  * supported ones. */
 atn_status atn_config_load(atn_ctx *cx, const char *dir,
+                           atn_config *out) ATN_WARN_UNUSED;
+/* The same of a JSON object, which is stolen, also on failure; `path` names it in messages. */
+atn_status atn_config_read(atn_ctx *cx, const char *path, json_t *json,
                            atn_config *out) ATN_WARN_UNUSED;
 void atn_config_release(atn_ctx *cx, atn_config *c);
 

@@ -145,7 +145,7 @@ static atn_status upload_slice(atn_ctx *cx, const atn_st_tensor *t, const atn_sl
     atn_status st = ATN_OK;
     char *copy = NULL;
 
-    if (s->heads * s->d != s->outputs && (s->step != s->d || in_out)) {
+    if (s->pairs || (s->heads * s->d != s->outputs && (s->step != s->d || in_out))) {
         ATN_TAKE(copy, (atn_idx)atn_dtype_bytes(t->type, to.count));
         atn_slice_copy(s, data, t->type, inputs, in_out, copy);
         data = copy;

@@ -6,8 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "capture/gguf.h"
 #include "capture/slice.h"
 #include "core/io/file.h"
+#include "core/io/gguf.h"
 
 enum { NAME_TEXT = 256 };
 
@@ -404,6 +406,34 @@ done:
     return st;
 }
 
+/* A .gguf file, or the only one of a directory without config.json. */
+static atn_status find_gguf(atn_ctx *cx, const char *dir, char **out)
+{
+    char *config = atn_path_join(cx, dir, "config.json");
+    const bool there = config && atn_file_exists(config);
+
+    *out = NULL;
+    if (!config) return cx->err.code;
+    atn_free(cx, config);
+    return there ? ATN_OK : atn_gguf_find(cx, dir, out);
+}
+
+static atn_status open_gguf(atn_ctx *cx, atn_model *m)
+{
+    atn_status st = ATN_OK;
+    json_t *keys = NULL, *config = NULL;
+
+    ATN_TRY(atn_gguf_open(cx, m->weights_path, &keys, &m->weights));
+    ATN_TRY(atn_gguf_config(cx, m->weights_path, keys, m->weights, &config));
+    ATN_TRY(atn_config_read(cx, m->weights_path, config, &m->config));
+    ATN_NEW(m->config.own, 1);
+    ATN_TRY(atn_gguf_family(cx, m->weights_path, keys, m->config.arch, m->config.own));
+    m->config.arch = m->config.own;
+done:
+    json_decref(keys);
+    return st;
+}
+
 atn_status atn_model_open(atn_ctx *cx, const char *dir, atn_model *out)
 {
     atn_status st = ATN_OK;
@@ -417,9 +447,14 @@ atn_status atn_model_open(atn_ctx *cx, const char *dir, atn_model *out)
         st = cx->err.code;
         goto done;
     }
-    ATN_TRY(atn_config_load(cx, found, &out->config));
-    ATN_TRY(find_weights(cx, found, &out->weights_path));
-    ATN_TRY(atn_st_open(cx, out->weights_path, &out->weights));
+    ATN_TRY(find_gguf(cx, found, &out->weights_path));
+    if (out->weights_path) {
+        ATN_TRY(open_gguf(cx, out));
+    } else {
+        ATN_TRY(atn_config_load(cx, found, &out->config));
+        ATN_TRY(find_weights(cx, found, &out->weights_path));
+        ATN_TRY(atn_st_open(cx, out->weights_path, &out->weights));
+    }
     ATN_NEW(out->used, atn_st_count(out->weights));
     find_prefix(out);
     ATN_TRY(check_tensors(cx, out));
