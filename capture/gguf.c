@@ -9,6 +9,7 @@
 
 #include "core/io/file.h"
 #include "core/io/json.h"
+#include "core/param.h"
 
 enum { KEY_TEXT = 128 };
 

@@ -148,6 +148,7 @@ static char *model_name(atn_ctx *cx, const char *dir)
     while (n > 1 && dir[n - 1] == '/') n--;
     /* "tinytales/model" is called tinytales */
     if (n > 6 && strncmp(dir + n - 6, "/model", 6) == 0) n -= 6;
+    if (n > 5 && strncmp(dir + n - 5, ".gguf", 5) == 0) n -= 5;
     for (last = dir + n; last > dir && last[-1] != '/';) last--;
     return atn_strndup(cx, last, (size_t)(dir + n - last));
 }
@@ -450,6 +451,9 @@ atn_status atn_model_open(atn_ctx *cx, const char *dir, atn_model *out)
     ATN_TRY(find_gguf(cx, found, &out->weights_path));
     if (out->weights_path) {
         ATN_TRY(open_gguf(cx, out));
+        atn_free(cx, out->dir);
+        out->dir = atn_strdup(cx, out->weights_path);
+        if (!out->dir) ATN_TRY(cx->err.code);
     } else {
         ATN_TRY(atn_config_load(cx, found, &out->config));
         ATN_TRY(find_weights(cx, found, &out->weights_path));

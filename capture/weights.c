@@ -26,6 +26,7 @@ static atn_status add_weight(atn_ctx *cx, const atn_model *m, const char *key,
     char hex[33];
     json_t *v;
 
+    if (m->config.own) return ATN_OK; /* GGUF: no safetensors file to name */
     atn_hash_bytes(t->data, t->bytes, hex);
     v = json_pack("{s:s, s:s, s:s, s:s, s:I}", "file", file_within(m, t->path),
                   "tensor", t->name, "hash", hex, "layout",
