@@ -15,6 +15,7 @@ typedef enum atn_norm_place {
     ATN_NORM_PRE,    /* x + f(norm(x)) */
     ATN_NORM_POST,   /* norm(x + f(x)) */
     ATN_NORM_OUTPUT, /* x + norm(f(x)) */
+    ATN_NORM_BOTH,   /* x + norm'(f(norm(x))), norm' of attn_out_norm, mlp_out_norm */
 } atn_norm_place;
 
 typedef enum atn_qk_norm {
@@ -33,8 +34,9 @@ enum {
 
 typedef enum atn_window_rule {
     ATN_WINDOW_NONE,
-    ATN_WINDOW_ALL,  /* sliding_window, if set, holds for every layer */
-    ATN_WINDOW_SOME, /* use_sliding_window and layer_types or max_window_layers */
+    ATN_WINDOW_ALL,     /* sliding_window, if set, holds for every layer */
+    ATN_WINDOW_SOME,    /* use_sliding_window and layer_types or max_window_layers */
+    ATN_WINDOW_PATTERN, /* layer_types, else all but every window_pattern-th layer */
 } atn_window_rule;
 
 typedef enum atn_input_kind {
@@ -52,6 +54,7 @@ typedef struct atn_arch_keys {
     const char *positions; /* max_position_embeddings */
     const char *head_dim;  /* head_dim */
     const char *act;       /* hidden_act */
+    const char *pattern;   /* of window_pattern; NULL = the family has no key for it */
 } atn_arch_keys;
 
 /* Templates without the base prefix; %d is the layer. NULL = the family has none. A bias is the
@@ -60,6 +63,12 @@ typedef struct atn_arch_names {
     const char *embed, *position, *type, *embed_norm, *final_norm, *head;
     const char *attn_norm, *q, *k, *v, *o, *q_norm, *k_norm;
     const char *mlp_norm, *gate, *up, *down;
+    const char *attn_out_norm, *mlp_out_norm; /* of ATN_NORM_BOTH */
+    const char *sinks;                        /* [heads] */
+    /* a mixture of experts in place of gate, up and down: router [E, width]; gate_up
+     * [E, width, 2 ffn], gate and up in turns; down [E, ffn, width] */
+    const char *router, *expert_gate_up, *expert_gate_up_bias, *expert_down,
+        *expert_down_bias;
 } atn_arch_names;
 
 typedef struct atn_arch {
@@ -78,6 +87,7 @@ typedef struct atn_arch {
     unsigned
         bias_keys; /* on request: QKV and O by attention_bias, MLP by mlp_bias; a key
                            that is not listed is ignored */
+    bool attention_bias; /* default of the key */
     atn_window_rule window;
     /* defaults of absent keys; 0 = derived from the others */
     atn_idx kv_heads, head_dim, max_positions, sliding_window, max_window_layers,
@@ -87,6 +97,21 @@ typedef struct atn_arch {
     double eps;
     const char *act;
     bool tied;
+    const char
+        *part; /* key of the sub-object of config.json that is read; NULL = all */
+    float norm_offset;   /* added to the weights of all norms */
+    bool scaled_embed;   /* embeddings times sqrt(width) */
+    double query_scalar; /* default of query_pre_attn_scalar, whose -1/2 power is the
+                            scale; 0 = head_dim, without a key */
+    /* attn_logit_softcapping and final_logit_softcapping with their defaults, 0 = none */
+    bool softcaps;
+    double attn_softcap, head_softcap;
+    atn_idx window_pattern;
+    double theta;       /* of the rotary embedding; 0 = 10000 */
+    double local_theta; /* of the sliding layers' own table, by rope_local_base_freq or
+                           rope_parameters by layer type; 0 = one table */
+    const char *rope_default;  /* JSON of rope_parameters where there are none */
+    atn_idx experts_per_token; /* default of num_experts_per_tok */
 } atn_arch;
 
 extern const atn_arch *const atn_archs[];              /* NULL-terminated, by id */
@@ -104,3 +129,10 @@ const atn_arch *atn_arch_find(const char *model_type); /* NULL = unknown */
     .o = "layers.%d.self_attn.o_proj.weight",                                          \
     .gate = "layers.%d.mlp.gate_proj.weight", .up = "layers.%d.mlp.up_proj.weight",    \
     .down = "layers.%d.mlp.down_proj.weight"
+/* Gemma's: Llama's with norms before and behind each sublayer. */
+#define ATN_GEMMA_NAMES                                                                \
+    ATN_LLAMA_LINEAR_NAMES,                                                            \
+        .attn_norm = "layers.%d.input_layernorm.weight",                               \
+        .attn_out_norm = "layers.%d.post_attention_layernorm.weight",                  \
+        .mlp_norm = "layers.%d.pre_feedforward_layernorm.weight",                      \
+        .mlp_out_norm = "layers.%d.post_feedforward_layernorm.weight"

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "capture/forward_internal.h"
 
+#include <math.h>
+
 enum { EMBED_ROWS = 64 };
 
 /* A table of embeddings, and which of its rows stands at which position. */
@@ -63,12 +65,14 @@ atn_status atn_pass_embed(atn_ctx *cx, atn_pass *ps)
         types[i] = 0;
     }
     ATN_TRY(embed_table(cx, ps, names->embed, "token id", ps->args->input.ids, false));
+    if (ps->c->arch->scaled_embed)
+        ATN_TRY(
+            atn_pass_map(cx, ps->x, n * width, atn_host_scale, sqrt((double)width)));
     ATN_TRY(embed_table(cx, ps, names->type, "token type", types, true));
     ATN_TRY(embed_table(cx, ps, names->position, "position", places, true));
     if (names->embed_norm) {
         ATN_TRY(atn_pass_load_norm(cx, ps, names->embed_norm));
-        ATN_TRY(cx->backend->norm(cx, ps->c->arch->norm, ps->x, ps->norm1_w,
-                                  ps->norm1_b, (float)ps->c->eps, 0, n, width, ps->x));
+        ATN_TRY(atn_pass_norm(cx, ps, ps->x, ps->norm1_w, ps->norm1_b, ps->x));
     }
 done:
     atn_arena_rewind(cx, mark);

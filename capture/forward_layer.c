@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "capture/forward_internal.h"
 
+#include <string.h>
+
 static atn_status dump_heads(atn_ctx *cx, const atn_pass *ps, atn_buf buf,
                              atn_idx heads, float *out)
 {
@@ -14,14 +16,16 @@ static atn_status qk_norm(atn_ctx *cx, const atn_pass *ps, atn_buf x, atn_buf w,
     const bool full = ps->c->arch->qk_norm == ATN_QK_FULL;
     const atn_idx d = ps->c->head_dim, n = ps->n;
 
-    return cx->backend->norm(cx, ATN_NORM_RMS, x, w, (atn_buf){0}, (float)ps->c->eps, 0,
-                             full ? n : n * heads, full ? heads * d : d, x);
+    return cx->backend->norm(cx, ATN_NORM_RMS, x, w, (atn_buf){0}, (float)ps->c->eps,
+                             ps->c->arch->norm_offset, full ? n : n * heads,
+                             full ? heads * d : d, x);
 }
 
 static atn_status project(atn_ctx *cx, atn_pass *ps, atn_buf in,
                           const atn_host_layer *to)
 {
     const atn_config *c = ps->c;
+    const atn_buf cosine = ps->cosine[ps->table], sine = ps->sine[ps->table];
     const atn_idx n = ps->n, q = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim;
     const atn_backend *be = cx->backend;
     atn_status st = ATN_OK;
@@ -38,9 +42,9 @@ static atn_status project(atn_ctx *cx, atn_pass *ps, atn_buf in,
         ATN_TRY(dump_heads(cx, ps, ps->k, c->kv_heads, to->k_pre));
     }
     if (c->arch->rope) {
-        ATN_TRY(be->rope(cx, ps->q, ps->cosine, ps->sine, n, c->heads, c->head_dim,
-                         c->rope.dim));
-        ATN_TRY(be->rope(cx, ps->k, ps->cosine, ps->sine, n, c->kv_heads, c->head_dim,
+        ATN_TRY(
+            be->rope(cx, ps->q, cosine, sine, n, c->heads, c->head_dim, c->rope.dim));
+        ATN_TRY(be->rope(cx, ps->k, cosine, sine, n, c->kv_heads, c->head_dim,
                          c->rope.dim));
     }
 done:
@@ -65,6 +69,7 @@ static atn_status attend(atn_ctx *cx, atn_pass *ps, const atn_place *at, bool du
                              .dv = at->dv,
                              .scale = at->scale,
                              .sight = at->sight,
+                             .sink = at->has_sink ? ps->sink : NULL,
                              .p = want_p ? ps->p : (atn_buf){0},
                              .layer = (int)at->layer};
     atn_status st = ATN_OK;
@@ -102,8 +107,8 @@ done:
 atn_status atn_pass_norm(atn_ctx *cx, const atn_pass *ps, atn_buf x, atn_buf w,
                          atn_buf b, atn_buf y)
 {
-    return cx->backend->norm(cx, ps->c->arch->norm, x, w, b, (float)ps->c->eps, 0,
-                             ps->n, ps->c->width, y);
+    return cx->backend->norm(cx, ps->c->arch->norm, x, w, b, (float)ps->c->eps,
+                             ps->c->arch->norm_offset, ps->n, ps->c->width, y);
 }
 
 /* x <- x + t with the norm where the family has it. */
@@ -112,7 +117,8 @@ static atn_status join(atn_ctx *cx, atn_pass *ps, atn_buf w, atn_buf b)
     const atn_norm_place place = ps->c->arch->place;
     atn_status st = ATN_OK;
 
-    if (place == ATN_NORM_OUTPUT) ATN_TRY(atn_pass_norm(cx, ps, ps->t, w, b, ps->t));
+    if (place == ATN_NORM_OUTPUT || place == ATN_NORM_BOTH)
+        ATN_TRY(atn_pass_norm(cx, ps, ps->t, w, b, ps->t));
     ATN_TRY(cx->backend->add(cx, ps->t, ps->n * ps->c->width, ps->x));
     if (place == ATN_NORM_POST) ATN_TRY(atn_pass_norm(cx, ps, ps->x, w, b, ps->x));
 done:
@@ -142,7 +148,9 @@ static atn_status dump_layer(atn_ctx *cx, atn_pass *ps, atn_idx at, atn_host_lay
                                 .k_pre = to->k_pre,
                                 .p = to->p,
                                 .h = to->h,
-                                .attn_out = to->attn_out};
+                                .attn_out = to->attn_out,
+                                .sink = to->sink};
+    if (to->sink) memcpy(to->sink, ps->sink, (size_t)c->heads * sizeof *to->sink);
     ATN_TRY(dump_heads(cx, ps, ps->q, c->heads, to->q));
     ATN_TRY(dump_heads(cx, ps, ps->k, c->kv_heads, to->k));
     ATN_TRY(dump_heads(cx, ps, ps->v, c->kv_heads, to->v));
@@ -160,12 +168,14 @@ atn_status atn_pass_layer(atn_ctx *cx, atn_pass *ps, atn_idx at)
 {
     const atn_place *place = &ps->places[at];
     const atn_forward_args *a = ps->args;
-    const bool pre = ps->c->arch->place == ATN_NORM_PRE;
+    const bool both = ps->c->arch->place == ATN_NORM_BOTH,
+               pre = both || ps->c->arch->place == ATN_NORM_PRE;
     const bool dump = a->visit && (!a->visit_place || a->visit_place[at]);
     atn_host_layer *to = dump ? &ps->dumps[ps->next_dump] : NULL;
     atn_status st = ATN_OK;
 
     ATN_TRY(atn_pass_load_layer(cx, ps, place->layer));
+    ps->table = atn_config_rope(ps->c, place->layer) == &ps->c->local_rope;
     if (dump && a->want_h)
         ATN_TRY(cx->backend->download(cx, atn_buf_at(ps->x, 0, ps->n * ps->c->width),
                                       to->h));
@@ -173,10 +183,11 @@ atn_status atn_pass_layer(atn_ctx *cx, atn_pass *ps, atn_idx at)
     ATN_TRY(project(cx, ps, pre ? ps->t : ps->x, to));
     ATN_TRY(attend(cx, ps, place, dump));
     if (dump) ATN_TRY(dump_layer(cx, ps, at, to));
-    ATN_TRY(join(cx, ps, ps->norm1_w, ps->norm1_b));
+    ATN_TRY(join(cx, ps, both ? ps->norm1_out : ps->norm1_w, ps->norm1_b));
     if (pre) ATN_TRY(atn_pass_norm(cx, ps, ps->x, ps->norm2_w, ps->norm2_b, ps->t));
-    ATN_TRY(mlp(cx, ps, pre ? ps->t : ps->x));
-    ATN_TRY(join(cx, ps, ps->norm2_w, ps->norm2_b));
+    ATN_TRY(ps->c->experts > 0 ? atn_pass_experts(cx, ps, place->layer)
+                               : mlp(cx, ps, pre ? ps->t : ps->x));
+    ATN_TRY(join(cx, ps, both ? ps->norm2_out : ps->norm2_w, ps->norm2_b));
 done:
     return st;
 }

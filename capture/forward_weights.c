@@ -59,14 +59,21 @@ static atn_status check_weight(atn_ctx *cx, const atn_model *m, const atn_st_ten
                         "weights");
 }
 
-/* A weight by the name of the family's table, NULL = it has none, and where it goes. */
+atn_status atn_pass_check(atn_ctx *cx, const atn_pass *ps, const atn_st_tensor *t,
+                          const char *name)
+{
+    return check_weight(cx, ps->m, t, name);
+}
+
+/* A weight by the name of the family's table, NULL = it has none, and where it goes; NULL =
+ * it is only checked. */
 typedef struct weight {
     const char *name;
     bool bias;
     atn_buf *w, *b;
 } weight;
 
-enum { WEIGHTS = 11 };
+enum { WEIGHTS = 15 };
 
 static void layer_weights(atn_pass *ps, weight *out)
 {
@@ -83,7 +90,11 @@ static void layer_weights(atn_pass *ps, weight *out)
                                  {n->mlp_norm, norm_bias, &ps->norm2_w, &ps->norm2_b},
                                  {n->gate, c->bias_mlp, &ps->w_gate, &ps->b_gate},
                                  {n->up, c->bias_mlp, &ps->w_up, &ps->b_up},
-                                 {n->down, c->bias_mlp, &ps->w_down, &ps->b_down}};
+                                 {n->down, c->bias_mlp, &ps->w_down, &ps->b_down},
+                                 {n->attn_out_norm, norm_bias, &ps->norm1_out, NULL},
+                                 {n->mlp_out_norm, norm_bias, &ps->norm2_out, NULL},
+                                 {n->router, true, &ps->w_router, &ps->b_router},
+                                 {n->sinks, false, NULL, NULL}};
 
     memcpy(out, all, sizeof all);
 }
@@ -119,7 +130,7 @@ static atn_status load_named(atn_ctx *cx, const atn_pass *ps, const weight *p,
         const atn_st_tensor *t = tensor_at(ps, p, layer, bias);
         atn_buf *to = bias ? p->b : p->w;
 
-        if (!t) continue;
+        if (!t || !to) continue;
         if (!to->base)
             ATN_TRY(
                 be->alloc(cx, t->rank > 1 ? be->weight_type : ATN_F32, t->count, to));
@@ -188,6 +199,11 @@ atn_status atn_pass_load_layer(atn_ctx *cx, atn_pass *ps, atn_idx l)
     layer_weights(ps, all);
     ATN_TRY(atn_worker_wait(cx, ps->checker));
     for (int i = 0; i < WEIGHTS; i++) ATN_TRY(load_named(cx, ps, &all[i], l));
+    if (ps->sink) {
+        const atn_st_tensor *t =
+            atn_model_tensor(ps->m, ps->c->arch->names.sinks, l, false);
+        atn_widen(t->data, t->type, t->count, ps->sink);
+    }
     ATN_TRY(atn_pass_check_ahead(cx, ps, l + 1));
 done:
     return st;

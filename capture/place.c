@@ -15,17 +15,20 @@ static atn_place layer_place(const atn_model *m, const atn_input *in, atn_idx l)
     const atn_config *c = &m->config;
     const atn_idx n = atn_model_tokens(m, in);
 
-    return (atn_place){
-        .stack = "",
-        .layer = l,
-        .heads = c->heads,
-        .kv_heads = c->kv_heads,
-        .d = c->head_dim,
-        .dv = c->head_dim,
-        .nq = n,
-        .nk = n,
-        .scale = 1 / sqrt((double)c->head_dim),
-        .sight = {.causal = c->arch->causal, .window = c->window[l], .key_last = n}};
+    return (atn_place){.stack = "",
+                       .layer = l,
+                       .heads = c->heads,
+                       .kv_heads = c->kv_heads,
+                       .d = c->head_dim,
+                       .dv = c->head_dim,
+                       .nq = n,
+                       .nk = n,
+                       .scale = 1 / sqrt(c->query_scalar),
+                       .sight = {.causal = c->arch->causal,
+                                 .window = c->window[l],
+                                 .key_last = n,
+                                 .softcap = c->attn_softcap},
+                       .has_sink = c->arch->names.sinks != NULL};
 }
 
 atn_status atn_model_places(atn_ctx *cx, const atn_model *m, const atn_input *in,
@@ -47,8 +50,11 @@ double atn_model_flops(const atn_model *m, const atn_input *in)
     const double tokens = (double)atn_model_tokens(m, in), width = (double)c->width;
     const double q = (double)(c->heads * c->head_dim),
                  kv = (double)(c->kv_heads * c->head_dim);
+    const double mlp = (c->gated ? 3 : 2) * width * (double)c->ffn;
+    const double experts =
+        width * (double)c->experts + (double)c->experts_per_token * mlp;
     const double linear =
-        width * (2 * q + 2 * kv) + (c->gated ? 3 : 2) * width * (double)c->ffn;
+        width * (2 * q + 2 * kv) + (c->arch->names.router ? experts : mlp);
     double flops = 0;
 
     for (atn_idx l = 0; l < c->layers; l++) {
