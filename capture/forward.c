@@ -228,7 +228,6 @@ atn_status atn_model_w_o(atn_ctx *cx, const atn_model *m, atn_idx layer, float *
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     const atn_st_tensor *t = atn_model_tensor(m, m->config.arch->names.o, layer, false);
-    const size_t size = atn_dtype_size(t->type);
     const atn_idx width = t->shape[0], inner = t->shape[1];
     atn_status st = ATN_OK;
     float *w = NULL;
@@ -239,7 +238,7 @@ atn_status atn_model_w_o(atn_ctx *cx, const atn_model *m, atn_idx layer, float *
     for (atn_idx i = 0; i < width; i += W_O_ROWS) {
         const atn_idx rows = ATN_MIN((atn_idx)W_O_ROWS, width - i);
 
-        atn_widen((const char *)t->data + (size_t)(i * inner) * size, t->type,
+        atn_widen((const char *)t->data + atn_dtype_bytes(t->type, i * inner), t->type,
                   rows * inner, w);
         for (atn_idx j = 0; j < inner; j++)
             for (atn_idx r = 0; r < rows; r++)

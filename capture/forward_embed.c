@@ -19,7 +19,7 @@ static atn_status check_rows(atn_ctx *cx, atn_idx piece, void *state)
 {
     const table *b = state;
     const atn_idx width = b->ps->c->width, first = piece * EMBED_ROWS;
-    const size_t row = (size_t)width * atn_dtype_size(b->t->type);
+    const size_t row = atn_dtype_bytes(b->t->type, width);
     atn_status st = ATN_OK;
 
     for (atn_idx i = first; i < ATN_MIN(first + EMBED_ROWS, b->ps->n); i++)

@@ -44,7 +44,7 @@ atn_status atn_pass_head(atn_ctx *cx, atn_pass *ps, atn_forward_result *out)
     const atn_config *c = ps->c;
     const atn_st_tensor *head = atn_model_head(ps->m);
     const atn_idx n = ps->n, chunk = ATN_MIN((atn_idx)ATN_VOCAB_CHUNK, c->vocab);
-    const size_t row_bytes = (size_t)c->width * atn_dtype_size(head->type);
+    const size_t row_bytes = atn_dtype_bytes(head->type, c->width);
     atn_status st = ATN_OK;
     atn_buf w = {0}, logits = {0};
     int32_t *targets = NULL;

@@ -38,15 +38,15 @@ static atn_status check_piece(atn_ctx *cx, atn_idx piece, void *state)
 {
     const check_job *j = state;
     const atn_st_tensor *t = j->t;
-    const size_t size = atn_dtype_size(t->type);
-    const atn_idx first = piece * CHECK_PIECE,
+    const atn_idx block = atn_dtype_block(t->type), first = piece * CHECK_PIECE,
                   end = ATN_MIN(first + CHECK_PIECE, t->count);
     const char *data = t->data;
     atn_idx at = first;
 
-    if (atn_all_finite(data + (size_t)first * size, t->type, end - first))
+    if (atn_all_finite(data + atn_dtype_bytes(t->type, first), t->type, end - first))
         return ATN_OK;
-    while (atn_all_finite(data + (size_t)at * size, t->type, 1)) at++;
+    while (atn_all_finite(data + atn_dtype_bytes(t->type, at), t->type, block))
+        at += block;
     return bad_value(cx, j, at);
 }
 

@@ -9,7 +9,7 @@
 #include "core/io/capture.h"
 #include "core/io/file.h"
 #include "core/io/json.h"
-#include "core/io/npy.h"
+#include "core/io/npz.h"
 
 enum { PLACES_MOST = 1000000, LAYERS_MOST = 100000, AXES_MOST = 3 };
 
@@ -124,6 +124,52 @@ done:
     return st;
 }
 
+static atn_status choose_member(atn_ctx *cx, const char *path, const atn_npz *z,
+                                const char *name, atn_idx *out)
+{
+    char list[300] = "";
+    size_t used = 0;
+
+    *out = name ? atn_npz_find(z, name) : atn_npz_count(z) == 1 ? 0 : -1;
+    if (*out >= 0) return ATN_OK;
+    for (atn_idx i = 0; i < atn_npz_count(z) && used < sizeof list - 1; i++)
+        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "",
+                                 atn_npz_name(z, i));
+    if (name)
+        return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                        "%s: has no array \"%s\"; it has %s", path, name, list);
+    return atn_fail(cx, ATN_USAGE, __FILE__, __LINE__,
+                    "%s: holds %s arrays, give one as %s:NAME (%s)", path,
+                    atn_npz_count(z) ? "several" : "no", path, list);
+}
+
+static atn_status read_npz(atn_ctx *cx, const char *path, const char *name, bool steps,
+                           tensor *t)
+{
+    atn_status st = ATN_OK;
+    atn_npz *z = NULL;
+    atn_npy a = {0};
+    atn_idx i = 0;
+
+    ATN_TRY(atn_npz_open(cx, path, &z));
+    ATN_TRY(choose_member(cx, path, z, name, &i));
+    ATN_TRY(atn_npz_load_floats(cx, z, i, &a));
+    ATN_TRY(shape_tensor(cx, steps, a.rank, a.shape, t));
+    t->data = a.f32;
+    a.f32 = NULL;
+done:
+    atn_npy_release(cx, &a);
+    atn_npz_close(cx, z);
+    return st;
+}
+
+static atn_status read_member(atn_ctx *cx, const char *path, const char *name,
+                              bool steps, tensor *t)
+{
+    return atn_ends_with(path, ".npz") ? read_npz(cx, path, name, steps, t)
+                                       : read_safetensors(cx, path, name, steps, t);
+}
+
 /* FILE or FILE:name; a file whose own name has a colon is taken as it is. */
 static atn_status read_tensor(atn_ctx *cx, const char *source, bool steps, tensor *t)
 {
@@ -135,10 +181,10 @@ static atn_status read_tensor(atn_ctx *cx, const char *source, bool steps, tenso
     t->source = source;
     if (atn_ends_with(source, ".npy")) return read_npy(cx, source, steps, t);
     if (!colon || atn_file_exists(source))
-        return read_safetensors(cx, source, NULL, steps, t);
+        return read_member(cx, source, NULL, steps, t);
     path = atn_strndup(cx, source, (size_t)(colon - source));
     if (!path) return cx->err.code;
-    ATN_TRY(read_safetensors(cx, path, colon + 1, steps, t));
+    ATN_TRY(read_member(cx, path, colon + 1, steps, t));
 done:
     atn_free(cx, path);
     return st;
@@ -557,7 +603,6 @@ static atn_status make_fingerprint(atn_ctx *cx, const importing *m,
 
 atn_status atn_import_check(atn_ctx *cx, const atn_import_args *a)
 {
-    const char *const all[] = {a->q, a->k, a->v, a->p, a->d_o};
     atn_status st = ATN_OK;
 
     if (a->p && (a->q || a->k))
@@ -575,13 +620,6 @@ atn_status atn_import_check(atn_ctx *cx, const atn_import_args *a)
         a->prompt < 0)
         ATN_FAIL(ATN_USAGE,
                  "import: --scale, --window, --d and --prompt must not be negative");
-    for (size_t i = 0; i < ATN_LEN(all); i++)
-        if (all[i] && (atn_ends_with(all[i], ".npz") || strstr(all[i], ".npz:")))
-            ATN_FAIL(
-                ATN_DATA,
-                "%s: .npz is not read (save each array as .npy with numpy.save, or "
-                "all in one safetensors file)",
-                all[i]);
 done:
     return st;
 }

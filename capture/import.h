@@ -4,7 +4,8 @@
 
 #include "core/run.h"
 
-/* Each of q, k, v, p is FILE.npy, FILE.safetensors or FILE.safetensors:name; shapes
+/* Each of q, k, v, p is FILE.npy, or FILE.npz or FILE.safetensors, :name after it where
+ * the file holds several; shapes
  * [layers, heads, n, d], [heads, n, d] or [n, d] (p: n_q, n_k for n, d), with steps
  * [steps, layers, heads, n, d] or [steps, heads, n, d]. k and v may have fewer heads
  * than q (grouped queries). */
@@ -33,8 +34,8 @@ typedef struct atn_import_result {
     bool causal_detected; /* weights alone: nothing lies above the diagonal */
 } atn_import_result;
 
-/* What the arguments alone tell: USAGE for what is missing or excludes another, DATA for
- * a kind of file that is not read. atn_import asks it as well. */
+/* What the arguments alone tell: USAGE for what is missing or excludes another.
+ * atn_import asks it as well. */
 atn_status atn_import_check(atn_ctx *cx, const atn_import_args *args) ATN_WARN_UNUSED;
 /* DATA names file, tensor, shape and rule. Weights that are exactly 0 above the diagonal
  * are recorded as causal without being asked; --causal with weight above it is DATA, and

@@ -5,6 +5,7 @@
 #include "analysis/describe.h"
 #include "capture/import.h"
 #include "cli/output.h"
+#include "core/io/file.h"
 
 static const atn_option options[] = {
     {"q", 0, ATN_OPT_FILE, "FILE", "queries", 0, 0},
@@ -34,18 +35,16 @@ static const atn_option options[] = {
     ATN_OPTION_END,
 };
 
-/* Adds the file of "FILE" or "FILE.safetensors:name" to the run record. */
+/* Adds the file of "FILE" or "FILE:name" to the run record. */
 static atn_status add_input(atn_cli *cli, atn_run *run, const char *spec)
 {
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
-    const char *colon = spec ? strstr(spec, ".safetensors:") : NULL;
+    const char *colon = spec && !atn_file_exists(spec) ? strrchr(spec, ':') : NULL;
     char *path = NULL;
 
     if (!spec) return ATN_OK;
-    path = colon
-               ? atn_strndup(cx, spec, (size_t)(colon - spec) + strlen(".safetensors"))
-               : atn_strdup(cx, spec);
+    path = colon ? atn_strndup(cx, spec, (size_t)(colon - spec)) : atn_strdup(cx, spec);
     if (!path) ATN_TRY(cx->err.code);
     ATN_TRY(atn_run_add_input(cx, run, path));
 done:
@@ -125,13 +124,14 @@ static const char *const examples[] = {
 
 const atn_command atn_command_import = {
     .id = "import",
-    .summary = "make a capture of .npy or safetensors dumps",
+    .summary = "make a capture of .npy, .npz or safetensors dumps",
     .args = "--q FILE --k FILE --v FILE -o RUN, or --attn FILE -o RUN",
     .examples = examples,
     .text = "Shapes are [layers, heads, n, d], [heads, n, d] or [n, d]; of attention "
             "matrices [layers, heads, n, n] and so on; with --steps [steps, layers, "
-            "heads, n, d] or [steps, heads, n, d]. FILE:name picks a tensor of a "
-            "safetensors file. What needs queries and keys says so when a capture has "
+            "heads, n, d] or [steps, heads, n, d]. FILE:name picks an array of a "
+            ".npz or safetensors file. What needs queries and keys says so when a "
+            "capture has "
             "only attention matrices.",
     .options = options,
     .uses = ATN_USE_OUTPUT,
