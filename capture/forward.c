@@ -29,6 +29,17 @@ done:
     return st;
 }
 
+static atn_status take_alibi(atn_ctx *cx, atn_pass *ps)
+{
+    atn_status st = ATN_OK;
+
+    ATN_TAKE(ps->slopes, ps->c->heads);
+    for (atn_idx h = 0; h < ps->c->heads; h++)
+        ps->slopes[h] = (float)atn_alibi_slope(h, ps->c->heads);
+done:
+    return st;
+}
+
 static atn_status take_dump(atn_ctx *cx, const atn_pass *ps, atn_host_layer *d)
 {
     const atn_config *c = ps->c;
@@ -75,6 +86,8 @@ static atn_status take_buffers(atn_ctx *cx, atn_pass *ps)
     if (c->arch->names.sinks) ATN_TAKE(ps->sink, c->heads);
     if (c->arch->rope) ATN_TRY(take_rope(cx, ps, 0));
     if (c->two_ropes) ATN_TRY(take_rope(cx, ps, 1));
+    if (c->parallel) ATN_TRY(be->alloc(cx, ATN_F32, n * c->width, &ps->t2));
+    if (c->arch->alibi) ATN_TRY(take_alibi(cx, ps));
     if (!visits) goto done;
     if (ps->args->want_p) ATN_TRY(be->alloc(cx, ATN_F32, c->heads * n * n, &ps->p));
     for (size_t i = 0; i < ATN_LEN(ps->dumps); i++)
@@ -93,7 +106,7 @@ static void release_buffers(atn_ctx *cx, atn_pass *ps)
         &ps->b_gate,   &ps->b_up,      &ps->b_down,  &ps->norm1_w,   &ps->norm1_b,
         &ps->norm2_w,  &ps->norm2_b,   &ps->q_norm,  &ps->k_norm,    &ps->cosine[0],
         &ps->sine[0],  &ps->cosine[1], &ps->sine[1], &ps->norm1_out, &ps->norm2_out,
-        &ps->w_router, &ps->b_router,  &ps->route,   &ps->rows};
+        &ps->w_router, &ps->b_router,  &ps->route,   &ps->rows,      &ps->t2};
 
     for (size_t i = 0; i < ATN_LEN(all); i++)
         if (all[i]->base) cx->backend->release(cx, all[i]);
@@ -110,12 +123,15 @@ static double backend_values(const atn_model *m, const atn_forward_args *a)
     const double mlp = c->experts > 0 ? atn_experts_values(c, n)
                                       : mlps * width * ffn + n * (mlps - 1) * ffn;
     const double layer = width * (2 * q + 2 * kv) + mlp;
-    const double rows =
-        n * (2 * width + 2 * q + 2 * kv + (c->two_ropes ? 2 : 1) * (double)c->rope.dim);
+    const double rows = n * ((c->parallel ? 3 : 2) * width + 2 * q + 2 * kv +
+                             (c->two_ropes ? 2 : 1) * (double)c->rope.dim);
     const double chunk = (double)ATN_MIN((atn_idx)ATN_VOCAB_CHUNK, c->vocab);
-    const double head = chunk * (width + ATN_MIN(n, (double)ATN_ROW_CHUNK));
+    /* of embeddings with a width of their own */
+    const double map = atn_config_maps(c) ? (double)c->embed_width * (n + width) : 0;
+    const double head =
+        chunk * ((double)c->embed_width + ATN_MIN(n, (double)ATN_ROW_CHUNK));
 
-    return layer + rows + (atn_forward_wants_head(m, a) ? head : 0) +
+    return layer + rows + map + (atn_forward_wants_head(m, a) ? head : 0) +
            (a->visit && a->want_p ? (double)c->heads * n * n : 0);
 }
 
@@ -140,7 +156,11 @@ static double host_bytes(const atn_ctx *cx, const atn_model *m,
                         (a->want_h ? width : 0) + (a->want_attn_out ? width : 0) +
                         (a->want_p ? (double)c->heads * n : 0);
 
-    return 4 * (2 * n + (a->visit ? 2 * n * dump : 0)) +
+    /* q, k, v or gate on the way out of a tensor that holds several of them by columns or
+     * head by head */
+    const double slice = c->arch->fused != ATN_FUSED_NONE ? 4 * width * q : 0;
+
+    return slice + 4 * (2 * n + (a->visit ? 2 * n * dump : 0)) +
            (a->visit ? a->visit_bytes : 0) +
            (atn_forward_wants_head(m, a) ? 20 * n : 0) +
            (c->arch->scaled_embed || c->head_softcap > 0 ? 4 * ATN_HOST_PIECE : 0) +
@@ -197,7 +217,7 @@ atn_status atn_forward(atn_ctx *cx, const atn_model *m, const atn_forward_args *
     const int check_threads =
         cx->backend == &atn_backend_cpu ? 1 : ATN_MIN(cx->threads, (int)CHECK_THREADS);
     atn_status st = ATN_OK;
-    atn_pass ps = {.m = m, .c = &m->config, .args = args};
+    atn_pass ps = {.m = m, .c = &m->config, .args = args, .loaded = -1};
 
     *out = (atn_forward_result){0};
     ps.n = atn_model_tokens(m, &args->input);
@@ -228,11 +248,17 @@ atn_status atn_model_w_o(atn_ctx *cx, const atn_model *m, atn_idx layer, float *
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     const atn_st_tensor *t = atn_model_tensor(m, m->config.arch->names.o, layer, false);
-    const atn_idx width = t->shape[0], inner = t->shape[1];
+    const bool turned = m->config.arch->in_out;
+    const atn_idx width = t->shape[turned], inner = t->shape[!turned];
     atn_status st = ATN_OK;
     float *w = NULL;
 
     *out = NULL;
+    if (turned) {
+        ATN_NEW(*out, t->count);
+        atn_widen(t->data, t->type, t->count, *out);
+        return ATN_OK;
+    }
     ATN_TAKE(w, W_O_ROWS * inner);
     ATN_NEW(*out, width * inner);
     for (atn_idx i = 0; i < width; i += W_O_ROWS) {

@@ -112,17 +112,17 @@ static atn_status choose_rows(atn_ctx *cx, atn_idx piece, void *state)
     return ATN_OK;
 }
 
-static atn_status route(atn_ctx *cx, mixture *x)
+static atn_status route(atn_ctx *cx, mixture *x, atn_buf in)
 {
     const atn_pass *ps = x->ps;
     const atn_config *c = ps->c;
     const atn_backend *be = cx->backend;
     atn_status st = ATN_OK;
 
-    ATN_TRY(be->linear(cx, ps->t, ps->w_router, ps->b_router, false, false, ps->n,
+    ATN_TRY(be->linear(cx, in, ps->w_router, ps->b_router, false, false, ps->n,
                        c->experts, c->width, ps->route));
     ATN_TRY(be->download(cx, atn_buf_at(ps->route, 0, ps->n * c->experts), x->logits));
-    ATN_TRY(be->download(cx, atn_buf_at(ps->t, 0, ps->n * c->width), x->in));
+    ATN_TRY(be->download(cx, atn_buf_at(in, 0, ps->n * c->width), x->in));
     ATN_TRY(atn_parallel(cx, (ps->n + TASK_ROWS - 1) / TASK_ROWS, choose_rows, x,
                          "router"));
 done:
@@ -258,14 +258,14 @@ done:
     return st;
 }
 
-atn_status atn_pass_experts(atn_ctx *cx, atn_pass *ps, atn_idx layer)
+atn_status atn_pass_experts(atn_ctx *cx, atn_pass *ps, atn_idx layer, atn_buf in)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     mixture x = {.ps = ps, .layer = layer};
     atn_status st = ATN_OK;
 
     ATN_TRY(take_mixture(cx, &x));
-    ATN_TRY(route(cx, &x));
+    ATN_TRY(route(cx, &x, in));
     for (x.expert = 0; x.expert < ps->c->experts; x.expert++) {
         find_tokens(&x);
         if (x.n_tokens == 0) continue;

@@ -43,6 +43,9 @@ typedef struct atn_pass {
     int table;                  /* of the layer in hand */
     float *sink;                /* [heads] of it, where it has any */
     atn_buf w_router, b_router, route, rows; /* mixture of experts */
+    atn_buf t2;              /* a second t, where MLP and attention read the same x */
+    float *slopes;           /* [heads] of alibi; in the arena */
+    atn_idx loaded;          /* the block whose weights are there, -1 = none */
     atn_host_layer dumps[2]; /* one is filled while the visitor has the other */
     int next_dump;
     atn_worker *visitor; /* NULL = none wanted */
@@ -56,6 +59,9 @@ typedef struct atn_pass {
 atn_status atn_pass_load_layer(atn_ctx *cx, atn_pass *ps, atn_idx l) ATN_WARN_UNUSED;
 /* Lets the checker go on to layer l, if there is something to check. */
 atn_status atn_pass_check_ahead(atn_ctx *cx, atn_pass *ps, atn_idx l) ATN_WARN_UNUSED;
+/* A matrix beside the layers, checked; *w and *b (NULL: no bias) are allocated. */
+atn_status atn_pass_load_map(atn_ctx *cx, const atn_pass *ps, const char *name,
+                             atn_buf *w, atn_buf *b) ATN_WARN_UNUSED;
 /* A norm beside the layers into norm1. */
 atn_status atn_pass_load_norm(atn_ctx *cx, atn_pass *ps,
                               const char *name) ATN_WARN_UNUSED;
@@ -79,8 +85,9 @@ void atn_host_softcap(float *x, atn_idx n, double cap); /* cap tanh(x / cap) */
 
 /* ---- forward_experts.c ---- */
 
-/* t <- the chosen experts' mean of t, weighted. */
-atn_status atn_pass_experts(atn_ctx *cx, atn_pass *ps, atn_idx layer) ATN_WARN_UNUSED;
+/* t <- the weighted mean of what the chosen experts make of `in`. */
+atn_status atn_pass_experts(atn_ctx *cx, atn_pass *ps, atn_idx layer,
+                            atn_buf in) ATN_WARN_UNUSED;
 atn_status atn_pass_take_experts(atn_ctx *cx, atn_pass *ps) ATN_WARN_UNUSED;
 /* Of n tokens: numbers that the backend holds beside the layer, and bytes of the host. */
 double atn_experts_values(const atn_config *c, double n);

@@ -5,7 +5,7 @@
 
 #include "analysis/attribution.h"
 #include "analysis/head_types.h"
-#include "cli/output.h"
+#include "cli/parts.h"
 
 enum { MAX_QUANTILES = 32 };
 
@@ -141,7 +141,7 @@ static atn_status journal_path(atn_cli *cli, char **path)
     const char *output = atn_opt_text(cli, "output", NULL);
 
     *path = NULL;
-    if (!output || strcmp(output, "-") == 0) return ATN_OK;
+    if (!output || strcmp(output, "-") == 0 || cli->ranks) return ATN_OK;
     *path = atn_strfmt(cli->cx, "%s.part", output);
     return *path ? ATN_OK : cli->cx->err.code;
 }
@@ -161,9 +161,13 @@ static atn_status emit(atn_cli *cli, atn_subject *s, atn_stats *stats,
                  "stats: out of time, %lld of %lld heads are left (those that are done "
                  "wait in %s: the same command goes on from there)",
                  (long long)left, (long long)s->selection.n_heads, opts->journal);
-    ATN_TRY(make_tables(cli, stats, t, &n));
-    ATN_TRY(atn_cli_emit_all(cli, &s->run, (const atn_table *const *)t, n, 0,
-                             cli->args[0]));
+    if (atn_shard_is_part(cli->shard)) {
+        ATN_TRY(atn_cli_emit_part(cli, &s->run));
+    } else {
+        ATN_TRY(make_tables(cli, stats, t, &n));
+        ATN_TRY(atn_cli_emit_all(cli, &s->run, (const atn_table *const *)t, n, 0,
+                                 cli->args[0]));
+    }
     atn_stats_forget(cx, stats);
     if (left > 0)
         ATN_FAIL(
@@ -193,6 +197,7 @@ static atn_status read_opts(atn_cli *cli, double *quantiles, atn_stats_opts *o)
                           .sample = atn_opt_i64(cli, "rows", 0),
                           .quantiles = quantiles,
                           .bins = (int)atn_opt_i64(cli, "profile", 0),
+                          .shard = cli->shard,
                           .strict = atn_opt_given(cli, "strict"),
                           .force = atn_opt_given(cli, "force")};
     ATN_TRY(check_options(cli));
@@ -276,6 +281,13 @@ static atn_status run(atn_cli *cli)
     return atn_opt_given(cli, "attribution") ? run_attribution(cli) : run_measures(cli);
 }
 
+static const char *one_piece_with(const atn_cli *cli)
+{
+    return atn_opt_given(cli, "attribution")
+               ? "--attribution goes through the layers one after another"
+               : NULL;
+}
+
 static const char *word(const char *option, int i)
 {
     if (!option || strcmp(option, "measure") != 0 || !atn_measures[i]) return NULL;
@@ -305,9 +317,10 @@ const atn_command atn_command_stats = {
             "streamed, the matrix itself is never held. attnscope list measures "
             "explains the columns.",
     .options = options,
-    .uses = ATN_USE_SELECT | ATN_USE_TABLE | ATN_USE_DEVICE,
+    .uses = ATN_USE_SELECT | ATN_USE_TABLE | ATN_USE_DEVICE | ATN_USE_SHARD,
     .second = "head_rules",
     .word = word,
+    .one_piece_with = one_piece_with,
     .min_args = 1,
     .max_args = 1,
     .run = run,

@@ -33,7 +33,7 @@ const atn_arch atn_arch_gpt_oss = {
                     "\"beta_slow\": 1.0, \"truncate\": false, "
                     "\"original_max_position_embeddings\": 4096}",
     .bias_keys = ATN_BIAS_QKV | ATN_BIAS_O,
-    .attention_bias = true,
+    .bias_absent = ATN_BIAS_QKV | ATN_BIAS_O,
     .window = ATN_WINDOW_PATTERN,
     .window_pattern = 2,
     .kv_heads = 8,

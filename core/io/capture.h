@@ -14,6 +14,7 @@
 #include "core/io/safetensors.h"
 #include "core/param.h"
 #include "core/problem.h"
+#include "core/rel_bias.h"
 
 /* One captured layer as the manifest describes it. */
 typedef struct atn_layer_info {
@@ -24,7 +25,8 @@ typedef struct atn_layer_info {
     double scale;
     atn_sight sight;
     bool has_qk, has_v, has_p, has_w_o;
-    char tensors[48];      /* the names of all it has, "q k v w_o" */
+    atn_rel_rule rel;      /* of its bias by relative position */
+    char tensors[64];      /* the names of all it has, "q k v w_o" */
     const char *file;      /* relative to the capture */
     const char *hash;      /* XXH3-128 of the layer file, NULL when unknown */
     const json_t *weights; /* of the model, see atn_capture_weight; NULL when unknown */
@@ -75,9 +77,10 @@ void atn_capture_layer_tokens(const atn_capture *c, int i, atn_tokens *queries,
 
 /* Facts that some methods need, each optional. All are about the keys, the most that a
  * layer has where steps grow. */
-/* 1 to 3 axes of a grid of tokens, row-major: the first keys, those after it are text.
- * NULL when there is none. */
+/* 1 to 3 axes of a grid of tokens, row-major, from key grid_first on: those before it are
+ * special tokens, those after it text. NULL when there is none. */
 const atn_list *atn_capture_grid(const atn_capture *c);
+atn_idx atn_capture_grid_first(const atn_capture *c);
 const uint8_t *
 atn_capture_roles(const atn_capture *c);          /* of atn_role; NULL = unknown */
 atn_idx atn_capture_prompt(const atn_capture *c); /* tokens of it, 0 = unknown */

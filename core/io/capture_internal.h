@@ -27,6 +27,7 @@ struct atn_capture {
     atn_sequence sequences[ATN_SEQUENCES];
     atn_idx nk_least, nk_most; /* keys of all layers that the manifest lists */
     atn_list *grid;            /* NULL: none */
+    atn_idx grid_first;
     uint8_t *roles;
     atn_idx prompt;
 };
@@ -36,7 +37,7 @@ atn_status atn_capture_read_manifest(atn_ctx *cx, atn_capture *c) ATN_WARN_UNUSE
 /* "tokens" and "stack_tokens", once the layers are read. */
 atn_status atn_capture_read_tokens(atn_ctx *cx, atn_capture *c) ATN_WARN_UNUSED;
 void atn_capture_drop_tokens(atn_ctx *cx, atn_capture *c);
-/* "grid", "roles" and "prompt", once the layers are read. */
+/* "grid", "grid_first", "roles" and "prompt", once the layers are read. */
 atn_status atn_capture_read_facts(atn_ctx *cx, atn_capture *c) ATN_WARN_UNUSED;
 /* Checks the form of "weights", member of obj; `what` is the place in the manifest. */
 atn_status atn_capture_check_weights(atn_ctx *cx, const char *what,

@@ -105,11 +105,11 @@ static void queries_keys_values(atn_ctx *cx)
             .scale = i == 1 ? 0.25 : 0,
             .out_dir = in_folder(3, "run")};
         CHECK_OK(atn_import(cx, &a, NULL, &r));
-        CHECK_EQ(r.layers, cases[i].layers);
-        CHECK_EQ(r.heads, cases[i].heads);
-        CHECK_EQ(r.kv_heads, cases[i].kv);
-        CHECK_EQ(r.causal, i > 0);
-        CHECK(!r.causal_detected);
+        CHECK_EQ(r.part[0].layers, cases[i].layers);
+        CHECK_EQ(r.part[0].heads, cases[i].heads);
+        CHECK_EQ(r.part[0].kv_heads, cases[i].kv);
+        CHECK_EQ(r.part[0].causal, i > 0);
+        CHECK(!r.part[0].causal_detected);
         CHECK_OK(atn_capture_open(cx, a.out_dir, &c));
         CHECK_EQ(atn_capture_layers(c), cases[i].layers);
         CHECK_OK(atn_capture_load(cx, c, (int)last, &p));
@@ -200,7 +200,7 @@ static void arrays_of_an_archive(atn_ctx *cx)
     begin("import-npz");
     a.out_dir = in_folder(0, "run");
     CHECK_OK(atn_import(cx, &a, NULL, &r));
-    CHECK(r.nq == 2 && r.d == 3);
+    CHECK(r.part[0].nq == 2 && r.part[0].d == 3);
     CHECK_OK(atn_capture_open(cx, a.out_dir, &c));
     CHECK_OK(atn_capture_load(cx, c, 0, &p));
     CHECK(p.k[5] == 1.25F);
@@ -248,7 +248,7 @@ static void weights_alone(atn_ctx *cx)
     a.out_dir = in_folder(1, "run");
     a.p = npy(0, "p.npy", 3, shape, averages(2, 6));
     CHECK_OK(atn_import(cx, &a, NULL, &r));
-    CHECK(r.causal && r.causal_detected);
+    CHECK(r.part[0].causal && r.part[0].causal_detected);
     CHECK_OK(atn_capture_open(cx, a.out_dir, &c));
     CHECK(atn_capture_layer(c, 0)->has_p && !atn_capture_layer(c, 0)->has_qk);
     CHECK(atn_capture_layer(c, 0)->sight.causal);
@@ -259,7 +259,7 @@ static void weights_alone(atn_ctx *cx)
     p[6 * 6 + 3 * 6 + 4] = 1e-6F; /* head 1, query 3, key 4 */
     a.p = npy(0, "p.npy", 3, shape, p);
     CHECK_OK(atn_import(cx, &a, NULL, &r));
-    CHECK(!r.causal && !r.causal_detected);
+    CHECK(!r.part[0].causal && !r.part[0].causal_detected);
     a.causal = true;
     CHECK_FAILS(atn_import(cx, &a, NULL, &r), ATN_DATA, "above the diagonal");
     CHECK_OK(atn_capture_open(cx, a.out_dir, &c)); /* the refusal did not touch it */
@@ -267,10 +267,10 @@ static void weights_alone(atn_ctx *cx)
 
     a.p = npy(0, "p.npy", 2, one, row); /* the last query sees all keys */
     CHECK_OK(atn_import(cx, &a, NULL, &r));
-    CHECK(r.causal && !r.causal_detected);
+    CHECK(r.part[0].causal && !r.part[0].causal_detected);
     a.causal = false;
     CHECK_OK(atn_import(cx, &a, NULL, &r));
-    CHECK(!r.causal);
+    CHECK(!r.part[0].causal);
     a.p = npy(0, "p.npy", 2, tall, row);
     a.causal = true;
     CHECK_FAILS(atn_import(cx, &a, NULL, &r), ATN_DATA, "more queries than keys");
@@ -448,7 +448,7 @@ static void several_steps(atn_ctx *cx)
                          .steps = true,
                          .out_dir = in_folder(3, "run")};
     CHECK_OK(atn_import(cx, &a, NULL, &r));
-    CHECK(r.steps == 2 && r.layers == 3 && r.heads == 2 && r.kv_heads == 1 && r.nq == 5);
+    CHECK(r.part[0].steps == 2 && r.part[0].layers == 3 && r.part[0].heads == 2 && r.part[0].kv_heads == 1 && r.part[0].nq == 5);
     CHECK(atn_file_exists(in_folder(4, "run/step-001/layer-002.safetensors")));
     CHECK_OK(atn_capture_open(cx, a.out_dir, &c));
     CHECK_EQ(atn_capture_layers(c), 6);
@@ -465,7 +465,7 @@ static void several_steps(atn_ctx *cx)
     a.force = true;
     a.q = a.k = a.v = npy(0, "q.npy", 4, four, ramp(400));
     CHECK_OK(atn_import(cx, &a, NULL, &r));
-    CHECK(r.steps == 2 && r.layers == 1 && r.heads == 2);
+    CHECK(r.part[0].steps == 2 && r.part[0].layers == 1 && r.part[0].heads == 2);
     a.q = a.k = a.v = npy(0, "q.npy", 5, one, ramp(400)); /* one step: no folder */
     CHECK_OK(atn_import(cx, &a, NULL, &r));
     CHECK(atn_file_exists(in_folder(4, "run/layer-002.safetensors")));
@@ -483,7 +483,7 @@ static void several_steps(atn_ctx *cx)
     weights = averages(6, 6);
     a.p = npy(0, "p.npy", 4, p, weights);
     CHECK_OK(atn_import(cx, &a, NULL, &r));
-    CHECK(r.steps == 2 && r.layers == 1 && r.heads == 3 && r.causal_detected);
+    CHECK(r.part[0].steps == 2 && r.part[0].layers == 1 && r.part[0].heads == 3 && r.part[0].causal_detected);
     weights[(4 * 6 + 2) * 6] = NAN;
     a.p = npy(0, "p.npy", 4, p, weights);
     CHECK_FAILS(atn_import(cx, &a, NULL, &r), ATN_DATA,
@@ -496,7 +496,7 @@ static void several_steps(atn_ctx *cx)
     weights[(5 * 6 + 2) * 6 + 5] = 0.001F; /* step 1 alone is not causal: nothing is */
     a.p = npy(0, "p.npy", 4, p, weights);
     CHECK_OK(atn_import(cx, &a, NULL, &r));
-    CHECK(!r.causal);
+    CHECK(!r.part[0].causal);
 }
 
 /* Roles, grid and prompt go into the manifest; what does not fit is refused. */
@@ -584,11 +584,11 @@ static void captured_elsewhere(atn_ctx *cx)
         snprintf(tokens, sizeof tokens, "%s", check_shared(name));
         const atn_import_args a = {.p = p, .tokens = tokens, .out_dir = in_folder(0, "run")};
         CHECK_OK(atn_import(cx, &a, NULL, &r));
-        CHECK_EQ(r.layers, cases[i].layers);
-        CHECK_EQ(r.heads, cases[i].heads);
-        CHECK_EQ(r.nq, cases[i].nq);
-        CHECK_EQ(r.nk, cases[i].nk);
-        CHECK_EQ(r.causal, cases[i].causal);
+        CHECK_EQ(r.part[0].layers, cases[i].layers);
+        CHECK_EQ(r.part[0].heads, cases[i].heads);
+        CHECK_EQ(r.part[0].nq, cases[i].nq);
+        CHECK_EQ(r.part[0].nk, cases[i].nk);
+        CHECK_EQ(r.part[0].causal, cases[i].causal);
         CHECK_OK(atn_capture_open(cx, a.out_dir, &c));
         CHECK_EQ(atn_capture_tokens(c, &ids, &texts), cases[i].nk);
         CHECK_STR(texts[0], cases[i].first);
