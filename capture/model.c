@@ -166,16 +166,36 @@ static size_t likeness(const char *a, const char *b)
     return front + back;
 }
 
+/* A tensor that is there in blocks of 4 bits, NAME_blocks and NAME_scales. */
+static atn_status refuse_blocks(atn_ctx *cx, const atn_model *m, const char *name,
+                                atn_idx layer)
+{
+    char blocks[NAME_TEXT];
+    const atn_st_tensor *t;
+
+    snprintf(blocks, sizeof blocks, "%s_blocks", name);
+    t = atn_model_tensor(m, blocks, layer, false);
+    if (!t) return ATN_OK;
+    return atn_fail(
+        cx, ATN_DATA, __FILE__, __LINE__,
+        "%s: \"%s\" holds MXFP4 blocks, which are not read; load the model in "
+        "transformers with Mxfp4Config(dequantize=True) and give what its "
+        "save_pretrained writes",
+        m->weights_path, t->name);
+}
+
 static atn_status missing_tensor(atn_ctx *cx, const atn_model *m, const char *name,
                                  atn_idx layer, bool bias)
 {
     const char *near[3] = {"-", "-", "-"};
     size_t score[3] = {0, 0, 0};
     char full[NAME_TEXT], bare[NAME_TEXT];
+    atn_status st = ATN_OK;
 
     expand(m, full, m->config.arch->prefixes[0] ? m->config.arch->prefixes[0] : "",
            name, layer, bias);
     expand(m, bare, "", name, layer, bias);
+    ATN_TRY(refuse_blocks(cx, m, name, layer));
     for (atn_idx i = 0; i < atn_st_count(m->weights); i++) {
         const char *other = atn_st_at(m->weights, i)->name;
         size_t s = likeness(full, other);
@@ -190,11 +210,12 @@ static atn_status missing_tensor(atn_ctx *cx, const atn_model *m, const char *na
             other = old;
         }
     }
-    return atn_fail(
-        cx, ATN_DATA, __FILE__, __LINE__,
-        "%s: tensor \"%s\" is missing (tried also \"%s\"); nearest: %.80s, %.80s, "
-        "%.80s",
-        m->weights_path, full, bare, near[0], near[1], near[2]);
+    ATN_FAIL(ATN_DATA,
+             "%s: tensor \"%s\" is missing (tried also \"%s\"); nearest: %.80s, %.80s, "
+             "%.80s",
+             m->weights_path, full, bare, near[0], near[1], near[2]);
+done:
+    return st;
 }
 
 static void print_shape(char out[64], int rank, const atn_idx *shape)
@@ -207,13 +228,12 @@ static void print_shape(char out[64], int rank, const atn_idx *shape)
                                  (long long)shape[r]);
 }
 
-/* cols 0: a vector of `rows`. */
-static atn_status need(atn_ctx *cx, const atn_model *m, const char *name, atn_idx layer,
-                       bool bias, atn_idx rows, atn_idx cols)
+/* want[r] 0: of rank r. */
+static atn_status need_shape(atn_ctx *cx, const atn_model *m, const char *name,
+                             atn_idx layer, bool bias, const atn_idx want[3])
 {
     const atn_st_tensor *t = atn_model_tensor(m, name, layer, bias);
-    const int rank = cols ? 2 : 1;
-    const atn_idx want[2] = {rows, cols};
+    const int rank = want[2] ? 3 : want[1] ? 2 : 1;
     char found_text[64], want_text[64];
 
     if (!t) return missing_tensor(cx, m, name, layer, bias);
@@ -223,13 +243,20 @@ static atn_status need(atn_ctx *cx, const atn_model *m, const char *name, atn_id
             "%s: tensor \"%s\" is %s; weights must be F32, F16, BF16 or F64",
             m->weights_path, t->name, t->dtype);
     m->used[t - atn_st_at(m->weights, 0)] = true;
-    if (t->rank == rank && t->shape[0] == rows && (rank == 1 || t->shape[1] == cols))
+    if (t->rank == rank && memcmp(t->shape, want, (size_t)rank * sizeof *want) == 0)
         return ATN_OK;
     print_shape(found_text, t->rank, t->shape);
     print_shape(want_text, rank, want);
     return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
                     "%s: tensor \"%s\" has shape %s, config.json implies %s",
                     m->weights_path, t->name, found_text, want_text);
+}
+
+/* cols 0: a vector of `rows`. */
+static atn_status need(atn_ctx *cx, const atn_model *m, const char *name, atn_idx layer,
+                       bool bias, atn_idx rows, atn_idx cols)
+{
+    return need_shape(cx, m, name, layer, bias, (atn_idx[3]){rows, cols, 0});
 }
 
 static atn_status need_norm(atn_ctx *cx, const atn_model *m, const char *name,
@@ -256,6 +283,24 @@ static atn_status need_matrix(atn_ctx *cx, const atn_model *m, const char *name,
     ATN_TRY(need(cx, m, name, layer, false, in_out ? inputs : outputs,
                  in_out ? outputs : inputs));
     if (bias) ATN_TRY(need(cx, m, name, layer, true, outputs, 0));
+done:
+    return st;
+}
+
+static atn_status check_experts(atn_ctx *cx, const atn_model *m, atn_idx l)
+{
+    const atn_config *c = &m->config;
+    const atn_arch_names *n = &c->arch->names;
+    const atn_idx e = c->experts, width = c->width, ffn = c->ffn;
+    atn_status st = ATN_OK;
+
+    if (!n->router) return ATN_OK;
+    ATN_TRY(need_matrix(cx, m, n->router, l, true, e, width));
+    ATN_TRY(need_shape(cx, m, n->expert_gate_up, l, false,
+                       (atn_idx[3]){e, width, 2 * ffn}));
+    ATN_TRY(need(cx, m, n->expert_gate_up_bias, l, false, e, 2 * ffn));
+    ATN_TRY(need_shape(cx, m, n->expert_down, l, false, (atn_idx[3]){e, ffn, width}));
+    ATN_TRY(need(cx, m, n->expert_down_bias, l, false, e, width));
 done:
     return st;
 }
@@ -299,7 +344,11 @@ static atn_status check_place(atn_ctx *cx, const atn_model *m, const atn_arch_na
     if (n->q_norm) ATN_TRY(need(cx, m, n->q_norm, l, false, full ? q : c->head_dim, 0));
     if (n->k_norm)
         ATN_TRY(need(cx, m, n->k_norm, l, false, full ? kv : c->head_dim, 0));
+    ATN_TRY(need_norm(cx, m, n->attn_out_norm, l, c->width));
+    if (n->sinks) ATN_TRY(need(cx, m, n->sinks, l, false, c->heads, 0));
     ATN_TRY(need_norm(cx, m, n->mlp_norm, l, c->width));
+    ATN_TRY(need_norm(cx, m, n->mlp_out_norm, l, c->width));
+    ATN_TRY(check_experts(cx, m, l));
     ATN_TRY(need_matrix(cx, m, n->down, l, c->bias_mlp, c->width, c->ffn));
     know_buffers(m, l);
 done:
