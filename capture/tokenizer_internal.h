@@ -170,7 +170,7 @@ typedef struct tok_added {
     char *owned;
     size_t size;
     int32_t id;
-    bool single_word, lstrip, rstrip, normalized, special;
+    bool single_word, lstrip, rstrip, normalized;
 } tok_added;
 
 typedef enum tok_model { TOK_BPE, TOK_WORDPIECE, TOK_UNIGRAM } tok_model;
