@@ -1,9 +1,10 @@
-/* capture/tokenizer_added.c -- the added tokens, which are cut out of the text before the model.
+/* capture/tokenizer_added.c -- the added tokens, which are cut out of the text before
+ * the model.
  *
  * Source  huggingface/tokenizers: at each place the longest wins, from left to right.
- *         lstrip and rstrip take the white space on their side; the search goes on where the
- *         token itself ends. Of texts that are equal when normalised, which the reference
- *         leaves to chance, the first counts.
+ *         lstrip and rstrip take the white space on their side; the search goes on
+ *         where the token itself ends. Of texts that are equal when normalised, which
+ *         the reference leaves to chance, the first counts.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <string.h>
