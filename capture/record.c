@@ -343,21 +343,13 @@ done:
 static atn_status add_inputs(atn_ctx *cx, const recording *r, const json_t *manifest,
                              atn_run *run)
 {
-    static const char *const names[] = {"config.json", "tokenizer.json", "vocab.txt"};
     const json_t *files = json_object_get(json_object_get(manifest, "model"), "files");
+    char *path = atn_path_join(cx, r->model.dir, "config.json");
     atn_status st = ATN_OK;
-    char *path = NULL;
 
-    for (size_t i = 0; i < ATN_LEN(names); i++) {
-        path = atn_path_join(cx, r->model.dir, names[i]);
-        if (!path) {
-            st = cx->err.code;
-            goto done;
-        }
-        if (atn_file_exists(path)) ATN_TRY(atn_run_add_input(cx, run, path));
-        atn_free(cx, path);
-        path = NULL;
-    }
+    if (!path) ATN_TRY(cx->err.code);
+    if (atn_file_exists(path)) ATN_TRY(atn_run_add_input(cx, run, path));
+    ATN_TRY(atn_tokenizer_inputs(cx, r->model.dir, run));
     for (size_t i = 0; i < json_array_size(files); i++)
         ATN_TRY(
             atn_run_add_input(cx, run, json_string_value(json_array_get(files, i))));
