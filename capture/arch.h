@@ -101,6 +101,8 @@ typedef struct atn_arch_names {
     const char *qkv;        /* instead of q, k, v */
     const char *gate_up;    /* instead of gate, up: rows [gate; up] */
     const char *buffers[2]; /* of old files: no weights */
+    /* attention of a decoder to the rows of the encoder, in front of the MLP */
+    const char *cross_norm, *cross_q, *cross_k, *cross_v, *cross_o;
 } atn_arch_names;
 
 typedef struct atn_arch {
@@ -108,6 +110,7 @@ typedef struct atn_arch {
     const char *title;
     const char *prefixes[3]; /* base prefixes that files may carry */
     atn_arch_names names;
+    const atn_arch_names *decoder; /* of a second, causal stack; NULL = there is one */
     atn_arch_keys keys;
     atn_input_kind input;
     bool causal;

@@ -352,6 +352,47 @@ done:
     return st;
 }
 
+/* ---- stacks ---- */
+
+static atn_status read_stacks(atn_ctx *cx, const char *path, atn_config *c)
+{
+    const atn_arch *a = c->arch;
+    atn_idx layers = c->layers;
+    atn_status st = ATN_OK;
+
+    c->n_stacks = a->decoder ? 2 : 1;
+    c->stacks[0] =
+        (atn_stack){a->decoder ? "encoder" : "", a->names, layers, a->causal};
+    if (!a->decoder) return ATN_OK;
+    ATN_TRY(atn_json_get_i64(cx, path, c->json, "num_decoder_layers", layers, 1, 100000,
+                             &layers));
+    c->stacks[1] = (atn_stack){"decoder", *a->decoder, layers, true};
+    ATN_TRY(atn_json_get_i64(cx, path, c->json, "pad_token_id", 0, 0, c->vocab - 1,
+                             &c->decoder_start));
+    ATN_TRY(atn_json_get_i64(cx, path, c->json, "decoder_start_token_id",
+                             c->decoder_start, 0, c->vocab - 1, &c->decoder_start));
+done:
+    return st;
+}
+
+atn_arch_names atn_stack_names(const atn_stack *s, bool cross)
+{
+    atn_arch_names n = s->names;
+
+    if (!n.cross_q) return n;
+    if (!cross) {
+        n.mlp_norm = n.gate = n.up = n.gate_up = n.down = NULL;
+        return n;
+    }
+    n.attn_norm = n.cross_norm;
+    n.q = n.cross_q;
+    n.k = n.cross_k;
+    n.v = n.cross_v;
+    n.o = n.cross_o;
+    n.qkv = n.q_norm = n.k_norm = NULL;
+    return n;
+}
+
 /* ---- windows ---- */
 
 static atn_status read_layer_types(atn_ctx *cx, const char *path, const json_t *types,
@@ -432,6 +473,7 @@ atn_status atn_config_load(atn_ctx *cx, const char *dir, atn_config *out)
     ATN_TRY(find_arch(cx, path, out));
     ATN_TRY(read_sizes(cx, path, out));
     ATN_TRY(read_switches(cx, path, out));
+    ATN_TRY(read_stacks(cx, path, out));
     ATN_TRY(read_windows(cx, path, out));
     ATN_TRY(atn_config_read_rope(cx, path, out));
 done:

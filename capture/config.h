@@ -31,15 +31,29 @@ typedef struct atn_rope {
     const json_t *short_factor, *long_factor; /* longrope, borrowed from the config */
 } atn_rope;
 
+/* A run of layers with tensors of its own: the only one of a model, or the encoder's and the
+ * decoder's. */
+typedef struct atn_stack {
+    const char *name; /* "encoder", "decoder"; "" = the only one */
+    atn_arch_names names;
+    atn_idx layers;
+    bool causal;
+} atn_stack;
+
+enum { ATN_STACKS_MOST = 2 };
+
 typedef struct atn_config {
     json_t *json; /* owned */
     const atn_arch *arch;
-    atn_idx width, layers, heads, kv_heads, head_dim, ffn, vocab, max_positions,
-        type_vocab;
+    atn_stack stacks[ATN_STACKS_MOST]; /* in the order in which they run */
+    int n_stacks;
+    atn_idx width, layers /* of the first stack */, heads, kv_heads, head_dim, ffn,
+        vocab, max_positions, type_vocab;
     atn_idx max_tokens;    /* max_positions without rows of padding */
     atn_idx pad;           /* token that ATN_POSITION_PAD takes as padding */
     atn_idx embed_width;   /* width, unless embeddings are mapped to it */
     atn_idx groups, inner; /* shared layers, see atn_config_block; else 0 */
+    atn_idx decoder_start; /* id that a decoder beside an encoder reads first */
     atn_norm_place place;
     bool final_norm, parallel, residual_normed;
     double scale; /* of q.k; scale_by_layer: divided by layer + 1 */
@@ -61,6 +75,9 @@ void atn_config_release(atn_ctx *cx, atn_config *c);
  * The number of its set of weights, which is l where none are shared. */
 atn_idx atn_config_block(const atn_config *c, atn_idx l, atn_idx *group,
                          atn_idx *inner);
+/* What one attention of a layer of the stack has, and the MLP behind it, if it is the last
+ * of the layer: of its self-attention, or of cross-attention under the names of that. */
+atn_arch_names atn_stack_names(const atn_stack *s, bool cross);
 /* Whether there is a map between the widths of embeddings and model. */
 bool atn_config_maps(const atn_config *c);
 

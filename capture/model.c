@@ -257,11 +257,11 @@ done:
     return st;
 }
 
-static atn_status need_part(atn_ctx *cx, const atn_model *m, atn_part part,
-                            atn_idx layer)
+static atn_status need_part(atn_ctx *cx, const atn_model *m, const atn_arch_names *n,
+                            atn_part part, atn_idx layer)
 {
     const atn_config *c = &m->config;
-    const atn_slice s = atn_slice_of(c, part);
+    const atn_slice s = atn_slice_of(c, n, part);
 
     return need_matrix(cx, m, s.name, layer,
                        part <= ATN_PART_V ? c->bias_qkv : c->bias_mlp, s.outputs,
@@ -280,17 +280,18 @@ static void know_buffers(const atn_model *m, atn_idx l)
     }
 }
 
-static atn_status check_layer(atn_ctx *cx, const atn_model *m, atn_idx l)
+/* One attention of layer l, and the MLP if it is behind it. */
+static atn_status check_place(atn_ctx *cx, const atn_model *m, const atn_arch_names *n,
+                              atn_idx l)
 {
     const atn_config *c = &m->config;
-    const atn_arch_names *n = &c->arch->names;
     const atn_idx q = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim;
     const bool full = c->arch->qk_norm == ATN_QK_FULL;
     atn_status st = ATN_OK;
 
     ATN_TRY(need_norm(cx, m, n->attn_norm, l, c->width));
     for (int part = ATN_PART_Q; part <= ATN_PART_UP; part++)
-        ATN_TRY(need_part(cx, m, (atn_part)part, l));
+        ATN_TRY(need_part(cx, m, n, (atn_part)part, l));
     ATN_TRY(need_matrix(cx, m, n->o, l, c->bias_o, c->width, q));
     if (n->q_norm) ATN_TRY(need(cx, m, n->q_norm, l, false, full ? q : c->head_dim, 0));
     if (n->k_norm)
@@ -374,16 +375,38 @@ done:
 }
 
 /* Layers that share weights are no more than these. */
-static atn_status check_depth(atn_ctx *cx, const atn_model *m)
+static atn_status check_depth(atn_ctx *cx, const atn_model *m, const atn_stack *s)
 {
     const atn_config *c = &m->config;
-    const atn_idx apart = c->groups ? c->groups * c->inner : c->layers;
+    const bool second = s != c->stacks;
+    const char *key = second ? NULL : c->arch->keys.layers;
+    const atn_idx apart = c->groups ? c->groups * c->inner : s->layers;
 
     if (apart <= atn_st_count(m->weights)) return ATN_OK;
     return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
-                    "%s: num_hidden_layers %lld is above the %lld tensors of the file",
-                    m->weights_path, (long long)apart,
-                    (long long)atn_st_count(m->weights));
+                    "%s: %s %lld is above the %lld tensors of the file",
+                    m->weights_path,
+                    key      ? key
+                    : second ? "num_decoder_layers"
+                             : "num_hidden_layers",
+                    (long long)apart, (long long)atn_st_count(m->weights));
+}
+
+static atn_status check_stack(atn_ctx *cx, const atn_model *m, const atn_stack *s)
+{
+    const atn_arch_names self = atn_stack_names(s, false),
+                         cross = atn_stack_names(s, true);
+    atn_status st = ATN_OK;
+
+    ATN_TRY(check_depth(cx, m, s));
+    for (atn_idx l = 0; l < s->layers; l++) {
+        ATN_TRY(check_place(cx, m, &self, l));
+        if (s->names.cross_q) ATN_TRY(check_place(cx, m, &cross, l));
+    }
+    if (m->config.final_norm)
+        ATN_TRY(need_norm(cx, m, s->names.final_norm, 0, m->config.width));
+done:
+    return st;
 }
 
 static atn_status check_tensors(atn_ctx *cx, atn_model *m)
@@ -392,10 +415,8 @@ static atn_status check_tensors(atn_ctx *cx, atn_model *m)
     const atn_arch_names *n = &c->arch->names;
     atn_status st = ATN_OK;
 
-    ATN_TRY(check_depth(cx, m));
     ATN_TRY(check_embeddings(cx, m));
-    for (atn_idx l = 0; l < c->layers; l++) ATN_TRY(check_layer(cx, m, l));
-    if (c->final_norm) ATN_TRY(need_norm(cx, m, n->final_norm, 0, c->width));
+    for (int s = 0; s < c->n_stacks; s++) ATN_TRY(check_stack(cx, m, &c->stacks[s]));
     if (n->head && atn_model_tensor(m, n->head, 0, false))
         ATN_TRY(need(cx, m, n->head, 0, false, c->vocab, c->embed_width));
     m->has_head = n->head && (c->tied || atn_model_tensor(m, n->head, 0, false));

@@ -410,10 +410,10 @@ static atn_status save_layer(atn_ctx *cx, const atn_layer_dump *d, void *state)
     if (at->has_alibi)
         ATN_TRY(add_tensor(cx, r, "alibi", d->alibi, 1, &at->heads, list, &n));
     if (!a->no_w_o) {
-        ATN_TRY(atn_model_w_o(cx, &r->model, at->layer, &w_o));
+        ATN_TRY(atn_model_w_o(cx, &r->model, at, &w_o));
         ATN_TRY(add_tensor(cx, r, "w_o", w_o, 2, w, list, &n));
     }
-    ATN_TRY(atn_model_layer_weights(cx, &r->model, at->layer, &weights));
+    ATN_TRY(atn_model_place_weights(cx, &r->model, at, &weights));
     ATN_TRY(atn_capture_set_weights(cx, r->writer, (int)r->slot[d->at], weights));
     ATN_TRY(atn_capture_put(cx, r->writer, (int)r->slot[d->at], list, n));
 done:

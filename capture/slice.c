@@ -4,9 +4,8 @@
 
 #include <string.h>
 
-static atn_slice slice_qkv(const atn_config *c, int which)
+static atn_slice slice_qkv(const atn_config *c, const atn_arch_names *n, int which)
 {
-    const atn_arch_names *n = &c->arch->names;
     const char *const apart[] = {n->q, n->k, n->v};
     const atn_idx d = c->head_dim, q = c->heads * d, kv = c->kv_heads * d;
     atn_slice s = {.name = n->qkv ? n->qkv : apart[which],
@@ -27,13 +26,12 @@ static atn_slice slice_qkv(const atn_config *c, int which)
     return s;
 }
 
-atn_slice atn_slice_of(const atn_config *c, atn_part part)
+atn_slice atn_slice_of(const atn_config *c, const atn_arch_names *n, atn_part part)
 {
-    const atn_arch_names *n = &c->arch->names;
     const bool up = part == ATN_PART_UP;
     const char *apart = up ? n->up : n->gate;
 
-    if (part <= ATN_PART_V) return slice_qkv(c, (int)part);
+    if (part <= ATN_PART_V) return slice_qkv(c, n, (int)part);
     return (atn_slice){.name = n->gate_up ? n->gate_up : apart,
                        .heads = 1,
                        .d = c->ffn,

@@ -23,7 +23,8 @@ typedef struct atn_slice {
     atn_idx outputs; /* of the whole tensor */
 } atn_slice;
 
-atn_slice atn_slice_of(const atn_config *c, atn_part part);
+/* Of tensors by the names n. */
+atn_slice atn_slice_of(const atn_config *c, const atn_arch_names *n, atn_part part);
 /* Whether output `at` of the tensor belongs to the slice; then its head and place there. */
 bool atn_slice_has(const atn_slice *s, atn_idx at, atn_idx *head, atn_idx *e);
 /* to <- the outputs of the slice, one after another: of a matrix [outputs, inputs], a matrix
