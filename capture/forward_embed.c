@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "capture/forward_internal.h"
 
+#include <math.h>
+
 enum { EMBED_ROWS = 64 };
 
 /* A table of embeddings, and which of its rows stands at which position. */
@@ -105,6 +107,9 @@ atn_status atn_pass_embed(atn_ctx *cx, atn_pass *ps)
         x = e;
     }
     ATN_TRY(embed_table(cx, ps, names->embed, "token id", ps->ids, x));
+    if (c->arch->scaled_embed)
+        ATN_TRY(
+            atn_pass_map(cx, x, x.count, atn_host_scale, sqrt((double)(x.count / n))));
     if (maps && words) {
         ATN_TRY(map_embeddings(cx, ps, e));
         x = atn_buf_at(ps->x, 0, n * c->width);
@@ -114,7 +119,8 @@ atn_status atn_pass_embed(atn_ctx *cx, atn_pass *ps)
     if (names->embed_norm) {
         ATN_TRY(atn_pass_load_norm(cx, ps, names->embed_norm));
         ATN_TRY(cx->backend->norm(cx, c->arch->norm, x, ps->norm1_w, ps->norm1_b,
-                                  (float)c->eps, 0, n, x.count / n, x));
+                                  (float)c->eps, c->arch->norm_offset, n, x.count / n,
+                                  x));
     }
     if (maps && !words) ATN_TRY(map_embeddings(cx, ps, e));
 done:

@@ -18,6 +18,9 @@ static atn_status logits_chunk(atn_ctx *cx, atn_pass *ps, atn_buf x, atn_buf w,
         ATN_TRY(cx->backend->linear(cx, atn_buf_at(x, at * dim, rows * dim), w,
                                     (atn_buf){0}, false, false, rows, width, dim,
                                     logits));
+        if (ps->c->head_softcap > 0)
+            ATN_TRY(atn_pass_map(cx, logits, rows * width, atn_host_softcap,
+                                 ps->c->head_softcap));
         if (lse)
             st = cx->backend->cross_entropy(cx, logits, targets + at, rows, width,
                                             first, lse + at, hit + at);

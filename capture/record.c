@@ -364,20 +364,21 @@ static atn_status make_manifest(atn_ctx *cx, const recording *r, json_t **out)
 {
     json_t *layers = NULL, *rotary = NULL, *stacks = NULL, *steps = NULL,
            *tokens = NULL;
+    atn_status st = ATN_OK;
 
     *out = NULL;
-    if (atn_model_rotary(cx, &r->model, r->n, &rotary) != ATN_OK) return cx->err.code;
-    if (stack_tokens(cx, r, &tokens) != ATN_OK) {
-        json_decref(rotary);
-        return cx->err.code;
-    }
+    ATN_TRY(atn_model_rotary(cx, &r->model, r->n, &rotary));
+    ATN_TRY(stack_tokens(cx, r, &tokens));
     layers = json_array();
     stacks = json_array();
     steps = json_array();
     for (atn_idx i = 0; i < r->n_kept; i++) {
         const atn_place *p = &r->places[r->kept[i]];
+        json_t *layer = layer_json(r, p), *own = NULL;
 
-        json_array_append_new(layers, layer_json(r, p));
+        json_array_append_new(layers, layer);
+        ATN_TRY(atn_layer_rotary(cx, &r->model, p->layer, r->n, &own));
+        if (own) json_object_set_new(layer, "rotary", own);
         add_once(stacks, json_string(p->stack));
         add_once(steps, json_integer(p->step));
     }
@@ -387,12 +388,18 @@ static atn_status make_manifest(atn_ctx *cx, const recording *r, json_t **out)
         "tokens", tokens ? json_null() : tokens_json(cx, r, r->ids, r->n), "positions",
         "grid", "roles", "dtype", atn_dtype_name(r->dtype), "device",
         cx->backend->device, "arithmetic", cx->backend->arithmetic);
-    if (*out && tokens) json_object_set(*out, "stack_tokens", tokens);
-    json_decref(tokens);
-    if (*out && r->args->prompt > 0)
+    layers = rotary = stacks = steps = NULL;
+    if (!*out) ATN_FAIL(ATN_MEMORY, "no memory for the manifest");
+    if (tokens) json_object_set(*out, "stack_tokens", tokens);
+    if (r->args->prompt > 0)
         json_object_set_new(*out, "prompt", json_integer(r->args->prompt));
-    if (*out) return ATN_OK;
-    return atn_fail(cx, ATN_MEMORY, __FILE__, __LINE__, "no memory for the manifest");
+done:
+    json_decref(layers);
+    json_decref(rotary);
+    json_decref(stacks);
+    json_decref(steps);
+    json_decref(tokens);
+    return st;
 }
 
 /* Size and hash of a file, of its first 64 MiB when it is larger (they hold the
@@ -440,21 +447,13 @@ done:
 static atn_status add_inputs(atn_ctx *cx, const recording *r, const json_t *manifest,
                              atn_run *run)
 {
-    static const char *const names[] = {"config.json", "tokenizer.json", "vocab.txt"};
     const json_t *files = json_object_get(json_object_get(manifest, "model"), "files");
+    char *path = atn_path_join(cx, r->model.dir, "config.json");
     atn_status st = ATN_OK;
-    char *path = NULL;
 
-    for (size_t i = 0; i < ATN_LEN(names); i++) {
-        path = atn_path_join(cx, r->model.dir, names[i]);
-        if (!path) {
-            st = cx->err.code;
-            goto done;
-        }
-        if (atn_file_exists(path)) ATN_TRY(atn_run_add_input(cx, run, path));
-        atn_free(cx, path);
-        path = NULL;
-    }
+    if (!path) ATN_TRY(cx->err.code);
+    if (atn_file_exists(path)) ATN_TRY(atn_run_add_input(cx, run, path));
+    ATN_TRY(atn_tokenizer_inputs(cx, r->model.dir, run));
     for (size_t i = 0; i < json_array_size(files); i++)
         ATN_TRY(
             atn_run_add_input(cx, run, json_string_value(json_array_get(files, i))));
