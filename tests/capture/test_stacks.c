@@ -362,7 +362,7 @@ static bool edit(atn_st_out *t, char *data, char name[256])
         t->shape[0] /= 2;
         t->shape[1] *= 2;
     }
-    if (how == SPOIL) memset(data + 2 * (9 * 32 + 3), 0xff, 2); /* BF16, row 9 */
+    if (how == SPOIL) memset(data + 2 * (9 * t->shape[1] + 3), 0xff, 2); /* row 9 */
     return true;
 }
 
