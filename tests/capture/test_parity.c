@@ -171,7 +171,7 @@ static void check_model(atn_ctx *cx, const char *dir, const char *what,
     CHECK_OK(atn_model_open(cx, dir, &m));
     c.config = &m.config;
     args.input.ids = ids = oracle_ids(c.oracle, "ids", &args.input.n);
-    args.input.target = target = oracle_ids(c.oracle, "target", &args.input.n_target);
+    args.input.target = target = oracle_ids(c.oracle, "target_ids", &args.input.n_target);
     CHECK(ids != NULL);
     if (m.has_head)
         args.logits =
