@@ -8,6 +8,7 @@
 #include <jansson.h>
 
 #include "capture/arch.h"
+#include "core/rel_bias.h"
 
 typedef enum atn_rope_kind {
     ATN_ROPE_DEFAULT,
@@ -16,6 +17,7 @@ typedef enum atn_rope_kind {
     ATN_ROPE_LLAMA3,
     ATN_ROPE_YARN,
     ATN_ROPE_LONGROPE,
+    ATN_ROPE_PROPORTIONAL,
 } atn_rope_kind;
 const char *atn_rope_name(atn_rope_kind kind); /* as config.json spells it */
 
@@ -28,6 +30,7 @@ typedef struct atn_rope {
     double beta_fast, beta_slow; /* yarn */
     bool truncate;               /* yarn */
     double attention_factor;     /* on cos and sin; 1 but for yarn, longrope */
+    atn_idx turned;              /* proportional: pairs that turn, of dim / 2 */
     const json_t *short_factor, *long_factor; /* longrope, borrowed from the config */
 } atn_rope;
 
@@ -38,13 +41,15 @@ typedef struct atn_stack {
     atn_arch_names names;
     atn_idx layers;
     bool causal;
+    atn_rel_rule rel; /* of the bias that all its self-attention adds */
 } atn_stack;
 
 enum { ATN_STACKS_MOST = 2 };
 
 typedef struct atn_config {
-    json_t *json; /* owned */
+    json_t *json; /* owned; of a family with a part, that */
     const atn_arch *arch;
+    atn_arch *own; /* what arch points to where it is no registered family; owned */
     atn_stack stacks[ATN_STACKS_MOST]; /* in the order in which they run */
     int n_stacks;
     atn_idx width, layers /* of the first stack */, heads, kv_heads, head_dim, ffn,
@@ -61,13 +66,23 @@ typedef struct atn_config {
     double eps;
     atn_act act;
     bool bias_qkv, bias_o, bias_mlp, tied, gated;
-    atn_idx *window; /* [layers], 0 = none; owned */
+    bool head_scaled; /* the logits are divided by sqrt(width) */
+    atn_idx *window;  /* [layers], 0 = none; owned */
     atn_rope rope;
+    bool two_ropes; /* layers with a window have the second */
+    atn_rope local_rope;
+    double attn_softcap, head_softcap; /* 0 = none */
+    /* mixture of experts; 0 = none */
+    atn_idx experts, experts_per_token;
+    double expert_limit, expert_gain; /* clamp and sigmoid gain of its activation */
 } atn_config;
 
 /* Reads DIR/config.json. DATA names key, value and rule; an unknown model_type lists the
  * supported ones. */
 atn_status atn_config_load(atn_ctx *cx, const char *dir,
+                           atn_config *out) ATN_WARN_UNUSED;
+/* The same of a JSON object, which is stolen, also on failure; `path` names it in messages. */
+atn_status atn_config_read(atn_ctx *cx, const char *path, json_t *json,
                            atn_config *out) ATN_WARN_UNUSED;
 void atn_config_release(atn_ctx *cx, atn_config *c);
 
@@ -84,6 +99,8 @@ bool atn_config_maps(const atn_config *c);
 /* Angles f_i, i < dim / 2, of the rotary embedding for inputs of n positions. */
 void atn_rope_frequencies(const atn_rope *r, double max_positions, atn_idx n,
                           double *f);
+/* Of a layer. */
+const atn_rope *atn_config_rope(const atn_config *c, atn_idx layer);
 /* cos and sin tables [n, dim / 2], rounded once from double, times the attention factor. */
-atn_status atn_rope_tables(atn_ctx *cx, const atn_config *c, atn_idx n, float *cosine,
-                           float *sine) ATN_WARN_UNUSED;
+atn_status atn_rope_tables(atn_ctx *cx, const atn_rope *r, double max_positions,
+                           atn_idx n, float *cosine, float *sine) ATN_WARN_UNUSED;

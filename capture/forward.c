@@ -9,21 +9,22 @@
 enum { CHECK_THREADS = 4, W_O_ROWS = 16 };
 
 /* For rows 0 .. n - 1. */
-static atn_status take_rope(atn_ctx *cx, atn_pass *ps, atn_idx n)
+static atn_status take_rope(atn_ctx *cx, atn_pass *ps, int table, atn_idx n)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_idx count = n * (ps->c->rope.dim / 2);
+    const atn_rope *r = table ? &ps->c->local_rope : &ps->c->rope;
+    const atn_idx count = n * (r->dim / 2);
     const atn_backend *be = cx->backend;
     atn_status st = ATN_OK;
     float *cosine = NULL, *sine = NULL;
 
     ATN_TAKE(cosine, count);
     ATN_TAKE(sine, count);
-    ATN_TRY(atn_rope_tables(cx, ps->c, n, cosine, sine));
-    ATN_TRY(be->alloc(cx, ATN_F32, count, &ps->cosine));
-    ATN_TRY(be->alloc(cx, ATN_F32, count, &ps->sine));
-    ATN_TRY(be->upload(cx, ps->cosine, cosine));
-    ATN_TRY(be->upload(cx, ps->sine, sine));
+    ATN_TRY(atn_rope_tables(cx, r, (double)ps->c->max_positions, n, cosine, sine));
+    ATN_TRY(be->alloc(cx, ATN_F32, count, &ps->cosine[table]));
+    ATN_TRY(be->alloc(cx, ATN_F32, count, &ps->sine[table]));
+    ATN_TRY(be->upload(cx, ps->cosine[table], cosine));
+    ATN_TRY(be->upload(cx, ps->sine[table], sine));
 done:
     atn_arena_rewind(cx, mark);
     return st;
@@ -58,6 +59,7 @@ static atn_status take_dump(atn_ctx *cx, const atn_pass *ps, atn_host_layer *d)
     if (a->want_h) ATN_TAKE(d->h, n * c->width);
     if (a->want_attn_out) ATN_TAKE(d->attn_out, n * c->width);
     if (a->want_p) ATN_TAKE(d->p, c->heads * n * n);
+    if (c->arch->names.sinks) ATN_TAKE(d->sink, c->heads);
 done:
     return st;
 }
@@ -78,13 +80,23 @@ static atn_status take_buffers(atn_ctx *cx, atn_pass *ps)
     ATN_TRY(be->alloc(cx, ATN_F32, n * kv, &ps->k));
     ATN_TRY(be->alloc(cx, ATN_F32, n * kv, &ps->v));
     ATN_TRY(be->alloc(cx, ATN_F32, n * q, &ps->o));
-    ATN_TRY(be->alloc(cx, ATN_F32, n * c->ffn, &ps->up));
-    if (c->gated) ATN_TRY(be->alloc(cx, ATN_F32, n * c->ffn, &ps->gate));
+    if (c->experts > 0) {
+        ATN_TRY(atn_pass_take_experts(cx, ps));
+    } else {
+        ATN_TRY(be->alloc(cx, ATN_F32, n * c->ffn, &ps->up));
+        if (c->gated) ATN_TRY(be->alloc(cx, ATN_F32, n * c->ffn, &ps->gate));
+    }
+    if (c->arch->names.sinks) ATN_TAKE(ps->sink, c->heads);
+    if (c->arch->rope) ATN_TRY(take_rope(cx, ps, 0, n));
+    if (c->two_ropes) ATN_TRY(take_rope(cx, ps, 1, n));
     if (c->parallel) ATN_TRY(be->alloc(cx, ATN_F32, n * c->width, &ps->t2));
     if (atn_model_stacks(ps->m, in) > 1)
         ATN_TRY(be->alloc(cx, ATN_F32, atn_model_tokens(ps->m, in) * c->width,
                           &ps->memory));
-    if (c->arch->rope) ATN_TRY(take_rope(cx, ps, n));
+    for (int s = 0; s < c->n_stacks; s++)
+        if (c->stacks[s].rel.buckets)
+            ATN_TAKE(ps->rel_table[s], c->stacks[s].rel.buckets * c->heads);
+    if (c->stacks[0].rel.buckets) ATN_TAKE(ps->rel, c->heads * (2 * n - 1));
     if (c->arch->alibi) ATN_TRY(take_alibi(cx, ps));
     if (!visits) goto done;
     if (ps->args->want_p) ATN_TRY(be->alloc(cx, ATN_F32, c->heads * n * n, &ps->p));
@@ -97,13 +109,15 @@ done:
 static void release_buffers(atn_ctx *cx, atn_pass *ps)
 {
     atn_buf *const all[] = {
-        &ps->x,       &ps->t,       &ps->q,      &ps->k,       &ps->v,
-        &ps->o,       &ps->up,      &ps->gate,   &ps->p,       &ps->w_q,
-        &ps->w_k,     &ps->w_v,     &ps->w_o,    &ps->w_gate,  &ps->w_up,
-        &ps->w_down,  &ps->b_q,     &ps->b_k,    &ps->b_v,     &ps->b_o,
-        &ps->b_gate,  &ps->b_up,    &ps->b_down, &ps->norm1_w, &ps->norm1_b,
-        &ps->norm2_w, &ps->norm2_b, &ps->q_norm, &ps->k_norm,  &ps->cosine,
-        &ps->sine,    &ps->t2,      &ps->memory};
+        &ps->x,        &ps->t,         &ps->q,       &ps->k,         &ps->v,
+        &ps->o,        &ps->up,        &ps->gate,    &ps->p,         &ps->w_q,
+        &ps->w_k,      &ps->w_v,       &ps->w_o,     &ps->w_gate,    &ps->w_up,
+        &ps->w_down,   &ps->b_q,       &ps->b_k,     &ps->b_v,       &ps->b_o,
+        &ps->b_gate,   &ps->b_up,      &ps->b_down,  &ps->norm1_w,   &ps->norm1_b,
+        &ps->norm2_w,  &ps->norm2_b,   &ps->q_norm,  &ps->k_norm,    &ps->cosine[0],
+        &ps->sine[0],  &ps->cosine[1], &ps->sine[1], &ps->norm1_out, &ps->norm2_out,
+        &ps->w_router, &ps->b_router,  &ps->route,   &ps->rows,      &ps->t2,
+        &ps->memory};
 
     for (size_t i = 0; i < ATN_LEN(all); i++)
         if (all[i]->base) cx->backend->release(cx, all[i]);
@@ -120,9 +134,11 @@ static double backend_values(const atn_model *m, const atn_forward_args *a)
                               : 0;
     const double q = (double)(c->heads * c->head_dim),
                  kv = (double)(c->kv_heads * c->head_dim), mlps = c->gated ? 3 : 2;
-    const double layer = width * (2 * q + 2 * kv) + mlps * width * ffn;
+    const double mlp = c->experts > 0 ? atn_experts_values(c, n)
+                                      : mlps * width * ffn + n * (mlps - 1) * ffn;
+    const double layer = width * (2 * q + 2 * kv) + mlp;
     const double rows = n * ((c->parallel ? 3 : 2) * width + 2 * q + 2 * kv +
-                             (mlps - 1) * ffn + (double)c->rope.dim);
+                             (c->two_ropes ? 2 : 1) * (double)c->rope.dim);
     const double chunk = (double)ATN_MIN((atn_idx)ATN_VOCAB_CHUNK, c->vocab);
     /* of embeddings with a width of their own */
     const double map = atn_config_maps(c) ? (double)c->embed_width * (n + width) : 0;
@@ -139,6 +155,17 @@ static double row_bytes(const atn_ctx *cx, atn_idx n)
     const atn_head head = {.nq = n, .nk = n};
 
     return cx->backend == &atn_backend_cpu ? atn_rows_stream_bytes(cx, &head, 1) : 0;
+}
+
+/* Of biases by relative position: the tables of all stacks, and the one that runs. */
+static double rel_values(const atn_config *c, double n)
+{
+    const double heads = (double)c->heads;
+    double values = 0;
+
+    for (int s = 0; s < c->n_stacks; s++)
+        values += heads * (double)c->stacks[s].rel.buckets;
+    return values > 0 ? values + heads * (2 * n - 1) : 0;
 }
 
 /* In host memory: the two layers on their way to the visitor and what it takes, the places
@@ -159,9 +186,12 @@ static double host_bytes(const atn_ctx *cx, const atn_model *m,
     const double slice = c->arch->fused != ATN_FUSED_NONE ? 4 * width * q : 0;
 
     return slice +
-           4 * (2 * n + (double)a->input.n_target + (a->visit ? 2 * n * dump : 0)) +
+           4 * (2 * n + (double)a->input.n_target + rel_values(c, n) +
+                (a->visit ? 2 * n * dump : 0)) +
            (a->visit ? a->visit_bytes : 0) +
            (atn_forward_wants_head(m, a) ? 20 * n : 0) +
+           (c->arch->scaled_embed || c->head_softcap > 0 ? 4 * ATN_HOST_PIECE : 0) +
+           (c->experts > 0 ? atn_experts_bytes(c, n) : 0) +
            row_bytes(cx, atn_model_tokens_most(m, &a->input));
 }
 
@@ -208,6 +238,7 @@ static atn_status begin_stack(atn_ctx *cx, atn_pass *ps, atn_idx at, int32_t *de
         atn_model_decoder_ids(ps->m, in, decoder);
         ps->ids = decoder;
     }
+    ATN_TRY(atn_pass_load_rel(cx, ps, at));
     ATN_TRY(atn_pass_embed(cx, ps));
 done:
     return st;

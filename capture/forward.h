@@ -25,6 +25,7 @@ typedef struct atn_layer_dump {
     const float *h;        /* [nq, width] input of the layer; NULL unless wanted */
     const float *attn_out; /* [nq, width] behind W_O and its bias; NULL unless wanted */
     const float *sink, *alibi; /* [heads] where the place has them, else NULL */
+    const float *rel_bias;     /* [buckets, heads], likewise */
 } atn_layer_dump;
 
 /* Called on a thread of its own, layer after layer, while the next one is computed; cx is

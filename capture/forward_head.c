@@ -18,6 +18,9 @@ static atn_status logits_chunk(atn_ctx *cx, atn_pass *ps, atn_buf x, atn_buf w,
         ATN_TRY(cx->backend->linear(cx, atn_buf_at(x, at * dim, rows * dim), w,
                                     (atn_buf){0}, false, false, rows, width, dim,
                                     logits));
+        if (ps->c->head_softcap > 0)
+            ATN_TRY(atn_pass_map(cx, logits, rows * width, atn_host_softcap,
+                                 ps->c->head_softcap));
         if (lse)
             st = cx->backend->cross_entropy(cx, logits, targets + at, rows, width,
                                             first, lse + at, hit + at);
@@ -42,6 +45,28 @@ atn_status atn_pass_final_norm(atn_ctx *cx, atn_pass *ps, atn_buf y)
     ATN_TRY(atn_pass_load_norm(cx, ps, ps->stack->names.final_norm));
     ATN_TRY(atn_pass_norm(cx, ps, ps->x, ps->norm1_w, ps->norm1_b, y));
 done:
+    return st;
+}
+
+/* The last norm, its weights divided by sqrt(width) where the logits are. */
+static atn_status norm_before_head(atn_ctx *cx, atn_pass *ps, atn_buf y)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const char *name = ps->stack->names.final_norm;
+    const atn_st_tensor *t = atn_model_tensor(ps->m, name, 0, false);
+    atn_status st = ATN_OK;
+    float *w = NULL;
+
+    if (!ps->c->head_scaled) return atn_pass_final_norm(cx, ps, y);
+    ATN_TRY(atn_pass_load_norm(cx, ps, name));
+    ATN_TAKE(w, t->count);
+    atn_widen(t->data, t->type, t->count, w);
+    for (atn_idx i = 0; i < t->count; i++)
+        w[i] = (float)((double)w[i] / sqrt((double)ps->c->width));
+    ATN_TRY(cx->backend->upload(cx, ps->norm1_w, w));
+    ATN_TRY(atn_pass_norm(cx, ps, ps->x, ps->norm1_w, ps->norm1_b, y));
+done:
+    atn_arena_rewind(cx, mark);
     return st;
 }
 
@@ -70,7 +95,7 @@ static atn_status head_rows(atn_ctx *cx, atn_pass *ps, atn_buf *x, atn_buf *own)
     *x = ps->x;
     if (c->final_norm) {
         *x = ps->t;
-        ATN_TRY(atn_pass_final_norm(cx, ps, *x));
+        ATN_TRY(norm_before_head(cx, ps, *x));
     }
     if (!atn_config_maps(c)) goto done;
     ATN_TRY(cx->backend->alloc(cx, ATN_F32, ps->n * c->embed_width, own));

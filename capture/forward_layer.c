@@ -3,6 +3,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "capture/forward_internal.h"
 
+#include <string.h>
+
 /* To out [heads, n, d]. */
 static atn_status dump_heads(atn_ctx *cx, const atn_pass *ps, atn_buf buf, atn_idx n,
                              atn_idx heads, float *out)
@@ -16,8 +18,9 @@ static atn_status qk_norm(atn_ctx *cx, const atn_pass *ps, atn_buf x, atn_buf w,
     const bool full = ps->c->arch->qk_norm == ATN_QK_FULL;
     const atn_idx d = ps->c->head_dim;
 
-    return cx->backend->norm(cx, ATN_NORM_RMS, x, w, (atn_buf){0}, (float)ps->c->eps, 0,
-                             full ? n : n * heads, full ? heads * d : d, x);
+    return cx->backend->norm(cx, ATN_NORM_RMS, x, w, (atn_buf){0}, (float)ps->c->eps,
+                             ps->c->arch->norm_offset, full ? n : n * heads,
+                             full ? heads * d : d, x);
 }
 
 static atn_status project(atn_ctx *cx, atn_pass *ps, const atn_place *at, atn_buf in,
@@ -25,6 +28,7 @@ static atn_status project(atn_ctx *cx, atn_pass *ps, const atn_place *at, atn_bu
 {
     const atn_config *c = ps->c;
     const atn_buf keys = at->cross ? ps->memory : in;
+    const atn_buf cosine = ps->cosine[ps->table], sine = ps->sine[ps->table];
     const atn_idx nq = at->nq, nk = at->nk, q = c->heads * c->head_dim,
                   kv = c->kv_heads * c->head_dim, width = c->width;
     const bool kn = c->arch->in_out;
@@ -43,9 +47,9 @@ static atn_status project(atn_ctx *cx, atn_pass *ps, const atn_place *at, atn_bu
         ATN_TRY(dump_heads(cx, ps, ps->k, nk, c->kv_heads, to->k_pre));
     }
     if (c->arch->rope) {
-        ATN_TRY(be->rope(cx, ps->q, ps->cosine, ps->sine, nq, c->heads, c->head_dim,
-                         c->rope.dim));
-        ATN_TRY(be->rope(cx, ps->k, ps->cosine, ps->sine, nk, c->kv_heads, c->head_dim,
+        ATN_TRY(
+            be->rope(cx, ps->q, cosine, sine, nq, c->heads, c->head_dim, c->rope.dim));
+        ATN_TRY(be->rope(cx, ps->k, cosine, sine, nk, c->kv_heads, c->head_dim,
                          c->rope.dim));
     }
 done:
@@ -76,7 +80,9 @@ static atn_status attend(atn_ctx *cx, atn_pass *ps, const atn_place *at, bool du
                              .dv = at->dv,
                              .scale = at->scale,
                              .sight = at->sight,
+                             .sink = at->has_sink ? ps->sink : NULL,
                              .alibi_slope = at->has_alibi ? ps->slopes : NULL,
+                             .rel_bias = at->rel.buckets ? ps->rel : NULL,
                              .p = want_p ? p_of(ps, at) : (atn_buf){0},
                              .layer = (int)at->layer};
     atn_status st = ATN_OK;
@@ -115,8 +121,8 @@ done:
 atn_status atn_pass_norm(atn_ctx *cx, const atn_pass *ps, atn_buf x, atn_buf w,
                          atn_buf b, atn_buf y)
 {
-    return cx->backend->norm(cx, ps->c->arch->norm, x, w, b, (float)ps->c->eps, 0,
-                             ps->n, ps->c->width, y);
+    return cx->backend->norm(cx, ps->c->arch->norm, x, w, b, (float)ps->c->eps,
+                             ps->c->arch->norm_offset, ps->n, ps->c->width, y);
 }
 
 /* What a sublayer reads: x, or its norm in `to` - in x itself, where the residual is normed. */
@@ -124,7 +130,7 @@ static atn_status enter(atn_ctx *cx, const atn_pass *ps, atn_buf w, atn_buf b,
                         atn_buf to, atn_buf *in)
 {
     *in = ps->x;
-    if (ps->c->place != ATN_NORM_PRE) return ATN_OK;
+    if (ps->c->place != ATN_NORM_PRE && ps->c->place != ATN_NORM_BOTH) return ATN_OK;
     if (!ps->c->residual_normed) *in = to;
     return atn_pass_norm(cx, ps, ps->x, w, b, *in);
 }
@@ -135,7 +141,8 @@ static atn_status join(atn_ctx *cx, atn_pass *ps, atn_buf w, atn_buf b)
     const atn_norm_place place = ps->c->place;
     atn_status st = ATN_OK;
 
-    if (place == ATN_NORM_OUTPUT) ATN_TRY(atn_pass_norm(cx, ps, ps->t, w, b, ps->t));
+    if (place == ATN_NORM_OUTPUT || place == ATN_NORM_BOTH)
+        ATN_TRY(atn_pass_norm(cx, ps, ps->t, w, b, ps->t));
     ATN_TRY(cx->backend->add(cx, ps->t, ps->n * ps->c->width, ps->x));
     if (place == ATN_NORM_POST) ATN_TRY(atn_pass_norm(cx, ps, ps->x, w, b, ps->x));
 done:
@@ -157,17 +164,21 @@ static atn_status dump_place(atn_ctx *cx, atn_pass *ps, atn_idx at, atn_host_lay
     atn_status st = ATN_OK;
 
     to->args = ps->args;
-    to->dump = (atn_layer_dump){.place = p,
-                                .at = at,
-                                .q = to->q,
-                                .k = to->k,
-                                .v = to->v,
-                                .q_pre = to->q_pre,
-                                .k_pre = to->k_pre,
-                                .p = to->p,
-                                .h = to->h,
-                                .attn_out = to->attn_out,
-                                .alibi = ps->slopes};
+    to->dump = (atn_layer_dump){
+        .place = p,
+        .at = at,
+        .q = to->q,
+        .k = to->k,
+        .v = to->v,
+        .q_pre = to->q_pre,
+        .k_pre = to->k_pre,
+        .p = to->p,
+        .h = to->h,
+        .attn_out = to->attn_out,
+        .alibi = ps->slopes,
+        .sink = to->sink,
+        .rel_bias = p->rel.buckets ? ps->rel_table[p->of - c->stacks] : NULL};
+    if (to->sink) memcpy(to->sink, ps->sink, (size_t)c->heads * sizeof *to->sink);
     ATN_TRY(dump_heads(cx, ps, ps->q, p->nq, c->heads, to->q));
     ATN_TRY(dump_heads(cx, ps, ps->k, p->nk, c->kv_heads, to->k));
     ATN_TRY(dump_heads(cx, ps, ps->v, p->nk, c->kv_heads, to->v));
@@ -185,13 +196,14 @@ atn_status atn_pass_place(atn_ctx *cx, atn_pass *ps, atn_idx at)
 {
     const atn_place *place = &ps->places[at];
     const atn_forward_args *a = ps->args;
-    const bool parallel = ps->c->parallel;
+    const bool parallel = ps->c->parallel, both = ps->c->place == ATN_NORM_BOTH;
     const bool dump = a->visit && (!a->visit_place || a->visit_place[at]);
     atn_host_layer *to = dump ? &ps->dumps[ps->next_dump] : NULL;
     atn_status st = ATN_OK;
     atn_buf in;
 
     ATN_TRY(atn_pass_load_place(cx, ps, at));
+    ps->table = atn_config_rope(ps->c, place->layer) == &ps->c->local_rope;
     if (dump && a->want_h)
         ATN_TRY(cx->backend->download(cx, atn_buf_at(ps->x, 0, ps->n * ps->c->width),
                                       to->h));
@@ -200,11 +212,12 @@ atn_status atn_pass_place(atn_ctx *cx, atn_pass *ps, atn_idx at)
     ATN_TRY(attend(cx, ps, place, dump));
     if (dump) ATN_TRY(dump_place(cx, ps, at, to));
     if (parallel) ATN_TRY(enter(cx, ps, ps->norm2_w, ps->norm2_b, ps->t2, &in));
-    ATN_TRY(join(cx, ps, ps->norm1_w, ps->norm1_b));
+    ATN_TRY(join(cx, ps, both ? ps->norm1_out : ps->norm1_w, ps->norm1_b));
     if (!place->last) goto done;
     if (!parallel) ATN_TRY(enter(cx, ps, ps->norm2_w, ps->norm2_b, ps->t, &in));
-    ATN_TRY(mlp(cx, ps, in));
-    ATN_TRY(join(cx, ps, ps->norm2_w, ps->norm2_b));
+    ATN_TRY(ps->c->experts > 0 ? atn_pass_experts(cx, ps, place->layer, in)
+                               : mlp(cx, ps, in));
+    ATN_TRY(join(cx, ps, both ? ps->norm2_out : ps->norm2_w, ps->norm2_b));
 done:
     return st;
 }

@@ -91,14 +91,21 @@ static atn_status check_weight(atn_ctx *cx, const atn_model *m, const atn_st_ten
                         "weights");
 }
 
-/* A weight and where it goes: a slice of a tensor, or, with slice.heads 0, all of it. */
+atn_status atn_pass_check(atn_ctx *cx, const atn_pass *ps, const atn_st_tensor *t,
+                          const char *name)
+{
+    return check_weight(cx, ps->m, t, name);
+}
+
+/* A weight and where it goes, NULL = it is only checked: a slice of a tensor, or, with
+ * slice.heads 0, all of it. */
 typedef struct weight {
     atn_slice slice;
     bool bias;
     atn_buf *w, *b;
 } weight;
 
-enum { WEIGHTS = 11 };
+enum { WEIGHTS = 15 };
 
 static weight whole(const char *name, bool bias, atn_buf *w, atn_buf *b)
 {
@@ -122,7 +129,11 @@ static void place_weights(atn_pass *ps, const atn_place *at, weight *out)
         whole(n->mlp_norm, norm_bias, &ps->norm2_w, &ps->norm2_b),
         {atn_slice_of(c, n, ATN_PART_GATE), mlp, &ps->w_gate, &ps->b_gate},
         {atn_slice_of(c, n, ATN_PART_UP), mlp, &ps->w_up, &ps->b_up},
-        whole(n->down, mlp, &ps->w_down, &ps->b_down)};
+        whole(n->down, mlp, &ps->w_down, &ps->b_down),
+        whole(n->attn_out_norm, norm_bias, &ps->norm1_out, NULL),
+        whole(n->mlp_out_norm, norm_bias, &ps->norm2_out, NULL),
+        whole(n->router, true, &ps->w_router, &ps->b_router),
+        whole(n->sinks, false, NULL, NULL)};
 
     memcpy(out, all, sizeof all);
 }
@@ -158,7 +169,7 @@ static atn_status upload_slice(atn_ctx *cx, const atn_st_tensor *t, const atn_sl
     atn_status st = ATN_OK;
     char *copy = NULL;
 
-    if (s->heads * s->d != s->outputs && (s->step != s->d || in_out)) {
+    if (s->pairs || (s->heads * s->d != s->outputs && (s->step != s->d || in_out))) {
         ATN_TAKE(copy, (atn_idx)atn_dtype_bytes(t->type, to.count));
         atn_slice_copy(s, data, t->type, inputs, in_out, copy);
         data = copy;
@@ -183,7 +194,7 @@ static atn_status load_named(atn_ctx *cx, const atn_pass *ps, const weight *p,
         atn_slice s = p->slice;
         atn_idx count;
 
-        if (!t) continue;
+        if (!t || !to) continue;
         if (s.heads == 0)
             s = (atn_slice){
                 .heads = 1, .d = t->count, .step = t->count, .outputs = t->count};
@@ -225,6 +236,23 @@ done:
     return st;
 }
 
+atn_status atn_pass_load_rel(atn_ctx *cx, atn_pass *ps, atn_idx at)
+{
+    const atn_place *p = &ps->places[at];
+    const char *name = p->of->names.rel_bias;
+    float *table = ps->rel_table[p->of - ps->c->stacks];
+    const atn_st_tensor *t;
+    atn_status st = ATN_OK;
+
+    if (!name) return ATN_OK;
+    t = atn_model_tensor(ps->m, name, 0, false);
+    ATN_TRY(check_weight(cx, ps->m, t, name));
+    atn_widen(t->data, t->type, t->count, table);
+    atn_rel_expand(&p->rel, table, p->heads, p->nq, p->nk, p->sight.offset, ps->rel);
+done:
+    return st;
+}
+
 const atn_st_tensor *atn_model_head(const atn_model *m)
 {
     const atn_arch_names *n = &m->config.arch->names;
@@ -234,8 +262,7 @@ const atn_st_tensor *atn_model_head(const atn_model *m)
 
 bool atn_forward_wants_head(const atn_model *m, const atn_forward_args *a)
 {
-    return m->has_head && atn_model_stacks(m, &a->input) == m->config.n_stacks &&
-           (a->want_loss || a->logits);
+    return atn_model_reaches_head(m, &a->input) && (a->want_loss || a->logits);
 }
 
 /* Whether places a and b have the same weights; -1 = no place. */
@@ -283,6 +310,11 @@ atn_status atn_pass_load_place(atn_ctx *cx, atn_pass *ps, atn_idx at)
     for (int i = 0; i < WEIGHTS && !share_weights(ps, ps->loaded, at); i++)
         ATN_TRY(load_named(cx, ps, &all[i], ps->places[at].layer));
     ps->loaded = at;
+    if (ps->sink) {
+        const atn_st_tensor *t = atn_model_tensor(ps->m, ps->c->arch->names.sinks,
+                                                  ps->places[at].layer, false);
+        atn_widen(t->data, t->type, t->count, ps->sink);
+    }
     ATN_TRY(atn_pass_check_ahead(cx, ps, at + 1));
 done:
     return st;

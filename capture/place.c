@@ -10,6 +10,11 @@ int atn_model_stacks(const atn_model *m, const atn_input *in)
     return in->n_target > 0 ? m->config.n_stacks : 1;
 }
 
+bool atn_model_reaches_head(const atn_model *m, const atn_input *in)
+{
+    return m->has_head && atn_model_stacks(m, in) == m->config.n_stacks;
+}
+
 atn_idx atn_model_tokens(const atn_model *m, const atn_input *in)
 {
     (void)m;
@@ -54,9 +59,12 @@ static atn_place layer_place(const atn_model *m, const atn_input *in, int s, atn
                        .nk = n,
                        .scale = c->scale / (c->scale_by_layer ? (double)(l + 1) : 1),
                        .has_alibi = c->arch->alibi,
+                       .has_sink = c->arch->names.sinks != NULL,
+                       .rel = of->rel,
                        .sight = {.causal = of->causal,
                                  .window = s > 0 ? 0 : c->window[l],
-                                 .key_last = n}};
+                                 .key_last = n,
+                                 .softcap = c->attn_softcap}};
 }
 
 /* Attention of the same layer to the rows of the first stack. */
@@ -69,6 +77,7 @@ static atn_place cross_place(const atn_model *m, const atn_input *in,
     p.cross = p.last = true;
     p.nk = atn_model_tokens(m, in);
     p.sight = (atn_sight){.key_last = p.nk};
+    p.rel = (atn_rel_rule){0};
     return p;
 }
 
@@ -111,7 +120,10 @@ static double place_flops(const atn_config *c, const atn_place *p)
     const atn_head h = {.nq = p->nq, .nk = p->nk, .sight = p->sight};
     const double width = (double)c->width, q = (double)(p->heads * p->d),
                  kv = (double)(p->kv_heads * p->d), nq = (double)p->nq;
-    const double mlp = p->last ? (c->gated ? 3 : 2) * width * (double)c->ffn : 0;
+    const double dense = (c->gated ? 3 : 2) * width * (double)c->ffn,
+                 experts =
+                     width * (double)c->experts + (double)c->experts_per_token * dense;
+    const double mlp = !p->last ? 0 : c->experts > 0 ? experts : dense;
 
     return 2 * (width * (2 * q * nq + 2 * kv * (double)p->nk) + mlp * nq) +
            4 * q * atn_visible_pairs(&h);

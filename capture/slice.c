@@ -12,7 +12,8 @@ static atn_slice slice_qkv(const atn_config *c, const atn_arch_names *n, int whi
                    .heads = which == 0 ? c->heads : c->kv_heads,
                    .d = d,
                    .step = d,
-                   .outputs = which == 0 ? q : kv};
+                   .outputs = which == 0 ? q : kv,
+                   .pairs = c->arch->pairs && which < 2};
 
     if (c->arch->fused == ATN_FUSED_BLOCKS) {
         s.first = which == 0 ? 0 : q + (which - 1) * kv;
@@ -49,6 +50,16 @@ bool atn_slice_has(const atn_slice *s, atn_idx at, atn_idx *head, atn_idx *e)
     return within >= 0 && *head < s->heads && *e < s->d;
 }
 
+/* One head, output after output. */
+static void copy_pairs(const atn_slice *s, const char *from, size_t row, char *to)
+{
+    const atn_idx half = s->d / 2;
+
+    for (atn_idx e = 0; e < s->d; e++)
+        memcpy(to + (size_t)e * row, from + (size_t)(2 * (e % half) + e / half) * row,
+               row);
+}
+
 void atn_slice_copy(const atn_slice *s, const void *from, atn_dtype type,
                     atn_idx inputs, bool in_out, void *to)
 {
@@ -61,6 +72,11 @@ void atn_slice_copy(const atn_slice *s, const void *from, atn_dtype type,
         for (atn_idx h = 0; h < s->heads; h++, next += piece) {
             const atn_idx first = r * s->outputs + s->first + h * s->step;
 
-            memcpy(next, at + atn_dtype_bytes(type, first * unit), piece);
+            const char *head = at + atn_dtype_bytes(type, first * unit);
+
+            if (s->pairs)
+                copy_pairs(s, head, atn_dtype_bytes(type, unit), next);
+            else
+                memcpy(next, head, piece);
         }
 }

@@ -21,6 +21,7 @@ typedef struct atn_slice {
     atn_idx heads, d; /* gate and up are one head */
     atn_idx first, step;
     atn_idx outputs; /* of the whole tensor */
+    bool pairs; /* output e of a head is its 2 (e mod d/2) + e div d/2 in the file */
 } atn_slice;
 
 /* Of tensors by the names n. */

@@ -17,7 +17,8 @@
 
 typedef struct atn_tokenizer atn_tokenizer;
 
-/* DATA names file and component; NOINPUT when the directory has no tokenizer. */
+/* Of a directory, or within a GGUF file. DATA names file and component; NOINPUT when there is no
+ * tokenizer. */
 atn_status atn_tokenizer_load(atn_ctx *cx, const char *model_dir,
                               atn_tokenizer **out) ATN_WARN_UNUSED;
 /* Adds the files that the directory's tokenizer is read from to the record's inputs. */

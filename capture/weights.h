@@ -16,6 +16,10 @@ atn_status atn_model_place_weights(atn_ctx *cx, const atn_model *m, const atn_pl
  * them and the residual stream. */
 atn_status atn_model_token_weights(atn_ctx *cx, const atn_model *m,
                                    json_t **out) ATN_WARN_UNUSED;
-/* The rotary embedding of an input of n tokens; JSON null where the family has none. */
+/* The rotary embedding of an input of n tokens; JSON null where the family has none. The
+ * model's is that of most layers; one that has another says so. */
 atn_status atn_model_rotary(atn_ctx *cx, const atn_model *m, atn_idx n,
+                            json_t **out) ATN_WARN_UNUSED;
+/* *out NULL where the layer has the model's. */
+atn_status atn_layer_rotary(atn_ctx *cx, const atn_model *m, atn_idx layer, atn_idx n,
                             json_t **out) ATN_WARN_UNUSED;
