@@ -52,6 +52,10 @@ typedef struct atn_arch_keys {
     const char *positions; /* max_position_embeddings */
     const char *head_dim;  /* head_dim */
     const char *act;       /* hidden_act */
+    const char *bias_qkv;  /* asks for the biases of q, k, v; absent: true */
+    const char *image; /* image_size: side, or [height, width], of image or latents */
+    const char *channels; /* num_channels */
+    const char *classes;  /* num_classes */
 } atn_arch_keys;
 
 /* Templates without the base prefix; %d is the layer. NULL = the family has none. A bias is the
@@ -60,13 +64,28 @@ typedef struct atn_arch_names {
     const char *embed, *position, *type, *embed_norm, *final_norm, *head;
     const char *attn_norm, *q, *k, *v, *o, *q_norm, *k_norm;
     const char *mlp_norm, *gate, *up, *down;
+    /* patches of an image or latents in place of `embed`; tokens in front of them, and what
+     * reads the classes of an image off these */
+    const char *patch, *special[2], *labels[2];
+    /* of timestep and class: two linears, a table, and what a layer is modulated by; with %d
+     * where every layer has its own */
+    const char *time_in, *time_out, *classes, *modulation;
 } atn_arch_names;
 
+/* Preprocessing of an image where the model directory does not say it. */
+typedef struct atn_arch_image {
+    int resample; /* as PIL numbers them: 2 bilinear, 3 bicubic */
+    double
+        resize; /* sides are resized to so many model sizes, then the centre is cut out */
+} atn_arch_image;
+
 typedef struct atn_arch {
-    const char *id; /* model_type */
+    const char *id;             /* model_type */
+    const char *class_names[3]; /* _class_name of a config.json without model_type */
     const char *title;
     const char *prefixes[3]; /* base prefixes that files may carry */
     atn_arch_names names;
+    const atn_arch_names *also; /* other spellings of them; NULL = none */
     atn_arch_keys keys;
     atn_input_kind input;
     bool causal;
@@ -82,6 +101,15 @@ typedef struct atn_arch {
     /* defaults of absent keys; 0 = derived from the others */
     atn_idx kv_heads, head_dim, max_positions, sliding_window, max_window_layers,
         type_vocab;
+    bool width_of_heads; /* the width is that of all heads, there is no key for it */
+    atn_idx image_size, patch_size, channels, classes;
+    atn_arch_image image;
+    bool sine_positions; /* of rows and columns, in no file */
+    double time_span;    /* feature i of a timestep turns by 10000^(-i / time_span) */
+    const char
+        *mlp_eps_key; /* of the norm before the MLP; NULL = mlp_eps, 0 = as eps */
+    double mlp_eps;
+    const char *must_key, *must_value; /* a key that has this value, if it is there */
     atn_idx ffn_times; /* MLP width without a key for it, in widths; 0 = it is needed */
     const char *eps_key;
     double eps;

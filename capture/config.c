@@ -31,6 +31,7 @@ static atn_status find_arch(atn_ctx *cx, const char *path, atn_config *c)
     atn_status st = ATN_OK;
 
     ATN_TRY(atn_json_get_str(cx, path, c->json, "model_type", NULL, &type));
+    if (!type) ATN_TRY(atn_json_get_str(cx, path, c->json, "_class_name", NULL, &type));
     if (!type) ATN_FAIL(ATN_DATA, "%s: \"model_type\" is missing", path);
     c->arch = atn_arch_find(type);
     if (!c->arch) ATN_TRY(unknown_type(cx, path, type));
@@ -61,6 +62,28 @@ static atn_status read_ffn(atn_ctx *cx, const char *path, atn_config *c)
     return atn_json_need_i64(cx, path, c->json, key, 1, BIG, &c->ffn);
 }
 
+static atn_status read_width(atn_ctx *cx, const char *path, atn_config *c)
+{
+    const atn_arch_keys *key = &c->arch->keys;
+    int64_t heads = 0, dim = 0;
+    atn_status st = ATN_OK;
+
+    if (!c->arch->width_of_heads)
+        return atn_json_need_i64(cx, path, c->json, or_usual(key->width, "hidden_size"),
+                                 1, BIG, &c->width);
+    ATN_TRY(atn_json_need_i64(cx, path, c->json,
+                              or_usual(key->heads, "num_attention_heads"), 1, BIG,
+                              &heads));
+    ATN_TRY(atn_json_need_i64(cx, path, c->json, or_usual(key->head_dim, "head_dim"), 1,
+                              BIG, &dim));
+    c->width = heads * dim;
+    if (c->width > BIG)
+        ATN_FAIL(ATN_DATA, "%s: %lld heads of %lld are too wide", path,
+                 (long long)heads, (long long)dim);
+done:
+    return st;
+}
+
 static atn_status read_sizes(atn_ctx *cx, const char *path, atn_config *c)
 {
     const json_t *j = c->json;
@@ -73,7 +96,7 @@ static atn_status read_sizes(atn_ctx *cx, const char *path, atn_config *c)
     const bool dim_null = json_is_null(json_object_get(j, dim));
     atn_status st = ATN_OK;
 
-    ATN_TRY(atn_json_need_i64(cx, path, j, width, 1, BIG, &c->width));
+    ATN_TRY(read_width(cx, path, c));
     ATN_TRY(atn_json_need_i64(cx, path, j, or_usual(key->layers, "num_hidden_layers"),
                               1, 100000, &c->layers));
     ATN_TRY(atn_json_need_i64(cx, path, j, heads, 1, BIG, &c->heads));
@@ -116,6 +139,7 @@ static atn_status read_activation(atn_ctx *cx, const char *path, atn_config *c)
                  {"gelu_new", ATN_ACT_GELU_TANH},
                  {"gelu_fast", ATN_ACT_GELU_TANH},
                  {"gelu_pytorch_tanh", ATN_ACT_GELU_TANH},
+                 {"gelu-approximate", ATN_ACT_GELU_TANH},
                  {"relu", ATN_ACT_RELU}};
     const char *key = or_usual(c->arch->keys.act, "hidden_act"), *name = NULL;
     atn_status st = ATN_OK;
@@ -137,9 +161,14 @@ done:
 /* What the family's code in transformers would run and ours does not. */
 static atn_status refuse_unsupported(atn_ctx *cx, const char *path, const atn_config *c)
 {
-    const char *position = NULL;
+    const char *position = NULL, *must = NULL, *key = c->arch->must_key;
     bool decoder = false;
     atn_status st = ATN_OK;
+
+    if (key) ATN_TRY(atn_json_get_str(cx, path, c->json, key, NULL, &must));
+    if (must && strcmp(must, c->arch->must_value) != 0)
+        ATN_FAIL(ATN_DATA, "%s: %s \"%.60s\" is not supported (%s is)", path, key, must,
+                 c->arch->must_value);
 
     ATN_TRY(atn_json_get_str(cx, path, c->json, "position_embedding_type", "absolute",
                              &position));
@@ -168,9 +197,25 @@ static atn_status read_biases(atn_ctx *cx, const char *path, atn_config *c)
             atn_json_get_bool(cx, path, c->json, "attention_bias", false, &attention));
     if (asked & ATN_BIAS_MLP)
         ATN_TRY(atn_json_get_bool(cx, path, c->json, "mlp_bias", false, &mlp));
+    if (c->arch->keys.bias_qkv)
+        ATN_TRY(atn_json_get_bool(cx, path, c->json, c->arch->keys.bias_qkv, true,
+                                  &attention));
     c->bias_qkv = attention || (fixed & ATN_BIAS_QKV);
-    c->bias_o = attention || (fixed & ATN_BIAS_O);
+    c->bias_o = (attention && (asked & ATN_BIAS_O)) || (fixed & ATN_BIAS_O);
     c->bias_mlp = mlp || (fixed & ATN_BIAS_MLP);
+done:
+    return st;
+}
+
+static atn_status read_eps(atn_ctx *cx, const char *path, const atn_config *c,
+                           const char *key, double def, double *out)
+{
+    atn_status st = ATN_OK;
+
+    *out = def;
+    if (key) ATN_TRY(atn_json_get_f64(cx, path, c->json, key, def, out));
+    if (!(*out >= 0 && *out < 1))
+        ATN_FAIL(ATN_DATA, "%s: \"%s\" is %g, outside 0 <= eps < 1", path, key, *out);
 done:
     return st;
 }
@@ -180,10 +225,9 @@ static atn_status read_switches(atn_ctx *cx, const char *path, atn_config *c)
     const atn_arch *a = c->arch;
     atn_status st = ATN_OK;
 
-    ATN_TRY(atn_json_get_f64(cx, path, c->json, a->eps_key, a->eps, &c->eps));
-    if (!(c->eps >= 0 && c->eps < 1))
-        ATN_FAIL(ATN_DATA, "%s: \"%s\" is %g, outside 0 <= eps < 1", path, a->eps_key,
-                 c->eps);
+    ATN_TRY(read_eps(cx, path, c, a->eps_key, a->eps, &c->eps));
+    ATN_TRY(read_eps(cx, path, c, a->mlp_eps_key, a->mlp_eps > 0 ? a->mlp_eps : c->eps,
+                     &c->mlp_eps));
     ATN_TRY(
         atn_json_get_bool(cx, path, c->json, "tie_word_embeddings", a->tied, &c->tied));
     c->gated = a->names.gate != NULL;
@@ -245,6 +289,67 @@ done:
     return st;
 }
 
+/* ---- images and latents ---- */
+
+/* An integer, both sides, or [height, width]. */
+static atn_status read_sides(atn_ctx *cx, const char *path, const atn_config *c,
+                             const char *key, int64_t def, atn_idx side[2])
+{
+    const json_t *v = json_object_get(c->json, key);
+    atn_status st = ATN_OK;
+
+    if (!json_is_array(v)) {
+        ATN_TRY(atn_json_get_i64(cx, path, c->json, key, def, 1, BIG, &side[0]));
+        side[1] = side[0];
+        return ATN_OK;
+    }
+    for (size_t i = 0; i < 2; i++) {
+        const json_t *s = json_array_get(v, i);
+
+        side[i] = json_is_integer(s) ? json_integer_value(s) : 0;
+    }
+    if (json_array_size(v) != 2 || side[0] < 1 || side[1] < 1 || side[0] > BIG ||
+        side[1] > BIG)
+        ATN_FAIL(ATN_DATA, "%s: \"%s\" is neither a whole number nor two of them", path,
+                 key);
+done:
+    return st;
+}
+
+static atn_status read_patches(atn_ctx *cx, const char *path, atn_config *c)
+{
+    const atn_arch *a = c->arch;
+    const char *image = or_usual(a->keys.image, "image_size");
+    const char *channels = or_usual(a->keys.channels, "num_channels");
+    const char *classes = or_usual(a->keys.classes, "num_classes");
+    atn_idx side[2] = {0, 0}, patch[2] = {0, 0}, n = 0;
+    atn_status st = ATN_OK;
+
+    if (a->input == ATN_INPUT_TOKENS) return ATN_OK;
+    ATN_TRY(read_sides(cx, path, c, image, a->image_size, side));
+    ATN_TRY(read_sides(cx, path, c, "patch_size", a->patch_size, patch));
+    ATN_TRY(atn_json_get_i64(cx, path, c->json, channels, a->channels, 1, 4096,
+                             &c->channels));
+    ATN_TRY(
+        atn_json_get_i64(cx, path, c->json, classes, a->classes, 1, BIG, &c->classes));
+    if (patch[0] != patch[1])
+        ATN_FAIL(ATN_DATA, "%s: patches of %lldx%lld are not square", path,
+                 (long long)patch[0], (long long)patch[1]);
+    if (side[0] % patch[0] != 0 || side[1] % patch[0] != 0)
+        ATN_FAIL(ATN_DATA, "%s: %s %lldx%lld is no multiple of patch_size %lld", path,
+                 image, (long long)side[0], (long long)side[1], (long long)patch[0]);
+    c->image_h = side[0];
+    c->image_w = side[1];
+    c->patch = patch[0];
+    c->specials = !!a->names.special[0] + !!a->names.special[1];
+    if (!atn_mul(side[0] / patch[0], side[1] / patch[0], &n) || n > BIG - 2)
+        ATN_FAIL(ATN_DATA, "%s: %s %lldx%lld makes too many patches", path, image,
+                 (long long)side[0], (long long)side[1]);
+    c->max_positions = c->specials + n;
+done:
+    return st;
+}
+
 atn_status atn_config_load(atn_ctx *cx, const char *dir, atn_config *out)
 {
     char *path = atn_path_join(cx, dir, "config.json");
@@ -262,6 +367,7 @@ atn_status atn_config_load(atn_ctx *cx, const char *dir, atn_config *out)
     ATN_TRY(find_arch(cx, path, out));
     ATN_TRY(read_sizes(cx, path, out));
     ATN_TRY(read_switches(cx, path, out));
+    ATN_TRY(read_patches(cx, path, out));
     ATN_TRY(read_windows(cx, path, out));
     ATN_TRY(atn_config_read_rope(cx, path, out));
 done:

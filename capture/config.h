@@ -36,12 +36,17 @@ typedef struct atn_config {
     const atn_arch *arch;
     atn_idx width, layers, heads, kv_heads, head_dim, ffn, vocab, max_positions,
         type_vocab;
-    double eps;
+    double eps, mlp_eps;
+    atn_idx image_h, image_w, patch, channels,
+        classes;      /* of images and latents, else 0 */
+    atn_idx specials; /* tokens before the patches */
     atn_act act;
     bool bias_qkv, bias_o, bias_mlp, tied, gated;
     atn_idx *window; /* [layers], 0 = none; owned */
     atn_rope rope;
 } atn_config;
+
+enum { ATN_TIME_FEATURES = 256 }; /* of a timestep */
 
 /* Reads DIR/config.json. DATA names key, value and rule; an unknown model_type lists the
  * supported ones. */

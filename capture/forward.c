@@ -46,6 +46,7 @@ static atn_status take_dump(atn_ctx *cx, const atn_pass *ps, atn_host_layer *d)
     if (a->want_h) ATN_TAKE(d->h, n * c->width);
     if (a->want_attn_out) ATN_TAKE(d->attn_out, n * c->width);
     if (a->want_p) ATN_TAKE(d->p, c->heads * n * n);
+    if (c->arch->names.modulation) ATN_TAKE(d->gate, c->width);
 done:
     return st;
 }
@@ -69,6 +70,10 @@ static atn_status take_buffers(atn_ctx *cx, atn_pass *ps)
     if (c->arch->rope) {
         ATN_TRY(take_rope(cx, ps));
     }
+    if (c->arch->names.modulation) {
+        ATN_TAKE(ps->modulation, 6 * c->width);
+        ATN_TRY(be->alloc(cx, ATN_F32, 6 * c->width, &ps->mod));
+    }
     if (!visits) goto done;
     if (ps->args->want_p) ATN_TRY(be->alloc(cx, ATN_F32, c->heads * n * n, &ps->p));
     for (size_t i = 0; i < ATN_LEN(ps->dumps); i++)
@@ -86,10 +91,21 @@ static void release_buffers(atn_ctx *cx, atn_pass *ps)
                             &ps->b_q,     &ps->b_k,     &ps->b_v,     &ps->b_o,
                             &ps->b_gate,  &ps->b_up,    &ps->b_down,  &ps->norm1_w,
                             &ps->norm1_b, &ps->norm2_w, &ps->norm2_b, &ps->q_norm,
-                            &ps->k_norm,  &ps->cosine,  &ps->sine};
+                            &ps->k_norm,  &ps->cosine,  &ps->sine,    &ps->mod};
 
     for (size_t i = 0; i < ATN_LEN(all); i++)
         if (all[i]->base) cx->backend->release(cx, all[i]);
+}
+
+/* Of patches while they are projected, and of the modulation; as many on the host. */
+static double patch_values(const atn_model *m)
+{
+    const atn_config *c = &m->config;
+    const double k = (double)c->channels * (double)c->patch * (double)c->patch,
+                 patches = (double)(c->max_positions - c->specials);
+
+    return (c->patch > 0 ? k * (patches + (double)c->width) : 0) +
+           (c->arch->names.modulation ? 6 * (double)c->width : 0);
 }
 
 /* Numbers that the backend holds: a layer's weights, activations, a chunk of the logits. */
@@ -106,7 +122,7 @@ static double backend_values(const atn_model *m, const atn_forward_args *a)
     const double chunk = (double)ATN_MIN((atn_idx)ATN_VOCAB_CHUNK, c->vocab);
     const double head = chunk * (width + ATN_MIN(n, (double)ATN_ROW_CHUNK));
 
-    return layer + rows + (atn_forward_wants_head(m, a) ? head : 0) +
+    return layer + rows + patch_values(m) + (atn_forward_wants_head(m, a) ? head : 0) +
            (a->visit && a->want_p ? (double)c->heads * n * n : 0);
 }
 
@@ -131,7 +147,7 @@ static double host_bytes(const atn_ctx *cx, const atn_model *m,
                         (a->want_h ? width : 0) + (a->want_attn_out ? width : 0) +
                         (a->want_p ? (double)c->heads * n : 0);
 
-    return 4 * (2 * n + (a->visit ? 2 * n * dump : 0)) +
+    return 4 * (2 * n + patch_values(m) + (a->visit ? 2 * n * dump : 0)) +
            (a->visit ? a->visit_bytes : 0) +
            (atn_forward_wants_head(m, a) ? 20 * n : 0) +
            row_bytes(cx, atn_model_tokens(m, &a->input));
@@ -181,10 +197,12 @@ atn_status atn_forward(atn_ctx *cx, const atn_model *m, const atn_forward_args *
                        atn_forward_result *out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    const bool head = atn_forward_wants_head(m, args);
+    const bool head = atn_forward_wants_head(m, args),
+               label = atn_forward_wants_label(m, args);
     /* on the CPU all threads have enough to do */
     const int check_threads =
         cx->backend == &atn_backend_cpu ? 1 : ATN_MIN(cx->threads, (int)CHECK_THREADS);
+    const bool patches = m->config.patch > 0;
     atn_status st = ATN_OK;
     atn_pass ps = {.m = m, .c = &m->config, .args = args};
 
@@ -194,17 +212,20 @@ atn_status atn_forward(atn_ctx *cx, const atn_model *m, const atn_forward_args *
     ATN_TRY(atn_forward_check(cx, m, args));
     ATN_TRY(atn_model_places(cx, m, &args->input, &ps.places, &ps.n_places));
     ps.last = ps.n_places - 1;
-    if (!head) ps.last = ATN_MIN(args->last_place, ps.last);
+    if (!head && !label) ps.last = ATN_MIN(args->last_place, ps.last);
     ATN_TRY(take_buffers(cx, &ps));
     ATN_TRY(atn_worker_create(cx, check_threads, &ps.checker));
     if (args->visit) ATN_TRY(atn_worker_create(cx, 1, &ps.visitor));
     ATN_TRY(atn_pass_check_ahead(cx, &ps, 0));
-    ATN_TRY(atn_pass_embed(cx, &ps));
+    if (!patches) ATN_TRY(atn_pass_embed(cx, &ps));
     for (atn_idx l = 0; l <= ps.last; l++) {
         ATN_TRY(atn_progress(cx, "layers", (double)l, (double)ps.last + 1));
+        if (patches && ps.places[l].layer == 0)
+            ATN_TRY(atn_pass_embed_patches(cx, &ps, ps.places[l].step));
         ATN_TRY(atn_pass_layer(cx, &ps, l));
     }
     if (head) ATN_TRY(atn_pass_head(cx, &ps, out));
+    if (label) ATN_TRY(atn_pass_labels(cx, &ps, out));
 done:
     st = finish(cx, &ps, st);
     release_buffers(cx, &ps);

@@ -15,7 +15,7 @@ enum { ATN_VOCAB_CHUNK = 4096, ATN_ROW_CHUNK = 4096 };
 
 /* Host memory of one place on its way to the visitor, as in atn_layer_dump. */
 typedef struct atn_host_layer {
-    float *q, *k, *v, *q_pre, *k_pre, *h, *attn_out, *p;
+    float *q, *k, *v, *q_pre, *k_pre, *h, *attn_out, *p, *gate;
     atn_layer_dump dump;
     const atn_forward_args *args;
 } atn_host_layer;
@@ -33,6 +33,10 @@ typedef struct atn_pass {
     atn_buf b_q, b_k, b_v, b_o, b_gate, b_up, b_down;           /* biases */
     atn_buf norm1_w, norm1_b, norm2_w, norm2_b, q_norm, k_norm; /* norms */
     atn_buf cosine, sine;                                       /* [n, dim / 2] */
+    /* [6, width] shift, scale, gate of the attention, then of the MLP, on host and device;
+     * NULL = the family has none */
+    float *modulation;
+    atn_buf mod;
     atn_host_layer dumps[2]; /* one is filled while the visitor has the other */
     int next_dump;
     atn_worker *visitor; /* NULL = none wanted */
@@ -49,9 +53,29 @@ atn_status atn_pass_check_ahead(atn_ctx *cx, atn_pass *ps, atn_idx l) ATN_WARN_U
 /* A norm beside the layers into norm1. */
 atn_status atn_pass_load_norm(atn_ctx *cx, atn_pass *ps,
                               const char *name) ATN_WARN_UNUSED;
+/* A matrix and its bias that stand beside the layers, into buffers that are allocated where
+ * they are empty. */
+atn_status atn_pass_load_linear(atn_ctx *cx, atn_pass *ps, const char *name, atn_buf *w,
+                                atn_buf *b) ATN_WARN_UNUSED;
+/* DATA where a weight beside the layers holds NaN or infinity. */
+atn_status atn_pass_check_weight(atn_ctx *cx, const atn_pass *ps,
+                                 const char *name) ATN_WARN_UNUSED;
 /* The matrix of the logits, and whether they are wanted. */
 const atn_st_tensor *atn_model_head(const atn_model *m);
 bool atn_forward_wants_head(const atn_model *m, const atn_forward_args *a);
+bool atn_forward_wants_label(const atn_model *m, const atn_forward_args *a);
+
+/* ---- forward_patches.c, forward_modulation.c ---- */
+
+/* x = the rows of the image, or of the latents of a step. */
+atn_status atn_pass_embed_patches(atn_ctx *cx, atn_pass *ps,
+                                  atn_idx step) ATN_WARN_UNUSED;
+/* The likeliest class. */
+atn_status atn_pass_labels(atn_ctx *cx, atn_pass *ps,
+                           atn_forward_result *out) ATN_WARN_UNUSED;
+/* ps->modulation of a layer at a step. */
+atn_status atn_pass_modulate(atn_ctx *cx, atn_pass *ps,
+                             const atn_place *at) ATN_WARN_UNUSED;
 
 /* ---- forward_embed.c, forward_layer.c, forward_head.c ---- */
 

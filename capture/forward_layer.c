@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "capture/forward_internal.h"
 
+#include <string.h>
+
 static atn_status dump_heads(atn_ctx *cx, const atn_pass *ps, atn_buf buf,
                              atn_idx heads, float *out)
 {
@@ -106,6 +108,21 @@ atn_status atn_pass_norm(atn_ctx *cx, const atn_pass *ps, atn_buf x, atn_buf w,
                              ps->n, ps->c->width, y);
 }
 
+/* t = norm(x) before a sublayer, with the shift and scale of the modulation's part where
+ * there is one. */
+static atn_status enter(atn_ctx *cx, atn_pass *ps, atn_buf w, atn_buf b, atn_idx part)
+{
+    const atn_config *c = ps->c;
+    const atn_idx width = c->width;
+    const float eps = (float)(part ? c->mlp_eps : c->eps);
+
+    if (ps->modulation)
+        return cx->backend->norm(
+            cx, c->arch->norm, ps->x, atn_buf_at(ps->mod, (part + 1) * width, width),
+            atn_buf_at(ps->mod, part * width, width), eps, 1, ps->n, width, ps->t);
+    return atn_pass_norm(cx, ps, ps->x, w, b, ps->t);
+}
+
 /* x <- x + t with the norm where the family has it. */
 static atn_status join(atn_ctx *cx, atn_pass *ps, atn_buf w, atn_buf b)
 {
@@ -143,6 +160,11 @@ static atn_status dump_layer(atn_ctx *cx, atn_pass *ps, atn_idx at, atn_host_lay
                                 .p = to->p,
                                 .h = to->h,
                                 .attn_out = to->attn_out};
+    if (ps->modulation) {
+        memcpy(to->gate, ps->modulation + 2 * c->width,
+               (size_t)c->width * sizeof(float));
+        to->dump.gate = to->gate;
+    }
     ATN_TRY(dump_heads(cx, ps, ps->q, c->heads, to->q));
     ATN_TRY(dump_heads(cx, ps, ps->k, c->kv_heads, to->k));
     ATN_TRY(dump_heads(cx, ps, ps->v, c->kv_heads, to->v));
@@ -165,16 +187,17 @@ atn_status atn_pass_layer(atn_ctx *cx, atn_pass *ps, atn_idx at)
     atn_host_layer *to = dump ? &ps->dumps[ps->next_dump] : NULL;
     atn_status st = ATN_OK;
 
+    if (ps->modulation) ATN_TRY(atn_pass_modulate(cx, ps, place));
     ATN_TRY(atn_pass_load_layer(cx, ps, place->layer));
     if (dump && a->want_h)
         ATN_TRY(cx->backend->download(cx, atn_buf_at(ps->x, 0, ps->n * ps->c->width),
                                       to->h));
-    if (pre) ATN_TRY(atn_pass_norm(cx, ps, ps->x, ps->norm1_w, ps->norm1_b, ps->t));
+    if (pre) ATN_TRY(enter(cx, ps, ps->norm1_w, ps->norm1_b, 0));
     ATN_TRY(project(cx, ps, pre ? ps->t : ps->x, to));
     ATN_TRY(attend(cx, ps, place, dump));
     if (dump) ATN_TRY(dump_layer(cx, ps, at, to));
     ATN_TRY(join(cx, ps, ps->norm1_w, ps->norm1_b));
-    if (pre) ATN_TRY(atn_pass_norm(cx, ps, ps->x, ps->norm2_w, ps->norm2_b, ps->t));
+    if (pre) ATN_TRY(enter(cx, ps, ps->norm2_w, ps->norm2_b, 3));
     ATN_TRY(mlp(cx, ps, pre ? ps->t : ps->x));
     ATN_TRY(join(cx, ps, ps->norm2_w, ps->norm2_b));
 done:

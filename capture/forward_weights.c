@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { CHECK_PIECE = 1 << 18 };
+enum { CHECK_PIECE = 1 << 18, GATED_ROWS = 64 };
 
 typedef struct check_job {
     const atn_model *m;
@@ -108,10 +108,45 @@ done:
     return st;
 }
 
+/* Factors of the rows of a weight: the gates of the layer; NULL = none. */
+static const float *gate_of(const atn_pass *ps, const weight *p)
+{
+    const int part = p->w == &ps->w_o ? 2 : p->w == &ps->w_down ? 5 : -1;
+
+    return ps->modulation && part >= 0 ? ps->modulation + part * ps->c->width : NULL;
+}
+
+/* A weight times the factors of its rows. */
+static atn_status load_gated(atn_ctx *cx, const atn_st_tensor *t, const float *gate,
+                             atn_buf to)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_idx cols = t->count / t->shape[0];
+    const size_t size = atn_dtype_size(t->type);
+    atn_status st = ATN_OK;
+    float *w = NULL;
+
+    ATN_TAKE(w, GATED_ROWS * cols);
+    for (atn_idx i = 0; i < t->shape[0]; i += GATED_ROWS) {
+        const atn_idx rows = ATN_MIN((atn_idx)GATED_ROWS, t->shape[0] - i);
+
+        atn_widen((const char *)t->data + (size_t)(i * cols) * size, t->type,
+                  rows * cols, w);
+        for (atn_idx r = 0; r < rows; r++)
+            for (atn_idx j = 0; j < cols; j++) w[r * cols + j] *= gate[i + r];
+        ATN_TRY(cx->backend->upload_widen(cx, atn_buf_at(to, i * cols, rows * cols), w,
+                                          ATN_F32));
+    }
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
 /* Loads the weight and its bias into their buffers, allocated on first use. */
 static atn_status load_named(atn_ctx *cx, const atn_pass *ps, const weight *p,
                              atn_idx layer)
 {
+    const float *gate = gate_of(ps, p);
     const atn_backend *be = cx->backend;
     atn_status st = ATN_OK;
 
@@ -124,7 +159,10 @@ static atn_status load_named(atn_ctx *cx, const atn_pass *ps, const weight *p,
             ATN_TRY(
                 be->alloc(cx, t->rank > 1 ? be->weight_type : ATN_F32, t->count, to));
         ATN_ASSERT(to->count == t->count);
-        ATN_TRY(be->upload_widen(cx, *to, t->data, t->type));
+        if (gate)
+            ATN_TRY(load_gated(cx, t, gate, *to));
+        else
+            ATN_TRY(be->upload_widen(cx, *to, t->data, t->type));
         atn_st_forget(t);
     }
 done:
@@ -144,6 +182,25 @@ done:
     return st;
 }
 
+atn_status atn_pass_load_linear(atn_ctx *cx, atn_pass *ps, const char *name, atn_buf *w,
+                                atn_buf *b)
+{
+    const weight p = {.name = name, .bias = true, .w = w, .b = b};
+    atn_status st = ATN_OK;
+
+    ATN_TRY(check_named(cx, ps, &p, 0));
+    ATN_TRY(load_named(cx, ps, &p, 0));
+done:
+    return st;
+}
+
+atn_status atn_pass_check_weight(atn_ctx *cx, const atn_pass *ps, const char *name)
+{
+    const weight p = {.name = name};
+
+    return check_named(cx, ps, &p, 0);
+}
+
 const atn_st_tensor *atn_model_head(const atn_model *m)
 {
     const atn_arch_names *n = &m->config.arch->names;
@@ -154,6 +211,11 @@ const atn_st_tensor *atn_model_head(const atn_model *m)
 bool atn_forward_wants_head(const atn_model *m, const atn_forward_args *a)
 {
     return m->has_head && (a->want_loss || a->logits);
+}
+
+bool atn_forward_wants_label(const atn_model *m, const atn_forward_args *a)
+{
+    return m->labels > 0 && (a->want_label || a->logits);
 }
 
 /* The checker's job: all weights of a layer, or the head's behind the last. */
