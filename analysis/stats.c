@@ -32,6 +32,7 @@ static atn_status create(atn_ctx *cx, const atn_capture *c, const atn_selection 
     s->n = sel->n_heads;
     s->strict = opts->strict;
     s->sample = opts->sample;
+    s->shard = opts->shard;
     ATN_TRY(atn_stats_plan_make(cx, &plan, &s->plan));
     ATN_NEW(s->row, s->n);
     for (int i = 0; i < sel->n; i++)
@@ -175,6 +176,7 @@ done:
 static atn_status fingerprint(atn_ctx *cx, const atn_stats *s, const atn_stats_opts *o,
                               char hex[33])
 {
+    const bool part = atn_shard_is_part(s->shard);
     atn_status st = ATN_OK;
     char *text = NULL, manifest[33], q[48];
 
@@ -185,6 +187,10 @@ static atn_status fingerprint(atn_ctx *cx, const atn_stats *s, const atn_stats_o
                       (unsigned long long)cx->seed, cx->backend->device,
                       cx->backend->arithmetic);
     if (!text) ATN_TRY(cx->err.code);
+    if (part) {
+        snprintf(q, sizeof q, "part %d/%d", s->shard->index, s->shard->count);
+        ATN_TRY(append(cx, &text, q));
+    }
     for (int i = 0; i < o->n_quantiles; i++) {
         snprintf(q, sizeof q, "q%a", o->quantiles[i]);
         ATN_TRY(append(cx, &text, q));
@@ -206,10 +212,10 @@ static atn_status open_journal(atn_ctx *cx, atn_stats *s, const atn_stats_opts *
     ATN_TRY(fingerprint(cx, s, o, hex));
     ATN_TRY(atn_journal_open(cx, o->journal, hex, s->n, s->plan.n_slots, o->force,
                              found_head, s, &s->journal));
-    for (atn_idx i = 0; i < s->n; i++) found += s->row[i].done;
+    for (atn_idx i = s->from; i < s->to; i++) found += s->row[i].done;
     if (found > 0)
         atn_log(cx, ATN_LOG_INFO, "stats: %lld of %lld heads are in %s already",
-                (long long)found, (long long)s->n, o->journal);
+                (long long)found, (long long)(s->to - s->from), o->journal);
 done:
     return st;
 }
@@ -233,22 +239,24 @@ static atn_status model_measures(atn_ctx *cx, atn_stats *s)
     const atn_arena_mark mark = atn_arena_save(cx);
     atn_status st = ATN_OK;
     double *out = NULL;
+    atn_idx number = 0;
 
     for (int m = 0; m < s->plan.n; m++) {
         const atn_measure *measure = s->plan.measure[m];
         const int n = atn_measure_n_cols(measure);
 
-        if (!measure->model) continue;
+        if (!measure->model || !atn_shard_takes(s->shard, number++)) continue;
         ATN_TAKE(out, s->n * n);
         for (atn_idx i = 0; i < s->n * n; i++) out[i] = NAN;
         st = measure->model(cx, &facts, s->plan.params[m], out);
         if (st != ATN_OK && atn_stats_may_go_on(s, st)) {
             leave_out(cx, s, m);
-            st = ATN_OK;
+            ATN_TRY(atn_stats_note_model(cx, s, m, NULL));
             continue;
         }
         ATN_TRY(st);
         atn_stats_put(s, m, NULL, s->n, 0, out);
+        ATN_TRY(atn_stats_note_model(cx, s, m, out));
     }
 done:
     atn_arena_rewind(cx, mark);
@@ -281,7 +289,9 @@ static atn_status all_layers(atn_ctx *cx, atn_stats *s)
     atn_status st = ATN_OK;
     atn_idx first = 0;
 
-    if (atn_stats_undone(s, 0, s->n)) ATN_TRY(model_measures(cx, s));
+    /* what a part found of the model is in no journal */
+    if (atn_shard_is_part(s->shard) || atn_stats_undone(s, 0, s->n))
+        ATN_TRY(model_measures(cx, s));
     for (int i = 0; i < s->selection->n; i++) {
         const atn_idx end = atn_stats_layer_end(s, first);
 
@@ -343,11 +353,17 @@ atn_status atn_stats_run(atn_ctx *cx, const atn_capture *c, const atn_selection 
                  "stats: a sample of %lld rows is too small (give %d or more)",
                  (long long)opts->sample, ATN_SAMPLE_LEAST);
     ATN_TRY(create(cx, c, sel, opts, &s));
-    ATN_TRY(open_journal(cx, s, opts));
-    say_passes(cx, s);
-    say_tokens(cx, s, opts->measures != NULL);
-    ATN_TRY(all_in_time(cx, s, opts->time_budget));
-    say_empty(cx, s);
+    ATN_TRY(atn_stats_share(cx, s));
+    if (atn_shard_merges(s->shard)) {
+        ATN_TRY(atn_stats_merge(cx, s));
+    } else {
+        ATN_TRY(open_journal(cx, s, opts));
+        say_passes(cx, s);
+        say_tokens(cx, s, opts->measures != NULL);
+        ATN_TRY(all_in_time(cx, s, opts->time_budget));
+        ATN_TRY(atn_stats_note_heads(cx, s));
+    }
+    if (!atn_shard_is_part(s->shard)) say_empty(cx, s);
     *out = s;
     s = NULL;
 done:
@@ -361,7 +377,7 @@ atn_idx atn_stats_failed(const atn_stats *s)
 {
     atn_idx n = 0;
 
-    for (atn_idx i = 0; i < s->n; i++) n += s->row[i].failed;
+    for (atn_idx i = 0; i < s->n; i++) n += s->row[i].failed && !s->row[i].other;
     return n;
 }
 

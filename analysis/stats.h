@@ -7,6 +7,7 @@
 #pragma once
 
 #include "analysis/stats_plan.h"
+#include "core/shard.h"
 
 typedef enum atn_stats_per { /* as atn_keys_of */
                              ATN_PER_HEAD,
@@ -27,6 +28,8 @@ typedef struct atn_stats_opts {
     const char
         *journal; /* finished heads are kept there until the run ends; NULL = no */
     bool force;   /* a journal of another request is overwritten */
+    atn_shard *shard; /* the part that is done and noted, or all to put together;
+                         NULL = all is done */
     bool strict;  /* the first head whose values are no numbers is an error (DATA) */
 } atn_stats_opts;
 

@@ -10,6 +10,7 @@ typedef struct stats_row {
     const atn_layer_info *info;
     atn_idx head;
     bool done, failed; /* failed: without some of its values */
+    bool other;        /* of another part of the work, which counts as done */
     atn_idx empty;     /* query rows without weight */
 } stats_row;
 
@@ -23,6 +24,8 @@ struct atn_stats {
     bool strict;
     atn_idx sample; /* rows wanted a layer, 0 = all */
     atn_journal journal;
+    atn_shard *shard; /* borrowed; NULL = all is done here */
+    atn_idx from, to; /* rows that are */
 };
 
 /* The first row after `from` that is of another layer. */
@@ -42,6 +45,17 @@ void atn_stats_put(atn_stats *s, int m, const bool *keep, atn_idx heads, atn_idx
 /* Is a failed measure left out, or the run's end? */
 bool atn_stats_may_go_on(const atn_stats *s, atn_status st);
 bool atn_stats_any_head_measure(const atn_stats_plan *plan);
+
+/* analysis/stats_share.c: takes the rows of other parts out; notes what this part found,
+ * of a model measure m (out NULL = it is left out), of a layer measure m that is left out
+ * in the layer of row `first`, of its heads; and a run out of the notes of all parts. */
+atn_status atn_stats_share(atn_ctx *cx, atn_stats *s) ATN_WARN_UNUSED;
+atn_status atn_stats_note_model(atn_ctx *cx, atn_stats *s, int m,
+                                const double *out) ATN_WARN_UNUSED;
+atn_status atn_stats_note_left_out(atn_ctx *cx, atn_stats *s, atn_idx first,
+                                   int m) ATN_WARN_UNUSED;
+atn_status atn_stats_note_heads(atn_ctx *cx, atn_stats *s) ATN_WARN_UNUSED;
+atn_status atn_stats_merge(atn_ctx *cx, atn_stats *s) ATN_WARN_UNUSED;
 
 /* Computes what is left of layer i of the selection, whose first head is row
  * `first`. */

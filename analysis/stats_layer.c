@@ -16,7 +16,8 @@ static const double FLOAT_SAFE = 1e37;
 /* The heads of a layer, and where the values of the selected ones go. */
 typedef struct layer_job {
     const atn_problem *problem;
-    const bool *keep;
+    const bool *keep;     /* [heads] selected ones of this part of the work */
+    const bool *selected; /* [heads] of all parts */
     int at;
     atn_idx first;  /* row of the first selected head among the results */
     atn_head *head; /* [heads] all of them */
@@ -259,6 +260,7 @@ static atn_status one_layer_measure(atn_ctx *cx, atn_stats *s, const layer_job *
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     const atn_measure *measure = s->plan.measure[m];
+    atn_layer_facts asked = *f;
     const char *lack = atn_layer_facts_lack(f, measure->wants);
     const int n = atn_measure_n_cols(measure);
     atn_status st = ATN_OK;
@@ -275,7 +277,9 @@ static atn_status one_layer_measure(atn_ctx *cx, atn_stats *s, const layer_job *
                 (int)f->problem->layer, measure->id);
     ATN_TAKE(out, f->heads * n);
     for (atn_idx i = 0; i < f->heads * n; i++) out[i] = NAN;
-    ATN_TRY(measure->layer(cx, f, s->plan.params[m], out));
+    /* heads of other parts count where values hang together */
+    asked.keep = measure->mixes ? j->selected : j->keep;
+    ATN_TRY(measure->layer(cx, &asked, s->plan.params[m], out));
     if (any_bad(j)) {
         drop_bad(s, j, m, out);
         if (measure->mixes) all_fail(s, j);
@@ -304,14 +308,23 @@ static atn_status each_layer_measure(atn_ctx *cx, atn_stats *s, const layer_job 
         atn_log(cx, ATN_LOG_WARN, "layer %d: %s is left out", (int)f->problem->layer,
                 s->plan.measure[m]->id);
         all_fail(s, j);
+        st = atn_stats_note_left_out(cx, s, j->first, m);
+        if (st != ATN_OK) return st;
     }
     return ATN_OK;
+}
+
+static bool any_mixes(const atn_stats_plan *plan)
+{
+    for (int m = 0; m < plan->n; m++)
+        if (plan->measure[m]->mixes) return true;
+    return false;
 }
 
 static atn_status with_facts(atn_ctx *cx, atn_stats *s, layer_job *j)
 {
     const atn_layer_wants wants = {.wants = s->plan.wants,
-                                   .keep = j->keep,
+                                   .keep = any_mixes(&s->plan) ? j->selected : j->keep,
                                    .skip_rows = j->rows.skip_rows,
                                    .head = j->head,
                                    .strict = s->strict};
@@ -393,18 +406,38 @@ done:
     return st;
 }
 
+/* The selected heads of layer i but for those of other parts; in the arena. */
+static atn_status keep_own(atn_ctx *cx, const atn_stats *s, int i, atn_idx first,
+                           const bool **out)
+{
+    const atn_idx heads = s->selection->max_heads;
+    const bool *selected = s->selection->heads + i * heads;
+    atn_status st = ATN_OK;
+    bool *keep = NULL;
+
+    ATN_TAKE(keep, heads);
+    for (atn_idx h = 0; h < heads; h++) {
+        keep[h] = selected[h] && first >= s->from && first < s->to;
+        first += selected[h];
+    }
+    *out = keep;
+done:
+    return st;
+}
+
 atn_status atn_stats_layer(atn_ctx *cx, atn_stats *s, int i, atn_idx first)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     const atn_selection *sel = s->selection;
-    layer_job j = {.keep = sel->heads + i * sel->max_heads,
+    layer_job j = {.selected = sel->heads + i * sel->max_heads,
                    .at = sel->at[i],
-                   .first = first,
+                   .first = ATN_MAX(first, s->from),
                    .rows = s->plan.rows};
     const atn_idx heads = atn_capture_layer(s->capture, j.at)->heads;
     atn_status st = ATN_OK;
     atn_problem p = {0};
 
+    ATN_TRY(keep_own(cx, s, i, first, &j.keep));
     ATN_TAKE(j.bad, heads);
     memset(j.bad, 0, (size_t)heads * sizeof *j.bad);
     ATN_TRY(atn_capture_load_heads(cx, s->capture, j.at, &p, s->strict ? NULL : j.bad));

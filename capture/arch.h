@@ -37,31 +37,68 @@ typedef enum atn_window_rule {
     ATN_WINDOW_SOME, /* use_sliding_window and layer_types or max_window_layers */
 } atn_window_rule;
 
+/* How one tensor holds the outputs of q, k and v. */
+typedef enum atn_fused {
+    ATN_FUSED_NONE,   /* three tensors */
+    ATN_FUSED_BLOCKS, /* [Q; K; V] */
+    ATN_FUSED_HEADS,  /* head after head, [q; k; v] of each */
+} atn_fused;
+
+/* Which row of the position table a token takes. */
+typedef enum atn_position_rule {
+    ATN_POSITION_PLAIN, /* its position */
+    /* its position + position_skip; max_positions does not count the rows skipped */
+    ATN_POSITION_SKIP,
+    /* pad + its rank from 1 among the tokens that are no padding, which takes row pad;
+     * max_positions counts all rows */
+    ATN_POSITION_PAD,
+} atn_position_rule;
+
+/* Where embeddings of a width of their own become as wide as the model. */
+typedef enum atn_embed_map {
+    ATN_MAP_NONE,
+    ATN_MAP_WORDS, /* the tokens', before positions are added; without bias, and there
+                      only if the widths differ */
+    ATN_MAP_ALL,   /* behind the sum and its norm, with bias */
+} atn_embed_map;
+
 typedef enum atn_input_kind {
     ATN_INPUT_TOKENS,
     ATN_INPUT_IMAGE,
     ATN_INPUT_LATENTS, /* and timesteps, classes */
 } atn_input_kind;
 
-/* Keys of config.json that the family spells in its own way; NULL = the usual one. */
+/* A switch of config.json and what its absence means; key NULL = the family has none. */
+typedef struct atn_arch_switch {
+    const char *key;
+    bool absent;
+} atn_arch_switch;
+
+/* Keys of config.json that the family spells in its own way; NULL = the usual one, which is
+ * also read where the file lacks the family's own; "" = there is no such key. */
 typedef struct atn_arch_keys {
-    const char *width;     /* hidden_size */
-    const char *layers;    /* num_hidden_layers */
-    const char *heads;     /* num_attention_heads */
-    const char *ffn;       /* intermediate_size */
-    const char *positions; /* max_position_embeddings */
-    const char *head_dim;  /* head_dim */
-    const char *act;       /* hidden_act */
-    const char *bias_qkv;  /* asks for the biases of q, k, v; absent: true */
-    const char *image; /* image_size: side, or [height, width], of image or latents */
-    const char *channels; /* num_channels */
-    const char *classes;  /* num_classes */
+    const char *width;       /* hidden_size */
+    const char *layers;      /* num_hidden_layers */
+    const char *heads;       /* num_attention_heads */
+    const char *ffn;         /* intermediate_size */
+    const char *positions;   /* max_position_embeddings */
+    const char *head_dim;    /* head_dim */
+    const char *act;         /* hidden_act */
+    const char *attn_bias;   /* attention_bias */
+    const char *mlp_bias;    /* mlp_bias */
+    const char *theta;       /* rope_theta */
+    const char *partial;     /* partial_rotary_factor; NULL = whole heads are turned */
+    const char *embed_width; /* NULL = embeddings are as wide as the model */
+    const char *image;       /* image_size: a side, or both, of image or latents */
+    const char *channels;    /* num_channels */
+    const char *classes;     /* num_classes */
 } atn_arch_keys;
 
-/* Templates without the base prefix; %d is the layer. NULL = the family has none. A bias is the
- * same name with .bias for .weight. */
+/* Templates without the base prefix; %d is the layer, two of them the group and the layer
+ * within it. NULL = the family has none. A bias is the same name with .bias for .weight. */
 typedef struct atn_arch_names {
     const char *embed, *position, *type, *embed_norm, *final_norm, *head;
+    const char *embed_map, *head_map; /* embedding to model width, and back */
     const char *attn_norm, *q, *k, *v, *o, *q_norm, *k_norm;
     const char *mlp_norm, *gate, *up, *down;
     /* patches of an image or latents in place of `embed`; tokens in front of them, and what
@@ -70,6 +107,9 @@ typedef struct atn_arch_names {
     /* of timestep and class: two linears, a table, and what a layer is modulated by; with %d
      * where every layer has its own */
     const char *time_in, *time_out, *classes, *modulation;
+    const char *qkv;        /* instead of q, k, v */
+    const char *gate_up;    /* instead of gate, up: rows [gate; up] */
+    const char *buffers[2]; /* of old files: no weights */
 } atn_arch_names;
 
 /* Preprocessing of an image where the model directory does not say it. */
@@ -97,10 +137,27 @@ typedef struct atn_arch {
     unsigned
         bias_keys; /* on request: QKV and O by attention_bias, MLP by mlp_bias; a key
                            that is not listed is ignored */
+    unsigned bias_absent; /* of bias_keys: on without the key */
+    atn_fused fused;      /* names.qkv */
+    bool in_out;          /* a matrix has a row an input (Conv1D) */
+    bool plain_heads;     /* as many keys as queries, each width / heads wide */
+    bool alibi;           /* logits + slope * key position */
+    atn_position_rule position_rule;
+    atn_idx position_skip, pad; /* pad: default of pad_token_id */
+    atn_embed_map embed_map;
+    atn_arch_switch parallel;        /* x + attention + MLP, both of x */
+    atn_arch_switch norm_before;     /* false: norm(x + f(x)), and no final norm */
+    atn_arch_switch no_final_norm;   /* though norms stand before */
+    atn_arch_switch residual_normed; /* norm(x) + f(norm(x)) */
+    atn_arch_switch scaled;          /* false: q.k is not scaled */
+    atn_arch_switch scaled_by_layer; /* the scale is divided by layer + 1 */
+    atn_arch_switch only[2];         /* another value than `absent` is refused */
+    const char *groups, *inner;      /* keys of shared layers: groups, layers in one */
+    bool longrope_only;              /* yarn is longrope, other scalings are refused */
     atn_window_rule window;
     /* defaults of absent keys; 0 = derived from the others */
     atn_idx kv_heads, head_dim, max_positions, sliding_window, max_window_layers,
-        type_vocab;
+        type_vocab, embed_width;
     bool width_of_heads; /* the width is that of all heads, there is no key for it */
     atn_idx image_size, patch_size, channels, classes;
     atn_arch_image image;
@@ -109,7 +166,8 @@ typedef struct atn_arch {
     const char
         *mlp_eps_key; /* of the norm before the MLP; NULL = mlp_eps, 0 = as eps */
     double mlp_eps;
-    const char *must_key, *must_value; /* a key that has this value, if it is there */
+    const char *must_key, *must_value;  /* a key that has this value, if it is there */
+    double partial, original_positions; /* of the rotary embedding */
     atn_idx ffn_times; /* MLP width without a key for it, in widths; 0 = it is needed */
     const char *eps_key;
     double eps;
@@ -132,3 +190,18 @@ const atn_arch *atn_arch_find(const char *model_type); /* NULL = unknown */
     .o = "layers.%d.self_attn.o_proj.weight",                                          \
     .gate = "layers.%d.mlp.gate_proj.weight", .up = "layers.%d.mlp.up_proj.weight",    \
     .down = "layers.%d.mlp.down_proj.weight"
+
+/* The names of BERT, which RoBERTa took over. */
+#define ATN_BERT_NAMES                                                                 \
+    .embed = "embeddings.word_embeddings.weight",                                      \
+    .position = "embeddings.position_embeddings.weight",                               \
+    .type = "embeddings.token_type_embeddings.weight",                                 \
+    .embed_norm = "embeddings.LayerNorm.weight",                                       \
+    .attn_norm = "encoder.layer.%d.attention.output.LayerNorm.weight",                 \
+    .q = "encoder.layer.%d.attention.self.query.weight",                               \
+    .k = "encoder.layer.%d.attention.self.key.weight",                                 \
+    .v = "encoder.layer.%d.attention.self.value.weight",                               \
+    .o = "encoder.layer.%d.attention.output.dense.weight",                             \
+    .mlp_norm = "encoder.layer.%d.output.LayerNorm.weight",                            \
+    .up = "encoder.layer.%d.intermediate.dense.weight",                                \
+    .down = "encoder.layer.%d.output.dense.weight"

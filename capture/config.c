@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "capture/config_internal.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,7 +10,7 @@
 #include "core/io/json.h"
 #include "core/param.h"
 
-static const int64_t BIG = 2147483647;
+static const int64_t BIG = 2147483647, MAX_LAYERS = 100000;
 
 static atn_status unknown_type(atn_ctx *cx, const char *path, const char *type)
 {
@@ -44,6 +45,14 @@ static const char *or_usual(const char *key, const char *usual)
     return key ? key : usual;
 }
 
+/* A key that older or newer files spell in the usual way. */
+static const char *either(const json_t *j, const char *key, const char *usual)
+{
+    return key && (!*key || json_object_get(j, key) || !json_object_get(j, usual))
+               ? key
+               : usual;
+}
+
 /* The width of the MLP; where the family has a multiple of the model's for an absent or null
  * key, that. */
 static atn_status read_ffn(atn_ctx *cx, const char *path, atn_config *c)
@@ -62,6 +71,83 @@ static atn_status read_ffn(atn_ctx *cx, const char *path, atn_config *c)
     return atn_json_need_i64(cx, path, c->json, key, 1, BIG, &c->ffn);
 }
 
+/* Heads of keys, and the width of a head: as many as queries and width / heads without keys
+ * of config.json for them. */
+static atn_status read_heads(atn_ctx *cx, const char *path, atn_config *c)
+{
+    const json_t *j = c->json;
+    const atn_arch *a = c->arch;
+    const char *heads = either(j, a->keys.heads, "num_attention_heads");
+    const char *kv = a->plain_heads ? "" : "num_key_value_heads";
+    const char *dim = a->plain_heads ? "" : or_usual(a->keys.head_dim, "head_dim");
+    const bool kv_null = json_is_null(json_object_get(j, kv)),
+               dim_null = json_is_null(json_object_get(j, dim));
+    atn_status st = ATN_OK;
+
+    ATN_TRY(atn_json_need_i64(cx, path, j, heads, 1, BIG, &c->heads));
+    ATN_TRY(atn_json_get_i64(cx, path, j, kv,
+                             a->kv_heads && !kv_null ? a->kv_heads : c->heads, 1, BIG,
+                             &c->kv_heads));
+    ATN_TRY(atn_json_get_i64(cx, path, j, dim,
+                             a->head_dim && !dim_null ? a->head_dim : 0, 1, BIG,
+                             &c->head_dim));
+    if (c->head_dim == 0) {
+        if (c->width % c->heads != 0)
+            ATN_FAIL(ATN_DATA, "%s: %s %lld is no multiple of %s %lld%s%s", path,
+                     either(j, a->keys.width, "hidden_size"), (long long)c->width,
+                     heads, (long long)c->heads, *dim ? " and there is no " : "", dim);
+        c->head_dim = c->width / c->heads;
+    }
+    if (c->heads % c->kv_heads != 0)
+        ATN_FAIL(ATN_DATA, "%s: %s %lld is no multiple of num_key_value_heads %lld",
+                 path, heads, (long long)c->heads, (long long)c->kv_heads);
+done:
+    return st;
+}
+
+/* The longest input that the table of positions has rows for. */
+static atn_status read_positions(atn_ctx *cx, const char *path, atn_config *c)
+{
+    const atn_arch *a = c->arch;
+    const char *key = either(c->json, a->keys.positions, "max_position_embeddings");
+    atn_status st = ATN_OK;
+
+    ATN_TRY(atn_json_get_i64(cx, path, c->json, key, a->max_positions, 1, BIG,
+                             &c->max_positions));
+    c->max_tokens = c->max_positions;
+    if (a->position_rule != ATN_POSITION_PAD) return ATN_OK;
+    ATN_TRY(
+        atn_json_get_i64(cx, path, c->json, "pad_token_id", a->pad, 0, BIG, &c->pad));
+    c->max_tokens -= c->pad + 1;
+    if (c->max_tokens < 1)
+        ATN_FAIL(ATN_DATA,
+                 "%s: %s %lld leaves no position behind those of pad_token_id %lld",
+                 path, key, (long long)c->max_positions, (long long)c->pad);
+done:
+    return st;
+}
+
+/* Layers whose weights are used several times: each use is a layer. */
+static atn_status read_sharing(atn_ctx *cx, const char *path, atn_config *c)
+{
+    const atn_arch *a = c->arch;
+    atn_status st = ATN_OK;
+
+    if (!a->groups) return ATN_OK;
+    ATN_TRY(
+        atn_json_get_i64(cx, path, c->json, a->groups, 1, 1, MAX_LAYERS, &c->groups));
+    ATN_TRY(atn_json_get_i64(cx, path, c->json, a->inner, 1, 1, MAX_LAYERS, &c->inner));
+    if (c->groups > c->layers)
+        ATN_FAIL(ATN_DATA, "%s: %s %lld is above the %lld layers", path, a->groups,
+                 (long long)c->groups, (long long)c->layers);
+    c->layers *= c->inner;
+    if (c->layers > MAX_LAYERS)
+        ATN_FAIL(ATN_DATA, "%s: %lld layers, counted with %s, are above %lld", path,
+                 (long long)c->layers, a->inner, (long long)MAX_LAYERS);
+done:
+    return st;
+}
+
 static atn_status read_width(atn_ctx *cx, const char *path, atn_config *c)
 {
     const atn_arch_keys *key = &c->arch->keys;
@@ -69,8 +155,9 @@ static atn_status read_width(atn_ctx *cx, const char *path, atn_config *c)
     atn_status st = ATN_OK;
 
     if (!c->arch->width_of_heads)
-        return atn_json_need_i64(cx, path, c->json, or_usual(key->width, "hidden_size"),
-                                 1, BIG, &c->width);
+        return atn_json_need_i64(cx, path, c->json,
+                                 either(c->json, key->width, "hidden_size"), 1, BIG,
+                                 &c->width);
     ATN_TRY(atn_json_need_i64(cx, path, c->json,
                               or_usual(key->heads, "num_attention_heads"), 1, BIG,
                               &heads));
@@ -89,43 +176,40 @@ static atn_status read_sizes(atn_ctx *cx, const char *path, atn_config *c)
     const json_t *j = c->json;
     const atn_arch *a = c->arch;
     const atn_arch_keys *key = &a->keys;
-    const char *width = or_usual(key->width, "hidden_size"),
-               *heads = or_usual(key->heads, "num_attention_heads");
-    const bool kv_null = json_is_null(json_object_get(j, "num_key_value_heads"));
-    const char *dim = or_usual(key->head_dim, "head_dim");
-    const bool dim_null = json_is_null(json_object_get(j, dim));
     atn_status st = ATN_OK;
 
     ATN_TRY(read_width(cx, path, c));
-    ATN_TRY(atn_json_need_i64(cx, path, j, or_usual(key->layers, "num_hidden_layers"),
-                              1, 100000, &c->layers));
-    ATN_TRY(atn_json_need_i64(cx, path, j, heads, 1, BIG, &c->heads));
+    ATN_TRY(atn_json_need_i64(cx, path, j, either(j, key->layers, "num_hidden_layers"),
+                              1, MAX_LAYERS, &c->layers));
+    ATN_TRY(read_heads(cx, path, c));
     ATN_TRY(read_ffn(cx, path, c));
     if (a->input == ATN_INPUT_TOKENS)
         ATN_TRY(atn_json_need_i64(cx, path, j, "vocab_size", 1, BIG, &c->vocab));
-    ATN_TRY(atn_json_get_i64(cx, path, j, "num_key_value_heads",
-                             a->kv_heads && !kv_null ? a->kv_heads : c->heads, 1, BIG,
-                             &c->kv_heads));
-    ATN_TRY(atn_json_get_i64(cx, path, j,
-                             or_usual(key->positions, "max_position_embeddings"),
-                             a->max_positions, 1, BIG, &c->max_positions));
+    ATN_TRY(read_positions(cx, path, c));
     ATN_TRY(atn_json_get_i64(cx, path, j, "type_vocab_size", a->type_vocab, 0, BIG,
                              &c->type_vocab));
-    ATN_TRY(atn_json_get_i64(cx, path, j, dim,
-                             a->head_dim && !dim_null ? a->head_dim : 0, 1, BIG,
-                             &c->head_dim));
-    if (c->head_dim == 0) {
-        if (c->width % c->heads != 0)
-            ATN_FAIL(ATN_DATA,
-                     "%s: %s %lld is no multiple of %s %lld and there is no %s", path,
-                     width, (long long)c->width, heads, (long long)c->heads, dim);
-        c->head_dim = c->width / c->heads;
-    }
-    if (c->heads % c->kv_heads != 0)
-        ATN_FAIL(ATN_DATA, "%s: %s %lld is no multiple of num_key_value_heads %lld",
-                 path, heads, (long long)c->heads, (long long)c->kv_heads);
+    ATN_TRY(atn_json_get_i64(cx, path, j, or_usual(key->embed_width, ""),
+                             a->embed_width ? a->embed_width : c->width, 1, BIG,
+                             &c->embed_width));
+    ATN_TRY(read_sharing(cx, path, c));
 done:
     return st;
+}
+
+atn_idx atn_config_block(const atn_config *c, atn_idx l, atn_idx *group, atn_idx *inner)
+{
+    *group = l;
+    *inner = 0;
+    if (c->groups == 0) return l;
+    *group = l / c->inner * c->groups / (c->layers / c->inner);
+    *inner = l % c->inner;
+    return *group * c->inner + *inner;
+}
+
+bool atn_config_maps(const atn_config *c)
+{
+    return c->arch->embed_map == ATN_MAP_ALL ||
+           (c->arch->embed_map == ATN_MAP_WORDS && c->embed_width != c->width);
 }
 
 static atn_status read_activation(atn_ctx *cx, const char *path, atn_config *c)
@@ -158,9 +242,36 @@ done:
     return st;
 }
 
+/* The value of a switch; `none` where the family has no such switch. */
+static atn_status read_switch(atn_ctx *cx, const char *path, const atn_config *c,
+                              const atn_arch_switch *s, bool none, bool *out)
+{
+    *out = none;
+    if (!s->key) return ATN_OK;
+    return atn_json_get_bool(cx, path, c->json, s->key, s->absent, out);
+}
+
+static atn_status refuse_other(atn_ctx *cx, const char *path, const atn_config *c,
+                               const atn_arch_switch *s)
+{
+    bool value = s->absent;
+    atn_status st = ATN_OK;
+
+    ATN_TRY(read_switch(cx, path, c, s, value, &value));
+    if (value != s->absent)
+        ATN_FAIL(ATN_DATA,
+                 "%s: \"%s\" is %s; a model of type %s is only run with %s "
+                 "(attnscope import takes Q, K, V of any model)",
+                 path, s->key, value ? "true" : "false", c->arch->id,
+                 value ? "false" : "true");
+done:
+    return st;
+}
+
 /* What the family's code in transformers would run and ours does not. */
 static atn_status refuse_unsupported(atn_ctx *cx, const char *path, const atn_config *c)
 {
+    static const atn_arch_switch cross = {"add_cross_attention", false};
     const char *position = NULL, *must = NULL, *key = c->arch->must_key;
     bool decoder = false;
     atn_status st = ATN_OK;
@@ -182,27 +293,67 @@ static atn_status refuse_unsupported(atn_ctx *cx, const char *path, const atn_co
                  "%s: \"is_decoder\" is true, but a model of type %s is run as an "
                  "encoder only (attnscope import takes Q, K, V of any model)",
                  path, c->arch->id);
+    ATN_TRY(refuse_other(cx, path, c, &cross));
+    for (size_t i = 0; i < ATN_LEN(c->arch->only); i++)
+        ATN_TRY(refuse_other(cx, path, c, &c->arch->only[i]));
+    if (json_object_size(json_object_get(c->json, "pruned_heads")) > 0)
+        ATN_FAIL(ATN_DATA,
+                 "%s: \"pruned_heads\" is not empty; a model without some of its "
+                 "heads is not run (attnscope import takes Q, K, V of any model)",
+                 path);
 done:
     return st;
 }
 
 static atn_status read_biases(atn_ctx *cx, const char *path, atn_config *c)
 {
-    const unsigned asked = c->arch->bias_keys, fixed = c->arch->bias;
+    const unsigned asked = c->arch->bias_keys, fixed = c->arch->bias,
+                   absent = c->arch->bias_absent;
+    const atn_arch_switch on_qkv = {or_usual(c->arch->keys.attn_bias, "attention_bias"),
+                                    (absent & ATN_BIAS_QKV) != 0},
+                          on_mlp = {or_usual(c->arch->keys.mlp_bias, "mlp_bias"),
+                                    (absent & ATN_BIAS_MLP) != 0};
     bool attention = false, mlp = false;
     atn_status st = ATN_OK;
 
     if (asked & ATN_BIAS_QKV)
-        ATN_TRY(
-            atn_json_get_bool(cx, path, c->json, "attention_bias", false, &attention));
-    if (asked & ATN_BIAS_MLP)
-        ATN_TRY(atn_json_get_bool(cx, path, c->json, "mlp_bias", false, &mlp));
-    if (c->arch->keys.bias_qkv)
-        ATN_TRY(atn_json_get_bool(cx, path, c->json, c->arch->keys.bias_qkv, true,
-                                  &attention));
+        ATN_TRY(read_switch(cx, path, c, &on_qkv, false, &attention));
+    if (asked & ATN_BIAS_MLP) ATN_TRY(read_switch(cx, path, c, &on_mlp, false, &mlp));
     c->bias_qkv = attention || (fixed & ATN_BIAS_QKV);
-    c->bias_o = (attention && (asked & ATN_BIAS_O)) || (fixed & ATN_BIAS_O);
+    c->bias_o = attention || (fixed & ATN_BIAS_O);
     c->bias_mlp = mlp || (fixed & ATN_BIAS_MLP);
+done:
+    return st;
+}
+
+/* Where the norms stand, and what is added to what. */
+static atn_status read_norms(atn_ctx *cx, const char *path, atn_config *c)
+{
+    const atn_arch *a = c->arch;
+    bool before = false, removed = false;
+    atn_status st = ATN_OK;
+
+    c->place = a->place;
+    ATN_TRY(
+        read_switch(cx, path, c, &a->norm_before, a->place == ATN_NORM_PRE, &before));
+    if (a->norm_before.key) c->place = before ? ATN_NORM_PRE : ATN_NORM_POST;
+    ATN_TRY(read_switch(cx, path, c, &a->no_final_norm, false, &removed));
+    c->final_norm = a->names.final_norm && !removed && (before || !a->norm_before.key);
+    ATN_TRY(read_switch(cx, path, c, &a->parallel, false, &c->parallel));
+    ATN_TRY(read_switch(cx, path, c, &a->residual_normed, false, &c->residual_normed));
+done:
+    return st;
+}
+
+static atn_status read_scale(atn_ctx *cx, const char *path, atn_config *c)
+{
+    const atn_arch *a = c->arch;
+    bool scaled = true;
+    atn_status st = ATN_OK;
+
+    ATN_TRY(read_switch(cx, path, c, &a->scaled, true, &scaled));
+    c->scale = scaled ? 1 / sqrt((double)c->head_dim) : 1;
+    ATN_TRY(read_switch(cx, path, c, &a->scaled_by_layer, false, &c->scale_by_layer));
 done:
     return st;
 }
@@ -230,7 +381,9 @@ static atn_status read_switches(atn_ctx *cx, const char *path, atn_config *c)
                      &c->mlp_eps));
     ATN_TRY(
         atn_json_get_bool(cx, path, c->json, "tie_word_embeddings", a->tied, &c->tied));
-    c->gated = a->names.gate != NULL;
+    c->gated = a->names.gate || a->names.gate_up;
+    ATN_TRY(read_norms(cx, path, c));
+    ATN_TRY(read_scale(cx, path, c));
     ATN_TRY(read_biases(cx, path, c));
     ATN_TRY(read_activation(cx, path, c));
     ATN_TRY(refuse_unsupported(cx, path, c));
@@ -289,65 +442,18 @@ done:
     return st;
 }
 
-/* ---- images and latents ---- */
-
-/* An integer, both sides, or [height, width]. */
-static atn_status read_sides(atn_ctx *cx, const char *path, const atn_config *c,
-                             const char *key, int64_t def, atn_idx side[2])
+static atn_status no_config(atn_ctx *cx, const char *dir)
 {
-    const json_t *v = json_object_get(c->json, key);
-    atn_status st = ATN_OK;
+    char *weights = atn_path_join(cx, dir, "model.safetensors");
+    const bool found = weights && atn_file_exists(weights);
 
-    if (!json_is_array(v)) {
-        ATN_TRY(atn_json_get_i64(cx, path, c->json, key, def, 1, BIG, &side[0]));
-        side[1] = side[0];
-        return ATN_OK;
-    }
-    for (size_t i = 0; i < 2; i++) {
-        const json_t *s = json_array_get(v, i);
-
-        side[i] = json_is_integer(s) ? json_integer_value(s) : 0;
-    }
-    if (json_array_size(v) != 2 || side[0] < 1 || side[1] < 1 || side[0] > BIG ||
-        side[1] > BIG)
-        ATN_FAIL(ATN_DATA, "%s: \"%s\" is neither a whole number nor two of them", path,
-                 key);
-done:
-    return st;
-}
-
-static atn_status read_patches(atn_ctx *cx, const char *path, atn_config *c)
-{
-    const atn_arch *a = c->arch;
-    const char *image = or_usual(a->keys.image, "image_size");
-    const char *channels = or_usual(a->keys.channels, "num_channels");
-    const char *classes = or_usual(a->keys.classes, "num_classes");
-    atn_idx side[2] = {0, 0}, patch[2] = {0, 0}, n = 0;
-    atn_status st = ATN_OK;
-
-    if (a->input == ATN_INPUT_TOKENS) return ATN_OK;
-    ATN_TRY(read_sides(cx, path, c, image, a->image_size, side));
-    ATN_TRY(read_sides(cx, path, c, "patch_size", a->patch_size, patch));
-    ATN_TRY(atn_json_get_i64(cx, path, c->json, channels, a->channels, 1, 4096,
-                             &c->channels));
-    ATN_TRY(
-        atn_json_get_i64(cx, path, c->json, classes, a->classes, 1, BIG, &c->classes));
-    if (patch[0] != patch[1])
-        ATN_FAIL(ATN_DATA, "%s: patches of %lldx%lld are not square", path,
-                 (long long)patch[0], (long long)patch[1]);
-    if (side[0] % patch[0] != 0 || side[1] % patch[0] != 0)
-        ATN_FAIL(ATN_DATA, "%s: %s %lldx%lld is no multiple of patch_size %lld", path,
-                 image, (long long)side[0], (long long)side[1], (long long)patch[0]);
-    c->image_h = side[0];
-    c->image_w = side[1];
-    c->patch = patch[0];
-    c->specials = !!a->names.special[0] + !!a->names.special[1];
-    if (!atn_mul(side[0] / patch[0], side[1] / patch[0], &n) || n > BIG - 2)
-        ATN_FAIL(ATN_DATA, "%s: %s %lldx%lld makes too many patches", path, image,
-                 (long long)side[0], (long long)side[1]);
-    c->max_positions = c->specials + n;
-done:
-    return st;
+    atn_free(cx, weights);
+    return atn_fail(cx, ATN_NOINPUT, __FILE__, __LINE__,
+                    "%s: has no config.json, so it is no model directory%s", dir,
+                    found ? " of Hugging Face's form: its weights say not which model "
+                            "they are of. Save Q, K, V where the model runs, and give "
+                            "them to attnscope import"
+                          : "");
 }
 
 atn_status atn_config_load(atn_ctx *cx, const char *dir, atn_config *out)
@@ -359,15 +465,13 @@ atn_status atn_config_load(atn_ctx *cx, const char *dir, atn_config *out)
     if (!path) return cx->err.code;
     if (!atn_dir_exists(dir))
         ATN_FAIL(ATN_NOINPUT, "%s: there is no such model directory", dir);
-    if (!atn_file_exists(path))
-        ATN_FAIL(ATN_NOINPUT, "%s: has no config.json, so it is no model directory",
-                 dir);
+    if (!atn_file_exists(path)) ATN_TRY(no_config(cx, dir));
     ATN_TRY(atn_json_load(cx, path, false, &out->json));
     if (!json_is_object(out->json)) ATN_FAIL(ATN_DATA, "%s: is no JSON object", path);
     ATN_TRY(find_arch(cx, path, out));
     ATN_TRY(read_sizes(cx, path, out));
     ATN_TRY(read_switches(cx, path, out));
-    ATN_TRY(read_patches(cx, path, out));
+    ATN_TRY(atn_config_read_patches(cx, path, out));
     ATN_TRY(read_windows(cx, path, out));
     ATN_TRY(atn_config_read_rope(cx, path, out));
 done:

@@ -36,6 +36,14 @@ typedef struct atn_config {
     const atn_arch *arch;
     atn_idx width, layers, heads, kv_heads, head_dim, ffn, vocab, max_positions,
         type_vocab;
+    atn_idx max_tokens;    /* max_positions without rows of padding */
+    atn_idx pad;           /* token that ATN_POSITION_PAD takes as padding */
+    atn_idx embed_width;   /* width, unless embeddings are mapped to it */
+    atn_idx groups, inner; /* shared layers, see atn_config_block; else 0 */
+    atn_norm_place place;
+    bool final_norm, parallel, residual_normed;
+    double scale; /* of q.k; scale_by_layer: divided by layer + 1 */
+    bool scale_by_layer;
     double eps, mlp_eps;
     atn_idx image_h, image_w, patch, channels,
         classes;      /* of images and latents, else 0 */
@@ -53,6 +61,13 @@ enum { ATN_TIME_FEATURES = 256 }; /* of a timestep */
 atn_status atn_config_load(atn_ctx *cx, const char *dir,
                            atn_config *out) ATN_WARN_UNUSED;
 void atn_config_release(atn_ctx *cx, atn_config *c);
+
+/* Layer l of a model with shared layers is the `inner`-th of its group; elsewhere group = l.
+ * The number of its set of weights, which is l where none are shared. */
+atn_idx atn_config_block(const atn_config *c, atn_idx l, atn_idx *group,
+                         atn_idx *inner);
+/* Whether there is a map between the widths of embeddings and model. */
+bool atn_config_maps(const atn_config *c);
 
 /* Angles f_i, i < dim / 2, of the rotary embedding for inputs of n positions. */
 void atn_rope_frequencies(const atn_rope *r, double max_positions, atn_idx n,

@@ -24,7 +24,8 @@ static const json_t *rope_dict(const json_t *j)
                                                                     : parameters;
 }
 
-static atn_status rope_kind(atn_ctx *cx, const char *path, const json_t *d, atn_rope *r)
+static atn_status rope_kind(atn_ctx *cx, const char *path, const json_t *d,
+                            const atn_arch *a, atn_rope *r)
 {
     const char *type = NULL;
     atn_status st = ATN_OK;
@@ -32,6 +33,13 @@ static atn_status rope_kind(atn_ctx *cx, const char *path, const json_t *d, atn_
     ATN_TRY(atn_json_get_str(cx, path, d, "type", "default", &type));
     ATN_TRY(atn_json_get_str(cx, path, d, "rope_type", type, &type));
     if (strcmp(type, "su") == 0) type = "longrope";
+    if (a->longrope_only && strcmp(type, "yarn") == 0) type = "longrope";
+    if (a->longrope_only && strcmp(type, "default") != 0 &&
+        strcmp(type, "longrope") != 0)
+        ATN_FAIL(ATN_DATA,
+                 "%s: rope type \"%.60s\" is not one of default, longrope, su, yarn, "
+                 "which are those of model_type %s",
+                 path, type, a->id);
     for (size_t i = 0; i < ATN_LEN(rope_names); i++)
         if (strcmp(rope_names[i], type) == 0) {
             r->kind = (atn_rope_kind)i;
@@ -132,25 +140,37 @@ static atn_status check_rope(atn_ctx *cx, const char *path, const atn_rope *r)
                     path, r->theta, r->factor, r->low, r->high);
 }
 
-/* theta, and that whole heads are rotated: transformers ignores partial_rotary_factor
- * without a scaling in these families, and fails on it with one. */
+/* theta, and how much of a head is turned. In families without a key for it that is all:
+ * transformers ignores partial_rotary_factor there without a scaling, and fails on it with
+ * one. */
 static atn_status rope_base(atn_ctx *cx, const char *path, const json_t *d,
                             atn_config *c)
 {
+    const atn_arch *a = c->arch;
+    const char *theta = a->keys.theta ? a->keys.theta : "rope_theta",
+               *part = a->keys.partial ? a->keys.partial : "partial_rotary_factor";
     atn_rope *r = &c->rope;
-    double partial = 1;
+    double partial = a->partial > 0 ? a->partial : 1;
     atn_status st = ATN_OK;
 
-    ATN_TRY(atn_json_get_f64(cx, path, c->json, "rope_theta", 10000, &r->theta));
+    ATN_TRY(atn_json_get_f64(cx, path, c->json, theta, 10000, &r->theta));
     ATN_TRY(atn_json_get_f64(cx, path, d, "rope_theta", r->theta, &r->theta));
-    ATN_TRY(atn_json_get_f64(cx, path, c->json, "partial_rotary_factor", 1, &partial));
+    ATN_TRY(atn_json_get_f64(cx, path, c->json, part, partial, &partial));
     ATN_TRY(atn_json_get_f64(cx, path, d, "partial_rotary_factor", partial, &partial));
-    if (partial != 1 && r->kind != ATN_ROPE_DEFAULT)
+    r->dim = c->head_dim;
+    if (a->keys.partial) {
+        if (!(partial * (double)c->head_dim >= 2 && partial <= 1))
+            ATN_FAIL(ATN_DATA,
+                     "%s: %s is %g; of a head of %lld dimensions at least 2 and at "
+                     "most all are turned",
+                     path, part, partial, (long long)c->head_dim);
+        r->dim = (atn_idx)((double)c->head_dim * partial);
+    } else if (partial != 1 && r->kind != ATN_ROPE_DEFAULT) {
         ATN_FAIL(ATN_DATA,
                  "%s: partial_rotary_factor is %g, but a scaled rotary embedding of "
                  "model_type %s turns whole heads (leave the key out, or set it to 1)",
                  path, partial, c->arch->id);
-    r->dim = c->head_dim;
+    }
     if (r->dim % 2 != 0)
         ATN_FAIL(ATN_DATA, "%s: the rotary dimension %lld is odd", path,
                  (long long)r->dim);
@@ -158,14 +178,16 @@ done:
     return st;
 }
 
+/* Where the family has a default, what stands in the dictionary counts for nothing. */
 static atn_status rope_original(atn_ctx *cx, const char *path, const json_t *d,
                                 atn_config *c)
 {
-    double inside = 0;
+    double inside = c->arch->original_positions;
     atn_status st = ATN_OK;
 
-    ATN_TRY(atn_json_get_f64(cx, path, d, "original_max_position_embeddings",
-                             (double)c->max_positions, &inside));
+    if (inside == 0)
+        ATN_TRY(atn_json_get_f64(cx, path, d, "original_max_position_embeddings",
+                                 (double)c->max_positions, &inside));
     ATN_TRY(atn_json_get_f64(cx, path, c->json, "original_max_position_embeddings",
                              inside, &c->rope.original));
 done:
@@ -179,7 +201,7 @@ atn_status atn_config_read_rope(atn_ctx *cx, const char *path, atn_config *c)
     atn_status st = ATN_OK;
 
     if (!c->arch->rope) return ATN_OK;
-    ATN_TRY(rope_kind(cx, path, d, r));
+    ATN_TRY(rope_kind(cx, path, d, c->arch, r));
     ATN_TRY(rope_base(cx, path, d, c));
     ATN_TRY(rope_original(cx, path, d, c));
     ATN_TRY(rope_factor(cx, path, d, (double)c->max_positions, r));

@@ -28,6 +28,17 @@ done:
     return st;
 }
 
+static atn_status take_alibi(atn_ctx *cx, atn_pass *ps)
+{
+    atn_status st = ATN_OK;
+
+    ATN_TAKE(ps->slopes, ps->c->heads);
+    for (atn_idx h = 0; h < ps->c->heads; h++)
+        ps->slopes[h] = (float)atn_alibi_slope(h, ps->c->heads);
+done:
+    return st;
+}
+
 static atn_status take_dump(atn_ctx *cx, const atn_pass *ps, atn_host_layer *d)
 {
     const atn_config *c = ps->c;
@@ -67,9 +78,9 @@ static atn_status take_buffers(atn_ctx *cx, atn_pass *ps)
     ATN_TRY(be->alloc(cx, ATN_F32, n * q, &ps->o));
     ATN_TRY(be->alloc(cx, ATN_F32, n * c->ffn, &ps->up));
     if (c->gated) ATN_TRY(be->alloc(cx, ATN_F32, n * c->ffn, &ps->gate));
-    if (c->arch->rope) {
-        ATN_TRY(take_rope(cx, ps));
-    }
+    if (c->parallel) ATN_TRY(be->alloc(cx, ATN_F32, n * c->width, &ps->t2));
+    if (c->arch->rope) ATN_TRY(take_rope(cx, ps));
+    if (c->arch->alibi) ATN_TRY(take_alibi(cx, ps));
     if (c->arch->names.modulation) {
         ATN_TAKE(ps->modulation, 6 * c->width);
         ATN_TRY(be->alloc(cx, ATN_F32, 6 * c->width, &ps->mod));
@@ -84,14 +95,14 @@ done:
 
 static void release_buffers(atn_ctx *cx, atn_pass *ps)
 {
-    atn_buf *const all[] = {&ps->x,       &ps->t,       &ps->q,       &ps->k,
-                            &ps->v,       &ps->o,       &ps->up,      &ps->gate,
-                            &ps->p,       &ps->w_q,     &ps->w_k,     &ps->w_v,
-                            &ps->w_o,     &ps->w_gate,  &ps->w_up,    &ps->w_down,
-                            &ps->b_q,     &ps->b_k,     &ps->b_v,     &ps->b_o,
-                            &ps->b_gate,  &ps->b_up,    &ps->b_down,  &ps->norm1_w,
-                            &ps->norm1_b, &ps->norm2_w, &ps->norm2_b, &ps->q_norm,
-                            &ps->k_norm,  &ps->cosine,  &ps->sine,    &ps->mod};
+    atn_buf *const all[] = {
+        &ps->x,       &ps->t,       &ps->q,      &ps->k,       &ps->v,
+        &ps->o,       &ps->up,      &ps->gate,   &ps->p,       &ps->w_q,
+        &ps->w_k,     &ps->w_v,     &ps->w_o,    &ps->w_gate,  &ps->w_up,
+        &ps->w_down,  &ps->b_q,     &ps->b_k,    &ps->b_v,     &ps->b_o,
+        &ps->b_gate,  &ps->b_up,    &ps->b_down, &ps->norm1_w, &ps->norm1_b,
+        &ps->norm2_w, &ps->norm2_b, &ps->q_norm, &ps->k_norm,  &ps->cosine,
+        &ps->sine,    &ps->t2,      &ps->mod};
 
     for (size_t i = 0; i < ATN_LEN(all); i++)
         if (all[i]->base) cx->backend->release(cx, all[i]);
@@ -117,12 +128,16 @@ static double backend_values(const atn_model *m, const atn_forward_args *a)
     const double q = (double)(c->heads * c->head_dim),
                  kv = (double)(c->kv_heads * c->head_dim), mlps = c->gated ? 3 : 2;
     const double layer = width * (2 * q + 2 * kv) + mlps * width * ffn;
-    const double rows =
-        n * (2 * width + 2 * q + 2 * kv + (mlps - 1) * ffn + (double)c->rope.dim);
+    const double rows = n * ((c->parallel ? 3 : 2) * width + 2 * q + 2 * kv +
+                             (mlps - 1) * ffn + (double)c->rope.dim);
     const double chunk = (double)ATN_MIN((atn_idx)ATN_VOCAB_CHUNK, c->vocab);
-    const double head = chunk * (width + ATN_MIN(n, (double)ATN_ROW_CHUNK));
+    /* of embeddings with a width of their own */
+    const double map = atn_config_maps(c) ? (double)c->embed_width * (n + width) : 0;
+    const double head =
+        chunk * ((double)c->embed_width + ATN_MIN(n, (double)ATN_ROW_CHUNK));
 
-    return layer + rows + patch_values(m) + (atn_forward_wants_head(m, a) ? head : 0) +
+    return layer + rows + map + patch_values(m) +
+           (atn_forward_wants_head(m, a) ? head : 0) +
            (a->visit && a->want_p ? (double)c->heads * n * n : 0);
 }
 
@@ -147,7 +162,11 @@ static double host_bytes(const atn_ctx *cx, const atn_model *m,
                         (a->want_h ? width : 0) + (a->want_attn_out ? width : 0) +
                         (a->want_p ? (double)c->heads * n : 0);
 
-    return 4 * (2 * n + patch_values(m) + (a->visit ? 2 * n * dump : 0)) +
+    /* q, k, v or gate on the way out of a tensor that holds several of them by columns or
+     * head by head */
+    const double slice = c->arch->fused != ATN_FUSED_NONE ? 4 * width * q : 0;
+
+    return slice + 4 * (2 * n + patch_values(m) + (a->visit ? 2 * n * dump : 0)) +
            (a->visit ? a->visit_bytes : 0) +
            (atn_forward_wants_head(m, a) ? 20 * n : 0) +
            row_bytes(cx, atn_model_tokens(m, &a->input));
@@ -204,7 +223,7 @@ atn_status atn_forward(atn_ctx *cx, const atn_model *m, const atn_forward_args *
         cx->backend == &atn_backend_cpu ? 1 : ATN_MIN(cx->threads, (int)CHECK_THREADS);
     const bool patches = m->config.patch > 0;
     atn_status st = ATN_OK;
-    atn_pass ps = {.m = m, .c = &m->config, .args = args};
+    atn_pass ps = {.m = m, .c = &m->config, .args = args, .loaded = -1};
 
     *out = (atn_forward_result){0};
     ps.n = atn_model_tokens(m, &args->input);
@@ -238,18 +257,23 @@ atn_status atn_model_w_o(atn_ctx *cx, const atn_model *m, atn_idx layer, float *
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     const atn_st_tensor *t = atn_model_tensor(m, m->config.arch->names.o, layer, false);
-    const size_t size = atn_dtype_size(t->type);
-    const atn_idx width = t->shape[0], inner = t->shape[1];
+    const bool turned = m->config.arch->in_out;
+    const atn_idx width = t->shape[turned], inner = t->shape[!turned];
     atn_status st = ATN_OK;
     float *w = NULL;
 
     *out = NULL;
+    if (turned) {
+        ATN_NEW(*out, t->count);
+        atn_widen(t->data, t->type, t->count, *out);
+        return ATN_OK;
+    }
     ATN_TAKE(w, W_O_ROWS * inner);
     ATN_NEW(*out, width * inner);
     for (atn_idx i = 0; i < width; i += W_O_ROWS) {
         const atn_idx rows = ATN_MIN((atn_idx)W_O_ROWS, width - i);
 
-        atn_widen((const char *)t->data + (size_t)(i * inner) * size, t->type,
+        atn_widen((const char *)t->data + atn_dtype_bytes(t->type, i * inner), t->type,
                   rows * inner, w);
         for (atn_idx j = 0; j < inner; j++)
             for (atn_idx r = 0; r < rows; r++)

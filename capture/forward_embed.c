@@ -10,19 +10,20 @@ typedef struct table {
     const atn_st_tensor *t;
     const char *what; /* that a row belongs to: "token id" */
     const int32_t *rows;
+    atn_idx width;
 } table;
 
 /* Of EMBED_ROWS positions: a row with NaN or infinity is named. */
 static atn_status check_rows(atn_ctx *cx, atn_idx piece, void *state)
 {
     const table *b = state;
-    const atn_idx width = b->ps->c->width, first = piece * EMBED_ROWS;
-    const size_t row = (size_t)width * atn_dtype_size(b->t->type);
+    const atn_idx first = piece * EMBED_ROWS;
+    const size_t row = atn_dtype_bytes(b->t->type, b->width);
     atn_status st = ATN_OK;
 
     for (atn_idx i = first; i < ATN_MIN(first + EMBED_ROWS, b->ps->n); i++)
         if (!atn_all_finite((const char *)b->t->data + (size_t)b->rows[i] * row,
-                            b->t->type, width))
+                            b->t->type, b->width))
             ATN_FAIL(ATN_DATA,
                      "%s: weight \"%s\" holds NaN or infinity in row %d, %s %d",
                      b->t->path, b->t->name, b->rows[i], b->what, b->rows[i]);
@@ -32,18 +33,54 @@ done:
 
 /* x = rows of the table `name`, or x += them; no name, no table. */
 static atn_status embed_table(atn_ctx *cx, atn_pass *ps, const char *name,
-                              const char *what, const int32_t *rows, bool add)
+                              const char *what, const int32_t *rows, atn_buf x)
 {
-    const atn_idx n = ps->n, width = ps->c->width;
-    table b = {ps, name ? atn_model_tensor(ps->m, name, 0, false) : NULL, what, rows};
+    const atn_idx n = ps->n;
+    const bool add = rows != ps->args->input.ids;
+    table b = {ps, name ? atn_model_tensor(ps->m, name, 0, false) : NULL, what, rows,
+               x.count / n};
     atn_status st = ATN_OK;
 
     if (!b.t) return ATN_OK;
     ATN_TRY(atn_parallel(cx, (n + EMBED_ROWS - 1) / EMBED_ROWS, check_rows, &b,
                          "embedding"));
-    ATN_TRY(cx->backend->embed(cx, b.t->data, b.t->type, rows, n, width, add,
-                               atn_buf_at(ps->x, 0, n * width)));
+    ATN_TRY(cx->backend->embed(cx, b.t->data, b.t->type, rows, n, b.width, add, x));
 done:
+    return st;
+}
+
+/* The row of the position table of each token. */
+static void find_positions(const atn_pass *ps, int32_t *rows)
+{
+    const atn_config *c = ps->c;
+    const atn_arch *a = c->arch;
+    int32_t rank = 0;
+
+    for (atn_idx i = 0; i < ps->n; i++) {
+        const bool padding =
+            a->position_rule == ATN_POSITION_PAD && ps->args->input.ids[i] == c->pad;
+
+        rows[i] = (int32_t)i;
+        if (a->position_rule == ATN_POSITION_SKIP) rows[i] += (int32_t)a->position_skip;
+        if (a->position_rule == ATN_POSITION_PAD)
+            rows[i] = (int32_t)c->pad + (padding ? 0 : ++rank);
+    }
+}
+
+/* ps->x = e W^T (+ b) for embeddings e of their own width. */
+static atn_status map_embeddings(atn_ctx *cx, atn_pass *ps, atn_buf e)
+{
+    const atn_config *c = ps->c;
+    const bool bias = c->arch->embed_map == ATN_MAP_ALL;
+    atn_status st = ATN_OK;
+    atn_buf w = {0}, b = {0};
+
+    ATN_TRY(atn_pass_load_map(cx, ps, c->arch->names.embed_map, &w, bias ? &b : NULL));
+    ATN_TRY(cx->backend->linear(cx, e, w, b, false, false, ps->n, c->width,
+                                c->embed_width, ps->x));
+done:
+    cx->backend->release(cx, &w);
+    cx->backend->release(cx, &b);
     return st;
 }
 
@@ -51,26 +88,37 @@ done:
 atn_status atn_pass_embed(atn_ctx *cx, atn_pass *ps)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_arch_names *names = &ps->c->arch->names;
-    const atn_idx width = ps->c->width, n = ps->n;
+    const atn_config *c = ps->c;
+    const atn_arch_names *names = &c->arch->names;
+    const bool maps = atn_config_maps(c), words = c->arch->embed_map == ATN_MAP_WORDS;
+    const atn_idx n = ps->n;
     atn_status st = ATN_OK;
-    int32_t *places = NULL, *types = NULL;
+    atn_buf e = {0}, x = atn_buf_at(ps->x, 0, n * c->width);
+    int32_t *rows = NULL, *types = NULL;
 
-    ATN_TAKE(places, n);
+    ATN_TAKE(rows, n);
     ATN_TAKE(types, n);
-    for (atn_idx i = 0; i < n; i++) {
-        places[i] = (int32_t)i;
-        types[i] = 0;
+    for (atn_idx i = 0; i < n; i++) types[i] = 0;
+    find_positions(ps, rows);
+    if (maps) {
+        ATN_TRY(cx->backend->alloc(cx, ATN_F32, n * c->embed_width, &e));
+        x = e;
     }
-    ATN_TRY(embed_table(cx, ps, names->embed, "token id", ps->args->input.ids, false));
-    ATN_TRY(embed_table(cx, ps, names->type, "token type", types, true));
-    ATN_TRY(embed_table(cx, ps, names->position, "position", places, true));
+    ATN_TRY(embed_table(cx, ps, names->embed, "token id", ps->args->input.ids, x));
+    if (maps && words) {
+        ATN_TRY(map_embeddings(cx, ps, e));
+        x = atn_buf_at(ps->x, 0, n * c->width);
+    }
+    ATN_TRY(embed_table(cx, ps, names->type, "token type", types, x));
+    ATN_TRY(embed_table(cx, ps, names->position, "position", rows, x));
     if (names->embed_norm) {
         ATN_TRY(atn_pass_load_norm(cx, ps, names->embed_norm));
-        ATN_TRY(cx->backend->norm(cx, ps->c->arch->norm, ps->x, ps->norm1_w,
-                                  ps->norm1_b, (float)ps->c->eps, 0, n, width, ps->x));
+        ATN_TRY(cx->backend->norm(cx, c->arch->norm, x, ps->norm1_w, ps->norm1_b,
+                                  (float)c->eps, 0, n, x.count / n, x));
     }
+    if (maps && !words) ATN_TRY(map_embeddings(cx, ps, e));
 done:
+    cx->backend->release(cx, &e);
     atn_arena_rewind(cx, mark);
     return st;
 }

@@ -4,18 +4,18 @@
 
 #include <math.h>
 
-/* One chunk of the vocabulary for all rows, ATN_ROW_CHUNK of them at a time. */
-static atn_status logits_chunk(atn_ctx *cx, atn_pass *ps, atn_buf w, atn_buf logits,
-                               atn_idx first, atn_idx width, const int32_t *targets,
-                               double *lse, double *hit)
+/* One chunk of the vocabulary for all rows of x, ATN_ROW_CHUNK of them at a time. */
+static atn_status logits_chunk(atn_ctx *cx, atn_pass *ps, atn_buf x, atn_buf w,
+                               atn_buf logits, atn_idx first, atn_idx width,
+                               const int32_t *targets, double *lse, double *hit)
 {
-    const atn_idx n = ps->n, dim = ps->c->width, vocab = ps->c->vocab;
+    const atn_idx n = ps->n, dim = ps->c->embed_width, vocab = ps->c->vocab;
     atn_status st = ATN_OK;
 
     for (atn_idx at = 0; at < n; at += ATN_ROW_CHUNK) {
         const atn_idx rows = ATN_MIN((atn_idx)ATN_ROW_CHUNK, n - at);
 
-        ATN_TRY(cx->backend->linear(cx, atn_buf_at(ps->t, at * dim, rows * dim), w,
+        ATN_TRY(cx->backend->linear(cx, atn_buf_at(x, at * dim, rows * dim), w,
                                     (atn_buf){0}, false, false, rows, width, dim,
                                     logits));
         if (lse)
@@ -35,22 +35,46 @@ done:
     return st;
 }
 
+/* The rows that are multiplied by the head, normed and mapped; own: the caller releases them. */
+static atn_status head_rows(atn_ctx *cx, atn_pass *ps, atn_buf *x, atn_buf *own)
+{
+    const atn_config *c = ps->c;
+    atn_status st = ATN_OK;
+    atn_buf w = {0};
+
+    *x = ps->x;
+    if (c->final_norm) {
+        *x = ps->t;
+        ATN_TRY(atn_pass_load_norm(cx, ps, c->arch->names.final_norm));
+        ATN_TRY(atn_pass_norm(cx, ps, ps->x, ps->norm1_w, ps->norm1_b, *x));
+    }
+    if (!atn_config_maps(c)) goto done;
+    ATN_TRY(cx->backend->alloc(cx, ATN_F32, ps->n * c->embed_width, own));
+    ATN_TRY(atn_pass_load_map(cx, ps, c->arch->names.head_map, &w, NULL));
+    ATN_TRY(cx->backend->linear(cx, *x, w, (atn_buf){0}, false, false, ps->n,
+                                c->embed_width, c->width, *own));
+    *x = *own;
+done:
+    cx->backend->release(cx, &w);
+    return st;
+}
+
 atn_status atn_pass_head(atn_ctx *cx, atn_pass *ps, atn_forward_result *out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     const atn_config *c = ps->c;
     const atn_st_tensor *head = atn_model_head(ps->m);
     const atn_idx n = ps->n, chunk = ATN_MIN((atn_idx)ATN_VOCAB_CHUNK, c->vocab);
-    const size_t row_bytes = (size_t)c->width * atn_dtype_size(head->type);
+    const atn_idx dim = c->embed_width;
+    const size_t row_bytes = atn_dtype_bytes(head->type, dim);
     atn_status st = ATN_OK;
-    atn_buf w = {0}, logits = {0};
+    atn_buf w = {0}, logits = {0}, x = {0}, own = {0};
     int32_t *targets = NULL;
     double *lse = NULL, *hit = NULL;
 
     ATN_TRY(atn_worker_wait(cx, ps->checker));
-    ATN_TRY(atn_pass_load_norm(cx, ps, c->arch->names.final_norm));
-    ATN_TRY(atn_pass_norm(cx, ps, ps->x, ps->norm1_w, ps->norm1_b, ps->t));
-    ATN_TRY(cx->backend->alloc(cx, cx->backend->weight_type, chunk * c->width, &w));
+    ATN_TRY(head_rows(cx, ps, &x, &own));
+    ATN_TRY(cx->backend->alloc(cx, cx->backend->weight_type, chunk * dim, &w));
     ATN_TRY(cx->backend->alloc(cx, ATN_F32, ATN_MIN((atn_idx)ATN_ROW_CHUNK, n) * chunk,
                                &logits));
     ATN_TAKE(targets, n);
@@ -66,9 +90,9 @@ atn_status atn_pass_head(atn_ctx *cx, atn_pass *ps, atn_forward_result *out)
 
         ATN_TRY(atn_progress(cx, "logits", (double)first, (double)c->vocab));
         ATN_TRY(cx->backend->upload_widen(
-            cx, atn_buf_at(w, 0, width * c->width),
+            cx, atn_buf_at(w, 0, width * dim),
             (const char *)head->data + (size_t)first * row_bytes, head->type));
-        ATN_TRY(logits_chunk(cx, ps, w, logits, first, width, targets,
+        ATN_TRY(logits_chunk(cx, ps, x, w, logits, first, width, targets,
                              ps->args->want_loss ? lse : NULL, hit));
     }
     for (atn_idx i = 0; i + 1 < n; i++) out->loss += lse[i] - hit[i];
@@ -78,6 +102,7 @@ atn_status atn_pass_head(atn_ctx *cx, atn_pass *ps, atn_forward_result *out)
 done:
     cx->backend->release(cx, &w);
     cx->backend->release(cx, &logits);
+    cx->backend->release(cx, &own);
     atn_arena_rewind(cx, mark);
     return st;
 }

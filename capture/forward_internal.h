@@ -33,6 +33,9 @@ typedef struct atn_pass {
     atn_buf b_q, b_k, b_v, b_o, b_gate, b_up, b_down;           /* biases */
     atn_buf norm1_w, norm1_b, norm2_w, norm2_b, q_norm, k_norm; /* norms */
     atn_buf cosine, sine;                                       /* [n, dim / 2] */
+    atn_buf t2;     /* a second t, where MLP and attention read the same x */
+    float *slopes;  /* [heads] of alibi; in the arena */
+    atn_idx loaded; /* the block whose weights are there, -1 = none */
     /* [6, width] shift, scale, gate of the attention, then of the MLP, on host and device;
      * NULL = the family has none */
     float *modulation;
@@ -50,13 +53,12 @@ typedef struct atn_pass {
 atn_status atn_pass_load_layer(atn_ctx *cx, atn_pass *ps, atn_idx l) ATN_WARN_UNUSED;
 /* Lets the checker go on to layer l, if there is something to check. */
 atn_status atn_pass_check_ahead(atn_ctx *cx, atn_pass *ps, atn_idx l) ATN_WARN_UNUSED;
+/* A matrix beside the layers, checked; *w and *b (NULL: no bias) are allocated. */
+atn_status atn_pass_load_map(atn_ctx *cx, const atn_pass *ps, const char *name,
+                             atn_buf *w, atn_buf *b) ATN_WARN_UNUSED;
 /* A norm beside the layers into norm1. */
 atn_status atn_pass_load_norm(atn_ctx *cx, atn_pass *ps,
                               const char *name) ATN_WARN_UNUSED;
-/* A matrix and its bias that stand beside the layers, into buffers that are allocated where
- * they are empty. */
-atn_status atn_pass_load_linear(atn_ctx *cx, atn_pass *ps, const char *name, atn_buf *w,
-                                atn_buf *b) ATN_WARN_UNUSED;
 /* DATA where a weight beside the layers holds NaN or infinity. */
 atn_status atn_pass_check_weight(atn_ctx *cx, const atn_pass *ps,
                                  const char *name) ATN_WARN_UNUSED;

@@ -25,12 +25,13 @@ static atn_status project(atn_ctx *cx, atn_pass *ps, atn_buf in,
 {
     const atn_config *c = ps->c;
     const atn_idx n = ps->n, q = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim;
+    const bool kn = c->arch->in_out;
     const atn_backend *be = cx->backend;
     atn_status st = ATN_OK;
 
-    ATN_TRY(be->linear(cx, in, ps->w_q, ps->b_q, false, false, n, q, c->width, ps->q));
-    ATN_TRY(be->linear(cx, in, ps->w_k, ps->b_k, false, false, n, kv, c->width, ps->k));
-    ATN_TRY(be->linear(cx, in, ps->w_v, ps->b_v, false, false, n, kv, c->width, ps->v));
+    ATN_TRY(be->linear(cx, in, ps->w_q, ps->b_q, kn, false, n, q, c->width, ps->q));
+    ATN_TRY(be->linear(cx, in, ps->w_k, ps->b_k, kn, false, n, kv, c->width, ps->k));
+    ATN_TRY(be->linear(cx, in, ps->w_v, ps->b_v, kn, false, n, kv, c->width, ps->v));
     if (c->arch->qk_norm != ATN_QK_NONE) {
         ATN_TRY(qk_norm(cx, ps, ps->q, ps->q_norm, c->heads));
         ATN_TRY(qk_norm(cx, ps, ps->k, ps->k_norm, c->kv_heads));
@@ -67,13 +68,14 @@ static atn_status attend(atn_ctx *cx, atn_pass *ps, const atn_place *at, bool du
                              .dv = at->dv,
                              .scale = at->scale,
                              .sight = at->sight,
+                             .alibi_slope = at->has_alibi ? ps->slopes : NULL,
                              .p = want_p ? ps->p : (atn_buf){0},
                              .layer = (int)at->layer};
     atn_status st = ATN_OK;
 
     ATN_TRY(cx->backend->attention(cx, &a));
-    ATN_TRY(cx->backend->linear(cx, ps->o, ps->w_o, ps->b_o, false, false, n, c->width,
-                                q, ps->t));
+    ATN_TRY(cx->backend->linear(cx, ps->o, ps->w_o, ps->b_o, c->arch->in_out, false, n,
+                                c->width, q, ps->t));
 done:
     return st;
 }
@@ -83,19 +85,20 @@ static atn_status mlp(atn_ctx *cx, atn_pass *ps, atn_buf in)
 {
     const atn_config *c = ps->c;
     const atn_idx n = ps->n;
+    const bool kn = c->arch->in_out;
     const atn_backend *be = cx->backend;
     atn_status st = ATN_OK;
 
-    ATN_TRY(be->linear(cx, in, ps->w_up, ps->b_up, false, false, n, c->ffn, c->width,
-                       ps->up));
+    ATN_TRY(
+        be->linear(cx, in, ps->w_up, ps->b_up, kn, false, n, c->ffn, c->width, ps->up));
     if (c->gated) {
-        ATN_TRY(be->linear(cx, in, ps->w_gate, ps->b_gate, false, false, n, c->ffn,
+        ATN_TRY(be->linear(cx, in, ps->w_gate, ps->b_gate, kn, false, n, c->ffn,
                            c->width, ps->gate));
         ATN_TRY(be->activate(cx, c->act, ps->gate, ps->up, n * c->ffn, ps->up));
     } else {
         ATN_TRY(be->activate(cx, c->act, ps->up, (atn_buf){0}, n * c->ffn, ps->up));
     }
-    ATN_TRY(be->linear(cx, ps->up, ps->w_down, ps->b_down, false, false, n, c->width,
+    ATN_TRY(be->linear(cx, ps->up, ps->w_down, ps->b_down, kn, false, n, c->width,
                        c->ffn, ps->t));
 done:
     return st;
@@ -108,25 +111,29 @@ atn_status atn_pass_norm(atn_ctx *cx, const atn_pass *ps, atn_buf x, atn_buf w,
                              ps->n, ps->c->width, y);
 }
 
-/* t = norm(x) before a sublayer, with the shift and scale of the modulation's part where
- * there is one. */
-static atn_status enter(atn_ctx *cx, atn_pass *ps, atn_buf w, atn_buf b, atn_idx part)
+/* What a sublayer reads: x, or its norm in `to` - in x itself, where the residual is normed. The
+ * modulation from `part` on gives shift and scale, where there is one. */
+static atn_status enter(atn_ctx *cx, const atn_pass *ps, atn_buf w, atn_buf b,
+                        atn_idx part, atn_buf to, atn_buf *in)
 {
     const atn_config *c = ps->c;
-    const atn_idx width = c->width;
     const float eps = (float)(part ? c->mlp_eps : c->eps);
 
+    *in = ps->x;
+    if (c->place != ATN_NORM_PRE) return ATN_OK;
+    if (!c->residual_normed) *in = to;
     if (ps->modulation)
-        return cx->backend->norm(
-            cx, c->arch->norm, ps->x, atn_buf_at(ps->mod, (part + 1) * width, width),
-            atn_buf_at(ps->mod, part * width, width), eps, 1, ps->n, width, ps->t);
-    return atn_pass_norm(cx, ps, ps->x, w, b, ps->t);
+        return cx->backend->norm(cx, c->arch->norm, ps->x,
+                                 atn_buf_at(ps->mod, (part + 1) * c->width, c->width),
+                                 atn_buf_at(ps->mod, part * c->width, c->width), eps, 1,
+                                 ps->n, c->width, *in);
+    return atn_pass_norm(cx, ps, ps->x, w, b, *in);
 }
 
 /* x <- x + t with the norm where the family has it. */
 static atn_status join(atn_ctx *cx, atn_pass *ps, atn_buf w, atn_buf b)
 {
-    const atn_norm_place place = ps->c->arch->place;
+    const atn_norm_place place = ps->c->place;
     atn_status st = ATN_OK;
 
     if (place == ATN_NORM_OUTPUT) ATN_TRY(atn_pass_norm(cx, ps, ps->t, w, b, ps->t));
@@ -159,7 +166,8 @@ static atn_status dump_layer(atn_ctx *cx, atn_pass *ps, atn_idx at, atn_host_lay
                                 .k_pre = to->k_pre,
                                 .p = to->p,
                                 .h = to->h,
-                                .attn_out = to->attn_out};
+                                .attn_out = to->attn_out,
+                                .alibi = ps->slopes};
     if (ps->modulation) {
         memcpy(to->gate, ps->modulation + 2 * c->width,
                (size_t)c->width * sizeof(float));
@@ -182,23 +190,25 @@ atn_status atn_pass_layer(atn_ctx *cx, atn_pass *ps, atn_idx at)
 {
     const atn_place *place = &ps->places[at];
     const atn_forward_args *a = ps->args;
-    const bool pre = ps->c->arch->place == ATN_NORM_PRE;
+    const bool parallel = ps->c->parallel;
     const bool dump = a->visit && (!a->visit_place || a->visit_place[at]);
     atn_host_layer *to = dump ? &ps->dumps[ps->next_dump] : NULL;
     atn_status st = ATN_OK;
+    atn_buf in;
 
     if (ps->modulation) ATN_TRY(atn_pass_modulate(cx, ps, place));
     ATN_TRY(atn_pass_load_layer(cx, ps, place->layer));
     if (dump && a->want_h)
         ATN_TRY(cx->backend->download(cx, atn_buf_at(ps->x, 0, ps->n * ps->c->width),
                                       to->h));
-    if (pre) ATN_TRY(enter(cx, ps, ps->norm1_w, ps->norm1_b, 0));
-    ATN_TRY(project(cx, ps, pre ? ps->t : ps->x, to));
+    ATN_TRY(enter(cx, ps, ps->norm1_w, ps->norm1_b, 0, ps->t, &in));
+    ATN_TRY(project(cx, ps, in, to));
     ATN_TRY(attend(cx, ps, place, dump));
     if (dump) ATN_TRY(dump_layer(cx, ps, at, to));
+    if (parallel) ATN_TRY(enter(cx, ps, ps->norm2_w, ps->norm2_b, 3, ps->t2, &in));
     ATN_TRY(join(cx, ps, ps->norm1_w, ps->norm1_b));
-    if (pre) ATN_TRY(enter(cx, ps, ps->norm2_w, ps->norm2_b, 3));
-    ATN_TRY(mlp(cx, ps, pre ? ps->t : ps->x));
+    if (!parallel) ATN_TRY(enter(cx, ps, ps->norm2_w, ps->norm2_b, 3, ps->t, &in));
+    ATN_TRY(mlp(cx, ps, in));
     ATN_TRY(join(cx, ps, ps->norm2_w, ps->norm2_b));
 done:
     return st;

@@ -106,6 +106,7 @@ atn_status atn_pass_modulate(atn_ctx *cx, atn_pass *ps, const atn_place *at)
     silu(sum, width);
     ATN_TRY(through(cx, ps, n->modulation, at->layer, sum, ps->modulation));
     ATN_TRY(cx->backend->upload(cx, ps->mod, ps->modulation));
+    ps->loaded = -1; /* the gates are in the weights */
 done:
     atn_arena_rewind(cx, mark);
     return st;

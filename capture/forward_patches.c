@@ -45,7 +45,7 @@ static atn_status project_patches(atn_ctx *cx, atn_pass *ps, const float *image)
     flatten(c, image, host);
     ATN_TRY(be->alloc(cx, ATN_F32, n * k, &flat));
     ATN_TRY(be->upload(cx, flat, host));
-    ATN_TRY(atn_pass_load_linear(cx, ps, c->arch->names.patch, &w, &b));
+    ATN_TRY(atn_pass_load_map(cx, ps, c->arch->names.patch, &w, &b));
     ATN_TRY(be->linear(cx, flat, w, b, false, false, n, c->width, k,
                        atn_buf_at(ps->x, c->specials * c->width, n * c->width)));
 done:
@@ -135,7 +135,7 @@ static atn_status add_labels(atn_ctx *cx, atn_pass *ps, atn_idx i, float *logits
     float *one = NULL;
 
     ATN_TAKE(one, n);
-    ATN_TRY(atn_pass_load_linear(cx, ps, ps->c->arch->names.labels[i], &w, &b));
+    ATN_TRY(atn_pass_load_map(cx, ps, ps->c->arch->names.labels[i], &w, &b));
     ATN_TRY(be->alloc(cx, ATN_F32, n, &y));
     ATN_TRY(be->linear(cx, atn_buf_at(ps->t, i * width, width), w, b, false, false, 1,
                        n, width, y));

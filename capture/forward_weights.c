@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "capture/slice.h"
+
 enum { CHECK_PIECE = 1 << 18, GATED_ROWS = 64 };
 
 typedef struct check_job {
@@ -13,40 +15,57 @@ typedef struct check_job {
     const char *name; /* its template; NULL = the head */
 } check_job;
 
-/* A NaN or infinity at value `at`: by head and row within it where the tensor has heads - of
- * q, k and v the rows, of the output projection the columns -, else by row. */
+/* The head that value `at` of q, k, v or the output projection belongs to, and its output
+ * there; false elsewhere. */
+static bool head_of(const check_job *j, atn_idx at, atn_idx *head, atn_idx *row)
+{
+    const atn_config *c = &j->m->config;
+    const atn_idx cols = j->t->rank > 1 ? j->t->shape[1] : 1;
+    const bool turned = c->arch->in_out && j->t->rank > 1;
+    const atn_idx output = turned ? at % cols : at / cols,
+                  input = turned ? at / cols : at % cols;
+
+    *row = output;
+    if (!j->name) return false;
+    for (int part = ATN_PART_Q; part <= ATN_PART_V; part++) {
+        const atn_slice s = atn_slice_of(c, (atn_part)part);
+
+        if (s.name == j->name && atn_slice_has(&s, output, head, row)) return true;
+    }
+    *row = output;
+    if (j->name != c->arch->names.o || j->t->rank < 2) return false;
+    *head = input / c->head_dim;
+    return true;
+}
+
 static atn_status bad_value(atn_ctx *cx, const check_job *j, atn_idx at)
 {
-    const atn_arch_names *n = &j->m->config.arch->names;
     const atn_st_tensor *t = j->t;
-    const atn_idx d = j->m->config.head_dim, cols = t->rank > 1 ? t->shape[1] : 1;
-    const bool in_rows = j->name == n->q || j->name == n->k || j->name == n->v;
-    const bool in_cols = j->name == n->o && t->rank > 1;
-    atn_idx row = at / cols;
-    char head[48] = "";
+    atn_idx head = 0, row = 0;
+    char text[48] = "";
 
-    if (in_rows || in_cols)
-        snprintf(head, sizeof head, "head %lld, ",
-                 (long long)((in_rows ? row : at % cols) / d));
-    if (in_rows) row %= d;
-    return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
-                    "%s: weight \"%s\" holds NaN or infinity in %srow %lld", t->path,
-                    t->name, head, (long long)row);
+    if (head_of(j, at, &head, &row))
+        snprintf(text, sizeof text, "head %lld, ", (long long)head);
+    return atn_fail(
+        cx, ATN_DATA, __FILE__, __LINE__,
+        "%s: weight \"%s\" holds NaN or infinity in %s%s %lld", t->path, t->name, text,
+        j->name && j->m->config.arch->in_out && t->rank > 1 ? "column" : "row",
+        (long long)row);
 }
 
 static atn_status check_piece(atn_ctx *cx, atn_idx piece, void *state)
 {
     const check_job *j = state;
     const atn_st_tensor *t = j->t;
-    const size_t size = atn_dtype_size(t->type);
-    const atn_idx first = piece * CHECK_PIECE,
+    const atn_idx block = atn_dtype_block(t->type), first = piece * CHECK_PIECE,
                   end = ATN_MIN(first + CHECK_PIECE, t->count);
     const char *data = t->data;
     atn_idx at = first;
 
-    if (atn_all_finite(data + (size_t)first * size, t->type, end - first))
+    if (atn_all_finite(data + atn_dtype_bytes(t->type, first), t->type, end - first))
         return ATN_OK;
-    while (atn_all_finite(data + (size_t)at * size, t->type, 1)) at++;
+    while (atn_all_finite(data + atn_dtype_bytes(t->type, at), t->type, block))
+        at += block;
     return bad_value(cx, j, at);
 }
 
@@ -59,31 +78,38 @@ static atn_status check_weight(atn_ctx *cx, const atn_model *m, const atn_st_ten
                         "weights");
 }
 
-/* A weight by the name of the family's table, NULL = it has none, and where it goes. */
+/* A weight and where it goes: a slice of a tensor, or, with slice.heads 0, all of it. */
 typedef struct weight {
-    const char *name;
+    atn_slice slice;
     bool bias;
     atn_buf *w, *b;
 } weight;
 
 enum { WEIGHTS = 11 };
 
+static weight whole(const char *name, bool bias, atn_buf *w, atn_buf *b)
+{
+    return (weight){{.name = name}, bias, w, b};
+}
+
 static void layer_weights(atn_pass *ps, weight *out)
 {
     const atn_config *c = ps->c;
     const atn_arch_names *n = &c->arch->names;
     const bool norm_bias = c->arch->norm == ATN_NORM_LAYER;
-    const weight all[WEIGHTS] = {{n->attn_norm, norm_bias, &ps->norm1_w, &ps->norm1_b},
-                                 {n->q, c->bias_qkv, &ps->w_q, &ps->b_q},
-                                 {n->k, c->bias_qkv, &ps->w_k, &ps->b_k},
-                                 {n->v, c->bias_qkv, &ps->w_v, &ps->b_v},
-                                 {n->o, c->bias_o, &ps->w_o, &ps->b_o},
-                                 {n->q_norm, false, &ps->q_norm, NULL},
-                                 {n->k_norm, false, &ps->k_norm, NULL},
-                                 {n->mlp_norm, norm_bias, &ps->norm2_w, &ps->norm2_b},
-                                 {n->gate, c->bias_mlp, &ps->w_gate, &ps->b_gate},
-                                 {n->up, c->bias_mlp, &ps->w_up, &ps->b_up},
-                                 {n->down, c->bias_mlp, &ps->w_down, &ps->b_down}};
+    const bool qkv = c->bias_qkv, mlp = c->bias_mlp;
+    const weight all[WEIGHTS] = {
+        whole(n->attn_norm, norm_bias, &ps->norm1_w, &ps->norm1_b),
+        {atn_slice_of(c, ATN_PART_Q), qkv, &ps->w_q, &ps->b_q},
+        {atn_slice_of(c, ATN_PART_K), qkv, &ps->w_k, &ps->b_k},
+        {atn_slice_of(c, ATN_PART_V), qkv, &ps->w_v, &ps->b_v},
+        whole(n->o, c->bias_o, &ps->w_o, &ps->b_o),
+        whole(n->q_norm, false, &ps->q_norm, NULL),
+        whole(n->k_norm, false, &ps->k_norm, NULL),
+        whole(n->mlp_norm, norm_bias, &ps->norm2_w, &ps->norm2_b),
+        {atn_slice_of(c, ATN_PART_GATE), mlp, &ps->w_gate, &ps->b_gate},
+        {atn_slice_of(c, ATN_PART_UP), mlp, &ps->w_up, &ps->b_up},
+        whole(n->down, mlp, &ps->w_down, &ps->b_down)};
 
     memcpy(out, all, sizeof all);
 }
@@ -91,8 +117,9 @@ static void layer_weights(atn_pass *ps, weight *out)
 static const atn_st_tensor *tensor_at(const atn_pass *ps, const weight *p,
                                       atn_idx layer, bool bias)
 {
-    return p->name && (!bias || p->bias) ? atn_model_tensor(ps->m, p->name, layer, bias)
-                                         : NULL;
+    return p->slice.name && (!bias || p->bias)
+               ? atn_model_tensor(ps->m, p->slice.name, layer, bias)
+               : NULL;
 }
 
 static atn_status check_named(atn_ctx *cx, const atn_pass *ps, const weight *p,
@@ -102,7 +129,7 @@ static atn_status check_named(atn_ctx *cx, const atn_pass *ps, const weight *p,
 
     for (int bias = 0; bias < 2; bias++) {
         const atn_st_tensor *t = tensor_at(ps, p, layer, bias);
-        if (t) ATN_TRY(check_weight(cx, ps->m, t, p->name));
+        if (t) ATN_TRY(check_weight(cx, ps->m, t, p->slice.name));
     }
 done:
     return st;
@@ -142,6 +169,28 @@ done:
     return st;
 }
 
+/* to <- the slice of t: directly where it stands in one piece, else through a copy. */
+static atn_status upload_slice(atn_ctx *cx, const atn_st_tensor *t, const atn_slice *s,
+                               bool in_out, atn_buf to)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_idx inputs = t->count / s->outputs;
+    const char *data = t->data;
+    atn_status st = ATN_OK;
+    char *copy = NULL;
+
+    if (s->heads * s->d != s->outputs && (s->step != s->d || in_out)) {
+        ATN_TAKE(copy, (atn_idx)atn_dtype_bytes(t->type, to.count));
+        atn_slice_copy(s, data, t->type, inputs, in_out, copy);
+        data = copy;
+    } else
+        data += atn_dtype_bytes(t->type, s->first * inputs);
+    ATN_TRY(cx->backend->upload_widen(cx, to, data, t->type));
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
 /* Loads the weight and its bias into their buffers, allocated on first use. */
 static atn_status load_named(atn_ctx *cx, const atn_pass *ps, const weight *p,
                              atn_idx layer)
@@ -153,27 +202,32 @@ static atn_status load_named(atn_ctx *cx, const atn_pass *ps, const weight *p,
     for (int bias = 0; bias < 2; bias++) {
         const atn_st_tensor *t = tensor_at(ps, p, layer, bias);
         atn_buf *to = bias ? p->b : p->w;
+        atn_slice s = p->slice;
+        atn_idx count;
 
         if (!t) continue;
+        if (s.heads == 0)
+            s = (atn_slice){
+                .heads = 1, .d = t->count, .step = t->count, .outputs = t->count};
+        count = s.heads * s.d * (t->count / s.outputs);
+        /* a norm of the embeddings may be narrower than the layers' */
+        if (to->base && to->count != count) be->release(cx, to);
         if (!to->base)
-            ATN_TRY(
-                be->alloc(cx, t->rank > 1 ? be->weight_type : ATN_F32, t->count, to));
-        ATN_ASSERT(to->count == t->count);
+            ATN_TRY(be->alloc(cx, t->rank > 1 ? be->weight_type : ATN_F32, count, to));
         if (gate)
             ATN_TRY(load_gated(cx, t, gate, *to));
         else
-            ATN_TRY(be->upload_widen(cx, *to, t->data, t->type));
+            ATN_TRY(upload_slice(cx, t, &s, ps->c->arch->in_out && t->rank > 1, *to));
         atn_st_forget(t);
     }
 done:
     return st;
 }
 
-/* A norm beside the layers. */
-atn_status atn_pass_load_norm(atn_ctx *cx, atn_pass *ps, const char *name)
+atn_status atn_pass_load_map(atn_ctx *cx, const atn_pass *ps, const char *name,
+                             atn_buf *w, atn_buf *b)
 {
-    const weight p = {name, ps->c->arch->norm == ATN_NORM_LAYER, &ps->norm1_w,
-                      &ps->norm1_b};
+    const weight p = whole(name, b != NULL, w, b);
     atn_status st = ATN_OK;
 
     ATN_TRY(check_named(cx, ps, &p, 0));
@@ -182,12 +236,14 @@ done:
     return st;
 }
 
-atn_status atn_pass_load_linear(atn_ctx *cx, atn_pass *ps, const char *name, atn_buf *w,
-                                atn_buf *b)
+/* A norm beside the layers. */
+atn_status atn_pass_load_norm(atn_ctx *cx, atn_pass *ps, const char *name)
 {
-    const weight p = {.name = name, .bias = true, .w = w, .b = b};
+    const weight p =
+        whole(name, ps->c->arch->norm == ATN_NORM_LAYER, &ps->norm1_w, &ps->norm1_b);
     atn_status st = ATN_OK;
 
+    ps->loaded = -1;
     ATN_TRY(check_named(cx, ps, &p, 0));
     ATN_TRY(load_named(cx, ps, &p, 0));
 done:
@@ -196,7 +252,7 @@ done:
 
 atn_status atn_pass_check_weight(atn_ctx *cx, const atn_pass *ps, const char *name)
 {
-    const weight p = {.name = name};
+    const weight p = whole(name, false, NULL, NULL);
 
     return check_named(cx, ps, &p, 0);
 }
@@ -218,6 +274,13 @@ bool atn_forward_wants_label(const atn_model *m, const atn_forward_args *a)
     return m->labels > 0 && (a->want_label || a->logits);
 }
 
+static atn_idx block(const atn_pass *ps, atn_idx l)
+{
+    atn_idx group, inner;
+
+    return l < 0 ? -1 : atn_config_block(ps->c, l, &group, &inner);
+}
+
 /* The checker's job: all weights of a layer, or the head's behind the last. */
 static atn_status check_layer(atn_ctx *cx, void *state)
 {
@@ -227,6 +290,7 @@ static atn_status check_layer(atn_ctx *cx, void *state)
 
     if (ps->checking > ps->last)
         return check_weight(cx, ps->m, atn_model_head(ps->m), NULL);
+    if (block(ps, ps->checking) == block(ps, ps->checking - 1)) return ATN_OK;
     layer_weights(ps, all);
     for (int i = 0; i < WEIGHTS; i++)
         ATN_TRY(check_named(cx, ps, &all[i], ps->checking));
@@ -249,7 +313,9 @@ atn_status atn_pass_load_layer(atn_ctx *cx, atn_pass *ps, atn_idx l)
 
     layer_weights(ps, all);
     ATN_TRY(atn_worker_wait(cx, ps->checker));
-    for (int i = 0; i < WEIGHTS; i++) ATN_TRY(load_named(cx, ps, &all[i], l));
+    for (int i = 0; i < WEIGHTS && ps->loaded != block(ps, l); i++)
+        ATN_TRY(load_named(cx, ps, &all[i], l));
+    ps->loaded = block(ps, l);
     ATN_TRY(atn_pass_check_ahead(cx, ps, l + 1));
 done:
     return st;

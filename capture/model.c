@@ -6,22 +6,29 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "capture/forward.h"
+#include "capture/slice.h"
 #include "core/io/file.h"
 
 enum { NAME_TEXT = 256 };
 
 /* prefix + template with its %d filled in, .bias for .weight when asked. */
-static void expand(char out[NAME_TEXT], const char *prefix, const char *name,
-                   atn_idx layer, bool bias)
+static void expand(const atn_model *m, char out[NAME_TEXT], const char *prefix,
+                   const char *name, atn_idx layer, bool bias)
 {
-    const char *mark = strstr(name, "%d");
+    const char *mark = strstr(name, "%d"), *second;
+    atn_idx inner;
     char *end;
 
-    if (mark)
-        snprintf(out, NAME_TEXT, "%s%.*s%lld%s", prefix, (int)(mark - name), name,
-                 (long long)layer, mark + 2);
-    else
+    if (mark) {
+        atn_config_block(&m->config, layer, &layer, &inner);
+        second = strstr(mark + 2, "%d");
+        if (!second) second = name + strlen(name);
+        snprintf(out, NAME_TEXT, "%s%.*s%lld%.*s", prefix, (int)(mark - name), name,
+                 (long long)layer, (int)(second - mark - 2), mark + 2);
+        if (*second)
+            snprintf(out + strlen(out), NAME_TEXT - strlen(out), "%lld%s",
+                     (long long)inner, second + 2);
+    } else
         snprintf(out, NAME_TEXT, "%s%s", prefix, name);
     end = bias ? strstr(out, ".weight") : NULL;
     if (end) memcpy(end, ".bias", sizeof ".bias");
@@ -62,12 +69,12 @@ static const atn_st_tensor *find_spelled(const atn_model *m, const char *name,
     char full[NAME_TEXT];
     const atn_st_tensor *t;
 
-    expand(full, m->prefix, name, layer, bias);
+    expand(m, full, m->prefix, name, layer, bias);
     t = atn_st_find(m->weights, full);
     if (!t) t = find_old_norm(m, full);
     if (t) return t;
     /* heads carry no base prefix */
-    expand(full, "", name, layer, bias);
+    expand(m, full, "", name, layer, bias);
     return atn_st_find(m->weights, full);
 }
 
@@ -203,9 +210,9 @@ static atn_status missing_tensor(atn_ctx *cx, const atn_model *m, const char *na
     size_t score[3] = {0, 0, 0};
     char full[NAME_TEXT], bare[NAME_TEXT];
 
-    expand(full, m->config.arch->prefixes[0] ? m->config.arch->prefixes[0] : "", name,
-           layer, bias);
-    expand(bare, "", name, layer, bias);
+    expand(m, full, m->config.arch->prefixes[0] ? m->config.arch->prefixes[0] : "",
+           name, layer, bias);
+    expand(m, bare, "", name, layer, bias);
     for (atn_idx i = 0; i < atn_st_count(m->weights); i++) {
         const char *other = atn_st_at(m->weights, i)->name;
         size_t s = likeness(full, other);
@@ -303,14 +310,17 @@ done:
     return st;
 }
 
-static atn_status need_linear(atn_ctx *cx, const atn_model *m, const char *name,
-                              atn_idx layer, bool bias, atn_idx rows, atn_idx cols)
+/* A matrix of a layer. */
+static atn_status need_matrix(atn_ctx *cx, const atn_model *m, const char *name,
+                              atn_idx layer, bool bias, atn_idx outputs, atn_idx inputs)
 {
+    const bool in_out = m->config.arch->in_out;
     atn_status st = ATN_OK;
 
     if (!name) return ATN_OK;
-    ATN_TRY(need(cx, m, name, layer, false, rows, cols));
-    if (bias) ATN_TRY(need(cx, m, name, layer, true, rows, 0));
+    ATN_TRY(need(cx, m, name, layer, false, in_out ? inputs : outputs,
+                 in_out ? outputs : inputs));
+    if (bias) ATN_TRY(need(cx, m, name, layer, true, outputs, 0));
 done:
     return st;
 }
@@ -327,15 +337,38 @@ static atn_status check_modulation(atn_ctx *cx, const atn_model *m, atn_idx l)
     if (c->width > INT32_MAX / 6)
         ATN_FAIL(ATN_DATA, "%s: the width %lld is too large", m->weights_path,
                  (long long)c->width);
-    ATN_TRY(need_linear(cx, m, n->time_in, l, true, c->width, ATN_TIME_FEATURES));
-    ATN_TRY(need_linear(cx, m, n->time_out, l, true, c->width, c->width));
-    ATN_TRY(need_linear(cx, m, n->modulation, l, true, 6 * c->width, c->width));
+    ATN_TRY(need_matrix(cx, m, n->time_in, l, true, c->width, ATN_TIME_FEATURES));
+    ATN_TRY(need_matrix(cx, m, n->time_out, l, true, c->width, c->width));
+    ATN_TRY(need_matrix(cx, m, n->modulation, l, true, 6 * c->width, c->width));
     classes = atn_model_tensor(m, n->classes, l, false);
     /* a model trained without dropping classes has no row for none */
     ATN_TRY(need(cx, m, n->classes, l, false,
                  c->classes + (!classes || classes->shape[0] != c->classes), c->width));
 done:
     return st;
+}
+
+static atn_status need_part(atn_ctx *cx, const atn_model *m, atn_part part,
+                            atn_idx layer)
+{
+    const atn_config *c = &m->config;
+    const atn_slice s = atn_slice_of(c, part);
+
+    return need_matrix(cx, m, s.name, layer,
+                       part <= ATN_PART_V ? c->bias_qkv : c->bias_mlp, s.outputs,
+                       c->width);
+}
+
+/* Of old files, and no weights. */
+static void know_buffers(const atn_model *m, atn_idx l)
+{
+    const char *const *names = m->config.arch->names.buffers;
+
+    for (size_t i = 0; i < ATN_LEN(m->config.arch->names.buffers) && names[i]; i++) {
+        const atn_st_tensor *t = atn_model_tensor(m, names[i], l, false);
+
+        if (t) m->used[t - atn_st_at(m->weights, 0)] = true;
+    }
 }
 
 static atn_status check_layer(atn_ctx *cx, const atn_model *m, atn_idx l)
@@ -347,18 +380,16 @@ static atn_status check_layer(atn_ctx *cx, const atn_model *m, atn_idx l)
     atn_status st = ATN_OK;
 
     ATN_TRY(need_norm(cx, m, n->attn_norm, l, c->width));
-    ATN_TRY(need_linear(cx, m, n->q, l, c->bias_qkv, q, c->width));
-    ATN_TRY(need_linear(cx, m, n->k, l, c->bias_qkv, kv, c->width));
-    ATN_TRY(need_linear(cx, m, n->v, l, c->bias_qkv, kv, c->width));
-    ATN_TRY(need_linear(cx, m, n->o, l, c->bias_o, c->width, q));
+    for (int part = ATN_PART_Q; part <= ATN_PART_UP; part++)
+        ATN_TRY(need_part(cx, m, (atn_part)part, l));
+    ATN_TRY(need_matrix(cx, m, n->o, l, c->bias_o, c->width, q));
     if (n->q_norm) ATN_TRY(need(cx, m, n->q_norm, l, false, full ? q : c->head_dim, 0));
     if (n->k_norm)
         ATN_TRY(need(cx, m, n->k_norm, l, false, full ? kv : c->head_dim, 0));
     ATN_TRY(need_norm(cx, m, n->mlp_norm, l, c->width));
-    ATN_TRY(need_linear(cx, m, n->gate, l, c->bias_mlp, c->ffn, c->width));
-    ATN_TRY(need_linear(cx, m, n->up, l, c->bias_mlp, c->ffn, c->width));
-    ATN_TRY(need_linear(cx, m, n->down, l, c->bias_mlp, c->width, c->ffn));
+    ATN_TRY(need_matrix(cx, m, n->down, l, c->bias_mlp, c->width, c->ffn));
     ATN_TRY(check_modulation(cx, m, l));
+    know_buffers(m, l);
 done:
     return st;
 }
@@ -383,7 +414,7 @@ static atn_status check_patches(atn_ctx *cx, atn_model *m)
             n->labels[i] ? atn_model_tensor(m, n->labels[i], 0, false) : NULL;
 
         if (!t || t->rank != 2 || (i > 0 && m->labels == 0)) continue;
-        ATN_TRY(need_linear(cx, m, n->labels[i], 0, true,
+        ATN_TRY(need_matrix(cx, m, n->labels[i], 0, true,
                             i > 0 ? m->labels : t->shape[0], c->width));
         m->labels = t->shape[0];
     }
@@ -409,7 +440,7 @@ static void find_prefix(atn_model *m)
     for (int i = 0; i < 3 && a->prefixes[i]; i++) {
         char full[NAME_TEXT];
 
-        expand(full, a->prefixes[i], first, 0, false);
+        expand(m, full, a->prefixes[i], first, 0, false);
         if (atn_st_find(m->weights, full)) m->prefix = a->prefixes[i];
     }
 }
@@ -448,29 +479,59 @@ static void report_ignored(atn_ctx *cx, const atn_model *m)
                 m->weights_path, (long long)n, list, used >= sizeof list ? " ..." : "");
 }
 
+/* Embeddings, and the map between their width and the model's. */
+static atn_status check_embeddings(atn_ctx *cx, const atn_model *m)
+{
+    const atn_config *c = &m->config;
+    const atn_arch_names *n = &c->arch->names;
+    const bool all = c->arch->embed_map == ATN_MAP_ALL;
+    const atn_idx e = c->embed_width, width = all ? e : c->width;
+    const atn_idx skip =
+        c->arch->position_rule == ATN_POSITION_SKIP ? c->arch->position_skip : 0;
+    atn_status st = ATN_OK;
+
+    if (!n->embed) return ATN_OK;
+    ATN_TRY(need(cx, m, n->embed, 0, false, c->vocab, e));
+    if (n->position)
+        ATN_TRY(need(cx, m, n->position, 0, false, c->max_positions + skip, width));
+    if (n->type) ATN_TRY(need(cx, m, n->type, 0, false, c->type_vocab, width));
+    ATN_TRY(need_norm(cx, m, n->embed_norm, 0, width));
+    if (!atn_config_maps(c)) return ATN_OK;
+    ATN_TRY(need(cx, m, n->embed_map, 0, false, c->width, e));
+    if (all) ATN_TRY(need(cx, m, n->embed_map, 0, true, c->width, 0));
+    if (n->head_map) ATN_TRY(need(cx, m, n->head_map, 0, false, e, c->width));
+done:
+    return st;
+}
+
+/* Layers that share weights are no more than these. */
+static atn_status check_depth(atn_ctx *cx, const atn_model *m)
+{
+    const atn_config *c = &m->config;
+    const atn_idx apart = c->groups ? c->groups * c->inner : c->layers;
+
+    if (apart <= atn_st_count(m->weights)) return ATN_OK;
+    return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                    "%s: num_hidden_layers %lld is above the %lld tensors of the file",
+                    m->weights_path, (long long)apart,
+                    (long long)atn_st_count(m->weights));
+}
+
 static atn_status check_tensors(atn_ctx *cx, atn_model *m)
 {
     const atn_config *c = &m->config;
     const atn_arch_names *n = &c->arch->names;
     atn_status st = ATN_OK;
 
-    if (c->layers > atn_st_count(m->weights))
-        ATN_FAIL(ATN_DATA,
-                 "%s: num_hidden_layers %lld is above the %lld tensors of the file",
-                 m->weights_path, (long long)c->layers,
-                 (long long)atn_st_count(m->weights));
-    if (n->embed) ATN_TRY(need(cx, m, n->embed, 0, false, c->vocab, c->width));
+    ATN_TRY(check_depth(cx, m));
+    ATN_TRY(check_embeddings(cx, m));
     ATN_TRY(check_patches(cx, m));
-    if (n->position && !n->patch)
-        ATN_TRY(need(cx, m, n->position, 0, false, c->max_positions, c->width));
-    if (n->type) ATN_TRY(need(cx, m, n->type, 0, false, c->type_vocab, c->width));
-    ATN_TRY(need_norm(cx, m, n->embed_norm, 0, c->width));
     for (atn_idx l = 0; l < c->layers; l++) ATN_TRY(check_layer(cx, m, l));
-    if (!n->patch || m->labels > 0 ||
-        (n->final_norm && atn_model_tensor(m, n->final_norm, 0, false)))
+    if (c->final_norm &&
+        (!n->patch || m->labels > 0 || atn_model_tensor(m, n->final_norm, 0, false)))
         ATN_TRY(need_norm(cx, m, n->final_norm, 0, c->width));
     if (n->head && atn_model_tensor(m, n->head, 0, false))
-        ATN_TRY(need(cx, m, n->head, 0, false, c->vocab, c->width));
+        ATN_TRY(need(cx, m, n->head, 0, false, c->vocab, c->embed_width));
     m->has_head = n->head && (c->tied || atn_model_tensor(m, n->head, 0, false));
     report_ignored(cx, m);
 done:

@@ -31,8 +31,20 @@ static atn_place layer_place(const atn_model *m, const atn_input *in, atn_idx st
         .dv = c->head_dim,
         .nq = n,
         .nk = n,
-        .scale = 1 / sqrt((double)c->head_dim),
+        .scale = c->scale / (c->scale_by_layer ? (double)(l + 1) : 1),
+        .has_alibi = c->arch->alibi,
         .sight = {.causal = c->arch->causal, .window = c->window[l], .key_last = n}};
+}
+
+/* The heads up to the largest power of two have a geometric sequence; the others take every
+ * second member of the one for twice as many. */
+double atn_alibi_slope(atn_idx h, atn_idx heads)
+{
+    double power = 1;
+
+    while (2 * power <= (double)heads) power *= 2;
+    return (double)h < power ? pow(2, -8 * ((double)h + 1) / power)
+                             : pow(2, -4 * (2 * ((double)h - power) + 1) / power);
 }
 
 atn_status atn_model_places(atn_ctx *cx, const atn_model *m, const atn_input *in,
@@ -79,7 +91,9 @@ double atn_model_flops(const atn_model *m, const atn_input *in)
                  kv = (double)(c->kv_heads * c->head_dim);
     const double linear =
         width * (2 * q + 2 * kv) + (c->gated ? 3 : 2) * width * (double)c->ffn;
-    double flops = patch_flops(c);
+    double flops =
+        patch_flops(c) +
+        (atn_config_maps(c) ? 2 * tokens * (double)c->embed_width * width : 0);
 
     for (atn_idx l = 0; l < c->layers; l++) {
         const atn_place at = layer_place(m, in, 0, l);

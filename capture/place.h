@@ -36,5 +36,7 @@ atn_idx atn_model_tokens(const atn_model *m, const atn_input *in);
 /* All places of a run, in heap memory of the caller. */
 atn_status atn_model_places(atn_ctx *cx, const atn_model *m, const atn_input *in,
                             atn_place **out, atn_idx *n) ATN_WARN_UNUSED;
+/* m of the bias m (j - i) of head h; Press et al., arXiv 2108.12409. */
+double atn_alibi_slope(atn_idx h, atn_idx heads);
 /* FLOPs of a forward pass without the logits: 2 per multiply-add. */
 double atn_model_flops(const atn_model *m, const atn_input *in);

@@ -118,7 +118,7 @@ done:
 
 static atn_status check_length(atn_ctx *cx, recording *r)
 {
-    const atn_idx most = r->model.config.max_positions;
+    const atn_idx most = r->model.config.max_tokens;
     const bool learned = r->model.config.arch->names.position != NULL;
     atn_status st = ATN_OK;
 

@@ -1,12 +1,12 @@
-/* capture/tokenizer.h -- runs the tokenizer.json of a model directory.
+/* capture/tokenizer.h -- runs the tokenizer of a model directory.
  *
  * Pipeline: added tokens are cut out, the rest is normalised, cut into pieces, each piece goes
- * through BPE or WordPiece, and the post-processor adds its special tokens. A directory with
- * vocab.txt alone is read as BERT's WordPiece.
+ * through BPE, WordPiece or Unigram, and the post-processor adds its special tokens. Without
+ * tokenizer.json a directory may have vocab.json and merges.txt, a SentencePiece model, or
+ * BERT's vocab.txt.
  *
  * Oracle  ids of Hugging Face tokenizers over a thousand lines of mixed Unicode.
- * Limits  Unigram models and precompiled normalisers are refused by name; so are expressions
- *         with \w or \b, whose meaning differs between libraries.
+ * Limits  expressions with \w, \b or \h are refused: their meaning differs between libraries.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once

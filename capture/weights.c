@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "capture/slice.h"
 #include "core/io/file.h"
 
 /* The file within the model directory. */
@@ -17,18 +18,20 @@ static const char *file_within(const atn_model *m, const char *path)
     return path;
 }
 
-/* Adds a weight, as Linear stores it: a row an output, heads of `step` rows one after another
- * (0: there are no heads). */
+/* Adds a weight: of a projection, where its heads are; else NULL, a row an output. */
 static atn_status add_weight(atn_ctx *cx, const atn_model *m, const char *key,
-                             const atn_st_tensor *t, atn_idx step, json_t *to)
+                             const atn_st_tensor *t, const atn_slice *s, json_t *to)
 {
+    const bool in_out = s && m->config.arch->in_out;
     char hex[33];
     json_t *v;
 
     atn_hash_bytes(t->data, t->bytes, hex);
-    v = json_pack("{s:s, s:s, s:s, s:s, s:i}", "file", file_within(m, t->path),
-                  "tensor", t->name, "hash", hex, "layout", "out_in", "first", 0);
-    if (v && step > 0) json_object_set_new(v, "step", json_integer(step));
+    v = json_pack("{s:s, s:s, s:s, s:s, s:I}", "file", file_within(m, t->path),
+                  "tensor", t->name, "hash", hex, "layout",
+                  in_out ? "in_out" : "out_in", "first",
+                  (json_int_t)(s ? s->first : 0));
+    if (v && s) json_object_set_new(v, "step", json_integer(s->step));
     if (v && json_object_set_new(to, key, v) == 0) return ATN_OK;
     return atn_fail(cx, ATN_MEMORY, __FILE__, __LINE__, "no memory for the manifest");
 }
@@ -36,16 +39,17 @@ static atn_status add_weight(atn_ctx *cx, const atn_model *m, const char *key,
 atn_status atn_model_layer_weights(atn_ctx *cx, const atn_model *m, atn_idx layer,
                                    json_t **out)
 {
-    const atn_arch_names *n = &m->config.arch->names;
-    const char *const keys[] = {"w_q", "w_k", "w_v"}, *const names[] = {n->q, n->k,
-                                                                        n->v};
+    const char *const keys[] = {"w_q", "w_k", "w_v"};
     json_t *all = json_object();
     atn_status st = ATN_OK;
 
     *out = NULL;
-    for (size_t i = 0; i < ATN_LEN(keys); i++)
-        ATN_TRY(add_weight(cx, m, keys[i], atn_model_tensor(m, names[i], layer, false),
-                           m->config.head_dim, all));
+    for (int i = 0; i < (int)ATN_LEN(keys); i++) {
+        const atn_slice s = atn_slice_of(&m->config, (atn_part)(ATN_PART_Q + i));
+
+        ATN_TRY(add_weight(cx, m, keys[i], atn_model_tensor(m, s.name, layer, false),
+                           &s, all));
+    }
     *out = all;
     all = NULL;
 done:
@@ -56,16 +60,18 @@ done:
 atn_status atn_model_token_weights(atn_ctx *cx, const atn_model *m, json_t **out)
 {
     const atn_arch_names *n = &m->config.arch->names;
+    const bool direct = n->embed && !atn_config_maps(&m->config);
     json_t *all = json_object();
     atn_status st = ATN_OK;
 
     *out = NULL;
-    ATN_TRY(
-        add_weight(cx, m, "embed", atn_model_tensor(m, n->embed, 0, false), 0, all));
-    if (m->has_head)
+    if (direct)
+        ATN_TRY(add_weight(cx, m, "embed", atn_model_tensor(m, n->embed, 0, false),
+                           NULL, all));
+    if (direct && m->has_head)
         ATN_TRY(add_weight(
             cx, m, "unembed",
-            atn_model_tensor(m, m->config.tied ? n->embed : n->head, 0, false), 0,
+            atn_model_tensor(m, m->config.tied ? n->embed : n->head, 0, false), NULL,
             all));
     *out = all;
     all = NULL;

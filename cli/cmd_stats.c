@@ -5,7 +5,7 @@
 
 #include "analysis/attribution.h"
 #include "analysis/head_types.h"
-#include "cli/output.h"
+#include "cli/parts.h"
 
 enum { MAX_QUANTILES = 32 };
 
@@ -112,8 +112,8 @@ static atn_status check_options(atn_cli *cli)
 {
     static const char *const types[] = {"measure",     "per",  "quantiles", "profile",
                                         "attribution", "rows", NULL};
-    static const char *const tokens[] = {"per",  "quantiles",   "profile",
-                                         "rows", "time-budget", NULL};
+    static const char *const tokens[] = {"per",         "quantiles", "profile", "rows",
+                                         "time-budget", "shard",     NULL};
     const char *other;
 
     other = atn_opt_given(cli, "heads-by-type") ? given_of(cli, types) : NULL;
@@ -161,9 +161,13 @@ static atn_status emit(atn_cli *cli, atn_subject *s, atn_stats *stats,
                  "stats: out of time, %lld of %lld heads are left (those that are done "
                  "wait in %s: the same command goes on from there)",
                  (long long)left, (long long)s->selection.n_heads, opts->journal);
-    ATN_TRY(make_tables(cli, stats, t, &n));
-    ATN_TRY(atn_cli_emit_all(cli, &s->run, (const atn_table *const *)t, n, 0,
-                             cli->args[0]));
+    if (atn_shard_is_part(cli->shard)) {
+        ATN_TRY(atn_cli_emit_part(cli, &s->run));
+    } else {
+        ATN_TRY(make_tables(cli, stats, t, &n));
+        ATN_TRY(atn_cli_emit_all(cli, &s->run, (const atn_table *const *)t, n, 0,
+                                 cli->args[0]));
+    }
     atn_stats_forget(cx, stats);
     if (left > 0)
         ATN_FAIL(
@@ -193,6 +197,7 @@ static atn_status read_opts(atn_cli *cli, double *quantiles, atn_stats_opts *o)
                           .sample = atn_opt_i64(cli, "rows", 0),
                           .quantiles = quantiles,
                           .bins = (int)atn_opt_i64(cli, "profile", 0),
+                          .shard = cli->shard,
                           .strict = atn_opt_given(cli, "strict"),
                           .force = atn_opt_given(cli, "force")};
     ATN_TRY(check_options(cli));
@@ -305,7 +310,7 @@ const atn_command atn_command_stats = {
             "streamed, the matrix itself is never held. attnscope list measures "
             "explains the columns.",
     .options = options,
-    .uses = ATN_USE_SELECT | ATN_USE_TABLE | ATN_USE_DEVICE,
+    .uses = ATN_USE_SELECT | ATN_USE_TABLE | ATN_USE_DEVICE | ATN_USE_SHARD,
     .second = "head_rules",
     .word = word,
     .min_args = 1,

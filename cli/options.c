@@ -65,10 +65,19 @@ static const atn_option device[] = {
     ATN_OPTION_END,
 };
 
+static const atn_option shard[] = {
+    {"shard", 0, ATN_OPT_TEXT, "i/N",
+     "do part i of N (0/N to N-1/N) and write it to -o FILE, for attnscope merge; slurm "
+     "= as the array task says",
+     0, 0},
+    ATN_OPTION_END,
+};
+
 static const atn_option_group shared[] = {
     {ATN_USE_SELECT, "Selection", selection}, {ATN_USE_TABLE, "Table output", table},
     {ATN_USE_OUTPUT, "Output", output},       {ATN_USE_DEVICE, "Device", device},
-    {ATN_USE_DRY, "Planning", dry},           {ATN_USE_GENERAL, "General", general},
+    {ATN_USE_DRY, "Planning", dry},           {ATN_USE_SHARD, "Sharing out", shard},
+    {ATN_USE_GENERAL, "General", general},
 };
 
 int atn_option_groups(unsigned uses, const atn_option *own,

@@ -43,6 +43,7 @@ enum {
     ATN_USE_OUTPUT = 8,  /* -o -f */
     ATN_USE_DRY = 16,    /* -n */
     ATN_USE_DEVICE = 32, /* --device --dtype */
+    ATN_USE_SHARD = 64,  /* --shard: its work can be shared out */
 };
 
 typedef struct atn_option_group {
@@ -51,7 +52,7 @@ typedef struct atn_option_group {
     const atn_option *options;
 } atn_option_group;
 
-enum { ATN_CLI_ROWS = 64, ATN_CLI_GROUPS = 7 /* all shared ones and an own one */ };
+enum { ATN_CLI_ROWS = 64, ATN_CLI_GROUPS = 8 /* all shared ones and an own one */ };
 
 /* The groups that a command with this mask takes, its own table (may be NULL) first.
  * Returns their number. */
@@ -78,6 +79,13 @@ typedef struct atn_cli {
     const atn_option *rows[ATN_CLI_ROWS];
     atn_opt_value values[ATN_CLI_ROWS];
     int n_rows;
+    struct atn_shard *shard; /* the share of the work, or all to put together; NULL = all
+                                of it is done here */
+    bool ranks;              /* shares meet in memory, not in files */
+    /* Of a command that merge runs: what was typed, and the hash of the manifest of the
+     * parts; else NULL. */
+    const struct atn_cli *typed;
+    const char *capture;
 } atn_cli;
 
 /* Parses argv[first .. argc) by the command's tables into cli (zeroed but for cx,

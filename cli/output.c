@@ -9,13 +9,17 @@
 
 #include "core/io/file.h"
 #include "core/io/json.h"
+#include "core/shard.h"
 
 atn_status atn_cli_record(atn_cli *cli, atn_run *run)
 {
+    const atn_cli *typed = cli->typed ? cli->typed : cli;
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
 
-    ATN_TRY(atn_run_init(cx, run, cli->argc, cli->argv));
+    ATN_TRY(atn_run_init(cx, run, typed->argc, typed->argv));
+    for (int i = 0; cli->typed && i < typed->n_args; i++)
+        ATN_TRY(atn_run_add_input(cx, run, typed->args[i]));
     for (int i = 0; i < cli->n_rows; i++)
         if (cli->values[i].given)
             ATN_TRY(atn_run_add_option(
@@ -44,6 +48,11 @@ atn_status atn_subject_open(atn_cli *cli, const char *dir, atn_subject *s)
     manifest = atn_path_join(cx, dir, "capture.json");
     if (!manifest) ATN_TRY(cx->err.code);
     ATN_TRY(atn_run_add_input(cx, &s->run, manifest));
+    if (cli->capture && strcmp(cli->capture, atn_record_capture(s->run.json)) != 0)
+        ATN_FAIL(ATN_USAGE,
+                 "%s: is another capture than that of the parts (say where that is with "
+                 "--capture RUN)",
+                 dir);
 done:
     atn_free(cx, manifest);
     return st;
@@ -129,7 +138,8 @@ done:
 
 atn_status atn_cli_check_output(atn_cli *cli, const char *path)
 {
-    const bool table = cli->command->uses & ATN_USE_TABLE;
+    const bool table = cli->command->uses & ATN_USE_TABLE &&
+                       !(cli->shard && !cli->shard->merges && !cli->ranks);
     atn_table_format format;
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;

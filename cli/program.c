@@ -11,6 +11,7 @@
 
 #include "cli/device.h"
 #include "cli/help.h"
+#include "cli/parts.h"
 #include "core/param.h"
 #include "core/run.h"
 
@@ -156,6 +157,7 @@ static atn_status run_command(atn_ctx *cx, const atn_command *c, int argc,
     atn_cli cli = {.cx = cx, .command = c, .argc = argc, .argv = argv};
     atn_status st = ATN_OK;
     atn_backend *device = NULL;
+    atn_shard shard = {0};
 
     ATN_TRY(atn_cli_parse(&cli, 2));
     if (atn_opt_given(&cli, "help")) {
@@ -164,6 +166,7 @@ static atn_status run_command(atn_ctx *cx, const atn_command *c, int argc,
     }
     atn_cli_apply(&cli);
     ATN_TRY(check_count(&cli));
+    ATN_TRY(atn_cli_share(&cli, &shard));
     if (isatty(STDERR_FILENO) && cx->log_level > ATN_LOG_ERROR && !cx->log_json) {
         cx->progress = on_progress;
         cx->progress_user = &m;
@@ -171,6 +174,7 @@ static atn_status run_command(atn_ctx *cx, const atn_command *c, int argc,
     ATN_TRY(atn_device_open(&cli, &device));
     st = c->run(&cli);
 done:
+    atn_shard_release(cx, &shard);
     atn_device_close(cx, device);
     meter_clear(&m);
     cx->progress = NULL;

@@ -118,7 +118,7 @@ static atn_status embed_rows(atn_ctx *cx, atn_idx piece, void *state)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     const embed_job *j = state;
-    const size_t row = (size_t)j->width * atn_dtype_size(j->type);
+    const size_t row = atn_dtype_bytes(j->type, j->width);
     const atn_idx first = piece * EMBED_ROWS, end = ATN_MIN(first + EMBED_ROWS, j->n);
     atn_status st = ATN_OK;
     float *wide = NULL;

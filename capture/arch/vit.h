@@ -28,7 +28,8 @@
     .down = "layers.%d.mlp.fc2.weight"
 
 #define ATN_VIT_SWITCHES                                                               \
-    .keys = {.bias_qkv = "qkv_bias"}, .input = ATN_INPUT_IMAGE,                        \
-    .norm = ATN_NORM_LAYER, .place = ATN_NORM_PRE, .bias = ATN_BIAS_O | ATN_BIAS_MLP,  \
-    .image_size = 224, .patch_size = 16, .channels = 3, .eps_key = "layer_norm_eps",   \
-    .eps = 1e-12, .act = "gelu"
+    .keys = {.attn_bias = "qkv_bias"}, .plain_heads = true, .bias_keys = ATN_BIAS_QKV, \
+    .bias_absent = ATN_BIAS_QKV, .input = ATN_INPUT_IMAGE, .norm = ATN_NORM_LAYER,     \
+    .place = ATN_NORM_PRE, .bias = ATN_BIAS_O | ATN_BIAS_MLP, .image_size = 224,       \
+    .patch_size = 16, .channels = 3, .eps_key = "layer_norm_eps", .eps = 1e-12,        \
+    .act = "gelu"

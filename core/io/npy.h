@@ -24,6 +24,9 @@ atn_status atn_npy_load(atn_ctx *cx, const char *path, atn_npy *out) ATN_WARN_UN
 /* The same; DATA where it holds integers. */
 atn_status atn_npy_load_floats(atn_ctx *cx, const char *path,
                                atn_npy *out) ATN_WARN_UNUSED;
+/* The same of bytes in memory; `what` stands for the file in messages. */
+atn_status atn_npy_parse_floats(atn_ctx *cx, const char *what, const void *data,
+                                size_t size, atn_npy *out) ATN_WARN_UNUSED;
 /* Floats alone, and '<f8' stays double. */
 atn_status atn_npy_load_wide(atn_ctx *cx, const char *path,
                              atn_npy *out) ATN_WARN_UNUSED;

@@ -221,7 +221,6 @@ static void every_fixture(atn_ctx *cx)
         char dir[1100];
 
         if (e->d_name[0] == '.') continue;
-        if (strcmp(e->d_name, "dit_original") == 0) continue;
         snprintf(dir, sizeof dir, "%s/parity/%s", ATN_TEST_FIXTURES, e->d_name);
         check_model(cx, dir, e->d_name, ORACLE_FIXTURE);
         cases++;
