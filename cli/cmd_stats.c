@@ -112,8 +112,8 @@ static atn_status check_options(atn_cli *cli)
 {
     static const char *const types[] = {"measure",     "per",  "quantiles", "profile",
                                         "attribution", "rows", NULL};
-    static const char *const tokens[] = {"per",         "quantiles", "profile", "rows",
-                                         "time-budget", "shard",     NULL};
+    static const char *const tokens[] = {"per",  "quantiles",   "profile",
+                                         "rows", "time-budget", NULL};
     const char *other;
 
     other = atn_opt_given(cli, "heads-by-type") ? given_of(cli, types) : NULL;
@@ -141,7 +141,7 @@ static atn_status journal_path(atn_cli *cli, char **path)
     const char *output = atn_opt_text(cli, "output", NULL);
 
     *path = NULL;
-    if (!output || strcmp(output, "-") == 0) return ATN_OK;
+    if (!output || strcmp(output, "-") == 0 || cli->ranks) return ATN_OK;
     *path = atn_strfmt(cli->cx, "%s.part", output);
     return *path ? ATN_OK : cli->cx->err.code;
 }
@@ -281,6 +281,13 @@ static atn_status run(atn_cli *cli)
     return atn_opt_given(cli, "attribution") ? run_attribution(cli) : run_measures(cli);
 }
 
+static const char *one_piece_with(const atn_cli *cli)
+{
+    return atn_opt_given(cli, "attribution")
+               ? "--attribution goes through the layers one after another"
+               : NULL;
+}
+
 static const char *word(const char *option, int i)
 {
     if (!option || strcmp(option, "measure") != 0 || !atn_measures[i]) return NULL;
@@ -313,6 +320,7 @@ const atn_command atn_command_stats = {
     .uses = ATN_USE_SELECT | ATN_USE_TABLE | ATN_USE_DEVICE | ATN_USE_SHARD,
     .second = "head_rules",
     .word = word,
+    .one_piece_with = one_piece_with,
     .min_args = 1,
     .max_args = 1,
     .run = run,

@@ -25,6 +25,10 @@ typedef struct atn_command {
     const char *(*word)(const char *option, int i);
     /* The same for what may follow that first argument. May be NULL. */
     const char *(*word_after)(const char *first, int i);
+    /* Why its work is not shared out by --shard and mpirun: always, or with these
+     * options (NULL = it is then). NULL = there is no work to share. */
+    const char *one_piece;
+    const char *(*one_piece_with)(const atn_cli *cli);
     int min_args, max_args; /* of what is no option; max -1 = any number */
     atn_status (*run)(atn_cli *cli);
 } atn_command;
@@ -32,6 +36,8 @@ typedef struct atn_command {
 extern const atn_command *const atn_commands[]; /* NULL-terminated */
 extern const int atn_n_commands;
 const atn_command *atn_command_find(const char *id); /* NULL = none */
+/* Why the work of this command line is done by one process; NULL = it is shared out. */
+const char *atn_command_one_piece(const atn_cli *cli);
 
 /* The whole program: parses, runs, prints the error; returns the exit code. */
 int atn_cli_main(int argc, const char *const *argv);

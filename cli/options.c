@@ -134,6 +134,10 @@ static atn_status unknown(atn_cli *cli, const char *text, size_t length)
     memcpy(name, text, length);
     name[length] = '\0';
     near = atn_nearest(name, names, cli->n_rows);
+    if (strcmp(name, "shard") == 0)
+        return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
+                        "%s: takes no --shard: %s", cli->command->id,
+                        atn_command_one_piece(cli));
     if (near >= 0)
         return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
                         "%s: unknown option --%s; did you mean --%s? (attnscope %s "

@@ -82,6 +82,7 @@ typedef struct atn_cli {
     struct atn_shard *shard; /* the share of the work, or all to put together; NULL = all
                                 of it is done here */
     bool ranks;              /* shares meet in memory, not in files */
+    int place;               /* of the ranks on this machine; 0 = the first, or alone */
     /* Of a command that merge runs: what was typed, and the hash of the manifest of the
      * parts; else NULL. */
     const struct atn_cli *typed;

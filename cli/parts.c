@@ -87,6 +87,9 @@ atn_status atn_cli_share(atn_cli *cli, atn_shard *s)
     *s = (atn_shard){0};
     if (!(cli->command->uses & ATN_USE_SHARD) || !atn_opt_given(cli, "shard"))
         return ATN_OK;
+    if (atn_command_one_piece(cli))
+        ATN_FAIL(ATN_USAGE, "%s: --shard does not go with these options: %s",
+                 cli->command->id, atn_command_one_piece(cli));
     ATN_TRY(read_share(cx, atn_opt_text(cli, "shard", ""), &index, &count));
     for (size_t i = 0; i < ATN_LEN(of_tables); i++)
         if (atn_opt_given(cli, of_tables[i]))

@@ -12,6 +12,7 @@
 #include "cli/device.h"
 #include "cli/help.h"
 #include "cli/parts.h"
+#include "cli/ranks.h"
 #include "core/param.h"
 #include "core/run.h"
 
@@ -33,11 +34,22 @@ const atn_command *atn_command_find(const char *id)
     return NULL;
 }
 
+const char *atn_command_one_piece(const atn_cli *cli)
+{
+    const atn_command *c = cli->command;
+
+    if (!(c->uses & ATN_USE_SHARD))
+        return c->one_piece ? c->one_piece : "it has no work to share out";
+    return c->one_piece_with ? c->one_piece_with(cli) : NULL;
+}
+
 /* ---- progress: one line on a terminal, once the work takes more than a second ---- */
 
 typedef struct meter {
     double start, last; /* start 0 = nothing yet */
     bool shown;
+    bool draws; /* there is a terminal */
+    atn_ranks *ranks;
 } meter;
 
 static void meter_clear(meter *m)
@@ -57,6 +69,8 @@ static void on_progress(void *user, const char *what, double done, double total)
     const int full = (int)(part * width + 0.5);
     char count[48] = "";
 
+    atn_ranks_poll(m->ranks);
+    if (!m->draws) return;
     if (m->start == 0) m->start = m->last = now;
     if (part >= 1) {
         meter_clear(m);
@@ -150,30 +164,40 @@ static atn_status unknown_command(atn_ctx *cx, const char *word)
                     "unknown command '%s' (attnscope --help lists them)", word);
 }
 
-static atn_status run_command(atn_ctx *cx, const atn_command *c, int argc,
-                              const char *const *argv)
+static void show_progress(atn_ctx *cx, meter *m)
 {
-    meter m = {.shown = false};
+    m->draws = isatty(STDERR_FILENO) && cx->log_level > ATN_LOG_ERROR && !cx->log_json &&
+               !atn_ranks_is_quiet(m->ranks);
+    if (!m->draws && m->ranks->size == 1) return;
+    cx->progress = on_progress;
+    cx->progress_user = m;
+}
+
+static atn_status run_command(atn_ctx *cx, atn_ranks *ranks, const atn_command *c,
+                              int argc, const char *const *argv)
+{
+    meter m = {.ranks = ranks};
     atn_cli cli = {.cx = cx, .command = c, .argc = argc, .argv = argv};
     atn_status st = ATN_OK;
     atn_backend *device = NULL;
     atn_shard shard = {0};
+    bool idle = false;
 
     ATN_TRY(atn_cli_parse(&cli, 2));
     if (atn_opt_given(&cli, "help")) {
-        atn_help_command(c, stdout);
+        if (!atn_ranks_is_quiet(ranks)) atn_help_command(c, stdout);
         goto done;
     }
     atn_cli_apply(&cli);
     ATN_TRY(check_count(&cli));
-    ATN_TRY(atn_cli_share(&cli, &shard));
-    if (isatty(STDERR_FILENO) && cx->log_level > ATN_LOG_ERROR && !cx->log_json) {
-        cx->progress = on_progress;
-        cx->progress_user = &m;
-    }
+    ATN_TRY(atn_ranks_share(ranks, &cli, &shard, &idle));
+    if (ranks->size == 1) ATN_TRY(atn_cli_share(&cli, &shard));
+    show_progress(cx, &m);
+    if (idle) goto done;
     ATN_TRY(atn_device_open(&cli, &device));
     st = c->run(&cli);
 done:
+    st = atn_ranks_meet(ranks, cx, &cli, st);
     atn_shard_release(cx, &shard);
     atn_device_close(cx, device);
     meter_clear(&m);
@@ -190,32 +214,49 @@ static void print_version(void)
           stdout);
 }
 
+/* What is not a command. */
+static atn_status run_word(atn_ctx *cx, const char *word)
+{
+    if (!word) {
+        atn_help_program(stderr);
+        return ATN_USAGE;
+    }
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
+        atn_help_program(stdout);
+        return ATN_OK;
+    }
+    if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) {
+        print_version();
+        return ATN_OK;
+    }
+    if (word[0] == '-')
+        return atn_fail(cx, ATN_USAGE, __FILE__, __LINE__,
+                        "'%s': the command comes first (attnscope --help lists them)",
+                        word);
+    return unknown_command(cx, word);
+}
+
 int atn_cli_main(int argc, const char *const *argv)
 {
     const char *word = argc > 1 ? argv[1] : NULL;
     const atn_command *c = word ? atn_command_find(word) : NULL;
+    atn_ranks ranks;
     atn_ctx cx;
     atn_status st = ATN_OK;
+    int code;
 
     setlocale(LC_CTYPE, "");
     atn_runtime_open();
     atn_ctx_init(&cx);
+    st = atn_ranks_open(&cx, &ranks);
     catch_signals();
-    if (!word) {
-        atn_help_program(stderr);
-        st = ATN_USAGE;
-    } else if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
-        atn_help_program(stdout);
-    } else if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) {
-        print_version();
-    } else if (c) {
-        st = run_command(&cx, c, argc, argv);
-    } else if (word[0] == '-') {
-        st = atn_fail(&cx, ATN_USAGE, __FILE__, __LINE__,
-                      "'%s': the command comes first (attnscope --help lists them)",
-                      word);
-    } else {
-        st = unknown_command(&cx, word);
-    }
-    return finish(&cx, flush_data(&cx, st));
+    if (st == ATN_OK && c)
+        st = run_command(&cx, &ranks, c, argc, argv);
+    else if (st == ATN_OK)
+        st = atn_ranks_meet(&ranks, &cx, NULL,
+                            atn_ranks_is_quiet(&ranks) ? ATN_OK : run_word(&cx, word));
+    if (atn_ranks_is_quiet(&ranks)) cx.err.text[0] = '\0';
+    code = finish(&cx, flush_data(&cx, st));
+    atn_ranks_close(&cx, &ranks);
+    return code;
 }

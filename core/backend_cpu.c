@@ -318,19 +318,21 @@ static atn_status cpu_attention(atn_ctx *cx, const atn_attn_args *a)
     ATN_TAKE(heads, a->heads);
     for (atn_idx h = 0; h < a->heads; h++) {
         const atn_idx kv = h * a->kv_heads / a->heads;
-        heads[h] =
-            (atn_head){.q = {f32(a->q) + h * a->d, a->nq, a->d, a->heads * a->d},
-                       .k = {f32(a->k) + kv * a->d, a->nk, a->d, a->kv_heads * a->d},
-                       .nq = a->nq,
-                       .nk = a->nk,
-                       .scale = a->scale,
-                       .sight = a->sight,
-                       .has_sink = a->sink != NULL,
-                       .sink = a->sink ? a->sink[h] : 0,
-                       .alibi_slope = a->alibi_slope ? a->alibi_slope[h] : 0,
-                       .layer = a->layer,
-                       .head = (int)h,
-                       .kv_head = (int)kv};
+        heads[h] = (atn_head){
+            .q = {f32(a->q) + h * a->d, a->nq, a->d, a->heads * a->d},
+            .k = {f32(a->k) + kv * a->d, a->nk, a->d, a->kv_heads * a->d},
+            .nq = a->nq,
+            .nk = a->nk,
+            .scale = a->scale,
+            .sight = a->sight,
+            .has_sink = a->sink != NULL,
+            .sink = a->sink ? a->sink[h] : 0,
+            .alibi_slope = a->alibi_slope ? a->alibi_slope[h] : 0,
+            .rel_bias = a->rel_bias ? a->rel_bias + h * (a->nq + a->nk - 1) : NULL,
+            .rel_zero = a->nq - 1 + a->sight.offset,
+            .layer = a->layer,
+            .head = (int)h,
+            .kv_head = (int)kv};
     }
     ATN_TRY(atn_rows_stream(cx, heads, a->heads, attention_tile, &j, "attention"));
 done:

@@ -371,9 +371,10 @@ void atn_arena_rewind(atn_ctx *cx, atn_arena_mark mark)
 
 static const char *const level_names[] = {"error", "warning", "info", "debug"};
 
-static void log_json(FILE *out, atn_log_level level, const char *text)
+static void log_json(FILE *out, atn_log_level level, const char *prefix,
+                     const char *text)
 {
-    fprintf(out, "{\"level\": \"%s\", \"message\": \"", level_names[level]);
+    fprintf(out, "{\"level\": \"%s\", \"message\": \"%s", level_names[level], prefix);
     for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
         if (*c == '"' || *c == '\\') fputc('\\', out);
         if (*c < 0x20)
@@ -390,17 +391,19 @@ void atn_log(atn_ctx *cx, atn_log_level level, const char *fmt, ...)
     va_list args;
 
     if (level > cx->log_level) return;
+    const char *prefix = cx->log_prefix ? cx->log_prefix : "";
+
     va_start(args, fmt);
     vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
     if (cx->log_sink)
         cx->log_sink(cx->log_user, level, text);
     else if (cx->log_json)
-        log_json(stderr, level, text);
+        log_json(stderr, level, prefix, text);
     else if (level <= ATN_LOG_WARN)
-        fprintf(stderr, "attnscope: %s: %s\n", level_names[level], text);
+        fprintf(stderr, "%sattnscope: %s: %s\n", prefix, level_names[level], text);
     else
-        fprintf(stderr, "attnscope: %s\n", text);
+        fprintf(stderr, "%sattnscope: %s\n", prefix, text);
 }
 
 /* By what the process was asked to stop. */

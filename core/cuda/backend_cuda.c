@@ -645,8 +645,9 @@ void atn_cuda_close(atn_ctx *cx, atn_backend *be)
     if (!cu) return;
     d = &cu->driver;
     if (cu->stream) d->stream_wait(cu->stream);
-    atn_cu_scratch *const all[] = {&cu->x,    &cu->q,      &cu->k,     &cu->v,
-                                   &cu->tile, &cu->narrow, &cu->state, &cu->small};
+    atn_cu_scratch *const all[] = {&cu->x,      &cu->q,     &cu->k,
+                                   &cu->v,      &cu->rel,   &cu->tile,
+                                   &cu->narrow, &cu->state, &cu->small};
     for (size_t i = 0; i < ATN_LEN(all); i++)
         atn_cu_free(cu, all[i]->at, all[i]->bytes);
     atn_cu_free(cu, cu->bad, ATN_CU_BAD_MOST * sizeof(int));

@@ -14,6 +14,7 @@
 #include "core/io/safetensors.h"
 #include "core/param.h"
 #include "core/problem.h"
+#include "core/rel_bias.h"
 
 /* One captured layer as the manifest describes it. */
 typedef struct atn_layer_info {
@@ -24,7 +25,8 @@ typedef struct atn_layer_info {
     double scale;
     atn_sight sight;
     bool has_qk, has_v, has_p, has_w_o;
-    char tensors[48];      /* the names of all it has, "q k v w_o" */
+    atn_rel_rule rel;      /* of its bias by relative position */
+    char tensors[64];      /* the names of all it has, "q k v w_o" */
     const char *file;      /* relative to the capture */
     const char *hash;      /* XXH3-128 of the layer file, NULL when unknown */
     const json_t *weights; /* of the model, see atn_capture_weight; NULL when unknown */

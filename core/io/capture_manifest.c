@@ -65,8 +65,9 @@ static bool has_tensor(const json_t *layer, const char *name)
 static atn_status read_tensors(atn_ctx *cx, const atn_capture *c, size_t i,
                                const json_t *j, atn_layer_info *l)
 {
-    static const char *const known[] = {"q",     "k",     "v",    "w_o",   "p",  "h",
-                                        "q_pre", "k_pre", "sink", "alibi", "d_o"};
+    static const char *const known[] = {"q",    "k",     "v",        "w_o",
+                                        "p",    "h",     "q_pre",    "k_pre",
+                                        "sink", "alibi", "rel_bias", "d_o"};
     const json_t *list = json_object_get(j, "tensors"), *v;
     size_t t, used = 0;
 
@@ -118,6 +119,30 @@ static atn_status read_sight(atn_ctx *cx, const atn_capture *c, const char *what
                              &s->key_last));
     ATN_TRY(atn_json_get_positive(cx, what, j, "softcap", 0, &s->softcap));
     s->pad_queries = strcmp(l->stack, "cross") != 0 && s->offset == l->nk - l->nq;
+done:
+    return st;
+}
+
+/* How distances share the rows of "rel_bias". */
+static atn_status read_rel(atn_ctx *cx, const char *what, const json_t *j,
+                           atn_layer_info *l)
+{
+    const char *wrong;
+    atn_status st = ATN_OK;
+
+    if (!has_tensor(j, "rel_bias")) return ATN_OK;
+    ATN_TRY(atn_json_need_i64(cx, what, j, "rel_buckets", 2, 1 << 20, &l->rel.buckets));
+    ATN_TRY(atn_json_need_i64(cx, what, j, "rel_max_distance", 2, SIZE_MAX_DIM,
+                              &l->rel.max_distance));
+    ATN_TRY(atn_json_get_bool(cx, what, j, "bidirectional", !l->sight.causal,
+                              &l->rel.bidirectional));
+    if ((wrong = atn_rel_check(&l->rel)))
+        ATN_FAIL(
+            ATN_DATA,
+            "%s: \"rel_buckets\" is %lld, \"rel_max_distance\" %lld%s: %s (capture "
+            "it again)",
+            what, (long long)l->rel.buckets, (long long)l->rel.max_distance,
+            l->rel.bidirectional ? ", \"bidirectional\"" : "", wrong);
 done:
     return st;
 }
@@ -174,6 +199,7 @@ static atn_status read_layer(atn_ctx *cx, atn_capture *c, size_t i, const json_t
     ATN_TRY(read_tensors(cx, c, i, j, l));
     ATN_TRY(read_sizes(cx, c, what, j, i, l));
     ATN_TRY(read_sight(cx, c, what, j, i, l));
+    ATN_TRY(read_rel(cx, what, j, l));
     ATN_TRY(atn_capture_check_weights(cx, what, j));
     l->weights = json_object_get(j, "weights");
 done:

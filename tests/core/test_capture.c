@@ -554,7 +554,8 @@ static void edited_by_hand(atn_ctx *cx)
         {"mask", "null", "neither causal nor full", false},
         {"tensors", "5", "no list of names", false},
         {"tensors", "[1]", "no list of names", false},
-        {"tensors", "[\"q\", \"k\", \"rel_bias\"]", "\"rel_bias\"", false},
+        {"tensors", "[\"q\", \"k\", \"w_q\"]", "\"w_q\"", false},
+        {"tensors", "[\"q\", \"k\", \"rel_bias\"]", "\"rel_buckets\"", false},
         {"tensors", "[]", "neither q and k nor p", false},
         {"index", "1", "listed twice", false},
         {"weights", "[]", "\"weights\" is no object", false},
@@ -633,6 +634,125 @@ static void edited_by_hand(atn_ctx *cx)
              cases[i].top);
         CHECK_FAILS(atn_capture_open(cx, dir, &c), ATN_DATA, cases[i].message);
         CHECK(c == NULL);
+    }
+}
+
+/* ---- a bias by relative position ---- */
+
+/* One layer of two heads and 3 tokens with a table of `rows` buckets. */
+static void write_biased(atn_ctx *cx, const char *dir, const char *rule, int rows,
+                         const float *table)
+{
+    const atn_st_out t[] = {{"q", ATN_F32, 3, {H, N, D}, q},
+                            {"k", ATN_F32, 3, {1, N, D}, k},
+                            {"v", ATN_F32, 3, {1, N, D}, k},
+                            {"rel_bias", ATN_F32, 2, {rows, H}, table}};
+    json_t *m = manifest(1), *layer = json_array_get(json_object_get(m, "layers"), 0);
+    json_t *more = json_loads(rule, 0, NULL);
+    atn_capture_writer *w = NULL;
+
+    CHECK(more && json_object_update(layer, more) == 0);
+    json_array_append_new(json_object_get(layer, "tensors"), json_string("rel_bias"));
+    CHECK_OK(atn_capture_begin(cx, dir, m, "f1", true, &w));
+    CHECK_OK(atn_capture_put(cx, w, 0, t, rows > 0 ? 4 : 3));
+    CHECK_OK(atn_capture_finish(cx, w, NULL));
+    json_decref(more);
+    json_decref(m);
+}
+
+/* Buckets 0 1 | 2 2 | 3 of one direction, or {0} {1} and {2} {3} behind and ahead. */
+static void bias_by_distance(atn_ctx *cx)
+{
+    static const float table[] = {5, -5, 6, -6, 7, -7, 8, -8},
+                       back[] = {7, 6, 5, 5, 5, -7, -6, -5, -5, -5},
+                       both[] = {6, 6, 5, 8, 8, -6, -6, -5, -8, -8};
+    const char *dir = place("capture-bias");
+    atn_capture *c = NULL;
+    atn_problem p;
+    atn_idx left = 0;
+
+    write_biased(cx, dir, "{\"rel_buckets\": 4, \"rel_max_distance\": 8}", 4, table);
+    CHECK_OK(atn_capture_open(cx, dir, &c));
+    CHECK(!atn_capture_layer(c, 0)->rel.bidirectional);
+    CHECK_OK(atn_capture_load(cx, c, 0, &p));
+    for (int e = 0; e < 10; e++) CHECK_NEAR(p.rel_bias[e], back[e], 0);
+    atn_capture_unload(cx, &p);
+    for (atn_status st = ATN_MEMORY; st != ATN_OK; left++) {
+        check_failing f = {left};
+        atn_ctx frail;
+
+        CHECK(left < 500);
+        atn_ctx_init(&frail);
+        frail.alloc = (atn_allocator){check_failing_resize, &f};
+        st = atn_capture_load(&frail, c, 0, &p);
+        CHECK(st == ATN_OK || st == ATN_MEMORY);
+        atn_capture_unload(&frail, &p);
+        atn_ctx_release(&frail);
+    }
+    atn_capture_close(cx, c);
+    write_biased(
+        cx, dir,
+        "{\"rel_buckets\": 4, \"rel_max_distance\": 2, \"bidirectional\": true}", 4,
+        table);
+    CHECK_OK(atn_capture_open(cx, dir, &c));
+    CHECK_OK(atn_capture_load(cx, c, 0, &p));
+    for (int e = 0; e < 10; e++) CHECK_NEAR(p.rel_bias[e], both[e], 0);
+    atn_capture_unload(cx, &p);
+    atn_capture_close(cx, c);
+}
+
+static void biases_that_are_none(atn_ctx *cx)
+{
+    static const struct {
+        const char *rule;
+        int rows;
+        const char *message;
+    } cases[] = {
+        {"{\"rel_buckets\": 4}", 4, "\"rel_max_distance\""},
+        {"{\"rel_buckets\": 1, \"rel_max_distance\": 8}", 4, "outside 2.."},
+        {"{\"rel_buckets\": 4, \"rel_max_distance\": 2}", 4, "buckets of their own"},
+        {"{\"rel_buckets\": 3, \"rel_max_distance\": 8, \"bidirectional\": true}", 4,
+         "fewer than two"},
+        {"{\"rel_buckets\": 5, \"rel_max_distance\": 8, \"bidirectional\": true}", 4,
+         "odd number"},
+        {"{\"rel_buckets\": 4, \"rel_max_distance\": 8, \"bidirectional\": 1}", 4,
+         "true or false"},
+        {"{\"rel_buckets\": 5, \"rel_max_distance\": 8}", 4, "says [5, 2]"},
+        {"{\"rel_buckets\": 4, \"rel_max_distance\": 8}", 0, "is not in the file"},
+        {"{\"rel_buckets\": 1048577, \"rel_max_distance\": 8}", 4, "outside 2.."},
+    };
+    float table[8] = {0};
+    char dir[700];
+
+    snprintf(dir, sizeof dir, "%s", place("capture-no-bias"));
+    cx->log_level = ATN_LOG_ERROR;
+    for (size_t i = 0; i < ATN_LEN(cases); i++) {
+        atn_capture *c = NULL;
+        atn_problem p;
+        atn_status st;
+
+        write_biased(cx, dir, cases[i].rule, cases[i].rows, table);
+        st = atn_capture_open(cx, dir, &c);
+        if (st == ATN_OK) st = atn_capture_load(cx, c, 0, &p);
+        CHECK_EQ(st, ATN_DATA);
+        CHECK(strstr(cx->err.text, cases[i].message));
+        atn_err_forgive(cx);
+        atn_capture_close(cx, c);
+    }
+    table[5] = NAN; /* bucket 2 of head 1 */
+    {
+        bool bad[H] = {false, false};
+        atn_capture *c = NULL;
+        atn_problem p;
+
+        write_biased(cx, dir, "{\"rel_buckets\": 4, \"rel_max_distance\": 8}", 4,
+                     table);
+        CHECK_OK(atn_capture_open(cx, dir, &c));
+        CHECK_FAILS(atn_capture_load(cx, c, 0, &p), ATN_DATA, "rel_bias of head 1");
+        CHECK_OK(atn_capture_load_heads(cx, c, 0, &p, bad));
+        CHECK(!bad[0] && bad[1]);
+        atn_capture_unload(cx, &p);
+        atn_capture_close(cx, c);
     }
 }
 
@@ -922,6 +1042,8 @@ CHECK_MAIN({"tokens by stack", tokens_by_stack},
            {"other directories are left alone", other_directories_are_left_alone},
            {"token facts", token_facts}, {"facts of steps", facts_of_steps},
            {"edited by hand", edited_by_hand}, {"changed layers", changed_layers},
+           {"bias by distance", bias_by_distance},
+           {"biases that are none", biases_that_are_none},
            {"weights by their place", weights_by_place},
            {"weights gone or changed", weights_gone_or_changed},
            {"numbers are named", numbers_are_named}, {"weights alone", weights_alone},
