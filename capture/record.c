@@ -9,6 +9,7 @@
 
 #include "capture/forward.h"
 #include "capture/tokenizer.h"
+#include "capture/vision.h"
 #include "capture/weights.h"
 #include "core/io/capture.h"
 #include "core/io/file.h"
@@ -23,7 +24,9 @@ typedef struct recording {
     atn_tokenizer *tokenizer; /* NULL when the ids were given and there is none */
     int32_t *ids;
     atn_idx n;
-    atn_place *places; /* all of the run */
+    float *image;        /* NULL = the model reads something else */
+    atn_latents latents; /* zero likewise */
+    atn_place *places;   /* all of the run */
     atn_idx n_places;
     atn_idx *kept, n_kept; /* those that are recorded */
     bool *record;          /* [places] still to be computed */
@@ -144,7 +147,48 @@ done:
 
 static atn_input input_of(const recording *r)
 {
-    return (atn_input){.ids = r->ids, .n = r->n};
+    return (atn_input){.ids = r->ids,
+                       .n = r->n,
+                       .image = r->image,
+                       .latents = r->latents.values,
+                       .timesteps = r->latents.timesteps,
+                       .classes = r->latents.classes,
+                       .steps = r->latents.steps};
+}
+
+/* What the model reads, by the kind of its input. */
+static atn_status read_input(atn_ctx *cx, recording *r)
+{
+    static const char *const wanted[] = {
+        [ATN_INPUT_TOKENS] = "a text: give --text FILE or --token-ids FILE",
+        [ATN_INPUT_IMAGE] = "an image: give --image FILE",
+        [ATN_INPUT_LATENTS] =
+            "latents: give --latents FILE, --timesteps LIST and --classes LIST"};
+    const atn_record_args *a = r->args;
+    const atn_input_kind kind = r->model.config.arch->input;
+    const bool given = kind == ATN_INPUT_IMAGE     ? a->image != NULL
+                       : kind == ATN_INPUT_LATENTS ? a->latents != NULL
+                                                   : a->text || a->ids;
+    atn_status st = ATN_OK;
+
+    if (!given)
+        ATN_FAIL(ATN_USAGE, "%s: a model of type %s reads %s", r->model.dir,
+                 r->model.config.arch->id, wanted[kind]);
+    if (kind == ATN_INPUT_IMAGE) {
+        ATN_TRY(atn_vision_image(cx, &r->model, a->image, &r->image));
+    } else if (kind == ATN_INPUT_LATENTS) {
+        ATN_TRY(atn_vision_latents(cx, &r->model, a->latents, a->timesteps, a->classes,
+                                   &r->latents));
+    } else {
+        ATN_TRY(tokenize(cx, r));
+        ATN_TRY(check_length(cx, r));
+        ATN_TRY(check_ids(cx, r));
+        ATN_TRY(check_prompt(cx, r));
+        return ATN_OK;
+    }
+    r->n = r->model.config.max_positions;
+done:
+    return st;
 }
 
 /* ---- the manifest ---- */
@@ -201,12 +245,15 @@ static json_t *weight_files(const recording *r)
 static json_t *model_json(const recording *r, json_t *rotary)
 {
     const atn_config *c = &r->model.config;
-    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:b, s:o, s:o}",
-                     "name", r->model.name, "dir", r->model.dir, "model_type",
-                     c->arch->id, "layers", (json_int_t)c->layers, "width",
-                     (json_int_t)c->width, "ffn", (json_int_t)c->ffn, "vocab",
-                     (json_int_t)c->vocab, "gated", c->gated, "tied", c->tied, "causal",
-                     c->arch->causal, "files", weight_files(r), "rotary", rotary);
+    json_t *model = json_pack(
+        "{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:b, s:o, s:o}", "name",
+        r->model.name, "dir", r->model.dir, "model_type", c->arch->id, "layers",
+        (json_int_t)c->layers, "width", (json_int_t)c->width, "ffn", (json_int_t)c->ffn,
+        "vocab", (json_int_t)c->vocab, "gated", c->gated, "tied", c->tied, "causal",
+        c->arch->causal, "files", weight_files(r), "rotary", rotary);
+
+    if (model && c->vocab == 0) json_object_del(model, "vocab");
+    return model;
 }
 
 /* [step-NNN/][stack/]layer-NNN.safetensors */
@@ -277,13 +324,18 @@ static atn_status make_manifest(atn_ctx *cx, const recording *r, json_t **out)
         add_once(stacks, json_string(p->stack));
         add_once(steps, json_integer(p->step));
     }
-    *out = json_pack("{s:o, s:o, s:o, s:o, s:o, s:n, s:n, s:n, s:s, s:s, s:s}", "model",
-                     model_json(r, rotary), "stacks", stacks, "steps", steps, "layers",
-                     layers, "tokens", tokens_json(cx, r), "positions", "grid", "roles",
-                     "dtype", atn_dtype_name(r->dtype), "device", cx->backend->device,
-                     "arithmetic", cx->backend->arithmetic);
+    *out =
+        json_pack("{s:o, s:o, s:o, s:o, s:o, s:n, s:n, s:n, s:s, s:s, s:s}", "model",
+                  model_json(r, rotary), "stacks", stacks, "steps", steps, "layers",
+                  layers, "tokens", r->ids ? tokens_json(cx, r) : json_null(),
+                  "positions", "grid", "roles", "dtype", atn_dtype_name(r->dtype),
+                  "device", cx->backend->device, "arithmetic", cx->backend->arithmetic);
     if (*out && r->args->prompt > 0)
         json_object_set_new(*out, "prompt", json_integer(r->args->prompt));
+    if (*out && r->model.config.patch > 0) {
+        const atn_input in = input_of(r);
+        return atn_vision_describe(cx, &r->model, &in, *out);
+    }
     if (*out) return ATN_OK;
     return atn_fail(cx, ATN_MEMORY, __FILE__, __LINE__, "no memory for the manifest");
 }
@@ -333,7 +385,8 @@ done:
 static atn_status add_inputs(atn_ctx *cx, const recording *r, const json_t *manifest,
                              atn_run *run)
 {
-    static const char *const names[] = {"config.json", "tokenizer.json", "vocab.txt"};
+    static const char *const names[] = {"config.json", "tokenizer.json", "vocab.txt",
+                                        "preprocessor_config.json"};
     const json_t *files = json_object_get(json_object_get(manifest, "model"), "files");
     atn_status st = ATN_OK;
     char *path = NULL;
@@ -411,6 +464,9 @@ static atn_status save_layer(atn_ctx *cx, const atn_layer_dump *d, void *state)
         ATN_TRY(add_tensor(cx, r, "alibi", d->alibi, 1, &at->heads, list, &n));
     if (!a->no_w_o) {
         ATN_TRY(atn_model_w_o(cx, &r->model, at->layer, &w_o));
+        /* what reaches the rows is O W_O times the gate */
+        for (atn_idx i = 0; d->gate && i < w[0] * width; i++)
+            w_o[i] *= d->gate[i % width];
         ATN_TRY(add_tensor(cx, r, "w_o", w_o, 2, w, list, &n));
     }
     ATN_TRY(atn_model_layer_weights(cx, &r->model, at->layer, &weights));
@@ -526,6 +582,7 @@ static atn_forward_args forward_args(recording *r)
                               .want_p = a->save_p,
                               .want_h = a->save_h,
                               .want_loss = r->model.has_head,
+                              .want_label = true,
                               .last_place = r->kept[r->n_kept - 1]};
 }
 
@@ -563,6 +620,7 @@ static void describe(const atn_ctx *cx, recording *r, atn_record_result *out)
     snprintf(out->model_name, sizeof out->model_name, "%s", r->model.name);
     out->model_type = r->model.config.arch->id;
     out->tokens = r->n;
+    out->steps = ATN_MAX(r->latents.steps, 1);
     out->layers = r->n_kept;
     out->no_loss = why_no_loss(r);
     out->parameters = atn_model_parameters(&r->model);
@@ -606,6 +664,14 @@ static atn_status run_model(atn_ctx *cx, recording *r, atn_record_result *out)
     ATN_TRY(atn_forward(cx, &r->model, &f, &result));
     out->has_loss = result.has_loss;
     out->loss = result.loss;
+    out->has_label = result.has_label;
+    out->label = result.label;
+    out->label_probability = result.label_probability;
+    if (result.has_label) {
+        const char *label = atn_model_label(&r->model, result.label);
+
+        snprintf(out->label_text, sizeof out->label_text, "%s", label ? label : "");
+    }
     ATN_TRY(describe_model(cx, r, &result));
 done:
     return st;
@@ -637,6 +703,8 @@ static void release(atn_ctx *cx, recording *r)
     atn_tokenizer_destroy(cx, r->tokenizer);
     atn_model_close(cx, &r->model);
     atn_free(cx, r->ids);
+    atn_free(cx, r->image);
+    atn_latents_release(cx, &r->latents);
     atn_free(cx, r->places);
     atn_free(cx, r->kept);
     atn_free(cx, r->record);
@@ -656,10 +724,7 @@ atn_status atn_record(atn_ctx *cx, const atn_record_args *args, atn_run *run,
     *out = (atn_record_result){0};
     ATN_TRY(choose_dtype(cx, &r));
     ATN_TRY(atn_model_open(cx, args->model_dir, &r.model));
-    ATN_TRY(tokenize(cx, &r));
-    ATN_TRY(check_length(cx, &r));
-    ATN_TRY(check_ids(cx, &r));
-    ATN_TRY(check_prompt(cx, &r));
+    ATN_TRY(read_input(cx, &r));
     ATN_TRY(choose_places(cx, &r));
     ATN_TRY(check_memory(cx, &r));
     describe(cx, &r, out);

@@ -59,17 +59,21 @@ static atn_status load_optional(atn_ctx *cx, const char *dir, const char *name,
     return st;
 }
 
-static bool has(atn_ctx *cx, const char *dir, const char *name, atn_tokenizer *t)
+/* The path of a file that is there becomes the tokenizer's. */
+static atn_status find(atn_ctx *cx, const char *dir, const char *name, atn_tokenizer *t,
+                       bool *found)
 {
     char *path = atn_path_join(cx, dir, name);
 
-    if (!path || !atn_file_exists(path)) {
-        atn_free(cx, path);
-        return false;
+    if (!path) return cx->err.code;
+    *found = atn_file_exists(path);
+    if (*found) {
+        atn_free(cx, t->path);
+        t->path = path;
+        return ATN_OK;
     }
-    atn_free(cx, t->path);
-    t->path = path;
-    return true;
+    atn_free(cx, path);
+    return ATN_OK;
 }
 
 atn_status tok_layout_family(atn_ctx *cx, layout *l, bool pieces,
@@ -416,16 +420,21 @@ atn_status tok_load_layout(atn_ctx *cx, const char *dir, atn_tokenizer *t)
     static const char *const pieces[] = {"tokenizer.model", "spiece.model",
                                          "sentencepiece.bpe.model"};
     layout l = {.dir = dir, .ids = json_object(), .added = json_array()};
-    bool found = false;
+    bool found = false, merges = false, vocab = false;
     atn_status st = ATN_OK;
 
     for (size_t i = 0; i < ATN_LEN(pieces) && !found; i++)
-        found = has(cx, dir, pieces[i], t);
-    if (found)
+        ATN_TRY(find(cx, dir, pieces[i], t, &found));
+    if (found) {
         ATN_TRY(tok_layout_pieces(cx, t, &l));
-    else if (has(cx, dir, "merges.txt", t) && has(cx, dir, "vocab.json", t))
+        goto done;
+    }
+    ATN_TRY(find(cx, dir, "merges.txt", t, &merges));
+    if (merges) ATN_TRY(find(cx, dir, "vocab.json", t, &vocab));
+    if (!vocab) ATN_TRY(find(cx, dir, "vocab.txt", t, &found));
+    if (vocab)
         ATN_TRY(from_merges(cx, t, &l));
-    else if (has(cx, dir, "vocab.txt", t))
+    else if (found)
         ATN_TRY(from_vocab_txt(cx, t, &l));
     else
         ATN_FAIL(ATN_NOINPUT,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "capture/preprocess.h"
+#include "core/io/file.h"
 #include "core/io/npy.h"
 #include "core/param.h"
 
@@ -192,4 +193,60 @@ void atn_latents_release(atn_ctx *cx, atn_latents *l)
     atn_free(cx, l->timesteps);
     atn_free(cx, l->classes);
     *l = (atn_latents){0};
+}
+
+/* ---- the manifest ---- */
+
+static json_t *token_texts(const atn_config *c)
+{
+    static const char *const specials[] = {"[CLS]", "[DIST]"};
+    const atn_idx columns = c->image_w / c->patch;
+    json_t *texts = json_array();
+
+    for (atn_idx i = 0; i < c->specials; i++)
+        json_array_append_new(texts, json_string(specials[i]));
+    for (atn_idx i = 0; i < c->max_positions - c->specials; i++)
+        json_array_append_new(texts,
+                              json_sprintf("(%lld,%lld)", (long long)(i / columns),
+                                           (long long)(i % columns)));
+    return json_pack("{s:n, s:o}", "ids", "texts", texts);
+}
+
+static json_t *input_json(const atn_config *c, const atn_input *in)
+{
+    const size_t each = (size_t)(c->channels * c->image_h * c->image_w) * sizeof(float);
+    const atn_idx steps = ATN_MAX(in->steps, 1);
+    json_t *v, *times = json_array(), *classes = json_array();
+    char hex[33];
+
+    atn_hash_bytes(in->image ? in->image : in->latents, each * (size_t)steps, hex);
+    v = json_pack("{s:s, s:s, s:I, s:I, s:I}", "kind", in->image ? "image" : "latents",
+                  "hash", hex, "channels", (json_int_t)c->channels, "height",
+                  (json_int_t)c->image_h, "width", (json_int_t)c->image_w);
+    for (atn_idx i = 0; i < in->steps; i++) {
+        json_array_append_new(times, json_real((double)in->timesteps[i]));
+        json_array_append_new(classes, json_integer(in->classes[i]));
+    }
+    if (v && in->steps > 0) {
+        json_object_set(v, "timesteps", times);
+        json_object_set(v, "classes", classes);
+    }
+    json_decref(times);
+    json_decref(classes);
+    return v;
+}
+
+atn_status atn_vision_describe(atn_ctx *cx, const atn_model *m, const atn_input *in,
+                               json_t *manifest)
+{
+    const atn_config *c = &m->config;
+    json_t *grid = json_sprintf("%lldx%lld", (long long)(c->image_h / c->patch),
+                                (long long)(c->image_w / c->patch));
+
+    if (json_object_set_new(manifest, "tokens", token_texts(c)) == 0 &&
+        json_object_set_new(manifest, "grid", grid) == 0 &&
+        json_object_set_new(manifest, "grid_first", json_integer(c->specials)) == 0 &&
+        json_object_set_new(manifest, "input", input_json(c, in)) == 0)
+        return ATN_OK;
+    return atn_fail(cx, ATN_MEMORY, __FILE__, __LINE__, "no memory for the manifest");
 }

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
-#include "capture/model.h"
+#include "capture/place.h"
 
 /* *out [channels, height, width] in heap memory: the picture, preprocessed, or the floats of a
  * .npy file as they are. DATA for another size than the model's. */
@@ -24,3 +24,8 @@ atn_status atn_vision_latents(atn_ctx *cx, const atn_model *m, const char *laten
                               const char *timesteps, const char *classes,
                               atn_latents *out) ATN_WARN_UNUSED;
 void atn_latents_release(atn_ctx *cx, atn_latents *l);
+
+/* Adds to a manifest: the texts of the tokens, "[CLS]" and "(row,column)" of a patch; the grid of
+ * patches; "input" with kind, size and hash of what went in, timesteps and classes. */
+atn_status atn_vision_describe(atn_ctx *cx, const atn_model *m, const atn_input *in,
+                               json_t *manifest) ATN_WARN_UNUSED;

@@ -14,6 +14,18 @@ static const atn_option options[] = {
     {"text", 0, ATN_OPT_FILE, "FILE", "the text, UTF-8; - is standard input", 0, 0},
     {"token-ids", 0, ATN_OPT_FILE, "FILE",
      "token ids in place of a text: integers between blanks, or .npy", 0, 0},
+    {"image", 0, ATN_OPT_FILE, "FILE",
+     "the image of a model that reads images: PNG, PPM, PGM or .npy ([H, W, 3] bytes, "
+     "or "
+     "[C, H, W] floats as the model takes them)",
+     0, 0},
+    {"latents", 0, ATN_OPT_FILE, "FILE",
+     "latents of a diffusion transformer, .npy: [C, H, W], or that for every step", 0,
+     0},
+    {"timesteps", 0, ATN_OPT_TEXT, "LIST",
+     "timestep of every step, as 500,250,0 or a .npy file", 0, 0},
+    {"classes", 0, ATN_OPT_TEXT, "LIST", "class of every step, as 207 or a .npy file",
+     0, 0},
     {"prompt", 0, ATN_OPT_COUNT, "N",
      "the first N tokens were given, the rest generated (not said)", 1, 1e12},
     {"layers", 0, ATN_OPT_TEXT, "LIST", "layers to keep, as 0,5-8,-1 (all)", 0, 0},
@@ -56,14 +68,38 @@ static atn_status read_save(atn_cli *cli, const char *list, atn_record_args *arg
     return ATN_OK;
 }
 
+/* One of the inputs, and what goes with latents. */
+static atn_status check_input(atn_cli *cli, int given)
+{
+    const bool latents = atn_opt_given(cli, "latents"),
+               times = atn_opt_given(cli, "timesteps"),
+               classes = atn_opt_given(cli, "classes");
+
+    if (given > 1)
+        return atn_fail(
+            cli->cx, ATN_USAGE, __FILE__, __LINE__,
+            "capture: --text, --token-ids, --image and --latents exclude one "
+            "another");
+    if (latents != times || latents != classes)
+        return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
+                        "capture: --latents, --timesteps and --classes go together");
+    return ATN_OK;
+}
+
 static atn_status check_words(atn_cli *cli)
 {
     const bool text = atn_opt_given(cli, "text"), ids = atn_opt_given(cli, "token-ids");
+    const int others = atn_opt_given(cli, "image") + atn_opt_given(cli, "latents");
+    const atn_status st = check_input(cli, others > 0 ? others + text + ids : 0);
 
-    if (text == ids)
-        return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
-                        text ? "capture: give either --text or --token-ids, not both"
-                             : "capture: give --text FILE, or --token-ids FILE");
+    if (st != ATN_OK) return st;
+    if (others == 0 && text == ids)
+        return atn_fail(
+            cli->cx, ATN_USAGE, __FILE__, __LINE__,
+            text ? "capture: give either --text or --token-ids, not both"
+                 : "capture: give --text FILE or --token-ids FILE (of an image "
+                   "model --image FILE, of a diffusion transformer --latents "
+                   "FILE)");
     if (!atn_opt_given(cli, "dry-run") && !*atn_opt_text(cli, "output", ""))
         return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
                         "capture: give -o RUN, the directory to make");
@@ -83,10 +119,16 @@ static atn_status summary(atn_ctx *cx, const atn_record_args *args,
     ATN_TRY(atn_facts_add(cx, t, "model", "%s (%s), %.4g million weights",
                           r->model_name, r->model_type, r->parameters / 1e6));
     ATN_TRY(atn_facts_add(cx, t, "tokens", "%lld", (long long)r->tokens));
-    ATN_TRY(atn_facts_add(cx, t, "layers", "%lld", (long long)r->layers));
+    ATN_TRY(atn_facts_add(cx, t, "layers", "%lld", (long long)(r->layers / r->steps)));
+    if (r->steps > 1)
+        ATN_TRY(atn_facts_add(cx, t, "steps", "%lld", (long long)r->steps));
     if (r->layers_found)
         ATN_TRY(atn_facts_add(cx, t, "layers found", "%lld, of an interrupted run",
                               (long long)r->layers_found));
+    if (r->has_label)
+        ATN_TRY(atn_facts_add(cx, t, "class", "%lld %s, probability %.3g",
+                              (long long)r->label, r->label_text,
+                              r->label_probability));
     if (r->no_loss)
         ATN_TRY(atn_facts_add(cx, t, "next-token loss", "none: %s", r->no_loss));
     if (r->has_loss) {
@@ -112,6 +154,10 @@ static atn_status run(atn_cli *cli)
     static const char *const types[] = {"f32", "f16", "bf16"};
     atn_record_args args = {.model_dir = cli->args[0],
                             .out_dir = atn_opt_text(cli, "output", NULL),
+                            .image = atn_opt_text(cli, "image", NULL),
+                            .latents = atn_opt_text(cli, "latents", NULL),
+                            .timesteps = atn_opt_text(cli, "timesteps", NULL),
+                            .classes = atn_opt_text(cli, "classes", NULL),
                             .prompt = atn_opt_i64(cli, "prompt", 0),
                             .layers = atn_opt_text(cli, "layers", NULL),
                             .dtype = types[atn_opt_i64(cli, "store", 0)],
@@ -137,11 +183,11 @@ static atn_status run(atn_cli *cli)
     if (text) {
         ATN_TRY(atn_file_read(cx, text, max_text, &content, &args.text_len));
         args.text = content;
-    } else {
+    } else if (ids) {
         ATN_TRY(atn_token_ids_load(cx, ids, &numbers, &args.n_ids));
         args.ids = numbers;
     }
-    args.source = text ? text : ids;
+    args.source = text ? text : ids ? ids : args.image ? args.image : args.latents;
     if (strcmp(args.source, "-") == 0)
         args.source = "standard input";
     else

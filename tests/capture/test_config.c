@@ -60,7 +60,7 @@ static void hostile_values(atn_ctx *cx)
          "{\"type\": \"linear\", \"factor\": 2, \"partial_rotary_factor\": 0.5}",
          "partial_rotary_factor is 0.5"},
         {"model_type", "\"lama\"", "nearest: llama"},
-        {"model_type", "\"clip\"", "is not supported (known: "},
+        {"model_type", "\"mamba\"", "known: albert, bert, bloom,"},
         {"model_type", "7", "model_type"},
         {"model_type", NULL, "missing"},
     };
