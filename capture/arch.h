@@ -15,6 +15,7 @@ typedef enum atn_norm_place {
     ATN_NORM_PRE,    /* x + f(norm(x)) */
     ATN_NORM_POST,   /* norm(x + f(x)) */
     ATN_NORM_OUTPUT, /* x + norm(f(x)) */
+    ATN_NORM_BOTH,   /* x + norm'(f(norm(x))), norm' of attn_out_norm, mlp_out_norm */
 } atn_norm_place;
 
 typedef enum atn_qk_norm {
@@ -33,8 +34,9 @@ enum {
 
 typedef enum atn_window_rule {
     ATN_WINDOW_NONE,
-    ATN_WINDOW_ALL,  /* sliding_window, if set, holds for every layer */
-    ATN_WINDOW_SOME, /* use_sliding_window and layer_types or max_window_layers */
+    ATN_WINDOW_ALL,     /* sliding_window, if set, holds for every layer */
+    ATN_WINDOW_SOME,    /* use_sliding_window and layer_types or max_window_layers */
+    ATN_WINDOW_PATTERN, /* layer_types, else all but every window_pattern-th layer */
 } atn_window_rule;
 
 /* How one tensor holds the outputs of q, k and v. */
@@ -92,6 +94,7 @@ typedef struct atn_arch_keys {
     const char *image;       /* image_size: a side, or both, of image or latents */
     const char *channels;    /* num_channels */
     const char *classes;     /* num_classes */
+    const char *pattern; /* of window_pattern; NULL = the family has no key for it */
 } atn_arch_keys;
 
 /* Templates without the base prefix; %d is the layer, two of them the group and the layer
@@ -107,9 +110,17 @@ typedef struct atn_arch_names {
     /* of timestep and class: two linears, a table, and what a layer is modulated by; with %d
      * where every layer has its own */
     const char *time_in, *time_out, *classes, *modulation;
-    const char *qkv;        /* instead of q, k, v */
-    const char *gate_up;    /* instead of gate, up: rows [gate; up] */
-    const char *buffers[2]; /* of old files: no weights */
+    const char *qkv;                          /* instead of q, k, v */
+    const char *gate_up;                      /* instead of gate, up: rows [gate; up] */
+    const char *buffers[2];                   /* of old files: no weights */
+    const char *attn_out_norm, *mlp_out_norm; /* of ATN_NORM_BOTH */
+    const char *sinks;                        /* [heads] */
+    /* attention of a decoder to the rows of the encoder, in front of the MLP */
+    const char *cross_norm, *cross_q, *cross_k, *cross_v, *cross_o;
+    /* a mixture of experts in place of gate, up and down: router [E, width]; gate_up
+     * [E, width, 2 ffn], gate and up in turns; down [E, ffn, width] */
+    const char *router, *expert_gate_up, *expert_gate_up_bias, *expert_down,
+        *expert_down_bias;
 } atn_arch_names;
 
 /* Preprocessing of an image where the model directory does not say it. */
@@ -125,7 +136,8 @@ typedef struct atn_arch {
     const char *title;
     const char *prefixes[3]; /* base prefixes that files may carry */
     atn_arch_names names;
-    const atn_arch_names *also; /* other spellings of them; NULL = none */
+    const atn_arch_names *also;    /* other spellings of them; NULL = none */
+    const atn_arch_names *decoder; /* of a second, causal stack; NULL = there is one */
     atn_arch_keys keys;
     atn_input_kind input;
     bool causal;
@@ -140,6 +152,7 @@ typedef struct atn_arch {
     unsigned bias_absent; /* of bias_keys: on without the key */
     atn_fused fused;      /* names.qkv */
     bool in_out;          /* a matrix has a row an input (Conv1D) */
+    bool pairs;           /* rows of q and k stand in adjacent rotary pairs (GGUF) */
     bool plain_heads;     /* as many keys as queries, each width / heads wide */
     bool alibi;           /* logits + slope * key position */
     atn_position_rule position_rule;
@@ -173,6 +186,21 @@ typedef struct atn_arch {
     double eps;
     const char *act;
     bool tied;
+    const char
+        *part; /* key of the sub-object of config.json that is read; NULL = all */
+    float norm_offset;   /* added to the weights of all norms */
+    bool scaled_embed;   /* embeddings times sqrt(width) */
+    double query_scalar; /* default of query_pre_attn_scalar, whose -1/2 power is the
+                            scale; 0 = head_dim, without a key */
+    /* attn_logit_softcapping and final_logit_softcapping with their defaults, 0 = none */
+    bool softcaps;
+    double attn_softcap, head_softcap;
+    atn_idx window_pattern;
+    double theta;       /* of the rotary embedding; 0 = 10000 */
+    double local_theta; /* of the sliding layers' own table, by rope_local_base_freq or
+                           rope_parameters by layer type; 0 = one table */
+    const char *rope_default;  /* JSON of rope_parameters where there are none */
+    atn_idx experts_per_token; /* default of num_experts_per_tok */
 } atn_arch;
 
 extern const atn_arch *const atn_archs[];              /* NULL-terminated, by id */
@@ -205,3 +233,10 @@ const atn_arch *atn_arch_find(const char *model_type); /* NULL = unknown */
     .mlp_norm = "encoder.layer.%d.output.LayerNorm.weight",                            \
     .up = "encoder.layer.%d.intermediate.dense.weight",                                \
     .down = "encoder.layer.%d.output.dense.weight"
+/* Gemma's: Llama's with norms before and behind each sublayer. */
+#define ATN_GEMMA_NAMES                                                                \
+    ATN_LLAMA_LINEAR_NAMES,                                                            \
+        .attn_norm = "layers.%d.input_layernorm.weight",                               \
+        .attn_out_norm = "layers.%d.post_attention_layernorm.weight",                  \
+        .mlp_norm = "layers.%d.pre_feedforward_layernorm.weight",                      \
+        .mlp_out_norm = "layers.%d.post_feedforward_layernorm.weight"

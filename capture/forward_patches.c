@@ -162,8 +162,7 @@ atn_status atn_pass_labels(atn_ctx *cx, atn_pass *ps, atn_forward_result *out)
     ATN_TAKE(logits, n);
     memset(logits, 0, (size_t)n * sizeof *logits);
     ATN_TRY(atn_worker_wait(cx, ps->checker));
-    ATN_TRY(atn_pass_load_norm(cx, ps, names->final_norm));
-    ATN_TRY(atn_pass_norm(cx, ps, ps->x, ps->norm1_w, ps->norm1_b, ps->t));
+    ATN_TRY(atn_pass_final_norm(cx, ps, ps->t));
     for (atn_idx i = 0; i < 2; i++) {
         if (!names->labels[i] || !atn_model_tensor(ps->m, names->labels[i], 0, false))
             continue;

@@ -6,8 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "capture/gguf.h"
 #include "capture/slice.h"
 #include "core/io/file.h"
+#include "core/io/gguf.h"
 
 enum { NAME_TEXT = 256 };
 
@@ -186,6 +188,7 @@ static char *model_name(atn_ctx *cx, const char *dir)
     while (n > 1 && dir[n - 1] == '/') n--;
     /* "tinytales/model" is called tinytales */
     if (n > 6 && strncmp(dir + n - 6, "/model", 6) == 0) n -= 6;
+    if (n > 5 && strncmp(dir + n - 5, ".gguf", 5) == 0) n -= 5;
     for (last = dir + n; last > dir && last[-1] != '/';) last--;
     return atn_strndup(cx, last, (size_t)(dir + n - last));
 }
@@ -203,16 +206,36 @@ static size_t likeness(const char *a, const char *b)
     return front + back;
 }
 
+/* A tensor that is there in blocks of 4 bits, NAME_blocks and NAME_scales. */
+static atn_status refuse_blocks(atn_ctx *cx, const atn_model *m, const char *name,
+                                atn_idx layer)
+{
+    char blocks[NAME_TEXT];
+    const atn_st_tensor *t;
+
+    snprintf(blocks, sizeof blocks, "%s_blocks", name);
+    t = atn_model_tensor(m, blocks, layer, false);
+    if (!t) return ATN_OK;
+    return atn_fail(
+        cx, ATN_DATA, __FILE__, __LINE__,
+        "%s: \"%s\" holds MXFP4 blocks, which are not read; load the model in "
+        "transformers with Mxfp4Config(dequantize=True) and give what its "
+        "save_pretrained writes",
+        m->weights_path, t->name);
+}
+
 static atn_status missing_tensor(atn_ctx *cx, const atn_model *m, const char *name,
                                  atn_idx layer, bool bias)
 {
     const char *near[3] = {"-", "-", "-"};
     size_t score[3] = {0, 0, 0};
     char full[NAME_TEXT], bare[NAME_TEXT];
+    atn_status st = ATN_OK;
 
     expand(m, full, m->config.arch->prefixes[0] ? m->config.arch->prefixes[0] : "",
            name, layer, bias);
     expand(m, bare, "", name, layer, bias);
+    ATN_TRY(refuse_blocks(cx, m, name, layer));
     for (atn_idx i = 0; i < atn_st_count(m->weights); i++) {
         const char *other = atn_st_at(m->weights, i)->name;
         size_t s = likeness(full, other);
@@ -227,11 +250,12 @@ static atn_status missing_tensor(atn_ctx *cx, const atn_model *m, const char *na
             other = old;
         }
     }
-    return atn_fail(
-        cx, ATN_DATA, __FILE__, __LINE__,
-        "%s: tensor \"%s\" is missing (tried also \"%s\"); nearest: %.80s, %.80s, "
-        "%.80s",
-        m->weights_path, full, bare, near[0], near[1], near[2]);
+    ATN_FAIL(ATN_DATA,
+             "%s: tensor \"%s\" is missing (tried also \"%s\"); nearest: %.80s, %.80s, "
+             "%.80s",
+             m->weights_path, full, bare, near[0], near[1], near[2]);
+done:
+    return st;
 }
 
 static void print_shape(char out[64], int rank, const atn_idx *shape)
@@ -244,13 +268,12 @@ static void print_shape(char out[64], int rank, const atn_idx *shape)
                                  (long long)shape[r]);
 }
 
-/* cols 0: a vector of `rows`. */
-static atn_status need(atn_ctx *cx, const atn_model *m, const char *name, atn_idx layer,
-                       bool bias, atn_idx rows, atn_idx cols)
+/* want[r] 0: of rank r. */
+static atn_status need_shape(atn_ctx *cx, const atn_model *m, const char *name,
+                             atn_idx layer, bool bias, const atn_idx want[3])
 {
     const atn_st_tensor *t = atn_model_tensor(m, name, layer, bias);
-    const int rank = cols ? 2 : 1;
-    const atn_idx want[2] = {rows, cols};
+    const int rank = want[2] ? 3 : want[1] ? 2 : 1;
     char found_text[64], want_text[64];
 
     if (!t) return missing_tensor(cx, m, name, layer, bias);
@@ -260,7 +283,7 @@ static atn_status need(atn_ctx *cx, const atn_model *m, const char *name, atn_id
             "%s: tensor \"%s\" is %s; weights must be F32, F16, BF16 or F64",
             m->weights_path, t->name, t->dtype);
     m->used[t - atn_st_at(m->weights, 0)] = true;
-    if (t->rank == rank && t->shape[0] == rows && (rank == 1 || t->shape[1] == cols))
+    if (t->rank == rank && memcmp(t->shape, want, (size_t)rank * sizeof *want) == 0)
         return ATN_OK;
     print_shape(found_text, t->rank, t->shape);
     print_shape(want_text, rank, want);
@@ -269,10 +292,10 @@ static atn_status need(atn_ctx *cx, const atn_model *m, const char *name, atn_id
                     m->weights_path, t->name, found_text, want_text);
 }
 
-/* A tensor of any rank, `shape` its dimensions, 0 behind the last; those of 1 in front are
- * left out. */
-static atn_status need_shape(atn_ctx *cx, const atn_model *m, const char *name,
-                             atn_idx layer, const atn_idx shape[4])
+/* A tensor of any rank, `shape` its dimensions, 0 behind the last; those of 1 in front of the
+ * tensor's are left out. */
+static atn_status need_folded(atn_ctx *cx, const atn_model *m, const char *name,
+                              atn_idx layer, const atn_idx shape[4])
 {
     const atn_st_tensor *t = atn_model_tensor(m, name, layer, false);
     int rank = 0, lead = 0;
@@ -295,6 +318,13 @@ static atn_status need_shape(atn_ctx *cx, const atn_model *m, const char *name,
         "%s: tensor \"%s\" is %s of shape %s, config.json implies a floating "
         "type of shape %s",
         m->weights_path, t->name, t->dtype, found_text, want_text);
+}
+
+/* cols 0: a vector of `rows`. */
+static atn_status need(atn_ctx *cx, const atn_model *m, const char *name, atn_idx layer,
+                       bool bias, atn_idx rows, atn_idx cols)
+{
+    return need_shape(cx, m, name, layer, bias, (atn_idx[3]){rows, cols, 0});
 }
 
 static atn_status need_norm(atn_ctx *cx, const atn_model *m, const char *name,
@@ -348,11 +378,29 @@ done:
     return st;
 }
 
-static atn_status need_part(atn_ctx *cx, const atn_model *m, atn_part part,
-                            atn_idx layer)
+static atn_status check_experts(atn_ctx *cx, const atn_model *m, atn_idx l)
 {
     const atn_config *c = &m->config;
-    const atn_slice s = atn_slice_of(c, part);
+    const atn_arch_names *n = &c->arch->names;
+    const atn_idx e = c->experts, width = c->width, ffn = c->ffn;
+    atn_status st = ATN_OK;
+
+    if (!n->router) return ATN_OK;
+    ATN_TRY(need_matrix(cx, m, n->router, l, true, e, width));
+    ATN_TRY(need_shape(cx, m, n->expert_gate_up, l, false,
+                       (atn_idx[3]){e, width, 2 * ffn}));
+    ATN_TRY(need(cx, m, n->expert_gate_up_bias, l, false, e, 2 * ffn));
+    ATN_TRY(need_shape(cx, m, n->expert_down, l, false, (atn_idx[3]){e, ffn, width}));
+    ATN_TRY(need(cx, m, n->expert_down_bias, l, false, e, width));
+done:
+    return st;
+}
+
+static atn_status need_part(atn_ctx *cx, const atn_model *m, const atn_arch_names *n,
+                            atn_part part, atn_idx layer)
+{
+    const atn_config *c = &m->config;
+    const atn_slice s = atn_slice_of(c, n, part);
 
     return need_matrix(cx, m, s.name, layer,
                        part <= ATN_PART_V ? c->bias_qkv : c->bias_mlp, s.outputs,
@@ -371,22 +419,27 @@ static void know_buffers(const atn_model *m, atn_idx l)
     }
 }
 
-static atn_status check_layer(atn_ctx *cx, const atn_model *m, atn_idx l)
+/* One attention of layer l, and the MLP if it is behind it. */
+static atn_status check_place(atn_ctx *cx, const atn_model *m, const atn_arch_names *n,
+                              atn_idx l)
 {
     const atn_config *c = &m->config;
-    const atn_arch_names *n = &c->arch->names;
     const atn_idx q = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim;
     const bool full = c->arch->qk_norm == ATN_QK_FULL;
     atn_status st = ATN_OK;
 
     ATN_TRY(need_norm(cx, m, n->attn_norm, l, c->width));
     for (int part = ATN_PART_Q; part <= ATN_PART_UP; part++)
-        ATN_TRY(need_part(cx, m, (atn_part)part, l));
+        ATN_TRY(need_part(cx, m, n, (atn_part)part, l));
     ATN_TRY(need_matrix(cx, m, n->o, l, c->bias_o, c->width, q));
     if (n->q_norm) ATN_TRY(need(cx, m, n->q_norm, l, false, full ? q : c->head_dim, 0));
     if (n->k_norm)
         ATN_TRY(need(cx, m, n->k_norm, l, false, full ? kv : c->head_dim, 0));
+    ATN_TRY(need_norm(cx, m, n->attn_out_norm, l, c->width));
+    if (n->sinks) ATN_TRY(need(cx, m, n->sinks, l, false, c->heads, 0));
     ATN_TRY(need_norm(cx, m, n->mlp_norm, l, c->width));
+    ATN_TRY(need_norm(cx, m, n->mlp_out_norm, l, c->width));
+    ATN_TRY(check_experts(cx, m, l));
     ATN_TRY(need_matrix(cx, m, n->down, l, c->bias_mlp, c->width, c->ffn));
     ATN_TRY(check_modulation(cx, m, l));
     know_buffers(m, l);
@@ -404,11 +457,11 @@ static atn_status check_patches(atn_ctx *cx, atn_model *m)
     atn_status st = ATN_OK;
 
     if (!n->patch) return ATN_OK;
-    ATN_TRY(need_shape(cx, m, n->patch, 0, patch));
+    ATN_TRY(need_folded(cx, m, n->patch, 0, patch));
     ATN_TRY(need(cx, m, n->patch, 0, true, c->width, 0));
     for (int i = 0; i < 2; i++)
-        if (n->special[i]) ATN_TRY(need_shape(cx, m, n->special[i], 0, one));
-    if (n->position) ATN_TRY(need_shape(cx, m, n->position, 0, table));
+        if (n->special[i]) ATN_TRY(need_folded(cx, m, n->special[i], 0, one));
+    if (n->position) ATN_TRY(need_folded(cx, m, n->position, 0, table));
     for (int i = 0; i < 2; i++) {
         const atn_st_tensor *t =
             n->labels[i] ? atn_model_tensor(m, n->labels[i], 0, false) : NULL;
@@ -505,16 +558,40 @@ done:
 }
 
 /* Layers that share weights are no more than these. */
-static atn_status check_depth(atn_ctx *cx, const atn_model *m)
+static atn_status check_depth(atn_ctx *cx, const atn_model *m, const atn_stack *s)
 {
     const atn_config *c = &m->config;
-    const atn_idx apart = c->groups ? c->groups * c->inner : c->layers;
+    const bool second = s != c->stacks;
+    const char *key = second ? NULL : c->arch->keys.layers;
+    const atn_idx apart = c->groups ? c->groups * c->inner : s->layers;
 
     if (apart <= atn_st_count(m->weights)) return ATN_OK;
     return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
-                    "%s: num_hidden_layers %lld is above the %lld tensors of the file",
-                    m->weights_path, (long long)apart,
-                    (long long)atn_st_count(m->weights));
+                    "%s: %s %lld is above the %lld tensors of the file",
+                    m->weights_path,
+                    key      ? key
+                    : second ? "num_decoder_layers"
+                             : "num_hidden_layers",
+                    (long long)apart, (long long)atn_st_count(m->weights));
+}
+
+static atn_status check_stack(atn_ctx *cx, const atn_model *m, const atn_stack *s)
+{
+    const atn_arch_names self = atn_stack_names(s, false),
+                         cross = atn_stack_names(s, true);
+    atn_status st = ATN_OK;
+
+    ATN_TRY(check_depth(cx, m, s));
+    for (atn_idx l = 0; l < s->layers; l++) {
+        ATN_TRY(check_place(cx, m, &self, l));
+        if (s->names.cross_q) ATN_TRY(check_place(cx, m, &cross, l));
+    }
+    /* a file without what reads classes may lack it */
+    if (m->config.final_norm && (!s->names.patch || m->labels > 0 ||
+                                 atn_model_tensor(m, s->names.final_norm, 0, false)))
+        ATN_TRY(need_norm(cx, m, s->names.final_norm, 0, m->config.width));
+done:
+    return st;
 }
 
 static atn_status check_tensors(atn_ctx *cx, atn_model *m)
@@ -523,18 +600,42 @@ static atn_status check_tensors(atn_ctx *cx, atn_model *m)
     const atn_arch_names *n = &c->arch->names;
     atn_status st = ATN_OK;
 
-    ATN_TRY(check_depth(cx, m));
     ATN_TRY(check_embeddings(cx, m));
     ATN_TRY(check_patches(cx, m));
-    for (atn_idx l = 0; l < c->layers; l++) ATN_TRY(check_layer(cx, m, l));
-    if (c->final_norm &&
-        (!n->patch || m->labels > 0 || atn_model_tensor(m, n->final_norm, 0, false)))
-        ATN_TRY(need_norm(cx, m, n->final_norm, 0, c->width));
+    for (int s = 0; s < c->n_stacks; s++) ATN_TRY(check_stack(cx, m, &c->stacks[s]));
     if (n->head && atn_model_tensor(m, n->head, 0, false))
         ATN_TRY(need(cx, m, n->head, 0, false, c->vocab, c->embed_width));
     m->has_head = n->head && (c->tied || atn_model_tensor(m, n->head, 0, false));
     report_ignored(cx, m);
 done:
+    return st;
+}
+
+/* A .gguf file, or the only one of a directory without config.json. */
+static atn_status find_gguf(atn_ctx *cx, const char *dir, char **out)
+{
+    char *config = atn_path_join(cx, dir, "config.json");
+    const bool there = config && atn_file_exists(config);
+
+    *out = NULL;
+    if (!config) return cx->err.code;
+    atn_free(cx, config);
+    return there ? ATN_OK : atn_gguf_find(cx, dir, out);
+}
+
+static atn_status open_gguf(atn_ctx *cx, atn_model *m)
+{
+    atn_status st = ATN_OK;
+    json_t *keys = NULL, *config = NULL;
+
+    ATN_TRY(atn_gguf_open(cx, m->weights_path, &keys, &m->weights));
+    ATN_TRY(atn_gguf_config(cx, m->weights_path, keys, m->weights, &config));
+    ATN_TRY(atn_config_read(cx, m->weights_path, config, &m->config));
+    ATN_NEW(m->config.own, 1);
+    ATN_TRY(atn_gguf_family(cx, m->weights_path, keys, m->config.arch, m->config.own));
+    m->config.arch = m->config.own;
+done:
+    json_decref(keys);
     return st;
 }
 
@@ -551,9 +652,17 @@ atn_status atn_model_open(atn_ctx *cx, const char *dir, atn_model *out)
         st = cx->err.code;
         goto done;
     }
-    ATN_TRY(atn_config_load(cx, found, &out->config));
-    ATN_TRY(find_weights(cx, found, &out->weights_path));
-    ATN_TRY(atn_st_open(cx, out->weights_path, &out->weights));
+    ATN_TRY(find_gguf(cx, found, &out->weights_path));
+    if (out->weights_path) {
+        ATN_TRY(open_gguf(cx, out));
+        atn_free(cx, out->dir);
+        out->dir = atn_strdup(cx, out->weights_path);
+        if (!out->dir) ATN_TRY(cx->err.code);
+    } else {
+        ATN_TRY(atn_config_load(cx, found, &out->config));
+        ATN_TRY(find_weights(cx, found, &out->weights_path));
+        ATN_TRY(atn_st_open(cx, out->weights_path, &out->weights));
+    }
     ATN_NEW(out->used, atn_st_count(out->weights));
     find_prefix(out);
     ATN_TRY(check_tensors(cx, out));

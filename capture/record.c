@@ -311,16 +311,20 @@ static void add_once(json_t *set, json_t *v)
 static atn_status make_manifest(atn_ctx *cx, const recording *r, json_t **out)
 {
     json_t *layers = NULL, *rotary = NULL, *stacks = NULL, *steps = NULL;
+    atn_status st = ATN_OK;
 
     *out = NULL;
-    if (atn_model_rotary(cx, &r->model, r->n, &rotary) != ATN_OK) return cx->err.code;
+    ATN_TRY(atn_model_rotary(cx, &r->model, r->n, &rotary));
     layers = json_array();
     stacks = json_array();
     steps = json_array();
     for (atn_idx i = 0; i < r->n_kept; i++) {
         const atn_place *p = &r->places[r->kept[i]];
+        json_t *layer = layer_json(r, p), *own = NULL;
 
-        json_array_append_new(layers, layer_json(r, p));
+        json_array_append_new(layers, layer);
+        ATN_TRY(atn_layer_rotary(cx, &r->model, p->layer, r->n, &own));
+        if (own) json_object_set_new(layer, "rotary", own);
         add_once(stacks, json_string(p->stack));
         add_once(steps, json_integer(p->step));
     }
@@ -330,14 +334,20 @@ static atn_status make_manifest(atn_ctx *cx, const recording *r, json_t **out)
                   layers, "tokens", r->ids ? tokens_json(cx, r) : json_null(),
                   "positions", "grid", "roles", "dtype", atn_dtype_name(r->dtype),
                   "device", cx->backend->device, "arithmetic", cx->backend->arithmetic);
-    if (*out && r->args->prompt > 0)
+    layers = rotary = stacks = steps = NULL;
+    if (!*out) ATN_FAIL(ATN_MEMORY, "no memory for the manifest");
+    if (r->args->prompt > 0)
         json_object_set_new(*out, "prompt", json_integer(r->args->prompt));
-    if (*out && r->model.config.patch > 0) {
+    if (r->model.config.patch > 0) {
         const atn_input in = input_of(r);
-        return atn_vision_describe(cx, &r->model, &in, *out);
+        ATN_TRY(atn_vision_describe(cx, &r->model, &in, *out));
     }
-    if (*out) return ATN_OK;
-    return atn_fail(cx, ATN_MEMORY, __FILE__, __LINE__, "no memory for the manifest");
+done:
+    json_decref(layers);
+    json_decref(rotary);
+    json_decref(stacks);
+    json_decref(steps);
+    return st;
 }
 
 /* Size and hash of a file, of its first 64 MiB when it is larger (they hold the
@@ -463,13 +473,13 @@ static atn_status save_layer(atn_ctx *cx, const atn_layer_dump *d, void *state)
     if (at->has_alibi)
         ATN_TRY(add_tensor(cx, r, "alibi", d->alibi, 1, &at->heads, list, &n));
     if (!a->no_w_o) {
-        ATN_TRY(atn_model_w_o(cx, &r->model, at->layer, &w_o));
+        ATN_TRY(atn_model_w_o(cx, &r->model, at, &w_o));
         /* what reaches the rows is O W_O times the gate */
         for (atn_idx i = 0; d->gate && i < w[0] * width; i++)
             w_o[i] *= d->gate[i % width];
         ATN_TRY(add_tensor(cx, r, "w_o", w_o, 2, w, list, &n));
     }
-    ATN_TRY(atn_model_layer_weights(cx, &r->model, at->layer, &weights));
+    ATN_TRY(atn_model_place_weights(cx, &r->model, at, &weights));
     ATN_TRY(atn_capture_set_weights(cx, r->writer, (int)r->slot[d->at], weights));
     ATN_TRY(atn_capture_put(cx, r->writer, (int)r->slot[d->at], list, n));
 done:

@@ -274,7 +274,9 @@ atn_status atn_tokenizer_load(atn_ctx *cx, const char *model_dir, atn_tokenizer 
     t->prefix = t->suffix = "";
     t->path = atn_path_join(cx, model_dir, "tokenizer.json");
     if (!t->path) ATN_TRY(cx->err.code);
-    if (atn_file_exists(t->path))
+    if (atn_ends_with(model_dir, ".gguf") && !atn_dir_exists(model_dir))
+        ATN_TRY(tok_load_gguf(cx, model_dir, t));
+    else if (atn_file_exists(t->path))
         ATN_TRY(atn_json_load(cx, t->path, false, &t->json));
     else
         ATN_TRY(tok_load_layout(cx, model_dir, t));

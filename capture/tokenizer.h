@@ -15,7 +15,8 @@
 
 typedef struct atn_tokenizer atn_tokenizer;
 
-/* DATA names file and component; NOINPUT when the directory has no tokenizer. */
+/* Of a directory, or within a GGUF file. DATA names file and component; NOINPUT when there is no
+ * tokenizer. */
 atn_status atn_tokenizer_load(atn_ctx *cx, const char *model_dir,
                               atn_tokenizer **out) ATN_WARN_UNUSED;
 void atn_tokenizer_destroy(atn_ctx *cx, atn_tokenizer *t);

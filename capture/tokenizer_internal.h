@@ -287,6 +287,10 @@ atn_status tok_spm_read(atn_ctx *cx, const atn_tokenizer *t, const char *data,
 atn_status tok_load_layout(atn_ctx *cx, const char *dir,
                            atn_tokenizer *t) ATN_WARN_UNUSED;
 
+/* The same of a GGUF file. */
+atn_status tok_load_gguf(atn_ctx *cx, const char *path,
+                         atn_tokenizer *t) ATN_WARN_UNUSED;
+
 /* Unicode: one code point of well-formed UTF-8 and its length; properties. */
 int32_t tok_decode(const char *s, size_t n, size_t *length);
 bool tok_is_space(int32_t cp);       /* White_Space */

@@ -264,7 +264,7 @@ static atn_status heads_sum_to_output(atn_ctx *cx, const atn_layer_dump *d, void
     const atn_idx n = d->place->nq, dim = c->head_dim, group = c->heads / c->kv_heads;
     float *w = NULL;
 
-    CHECK_OK(atn_model_w_o(cx, o->m, d->place->layer, &w));
+    CHECK_OK(atn_model_w_o(cx, o->m, d->place, &w));
     for (atn_idx i = 0; i < n; i += 5)
         for (atn_idx col = 0; col < c->width; col += 7) {
             double sum = 0;

@@ -596,10 +596,101 @@ static void loss_is_lower_on_sense(atn_ctx *cx)
     atn_free(cx, text);
 }
 
+/* Layers 0 and 1 have a window and turn by theta 50, layer 2 by theta 1000 over 4: of the 4
+ * angles the second is 50^(-1/4) and 1000^(-1/4) / 4. */
+static void layers_have_their_table(atn_ctx *cx)
+{
+    const char *run = out_dir("record-tables");
+    atn_record_args a = args_for(ATN_TEST_FIXTURES "/parity/gemma3_text", run);
+    atn_capture *c = NULL;
+    atn_record_result r;
+
+    a.save_k_pre = true;
+    CHECK_OK(atn_record(cx, &a, NULL, &r));
+    CHECK_OK(atn_capture_open(cx, run, &c));
+    CHECK_NEAR(atn_capture_model(c)->turn[1], .177827941 / 4, 1e-9);
+    for (int i = 0; i < 3; i++) {
+        const atn_layer_info *l = atn_capture_layer(c, i);
+        float *k = tensor(cx, c, i, "k", l->kv_heads * N * l->d);
+        float *pre = tensor(cx, c, i, "k_pre", l->kv_heads * N * l->d);
+
+        CHECK_EQ(l->sight.window, i < 2 ? 6 : 0);
+        CHECK_EQ(l->rotary, 4);
+        CHECK_NEAR(l->turn[1], i < 2 ? .376060309 : .177827941 / 4, 1e-9);
+        for (atn_idx t = 0; t < l->kv_heads * N; t++)
+            for (atn_idx e = 0; e < l->rotary; e++) {
+                const double at = (double)(t % N) * l->turn[e];
+                const double x = k[t * l->d + e], y = k[t * l->d + e + l->rotary];
+
+                CHECK_NEAR(pre[t * l->d + e], x * cos(at) + y * sin(at), 1e-5);
+            }
+        atn_free(cx, k);
+        atn_free(cx, pre);
+    }
+    atn_capture_close(cx, c);
+}
+
+/* exp of a score: scale, soft-cap, window; 0 where the query does not see the key. */
+static double seen(const atn_problem *p, atn_idx h, atn_idx i, atn_idx j)
+{
+    const float *q = p->q + (h * N + i) * p->d,
+                *k = p->k + (h * p->kv_heads / p->heads * N + j) * p->d;
+    double s = 0;
+
+    if (j > i || (p->sight.window > 0 && j <= i - p->sight.window)) return 0;
+    for (atn_idx e = 0; e < p->d; e++) s += (double)q[e] * k[e];
+    s *= p->scale;
+    if (p->sight.softcap > 0) s = p->sight.softcap * tanh(s / p->sight.softcap);
+    return exp(s);
+}
+
+/* What a capture says of a layer gives the attention that the model had: with a sink logit a
+ * head in the denominator (gpt_oss), with a soft-cap (gemma2), each with a window. */
+static void sinks_and_caps_are_told(atn_ctx *cx)
+{
+    static const char *const models[] = {"gpt_oss", "gemma2"};
+
+    for (int m = 0; m < 2; m++) {
+        const char *run = out_dir("record-sinks");
+        char dir[700];
+        atn_record_args a = args_for(dir, run);
+        atn_capture *c = NULL;
+        atn_record_result r;
+
+        snprintf(dir, sizeof dir, "%s/parity/%s", ATN_TEST_FIXTURES, models[m]);
+        a.save_p = true;
+        CHECK_OK(atn_record(cx, &a, NULL, &r));
+        CHECK_OK(atn_capture_open(cx, run, &c));
+        for (int l = 0; l < 2; l++) {
+            float *want = tensor(cx, c, l, "p", HEADS * N * N);
+            atn_problem p;
+
+            CHECK_OK(atn_capture_load(cx, c, l, &p));
+            CHECK_EQ(p.sight.window, l == 0 ? 6 : 0);
+            CHECK_EQ(p.sink != NULL, m == 0);
+            CHECK_NEAR(p.sight.softcap, m == 0 ? 0 : 2, 0);
+            for (atn_idx h = 0; h < HEADS; h++)
+                for (atn_idx i = 0; i < N; i++) {
+                    double sum = m == 0 ? exp((double)p.sink[h]) : 0;
+
+                    for (atn_idx j = 0; j < N; j++) sum += seen(&p, h, i, j);
+                    for (atn_idx j = 0; j < N; j++)
+                        CHECK_NEAR(want[(h * N + i) * N + j], seen(&p, h, i, j) / sum,
+                                   1e-5);
+                }
+            atn_free(cx, want);
+            atn_capture_unload(cx, &p);
+        }
+        atn_capture_close(cx, c);
+    }
+}
+
 CHECK_MAIN({"whole capture", whole_capture},
            {"before and after rope", before_and_after_rope},
            {"weights are those of the model", weights_are_those_of_the_model},
            {"rotary and tokens are told", rotary_and_tokens_are_told},
+           {"layers have their table", layers_have_their_table},
+           {"sinks and caps are told", sinks_and_caps_are_told},
            {"stored types", stored_types}, {"some layers", some_layers},
            {"dry run writes nothing", dry_run_writes_nothing}, {"resumes", resumes},
            {"damaged layer is made again", damaged_layer_is_made_again},
