@@ -8,6 +8,7 @@
 #include <jansson.h>
 
 #include "capture/arch.h"
+#include "core/rel_bias.h"
 
 typedef enum atn_rope_kind {
     ATN_ROPE_DEFAULT,
@@ -40,6 +41,7 @@ typedef struct atn_stack {
     atn_arch_names names;
     atn_idx layers;
     bool causal;
+    atn_rel_rule rel; /* of the bias that all its self-attention adds */
 } atn_stack;
 
 enum { ATN_STACKS_MOST = 2 };
@@ -67,7 +69,8 @@ typedef struct atn_config {
     atn_idx specials; /* tokens before the patches */
     atn_act act;
     bool bias_qkv, bias_o, bias_mlp, tied, gated;
-    atn_idx *window; /* [layers], 0 = none; owned */
+    bool head_scaled; /* the logits are divided by sqrt(width) */
+    atn_idx *window;  /* [layers], 0 = none; owned */
     atn_rope rope;
     bool two_ropes; /* layers with a window have the second */
     atn_rope local_rope;

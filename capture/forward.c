@@ -94,6 +94,10 @@ static atn_status take_buffers(atn_ctx *cx, atn_pass *ps)
     if (atn_model_stacks(ps->m, in) > 1)
         ATN_TRY(be->alloc(cx, ATN_F32, atn_model_tokens(ps->m, in) * c->width,
                           &ps->memory));
+    for (int s = 0; s < c->n_stacks; s++)
+        if (c->stacks[s].rel.buckets)
+            ATN_TAKE(ps->rel_table[s], c->stacks[s].rel.buckets * c->heads);
+    if (c->stacks[0].rel.buckets) ATN_TAKE(ps->rel, c->heads * (2 * n - 1));
     if (c->arch->alibi) ATN_TRY(take_alibi(cx, ps));
     if (c->arch->names.modulation) {
         ATN_TAKE(ps->modulation, 6 * c->width);
@@ -170,6 +174,17 @@ static double row_bytes(const atn_ctx *cx, atn_idx n)
     return cx->backend == &atn_backend_cpu ? atn_rows_stream_bytes(cx, &head, 1) : 0;
 }
 
+/* Of biases by relative position: the tables of all stacks, and the one that runs. */
+static double rel_values(const atn_config *c, double n)
+{
+    const double heads = (double)c->heads;
+    double values = 0;
+
+    for (int s = 0; s < c->n_stacks; s++)
+        values += heads * (double)c->stacks[s].rel.buckets;
+    return values > 0 ? values + heads * (2 * n - 1) : 0;
+}
+
 /* In host memory: the two layers on their way to the visitor and what it takes, the places
  * of the embeddings' rows, the loss, and the rows of attention. */
 static double host_bytes(const atn_ctx *cx, const atn_model *m,
@@ -188,7 +203,7 @@ static double host_bytes(const atn_ctx *cx, const atn_model *m,
     const double slice = c->arch->fused != ATN_FUSED_NONE ? 4 * width * q : 0;
 
     return slice +
-           4 * (2 * n + (double)a->input.n_target + patch_values(m) +
+           4 * (2 * n + (double)a->input.n_target + patch_values(m) + rel_values(c, n) +
                 (a->visit ? 2 * n * dump : 0)) +
            (a->visit ? a->visit_bytes : 0) +
            (atn_forward_wants_head(m, a) ? 20 * n : 0) +
@@ -242,6 +257,7 @@ static atn_status begin_stack(atn_ctx *cx, atn_pass *ps, atn_idx at, int32_t *de
         atn_model_decoder_ids(ps->m, in, decoder);
         ps->ids = decoder;
     }
+    ATN_TRY(atn_pass_load_rel(cx, ps, at));
     ATN_TRY(atn_pass_embed(cx, ps));
 done:
     return st;

@@ -28,6 +28,7 @@ typedef struct atn_layer_dump {
     /* [width] factors of what the attention adds to the rows; NULL = none. They are in
      * attn_out. */
     const float *gate;
+    const float *rel_bias; /* [buckets, heads], likewise */
 } atn_layer_dump;
 
 /* Called on a thread of its own, layer after layer, while the next one is computed; cx is

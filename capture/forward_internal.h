@@ -45,6 +45,8 @@ typedef struct atn_pass {
     int table;                  /* of the layer in hand */
     float *sink;                /* [heads] of it, where it has any */
     atn_buf w_router, b_router, route, rows; /* mixture of experts */
+    float *rel_table[ATN_STACKS_MOST];       /* [buckets, heads] of each; NULL = none */
+    float *rel;     /* [heads, 2 n - 1] of the stack that runs, see atn_problem */
     atn_buf memory; /* [tokens, width] of the first stack; base NULL = it is the last */
     atn_buf t2;     /* a second t, where MLP and attention read the same x */
     float *slopes;  /* [heads] of alibi; in the arena */
@@ -70,6 +72,8 @@ atn_status atn_pass_check_ahead(atn_ctx *cx, atn_pass *ps, atn_idx at) ATN_WARN_
 /* A matrix beside the layers, checked; *w and *b (NULL: no bias) are allocated. */
 atn_status atn_pass_load_map(atn_ctx *cx, const atn_pass *ps, const char *name,
                              atn_buf *w, atn_buf *b) ATN_WARN_UNUSED;
+/* The bias by relative position of the stack that begins with place `at`. */
+atn_status atn_pass_load_rel(atn_ctx *cx, atn_pass *ps, atn_idx at) ATN_WARN_UNUSED;
 /* A norm beside the layers into norm1. */
 atn_status atn_pass_load_norm(atn_ctx *cx, atn_pass *ps,
                               const char *name) ATN_WARN_UNUSED;

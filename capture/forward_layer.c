@@ -82,6 +82,7 @@ static atn_status attend(atn_ctx *cx, atn_pass *ps, const atn_place *at, bool du
                              .sight = at->sight,
                              .sink = at->has_sink ? ps->sink : NULL,
                              .alibi_slope = at->has_alibi ? ps->slopes : NULL,
+                             .rel_bias = at->rel.buckets ? ps->rel : NULL,
                              .p = want_p ? p_of(ps, at) : (atn_buf){0},
                              .layer = (int)at->layer};
     atn_status st = ATN_OK;
@@ -172,18 +173,20 @@ static atn_status dump_place(atn_ctx *cx, atn_pass *ps, atn_idx at, atn_host_lay
     atn_status st = ATN_OK;
 
     to->args = ps->args;
-    to->dump = (atn_layer_dump){.place = p,
-                                .at = at,
-                                .q = to->q,
-                                .k = to->k,
-                                .v = to->v,
-                                .q_pre = to->q_pre,
-                                .k_pre = to->k_pre,
-                                .p = to->p,
-                                .h = to->h,
-                                .attn_out = to->attn_out,
-                                .alibi = ps->slopes,
-                                .sink = to->sink};
+    to->dump = (atn_layer_dump){
+        .place = p,
+        .at = at,
+        .q = to->q,
+        .k = to->k,
+        .v = to->v,
+        .q_pre = to->q_pre,
+        .k_pre = to->k_pre,
+        .p = to->p,
+        .h = to->h,
+        .attn_out = to->attn_out,
+        .alibi = ps->slopes,
+        .sink = to->sink,
+        .rel_bias = p->rel.buckets ? ps->rel_table[p->of - c->stacks] : NULL};
     if (to->sink) memcpy(to->sink, ps->sink, (size_t)c->heads * sizeof *to->sink);
     if (ps->modulation) {
         memcpy(to->gate, ps->modulation + 2 * c->width,

@@ -281,6 +281,23 @@ atn_status atn_pass_check_weight(atn_ctx *cx, const atn_pass *ps, const char *na
     return check_named(cx, ps, &p, 0);
 }
 
+atn_status atn_pass_load_rel(atn_ctx *cx, atn_pass *ps, atn_idx at)
+{
+    const atn_place *p = &ps->places[at];
+    const char *name = p->of->names.rel_bias;
+    float *table = ps->rel_table[p->of - ps->c->stacks];
+    const atn_st_tensor *t;
+    atn_status st = ATN_OK;
+
+    if (!name) return ATN_OK;
+    t = atn_model_tensor(ps->m, name, 0, false);
+    ATN_TRY(check_weight(cx, ps->m, t, name));
+    atn_widen(t->data, t->type, t->count, table);
+    atn_rel_expand(&p->rel, table, p->heads, p->nq, p->nk, p->sight.offset, ps->rel);
+done:
+    return st;
+}
+
 const atn_st_tensor *atn_model_head(const atn_model *m)
 {
     const atn_arch_names *n = &m->config.arch->names;

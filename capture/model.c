@@ -586,6 +586,9 @@ static atn_status check_stack(atn_ctx *cx, const atn_model *m, const atn_stack *
         ATN_TRY(check_place(cx, m, &self, l));
         if (s->names.cross_q) ATN_TRY(check_place(cx, m, &cross, l));
     }
+    if (s->names.rel_bias)
+        ATN_TRY(
+            need(cx, m, s->names.rel_bias, 0, false, s->rel.buckets, m->config.heads));
     /* a file without what reads classes may lack it */
     if (m->config.final_norm && (!s->names.patch || m->labels > 0 ||
                                  atn_model_tensor(m, s->names.final_norm, 0, false)))
@@ -594,18 +597,33 @@ done:
     return st;
 }
 
+/* An encoder that was saved without its decoder is a model of one stack. */
+static void drop_absent_decoder(atn_model *m)
+{
+    atn_config *c = &m->config;
+
+    if (c->n_stacks < 2 || atn_model_tensor(m, c->stacks[1].names.q, 0, false)) return;
+    c->n_stacks = 1;
+    c->stacks[0].name = "";
+}
+
 static atn_status check_tensors(atn_ctx *cx, atn_model *m)
 {
-    const atn_config *c = &m->config;
+    atn_config *c = &m->config;
     const atn_arch_names *n = &c->arch->names;
     atn_status st = ATN_OK;
 
+    drop_absent_decoder(m);
     ATN_TRY(check_embeddings(cx, m));
     ATN_TRY(check_patches(cx, m));
     for (int s = 0; s < c->n_stacks; s++) ATN_TRY(check_stack(cx, m, &c->stacks[s]));
     if (n->head && atn_model_tensor(m, n->head, 0, false))
         ATN_TRY(need(cx, m, n->head, 0, false, c->vocab, c->embed_width));
-    m->has_head = n->head && (c->tied || atn_model_tensor(m, n->head, 0, false));
+    if (n->head && c->arch->tied_without_head &&
+        !atn_model_tensor(m, n->head, 0, false))
+        c->tied = true;
+    m->has_head = n->head && (c->tied || atn_model_tensor(m, n->head, 0, false)) &&
+                  (!c->arch->decoder || c->n_stacks > 1);
     report_ignored(cx, m);
 done:
     return st;

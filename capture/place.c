@@ -59,6 +59,7 @@ static atn_place layer_place(const atn_model *m, const atn_input *in, int s, atn
                        .scale = c->scale / (c->scale_by_layer ? (double)(l + 1) : 1),
                        .has_alibi = c->arch->alibi,
                        .has_sink = c->arch->names.sinks != NULL,
+                       .rel = of->rel,
                        .sight = {.causal = of->causal,
                                  .window = s > 0 ? 0 : c->window[l],
                                  .key_last = n,
@@ -75,6 +76,7 @@ static atn_place cross_place(const atn_model *m, const atn_input *in,
     p.cross = p.last = true;
     p.nk = atn_model_tokens(m, in);
     p.sight = (atn_sight){.key_last = p.nk};
+    p.rel = (atn_rel_rule){0};
     return p;
 }
 

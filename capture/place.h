@@ -36,6 +36,7 @@ typedef struct atn_place {
     double scale;
     atn_sight sight;
     bool has_sink, has_alibi; /* a logit, a slope a head */
+    atn_rel_rule rel;         /* buckets 0 = no bias by relative position */
 } atn_place;
 
 /* Names of the weights of a place, and of the MLP that follows it. */
