@@ -307,8 +307,7 @@ const atn_st_tensor *atn_model_head(const atn_model *m)
 
 bool atn_forward_wants_head(const atn_model *m, const atn_forward_args *a)
 {
-    return m->has_head && atn_model_stacks(m, &a->input) == m->config.n_stacks &&
-           (a->want_loss || a->logits);
+    return atn_model_reaches_head(m, &a->input) && (a->want_loss || a->logits);
 }
 
 bool atn_forward_wants_label(const atn_model *m, const atn_forward_args *a)

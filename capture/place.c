@@ -15,6 +15,11 @@ int atn_model_stacks(const atn_model *m, const atn_input *in)
     return in->n_target > 0 ? m->config.n_stacks : 1;
 }
 
+bool atn_model_reaches_head(const atn_model *m, const atn_input *in)
+{
+    return m->has_head && atn_model_stacks(m, in) == m->config.n_stacks;
+}
+
 atn_idx atn_model_tokens(const atn_model *m, const atn_input *in)
 {
     return m->config.patch > 0 ? m->config.max_positions : in->n;

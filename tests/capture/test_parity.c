@@ -162,7 +162,7 @@ static atn_input oracle_input(const atn_st *oracle)
                     .steps = steps ? steps->count : 0};
 
     in.ids = oracle_ids(oracle, "ids", &in.n);
-    in.target = oracle_ids(oracle, "target", &in.n_target);
+    in.target = oracle_ids(oracle, "target_ids", &in.n_target);
     CHECK(in.ids || in.image || in.latents);
     return in;
 }
@@ -281,7 +281,7 @@ static void threads_agree(atn_ctx *cx)
     atn_model_close(cx, &m);
 }
 
-/* C_h = O_h W_O[h]: summed over heads it is the layer's attention output. */
+/* C_h = O_h W_O[h]: summed over heads, with the bias, it is the layer's attention output. */
 typedef struct out_check {
     const atn_model *m;
 } out_check;
@@ -291,12 +291,22 @@ static atn_status heads_sum_to_output(atn_ctx *cx, const atn_layer_dump *d, void
     const out_check *o = state;
     const atn_config *c = &o->m->config;
     const atn_idx n = d->place->nq, dim = c->head_dim, group = c->heads / c->kv_heads;
+    const atn_st_tensor *bias =
+        c->bias_o ? atn_model_tensor(o->m, c->arch->names.o, d->place->layer, true)
+                  : NULL;
     float *w = NULL;
 
     CHECK_OK(atn_model_w_o(cx, o->m, d->place, &w));
     for (atn_idx i = 0; i < n; i += 5)
         for (atn_idx col = 0; col < c->width; col += 7) {
             double sum = 0;
+            float shift = 0;
+
+            if (bias)
+                atn_widen((const char *)bias->data +
+                              (size_t)col * atn_dtype_size(bias->type),
+                          bias->type, 1, &shift);
+            sum = shift;
             for (atn_idx h = 0; h < c->heads; h++)
                 for (atn_idx j = 0; j < n; j++)
                     for (atn_idx e = 0; e < dim; e++)
@@ -311,7 +321,8 @@ static atn_status heads_sum_to_output(atn_ctx *cx, const atn_layer_dump *d, void
 
 static void w_o_is_oriented(atn_ctx *cx)
 {
-    const int32_t ids[] = {5, 9, 11, 40, 5, 9, 60, 3, 3, 8, 12};
+    static const char *const models[] = {"llama_headdim", "gpt2", "bloom"};
+    const int32_t ids[] = {5, 9, 11, 40, 5, 9, 46, 3, 3, 8, 12};
     atn_model m;
     out_check o = {&m};
     const atn_forward_args args = {.input = {.ids = ids, .n = 11},
@@ -322,9 +333,14 @@ static void w_o_is_oriented(atn_ctx *cx)
                                    .last_place = 99};
     atn_forward_result result;
 
-    CHECK_OK(atn_model_open(cx, ATN_TEST_FIXTURES "/parity/llama_headdim", &m));
-    CHECK_OK(atn_forward(cx, &m, &args, &result));
-    atn_model_close(cx, &m);
+    for (size_t i = 0; i < ATN_LEN(models); i++) {
+        char dir[1000];
+
+        snprintf(dir, sizeof dir, "%s/parity/%s", ATN_TEST_FIXTURES, models[i]);
+        CHECK_OK(atn_model_open(cx, dir, &m));
+        CHECK_OK(atn_forward(cx, &m, &args, &result));
+        atn_model_close(cx, &m);
+    }
 }
 
 /* The card of the model: mean row entropies and the oracle's tensors (float64 reference). */
