@@ -3,7 +3,6 @@
 #include "analysis/export.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/io/file.h"
@@ -110,10 +109,9 @@ static double count(const writing *w, atn_export_result *r)
 static void write_text(FILE *out, const char *text)
 {
     json_t *j = json_string(text);
-    char *dumped = j ? json_dumps(j, JSON_ENCODE_ANY | JSON_ENSURE_ASCII) : NULL;
 
-    fputs(dumped ? dumped : "\"\"", out);
-    free(dumped);
+    if (!j || json_dumpf(j, out, JSON_ENCODE_ANY | JSON_ENSURE_ASCII) != 0)
+        fputs("\"\"", out);
     json_decref(j);
 }
 

@@ -101,11 +101,16 @@ typedef struct atn_arch_names {
     const char *embed_map, *head_map; /* embedding to model width, and back */
     const char *attn_norm, *q, *k, *v, *o, *q_norm, *k_norm;
     const char *mlp_norm, *gate, *up, *down;
-    const char *qkv;                          /* instead of q, k, v */
-    const char *gate_up;                      /* instead of gate, up: rows [gate; up] */
-    const char *buffers[2];                   /* of old files: no weights */
+    const char *qkv;     /* instead of q, k, v */
+    const char *gate_up; /* instead of gate, up: rows [gate; up] */
+    const char
+        *up_alone; /* instead of up where the config says that nothing is gated */
+    const char *rel_bias;   /* [buckets, heads] of all self-attention of the stack */
+    const char *buffers[2]; /* of old files: no weights */
     const char *attn_out_norm, *mlp_out_norm; /* of ATN_NORM_BOTH */
     const char *sinks;                        /* [heads] */
+    /* attention of a decoder to the rows of the encoder, in front of the MLP */
+    const char *cross_norm, *cross_q, *cross_k, *cross_v, *cross_o;
     /* a mixture of experts in place of gate, up and down: router [E, width]; gate_up
      * [E, width, 2 ffn], gate and up in turns; down [E, ffn, width] */
     const char *router, *expert_gate_up, *expert_gate_up_bias, *expert_down,
@@ -117,6 +122,7 @@ typedef struct atn_arch {
     const char *title;
     const char *prefixes[3]; /* base prefixes that files may carry */
     atn_arch_names names;
+    const atn_arch_names *decoder; /* of a second, causal stack; NULL = there is one */
     atn_arch_keys keys;
     atn_input_kind input;
     bool causal;
@@ -131,6 +137,7 @@ typedef struct atn_arch {
     unsigned bias_absent; /* of bias_keys: on without the key */
     atn_fused fused;      /* names.qkv */
     bool in_out;          /* a matrix has a row an input (Conv1D) */
+    bool pairs;           /* rows of q and k stand in adjacent rotary pairs (GGUF) */
     bool plain_heads;     /* as many keys as queries, each width / heads wide */
     bool alibi;           /* logits + slope * key position */
     atn_position_rule position_rule;
@@ -170,6 +177,14 @@ typedef struct atn_arch {
                            rope_parameters by layer type; 0 = one table */
     const char *rope_default;  /* JSON of rope_parameters where there are none */
     atn_idx experts_per_token; /* default of num_experts_per_tok */
+    bool act_says_gated;       /* "gated-gelu" (then of tanh) or "relu" */
+    bool tied_without_head;    /* as if tied where the files have no head */
+    /* the logits are divided by sqrt(width): by this key, without it where
+     * tie_word_embeddings is not false */
+    const char *head_scaled_key;
+    /* defaults of relative_attention_num_buckets, relative_attention_max_distance; 0 =
+     * there is no bias by relative position */
+    atn_idx rel_buckets, rel_distance;
 } atn_arch;
 
 extern const atn_arch *const atn_archs[];              /* NULL-terminated, by id */
@@ -209,3 +224,29 @@ const atn_arch *atn_arch_find(const char *model_type); /* NULL = unknown */
         .attn_out_norm = "layers.%d.post_attention_layernorm.weight",                  \
         .mlp_norm = "layers.%d.pre_feedforward_layernorm.weight",                      \
         .mlp_out_norm = "layers.%d.post_feedforward_layernorm.weight"
+
+/* The names of T5, which mT5 took over: of a stack, whose MLP is the sublayer `mlp`. */
+#define ATN_T5_LAYER(stack, sub, name) stack ".block.%d.layer." sub "." name ".weight"
+#define ATN_T5_NAMES(stack, mlp)                                                       \
+    .embed = "shared.weight", .final_norm = stack ".final_layer_norm.weight",          \
+    .head = "lm_head.weight",                                                          \
+    .rel_bias = stack ".block.0.layer.0.SelfAttention.relative_attention_bias.weight", \
+    .attn_norm = ATN_T5_LAYER(stack, "0", "layer_norm"),                               \
+    .q = ATN_T5_LAYER(stack, "0", "SelfAttention.q"),                                  \
+    .k = ATN_T5_LAYER(stack, "0", "SelfAttention.k"),                                  \
+    .v = ATN_T5_LAYER(stack, "0", "SelfAttention.v"),                                  \
+    .o = ATN_T5_LAYER(stack, "0", "SelfAttention.o"),                                  \
+    .mlp_norm = ATN_T5_LAYER(stack, mlp, "layer_norm"),                                \
+    .gate = ATN_T5_LAYER(stack, mlp, "DenseReluDense.wi_0"),                           \
+    .up = ATN_T5_LAYER(stack, mlp, "DenseReluDense.wi_1"),                             \
+    .up_alone = ATN_T5_LAYER(stack, mlp, "DenseReluDense.wi"),                         \
+    .down = ATN_T5_LAYER(stack, mlp, "DenseReluDense.wo")
+#define ATN_T5_CROSS_NAMES                                                             \
+    .cross_norm = ATN_T5_LAYER("decoder", "1", "layer_norm"),                          \
+    .cross_q = ATN_T5_LAYER("decoder", "1", "EncDecAttention.q"),                      \
+    .cross_k = ATN_T5_LAYER("decoder", "1", "EncDecAttention.k"),                      \
+    .cross_v = ATN_T5_LAYER("decoder", "1", "EncDecAttention.v"),                      \
+    .cross_o = ATN_T5_LAYER("decoder", "1", "EncDecAttention.o")
+#define ATN_T5_KEYS                                                                    \
+    .width = "d_model", .layers = "num_layers", .heads = "num_heads", .ffn = "d_ff",   \
+    .head_dim = "d_kv", .act = "feed_forward_proj"

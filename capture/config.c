@@ -228,6 +228,11 @@ static atn_status read_activation(atn_ctx *cx, const char *path, atn_config *c)
     atn_status st = ATN_OK;
 
     ATN_TRY(atn_json_get_str(cx, path, c->json, key, c->arch->act, &name));
+    if (c->arch->act_says_gated) {
+        c->gated = strncmp(name, "gated-", 6) == 0;
+        if (strcmp(name, "gated-gelu") == 0) name = "gated-gelu_new";
+        if (c->gated) name += 6;
+    }
     for (size_t i = 0; i < ATN_LEN(names); i++)
         if (strcmp(names[i].name, name) == 0) {
             c->act = names[i].act;
@@ -423,6 +428,9 @@ static atn_status read_switches(atn_ctx *cx, const char *path, atn_config *c)
                  c->eps);
     ATN_TRY(
         atn_json_get_bool(cx, path, c->json, "tie_word_embeddings", a->tied, &c->tied));
+    if (a->head_scaled_key)
+        ATN_TRY(atn_json_get_bool(cx, path, c->json, a->head_scaled_key, c->tied,
+                                  &c->head_scaled));
     c->gated = a->names.gate || a->names.gate_up || a->names.router;
     ATN_TRY(read_norms(cx, path, c));
     ATN_TRY(read_scale(cx, path, c));
@@ -433,6 +441,87 @@ static atn_status read_switches(atn_ctx *cx, const char *path, atn_config *c)
     ATN_TRY(refuse_unsupported(cx, path, c));
 done:
     return st;
+}
+
+/* ---- stacks ---- */
+
+static atn_arch_names names_of(const atn_config *c, const atn_arch_names *all)
+{
+    atn_arch_names n = *all;
+
+    if (c->gated || !n.up_alone) return n;
+    n.gate = NULL;
+    n.up = n.up_alone;
+    return n;
+}
+
+static atn_status read_rel(atn_ctx *cx, const char *path, atn_config *c, atn_stack *s)
+{
+    static const char buckets[] = "relative_attention_num_buckets",
+                      distance[] = "relative_attention_max_distance";
+    const atn_arch *a = c->arch;
+    atn_rel_rule *r = &s->rel;
+    atn_status st = ATN_OK;
+    const char *wrong;
+
+    if (!a->rel_buckets) return ATN_OK;
+    r->bidirectional = !s->causal;
+    ATN_TRY(atn_json_get_i64(cx, path, c->json, buckets, a->rel_buckets, 1, 1 << 20,
+                             &r->buckets));
+    ATN_TRY(atn_json_get_i64(cx, path, c->json, distance, a->rel_distance, 1, BIG,
+                             &r->max_distance));
+    if ((wrong = atn_rel_check(r)))
+        ATN_FAIL(ATN_DATA, "%s: %s %lld and %s %lld: %s", path, buckets,
+                 (long long)r->buckets, distance, (long long)r->max_distance, wrong);
+done:
+    return st;
+}
+
+static atn_status read_stacks(atn_ctx *cx, const char *path, atn_config *c)
+{
+    const atn_arch *a = c->arch;
+    atn_idx layers = c->layers;
+    atn_status st = ATN_OK;
+
+    c->n_stacks = 1;
+    c->stacks[0] = (atn_stack){.name = a->decoder ? "encoder" : "",
+                               .names = names_of(c, &a->names),
+                               .layers = layers,
+                               .causal = a->causal};
+    ATN_TRY(read_rel(cx, path, c, &c->stacks[0]));
+    if (!a->decoder) return ATN_OK;
+    ATN_TRY(atn_json_get_i64(cx, path, c->json, "num_decoder_layers", layers, 1,
+                             MAX_LAYERS, &layers));
+    c->n_stacks = 2;
+    c->stacks[1] = (atn_stack){.name = "decoder",
+                               .names = names_of(c, a->decoder),
+                               .layers = layers,
+                               .causal = true};
+    ATN_TRY(read_rel(cx, path, c, &c->stacks[1]));
+    ATN_TRY(atn_json_get_i64(cx, path, c->json, "pad_token_id", 0, 0, c->vocab - 1,
+                             &c->decoder_start));
+    ATN_TRY(atn_json_get_i64(cx, path, c->json, "decoder_start_token_id",
+                             c->decoder_start, 0, c->vocab - 1, &c->decoder_start));
+done:
+    return st;
+}
+
+atn_arch_names atn_stack_names(const atn_stack *s, bool cross)
+{
+    atn_arch_names n = s->names;
+
+    if (!n.cross_q) return n;
+    if (!cross) {
+        n.mlp_norm = n.gate = n.up = n.gate_up = n.down = NULL;
+        return n;
+    }
+    n.attn_norm = n.cross_norm;
+    n.q = n.cross_q;
+    n.k = n.cross_k;
+    n.v = n.cross_v;
+    n.o = n.cross_o;
+    n.qkv = n.q_norm = n.k_norm = NULL;
+    return n;
 }
 
 /* ---- windows ---- */
@@ -525,27 +614,39 @@ static atn_status no_config(atn_ctx *cx, const char *dir)
                           : "");
 }
 
+atn_status atn_config_read(atn_ctx *cx, const char *path, json_t *json, atn_config *out)
+{
+    atn_status st = ATN_OK;
+
+    *out = (atn_config){.json = json};
+    if (!json_is_object(json)) ATN_FAIL(ATN_DATA, "%s: is no JSON object", path);
+    ATN_TRY(find_arch(cx, path, out));
+    ATN_TRY(take_part(cx, path, out));
+    ATN_TRY(read_sizes(cx, path, out));
+    ATN_TRY(read_switches(cx, path, out));
+    ATN_TRY(read_stacks(cx, path, out));
+    ATN_TRY(read_windows(cx, path, out));
+    ATN_TRY(atn_config_read_rope(cx, path, out));
+done:
+    if (st != ATN_OK) atn_config_release(cx, out);
+    return st;
+}
+
 atn_status atn_config_load(atn_ctx *cx, const char *dir, atn_config *out)
 {
     char *path = atn_path_join(cx, dir, "config.json");
     atn_status st = ATN_OK;
+    json_t *json = NULL;
 
     *out = (atn_config){0};
     if (!path) return cx->err.code;
     if (!atn_dir_exists(dir))
         ATN_FAIL(ATN_NOINPUT, "%s: there is no such model directory", dir);
     if (!atn_file_exists(path)) ATN_TRY(no_config(cx, dir));
-    ATN_TRY(atn_json_load(cx, path, false, &out->json));
-    if (!json_is_object(out->json)) ATN_FAIL(ATN_DATA, "%s: is no JSON object", path);
-    ATN_TRY(find_arch(cx, path, out));
-    ATN_TRY(take_part(cx, path, out));
-    ATN_TRY(read_sizes(cx, path, out));
-    ATN_TRY(read_switches(cx, path, out));
-    ATN_TRY(read_windows(cx, path, out));
-    ATN_TRY(atn_config_read_rope(cx, path, out));
+    ATN_TRY(atn_json_load(cx, path, false, &json));
+    ATN_TRY(atn_config_read(cx, path, json, out));
 done:
     atn_free(cx, path);
-    if (st != ATN_OK) atn_config_release(cx, out);
     return st;
 }
 
@@ -553,5 +654,6 @@ void atn_config_release(atn_ctx *cx, atn_config *c)
 {
     json_decref(c->json);
     atn_free(cx, c->window);
+    atn_free(cx, c->own);
     *c = (atn_config){0};
 }

@@ -8,18 +8,19 @@
 
 enum { CHECK_THREADS = 4, W_O_ROWS = 16 };
 
-static atn_status take_rope(atn_ctx *cx, atn_pass *ps, int table)
+/* For rows 0 .. n - 1. */
+static atn_status take_rope(atn_ctx *cx, atn_pass *ps, int table, atn_idx n)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     const atn_rope *r = table ? &ps->c->local_rope : &ps->c->rope;
-    const atn_idx count = ps->n * (r->dim / 2);
+    const atn_idx count = n * (r->dim / 2);
     const atn_backend *be = cx->backend;
     atn_status st = ATN_OK;
     float *cosine = NULL, *sine = NULL;
 
     ATN_TAKE(cosine, count);
     ATN_TAKE(sine, count);
-    ATN_TRY(atn_rope_tables(cx, r, (double)ps->c->max_positions, ps->n, cosine, sine));
+    ATN_TRY(atn_rope_tables(cx, r, (double)ps->c->max_positions, n, cosine, sine));
     ATN_TRY(be->alloc(cx, ATN_F32, count, &ps->cosine[table]));
     ATN_TRY(be->alloc(cx, ATN_F32, count, &ps->sine[table]));
     ATN_TRY(be->upload(cx, ps->cosine[table], cosine));
@@ -44,8 +45,8 @@ static atn_status take_dump(atn_ctx *cx, const atn_pass *ps, atn_host_layer *d)
 {
     const atn_config *c = ps->c;
     const atn_forward_args *a = ps->args;
-    const atn_idx n = ps->n, q = n * c->heads * c->head_dim,
-                  kv = n * c->kv_heads * c->head_dim;
+    const atn_idx n = atn_model_tokens_most(ps->m, &a->input),
+                  q = n * c->heads * c->head_dim, kv = n * c->kv_heads * c->head_dim;
     atn_status st = ATN_OK;
 
     ATN_TAKE(d->q, q);
@@ -66,7 +67,9 @@ done:
 static atn_status take_buffers(atn_ctx *cx, atn_pass *ps)
 {
     const atn_config *c = ps->c;
-    const atn_idx n = ps->n, q = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim;
+    const atn_input *in = &ps->args->input;
+    const atn_idx n = atn_model_tokens_most(ps->m, in), q = c->heads * c->head_dim,
+                  kv = c->kv_heads * c->head_dim;
     const bool visits = ps->args->visit != NULL;
     const atn_backend *be = cx->backend;
     atn_status st = ATN_OK;
@@ -84,9 +87,16 @@ static atn_status take_buffers(atn_ctx *cx, atn_pass *ps)
         if (c->gated) ATN_TRY(be->alloc(cx, ATN_F32, n * c->ffn, &ps->gate));
     }
     if (c->arch->names.sinks) ATN_TAKE(ps->sink, c->heads);
-    if (c->arch->rope) ATN_TRY(take_rope(cx, ps, 0));
-    if (c->two_ropes) ATN_TRY(take_rope(cx, ps, 1));
+    if (c->arch->rope) ATN_TRY(take_rope(cx, ps, 0, n));
+    if (c->two_ropes) ATN_TRY(take_rope(cx, ps, 1, n));
     if (c->parallel) ATN_TRY(be->alloc(cx, ATN_F32, n * c->width, &ps->t2));
+    if (atn_model_stacks(ps->m, in) > 1)
+        ATN_TRY(be->alloc(cx, ATN_F32, atn_model_tokens(ps->m, in) * c->width,
+                          &ps->memory));
+    for (int s = 0; s < c->n_stacks; s++)
+        if (c->stacks[s].rel.buckets)
+            ATN_TAKE(ps->rel_table[s], c->stacks[s].rel.buckets * c->heads);
+    if (c->stacks[0].rel.buckets) ATN_TAKE(ps->rel, c->heads * (2 * n - 1));
     if (c->arch->alibi) ATN_TRY(take_alibi(cx, ps));
     if (!visits) goto done;
     if (ps->args->want_p) ATN_TRY(be->alloc(cx, ATN_F32, c->heads * n * n, &ps->p));
@@ -106,7 +116,8 @@ static void release_buffers(atn_ctx *cx, atn_pass *ps)
         &ps->b_gate,   &ps->b_up,      &ps->b_down,  &ps->norm1_w,   &ps->norm1_b,
         &ps->norm2_w,  &ps->norm2_b,   &ps->q_norm,  &ps->k_norm,    &ps->cosine[0],
         &ps->sine[0],  &ps->cosine[1], &ps->sine[1], &ps->norm1_out, &ps->norm2_out,
-        &ps->w_router, &ps->b_router,  &ps->route,   &ps->rows,      &ps->t2};
+        &ps->w_router, &ps->b_router,  &ps->route,   &ps->rows,      &ps->t2,
+        &ps->memory};
 
     for (size_t i = 0; i < ATN_LEN(all); i++)
         if (all[i]->base) cx->backend->release(cx, all[i]);
@@ -116,8 +127,11 @@ static void release_buffers(atn_ctx *cx, atn_pass *ps)
 static double backend_values(const atn_model *m, const atn_forward_args *a)
 {
     const atn_config *c = &m->config;
-    const double n = (double)atn_model_tokens(m, &a->input), width = (double)c->width,
-                 ffn = (double)c->ffn;
+    const double n = (double)atn_model_tokens_most(m, &a->input),
+                 width = (double)c->width, ffn = (double)c->ffn;
+    const double memory = atn_model_stacks(m, &a->input) > 1
+                              ? width * (double)atn_model_tokens(m, &a->input)
+                              : 0;
     const double q = (double)(c->heads * c->head_dim),
                  kv = (double)(c->kv_heads * c->head_dim), mlps = c->gated ? 3 : 2;
     const double mlp = c->experts > 0 ? atn_experts_values(c, n)
@@ -131,7 +145,7 @@ static double backend_values(const atn_model *m, const atn_forward_args *a)
     const double head =
         chunk * ((double)c->embed_width + ATN_MIN(n, (double)ATN_ROW_CHUNK));
 
-    return layer + rows + map + (atn_forward_wants_head(m, a) ? head : 0) +
+    return layer + rows + memory + map + (atn_forward_wants_head(m, a) ? head : 0) +
            (a->visit && a->want_p ? (double)c->heads * n * n : 0);
 }
 
@@ -143,14 +157,25 @@ static double row_bytes(const atn_ctx *cx, atn_idx n)
     return cx->backend == &atn_backend_cpu ? atn_rows_stream_bytes(cx, &head, 1) : 0;
 }
 
+/* Of biases by relative position: the tables of all stacks, and the one that runs. */
+static double rel_values(const atn_config *c, double n)
+{
+    const double heads = (double)c->heads;
+    double values = 0;
+
+    for (int s = 0; s < c->n_stacks; s++)
+        values += heads * (double)c->stacks[s].rel.buckets;
+    return values > 0 ? values + heads * (2 * n - 1) : 0;
+}
+
 /* In host memory: the two layers on their way to the visitor and what it takes, the places
  * of the embeddings' rows, the loss, and the rows of attention. */
 static double host_bytes(const atn_ctx *cx, const atn_model *m,
                          const atn_forward_args *a)
 {
     const atn_config *c = &m->config;
-    const double n = (double)atn_model_tokens(m, &a->input), width = (double)c->width,
-                 q = (double)(c->heads * c->head_dim),
+    const double n = (double)atn_model_tokens_most(m, &a->input),
+                 width = (double)c->width, q = (double)(c->heads * c->head_dim),
                  kv = (double)(c->kv_heads * c->head_dim);
     const double dump = q + 2 * kv + (a->want_pre ? q + kv : 0) +
                         (a->want_h ? width : 0) + (a->want_attn_out ? width : 0) +
@@ -160,12 +185,14 @@ static double host_bytes(const atn_ctx *cx, const atn_model *m,
      * head by head */
     const double slice = c->arch->fused != ATN_FUSED_NONE ? 4 * width * q : 0;
 
-    return slice + 4 * (2 * n + (a->visit ? 2 * n * dump : 0)) +
+    return slice +
+           4 * (2 * n + (double)a->input.n_target + rel_values(c, n) +
+                (a->visit ? 2 * n * dump : 0)) +
            (a->visit ? a->visit_bytes : 0) +
            (atn_forward_wants_head(m, a) ? 20 * n : 0) +
            (c->arch->scaled_embed || c->head_softcap > 0 ? 4 * ATN_HOST_PIECE : 0) +
            (c->experts > 0 ? atn_experts_bytes(c, n) : 0) +
-           row_bytes(cx, atn_model_tokens(m, &a->input));
+           row_bytes(cx, atn_model_tokens_most(m, &a->input));
 }
 
 double atn_forward_memory(const atn_ctx *cx, const atn_model *m,
@@ -189,9 +216,30 @@ atn_status atn_forward_check(atn_ctx *cx, const atn_model *m, const atn_forward_
     if (cx->backend == &atn_backend_cpu)
         return cx->backend->room(cx, device + host, what);
     if (cx->backend->weight_type != ATN_F32)
-        device += 2 * (double)(atn_model_tokens(m, &a->input) * operands);
+        device += 2 * (double)(atn_model_tokens_most(m, &a->input) * operands);
     ATN_TRY(cx->backend->room(cx, device, what));
     ATN_TRY(atn_mem_check(cx, host, what));
+done:
+    return st;
+}
+
+/* Of the stack that place `at` begins; what the one before it gave is kept for its cross-
+ * attention. */
+static atn_status begin_stack(atn_ctx *cx, atn_pass *ps, atn_idx at, int32_t *decoder)
+{
+    const atn_input *in = &ps->args->input;
+    atn_status st = ATN_OK;
+
+    if (at > 0) ATN_TRY(atn_pass_final_norm(cx, ps, ps->memory));
+    ps->stack = ps->places[at].of;
+    ps->n = ps->places[at].nq;
+    ps->ids = in->ids;
+    if (at > 0) {
+        atn_model_decoder_ids(ps->m, in, decoder);
+        ps->ids = decoder;
+    }
+    ATN_TRY(atn_pass_load_rel(cx, ps, at));
+    ATN_TRY(atn_pass_embed(cx, ps));
 done:
     return st;
 }
@@ -218,22 +266,23 @@ atn_status atn_forward(atn_ctx *cx, const atn_model *m, const atn_forward_args *
         cx->backend == &atn_backend_cpu ? 1 : ATN_MIN(cx->threads, (int)CHECK_THREADS);
     atn_status st = ATN_OK;
     atn_pass ps = {.m = m, .c = &m->config, .args = args, .loaded = -1};
+    int32_t *decoder = NULL;
 
     *out = (atn_forward_result){0};
-    ps.n = atn_model_tokens(m, &args->input);
-    ATN_ASSERT(ps.n > 0);
+    ATN_ASSERT(atn_model_tokens(m, &args->input) > 0);
     ATN_TRY(atn_forward_check(cx, m, args));
     ATN_TRY(atn_model_places(cx, m, &args->input, &ps.places, &ps.n_places));
     ps.last = ps.n_places - 1;
     if (!head) ps.last = ATN_MIN(args->last_place, ps.last);
     ATN_TRY(take_buffers(cx, &ps));
+    ATN_TAKE(decoder, args->input.n_target);
     ATN_TRY(atn_worker_create(cx, check_threads, &ps.checker));
     if (args->visit) ATN_TRY(atn_worker_create(cx, 1, &ps.visitor));
     ATN_TRY(atn_pass_check_ahead(cx, &ps, 0));
-    ATN_TRY(atn_pass_embed(cx, &ps));
-    for (atn_idx l = 0; l <= ps.last; l++) {
-        ATN_TRY(atn_progress(cx, "layers", (double)l, (double)ps.last + 1));
-        ATN_TRY(atn_pass_layer(cx, &ps, l));
+    for (atn_idx at = 0; at <= ps.last; at++) {
+        if (ps.places[at].of != ps.stack) ATN_TRY(begin_stack(cx, &ps, at, decoder));
+        ATN_TRY(atn_progress(cx, "layers", (double)at, (double)ps.last + 1));
+        ATN_TRY(atn_pass_place(cx, &ps, at));
     }
     if (head) ATN_TRY(atn_pass_head(cx, &ps, out));
 done:
@@ -244,10 +293,12 @@ done:
     return st;
 }
 
-atn_status atn_model_w_o(atn_ctx *cx, const atn_model *m, atn_idx layer, float **out)
+atn_status atn_model_w_o(atn_ctx *cx, const atn_model *m, const atn_place *at,
+                         float **out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_st_tensor *t = atn_model_tensor(m, m->config.arch->names.o, layer, false);
+    const atn_st_tensor *t =
+        atn_model_tensor(m, atn_place_names(at).o, at->layer, false);
     const bool turned = m->config.arch->in_out;
     const atn_idx width = t->shape[turned], inner = t->shape[!turned];
     atn_status st = ATN_OK;

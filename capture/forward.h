@@ -25,6 +25,7 @@ typedef struct atn_layer_dump {
     const float *h;        /* [nq, width] input of the layer; NULL unless wanted */
     const float *attn_out; /* [nq, width] behind W_O and its bias; NULL unless wanted */
     const float *sink, *alibi; /* [heads] where the place has them, else NULL */
+    const float *rel_bias;     /* [buckets, heads], likewise */
 } atn_layer_dump;
 
 /* Called on a thread of its own, layer after layer, while the next one is computed; cx is
@@ -59,7 +60,7 @@ double atn_forward_memory(const atn_ctx *cx, const atn_model *m,
 /* MEMORY when there is no room for the pass; atn_forward asks it as well. */
 atn_status atn_forward_check(atn_ctx *cx, const atn_model *m,
                              const atn_forward_args *args) ATN_WARN_UNUSED;
-/* W_O of a layer as [heads * d, width], so that C_h = O_h W_O[h d .. (h + 1) d). Owned by the
+/* W_O of a place as [heads * d, width], so that C_h = O_h W_O[h d .. (h + 1) d). Owned by the
  * caller. The pass has looked for NaN in it. */
-atn_status atn_model_w_o(atn_ctx *cx, const atn_model *m, atn_idx layer,
+atn_status atn_model_w_o(atn_ctx *cx, const atn_model *m, const atn_place *at,
                          float **out) ATN_WARN_UNUSED;

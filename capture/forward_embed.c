@@ -38,7 +38,7 @@ static atn_status embed_table(atn_ctx *cx, atn_pass *ps, const char *name,
                               const char *what, const int32_t *rows, atn_buf x)
 {
     const atn_idx n = ps->n;
-    const bool add = rows != ps->args->input.ids;
+    const bool add = rows != ps->ids;
     table b = {ps, name ? atn_model_tensor(ps->m, name, 0, false) : NULL, what, rows,
                x.count / n};
     atn_status st = ATN_OK;
@@ -60,7 +60,7 @@ static void find_positions(const atn_pass *ps, int32_t *rows)
 
     for (atn_idx i = 0; i < ps->n; i++) {
         const bool padding =
-            a->position_rule == ATN_POSITION_PAD && ps->args->input.ids[i] == c->pad;
+            a->position_rule == ATN_POSITION_PAD && ps->ids[i] == c->pad;
 
         rows[i] = (int32_t)i;
         if (a->position_rule == ATN_POSITION_SKIP) rows[i] += (int32_t)a->position_skip;
@@ -91,7 +91,7 @@ atn_status atn_pass_embed(atn_ctx *cx, atn_pass *ps)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     const atn_config *c = ps->c;
-    const atn_arch_names *names = &c->arch->names;
+    const atn_arch_names *names = &ps->stack->names;
     const bool maps = atn_config_maps(c), words = c->arch->embed_map == ATN_MAP_WORDS;
     const atn_idx n = ps->n;
     atn_status st = ATN_OK;
@@ -106,7 +106,7 @@ atn_status atn_pass_embed(atn_ctx *cx, atn_pass *ps)
         ATN_TRY(cx->backend->alloc(cx, ATN_F32, n * c->embed_width, &e));
         x = e;
     }
-    ATN_TRY(embed_table(cx, ps, names->embed, "token id", ps->args->input.ids, x));
+    ATN_TRY(embed_table(cx, ps, names->embed, "token id", ps->ids, x));
     if (c->arch->scaled_embed)
         ATN_TRY(
             atn_pass_map(cx, x, x.count, atn_host_scale, sqrt((double)(x.count / n))));

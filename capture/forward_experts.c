@@ -56,14 +56,15 @@ double atn_experts_bytes(const atn_config *c, double n)
 atn_status atn_pass_take_experts(atn_ctx *cx, atn_pass *ps)
 {
     const atn_config *c = ps->c;
-    const atn_idx rows = row_chunk(ps->n);
+    const atn_idx n = atn_model_tokens_most(ps->m, &ps->args->input),
+                  rows = row_chunk(n);
     const atn_backend *be = cx->backend;
     atn_status st = ATN_OK;
 
     ATN_TRY(be->alloc(cx, ATN_F32, rows * 2 * c->ffn, &ps->up));
     ATN_TRY(be->alloc(cx, ATN_F32, rows * c->ffn, &ps->gate));
     ATN_TRY(be->alloc(cx, ATN_F32, rows * c->width, &ps->rows));
-    ATN_TRY(be->alloc(cx, ATN_F32, ps->n * c->experts, &ps->route));
+    ATN_TRY(be->alloc(cx, ATN_F32, n * c->experts, &ps->route));
 done:
     return st;
 }

@@ -32,7 +32,9 @@ typedef struct atn_pass {
     const atn_forward_args *args;
     atn_place *places; /* owned */
     atn_idx n_places;
-    atn_idx n;                                                  /* rows of the stack */
+    const atn_stack *stack;                                     /* that runs */
+    const int32_t *ids;                                         /* [n] that it reads */
+    atn_idx n;                                                  /* its rows */
     atn_buf x, t, q, k, v, o, up, gate, p;                      /* activations */
     atn_buf w_q, w_k, w_v, w_o, w_gate, w_up, w_down;           /* weights */
     atn_buf b_q, b_k, b_v, b_o, b_gate, b_up, b_down;           /* biases */
@@ -43,25 +45,31 @@ typedef struct atn_pass {
     int table;                  /* of the layer in hand */
     float *sink;                /* [heads] of it, where it has any */
     atn_buf w_router, b_router, route, rows; /* mixture of experts */
-    atn_buf t2;              /* a second t, where MLP and attention read the same x */
-    float *slopes;           /* [heads] of alibi; in the arena */
-    atn_idx loaded;          /* the block whose weights are there, -1 = none */
+    float *rel_table[ATN_STACKS_MOST];       /* [buckets, heads] of each; NULL = none */
+    float *rel;     /* [heads, 2 n - 1] of the stack that runs, see atn_problem */
+    atn_buf memory; /* [tokens, width] of the first stack; base NULL = it is the last */
+    atn_buf t2;     /* a second t, where MLP and attention read the same x */
+    float *slopes;  /* [heads] of alibi; in the arena */
+    atn_idx loaded; /* the place whose weights are there, -1 = none */
     atn_host_layer dumps[2]; /* one is filled while the visitor has the other */
     int next_dump;
     atn_worker *visitor; /* NULL = none wanted */
     atn_worker *checker; /* looks at the weights of the next layer, the head's last */
-    atn_idx last, checking; /* the last layer; the one it looks at */
+    atn_idx last, checking; /* the last place; the one it looks at */
 } atn_pass;
 
 /* ---- forward_weights.c ---- */
 
-/* Loads all weights of layer l, checked for NaN and infinity, and lets the checker go on. */
-atn_status atn_pass_load_layer(atn_ctx *cx, atn_pass *ps, atn_idx l) ATN_WARN_UNUSED;
-/* Lets the checker go on to layer l, if there is something to check. */
-atn_status atn_pass_check_ahead(atn_ctx *cx, atn_pass *ps, atn_idx l) ATN_WARN_UNUSED;
+/* Loads the weights of place `at`, and of the MLP behind it, checked for NaN and infinity, and
+ * lets the checker go on. */
+atn_status atn_pass_load_place(atn_ctx *cx, atn_pass *ps, atn_idx at) ATN_WARN_UNUSED;
+/* Lets the checker go on to place `at`, if there is something to check. */
+atn_status atn_pass_check_ahead(atn_ctx *cx, atn_pass *ps, atn_idx at) ATN_WARN_UNUSED;
 /* A matrix beside the layers, checked; *w and *b (NULL: no bias) are allocated. */
 atn_status atn_pass_load_map(atn_ctx *cx, const atn_pass *ps, const char *name,
                              atn_buf *w, atn_buf *b) ATN_WARN_UNUSED;
+/* The bias by relative position of the stack that begins with place `at`. */
+atn_status atn_pass_load_rel(atn_ctx *cx, atn_pass *ps, atn_idx at) ATN_WARN_UNUSED;
 /* A norm beside the layers into norm1. */
 atn_status atn_pass_load_norm(atn_ctx *cx, atn_pass *ps,
                               const char *name) ATN_WARN_UNUSED;
@@ -95,12 +103,14 @@ double atn_experts_bytes(const atn_config *c, double n);
 
 /* ---- forward_embed.c, forward_layer.c, forward_head.c ---- */
 
-/* x = the rows that enter the first layer. */
+/* x = the rows that enter the first layer of the stack. */
 atn_status atn_pass_embed(atn_ctx *cx, atn_pass *ps) ATN_WARN_UNUSED;
-/* x <- layer of place `at` (x). */
-atn_status atn_pass_layer(atn_ctx *cx, atn_pass *ps, atn_idx at) ATN_WARN_UNUSED;
+/* x <- the attention of place `at` and the MLP behind it, if there is one. */
+atn_status atn_pass_place(atn_ctx *cx, atn_pass *ps, atn_idx at) ATN_WARN_UNUSED;
 /* y = norm(x) of the family; y may be x. */
 atn_status atn_pass_norm(atn_ctx *cx, const atn_pass *ps, atn_buf x, atn_buf w,
                          atn_buf b, atn_buf y) ATN_WARN_UNUSED;
+/* y = the last norm of the stack of x. */
+atn_status atn_pass_final_norm(atn_ctx *cx, atn_pass *ps, atn_buf y) ATN_WARN_UNUSED;
 atn_status atn_pass_head(atn_ctx *cx, atn_pass *ps,
                          atn_forward_result *out) ATN_WARN_UNUSED;

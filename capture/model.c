@@ -6,8 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "capture/gguf.h"
 #include "capture/slice.h"
 #include "core/io/file.h"
+#include "core/io/gguf.h"
 
 enum { NAME_TEXT = 256 };
 
@@ -146,6 +148,7 @@ static char *model_name(atn_ctx *cx, const char *dir)
     while (n > 1 && dir[n - 1] == '/') n--;
     /* "tinytales/model" is called tinytales */
     if (n > 6 && strncmp(dir + n - 6, "/model", 6) == 0) n -= 6;
+    if (n > 5 && strncmp(dir + n - 5, ".gguf", 5) == 0) n -= 5;
     for (last = dir + n; last > dir && last[-1] != '/';) last--;
     return atn_strndup(cx, last, (size_t)(dir + n - last));
 }
@@ -302,11 +305,11 @@ done:
     return st;
 }
 
-static atn_status need_part(atn_ctx *cx, const atn_model *m, atn_part part,
-                            atn_idx layer)
+static atn_status need_part(atn_ctx *cx, const atn_model *m, const atn_arch_names *n,
+                            atn_part part, atn_idx layer)
 {
     const atn_config *c = &m->config;
-    const atn_slice s = atn_slice_of(c, part);
+    const atn_slice s = atn_slice_of(c, n, part);
 
     return need_matrix(cx, m, s.name, layer,
                        part <= ATN_PART_V ? c->bias_qkv : c->bias_mlp, s.outputs,
@@ -325,17 +328,18 @@ static void know_buffers(const atn_model *m, atn_idx l)
     }
 }
 
-static atn_status check_layer(atn_ctx *cx, const atn_model *m, atn_idx l)
+/* One attention of layer l, and the MLP if it is behind it. */
+static atn_status check_place(atn_ctx *cx, const atn_model *m, const atn_arch_names *n,
+                              atn_idx l)
 {
     const atn_config *c = &m->config;
-    const atn_arch_names *n = &c->arch->names;
     const atn_idx q = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim;
     const bool full = c->arch->qk_norm == ATN_QK_FULL;
     atn_status st = ATN_OK;
 
     ATN_TRY(need_norm(cx, m, n->attn_norm, l, c->width));
     for (int part = ATN_PART_Q; part <= ATN_PART_UP; part++)
-        ATN_TRY(need_part(cx, m, (atn_part)part, l));
+        ATN_TRY(need_part(cx, m, n, (atn_part)part, l));
     ATN_TRY(need_matrix(cx, m, n->o, l, c->bias_o, c->width, q));
     if (n->q_norm) ATN_TRY(need(cx, m, n->q_norm, l, false, full ? q : c->head_dim, 0));
     if (n->k_norm)
@@ -423,33 +427,99 @@ done:
 }
 
 /* Layers that share weights are no more than these. */
-static atn_status check_depth(atn_ctx *cx, const atn_model *m)
+static atn_status check_depth(atn_ctx *cx, const atn_model *m, const atn_stack *s)
 {
     const atn_config *c = &m->config;
-    const atn_idx apart = c->groups ? c->groups * c->inner : c->layers;
+    const bool second = s != c->stacks;
+    const char *key = second ? NULL : c->arch->keys.layers;
+    const atn_idx apart = c->groups ? c->groups * c->inner : s->layers;
 
     if (apart <= atn_st_count(m->weights)) return ATN_OK;
     return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
-                    "%s: num_hidden_layers %lld is above the %lld tensors of the file",
-                    m->weights_path, (long long)apart,
-                    (long long)atn_st_count(m->weights));
+                    "%s: %s %lld is above the %lld tensors of the file",
+                    m->weights_path,
+                    key      ? key
+                    : second ? "num_decoder_layers"
+                             : "num_hidden_layers",
+                    (long long)apart, (long long)atn_st_count(m->weights));
+}
+
+static atn_status check_stack(atn_ctx *cx, const atn_model *m, const atn_stack *s)
+{
+    const atn_arch_names self = atn_stack_names(s, false),
+                         cross = atn_stack_names(s, true);
+    atn_status st = ATN_OK;
+
+    ATN_TRY(check_depth(cx, m, s));
+    for (atn_idx l = 0; l < s->layers; l++) {
+        ATN_TRY(check_place(cx, m, &self, l));
+        if (s->names.cross_q) ATN_TRY(check_place(cx, m, &cross, l));
+    }
+    if (s->names.rel_bias)
+        ATN_TRY(
+            need(cx, m, s->names.rel_bias, 0, false, s->rel.buckets, m->config.heads));
+    if (m->config.final_norm)
+        ATN_TRY(need_norm(cx, m, s->names.final_norm, 0, m->config.width));
+done:
+    return st;
+}
+
+/* An encoder that was saved without its decoder is a model of one stack. */
+static void drop_absent_decoder(atn_model *m)
+{
+    atn_config *c = &m->config;
+
+    if (c->n_stacks < 2 || atn_model_tensor(m, c->stacks[1].names.q, 0, false)) return;
+    c->n_stacks = 1;
+    c->stacks[0].name = "";
 }
 
 static atn_status check_tensors(atn_ctx *cx, atn_model *m)
 {
-    const atn_config *c = &m->config;
+    atn_config *c = &m->config;
     const atn_arch_names *n = &c->arch->names;
     atn_status st = ATN_OK;
 
-    ATN_TRY(check_depth(cx, m));
+    drop_absent_decoder(m);
     ATN_TRY(check_embeddings(cx, m));
-    for (atn_idx l = 0; l < c->layers; l++) ATN_TRY(check_layer(cx, m, l));
-    if (c->final_norm) ATN_TRY(need_norm(cx, m, n->final_norm, 0, c->width));
+    for (int s = 0; s < c->n_stacks; s++) ATN_TRY(check_stack(cx, m, &c->stacks[s]));
     if (n->head && atn_model_tensor(m, n->head, 0, false))
         ATN_TRY(need(cx, m, n->head, 0, false, c->vocab, c->embed_width));
-    m->has_head = n->head && (c->tied || atn_model_tensor(m, n->head, 0, false));
+    if (n->head && c->arch->tied_without_head &&
+        !atn_model_tensor(m, n->head, 0, false))
+        c->tied = true;
+    m->has_head = n->head && (c->tied || atn_model_tensor(m, n->head, 0, false)) &&
+                  (!c->arch->decoder || c->n_stacks > 1);
     report_ignored(cx, m);
 done:
+    return st;
+}
+
+/* A .gguf file, or the only one of a directory without config.json. */
+static atn_status find_gguf(atn_ctx *cx, const char *dir, char **out)
+{
+    char *config = atn_path_join(cx, dir, "config.json");
+    const bool there = config && atn_file_exists(config);
+
+    *out = NULL;
+    if (!config) return cx->err.code;
+    atn_free(cx, config);
+    return there ? ATN_OK : atn_gguf_find(cx, dir, out);
+}
+
+static atn_status open_gguf(atn_ctx *cx, atn_model *m)
+{
+    atn_status st = ATN_OK;
+    json_t *keys = NULL, *config = NULL;
+
+    ATN_TRY(atn_gguf_open(cx, m->weights_path, &keys, &m->weights));
+    ATN_TRY(atn_gguf_config(cx, m->weights_path, keys, m->weights, &config));
+    ATN_TRY(atn_config_read(cx, m->weights_path, config, &m->config));
+    ATN_NEW(m->config.own, 1);
+    ATN_TRY(atn_gguf_family(cx, m->weights_path, keys, m->config.arch, m->config.own));
+    m->config.arch = m->config.own;
+done:
+    json_decref(keys);
     return st;
 }
 
@@ -466,9 +536,17 @@ atn_status atn_model_open(atn_ctx *cx, const char *dir, atn_model *out)
         st = cx->err.code;
         goto done;
     }
-    ATN_TRY(atn_config_load(cx, found, &out->config));
-    ATN_TRY(find_weights(cx, found, &out->weights_path));
-    ATN_TRY(atn_st_open(cx, out->weights_path, &out->weights));
+    ATN_TRY(find_gguf(cx, found, &out->weights_path));
+    if (out->weights_path) {
+        ATN_TRY(open_gguf(cx, out));
+        atn_free(cx, out->dir);
+        out->dir = atn_strdup(cx, out->weights_path);
+        if (!out->dir) ATN_TRY(cx->err.code);
+    } else {
+        ATN_TRY(atn_config_load(cx, found, &out->config));
+        ATN_TRY(find_weights(cx, found, &out->weights_path));
+        ATN_TRY(atn_st_open(cx, out->weights_path, &out->weights));
+    }
     ATN_NEW(out->used, atn_st_count(out->weights));
     find_prefix(out);
     ATN_TRY(check_tensors(cx, out));

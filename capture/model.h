@@ -18,7 +18,7 @@ typedef struct atn_model {
     bool *used;         /* [tensors of the files] the family asks for it; owned */
 } atn_model;
 
-/* Opens DIR (also a snapshot of a hub cache) and checks that every tensor of the family's
+/* Opens DIR (also a snapshot of a hub cache, or a GGUF file) and checks that every tensor of the family's
  * template is there with the shape the config implies. DATA names the names tried and the
  * nearest ones there are; a pickle-only directory is refused with the way to convert it. */
 atn_status atn_model_open(atn_ctx *cx, const char *dir, atn_model *out) ATN_WARN_UNUSED;

@@ -21,9 +21,11 @@ typedef struct atn_slice {
     atn_idx heads, d; /* gate and up are one head */
     atn_idx first, step;
     atn_idx outputs; /* of the whole tensor */
+    bool pairs; /* output e of a head is its 2 (e mod d/2) + e div d/2 in the file */
 } atn_slice;
 
-atn_slice atn_slice_of(const atn_config *c, atn_part part);
+/* Of tensors by the names n. */
+atn_slice atn_slice_of(const atn_config *c, const atn_arch_names *n, atn_part part);
 /* Whether output `at` of the tensor belongs to the slice; then its head and place there. */
 bool atn_slice_has(const atn_slice *s, atn_idx at, atn_idx *head, atn_idx *e);
 /* to <- the outputs of the slice, one after another: of a matrix [outputs, inputs], a matrix

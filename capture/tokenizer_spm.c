@@ -1,4 +1,5 @@
-/* capture/tokenizer_spm.c -- reads a SentencePiece model file: pieces and specifications.
+/* capture/tokenizer_spm.c -- reads a SentencePiece model file: pieces and
+ * specifications.
  *
  * Source  sentencepiece_model.proto: ModelProto {1 pieces {1 piece, 2 score, 3 type},
  *         2 trainer_spec {3 model_type, 35 byte_fallback, 40 unk_id, 45 unk_piece},

@@ -26,6 +26,7 @@ static atn_status add_weight(atn_ctx *cx, const atn_model *m, const char *key,
     char hex[33];
     json_t *v;
 
+    if (m->config.own) return ATN_OK; /* GGUF: no safetensors file to name */
     atn_hash_bytes(t->data, t->bytes, hex);
     v = json_pack("{s:s, s:s, s:s, s:s, s:I}", "file", file_within(m, t->path),
                   "tensor", t->name, "hash", hex, "layout",
@@ -36,19 +37,20 @@ static atn_status add_weight(atn_ctx *cx, const atn_model *m, const char *key,
     return atn_fail(cx, ATN_MEMORY, __FILE__, __LINE__, "no memory for the manifest");
 }
 
-atn_status atn_model_layer_weights(atn_ctx *cx, const atn_model *m, atn_idx layer,
+atn_status atn_model_place_weights(atn_ctx *cx, const atn_model *m, const atn_place *at,
                                    json_t **out)
 {
     const char *const keys[] = {"w_q", "w_k", "w_v"};
+    const atn_arch_names n = atn_place_names(at);
     json_t *all = json_object();
     atn_status st = ATN_OK;
 
     *out = NULL;
     for (int i = 0; i < (int)ATN_LEN(keys); i++) {
-        const atn_slice s = atn_slice_of(&m->config, (atn_part)(ATN_PART_Q + i));
+        const atn_slice s = atn_slice_of(&m->config, &n, (atn_part)(ATN_PART_Q + i));
 
-        ATN_TRY(add_weight(cx, m, keys[i], atn_model_tensor(m, s.name, layer, false),
-                           &s, all));
+        ATN_TRY(add_weight(cx, m, keys[i],
+                           atn_model_tensor(m, s.name, at->layer, false), &s, all));
     }
     *out = all;
     all = NULL;

@@ -16,14 +16,14 @@ static const atn_option options[] = {
 };
 
 typedef struct merging {
-    atn_part *part;     /* [n] in the order of the command line */
+    atn_part_file *part;     /* [n] in the order of the command line */
     atn_bytes *notes;   /* [n] in the order of parts */
     const char **words; /* of the command */
     char **owned;       /* [n_words] those of them that are */
     int n, n_words;
 } merging;
 
-static atn_status missing_part(atn_ctx *cx, const atn_part *one, int index)
+static atn_status missing_part(atn_ctx *cx, const atn_part_file *one, int index)
 {
     char *command = atn_part_command(cx, one);
 
@@ -40,13 +40,13 @@ static atn_status order_parts(atn_ctx *cx, merging *m)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     const int count = m->part[0].count;
-    const atn_part **at = NULL;
+    const atn_part_file **at = NULL;
     atn_status st = ATN_OK;
 
     ATN_TAKE(at, count);
     for (int i = 0; i < count; i++) at[i] = NULL;
     for (int i = 0; i < m->n; i++) {
-        const atn_part *p = &m->part[i];
+        const atn_part_file *p = &m->part[i];
 
         ATN_TRY(atn_part_match(cx, &m->part[0], p));
         if (at[p->index])

@@ -1,4 +1,5 @@
-/* cli/cmd_tokenize.c -- attnscope tokenize: the token ids of a text, or a check of them. */
+/* cli/cmd_tokenize.c -- attnscope tokenize: the token ids of a text, or a check of
+ * them. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <stdio.h>
 
@@ -111,6 +112,7 @@ static atn_status run(atn_cli *cli)
     ATN_TRY(atn_cli_check_output(cli, atn_opt_text(cli, "output", NULL)));
     ATN_TRY(atn_cli_record(cli, &record));
     ATN_TRY(atn_tokenizer_load(cx, cli->args[0], &w.tokenizer));
+    ATN_TRY(atn_tokenizer_inputs(cx, cli->args[0], &record));
     ATN_TRY(atn_file_read(cx, text, max_text, &w.text, &w.size));
     if (text[0] != '-' || text[1]) ATN_TRY(atn_run_add_input(cx, &record, text));
     ATN_TRY(atn_tokenizer_encode(cx, w.tokenizer, w.text, w.size,

@@ -230,7 +230,7 @@ done:
 /* ---- reading ---- */
 
 /* The lengths in the first line; *begin is where the header does. */
-static atn_status read_lengths(atn_ctx *cx, const atn_part *p, size_t *begin,
+static atn_status read_lengths(atn_ctx *cx, const atn_part_file *p, size_t *begin,
                                size_t *header, size_t *notes)
 {
     const char *data = (const char *)p->map.data;
@@ -264,14 +264,14 @@ done:
     return st;
 }
 
-static const char *member(const atn_part *p, const char *key)
+static const char *member(const atn_part_file *p, const char *key)
 {
     const char *text = json_string_value(json_object_get(p->header, key));
 
     return text ? text : "";
 }
 
-static atn_status read_header(atn_ctx *cx, atn_part *p, const char *text, size_t size)
+static atn_status read_header(atn_ctx *cx, atn_part_file *p, const char *text, size_t size)
 {
     int64_t index, count;
     atn_status st = ATN_OK;
@@ -295,14 +295,14 @@ done:
     return st;
 }
 
-atn_status atn_part_open(atn_ctx *cx, const char *path, atn_part *out)
+atn_status atn_part_open(atn_ctx *cx, const char *path, atn_part_file *out)
 {
     size_t begin = 0, header = 0, notes = 0;
     atn_status st = ATN_OK;
     const char *data;
     char hash[33];
 
-    *out = (atn_part){.path = path};
+    *out = (atn_part_file){.path = path};
     ATN_TRY(atn_map_open(cx, path, &out->map));
     ATN_TRY(read_lengths(cx, out, &begin, &header, &notes));
     data = (const char *)out->map.data;
@@ -317,11 +317,11 @@ done:
     return st;
 }
 
-void atn_part_release(atn_part *p)
+void atn_part_release(atn_part_file *p)
 {
     json_decref(p->header);
     atn_map_close(&p->map);
-    *p = (atn_part){0};
+    *p = (atn_part_file){0};
 }
 
 /* ---- do they belong together? ---- */
@@ -352,7 +352,7 @@ static const char *shown(const json_t *options, const char *key, char out[96])
     return out;
 }
 
-static atn_status match_options(atn_ctx *cx, const atn_part *a, const atn_part *b)
+static atn_status match_options(atn_ctx *cx, const atn_part_file *a, const atn_part_file *b)
 {
     const json_t *oa = json_object_get(a->header, "options");
     const json_t *ob = json_object_get(b->header, "options");
@@ -375,7 +375,7 @@ static atn_status match_options(atn_ctx *cx, const atn_part *a, const atn_part *
     return ATN_OK;
 }
 
-atn_status atn_part_match(atn_ctx *cx, const atn_part *a, const atn_part *b)
+atn_status atn_part_match(atn_ctx *cx, const atn_part_file *a, const atn_part_file *b)
 {
     atn_status st = ATN_OK;
 
@@ -413,7 +413,7 @@ done:
     return st;
 }
 
-char *atn_part_command(atn_ctx *cx, const atn_part *p)
+char *atn_part_command(atn_ctx *cx, const atn_part_file *p)
 {
     const json_t *options = json_object_get(p->header, "options");
     char *text = atn_strfmt(cx, "attnscope %s", member(p, "command"));

@@ -1,5 +1,5 @@
-/* tests/capture/test_tokenizer_pieces.c -- Unigram, SentencePiece's table of characters and
- * files, and directories without tokenizer.json. */
+/* tests/capture/test_tokenizer_pieces.c -- Unigram, SentencePiece's table of
+ * characters and files, and directories without tokenizer.json. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "check.h"
 
@@ -57,8 +57,8 @@ static void check_ids(atn_ctx *cx, const char *dir, const char *text, const char
 /* ---- Unigram ---- */
 
 /* Ties, fused unknowns, bytes in place of them, texts given twice; ids of Hugging Face
- * tokenizers 0.23.3. Fused unknowns that are a text of the vocabulary are that text: with a
- * smallest score of 30 two unknowns (20 each) beat it on the way there. */
+ * tokenizers 0.23.3. Fused unknowns that are a text of the vocabulary are that text:
+ * with a smallest score of 30 two unknowns (20 each) beat it on the way there. */
 static void unigram_rules(atn_ctx *cx)
 {
 #define MODEL(rest) "{\"model\": {\"type\": \"Unigram\", " rest "}}"
@@ -463,6 +463,28 @@ static void layouts_refused(atn_ctx *cx)
     CHECK_FAILS(atn_tokenizer_load(cx, dir, &t), ATN_DATA, "outside");
 }
 
+/* A vocab.txt of another model labels ids, and no more. */
+static void foreign_vocabulary(atn_ctx *cx)
+{
+    char dir[512], *text = NULL;
+    atn_tokenizer *t = NULL;
+    int32_t *ids = NULL;
+    atn_idx n = 0;
+
+    snprintf(dir, sizeof dir, "%s", check_scratch("layout-foreign"));
+    write_text(dir, "vocab.txt", "[CLS]\n[SEP]\n[UNK]\nCl\n");
+    write_text(dir, "config.json", "{\"model_type\": \"albert\"}");
+    CHECK_OK(atn_tokenizer_load(cx, dir, &t));
+    CHECK_OK(atn_tokenizer_text(cx, t, 3, false, &text));
+    CHECK_STR(text, "Cl");
+    CHECK_FAILS(atn_tokenizer_encode(cx, t, "Cl", 2, true, &ids, &n), ATN_DATA,
+                "model_type albert");
+    atn_free(cx, text);
+    atn_tokenizer_destroy(cx, t);
+    write_text(dir, "config.json", "{\"model_type\": \"bert\"}");
+    check_ids(cx, dir, "Cl", "2"); /* lower-cased, so unknown */
+}
+
 /* Every allocation of loading and encoding fails once. */
 static void memory_fails(atn_ctx *cx)
 {
@@ -499,4 +521,4 @@ CHECK_MAIN({"unigram rules", unigram_rules}, {"unigram is best", unigram_is_best
            {"charsmap random", charsmap_random}, {"charsmap hostile", charsmap_hostile},
            {"spm truncated", spm_truncated}, {"spm flipped", spm_flipped},
            {"spm hostile", spm_hostile}, {"layouts refused", layouts_refused},
-           {"memory fails", memory_fails})
+           {"foreign vocabulary", foreign_vocabulary}, {"memory fails", memory_fails})
