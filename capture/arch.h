@@ -91,6 +91,9 @@ typedef struct atn_arch_keys {
     const char *theta;       /* rope_theta */
     const char *partial;     /* partial_rotary_factor; NULL = whole heads are turned */
     const char *embed_width; /* NULL = embeddings are as wide as the model */
+    const char *image;       /* image_size: a side, or both, of image or latents */
+    const char *channels;    /* num_channels */
+    const char *classes;     /* num_classes */
     const char *pattern; /* of window_pattern; NULL = the family has no key for it */
 } atn_arch_keys;
 
@@ -101,9 +104,18 @@ typedef struct atn_arch_names {
     const char *embed_map, *head_map; /* embedding to model width, and back */
     const char *attn_norm, *q, *k, *v, *o, *q_norm, *k_norm;
     const char *mlp_norm, *gate, *up, *down;
-    const char *qkv;                          /* instead of q, k, v */
-    const char *gate_up;                      /* instead of gate, up: rows [gate; up] */
-    const char *buffers[2];                   /* of old files: no weights */
+    /* patches of an image or latents in place of `embed`; tokens in front of them, and what
+     * reads the classes of an image off these */
+    const char *patch, *special[2], *labels[2];
+    /* of timestep and class: two linears, a table, and what a layer is modulated by; with %d
+     * where every layer has its own */
+    const char *time_in, *time_out, *classes, *modulation;
+    const char *qkv;     /* instead of q, k, v */
+    const char *gate_up; /* instead of gate, up: rows [gate; up] */
+    const char
+        *up_alone; /* instead of up where the config says that nothing is gated */
+    const char *rel_bias;   /* [buckets, heads] of all self-attention of the stack */
+    const char *buffers[2]; /* of old files: no weights */
     const char *attn_out_norm, *mlp_out_norm; /* of ATN_NORM_BOTH */
     const char *sinks;                        /* [heads] */
     /* attention of a decoder to the rows of the encoder, in front of the MLP */
@@ -114,11 +126,20 @@ typedef struct atn_arch_names {
         *expert_down_bias;
 } atn_arch_names;
 
+/* Preprocessing of an image where the model directory does not say it. */
+typedef struct atn_arch_image {
+    int resample; /* as PIL numbers them: 2 bilinear, 3 bicubic */
+    double
+        resize; /* sides are resized to so many model sizes, then the centre is cut out */
+} atn_arch_image;
+
 typedef struct atn_arch {
-    const char *id; /* model_type */
+    const char *id;             /* model_type */
+    const char *class_names[3]; /* _class_name of a config.json without model_type */
     const char *title;
     const char *prefixes[3]; /* base prefixes that files may carry */
     atn_arch_names names;
+    const atn_arch_names *also;    /* other spellings of them; NULL = none */
     const atn_arch_names *decoder; /* of a second, causal stack; NULL = there is one */
     atn_arch_keys keys;
     atn_input_kind input;
@@ -153,6 +174,15 @@ typedef struct atn_arch {
     /* defaults of absent keys; 0 = derived from the others */
     atn_idx kv_heads, head_dim, max_positions, sliding_window, max_window_layers,
         type_vocab, embed_width;
+    bool width_of_heads; /* the width is that of all heads, there is no key for it */
+    atn_idx image_size, patch_size, channels, classes;
+    atn_arch_image image;
+    bool sine_positions; /* of rows and columns, in no file */
+    double time_span;    /* feature i of a timestep turns by 10000^(-i / time_span) */
+    const char
+        *mlp_eps_key; /* of the norm before the MLP; NULL = mlp_eps, 0 = as eps */
+    double mlp_eps;
+    const char *must_key, *must_value;  /* a key that has this value, if it is there */
     double partial, original_positions; /* of the rotary embedding */
     atn_idx ffn_times; /* MLP width without a key for it, in widths; 0 = it is needed */
     const char *eps_key;
@@ -174,6 +204,14 @@ typedef struct atn_arch {
                            rope_parameters by layer type; 0 = one table */
     const char *rope_default;  /* JSON of rope_parameters where there are none */
     atn_idx experts_per_token; /* default of num_experts_per_tok */
+    bool act_says_gated;       /* "gated-gelu" (then of tanh) or "relu" */
+    bool tied_without_head;    /* as if tied where the files have no head */
+    /* the logits are divided by sqrt(width): by this key, without it where
+     * tie_word_embeddings is not false */
+    const char *head_scaled_key;
+    /* defaults of relative_attention_num_buckets, relative_attention_max_distance; 0 =
+     * there is no bias by relative position */
+    atn_idx rel_buckets, rel_distance;
 } atn_arch;
 
 extern const atn_arch *const atn_archs[];              /* NULL-terminated, by id */
@@ -213,3 +251,29 @@ const atn_arch *atn_arch_find(const char *model_type); /* NULL = unknown */
         .attn_out_norm = "layers.%d.post_attention_layernorm.weight",                  \
         .mlp_norm = "layers.%d.pre_feedforward_layernorm.weight",                      \
         .mlp_out_norm = "layers.%d.post_feedforward_layernorm.weight"
+
+/* The names of T5, which mT5 took over: of a stack, whose MLP is the sublayer `mlp`. */
+#define ATN_T5_LAYER(stack, sub, name) stack ".block.%d.layer." sub "." name ".weight"
+#define ATN_T5_NAMES(stack, mlp)                                                       \
+    .embed = "shared.weight", .final_norm = stack ".final_layer_norm.weight",          \
+    .head = "lm_head.weight",                                                          \
+    .rel_bias = stack ".block.0.layer.0.SelfAttention.relative_attention_bias.weight", \
+    .attn_norm = ATN_T5_LAYER(stack, "0", "layer_norm"),                               \
+    .q = ATN_T5_LAYER(stack, "0", "SelfAttention.q"),                                  \
+    .k = ATN_T5_LAYER(stack, "0", "SelfAttention.k"),                                  \
+    .v = ATN_T5_LAYER(stack, "0", "SelfAttention.v"),                                  \
+    .o = ATN_T5_LAYER(stack, "0", "SelfAttention.o"),                                  \
+    .mlp_norm = ATN_T5_LAYER(stack, mlp, "layer_norm"),                                \
+    .gate = ATN_T5_LAYER(stack, mlp, "DenseReluDense.wi_0"),                           \
+    .up = ATN_T5_LAYER(stack, mlp, "DenseReluDense.wi_1"),                             \
+    .up_alone = ATN_T5_LAYER(stack, mlp, "DenseReluDense.wi"),                         \
+    .down = ATN_T5_LAYER(stack, mlp, "DenseReluDense.wo")
+#define ATN_T5_CROSS_NAMES                                                             \
+    .cross_norm = ATN_T5_LAYER("decoder", "1", "layer_norm"),                          \
+    .cross_q = ATN_T5_LAYER("decoder", "1", "EncDecAttention.q"),                      \
+    .cross_k = ATN_T5_LAYER("decoder", "1", "EncDecAttention.k"),                      \
+    .cross_v = ATN_T5_LAYER("decoder", "1", "EncDecAttention.v"),                      \
+    .cross_o = ATN_T5_LAYER("decoder", "1", "EncDecAttention.o")
+#define ATN_T5_KEYS                                                                    \
+    .width = "d_model", .layers = "num_layers", .heads = "num_heads", .ffn = "d_ff",   \
+    .head_dim = "d_kv", .act = "feed_forward_proj"

@@ -8,6 +8,7 @@
 #include <jansson.h>
 
 #include "capture/arch.h"
+#include "core/rel_bias.h"
 
 typedef enum atn_rope_kind {
     ATN_ROPE_DEFAULT,
@@ -40,6 +41,7 @@ typedef struct atn_stack {
     atn_arch_names names;
     atn_idx layers;
     bool causal;
+    atn_rel_rule rel; /* of the bias that all its self-attention adds */
 } atn_stack;
 
 enum { ATN_STACKS_MOST = 2 };
@@ -61,10 +63,14 @@ typedef struct atn_config {
     bool final_norm, parallel, residual_normed;
     double scale; /* of q.k; scale_by_layer: divided by layer + 1 */
     bool scale_by_layer;
-    double eps;
+    double eps, mlp_eps;
+    atn_idx image_h, image_w, patch, channels,
+        classes;      /* of images and latents, else 0 */
+    atn_idx specials; /* tokens before the patches */
     atn_act act;
     bool bias_qkv, bias_o, bias_mlp, tied, gated;
-    atn_idx *window; /* [layers], 0 = none; owned */
+    bool head_scaled; /* the logits are divided by sqrt(width) */
+    atn_idx *window;  /* [layers], 0 = none; owned */
     atn_rope rope;
     bool two_ropes; /* layers with a window have the second */
     atn_rope local_rope;
@@ -73,6 +79,8 @@ typedef struct atn_config {
     atn_idx experts, experts_per_token;
     double expert_limit, expert_gain; /* clamp and sigmoid gain of its activation */
 } atn_config;
+
+enum { ATN_TIME_FEATURES = 256 }; /* of a timestep */
 
 /* Reads DIR/config.json. DATA names key, value and rule; an unknown model_type lists the
  * supported ones. */

@@ -48,6 +48,28 @@ done:
     return st;
 }
 
+/* The last norm, its weights divided by sqrt(width) where the logits are. */
+static atn_status norm_before_head(atn_ctx *cx, atn_pass *ps, atn_buf y)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const char *name = ps->stack->names.final_norm;
+    const atn_st_tensor *t = atn_model_tensor(ps->m, name, 0, false);
+    atn_status st = ATN_OK;
+    float *w = NULL;
+
+    if (!ps->c->head_scaled) return atn_pass_final_norm(cx, ps, y);
+    ATN_TRY(atn_pass_load_norm(cx, ps, name));
+    ATN_TAKE(w, t->count);
+    atn_widen(t->data, t->type, t->count, w);
+    for (atn_idx i = 0; i < t->count; i++)
+        w[i] = (float)((double)w[i] / sqrt((double)ps->c->width));
+    ATN_TRY(cx->backend->upload(cx, ps->norm1_w, w));
+    ATN_TRY(atn_pass_norm(cx, ps, ps->x, ps->norm1_w, ps->norm1_b, y));
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
 /* What every row predicts: the next one, or the target of a decoder beside an encoder, whose
  * last row predicts as well. -1 = nothing. Returns their number. */
 static atn_idx find_targets(const atn_pass *ps, int32_t *targets)
@@ -73,7 +95,7 @@ static atn_status head_rows(atn_ctx *cx, atn_pass *ps, atn_buf *x, atn_buf *own)
     *x = ps->x;
     if (c->final_norm) {
         *x = ps->t;
-        ATN_TRY(atn_pass_final_norm(cx, ps, *x));
+        ATN_TRY(norm_before_head(cx, ps, *x));
     }
     if (!atn_config_maps(c)) goto done;
     ATN_TRY(cx->backend->alloc(cx, ATN_F32, ps->n * c->embed_width, own));
