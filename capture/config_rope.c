@@ -159,9 +159,9 @@ static atn_status rope_proportion(atn_ctx *cx, const char *path, double partial,
     return ATN_OK;
 }
 
-/* theta, and how much of a head is turned. In families without a key for it that is all:
- * transformers ignores partial_rotary_factor there without a scaling, and fails on it with
- * one. */
+/* theta, and how much of a head is turned. In families without a key for it that is
+ * all: transformers ignores partial_rotary_factor there without a scaling, and fails
+ * on it with one. */
 static atn_status rope_base(atn_ctx *cx, const char *path, const atn_config *c,
                             const source *s, atn_rope *r)
 {

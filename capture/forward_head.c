@@ -85,7 +85,8 @@ static atn_idx find_targets(const atn_pass *ps, int32_t *targets)
     return known;
 }
 
-/* The rows that are multiplied by the head, normed and mapped; own: the caller releases them. */
+/* The rows that are multiplied by the head, normed and mapped; own: the caller
+ * releases them. */
 static atn_status head_rows(atn_ctx *cx, atn_pass *ps, atn_buf *x, atn_buf *own)
 {
     const atn_config *c = ps->c;

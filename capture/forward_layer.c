@@ -125,8 +125,8 @@ atn_status atn_pass_norm(atn_ctx *cx, const atn_pass *ps, atn_buf x, atn_buf w,
                              ps->c->arch->norm_offset, ps->n, ps->c->width, y);
 }
 
-/* What a sublayer reads: x, or its norm in `to` - in x itself, where the residual is normed. The
- * modulation from `part` on gives shift and scale, where there is one. */
+/* What a sublayer reads: x, or its norm in `to` - in x itself, where the residual is
+ * normed. The modulation from `part` on gives shift and scale, where there is one. */
 static atn_status enter(atn_ctx *cx, const atn_pass *ps, atn_buf w, atn_buf b,
                         atn_idx part, atn_buf to, atn_buf *in)
 {

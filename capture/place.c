@@ -85,8 +85,8 @@ static atn_place cross_place(const atn_model *m, const atn_input *in,
     return p;
 }
 
-/* The heads up to the largest power of two have a geometric sequence; the others take every
- * second member of the one for twice as many. */
+/* The heads up to the largest power of two have a geometric sequence; the others
+ * take every second member of the one for twice as many. */
 double atn_alibi_slope(atn_idx h, atn_idx heads)
 {
     double power = 1;

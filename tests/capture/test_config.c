@@ -332,7 +332,8 @@ static void family_refusals(atn_ctx *cx)
         refuses(cx, cases[i].base, cases[i].key, cases[i].json, cases[i].part);
 }
 
-/* 7 layers in 3 groups: layer l is of group floor(3 l / 7); each has 2 layers within. */
+/* 7 layers in 3 groups: layer l is of group floor(3 l / 7); each has 2 layers
+ * within. */
 static void shared_layers(atn_ctx *cx)
 {
     static const atn_idx groups[] = {0, 0, 0, 1, 1, 2, 2};
@@ -352,8 +353,8 @@ static void shared_layers(atn_ctx *cx)
     }
 }
 
-/* Phi-3 keeps the positions before scaling outside the dictionary, 4096 where they are not:
- * what stands inside counts for nothing. Other families read both. */
+/* Phi-3 keeps the positions before scaling outside the dictionary, 4096 where they
+ * are not: what stands inside counts for nothing. Other families read both. */
 static void original_positions(atn_ctx *cx)
 {
     static const char rope[] =
