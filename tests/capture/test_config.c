@@ -205,7 +205,16 @@ static void defaults(atn_ctx *cx)
          false},
         {"qwen3", "", 32, 128, 32768, {0}, 1e-6, false, false, false},
         {"olmo2", "", 32, 2, 2048, {0}, 1e-5, false, false, false},
-        {"bert", "", 32, 2, 512, {0}, 1e-12, true, true, true},
+        {"bert",
+         ", \"num_key_value_heads\": 4",
+         32,
+         2,
+         512,
+         {0},
+         1e-12,
+         true,
+         true,
+         true},
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -228,6 +237,163 @@ static void defaults(atn_ctx *cx)
         CHECK_EQ(c.bias_mlp, strcmp(cases[i].type, "bert") == 0);
         atn_config_release(cx, &c);
     }
+}
+
+/* Absent keys of the families with switches of their own; heads 32 of 2 dimensions. */
+static void family_defaults(atn_ctx *cx)
+{
+    const char *dir = check_scratch("config-family");
+    static const struct {
+        const char *type, *more;
+        atn_idx ffn, positions, tokens, embed_width, rotary;
+        double eps, scale;
+        bool qkv, o, mlp, tied, final_norm, parallel, causal;
+    } cases[] = {
+        {"gpt2", "", 256, 1024, 1024, 64, 0, 1e-5, .70710678, true, true, true, true,
+         true, false, true},
+        {"gpt2", ", \"n_inner\": null, \"scale_attn_weights\": false", 256, 1024, 1024,
+         64, 0, 1e-5, 1, true, true, true, true, true, false, true},
+        {"gpt2", ", \"n_inner\": 99, \"n_positions\": 7, \"num_key_value_heads\": 4",
+         99, 7, 7, 64, 0, 1e-5, .70710678, true, true, true, true, true, false, true},
+        {"gpt_neox", ", \"rotary_pct\": 1", 96, 2048, 2048, 64, 2, 1e-5, .70710678,
+         true, true, true, false, true, true, true},
+        {"gpt_neox",
+         ", \"rotary_pct\": 1, \"attention_bias\": false, \"use_parallel_residual\": "
+         "false",
+         96, 2048, 2048, 64, 2, 1e-5, .70710678, false, false, true, false, true, false,
+         true},
+        {"opt", ", \"ffn_dim\": 80", 80, 2048, 2048, 64, 0, 1e-5, .70710678, true, true,
+         true, true, true, false, true},
+        {"opt",
+         ", \"ffn_dim\": 80, \"enable_bias\": false, \"do_layer_norm_before\": false, "
+         "\"word_embed_proj_dim\": 40",
+         80, 2048, 2048, 40, 0, 1e-5, .70710678, false, false, false, true, false,
+         false, true},
+        {"opt", ", \"ffn_dim\": 80, \"_remove_final_layer_norm\": true", 80, 2048, 2048,
+         64, 0, 1e-5, .70710678, true, true, true, true, false, false, true},
+        {"bloom", "", 256, 2048, 2048, 64, 0, 1e-5, .70710678, true, true, true, true,
+         true, false, true},
+        {"bloom", ", \"n_embed\": 128", 512, 2048, 2048, 128, 0, 1e-5, .5, true, true,
+         true, true, true, false, true},
+        {"phi3", "", 96, 4096, 4096, 64, 2, 1e-5, .70710678, false, false, false, false,
+         true, false, true},
+        {"roberta", "", 96, 512, 510, 64, 0, 1e-12, .70710678, true, true, true, true,
+         false, false, false},
+        {"albert", "", 96, 512, 512, 128, 0, 1e-12, .70710678, true, true, true, true,
+         false, false, false},
+    };
+
+    for (size_t i = 0; i < ATN_LEN(cases); i++) {
+        char text[700];
+        atn_config c;
+
+        snprintf(text, sizeof text,
+                 "{\"model_type\": \"%s\", \"hidden_size\": 64, "
+                 "\"num_hidden_layers\": 3, \"num_attention_heads\": 32, "
+                 "\"intermediate_size\": 96, \"vocab_size\": 50%s}",
+                 cases[i].type, cases[i].more);
+        print_message("%s%s\n", cases[i].type, cases[i].more);
+        write_text(dir, "config.json", text);
+        CHECK_OK(atn_config_load(cx, dir, &c));
+        CHECK_EQ(c.kv_heads, 32);
+        CHECK_EQ(c.ffn, cases[i].ffn);
+        CHECK_EQ(c.max_positions, cases[i].positions);
+        CHECK_EQ(c.max_tokens, cases[i].tokens);
+        CHECK_EQ(c.embed_width, cases[i].embed_width);
+        CHECK_EQ(c.rope.dim, cases[i].rotary);
+        CHECK_NEAR(c.eps, cases[i].eps, 0);
+        CHECK_NEAR(c.scale, cases[i].scale, 1e-8);
+        CHECK_EQ(c.bias_qkv, cases[i].qkv);
+        CHECK_EQ(c.bias_o, cases[i].o);
+        CHECK_EQ(c.bias_mlp, cases[i].mlp);
+        CHECK_EQ(c.tied, cases[i].tied);
+        CHECK_EQ(c.final_norm, cases[i].final_norm);
+        CHECK_EQ(c.parallel, cases[i].parallel);
+        CHECK_EQ(c.arch->causal, cases[i].causal);
+        CHECK_EQ(c.window[2], 0);
+        atn_config_release(cx, &c);
+    }
+}
+
+static void family_refusals(atn_ctx *cx)
+{
+    static const struct {
+        const char *base, *key, *json, *part;
+    } cases[] = {
+        {"gpt2", "add_cross_attention", "true", "\"add_cross_attention\" is true"},
+        {"gpt2", "n_head", "5", "n_embd 24 is no multiple of n_head 5"},
+        {"gpt2", "n_layer", "\"2\"", "n_layer"},
+        {"gpt2", "n_inner", "0", "n_inner"},
+        {"gpt2", "pruned_heads", "{\"0\": [1]}", "pruned_heads"},
+        {"gpt2", "scale_attn_weights", "1", "scale_attn_weights"},
+        {"gpt_neox_old", "rotary_pct", "0.1", "rotary_pct is 0.1"},
+        {"gpt_neox_old", "rotary_pct", "1.5", "rotary_pct is 1.5"},
+        {"gpt_neox_old", "rotary_pct", "0.4", "odd"},
+        {"opt", "layer_norm_elementwise_affine", "false",
+         "\"layer_norm_elementwise_affine\" is false"},
+        {"opt", "ffn_dim", NULL, "ffn_dim"},
+        {"opt", "word_embed_proj_dim", "-1", "word_embed_proj_dim"},
+        {"bloom", "slow_but_exact", "true", "slow_but_exact"},
+        {"phi3", "rope_parameters", "{\"rope_type\": \"linear\", \"factor\": 2}",
+         "is not one of default, longrope, su, yarn"},
+        {"phi3", "rope_parameters", "{\"rope_type\": \"yarn\", \"short_factor\": [1]}",
+         "longrope needs short_factor and long_factor of 4 numbers"},
+        {"roberta_model", "is_decoder", "true", "is_decoder"},
+        {"roberta_model", "position_embedding_type", "\"relative_key\"",
+         "relative_key"},
+        {"roberta_model", "pad_token_id", "29", "leaves no position"},
+        {"albert_groups", "num_hidden_groups", "4", "above the 3 layers"},
+        {"albert_groups", "num_hidden_groups", "0", "num_hidden_groups"},
+        {"albert_groups", "inner_group_num", "100000", "are above 100000"},
+    };
+
+    for (size_t i = 0; i < ATN_LEN(cases); i++)
+        refuses(cx, cases[i].base, cases[i].key, cases[i].json, cases[i].part);
+}
+
+/* 7 layers in 3 groups: layer l is of group floor(3 l / 7); each has 2 layers within. */
+static void shared_layers(atn_ctx *cx)
+{
+    static const atn_idx groups[] = {0, 0, 0, 1, 1, 2, 2};
+    const atn_config shared = {.layers = 14, .groups = 3, .inner = 2},
+                     plain = {.layers = 14};
+
+    (void)cx;
+    for (atn_idx l = 0; l < 14; l++) {
+        atn_idx group, inner;
+
+        CHECK_EQ(atn_config_block(&shared, l, &group, &inner),
+                 2 * groups[l / 2] + l % 2);
+        CHECK_EQ(group, groups[l / 2]);
+        CHECK_EQ(inner, l % 2);
+        CHECK_EQ(atn_config_block(&plain, l, &group, &inner), l);
+        CHECK_EQ(group, l);
+    }
+}
+
+/* Phi-3 keeps the positions before scaling outside the dictionary, 4096 where they are not:
+ * what stands inside counts for nothing. Other families read both. */
+static void original_positions(atn_ctx *cx)
+{
+    static const char rope[] =
+        "{\"rope_type\": \"longrope\", \"short_factor\": [1,1,1,1], "
+        "\"long_factor\": [2,2,2,2], \"original_max_position_embeddings\": 11}";
+    const char *dir = copy_model("config-original", "phi3");
+    atn_config c;
+
+    cx->log_level = ATN_LOG_ERROR;
+    set_config(cx, dir, "rope_parameters", rope);
+    set_config(cx, dir, "original_max_position_embeddings", NULL);
+    set_config(cx, dir, "max_position_embeddings", "8192");
+    CHECK_OK(atn_config_load(cx, dir, &c));
+    CHECK_NEAR(c.rope.original, 4096, 0);
+    CHECK_NEAR(c.rope.factor, 2, 0);
+    CHECK_NEAR(c.rope.attention_factor, sqrt(1 + log(2) / log(4096)), 1e-12);
+    atn_config_release(cx, &c);
+    set_config(cx, dir, "original_max_position_embeddings", "22");
+    CHECK_OK(atn_config_load(cx, dir, &c));
+    CHECK_NEAR(c.rope.original, 22, 0);
+    atn_config_release(cx, &c);
 }
 
 /* Angles from the published formulas (Hugging Face modeling_rope_utils.py), computed apart
@@ -617,7 +783,9 @@ static void hostile_families(atn_ctx *cx)
 }
 
 CHECK_MAIN({"hostile values", hostile_values}, {"broken files", broken_files},
-           {"defaults", defaults}, {"llama3 angles", llama3_angles},
+           {"defaults", defaults}, {"family defaults", family_defaults},
+           {"family refusals", family_refusals}, {"shared layers", shared_layers},
+           {"original positions", original_positions}, {"llama3 angles", llama3_angles},
            {"yarn angles", yarn_angles}, {"yarn switches", yarn_switches},
            {"longrope", longrope}, {"dynamic and linear angles", dynamic_angles},
            {"two dictionaries", two_dictionaries},
