@@ -347,8 +347,8 @@ static void allocations_fail_in(const char *model)
     const int32_t ids[] = {1, 2, 3, 4, 5};
     const atn_forward_args args = {
         .input = {.ids = ids, .n = 5}, .last_place = 9, .want_loss = true};
-    long k = 0;
     atn_status st = ATN_MEMORY;
+    long k = 0;
 
     for (; st != ATN_OK && k < 5000; k++) {
         check_failing f = {k};
