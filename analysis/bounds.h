@@ -20,7 +20,7 @@ typedef struct atn_bounds_opts {
     int64_t trials;    /* of random checks; 0 = what each experiment has */
     atn_idx most;      /* tokens of a head; 0 = what each experiment has */
     bool all_heads;    /* also of experiments that are for some heads */
-    atn_shard *shard;  /* the part that is done and noted, or all to put together; NULL =
+    atn_shard *shard; /* the part that is done and noted, or all to put together; NULL =
                           all is done. Verdicts of a part are none: they hang on all */
 } atn_bounds_opts;
 

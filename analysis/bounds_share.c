@@ -12,16 +12,21 @@
 
 #include "analysis/bounds.h"
 
-enum { OF_EXPERIMENT = 1, OF_CHECK, OF_RUN, OF_MODEL = 16 /* and one of the first two */ };
+enum {
+    OF_EXPERIMENT = 1,
+    OF_CHECK,
+    OF_RUN,
+    OF_MODEL = 16 /* and one of the first two */
+};
 
 /* ---- notes of a part ---- */
 
 static atn_status put_check(atn_ctx *cx, const atn_check *c, atn_bytes *b)
 {
-    const double numbers[] = {c->predicted, c->measured, c->scale, c->statistic,
-                              c->lo,        c->hi};
-    const int64_t counts[] = {c->trials, c->only_report, c->not_here, c->cases,
-                              c->failures, c->at,        c->head};
+    const double numbers[] = {c->predicted, c->measured, c->scale,
+                              c->statistic, c->lo,       c->hi};
+    const int64_t counts[] = {c->trials,   c->only_report, c->not_here, c->cases,
+                              c->failures, c->at,          c->head};
     atn_status st = ATN_OK;
 
     ATN_TRY(atn_bytes_text(cx, b, c->bound->id));
@@ -63,7 +68,8 @@ atn_status atn_bounds_note(atn_ctx *cx, const atn_bounds *bounds, atn_idx first,
 
         b.size = 0;
         ATN_TRY(put_check(cx, c, &b));
-        ATN_TRY(atn_shard_note(cx, s, of | OF_CHECK, part_of(bounds, c->experiment), &b));
+        ATN_TRY(
+            atn_shard_note(cx, s, of | OF_CHECK, part_of(bounds, c->experiment), &b));
     }
 done:
     atn_bytes_release(cx, &b);
