@@ -77,9 +77,19 @@ static void unmask(const atn_approx_source *s, atn_sight *sight)
     sight->window = 0;
 }
 
+/* Biases by relative position that a head has. */
+static atn_idx bias_width(const atn_problem *p)
+{
+    return p->nq + p->nk - 1;
+}
+
 /* The heads of the step with logits times t. */
 static void set_heads(atn_approx_step *step, double t)
 {
+    const atn_idx biases = step->problem.heads * bias_width(&step->problem);
+
+    for (atn_idx e = 0; step->bias && e < biases; e++)
+        step->bias[e] = (float)((double)step->problem.rel_bias[e] * t);
     for (atn_idx h = 0; h < step->problem.heads; h++) {
         const atn_head whole = atn_problem_head(&step->problem, h);
         atn_head *head = &step->head[h];
@@ -87,6 +97,7 @@ static void set_heads(atn_approx_step *step, double t)
         *head = atn_head_trim(&whole, &step->first_row);
         head->scale *= t;
         head->alibi_slope *= t;
+        if (step->bias) head->rel_bias = step->bias + h * bias_width(&step->problem);
         head->sight.softcap *= t;
         head->sink *= t;
     }
@@ -109,6 +120,8 @@ static atn_status load_step(atn_ctx *cx, const atn_approx_source *s, int at,
     ATN_TRY(check_step(cx, s, atn_capture_layer(s->capture, at)));
     ATN_TRY(atn_capture_load_heads(cx, s->capture, at, &out->problem, out->bad));
     unmask(s, &out->problem.sight);
+    if (s->warms && out->problem.rel_bias)
+        ATN_NEW(out->bias, heads * bias_width(&out->problem));
     set_heads(out, 1);
 done:
     return st;
@@ -148,6 +161,7 @@ static void release_step(atn_ctx *cx, atn_approx_step *s)
 {
     atn_capture_unload(cx, &s->problem);
     atn_free(cx, s->head);
+    atn_free(cx, s->bias);
     atn_free(cx, s->bad);
 }
 
@@ -175,7 +189,7 @@ static bool grid_fits(const atn_list *g, const atn_head *h)
 static atn_status set_input(atn_ctx *cx, const atn_approx_source *s,
                             atn_approx_layer *l, int i)
 {
-    const atn_model_info *m = atn_capture_model(s->capture);
+    const atn_layer_info *info = atn_capture_layer(s->capture, l->first);
     const atn_approx_step *step = &l->step[i];
     const atn_problem *p = &step->problem;
     const atn_idx prompt = s->prompt > 0 ? s->prompt : atn_capture_prompt(s->capture);
@@ -206,9 +220,9 @@ static atn_status set_input(atn_ctx *cx, const atn_approx_source *s,
                            .step = l->steps > 1 ? l->in : NULL,
                            .steps = l->steps > 1 ? l->steps : 0,
                            .at = i,
-                           .turn = m->rotary > 0 ? m->turn : NULL,
-                           .rotary = m->rotary,
-                           .layers = (int)m->layers,
+                           .turn = info->rotary > 0 ? info->turn : NULL,
+                           .rotary = info->rotary,
+                           .layers = (int)atn_capture_model(s->capture)->layers,
                            .seed = s->seed,
                            .as_published = s->as_published,
                            .unmasked = s->unmasked};
@@ -310,6 +324,7 @@ static double step_bytes(const atn_layer_info *l)
     if (l->has_qk) numbers += (heads * nq + kv * nk) * (double)l->d;
     if (l->has_v) numbers += kv * nk * (double)l->dv;
     if (l->has_p) numbers += heads * nq * nk;
+    if (l->rel.buckets > 0) numbers += 2 * heads * (nq + nk);
     return numbers * sizeof(float);
 }
 

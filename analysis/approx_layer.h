@@ -27,6 +27,7 @@ typedef struct atn_approx_step {
     atn_problem problem;
     atn_head *head; /* [heads] without padding */
     bool *bad;      /* [heads] that hold NaN or infinity */
+    float *bias; /* biases by relative position at the temperature; NULL = none, or 1 */
     atn_idx first_row, first_key;
 } atn_approx_step;
 

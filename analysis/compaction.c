@@ -78,9 +78,11 @@ static double logit(const atn_head *h, atn_idx i, atn_idx c, const state *s)
 {
     const atn_idx d = h->k.cols;
     const double at = (double)atn_sight_at(&h->sight, i), cap = h->sight.softcap;
+    const double away = s->place[c] / s->count[c] - at;
     double x = h->scale * atn_row_dot(atn_crow(h->q, i), s->mean_key + c * d, d);
 
-    x += h->alibi_slope * (s->place[c] / s->count[c] - at);
+    x += h->alibi_slope * away;
+    if (h->rel_bias) x += (double)h->rel_bias[h->rel_zero + (atn_idx)floor(away + .5)];
     return cap > 0 ? cap * tanh(x / cap) : x;
 }
 

@@ -2,9 +2,10 @@
  *
  * Math    row i uses, per cluster c, the count n_c, mean key k_c and mean value v_c of
  *         the members that it sees: P'_ic prop. to n_c exp(q_i . k_c scale), with the
- *         head's bias (at the mean position), cap and sink. Error |O' - O|_F / |O|_F
- *         over the rows that count. The labels come from all keys: what a causal row
- *         knows of its clusters looks ahead.
+ *         head's bias (at the mean position; a table of biases at the nearest whole
+ *         one), cap and sink. Error |O' - O|_F / |O|_F over the rows that count. The
+ *         labels come from all keys: what a causal row knows of its clusters looks
+ *         ahead.
  * Oracle  keys that are exact duplicates within their clusters: error 0, whatever the
  *         values.
  * Source  card A12, after the registers of Zhang et al., arXiv 2501.16297; counts as

@@ -87,17 +87,20 @@ static atn_idx longest(const atn_capture *c)
 static atn_status grid_fact(atn_ctx *cx, const atn_capture *c, atn_table *t)
 {
     const atn_list *grid = atn_capture_grid(c);
-    atn_idx text = longest(c);
+    const atn_idx first = atn_capture_grid_first(c);
+    atn_idx text = longest(c) - first;
     atn_status st = ATN_OK;
-    char shape[128], after[64] = "";
+    char shape[128], before[64] = "", after[64] = "";
     atn_idx tokens = 1;
 
     if (!grid) return ATN_OK;
     for (int i = 0; i < grid->n; i++) tokens *= grid->at[i];
     text -= tokens;
     atn_list_text(grid, shape, sizeof shape);
+    if (first > 0)
+        snprintf(before, sizeof before, "%lld special, then ", (long long)first);
     if (text > 0) snprintf(after, sizeof after, ", then %lld of text", (long long)text);
-    ATN_TRY(atn_facts_add(cx, t, "grid", "%s tokens%s", shape, after));
+    ATN_TRY(atn_facts_add(cx, t, "grid", "%s%s tokens%s", before, shape, after));
 done:
     return st;
 }

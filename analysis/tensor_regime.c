@@ -23,7 +23,7 @@ typedef struct head_facts {
     atn_idx head, nq, nk, d, dv;
     double x[CASES];
     bool exact; /* x of tensors is no bound */
-    bool causal, softcap, alibi;
+    bool causal, softcap, bias;
     atn_idx offset;
     int taylor[CASES][EPS], best[CASES][EPS];
 } head_facts;
@@ -143,14 +143,14 @@ static atn_status one_head(atn_ctx *cx, const atn_head *whole, head_facts *f)
     atn_status st = ATN_OK;
 
     f->softcap = h.sight.softcap > 0;
-    f->alibi = h.alibi_slope != 0;
+    f->bias = atn_head_has_bias(&h);
     f->nq = h.nq;
     f->nk = h.nk;
     f->d = h.q.cols;
     f->dv = h.v.data ? h.v.cols : h.q.cols;
     f->causal = h.sight.causal;
     f->offset = h.sight.offset;
-    if (h.nq < 1 || h.nk < 1 || f->softcap || f->alibi) goto done;
+    if (h.nq < 1 || h.nk < 1 || f->softcap || f->bias) goto done;
     ATN_TRY(matrix_x(cx, &h, f));
     ATN_TRY(tensor_x(cx, &h, f));
 done:
@@ -277,7 +277,7 @@ static atn_status put_row(atn_ctx *cx, atn_table *t, const columns *k,
     atn_table_set_i64(t, k->n_keys, f->nk);
     atn_table_set_i64(t, k->d, f->d);
     atn_table_set_i64(t, k->dv, f->dv);
-    if (f->softcap || f->alibi) goto done;
+    if (f->softcap || f->bias) goto done;
     for (int c = 0; c < CASES; c++) atn_table_set_f64(t, k->x[c], f->x[c]);
     ATN_TRY(atn_table_set_str(cx, t, k->kind, f->exact ? "exact" : "bound"));
     for (int c = 0; c < CASES; c++) put_case(t, k, f, c);
@@ -288,21 +288,21 @@ done:
 /* One line of what no polynomial stands for. */
 static void warn_of_left_out(atn_ctx *cx, const head_facts *all, atn_idx n)
 {
-    long long out = 0, softcap = 0, alibi = 0;
+    long long out = 0, softcap = 0, bias = 0;
 
     for (atn_idx i = 0; i < n; i++) {
         softcap += all[i].softcap;
-        alibi += all[i].alibi;
-        out += all[i].softcap || all[i].alibi;
+        bias += all[i].bias;
+        out += all[i].softcap || all[i].bias;
     }
     if (out == 0) return;
     atn_log(cx, ATN_LOG_WARN,
             "%lld of %lld heads have %s, which polynomial features do not know: their "
             "cells are empty",
             out, (long long)n,
-            alibi && softcap ? "an ALiBi bias or a soft-cap"
-            : alibi          ? "an ALiBi bias"
-                             : "a soft-cap");
+            bias && softcap ? "a position bias or a soft-cap"
+            : bias          ? "a position bias"
+                            : "a soft-cap");
 }
 
 /* ---- all of it ---- */

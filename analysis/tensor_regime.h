@@ -19,7 +19,7 @@
  *         5.
  * Cost    2 n^2 d flop a head, and up to ATN_REGIME_EXACT tokens 2 n^3 d for the exact
  *         X of tensors (causal: a third); above it is a bound, and labelled so.
- * Limits  heads with a soft-cap or ALiBi have empty cells: no feature has them. A
+ * Limits  heads with a soft-cap or a position bias have empty cells: no feature has them. A
  *         tensor head sees keys by causality alone, whatever its window; in the flop of
  *         pairs a window is not counted either.
  */

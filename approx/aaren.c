@@ -46,6 +46,7 @@ static atn_status refuse(atn_ctx *cx, const aaren *t, const atn_head *h)
 {
     const bool bends = h->alibi_slope != 0 && h->sight.softcap > 0;
     const char *what = h->has_sink          ? "a sink logit"
+                       : h->rel_bias        ? "a bias by relative position"
                        : h->alibi_slope < 0 ? "position biases that rise"
                        : bends              ? "position biases under a soft-cap"
                                             : NULL;

@@ -123,7 +123,7 @@ static atn_status retrieve(atn_ctx *cx, const work *w, atn_idx i, const float *z
     ATN_TAKE(best, n);
     for (atn_idx c = 0; c < n; c++) /* a soft-cap keeps the order */
         score[c] = ranked(h->scale * (double)z[r.first - lo + c] +
-                          h->alibi_slope * (double)(w->at[r.first + c] - at));
+                          atn_head_bias(h, w->at[r.first + c], at));
     kept = atn_best_of(score, n, w->m->k, best, scratch, &tally->ties);
     tally->scored += n;
     for (atn_idx c = 0; c < kept; c++)

@@ -30,6 +30,8 @@ atn_status atn_bare_logits(atn_ctx *cx, const atn_head *h, const char *method,
 
     if (h->has_sink && !(places & ATN_PLACE_SINK))
         what = "a sink logit";
+    else if (h->rel_bias)
+        what = "a bias by relative position";
     else if (h->alibi_slope != 0 && !(places & ATN_PLACE_BIAS))
         what = "a position bias (ALiBi)";
     else if (h->sight.softcap > 0)

@@ -8,8 +8,8 @@
 
 /* What a method has a place for. */
 enum { ATN_PLACE_SINK = 1, ATN_PLACE_BIAS = 2 };
-/* DATA says what `method` has no place for: a soft-cap and, unless they are among
- * `places`, a sink logit and a position bias. */
+/* DATA says what `method` has no place for: a soft-cap, a bias by relative position
+ * and, unless they are among `places`, a sink logit and a bias of ALiBi. */
 atn_status atn_bare_logits(atn_ctx *cx, const atn_head *h, const char *method,
                            unsigned places) ATN_WARN_UNUSED;
 /* DATA says what `method` has no place for: a hidden key, a position bias, a soft-cap

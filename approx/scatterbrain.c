@@ -500,6 +500,11 @@ static atn_status check(atn_ctx *cx, const atn_head *h)
             "scatterbrain: layer %d has a soft-cap, which its features do not know "
             "(choose layers without one, or another method)",
             h->layer);
+    if (h->rel_bias)
+        ATN_FAIL(ATN_DATA,
+                 "scatterbrain: layer %d has a bias by relative position, which its "
+                 "features do not know (choose layers without one, or another method)",
+                 h->layer);
 done:
     return st;
 }

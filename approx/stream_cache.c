@@ -12,7 +12,7 @@
  *         512, is the default.
  * Cost    3 flop a number that turns, 4 d flop a key kept.
  * Limits  deeper layers of a real cache hold states that were computed from windows; a
- *         capture's are those of the full text. ALiBi heads are refused.
+ *         capture's are those of the full text. heads with a bias by distance are refused.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
@@ -91,7 +91,7 @@ static atn_status plan(atn_ctx *cx, const atn_input *in, const void *params_,
     atn_pattern *p = NULL;
 
     ATN_ASSERT(n == 1);
-    if (h->alibi_slope != 0)
+    if (atn_head_has_bias(h))
         ATN_FAIL(ATN_DATA,
                  "stream_cache: layer %d adds a bias by distance, and a plan has only "
                  "the bias of the distance in the text (use stream)",

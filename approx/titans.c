@@ -389,7 +389,7 @@ done:
 static atn_status refuse(atn_ctx *cx, const atn_head *h)
 {
     const char *what = h->has_sink            ? "a sink logit"
-                       : h->alibi_slope != 0  ? "position biases"
+                       : atn_head_has_bias(h) ? "position biases"
                        : h->sight.softcap > 0 ? "a soft-cap"
                                               : NULL;
     atn_status st = ATN_OK;

@@ -9,19 +9,26 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
-#include "capture/model.h"
+#include "capture/place.h"
 
-/* What one layer did, in host memory that lives until the visitor returns. */
+/* What one attention did, in host memory that lives until the visitor returns. */
 typedef struct atn_layer_dump {
-    atn_idx layer, n;
-    const float *q;     /* [heads, n, d] as it enters the dot product */
-    const float *k, *v; /* [kv_heads, n, d] */
+    const atn_place *place;
+    atn_idx at;     /* its index among the places of the run */
+    const float *q; /* [heads, nq, d] as it enters the dot product */
+    const float *k; /* [kv_heads, nk, d] */
+    const float *v; /* [kv_heads, nk, dv] */
     const float
-        *q_pre; /* [heads, n, d] before the rotary embedding; NULL unless wanted */
+        *q_pre; /* [heads, nq, d] before the rotary embedding; NULL unless wanted */
     const float *k_pre;
-    const float *p;        /* [heads, n, n]; NULL unless wanted */
-    const float *h;        /* [n, width] input of the layer; NULL unless wanted */
-    const float *attn_out; /* [n, width] behind W_O and its bias; NULL unless wanted */
+    const float *p;        /* [heads, nq, nk]; NULL unless wanted */
+    const float *h;        /* [nq, width] input of the layer; NULL unless wanted */
+    const float *attn_out; /* [nq, width] behind W_O and its bias; NULL unless wanted */
+    const float *sink, *alibi; /* [heads] where the place has them, else NULL */
+    /* [width] factors of what the attention adds to the rows; NULL = none. They are in
+     * attn_out. */
+    const float *gate;
+    const float *rel_bias; /* [buckets, heads], likewise */
 } atn_layer_dump;
 
 /* Called on a thread of its own, layer after layer, while the next one is computed; cx is
@@ -30,23 +37,25 @@ typedef atn_status atn_layer_visit(atn_ctx *cx, const atn_layer_dump *dump,
                                    void *state);
 
 typedef struct atn_forward_args {
-    const int32_t *ids; /* [n], each below the vocabulary */
-    atn_idx n;
+    atn_input input;
     atn_layer_visit *visit;
     void *state;
-    double visit_bytes;      /* memory that the visitor takes for one layer */
-    const bool *visit_layer; /* [layers], NULL = all */
+    double visit_bytes;      /* memory that the visitor takes for one place */
+    const bool *visit_place; /* [places], NULL = all */
     bool want_pre, want_p, want_h, want_attn_out;
     atn_idx
-        last_layer; /* computed up to here when neither loss nor logits are wanted */
-    bool want_loss;
-    float *logits; /* NULL, or host [n, vocab] */
+        last_place; /* computed up to here when neither loss nor logits are wanted */
+    bool want_loss, want_label;
+    float *logits; /* NULL, or host [n, vocab]; [labels] of an image */
 } atn_forward_args;
 
 typedef struct atn_forward_result {
     bool has_loss;
     double loss; /* mean next-token loss, nats */
     atn_idx loss_tokens;
+    bool has_label; /* the likeliest class of an image */
+    atn_idx label;
+    double label_probability;
 } atn_forward_result;
 
 atn_status atn_forward(atn_ctx *cx, const atn_model *m, const atn_forward_args *args,
@@ -57,7 +66,7 @@ double atn_forward_memory(const atn_ctx *cx, const atn_model *m,
 /* MEMORY when there is no room for the pass; atn_forward asks it as well. */
 atn_status atn_forward_check(atn_ctx *cx, const atn_model *m,
                              const atn_forward_args *args) ATN_WARN_UNUSED;
-/* W_O of a layer as [heads * d, width], so that C_h = O_h W_O[h d .. (h + 1) d). Owned by the
+/* W_O of a place as [heads * d, width], so that C_h = O_h W_O[h d .. (h + 1) d). Owned by the
  * caller. The pass has looked for NaN in it. */
-atn_status atn_model_w_o(atn_ctx *cx, const atn_model *m, atn_idx layer,
+atn_status atn_model_w_o(atn_ctx *cx, const atn_model *m, const atn_place *at,
                          float **out) ATN_WARN_UNUSED;

@@ -1,6 +1,6 @@
 /* capture/import.c -- tensors of any origin into a capture, see the header. */
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "capture/import.h"
+#include "capture/import_internal.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -9,170 +9,168 @@
 #include "core/io/capture.h"
 #include "core/io/file.h"
 #include "core/io/json.h"
-#include "core/io/npy.h"
+#include "core/param.h"
 
-enum { PLACES_MOST = 1000000, LAYERS_MOST = 100000, AXES_MOST = 3 };
+enum { AXES_MOST = 3 };
 
-/* A tensor brought to [steps, layers, heads, rows, cols]. */
-typedef struct tensor {
-    const char *source; /* as given, for messages */
-    float *data;        /* owned, NULL = absent */
-    atn_idx steps, layers, heads, rows, cols;
-} tensor;
+static const char *const stack_names[ATN_IMPORT_SLOTS] = {"", "encoder", "decoder",
+                                                          "cross"};
 
-typedef struct importing {
-    const atn_import_args *args;
-    tensor q, k, v, p, d_o;
-    json_t *texts, *ids, *roles; /* owned, NULL = none */
-    bool cross;                  /* the texts are those of keys alone */
-    atn_import_result *r;
-} importing;
+/* ---- which sources there are ---- */
 
-/* ---- reading a tensor ---- */
-
-/* Rows of all steps, layers and heads. */
-static atn_idx all_rows(const tensor *t)
+/* The stack that "encoder=..." begins with, 0 = none. */
+static int stack_of(const char *text)
 {
-    return t->steps * t->layers * t->heads * t->rows;
+    for (int s = 1; s < ATN_IMPORT_SLOTS; s++) {
+        const size_t n = strlen(stack_names[s]);
+
+        if (strncmp(text, stack_names[s], n) == 0 && text[n] == '=') return s;
+    }
+    return 0;
 }
 
-static atn_status shape_tensor(atn_ctx *cx, bool steps, int rank, const atn_idx *shape,
-                               tensor *t)
+atn_status atn_import_sources(atn_ctx *cx, const char *spec,
+                              char *out[ATN_IMPORT_SLOTS])
 {
-    const int axes = rank - steps; /* of a step */
+    const char *at = spec;
     atn_status st = ATN_OK;
 
-    if (steps && (axes < 3 || axes > 4))
-        ATN_FAIL(ATN_DATA,
-                 "%s: has %d axes; with --steps wanted [steps, layers, heads, n, d] or "
-                 "[steps, heads, n, d]",
-                 t->source, rank);
-    if (axes < 2 || axes > 4)
-        ATN_FAIL(ATN_DATA,
-                 "%s: has %d axes; wanted [layers, heads, n, d], [heads, n, d] or [n, "
-                 "d]%s",
-                 t->source, rank,
-                 axes == 5 ? " (or --steps, if the first is steps)" : "");
-    t->steps = steps ? shape[0] : 1;
-    t->layers = axes == 4 ? shape[rank - 4] : 1;
-    t->heads = axes >= 3 ? shape[rank - 3] : 1;
-    t->rows = shape[rank - 2];
-    t->cols = shape[rank - 1];
-    for (int i = 0; i < rank; i++)
-        if (shape[i] < 1) ATN_FAIL(ATN_DATA, "%s: an axis has length 0", t->source);
-    if (t->layers > LAYERS_MOST || t->steps > PLACES_MOST / t->layers)
-        ATN_FAIL(ATN_DATA,
-                 "%s: has %lld steps of %lld layers; at most %d layers and %d in all "
-                 "steps are taken",
-                 t->source, (long long)t->steps, (long long)t->layers, LAYERS_MOST,
-                 PLACES_MOST);
+    for (int s = 0; s < ATN_IMPORT_SLOTS; s++) out[s] = NULL;
+    while (at) {
+        const int s = stack_of(at);
+        const char *end;
+
+        if (s > 0) at += strlen(stack_names[s]) + 1;
+        for (end = strchr(at, ','); s > 0 && end && !stack_of(end + 1);)
+            end = strchr(end + 1, ',');
+        if (s == 0) end = NULL;
+        if (out[s])
+            ATN_FAIL(ATN_USAGE, "import: \"%.200s\" has %s twice", spec,
+                     stack_names[s]);
+        out[s] = end ? atn_strndup(cx, at, (size_t)(end - at)) : atn_strdup(cx, at);
+        if (!out[s]) ATN_TRY(cx->err.code);
+        at = end ? end + 1 : NULL;
+    }
+done:
+    if (st != ATN_OK)
+        for (int s = 0; s < ATN_IMPORT_SLOTS; s++) {
+            atn_free(cx, out[s]);
+            out[s] = NULL;
+        }
+    return st;
+}
+
+enum { Q, K, V, P, D_O, TENSORS };
+static const char *const options[TENSORS] = {"q", "k", "v", "attn", "d-o"};
+
+/* The sources of all tensors, [tensor][slot]. */
+typedef struct sources {
+    char *of[TENSORS][ATN_IMPORT_SLOTS];
+} sources;
+
+/* What a stack has: q and k, or p, and no mix with tensors of one stack. */
+static atn_status check_stack(atn_ctx *cx, const sources *s, int slot, bool *there)
+{
+    atn_status st = ATN_OK;
+    bool any = false;
+
+    for (int t = 0; t < TENSORS; t++) {
+        any |= s->of[t][slot] != NULL;
+        if (slot > 0 && s->of[t][slot] && (s->of[P][0] || s->of[Q][0] || s->of[K][0]))
+            ATN_FAIL(ATN_USAGE,
+                     "import: --%s is of the stack %s, other tensors are of none (give "
+                     "--q %s=FILE and so on)",
+                     options[t], stack_names[slot], stack_names[slot]);
+    }
+    *there = any;
+    if (!any || s->of[P][slot] || (s->of[Q][slot] && s->of[K][slot])) goto done;
+    ATN_FAIL(ATN_USAGE,
+             "import: the stack %s has neither --q and --k nor --attn (give --attn "
+             "%s=FILE)",
+             stack_names[slot], stack_names[slot]);
+done:
+    if (any && st == ATN_OK && s->of[P][slot] && (s->of[Q][slot] || s->of[K][slot]))
+        return atn_fail(cx, ATN_USAGE, __FILE__, __LINE__,
+                        "import: --attn stands in place of --q and --k: leave out one "
+                        "or the other");
+    return st;
+}
+
+static atn_status read_stack(atn_ctx *cx, atn_importing *m, const sources *s, int slot)
+{
+    atn_import_stack *to = &m->stacks[m->n];
+    atn_import_tensor *const tensors[TENSORS] = {&to->q, &to->k, &to->v, &to->p,
+                                                 &to->d_o};
+    static const int order[TENSORS] = {P, Q, K, V, D_O};
+    atn_status st = ATN_OK;
+
+    to->name = stack_names[slot];
+    m->n++;
+    for (int t = 0; t < TENSORS; t++)
+        ATN_TRY(atn_import_tensor_read(cx, s->of[order[t]][slot], m->args->steps,
+                                       tensors[order[t]]));
 done:
     return st;
 }
 
-static atn_status read_npy(atn_ctx *cx, const char *path, bool steps, tensor *t)
+static atn_status read_tensors(atn_ctx *cx, atn_importing *m)
 {
+    const atn_import_args *a = m->args;
+    const char *const specs[TENSORS] = {a->q, a->k, a->v, a->p, a->d_o};
     atn_status st = ATN_OK;
-    atn_npy a = {0};
+    sources s = {0};
+    bool there = false;
 
-    ATN_TRY(atn_npy_load_floats(cx, path, &a));
-    ATN_TRY(shape_tensor(cx, steps, a.rank, a.shape, t));
-    t->data = a.f32;
-    a.f32 = NULL;
+    for (int t = 0; t < TENSORS; t++)
+        if (specs[t]) ATN_TRY(atn_import_sources(cx, specs[t], s.of[t]));
+    for (int slot = 0; slot < ATN_IMPORT_SLOTS; slot++)
+        ATN_TRY(check_stack(cx, &s, slot, &there));
+    for (int slot = 0; slot < ATN_IMPORT_SLOTS; slot++) {
+        ATN_TRY(check_stack(cx, &s, slot, &there));
+        if (there) ATN_TRY(read_stack(cx, m, &s, slot));
+    }
 done:
-    atn_npy_release(cx, &a);
-    return st;
-}
-
-static atn_status choose_tensor(atn_ctx *cx, const char *path, const atn_st *f,
-                                const char *name, const atn_st_tensor **out)
-{
-    char list[300] = "";
-    size_t used = 0;
-
-    *out = name ? atn_st_find(f, name) : atn_st_count(f) == 1 ? atn_st_at(f, 0) : NULL;
-    if (*out) return ATN_OK;
-    for (atn_idx i = 0; i < atn_st_count(f) && used < sizeof list - 1; i++)
-        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "",
-                                 atn_st_at(f, i)->name);
-    if (name)
-        return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
-                        "%s: has no tensor \"%s\"; it has %s", path, name, list);
-    return atn_fail(cx, ATN_USAGE, __FILE__, __LINE__,
-                    "%s: holds several tensors, give one as %s:NAME (%s)", path, path,
-                    list);
-}
-
-static atn_status read_safetensors(atn_ctx *cx, const char *path, const char *name,
-                                   bool steps, tensor *t)
-{
-    atn_status st = ATN_OK;
-    const atn_st_tensor *found = NULL;
-    atn_st *f = NULL;
-
-    ATN_TRY(atn_st_open(cx, path, &f));
-    ATN_TRY(choose_tensor(cx, path, f, name, &found));
-    if (!found->loadable || found->type == ATN_I32 || found->type == ATN_I64 ||
-        found->type == ATN_U8)
-        ATN_FAIL(ATN_DATA, "%s: tensor \"%s\" is %s; wanted F32, F16, BF16 or F64",
-                 path, found->name, found->dtype);
-    ATN_TRY(shape_tensor(cx, steps, found->rank, found->shape, t));
-    ATN_NEW(t->data, found->count);
-    atn_widen(found->data, found->type, found->count, t->data);
-done:
-    atn_st_close(cx, f);
-    return st;
-}
-
-/* FILE or FILE:name; a file whose own name has a colon is taken as it is. */
-static atn_status read_tensor(atn_ctx *cx, const char *source, bool steps, tensor *t)
-{
-    const char *colon = source ? strrchr(source, ':') : NULL;
-    atn_status st = ATN_OK;
-    char *path = NULL;
-
-    if (!source) return ATN_OK;
-    t->source = source;
-    if (atn_ends_with(source, ".npy")) return read_npy(cx, source, steps, t);
-    if (!colon || atn_file_exists(source))
-        return read_safetensors(cx, source, NULL, steps, t);
-    path = atn_strndup(cx, source, (size_t)(colon - source));
-    if (!path) return cx->err.code;
-    ATN_TRY(read_safetensors(cx, path, colon + 1, steps, t));
-done:
-    atn_free(cx, path);
+    for (int t = 0; t < TENSORS; t++)
+        for (int slot = 0; slot < ATN_IMPORT_SLOTS; slot++) atn_free(cx, s.of[t][slot]);
     return st;
 }
 
 /* ---- what belongs together ---- */
 
-enum { SHAPE_TEXT = 128 };
-
-/* "layers, heads, rows, cols", after the steps where the import has them */
-static const char *shape_text(bool steps, const tensor *t, char out[SHAPE_TEXT])
+/* True when no weight lies above the diagonal that ends at the last key. */
+static bool lower_triangular(const atn_import_tensor *p)
 {
-    int used = steps ? snprintf(out, SHAPE_TEXT, "%lld, ", (long long)t->steps) : 0;
-
-    snprintf(out + used, SHAPE_TEXT - (size_t)used, "%lld, %lld, %lld, %lld",
-             (long long)t->layers, (long long)t->heads, (long long)t->rows,
-             (long long)t->cols);
-    return out;
+    for (atn_idx i = 0; i < atn_import_tensor_rows(p); i++)
+        for (atn_idx j = i % p->rows + p->cols - p->rows + 1; j < p->cols; j++)
+            if (p->data[i * p->cols + j] != 0) return false;
+    return true;
 }
 
-static atn_status mismatch(atn_ctx *cx, const importing *m, const tensor *a,
-                           const tensor *b, const char *rule)
+static atn_status mismatch(atn_ctx *cx, const atn_importing *m,
+                           const atn_import_tensor *a, const atn_import_tensor *b,
+                           const char *rule)
 {
-    char shape[2][SHAPE_TEXT];
+    char shape[2][ATN_IMPORT_SHAPE_TEXT];
 
     return atn_fail(cx, ATN_DATA, __FILE__, __LINE__, "%s [%s] and %s [%s]: %s",
-                    a->source, shape_text(m->args->steps, a, shape[0]), b->source,
-                    shape_text(m->args->steps, b, shape[1]), rule);
+                    a->source, atn_import_shape_text(m->args->steps, a, shape[0]),
+                    b->source, atn_import_shape_text(m->args->steps, b, shape[1]),
+                    rule);
 }
 
-static atn_status check_qkv(atn_ctx *cx, importing *m)
+/* --causal is of one stack, or of the decoder among several. */
+static bool may_be_causal(const atn_import_stack *s)
 {
-    const tensor *q = &m->q, *k = &m->k, *v = &m->v;
-    atn_import_result *r = m->r;
+    return !*s->name || strcmp(s->name, "decoder") == 0;
+}
+
+static atn_status check_qkv(atn_ctx *cx, const atn_importing *m,
+                            const atn_import_stack *s)
+{
+    const atn_import_tensor *q = &s->q, *k = &s->k, *v = &s->v;
+    const bool want = m->args->causal && may_be_causal(s);
+    const bool causal = want || (s->p.data && q->rows > 1 && q->rows <= k->rows &&
+                                 may_be_causal(s) && lower_triangular(&s->p));
 
     if (q->steps != k->steps)
         return mismatch(cx, m, q, k, "the numbers of steps differ");
@@ -186,34 +184,40 @@ static atn_status check_qkv(atn_ctx *cx, importing *m)
                     v->heads != k->heads || v->rows != k->rows))
         return mismatch(cx, m, k, v,
                         "k and v differ in steps, layers, heads or tokens");
-    if (m->args->causal && q->rows > k->rows)
+    if (causal && q->rows > k->rows)
         return mismatch(cx, m, q, k, "more queries than keys cannot be causal");
-    *r = (atn_import_result){.steps = q->steps,
-                             .layers = q->layers,
-                             .heads = q->heads,
-                             .kv_heads = k->heads,
-                             .nq = q->rows,
-                             .nk = k->rows,
-                             .d = q->cols,
-                             .dv = v->data ? v->cols : q->cols,
-                             .causal = m->args->causal};
+    if (s->p.data && (s->p.layers != q->layers || s->p.heads != q->heads ||
+                      s->p.rows != q->rows || s->p.cols != k->rows))
+        return mismatch(cx, m, q, &s->p, "queries and attention differ in shape");
+    *s->r = (atn_import_part){.stack = s->name,
+                              .steps = q->steps,
+                              .layers = q->layers,
+                              .heads = q->heads,
+                              .kv_heads = k->heads,
+                              .nq = q->rows,
+                              .nk = k->rows,
+                              .d = q->cols,
+                              .dv = v->data ? v->cols : q->cols,
+                              .causal = causal,
+                              .causal_detected = causal && !want};
     return ATN_OK;
 }
 
 /* The gradient by the outputs has the shape of the outputs. */
-static atn_status check_gradient(atn_ctx *cx, const importing *m)
+static atn_status check_gradient(atn_ctx *cx, const atn_importing *m,
+                                 const atn_import_stack *s)
 {
-    const tensor *g = &m->d_o;
-    const atn_import_result *r = m->r;
-    const tensor outputs = {.steps = r->steps,
-                            .layers = r->layers,
-                            .heads = r->heads,
-                            .rows = r->nq,
-                            .cols = r->dv};
-    char shape[2][SHAPE_TEXT];
+    const atn_import_tensor *g = &s->d_o;
+    const atn_import_part *r = s->r;
+    const atn_import_tensor outputs = {.steps = r->steps,
+                                       .layers = r->layers,
+                                       .heads = r->heads,
+                                       .rows = r->nq,
+                                       .cols = r->dv};
+    char shape[2][ATN_IMPORT_SHAPE_TEXT];
 
     if (!g->data) return ATN_OK;
-    if (!m->v.data)
+    if (!s->v.data)
         return atn_fail(cx, ATN_USAGE, __FILE__, __LINE__,
                         "import: --d-o is of the heads' outputs, which need --v FILE");
     if (g->steps == r->steps && g->layers == r->layers && g->heads == r->heads &&
@@ -221,73 +225,37 @@ static atn_status check_gradient(atn_ctx *cx, const importing *m)
         return ATN_OK;
     return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
                     "%s [%s]: the heads' outputs are [%s]", g->source,
-                    shape_text(m->args->steps, g, shape[0]),
-                    shape_text(m->args->steps, &outputs, shape[1]));
-}
-
-/* True when no weight lies above the diagonal that ends at the last key. */
-static bool lower_triangular(const tensor *p)
-{
-    for (atn_idx i = 0; i < all_rows(p); i++)
-        for (atn_idx j = i % p->rows + p->cols - p->rows + 1; j < p->cols; j++)
-            if (p->data[i * p->cols + j] != 0) return false;
-    return true;
-}
-
-enum { PLACE_TEXT = 112 };
-
-/* "layer 0, head 1, row 2" of row i of all, after the step where there are several. */
-static const char *place_text(const tensor *t, atn_idx i, char out[PLACE_TEXT])
-{
-    const atn_idx head = i / t->rows, layer = head / t->heads;
-    int used = 0;
-
-    if (t->steps > 1)
-        used = snprintf(out, PLACE_TEXT, "step %lld, ", (long long)(layer / t->layers));
-    snprintf(out + used, PLACE_TEXT - (size_t)used, "layer %lld, head %lld, row %lld",
-             (long long)(layer % t->layers), (long long)(head % t->heads),
-             (long long)(i % t->rows));
-    return out;
-}
-
-/* NaN and infinities are named before anything is written. */
-static atn_status check_finite(atn_ctx *cx, const tensor *t)
-{
-    char place[PLACE_TEXT];
-
-    for (atn_idx i = 0; t->data && i < all_rows(t); i++)
-        for (atn_idx j = 0; j < t->cols; j++)
-            if (!isfinite(t->data[i * t->cols + j]))
-                return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
-                                "%s: %s holds NaN or infinity", t->source,
-                                place_text(t, i, place));
-    return ATN_OK;
+                    atn_import_shape_text(m->args->steps, g, shape[0]),
+                    atn_import_shape_text(m->args->steps, &outputs, shape[1]));
 }
 
 /* Scores before the softmax, and sums over heads, are refused: no later command takes
  * them. */
-static atn_status check_weights(atn_ctx *cx, const tensor *p)
+static atn_status check_weights(atn_ctx *cx, const atn_import_tensor *p)
 {
-    char place[PLACE_TEXT];
+    char place[ATN_IMPORT_PLACE_TEXT];
     double sum = 0;
-    const atn_idx bad = atn_capture_bad_row(p->data, all_rows(p), p->cols, &sum);
+    const atn_idx bad =
+        atn_capture_bad_row(p->data, atn_import_tensor_rows(p), p->cols, &sum);
 
     if (bad < 0) return ATN_OK;
     return atn_fail(
         cx, ATN_DATA, __FILE__, __LINE__,
         "%s: %s has a negative weight or sums to more than 1 (to %.6g), so it is no "
         "attention (give it after the softmax)",
-        p->source, place_text(p, bad, place), sum);
+        p->source, atn_import_place_text(p, bad, place), sum);
 }
 
-static atn_status check_p(atn_ctx *cx, importing *m)
+static atn_status check_p(atn_ctx *cx, const atn_importing *m,
+                          const atn_import_stack *s)
 {
-    const tensor *p = &m->p, *v = &m->v;
+    const atn_import_tensor *p = &s->p, *v = &s->v;
     const bool lower = p->rows <= p->cols && lower_triangular(p);
-    const bool causal = m->args->causal || (lower && p->rows > 1);
+    const bool want = m->args->causal && may_be_causal(s);
+    const bool causal = want || (lower && p->rows > 1 && may_be_causal(s));
     atn_status st = ATN_OK;
 
-    if (m->args->causal && !lower)
+    if (want && !lower)
         ATN_FAIL(ATN_DATA,
                  p->rows > p->cols
                      ? "%s: has more queries than keys, so it is not causal (leave "
@@ -299,130 +267,71 @@ static atn_status check_p(atn_ctx *cx, importing *m)
                     p->heads % v->heads != 0 || v->rows != p->cols))
         return mismatch(cx, m, p, v, "p and v differ in steps, layers, heads or keys");
     ATN_TRY(check_weights(cx, p));
-    *m->r = (atn_import_result){.steps = p->steps,
-                                .layers = p->layers,
-                                .heads = p->heads,
-                                .kv_heads = v->data ? v->heads : p->heads,
-                                .nq = p->rows,
-                                .nk = p->cols,
-                                .d = m->args->d,
-                                .dv = v->data ? v->cols : 0,
-                                .causal = causal,
-                                .causal_detected = causal && !m->args->causal};
+    *s->r = (atn_import_part){.stack = s->name,
+                              .steps = p->steps,
+                              .layers = p->layers,
+                              .heads = p->heads,
+                              .kv_heads = v->data ? v->heads : p->heads,
+                              .nq = p->rows,
+                              .nk = p->cols,
+                              .d = m->args->d,
+                              .dv = v->data ? v->cols : 0,
+                              .causal = causal,
+                              .causal_detected = causal && !want};
 done:
     return st;
 }
 
-/* The first array of n strings in v itself or among its members, "key" before the
- * others: a dump of cross-attention has texts of both sides. *cross: those of queries
- * are others. */
-static const json_t *find_texts(json_t *v, atn_idx n, bool *cross)
+static atn_status check_tensors(atn_ctx *cx, const atn_importing *m,
+                                const atn_import_stack *s)
 {
-    const json_t *found = NULL, *queries = json_object_get(v, "query");
-
-    if (json_is_array(v) && (atn_idx)json_array_size(v) == n &&
-        json_is_string(json_array_get(v, 0)))
-        return v;
-    if (!json_is_object(v)) return NULL;
-    found = find_texts(json_object_get(v, "key"), n, cross);
-    if (found && queries && !json_equal(queries, found)) *cross = true;
-    for (void *i = json_object_iter(v); i && !found; i = json_object_iter_next(v, i))
-        found = find_texts(json_object_iter_value(i), n, cross);
-    return found;
-}
-
-/* "FILE:name" points to the member of that name, where there is one. */
-static json_t *texts_of_tensor(const importing *m, json_t *all)
-{
-    const char *colon = strrchr(m->p.data ? m->p.source : m->k.source, ':');
-    json_t *member = colon ? json_object_get(all, colon + 1) : NULL;
-
-    return member ? member : all;
-}
-
-/* Ids of the texts, numbered as they first appear: equal texts are equal tokens. */
-static atn_status number_texts(atn_ctx *cx, importing *m)
-{
-    json_t *number = json_object();
+    const atn_import_tensor *const all[TENSORS] = {&s->q, &s->k, &s->v, &s->p, &s->d_o};
     atn_status st = ATN_OK;
-    char hash[33]; /* of a text, which may hold a NUL and be no key */
 
-    m->ids = json_array();
-    for (size_t i = 0; i < json_array_size(m->texts); i++) {
-        const json_t *entry = json_array_get(m->texts, i);
-
-        if (!json_is_string(entry))
-            ATN_FAIL(ATN_DATA, "%s: entry %zu of the token texts is no string",
-                     m->args->tokens, i);
-        atn_hash_bytes(json_string_value(entry), json_string_length(entry), hash);
-        if (!json_object_get(number, hash))
-            json_object_set_new(number, hash,
-                                json_integer((json_int_t)json_object_size(number)));
-        json_array_append(m->ids, json_object_get(number, hash));
-    }
+    for (int t = 0; t < TENSORS; t++) ATN_TRY(atn_import_tensor_finite(cx, all[t]));
+    ATN_TRY(s->q.data ? check_qkv(cx, m, s) : check_p(cx, m, s));
+    ATN_TRY(check_gradient(cx, m, s));
 done:
-    json_decref(number);
     return st;
 }
 
-static atn_status read_texts(atn_ctx *cx, importing *m)
+/* Cross-attention joins the decoder's tokens, its queries, to the encoder's. */
+static atn_status check_stacks(atn_ctx *cx, const atn_importing *m)
 {
-    const json_t *list;
+    const atn_import_part *cross = NULL, *p = m->r->part;
     atn_status st = ATN_OK;
-    json_t *all = NULL;
 
-    if (!m->args->tokens) return ATN_OK;
-    ATN_TRY(atn_json_load(cx, m->args->tokens, false, &all));
-    list = find_texts(texts_of_tensor(m, all), m->r->nk, &m->cross);
-    if (!list)
-        ATN_FAIL(ATN_DATA, "%s: holds no list of %lld strings, one a key",
-                 m->args->tokens, (long long)m->r->nk);
-    m->texts = json_deep_copy(list);
-    /* of queries that are no keys nothing is known */
-    if (!m->cross && (m->r->causal || m->r->nq == m->r->nk))
-        ATN_TRY(number_texts(cx, m));
-done:
-    json_decref(all);
-    return st;
-}
+    for (int i = 0; i < m->n; i++)
+        if (strcmp(p[i].stack, "cross") == 0) cross = &p[i];
+    for (int i = 0; i < m->n; i++) {
+        const bool encoder = strcmp(p[i].stack, "encoder") == 0;
 
-static atn_status read_roles(atn_ctx *cx, importing *m)
-{
-    const char *file = m->args->roles;
-    atn_status st = ATN_OK;
-    const json_t *v;
-    size_t i;
-
-    if (!file) return ATN_OK;
-    ATN_TRY(atn_json_load(cx, file, false, &m->roles));
-    if (!json_is_array(m->roles) || (atn_idx)json_array_size(m->roles) != m->r->nk)
-        ATN_FAIL(ATN_DATA, "%s: is no list of %lld strings, one a key", file,
-                 (long long)m->r->nk);
-    json_array_foreach(m->roles, i, v)
-    {
-        if (!json_is_string(v))
-            ATN_FAIL(ATN_DATA, "%s: entry %zu is no string", file, i);
-        if (atn_role_find(json_string_value(v)) < 0)
+        if (p[i].steps != p[0].steps)
+            ATN_FAIL(ATN_DATA, "import: %s has %lld steps, %s has %lld", p[i].stack,
+                     (long long)p[i].steps, p[0].stack, (long long)p[0].steps);
+        if (!cross || cross == &p[i]) continue;
+        if (p[i].nk != (encoder ? cross->nk : cross->nq))
             ATN_FAIL(ATN_DATA,
-                     "%s: entry %zu is \"%.40s\", not \"none\", \"landmark\" or "
-                     "\"global\"",
-                     file, i, json_string_value(v));
+                     "import: the %s has %lld tokens, but cross-attention has %lld %s",
+                     p[i].stack, (long long)p[i].nk,
+                     (long long)(encoder ? cross->nk : cross->nq),
+                     encoder ? "keys" : "queries");
     }
 done:
     return st;
 }
 
 /* Grid and prompt are among the keys. */
-static atn_status check_facts(atn_ctx *cx, const importing *m)
+static atn_status check_facts(atn_ctx *cx, const atn_importing *m)
 {
     const atn_import_args *a = m->args;
-    const long long nk = m->r->nk;
+    const long long nk = m->r->part[0].nk;
     atn_status st = ATN_OK;
     atn_idx tokens = 1;
     bool fits = true;
     atn_list grid;
 
-    if (a->prompt > m->r->nk)
+    if (a->prompt > m->r->part[0].nk)
         ATN_FAIL(ATN_USAGE, "import: --prompt %lld is beyond the %lld keys",
                  (long long)a->prompt, nk);
     if (!a->grid) goto done;
@@ -432,7 +341,7 @@ static atn_status check_facts(atn_ctx *cx, const importing *m)
                  "such as 16x44x80",
                  a->grid, AXES_MOST);
     for (int i = 0; i < grid.n; i++) fits &= atn_mul(tokens, grid.at[i], &tokens);
-    if (!fits || tokens > m->r->nk)
+    if (!fits || tokens > m->r->part[0].nk)
         ATN_FAIL(ATN_USAGE, "import: --grid %s is more tokens than the %lld keys",
                  a->grid, nk);
 done:
@@ -441,25 +350,41 @@ done:
 
 /* ---- writing ---- */
 
-/* A single step has no folder. */
-static json_t *file_json(const importing *m, atn_idx step, atn_idx l)
+/* A single step and a single stack have no folder. */
+static json_t *file_json(const atn_importing *m, const atn_import_part *r, atn_idx step,
+                         atn_idx l)
 {
-    if (m->r->steps == 1) return json_sprintf("layer-%03lld.safetensors", (long long)l);
-    return json_sprintf("step-%03lld/layer-%03lld.safetensors", (long long)step,
-                        (long long)l);
+    const char *slash = *r->stack ? "/" : "";
+
+    if (m->r->part[0].steps == 1)
+        return json_sprintf("%s%slayer-%03lld.safetensors", r->stack, slash,
+                            (long long)l);
+    return json_sprintf("step-%03lld/%s%slayer-%03lld.safetensors", (long long)step,
+                        r->stack, slash, (long long)l);
 }
 
-static json_t *layer_json(const importing *m, atn_idx step, atn_idx l, double scale)
+static atn_idx layer_number(const atn_importing *m, atn_idx l)
 {
-    const atn_import_result *r = m->r;
-    json_t *tensors = m->p.data ? json_pack("[s]", "p") : json_pack("[s, s]", "q", "k");
+    return m->layer ? m->layer[l] : l;
+}
 
-    if (m->v.data) json_array_append_new(tensors, json_string("v"));
-    if (m->d_o.data) json_array_append_new(tensors, json_string("d_o"));
+static json_t *layer_json(const atn_importing *m, const atn_import_stack *s,
+                          atn_idx step, atn_idx l)
+{
+    const atn_import_part *r = s->r;
+    const double scale = m->args->scale != 0 ? m->args->scale
+                         : r->d > 0          ? 1 / sqrt((double)r->d)
+                                             : 1;
+    json_t *tensors = s->q.data ? json_pack("[s, s]", "q", "k") : json_array();
+
+    if (s->p.data) json_array_append_new(tensors, json_string("p"));
+    if (s->v.data) json_array_append_new(tensors, json_string("v"));
+    if (s->d_o.data) json_array_append_new(tensors, json_string("d_o"));
+    l = layer_number(m, l);
     return json_pack("{s:I, s:s, s:I, s:o, s:n, s:I, s:I, s:I, s:I, s:I, s:I, s:f, "
                      "s:s, s:I, s:o, s:n, s:o}",
-                     "index", (json_int_t)l, "stack", "", "step", (json_int_t)step,
-                     "file", file_json(m, step, l), "hash", "heads",
+                     "index", (json_int_t)l, "stack", s->name, "step", (json_int_t)step,
+                     "file", file_json(m, r, step, l), "hash", "heads",
                      (json_int_t)r->heads, "kv_heads", (json_int_t)r->kv_heads, "d",
                      (json_int_t)r->d, "d_v", (json_int_t)r->dv, "n_q",
                      (json_int_t)r->nq, "n_k", (json_int_t)r->nk, "scale", scale,
@@ -470,39 +395,66 @@ static json_t *layer_json(const importing *m, atn_idx step, atn_idx l, double sc
 }
 
 /* "dir/file.safetensors:attn" is named file.safetensors:attn. */
-static const char *import_name(const importing *m)
+static const char *import_name(const atn_importing *m)
 {
-    const char *source = m->p.data ? m->p.source : m->q.source;
+    const atn_import_stack *s = &m->stacks[0];
+    const char *source = m->args->bertviz ? m->args->bertviz
+                         : s->p.data      ? s->p.source
+                                          : s->q.source;
     const char *slash = strrchr(source, '/');
 
     return slash ? slash + 1 : source;
 }
 
-static json_t *make_manifest(const importing *m)
+static json_t *text_json(const atn_import_text *t)
 {
-    const double scale = m->args->scale != 0 ? m->args->scale
-                         : m->r->d > 0       ? 1 / sqrt((double)m->r->d)
-                                             : 1;
-    json_t *layers = json_array(), *steps = json_array(), *tokens = json_null(), *all;
+    return t->texts ? json_pack("{s:O?, s:O}", "ids", t->ids, "texts", t->texts)
+                    : json_null();
+}
 
-    for (atn_idx s = 0; s < m->r->steps; s++) {
-        json_array_append_new(steps, json_integer(s));
-        for (atn_idx l = 0; l < m->r->layers; l++)
-            json_array_append_new(layers, layer_json(m, s, l, scale));
+/* {"encoder": .., "decoder": ..} of what is known; null where nothing is. */
+static json_t *stack_texts_json(const atn_importing *m)
+{
+    json_t *all = json_object();
+
+    for (int s = 1; s < ATN_IMPORT_SEQUENCES; s++)
+        if (m->text[s].texts)
+            json_object_set_new(all, stack_names[s], text_json(&m->text[s]));
+    if (json_object_size(all) > 0) return all;
+    json_decref(all);
+    return json_null();
+}
+
+static json_t *make_manifest(const atn_importing *m)
+{
+    json_t *layers = json_array(), *steps = json_array(), *stacks = json_array(), *all;
+    atn_idx most = 0;
+
+    for (int i = 0; i < m->n; i++) {
+        json_array_append_new(stacks, json_string(m->stacks[i].name));
+        most = ATN_MAX(most, layer_number(m, m->r->part[i].layers - 1) + 1);
     }
-    if (m->texts) tokens = json_pack("{s:O?, s:O}", "ids", m->ids, "texts", m->texts);
-    all = json_pack("{s:{s:s, s:s, s:I, s:b}, s:[s], s:o, s:o, s:o, s:n, s:s?, s:O?}",
+    for (atn_idx s = 0; s < m->r->part[0].steps; s++) {
+        json_array_append_new(steps, json_integer(s));
+        for (int i = 0; i < m->n; i++)
+            for (atn_idx l = 0; l < m->r->part[i].layers; l++)
+                json_array_append_new(layers, layer_json(m, &m->stacks[i], s, l));
+    }
+    all = json_pack("{s:{s:s, s:s, s:I, s:b}, s:o, s:o, s:o, s:o, s:n, s:s?, s:O?}",
                     "model", "name", import_name(m), "model_type", "imported", "layers",
-                    (json_int_t)m->r->layers, "causal", m->r->causal, "stacks", "",
-                    "steps", steps, "layers", layers, "tokens", tokens, "positions",
-                    "grid", m->args->grid, "roles", m->roles);
+                    (json_int_t)most, "causal", m->n == 1 && m->r->part[0].causal,
+                    "stacks", stacks, "steps", steps, "layers", layers, "tokens",
+                    text_json(&m->text[ATN_IMPORT_ONE]), "positions", "grid",
+                    m->args->grid, "roles", m->roles);
+    if (all && *m->stacks[0].name)
+        json_object_set_new(all, "stack_tokens", stack_texts_json(m));
     if (all && m->args->prompt > 0)
         json_object_set_new(all, "prompt", json_integer(m->args->prompt));
     return all;
 }
 
-static void add(const tensor *t, const char *name, atn_idx l, atn_st_out *list,
-                atn_idx *n)
+static void add(const atn_import_tensor *t, const char *name, atn_idx l,
+                atn_st_out *list, atn_idx *n)
 {
     const atn_idx size = t->heads * t->rows * t->cols;
 
@@ -511,41 +463,61 @@ static void add(const tensor *t, const char *name, atn_idx l, atn_st_out *list,
         name, ATN_F32, 3, {t->heads, t->rows, t->cols}, t->data + l * size};
 }
 
-static atn_status write_layers(atn_ctx *cx, const importing *m, atn_capture_writer *w)
+static atn_status write_layer(atn_ctx *cx, const atn_import_stack *s, atn_idx l, int i,
+                              atn_capture_writer *w)
 {
+    atn_st_out list[TENSORS];
+    atn_idx n = 0;
+
+    if (atn_capture_has_layer(w, i)) return ATN_OK;
+    add(&s->q, "q", l, list, &n);
+    add(&s->k, "k", l, list, &n);
+    add(&s->v, "v", l, list, &n);
+    add(&s->p, "p", l, list, &n);
+    add(&s->d_o, "d_o", l, list, &n);
+    return atn_capture_put(cx, w, i, list, n);
+}
+
+/* In the order of the manifest: steps, stacks, layers. */
+static atn_status write_layers(atn_ctx *cx, const atn_importing *m,
+                               atn_capture_writer *w)
+{
+    const atn_import_part *p = m->r->part;
+    atn_idx all = 0, done_ = 0;
     atn_status st = ATN_OK;
 
-    for (atn_idx l = 0; l < m->r->steps * m->r->layers; l++) {
-        atn_st_out list[5];
-        atn_idx n = 0;
-
-        if (atn_capture_has_layer(w, (int)l)) continue;
-        ATN_TRY(atn_progress(cx, "import", (double)l,
-                             (double)(m->r->steps * m->r->layers)));
-        add(&m->q, "q", l, list, &n);
-        add(&m->k, "k", l, list, &n);
-        add(&m->v, "v", l, list, &n);
-        add(&m->p, "p", l, list, &n);
-        add(&m->d_o, "d_o", l, list, &n);
-        ATN_TRY(atn_capture_put(cx, w, (int)l, list, n));
-    }
+    for (int i = 0; i < m->n; i++) all += p[i].steps * p[i].layers;
+    for (atn_idx s = 0; s < p[0].steps; s++)
+        for (int i = 0; i < m->n; i++)
+            for (atn_idx l = 0; l < p[i].layers; l++) {
+                ATN_TRY(atn_progress(cx, "import", (double)done_, (double)all));
+                ATN_TRY(
+                    write_layer(cx, &m->stacks[i], s * p[i].layers + l, (int)done_, w));
+                done_++;
+            }
 done:
     return st;
 }
 
 /* Inputs count by content, so that a changed file is another import. */
-static atn_status make_fingerprint(atn_ctx *cx, const importing *m,
+static atn_status make_fingerprint(atn_ctx *cx, const atn_importing *m,
                                    const json_t *manifest, char hex[33])
 {
-    const tensor *const all[] = {&m->q, &m->k, &m->v, &m->p, &m->d_o};
     char *text = atn_json_text(cx, manifest), *joined, part[33];
-    char hashes[5 * 33 + 1] = "";
+    char hashes[ATN_IMPORT_STACKS * TENSORS * 33 + 1] = "";
 
-    for (size_t i = 0; i < ATN_LEN(all); i++) {
-        const tensor *t = all[i];
-        if (!t->data) continue;
-        atn_hash_bytes(t->data, (size_t)(all_rows(t) * t->cols) * sizeof(float), part);
-        strcat(hashes, part);
+    for (int i = 0; i < m->n; i++) {
+        const atn_import_stack *s = &m->stacks[i];
+        const atn_import_tensor *const all[] = {&s->q, &s->k, &s->v, &s->p, &s->d_o};
+
+        for (size_t t = 0; t < ATN_LEN(all); t++) {
+            if (!all[t]->data) continue;
+            atn_hash_bytes(all[t]->data,
+                           (size_t)(atn_import_tensor_rows(all[t]) * all[t]->cols) *
+                               sizeof(float),
+                           part);
+            strcat(hashes, part);
+        }
     }
     joined = text ? atn_strfmt(cx, "%s %s %s", ATN_VERSION, hashes, text) : NULL;
     atn_free(cx, text);
@@ -555,33 +527,83 @@ static atn_status make_fingerprint(atn_ctx *cx, const importing *m,
     return ATN_OK;
 }
 
+/* What is of one stack alone, and what stands in place of all. */
+static atn_status check_kinds(atn_ctx *cx, const atn_import_args *a)
+{
+    const char *const tensors[] = {a->q, a->k, a->v, a->p, a->d_o};
+    atn_status st = ATN_OK;
+    bool stacks = false, any = false;
+
+    for (size_t t = 0; t < ATN_LEN(tensors); t++) {
+        any |= tensors[t] != NULL;
+        stacks |= tensors[t] && stack_of(tensors[t]) > 0;
+    }
+    if (a->bertviz && (any || a->tokens || a->steps))
+        ATN_FAIL(ATN_USAGE, "import: --bertviz has its attention and tokens: leave out "
+                            "--q, --k, --v, --attn, --d-o, --tokens and --steps");
+    if (stacks && (a->grid || a->roles || a->prompt > 0 || a->window > 0))
+        ATN_FAIL(ATN_USAGE, "import: --grid, --roles, --prompt and --window are of a "
+                            "single stack (import the stack alone, without its name)");
+done:
+    return st;
+}
+
 atn_status atn_import_check(atn_ctx *cx, const atn_import_args *a)
 {
-    const char *const all[] = {a->q, a->k, a->v, a->p, a->d_o};
     atn_status st = ATN_OK;
 
-    if (a->p && (a->q || a->k))
+    ATN_TRY(check_kinds(cx, a));
+    if (a->p && (a->q || a->k) && stack_of(a->p) == 0)
         ATN_FAIL(ATN_USAGE,
                  "import: --attn stands in place of --q and --k: leave out one or the "
                  "other");
-    if (!a->p && (!a->q || !a->k))
-        ATN_FAIL(ATN_USAGE, "import: give --q FILE and --k FILE (and --v FILE), or "
-                            "--attn FILE");
+    if (!a->bertviz && !a->p && (!a->q || !a->k))
+        ATN_FAIL(ATN_USAGE, "import: give --q FILE and --k FILE (and --v FILE), --attn "
+                            "FILE, or --bertviz FILE");
     if (!a->out_dir || !*a->out_dir)
         ATN_FAIL(ATN_USAGE, "import: give -o RUN, the directory to make");
-    if (a->d != 0 && !a->p)
+    if (a->d != 0 && !a->p && !a->bertviz)
         ATN_FAIL(ATN_USAGE, "import: --d is for --attn: --q and --k have their length");
     if (!isfinite(a->scale) || a->scale < 0 || a->d < 0 || a->window < 0 ||
         a->prompt < 0)
         ATN_FAIL(ATN_USAGE,
                  "import: --scale, --window, --d and --prompt must not be negative");
-    for (size_t i = 0; i < ATN_LEN(all); i++)
-        if (all[i] && (atn_ends_with(all[i], ".npz") || strstr(all[i], ".npz:")))
-            ATN_FAIL(
-                ATN_DATA,
-                "%s: .npz is not read (save each array as .npy with numpy.save, or "
-                "all in one safetensors file)",
-                all[i]);
+done:
+    return st;
+}
+
+static void release(atn_ctx *cx, atn_importing *m)
+{
+    for (int i = 0; i < ATN_IMPORT_STACKS; i++) {
+        atn_import_tensor_release(cx, &m->stacks[i].q);
+        atn_import_tensor_release(cx, &m->stacks[i].k);
+        atn_import_tensor_release(cx, &m->stacks[i].v);
+        atn_import_tensor_release(cx, &m->stacks[i].p);
+        atn_import_tensor_release(cx, &m->stacks[i].d_o);
+    }
+    for (int s = 0; s < ATN_IMPORT_SEQUENCES; s++) {
+        json_decref(m->text[s].texts);
+        json_decref(m->text[s].ids);
+    }
+    json_decref(m->roles);
+    atn_free(cx, m->layer);
+}
+
+/* Reads everything, checks it and says what it is. */
+static atn_status gather(atn_ctx *cx, atn_importing *m)
+{
+    atn_status st = ATN_OK;
+
+    for (int i = 0; i < ATN_IMPORT_STACKS; i++) m->stacks[i].r = &m->r->part[i];
+    if (m->args->bertviz)
+        ATN_TRY(atn_import_bertviz(cx, m));
+    else
+        ATN_TRY(read_tensors(cx, m));
+    for (int i = 0; i < m->n; i++) ATN_TRY(check_tensors(cx, m, &m->stacks[i]));
+    m->r->n = m->n;
+    ATN_TRY(check_stacks(cx, m));
+    ATN_TRY(check_facts(cx, m));
+    ATN_TRY(atn_import_tokens(cx, m));
 done:
     return st;
 }
@@ -590,28 +612,14 @@ atn_status atn_import(atn_ctx *cx, const atn_import_args *args, atn_run *run,
                       atn_import_result *out)
 {
     atn_status st = ATN_OK;
-    importing m = {.args = args, .r = out};
+    atn_importing m = {.args = args, .r = out};
     atn_capture_writer *w = NULL, *finishing;
     json_t *manifest = NULL;
     char fingerprint[33];
 
     *out = (atn_import_result){0};
     ATN_TRY(atn_import_check(cx, args));
-    ATN_TRY(read_tensor(cx, args->p, args->steps, &m.p));
-    ATN_TRY(read_tensor(cx, args->q, args->steps, &m.q));
-    ATN_TRY(read_tensor(cx, args->k, args->steps, &m.k));
-    ATN_TRY(read_tensor(cx, args->v, args->steps, &m.v));
-    ATN_TRY(read_tensor(cx, args->d_o, args->steps, &m.d_o));
-    ATN_TRY(check_finite(cx, &m.q));
-    ATN_TRY(check_finite(cx, &m.k));
-    ATN_TRY(check_finite(cx, &m.v));
-    ATN_TRY(check_finite(cx, &m.p));
-    ATN_TRY(check_finite(cx, &m.d_o));
-    ATN_TRY(m.p.data ? check_p(cx, &m) : check_qkv(cx, &m));
-    ATN_TRY(check_gradient(cx, &m));
-    ATN_TRY(check_facts(cx, &m));
-    ATN_TRY(read_texts(cx, &m));
-    ATN_TRY(read_roles(cx, &m));
+    ATN_TRY(gather(cx, &m));
     manifest = make_manifest(&m);
     if (!manifest) ATN_FAIL(ATN_MEMORY, "no memory for the manifest");
     ATN_TRY(make_fingerprint(cx, &m, manifest, fingerprint));
@@ -625,13 +633,6 @@ atn_status atn_import(atn_ctx *cx, const atn_import_args *args, atn_run *run,
 done:
     atn_capture_abandon(cx, w);
     json_decref(manifest);
-    json_decref(m.texts);
-    json_decref(m.ids);
-    json_decref(m.roles);
-    atn_free(cx, m.q.data);
-    atn_free(cx, m.k.data);
-    atn_free(cx, m.v.data);
-    atn_free(cx, m.p.data);
-    atn_free(cx, m.d_o.data);
+    release(cx, &m);
     return st;
 }

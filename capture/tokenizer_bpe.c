@@ -7,6 +7,7 @@
  * Source  Sennrich et al., arXiv 1508.07909; readings of huggingface/tokenizers.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include <stdlib.h>
 #include <string.h>
 
 #include "capture/tokenizer_internal.h"
@@ -39,6 +40,29 @@ static bool find_merge(const tok_merges *m, int32_t left, int32_t right, int32_t
     return *rank >= 0;
 }
 
+static atn_status merges_room(atn_ctx *cx, tok_merges *m, size_t n)
+{
+    atn_status st = ATN_OK;
+
+    m->n_slots = 16;
+    while (m->n_slots < 2 * n) m->n_slots *= 2;
+    ATN_NEW(m->slots, m->n_slots);
+    for (size_t i = 0; i < m->n_slots; i++) m->slots[i].rank = -1;
+done:
+    return st;
+}
+
+/* Of two equal pairs the last one counts. */
+static void put_merge(tok_merges *m, int32_t left, int32_t right, int32_t rank,
+                      int32_t id)
+{
+    const size_t at = pair_slot(m, pair_key(left, right));
+
+    m->slots[at].pair = pair_key(left, right);
+    m->slots[at].rank = rank;
+    m->slots[at].id = id;
+}
+
 /* "a b" or ["a", "b"]. */
 static bool merge_parts(const json_t *j, const char **a, size_t *n, const char **b,
                         size_t *m)
@@ -66,7 +90,7 @@ static atn_status add_merge(atn_ctx *cx, atn_tokenizer *t, const json_t *j,
 {
     const size_t skip = strlen(t->prefix);
     const char *a = NULL, *b = NULL;
-    size_t n = 0, m = 0, at;
+    size_t n = 0, m = 0;
     int32_t left, right, id;
     char what[200];
     atn_status st = ATN_OK;
@@ -92,14 +116,70 @@ static atn_status add_merge(atn_ctx *cx, atn_tokenizer *t, const json_t *j,
                  rank, a, b);
         return tok_bad(cx, t, what);
     }
-    at = pair_slot(&t->merges, pair_key(left, right));
-    if (t->merges.slots[at].rank <
-        0) { /* of two equal pairs the last one counts in HF's map */
-        t->merges.slots[at].pair = pair_key(left, right);
-    }
-    t->merges.slots[at].rank = rank;
-    t->merges.slots[at].id = id;
+    put_merge(&t->merges, left, right, rank, id);
 done:
+    return st;
+}
+
+/* ---- merges of pieces with scores ---- */
+
+typedef struct derived {
+    double score;
+    int64_t left_chars, right_chars;
+    int32_t left, right, id;
+} derived;
+
+/* Score, characters of the left part, of the right part, all descending; then by id. */
+static int by_score(const void *a_, const void *b_)
+{
+    const derived *a = a_, *b = b_;
+
+    if (a->score != b->score) return a->score > b->score ? -1 : 1;
+    if (a->left_chars != b->left_chars) return a->left_chars > b->left_chars ? -1 : 1;
+    if (a->right_chars != b->right_chars)
+        return a->right_chars > b->right_chars ? -1 : 1;
+    return a->id < b->id ? -1 : a->id > b->id;
+}
+
+/* The pairs of pieces that make up one piece; all NULL: only counts. */
+static int64_t split_piece(const atn_tokenizer *t, int32_t id, derived *out)
+{
+    const char *text = t->vocab.spelling[id];
+    const size_t n = strlen(text);
+    int64_t count = 0, chars = 0, left_chars = 0;
+
+    for (size_t i = 0; i < n; i++) chars += ((unsigned char)text[i] & 0xc0) != 0x80;
+    for (size_t at = 0, k; at < n; at += k) {
+        const int32_t left = at > 0 ? tok_find(&t->vocab, text, at) : -1;
+        const int32_t right = left >= 0 ? tok_find(&t->vocab, text + at, n - at) : -1;
+
+        if (right >= 0 && out)
+            out[count] = (derived){t->scores[id], left_chars, chars - left_chars,
+                                   left,          right,      id};
+        count += right >= 0;
+        left_chars++;
+        (void)tok_decode(text + at, n - at, &k);
+    }
+    return count;
+}
+
+static atn_status merges_of_scores(atn_ctx *cx, atn_tokenizer *t, atn_idx pieces)
+{
+    derived *list = NULL;
+    int64_t n = 0;
+    atn_status st = ATN_OK;
+
+    for (atn_idx i = 0; i < pieces; i++) n += split_piece(t, (int32_t)i, NULL);
+    if (n > INT32_MAX / 2) ATN_TRY(tok_bad(cx, t, "has too many merges"));
+    ATN_NEW(list, n + 1);
+    n = 0;
+    for (atn_idx i = 0; i < pieces; i++) n += split_piece(t, (int32_t)i, list + n);
+    qsort(list, (size_t)n, sizeof *list, by_score);
+    ATN_TRY(merges_room(cx, &t->merges, (size_t)n));
+    for (int64_t i = 0; i < n; i++)
+        put_merge(&t->merges, list[i].left, list[i].right, (int32_t)i, list[i].id);
+done:
+    atn_free(cx, list);
     return st;
 }
 
@@ -111,12 +191,12 @@ atn_status tok_read_bpe(atn_ctx *cx, atn_tokenizer *t, const json_t *model)
     atn_status st = ATN_OK;
     size_t i;
 
+    if (t->scores && !merges)
+        return merges_of_scores(
+            cx, t, (atn_idx)json_object_size(json_object_get(model, "vocab")));
     if (!json_is_array(merges) || n > (size_t)1 << 26)
         ATN_TRY(tok_bad(cx, t, "model.merges is no array"));
-    t->merges.n_slots = 16;
-    while (t->merges.n_slots < 2 * n) t->merges.n_slots *= 2;
-    ATN_NEW(t->merges.slots, t->merges.n_slots);
-    for (i = 0; i < t->merges.n_slots; i++) t->merges.slots[i].rank = -1;
+    ATN_TRY(merges_room(cx, &t->merges, n));
     json_array_foreach(merges, i, j) ATN_TRY(add_merge(cx, t, j, (int32_t)i, &joined));
 done:
     atn_free(cx, joined.data);

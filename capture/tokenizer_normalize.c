@@ -48,7 +48,9 @@ static atn_status read_step(atn_ctx *cx, atn_tokenizer *t, const json_t *j,
                  {"NFKC", TOK_NFKC},
                  {"NFKD", TOK_NFKD},
                  {"Lowercase", TOK_LOWERCASE},
-                 {"StripAccents", TOK_STRIP_ACCENTS}};
+                 {"StripAccents", TOK_STRIP_ACCENTS},
+                 {"Nmt", TOK_NMT},
+                 {"ByteLevel", TOK_BYTES}};
     char what[160];
     tok_normal *n = NULL;
 
@@ -62,6 +64,9 @@ static atn_status read_step(atn_ctx *cx, atn_tokenizer *t, const json_t *j,
         n->kind = TOK_STRIP;
         n->left = tok_flag(j, "strip_left", true);
         n->right = tok_flag(j, "strip_right", true);
+    } else if (strcmp(type, "Precompiled") == 0) {
+        n->kind = TOK_PRECOMPILED;
+        return tok_read_charsmap_json(cx, t, j, &n->map);
     } else if (strcmp(type, "Replace") == 0) {
         return read_replace(cx, t, j, n);
     } else if (strcmp(type, "Prepend") == 0) {
@@ -146,8 +151,22 @@ typedef enum rule {
     RULE_CHINESE,
     RULE_NO_MN,
     RULE_NO_MARKS,
-    RULE_LOWER
+    RULE_LOWER,
+    RULE_NMT
 } rule;
+
+/* Nmt: 0 = dropped, a space = white space, 1 = kept. */
+static int nmt_class(int32_t c)
+{
+    if ((c >= 1 && c <= 8) || c == 0xb || (c >= 0xe && c <= 0x1f) || c == 0x7f ||
+        c == 0x8f || c == 0x9f)
+        return 0;
+    if (c == 9 || c == 0xa || c == 0xc || c == 0xd || c == 0x1680 ||
+        (c >= 0x200b && c <= 0x200f) || c == 0x2028 || c == 0x2029 || c == 0x2581 ||
+        c == 0xfeff || c == 0xfffd)
+        return ' ';
+    return 1;
+}
 
 static atn_status append_by_rule(atn_ctx *cx, rule r, int32_t c, tok_text *out)
 {
@@ -171,6 +190,9 @@ static atn_status append_by_rule(atn_ctx *cx, rule r, int32_t c, tok_text *out)
         break;
     case RULE_LOWER:
         return append_lower(cx, out, c);
+    case RULE_NMT:
+        if (nmt_class(c) == 0) return ATN_OK;
+        return tok_append_cp(cx, out, nmt_class(c) == 1 ? c : ' ');
     }
     return tok_append_cp(cx, out, c);
 done:
@@ -314,6 +336,17 @@ static atn_status run_step(atn_ctx *cx, const tok_normal *n, tok_text *text,
         break;
     case TOK_BERT:
         return bert(cx, n, text, spare);
+    case TOK_NMT:
+        ATN_TRY(each_char(cx, RULE_NMT, text, spare));
+        break;
+    case TOK_PRECOMPILED:
+        ATN_TRY(tok_map_chars(cx, &n->map, text, spare));
+        break;
+    case TOK_BYTES:
+        for (size_t i = 0; i < text->size; i++)
+            ATN_TRY(
+                tok_append_cp(cx, spare, tok_byte_char((unsigned char)text->data[i])));
+        break;
     }
     swap(text, spare);
 done:

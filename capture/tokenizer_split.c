@@ -1,8 +1,9 @@
 /* capture/tokenizer_split.c -- the pre-tokenizers: from one text to pieces.
  *
- * Expressions of the file run through PCRE2 with UTF and UCP on a copy of the text in which
- * U+180E is U+200B: PCRE2 counts it as white space, the reference's library does not, and both
- * have the same length and category.
+ * Expressions of the file run through PCRE2 with UTF and UCP on a copy of the text in
+ * which U+180E is U+200B: PCRE2 counts it as white space, the reference's library does
+ * not, and both have the same length and category. ^ and $ stand at every line, as in
+ * the reference.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <string.h>
@@ -15,30 +16,75 @@ static const char GPT2_REGEX[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| "
 
 /* ---- expressions ---- */
 
+/* Inside a class the reference's library reads [..] as a class again, PCRE2 as
+ * characters: the brackets of an inner class are left out, which joins its members to
+ * the outer one. *why is set where that would not do. */
+static atn_status flatten(atn_ctx *cx, const char *p, tok_text *out, const char **why)
+{
+    int depth = 0;
+    atn_status st = ATN_OK;
+
+    for (size_t k; *p; p += k) {
+        bool keep = true;
+
+        k = 1;
+        if (*p == '\\' && p[1]) {
+            k = 2;
+        } else if (*p == '[' && depth > 0 && p[1] == ':') {
+            const char *end = strstr(p, ":]");
+            k = end ? (size_t)(end + 2 - p) : 1;
+        } else if (*p == '[') {
+            if (depth > 0 && p[1] == '^') *why = "a class within a class";
+            keep = depth++ == 0;
+            if (keep && p[1] == '^') k = 2;
+        } else if (*p == ']' && depth > 0) {
+            keep = --depth == 0;
+        } else if (depth > 0 && strncmp(p, "&&", 2) == 0) {
+            *why = "an intersection of classes";
+        }
+        if (keep) ATN_TRY(tok_append(cx, out, p, k));
+    }
+done:
+    return st;
+}
+
+static bool has_word_class(const char *pattern)
+{
+    static const char *const words[] = {"\\w", "\\W", "\\b", "\\B", "\\h", "\\H"};
+
+    for (size_t i = 0; i < ATN_LEN(words); i++)
+        if (strstr(pattern, words[i])) return true;
+    return false;
+}
+
 atn_status tok_regex_compile(atn_ctx *cx, const char *path, const char *pattern,
                              tok_regex *out)
 {
     int code = 0;
     PCRE2_SIZE at = 0;
-    PCRE2_UCHAR text[128];
+    PCRE2_UCHAR message[128];
+    tok_text flat = {NULL, 0, 0};
+    const char *why = has_word_class(pattern) ? "\\w, \\b or \\h" : NULL;
+    atn_status st = ATN_OK;
 
-    if (strstr(pattern, "\\w") || strstr(pattern, "\\W") || strstr(pattern, "\\b") ||
-        strstr(pattern, "\\B"))
-        return atn_fail(
-            cx, ATN_DATA, __FILE__, __LINE__,
-            "%s: the expression \"%.80s\" uses \\w or \\b, whose meaning differs "
-            "between libraries (give --token-ids)",
-            path, pattern);
-    out->code = pcre2_compile((PCRE2_SPTR)pattern, strlen(pattern),
-                              PCRE2_UTF | PCRE2_UCP, &code, &at, NULL);
+    ATN_TRY(flatten(cx, pattern, &flat, &why));
+    if (why)
+        ATN_FAIL(ATN_DATA,
+                 "%s: the expression \"%.80s\" uses %s, whose meaning differs between "
+                 "libraries (give --token-ids)",
+                 path, pattern, why);
+    out->code =
+        pcre2_compile((PCRE2_SPTR)(flat.data ? flat.data : ""), flat.size,
+                      PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE, &code, &at, NULL);
     if (!out->code) {
-        pcre2_get_error_message(code, text, sizeof text);
-        return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
-                        "%s: the expression \"%.80s\" cannot be compiled at %zu: %s",
-                        path, pattern, (size_t)at, (const char *)text);
+        pcre2_get_error_message(code, message, sizeof message);
+        ATN_FAIL(ATN_DATA, "%s: the expression \"%.80s\" cannot be compiled at %zu: %s",
+                 path, pattern, (size_t)at, (const char *)message);
     }
     (void)pcre2_jit_compile(out->code, PCRE2_JIT_COMPLETE);
-    return ATN_OK;
+done:
+    atn_free(cx, flat.data);
+    return st;
 }
 
 static void hide_180e(char *text, size_t n)

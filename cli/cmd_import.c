@@ -1,5 +1,6 @@
 /* cli/cmd_import.c -- attnscope import: a capture of tensors from elsewhere. */
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include <stdio.h>
 #include <string.h>
 
 #include "analysis/describe.h"
@@ -12,6 +13,9 @@ static const atn_option options[] = {
     {"v", 0, ATN_OPT_FILE, "FILE", "values", 0, 0},
     {"attn", 0, ATN_OPT_FILE, "FILE",
      "attention matrices after the softmax, in place of --q and --k", 0, 0},
+    {"bertviz", 0, ATN_OPT_FILE, "FILE",
+     "attention and tokens of a BertViz view, its JSON or HTML, in place of all these",
+     0, 0},
     {"d-o", 0, ATN_OPT_FILE, "FILE",
      "gradient of a loss by every head's output, as --q but as wide as --v", 0, 0},
     {"tokens", 0, ATN_OPT_FILE, "FILE",
@@ -34,22 +38,54 @@ static const atn_option options[] = {
     ATN_OPTION_END,
 };
 
-/* Adds the file of "FILE" or "FILE.safetensors:name" to the run record. */
-static atn_status add_input(atn_cli *cli, atn_run *run, const char *spec)
+/* Adds the files that an argument names to the run record. */
+static atn_status add_inputs(atn_cli *cli, atn_run *run, const char *spec)
 {
+    char *sources[ATN_IMPORT_SLOTS] = {0}, *path = NULL;
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
-    const char *colon = spec ? strstr(spec, ".safetensors:") : NULL;
-    char *path = NULL;
 
     if (!spec) return ATN_OK;
-    path = colon
-               ? atn_strndup(cx, spec, (size_t)(colon - spec) + strlen(".safetensors"))
-               : atn_strdup(cx, spec);
-    if (!path) ATN_TRY(cx->err.code);
-    ATN_TRY(atn_run_add_input(cx, run, path));
+    ATN_TRY(atn_import_sources(cx, spec, sources));
+    for (int s = 0; s < ATN_IMPORT_SLOTS; s++) {
+        if (!sources[s]) continue;
+        path = atn_import_path(cx, sources[s]);
+        if (!path) ATN_TRY(cx->err.code);
+        ATN_TRY(atn_run_add_input(cx, run, path));
+        atn_free(cx, path);
+        path = NULL;
+    }
 done:
     atn_free(cx, path);
+    for (int s = 0; s < ATN_IMPORT_SLOTS; s++) atn_free(cx, sources[s]);
+    return st;
+}
+
+/* Facts of one stack, its name before them where there are several. */
+static atn_status summarise_part(atn_ctx *cx, const atn_import_part *r, atn_table *t)
+{
+    const char *of = r->stack, *blank = *of ? " " : "";
+    atn_status st = ATN_OK;
+    char name[64];
+
+    snprintf(name, sizeof name, "%s%slayers", of, blank);
+    ATN_TRY(atn_facts_add(cx, t, name, "%lld", (long long)r->layers));
+    snprintf(name, sizeof name, "%s%sheads", of, blank);
+    ATN_TRY(atn_facts_add(cx, t, name, "%lld", (long long)r->heads));
+    snprintf(name, sizeof name, "%s%skey and value heads", of, blank);
+    if (r->kv_heads && r->kv_heads != r->heads)
+        ATN_TRY(atn_facts_add(cx, t, name, "%lld", (long long)r->kv_heads));
+    snprintf(name, sizeof name, "%s%squeries", of, blank);
+    ATN_TRY(atn_facts_add(cx, t, name, "%lld", (long long)r->nq));
+    snprintf(name, sizeof name, "%s%skeys", of, blank);
+    ATN_TRY(atn_facts_add(cx, t, name, "%lld", (long long)r->nk));
+    snprintf(name, sizeof name, "%s%sd", of, blank);
+    if (r->d) ATN_TRY(atn_facts_add(cx, t, name, "%lld", (long long)r->d));
+    snprintf(name, sizeof name, "%s%smask", of, blank);
+    ATN_TRY(
+        atn_facts_add(cx, t, name, "%s%s", r->causal ? "causal" : "both ways",
+                      r->causal_detected ? " (nothing lies above the diagonal)" : ""));
+done:
     return st;
 }
 
@@ -60,18 +96,8 @@ static atn_status summary(atn_ctx *cx, const atn_import_args *args,
 
     ATN_TRY(atn_facts_add(cx, t, "capture", "%s", args->out_dir));
     if (args->steps)
-        ATN_TRY(atn_facts_add(cx, t, "steps", "%lld", (long long)r->steps));
-    ATN_TRY(atn_facts_add(cx, t, "layers", "%lld", (long long)r->layers));
-    ATN_TRY(atn_facts_add(cx, t, "heads", "%lld", (long long)r->heads));
-    if (r->kv_heads && r->kv_heads != r->heads)
-        ATN_TRY(atn_facts_add(cx, t, "key and value heads", "%lld",
-                              (long long)r->kv_heads));
-    ATN_TRY(atn_facts_add(cx, t, "queries", "%lld", (long long)r->nq));
-    ATN_TRY(atn_facts_add(cx, t, "keys", "%lld", (long long)r->nk));
-    if (r->d) ATN_TRY(atn_facts_add(cx, t, "d", "%lld", (long long)r->d));
-    ATN_TRY(
-        atn_facts_add(cx, t, "mask", "%s%s", r->causal ? "causal" : "both ways",
-                      r->causal_detected ? " (nothing lies above the diagonal)" : ""));
+        ATN_TRY(atn_facts_add(cx, t, "steps", "%lld", (long long)r->part[0].steps));
+    for (int i = 0; i < r->n; i++) ATN_TRY(summarise_part(cx, &r->part[i], t));
 done:
     return st;
 }
@@ -83,6 +109,7 @@ static atn_status run(atn_cli *cli)
                                   .v = atn_opt_text(cli, "v", NULL),
                                   .p = atn_opt_text(cli, "attn", NULL),
                                   .d_o = atn_opt_text(cli, "d-o", NULL),
+                                  .bertviz = atn_opt_text(cli, "bertviz", NULL),
                                   .tokens = atn_opt_text(cli, "tokens", NULL),
                                   .roles = atn_opt_text(cli, "roles", NULL),
                                   .grid = atn_opt_text(cli, "grid", NULL),
@@ -94,8 +121,8 @@ static atn_status run(atn_cli *cli)
                                   .scale = atn_opt_f64(cli, "scale", 0),
                                   .d = atn_opt_i64(cli, "d", 0),
                                   .force = atn_opt_given(cli, "force")};
-    const char *const files[] = {args.q,   args.k,      args.v,    args.p,
-                                 args.d_o, args.tokens, args.roles};
+    const char *const files[] = {args.q,   args.k,      args.v,     args.p,
+                                 args.d_o, args.tokens, args.roles, args.bertviz};
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
     atn_import_result result;
@@ -105,7 +132,7 @@ static atn_status run(atn_cli *cli)
     ATN_TRY(atn_import_check(cx, &args));
     ATN_TRY(atn_cli_record(cli, &record));
     for (size_t i = 0; i < ATN_LEN(files); i++)
-        ATN_TRY(add_input(cli, &record, files[i]));
+        ATN_TRY(add_inputs(cli, &record, files[i]));
     ATN_TRY(atn_import(cx, &args, &record, &result));
     ATN_TRY(atn_facts_create(cx, &t));
     ATN_TRY(summary(cx, &args, &result, t));
@@ -119,19 +146,28 @@ done:
 static const char *const examples[] = {
     "import --q Q.npy --k K.npy --v V.npy --causal -o RUN",
     "import --attn P.npy -o RUN",
+    "import --q arrays.npz:q --k arrays.npz:q -o RUN",
     "import --q steps.safetensors:q --k steps.safetensors:k --v steps.safetensors:v "
     "--steps --grid 1x2 -o RUN",
-    "import --attn dump.safetensors:attention --tokens tokens.json -o RUN", NULL};
+    "import --attn dump.safetensors:attention --tokens tokens.json -o RUN",
+    "import --attn encoder=E.npy,decoder=D.npy,cross=X.npy -o RUN",
+    "import --bertviz view.json -o RUN",
+    NULL};
 
 const atn_command atn_command_import = {
     .id = "import",
-    .summary = "make a capture of .npy or safetensors dumps",
-    .args = "--q FILE --k FILE --v FILE -o RUN, or --attn FILE -o RUN",
+    .summary = "make a capture of .npy, .npz or safetensors dumps",
+    .args = "--q FILE --k FILE --v FILE -o RUN, --attn FILE -o RUN, or --bertviz FILE "
+            "-o RUN",
     .examples = examples,
     .text = "Shapes are [layers, heads, n, d], [heads, n, d] or [n, d]; of attention "
             "matrices [layers, heads, n, n] and so on; with --steps [steps, layers, "
-            "heads, n, d] or [steps, heads, n, d]. FILE:name picks a tensor of a "
-            "safetensors file. What needs queries and keys says so when a capture has "
+            "heads, n, d] or [steps, heads, n, d]. FILE:name picks an array of a "
+            ".npz or safetensors file. encoder=FILE,decoder=FILE,cross=FILE in place "
+            "of FILE makes stacks of one capture, any of the three; the queries of "
+            "cross-attention are the decoder's tokens, its keys the encoder's. What "
+            "needs queries and keys says so when a "
+            "capture has "
             "only attention matrices.",
     .options = options,
     .uses = ATN_USE_OUTPUT,

@@ -74,6 +74,17 @@ static void cap_logits(const atn_head *h, const stretch *s)
     }
 }
 
+/* A bias by relative position; virtual keys have none. */
+static void add_bias(const atn_head *h, atn_idx at, const stretch *s)
+{
+    const atn_idx zero = h->rel_zero - at;
+
+    if (s->key)
+        atn_row_bias_at(s->x, s->key, s->n, h->rel_bias, zero, h->nk);
+    else if (s->n > 0)
+        atn_vec_add(h->rel_bias + (zero + s->key0), s->n, s->x);
+}
+
 /* Bias, cap and what the part has of its own, onto scale q . k of row i; false where a
  * given weight is bad. */
 static bool finish_logits(const atn_head *h, const atn_part *part, atn_idx i,
@@ -87,6 +98,7 @@ static bool finish_logits(const atn_head *h, const atn_part *part, atn_idx i,
         atn_row_slope_at(s->x, s->key, s->n, slope, at, h->nk);
     else if (slope != 0)
         atn_row_slope(s->x, s->n, slope, (float)(s->key0 - at));
+    if (h->rel_bias) add_bias(h, at, s);
     if (h->sight.softcap > 0) cap_logits(h, s);
     if (part->self_last && at < h->nk) own_last(s, at);
     return true;

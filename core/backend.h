@@ -48,6 +48,7 @@ typedef struct atn_attn_args {
     atn_sight sight;
     const float *sink;        /* host, [heads], NULL = none */
     const float *alibi_slope; /* host, [heads], NULL = none */
+    const float *rel_bias;    /* host, as of an atn_problem, NULL = none */
     atn_buf p;                /* base NULL, or [heads, nq, nk] that receives P */
     int layer;                /* for messages */
 } atn_attn_args;

@@ -118,7 +118,7 @@ static atn_status embed_rows(atn_ctx *cx, atn_idx piece, void *state)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     const embed_job *j = state;
-    const size_t row = (size_t)j->width * atn_dtype_size(j->type);
+    const size_t row = atn_dtype_bytes(j->type, j->width);
     const atn_idx first = piece * EMBED_ROWS, end = ATN_MIN(first + EMBED_ROWS, j->n);
     atn_status st = ATN_OK;
     float *wide = NULL;
@@ -318,19 +318,21 @@ static atn_status cpu_attention(atn_ctx *cx, const atn_attn_args *a)
     ATN_TAKE(heads, a->heads);
     for (atn_idx h = 0; h < a->heads; h++) {
         const atn_idx kv = h * a->kv_heads / a->heads;
-        heads[h] =
-            (atn_head){.q = {f32(a->q) + h * a->d, a->nq, a->d, a->heads * a->d},
-                       .k = {f32(a->k) + kv * a->d, a->nk, a->d, a->kv_heads * a->d},
-                       .nq = a->nq,
-                       .nk = a->nk,
-                       .scale = a->scale,
-                       .sight = a->sight,
-                       .has_sink = a->sink != NULL,
-                       .sink = a->sink ? a->sink[h] : 0,
-                       .alibi_slope = a->alibi_slope ? a->alibi_slope[h] : 0,
-                       .layer = a->layer,
-                       .head = (int)h,
-                       .kv_head = (int)kv};
+        heads[h] = (atn_head){
+            .q = {f32(a->q) + h * a->d, a->nq, a->d, a->heads * a->d},
+            .k = {f32(a->k) + kv * a->d, a->nk, a->d, a->kv_heads * a->d},
+            .nq = a->nq,
+            .nk = a->nk,
+            .scale = a->scale,
+            .sight = a->sight,
+            .has_sink = a->sink != NULL,
+            .sink = a->sink ? a->sink[h] : 0,
+            .alibi_slope = a->alibi_slope ? a->alibi_slope[h] : 0,
+            .rel_bias = a->rel_bias ? a->rel_bias + h * (a->nq + a->nk - 1) : NULL,
+            .rel_zero = a->nq - 1 + a->sight.offset,
+            .layer = a->layer,
+            .head = (int)h,
+            .kv_head = (int)kv};
     }
     ATN_TRY(atn_rows_stream(cx, heads, a->heads, attention_tile, &j, "attention"));
 done:

@@ -19,11 +19,24 @@
 static const struct {
     const char *name;
     size_t size;
+    atn_idx block;
 } dtypes[] = {
-    [ATN_F32] = {"F32", 4}, [ATN_F16] = {"F16", 2}, [ATN_BF16] = {"BF16", 2},
-    [ATN_F64] = {"F64", 8}, [ATN_I32] = {"I32", 4}, [ATN_I64] = {"I64", 8},
-    [ATN_U8] = {"U8", 1},
+    [ATN_F32] = {"F32", 4, 1},   [ATN_F16] = {"F16", 2, 1},
+    [ATN_BF16] = {"BF16", 2, 1}, [ATN_F64] = {"F64", 8, 1},
+    [ATN_I32] = {"I32", 4, 1},   [ATN_I64] = {"I64", 8, 1},
+    [ATN_U8] = {"U8", 1, 1},     [ATN_Q8_0] = {"Q8_0", 34, 32},
 };
+
+atn_idx atn_dtype_block(atn_dtype t)
+{
+    return dtypes[t].block;
+}
+
+size_t atn_dtype_bytes(atn_dtype t, atn_idx count)
+{
+    ATN_ASSERT(count % dtypes[t].block == 0);
+    return (size_t)(count / dtypes[t].block) * dtypes[t].size;
+}
 
 size_t atn_dtype_size(atn_dtype t)
 {
@@ -75,12 +88,39 @@ uint16_t atn_bf16_from_f32(float x)
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
+static void widen_q8_0(const unsigned char *p, atn_idx count, float *dst)
+{
+    const atn_idx block = dtypes[ATN_Q8_0].block;
+
+    for (atn_idx i = 0; i < count; i += block, p += dtypes[ATN_Q8_0].size) {
+        uint16_t half;
+        float scale;
+
+        memcpy(&half, p, sizeof half);
+        scale = f32_from_f16(half);
+        for (atn_idx e = 0; e < block; e++)
+            dst[i + e] = scale * (float)(signed char)p[2 + e];
+    }
+}
+
+/* Is an infinite or NaN scale among them? */
+static bool finite_q8_0(const unsigned char *p, atn_idx count)
+{
+    for (atn_idx i = 0; i < count; i += dtypes[ATN_Q8_0].block) {
+        if (!atn_finite16(p, 1, 0x7c00)) return false;
+        p += dtypes[ATN_Q8_0].size;
+    }
+    return true;
+}
+
 void atn_widen(const void *src, atn_dtype type, atn_idx count, float *dst)
 {
     const unsigned char *p = src;
 
     ATN_ASSERT(type == ATN_F32 || type == ATN_F16 || type == ATN_BF16 ||
-               type == ATN_F64);
+               type == ATN_F64 || type == ATN_Q8_0);
+    ATN_ASSERT(count % dtypes[type].block == 0);
+    if (type == ATN_Q8_0) widen_q8_0(p, count, dst);
     if (type == ATN_F32) memcpy(dst, src, (size_t)count * sizeof *dst);
     if (type == ATN_BF16) atn_widen_bf16(src, count, dst);
     for (atn_idx i = 0; type == ATN_F64 && i < count; i++) {
@@ -103,6 +143,7 @@ bool atn_all_finite(const void *src, atn_dtype type, atn_idx count)
     if (type == ATN_F32) return atn_finite32(src, count);
     if (type == ATN_F16) return atn_finite16(src, count, 0x7c00);
     if (type == ATN_BF16) return atn_finite16(src, count, 0x7f80);
+    if (type == ATN_Q8_0) return finite_q8_0(p, count);
     for (atn_idx i = 0; i < count; i++) {
         float x;
         atn_widen(p + 8 * i, type, 1, &x);

@@ -40,13 +40,18 @@ typedef enum atn_dtype {
     ATN_F64,
     ATN_I32,
     ATN_I64,
-    ATN_U8
+    ATN_U8,
+    ATN_Q8_0 /* GGUF's: of 32 numbers an F16 scale, then 32 signed bytes */
 } atn_dtype;
+/* Numbers that are stored together: 32 of Q8_0, else 1; and the bytes of so many. */
+atn_idx atn_dtype_block(atn_dtype t);
 size_t atn_dtype_size(atn_dtype t);
+/* Bytes of count numbers, whole blocks. */
+size_t atn_dtype_bytes(atn_dtype t, atn_idx count);
 const char *atn_dtype_name(atn_dtype t); /* safetensors spelling: "BF16" */
 
-/* Widens count elements of type F32, F16, BF16 or F64 at src (any alignment) to
- * float. */
+/* Widens count elements of type F32, F16, BF16, F64 or Q8_0 at src (any alignment) to
+ * float; whole blocks. */
 void atn_widen(const void *src, atn_dtype type, atn_idx count, float *dst);
 /* None of count elements of those types is NaN or infinite; a double counts as its
  * float. */

@@ -86,7 +86,7 @@ atn_head atn_head_trim(const atn_head *h, atn_idx *first_row)
     t.sight.offset = h->sight.offset + row0 - from;
     t.sight.pad_queries = false;
     /* where queries go first, positions mean nothing unless something asks for them */
-    if (!t.sight.causal && t.sight.window == 0 && t.alibi_slope == 0)
+    if (!t.sight.causal && t.sight.window == 0 && !atn_head_has_bias(&t))
         t.sight.offset = ATN_MAX(t.sight.offset, 0);
     if (t.q.data) t.q = (atn_cmat){atn_crow(h->q, row0), t.nq, h->q.cols, h->q.ld};
     if (t.k.data) t.k = (atn_cmat){atn_crow(h->k, from), t.nk, h->k.cols, h->k.ld};

@@ -60,6 +60,8 @@ atn_head atn_problem_head(const atn_problem *p, atn_idx head)
         .has_sink = p->sink != NULL,
         .sink = p->sink ? p->sink[head] : 0,
         .alibi_slope = p->alibi_slope ? p->alibi_slope[head] : 0,
+        .rel_bias = p->rel_bias ? p->rel_bias + head * (p->nq + p->nk - 1) : NULL,
+        .rel_zero = p->rel_bias ? p->nq - 1 + p->sight.offset : 0,
         .layer = p->layer,
         .head = (int)head,
         .kv_head = (int)kv,

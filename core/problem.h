@@ -1,9 +1,10 @@
 /* core/problem.h -- the attention of one layer: Q, K, V of all heads, the scale, and
  * what every query may see. A head is the view that most code takes.
  *
- * Math    s_ij = scale q_i . k_j, then + slope (j - i - offset) (ALiBi), then soft-cap
- *         s <- c tanh(s / c), then the mask; P_i = softmax over the keys that i sees,
- *         with exp(sink) added to the denominator where the head has a sink logit.
+ * Math    s_ij = scale q_i . k_j, then + slope (j - t) (ALiBi) or + b(j - t) (a bias by
+ *         relative position), t = i + offset, then soft-cap s <- c tanh(s / c), then
+ *         the mask; P_i = softmax over the keys that i sees, with exp(sink) added to
+ *         the denominator where the head has a sink logit.
  *         Query i sees the keys [lo_i, hi_i): one interval, from causality with an
  *         offset, the sliding window and the padding.
  * Source  HF v5 masking_utils.py: a causal window of w shows w keys, the query's own
@@ -26,6 +27,9 @@ typedef struct atn_sight {
     /* queries are the same tokens as the keys: those that are padding see nothing,
      * either */
     bool pad_queries;
+    /* queries stand in another text than the keys: their places among these mean
+     * nothing but to a mask or bias that is there all the same */
+    bool cross;
     /* NULL, or the head holds some rows only: query i is row rows[i], ascending.
      * Borrowed. */
     const atn_idx *rows;
@@ -54,8 +58,12 @@ typedef struct atn_head {
     double scale;
     atn_sight sight;
     bool has_sink;
-    double sink;              /* extra logit of the denominator */
-    double alibi_slope;       /* 0 = none */
+    double sink;        /* extra logit of the denominator */
+    double alibi_slope; /* 0 = none */
+    /* b(0) is rel_bias[rel_zero], key j of the query at t has rel_bias[rel_zero + j -
+     * t]; NULL = none. Borrowed. */
+    const float *rel_bias;
+    atn_idx rel_zero;
     int layer, head, kv_head; /* identity, zero-based */
 } atn_head;
 
@@ -70,6 +78,7 @@ typedef struct atn_problem {
     const float *p;           /* [heads, nq, nk] or NULL */
     const float *sink;        /* [heads] or NULL */
     const float *alibi_slope; /* [heads] or NULL */
+    const float *rel_bias; /* [heads, nq + nk - 1] or NULL, of j - i from 1 - nq on */
     double scale;
     atn_sight sight;
     void *owned; /* private to the loader */
@@ -80,5 +89,17 @@ atn_head atn_problem_head(const atn_problem *p, atn_idx head);
  * (or p) is gathered into the arena of cx, where out lives until it is rewound. */
 atn_status atn_head_sample(atn_ctx *cx, const atn_head *h, const atn_idx *rows,
                            atn_idx n, atn_head *out) ATN_WARN_UNUSED;
+/* What the positions of key j and of a query at t add to their logit. */
+static inline double atn_head_bias(const atn_head *h, atn_idx j, atn_idx t)
+{
+    const double rel = h->rel_bias ? (double)h->rel_bias[h->rel_zero + j - t] : 0;
+
+    return rel + h->alibi_slope * (double)(j - t);
+}
+/* The logits depend on positions otherwise than through q and k. */
+static inline bool atn_head_has_bias(const atn_head *h)
+{
+    return h->alibi_slope != 0 || h->rel_bias;
+}
 /* Number of visible (query, key) pairs of one head. */
 double atn_visible_pairs(const atn_head *h);

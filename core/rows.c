@@ -52,10 +52,10 @@ static void finish_logits(const atn_head *h, atn_idx i, float *s,
                           const atn_row_info *info)
 {
     const atn_idx n = info->hi - info->lo;
+    const atn_idx from = info->lo - atn_sight_at(&h->sight, i);
 
-    if (h->alibi_slope != 0)
-        atn_row_slope(s, n, (float)h->alibi_slope,
-                      (float)(info->lo - atn_sight_at(&h->sight, i)));
+    if (h->alibi_slope != 0) atn_row_slope(s, n, (float)h->alibi_slope, (float)from);
+    if (h->rel_bias && n > 0) atn_vec_add(h->rel_bias + (h->rel_zero + from), n, s);
     if (h->sight.softcap > 0) atn_row_softcap(s, n, (float)h->sight.softcap);
 }
 

@@ -31,7 +31,7 @@ done:
 
 double atn_wide_logit(const atn_head *h, double s, atn_idx at, atn_idx key)
 {
-    if (h->alibi_slope != 0) s += h->alibi_slope * (double)(key - at);
+    if (atn_head_has_bias(h)) s += atn_head_bias(h, key, at);
     if (h->sight.softcap > 0) s = h->sight.softcap * tanh(s / h->sight.softcap);
     return s;
 }
@@ -41,7 +41,7 @@ static void finish(const atn_head *h, atn_idx i, atn_idx key, atn_idx n, double 
 {
     const atn_idx at = atn_sight_at(&h->sight, i);
 
-    if (h->alibi_slope == 0 && !(h->sight.softcap > 0)) return;
+    if (!atn_head_has_bias(h) && !(h->sight.softcap > 0)) return;
     for (atn_idx j = 0; j < n; j++) s[j] = atn_wide_logit(h, s[j], at, key + j);
 }
 

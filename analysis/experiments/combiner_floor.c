@@ -138,7 +138,7 @@ static bool is_plain(const atn_head_facts *f)
 
     if (f->nq != f->nk || f->nq == 0 || s->offset != 0 || f->head.has_sink)
         return false;
-    return !(s->window > 0 && s->window < f->nk) && f->head.alibi_slope == 0 &&
+    return !(s->window > 0 && s->window < f->nk) && !atn_head_has_bias(&f->head) &&
            !(s->softcap > 0);
 }
 

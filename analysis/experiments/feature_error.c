@@ -539,7 +539,7 @@ static atn_status say_pairs(atn_ctx *cx, const trying *w, atn_checks *out)
 static const char *excuse(const atn_head_facts *f)
 {
     if (f->head.sight.softcap > 0) return "logits have a soft-cap";
-    if (f->head.alibi_slope != 0) return "logits have a bias of positions";
+    if (atn_head_has_bias(&f->head)) return "logits have a bias of positions";
     if (!(f->head.scale > 0)) return "the scale of logits is not positive";
     return NULL;
 }

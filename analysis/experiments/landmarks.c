@@ -26,7 +26,7 @@ enum { MOST = 64, STEPS = 6, ROWS = 64 };
 
 static const char *what_is_there(const atn_head_facts *f)
 {
-    if (f->head.alibi_slope != 0) return "a position bias";
+    if (atn_head_has_bias(&f->head)) return "a position bias";
     return f->head.sight.softcap != 0 ? "a soft-cap" : NULL;
 }
 

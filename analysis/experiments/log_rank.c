@@ -136,6 +136,8 @@ static atn_status check_facts(atn_ctx *cx, const layer_run *l, const atn_head_fa
                  "(import --d)");
     else if (softcap > 0)
         snprintf(c->note, sizeof c->note, "the logits are soft-capped at %g", softcap);
+    else if (f->head.rel_bias)
+        snprintf(c->note, sizeof c->note, "a bias by relative position has any rank");
     else if (side <= rank)
         snprintf(c->note, sizeof c->note,
                  "%lld x %lld weights are seen whole; it takes more than %lld",
@@ -228,6 +230,17 @@ static double log_ratio(double p, double s, double unit)
     return off <= 0 ? 0 : fmin(p, s) > 0 ? log1p(off / fmin(p, s)) : INFINITY;
 }
 
+static double largest_bias(const atn_head *h)
+{
+    const atn_idx from = h->rel_zero - atn_sight_at(&h->sight, h->nq - 1);
+    const atn_idx to = h->rel_zero + h->nk - atn_sight_at(&h->sight, 0);
+    double most = 0;
+
+    for (atn_idx e = from; h->rel_bias && e < to; e++)
+        most = fmax(most, fabs((double)h->rel_bias[e]));
+    return most;
+}
+
 /* P of the head h, without padding, against the facts of its queries and keys. */
 static void check_softmax(const layer_run *l, const atn_head *h,
                           const atn_head_facts *f, bool is_short, atn_check *c)
@@ -247,7 +260,7 @@ static void check_softmax(const layer_run *l, const atn_head *h,
 
         atn_sight_row(&h->sight, i, &lo, &hi);
         if (lo >= hi || hi > f->nk || isnan(f->lse[i])) continue; /* cut */
-        size += fabs(h->alibi_slope) * (double)h->nk;
+        size += fabs(h->alibi_slope) * (double)h->nk + largest_bias(h);
         for (atn_idx j = 0; j < h->nk; j++)
             apart = fmax(apart, log_ratio((double)p[j],
                                           j < f->nk ? f->p[i * f->nk + j] : 0, unit));

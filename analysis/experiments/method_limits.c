@@ -122,7 +122,7 @@ done:
 /* Summaries of several tokens know neither biases nor a cap. */
 static bool is_plain(const atn_head_facts *f)
 {
-    return f->head.alibi_slope == 0 && !(f->head.sight.softcap > 0);
+    return !atn_head_has_bias(&f->head) && !(f->head.sight.softcap > 0);
 }
 
 static atn_status check_weights(atn_ctx *cx, const atn_head_facts *f, atn_checks *out)

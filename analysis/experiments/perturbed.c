@@ -91,8 +91,8 @@ void atn_perturbed_logits(const atn_head_facts *f, const double *q, const double
         for (atn_idx j = 0; j < f->nk; j++) {
             double *z = &y[r * f->nk + j];
 
-            if (h->alibi_slope != 0)
-                *z += h->alibi_slope * (double)(j - atn_sight_at(&h->sight, first + r));
+            if (atn_head_has_bias(h))
+                *z += atn_head_bias(h, j, atn_sight_at(&h->sight, first + r));
             if (cap > 0) *z = cap * tanh(*z / cap);
         }
 }

@@ -87,9 +87,8 @@ static void choose_pairs(trials *t, double most)
         if (f->s[p.i * f->nk + p.j] == -INFINITY) continue;
         if (p.square > most || p.square < 1e-6 || qq == 0 || kk == 0) continue;
         p.chance = chance_of(f, p.i, p.j);
-        p.shift =
-            scale * dot(q, k, f->d) - f->s[p.i * f->nk + p.j] +
-            f->head.alibi_slope * (double)(p.j - atn_sight_at(&f->head.sight, p.i));
+        p.shift = scale * dot(q, k, f->d) - f->s[p.i * f->nk + p.j] +
+                  atn_head_bias(&f->head, p.j, atn_sight_at(&f->head.sight, p.i));
         t->pair[t->pairs++] = p;
     }
 }

@@ -9,8 +9,9 @@
  * Cost    two products and one pass over the logits a block. Heads that share keys, or
  *         whose keys lie side by side, go together, so that the products are wide
  *         enough; logits and weights of a tile stay in the L2.
- * Memory  scratch: q, k, v operands in bf16; tile the logits, narrow the weights in
- *         bf16 (48 MiB together), state m and z of a tile's rows.
+ * Memory  scratch: q, k, v operands in bf16; rel the biases by distance; tile the
+ *         logits, narrow the weights in bf16 (48 MiB together), state m and z of a
+ *         tile's rows.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <limits.h>
@@ -192,6 +193,10 @@ static atn_status soften(atn_ctx *cx, atn_cuda *cu, const attention *j, const pa
         s.sink[h] = a->sink ? a->sink[p->head + h] : 0;
         s.slope[h] = a->alibi_slope ? a->alibi_slope[p->head + h] : 0;
     }
+    s.rel_step = a->nq + a->nk - 1;
+    s.rel_zero = a->nq - 1 + a->sight.offset;
+    if (a->rel_bias)
+        s.rel = (const float *)atn_cu_address(cu->rel.at) + p->head * s.rel_step;
     return atn_cu_launch(cx, cu, ATN_CU_KERNEL_softmax, (p->rows + warps - 1) / warps,
                          p->heads, ATN_CU_THREADS, 0, &s);
 }
@@ -226,6 +231,19 @@ static atn_status clear(atn_ctx *cx, atn_cuda *cu, atn_cu_ptr at, atn_idx floats
         "clearing what attention adds to");
 }
 
+/* Biases by relative position. */
+static atn_status send_biases(atn_ctx *cx, atn_cuda *cu, const atn_attn_args *a)
+{
+    const size_t bytes = (size_t)(a->heads * (a->nq + a->nk - 1)) * sizeof(float);
+    atn_status st = ATN_OK;
+
+    if (!a->rel_bias) return ATN_OK;
+    ATN_TRY(atn_cu_grow(cx, cu, &cu->rel, bytes, "biases by relative position"));
+    ATN_TRY(atn_cu_upload(cx, cu, cu->rel.at, a->rel_bias, bytes));
+done:
+    return st;
+}
+
 static atn_status prepare(atn_ctx *cx, atn_cuda *cu, attention *j)
 {
     const atn_attn_args *a = j->a;
@@ -242,6 +260,7 @@ static atn_status prepare(atn_ctx *cx, atn_cuda *cu, attention *j)
         round_operand(cx, cu, a->k, a->nk, a->kv_heads * a->d, &cu->k, &j->k, &j->ldk));
     ATN_TRY(round_operand(cx, cu, a->v, a->nk, a->kv_heads * a->dv, &cu->v, &j->v,
                           &j->ldv));
+    ATN_TRY(send_biases(cx, cu, a));
     ATN_TRY(atn_cu_grow(cx, cu, &cu->tile, (size_t)entries * sizeof(float),
                         "a tile of logits"));
     if (j->type == ATN_BF16)

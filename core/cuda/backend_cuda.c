@@ -255,8 +255,8 @@ static atn_status cuda_upload_widen(atn_ctx *cx, atn_buf dst, const void *src,
         const atn_idx n = ATN_MIN(most, dst.count - at);
 
         ATN_TRY(widen_piece(cx, atn_cu_state(cx),
-                            (const char *)src + (size_t)at * atn_dtype_size(type), type,
-                            n, atn_buf_at(dst, at, n)));
+                            (const char *)src + atn_dtype_bytes(type, at), type, n,
+                            atn_buf_at(dst, at, n)));
     }
 done:
     return st;
@@ -278,7 +278,7 @@ enum { GATHER_ROWS = 256 };
 static atn_status gather_rows(atn_ctx *cx, atn_idx piece, void *state)
 {
     const gather_job *j = state;
-    const size_t row = (size_t)j->width * atn_dtype_size(j->type);
+    const size_t row = atn_dtype_bytes(j->type, j->width);
     const atn_idx first = piece * GATHER_ROWS, end = ATN_MIN(first + GATHER_ROWS, j->n);
 
     (void)cx;
@@ -645,8 +645,9 @@ void atn_cuda_close(atn_ctx *cx, atn_backend *be)
     if (!cu) return;
     d = &cu->driver;
     if (cu->stream) d->stream_wait(cu->stream);
-    atn_cu_scratch *const all[] = {&cu->x,    &cu->q,      &cu->k,     &cu->v,
-                                   &cu->tile, &cu->narrow, &cu->state, &cu->small};
+    atn_cu_scratch *const all[] = {&cu->x,      &cu->q,     &cu->k,
+                                   &cu->v,      &cu->rel,   &cu->tile,
+                                   &cu->narrow, &cu->state, &cu->small};
     for (size_t i = 0; i < ATN_LEN(all); i++)
         atn_cu_free(cu, all[i]->at, all[i]->bytes);
     atn_cu_free(cu, cu->bad, ATN_CU_BAD_MOST * sizeof(int));

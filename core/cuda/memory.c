@@ -128,15 +128,14 @@ typedef struct fill_job {
 static atn_status fill_piece(atn_ctx *cx, atn_idx piece, void *state)
 {
     const fill_job *j = state;
-    const size_t size = atn_dtype_size(j->type);
     const atn_idx at = piece * FILL_PIECE, n = ATN_MIN((atn_idx)FILL_PIECE, j->n - at);
-    const char *from = j->from + (size_t)at * size;
+    const char *from = j->from + atn_dtype_bytes(j->type, at);
 
     (void)cx;
     if (j->widen)
         atn_widen(from, j->type, n, (float *)(void *)j->to + at);
     else
-        memcpy(j->to + (size_t)at * size, from, (size_t)n * size);
+        memcpy(j->to + atn_dtype_bytes(j->type, at), from, atn_dtype_bytes(j->type, n));
     return ATN_OK;
 }
 

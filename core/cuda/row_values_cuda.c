@@ -1,9 +1,9 @@
 /* core/cuda/row_values_cuda.c -- the row pass on a GPU: heads go up in groups, the
  * kernels of core/kernels/cuda/rows_*.cu walk them, rows of numbers come down.
  *
- * Memory  a head takes its Q and K (in bf16: half), 56 bytes a row, and the sums asked
- *         for; beside the heads, one Q or K in float. A group takes at most half of
- *         what is free.
+ * Memory  a head takes its Q and K (in bf16: half), 56 bytes a row, its biases by
+ *         relative position, and the sums asked for; beside the heads, one Q or K in
+ *         float. A group takes at most half of what is free.
  * Limits  what the kernels do not do runs on the CPU: given rows (imported attention),
  *         head dimensions above 256, top-k above 32, blocks that are no multiple of 64,
  *         heads of one call with different masks or of which only some rows are there.
@@ -46,8 +46,10 @@ typedef struct job {
     atn_row_out *out;
     layout how;
     atn_cu_ptr memory; /* everything of the group */
-    size_t at_keys, at_values, at_sums, at_heads, at_tokens, bytes; /* offsets in it */
-    size_t head_keys, head_values, head_sums, head_queries;         /* bytes a head */
+    /* offsets in it */
+    size_t at_keys, at_rel, at_values, at_sums, at_heads, at_tokens, bytes;
+    /* bytes a head */
+    size_t head_keys, head_rel, head_values, head_sums, head_queries;
 } job;
 
 /* ---- what the kernels can do ---- */
@@ -143,6 +145,11 @@ static atn_idx n_sums(const atn_head *h, const atn_row_want *want)
            n_blocks(h, want);
 }
 
+static size_t n_distances(const atn_head *h)
+{
+    return (size_t)(h->nq + h->nk - 1);
+}
+
 static void lay_out(job *j)
 {
     const atn_head *h = &j->heads[0];
@@ -152,10 +159,15 @@ static void lay_out(job *j)
 
     j->head_queries = round_up((size_t)h->nq * row);
     j->head_keys = round_up((size_t)h->nk * row);
+    j->head_rel = 0;
+    for (atn_idx i = 0; i < j->n; i++)
+        if (j->heads[i].rel_bias)
+            j->head_rel = round_up(n_distances(h) * sizeof(float));
     j->head_values = round_up((size_t)h->nq * ATN_CU_ROW_ARRAYS * sizeof(float));
     j->head_sums = round_up((size_t)n_sums(h, j->want) * sizeof(uint64_t));
     j->at_keys = n * j->head_queries;
-    j->at_values = j->at_keys + n * j->head_keys;
+    j->at_rel = j->at_keys + n * j->head_keys;
+    j->at_values = j->at_rel + n * j->head_rel;
     j->at_sums = j->at_values + n * j->head_values;
     j->at_heads = j->at_sums + n * j->head_sums;
     j->at_tokens = j->at_heads + round_up(n * sizeof(atn_cu_head));
@@ -210,6 +222,23 @@ done:
     return st;
 }
 
+/* The biases of head i by relative position; *out NULL = it has none. */
+static atn_status send_bias(atn_ctx *cx, const job *j, atn_idx i, const float **out)
+{
+    const atn_head *h = &j->heads[i];
+    const atn_idx first = h->rel_zero - (h->nq - 1) - h->sight.offset;
+    const atn_cu_ptr to = j->memory + j->at_rel + (size_t)i * j->head_rel;
+    atn_status st = ATN_OK;
+
+    *out = NULL;
+    if (!h->rel_bias) return ATN_OK;
+    ATN_TRY(atn_cu_upload(cx, j->cu, to, h->rel_bias + first,
+                          n_distances(h) * sizeof(float)));
+    *out = atn_cu_address(to);
+done:
+    return st;
+}
+
 static atn_status send_group(atn_ctx *cx, const job *j)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
@@ -232,16 +261,20 @@ static atn_status send_group(atn_ctx *cx, const job *j)
         unsigned long long *sums =
             atn_cu_address(j->memory + j->at_sums + (size_t)i * j->head_sums);
         const unsigned needs = j->want->needs;
+        const float *rel = NULL;
 
         ATN_TRY(send_matrix(cx, j, h->q, q));
         if (i == 0 || h->k.data != j->heads[i - 1].k.data) { /* GQA shares keys */
             keys = j->memory + j->at_keys + (size_t)i * j->head_keys;
             ATN_TRY(send_matrix(cx, j, h->k, keys));
         }
+        ATN_TRY(send_bias(cx, j, i, &rel));
         list[i] = (atn_cu_head){.q = atn_cu_address(q),
                                 .k = atn_cu_address(keys),
                                 .values = atn_cu_address(values),
                                 .scale = (float)h->scale,
+                                .rel = rel,
+                                .rel_zero = h->nq - 1 + h->sight.offset,
                                 .slope = (float)h->alibi_slope,
                                 .sink = (float)h->sink,
                                 .has_sink = h->has_sink};

@@ -51,8 +51,8 @@ typedef struct atn_cuda {
     int next_slot;
     atn_cu_handle marks[ATN_CUDA_MARKS]; /* events that keep the time */
     atn_cuda_memory memory;
-    atn_cu_scratch x, small;                     /* see backend_cuda.c */
-    atn_cu_scratch q, k, v, tile, narrow, state; /* see attention_cuda.c */
+    atn_cu_scratch x, small;                          /* see backend_cuda.c */
+    atn_cu_scratch q, k, v, rel, tile, narrow, state; /* see attention_cuda.c */
     atn_cu_ptr bad; /* [ATN_CU_BAD_MOST] ints: rows with NaN, looked at when we wait */
     int bad_heads;  /* how many of them are in use; 0 = none */
     int bad_layer;

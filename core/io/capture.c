@@ -46,8 +46,9 @@ void atn_capture_close(atn_ctx *cx, atn_capture *c)
     atn_free(cx, c->dir);
     atn_free(cx, c->layers);
     atn_free(cx, c->turn);
-    atn_free(cx, c->ids);
-    atn_free(cx, c->texts);
+    for (size_t i = 0; i < c->n_turns; i++) atn_free(cx, c->turns[i]);
+    atn_free(cx, c->turns);
+    atn_capture_drop_tokens(cx, c);
     atn_free(cx, c->roles);
     atn_free(cx, c->grid);
     atn_free(cx, c);
@@ -78,17 +79,14 @@ const atn_layer_info *atn_capture_layer(const atn_capture *c, int i)
     return &c->layers[i];
 }
 
-atn_idx atn_capture_tokens(const atn_capture *c, const int32_t **ids,
-                           const char *const **texts)
-{
-    if (ids) *ids = c->ids;
-    if (texts) *texts = c->texts;
-    return c->n_tokens;
-}
-
 const atn_list *atn_capture_grid(const atn_capture *c)
 {
     return c->grid;
+}
+
+atn_idx atn_capture_grid_first(const atn_capture *c)
+{
+    return c->grid_first;
 }
 const uint8_t *atn_capture_roles(const atn_capture *c)
 {
@@ -104,7 +102,7 @@ atn_idx atn_capture_prompt(const atn_capture *c)
 /* What a loaded problem keeps alive. */
 typedef struct loaded {
     atn_st *file;
-    float *heap[8];
+    float *heap[9];
     int n_heap;
     int64_t mapped; /* bytes in use through the map of the file */
     bool *bad;      /* [heads] while loading; NULL = an error instead */
@@ -296,7 +294,39 @@ static double layer_bytes(const atn_layer_info *l)
         floats += (double)l->d * ((double)l->heads * nq + (double)l->kv_heads * nk);
     if (l->has_v) floats += (double)l->dv * (double)l->kv_heads * nk;
     if (!l->has_qk) floats += (double)l->heads * nq * nk;
+    if (l->rel.buckets > 0)
+        floats += (double)l->heads * ((double)l->rel.buckets + nq + nk);
     return 4 * floats;
+}
+
+/* The bias of every head by distance, of the table that distances share. */
+static atn_status load_rel(atn_ctx *cx, loaded *own, const atn_layer_info *l,
+                           const float **out)
+{
+    const atn_idx buckets = l->rel.buckets, heads = l->heads, n = l->nq + l->nk - 1;
+    const atn_st_tensor *t = atn_st_find(own->file, "rel_bias");
+    const float *table = NULL;
+    float *by_distance = NULL;
+    atn_status st = ATN_OK;
+
+    if (!t || buckets == 0) goto done;
+    if (t->rank != 2 || t->shape[0] != buckets || t->shape[1] != heads)
+        ATN_FAIL(
+            ATN_DATA,
+            "%s: \"rel_bias\" has rank %d and %lld values, the manifest says [%lld, "
+            "%lld]",
+            t->path, t->rank, (long long)t->count, (long long)buckets,
+            (long long)heads);
+    ATN_TRY(float_tensor(cx, t, &own->heap[own->n_heap], &table));
+    if (own->heap[own->n_heap]) own->n_heap++;
+    by_distance = atn_alloc(cx, heads * n, sizeof *by_distance);
+    if (!by_distance) ATN_TRY(cx->err.code);
+    own->heap[own->n_heap++] = by_distance;
+    atn_rel_expand(&l->rel, table, heads, l->nq, l->nk, l->sight.offset, by_distance);
+    ATN_TRY(check_finite(cx, t, l, by_distance, (atn_idx[]){heads, 1, n}, own->bad));
+    *out = by_distance;
+done:
+    return st;
 }
 
 atn_status atn_capture_load_heads(atn_ctx *cx, const atn_capture *c, int i,
@@ -336,7 +366,9 @@ atn_status atn_capture_load_heads(atn_ctx *cx, const atn_capture *c, int i,
     ATN_TRY(load_tensor(cx, own, l, "sink", (atn_idx[]){l->heads, 0, 0}, &p.sink));
     ATN_TRY(
         load_tensor(cx, own, l, "alibi", (atn_idx[]){l->heads, 0, 0}, &p.alibi_slope));
-    if ((l->has_qk && (!p.q || !p.k)) || (!l->has_qk && !p.p) || (l->has_v && !p.v))
+    if (l->has_qk) ATN_TRY(load_rel(cx, own, l, &p.rel_bias));
+    if ((l->has_qk && (!p.q || !p.k)) || (!l->has_qk && !p.p) || (l->has_v && !p.v) ||
+        (l->has_qk && l->rel.buckets > 0 && !p.rel_bias))
         ATN_FAIL(ATN_DATA, "%s/%s: a tensor that the manifest lists is not in the file",
                  c->dir, l->file);
     own->bad = NULL;

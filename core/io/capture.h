@@ -14,6 +14,7 @@
 #include "core/io/safetensors.h"
 #include "core/param.h"
 #include "core/problem.h"
+#include "core/rel_bias.h"
 
 /* One captured layer as the manifest describes it. */
 typedef struct atn_layer_info {
@@ -24,10 +25,13 @@ typedef struct atn_layer_info {
     double scale;
     atn_sight sight;
     bool has_qk, has_v, has_p, has_w_o;
-    char tensors[48];      /* the names of all it has, "q k v w_o" */
+    atn_rel_rule rel;      /* of its bias by relative position */
+    char tensors[64];      /* the names of all it has, "q k v w_o" */
     const char *file;      /* relative to the capture */
     const char *hash;      /* XXH3-128 of the layer file, NULL when unknown */
     const json_t *weights; /* of the model, see atn_capture_weight; NULL when unknown */
+    atn_idx rotary;        /* as of atn_model_info: the layer's own, or the model's */
+    const double *turn;
 } atn_layer_info;
 
 /* Model facts of the manifest; 0, NULL or false where unknown (imported tensors). */
@@ -35,8 +39,9 @@ typedef struct atn_model_info {
     const char *name, *dir, *model_type;
     atn_idx layers, width, ffn, vocab; /* D, MLP width, vocabulary */
     bool gated, tied, causal;
-    /* Rotary embedding: numbers e and e + rotary of a query or key of position t turn
-     * by t turn[e]; 0 = the model has none, -1 = unknown. */
+    /* Rotary embedding of the layers that have none of their own: numbers e and
+     * e + rotary of a query or key of position t turn by t turn[e]; 0 = the model has
+     * none, -1 = unknown. */
     atn_idx rotary;
     const double *turn; /* [rotary] radians a position */
 } atn_model_info;
@@ -59,12 +64,23 @@ const atn_layer_info *atn_capture_layer(const atn_capture *c, int i);
 /* Token ids [n] and texts (NULL when unknown); n = 0 when the capture has no tokens. */
 atn_idx atn_capture_tokens(const atn_capture *c, const int32_t **ids,
                            const char *const **texts);
+/* Tokens of the queries and of the keys of layer i, its own where the stacks of the
+ * capture have tokens each: those of cross-attention are queries of the decoder and
+ * keys of the encoder. n = 0 where not known. */
+typedef struct atn_tokens {
+    atn_idx n;
+    const int32_t *ids;       /* NULL = unknown */
+    const char *const *texts; /* NULL = unknown */
+} atn_tokens;
+void atn_capture_layer_tokens(const atn_capture *c, int i, atn_tokens *queries,
+                              atn_tokens *keys);
 
 /* Facts that some methods need, each optional. All are about the keys, the most that a
  * layer has where steps grow. */
-/* 1 to 3 axes of a grid of tokens, row-major: the first keys, those after it are text.
- * NULL when there is none. */
+/* 1 to 3 axes of a grid of tokens, row-major, from key grid_first on: those before it are
+ * special tokens, those after it text. NULL when there is none. */
 const atn_list *atn_capture_grid(const atn_capture *c);
+atn_idx atn_capture_grid_first(const atn_capture *c);
 const uint8_t *
 atn_capture_roles(const atn_capture *c);          /* of atn_role; NULL = unknown */
 atn_idx atn_capture_prompt(const atn_capture *c); /* tokens of it, 0 = unknown */

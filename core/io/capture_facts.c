@@ -18,6 +18,11 @@ static atn_status read_grid(atn_ctx *cx, const char *what, atn_capture *c)
     bool fits = true;
 
     ATN_TRY(atn_json_get_str(cx, what, c->manifest, "grid", NULL, &text));
+    ATN_TRY(atn_json_get_i64(cx, what, c->manifest, "grid_first", 0, 0, c->nk_least,
+                             &c->grid_first));
+    if (!text && c->grid_first > 0)
+        ATN_FAIL(ATN_DATA, "%s: \"grid_first\" is %lld, but there is no \"grid\"", what,
+                 (long long)c->grid_first);
     if (!text) goto done;
     ATN_NEW(c->grid, 1);
     if (!atn_shape_read(text, AXES_MOST, c->grid))
@@ -27,11 +32,12 @@ static atn_status read_grid(atn_ctx *cx, const char *what, atn_capture *c)
                  what, text, AXES_MOST);
     for (int i = 0; i < c->grid->n; i++)
         fits &= atn_mul(tokens, c->grid->at[i], &tokens);
-    if (!fits || tokens > c->nk_least)
+    if (!fits || tokens > c->nk_least - c->grid_first)
         ATN_FAIL(ATN_DATA,
                  "%s: \"grid\" is \"%s\", which is more tokens than the "
-                 "%lld keys that a layer has",
-                 what, text, (long long)c->nk_least);
+                 "%lld keys that a layer has%s",
+                 what, text, (long long)(c->nk_least - c->grid_first),
+                 c->grid_first > 0 ? " from grid_first on" : "");
 done:
     return st;
 }

@@ -65,8 +65,9 @@ static bool has_tensor(const json_t *layer, const char *name)
 static atn_status read_tensors(atn_ctx *cx, const atn_capture *c, size_t i,
                                const json_t *j, atn_layer_info *l)
 {
-    static const char *const known[] = {"q",     "k",     "v",    "w_o",   "p",  "h",
-                                        "q_pre", "k_pre", "sink", "alibi", "d_o"};
+    static const char *const known[] = {"q",    "k",     "v",        "w_o",
+                                        "p",    "h",     "q_pre",    "k_pre",
+                                        "sink", "alibi", "rel_bias", "d_o"};
     const json_t *list = json_object_get(j, "tensors"), *v;
     size_t t, used = 0;
 
@@ -117,7 +118,32 @@ static atn_status read_sight(atn_ctx *cx, const atn_capture *c, const char *what
     ATN_TRY(atn_json_get_i64(cx, what, j, "key_last", l->nk, s->key_first + 1, l->nk,
                              &s->key_last));
     ATN_TRY(atn_json_get_positive(cx, what, j, "softcap", 0, &s->softcap));
-    s->pad_queries = strcmp(l->stack, "cross") != 0 && s->offset == l->nk - l->nq;
+    s->cross = strcmp(l->stack, "cross") == 0 || (!s->causal && l->nq != l->nk);
+    s->pad_queries = !s->cross && s->offset == l->nk - l->nq;
+done:
+    return st;
+}
+
+/* How distances share the rows of "rel_bias". */
+static atn_status read_rel(atn_ctx *cx, const char *what, const json_t *j,
+                           atn_layer_info *l)
+{
+    const char *wrong;
+    atn_status st = ATN_OK;
+
+    if (!has_tensor(j, "rel_bias")) return ATN_OK;
+    ATN_TRY(atn_json_need_i64(cx, what, j, "rel_buckets", 2, 1 << 20, &l->rel.buckets));
+    ATN_TRY(atn_json_need_i64(cx, what, j, "rel_max_distance", 2, SIZE_MAX_DIM,
+                              &l->rel.max_distance));
+    ATN_TRY(atn_json_get_bool(cx, what, j, "bidirectional", !l->sight.causal,
+                              &l->rel.bidirectional));
+    if ((wrong = atn_rel_check(&l->rel)))
+        ATN_FAIL(
+            ATN_DATA,
+            "%s: \"rel_buckets\" is %lld, \"rel_max_distance\" %lld%s: %s (capture "
+            "it again)",
+            what, (long long)l->rel.buckets, (long long)l->rel.max_distance,
+            l->rel.bidirectional ? ", \"bidirectional\"" : "", wrong);
 done:
     return st;
 }
@@ -156,6 +182,57 @@ bool atn_capture_is_hash(const char *text)
     return strlen(text) == 32 && strspn(text, "0123456789abcdef") == 32;
 }
 
+/* "rotary" of the model or a layer, null where it has none: *n numbers in heap memory. */
+static atn_status read_rotary(atn_ctx *cx, const char *what, const json_t *rotary,
+                              double **turn, atn_idx *n)
+{
+    const json_t *list, *v;
+    const char *pairs = NULL;
+    atn_status st = ATN_OK;
+    size_t i;
+
+    *n = 0;
+    if (json_is_null(rotary)) return ATN_OK;
+    if (!json_is_object(rotary))
+        ATN_FAIL(ATN_DATA, "%s: \"rotary\" is no object", what);
+    ATN_TRY(atn_json_get_str(cx, what, rotary, "pairs", "", &pairs));
+    if (strcmp(pairs, "half") != 0)
+        ATN_FAIL(ATN_DATA,
+                 "%s: rotary: \"pairs\" is \"%.40s\", this version reads only half",
+                 what, pairs);
+    list = json_object_get(rotary, "frequencies");
+    if (!json_is_array(list) || json_array_size(list) == 0)
+        ATN_FAIL(ATN_DATA, "%s: rotary: \"frequencies\" is no list of numbers", what);
+    ATN_NEW(*turn, json_array_size(list));
+    json_array_foreach(list, i, v)
+    {
+        if (!json_is_number(v))
+            ATN_FAIL(ATN_DATA, "%s: rotary: \"frequencies\" is no list of numbers",
+                     what);
+        (*turn)[i] = json_number_value(v);
+    }
+    *n = (atn_idx)json_array_size(list);
+done:
+    return st;
+}
+
+/* That of layer i, the model's where it has none of its own. */
+static atn_status layer_rotary(atn_ctx *cx, atn_capture *c, const char *what,
+                               const json_t *j, size_t i)
+{
+    const json_t *own = json_object_get(j, "rotary");
+    atn_layer_info *l = &c->layers[i];
+    atn_status st = ATN_OK;
+
+    l->rotary = c->model.rotary;
+    l->turn = c->model.turn;
+    if (!own) return ATN_OK;
+    ATN_TRY(read_rotary(cx, what, own, &c->turns[i], &l->rotary));
+    l->turn = c->turns[i];
+done:
+    return st;
+}
+
 static atn_status read_layer(atn_ctx *cx, atn_capture *c, size_t i, const json_t *j)
 {
     atn_layer_info *l = &c->layers[i];
@@ -174,6 +251,8 @@ static atn_status read_layer(atn_ctx *cx, atn_capture *c, size_t i, const json_t
     ATN_TRY(read_tensors(cx, c, i, j, l));
     ATN_TRY(read_sizes(cx, c, what, j, i, l));
     ATN_TRY(read_sight(cx, c, what, j, i, l));
+    ATN_TRY(layer_rotary(cx, c, what, j, i));
+    ATN_TRY(read_rel(cx, what, j, l));
     ATN_TRY(atn_capture_check_weights(cx, what, j));
     l->weights = json_object_get(j, "weights");
 done:
@@ -214,6 +293,8 @@ static atn_status read_layers(atn_ctx *cx, atn_capture *c)
                  "%s/capture.json: \"layers\" is no array of 1..1000000 layers",
                  c->dir);
     ATN_NEW(c->layers, json_array_size(list));
+    ATN_NEW(c->turns, json_array_size(list));
+    c->n_turns = json_array_size(list);
     json_array_foreach(list, i, j)
     {
         ATN_TRY(read_layer(cx, c, i, j));
@@ -236,44 +317,9 @@ done:
     return st;
 }
 
-/* "rotary" of the model: null where it has none. */
-static atn_status read_rotary(atn_ctx *cx, atn_capture *c, const char *what,
-                              const json_t *m)
-{
-    const json_t *rotary = json_object_get(m, "rotary"), *list, *v;
-    const char *pairs = NULL;
-    atn_status st = ATN_OK;
-    size_t i;
-
-    c->model.rotary = rotary ? 0 : -1;
-    if (!rotary || json_is_null(rotary)) return ATN_OK;
-    if (!json_is_object(rotary))
-        ATN_FAIL(ATN_DATA, "%s: \"rotary\" is no object", what);
-    ATN_TRY(atn_json_get_str(cx, what, rotary, "pairs", "", &pairs));
-    if (strcmp(pairs, "half") != 0)
-        ATN_FAIL(ATN_DATA,
-                 "%s: rotary: \"pairs\" is \"%.40s\", this version reads only half",
-                 what, pairs);
-    list = json_object_get(rotary, "frequencies");
-    if (!json_is_array(list) || json_array_size(list) == 0)
-        ATN_FAIL(ATN_DATA, "%s: rotary: \"frequencies\" is no list of numbers", what);
-    ATN_NEW(c->turn, json_array_size(list));
-    json_array_foreach(list, i, v)
-    {
-        if (!json_is_number(v))
-            ATN_FAIL(ATN_DATA, "%s: rotary: \"frequencies\" is no list of numbers",
-                     what);
-        c->turn[i] = json_number_value(v);
-    }
-    c->model.rotary = (atn_idx)json_array_size(list);
-    c->model.turn = c->turn;
-done:
-    return st;
-}
-
 static atn_status read_model(atn_ctx *cx, atn_capture *c)
 {
-    const json_t *m = json_object_get(c->manifest, "model");
+    const json_t *m = json_object_get(c->manifest, "model"), *rotary;
     char what[512];
     atn_status st = ATN_OK;
 
@@ -294,7 +340,10 @@ static atn_status read_model(atn_ctx *cx, atn_capture *c)
     ATN_TRY(atn_json_get_bool(cx, what, m, "tied", false, &c->model.tied));
     ATN_TRY(atn_json_get_bool(cx, what, m, "causal", false, &c->model.causal));
     ATN_TRY(check_list(cx, c, m, "files", JSON_STRING));
-    ATN_TRY(read_rotary(cx, c, what, m));
+    rotary = json_object_get(m, "rotary");
+    if (!rotary) goto done;
+    ATN_TRY(read_rotary(cx, what, rotary, &c->turn, &c->model.rotary));
+    c->model.turn = c->turn;
 done:
     return st;
 }
@@ -357,64 +406,6 @@ static atn_status check_remarks(atn_ctx *cx, const atn_capture *c)
     ATN_TRY(atn_json_get_f64(cx, what, loss, "nats_per_token", 0, &number));
     ATN_TRY(atn_json_get_f64(cx, what, loss, "perplexity", 0, &number));
     ATN_TRY(atn_json_get_i64(cx, what, loss, "tokens", 0, 0, SIZE_MAX_DIM, &count));
-done:
-    return st;
-}
-
-/* The tokens are the keys, wherever the capture has one sequence. */
-static atn_status check_token_count(atn_ctx *cx, const atn_capture *c)
-{
-    const atn_layer_info *first = &c->layers[0];
-
-    for (int l = 0; l < c->n_layers; l++) {
-        const atn_layer_info *i = &c->layers[l];
-
-        if (strcmp(i->stack, first->stack) != 0 || i->step != first->step)
-            return ATN_OK;
-    }
-    for (int l = 0; l < c->n_layers; l++)
-        if (c->layers[l].nk != c->n_tokens)
-            return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
-                            "%s/capture.json: there are %lld tokens, but layer %d has "
-                            "%lld keys (capture it again)",
-                            c->dir, (long long)c->n_tokens, c->layers[l].layer,
-                            (long long)c->layers[l].nk);
-    return ATN_OK;
-}
-
-static atn_status read_tokens(atn_ctx *cx, atn_capture *c)
-{
-    const json_t *tokens = json_object_get(c->manifest, "tokens");
-    const json_t *ids = json_object_get(tokens, "ids"),
-                 *texts = json_object_get(tokens, "texts");
-    const size_t n = ATN_MAX(json_array_size(ids), json_array_size(texts));
-    const int64_t vocab = c->model.vocab > 0 ? c->model.vocab : (int64_t)INT32_MAX + 1;
-    atn_status st = ATN_OK;
-
-    if (!tokens || json_is_null(tokens)) return ATN_OK;
-    if (!json_is_object(tokens))
-        ATN_FAIL(ATN_DATA, "%s/capture.json: \"tokens\" is no object", c->dir);
-    ATN_TRY(check_list(cx, c, tokens, "ids", JSON_INTEGER));
-    ATN_TRY(check_list(cx, c, tokens, "texts", JSON_STRING));
-    if ((json_is_array(ids) && json_array_size(ids) != n) ||
-        (json_is_array(texts) && json_array_size(texts) != n))
-        ATN_FAIL(ATN_DATA, "%s/capture.json: tokens: ids and texts differ in number",
-                 c->dir);
-    if (json_is_array(ids)) ATN_NEW(c->ids, n);
-    if (json_is_array(texts)) ATN_NEW(c->texts, n);
-    for (size_t i = 0; i < n; i++) {
-        const int64_t id = json_integer_value(json_array_get(ids, i));
-
-        if (id < 0 || id >= vocab)
-            ATN_FAIL(ATN_DATA,
-                     "%s/capture.json: tokens.ids[%zu] is %lld, no token id of this "
-                     "model",
-                     c->dir, i, (long long)id);
-        if (c->ids) c->ids[i] = (int32_t)id;
-        if (c->texts) c->texts[i] = json_string_value(json_array_get(texts, i));
-    }
-    c->n_tokens = (atn_idx)n;
-    ATN_TRY(check_token_count(cx, c));
 done:
     return st;
 }
@@ -489,7 +480,7 @@ atn_status atn_capture_read_manifest(atn_ctx *cx, atn_capture *c)
     ATN_TRY(read_model(cx, c));
     ATN_TRY(read_layers(cx, c));
     ATN_TRY(check_places(cx, c));
-    ATN_TRY(read_tokens(cx, c));
+    ATN_TRY(atn_capture_read_tokens(cx, c));
     ATN_TRY(atn_capture_read_facts(cx, c));
     ATN_TRY(check_remarks(cx, c));
     ATN_TRY(check_checksum(cx, c));

@@ -5,6 +5,7 @@
 #include <float.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,6 +56,40 @@ double atn_json_bytes(const char *text, size_t size)
         bytes += text[i] == '"' ? 40 : 0;
     }
     return bytes;
+}
+
+/* Without --mem-limit a tree may have this much. */
+#define TREE_MOST ((double)((int64_t)8 << 30))
+
+atn_status atn_json_tree_parse(atn_ctx *cx, const char *path, const char *text,
+                               size_t size, const char *kind, const char *else_,
+                               atn_json_tree *out)
+{
+    const double bytes = atn_json_bytes(text, size);
+    const double most = fmin(TREE_MOST, atn_mem_machine());
+    atn_status st = ATN_OK;
+    char what[80];
+
+    *out = (atn_json_tree){0};
+    snprintf(what, sizeof what, "reading %.60s", kind);
+    ATN_TRY(atn_mem_check(cx, bytes, what));
+    if (cx->mem_limit == 0 && bytes > most)
+        ATN_FAIL(ATN_MEMORY,
+                 "%s: reading it needs %.3g GiB, above the %.0f GiB that %s may need "
+                 "(%s, or raise it with --mem-limit)",
+                 path, bytes / 0x1p30, most / 0x1p30, kind, else_);
+    ATN_TRY(atn_json_parse(cx, path, text, size, false, &out->root));
+    out->bytes = bytes;
+    atn_mem_count(cx, (int64_t)bytes);
+done:
+    return st;
+}
+
+void atn_json_tree_drop(atn_ctx *cx, atn_json_tree *t)
+{
+    if (t->root) atn_mem_count(cx, -(int64_t)t->bytes);
+    json_decref(t->root);
+    *t = (atn_json_tree){0};
 }
 
 char *atn_json_text(atn_ctx *cx, const json_t *value)

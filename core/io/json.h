@@ -17,6 +17,18 @@ atn_status atn_json_parse(atn_ctx *cx, const char *what, const char *text, size_
 /* Bytes that the tree of this text takes at most, by its brackets, commas and quotes:
  * 20 to 40 times its size where it is mostly numbers. */
 double atn_json_bytes(const char *text, size_t size);
+/* A tree that may be large: what it takes is known before it is made, and counted until
+ * it is dropped. */
+typedef struct atn_json_tree {
+    json_t *root; /* owned */
+    double bytes;
+} atn_json_tree;
+/* MEMORY when it would go beyond --mem-limit or, without one, the machine or 8 GiB; the
+ * message calls the file `kind` ("a pattern file") and says what `else_` to do. */
+atn_status atn_json_tree_parse(atn_ctx *cx, const char *path, const char *text,
+                               size_t size, const char *kind, const char *else_,
+                               atn_json_tree *out) ATN_WARN_UNUSED;
+void atn_json_tree_drop(atn_ctx *cx, atn_json_tree *t); /* a zeroed one is fine */
 /* Compact text with sorted keys in heap memory, for hashing; NULL with cx->err on
  * failure. */
 char *atn_json_text(atn_ctx *cx, const json_t *value) ATN_WARN_UNUSED;

@@ -119,25 +119,24 @@ static bool parse_dict(const char *text, header *h)
     return *at == '\0' && h->has_descr && h->has_fortran && h->has_shape;
 }
 
-static atn_status read_header(atn_ctx *cx, const char *path, const atn_map *m,
-                              header *h)
+static atn_status read_header(atn_ctx *cx, const char *path, const unsigned char *p,
+                              size_t size, header *h)
 {
-    const unsigned char *p = m->data;
     char text[HEADER_MAX + 1];
     size_t length, prefix;
 
-    if (m->size < 10 || memcmp(p, "\x93NUMPY", 6) != 0)
+    if (size < 10 || memcmp(p, "\x93NUMPY", 6) != 0)
         return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
                         "%s: is no .npy file (it does not begin with \\x93NUMPY)",
                         path);
     prefix = p[6] == 1 ? 10 : 12;
-    if (p[6] < 1 || p[6] > 3 || m->size < prefix)
+    if (p[6] < 1 || p[6] > 3 || size < prefix)
         return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
                         "%s: .npy version %d.%d is not one of 1.0, 2.0, 3.0", path,
                         p[6], p[7]);
     length = (size_t)p[8] | (size_t)p[9] << 8;
     if (prefix == 12) length |= (size_t)p[10] << 16 | (size_t)p[11] << 24;
-    if (length > HEADER_MAX || length > m->size - prefix)
+    if (length > HEADER_MAX || length > size - prefix)
         return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
                         "%s: the header length %zu is above 10000 or beyond the file",
                         path, length);
@@ -223,17 +222,16 @@ static void copy_values(const header *h, const struct descr *d,
 
 enum { ANY, FLOATS, WIDE };
 
-static atn_status load(atn_ctx *cx, const char *path, int wanted, atn_npy *out)
+static atn_status parse(atn_ctx *cx, const char *path, const unsigned char *data,
+                        size_t size, int wanted, atn_npy *out)
 {
     atn_status st = ATN_OK;
-    atn_map m = {NULL, 0};
     header h = {.rank = 0};
     const struct descr *d;
     size_t bytes = 0;
 
     *out = (atn_npy){.count = 1};
-    ATN_TRY(atn_map_open(cx, path, &m));
-    ATN_TRY(read_header(cx, path, &m, &h));
+    ATN_TRY(read_header(cx, path, data, size, &h));
     d = find_descr(h.descr);
     if (!d)
         ATN_FAIL(ATN_DATA, "%s: descr '%s' is not read (save as one of <f4 <f8 <f2%s)",
@@ -248,23 +246,40 @@ static atn_status load(atn_ctx *cx, const char *path, int wanted, atn_npy *out)
     }
     out->rank = h.rank;
     out->is_float = d->is_float;
-    if (!atn_mul_size((size_t)out->count, d->size, &bytes) ||
-        bytes != m.size - h.data_at)
+    if (!atn_mul_size((size_t)out->count, d->size, &bytes) || bytes != size - h.data_at)
         ATN_FAIL(
             ATN_DATA,
             "%s: the shape needs %lld values of %zu bytes, the file holds %zu bytes",
-            path, (long long)out->count, d->size, m.size - h.data_at);
+            path, (long long)out->count, d->size, size - h.data_at);
     if (d->is_float && d->size == 8 && wanted == WIDE)
         ATN_NEW(out->f64, out->count);
     else if (d->is_float)
         ATN_NEW(out->f32, out->count);
     else
         ATN_NEW(out->i64, out->count);
-    copy_values(&h, d, m.data + h.data_at, out);
+    copy_values(&h, d, data + h.data_at, out);
 done:
     if (st != ATN_OK) atn_npy_release(cx, out);
+    return st;
+}
+
+static atn_status load(atn_ctx *cx, const char *path, int wanted, atn_npy *out)
+{
+    atn_map m = {NULL, 0};
+    atn_status st = ATN_OK;
+
+    *out = (atn_npy){0};
+    ATN_TRY(atn_map_open(cx, path, &m));
+    ATN_TRY(parse(cx, path, m.data, m.size, wanted, out));
+done:
     atn_map_close(&m);
     return st;
+}
+
+atn_status atn_npy_parse_floats(atn_ctx *cx, const char *what, const void *data,
+                                size_t size, atn_npy *out)
+{
+    return parse(cx, what, data, size, FLOATS, out);
 }
 
 atn_status atn_npy_load(atn_ctx *cx, const char *path, atn_npy *out)
@@ -297,17 +312,18 @@ typedef struct numbers {
     const atn_idx *shape;
 } numbers;
 
-static atn_status save(atn_ctx *cx, const char *path, const numbers *x, bool force)
+/* Opens the file and writes the header; *count: how many numbers are to follow. */
+static atn_status begin(atn_ctx *cx, const char *path, const numbers *x, bool force,
+                        atn_out *out, atn_idx *count)
 {
     atn_status st = ATN_OK;
-    atn_out out = {NULL, NULL, NULL};
     char dict[256], shape_text[200] = "";
     size_t used = 0, total;
-    atn_idx count = 1;
 
     ATN_ASSERT(x->rank >= 0 && x->rank <= RANK_MAX);
+    *count = 1;
     for (int r = 0; r < x->rank; r++) {
-        if (!atn_mul(count, x->shape[r], &count))
+        if (!atn_mul(*count, x->shape[r], count))
             ATN_FAIL(ATN_MEMORY, "%s: the product of the shape overflows", path);
         used += (size_t)snprintf(shape_text + used, sizeof shape_text - used, "%lld,%s",
                                  (long long)x->shape[r], r + 1 < x->rank ? " " : "");
@@ -317,19 +333,39 @@ static atn_status save(atn_ctx *cx, const char *path, const numbers *x, bool for
              "{'descr': '<f%d', 'fortran_order': False, 'shape': (%s), }", (int)x->size,
              shape_text);
     total = (10 + strlen(dict) + 1 + 63) / 64 * 64;
-    ATN_TRY(atn_out_open(cx, path, force, &out));
-    fputs("\x93NUMPY", out.file);
-    fputc(1, out.file);
-    fputc(0, out.file);
-    fputc((int)((total - 10) & 0xff), out.file);
-    fputc((int)((total - 10) >> 8), out.file);
-    fprintf(out.file, "%-*s\n", (int)(total - 11), dict);
+    ATN_TRY(atn_out_open(cx, path, force, out));
+    fputs("\x93NUMPY", out->file);
+    fputc(1, out->file);
+    fputc(0, out->file);
+    fputc((int)((total - 10) & 0xff), out->file);
+    fputc((int)((total - 10) >> 8), out->file);
+    fprintf(out->file, "%-*s\n", (int)(total - 11), dict);
+done:
+    return st;
+}
+
+static atn_status save(atn_ctx *cx, const char *path, const numbers *x, bool force)
+{
+    atn_status st = ATN_OK;
+    atn_out out = {NULL, NULL, NULL};
+    atn_idx count = 1;
+
+    ATN_TRY(begin(cx, path, x, force, &out, &count));
     if (fwrite(x->data, x->size, (size_t)count, out.file) != (size_t)count)
         ATN_FAIL(ATN_IO, "%s: cannot be written (is the disk full?)", path);
     ATN_TRY(atn_out_commit(cx, &out));
 done:
     atn_out_abort(cx, &out);
     return st;
+}
+
+atn_status atn_npy_begin_f32(atn_ctx *cx, const char *path, int rank,
+                             const atn_idx *shape, bool force, atn_out *out)
+{
+    atn_idx count;
+
+    return begin(cx, path, &(numbers){NULL, sizeof(float), rank, shape}, force, out,
+                 &count);
 }
 
 atn_status atn_npy_save_f32(atn_ctx *cx, const char *path, const float *data, int rank,

@@ -14,8 +14,6 @@
 /* ---- reading ---- */
 
 enum { HEADS_MOST = 100000, FILE_MOST = 1 << 30 };
-/* Without --mem-limit the tree of a file may have this much. */
-#define TREE_MOST ((double)((int64_t)8 << 30))
 
 typedef struct reader {
     const char *path;
@@ -301,46 +299,31 @@ done:
     return st;
 }
 
-/* The tree, and the bytes that it takes; the text is gone by then. */
-static atn_status read_tree(atn_ctx *cx, const char *path, json_t **out, double *bytes)
+/* The text is gone once the tree is made. */
+static atn_status read_tree(atn_ctx *cx, const char *path, atn_json_tree *out)
 {
     atn_status st = ATN_OK;
     char *text = NULL;
     size_t size = 0;
 
     ATN_TRY(atn_file_read(cx, path, FILE_MOST, &text, &size));
-    *bytes = atn_json_bytes(text, size);
-    ATN_TRY(atn_mem_check(cx, *bytes, "reading a pattern file"));
-    if (cx->mem_limit == 0 && *bytes > fmin(TREE_MOST, atn_mem_machine()))
-        ATN_FAIL(
-            ATN_MEMORY,
-            "%s: reading it needs %.3g GiB, above the %.0f GiB that a pattern file "
-            "may need (say it in blocks or slices, or raise it with --mem-limit)",
-            path, *bytes / 0x1p30, fmin(TREE_MOST, atn_mem_machine()) / 0x1p30);
-    ATN_TRY(atn_json_parse(cx, path, text, size, false, out));
-    atn_mem_count(cx, (int64_t)*bytes);
+    ATN_TRY(atn_json_tree_parse(cx, path, text, size, "a pattern file",
+                                "say it in blocks or slices", out));
 done:
     atn_free(cx, text);
     return st;
-}
-
-static void drop_tree(atn_ctx *cx, json_t *j, double bytes)
-{
-    if (j) atn_mem_count(cx, -(int64_t)bytes);
-    json_decref(j);
 }
 
 atn_status atn_pattern_load(atn_ctx *cx, const char *path, atn_pattern **out)
 {
     reader r = {.path = path};
     atn_status st = ATN_OK;
-    json_t *j = NULL;
-    double bytes = 0;
+    atn_json_tree j = {0};
 
     *out = NULL;
-    ATN_TRY(read_tree(cx, path, &j, &bytes));
-    ATN_TRY(read_frame(cx, &r, j));
-    ATN_TRY(read_heads(cx, &r, json_object_get(j, "heads")));
+    ATN_TRY(read_tree(cx, path, &j));
+    ATN_TRY(read_frame(cx, &r, j.root));
+    ATN_TRY(read_heads(cx, &r, json_object_get(j.root, "heads")));
     if (r.n_heads == 1)
         *out = r.heads[0];
     else
@@ -348,7 +331,7 @@ atn_status atn_pattern_load(atn_ctx *cx, const char *path, atn_pattern **out)
     r.n_heads = 0;
     ATN_TRY(st);
 done:
-    drop_tree(cx, j, bytes);
+    atn_json_tree_drop(cx, &j);
     for (size_t h = 0; r.heads && h < r.n_heads; h++)
         atn_pattern_destroy(cx, r.heads[h]);
     atn_free(cx, r.heads);

@@ -378,6 +378,36 @@ done:
     return st;
 }
 
+atn_status atn_st_adopt(atn_ctx *cx, const char *path, atn_map map, json_t *names,
+                        atn_st_tensor *tensors, atn_idx n, atn_st **out)
+{
+    atn_status st = ATN_OK;
+    atn_st *f = NULL;
+
+    *out = NULL;
+    ATN_NEW(f, 1);
+    f->tensors = tensors;
+    f->n_tensors = n;
+    tensors = NULL;
+    ATN_NEW(f->shards, 1);
+    f->n_shards = 1;
+    f->shards[0] = (shard){.map = map, .header = names};
+    map = (atn_map){0};
+    names = NULL;
+    f->shards[0].path = atn_strdup(cx, path);
+    if (!f->shards[0].path) ATN_TRY(cx->err.code);
+    for (atn_idx i = 0; i < n; i++) f->tensors[i].path = f->shards[0].path;
+    if (n > 0) qsort(f->tensors, (size_t)n, sizeof *f->tensors, by_name);
+    *out = f;
+    f = NULL;
+done:
+    atn_map_close(&map);
+    json_decref(names);
+    atn_free(cx, tensors);
+    atn_st_close(cx, f);
+    return st;
+}
+
 void atn_st_close(atn_ctx *cx, atn_st *f)
 {
     if (!f) return;

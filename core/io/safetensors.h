@@ -14,6 +14,7 @@
 
 #include <jansson.h>
 
+#include "core/io/file.h"
 #include "core/mat.h"
 
 enum { ATN_ST_MAX_RANK = 8 };
@@ -21,7 +22,8 @@ enum { ATN_ST_MAX_RANK = 8 };
 typedef struct atn_st_tensor {
     const char *name;  /* borrowed from the file */
     const char *dtype; /* as spelled: "BF16" */
-    bool loadable;     /* type below is valid: F32 F16 BF16 F64 I32 I64 U8 */
+    bool loadable;     /* type below is valid: F32 F16 BF16 F64 I32 I64 U8;
+                          of GGUF Q8_0 */
     atn_dtype type;
     int rank;
     atn_idx shape[ATN_ST_MAX_RANK];
@@ -36,6 +38,12 @@ typedef struct atn_st atn_st;
 /* Opens one file, or (when path ends in .index.json) a sharded set through its
  * index. */
 atn_status atn_st_open(atn_ctx *cx, const char *path, atn_st **out) ATN_WARN_UNUSED;
+/* The n tensors of a mapped file of another format, as if it were one of safetensors:
+ * steals map and tensors, whose names `names` (stolen, too) holds. On failure all three are
+ * released as well. */
+atn_status atn_st_adopt(atn_ctx *cx, const char *path, atn_map map, json_t *names,
+                        atn_st_tensor *tensors, atn_idx n,
+                        atn_st **out) ATN_WARN_UNUSED;
 void atn_st_close(atn_ctx *cx, atn_st *f);
 atn_idx atn_st_count(const atn_st *f);
 const atn_st_tensor *atn_st_at(const atn_st *f, atn_idx i); /* by name, ascending */

@@ -49,6 +49,13 @@ ATN_CLONES void atn_row_slope_at(float *x, const int32_t *key, atn_idx n, float 
         x[j] += key[j] < end ? slope * (float)((atn_idx)key[j] - at) : 0.0f;
 }
 
+void atn_row_bias_at(float *x, const int32_t *key, atn_idx n, const float *bias,
+                     atn_idx zero, atn_idx end)
+{
+    for (atn_idx j = 0; j < n; j++)
+        if (key[j] < end) x[j] += bias[zero + key[j]];
+}
+
 ATN_PART float fold(const atn_float16 *x)
 {
     float l[ATN_LANES];

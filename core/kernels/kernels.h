@@ -126,6 +126,9 @@ double atn_row_exp_sum(float *x, atn_idx n, float max, bool *finite);
 /* x_j <- x_j + slope (key_j - at) where key_j < end */
 void atn_row_slope_at(float *x, const int32_t *key, atn_idx n, float slope, atn_idx at,
                       atn_idx end);
+/* x_j <- x_j + bias[zero + key_j] where key_j < end */
+void atn_row_bias_at(float *x, const int32_t *key, atn_idx n, const float *bias,
+                     atn_idx zero, atn_idx end);
 /* n rows of d numbers, in any order, of those at data. */
 typedef struct atn_picks {
     const float *data;

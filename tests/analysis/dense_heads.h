@@ -19,6 +19,7 @@ typedef enum dense_kind {
     DENSE_RIGHT_PADDING,
     DENSE_SINK,
     DENSE_ALIBI,
+    DENSE_RELATIVE, /* not causal, more queries than keys, a bias by distance */
     DENSE_SOFTCAP,
     DENSE_GIVEN, /* P alone: rows sum to less than 1, some to 0 */
     DENSE_ONE,   /* n = 1 */
@@ -28,9 +29,9 @@ typedef enum dense_kind {
 
 typedef struct dense_head {
     atn_head h;
-    float *q, *k, *v, *given;
-    double *p;  /* [nq, nk] */
-    bool *sees; /* [nq, nk] */
+    float *q, *k, *v, *given, *rel; /* rel [nq + nk - 1] of j - i */
+    double *p;                      /* [nq, nk] */
+    bool *sees;                     /* [nq, nk] */
 } dense_head;
 
 static inline bool dense_sees(const atn_sight *s, atn_idx i, atn_idx j)
@@ -56,6 +57,7 @@ static inline void dense_row_of(const dense_head *x, atn_idx i, double *row)
         for (atn_idx c = 0; c < DENSE_D; c++)
             s += (double)x->q[i * DENSE_D + c] * (double)x->k[j * DENSE_D + c];
         s = s * h->scale + h->alibi_slope * (double)(j - i - h->sight.offset);
+        if (x->rel) s += (double)x->rel[h->nq - 1 + j - i];
         if (h->sight.softcap > 0) s = h->sight.softcap * tanh(s / h->sight.softcap);
         row[j] = exp(s);
         z += row[j];
@@ -85,7 +87,8 @@ static inline atn_sight dense_sight(dense_kind kind, atn_idx nq, atn_idx nk)
     atn_sight s = {.causal = true, .key_last = nk};
 
     if (kind == DENSE_DECODING) s.offset = nk - nq;
-    if (kind == DENSE_CROSS || kind == DENSE_BOTH_WAYS) s.causal = false;
+    if (kind == DENSE_CROSS || kind == DENSE_BOTH_WAYS || kind == DENSE_RELATIVE)
+        s.causal = false;
     if (kind == DENSE_WINDOW || kind == DENSE_BOTH_WAYS) s.window = 6;
     if (kind == DENSE_LEFT_PADDING) s.key_first = 4;
     if (kind == DENSE_RIGHT_PADDING) s.key_last = nk - 7;
@@ -98,9 +101,10 @@ static inline atn_sight dense_sight(dense_kind kind, atn_idx nq, atn_idx nk)
 static inline dense_head make_dense(dense_kind kind, atn_idx n, int trial)
 {
     const atn_idx nk = kind == DENSE_ONE ? 1 : n;
-    const atn_idx nq = kind == DENSE_DECODING ? n - n / 3
-                       : kind == DENSE_CROSS  ? n + n / 4
-                                              : nk;
+    const atn_idx nq = kind == DENSE_DECODING   ? n - n / 3
+                       : kind == DENSE_CROSS    ? n + n / 4
+                       : kind == DENSE_RELATIVE ? n + 3
+                                                : nk;
     atn_rng r = atn_rng_stream(3, "test/dense", trial, kind);
     dense_head x = {0};
 
@@ -122,6 +126,12 @@ static inline dense_head make_dense(dense_kind kind, atn_idx n, int trial)
                      .has_sink = kind == DENSE_SINK,
                      .sink = kind == DENSE_SINK ? .5 : 0,
                      .alibi_slope = kind == DENSE_ALIBI ? .125 : 0};
+    if (kind == DENSE_RELATIVE) {
+        x.rel = calloc((size_t)(nq + nk - 1), sizeof *x.rel);
+        for (atn_idx i = 0; i < nq + nk - 1; i++) x.rel[i] = (float)atn_rng_normal(&r);
+        x.h.rel_bias = x.rel;
+        x.h.rel_zero = nq - 1;
+    }
     for (atn_idx i = 0; i < nq * nk; i++)
         x.sees[i] = dense_sees(&x.h.sight, i / nk, i % nk);
     if (kind == DENSE_GIVEN) {
@@ -140,6 +150,7 @@ static inline void drop_dense(dense_head *x)
     free(x->k);
     free(x->v);
     free(x->given);
+    free(x->rel);
     free(x->p);
     free(x->sees);
 }

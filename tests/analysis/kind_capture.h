@@ -11,7 +11,7 @@
 enum { WITH_W_O = 1, WITH_D_O = 2, WITH_PRE = 4, WITHOUT_V = 8, WITH_H = 16 };
 
 typedef struct kind_tensors {
-    atn_st_out list[10];
+    atn_st_out list[11];
     json_t *names;
     int n;
 } kind_tensors;
@@ -37,6 +37,8 @@ static inline kind_tensors kind_tensors_of(const kind_layer *l, unsigned with)
     if (!(with & WITHOUT_V)) add_tensor(&t, "v", p->v, p->kv_heads, p->nk, p->dv);
     add_tensor(&t, "sink", p->sink, p->heads, 0, 0);
     add_tensor(&t, "alibi", p->alibi_slope, p->heads, 0, 0);
+    if (p->rel_bias)
+        add_tensor(&t, "rel_bias", l->table, (atn_idx)4 * KIND_N, KIND_HEADS, 0);
     if (with & WITH_W_O) add_tensor(&t, "w_o", l->w_o, p->heads * p->dv, KIND_WIDTH, 0);
     if (with & WITH_D_O) add_tensor(&t, "d_o", l->d_o, p->heads, p->nq, p->dv);
     if (with & WITH_PRE) {
@@ -121,6 +123,10 @@ static inline json_t *kind_json(const kind_layer *l, int at, const kind_tensors 
         "key_last", (json_int_t)s->key_last, "tensors", t->names);
 
     CHECK(j != NULL);
+    if (p->rel_bias) {
+        json_object_set_new(j, "rel_buckets", json_integer(4 * KIND_N));
+        json_object_set_new(j, "rel_max_distance", json_integer(2 * KIND_N));
+    }
     if (s->window > 0) json_object_set_new(j, "window", json_integer(s->window));
     if (s->softcap > 0) json_object_set_new(j, "softcap", json_real(s->softcap));
     return j;

@@ -16,6 +16,7 @@ enum {
     KIND_SINK,    /* causal, a sink logit */
     KIND_ALIBI,   /* causal, ALiBi and a soft-cap */
     KIND_FULL,    /* both ways */
+    KIND_REL,     /* both ways, a bias by relative position */
     KIND_CROSS,   /* both ways, more keys than queries */
     KIND_DECODE,  /* causal, more keys than queries */
     KIND_SAMPLED, /* causal, every third row */
@@ -53,6 +54,8 @@ typedef struct kind_layer {
     float w_v[KIND_HEADS * KIND_DV * KIND_WIDTH];
     float weights[KIND_HEADS * KIND_N * KIND_N], sink[KIND_HEADS], slope[KIND_HEADS];
     float out[KIND_HEADS * KIND_N * KIND_DV];
+    /* a bucket a distance, D behind and 2 KIND_N + D ahead, and what it is by distance */
+    float table[4 * KIND_N * KIND_HEADS], rel[KIND_HEADS * (2 * KIND_N - 1)];
     float sampled_q[KIND_HEADS * KIND_N * KIND_D];
     bool keep[KIND_HEADS];
 } kind_layer;
@@ -82,6 +85,17 @@ static inline void kind_weights(kind_layer *l, uint64_t seed)
         for (int j = 0; j < seen; j++)
             l->weights[i * KIND_N + j] *= (float)(mass / sum);
     }
+}
+
+/* nq = nk = KIND_N: of j - i from 1 - nq on. */
+static inline void kind_bias(kind_layer *l, uint64_t seed)
+{
+    kind_noise(l->table, ATN_LEN(l->table), 1, seed, "kind/rel");
+    for (int h = 0; h < KIND_HEADS; h++)
+        for (int x = 1 - KIND_N; x < KIND_N; x++)
+            l->rel[h * (2 * KIND_N - 1) + x + KIND_N - 1] =
+                l->table[(x > 0 ? 2 * KIND_N + x : -x) * KIND_HEADS + h];
+    l->p.rel_bias = l->rel;
 }
 
 static inline void kind_sample(kind_layer *l)
@@ -132,7 +146,8 @@ static inline kind_layer *make_kind(int kind, uint64_t seed)
         .k = l->k,
         .v = l->v,
         .scale = 0.4,
-        .sight = {.causal = kind != KIND_FULL && kind != KIND_CROSS, .key_last = n}};
+        .sight = {.causal = kind != KIND_FULL && kind != KIND_CROSS && kind != KIND_REL,
+                  .key_last = n}};
     if (l->p.sight.causal) l->p.sight.offset = l->p.nk - l->p.nq;
     if (kind == KIND_WINDOW) l->p.sight.window = 7;
     if (kind == KIND_PADDED) l->p.sight.key_first = 5;
@@ -141,6 +156,7 @@ static inline kind_layer *make_kind(int kind, uint64_t seed)
         l->p.alibi_slope = l->slope;
         l->p.sight.softcap = 3;
     }
+    if (kind == KIND_REL) kind_bias(l, seed);
     for (int h = 0; h < KIND_HEADS; h++) {
         l->sink[h] = .3f * (float)h - .5f;
         l->slope[h] = .03f * (float)(h + 1);
@@ -185,6 +201,7 @@ static inline int kind_row(const atn_head *h, atn_idx i, double *logit, double *
             logit[j] +=
                 (double)h->q.data[i * h->q.ld + e] * (double)h->k.data[j * h->k.ld + e];
         logit[j] = logit[j] * h->scale + h->alibi_slope * (double)(j - at);
+        if (h->rel_bias) logit[j] += (double)h->rel_bias[KIND_N - 1 + j - row];
         if (h->sight.softcap > 0)
             logit[j] = h->sight.softcap * tanh(logit[j] / h->sight.softcap);
         max = fmax(max, logit[j]);

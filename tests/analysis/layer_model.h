@@ -20,7 +20,8 @@ typedef struct layer_model {
     atn_idx *rows; /* [n] which; NULL = all */
     double *p;     /* [heads, n, nk] */
     double *out;   /* [heads, n, dv] */
-    float *q, *picked, *k, *v, *given, *w_o, *out32, *hidden, *sink, *slope;
+    float *q, *picked, *k, *v, *given, *w_o, *out32, *hidden, *sink, *slope,
+        *rel; /* [heads, nq + nk - 1] of j - i */
 } layer_model;
 
 static inline float *layer_noise(atn_ctx *cx, atn_idx count, int kind,
@@ -41,7 +42,7 @@ static inline const char *layer_kind_name(int kind)
                                                    "cross-attention",
                                                    "decoding, ALiBi",
                                                    "left padding",
-                                                   "soft cap, window",
+                                                   "soft cap, window, bias by distance",
                                                    "one token",
                                                    "P alone",
                                                    "no weights of W_O",
@@ -119,6 +120,7 @@ static inline void layer_dense_row(const layer_model *m, atn_idx h, atn_idx i)
                 (double)m->q[of * p->d + c] * (double)m->k[(kv * p->nk + j) * p->d + c];
         s *= p->scale;
         if (m->slope) s += (double)m->slope[h] * (double)(j - layer_at(m, i));
+        if (m->rel) s += (double)m->rel[h * (p->nq + p->nk - 1) + p->nq - 1 + j - i];
         if (p->sight.softcap > 0) s = p->sight.softcap * tanh(s / p->sight.softcap);
         row[j] = exp(s);
         z += row[j];
@@ -168,6 +170,8 @@ static inline layer_model layer_make(atn_ctx *cx, int kind)
     m.hidden = layer_noise(cx, p->nq * m.facts.hidden_width, kind, "h", 1);
     if (kind == 1) m.sink = layer_noise(cx, p->heads, kind, "sink", 1);
     if (kind == 4) m.slope = layer_noise(cx, p->heads, kind, "slope", 0.3);
+    if (kind == 6)
+        m.rel = layer_noise(cx, p->heads * (p->nq + p->nk - 1), kind, "rel", 1);
     m.p = malloc((size_t)(rows * p->nk) * sizeof *m.p);
     m.out = malloc((size_t)(rows * p->dv) * sizeof *m.out);
     m.out32 = malloc((size_t)(rows * p->dv) * sizeof *m.out32);
@@ -180,6 +184,7 @@ static inline layer_model layer_make(atn_ctx *cx, int kind)
     p->p = kind == 8 ? m.given : NULL;
     p->sink = m.sink;
     p->alibi_slope = m.slope;
+    p->rel_bias = m.rel;
     for (atn_idx h = 0; h < p->heads; h++) m.keep[h] = true;
     if (kind == 9) m.facts.width = 0;
     return m;
@@ -228,7 +233,7 @@ static inline void layer_drop(layer_model *m)
 {
     void *const owned[] = {m->rows,   m->picked, m->p,     m->out, m->q,
                            m->k,      m->v,      m->given, m->w_o, m->out32,
-                           m->hidden, m->sink,   m->slope};
+                           m->hidden, m->sink,   m->slope, m->rel};
 
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) free(owned[i]);
 }

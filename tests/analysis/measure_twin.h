@@ -18,17 +18,25 @@ typedef struct twin_kind {
     atn_idx nq, nk, skip;
     atn_sight sight; /* key_last 0 = nk */
     double slope;
-    bool has_sink, given;
+    bool has_sink, given, rel;
 } twin_kind;
 
 static const twin_kind twin_kinds[] = {
-    {"causal", 70, 70, 0, {.causal = true}, 0, false, false},
-    {"causal, rows skipped", 33, 33, 5, {.causal = true}, 0, false, false},
-    {"both ways", 41, 41, 0, {0}, 0, false, false},
-    {"both ways, rows skipped", 41, 41, 3, {0}, 0, false, false},
-    {"causal window", 75, 75, 2, {.causal = true, .window = 9}, 0, false, false},
-    {"window both ways", 40, 40, 0, {.window = 6}, 0, false, false},
-    {"left padding", 50, 50, 0, {.causal = true, .key_first = 11}, 0, false, false},
+    {"causal", 70, 70, 0, {.causal = true}, 0, false, false, false},
+    {"causal, rows skipped", 33, 33, 5, {.causal = true}, 0, false, false, false},
+    {"both ways", 41, 41, 0, {0}, 0, false, false, false},
+    {"both ways, rows skipped", 41, 41, 3, {0}, 0, false, false, false},
+    {"causal window", 75, 75, 2, {.causal = true, .window = 9}, 0, false, false, false},
+    {"window both ways", 40, 40, 0, {.window = 6}, 0, false, false, false},
+    {"left padding",
+     50,
+     50,
+     0,
+     {.causal = true, .key_first = 11},
+     0,
+     false,
+     false,
+     false},
     {"left padding, window",
      50,
      50,
@@ -36,8 +44,17 @@ static const twin_kind twin_kinds[] = {
      {.causal = true, .key_first = 7, .window = 12},
      0,
      false,
+     false,
      false},
-    {"right padding", 45, 45, 0, {.key_first = 2, .key_last = 31}, 0, false, false},
+    {"right padding",
+     45,
+     45,
+     0,
+     {.key_first = 2, .key_last = 31},
+     0,
+     false,
+     false,
+     false},
     {"padded window, rows that see nothing",
      45,
      45,
@@ -45,20 +62,39 @@ static const twin_kind twin_kinds[] = {
      {.key_first = 5, .key_last = 21, .window = 4},
      0,
      false,
+     false,
      false},
-    {"decoding", 23, 90, 1, {.causal = true, .offset = 67}, 0, false, false},
-    {"cross", 17, 39, 0, {0}, 0, false, false},
-    {"cross, more queries", 39, 17, 2, {0}, 0, false, false},
-    {"sink logit", 66, 66, 0, {.causal = true}, 0, true, false},
-    {"ALiBi", 44, 44, 0, {.causal = true}, 0.125, false, false},
-    {"ALiBi, decoding", 20, 60, 0, {.causal = true, .offset = 40}, 0.25, false, false},
-    {"soft cap", 52, 52, 0, {.causal = true, .softcap = 2}, 0, false, false},
-    {"given", 43, 43, 0, {.causal = true}, 0, false, true},
-    {"given, both ways", 30, 36, 2, {.key_last = 33}, 0, false, true},
-    {"one token", 1, 1, 0, {.causal = true}, 0, false, false},
-    {"one token, given", 1, 1, 0, {0}, 0, false, true},
-    {"one query", 1, 37, 0, {.causal = true, .offset = 36}, 0, false, false},
-    {"several tiles", 139, 139, 4, {.causal = true}, 0, true, false},
+    {"decoding", 23, 90, 1, {.causal = true, .offset = 67}, 0, false, false, false},
+    {"cross", 17, 39, 0, {0}, 0, false, false, false},
+    {"cross, more queries", 39, 17, 2, {0}, 0, false, false, false},
+    {"sink logit", 66, 66, 0, {.causal = true}, 0, true, false, false},
+    {"ALiBi", 44, 44, 0, {.causal = true}, 0.125, false, false, false},
+    {"ALiBi, decoding",
+     20,
+     60,
+     0,
+     {.causal = true, .offset = 40},
+     0.25,
+     false,
+     false,
+     false},
+    {"bias by distance", 31, 47, 0, {0}, 0, false, false, true},
+    {"bias by distance, decoding",
+     20,
+     60,
+     0,
+     {.causal = true, .offset = 40, .softcap = 3},
+     0,
+     false,
+     false,
+     true},
+    {"soft cap", 52, 52, 0, {.causal = true, .softcap = 2}, 0, false, false, false},
+    {"given", 43, 43, 0, {.causal = true}, 0, false, true, false},
+    {"given, both ways", 30, 36, 2, {.key_last = 33}, 0, false, true, false},
+    {"one token", 1, 1, 0, {.causal = true}, 0, false, false, false},
+    {"one token, given", 1, 1, 0, {0}, 0, false, true, false},
+    {"one query", 1, 37, 0, {.causal = true, .offset = 36}, 0, false, false, false},
+    {"several tiles", 139, 139, 4, {.causal = true}, 0, true, false, false},
 };
 
 /* What a measure may look at: nothing of the code under test. */
@@ -77,6 +113,7 @@ typedef struct twin {
 
 typedef struct twin_head {
     float q[TWIN_MOST * TWIN_D], k[TWIN_MOST * TWIN_D], p[TWIN_MOST * TWIN_MOST];
+    float rel[2 * TWIN_MOST];
     atn_head head;
     twin t;
 } twin_head;
@@ -98,6 +135,7 @@ static inline double twin_logit(const atn_head *h, atn_idx i, atn_idx j)
     for (int c = 0; c < TWIN_D; c++)
         s += (double)h->q.data[i * TWIN_D + c] * (double)h->k.data[j * TWIN_D + c];
     s = h->scale * s + h->alibi_slope * (double)(j - i - h->sight.offset);
+    if (h->rel_bias) s += (double)h->rel_bias[h->nq - 1 + j - i];
     if (h->sight.softcap > 0)
         s = (double)(float)(h->sight.softcap * tanh(s / h->sight.softcap));
     return s;
@@ -177,6 +215,12 @@ static inline void twin_make(const twin_kind *kind, int draw, double scale,
     for (atn_idx i = 0; i < TWIN_MOST * TWIN_D; i++) {
         h->q[i] = (float)(rint(16 * atn_rng_normal(&r)) / 16);
         h->k[i] = (float)(rint(16 * atn_rng_normal(&r)) / 16);
+    }
+    if (kind->rel) {
+        for (atn_idx e = 0; e < kind->nq + kind->nk - 1; e++)
+            h->rel[e] = (float)(rint(16 * atn_rng_normal(&r)) / 16);
+        h->head.rel_bias = h->rel;
+        h->head.rel_zero = kind->nq - 1 + kind->sight.offset;
     }
     if (kind->given) {
         twin_given(&r, h);

@@ -89,7 +89,7 @@ static void permuted_keys(atn_ctx *cx)
                                         "topk_mass"};
     static twin_head h;
     static float k[TWIN_MOST * TWIN_D];
-    const twin_kind kind = {"permuted", 30, 48, 0, {0}, 0, true, false};
+    const twin_kind kind = {"permuted", 30, 48, 0, {0}, 0, true, false, false};
     atn_head other;
 
     twin_make(&kind, 0, 1, &h);
@@ -105,7 +105,7 @@ static void permuted_keys(atn_ctx *cx)
 static void limits_of_the_scale(atn_ctx *cx)
 {
     static twin_head h;
-    const twin_kind kind = {"limits", 40, 40, 0, {0}, 0, false, false};
+    const twin_kind kind = {"limits", 40, 40, 0, {0}, 0, false, false, false};
 
     twin_make(&kind, 1, 0, &h);
     CHECK_NEAR(VALUE(h.head, "entropy", "entropy_normalised"), 1, 1e-6);
@@ -154,7 +154,8 @@ static void rows_without_mass(atn_ctx *cx)
     static const char *const specs[] = {"coverage", "span", "gini", "smoothed"};
     static const char *const names[] = {"coverage_90_mean_keys", "span_50_mean_tokens",
                                         "gini_mean", "smoothed_mean_nats"};
-    const twin_kind kind = {"massless", 16, 16, 0, {.causal = true}, 0, false, false};
+    const twin_kind kind = {"massless", 16,    16,    0,    {.causal = true},
+                            0,          false, false, false};
     static twin_head made;
     atn_head plain, h;
 

@@ -316,6 +316,7 @@ static void dense_swap(const kind_layer *l, atn_idx h, atn_idx skip, const float
                 }
                 s[j] = (side ? (there + back) / 2 : there) * of->scale +
                        of->alibi_slope * (double)(j - at);
+                if (of->rel_bias) s[j] += (double)of->rel_bias[KIND_N - 1 + j - at];
                 if (of->sight.softcap > 0)
                     s[j] = of->sight.softcap * tanh(s[j] / of->sight.softcap);
                 if (sees[j]) max[side] = fmax(max[side], s[j]);

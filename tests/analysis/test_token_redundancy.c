@@ -142,6 +142,9 @@ static void cluster_row(const layer_model *m, atn_idx h, atn_idx i,
         if (n == 0) continue;
         for (atn_idx c = 0; c < p->d; c++) s += (double)q[c] * key[c] / n * p->scale;
         if (m->slope) s += (double)m->slope[h] * (place / n - (double)at);
+        if (m->rel) /* at the mean position, rounded */
+            s += (double)m->rel[h * (p->nq + p->nk - 1) + p->nq - 1 +
+                                (atn_idx)floor(place / n - (double)at + .5)];
         if (p->sight.softcap > 0) s = p->sight.softcap * tanh(s / p->sight.softcap);
         z += n * exp(s);
         for (atn_idx c = 0; c < p->dv; c++) y[c] += exp(s) * value[c];

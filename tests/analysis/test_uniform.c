@@ -128,7 +128,7 @@ static void uniform_attention_costs_nothing(atn_ctx *cx)
         const atn_layer_facts *f = layer_facts(&m);
         double out[LAYER_HEADS * COLS];
 
-        if (kind == 1 || kind == 4) { /* a sink logit and ALiBi are not uniform */
+        if (m.sink || m.slope || m.rel) { /* they are not uniform */
             layer_drop(&m);
             continue;
         }

@@ -722,6 +722,62 @@ static void causality(atn_ctx *cx)
     }
 }
 
+/* ---- a bias by relative position ---- */
+
+/* A slope of 1/16, or the table of what it adds: numbers that float holds. */
+static void bias_heads(zoo *z, const float *table)
+{
+    for (atn_idx h = 0; h < z->in.heads; h++) {
+        z->head[h].alibi_slope = table ? 0 : .0625;
+        z->head[h].rel_bias = table;
+        z->head[h].rel_zero = table ? z->head[h].nk : 0;
+    }
+}
+
+static atn_status plan_biased(atn_ctx *cx, scene *s, const atn_choice *c,
+                              const float *table, implied *m)
+{
+    bias_heads(&s->z, table);
+    for (int t = 0; t < s->z.in.steps - 1; t++) bias_heads(&s->earlier[t], table);
+    return implied_make(cx, s, c, m);
+}
+
+/* A method does with a table what it does with the slope, or says that it cannot. */
+static void position_biases(atn_ctx *cx)
+{
+    entry e;
+
+    for (int at = 0; next_entry(&at, &e);)
+        for (int causal = 0; causal < 2; causal++) {
+            implied slope, table;
+            atn_choice c;
+            atn_status st;
+            float *by_distance;
+            scene s;
+
+            if (!has_side(&e, causal)) continue;
+            make_usual(&e, causal, 11, &s);
+            read_entry(cx, &e, NULL, &c);
+            by_distance = calloc((size_t)(2 * s.z.head[0].nk + 1), sizeof(float));
+            for (atn_idx x = 0; x <= 2 * s.z.head[0].nk; x++)
+                by_distance[x] = .0625f * (float)(x - s.z.head[0].nk);
+            st = plan_biased(cx, &s, &c, NULL, &slope);
+            if (plan_biased(cx, &s, &c, by_distance, &table) == ATN_OK) {
+                if (st != ATN_OK) refuse(&e, "takes the table only", -1, -1);
+                for (atn_idx h = 0; h < SCENE_HEADS; h++)
+                    if (!implied_alike(&slope, &table, h, slope.nq, 0))
+                        refuse(&e, "the table is not the slope", h, -1);
+            } else if (!strstr(cx->err.text, "relative position") &&
+                       !strstr(cx->err.text, "bias by distance") &&
+                       !strstr(cx->err.text, "position biases"))
+                fail_msg("%s: %s", e.spec, cx->err.text);
+            implied_free(&slope);
+            implied_free(&table);
+            free(by_distance);
+            scene_free(&s);
+        }
+}
+
 /* ---- groups of heads, padding, chunks ---- */
 
 /* The keys and values of every head for itself. */
@@ -1116,8 +1172,9 @@ CHECK_MAIN({"weights and bounds", weights_and_bounds},
            {"claims of spending", claims_of_spending},
            {"patterns of plans", patterns_of_plans}, {"applied", applied},
            {"dense limit", dense_limit}, {"mass rises", mass_rises},
-           {"causality", causality}, {"groups of heads", groups_of_heads},
-           {"padding", padding}, {"chunks", chunks}, {"small texts", small_texts},
+           {"causality", causality}, {"position biases", position_biases},
+           {"groups of heads", groups_of_heads}, {"padding", padding},
+           {"chunks", chunks}, {"small texts", small_texts},
            {"ends of ranges", ends_of_ranges},
            {"numbers that are none", numbers_that_are_none}, {"threads", threads},
            {"memory runs out", memory_runs_out}, {"cards and words", cards_and_words})

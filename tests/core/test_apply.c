@@ -15,7 +15,7 @@ typedef struct scene {
     atn_head h;
     atn_plan p;
     uint8_t *has[PARTS]; /* [nq, nk] of a pattern; NULL of others */
-    float *memory[8];
+    float *memory[9];
     atn_idx *rows;
     int used;
 } scene;
@@ -44,7 +44,7 @@ static float *keep(scene *s, atn_idx n)
 {
     float *x = malloc((size_t)n * sizeof *x + 1);
 
-    CHECK(x && s->used < 8);
+    CHECK(x && s->used < 9);
     fill(s, x, n);
     return s->memory[s->used++] = x;
 }
@@ -76,7 +76,7 @@ static scene open_scene(uint64_t seed, atn_idx nq, atn_idx nk, atn_idx d, atn_id
 static void close_scene(atn_ctx *cx, scene *s)
 {
     atn_plan_release(cx, &s->p);
-    for (int i = 0; i < 8; i++) free(s->memory[i]);
+    for (int i = 0; i < 9; i++) free(s->memory[i]);
     for (int i = 0; i < PARTS; i++) free(s->has[i]);
     free(s->rows);
 }
@@ -107,6 +107,21 @@ static void sample_rows(scene *s, atn_idx of)
         }
     s->h.sight.rows = s->rows;
     s->h.sight.offset = s->h.nk - of;
+}
+
+/* A bias of every distance that the head has, and no more; the farthest key behind
+ * the last query comes first. */
+static void give_bias(scene *s)
+{
+    atn_head *h = &s->h;
+    const atn_idx from = atn_sight_at(&h->sight, 0),
+                  to = atn_sight_at(&h->sight, h->nq - 1);
+
+    const atn_rng plans = s->r;
+
+    h->rel_bias = keep(s, to - from + h->nk);
+    h->rel_zero = to;
+    s->r = plans; /* as without it */
 }
 
 /* ---- random parts ---- */
@@ -290,6 +305,8 @@ static double twin_logit(const scene *s, const atn_part *part, atn_idx i, atn_id
     if (j >= h->nk) return z;
     if (part->self_last && j == at) return -5e4;
     z += h->alibi_slope * (double)(j - at);
+    if (h->rel_bias)
+        z += (double)h->rel_bias[atn_sight_at(&h->sight, h->nq - 1) - at + j];
     return h->sight.softcap > 0 ? h->sight.softcap * tanh(z / h->sight.softcap) : z;
 }
 
@@ -480,6 +497,7 @@ static void give_weights(scene *s)
     h->p = (atn_cmat){p, h->nq, h->nk, h->nk};
     h->q.data = h->k.data = NULL;
     h->alibi_slope = h->sight.softcap = 0;
+    h->rel_bias = NULL;
 }
 
 static scene random_scene(atn_ctx *cx, uint64_t seed)
@@ -493,6 +511,7 @@ static scene random_scene(atn_ctx *cx, uint64_t seed)
     s = open_scene(seed, nq, nk, between(&s, 1, 70), between(&s, 1, 150));
     random_head(&s);
     if (sampled) sample_rows(&s, of);
+    if (seed % 5 == 3) give_bias(&s);
     if (coin(&s, 5)) give_weights(&s);
     random_plan(cx, &s);
     return s;

@@ -264,6 +264,9 @@ static void attention_twin(const atn_attn_args *a, const float *q, const float *
                 s *= a->scale;
                 if (a->alibi_slope)
                     s += (double)a->alibi_slope[h] * (double)(j - i - a->sight.offset);
+                if (a->rel_bias)
+                    s += (double)
+                             a->rel_bias[h * (a->nq + a->nk - 1) + a->nq - 1 + j - i];
                 if (a->sight.softcap > 0)
                     s = a->sight.softcap * tanh(s / a->sight.softcap);
                 row[j] = exp(s);
@@ -312,7 +315,7 @@ static void attention_case(atn_ctx *cx, atn_attn_args a, bool want_p)
 }
 
 static void small_case(atn_ctx *cx, atn_sight sight, const float *sink,
-                       const float *slope, bool want_p)
+                       const float *slope, const float *rel, bool want_p)
 {
     const atn_attn_args a = {.heads = H,
                              .kv_heads = KV,
@@ -322,7 +325,8 @@ static void small_case(atn_ctx *cx, atn_sight sight, const float *sink,
                              .dv = DV,
                              .sight = sight,
                              .sink = sink,
-                             .alibi_slope = slope};
+                             .alibi_slope = slope,
+                             .rel_bias = rel};
 
     attention_case(cx, a, want_p);
 }
@@ -331,20 +335,27 @@ static void small_case(atn_ctx *cx, atn_sight sight, const float *sink,
 static void attention(atn_ctx *cx)
 {
     static const float sink[H] = {.5f, -1, 2, 0}, slope[H] = {.25f, .5f, .1f, 0};
+    static float rel[H * (2 * N - 1)];
 
-    small_case(cx, (atn_sight){.causal = true, .key_last = N}, NULL, NULL, true);
-    small_case(cx, (atn_sight){.causal = true, .key_last = N}, NULL, NULL, false);
+    fill(13, H * (2 * N - 1), rel);
+
+    small_case(cx, (atn_sight){.causal = true, .key_last = N}, NULL, NULL, NULL, true);
+    small_case(cx, (atn_sight){.causal = true, .key_last = N}, NULL, NULL, NULL, false);
     small_case(cx, (atn_sight){.causal = true, .window = 9, .key_last = N}, sink, NULL,
-               true);
+               NULL, true);
     small_case(cx, (atn_sight){.key_first = 3, .key_last = N - 5, .softcap = 2}, NULL,
-               slope, true);
-    small_case(cx, (atn_sight){.window = 7, .key_last = N}, sink, slope, false);
+               slope, NULL, true);
+    small_case(cx, (atn_sight){.window = 7, .key_last = N}, sink, slope, NULL, false);
+    small_case(cx, (atn_sight){.key_last = N}, NULL, NULL, rel, true);
+    small_case(cx, (atn_sight){.causal = true, .key_last = N, .softcap = 3}, sink, NULL,
+               rel, false);
 }
 
 /* More keys, heads and rows than one tile of a GPU has; rows that see nothing. */
 static void long_attention(atn_ctx *cx)
 {
     static const float sink[3] = {1, -2, 6};
+    static float rel[17 * (800 + 1030 - 1)];
     const atn_attn_args groups = {
         .heads = 3,
         .kv_heads = 1,
@@ -353,7 +364,8 @@ static void long_attention(atn_ctx *cx)
         .d = 4,
         .dv = 3,
         .sight = {.causal = true, .offset = 1600, .key_first = 1, .key_last = 2100},
-        .sink = sink};
+        .sink = sink,
+        .rel_bias = rel};
     const atn_attn_args windows = {
         .heads = 2,
         .kv_heads = 2,
@@ -368,8 +380,10 @@ static void long_attention(atn_ctx *cx)
                                 .nk = 1030,
                                 .d = 1,
                                 .dv = 1,
-                                .sight = {.key_last = 1030}};
+                                .sight = {.key_last = 1030},
+                                .rel_bias = rel};
 
+    fill(14, ATN_LEN(rel), rel);
     attention_case(cx, groups, true);
     attention_case(cx, windows, false);
     attention_case(cx, wide, false);
@@ -538,6 +552,7 @@ typedef struct row_example {
     bool sink;
     double slope, scale;
     unsigned needs;
+    bool rel;
 } row_example;
 
 /* Rows of d numbers, and the same rounded as the arithmetic does. */
@@ -556,7 +571,7 @@ static void row_case(atn_ctx *cx, row_example x)
     const atn_backend *device = cx->backend;
     /* wider heads than the matrix kernel of tf32 takes run in plain float */
     const bool plain = math == ATN_MATH_TF32 && x.d > 128;
-    float *q[2], *k[2];
+    float *q[2], *k[2], *rel = calloc((size_t)(HEADS * (x.nq + x.nk)), sizeof *rel);
     int32_t tokens[NC];
     int64_t earlier[NC];
     atn_head heads[2][HEADS];
@@ -568,18 +583,22 @@ static void row_case(atn_ctx *cx, row_example x)
 
     make_rows(30, HEADS * x.nq * x.d, q);
     make_rows(31, 2 * x.nk * x.d, k);
+    fill(32, HEADS * (x.nq + x.nk), rel);
     for (int i = 0; i < 2; i++)
-        for (int h = 0; h < HEADS; h++) /* heads 0 and 1 share their keys */
-            heads[i][h] = (atn_head){.q = {q[i] + h * x.nq * x.d, x.nq, x.d, x.d},
-                                     .k = {k[i] + h / 2 * x.nk * x.d, x.nk, x.d, x.d},
-                                     .nq = x.nq,
-                                     .nk = x.nk,
-                                     .scale = x.scale / sqrt(x.d),
-                                     .sight = x.sight,
-                                     .has_sink = x.sink,
-                                     .sink = .3 * h,
-                                     .alibi_slope = x.slope * h,
-                                     .head = h};
+        for (int h = 0; h < HEADS; h++) /* heads 0 and 1 share their keys; 2 is plain */
+            heads[i][h] = (atn_head){
+                .q = {q[i] + h * x.nq * x.d, x.nq, x.d, x.d},
+                .k = {k[i] + h / 2 * x.nk * x.d, x.nk, x.d, x.d},
+                .nq = x.nq,
+                .nk = x.nk,
+                .scale = x.scale / sqrt(x.d),
+                .sight = x.sight,
+                .has_sink = x.sink,
+                .sink = .3 * h,
+                .alibi_slope = x.slope * h,
+                .rel_bias = x.rel && h != 2 ? rel + h * (x.nq + x.nk - 1) : NULL,
+                .rel_zero = x.nq - 1 + x.sight.offset,
+                .head = h};
     for (int j = 0; j < x.nk; j++) { /* a token may follow itself */
         tokens[j] = j / 2 * 7 % 11;
         earlier[j] = j - 1;
@@ -600,6 +619,7 @@ static void row_case(atn_ctx *cx, row_example x)
         compare(got.blocks[h], want.blocks[h], twin.blocks[h], NB);
     }
     for (int i = 0; i < 2; i++) free(q[i]), free(k[i]);
+    free(rel);
 }
 
 enum { EVERYTHING = ATN_NEED_ALL | ATN_NEED_SUMS };
@@ -608,9 +628,17 @@ enum { EVERYTHING = ATN_NEED_ALL | ATN_NEED_SUMS };
 static void row_values(atn_ctx *cx)
 {
     const row_example all[] = {
-        {NR, NC, 24, {.causal = true, .offset = NC - NR}, false, 0, 2, EVERYTHING},
-        {NR, NC, 64, {.causal = true, .window = 40}, true, 0, 2, EVERYTHING},
-        {NR, NC, 100, {0}, false, 0, 2, ATN_NEED_MOMENTS | ATN_NEED_LOCAL},
+        {NR,
+         NC,
+         24,
+         {.causal = true, .offset = NC - NR},
+         false,
+         0,
+         2,
+         EVERYTHING,
+         false},
+        {NR, NC, 64, {.causal = true, .window = 40}, true, 0, 2, EVERYTHING, false},
+        {NR, NC, 100, {0}, false, 0, 2, ATN_NEED_MOMENTS | ATN_NEED_LOCAL, false},
         {NR,
          NC,
          128,
@@ -618,8 +646,9 @@ static void row_values(atn_ctx *cx)
          false,
          .05,
          2,
-         EVERYTHING},
-        {NR, NC, 160, {.window = 12}, true, 0, 2, EVERYTHING},
+         EVERYTHING,
+         false},
+        {NR, NC, 160, {.window = 12}, true, 0, 2, EVERYTHING, false},
         {NR,
          NC,
          16,
@@ -627,9 +656,13 @@ static void row_values(atn_ctx *cx)
          true,
          0,
          2,
-         ATN_NEED_TOPK | ATN_NEED_FIRST},
+         ATN_NEED_TOPK | ATN_NEED_FIRST,
+         false},
         /* the first key has nearly everything */
-        {NR, NR, 64, {.causal = true}, true, -2, 2, EVERYTHING}};
+        {NR, NR, 64, {.causal = true}, true, -2, 2, EVERYTHING, false},
+        {NR, NC, 64, {0}, false, 0, 2, EVERYTHING, true}, /* cross-attention, T5 */
+        {NR, NR, 100, {.causal = true}, true, 0, 2, EVERYTHING, true},
+        {NR, NR, 200, {.softcap = 2}, true, 0, 2, EVERYTHING, true}};
 
     for (size_t i = 0; i < ATN_LEN(all); i++) {
         row_example x = all[i];
@@ -650,6 +683,7 @@ static void row_values_random(atn_ctx *cx)
                          .scale = i % 5 == 4 ? -2 : 2,
                          .sink = i % 3 == 0,
                          .slope = i % 4 == 3 ? .02 : 0,
+                         .rel = i % 6 == 2,
                          .needs = EVERYTHING};
 
         x.sight = (atn_sight){.causal = i % 2 == 0,

@@ -84,6 +84,115 @@ static void round_trip(atn_ctx *cx)
     atn_capture_close(cx, c);
 }
 
+/* A manifest of encoder (3 tokens), decoder (2) and cross; tokens by stack as given. */
+static json_t *stacks_manifest(const char *stack_tokens)
+{
+    static const struct {
+        const char *stack;
+        int nq, nk;
+    } all[] = {{"encoder", 3, 3}, {"decoder", 2, 2}, {"cross", 2, 3}};
+    json_t *m = manifest(3), *list = json_object_get(m, "layers");
+
+    for (size_t i = 0; i < 3; i++) {
+        json_t *l = json_array_get(list, i);
+
+        json_object_set_new(l, "stack", json_string(all[i].stack));
+        json_object_set_new(l, "n_q", json_integer(all[i].nq));
+        json_object_set_new(l, "n_k", json_integer(all[i].nk));
+        json_object_set_new(l, "mask", json_string(i == 1 ? "causal" : "full"));
+        json_object_set_new(l, "tensors", json_pack("[s, s]", "q", "k"));
+    }
+    json_object_set_new(m, "stacks",
+                        json_pack("[s, s, s]", "encoder", "decoder", "cross"));
+    json_object_set_new(m, "tokens", json_null());
+    json_object_set_new(m, "stack_tokens", json_loads(stack_tokens, 0, NULL));
+    return m;
+}
+
+static void write_stacks(atn_ctx *cx, const char *dir, const char *stack_tokens)
+{
+    json_t *m = stacks_manifest(stack_tokens);
+    atn_capture_writer *w = NULL;
+
+    CHECK_OK(atn_capture_begin(cx, dir, m, "f1", true, &w));
+    for (int i = 0; i < 3; i++) {
+        const atn_idx nq = i == 0 ? 3 : 2, nk = i == 1 ? 2 : 3;
+        const atn_st_out t[] = {{"q", ATN_F32, 3, {H, nq, D}, q},
+                                {"k", ATN_F32, 3, {1, nk, D}, k}};
+
+        CHECK_OK(atn_capture_put(cx, w, i, t, 2));
+    }
+    CHECK_OK(atn_capture_finish(cx, w, NULL));
+    json_decref(m);
+}
+
+/* The queries of cross-attention are the decoder's tokens, its keys the encoder's. */
+static void tokens_by_stack(atn_ctx *cx)
+{
+    static const char *const want[3][2] = {{"xyz", "xyz"}, {"uv", "uv"}, {"uv", "xyz"}};
+    const char *dir = place("capture-stacks");
+    atn_capture *c = NULL;
+
+    write_stacks(cx, dir,
+                 "{\"encoder\": {\"texts\": [\"x\", \"y\", \"z\"], \"ids\": [4, 0, 4]},"
+                 " \"decoder\": {\"texts\": [\"u\", \"v\"]}}");
+    CHECK_OK(atn_capture_open(cx, dir, &c));
+    CHECK_EQ(atn_capture_tokens(c, NULL, NULL), 0);
+    for (int i = 0; i < 3; i++) {
+        const char *stack = atn_capture_layer(c, i)->stack;
+        const int w = stack[0] == 'e' ? 0 : stack[0] == 'd' ? 1 : 2;
+        atn_tokens t[2];
+
+        atn_capture_layer_tokens(c, i, &t[0], &t[1]);
+        for (int side = 0; side < 2; side++) {
+            CHECK_EQ(t[side].n, (atn_idx)strlen(want[w][side]));
+            for (atn_idx j = 0; j < t[side].n; j++)
+                CHECK_EQ(t[side].texts[j][0], want[w][side][j]);
+            CHECK((t[side].ids != NULL) == (want[w][side][0] == 'x'));
+        }
+    }
+    atn_capture_close(cx, c);
+}
+
+static void wrong_tokens_by_stack(atn_ctx *cx)
+{
+    static const struct {
+        const char *tokens, *message;
+    } cases[] = {
+        {"{\"cross\": {\"ids\": [1]}}", "cross"},
+        {"[1]", "no object of \"encoder\" and \"decoder\""},
+        {"{\"encoder\": 3}", "\"stack_tokens.encoder\" is no object"},
+        {"{\"encoder\": {\"ids\": [1, 2]}}",
+         "has 2 tokens, but layer 2 of cross has 3"},
+        {"{\"decoder\": {\"ids\": [1]}}", "has 1 tokens, but layer 2 of cross has 2"},
+        {"{\"decoder\": {\"ids\": [1, 9]}}", "stack_tokens.decoder.ids[1] is 9"},
+        {"{\"decoder\": {\"ids\": [1, 2], \"texts\": [\"a\"]}}", "differ in number"},
+        {"{\"decoder\": {\"texts\": [\"a\", 1]}}", "no list of strings"}};
+    const char *dir = place("capture-stacks-wrong");
+
+    for (size_t i = 0; i < ATN_LEN(cases); i++) {
+        atn_capture *c = NULL;
+
+        write_stacks(cx, dir, cases[i].tokens);
+        CHECK_FAILS(atn_capture_open(cx, dir, &c), ATN_DATA, cases[i].message);
+    }
+}
+
+/* Of one stack: the queries of a causal layer are the last tokens. */
+static void tokens_of_layer(atn_ctx *cx)
+{
+    const char *dir = place("capture-layer-tokens");
+    atn_capture *c = NULL;
+    atn_tokens queries, keys;
+
+    write_capture(cx, dir, 1);
+    CHECK_OK(atn_capture_open(cx, dir, &c));
+    atn_capture_layer_tokens(c, 0, &queries, &keys);
+    CHECK(queries.n == 3 && keys.n == 3 && queries.ids[1] == 6);
+    CHECK(strcmp(keys.texts[2], "a") == 0);
+    atn_capture_close(cx, c);
+}
+
 static void resuming(atn_ctx *cx)
 {
     const char *dir = place("capture-resume");
@@ -321,6 +430,7 @@ static void token_facts(atn_ctx *cx)
     CHECK(!atn_capture_grid(c) && !atn_capture_roles(c) && atn_capture_prompt(c) == 0);
     atn_capture_close(cx, c);
     json_object_set_new(m, "grid", json_string("1x2"));
+    json_object_set_new(m, "grid_first", json_integer(1));
     json_object_set_new(m, "roles", json_pack("[s,s,s]", "global", "none", "landmark"));
     json_object_set_new(m, "prompt", json_integer(2));
     CHECK_OK(atn_capture_begin(cx, dir, m, "f2", true, &w));
@@ -330,6 +440,7 @@ static void token_facts(atn_ctx *cx)
     CHECK_OK(atn_capture_open(cx, dir, &c));
     CHECK_EQ(atn_capture_grid(c)->n, 2);
     CHECK(atn_capture_grid(c)->at[0] == 1 && atn_capture_grid(c)->at[1] == 2);
+    CHECK_EQ(atn_capture_grid_first(c), 1);
     roles = atn_capture_roles(c);
     CHECK(roles[0] == ATN_ROLE_GLOBAL && roles[1] == ATN_ROLE_NONE &&
           roles[2] == ATN_ROLE_LANDMARK);
@@ -403,6 +514,30 @@ static void facts_of_steps(atn_ctx *cx)
     }
 }
 
+/* Of two layers the first has its own rotary embedding, or says that it has none; the second
+ * has the model's. */
+static void rotary_of_a_layer(atn_ctx *cx)
+{
+    static const char own[] = "{\"pairs\": \"half\", \"frequencies\": [0.5]}";
+    const char *dir = place("capture-rotary");
+
+    write_capture(cx, dir, 2);
+    for (int none = 0; none < 2; none++) {
+        json_t *model = json_pack("{s:i, s:i, s:{s:s, s:[f]}}", "width", 4, "layers", 3,
+                                  "rotary", "pairs", "half", "frequencies", 1.5);
+        atn_capture *c = NULL;
+
+        edit(cx, dir, "model", model, true);
+        edit(cx, dir, "rotary", none ? json_null() : json_loads(own, 0, NULL), false);
+        CHECK_OK(atn_capture_open(cx, dir, &c));
+        CHECK_EQ(atn_capture_layer(c, 0)->rotary, none ? 0 : 1);
+        if (!none) CHECK_NEAR(atn_capture_layer(c, 0)->turn[0], 0.5, 0);
+        CHECK_EQ(atn_capture_layer(c, 1)->rotary, 1);
+        CHECK_NEAR(atn_capture_layer(c, 1)->turn[0], 1.5, 0);
+        atn_capture_close(cx, c);
+    }
+}
+
 /* Long for its table: one row an edit of the manifest, with what has to be said of it. */
 static void edited_by_hand(atn_ctx *cx)
 {
@@ -443,9 +578,14 @@ static void edited_by_hand(atn_ctx *cx)
         {"mask", "null", "neither causal nor full", false},
         {"tensors", "5", "no list of names", false},
         {"tensors", "[1]", "no list of names", false},
-        {"tensors", "[\"q\", \"k\", \"rel_bias\"]", "\"rel_bias\"", false},
+        {"tensors", "[\"q\", \"k\", \"w_q\"]", "\"w_q\"", false},
+        {"tensors", "[\"q\", \"k\", \"rel_bias\"]", "\"rel_buckets\"", false},
         {"tensors", "[]", "neither q and k nor p", false},
         {"index", "1", "listed twice", false},
+        {"rotary", "5", "layers[0]: \"rotary\" is no object", false},
+        {"rotary", "{\"pairs\": \"adjacent\"}", "reads only half", false},
+        {"rotary", "{\"pairs\": \"half\", \"frequencies\": [1, \"2\"]}", "no list",
+         false},
         {"weights", "[]", "\"weights\" is no object", false},
         {"weights", "{\"w_q\": 1}", "weights.w_q is no object", false},
         {"weights", PLACE("../m", "t", "out_in", 0), "leaves the directory", false},
@@ -474,6 +614,9 @@ static void edited_by_hand(atn_ctx *cx)
         {"tokens", "7", "\"tokens\" is no object", true},
         {"positions", "[0, 1]", "\"positions\" is reserved", true},
         {"grid", "1", "\"grid\" must be a string", true},
+        {"grid_first", "1", "but there is no \"grid\"", true},
+        {"grid_first", "-1", "grid_first", true},
+        {"grid_first", "4", "grid_first", true},
         {"grid", "\"\"", "\"grid\" is \"\", not 1 to 3 whole numbers", true},
         {"grid", "\"3x\"", "\"grid\" is \"3x\"", true},
         {"grid", "\"x3\"", "whole numbers", true},
@@ -519,6 +662,125 @@ static void edited_by_hand(atn_ctx *cx)
              cases[i].top);
         CHECK_FAILS(atn_capture_open(cx, dir, &c), ATN_DATA, cases[i].message);
         CHECK(c == NULL);
+    }
+}
+
+/* ---- a bias by relative position ---- */
+
+/* One layer of two heads and 3 tokens with a table of `rows` buckets. */
+static void write_biased(atn_ctx *cx, const char *dir, const char *rule, int rows,
+                         const float *table)
+{
+    const atn_st_out t[] = {{"q", ATN_F32, 3, {H, N, D}, q},
+                            {"k", ATN_F32, 3, {1, N, D}, k},
+                            {"v", ATN_F32, 3, {1, N, D}, k},
+                            {"rel_bias", ATN_F32, 2, {rows, H}, table}};
+    json_t *m = manifest(1), *layer = json_array_get(json_object_get(m, "layers"), 0);
+    json_t *more = json_loads(rule, 0, NULL);
+    atn_capture_writer *w = NULL;
+
+    CHECK(more && json_object_update(layer, more) == 0);
+    json_array_append_new(json_object_get(layer, "tensors"), json_string("rel_bias"));
+    CHECK_OK(atn_capture_begin(cx, dir, m, "f1", true, &w));
+    CHECK_OK(atn_capture_put(cx, w, 0, t, rows > 0 ? 4 : 3));
+    CHECK_OK(atn_capture_finish(cx, w, NULL));
+    json_decref(more);
+    json_decref(m);
+}
+
+/* Buckets 0 1 | 2 2 | 3 of one direction, or {0} {1} and {2} {3} behind and ahead. */
+static void bias_by_distance(atn_ctx *cx)
+{
+    static const float table[] = {5, -5, 6, -6, 7, -7, 8, -8},
+                       back[] = {7, 6, 5, 5, 5, -7, -6, -5, -5, -5},
+                       both[] = {6, 6, 5, 8, 8, -6, -6, -5, -8, -8};
+    const char *dir = place("capture-bias");
+    atn_capture *c = NULL;
+    atn_problem p;
+    atn_idx left = 0;
+
+    write_biased(cx, dir, "{\"rel_buckets\": 4, \"rel_max_distance\": 8}", 4, table);
+    CHECK_OK(atn_capture_open(cx, dir, &c));
+    CHECK(!atn_capture_layer(c, 0)->rel.bidirectional);
+    CHECK_OK(atn_capture_load(cx, c, 0, &p));
+    for (int e = 0; e < 10; e++) CHECK_NEAR(p.rel_bias[e], back[e], 0);
+    atn_capture_unload(cx, &p);
+    for (atn_status st = ATN_MEMORY; st != ATN_OK; left++) {
+        check_failing f = {left};
+        atn_ctx frail;
+
+        CHECK(left < 500);
+        atn_ctx_init(&frail);
+        frail.alloc = (atn_allocator){check_failing_resize, &f};
+        st = atn_capture_load(&frail, c, 0, &p);
+        CHECK(st == ATN_OK || st == ATN_MEMORY);
+        atn_capture_unload(&frail, &p);
+        atn_ctx_release(&frail);
+    }
+    atn_capture_close(cx, c);
+    write_biased(
+        cx, dir,
+        "{\"rel_buckets\": 4, \"rel_max_distance\": 2, \"bidirectional\": true}", 4,
+        table);
+    CHECK_OK(atn_capture_open(cx, dir, &c));
+    CHECK_OK(atn_capture_load(cx, c, 0, &p));
+    for (int e = 0; e < 10; e++) CHECK_NEAR(p.rel_bias[e], both[e], 0);
+    atn_capture_unload(cx, &p);
+    atn_capture_close(cx, c);
+}
+
+static void biases_that_are_none(atn_ctx *cx)
+{
+    static const struct {
+        const char *rule;
+        int rows;
+        const char *message;
+    } cases[] = {
+        {"{\"rel_buckets\": 4}", 4, "\"rel_max_distance\""},
+        {"{\"rel_buckets\": 1, \"rel_max_distance\": 8}", 4, "outside 2.."},
+        {"{\"rel_buckets\": 4, \"rel_max_distance\": 2}", 4, "buckets of their own"},
+        {"{\"rel_buckets\": 3, \"rel_max_distance\": 8, \"bidirectional\": true}", 4,
+         "fewer than two"},
+        {"{\"rel_buckets\": 5, \"rel_max_distance\": 8, \"bidirectional\": true}", 4,
+         "odd number"},
+        {"{\"rel_buckets\": 4, \"rel_max_distance\": 8, \"bidirectional\": 1}", 4,
+         "true or false"},
+        {"{\"rel_buckets\": 5, \"rel_max_distance\": 8}", 4, "says [5, 2]"},
+        {"{\"rel_buckets\": 4, \"rel_max_distance\": 8}", 0, "is not in the file"},
+        {"{\"rel_buckets\": 1048577, \"rel_max_distance\": 8}", 4, "outside 2.."},
+    };
+    float table[8] = {0};
+    char dir[700];
+
+    snprintf(dir, sizeof dir, "%s", place("capture-no-bias"));
+    cx->log_level = ATN_LOG_ERROR;
+    for (size_t i = 0; i < ATN_LEN(cases); i++) {
+        atn_capture *c = NULL;
+        atn_problem p;
+        atn_status st;
+
+        write_biased(cx, dir, cases[i].rule, cases[i].rows, table);
+        st = atn_capture_open(cx, dir, &c);
+        if (st == ATN_OK) st = atn_capture_load(cx, c, 0, &p);
+        CHECK_EQ(st, ATN_DATA);
+        CHECK(strstr(cx->err.text, cases[i].message));
+        atn_err_forgive(cx);
+        atn_capture_close(cx, c);
+    }
+    table[5] = NAN; /* bucket 2 of head 1 */
+    {
+        bool bad[H] = {false, false};
+        atn_capture *c = NULL;
+        atn_problem p;
+
+        write_biased(cx, dir, "{\"rel_buckets\": 4, \"rel_max_distance\": 8}", 4,
+                     table);
+        CHECK_OK(atn_capture_open(cx, dir, &c));
+        CHECK_FAILS(atn_capture_load(cx, c, 0, &p), ATN_DATA, "rel_bias of head 1");
+        CHECK_OK(atn_capture_load_heads(cx, c, 0, &p, bad));
+        CHECK(!bad[0] && bad[1]);
+        atn_capture_unload(cx, &p);
+        atn_capture_close(cx, c);
     }
 }
 
@@ -798,13 +1060,18 @@ static void absent(atn_ctx *cx)
                 "capture.json");
 }
 
-CHECK_MAIN({"round trip", round_trip}, {"resuming", resuming}, {"replacing", replacing},
+CHECK_MAIN({"tokens by stack", tokens_by_stack},
+           {"wrong tokens by stack", wrong_tokens_by_stack},
+           {"tokens of a layer", tokens_of_layer}, {"round trip", round_trip},
+           {"resuming", resuming}, {"replacing", replacing},
            {"nothing begun leaves nothing", nothing_begun_leaves_nothing},
            {"edited layer is made again", edited_layer_is_made_again},
            {"torn layer", torn_layer},
            {"other directories are left alone", other_directories_are_left_alone},
            {"token facts", token_facts}, {"facts of steps", facts_of_steps},
-           {"edited by hand", edited_by_hand}, {"changed layers", changed_layers},
+           {"rotary of a layer", rotary_of_a_layer}, {"edited by hand", edited_by_hand},
+           {"changed layers", changed_layers}, {"bias by distance", bias_by_distance},
+           {"biases that are none", biases_that_are_none},
            {"weights by their place", weights_by_place},
            {"weights gone or changed", weights_gone_or_changed},
            {"numbers are named", numbers_are_named}, {"weights alone", weights_alone},

@@ -284,7 +284,8 @@ static void exp_sum_against_double(atn_ctx *cx)
     }
 }
 
-/* Keys in no order, one twice; of widths that fill no vector. Key 6 has no slope. */
+/* Keys in no order, one twice; of widths that fill no vector. Key 6 has no slope
+ * and no bias. */
 static void picked_keys_against_double(atn_ctx *cx)
 {
     enum { LD = 140, KEYS = 7, N = 11 };
@@ -318,6 +319,13 @@ static void picked_keys_against_double(atn_ctx *cx)
     CHECK_NEAR(x[1], -2, 0);
     CHECK_NEAR(x[2], 0, 0);
     CHECK_NEAR(x[3], -1.75, 0);
+    memset(x, 0, sizeof x);
+    for (int e = 0; e < LD; e++) q[e] = (float)e;
+    atn_row_bias_at(x, key, 4, q, 9, 6);
+    CHECK_NEAR(x[0], 13, 0);
+    CHECK_NEAR(x[1], 10, 0);
+    CHECK_NEAR(x[2], 0, 0);
+    CHECK_NEAR(x[3], 11, 0);
 }
 
 CHECK_MAIN({"formats", formats}, {"exp against libm", exp_against_libm},

@@ -32,6 +32,23 @@ static bool sees(const atn_head *h, atn_idx i, atn_idx j)
     return !(w > 0 && llabs((long long)(at - j)) > w);
 }
 
+enum { BIAS_PRIME = 101 };
+
+/* A bias of the distance j - i, apart from the next one. */
+static double bias_of(int distance)
+{
+    return (double)((distance + 50 * BIAS_PRIME) * 37 % BIAS_PRIME) / 64 - .5;
+}
+
+/* Gives the head the bias of every distance that it has, and no more. */
+static void set_bias(atn_head *h, float *table)
+{
+    for (atn_idx e = 0; e < h->nq + h->nk - 1; e++)
+        table[e] = (float)bias_of((int)(e - h->nq + 1));
+    h->rel_bias = table;
+    h->rel_zero = h->nq - 1 + h->sight.offset;
+}
+
 /* Row i by the textbook, in double; returns its entropy. */
 static double dense_row(const atn_head *h, atn_idx i, double *p)
 {
@@ -42,6 +59,7 @@ static double dense_row(const atn_head *h, atn_idx i, double *p)
         for (atn_idx c = 0; c < h->q.cols; c++)
             s += (double)atn_crow(h->q, i)[c] * atn_crow(h->k, j)[c];
         s = s * h->scale + h->alibi_slope * (double)(j - i - h->sight.offset);
+        if (h->rel_bias) s += bias_of((int)(j - i));
         if (h->sight.softcap > 0) s = h->sight.softcap * tanh(s / h->sight.softcap);
         p[j] = sees(h, i, j) ? s : -INFINITY;
         max = fmax(max, p[j]);
@@ -90,8 +108,8 @@ static void check_against_dense(atn_ctx *cx, const atn_head *h)
 /* Every kind of mask, alone and together, on random heads. */
 static void stream_against_dense(atn_ctx *cx)
 {
-    for (int trial = 0; trial < 64; trial++) {
-        float q[MAX_N * MAX_D], k[MAX_N * MAX_D];
+    for (int trial = 0; trial < 128; trial++) {
+        float q[MAX_N * MAX_D], k[MAX_N * MAX_D], *bias = NULL;
         const atn_idx nq = 1 + trial * 5 % 40, nk = nq + (trial % 3) * 13,
                       d = 1 + trial % MAX_D;
         atn_head h = random_head(trial, nq, nk, d, q, k);
@@ -105,7 +123,33 @@ static void stream_against_dense(atn_ctx *cx)
         h.has_sink = trial & 16;
         h.sink = 0.7;
         h.alibi_slope = trial & 32 ? 0.25 : 0;
+        bias = malloc((size_t)(nq + nk - 1) * sizeof *bias);
+        if (trial & 64) set_bias(&h, bias);
         check_against_dense(cx, &h);
+        free(bias);
+    }
+}
+
+/* Queries of a decoder at keys of an encoder: no mask, offset 0, more queries than
+ * keys, and some of the rows only. */
+static void cross_rows_of_a_sample(atn_ctx *cx)
+{
+    enum { NQ = 40, NK = 23, D = 5 };
+    const atn_idx rows[] = {0, 7, 8, 22, 39};
+    float q[MAX_N * MAX_D], k[MAX_N * MAX_D], bias[NQ + NK - 1], out[5 * NK];
+    atn_head h = random_head(5, NQ, NK, D, q, k), some;
+    atn_row_info info[5];
+
+    set_bias(&h, bias);
+    CHECK_OK(atn_head_sample(cx, &h, rows, 5, &some));
+    const atn_tile t = atn_tile_of(&some, 0, 5);
+    CHECK_EQ(t.keys, NK);
+    CHECK_OK(atn_rows_fill(cx, &some, &t, (atn_mat){out, 5, NK, NK}, info));
+    for (int r = 0; r < 5; r++) {
+        double p[MAX_N];
+
+        dense_row(&h, rows[r], p);
+        for (int j = 0; j < NK; j++) CHECK_NEAR(out[r * NK + j], p[j], 2e-6);
     }
 }
 
@@ -225,7 +269,7 @@ static void threads_agree(atn_ctx *cx)
 {
     enum { N = 300, D = 8, H = 3 };
     float *x = calloc(2 * H * N * D, sizeof *x), *one = calloc(H * N * N, sizeof *one);
-    float *four = calloc(H * N * N, sizeof *four);
+    float *four = calloc(H * N * N, sizeof *four), bias[2 * N - 1];
     atn_head heads[H];
     double sum = 0;
 
@@ -234,6 +278,7 @@ static void threads_agree(atn_ctx *cx)
         heads[h].head = h;
         heads[h].sight.causal = true;
     }
+    set_bias(&heads[1], bias);
     cx->threads = 1;
     CHECK_OK(atn_rows_stream(cx, heads, H, keep_rows, one, "test"));
     cx->threads = 4;
@@ -302,6 +347,7 @@ static void signals_stop_the_loop(atn_ctx *cx)
 }
 
 CHECK_MAIN({"stream against dense", stream_against_dense},
+           {"cross rows of a sample", cross_rows_of_a_sample},
            {"uniform causal", uniform_causal}, {"extreme logits", extreme_logits},
            {"rows without keys are zero", rows_without_keys_are_zero},
            {"bad logits are located", bad_logits_are_located},

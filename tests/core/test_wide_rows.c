@@ -8,7 +8,7 @@
 
 enum { MOST = 700, DIM = 37, STEP = DIM + 3 };
 
-static float q_data[MOST * STEP], k_data[MOST * STEP];
+static float q_data[MOST * STEP], k_data[MOST * STEP], bias[2 * MOST];
 
 /* Rows lie 3 floats further apart than they are long; key 5 comes again as key 411. */
 static atn_head make_head(atn_idx nq, atn_idx nk, atn_idx d)
@@ -23,6 +23,7 @@ static atn_head make_head(atn_idx nq, atn_idx nk, atn_idx d)
 
     for (size_t e = 0; e < ATN_LEN(q_data); e++) q_data[e] = (float)atn_rng_normal(&r);
     for (size_t e = 0; e < ATN_LEN(k_data); e++) k_data[e] = (float)atn_rng_normal(&r);
+    for (size_t e = 0; e < ATN_LEN(bias); e++) bias[e] = (float)atn_rng_normal(&r);
     if (nk > 411)
         memcpy(k_data + 411 * (d + 3), k_data + 5 * (d + 3), (size_t)d * sizeof(float));
     return h;
@@ -41,6 +42,7 @@ static double logit(const atn_head *h, atn_idx i, atn_idx j, double *size)
         *size += fabs(x);
     }
     s = h->scale * s + h->alibi_slope * (double)(j - i - h->sight.offset);
+    if (h->rel_bias) s += (double)bias[j - i + h->q.rows - 1];
     return h->sight.softcap > 0 ? h->sight.softcap * tanh(s / h->sight.softcap) : s;
 }
 
@@ -51,12 +53,13 @@ static void logits_against_the_textbook(atn_ctx *cx)
     double *out = malloc(sizeof *out * 64 * MOST);
 
     for (size_t s = 0; s < ATN_LEN(shapes); s++)
-        for (int kind = 0; kind < 3; kind++) {
+        for (int kind = 0; kind < 4; kind++) {
             atn_head h = make_head(shapes[s][0], shapes[s][1], shapes[s][2]);
             const atn_tile t = {0, h.nq, 0, h.nk};
 
             h.alibi_slope = kind > 0 ? -.25 : 0;
             h.sight.softcap = kind > 1 ? 4 : 0;
+            if (kind > 2) h.rel_bias = bias, h.rel_zero = h.nk - 1;
             CHECK_OK(atn_wide_logits(cx, &h, &t, out));
             for (atn_idx i = 0; i < h.nq; i++)
                 for (atn_idx j = 0; j < h.nk; j++) {

@@ -1,7 +1,8 @@
 # tests/docs/inputs.sh -- sourced: puts the inputs that the documentation talks of into the
 # folder: MODEL, story.txt, ids.txt, P.npy, Q.npy, K.npy, V.npy, K1.npy, K2.npy, V1.npy, V2.npy, dump.safetensors, tokens.json,
 # roles.json, steps.safetensors, mask.json, labels.csv (of the text's 439 tokens),
-# timings.csv, mine.csv, kernel.json.
+# timings.csv, mine.csv, kernel.json, reference.safetensors (of what another program computed), arrays.npz (q [2, 3]), E.npy, D.npy, X.npy (attention of an
+# encoder, a decoder and across), view.json (BertViz).
 ln -s "$MODEL" MODEL
 cp "$STORY" story.txt
 printf '1 2 3 4 5 6 7 8\n' >ids.txt
@@ -16,7 +17,7 @@ values() {
     printf '%-117s\n' "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2, 2), }"
     values
 } >P.npy
-for name in Q K V K1 K2 V1 V2; do cp P.npy $name.npy; done
+for name in Q K V K1 K2 V1 V2 E D X; do cp P.npy $name.npy; done
 {
     printf '\110\000\000\000\000\000\000\000' # 72 bytes of header
     printf '%-72s' '{"attention":{"dtype":"F32","shape":[2,2,2],"data_offsets":[0,32]}}'
@@ -38,3 +39,6 @@ printf '{"schema": "attnscope/pattern/1", "keys": 4, "causal": true, "heads": [{
 awk 'BEGIN { print "label"; for (i = 0; i < 439; i++) print int(i / 40) % 5 }' >labels.csv
 cp "$SRC/tests/fixtures/timings/timings.csv" "$SRC/tests/fixtures/timings/mine.csv" .
 cp "$SRC/simulators/kernels/fa3.json" kernel.json
+cp "$SRC/tests/fixtures/tinytales/oracle.safetensors" reference.safetensors
+cp "$SRC/tests/fixtures/numpy.npz" arrays.npz
+printf '{"attention": [{"name": null, "attn": [[[[1, 0], [0.5, 0.5]]]], "left_text": ["Once", " upon"], "right_text": ["Once", " upon"]}], "include_layers": [0]}' >view.json

@@ -77,6 +77,9 @@ typedef struct atn_cu_softmax_args {
     atn_cu_sight sight;
     int rows, first, key0, keys, dv, has_sink;
     float sink[ATN_CU_TILE_HEADS], slope[ATN_CU_TILE_HEADS];
+    const float *rel; /* [heads] biases rel_step apart, of distance -rel_zero on; NULL =
+                         none */
+    int64_t rel_step, rel_zero;
     int *bad; /* [heads] smallest row with NaN or infinity */
 } atn_cu_softmax_args;
 
@@ -104,7 +107,9 @@ typedef struct atn_cu_head {
     const void *q, *k; /* [nq, ld], [nk, ld]: floats, or words of atn_cu_pack_args */
     float *values;     /* [ATN_CU_ROW_ARRAYS][nq] */
     unsigned long long *columns, *diagonals,
-        *blocks; /* fixed point 2^-40, NULL = none */
+        *blocks;      /* fixed point 2^-40, NULL = none */
+    const float *rel; /* bias of distance -rel_zero on, NULL = none */
+    int64_t rel_zero;
     float scale, slope, sink;
     int has_sink;
 } atn_cu_head;

@@ -206,13 +206,28 @@ static __device__ __forceinline__ void atn_see(const atn_cu_sight &s, int i, int
     *hi = max(first, last);
 }
 
-/* The logit of a scaled product: ALiBi's slope, then the soft-cap. `away` is j - t. One
+/* What positions add to a logit. */
+typedef struct atn_bias {
+    float slope;
+    const float *rel; /* bias of distance -zero on, NULL = none */
+    int64_t zero;
+} atn_bias;
+
+static __device__ __forceinline__ atn_bias atn_bias_of(const atn_cu_head &h)
+{
+    const atn_bias b = {h.slope, h.rel, h.rel_zero};
+
+    return b;
+}
+
+/* The logit of a scaled product: the bias, then the soft-cap. `away` is j - t. One
  * that overflows downwards becomes NaN, for -inf means "not seen" and would pass for
  * it. */
-static __device__ __forceinline__ float atn_logit(float s, float slope, int away,
+static __device__ __forceinline__ float atn_logit(float s, const atn_bias &b, int away,
                                                   float softcap)
 {
-    if (slope != 0) s += slope * (float)away;
+    if (b.slope != 0) s += b.slope * (float)away;
+    if (b.rel) s += b.rel[b.zero + away];
     if (softcap > 0) s = softcap * tanhf(s / softcap);
     return s == -INFINITY ? NAN : s;
 }

@@ -194,7 +194,9 @@ static __device__ __forceinline__ void load_logits(const atn_cu_softmax_args &a,
                                                    const float *s, int i, int lo,
                                                    int hi, atn_float4 *x)
 {
-    const float slope = a.slope[blockIdx.y];
+    const atn_bias bias = {a.slope[blockIdx.y],
+                           a.rel ? a.rel + blockIdx.y * a.rel_step : nullptr,
+                           a.rel_zero};
 
 #pragma unroll
     for (int n = 0; n < SOFTMAX_VECTORS; n++) {
@@ -205,7 +207,7 @@ static __device__ __forceinline__ void load_logits(const atn_cu_softmax_args &a,
         for (int e = 0; e < 4; e++) {
             const int j = a.key0 + c + e;
             x[n].v[e] = j >= lo && j < hi
-                            ? atn_logit(x[n].v[e], slope, j - i - a.sight.offset,
+                            ? atn_logit(x[n].v[e], bias, j - i - a.sight.offset,
                                         a.sight.softcap)
                             : -INFINITY;
         }

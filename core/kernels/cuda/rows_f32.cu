@@ -117,8 +117,9 @@ extern "C" __global__ void atn_cu_rows_f32(atn_cu_rows_args a)
 
             atn_see(a.sight, i, &lo, &hi);
             seen = i < a.nq && j >= lo && j < hi;
-            x = seen ? atn_logit(s[r] * h.scale, h.slope, j - at, a.sight.softcap)
-                     : -INFINITY;
+            x = seen
+                    ? atn_logit(s[r] * h.scale, atn_bias_of(h), j - at, a.sight.softcap)
+                    : -INFINITY;
             largest = atn_warp_max(x);
             if (largest > row[r].m)
                 atn_row_raise(&row[r], largest, expf(row[r].m - largest));
@@ -198,8 +199,8 @@ extern "C" __global__ void atn_cu_sums_f32(atn_cu_rows_args a)
 
             atn_see(a.sight, i, &lo, &hi);
             if (i < a.nq && j >= lo && j < hi)
-                weight = expf(atn_logit(s[r] * h.scale, h.slope, j - i - a.sight.offset,
-                                        a.sight.softcap) -
+                weight = expf(atn_logit(s[r] * h.scale, atn_bias_of(h),
+                                        j - i - a.sight.offset, a.sight.softcap) -
                               h.values[(int64_t)ATN_CU_ROW_LEVEL * a.nq + i]);
             p[(warp * PER_WARP + r) * (KEYS + 1) + atn_lane()] = weight;
         }

@@ -36,9 +36,9 @@ static __device__ float weight(const atn_cu_rows_args &a, const atn_cu_head &h, 
     s = product(static_cast<const unsigned *>(h.q) + (int64_t)i * a.d,
                 static_cast<const unsigned *>(h.k) + (int64_t)j * a.d, a.d,
                 a.pairs != 0);
-    return expf(
-        atn_logit(s * h.scale, h.slope, j - i - a.sight.offset, a.sight.softcap) -
-        level);
+    return expf(atn_logit(s * h.scale, atn_bias_of(h), j - i - a.sight.offset,
+                          a.sight.softcap) -
+                level);
 }
 
 extern "C" __global__ void atn_cu_rows_local(atn_cu_rows_args a)

@@ -197,7 +197,7 @@ static __device__ __forceinline__ view view_of(const atn_cu_rows_args &a,
     atn_see(a.sight, last, &v.lo, &other);
     v.at_first = first + a.sight.offset;
     v.at_last = last + a.sight.offset;
-    v.linear = h.scale > 0 && h.slope == 0 && !(a.sight.softcap > 0);
+    v.linear = h.scale > 0 && h.slope == 0 && !h.rel && !(a.sight.softcap > 0);
     return v;
 }
 
@@ -231,7 +231,7 @@ mask(tile<W> *t, int i0, int j0, const atn_cu_rows_args &a, const atn_cu_head &h
                 const int key = j + n * 8 + e;
                 float *s = &t->s[slot][n][e];
                 *s = key >= lo && key < hi
-                         ? ATN_LOG2E * atn_logit(*s * h.scale, h.slope, key - at,
+                         ? ATN_LOG2E * atn_logit(*s * h.scale, atn_bias_of(h), key - at,
                                                  a.sight.softcap)
                          : -INFINITY;
             }
@@ -565,14 +565,17 @@ weigh_masked(tile<W> *t, const float *levels, int i0, int key0,
             int lo, hi;
 
             atn_see(a.sight, i, &lo, &hi);
+            if (i >= a.nq) hi = lo; /* biases end with the rows */
 #pragma unroll
             for (int slot = 0; slot < owns<W>::slots; slot++) {
                 const int key = key0 + 8 * slot;
-                const float s =
-                    ATN_LOG2E * atn_logit(t->s[slot][n][e] * h.scale, h.slope, key - at,
-                                          a.sight.softcap);
+                float *s = &t->s[slot][n][e];
 
-                t->s[slot][n][e] = key >= lo && key < hi ? atn_exp2(s - level) : 0.0f;
+                *s = key >= lo && key < hi
+                         ? atn_exp2(ATN_LOG2E * atn_logit(*s * h.scale, atn_bias_of(h),
+                                                          key - at, a.sight.softcap) -
+                                    level)
+                         : 0.0f;
             }
         }
 }
@@ -660,7 +663,7 @@ static __device__ __forceinline__ void sums(const atn_cu_rows_args &a)
               first_of_warp = first + (int)threadIdx.x / 32 * owns<W>::rows,
               last_of_warp = first_of_warp + owns<W>::rows,
               key0 = first_of_warp + atn_lane() / 4;
-    const bool linear = h.slope == 0 && !(a.sight.softcap > 0);
+    const bool linear = h.slope == 0 && !h.rel && !(a.sight.softcap > 0);
     unsigned *stages = first_stage<W>();
     sums_of<W> mine = {};
     tile<W> t;

@@ -1,0 +1,65 @@
+/* capture/doctor.h -- a model run against what another program computed from the same weights:
+ * the first stage that departs, and what such a departure usually comes from.
+ *
+ * A dump is a safetensors file. Of a stack named s (no name for a single one) it may hold, stacked
+ * over the layers as "s.NAME" or a layer a tensor as "s.NAME.L":
+ *   hidden [L, n, width]        input of the layers; one more is the state behind the last, and
+ *                               read as nothing. Also the output of the layers, which is noticed
+ *   q_pre, k_pre, q, k, v       [L, heads, n, d], before and behind the rotary embedding; k and v
+ *                               may have their heads repeated
+ *   attn [L, heads, nq, nk]     the weights; attn_out [L, n, width] behind W_O
+ * and of the model ids [n] (target_ids), logits [n, vocab], loss [1].
+ *
+ * Math    a stage departs when max |ours - reference| > tolerance max |reference|.
+ * Source  symptoms: TransformerLens, docs on numerical divergence, and the families' code.
+ * Limits  attention weights need n^2 numbers a layer: 4096 tokens without --mem-limit.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#pragma once
+
+#include "capture/forward.h"
+
+typedef enum atn_stage {
+    ATN_STAGE_HIDDEN,
+    ATN_STAGE_Q_PRE,
+    ATN_STAGE_K_PRE,
+    ATN_STAGE_Q,
+    ATN_STAGE_K,
+    ATN_STAGE_V,
+    ATN_STAGE_ATTN,
+    ATN_STAGE_ATTN_OUT,
+    ATN_STAGE_LOGITS,
+    ATN_STAGE_LOSS,
+    ATN_STAGES
+} atn_stage;
+extern const char *const atn_stage_names[ATN_STAGES];
+
+enum { ATN_HINT_TEXT = 400 };
+
+/* One tensor of ours beside the reference's. */
+typedef struct atn_compared {
+    const char *stack;
+    atn_idx layer; /* -1 of logits and loss */
+    atn_stage stage;
+    double error, largest; /* max |ours - reference|, max |reference| */
+    atn_idx head, row;     /* of the largest error; head -1 where there are none */
+    bool departs;
+    char hint[ATN_HINT_TEXT]; /* "" = nothing to say */
+} atn_compared;
+
+typedef struct atn_doctor {
+    atn_compared *all; /* in the order of the computation; owned */
+    atn_idx n;
+    atn_idx first; /* that departs, -1 = none */
+} atn_doctor;
+
+/* DATA for a dump that holds nothing to compare, or a tensor whose size fits no layer; tolerance
+ * is relative. The input names the tokens of the dump. */
+atn_status atn_doctor_run(atn_ctx *cx, const atn_model *m, const atn_input *in,
+                          const atn_st *dump, double tolerance,
+                          atn_doctor *out) ATN_WARN_UNUSED;
+void atn_doctor_release(atn_ctx *cx, atn_doctor *d);
+
+/* Token ids of a dump by name, as int32 in heap memory; *out NULL where it has none. */
+atn_status atn_doctor_ids(atn_ctx *cx, const atn_st *dump, const char *name,
+                          int32_t **out, atn_idx *n) ATN_WARN_UNUSED;
