@@ -286,6 +286,7 @@ const atn_command atn_command_capture = {
         "the stacks encoder, decoder and cross.",
     .options = options,
     .uses = ATN_USE_OUTPUT | ATN_USE_DEVICE | ATN_USE_DRY,
+    .one_piece = "a model runs through its layers one after another",
     .min_args = 1,
     .max_args = 1,
     .run = run,
