@@ -274,6 +274,7 @@ atn_status atn_doctor_run(atn_ctx *cx, const atn_model *m, const atn_input *in,
                           const atn_st *dump, double tolerance, atn_doctor *out)
 {
     const atn_idx n = atn_model_tokens(m, in), rows = in->target ? in->n_target : n;
+    const bool head = atn_model_reaches_head(m, in);
     examination x = {.m = m, .dump = dump, .tolerance = tolerance, .out = out};
     atn_forward_args a = {.input = *in,
                           .visit = on_place,
@@ -283,7 +284,7 @@ atn_status atn_doctor_run(atn_ctx *cx, const atn_model *m, const atn_input *in,
                           .want_p = wanted(dump, ATN_STAGE_ATTN),
                           .want_h = wanted(dump, ATN_STAGE_HIDDEN),
                           .want_attn_out = wanted(dump, ATN_STAGE_ATTN_OUT),
-                          .want_loss = wanted(dump, ATN_STAGE_LOSS) && m->has_head,
+                          .want_loss = wanted(dump, ATN_STAGE_LOSS) && head,
                           .last_place = INT32_MAX};
     atn_forward_result result;
     atn_status st = ATN_OK;
@@ -298,7 +299,7 @@ atn_status atn_doctor_run(atn_ctx *cx, const atn_model *m, const atn_input *in,
             (long long)n,
             4.0 * (double)m->config.heads * (double)n * (double)n / 1073741824.0,
             DENSE_MAX);
-    if (wanted(dump, ATN_STAGE_LOGITS) && m->has_head) {
+    if (wanted(dump, ATN_STAGE_LOGITS) && head) {
         if (!atn_mul(rows, m->config.vocab, &count))
             ATN_FAIL(ATN_MEMORY, "the logits are too many");
         ATN_NEW(a.logits, count);

@@ -3,6 +3,7 @@
 #include "capture/forward_internal.h"
 
 #include <math.h>
+#include <stdio.h>
 
 enum { EMBED_ROWS = 64 };
 
@@ -10,10 +11,20 @@ enum { EMBED_ROWS = 64 };
 typedef struct table {
     const atn_pass *ps;
     const atn_st_tensor *t;
-    const char *what; /* that a row belongs to: "token id" */
+    const char *what; /* whose number the row has: "token id"; NULL = nothing's */
     const int32_t *rows;
     atn_idx width;
 } table;
+
+static atn_status bad_row(atn_ctx *cx, const table *b, int32_t row)
+{
+    char who[60] = "";
+
+    if (b->what) snprintf(who, sizeof who, ", %s %d", b->what, row);
+    return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                    "%s: weight \"%s\" holds NaN or infinity in row %d%s", b->t->path,
+                    b->t->name, row, who);
+}
 
 /* Of EMBED_ROWS positions: a row with NaN or infinity is named. */
 static atn_status check_rows(atn_ctx *cx, atn_idx piece, void *state)
@@ -26,9 +37,7 @@ static atn_status check_rows(atn_ctx *cx, atn_idx piece, void *state)
     for (atn_idx i = first; i < ATN_MIN(first + EMBED_ROWS, b->ps->n); i++)
         if (!atn_all_finite((const char *)b->t->data + (size_t)b->rows[i] * row,
                             b->t->type, b->width))
-            ATN_FAIL(ATN_DATA,
-                     "%s: weight \"%s\" holds NaN or infinity in row %d, %s %d",
-                     b->t->path, b->t->name, b->rows[i], b->what, b->rows[i]);
+            ATN_TRY(bad_row(cx, b, b->rows[i]));
 done:
     return st;
 }
@@ -93,6 +102,8 @@ atn_status atn_pass_embed(atn_ctx *cx, atn_pass *ps)
     const atn_config *c = ps->c;
     const atn_arch_names *names = &ps->stack->names;
     const bool maps = atn_config_maps(c), words = c->arch->embed_map == ATN_MAP_WORDS;
+    const char *place =
+        c->arch->position_rule == ATN_POSITION_PLAIN ? "position" : NULL;
     const atn_idx n = ps->n;
     atn_status st = ATN_OK;
     atn_buf e = {0}, x = atn_buf_at(ps->x, 0, n * c->width);
@@ -115,7 +126,7 @@ atn_status atn_pass_embed(atn_ctx *cx, atn_pass *ps)
         x = atn_buf_at(ps->x, 0, n * c->width);
     }
     ATN_TRY(embed_table(cx, ps, names->type, "token type", types, x));
-    ATN_TRY(embed_table(cx, ps, names->position, "position", rows, x));
+    ATN_TRY(embed_table(cx, ps, names->position, place, rows, x));
     if (names->embed_norm) {
         ATN_TRY(atn_pass_load_norm(cx, ps, names->embed_norm));
         ATN_TRY(cx->backend->norm(cx, c->arch->norm, x, ps->norm1_w, ps->norm1_b,

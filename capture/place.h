@@ -23,7 +23,7 @@ typedef struct atn_input {
     const float *latents;   /* [steps, channels, height, width] */
     const float *timesteps; /* [steps] */
     const int32_t *classes; /* [steps] */
-    atn_idx steps;          /* of latents */
+    atn_idx steps;          /* of latents; independent of one another */
 } atn_input;
 
 typedef struct atn_place {
@@ -44,6 +44,8 @@ atn_arch_names atn_place_names(const atn_place *p);
 
 /* Stacks that run. */
 int atn_model_stacks(const atn_model *m, const atn_input *in);
+/* Whether the run comes to the logits, where the model has any. */
+bool atn_model_reaches_head(const atn_model *m, const atn_input *in);
 /* Rows of the residual stream of the first stack, and the most that a stack has. */
 atn_idx atn_model_tokens(const atn_model *m, const atn_input *in);
 atn_idx atn_model_tokens_most(const atn_model *m, const atn_input *in);

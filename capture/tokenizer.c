@@ -29,7 +29,8 @@ done:
 
 void tok_vocab_put(tok_vocab *v, const char *key, size_t n, int32_t id)
 {
-    size_t at = atn_hash_u64(key, n) & (v->n_slots - 1);
+    const uint64_t hash = atn_hash_u64(key, n);
+    size_t at = hash & (v->n_slots - 1);
 
     while (v->slots[at].key &&
            (v->slots[at].size != n || memcmp(v->slots[at].key, key, n) != 0))
@@ -37,6 +38,7 @@ void tok_vocab_put(tok_vocab *v, const char *key, size_t n, int32_t id)
     v->slots[at].key = key;
     v->slots[at].size = n;
     v->slots[at].id = id;
+    v->slots[at].hash = (uint32_t)(hash >> 32);
     v->spelling[id] = key;
 }
 

@@ -50,6 +50,7 @@ typedef struct tok_vocab {
         const char *key; /* NULL = free */
         size_t size;
         int32_t id;
+        uint32_t hash; /* its upper half: most other keys differ here */
     } * slots;
     size_t n_slots;        /* a power of two, at least twice the entries */
     const char **spelling; /* [size] id to string, NULL = none */

@@ -80,7 +80,12 @@ static atn_status model_facts(atn_ctx *cx, const atn_model *m, atn_table *t)
 
     ATN_TRY(atn_facts_add(cx, t, "model directory", "%s", m->dir));
     ATN_TRY(atn_facts_add(cx, t, "family", "%s (%s)", c->arch->title, c->arch->id));
-    ATN_TRY(atn_facts_add(cx, t, "layers", "%lld", (long long)c->layers));
+    if (c->n_stacks > 1)
+        ATN_TRY(atn_facts_add(cx, t, "layers", "%lld encoder, %lld decoder",
+                              (long long)c->stacks[0].layers,
+                              (long long)c->stacks[1].layers));
+    else
+        ATN_TRY(atn_facts_add(cx, t, "layers", "%lld", (long long)c->layers));
     ATN_TRY(atn_facts_add(cx, t, "width", "%lld", (long long)c->width));
     ATN_TRY(atn_facts_add(
         cx, t, "heads", "%lld queries, %lld keys and values, %lld wide",
@@ -89,7 +94,13 @@ static atn_status model_facts(atn_ctx *cx, const atn_model *m, atn_table *t)
                           c->gated ? ", gated" : ""));
     ATN_TRY(atn_facts_add(cx, t, "vocabulary", "%lld%s", (long long)c->vocab,
                           c->tied ? ", tied embeddings" : ""));
-    ATN_TRY(atn_facts_add(cx, t, "positions", "%lld", (long long)c->max_positions));
+    if (c->max_positions)
+        ATN_TRY(atn_facts_add(cx, t, "positions", "%lld", (long long)c->max_positions));
+    if (c->stacks[0].rel.buckets)
+        ATN_TRY(atn_facts_add(cx, t, "relative positions",
+                              "%lld biases a head and stack, for distances to %lld",
+                              (long long)c->stacks[0].rel.buckets,
+                              (long long)c->stacks[0].rel.max_distance));
     ATN_TRY(atn_facts_add(cx, t, "weights", "%.4g million numbers, %.4g MiB",
                           atn_model_parameters(m) / 1e6,
                           atn_model_bytes(m) / (1 << 20)));
@@ -101,25 +112,45 @@ done:
     return st;
 }
 
+/* A row of a layer, or of its cross-attention. */
+static atn_status add_layer(atn_ctx *cx, const atn_config *c, const atn_stack *s,
+                            bool cross, atn_idx l, atn_table *t)
+{
+    const bool several = c->n_stacks > 1;
+    const atn_idx values[] = {l, c->heads, c->kv_heads, c->head_dim};
+    const int n = (int)ATN_LEN(values) + several;
+    const atn_idx window = s == c->stacks && c->window ? c->window[l] : 0;
+    atn_status st = ATN_OK;
+
+    ATN_TRY(atn_table_add_row(cx, t));
+    if (several) ATN_TRY(atn_table_set_str(cx, t, 0, cross ? "cross" : s->name));
+    for (int i = 0; i < (int)ATN_LEN(values); i++)
+        atn_table_set_i64(t, several + i, values[i]);
+    ATN_TRY(atn_table_set_str(cx, t, n, s->causal && !cross ? "causal" : "both ways"));
+    if (window > 0) atn_table_set_i64(t, n + 1, window);
+done:
+    return st;
+}
+
 static atn_status model_layers(atn_ctx *cx, const atn_config *c, atn_table *t)
 {
     static const char *const names[] = {"layer", "heads", "kv_heads", "d"};
-    const atn_idx values[] = {0, c->heads, c->kv_heads, c->head_dim};
     atn_status st = ATN_OK;
-    int mask = -1, window = -1, column = -1;
+    int column = -1;
 
+    if (c->n_stacks > 1)
+        ATN_TRY(atn_table_add_col(cx, t, "stack", ATN_COL_STR, "", NULL, &column));
     for (size_t i = 0; i < ATN_LEN(names); i++)
         ATN_TRY(atn_table_add_col(cx, t, names[i], ATN_COL_I64, "", NULL, &column));
-    ATN_TRY(atn_table_add_col(cx, t, "mask", ATN_COL_STR, "", NULL, &mask));
+    ATN_TRY(atn_table_add_col(cx, t, "mask", ATN_COL_STR, "", NULL, &column));
     ATN_TRY(atn_table_add_col(cx, t, "window", ATN_COL_I64, "",
-                              "keys of the sliding window, empty = none", &window));
-    for (atn_idx l = 0; l < c->layers; l++) {
-        ATN_TRY(atn_table_add_row(cx, t));
-        for (int i = 0; i < (int)ATN_LEN(names); i++)
-            atn_table_set_i64(t, i, i == 0 ? l : values[i]);
-        ATN_TRY(
-            atn_table_set_str(cx, t, mask, c->arch->causal ? "causal" : "both ways"));
-        if (c->window && c->window[l] > 0) atn_table_set_i64(t, window, c->window[l]);
+                              "keys of the sliding window, empty = none", &column));
+    for (int k = 0; k < 2 * c->n_stacks; k++) {
+        const atn_stack *s = &c->stacks[k / 2];
+        const bool cross = k % 2;
+
+        for (atn_idx l = 0; l < s->layers && (!cross || s->names.cross_q); l++)
+            ATN_TRY(add_layer(cx, c, s, cross, l, t));
     }
 done:
     return st;
