@@ -73,6 +73,50 @@ done:
     return st;
 }
 
+/* Of a model of images or latents. */
+static atn_status patch_facts(atn_ctx *cx, const atn_model *m, atn_table *t)
+{
+    const atn_config *c = &m->config;
+    atn_status st = ATN_OK;
+
+    ATN_TRY(atn_facts_add(cx, t,
+                          c->arch->input == ATN_INPUT_IMAGE ? "image" : "latents",
+                          "%lld channels of %lldx%lld", (long long)c->channels,
+                          (long long)c->image_h, (long long)c->image_w));
+    ATN_TRY(atn_facts_add(cx, t, "tokens", "%lld special, then %lldx%lld patches",
+                          (long long)c->specials, (long long)(c->image_h / c->patch),
+                          (long long)(c->image_w / c->patch)));
+    if (c->arch->input == ATN_INPUT_LATENTS)
+        ATN_TRY(atn_facts_add(cx, t, "classes", "%lld", (long long)c->classes));
+    else
+        ATN_TRY(atn_facts_add(cx, t, "classes", "%lld", (long long)m->labels));
+done:
+    return st;
+}
+
+/* Of a model of tokens. */
+static atn_status token_facts(atn_ctx *cx, const atn_model *m, atn_table *t)
+{
+    const atn_config *c = &m->config;
+    atn_status st = ATN_OK;
+
+    ATN_TRY(atn_facts_add(cx, t, "vocabulary", "%lld%s", (long long)c->vocab,
+                          c->tied ? ", tied embeddings" : ""));
+    if (c->max_positions)
+        ATN_TRY(atn_facts_add(cx, t, "positions", "%lld", (long long)c->max_positions));
+    if (c->stacks[0].rel.buckets)
+        ATN_TRY(atn_facts_add(cx, t, "relative positions",
+                              "%lld biases a head and stack, for distances to %lld",
+                              (long long)c->stacks[0].rel.buckets,
+                              (long long)c->stacks[0].rel.max_distance));
+    ATN_TRY(atn_facts_add(cx, t, "next-token loss", "%s",
+                          m->has_head ? "yes" : "no, the model has no output layer"));
+    ATN_TRY(rope_fact(cx, c, t));
+    ATN_TRY(tokenizer_fact(cx, m, t));
+done:
+    return st;
+}
+
 static atn_status model_facts(atn_ctx *cx, const atn_model *m, atn_table *t)
 {
     const atn_config *c = &m->config;
@@ -92,22 +136,10 @@ static atn_status model_facts(atn_ctx *cx, const atn_model *m, atn_table *t)
         (long long)c->heads, (long long)c->kv_heads, (long long)c->head_dim));
     ATN_TRY(atn_facts_add(cx, t, "feed-forward width", "%lld%s", (long long)c->ffn,
                           c->gated ? ", gated" : ""));
-    ATN_TRY(atn_facts_add(cx, t, "vocabulary", "%lld%s", (long long)c->vocab,
-                          c->tied ? ", tied embeddings" : ""));
-    if (c->max_positions)
-        ATN_TRY(atn_facts_add(cx, t, "positions", "%lld", (long long)c->max_positions));
-    if (c->stacks[0].rel.buckets)
-        ATN_TRY(atn_facts_add(cx, t, "relative positions",
-                              "%lld biases a head and stack, for distances to %lld",
-                              (long long)c->stacks[0].rel.buckets,
-                              (long long)c->stacks[0].rel.max_distance));
     ATN_TRY(atn_facts_add(cx, t, "weights", "%.4g million numbers, %.4g MiB",
                           atn_model_parameters(m) / 1e6,
                           atn_model_bytes(m) / (1 << 20)));
-    ATN_TRY(atn_facts_add(cx, t, "next-token loss", "%s",
-                          m->has_head ? "yes" : "no, the model has no output layer"));
-    ATN_TRY(rope_fact(cx, c, t));
-    ATN_TRY(tokenizer_fact(cx, m, t));
+    ATN_TRY(c->patch > 0 ? patch_facts(cx, m, t) : token_facts(cx, m, t));
 done:
     return st;
 }
@@ -167,9 +199,9 @@ static atn_status inspect_model(atn_cli *cli, const char *dir)
 
     ATN_TRY(atn_cli_check_output(cli, atn_opt_text(cli, "output", NULL)));
     ATN_TRY(atn_cli_record(cli, &run));
-    path = atn_path_join(cx, dir, "config.json");
-    if (!path) ATN_TRY(cx->err.code);
     ATN_TRY(atn_model_open(cx, dir, &model));
+    path = atn_path_join(cx, model.dir, "config.json");
+    if (!path) ATN_TRY(cx->err.code);
     ATN_TRY(atn_run_add_input(cx, &run, path));
     ATN_TRY(atn_facts_create(cx, &facts));
     ATN_TRY(model_facts(cx, &model, facts));
@@ -299,7 +331,9 @@ static atn_status run(atn_cli *cli)
             "or a capture)",
             dir);
     if (has_file(cli->cx, dir, "capture.json")) return inspect_run(cli, dir);
-    if (has_file(cli->cx, dir, "config.json")) return inspect_model(cli, dir);
+    if (has_file(cli->cx, dir, "config.json") ||
+        has_file(cli->cx, dir, "transformer/config.json"))
+        return inspect_model(cli, dir);
     return atn_fail(cli->cx, ATN_DATA, __FILE__, __LINE__,
                     "%s: neither a capture (no capture.json) nor a model directory (no "
                     "config.json)",
