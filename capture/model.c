@@ -652,6 +652,7 @@ static atn_status open_gguf(atn_ctx *cx, atn_model *m)
     ATN_NEW(m->config.own, 1);
     ATN_TRY(atn_gguf_family(cx, m->weights_path, keys, m->config.arch, m->config.own));
     m->config.arch = m->config.own;
+    m->config.stacks[0].names = m->config.own->names;
 done:
     json_decref(keys);
     return st;
