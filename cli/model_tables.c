@@ -71,17 +71,14 @@ static atn_status input_facts(atn_ctx *cx, const atn_model *m, atn_table *t)
         ATN_TRY(tokenizer_fact(cx, m->dir, t));
         goto done;
     }
-    ATN_TRY(atn_facts_add(cx, t, what, "%lld channels of %lld x %lld",
+    ATN_TRY(atn_facts_add(cx, t, what, "%lld channels of %lldx%lld",
                           (long long)c->channels, (long long)c->image_h,
                           (long long)c->image_w));
-    ATN_TRY(atn_facts_add(cx, t, "tokens", "%lld: patches of %lld x %lld%s",
-                          (long long)c->max_positions, (long long)c->patch,
-                          (long long)c->patch,
-                          c->specials ? " behind special tokens" : ""));
-    if (c->classes)
-        ATN_TRY(atn_facts_add(cx, t, "classes", "%lld", (long long)c->classes));
-    if (m->labels)
-        ATN_TRY(atn_facts_add(cx, t, "labels", "%lld", (long long)m->labels));
+    ATN_TRY(atn_facts_add(cx, t, "tokens", "%lld special, then %lldx%lld patches",
+                          (long long)c->specials, (long long)(c->image_h / c->patch),
+                          (long long)(c->image_w / c->patch)));
+    ATN_TRY(atn_facts_add(cx, t, "classes", "%lld",
+                          (long long)(c->classes ? c->classes : m->labels)));
 done:
     return st;
 }
