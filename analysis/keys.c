@@ -6,11 +6,8 @@
 
 const char *atn_layer_pattern(const atn_layer_info *l)
 {
-    const bool cross =
-        strcmp(l->stack, "cross") == 0 || (!l->sight.causal && l->nq != l->nk);
-
-    if (l->sight.causal) return cross ? "causal_cross" : "causal_self";
-    return cross ? "noncausal_cross" : "noncausal_self";
+    if (l->sight.causal) return l->sight.cross ? "causal_cross" : "causal_self";
+    return l->sight.cross ? "noncausal_cross" : "noncausal_self";
 }
 
 atn_status atn_keys_add(atn_ctx *cx, const atn_selection *sel, atn_keys_of of,

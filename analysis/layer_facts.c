@@ -69,12 +69,18 @@ static atn_status sound_tensor(atn_ctx *cx, atn_layer_facts *f, const char *name
     return ATN_OK;
 }
 
+const int32_t *atn_layer_token_ids(const atn_capture *c, int at)
+{
+    atn_tokens queries, keys;
+
+    atn_capture_layer_tokens(c, at, &queries, &keys);
+    return atn_capture_layer(c, at)->sight.cross ? NULL : keys.ids;
+}
+
 atn_status atn_layer_facts_load(atn_ctx *cx, const atn_capture *c, int at,
                                 const atn_problem *p, const atn_layer_wants *wants,
                                 atn_layer_facts *out)
 {
-    const int32_t *tokens = NULL;
-    const atn_idx n_tokens = atn_capture_tokens(c, &tokens, NULL);
     atn_status st = ATN_OK;
     float *v = NULL;
 
@@ -83,7 +89,7 @@ atn_status atn_layer_facts_load(atn_ctx *cx, const atn_capture *c, int at,
                              .heads = p->heads,
                              .keep = wants->keep,
                              .skip_rows = wants->skip_rows,
-                             .tokens = n_tokens == p->nk ? tokens : NULL,
+                             .tokens = atn_layer_token_ids(c, at),
                              .capture = c,
                              .at = at};
     if (wants->wants & ATN_WANT_W_O)

@@ -31,6 +31,9 @@ atn_status atn_layer_tensor(atn_ctx *cx, const atn_layer_facts *f, const char *n
                             atn_idx rows, const float **out,
                             atn_idx *cols) ATN_WARN_UNUSED;
 
+/* Token ids of the keys of layer `at`, where its queries are the same tokens; NULL =
+ * unknown. */
+const int32_t *atn_layer_token_ids(const atn_capture *c, int at);
 /* The first row of the heads that skip_rows leaves; nq when there is none. */
 atn_idx atn_layer_first_row(const atn_layer_facts *f);
 /* Queries and keys are the same tokens, so that a query has a key of its own. */

@@ -79,6 +79,9 @@ typedef struct atn_measure {
     const atn_param *params; /* NULL = none */
     size_t params_size;
     const atn_measure_col *cols;
+    /* Bit c: column c asks for the query's place among the keys, so its cells are
+     * empty where queries stand in another text (sight.cross). */
+    unsigned by_place;
     /* USAGE when the parameters do not go together; may be NULL. Called with s NULL
      * once they are read and, of a head measure, with every head, whose keys they may
      * not fit. */
@@ -98,6 +101,15 @@ typedef struct atn_measure {
      * apart. */
     bool (*mixes)(const void *params, int col);
 } atn_measure;
+
+enum { ATN_EVERY_COL = -1 };
+#define ATN_COL_BIT(c) (1u << (c))
+/* Is the cell empty on heads of this sight, whatever they hold? */
+static inline bool atn_measure_placeless(const atn_measure *m, int col,
+                                         const atn_sight *s)
+{
+    return s->cross && (m->by_place >> ATN_MIN(col, 31) & 1u);
+}
 
 /* For measures whose every column mixes heads. */
 bool atn_measure_mixes(const void *params, int col);

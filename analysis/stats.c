@@ -320,14 +320,33 @@ static atn_status all_in_time(atn_ctx *cx, atn_stats *s, double budget)
 
 static void say_tokens(atn_ctx *cx, const atn_stats *s, bool asked)
 {
-    const int32_t *ids = NULL;
-
-    if ((s->plan.rows.needs & ATN_NEED_TOKENS) &&
-        atn_capture_tokens(s->capture, &ids, NULL) > 0 && ids)
-        return;
+    for (int i = 0; i < s->selection->n; i++)
+        if (atn_layer_token_ids(s->capture, s->selection->at[i])) return;
     if (s->plan.rows.needs & ATN_NEED_TOKENS)
         atn_log(cx, asked ? ATN_LOG_INFO : ATN_LOG_DEBUG,
                 "stats: the capture has no token ids; what needs them stays empty");
+}
+
+/* Which measures have cells that are empty for want of a place of the queries? */
+static void say_places(atn_ctx *cx, const atn_stats *s)
+{
+    char list[256] = "";
+    bool cross = false;
+
+    for (int i = 0; i < s->selection->n; i++)
+        cross |= atn_capture_layer(s->capture, s->selection->at[i])->sight.cross;
+    for (int m = 0; cross && m < s->plan.n; m++) {
+        const size_t n = strlen(list);
+
+        if (s->plan.measure[m]->by_place)
+            snprintf(list + n, sizeof list - n, "%s%s", n > 0 ? ", " : "",
+                     s->plan.measure[m]->id);
+    }
+    if (list[0])
+        atn_log(cx, ATN_LOG_INFO,
+                "stats: queries of cross-attention have no place among the keys; what "
+                "needs it stays empty there (%s)",
+                list);
 }
 
 static void say_empty(atn_ctx *cx, const atn_stats *s)
@@ -360,6 +379,7 @@ atn_status atn_stats_run(atn_ctx *cx, const atn_capture *c, const atn_selection 
         ATN_TRY(open_journal(cx, s, opts));
         say_passes(cx, s);
         say_tokens(cx, s, opts->measures != NULL);
+        say_places(cx, s);
         ATN_TRY(all_in_time(cx, s, opts->time_budget));
         ATN_TRY(atn_stats_note_heads(cx, s));
     }

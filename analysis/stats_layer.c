@@ -45,13 +45,6 @@ done:
     return st;
 }
 
-static const int32_t *tokens_of(const atn_stats *s, const atn_problem *p)
-{
-    const int32_t *tokens = NULL;
-
-    return atn_capture_tokens(s->capture, &tokens, NULL) == p->nk ? tokens : NULL;
-}
-
 /* The row statistics of some heads together. */
 static atn_status one_batch(atn_ctx *cx, atn_stats *s, const layer_job *j,
                             const atn_head *heads, atn_idx n)
@@ -59,8 +52,8 @@ static atn_status one_batch(atn_ctx *cx, atn_stats *s, const layer_job *j,
     atn_status st = ATN_OK;
     atn_row_stats *stats = NULL;
 
-    ATN_TRY(
-        atn_row_stats_run(cx, heads, n, tokens_of(s, j->problem), &j->rows, &stats));
+    ATN_TRY(atn_row_stats_run(cx, heads, n, atn_layer_token_ids(s->capture, j->at),
+                              &j->rows, &stats));
     for (atn_idx i = 0; i < n; i++) {
         const atn_head_stats h = atn_row_stats_head(stats, i);
 
@@ -284,6 +277,10 @@ static atn_status one_layer_measure(atn_ctx *cx, atn_stats *s, const layer_job *
         drop_bad(s, j, m, out);
         if (measure->mixes) all_fail(s, j);
     }
+    for (int c = 0; c < n; c++)
+        for (atn_idx h = 0; h < f->heads; h++)
+            if (atn_measure_placeless(measure, c, &f->head[h].sight))
+                out[h * n + c] = NAN;
     if (j->sampled && none(out, f->heads * n))
         atn_log(cx, ATN_LOG_WARN, "layer %d: %s has no value on a sample of rows",
                 (int)f->problem->layer, measure->id);

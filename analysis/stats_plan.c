@@ -395,7 +395,8 @@ atn_status atn_stats_plan_values(atn_ctx *cx, const atn_stats_plan *plan,
         if (measure->layer || measure->model) continue;
         if (measure->check) ATN_TRY(measure->check(cx, plan->params[m], s));
         for (int c = 0; c < n; c++) {
-            if (!measure->cols[c].row) continue;
+            if (!measure->cols[c].row || atn_measure_placeless(measure, c, s->sight))
+                continue;
             gather(s, &measure->cols[c], true, &r);
             row_column(plan, m, c, &r, sample, values);
         }
@@ -405,7 +406,8 @@ atn_status atn_stats_plan_values(atn_ctx *cx, const atn_stats_plan *plan,
         for (int c = 0; c < n; c++) out[c] = NAN;
         measure->compute(s, plan->params[m], out);
         for (int c = 0; c < n; c++)
-            if (!measure->cols[c].row) values[atn_stats_plan_slot(plan, m, c)] = out[c];
+            if (!measure->cols[c].row && !atn_measure_placeless(measure, c, s->sight))
+                values[atn_stats_plan_slot(plan, m, c)] = out[c];
     }
 done:
     atn_arena_rewind(cx, mark);

@@ -91,6 +91,9 @@ typedef struct atn_arch_keys {
     const char *theta;       /* rope_theta */
     const char *partial;     /* partial_rotary_factor; NULL = whole heads are turned */
     const char *embed_width; /* NULL = embeddings are as wide as the model */
+    const char *image;       /* image_size: a side, or both, of image or latents */
+    const char *channels;    /* num_channels */
+    const char *classes;     /* num_classes */
     const char *pattern; /* of window_pattern; NULL = the family has no key for it */
 } atn_arch_keys;
 
@@ -101,6 +104,12 @@ typedef struct atn_arch_names {
     const char *embed_map, *head_map; /* embedding to model width, and back */
     const char *attn_norm, *q, *k, *v, *o, *q_norm, *k_norm;
     const char *mlp_norm, *gate, *up, *down;
+    /* patches of an image or latents in place of `embed`; tokens in front of them, and what
+     * reads the classes of an image off these */
+    const char *patch, *special[2], *labels[2];
+    /* of timestep and class: two linears, a table, and what a layer is modulated by; with %d
+     * where every layer has its own */
+    const char *time_in, *time_out, *classes, *modulation;
     const char *qkv;     /* instead of q, k, v */
     const char *gate_up; /* instead of gate, up: rows [gate; up] */
     const char
@@ -117,11 +126,20 @@ typedef struct atn_arch_names {
         *expert_down_bias;
 } atn_arch_names;
 
+/* Preprocessing of an image where the model directory does not say it. */
+typedef struct atn_arch_image {
+    int resample; /* as PIL numbers them: 2 bilinear, 3 bicubic */
+    double
+        resize; /* sides are resized to so many model sizes, then the centre is cut out */
+} atn_arch_image;
+
 typedef struct atn_arch {
-    const char *id; /* model_type */
+    const char *id;             /* model_type */
+    const char *class_names[3]; /* _class_name of a config.json without model_type */
     const char *title;
     const char *prefixes[3]; /* base prefixes that files may carry */
     atn_arch_names names;
+    const atn_arch_names *also;    /* other spellings of them; NULL = none */
     const atn_arch_names *decoder; /* of a second, causal stack; NULL = there is one */
     atn_arch_keys keys;
     atn_input_kind input;
@@ -156,6 +174,15 @@ typedef struct atn_arch {
     /* defaults of absent keys; 0 = derived from the others */
     atn_idx kv_heads, head_dim, max_positions, sliding_window, max_window_layers,
         type_vocab, embed_width;
+    bool width_of_heads; /* the width is that of all heads, there is no key for it */
+    atn_idx image_size, patch_size, channels, classes;
+    atn_arch_image image;
+    bool sine_positions; /* of rows and columns, in no file */
+    double time_span;    /* feature i of a timestep turns by 10000^(-i / time_span) */
+    const char
+        *mlp_eps_key; /* of the norm before the MLP; NULL = mlp_eps, 0 = as eps */
+    double mlp_eps;
+    const char *must_key, *must_value;  /* a key that has this value, if it is there */
     double partial, original_positions; /* of the rotary embedding */
     atn_idx ffn_times; /* MLP width without a key for it, in widths; 0 = it is needed */
     const char *eps_key;

@@ -32,6 +32,7 @@ static atn_status find_arch(atn_ctx *cx, const char *path, atn_config *c)
     atn_status st = ATN_OK;
 
     ATN_TRY(atn_json_get_str(cx, path, c->json, "model_type", NULL, &type));
+    if (!type) ATN_TRY(atn_json_get_str(cx, path, c->json, "_class_name", NULL, &type));
     if (!type) ATN_FAIL(ATN_DATA, "%s: \"model_type\" is missing", path);
     c->arch = atn_arch_find(type);
     if (!c->arch) ATN_TRY(unknown_type(cx, path, type));
@@ -170,6 +171,29 @@ done:
     return st;
 }
 
+static atn_status read_width(atn_ctx *cx, const char *path, atn_config *c)
+{
+    const atn_arch_keys *key = &c->arch->keys;
+    int64_t heads = 0, dim = 0;
+    atn_status st = ATN_OK;
+
+    if (!c->arch->width_of_heads)
+        return atn_json_need_i64(cx, path, c->json,
+                                 either(c->json, key->width, "hidden_size"), 1, BIG,
+                                 &c->width);
+    ATN_TRY(atn_json_need_i64(cx, path, c->json,
+                              or_usual(key->heads, "num_attention_heads"), 1, BIG,
+                              &heads));
+    ATN_TRY(atn_json_need_i64(cx, path, c->json, or_usual(key->head_dim, "head_dim"), 1,
+                              BIG, &dim));
+    c->width = heads * dim;
+    if (c->width > BIG)
+        ATN_FAIL(ATN_DATA, "%s: %lld heads of %lld are too wide", path,
+                 (long long)heads, (long long)dim);
+done:
+    return st;
+}
+
 static atn_status read_sizes(atn_ctx *cx, const char *path, atn_config *c)
 {
     const json_t *j = c->json;
@@ -177,8 +201,7 @@ static atn_status read_sizes(atn_ctx *cx, const char *path, atn_config *c)
     const atn_arch_keys *key = &a->keys;
     atn_status st = ATN_OK;
 
-    ATN_TRY(atn_json_need_i64(cx, path, j, either(j, key->width, "hidden_size"), 1, BIG,
-                              &c->width));
+    ATN_TRY(read_width(cx, path, c));
     ATN_TRY(atn_json_need_i64(cx, path, j, either(j, key->layers, "num_hidden_layers"),
                               1, MAX_LAYERS, &c->layers));
     ATN_TRY(read_heads(cx, path, c));
@@ -223,6 +246,7 @@ static atn_status read_activation(atn_ctx *cx, const char *path, atn_config *c)
                  {"gelu_new", ATN_ACT_GELU_TANH},
                  {"gelu_fast", ATN_ACT_GELU_TANH},
                  {"gelu_pytorch_tanh", ATN_ACT_GELU_TANH},
+                 {"gelu-approximate", ATN_ACT_GELU_TANH},
                  {"relu", ATN_ACT_RELU}};
     const char *key = or_usual(c->arch->keys.act, "hidden_act"), *name = NULL;
     atn_status st = ATN_OK;
@@ -276,9 +300,14 @@ done:
 static atn_status refuse_unsupported(atn_ctx *cx, const char *path, const atn_config *c)
 {
     static const atn_arch_switch cross = {"add_cross_attention", false};
-    const char *position = NULL;
+    const char *position = NULL, *must = NULL, *key = c->arch->must_key;
     bool decoder = false, both = false;
     atn_status st = ATN_OK;
+
+    if (key) ATN_TRY(atn_json_get_str(cx, path, c->json, key, NULL, &must));
+    if (must && strcmp(must, c->arch->must_value) != 0)
+        ATN_FAIL(ATN_DATA, "%s: %s \"%.60s\" is not supported (%s is)", path, key, must,
+                 c->arch->must_value);
 
     ATN_TRY(atn_json_get_str(cx, path, c->json, "position_embedding_type", "absolute",
                              &position));
@@ -415,17 +444,27 @@ done:
     return st;
 }
 
+static atn_status read_eps(atn_ctx *cx, const char *path, const atn_config *c,
+                           const char *key, double def, double *out)
+{
+    atn_status st = ATN_OK;
+
+    *out = def;
+    if (key) ATN_TRY(atn_json_get_f64(cx, path, c->json, key, def, out));
+    if (!(*out >= 0 && *out < 1))
+        ATN_FAIL(ATN_DATA, "%s: \"%s\" is %g, outside 0 <= eps < 1", path, key, *out);
+done:
+    return st;
+}
+
 static atn_status read_switches(atn_ctx *cx, const char *path, atn_config *c)
 {
     const atn_arch *a = c->arch;
     atn_status st = ATN_OK;
 
-    c->eps = a->eps;
-    if (a->eps_key)
-        ATN_TRY(atn_json_get_f64(cx, path, c->json, a->eps_key, a->eps, &c->eps));
-    if (!(c->eps >= 0 && c->eps < 1))
-        ATN_FAIL(ATN_DATA, "%s: \"%s\" is %g, outside 0 <= eps < 1", path, a->eps_key,
-                 c->eps);
+    ATN_TRY(read_eps(cx, path, c, a->eps_key, a->eps, &c->eps));
+    ATN_TRY(read_eps(cx, path, c, a->mlp_eps_key, a->mlp_eps > 0 ? a->mlp_eps : c->eps,
+                     &c->mlp_eps));
     ATN_TRY(
         atn_json_get_bool(cx, path, c->json, "tie_word_embeddings", a->tied, &c->tied));
     if (a->head_scaled_key)
@@ -624,6 +663,7 @@ atn_status atn_config_read(atn_ctx *cx, const char *path, json_t *json, atn_conf
     ATN_TRY(take_part(cx, path, out));
     ATN_TRY(read_sizes(cx, path, out));
     ATN_TRY(read_switches(cx, path, out));
+    ATN_TRY(atn_config_read_patches(cx, path, out));
     ATN_TRY(read_stacks(cx, path, out));
     ATN_TRY(read_windows(cx, path, out));
     ATN_TRY(atn_config_read_rope(cx, path, out));

@@ -63,7 +63,10 @@ typedef struct atn_config {
     bool final_norm, parallel, residual_normed;
     double scale; /* of q.k; scale_by_layer: divided by layer + 1 */
     bool scale_by_layer;
-    double eps;
+    double eps, mlp_eps;
+    atn_idx image_h, image_w, patch, channels,
+        classes;      /* of images and latents, else 0 */
+    atn_idx specials; /* tokens before the patches */
     atn_act act;
     bool bias_qkv, bias_o, bias_mlp, tied, gated;
     bool head_scaled; /* the logits are divided by sqrt(width) */
@@ -76,6 +79,8 @@ typedef struct atn_config {
     atn_idx experts, experts_per_token;
     double expert_limit, expert_gain; /* clamp and sigmoid gain of its activation */
 } atn_config;
+
+enum { ATN_TIME_FEATURES = 256 }; /* of a timestep */
 
 /* Reads DIR/config.json. DATA names key, value and rule; an unknown model_type lists the
  * supported ones. */

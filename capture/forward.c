@@ -59,6 +59,7 @@ static atn_status take_dump(atn_ctx *cx, const atn_pass *ps, atn_host_layer *d)
     if (a->want_h) ATN_TAKE(d->h, n * c->width);
     if (a->want_attn_out) ATN_TAKE(d->attn_out, n * c->width);
     if (a->want_p) ATN_TAKE(d->p, c->heads * n * n);
+    if (c->arch->names.modulation) ATN_TAKE(d->gate, c->width);
     if (c->arch->names.sinks) ATN_TAKE(d->sink, c->heads);
 done:
     return st;
@@ -98,6 +99,10 @@ static atn_status take_buffers(atn_ctx *cx, atn_pass *ps)
             ATN_TAKE(ps->rel_table[s], c->stacks[s].rel.buckets * c->heads);
     if (c->stacks[0].rel.buckets) ATN_TAKE(ps->rel, c->heads * (2 * n - 1));
     if (c->arch->alibi) ATN_TRY(take_alibi(cx, ps));
+    if (c->arch->names.modulation) {
+        ATN_TAKE(ps->modulation, 6 * c->width);
+        ATN_TRY(be->alloc(cx, ATN_F32, 6 * c->width, &ps->mod));
+    }
     if (!visits) goto done;
     if (ps->args->want_p) ATN_TRY(be->alloc(cx, ATN_F32, c->heads * n * n, &ps->p));
     for (size_t i = 0; i < ATN_LEN(ps->dumps); i++)
@@ -117,10 +122,21 @@ static void release_buffers(atn_ctx *cx, atn_pass *ps)
         &ps->norm2_w,  &ps->norm2_b,   &ps->q_norm,  &ps->k_norm,    &ps->cosine[0],
         &ps->sine[0],  &ps->cosine[1], &ps->sine[1], &ps->norm1_out, &ps->norm2_out,
         &ps->w_router, &ps->b_router,  &ps->route,   &ps->rows,      &ps->t2,
-        &ps->memory};
+        &ps->memory,   &ps->mod};
 
     for (size_t i = 0; i < ATN_LEN(all); i++)
         if (all[i]->base) cx->backend->release(cx, all[i]);
+}
+
+/* Of patches while they are projected, and of the modulation; as many on the host. */
+static double patch_values(const atn_model *m)
+{
+    const atn_config *c = &m->config;
+    const double k = (double)c->channels * (double)c->patch * (double)c->patch,
+                 patches = (double)(c->max_positions - c->specials);
+
+    return (c->patch > 0 ? k * (patches + (double)c->width) : 0) +
+           (c->arch->names.modulation ? 6 * (double)c->width : 0);
 }
 
 /* Numbers that the backend holds: a layer's weights, activations, a chunk of the logits. */
@@ -145,7 +161,8 @@ static double backend_values(const atn_model *m, const atn_forward_args *a)
     const double head =
         chunk * ((double)c->embed_width + ATN_MIN(n, (double)ATN_ROW_CHUNK));
 
-    return layer + rows + memory + map + (atn_forward_wants_head(m, a) ? head : 0) +
+    return layer + rows + memory + map + patch_values(m) +
+           (atn_forward_wants_head(m, a) ? head : 0) +
            (a->visit && a->want_p ? (double)c->heads * n * n : 0);
 }
 
@@ -186,7 +203,7 @@ static double host_bytes(const atn_ctx *cx, const atn_model *m,
     const double slice = c->arch->fused != ATN_FUSED_NONE ? 4 * width * q : 0;
 
     return slice +
-           4 * (2 * n + (double)a->input.n_target + rel_values(c, n) +
+           4 * (2 * n + (double)a->input.n_target + patch_values(m) + rel_values(c, n) +
                 (a->visit ? 2 * n * dump : 0)) +
            (a->visit ? a->visit_bytes : 0) +
            (atn_forward_wants_head(m, a) ? 20 * n : 0) +
@@ -230,9 +247,11 @@ static atn_status begin_stack(atn_ctx *cx, atn_pass *ps, atn_idx at, int32_t *de
     const atn_input *in = &ps->args->input;
     atn_status st = ATN_OK;
 
-    if (at > 0) ATN_TRY(atn_pass_final_norm(cx, ps, ps->memory));
+    if (ps->stack && ps->places[at].of != ps->stack)
+        ATN_TRY(atn_pass_final_norm(cx, ps, ps->memory));
     ps->stack = ps->places[at].of;
     ps->n = ps->places[at].nq;
+    if (ps->c->patch > 0) return atn_pass_embed_patches(cx, ps, ps->places[at].step);
     ps->ids = in->ids;
     if (at > 0) {
         atn_model_decoder_ids(ps->m, in, decoder);
@@ -260,31 +279,36 @@ atn_status atn_forward(atn_ctx *cx, const atn_model *m, const atn_forward_args *
                        atn_forward_result *out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    const bool head = atn_forward_wants_head(m, args);
+    const bool head = atn_forward_wants_head(m, args),
+               label = atn_forward_wants_label(m, args);
     /* on the CPU all threads have enough to do */
     const int check_threads =
         cx->backend == &atn_backend_cpu ? 1 : ATN_MIN(cx->threads, (int)CHECK_THREADS);
     atn_status st = ATN_OK;
     atn_pass ps = {.m = m, .c = &m->config, .args = args, .loaded = -1};
     int32_t *decoder = NULL;
+    atn_idx step = 0;
 
     *out = (atn_forward_result){0};
     ATN_ASSERT(atn_model_tokens(m, &args->input) > 0);
     ATN_TRY(atn_forward_check(cx, m, args));
     ATN_TRY(atn_model_places(cx, m, &args->input, &ps.places, &ps.n_places));
     ps.last = ps.n_places - 1;
-    if (!head) ps.last = ATN_MIN(args->last_place, ps.last);
+    if (!head && !label) ps.last = ATN_MIN(args->last_place, ps.last);
     ATN_TRY(take_buffers(cx, &ps));
     ATN_TAKE(decoder, args->input.n_target);
     ATN_TRY(atn_worker_create(cx, check_threads, &ps.checker));
     if (args->visit) ATN_TRY(atn_worker_create(cx, 1, &ps.visitor));
     ATN_TRY(atn_pass_check_ahead(cx, &ps, 0));
     for (atn_idx at = 0; at <= ps.last; at++) {
-        if (ps.places[at].of != ps.stack) ATN_TRY(begin_stack(cx, &ps, at, decoder));
+        if (ps.places[at].of != ps.stack || ps.places[at].step != step)
+            ATN_TRY(begin_stack(cx, &ps, at, decoder));
+        step = ps.places[at].step;
         ATN_TRY(atn_progress(cx, "layers", (double)at, (double)ps.last + 1));
         ATN_TRY(atn_pass_place(cx, &ps, at));
     }
     if (head) ATN_TRY(atn_pass_head(cx, &ps, out));
+    if (label) ATN_TRY(atn_pass_labels(cx, &ps, out));
 done:
     st = finish(cx, &ps, st);
     release_buffers(cx, &ps);

@@ -25,7 +25,10 @@ typedef struct atn_layer_dump {
     const float *h;        /* [nq, width] input of the layer; NULL unless wanted */
     const float *attn_out; /* [nq, width] behind W_O and its bias; NULL unless wanted */
     const float *sink, *alibi; /* [heads] where the place has them, else NULL */
-    const float *rel_bias;     /* [buckets, heads], likewise */
+    /* [width] factors of what the attention adds to the rows; NULL = none. They are in
+     * attn_out. */
+    const float *gate;
+    const float *rel_bias; /* [buckets, heads], likewise */
 } atn_layer_dump;
 
 /* Called on a thread of its own, layer after layer, while the next one is computed; cx is
@@ -42,14 +45,17 @@ typedef struct atn_forward_args {
     bool want_pre, want_p, want_h, want_attn_out;
     atn_idx
         last_place; /* computed up to here when neither loss nor logits are wanted */
-    bool want_loss;
-    float *logits; /* NULL, or host [n, vocab] */
+    bool want_loss, want_label;
+    float *logits; /* NULL, or host [n, vocab]; [labels] of an image */
 } atn_forward_args;
 
 typedef struct atn_forward_result {
     bool has_loss;
     double loss; /* mean next-token loss, nats */
     atn_idx loss_tokens;
+    bool has_label; /* the likeliest class of an image */
+    atn_idx label;
+    double label_probability;
 } atn_forward_result;
 
 atn_status atn_forward(atn_ctx *cx, const atn_model *m, const atn_forward_args *args,

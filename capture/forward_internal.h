@@ -20,7 +20,7 @@ enum {
 
 /* Host memory of one place on its way to the visitor, as in atn_layer_dump. */
 typedef struct atn_host_layer {
-    float *q, *k, *v, *q_pre, *k_pre, *h, *attn_out, *p, *sink;
+    float *q, *k, *v, *q_pre, *k_pre, *h, *attn_out, *p, *sink, *gate;
     atn_layer_dump dump;
     const atn_forward_args *args;
 } atn_host_layer;
@@ -51,6 +51,10 @@ typedef struct atn_pass {
     atn_buf t2;     /* a second t, where MLP and attention read the same x */
     float *slopes;  /* [heads] of alibi; in the arena */
     atn_idx loaded; /* the place whose weights are there, -1 = none */
+    /* [6, width] shift, scale, gate of the attention, then of the MLP, on host and device;
+     * NULL = the family has none */
+    float *modulation;
+    atn_buf mod;
     atn_host_layer dumps[2]; /* one is filled while the visitor has the other */
     int next_dump;
     atn_worker *visitor; /* NULL = none wanted */
@@ -73,9 +77,25 @@ atn_status atn_pass_load_rel(atn_ctx *cx, atn_pass *ps, atn_idx at) ATN_WARN_UNU
 /* A norm beside the layers into norm1. */
 atn_status atn_pass_load_norm(atn_ctx *cx, atn_pass *ps,
                               const char *name) ATN_WARN_UNUSED;
+/* DATA where a weight beside the layers holds NaN or infinity. */
+atn_status atn_pass_check_weight(atn_ctx *cx, const atn_pass *ps,
+                                 const char *name) ATN_WARN_UNUSED;
 /* The matrix of the logits, and whether they are wanted. */
 const atn_st_tensor *atn_model_head(const atn_model *m);
 bool atn_forward_wants_head(const atn_model *m, const atn_forward_args *a);
+bool atn_forward_wants_label(const atn_model *m, const atn_forward_args *a);
+
+/* ---- forward_patches.c, forward_modulation.c ---- */
+
+/* x = the rows of the image, or of the latents of a step. */
+atn_status atn_pass_embed_patches(atn_ctx *cx, atn_pass *ps,
+                                  atn_idx step) ATN_WARN_UNUSED;
+/* The likeliest class. */
+atn_status atn_pass_labels(atn_ctx *cx, atn_pass *ps,
+                           atn_forward_result *out) ATN_WARN_UNUSED;
+/* ps->modulation of a layer at a step. */
+atn_status atn_pass_modulate(atn_ctx *cx, atn_pass *ps,
+                             const atn_place *at) ATN_WARN_UNUSED;
 
 /* Looks for NaN and infinity in a tensor, `name` its template or NULL. */
 atn_status atn_pass_check(atn_ctx *cx, const atn_pass *ps, const atn_st_tensor *t,

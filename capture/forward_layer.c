@@ -125,13 +125,22 @@ atn_status atn_pass_norm(atn_ctx *cx, const atn_pass *ps, atn_buf x, atn_buf w,
                              ps->c->arch->norm_offset, ps->n, ps->c->width, y);
 }
 
-/* What a sublayer reads: x, or its norm in `to` - in x itself, where the residual is normed. */
+/* What a sublayer reads: x, or its norm in `to` - in x itself, where the residual is normed. The
+ * modulation from `part` on gives shift and scale, where there is one. */
 static atn_status enter(atn_ctx *cx, const atn_pass *ps, atn_buf w, atn_buf b,
-                        atn_buf to, atn_buf *in)
+                        atn_idx part, atn_buf to, atn_buf *in)
 {
+    const atn_config *c = ps->c;
+    const float eps = (float)(part ? c->mlp_eps : c->eps);
+
     *in = ps->x;
-    if (ps->c->place != ATN_NORM_PRE && ps->c->place != ATN_NORM_BOTH) return ATN_OK;
-    if (!ps->c->residual_normed) *in = to;
+    if (c->place != ATN_NORM_PRE && c->place != ATN_NORM_BOTH) return ATN_OK;
+    if (!c->residual_normed) *in = to;
+    if (ps->modulation)
+        return cx->backend->norm(cx, c->arch->norm, ps->x,
+                                 atn_buf_at(ps->mod, (part + 1) * c->width, c->width),
+                                 atn_buf_at(ps->mod, part * c->width, c->width), eps, 1,
+                                 ps->n, c->width, *in);
     return atn_pass_norm(cx, ps, ps->x, w, b, *in);
 }
 
@@ -179,6 +188,11 @@ static atn_status dump_place(atn_ctx *cx, atn_pass *ps, atn_idx at, atn_host_lay
         .sink = to->sink,
         .rel_bias = p->rel.buckets ? ps->rel_table[p->of - c->stacks] : NULL};
     if (to->sink) memcpy(to->sink, ps->sink, (size_t)c->heads * sizeof *to->sink);
+    if (ps->modulation) {
+        memcpy(to->gate, ps->modulation + 2 * c->width,
+               (size_t)c->width * sizeof(float));
+        to->dump.gate = to->gate;
+    }
     ATN_TRY(dump_heads(cx, ps, ps->q, p->nq, c->heads, to->q));
     ATN_TRY(dump_heads(cx, ps, ps->k, p->nk, c->kv_heads, to->k));
     ATN_TRY(dump_heads(cx, ps, ps->v, p->nk, c->kv_heads, to->v));
@@ -202,19 +216,20 @@ atn_status atn_pass_place(atn_ctx *cx, atn_pass *ps, atn_idx at)
     atn_status st = ATN_OK;
     atn_buf in;
 
+    if (ps->modulation) ATN_TRY(atn_pass_modulate(cx, ps, place));
     ATN_TRY(atn_pass_load_place(cx, ps, at));
     ps->table = atn_config_rope(ps->c, place->layer) == &ps->c->local_rope;
     if (dump && a->want_h)
         ATN_TRY(cx->backend->download(cx, atn_buf_at(ps->x, 0, ps->n * ps->c->width),
                                       to->h));
-    ATN_TRY(enter(cx, ps, ps->norm1_w, ps->norm1_b, ps->t, &in));
+    ATN_TRY(enter(cx, ps, ps->norm1_w, ps->norm1_b, 0, ps->t, &in));
     ATN_TRY(project(cx, ps, place, in, to));
     ATN_TRY(attend(cx, ps, place, dump));
     if (dump) ATN_TRY(dump_place(cx, ps, at, to));
-    if (parallel) ATN_TRY(enter(cx, ps, ps->norm2_w, ps->norm2_b, ps->t2, &in));
+    if (parallel) ATN_TRY(enter(cx, ps, ps->norm2_w, ps->norm2_b, 3, ps->t2, &in));
     ATN_TRY(join(cx, ps, both ? ps->norm1_out : ps->norm1_w, ps->norm1_b));
     if (!place->last) goto done;
-    if (!parallel) ATN_TRY(enter(cx, ps, ps->norm2_w, ps->norm2_b, ps->t, &in));
+    if (!parallel) ATN_TRY(enter(cx, ps, ps->norm2_w, ps->norm2_b, 3, ps->t, &in));
     ATN_TRY(ps->c->experts > 0 ? atn_pass_experts(cx, ps, place->layer, in)
                                : mlp(cx, ps, in));
     ATN_TRY(join(cx, ps, both ? ps->norm2_out : ps->norm2_w, ps->norm2_b));

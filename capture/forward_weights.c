@@ -7,7 +7,7 @@
 
 #include "capture/slice.h"
 
-enum { CHECK_PIECE = 1 << 18 };
+enum { CHECK_PIECE = 1 << 18, GATED_ROWS = 64 };
 
 typedef struct check_job {
     const atn_model *m;
@@ -159,6 +159,40 @@ done:
     return st;
 }
 
+/* Factors of the rows of a weight: the gates of the layer; NULL = none. */
+static const float *gate_of(const atn_pass *ps, const weight *p)
+{
+    const int part = p->w == &ps->w_o ? 2 : p->w == &ps->w_down ? 5 : -1;
+
+    return ps->modulation && part >= 0 ? ps->modulation + part * ps->c->width : NULL;
+}
+
+/* A weight times the factors of its rows. */
+static atn_status load_gated(atn_ctx *cx, const atn_st_tensor *t, const float *gate,
+                             atn_buf to)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_idx cols = t->count / t->shape[0];
+    const size_t size = atn_dtype_size(t->type);
+    atn_status st = ATN_OK;
+    float *w = NULL;
+
+    ATN_TAKE(w, GATED_ROWS * cols);
+    for (atn_idx i = 0; i < t->shape[0]; i += GATED_ROWS) {
+        const atn_idx rows = ATN_MIN((atn_idx)GATED_ROWS, t->shape[0] - i);
+
+        atn_widen((const char *)t->data + (size_t)(i * cols) * size, t->type,
+                  rows * cols, w);
+        for (atn_idx r = 0; r < rows; r++)
+            for (atn_idx j = 0; j < cols; j++) w[r * cols + j] *= gate[i + r];
+        ATN_TRY(cx->backend->upload_widen(cx, atn_buf_at(to, i * cols, rows * cols), w,
+                                          ATN_F32));
+    }
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
 /* to <- the slice of t: directly where it stands in one piece, else through a copy. */
 static atn_status upload_slice(atn_ctx *cx, const atn_st_tensor *t, const atn_slice *s,
                                bool in_out, atn_buf to)
@@ -185,6 +219,7 @@ done:
 static atn_status load_named(atn_ctx *cx, const atn_pass *ps, const weight *p,
                              atn_idx layer)
 {
+    const float *gate = gate_of(ps, p);
     const atn_backend *be = cx->backend;
     atn_status st = ATN_OK;
 
@@ -203,7 +238,10 @@ static atn_status load_named(atn_ctx *cx, const atn_pass *ps, const weight *p,
         if (to->base && to->count != count) be->release(cx, to);
         if (!to->base)
             ATN_TRY(be->alloc(cx, t->rank > 1 ? be->weight_type : ATN_F32, count, to));
-        ATN_TRY(upload_slice(cx, t, &s, ps->c->arch->in_out && t->rank > 1, *to));
+        if (gate)
+            ATN_TRY(load_gated(cx, t, gate, *to));
+        else
+            ATN_TRY(upload_slice(cx, t, &s, ps->c->arch->in_out && t->rank > 1, *to));
         atn_st_forget(t);
     }
 done:
@@ -236,6 +274,13 @@ done:
     return st;
 }
 
+atn_status atn_pass_check_weight(atn_ctx *cx, const atn_pass *ps, const char *name)
+{
+    const weight p = whole(name, false, NULL, NULL);
+
+    return check_named(cx, ps, &p, 0);
+}
+
 atn_status atn_pass_load_rel(atn_ctx *cx, atn_pass *ps, atn_idx at)
 {
     const atn_place *p = &ps->places[at];
@@ -263,6 +308,11 @@ const atn_st_tensor *atn_model_head(const atn_model *m)
 bool atn_forward_wants_head(const atn_model *m, const atn_forward_args *a)
 {
     return atn_model_reaches_head(m, &a->input) && (a->want_loss || a->logits);
+}
+
+bool atn_forward_wants_label(const atn_model *m, const atn_forward_args *a)
+{
+    return m->labels > 0 && (a->want_label || a->logits);
 }
 
 /* Whether places a and b have the same weights; -1 = no place. */

@@ -283,7 +283,8 @@ atn_status atn_gguf_config(atn_ctx *cx, const char *path, const json_t *keys,
                            const atn_st *tensors, json_t **config)
 {
     const atn_st_tensor *embed = atn_st_find(tensors, "token_embd.weight");
-    const bool bias = atn_st_find(tensors, "blk.0.attn_q.bias") != NULL;
+    const bool bias = atn_st_find(tensors, "blk.0.attn_q.bias") ||
+                      atn_st_find(tensors, "blk.0.attn_qkv.bias");
     translation t = {path, keys, NULL, json_object()};
     const atn_arch *a;
     atn_status st = ATN_OK;
@@ -351,6 +352,11 @@ atn_status atn_gguf_family(atn_ctx *cx, const char *path, const json_t *keys,
     } else {
         out->names.up = "blk.%d.ffn_up.weight";
         out->names.gate = n->gate ? "blk.%d.ffn_gate.weight" : NULL;
+    }
+    if (d->sandwich) {
+        out->norm_offset = 0; /* it is in the weights */
+        out->names.attn_out_norm = "blk.%d.post_attention_norm.weight";
+        out->names.mlp_out_norm = "blk.%d.post_ffw_norm.weight";
     }
     if (d->norms_behind) {
         out->names.attn_norm = "blk.%d.post_attention_norm.weight";

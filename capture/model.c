@@ -53,8 +53,20 @@ static const atn_st_tensor *find_old_norm(const atn_model *m, const char *name)
     return atn_st_find(m->weights, old);
 }
 
-const atn_st_tensor *atn_model_tensor(const atn_model *m, const char *name,
-                                      atn_idx layer, bool bias)
+/* The other spelling of a template of the family; NULL = it has none. */
+static const char *other_name(const atn_arch *a, const char *name)
+{
+    const char *const *names = (const char *const *)&a->names, *const *also =
+                                                                   (const char *const *)
+                                                                       a->also;
+
+    for (size_t i = 0; also && i < sizeof a->names / sizeof *names; i++)
+        if (names[i] == name) return also[i];
+    return NULL;
+}
+
+static const atn_st_tensor *find_spelled(const atn_model *m, const char *name,
+                                         atn_idx layer, bool bias)
 {
     char full[NAME_TEXT];
     const atn_st_tensor *t;
@@ -68,14 +80,26 @@ const atn_st_tensor *atn_model_tensor(const atn_model *m, const char *name,
     return atn_st_find(m->weights, full);
 }
 
+const atn_st_tensor *atn_model_tensor(const atn_model *m, const char *name,
+                                      atn_idx layer, bool bias)
+{
+    const char *other = other_name(m->config.arch, name);
+    const atn_st_tensor *t = find_spelled(m, name, layer, bias);
+
+    return t || !other ? t : find_spelled(m, other, layer, bias);
+}
+
 /* ---- finding the files ---- */
 
 static atn_status find_weights(atn_ctx *cx, const char *dir, char **out)
 {
-    static const char *const names[] = {"model.safetensors.index.json",
-                                        "model.safetensors"};
+    static const char *const names[] = {
+        "model.safetensors.index.json", "model.safetensors",
+        "diffusion_pytorch_model.safetensors.index.json",
+        "diffusion_pytorch_model.safetensors"};
     static const char *const pickles[] = {"pytorch_model.bin",
-                                          "pytorch_model.bin.index.json"};
+                                          "pytorch_model.bin.index.json",
+                                          "diffusion_pytorch_model.bin"};
     atn_status st = ATN_OK;
     bool pickle = false;
 
@@ -108,6 +132,21 @@ done:
     return st;
 }
 
+/* DIR itself, or the model of a pipeline of several. Owned by the caller. */
+static char *resolve_part(atn_ctx *cx, const char *dir)
+{
+    char *own = atn_path_join(cx, dir, "config.json"),
+         *part = atn_path_join(cx, dir, "transformer/config.json"), *found = NULL;
+
+    if (own && part && !atn_file_exists(own) && atn_file_exists(part))
+        found = atn_path_join(cx, dir, "transformer");
+    else if (own && part)
+        found = atn_strdup(cx, dir);
+    atn_free(cx, own);
+    atn_free(cx, part);
+    return found;
+}
+
 /* DIR itself, or the only snapshot of a hub cache folder. Owned by the caller. */
 static char *resolve_dir(atn_ctx *cx, const char *dir)
 {
@@ -122,9 +161,10 @@ static char *resolve_dir(atn_ctx *cx, const char *dir)
     }
     atn_free(cx, text);
     atn_free(cx, ref);
-    if (found && atn_dir_exists(found)) return found;
+    text = found && atn_dir_exists(found) ? found : NULL;
+    text = resolve_part(cx, text ? text : dir);
     atn_free(cx, found);
-    return atn_strdup(cx, dir);
+    return text;
 }
 
 /* "models--org--name" of a hub cache gives org/name; else the directory's last part. */
@@ -252,6 +292,34 @@ static atn_status need_shape(atn_ctx *cx, const atn_model *m, const char *name,
                     m->weights_path, t->name, found_text, want_text);
 }
 
+/* A tensor of any rank, `shape` its dimensions, 0 behind the last; those of 1 in front of the
+ * tensor's are left out. */
+static atn_status need_folded(atn_ctx *cx, const atn_model *m, const char *name,
+                              atn_idx layer, const atn_idx shape[4])
+{
+    const atn_st_tensor *t = atn_model_tensor(m, name, layer, false);
+    int rank = 0, lead = 0;
+    char found_text[64], want_text[64];
+    bool same;
+
+    if (!t) return missing_tensor(cx, m, name, layer, false);
+    while (rank < 4 && shape[rank] > 0) rank++;
+    while (lead < t->rank - rank && t->shape[lead] == 1) lead++;
+    same = t->rank - lead == rank;
+    for (int i = 0; same && i < rank; i++) same = t->shape[lead + i] == shape[i];
+    m->used[t - atn_st_at(m->weights, 0)] = true;
+    if (same && t->loadable && t->type != ATN_I32 && t->type != ATN_I64 &&
+        t->type != ATN_U8)
+        return ATN_OK;
+    print_shape(found_text, t->rank, t->shape);
+    print_shape(want_text, rank, shape);
+    return atn_fail(
+        cx, ATN_DATA, __FILE__, __LINE__,
+        "%s: tensor \"%s\" is %s of shape %s, config.json implies a floating "
+        "type of shape %s",
+        m->weights_path, t->name, t->dtype, found_text, want_text);
+}
+
 /* cols 0: a vector of `rows`. */
 static atn_status need(atn_ctx *cx, const atn_model *m, const char *name, atn_idx layer,
                        bool bias, atn_idx rows, atn_idx cols)
@@ -283,6 +351,29 @@ static atn_status need_matrix(atn_ctx *cx, const atn_model *m, const char *name,
     ATN_TRY(need(cx, m, name, layer, false, in_out ? inputs : outputs,
                  in_out ? outputs : inputs));
     if (bias) ATN_TRY(need(cx, m, name, layer, true, outputs, 0));
+done:
+    return st;
+}
+
+/* What timestep and class go through. */
+static atn_status check_modulation(atn_ctx *cx, const atn_model *m, atn_idx l)
+{
+    const atn_config *c = &m->config;
+    const atn_arch_names *n = &c->arch->names;
+    const atn_st_tensor *classes;
+    atn_status st = ATN_OK;
+
+    if (!n->modulation) return ATN_OK;
+    if (c->width > INT32_MAX / 6)
+        ATN_FAIL(ATN_DATA, "%s: the width %lld is too large", m->weights_path,
+                 (long long)c->width);
+    ATN_TRY(need_matrix(cx, m, n->time_in, l, true, c->width, ATN_TIME_FEATURES));
+    ATN_TRY(need_matrix(cx, m, n->time_out, l, true, c->width, c->width));
+    ATN_TRY(need_matrix(cx, m, n->modulation, l, true, 6 * c->width, c->width));
+    classes = atn_model_tensor(m, n->classes, l, false);
+    /* a model trained without dropping classes has no row for none */
+    ATN_TRY(need(cx, m, n->classes, l, false,
+                 c->classes + (!classes || classes->shape[0] != c->classes), c->width));
 done:
     return st;
 }
@@ -350,20 +441,59 @@ static atn_status check_place(atn_ctx *cx, const atn_model *m, const atn_arch_na
     ATN_TRY(need_norm(cx, m, n->mlp_out_norm, l, c->width));
     ATN_TRY(check_experts(cx, m, l));
     ATN_TRY(need_matrix(cx, m, n->down, l, c->bias_mlp, c->width, c->ffn));
+    ATN_TRY(check_modulation(cx, m, l));
     know_buffers(m, l);
 done:
     return st;
 }
 
+/* Patches, the tokens before them, positions, and what reads classes. */
+static atn_status check_patches(atn_ctx *cx, atn_model *m)
+{
+    const atn_config *c = &m->config;
+    const atn_arch_names *n = &c->arch->names;
+    const atn_idx patch[4] = {c->width, c->channels, c->patch, c->patch};
+    const atn_idx one[4] = {1, c->width}, table[4] = {c->max_positions, c->width};
+    atn_status st = ATN_OK;
+
+    if (!n->patch) return ATN_OK;
+    ATN_TRY(need_folded(cx, m, n->patch, 0, patch));
+    ATN_TRY(need(cx, m, n->patch, 0, true, c->width, 0));
+    for (int i = 0; i < 2; i++)
+        if (n->special[i]) ATN_TRY(need_folded(cx, m, n->special[i], 0, one));
+    if (n->position) ATN_TRY(need_folded(cx, m, n->position, 0, table));
+    for (int i = 0; i < 2; i++) {
+        const atn_st_tensor *t =
+            n->labels[i] ? atn_model_tensor(m, n->labels[i], 0, false) : NULL;
+
+        if (!t || t->rank != 2 || (i > 0 && m->labels == 0)) continue;
+        ATN_TRY(need_matrix(cx, m, n->labels[i], 0, true,
+                            i > 0 ? m->labels : t->shape[0], c->width));
+        m->labels = t->shape[0];
+    }
+done:
+    return st;
+}
+
+const char *atn_model_label(const atn_model *m, atn_idx label)
+{
+    char key[32];
+
+    snprintf(key, sizeof key, "%lld", (long long)label);
+    return json_string_value(
+        json_object_get(json_object_get(m->config.json, "id2label"), key));
+}
+
 static void find_prefix(atn_model *m)
 {
     const atn_arch *a = m->config.arch;
+    const char *first = a->names.embed ? a->names.embed : a->names.patch;
 
     m->prefix = "";
     for (int i = 0; i < 3 && a->prefixes[i]; i++) {
         char full[NAME_TEXT];
 
-        expand(m, full, a->prefixes[i], a->names.embed, 0, false);
+        expand(m, full, a->prefixes[i], first, 0, false);
         if (atn_st_find(m->weights, full)) m->prefix = a->prefixes[i];
     }
 }
@@ -413,6 +543,7 @@ static atn_status check_embeddings(atn_ctx *cx, const atn_model *m)
         c->arch->position_rule == ATN_POSITION_SKIP ? c->arch->position_skip : 0;
     atn_status st = ATN_OK;
 
+    if (!n->embed) return ATN_OK;
     ATN_TRY(need(cx, m, n->embed, 0, false, c->vocab, e));
     if (n->position)
         ATN_TRY(need(cx, m, n->position, 0, false, c->max_positions + skip, width));
@@ -458,7 +589,9 @@ static atn_status check_stack(atn_ctx *cx, const atn_model *m, const atn_stack *
     if (s->names.rel_bias)
         ATN_TRY(
             need(cx, m, s->names.rel_bias, 0, false, s->rel.buckets, m->config.heads));
-    if (m->config.final_norm)
+    /* a file without what reads classes may lack it */
+    if (m->config.final_norm && (!s->names.patch || m->labels > 0 ||
+                                 atn_model_tensor(m, s->names.final_norm, 0, false)))
         ATN_TRY(need_norm(cx, m, s->names.final_norm, 0, m->config.width));
 done:
     return st;
@@ -482,6 +615,7 @@ static atn_status check_tensors(atn_ctx *cx, atn_model *m)
 
     drop_absent_decoder(m);
     ATN_TRY(check_embeddings(cx, m));
+    ATN_TRY(check_patches(cx, m));
     for (int s = 0; s < c->n_stacks; s++) ATN_TRY(check_stack(cx, m, &c->stacks[s]));
     if (n->head && atn_model_tensor(m, n->head, 0, false))
         ATN_TRY(need(cx, m, n->head, 0, false, c->vocab, c->embed_width));
@@ -518,6 +652,7 @@ static atn_status open_gguf(atn_ctx *cx, atn_model *m)
     ATN_NEW(m->config.own, 1);
     ATN_TRY(atn_gguf_family(cx, m->weights_path, keys, m->config.arch, m->config.own));
     m->config.arch = m->config.own;
+    m->config.stacks[0].names = m->config.own->names;
 done:
     json_decref(keys);
     return st;

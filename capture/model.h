@@ -15,6 +15,7 @@ typedef struct atn_model {
     atn_st *weights;
     const char *prefix; /* the base prefix that this file carries, "" = none */
     bool has_head;      /* logits can be computed */
+    atn_idx labels;     /* classes of an image that the weights tell apart, 0 = none */
     bool *used;         /* [tensors of the files] the family asks for it; owned */
 } atn_model;
 
@@ -28,6 +29,8 @@ void atn_model_close(atn_ctx *cx, atn_model *m);
  * name with .bias for .weight. */
 const atn_st_tensor *atn_model_tensor(const atn_model *m, const char *name,
                                       atn_idx layer, bool bias);
+/* What config.json calls a class of the images; NULL = nothing. */
+const char *atn_model_label(const atn_model *m, atn_idx label);
 
 /* Counts that inspect and --dry-run print. */
 double atn_model_parameters(const atn_model *m); /* numbers stored in the weights */

@@ -5,6 +5,11 @@
 #include <math.h>
 #include <string.h>
 
+static atn_idx steps(const atn_input *in)
+{
+    return ATN_MAX(in->steps, 1);
+}
+
 int atn_model_stacks(const atn_model *m, const atn_input *in)
 {
     return in->n_target > 0 ? m->config.n_stacks : 1;
@@ -17,8 +22,7 @@ bool atn_model_reaches_head(const atn_model *m, const atn_input *in)
 
 atn_idx atn_model_tokens(const atn_model *m, const atn_input *in)
 {
-    (void)m;
-    return in->n;
+    return m->config.patch > 0 ? m->config.max_positions : in->n;
 }
 
 atn_idx atn_model_tokens_most(const atn_model *m, const atn_input *in)
@@ -103,16 +107,38 @@ atn_status atn_model_places(atn_ctx *cx, const atn_model *m, const atn_input *in
     *out = NULL;
     *n = 0;
     for (int s = 0; s < stacks; s++) *n += of[s].layers * (of[s].names.cross_q ? 2 : 1);
+    if (!atn_mul(*n, steps(in), n))
+        ATN_FAIL(ATN_DATA, "%lld steps are too many", (long long)steps(in));
     ATN_NEW(*out, *n);
-    for (int s = 0; s < stacks; s++)
-        for (atn_idx l = 0; l < of[s].layers; l++) {
-            const atn_place self = layer_place(m, in, s, l);
+    for (atn_idx step = 0; step < steps(in); step++)
+        for (int s = 0; s < stacks; s++)
+            for (atn_idx l = 0; l < of[s].layers; l++) {
+                atn_place self = layer_place(m, in, s, l);
 
-            (*out)[at++] = self;
-            if (!self.last) (*out)[at++] = cross_place(m, in, &self);
-        }
+                self.step = step;
+                (*out)[at++] = self;
+                if (!self.last) (*out)[at++] = cross_place(m, in, &self);
+            }
 done:
     return st;
+}
+
+/* Of one step beside the layers' projections: patches, timestep and class. An embedder that all
+ * layers share counts once. */
+static double patch_flops(const atn_config *c)
+{
+    const atn_arch_names *n = &c->arch->names;
+    const double width = (double)c->width, layers = (double)c->layers,
+                 patches = (double)(c->max_positions - c->specials),
+                 values = (double)(c->channels * c->patch * c->patch);
+    const bool own = n->time_in && strstr(n->time_in, "%d") != NULL;
+    double flops = 0;
+
+    if (c->patch > 0) flops = 2 * patches * values * width;
+    if (n->time_in)
+        flops += 2 * (own ? layers : 1) * width * (ATN_TIME_FEATURES + width);
+    if (n->modulation) flops += 2 * layers * 6 * width * width;
+    return flops;
 }
 
 static double place_flops(const atn_config *c, const atn_place *p)
@@ -134,7 +160,8 @@ double atn_model_flops(const atn_model *m, const atn_input *in)
     const int stacks = atn_model_stacks(m, in);
     const atn_config *c = &m->config;
     const double map = 2 * (double)c->embed_width * (double)c->width;
-    double flops = atn_config_maps(c) ? map * (double)atn_model_tokens(m, in) : 0;
+    double flops = patch_flops(c) +
+                   (atn_config_maps(c) ? map * (double)atn_model_tokens(m, in) : 0);
 
     for (int s = 0; s < stacks; s++)
         for (atn_idx l = 0; l < c->stacks[s].layers; l++) {
@@ -143,5 +170,5 @@ double atn_model_flops(const atn_model *m, const atn_input *in)
 
             flops += place_flops(c, &self) + (self.last ? 0 : place_flops(c, &cross));
         }
-    return flops;
+    return (double)steps(in) * flops;
 }

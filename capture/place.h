@@ -23,7 +23,7 @@ typedef struct atn_input {
     const float *latents;   /* [steps, channels, height, width] */
     const float *timesteps; /* [steps] */
     const int32_t *classes; /* [steps] */
-    atn_idx steps;          /* of latents */
+    atn_idx steps;          /* of latents; independent of one another */
 } atn_input;
 
 typedef struct atn_place {

@@ -9,6 +9,7 @@
 
 #include "capture/forward.h"
 #include "capture/tokenizer.h"
+#include "capture/vision.h"
 #include "capture/weights.h"
 #include "core/io/capture.h"
 #include "core/io/file.h"
@@ -23,6 +24,8 @@ typedef struct recording {
     atn_tokenizer *tokenizer; /* NULL when the ids were given and there is none */
     int32_t *ids;
     atn_idx n;
+    float *image;        /* NULL = the model reads something else */
+    atn_latents latents; /* zero likewise */
     int32_t *target;
     atn_idx n_target;  /* 0 = no decoder runs beside an encoder */
     atn_place *places; /* all of the run */
@@ -213,8 +216,50 @@ done:
 
 static atn_input input_of(const recording *r)
 {
-    return (atn_input){
-        .ids = r->ids, .n = r->n, .target = r->target, .n_target = r->n_target};
+    return (atn_input){.ids = r->ids,
+                       .n = r->n,
+                       .target = r->target,
+                       .n_target = r->n_target,
+                       .image = r->image,
+                       .latents = r->latents.values,
+                       .timesteps = r->latents.timesteps,
+                       .classes = r->latents.classes,
+                       .steps = r->latents.steps};
+}
+
+/* What the model reads, by the kind of its input. */
+static atn_status read_input(atn_ctx *cx, recording *r)
+{
+    static const char *const wanted[] = {
+        [ATN_INPUT_TOKENS] = "a text: give --text FILE or --token-ids FILE",
+        [ATN_INPUT_IMAGE] = "an image: give --image FILE",
+        [ATN_INPUT_LATENTS] =
+            "latents: give --latents FILE, --timesteps LIST and --classes LIST"};
+    const atn_record_args *a = r->args;
+    const atn_input_kind kind = r->model.config.arch->input;
+    const bool given = kind == ATN_INPUT_IMAGE     ? a->image != NULL
+                       : kind == ATN_INPUT_LATENTS ? a->latents != NULL
+                                                   : a->text || a->ids;
+    atn_status st = ATN_OK;
+
+    if (!given)
+        ATN_FAIL(ATN_USAGE, "%s: a model of type %s reads %s", r->model.dir,
+                 r->model.config.arch->id, wanted[kind]);
+    if (kind == ATN_INPUT_IMAGE) {
+        ATN_TRY(atn_vision_image(cx, &r->model, a->image, &r->image));
+    } else if (kind == ATN_INPUT_LATENTS) {
+        ATN_TRY(atn_vision_latents(cx, &r->model, a->latents, a->timesteps, a->classes,
+                                   &r->latents));
+    } else {
+        ATN_TRY(read_tokens(cx, r));
+        ATN_TRY(check_length(cx, r));
+        ATN_TRY(check_ids(cx, r, source(r), r->ids, r->n));
+        ATN_TRY(check_prompt(cx, r));
+        return ATN_OK;
+    }
+    r->n = r->model.config.max_positions;
+done:
+    return st;
 }
 
 /* ---- the manifest ---- */
@@ -292,14 +337,17 @@ static json_t *model_json(const recording *r, json_t *rotary)
 {
     const atn_config *c = &r->model.config;
     atn_idx layers = 0;
+    json_t *model;
 
     for (int s = 0; s < c->n_stacks; s++) layers = ATN_MAX(layers, c->stacks[s].layers);
-    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:b, s:o, s:o}",
-                     "name", r->model.name, "dir", r->model.dir, "model_type",
-                     c->arch->id, "layers", (json_int_t)layers, "width",
-                     (json_int_t)c->width, "ffn", (json_int_t)c->ffn, "vocab",
-                     (json_int_t)c->vocab, "gated", c->gated, "tied", c->tied, "causal",
-                     c->arch->causal, "files", weight_files(r), "rotary", rotary);
+    model = json_pack(
+        "{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:b, s:o, s:o}", "name",
+        r->model.name, "dir", r->model.dir, "model_type", c->arch->id, "layers",
+        (json_int_t)layers, "width", (json_int_t)c->width, "ffn", (json_int_t)c->ffn,
+        "vocab", (json_int_t)c->vocab, "gated", c->gated, "tied", c->tied, "causal",
+        c->arch->causal, "files", weight_files(r), "rotary", rotary);
+    if (model && c->vocab == 0) json_object_del(model, "vocab");
+    return model;
 }
 
 /* [step-NNN/][stack/]layer-NNN.safetensors */
@@ -385,14 +433,18 @@ static atn_status make_manifest(atn_ctx *cx, const recording *r, json_t **out)
     *out = json_pack(
         "{s:o, s:o, s:o, s:o, s:o, s:n, s:n, s:n, s:s, s:s, s:s}", "model",
         model_json(r, rotary), "stacks", stacks, "steps", steps, "layers", layers,
-        "tokens", tokens ? json_null() : tokens_json(cx, r, r->ids, r->n), "positions",
-        "grid", "roles", "dtype", atn_dtype_name(r->dtype), "device",
+        "tokens", tokens || !r->ids ? json_null() : tokens_json(cx, r, r->ids, r->n),
+        "positions", "grid", "roles", "dtype", atn_dtype_name(r->dtype), "device",
         cx->backend->device, "arithmetic", cx->backend->arithmetic);
     layers = rotary = stacks = steps = NULL;
     if (!*out) ATN_FAIL(ATN_MEMORY, "no memory for the manifest");
     if (tokens) json_object_set(*out, "stack_tokens", tokens);
     if (r->args->prompt > 0)
         json_object_set_new(*out, "prompt", json_integer(r->args->prompt));
+    if (r->model.config.patch > 0) {
+        const atn_input in = input_of(r);
+        ATN_TRY(atn_vision_describe(cx, &r->model, &in, *out));
+    }
 done:
     json_decref(layers);
     json_decref(rotary);
@@ -448,17 +500,20 @@ static atn_status add_inputs(atn_ctx *cx, const recording *r, const json_t *mani
                              atn_run *run)
 {
     const json_t *files = json_object_get(json_object_get(manifest, "model"), "files");
-    char *path = atn_path_join(cx, r->model.dir, "config.json");
+    char *path = atn_path_join(cx, r->model.dir, "config.json"),
+         *images = atn_path_join(cx, r->model.dir, "preprocessor_config.json");
     atn_status st = ATN_OK;
 
-    if (!path) ATN_TRY(cx->err.code);
+    if (!path || !images) ATN_TRY(cx->err.code);
     if (atn_file_exists(path)) ATN_TRY(atn_run_add_input(cx, run, path));
+    if (atn_file_exists(images)) ATN_TRY(atn_run_add_input(cx, run, images));
     ATN_TRY(atn_tokenizer_inputs(cx, r->model.dir, run));
     for (size_t i = 0; i < json_array_size(files); i++)
         ATN_TRY(
             atn_run_add_input(cx, run, json_string_value(json_array_get(files, i))));
 done:
     atn_free(cx, path);
+    atn_free(cx, images);
     return st;
 }
 
@@ -520,6 +575,9 @@ static atn_status save_layer(atn_ctx *cx, const atn_layer_dump *d, void *state)
         ATN_TRY(add_tensor(cx, r, "rel_bias", d->rel_bias, 2, rel, list, &n));
     if (!a->no_w_o) {
         ATN_TRY(atn_model_w_o(cx, &r->model, at, &w_o));
+        /* what reaches the rows is O W_O times the gate */
+        for (atn_idx i = 0; d->gate && i < w[0] * width; i++)
+            w_o[i] *= d->gate[i % width];
         ATN_TRY(add_tensor(cx, r, "w_o", w_o, 2, w, list, &n));
     }
     ATN_TRY(atn_model_place_weights(cx, &r->model, at, &weights));
@@ -636,6 +694,7 @@ static atn_forward_args forward_args(recording *r)
                               .want_p = a->save_p,
                               .want_h = a->save_h,
                               .want_loss = r->model.has_head,
+                              .want_label = true,
                               .last_place = r->kept[r->n_kept - 1]};
 }
 
@@ -704,6 +763,7 @@ static void describe(const atn_ctx *cx, recording *r, atn_record_result *out)
     snprintf(out->model_name, sizeof out->model_name, "%s", r->model.name);
     out->model_type = r->model.config.arch->id;
     out->tokens = r->n;
+    out->steps = ATN_MAX(r->latents.steps, 1);
     out->target_tokens = r->n_target;
     out->layers = r->n_kept;
     count_stacks(r, out->stacks, sizeof out->stacks);
@@ -752,6 +812,14 @@ static atn_status run_model(atn_ctx *cx, recording *r, atn_record_result *out)
     ATN_TRY(atn_forward(cx, &r->model, &f, &result));
     out->has_loss = result.has_loss;
     out->loss = result.loss;
+    out->has_label = result.has_label;
+    out->label = result.label;
+    out->label_probability = result.label_probability;
+    if (result.has_label) {
+        const char *label = atn_model_label(&r->model, result.label);
+
+        snprintf(out->label_text, sizeof out->label_text, "%s", label ? label : "");
+    }
     ATN_TRY(describe_model(cx, r, &result));
 done:
     return st;
@@ -783,6 +851,8 @@ static void release(atn_ctx *cx, recording *r)
     atn_tokenizer_destroy(cx, r->tokenizer);
     atn_model_close(cx, &r->model);
     atn_free(cx, r->ids);
+    atn_free(cx, r->image);
+    atn_latents_release(cx, &r->latents);
     atn_free(cx, r->target);
     atn_free(cx, r->places);
     atn_free(cx, r->kept);
@@ -803,10 +873,7 @@ atn_status atn_record(atn_ctx *cx, const atn_record_args *args, atn_run *run,
     *out = (atn_record_result){0};
     ATN_TRY(choose_dtype(cx, &r));
     ATN_TRY(atn_model_open(cx, args->model_dir, &r.model));
-    ATN_TRY(read_tokens(cx, &r));
-    ATN_TRY(check_length(cx, &r));
-    ATN_TRY(check_ids(cx, &r, source(&r), r.ids, r.n));
-    ATN_TRY(check_prompt(cx, &r));
+    ATN_TRY(read_input(cx, &r));
     ATN_TRY(choose_places(cx, &r));
     ATN_TRY(check_memory(cx, &r));
     describe(cx, &r, out);

@@ -76,10 +76,9 @@ static bool read_field(cursor *c, field *f)
 
 static bool read_piece(cursor c, tok_spm_piece *p)
 {
-    const uint32_t one = 1;
     field f;
 
-    *p = (tok_spm_piece){.type = one};
+    *p = (tok_spm_piece){.type = 1};
     while (c.at < c.end) {
         if (!read_field(&c, &f)) return false;
         if (f.number == 1 && f.wire == 2) {

@@ -62,7 +62,7 @@ done:
 atn_status atn_model_token_weights(atn_ctx *cx, const atn_model *m, json_t **out)
 {
     const atn_arch_names *n = &m->config.arch->names;
-    const bool direct = !atn_config_maps(&m->config);
+    const bool direct = n->embed && !atn_config_maps(&m->config);
     json_t *all = json_object();
     atn_status st = ATN_OK;
 

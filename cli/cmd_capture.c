@@ -19,6 +19,18 @@ static const atn_option options[] = {
      "input",
      0, 0},
     {"target-ids", 0, ATN_OPT_FILE, "FILE", "the same as token ids", 0, 0},
+    {"image", 0, ATN_OPT_FILE, "FILE",
+     "the image of a model that reads images: PNG, PPM, PGM or .npy ([H, W, 3] bytes, "
+     "or "
+     "[C, H, W] floats as the model takes them)",
+     0, 0},
+    {"latents", 0, ATN_OPT_FILE, "FILE",
+     "latents of a diffusion transformer, .npy: [C, H, W], or that for every step", 0,
+     0},
+    {"timesteps", 0, ATN_OPT_TEXT, "LIST",
+     "timestep of every step, as 500,250,0 or a .npy file", 0, 0},
+    {"classes", 0, ATN_OPT_TEXT, "LIST", "class of every step, as 207 or a .npy file",
+     0, 0},
     {"prompt", 0, ATN_OPT_COUNT, "N",
      "the first N tokens were given, the rest generated (not said)", 1, 1e12},
     {"layers", 0, ATN_OPT_TEXT, "LIST", "layers to keep, as 0,5-8,-1 (all)", 0, 0},
@@ -61,14 +73,38 @@ static atn_status read_save(atn_cli *cli, const char *list, atn_record_args *arg
     return ATN_OK;
 }
 
+/* One of the inputs, and what goes with latents. */
+static atn_status check_input(atn_cli *cli, int given)
+{
+    const bool latents = atn_opt_given(cli, "latents"),
+               times = atn_opt_given(cli, "timesteps"),
+               classes = atn_opt_given(cli, "classes");
+
+    if (given > 1)
+        return atn_fail(
+            cli->cx, ATN_USAGE, __FILE__, __LINE__,
+            "capture: --text, --token-ids, --image and --latents exclude one "
+            "another");
+    if (latents != times || latents != classes)
+        return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
+                        "capture: --latents, --timesteps and --classes go together");
+    return ATN_OK;
+}
+
 static atn_status check_words(atn_cli *cli)
 {
     const bool text = atn_opt_given(cli, "text"), ids = atn_opt_given(cli, "token-ids");
+    const int others = atn_opt_given(cli, "image") + atn_opt_given(cli, "latents");
+    const atn_status st = check_input(cli, others > 0 ? others + text + ids : 0);
 
-    if (text == ids)
-        return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
-                        text ? "capture: give either --text or --token-ids, not both"
-                             : "capture: give --text FILE, or --token-ids FILE");
+    if (st != ATN_OK) return st;
+    if (others == 0 && text == ids)
+        return atn_fail(
+            cli->cx, ATN_USAGE, __FILE__, __LINE__,
+            text ? "capture: give either --text or --token-ids, not both"
+                 : "capture: give --text FILE or --token-ids FILE (of an image "
+                   "model --image FILE, of a diffusion transformer --latents "
+                   "FILE)");
     if (atn_opt_given(cli, "target-text") && atn_opt_given(cli, "target-ids"))
         return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
                         "capture: give either --target-text or --target-ids, not both");
@@ -136,11 +172,18 @@ static atn_status summary(atn_ctx *cx, const atn_record_args *args,
         ATN_TRY(atn_facts_add(cx, t, "layers", "%lld: %s", (long long)r->layers,
                               r->stacks));
     else
-        ATN_TRY(atn_facts_add(cx, t, "layers", "%lld", (long long)r->layers));
+        ATN_TRY(
+            atn_facts_add(cx, t, "layers", "%lld", (long long)(r->layers / r->steps)));
+    if (r->steps > 1)
+        ATN_TRY(atn_facts_add(cx, t, "steps", "%lld", (long long)r->steps));
     if (r->note) ATN_TRY(atn_facts_add(cx, t, "note", "%s", r->note));
     if (r->layers_found)
         ATN_TRY(atn_facts_add(cx, t, "layers found", "%lld, of an interrupted run",
                               (long long)r->layers_found));
+    if (r->has_label)
+        ATN_TRY(atn_facts_add(cx, t, "class", "%lld %s, probability %.3g",
+                              (long long)r->label, r->label_text,
+                              r->label_probability));
     if (r->no_loss)
         ATN_TRY(atn_facts_add(cx, t, "next-token loss", "none: %s", r->no_loss));
     if (r->has_loss) {
@@ -166,6 +209,10 @@ static atn_status run(atn_cli *cli)
     static const char *const types[] = {"f32", "f16", "bf16"};
     atn_record_args args = {.model_dir = cli->args[0],
                             .out_dir = atn_opt_text(cli, "output", NULL),
+                            .image = atn_opt_text(cli, "image", NULL),
+                            .latents = atn_opt_text(cli, "latents", NULL),
+                            .timesteps = atn_opt_text(cli, "timesteps", NULL),
+                            .classes = atn_opt_text(cli, "classes", NULL),
                             .prompt = atn_opt_i64(cli, "prompt", 0),
                             .layers = atn_opt_text(cli, "layers", NULL),
                             .dtype = types[atn_opt_i64(cli, "store", 0)],
@@ -187,6 +234,8 @@ static atn_status run(atn_cli *cli)
     ATN_TRY(atn_cli_record(cli, &record));
     ATN_TRY(read_words(cli, &source, &record));
     ATN_TRY(read_words(cli, &target, &record));
+    if (args.image) ATN_TRY(atn_run_add_input(cx, &record, args.image));
+    if (args.latents) ATN_TRY(atn_run_add_input(cx, &record, args.latents));
     args.text = source.text;
     args.text_len = source.len;
     args.ids = source.ids;

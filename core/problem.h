@@ -27,6 +27,9 @@ typedef struct atn_sight {
     /* queries are the same tokens as the keys: those that are padding see nothing,
      * either */
     bool pad_queries;
+    /* queries stand in another text than the keys: their places among these mean
+     * nothing but to a mask or bias that is there all the same */
+    bool cross;
     /* NULL, or the head holds some rows only: query i is row rows[i], ascending.
      * Borrowed. */
     const atn_idx *rows;

@@ -201,6 +201,7 @@ const atn_measure atn_measure_blocks = {
     .params = params,
     .params_size = sizeof(blocks_params),
     .cols = cols,
+    .by_place = ATN_COL_BIT(DIAGONAL),
     .want = want,
     .compute = compute,
 };

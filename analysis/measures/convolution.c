@@ -150,5 +150,6 @@ const atn_measure atn_measure_convolution = {
     .named = true,
     .passes = 1,
     .cols = cols,
+    .by_place = (unsigned)ATN_EVERY_COL,
     .layer = layer,
 };

@@ -181,5 +181,6 @@ const atn_measure atn_measure_detector = {
     .params = params,
     .params_size = sizeof(detector_params),
     .cols = cols,
+    .by_place = (unsigned)ATN_EVERY_COL,
     .compute = compute,
 };

@@ -53,4 +53,5 @@ const atn_measure atn_measure_distance = {
     .source = "Dosovitskiy et al. 2020 (mean attention distance), in token positions",
     .needs = ATN_NEED_MOMENTS | ATN_NEED_FIRST,
     .cols = cols,
+    .by_place = (unsigned)ATN_EVERY_COL,
 };

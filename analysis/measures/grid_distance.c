@@ -10,8 +10,10 @@
  *         2108.08810.
  * Cost    one pass over the rows; a table of distances by (dx, dy), width * height
  *         doubles.
- * Limits  tokens before the grid (a class token, registers) are on neither side; a grid
- *         whose last line is not full is taken as it is.
+ * Limits  tokens before the grid (a class token, registers) and, where the capture says
+ *         what the grid is, text behind it are on neither side; a grid whose last line
+ *         is not full is taken as it is. A plane: of a grid with frames the width has to
+ *         be given. Empty for cross-attention, whose queries are on no grid.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
@@ -27,8 +29,10 @@ typedef struct grid_params {
 
 static const atn_param params[] = {
     ATN_PARAM_I64(grid_params, width, 0, 0, 1 << 20,
-                  "patches a line; 0 = a square of all tokens after the first ones"),
-    ATN_PARAM_I64(grid_params, first, 1, 0, 1 << 20, "tokens before the grid"),
+                  "patches a line; 0 = the capture's grid, or where it has none, a "
+                  "square of all tokens after the first ones"),
+    ATN_PARAM_I64(grid_params, first, 1, 0, 1 << 20,
+                  "tokens before a grid that the capture does not say"),
     ATN_PARAM_F64(grid_params, patch, 1, 1e-9, 1e9, "size of a patch"),
     ATN_PARAM_END,
 };
@@ -37,9 +41,9 @@ enum { DISTANCE, MASS, COLS };
 
 typedef struct walk {
     const atn_head *heads;
-    atn_idx width, first, nk;
-    const double *table;  /* [lines, width] distance by |dy|, |dx| */
-    double *value, *mass; /* [heads, nq] */
+    atn_idx width, first, nk; /* nk: where the grid ends */
+    const double *table;      /* [lines, width] distance by |dy|, |dx| */
+    double *value, *mass;     /* [heads, nq] */
 } walk;
 
 static double row_distance(const walk *w, atn_idx at, const float *row, atn_idx lo,
@@ -49,7 +53,7 @@ static double row_distance(const walk *w, atn_idx at, const float *row, atn_idx 
     double sum = 0;
 
     *mass = 0;
-    for (atn_idx j = ATN_MAX(lo, w->first); j < hi; j++) {
+    for (atn_idx j = ATN_MAX(lo, w->first); j < ATN_MIN(hi, w->nk); j++) {
         const atn_idx dx = (j - w->first) % w->width - x;
         const atn_idx dy = (j - w->first) / w->width - y;
         const double p = (double)row[j];
@@ -79,14 +83,28 @@ static atn_status visit(atn_ctx *cx, const atn_head *h, const atn_tile *t, atn_c
     return ATN_OK;
 }
 
-/* The side of the grid; 0 when the tokens are no square and no width is given. */
-static atn_idx width_of(const grid_params *p, atn_idx nk)
+/* The grid of the capture; false = it says none, or another width is given. */
+static bool grid_of(const atn_layer_facts *f, const grid_params *p, walk *w)
 {
-    const atn_idx cells = nk - p->first,
-                  side = (atn_idx)floor(sqrt((double)cells) + 0.5);
+    const atn_list *g = f->capture ? atn_capture_grid(f->capture) : NULL;
 
-    if (p->width > 0) return p->width;
-    return cells > 0 && side * side == cells ? side : 0;
+    if (!g || p->width > 0 || g->n > 2) return false;
+    w->width = g->at[g->n - 1];
+    w->first = atn_capture_grid_first(f->capture);
+    w->nk = w->first + (g->n == 2 ? g->at[0] : 1) * w->width;
+    return w->nk <= f->head[0].nk;
+}
+
+/* That of the parameters; of width 0 when the tokens are no square and no width is
+ * given. */
+static void given_grid(const atn_layer_facts *f, const grid_params *p, walk *w)
+{
+    const atn_idx nk = f->head[0].nk, cells = nk - p->first,
+                  side = (atn_idx)floor(sqrt((double)ATN_MAX(cells, 0)) + 0.5);
+
+    w->nk = nk;
+    w->first = p->first;
+    w->width = p->width > 0 ? p->width : cells > 0 && side * side == cells ? side : 0;
 }
 
 static atn_status take_table(atn_ctx *cx, const grid_params *p, walk *w)
@@ -121,16 +139,18 @@ static atn_status layer(atn_ctx *cx, const atn_layer_facts *f, const void *param
                         double *out)
 {
     const grid_params *p = params_;
-    const atn_idx nq = f->head[0].nq, nk = f->head[0].nk;
+    const atn_idx nq = f->head[0].nq;
     const atn_arena_mark mark = atn_arena_save(cx);
-    walk w = {f->head, width_of(p, nk), p->first, nk, NULL, NULL, NULL};
+    walk w = {.heads = f->head};
     atn_status st = ATN_OK;
 
-    if (w.width == 0 || nk <= p->first)
+    if (f->head[0].sight.cross) goto done; /* queries on no grid */
+    if (!grid_of(f, p, &w)) given_grid(f, p, &w);
+    if (w.width == 0 || w.nk <= w.first)
         ATN_FAIL(ATN_USAGE,
                  "grid_distance: %lld keys less %lld first ones are no square (give "
                  "grid_distance:width=PATCHES,first=TOKENS)",
-                 (long long)nk, (long long)p->first);
+                 (long long)w.nk, (long long)w.first);
     ATN_TRY(atn_mem_check(cx, 16.0 * (double)f->heads * (double)nq, "grid distance"));
     ATN_TAKE(w.value, f->heads * nq);
     ATN_TAKE(w.mass, f->heads * nq);

@@ -44,4 +44,5 @@ const atn_measure atn_measure_induction = {
     .source = "prefix matching after Olsson et al. 2022, on the text at hand",
     .needs = ATN_NEED_TOKENS,
     .cols = cols,
+    .by_place = (unsigned)ATN_EVERY_COL,
 };

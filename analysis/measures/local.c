@@ -37,4 +37,5 @@ const atn_measure atn_measure_local = {
     .source = "mean weight on offsets 0 and -1, positions >= 1",
     .needs = ATN_NEED_LOCAL,
     .cols = cols,
+    .by_place = (unsigned)ATN_EVERY_COL,
 };

@@ -64,5 +64,6 @@ const atn_measure atn_measure_span = {
     .source = "quantiles of |i - j| under the rows' weights",
     .needs = ATN_NEED_SPAN | ATN_NEED_DIAGONALS,
     .cols = cols,
+    .by_place = (unsigned)ATN_EVERY_COL,
     .compute = compute,
 };

@@ -98,5 +98,7 @@ const atn_measure atn_measure_stripes = {
     .source = "column and diagonal sums, after MInference, arXiv 2407.02490",
     .needs = ATN_NEED_COLUMNS | ATN_NEED_DIAGONALS,
     .cols = cols,
+    .by_place =
+        ATN_COL_BIT(OFFSET) | ATN_COL_BIT(OFFSET_MASS) | ATN_COL_BIT(OFFSET_SHARE),
     .compute = compute,
 };

@@ -136,5 +136,6 @@ const atn_measure atn_measure_toeplitz = {
         "relative positions as in Sugiharto et al., arXiv 2308.03429; share derived",
     .needs = ATN_NEED_MOMENTS | ATN_NEED_DIAGONALS | ATN_NEED_LOGITS,
     .cols = cols,
+    .by_place = (unsigned)ATN_EVERY_COL,
     .compute = compute,
 };

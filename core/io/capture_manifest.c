@@ -118,7 +118,8 @@ static atn_status read_sight(atn_ctx *cx, const atn_capture *c, const char *what
     ATN_TRY(atn_json_get_i64(cx, what, j, "key_last", l->nk, s->key_first + 1, l->nk,
                              &s->key_last));
     ATN_TRY(atn_json_get_positive(cx, what, j, "softcap", 0, &s->softcap));
-    s->pad_queries = strcmp(l->stack, "cross") != 0 && s->offset == l->nk - l->nq;
+    s->cross = strcmp(l->stack, "cross") == 0 || (!s->causal && l->nq != l->nk);
+    s->pad_queries = !s->cross && s->offset == l->nk - l->nq;
 done:
     return st;
 }

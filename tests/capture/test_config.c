@@ -547,10 +547,230 @@ static void two_dictionaries(atn_ctx *cx)
 #undef PARAMETERS
 }
 
+static const char SIZES[] =
+    "\"hidden_size\": 64, \"num_hidden_layers\": 7, \"num_attention_heads\": 8, "
+    "\"intermediate_size\": 96, \"vocab_size\": 50, \"num_local_experts\": 6";
+
+static void load_text(atn_ctx *cx, const char *type, const char *more, atn_config *c)
+{
+    const char *dir = check_scratch("config-text");
+    char text[1200];
+
+    snprintf(text, sizeof text, "{\"model_type\": \"%s\", %s%s}", type, SIZES, more);
+    print_message("%s%s\n", type, more);
+    write_text(dir, "config.json", text);
+    CHECK_OK(atn_config_load(cx, dir, c));
+}
+
+/* Scale query_pre_attn_scalar^-1/2 (256 where the key is absent: 1/16), soft-caps that null
+ * switches off, layers with a window in turns of 2 and 6. */
+static void scores_and_patterns(atn_ctx *cx)
+{
+    static const struct {
+        const char *type, *more;
+        double scale, attn_cap, head_cap;
+        atn_idx window[7];
+    } cases[] = {
+        {"gemma2", "", 1. / 16, 50, 30, {4096, 0, 4096, 0, 4096, 0, 4096}},
+        {"gemma2",
+         ", \"attn_logit_softcapping\": null, \"final_logit_softcapping\": 7.5, "
+         "\"query_pre_attn_scalar\": 144, \"sliding_window\": 5",
+         1. / 12,
+         0,
+         7.5,
+         {5, 0, 5, 0, 5, 0, 5}},
+        {"gemma2",
+         ", \"sliding_window_pattern\": 3, \"final_logit_softcapping\": null",
+         1. / 16,
+         50,
+         0,
+         {4096, 0, 4096, 0, 4096, 0, 4096}},
+        {"gemma3_text", "", 1. / 16, 0, 0, {4096, 4096, 4096, 4096, 4096, 0, 4096}},
+        {"gemma3_text",
+         ", \"sliding_window_pattern\": 3, \"sliding_window\": 9, "
+         "\"attn_logit_softcapping\": 20",
+         1. / 16,
+         20,
+         0,
+         {9, 9, 0, 9, 9, 0, 9}},
+        {"gemma3_text",
+         ", \"sliding_window_pattern\": 3, \"layer_types\": [\"full_attention\", "
+         "\"sliding_attention\", \"full_attention\", \"full_attention\", "
+         "\"full_attention\", \"full_attention\", \"full_attention\"]",
+         1. / 16,
+         0,
+         0,
+         {0, 4096, 0, 0, 0, 0, 0}},
+        {"gpt_oss", "", 1. / 8, 0, 0, {128, 0, 128, 0, 128, 0, 128}},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        atn_config c;
+
+        load_text(cx, cases[i].type, cases[i].more, &c);
+        CHECK_NEAR(c.scale, cases[i].scale, 1e-15);
+        CHECK_NEAR(c.attn_softcap, cases[i].attn_cap, 0);
+        CHECK_NEAR(c.head_softcap, cases[i].head_cap, 0);
+        for (int l = 0; l < 7; l++) CHECK_EQ(c.window[l], cases[i].window[l]);
+        atn_config_release(cx, &c);
+    }
+}
+
+/* Two tables: keys of old and new files, and which of them hold for which layers. The second
+ * column is that of the layers with a window, which no rope_scaling reaches. */
+static void tables_by_layer_type(atn_ctx *cx)
+{
+    static const struct {
+        const char *more;
+        atn_rope_kind kind[2];
+        double theta[2], factor[2];
+    } cases[] = {
+        {"", {ATN_ROPE_DEFAULT, ATN_ROPE_DEFAULT}, {1e6, 1e4}, {1, 1}},
+        {", \"rope_theta\": 300, \"rope_local_base_freq\": 70, \"rope_scaling\": "
+         "{\"type\": \"linear\", \"factor\": 8}",
+         {ATN_ROPE_LINEAR, ATN_ROPE_DEFAULT},
+         {300, 70},
+         {8, 1}},
+        {", \"rope_theta\": 300, \"rope_parameters\": {\"full_attention\": "
+         "{\"rope_type\": \"linear\", \"factor\": 3, \"rope_theta\": 500}, "
+         "\"sliding_attention\": {\"rope_type\": \"dynamic\", \"factor\": 2}}",
+         {ATN_ROPE_LINEAR, ATN_ROPE_DYNAMIC},
+         {500, 1e4},
+         {3, 2}},
+        /* merged into the full layers' entry, which keeps what it says beside */
+        {", \"rope_scaling\": {\"rope_type\": \"linear\", \"factor\": 6}, "
+         "\"rope_parameters\": {\"full_attention\": {\"rope_type\": \"default\", "
+         "\"rope_theta\": 500}, \"sliding_attention\": null}",
+         {ATN_ROPE_LINEAR, ATN_ROPE_DEFAULT},
+         {500, 1e4},
+         {6, 1}},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        atn_config c;
+
+        load_text(cx, "gemma3_text", cases[i].more, &c);
+        CHECK(c.two_ropes);
+        CHECK(atn_config_rope(&c, 5) == &c.rope && atn_config_rope(&c, 0) != &c.rope);
+        for (int t = 0; t < 2; t++) {
+            const atn_rope *r = atn_config_rope(&c, t ? 0 : 5);
+
+            CHECK_EQ(r->kind, cases[i].kind[t]);
+            CHECK_NEAR(r->theta, cases[i].theta[t], 0);
+            CHECK_NEAR(r->factor, cases[i].factor[t], 0);
+        }
+        atn_config_release(cx, &c);
+    }
+}
+
+/* The default dictionary, which any of one's own replaces. f_9 of the default: theta 150000,
+ * dim 64, ramp from 8.0928 to 17.3980 (no floor, no ceiling): 150000^(-9/32) = .0350126,
+ * ramp .0974956, f_9 = .0350126 (1 - .0974956 (1 - 1/32)) = .0317057; factor .1 ln 32 + 1. */
+static void gpt_oss_defaults(atn_ctx *cx)
+{
+    double f[32];
+    atn_config c;
+
+    load_text(cx, "gpt_oss", "", &c);
+    CHECK_EQ(c.kv_heads, 8);
+    CHECK_EQ(c.head_dim, 64);
+    CHECK(c.bias_qkv && c.bias_o && !c.tied && !c.two_ropes);
+    CHECK_EQ(c.experts, 6);
+    CHECK_EQ(c.experts_per_token, 4);
+    CHECK_NEAR(c.expert_limit, 7, 0);
+    CHECK_NEAR(c.expert_gain, 1.702, 0);
+    CHECK_EQ(c.rope.kind, ATN_ROPE_YARN);
+    CHECK(!c.rope.truncate);
+    CHECK_NEAR(c.rope.original, 4096, 0);
+    CHECK_NEAR(c.rope.attention_factor, 1.346573590, 1e-9);
+    atn_rope_frequencies(&c.rope, 131072, 100, f);
+    CHECK_NEAR(f[9], .03170569618, 1e-9);
+    CHECK_NEAR(f[20] * 32, pow(150000, -20. / 32), 1e-12);
+    atn_config_release(cx, &c);
+    load_text(cx, "gpt_oss", ", \"rope_parameters\": {}, \"attention_bias\": false",
+              &c);
+    CHECK_EQ(c.rope.kind, ATN_ROPE_DEFAULT);
+    CHECK_NEAR(c.rope.theta, 150000, 0);
+    CHECK(!c.bias_qkv && !c.bias_o);
+    atn_config_release(cx, &c);
+    load_text(cx, "gpt_oss",
+              ", \"rope_theta\": 99, \"rope_scaling\": {\"rope_type\": \"linear\", "
+              "\"factor\": 2}",
+              &c);
+    CHECK_EQ(c.rope.kind, ATN_ROPE_LINEAR);
+    CHECK_NEAR(c.rope.theta, 99, 0);
+    atn_config_release(cx, &c);
+}
+
+/* .4 of the 8 dimensions of a head: int(.4 * 8 / 2) = 1 pair turns, at theta^0 / 2; the others stand
+ * still. 1 of them: all 4, f_i = 10^-i / 2. */
+static void proportional(atn_ctx *cx)
+{
+    static const double some[] = {.5, 0, 0, 0}, all[] = {.5, .05, .005, .0005};
+    double f[4];
+    atn_config c;
+
+    for (int whole = 0; whole < 2; whole++) {
+        load_text(cx, "llama",
+                  whole ? ", \"rope_parameters\": {\"rope_type\": \"proportional\", "
+                          "\"factor\": 2}"
+                        : ", \"rope_parameters\": {\"rope_type\": \"proportional\", "
+                          "\"factor\": 2, \"partial_rotary_factor\": 0.4}",
+                  &c);
+        CHECK_EQ(c.rope.dim, 8);
+        CHECK_NEAR(c.rope.attention_factor, 1, 0);
+        atn_rope_frequencies(&c.rope, 2048, 100, f);
+        for (int i = 0; i < 4; i++) CHECK_NEAR(f[i], whole ? all[i] : some[i], 1e-15);
+        atn_config_release(cx, &c);
+    }
+}
+
+static void hostile_families(atn_ctx *cx)
+{
+    static const struct {
+        const char *base, *key, *json, *part;
+    } cases[] = {
+        {"gemma2", "query_pre_attn_scalar", "0", "query_pre_attn_scalar"},
+        {"gemma2", "attn_logit_softcapping", "-1", "attn_logit_softcapping"},
+        {"gemma2", "final_logit_softcapping", "\"30\"", "final_logit_softcapping"},
+        {"gemma2", "use_bidirectional_attention", "true", "run as a decoder only"},
+        {"gemma2", "sliding_window", "null", "sliding_window is null"},
+        {"gemma2", "rope_parameters", "{\"full_attention\": {\"rope_theta\": 5}}",
+         "share one table"},
+        {"gemma3_text", "use_bidirectional_attention", "true", "run as a decoder only"},
+        {"gemma3_text", "layer_types", "[\"full_attention\"]", "3 entries"},
+        {"gemma3_text", "rope_parameters", "{\"rope_type\": \"linear\"}",
+         "neither a full_attention nor"},
+        {"gemma3_nested", "text_config", "[]", "\"text_config\" is missing"},
+        {"gemma3_nested", "text_config", NULL, "\"text_config\" is missing"},
+        {"gemma3_nested", "text_config", "{}", "hidden_size"},
+        {"gpt_oss", "num_local_experts", NULL, "num_local_experts"},
+        {"gpt_oss", "num_local_experts", "0", "num_local_experts"},
+        {"gpt_oss", "num_experts_per_tok", "5", "num_experts_per_tok"},
+        {"gpt_oss", "num_experts_per_tok", "0", "num_experts_per_tok"},
+        {"gpt_oss", "swiglu_limit", "-7", "swiglu_limit"},
+        {"llama_mha", "rope_parameters",
+         "{\"rope_type\": \"proportional\", \"partial_rotary_factor\": 2}",
+         "outside 0 <"},
+        {"llama_mha", "rope_scaling", "{\"sliding_attention\": {\"rope_theta\": 5}}",
+         "share one table"},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        print_message("%s: %s = %s\n", cases[i].base, cases[i].key,
+                      cases[i].json ? cases[i].json : "absent");
+        refuses(cx, cases[i].base, cases[i].key, cases[i].json, cases[i].part);
+    }
+}
+
 CHECK_MAIN({"hostile values", hostile_values}, {"broken files", broken_files},
            {"defaults", defaults}, {"family defaults", family_defaults},
            {"family refusals", family_refusals}, {"shared layers", shared_layers},
            {"original positions", original_positions}, {"llama3 angles", llama3_angles},
            {"yarn angles", yarn_angles}, {"yarn switches", yarn_switches},
            {"longrope", longrope}, {"dynamic and linear angles", dynamic_angles},
-           {"two dictionaries", two_dictionaries})
+           {"two dictionaries", two_dictionaries},
+           {"scores and patterns", scores_and_patterns},
+           {"tables by layer type", tables_by_layer_type},
+           {"gpt_oss defaults", gpt_oss_defaults}, {"proportional", proportional},
+           {"hostile families", hostile_families})

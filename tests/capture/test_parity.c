@@ -76,7 +76,8 @@ static atn_status on_layer(atn_ctx *cx, const atn_layer_dump *d, void *state)
 {
     comparing *c = state;
     const atn_place *at = d->place;
-    const atn_idx l = at->layer, entered = c->kind == ORACLE_SHARED ? l - 1 : l;
+    const atn_idx l = at->step * c->config->layers + at->layer,
+                  entered = c->kind == ORACLE_SHARED ? l - 1 : l;
 
     (void)cx;
     c->layers++;
@@ -140,6 +141,54 @@ static int32_t *oracle_ids(const atn_st *oracle, const char *name, atn_idx *n)
     return ids;
 }
 
+/* Floats of a tensor that the oracle may have. */
+static float *oracle_floats(const atn_st *oracle, const char *name)
+{
+    const atn_st_tensor *t = atn_st_find(oracle, name);
+    float *x = t ? calloc((size_t)t->count, sizeof *x) : NULL;
+
+    if (t) memcpy(x, t->data, (size_t)t->count * sizeof *x);
+    return x;
+}
+
+/* What the model reads: token ids, an image, or latents with timesteps and classes. */
+static atn_input oracle_input(const atn_st *oracle)
+{
+    const atn_st_tensor *steps = atn_st_find(oracle, "timesteps");
+    atn_input in = {.image = oracle_floats(oracle, "pixels"),
+                    .latents = oracle_floats(oracle, "latents"),
+                    .timesteps = oracle_floats(oracle, "timesteps"),
+                    .classes = (const int32_t *)oracle_floats(oracle, "classes"),
+                    .steps = steps ? steps->count : 0};
+
+    in.ids = oracle_ids(oracle, "ids", &in.n);
+    in.target = oracle_ids(oracle, "target_ids", &in.n_target);
+    CHECK(in.ids || in.image || in.latents);
+    return in;
+}
+
+static void release_input(const atn_input *in)
+{
+    free((void *)(uintptr_t)in->ids);
+    free((void *)(uintptr_t)in->target);
+    free((void *)(uintptr_t)in->image);
+    free((void *)(uintptr_t)in->latents);
+    free((void *)(uintptr_t)in->timesteps);
+    free((void *)(uintptr_t)in->classes);
+}
+
+/* Logits of the classes of an image, and the likeliest. */
+static void compare_labels(const comparing *c, const atn_model *m,
+                           const atn_forward_args *args,
+                           const atn_forward_result *result)
+{
+    compare(c, "logits", 0, args->logits, m->labels);
+    CHECK(result->has_label);
+    for (atn_idx i = 0; i < m->labels; i++)
+        CHECK(args->logits[i] <= args->logits[result->label]);
+    CHECK(result->label_probability > 1.0 / (double)m->labels);
+}
+
 static atn_idx count_places(atn_ctx *cx, const atn_model *m, const atn_input *in)
 {
     atn_place *places = NULL;
@@ -162,17 +211,16 @@ static void check_model(atn_ctx *cx, const char *dir, const char *what,
                              .want_p = true,
                              .want_h = true,
                              .want_loss = true,
+                             .want_label = true,
                              .last_place = INT32_MAX};
     atn_backend *device = NULL;
-    int32_t *ids, *target;
 
     snprintf(path, sizeof path, "%s/oracle.safetensors", dir);
     CHECK_OK(atn_st_open(cx, path, &c.oracle));
     CHECK_OK(atn_model_open(cx, dir, &m));
     c.config = &m.config;
-    args.input.ids = ids = oracle_ids(c.oracle, "ids", &args.input.n);
-    args.input.target = target = oracle_ids(c.oracle, "target_ids", &args.input.n_target);
-    CHECK(ids != NULL);
+    args.input = oracle_input(c.oracle);
+    if (m.labels > 0) args.logits = calloc((size_t)m.labels, sizeof(float));
     if (m.has_head)
         args.logits =
             calloc((size_t)(atn_model_tokens_most(&m, &args.input) * m.config.vocab),
@@ -182,10 +230,10 @@ static void check_model(atn_ctx *cx, const char *dir, const char *what,
     cx->backend = &atn_backend_cpu;
     atn_cuda_close(cx, device);
     CHECK_EQ(c.layers, count_places(cx, &m, &args.input));
+    if (m.labels > 0) compare_labels(&c, &m, &args, &result);
     if (m.has_head) compare_logits(&c, &args);
     if (m.has_head && kind != ORACLE_SHARED) compare_loss(&c, &result);
-    free(ids);
-    free(target);
+    release_input(&args.input);
     free(args.logits);
     atn_model_close(cx, &m);
     atn_st_close(cx, c.oracle);
