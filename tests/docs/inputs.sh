@@ -1,10 +1,14 @@
 # tests/docs/inputs.sh -- sourced: puts the inputs that the documentation talks of into the
 # folder: MODEL, story.txt, ids.txt, P.npy, Q.npy, K.npy, V.npy, K1.npy, K2.npy, V1.npy, V2.npy, dump.safetensors, tokens.json,
 # roles.json, steps.safetensors, mask.json, labels.csv (of the text's 439 tokens),
-# timings.csv, mine.csv, kernel.json, reference.safetensors (of what another program computed), arrays.npz (q [2, 3]), E.npy, D.npy, X.npy (attention of an
+# timings.csv, mine.csv, kernel.json, reference.safetensors (of what another program computed), T5 (an encoder and a
+# decoder), source.txt, target.txt, arrays.npz (q [2, 3]), E.npy, D.npy, X.npy (attention of an
 # encoder, a decoder and across), view.json (BertViz), VIT, photo.png, DIT, latents.npy.
 ln -s "$MODEL" MODEL
 cp "$STORY" story.txt
+ln -s "$SRC/tests/fixtures/parity/t5_relu" T5
+printf 'translate to German: the house is old.' >source.txt
+printf 'das Haus ist alt.' >target.txt
 printf '1 2 3 4 5 6 7 8\n' >ids.txt
 
 # [2, 2, 2] float32: {1 0; .5 .5} and {1 0; 0 1}
