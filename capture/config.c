@@ -40,8 +40,8 @@ done:
     return st;
 }
 
-/* Goes on with the part of config.json that the family reads, whose tie_word_embeddings may
- * stand outside. */
+/* Goes on with the part of config.json that the family reads, whose
+ * tie_word_embeddings may stand outside. */
 static atn_status take_part(atn_ctx *cx, const char *path, atn_config *c)
 {
     const char *key = c->arch->part;

@@ -240,8 +240,8 @@ done:
 
 static const char *const layer_types[] = {"full_attention", "sliding_attention"};
 
-/* rope_parameters by layer type, for a family with a table each: an entry that is not there
- * is {}, and an old rope_scaling goes into that of the full layers. */
+/* rope_parameters by layer type, for a family with a table each: an entry that is not
+ * there is {}, and an old rope_scaling goes into that of the full layers. */
 static atn_status split_tables(atn_ctx *cx, const char *path, json_t *j,
                                const json_t *out[2])
 {

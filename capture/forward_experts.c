@@ -1,12 +1,14 @@
 /* capture/forward_experts.c -- a mixture of experts in place of the MLP.
  *
- * Math    router logits r = W x + b; the k experts with the largest take part, with weights
- *         softmax over their r alone. Expert: y = x G + g; a = min(y_even, limit), u = y_odd
- *         clamped to +-limit; ((u + 1) a sigmoid(gain a)) D + d. Equal logits: smaller index.
+ * Math    router logits r = W x + b; the k experts with the largest take part, with
+ *         weights softmax over their r alone. Expert: y = x G + g; a = min(y_even,
+ *         limit), u = y_odd clamped to +-limit; ((u + 1) a sigmoid(gain a)) D + d.
+ *         Equal logits: smaller index.
+ * Oracle  the fixture gpt_oss; a dense reference in test_experts.c.
  * Source  Hugging Face modeling_gpt_oss.py.
- * Cost    2 (width E + k 3 width ffn) a token. Experts are read one at a time, and only those
- *         that some token chose; rows go to the host and back around them, which is little
- *         beside the expert's weights.
+ * Cost    2 (width E + k 3 width ffn) a token. Experts are read one at a time, and only
+ *         those that some token chose; rows go to the host and back around them, which
+ *         is little beside the expert's weights.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "capture/forward_internal.h"

@@ -15,8 +15,8 @@
 
 static const size_t JSON_MAX_BYTES = (size_t)1 << 30;
 
-/* Python writes NaN and infinity as words that JSON does not have. The key before the one at
- * which reading ended, "" where there is none, as in a list. */
+/* Python writes NaN and infinity as words that JSON does not have. The key before the
+ * one at which reading ended, "" where there is none, as in a list. */
 static void key_of_word(const char *text, size_t at, char key[64])
 {
     size_t end = at, begin;
