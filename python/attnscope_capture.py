@@ -141,13 +141,11 @@ class capture:
         """The attention functions of transformers, for the time of the block."""
         utils = sys.modules.get("transformers.modeling_utils")
         table = getattr(utils, "ALL_ATTENTION_FUNCTIONS", None)
-        for name in list(table) if table is not None else ():
-            plain = table[name]
-            table[name] = self._wrapped(plain, name)
-            local = getattr(table, "_local_mapping", None)
-            shared = local is not None and plain is getattr(table, "_global_mapping", {}).get(name)
-            self.undo.append(lambda n=name, p=plain, s=shared:
-                             table.__delitem__(n) if s else table.__setitem__(n, p))
+        if table is not None:
+            local = getattr(table, "_local_mapping", table)
+            kept, wrapped = dict(local), {n: self._wrapped(f, n) for n, f in table.items()}
+            self.undo.append(lambda: (local.clear(), local.update(kept)))
+            local.update(wrapped)
         for module in {sys.modules[type(m).__module__] for m in self.names}:
             for name, plain in list(vars(module).items()):
                 if "eager" in name and "attention" in name and callable(plain):
@@ -156,10 +154,10 @@ class capture:
 
     def _wrapped(self, plain, name):
         def function(module, query, key, value, attention_mask=None, *args, **kwargs):
-            if module in self.names and self._wanted() and self.inside == 0:
-                self._from_function(name, module, query, key, value, attention_mask, kwargs)
             self.inside += 1
             try:
+                if module in self.names and self._wanted() and self.inside == 1:
+                    self._from_function(name, module, query, key, value, attention_mask, kwargs)
                 return plain(module, query, key, value, attention_mask, *args, **kwargs)
             finally:
                 self.inside -= 1
@@ -176,7 +174,11 @@ class capture:
             q, scale = q / own, own
         causal, flash = more.get("is_causal"), "flash" in name
         causal = getattr(module, "is_causal", True) if causal is None else causal
+        causal = causal and not self._is_cross(module)
         rule = causal and "eager" not in name and (mask is None or flash)
+        if flash and not causal and more.get("sliding_window"):
+            raise ValueError(f"{self._name(module)}: a window to both sides in flash attention "
+                             '(load the model with attn_implementation="sdpa")')
         square = getattr(module, "bias", None)  # the mask that GPT-2 kept before 4.5x
         if name == "eager" and isinstance(square, torch.Tensor) and square.dtype == torch.bool:
             square = square[0, 0, k.shape[-2] - q.shape[-2]:k.shape[-2], :k.shape[-2]]
@@ -224,14 +226,17 @@ class capture:
     def _name(self, module):
         return self.names.get(module) or type(module).__name__
 
+    def _is_cross(self, module):
+        return bool(getattr(module, "is_cross_attention", False) or re.search(
+            "cross|encdec|encoder_attn", self._name(module).lower()))
+
     def _place(self, module):
         """Stack and layer: from the module's path, and the order in which layers run."""
         path = self._name(module)
         steps = re.split(r"[._]", path.lower())
         inner = [n for n in self.names.values() if re.search("attn|attention", n.lower())]
         stack = ""
-        if re.search("cross|encdec|encoder_attn", path.lower()) or getattr(
-                module, "is_cross_attention", False):
+        if self._is_cross(module):
             stack = "cross"
         elif self.pair:
             stack = "decoder" if "decoder" in steps else "encoder"
@@ -252,7 +257,7 @@ class capture:
         causal, window, bias = facts["causal"], facts.get("window"), facts.get("bias")
         if mask is None and bias is None:
             causal = facts["rule"] or (causal and n_q == 1)
-            return {"mask": "causal" if causal else "full", "window": window,
+            return {"mask": "causal" if causal else "full", "window": window if causal else None,
                     "offset": n_k - n_q if causal else 0}, {}
         key = (id(mask), n_q, causal, window)
         if bias is None and key in self.said:  # layers share a mask
@@ -361,6 +366,9 @@ class capture:
                  "layers": max(count, getattr(text, "num_hidden_layers", None) or 0),
                  "width": getattr(text, "hidden_size", None),
                  "vocab": getattr(text, "vocab_size", None),
+                 "ffn": getattr(text, "intermediate_size", None),
+                 "gated": any(re.search("gate_proj|gate_up_proj|wi_1", n)
+                              for n in self.names.values()),
                  "causal": all(layer["mask"] == "causal" for layer in self.layers)}
         if os.path.isdir(where):
             model["dir"] = os.path.abspath(where)
@@ -549,6 +557,7 @@ def _buckets(x, rule):
 
 def _write_tensors(path, tensors):
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    save_file({name: x.detach().to("cpu", torch.float32).contiguous().clone()
-               for name, x in tensors.items()}, path + ".part")
+    plain = {"device": "cpu", "dtype": torch.float32, "copy": True,
+             "memory_format": torch.contiguous_format}
+    save_file({name: x.detach().to(**plain) for name, x in tensors.items()}, path + ".part")
     os.replace(path + ".part", path)
