@@ -276,7 +276,7 @@ static void refusals(atn_ctx *cx)
                 "t.txt: token id 72 at position 1");
     a.target_ids = NULL;
     a.target_text = "";
-    CHECK_FAILS(atn_record(cx, &a, NULL, &r), ATN_NOINPUT, "tokenizer");
+    CHECK_FAILS(atn_record(cx, &a, NULL, &r), ATN_DATA, "give --target-text FILE");
     CHECK(!atn_dir_exists(a.out_dir));
 }
 
@@ -351,8 +351,9 @@ static void threads_agree(atn_ctx *cx)
 
 /* ---- damaged models ---- */
 
+enum { DROP, RESHAPE, SPOIL };
 static const char *edited; /* the tensor that `edit` is about */
-static enum { DROP, RESHAPE, SPOIL } how;
+static int how;
 
 static bool edit(atn_st_out *t, char *data, char name[256])
 {
