@@ -70,8 +70,8 @@ done:
     return st;
 }
 
-/* What every row predicts: the next one, or the target of a decoder beside an encoder, whose
- * last row predicts as well. -1 = nothing. Returns their number. */
+/* What every row predicts: the next one, or the target of a decoder beside an encoder,
+ * whose last row predicts as well. -1 = nothing. Returns their number. */
 static atn_idx find_targets(const atn_pass *ps, int32_t *targets)
 {
     const atn_input *in = &ps->args->input;

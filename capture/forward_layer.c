@@ -1,5 +1,5 @@
-/* capture/forward_layer.c -- a place of a layer: projections, attention, MLP, and what the visitor
- * gets. */
+/* capture/forward_layer.c -- a place of a layer: projections, attention, MLP, and what
+ * the visitor gets. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "capture/forward_internal.h"
 
