@@ -141,6 +141,16 @@ static double patch_flops(const atn_config *c)
     return flops;
 }
 
+double atn_place_values(const atn_place *p, atn_idx width)
+{
+    const double heads = (double)p->heads, kv = (double)p->kv_heads, d = (double)p->d,
+                 dv = (double)p->dv;
+
+    return (double)p->nq * heads * d + (double)p->nk * kv * (d + dv) +
+           heads * dv * (double)width +
+           heads * ((double)p->rel.buckets + p->has_sink + p->has_alibi);
+}
+
 static double place_flops(const atn_config *c, const atn_place *p)
 {
     const atn_head h = {.nq = p->nq, .nk = p->nk, .sight = p->sight};

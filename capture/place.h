@@ -56,5 +56,7 @@ atn_status atn_model_places(atn_ctx *cx, const atn_model *m, const atn_input *in
                             atn_place **out, atn_idx *n) ATN_WARN_UNUSED;
 /* m of the bias m (j - i) of head h; Press et al., arXiv 2108.12409. */
 double atn_alibi_slope(atn_idx h, atn_idx heads);
+/* Numbers of a place in a capture: q, k, v, w_o, and what goes with them. */
+double atn_place_values(const atn_place *p, atn_idx width);
 /* FLOPs of a forward pass without the logits: 2 per multiply-add. */
 double atn_model_flops(const atn_model *m, const atn_input *in);

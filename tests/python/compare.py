@@ -29,7 +29,7 @@ from attnscope_capture import capture
 
 PARITY = os.path.join(SOURCE, "tests", "fixtures", "parity")
 IDS = [5, 9, 4, 30, 31, 7, 12, 9, 22, 6, 40, 41, 3, 17, 8, 25]
-TARGET = [0, 11, 7, 30, 5, 9, 21, 8, 14]
+TARGET = [11, 7, 30, 5, 9, 21, 8, 14]
 SAID = ("index", "stack", "step", "heads", "kv_heads", "d", "d_v", "n_q", "n_k", "mask", "offset",
         "window", "softcap", "key_first", "key_last", "rel_buckets", "rel_max_distance",
         "bidirectional")
@@ -84,7 +84,7 @@ def fixture(case):
     given = {"input_ids": torch.tensor([IDS])}
     if model.config.is_encoder_decoder:
         words += ["--target-ids", "target.txt"]
-        given["decoder_input_ids"] = torch.tensor([TARGET])
+        given["decoder_input_ids"] = torch.tensor([[0, *TARGET[:-1]]])
     attnscope(*words)
     with torch.no_grad(), capture(model, f"{case}-py"):
         model(**given)
