@@ -1,9 +1,9 @@
 /* analysis/approx_share.c -- a run of approximations in parts: what a part notes of its
  * heads, and a run made of the notes of all.
  *
- * Three kinds of notes: the cells of a head; that a case failed on some head of a layer,
- * which takes it back on all of them, whichever part they are in; and why a method is
- * left out.
+ * Three kinds of notes: the cells of a head; that a case failed on some head of a
+ * layer, which takes it back on all of them, whichever part they are in; and why a
+ * method is left out.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>

@@ -45,13 +45,13 @@ typedef struct atn_bounds {
 /* USAGE: there is no bound or experiment `name`; the nearest one. */
 atn_status atn_bound_unknown(atn_ctx *cx, const char *name) ATN_WARN_UNUSED;
 
-/* USAGE names an unknown name with the nearest, and a bound that nothing checks. Release
- * it also on failure. */
+/* USAGE names an unknown name with the nearest, and a bound that nothing checks.
+ * Release it also on failure. */
 atn_status atn_bounds_run(atn_ctx *cx, const atn_capture *c, const atn_selection *sel,
                           const atn_bounds_opts *o, atn_bounds *out) ATN_WARN_UNUSED;
 void atn_bounds_release(atn_ctx *cx, atn_bounds *b);
-/* analysis/bounds_share.c: the notes of a part: checks from `first` on, of the model or of
- * heads; a run out of those of all. */
+/* analysis/bounds_share.c: the notes of a part: checks from `first` on, of the model or
+ * of heads; a run out of those of all. */
 atn_status atn_bounds_note(atn_ctx *cx, const atn_bounds *b, atn_idx first, bool model,
                            atn_shard *s) ATN_WARN_UNUSED;
 atn_status atn_bounds_merge(atn_ctx *cx, atn_bounds *b,

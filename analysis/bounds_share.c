@@ -1,10 +1,11 @@
 /* analysis/bounds_share.c -- experiments in parts: what a part notes of them, and a run
  * made of the notes of all.
  *
- * Notes are what an experiment came to in one part (how many heads it ran on, why not on
- * others), and its checks; those of the whole model, which one part does, apart from
- * those of heads. Parts are stretches of heads in their order, so that the checks of all
- * parts one after another, behind those of the model, are in the order of a single run.
+ * Notes are what an experiment came to in one part (how many heads it ran on, why not
+ * on others), and its checks; those of the whole model, which one part does, apart from
+ * those of heads. Parts are stretches of heads in their order, so that the checks of
+ * all parts one after another, behind those of the model, are in the order of a single
+ * run.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <stdio.h>

@@ -255,7 +255,7 @@ int atn_cli_main(int argc, const char *const *argv)
     else if (st == ATN_OK)
         st = atn_ranks_meet(&ranks, &cx, NULL,
                             atn_ranks_is_quiet(&ranks) ? ATN_OK : run_word(&cx, word));
-    if (atn_ranks_is_quiet(&ranks)) cx.err.text[0] = '\0';
+    if (atn_ranks_is_quiet(&ranks)) st = ATN_OK; /* rank 0 has message and exit code */
     code = finish(&cx, flush_data(&cx, st));
     atn_ranks_close(&cx, &ranks);
     return code;

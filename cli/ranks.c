@@ -19,8 +19,8 @@
 #    include <mpi.h>
 #endif
 
-/* How many processes a launcher says it started; 0 = there is no launcher. Open MPI sets
- * the first, launchers of the PMI family the second. */
+/* How many processes a launcher says it started; 0 = there is no launcher. Open MPI
+ * sets the first, launchers of the PMI family the second. */
 static int launched(void)
 {
     static const char *const names[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"};
@@ -338,7 +338,8 @@ done:
     return st;
 }
 
-/* The others wait in the collective call, so that memory which is not there ends all. */
+/* The others wait in the collective call, so that memory which is not there ends
+ * all. */
 static void gather_or_abort(atn_ranks *r, atn_ctx *cx, atn_bytes *notes,
                             unsigned char **all, int *at)
 {
@@ -396,7 +397,7 @@ static atn_status meet_first(atn_ranks *r, atn_ctx *cx, atn_cli *cli, atn_status
 {
     atn_status failed;
 
-    if (has_failed(st)) end_all(r);
+    if (has_failed((int)st)) end_all(r);
     while (read_letters(r) > 0) (void)usleep(WAIT_MICROSECONDS);
     write_letter(r, cx, cli, st, &r->mail->from[0]);
     failed = adopt_failure(r, cx);

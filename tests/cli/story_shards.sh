@@ -111,3 +111,43 @@ attnscope stats "$RUN" -q --shard 0/2 --time-budget 1e-9s -o late 2>err || got=$
 attnscope stats "$RUN" -q --shard 0/2 -o late
 attnscope merge late p1 -q -o late.csv
 cmp all.csv late.csv
+
+# with bad heads, too: what one process leaves out the parts do, wherever they are cut
+header=$(od -An -t u4 -N 4 "$RUN/layer-002.safetensors" | tr -d ' ')
+begin=$(dd if="$RUN/layer-002.safetensors" bs=1 skip=8 count="$header" 2>/dev/null |
+    sed 's/.*"q":{[^}]*"data_offsets":\[\([0-9]*\),.*/\1/')
+spoil() { # OCTAL: query 3 of head 1 of layer 2 holds that float32, in a copy R
+    rm -rf R
+    cp -r "$RUN" R
+    printf "$1" | dd of=R/layer-002.safetensors bs=1 conv=notrunc \
+        seek=$((8 + header + begin + 4 * ((439 + 3) * 32 + 7))) 2>/dev/null
+    sed -i '/"checksum"/d; /"file": "layer-/{n;s/"hash": .*/"hash": null,/;}' R/capture.json
+}
+same_bad() { # N COMMAND OPTION... : as same, but the run and some of its parts end with 3
+    n=$1 command=$2 got=0
+    shift 2
+    rm -rf one parts && mkdir one parts
+    attnscope "$command" R "$@" -o one/t.csv >err 2>&1 || got=$?
+    [ $got = 3 ] || { cat err; exit 1; }
+    list= i=0 three=0
+    while [ $i -lt "$n" ]; do
+        got=0
+        attnscope "$command" R "$@" -q --shard $i/"$n" -o parts/$i 2>/dev/null || got=$?
+        [ $got = 0 ] || [ $got = 3 ]
+        [ $got = 0 ] || three=$((three + 1))
+        list="$list parts/$i"
+        i=$((i + 1))
+    done
+    [ $three = 1 ] || [ "$command" = stats ]
+    got=0
+    attnscope merge $list -q -o parts/t.csv 2>/dev/null || got=$?
+    [ $got = 3 ]
+    for table in one/*.csv; do cmp "$table" "parts/${table#one/}"; done
+}
+for number in '\000\000\300\177' '\377\377\177\177'; do # NaN; 3.4e38, whose logits overflow
+    spoil "$number"
+    same_bad 7 stats --measure sink,redundancy,uniform
+    same_bad 5 stats --layers 2 --measure entropy,rank
+    same_bad 3 approx --method window,topk,nsa,threshold --budget 20% --layers 1,2
+    same_bad 4 approx --method window,nsa --budget 20% --layers 2
+done

@@ -1,7 +1,7 @@
 # tests/docs/inputs.sh -- sourced: puts the inputs that the documentation talks of into the
 # folder: MODEL, story.txt, ids.txt, P.npy, Q.npy, K.npy, V.npy, K1.npy, K2.npy, V1.npy, V2.npy, dump.safetensors, tokens.json,
 # roles.json, steps.safetensors, mask.json, labels.csv (of the text's 439 tokens),
-# timings.csv, mine.csv, kernel.json, reference.safetensors (of what another program computed), T5 (an encoder and a
+# timings.csv, mine.csv, kernel.json, part0 and part1 (of stats), reference.safetensors (of what another program computed), T5 (an encoder and a
 # decoder), source.txt, target.txt, arrays.npz (q [2, 3]), E.npy, D.npy, X.npy (attention of an
 # encoder, a decoder and across), view.json (BertViz), VIT, photo.png, DIT, latents.npy.
 ln -s "$MODEL" MODEL
@@ -57,3 +57,4 @@ cp "$SRC/simulators/kernels/fa3.json" kernel.json
 cp "$SRC/tests/fixtures/tinytales/oracle.safetensors" reference.safetensors
 cp "$SRC/tests/fixtures/numpy.npz" arrays.npz
 printf '{"attention": [{"name": null, "attn": [[[[1, 0], [0.5, 0.5]]]], "left_text": ["Once", " upon"], "right_text": ["Once", " upon"]}], "include_layers": [0]}' >view.json
+for part in 0 1; do attnscope stats "$RUN" -q --shard $part/2 -o part$part; done
