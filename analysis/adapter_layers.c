@@ -74,7 +74,7 @@ static atn_status load_queries(atn_ctx *cx, const adapter_job *j, one_layer *l)
                  l->info->layer);
     if (!l->queries && !l->p.q)
         ATN_TRY(lacks(cx, l, "queries (q), the capture holds P alone"));
-    l->rotated = !l->queries && atn_capture_model(j->c)->rotary != 0;
+    l->rotated = !l->queries && l->info->rotary != 0;
     if (l->rotated)
         atn_log(cx, ATN_LOG_INFO,
                 "layer %d: no q_pre, the adapter takes the queries after the rotary "

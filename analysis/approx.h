@@ -19,6 +19,7 @@
 #include "analysis/approx_layer.h"
 #include "analysis/keys.h"
 #include "core/run.h"
+#include "core/shard.h"
 #include "simulators/kernel.h"
 
 typedef struct atn_approx_opts {
@@ -42,6 +43,8 @@ typedef struct atn_approx_opts {
     bool tiles;       /* the CTAs of every plan are kept, for atn_approx_tiles */
     const atn_kernel *kernel; /* with tiles: of its tiles, too, settled; NULL = none */
     const atn_run *run;       /* for the dump; may be NULL */
+    atn_shard *shard; /* the part that is done and noted, or all to put together; NULL =
+                         all is done; no dump goes with it */
 } atn_approx_opts;
 
 typedef struct atn_approx atn_approx;

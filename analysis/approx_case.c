@@ -160,13 +160,15 @@ done:
     return st;
 }
 
-/* Is some head of the unit selected, and are all sound? */
+/* Is some head of the unit selected, and are all sound? Heads of other parts count:
+ * where the searches begin hangs on the first unit. */
 static bool unit_runs(atn_ctx *cx, atn_approx_running *r, atn_approx_case *c,
                       atn_idx first, atn_idx n)
 {
     bool any = false;
 
-    for (atn_idx h = first; h < first + n; h++) any |= r->keep[h] && !r->layer.bad[h];
+    for (atn_idx h = first; h < first + n; h++)
+        any |= r->selected[h] && !r->layer.bad[h];
     for (atn_idx h = first; any && h < first + n; h++) {
         if (!r->layer.bad[h]) continue;
         if (!c->said)
@@ -218,7 +220,7 @@ static atn_status run_units(atn_ctx *cx, unit_run *u)
     atn_status st = ATN_OK;
 
     if (u->n == 0) return ATN_OK;
-    if (isnan(u->start) && u->c->budget->text[0]) {
+    if (u->c->budget->text[0]) {
         ATN_TRY(one_unit(cx, 0, u));
         u->start = u->fitted[0];
         u->done = 1;
@@ -227,9 +229,32 @@ static atn_status run_units(atn_ctx *cx, unit_run *u)
         ATN_TRY(atn_parallel(cx, u->n - u->done, one_unit, u, "approx"));
     else
         for (atn_idx k = 0; k < u->n - u->done; k++) ATN_TRY(one_unit(cx, k, u));
-    u->c->start = u->fitted[u->n - 1];
 done:
     return st;
+}
+
+/* Does some head of the unit fall to this part? */
+static bool is_own(const atn_approx_running *r, atn_idx first, atn_idx n)
+{
+    for (atn_idx h = first; h < first + n; h++)
+        if (r->keep[h]) return true;
+    return false;
+}
+
+/* The units of this part, and before them the first of all where a search begins from
+ * it. */
+static void find_units(atn_ctx *cx, unit_run *u)
+{
+    const bool searches = u->c->budget->text[0] != '\0';
+    bool any = false;
+
+    for (atn_idx first = 0; first + u->heads <= u->r->heads; first += u->heads) {
+        if (!unit_runs(cx, u->r, u->c, first, u->heads)) continue;
+        if (is_own(u->r, first, u->heads) || (searches && !any))
+            u->first[u->n++] = first;
+        any = true;
+    }
+    if (u->n == 1 && !is_own(u->r, u->first[0], u->heads)) u->n = 0;
 }
 
 /* Heads of a layer that a method was done with before it failed on another: how many
@@ -237,6 +262,7 @@ done:
 static atn_status take_back(atn_ctx *cx, unit_run *u)
 {
     const atn_approx_running *r = u->r;
+    atn_status st;
 
     for (atn_idx h = 0; h < r->heads; h++) {
         atn_approx_cell *cell;
@@ -246,6 +272,8 @@ static atn_status take_back(atn_ctx *cx, unit_run *u)
         atn_approx_drop_ctas(cx, r->a, cell);
         *cell = (atn_approx_cell){0};
     }
+    st = atn_approx_note_taken_back(cx, r->a, (int)(u->c - r->a->cases), r->first);
+    if (st != ATN_OK) return st;
     return u->dumps ? atn_dump_drop(cx, r->a->dump) : ATN_OK;
 }
 
@@ -256,7 +284,7 @@ atn_status atn_running_case(atn_ctx *cx, atn_approx_running *r, atn_approx_case 
     unit_run u = {.r = r,
                   .c = c,
                   .in = in,
-                  .start = c->start,
+                  .start = NAN,
                   .given = {.choice = &c->method->choice,
                             .layer = atn_running_head(r, 0)->layer,
                             .heads = r->heads}};
@@ -265,8 +293,7 @@ atn_status atn_running_case(atn_ctx *cx, atn_approx_running *r, atn_approx_case 
     u.heads = atn_choice_heads(&c->method->choice, in);
     ATN_TAKE(u.first, r->heads);
     ATN_TAKE(u.fitted, r->heads);
-    for (atn_idx first = 0; first + u.heads <= r->heads; first += u.heads)
-        if (unit_runs(cx, r, c, first, u.heads)) u.first[u.n++] = first;
+    find_units(cx, &u);
     ATN_TRY(atn_given_read(cx, c->draws, &u.given));
     st = run_units(cx, &u);
     if (st == ATN_OK) st = atn_given_keep(cx, c->draws, &u.given);

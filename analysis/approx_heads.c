@@ -91,6 +91,8 @@ static atn_status make_dense(atn_ctx *cx, atn_approx_running *r)
 
     for (atn_idx h = 0; h < r->heads; h++)
         if (r->keep[h] && r->layer.bad[h]) give_up(cx, r, h);
+    st = atn_approx_find_bad(cx, r);
+    if (st != ATN_OK) return st;
     st = each_head(cx, r, head_dense);
     if (st != ATN_DATA) return st;
     atn_err_clear(cx);
@@ -287,13 +289,14 @@ atn_status atn_approx_run_layer(atn_ctx *cx, atn_approx *a, int i, atn_idx first
     const atn_approx_source source = atn_approx_source_of(a, cx->seed);
     const atn_selection *sel = a->selection;
     atn_approx_running r = {.a = a,
-                            .keep = sel->heads + i * sel->max_heads,
+                            .selected = sel->heads + i * sel->max_heads,
                             .heads = atn_capture_layer(a->capture, sel->at[i])->heads,
-                            .first = first};
+                            .first = ATN_MAX(first, a->from)};
     atn_status st = atn_approx_layer_load(cx, &source, sel->at[i], &a->layer);
 
     r.layer = a->layer;
     ATN_TRY(st);
+    ATN_TRY(atn_approx_keep(cx, a, i, first, &r.keep));
     ATN_TRY(start_layer(cx, &r));
     if (atn_running_head(&r, 0)->nq > 0 && atn_running_head(&r, 0)->nk > 0)
         ATN_TRY(run_temperatures(cx, &r));

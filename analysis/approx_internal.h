@@ -13,7 +13,6 @@ typedef struct atn_approx_case {
     double temperature;
     atn_approx_method *method;
     const atn_approx_budget *budget;
-    double start;     /* where the next search begins; NAN = at the parameters */
     atn_draws *draws; /* of the folder under way; NULL = none are kept nor read */
     atn_draws *tries; /* those of plans that a search makes; likewise */
     char *folder;     /* of the dump, its id or id-2 .. */
@@ -68,6 +67,7 @@ struct atn_approx {
         *folder; /* [folders] of the capture; those under way hold draws */
     int folders;
     bool said_unread; /* that a file of draws has what nothing reads */
+    atn_idx from, to; /* heads that are done here */
 };
 
 static inline atn_approx_cell *atn_approx_at(const atn_approx *a, atn_idx head, int c)
@@ -110,7 +110,8 @@ atn_status atn_approx_need(atn_ctx *cx, const atn_approx *a,
 typedef struct atn_approx_running {
     atn_approx *a;
     atn_approx_layer layer; /* borrowed */
-    const bool *keep;       /* [heads] selected */
+    const bool *keep;       /* [heads] selected ones of this part of the work */
+    const bool *selected;   /* [heads] of all parts */
     atn_idx heads, first;   /* of the layer; the first of its selected ones among all */
     int first_case;         /* those of the temperature under way, a->each */
     atn_idx *row;           /* [heads] of the results; of selected ones */
@@ -145,4 +146,17 @@ atn_status atn_running_oracle(atn_ctx *cx, atn_approx_running *r, atn_idx h, int
                               const atn_plan *p, double executed) ATN_WARN_UNUSED;
 atn_status atn_approx_run_layer(atn_ctx *cx, atn_approx *a, int i,
                                 atn_idx first) ATN_WARN_UNUSED;
+/* analysis/approx_share.c: which heads this part does, [heads] of layer i in the arena; the
+ * notes of what it found, of case c that failed in the layer of head `first`; and a run
+ * out of the notes of all parts. */
+atn_status atn_approx_keep(atn_ctx *cx, const atn_approx *a, int i, atn_idx first,
+                           const bool **keep) ATN_WARN_UNUSED;
+/* The heads of other parts whose logits overflow, so that units with them are left out
+ * here, too. */
+atn_status atn_approx_find_bad(atn_ctx *cx, atn_approx_running *r) ATN_WARN_UNUSED;
+atn_status atn_approx_note_taken_back(atn_ctx *cx, const atn_approx *a, int c,
+                                      atn_idx first) ATN_WARN_UNUSED;
+atn_status atn_approx_note(atn_ctx *cx, const atn_approx *a) ATN_WARN_UNUSED;
+atn_status atn_approx_merge(atn_ctx *cx, atn_approx *a) ATN_WARN_UNUSED;
+
 atn_approx_source atn_approx_source_of(const atn_approx *a, uint64_t seed);

@@ -190,7 +190,7 @@ static bool grid_fits(const atn_list *g, atn_idx first, const atn_head *h)
 static atn_status set_input(atn_ctx *cx, const atn_approx_source *s,
                             atn_approx_layer *l, int i)
 {
-    const atn_model_info *m = atn_capture_model(s->capture);
+    const atn_layer_info *info = atn_capture_layer(s->capture, l->first);
     const atn_approx_step *step = &l->step[i];
     const atn_problem *p = &step->problem;
     const atn_idx prompt = s->prompt > 0 ? s->prompt : atn_capture_prompt(s->capture);
@@ -225,9 +225,9 @@ static atn_status set_input(atn_ctx *cx, const atn_approx_source *s,
                            .step = l->steps > 1 ? l->in : NULL,
                            .steps = l->steps > 1 ? l->steps : 0,
                            .at = i,
-                           .turn = m->rotary > 0 ? m->turn : NULL,
-                           .rotary = m->rotary,
-                           .layers = (int)m->layers,
+                           .turn = info->rotary > 0 ? info->turn : NULL,
+                           .rotary = info->rotary,
+                           .layers = (int)atn_capture_model(s->capture)->layers,
                            .seed = s->seed,
                            .as_published = s->as_published,
                            .unmasked = s->unmasked};

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "analysis/shares.h"
 #include "core/io/file.h"
 
 static atn_status make_cases(atn_ctx *cx, atn_approx *a)
@@ -21,8 +22,7 @@ static atn_status make_cases(atn_ctx *cx, atn_approx *a)
                     (atn_approx_case){.temperature = a->sweep.temperature[t],
                                       .method = &l->method[m],
                                       .budget = &l->budget[b],
-                                      .published = a->opts->as_published,
-                                      .start = NAN};
+                                      .published = a->opts->as_published};
 done:
     return st;
 }
@@ -232,7 +232,7 @@ static void say_unread(atn_ctx *cx, atn_approx *a, const atn_approx_folder *f)
     atn_idx unread = 0;
     bool asked;
 
-    if (!given || a->said_unread || atn_dir_exists(given)) return;
+    if (!given || a->said_unread || atn_dir_exists(given) || a->opts->shard) return;
     for (int c = 0; c < a->n_cases && !d; c++) d = f->draws[c];
     if (!d)
         atn_log(cx, ATN_LOG_WARN, "--draws %s: no method here reads such a file",
@@ -317,7 +317,8 @@ static atn_status run_layer(atn_ctx *cx, atn_approx *a, int i, atn_idx first)
         a->cases[c].draws = f->draws[c];
         a->cases[c].tries = f->tries[c];
     }
-    ATN_TRY(atn_approx_run_layer(cx, a, i, first));
+    if (first < a->to && first + atn_selection_heads(a->selection, i) > a->from)
+        ATN_TRY(atn_approx_run_layer(cx, a, i, first));
     if (--f->left > 0) return ATN_OK;
     for (int c = 0; a->dump && c < a->n_cases; c++)
         ATN_TRY(atn_dump_draws(cx, a->dump, c, l));
@@ -415,15 +416,23 @@ atn_status atn_approx_run(atn_ctx *cx, const atn_capture *c, const atn_selection
 
     *out = NULL;
     ATN_TRY(create(cx, c, sel, opts, &a));
-    ATN_TRY(check_draws(cx, opts->draws));
+    ATN_TRY(atn_share_heads(cx, opts->shard, c, sel, &a->from, &a->to));
+    if (!atn_shard_merges(opts->shard)) ATN_TRY(check_draws(cx, opts->draws));
     ATN_TRY(needs(cx, a, &cost));
     ATN_TRY(atn_mem_check(cx, cost.bytes, "comparing the methods of a layer"));
     ATN_TRY(name_folders(cx, a));
     ATN_TRY(find_folders(cx, a));
     if (opts->dump) ATN_TRY(atn_dump_open(cx, a, opts->dump, opts->force, &a->dump));
-    ATN_TRY(run_layers(cx, a));
-    ATN_TRY(check_any(cx, a));
-    atn_approx_notes(cx, a);
+    if (atn_shard_merges(opts->shard))
+        ATN_TRY(atn_approx_merge(cx, a));
+    else
+        ATN_TRY(run_layers(cx, a));
+    if (atn_shard_is_part(opts->shard)) {
+        ATN_TRY(atn_approx_note(cx, a));
+    } else {
+        ATN_TRY(check_any(cx, a));
+        atn_approx_notes(cx, a);
+    }
     if (a->dump) {
         st = atn_dump_close(cx, a->dump, opts->run);
         a->dump = NULL;

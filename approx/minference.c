@@ -13,7 +13,8 @@
  *             (500, 700), (3500, 100) and 1 / 8 of the blocks of 32, what keeps most of
  *             the weight on the mean over rows from min(skip, nk / 2) on, at most
  *             `rows` of them, evenly spaced; the first of equal ones
- *         All sizes times `ratio`, cut to whole numbers.
+ *         All sizes times `ratio`, cut to whole numbers. With `plan` the shapes and
+ *         sizes are those of a file, approx/shape_file.h.
  * Oracle  v >= n, s >= n or k >= blocks: dense. Weight on one column alone: v = 1 and
  *         what is forced holds all of it.
  * Source  Jiang et al., arXiv 2407.02490, microsoft/MInference minference_forward.py
@@ -30,17 +31,19 @@
 #include <string.h>
 
 #include "approx/lines.h"
+#include "approx/shape_file.h"
 #include "core/wide_rows.h"
 
 enum { SEARCH, A_SHAPE, VERTICAL_SLASH, BLOCK, TRI };
 enum { KERNEL = 64 }; /* rows and keys of a tile of the kernels */
-enum { V_UNKNOWN = 1000, S_UNKNOWN = 6096 };
+enum { V_UNKNOWN = ATN_SHAPE_V, S_UNKNOWN = ATN_SHAPE_S };
 
 typedef struct minference {
     int64_t v, s, k, block, sink, window, tail, last;
     int64_t v_first, s_first, v_least, s_least, skip, rows;
     double ratio;
     int form;
+    char plan[ATN_TEXT_MOST];
 } minference;
 
 #define SIZE(field, def, text) ATN_PARAM_I64(minference, field, def, 0, 1 << 30, text)
@@ -65,6 +68,8 @@ static const atn_param params[] = {
     ATN_PARAM_I64(minference, rows, 512, 1, 1 << 20,
                   "queries that the search looks at"),
     ATN_PARAM_F64(minference, ratio, 1, 0, 1024, "all sizes times this"),
+    ATN_PARAM_TEXT(minference, plan,
+                   "file with the shape of every head; form is not read"),
     ATN_PARAM_END,
 };
 
@@ -529,16 +534,40 @@ done:
     return st;
 }
 
+/* The parameters of the shape that the file has for the head. */
+static atn_status read_plan(atn_ctx *cx, const atn_input *in, const atn_head *h,
+                            minference *t)
+{
+    atn_shape_rule rule;
+    atn_status st = ATN_OK;
+
+    if (!t->plan[0]) goto done;
+    ATN_TRY(atn_shape_file_read(cx, t->plan, h->layer, h->head, in->layers, &rule));
+    t->form = rule.type == ATN_SHAPE_LINES  ? VERTICAL_SLASH
+              : rule.type == ATN_SHAPE_BAND ? A_SHAPE
+                                            : BLOCK;
+    if (rule.type == ATN_SHAPE_LINES) {
+        t->v = rule.v;
+        t->s = rule.s;
+    } else if (rule.type == ATN_SHAPE_BAND) {
+        t->sink = rule.v;
+        t->window = rule.s;
+    }
+done:
+    return st;
+}
+
 static atn_status plan(atn_ctx *cx, const atn_input *in, const void *params_,
                        atn_idx first, atn_idx n, atn_plan *out)
 {
-    planning p = {
-        .t = params_, .h = &in->head[first], .as_published = in->as_published};
+    minference t = *(const minference *)params_;
+    planning p = {.t = &t, .h = &in->head[first], .as_published = in->as_published};
     const atn_arena_mark mark = atn_arena_save(cx);
     atn_status st = ATN_OK;
     shape s = {0};
 
     (void)n;
+    ATN_TRY(read_plan(cx, in, p.h, &t));
     ATN_TRY(make(cx, &p, &s));
     atn_plan_mask(out, s.pattern, 0, s.tile_rows, s.tile_keys);
     s.pattern = NULL;
@@ -616,6 +645,12 @@ static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
     const double s = (double)ATN_MAX(scaled(&p, t->s), t->s_least);
     double bytes = 0;
 
+    /* any shape of any size */
+    if (t->plan[0])
+        return 0x1p16 + atn_lines_bytes(p.h) +
+               fmax(p.as_published ? rounded_bytes(cx, &p, INFINITY, INFINITY)
+                                   : chosen_lines_bytes(&p, INFINITY, INFINITY),
+                    block_bytes(cx, &p, t->block, scaled(&p, t->k)));
     switch (t->form) {
     case SEARCH:
         bytes = atn_lines_bytes(p.h) + search_bytes(cx, &p);
@@ -638,8 +673,8 @@ static unsigned looks(const void *params_, const atn_input *in)
     const minference *t = params_;
 
     (void)in;
-    return t->form == A_SHAPE || t->form == TRI ? 0
-                                                : ATN_LOOKS_KEYS | ATN_LOOKS_QUERIES;
+    if (!t->plan[0] && (t->form == A_SHAPE || t->form == TRI)) return 0;
+    return ATN_LOOKS_KEYS | ATN_LOOKS_QUERIES;
 }
 
 static const atn_preset presets[] = {

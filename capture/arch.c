@@ -17,7 +17,10 @@ const atn_arch *const atn_archs[] = {
 
 const atn_arch *atn_arch_find(const char *model_type)
 {
-    for (const atn_arch *const *a = atn_archs; *a; a++)
+    for (const atn_arch *const *a = atn_archs; *a; a++) {
         if (strcmp((*a)->id, model_type) == 0) return *a;
+        for (int i = 0; i < 3 && (*a)->class_names[i]; i++)
+            if (strcmp((*a)->class_names[i], model_type) == 0) return *a;
+    }
     return NULL;
 }

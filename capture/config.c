@@ -32,11 +32,35 @@ static atn_status find_arch(atn_ctx *cx, const char *path, atn_config *c)
     atn_status st = ATN_OK;
 
     ATN_TRY(atn_json_get_str(cx, path, c->json, "model_type", NULL, &type));
+    if (!type) ATN_TRY(atn_json_get_str(cx, path, c->json, "_class_name", NULL, &type));
     if (!type) ATN_FAIL(ATN_DATA, "%s: \"model_type\" is missing", path);
     c->arch = atn_arch_find(type);
     if (!c->arch) ATN_TRY(unknown_type(cx, path, type));
 done:
     return st;
+}
+
+/* Goes on with the part of config.json that the family reads, whose
+ * tie_word_embeddings may stand outside. */
+static atn_status take_part(atn_ctx *cx, const char *path, atn_config *c)
+{
+    const char *key = c->arch->part;
+    json_t *part = key ? json_object_get(c->json, key) : NULL,
+           *tied = json_object_get(c->json, "tie_word_embeddings");
+
+    if (!key) return ATN_OK;
+    if (!json_is_object(part))
+        return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                        "%s: \"%s\" is missing or is no object", path, key);
+    if (tied && !json_object_get(part, "tie_word_embeddings"))
+        json_object_set(part, "tie_word_embeddings", tied);
+    atn_log(cx, ATN_LOG_WARN,
+            "%s: only the language model (%s) is run; images are not part of it", path,
+            key);
+    json_incref(part);
+    json_decref(c->json);
+    c->json = part;
+    return ATN_OK;
 }
 
 static const char *or_usual(const char *key, const char *usual)
@@ -70,8 +94,8 @@ static atn_status read_ffn(atn_ctx *cx, const char *path, atn_config *c)
     return atn_json_need_i64(cx, path, c->json, key, 1, BIG, &c->ffn);
 }
 
-/* Heads of keys, and the width of a head: as many as queries and width / heads without keys
- * of config.json for them. */
+/* Heads of keys, and the width of a head: as many as queries and width / heads
+ * without keys of config.json for them. */
 static atn_status read_heads(atn_ctx *cx, const char *path, atn_config *c)
 {
     const json_t *j = c->json;
@@ -147,6 +171,29 @@ done:
     return st;
 }
 
+static atn_status read_width(atn_ctx *cx, const char *path, atn_config *c)
+{
+    const atn_arch_keys *key = &c->arch->keys;
+    int64_t heads = 0, dim = 0;
+    atn_status st = ATN_OK;
+
+    if (!c->arch->width_of_heads)
+        return atn_json_need_i64(cx, path, c->json,
+                                 either(c->json, key->width, "hidden_size"), 1, BIG,
+                                 &c->width);
+    ATN_TRY(atn_json_need_i64(cx, path, c->json,
+                              or_usual(key->heads, "num_attention_heads"), 1, BIG,
+                              &heads));
+    ATN_TRY(atn_json_need_i64(cx, path, c->json, or_usual(key->head_dim, "head_dim"), 1,
+                              BIG, &dim));
+    c->width = heads * dim;
+    if (c->width > BIG)
+        ATN_FAIL(ATN_DATA, "%s: %lld heads of %lld are too wide", path,
+                 (long long)heads, (long long)dim);
+done:
+    return st;
+}
+
 static atn_status read_sizes(atn_ctx *cx, const char *path, atn_config *c)
 {
     const json_t *j = c->json;
@@ -154,8 +201,7 @@ static atn_status read_sizes(atn_ctx *cx, const char *path, atn_config *c)
     const atn_arch_keys *key = &a->keys;
     atn_status st = ATN_OK;
 
-    ATN_TRY(atn_json_need_i64(cx, path, j, either(j, key->width, "hidden_size"), 1, BIG,
-                              &c->width));
+    ATN_TRY(read_width(cx, path, c));
     ATN_TRY(atn_json_need_i64(cx, path, j, either(j, key->layers, "num_hidden_layers"),
                               1, MAX_LAYERS, &c->layers));
     ATN_TRY(read_heads(cx, path, c));
@@ -200,11 +246,17 @@ static atn_status read_activation(atn_ctx *cx, const char *path, atn_config *c)
                  {"gelu_new", ATN_ACT_GELU_TANH},
                  {"gelu_fast", ATN_ACT_GELU_TANH},
                  {"gelu_pytorch_tanh", ATN_ACT_GELU_TANH},
+                 {"gelu-approximate", ATN_ACT_GELU_TANH},
                  {"relu", ATN_ACT_RELU}};
     const char *key = or_usual(c->arch->keys.act, "hidden_act"), *name = NULL;
     atn_status st = ATN_OK;
 
     ATN_TRY(atn_json_get_str(cx, path, c->json, key, c->arch->act, &name));
+    if (c->arch->act_says_gated) {
+        c->gated = strncmp(name, "gated-", 6) == 0;
+        if (strcmp(name, "gated-gelu") == 0) name = "gated-gelu_new";
+        if (c->gated) name += 6;
+    }
     for (size_t i = 0; i < ATN_LEN(names); i++)
         if (strcmp(names[i].name, name) == 0) {
             c->act = names[i].act;
@@ -248,9 +300,14 @@ done:
 static atn_status refuse_unsupported(atn_ctx *cx, const char *path, const atn_config *c)
 {
     static const atn_arch_switch cross = {"add_cross_attention", false};
-    const char *position = NULL;
-    bool decoder = false;
+    const char *position = NULL, *must = NULL, *key = c->arch->must_key;
+    bool decoder = false, both = false;
     atn_status st = ATN_OK;
+
+    if (key) ATN_TRY(atn_json_get_str(cx, path, c->json, key, NULL, &must));
+    if (must && strcmp(must, c->arch->must_value) != 0)
+        ATN_FAIL(ATN_DATA, "%s: %s \"%.60s\" is not supported (%s is)", path, key, must,
+                 c->arch->must_value);
 
     ATN_TRY(atn_json_get_str(cx, path, c->json, "position_embedding_type", "absolute",
                              &position));
@@ -264,6 +321,14 @@ static atn_status refuse_unsupported(atn_ctx *cx, const char *path, const atn_co
                  "%s: \"is_decoder\" is true, but a model of type %s is run as an "
                  "encoder only (attnscope import takes Q, K, V of any model)",
                  path, c->arch->id);
+    ATN_TRY(atn_json_get_bool(cx, path, c->json, "use_bidirectional_attention", false,
+                              &both));
+    if (both && c->arch->causal)
+        ATN_FAIL(
+            ATN_DATA,
+            "%s: \"use_bidirectional_attention\" is true, but a model of type %s is "
+            "run as a decoder only (attnscope import takes Q, K, V of any model)",
+            path, c->arch->id);
     ATN_TRY(refuse_other(cx, path, c, &cross));
     for (size_t i = 0; i < ATN_LEN(c->arch->only); i++)
         ATN_TRY(refuse_other(cx, path, c, &c->arch->only[i]));
@@ -297,6 +362,52 @@ done:
     return st;
 }
 
+/* A positive number; an explicit null is none, 0. */
+static atn_status read_cap(atn_ctx *cx, const char *path, const atn_config *c,
+                           const char *key, double def, double *out)
+{
+    const bool none = json_is_null(json_object_get(c->json, key));
+
+    return atn_json_get_positive(cx, path, c->json, key, none ? 0 : def, out);
+}
+
+static atn_status read_softcaps(atn_ctx *cx, const char *path, atn_config *c)
+{
+    const atn_arch *a = c->arch;
+    atn_status st = ATN_OK;
+
+    if (!a->softcaps) return ATN_OK;
+    ATN_TRY(read_cap(cx, path, c, "attn_logit_softcapping", a->attn_softcap,
+                     &c->attn_softcap));
+    ATN_TRY(read_cap(cx, path, c, "final_logit_softcapping", a->head_softcap,
+                     &c->head_softcap));
+done:
+    return st;
+}
+
+static atn_status read_experts(atn_ctx *cx, const char *path, atn_config *c)
+{
+    atn_status st = ATN_OK;
+
+    if (!c->arch->names.router) return ATN_OK;
+    ATN_TRY(atn_json_need_i64(cx, path, c->json, "num_local_experts", 1, 1 << 20,
+                              &c->experts));
+    ATN_TRY(atn_json_get_i64(cx, path, c->json, "num_experts_per_tok",
+                             c->arch->experts_per_token, 1, c->experts,
+                             &c->experts_per_token));
+    if (c->experts_per_token > c->experts)
+        ATN_FAIL(ATN_DATA,
+                 "%s: %lld experts for each token (num_experts_per_tok) are more than "
+                 "num_local_experts %lld",
+                 path, (long long)c->experts_per_token, (long long)c->experts);
+    ATN_TRY(
+        atn_json_get_positive(cx, path, c->json, "swiglu_limit", 7, &c->expert_limit));
+    ATN_TRY(atn_json_get_positive(cx, path, c->json, "swiglu_alpha", 1.702,
+                                  &c->expert_gain));
+done:
+    return st;
+}
+
 /* Where the norms stand, and what is added to what. */
 static atn_status read_norms(atn_ctx *cx, const char *path, atn_config *c)
 {
@@ -319,12 +430,29 @@ done:
 static atn_status read_scale(atn_ctx *cx, const char *path, atn_config *c)
 {
     const atn_arch *a = c->arch;
+    double scalar = a->query_scalar > 0 ? a->query_scalar : (double)c->head_dim;
     bool scaled = true;
     atn_status st = ATN_OK;
 
+    if (a->query_scalar > 0)
+        ATN_TRY(atn_json_get_positive(cx, path, c->json, "query_pre_attn_scalar",
+                                      scalar, &scalar));
     ATN_TRY(read_switch(cx, path, c, &a->scaled, true, &scaled));
-    c->scale = scaled ? 1 / sqrt((double)c->head_dim) : 1;
+    c->scale = scaled ? 1 / sqrt(scalar) : 1;
     ATN_TRY(read_switch(cx, path, c, &a->scaled_by_layer, false, &c->scale_by_layer));
+done:
+    return st;
+}
+
+static atn_status read_eps(atn_ctx *cx, const char *path, const atn_config *c,
+                           const char *key, double def, double *out)
+{
+    atn_status st = ATN_OK;
+
+    *out = def;
+    if (key) ATN_TRY(atn_json_get_f64(cx, path, c->json, key, def, out));
+    if (!(*out >= 0 && *out < 1))
+        ATN_FAIL(ATN_DATA, "%s: \"%s\" is %g, outside 0 <= eps < 1", path, key, *out);
 done:
     return st;
 }
@@ -334,22 +462,105 @@ static atn_status read_switches(atn_ctx *cx, const char *path, atn_config *c)
     const atn_arch *a = c->arch;
     atn_status st = ATN_OK;
 
-    c->eps = a->eps;
-    if (a->eps_key)
-        ATN_TRY(atn_json_get_f64(cx, path, c->json, a->eps_key, a->eps, &c->eps));
-    if (!(c->eps >= 0 && c->eps < 1))
-        ATN_FAIL(ATN_DATA, "%s: \"%s\" is %g, outside 0 <= eps < 1", path, a->eps_key,
-                 c->eps);
+    ATN_TRY(read_eps(cx, path, c, a->eps_key, a->eps, &c->eps));
+    ATN_TRY(read_eps(cx, path, c, a->mlp_eps_key, a->mlp_eps > 0 ? a->mlp_eps : c->eps,
+                     &c->mlp_eps));
     ATN_TRY(
         atn_json_get_bool(cx, path, c->json, "tie_word_embeddings", a->tied, &c->tied));
-    c->gated = a->names.gate || a->names.gate_up;
+    if (a->head_scaled_key)
+        ATN_TRY(atn_json_get_bool(cx, path, c->json, a->head_scaled_key, c->tied,
+                                  &c->head_scaled));
+    c->gated = a->names.gate || a->names.gate_up || a->names.router;
     ATN_TRY(read_norms(cx, path, c));
     ATN_TRY(read_scale(cx, path, c));
     ATN_TRY(read_biases(cx, path, c));
     ATN_TRY(read_activation(cx, path, c));
+    ATN_TRY(read_softcaps(cx, path, c));
+    ATN_TRY(read_experts(cx, path, c));
     ATN_TRY(refuse_unsupported(cx, path, c));
 done:
     return st;
+}
+
+/* ---- stacks ---- */
+
+static atn_arch_names names_of(const atn_config *c, const atn_arch_names *all)
+{
+    atn_arch_names n = *all;
+
+    if (c->gated || !n.up_alone) return n;
+    n.gate = NULL;
+    n.up = n.up_alone;
+    return n;
+}
+
+static atn_status read_rel(atn_ctx *cx, const char *path, atn_config *c, atn_stack *s)
+{
+    static const char buckets[] = "relative_attention_num_buckets",
+                      distance[] = "relative_attention_max_distance";
+    const atn_arch *a = c->arch;
+    atn_rel_rule *r = &s->rel;
+    atn_status st = ATN_OK;
+    const char *wrong;
+
+    if (!a->rel_buckets) return ATN_OK;
+    r->bidirectional = !s->causal;
+    ATN_TRY(atn_json_get_i64(cx, path, c->json, buckets, a->rel_buckets, 1, 1 << 20,
+                             &r->buckets));
+    ATN_TRY(atn_json_get_i64(cx, path, c->json, distance, a->rel_distance, 1, BIG,
+                             &r->max_distance));
+    if ((wrong = atn_rel_check(r)))
+        ATN_FAIL(ATN_DATA, "%s: %s %lld and %s %lld: %s", path, buckets,
+                 (long long)r->buckets, distance, (long long)r->max_distance, wrong);
+done:
+    return st;
+}
+
+static atn_status read_stacks(atn_ctx *cx, const char *path, atn_config *c)
+{
+    const atn_arch *a = c->arch;
+    atn_idx layers = c->layers;
+    atn_status st = ATN_OK;
+
+    c->n_stacks = 1;
+    c->stacks[0] = (atn_stack){.name = a->decoder ? "encoder" : "",
+                               .names = names_of(c, &a->names),
+                               .layers = layers,
+                               .causal = a->causal};
+    ATN_TRY(read_rel(cx, path, c, &c->stacks[0]));
+    if (!a->decoder) return ATN_OK;
+    ATN_TRY(atn_json_get_i64(cx, path, c->json, "num_decoder_layers", layers, 1,
+                             MAX_LAYERS, &layers));
+    c->n_stacks = 2;
+    c->stacks[1] = (atn_stack){.name = "decoder",
+                               .names = names_of(c, a->decoder),
+                               .layers = layers,
+                               .causal = true};
+    ATN_TRY(read_rel(cx, path, c, &c->stacks[1]));
+    ATN_TRY(atn_json_get_i64(cx, path, c->json, "pad_token_id", 0, 0, c->vocab - 1,
+                             &c->decoder_start));
+    ATN_TRY(atn_json_get_i64(cx, path, c->json, "decoder_start_token_id",
+                             c->decoder_start, 0, c->vocab - 1, &c->decoder_start));
+done:
+    return st;
+}
+
+atn_arch_names atn_stack_names(const atn_stack *s, bool cross)
+{
+    atn_arch_names n = s->names;
+
+    if (!n.cross_q) return n;
+    if (!cross) {
+        n.mlp_norm = n.gate = n.up = n.gate_up = n.down = NULL;
+        return n;
+    }
+    n.attn_norm = n.cross_norm;
+    n.q = n.cross_q;
+    n.k = n.cross_k;
+    n.v = n.cross_v;
+    n.o = n.cross_o;
+    n.qkv = n.q_norm = n.k_norm = NULL;
+    return n;
 }
 
 /* ---- windows ---- */
@@ -375,6 +586,30 @@ static atn_status read_layer_types(atn_ctx *cx, const char *path, const json_t *
     return ATN_OK;
 }
 
+/* Every window_pattern-th layer sees all, unless layer_types says. */
+static atn_status read_pattern(atn_ctx *cx, const char *path, int64_t window,
+                               atn_config *c)
+{
+    const atn_arch *a = c->arch;
+    const json_t *types = json_object_get(c->json, "layer_types");
+    int64_t every = a->window_pattern;
+    atn_status st = ATN_OK;
+
+    if (a->keys.pattern)
+        ATN_TRY(atn_json_get_i64(cx, path, c->json, a->keys.pattern, every, 1, BIG,
+                                 &every));
+    if (window == 0)
+        ATN_FAIL(ATN_DATA,
+                 "%s: sliding_window is null, but the layers of this model_type slide",
+                 path);
+    if (types && !json_is_null(types))
+        return read_layer_types(cx, path, types, window, c);
+    for (atn_idx l = 0; l < c->layers; l++)
+        c->window[l] = (l + 1) % every != 0 ? window : 0;
+done:
+    return st;
+}
+
 static atn_status read_windows(atn_ctx *cx, const char *path, atn_config *c)
 {
     const atn_arch *a = c->arch;
@@ -392,6 +627,7 @@ static atn_status read_windows(atn_ctx *cx, const char *path, atn_config *c)
         for (atn_idx l = 0; l < c->layers; l++) c->window[l] = window;
         return ATN_OK;
     }
+    if (a->window == ATN_WINDOW_PATTERN) return read_pattern(cx, path, window, c);
     ATN_TRY(atn_json_get_bool(cx, path, j, "use_sliding_window", false, &use));
     ATN_TRY(atn_json_get_i64(cx, path, j, "max_window_layers", a->max_window_layers, 0,
                              BIG, &from));
@@ -417,26 +653,40 @@ static atn_status no_config(atn_ctx *cx, const char *dir)
                           : "");
 }
 
+atn_status atn_config_read(atn_ctx *cx, const char *path, json_t *json, atn_config *out)
+{
+    atn_status st = ATN_OK;
+
+    *out = (atn_config){.json = json};
+    if (!json_is_object(json)) ATN_FAIL(ATN_DATA, "%s: is no JSON object", path);
+    ATN_TRY(find_arch(cx, path, out));
+    ATN_TRY(take_part(cx, path, out));
+    ATN_TRY(read_sizes(cx, path, out));
+    ATN_TRY(read_switches(cx, path, out));
+    ATN_TRY(atn_config_read_patches(cx, path, out));
+    ATN_TRY(read_stacks(cx, path, out));
+    ATN_TRY(read_windows(cx, path, out));
+    ATN_TRY(atn_config_read_rope(cx, path, out));
+done:
+    if (st != ATN_OK) atn_config_release(cx, out);
+    return st;
+}
+
 atn_status atn_config_load(atn_ctx *cx, const char *dir, atn_config *out)
 {
     char *path = atn_path_join(cx, dir, "config.json");
     atn_status st = ATN_OK;
+    json_t *json = NULL;
 
     *out = (atn_config){0};
     if (!path) return cx->err.code;
     if (!atn_dir_exists(dir))
         ATN_FAIL(ATN_NOINPUT, "%s: there is no such model directory", dir);
     if (!atn_file_exists(path)) ATN_TRY(no_config(cx, dir));
-    ATN_TRY(atn_json_load(cx, path, false, &out->json));
-    if (!json_is_object(out->json)) ATN_FAIL(ATN_DATA, "%s: is no JSON object", path);
-    ATN_TRY(find_arch(cx, path, out));
-    ATN_TRY(read_sizes(cx, path, out));
-    ATN_TRY(read_switches(cx, path, out));
-    ATN_TRY(read_windows(cx, path, out));
-    ATN_TRY(atn_config_read_rope(cx, path, out));
+    ATN_TRY(atn_json_load(cx, path, false, &json));
+    ATN_TRY(atn_config_read(cx, path, json, out));
 done:
     atn_free(cx, path);
-    if (st != ATN_OK) atn_config_release(cx, out);
     return st;
 }
 
@@ -444,5 +694,6 @@ void atn_config_release(atn_ctx *cx, atn_config *c)
 {
     json_decref(c->json);
     atn_free(cx, c->window);
+    atn_free(cx, c->own);
     *c = (atn_config){0};
 }

@@ -6,8 +6,8 @@
 #include "capture/config_internal.h"
 #include "core/io/json.h"
 
-static const char *const rope_names[] = {"default", "linear", "dynamic",
-                                         "llama3",  "yarn",   "longrope"};
+static const char *const rope_names[] = {"default", "linear",   "dynamic",     "llama3",
+                                         "yarn",    "longrope", "proportional"};
 
 const char *atn_rope_name(atn_rope_kind kind)
 {
@@ -47,7 +47,7 @@ static atn_status rope_kind(atn_ctx *cx, const char *path, const json_t *d,
         }
     ATN_FAIL(ATN_DATA,
              "%s: rope type \"%.60s\" is not one of default, linear, dynamic, llama3, "
-             "yarn, longrope",
+             "yarn, longrope, proportional",
              path, type);
 done:
     return st;
@@ -116,7 +116,8 @@ static atn_status rope_factor(atn_ctx *cx, const char *path, const json_t *d,
     const double ratio = grows ? positions / r->original : 1;
     atn_status st = ATN_OK;
 
-    if (!grows && r->kind != ATN_ROPE_DEFAULT && !json_object_get(d, "factor"))
+    if (!grows && r->kind != ATN_ROPE_DEFAULT && r->kind != ATN_ROPE_PROPORTIONAL &&
+        !json_object_get(d, "factor"))
         ATN_FAIL(ATN_DATA, "%s: this rope type needs a \"factor\"", path);
     ATN_TRY(atn_json_get_f64(cx, path, d, "factor", ratio, &r->factor));
     if (grows && fabs(r->factor - ratio) > 1e-6 * ratio)
@@ -140,25 +141,44 @@ static atn_status check_rope(atn_ctx *cx, const char *path, const atn_rope *r)
                     path, r->theta, r->factor, r->low, r->high);
 }
 
-/* theta, and how much of a head is turned. In families without a key for it that is all:
- * transformers ignores partial_rotary_factor there without a scaling, and fails on it with
- * one. */
-static atn_status rope_base(atn_ctx *cx, const char *path, const json_t *d,
-                            atn_config *c)
+/* A table of angles: its dictionary, and what stands in for a theta that it lacks. */
+typedef struct source {
+    const json_t *d;
+    const char *theta_key;
+    double theta;
+} source;
+
+static atn_status rope_proportion(atn_ctx *cx, const char *path, double partial,
+                                  atn_rope *r)
+{
+    if (!(partial > 0 && partial <= 1))
+        return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                        "%s: partial_rotary_factor is %g, outside 0 < factor <= 1",
+                        path, partial);
+    r->turned = (atn_idx)(partial * (double)r->dim / 2);
+    return ATN_OK;
+}
+
+/* theta, and how much of a head is turned. In families without a key for it that is
+ * all: transformers ignores partial_rotary_factor there without a scaling, and fails
+ * on it with one. */
+static atn_status rope_base(atn_ctx *cx, const char *path, const atn_config *c,
+                            const source *s, atn_rope *r)
 {
     const atn_arch *a = c->arch;
-    const char *theta = a->keys.theta ? a->keys.theta : "rope_theta",
-               *part = a->keys.partial ? a->keys.partial : "partial_rotary_factor";
-    atn_rope *r = &c->rope;
+    const json_t *d = s->d;
+    const char *part = a->keys.partial ? a->keys.partial : "partial_rotary_factor";
     double partial = a->partial > 0 ? a->partial : 1;
     atn_status st = ATN_OK;
 
-    ATN_TRY(atn_json_get_f64(cx, path, c->json, theta, 10000, &r->theta));
+    ATN_TRY(atn_json_get_f64(cx, path, c->json, s->theta_key, s->theta, &r->theta));
     ATN_TRY(atn_json_get_f64(cx, path, d, "rope_theta", r->theta, &r->theta));
     ATN_TRY(atn_json_get_f64(cx, path, c->json, part, partial, &partial));
     ATN_TRY(atn_json_get_f64(cx, path, d, "partial_rotary_factor", partial, &partial));
     r->dim = c->head_dim;
-    if (a->keys.partial) {
+    if (r->kind == ATN_ROPE_PROPORTIONAL) {
+        ATN_TRY(rope_proportion(cx, path, partial, r));
+    } else if (a->keys.partial) {
         if (!(partial * (double)c->head_dim >= 2 && partial <= 1))
             ATN_FAIL(ATN_DATA,
                      "%s: %s is %g; of a head of %lld dimensions at least 2 and at "
@@ -179,8 +199,8 @@ done:
 }
 
 /* Where the family has a default, what stands in the dictionary counts for nothing. */
-static atn_status rope_original(atn_ctx *cx, const char *path, const json_t *d,
-                                atn_config *c)
+static atn_status rope_original(atn_ctx *cx, const char *path, const atn_config *c,
+                                const json_t *d, atn_rope *r)
 {
     double inside = c->arch->original_positions;
     atn_status st = ATN_OK;
@@ -189,21 +209,20 @@ static atn_status rope_original(atn_ctx *cx, const char *path, const json_t *d,
         ATN_TRY(atn_json_get_f64(cx, path, d, "original_max_position_embeddings",
                                  (double)c->max_positions, &inside));
     ATN_TRY(atn_json_get_f64(cx, path, c->json, "original_max_position_embeddings",
-                             inside, &c->rope.original));
+                             inside, &r->original));
 done:
     return st;
 }
 
-atn_status atn_config_read_rope(atn_ctx *cx, const char *path, atn_config *c)
+static atn_status read_table(atn_ctx *cx, const char *path, const atn_config *c,
+                             const source *s, atn_rope *r)
 {
-    const json_t *d = rope_dict(c->json);
-    atn_rope *r = &c->rope;
+    const json_t *d = s->d;
     atn_status st = ATN_OK;
 
-    if (!c->arch->rope) return ATN_OK;
     ATN_TRY(rope_kind(cx, path, d, c->arch, r));
-    ATN_TRY(rope_base(cx, path, d, c));
-    ATN_TRY(rope_original(cx, path, d, c));
+    ATN_TRY(rope_base(cx, path, c, s, r));
+    ATN_TRY(rope_original(cx, path, c, d, r));
     ATN_TRY(rope_factor(cx, path, d, (double)c->max_positions, r));
     ATN_TRY(atn_json_get_f64(cx, path, d, "low_freq_factor", 1, &r->low));
     ATN_TRY(atn_json_get_f64(cx, path, d, "high_freq_factor", 4, &r->high));
@@ -215,6 +234,77 @@ atn_status atn_config_read_rope(atn_ctx *cx, const char *path, atn_config *c)
     ATN_TRY(rope_attention_factor(cx, path, d, r));
     ATN_TRY(check_rope(cx, path, r));
     if (r->kind == ATN_ROPE_LONGROPE) ATN_TRY(longrope_lists(cx, path, d, r));
+done:
+    return st;
+}
+
+static const char *const layer_types[] = {"full_attention", "sliding_attention"};
+
+/* rope_parameters by layer type, for a family with a table each: an entry that is not
+ * there is {}, and an old rope_scaling goes into that of the full layers. */
+static atn_status split_tables(atn_ctx *cx, const char *path, json_t *j,
+                               const json_t *out[2])
+{
+    json_t *all = json_object_get(j, "rope_parameters"), *one;
+    const json_t *scaling = json_object_get(j, "rope_scaling");
+
+    if (!json_is_object(all)) json_object_set_new(j, "rope_parameters", json_object());
+    all = json_object_get(j, "rope_parameters");
+    if (json_object_size(all) > 0 &&
+        !json_is_object(json_object_get(all, layer_types[0])) &&
+        !json_is_object(json_object_get(all, layer_types[1])))
+        return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                        "%s: rope_parameters has neither a full_attention nor a "
+                        "sliding_attention, which this model_type needs",
+                        path);
+    for (int i = 0; i < 2; i++) {
+        if (!json_is_object(json_object_get(all, layer_types[i])))
+            json_object_set_new(all, layer_types[i], json_object());
+        out[i] = one = json_object_get(all, layer_types[i]);
+        if (i > 0 || !json_is_object(scaling)) continue;
+        /* "type" is the old name of what stands there as rope_type */
+        if (json_object_get(scaling, "type")) json_object_del(one, "rope_type");
+        json_object_update(one, (json_t *)(uintptr_t)scaling);
+    }
+    if (out[0] && out[1]) return ATN_OK;
+    return atn_fail(cx, ATN_MEMORY, __FILE__, __LINE__,
+                    "no memory for the rope tables");
+}
+
+static atn_status one_table(atn_ctx *cx, const char *path, const json_t *d)
+{
+    for (int i = 0; i < 2; i++)
+        if (json_is_object(json_object_get(d, layer_types[i])))
+            return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                            "%s: the rope parameters are given by layer type (%s), but "
+                            "all layers of this model_type share one table",
+                            path, layer_types[i]);
+    return ATN_OK;
+}
+
+atn_status atn_config_read_rope(atn_ctx *cx, const char *path, atn_config *c)
+{
+    const atn_arch *a = c->arch;
+    source s = {.theta_key = a->keys.theta ? a->keys.theta : "rope_theta",
+                .theta = a->theta > 0 ? a->theta : 10000};
+    const json_t *tables[2], *parameters = json_object_get(c->json, "rope_parameters");
+    atn_status st = ATN_OK;
+
+    if (!a->rope) return ATN_OK;
+    if (a->rope_default && (!parameters || json_is_null(parameters)))
+        json_object_set_new(c->json, "rope_parameters",
+                            json_loads(a->rope_default, 0, NULL));
+    c->two_ropes = a->local_theta > 0;
+    if (!c->two_ropes) {
+        s.d = rope_dict(c->json);
+        ATN_TRY(one_table(cx, path, s.d));
+        return read_table(cx, path, c, &s, &c->rope);
+    }
+    ATN_TRY(split_tables(cx, path, c->json, tables));
+    s.d = tables[0];
+    ATN_TRY(read_table(cx, path, c, &s, &c->rope));
+    s = (source){tables[1], "rope_local_base_freq", a->local_theta};
+    ATN_TRY(read_table(cx, path, c, &s, &c->local_rope));
 done:
     return st;
 }

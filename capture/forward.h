@@ -25,6 +25,10 @@ typedef struct atn_layer_dump {
     const float *h;        /* [nq, width] input of the layer; NULL unless wanted */
     const float *attn_out; /* [nq, width] behind W_O and its bias; NULL unless wanted */
     const float *sink, *alibi; /* [heads] where the place has them, else NULL */
+    /* [width] factors of what the attention adds to the rows; NULL = none. They are in
+     * attn_out. */
+    const float *gate;
+    const float *rel_bias; /* [buckets, heads], likewise */
 } atn_layer_dump;
 
 /* Called on a thread of its own, layer after layer, while the next one is computed; cx is
@@ -41,14 +45,17 @@ typedef struct atn_forward_args {
     bool want_pre, want_p, want_h, want_attn_out;
     atn_idx
         last_place; /* computed up to here when neither loss nor logits are wanted */
-    bool want_loss;
-    float *logits; /* NULL, or host [n, vocab] */
+    bool want_loss, want_label;
+    float *logits; /* NULL, or host [n, vocab]; [labels] of an image */
 } atn_forward_args;
 
 typedef struct atn_forward_result {
     bool has_loss;
     double loss; /* mean next-token loss, nats */
     atn_idx loss_tokens;
+    bool has_label; /* the likeliest class of an image */
+    atn_idx label;
+    double label_probability;
 } atn_forward_result;
 
 atn_status atn_forward(atn_ctx *cx, const atn_model *m, const atn_forward_args *args,
@@ -59,7 +66,7 @@ double atn_forward_memory(const atn_ctx *cx, const atn_model *m,
 /* MEMORY when there is no room for the pass; atn_forward asks it as well. */
 atn_status atn_forward_check(atn_ctx *cx, const atn_model *m,
                              const atn_forward_args *args) ATN_WARN_UNUSED;
-/* W_O of a layer as [heads * d, width], so that C_h = O_h W_O[h d .. (h + 1) d). Owned by the
+/* W_O of a place as [heads * d, width], so that C_h = O_h W_O[h d .. (h + 1) d). Owned by the
  * caller. The pass has looked for NaN in it. */
-atn_status atn_model_w_o(atn_ctx *cx, const atn_model *m, atn_idx layer,
+atn_status atn_model_w_o(atn_ctx *cx, const atn_model *m, const atn_place *at,
                          float **out) ATN_WARN_UNUSED;

@@ -2,16 +2,29 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "capture/forward_internal.h"
 
+#include <math.h>
+#include <stdio.h>
+
 enum { EMBED_ROWS = 64 };
 
 /* A table of embeddings, and which of its rows stands at which position. */
 typedef struct table {
     const atn_pass *ps;
     const atn_st_tensor *t;
-    const char *what; /* that a row belongs to: "token id" */
+    const char *what; /* whose number the row has: "token id"; NULL = nothing's */
     const int32_t *rows;
     atn_idx width;
 } table;
+
+static atn_status bad_row(atn_ctx *cx, const table *b, int32_t row)
+{
+    char who[60] = "";
+
+    if (b->what) snprintf(who, sizeof who, ", %s %d", b->what, row);
+    return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                    "%s: weight \"%s\" holds NaN or infinity in row %d%s", b->t->path,
+                    b->t->name, row, who);
+}
 
 /* Of EMBED_ROWS positions: a row with NaN or infinity is named. */
 static atn_status check_rows(atn_ctx *cx, atn_idx piece, void *state)
@@ -24,9 +37,7 @@ static atn_status check_rows(atn_ctx *cx, atn_idx piece, void *state)
     for (atn_idx i = first; i < ATN_MIN(first + EMBED_ROWS, b->ps->n); i++)
         if (!atn_all_finite((const char *)b->t->data + (size_t)b->rows[i] * row,
                             b->t->type, b->width))
-            ATN_FAIL(ATN_DATA,
-                     "%s: weight \"%s\" holds NaN or infinity in row %d, %s %d",
-                     b->t->path, b->t->name, b->rows[i], b->what, b->rows[i]);
+            ATN_TRY(bad_row(cx, b, b->rows[i]));
 done:
     return st;
 }
@@ -36,7 +47,7 @@ static atn_status embed_table(atn_ctx *cx, atn_pass *ps, const char *name,
                               const char *what, const int32_t *rows, atn_buf x)
 {
     const atn_idx n = ps->n;
-    const bool add = rows != ps->args->input.ids;
+    const bool add = rows != ps->ids;
     table b = {ps, name ? atn_model_tensor(ps->m, name, 0, false) : NULL, what, rows,
                x.count / n};
     atn_status st = ATN_OK;
@@ -58,7 +69,7 @@ static void find_positions(const atn_pass *ps, int32_t *rows)
 
     for (atn_idx i = 0; i < ps->n; i++) {
         const bool padding =
-            a->position_rule == ATN_POSITION_PAD && ps->args->input.ids[i] == c->pad;
+            a->position_rule == ATN_POSITION_PAD && ps->ids[i] == c->pad;
 
         rows[i] = (int32_t)i;
         if (a->position_rule == ATN_POSITION_SKIP) rows[i] += (int32_t)a->position_skip;
@@ -89,8 +100,10 @@ atn_status atn_pass_embed(atn_ctx *cx, atn_pass *ps)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     const atn_config *c = ps->c;
-    const atn_arch_names *names = &c->arch->names;
+    const atn_arch_names *names = &ps->stack->names;
     const bool maps = atn_config_maps(c), words = c->arch->embed_map == ATN_MAP_WORDS;
+    const char *place =
+        c->arch->position_rule == ATN_POSITION_PLAIN ? "position" : NULL;
     const atn_idx n = ps->n;
     atn_status st = ATN_OK;
     atn_buf e = {0}, x = atn_buf_at(ps->x, 0, n * c->width);
@@ -104,17 +117,21 @@ atn_status atn_pass_embed(atn_ctx *cx, atn_pass *ps)
         ATN_TRY(cx->backend->alloc(cx, ATN_F32, n * c->embed_width, &e));
         x = e;
     }
-    ATN_TRY(embed_table(cx, ps, names->embed, "token id", ps->args->input.ids, x));
+    ATN_TRY(embed_table(cx, ps, names->embed, "token id", ps->ids, x));
+    if (c->arch->scaled_embed)
+        ATN_TRY(
+            atn_pass_map(cx, x, x.count, atn_host_scale, sqrt((double)(x.count / n))));
     if (maps && words) {
         ATN_TRY(map_embeddings(cx, ps, e));
         x = atn_buf_at(ps->x, 0, n * c->width);
     }
     ATN_TRY(embed_table(cx, ps, names->type, "token type", types, x));
-    ATN_TRY(embed_table(cx, ps, names->position, "position", rows, x));
+    ATN_TRY(embed_table(cx, ps, names->position, place, rows, x));
     if (names->embed_norm) {
         ATN_TRY(atn_pass_load_norm(cx, ps, names->embed_norm));
         ATN_TRY(cx->backend->norm(cx, c->arch->norm, x, ps->norm1_w, ps->norm1_b,
-                                  (float)c->eps, 0, n, x.count / n, x));
+                                  (float)c->eps, c->arch->norm_offset, n, x.count / n,
+                                  x));
     }
     if (maps && !words) ATN_TRY(map_embeddings(cx, ps, e));
 done:

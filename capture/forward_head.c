@@ -18,6 +18,9 @@ static atn_status logits_chunk(atn_ctx *cx, atn_pass *ps, atn_buf x, atn_buf w,
         ATN_TRY(cx->backend->linear(cx, atn_buf_at(x, at * dim, rows * dim), w,
                                     (atn_buf){0}, false, false, rows, width, dim,
                                     logits));
+        if (ps->c->head_softcap > 0)
+            ATN_TRY(atn_pass_map(cx, logits, rows * width, atn_host_softcap,
+                                 ps->c->head_softcap));
         if (lse)
             st = cx->backend->cross_entropy(cx, logits, targets + at, rows, width,
                                             first, lse + at, hit + at);
@@ -35,7 +38,55 @@ done:
     return st;
 }
 
-/* The rows that are multiplied by the head, normed and mapped; own: the caller releases them. */
+atn_status atn_pass_final_norm(atn_ctx *cx, atn_pass *ps, atn_buf y)
+{
+    atn_status st = ATN_OK;
+
+    ATN_TRY(atn_pass_load_norm(cx, ps, ps->stack->names.final_norm));
+    ATN_TRY(atn_pass_norm(cx, ps, ps->x, ps->norm1_w, ps->norm1_b, y));
+done:
+    return st;
+}
+
+/* The last norm, its weights divided by sqrt(width) where the logits are. */
+static atn_status norm_before_head(atn_ctx *cx, atn_pass *ps, atn_buf y)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const char *name = ps->stack->names.final_norm;
+    const atn_st_tensor *t = atn_model_tensor(ps->m, name, 0, false);
+    atn_status st = ATN_OK;
+    float *w = NULL;
+
+    if (!ps->c->head_scaled) return atn_pass_final_norm(cx, ps, y);
+    ATN_TRY(atn_pass_load_norm(cx, ps, name));
+    ATN_TAKE(w, t->count);
+    atn_widen(t->data, t->type, t->count, w);
+    for (atn_idx i = 0; i < t->count; i++)
+        w[i] = (float)((double)w[i] / sqrt((double)ps->c->width));
+    ATN_TRY(cx->backend->upload(cx, ps->norm1_w, w));
+    ATN_TRY(atn_pass_norm(cx, ps, ps->x, ps->norm1_w, ps->norm1_b, y));
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
+/* What every row predicts: the next one, or the target of a decoder beside an encoder, whose
+ * last row predicts as well. -1 = nothing. Returns their number. */
+static atn_idx find_targets(const atn_pass *ps, int32_t *targets)
+{
+    const atn_input *in = &ps->args->input;
+    const bool second = ps->stack != ps->c->stacks;
+    atn_idx known = 0;
+
+    for (atn_idx i = 0; i < ps->n; i++) {
+        targets[i] = second ? in->target[i] : i + 1 < ps->n ? in->ids[i + 1] : -1;
+        known += targets[i] >= 0;
+    }
+    return known;
+}
+
+/* The rows that are multiplied by the head, normed and mapped; own: the caller
+ * releases them. */
 static atn_status head_rows(atn_ctx *cx, atn_pass *ps, atn_buf *x, atn_buf *own)
 {
     const atn_config *c = ps->c;
@@ -45,8 +96,7 @@ static atn_status head_rows(atn_ctx *cx, atn_pass *ps, atn_buf *x, atn_buf *own)
     *x = ps->x;
     if (c->final_norm) {
         *x = ps->t;
-        ATN_TRY(atn_pass_load_norm(cx, ps, c->arch->names.final_norm));
-        ATN_TRY(atn_pass_norm(cx, ps, ps->x, ps->norm1_w, ps->norm1_b, *x));
+        ATN_TRY(norm_before_head(cx, ps, *x));
     }
     if (!atn_config_maps(c)) goto done;
     ATN_TRY(cx->backend->alloc(cx, ATN_F32, ps->n * c->embed_width, own));
@@ -69,6 +119,7 @@ atn_status atn_pass_head(atn_ctx *cx, atn_pass *ps, atn_forward_result *out)
     const size_t row_bytes = atn_dtype_bytes(head->type, dim);
     atn_status st = ATN_OK;
     atn_buf w = {0}, logits = {0}, x = {0}, own = {0};
+    atn_idx known;
     int32_t *targets = NULL;
     double *lse = NULL, *hit = NULL;
 
@@ -80,8 +131,8 @@ atn_status atn_pass_head(atn_ctx *cx, atn_pass *ps, atn_forward_result *out)
     ATN_TAKE(targets, n);
     ATN_TAKE(lse, n);
     ATN_TAKE(hit, n);
+    known = find_targets(ps, targets);
     for (atn_idx i = 0; i < n; i++) {
-        targets[i] = i + 1 < n ? ps->args->input.ids[i + 1] : -1;
         lse[i] = -INFINITY;
         hit[i] = 0;
     }
@@ -95,10 +146,11 @@ atn_status atn_pass_head(atn_ctx *cx, atn_pass *ps, atn_forward_result *out)
         ATN_TRY(logits_chunk(cx, ps, x, w, logits, first, width, targets,
                              ps->args->want_loss ? lse : NULL, hit));
     }
-    for (atn_idx i = 0; i + 1 < n; i++) out->loss += lse[i] - hit[i];
-    out->has_loss = ps->args->want_loss && n > 1;
-    out->loss_tokens = n - 1;
-    out->loss = out->has_loss ? out->loss / (double)(n - 1) : 0;
+    for (atn_idx i = 0; i < n; i++)
+        if (targets[i] >= 0) out->loss += lse[i] - hit[i];
+    out->has_loss = ps->args->want_loss && known > 0;
+    out->loss_tokens = known;
+    out->loss = out->has_loss ? out->loss / (double)known : 0;
 done:
     cx->backend->release(cx, &w);
     cx->backend->release(cx, &logits);

@@ -1,51 +1,65 @@
-/* capture/forward_layer.c -- one layer: projections, attention, MLP, and what the visitor gets. */
+/* capture/forward_layer.c -- a place of a layer: projections, attention, MLP, and what the visitor
+ * gets. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "capture/forward_internal.h"
 
-static atn_status dump_heads(atn_ctx *cx, const atn_pass *ps, atn_buf buf,
+#include <string.h>
+
+/* To out [heads, n, d]. */
+static atn_status dump_heads(atn_ctx *cx, const atn_pass *ps, atn_buf buf, atn_idx n,
                              atn_idx heads, float *out)
 {
-    return cx->backend->download_heads(cx, buf, ps->n, heads, ps->c->head_dim, out);
+    return cx->backend->download_heads(cx, buf, n, heads, ps->c->head_dim, out);
 }
 
 static atn_status qk_norm(atn_ctx *cx, const atn_pass *ps, atn_buf x, atn_buf w,
-                          atn_idx heads)
+                          atn_idx n, atn_idx heads)
 {
     const bool full = ps->c->arch->qk_norm == ATN_QK_FULL;
-    const atn_idx d = ps->c->head_dim, n = ps->n;
+    const atn_idx d = ps->c->head_dim;
 
-    return cx->backend->norm(cx, ATN_NORM_RMS, x, w, (atn_buf){0}, (float)ps->c->eps, 0,
-                             full ? n : n * heads, full ? heads * d : d, x);
+    return cx->backend->norm(cx, ATN_NORM_RMS, x, w, (atn_buf){0}, (float)ps->c->eps,
+                             ps->c->arch->norm_offset, full ? n : n * heads,
+                             full ? heads * d : d, x);
 }
 
-static atn_status project(atn_ctx *cx, atn_pass *ps, atn_buf in,
+static atn_status project(atn_ctx *cx, atn_pass *ps, const atn_place *at, atn_buf in,
                           const atn_host_layer *to)
 {
     const atn_config *c = ps->c;
-    const atn_idx n = ps->n, q = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim;
+    const atn_buf keys = at->cross ? ps->memory : in;
+    const atn_buf cosine = ps->cosine[ps->table], sine = ps->sine[ps->table];
+    const atn_idx nq = at->nq, nk = at->nk, q = c->heads * c->head_dim,
+                  kv = c->kv_heads * c->head_dim, width = c->width;
     const bool kn = c->arch->in_out;
     const atn_backend *be = cx->backend;
     atn_status st = ATN_OK;
 
-    ATN_TRY(be->linear(cx, in, ps->w_q, ps->b_q, kn, false, n, q, c->width, ps->q));
-    ATN_TRY(be->linear(cx, in, ps->w_k, ps->b_k, kn, false, n, kv, c->width, ps->k));
-    ATN_TRY(be->linear(cx, in, ps->w_v, ps->b_v, kn, false, n, kv, c->width, ps->v));
+    ATN_TRY(be->linear(cx, in, ps->w_q, ps->b_q, kn, false, nq, q, width, ps->q));
+    ATN_TRY(be->linear(cx, keys, ps->w_k, ps->b_k, kn, false, nk, kv, width, ps->k));
+    ATN_TRY(be->linear(cx, keys, ps->w_v, ps->b_v, kn, false, nk, kv, width, ps->v));
     if (c->arch->qk_norm != ATN_QK_NONE) {
-        ATN_TRY(qk_norm(cx, ps, ps->q, ps->q_norm, c->heads));
-        ATN_TRY(qk_norm(cx, ps, ps->k, ps->k_norm, c->kv_heads));
+        ATN_TRY(qk_norm(cx, ps, ps->q, ps->q_norm, nq, c->heads));
+        ATN_TRY(qk_norm(cx, ps, ps->k, ps->k_norm, nk, c->kv_heads));
     }
     if (to && ps->args->want_pre) {
-        ATN_TRY(dump_heads(cx, ps, ps->q, c->heads, to->q_pre));
-        ATN_TRY(dump_heads(cx, ps, ps->k, c->kv_heads, to->k_pre));
+        ATN_TRY(dump_heads(cx, ps, ps->q, nq, c->heads, to->q_pre));
+        ATN_TRY(dump_heads(cx, ps, ps->k, nk, c->kv_heads, to->k_pre));
     }
     if (c->arch->rope) {
-        ATN_TRY(be->rope(cx, ps->q, ps->cosine, ps->sine, n, c->heads, c->head_dim,
-                         c->rope.dim));
-        ATN_TRY(be->rope(cx, ps->k, ps->cosine, ps->sine, n, c->kv_heads, c->head_dim,
+        ATN_TRY(
+            be->rope(cx, ps->q, cosine, sine, nq, c->heads, c->head_dim, c->rope.dim));
+        ATN_TRY(be->rope(cx, ps->k, cosine, sine, nk, c->kv_heads, c->head_dim,
                          c->rope.dim));
     }
 done:
     return st;
+}
+
+/* Attention of the place, of the buffer that holds the largest. */
+static atn_buf p_of(const atn_pass *ps, const atn_place *at)
+{
+    return atn_buf_at(ps->p, 0, at->heads * at->nq * at->nk);
 }
 
 /* o <- softmax(q k^T) v, then t <- o W_O^T. */
@@ -66,8 +80,10 @@ static atn_status attend(atn_ctx *cx, atn_pass *ps, const atn_place *at, bool du
                              .dv = at->dv,
                              .scale = at->scale,
                              .sight = at->sight,
+                             .sink = at->has_sink ? ps->sink : NULL,
                              .alibi_slope = at->has_alibi ? ps->slopes : NULL,
-                             .p = want_p ? ps->p : (atn_buf){0},
+                             .rel_bias = at->rel.buckets ? ps->rel : NULL,
+                             .p = want_p ? p_of(ps, at) : (atn_buf){0},
                              .layer = (int)at->layer};
     atn_status st = ATN_OK;
 
@@ -105,17 +121,26 @@ done:
 atn_status atn_pass_norm(atn_ctx *cx, const atn_pass *ps, atn_buf x, atn_buf w,
                          atn_buf b, atn_buf y)
 {
-    return cx->backend->norm(cx, ps->c->arch->norm, x, w, b, (float)ps->c->eps, 0,
-                             ps->n, ps->c->width, y);
+    return cx->backend->norm(cx, ps->c->arch->norm, x, w, b, (float)ps->c->eps,
+                             ps->c->arch->norm_offset, ps->n, ps->c->width, y);
 }
 
-/* What a sublayer reads: x, or its norm in `to` - in x itself, where the residual is normed. */
+/* What a sublayer reads: x, or its norm in `to` - in x itself, where the residual is
+ * normed. The modulation from `part` on gives shift and scale, where there is one. */
 static atn_status enter(atn_ctx *cx, const atn_pass *ps, atn_buf w, atn_buf b,
-                        atn_buf to, atn_buf *in)
+                        atn_idx part, atn_buf to, atn_buf *in)
 {
+    const atn_config *c = ps->c;
+    const float eps = (float)(part ? c->mlp_eps : c->eps);
+
     *in = ps->x;
-    if (ps->c->place != ATN_NORM_PRE) return ATN_OK;
-    if (!ps->c->residual_normed) *in = to;
+    if (c->place != ATN_NORM_PRE && c->place != ATN_NORM_BOTH) return ATN_OK;
+    if (!c->residual_normed) *in = to;
+    if (ps->modulation)
+        return cx->backend->norm(cx, c->arch->norm, ps->x,
+                                 atn_buf_at(ps->mod, (part + 1) * c->width, c->width),
+                                 atn_buf_at(ps->mod, part * c->width, c->width), eps, 1,
+                                 ps->n, c->width, *in);
     return atn_pass_norm(cx, ps, ps->x, w, b, *in);
 }
 
@@ -125,7 +150,8 @@ static atn_status join(atn_ctx *cx, atn_pass *ps, atn_buf w, atn_buf b)
     const atn_norm_place place = ps->c->place;
     atn_status st = ATN_OK;
 
-    if (place == ATN_NORM_OUTPUT) ATN_TRY(atn_pass_norm(cx, ps, ps->t, w, b, ps->t));
+    if (place == ATN_NORM_OUTPUT || place == ATN_NORM_BOTH)
+        ATN_TRY(atn_pass_norm(cx, ps, ps->t, w, b, ps->t));
     ATN_TRY(cx->backend->add(cx, ps->t, ps->n * ps->c->width, ps->x));
     if (place == ATN_NORM_POST) ATN_TRY(atn_pass_norm(cx, ps, ps->x, w, b, ps->x));
 done:
@@ -139,28 +165,38 @@ static atn_status visit(atn_ctx *cx, void *state)
     return h->args->visit(cx, &h->dump, h->args->state);
 }
 
-/* Copies the layer to the host and leaves it to the visitor. */
-static atn_status dump_layer(atn_ctx *cx, atn_pass *ps, atn_idx at, atn_host_layer *to)
+/* Copies the place to the host and leaves it to the visitor. */
+static atn_status dump_place(atn_ctx *cx, atn_pass *ps, atn_idx at, atn_host_layer *to)
 {
     const atn_config *c = ps->c;
+    const atn_place *p = &ps->places[at];
     atn_status st = ATN_OK;
 
     to->args = ps->args;
-    to->dump = (atn_layer_dump){.place = &ps->places[at],
-                                .at = at,
-                                .q = to->q,
-                                .k = to->k,
-                                .v = to->v,
-                                .q_pre = to->q_pre,
-                                .k_pre = to->k_pre,
-                                .p = to->p,
-                                .h = to->h,
-                                .attn_out = to->attn_out,
-                                .alibi = ps->slopes};
-    ATN_TRY(dump_heads(cx, ps, ps->q, c->heads, to->q));
-    ATN_TRY(dump_heads(cx, ps, ps->k, c->kv_heads, to->k));
-    ATN_TRY(dump_heads(cx, ps, ps->v, c->kv_heads, to->v));
-    if (ps->args->want_p) ATN_TRY(cx->backend->download(cx, ps->p, to->p));
+    to->dump = (atn_layer_dump){
+        .place = p,
+        .at = at,
+        .q = to->q,
+        .k = to->k,
+        .v = to->v,
+        .q_pre = to->q_pre,
+        .k_pre = to->k_pre,
+        .p = to->p,
+        .h = to->h,
+        .attn_out = to->attn_out,
+        .alibi = ps->slopes,
+        .sink = to->sink,
+        .rel_bias = p->rel.buckets ? ps->rel_table[p->of - c->stacks] : NULL};
+    if (to->sink) memcpy(to->sink, ps->sink, (size_t)c->heads * sizeof *to->sink);
+    if (ps->modulation) {
+        memcpy(to->gate, ps->modulation + 2 * c->width,
+               (size_t)c->width * sizeof(float));
+        to->dump.gate = to->gate;
+    }
+    ATN_TRY(dump_heads(cx, ps, ps->q, p->nq, c->heads, to->q));
+    ATN_TRY(dump_heads(cx, ps, ps->k, p->nk, c->kv_heads, to->k));
+    ATN_TRY(dump_heads(cx, ps, ps->v, p->nk, c->kv_heads, to->v));
+    if (ps->args->want_p) ATN_TRY(cx->backend->download(cx, p_of(ps, p), to->p));
     if (ps->args->want_attn_out)
         ATN_TRY(cx->backend->download(cx, atn_buf_at(ps->t, 0, ps->n * c->width),
                                       to->attn_out));
@@ -170,29 +206,33 @@ done:
     return st;
 }
 
-atn_status atn_pass_layer(atn_ctx *cx, atn_pass *ps, atn_idx at)
+atn_status atn_pass_place(atn_ctx *cx, atn_pass *ps, atn_idx at)
 {
     const atn_place *place = &ps->places[at];
     const atn_forward_args *a = ps->args;
-    const bool parallel = ps->c->parallel;
+    const bool parallel = ps->c->parallel, both = ps->c->place == ATN_NORM_BOTH;
     const bool dump = a->visit && (!a->visit_place || a->visit_place[at]);
     atn_host_layer *to = dump ? &ps->dumps[ps->next_dump] : NULL;
     atn_status st = ATN_OK;
     atn_buf in;
 
-    ATN_TRY(atn_pass_load_layer(cx, ps, place->layer));
+    if (ps->modulation) ATN_TRY(atn_pass_modulate(cx, ps, place));
+    ATN_TRY(atn_pass_load_place(cx, ps, at));
+    ps->table = atn_config_rope(ps->c, place->layer) == &ps->c->local_rope;
     if (dump && a->want_h)
         ATN_TRY(cx->backend->download(cx, atn_buf_at(ps->x, 0, ps->n * ps->c->width),
                                       to->h));
-    ATN_TRY(enter(cx, ps, ps->norm1_w, ps->norm1_b, ps->t, &in));
-    ATN_TRY(project(cx, ps, in, to));
+    ATN_TRY(enter(cx, ps, ps->norm1_w, ps->norm1_b, 0, ps->t, &in));
+    ATN_TRY(project(cx, ps, place, in, to));
     ATN_TRY(attend(cx, ps, place, dump));
-    if (dump) ATN_TRY(dump_layer(cx, ps, at, to));
-    if (parallel) ATN_TRY(enter(cx, ps, ps->norm2_w, ps->norm2_b, ps->t2, &in));
-    ATN_TRY(join(cx, ps, ps->norm1_w, ps->norm1_b));
-    if (!parallel) ATN_TRY(enter(cx, ps, ps->norm2_w, ps->norm2_b, ps->t, &in));
-    ATN_TRY(mlp(cx, ps, in));
-    ATN_TRY(join(cx, ps, ps->norm2_w, ps->norm2_b));
+    if (dump) ATN_TRY(dump_place(cx, ps, at, to));
+    if (parallel) ATN_TRY(enter(cx, ps, ps->norm2_w, ps->norm2_b, 3, ps->t2, &in));
+    ATN_TRY(join(cx, ps, both ? ps->norm1_out : ps->norm1_w, ps->norm1_b));
+    if (!place->last) goto done;
+    if (!parallel) ATN_TRY(enter(cx, ps, ps->norm2_w, ps->norm2_b, 3, ps->t, &in));
+    ATN_TRY(ps->c->experts > 0 ? atn_pass_experts(cx, ps, place->layer, in)
+                               : mlp(cx, ps, in));
+    ATN_TRY(join(cx, ps, both ? ps->norm2_out : ps->norm2_w, ps->norm2_b));
 done:
     return st;
 }

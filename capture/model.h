@@ -15,10 +15,11 @@ typedef struct atn_model {
     atn_st *weights;
     const char *prefix; /* the base prefix that this file carries, "" = none */
     bool has_head;      /* logits can be computed */
+    atn_idx labels;     /* classes of an image that the weights tell apart, 0 = none */
     bool *used;         /* [tensors of the files] the family asks for it; owned */
 } atn_model;
 
-/* Opens DIR (also a snapshot of a hub cache) and checks that every tensor of the family's
+/* Opens DIR (also a snapshot of a hub cache, or a GGUF file) and checks that every tensor of the family's
  * template is there with the shape the config implies. DATA names the names tried and the
  * nearest ones there are; a pickle-only directory is refused with the way to convert it. */
 atn_status atn_model_open(atn_ctx *cx, const char *dir, atn_model *out) ATN_WARN_UNUSED;
@@ -28,6 +29,8 @@ void atn_model_close(atn_ctx *cx, atn_model *m);
  * name with .bias for .weight. */
 const atn_st_tensor *atn_model_tensor(const atn_model *m, const char *name,
                                       atn_idx layer, bool bias);
+/* What config.json calls a class of the images; NULL = nothing. */
+const char *atn_model_label(const atn_model *m, atn_idx label);
 
 /* Counts that inspect and --dry-run print. */
 double atn_model_parameters(const atn_model *m); /* numbers stored in the weights */

@@ -9,6 +9,7 @@
 
 #include "capture/forward.h"
 #include "capture/tokenizer.h"
+#include "capture/vision.h"
 #include "capture/weights.h"
 #include "core/io/capture.h"
 #include "core/io/file.h"
@@ -23,6 +24,10 @@ typedef struct recording {
     atn_tokenizer *tokenizer; /* NULL when the ids were given and there is none */
     int32_t *ids;
     atn_idx n;
+    float *image;        /* NULL = the model reads something else */
+    atn_latents latents; /* zero likewise */
+    int32_t *target;
+    atn_idx n_target;  /* 0 = no decoder runs beside an encoder */
     atn_place *places; /* all of the run */
     atn_idx n_places;
     atn_idx *kept, n_kept; /* those that are recorded */
@@ -34,55 +39,122 @@ typedef struct recording {
 
 /* ---- tokens ---- */
 
+/* What goes in as text or as ids, and where it comes from, for messages. */
+typedef struct words {
+    const char *text, *source;
+    size_t len;
+    const int32_t *ids;
+    atn_idx n;
+} words;
+
+static words source_words(const recording *r)
+{
+    const atn_record_args *a = r->args;
+
+    return (words){a->text,
+                   a->source ? a->source
+                   : a->text ? "text"
+                             : "token ids",
+                   a->text_len, a->ids, a->n_ids};
+}
+
+static words target_words(const recording *r)
+{
+    const atn_record_args *a = r->args;
+
+    return (words){a->target_text, a->target_source ? a->target_source : "target",
+                   a->target_text_len, a->target_ids, a->n_target_ids};
+}
+
 /* In front of what is said of text or ids. */
 static const char *source(const recording *r)
 {
-    return r->args->source ? r->args->source : r->args->text ? "text" : "token ids";
+    return source_words(r).source;
 }
 
-static atn_status tokenize(atn_ctx *cx, recording *r)
+/* Ids need no tokenizer: texts are only labels then. */
+static atn_status load_tokenizer(atn_ctx *cx, recording *r)
 {
-    const atn_record_args *a = r->args;
+    const bool needed = r->args->text || r->args->target_text;
+    const atn_status st = atn_tokenizer_load(cx, r->model.dir, &r->tokenizer);
+
+    if (st == ATN_OK || needed) return st;
+    atn_log(cx, ATN_LOG_DEBUG, "no token texts: %s", cx->err.text);
+    atn_err_clear(cx);
+    return ATN_OK;
+}
+
+static atn_status tokenize(atn_ctx *cx, const recording *r, const words *w,
+                           int32_t **ids, atn_idx *n)
+{
     atn_status st = ATN_OK;
     size_t bad = 0;
 
-    if (a->ids) {
-        ATN_NEW(r->ids, a->n_ids);
-        memcpy(r->ids, a->ids, (size_t)a->n_ids * sizeof *r->ids);
-        r->n = a->n_ids;
-        /* texts are only labels here: no tokenizer, no labels */
-        if (atn_tokenizer_load(cx, r->model.dir, &r->tokenizer) != ATN_OK) {
-            atn_log(cx, ATN_LOG_DEBUG, "no token texts: %s", cx->err.text);
-            atn_err_clear(cx);
-        }
+    if (w->ids) {
+        ATN_NEW(*ids, w->n);
+        memcpy(*ids, w->ids, (size_t)w->n * sizeof **ids);
+        *n = w->n;
         return ATN_OK;
     }
-    if (a->text_len == 0)
+    if (w->len == 0)
         ATN_FAIL(ATN_DATA,
-                 "%s: the text is empty (give --text FILE with some words in it)",
-                 source(r));
-    if (!atn_utf8_valid(a->text, a->text_len, &bad))
+                 "%s: the text is empty (give --%s FILE with some words in it)",
+                 w->source, w->text == r->args->text ? "text" : "target-text");
+    if (!atn_utf8_valid(w->text, w->len, &bad))
         ATN_FAIL(ATN_DATA,
                  "%s: the text is not UTF-8 at byte %zu (convert it, for example with "
                  "iconv)",
-                 source(r), bad);
-    ATN_TRY(atn_tokenizer_load(cx, r->model.dir, &r->tokenizer));
-    ATN_TRY(atn_tokenizer_encode(cx, r->tokenizer, a->text, a->text_len, true, &r->ids,
-                                 &r->n));
-    if (r->n == 0) ATN_FAIL(ATN_DATA, "%s: the text has no token", source(r));
+                 w->source, bad);
+    ATN_TRY(atn_tokenizer_encode(cx, r->tokenizer, w->text, w->len, true, ids, n));
+    if (*n == 0) ATN_FAIL(ATN_DATA, "%s: the text has no token", w->source);
 done:
     return st;
 }
 
-static atn_status check_ids(atn_ctx *cx, const recording *r)
+static atn_status check_ids(atn_ctx *cx, const recording *r, const char *from,
+                            const int32_t *ids, atn_idx n)
 {
-    for (atn_idx i = 0; i < r->n; i++)
-        if (r->ids[i] < 0 || r->ids[i] >= r->model.config.vocab)
+    for (atn_idx i = 0; i < n; i++)
+        if (ids[i] < 0 || ids[i] >= r->model.config.vocab)
             return atn_fail(
                 cx, ATN_DATA, __FILE__, __LINE__,
                 "%s: token id %d at position %lld is outside the vocabulary of %lld",
-                source(r), r->ids[i], (long long)i, (long long)r->model.config.vocab);
+                from, ids[i], (long long)i, (long long)r->model.config.vocab);
     return ATN_OK;
+}
+
+/* The target, for a model with a decoder beside an encoder. */
+static atn_status read_target(atn_ctx *cx, recording *r)
+{
+    const words w = target_words(r);
+    const atn_config *c = &r->model.config;
+    atn_status st = ATN_OK;
+
+    if (!w.text && !w.ids) return ATN_OK;
+    if (c->n_stacks < 2)
+        ATN_FAIL(ATN_USAGE,
+                 "%s: the model %s, so it takes no target (leave --target-text and "
+                 "--target-ids out)",
+                 r->model.dir,
+                 c->arch->decoder ? "was saved without its decoder" : "has one stack");
+    if (r->args->prompt > 0)
+        ATN_FAIL(ATN_USAGE, "--prompt is for models of one stack, not with a target");
+    ATN_TRY(tokenize(cx, r, &w, &r->target, &r->n_target));
+    ATN_TRY(check_ids(cx, r, w.source, r->target, r->n_target));
+done:
+    return st;
+}
+
+static atn_status read_tokens(atn_ctx *cx, recording *r)
+{
+    const words w = source_words(r);
+    atn_status st = ATN_OK;
+
+    ATN_TRY(load_tokenizer(cx, r));
+    ATN_TRY(tokenize(cx, r, &w, &r->ids, &r->n));
+    ATN_TRY(read_target(cx, r));
+done:
+    return st;
 }
 
 static atn_status check_prompt(atn_ctx *cx, const recording *r)
@@ -122,7 +194,7 @@ static atn_status check_length(atn_ctx *cx, recording *r)
     const bool learned = r->model.config.arch->names.position != NULL;
     atn_status st = ATN_OK;
 
-    if (r->n <= most) return ATN_OK;
+    if (most == 0 || r->n <= most) return ATN_OK;
     if (r->args->truncate) {
         atn_log(cx, ATN_LOG_WARN, "%s: has %lld tokens; the first %lld are used",
                 source(r), (long long)r->n, (long long)most);
@@ -144,7 +216,50 @@ done:
 
 static atn_input input_of(const recording *r)
 {
-    return (atn_input){.ids = r->ids, .n = r->n};
+    return (atn_input){.ids = r->ids,
+                       .n = r->n,
+                       .target = r->target,
+                       .n_target = r->n_target,
+                       .image = r->image,
+                       .latents = r->latents.values,
+                       .timesteps = r->latents.timesteps,
+                       .classes = r->latents.classes,
+                       .steps = r->latents.steps};
+}
+
+/* What the model reads, by the kind of its input. */
+static atn_status read_input(atn_ctx *cx, recording *r)
+{
+    static const char *const wanted[] = {
+        [ATN_INPUT_TOKENS] = "a text: give --text FILE or --token-ids FILE",
+        [ATN_INPUT_IMAGE] = "an image: give --image FILE",
+        [ATN_INPUT_LATENTS] =
+            "latents: give --latents FILE, --timesteps LIST and --classes LIST"};
+    const atn_record_args *a = r->args;
+    const atn_input_kind kind = r->model.config.arch->input;
+    const bool given = kind == ATN_INPUT_IMAGE     ? a->image != NULL
+                       : kind == ATN_INPUT_LATENTS ? a->latents != NULL
+                                                   : a->text || a->ids;
+    atn_status st = ATN_OK;
+
+    if (!given)
+        ATN_FAIL(ATN_USAGE, "%s: a model of type %s reads %s", r->model.dir,
+                 r->model.config.arch->id, wanted[kind]);
+    if (kind == ATN_INPUT_IMAGE) {
+        ATN_TRY(atn_vision_image(cx, &r->model, a->image, &r->image));
+    } else if (kind == ATN_INPUT_LATENTS) {
+        ATN_TRY(atn_vision_latents(cx, &r->model, a->latents, a->timesteps, a->classes,
+                                   &r->latents));
+    } else {
+        ATN_TRY(read_tokens(cx, r));
+        ATN_TRY(check_length(cx, r));
+        ATN_TRY(check_ids(cx, r, source(r), r->ids, r->n));
+        ATN_TRY(check_prompt(cx, r));
+        return ATN_OK;
+    }
+    r->n = r->model.config.max_positions;
+done:
+    return st;
 }
 
 /* ---- the manifest ---- */
@@ -164,21 +279,41 @@ static json_t *token_text(atn_ctx *cx, const atn_tokenizer *t, int32_t id, bool 
     return v ? v : json_string("?");
 }
 
-static json_t *tokens_json(atn_ctx *cx, const recording *r)
+static json_t *tokens_json(atn_ctx *cx, const recording *r, const int32_t *list,
+                           atn_idx n)
 {
     json_t *ids = json_array(), *texts = json_array();
 
-    for (atn_idx i = 0; i < r->n; i++) {
-        json_array_append_new(ids, json_integer(r->ids[i]));
+    for (atn_idx i = 0; i < n; i++) {
+        json_array_append_new(ids, json_integer(list[i]));
         if (r->tokenizer)
-            json_array_append_new(texts,
-                                  token_text(cx, r->tokenizer, r->ids[i], i == 0));
+            json_array_append_new(texts, token_text(cx, r->tokenizer, list[i], i == 0));
     }
     if (!r->tokenizer) {
         json_decref(texts);
         texts = json_null();
     }
     return json_pack("{s:o, s:o}", "ids", ids, "texts", texts);
+}
+
+/* The tokens of both stacks: the decoder's as it reads them. */
+static atn_status stack_tokens(atn_ctx *cx, const recording *r, json_t **out)
+{
+    const atn_input in = input_of(r);
+    const atn_arena_mark mark = atn_arena_save(cx);
+    atn_status st = ATN_OK;
+    int32_t *decoder = NULL;
+
+    *out = NULL;
+    if (r->n_target == 0) return ATN_OK;
+    ATN_TAKE(decoder, r->n_target);
+    atn_model_decoder_ids(&r->model, &in, decoder);
+    *out = json_pack("{s:o, s:o}", "encoder", tokens_json(cx, r, r->ids, r->n),
+                     "decoder", tokens_json(cx, r, decoder, r->n_target));
+    if (!*out) ATN_FAIL(ATN_MEMORY, "no memory for the manifest");
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
 }
 
 /* The files that hold the weights, each once. */
@@ -201,12 +336,18 @@ static json_t *weight_files(const recording *r)
 static json_t *model_json(const recording *r, json_t *rotary)
 {
     const atn_config *c = &r->model.config;
-    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:b, s:o, s:o}",
-                     "name", r->model.name, "dir", r->model.dir, "model_type",
-                     c->arch->id, "layers", (json_int_t)c->layers, "width",
-                     (json_int_t)c->width, "ffn", (json_int_t)c->ffn, "vocab",
-                     (json_int_t)c->vocab, "gated", c->gated, "tied", c->tied, "causal",
-                     c->arch->causal, "files", weight_files(r), "rotary", rotary);
+    atn_idx layers = 0;
+    json_t *model;
+
+    for (int s = 0; s < c->n_stacks; s++) layers = ATN_MAX(layers, c->stacks[s].layers);
+    model = json_pack(
+        "{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:b, s:o, s:o}", "name",
+        r->model.name, "dir", r->model.dir, "model_type", c->arch->id, "layers",
+        (json_int_t)layers, "width", (json_int_t)c->width, "ffn", (json_int_t)c->ffn,
+        "vocab", (json_int_t)c->vocab, "gated", c->gated, "tied", c->tied, "causal",
+        c->arch->causal, "files", weight_files(r), "rotary", rotary);
+    if (model && c->vocab == 0) json_object_del(model, "vocab");
+    return model;
 }
 
 /* [step-NNN/][stack/]layer-NNN.safetensors */
@@ -229,7 +370,7 @@ static json_t *layer_json(const recording *r, const atn_place *p)
 {
     const atn_record_args *a = r->args;
     const atn_sight *s = &p->sight;
-    json_t *tensors = json_pack("[s, s, s]", "q", "k", "v");
+    json_t *tensors = json_pack("[s, s, s]", "q", "k", "v"), *layer;
 
     if (!a->no_w_o) json_array_append_new(tensors, json_string("w_o"));
     if (a->save_p) json_array_append_new(tensors, json_string("p"));
@@ -238,7 +379,8 @@ static json_t *layer_json(const recording *r, const atn_place *p)
     if (a->save_k_pre) json_array_append_new(tensors, json_string("k_pre"));
     if (p->has_sink) json_array_append_new(tensors, json_string("sink"));
     if (p->has_alibi) json_array_append_new(tensors, json_string("alibi"));
-    return json_pack(
+    if (p->rel.buckets) json_array_append_new(tensors, json_string("rel_bias"));
+    layer = json_pack(
         "{s:I, s:s, s:I, s:o, s:n, s:I, s:I, s:I, s:I, s:I, s:I, s:f, "
         "s:s, s:I, s:o, s:o, s:o}",
         "index", (json_int_t)p->layer, "stack", p->stack, "step", (json_int_t)p->step,
@@ -248,6 +390,11 @@ static json_t *layer_json(const recording *r, const atn_place *p)
         s->causal ? "causal" : "full", "offset", (json_int_t)s->offset, "window",
         s->window ? json_integer(s->window) : json_null(), "softcap",
         positive_or_null(s->softcap), "tensors", tensors);
+    if (!layer || !p->rel.buckets) return layer;
+    json_object_set_new(layer, "rel_buckets", json_integer(p->rel.buckets));
+    json_object_set_new(layer, "rel_max_distance", json_integer(p->rel.max_distance));
+    json_object_set_new(layer, "bidirectional", json_boolean(p->rel.bidirectional));
+    return layer;
 }
 
 /* Adds v to the set. */
@@ -263,29 +410,48 @@ static void add_once(json_t *set, json_t *v)
 
 static atn_status make_manifest(atn_ctx *cx, const recording *r, json_t **out)
 {
-    json_t *layers = NULL, *rotary = NULL, *stacks = NULL, *steps = NULL;
+    json_t *layers = NULL, *rotary = NULL, *stacks = NULL, *steps = NULL,
+           *tokens = NULL;
+    atn_status st = ATN_OK;
 
     *out = NULL;
-    if (atn_model_rotary(cx, &r->model, r->n, &rotary) != ATN_OK) return cx->err.code;
+    ATN_TRY(atn_model_rotary(cx, &r->model, r->n, &rotary));
+    ATN_TRY(stack_tokens(cx, r, &tokens));
     layers = json_array();
     stacks = json_array();
     steps = json_array();
     for (atn_idx i = 0; i < r->n_kept; i++) {
         const atn_place *p = &r->places[r->kept[i]];
+        json_t *layer = layer_json(r, p), *own = NULL;
 
-        json_array_append_new(layers, layer_json(r, p));
+        json_array_append_new(layers, layer);
+        ATN_TRY(atn_layer_rotary(cx, &r->model, p->layer, r->n, &own));
+        if (own) json_object_set_new(layer, "rotary", own);
         add_once(stacks, json_string(p->stack));
         add_once(steps, json_integer(p->step));
     }
-    *out = json_pack("{s:o, s:o, s:o, s:o, s:o, s:n, s:n, s:n, s:s, s:s, s:s}", "model",
-                     model_json(r, rotary), "stacks", stacks, "steps", steps, "layers",
-                     layers, "tokens", tokens_json(cx, r), "positions", "grid", "roles",
-                     "dtype", atn_dtype_name(r->dtype), "device", cx->backend->device,
-                     "arithmetic", cx->backend->arithmetic);
-    if (*out && r->args->prompt > 0)
+    *out = json_pack(
+        "{s:o, s:o, s:o, s:o, s:o, s:n, s:n, s:n, s:s, s:s, s:s}", "model",
+        model_json(r, rotary), "stacks", stacks, "steps", steps, "layers", layers,
+        "tokens", tokens || !r->ids ? json_null() : tokens_json(cx, r, r->ids, r->n),
+        "positions", "grid", "roles", "dtype", atn_dtype_name(r->dtype), "device",
+        cx->backend->device, "arithmetic", cx->backend->arithmetic);
+    layers = rotary = stacks = steps = NULL;
+    if (!*out) ATN_FAIL(ATN_MEMORY, "no memory for the manifest");
+    if (tokens) json_object_set(*out, "stack_tokens", tokens);
+    if (r->args->prompt > 0)
         json_object_set_new(*out, "prompt", json_integer(r->args->prompt));
-    if (*out) return ATN_OK;
-    return atn_fail(cx, ATN_MEMORY, __FILE__, __LINE__, "no memory for the manifest");
+    if (r->model.config.patch > 0) {
+        const atn_input in = input_of(r);
+        ATN_TRY(atn_vision_describe(cx, &r->model, &in, *out));
+    }
+done:
+    json_decref(layers);
+    json_decref(rotary);
+    json_decref(stacks);
+    json_decref(steps);
+    json_decref(tokens);
+    return st;
 }
 
 /* Size and hash of a file, of its first 64 MiB when it is larger (they hold the
@@ -333,26 +499,21 @@ done:
 static atn_status add_inputs(atn_ctx *cx, const recording *r, const json_t *manifest,
                              atn_run *run)
 {
-    static const char *const names[] = {"config.json", "tokenizer.json", "vocab.txt"};
     const json_t *files = json_object_get(json_object_get(manifest, "model"), "files");
+    char *path = atn_path_join(cx, r->model.dir, "config.json"),
+         *images = atn_path_join(cx, r->model.dir, "preprocessor_config.json");
     atn_status st = ATN_OK;
-    char *path = NULL;
 
-    for (size_t i = 0; i < ATN_LEN(names); i++) {
-        path = atn_path_join(cx, r->model.dir, names[i]);
-        if (!path) {
-            st = cx->err.code;
-            goto done;
-        }
-        if (atn_file_exists(path)) ATN_TRY(atn_run_add_input(cx, run, path));
-        atn_free(cx, path);
-        path = NULL;
-    }
+    if (!path || !images) ATN_TRY(cx->err.code);
+    if (atn_file_exists(path)) ATN_TRY(atn_run_add_input(cx, run, path));
+    if (atn_file_exists(images)) ATN_TRY(atn_run_add_input(cx, run, images));
+    ATN_TRY(atn_tokenizer_inputs(cx, r->model.dir, run));
     for (size_t i = 0; i < json_array_size(files); i++)
         ATN_TRY(
             atn_run_add_input(cx, run, json_string_value(json_array_get(files, i))));
 done:
     atn_free(cx, path);
+    atn_free(cx, images);
     return st;
 }
 
@@ -392,6 +553,7 @@ static atn_status save_layer(atn_ctx *cx, const atn_layer_dump *d, void *state)
                   v[] = {at->kv_heads, at->nk, at->dv};
     const atn_idx p[] = {at->heads, at->nq, at->nk}, h[] = {at->nq, width};
     const atn_idx w[] = {at->heads * at->dv, width};
+    const atn_idx rel[] = {at->rel.buckets, at->heads};
     atn_status st = ATN_OK;
     atn_st_out list[12];
     json_t *weights = NULL;
@@ -409,11 +571,16 @@ static atn_status save_layer(atn_ctx *cx, const atn_layer_dump *d, void *state)
         ATN_TRY(add_tensor(cx, r, "sink", d->sink, 1, &at->heads, list, &n));
     if (at->has_alibi)
         ATN_TRY(add_tensor(cx, r, "alibi", d->alibi, 1, &at->heads, list, &n));
+    if (at->rel.buckets)
+        ATN_TRY(add_tensor(cx, r, "rel_bias", d->rel_bias, 2, rel, list, &n));
     if (!a->no_w_o) {
-        ATN_TRY(atn_model_w_o(cx, &r->model, at->layer, &w_o));
+        ATN_TRY(atn_model_w_o(cx, &r->model, at, &w_o));
+        /* what reaches the rows is O W_O times the gate */
+        for (atn_idx i = 0; d->gate && i < w[0] * width; i++)
+            w_o[i] *= d->gate[i % width];
         ATN_TRY(add_tensor(cx, r, "w_o", w_o, 2, w, list, &n));
     }
-    ATN_TRY(atn_model_layer_weights(cx, &r->model, at->layer, &weights));
+    ATN_TRY(atn_model_place_weights(cx, &r->model, at, &weights));
     ATN_TRY(atn_capture_set_weights(cx, r->writer, (int)r->slot[d->at], weights));
     ATN_TRY(atn_capture_put(cx, r->writer, (int)r->slot[d->at], list, n));
 done:
@@ -475,16 +642,20 @@ static double layer_values(const recording *r, const atn_place *p, double *w_o)
 {
     const atn_record_args *a = r->args;
     const double nq = (double)p->nq, nk = (double)p->nk, heads = (double)p->heads,
-                 kv = (double)p->kv_heads, d = (double)p->d, dv = (double)p->dv,
+                 kv = (double)p->kv_heads, d = (double)p->d,
                  width = (double)r->model.config.width;
-    double values = nq * heads * d + nk * kv * (d + dv);
+    double values = atn_place_values(p, r->model.config.width);
 
-    *w_o = a->no_w_o ? 0 : heads * dv * width;
+    *w_o = heads * (double)p->dv * width;
+    if (a->no_w_o) {
+        values -= *w_o;
+        *w_o = 0;
+    }
     if (a->save_q_pre) values += nq * heads * d;
     if (a->save_k_pre) values += nk * kv * d;
     if (a->save_h) values += nq * width;
     if (a->save_p) values += heads * nq * nk;
-    return values + *w_o + (p->has_sink ? heads : 0) + (p->has_alibi ? heads : 0);
+    return values;
 }
 
 /* What save_layer takes of the largest place: w_o turned round, and the narrowed copies. */
@@ -526,6 +697,7 @@ static atn_forward_args forward_args(recording *r)
                               .want_p = a->save_p,
                               .want_h = a->save_h,
                               .want_loss = r->model.has_head,
+                              .want_label = true,
                               .last_place = r->kept[r->n_kept - 1]};
 }
 
@@ -534,25 +706,56 @@ static atn_forward_args forward_args(recording *r)
 static atn_status check_memory(atn_ctx *cx, recording *r)
 {
     const atn_forward_args f = forward_args(r);
-    const double n = (double)r->n, heads = (double)r->model.config.heads;
+    const atn_input in = input_of(r);
+    const atn_idx most = atn_model_tokens_most(&r->model, &in);
+    const double n = (double)most, heads = (double)r->model.config.heads;
 
-    if (r->args->save_p && r->n > DENSE_MAX && cx->mem_limit == 0)
+    if (r->args->save_p && most > DENSE_MAX && cx->mem_limit == 0)
         return atn_fail(
             cx, ATN_MEMORY, __FILE__, __LINE__,
             "--save p at %lld tokens takes %.1f GiB a layer; above %d tokens give "
             "--mem-limit to allow it",
-            (long long)r->n, 4 * heads * n * n / 1073741824.0, DENSE_MAX);
+            (long long)most, 4 * heads * n * n / 1073741824.0, DENSE_MAX);
     return atn_forward_check(cx, &r->model, &f);
+}
+
+/* The encoder alone of a model that has a decoder. */
+static bool lacks_target(const recording *r)
+{
+    return r->model.config.n_stacks > 1 && r->n_target == 0;
 }
 
 /* NULL also for what is no language model. */
 static const char *why_no_loss(const recording *r)
 {
+    if (r->model.config.arch->decoder)
+        return lacks_target(r)                ? "there is no target to predict"
+               : r->model.has_head            ? NULL
+               : r->model.config.n_stacks > 1 ? "the weights have no lm_head"
+                                              : NULL;
     if (r->model.has_head) return r->n < 2 ? "a single token predicts nothing" : NULL;
     return r->model.config.arch->names.head
                ? "the weights have no lm_head, and config.json does not tie it to the "
                  "embedding"
                : NULL;
+}
+
+/* "6 encoder, 6 decoder, 6 cross" */
+static void count_stacks(const recording *r, char *out, size_t size)
+{
+    static const char *const names[] = {"encoder", "decoder", "cross"};
+    size_t used = 0;
+
+    *out = '\0';
+    for (size_t s = 0; s < ATN_LEN(names); s++) {
+        atn_idx n = 0;
+
+        for (atn_idx i = 0; i < r->n_kept; i++)
+            n += strcmp(r->places[r->kept[i]].stack, names[s]) == 0;
+        if (n > 0 && used < size)
+            used += (size_t)snprintf(out + used, size - used, "%s%lld %s",
+                                     used ? ", " : "", (long long)n, names[s]);
+    }
 }
 
 static void describe(const atn_ctx *cx, recording *r, atn_record_result *out)
@@ -563,7 +766,13 @@ static void describe(const atn_ctx *cx, recording *r, atn_record_result *out)
     snprintf(out->model_name, sizeof out->model_name, "%s", r->model.name);
     out->model_type = r->model.config.arch->id;
     out->tokens = r->n;
+    out->steps = ATN_MAX(r->latents.steps, 1);
+    out->target_tokens = r->n_target;
     out->layers = r->n_kept;
+    count_stacks(r, out->stacks, sizeof out->stacks);
+    if (lacks_target(r))
+        out->note = "only the encoder ran; --target-text FILE or --target-ids FILE "
+                    "lets the decoder read and predict a target";
     out->no_loss = why_no_loss(r);
     out->parameters = atn_model_parameters(&r->model);
     out->flops = atn_model_flops(&r->model, &input);
@@ -606,6 +815,14 @@ static atn_status run_model(atn_ctx *cx, recording *r, atn_record_result *out)
     ATN_TRY(atn_forward(cx, &r->model, &f, &result));
     out->has_loss = result.has_loss;
     out->loss = result.loss;
+    out->has_label = result.has_label;
+    out->label = result.label;
+    out->label_probability = result.label_probability;
+    if (result.has_label) {
+        const char *label = atn_model_label(&r->model, result.label);
+
+        snprintf(out->label_text, sizeof out->label_text, "%s", label ? label : "");
+    }
     ATN_TRY(describe_model(cx, r, &result));
 done:
     return st;
@@ -637,6 +854,9 @@ static void release(atn_ctx *cx, recording *r)
     atn_tokenizer_destroy(cx, r->tokenizer);
     atn_model_close(cx, &r->model);
     atn_free(cx, r->ids);
+    atn_free(cx, r->image);
+    atn_latents_release(cx, &r->latents);
+    atn_free(cx, r->target);
     atn_free(cx, r->places);
     atn_free(cx, r->kept);
     atn_free(cx, r->record);
@@ -656,10 +876,7 @@ atn_status atn_record(atn_ctx *cx, const atn_record_args *args, atn_run *run,
     *out = (atn_record_result){0};
     ATN_TRY(choose_dtype(cx, &r));
     ATN_TRY(atn_model_open(cx, args->model_dir, &r.model));
-    ATN_TRY(tokenize(cx, &r));
-    ATN_TRY(check_length(cx, &r));
-    ATN_TRY(check_ids(cx, &r));
-    ATN_TRY(check_prompt(cx, &r));
+    ATN_TRY(read_input(cx, &r));
     ATN_TRY(choose_places(cx, &r));
     ATN_TRY(check_memory(cx, &r));
     describe(cx, &r, out);

@@ -10,8 +10,18 @@ typedef struct atn_record_args {
     size_t text_len;
     const int32_t *ids; /* NULL when text is given */
     atn_idx n_ids;
+    const char *image; /* a file, of models that read images */
+    /* of diffusion transformers, see capture/vision.h */
+    const char *latents, *timesteps, *classes;
     const char *source; /* where text or ids come from, for messages; may be NULL */
-    atn_idx prompt;     /* tokens of the prompt, the rest was generated; 0 = not said */
+    /* likewise, what a decoder beside an encoder predicts; neither = the encoder alone
+     * runs */
+    const char *target_text;
+    size_t target_text_len;
+    const int32_t *target_ids;
+    atn_idx n_target_ids;
+    const char *target_source;
+    atn_idx prompt; /* tokens of the prompt, the rest was generated; 0 = not said */
     const char *out_dir;
     const char *layers; /* list syntax, NULL = all */
     const char *dtype;  /* of the stored tensors: f32 (NULL), f16, bf16 */
@@ -24,10 +34,17 @@ typedef struct atn_record_args {
 typedef struct atn_record_result {
     char model_name[128];
     const char *model_type;
-    atn_idx tokens, layers,
+    atn_idx tokens, target_tokens, layers,
         layers_found; /* found = done by an earlier, interrupted run */
+    char stacks[96]; /* "6 encoder, 6 decoder, 6 cross"; "" = the model has one stack */
+    const char *note; /* why a stack did not run, NULL = nothing to explain */
     bool has_loss;
-    double loss;         /* nats a token */
+    double loss;    /* nats a token */
+    atn_idx steps;  /* of a diffusion transformer, else 1 */
+    bool has_label; /* the likeliest class of an image, and what it is called */
+    atn_idx label;
+    double label_probability;
+    char label_text[96];
     const char *no_loss; /* why a language model has none, NULL = nothing to explain */
     double parameters, flops, memory_bytes, capture_bytes, seconds;
 } atn_record_result;

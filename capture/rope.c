@@ -4,6 +4,7 @@
  *         (factor - 1))^(dim/(dim-2)) once n > M. llama3: wavelengths above M0/low divided by
  *         factor, below M0/high kept, between them mixed. yarn: a ramp over the dimensions
  *         between the rotations beta_fast and beta_slow. longrope: divided by a list.
+ *         proportional: f / factor for the first `turned` pairs, 0 beyond.
  * Oracle  llama3 theta 5e5, dim 64, factor 32, low 1, high 4, M0 8192: f_15 = .00129054793;
  *         yarn theta 1e6, dim 128, factor 4, M0 32768: f_24 = .00537532149.
  * Source  Hugging Face modeling_rope_utils.py; Peng et al. (YaRN), arXiv 2309.00071.
@@ -67,27 +68,34 @@ void atn_rope_frequencies(const atn_rope *r, double max_positions, atn_idx n, do
         if (r->kind == ATN_ROPE_LINEAR) f[i] /= r->factor;
         if (r->kind == ATN_ROPE_LONGROPE)
             f[i] /= json_number_value(json_array_get(list, (size_t)i));
+        if (r->kind == ATN_ROPE_PROPORTIONAL)
+            f[i] = i < r->turned ? f[i] / r->factor : 0;
     }
     if (r->kind == ATN_ROPE_LLAMA3) llama3(r, f);
     if (r->kind == ATN_ROPE_YARN) yarn(r, f);
 }
 
-atn_status atn_rope_tables(atn_ctx *cx, const atn_config *c, atn_idx n, float *cosine,
-                           float *sine)
+const atn_rope *atn_config_rope(const atn_config *c, atn_idx layer)
+{
+    return c->two_ropes && c->window[layer] > 0 ? &c->local_rope : &c->rope;
+}
+
+atn_status atn_rope_tables(atn_ctx *cx, const atn_rope *r, double max_positions,
+                           atn_idx n, float *cosine, float *sine)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_idx half = c->rope.dim / 2;
+    const atn_idx half = r->dim / 2;
     atn_status st = ATN_OK;
     double *f = NULL;
 
     ATN_TAKE(f, half);
-    atn_rope_frequencies(&c->rope, (double)c->max_positions, n, f);
+    atn_rope_frequencies(r, max_positions, n, f);
     for (atn_idx t = 0; t < n; t++)
         for (atn_idx i = 0; i < half; i++) {
             const double angle = (double)t * f[i];
 
-            cosine[t * half + i] = (float)(cos(angle) * c->rope.attention_factor);
-            sine[t * half + i] = (float)(sin(angle) * c->rope.attention_factor);
+            cosine[t * half + i] = (float)(cos(angle) * r->attention_factor);
+            sine[t * half + i] = (float)(sin(angle) * r->attention_factor);
         }
 done:
     atn_arena_rewind(cx, mark);

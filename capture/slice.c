@@ -4,16 +4,16 @@
 
 #include <string.h>
 
-static atn_slice slice_qkv(const atn_config *c, int which)
+static atn_slice slice_qkv(const atn_config *c, const atn_arch_names *n, int which)
 {
-    const atn_arch_names *n = &c->arch->names;
     const char *const apart[] = {n->q, n->k, n->v};
     const atn_idx d = c->head_dim, q = c->heads * d, kv = c->kv_heads * d;
     atn_slice s = {.name = n->qkv ? n->qkv : apart[which],
                    .heads = which == 0 ? c->heads : c->kv_heads,
                    .d = d,
                    .step = d,
-                   .outputs = which == 0 ? q : kv};
+                   .outputs = which == 0 ? q : kv,
+                   .pairs = c->arch->pairs && which < 2};
 
     if (c->arch->fused == ATN_FUSED_BLOCKS) {
         s.first = which == 0 ? 0 : q + (which - 1) * kv;
@@ -27,13 +27,12 @@ static atn_slice slice_qkv(const atn_config *c, int which)
     return s;
 }
 
-atn_slice atn_slice_of(const atn_config *c, atn_part part)
+atn_slice atn_slice_of(const atn_config *c, const atn_arch_names *n, atn_part part)
 {
-    const atn_arch_names *n = &c->arch->names;
     const bool up = part == ATN_PART_UP;
     const char *apart = up ? n->up : n->gate;
 
-    if (part <= ATN_PART_V) return slice_qkv(c, (int)part);
+    if (part <= ATN_PART_V) return slice_qkv(c, n, (int)part);
     return (atn_slice){.name = n->gate_up ? n->gate_up : apart,
                        .heads = 1,
                        .d = c->ffn,
@@ -51,6 +50,16 @@ bool atn_slice_has(const atn_slice *s, atn_idx at, atn_idx *head, atn_idx *e)
     return within >= 0 && *head < s->heads && *e < s->d;
 }
 
+/* One head, output after output. */
+static void copy_pairs(const atn_slice *s, const char *from, size_t row, char *to)
+{
+    const atn_idx half = s->d / 2;
+
+    for (atn_idx e = 0; e < s->d; e++)
+        memcpy(to + (size_t)e * row, from + (size_t)(2 * (e % half) + e / half) * row,
+               row);
+}
+
 void atn_slice_copy(const atn_slice *s, const void *from, atn_dtype type,
                     atn_idx inputs, bool in_out, void *to)
 {
@@ -63,6 +72,11 @@ void atn_slice_copy(const atn_slice *s, const void *from, atn_dtype type,
         for (atn_idx h = 0; h < s->heads; h++, next += piece) {
             const atn_idx first = r * s->outputs + s->first + h * s->step;
 
-            memcpy(next, at + atn_dtype_bytes(type, first * unit), piece);
+            const char *head = at + atn_dtype_bytes(type, first * unit);
+
+            if (s->pairs)
+                copy_pairs(s, head, atn_dtype_bytes(type, unit), next);
+            else
+                memcpy(next, head, piece);
         }
 }

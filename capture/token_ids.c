@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/io/file.h"
+#include "core/io/json.h"
 #include "core/io/npy.h"
 
 static const size_t MAX_BYTES = (size_t)1 << 30;
@@ -71,17 +72,58 @@ done:
     return st;
 }
 
+/* A batch of one, [[...]], is its only row. */
+static const json_t *id_list(const json_t *j)
+{
+    if (json_is_object(j)) {
+        const json_t *inner = json_object_get(j, "input_ids");
+        j = inner ? inner : json_object_get(j, "ids");
+    }
+    if (json_array_size(j) == 1 && json_is_array(json_array_get(j, 0)))
+        j = json_array_get(j, 0);
+    return json_is_array(j) ? j : NULL;
+}
+
+static atn_status from_json(atn_ctx *cx, const char *path, int32_t **ids, atn_idx *n)
+{
+    atn_status st = ATN_OK;
+    const json_t *list, *v;
+    json_t *j = NULL;
+    size_t i;
+
+    ATN_TRY(atn_json_load(cx, path, false, &j));
+    list = id_list(j);
+    if (!list)
+        ATN_FAIL(ATN_DATA,
+                 "%s: is neither a list of token ids nor an object with input_ids",
+                 path);
+    ATN_NEW(*ids, json_array_size(list));
+    json_array_foreach(list, i, v)
+    {
+        const json_int_t id = json_is_integer(v) ? json_integer_value(v) : -1;
+
+        if (id < 0 || id > INT32_MAX)
+            ATN_FAIL(ATN_DATA, "%s: the value at position %zu is no token id", path, i);
+        (*ids)[i] = (int32_t)id;
+    }
+    *n = (atn_idx)json_array_size(list);
+done:
+    json_decref(j);
+    return st;
+}
+
 atn_status atn_token_ids_load(atn_ctx *cx, const char *path, int32_t **ids, atn_idx *n)
 {
-    const size_t length = strlen(path);
     atn_status st = ATN_OK;
     char *text = NULL;
     size_t size = 0;
 
     *ids = NULL;
     *n = 0;
-    if (length > 4 && strcmp(path + length - 4, ".npy") == 0) {
+    if (atn_ends_with(path, ".npy")) {
         ATN_TRY(from_npy(cx, path, ids, n));
+    } else if (atn_ends_with(path, ".json")) {
+        ATN_TRY(from_json(cx, path, ids, n));
     } else {
         ATN_TRY(atn_file_read(cx, path, MAX_BYTES, &text, &size));
         if (strlen(text) != size)

@@ -1,4 +1,5 @@
-/* capture/token_ids.h -- token ids from a file: whitespace-separated integers, or .npy. */
+/* capture/token_ids.h -- token ids from a file: whitespace-separated integers, .npy, or
+ * .json: a list of integers, or an object that has one as input_ids or ids. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 

@@ -29,7 +29,8 @@ done:
 
 void tok_vocab_put(tok_vocab *v, const char *key, size_t n, int32_t id)
 {
-    size_t at = atn_hash_u64(key, n) & (v->n_slots - 1);
+    const uint64_t hash = atn_hash_u64(key, n);
+    size_t at = hash & (v->n_slots - 1);
 
     while (v->slots[at].key &&
            (v->slots[at].size != n || memcmp(v->slots[at].key, key, n) != 0))
@@ -37,6 +38,7 @@ void tok_vocab_put(tok_vocab *v, const char *key, size_t n, int32_t id)
     v->slots[at].key = key;
     v->slots[at].size = n;
     v->slots[at].id = id;
+    v->slots[at].hash = (uint32_t)(hash >> 32);
     v->spelling[id] = key;
 }
 
@@ -274,7 +276,9 @@ atn_status atn_tokenizer_load(atn_ctx *cx, const char *model_dir, atn_tokenizer 
     t->prefix = t->suffix = "";
     t->path = atn_path_join(cx, model_dir, "tokenizer.json");
     if (!t->path) ATN_TRY(cx->err.code);
-    if (atn_file_exists(t->path))
+    if (atn_ends_with(model_dir, ".gguf") && !atn_dir_exists(model_dir))
+        ATN_TRY(tok_load_gguf(cx, model_dir, t));
+    else if (atn_file_exists(t->path))
         ATN_TRY(atn_json_load(cx, t->path, false, &t->json));
     else
         ATN_TRY(tok_load_layout(cx, model_dir, t));
@@ -285,6 +289,37 @@ atn_status atn_tokenizer_load(atn_ctx *cx, const char *model_dir, atn_tokenizer 
     t = NULL;
 done:
     atn_tokenizer_destroy(cx, t);
+    return st;
+}
+
+atn_status atn_tokenizer_inputs(atn_ctx *cx, const char *model_dir, atn_run *run)
+{
+    static const char *const names[] = {"tokenizer.json",
+                                        "tokenizer.model",
+                                        "spiece.model",
+                                        "sentencepiece.bpe.model",
+                                        "vocab.json",
+                                        "merges.txt",
+                                        "vocab.txt",
+                                        "tokenizer_config.json",
+                                        "special_tokens_map.json",
+                                        "added_tokens.json"};
+    atn_status st = ATN_OK;
+    char *path = NULL;
+    bool whole = false;
+
+    for (size_t i = 0; i < ATN_LEN(names) && !whole; i++) {
+        path = atn_path_join(cx, model_dir, names[i]);
+        if (!path) ATN_TRY(cx->err.code);
+        if (atn_file_exists(path)) {
+            ATN_TRY(atn_run_add_input(cx, run, path));
+            whole = i == 0; /* a tokenizer.json needs no other file */
+        }
+        atn_free(cx, path);
+        path = NULL;
+    }
+done:
+    atn_free(cx, path);
     return st;
 }
 
@@ -378,6 +413,12 @@ atn_status atn_tokenizer_encode(atn_ctx *cx, const atn_tokenizer *t, const char 
             ATN_DATA,
             "the text is not UTF-8 at byte %zu (convert it, for example with iconv)",
             bad);
+    if (*t->foreign)
+        ATN_FAIL(
+            ATN_DATA,
+            "%s: how model_type %s of config.json cuts a text into these tokens is "
+            "not known (give --token-ids)",
+            t->path, t->foreign);
     for (atn_idx i = 0; special && i < t->n_before; i++)
         ATN_TRY(tok_add_id(cx, &out, t->before[i]));
     ATN_TRY(tok_cut_added(cx, t, false, text, n, &pieces));

@@ -1,8 +1,10 @@
-/* capture/tokenizer_added.c -- the added tokens, which are cut out of the text before the model.
+/* capture/tokenizer_added.c -- the added tokens, which are cut out of the text before
+ * the model.
  *
- * Source  huggingface/tokenizers: at each place the longest wins, from left to right; of
- *         equal texts a special one, then the first. lstrip and rstrip take the white space
- *         on their side; the search goes on where the token itself ends.
+ * Source  huggingface/tokenizers: at each place the longest wins, from left to right.
+ *         lstrip and rstrip take the white space on their side; the search goes on
+ *         where the token itself ends. Of texts that are equal when normalised, which
+ *         the reference leaves to chance, the first counts.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <string.h>
@@ -45,8 +47,7 @@ atn_status tok_read_added(atn_ctx *cx, atn_tokenizer *t, const json_t *list)
                          .single_word = tok_flag(v, "single_word", false),
                          .lstrip = tok_flag(v, "lstrip", false),
                          .rstrip = tok_flag(v, "rstrip", false),
-                         .normalized = tok_flag(v, "normalized", false),
-                         .special = tok_flag(v, "special", false)};
+                         .normalized = tok_flag(v, "normalized", false)};
         t->vocab.spelling[a->id] = text;
         if (a->normalized) {
             tok_text normal = {NULL, 0, 0};
@@ -80,8 +81,7 @@ static atn_status index_kind(atn_ctx *cx, const atn_tokenizer *t, bool normalize
         const tok_added *a = &t->added[i];
 
         if (a->normalized == normalized && a->size > 0)
-            keys[n++] = (tok_key){a->text, a->size, (int32_t)i,
-                                  a->special ? i : i + t->n_added};
+            keys[n++] = (tok_key){a->text, a->size, (int32_t)i, i};
     }
     ATN_TRY(tok_trie_build(cx, keys, n, out));
 done:

@@ -1,12 +1,13 @@
 /* capture/tokenizer_charsmap.c -- the Precompiled normalizer: SentencePiece's table of
  * characters.
  *
- * Math    base64 of: u32 size, that many bytes of u32 units of a double array, then texts
- *         that end in NUL. Unit u: offset (u >> 10) << ((u & 512) >> 6), leaf u & 256, label
- *         u & 0x800000ff, value u & 0x7fffffff (where a text begins).
+ * Math    base64 of: u32 size, that many bytes of u32 units of a double array, then
+ *         texts that end in NUL. Unit u: offset (u >> 10) << ((u & 512) >> 6), leaf u
+ *         & 256, label u & 0x800000ff, value u & 0x7fffffff (where a text begins).
  * Oracle  U+2122 U+001E g to TMg; e U+0301 to U+00E9; A U+030A U+0301 to U+00C5.
  * Source  the rule of huggingface/tokenizers: of a grapheme cluster below 6 bytes the
- *         shortest hit replaces the whole; otherwise every character is looked up alone.
+ *         shortest hit replaces the whole; otherwise every character is looked up
+ *         alone.
  * Limits  the array is not trusted: an index outside of it finds nothing.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later

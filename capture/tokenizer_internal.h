@@ -50,6 +50,7 @@ typedef struct tok_vocab {
         const char *key; /* NULL = free */
         size_t size;
         int32_t id;
+        uint32_t hash; /* its upper half: most other keys differ here */
     } * slots;
     size_t n_slots;        /* a power of two, at least twice the entries */
     const char **spelling; /* [size] id to string, NULL = none */
@@ -170,7 +171,7 @@ typedef struct tok_added {
     char *owned;
     size_t size;
     int32_t id;
-    bool single_word, lstrip, rstrip, normalized, special;
+    bool single_word, lstrip, rstrip, normalized;
 } tok_added;
 
 typedef enum tok_model { TOK_BPE, TOK_WORDPIECE, TOK_UNIGRAM } tok_model;
@@ -179,6 +180,7 @@ struct atn_tokenizer {
     char *path;
     json_t *json;     /* owns the strings */
     char *vocab_text; /* of vocab.txt; owns its strings */
+    char foreign[72]; /* a model_type whose vocab.txt only labels ids; "" = none */
     tok_vocab vocab;
     tok_model model;
     tok_merges merges;
@@ -244,7 +246,8 @@ void tok_charsmap_release(atn_ctx *cx, tok_charsmap *m);
 atn_status tok_map_chars(atn_ctx *cx, const tok_charsmap *m, const tok_text *in,
                          tok_text *out) ATN_WARN_UNUSED;
 
-/* Raises *largest to the ids of added_tokens; DATA for an entry without content or id. */
+/* Raises *largest to the ids of added_tokens; DATA for an entry without content or
+ * id. */
 atn_status tok_added_ids(atn_ctx *cx, const atn_tokenizer *t, const json_t *added,
                          int64_t *largest) ATN_WARN_UNUSED;
 atn_status tok_read_added(atn_ctx *cx, atn_tokenizer *t,
@@ -286,6 +289,10 @@ atn_status tok_spm_read(atn_ctx *cx, const atn_tokenizer *t, const char *data,
  * tokenizer.json) or the whole tokenizer. NOINPUT where it has no tokenizer. */
 atn_status tok_load_layout(atn_ctx *cx, const char *dir,
                            atn_tokenizer *t) ATN_WARN_UNUSED;
+
+/* The same of a GGUF file. */
+atn_status tok_load_gguf(atn_ctx *cx, const char *path,
+                         atn_tokenizer *t) ATN_WARN_UNUSED;
 
 /* Unicode: one code point of well-formed UTF-8 and its length; properties. */
 int32_t tok_decode(const char *s, size_t n, size_t *length);

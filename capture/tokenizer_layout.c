@@ -1,12 +1,12 @@
 /* capture/tokenizer_layout.c -- model directories without tokenizer.json.
  *
  * vocab.json with merges.txt and SentencePiece files are put into the form of a
- * tokenizer.json, by the rules of the family that config.json names; vocab.txt is BERT's
- * WordPiece.
+ * tokenizer.json, by the rules of the family that config.json names; vocab.txt is
+ * BERT's WordPiece.
  *
- * Source  convert_slow_tokenizer.py of transformers 4. Special tokens and flags come from
- *         tokenizer_config.json, special_tokens_map.json and added_tokens.json, else they are
- *         those of the family.
+ * Source  convert_slow_tokenizer.py of transformers 4. Special tokens and flags come
+ *         from tokenizer_config.json, special_tokens_map.json and added_tokens.json,
+ *         else they are those of the family.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <stdlib.h>
@@ -59,31 +59,45 @@ static atn_status load_optional(atn_ctx *cx, const char *dir, const char *name,
     return st;
 }
 
-static bool has(atn_ctx *cx, const char *dir, const char *name, atn_tokenizer *t)
+/* The path of a file that is there becomes the tokenizer's. */
+static atn_status find(atn_ctx *cx, const char *dir, const char *name, atn_tokenizer *t,
+                       bool *found)
 {
     char *path = atn_path_join(cx, dir, name);
 
-    if (!path || !atn_file_exists(path)) {
-        atn_free(cx, path);
-        return false;
+    if (!path) return cx->err.code;
+    *found = atn_file_exists(path);
+    if (*found) {
+        atn_free(cx, t->path);
+        t->path = path;
+        return ATN_OK;
     }
-    atn_free(cx, t->path);
-    t->path = path;
-    return true;
+    atn_free(cx, path);
+    return ATN_OK;
+}
+
+/* model_type of config.json between blanks, " ? " where there is none. */
+static atn_status type_of(atn_ctx *cx, const char *dir, char type[80])
+{
+    json_t *config = NULL;
+    const char *name;
+    atn_status st = ATN_OK;
+
+    ATN_TRY(load_optional(cx, dir, "config.json", &config));
+    name = json_string_value(json_object_get(config, "model_type"));
+    snprintf(type, 80, " %.70s ", name ? name : "?");
+done:
+    json_decref(config);
+    return st;
 }
 
 atn_status tok_layout_family(atn_ctx *cx, layout *l, bool pieces,
                              const atn_tokenizer *t)
 {
-    json_t *config = NULL;
     char type[80], what[240];
     atn_status st = ATN_OK;
 
-    ATN_TRY(load_optional(cx, l->dir, "config.json", &config));
-    {
-        const char *name = json_string_value(json_object_get(config, "model_type"));
-        snprintf(type, sizeof type, " %.70s ", name ? name : "?");
-    }
+    ATN_TRY(type_of(cx, l->dir, type));
     for (size_t i = 0; i < ATN_LEN(families); i++)
         if (families[i].pieces == pieces && strstr(families[i].types, type))
             l->family = &families[i];
@@ -99,7 +113,6 @@ atn_status tok_layout_family(atn_ctx *cx, layout *l, bool pieces,
     ATN_TRY(load_optional(cx, l->dir, "special_tokens_map.json", &l->map));
     ATN_TRY(load_optional(cx, l->dir, "added_tokens.json", &l->more));
 done:
-    json_decref(config);
     return st;
 }
 
@@ -383,10 +396,17 @@ done:
 
 static atn_status from_vocab_txt(atn_ctx *cx, atn_tokenizer *t, layout *l)
 {
+    static const char known[] =
+        " ? bert distilbert electra mobilebert convbert layoutlm squeezebert ";
     atn_status st = ATN_OK;
+    char type[80];
     size_t size = 0;
     bool lower;
 
+    ATN_TRY(type_of(cx, l->dir, type));
+    if (!strstr(known, type))
+        snprintf(t->foreign, sizeof t->foreign, "%.*s", (int)strlen(type) - 2,
+                 type + 1);
     ATN_TRY(load_optional(cx, l->dir, "tokenizer_config.json", &l->config));
     lower = tok_flag(l->config, "do_lower_case", true);
     ATN_TRY(atn_file_read(cx, t->path, TOK_FILE_MAX, &t->vocab_text, &size));
@@ -416,16 +436,21 @@ atn_status tok_load_layout(atn_ctx *cx, const char *dir, atn_tokenizer *t)
     static const char *const pieces[] = {"tokenizer.model", "spiece.model",
                                          "sentencepiece.bpe.model"};
     layout l = {.dir = dir, .ids = json_object(), .added = json_array()};
-    bool found = false;
+    bool found = false, merges = false, vocab = false;
     atn_status st = ATN_OK;
 
     for (size_t i = 0; i < ATN_LEN(pieces) && !found; i++)
-        found = has(cx, dir, pieces[i], t);
-    if (found)
+        ATN_TRY(find(cx, dir, pieces[i], t, &found));
+    if (found) {
         ATN_TRY(tok_layout_pieces(cx, t, &l));
-    else if (has(cx, dir, "merges.txt", t) && has(cx, dir, "vocab.json", t))
+        goto done;
+    }
+    ATN_TRY(find(cx, dir, "merges.txt", t, &merges));
+    if (merges) ATN_TRY(find(cx, dir, "vocab.json", t, &vocab));
+    if (!vocab) ATN_TRY(find(cx, dir, "vocab.txt", t, &found));
+    if (vocab)
         ATN_TRY(from_merges(cx, t, &l));
-    else if (has(cx, dir, "vocab.txt", t))
+    else if (found)
         ATN_TRY(from_vocab_txt(cx, t, &l));
     else
         ATN_FAIL(ATN_NOINPUT,

@@ -1,4 +1,5 @@
-/* capture/tokenizer_layout.h -- what the readers of directories without tokenizer.json share. */
+/* capture/tokenizer_layout.h -- what the readers of directories without tokenizer.json
+ * share. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
@@ -38,12 +39,15 @@ typedef struct layout {
     int64_t next_id;
 } layout;
 
-/* Finds the family by config.json and loads the small files; pieces: of a SentencePiece file. */
+/* Finds the family by config.json and loads the small files; pieces: of a
+ * SentencePiece file. */
 atn_status tok_layout_family(atn_ctx *cx, layout *l, bool pieces,
                              const atn_tokenizer *t) ATN_WARN_UNUSED;
-/* The text of one special token, NULL = the family has none; *flags is NULL or an object. */
+/* The text of one special token, NULL = the family has none; *flags is NULL or an
+ * object. */
 const char *tok_layout_special(const layout *l, int i, const json_t **flags);
-/* id -1: the one it has, else the next. A token that was added already stays as it is. */
+/* id -1: the one it has, else the next. A token that was added already stays as it
+ * is. */
 void tok_layout_add(layout *l, const char *text, int64_t id, const json_t *flags,
                     bool special);
 /* Adds what tokenizer_config.json lists, and knows the ids of added_tokens.json. */

@@ -1,8 +1,9 @@
-/* capture/tokenizer_layout_spm.c -- a SentencePiece file in the form of a tokenizer.json.
+/* capture/tokenizer_layout_spm.c -- a SentencePiece file in the form of a
+ * tokenizer.json.
  *
- * Source  convert_slow_tokenizer.py of transformers 4: the converters of Llama, Gemma, T5,
- *         ALBERT and XLM-R. A BPE file has no merges: every pair of pieces that makes up a
- *         piece is one, ranked by the score of that piece.
+ * Source  convert_slow_tokenizer.py of transformers 4: the converters of Llama, Gemma,
+ *         T5, ALBERT and XLM-R. A BPE file has no merges: every pair of pieces that
+ *         makes up a piece is one, ranked by the score of that piece.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <string.h>
@@ -81,7 +82,8 @@ done:
     return st;
 }
 
-/* An object of ids for BPE, a list of pairs for Unigram; ids goes to the layout as well. */
+/* An object of ids for BPE, a list of pairs for Unigram; ids goes to the layout as
+ * well. */
 static atn_status vocab_of(atn_ctx *cx, atn_tokenizer *t, layout *l, const converted *c,
                            bool bpe, json_t **out)
 {

@@ -1,8 +1,9 @@
 /* capture/tokenizer_split.c -- the pre-tokenizers: from one text to pieces.
  *
- * Expressions of the file run through PCRE2 with UTF and UCP on a copy of the text in which
- * U+180E is U+200B: PCRE2 counts it as white space, the reference's library does not, and both
- * have the same length and category. ^ and $ stand at every line, as in the reference.
+ * Expressions of the file run through PCRE2 with UTF and UCP on a copy of the text in
+ * which U+180E is U+200B: PCRE2 counts it as white space, the reference's library does
+ * not, and both have the same length and category. ^ and $ stand at every line, as in
+ * the reference.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <string.h>
@@ -15,9 +16,9 @@ static const char GPT2_REGEX[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| "
 
 /* ---- expressions ---- */
 
-/* Inside a class the reference's library reads [..] as a class again, PCRE2 as characters:
- * the brackets of an inner class are left out, which joins its members to the outer one.
- * *why is set where that would not do. */
+/* Inside a class the reference's library reads [..] as a class again, PCRE2 as
+ * characters: the brackets of an inner class are left out, which joins its members to
+ * the outer one. *why is set where that would not do. */
 static atn_status flatten(atn_ctx *cx, const char *p, tok_text *out, const char **why)
 {
     int depth = 0;

@@ -1,4 +1,5 @@
-/* capture/tokenizer_spm.c -- reads a SentencePiece model file: pieces and specifications.
+/* capture/tokenizer_spm.c -- reads a SentencePiece model file: pieces and
+ * specifications.
  *
  * Source  sentencepiece_model.proto: ModelProto {1 pieces {1 piece, 2 score, 3 type},
  *         2 trainer_spec {3 model_type, 35 byte_fallback, 40 unk_id, 45 unk_piece},
@@ -75,10 +76,9 @@ static bool read_field(cursor *c, field *f)
 
 static bool read_piece(cursor c, tok_spm_piece *p)
 {
-    const uint32_t one = 1;
     field f;
 
-    *p = (tok_spm_piece){.type = one};
+    *p = (tok_spm_piece){.type = 1};
     while (c.at < c.end) {
         if (!read_field(&c, &f)) return false;
         if (f.number == 1 && f.wire == 2) {

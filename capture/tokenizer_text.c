@@ -72,12 +72,14 @@ atn_status tok_add_id(atn_ctx *cx, tok_ids *ids, int32_t id)
 
 int32_t tok_find(const tok_vocab *v, const char *key, size_t n)
 {
-    size_t at;
+    const uint64_t hash = v->n_slots > 0 ? atn_hash_u64(key, n) : 0;
+    const uint32_t upper = (uint32_t)(hash >> 32);
 
     if (v->n_slots == 0) return -1;
-    for (at = atn_hash_u64(key, n) & (v->n_slots - 1); v->slots[at].key;
+    for (size_t at = hash & (v->n_slots - 1); v->slots[at].key;
          at = (at + 1) & (v->n_slots - 1))
-        if (v->slots[at].size == n && memcmp(v->slots[at].key, key, n) == 0)
+        if (v->slots[at].hash == upper && v->slots[at].size == n &&
+            memcmp(v->slots[at].key, key, n) == 0)
             return v->slots[at].id;
     return -1;
 }

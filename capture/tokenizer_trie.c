@@ -1,6 +1,8 @@
-/* capture/tokenizer_trie.c -- every text of a set that begins at one place, byte by byte.
+/* capture/tokenizer_trie.c -- every text of a set that begins at one place, byte by
+ * byte.
  *
- * Nodes lie breadth first, the children of a node side by side and sorted by their byte.
+ * Nodes lie breadth first, the children of a node side by side and sorted by their
+ * byte.
  * Cost    12 bytes a node; log2 of the children a step.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later

@@ -1,12 +1,14 @@
 /* capture/tokenizer_unigram.c -- the most probable pieces of one text.
  *
- * Math    best[0] = 0; best[e] = max over the vocabulary texts [s, e) of best[s] + score.
- *         Where no text of one character begins at s, that character is unknown, with the
- *         smallest score - 10. Starts go left to right, texts shortest first; only a
- *         strictly larger sum replaces, so the longer last piece wins ties.
+ * Math    best[0] = 0; best[e] = max over the vocabulary texts [s, e) of best[s] +
+ *         score. Where no text of one character begins at s, that character is
+ *         unknown, with the smallest score - 10. Starts go left to right, texts
+ *         shortest first; only a strictly larger sum replaces, so the longer last
+ *         piece wins ties.
  * Cost    O(n m) for texts of at most m bytes.
- * Source  Kudo, arXiv 1804.10959; readings of huggingface/tokenizers: neighbouring unknowns
- *         are one piece, which becomes bytes where the model falls back on them.
+ * Source  Kudo, arXiv 1804.10959; readings of huggingface/tokenizers: neighbouring
+ *         unknowns are one piece, which becomes bytes where the model falls back on
+ *         them.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
@@ -144,7 +146,8 @@ done:
     return st;
 }
 
-/* Turns the links of the best path round: next piece's start in place of the last one's. */
+/* Turns the links of the best path round: next piece's start in place of the last
+ * one's. */
 static void turn(node *best, size_t n)
 {
     int64_t end = (int64_t)n, next = -1;

@@ -26,6 +26,7 @@ static atn_status add_weight(atn_ctx *cx, const atn_model *m, const char *key,
     char hex[33];
     json_t *v;
 
+    if (m->config.own) return ATN_OK; /* GGUF: no safetensors file to name */
     atn_hash_bytes(t->data, t->bytes, hex);
     v = json_pack("{s:s, s:s, s:s, s:s, s:I}", "file", file_within(m, t->path),
                   "tensor", t->name, "hash", hex, "layout",
@@ -36,19 +37,20 @@ static atn_status add_weight(atn_ctx *cx, const atn_model *m, const char *key,
     return atn_fail(cx, ATN_MEMORY, __FILE__, __LINE__, "no memory for the manifest");
 }
 
-atn_status atn_model_layer_weights(atn_ctx *cx, const atn_model *m, atn_idx layer,
+atn_status atn_model_place_weights(atn_ctx *cx, const atn_model *m, const atn_place *at,
                                    json_t **out)
 {
     const char *const keys[] = {"w_q", "w_k", "w_v"};
+    const atn_arch_names n = atn_place_names(at);
     json_t *all = json_object();
     atn_status st = ATN_OK;
 
     *out = NULL;
     for (int i = 0; i < (int)ATN_LEN(keys); i++) {
-        const atn_slice s = atn_slice_of(&m->config, (atn_part)(ATN_PART_Q + i));
+        const atn_slice s = atn_slice_of(&m->config, &n, (atn_part)(ATN_PART_Q + i));
 
-        ATN_TRY(add_weight(cx, m, keys[i], atn_model_tensor(m, s.name, layer, false),
-                           &s, all));
+        ATN_TRY(add_weight(cx, m, keys[i],
+                           atn_model_tensor(m, s.name, at->layer, false), &s, all));
     }
     *out = all;
     all = NULL;
@@ -60,7 +62,7 @@ done:
 atn_status atn_model_token_weights(atn_ctx *cx, const atn_model *m, json_t **out)
 {
     const atn_arch_names *n = &m->config.arch->names;
-    const bool direct = !atn_config_maps(&m->config);
+    const bool direct = n->embed && !atn_config_maps(&m->config);
     json_t *all = json_object();
     atn_status st = ATN_OK;
 
@@ -80,24 +82,37 @@ done:
     return st;
 }
 
-atn_status atn_model_rotary(atn_ctx *cx, const atn_model *m, atn_idx n, json_t **out)
+static atn_status rotary_json(atn_ctx *cx, const atn_config *c, const atn_rope *r,
+                              atn_idx n, json_t **out)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
-    const atn_config *c = &m->config;
     atn_status st = ATN_OK;
     json_t *list = NULL;
     double *f = NULL;
 
-    *out = c->arch->rope ? NULL : json_null();
-    if (!c->arch->rope) goto done;
-    ATN_TAKE(f, c->rope.dim / 2);
-    atn_rope_frequencies(&c->rope, (double)c->max_positions, n, f);
+    ATN_TAKE(f, r->dim / 2);
+    atn_rope_frequencies(r, (double)c->max_positions, n, f);
     list = json_array();
-    for (atn_idx i = 0; i < c->rope.dim / 2; i++)
+    for (atn_idx i = 0; i < r->dim / 2; i++)
         json_array_append_new(list, json_real(f[i]));
     *out = json_pack("{s:s, s:o}", "pairs", "half", "frequencies", list);
     if (!*out) ATN_FAIL(ATN_MEMORY, "no memory for the manifest");
 done:
     atn_arena_rewind(cx, mark);
     return st;
+}
+
+atn_status atn_model_rotary(atn_ctx *cx, const atn_model *m, atn_idx n, json_t **out)
+{
+    *out = m->config.arch->rope ? NULL : json_null();
+    return *out ? ATN_OK : rotary_json(cx, &m->config, &m->config.rope, n, out);
+}
+
+atn_status atn_layer_rotary(atn_ctx *cx, const atn_model *m, atn_idx layer, atn_idx n,
+                            json_t **out)
+{
+    const atn_rope *r = atn_config_rope(&m->config, layer);
+
+    *out = NULL;
+    return r == &m->config.rope ? ATN_OK : rotary_json(cx, &m->config, r, n, out);
 }

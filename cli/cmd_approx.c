@@ -5,7 +5,7 @@
 
 #include "analysis/approx.h"
 #include "analysis/describe.h"
-#include "cli/output.h"
+#include "cli/parts.h"
 
 static const atn_option options[] = {
     {"method", 0, ATN_OPT_TEXT, "LIST",
@@ -55,7 +55,7 @@ static bool is_summary(const atn_cli *cli)
            !atn_opt_given(cli, "output") && !atn_opt_given(cli, "keep");
 }
 
-static atn_status emit(atn_cli *cli, atn_subject *s, const atn_approx *a)
+static atn_status print_tables(atn_cli *cli, atn_subject *s, const atn_approx *a)
 {
     const atn_keys_of per = (atn_keys_of)atn_opt_i64(cli, "per", 0);
     atn_table *t[3] = {NULL, NULL, NULL};
@@ -71,12 +71,25 @@ static atn_status emit(atn_cli *cli, atn_subject *s, const atn_approx *a)
     else
         ATN_TRY(atn_cli_emit_all(cli, &s->run, (const atn_table *const *)t, 3, 0,
                                  cli->args[0]));
+done:
+    for (int i = 0; i < 3; i++) atn_table_destroy(cx, t[i]);
+    return st;
+}
+
+static atn_status emit(atn_cli *cli, atn_subject *s, const atn_approx *a)
+{
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+
+    if (atn_shard_is_part(cli->shard))
+        ATN_TRY(atn_cli_emit_part(cli, &s->run));
+    else
+        ATN_TRY(print_tables(cli, s, a));
     if (atn_approx_failed(a) > 0)
         ATN_FAIL(ATN_PARTIAL,
                  "approx: %lld of %lld heads are left out, for the reasons above",
                  (long long)atn_approx_failed(a), (long long)s->selection.n_heads);
 done:
-    for (int i = 0; i < 3; i++) atn_table_destroy(cx, t[i]);
     return st;
 }
 
@@ -143,7 +156,8 @@ static atn_status run(atn_cli *cli)
                          .timings = atn_opt_given(cli, "timings"),
                          .people = atn_cli_format(cli) == ATN_TABLE_TEXT,
                          .dump = atn_opt_text(cli, "dump", NULL),
-                         .force = atn_opt_given(cli, "force")};
+                         .force = atn_opt_given(cli, "force"),
+                         .shard = cli->shard};
 
     /* of rows of heads alone */
     o.tiles = atn_opt_given(cli, "keep") && atn_opt_i64(cli, "per", 0) == ATN_KEYS_HEAD;
@@ -158,7 +172,7 @@ static atn_status run(atn_cli *cli)
     ATN_TRY(atn_approx_run(cx, s.capture, &s.selection, &o, &a));
     st = emit(cli, &s, a);
     if (st != ATN_OK && st != ATN_PARTIAL) goto done;
-    if (o.tiles) {
+    if (o.tiles && !atn_shard_is_part(cli->shard)) {
         const atn_status kept = keep_tiles(cli, &s, a);
 
         if (kept != ATN_OK) st = kept;
@@ -167,6 +181,12 @@ done:
     atn_approx_destroy(cx, a);
     atn_subject_close(cli, &s);
     return st;
+}
+
+static const char *one_piece_with(const atn_cli *cli)
+{
+    return atn_opt_given(cli, "dump") ? "--dump is a folder that one process writes"
+                                      : NULL;
 }
 
 /* Is it of no method before m? */
@@ -240,9 +260,10 @@ const atn_command atn_command_approx = {
         "method NAME explains one. Of all or a family, what cannot run on this capture "
         "is left out and said.",
     .options = options,
-    .uses = ATN_USE_SELECT | ATN_USE_TABLE | ATN_USE_DRY,
+    .uses = ATN_USE_SELECT | ATN_USE_TABLE | ATN_USE_DRY | ATN_USE_SHARD,
     .second = "pareto,best",
     .word = word,
+    .one_piece_with = one_piece_with,
     .min_args = 1,
     .max_args = 1,
     .run = run,

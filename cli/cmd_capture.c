@@ -14,6 +14,23 @@ static const atn_option options[] = {
     {"text", 0, ATN_OPT_FILE, "FILE", "the text, UTF-8; - is standard input", 0, 0},
     {"token-ids", 0, ATN_OPT_FILE, "FILE",
      "token ids in place of a text: integers between blanks, or .npy", 0, 0},
+    {"target-text", 0, ATN_OPT_FILE, "FILE",
+     "what the decoder of an encoder-decoder model reads and predicts; - is standard "
+     "input",
+     0, 0},
+    {"target-ids", 0, ATN_OPT_FILE, "FILE", "the same as token ids", 0, 0},
+    {"image", 0, ATN_OPT_FILE, "FILE",
+     "the image of a model that reads images: PNG, PPM, PGM or .npy ([H, W, 3] bytes, "
+     "or "
+     "[C, H, W] floats as the model takes them)",
+     0, 0},
+    {"latents", 0, ATN_OPT_FILE, "FILE",
+     "latents of a diffusion transformer, .npy: [C, H, W], or that for every step", 0,
+     0},
+    {"timesteps", 0, ATN_OPT_TEXT, "LIST",
+     "timestep of every step, as 500,250,0 or a .npy file", 0, 0},
+    {"classes", 0, ATN_OPT_TEXT, "LIST", "class of every step, as 207 or a .npy file",
+     0, 0},
     {"prompt", 0, ATN_OPT_COUNT, "N",
      "the first N tokens were given, the rest generated (not said)", 1, 1e12},
     {"layers", 0, ATN_OPT_TEXT, "LIST", "layers to keep, as 0,5-8,-1 (all)", 0, 0},
@@ -56,14 +73,41 @@ static atn_status read_save(atn_cli *cli, const char *list, atn_record_args *arg
     return ATN_OK;
 }
 
+/* One of the inputs, and what goes with latents. */
+static atn_status check_input(atn_cli *cli, int given)
+{
+    const bool latents = atn_opt_given(cli, "latents"),
+               times = atn_opt_given(cli, "timesteps"),
+               classes = atn_opt_given(cli, "classes");
+
+    if (given > 1)
+        return atn_fail(
+            cli->cx, ATN_USAGE, __FILE__, __LINE__,
+            "capture: --text, --token-ids, --image and --latents exclude one "
+            "another");
+    if (latents != times || latents != classes)
+        return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
+                        "capture: --latents, --timesteps and --classes go together");
+    return ATN_OK;
+}
+
 static atn_status check_words(atn_cli *cli)
 {
     const bool text = atn_opt_given(cli, "text"), ids = atn_opt_given(cli, "token-ids");
+    const int others = atn_opt_given(cli, "image") + atn_opt_given(cli, "latents");
+    const atn_status st = check_input(cli, others > 0 ? others + text + ids : 0);
 
-    if (text == ids)
+    if (st != ATN_OK) return st;
+    if (others == 0 && text == ids)
+        return atn_fail(
+            cli->cx, ATN_USAGE, __FILE__, __LINE__,
+            text ? "capture: give either --text or --token-ids, not both"
+                 : "capture: give --text FILE or --token-ids FILE (of an image "
+                   "model --image FILE, of a diffusion transformer --latents "
+                   "FILE)");
+    if (atn_opt_given(cli, "target-text") && atn_opt_given(cli, "target-ids"))
         return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
-                        text ? "capture: give either --text or --token-ids, not both"
-                             : "capture: give --text FILE, or --token-ids FILE");
+                        "capture: give either --target-text or --target-ids, not both");
     if (!atn_opt_given(cli, "dry-run") && !*atn_opt_text(cli, "output", ""))
         return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
                         "capture: give -o RUN, the directory to make");
@@ -71,6 +115,44 @@ static atn_status check_words(atn_cli *cli)
         return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
                         "capture: give either --truncate or --allow-long, not both");
     return ATN_OK;
+}
+
+/* A text or its ids, from the file that one of two options names. */
+typedef struct words {
+    const char *option, *ids_option;
+    const char *from; /* for messages; NULL = neither is given */
+    char *text;
+    size_t len;
+    int32_t *ids;
+    atn_idx n;
+} words;
+
+static atn_status read_words(atn_cli *cli, words *w, atn_run *record)
+{
+    const char *text = atn_opt_text(cli, w->option, NULL),
+               *ids = atn_opt_text(cli, w->ids_option, NULL);
+    const size_t max_text = (size_t)1 << 30;
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+
+    w->from = text ? text : ids;
+    if (!w->from) return ATN_OK;
+    if (text)
+        ATN_TRY(atn_file_read(cx, text, max_text, &w->text, &w->len));
+    else
+        ATN_TRY(atn_token_ids_load(cx, ids, &w->ids, &w->n));
+    if (strcmp(w->from, "-") == 0)
+        w->from = "standard input";
+    else
+        ATN_TRY(atn_run_add_input(cx, record, w->from));
+done:
+    return st;
+}
+
+static void release_words(atn_ctx *cx, words *w)
+{
+    atn_free(cx, w->ids);
+    atn_free(cx, w->text);
 }
 
 static atn_status summary(atn_ctx *cx, const atn_record_args *args,
@@ -83,10 +165,25 @@ static atn_status summary(atn_ctx *cx, const atn_record_args *args,
     ATN_TRY(atn_facts_add(cx, t, "model", "%s (%s), %.4g million weights",
                           r->model_name, r->model_type, r->parameters / 1e6));
     ATN_TRY(atn_facts_add(cx, t, "tokens", "%lld", (long long)r->tokens));
-    ATN_TRY(atn_facts_add(cx, t, "layers", "%lld", (long long)r->layers));
+    if (r->target_tokens)
+        ATN_TRY(
+            atn_facts_add(cx, t, "target tokens", "%lld", (long long)r->target_tokens));
+    if (*r->stacks)
+        ATN_TRY(atn_facts_add(cx, t, "layers", "%lld: %s", (long long)r->layers,
+                              r->stacks));
+    else
+        ATN_TRY(
+            atn_facts_add(cx, t, "layers", "%lld", (long long)(r->layers / r->steps)));
+    if (r->steps > 1)
+        ATN_TRY(atn_facts_add(cx, t, "steps", "%lld", (long long)r->steps));
+    if (r->note) ATN_TRY(atn_facts_add(cx, t, "note", "%s", r->note));
     if (r->layers_found)
         ATN_TRY(atn_facts_add(cx, t, "layers found", "%lld, of an interrupted run",
                               (long long)r->layers_found));
+    if (r->has_label)
+        ATN_TRY(atn_facts_add(cx, t, "class", "%lld%s%s, probability %.3g",
+                              (long long)r->label, *r->label_text ? ": " : "",
+                              r->label_text, r->label_probability));
     if (r->no_loss)
         ATN_TRY(atn_facts_add(cx, t, "next-token loss", "none: %s", r->no_loss));
     if (r->has_loss) {
@@ -112,6 +209,10 @@ static atn_status run(atn_cli *cli)
     static const char *const types[] = {"f32", "f16", "bf16"};
     atn_record_args args = {.model_dir = cli->args[0],
                             .out_dir = atn_opt_text(cli, "output", NULL),
+                            .image = atn_opt_text(cli, "image", NULL),
+                            .latents = atn_opt_text(cli, "latents", NULL),
+                            .timesteps = atn_opt_text(cli, "timesteps", NULL),
+                            .classes = atn_opt_text(cli, "classes", NULL),
                             .prompt = atn_opt_i64(cli, "prompt", 0),
                             .layers = atn_opt_text(cli, "layers", NULL),
                             .dtype = types[atn_opt_i64(cli, "store", 0)],
@@ -120,40 +221,39 @@ static atn_status run(atn_cli *cli)
                             .allow_long = atn_opt_given(cli, "allow-long"),
                             .force = atn_opt_given(cli, "force"),
                             .dry_run = atn_opt_given(cli, "dry-run")};
-    const char *text = atn_opt_text(cli, "text", NULL);
-    const char *ids = atn_opt_text(cli, "token-ids", NULL);
-    const size_t max_text = (size_t)1 << 30;
+    words source = {.option = "text", .ids_option = "token-ids"},
+          target = {.option = "target-text", .ids_option = "target-ids"};
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
     atn_record_result result;
     atn_table *t = NULL;
     atn_run record = {0};
-    char *content = NULL;
-    int32_t *numbers = NULL;
 
     ATN_TRY(check_words(cli));
     ATN_TRY(read_save(cli, atn_opt_text(cli, "save", NULL), &args));
     ATN_TRY(atn_cli_record(cli, &record));
-    if (text) {
-        ATN_TRY(atn_file_read(cx, text, max_text, &content, &args.text_len));
-        args.text = content;
-    } else {
-        ATN_TRY(atn_token_ids_load(cx, ids, &numbers, &args.n_ids));
-        args.ids = numbers;
-    }
-    args.source = text ? text : ids;
-    if (strcmp(args.source, "-") == 0)
-        args.source = "standard input";
-    else
-        ATN_TRY(atn_run_add_input(cx, &record, args.source));
+    ATN_TRY(read_words(cli, &source, &record));
+    ATN_TRY(read_words(cli, &target, &record));
+    if (args.image) ATN_TRY(atn_run_add_input(cx, &record, args.image));
+    if (args.latents) ATN_TRY(atn_run_add_input(cx, &record, args.latents));
+    args.text = source.text;
+    args.text_len = source.len;
+    args.ids = source.ids;
+    args.n_ids = source.n;
+    args.source = source.from;
+    args.target_text = target.text;
+    args.target_text_len = target.len;
+    args.target_ids = target.ids;
+    args.n_target_ids = target.n;
+    args.target_source = target.from;
     ATN_TRY(atn_record(cx, &args, &record, &result));
     ATN_TRY(atn_facts_create(cx, &t));
     ATN_TRY(summary(cx, &args, &result, t));
     ATN_TRY(atn_cli_print(cli, t));
 done:
     atn_table_destroy(cx, t);
-    atn_free(cx, numbers);
-    atn_free(cx, content);
+    release_words(cx, &source);
+    release_words(cx, &target);
     atn_run_release(&record);
     return st;
 }
@@ -164,11 +264,14 @@ static const char *const examples[] = {
     "capture MODEL --text story.txt -o RUN --save p,h --layers 0,2-3",
     "capture MODEL --text story.txt --device auto -o RUN",
     "capture MODEL --text story.txt --dry-run",
+    "capture T5 --text source.txt --target-text target.txt -o RUN",
+    "capture VIT --image photo.png -o RUN",
+    "capture DIT --latents latents.npy --timesteps 500,250,0 --classes 3 -o RUN",
     NULL};
 
 const atn_command atn_command_capture = {
     .id = "capture",
-    .summary = "run a model on a text, keep queries, keys and values",
+    .summary = "run a model on a text or an image, keep queries, keys and values",
     .args = "MODEL -o RUN",
     .examples = examples,
     .text =
@@ -178,9 +281,18 @@ const atn_command atn_command_capture = {
         "they enter the dot product, one safetensors file a layer. The next-token "
         "loss on the text is printed where the model has one: the first thing to "
         "check. The same command on an interrupted capture finishes it. With --force "
-        "another capture in RUN stays until the new one is complete.",
+        "another capture in RUN stays until the new one is complete.\n\nAn "
+        "encoder-decoder model (T5) reads the text with its encoder. With a target "
+        "its decoder runs as well: it reads the start token and the target without "
+        "its last token, and predicts the target, token after token. RUN then has "
+        "the stacks encoder, decoder and cross.\n\nA model of images (ViT, DeiT) "
+        "reads a picture as preprocessor_config.json of its directory says, and the "
+        "likeliest class is printed where the weights have a classifier. A diffusion "
+        "transformer (DiT) reads latents, timesteps and classes: every timestep is a "
+        "step of RUN, independent of the others.",
     .options = options,
     .uses = ATN_USE_OUTPUT | ATN_USE_DEVICE | ATN_USE_DRY,
+    .one_piece = "a model runs through its layers one after another",
     .min_args = 1,
     .max_args = 1,
     .run = run,

@@ -19,6 +19,35 @@ static const atn_option options[] = {
     ATN_OPTION_END,
 };
 
+static atn_status check_tokens(atn_ctx *cx, const atn_model *m, const int32_t *ids,
+                               atn_idx n)
+{
+    for (atn_idx i = 0; i < n; i++)
+        if (ids[i] < 0 || ids[i] >= m->config.vocab)
+            return atn_fail(
+                cx, ATN_DATA, __FILE__, __LINE__,
+                "token id %d at position %lld is outside the vocabulary of %lld",
+                ids[i], (long long)i, (long long)m->config.vocab);
+    return ATN_OK;
+}
+
+/* What the decoder of an encoder-decoder model predicts, if the dump has it. */
+static atn_status take_target(atn_ctx *cx, const atn_model *m, const atn_st *dump,
+                              int32_t **ids, atn_idx *n)
+{
+    atn_status st = ATN_OK;
+
+    ATN_TRY(atn_doctor_ids(cx, dump, "target_ids", ids, n));
+    if (*ids && m->config.n_stacks < 2)
+        ATN_FAIL(ATN_DATA,
+                 "doctor: the dump has target_ids, but %s has no decoder "
+                 "beside an encoder",
+                 m->dir);
+    ATN_TRY(check_tokens(cx, m, *ids, *n));
+done:
+    return st;
+}
+
 /* The tokens: of a file where one is named, else the dump's. */
 static atn_status take_tokens(atn_cli *cli, const atn_model *m, const atn_st *dump,
                               atn_run *run, int32_t **ids, atn_idx *n)
@@ -48,11 +77,7 @@ static atn_status take_tokens(atn_cli *cli, const atn_model *m, const atn_st *du
             ATN_USAGE,
             "doctor: the dump has no tensor \"ids\"; give --token-ids FILE or --text "
             "FILE");
-    for (atn_idx i = 0; i < *n; i++)
-        if ((*ids)[i] < 0 || (*ids)[i] >= m->config.vocab)
-            ATN_FAIL(ATN_DATA,
-                     "token id %d at position %lld is outside the vocabulary of %lld",
-                     (*ids)[i], (long long)i, (long long)m->config.vocab);
+    ATN_TRY(check_tokens(cx, m, *ids, *n));
 done:
     atn_tokenizer_destroy(cx, tokenizer);
     atn_free(cx, content);
@@ -111,11 +136,14 @@ done:
 /* "attn of encoder layer 3" */
 static void name_place(const atn_compared *c, char *out, size_t size)
 {
+    char step[40] = "";
+
+    if (c->step > 0) snprintf(step, sizeof step, " at step %lld", (long long)c->step);
     if (c->layer < 0)
         snprintf(out, size, "%s", atn_stage_names[c->stage]);
     else
-        snprintf(out, size, "%s of %s%slayer %lld", atn_stage_names[c->stage], c->stack,
-                 *c->stack ? " " : "", (long long)c->layer);
+        snprintf(out, size, "%s of %s%slayer %lld%s", atn_stage_names[c->stage],
+                 c->stack, *c->stack ? " " : "", (long long)c->layer, step);
 }
 
 static atn_status make_facts(atn_ctx *cx, const atn_doctor *d, double tolerance,
@@ -177,6 +205,7 @@ static atn_status run(atn_cli *cli)
     atn_run record = {0};
     atn_doctor d = {.first = -1};
     atn_input in = {0};
+    atn_doctor_planes planes = {0};
     int32_t *ids = NULL, *target = NULL;
 
     if (!reference)
@@ -187,8 +216,12 @@ static atn_status run(atn_cli *cli)
     ATN_TRY(atn_run_add_input(cx, &record, reference));
     ATN_TRY(atn_model_open(cx, cli->args[0], &model));
     ATN_TRY(atn_st_open(cx, reference, &dump));
-    ATN_TRY(take_tokens(cli, &model, dump, &record, &ids, &in.n));
-    ATN_TRY(atn_doctor_ids(cx, dump, "target_ids", &target, &in.n_target));
+    if (model.config.arch->input == ATN_INPUT_TOKENS) {
+        ATN_TRY(take_tokens(cli, &model, dump, &record, &ids, &in.n));
+        ATN_TRY(take_target(cx, &model, dump, &target, &in.n_target));
+    } else {
+        ATN_TRY(atn_doctor_take_planes(cx, &model, dump, &planes, &in));
+    }
     in.ids = ids;
     in.target = target;
     ATN_TRY(atn_doctor_run(cx, &model, &in, dump, tolerance, &d));
@@ -196,6 +229,7 @@ static atn_status run(atn_cli *cli)
     ATN_TRY(conclude(cli, &d));
 done:
     atn_doctor_release(cx, &d);
+    atn_doctor_planes_release(cx, &planes);
     atn_free(cx, ids);
     atn_free(cx, target);
     atn_st_close(cx, dump);
@@ -220,7 +254,15 @@ const atn_command atn_command_doctor = {
         "q_pre, "
         "k_pre [L, heads, n, d]; attn [L, heads, n, n]; attn_out [L, n, width]; logits "
         "[n, "
-        "vocabulary]; loss [1]. Any of them may be missing; a layer may be a tensor of "
+        "vocabulary]; loss [1]; of an encoder-decoder model target_ids [n], the "
+        "labels, "
+        "and encoder.q, decoder.q, cross.q and so on; of a model of images pixels [C, "
+        "H, W] "
+        "in place of ids; of a diffusion transformer latents [steps, C, H, W], "
+        "timesteps "
+        "and classes [steps], and the layers of all steps in a row. Any of them may be "
+        "missing; a "
+        "layer may be a tensor of "
         "its "
         "own, NAME.0. Every stage is compared in the order of the computation, and the "
         "first that departs is named with what such a departure usually comes from. "

@@ -22,22 +22,23 @@ atn_status atn_cli_share(atn_cli *cli, atn_shard *s) ATN_WARN_UNUSED;
 atn_status atn_cli_emit_part(atn_cli *cli, atn_run *run) ATN_WARN_UNUSED;
 
 /* A part that was read; path and notes are borrowed, the latter from the map. */
-typedef struct atn_part {
+typedef struct atn_part_file {
     const char *path;
     atn_map map;
     json_t *header;
     atn_bytes notes;
     int index, count;
-} atn_part;
+} atn_part_file;
 
 /* NOINPUT, DATA: what is no part, is of another format, cut short or damaged. Zeroes out
  * first; release it also on failure. */
-atn_status atn_part_open(atn_ctx *cx, const char *path, atn_part *out) ATN_WARN_UNUSED;
-void atn_part_release(atn_part *p);
+atn_status atn_part_open(atn_ctx *cx, const char *path,
+                         atn_part_file *out) ATN_WARN_UNUSED;
+void atn_part_release(atn_part_file *p);
 /* USAGE where two parts are not of one request: names the option, or what else. */
-atn_status atn_part_match(atn_ctx *cx, const atn_part *first,
-                          const atn_part *p) ATN_WARN_UNUSED;
+atn_status atn_part_match(atn_ctx *cx, const atn_part_file *first,
+                          const atn_part_file *p) ATN_WARN_UNUSED;
 /* The command line of a part but for --shard and -o, with `dir` in place of its capture
  * (NULL = as it was), as JSON text without its brackets: for a message. Heap memory;
  * NULL = no memory. */
-char *atn_part_command(atn_ctx *cx, const atn_part *p);
+char *atn_part_command(atn_ctx *cx, const atn_part_file *p);

@@ -166,8 +166,8 @@ static atn_status unknown_command(atn_ctx *cx, const char *word)
 
 static void show_progress(atn_ctx *cx, meter *m)
 {
-    m->draws = isatty(STDERR_FILENO) && cx->log_level > ATN_LOG_ERROR && !cx->log_json &&
-               !atn_ranks_is_quiet(m->ranks);
+    m->draws = isatty(STDERR_FILENO) && cx->log_level > ATN_LOG_ERROR &&
+               !cx->log_json && !atn_ranks_is_quiet(m->ranks);
     if (!m->draws && m->ranks->size == 1) return;
     cx->progress = on_progress;
     cx->progress_user = m;

@@ -15,7 +15,7 @@ build=$root/build/release
 
 build_packages="cmake pkg-config libopenblas-dev libgsl-dev libjansson-dev libxxhash-dev
 zlib1g-dev libcsv-dev libcairo2-dev libpango1.0-dev libpcre2-dev libutf8proc-dev
-fonts-dejavu-core"
+libpng-dev fonts-dejavu-core"
 
 # missing PACKAGE... : those that dpkg does not have installed, on one line.
 missing() {

@@ -109,7 +109,7 @@ typedef struct weight_job {
 static atn_status head_weights(atn_ctx *cx, atn_idx h, void *state)
 {
     const weight_job *j = state;
-    const atn_model_info *m = atn_capture_model(j->f->capture);
+    const atn_layer_info *m = atn_capture_layer(j->f->capture, j->f->at);
     const atn_head *head = &j->f->head[h];
     const atn_idx d = j->d, size = d * j->width;
     const atn_arena_mark mark = atn_arena_save(cx);

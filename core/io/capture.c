@@ -46,6 +46,8 @@ void atn_capture_close(atn_ctx *cx, atn_capture *c)
     atn_free(cx, c->dir);
     atn_free(cx, c->layers);
     atn_free(cx, c->turn);
+    for (size_t i = 0; i < c->n_turns; i++) atn_free(cx, c->turns[i]);
+    atn_free(cx, c->turns);
     atn_capture_drop_tokens(cx, c);
     atn_free(cx, c->roles);
     atn_free(cx, c->grid);

@@ -30,6 +30,8 @@ typedef struct atn_layer_info {
     const char *file;      /* relative to the capture */
     const char *hash;      /* XXH3-128 of the layer file, NULL when unknown */
     const json_t *weights; /* of the model, see atn_capture_weight; NULL when unknown */
+    atn_idx rotary;        /* as of atn_model_info: the layer's own, or the model's */
+    const double *turn;
 } atn_layer_info;
 
 /* Model facts of the manifest; 0, NULL or false where unknown (imported tensors). */
@@ -37,8 +39,9 @@ typedef struct atn_model_info {
     const char *name, *dir, *model_type;
     atn_idx layers, width, ffn, vocab; /* D, MLP width, vocabulary */
     bool gated, tied, causal;
-    /* Rotary embedding: numbers e and e + rotary of a query or key of position t turn
-     * by t turn[e]; 0 = the model has none, -1 = unknown. */
+    /* Rotary embedding of the layers that have none of their own: numbers e and
+     * e + rotary of a query or key of position t turn by t turn[e]; 0 = the model has
+     * none, -1 = unknown. */
     atn_idx rotary;
     const double *turn; /* [rotary] radians a position */
 } atn_model_info;

@@ -22,6 +22,8 @@ struct atn_capture {
     double *turn; /* of the model */
     atn_layer_info *layers;
     int n_layers;
+    double **turns; /* of layers with a rotary embedding of their own, or NULL */
+    size_t n_turns;
     atn_sequence sequences[ATN_SEQUENCES];
     atn_idx nk_least, nk_most; /* keys of all layers that the manifest lists */
     atn_list *grid;            /* NULL: none */

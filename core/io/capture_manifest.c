@@ -182,6 +182,57 @@ bool atn_capture_is_hash(const char *text)
     return strlen(text) == 32 && strspn(text, "0123456789abcdef") == 32;
 }
 
+/* "rotary" of the model or a layer, null where it has none: *n numbers in heap memory. */
+static atn_status read_rotary(atn_ctx *cx, const char *what, const json_t *rotary,
+                              double **turn, atn_idx *n)
+{
+    const json_t *list, *v;
+    const char *pairs = NULL;
+    atn_status st = ATN_OK;
+    size_t i;
+
+    *n = 0;
+    if (json_is_null(rotary)) return ATN_OK;
+    if (!json_is_object(rotary))
+        ATN_FAIL(ATN_DATA, "%s: \"rotary\" is no object", what);
+    ATN_TRY(atn_json_get_str(cx, what, rotary, "pairs", "", &pairs));
+    if (strcmp(pairs, "half") != 0)
+        ATN_FAIL(ATN_DATA,
+                 "%s: rotary: \"pairs\" is \"%.40s\", this version reads only half",
+                 what, pairs);
+    list = json_object_get(rotary, "frequencies");
+    if (!json_is_array(list) || json_array_size(list) == 0)
+        ATN_FAIL(ATN_DATA, "%s: rotary: \"frequencies\" is no list of numbers", what);
+    ATN_NEW(*turn, json_array_size(list));
+    json_array_foreach(list, i, v)
+    {
+        if (!json_is_number(v))
+            ATN_FAIL(ATN_DATA, "%s: rotary: \"frequencies\" is no list of numbers",
+                     what);
+        (*turn)[i] = json_number_value(v);
+    }
+    *n = (atn_idx)json_array_size(list);
+done:
+    return st;
+}
+
+/* That of layer i, the model's where it has none of its own. */
+static atn_status layer_rotary(atn_ctx *cx, atn_capture *c, const char *what,
+                               const json_t *j, size_t i)
+{
+    const json_t *own = json_object_get(j, "rotary");
+    atn_layer_info *l = &c->layers[i];
+    atn_status st = ATN_OK;
+
+    l->rotary = c->model.rotary;
+    l->turn = c->model.turn;
+    if (!own) return ATN_OK;
+    ATN_TRY(read_rotary(cx, what, own, &c->turns[i], &l->rotary));
+    l->turn = c->turns[i];
+done:
+    return st;
+}
+
 static atn_status read_layer(atn_ctx *cx, atn_capture *c, size_t i, const json_t *j)
 {
     atn_layer_info *l = &c->layers[i];
@@ -200,6 +251,7 @@ static atn_status read_layer(atn_ctx *cx, atn_capture *c, size_t i, const json_t
     ATN_TRY(read_tensors(cx, c, i, j, l));
     ATN_TRY(read_sizes(cx, c, what, j, i, l));
     ATN_TRY(read_sight(cx, c, what, j, i, l));
+    ATN_TRY(layer_rotary(cx, c, what, j, i));
     ATN_TRY(read_rel(cx, what, j, l));
     ATN_TRY(atn_capture_check_weights(cx, what, j));
     l->weights = json_object_get(j, "weights");
@@ -241,6 +293,8 @@ static atn_status read_layers(atn_ctx *cx, atn_capture *c)
                  "%s/capture.json: \"layers\" is no array of 1..1000000 layers",
                  c->dir);
     ATN_NEW(c->layers, json_array_size(list));
+    ATN_NEW(c->turns, json_array_size(list));
+    c->n_turns = json_array_size(list);
     json_array_foreach(list, i, j)
     {
         ATN_TRY(read_layer(cx, c, i, j));
@@ -263,44 +317,9 @@ done:
     return st;
 }
 
-/* "rotary" of the model: null where it has none. */
-static atn_status read_rotary(atn_ctx *cx, atn_capture *c, const char *what,
-                              const json_t *m)
-{
-    const json_t *rotary = json_object_get(m, "rotary"), *list, *v;
-    const char *pairs = NULL;
-    atn_status st = ATN_OK;
-    size_t i;
-
-    c->model.rotary = rotary ? 0 : -1;
-    if (!rotary || json_is_null(rotary)) return ATN_OK;
-    if (!json_is_object(rotary))
-        ATN_FAIL(ATN_DATA, "%s: \"rotary\" is no object", what);
-    ATN_TRY(atn_json_get_str(cx, what, rotary, "pairs", "", &pairs));
-    if (strcmp(pairs, "half") != 0)
-        ATN_FAIL(ATN_DATA,
-                 "%s: rotary: \"pairs\" is \"%.40s\", this version reads only half",
-                 what, pairs);
-    list = json_object_get(rotary, "frequencies");
-    if (!json_is_array(list) || json_array_size(list) == 0)
-        ATN_FAIL(ATN_DATA, "%s: rotary: \"frequencies\" is no list of numbers", what);
-    ATN_NEW(c->turn, json_array_size(list));
-    json_array_foreach(list, i, v)
-    {
-        if (!json_is_number(v))
-            ATN_FAIL(ATN_DATA, "%s: rotary: \"frequencies\" is no list of numbers",
-                     what);
-        c->turn[i] = json_number_value(v);
-    }
-    c->model.rotary = (atn_idx)json_array_size(list);
-    c->model.turn = c->turn;
-done:
-    return st;
-}
-
 static atn_status read_model(atn_ctx *cx, atn_capture *c)
 {
-    const json_t *m = json_object_get(c->manifest, "model");
+    const json_t *m = json_object_get(c->manifest, "model"), *rotary;
     char what[512];
     atn_status st = ATN_OK;
 
@@ -321,7 +340,10 @@ static atn_status read_model(atn_ctx *cx, atn_capture *c)
     ATN_TRY(atn_json_get_bool(cx, what, m, "tied", false, &c->model.tied));
     ATN_TRY(atn_json_get_bool(cx, what, m, "causal", false, &c->model.causal));
     ATN_TRY(check_list(cx, c, m, "files", JSON_STRING));
-    ATN_TRY(read_rotary(cx, c, what, m));
+    rotary = json_object_get(m, "rotary");
+    if (!rotary) goto done;
+    ATN_TRY(read_rotary(cx, what, rotary, &c->turn, &c->model.rotary));
+    c->model.turn = c->turn;
 done:
     return st;
 }

@@ -312,17 +312,18 @@ typedef struct numbers {
     const atn_idx *shape;
 } numbers;
 
-static atn_status save(atn_ctx *cx, const char *path, const numbers *x, bool force)
+/* Opens the file and writes the header; *count: how many numbers are to follow. */
+static atn_status begin(atn_ctx *cx, const char *path, const numbers *x, bool force,
+                        atn_out *out, atn_idx *count)
 {
     atn_status st = ATN_OK;
-    atn_out out = {NULL, NULL, NULL};
     char dict[256], shape_text[200] = "";
     size_t used = 0, total;
-    atn_idx count = 1;
 
     ATN_ASSERT(x->rank >= 0 && x->rank <= RANK_MAX);
+    *count = 1;
     for (int r = 0; r < x->rank; r++) {
-        if (!atn_mul(count, x->shape[r], &count))
+        if (!atn_mul(*count, x->shape[r], count))
             ATN_FAIL(ATN_MEMORY, "%s: the product of the shape overflows", path);
         used += (size_t)snprintf(shape_text + used, sizeof shape_text - used, "%lld,%s",
                                  (long long)x->shape[r], r + 1 < x->rank ? " " : "");
@@ -332,19 +333,39 @@ static atn_status save(atn_ctx *cx, const char *path, const numbers *x, bool for
              "{'descr': '<f%d', 'fortran_order': False, 'shape': (%s), }", (int)x->size,
              shape_text);
     total = (10 + strlen(dict) + 1 + 63) / 64 * 64;
-    ATN_TRY(atn_out_open(cx, path, force, &out));
-    fputs("\x93NUMPY", out.file);
-    fputc(1, out.file);
-    fputc(0, out.file);
-    fputc((int)((total - 10) & 0xff), out.file);
-    fputc((int)((total - 10) >> 8), out.file);
-    fprintf(out.file, "%-*s\n", (int)(total - 11), dict);
+    ATN_TRY(atn_out_open(cx, path, force, out));
+    fputs("\x93NUMPY", out->file);
+    fputc(1, out->file);
+    fputc(0, out->file);
+    fputc((int)((total - 10) & 0xff), out->file);
+    fputc((int)((total - 10) >> 8), out->file);
+    fprintf(out->file, "%-*s\n", (int)(total - 11), dict);
+done:
+    return st;
+}
+
+static atn_status save(atn_ctx *cx, const char *path, const numbers *x, bool force)
+{
+    atn_status st = ATN_OK;
+    atn_out out = {NULL, NULL, NULL};
+    atn_idx count = 1;
+
+    ATN_TRY(begin(cx, path, x, force, &out, &count));
     if (fwrite(x->data, x->size, (size_t)count, out.file) != (size_t)count)
         ATN_FAIL(ATN_IO, "%s: cannot be written (is the disk full?)", path);
     ATN_TRY(atn_out_commit(cx, &out));
 done:
     atn_out_abort(cx, &out);
     return st;
+}
+
+atn_status atn_npy_begin_f32(atn_ctx *cx, const char *path, int rank,
+                             const atn_idx *shape, bool force, atn_out *out)
+{
+    atn_idx count;
+
+    return begin(cx, path, &(numbers){NULL, sizeof(float), rank, shape}, force, out,
+                 &count);
 }
 
 atn_status atn_npy_save_f32(atn_ctx *cx, const char *path, const float *data, int rank,

@@ -8,6 +8,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include "core/io/file.h"
 #include "core/mat.h"
 
 typedef struct atn_npy {
@@ -37,3 +38,8 @@ atn_status atn_npy_save_f32(atn_ctx *cx, const char *path, const float *data, in
 /* The same in '<f8'. */
 atn_status atn_npy_save_f64(atn_ctx *cx, const char *path, const double *data, int rank,
                             const atn_idx *shape, bool force) ATN_WARN_UNUSED;
+/* The header of an '<f4' array whose numbers the caller writes to out->file, as many as
+ * the shape has, before atn_out_commit. */
+atn_status atn_npy_begin_f32(atn_ctx *cx, const char *path, int rank,
+                             const atn_idx *shape, bool force,
+                             atn_out *out) ATN_WARN_UNUSED;

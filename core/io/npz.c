@@ -81,11 +81,12 @@ typedef struct directory {
 
 static atn_status read_end64(atn_ctx *cx, const atn_npz *z, size_t end, directory *d)
 {
-    const unsigned char *p = z->map.data + (end - LOCATOR);
+    const unsigned char *p;
     uint64_t at;
 
-    if (end < LOCATOR + END64 || number(p, 4) != 0x07064b50)
+    if (end < LOCATOR + END64 || number(z->map.data + (end - LOCATOR), 4) != 0x07064b50)
         return broken(cx, z, "its end points to zip64 records that are not there");
+    p = z->map.data + (end - LOCATOR);
     at = number(p + 8, 8);
     if (number(p + 4, 4) != 0 || number(p + 16, 4) > 1)
         return broken(cx, z, "it goes on in other files");
@@ -197,11 +198,13 @@ done:
 static atn_status find_data(atn_ctx *cx, const atn_npz *z, const directory *d,
                             const unsigned char *name, size_t length, member *m)
 {
-    const unsigned char *p = z->map.data + m->header;
+    const unsigned char *p;
     uint64_t head;
 
-    if (m->header > d->at || d->at - m->header < LOCAL || number(p, 4) != 0x04034b50)
+    if (m->header > d->at || d->at - m->header < LOCAL ||
+        number(z->map.data + m->header, 4) != 0x04034b50)
         return bad_member(cx, z, m->name, "is not where the directory says");
+    p = z->map.data + m->header;
     head = LOCAL + number(p + 26, 2) + number(p + 28, 2);
     if (head > d->at - m->header || m->packed > d->at - m->header - head)
         return bad_member(cx, z, m->name, "reaches beyond the place of the members");

@@ -3,6 +3,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "tests/approx/lines_twin.h"
 
+#include "approx/shape_file.h"
+
 #define FIXTURE                                                                        \
     "minference:form=vertical_slash,v=4,s=4,last=8,v_first=1,s_first=1,v_least=0,"     \
     "s_least=0"
@@ -478,6 +480,69 @@ static void memory_runs_out(atn_ctx *cx)
     zoo_free(&z);
 }
 
+static const char *shapes(const char *text)
+{
+    static char path[600];
+    FILE *f;
+
+    snprintf(path, sizeof path, "%s/shapes.json", check_scratch("minference"));
+    f = fopen(path, "w");
+    CHECK(f && fputs(text, f) >= 0 && fclose(f) == 0);
+    return path;
+}
+
+static void rule_is(atn_ctx *cx, int layer, int head, int type, atn_idx v, atn_idx s)
+{
+    char path[600];
+    atn_shape_rule r;
+
+    snprintf(path, sizeof path, "%s",
+             shapes("[{\"0\": [\"vertical_and_slash\", 7, 5, 0.5], \"2\": "
+                    "[\"stream_llm\", 3, 4]}, {\"0\": [\"block_sparse\", 8, 1, 1]}]"));
+    CHECK_OK(atn_shape_file_read(cx, path, layer, head, 2, &r));
+    CHECK((int)r.type == type && r.v == v && r.s == s);
+}
+
+static void shapes_of_a_file(atn_ctx *cx)
+{
+    static const struct {
+        const char *text, *message;
+    } cases[] = {
+        {"{}", "is no list of layers"},
+        {"[{}]", "has shapes for 1 layers, and the model has 2"},
+        {"[{}, [1]]", "entry 1, a layer, is no object"},
+        {"[{}, {\"0\": [\"vertical_and_slash\", 1]}]",
+         "layer 1, head 0 is no [type, columns, diagonals, share]"},
+        {"[{}, {\"0\": [\"tri\", 1, 2, 3]}]", "type \"tri\" is not"},
+        {"[{}, {\"0\": [3, 1, 2, 3]}]", "type \"\" is not"},
+        {"[{}, {\"0\": [\"stream_llm\", 1.5, 2, 3]}]", "whole numbers from 0"},
+        {"[{}, {\"0\": [\"stream_llm\", -1, 2, 3]}]", "whole numbers from 0"},
+        {"[{}, {\"0\": [\"stream_llm\", 1, 1073741825, 3]}]", "whole numbers from 0"}};
+    atn_shape_rule r;
+
+    rule_is(cx, 0, 0, ATN_SHAPE_LINES, 7, 5);
+    rule_is(cx, 0, 2, ATN_SHAPE_BAND, 3, 4);
+    rule_is(cx, 1, 0, ATN_SHAPE_BLOCKS, 8, 1);
+    rule_is(cx, 1, 1, ATN_SHAPE_LINES, 1000, 6096); /* not there */
+    for (size_t i = 0; i < ATN_LEN(cases); i++)
+        CHECK_FAILS(atn_shape_file_read(cx, shapes(cases[i].text), 1, 0, 2, &r),
+                    ATN_DATA, cases[i].message);
+}
+
+/* Of Llama 3.1 8B: 32 layers of 32 heads, of lines alone. */
+static void published_shapes(atn_ctx *cx)
+{
+    const char *path = check_shared("patterns/minference-llama-3.1-8b.json");
+    atn_shape_rule r;
+
+    for (int h = 0; h < 32; h++) {
+        CHECK_OK(atn_shape_file_read(cx, path, 31, h, 32, &r));
+        CHECK(r.type == ATN_SHAPE_LINES && r.v > 0 && r.s > 0);
+    }
+    CHECK_OK(atn_shape_file_read(cx, path, 0, 0, 32, &r));
+    CHECK(r.v == 1000 && r.s == 6096);
+}
+
 CHECK_MAIN({"golden", golden}, {"lines by the rule", lines_by_the_rule},
            {"least sizes", least_sizes}, {"blocks by the rule", blocks_by_the_rule},
            {"published blocks", published_blocks}, {"bands", bands},
@@ -486,4 +551,5 @@ CHECK_MAIN({"golden", golden}, {"lines by the rule", lines_by_the_rule},
            {"published kernel", published_kernel},
            {"published search", published_search}, {"dense limits", dense_limits},
            {"one column", one_column}, {"costs", costs},
-           {"memory runs out", memory_runs_out})
+           {"shapes of a file", shapes_of_a_file},
+           {"published shapes", published_shapes}, {"memory runs out", memory_runs_out})

@@ -61,14 +61,14 @@ typedef bool edit_tensor(atn_st_out *t, char *data, char name[256]);
 
 static inline void edit_weights(atn_ctx *cx, const char *dir, edit_tensor *edit)
 {
-    static char names[64][256];
-    static atn_st_out list[64];
+    static char names[128][256];
+    static atn_st_out list[128];
     atn_idx n = 0, all;
     atn_st *f = NULL;
 
     CHECK_OK(atn_st_open(cx, path_in(dir, "model.safetensors"), &f));
     all = atn_st_count(f);
-    CHECK_LE(all, 64);
+    CHECK_LE(all, 128);
     for (atn_idx i = 0; i < all; i++) {
         const atn_st_tensor *t = atn_st_at(f, i);
         char *data = malloc(t->bytes);

@@ -72,6 +72,19 @@ static bool old_norm_names(atn_st_out *t, char *data, char name[256])
     return true;
 }
 
+/* The language model within one that sees images, in old files and in new ones. */
+static bool other_part_names(atn_st_out *t, char *data, char name[256])
+{
+    static const char old[] = "language_model.model.", new[] = "model.language_model.";
+
+    (void)t, (void)data;
+    if (strncmp(name, old, sizeof old - 1) == 0)
+        memcpy(name, new, sizeof new - 1);
+    else if (strncmp(name, new, sizeof new - 1) == 0)
+        memcpy(name, old, sizeof old - 1);
+    return true;
+}
+
 static void missing_tensor(atn_ctx *cx)
 {
     const char *dir = copy_model("model-missing", "llama_mha");
@@ -105,6 +118,67 @@ static void misshaped_tensor(atn_ctx *cx)
     CHECK_FAILS(open_close(cx, dir), ATN_DATA, "q_proj.bias\" is missing");
 }
 
+/* Shapes of tensors that hold several weights, or hold them the other way round. */
+static void fused_tensors_are_checked(atn_ctx *cx)
+{
+    static const struct {
+        const char *model, *key, *json, *part;
+    } cases[] = {{"gpt2", "n_inner", "95",
+                  "mlp.c_fc.weight\" has shape 24x96, config.json implies 24x95"},
+                 {"gpt2", "n_embd", "21", "implies 48x21"},
+                 {"phi3", "num_key_value_heads", "1",
+                  "qkv_proj.weight\" has shape 64x32, config.json implies 48x32"},
+                 {"phi3", "intermediate_size", "20",
+                  "gate_up_proj.weight\" has shape 80x32, config.json implies 40x32"},
+                 {"gpt_neox", "attention_bias", "false", NULL},
+                 {"opt", "word_embed_proj_dim", "20", "implies 48x20"},
+                 {"opt_post", "word_embed_proj_dim", "24", "implies 48x24"},
+                 {"opt_post", "do_layer_norm_before", "true",
+                  "decoder.final_layer_norm.weight\" is missing"},
+                 {"opt_bare", "enable_bias", "true", "bias\" is missing"},
+                 {"albert_groups", "embedding_size", "21", "implies 48x21"},
+                 {"albert_groups", "num_hidden_groups", "3", "layer_groups.2"},
+                 {"albert_groups", "inner_group_num", "3", "albert_layers.2"},
+                 {"albert_groups", "inner_group_num", "1000", "above the"},
+                 {"bloom", "n_layer", "3", "h.2.input_layernorm.weight\" is missing"},
+                 {"roberta_model", "max_position_embeddings", "29", "implies 29x24"}};
+
+    cx->log_level = ATN_LOG_ERROR;
+    for (size_t i = 0; i < ATN_LEN(cases); i++) {
+        const char *dir = copy_model("model-fused", cases[i].model);
+
+        print_message("%s %s\n", cases[i].model, cases[i].key);
+        set_config(cx, dir, cases[i].key, cases[i].json);
+        if (cases[i].part)
+            CHECK_FAILS(open_close(cx, dir), ATN_DATA, cases[i].part);
+        else
+            CHECK_OK(open_close(cx, dir));
+    }
+}
+
+/* Masks and angles that old files carry are known; what else takes no part is said. */
+static void old_buffers_are_no_weights(atn_ctx *cx)
+{
+    static const char *const models[] = {"gpt2_old", "gpt_neox_old"};
+
+    for (size_t i = 0; i < ATN_LEN(models); i++) {
+        const char *dir = copy_model("model-buffers", models[i]);
+        atn_idx unused = 0;
+        atn_model m;
+
+        CHECK_OK(atn_model_open(cx, dir, &m));
+        for (atn_idx k = 0; k < atn_st_count(m.weights); k++) {
+            const char *name = atn_st_at(m.weights, k)->name;
+
+            if (m.used[k]) continue;
+            CHECK(strstr(name, "inv_freq") != NULL);
+            unused++;
+        }
+        CHECK_EQ(unused, i == 0 ? 0 : 2);
+        atn_model_close(cx, &m);
+    }
+}
+
 static void too_many_layers(atn_ctx *cx)
 {
     const char *dir = copy_model("model-layers", "llama_mha");
@@ -135,6 +209,10 @@ static void prefix_may_be_absent(atn_ctx *cx)
     CHECK_OK(open_close(cx, dir));
     dir = copy_model("model-gamma", "bert_model");
     edit_weights(cx, dir, old_norm_names);
+    CHECK_OK(open_close(cx, dir));
+    dir = copy_model("model-part", "gemma3_nested");
+    CHECK_OK(open_close(cx, dir));
+    edit_weights(cx, dir, other_part_names);
     CHECK_OK(open_close(cx, dir));
 }
 
@@ -183,7 +261,24 @@ static void nan_is_located(atn_ctx *cx)
         {"bert_model", "embeddings.token_type_embeddings.weight",
          "in row 0, token type 0", 3},
         {"bert_model", "encoder.layer.1.attention.self.key.bias", "in head 1, row 2",
-         8 + 2}};
+         8 + 2},
+        /* columns [Q, K, V] of 3 heads, 8 wide, and rows of heads [q; k; v] */
+        {"gpt2", "transformer.h.1.attn.c_attn.weight", "in head 2, column 3",
+         5 * 72 + 24 + 19},
+        {"gpt2", "transformer.h.0.attn.c_proj.weight", "in head 1, column 4",
+         15 * 24 + 4},
+        {"gpt2", "transformer.h.0.mlp.c_fc.weight", "in column 7", 3 * 96 + 7},
+        {"gpt2", "transformer.h.0.attn.c_attn.bias", "in head 0, row 1", 48 + 1},
+        {"gpt_neox", "gpt_neox.layers.1.attention.query_key_value.weight",
+         "in head 1, row 6", (24 + 8 + 6) * 24},
+        {"phi3", "model.layers.0.self_attn.qkv_proj.weight", "in head 1, row 2",
+         (32 + 16 + 8 + 2) * 32},
+        {"opt", "model.decoder.embed_positions.weight", "in row 3", 3 * 24},
+        {"opt_post", "model.decoder.project_in.weight", "in row 2", 2 * 20 + 1},
+        {"opt_post", "model.decoder.project_out.weight", "in row 2", 2 * 24 + 1},
+        {"albert_groups",
+         "albert.encoder.albert_layer_groups.1.albert_layers.1.ffn.weight", "in row 1",
+         16}};
     const int32_t ids[] = {1, 2, 3};
     const atn_forward_args args = {
         .input = {.ids = ids, .n = 3}, .last_place = 9, .want_loss = true};
@@ -247,26 +342,27 @@ static void counts(atn_ctx *cx)
 
 /* ---- the k-th allocation fails ---- */
 
-static void allocations_fail(atn_ctx *cx)
+static void allocations_fail_in(const char *model)
 {
     const int32_t ids[] = {1, 2, 3, 4, 5};
     const atn_forward_args args = {
         .input = {.ids = ids, .n = 5}, .last_place = 9, .want_loss = true};
-    long k = 0;
     atn_status st = ATN_MEMORY;
+    long k = 0;
 
-    (void)cx;
     for (; st != ATN_OK && k < 5000; k++) {
         check_failing f = {k};
         atn_ctx one;
         atn_model m = {0};
         atn_forward_result result;
+        char dir[1000];
 
         atn_ctx_init(&one);
         one.alloc = (atn_allocator){check_failing_resize, &f};
         one.threads = 1;
         one.log_level = ATN_LOG_ERROR;
-        st = atn_model_open(&one, ATN_TEST_FIXTURES "/parity/bert_mlm", &m);
+        snprintf(dir, sizeof dir, "%s/parity/%s", ATN_TEST_FIXTURES, model);
+        st = atn_model_open(&one, dir, &m);
         if (st == ATN_OK) st = atn_forward(&one, &m, &args, &result);
         if (st != ATN_OK) CHECK_EQ(st, ATN_MEMORY);
         atn_model_close(&one, &m);
@@ -274,6 +370,19 @@ static void allocations_fail(atn_ctx *cx)
     }
     CHECK_EQ(st, ATN_OK);
     CHECK_LE(20, k);
+}
+
+static void allocations_fail(atn_ctx *cx)
+{
+    (void)cx;
+    allocations_fail_in("bert_mlm");
+    allocations_fail_in("gpt2_old");
+    allocations_fail_in("opt_post");
+    allocations_fail_in("gpt_neox");
+    allocations_fail_in("bloom_post");
+    allocations_fail_in("albert_groups");
+    allocations_fail_in("gemma3_text");
+    allocations_fail_in("gpt_oss");
 }
 
 static bool drop_head(atn_st_out *t, char *data, char name[256])
@@ -360,6 +469,8 @@ static void memory_limit(atn_ctx *cx)
 }
 
 CHECK_MAIN({"missing tensor", missing_tensor}, {"misshaped tensor", misshaped_tensor},
+           {"fused tensors are checked", fused_tensors_are_checked},
+           {"old buffers are no weights", old_buffers_are_no_weights},
            {"too many layers", too_many_layers},
            {"pickles are refused", pickles_are_refused},
            {"prefix may be absent", prefix_may_be_absent}, {"hub cache", hub_cache},

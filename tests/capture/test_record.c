@@ -125,60 +125,92 @@ static void before_and_after_rope(atn_ctx *cx)
     atn_capture_close(cx, c);
 }
 
-/* q_pre = W_q x and k_pre = W_k x with x the normalised input h of the layer; a model of
- * several files, grouped keys. */
+/* What the projections of layer 1 read, from the input h of the layer: a norm of it,
+ * where norms stand before. */
+static void normalise(const atn_model *m, const float *h, double *x)
+{
+    const atn_config *c = &m->config;
+    const bool layer = c->arch->norm == ATN_NORM_LAYER;
+    const atn_st_tensor *g = atn_model_tensor(m, c->arch->names.attn_norm, 1, false),
+                        *b = atn_model_tensor(m, c->arch->names.attn_norm, 1, layer);
+    const atn_idx width = c->width;
+
+    for (int i = 0; i < N; i++) {
+        double mean = 0, square = 0;
+
+        for (atn_idx k = 0; k < width && layer; k++)
+            mean += (double)h[i * width + k] / (double)width;
+        for (atn_idx k = 0; k < width; k++) {
+            const double y = h[i * width + k] - mean;
+            square += y * y / (double)width;
+        }
+        for (atn_idx k = 0; k < width; k++) {
+            const size_t size = atn_dtype_size(g->type);
+            float gain, shift;
+
+            atn_widen((const char *)g->data + (size_t)k * size, g->type, 1, &gain);
+            atn_widen((const char *)b->data + (size_t)k * size, b->type, 1, &shift);
+            x[i * width + k] = h[i * width + k];
+            if (c->place != ATN_NORM_PRE) continue;
+            x[i * width + k] = (x[i * width + k] - mean) / sqrt(square + c->eps) * gain;
+            x[i * width + k] += layer ? shift : 0;
+        }
+    }
+}
+
+/* q_pre = W_q x + b and k_pre = W_k x + b, so their differences between tokens are W
+ * (x - x0): a model of several files, grouped keys; several weights in one tensor,
+ * by rows, by columns, head by head; layers that share weights. */
 static void weights_are_those_of_the_model(atn_ctx *cx)
 {
-    static const char *const models[] = {ATN_TEST_FIXTURES "/parity/llama_mha",
-                                         ATN_TEST_FIXTURES "/parity/llama_sharded",
-                                         ATN_TEST_FIXTURES "/parity/llama_gqa_tied"};
+    static const char *const models[] = {
+        "llama_mha", "llama_sharded", "llama_gqa_tied", "gpt2",     "gpt2_old",
+        "gpt_neox",  "phi3",          "bloom_post",     "opt_post", "albert_groups"};
 
     for (size_t m = 0; m < ATN_LEN(models); m++) {
         const char *run = out_dir("record-weights");
-        atn_record_args a = args_for(models[m], run);
+        char dir[1000];
+        atn_record_args a;
         atn_capture *c = NULL;
         atn_record_result r;
         atn_model model;
 
+        snprintf(dir, sizeof dir, "%s/parity/%s", ATN_TEST_FIXTURES, models[m]);
+        a = args_for(dir, run);
         a.save_h = a.save_q_pre = a.save_k_pre = true;
         a.layers = "1";
         CHECK_OK(atn_record(cx, &a, NULL, &r));
         CHECK_OK(atn_capture_open(cx, run, &c));
-        CHECK_OK(atn_model_open(cx, models[m], &model));
+        CHECK_OK(atn_model_open(cx, dir, &model));
         for (int side = 0; side < 2; side++) {
             const char *const pre[] = {"q_pre", "k_pre"}, *const name[] = {"w_q",
                                                                            "w_k"};
-            const atn_st_tensor *t =
-                atn_model_tensor(&model, model.config.arch->names.attn_norm, 1, false);
             const atn_idx width = model.config.width;
             atn_idx shape[3] = {0};
-            float *w = NULL, *x, *h;
+            float *w = NULL, *got, *h;
+            double *x = calloc((size_t)(N * width), sizeof *x);
 
             CHECK_OK(atn_capture_weight(cx, c, 0, name[side], &w, shape));
             CHECK(w && shape[2] == width);
-            x = tensor(cx, c, 0, pre[side], shape[0] * N * shape[1]);
+            got = tensor(cx, c, 0, pre[side], shape[0] * N * shape[1]);
             h = tensor(cx, c, 0, "h", N * width);
+            normalise(&model, h, x);
             for (atn_idx g = 0; g < shape[0]; g++)
-                for (int i = 0; i < N; i++)
+                for (int i = 1; i < N; i++)
                     for (atn_idx e = 0; e < shape[1]; e++) {
-                        double sum = 0, square = 0;
+                        double sum = 0;
 
-                        for (atn_idx k = 0; k < width; k++) {
-                            const double y = h[i * width + k];
-                            float gain;
-
-                            atn_widen((const char *)t->data +
-                                          (size_t)k * atn_dtype_size(t->type),
-                                      t->type, 1, &gain);
-                            square += y * y / (double)width;
-                            sum += w[(g * shape[1] + e) * width + k] * gain * y;
-                        }
-                        CHECK_NEAR(x[(g * N + i) * shape[1] + e],
-                                   sum / sqrt(square + model.config.eps), 1e-5);
+                        for (atn_idx k = 0; k < width; k++)
+                            sum += w[(g * shape[1] + e) * width + k] *
+                                   (x[i * width + k] - x[k]);
+                        CHECK_NEAR(got[(g * N + i) * shape[1] + e] -
+                                       got[g * N * shape[1] + e],
+                                   sum, 2e-5);
                     }
             atn_free(cx, w);
-            atn_free(cx, x);
+            atn_free(cx, got);
             atn_free(cx, h);
+            free(x);
         }
         atn_model_close(cx, &model);
         atn_capture_close(cx, c);
@@ -515,6 +547,23 @@ static void learned_positions_end(atn_ctx *cx)
     atn_capture_close(cx, c);
 }
 
+/* Of 30 rows those up to the padding's hold no position: pad_token_id 1 leaves 28. */
+static void positions_behind_padding_end(atn_ctx *cx)
+{
+    const char *run = out_dir("record-roberta");
+    int32_t many[29];
+    atn_record_args a = {.model_dir = ATN_TEST_FIXTURES "/parity/roberta_model",
+                         .ids = many,
+                         .n_ids = 29,
+                         .out_dir = run};
+    atn_record_result r;
+
+    for (int i = 0; i < 29; i++) many[i] = 2 + i;
+    CHECK_FAILS(atn_record(cx, &a, NULL, &r), ATN_USAGE, "learned positions end at 28");
+    a.n_ids = 28;
+    CHECK_OK(atn_record(cx, &a, NULL, &r));
+}
+
 static void existing_output(atn_ctx *cx)
 {
     const char *run = out_dir("record-exists");
@@ -596,16 +645,108 @@ static void loss_is_lower_on_sense(atn_ctx *cx)
     atn_free(cx, text);
 }
 
+/* Layers 0 and 1 have a window and turn by theta 50, layer 2 by theta 1000 over 4: of the 4
+ * angles the second is 50^(-1/4) and 1000^(-1/4) / 4. */
+static void layers_have_their_table(atn_ctx *cx)
+{
+    const char *run = out_dir("record-tables");
+    atn_record_args a = args_for(ATN_TEST_FIXTURES "/parity/gemma3_text", run);
+    atn_capture *c = NULL;
+    atn_record_result r;
+
+    a.save_k_pre = true;
+    CHECK_OK(atn_record(cx, &a, NULL, &r));
+    CHECK_OK(atn_capture_open(cx, run, &c));
+    CHECK_NEAR(atn_capture_model(c)->turn[1], .177827941 / 4, 1e-9);
+    for (int i = 0; i < 3; i++) {
+        const atn_layer_info *l = atn_capture_layer(c, i);
+        float *k = tensor(cx, c, i, "k", l->kv_heads * N * l->d);
+        float *pre = tensor(cx, c, i, "k_pre", l->kv_heads * N * l->d);
+
+        CHECK_EQ(l->sight.window, i < 2 ? 6 : 0);
+        CHECK_EQ(l->rotary, 4);
+        CHECK_NEAR(l->turn[1], i < 2 ? .376060309 : .177827941 / 4, 1e-9);
+        for (atn_idx t = 0; t < l->kv_heads * N; t++)
+            for (atn_idx e = 0; e < l->rotary; e++) {
+                const double at = (double)(t % N) * l->turn[e];
+                const double x = k[t * l->d + e], y = k[t * l->d + e + l->rotary];
+
+                CHECK_NEAR(pre[t * l->d + e], x * cos(at) + y * sin(at), 1e-5);
+            }
+        atn_free(cx, k);
+        atn_free(cx, pre);
+    }
+    atn_capture_close(cx, c);
+}
+
+/* exp of a score: scale, soft-cap, window; 0 where the query does not see the key. */
+static double seen(const atn_problem *p, atn_idx h, atn_idx i, atn_idx j)
+{
+    const float *q = p->q + (h * N + i) * p->d,
+                *k = p->k + (h * p->kv_heads / p->heads * N + j) * p->d;
+    double s = 0;
+
+    if (j > i || (p->sight.window > 0 && j <= i - p->sight.window)) return 0;
+    for (atn_idx e = 0; e < p->d; e++) s += (double)q[e] * k[e];
+    s *= p->scale;
+    if (p->sight.softcap > 0) s = p->sight.softcap * tanh(s / p->sight.softcap);
+    return exp(s);
+}
+
+/* What a capture says of a layer gives the attention that the model had: with a sink logit a
+ * head in the denominator (gpt_oss), with a soft-cap (gemma2), each with a window. */
+static void sinks_and_caps_are_told(atn_ctx *cx)
+{
+    static const char *const models[] = {"gpt_oss", "gemma2"};
+
+    for (int m = 0; m < 2; m++) {
+        const char *run = out_dir("record-sinks");
+        char dir[700];
+        atn_record_args a = args_for(dir, run);
+        atn_capture *c = NULL;
+        atn_record_result r;
+
+        snprintf(dir, sizeof dir, "%s/parity/%s", ATN_TEST_FIXTURES, models[m]);
+        a.save_p = true;
+        CHECK_OK(atn_record(cx, &a, NULL, &r));
+        CHECK_OK(atn_capture_open(cx, run, &c));
+        for (int l = 0; l < 2; l++) {
+            float *want = tensor(cx, c, l, "p", HEADS * N * N);
+            atn_problem p;
+
+            CHECK_OK(atn_capture_load(cx, c, l, &p));
+            CHECK_EQ(p.sight.window, l == 0 ? 6 : 0);
+            CHECK_EQ(p.sink != NULL, m == 0);
+            CHECK_NEAR(p.sight.softcap, m == 0 ? 0 : 2, 0);
+            for (atn_idx h = 0; h < HEADS; h++)
+                for (atn_idx i = 0; i < N; i++) {
+                    double sum = m == 0 ? exp((double)p.sink[h]) : 0;
+
+                    for (atn_idx j = 0; j < N; j++) sum += seen(&p, h, i, j);
+                    for (atn_idx j = 0; j < N; j++)
+                        CHECK_NEAR(want[(h * N + i) * N + j], seen(&p, h, i, j) / sum,
+                                   1e-5);
+                }
+            atn_free(cx, want);
+            atn_capture_unload(cx, &p);
+        }
+        atn_capture_close(cx, c);
+    }
+}
+
 CHECK_MAIN({"whole capture", whole_capture},
            {"before and after rope", before_and_after_rope},
            {"weights are those of the model", weights_are_those_of_the_model},
            {"rotary and tokens are told", rotary_and_tokens_are_told},
+           {"layers have their table", layers_have_their_table},
+           {"sinks and caps are told", sinks_and_caps_are_told},
            {"stored types", stored_types}, {"some layers", some_layers},
            {"dry run writes nothing", dry_run_writes_nothing}, {"resumes", resumes},
            {"damaged layer is made again", damaged_layer_is_made_again},
            {"other weights do not resume", other_weights_do_not_resume},
            {"texts", texts}, {"ids outside", ids_outside},
            {"learned positions end", learned_positions_end},
+           {"positions behind padding end", positions_behind_padding_end},
            {"existing output", existing_output},
            {"dense is refused when long", dense_is_refused_when_long},
            {"missing loss is explained", missing_loss_is_explained},

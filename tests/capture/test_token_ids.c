@@ -1,4 +1,4 @@
-/* tests/capture/test_token_ids.c -- token ids from text and .npy, and what is no token id. */
+/* tests/capture/test_token_ids.c -- token ids from text, .json and .npy, and what is no token id. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "make_model.h"
 
@@ -79,6 +79,45 @@ static const char *npy(const char *descr, const void *data, size_t bytes, int co
     return path;
 }
 
+static void lists(atn_ctx *cx)
+{
+    static const struct {
+        const char *json, *message;
+    } cases[] = {
+        {"[3, 0, 2147483647]", NULL},
+        {"[[3, 0, 2147483647]]", NULL},
+        {"{\"input_ids\": [3, 0, 2147483647], \"ids\": 1}", NULL},
+        {"{\"ids\": [[3, 0, 2147483647]]}", NULL},
+        {"[]", "no token id"},
+        {"[3, -1]", "position 1"},
+        {"[3, 2147483648]", "position 1"},
+        {"[3, 1.0]", "position 1"},
+        {"[[3], [1]]", "position 0"},
+        {"{\"tokens\": [3]}", "neither a list"},
+        {"[3", "no valid JSON"},
+    };
+    char path[600];
+    int32_t *ids;
+    atn_idx n;
+
+    snprintf(path, sizeof path, "%s/ids.json", check_scratch("token-ids-json"));
+    for (size_t i = 0; i < ATN_LEN(cases); i++) {
+        FILE *f = fopen(path, "wb");
+
+        CHECK(f != NULL);
+        fputs(cases[i].json, f);
+        fclose(f);
+        if (cases[i].message) {
+            CHECK_FAILS(atn_token_ids_load(cx, path, &ids, &n), ATN_DATA, cases[i].message);
+            continue;
+        }
+        CHECK_OK(atn_token_ids_load(cx, path, &ids, &n));
+        CHECK_EQ(n, 3);
+        CHECK(ids[0] == 3 && ids[1] == 0 && ids[2] == 2147483647);
+        atn_free(cx, ids);
+    }
+}
+
 static void arrays(atn_ctx *cx)
 {
     const int64_t good[] = {4, 0, 77}, negative[] = {4, -1}, huge[] = {4294967296};
@@ -101,4 +140,4 @@ static void arrays(atn_ctx *cx)
                 "no token id");
 }
 
-CHECK_MAIN({"text", text}, {"what is no id", what_is_no_id}, {"arrays", arrays})
+CHECK_MAIN({"text", text}, {"what is no id", what_is_no_id}, {"lists", lists}, {"arrays", arrays})

@@ -367,6 +367,76 @@ static void small_rules(atn_ctx *cx)
               "20 18 21 25 21 22 18 21 21 324 399");
 }
 
+#define LETTERS                                                                        \
+    "\"model\": {\"type\": \"BPE\", \"merges\": [], \"vocab\": {\"a\": 0, \"b\": 1, "  \
+    "\"c\": "                                                                          \
+    "2, \"d\": 3, \"e\": 4, \"f\": 5, \"x\": 23, \"y\": 24, \"z\": 25, \" \": 26, "    \
+    "\"\\n\": 27}}"
+
+/* White space on the sides of added tokens, which two of them may both take; ids of Hugging
+ * Face tokenizers 0.23.3. */
+static void added_flags(atn_ctx *cx)
+{
+    static const char json[] =
+        "{\"added_tokens\": [{\"id\": 23, \"content\": \"x\", \"lstrip\": true, "
+        "\"rstrip\": true}, {\"id\": 24, \"content\": \"y\", \"rstrip\": true}, "
+        "{\"id\": 29, \"content\": \"  \"}, {\"id\": 26, \"content\": \" \"}, "
+        "{\"id\": 30, \"content\": \"zz\", \"single_word\": true}, "
+        "{\"id\": 25, \"content\": \"z\"}], " LETTERS "}";
+    static const struct {
+        const char *text, *ids;
+    } cases[] = {
+        {"x  x", "23 29 23"},    {"y  a", "24 29 0"},  {"y a", "24 26 0"},
+        {"y   a", "24 29 26 0"}, {"a  x", "0 29 23"},  {"y  x", "24 29 23"},
+        {"zza", "25 25 0"},      {"zz", "30"},         {"a zz", "0 26 30"},
+        {"azzz", "0 25 25 25"},  {"zz z", "30 26 25"},
+    };
+    char dir[512];
+
+    snprintf(dir, sizeof dir, "%s", check_scratch("tokenizer-flags"));
+    write_tokenizer(dir, json);
+    for (size_t i = 0; i < ATN_LEN(cases); i++) {
+        print_message("%s\n", cases[i].text);
+        check_ids(cx, dir, cases[i].text, cases[i].ids);
+    }
+}
+
+/* What an expression takes out of a text, where PCRE2 would read it otherwise; pieces left
+ * over by Hugging Face tokenizers 0.23.3. */
+static void expressions(atn_ctx *cx)
+{
+    static const struct {
+        const char *regex, *text, *ids; /* NULL = refused */
+    } cases[] = {
+        {"^a|b$", "ab\nab\ncab", "27 27 2 0"},
+        {"^a|b$", "aa", "0"},
+        {"[a[bc]]+", "abcdef", "3 4 5"},
+        {"[^a[b]c]", "abcdef", "0 1 2"},
+        {"[[:alpha:]x]", "abcdef", ""},
+        {"[\\\\[\\\\]a]", "abcdef", "1 2 3 4 5"},
+        {"[^(\\\\s|[.a]b)]+", "abcdef", "0 1"},
+        {"[a&&b]", "abcdef", NULL},
+        {"[a[^b]]", "abcdef", NULL},
+    };
+    char dir[512], json[1024];
+
+    snprintf(dir, sizeof dir, "%s", check_scratch("tokenizer-expressions"));
+    for (size_t i = 0; i < ATN_LEN(cases); i++) {
+        print_message("%s\n", cases[i].regex);
+        snprintf(json, sizeof json,
+                 "{\"pre_tokenizer\": {\"type\": \"Split\", \"behavior\": \"Removed\", "
+                 "\"pattern\": {\"Regex\": \"%s\"}}, " LETTERS "}",
+                 cases[i].regex);
+        write_tokenizer(dir, json);
+        if (cases[i].ids)
+            check_ids(cx, dir, cases[i].text, cases[i].ids);
+        else
+            CHECK_FAILS(atn_tokenizer_load(cx, dir, &(atn_tokenizer *){NULL}), ATN_DATA,
+                        "class");
+    }
+}
+#undef LETTERS
+
 /* BERT's limit where the file states none: a word of 100 characters, not of 101. */
 static void word_limit(atn_ctx *cx)
 {
@@ -429,6 +499,7 @@ static void long_word(atn_ctx *cx)
 
 CHECK_MAIN({"a thousand lines", a_thousand_lines}, {"oracle pieces", oracle_pieces},
            {"U+180E", mongolian_separator}, {"small rules", small_rules},
+           {"added flags", added_flags}, {"expressions", expressions},
            {"word limit", word_limit}, {"byte alphabet", byte_alphabet},
            {"stories260k", stories260k}, {"token texts", token_texts},
            {"bad text", bad_text}, {"hostile files", hostile_files},

@@ -514,6 +514,30 @@ static void facts_of_steps(atn_ctx *cx)
     }
 }
 
+/* Of two layers the first has its own rotary embedding, or says that it has none; the second
+ * has the model's. */
+static void rotary_of_a_layer(atn_ctx *cx)
+{
+    static const char own[] = "{\"pairs\": \"half\", \"frequencies\": [0.5]}";
+    const char *dir = place("capture-rotary");
+
+    write_capture(cx, dir, 2);
+    for (int none = 0; none < 2; none++) {
+        json_t *model = json_pack("{s:i, s:i, s:{s:s, s:[f]}}", "width", 4, "layers", 3,
+                                  "rotary", "pairs", "half", "frequencies", 1.5);
+        atn_capture *c = NULL;
+
+        edit(cx, dir, "model", model, true);
+        edit(cx, dir, "rotary", none ? json_null() : json_loads(own, 0, NULL), false);
+        CHECK_OK(atn_capture_open(cx, dir, &c));
+        CHECK_EQ(atn_capture_layer(c, 0)->rotary, none ? 0 : 1);
+        if (!none) CHECK_NEAR(atn_capture_layer(c, 0)->turn[0], 0.5, 0);
+        CHECK_EQ(atn_capture_layer(c, 1)->rotary, 1);
+        CHECK_NEAR(atn_capture_layer(c, 1)->turn[0], 1.5, 0);
+        atn_capture_close(cx, c);
+    }
+}
+
 /* Long for its table: one row an edit of the manifest, with what has to be said of it. */
 static void edited_by_hand(atn_ctx *cx)
 {
@@ -558,6 +582,10 @@ static void edited_by_hand(atn_ctx *cx)
         {"tensors", "[\"q\", \"k\", \"rel_bias\"]", "\"rel_buckets\"", false},
         {"tensors", "[]", "neither q and k nor p", false},
         {"index", "1", "listed twice", false},
+        {"rotary", "5", "layers[0]: \"rotary\" is no object", false},
+        {"rotary", "{\"pairs\": \"adjacent\"}", "reads only half", false},
+        {"rotary", "{\"pairs\": \"half\", \"frequencies\": [1, \"2\"]}", "no list",
+         false},
         {"weights", "[]", "\"weights\" is no object", false},
         {"weights", "{\"w_q\": 1}", "weights.w_q is no object", false},
         {"weights", PLACE("../m", "t", "out_in", 0), "leaves the directory", false},
@@ -1041,8 +1069,8 @@ CHECK_MAIN({"tokens by stack", tokens_by_stack},
            {"torn layer", torn_layer},
            {"other directories are left alone", other_directories_are_left_alone},
            {"token facts", token_facts}, {"facts of steps", facts_of_steps},
-           {"edited by hand", edited_by_hand}, {"changed layers", changed_layers},
-           {"bias by distance", bias_by_distance},
+           {"rotary of a layer", rotary_of_a_layer}, {"edited by hand", edited_by_hand},
+           {"changed layers", changed_layers}, {"bias by distance", bias_by_distance},
            {"biases that are none", biases_that_are_none},
            {"weights by their place", weights_by_place},
            {"weights gone or changed", weights_gone_or_changed},

@@ -27,7 +27,8 @@ typedef struct zip {
 
 static void put(unsigned char *to, size_t *n, uint64_t x, int bytes)
 {
-    for (int b = 0; b < bytes; b++) to[(*n)++] = (unsigned char)(x >> (8 * b));
+    for (int b = 0; b < bytes; b++)
+        to[(*n)++] = (unsigned char)(b < 8 ? x >> (8 * b) : 0);
 }
 
 static size_t deflated(const void *data, size_t size, unsigned char *out)

@@ -1,0 +1,563 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Records the attention of any Hugging Face model run into an attnscope capture directory.
+
+For models that attnscope does not run itself. Needs torch and safetensors; works with
+transformers from 4.40 on, and with other torch models that call scaled_dot_product_attention.
+
+    from attnscope_capture import capture
+    with capture(model, "RUN", tokenizer=tokenizer):
+        model(**inputs)
+
+Then `attnscope stats RUN` and every other command read it. One sequence at a time (batch 1).
+Queries and keys are taken after norm and rotary embedding, the mask is worked out from what the
+model hands to its attention; what a capture cannot say is refused by name.
+
+Where the numbers come from, in this order: the attention functions of transformers (4.48 and
+later), torch's scaled_dot_product_attention, and two matrix products with a softmax between them.
+"""
+import json
+import os
+import re
+import sys
+import time
+import warnings
+
+import torch
+from safetensors.torch import save_file
+from torch.overrides import TorchFunctionMode
+
+__all__ = ["capture"]
+
+PRODUCTS = {torch.matmul, torch.Tensor.matmul, torch.Tensor.__matmul__, torch.bmm,
+            torch.Tensor.bmm, torch.baddbmm, torch.Tensor.baddbmm}
+SOFTMAXES = {torch.softmax, torch.Tensor.softmax, torch.nn.functional.softmax}
+OUTPUTS = ("o_proj", "out_proj", "c_proj", "dense", "wo", "o", "out_lin", "proj", "to_out.0")
+TOWERS = {"vision": "vision", "visual": "vision", "image": "vision", "audio": "audio",
+          "speech": "audio"}
+
+
+class capture:
+    """Context manager that records the attention of `model` into the new directory `path`.
+
+    tokenizer  gives the tokens their texts (optional)
+    steps      "first": the first forward pass, which in `generate` is the prompt's;
+               "all": every pass, each a step of the capture
+    w_o        also keep the output projections, where the model has one that can be found
+    manifest   keys to add to capture.json, as {"grid": "14x14", "grid_first": 1} of an image model
+
+    The capture is complete when the block ends without an error. `layers` is the list of
+    recorded layers as capture.json has them.
+    """
+
+    def __init__(self, model, path, tokenizer=None, steps="first", w_o=True, manifest=None):
+        if steps not in ("first", "all"):
+            raise ValueError(f'steps is "{steps}", not "first" or "all"')
+        if os.path.exists(path) and (not os.path.isdir(path) or os.listdir(path)):
+            raise FileExistsError(f"{path}: exists already (choose another name or remove it)")
+        self.model, self.path, self.tokenizer = model, os.fspath(path), tokenizer
+        self.steps, self.w_o, self.extra = steps, w_o, dict(manifest or {})
+        self.names = {m: n for n, m in model.named_modules()}
+        self.pair = bool(getattr(getattr(model, "config", None), "is_encoder_decoder", False))
+        self.layers, self.ids, self.last, self.said = [], {}, {}, {}
+        self.passes, self.inside, self.written = 0, 0, 0.0
+        self.running, self.ran, self.recorded = [], set(), set()
+        self.undo, self.mode = [], None
+
+    def __enter__(self):
+        os.makedirs(self.path, exist_ok=True)
+        self._hook_modules()
+        self._wrap_functions()
+        self.mode = _Watch(self)
+        self.mode.__enter__()
+        return self
+
+    def __exit__(self, kind, error, trace):
+        self.mode.__exit__(kind, error, trace)
+        for restore in reversed(self.undo):
+            restore()
+        missed = self._missed()
+        if self.layers:
+            self._write_manifest(complete=kind is None)
+        else:
+            if not os.listdir(self.path):
+                os.rmdir(self.path)
+            if kind is None:
+                raise RuntimeError(
+                    "no attention was seen" + (f": {missed[0]} computes it in a way that this "
+                                               "file does not know" if missed else "")
+                    + " (load the model with attn_implementation=\"sdpa\" or \"eager\", not "
+                      "compiled, or save its attention weights and use `attnscope import`)")
+        if kind is None and missed:
+            warnings.warn(f"not recorded: {', '.join(missed[:4])}{' ...' if missed[4:] else ''}")
+        if kind is None and self.steps == "first" and self.passes > 1:
+            warnings.warn(f"recorded the first of {self.passes} forward passes "
+                          '(steps="all" records every one)')
+        return False
+
+    # ---- watching the model
+
+    def _hook_modules(self):
+        def keep(handle):
+            self.undo.append(handle.remove)
+
+        def begin(module, args, kwargs):
+            self.running.append(module)
+            self.ran.add(module)
+
+        def end(module, args, out):
+            del self.running[self.running.index(module):]  # after an error, those within too
+
+        def root(module, args, kwargs):
+            self.passes += 1
+            self.said.clear()
+            if not self.pair:
+                self._take_ids("", args, kwargs)
+
+        keep(self.model.register_forward_pre_hook(root, with_kwargs=True))
+        for module in self.names:
+            if next(module.children(), None) is not None:
+                keep(module.register_forward_pre_hook(begin, with_kwargs=True))
+                keep(module.register_forward_hook(end))
+        for stack in ("encoder", "decoder") if self.pair else ():
+            part = getattr(self.model, "get_" + stack)()
+            keep(part.register_forward_pre_hook(
+                lambda m, args, kwargs, s=stack: self._take_ids(s, args, kwargs),
+                with_kwargs=True))
+
+    def _take_ids(self, stack, args, kwargs):
+        ids = kwargs.get("input_ids", args[0] if args else None)
+        for x in (ids, kwargs.get("inputs_embeds"), kwargs.get("pixel_values")):
+            if isinstance(x, torch.Tensor) and x.shape[0] != 1 and self._wanted():
+                raise ValueError(f"the batch holds {x.shape[0]} inputs, a capture one "
+                                 "(run them one by one, each into its own capture)")
+        whole = isinstance(ids, torch.Tensor) and not ids.is_floating_point() and ids.dim() == 2
+        if self._wanted():
+            self.ids.setdefault(stack, []).append(ids[0].tolist() if whole else None)
+
+    def _wanted(self):
+        return self.steps == "all" or self.passes <= 1
+
+    def _wrap_functions(self):
+        """The attention functions of transformers, for the time of the block."""
+        utils = sys.modules.get("transformers.modeling_utils")
+        table = getattr(utils, "ALL_ATTENTION_FUNCTIONS", None)
+        if table is not None:
+            local = getattr(table, "_local_mapping", table)
+            kept, wrapped = dict(local), {n: self._wrapped(f, n) for n, f in table.items()}
+            self.undo.append(lambda: (local.clear(), local.update(kept)))
+            local.update(wrapped)
+        for module in {sys.modules[type(m).__module__] for m in self.names}:
+            for name, plain in list(vars(module).items()):
+                if "eager" in name and "attention" in name and callable(plain):
+                    setattr(module, name, self._wrapped(plain, "eager"))
+                    self.undo.append(lambda m=module, n=name, p=plain: setattr(m, n, p))
+
+    def _wrapped(self, plain, name):
+        def function(module, query, key, value, attention_mask=None, *args, **kwargs):
+            self.inside += 1
+            try:
+                if module in self.names and self._wanted() and self.inside == 1:
+                    self._from_function(name, module, query, key, value, attention_mask, kwargs)
+                return plain(module, query, key, value, attention_mask, *args, **kwargs)
+            finally:
+                self.inside -= 1
+        return function
+
+    # ---- the three places where q, k and v are seen
+
+    def _from_function(self, name, module, q, k, v, mask, more):
+        scale, own = more.get("scaling"), getattr(module, "scaling", None)
+        own = float(own) if isinstance(own, (int, float)) else None
+        if scale is None:
+            scale = own if own is not None else _old_scale(module, q.shape[-1])
+        elif scale == 1 and own:  # the query came scaled
+            q, scale = q / own, own
+        causal, flash = more.get("is_causal"), "flash" in name
+        causal = getattr(module, "is_causal", True) if causal is None else causal
+        causal = causal and not self._is_cross(module)
+        rule = causal and "eager" not in name and (mask is None or flash)
+        if flash and not causal and more.get("sliding_window"):
+            raise ValueError(f"{self._name(module)}: a window to both sides in flash attention "
+                             '(load the model with attn_implementation="sdpa")')
+        square = getattr(module, "bias", None)  # the mask that GPT-2 kept before 4.5x
+        if name == "eager" and isinstance(square, torch.Tensor) and square.dtype == torch.bool:
+            square = square[0, 0, k.shape[-2] - q.shape[-2]:k.shape[-2], :k.shape[-2]]
+            mask = square if mask is None else mask.masked_fill(
+                ~square, torch.finfo(mask.dtype).min)
+        self._record(module, q, k, v, {
+            "scale": float(scale), "mask": mask, "rule": rule, "upper": not flash,
+            "bias": more.get("position_bias"), "causal": causal,
+            "window": more.get("sliding_window"), "softcap": more.get("softcap"),
+            "sink": more.get("s_aux", getattr(module, "sinks", None))})
+
+    def _from_sdpa(self, q, k, v, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None,
+                   enable_gqa=False):
+        module = self.running[-1]
+        self._record(module, q, k, v, {
+            "scale": float(scale or q.shape[-1] ** -0.5), "mask": attn_mask, "rule": is_causal,
+            "upper": True, "causal": is_causal or getattr(module, "is_causal", False)})
+
+    def _from_products(self, q, k, v, logits):
+        """Scale and bias are what turns q.k into the logits that went into the softmax."""
+        module = self.running[-1]
+        q, k, v = (x.detach().reshape(-1, *x.shape[-2:]) for x in (q, k, v))
+        logits = logits.detach().reshape(-1, *logits.shape[-2:])
+        if len(q) != len(logits) or len(k) not in (1, len(q)) or len(v) != len(k):
+            return
+        seen, logits = _read_mask(logits, self._name(module))
+        dots = q.double().cpu() @ k.double().cpu().transpose(1, 2)
+        x, y = dots[:, seen], logits[:, seen]
+        fitted = float((x * y).sum() / (x * x).sum().clamp(min=1e-300))
+        for scale in (1.0, q.shape[-1] ** -0.5, getattr(module, "scaling", None), fitted):
+            if not isinstance(scale, float) or scale <= 0:
+                continue
+            try:
+                facts = {"scale": scale, "mask": seen, "bias": logits - scale * dots,
+                         "causal": getattr(module, "is_causal", False)}
+                self._say(module, facts, q, k)
+            except ValueError as error:
+                why = error
+                continue
+            return self._record(module, q[None], k[None], v[None], facts)
+        raise why
+
+    # ---- one layer
+
+    def _name(self, module):
+        return self.names.get(module) or type(module).__name__
+
+    def _is_cross(self, module):
+        return bool(getattr(module, "is_cross_attention", False) or re.search(
+            "cross|encdec|encoder_attn", self._name(module).lower()))
+
+    def _place(self, module):
+        """Stack and layer: from the module's path, and the order in which layers run."""
+        path = self._name(module)
+        steps = re.split(r"[._]", path.lower())
+        inner = [n for n in self.names.values() if re.search("attn|attention", n.lower())]
+        stack = ""
+        if self._is_cross(module):
+            stack = "cross"
+        elif self.pair:
+            stack = "decoder" if "decoder" in steps else "encoder"
+        for word, tower in TOWERS.items():
+            if word in steps and any(word not in re.split(r"[._]", n.lower()) for n in inner):
+                stack = tower
+        step = max(self.passes - 1, 0)
+        index, number = getattr(module, "layer_idx", None), re.search(r"\d+", path)
+        if not isinstance(index, int):
+            index = int(number.group()) if number else 0
+        index = max(index, self.last.get((step, stack), -1) + 1)  # ALBERT runs one module often
+        self.last[step, stack] = index
+        return step, stack, index
+
+    def _say(self, module, facts, q, k):
+        """Keys and tensors of capture.json that say who sees whom, and what is added."""
+        n_q, n_k, mask, name = q.shape[-2], k.shape[-2], facts["mask"], self._name(module)
+        causal, window, bias = facts["causal"], facts.get("window"), facts.get("bias")
+        if mask is None and bias is None:
+            causal = facts["rule"] or (causal and n_q == 1)
+            return {"mask": "causal" if causal else "full", "window": window if causal else None,
+                    "offset": n_k - n_q if causal else 0}, {}
+        key = (id(mask), n_q, causal, window)
+        if bias is None and key in self.said:  # layers share a mask
+            return self.said[key][1]
+        seen, added = torch.ones(n_q, n_k, dtype=torch.bool), torch.zeros(1, 1, 1)
+        if mask is not None:
+            seen, added = _read_mask(mask, name, n_q, n_k)
+        if facts.get("rule"):
+            x = _distances(n_q, n_k, n_k - n_q)
+            seen = seen & (x <= 0) & ((x > -window) if window and not facts["upper"] else True)
+        if bias is not None:
+            added = added + bias.detach().reshape(-1, *bias.shape[-2:]).double().cpu()
+        sight = _say_mask(seen, causal, window, name)
+        tables = [m for m in self.names if hasattr(m, "relative_attention_bias")]
+        rule, tensors = _say_bias(added, seen, sight, q.shape[-3], tables, name)
+        self.said[key] = (mask, ({**sight, **rule}, tensors))
+        return self.said[key][1]
+
+    def _record(self, module, q, k, v, facts):
+        if q.dim() != 4 or q.shape[0] != 1:
+            raise ValueError(f"{self._name(module)}: queries of shape {tuple(q.shape)}, a capture "
+                             "holds one sequence [1, heads, tokens, size] (run with batch 1; "
+                             "attention within tiles of an image cannot be said)")
+        if facts.get("rule") and facts["mask"] is None and facts["upper"] and q.shape[-2] > 1:
+            k, v = k[..., :q.shape[-2], :], v[..., :q.shape[-2], :]  # room of a static cache
+        groups = getattr(module, "num_key_value_groups", 1)
+        if groups > 1 and k.shape[1] == q.shape[1] and k.shape[1] % groups == 0 and torch.equal(
+                k[:, ::groups].repeat_interleave(groups, 1), k):
+            k, v = k[:, ::groups], v[:, ::groups]
+        heads = q.shape[1]
+        sight, extra = self._say(module, facts, q, k)
+        tensors = {"q": q[0], "k": k[0], "v": v[0], **extra}
+        if self.w_o and (w := self._output(module, heads * v.shape[-1])) is not None:
+            tensors["w_o"] = w
+        if facts.get("sink") is not None:
+            tensors["sink"] = facts["sink"].reshape(-1)
+        step, stack, index = self._place(module)
+        file = "/".join(([f"step-{step:03d}"] if self.steps == "all" else []) +
+                        ([stack] if stack else []) + [f"layer-{index:03d}.safetensors"])
+        _write_tensors(os.path.join(self.path, file), tensors)
+        self.layers.append({
+            "index": index, "stack": stack, "step": step, "file": file, "hash": None,
+            "heads": heads, "kv_heads": k.shape[1], "d": q.shape[-1], "d_v": v.shape[-1],
+            "n_q": q.shape[-2], "n_k": k.shape[-2], "scale": facts["scale"],
+            "softcap": facts.get("softcap"), "tensors": list(tensors), **sight})
+        self.recorded.add(self._name(module))
+        if time.monotonic() > self.written + 1:
+            self._write_manifest(complete=False)
+
+    def _output(self, module, inputs):
+        """Output projection as [inputs, width], of the module or of the one around it."""
+        around = self.names.get(module, "").rpartition(".")[0]
+        outer = next((m for m, n in self.names.items() if n == around), None) if around else None
+        for base, prefix in ((module, ""), (outer, "output.")):
+            for name in OUTPUTS:
+                part = base
+                for step in (prefix + name).split("."):
+                    part = (getattr(part, "_modules", None) or {}).get(step)
+                w = getattr(part, "weight", None)
+                if w is None or w.dim() != 2 or not w.is_floating_point() or w.is_meta:
+                    continue
+                w = w if type(part).__name__ == "Conv1D" else w.T
+                if w.shape[0] == inputs:
+                    return w
+        return None
+
+    def _missed(self):
+        """Attention modules that ran and of which nothing was recorded."""
+        def near(name):
+            return any(r == name or r.startswith(name + ".") or name.startswith(r + ".")
+                       for r in self.recorded)
+        return [n for m, n in self.names.items() if m in self.ran and n and not near(n)
+                and re.search("attention|attn", type(m).__name__.lower())
+                and not re.search("output", type(m).__name__.lower())]
+
+    # ---- capture.json
+
+    def _tokens(self, stack):
+        """Ids of a stack: of all its passes together, or of the last, whichever fits."""
+        parts = self.ids.get(stack)
+        own = [layer["n_q" if layer["stack"] == "cross" else "n_k"] for layer in self.layers
+               if layer["stack"] == stack]
+        if not parts or None in parts or not own:
+            return None
+        for ids in (sum(parts, []), parts[-1], parts[0]):
+            if len(ids) == max(own):
+                texts = [self._text(i) for i in ids] if self.tokenizer else None
+                return {"ids": ids, "texts": texts}
+        return None
+
+    def _text(self, token):
+        piece = self.tokenizer.convert_ids_to_tokens(token)
+        if not isinstance(piece, str):
+            return ""
+        if "\u2581" in piece:
+            return piece.replace("\u2581", " ")
+        return self.tokenizer.decode([token]) if "\u0120" in piece or "\u010a" in piece else piece
+
+    def _write_manifest(self, complete):
+        config = getattr(self.model, "config", None)
+        text = config.get_text_config() if hasattr(config, "get_text_config") else config
+        count = 1 + max(layer["index"] for layer in self.layers)
+        where = getattr(config, "_name_or_path", None) or type(self.model).__name__
+        model = {"name": os.path.basename(os.path.normpath(where)),
+                 "model_type": getattr(config, "model_type", type(self.model).__name__),
+                 "layers": max(count, getattr(text, "num_hidden_layers", None) or 0),
+                 "width": getattr(text, "hidden_size", None),
+                 "vocab": getattr(text, "vocab_size", None),
+                 "ffn": getattr(text, "intermediate_size", None),
+                 "gated": any(re.search("gate_proj|gate_up_proj|wi_1", n)
+                              for n in self.names.values()),
+                 "causal": all(layer["mask"] == "causal" for layer in self.layers)}
+        if os.path.isdir(where):
+            model["dir"] = os.path.abspath(where)
+        found = {s: t for s in ("encoder", "decoder") if (t := self._tokens(s))}
+        parameter = next(self.model.parameters(), None)
+        versions = {name: sys.modules[name].__version__ for name in ("torch", "transformers")
+                    if name in sys.modules}
+        manifest = {
+            "schema": "attnscope/capture/1", "complete": complete, "dtype": "F32",
+            "model": {key: value for key, value in model.items() if value is not None},
+            "stacks": list(dict.fromkeys(layer["stack"] for layer in self.layers)),
+            "steps": sorted({layer["step"] for layer in self.layers}),
+            "layers": self.layers, "tokens": self._tokens(""),
+            "device": str(parameter.device) if parameter is not None else "cpu",
+            "arithmetic": str(parameter.dtype).replace("torch.", "") if parameter is not None
+            else "float32", "run": {"program": "attnscope_capture.py", **versions}}
+        if found:
+            manifest["stack_tokens"] = found
+        file = os.path.join(self.path, "capture.json")
+        with open(file + ".part", "w", encoding="utf-8") as out:
+            json.dump({**manifest, **self.extra}, out, indent=1, allow_nan=False)
+        os.replace(file + ".part", file)
+        self.written = time.monotonic()
+
+
+class _Watch(TorchFunctionMode):
+    """Sees the torch calls of modules that have no attention function of transformers."""
+
+    def __init__(self, owner):
+        super().__init__()
+        self.owner, self.product, self.logits = owner, None, None
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs, owner = kwargs or {}, self.owner
+        if owner.inside or not owner.running or not owner._wanted():
+            return func(*args, **kwargs)
+        if func is torch.nn.functional.scaled_dot_product_attention:
+            names = ("query", "key", "value")
+            named = [kwargs[n] for n in names if n in kwargs]
+            rest = {n: x for n, x in kwargs.items() if n not in names}
+            owner._from_sdpa(*args, *named, **rest)
+        elif func in SOFTMAXES:
+            x = args[0] if args else kwargs["input"]
+            if self.product and x.numel() == self.product[2] and x.dim() >= 3:
+                self.logits = x
+        out = func(*args, **kwargs)
+        if func in PRODUCTS:
+            self._follow(*(args[-2:] if len(args) > 1 else (kwargs["batch1"], kwargs["batch2"])),
+                         out)
+        return out
+
+    def _follow(self, a, b, out):
+        """Keeps the last product as q k', and after its softmax takes the next for p v."""
+        x, self.logits = self.logits, None
+        if x is not None and a.numel() == x.numel() and a.shape[-2:] == x.shape[-2:]:
+            (q, kt, _), self.product = self.product, None
+            self.owner._from_products(q, kt.transpose(-1, -2), b, x)
+        elif out.dim() >= 3 and a.dim() == b.dim():
+            self.product, self.logits = (a, b, out.numel()), x
+
+
+# ---- what a mask or a bias is, in the words of the capture format
+
+def _old_scale(module, d):
+    """GPT-2 before 4.5x computes its scale within the attention function."""
+    scale = d ** -0.5 if getattr(module, "scale_attn_weights", True) else 1.0
+    inverse = getattr(module, "scale_attn_by_inverse_layer_idx", False)
+    return scale / (module.layer_idx + 1) if inverse else scale
+
+
+def _distances(n_q, n_k, offset):
+    """Key minus query position, [n_q, n_k]."""
+    i, j = (torch.arange(n, dtype=torch.int32) for n in (n_q, n_k))
+    return j[None, :] - i[:, None] - offset
+
+
+def _read_mask(mask, name, n_q=None, n_k=None):
+    """Who sees whom, [n_q, n_k], and what is added to the logits, [1 or H, n_q, n_k]."""
+    if not isinstance(mask, torch.Tensor):
+        raise ValueError(f"{name}: the mask is a {type(mask).__name__} (load the model with "
+                         'attn_implementation="sdpa" or "eager")')
+    mask = mask.detach().cpu()
+    if mask.dim() == 2 and n_q and mask.shape != (n_q, n_k):  # of flash attention, one row
+        mask = mask[:1, None, :].bool()
+    mask = mask.reshape(-1, *mask.shape[-2:])[..., :n_k]
+    if mask.dtype == torch.bool:
+        blocked, added = ~mask, torch.zeros(1, 1, 1)
+    else:
+        blocked = mask <= torch.finfo(mask.dtype).min / 2
+        if not blocked.any():  # older models add -10000
+            blocked = mask <= -9000
+        added = mask.double().masked_fill(blocked, 0)
+    if not torch.equal(blocked, blocked[:1].expand_as(blocked)):
+        raise ValueError(f"{name}: the mask differs between heads, {_WAY_ROUND}")
+    return ~blocked[0].expand(n_q or blocked.shape[1], blocked.shape[2]), added
+
+
+_WAY_ROUND = ("which a capture of q, k, v cannot say (save the attention weights with "
+              "output_attentions=True and use `attnscope import`)")
+
+
+def _say_mask(seen, causal_hint, window_hint, name):
+    """mask, offset, window, key_first and key_last that give exactly `seen`, or an error."""
+    n_q, n_k = seen.shape
+    square, lead = n_q == n_k, 0
+    if square and not seen.all():  # padded queries: nothing, or everything, before the first
+        dull = ~seen.any(1) | seen.all(1)
+        while lead < n_q - 1 and dull[lead]:
+            lead += 1
+    rows = seen[lead:]
+    columns = rows.any(0).nonzero().flatten()
+    if len(columns) == 0:
+        raise ValueError(f"{name}: the mask hides every key")
+    first, last = int(columns[0]), int(columns[-1]) + 1
+    ahead = _distances(n_q, n_k, n_k - n_q)[lead:]
+    causal = n_k >= n_q and not bool((rows & (ahead > 0)).any())
+    if causal and not bool((ahead[:, first:last] > 0).any()):  # nothing to be told by
+        causal = bool(causal_hint)
+    offset = n_k - n_q if causal else 0
+    x = _distances(n_q, n_k, offset)[lead:]
+    key = torch.arange(n_k)[None, :]
+    may = (key >= first) & (key < last) & ((x <= 0) if causal else torch.ones_like(rows))
+    farthest = int((-x if causal else x.abs())[rows].max()) + (1 if causal else 0)
+    for window in (window_hint, None, farthest):
+        near = (x > -window if causal else x.abs() <= window) if window else True
+        if torch.equal(may & near, rows):
+            break
+    else:
+        raise ValueError(f"{name}: the mask is neither causal nor full, with a window or padding "
+                         f"at an end, {_WAY_ROUND}")
+    sight = {"mask": "causal" if causal else "full", "offset": offset, "window": window or None}
+    if first > 0 or last < n_k:
+        sight.update(key_first=first, key_last=last)
+    return sight
+
+
+def _say_bias(bias, seen, sight, heads, tables, name):
+    """Keys and tensors that say the bias: ALiBi slopes, T5's table, or one row a distance."""
+    n_q, n_k = seen.shape
+    near = 1e-5 * float(bias.abs().max()) + 1e-4
+    if not bool(((bias.abs() > near) & seen).any()):
+        return {}, {}
+    bias = bias.double().expand(heads, n_q, n_k)
+    x = _distances(n_q, n_k, sight["offset"])
+    most = int(seen.sum(1).argmax())
+    keys = seen[most].nonzero().flatten()
+    if len(keys) > 1:
+        i, j = int(keys[0]), int(keys[-1])
+        slope = (bias[:, most, j] - bias[:, most, i]) / (j - i)
+        rest = bias - slope[:, None, None] * x  # what is the same for all keys changes nothing
+        high, low = rest.masked_fill(~seen, -1e30).amax(2), rest.masked_fill(~seen, 1e30).amin(2)
+        if bool((high - low)[:, seen.any(1)].max() <= 2 * near):
+            return {}, {"alibi": slope}
+    causal = sight["mask"] == "causal"
+    for module in tables:
+        rule = {"rel_buckets": getattr(module, "relative_attention_num_buckets", 0),
+                "rel_max_distance": getattr(module, "relative_attention_max_distance", 128),
+                "bidirectional": not causal}
+        table = getattr(module.relative_attention_bias, "weight", None)
+        if table is None or tuple(table.shape) != (rule["rel_buckets"], heads):
+            continue
+        made = table.detach().double().cpu()[_buckets(x, rule).long()].permute(2, 0, 1)
+        if bool(((made - bias).abs()[:, seen] <= near).all()):
+            return rule, {"rel_bias": table}
+    m = int(x[seen].abs().max()) + 1  # distances below m have rows of their own
+    rule = {"rel_buckets": 2 * m if causal else 4 * m, "rel_max_distance": 2 * m,
+            "bidirectional": not causal}
+    rows = _buckets(x, rule)
+    table = torch.zeros(rule["rel_buckets"], heads, dtype=torch.double)
+    table[rows[seen].long()] = bias[:, seen].T
+    if bool(((table[rows.long()].permute(2, 0, 1) - bias).abs()[:, seen] <= near).all()):
+        return rule, {"rel_bias": table}
+    raise ValueError(f"{name}: the bias of the logits is no function of the distance, "
+                     f"{_WAY_ROUND}")
+
+
+def _buckets(x, rule):
+    """Row of rel_bias for key minus query position x, as docs/guide/capture-format.md says."""
+    n = rule["rel_buckets"] // (2 if rule["bidirectional"] else 1)
+    m, d = n // 2, (x.abs() if rule["bidirectional"] else (-x).clamp(min=0))
+    far = torch.log(d.clamp(min=1).float() / m)
+    far = far / torch.log(torch.tensor(rule["rel_max_distance"] / m)) * (n - m)
+    row = torch.where(d < m, d, (m + far.clamp(min=0).long()).clamp(max=n - 1))
+    return row + (n * (x > 0) if rule["bidirectional"] else 0)
+
+
+def _write_tensors(path, tensors):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    plain = {"device": "cpu", "dtype": torch.float32, "copy": True,
+             "memory_format": torch.contiguous_format}
+    save_file({name: x.detach().to(**plain) for name, x in tensors.items()}, path + ".part")
+    os.replace(path + ".part", path)
