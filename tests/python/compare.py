@@ -91,7 +91,8 @@ def fixture(case):
     extra = {}
     if os.path.exists(os.path.join(where, "preprocessor_config.json")):
         words += ["--image", os.path.join(PARITY, "vit", "photo.png")]
-        given = {"pixel_values": load_file(os.path.join(where, "oracle.safetensors"))["pixels"][None]}
+        pixels = load_file(os.path.join(where, "oracle.safetensors"))["pixels"]
+        given = {"pixel_values": pixels[None]}
     else:
         words += ["--token-ids", "ids.txt"]
         given = {"input_ids": torch.tensor([IDS])}
@@ -101,7 +102,9 @@ def fixture(case):
     attnscope(*words)
     if "pixel_values" in given:
         extra = {key: manifest(f"{case}-c")[key] for key in ("grid", "grid_first", "tokens")}
-    recorded(f"{case}-py", model, given, manifest=extra)
+    file = os.path.join(where, "tokenizer.json")
+    tokenizer = os.path.exists(file) and transformers.PreTrainedTokenizerFast(tokenizer_file=file)
+    recorded(f"{case}-py", model, given, tokenizer=tokenizer or None, manifest=extra)
     same(f"{case}-c", f"{case}-py")
 
 
@@ -115,7 +118,8 @@ def text():
     attnscope("capture", where, "--text", "text.txt", "-o", "text-c", "-q")
     recorded("text-py", load(where), tokenizer(words, return_tensors="pt"), tokenizer=tokenizer)
     same("text-c", "text-py")
-    a, b = (attnscope("stats", run, "--format", "csv").splitlines() for run in ("text-c", "text-py"))
+    a, b = (attnscope("stats", run, "--format", "csv").splitlines()
+            for run in ("text-c", "text-py"))
     assert len(a) == len(b) > 1 and a[0] == b[0]
     for x, y in zip(a[1:], b[1:]):
         for p, q in zip(x.split(","), y.split(",")):
@@ -166,7 +170,8 @@ def weights(run, layer):
             if "rel_bias" in t:  # near distances only: each has a row
                 both = layer["bidirectional"]
                 assert abs(x) < layer["rel_buckets"] // (4 if both else 2)
-                s[:, i, j] += t["rel_bias"][abs(x) + (layer["rel_buckets"] // 2 if both and x > 0 else 0)]
+                ahead = layer["rel_buckets"] // 2 if both and x > 0 else 0
+                s[:, i, j] += t["rel_bias"][abs(x) + ahead]
             if (causal and x > 0) or (w and (x <= -w if causal else abs(x) > w)):
                 s[:, i, j] = -1e300
     return torch.softmax(s, -1)
