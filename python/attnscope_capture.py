@@ -345,17 +345,17 @@ class capture:
             return None
         for ids in (sum(parts, []), parts[-1], parts[0]):
             if len(ids) == max(own):
-                texts = [self._text(i) for i in ids] if self.tokenizer else None
+                texts = [self._text(t, i) for i, t in enumerate(ids)] if self.tokenizer else None
                 return {"ids": ids, "texts": texts}
         return None
 
-    def _text(self, token):
+    def _text(self, token, place):
         piece = self.tokenizer.convert_ids_to_tokens(token)
         if not isinstance(piece, str):
             return ""
-        if "\u2581" in piece:
+        if "\u2581" in piece and place > 0:  # decode would strip the blank
             return piece.replace("\u2581", " ")
-        return self.tokenizer.decode([token]) if "\u0120" in piece or "\u010a" in piece else piece
+        return self.tokenizer.decode([token], clean_up_tokenization_spaces=False)
 
     def _write_manifest(self, complete):
         config = getattr(self.model, "config", None)
