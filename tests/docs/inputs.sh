@@ -2,7 +2,7 @@
 # folder: MODEL, story.txt, ids.txt, P.npy, Q.npy, K.npy, V.npy, K1.npy, K2.npy, V1.npy, V2.npy, dump.safetensors, tokens.json,
 # roles.json, steps.safetensors, mask.json, labels.csv (of the text's 439 tokens),
 # timings.csv, mine.csv, kernel.json, reference.safetensors (of what another program computed), arrays.npz (q [2, 3]), E.npy, D.npy, X.npy (attention of an
-# encoder, a decoder and across), view.json (BertViz).
+# encoder, a decoder and across), view.json (BertViz), plan.json (batch).
 ln -s "$MODEL" MODEL
 cp "$STORY" story.txt
 printf '1 2 3 4 5 6 7 8\n' >ids.txt
@@ -42,3 +42,4 @@ cp "$SRC/simulators/kernels/fa3.json" kernel.json
 cp "$SRC/tests/fixtures/tinytales/oracle.safetensors" reference.safetensors
 cp "$SRC/tests/fixtures/numpy.npz" arrays.npz
 printf '{"attention": [{"name": null, "attn": [[[[1, 0], [0.5, 0.5]]]], "left_text": ["Once", " upon"], "right_text": ["Once", " upon"]}], "include_layers": [0]}' >view.json
+printf '{"schema": "attnscope/batch/1", "models": {"tales": "MODEL"}, "texts": {"eight": {"token_ids": "ids.txt"}}, "commands": {"stats": ["stats", "{run}"]}}' >plan.json
