@@ -167,7 +167,8 @@ static bool unit_runs(atn_ctx *cx, atn_approx_running *r, atn_approx_case *c,
 {
     bool any = false;
 
-    for (atn_idx h = first; h < first + n; h++) any |= r->selected[h] && !r->layer.bad[h];
+    for (atn_idx h = first; h < first + n; h++)
+        any |= r->selected[h] && !r->layer.bad[h];
     for (atn_idx h = first; any && h < first + n; h++) {
         if (!r->layer.bad[h]) continue;
         if (!c->said)

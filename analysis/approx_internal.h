@@ -146,9 +146,9 @@ atn_status atn_running_oracle(atn_ctx *cx, atn_approx_running *r, atn_idx h, int
                               const atn_plan *p, double executed) ATN_WARN_UNUSED;
 atn_status atn_approx_run_layer(atn_ctx *cx, atn_approx *a, int i,
                                 atn_idx first) ATN_WARN_UNUSED;
-/* analysis/approx_share.c: which heads this part does, [heads] of layer i in the arena; the
- * notes of what it found, of case c that failed in the layer of head `first`; and a run
- * out of the notes of all parts. */
+/* analysis/approx_share.c: which heads this part does, [heads] of layer i in the arena;
+ * the notes of what it found, of case c that failed in the layer of head `first`; and a
+ * run out of the notes of all parts. */
 atn_status atn_approx_keep(atn_ctx *cx, const atn_approx *a, int i, atn_idx first,
                            const bool **keep) ATN_WARN_UNUSED;
 /* The heads of other parts whose logits overflow, so that units with them are left out

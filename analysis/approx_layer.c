@@ -176,12 +176,13 @@ static int next_step(const atn_approx_source *s, int at, int i)
     return -1;
 }
 
-static bool grid_fits(const atn_list *g, const atn_head *h)
+static bool grid_fits(const atn_list *g, atn_idx first, const atn_head *h)
 {
+    const atn_idx room = h->nk - first;
     atn_idx tokens = 1;
 
     for (int a = 0; a < g->n; a++)
-        if (g->at[a] < 1 || !atn_mul(tokens, g->at[a], &tokens) || tokens > h->nk)
+        if (g->at[a] < 1 || !atn_mul(tokens, g->at[a], &tokens) || tokens > room)
             return false;
     return g->n <= 3;
 }
@@ -195,6 +196,9 @@ static atn_status set_input(atn_ctx *cx, const atn_approx_source *s,
     const atn_idx prompt = s->prompt > 0 ? s->prompt : atn_capture_prompt(s->capture);
     const atn_list *grid = s->grid ? s->grid : atn_capture_grid(s->capture);
     const uint8_t *role = atn_capture_roles(s->capture);
+    const atn_idx capture_first =
+        s->grid || !grid ? 0 : atn_capture_grid_first(s->capture);
+    const atn_idx grid_first = ATN_MAX(capture_first - step->first_key, (atn_idx)0);
     atn_status st = ATN_OK;
 
     if (s->prompt > p->nk)
@@ -205,8 +209,8 @@ static atn_status set_input(atn_ctx *cx, const atn_approx_source *s,
             (long long)s->prompt, (long long)p->nk, p->layer);
     if (grid) l->grid = *grid;
     /* that of the capture may be of another stack */
-    if (!s->grid && !grid_fits(&l->grid, &step->head[0])) l->grid.n = 0;
-    if (!grid_fits(&l->grid, &step->head[0]))
+    if (!s->grid && !grid_fits(&l->grid, grid_first, &step->head[0])) l->grid.n = 0;
+    if (l->grid.n > 0 && !grid_fits(&l->grid, grid_first, &step->head[0]))
         ATN_FAIL(ATN_USAGE,
                  "--grid has more places than layer %d has keys, %lld, or more than 3 "
                  "axes (give a smaller one)",
@@ -216,6 +220,7 @@ static atn_status set_input(atn_ctx *cx, const atn_approx_source *s,
                            .group = p->heads / ATN_MAX(p->kv_heads, 1),
                            .prompt = ATN_MAX(prompt - step->first_key, 0),
                            .grid = l->grid.n > 0 ? &l->grid : NULL,
+                           .grid_first = l->grid.n > 0 ? grid_first : 0,
                            .role = role ? role + step->first_key : NULL,
                            .step = l->steps > 1 ? l->in : NULL,
                            .steps = l->steps > 1 ? l->steps : 0,

@@ -1,9 +1,9 @@
 /* analysis/approx_share.c -- a run of approximations in parts: what a part notes of its
  * heads, and a run made of the notes of all.
  *
- * Three kinds of notes: the cells of a head; that a case failed on some head of a layer,
- * which takes it back on all of them, whichever part they are in; and why a method is
- * left out.
+ * Three kinds of notes: the cells of a head; that a case failed on some head of a
+ * layer, which takes it back on all of them, whichever part they are in; and why a
+ * method is left out.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
@@ -75,7 +75,7 @@ atn_status atn_approx_find_bad(atn_ctx *cx, atn_approx_running *r)
 static atn_status put_cell(atn_ctx *cx, const atn_approx *a, const atn_approx_cell *x,
                            atn_bytes *b)
 {
-    const int64_t numbers[] = {x->done, x->keeps,     x->stores,   x->fit,
+    const int64_t numbers[] = {x->done,  x->keeps,     x->stores,    x->fit,
                                x->looks, x->tile_rows, x->tile_keys, x->ctas != NULL};
     atn_status st = ATN_OK;
 
@@ -196,8 +196,7 @@ done:
     return st;
 }
 
-static atn_status found_taken_back(atn_ctx *cx, void *user, atn_idx unit,
-                                   atn_reader *r)
+static atn_status found_taken_back(atn_ctx *cx, void *user, atn_idx unit, atn_reader *r)
 {
     const merging *m = user;
     atn_approx *a = m->a;

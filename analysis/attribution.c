@@ -309,18 +309,20 @@ static atn_status add_state(atn_ctx *cx, const states *s, int i, atn_table *t)
 {
     const atn_layer_info *info = atn_model_layer(s->m, s->first + i);
     const columns *c = s->c;
-    const char *const *texts = NULL;
-    const int32_t *ids = NULL;
-    const bool known =
-        atn_capture_tokens(s->m->capture, &ids, &texts) == s->rollout->tokens;
+    atn_tokens queries, keys;
+    bool known;
     atn_status st = ATN_OK;
 
+    atn_capture_layer_tokens(s->m->capture, s->m->selection->at[s->first + i], &queries,
+                             &keys);
+    known = keys.n == s->rollout->tokens;
     for (atn_idx j = 0; j < s->rollout->tokens; j++) {
         ATN_TRY(atn_table_add_row(cx, t));
         ATN_TRY(atn_keys_set(cx, t, &c->key, info, 0));
         atn_table_set_i64(t, c->position, j);
-        if (known && ids) atn_table_set_i64(t, c->token, ids[j]);
-        if (known && texts) ATN_TRY(atn_table_set_str(cx, t, c->text, texts[j]));
+        if (known && keys.ids) atn_table_set_i64(t, c->token, keys.ids[j]);
+        if (known && keys.texts)
+            ATN_TRY(atn_table_set_str(cx, t, c->text, keys.texts[j]));
         atn_table_set_f64(t, c->mass, of_token(s->rollout, i, j));
         if (s->flow) atn_table_set_f64(t, c->flow, of_token(s->flow, i, j));
     }

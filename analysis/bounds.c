@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "analysis/shares.h"
 #include "approx/method.h"
 #include "core/plan.h"
 #include "core/rows.h"
@@ -198,6 +199,7 @@ typedef struct layer_run {
     atn_idx *head;  /* [n] selected and sound */
     atn_idx *place; /* [n] of all selected heads */
     atn_idx n;
+    atn_idx from, to;  /* places that are done here */
     head_found *found; /* [n, parts] */
 } layer_run;
 
@@ -340,29 +342,32 @@ static void release_layer(atn_ctx *cx, layer_run *l)
 }
 
 /* Layer i of the selection, whose first selected head is number `first` of all; it is
- * read where an experiment takes a head of it. */
-static atn_status run_layer(atn_ctx *cx, atn_bounds *b, const atn_bounds_opts *o, int i,
-                            atn_idx first)
+ * read where an experiment takes a head of it, and one of them is done here. */
+static atn_status run_layer(atn_ctx *cx, const layer_run *like, int i, atn_idx first)
 {
+    atn_bounds *b = like->b;
     const atn_selection *sel = b->selection;
     const int at = sel->at[i];
     const atn_idx heads = atn_capture_layer(b->capture, at)->heads;
-    layer_run l = {.b = b, .o = o};
+    const atn_idx selected = atn_selection_heads(sel, i);
+    layer_run l = *like;
     atn_status st = ATN_OK;
 
-    if (!takes_any(&l, first, atn_selection_heads(sel, i))) return ATN_OK;
+    if (first >= l.to || first + selected <= l.from) return ATN_OK;
+    if (!takes_any(&l, first, selected)) return ATN_OK;
     ATN_NEW(l.bad, heads);
     ATN_NEW(l.head, heads);
     ATN_NEW(l.place, heads);
     ATN_TRY(atn_capture_load_heads(cx, b->capture, at, &l.problem, l.bad));
     for (atn_idx h = 0; h < heads; h++) {
-        if (!sel->heads[i * sel->max_heads + h]) continue;
+        const atn_idx place = first;
+
+        first += sel->heads[i * sel->max_heads + h];
+        if (first == place || place < l.from || place >= l.to) continue;
         b->failed += l.bad[h];
-        if (!l.bad[h]) {
-            l.head[l.n] = h;
-            l.place[l.n++] = first;
-        }
-        first++;
+        if (l.bad[h]) continue;
+        l.head[l.n] = h;
+        l.place[l.n++] = place;
     }
     ATN_NEW(l.found, l.n * b->parts);
     ATN_TRY(atn_parallel(cx, l.n, one_head, &l, "bounds"));
@@ -420,23 +425,44 @@ done:
     return st;
 }
 
+static atn_status run_all(atn_ctx *cx, atn_bounds *b, const atn_bounds_opts *o)
+{
+    const atn_selection *sel = b->selection;
+    layer_run like = {.b = b, .o = o};
+    atn_status st = ATN_OK;
+    atn_idx first = 0, whole = 0;
+
+    ATN_TRY(atn_share_heads(cx, o->shard, b->capture, sel, &like.from, &like.to));
+    for (int m = 0; m < b->parts; m++)
+        if ((b->part[m].of->once || b->part[m].of->model) &&
+            atn_shard_takes(o->shard, whole++))
+            ATN_TRY(run_whole(cx, b, o, m));
+    whole = b->checks.n;
+    if (atn_shard_is_part(o->shard)) ATN_TRY(atn_bounds_note(cx, b, 0, true, o->shard));
+    for (int i = 0; i < sel->n; i++) {
+        ATN_TRY(run_layer(cx, &like, i, first));
+        first += atn_selection_heads(sel, i);
+    }
+    if (atn_shard_is_part(o->shard))
+        ATN_TRY(atn_bounds_note(cx, b, whole, false, o->shard));
+done:
+    return st;
+}
+
 atn_status atn_bounds_run(atn_ctx *cx, const atn_capture *c, const atn_selection *sel,
                           const atn_bounds_opts *o, atn_bounds *out)
 {
     atn_status st = ATN_OK;
-    atn_idx first = 0;
 
     *out = (atn_bounds){
         .capture = c, .selection = sel, .trials = o->trials, .most = o->most};
     ATN_TRY(choose(cx, o, out));
-    for (int m = 0; m < out->parts; m++)
-        if (out->part[m].of->once || out->part[m].of->model)
-            ATN_TRY(run_whole(cx, out, o, m));
-    for (int i = 0; i < sel->n; i++) {
-        ATN_TRY(run_layer(cx, out, o, i, first));
-        first += atn_selection_heads(sel, i);
-    }
+    if (atn_shard_merges(o->shard))
+        ATN_TRY(atn_bounds_merge(cx, out, o->shard));
+    else
+        ATN_TRY(run_all(cx, out, o));
     ATN_TRY(sort_checks(cx, out));
+    if (atn_shard_is_part(o->shard)) goto done;
     for (atn_idx i = 0; i < out->checks.n; i++) out->checks.check[i].seed = cx->seed;
     atn_checks_judge(&out->checks);
 done:

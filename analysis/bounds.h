@@ -12,6 +12,7 @@
 #pragma once
 
 #include "analysis/experiments/checks.h"
+#include "core/shard.h"
 #include "core/table.h"
 
 typedef struct atn_bounds_opts {
@@ -19,6 +20,8 @@ typedef struct atn_bounds_opts {
     int64_t trials;    /* of random checks; 0 = what each experiment has */
     atn_idx most;      /* tokens of a head; 0 = what each experiment has */
     bool all_heads;    /* also of experiments that are for some heads */
+    atn_shard *shard; /* the part that is done and noted, or all to put together; NULL =
+                          all is done. Verdicts of a part are none: they hang on all */
 } atn_bounds_opts;
 
 /* An experiment of the run. */
@@ -42,11 +45,17 @@ typedef struct atn_bounds {
 /* USAGE: there is no bound or experiment `name`; the nearest one. */
 atn_status atn_bound_unknown(atn_ctx *cx, const char *name) ATN_WARN_UNUSED;
 
-/* USAGE names an unknown name with the nearest, and a bound that nothing checks. Release
- * it also on failure. */
+/* USAGE names an unknown name with the nearest, and a bound that nothing checks.
+ * Release it also on failure. */
 atn_status atn_bounds_run(atn_ctx *cx, const atn_capture *c, const atn_selection *sel,
                           const atn_bounds_opts *o, atn_bounds *out) ATN_WARN_UNUSED;
 void atn_bounds_release(atn_ctx *cx, atn_bounds *b);
+/* analysis/bounds_share.c: the notes of a part: checks from `first` on, of the model or
+ * of heads; a run out of those of all. */
+atn_status atn_bounds_note(atn_ctx *cx, const atn_bounds *b, atn_idx first, bool model,
+                           atn_shard *s) ATN_WARN_UNUSED;
+atn_status atn_bounds_merge(atn_ctx *cx, atn_bounds *b,
+                            const atn_shard *s) ATN_WARN_UNUSED;
 atn_idx atn_bounds_count(const atn_bounds *b, atn_verdict v);
 
 /* The table "bounds": a row a check. */

@@ -197,7 +197,7 @@ static atn_status add_distance(atn_ctx *cx, builder *b, const atn_layer_info *l,
     atn_status st = ATN_OK;
 
     for (int i = 0; i < bins; i++) share[i] = NAN;
-    if (s) atn_distance_shares(s, bins, share);
+    if (s && !l->sight.cross) atn_distance_shares(s, bins, share);
     for (int i = 0; i < bins; i++) {
         ATN_TRY(add_row(cx, t, &b->distance, l, head));
         atn_table_set_i64(t, first, i == 0 ? 0 : (int64_t)1 << (i - 1));

@@ -147,29 +147,31 @@ done:
 /* One row a column of the matrix: the first key of the cell and, where every cell is
  * one key and the capture has its text, the token, so that a figure can label its axes;
  * a text that begins with NUL or is empty is named by its id. */
-static atn_status add_keys(atn_ctx *cx, const atn_capture *c, const atn_layer_info *l,
-                           atn_idx size, atn_table *t)
+static atn_status add_keys(atn_ctx *cx, const atn_capture *c, int at, atn_idx size,
+                           atn_table *t)
 {
-    const char *const *texts = NULL;
-    const int32_t *ids = NULL;
-    const atn_idx n = atn_capture_tokens(c, &ids, &texts);
-    const bool named = size == 1 && texts && n == l->nk;
+    const atn_layer_info *l = atn_capture_layer(c, at);
+    atn_tokens queries, keys;
     atn_status st = ATN_OK;
     int position, token = -1;
+    bool named;
     char id[32];
 
+    atn_capture_layer_tokens(c, at, &queries, &keys);
+    named = size == 1 && keys.texts && keys.n == l->nk;
     ATN_TRY(atn_table_add_col(cx, t, "position", ATN_COL_I64, "", "first key, from 0",
                               &position));
     if (named)
         ATN_TRY(atn_table_add_col(cx, t, "token", ATN_COL_STR, "", "text of the token",
                                   &token));
     for (atn_idx i = 0; i < side(l->nk, size); i++) {
-        const char *text = named && texts[i] ? texts[i] : "";
+        const char *text = named && keys.texts[i] ? keys.texts[i] : "";
 
         ATN_TRY(atn_table_add_row(cx, t));
         atn_table_set_i64(t, position, i * size);
         if (!named) continue;
-        snprintf(id, sizeof id, "#%lld", ids ? (long long)ids[i] : (long long)i);
+        snprintf(id, sizeof id, "#%lld",
+                 keys.ids ? (long long)keys.ids[i] : (long long)i);
         ATN_TRY(atn_table_set_str(cx, t, token, *text ? text : id));
     }
     if (named && strcmp(l->stack, "cross") == 0)
@@ -222,7 +224,7 @@ atn_status atn_heatmap_table(atn_ctx *cx, const atn_capture *c, int at, atn_idx 
     ATN_TRY(set_meta_i64(cx, t, "head", head));
     ATN_TRY(set_meta_i64(cx, t, "queries", l->nq));
     ATN_TRY(set_meta_i64(cx, t, "keys", l->nk));
-    ATN_TRY(add_keys(cx, c, l, size, t));
+    ATN_TRY(add_keys(cx, c, at, size, t));
     ATN_TRY(atn_table_set_matrix(cx, t, (atn_cmat){pooled, rows, cols, cols}, "query",
                                  "key"));
     *out = t;

@@ -26,11 +26,11 @@ typedef struct atn_stats_opts {
     atn_idx sample;     /* rows drawn a layer; 0 = all, and where a layer has no more */
     double time_budget; /* seconds after which no more is begun; 0 = none */
     const char
-        *journal; /* finished heads are kept there until the run ends; NULL = no */
-    bool force;   /* a journal of another request is overwritten */
+        *journal;     /* finished heads are kept there until the run ends; NULL = no */
+    bool force;       /* a journal of another request is overwritten */
     atn_shard *shard; /* the part that is done and noted, or all to put together;
                          NULL = all is done */
-    bool strict;  /* the first head whose values are no numbers is an error (DATA) */
+    bool strict; /* the first head whose values are no numbers is an error (DATA) */
 } atn_stats_opts;
 
 typedef struct atn_stats atn_stats;

@@ -46,9 +46,10 @@ void atn_stats_put(atn_stats *s, int m, const bool *keep, atn_idx heads, atn_idx
 bool atn_stats_may_go_on(const atn_stats *s, atn_status st);
 bool atn_stats_any_head_measure(const atn_stats_plan *plan);
 
-/* analysis/stats_share.c: takes the rows of other parts out; notes what this part found,
- * of a model measure m (out NULL = it is left out), of a layer measure m that is left out
- * in the layer of row `first`, of its heads; and a run out of the notes of all parts. */
+/* analysis/stats_share.c: takes the rows of other parts out; notes what this part
+ * found, of a model measure m (out NULL = it is left out), of a layer measure m that is
+ * left out in the layer of row `first`, of its heads; and a run out of the notes of all
+ * parts. */
 atn_status atn_stats_share(atn_ctx *cx, atn_stats *s) ATN_WARN_UNUSED;
 atn_status atn_stats_note_model(atn_ctx *cx, atn_stats *s, int m,
                                 const double *out) ATN_WARN_UNUSED;

@@ -502,6 +502,21 @@ done:
 
 /* ---- all of them ---- */
 
+/* Where stacks have tokens each, labels are of one of them. */
+static atn_status check_one_stack(atn_ctx *cx, const atn_capture *c,
+                                  const atn_selection *sel)
+{
+    const char *stack = atn_capture_layer(c, sel->at[0])->stack;
+
+    for (int i = 1; i < sel->n; i++)
+        if (strcmp(atn_capture_layer(c, sel->at[i])->stack, stack) != 0)
+            return atn_fail(cx, ATN_USAGE, __FILE__, __LINE__,
+                            "--labels: the stacks of this capture have tokens of their "
+                            "own, and layers of several are chosen (choose with "
+                            "--stack)");
+    return ATN_OK;
+}
+
 atn_status atn_token_labels_make(atn_ctx *cx, const atn_capture *c,
                                  const atn_selection *sel, const char *what,
                                  atn_token_labels *out)
@@ -512,7 +527,15 @@ atn_status atn_token_labels_make(atn_ctx *cx, const atn_capture *c,
     atn_status st = ATN_OK;
 
     *out = (atn_token_labels){.n = atn_capture_tokens(c, &ids, &texts)};
-    if (out->n == 0) out->n = atn_capture_layer(c, sel->at[0])->nk;
+    if (out->n == 0) {
+        atn_tokens queries, keys;
+
+        ATN_TRY(check_one_stack(cx, c, sel));
+        atn_capture_layer_tokens(c, sel->at[0], &queries, &keys);
+        out->n = atn_capture_layer(c, sel->at[0])->nk;
+        ids = keys.ids;
+        texts = keys.texts;
+    }
     out->what = atn_strdup(cx, what);
     if (!out->what) ATN_TRY(cx->err.code);
     ATN_NEW(out->label, out->n);

@@ -166,6 +166,7 @@ static atn_status shape_grid(atn_ctx *cx, job *j, const atn_input *in)
                  "(give m=COLUMNS, or capture with --grid ROWSxCOLUMNS)",
                  form_name(j->t), in->grid ? "one of others" : "none");
     if (j->m == 0) {
+        ATN_TRY(atn_grid_check(cx, "combiner", in));
         j->m = in->grid->at[1];
         if (!atn_mul(in->grid->at[0], j->m, &cells) || cells != j->n)
             ATN_FAIL(

@@ -190,6 +190,28 @@ atn_idx atn_choice_heads(const atn_choice *c, const atn_input *in)
 }
 
 /* What a layer lacks of what a method reads. */
+atn_status atn_grid_check(atn_ctx *cx, const char *method, const atn_input *in)
+{
+    const int layer = in->head[0].layer;
+    atn_status st = ATN_OK;
+
+    if (in->grid_first > 0)
+        ATN_FAIL(ATN_DATA,
+                 "%s cuts the grid from the first token on, and %lld special token%s "
+                 "(grid_first of the capture) stand before that of layer %d (take "
+                 "another method)",
+                 method, (long long)in->grid_first, in->grid_first == 1 ? "" : "s",
+                 layer);
+    if (in->head[0].sight.cross)
+        ATN_FAIL(ATN_DATA,
+                 "%s takes queries and keys of one grid, and the queries of layer %d "
+                 "are other tokens (choose layers of self-attention with --stack or "
+                 "--layers)",
+                 method, layer);
+done:
+    return st;
+}
+
 static atn_status check_needs(atn_ctx *cx, const atn_choice *c, const atn_input *in)
 {
     const atn_method *m = c->method;
@@ -210,6 +232,7 @@ static atn_status check_needs(atn_ctx *cx, const atn_choice *c, const atn_input 
                  "%s reads the grid of the tokens, and the capture names none (give "
                  "--grid AxBxC, or import with it)",
                  m->id);
+    if (reads & ATN_READS_GRID) ATN_TRY(atn_grid_check(cx, m->id, in));
     if ((reads & ATN_READS_STEPS) && in->steps < 2)
         ATN_FAIL(ATN_DATA,
                  "%s reads several steps of a layer, and the capture has one (import "

@@ -63,6 +63,7 @@ struct atn_input {
     atn_idx prompt;       /* tokens of the prompt, 0 = unknown */
     const atn_list
         *grid; /* 1 to 3 axes, row-major, the tokens beyond it are text; NULL */
+    atn_idx grid_first;    /* key where it begins, those before it are special tokens */
     const uint8_t *role;   /* [nk] of atn_role, NULL */
     const atn_input *step; /* steps of this layer, up to this one, step[at] */
     int steps, at;         /* how many there are in all; 0: only this one */
@@ -74,6 +75,11 @@ struct atn_input {
     bool as_published; /* with the bugs of the reference code, which the card lists */
     bool unmasked;     /* causality and windows were taken off */
 };
+
+/* DATA where the grid of the layer does not begin with its first key, or is one of keys
+ * alone: `method` cuts queries and keys from the first one on. */
+atn_status atn_grid_check(atn_ctx *cx, const char *method,
+                          const atn_input *in) ATN_WARN_UNUSED;
 
 /* What a plan of a head will spend, known before it is made. */
 typedef struct atn_spending {

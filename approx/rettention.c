@@ -101,6 +101,7 @@ static atn_status video_mask(atn_ctx *cx, const rettention *t, const atn_input *
         ATN_FAIL(ATN_DATA,
                  "rettention:video=yes reads the frames of a grid, and the capture "
                  "names none (give --grid FRAMESxROWSxCOLUMNS)");
+    ATN_TRY(atn_grid_check(cx, "rettention", in));
     v.frames = (atn_idx)g->at[0];
     for (int a = 1; a < g->n; a++)
         if (!atn_mul(v.places, (atn_idx)g->at[a], &v.places)) v.places = 0;

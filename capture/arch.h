@@ -70,14 +70,16 @@ typedef enum atn_input_kind {
     ATN_INPUT_LATENTS, /* and timesteps, classes */
 } atn_input_kind;
 
-/* A switch of config.json and what its absence means; key NULL = the family has none. */
+/* A switch of config.json and what its absence means; key NULL = the family has
+ * none. */
 typedef struct atn_arch_switch {
     const char *key;
     bool absent;
 } atn_arch_switch;
 
-/* Keys of config.json that the family spells in its own way; NULL = the usual one, which is
- * also read where the file lacks the family's own; "" = there is no such key. */
+/* Keys of config.json that the family spells in its own way; NULL = the usual one,
+ * which is also read where the file lacks the family's own; "" = there is no such
+ * key. */
 typedef struct atn_arch_keys {
     const char *width;       /* hidden_size */
     const char *layers;      /* num_hidden_layers */
@@ -97,8 +99,9 @@ typedef struct atn_arch_keys {
     const char *pattern; /* of window_pattern; NULL = the family has no key for it */
 } atn_arch_keys;
 
-/* Templates without the base prefix; %d is the layer, two of them the group and the layer
- * within it. NULL = the family has none. A bias is the same name with .bias for .weight. */
+/* Templates without the base prefix; %d is the layer, two of them the group and the
+ * layer within it. NULL = the family has none. A bias is the same name with .bias
+ * for .weight. */
 typedef struct atn_arch_names {
     const char *embed, *position, *type, *embed_norm, *final_norm, *head;
     const char *embed_map, *head_map; /* embedding to model width, and back */

@@ -40,8 +40,8 @@ done:
     return st;
 }
 
-/* Goes on with the part of config.json that the family reads, whose tie_word_embeddings may
- * stand outside. */
+/* Goes on with the part of config.json that the family reads, whose
+ * tie_word_embeddings may stand outside. */
 static atn_status take_part(atn_ctx *cx, const char *path, atn_config *c)
 {
     const char *key = c->arch->part;
@@ -94,8 +94,8 @@ static atn_status read_ffn(atn_ctx *cx, const char *path, atn_config *c)
     return atn_json_need_i64(cx, path, c->json, key, 1, BIG, &c->ffn);
 }
 
-/* Heads of keys, and the width of a head: as many as queries and width / heads without keys
- * of config.json for them. */
+/* Heads of keys, and the width of a head: as many as queries and width / heads
+ * without keys of config.json for them. */
 static atn_status read_heads(atn_ctx *cx, const char *path, atn_config *c)
 {
     const json_t *j = c->json;

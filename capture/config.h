@@ -34,8 +34,8 @@ typedef struct atn_rope {
     const json_t *short_factor, *long_factor; /* longrope, borrowed from the config */
 } atn_rope;
 
-/* A run of layers with tensors of its own: the only one of a model, or the encoder's and the
- * decoder's. */
+/* A run of layers with tensors of its own: the only one of a model, or the encoder's and
+ * the decoder's. */
 typedef struct atn_stack {
     const char *name; /* "encoder", "decoder"; "" = the only one */
     atn_arch_names names;
@@ -95,8 +95,9 @@ void atn_config_release(atn_ctx *cx, atn_config *c);
  * The number of its set of weights, which is l where none are shared. */
 atn_idx atn_config_block(const atn_config *c, atn_idx l, atn_idx *group,
                          atn_idx *inner);
-/* What one attention of a layer of the stack has, and the MLP behind it, if it is the last
- * of the layer: of its self-attention, or of cross-attention under the names of that. */
+/* What one attention of a layer of the stack has, and the MLP behind it, if it is the
+ * last of the layer: of its self-attention, or of cross-attention under the names of
+ * that. */
 atn_arch_names atn_stack_names(const atn_stack *s, bool cross);
 /* Whether there is a map between the widths of embeddings and model. */
 bool atn_config_maps(const atn_config *c);

@@ -159,9 +159,9 @@ static atn_status rope_proportion(atn_ctx *cx, const char *path, double partial,
     return ATN_OK;
 }
 
-/* theta, and how much of a head is turned. In families without a key for it that is all:
- * transformers ignores partial_rotary_factor there without a scaling, and fails on it with
- * one. */
+/* theta, and how much of a head is turned. In families without a key for it that is
+ * all: transformers ignores partial_rotary_factor there without a scaling, and fails
+ * on it with one. */
 static atn_status rope_base(atn_ctx *cx, const char *path, const atn_config *c,
                             const source *s, atn_rope *r)
 {
@@ -240,8 +240,8 @@ done:
 
 static const char *const layer_types[] = {"full_attention", "sliding_attention"};
 
-/* rope_parameters by layer type, for a family with a table each: an entry that is not there
- * is {}, and an old rope_scaling goes into that of the full layers. */
+/* rope_parameters by layer type, for a family with a table each: an entry that is not
+ * there is {}, and an old rope_scaling goes into that of the full layers. */
 static atn_status split_tables(atn_ctx *cx, const char *path, json_t *j,
                                const json_t *out[2])
 {

@@ -87,6 +87,7 @@ static atn_status examine(atn_ctx *cx, examination *x, const atn_pair *p,
     const atn_idx size = p->rows * p->cols, count = p->heads * size;
     atn_compared c = {.stack = stack,
                       .layer = p->place ? p->place->layer : -1,
+                      .step = p->place ? p->place->step : 0,
                       .stage = p->stage,
                       .head = -1};
     atn_pair pair = *p;
@@ -149,7 +150,8 @@ static atn_status stage(atn_ctx *cx, examination *x, const atn_place *place,
     bool stacked = false;
     const atn_st_tensor *t =
         ours ? find(x->dump, place->stack, stage, place->layer, &stacked) : NULL;
-    atn_idx at = stacked ? place->layer : 0, times = 1;
+    atn_idx at = stacked ? place->step * x->m->config.layers + place->layer : 0,
+            times = 1;
     const atn_pair p = {.stage = stage,
                         .ours = ours,
                         .heads = heads,
@@ -160,9 +162,11 @@ static atn_status stage(atn_ctx *cx, examination *x, const atn_place *place,
                         .v = x->v};
     atn_status st = ATN_OK;
 
-    if (!t) return ATN_OK;
-    if (stage == ATN_STAGE_HIDDEN && x->outputs && stacked) at--;
-    if (at < 0) return ATN_OK;
+    if (!t || (place->step > 0 && !stacked)) return ATN_OK;
+    if (stage == ATN_STAGE_HIDDEN && x->outputs && stacked) {
+        at--;
+        if (place->layer == 0) return ATN_OK;
+    }
     ATN_TRY(planes_of(cx, t, heads * rows * cols, at,
                       keys ? place->heads / place->kv_heads : 1, &times));
     ATN_TRY(examine(cx, x, &p, t, at, times, place->stack));
@@ -253,7 +257,7 @@ static atn_status examine_end(atn_ctx *cx, examination *x, const atn_forward_arg
                   .ours = a->logits,
                   .heads = 1,
                   .rows = rows,
-                  .cols = x->m->config.vocab};
+                  .cols = x->m->labels > 0 ? x->m->labels : x->m->config.vocab};
     atn_status st = ATN_OK;
     atn_idx times = 1;
 
@@ -273,7 +277,9 @@ done:
 atn_status atn_doctor_run(atn_ctx *cx, const atn_model *m, const atn_input *in,
                           const atn_st *dump, double tolerance, atn_doctor *out)
 {
-    const atn_idx n = atn_model_tokens(m, in), rows = in->target ? in->n_target : n;
+    const atn_idx n = atn_model_tokens(m, in), rows = m->labels > 0 ? 1
+                                                      : in->target  ? in->n_target
+                                                                    : n;
     const bool head = atn_model_reaches_head(m, in);
     examination x = {.m = m, .dump = dump, .tolerance = tolerance, .out = out};
     atn_forward_args a = {.input = *in,
@@ -299,8 +305,8 @@ atn_status atn_doctor_run(atn_ctx *cx, const atn_model *m, const atn_input *in,
             (long long)n,
             4.0 * (double)m->config.heads * (double)n * (double)n / 1073741824.0,
             DENSE_MAX);
-    if (wanted(dump, ATN_STAGE_LOGITS) && head) {
-        if (!atn_mul(rows, m->config.vocab, &count))
+    if (wanted(dump, ATN_STAGE_LOGITS) && (head || m->labels > 0)) {
+        if (!atn_mul(rows, m->labels > 0 ? m->labels : m->config.vocab, &count))
             ATN_FAIL(ATN_MEMORY, "the logits are too many");
         ATN_NEW(a.logits, count);
     }

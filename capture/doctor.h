@@ -7,8 +7,11 @@
  *                               read as nothing. Also the output of the layers, which is noticed
  *   q_pre, k_pre, q, k, v       [L, heads, n, d], before and behind the rotary embedding; k and v
  *                               may have their heads repeated
- *   attn [L, heads, nq, nk]     the weights; attn_out [L, n, width] behind W_O
- * and of the model ids [n] (target_ids), logits [n, vocab], loss [1].
+ *   attn [L, heads, nq, nk]     the weights; attn_out [L, n, width] behind W_O, and the
+ *                               gate where the family has one
+ * and of the model ids [n] (target_ids), logits [n, vocab], loss [1]. Of a model of images pixels
+ * [C, H, W] as it takes them in place of ids, and logits [labels]; of a diffusion transformer
+ * latents [steps, C, H, W], timesteps and classes [steps], and the layers of all steps in a row.
  *
  * Math    a stage departs when max |ours - reference| > tolerance max |reference|.
  * Source  symptoms: TransformerLens, docs on numerical divergence, and the families' code.
@@ -39,7 +42,7 @@ enum { ATN_HINT_TEXT = 400 };
 /* One tensor of ours beside the reference's. */
 typedef struct atn_compared {
     const char *stack;
-    atn_idx layer; /* -1 of logits and loss */
+    atn_idx layer, step; /* layer -1 of logits and loss */
     atn_stage stage;
     double error, largest; /* max |ours - reference|, max |reference| */
     atn_idx head, row;     /* of the largest error; head -1 where there are none */
@@ -63,3 +66,15 @@ void atn_doctor_release(atn_ctx *cx, atn_doctor *d);
 /* Token ids of a dump by name, as int32 in heap memory; *out NULL where it has none. */
 atn_status atn_doctor_ids(atn_ctx *cx, const atn_st *dump, const char *name,
                           int32_t **out, atn_idx *n) ATN_WARN_UNUSED;
+
+/* What a dump holds of pixels, or latents, timesteps and classes; owned. */
+typedef struct atn_doctor_planes {
+    float *values, *timesteps;
+    int32_t *classes;
+} atn_doctor_planes;
+/* Into `in`, of a model of images or latents; USAGE where the dump lacks them, DATA where they
+ * are not of the model's size. */
+atn_status atn_doctor_take_planes(atn_ctx *cx, const atn_model *m, const atn_st *dump,
+                                  atn_doctor_planes *own,
+                                  atn_input *in) ATN_WARN_UNUSED;
+void atn_doctor_planes_release(atn_ctx *cx, atn_doctor_planes *own);

@@ -240,8 +240,8 @@ done:
     return st;
 }
 
-/* Of the stack that place `at` begins; what the one before it gave is kept for its cross-
- * attention. */
+/* Of the stack that place `at` begins; what the one before it gave is kept for its
+ * cross-attention. */
 static atn_status begin_stack(atn_ctx *cx, atn_pass *ps, atn_idx at, int32_t *decoder)
 {
     const atn_input *in = &ps->args->input;

@@ -1,12 +1,14 @@
 /* capture/forward_experts.c -- a mixture of experts in place of the MLP.
  *
- * Math    router logits r = W x + b; the k experts with the largest take part, with weights
- *         softmax over their r alone. Expert: y = x G + g; a = min(y_even, limit), u = y_odd
- *         clamped to +-limit; ((u + 1) a sigmoid(gain a)) D + d. Equal logits: smaller index.
+ * Math    router logits r = W x + b; the k experts with the largest take part, with
+ *         weights softmax over their r alone. Expert: y = x G + g; a = min(y_even,
+ *         limit), u = y_odd clamped to +-limit; ((u + 1) a sigmoid(gain a)) D + d.
+ *         Equal logits: smaller index.
+ * Oracle  the fixture gpt_oss; a dense reference in test_experts.c.
  * Source  Hugging Face modeling_gpt_oss.py.
- * Cost    2 (width E + k 3 width ffn) a token. Experts are read one at a time, and only those
- *         that some token chose; rows go to the host and back around them, which is little
- *         beside the expert's weights.
+ * Cost    2 (width E + k 3 width ffn) a token. Experts are read one at a time, and only
+ *         those that some token chose; rows go to the host and back around them, which
+ *         is little beside the expert's weights.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "capture/forward_internal.h"
@@ -185,33 +187,48 @@ done:
     return st;
 }
 
-static atn_status activate_row(atn_ctx *cx, atn_idx row, void *state)
+static void activate_row(const mixture *x, atn_idx row)
 {
-    const mixture *x = state;
     const atn_idx ffn = x->ps->c->ffn;
     const double limit = x->ps->c->expert_limit, gain = x->ps->c->expert_gain;
     const float *y = x->pairs + row * 2 * ffn;
     float *out = x->hidden + row * ffn;
 
-    (void)cx;
     for (atn_idx i = 0; i < ffn; i++) {
         const double a = fmin((double)y[2 * i], limit),
                      u = fmin(fmax((double)y[2 * i + 1], -limit), limit);
 
         out[i] = (float)((u + 1) * a / (1 + exp(-gain * a)));
     }
-    return ATN_OK;
 }
 
-static atn_status add_row(atn_ctx *cx, atn_idx row, void *state)
+static void add_row(const mixture *x, atn_idx row)
 {
-    const mixture *x = state;
     const atn_idx width = x->ps->c->width, at = x->first + row;
     const float *y = x->y + row * width, share = x->their[at];
     float *out = x->out + x->tokens[at] * width;
 
-    (void)cx;
     for (atn_idx i = 0; i < width; i++) out[i] += share * y[i];
+}
+
+static atn_status activate_rows(atn_ctx *cx, atn_idx piece, void *state)
+{
+    const mixture *x = state;
+    const atn_idx first = piece * TASK_ROWS;
+
+    (void)cx;
+    for (atn_idx i = first; i < ATN_MIN(first + TASK_ROWS, x->rows); i++)
+        activate_row(x, i);
+    return ATN_OK;
+}
+
+static atn_status add_rows(atn_ctx *cx, atn_idx piece, void *state)
+{
+    const mixture *x = state;
+    const atn_idx first = piece * TASK_ROWS;
+
+    (void)cx;
+    for (atn_idx i = first; i < ATN_MIN(first + TASK_ROWS, x->rows); i++) add_row(x, i);
     return ATN_OK;
 }
 
@@ -219,7 +236,8 @@ static atn_status add_row(atn_ctx *cx, atn_idx row, void *state)
 static atn_status run_rows(atn_ctx *cx, mixture *x)
 {
     const atn_pass *ps = x->ps;
-    const atn_idx n = x->rows, width = ps->c->width, ffn = ps->c->ffn;
+    const atn_idx n = x->rows, width = ps->c->width, ffn = ps->c->ffn,
+                  tasks = (n + TASK_ROWS - 1) / TASK_ROWS;
     const atn_backend *be = cx->backend;
     atn_status st = ATN_OK;
 
@@ -228,12 +246,12 @@ static atn_status run_rows(atn_ctx *cx, mixture *x)
     ATN_TRY(be->linear(cx, ps->rows, ps->w_up, ps->b_up, true, false, n, 2 * ffn, width,
                        ps->up));
     ATN_TRY(be->download(cx, atn_buf_at(ps->up, 0, n * 2 * ffn), x->pairs));
-    ATN_TRY(atn_parallel(cx, n, activate_row, x, "experts"));
+    ATN_TRY(atn_parallel(cx, tasks, activate_rows, x, "experts"));
     ATN_TRY(be->upload(cx, atn_buf_at(ps->gate, 0, n * ffn), x->hidden));
     ATN_TRY(be->linear(cx, ps->gate, ps->w_down, ps->b_down, true, false, n, width, ffn,
                        ps->rows));
     ATN_TRY(be->download(cx, atn_buf_at(ps->rows, 0, n * width), x->y));
-    ATN_TRY(atn_parallel(cx, n, add_row, x, "experts"));
+    ATN_TRY(atn_parallel(cx, tasks, add_rows, x, "experts"));
 done:
     return st;
 }

@@ -70,8 +70,8 @@ done:
     return st;
 }
 
-/* What every row predicts: the next one, or the target of a decoder beside an encoder, whose
- * last row predicts as well. -1 = nothing. Returns their number. */
+/* What every row predicts: the next one, or the target of a decoder beside an encoder,
+ * whose last row predicts as well. -1 = nothing. Returns their number. */
 static atn_idx find_targets(const atn_pass *ps, int32_t *targets)
 {
     const atn_input *in = &ps->args->input;
@@ -85,7 +85,8 @@ static atn_idx find_targets(const atn_pass *ps, int32_t *targets)
     return known;
 }
 
-/* The rows that are multiplied by the head, normed and mapped; own: the caller releases them. */
+/* The rows that are multiplied by the head, normed and mapped; own: the caller
+ * releases them. */
 static atn_status head_rows(atn_ctx *cx, atn_pass *ps, atn_buf *x, atn_buf *own)
 {
     const atn_config *c = ps->c;

@@ -1,4 +1,5 @@
-/* capture/forward_host.c -- values that go to the host and back, see forward_internal.h. */
+/* capture/forward_host.c -- values that go to the host and back, see
+ * forward_internal.h. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "capture/forward_internal.h"
 #include "core/kernels/kernels.h"

@@ -64,8 +64,8 @@ typedef struct atn_pass {
 
 /* ---- forward_weights.c ---- */
 
-/* Loads the weights of place `at`, and of the MLP behind it, checked for NaN and infinity, and
- * lets the checker go on. */
+/* Loads the weights of place `at`, and of the MLP behind it, checked for NaN and
+ * infinity, and lets the checker go on. */
 atn_status atn_pass_load_place(atn_ctx *cx, atn_pass *ps, atn_idx at) ATN_WARN_UNUSED;
 /* Lets the checker go on to place `at`, if there is something to check. */
 atn_status atn_pass_check_ahead(atn_ctx *cx, atn_pass *ps, atn_idx at) ATN_WARN_UNUSED;

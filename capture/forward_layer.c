@@ -1,5 +1,5 @@
-/* capture/forward_layer.c -- a place of a layer: projections, attention, MLP, and what the visitor
- * gets. */
+/* capture/forward_layer.c -- a place of a layer: projections, attention, MLP, and what
+ * the visitor gets. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "capture/forward_internal.h"
 
@@ -125,8 +125,8 @@ atn_status atn_pass_norm(atn_ctx *cx, const atn_pass *ps, atn_buf x, atn_buf w,
                              ps->c->arch->norm_offset, ps->n, ps->c->width, y);
 }
 
-/* What a sublayer reads: x, or its norm in `to` - in x itself, where the residual is normed. The
- * modulation from `part` on gives shift and scale, where there is one. */
+/* What a sublayer reads: x, or its norm in `to` - in x itself, where the residual is
+ * normed. The modulation from `part` on gives shift and scale, where there is one. */
 static atn_status enter(atn_ctx *cx, const atn_pass *ps, atn_buf w, atn_buf b,
                         atn_idx part, atn_buf to, atn_buf *in)
 {

@@ -15,8 +15,8 @@ typedef struct check_job {
     const char *name; /* its template; NULL = the head */
 } check_job;
 
-/* The head that value `at` of q, k, v or the output projection belongs to, by the names n, and
- * its output there; false elsewhere. */
+/* The head that value `at` of q, k, v or the output projection belongs to, by the
+ * names n, and its output there; false elsewhere. */
 static bool head_by(const check_job *j, const atn_arch_names *n, atn_idx at,
                     atn_idx *head, atn_idx *row)
 {

@@ -85,8 +85,8 @@ static atn_place cross_place(const atn_model *m, const atn_input *in,
     return p;
 }
 
-/* The heads up to the largest power of two have a geometric sequence; the others take every
- * second member of the one for twice as many. */
+/* The heads up to the largest power of two have a geometric sequence; the others
+ * take every second member of the one for twice as many. */
 double atn_alibi_slope(atn_idx h, atn_idx heads)
 {
     double power = 1;
@@ -139,6 +139,16 @@ static double patch_flops(const atn_config *c)
         flops += 2 * (own ? layers : 1) * width * (ATN_TIME_FEATURES + width);
     if (n->modulation) flops += 2 * layers * 6 * width * width;
     return flops;
+}
+
+double atn_place_values(const atn_place *p, atn_idx width)
+{
+    const double heads = (double)p->heads, kv = (double)p->kv_heads, d = (double)p->d,
+                 dv = (double)p->dv;
+
+    return (double)p->nq * heads * d + (double)p->nk * kv * (d + dv) +
+           heads * dv * (double)width +
+           heads * ((double)p->rel.buckets + p->has_sink + p->has_alibi);
 }
 
 static double place_flops(const atn_config *c, const atn_place *p)

@@ -1,9 +1,9 @@
 /* capture/place.h -- what a run of a model is given, and the attentions that it makes of it.
  *
  * A place is one attention: a layer of a stack at a step. An encoder alone and a decoder alone
- * have one stack, "". Beside an encoder a layer of the decoder makes two, its self-attention
- * and that to the rows of the encoder, of the stack "cross". The places stand in the order in
- * which the forward pass comes to them.
+ * have one stack, "". Beside an encoder a layer of the decoder makes two, its
+ * self-attention and that to the rows of the encoder, of the stack "cross". The places
+ * stand in the order in which the forward pass comes to them.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
@@ -49,12 +49,15 @@ bool atn_model_reaches_head(const atn_model *m, const atn_input *in);
 /* Rows of the residual stream of the first stack, and the most that a stack has. */
 atn_idx atn_model_tokens(const atn_model *m, const atn_input *in);
 atn_idx atn_model_tokens_most(const atn_model *m, const atn_input *in);
-/* What the decoder reads, [n_target]: its first token, then all of the target but the last. */
+/* What the decoder reads, [n_target]: its first token, then all of the target but the
+ * last. */
 void atn_model_decoder_ids(const atn_model *m, const atn_input *in, int32_t *out);
 /* All places of a run, in heap memory of the caller. */
 atn_status atn_model_places(atn_ctx *cx, const atn_model *m, const atn_input *in,
                             atn_place **out, atn_idx *n) ATN_WARN_UNUSED;
 /* m of the bias m (j - i) of head h; Press et al., arXiv 2108.12409. */
 double atn_alibi_slope(atn_idx h, atn_idx heads);
+/* Numbers of a place in a capture: q, k, v, w_o, and what goes with them. */
+double atn_place_values(const atn_place *p, atn_idx width);
 /* FLOPs of a forward pass without the logits: 2 per multiply-add. */
 double atn_model_flops(const atn_model *m, const atn_input *in);

@@ -642,17 +642,20 @@ static double layer_values(const recording *r, const atn_place *p, double *w_o)
 {
     const atn_record_args *a = r->args;
     const double nq = (double)p->nq, nk = (double)p->nk, heads = (double)p->heads,
-                 kv = (double)p->kv_heads, d = (double)p->d, dv = (double)p->dv,
+                 kv = (double)p->kv_heads, d = (double)p->d,
                  width = (double)r->model.config.width;
-    double values = nq * heads * d + nk * kv * (d + dv);
+    double values = atn_place_values(p, r->model.config.width);
 
-    *w_o = a->no_w_o ? 0 : heads * dv * width;
+    *w_o = heads * (double)p->dv * width;
+    if (a->no_w_o) {
+        values -= *w_o;
+        *w_o = 0;
+    }
     if (a->save_q_pre) values += nq * heads * d;
     if (a->save_k_pre) values += nk * kv * d;
     if (a->save_h) values += nq * width;
     if (a->save_p) values += heads * nq * nk;
-    return values + *w_o + (p->has_sink ? heads : 0) + (p->has_alibi ? heads : 0) +
-           heads * (double)p->rel.buckets;
+    return values;
 }
 
 /* What save_layer takes of the largest place: w_o turned round, and the narrowed copies. */

@@ -12,8 +12,8 @@
 /* {"w_q", "w_k", "w_v"} of a place. The caller owns *out. */
 atn_status atn_model_place_weights(atn_ctx *cx, const atn_model *m, const atn_place *at,
                                    json_t **out) ATN_WARN_UNUSED;
-/* {"embed"} and, where the model gives logits, "unembed"; neither where a map stands between
- * them and the residual stream. */
+/* {"embed"} and, where the model gives logits, "unembed"; neither where a map stands
+ * between them and the residual stream. */
 atn_status atn_model_token_weights(atn_ctx *cx, const atn_model *m,
                                    json_t **out) ATN_WARN_UNUSED;
 /* The rotary embedding of an input of n tokens; JSON null where the family has none. The

@@ -185,7 +185,8 @@ done:
 
 static const char *one_piece_with(const atn_cli *cli)
 {
-    return atn_opt_given(cli, "dump") ? "--dump is a folder that one process writes" : NULL;
+    return atn_opt_given(cli, "dump") ? "--dump is a folder that one process writes"
+                                      : NULL;
 }
 
 /* Is it of no method before m? */

@@ -5,7 +5,7 @@
 
 #include "analysis/bounds.h"
 #include "analysis/experiments/experiment.h"
-#include "cli/output.h"
+#include "cli/parts.h"
 
 static const atn_option options[] = {
     {"bound", 0, ATN_OPT_TEXT, "LIST",
@@ -106,7 +106,8 @@ static atn_status run(atn_cli *cli)
                                .trials = atn_opt_i64(cli, "trials", 0),
                                .most = atn_opt_i64(cli, "tokens", 0),
                                .all_heads = atn_opt_given(cli, "all-heads") ||
-                                            atn_opt_given(cli, "heads")};
+                                            atn_opt_given(cli, "heads"),
+                               .shard = cli->shard};
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
     atn_subject s = {0};
@@ -115,6 +116,10 @@ static atn_status run(atn_cli *cli)
     ATN_TRY(atn_cli_check_output(cli, atn_opt_text(cli, "output", NULL)));
     ATN_TRY(atn_subject_open(cli, cli->args[0], &s));
     ATN_TRY(atn_bounds_run(cx, s.capture, &s.selection, &o, &b));
+    if (atn_shard_is_part(cli->shard)) {
+        ATN_TRY(atn_cli_emit_part(cli, &s.run));
+        goto done;
+    }
     print_count(cli, &b);
     ATN_TRY(emit(cli, &s, &b));
     say_left_out(cx, &b, o.names != NULL);
@@ -178,7 +183,7 @@ const atn_command atn_command_bounds = {
         "docs/guide/bounds.md says what each is good for. -v says which experiments "
         "are left out and why. CSV on stdout puts the line a bound on stderr.",
     .options = options,
-    .uses = ATN_USE_SELECT | ATN_USE_TABLE,
+    .uses = ATN_USE_SELECT | ATN_USE_TABLE | ATN_USE_SHARD,
     .second = "verdicts",
     .word = word,
     .min_args = 1,

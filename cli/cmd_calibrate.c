@@ -615,6 +615,7 @@ const atn_command atn_command_calibrate = {
     .uses = ATN_USE_TABLE | ATN_USE_DRY,
     .second = "calibrate_speedups",
     .word = word,
+    .one_piece = "it times one GPU",
     .min_args = 0,
     .max_args = 2,
     .run = run,

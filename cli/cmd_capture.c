@@ -181,9 +181,9 @@ static atn_status summary(atn_ctx *cx, const atn_record_args *args,
         ATN_TRY(atn_facts_add(cx, t, "layers found", "%lld, of an interrupted run",
                               (long long)r->layers_found));
     if (r->has_label)
-        ATN_TRY(atn_facts_add(cx, t, "class", "%lld %s, probability %.3g",
-                              (long long)r->label, r->label_text,
-                              r->label_probability));
+        ATN_TRY(atn_facts_add(cx, t, "class", "%lld%s%s, probability %.3g",
+                              (long long)r->label, *r->label_text ? ": " : "",
+                              r->label_text, r->label_probability));
     if (r->no_loss)
         ATN_TRY(atn_facts_add(cx, t, "next-token loss", "none: %s", r->no_loss));
     if (r->has_loss) {
@@ -265,11 +265,13 @@ static const char *const examples[] = {
     "capture MODEL --text story.txt --device auto -o RUN",
     "capture MODEL --text story.txt --dry-run",
     "capture T5 --text source.txt --target-text target.txt -o RUN",
+    "capture VIT --image photo.png -o RUN",
+    "capture DIT --latents latents.npy --timesteps 500,250,0 --classes 3 -o RUN",
     NULL};
 
 const atn_command atn_command_capture = {
     .id = "capture",
-    .summary = "run a model on a text, keep queries, keys and values",
+    .summary = "run a model on a text or an image, keep queries, keys and values",
     .args = "MODEL -o RUN",
     .examples = examples,
     .text =
@@ -283,9 +285,14 @@ const atn_command atn_command_capture = {
         "encoder-decoder model (T5) reads the text with its encoder. With a target "
         "its decoder runs as well: it reads the start token and the target without "
         "its last token, and predicts the target, token after token. RUN then has "
-        "the stacks encoder, decoder and cross.",
+        "the stacks encoder, decoder and cross.\n\nA model of images (ViT, DeiT) "
+        "reads a picture as preprocessor_config.json of its directory says, and the "
+        "likeliest class is printed where the weights have a classifier. A diffusion "
+        "transformer (DiT) reads latents, timesteps and classes: every timestep is a "
+        "step of RUN, independent of the others.",
     .options = options,
     .uses = ATN_USE_OUTPUT | ATN_USE_DEVICE | ATN_USE_DRY,
+    .one_piece = "a model runs through its layers one after another",
     .min_args = 1,
     .max_args = 1,
     .run = run,

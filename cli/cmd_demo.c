@@ -155,5 +155,6 @@ const atn_command atn_command_demo = {
         "DIR is attnscope-demo.",
     .uses = ATN_USE_OUTPUT,
     .max_args = 0,
+    .one_piece = "it is over in seconds",
     .run = run,
 };

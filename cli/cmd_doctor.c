@@ -136,11 +136,14 @@ done:
 /* "attn of encoder layer 3" */
 static void name_place(const atn_compared *c, char *out, size_t size)
 {
+    char step[40] = "";
+
+    if (c->step > 0) snprintf(step, sizeof step, " at step %lld", (long long)c->step);
     if (c->layer < 0)
         snprintf(out, size, "%s", atn_stage_names[c->stage]);
     else
-        snprintf(out, size, "%s of %s%slayer %lld", atn_stage_names[c->stage], c->stack,
-                 *c->stack ? " " : "", (long long)c->layer);
+        snprintf(out, size, "%s of %s%slayer %lld%s", atn_stage_names[c->stage],
+                 c->stack, *c->stack ? " " : "", (long long)c->layer, step);
 }
 
 static atn_status make_facts(atn_ctx *cx, const atn_doctor *d, double tolerance,
@@ -202,6 +205,7 @@ static atn_status run(atn_cli *cli)
     atn_run record = {0};
     atn_doctor d = {.first = -1};
     atn_input in = {0};
+    atn_doctor_planes planes = {0};
     int32_t *ids = NULL, *target = NULL;
 
     if (!reference)
@@ -212,8 +216,12 @@ static atn_status run(atn_cli *cli)
     ATN_TRY(atn_run_add_input(cx, &record, reference));
     ATN_TRY(atn_model_open(cx, cli->args[0], &model));
     ATN_TRY(atn_st_open(cx, reference, &dump));
-    ATN_TRY(take_tokens(cli, &model, dump, &record, &ids, &in.n));
-    ATN_TRY(take_target(cx, &model, dump, &target, &in.n_target));
+    if (model.config.arch->input == ATN_INPUT_TOKENS) {
+        ATN_TRY(take_tokens(cli, &model, dump, &record, &ids, &in.n));
+        ATN_TRY(take_target(cx, &model, dump, &target, &in.n_target));
+    } else {
+        ATN_TRY(atn_doctor_take_planes(cx, &model, dump, &planes, &in));
+    }
     in.ids = ids;
     in.target = target;
     ATN_TRY(atn_doctor_run(cx, &model, &in, dump, tolerance, &d));
@@ -221,6 +229,7 @@ static atn_status run(atn_cli *cli)
     ATN_TRY(conclude(cli, &d));
 done:
     atn_doctor_release(cx, &d);
+    atn_doctor_planes_release(cx, &planes);
     atn_free(cx, ids);
     atn_free(cx, target);
     atn_st_close(cx, dump);
@@ -247,7 +256,12 @@ const atn_command atn_command_doctor = {
         "[n, "
         "vocabulary]; loss [1]; of an encoder-decoder model target_ids [n], the "
         "labels, "
-        "and encoder.q, decoder.q, cross.q and so on. Any of them may be missing; a "
+        "and encoder.q, decoder.q, cross.q and so on; of a model of images pixels [C, "
+        "H, W] "
+        "in place of ids; of a diffusion transformer latents [steps, C, H, W], "
+        "timesteps "
+        "and classes [steps], and the layers of all steps in a row. Any of them may be "
+        "missing; a "
         "layer may be a tensor of "
         "its "
         "own, NAME.0. Every stage is compared in the order of the computation, and the "

@@ -302,6 +302,7 @@ const atn_command atn_command_field = {
     .uses = ATN_USE_SELECT | ATN_USE_TABLE,
     .second = "pattern",
     .word = word,
+    .one_piece = "it follows fields through all layers",
     .min_args = 1,
     .max_args = -1,
     .run = run,

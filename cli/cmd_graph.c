@@ -374,6 +374,8 @@ const atn_command atn_command_graph = {
     .uses = ATN_USE_SELECT | ATN_USE_TABLE,
     .second = "spectrum_ends,adapter_heads",
     .word = word,
+    .one_piece = "its tables are kept in no parts (choose heads with --layers and "
+                 "--heads instead)",
     .min_args = 1,
     .max_args = 1,
     .run = run,

@@ -6,8 +6,8 @@
 #include <unistd.h>
 
 #include "analysis/describe.h"
-#include "capture/model.h"
-#include "capture/tokenizer.h"
+#include "capture/gguf.h"
+#include "cli/model_tables.h"
 #include "cli/output.h"
 #include "core/cuda/backend_cuda.h"
 #include "core/io/file.h"
@@ -39,120 +39,34 @@ done:
 
 /* ---- a model directory ---- */
 
-static atn_status rope_fact(atn_ctx *cx, const atn_config *c, atn_table *t)
+/* A directory that cannot be captured: what it is, and then the error. */
+static atn_status inspect_strange(atn_cli *cli, const char *dir, atn_run *run)
 {
-    const atn_rope *r = &c->rope;
-    char scaling[128] = "not scaled";
-
-    if (!c->arch->rope) return ATN_OK;
-    if (r->kind != ATN_ROPE_DEFAULT)
-        snprintf(scaling, sizeof scaling, "%s by %g from %g positions",
-                 atn_rope_name(r->kind), r->factor, r->original);
-    return atn_facts_add(cx, t, "rotary embedding", "%lld numbers a head, theta %g, %s",
-                         (long long)r->dim, r->theta, scaling);
-}
-
-/* A tokenizer that cannot be run is a fact of the model, not an error of inspect. */
-static atn_status tokenizer_fact(atn_ctx *cx, const atn_model *m, atn_table *t)
-{
+    atn_ctx *cx = cli->cx;
+    const atn_status code = cx->err.code;
     atn_status st = ATN_OK;
-    atn_tokenizer *tokenizer = NULL;
-    char why[ATN_ERR_TEXT] = "";
+    atn_table *facts = NULL;
+    char why[ATN_ERR_TEXT];
 
-    st = atn_tokenizer_load(cx, m->dir, &tokenizer);
-    if (st == ATN_DATA || st == ATN_NOINPUT) {
-        snprintf(why, sizeof why, "%s", cx->err.text);
-        atn_err_clear(cx);
-        st = ATN_OK;
-    }
-    ATN_TRY(st);
-    ATN_TRY(atn_facts_add(cx, t, "tokenizer", "%s%s", *why ? "cannot be run: " : "runs",
-                          why));
+    snprintf(why, sizeof why, "%s", cx->err.text);
+    atn_err_clear(cx);
+    ATN_TRY(atn_strange_model_facts(cx, dir, why, &facts));
+    ATN_TRY(atn_cli_emit(cli, run, facts, NULL));
+    st = atn_fail(cx, code, __FILE__, __LINE__, "%s", why);
 done:
-    atn_tokenizer_destroy(cx, tokenizer);
+    atn_table_destroy(cx, facts);
     return st;
 }
 
-static atn_status model_facts(atn_ctx *cx, const atn_model *m, atn_table *t)
+static atn_status add_config(atn_cli *cli, const atn_model *m, atn_run *run)
 {
-    const atn_config *c = &m->config;
-    atn_status st = ATN_OK;
+    char *path = atn_path_join(cli->cx, m->dir, "config.json");
+    atn_status st = path ? ATN_OK : cli->cx->err.code;
 
-    ATN_TRY(atn_facts_add(cx, t, "model directory", "%s", m->dir));
-    ATN_TRY(atn_facts_add(cx, t, "family", "%s (%s)", c->arch->title, c->arch->id));
-    if (c->n_stacks > 1)
-        ATN_TRY(atn_facts_add(cx, t, "layers", "%lld encoder, %lld decoder",
-                              (long long)c->stacks[0].layers,
-                              (long long)c->stacks[1].layers));
-    else
-        ATN_TRY(atn_facts_add(cx, t, "layers", "%lld", (long long)c->layers));
-    ATN_TRY(atn_facts_add(cx, t, "width", "%lld", (long long)c->width));
-    ATN_TRY(atn_facts_add(
-        cx, t, "heads", "%lld queries, %lld keys and values, %lld wide",
-        (long long)c->heads, (long long)c->kv_heads, (long long)c->head_dim));
-    ATN_TRY(atn_facts_add(cx, t, "feed-forward width", "%lld%s", (long long)c->ffn,
-                          c->gated ? ", gated" : ""));
-    ATN_TRY(atn_facts_add(cx, t, "vocabulary", "%lld%s", (long long)c->vocab,
-                          c->tied ? ", tied embeddings" : ""));
-    if (c->max_positions)
-        ATN_TRY(atn_facts_add(cx, t, "positions", "%lld", (long long)c->max_positions));
-    if (c->stacks[0].rel.buckets)
-        ATN_TRY(atn_facts_add(cx, t, "relative positions",
-                              "%lld biases a head and stack, for distances to %lld",
-                              (long long)c->stacks[0].rel.buckets,
-                              (long long)c->stacks[0].rel.max_distance));
-    ATN_TRY(atn_facts_add(cx, t, "weights", "%.4g million numbers, %.4g MiB",
-                          atn_model_parameters(m) / 1e6,
-                          atn_model_bytes(m) / (1 << 20)));
-    ATN_TRY(atn_facts_add(cx, t, "next-token loss", "%s",
-                          m->has_head ? "yes" : "no, the model has no output layer"));
-    ATN_TRY(rope_fact(cx, c, t));
-    ATN_TRY(tokenizer_fact(cx, m, t));
-done:
-    return st;
-}
-
-/* A row of a layer, or of its cross-attention. */
-static atn_status add_layer(atn_ctx *cx, const atn_config *c, const atn_stack *s,
-                            bool cross, atn_idx l, atn_table *t)
-{
-    const bool several = c->n_stacks > 1;
-    const atn_idx values[] = {l, c->heads, c->kv_heads, c->head_dim};
-    const int n = (int)ATN_LEN(values) + several;
-    const atn_idx window = s == c->stacks && c->window ? c->window[l] : 0;
-    atn_status st = ATN_OK;
-
-    ATN_TRY(atn_table_add_row(cx, t));
-    if (several) ATN_TRY(atn_table_set_str(cx, t, 0, cross ? "cross" : s->name));
-    for (int i = 0; i < (int)ATN_LEN(values); i++)
-        atn_table_set_i64(t, several + i, values[i]);
-    ATN_TRY(atn_table_set_str(cx, t, n, s->causal && !cross ? "causal" : "both ways"));
-    if (window > 0) atn_table_set_i64(t, n + 1, window);
-done:
-    return st;
-}
-
-static atn_status model_layers(atn_ctx *cx, const atn_config *c, atn_table *t)
-{
-    static const char *const names[] = {"layer", "heads", "kv_heads", "d"};
-    atn_status st = ATN_OK;
-    int column = -1;
-
-    if (c->n_stacks > 1)
-        ATN_TRY(atn_table_add_col(cx, t, "stack", ATN_COL_STR, "", NULL, &column));
-    for (size_t i = 0; i < ATN_LEN(names); i++)
-        ATN_TRY(atn_table_add_col(cx, t, names[i], ATN_COL_I64, "", NULL, &column));
-    ATN_TRY(atn_table_add_col(cx, t, "mask", ATN_COL_STR, "", NULL, &column));
-    ATN_TRY(atn_table_add_col(cx, t, "window", ATN_COL_I64, "",
-                              "keys of the sliding window, empty = none", &column));
-    for (int k = 0; k < 2 * c->n_stacks; k++) {
-        const atn_stack *s = &c->stacks[k / 2];
-        const bool cross = k % 2;
-
-        for (atn_idx l = 0; l < s->layers && (!cross || s->names.cross_q); l++)
-            ATN_TRY(add_layer(cx, c, s, cross, l, t));
-    }
-done:
+    if (path)
+        st = atn_run_add_input(cli->cx, run,
+                               atn_file_exists(path) ? path : m->weights_path);
+    atn_free(cli->cx, path);
     return st;
 }
 
@@ -160,30 +74,25 @@ static atn_status inspect_model(atn_cli *cli, const char *dir)
 {
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
-    atn_table *facts = NULL, *layers = NULL;
+    atn_table *t[3] = {NULL, NULL, NULL};
     atn_model model = {0};
     atn_run run = {0};
-    char *path = NULL;
 
     ATN_TRY(atn_cli_check_output(cli, atn_opt_text(cli, "output", NULL)));
     ATN_TRY(atn_cli_record(cli, &run));
-    path = atn_path_join(cx, dir, "config.json");
-    if (!path) ATN_TRY(cx->err.code);
-    ATN_TRY(atn_model_open(cx, dir, &model));
-    ATN_TRY(atn_run_add_input(cx, &run, path));
-    ATN_TRY(atn_facts_create(cx, &facts));
-    ATN_TRY(model_facts(cx, &model, facts));
-    ATN_TRY(atn_table_create(cx, "model", &layers));
-    ATN_TRY(model_layers(cx, &model.config, layers));
-    {
-        const atn_table *const tables[] = {facts, layers};
-
-        ATN_TRY(atn_cli_emit_all(cli, &run, tables, 2, 1, NULL));
+    st = atn_model_open(cx, dir, &model);
+    if (st == ATN_DATA || st == ATN_NOINPUT) {
+        st = inspect_strange(cli, dir, &run);
+        goto done;
     }
+    ATN_TRY(st);
+    ATN_TRY(add_config(cli, &model, &run));
+    ATN_TRY(atn_model_facts(cx, &model, &t[0]));
+    ATN_TRY(atn_model_layers(cx, &model, &t[1]));
+    ATN_TRY(atn_model_costs(cx, &model, &t[2]));
+    ATN_TRY(atn_cli_emit_all(cli, &run, (const atn_table *const *)t, 3, 1, NULL));
 done:
-    atn_free(cx, path);
-    atn_table_destroy(cx, facts);
-    atn_table_destroy(cx, layers);
+    for (int i = 0; i < 3; i++) atn_table_destroy(cx, t[i]);
     atn_model_close(cx, &model);
     atn_run_release(&run);
     return st;
@@ -284,6 +193,31 @@ static bool has_file(atn_ctx *cx, const char *dir, const char *name)
     return there;
 }
 
+/* Something of a model is there: its configuration, weights, or a hub's reference to them. */
+static bool looks_like_model(atn_ctx *cx, const char *dir)
+{
+    static const char *const names[] = {"config.json",
+                                        "model.safetensors",
+                                        "model.safetensors.index.json",
+                                        "pytorch_model.bin",
+                                        "diffusion_pytorch_model.safetensors",
+                                        "model_index.json",
+                                        "refs/main"};
+    char *gguf = NULL;
+    bool found = false;
+
+    for (size_t i = 0; i < ATN_LEN(names) && !found; i++)
+        found = has_file(cx, dir, names[i]);
+    if (found) return true;
+    if (atn_gguf_find(cx, dir, &gguf) != ATN_OK) {
+        atn_err_clear(cx); /* several of them are something, too */
+        return true;
+    }
+    found = gguf != NULL;
+    atn_free(cx, gguf);
+    return found;
+}
+
 static atn_status run(atn_cli *cli)
 {
     const char *dir = cli->n_args ? cli->args[0] : NULL;
@@ -292,17 +226,19 @@ static atn_status run(atn_cli *cli)
     if (!dir)
         return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
                         "inspect: give a model directory, a capture, or --devices");
+    if (atn_ends_with(dir, ".gguf") && atn_file_exists(dir))
+        return inspect_model(cli, dir);
     if (!atn_dir_exists(dir))
         return atn_fail(
             cli->cx, ATN_NOINPUT, __FILE__, __LINE__,
-            "%s: there is no such directory (inspect takes a model directory "
-            "or a capture)",
+            "%s: there is no such directory (inspect takes a model directory, a "
+            ".gguf file or a capture)",
             dir);
     if (has_file(cli->cx, dir, "capture.json")) return inspect_run(cli, dir);
-    if (has_file(cli->cx, dir, "config.json")) return inspect_model(cli, dir);
+    if (looks_like_model(cli->cx, dir)) return inspect_model(cli, dir);
     return atn_fail(cli->cx, ATN_DATA, __FILE__, __LINE__,
                     "%s: neither a capture (no capture.json) nor a model directory (no "
-                    "config.json)",
+                    "config.json, no weights)",
                     dir);
 }
 
@@ -321,11 +257,14 @@ const atn_command atn_command_inspect = {
     .args = "MODEL|RUN",
     .examples = examples,
     .text =
-        "A model directory has a config.json, a capture a capture.json. What a model "
-        "needs and attnscope cannot do is said here, before anything runs.",
+        "A model directory has a config.json (or MODEL is a .gguf file), a capture a "
+        "capture.json. Of a model: what it is, what each attention of it does, and "
+        "what a "
+        "capture would cost by the length of the text. Of a directory that cannot be "
+        "captured: what its files say, why not, and exit code 65.",
     .options = options,
     .uses = ATN_USE_SELECT | ATN_USE_TABLE,
-    .second = "facts",
+    .second = "facts,costs",
     .max_args = 1,
     .run = run,
 };

@@ -16,10 +16,10 @@ static const atn_option options[] = {
 };
 
 typedef struct merging {
-    atn_part_file *part;     /* [n] in the order of the command line */
-    atn_bytes *notes;   /* [n] in the order of parts */
-    const char **words; /* of the command */
-    char **owned;       /* [n_words] those of them that are */
+    atn_part_file *part; /* [n] in the order of the command line */
+    atn_bytes *notes;    /* [n] in the order of parts */
+    const char **words;  /* of the command */
+    char **owned;        /* [n_words] those of them that are */
     int n, n_words;
 } merging;
 
@@ -28,9 +28,10 @@ static atn_status missing_part(atn_ctx *cx, const atn_part_file *one, int index)
     char *command = atn_part_command(cx, one);
 
     if (!command) return cx->err.code;
-    (void)atn_fail(cx, ATN_USAGE, __FILE__, __LINE__,
-                   "merge: part %d/%d is missing (%.300s --shard %d/%d -o FILE makes it)",
-                   index, one->count, command, index, one->count);
+    (void)atn_fail(
+        cx, ATN_USAGE, __FILE__, __LINE__,
+        "merge: part %d/%d is missing (%.300s --shard %d/%d -o FILE makes it)", index,
+        one->count, command, index, one->count);
     atn_free(cx, command);
     return ATN_USAGE;
 }
@@ -106,9 +107,9 @@ static atn_status add_own(atn_cli *cli, merging *m)
         if (!cli->values[i].given || strcmp(name, "capture") == 0) continue;
         if (strcmp(name, "seed") == 0)
             ATN_FAIL(ATN_USAGE, "merge: the parts have their seed (leave --seed out)");
-        ATN_TRY(add_word(cx, m, name,
-                         cli->rows[i]->kind == ATN_OPT_FLAG ? NULL
-                                                            : cli->values[i].text));
+        ATN_TRY(
+            add_word(cx, m, name,
+                     cli->rows[i]->kind == ATN_OPT_FLAG ? NULL : cli->values[i].text));
     }
 done:
     return st;
@@ -128,8 +129,8 @@ static atn_status make_words(atn_cli *cli, merging *m)
     ATN_NEW(m->words, most + cli->n_rows + 4);
     ATN_NEW(m->owned, most + cli->n_rows + 4);
     ATN_TRY(add_word(cx, m, NULL, "attnscope"));
-    ATN_TRY(add_word(cx, m, NULL,
-                     json_string_value(json_object_get(header, "command"))));
+    ATN_TRY(
+        add_word(cx, m, NULL, json_string_value(json_object_get(header, "command"))));
     ATN_TRY(add_own(cli, m));
     json_object_foreach(given, key, value)
     {
@@ -162,16 +163,15 @@ static atn_status check_capture(atn_cli *cli, const char *dir)
 /* The command, in place of merge. */
 static atn_status run_command(atn_cli *cli, const merging *m)
 {
-    atn_shard shard = {
-        .count = m->part[0].count, .merges = true, .given = m->notes};
-    atn_cli inner = {.cx = cli->cx,
-                     .command = atn_command_find(m->words[1]),
-                     .argc = m->n_words,
-                     .argv = m->words,
-                     .shard = &shard,
-                     .typed = cli,
-                     .capture = json_string_value(
-                         json_object_get(m->part[0].header, "capture"))};
+    atn_shard shard = {.count = m->part[0].count, .merges = true, .given = m->notes};
+    atn_cli inner = {
+        .cx = cli->cx,
+        .command = atn_command_find(m->words[1]),
+        .argc = m->n_words,
+        .argv = m->words,
+        .shard = &shard,
+        .typed = cli,
+        .capture = json_string_value(json_object_get(m->part[0].header, "capture"))};
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
 
@@ -223,14 +223,16 @@ const atn_command atn_command_merge = {
     .summary = "the table of a command out of the parts that --shard wrote",
     .args = "PART...",
     .examples = examples,
-    .text = "A part is a file that a command with --shard i/N wrote: what it found of "
-            "its share of the heads. All N parts of one command, options and capture "
-            "give, in any order, the table that the command without --shard prints, bit "
-            "for bit on processors of one kind; the run record names them. The "
-            "capture's manifest is read again, its layers are not. "
-            "docs/guide/clusters.md has an example for Slurm.",
+    .text =
+        "A part is a file that a command with --shard i/N wrote: what it found of "
+        "its share of the heads. All N parts of one command, options and capture "
+        "give, in any order, the table that the command without --shard prints, bit "
+        "for bit on processors of one kind; the run record names them. The "
+        "capture's manifest is read again, its layers are not. "
+        "docs/guide/clusters.md has an example for Slurm.",
     .options = options,
     .uses = ATN_USE_TABLE,
+    .one_piece = "it puts parts together",
     .min_args = 1,
     .max_args = -1,
     .run = run,

@@ -96,6 +96,7 @@ const atn_command atn_command_report = {
         "run record is at the end.",
     .options = options,
     .uses = ATN_USE_SELECT | ATN_USE_OUTPUT,
+    .one_piece = "it puts many tables into one file",
     .min_args = 1,
     .max_args = -1,
     .run = run,

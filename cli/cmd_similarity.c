@@ -213,6 +213,7 @@ const atn_command atn_command_similarity = {
     .options = options,
     .uses = ATN_USE_SELECT | ATN_USE_TABLE,
     .second = "similarity_plan_totals,clusters_totals",
+    .one_piece = "it compares all layers with one another",
     .min_args = 1,
     .max_args = 1,
     .run = run,

@@ -636,6 +636,7 @@ const atn_command atn_command_simulate = {
     .uses = ATN_USE_SELECT | ATN_USE_TABLE,
     .second = "waterfall,advice,histogram",
     .word = word,
+    .one_piece = "it is over in seconds",
     .min_args = 0,
     .max_args = -1,
     .run = run,

@@ -116,6 +116,7 @@ const atn_command atn_command_tensor = {
         "draws that table, which here is what -o writes.",
     .options = options,
     .uses = ATN_USE_SELECT | ATN_USE_TABLE,
+    .one_piece = "its heads are compared with one another",
     .min_args = 0,
     .max_args = 1,
     .run = run,

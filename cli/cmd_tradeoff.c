@@ -149,6 +149,7 @@ const atn_command atn_command_tradeoff = {
     .uses = ATN_USE_SELECT | ATN_USE_TABLE | ATN_USE_DRY,
     .second = "front",
     .word = word,
+    .one_piece = "it reads what approx stored (share out approx, with --keep)",
     .min_args = 1,
     .max_args = 1,
     .run = run,

@@ -23,6 +23,23 @@ static atn_status gpu_number(atn_cli *cli, const char *device, int *number)
     return ATN_OK;
 }
 
+/* The ranks of a machine take its GPUs in turn. */
+static int auto_number(atn_cli *cli)
+{
+    atn_ctx *cx = cli->cx;
+    atn_cu_driver d = {0};
+    atn_gpu_info *list = NULL;
+    int n = 0;
+
+    if (cli->place == 0) return 0;
+    if (atn_cu_driver_open(cx, &d) != ATN_OK ||
+        atn_cu_devices(cx, &d, &list, &n) != ATN_OK)
+        atn_err_clear(cx);
+    atn_cu_driver_close(&d);
+    atn_free(cx, list);
+    return n > 0 ? cli->place % n : 0;
+}
+
 static atn_status need_f32(atn_cli *cli, atn_math math)
 {
     if (math == ATN_MATH_F32) return ATN_OK;
@@ -49,7 +66,7 @@ atn_status atn_device_open(atn_cli *cli, atn_backend **out)
     if (strcmp(device, "auto") != 0) {
         ATN_TRY(gpu_number(cli, device, &number));
         ATN_TRY(atn_cuda_open(cx, number, math, out));
-    } else if (atn_cuda_open(cx, 0, math, out) != ATN_OK) {
+    } else if (atn_cuda_open(cx, auto_number(cli), math, out) != ATN_OK) {
         atn_log(cx, ATN_LOG_INFO, "--device auto takes the CPU: %s", cx->err.text);
         atn_err_clear(cx);
         return need_f32(cli, math);

@@ -67,7 +67,8 @@ static const atn_option device[] = {
 
 static const atn_option shard[] = {
     {"shard", 0, ATN_OPT_TEXT, "i/N",
-     "do part i of N (0/N to N-1/N) and write it to -o FILE, for attnscope merge; slurm "
+     "do part i of N (0/N to N-1/N) and write it to -o FILE, for attnscope merge; "
+     "slurm "
      "= as the array task says",
      0, 0},
     ATN_OPTION_END,

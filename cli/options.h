@@ -79,10 +79,11 @@ typedef struct atn_cli {
     const atn_option *rows[ATN_CLI_ROWS];
     atn_opt_value values[ATN_CLI_ROWS];
     int n_rows;
-    struct atn_shard *shard; /* the share of the work, or all to put together; NULL = all
+    struct atn_shard
+        *shard; /* the share of the work, or all to put together; NULL = all
                                 of it is done here */
-    bool ranks;              /* shares meet in memory, not in files */
-    int place;               /* of the ranks on this machine; 0 = the first, or alone */
+    bool ranks; /* shares meet in memory, not in files */
+    int place;  /* of the ranks on this machine; 0 = the first, or alone */
     /* Of a command that merge runs: what was typed, and the hash of the manifest of the
      * parts; else NULL. */
     const struct atn_cli *typed;

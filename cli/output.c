@@ -49,10 +49,11 @@ atn_status atn_subject_open(atn_cli *cli, const char *dir, atn_subject *s)
     if (!manifest) ATN_TRY(cx->err.code);
     ATN_TRY(atn_run_add_input(cx, &s->run, manifest));
     if (cli->capture && strcmp(cli->capture, atn_record_capture(s->run.json)) != 0)
-        ATN_FAIL(ATN_USAGE,
-                 "%s: is another capture than that of the parts (say where that is with "
-                 "--capture RUN)",
-                 dir);
+        ATN_FAIL(
+            ATN_USAGE,
+            "%s: is another capture than that of the parts (say where that is with "
+            "--capture RUN)",
+            dir);
 done:
     atn_free(cx, manifest);
     return st;

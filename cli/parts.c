@@ -64,10 +64,11 @@ static atn_status read_share(atn_ctx *cx, const char *text, long *index, long *c
     if (!*end && text[0] >= '0' && text[0] <= '9' && *index >= 0 && *index < *count &&
         *count <= MOST_PARTS)
         return ATN_OK;
-    return atn_fail(cx, ATN_USAGE, __FILE__, __LINE__,
-                    "--shard takes i/N, part i of N from 0/N to N-1/N (N at most %d), or "
-                    "slurm, not '%.40s'",
-                    MOST_PARTS, text);
+    return atn_fail(
+        cx, ATN_USAGE, __FILE__, __LINE__,
+        "--shard takes i/N, part i of N from 0/N to N-1/N (N at most %d), or "
+        "slurm, not '%.40s'",
+        MOST_PARTS, text);
 }
 
 static bool needs_file(const atn_cli *cli)
@@ -116,8 +117,9 @@ done:
 static bool is_neutral(const char *name)
 {
     static const char *const names[] = {
-        "shard", "output",  "force",     "format",      "run-record", "quiet",  "verbose",
-        "log",   "threads", "mem-limit", "time-budget", "no-color",   "device", "dtype"};
+        "shard",       "output",   "force",  "format",  "run-record",
+        "quiet",       "verbose",  "log",    "threads", "mem-limit",
+        "time-budget", "no-color", "device", "dtype"};
 
     for (size_t i = 0; i < ATN_LEN(names); i++)
         if (strcmp(name, names[i]) == 0) return true;
@@ -152,14 +154,14 @@ static atn_status make_header(atn_cli *cli, const atn_run *run, json_t **out)
     json_t *args;
 
     atn_cpu_name(cpu, sizeof cpu);
-    *out = json_pack("{s:s, s:s, s:i, s:i, s:s, s:o, s:o, s:o, s:I, s:s, s:s, s:s, s:s, "
-                     "s:O}",
-                     "schema", FORMAT "1", "version", ATN_VERSION, "index",
-                     cli->shard->index, "count", cli->shard->count, "command",
-                     cli->command->id, "args", json_array(), "options", json_object(),
-                     "files", json_object(), "seed", (json_int_t)cx->seed, "capture",
-                     capture ? capture : "", "arithmetic", cx->backend->arithmetic,
-                     "device", cx->backend->device, "cpu", cpu, "run", run->json);
+    *out = json_pack(
+        "{s:s, s:s, s:i, s:i, s:s, s:o, s:o, s:o, s:I, s:s, s:s, s:s, s:s, "
+        "s:O}",
+        "schema", FORMAT "1", "version", ATN_VERSION, "index", cli->shard->index,
+        "count", cli->shard->count, "command", cli->command->id, "args", json_array(),
+        "options", json_object(), "files", json_object(), "seed", (json_int_t)cx->seed,
+        "capture", capture ? capture : "", "arithmetic", cx->backend->arithmetic,
+        "device", cx->backend->device, "cpu", cpu, "run", run->json);
     if (!*out) ATN_FAIL(ATN_MEMORY, "a part: out of memory");
     args = json_object_get(*out, "args");
     for (int i = 0; i < cli->n_args; i++)
@@ -257,8 +259,9 @@ static atn_status read_lengths(atn_ctx *cx, const atn_part_file *p, size_t *begi
     *header = (size_t)h;
     *notes = (size_t)n;
     if (h > size || n > size || *begin + h + n + HASH_DIGITS + 1 != size)
-        ATN_FAIL(ATN_DATA, "%s: is cut short or longer than it says (run its shard "
-                           "again)",
+        ATN_FAIL(ATN_DATA,
+                 "%s: is cut short or longer than it says (run its shard "
+                 "again)",
                  p->path);
 done:
     return st;
@@ -271,13 +274,15 @@ static const char *member(const atn_part_file *p, const char *key)
     return text ? text : "";
 }
 
-static atn_status read_header(atn_ctx *cx, atn_part_file *p, const char *text, size_t size)
+static atn_status read_header(atn_ctx *cx, atn_part_file *p, const char *text,
+                              size_t size)
 {
     int64_t index, count;
     atn_status st = ATN_OK;
 
     ATN_TRY(atn_json_parse(cx, p->path, text, size, false, &p->header));
-    ATN_TRY(atn_json_get_i64(cx, p->path, p->header, "count", 0, 1, MOST_PARTS, &count));
+    ATN_TRY(
+        atn_json_get_i64(cx, p->path, p->header, "count", 0, 1, MOST_PARTS, &count));
     ATN_TRY(
         atn_json_get_i64(cx, p->path, p->header, "index", -1, 0, count - 1, &index));
     p->index = (int)index;
@@ -307,9 +312,11 @@ atn_status atn_part_open(atn_ctx *cx, const char *path, atn_part_file *out)
     ATN_TRY(read_lengths(cx, out, &begin, &header, &notes));
     data = (const char *)out->map.data;
     atn_hash_bytes(data, begin + header + notes, hash);
-    if (memcmp(data + begin + header + notes, hash, HASH_DIGITS) != 0)
-        ATN_FAIL(ATN_DATA, "%s: is damaged, its checksum does not match (run its shard "
-                           "again)",
+    hash[HASH_DIGITS] = '\n';
+    if (memcmp(data + begin + header + notes, hash, HASH_DIGITS + 1) != 0)
+        ATN_FAIL(ATN_DATA,
+                 "%s: is damaged, its checksum does not match (run its shard "
+                 "again)",
                  path);
     ATN_TRY(read_header(cx, out, data + begin, header));
     out->notes = (atn_bytes){(unsigned char *)out->map.data + begin + header, notes, 0};
@@ -352,7 +359,8 @@ static const char *shown(const json_t *options, const char *key, char out[96])
     return out;
 }
 
-static atn_status match_options(atn_ctx *cx, const atn_part_file *a, const atn_part_file *b)
+static atn_status match_options(atn_ctx *cx, const atn_part_file *a,
+                                const atn_part_file *b)
 {
     const json_t *oa = json_object_get(a->header, "options");
     const json_t *ob = json_object_get(b->header, "options");
@@ -405,10 +413,11 @@ atn_status atn_part_match(atn_ctx *cx, const atn_part_file *a, const atn_part_fi
                  b->path, member(b, "arithmetic"), a->path, member(a, "arithmetic"));
     if (strcmp(member(a, "device"), member(b, "device")) != 0 ||
         strcmp(member(a, "cpu"), member(b, "cpu")) != 0)
-        atn_log(cx, ATN_LOG_INFO,
-                "%s and %s were computed on different processors: last digits may differ "
-                "from those of one process",
-                a->path, b->path);
+        atn_log(
+            cx, ATN_LOG_INFO,
+            "%s and %s were computed on different processors: last digits may differ "
+            "from those of one process",
+            a->path, b->path);
 done:
     return st;
 }
@@ -423,8 +432,8 @@ char *atn_part_command(atn_ctx *cx, const atn_part_file *p)
 
     json_array_foreach(json_object_get(p->header, "args"), i, value)
     {
-        char *more = text ? atn_strfmt(cx, "%s %s", text, json_string_value(value))
-                          : NULL;
+        char *more =
+            text ? atn_strfmt(cx, "%s %s", text, json_string_value(value)) : NULL;
 
         atn_free(cx, text);
         text = more;
@@ -432,9 +441,9 @@ char *atn_part_command(atn_ctx *cx, const atn_part_file *p)
     json_object_foreach((json_t *)(uintptr_t)options, key, value)
     {
         const char *of = json_string_value(value);
-        char *more = text ? atn_strfmt(cx, "%s --%s%s%s", text, key, of ? " " : "",
-                                       of ? of : "")
-                          : NULL;
+        char *more =
+            text ? atn_strfmt(cx, "%s --%s%s%s", text, key, of ? " " : "", of ? of : "")
+                 : NULL;
 
         atn_free(cx, text);
         text = more;

@@ -30,9 +30,10 @@ typedef struct atn_part_file {
     int index, count;
 } atn_part_file;
 
-/* NOINPUT, DATA: what is no part, is of another format, cut short or damaged. Zeroes out
- * first; release it also on failure. */
-atn_status atn_part_open(atn_ctx *cx, const char *path, atn_part_file *out) ATN_WARN_UNUSED;
+/* NOINPUT, DATA: what is no part, is of another format, cut short or damaged. Zeroes
+ * out first; release it also on failure. */
+atn_status atn_part_open(atn_ctx *cx, const char *path,
+                         atn_part_file *out) ATN_WARN_UNUSED;
 void atn_part_release(atn_part_file *p);
 /* USAGE where two parts are not of one request: names the option, or what else. */
 atn_status atn_part_match(atn_ctx *cx, const atn_part_file *first,

@@ -166,8 +166,8 @@ static atn_status unknown_command(atn_ctx *cx, const char *word)
 
 static void show_progress(atn_ctx *cx, meter *m)
 {
-    m->draws = isatty(STDERR_FILENO) && cx->log_level > ATN_LOG_ERROR && !cx->log_json &&
-               !atn_ranks_is_quiet(m->ranks);
+    m->draws = isatty(STDERR_FILENO) && cx->log_level > ATN_LOG_ERROR &&
+               !cx->log_json && !atn_ranks_is_quiet(m->ranks);
     if (!m->draws && m->ranks->size == 1) return;
     cx->progress = on_progress;
     cx->progress_user = m;
@@ -255,7 +255,7 @@ int atn_cli_main(int argc, const char *const *argv)
     else if (st == ATN_OK)
         st = atn_ranks_meet(&ranks, &cx, NULL,
                             atn_ranks_is_quiet(&ranks) ? ATN_OK : run_word(&cx, word));
-    if (atn_ranks_is_quiet(&ranks)) cx.err.text[0] = '\0';
+    if (atn_ranks_is_quiet(&ranks)) st = ATN_OK; /* rank 0 has message and exit code */
     code = finish(&cx, flush_data(&cx, st));
     atn_ranks_close(&cx, &ranks);
     return code;

@@ -16,11 +16,11 @@
 #include <unistd.h>
 
 #ifdef ATN_MPI
-#include <mpi.h>
+#    include <mpi.h>
 #endif
 
-/* How many processes a launcher says it started; 0 = there is no launcher. Open MPI sets
- * the first, launchers of the PMI family the second. */
+/* How many processes a launcher says it started; 0 = there is no launcher. Open MPI
+ * sets the first, launchers of the PMI family the second. */
 static int launched(void)
 {
     static const char *const names[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"};
@@ -82,12 +82,14 @@ atn_status atn_ranks_share(atn_ranks *r, atn_cli *cli, atn_shard *s, bool *idle)
     if (r->size == 1) return ATN_OK;
     cli->place = r->local;
     if (r->rank > 0) cx->log_level = ATN_MIN(cx->log_level, ATN_LOG_WARN);
-    if (!atn_opt_given(cli, "threads")) cx->threads = ATN_MIN(processors(r), cx->threads);
+    if (!atn_opt_given(cli, "threads"))
+        cx->threads = ATN_MIN(processors(r), cx->threads);
     ATN_TRY(check_options(cli));
     why = one_piece(cli);
     *idle = why && r->rank > 0;
     if (why) {
-        atn_log(cx, ATN_LOG_DEBUG, "%s runs on rank 0 alone: %s", cli->command->id, why);
+        atn_log(cx, ATN_LOG_DEBUG, "%s runs on rank 0 alone: %s", cli->command->id,
+                why);
         return ATN_OK;
     }
     *s = (atn_shard){.index = r->rank, .count = r->size};
@@ -108,11 +110,12 @@ atn_status atn_ranks_open(atn_ctx *cx, atn_ranks *r)
     if (size <= 1) return ATN_OK;
     if (!rank) rank = getenv("PMI_RANK");
     r->rank = rank ? atoi(rank) : 0;
-    return atn_fail(cx, ATN_UNAVAILABLE, __FILE__, __LINE__,
-                    "started %d times by an MPI launcher, but built without MPI (install "
-                    "mpi-default-dev and configure with -DATN_MPI=ON, or share work out "
-                    "with --shard i/N)",
-                    size);
+    return atn_fail(
+        cx, ATN_UNAVAILABLE, __FILE__, __LINE__,
+        "started %d times by an MPI launcher, but built without MPI (install "
+        "mpi-default-dev and configure with -DATN_MPI=ON, or share work out "
+        "with --shard i/N)",
+        size);
 }
 
 void atn_ranks_close(atn_ctx *cx, atn_ranks *r)
@@ -203,7 +206,8 @@ atn_status atn_ranks_open(atn_ctx *cx, atn_ranks *r)
     if (r->size == 1) return ATN_OK;
     name_ranks(r);
     cx->log_prefix = r->prefix;
-    if (open_mail(cx, r) != ATN_OK) MPI_Abort(MPI_COMM_WORLD, atn_status_exit(ATN_MEMORY));
+    if (open_mail(cx, r) != ATN_OK)
+        MPI_Abort(MPI_COMM_WORLD, atn_status_exit(ATN_MEMORY));
     return ATN_OK;
 }
 
@@ -301,8 +305,8 @@ static int blocks(long long size)
 }
 
 /* Counts are int, so they are of blocks; notes are padded to whole ones. */
-static atn_status gather(atn_ranks *r, atn_ctx *cx, atn_bytes *notes, unsigned char **all,
-                         int *at)
+static atn_status gather(atn_ranks *r, atn_ctx *cx, atn_bytes *notes,
+                         unsigned char **all, int *at)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
     const bool first = r->rank == 0;
@@ -334,7 +338,8 @@ done:
     return st;
 }
 
-/* The others wait in the collective call, so that memory which is not there ends all. */
+/* The others wait in the collective call, so that memory which is not there ends
+ * all. */
 static void gather_or_abort(atn_ranks *r, atn_ctx *cx, atn_bytes *notes,
                             unsigned char **all, int *at)
 {
@@ -392,7 +397,7 @@ static atn_status meet_first(atn_ranks *r, atn_ctx *cx, atn_cli *cli, atn_status
 {
     atn_status failed;
 
-    if (has_failed(st)) end_all(r);
+    if (has_failed((int)st)) end_all(r);
     while (read_letters(r) > 0) (void)usleep(WAIT_MICROSECONDS);
     write_letter(r, cx, cli, st, &r->mail->from[0]);
     failed = adopt_failure(r, cx);

@@ -4,8 +4,8 @@
  * Every rank does its part of the command (core/shard.h); the notes of all are gathered
  * on rank 0, which runs the command with them as attnscope merge does, prints and
  * writes. The others say nothing below a warning. A rank that fails tells rank 0, which
- * stops the others and ends with the message and exit code of that rank. A command whose
- * work is of one piece runs on rank 0 alone.
+ * stops the others and ends with the message and exit code of that rank. A command
+ * whose work is of one piece runs on rank 0 alone.
  *
  * Limits  built with ATN_MPI; MPI is initialised only where a launcher says that it
  *         started the process. All calls are made by the first thread.
@@ -33,7 +33,8 @@ static inline bool atn_ranks_is_quiet(const atn_ranks *r)
 }
 
 /* Once the options are read: threads and messages of this rank, and its part in *s and
- * cli, where the command's work can be shared out. *idle: there is nothing to do here. */
+ * cli, where the command's work can be shared out. *idle: there is nothing to do
+ * here. */
 atn_status atn_ranks_share(atn_ranks *r, atn_cli *cli, atn_shard *s,
                            bool *idle) ATN_WARN_UNUSED;
 /* Looks for messages of other ranks: between units of work. */

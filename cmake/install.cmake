@@ -25,6 +25,8 @@ install(DIRECTORY datasets/tinytales/model
   DESTINATION ${CMAKE_INSTALL_DATADIR}/attnscope/datasets/tinytales)
 install(FILES datasets/tinytales/sample.txt
   DESTINATION ${CMAKE_INSTALL_DATADIR}/attnscope/datasets/tinytales)
+install(FILES python/attnscope_capture.py
+  DESTINATION ${CMAKE_INSTALL_DATADIR}/attnscope/python)
 install(FILES README.md CHANGELOG.md CONTRIBUTING.md LICENSE
   DESTINATION ${CMAKE_INSTALL_DOCDIR})
 # as in the source tree, so that links between the documents hold

@@ -72,7 +72,7 @@ typedef struct atn_ctx {
                      const char *text); /* NULL = stderr */
     void *log_user;
     const char *log_prefix; /* before every message on stderr; NULL = none; borrowed */
-    int columns;     /* of the screen that brief tables are to fit; 0 = any */
+    int columns;            /* of the screen that brief tables are to fit; 0 = any */
     double deadline; /* of atn_seconds, after which atn_progress stops; 0 = none */
     /* Called by atn_progress; NULL = silent. The return is ignored. */
     void (*progress)(void *user, const char *what, double done, double total);

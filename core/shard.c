@@ -119,9 +119,8 @@ void atn_shard_range(const atn_shard *s, const double *weight, atn_idx n, atn_id
     for (atn_idx u = 0; u < n; u++) {
         const double w = weight ? weight[u] : 1;
         const double part =
-            total > 0
-                ? fmin(floor(s->count * (before + w / 2) / total), s->count - 1)
-                : 0;
+            total > 0 ? fmin(floor(s->count * (before + w / 2) / total), s->count - 1)
+                      : 0;
 
         before += w;
         if (part >= s->index) *from = ATN_MIN(*from, u);
@@ -170,8 +169,7 @@ static atn_status each_of(atn_ctx *cx, const atn_shard *s, int part, int kind,
         const int64_t size = atn_read_i64(&r);
         atn_reader one;
 
-        if (r.bad || size < 0 || size > r.end - r.at)
-            ATN_TRY(not_ours(cx, s, part));
+        if (r.bad || size < 0 || size > r.end - r.at) ATN_TRY(not_ours(cx, s, part));
         one = (atn_reader){r.at, r.at + size, false};
         r.at += size;
         if (of != kind) continue;

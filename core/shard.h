@@ -7,8 +7,8 @@
  * single process, so that these are the same bit for bit.
  *
  * Math    unit u of weights w belongs to part floor(N (w_0 + .. + w_{u-1} + w_u / 2) /
- *         sum w): stretches of about equal weight, some of them empty where N exceeds the
- *         number of units.
+ *         sum w): stretches of about equal weight, some of them empty where N exceeds
+ *         the number of units.
  * Limits  notes are in the byte order of the machine.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
@@ -75,7 +75,8 @@ bool atn_shard_takes(const atn_shard *s, atn_idx unit);
 /* Notes what was found of a unit; kind: of units that are numbered together. */
 atn_status atn_shard_note(atn_ctx *cx, atn_shard *s, int kind, atn_idx unit,
                           const atn_bytes *found) ATN_WARN_UNUSED;
-/* One note, which must be read to its end and have its unit looked at; DATA otherwise. */
+/* One note, which must be read to its end and have its unit looked at; DATA
+ * otherwise. */
 typedef atn_status atn_shard_found(atn_ctx *cx, void *user, atn_idx unit,
                                    atn_reader *r) ATN_WARN_UNUSED;
 /* All notes of a kind, part by part in their order. */

@@ -58,7 +58,7 @@ class capture:
         self.steps, self.w_o, self.extra = steps, w_o, dict(manifest or {})
         self.names = {m: n for n, m in model.named_modules()}
         self.pair = bool(getattr(getattr(model, "config", None), "is_encoder_decoder", False))
-        self.layers, self.ids, self.last = [], {}, {}
+        self.layers, self.ids, self.last, self.said = [], {}, {}, {}
         self.passes, self.inside, self.written = 0, 0, 0.0
         self.running, self.ran, self.recorded = [], set(), set()
         self.undo, self.mode = [], None
@@ -109,6 +109,7 @@ class capture:
 
         def root(module, args, kwargs):
             self.passes += 1
+            self.said.clear()
             if not self.pair:
                 self._take_ids("", args, kwargs)
 
@@ -140,13 +141,11 @@ class capture:
         """The attention functions of transformers, for the time of the block."""
         utils = sys.modules.get("transformers.modeling_utils")
         table = getattr(utils, "ALL_ATTENTION_FUNCTIONS", None)
-        for name in list(table) if table is not None else ():
-            plain = table[name]
-            table[name] = self._wrapped(plain, name)
-            local = getattr(table, "_local_mapping", None)
-            shared = local is not None and plain is getattr(table, "_global_mapping", {}).get(name)
-            self.undo.append(lambda n=name, p=plain, s=shared:
-                             table.__delitem__(n) if s else table.__setitem__(n, p))
+        if table is not None:
+            local = getattr(table, "_local_mapping", table)
+            kept, wrapped = dict(local), {n: self._wrapped(f, n) for n, f in table.items()}
+            self.undo.append(lambda: (local.clear(), local.update(kept)))
+            local.update(wrapped)
         for module in {sys.modules[type(m).__module__] for m in self.names}:
             for name, plain in list(vars(module).items()):
                 if "eager" in name and "attention" in name and callable(plain):
@@ -155,10 +154,10 @@ class capture:
 
     def _wrapped(self, plain, name):
         def function(module, query, key, value, attention_mask=None, *args, **kwargs):
-            if module in self.names and self._wanted() and self.inside == 0:
-                self._from_function(name, module, query, key, value, attention_mask, kwargs)
             self.inside += 1
             try:
+                if module in self.names and self._wanted() and self.inside == 1:
+                    self._from_function(name, module, query, key, value, attention_mask, kwargs)
                 return plain(module, query, key, value, attention_mask, *args, **kwargs)
             finally:
                 self.inside -= 1
@@ -167,66 +166,69 @@ class capture:
     # ---- the three places where q, k and v are seen
 
     def _from_function(self, name, module, q, k, v, mask, more):
-        d, scale, own = q.shape[-1], more.get("scaling"), getattr(module, "scaling", None)
+        scale, own = more.get("scaling"), getattr(module, "scaling", None)
         own = float(own) if isinstance(own, (int, float)) else None
         if scale is None:
-            scale = own if own is not None else _old_scale(module, d)
+            scale = own if own is not None else _old_scale(module, q.shape[-1])
         elif scale == 1 and own:  # the query came scaled
             q, scale = q / own, own
-        seen, bias = _mask_of(mask, q.shape[-2], k.shape[-2], self._name(module))
-        causal = more.get("is_causal")
+        causal, flash = more.get("is_causal"), "flash" in name
         causal = getattr(module, "is_causal", True) if causal is None else causal
-        if causal and "eager" not in name and (mask is None or "flash" in name):
-            seen = seen & _causal(q, k, more.get("sliding_window") if "flash" in name else None)
-        square = getattr(module, "bias", None)  # the mask that old GPT-2 keeps
+        causal = causal and not self._is_cross(module)
+        rule = causal and "eager" not in name and (mask is None or flash)
+        if flash and not causal and more.get("sliding_window"):
+            raise ValueError(f"{self._name(module)}: a window to both sides in flash attention "
+                             '(load the model with attn_implementation="sdpa")')
+        square = getattr(module, "bias", None)  # the mask that GPT-2 kept before 4.5x
         if name == "eager" and isinstance(square, torch.Tensor) and square.dtype == torch.bool:
-            seen = seen & square[0, 0, k.shape[-2] - q.shape[-2]:k.shape[-2], :k.shape[-2]].cpu()
-        if more.get("position_bias") is not None:
-            bias = bias + more["position_bias"].detach()[0].double().cpu()
-        sink = more.get("s_aux", getattr(module, "sinks", None))
-        self._record(module, q, k, v, {"scale": float(scale), "seen": seen, "bias": bias,
-                                       "window": more.get("sliding_window"), "causal": causal,
-                                       "softcap": more.get("softcap"), "sink": sink})
+            square = square[0, 0, k.shape[-2] - q.shape[-2]:k.shape[-2], :k.shape[-2]]
+            mask = square if mask is None else mask.masked_fill(
+                ~square, torch.finfo(mask.dtype).min)
+        self._record(module, q, k, v, {
+            "scale": float(scale), "mask": mask, "rule": rule, "upper": not flash,
+            "bias": more.get("position_bias"), "causal": causal,
+            "window": more.get("sliding_window"), "softcap": more.get("softcap"),
+            "sink": more.get("s_aux", getattr(module, "sinks", None))})
 
     def _from_sdpa(self, q, k, v, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None,
                    enable_gqa=False):
         module = self.running[-1]
-        seen, bias = _mask_of(attn_mask, q.shape[-2], k.shape[-2], self._name(module))
-        if is_causal:
-            seen = seen & _causal(q, k, None, 0)
         self._record(module, q, k, v, {
-            "scale": scale or q.shape[-1] ** -0.5, "seen": seen, "bias": bias,
-            "causal": is_causal or getattr(module, "is_causal", False)})
+            "scale": float(scale or q.shape[-1] ** -0.5), "mask": attn_mask, "rule": is_causal,
+            "upper": True, "causal": is_causal or getattr(module, "is_causal", False)})
 
     def _from_products(self, q, k, v, logits):
         """Scale and bias are what turns q.k into the logits that went into the softmax."""
         module = self.running[-1]
-        q, k, v = (x.reshape(-1, *x.shape[-2:]) for x in (q, k, v))
+        q, k, v = (x.detach().reshape(-1, *x.shape[-2:]) for x in (q, k, v))
         logits = logits.detach().reshape(-1, *logits.shape[-2:])
-        if not len(q) == len(k) == len(logits):
+        if len(q) != len(logits) or len(k) not in (1, len(q)) or len(v) != len(k):
             return
-        seen, bias = _mask_of(logits[None], *logits.shape[-2:], self._name(module))
-        dots = q.detach().double().cpu() @ k.detach().double().cpu().transpose(1, 2)
-        x, y = dots[:, seen], bias[:, seen]
-        fitted = float((x * y).sum() / (x * x).sum()) if bool((x * x).sum() > 0) else 1.0
+        seen, logits = _read_mask(logits, self._name(module))
+        dots = q.double().cpu() @ k.double().cpu().transpose(1, 2)
+        x, y = dots[:, seen], logits[:, seen]
+        fitted = float((x * y).sum() / (x * x).sum().clamp(min=1e-300))
         for scale in (1.0, q.shape[-1] ** -0.5, getattr(module, "scaling", None), fitted):
             if not isinstance(scale, float) or scale <= 0:
                 continue
             try:
-                facts = {"scale": scale, "seen": seen, "bias": bias - scale * dots,
+                facts = {"scale": scale, "mask": seen, "bias": logits - scale * dots,
                          "causal": getattr(module, "is_causal", False)}
-                self._sight(module, facts, len(q))
-                break
-            except ValueError as e:
-                why = e
-        else:
-            raise why
-        self._record(module, q[None], k[None], v[None], facts)
+                self._say(module, facts, q, k)
+            except ValueError as error:
+                why = error
+                continue
+            return self._record(module, q[None], k[None], v[None], facts)
+        raise why
 
     # ---- one layer
 
     def _name(self, module):
         return self.names.get(module) or type(module).__name__
+
+    def _is_cross(self, module):
+        return bool(getattr(module, "is_cross_attention", False) or re.search(
+            "cross|encdec|encoder_attn", self._name(module).lower()))
 
     def _place(self, module):
         """Stack and layer: from the module's path, and the order in which layers run."""
@@ -234,8 +236,7 @@ class capture:
         steps = re.split(r"[._]", path.lower())
         inner = [n for n in self.names.values() if re.search("attn|attention", n.lower())]
         stack = ""
-        if re.search("cross|encdec|encoder_attn", path.lower()) or getattr(
-                module, "is_cross_attention", False):
+        if self._is_cross(module):
             stack = "cross"
         elif self.pair:
             stack = "decoder" if "decoder" in steps else "encoder"
@@ -250,24 +251,45 @@ class capture:
         self.last[step, stack] = index
         return step, stack, index
 
-    def _sight(self, module, facts, heads):
-        """Keys of capture.json, and tensors, that say mask and bias."""
-        name = self._name(module)
-        sight = _say_mask(facts["seen"], facts["causal"], facts.get("window"), name)
+    def _say(self, module, facts, q, k):
+        """Keys and tensors of capture.json that say who sees whom, and what is added."""
+        n_q, n_k, mask, name = q.shape[-2], k.shape[-2], facts["mask"], self._name(module)
+        causal, window, bias = facts["causal"], facts.get("window"), facts.get("bias")
+        if mask is None and bias is None:
+            causal = facts["rule"] or (causal and n_q == 1)
+            return {"mask": "causal" if causal else "full", "window": window if causal else None,
+                    "offset": n_k - n_q if causal else 0}, {}
+        key = (id(mask), n_q, causal, window)
+        if bias is None and key in self.said:  # layers share a mask
+            return self.said[key][1]
+        seen, added = torch.ones(n_q, n_k, dtype=torch.bool), torch.zeros(1, 1, 1)
+        if mask is not None:
+            seen, added = _read_mask(mask, name, n_q, n_k)
+        if facts.get("rule"):
+            x = _distances(n_q, n_k, n_k - n_q)
+            seen = seen & (x <= 0) & ((x > -window) if window and not facts["upper"] else True)
+        if bias is not None:
+            added = added + bias.detach().reshape(-1, *bias.shape[-2:]).double().cpu()
+        sight = _say_mask(seen, causal, window, name)
         tables = [m for m in self.names if hasattr(m, "relative_attention_bias")]
-        return sight, _say_bias(facts["bias"], facts["seen"], sight, heads, tables, name)
+        rule, tensors = _say_bias(added, seen, sight, q.shape[-3], tables, name)
+        self.said[key] = (mask, ({**sight, **rule}, tensors))
+        return self.said[key][1]
 
     def _record(self, module, q, k, v, facts):
         if q.dim() != 4 or q.shape[0] != 1:
             raise ValueError(f"{self._name(module)}: queries of shape {tuple(q.shape)}, a capture "
-                             "holds one sequence [1, heads, tokens, size] (run with batch 1)")
+                             "holds one sequence [1, heads, tokens, size] (run with batch 1; "
+                             "attention within tiles of an image cannot be said)")
+        if facts.get("rule") and facts["mask"] is None and facts["upper"] and q.shape[-2] > 1:
+            k, v = k[..., :q.shape[-2], :], v[..., :q.shape[-2], :]  # room of a static cache
         groups = getattr(module, "num_key_value_groups", 1)
         if groups > 1 and k.shape[1] == q.shape[1] and k.shape[1] % groups == 0 and torch.equal(
                 k[:, ::groups].repeat_interleave(groups, 1), k):
             k, v = k[:, ::groups], v[:, ::groups]
         heads = q.shape[1]
-        sight, (bias, tensors) = self._sight(module, facts, heads)
-        tensors = {"q": q[0], "k": k[0], "v": v[0], **tensors}
+        sight, extra = self._say(module, facts, q, k)
+        tensors = {"q": q[0], "k": k[0], "v": v[0], **extra}
         if self.w_o and (w := self._output(module, heads * v.shape[-1])) is not None:
             tensors["w_o"] = w
         if facts.get("sink") is not None:
@@ -280,7 +302,7 @@ class capture:
             "index": index, "stack": stack, "step": step, "file": file, "hash": None,
             "heads": heads, "kv_heads": k.shape[1], "d": q.shape[-1], "d_v": v.shape[-1],
             "n_q": q.shape[-2], "n_k": k.shape[-2], "scale": facts["scale"],
-            "softcap": facts.get("softcap"), "tensors": list(tensors), **sight, **bias})
+            "softcap": facts.get("softcap"), "tensors": list(tensors), **sight})
         self.recorded.add(self._name(module))
         if time.monotonic() > self.written + 1:
             self._write_manifest(complete=False)
@@ -344,7 +366,10 @@ class capture:
                  "layers": max(count, getattr(text, "num_hidden_layers", None) or 0),
                  "width": getattr(text, "hidden_size", None),
                  "vocab": getattr(text, "vocab_size", None),
-                 "causal": any(layer["mask"] == "causal" for layer in self.layers)}
+                 "ffn": getattr(text, "intermediate_size", None),
+                 "gated": any(re.search("gate_proj|gate_up_proj|wi_1", n)
+                              for n in self.names.values()),
+                 "causal": all(layer["mask"] == "causal" for layer in self.layers)}
         if os.path.isdir(where):
             model["dir"] = os.path.abspath(where)
         found = {s: t for s in ("encoder", "decoder") if (t := self._tokens(s))}
@@ -354,7 +379,7 @@ class capture:
         manifest = {
             "schema": "attnscope/capture/1", "complete": complete, "dtype": "F32",
             "model": {key: value for key, value in model.items() if value is not None},
-            "stacks": sorted({layer["stack"] for layer in self.layers}),
+            "stacks": list(dict.fromkeys(layer["stack"] for layer in self.layers)),
             "steps": sorted({layer["step"] for layer in self.layers}),
             "layers": self.layers, "tokens": self._tokens(""),
             "device": str(parameter.device) if parameter is not None else "cpu",
@@ -416,36 +441,29 @@ def _old_scale(module, d):
 
 def _distances(n_q, n_k, offset):
     """Key minus query position, [n_q, n_k]."""
-    return torch.arange(n_k)[None, :] - torch.arange(n_q)[:, None] - offset
+    i, j = (torch.arange(n, dtype=torch.int32) for n in (n_q, n_k))
+    return j[None, :] - i[:, None] - offset
 
 
-def _causal(q, k, window=None, offset=None):
-    n_q, n_k = q.shape[-2], k.shape[-2]
-    x = _distances(n_q, n_k, n_k - n_q if offset is None else offset)
-    return (x <= 0) & (x > -window) if window else x <= 0
-
-
-def _mask_of(mask, n_q, n_k, name):
+def _read_mask(mask, name, n_q=None, n_k=None):
     """Who sees whom, [n_q, n_k], and what is added to the logits, [1 or H, n_q, n_k]."""
-    if mask is None:
-        return torch.ones(n_q, n_k, dtype=torch.bool), torch.zeros(1, 1, 1, dtype=torch.double)
     if not isinstance(mask, torch.Tensor):
         raise ValueError(f"{name}: the mask is a {type(mask).__name__} (load the model with "
                          'attn_implementation="sdpa" or "eager")')
     mask = mask.detach().cpu()
-    if mask.dim() == 2 and mask.shape != (n_q, n_k):  # of flash attention, a number a key
+    if mask.dim() == 2 and n_q and mask.shape != (n_q, n_k):  # of flash attention, one row
         mask = mask[:1, None, :].bool()
     mask = mask.reshape(-1, *mask.shape[-2:])[..., :n_k]
     if mask.dtype == torch.bool:
-        blocked, bias = ~mask, torch.zeros(1, 1, 1, dtype=torch.double)
+        blocked, added = ~mask, torch.zeros(1, 1, 1)
     else:
         blocked = mask <= torch.finfo(mask.dtype).min / 2
         if not blocked.any():  # older models add -10000
             blocked = mask <= -9000
-        bias = mask.double().masked_fill(blocked, 0)
+        added = mask.double().masked_fill(blocked, 0)
     if not torch.equal(blocked, blocked[:1].expand_as(blocked)):
         raise ValueError(f"{name}: the mask differs between heads, {_WAY_ROUND}")
-    return ~blocked[0].expand(n_q, n_k), bias
+    return ~blocked[0].expand(n_q or blocked.shape[1], blocked.shape[2]), added
 
 
 _WAY_ROUND = ("which a capture of q, k, v cannot say (save the attention weights with "
@@ -490,10 +508,10 @@ def _say_mask(seen, causal_hint, window_hint, name):
 def _say_bias(bias, seen, sight, heads, tables, name):
     """Keys and tensors that say the bias: ALiBi slopes, T5's table, or one row a distance."""
     n_q, n_k = seen.shape
-    bias = bias.expand(heads, n_q, n_k)
     near = 1e-5 * float(bias.abs().max()) + 1e-4
     if not bool(((bias.abs() > near) & seen).any()):
         return {}, {}
+    bias = bias.double().expand(heads, n_q, n_k)
     x = _distances(n_q, n_k, sight["offset"])
     most = int(seen.sum(1).argmax())
     keys = seen[most].nonzero().flatten()
@@ -512,7 +530,7 @@ def _say_bias(bias, seen, sight, heads, tables, name):
         table = getattr(module.relative_attention_bias, "weight", None)
         if table is None or tuple(table.shape) != (rule["rel_buckets"], heads):
             continue
-        made = table.detach().double().cpu()[_buckets(x, rule)].permute(2, 0, 1)
+        made = table.detach().double().cpu()[_buckets(x, rule).long()].permute(2, 0, 1)
         if bool(((made - bias).abs()[:, seen] <= near).all()):
             return rule, {"rel_bias": table}
     m = int(x[seen].abs().max()) + 1  # distances below m have rows of their own
@@ -520,8 +538,8 @@ def _say_bias(bias, seen, sight, heads, tables, name):
             "bidirectional": not causal}
     rows = _buckets(x, rule)
     table = torch.zeros(rule["rel_buckets"], heads, dtype=torch.double)
-    table[rows[seen]] = bias[:, seen].T
-    if bool(((table[rows].permute(2, 0, 1) - bias).abs()[:, seen] <= near).all()):
+    table[rows[seen].long()] = bias[:, seen].T
+    if bool(((table[rows.long()].permute(2, 0, 1) - bias).abs()[:, seen] <= near).all()):
         return rule, {"rel_bias": table}
     raise ValueError(f"{name}: the bias of the logits is no function of the distance, "
                      f"{_WAY_ROUND}")
@@ -539,6 +557,7 @@ def _buckets(x, rule):
 
 def _write_tensors(path, tensors):
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    save_file({name: x.detach().to("cpu", torch.float32).contiguous().clone()
-               for name, x in tensors.items()}, path + ".part")
+    plain = {"device": "cpu", "dtype": torch.float32, "copy": True,
+             "memory_format": torch.contiguous_format}
+    save_file({name: x.detach().to(**plain) for name, x in tensors.items()}, path + ".part")
     os.replace(path + ".part", path)

@@ -26,13 +26,13 @@ set(may_bench ${folders} bench)
 list(REMOVE_ITEM may_bench cli)
 
 # outside libraries, as regular expressions over the name between the angle brackets
-set(libc "^((assert|ctype|dlfcn|errno|float|inttypes|limits|locale|math|complex|setjmp|signal|stdalign|stdarg|stdatomic|stdbool|stddef|stdint|stdio|stdlib|stdnoreturn|string|strings|time|wchar|wctype)\\.h|(argp|dirent|fcntl|fenv|ftw|glob|libgen|poll|spawn|unistd|termios|immintrin|cpuid)\\.h|sys/(ioctl|mman|resource|stat|time|types|utsname|wait|statvfs|file|random)\\.h)$")
+set(libc "^((assert|ctype|dlfcn|errno|float|inttypes|limits|locale|math|complex|setjmp|signal|stdalign|stdarg|stdatomic|stdbool|stddef|stdint|stdio|stdlib|stdnoreturn|string|strings|time|wchar|wctype)\\.h|(argp|dirent|fcntl|fenv|ftw|glob|libgen|poll|sched|spawn|unistd|termios|immintrin|cpuid)\\.h|sys/(ioctl|mman|resource|stat|time|types|utsname|wait|statvfs|file|random)\\.h)$")
 set(lib_core "^(omp|cblas|lapacke|csv|jansson|xxhash|zlib|cuda|cuda_runtime|cublas_v2|cuda_fp16|cuda_bf16)\\.h$|^gsl/")
 # jansson is part of core's interface (core/io/json.h), so those above may name it too
 set(lib_viz "^cairo(-[a-z]+)?\\.h$|^cairo/|^pango/")
 set(lib_capture "^(jansson|pcre2|utf8proc|png|pthread)\\.h$")
 set(lib_analysis "^jansson\\.h$")
-set(lib_cli "^jansson\\.h$")
+set(lib_cli "^(jansson|mpi)\\.h$")
 set(lib_tests ".")
 set(lib_bench ".")
 

@@ -124,7 +124,8 @@ static atn_status check_tokens(atn_ctx *cx, const gna *t, const atn_axes *axes,
     ATN_FAIL(
         ATN_USAGE,
         "gna: the grid of the layer has %lld tokens and there are %lld: the others, "
-        "which are text, have no place on it (give a shape=AxB or --grid AxB of "
+        "special tokens or text, have no place on it (give a shape=AxB or --grid AxB "
+        "of "
         "%lld tokens, or shape=%lld, one axis)",
         tokens, all, all, all);
 done:

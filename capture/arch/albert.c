@@ -1,4 +1,5 @@
-/* capture/arch/albert.c -- ALBERT: one set of weights for many layers, narrow embeddings.
+/* capture/arch/albert.c -- ALBERT: one set of weights for many layers, narrow
+ * embeddings.
  *
  * Source  transformers v5, modeling_albert.py, configuration_albert.py.
  */

@@ -1,5 +1,5 @@
-/* capture/arch/gemma2.c -- Gemma 2: norms around both sublayers, soft-caps, every other layer
- * with a window. */
+/* capture/arch/gemma2.c -- Gemma 2: norms around both sublayers, soft-caps, every
+ * other layer with a window. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "capture/arch.h"
 

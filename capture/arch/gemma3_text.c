@@ -1,5 +1,5 @@
-/* capture/arch/gemma3_text.c -- Gemma 3: norms around both sublayers and on q and k, a rotary
- * table of their own for the layers with a window. */
+/* capture/arch/gemma3_text.c -- Gemma 3: norms around both sublayers and on q and k, a
+ * rotary table of their own for the layers with a window. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "capture/arch/gemma3.h"
 

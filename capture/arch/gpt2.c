@@ -1,4 +1,5 @@
-/* capture/arch/gpt2.c -- GPT-2: learned positions, Conv1D weights, q, k, v in one tensor.
+/* capture/arch/gpt2.c -- GPT-2: learned positions, Conv1D weights, q, k, v in one
+ * tensor.
  *
  * Source  transformers v5, modeling_gpt2.py, configuration_gpt2.py.
  */

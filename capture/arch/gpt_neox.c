@@ -1,4 +1,5 @@
-/* capture/arch/gpt_neox.c -- GPT-NeoX, Pythia: parallel residual, partial rotary embedding.
+/* capture/arch/gpt_neox.c -- GPT-NeoX, Pythia: parallel residual, partial rotary
+ * embedding.
  *
  * Source  transformers v5, modeling_gpt_neox.py, configuration_gpt_neox.py.
  */

@@ -1,5 +1,5 @@
-/* capture/arch/gpt_oss.c -- gpt-oss: attention sinks, a mixture of experts, every other layer
- * with a window. */
+/* capture/arch/gpt_oss.c -- gpt-oss: attention sinks, a mixture of experts, every
+ * other layer with a window. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "capture/arch.h"
 

@@ -1,4 +1,5 @@
-/* capture/arch/opt.c -- OPT: learned positions from row 2, norms before or behind, mapped words.
+/* capture/arch/opt.c -- OPT: learned positions from row 2, norms before or behind,
+ * mapped words.
  *
  * Source  transformers v5, modeling_opt.py, configuration_opt.py.
  */

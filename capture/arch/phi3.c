@@ -9,7 +9,7 @@ extern const atn_arch atn_arch_phi3;
 
 const atn_arch atn_arch_phi3 = {
     .id = "phi3",
-    .title = "Phi-3, Phi-3.5, Phi-4",
+    .title = "Phi-3",
     .prefixes = {"model."},
     .names = {.embed = "embed_tokens.weight",
               .final_norm = "norm.weight",

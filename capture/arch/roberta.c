@@ -1,4 +1,5 @@
-/* capture/arch/roberta.c -- RoBERTa: BERT, with positions counted over what is no padding.
+/* capture/arch/roberta.c -- RoBERTa: BERT, with positions counted over what is no
+ * padding.
  *
  * Source  transformers v5, modeling_roberta.py, configuration_roberta.py.
  */

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +14,40 @@
 #include "core/param.h"
 
 static const size_t JSON_MAX_BYTES = (size_t)1 << 30;
+
+/* Python writes NaN and infinity as words that JSON does not have. The key before the
+ * one at which reading ended, "" where there is none, as in a list. */
+static void key_of_word(const char *text, size_t at, char key[64])
+{
+    size_t end = at, begin;
+
+    *key = '\0';
+    while (end > 0 && !strchr(":,[{\n", text[end - 1])) end--;
+    if (end == 0 || text[end - 1] != ':') return;
+    for (end--; end > 0 && strchr(" \t\r\n", text[end - 1]);) end--;
+    if (end == 0 || text[end - 1] != '"') return;
+    for (begin = --end; begin > 0 && text[begin - 1] != '"';) begin--;
+    if (end - begin < 64) snprintf(key, 64, "%.*s", (int)(end - begin), text + begin);
+}
+
+static atn_status no_json(atn_ctx *cx, const char *what, const char *text, size_t size,
+                          const json_error_t *e)
+{
+    const size_t at = ATN_MIN((size_t)ATN_MAX(e->position, 0), size);
+    const bool minus = strstr(e->text, "'-'") && size - at >= 3 &&
+                       (text[at] == 'I' || text[at] == 'N');
+    const bool word =
+        minus || strstr(e->text, "'NaN'") || strstr(e->text, "'Infinity'");
+    char key[64];
+
+    if (word) key_of_word(text, at, key);
+    return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                    "%s: line %d, column %d: no valid JSON: %s%s%s%s%s", what, e->line,
+                    e->column, word && *key ? "\"" : "", word ? key : e->text,
+                    word && *key ? "\" is " : "",
+                    word ? "NaN or Infinity, which JSON does not have" : "",
+                    word ? " (write a number or null)" : "");
+}
 
 atn_status atn_json_parse(atn_ctx *cx, const char *what, const char *text, size_t size,
                           bool int_as_real, json_t **out)
@@ -23,9 +58,7 @@ atn_status atn_json_parse(atn_ctx *cx, const char *what, const char *text, size_
 
     *out = json_loadb(text, size, flags, &error);
     if (*out) return ATN_OK;
-    return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
-                    "%s: line %d, column %d: no valid JSON: %s", what, error.line,
-                    error.column, error.text);
+    return no_json(cx, what, text, size, &error);
 }
 
 atn_status atn_json_load(atn_ctx *cx, const char *path, bool int_as_real, json_t **out)

@@ -148,6 +148,38 @@ static void blocks_coarsen(atn_ctx *cx)
     }
 }
 
+/* Where queries stand in another text, what asks for their place has no value, and all
+ * else is as it was. */
+static void queries_of_another_text(atn_ctx *cx)
+{
+    static const char *const empty[][2] = {
+        {"distance", "distance_mean_tokens"}, {"distance", "distance_relative"},
+        {"local", "diagonal_mass"},           {"local", "previous_mass"},
+        {"span", "span_90_mean_tokens"},      {"span", "span_share_4"},
+        {"stripes", "stripes_offset_tokens"}, {"stripes", "stripes_offset_share"},
+        {"toeplitz", "toeplitz_logit_share"}, {"detector", "detector_previous_mul"},
+        {"blocks", "blocks_diagonal_share"}};
+    static const char *const same[][2] = {{"entropy", "entropy_mean_nats"},
+                                          {"sink", "sink_mass"},
+                                          {"coverage", "coverage_90_mean_keys"},
+                                          {"stripes", "stripes_key_share"},
+                                          {"blocks", "blocks_density"}};
+    const twin_kind kind = {"cross", 17, 39, 0, {0}, 0, false, false, false};
+    static twin_head made;
+    atn_head cross;
+
+    twin_make(&kind, 2, 1, &made);
+    cross = made.head;
+    cross.sight.cross = true;
+    for (size_t i = 0; i < ATN_LEN(empty); i++) {
+        CHECK(isfinite(VALUE(made.head, empty[i][0], empty[i][1])));
+        CHECK(isnan(VALUE(cross, empty[i][0], empty[i][1])));
+    }
+    for (size_t i = 0; i < ATN_LEN(same); i++)
+        CHECK_NEAR(VALUE(cross, same[i][0], same[i][1]),
+                   VALUE(made.head, same[i][0], same[i][1]), 0);
+}
+
 /* A sink logit that takes all of a row leaves no row to renormalise: no coverage, no span. */
 static void rows_without_mass(atn_ctx *cx)
 {
@@ -173,4 +205,6 @@ static void rows_without_mass(atn_ctx *cx)
 
 CHECK_MAIN({"documented ranges", documented_ranges}, {"permuted keys", permuted_keys},
            {"limits of the scale", limits_of_the_scale},
-           {"blocks coarsen", blocks_coarsen}, {"rows without mass", rows_without_mass})
+           {"blocks coarsen", blocks_coarsen},
+           {"queries of another text", queries_of_another_text},
+           {"rows without mass", rows_without_mass})

@@ -260,6 +260,12 @@ static void rules(atn_ctx *cx)
     selection_fails(cx, &z, "draft:cell=1x2", ATN_DATA, "does not fit the 24 tokens");
     z.grid = (atn_list){3, {INT64_MAX, INT64_MAX, 4}};
     selection_fails(cx, &z, "draft:cell=1x2", ATN_DATA, "does not fit the 24 tokens");
+    z.in.grid_first = 1;
+    selection_fails(cx, &z, "draft:cell=1x2", ATN_DATA, "1 special token");
+    z.in.grid_first = 0;
+    z.head[0].sight.cross = true;
+    selection_fails(cx, &z, "draft:cell=1x2", ATN_DATA, "are other tokens");
+    z.head[0].sight.cross = false;
     set_grid(&z, 2, 3, 4);
     zoo_causal(&z, true);
     selection_fails(cx, &z, "draft:cell=1x2", ATN_DATA, "for bidirectional heads");

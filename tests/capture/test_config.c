@@ -83,12 +83,31 @@ static void broken_files(atn_ctx *cx)
     static const char *const texts[] = {
         "",        "[]", "{\"model_type\": ", "{\"a\": NaN}", "{\"a\": 1, \"a\": 2}",
         "\xff\xfe"};
+    /* words of Python's json module */
+    static const struct {
+        const char *text, *part;
+    } words[] = {
+        {"{\"a\": 1,\n \"rms_norm_eps\": NaN}",
+         "line 2, column 20: no valid JSON: \"rms_norm_eps\" is NaN or Infinity"},
+        {"{\"theta\" : -Infinity}",
+         "\"theta\" is NaN or Infinity, which JSON does not"},
+        {"{\"b\": {\"limit\": Infinity}}", "\"limit\" is NaN or Infinity"},
+        {"{\"list\": [1, NaN]}", "no valid JSON: NaN or Infinity"},
+        {"NaN", "no valid JSON"},
+        {"{NaN", "no valid JSON"},
+        {":NaN", "no valid JSON"},
+        {"{\"-\": -}", "no valid JSON"},
+    };
     const char *dir = copy_model("config-broken", "llama_mha");
     atn_config c;
 
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         write_text(dir, "config.json", texts[i]);
         CHECK_FAILS(atn_config_load(cx, dir, &c), ATN_DATA, "config.json");
+    }
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        write_text(dir, "config.json", words[i].text);
+        CHECK_FAILS(atn_config_load(cx, dir, &c), ATN_DATA, words[i].part);
     }
     CHECK_EQ(remove(path_in(dir, "config.json")), 0);
     CHECK_FAILS(atn_config_load(cx, dir, &c), ATN_NOINPUT, "no config.json");
@@ -332,7 +351,8 @@ static void family_refusals(atn_ctx *cx)
         refuses(cx, cases[i].base, cases[i].key, cases[i].json, cases[i].part);
 }
 
-/* 7 layers in 3 groups: layer l is of group floor(3 l / 7); each has 2 layers within. */
+/* 7 layers in 3 groups: layer l is of group floor(3 l / 7); each has 2 layers
+ * within. */
 static void shared_layers(atn_ctx *cx)
 {
     static const atn_idx groups[] = {0, 0, 0, 1, 1, 2, 2};
@@ -352,8 +372,8 @@ static void shared_layers(atn_ctx *cx)
     }
 }
 
-/* Phi-3 keeps the positions before scaling outside the dictionary, 4096 where they are not:
- * what stands inside counts for nothing. Other families read both. */
+/* Phi-3 keeps the positions before scaling outside the dictionary, 4096 where they
+ * are not: what stands inside counts for nothing. Other families read both. */
 static void original_positions(atn_ctx *cx)
 {
     static const char rope[] =

@@ -1,5 +1,5 @@
-/* tests/capture/test_experts.c -- a mixture of experts: against a dense reference over many
- * rows, what is read of it, counts, and what is refused. */
+/* tests/capture/test_experts.c -- a mixture of experts: against a dense reference over
+ * many rows, what is read of it, counts, and what is refused. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "make_model.h"
 
@@ -242,8 +242,8 @@ static void refused_by_name(atn_ctx *cx)
     }
 }
 
-/* By hand: 4 heads of 8 on 2; a token meets the router and 2 of 4 experts. The memory holds one
- * expert, however many there are. */
+/* By hand: 4 heads of 8 on 2; a token meets the router and 2 of 4 experts. The memory
+ * holds one expert, however many there are. */
 static void counts(atn_ctx *cx)
 {
     const double linear = WIDTH * (2 * 32 + 2 * 16), expert = 3 * WIDTH * FFN,

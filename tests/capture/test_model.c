@@ -347,6 +347,8 @@ static void allocations_fail_in(const char *model)
     const int32_t ids[] = {1, 2, 3, 4, 5};
     const atn_forward_args args = {
         .input = {.ids = ids, .n = 5}, .last_place = 9, .want_loss = true};
+    atn_status st = ATN_MEMORY;
+    long k = 0;
 
     for (; st != ATN_OK && k < 5000; k++) {
         check_failing f = {k};
@@ -366,6 +368,8 @@ static void allocations_fail_in(const char *model)
         atn_model_close(&one, &m);
         atn_ctx_release(&one);
     }
+    CHECK_EQ(st, ATN_OK);
+    CHECK_LE(20, k);
 }
 
 static void allocations_fail(atn_ctx *cx)

@@ -281,7 +281,8 @@ static void threads_agree(atn_ctx *cx)
     atn_model_close(cx, &m);
 }
 
-/* C_h = O_h W_O[h]: summed over heads, with the bias, it is the layer's attention output. */
+/* C_h = O_h W_O[h]: summed over heads, with the bias, it is the layer's attention
+ * output. */
 typedef struct out_check {
     const atn_model *m;
 } out_check;

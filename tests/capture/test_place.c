@@ -4,8 +4,8 @@
 
 #include "capture/place.h"
 
-/* 8 heads: 1/2, 1/4 .. 1/256. 12 heads: the same, then every second of those of 16 heads,
- * 2^-.5, 2^-1.5, .. 1 head: 2^-8. */
+/* 8 heads: 1/2, 1/4 .. 1/256. 12 heads: the same, then every second of those of 16
+ * heads, 2^-.5, 2^-1.5, .. 1 head: 2^-8. */
 static void slopes(atn_ctx *cx)
 {
     static const double more[] = {.70710678, .35355339, .17677670, .08838835};
@@ -59,8 +59,8 @@ static void places(atn_ctx *cx)
     }
 }
 
-/* albert_groups: 3 layers of 2; embeddings 20 wide to 16, MLP 32, 4 products of width^2 a
- * layer; 7 x 7 pairs, 2 products of 2 flops a pair and channel. */
+/* albert_groups: 3 layers of 2; embeddings 20 wide to 16, MLP 32, 4 products of
+ * width^2 a layer; 7 x 7 pairs, 2 products of 2 flops a pair and channel. */
 static void flops(atn_ctx *cx)
 {
     const atn_input in = {.n = 7};

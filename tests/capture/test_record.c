@@ -125,8 +125,8 @@ static void before_and_after_rope(atn_ctx *cx)
     atn_capture_close(cx, c);
 }
 
-/* What the projections of layer 1 read, from the input h of the layer: a norm of it, where
- * norms stand before. */
+/* What the projections of layer 1 read, from the input h of the layer: a norm of it,
+ * where norms stand before. */
 static void normalise(const atn_model *m, const float *h, double *x)
 {
     const atn_config *c = &m->config;
@@ -158,9 +158,9 @@ static void normalise(const atn_model *m, const float *h, double *x)
     }
 }
 
-/* q_pre = W_q x + b and k_pre = W_k x + b, so their differences between tokens are W (x - x0):
- * a model of several files, grouped keys; several weights in one tensor, by rows, by columns,
- * head by head; layers that share weights. */
+/* q_pre = W_q x + b and k_pre = W_k x + b, so their differences between tokens are W
+ * (x - x0): a model of several files, grouped keys; several weights in one tensor,
+ * by rows, by columns, head by head; layers that share weights. */
 static void weights_are_those_of_the_model(atn_ctx *cx)
 {
     static const char *const models[] = {

@@ -1,5 +1,5 @@
-/* tests/capture/test_stacks.c -- models of an encoder and a decoder: what a capture of them
- * holds, their attention again from it, and refusals. Their numbers are those of
+/* tests/capture/test_stacks.c -- models of an encoder and a decoder: what a capture of
+ * them holds, their attention again from it, and refusals. Their numbers are in
  * test_parity.c. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "make_model.h"
@@ -11,7 +11,8 @@
 
 /* 2 and 3 layers, 4 heads of 12, width 32, MLP 48 gated, 8 buckets to 12, start 2 */
 static const char GATED[] = ATN_TEST_FIXTURES "/parity/t5_gated_untied";
-/* 2 and 2 layers, 4 heads of 8, width 32, MLP 48, vocabulary 72, 32 buckets to 128, start 0 */
+/* 2 and 2 layers, 4 heads of 8, width 32, MLP 48, vocabulary 72, 32 buckets to 128,
+ * start 0 */
 static const char RELU[] = ATN_TEST_FIXTURES "/parity/t5_relu";
 static const char ALONE[] = ATN_TEST_FIXTURES "/parity/t5_encoder";
 static const int32_t SOURCE[] = {3, 9, 27, 11, 33, 27, 1}, TARGET[] = {7, 30, 8, 60, 1};
@@ -104,8 +105,8 @@ static void three_stacks(atn_ctx *cx)
     atn_capture_close(cx, c);
 }
 
-/* The smallest distances of the logarithmic buckets, 32 to 128, computed from the formula in
- * exact arithmetic: both ways 8 and more, backwards 16 and more. */
+/* The smallest distances of the logarithmic buckets, 32 to 128, computed from the
+ * formula in exact arithmetic: both ways 8 and more, backwards 16 and more. */
 static int bucket(bool both, int x)
 {
     static const int far[] = {8, 12, 16, 23, 32, 46, 64, 91},
@@ -276,7 +277,7 @@ static void refusals(atn_ctx *cx)
                 "t.txt: token id 72 at position 1");
     a.target_ids = NULL;
     a.target_text = "";
-    CHECK_FAILS(atn_record(cx, &a, NULL, &r), ATN_NOINPUT, "tokenizer");
+    CHECK_FAILS(atn_record(cx, &a, NULL, &r), ATN_DATA, "give --target-text FILE");
     CHECK(!atn_dir_exists(a.out_dir));
 }
 
@@ -351,8 +352,9 @@ static void threads_agree(atn_ctx *cx)
 
 /* ---- damaged models ---- */
 
+enum { DROP, RESHAPE, SPOIL };
 static const char *edited; /* the tensor that `edit` is about */
-static enum { DROP, RESHAPE, SPOIL } how;
+static int how;
 
 static bool edit(atn_st_out *t, char *data, char name[256])
 {
@@ -454,8 +456,8 @@ static void keys(atn_ctx *cx)
     }
 }
 
-/* Absent: as pad_token_id; tie_word_embeddings false: not scaled, of T5 but not of mT5, where
- * nothing is. */
+/* Absent: as pad_token_id; tie_word_embeddings false: not scaled, of T5 but not of mT5,
+ * where nothing is. */
 static void absent_keys(atn_ctx *cx)
 {
     const char *dir = copy_model("stacks-absent", "t5_relu");

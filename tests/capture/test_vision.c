@@ -155,7 +155,7 @@ static void gate_is_in_the_output(atn_ctx *cx)
 }
 
 typedef struct copies {
-    float q[8][2048];
+    float q[8][2048], out[8][2048];
     int n;
 } copies;
 
@@ -164,28 +164,30 @@ static atn_status keep_q(atn_ctx *cx, const atn_layer_dump *d, void *state)
     copies *c = state;
 
     (void)cx;
-    memcpy(c->q[c->n++], d->q,
+    memcpy(c->q[c->n], d->q,
            (size_t)(d->place->heads * d->place->nq * d->place->d) * sizeof(float));
+    memcpy(c->out[c->n++], d->attn_out, (size_t)(d->place->nq * 32) * sizeof(float));
     return ATN_OK;
 }
 
 /* Three steps at 4 threads and each alone at 1 thread, bit by bit: steps know nothing of one
  * another. */
-static void steps_and_threads(atn_ctx *cx)
+static void check_steps(atn_ctx *cx, const char *dir, int layers)
 {
     static copies together, alone;
     static float x[256];
     const float times[] = {900, 3, 3};
     const int32_t classes[] = {2, 6, 1};
     float *all = calloc(3 * 256, sizeof *all);
-    atn_forward_args args = {.visit = keep_q, .last_place = 99};
+    atn_forward_args args = {.visit = keep_q, .want_attn_out = true, .last_place = 99};
     atn_forward_result result;
     atn_model m;
 
     for (int i = 0; i < 256; i++) x[i] = (float)((i * 31) % 23) / 11 - 1;
     for (int s = 0; s < 3; s++) memcpy(all + 256 * s, x, sizeof x);
-    CHECK_OK(atn_model_open(cx, DIT, &m));
+    CHECK_OK(atn_model_open(cx, dir, &m));
     cx->threads = 4;
+    together.n = alone.n = 0;
     args.state = &together;
     args.input =
         (atn_input){.latents = all, .timesteps = times, .classes = classes, .steps = 3};
@@ -197,12 +199,28 @@ static void steps_and_threads(atn_ctx *cx)
             .latents = x, .timesteps = &times[s], .classes = &classes[s], .steps = 1};
         CHECK_OK(atn_forward(cx, &m, &args, &result));
     }
-    CHECK(together.n == 6 && alone.n == 6);
+    CHECK(together.n == 3 * layers && alone.n == 3 * layers);
     CHECK(memcmp(together.q, alone.q, sizeof alone.q) == 0);
-    CHECK(memcmp(alone.q[0], alone.q[2], sizeof alone.q[0]) != 0);
-    CHECK(memcmp(alone.q[2], alone.q[4], sizeof alone.q[2]) != 0);
+    CHECK(memcmp(together.out, alone.out, sizeof alone.out) == 0);
+    CHECK(memcmp(alone.q[0], alone.q[layers], sizeof alone.q[0]) != 0);
+    CHECK(memcmp(alone.q[layers], alone.q[2 * layers], sizeof alone.q[0]) != 0);
     free(all);
     atn_model_close(cx, &m);
+}
+
+/* With a single layer the weights of a step are those of the one before, but not the gates. */
+static void steps_and_threads(atn_ctx *cx)
+{
+    char dir[800], command[2400];
+
+    snprintf(dir, sizeof dir, "%s", check_scratch("vision-flat"));
+    snprintf(command, sizeof command,
+             "cp '%s'/model.safetensors '%s' && "
+             "sed 's/\"depth\": 2/\"depth\": 1/' '%s'/config.json >'%s'/config.json",
+             DIT, dir, DIT, dir);
+    CHECK_EQ(system(command), 0);
+    check_steps(cx, DIT, 2);
+    check_steps(cx, dir, 1);
 }
 
 /* ViT 24x32, p 8, D 32, F 48, 2 layers, n = 13: patches 2 12 192 32 = 147456; a layer

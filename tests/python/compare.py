@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Captures of attnscope_capture.py against those of `attnscope capture`, for tests/cli/story_python.sh.
+"""attnscope_capture.py against `attnscope capture`, for tests/cli/story_python.sh.
 
     compare.py SOURCE PROGRAM [CASE ...]
 
@@ -29,13 +29,13 @@ from attnscope_capture import capture
 
 PARITY = os.path.join(SOURCE, "tests", "fixtures", "parity")
 IDS = [5, 9, 4, 30, 31, 7, 12, 9, 22, 6, 40, 41, 3, 17, 8, 25]
-TARGET = [0, 11, 7, 30, 5, 9, 21, 8, 14]
+TARGET = [11, 7, 30, 5, 9, 21, 8, 14]
 SAID = ("index", "stack", "step", "heads", "kv_heads", "d", "d_v", "n_q", "n_k", "mask", "offset",
         "window", "softcap", "key_first", "key_last", "rel_buckets", "rel_max_distance",
         "bidirectional")
 CASES = ("llama_gqa_tied", "gpt2", "gpt2_scales", "gpt_neox", "opt", "bloom", "mistral_window",
          "qwen3_layer_types", "gemma2", "gpt_oss", "phi3", "bert_model", "albert_groups",
-         "t5_relu", "t5_encoder")
+         "t5_relu", "t5_encoder", "vit")
 
 
 def load(where, **options):
@@ -60,7 +60,8 @@ def same(ours, theirs):
     a, b = manifest(ours), manifest(theirs)
     assert a["complete"] and b["complete"]
     assert a["tokens"] == b["tokens"], (a["tokens"], b["tokens"])
-    assert a.get("stack_tokens") == b.get("stack_tokens")
+    for key in ("stack_tokens", "grid", "grid_first"):
+        assert a.get(key) == b.get(key), key
     for key in ("model_type", "layers", "width", "vocab", "causal"):
         assert a["model"].get(key) == b["model"].get(key), key
     place = lambda layer: (layer["step"], layer["stack"], layer["index"])
@@ -77,30 +78,128 @@ def same(ours, theirs):
             assert far < 1e-5, (place(x), name, far)
 
 
+def recorded(run, model, given, **options):
+    with torch.no_grad(), capture(model, run, **options) as c:
+        model(**given)
+    return c
+
+
 def fixture(case):
     where = os.path.join(PARITY, case)
     model = load(where)
-    words = ["capture", where, "--token-ids", "ids.txt", "-o", f"{case}-c", "-q"]
-    given = {"input_ids": torch.tensor([IDS])}
+    words = ["capture", where, "-o", f"{case}-c", "-q"]
+    extra = {}
+    if os.path.exists(os.path.join(where, "preprocessor_config.json")):
+        words += ["--image", os.path.join(PARITY, "vit", "photo.png")]
+        given = {"pixel_values": load_file(os.path.join(where, "oracle.safetensors"))["pixels"][None]}
+    else:
+        words += ["--token-ids", "ids.txt"]
+        given = {"input_ids": torch.tensor([IDS])}
     if model.config.is_encoder_decoder:
         words += ["--target-ids", "target.txt"]
-        given["decoder_input_ids"] = torch.tensor([TARGET])
+        given["decoder_input_ids"] = torch.tensor([[0, *TARGET[:-1]]])
     attnscope(*words)
-    with torch.no_grad(), capture(model, f"{case}-py"):
-        model(**given)
+    if "pixel_values" in given:
+        extra = {key: manifest(f"{case}-c")[key] for key in ("grid", "grid_first", "tokens")}
+    recorded(f"{case}-py", model, given, manifest=extra)
     same(f"{case}-c", f"{case}-py")
+
+
+def text():
+    """Tokens with their texts, and what commands make of both captures."""
+    where = os.path.join(SOURCE, "datasets", "tinytales", "model")
+    words = "Mira had a small red boat. One day she took it to the pond."
+    with open("text.txt", "w", encoding="utf-8") as f:
+        f.write(words)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(where)
+    attnscope("capture", where, "--text", "text.txt", "-o", "text-c", "-q")
+    recorded("text-py", load(where), tokenizer(words, return_tensors="pt"), tokenizer=tokenizer)
+    same("text-c", "text-py")
+    a, b = (attnscope("stats", run, "--format", "csv").splitlines() for run in ("text-c", "text-py"))
+    assert len(a) == len(b) > 1 and a[0] == b[0]
+    for x, y in zip(a[1:], b[1:]):
+        for p, q in zip(x.split(","), y.split(",")):
+            assert p == q or abs(float(p) - float(q)) < 1e-3 * max(1, abs(float(p))), (p, q)
+    assert "causal" in attnscope("inspect", "text-py")
+
+
+def padding():
+    """A padded sequence is the bare one with key_first or key_last, whatever computes it."""
+    where = os.path.join(PARITY, "mistral_window")
+    for way in ("sdpa", "eager"):
+        model = load(where, attn_implementation=way)
+        for side, ids, mask, want in (("left", [0] * 3 + IDS, [0] * 3 + [1] * len(IDS), (3, None)),
+                                      ("right", IDS + [0] * 3, [1] * len(IDS) + [0] * 3, (0, 16))):
+            c = recorded(f"pad-{side}-{way}", model, {"input_ids": torch.tensor([ids]),
+                                                      "attention_mask": torch.tensor([mask])})
+            for layer in c.layers:
+                assert (layer["key_first"], layer["key_last"]) == (want[0], want[1] or len(ids))
+                assert (layer["mask"], layer["window"]) == ("causal", model.config.sliding_window)
+            attnscope("stats", f"pad-{side}-{way}")
+
+
+def generation():
+    model = load(os.path.join(PARITY, "llama_gqa_tied"))
+    given = {"input_ids": torch.tensor([IDS]), "max_new_tokens": 4, "min_new_tokens": 4}
+    with warnings.catch_warnings(record=True) as said, capture(model, "first"):
+        warnings.simplefilter("always")
+        model.generate(**given)
+    assert any("first of 4" in str(w.message) for w in said)
+    assert manifest("first")["tokens"]["ids"] == IDS
+    with capture(model, "all", steps="all") as c:
+        model.generate(**given)
+    m = manifest("all")
+    assert m["steps"] == [0, 1, 2, 3] and len(m["tokens"]["ids"]) == len(IDS) + 3
+    assert (c.layers[-1]["n_q"], c.layers[-1]["n_k"], c.layers[-1]["mask"]) == (1, 19, "causal")
+    attnscope("stats", "all")
+
+
+def refusals():
+    model = load(os.path.join(PARITY, "llama_gqa_tied"))
+    ids, hole = torch.tensor([IDS]), torch.ones(1, len(IDS), dtype=torch.long)
+    hole[0, 5] = 0
+    before = dict(vars(sys.modules[type(model).__module__]))
+    for run, pattern, given in (("batch", "batch holds 2", {"input_ids": ids.expand(2, -1)}),
+                                ("hole", "neither causal nor full",
+                                 {"input_ids": ids, "attention_mask": hole})):
+        try:
+            recorded(run, model, given)
+            raise AssertionError(f"{run} went through")
+        except ValueError as e:
+            assert pattern in str(e), e
+        assert not os.path.exists(run)
+    recorded("twice", model, {"input_ids": ids})
+    try:
+        capture(model, "twice")
+        raise AssertionError("wrote into a capture")
+    except FileExistsError:
+        pass
+    try:
+        with capture(torch.nn.Sequential(torch.nn.Linear(2, 2)), "none") as c:
+            c.model(torch.zeros(1, 2))
+        raise AssertionError("a model without attention went through")
+    except RuntimeError as e:
+        assert "no attention" in str(e)
+    try:
+        with capture(model, "broken"), torch.no_grad():
+            model(ids)
+            raise KeyError
+    except KeyError:
+        assert manifest("broken")["complete"] is False
+    assert before == dict(vars(sys.modules[type(model).__module__]))  # nothing stays wrapped
 
 
 for file, ids in (("ids.txt", IDS), ("target.txt", TARGET)):
     with open(file, "w", encoding="utf-8") as f:
         f.write(" ".join(map(str, ids)) + "\n")
 failed = 0
-for case in sys.argv[3:] or CASES:
+rest = () if sys.argv[3:] else (text, padding, generation, refusals)
+for case in (*(sys.argv[3:] or CASES), *rest):
+    name = case if isinstance(case, str) else case.__name__
     try:
-        fixture(case)
-        print("same:", case)
+        fixture(case) if isinstance(case, str) else case()
+        print("same:" if isinstance(case, str) else "good:", name)
     except Exception as e:
-        if os.environ.get("TRACE"): raise
         failed += 1
-        print("DIFFERS:", case, type(e).__name__, e)
+        print("WRONG:", name, type(e).__name__, e)
 sys.exit(1 if failed else 0)
