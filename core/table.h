@@ -118,7 +118,8 @@ atn_status atn_table_save(atn_ctx *cx, const atn_table *t, const struct atn_run 
  * are there. */
 atn_status atn_table_load(atn_ctx *cx, const char *path,
                           atn_table **out) ATN_WARN_UNUSED;
-/* The same; the column of this name (NULL = none) stays text as it stands in a CSV. */
+/* The same; the column of this name ("*" = all, NULL = none) stays text as it stands in
+ * a CSV. */
 atn_status atn_table_load_text(atn_ctx *cx, const char *path, const char *column,
                                atn_table **out) ATN_WARN_UNUSED;
 /* A CSV in memory, without what may lie beside a file; `what` names it in messages. */

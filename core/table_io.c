@@ -247,7 +247,7 @@ done:
 typedef struct reader {
     atn_ctx *cx;
     const char *path;
-    const char *text_col; /* stays text whatever it holds; NULL = none */
+    const char *text_col; /* stays text whatever it holds; "*" = all, NULL = none */
     bool alone;           /* no files beside it */
     char **fields;        /* all fields in order, NULL = empty */
     atn_idx n_fields, room, n_cols, col, line;
@@ -386,7 +386,9 @@ static atn_status infer(const reader *r, atn_idx c, atn_col_type *type)
     const atn_idx rows = r->n_fields / r->n_cols;
 
     *type = ATN_COL_STR;
-    if (r->text_col && strcmp(r->fields[c], r->text_col) == 0) return ATN_OK;
+    if (r->text_col && (strcmp(r->text_col, "*") == 0 ||
+                        strcmp(r->fields[c], r->text_col) == 0))
+        return ATN_OK;
     for (atn_idx i = 1; i < rows; i++) {
         const char *field = r->fields[i * r->n_cols + c];
         int64_t v;

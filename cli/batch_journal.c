@@ -1,0 +1,212 @@
+/* cli/batch_journal.c -- what became of the jobs of a batch, line by line on disk.
+ *
+ * A line is a JSON object with sorted keys whose "sum" is the XXH3-128 of the line
+ * without it. Lines are only added; the last one of a job counts. Children inherit the
+ * open file and with it the lock: while one of them is at work, though its parent was
+ * killed, no other batch begins in the folder.
+ */
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/batch.h"
+#include "core/io/file.h"
+
+static const size_t JOURNAL_MAX_BYTES = (size_t)1 << 30;
+
+/* Sets "sum", and *text to the line without its end. entry may have a sum already. */
+static atn_status seal(atn_ctx *cx, json_t *entry, char **text)
+{
+    atn_status st = ATN_OK;
+    char hex[33];
+
+    *text = NULL;
+    json_object_del(entry, "sum");
+    *text = atn_json_text(cx, entry);
+    if (!*text) ATN_TRY(cx->err.code);
+    atn_hash_bytes(*text, strlen(*text), hex);
+    atn_free(cx, *text);
+    *text = NULL;
+    if (json_object_set_new(entry, "sum", json_string(hex)) != 0)
+        ATN_FAIL(ATN_MEMORY, "no memory for the journal");
+    *text = atn_json_text(cx, entry);
+    if (!*text) ATN_TRY(cx->err.code);
+done:
+    return st;
+}
+
+/* ---- reading ---- */
+
+/* Takes the entry of a good line over; false = the line is damaged. */
+static bool read_line(atn_ctx *cx, atn_batch_journal *j, const char *line, size_t n)
+{
+    json_t *entry = json_loadb(line, n, JSON_REJECT_DUPLICATES, NULL);
+    char *again = NULL;
+    bool good = false;
+    const char *id, *plan;
+
+    if (json_is_object(entry) && seal(cx, entry, &again) == ATN_OK)
+        good = strlen(again) == n && memcmp(again, line, n) == 0;
+    atn_err_clear(cx);
+    id = json_string_value(json_object_get(entry, "job"));
+    plan = json_string_value(json_object_get(entry, "plan"));
+    if (good && id)
+        (void)json_object_set(j->last, id, entry);
+    else if (good && plan)
+        snprintf(j->plan, sizeof j->plan, "%s", plan);
+    atn_free(cx, again);
+    json_decref(entry);
+    return good;
+}
+
+static atn_status read_all(atn_ctx *cx, atn_batch_journal *j, bool *open_end)
+{
+    atn_status st = ATN_OK;
+    char *text = NULL;
+    size_t size = 0;
+    int damaged = 0;
+
+    *open_end = false;
+    ATN_TRY(atn_file_read(cx, j->path, JOURNAL_MAX_BYTES, &text, &size));
+    for (size_t at = 0; at < size;) {
+        const char *end = memchr(text + at, '\n', size - at);
+        const size_t n = end ? (size_t)(end - text) - at : size - at;
+
+        *open_end = !end;
+        if (n > 0) damaged += !read_line(cx, j, text + at, n);
+        at += n + 1;
+    }
+    if (damaged)
+        atn_log(cx, ATN_LOG_WARN,
+                "%s: %d %s damaged and passed over (a job without one runs again)",
+                j->path, damaged, damaged == 1 ? "line is" : "lines are");
+done:
+    atn_free(cx, text);
+    return st;
+}
+
+/* ---- writing ---- */
+
+static atn_status write_all(atn_ctx *cx, const atn_batch_journal *j, const char *text,
+                            size_t n)
+{
+    while (n > 0) {
+        const ssize_t done = write(j->fd, text, n);
+
+        if (done < 0 && errno == EINTR) continue;
+        if (done <= 0)
+            return atn_fail(cx, ATN_IO, __FILE__, __LINE__, "%s: cannot be written: %s",
+                            j->path, strerror(errno));
+        text += done;
+        n -= (size_t)done;
+    }
+    return ATN_OK;
+}
+
+atn_status atn_batch_journal_add(atn_ctx *cx, atn_batch_journal *j, json_t *entry)
+{
+    atn_status st = ATN_OK;
+    char *text = NULL, *line = NULL;
+
+    if (!entry) ATN_FAIL(ATN_MEMORY, "no memory for the journal");
+    ATN_TRY(seal(cx, entry, &text));
+    line = atn_strfmt(cx, "%s\n", text);
+    if (!line) ATN_TRY(cx->err.code);
+    ATN_TRY(write_all(cx, j, line, strlen(line)));
+    (void)fdatasync(j->fd);
+done:
+    atn_free(cx, text);
+    atn_free(cx, line);
+    json_decref(entry);
+    return st;
+}
+
+atn_status atn_batch_journal_job(atn_ctx *cx, atn_batch_journal *j,
+                                 const atn_batch_job *job)
+{
+    return atn_batch_journal_add(
+        cx, j,
+        json_pack("{s:s, s:s, s:s, s:s, s:i, s:f, s:s, s:O}", "schema",
+                  "attnscope/batch_journal/1", "job", job->id, "fingerprint",
+                  job->fingerprint, "status", atn_batch_state_name(job->state), "exit",
+                  job->exit_code, "time_s", job->seconds, "message", job->message,
+                  "outputs", job->outputs));
+}
+
+atn_status atn_batch_journal_open(atn_ctx *cx, const char *out, bool resume,
+                                  atn_batch_journal *j)
+{
+    atn_status st = ATN_OK;
+    bool open_end = false;
+
+    *j = (atn_batch_journal){.fd = -1};
+    j->path = atn_path_join(cx, out, "journal.jsonl");
+    j->last = json_object();
+    if (!j->path || !j->last) ATN_FAIL(ATN_MEMORY, "no memory for the journal");
+    /* without O_CLOEXEC: children hold the lock */
+    j->fd = open(j->path, O_RDWR | O_CREAT | O_APPEND, 0666);
+    if (j->fd < 0)
+        ATN_FAIL(ATN_CANTCREATE, "%s: cannot be opened: %s", j->path, strerror(errno));
+    if (flock(j->fd, LOCK_EX | LOCK_NB) != 0)
+        ATN_FAIL(ATN_CANTCREATE,
+                 "%s: another batch, or a job of one that was killed, is at work here "
+                 "(wait for it, or choose another -o)",
+                 out);
+    if (resume)
+        ATN_TRY(read_all(cx, j, &open_end));
+    else if (ftruncate(j->fd, 0) != 0)
+        ATN_FAIL(ATN_IO, "%s: %s", j->path, strerror(errno));
+    if (open_end) ATN_TRY(write_all(cx, j, "\n", 1));
+done:
+    return st;
+}
+
+void atn_batch_journal_close(atn_ctx *cx, atn_batch_journal *j)
+{
+    if (j->path && j->fd >= 0) close(j->fd);
+    json_decref(j->last);
+    atn_free(cx, j->path);
+    *j = (atn_batch_journal){.fd = -1};
+}
+
+/* ---- looking up ---- */
+
+/* Does every output of the entry stand there as it was? Only sizes of what has no
+ * hash. */
+static bool same_outputs(const json_t *then, const json_t *now)
+{
+    return json_is_array(then) && json_equal(then, now);
+}
+
+static atn_batch_state state_of(const char *name)
+{
+    for (int s = ATN_BATCH_DONE; s < ATN_BATCH_STATES; s++)
+        if (name && strcmp(atn_batch_state_name((atn_batch_state)s), name) == 0)
+            return (atn_batch_state)s;
+    return ATN_BATCH_WAITS;
+}
+
+bool atn_batch_journal_find(const atn_batch *b, atn_batch_job *job)
+{
+    const json_t *entry = json_object_get(b->journal.last, job->id);
+    const char *fingerprint = json_string_value(json_object_get(entry, "fingerprint"));
+    const char *message = json_string_value(json_object_get(entry, "message"));
+    const atn_batch_state s =
+        state_of(json_string_value(json_object_get(entry, "status")));
+
+    if (!fingerprint || strcmp(fingerprint, job->fingerprint) != 0) return false;
+    if (s != ATN_BATCH_DONE && s != ATN_BATCH_CHECK && s != ATN_BATCH_PARTIAL)
+        return false;
+    if (!same_outputs(json_object_get(entry, "outputs"), job->outputs)) return false;
+    job->state = s;
+    job->kept = true;
+    job->exit_code = (int)json_integer_value(json_object_get(entry, "exit"));
+    job->seconds = json_number_value(json_object_get(entry, "time_s"));
+    snprintf(job->message, sizeof job->message, "%s", message ? message : "");
+    return true;
+}
