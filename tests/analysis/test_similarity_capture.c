@@ -96,8 +96,8 @@ static void same_as_in_memory(atn_ctx *cx)
     atn_similarity_release(cx, &s);
     atn_similarity_part_release(cx, &ref);
     atn_selection_release(cx, &sel);
-    cx->mem_limit = 1200;
     CHECK_OK(atn_select(cx, c, &(atn_select_args){0}, &sel));
+    cx->mem_limit = 1200;
     CHECK_FAILS(atn_similarity_run(cx, c, &sel, &o, &s), ATN_MEMORY, "--mem-limit");
     cx->mem_limit = 0;
     atn_selection_release(cx, &sel);
