@@ -78,8 +78,8 @@ static const char *text_of(const json_t *v)
     return text && *text && strlen(text) == json_string_length(v) ? text : NULL;
 }
 
-/* A name becomes the name of a file: letters, digits, - _ and, where dots are allowed, .
- * inside. */
+/* A name becomes the name of a file: letters, digits, - _ and, where dots are allowed,
+ * a dot inside. */
 static bool is_name(const char *name, bool dots)
 {
     static const char plain[] =
