@@ -101,9 +101,10 @@ static void check_name(reading *r, const char *kind, const char *name, bool dots
 
 static char *path_of(reading *r, const char *path)
 {
-    return path[0] == '/' || strcmp(r->plan->dir, ".") == 0
-               ? atn_strdup(r->cx, path)
-               : atn_path_join(r->cx, r->plan->dir, path);
+    const bool alone = strcmp(r->plan->dir, ".") == 0 && path[0] != '-';
+
+    return path[0] == '/' || alone ? atn_strdup(r->cx, path)
+                                   : atn_path_join(r->cx, r->plan->dir, path);
 }
 
 /* words: NULL = none; true where it is a list of texts. */

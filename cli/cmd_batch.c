@@ -43,7 +43,9 @@ static atn_status choose_out(atn_cli *cli, atn_batch *b)
                  path);
     if (!given) n -= 5;
     while (given && n > 1 && given[n - 1] == '/') n--;
-    b->out = atn_strndup(cx, given ? given : path, n);
+    /* a word that begins with - would be an option of the jobs */
+    b->out = atn_strfmt(cx, "%s%.*s", (given ? given : path)[0] == '-' ? "./" : "",
+                        (int)n, given ? given : path);
     if (!b->out) ATN_TRY(cx->err.code);
 done:
     return st;
