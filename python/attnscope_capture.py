@@ -187,7 +187,8 @@ class capture:
         self._record(module, q, k, v, {
             "scale": float(scale), "mask": mask, "rule": rule, "upper": not flash,
             "bias": more.get("position_bias"), "causal": causal,
-            "window": more.get("sliding_window"), "softcap": more.get("softcap"),
+            "window": more.get("sliding_window"),
+            "softcap": None if name == "sdpa" else more.get("softcap"),  # sdpa leaves it out
             "sink": more.get("s_aux", getattr(module, "sinks", None))})
 
     def _from_sdpa(self, q, k, v, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None,
@@ -208,13 +209,13 @@ class capture:
         dots = q.double().cpu() @ k.double().cpu().transpose(1, 2)
         x, y = dots[:, seen], logits[:, seen]
         fitted = float((x * y).sum() / (x * x).sum().clamp(min=1e-300))
-        for scale in (1.0, q.shape[-1] ** -0.5, getattr(module, "scaling", None), fitted):
+        for scale in (getattr(module, "scaling", None), q.shape[-1] ** -0.5, 1.0, fitted):
             if not isinstance(scale, float) or scale <= 0:
                 continue
             try:
                 facts = {"scale": scale, "mask": seen, "bias": logits - scale * dots,
                          "causal": getattr(module, "is_causal", False)}
-                self._say(module, facts, q, k)
+                facts["said"] = self._say(module, facts, q, k)
             except ValueError as error:
                 why = error
                 continue
@@ -288,7 +289,7 @@ class capture:
                 k[:, ::groups].repeat_interleave(groups, 1), k):
             k, v = k[:, ::groups], v[:, ::groups]
         heads = q.shape[1]
-        sight, extra = self._say(module, facts, q, k)
+        sight, extra = facts.get("said") or self._say(module, facts, q, k)
         tensors = {"q": q[0], "k": k[0], "v": v[0], **extra}
         if self.w_o and (w := self._output(module, heads * v.shape[-1])) is not None:
             tensors["w_o"] = w
@@ -344,17 +345,17 @@ class capture:
             return None
         for ids in (sum(parts, []), parts[-1], parts[0]):
             if len(ids) == max(own):
-                texts = [self._text(i) for i in ids] if self.tokenizer else None
+                texts = [self._text(t, i) for i, t in enumerate(ids)] if self.tokenizer else None
                 return {"ids": ids, "texts": texts}
         return None
 
-    def _text(self, token):
+    def _text(self, token, place):
         piece = self.tokenizer.convert_ids_to_tokens(token)
         if not isinstance(piece, str):
             return ""
-        if "\u2581" in piece:
+        if "\u2581" in piece and place > 0:  # decode would strip the blank
             return piece.replace("\u2581", " ")
-        return self.tokenizer.decode([token]) if "\u0120" in piece or "\u010a" in piece else piece
+        return self.tokenizer.decode([token], clean_up_tokenization_spaces=False)
 
     def _write_manifest(self, complete):
         config = getattr(self.model, "config", None)
@@ -539,7 +540,7 @@ def _say_bias(bias, seen, sight, heads, tables, name):
     rows = _buckets(x, rule)
     table = torch.zeros(rule["rel_buckets"], heads, dtype=torch.double)
     table[rows[seen].long()] = bias[:, seen].T
-    if bool(((table[rows.long()].permute(2, 0, 1) - bias).abs()[:, seen] <= near).all()):
+    if not bool(((table[rows.long()].permute(2, 0, 1) - bias).abs() > near)[:, seen].any()):
         return rule, {"rel_bias": table}
     raise ValueError(f"{name}: the bias of the logits is no function of the distance, "
                      f"{_WAY_ROUND}")

@@ -12,8 +12,8 @@
  *         doubles.
  * Limits  tokens before the grid (a class token, registers) and, where the capture says
  *         what the grid is, text behind it are on neither side; a grid whose last line
- *         is not full is taken as it is. A plane: of a grid with frames the width has to
- *         be given. Empty for cross-attention, whose queries are on no grid.
+ *         is not full is taken as it is. A plane: of a grid with frames the width has
+ *         to be given. Empty for cross-attention, whose queries are on no grid.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>

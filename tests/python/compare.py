@@ -91,7 +91,8 @@ def fixture(case):
     extra = {}
     if os.path.exists(os.path.join(where, "preprocessor_config.json")):
         words += ["--image", os.path.join(PARITY, "vit", "photo.png")]
-        given = {"pixel_values": load_file(os.path.join(where, "oracle.safetensors"))["pixels"][None]}
+        pixels = load_file(os.path.join(where, "oracle.safetensors"))["pixels"]
+        given = {"pixel_values": pixels[None]}
     else:
         words += ["--token-ids", "ids.txt"]
         given = {"input_ids": torch.tensor([IDS])}
@@ -101,7 +102,9 @@ def fixture(case):
     attnscope(*words)
     if "pixel_values" in given:
         extra = {key: manifest(f"{case}-c")[key] for key in ("grid", "grid_first", "tokens")}
-    recorded(f"{case}-py", model, given, manifest=extra)
+    file = os.path.join(where, "tokenizer.json")
+    tokenizer = os.path.exists(file) and transformers.PreTrainedTokenizerFast(tokenizer_file=file)
+    recorded(f"{case}-py", model, given, tokenizer=tokenizer or None, manifest=extra)
     same(f"{case}-c", f"{case}-py")
 
 
@@ -115,7 +118,8 @@ def text():
     attnscope("capture", where, "--text", "text.txt", "-o", "text-c", "-q")
     recorded("text-py", load(where), tokenizer(words, return_tensors="pt"), tokenizer=tokenizer)
     same("text-c", "text-py")
-    a, b = (attnscope("stats", run, "--format", "csv").splitlines() for run in ("text-c", "text-py"))
+    a, b = (attnscope("stats", run, "--format", "csv").splitlines()
+            for run in ("text-c", "text-py"))
     assert len(a) == len(b) > 1 and a[0] == b[0]
     for x, y in zip(a[1:], b[1:]):
         for p, q in zip(x.split(","), y.split(",")):
@@ -152,6 +156,56 @@ def generation():
     assert m["steps"] == [0, 1, 2, 3] and len(m["tokens"]["ids"]) == len(IDS) + 3
     assert (c.layers[-1]["n_q"], c.layers[-1]["n_k"], c.layers[-1]["mask"]) == (1, 19, "causal")
     attnscope("stats", "all")
+
+
+def weights(run, layer):
+    """Attention weights as the capture format says that they follow from a layer."""
+    t = {name: x.double() for name, x in load_file(os.path.join(run, layer["file"])).items()}
+    groups = layer["heads"] // layer["kv_heads"]
+    s = layer["scale"] * t["q"] @ t["k"].repeat_interleave(groups, 0).transpose(1, 2)
+    causal, w = layer["mask"] == "causal", layer["window"]
+    for i in range(layer["n_q"]):
+        for j in range(layer["n_k"]):
+            x = j - i - layer["offset"]
+            if "rel_bias" in t:  # near distances only: each has a row
+                both = layer["bidirectional"]
+                assert abs(x) < layer["rel_buckets"] // (4 if both else 2)
+                ahead = layer["rel_buckets"] // 2 if both and x > 0 else 0
+                s[:, i, j] += t["rel_bias"][abs(x) + ahead]
+            if (causal and x > 0) or (w and (x <= -w if causal else abs(x) > w)):
+                s[:, i, j] = -1e300
+    return torch.softmax(s, -1)
+
+
+def others():
+    """Models that attnscope does not run: the weights that follow are those of the model."""
+    size = {"vocab_size": 60, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
+            "intermediate_size": 40, "max_position_embeddings": 64}
+    ids = torch.tensor([IDS])
+    bart = {"vocab_size": 60, "d_model": 32, "max_position_embeddings": 64, "pad_token_id": 0}
+    for side in ("encoder", "decoder"):
+        bart |= {f"{side}_layers": 2, f"{side}_attention_heads": 4, f"{side}_ffn_dim": 40}
+    for name, config, given in (
+            ("MPNetModel", transformers.MPNetConfig(**size), {}),
+            ("ModernBertModel", transformers.ModernBertConfig(
+                local_attention=6, global_attn_every_n_layers=2, pad_token_id=0, **size), {}),
+            ("BartModel", transformers.BartConfig(**bart), {"decoder_input_ids": ids[:, :7]})):
+        torch.manual_seed(1)
+        config._attn_implementation = "eager"
+        model = getattr(transformers, name)(config).eval()
+        for p in model.parameters():
+            p.data.normal_(0, 0.2)
+        c = recorded(name, model, {"input_ids": ids, **given})
+        with torch.no_grad():
+            out = model(input_ids=ids, output_attentions=True, **given)
+        for stack in sorted({layer["stack"] for layer in c.layers}):
+            key = {"": "attentions", "cross": "cross_attentions"}.get(stack, f"{stack}_attentions")
+            layers = [layer for layer in c.layers if layer["stack"] == stack]
+            assert len(layers) == len(out[key]), (name, stack)
+            for layer, p in zip(layers, out[key]):
+                far = float((weights(name, layer) - p[0].double()).abs().max())
+                assert far < 1e-5, (name, stack, layer["index"], far)
+        attnscope("stats", name)
 
 
 def refusals():
@@ -193,7 +247,7 @@ for file, ids in (("ids.txt", IDS), ("target.txt", TARGET)):
     with open(file, "w", encoding="utf-8") as f:
         f.write(" ".join(map(str, ids)) + "\n")
 failed = 0
-rest = () if sys.argv[3:] else (text, padding, generation, refusals)
+rest = () if sys.argv[3:] else (text, padding, generation, others, refusals)
 for case in (*(sys.argv[3:] or CASES), *rest):
     name = case if isinstance(case, str) else case.__name__
     try:
