@@ -2,10 +2,10 @@
  * processes of the program itself, and put together.
  *
  * A model and a text make a capture; every command runs on every capture. OUT holds
- * MODEL/TEXT/run, MODEL/TEXT/COMMAND.<ending>, a log of every job, the journal, and what
- * all jobs give together.
+ * MODEL/TEXT/run, MODEL/TEXT/COMMAND.<ending>, a log of every job, the journal, and
+ * what all jobs give together.
  *
- * Limits  ATN_BATCH_JOBS jobs; one machine. No shell sees a word of the plan.
+ * Limits  ATN_BATCH_JOBS jobs. No shell sees a word of the plan.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
@@ -125,7 +125,8 @@ typedef struct atn_batch_job {
 typedef struct atn_batch_journal {
     int fd;        /* -1 = closed */
     char *path;    /* owned */
-    json_t *last;  /* the last entry of every job, by id; owned */
+    json_t *found; /* lists of the entries of every job, by id, oldest first; owned */
+    int all;       /* the lock of OUT: of all jobs our own, else shared; -1 = closed */
     char plan[33]; /* hash of the plan that was last begun; "" = none */
 } atn_batch_journal;
 
@@ -135,6 +136,7 @@ typedef struct atn_batch {
     char *out; /* owned */
     atn_batch_job *jobs;
     int n_jobs, n_captures;
+    long share, shares;  /* its captures are every shares-th from share on; 0 0 = all */
     int processes;       /* at once */
     int threads;         /* of each */
     size_t mem_limit;    /* of each; 0 = none */
@@ -146,8 +148,8 @@ typedef struct atn_batch {
 
 /* The jobs of the plan that are not left out, captures before their commands. */
 atn_status atn_batch_list(atn_ctx *cx, atn_batch *b) ATN_WARN_UNUSED;
-/* The command line of a job, NULL-terminated, in heap memory; how: with the options that
- * do not change its result (threads, memory). Free with atn_batch_words_free. */
+/* The command line of a job, NULL-terminated, in heap memory; how: with the options
+ * that do not change its result (threads, memory). Free with atn_batch_words_free. */
 atn_status atn_batch_words(atn_batch *b, const atn_batch_job *job, bool how,
                            char ***out) ATN_WARN_UNUSED;
 void atn_batch_words_free(atn_ctx *cx, char **words);
@@ -168,11 +170,14 @@ atn_status atn_batch_clear(atn_batch *b, const atn_batch_job *job) ATN_WARN_UNUS
 
 /* ---- the journal ---- */
 
-/* Opens OUT/journal.jsonl for one process and its children: CANTCREATE while another has
- * it. resume: what it holds is read, damaged lines are passed over with a warning; else
- * it is emptied. A zeroed journal is closed with fd -1. */
-atn_status atn_batch_journal_open(atn_ctx *cx, const char *out, bool resume,
-                                  atn_batch_journal *j) ATN_WARN_UNUSED;
+/* Opens OUT/NAME (journal.jsonl, or that of a share, journal-0-of-2.jsonl) for one
+ * process and its children: CANTCREATE while another has it, or, for journal.jsonl, any
+ * share. resume: what all journals in OUT hold is read, damaged lines are passed over
+ * with a warning; else this one is emptied. */
+atn_status atn_batch_journal_open(atn_ctx *cx, const char *out, const char *name,
+                                  bool resume, atn_batch_journal *j) ATN_WARN_UNUSED;
+/* Is this the name of a journal? */
+bool atn_batch_journal_is(const char *name);
 /* Adds a line and waits for the disk. entry is taken. */
 atn_status atn_batch_journal_add(atn_ctx *cx, atn_batch_journal *j,
                                  json_t *entry) ATN_WARN_UNUSED;

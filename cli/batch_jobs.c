@@ -1,4 +1,4 @@
-/* cli/batch_jobs.c -- the jobs of a plan: their command lines, fingerprints and files. */
+/* cli/batch_jobs.c -- the jobs of a plan: command lines, fingerprints, files. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <dirent.h>
 #include <stdio.h>
@@ -47,6 +47,7 @@ atn_status atn_batch_list(atn_ctx *cx, atn_batch *b)
 {
     const atn_batch_plan *p = &b->plan;
     atn_status st = ATN_OK;
+    long seen = 0;
 
     ATN_NEW(b->jobs, (atn_idx)p->n_models * p->n_texts * (p->n_commands + 1));
     for (int m = 0; m < p->n_models; m++)
@@ -55,13 +56,14 @@ atn_status atn_batch_list(atn_ctx *cx, atn_batch *b)
             const int capture = b->n_jobs;
 
             if (atn_batch_skips(p, model, text, NULL)) continue;
+            if (b->shares && seen++ % b->shares != b->share) continue;
             ATN_TRY(add_job(cx, b, m, t, -1, capture));
             b->n_captures++;
             for (int c = 0; c < p->n_commands; c++)
                 if (!atn_batch_skips(p, model, text, p->commands[c].name))
                     ATN_TRY(add_job(cx, b, m, t, c, capture));
         }
-    if (b->n_jobs == 0)
+    if (b->n_jobs == 0 && seen == 0)
         ATN_FAIL(ATN_DATA, "%s: \"skip\" leaves nothing to do", p->path);
 done:
     return st;

@@ -1,14 +1,17 @@
 /* cli/batch_journal.c -- what became of the jobs of a batch, line by line on disk.
  *
  * A line is a JSON object with sorted keys whose "sum" is the XXH3-128 of the line
- * without it. Lines are only added; the last one of a job counts. Children inherit the
- * open file and with it the lock: while one of them is at work, though its parent was
- * killed, no other batch begins in the folder.
+ * without it. Lines are only added; the last one of a job that fits what is there
+ * counts. Children inherit the open files and with them the locks: while one of them is
+ * at work, though its parent was killed, no other batch begins in the folder.
+ * journal.jsonl is the lock of the folder, which shares of one batch hold together.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -42,6 +45,17 @@ done:
 
 /* ---- reading ---- */
 
+static void note_entry(atn_batch_journal *j, const char *id, json_t *entry)
+{
+    json_t *list = json_object_get(j->found, id);
+
+    if (!list) {
+        list = json_array();
+        (void)json_object_set_new(j->found, id, list);
+    }
+    (void)json_array_append(list, entry);
+}
+
 /* Takes the entry of a good line over; false = the line is damaged. */
 static bool read_line(atn_ctx *cx, atn_batch_journal *j, const char *line, size_t n)
 {
@@ -56,7 +70,7 @@ static bool read_line(atn_ctx *cx, atn_batch_journal *j, const char *line, size_
     id = json_string_value(json_object_get(entry, "job"));
     plan = json_string_value(json_object_get(entry, "plan"));
     if (good && id)
-        (void)json_object_set(j->last, id, entry);
+        note_entry(j, id, entry);
     else if (good && plan)
         snprintf(j->plan, sizeof j->plan, "%s", plan);
     atn_free(cx, again);
@@ -64,7 +78,8 @@ static bool read_line(atn_ctx *cx, atn_batch_journal *j, const char *line, size_
     return good;
 }
 
-static atn_status read_all(atn_ctx *cx, atn_batch_journal *j, bool *open_end)
+static atn_status read_one(atn_ctx *cx, atn_batch_journal *j, const char *path,
+                           bool *open_end)
 {
     atn_status st = ATN_OK;
     char *text = NULL;
@@ -72,7 +87,7 @@ static atn_status read_all(atn_ctx *cx, atn_batch_journal *j, bool *open_end)
     int damaged = 0;
 
     *open_end = false;
-    ATN_TRY(atn_file_read(cx, j->path, JOURNAL_MAX_BYTES, &text, &size));
+    ATN_TRY(atn_file_read(cx, path, JOURNAL_MAX_BYTES, &text, &size));
     for (size_t at = 0; at < size;) {
         const char *end = memchr(text + at, '\n', size - at);
         const size_t n = end ? (size_t)(end - text) - at : size - at;
@@ -84,9 +99,45 @@ static atn_status read_all(atn_ctx *cx, atn_batch_journal *j, bool *open_end)
     if (damaged)
         atn_log(cx, ATN_LOG_WARN,
                 "%s: %d %s damaged and passed over (a job without one runs again)",
-                j->path, damaged, damaged == 1 ? "line is" : "lines are");
+                path, damaged, damaged == 1 ? "line is" : "lines are");
 done:
     atn_free(cx, text);
+    return st;
+}
+
+bool atn_batch_journal_is(const char *name)
+{
+    return strncmp(name, "journal", 7) == 0 && atn_ends_with(name, ".jsonl");
+}
+
+static int is_journal(const struct dirent *e)
+{
+    return atn_batch_journal_is(e->d_name);
+}
+
+/* Those of shares, and then our own. */
+static atn_status read_all(atn_ctx *cx, const char *out, const char *name,
+                           atn_batch_journal *j, bool *open_end)
+{
+    struct dirent **entries = NULL;
+    atn_status st = ATN_OK;
+    char *path = NULL;
+    int n;
+
+    n = scandir(out, &entries, is_journal, alphasort);
+    for (int i = 0; i < n; i++) {
+        if (strcmp(entries[i]->d_name, name) == 0) continue;
+        path = atn_path_join(cx, out, entries[i]->d_name);
+        if (!path) ATN_TRY(cx->err.code);
+        ATN_TRY(read_one(cx, j, path, open_end));
+        atn_free(cx, path);
+        path = NULL;
+    }
+    ATN_TRY(read_one(cx, j, j->path, open_end));
+done:
+    for (int i = 0; i < n; i++) free(entries[i]); /* scandir's own memory */
+    free(entries);
+    atn_free(cx, path);
     return st;
 }
 
@@ -138,40 +189,57 @@ atn_status atn_batch_journal_job(atn_ctx *cx, atn_batch_journal *j,
                   "outputs", job->outputs));
 }
 
-atn_status atn_batch_journal_open(atn_ctx *cx, const char *out, bool resume,
-                                  atn_batch_journal *j)
+/* Without O_CLOEXEC: children hold the lock. */
+static atn_status open_locked(atn_ctx *cx, const char *out, const char *path, int how,
+                              int *fd)
 {
     atn_status st = ATN_OK;
-    bool open_end = false;
 
-    *j = (atn_batch_journal){.fd = -1};
-    j->path = atn_path_join(cx, out, "journal.jsonl");
-    j->last = json_object();
-    if (!j->path || !j->last) ATN_FAIL(ATN_MEMORY, "no memory for the journal");
-    /* without O_CLOEXEC: children hold the lock */
-    j->fd = open(j->path, O_RDWR | O_CREAT | O_APPEND, 0666);
-    if (j->fd < 0)
-        ATN_FAIL(ATN_CANTCREATE, "%s: cannot be opened: %s", j->path, strerror(errno));
-    if (flock(j->fd, LOCK_EX | LOCK_NB) != 0)
+    *fd = open(path, O_RDWR | O_CREAT | O_APPEND, 0666);
+    if (*fd < 0)
+        ATN_FAIL(ATN_CANTCREATE, "%s: cannot be opened: %s", path, strerror(errno));
+    if (flock(*fd, how | LOCK_NB) != 0)
         ATN_FAIL(ATN_CANTCREATE,
                  "%s: another batch, or a job of one that was killed, is at work here "
                  "(wait for it, or choose another -o)",
                  out);
+done:
+    return st;
+}
+
+atn_status atn_batch_journal_open(atn_ctx *cx, const char *out, const char *name,
+                                  bool resume, atn_batch_journal *j)
+{
+    const bool share = strcmp(name, "journal.jsonl") != 0;
+    atn_status st = ATN_OK;
+    bool open_end = false;
+    char *all = NULL;
+
+    *j = (atn_batch_journal){.fd = -1, .all = -1};
+    j->path = atn_path_join(cx, out, name);
+    all = atn_path_join(cx, out, "journal.jsonl");
+    j->found = json_object();
+    if (!j->path || !all || !j->found)
+        ATN_FAIL(ATN_MEMORY, "no memory for the journal");
+    if (share) ATN_TRY(open_locked(cx, out, all, LOCK_SH, &j->all));
+    ATN_TRY(open_locked(cx, out, j->path, LOCK_EX, &j->fd));
     if (resume)
-        ATN_TRY(read_all(cx, j, &open_end));
+        ATN_TRY(read_all(cx, out, name, j, &open_end));
     else if (ftruncate(j->fd, 0) != 0)
         ATN_FAIL(ATN_IO, "%s: %s", j->path, strerror(errno));
     if (open_end) ATN_TRY(write_all(cx, j, "\n", 1));
 done:
+    atn_free(cx, all);
     return st;
 }
 
 void atn_batch_journal_close(atn_ctx *cx, atn_batch_journal *j)
 {
-    if (j->path && j->fd >= 0) close(j->fd);
-    json_decref(j->last);
+    if (j->fd >= 0) close(j->fd);
+    if (j->all >= 0) close(j->all);
+    json_decref(j->found);
     atn_free(cx, j->path);
-    *j = (atn_batch_journal){.fd = -1};
+    *j = (atn_batch_journal){.fd = -1, .all = -1};
 }
 
 /* ---- looking up ---- */
@@ -191,9 +259,9 @@ static atn_batch_state state_of(const char *name)
     return ATN_BATCH_WAITS;
 }
 
-bool atn_batch_journal_find(const atn_batch *b, atn_batch_job *job)
+/* Takes the entry over where it fits what is there. */
+static bool take_entry(const json_t *entry, atn_batch_job *job)
 {
-    const json_t *entry = json_object_get(b->journal.last, job->id);
     const char *fingerprint = json_string_value(json_object_get(entry, "fingerprint"));
     const char *message = json_string_value(json_object_get(entry, "message"));
     const atn_batch_state s =
@@ -209,4 +277,13 @@ bool atn_batch_journal_find(const atn_batch *b, atn_batch_job *job)
     job->seconds = json_number_value(json_object_get(entry, "time_s"));
     snprintf(job->message, sizeof job->message, "%s", message ? message : "");
     return true;
+}
+
+bool atn_batch_journal_find(const atn_batch *b, atn_batch_job *job)
+{
+    const json_t *entries = json_object_get(b->journal.found, job->id);
+
+    for (size_t i = json_array_size(entries); i-- > 0;)
+        if (take_entry(json_array_get(entries, i), job)) return true;
+    return false;
 }

@@ -78,8 +78,8 @@ static const char *text_of(const json_t *v)
     return text && *text && strlen(text) == json_string_length(v) ? text : NULL;
 }
 
-/* A name becomes the name of a file: letters, digits, - _ and, where dots are allowed, .
- * inside. */
+/* A name becomes the name of a file: letters, digits, - _ and, where dots are allowed,
+ * a dot inside. */
 static bool is_name(const char *name, bool dots)
 {
     static const char plain[] =
@@ -101,9 +101,10 @@ static void check_name(reading *r, const char *kind, const char *name, bool dots
 
 static char *path_of(reading *r, const char *path)
 {
-    return path[0] == '/' || strcmp(r->plan->dir, ".") == 0
-               ? atn_strdup(r->cx, path)
-               : atn_path_join(r->cx, r->plan->dir, path);
+    const bool alone = strcmp(r->plan->dir, ".") == 0 && path[0] != '-';
+
+    return path[0] == '/' || alone ? atn_strdup(r->cx, path)
+                                   : atn_path_join(r->cx, r->plan->dir, path);
 }
 
 /* words: NULL = none; true where it is a list of texts. */

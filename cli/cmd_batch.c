@@ -1,10 +1,12 @@
 /* cli/cmd_batch.c -- attnscope batch: a plan of models x texts x commands. */
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include <dirent.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "analysis/describe.h"
 #include "cli/batch.h"
+#include "cli/parts.h"
 #include "core/io/file.h"
 
 static const atn_option options[] = {
@@ -13,6 +15,10 @@ static const atn_option options[] = {
     {"jobs", 'j', ATN_OPT_I64, "N",
      "processes at once; threads and memory are shared out (a fourth of --threads)", 1,
      1024},
+    {"shard", 0, ATN_OPT_TEXT, "i/N",
+     "only part i of N (0/N to N-1/N) of the captures, and no report; slurm = as the "
+     "array task says",
+     0, 0},
     {"pages", 0, ATN_OPT_I64, "N", "captures whose pages go into the report (8)", 0,
      100000},
     {"format", 0, ATN_OPT_CHOICE, "text|csv|jsonl", "form of the summary (text)", 0, 0},
@@ -37,18 +43,33 @@ static atn_status choose_out(atn_cli *cli, atn_batch *b)
                  path);
     if (!given) n -= 5;
     while (given && n > 1 && given[n - 1] == '/') n--;
-    b->out = atn_strndup(cx, given ? given : path, n);
+    /* a word that begins with - would be an option of the jobs */
+    b->out = atn_strfmt(cx, "%s%.*s", (given ? given : path)[0] == '-' ? "./" : "",
+                        (int)n, given ? given : path);
     if (!b->out) ATN_TRY(cx->err.code);
 done:
     return st;
 }
 
-static bool is_batch(atn_ctx *cx, const char *out)
+static void journal_name(const atn_batch *b, char name[80])
 {
-    char *path = atn_path_join(cx, out, "journal.jsonl");
-    const bool there = path && atn_file_exists(path);
+    if (b->shares)
+        snprintf(name, 80, "journal-%ld-of-%ld.jsonl", b->share, b->shares);
+    else
+        snprintf(name, 80, "journal.jsonl");
+}
 
-    atn_free(cx, path);
+/* Is there this journal (NULL = any)? */
+static bool has_journal(const char *out, const char *name)
+{
+    DIR *d = opendir(out);
+    const struct dirent *e;
+    bool there = false;
+
+    if (!d) return false;
+    while ((e = readdir(d)))
+        there |= name ? strcmp(e->d_name, name) == 0 : atn_batch_journal_is(e->d_name);
+    closedir(d);
     return there;
 }
 
@@ -57,14 +78,19 @@ static atn_status check_out(atn_cli *cli, const atn_batch *b)
     const bool resume = atn_opt_given(cli, "resume");
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
+    char name[80];
 
+    journal_name(b, name);
     if (atn_file_exists(b->out))
         ATN_FAIL(ATN_CANTCREATE, "%s: is a file (choose another -o)", b->out);
     if (!atn_dir_exists(b->out) || atn_dir_is_empty(b->out)) return ATN_OK;
-    if (resume && !is_batch(cx, b->out))
+    if (resume && !has_journal(b->out, NULL))
         ATN_FAIL(ATN_CANTCREATE,
                  "%s: is not of a batch, there is no journal.jsonl (choose another -o)",
                  b->out);
+    /* other shares may be there */
+    if (b->shares && has_journal(b->out, NULL) && !has_journal(b->out, name))
+        return ATN_OK;
     if (!resume && !atn_opt_given(cli, "force"))
         ATN_FAIL(ATN_CANTCREATE,
                  "%s: exists already (--resume goes on with it, --force runs all of it "
@@ -163,9 +189,11 @@ static atn_status open_journal(atn_batch *b)
     const bool resume = atn_opt_given(b->cli, "resume");
     atn_ctx *cx = b->cli->cx;
     atn_status st = ATN_OK;
+    char name[80];
 
+    journal_name(b, name);
     ATN_TRY(atn_dir_make(cx, b->out));
-    ATN_TRY(atn_batch_journal_open(cx, b->out, resume, &b->journal));
+    ATN_TRY(atn_batch_journal_open(cx, b->out, name, resume, &b->journal));
     if (*b->journal.plan && strcmp(b->journal.plan, b->plan.hash) != 0)
         atn_log(cx, ATN_LOG_INFO,
                 "%s has changed since: only jobs that this changes run again",
@@ -196,9 +224,10 @@ static atn_status verdict(atn_batch *b)
     }
     if (n == 0) return ATN_OK;
     return atn_fail(b->cli->cx, ATN_PARTIAL, __FILE__, __LINE__,
-                    "%d of %d jobs are not simply done: %s%s (%s/batch.csv has all; "
+                    "%d of %d jobs are not simply done: %s%s (%s in %s has all; "
                     "--resume tries the failed ones again)",
-                    n, b->n_jobs, names, *names ? "" : "their names are long", b->out);
+                    n, b->n_jobs, names, *names ? "" : "their names are long",
+                    b->shares ? "the journal" : "batch.csv", b->out);
 }
 
 static atn_status summary(atn_batch *b)
@@ -216,8 +245,15 @@ static atn_status summary(atn_batch *b)
     ATN_TRY(atn_facts_add(cx, t, "jobs", "%d", b->n_jobs));
     ATN_TRY(atn_facts_add(cx, t, "done", "%d", done));
     if (kept) ATN_TRY(atn_facts_add(cx, t, "of an earlier run", "%d", kept));
-    ATN_TRY(atn_facts_add(cx, t, "table of jobs", "%s/batch.csv", b->out));
-    ATN_TRY(atn_facts_add(cx, t, "report", "%s/report.html", b->out));
+    if (b->shares) {
+        ATN_TRY(atn_facts_add(cx, t, "part",
+                              "%ld of 0 to %ld; --resume without --shard "
+                              "puts all together",
+                              b->share, b->shares - 1));
+    } else {
+        ATN_TRY(atn_facts_add(cx, t, "table of jobs", "%s/batch.csv", b->out));
+        ATN_TRY(atn_facts_add(cx, t, "report", "%s/report.html", b->out));
+    }
     ATN_TRY(atn_cli_print(b->cli, t));
 done:
     atn_table_destroy(cx, t);
@@ -235,7 +271,7 @@ static atn_status run_jobs(atn_batch *b)
             b->n_jobs, b->n_captures, b->processes, b->threads,
             b->threads == 1 ? "thread" : "threads");
     ATN_TRY(atn_batch_run(b));
-    ATN_TRY(atn_batch_publish(b, (int)atn_opt_i64(b->cli, "pages", 8)));
+    if (!b->shares) ATN_TRY(atn_batch_publish(b, (int)atn_opt_i64(b->cli, "pages", 8)));
     ATN_TRY(summary(b));
     ATN_TRY(verdict(b));
 done:
@@ -260,7 +296,7 @@ static void release(atn_ctx *cx, atn_batch *b)
 
 static atn_status run(atn_cli *cli)
 {
-    atn_batch b = {.cli = cli, .journal = {.fd = -1}};
+    atn_batch b = {.cli = cli, .journal = {.fd = -1, .all = -1}};
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
 
@@ -268,6 +304,9 @@ static atn_status run(atn_cli *cli)
         ATN_FAIL(ATN_USAGE,
                  "batch: --resume keeps what is there, --force does not (give "
                  "one of them)");
+    if (atn_opt_given(cli, "shard"))
+        ATN_TRY(
+            atn_share_read(cx, atn_opt_text(cli, "shard", ""), &b.share, &b.shares));
     ATN_TRY(choose_out(cli, &b));
     ATN_TRY(atn_batch_plan_load(cx, cli->args[0], &b.plan));
     ATN_TRY(record(cli, &b));
@@ -279,9 +318,12 @@ done:
     return st;
 }
 
-static const char *const examples[] = {"batch plan.json", "batch plan.json --resume",
+static const char *const examples[] = {"batch plan.json",
+                                       "batch plan.json --resume",
                                        "batch plan.json --dry-run",
-                                       "batch plan.json -o OUT --jobs 2", NULL};
+                                       "batch plan.json -o OUT --jobs 2",
+                                       "batch plan.json --shard 0/2",
+                                       NULL};
 
 const atn_command atn_command_batch = {
     .id = "batch",
@@ -299,11 +341,12 @@ const atn_command atn_command_batch = {
         "it is named at the end, with exit code 3. After an interruption, a failure or "
         "a change of the plan, --resume runs what is missing or has changed: a job is "
         "kept where its words, inputs, version of the program and outputs are those in "
-        "OUT/journal.jsonl.",
+        "OUT/journal.jsonl.\n\nWith --shard i/N each of N processes, on one machine or "
+        "several with a common folder, does its part of the captures; the same command "
+        "with --resume and without --shard then makes tables and report.",
     .options = options,
     .uses = ATN_USE_OUTPUT | ATN_USE_DRY,
-    .one_piece = "it gives its jobs to processes of its own (--jobs N); a plan for "
-                 "several machines is cut into several plans",
+    .one_piece = "it gives its jobs to processes of its own (--jobs N, --shard i/N)",
     .min_args = 1,
     .max_args = 1,
     .run = run,

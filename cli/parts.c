@@ -54,7 +54,7 @@ done:
     return st;
 }
 
-static atn_status read_share(atn_ctx *cx, const char *text, long *index, long *count)
+atn_status atn_share_read(atn_ctx *cx, const char *text, long *index, long *count)
 {
     char *end = NULL;
 
@@ -91,7 +91,7 @@ atn_status atn_cli_share(atn_cli *cli, atn_shard *s)
     if (atn_command_one_piece(cli))
         ATN_FAIL(ATN_USAGE, "%s: --shard does not go with these options: %s",
                  cli->command->id, atn_command_one_piece(cli));
-    ATN_TRY(read_share(cx, atn_opt_text(cli, "shard", ""), &index, &count));
+    ATN_TRY(atn_share_read(cx, atn_opt_text(cli, "shard", ""), &index, &count));
     for (size_t i = 0; i < ATN_LEN(of_tables); i++)
         if (atn_opt_given(cli, of_tables[i]))
             ATN_FAIL(ATN_USAGE,

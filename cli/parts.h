@@ -17,6 +17,10 @@
  * what is no share; "slurm" reads SLURM_ARRAY_TASK_ID and its like. */
 atn_status atn_cli_share(atn_cli *cli, atn_shard *s) ATN_WARN_UNUSED;
 
+/* "i/N", or "slurm": part *index of *count. USAGE otherwise. */
+atn_status atn_share_read(atn_ctx *cx, const char *text, long *index,
+                          long *count) ATN_WARN_UNUSED;
+
 /* In place of its tables a command hands out the notes of a part: to the file of -o,
  * or, where ranks work together, nowhere yet. run is finished here. */
 atn_status atn_cli_emit_part(atn_cli *cli, atn_run *run) ATN_WARN_UNUSED;

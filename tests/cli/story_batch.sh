@@ -65,3 +65,16 @@ attnscope batch plan.json -o moved --resume --pages 0 2>err
 [ "$(ran)" -eq 0 ]
 attnscope batch plan.json -o fresh --jobs 2 --pages 0
 same moved fresh 20
+
+# two shares at once, and what they give together
+attnscope batch plan.json -o shares --shard 0/2 2>first &
+attnscope batch plan.json -o shares --shard 1/2
+wait $!
+[ ! -e shares/report.html ]
+[ "$(cat shares/journal-*-of-2.jsonl | grep -c '"status":"done"')" -eq 12 ]
+attnscope batch plan.json -o shares --resume --pages 0 2>err
+[ "$(ran)" -eq 0 ]
+same shares fresh 20
+code=0
+attnscope batch plan.json -o shares --shard 1/2 2>err || code=$?
+[ $code -eq 73 ]

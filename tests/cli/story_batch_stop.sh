@@ -15,7 +15,7 @@ tables() {
 }
 tables whole >wanted
 [ -s wanted ]
-stop() { # SIGNAL WANTED-EXIT-CODE
+try_stop() { # SIGNAL WANTED-EXIT-CODE
     rm -rf part
     attnscope batch plan.json -o part --jobs 2 --pages 0 >log 2>&1 &
     pid=$!
@@ -28,6 +28,14 @@ stop() { # SIGNAL WANTED-EXIT-CODE
     cat log
     [ "$code" -eq "$2" ] || { echo "SIG$1 gave $code, wanted $2"; exit 1; }
     [ ! -e part/report.html ] || { echo "it was done already"; exit 1; }
+}
+stop() { # the same, until a process was stopped in its work
+    for try in 1 2 3 4 5; do
+        try_stop "$@"
+        ! grep -q '"status":"stopped"' part/journal.jsonl || return 0
+    done
+    echo "no process was stopped by SIG$1"
+    exit 1
 }
 finish() {
     attnscope batch plan.json -o part --jobs 2 --pages 0 --resume 2>err || { cat err; exit 1; }
@@ -42,7 +50,7 @@ stop TERM 75
 finish
 
 # killed outright: children that are left hold the folder until they end
-stop KILL 137
+try_stop KILL 137
 tries=0
 while :; do
     code=0

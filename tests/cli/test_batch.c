@@ -10,6 +10,8 @@
 #include "cli/batch.h"
 #include "core/io/file.h"
 
+#define NAME "journal.jsonl"
+
 static char dir[512], plan_path[600];
 
 /* A file of this text in the scratch folder; its path. */
@@ -286,8 +288,8 @@ static atn_batch_job job_of(char *id, int exit_code)
                            .outputs = json_array()};
 }
 
-/* The last line of a job counts; a line with any byte changed does not; a line cut short
- * is no harm to the next. */
+/* The last line of a job counts; a line with any byte changed does not; a line cut
+ * short is no harm to the next. */
 static void journal(atn_ctx *cx)
 {
     char a[] = "m/t/a", c[] = "m/t/c", path[600], *text = NULL;
@@ -298,11 +300,12 @@ static void journal(atn_ctx *cx)
 
     open_place();
     second.state = ATN_BATCH_PARTIAL;
-    CHECK_OK(atn_batch_journal_open(cx, dir, false, &j));
-    CHECK_FAILS(atn_batch_journal_open(cx, dir, true, &other), ATN_CANTCREATE,
+    CHECK_OK(atn_batch_journal_open(cx, dir, NAME, false, &j));
+    CHECK_FAILS(atn_batch_journal_open(cx, dir, NAME, true, &other), ATN_CANTCREATE,
                 "is at work here");
-    if (other.fd >= 0) close(other.fd);
-    other.fd = -1;
+    atn_batch_journal_close(cx, &other);
+    CHECK_FAILS(atn_batch_journal_open(cx, dir, "journal-0-of-2.jsonl", true, &other),
+                ATN_CANTCREATE, "is at work here");
     atn_batch_journal_close(cx, &other);
     CHECK_OK(atn_batch_journal_job(cx, &j, &first));
     CHECK_OK(atn_batch_journal_job(cx, &j, &third));
@@ -310,7 +313,7 @@ static void journal(atn_ctx *cx)
     snprintf(path, sizeof path, "%s", j.path);
     atn_batch_journal_close(cx, &j);
 
-    CHECK_OK(atn_batch_journal_open(cx, dir, true, &b.journal));
+    CHECK_OK(atn_batch_journal_open(cx, dir, NAME, true, &b.journal));
     first.exit_code = -1;
     CHECK(atn_batch_journal_find(&b, &first));
     CHECK_EQ(first.exit_code, 3);
@@ -334,16 +337,16 @@ static void journal(atn_ctx *cx)
         text[i] ^= 1;
         (void)put("journal.jsonl", text, size);
         text[i] ^= 1;
-        CHECK_OK(atn_batch_journal_open(cx, dir, true, &b.journal));
+        CHECK_OK(atn_batch_journal_open(cx, dir, NAME, true, &b.journal));
         CHECK(atn_batch_journal_find(&b, &first));
         CHECK_EQ(first.state, ATN_BATCH_DONE);
         atn_batch_journal_close(cx, &b.journal);
     }
     (void)put("journal.jsonl", text, size - 9);
-    CHECK_OK(atn_batch_journal_open(cx, dir, true, &b.journal));
+    CHECK_OK(atn_batch_journal_open(cx, dir, NAME, true, &b.journal));
     CHECK_OK(atn_batch_journal_job(cx, &b.journal, &second));
     atn_batch_journal_close(cx, &b.journal);
-    CHECK_OK(atn_batch_journal_open(cx, dir, true, &b.journal));
+    CHECK_OK(atn_batch_journal_open(cx, dir, NAME, true, &b.journal));
     CHECK(atn_batch_journal_find(&b, &first));
     CHECK_EQ(first.state, ATN_BATCH_PARTIAL);
     atn_batch_journal_close(cx, &b.journal);

@@ -160,6 +160,12 @@ static void csv_readings(atn_ctx *cx)
     CHECK_STR(atn_table_get_str(t, 2, 0), "07");
     CHECK_EQ(atn_table_get_i64(t, 2, 1), 5);
     atn_table_destroy(cx, t);
+    CHECK_OK(atn_table_load_text(cx, CSV("v,w\n01,2.50\n,true\n"), "*", &t));
+    CHECK_STR(atn_table_get_str(t, 0, 0), "01");
+    CHECK_STR(atn_table_get_str(t, 0, 1), "2.50");
+    CHECK(!atn_table_has(t, 1, 0));
+    CHECK_STR(atn_table_get_str(t, 1, 1), "true");
+    atn_table_destroy(cx, t);
     CHECK_OK(atn_table_load(cx, CSV("v\n1\n2.5\nnan\n-inf\n"), &t));
     CHECK_EQ(atn_table_col_type(t, 0), ATN_COL_F64);
     CHECK(atn_table_get_f64(t, 1, 0) == 2.5 && isinf(atn_table_get_f64(t, 3, 0)));
