@@ -1,12 +1,13 @@
 # tests/docs/inputs.sh -- sourced: puts the inputs that the documentation talks of into the
 # folder: MODEL, story.txt, ids.txt, P.npy, Q.npy, K.npy, V.npy, K1.npy, K2.npy, V1.npy, V2.npy, dump.safetensors, tokens.json,
 # roles.json, steps.safetensors, mask.json, labels.csv (of the text's 439 tokens),
-# timings.csv, mine.csv, kernel.json, part0 and part1 (of stats), reference.safetensors (of what another program computed), T5 (an encoder and a
+# timings.csv, mine.csv, kernel.json, part0 and part1 (of stats), reference.safetensors (of what another program computed), model.gguf, T5 (an encoder and a
 # decoder), source.txt, target.txt, arrays.npz (q [2, 3]), E.npy, D.npy, X.npy (attention of an
 # encoder, a decoder and across), view.json (BertViz), VIT, photo.png, DIT, latents.npy, plan.json (batch).
 ln -s "$MODEL" MODEL
 cp "$STORY" story.txt
 ln -s "$SRC/tests/fixtures/parity/t5_relu" T5
+ln -s "$SRC/tests/fixtures/gguf/llama_q8.gguf" model.gguf
 printf 'translate to German: the house is old.' >source.txt
 printf 'das Haus ist alt.' >target.txt
 printf '1 2 3 4 5 6 7 8\n' >ids.txt
