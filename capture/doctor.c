@@ -169,8 +169,8 @@ static atn_status stage(atn_ctx *cx, examination *x, atn_stage stage, const floa
     return examine(cx, x, &p, g, plane_of(g, place, layer));
 }
 
-/* Outputs of layers in place of inputs: the first plane is not what enters layer 0, but it is
- * what enters layer 1. */
+/* Outputs of layers in place of inputs: the first plane is not what enters layer 0, but
+ * it is what enters layer 1. */
 static atn_status notice_outputs(atn_ctx *cx, examination *x, const atn_layer_dump *d)
 {
     const char *stack = d->place->stack;

@@ -1,25 +1,28 @@
-/* capture/doctor.h -- a model run against what another program computed from the same weights:
- * the first stage that departs, and what such a departure usually comes from.
+/* capture/doctor.h -- a model run against what another program computed from the same
+ * weights: the first stage that departs, and what such a departure usually comes from.
  *
- * The reference is a capture directory, or a dump: a safetensors file. Of a stack named s (no
- * name for a single one) it may hold, stacked over the layers as "s.NAME" or a layer a tensor
- * as "s.NAME.L":
- *   hidden [L, n, width]        input of the layers; one more is the state behind the last, and
- *                               read as nothing. Also the output of the layers, which is noticed
- *   q_pre, k_pre, q, k, v       [L, heads, n, d], before and behind the rotary embedding; k and v
- *                               may have their heads repeated
+ * The reference is a capture directory, or a dump: a safetensors file. Of a stack named
+ * s (no name for a single one) it may hold, stacked over the layers as "s.NAME" or a
+ * layer a tensor as "s.NAME.L":
+ *   hidden [L, n, width]        input of the layers; one more is the state behind the
+ *                               last, and read as nothing. Also the output of the
+ *                               layers, which is noticed
+ *   q_pre, k_pre, q, k, v       [L, heads, n, d], before and behind the rotary
+ *                               embedding; k and v may have their heads repeated
  *   attn [L, heads, nq, nk]     the weights; attn_out [L, n, width] behind W_O, and the
  *                               gate where the family has one
- * and of the model ids [n] (target_ids), logits [n, vocab], loss [1] (or one number a
- * token that is predicted, whose mean counts). Of a model of images pixels
- * [C, H, W] as it takes them in place of ids, and logits [labels]; of a diffusion transformer
- * latents [steps, C, H, W], timesteps and classes [steps], and the layers of all steps in a row.
- * Axes of 1, such as a batch of one, may stand anywhere.
+ * and of the model ids [n] (target_ids), logits [n, vocab], loss [1] or a number for
+ * each predicted token, whose mean counts. Of a model of images pixels [C, H, W] as it
+ * takes them in place of ids, and logits [labels]; of a diffusion transformer latents
+ * [steps, C, H, W], timesteps and classes [steps], and the layers of all steps in a
+ * row. Axes of 1, such as a batch of one, may stand anywhere.
  *
  * Math    a stage departs when max |ours - reference| > tolerance max |reference|.
- * Source  symptoms: TransformerLens, docs on numerical divergence, and the families' code.
- * Limits  attention weights need n^2 numbers a layer: 4096 tokens without --mem-limit. Of a
- *         capture the first step is read, and its files are not checked against their hash.
+ * Source  symptoms: TransformerLens, docs on numerical divergence, and the families'
+ *         code.
+ * Limits  attention weights need n^2 numbers a layer: 4096 tokens without --mem-limit.
+ *         Of a capture the first step is read, and its files are not checked against
+ *         their hash.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
@@ -55,7 +58,8 @@ typedef enum atn_given_state {
 typedef struct atn_given {
     char name[ATN_GIVEN_NAME];
     atn_given_state state;
-    /* why it is refused, or what a name that is near a known one lacks; "" = no more to say */
+    /* why it is refused, or what a name that is near a known one lacks; "" = no more to
+     * say */
     char why[ATN_GIVEN_TEXT];
     /* private, of one that is read */
     const atn_st_tensor *tensor; /* borrowed */
@@ -86,8 +90,8 @@ typedef struct atn_doctor {
     atn_idx n_given, refused; /* first that is refused, -1 = none */
 } atn_doctor;
 
-/* Compares all but what is refused. DATA for a reference of which nothing can be compared;
- * tolerance is relative. The input names the tokens of the reference. */
+/* Compares all but what is refused. DATA for a reference of which nothing can be
+ * compared; tolerance is relative. The input names the tokens of the reference. */
 atn_status atn_doctor_run(atn_ctx *cx, const atn_model *m, const atn_input *in,
                           const atn_st *dump, double tolerance,
                           atn_doctor *out) ATN_WARN_UNUSED;
@@ -100,8 +104,9 @@ void atn_doctor_release(atn_ctx *cx, atn_doctor *d);
 atn_status atn_doctor_ids(atn_ctx *cx, const atn_st *dump, const char *name,
                           int32_t **out, atn_idx *n) ATN_WARN_UNUSED;
 
-/* Those of a capture, and of one of an encoder and a decoder the target: what the decoder
- * read, without its first, and a last token that no layer reads. Owned; NULL = unknown. */
+/* Those of a capture, and of one of an encoder and a decoder the target: what the
+ * decoder read, without its first, and a last token that no layer reads. Owned; NULL =
+ * unknown. */
 atn_status atn_doctor_capture_ids(atn_ctx *cx, const atn_model *m, const atn_capture *c,
                                   int32_t **ids, atn_idx *n, int32_t **target,
                                   atn_idx *n_target) ATN_WARN_UNUSED;
@@ -111,8 +116,8 @@ typedef struct atn_doctor_planes {
     float *values, *timesteps;
     int32_t *classes;
 } atn_doctor_planes;
-/* Into `in`, of a model of images or latents; USAGE where the dump lacks them, DATA where they
- * are not of the model's size. */
+/* Into `in`, of a model of images or latents; USAGE where the dump lacks them, DATA
+ * where they are not of the model's size. */
 atn_status atn_doctor_take_planes(atn_ctx *cx, const atn_model *m, const atn_st *dump,
                                   atn_doctor_planes *own,
                                   atn_input *in) ATN_WARN_UNUSED;

@@ -214,7 +214,8 @@ static void check_end_shape(const atn_run_shape *r, atn_given *g)
 
 /* ---- what a tensor is ---- */
 
-/* The place of a stack and layer (-1 = the first), and how many layers the stack has. */
+/* The place of a stack and layer (-1 = the first), and how many layers the stack
+ * has. */
 static const atn_place *place_of(const atn_run_shape *r, const char *stack,
                                  atn_idx layer, atn_idx *layers)
 {

@@ -1,7 +1,7 @@
 /* capture/doctor_hints.c -- what the difference of two tensors looks like.
  *
- * Every symptom is a test on the numbers, and is said only when it explains them: a constant
- * factor, heads in another order, rotary pairs, another angle, a soft-cap.
+ * Every symptom is a test on the numbers, and is said only when it explains them: a
+ * constant factor, heads in another order, rotary pairs, another angle, a soft-cap.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
@@ -164,7 +164,8 @@ static atn_idx find_head(const atn_pair *p, const heads *from, atn_idx rows,
     return -1;
 }
 
-/* The reference's heads are ours of q, k and v. Rotated heads are compared at position 0. */
+/* The reference's heads are ours of q, k and v. Rotated heads are compared at position
+ * 0. */
 static bool fused_hint(const atn_pair *p, char *hint)
 {
     const atn_layer_dump *d = p->run;
@@ -263,8 +264,8 @@ static double row_norm(const float *x, atn_idx n)
     return sqrt(sum);
 }
 
-/* Are the first dim numbers of every row `*ratio` times as long as ours, at position 0 so
- * many times ours, and the others equal? */
+/* Are the first dim numbers of every row `*ratio` times as long as ours, at position 0
+ * so many times ours, and the others equal? */
 static bool is_turned(const atn_pair *p, atn_idx dim, double *ratio)
 {
     *ratio = row_norm(p->reference, dim) / row_norm(p->ours, dim);

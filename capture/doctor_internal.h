@@ -1,4 +1,5 @@
-/* capture/doctor_internal.h -- what a departure looks like, and what a tensor is taken for. */
+/* capture/doctor_internal.h -- what a departure looks like, and what a tensor is taken
+ * for. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 

@@ -1,4 +1,5 @@
-/* capture/doctor_planes.c -- the image or the latents of a reference dump, see doctor.h. */
+/* capture/doctor_planes.c -- the image or the latents of a reference dump, see
+ * doctor.h. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
 #include <string.h>

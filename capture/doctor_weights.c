@@ -1,11 +1,12 @@
 /* capture/doctor_weights.c -- what a difference of attention weights looks like.
  *
- * Math    ln p_ij = C tanh((c s_ij + b_ij) / C) - const_i over the keys that row i sees, with
- *         the scaled products s of ours (or of the reference's q and k), our biases b, and
- *         either the factor c of the scale or the soft-cap C fitted by least squares over
- *         differences within rows. A fit is said when it leaves 1e-6 of the sum of squares
- *         and 1e-2 of what our own C and c = 1 leave.
- * Cost    rows of the reference's q and k for all heads; fits take ROWS_MOST rows.
+ * Math    ln p_ij = C tanh((c s_ij + b_ij) / C) - const_i over the keys that row i
+ *         sees, with the scaled products s of ours (or of the reference's q and k), our
+ *         biases b, and either the factor c of the scale or the soft-cap C fitted by
+ *         least squares over differences within rows. A fit is said when it leaves 1e-6
+ *         of the sum of squares and 1e-2 of what our own C and c = 1 leave.
+ * Cost    the weights that the reference's q and k give are made again for some thousand
+ *         rows; fits take ROWS_MOST rows and KEYS_MOST keys of each.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
@@ -14,7 +15,7 @@
 #include "capture/doctor_internal.h"
 #include "core/rows.h"
 
-enum { ROWS_MOST = 96, GRID = 128, REFINE = 60 };
+enum { REMADE_MOST = 4096, ROWS_MOST = 96, KEYS_MOST = 256, GRID = 128, REFINE = 60 };
 
 static const double seen_least = 1e-6; /* weights below it say nothing of their logit */
 
@@ -69,8 +70,8 @@ static double row_sum(const float *row, atn_idx n)
     return sum;
 }
 
-/* The least sum of a row of the reference, and how far rows are apart once both are divided
- * by their sums. */
+/* The least sum of a row of the reference, and how far rows are apart once both are
+ * divided by their sums. */
 static double least_row_sum(const atn_pair *p, double *apart)
 {
     double least = INFINITY;
@@ -111,7 +112,8 @@ static bool sink_hint(const atn_pair *p, char *hint)
 
 /* ---- logits ---- */
 
-/* The attention of the place, of our q and k or of the reference's; rel in the arena. */
+/* The attention of the place, of our q and k or of the reference's; rel in the
+ * arena. */
 static atn_status problem_of(atn_ctx *cx, const atn_pair *p, atn_problem *out)
 {
     const atn_layer_dump *d = p->run;
@@ -142,11 +144,20 @@ done:
     return st;
 }
 
-/* max |softmax - reference| over all rows, with our scale, bias, soft-cap, mask and sinks. */
+/* NaN, or more than a softmax takes? */
+static bool is_wild(const float *x, atn_idx n)
+{
+    for (atn_idx i = 0; i < n; i++)
+        if (!(fabs((double)x[i]) < 1e30)) return true;
+    return false;
+}
+
+/* max |softmax - reference|, with our scale, bias, soft-cap, mask and sinks. */
 static atn_status remake(atn_ctx *cx, const atn_pair *p, const atn_problem *of,
                          double *worst)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_idx all = of->heads * of->nq;
     atn_status st = ATN_OK;
     atn_row_info *info = NULL;
     float *tile = NULL;
@@ -154,19 +165,21 @@ static atn_status remake(atn_ctx *cx, const atn_pair *p, const atn_problem *of,
     *worst = 0;
     ATN_TAKE(tile, of->nk);
     ATN_TAKE(info, 1);
-    for (atn_idx h = 0; h < of->heads; h++) {
-        const atn_head head = atn_problem_head(of, h);
+    for (atn_idx at = all - 1; at >= 0; at -= 1 + all / REMADE_MOST) {
+        const atn_head head = atn_problem_head(of, at / of->nq);
+        const atn_tile t = atn_tile_of(&head, at % of->nq, 1);
+        const atn_mat row = {tile, 1, t.keys, t.keys};
+        const float *y = p->reference + at * of->nk + t.key0;
 
-        for (atn_idx i = 0; i < of->nq; i++) {
-            const atn_tile t = atn_tile_of(&head, i, 1);
-            const atn_mat row = {tile, 1, t.keys, t.keys};
-            const float *y = p->reference + (h * of->nq + i) * of->nk + t.key0;
-
-            atn_rows_logits(&head, &t, row, info);
-            if (t.keys > 0) ATN_TRY(atn_rows_softmax(cx, &head, &t, 0, row, info));
-            for (atn_idx j = 0; j < t.keys; j++)
-                *worst = fmax(*worst, fabs((double)tile[j] - (double)y[j]));
+        if (t.keys == 0) continue;
+        atn_rows_logits(&head, &t, row, info);
+        if (is_wild(tile, t.keys)) {
+            *worst = INFINITY;
+            goto done;
         }
+        ATN_TRY(atn_rows_softmax(cx, &head, &t, 0, row, info));
+        for (atn_idx j = 0; j < t.keys; j++)
+            *worst = fmax(*worst, fabs((double)tile[j] - (double)y[j]));
     }
 done:
     atn_arena_rewind(cx, mark);
@@ -192,9 +205,10 @@ static void take_row(const atn_pair *p, const atn_head *h, atn_idx i, float *row
     plain.alibi_slope = 0;
     plain.rel_bias = NULL;
     atn_rows_logits(&plain, &t, (atn_mat){row, 1, t.keys, t.keys}, &info);
-    for (atn_idx j = info.lo; j < info.hi; j++) {
+    for (atn_idx j = info.lo; j < info.hi; j += 1 + (info.hi - info.lo) / KEYS_MOST) {
         if (!((double)p->ours[first + j] > seen_least &&
-              (double)p->reference[first + j] > seen_least))
+              (double)p->reference[first + j] > seen_least) ||
+            !isfinite(row[j - t.key0]))
             continue;
         out->s[out->n] = (double)row[j - t.key0];
         out->b[out->n] = atn_head_bias(h, j, atn_sight_at(&h->sight, i));
@@ -226,7 +240,8 @@ done:
     return st;
 }
 
-/* Sum of squares within rows of y - C tanh((c s + b) / C); C 0 = no soft-cap, c 0 = y. */
+/* Sum of squares within rows of y - C tanh((c s + b) / C); C 0 = no soft-cap, c 0 =
+ * y. */
 static double squares(const sample *x, double c, double cap)
 {
     double all = 0;
@@ -300,6 +315,7 @@ static bool fit_hint(const atn_pair *p, const sample *x, char *hint)
               cap = search(x, true, 0, .05, 2000);
     const double none = ours > 0 ? squares(x, 1, 0) : INFINITY;
 
+    if (!(limit > 0)) return false;
     if (none <= limit && none <= scale.rest)
         snprintf(hint, ATN_HINT_TEXT,
                  "the reference has no soft-cap of the logits (ours caps at %g)", ours);

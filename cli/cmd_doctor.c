@@ -359,7 +359,8 @@ done:
 static const char *const examples[] = {
     "doctor MODEL --reference reference.safetensors",
     "doctor MODEL --reference reference.safetensors --tolerance 1e-3 --format csv",
-    "doctor MODEL --reference reference.safetensors --device auto", NULL};
+    "doctor MODEL --reference reference.safetensors --device auto",
+    "doctor MODEL --reference RUN", NULL};
 
 const atn_command atn_command_doctor = {
     .id = "doctor",

@@ -1,5 +1,5 @@
-/* tests/capture/doctor_dump.h -- reference dumps that may be changed, and the doctor over
- * them. */
+/* tests/capture/doctor_dump.h -- reference dumps that may be changed, and the doctor
+ * over them. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
@@ -8,7 +8,8 @@
 
 enum { TENSORS_MOST = 32 };
 
-/* The oracle of a fixture, whose tensors may be changed before it is written as a dump. */
+/* The oracle of a fixture, whose tensors may be changed before it is written as a
+ * dump. */
 typedef struct dump {
     atn_st_out t[TENSORS_MOST];
     char name[TENSORS_MOST][32];
@@ -56,7 +57,8 @@ static inline float *values(dump *d, const char *name, atn_idx *n)
     return (float *)(uintptr_t)t->data;
 }
 
-/* Runs the doctor over `model` and the dump, which is freed; the caller releases *out. */
+/* Runs the doctor over `model` and the dump, which is freed; the caller releases
+ * *out. */
 static inline void examine(atn_ctx *cx, const char *model, dump *d, double tolerance,
                            atn_doctor *out)
 {

@@ -1,4 +1,5 @@
-/* tests/capture/test_doctor.c -- every symptom, made in a copy of a parity model or its dump. */
+/* tests/capture/test_doctor.c -- every symptom, made in a copy of a parity model or its
+ * dump. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "check.h"
 
@@ -82,7 +83,8 @@ static void constant_factors(atn_ctx *cx)
     }
 }
 
-/* [2 layers, 4 heads, 24, 8]: heads 1 and 2 exchanged; numbers of a head interleaved. */
+/* [2 layers, 4 heads, 24, 8]: heads 1 and 2 exchanged; numbers of a head
+ * interleaved. */
 static void orders(atn_ctx *cx)
 {
     const atn_idx plane = 24 * 8;
@@ -166,6 +168,27 @@ static void nan_in_the_dump(atn_ctx *cx)
     departs(diagnose(cx, llama(), &d, 1e-4), ATN_STAGE_V, 1, "NaN");
 }
 
+/* NaN in q: weights that are wrong as well are not made again from it. */
+static void nan_before_the_weights(atn_ctx *cx)
+{
+    atn_doctor doctor;
+    atn_idx n;
+    dump d;
+
+    read_dump(cx, "llama_gqa_tied", &d);
+    values(&d, "attn", &n)[24] -= 0.01f;
+    values(&d, "attn", &n)[25] += 0.01f;
+    values(&d, "q", &n)[8] = NAN;
+    examine(cx, llama(), &d, 1e-4, &doctor);
+    CHECK_EQ(doctor.all[doctor.first].stage, ATN_STAGE_Q);
+    for (atn_idx i = 0; i < doctor.n; i++)
+        if (doctor.all[i].stage == ATN_STAGE_ATTN && doctor.all[i].layer == 0) {
+            CHECK(doctor.all[i].departs);
+            CHECK(!strstr(doctor.all[i].hint, "own q and k"));
+        }
+    atn_doctor_release(cx, &doctor);
+}
+
 /* ---- names and shapes ---- */
 
 static const atn_given *given(const atn_doctor *d, const char *name)
@@ -176,7 +199,8 @@ static const atn_given *given(const atn_doctor *d, const char *name)
     return NULL;
 }
 
-/* One tensor of the dump (name NULL: none) gets another name or shape; what becomes of it. */
+/* One tensor of the dump (name NULL: none) gets another name or shape; what becomes of
+ * it. */
 static void shapes(atn_ctx *cx)
 {
     static const struct {
@@ -248,7 +272,8 @@ static void shapes(atn_ctx *cx)
     }
 }
 
-/* A loss of 2 or 3 numbers, where 23 tokens are predicted, is refused; so is a dump of a model with more layers, or heads, or fewer. */
+/* A loss of 2 or 3 numbers, where 23 tokens are predicted, is refused; so is a dump of
+ * a model with more layers, or heads, or fewer. */
 static void other_models(atn_ctx *cx)
 {
     static const struct {
@@ -290,8 +315,8 @@ static void other_models(atn_ctx *cx)
     }
 }
 
-/* [2, 13, 32] of the decoder shifted by a layer: outputs; the encoder has a fault of its own,
- * which stays. */
+/* [2, 13, 32] of the decoder shifted by a layer: outputs; the encoder has a fault of
+ * its own, which stays. */
 static void outputs_of_a_stack(atn_ctx *cx)
 {
     const char *t5 = path_in(ATN_TEST_FIXTURES "/parity", "t5_relu");
@@ -365,6 +390,7 @@ CHECK_MAIN({"all agree", all_agree}, {"faults of config", faults_of_config},
            {"constant factors", constant_factors}, {"orders", orders},
            {"weights", weights}, {"soft-capped logits", soft_capped_logits},
            {"outputs of layers", outputs_of_layers},
-           {"nan in the dump", nan_in_the_dump}, {"shapes", shapes},
+           {"nan in the dump", nan_in_the_dump},
+           {"nan before the weights", nan_before_the_weights}, {"shapes", shapes},
            {"other models", other_models}, {"outputs of a stack", outputs_of_a_stack},
            {"encoder alone", encoder_alone}, {"refusals", refusals})
