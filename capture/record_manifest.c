@@ -160,6 +160,7 @@ atn_status atn_record_manifest(atn_ctx *cx, const atn_recording *r, json_t **out
     json_t *layers = NULL, *rotary = NULL, *stacks = NULL, *steps = NULL,
            *tokens = NULL;
     atn_status st = ATN_OK;
+    bool complete;
 
     *out = NULL;
     ATN_TRY(atn_model_rotary(cx, &r->model, r->n, &rotary));
@@ -177,6 +178,8 @@ atn_status atn_record_manifest(atn_ctx *cx, const atn_recording *r, json_t **out
         add_once(stacks, json_string(p->stack));
         add_once(steps, json_integer(p->step));
     }
+    complete = (atn_idx)json_array_size(layers) == r->n_kept &&
+               json_array_size(stacks) && json_array_size(steps);
     *out = json_pack(
         "{s:o, s:o, s:o, s:o, s:o, s:n, s:n, s:n, s:s, s:s, s:s}", "model",
         model_json(r, rotary), "stacks", stacks, "steps", steps, "layers", layers,
@@ -184,7 +187,7 @@ atn_status atn_record_manifest(atn_ctx *cx, const atn_recording *r, json_t **out
         "positions", "grid", "roles", "dtype", atn_dtype_name(r->dtype), "device",
         cx->backend->device, "arithmetic", cx->backend->arithmetic);
     layers = rotary = stacks = steps = NULL;
-    if (!*out) ATN_FAIL(ATN_MEMORY, "no memory for the manifest");
+    if (!*out || !complete) ATN_FAIL(ATN_MEMORY, "no memory for the manifest");
     if (tokens) json_object_set(*out, "stack_tokens", tokens);
     if (r->args->prompt > 0)
         json_object_set_new(*out, "prompt", json_integer(r->args->prompt));
