@@ -263,10 +263,12 @@ static atn_status read_activation(atn_ctx *cx, const char *path, atn_config *c)
             c->act = names[i].act;
             return ATN_OK;
         }
-    ATN_FAIL(ATN_DATA,
-             "%s: %s \"%.60s\" is not one of silu, gelu, gelu_new, "
-             "gelu_pytorch_tanh, relu",
-             path, key, name);
+    ATN_FAIL(ATN_DATA, "%s: %s \"%s%.60s\" is not one of %s", path, key,
+             c->gated ? "gated-" : "", name,
+             c->arch->act_says_gated ? "relu, gelu, silu, gated-gelu, gated-silu"
+             : c->arch->class_names[0]
+                 ? "gelu, gelu-approximate"
+                 : "silu, gelu, gelu_new, gelu_pytorch_tanh, relu");
 done:
     return st;
 }

@@ -231,10 +231,12 @@ static atn_status missing_tensor(atn_ctx *cx, const atn_model *m, const char *na
     size_t score[3] = {0, 0, 0};
     char full[NAME_TEXT], bare[NAME_TEXT];
     atn_status st = ATN_OK;
+    bool same;
 
     expand(m, full, m->config.arch->prefixes[0] ? m->config.arch->prefixes[0] : "",
            name, layer, bias);
     expand(m, bare, "", name, layer, bias);
+    same = strcmp(full, bare) == 0;
     ATN_TRY(refuse_blocks(cx, m, name, layer));
     for (atn_idx i = 0; i < atn_st_count(m->weights); i++) {
         const char *other = atn_st_at(m->weights, i)->name;
@@ -251,9 +253,9 @@ static atn_status missing_tensor(atn_ctx *cx, const atn_model *m, const char *na
         }
     }
     ATN_FAIL(ATN_DATA,
-             "%s: tensor \"%s\" is missing (tried also \"%s\"); nearest: %.80s, %.80s, "
-             "%.80s",
-             m->weights_path, full, bare, near[0], near[1], near[2]);
+             "%s: tensor \"%s\" is missing%s%s%s; nearest: %.80s, %.80s, %.80s",
+             m->weights_path, full, same ? "" : " (tried also \"", same ? "" : bare,
+             same ? "" : "\")", near[0], near[1], near[2]);
 done:
     return st;
 }
