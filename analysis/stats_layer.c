@@ -260,14 +260,14 @@ static atn_status one_layer_measure(atn_ctx *cx, atn_stats *s, const layer_job *
     double *out = NULL;
 
     if (lack) {
-        atn_log(cx, ATN_LOG_WARN, "layer %d: %s is left out, the capture has no %s",
-                (int)f->problem->layer, measure->id, lack);
+        atn_log(cx, ATN_LOG_WARN, "%s: %s is left out, the capture has no %s",
+                atn_layer_facts_name(f).text, measure->id, lack);
         goto done;
     }
     if ((measure->wants & ATN_WANT_W_O) && !f->w_o)
         atn_log(cx, ATN_LOG_WARN,
-                "layer %d: %s: what needs w_o stays empty, the capture has none",
-                (int)f->problem->layer, measure->id);
+                "%s: %s: what needs w_o stays empty, the capture has none",
+                atn_layer_facts_name(f).text, measure->id);
     ATN_TAKE(out, f->heads * n);
     for (atn_idx i = 0; i < f->heads * n; i++) out[i] = NAN;
     /* heads of other parts count where values hang together */
@@ -282,8 +282,8 @@ static atn_status one_layer_measure(atn_ctx *cx, atn_stats *s, const layer_job *
             if (atn_measure_placeless(measure, c, &f->head[h].sight))
                 out[h * n + c] = NAN;
     if (j->sampled && none(out, f->heads * n))
-        atn_log(cx, ATN_LOG_WARN, "layer %d: %s has no value on a sample of rows",
-                (int)f->problem->layer, measure->id);
+        atn_log(cx, ATN_LOG_WARN, "%s: %s has no value on a sample of rows",
+                atn_layer_facts_name(f).text, measure->id);
     atn_stats_put(s, m, j->keep, f->heads, j->first, out);
 done:
     atn_arena_rewind(cx, mark);
@@ -302,7 +302,7 @@ static atn_status each_layer_measure(atn_ctx *cx, atn_stats *s, const layer_job 
         if (st != ATN_OK && !atn_stats_may_go_on(s, st)) return st;
         if (st == ATN_OK) continue;
         atn_err_forgive(cx);
-        atn_log(cx, ATN_LOG_WARN, "layer %d: %s is left out", (int)f->problem->layer,
+        atn_log(cx, ATN_LOG_WARN, "%s: %s is left out", atn_layer_facts_name(f).text,
                 s->plan.measure[m]->id);
         all_fail(s, j);
         st = atn_stats_note_left_out(cx, s, j->first, m);
