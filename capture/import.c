@@ -614,6 +614,12 @@ static atn_status check_kinds(atn_ctx *cx, const atn_import_args *a)
     if (a->bertviz && (any || a->tokens || a->steps))
         ATN_FAIL(ATN_USAGE, "import: --bertviz has its attention and tokens: leave out "
                             "--q, --k, --v, --attn, --d-o, --tokens and --steps");
+    if (a->npy &&
+        (any || a->bertviz || a->tokens || a->steps || a->grid || a->roles ||
+         a->prompt > 0 || a->window > 0 || a->causal || a->d != 0 || a->scale != 0))
+        ATN_FAIL(ATN_USAGE,
+                 "import: index.json of --npy says everything: leave out the "
+                 "other options but -o and --force");
     if (stacks && (a->grid || a->roles || a->prompt > 0 || a->window > 0))
         ATN_FAIL(ATN_USAGE, "import: --grid, --roles, --prompt and --window are of a "
                             "single stack (import the stack alone, without its name)");
@@ -659,9 +665,9 @@ atn_status atn_import_check(atn_ctx *cx, const atn_import_args *a)
         ATN_FAIL(ATN_USAGE,
                  "import: --attn stands in place of --q and --k: leave out one or the "
                  "other");
-    if (!a->bertviz && !a->p && (!a->q || !a->k))
+    if (!a->bertviz && !a->npy && !a->p && (!a->q || !a->k))
         ATN_FAIL(ATN_USAGE, "import: give --q FILE and --k FILE (and --v FILE), --attn "
-                            "FILE, or --bertviz FILE");
+                            "FILE, --bertviz FILE, or --npy DIR");
     if (!a->out_dir || !*a->out_dir)
         ATN_FAIL(ATN_USAGE, "import: give -o RUN, the directory to make");
     if (a->d != 0 && !a->p && !a->bertviz)
@@ -726,6 +732,7 @@ atn_status atn_import(atn_ctx *cx, const atn_import_args *args, atn_run *run,
 
     *out = (atn_import_result){0};
     ATN_TRY(atn_import_check(cx, args));
+    if (args->npy) return atn_import_npy(cx, args, run, out);
     ATN_TRY(gather(cx, &m));
     manifest = make_manifest(&m);
     if (!manifest) ATN_FAIL(ATN_MEMORY, "no memory for the manifest");

@@ -13,6 +13,9 @@ typedef struct atn_import_args {
     const char *q, *k, *v; /* v may be NULL */
     const char *p;         /* in place of q and k */
     const char *bertviz;   /* in place of all tensors: data of a BertViz view */
+    /* in place of all: a directory of arrays and index.json, as atn_export_npy makes, or
+     * its index.json */
+    const char *npy;
     const char
         *d_o; /* gradient of a loss by the heads' outputs, as q but d_v; may be NULL */
     /* JSON list of strings, or an object holding one; of several stacks one file with

@@ -78,3 +78,9 @@ atn_status atn_import_texts_take(atn_ctx *cx, const json_t *list, bool number,
 
 /* The stacks of args->bertviz, their tokens and the numbers of their layers. */
 atn_status atn_import_bertviz(atn_ctx *cx, atn_importing *m) ATN_WARN_UNUSED;
+
+/* ---- import_npy.c ---- */
+
+/* The whole import of args->npy. */
+atn_status atn_import_npy(atn_ctx *cx, const atn_import_args *args, atn_run *run,
+                          atn_import_result *out) ATN_WARN_UNUSED;

@@ -121,7 +121,8 @@ const atn_command atn_command_export = {
     .text =
         "npy makes a directory of [STACK.]TENSOR.npy of shape [layers, heads, n, d], "
         "with the steps before the layers where there are several, and index.json; "
-        "`import` takes the arrays back. Where --heads chooses some, k and v are those "
+        "with queries and keys go the sinks and biases of their logits. `import --npy "
+        "DIR` takes everything back. Where --heads chooses some, k and v are those "
         "that each of them reads. bertviz makes the JSON that head_view and model_view "
         "of BertViz draw, with the attention computed where it is not stored; `import "
         "--bertviz` takes it back. Its size is known before and refused beyond "

@@ -68,6 +68,8 @@ const atn_model_info *atn_capture_model(const atn_capture *c);
 /* Layers present on disk, in order of step, stack, layer. */
 int atn_capture_layers(const atn_capture *c);
 const atn_layer_info *atn_capture_layer(const atn_capture *c, int i);
+/* The manifest says that the layer has the tensor; others of its file are not read. */
+bool atn_layer_has(const atn_layer_info *l, const char *name);
 /* Token ids [n] and texts (NULL when unknown); n = 0 when the capture has no tokens. */
 atn_idx atn_capture_tokens(const atn_capture *c, const int32_t **ids,
                            const char *const **texts);
