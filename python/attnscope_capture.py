@@ -64,7 +64,8 @@ class capture:
         self.steps, self.w_o, self.extra = steps, w_o, dict(manifest or {})
         self.names = {m: n for n, m in model.named_modules()}
         coded = getattr(getattr(model, "config", None), "is_encoder_decoder", False)
-        self.parts = {s: getattr(model, "get_" + s)() for s in ("encoder", "decoder") if coded}
+        self.parts = {s: getattr(model, "get_" + s)() for s in ("encoder", "decoder")
+                      if coded and hasattr(model, "get_" + s)}
         self.pair = coded or any(isinstance(m, torch.nn.Transformer) for m in self.names)
         self.across = {m.multihead_attn for m in self.names
                        if isinstance(m, torch.nn.TransformerDecoderLayer)}
@@ -163,8 +164,10 @@ class capture:
         ids = kwargs.get("input_ids", args[0] if args else None)
         for x in (ids, kwargs.get("inputs_embeds"), kwargs.get("pixel_values")):
             if isinstance(x, torch.Tensor) and _holds_several(x):
-                raise ValueError(f"the batch holds {x.shape[0]} inputs, a capture one "
-                                 "(run them one by one, each into its own capture)")
+                what = f"an input of shape {tuple(x.shape)} holds several sequences" \
+                    if x.is_floating_point() else f"the batch holds {x.shape[0]} inputs"
+                raise ValueError(f"{what}, a capture one (run them one by one, each into its own "
+                                 "capture)")
         known = self.ids.setdefault(stack, {})
         if isinstance(ids, torch.Tensor) and not ids.is_floating_point() and ids.dim() == 2:
             known[self.passes] = ids[0].tolist()
@@ -251,6 +254,8 @@ class capture:
             q, k, v = (functional.linear(x if x.dim() == 3 else x[:, None], *of).unflatten(
                 -1, (a["num_heads"], -1)).permute(1, 2, 0, 3)
                 for x, *of in zip((a["query"], a["key"], a["value"]), w, b))
+        if q.shape[0] != 1:
+            self._refuse_shape(module, q)
         mask, padding = (_additive(a[n], q.dtype) for n in ("attn_mask", "key_padding_mask"))
         rule = a["is_causal"] and padding is None and not a["need_weights"]  # no mask is read then
         if rule:

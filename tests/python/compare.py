@@ -365,11 +365,13 @@ def multihead():
     hole = torch.zeros(1, n, dtype=torch.bool)
     hole[0, 4] = True
     for run, made, given, said, pattern in (
-            ("mha-batch", {}, [torch.randn(2, n, width)] * 3, {}, "batch holds 2"),
+            ("mha-batch", {}, [torch.randn(2, n, width)] * 3, {}, "several sequences"),
+            ("mha-late", {"batch_first": False}, [torch.randn(n, 2, width)] * 3,
+             {"key_padding_mask": pad.expand(2, -1)}, "several sequences"),
             ("mha-extra", {"add_bias_kv": True}, square, {}, "add_bias_kv"),
             ("mha-zero", {"add_zero_attn": True}, square, {}, "add_zero_attn"),
             ("mha-hole", {}, square, {"key_padding_mask": hole}, "neither causal nor full")):
-        mha = torch.nn.MultiheadAttention(width, heads, batch_first=True, **made)
+        mha = torch.nn.MultiheadAttention(width, heads, **{"batch_first": True, **made})
         try:
             with capture(mha, run):
                 mha(*given, **said)
