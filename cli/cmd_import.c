@@ -30,7 +30,8 @@ static const atn_option options[] = {
      0},
     {"causal", 0, ATN_OPT_FLAG, NULL, "a query sees itself and what is before it", 0,
      0},
-    {"window", 0, ATN_OPT_COUNT, "N", "and of that the last N keys (all)", 1, 1e12},
+    {"window", 0, ATN_OPT_COUNT, "N", "and of that the last N keys (all)", 1,
+     2147483647},
     {"d", 0, ATN_OPT_COUNT, "N",
      "how long the queries and keys behind --attn were (not known)", 1, 1e6},
     {"scale", 0, ATN_OPT_F64, "S", "factor of the dot product (1/sqrt(d))", 1e-30,
@@ -89,6 +90,25 @@ done:
     return st;
 }
 
+/* What is unlike the usual attention, and how often. */
+static atn_status note_part(atn_ctx *cx, const atn_import_part *r, atn_table *t)
+{
+    const char *of = *r->stack ? " of the " : "";
+    atn_status st = ATN_OK;
+
+    if (r->empty)
+        ATN_TRY(atn_facts_add(cx, t, "note",
+                              "%lld rows%s%s are all zero: such queries see nothing",
+                              (long long)r->empty, of, r->stack));
+    if (r->low)
+        ATN_TRY(atn_facts_add(cx, t, "note",
+                              "%lld rows%s%s sum to less than 1: taken as they are, as "
+                              "of a head with a sink",
+                              (long long)r->low, of, r->stack));
+done:
+    return st;
+}
+
 static atn_status summary(atn_ctx *cx, const atn_import_args *args,
                           const atn_import_result *r, atn_table *t)
 {
@@ -98,6 +118,8 @@ static atn_status summary(atn_ctx *cx, const atn_import_args *args,
     if (args->steps)
         ATN_TRY(atn_facts_add(cx, t, "steps", "%lld", (long long)r->part[0].steps));
     for (int i = 0; i < r->n; i++) ATN_TRY(summarise_part(cx, &r->part[i], t));
+    for (int i = 0; i < r->n; i++) ATN_TRY(note_part(cx, &r->part[i], t));
+    if (*r->note) ATN_TRY(atn_facts_add(cx, t, "note", "%s", r->note));
 done:
     return st;
 }
