@@ -355,6 +355,7 @@ atn_status atn_doctor_weights_hint(atn_ctx *cx, const atn_pair *p, char *hint)
     const atn_arena_mark mark = atn_arena_save(cx);
     atn_problem of;
     sample x;
+    const unsigned qk = 1u << ATN_STAGE_Q | 1u << ATN_STAGE_K;
     double worst = INFINITY;
     atn_status st = ATN_OK;
 
@@ -365,7 +366,9 @@ atn_status atn_doctor_weights_hint(atn_ctx *cx, const atn_pair *p, char *hint)
         snprintf(
             hint, ATN_HINT_TEXT,
             "they follow from the reference's own q and k with our mask and scale: "
-            "look at these, though they may differ by less than the tolerance");
+            "look at these%s",
+            (p->here.agreed & qk) == qk ? ", which differ by less than the tolerance"
+                                        : "");
         goto done;
     }
     ATN_TRY(take_sample(cx, p, &of, &x));
