@@ -5,8 +5,8 @@
  *         biases b, and either the factor c of the scale or the soft-cap C fitted by
  *         least squares over differences within rows. A fit is said when it leaves 1e-6
  *         of the sum of squares and 1e-2 of what our own C and c = 1 leave.
- * Cost    the weights that the reference's q and k give are made again for some thousand
- *         rows; fits take ROWS_MOST rows and KEYS_MOST keys of each.
+ * Cost    the weights that the reference's q and k give are made again for some
+ *         thousand rows; fits take ROWS_MOST rows and KEYS_MOST keys of each.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
