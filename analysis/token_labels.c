@@ -566,9 +566,9 @@ atn_status atn_token_labels_layer(atn_ctx *cx, const atn_token_labels *l,
     *of = NULL;
     if (!own || info->nk > l->n) {
         atn_log(cx, ATN_LOG_WARN,
-                "layer %d: what needs labels stays empty, its queries and keys are not "
+                "%s: what needs labels stays empty, its queries and keys are not "
                 "the %lld tokens with labels",
-                info->layer, (long long)l->n);
+                atn_layer_name(info).text, (long long)l->n);
         return ATN_OK;
     }
     ATN_TAKE(*of, l->classes);
@@ -590,8 +590,8 @@ atn_status atn_token_labels_layer(atn_ctx *cx, const atn_token_labels *l,
     }
     if (*classes == 0)
         atn_log(cx, ATN_LOG_WARN,
-                "layer %d: what needs labels stays empty, none of its keys has a label",
-                info->layer);
+                "%s: what needs labels stays empty, none of its keys has a label",
+                atn_layer_name(info).text);
 done:
     return st;
 }

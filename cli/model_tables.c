@@ -62,9 +62,11 @@ static atn_status input_facts(atn_ctx *cx, const atn_model *m, atn_table *t)
         if (c->max_positions)
             ATN_TRY(
                 atn_facts_add(cx, t, "positions", "%lld", (long long)c->max_positions));
-        ATN_TRY(
-            atn_facts_add(cx, t, "next-token loss", "%s",
-                          m->has_head ? "yes" : "no, the model has no output layer"));
+        ATN_TRY(atn_facts_add(cx, t, "next-token loss", "%s",
+                              m->has_head ? "yes"
+                              : !c->arch->causal
+                                  ? "no: it predicts no next token"
+                                  : "no, the model has no output layer"));
         ATN_TRY(atn_tokenizer_fact(cx, m->dir, t));
         goto done;
     }

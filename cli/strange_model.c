@@ -265,6 +265,7 @@ static atn_status read_config(atn_ctx *cx, const char *dir, atn_table *t, bool *
 
     *none = false;
     if (!path) return cx->err.code;
+    if (!atn_dir_exists(dir)) goto done;
     if (!atn_file_exists(path)) {
         ATN_TRY(atn_facts_add(cx, t, "config.json", "there is none"));
         goto done;

@@ -90,6 +90,18 @@ int atn_capture_layers(const atn_capture *c)
 {
     return c->n_layers;
 }
+
+atn_layer_label atn_layer_name(const atn_layer_info *l)
+{
+    atn_layer_label out;
+    char step[32] = "";
+
+    if (l->steps) snprintf(step, sizeof step, ", step %d", l->step);
+    snprintf(out.text, sizeof out.text, "%.64s%slayer %d%s", l->stack,
+             *l->stack ? " " : "", l->layer, step);
+    return out;
+}
+
 const atn_layer_info *atn_capture_layer(const atn_capture *c, int i)
 {
     return &c->layers[i];

@@ -21,6 +21,7 @@ typedef struct atn_layer_info {
     int layer;         /* index in the model */
     const char *stack; /* "" for a single stack, else encoder, decoder, cross */
     int step;
+    bool steps; /* the capture has several */
     atn_idx heads, kv_heads, d, dv, nq, nk;
     double scale;
     atn_sight sight;
@@ -47,6 +48,12 @@ typedef struct atn_model_info {
 } atn_model_info;
 
 typedef struct atn_capture atn_capture;
+
+/* "layer 3", "cross layer 3, step 7": the layer as messages name it. */
+typedef struct atn_layer_label {
+    char text[128];
+} atn_layer_label;
+atn_layer_label atn_layer_name(const atn_layer_info *l);
 
 /* Opens and checks the manifest (DATA: a key, its value, the rule; or a checksum that
  * says it was edited by hand). An incomplete capture opens with a warning in the log.
