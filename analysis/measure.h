@@ -73,7 +73,7 @@ typedef struct atn_measure {
     const char *id, *title;
     const char *source;      /* paper or own derivation */
     unsigned needs;          /* ATN_NEED_* of the row statistics */
-    unsigned wants;          /* ATN_WANT_* of layer measures */
+    unsigned wants;          /* ATN_WANT_* of layer measures; of others TOKENS alone */
     bool named;              /* runs only when asked for by name: not part of `all` */
     int passes;              /* walks over the rows of its own, at most */
     const atn_param *params; /* NULL = none */

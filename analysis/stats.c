@@ -351,11 +351,19 @@ static atn_status all_in_time(atn_ctx *cx, atn_stats *s, double budget)
     return st;
 }
 
+/* Of cross-attention say_places speaks: its layers have no tokens of their own. */
 static void say_tokens(atn_ctx *cx, const atn_stats *s, bool asked)
 {
-    for (int i = 0; i < s->selection->n; i++)
+    bool needs = s->plan.rows.needs & ATN_NEED_TOKENS, self = false;
+
+    for (int i = 0; i < s->selection->n; i++) {
         if (atn_layer_token_ids(s->capture, s->selection->at[i])) return;
-    if (s->plan.rows.needs & ATN_NEED_TOKENS)
+        self |= !atn_capture_layer(s->capture, s->selection->at[i])->sight.cross;
+    }
+    for (int m = 0; m < s->plan.n; m++)
+        needs |=
+            !s->plan.measure[m]->layer && (s->plan.measure[m]->wants & ATN_WANT_TOKENS);
+    if (needs && self)
         atn_log(cx, asked ? ATN_LOG_INFO : ATN_LOG_DEBUG,
                 "stats: the capture has no token ids; what needs them stays empty");
 }

@@ -536,6 +536,12 @@ atn_status atn_token_labels_make(atn_ctx *cx, const atn_capture *c,
         ids = keys.ids;
         texts = keys.texts;
     }
+    if (atn_capture_is_image(c) &&
+        (strcmp(what, "class") == 0 || strcmp(what, "segment") == 0))
+        ATN_FAIL(ATN_DATA,
+                 "--labels %s: it is of words, and the tokens of this capture are "
+                 "places of a grid (give --labels position or a file)",
+                 what);
     out->what = atn_strdup(cx, what);
     if (!out->what) ATN_TRY(cx->err.code);
     ATN_NEW(out->label, out->n);

@@ -256,6 +256,7 @@ static atn_status run_attribution(atn_cli *cli)
     ATN_TRY(atn_cli_check_output(cli, atn_opt_text(cli, "output", NULL)));
     ATN_TRY(atn_subject_open(cli, cli->args[0], &s));
     ATN_TRY(attribution_table(cli, &s, &t));
+    ATN_TRY(atn_cli_any_rows(cx, "stats", t));
     ATN_TRY(atn_cli_emit(cli, &s.run, t, cli->args[0]));
 done:
     atn_table_destroy(cx, t);

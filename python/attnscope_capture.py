@@ -231,12 +231,13 @@ class capture:
             "softcap": None if name == "sdpa" else more.get("softcap"),  # sdpa leaves it out
             "sink": more.get("s_aux", getattr(module, "sinks", None))})
 
-    def _from_sdpa(self, q, k, v, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None,
-                   enable_gqa=False):
+    def _from_sdpa(self, query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False,
+                   scale=None, enable_gqa=False):
         module = self.running[-1]
-        self._record(module, q, k, v, {
-            "scale": float(scale or q.shape[-1] ** -0.5), "mask": attn_mask, "rule": is_causal,
-            "upper": True, "causal": is_causal or getattr(module, "is_causal", False)})
+        self._record(module, query, key, value, {
+            "scale": float(scale or query.shape[-1] ** -0.5), "mask": attn_mask,
+            "rule": is_causal, "upper": True,
+            "causal": is_causal or getattr(module, "is_causal", False)})
 
     def _from_multihead(self, *args, **kwargs):
         """nn.MultiheadAttention: projects as it does, from [tokens, batch, width]."""
@@ -380,11 +381,10 @@ class capture:
 
     def _output(self, module, inputs):
         """Output projection as [inputs, width], of the module or of the one around it."""
-        around = self._name(module).rpartition(".")[0]
-        places = [(module, n) for n in OUTPUTS]
-        if around:
-            places += [(self.model.get_submodule(around), "output." + n) for n in OUTPUTS]
-        for base, name in places:
+        around = self.names.get(module, "").rpartition(".")[0]
+        outer = self.model.get_submodule(around) if around else None
+        for base, name in [*((module, n) for n in OUTPUTS),
+                           *((outer, "output." + n) for n in OUTPUTS)]:
             part = functools.reduce(lambda m, step: m and m._modules.get(step),
                                     name.split("."), base)
             w = getattr(part, "weight", None)
@@ -479,10 +479,7 @@ class _Watch(TorchFunctionMode):
         if owner.inside or not owner.running or not owner._wanted():
             return func(*args, **kwargs)
         if func is torch.nn.functional.scaled_dot_product_attention:
-            names = ("query", "key", "value")
-            named = [kwargs[n] for n in names if n in kwargs]
-            rest = {n: x for n, x in kwargs.items() if n not in names}
-            owner._from_sdpa(*args, *named, **rest)
+            owner._from_sdpa(*args, **kwargs)
         elif func is torch.nn.functional.multi_head_attention_forward:
             owner._from_multihead(*args, **kwargs)
         elif func in SOFTMAXES:

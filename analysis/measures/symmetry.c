@@ -524,5 +524,8 @@ const atn_measure atn_measure_symmetry = {
     .params = params,
     .params_size = sizeof(symmetry_params),
     .cols = cols,
+    .by_place = ATN_COL_BIT(NEGATIVE) | ATN_COL_BIT(RANK) | ATN_COL_BIT(EFFECT_JS) |
+                ATN_COL_BIT(EFFECT_ERROR) | ATN_COL_BIT(SWAP_JS) |
+                ATN_COL_BIT(SWAP_ERROR) | ATN_COL_BIT(IDENTITY),
     .layer = layer,
 };

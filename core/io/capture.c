@@ -91,6 +91,15 @@ int atn_capture_layers(const atn_capture *c)
     return c->n_layers;
 }
 
+bool atn_capture_is_image(const atn_capture *c)
+{
+    const char *kind = json_string_value(
+        json_object_get(json_object_get(c->manifest, "input"), "kind"));
+
+    return c->grid && kind &&
+           (strcmp(kind, "image") == 0 || strcmp(kind, "latents") == 0);
+}
+
 atn_layer_label atn_layer_name(const atn_layer_info *l)
 {
     atn_layer_label out;

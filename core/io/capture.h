@@ -90,6 +90,8 @@ void atn_capture_layer_tokens(const atn_capture *c, int i, atn_tokens *queries,
  * special tokens, those after it text. NULL when there is none. */
 const atn_list *atn_capture_grid(const atn_capture *c);
 atn_idx atn_capture_grid_first(const atn_capture *c);
+/* Are the tokens places of an image or of latents, with a grid, and no text? */
+bool atn_capture_is_image(const atn_capture *c);
 const uint8_t *
 atn_capture_roles(const atn_capture *c);          /* of atn_role; NULL = unknown */
 atn_idx atn_capture_prompt(const atn_capture *c); /* tokens of it, 0 = unknown */

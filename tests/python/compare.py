@@ -342,6 +342,21 @@ def multihead():
             assert torch.equal(t["w_o"], mha.out_proj.weight.T), run
         attnscope("stats", run)
 
+    class Direct(torch.nn.MultiheadAttention):  # masks that nn.MultiheadAttention has not turned
+        def forward(self, x, **said):
+            return torch.nn.functional.multi_head_attention_forward(
+                x, x, x, width, heads, self.in_proj_weight, self.in_proj_bias, None, None, False,
+                0.0, self.out_proj.weight, self.out_proj.bias, average_attn_weights=False, **said)
+
+    direct = Direct(width, heads)
+    for run, said in (("direct-ahead", {"attn_mask": ahead}),
+                      ("direct-pad", {"key_padding_mask": pad}),
+                      ("direct-both", {"attn_mask": ahead, "key_padding_mask": pad})):
+        with torch.no_grad(), capture(direct, run) as c:
+            want = direct(x.transpose(0, 1), **said)[1][0].double()
+        far = float((weights(run, c.layers[0]) - want).abs().max())
+        assert far < 1e-5, (run, far)
+
     layer = lambda kind: kind(width, heads, 40, batch_first=True)
     encoder = torch.nn.TransformerEncoder(layer(torch.nn.TransformerEncoderLayer), 2)
     decoder = torch.nn.TransformerDecoder(layer(torch.nn.TransformerDecoderLayer), 2)
