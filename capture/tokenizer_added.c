@@ -62,6 +62,9 @@ atn_status tok_read_added(atn_ctx *cx, atn_tokenizer *t, const json_t *list)
             a->size = normal.size;
         }
         t->n_added++;
+        if (a->size > TOK_PIECE_MOST)
+            ATN_TRY(
+                tok_bad(cx, t, "added_tokens holds a text of more than 4096 bytes"));
     }
     ATN_TRY(tok_index_added(cx, t));
 done:

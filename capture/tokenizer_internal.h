@@ -64,7 +64,7 @@ typedef struct tok_vocab {
     atn_idx size;          /* largest id + 1 */
 } tok_vocab;
 int32_t tok_find(const tok_vocab *v, const char *key, size_t n); /* -1 = absent */
-enum { TOK_ID_MAX = 1 << 26 };
+enum { TOK_ID_MAX = 1 << 26, TOK_PIECE_MOST = 4096 }; /* bytes of a text in a trie */
 /* Room for so many entries and ids below size. */
 atn_status tok_vocab_room(atn_ctx *cx, tok_vocab *v, size_t entries,
                           atn_idx size) ATN_WARN_UNUSED;

@@ -17,8 +17,6 @@
 
 #include "capture/tokenizer_internal.h"
 
-enum { PIECE_MOST = 4096 };
-
 static const double UNKNOWN_PENALTY = 10;
 
 /* ---- reading ---- */
@@ -37,7 +35,7 @@ static atn_status long_entry(atn_ctx *cx, const atn_tokenizer *t, size_t i, size
 
     snprintf(what, sizeof what,
              "model.vocab[%zu] has %zu bytes, more than %d (give --token-ids)", i, n,
-             (int)PIECE_MOST);
+             (int)TOK_PIECE_MOST);
     return tok_bad(cx, t, what);
 }
 
@@ -81,7 +79,7 @@ atn_status tok_read_unigram(atn_ctx *cx, atn_tokenizer *t, const json_t *model,
         const json_t *score = json_array_get(v, 1);
 
         if (!text || !json_is_number(score)) ATN_TRY(bad_entry(cx, t, i));
-        if (strlen(text) > PIECE_MOST) ATN_TRY(long_entry(cx, t, i, strlen(text)));
+        if (strlen(text) > TOK_PIECE_MOST) ATN_TRY(long_entry(cx, t, i, strlen(text)));
         tok_vocab_put(&t->vocab, text, strlen(text), (int32_t)i);
         t->scores[i] = json_number_value(score);
         t->least = ATN_MIN(t->least, t->scores[i]);
