@@ -6,7 +6,8 @@
 #include "capture/tokenizer_internal.h"
 #include "core/io/file.h"
 
-/* A character becomes 18 at most by NFKD, a byte 2 by the byte alphabet; there are more steps. */
+/* A character becomes 18 at most by NFKD, a byte 2 by the byte alphabet; and more
+ * steps follow. */
 size_t tok_most_of(size_t n)
 {
     const size_t times = 256, more = (size_t)1 << 16;

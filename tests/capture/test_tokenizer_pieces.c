@@ -206,7 +206,8 @@ static void unigram_is_best(atn_ctx *cx)
 }
 
 /* Metaspace first marks a text whose first character is the document's: not behind a
- * step that took that one away. Ids of Hugging Face tokenizers 0.23.3; u 0, mark 1, a 2, b 3. */
+ * step that took that one away. Ids of Hugging Face tokenizers 0.23.3; u 0,
+ * mark 1, a 2, b 3. */
 static void first_mark(atn_ctx *cx)
 {
 #define REPLACE(kind, from, to)                                                        \
@@ -335,6 +336,10 @@ static void work_is_bounded(atn_ctx *cx)
         "{\"model\": {\"type\": \"Unigram\", \"unk_id\": 0, \"vocab\": [[\"u\", 0], "
         "[\"%s\", -1]]}}",
         text);
+    sprintf(json, "{\"added_tokens\": [{\"id\": 2, \"content\": \"%s\"}], %s", text,
+            tail);
+    write_text(dir, "tokenizer.json", json);
+    CHECK_FAILS(atn_tokenizer_load(cx, dir, &t), ATN_DATA, "added_tokens holds a text");
     write_text(dir, "tokenizer.json", json);
     CHECK_FAILS(atn_tokenizer_load(cx, dir, &t), ATN_DATA, "vocab[1] has 5000 bytes");
     write_text(
