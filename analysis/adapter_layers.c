@@ -57,8 +57,8 @@ typedef struct one_layer {
 static atn_status lacks(atn_ctx *cx, one_layer *l, const char *what)
 {
     l->refused = true;
-    return atn_fail(cx, ATN_DATA, __FILE__, __LINE__, "layer %d: the adapter needs %s",
-                    l->info->layer, what);
+    return atn_fail(cx, ATN_DATA, __FILE__, __LINE__, "%s: the adapter needs %s",
+                    atn_layer_name(l->info).text, what);
 }
 
 static atn_status load_queries(atn_ctx *cx, const adapter_job *j, one_layer *l)
@@ -77,9 +77,9 @@ static atn_status load_queries(atn_ctx *cx, const adapter_job *j, one_layer *l)
     l->rotated = !l->queries && l->info->rotary != 0;
     if (l->rotated)
         atn_log(cx, ATN_LOG_INFO,
-                "layer %d: no q_pre, the adapter takes the queries after the rotary "
+                "%s: no q_pre, the adapter takes the queries after the rotary "
                 "embedding",
-                l->info->layer);
+                atn_layer_name(l->info).text);
 done:
     return st;
 }

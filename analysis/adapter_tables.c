@@ -178,7 +178,8 @@ static atn_status one_layer(atn_ctx *cx, adapter_job *j, const adapter_kind *k, 
     bool *bad = NULL;
 
     if (lack) {
-        atn_log(cx, ATN_LOG_WARN, "layer %d: left out, it lacks %s", l->layer, lack);
+        atn_log(cx, ATN_LOG_WARN, "%s: left out, it lacks %s", atn_layer_name(l).text,
+                lack);
         return ATN_OK;
     }
     ATN_TAKE(bad, l->heads);

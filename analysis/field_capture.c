@@ -47,9 +47,9 @@ static atn_status check_square(atn_ctx *cx, const atn_layer_info *l)
     if (is_cross(l) || l->nq != l->nk)
         ATN_FAIL(
             ATN_USAGE,
-            "layer %d: %lld queries against %lld keys are not the same tokens, so "
+            "%s: %lld queries against %lld keys are not the same tokens, so "
             "fields do not grow through it (leave it out with --layers or --stack)",
-            l->layer, (long long)l->nq, (long long)l->nk);
+            atn_layer_name(l).text, (long long)l->nq, (long long)l->nk);
 done:
     return st;
 }

@@ -57,8 +57,8 @@ static atn_status find_features(atn_ctx *cx, const atn_capture *c, int at,
     l->features = hidden ? l->hidden != NULL : l->problem->v != NULL;
     if (!l->features)
         atn_log(cx, ATN_LOG_WARN,
-                "layer %d: what needs features stays empty, the capture has no %s",
-                l->info->layer,
+                "%s: what needs features stays empty, the capture has no %s",
+                atn_layer_name(l->info).text,
                 hidden ? "layer inputs of all keys (h; capture with --save h)"
                        : "values (v)");
 done:

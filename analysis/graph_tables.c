@@ -118,6 +118,7 @@ typedef struct heads {
     atn_keys key;
     int col[N_COLUMNS]; /* -1 = not asked for */
     int power, classes, labelled;
+    const atn_layer_info *said; /* of this layer the log has what stays empty */
 } heads;
 
 /* ---- one head ---- */
@@ -244,14 +245,35 @@ static void put_labels(const heads *s, const atn_graph_layer *l)
     atn_table_set_i64(s->t, s->labelled, labelled);
 }
 
+/* Once a layer; where it has no features at all that is said elsewhere. */
+static void say_empty(atn_ctx *cx, heads *s, const atn_graph_layer *l,
+                      const atn_head *h)
+{
+    const unsigned what = l->features ? s->o->what : 0;
+
+    if (s->said == l->info) return;
+    s->said = l->info;
+    if ((what & ATN_GRAPH_FEATURE) && !l->self)
+        atn_log(cx, ATN_LOG_WARN,
+                "%s: what compares the features of query and key stays empty, its "
+                "queries are not tokens of the keys' text",
+                atn_layer_name(l->info).text);
+    if ((what & ATN_GRAPH_FREQUENCY) && !atn_graph_is_square(h, l->self))
+        atn_log(cx, ATN_LOG_WARN,
+                "%s: frequency_rayleigh stays empty, its queries are not all of its "
+                "keys, so its graphs have no Laplacian",
+                atn_layer_name(l->info).text);
+}
+
 static atn_status visit(atn_ctx *cx, const atn_graph_layer *l, const atn_head *h,
                         bool bad, void *state)
 {
-    const heads *s = state;
+    heads *s = state;
     atn_status st = ATN_OK;
     values v;
 
     no_values(&v);
+    say_empty(cx, s, l, h);
     if (!bad) ATN_TRY(compute(cx, s, l, h, &v));
     ATN_TRY(atn_table_add_row(cx, s->t));
     ATN_TRY(atn_keys_set(cx, s->t, &s->key, l->info, h->head));

@@ -6,21 +6,26 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "analysis/keys.h"
 #include "analysis/stats_internal.h"
 
 const atn_head_rule atn_head_rules[] = {
-    {"sink", "sink_columns_first", false, 0.3, "attends to the first key"},
-    {"previous", "previous_mass", false, 0.4, "attends to the position before"},
-    {"current", "diagonal_mass", false, 0.4, "attends to its own position"},
+    {"sink", "sink_columns_first", false, 0.3, "attends to the first key", false},
+    {"previous", "previous_mass", false, 0.4, "attends to the position before", true},
+    {"current", "diagonal_mass", false, 0.4, "attends to its own position", false},
     {"induction", "induction_score", false, 0.3,
-     "attends to what followed the same token before"},
-    {"duplicate", "duplicate_score", false, 0.3, "attends to the same token before"},
-    {"local", "span_90_mean_tokens", true, 64, "attends to the last few positions"},
-    {"vertical", "stripes_key_mass", false, 0.3, "attends to one key wherever it is"},
-    {"slash", "stripes_offset_mass", false, 0.3, "attends to one distance"},
-    {"uniform", "entropy_normalised", false, 0.8, "attends to all keys alike"},
-    {"block_sparse", "blocks_density", true, 0.25, "attends to a few blocks of keys"},
-    {"mixed", NULL, false, 0, "none of these"},
+     "attends to what followed the same token before", false},
+    {"duplicate", "duplicate_score", false, 0.3, "attends to the same token before",
+     false},
+    {"local", "span_90_mean_tokens", true, 64, "attends to the last few positions",
+     true},
+    {"vertical", "stripes_key_mass", false, 0.3, "attends to one key wherever it is",
+     false},
+    {"slash", "stripes_offset_mass", false, 0.3, "attends to one distance", true},
+    {"uniform", "entropy_normalised", false, 0.8, "attends to all keys alike", false},
+    {"block_sparse", "blocks_density", true, 0.25, "attends to a few blocks of keys",
+     false},
+    {"mixed", NULL, false, 0, "none of these", false},
 };
 const int atn_n_head_rules = ATN_LEN(atn_head_rules);
 
@@ -56,6 +61,7 @@ static int slot_of(const atn_stats_plan *plan, const char *column)
 
 typedef struct typing {
     const atn_stats *stats;
+    bool image; /* rules along a text do not hold */
     int slot[MAX_RULES];
     atn_idx heads[MAX_RULES]; /* of each type */
 } typing;
@@ -90,6 +96,7 @@ static atn_status add_head(atn_ctx *cx, typing *ty, atn_table *t, atn_idx row)
     for (int i = 0; atn_head_rules[i].column; i++) {
         score[i] = values[ty->slot[i]];
         if (!isnan(score[i])) atn_table_set_f64(t, col + 3 + i, score[i]);
+        if (ty->image && atn_head_rules[i].along) score[i] = NAN;
     }
     if (s->row[row].failed) goto done;
     type = atn_head_type(score, nk);
@@ -106,7 +113,6 @@ done:
  * second and has the lightest. */
 static atn_status name_types(atn_ctx *cx, const atn_stats *s, atn_table *heads)
 {
-    const char *model = atn_capture_model(s->capture)->name;
     atn_status st = ATN_OK;
     char list[256] = "";
     size_t used = 0;
@@ -119,7 +125,7 @@ static atn_status name_types(atn_ctx *cx, const atn_stats *s, atn_table *heads)
     }
     ATN_TRY(atn_table_set_meta(cx, heads, "categories", list));
     ATN_TRY(atn_table_set_meta(cx, heads, "title", "Types of heads"));
-    if (model) ATN_TRY(atn_table_set_meta(cx, heads, "subtitle", model));
+    ATN_TRY(atn_part_subtitle(cx, s->capture, s->selection, heads));
 done:
     return st;
 }
@@ -178,7 +184,10 @@ static atn_status rules_table(atn_ctx *cx, const typing *ty, atn_idx nk,
             ATN_TRY(atn_table_set_str(cx, t, 3, r->below ? "at most" : "above"));
         if (r->column) atn_table_set_f64(t, 4, atn_head_threshold(r, nk));
         atn_table_set_i64(t, 5, ty->heads[i]);
-        ATN_TRY(atn_table_set_str(cx, t, 6, r->text));
+        ATN_TRY(atn_table_set_str(cx, t, 6,
+                                  ty->image && r->along
+                                      ? "left out: the tokens are places of a grid"
+                                      : r->text));
     }
     *out = t;
     t = NULL;
@@ -203,7 +212,7 @@ atn_status atn_head_types_tables(atn_ctx *cx, const atn_stats *s, atn_table **he
                                  atn_table **rules)
 {
     atn_status st = ATN_OK;
-    typing ty = {.stats = s};
+    typing ty = {.stats = s, .image = atn_capture_is_image(s->capture)};
     atn_idx nk = 1;
 
     ATN_ASSERT(atn_n_head_rules <= MAX_RULES);

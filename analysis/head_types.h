@@ -20,6 +20,7 @@ typedef struct atn_head_rule {
     bool below;         /* holds at or below the threshold, else above it */
     double threshold;
     const char *text;
+    bool along; /* goes by distance along a text: of no head of a grid */
 } atn_head_rule;
 
 extern const atn_head_rule atn_head_rules[]; /* in order; the last holds always */

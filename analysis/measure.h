@@ -73,7 +73,7 @@ typedef struct atn_measure {
     const char *id, *title;
     const char *source;      /* paper or own derivation */
     unsigned needs;          /* ATN_NEED_* of the row statistics */
-    unsigned wants;          /* ATN_WANT_* of layer measures */
+    unsigned wants;          /* ATN_WANT_* of layer measures; of others TOKENS alone */
     bool named;              /* runs only when asked for by name: not part of `all` */
     int passes;              /* walks over the rows of its own, at most */
     const atn_param *params; /* NULL = none */
@@ -100,6 +100,9 @@ typedef struct atn_measure {
      * Such cells stay empty where a head of the layer is bad. NULL = every head is
      * apart. */
     bool (*mixes)(const void *params, int col);
+    /* Of a layer measure: heads that are not kept cost next to nothing, so that a long
+     * layer can be done some heads at a time. */
+    bool by_head;
 } atn_measure;
 
 enum { ATN_EVERY_COL = -1 };

@@ -226,7 +226,6 @@ done:
 static atn_status begin(atn_ctx *cx, const atn_capture *c, const atn_selection *sel,
                         atn_table **out, columns *k)
 {
-    const char *model = atn_capture_model(c)->name;
     atn_table *t;
     atn_status st = ATN_OK;
 
@@ -243,7 +242,7 @@ static atn_status begin(atn_ctx *cx, const atn_capture *c, const atn_selection *
                               "exact, or a bound that no logit is above", &k->kind));
     for (int i = 0; i < CASES; i++) ATN_TRY(add_case(cx, t, i, k));
     ATN_TRY(atn_table_set_meta(cx, t, "title", "Where polynomial attention is fast"));
-    if (model) ATN_TRY(atn_table_set_meta(cx, t, "subtitle", model));
+    ATN_TRY(atn_part_subtitle(cx, c, sel, t));
 done:
     return st;
 }
@@ -315,11 +314,10 @@ static atn_status one_layer(atn_ctx *cx, const atn_capture *c, const atn_selecti
     atn_status st = ATN_OK;
 
     if (!l->has_qk)
-        ATN_FAIL(
-            ATN_DATA,
-            "layer %d holds attention matrices alone; the regime is one of queries "
-            "and keys (capture or import these)",
-            l->layer);
+        ATN_FAIL(ATN_DATA,
+                 "%s holds attention matrices alone; the regime is one of queries "
+                 "and keys (capture or import these)",
+                 atn_layer_name(l).text);
     ATN_TRY(atn_capture_load(cx, c, sel->at[i], &p));
     for (atn_idx h = 0; h < p.heads; h++) {
         const atn_head head = atn_problem_head(&p, h);

@@ -536,6 +536,12 @@ atn_status atn_token_labels_make(atn_ctx *cx, const atn_capture *c,
         ids = keys.ids;
         texts = keys.texts;
     }
+    if (atn_capture_is_image(c) &&
+        (strcmp(what, "class") == 0 || strcmp(what, "segment") == 0))
+        ATN_FAIL(ATN_DATA,
+                 "--labels %s: it is of words, and the tokens of this capture are "
+                 "places of a grid (give --labels position or a file)",
+                 what);
     out->what = atn_strdup(cx, what);
     if (!out->what) ATN_TRY(cx->err.code);
     ATN_NEW(out->label, out->n);
@@ -566,9 +572,9 @@ atn_status atn_token_labels_layer(atn_ctx *cx, const atn_token_labels *l,
     *of = NULL;
     if (!own || info->nk > l->n) {
         atn_log(cx, ATN_LOG_WARN,
-                "layer %d: what needs labels stays empty, its queries and keys are not "
+                "%s: what needs labels stays empty, its queries and keys are not "
                 "the %lld tokens with labels",
-                info->layer, (long long)l->n);
+                atn_layer_name(info).text, (long long)l->n);
         return ATN_OK;
     }
     ATN_TAKE(*of, l->classes);
@@ -590,8 +596,8 @@ atn_status atn_token_labels_layer(atn_ctx *cx, const atn_token_labels *l,
     }
     if (*classes == 0)
         atn_log(cx, ATN_LOG_WARN,
-                "layer %d: what needs labels stays empty, none of its keys has a label",
-                info->layer);
+                "%s: what needs labels stays empty, none of its keys has a label",
+                atn_layer_name(info).text);
 done:
     return st;
 }

@@ -658,7 +658,7 @@ static atn_status no_config(atn_ctx *cx, const char *dir)
     const bool found = weights && atn_file_exists(weights);
 
     atn_free(cx, weights);
-    return atn_fail(cx, ATN_NOINPUT, __FILE__, __LINE__,
+    return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
                     "%s: has no config.json, so it is no model directory%s", dir,
                     found ? " of Hugging Face's form: its weights say not which model "
                             "they are of. Save Q, K, V where the model runs, and give "

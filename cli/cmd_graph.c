@@ -287,6 +287,8 @@ static atn_status print(atn_cli *cli, atn_subject *s, unsigned mode,
     int n = 0;
 
     ATN_TRY(make_tables(cli, s, mode, o, t, &n, &failed));
+    if (failed == 0 && mode != CLASSES)
+        ATN_TRY(atn_cli_any_rows(cx, "graph", t[0]));
     ATN_TRY(atn_cli_emit_all(cli, &s->run, (const atn_table *const *)t, n, 0,
                              cli->args[0]));
     if (failed > 0)

@@ -302,6 +302,16 @@ done:
     return st;
 }
 
+atn_status atn_cli_any_rows(atn_ctx *cx, const char *command, const atn_table *t)
+{
+    if (atn_table_rows(t) > 0) return ATN_OK;
+    return atn_fail(
+        cx, ATN_USAGE, __FILE__, __LINE__,
+        "%s: there is nothing to print, for the reasons above (choose other "
+        "layers with --stack or --layers)",
+        command);
+}
+
 atn_status atn_cli_emit(atn_cli *cli, atn_run *run, const atn_table *t,
                         const char *keep_dir)
 {

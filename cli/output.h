@@ -42,6 +42,9 @@ atn_status atn_cli_print(atn_cli *cli, const atn_table *t) ATN_WARN_UNUSED;
 void atn_cli_clear_meter(atn_cli *cli);
 
 atn_table_format atn_cli_format(const atn_cli *cli);
+/* USAGE where t has no rows, of a command that says before why. */
+atn_status atn_cli_any_rows(atn_ctx *cx, const char *command,
+                            const atn_table *t) ATN_WARN_UNUSED;
 /* Writes the table as --format, -o, --run-record and --keep say. run is finished here;
  * keep_dir is the capture for --keep, NULL for commands without one. */
 atn_status atn_cli_emit(atn_cli *cli, atn_run *run, const atn_table *t,

@@ -24,11 +24,23 @@ bool atn_is_key_col(const atn_table *t, int col)
     return false;
 }
 
+static bool has_number(const atn_table *t, int col)
+{
+    for (atn_idx r = 0; r < atn_table_rows(t); r++)
+        if (isfinite(atn_table_get_f64(t, r, col))) return true;
+    return false;
+}
+
 int atn_first_value_col(const atn_table *t)
 {
-    for (int c = 0; c < atn_table_cols(t); c++)
-        if (atn_is_number_col(t, c) && !atn_is_key_col(t, c)) return c;
-    return -1;
+    int first = -1;
+
+    for (int c = 0; c < atn_table_cols(t); c++) {
+        if (!atn_is_number_col(t, c) || atn_is_key_col(t, c)) continue;
+        if (has_number(t, c)) return c;
+        if (first < 0) first = c;
+    }
+    return first;
 }
 
 int atn_meta_col(const atn_table *t, const char *key, int def)
@@ -63,6 +75,14 @@ static double plot_width(const atn_canvas *c)
     return c->width - c->font * (LEFT + RIGHT);
 }
 
+atn_status atn_plot_height_of(atn_ctx *cx, atn_canvas *c, const atn_table *t,
+                              const atn_series *s, double *points)
+{
+    *points = plot_top(c, t) + c->font * (20 + BELOW) +
+              atn_plot_legend(c, 0, 0, plot_width(c), t, s, false);
+    return atn_canvas_fits(cx, c, plot_width(c), INFINITY);
+}
+
 atn_status atn_plot_height(atn_ctx *cx, atn_canvas *c, const atn_table *t,
                            int series_col, double *points)
 {
@@ -71,8 +91,7 @@ atn_status atn_plot_height(atn_ctx *cx, atn_canvas *c, const atn_table *t,
 
     ATN_TRY(atn_canvas_fits(cx, c, plot_width(c), INFINITY));
     ATN_TRY(atn_series_find(cx, t, series_col, &s));
-    *points = plot_top(c, t) + c->font * (20 + BELOW) +
-              atn_plot_legend(c, 0, 0, plot_width(c), t, &s, false);
+    ATN_TRY(atn_plot_height_of(cx, c, t, &s, points));
 done:
     return st;
 }

@@ -43,7 +43,8 @@ typedef struct atn_plot_area {
 bool atn_is_number_col(const atn_table *t, int col);
 /* stack, step, layer, head, ...: what a row is about, not what it says. */
 bool atn_is_key_col(const atn_table *t, int col);
-/* First numeric column that is no key; -1 = none. */
+/* First numeric column that is no key and has a number in some row; without such a one
+ * the first of them, and -1 = none. */
 int atn_first_value_col(const atn_table *t);
 /* meta `key` as a column index; def when absent, -1 when the table has no such
  * column. */
@@ -53,6 +54,9 @@ void atn_col_label(const atn_table *t, int col, char *out, size_t size);
 /* Height that suits a plot with this column of series. */
 atn_status atn_plot_height(atn_ctx *cx, atn_canvas *c, const atn_table *t,
                            int series_col, double *points) ATN_WARN_UNUSED;
+/* The same with series that are found. */
+atn_status atn_plot_height_of(atn_ctx *cx, atn_canvas *c, const atn_table *t,
+                              const atn_series *s, double *points) ATN_WARN_UNUSED;
 /* The rectangle between heading, labels and legend; USAGE when nothing is left of the
  * page. */
 atn_status atn_plot_begin(atn_ctx *cx, atn_canvas *c, const atn_table *t,

@@ -212,9 +212,8 @@ static atn_status one_layer(atn_ctx *cx, const atn_capture *c, int at, const flo
     ATN_TRY(atn_capture_weight(cx, c, at, "w_v", &w_v, of_v));
     ATN_TRY(atn_capture_tensor(cx, c, at, "w_o", &w_o, &rank, shape));
     if (!w_v || !w_o) {
-        atn_log(cx, ATN_LOG_WARN,
-                "layer %d: copying is left out, the capture has no %s", l->layer,
-                w_v ? "w_o" : "place of w_v");
+        atn_log(cx, ATN_LOG_WARN, "%s: copying is left out, the capture has no %s",
+                atn_layer_name(l).text, w_v ? "w_o" : "place of w_v");
         goto done;
     }
     if (of_v[2] != width || rank != 2 || shape[0] != l->heads * l->dv ||

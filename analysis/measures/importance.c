@@ -127,8 +127,8 @@ static atn_status one_layer(atn_ctx *cx, const atn_model_facts *m, int i, double
     for (atn_idx c = 0; c < p.heads * N_COLS; c++) all[c] = NAN;
     if (!p.v)
         atn_log(cx, ATN_LOG_WARN,
-                "layer %d: importance is left out, the capture has no values (v)",
-                p.layer);
+                "%s: importance is left out, the capture has no values (v)",
+                atn_layer_name(atn_capture_layer(m->capture, at)).text);
     ATN_TRY(
         atn_layer_facts_load(cx, m->capture, at, &p,
                              &(atn_layer_wants){.wants = ATN_WANT_OUT | ATN_WANT_W_O,

@@ -158,9 +158,9 @@ static atn_status one_layer(atn_ctx *cx, const atn_model_facts *f, int i,
         atn_capture_tensor(cx, f->capture, f->selection->at[i], "h", &h, &rank, shape));
     if (!h) {
         atn_log(cx, ATN_LOG_WARN,
-                "layer %d: massive is left out, the capture has no layer inputs (h; "
+                "%s: massive is left out, the capture has no layer inputs (h; "
                 "capture with --save h)",
-                info->layer);
+                atn_layer_name(info).text);
         goto done;
     }
     if (rank != 2 || shape[0] != info->nq)

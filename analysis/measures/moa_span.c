@@ -328,6 +328,7 @@ const atn_measure atn_measure_moa_span = {
     .params = params,
     .params_size = sizeof(moa_span_params),
     .cols = cols,
+    .by_place = (unsigned)ATN_EVERY_COL,
     .mixes = atn_measure_mixes,
     .check = check,
     .layer = layer,

@@ -107,10 +107,12 @@ const atn_measure atn_measure_retrieval = {
     .title = "Retrieval",
     .source = "best key that holds the next token, after Wu et al. 2024",
     .needs = ATN_NEED_MAX,
+    .wants = ATN_WANT_TOKENS,
     .named = true,
     .params = params,
     .params_size = sizeof(retrieval_params),
     .cols = cols,
+    .by_place = (unsigned)ATN_EVERY_COL,
     .check = check,
     .compute = compute,
 };

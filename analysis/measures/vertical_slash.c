@@ -13,7 +13,8 @@
  *         .7625.
  * Source  card B15; analysis/vertical_slash.h.
  * Cost    two walks, and one of 64 rows.
- * Limits  sampled rows have no diagonal sums: empty.
+ * Limits  sampled rows have no diagonal sums: empty. So are slashes, and what counts
+ *         them, on cross-attention.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "analysis/measure.h"
@@ -42,6 +43,9 @@ enum {
 static const atn_idx candidate[CANDIDATES][2] = {
     {30, 800}, {100, 750}, {500, 700}, {3500, 100}};
 
+/* The columns without slashes. */
+enum { LAST_KEYS = 8, BEST_KEY = 20 };
+
 typedef struct slash_params {
     int64_t verticals, slashes;
 } slash_params;
@@ -65,8 +69,8 @@ static const atn_measure_col cols[] = {
     {"vertical_slash_double_mass", "", "[0, 1]", "mass with 2V and 2S", NULL},
     {"vertical_slash_last_mass", "", "[0, 1]",
      "mass with V and S estimated from the last 64 rows", NULL},
-    {"vertical_slash_last_keys", "", "[0, 1]",
-     "share of the V verticals that the estimate finds", NULL},
+    [LAST_KEYS] = {"vertical_slash_last_keys", "", "[0, 1]",
+                   "share of the V verticals that the estimate finds", NULL},
     {"vertical_slash_last_slashes", "", "[0, 1]",
      "share of the S slashes that the estimate finds", NULL},
     {"vertical_slash_30_800_mass", "", "[0, 1]", "mass with V = 30, S = 800", NULL},
@@ -80,7 +84,8 @@ static const atn_measure_col cols[] = {
     {"vertical_slash_a_shape_mass", "", "[0, 1]",
      "mean share of a row on the first 100 keys and those up to 800 away", NULL},
     {"vertical_slash_a_shape_density", "", "[0, 1]", "its density", NULL},
-    {"vertical_slash_best_key", "", ">= 0", "key of the largest column sum", NULL},
+    [BEST_KEY] = {"vertical_slash_best_key", "", ">= 0",
+                  "key of the largest column sum", NULL},
     {"vertical_slash_best_slash_tokens", "tokens", "",
      "distance of the largest diagonal sum", NULL},
     ATN_MEASURE_COLS_END,
@@ -198,5 +203,8 @@ const atn_measure atn_measure_vertical_slash = {
     .params = params,
     .params_size = sizeof(slash_params),
     .cols = cols,
+    .by_place =
+        (unsigned)ATN_EVERY_COL & ~(ATN_COL_BIT(LAST_KEYS) | ATN_COL_BIT(BEST_KEY)),
     .layer = layer,
+    .by_head = true,
 };

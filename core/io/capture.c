@@ -90,9 +90,41 @@ int atn_capture_layers(const atn_capture *c)
 {
     return c->n_layers;
 }
+
+bool atn_capture_is_image(const atn_capture *c)
+{
+    const char *kind = json_string_value(
+        json_object_get(json_object_get(c->manifest, "input"), "kind"));
+
+    return c->grid && kind &&
+           (strcmp(kind, "image") == 0 || strcmp(kind, "latents") == 0);
+}
+
+atn_layer_label atn_layer_name(const atn_layer_info *l)
+{
+    atn_layer_label out;
+    char step[32] = "";
+
+    if (l->steps) snprintf(step, sizeof step, ", step %d", l->step);
+    snprintf(out.text, sizeof out.text, "%.64s%slayer %d%s", l->stack,
+             *l->stack ? " " : "", l->layer, step);
+    return out;
+}
+
 const atn_layer_info *atn_capture_layer(const atn_capture *c, int i)
 {
     return &c->layers[i];
+}
+
+bool atn_layer_has(const atn_layer_info *l, const char *name)
+{
+    const size_t n = strlen(name);
+
+    for (const char *at = l->tensors; at; at = strchr(at, ' ')) {
+        at += *at == ' ';
+        if (strncmp(at, name, n) == 0 && (at[n] == ' ' || at[n] == '\0')) return true;
+    }
+    return false;
 }
 
 const atn_list *atn_capture_grid(const atn_capture *c)
@@ -124,18 +156,6 @@ typedef struct loaded {
     bool *bad;         /* [heads] while loading; NULL = an error instead */
     const char *dtype; /* of the manifest; NULL = not said */
 } loaded;
-
-/* The manifest says that the layer has the tensor; others of the file are not read. */
-static bool is_listed(const atn_layer_info *l, const char *name)
-{
-    const size_t n = strlen(name);
-
-    for (const char *at = l->tensors; at; at = strchr(at, ' ')) {
-        at += *at == ' ';
-        if (strncmp(at, name, n) == 0 && (at[n] == ' ' || at[n] == '\0')) return true;
-    }
-    return false;
-}
 
 static atn_status check_listed(atn_ctx *cx, const atn_layer_info *l, const atn_st *f,
                                const char *path)
@@ -292,7 +312,7 @@ static atn_status load_tensor(atn_ctx *cx, loaded *own, const atn_layer_info *l,
     atn_status st = ATN_OK;
 
     *out = NULL;
-    if (!t || !is_listed(l, name)) return ATN_OK;
+    if (!t || !atn_layer_has(l, name)) return ATN_OK;
     ATN_TRY(check_dtype(cx, own, t));
     if (vector ? t->rank != 1 || t->shape[0] != heads
                : t->rank != 3 || t->shape[0] != heads || t->shape[1] != rows ||
@@ -488,7 +508,7 @@ atn_status atn_capture_tensor(atn_ctx *cx, const atn_capture *c, int i,
     *out = NULL;
     *rank = 0;
     ATN_TRY(open_layer(cx, c, &c->layers[i], &file));
-    if (!is_listed(&c->layers[i], name)) goto done;
+    if (!atn_layer_has(&c->layers[i], name)) goto done;
     t = atn_st_find(file, name);
     ATN_TRY(atn_mem_check(cx, 4.0 * (double)t->count, name));
     ATN_TRY(float_tensor(cx, t, out, &data));

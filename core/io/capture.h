@@ -21,6 +21,7 @@ typedef struct atn_layer_info {
     int layer;         /* index in the model */
     const char *stack; /* "" for a single stack, else encoder, decoder, cross */
     int step;
+    bool steps; /* the capture has several */
     atn_idx heads, kv_heads, d, dv, nq, nk;
     double scale;
     atn_sight sight;
@@ -48,6 +49,12 @@ typedef struct atn_model_info {
 
 typedef struct atn_capture atn_capture;
 
+/* "layer 3", "cross layer 3, step 7": the layer as messages name it. */
+typedef struct atn_layer_label {
+    char text[128];
+} atn_layer_label;
+atn_layer_label atn_layer_name(const atn_layer_info *l);
+
 /* Opens and checks the manifest (DATA: a key, its value, the rule; or a checksum that
  * says it was edited by hand). An incomplete capture opens with a warning in the log.
  * Layer files are checked against their hash when loaded. */
@@ -61,6 +68,8 @@ const atn_model_info *atn_capture_model(const atn_capture *c);
 /* Layers present on disk, in order of step, stack, layer. */
 int atn_capture_layers(const atn_capture *c);
 const atn_layer_info *atn_capture_layer(const atn_capture *c, int i);
+/* The manifest says that the layer has the tensor; others of its file are not read. */
+bool atn_layer_has(const atn_layer_info *l, const char *name);
 /* Token ids [n] and texts (NULL when unknown); n = 0 when the capture has no tokens. */
 atn_idx atn_capture_tokens(const atn_capture *c, const int32_t **ids,
                            const char *const **texts);
@@ -81,6 +90,8 @@ void atn_capture_layer_tokens(const atn_capture *c, int i, atn_tokens *queries,
  * special tokens, those after it text. NULL when there is none. */
 const atn_list *atn_capture_grid(const atn_capture *c);
 atn_idx atn_capture_grid_first(const atn_capture *c);
+/* Are the tokens places of an image or of latents, with a grid, and no text? */
+bool atn_capture_is_image(const atn_capture *c);
 const uint8_t *
 atn_capture_roles(const atn_capture *c);          /* of atn_role; NULL = unknown */
 atn_idx atn_capture_prompt(const atn_capture *c); /* tokens of it, 0 = unknown */

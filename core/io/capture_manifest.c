@@ -329,6 +329,8 @@ static atn_status read_layers(atn_ctx *cx, atn_capture *c)
         if (by_step_stack_layer(&c->layers[l - 1], &c->layers[l]) == 0)
             ATN_FAIL(ATN_DATA, "%s/capture.json: layer %d is listed twice", c->dir,
                      c->layers[l].layer);
+    for (int l = 0; l < kept; l++)
+        c->layers[l].steps = c->layers[0].step != c->layers[kept - 1].step;
 done:
     return st;
 }

@@ -115,7 +115,7 @@ static void broken_files(atn_ctx *cx)
         CHECK_FAILS(atn_config_load(cx, dir, &c), ATN_DATA, words[i].part);
     }
     CHECK_EQ(remove(path_in(dir, "config.json")), 0);
-    CHECK_FAILS(atn_config_load(cx, dir, &c), ATN_NOINPUT, "no config.json");
+    CHECK_FAILS(atn_config_load(cx, dir, &c), ATN_DATA, "no config.json");
     CHECK_FAILS(atn_config_load(cx, path_in(dir, "nowhere"), &c), ATN_NOINPUT,
                 "nowhere");
 }
