@@ -2,9 +2,10 @@
  * specifications.
  *
  * Source  sentencepiece_model.proto: ModelProto {1 pieces {1 piece, 2 score, 3 type},
- *         2 trainer_spec {3 model_type, 24 treat_whitespace_as_suffix, 35 byte_fallback,
- *         40 unk_id, 45 unk_piece}, 3 normalizer_spec {2 precompiled_charsmap,
- *         3 add_dummy_prefix, 4 remove_extra_whitespaces}}; other fields are passed over.
+ *         2 trainer_spec {3 model_type, 24 treat_whitespace_as_suffix,
+ *         35 byte_fallback, 40 unk_id, 45 unk_piece}, 3 normalizer_spec
+ *         {2 precompiled_charsmap, 3 add_dummy_prefix, 4 remove_extra_whitespaces}};
+ *         other fields are passed over.
  * Limits  no length of the file is trusted; texts are kept where they lie in it.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
