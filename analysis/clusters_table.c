@@ -205,25 +205,29 @@ static atn_status set_number(atn_ctx *cx, atn_table *t, const char *key, double 
     return atn_table_set_meta(cx, t, key, text);
 }
 
-static atn_status describe(atn_ctx *cx, const grouping *g, atn_table *t)
+static atn_status describe(atn_ctx *cx, const grouping *g, const char *words,
+                           atn_table *t)
 {
     atn_status st = ATN_OK;
-    char text[160];
+    char text[160 + ATN_PART_WORDS];
 
     ATN_TRY(set_number(cx, t, "cut", g->cut));
     ATN_TRY(set_number(cx, t, "clusters", (double)g->clusters));
     ATN_TRY(set_number(cx, t, "cophenetic", g->cophenetic));
     ATN_TRY(set_number(cx, t, "mds_stress", g->stress));
     snprintf(text, sizeof text,
-             "%lld clusters of %lld heads, cut at %.4g, cophenetic correlation %.3f",
-             (long long)g->clusters, (long long)g->tree.n, g->cut, g->cophenetic);
+             "%s%s%lld clusters of %lld heads, cut at %.4g, cophenetic correlation "
+             "%.3f",
+             words, *words ? "; " : "", (long long)g->clusters, (long long)g->tree.n,
+             g->cut, g->cophenetic);
     ATN_TRY(atn_table_set_meta(cx, t, "subtitle", text));
 done:
     return st;
 }
 
+/* only: what the table says of its one part; NULL = there are several. */
 static atn_status part_rows(atn_ctx *cx, const atn_similarity_part *p,
-                            const grouping *g, bool only, const columns *c,
+                            const grouping *g, const char *only, const columns *c,
                             atn_table *t)
 {
     atn_status st = ATN_OK;
@@ -235,7 +239,7 @@ static atn_status part_rows(atn_ctx *cx, const atn_similarity_part *p,
                 (long long)g->apart);
     for (atn_idx i = 0; i < p->heads; i++) ATN_TRY(leaf_row(cx, p, g, i, c, t));
     for (atn_idx i = 0; i + 1 < p->heads; i++) ATN_TRY(merge_row(cx, p, g, i, c, t));
-    if (only) ATN_TRY(describe(cx, g, t));
+    if (only) ATN_TRY(describe(cx, g, only, t));
 done:
     return st;
 }
@@ -246,10 +250,12 @@ static atn_status add_part(atn_ctx *cx, const atn_similarity *s,
                            atn_table *totals)
 {
     atn_status st = ATN_OK;
+    char words[ATN_PART_WORDS];
     grouping g = {0};
 
     ATN_TRY(group(cx, p, o, &g));
-    ATN_TRY(part_rows(cx, p, &g, s->parts == 1, c, t));
+    atn_sim_words(s, words);
+    ATN_TRY(part_rows(cx, p, &g, s->parts == 1 ? words : NULL, c, t));
     if (totals) ATN_TRY(total_row(cx, p, &g, tc, totals));
 done:
     drop_grouping(cx, &g);

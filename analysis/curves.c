@@ -107,14 +107,13 @@ static void put(atn_table *t, int col, double v)
     if (!isnan(v)) atn_table_set_f64(t, col, v);
 }
 
-static atn_status name_table(atn_ctx *cx, const atn_capture *c, const char *title,
-                             atn_table *t)
+static atn_status name_table(atn_ctx *cx, const atn_capture *c, const builder *b,
+                             const char *title, atn_table *t)
 {
-    const char *model = atn_capture_model(c)->name;
     atn_status st = ATN_OK;
 
     ATN_TRY(atn_table_set_meta(cx, t, "title", title));
-    if (model) ATN_TRY(atn_table_set_meta(cx, t, "subtitle", model));
+    ATN_TRY(atn_part_subtitle(cx, c, b->sel, t));
 done:
     return st;
 }
@@ -133,7 +132,7 @@ static atn_status start_distance(atn_ctx *cx, const atn_capture *c, builder *b)
                               "largest distance of the bin", NULL));
     ATN_TRY(atn_table_add_col(cx, t, "mass_share", ATN_COL_F64, "",
                               "share of the head's weight at these distances", NULL));
-    ATN_TRY(name_table(cx, c, "How far away the weight lies", t));
+    ATN_TRY(name_table(cx, c, b, "How far away the weight lies", t));
 done:
     return st;
 }
@@ -152,7 +151,7 @@ static atn_status start_coverage(atn_ctx *cx, const atn_capture *c, builder *b)
                               "mean of the least number of keys that hold it", NULL));
     ATN_TRY(atn_table_add_col(cx, t, "share_mean", ATN_COL_F64, "",
                               "mean of that number / visible keys", NULL));
-    ATN_TRY(name_table(cx, c, "Keys that hold the weight", t));
+    ATN_TRY(name_table(cx, c, b, "Keys that hold the weight", t));
 done:
     return st;
 }
@@ -177,7 +176,7 @@ static atn_status start_sinks(atn_ctx *cx, const atn_capture *c, builder *b)
     ATN_NEW(b->map, cells);
     ATN_TRY(atn_table_create(cx, "sinks", &b->out->sinks));
     ATN_TRY(atn_keys_add(cx, b->sel, ATN_KEYS_HEAD, b->out->sinks, &b->sinks));
-    ATN_TRY(name_table(cx, c, "Weight on the first keys", b->out->sinks));
+    ATN_TRY(name_table(cx, c, b, "Weight on the first keys", b->out->sinks));
     snprintf(text, sizeof text, "%lld", (long long)keys);
     ATN_TRY(atn_table_set_meta(cx, b->out->sinks, "keys", text));
     snprintf(text, sizeof text, "%d", ATN_SINKS_SINGLE);

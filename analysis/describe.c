@@ -39,14 +39,65 @@ done:
     return st;
 }
 
-static atn_status model_facts(atn_ctx *cx, const atn_model_info *m, atn_table *t)
+static bool same_stack(const atn_capture *c, int a, int b)
+{
+    return strcmp(atn_capture_layer(c, a)->stack, atn_capture_layer(c, b)->stack) == 0;
+}
+
+/* Layer l is the first of its stack: how many layers this has at the step of l; else
+ * 0. */
+static int count_stack(const atn_capture *c, int l)
+{
+    int n = 0;
+
+    for (int i = 0; i < l; i++)
+        if (same_stack(c, i, l)) return 0;
+    for (int i = l; i < atn_capture_layers(c); i++)
+        n += same_stack(c, i, l) &&
+             atn_capture_layer(c, i)->step == atn_capture_layer(c, l)->step;
+    return n;
+}
+
+/* In the order that data passes through them, other names behind. */
+static size_t stack_rank(const char *stack)
+{
+    static const char *const names[] = {"encoder", "decoder", "cross"};
+    size_t rank = 0;
+
+    while (rank < ATN_LEN(names) && strcmp(stack, names[rank]) != 0) rank++;
+    return rank;
+}
+
+/* "6 encoder, 2 decoder, 2 cross": the layers of every stack at its first step; "" where
+ * there is one stack. */
+static void stacks_text(const atn_capture *c, char *out, size_t size)
+{
+    int stacks = 0;
+
+    *out = '\0';
+    for (size_t rank = 0; rank <= 3; rank++)
+        for (int l = 0; l < atn_capture_layers(c); l++) {
+            const char *stack = atn_capture_layer(c, l)->stack;
+            const size_t used = strlen(out);
+            const int n = stack_rank(stack) == rank ? count_stack(c, l) : 0;
+
+            if (n == 0) continue;
+            snprintf(out + used, size - used, "%s%d %.40s", used ? ", " : "", n, stack);
+            stacks++;
+        }
+    if (stacks < 2) *out = '\0';
+}
+
+/* The manifest counts the layers of one stack. */
+static atn_status model_facts(atn_ctx *cx, const atn_model_info *m, bool stacks,
+                              atn_table *t)
 {
     atn_status st = ATN_OK;
 
     if (m->name) ATN_TRY(atn_facts_add(cx, t, "model", "%s", m->name));
     if (m->dir) ATN_TRY(atn_facts_add(cx, t, "model directory", "%s", m->dir));
     if (m->model_type) ATN_TRY(atn_facts_add(cx, t, "model type", "%s", m->model_type));
-    if (m->layers)
+    if (m->layers && !stacks)
         ATN_TRY(
             atn_facts_add(cx, t, "layers of the model", "%lld", (long long)m->layers));
     if (m->width) ATN_TRY(atn_facts_add(cx, t, "width", "%lld", (long long)m->width));
@@ -138,6 +189,38 @@ static atn_status step_fact(atn_ctx *cx, const atn_capture *c, atn_table *t)
     return steps > 1 ? atn_facts_add(cx, t, "steps", "%d", steps) : ATN_OK;
 }
 
+static atn_status layers_fact(atn_ctx *cx, const atn_capture *c, const char *stacks,
+                              atn_table *t)
+{
+    return atn_facts_add(cx, t, "layers captured", "%d%s%s", atn_capture_layers(c),
+                         *stacks ? ": " : "", stacks);
+}
+
+/* Of a capture whose stacks have tokens each: the keys of a stack's first layer. */
+static atn_status stack_tokens_fact(atn_ctx *cx, const atn_capture *c, atn_table *t)
+{
+    static const char *const names[] = {"encoder", "decoder"};
+    bool texts = true;
+    char text[96] = "";
+
+    for (size_t s = 0; s < ATN_LEN(names); s++)
+        for (int l = 0; l < atn_capture_layers(c); l++) {
+            const size_t used = strlen(text);
+            atn_tokens queries, keys;
+
+            if (strcmp(atn_capture_layer(c, l)->stack, names[s]) != 0) continue;
+            atn_capture_layer_tokens(c, l, &queries, &keys);
+            texts = texts && (keys.n == 0 || keys.texts);
+            if (keys.n > 0)
+                snprintf(text + used, sizeof text - used, "%s%lld %s", used ? ", " : "",
+                         (long long)keys.n, names[s]);
+            break;
+        }
+    if (!*text) return ATN_OK;
+    return atn_facts_add(cx, t, "tokens", "%s%s", text,
+                         texts ? "" : ", without their texts");
+}
+
 atn_status atn_describe_capture(atn_ctx *cx, const atn_capture *c, atn_table **out)
 {
     const int32_t *ids = NULL;
@@ -145,19 +228,23 @@ atn_status atn_describe_capture(atn_ctx *cx, const atn_capture *c, atn_table **o
     const atn_idx tokens = atn_capture_tokens(c, &ids, &texts);
     atn_status st = ATN_OK;
     atn_table *t = NULL;
+    char stacks[96];
 
     *out = NULL;
+    stacks_text(c, stacks, sizeof stacks);
     ATN_TRY(atn_facts_create(cx, &t));
     ATN_TRY(atn_facts_add(cx, t, "capture", "%s", atn_capture_dir(c)));
     ATN_TRY(atn_facts_add(cx, t, "complete", "%s",
                           atn_capture_complete(c)
                               ? "yes"
                               : "no: run the same capture command again to finish it"));
-    ATN_TRY(model_facts(cx, atn_capture_model(c), t));
-    ATN_TRY(atn_facts_add(cx, t, "layers captured", "%d", atn_capture_layers(c)));
+    ATN_TRY(model_facts(cx, atn_capture_model(c), *stacks, t));
+    ATN_TRY(layers_fact(cx, c, stacks, t));
     if (tokens)
         ATN_TRY(atn_facts_add(cx, t, "tokens", "%lld%s", (long long)tokens,
                               texts ? "" : ", without their texts"));
+    else
+        ATN_TRY(stack_tokens_fact(cx, c, t));
     ATN_TRY(step_fact(cx, c, t));
     ATN_TRY(token_facts(cx, c, t));
     ATN_TRY(loss_fact(cx, json_object_get(atn_capture_manifest(c), "loss"), t));

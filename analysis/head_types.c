@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "analysis/keys.h"
 #include "analysis/stats_internal.h"
 
 const atn_head_rule atn_head_rules[] = {
@@ -112,7 +113,6 @@ done:
  * second and has the lightest. */
 static atn_status name_types(atn_ctx *cx, const atn_stats *s, atn_table *heads)
 {
-    const char *model = atn_capture_model(s->capture)->name;
     atn_status st = ATN_OK;
     char list[256] = "";
     size_t used = 0;
@@ -125,7 +125,7 @@ static atn_status name_types(atn_ctx *cx, const atn_stats *s, atn_table *heads)
     }
     ATN_TRY(atn_table_set_meta(cx, heads, "categories", list));
     ATN_TRY(atn_table_set_meta(cx, heads, "title", "Types of heads"));
-    if (model) ATN_TRY(atn_table_set_meta(cx, heads, "subtitle", model));
+    ATN_TRY(atn_part_subtitle(cx, s->capture, s->selection, heads));
 done:
     return st;
 }

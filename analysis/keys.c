@@ -2,12 +2,58 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "analysis/keys.h"
 
+#include <stdio.h>
 #include <string.h>
 
 const char *atn_layer_pattern(const atn_layer_info *l)
 {
     if (l->sight.causal) return l->sight.cross ? "causal_cross" : "causal_self";
     return l->sight.cross ? "noncausal_cross" : "noncausal_self";
+}
+
+const char *atn_part_words_of(const char *stack, int step, char out[ATN_PART_WORDS])
+{
+    char steps[32] = "";
+
+    if (step >= 0) snprintf(steps, sizeof steps, "step %d", step);
+    snprintf(out, ATN_PART_WORDS, "%.40s%s%s%s", stack ? stack : "",
+             stack ? " layers" : "", stack && *steps ? ", " : "", steps);
+    return out;
+}
+
+const char *atn_part_words(const atn_capture *c, const atn_selection *sel,
+                           char out[ATN_PART_WORDS])
+{
+    const atn_layer_info *a = atn_capture_layer(c, sel->at[0]);
+    bool stack = sel->many_stacks, step = sel->many_steps;
+
+    for (int i = 1; i < sel->n; i++) {
+        const atn_layer_info *b = atn_capture_layer(c, sel->at[i]);
+
+        stack = stack && strcmp(a->stack, b->stack) == 0;
+        step = step && a->step == b->step;
+    }
+    return atn_part_words_of(stack ? a->stack : NULL, step ? a->step : -1, out);
+}
+
+const char *atn_layer_words(const atn_layer_info *l, char out[ATN_LAYER_WORDS])
+{
+    snprintf(out, ATN_LAYER_WORDS, "%.40s%slayer %d", l->stack, *l->stack ? " " : "",
+             l->layer);
+    return out;
+}
+
+atn_status atn_part_subtitle(atn_ctx *cx, const atn_capture *c,
+                             const atn_selection *sel, atn_table *t)
+{
+    const char *model = atn_capture_model(c)->name;
+    char words[ATN_PART_WORDS], text[256];
+
+    atn_part_words(c, sel, words);
+    if (!model && !*words) return ATN_OK;
+    snprintf(text, sizeof text, "%.150s%s%s", model ? model : "",
+             model && *words ? ": " : "", words);
+    return atn_table_set_meta(cx, t, "subtitle", text);
 }
 
 atn_status atn_keys_add(atn_ctx *cx, const atn_selection *sel, atn_keys_of of,

@@ -144,52 +144,79 @@ done:
     return st;
 }
 
-/* One row a column of the matrix: the first key of the cell and, where every cell is
- * one key and the capture has its text, the token, so that a figure can label its axes;
- * a text that begins with NUL or is empty is named by its id. */
+/* Token i, where there is one, into the last row; a text that begins with NUL or is
+ * empty is named by its id. */
+static atn_status set_token(atn_ctx *cx, atn_table *t, int col, const atn_tokens *k,
+                            atn_idx i)
+{
+    const char *text = i < k->n && k->texts[i] ? k->texts[i] : "";
+    char id[32];
+
+    if (i >= k->n) return ATN_OK;
+    snprintf(id, sizeof id, "#%lld", k->ids ? (long long)k->ids[i] : (long long)i);
+    return atn_table_set_str(cx, t, col, *text ? text : id);
+}
+
+/* The tokens of one side where a figure can name them: every cell is one of them and
+ * has a text; else none. */
+static atn_tokens named(atn_tokens k, atn_idx n, atn_idx size)
+{
+    return size == 1 && k.texts && k.n == n ? k : (atn_tokens){0};
+}
+
+/* One row a cell of the longer side: its first position and the tokens there, those of
+ * the queries where they are others than the keys'. */
 static atn_status add_keys(atn_ctx *cx, const atn_capture *c, int at, atn_idx size,
                            atn_table *t)
 {
     const atn_layer_info *l = atn_capture_layer(c, at);
-    atn_tokens queries, keys;
+    const bool cross = strcmp(l->stack, "cross") == 0;
+    atn_idx rows = side(l->nk, size);
+    int position, token = -1, query = -1;
     atn_status st = ATN_OK;
-    int position, token = -1;
-    bool named;
-    char id[32];
+    atn_tokens queries, keys;
 
     atn_capture_layer_tokens(c, at, &queries, &keys);
-    named = size == 1 && keys.texts && keys.n == l->nk;
+    queries = named(queries, l->nq, size);
+    keys = named(keys, l->nk, size);
+    if (queries.texts == keys.texts) queries = (atn_tokens){0};
+    if (queries.n > 0) rows = ATN_MAX(rows, l->nq);
     ATN_TRY(atn_table_add_col(cx, t, "position", ATN_COL_I64, "", "first key, from 0",
                               &position));
-    if (named)
+    if (keys.n > 0)
         ATN_TRY(atn_table_add_col(cx, t, "token", ATN_COL_STR, "", "text of the token",
                                   &token));
-    for (atn_idx i = 0; i < side(l->nk, size); i++) {
-        const char *text = named && keys.texts[i] ? keys.texts[i] : "";
-
+    if (queries.n > 0)
+        ATN_TRY(atn_table_add_col(cx, t, "query_token", ATN_COL_STR, "",
+                                  "text of the query's token", &query));
+    for (atn_idx i = 0; i < rows; i++) {
         ATN_TRY(atn_table_add_row(cx, t));
         atn_table_set_i64(t, position, i * size);
-        if (!named) continue;
-        snprintf(id, sizeof id, "#%lld",
-                 keys.ids ? (long long)keys.ids[i] : (long long)i);
-        ATN_TRY(atn_table_set_str(cx, t, token, *text ? text : id));
+        ATN_TRY(set_token(cx, t, token, &keys, i));
+        ATN_TRY(set_token(cx, t, query, &queries, i));
     }
-    if (named && strcmp(l->stack, "cross") == 0)
-        ATN_TRY(atn_table_set_meta(cx, t, "tokens", "keys"));
+    if (keys.n > 0 && cross) ATN_TRY(atn_table_set_meta(cx, t, "tokens", "keys"));
 done:
     return st;
+}
+
+static bool has_steps(const atn_capture *c)
+{
+    return atn_capture_layer(c, 0)->step !=
+           atn_capture_layer(c, atn_capture_layers(c) - 1)->step;
 }
 
 static atn_status heatmap_title(atn_ctx *cx, const atn_capture *c,
                                 const atn_layer_info *l, atn_idx head, atn_table *t)
 {
     const atn_model_info *m = atn_capture_model(c);
-    char text[256];
+    char text[256], name[ATN_LAYER_WORDS], step[32] = "";
 
     if (atn_table_set_meta(cx, t, "pattern", atn_layer_pattern(l)) != ATN_OK)
         return cx->err.code;
-    snprintf(text, sizeof text, "%s%slayer %d, head %lld", l->stack,
-             *l->stack ? " " : "", l->layer, (long long)head);
+    if (has_steps(c)) snprintf(step, sizeof step, ", step %d", l->step);
+    snprintf(text, sizeof text, "%s, head %lld%s", atn_layer_words(l, name),
+             (long long)head, step);
     text[0] = (char)(text[0] >= 'a' && text[0] <= 'z' ? text[0] - 'a' + 'A' : text[0]);
     if (atn_table_set_meta(cx, t, "title", text) != ATN_OK) return cx->err.code;
     snprintf(text, sizeof text, "%s%s%lld %s, %lld %s", m->name ? m->name : "",
@@ -208,10 +235,11 @@ atn_status atn_heatmap_table(atn_ctx *cx, const atn_capture *c, int at, atn_idx 
     atn_problem p = {0};
     atn_table *t = NULL;
     float *pooled = NULL;
+    char name[ATN_LAYER_WORDS];
     atn_head h;
 
     if (head < 0 || head >= l->heads)
-        ATN_FAIL(ATN_USAGE, "layer %d has heads 0..%lld, not %lld", l->layer,
+        ATN_FAIL(ATN_USAGE, "%s has heads 0..%lld, not %lld", atn_layer_words(l, name),
                  (long long)l->heads - 1, (long long)head);
     ATN_TRY(atn_capture_load(cx, c, at, &p));
     h = atn_problem_head(&p, head);
@@ -256,24 +284,46 @@ done:
     return st;
 }
 
-static atn_status same_shapes(atn_ctx *cx, const atn_capture *c,
-                              const atn_selection *sel)
+/* What keeps layers a and b off one page. */
+static atn_status check_pair(atn_ctx *cx, const atn_layer_info *a,
+                             const atn_layer_info *b)
+{
+    char x[ATN_LAYER_WORDS], y[ATN_LAYER_WORDS];
+    atn_status st = ATN_OK;
+
+    atn_layer_words(a, x);
+    atn_layer_words(b, y);
+    if (strcmp(a->stack, b->stack) != 0)
+        ATN_FAIL(ATN_USAGE,
+                 "a page of heads shows one stack, and %s and %s are chosen (choose "
+                 "with --stack)",
+                 x, y);
+    if (a->step != b->step)
+        ATN_FAIL(ATN_USAGE,
+                 "a page of heads shows one step, and %s of step %d and of step %d is "
+                 "chosen (choose with --steps)",
+                 y, a->step, b->step);
+    if (a->nq != b->nq || a->nk != b->nk)
+        ATN_FAIL(ATN_USAGE,
+                 "a page of heads shows layers of one shape, and %s is %lld x %lld, "
+                 "%s %lld x %lld (choose with --layers)",
+                 x, (long long)a->nq, (long long)a->nk, y, (long long)b->nq,
+                 (long long)b->nk);
+done:
+    return st;
+}
+
+/* Stacks are told apart first, then steps: layers come by step, then by stack. */
+static atn_status check_page(atn_ctx *cx, const atn_capture *c,
+                             const atn_selection *sel)
 {
     const atn_layer_info *a = atn_capture_layer(c, sel->at[0]);
+    atn_status st = ATN_OK;
 
-    for (int i = 1; i < sel->n; i++) {
-        const atn_layer_info *b = atn_capture_layer(c, sel->at[i]);
-        if (a->nq != b->nq || a->nk != b->nk || strcmp(a->stack, b->stack) ||
-            a->step != b->step)
-            return atn_fail(
-                cx, ATN_USAGE, __FILE__, __LINE__,
-                "a page needs layers of one stack, step and shape; layer %d is "
-                "%lld x %lld, layer %d %lld x %lld (choose with --stack, "
-                "--steps, --layers)",
-                a->layer, (long long)a->nq, (long long)a->nk, b->layer,
-                (long long)b->nq, (long long)b->nk);
-    }
-    return ATN_OK;
+    for (int i = 1; i < sel->n; i++)
+        ATN_TRY(check_pair(cx, a, atn_capture_layer(c, sel->at[i])));
+done:
+    return st;
 }
 
 atn_status atn_heads_page_table(atn_ctx *cx, const atn_capture *c,
@@ -283,13 +333,12 @@ atn_status atn_heads_page_table(atn_ctx *cx, const atn_capture *c,
     const atn_layer_info *l = atn_capture_layer(c, sel->at[0]);
     const atn_idx size = atn_pool_size(l->nq, l->nk, cells);
     const atn_idx rows = side(l->nq, size), cols = side(l->nk, size);
-    const atn_model_info *m = atn_capture_model(c);
     atn_status st = ATN_OK;
     atn_table *t = NULL;
     float *pooled = NULL, *next;
     atn_problem p = {0};
 
-    ATN_TRY(same_shapes(cx, c, sel));
+    ATN_TRY(check_page(cx, c, sel));
     ATN_TRY(atn_table_create(cx, "heads", &t));
     ATN_TRY(atn_table_add_col(cx, t, "layer", ATN_COL_I64, "", "layer, from 0", NULL));
     ATN_TRY(
@@ -306,7 +355,7 @@ atn_status atn_heads_page_table(atn_ctx *cx, const atn_capture *c,
     }
     ATN_TRY(atn_table_set_meta(cx, t, "pattern", atn_layer_pattern(l)));
     ATN_TRY(atn_table_set_meta(cx, t, "title", "Attention of every head"));
-    if (m->name) ATN_TRY(atn_table_set_meta(cx, t, "subtitle", m->name));
+    ATN_TRY(atn_part_subtitle(cx, c, sel, t));
     ATN_TRY(set_pool(cx, t, pool, size));
     ATN_TRY(set_meta_i64(cx, t, "cells_q", rows));
     ATN_TRY(set_meta_i64(cx, t, "cells_k", cols));

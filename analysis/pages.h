@@ -22,14 +22,16 @@ atn_status atn_pool_head(atn_ctx *cx, const atn_head *h, atn_idx size, atn_pool 
 /* Table of kind "heatmap": the (pooled) matrix of one head, meta title, subtitle, pool,
  * pool_size, layer, head, queries, keys; a row a column of the matrix: position, its
  * first key, and token where the capture has the texts and nothing was pooled (meta
- * tokens "keys": the queries are others). at is an index of atn_capture_layer. */
+ * tokens "keys": the queries are others). Where the queries are other tokens and have
+ * texts, query_token, and a row for each of the longer side: what a side lacks is
+ * empty. at is an index of atn_capture_layer. */
 atn_status atn_heatmap_table(atn_ctx *cx, const atn_capture *c, int at, atn_idx head,
                              atn_idx cells, atn_pool pool,
                              atn_table **out) ATN_WARN_UNUSED;
 /* Table of kind "heads": one row a selected head (layer, head), and the matrix of all
  * of them stacked: row block i of `cells_q` rows and `cells_k` columns is the head of
- * table row i; meta layers, heads (grid), cells_q, cells_k, pool, pool_size. All layers
- * need the same shape. */
+ * table row i; meta layers, heads (grid), cells_q, cells_k, pool, pool_size. USAGE when
+ * the layers are of several stacks, steps or shapes. */
 atn_status atn_heads_page_table(atn_ctx *cx, const atn_capture *c,
                                 const atn_selection *sel, atn_idx cells, atn_pool pool,
                                 atn_table **out) ATN_WARN_UNUSED;

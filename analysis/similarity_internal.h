@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
+#include "analysis/keys.h"
 #include "analysis/similarity.h"
 #include "core/rows.h"
 
@@ -105,5 +106,8 @@ atn_status atn_sim_add_row(atn_ctx *cx, const atn_similarity_part *p,
 /* A cell stays missing where there is no number. */
 void atn_sim_put(atn_table *t, int col, double x);
 /* Title, and what was left out. */
+/* "cross layers, step 2": what the one part is, where the capture has more; "" of
+ * several parts. Returns out. */
+const char *atn_sim_words(const atn_similarity *s, char out[ATN_PART_WORDS]);
 atn_status atn_sim_caption(atn_ctx *cx, const atn_similarity *s, const char *title,
                            atn_table *t) ATN_WARN_UNUSED;

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "analysis/similarity_internal.h"
 
@@ -57,18 +58,28 @@ void atn_sim_put(atn_table *t, int col, double x)
     if (!isnan(x)) atn_table_set_f64(t, col, x);
 }
 
+const char *atn_sim_words(const atn_similarity *s, char out[ATN_PART_WORDS])
+{
+    const atn_similarity_part *p = &s->part[0];
+    const bool one = s->parts == 1;
+
+    return atn_part_words_of(one && s->many_stacks ? p->stack : NULL,
+                             one && s->many_steps ? p->step : -1, out);
+}
+
 atn_status atn_sim_caption(atn_ctx *cx, const atn_similarity *s, const char *title,
                            atn_table *t)
 {
-    char text[160];
+    char text[160 + ATN_PART_WORDS], words[ATN_PART_WORDS];
     atn_status st = ATN_OK;
     atn_idx empty = 0;
 
     for (int i = 0; i < s->parts; i++) empty += s->part[i].empty_rows;
+    atn_sim_words(s, words);
     snprintf(text, sizeof text,
-             "rows skipped: %lld, first keys excluded: %lld, empty rows: %lld",
-             (long long)s->opts.skip_rows, (long long)s->opts.exclude_first,
-             (long long)empty);
+             "%s%srows skipped: %lld, first keys excluded: %lld, empty rows: %lld",
+             words, *words ? "; " : "", (long long)s->opts.skip_rows,
+             (long long)s->opts.exclude_first, (long long)empty);
     ATN_TRY(atn_table_set_meta(cx, t, "title", title));
     ATN_TRY(atn_table_set_meta(cx, t, "subtitle", text));
     ATN_TRY(atn_table_set_meta(cx, t, "pool", "none"));
@@ -502,13 +513,15 @@ static atn_status plan_caption(atn_ctx *cx, const atn_similarity *s,
     static const char *const metrics[] = {"cos_elem", "cos_row", "cos_avg", "match"};
     static const char *const gains[] = {"params", "flops", "error"};
     atn_status st = ATN_OK;
-    char text[200];
+    char text[200 + ATN_PART_WORDS], words[ATN_PART_WORDS];
     int used;
 
     ATN_TRY(atn_sim_caption(cx, s, "Sharing plan", t));
-    used = snprintf(text, sizeof text, "%d of %d layers follow at %s >= %g, gain %s",
-                    x->followers, x->layers, metrics[o->metric], o->threshold,
-                    gains[o->gain]);
+    atn_sim_words(s, words);
+    used =
+        snprintf(text, sizeof text, "%s%s%d of %d layers follow at %s >= %g, gain %s",
+                 words, *words ? "; " : "", x->followers, x->layers, metrics[o->metric],
+                 o->threshold, gains[o->gain]);
     if (!isnan(x->flop_bound))
         snprintf(text + used, sizeof text - (size_t)used, ", FLOP bound %.3f",
                  x->flop_bound);
@@ -528,6 +541,47 @@ static atn_status check_keeps(atn_ctx *cx, const atn_share_opts *o, int layers)
                     "similarity: --%s-keep %lld is above the number of layers "
                     "compared, %d (give 0 to %d)",
                     name, (long long)keep, layers, layers);
+}
+
+/* "width, MLP width and vocabulary": what of them the capture does not state. */
+static void missing_sizes(const atn_share_sizes *z, char *out, size_t size)
+{
+    const char *names[3];
+    int n = 0;
+
+    if (!(z->width > 0)) names[n++] = "width";
+    if (!(z->ffn > 0)) names[n++] = "MLP width";
+    if (!(z->vocab > 0)) names[n++] = "vocabulary";
+    *out = '\0';
+    for (int i = 0; i < n; i++) {
+        const size_t used = strlen(out);
+
+        snprintf(out + used, size - used, "%s%s",
+                 i == 0      ? ""
+                 : i + 1 < n ? ", "
+                             : " and ",
+                 names[i]);
+    }
+}
+
+/* What is missing of the model is said once, of its first part. */
+static void say_no_bound(atn_ctx *cx, const atn_similarity *s,
+                         const atn_similarity_part *p, const atn_share_sizes *z)
+{
+    char missing[64], words[ATN_PART_WORDS];
+
+    missing_sizes(z, missing, sizeof missing);
+    atn_part_words_of(s->many_stacks ? p->stack : NULL, s->many_steps ? p->step : -1,
+                      words);
+    if (*missing && p == s->part)
+        atn_log(cx, ATN_LOG_WARN,
+                "plan: no FLOP bound: the capture does not state the model's %s",
+                missing);
+    if (!*missing)
+        atn_log(cx, ATN_LOG_WARN,
+                "plan%s%s: no FLOP bound: the capture has no queries and keys of some "
+                "layers",
+                *words ? " of " : "", words);
 }
 
 static atn_status plan_part(atn_ctx *cx, const atn_similarity *s,
@@ -553,10 +607,7 @@ static atn_status plan_part(atn_ctx *cx, const atn_similarity *s,
     ATN_TRY(plan_rows(cx, s, p, o, leader, pc, plan));
     if (totals) ATN_TRY(total_row(cx, p, tc, &total, totals));
     ATN_TRY(plan_caption(cx, s, o, &total, plan));
-    if (isnan(total.flop_bound))
-        atn_log(cx, ATN_LOG_WARN,
-                "plan: no FLOP bound: the capture does not state the model's "
-                "width, MLP width and vocabulary");
+    if (isnan(total.flop_bound)) say_no_bound(cx, s, p, &z);
 done:
     atn_arena_rewind(cx, mark);
     return st;

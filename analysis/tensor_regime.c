@@ -226,7 +226,6 @@ done:
 static atn_status begin(atn_ctx *cx, const atn_capture *c, const atn_selection *sel,
                         atn_table **out, columns *k)
 {
-    const char *model = atn_capture_model(c)->name;
     atn_table *t;
     atn_status st = ATN_OK;
 
@@ -243,7 +242,7 @@ static atn_status begin(atn_ctx *cx, const atn_capture *c, const atn_selection *
                               "exact, or a bound that no logit is above", &k->kind));
     for (int i = 0; i < CASES; i++) ATN_TRY(add_case(cx, t, i, k));
     ATN_TRY(atn_table_set_meta(cx, t, "title", "Where polynomial attention is fast"));
-    if (model) ATN_TRY(atn_table_set_meta(cx, t, "subtitle", model));
+    ATN_TRY(atn_part_subtitle(cx, c, sel, t));
 done:
     return st;
 }

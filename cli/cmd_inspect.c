@@ -43,7 +43,6 @@ done:
 static atn_status inspect_strange(atn_cli *cli, const char *dir, atn_run *run)
 {
     atn_ctx *cx = cli->cx;
-    const atn_status code = cx->err.code;
     atn_status st = ATN_OK;
     atn_table *facts = NULL;
     char why[ATN_ERR_TEXT];
@@ -52,7 +51,7 @@ static atn_status inspect_strange(atn_cli *cli, const char *dir, atn_run *run)
     atn_err_clear(cx);
     ATN_TRY(atn_strange_model_facts(cx, dir, why, &facts));
     ATN_TRY(atn_cli_emit(cli, run, facts, NULL));
-    st = atn_fail(cx, code, __FILE__, __LINE__, "%s", why);
+    st = atn_fail(cx, ATN_DATA, __FILE__, __LINE__, "%s", why);
 done:
     atn_table_destroy(cx, facts);
     return st;
@@ -226,8 +225,14 @@ static atn_status run(atn_cli *cli)
     if (!dir)
         return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
                         "inspect: give a model directory, a capture, or --devices");
-    if (atn_ends_with(dir, ".gguf") && atn_file_exists(dir))
+    if (atn_ends_with(dir, ".gguf") && !atn_dir_exists(dir))
         return inspect_model(cli, dir);
+    if (atn_file_exists(dir))
+        return atn_fail(
+            cli->cx, ATN_DATA, __FILE__, __LINE__,
+            "%s: is a file, and inspect takes the directory of a capture or "
+            "model, or a .gguf file (give the directory that it lies in)",
+            dir);
     if (!atn_dir_exists(dir))
         return atn_fail(
             cli->cx, ATN_NOINPUT, __FILE__, __LINE__,

@@ -9,8 +9,6 @@
 #include "analysis/describe.h"
 #include "capture/forward.h"
 #include "capture/tokenizer.h"
-#include "core/io/file.h"
-#include "core/io/json.h"
 
 /* ---- facts ---- */
 
@@ -27,8 +25,7 @@ static atn_status rope_fact(atn_ctx *cx, const atn_rope *r, const char *of,
                          (long long)r->dim, r->theta, scaling);
 }
 
-/* A tokenizer that cannot be run is a fact of the model, not an error. */
-static atn_status tokenizer_fact(atn_ctx *cx, const char *dir, atn_table *t)
+atn_status atn_tokenizer_fact(atn_ctx *cx, const char *dir, atn_table *t)
 {
     atn_status st = ATN_OK;
     atn_tokenizer *tokenizer = NULL;
@@ -65,10 +62,12 @@ static atn_status input_facts(atn_ctx *cx, const atn_model *m, atn_table *t)
         if (c->max_positions)
             ATN_TRY(
                 atn_facts_add(cx, t, "positions", "%lld", (long long)c->max_positions));
-        ATN_TRY(
-            atn_facts_add(cx, t, "next-token loss", "%s",
-                          m->has_head ? "yes" : "no, the model has no output layer"));
-        ATN_TRY(tokenizer_fact(cx, m->dir, t));
+        ATN_TRY(atn_facts_add(cx, t, "next-token loss", "%s",
+                              m->has_head ? "yes"
+                              : !c->arch->causal
+                                  ? "no: it predicts no next token"
+                                  : "no, the model has no output layer"));
+        ATN_TRY(atn_tokenizer_fact(cx, m->dir, t));
         goto done;
     }
     ATN_TRY(atn_facts_add(cx, t, what, "%lld channels of %lldx%lld",
@@ -295,91 +294,6 @@ atn_status atn_model_costs(atn_ctx *cx, const atn_model *m, atn_table **out)
         ATN_TRY(add_cost(cx, m, &in, *out));
     }
     atn_table_be_brief(*out);
-done:
-    return st;
-}
-
-/* ---- no model that we run ---- */
-
-static atn_status config_facts(atn_ctx *cx, const char *dir, atn_table *t)
-{
-    char *path = atn_path_join(cx, dir, "config.json");
-    const json_t *architectures;
-    const char *type;
-    atn_status st = ATN_OK;
-    json_t *config = NULL;
-
-    if (!path) return cx->err.code;
-    if (!atn_file_exists(path)) {
-        ATN_TRY(atn_facts_add(cx, t, "config.json", "there is none"));
-        goto done;
-    }
-    if (atn_json_load(cx, path, false, &config) != ATN_OK) {
-        atn_err_clear(cx);
-        goto done;
-    }
-    type = json_string_value(json_object_get(config, "model_type"));
-    ATN_TRY(atn_facts_add(cx, t, "model_type", "%.80s", type ? type : "not said"));
-    architectures = json_object_get(config, "architectures");
-    type = json_string_value(json_array_get(architectures, 0));
-    if (type) ATN_TRY(atn_facts_add(cx, t, "architecture", "%.80s", type));
-done:
-    json_decref(config);
-    atn_free(cx, path);
-    return st;
-}
-
-/* How many tensors, what they hold, and the names of the first. */
-static atn_status weight_facts(atn_ctx *cx, const char *dir, atn_table *t)
-{
-    static const char *const names[] = {"model.safetensors.index.json",
-                                        "model.safetensors",
-                                        "diffusion_pytorch_model.safetensors"};
-    atn_status st = ATN_OK;
-    double count = 0, bytes = 0;
-    char list[200] = "";
-    size_t used = 0;
-    atn_st *f = NULL;
-
-    for (size_t i = 0; i < ATN_LEN(names) && !f; i++) {
-        char *path = atn_path_join(cx, dir, names[i]);
-
-        if (!path) ATN_TRY(cx->err.code);
-        if (atn_file_exists(path) && atn_st_open(cx, path, &f) != ATN_OK)
-            atn_err_clear(cx);
-        atn_free(cx, path);
-    }
-    if (!f) goto done;
-    for (atn_idx i = 0; i < atn_st_count(f); i++) {
-        const atn_st_tensor *x = atn_st_at(f, i);
-
-        count += (double)x->count;
-        bytes += (double)x->bytes;
-        if (used < sizeof list - 1)
-            used += (size_t)snprintf(list + used, sizeof list - used, "%s%s",
-                                     i ? ", " : "", x->name);
-    }
-    ATN_TRY(atn_facts_add(cx, t, "weights",
-                          "%lld tensors, %.4g million numbers, %.4g MiB",
-                          (long long)atn_st_count(f), count / 1e6, bytes / (1 << 20)));
-    ATN_TRY(atn_facts_add(cx, t, "tensors", "%s%s", list,
-                          used >= sizeof list ? " ..." : ""));
-done:
-    atn_st_close(cx, f);
-    return st;
-}
-
-atn_status atn_strange_model_facts(atn_ctx *cx, const char *dir, const char *why,
-                                   atn_table **out)
-{
-    atn_status st = ATN_OK;
-
-    ATN_TRY(atn_facts_create(cx, out));
-    ATN_TRY(atn_facts_add(cx, *out, "model directory", "%s", dir));
-    ATN_TRY(config_facts(cx, dir, *out));
-    ATN_TRY(weight_facts(cx, dir, *out));
-    ATN_TRY(tokenizer_fact(cx, dir, *out));
-    ATN_TRY(atn_facts_add(cx, *out, "capture", "not possible: %s", why));
 done:
     return st;
 }

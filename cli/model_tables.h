@@ -16,6 +16,10 @@ atn_status atn_model_layers(atn_ctx *cx, const atn_model *m,
  * that reads images or latents. */
 atn_status atn_model_costs(atn_ctx *cx, const atn_model *m,
                            atn_table **out) ATN_WARN_UNUSED;
-/* Kind "facts" of a directory that is no model we run: what its files say, and `why`. */
+/* Whether the tokenizer runs; one that cannot is a fact of the model, not an error. */
+atn_status atn_tokenizer_fact(atn_ctx *cx, const char *dir,
+                              atn_table *t) ATN_WARN_UNUSED;
+/* Kind "facts" of a directory that is no model we run: what its files say, `why`, and the
+ * ways round. */
 atn_status atn_strange_model_facts(atn_ctx *cx, const char *dir, const char *why,
                                    atn_table **out) ATN_WARN_UNUSED;

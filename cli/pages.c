@@ -3,6 +3,7 @@
 #include "cli/pages_internal.h"
 
 #include <dirent.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -85,6 +86,39 @@ done:
     return st;
 }
 
+/* The comparison of one part, borrowed. */
+static atn_similarity part_of(const atn_similarity *sim, const atn_page_part *part)
+{
+    atn_similarity one = *sim;
+
+    one.part += part->index;
+    one.parts = 1;
+    return one;
+}
+
+static atn_status draw_similarity(atn_page_writer *w, const atn_page_part *part,
+                                  const void *state)
+{
+    const atn_similarity one = part_of(state, part);
+    atn_ctx *cx = w->cli->cx;
+    atn_status st = ATN_OK;
+    atn_table *t = NULL;
+    char name[96];
+
+    snprintf(name, sizeof name, "similarity%s", part->name);
+    ATN_TRY(atn_similarity_layers_table(cx, &one, &t));
+    ATN_TRY(atn_page_figure(
+        w, t,
+        &(atn_page_drawing){.figure = "similarity",
+                            .name = name,
+                            .how = part->how,
+                            .caption = "cos_elem: mean over heads of the cosine of two "
+                                       "attention matrices"}));
+done:
+    atn_table_destroy(cx, t);
+    return st;
+}
+
 static atn_status similarity_tables(atn_page_writer *w, const atn_similarity *sim)
 {
     atn_report *report = w->pages->report;
@@ -94,14 +128,8 @@ static atn_status similarity_tables(atn_page_writer *w, const atn_similarity *si
     atn_share_opts share;
 
     atn_share_defaults(&share);
+    ATN_TRY(atn_page_each_part(w, "similarity", draw_similarity, sim));
     ATN_TRY(atn_similarity_layers_table(cx, sim, &layers));
-    ATN_TRY(atn_page_figure(
-        w, layers,
-        &(atn_page_drawing){.figure = "similarity",
-                            .name = "similarity",
-                            .how = w->chosen,
-                            .caption = "cos_elem: mean over heads of the cosine of "
-                                       "two attention matrices"}));
     ATN_TRY(
         atn_report_table(cx, report, layers, "Layers against layers", ATN_PAGE_ROWS));
     ATN_TRY(atn_similarity_plan_table(cx, sim, &share, &plan, &totals));
@@ -116,13 +144,15 @@ done:
 }
 
 /* The tree of heads; drawing it takes the square of their number. */
-static atn_status tree(atn_page_writer *w, const atn_similarity *sim)
+static atn_status tree(atn_page_writer *w, const atn_page_part *part, const void *state)
 {
     const atn_cluster_opts opts = {.distance = ATN_CLUSTER_COSINE};
-    const atn_idx heads = w->subject->selection.n_heads;
+    const atn_similarity one = part_of(state, part);
+    const atn_idx heads = part->sel.n_heads;
     atn_ctx *cx = w->cli->cx;
     atn_status st = ATN_OK;
     atn_table *t = NULL;
+    char name[96];
 
     if (heads > TREE_HEADS)
         ATN_FAIL(
@@ -130,12 +160,13 @@ static atn_status tree(atn_page_writer *w, const atn_similarity *sim)
             "A tree of %lld heads is left to attnscope similarity --clusters (here "
             "at most %d; choose fewer with --layers or --heads).",
             (long long)heads, TREE_HEADS);
-    ATN_TRY(atn_clusters_table(cx, sim, &opts, &t, NULL));
+    snprintf(name, sizeof name, "dendrogram%s", part->name);
+    ATN_TRY(atn_clusters_table(cx, &one, &opts, &t, NULL));
     ATN_TRY(atn_page_figure(
         w, t,
         &(atn_page_drawing){.figure = "dendrogram",
-                            .name = "dendrogram",
-                            .how = w->chosen,
+                            .name = name,
+                            .how = part->how,
                             .caption = "Heads that attend alike: groups join at their "
                                        "mean distance, 1 - cosine of two attention "
                                        "matrices; the tree is cut at half of the "
@@ -162,7 +193,7 @@ static atn_status similarity_page(atn_page_writer *w)
     }
     ATN_TRY(atn_page_or_why(w, similarity_tables(w, &sim)));
     ATN_TRY(atn_page_section(w, "Heads compared"));
-    ATN_TRY(atn_page_or_why(w, tree(w, &sim)));
+    ATN_TRY(atn_page_each_part(w, "dendrogram", tree, &sim));
 done:
     atn_similarity_release(cx, &sim);
     return st;
@@ -326,34 +357,16 @@ done:
     return st;
 }
 
-/* The selection as typed, for the commands that draw a figure again. */
+/* The capture and the selection as typed, for the commands that draw a figure again. */
 static atn_status find_words(atn_page_writer *w)
 {
-    static const char *const names[] = {"layers", "heads", "stack", "steps"};
-    const bool selects = w->cli->command->uses & ATN_USE_SELECT;
     atn_ctx *cx = w->cli->cx;
     atn_status st = ATN_OK;
-    char *word = NULL;
 
     w->shell_dir = atn_page_word(cx, w->dir);
-    w->chosen = atn_strdup(cx, "");
+    w->chosen = atn_page_chosen(w, NULL, -1);
     if (!w->shell_dir || !w->chosen) ATN_TRY(cx->err.code);
-    for (size_t i = 0; selects && i < ATN_LEN(names); i++) {
-        const char *typed = atn_opt_text(w->cli, names[i], NULL);
-        char *longer;
-
-        if (!typed) continue;
-        word = atn_page_word(cx, typed);
-        if (!word) ATN_TRY(cx->err.code);
-        longer = atn_strfmt(cx, "%s --%s %s", w->chosen, names[i], word);
-        if (!longer) ATN_TRY(cx->err.code);
-        atn_free(cx, w->chosen);
-        w->chosen = longer;
-        atn_free(cx, word);
-        word = NULL;
-    }
 done:
-    atn_free(cx, word);
     return st;
 }
 

@@ -143,11 +143,13 @@ static atn_highlight head_of(const atn_page_writer *w, const atn_table *stats)
     return first;
 }
 
-static char *caption_of(atn_ctx *cx, const atn_highlight *h)
+static char *caption_of(const atn_page_writer *w, const atn_highlight *h)
 {
-    return atn_strfmt(cx, "The eight best keys of every query of head %lld.%lld%s%s",
-                      (long long)h->layer, (long long)h->head,
-                      h->what ? ", which " : "", h->what ? h->what : "");
+    char title[ATN_PAGE_HEAD];
+
+    return atn_strfmt(w->cli->cx, "The eight best keys of every query of %s%s%s",
+                      atn_page_head_title(w, h, title), h->what ? ", which " : "",
+                      h->what ? h->what : "");
 }
 
 static atn_status picture_of(atn_page_writer *w, const atn_highlight *h)
@@ -171,7 +173,7 @@ static atn_status picture_of(atn_page_writer *w, const atn_highlight *h)
     atn_page_head_words(w, h, chosen, of);
     snprintf(how, sizeof how, " --from %s%s", TAKE, chosen);
     snprintf(name, sizeof name, "pattern-%s", of);
-    caption = caption_of(cx, h);
+    caption = caption_of(w, h);
     if (!caption) ATN_TRY(cx->err.code);
     ATN_TRY(atn_pattern_source_table(cx, &source, &t));
     ATN_TRY(atn_page_figure(

@@ -2,6 +2,7 @@
  * single heads, block maps.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include <stdio.h>
 #include <string.h>
 
 #include "analysis/pages.h"
@@ -10,26 +11,40 @@
 
 enum { HEAD_CELLS = 256, LONG_TEXT = 2048, BLOCK_MAPS = 3 };
 
-atn_status atn_page_heads(atn_page_writer *w)
+static atn_status draw_heads(atn_page_writer *w, const atn_page_part *part,
+                             const void *state)
 {
     const atn_source_opts opts = {.pool = ATN_POOL_MAX};
+    atn_subject one = *w->subject; /* borrowed but for the selection */
     atn_ctx *cx = w->cli->cx;
     atn_status st = ATN_OK;
     atn_table *t = NULL;
+    char name[96];
 
-    ATN_TRY(atn_page_section(w, "All heads"));
-    st = atn_source_table(cx, "heads", w->subject, &opts, &t);
-    if (st == ATN_OK)
-        st = atn_page_figure(
-            w, t,
-            &(atn_page_drawing){.figure = "heads",
-                                .name = "heads",
-                                .how = w->chosen,
-                                .caption = "Queries run down, keys run right; grey is "
-                                           "what a query does not see"});
-    ATN_TRY(atn_page_or_why(w, st));
+    (void)state;
+    one.selection = part->sel;
+    snprintf(name, sizeof name, "heads%s", part->name);
+    ATN_TRY(atn_source_table(cx, "heads", &one, &opts, &t));
+    ATN_TRY(atn_page_figure(
+        w, t,
+        &(atn_page_drawing){.figure = "heads",
+                            .name = name,
+                            .how = part->how,
+                            .caption = "Queries run down, keys run right; grey is what "
+                                       "a query does not see"}));
 done:
     atn_table_destroy(cx, t);
+    return st;
+}
+
+atn_status atn_page_heads(atn_page_writer *w)
+{
+    atn_ctx *cx = w->cli->cx;
+    atn_status st = ATN_OK;
+
+    ATN_TRY(atn_page_section(w, "All heads"));
+    ATN_TRY(atn_page_each_part(w, "heads", draw_heads, NULL));
+done:
     return st;
 }
 
@@ -48,12 +63,35 @@ int atn_page_layer_of(const atn_page_writer *w, const atn_highlight *h)
     return -1;
 }
 
+const char *atn_page_head_title(const atn_page_writer *w, const atn_highlight *h,
+                                char out[ATN_PAGE_HEAD])
+{
+    const atn_selection *sel = &w->subject->selection;
+    char step[32] = "";
+
+    if (sel->many_steps)
+        snprintf(step, sizeof step, " of step %lld", (long long)h->step);
+    snprintf(out, ATN_PAGE_HEAD, "%.40s%shead %lld.%lld%s",
+             sel->many_stacks ? h->stack : "", sel->many_stacks ? " " : "",
+             (long long)h->layer, (long long)h->head, step);
+    return out;
+}
+
+static void title_case(char *text)
+{
+    if (*text >= 'a' && *text <= 'z') *text = (char)(*text - 'a' + 'A');
+}
+
 /* "Head 1.3: strongest previous-token head (previous_mass 0.9); most weight on the
  * first key (...)": all that picks[i] and the later ones say about its head. */
-static char *head_caption(atn_ctx *cx, const atn_highlight *picks, int n, int i)
+static char *head_caption(const atn_page_writer *w, const atn_highlight *picks, int n,
+                          int i)
 {
-    char *text = atn_strfmt(cx, "Head %lld.%lld", (long long)picks[i].layer,
-                            (long long)picks[i].head);
+    atn_ctx *cx = w->cli->cx;
+    char title[ATN_PAGE_HEAD];
+    char *text = atn_strdup(cx, atn_page_head_title(w, &picks[i], title));
+
+    if (text) title_case(text);
 
     for (int k = i; text && k < n; k++) {
         char *longer;
@@ -113,7 +151,7 @@ static atn_status one_head(atn_page_writer *w, const atn_highlight *picks, int n
 {
     atn_ctx *cx = w->cli->cx;
     atn_status st = ATN_OK;
-    char *caption = head_caption(cx, picks, n, i);
+    char *caption = head_caption(w, picks, n, i);
 
     if (!caption) ATN_TRY(cx->err.code);
     ATN_TRY(draw_head(w, &picks[i], ATN_POOL_MAX, caption));
@@ -143,15 +181,15 @@ static atn_status block_maps(atn_page_writer *w, const atn_highlight *picks, int
     atn_ctx *cx = w->cli->cx;
     atn_status st = ATN_OK;
     int drawn = 0;
-    char caption[128];
+    char caption[200], title[ATN_PAGE_HEAD];
 
     for (int i = 0; i < n && drawn < BLOCK_MAPS; i++) {
         if (shown_before(picks, i) || !is_long(w, &picks[i])) continue;
         if (drawn++ == 0) ATN_TRY(atn_page_section(w, "Block maps"));
         snprintf(caption, sizeof caption,
-                 "Head %lld.%lld: the weight of every block of queries on every block "
-                 "of keys",
-                 (long long)picks[i].layer, (long long)picks[i].head);
+                 "%s: the weight of every block of queries on every block of keys",
+                 atn_page_head_title(w, &picks[i], title));
+        title_case(caption);
         ATN_TRY(draw_head(w, &picks[i], ATN_POOL_SUM, caption));
     }
 done:

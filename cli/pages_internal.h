@@ -43,11 +43,37 @@ atn_status atn_page_figure(atn_page_writer *w, const atn_table *t,
  * failure stays one. */
 atn_status atn_page_or_why(atn_page_writer *w, atn_status st) ATN_WARN_UNUSED;
 
+/* " --layers 0-1 --stack cross": the selection as typed, but of this stack (NULL = as
+ * typed) and step (-1), in heap memory. NULL with cx->err on failure. */
+char *atn_page_chosen(const atn_page_writer *w, const char *stack,
+                      int step) ATN_WARN_UNUSED;
+
+/* Selected layers of one stack and step. */
+typedef struct atn_page_part {
+    int index; /* among all parts of the selection */
+    atn_selection sel;
+    char *how; /* the words that choose it */
+    char name
+        [80]; /* "-cross-step-2": behind the names of its files, "" = all there is */
+} atn_page_part;
+
+typedef atn_status atn_page_draw(atn_page_writer *w, const atn_page_part *part,
+                                 const void *state);
+/* draw of every part; of more than three steps only the first, the middle and the last,
+ * which is said with the name of the figure. What a part cannot have is said in its
+ * place. */
+atn_status atn_page_each_part(atn_page_writer *w, const char *figure,
+                              atn_page_draw *draw, const void *state) ATN_WARN_UNUSED;
+
 /* ---- pages in files of their own ---- */
 
 atn_status atn_page_heads(atn_page_writer *w) ATN_WARN_UNUSED;
 /* The layer of a head that the measures chose, as an index of atn_capture_layer. */
 int atn_page_layer_of(const atn_page_writer *w, const atn_highlight *h);
+enum { ATN_PAGE_HEAD = 96 };
+/* "head 1.3", "cross head 1.3 of step 2": its name in captions. Returns out. */
+const char *atn_page_head_title(const atn_page_writer *w, const atn_highlight *h,
+                                char out[ATN_PAGE_HEAD]);
 /* How that head is chosen on a command line, and how its files are named. */
 void atn_page_head_words(const atn_page_writer *w, const atn_highlight *h,
                          char how[ATN_PAGE_HOW], char name[ATN_PAGE_NAME]);

@@ -153,9 +153,10 @@ atn_status atn_page_curves(atn_page_writer *w)
         st = atn_page_or_why(w, st);
         goto done;
     }
-    ATN_TRY(one_curve(w, c.distance, "distance",
-                      "Share of the weight by distance of query and key, in doubling "
-                      "bins"));
+    if (atn_source_has_distances(s))
+        ATN_TRY(one_curve(w, c.distance, "distance",
+                          "Share of the weight by distance of query and key, in "
+                          "doubling bins"));
     ATN_TRY(one_curve(w, c.coverage, "coverage",
                       "Least share of the visible keys that holds so much of a row's "
                       "weight, mean over rows"));

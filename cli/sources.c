@@ -9,6 +9,7 @@
 #include "analysis/curves.h"
 #include "analysis/graph_tables.h"
 #include "analysis/head_types.h"
+#include "analysis/keys.h"
 #include "analysis/similarity.h"
 #include "analysis/stats.h"
 #include "analysis/tensor_regime.h"
@@ -176,9 +177,10 @@ static atn_status none_has(atn_ctx *cx, const atn_subject *s, const char *what,
 
     for (int i = 0; i < sel->n; i++) {
         const atn_layer_info *l = atn_capture_layer(s->capture, sel->at[i]);
+        const bool own = l->nq == l->nk && !l->sight.cross;
 
-        square |= l->nq == l->nk;
-        values |= l->nq == l->nk && l->has_v;
+        square |= own;
+        values |= own && l->has_v;
     }
     return atn_fail(cx, ATN_DATA, __FILE__, __LINE__, "no head has %s: %s", what,
                     !square      ? "their queries and keys are not the same tokens"
@@ -209,7 +211,6 @@ static bool any_has_values(const atn_table *t, const char *columns)
 static atn_status graph(atn_ctx *cx, const atn_subject *s, unsigned what,
                         const char *columns, atn_table **out)
 {
-    const char *name = atn_capture_model(s->capture)->name;
     atn_status st = ATN_OK;
     atn_graph_table_opts o;
     atn_idx failed = 0;
@@ -224,7 +225,7 @@ static atn_status graph(atn_ctx *cx, const atn_subject *s, unsigned what,
     if (!any_has_values(*out, columns))
         ATN_TRY(none_has(cx, s, strstr(columns, "homophily") ? "a homophily" : columns,
                          failed));
-    if (name) ATN_TRY(atn_table_set_meta(cx, *out, "subtitle", name));
+    ATN_TRY(atn_part_subtitle(cx, s->capture, &s->selection, *out));
 done:
     return st;
 }
@@ -232,7 +233,6 @@ done:
 static atn_status spectrum(atn_ctx *cx, const atn_subject *s,
                            const atn_source_opts *opts, atn_table **out)
 {
-    const char *name = atn_capture_model(s->capture)->name;
     atn_status st = ATN_OK;
     atn_table *ends = NULL;
     atn_graph_table_opts o;
@@ -244,7 +244,7 @@ static atn_status spectrum(atn_ctx *cx, const atn_subject *s,
                                       &failed));
     if (!any_has_values(*out, "energy_share"))
         ATN_TRY(none_has(cx, s, "a spectrum", failed));
-    if (name) ATN_TRY(atn_table_set_meta(cx, *out, "subtitle", name));
+    ATN_TRY(atn_part_subtitle(cx, s->capture, &s->selection, *out));
 done:
     atn_table_destroy(cx, ends);
     return st;
@@ -253,7 +253,6 @@ done:
 static atn_status energy(atn_ctx *cx, const atn_subject *s, const atn_source_opts *opts,
                          atn_table **out)
 {
-    const char *name = atn_capture_model(s->capture)->name;
     atn_adapter_opts o = atn_adapter_opts_default;
     atn_status st = ATN_OK;
     atn_idx failed = 0;
@@ -265,7 +264,7 @@ static atn_status energy(atn_ctx *cx, const atn_subject *s, const atn_source_opt
     if (opts->iterations > 0) o.iterations = opts->iterations;
     ATN_TRY(atn_adapter_table(cx, s->capture, &s->selection, &o, out, &failed));
     if (!any_has_values(*out, "energy")) ATN_TRY(none_has(cx, s, "an energy", failed));
-    if (name) ATN_TRY(atn_table_set_meta(cx, *out, "subtitle", name));
+    ATN_TRY(atn_part_subtitle(cx, s->capture, &s->selection, *out));
 done:
     return st;
 }
@@ -274,7 +273,6 @@ static atn_status stats(atn_ctx *cx, const atn_subject *s, const atn_source_opts
                         atn_table **out)
 {
     const atn_measure *m = opts->y ? measure_of(opts->y, strlen(opts->y)) : NULL;
-    const char *name = atn_capture_model(s->capture)->name;
     const unsigned what = graph_columns(opts->y);
     atn_stats_opts o = {0};
     atn_status st = ATN_OK;
@@ -285,7 +283,7 @@ static atn_status stats(atn_ctx *cx, const atn_subject *s, const atn_source_opts
     o.measures = measures;
     ATN_TRY(atn_stats_table(cx, s->capture, &s->selection, &o, out));
     if (m) ATN_TRY(atn_table_set_meta(cx, *out, "title", m->title));
-    if (name) ATN_TRY(atn_table_set_meta(cx, *out, "subtitle", name));
+    ATN_TRY(atn_part_subtitle(cx, s->capture, &s->selection, *out));
 done:
     atn_free(cx, measures);
     return st;
@@ -324,14 +322,27 @@ done:
     return st;
 }
 
+bool atn_source_has_distances(const atn_subject *s)
+{
+    for (int i = 0; i < s->selection.n; i++)
+        if (!atn_capture_layer(s->capture, s->selection.at[i])->sight.cross)
+            return true;
+    return false;
+}
+
 /* The table of one kind of curves, ATN_CURVE_*. */
 static atn_status curves(atn_ctx *cx, const atn_subject *s, unsigned which,
                          atn_table **out)
 {
+    atn_status st = ATN_OK;
     atn_curves c;
-    const atn_status st = atn_curves_run(cx, s->capture, &s->selection, which, &c);
 
+    if (which == ATN_CURVE_DISTANCE && !atn_source_has_distances(s))
+        ATN_FAIL(ATN_DATA, "no head has distances: their queries and keys are not the "
+                           "same tokens");
+    ATN_TRY(atn_curves_run(cx, s->capture, &s->selection, which, &c));
     *out = c.distance ? c.distance : c.coverage ? c.coverage : c.sinks;
+done:
     return st;
 }
 

@@ -19,6 +19,8 @@ typedef struct atn_source_opts {
 
 /* Has the column a value in any row? col -1 = no. */
 bool atn_source_has_values(const atn_table *t, int col);
+/* Has any selected layer queries among its keys? */
+bool atn_source_has_distances(const atn_subject *s);
 /* True when cells and pool matter for it. */
 bool atn_source_pools(const char *figure);
 /* The type of every head, and the rules (analysis/head_types.h). */

@@ -1,9 +1,9 @@
 /* viz/bars.c -- one value of every head, heads grouped by layer.
  *
  * Accepts  a table with columns layer and head (and stack and step where there are
- *          several) and a numeric column: the one that meta `y` names, or the first.
- *          Layers of different stacks and steps are groups apart. Other tables: one bar a row, labelled by the first
- *          text or key column.
+ *          several) and a numeric column: the one that meta `y` names, or the first
+ *          with a number. Layers of different stacks and steps are groups apart. Other
+ *          tables: one bar a row, labelled by the first text or key column.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
@@ -29,7 +29,7 @@ static const char *check(const atn_table *t)
         return "it has no numeric column of that name";
     for (atn_idx r = 0; r < atn_table_rows(t); r++)
         if (isfinite(atn_table_get_f64(t, r, y))) return NULL;
-    return "its column has no number in any row";
+    return "its column has no number in any row (name another with --y)";
 }
 
 static void value_range(const atn_table *t, int col, double *low, double *high)

@@ -1,9 +1,10 @@
 /* viz/heatmap.c -- the attention matrix of one head: queries down, keys across.
  *
- * Accepts  any table with a matrix; a column `token` with as many rows as the matrix
- *          has columns labels the keys where the labels fit, and the queries where they
- *          are as many and meta tokens does not say "keys". Meta: title, subtitle,
- *          pool, pool_size, queries, keys, measure.
+ * Accepts  any table with a matrix; a column `token` with as many texts as the matrix
+ *          has columns labels the keys where the labels fit, and a column `query_token`
+ *          the queries; without it `token` does where they are as many and meta tokens
+ *          does not say "keys". Meta: title, subtitle, pool, pool_size, queries, keys,
+ *          measure.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
@@ -29,17 +30,20 @@ static double total_of(const atn_table *t, const char *key, atn_idx n, double un
     return said > most - unit && said <= most ? said : most;
 }
 
-/* Token texts of the table in the arena; NULL when they are not one a cell. */
-static atn_status labels_of(atn_ctx *cx, const atn_table *t, atn_idx n,
-                            const char *const **out)
+/* Token texts of a column in the arena; NULL when they are not one a cell: the rows
+ * behind the n-th are of the other side. */
+static atn_status labels_of(atn_ctx *cx, const atn_table *t, const char *name,
+                            atn_idx n, const char *const **out)
 {
-    const int col = atn_table_find_col(t, "token");
+    const int col = atn_table_find_col(t, name);
     const char **texts = NULL;
     atn_status st = ATN_OK;
 
     *out = NULL;
-    if (col < 0 || atn_table_rows(t) != n || atn_table_col_type(t, col) != ATN_COL_STR)
+    if (col < 0 || atn_table_rows(t) < n || atn_table_col_type(t, col) != ATN_COL_STR)
         return ATN_OK;
+    for (atn_idx i = n; i < atn_table_rows(t); i++)
+        if (atn_table_has(t, i, col)) return ATN_OK;
     ATN_TAKE(texts, n);
     for (atn_idx i = 0; i < n; i++) {
         texts[i] = atn_table_get_str(t, i, col);
@@ -95,8 +99,9 @@ static atn_status lay_out(atn_ctx *cx, atn_canvas *c, const atn_table *t, const 
                            .left = true},
                   .across = {.total = total_of(t, "keys", m.cols, unit), .unit = unit}};
     ATN_TRY(atn_weight_scale(cx, t, p, o, "linear", &l->scale));
-    ATN_TRY(labels_of(cx, t, m.cols, &l->across.texts));
-    if (same) l->down.texts = l->across.texts;
+    ATN_TRY(labels_of(cx, t, "token", m.cols, &l->across.texts));
+    ATN_TRY(labels_of(cx, t, "query_token", m.rows, &l->down.texts));
+    if (same && !l->down.texts) l->down.texts = l->across.texts;
     l->top = atn_heading_height(t, l->joined, c->font);
     fit_cells(c, l);
     ATN_TRY(atn_canvas_fits(cx, c,

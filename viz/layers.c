@@ -34,7 +34,7 @@ static const char *check(const atn_table *t)
     if (!atn_is_number_col(t, y)) return "it has no numeric column of that name";
     for (atn_idx r = 0; r < atn_table_rows(t); r++)
         if (isfinite(atn_table_get_f64(t, r, y))) return NULL;
-    return "its column has no number in any row";
+    return "its column has no number in any row (name another with --y)";
 }
 
 /* What the column holds, in the table's words. Its name does where it has a unit, where

@@ -24,11 +24,23 @@ bool atn_is_key_col(const atn_table *t, int col)
     return false;
 }
 
+static bool has_number(const atn_table *t, int col)
+{
+    for (atn_idx r = 0; r < atn_table_rows(t); r++)
+        if (isfinite(atn_table_get_f64(t, r, col))) return true;
+    return false;
+}
+
 int atn_first_value_col(const atn_table *t)
 {
-    for (int c = 0; c < atn_table_cols(t); c++)
-        if (atn_is_number_col(t, c) && !atn_is_key_col(t, c)) return c;
-    return -1;
+    int first = -1;
+
+    for (int c = 0; c < atn_table_cols(t); c++) {
+        if (!atn_is_number_col(t, c) || atn_is_key_col(t, c)) continue;
+        if (has_number(t, c)) return c;
+        if (first < 0) first = c;
+    }
+    return first;
 }
 
 int atn_meta_col(const atn_table *t, const char *key, int def)

@@ -43,7 +43,8 @@ typedef struct atn_plot_area {
 bool atn_is_number_col(const atn_table *t, int col);
 /* stack, step, layer, head, ...: what a row is about, not what it says. */
 bool atn_is_key_col(const atn_table *t, int col);
-/* First numeric column that is no key; -1 = none. */
+/* First numeric column that is no key and has a number in some row; without such a one
+ * the first of them, and -1 = none. */
 int atn_first_value_col(const atn_table *t);
 /* meta `key` as a column index; def when absent, -1 when the table has no such
  * column. */

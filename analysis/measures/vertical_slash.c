@@ -206,4 +206,5 @@ const atn_measure atn_measure_vertical_slash = {
     .by_place =
         (unsigned)ATN_EVERY_COL & ~(ATN_COL_BIT(LAST_KEYS) | ATN_COL_BIT(BEST_KEY)),
     .layer = layer,
+    .by_head = true,
 };

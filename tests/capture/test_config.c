@@ -46,10 +46,15 @@ static void hostile_values(atn_ctx *cx)
         {"tie_word_embeddings", "\"yes\"", "tie_word_embeddings"},
         {"attention_bias", "1", "attention_bias"},
         {"rope_parameters", "{\"rope_type\": \"spiral\"}", "spiral"},
-        {"rope_parameters", "{\"rope_theta\": -1}", "rope parameters"},
+        {"rope_parameters", "{\"rope_theta\": -1}",
+         "\"rope_theta\" of the rotary embedding is -1"},
+        {"rope_parameters", "[1]", "must be an object"},
+        {"rope_scaling", "\"linear\"", "must be an object"},
+        {"rope_scaling", "{\"type\": \"yarn\", \"factor\": 2, \"beta_fast\": -5}",
+         "beta_fast"},
         {"rope_parameters", "{\"rope_theta\": \"1e4\"}", "rope_theta"},
         {"rope_scaling", "{\"type\": \"linear\"}", "factor"},
-        {"rope_scaling", "{\"type\": \"linear\", \"factor\": 0}", "out of range"},
+        {"rope_scaling", "{\"type\": \"linear\", \"factor\": 0}", "of the rotary embedding is"},
         {"rope_scaling", "{\"type\": \"longrope\", \"short_factor\": [1]}",
          "4 numbers"},
         {"rope_scaling",
@@ -110,7 +115,7 @@ static void broken_files(atn_ctx *cx)
         CHECK_FAILS(atn_config_load(cx, dir, &c), ATN_DATA, words[i].part);
     }
     CHECK_EQ(remove(path_in(dir, "config.json")), 0);
-    CHECK_FAILS(atn_config_load(cx, dir, &c), ATN_NOINPUT, "no config.json");
+    CHECK_FAILS(atn_config_load(cx, dir, &c), ATN_DATA, "no config.json");
     CHECK_FAILS(atn_config_load(cx, path_in(dir, "nowhere"), &c), ATN_NOINPUT,
                 "nowhere");
 }

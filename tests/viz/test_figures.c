@@ -291,6 +291,69 @@ static void large_matrix_stays_small(atn_ctx *cx)
     atn_table_destroy(cx, t);
 }
 
+/* The letters of a drawn matrix of 2 x 3 beside a column of texts; NULL = without
+ * one. */
+static int letters(atn_ctx *cx, const char *column, int texts)
+{
+    static const float x[] = {.1f, .2f, .7f, .3f, .3f, .4f};
+    atn_table *t = NULL;
+    char *svg = NULL;
+    size_t n = 0;
+    int uses = 0;
+
+    CHECK_OK(atn_table_create(cx, "heatmap", &t));
+    if (column) CHECK_OK(atn_table_add_col(cx, t, column, ATN_COL_STR, "", NULL, NULL));
+    for (int i = 0; column && i < 3; i++) {
+        CHECK_OK(atn_table_add_row(cx, t));
+        if (i < texts) CHECK_OK(atn_table_set_str(cx, t, 0, "wort"));
+    }
+    CHECK_OK(atn_table_set_matrix(cx, t, (atn_cmat){x, 2, 3, 3}, "query", "key"));
+    CHECK_OK(atn_figure_svg(cx, atn_figure_find("heatmap"), t, &(atn_figure_opts){0},
+                            &svg, &n));
+    check_svg(svg);
+    for (const char *at = svg; (at = strstr(at, "<use")); at++) uses++;
+    atn_free(cx, svg);
+    atn_table_destroy(cx, t);
+    return uses;
+}
+
+/* A query_token names the rows where no more of them have texts: a word of four letters
+ * stands where a digit was, of 2 queries or 3 keys. */
+static void queries_have_names(atn_ctx *cx)
+{
+    const int bare = letters(cx, NULL, 0);
+
+    CHECK_EQ(letters(cx, "query_token", 2), bare + 2 * 3);
+    CHECK_EQ(letters(cx, "query_token", 3), bare);
+    CHECK_EQ(letters(cx, "token", 3), bare + 3 * 3);
+}
+
+/* Of the same layer in two stacks the bars stand apart: the bars of one layer are wider
+ * than those of two, between which there is room. */
+static void bars_of_stacks_stand_apart(atn_ctx *cx)
+{
+    static const unsigned char bar[3] = {0, 114, 178};
+    atn_table *one = drawn_table(cx, "layer,head,x,y\n0,0,,1\n0,0,,1\n");
+    atn_table *two = drawn_table(cx, "stack,layer,head,x,y\ncross,0,0,,1\n"
+                                     "encoder,0,0,,1\n");
+    const atn_figure_opts o = {0};
+
+    CHECK_LE(100 + drawn_in(cx, "bars", two, &o, bar, DRAWN_ALL),
+             drawn_in(cx, "bars", one, &o, bar, DRAWN_ALL));
+    atn_table_destroy(cx, one);
+    atn_table_destroy(cx, two);
+}
+
+/* Layers of several stacks are not one matrix. */
+static void similarity_of_one_stack(atn_ctx *cx)
+{
+    atn_table *t = drawn_table(cx, "stack,layer_a,layer_b,cos_elem\ncross,0,1,.5\n"
+                                   "encoder,0,1,.7\n");
+
+    drawn_fails(cx, "similarity", t, "--stack");
+    atn_table_destroy(cx, t);
+}
+
 static void odd_tables(atn_ctx *cx)
 {
     static const float cells[][4] = {
@@ -640,6 +703,9 @@ CHECK_MAIN({"viridis golden", viridis_golden}, {"scales golden", scales_golden},
            {"every figure, every format", every_figure_every_format},
            {"figures redraw from disk", figures_redraw_from_disk},
            {"large matrix stays small", large_matrix_stays_small},
+           {"queries have names", queries_have_names},
+           {"bars of stacks stand apart", bars_of_stacks_stand_apart},
+           {"similarity of one stack", similarity_of_one_stack},
            {"odd tables", odd_tables}, {"refusals", refusals}, {"lengths", lengths},
            {"bar ticks golden", bar_ticks_golden},
            {"pages of heads stay pages", pages_of_heads_stay_pages},
