@@ -199,8 +199,9 @@ typedef struct layer_run {
     atn_idx *head;  /* [n] selected and sound */
     atn_idx *place; /* [n] of all selected heads */
     atn_idx n;
-    atn_idx from, to;  /* places that are done here */
-    head_found *found; /* [n, parts] */
+    atn_idx from, to;          /* places that are done here */
+    head_found *found;         /* [n, parts] */
+    char (*why)[ATN_ERR_TEXT]; /* [n] the head holds no numbers; "" = it does */
 } layer_run;
 
 /* Heads of an experiment that is for some: spread evenly over the selected ones. */
@@ -293,7 +294,14 @@ static atn_status one_head(atn_ctx *cx, atn_idx task, void *state)
         if (takes(l, l->b->part[m].of, place))
             found[m].lacks = lacks(l->b->part[m].of, &h);
     while ((made = next_most(l, place, found, made)) > 0) {
-        ATN_TRY(atn_head_facts_make(cx, &h, made, &facts));
+        st = atn_head_facts_make(cx, &h, made, &facts);
+        if (st == ATN_DATA) {
+            snprintf(l->why[task], sizeof l->why[task], "%s", cx->err.text);
+            atn_err_clear(cx);
+            st = ATN_OK;
+            goto done;
+        }
+        ATN_TRY(st);
         for (int m = 0; m < l->b->parts; m++)
             if (most_of(l, l->b->part[m].of) == made && runs(l, m, place, found))
                 ATN_TRY(one_experiment(cx, l, m, &found[m], &facts));
@@ -310,8 +318,10 @@ static atn_status collect(atn_ctx *cx, layer_run *l, int at)
     atn_bounds *b = l->b;
     atn_status st = ATN_OK;
 
-    for (atn_idx k = 0; k < l->n; k++)
-        for (int m = 0; m < b->parts; m++) {
+    for (atn_idx k = 0; k < l->n; k++) {
+        if (l->why[k][0]) atn_log(cx, ATN_LOG_WARN, "%s", l->why[k]);
+        b->failed += l->why[k][0] != '\0';
+        for (int m = 0; m < b->parts && !l->why[k][0]; m++) {
             head_found *f = &l->found[k * b->parts + m];
 
             b->part[m].heads += f->ran;
@@ -326,6 +336,7 @@ static atn_status collect(atn_ctx *cx, layer_run *l, int at)
                 if (stays(l->o->names, c)) ATN_TRY(atn_checks_add(cx, &b->checks, c));
             }
         }
+    }
 done:
     return st;
 }
@@ -335,6 +346,7 @@ static void release_layer(atn_ctx *cx, layer_run *l)
     for (atn_idx k = 0; l->found && k < l->n * l->b->parts; k++)
         atn_checks_release(cx, &l->found[k].checks);
     atn_free(cx, l->found);
+    atn_free(cx, l->why);
     atn_free(cx, l->head);
     atn_free(cx, l->place);
     atn_free(cx, l->bad);
@@ -370,6 +382,7 @@ static atn_status run_layer(atn_ctx *cx, const layer_run *like, int i, atn_idx f
         l.place[l.n++] = place;
     }
     ATN_NEW(l.found, l.n * b->parts);
+    ATN_NEW(l.why, l.n);
     ATN_TRY(atn_parallel(cx, l.n, one_head, &l, "bounds"));
     ATN_TRY(collect(cx, &l, at));
 done:

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "analysis/experiments/facts.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -81,6 +82,18 @@ static atn_status bad_logit(atn_ctx *cx, const atn_head_facts *f, atn_idx i)
                     f->head.layer, f->head.head, (long long)i);
 }
 
+/* The first key whose logit the rows of a head, which are of float, cannot hold, among
+ * those that query i sees; nk = none. */
+static atn_idx overflow_of(const atn_head_facts *f, atn_idx i, const double *z)
+{
+    atn_idx lo, hi;
+
+    if (f->head.p.data) return f->nk;
+    atn_sight_row(&f->head.sight, i, &lo, &hi);
+    while (lo < hi && fabs(z[lo]) <= (double)FLT_MAX) lo++;
+    return lo < hi ? lo : f->nk;
+}
+
 static atn_status set_rows(atn_ctx *cx, atn_head_facts *f)
 {
     const atn_arena_mark mark = atn_arena_save(cx);
@@ -95,7 +108,11 @@ static atn_status set_rows(atn_ctx *cx, atn_head_facts *f)
         ATN_TRY(atn_wide_logits(cx, &f->head, &t, z));
         for (atn_idx r = 0; r < t.rows * f->nk; r++)
             if (!isfinite(z[r])) ATN_TRY(bad_logit(cx, f, first + r / f->nk));
-        for (atn_idx r = 0; r < t.rows; r++) set_row(f, first + r, z + r * f->nk);
+        for (atn_idx r = 0; r < t.rows; r++) {
+            if (overflow_of(f, first + r, z + r * f->nk) < f->nk)
+                ATN_TRY(bad_logit(cx, f, first + r));
+            set_row(f, first + r, z + r * f->nk);
+        }
     }
 done:
     atn_arena_rewind(cx, mark);
