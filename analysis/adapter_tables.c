@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "analysis/adapter_internal.h"
+#include "analysis/keys.h"
 
 static const double default_p[] = {1, 1.5, 2, 2.5, 3};
 
@@ -86,9 +87,8 @@ atn_status atn_adapter_job_init(atn_ctx *cx, const atn_capture *c,
         const atn_layer_info *l = atn_capture_layer(c, sel->at[i]);
 
         if (o->skip_rows >= l->nq)
-            ATN_FAIL(ATN_USAGE,
-                     "skipping %lld rows leaves none of layer %d, which has %lld",
-                     (long long)o->skip_rows, l->layer, (long long)l->nq);
+            ATN_FAIL(ATN_USAGE, "skipping %lld rows leaves none of %s, which has %lld",
+                     (long long)o->skip_rows, ATN_LAYER_NAME(l), (long long)l->nq);
     }
 done:
     return st;
@@ -178,7 +178,7 @@ static atn_status one_layer(atn_ctx *cx, adapter_job *j, const adapter_kind *k, 
     bool *bad = NULL;
 
     if (lack) {
-        atn_log(cx, ATN_LOG_WARN, "layer %d: left out, it lacks %s", l->layer, lack);
+        atn_log(cx, ATN_LOG_WARN, "%s: left out, it lacks %s", ATN_LAYER_NAME(l), lack);
         return ATN_OK;
     }
     ATN_TAKE(bad, l->heads);

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "analysis/keys.h"
 #include "core/plan.h"
 
 /* W_O, unless it holds no numbers, which is said. */
@@ -58,14 +59,14 @@ static atn_status check_step(atn_ctx *cx, const atn_approx_source *s,
     if (l->has_qk) return ATN_OK;
     if (s->unmasked && (l->sight.causal || l->sight.window > 0))
         ATN_FAIL(ATN_DATA,
-                 "--unmasked: layer %d has attention matrices alone, with the mask in "
+                 "--unmasked: %s has attention matrices alone, with the mask in "
                  "them (capture the model, or import --q and --k)",
-                 l->layer);
+                 ATN_LAYER_NAME(l));
     if (s->warms)
         ATN_FAIL(ATN_DATA,
-                 "--sweep temperature: layer %d has attention matrices alone, and no "
+                 "--sweep temperature: %s has attention matrices alone, and no "
                  "logits to multiply (capture the model, or import --q and --k)",
-                 l->layer);
+                 ATN_LAYER_NAME(l));
 done:
     return st;
 }
@@ -266,8 +267,8 @@ static atn_status make_steps(atn_ctx *cx, const atn_approx_source *s, int at,
     ATN_TRY(open_layer(cx, s, at, l));
     for (int i = l->first; i >= 0 && i <= at; i = next_step(s, at, i)) {
         if (atn_capture_layer(s->capture, i)->heads != heads)
-            ATN_FAIL(ATN_DATA, "layer %d has other heads in step %d",
-                     atn_capture_layer(s->capture, i)->layer,
+            ATN_FAIL(ATN_DATA, "%s has other heads in step %d",
+                     ATN_LAYER_NAME(atn_capture_layer(s->capture, i)),
                      atn_capture_layer(s->capture, i)->step);
         l->at = n++;
         if (n <= l->loaded) continue;

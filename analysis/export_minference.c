@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "analysis/export.h"
+#include "analysis/keys.h"
 #include "analysis/vertical_slash.h"
 #include "core/io/file.h"
 
@@ -42,10 +43,9 @@ static atn_status check_whole(atn_ctx *cx, const atn_capture *c,
                 "not captured",
                 l->layer != i ? i : l->layer);
         if (!l->sight.causal)
-            ATN_FAIL(
-                ATN_DATA,
-                "export: layer %d is not causal, and MInference is of causal heads",
-                l->layer);
+            ATN_FAIL(ATN_DATA,
+                     "export: %s is not causal, and MInference is of causal heads",
+                     ATN_LAYER_NAME(l));
     }
 done:
     return st;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "analysis/attribution.h"
+#include "analysis/keys.h"
 #include "graph/flow.h"
 
 /* ---- the patterns of the layers ---- */
@@ -42,9 +43,9 @@ static atn_status check_square(atn_ctx *cx, const atn_layer_info *l)
     if (strcmp(l->stack, "cross") == 0 || l->nq != l->nk)
         ATN_FAIL(
             ATN_USAGE,
-            "layer %d: %lld queries against %lld keys are not the same tokens, so "
+            "%s: %lld queries against %lld keys are not the same tokens, so "
             "fields do not grow through it (leave it out with --layers or --stack)",
-            l->layer, (long long)l->nq, (long long)l->nk);
+            ATN_LAYER_NAME(l), (long long)l->nq, (long long)l->nk);
 done:
     return st;
 }
@@ -61,9 +62,9 @@ atn_status atn_capture_patterns(atn_ctx *cx, const atn_capture *c,
         ATN_TRY(atn_capture_pattern(cx, c, sel, i, from, true, &out[i - first]));
         if (out[i - first]->frame.nk != out[0]->frame.nk)
             ATN_FAIL(ATN_USAGE,
-                     "layer %d has %lld tokens, the first one %lld: fields do not grow "
+                     "%s has %lld tokens, the first one %lld: fields do not grow "
                      "through layers of different lengths (choose with --layers)",
-                     atn_capture_layer(c, sel->at[i])->layer,
+                     ATN_LAYER_NAME(atn_capture_layer(c, sel->at[i])),
                      (long long)out[i - first]->frame.nk, (long long)out[0]->frame.nk);
     }
 done:

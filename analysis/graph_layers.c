@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "analysis/graph_internal.h"
+#include "analysis/keys.h"
 
 void atn_graph_defaults(atn_graph_table_opts *o)
 {
@@ -37,9 +38,9 @@ static atn_status load_hidden(atn_ctx *cx, const atn_capture *c, int at,
     ATN_TRY(atn_capture_tensor(cx, c, at, "h", owned, &rank, shape));
     if (!*owned || !l->self || l->info->nq != l->info->nk) goto done;
     if (rank != 2 || shape[0] != l->info->nk)
-        ATN_FAIL(ATN_DATA,
-                 "layer %d: \"h\" has rank %d and %lld rows, not rank 2 and %lld",
-                 l->info->layer, rank, (long long)shape[0], (long long)l->info->nk);
+        ATN_FAIL(ATN_DATA, "%s: \"h\" has rank %d and %lld rows, not rank 2 and %lld",
+                 ATN_LAYER_NAME(l->info), rank, (long long)shape[0],
+                 (long long)l->info->nk);
     l->hidden = *owned;
     l->width = shape[1];
 done:
@@ -57,8 +58,8 @@ static atn_status find_features(atn_ctx *cx, const atn_capture *c, int at,
     l->features = hidden ? l->hidden != NULL : l->problem->v != NULL;
     if (!l->features)
         atn_log(cx, ATN_LOG_WARN,
-                "layer %d: what needs features stays empty, the capture has no %s",
-                l->info->layer,
+                "%s: what needs features stays empty, the capture has no %s",
+                ATN_LAYER_NAME(l->info),
                 hidden ? "layer inputs of all keys (h; capture with --save h)"
                        : "values (v)");
 done:
@@ -129,9 +130,9 @@ static atn_status one_layer(atn_ctx *cx, const atn_capture *c, int at, const boo
 
     if (v->o->skip_rows >= info->nq)
         ATN_FAIL(ATN_USAGE,
-                 "graph: --skip-rows %lld leaves no row of layer %d, which has %lld "
+                 "graph: --skip-rows %lld leaves no row of %s, which has %lld "
                  "(give a smaller number)",
-                 (long long)v->o->skip_rows, info->layer, (long long)info->nq);
+                 (long long)v->o->skip_rows, ATN_LAYER_NAME(info), (long long)info->nq);
     ATN_TAKE(bad, info->heads);
     memset(bad, 0, (size_t)info->heads * sizeof *bad);
     ATN_TRY(atn_capture_load_heads(cx, c, at, &p, bad));

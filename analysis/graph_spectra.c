@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "analysis/graph_internal.h"
+#include "analysis/keys.h"
 
 typedef struct spectra {
     const atn_graph_table_opts *o;
@@ -140,9 +141,9 @@ static atn_status visit(atn_ctx *cx, const atn_graph_layer *l, const atn_head *h
 
     if (!square && s->said != l->info)
         atn_log(cx, ATN_LOG_WARN,
-                "layer %d: no spectrum, its queries are not all of its keys, so its "
+                "%s: no spectrum, its queries are not all of its keys, so its "
                 "graphs have no Laplacian",
-                l->info->layer);
+                ATN_LAYER_NAME(l->info));
     if (!square) s->said = l->info;
     if (has)
         ATN_TRY(atn_graph_spectrum_run(cx, h, atn_graph_features_of(l, h),

@@ -25,6 +25,11 @@ const char *atn_part_words_of(const char *stack, int step, char out[ATN_PART_WOR
 /* "layer 3", or "cross layer 3" where the layer has a stack: what messages call it.
  * Returns out. */
 const char *atn_layer_words(const atn_layer_info *l, char out[ATN_LAYER_WORDS]);
+/* The same in memory of the enclosing block. */
+#define ATN_LAYER_NAME(l) atn_layer_words((l), (char[ATN_LAYER_WORDS]){""})
+/* st: of a failure on layer l whose message calls it "layer 3", says "cross layer 3". */
+atn_status atn_layer_named(atn_ctx *cx, const atn_layer_info *l,
+                           atn_status st) ATN_WARN_UNUSED;
 /* Meta subtitle: the model, and atn_part_words. */
 atn_status atn_part_subtitle(atn_ctx *cx, const atn_capture *c,
                              const atn_selection *sel, atn_table *t) ATN_WARN_UNUSED;

@@ -7,6 +7,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "analysis/keys.h"
 #include "analysis/layer_facts.h"
 #include "core/kernels/kernels.h"
 #include "core/rows.h"
@@ -260,14 +261,15 @@ static atn_status one_layer_measure(atn_ctx *cx, atn_stats *s, const layer_job *
     double *out = NULL;
 
     if (lack) {
-        atn_log(cx, ATN_LOG_WARN, "layer %d: %s is left out, the capture has no %s",
-                (int)f->problem->layer, measure->id, lack);
+        atn_log(cx, ATN_LOG_WARN, "%s: %s is left out, the capture has no %s",
+                ATN_LAYER_NAME(atn_capture_layer(s->capture, j->at)), measure->id,
+                lack);
         goto done;
     }
     if ((measure->wants & ATN_WANT_W_O) && !f->w_o)
         atn_log(cx, ATN_LOG_WARN,
-                "layer %d: %s: what needs w_o stays empty, the capture has none",
-                (int)f->problem->layer, measure->id);
+                "%s: %s: what needs w_o stays empty, the capture has none",
+                ATN_LAYER_NAME(atn_capture_layer(s->capture, j->at)), measure->id);
     ATN_TAKE(out, f->heads * n);
     for (atn_idx i = 0; i < f->heads * n; i++) out[i] = NAN;
     /* heads of other parts count where values hang together */
@@ -282,8 +284,8 @@ static atn_status one_layer_measure(atn_ctx *cx, atn_stats *s, const layer_job *
             if (atn_measure_placeless(measure, c, &f->head[h].sight))
                 out[h * n + c] = NAN;
     if (j->sampled && none(out, f->heads * n))
-        atn_log(cx, ATN_LOG_WARN, "layer %d: %s has no value on a sample of rows",
-                (int)f->problem->layer, measure->id);
+        atn_log(cx, ATN_LOG_WARN, "%s: %s has no value on a sample of rows",
+                ATN_LAYER_NAME(atn_capture_layer(s->capture, j->at)), measure->id);
     atn_stats_put(s, m, j->keep, f->heads, j->first, out);
 done:
     atn_arena_rewind(cx, mark);
@@ -302,7 +304,8 @@ static atn_status each_layer_measure(atn_ctx *cx, atn_stats *s, const layer_job 
         if (st != ATN_OK && !atn_stats_may_go_on(s, st)) return st;
         if (st == ATN_OK) continue;
         atn_err_forgive(cx);
-        atn_log(cx, ATN_LOG_WARN, "layer %d: %s is left out", (int)f->problem->layer,
+        atn_log(cx, ATN_LOG_WARN, "%s: %s is left out",
+                ATN_LAYER_NAME(atn_capture_layer(s->capture, j->at)),
                 s->plan.measure[m]->id);
         all_fail(s, j);
         st = atn_stats_note_left_out(cx, s, j->first, m);
@@ -386,9 +389,11 @@ static atn_status start_layer(atn_ctx *cx, atn_stats *s, layer_job *j)
 
     if (s->plan.rows.skip_rows >= p->nq)
         ATN_FAIL(ATN_USAGE,
-                 "stats: --skip-rows %lld leaves no row of layer %d, which has %lld "
+                 "stats: --skip-rows %lld leaves no row of %s, which has %lld "
                  "(give a smaller number)",
-                 (long long)s->plan.rows.skip_rows, (int)p->layer, (long long)p->nq);
+                 (long long)s->plan.rows.skip_rows,
+                 ATN_LAYER_NAME(atn_capture_layer(s->capture, j->at)),
+                 (long long)p->nq);
     ATN_TAKE(j->head, p->heads);
     ATN_TAKE(j->row, p->heads);
     for (atn_idx h = 0; h < p->heads; h++) {
@@ -445,6 +450,7 @@ atn_status atn_stats_layer(atn_ctx *cx, atn_stats *s, int i, atn_idx first)
     for (atn_idx row = first; row < atn_stats_layer_end(s, first); row++)
         if (!s->row[row].done) ATN_TRY(atn_stats_finish_head(cx, s, row));
 done:
+    st = atn_layer_named(cx, atn_capture_layer(s->capture, j.at), st);
     atn_capture_unload(cx, &p);
     atn_arena_rewind(cx, mark);
     return st;

@@ -314,11 +314,10 @@ static atn_status one_layer(atn_ctx *cx, const atn_capture *c, const atn_selecti
     atn_status st = ATN_OK;
 
     if (!l->has_qk)
-        ATN_FAIL(
-            ATN_DATA,
-            "layer %d holds attention matrices alone; the regime is one of queries "
-            "and keys (capture or import these)",
-            l->layer);
+        ATN_FAIL(ATN_DATA,
+                 "%s holds attention matrices alone; the regime is one of queries "
+                 "and keys (capture or import these)",
+                 ATN_LAYER_NAME(l));
     ATN_TRY(atn_capture_load(cx, c, sel->at[i], &p));
     for (atn_idx h = 0; h < p.heads; h++) {
         const atn_head head = atn_problem_head(&p, h);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/keys.h"
 #include "core/io/file.h"
 #include "core/param.h"
 #include "core/table.h"
@@ -566,9 +567,9 @@ atn_status atn_token_labels_layer(atn_ctx *cx, const atn_token_labels *l,
     *of = NULL;
     if (!own || info->nk > l->n) {
         atn_log(cx, ATN_LOG_WARN,
-                "layer %d: what needs labels stays empty, its queries and keys are not "
+                "%s: what needs labels stays empty, its queries and keys are not "
                 "the %lld tokens with labels",
-                info->layer, (long long)l->n);
+                ATN_LAYER_NAME(info), (long long)l->n);
         return ATN_OK;
     }
     ATN_TAKE(*of, l->classes);
@@ -590,8 +591,8 @@ atn_status atn_token_labels_layer(atn_ctx *cx, const atn_token_labels *l,
     }
     if (*classes == 0)
         atn_log(cx, ATN_LOG_WARN,
-                "layer %d: what needs labels stays empty, none of its keys has a label",
-                info->layer);
+                "%s: what needs labels stays empty, none of its keys has a label",
+                ATN_LAYER_NAME(info));
 done:
     return st;
 }

@@ -20,6 +20,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "analysis/keys.h"
 #include "analysis/measure.h"
 #include "core/kernels/kernels.h"
 #include "core/linalg.h"
@@ -212,18 +213,18 @@ static atn_status one_layer(atn_ctx *cx, const atn_capture *c, int at, const flo
     ATN_TRY(atn_capture_weight(cx, c, at, "w_v", &w_v, of_v));
     ATN_TRY(atn_capture_tensor(cx, c, at, "w_o", &w_o, &rank, shape));
     if (!w_v || !w_o) {
-        atn_log(cx, ATN_LOG_WARN,
-                "layer %d: copying is left out, the capture has no %s", l->layer,
-                w_v ? "w_o" : "place of w_v");
+        atn_log(cx, ATN_LOG_WARN, "%s: copying is left out, the capture has no %s",
+                ATN_LAYER_NAME(l), w_v ? "w_o" : "place of w_v");
         goto done;
     }
     if (of_v[2] != width || rank != 2 || shape[0] != l->heads * l->dv ||
         shape[1] != width)
         ATN_FAIL(ATN_DATA,
-                 "layer %d: w_v is %lld wide, w_o %lld x %lld, but the embedding is "
+                 "%s: w_v is %lld wide, w_o %lld x %lld, but the embedding is "
                  "%lld wide and there are %lld heads of %lld",
-                 l->layer, (long long)of_v[2], (long long)shape[0], (long long)shape[1],
-                 (long long)width, (long long)l->heads, (long long)l->dv);
+                 ATN_LAYER_NAME(l), (long long)of_v[2], (long long)shape[0],
+                 (long long)shape[1], (long long)width, (long long)l->heads,
+                 (long long)l->dv);
     {
         layer_job j = {l, g, w_v, w_o, width, keep, out};
         ATN_TRY(atn_parallel(cx, l->kv_heads, one_group, &j, "copying"));

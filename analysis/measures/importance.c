@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "analysis/contributions.h"
+#include "analysis/keys.h"
 #include "analysis/layer_facts.h"
 #include "core/kernels/kernels.h"
 
@@ -127,8 +128,8 @@ static atn_status one_layer(atn_ctx *cx, const atn_model_facts *m, int i, double
     for (atn_idx c = 0; c < p.heads * N_COLS; c++) all[c] = NAN;
     if (!p.v)
         atn_log(cx, ATN_LOG_WARN,
-                "layer %d: importance is left out, the capture has no values (v)",
-                p.layer);
+                "%s: importance is left out, the capture has no values (v)",
+                ATN_LAYER_NAME(atn_capture_layer(m->capture, at)));
     ATN_TRY(
         atn_layer_facts_load(cx, m->capture, at, &p,
                              &(atn_layer_wants){.wants = ATN_WANT_OUT | ATN_WANT_W_O,

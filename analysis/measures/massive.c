@@ -17,6 +17,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "analysis/keys.h"
 #include "analysis/massive.h"
 #include "analysis/measure.h"
 #include "analysis/sums.h"
@@ -158,14 +159,14 @@ static atn_status one_layer(atn_ctx *cx, const atn_model_facts *f, int i,
         atn_capture_tensor(cx, f->capture, f->selection->at[i], "h", &h, &rank, shape));
     if (!h) {
         atn_log(cx, ATN_LOG_WARN,
-                "layer %d: massive is left out, the capture has no layer inputs (h; "
+                "%s: massive is left out, the capture has no layer inputs (h; "
                 "capture with --save h)",
-                info->layer);
+                ATN_LAYER_NAME(info));
         goto done;
     }
     if (rank != 2 || shape[0] != info->nq)
-        ATN_FAIL(ATN_DATA, "layer %d: h has rank %d and %lld rows, not rank 2 and %lld",
-                 info->layer, rank, (long long)shape[0], (long long)info->nq);
+        ATN_FAIL(ATN_DATA, "%s: h has rank %d and %lld rows, not rank 2 and %lld",
+                 ATN_LAYER_NAME(info), rank, (long long)shape[0], (long long)info->nq);
     {
         const atn_cmat x = {h, shape[0], shape[1], shape[1]};
 

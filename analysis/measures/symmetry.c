@@ -145,8 +145,8 @@ static atn_status load_weight(atn_ctx *cx, const atn_layer_facts *f, const char 
     const atn_status st = atn_capture_weight(cx, f->capture, f->at, name, out, shape);
 
     if (st != ATN_NOINPUT) return st;
-    atn_log(cx, ATN_LOG_WARN, "layer %d: no symmetry of the weights: %s",
-            f->problem->layer, cx->err.text);
+    atn_log(cx, ATN_LOG_WARN, "%s: no symmetry of the weights: %s",
+            ATN_LAYER_NAME(atn_capture_layer(f->capture, f->at)), cx->err.text);
     atn_err_clear(cx);
     return ATN_OK;
 }
@@ -163,9 +163,9 @@ static atn_status from_weights(atn_ctx *cx, const atn_layer_facts *f,
     if (w_q) ATN_TRY(load_weight(cx, f, "w_k", &w_k, of_k));
     if (!atn_capture_layer(f->capture, f->at)->weights)
         atn_log(cx, ATN_LOG_WARN,
-                "layer %d: no symmetry of the weights: the capture does not say where "
+                "%s: no symmetry of the weights: the capture does not say where "
                 "they are (capture the model again)",
-                f->problem->layer);
+                ATN_LAYER_NAME(atn_capture_layer(f->capture, f->at)));
     if (!w_q || !w_k) goto done;
     if (of_q[2] != of_k[2]) goto done; /* queries and keys of different inputs */
     {
@@ -477,9 +477,9 @@ static atn_status identities(atn_ctx *cx, const atn_layer_facts *f, double *out)
     ATN_TRY(atn_capture_tensor(cx, f->capture, f->at, "h", &x, &rank, shape));
     if (!x || rank != 2 || shape[0] != h->nk || shape[1] != width) {
         atn_log(cx, ATN_LOG_WARN,
-                "layer %d: no symmetry_identity_error, the capture has no layer inputs "
+                "%s: no symmetry_identity_error, the capture has no layer inputs "
                 "of W_O's width (h; capture with --save h)",
-                f->problem->layer);
+                ATN_LAYER_NAME(atn_capture_layer(f->capture, f->at)));
         goto done;
     }
     ATN_TRY(

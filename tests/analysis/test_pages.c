@@ -83,5 +83,44 @@ static void one_stack(atn_ctx *cx)
     atn_capture_close(cx, c);
 }
 
+/* A message about "layer 1" of a stack says of which; what names it already, another
+ * layer or no failure stays. */
+static void messages(atn_ctx *cx)
+{
+    static const struct {
+        const char *text, *want;
+    } cases[] = {
+        {"those of layer 1 are causal", "those of cross layer 1 are causal"},
+        {"layer 1, head 3: NaN", "cross layer 1, head 3: NaN"},
+        {"cross layer 1 is long", "cross layer 1 is long"},
+        {"layer 10 and layer 2", "layer 10 and layer 2"},
+        {"layer 10, then layer 1", "layer 10, then cross layer 1"},
+        {"player 1", "player 1"},
+    };
+    const atn_layer_info l = {.layer = 1, .stack = "cross"}, one = {1, .stack = ""};
+    char text[ATN_ERR_TEXT];
+
+    for (size_t i = 0; i < ATN_LEN(cases); i++) {
+        const atn_status st = atn_fail(cx, ATN_DATA, "t.c", 1, "%s", cases[i].text);
+
+        CHECK_EQ(atn_layer_named(cx, &one, st), ATN_DATA);
+        CHECK_STR(cx->err.text, cases[i].text);
+        CHECK_EQ(atn_layer_named(cx, &l, ATN_OK), ATN_OK);
+        CHECK_STR(cx->err.text, cases[i].text);
+        CHECK_EQ(atn_layer_named(cx, &l, st), ATN_DATA);
+        CHECK_STR(cx->err.text, cases[i].want);
+        atn_err_clear(cx);
+    }
+    /* one that fills the record stays in it */
+    memset(text, 'x', sizeof text);
+    memcpy(text, "layer 1 ", 8);
+    text[sizeof text - 1] = '\0';
+    CHECK_EQ(atn_layer_named(cx, &l, atn_fail(cx, ATN_DATA, "t.c", 1, "%s", text)),
+             ATN_DATA);
+    CHECK_EQ(strlen(cx->err.text), ATN_ERR_TEXT - 1);
+    CHECK(strncmp(cx->err.text, "cross layer 1 xx", 16) == 0);
+    atn_err_clear(cx);
+}
+
 CHECK_MAIN({"golden pools", golden_pools}, {"captions", captions},
-           {"one stack", one_stack})
+           {"one stack", one_stack}, {"messages", messages})
