@@ -59,7 +59,7 @@ static atn_status lacks(atn_ctx *cx, one_layer *l, const char *what)
 {
     l->refused = true;
     return atn_fail(cx, ATN_DATA, __FILE__, __LINE__, "%s: the adapter needs %s",
-                    ATN_LAYER_NAME(l->info), what);
+                    atn_layer_name(l->info).text, what);
 }
 
 static atn_status load_queries(atn_ctx *cx, const adapter_job *j, one_layer *l)
@@ -72,7 +72,7 @@ static atn_status load_queries(atn_ctx *cx, const adapter_job *j, one_layer *l)
     if (l->queries && (rank != 3 || shape[0] != l->p.heads || shape[1] != l->p.nq ||
                        shape[2] != l->p.d))
         ATN_FAIL(ATN_DATA, "%s: \"q_pre\" is not of the shape of q",
-                 ATN_LAYER_NAME(l->info));
+                 atn_layer_name(l->info).text);
     if (!l->queries && !l->p.q)
         ATN_TRY(lacks(cx, l, "queries (q), the capture holds P alone"));
     l->rotated = !l->queries && l->info->rotary != 0;
@@ -80,7 +80,7 @@ static atn_status load_queries(atn_ctx *cx, const adapter_job *j, one_layer *l)
         atn_log(cx, ATN_LOG_INFO,
                 "%s: no q_pre, the adapter takes the queries after the rotary "
                 "embedding",
-                ATN_LAYER_NAME(l->info));
+                atn_layer_name(l->info).text);
 done:
     return st;
 }
@@ -101,7 +101,7 @@ static atn_status load_facts(atn_ctx *cx, const adapter_job *j, one_layer *l)
         ATN_FAIL(ATN_DATA,
                  "%s: queries of %lld and values of %lld numbers cannot both go "
                  "through w_o",
-                 ATN_LAYER_NAME(l->info), (long long)l->p.d, (long long)l->p.dv);
+                 atn_layer_name(l->info).text, (long long)l->p.d, (long long)l->p.dv);
     ATN_TRY(atn_layer_facts_load(cx, j->c, l->at, &l->p, &wants, &l->facts));
     if (!l->facts.w_o) ATN_TRY(lacks(cx, l, "w_o, the capture has none"));
     if (!l->facts.hidden)
@@ -109,7 +109,7 @@ static atn_status load_facts(atn_ctx *cx, const adapter_job *j, one_layer *l)
     l->refused = l->facts.hidden_width != l->facts.width;
     if (l->refused)
         ATN_FAIL(ATN_DATA, "%s: h has %lld numbers a token, w_o gives %lld",
-                 ATN_LAYER_NAME(l->info), (long long)l->facts.hidden_width,
+                 atn_layer_name(l->info).text, (long long)l->facts.hidden_width,
                  (long long)l->facts.width);
 done:
     return st;
@@ -132,13 +132,13 @@ static atn_status load_weights(atn_ctx *cx, const layers *s, one_layer *l)
         ATN_FAIL(ATN_USAGE,
                  "%s: an adapter of %lld numbers is wider than its layer, which "
                  "has %lld",
-                 ATN_LAYER_NAME(l->info), (long long)rank, (long long)width);
+                 atn_layer_name(l->info).text, (long long)rank, (long long)width);
     if (rank == 0) rank = ATN_MAX(width / 8 / heads, (atn_idx)1) * heads;
     if (rank % heads != 0)
         ATN_FAIL(ATN_USAGE,
                  "%s: %lld numbers of the adapter cannot be cut into pieces for "
                  "%lld heads (%s)",
-                 ATN_LAYER_NAME(l->info), (long long)rank, (long long)heads,
+                 atn_layer_name(l->info).text, (long long)rank, (long long)heads,
                  s->file ? "take weights of a multiple of the heads"
                          : "give --rank a multiple of the heads");
     if (!s->file)

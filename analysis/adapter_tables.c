@@ -88,7 +88,7 @@ atn_status atn_adapter_job_init(atn_ctx *cx, const atn_capture *c,
 
         if (o->skip_rows >= l->nq)
             ATN_FAIL(ATN_USAGE, "skipping %lld rows leaves none of %s, which has %lld",
-                     (long long)o->skip_rows, ATN_LAYER_NAME(l), (long long)l->nq);
+                     (long long)o->skip_rows, atn_layer_name(l).text, (long long)l->nq);
     }
 done:
     return st;
@@ -178,7 +178,8 @@ static atn_status one_layer(atn_ctx *cx, adapter_job *j, const adapter_kind *k, 
     bool *bad = NULL;
 
     if (lack) {
-        atn_log(cx, ATN_LOG_WARN, "%s: left out, it lacks %s", ATN_LAYER_NAME(l), lack);
+        atn_log(cx, ATN_LOG_WARN, "%s: left out, it lacks %s", atn_layer_name(l).text,
+                lack);
         return ATN_OK;
     }
     ATN_TAKE(bad, l->heads);

@@ -320,8 +320,15 @@ static bool wrong_side(const atn_choice *c, const atn_input *in)
     return !(atn_choice_describe(c).sides & side);
 }
 
-/* Whatever can be known before the work begins. Beside others that run, a method for
- * another mask is left out though it was named. */
+/* Does it go by places that the queries do not have? Other layers may have them. */
+static bool misplaced(const atn_choice *c, const atn_input *in)
+{
+    return in->head[0].sight.cross && atn_choice_places(c);
+}
+
+/* Whatever can be known before the work begins. A method by the places of queries is
+ * left out where they have none, and beside others that run one for another mask, though
+ * it was named. */
 atn_status atn_running_check(atn_ctx *cx, atn_approx_running *r, bool *runs)
 {
     const atn_input *in = atn_approx_layer_input(&r->layer, NULL);
@@ -337,7 +344,8 @@ atn_status atn_running_check(atn_ctx *cx, atn_approx_running *r, bool *runs)
     for (int m = 0; m < l->n; m++) {
         if (runs[m]) continue;
         st = named(cx, r, atn_choice_check(cx, &l->method[m].choice, in));
-        if (any && wrong_side(&l->method[m].choice, in))
+        if (misplaced(&l->method[m].choice, in) ||
+            (any && wrong_side(&l->method[m].choice, in)))
             st = atn_running_leave(cx, &l->method[m]);
         else
             st = left_out(cx, &l->method[m], st);

@@ -303,7 +303,7 @@ atn_status atn_approx_run_layer(atn_ctx *cx, atn_approx *a, int i, atn_idx first
         ATN_TRY(run_temperatures(cx, &r));
     else
         atn_log(cx, ATN_LOG_WARN, "%s is all padding and is left out",
-                ATN_LAYER_NAME(atn_capture_layer(a->capture, sel->at[i])));
+                atn_layer_name(atn_capture_layer(a->capture, sel->at[i])).text);
     a->heads_done += atn_selection_heads(sel, i);
 done:
     st = atn_layer_named(cx, atn_capture_layer(a->capture, sel->at[i]), st);

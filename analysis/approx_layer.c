@@ -4,7 +4,6 @@
 
 #include <string.h>
 
-#include "analysis/keys.h"
 #include "core/plan.h"
 
 /* W_O, unless it holds no numbers, which is said. */
@@ -61,12 +60,12 @@ static atn_status check_step(atn_ctx *cx, const atn_approx_source *s,
         ATN_FAIL(ATN_DATA,
                  "--unmasked: %s has attention matrices alone, with the mask in "
                  "them (capture the model, or import --q and --k)",
-                 ATN_LAYER_NAME(l));
+                 atn_layer_name(l).text);
     if (s->warms)
         ATN_FAIL(ATN_DATA,
                  "--sweep temperature: %s has attention matrices alone, and no "
                  "logits to multiply (capture the model, or import --q and --k)",
-                 ATN_LAYER_NAME(l));
+                 atn_layer_name(l).text);
 done:
     return st;
 }
@@ -268,7 +267,7 @@ static atn_status make_steps(atn_ctx *cx, const atn_approx_source *s, int at,
     for (int i = l->first; i >= 0 && i <= at; i = next_step(s, at, i)) {
         if (atn_capture_layer(s->capture, i)->heads != heads)
             ATN_FAIL(ATN_DATA, "%s has other heads in step %d",
-                     ATN_LAYER_NAME(atn_capture_layer(s->capture, i)),
+                     atn_layer_name(atn_capture_layer(s->capture, i)).text,
                      atn_capture_layer(s->capture, i)->step);
         l->at = n++;
         if (n <= l->loaded) continue;

@@ -85,6 +85,30 @@ done:
     return st;
 }
 
+/* Bytes of a text as ASCII in JSON, at most: its quotes and the comma after it, too. */
+static double text_bytes(const char *text)
+{
+    double bytes = 4;
+
+    for (const unsigned char *c = (const unsigned char *)text; *c; c++)
+        if (*c >= 0xf0)
+            bytes += 12; /* two of \\uXXXX */
+        else if (*c >= 0xc0 || *c < 0x20)
+            bytes += 6;
+        else if (*c < 0x80)
+            bytes += *c == '"' || *c == '\\' ? 2 : 1;
+    return bytes;
+}
+
+static double tokens_bytes(const atn_tokens *t, atn_idx n)
+{
+    double bytes = 0;
+
+    if (t->n != n || !t->texts) return 24 * (double)n;
+    for (atn_idx i = 0; i < n; i++) bytes += text_bytes(t->texts[i]);
+    return bytes;
+}
+
 /* Bytes at most, and the heads. */
 static double count(const writing *w, atn_export_result *r)
 {
@@ -95,12 +119,20 @@ static double count(const writing *w, atn_export_result *r)
         const atn_idx heads = atn_selection_heads(w->sel, i);
 
         numbers += (double)heads * (double)l->nq * (double)l->nk;
+        texts += 4 * (double)heads * (double)l->nq + 32; /* brackets, its number */
         r->heads = ATN_MAX(r->heads, heads);
-        texts = 64 * (double)(l->nq + l->nk) * w->n;
+    }
+    for (int v = 0; v < w->n; v++) {
+        const atn_layer_info *l = layer_at(w, w->views[v].first);
+        atn_tokens queries, keys;
+
+        atn_capture_layer_tokens(w->c, w->sel->at[w->views[v].first], &queries, &keys);
+        texts += tokens_bytes(&queries, l->nq) + tokens_bytes(&keys, l->nk) + 128;
     }
     r->layers = w->sel->n;
     r->files = 1;
-    r->bytes = numbers * (w->o->digits + NUMBER_MORE) + texts + 1024;
+    r->bytes =
+        numbers * (w->o->digits + NUMBER_MORE) + texts + 1024 + 8 * (double)r->heads;
     return r->bytes;
 }
 

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "analysis/export.h"
-#include "analysis/keys.h"
 #include "analysis/vertical_slash.h"
 #include "core/io/file.h"
 
@@ -45,7 +44,7 @@ static atn_status check_whole(atn_ctx *cx, const atn_capture *c,
         if (!l->sight.causal)
             ATN_FAIL(ATN_DATA,
                      "export: %s is not causal, and MInference is of causal heads",
-                     ATN_LAYER_NAME(l));
+                     atn_layer_name(l).text);
     }
 done:
     return st;

@@ -1,9 +1,10 @@
 /* analysis/export_npy.c -- tensors of a capture as .npy arrays, one a tensor and stack.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "analysis/export.h"
+#include "analysis/export_internal.h"
 
 #include <dirent.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,35 +15,39 @@
 #include "core/io/npy.h"
 #include "core/rows.h"
 
-enum { Q, K, V, P, TENSORS, STACKS_MOST = 3 };
-static const char *const names[TENSORS] = {"q", "k", "v", "p"};
-#define SCHEMA "attnscope/export/1"
+typedef atn_exporting writing;
+typedef atn_export_group group;
 
-/* The selected layers of one stack, in all steps. */
-typedef struct group {
-    const char *stack;
-    atn_idx steps, layers, heads, kv_heads;
-} group;
+enum {
+    Q = ATN_EXPORT_Q,
+    K = ATN_EXPORT_K,
+    V = ATN_EXPORT_V,
+    P = ATN_EXPORT_P,
+    SINK = ATN_EXPORT_SINK,
+    REL = ATN_EXPORT_REL,
+    CHOICES = ATN_EXPORT_SINK, /* what may be asked for */
+    TENSORS = ATN_EXPORT_TENSORS,
+    STACKS_MOST = ATN_EXPORT_STACKS
+};
+const char *const atn_export_names[TENSORS] = {"q",    "k",     "v",       "p",
+                                               "sink", "alibi", "rel_bias"};
 
-typedef struct writing {
-    const atn_capture *c;
-    const atn_selection *sel;
-    const atn_export_opts *o;
-    bool wanted[TENSORS];
-    bool each; /* heads were chosen: k and v are those of each */
-    group groups[STACKS_MOST];
-    int n;
-    char *part; /* owned: where it is made */
-} writing;
-
-static const atn_layer_info *layer_at(const writing *w, int i)
+const atn_layer_info *atn_export_layer(const writing *w, int i)
 {
     return atn_capture_layer(w->c, w->sel->at[i]);
 }
 
-static const bool *heads_at(const writing *w, int i)
+const bool *atn_export_heads(const writing *w, int i)
 {
     return w->sel->heads + (atn_idx)i * w->sel->max_heads;
+}
+
+const group *atn_export_group_of(const writing *w, int i)
+{
+    int g = 0;
+
+    while (strcmp(w->groups[g].stack, atn_export_layer(w, i)->stack) != 0) g++;
+    return &w->groups[g];
 }
 
 static bool stored(const atn_layer_info *l, int tensor)
@@ -57,34 +62,52 @@ static atn_status read_wanted(atn_ctx *cx, writing *w)
     const char *at = w->o->tensors;
     atn_status st = ATN_OK;
 
-    for (int t = 0; t < TENSORS && !at; t++) {
+    for (int t = 0; t < CHOICES && !at; t++) {
         w->wanted[t] = true;
-        for (int i = 0; i < w->sel->n; i++) w->wanted[t] &= stored(layer_at(w, i), t);
+        for (int i = 0; i < w->sel->n; i++)
+            w->wanted[t] &= stored(atn_export_layer(w, i), t);
     }
     while (at) {
         const size_t n = strcspn(at, ",");
         int t = 0;
 
-        while (t < TENSORS && (n != 1 || names[t][0] != *at)) t++;
-        if (t == TENSORS)
+        while (t < CHOICES && (n != 1 || atn_export_names[t][0] != *at)) t++;
+        if (t == CHOICES)
             ATN_FAIL(ATN_USAGE, "export: --tensors \"%.60s\" is no list of q, k, v, p",
                      w->o->tensors);
         w->wanted[t] = true;
         at = at[n] ? at + n + 1 : NULL;
     }
     for (int i = 0; i < w->sel->n; i++)
-        for (int t = 0; t < TENSORS; t++)
-            if (w->wanted[t] && !stored(layer_at(w, i), t) && t != P)
+        for (int t = 0; t < CHOICES; t++)
+            if (w->wanted[t] && !stored(atn_export_layer(w, i), t) && t != P)
                 ATN_FAIL(ATN_DATA, "export: layer %d has no %s (it has %s)",
-                         layer_at(w, i)->layer, names[t], layer_at(w, i)->tensors);
+                         atn_export_layer(w, i)->layer, atn_export_names[t],
+                         atn_export_layer(w, i)->tensors);
 done:
     return st;
+}
+
+/* Logits are more than q k where there are sinks and biases. */
+static atn_status add_extras(atn_ctx *cx, const writing *w, const atn_layer_info *l,
+                             group *g)
+{
+    for (int t = 0; t < CHOICES; t++) g->has[t] = w->wanted[t];
+    for (int t = SINK; t < TENSORS && w->wanted[Q] && w->wanted[K]; t++)
+        g->has[t] |= atn_layer_has(l, atn_export_names[t]);
+    if (!g->has[REL] || l->rel.buckets == 0) return ATN_OK;
+    if (g->buckets == 0) g->buckets = l->rel.buckets;
+    if (g->buckets == l->rel.buckets) return ATN_OK;
+    return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                    "export: layer %d has %lld biases by distance, others have %lld "
+                    "(choose layers that are alike with --layers)",
+                    l->layer, (long long)l->rel.buckets, (long long)g->buckets);
 }
 
 /* Layers of a stack have one shape; every step has as many. */
 static atn_status add_layer(atn_ctx *cx, writing *w, int i, int first[STACKS_MOST])
 {
-    const atn_layer_info *l = layer_at(w, i), *a;
+    const atn_layer_info *l = atn_export_layer(w, i), *a;
     atn_status st = ATN_OK;
     int g = 0;
 
@@ -97,8 +120,8 @@ static atn_status add_layer(atn_ctx *cx, writing *w, int i, int first[STACKS_MOS
                                .heads = atn_selection_heads(w->sel, i),
                                .kv_heads = l->kv_heads};
     }
-    a = layer_at(w, first[g]);
-    w->groups[g].steps += i == first[g] || l->step != layer_at(w, i - 1)->step;
+    a = atn_export_layer(w, first[g]);
+    w->groups[g].steps += i == first[g] || l->step != atn_export_layer(w, i - 1)->step;
     w->groups[g].layers++;
     w->each |= atn_selection_heads(w->sel, i) < l->heads;
     if (a->nq != l->nq || a->nk != l->nk || a->heads != l->heads ||
@@ -108,6 +131,7 @@ static atn_status add_layer(atn_ctx *cx, writing *w, int i, int first[STACKS_MOS
                  "export: layers %d and %d differ in heads or tokens, and an array has "
                  "one shape (choose layers that are alike with --layers or --steps)",
                  a->layer, l->layer);
+    ATN_TRY(add_extras(cx, w, l, &w->groups[g]));
 done:
     return st;
 }
@@ -121,6 +145,11 @@ static int shape_of(const writing *w, const group *g, const atn_layer_info *l,
 
     if (g->steps > 1) shape[n++] = g->steps;
     shape[n++] = g->layers / g->steps;
+    if (tensor == REL) shape[n++] = g->buckets;
+    if (tensor >= SINK) {
+        shape[n++] = g->heads;
+        return n;
+    }
     shape[n++] = keys && !w->each ? g->kv_heads : g->heads;
     shape[n++] = keys ? l->nk : l->nq;
     shape[n++] = tensor == V ? l->dv : tensor == P ? l->nk : l->d;
@@ -131,7 +160,7 @@ static int first_of(const writing *w, const group *g)
 {
     int i = 0;
 
-    while (strcmp(layer_at(w, i)->stack, g->stack) != 0) i++;
+    while (strcmp(atn_export_layer(w, i)->stack, g->stack) != 0) i++;
     return i;
 }
 
@@ -152,12 +181,12 @@ static atn_status survey(atn_ctx *cx, writing *w, atn_export_result *r)
                                "one with --steps)");
         for (int t = 0; t < TENSORS; t++) {
             atn_idx shape[5];
-            const int rank = shape_of(w, at, layer_at(w, first[g]), t, shape);
+            const int rank = shape_of(w, at, atn_export_layer(w, first[g]), t, shape);
             double numbers = 1;
 
             for (int a = 0; a < rank; a++) numbers *= (double)shape[a];
-            if (w->wanted[t]) r->bytes += numbers * sizeof(float) + 128;
-            r->files += w->wanted[t];
+            if (at->has[t]) r->bytes += numbers * sizeof(float) + 128;
+            r->files += at->has[t];
         }
     }
     if (r->files == 0)
@@ -206,13 +235,44 @@ done:
     return st;
 }
 
+/* Sinks and biases of the selected heads of layer i; where it has none, what changes
+ * nothing. */
+static atn_status put_extra(atn_ctx *cx, const writing *w, int i, int tensor, FILE *out)
+{
+    const atn_layer_info *l = atn_export_layer(w, i);
+    const group *g = atn_export_group_of(w, i);
+    const atn_idx rows = tensor == REL ? g->buckets : 1;
+    const float none = tensor == SINK ? -INFINITY : 0;
+    atn_idx shape[ATN_ST_MAX_RANK];
+    atn_status st = ATN_OK;
+    float *x = NULL;
+    int rank = 0;
+
+    ATN_TRY(atn_capture_tensor(cx, w->c, w->sel->at[i], atn_export_names[tensor], &x,
+                               &rank, shape));
+    if (x && (rank != (tensor == REL ? 2 : 1) || shape[rank - 1] != l->heads ||
+              (tensor == REL && shape[0] != rows)))
+        ATN_FAIL(ATN_DATA,
+                 "export: layer %d has a tensor %s of another shape than its "
+                 "heads",
+                 l->layer, atn_export_names[tensor]);
+    for (atn_idx r = 0; r < rows; r++)
+        for (atn_idx h = 0; h < l->heads; h++)
+            if (atn_export_heads(w, i)[h])
+                ATN_TRY(put(cx, w, x ? x + r * l->heads + h : &none, 1, out));
+done:
+    atn_free(cx, x);
+    return st;
+}
+
 /* The selected heads of layer i; k and v as they are, or for each of them. */
 static atn_status put_layer(atn_ctx *cx, const writing *w, int i, int tensor, FILE *out)
 {
-    const atn_layer_info *l = layer_at(w, i);
+    const atn_layer_info *l = atn_export_layer(w, i);
     atn_status st = ATN_OK;
     atn_problem p = {0};
 
+    if (tensor >= SINK) return put_extra(cx, w, i, tensor, out);
     ATN_TRY(atn_capture_load(cx, w->c, w->sel->at[i], &p));
     if (!w->each && (tensor == K || tensor == V)) {
         ATN_TRY(put(cx, w, tensor == K ? p.k : p.v,
@@ -221,9 +281,9 @@ static atn_status put_layer(atn_ctx *cx, const writing *w, int i, int tensor, FI
     }
     for (atn_idx h = 0; h < l->heads; h++) {
         const atn_head head = atn_problem_head(&p, h);
-        const atn_cmat views[TENSORS] = {head.q, head.k, head.v, head.p};
+        const atn_cmat views[CHOICES] = {head.q, head.k, head.v, head.p};
 
-        if (!heads_at(w, i)[h]) continue;
+        if (!atn_export_heads(w, i)[h]) continue;
         if (tensor == P)
             ATN_TRY(put_weights(cx, w, &head, out));
         else
@@ -235,14 +295,15 @@ done:
     return st;
 }
 
-static char *file_name(atn_ctx *cx, const group *g, int tensor)
+char *atn_export_file(atn_ctx *cx, const group *g, int tensor)
 {
-    return atn_strfmt(cx, "%s%s%s.npy", g->stack, *g->stack ? "." : "", names[tensor]);
+    return atn_strfmt(cx, "%s%s%s.npy", g->stack, *g->stack ? "." : "",
+                      atn_export_names[tensor]);
 }
 
 static atn_status write_array(atn_ctx *cx, const writing *w, const group *g, int tensor)
 {
-    char *name = file_name(cx, g, tensor),
+    char *name = atn_export_file(cx, g, tensor),
          *path = name ? atn_path_join(cx, w->part, name) : NULL;
     const int first = first_of(w, g);
     atn_status st = ATN_OK;
@@ -251,10 +312,10 @@ static atn_status write_array(atn_ctx *cx, const writing *w, const group *g, int
     int rank;
 
     if (!path) ATN_TRY(cx->err.code);
-    rank = shape_of(w, g, layer_at(w, first), tensor, shape);
+    rank = shape_of(w, g, atn_export_layer(w, first), tensor, shape);
     ATN_TRY(atn_npy_begin_f32(cx, path, rank, shape, false, &out));
     for (int i = first; i < w->sel->n; i++) {
-        if (strcmp(layer_at(w, i)->stack, g->stack) != 0) continue;
+        if (strcmp(atn_export_layer(w, i)->stack, g->stack) != 0) continue;
         ATN_TRY(atn_progress(cx, "export", i, w->sel->n));
         ATN_TRY(put_layer(cx, w, i, tensor, out.file));
     }
@@ -263,56 +324,6 @@ done:
     atn_out_abort(cx, &out);
     atn_free(cx, path);
     atn_free(cx, name);
-    return st;
-}
-
-/* ---- the index ---- */
-
-static json_t *layer_json(const writing *w, int i)
-{
-    const atn_layer_info *l = layer_at(w, i);
-    json_t *heads = json_array();
-
-    for (atn_idx h = 0; h < l->heads; h++)
-        if (heads_at(w, i)[h]) json_array_append_new(heads, json_integer(h));
-    return json_pack(
-        "{s:s, s:i, s:i, s:o, s:I, s:f, s:s, s:I, s:o, s:o}", "stack", l->stack, "step",
-        l->step, "layer", l->layer, "heads", heads, "kv_heads", (json_int_t)l->kv_heads,
-        "scale", l->scale, "mask", l->sight.causal ? "causal" : "full", "offset",
-        (json_int_t)l->sight.offset, "window",
-        l->sight.window ? json_integer(l->sight.window) : json_null(), "softcap",
-        l->sight.softcap > 0 ? json_real(l->sight.softcap) : json_null());
-}
-
-static atn_status write_index(atn_ctx *cx, const writing *w)
-{
-    const json_t *manifest = atn_capture_manifest(w->c);
-    json_t *layers = json_array(), *files = json_object(), *all;
-    char *path = atn_path_join(cx, w->part, "index.json");
-    atn_status st = ATN_OK;
-
-    for (int i = 0; i < w->sel->n; i++) json_array_append_new(layers, layer_json(w, i));
-    for (int g = 0; g < w->n; g++) {
-        json_t *of = json_object();
-
-        for (int t = 0; t < TENSORS; t++)
-            if (w->wanted[t])
-                json_object_set_new(of, names[t],
-                                    json_sprintf("%s%s%s.npy", w->groups[g].stack,
-                                                 *w->groups[g].stack ? "." : "",
-                                                 names[t]));
-        json_object_set_new(files, w->groups[g].stack, of);
-    }
-    all =
-        json_pack("{s:s, s:s, s:O?, s:O?, s:o, s:o}", "schema", SCHEMA, "capture",
-                  atn_capture_dir(w->c), "tokens", json_object_get(manifest, "tokens"),
-                  "stack_tokens", json_object_get(manifest, "stack_tokens"), "files",
-                  files, "layers", layers);
-    if (!all || !path) ATN_FAIL(ATN_MEMORY, "no memory for the index");
-    ATN_TRY(atn_json_save(cx, path, all));
-done:
-    json_decref(all);
-    atn_free(cx, path);
     return st;
 }
 
@@ -398,8 +409,8 @@ static atn_status write_all(atn_ctx *cx, writing *w)
     ATN_TRY(atn_dir_make(cx, w->part));
     for (int g = 0; g < w->n; g++)
         for (int t = 0; t < TENSORS; t++)
-            if (w->wanted[t]) ATN_TRY(write_array(cx, w, &w->groups[g], t));
-    ATN_TRY(write_index(cx, w));
+            if (w->groups[g].has[t]) ATN_TRY(write_array(cx, w, &w->groups[g], t));
+    ATN_TRY(atn_export_index(cx, w));
     ATN_TRY(replace(cx, w));
 done:
     if (st != ATN_OK && w->part) remove_export(cx, w->part);

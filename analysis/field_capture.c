@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "analysis/attribution.h"
-#include "analysis/keys.h"
 #include "graph/flow.h"
 
 /* ---- the patterns of the layers ---- */
@@ -35,17 +34,22 @@ done:
     return st;
 }
 
+static bool is_cross(const atn_layer_info *l)
+{
+    return strcmp(l->stack, "cross") == 0;
+}
+
 /* A field grows through layers whose queries are their keys. */
 static atn_status check_square(atn_ctx *cx, const atn_layer_info *l)
 {
     atn_status st = ATN_OK;
 
-    if (strcmp(l->stack, "cross") == 0 || l->nq != l->nk)
+    if (is_cross(l) || l->nq != l->nk)
         ATN_FAIL(
             ATN_USAGE,
             "%s: %lld queries against %lld keys are not the same tokens, so "
             "fields do not grow through it (leave it out with --layers or --stack)",
-            ATN_LAYER_NAME(l), (long long)l->nq, (long long)l->nk);
+            atn_layer_name(l).text, (long long)l->nq, (long long)l->nk);
 done:
     return st;
 }
@@ -64,7 +68,7 @@ atn_status atn_capture_patterns(atn_ctx *cx, const atn_capture *c,
             ATN_FAIL(ATN_USAGE,
                      "%s has %lld tokens, the first one %lld: fields do not grow "
                      "through layers of different lengths (choose with --layers)",
-                     ATN_LAYER_NAME(atn_capture_layer(c, sel->at[i])),
+                     atn_layer_name(atn_capture_layer(c, sel->at[i])).text,
                      (long long)out[i - first]->frame.nk, (long long)out[0]->frame.nk);
     }
 done:
@@ -283,6 +287,13 @@ done:
     return st;
 }
 
+static bool all_cross(const atn_capture *c, const atn_selection *sel)
+{
+    for (int i = 0; i < sel->n; i++)
+        if (!is_cross(atn_capture_layer(c, sel->at[i]))) return false;
+    return true;
+}
+
 atn_status atn_field_capture(atn_ctx *cx, const atn_capture *c,
                              const atn_selection *sel, const atn_field_capture_opts *o,
                              atn_table **field, atn_table **patterns)
@@ -293,11 +304,16 @@ atn_status atn_field_capture(atn_ctx *cx, const atn_capture *c,
 
     *field = *patterns = NULL;
     ATN_NEW(parts, sel->n);
-    for (int first = 0; first < sel->n; first = parts[n++].end) {
-        const int end = atn_selection_part(c, sel, first);
-
+    for (int first = 0, end; first < sel->n; first = end) {
+        end = atn_selection_part(c, sel, first);
+        if (is_cross(atn_capture_layer(c, sel->at[first])) && !all_cross(c, sel)) {
+            atn_log(cx, ATN_LOG_WARN,
+                    "field: the stack cross is left out: its queries are no keys, so "
+                    "fields do not grow through it");
+            continue;
+        }
         parts[n] = (part){.first = first, .end = end, .n = end - first};
-        ATN_TRY(run_part(cx, c, sel, o, &parts[n]));
+        ATN_TRY(run_part(cx, c, sel, o, &parts[n++]));
     }
     ATN_TRY(field_table(cx, c, sel, o, parts, n, field));
     ATN_TRY(patterns_table(cx, c, sel, parts, n, o->pattern, patterns));

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "analysis/graph_internal.h"
-#include "analysis/keys.h"
 
 void atn_graph_defaults(atn_graph_table_opts *o)
 {
@@ -39,7 +38,7 @@ static atn_status load_hidden(atn_ctx *cx, const atn_capture *c, int at,
     if (!*owned || !l->self || l->info->nq != l->info->nk) goto done;
     if (rank != 2 || shape[0] != l->info->nk)
         ATN_FAIL(ATN_DATA, "%s: \"h\" has rank %d and %lld rows, not rank 2 and %lld",
-                 ATN_LAYER_NAME(l->info), rank, (long long)shape[0],
+                 atn_layer_name(l->info).text, rank, (long long)shape[0],
                  (long long)l->info->nk);
     l->hidden = *owned;
     l->width = shape[1];
@@ -59,7 +58,7 @@ static atn_status find_features(atn_ctx *cx, const atn_capture *c, int at,
     if (!l->features)
         atn_log(cx, ATN_LOG_WARN,
                 "%s: what needs features stays empty, the capture has no %s",
-                ATN_LAYER_NAME(l->info),
+                atn_layer_name(l->info).text,
                 hidden ? "layer inputs of all keys (h; capture with --save h)"
                        : "values (v)");
 done:
@@ -132,7 +131,8 @@ static atn_status one_layer(atn_ctx *cx, const atn_capture *c, int at, const boo
         ATN_FAIL(ATN_USAGE,
                  "graph: --skip-rows %lld leaves no row of %s, which has %lld "
                  "(give a smaller number)",
-                 (long long)v->o->skip_rows, ATN_LAYER_NAME(info), (long long)info->nq);
+                 (long long)v->o->skip_rows, atn_layer_name(info).text,
+                 (long long)info->nq);
     ATN_TAKE(bad, info->heads);
     memset(bad, 0, (size_t)info->heads * sizeof *bad);
     ATN_TRY(atn_capture_load_heads(cx, c, at, &p, bad));

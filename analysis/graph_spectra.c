@@ -4,7 +4,6 @@
 #include <math.h>
 
 #include "analysis/graph_internal.h"
-#include "analysis/keys.h"
 
 typedef struct spectra {
     const atn_graph_table_opts *o;
@@ -143,7 +142,7 @@ static atn_status visit(atn_ctx *cx, const atn_graph_layer *l, const atn_head *h
         atn_log(cx, ATN_LOG_WARN,
                 "%s: no spectrum, its queries are not all of its keys, so its "
                 "graphs have no Laplacian",
-                ATN_LAYER_NAME(l->info));
+                atn_layer_name(l->info).text);
     if (!square) s->said = l->info;
     if (has)
         ATN_TRY(atn_graph_spectrum_run(cx, h, atn_graph_features_of(l, h),

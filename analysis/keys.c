@@ -36,13 +36,6 @@ const char *atn_part_words(const atn_capture *c, const atn_selection *sel,
     return atn_part_words_of(stack ? a->stack : NULL, step ? a->step : -1, out);
 }
 
-const char *atn_layer_words(const atn_layer_info *l, char out[ATN_LAYER_WORDS])
-{
-    snprintf(out, ATN_LAYER_WORDS, "%.40s%slayer %d", l->stack, *l->stack ? " " : "",
-             l->layer);
-    return out;
-}
-
 /* The first "layer 3" of text that is no "layer 30" and has no stack before it; NULL =
  * none. */
 static char *bare_layer(char *text, const atn_layer_info *l)

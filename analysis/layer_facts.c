@@ -153,6 +153,13 @@ bool atn_layer_is_self(const atn_layer_facts *f)
     return p->sight.causal || p->nq == p->nk;
 }
 
+atn_layer_label atn_layer_facts_name(const atn_layer_facts *f)
+{
+    const atn_layer_info bare = {.layer = f->problem->layer, .stack = ""};
+
+    return atn_layer_name(f->capture ? atn_capture_layer(f->capture, f->at) : &bare);
+}
+
 const char *atn_layer_facts_lack(const atn_layer_facts *f, unsigned wants)
 {
     if ((wants & (ATN_WANT_V | ATN_WANT_OUT)) && !f->problem->v) return "values (v)";

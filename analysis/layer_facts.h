@@ -22,6 +22,8 @@ atn_status atn_layer_facts_load(atn_ctx *cx, const atn_capture *c, int at,
                                 const atn_problem *p, const atn_layer_wants *wants,
                                 atn_layer_facts *out) ATN_WARN_UNUSED;
 void atn_layer_facts_release(atn_ctx *cx, atn_layer_facts *f);
+/* As messages name the layer. */
+atn_layer_label atn_layer_facts_name(const atn_layer_facts *f);
 /* NULL when the measure can run on these facts, else what is missing: "values", ... */
 const char *atn_layer_facts_lack(const atn_layer_facts *f, unsigned wants);
 

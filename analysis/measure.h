@@ -100,6 +100,9 @@ typedef struct atn_measure {
      * Such cells stay empty where a head of the layer is bad. NULL = every head is
      * apart. */
     bool (*mixes)(const void *params, int col);
+    /* Of a layer measure: heads that are not kept cost next to nothing, so that a long
+     * layer can be done some heads at a time. */
+    bool by_head;
 } atn_measure;
 
 enum { ATN_EVERY_COL = -1 };

@@ -147,3 +147,38 @@ int atn_selection_part(const atn_capture *c, const atn_selection *s, int first)
     }
     return end;
 }
+
+/* Which of stack, step, layer and head the selected heads differ in. */
+static unsigned differing(const atn_capture *c, const atn_selection *s)
+{
+    const atn_layer_info *first = atn_capture_layer(c, s->at[0]);
+    unsigned several = 0;
+    atn_idx head = -1;
+
+    for (int i = 0; i < s->n; i++) {
+        const atn_layer_info *l = atn_capture_layer(c, s->at[i]);
+
+        several |= strcmp(l->stack, first->stack) != 0 ? ATN_NARROW_STACK : 0;
+        several |= l->step != first->step ? ATN_NARROW_STEP : 0;
+        several |= l->layer != first->layer ? ATN_NARROW_LAYER : 0;
+        for (atn_idx h = 0; h < s->max_heads; h++) {
+            if (!s->heads[i * s->max_heads + h]) continue;
+            if (head >= 0 && h != head) several |= ATN_NARROW_HEAD;
+            head = h;
+        }
+    }
+    return several;
+}
+
+atn_narrower atn_selection_narrower(const atn_capture *c, const atn_selection *s,
+                                    unsigned of)
+{
+    static const char *const options[] = {" --stack NAME", " --steps T", " --layers L",
+                                          " --heads H"};
+    const unsigned several = differing(c, s) & of;
+    atn_narrower r = {""};
+
+    for (size_t k = 0; k < ATN_LEN(options); k++)
+        if (several & 1U << k) strcat(r.text, options[k]);
+    return r;
+}

@@ -24,6 +24,20 @@ atn_status atn_select(atn_ctx *cx, const atn_capture *c, const atn_select_args *
 void atn_selection_release(atn_ctx *cx, atn_selection *s);
 /* Selected heads of layer i of the selection. */
 atn_idx atn_selection_heads(const atn_selection *s, int i);
+/* Options, of those asked for, that make the selected heads fewer: " --stack NAME
+ * --steps T", each where the heads differ in it. */
+enum {
+    ATN_NARROW_STACK = 1,
+    ATN_NARROW_STEP = 2,
+    ATN_NARROW_LAYER = 4,
+    ATN_NARROW_HEAD = 8,
+    ATN_NARROW_ALL = 15
+};
+typedef struct atn_narrower {
+    char text[64];
+} atn_narrower;
+atn_narrower atn_selection_narrower(const atn_capture *c, const atn_selection *s,
+                                    unsigned of);
 /* The selected layers from `first` on that are of one stack and step end before
  * this. */
 int atn_selection_part(const atn_capture *c, const atn_selection *s, int first);

@@ -45,6 +45,7 @@ static atn_status create(atn_ctx *cx, const atn_capture *c, const atn_selection 
         ATN_FAIL(ATN_MEMORY, "stats: %lld heads of %d values overflow", (long long)s->n,
                  s->plan.n_slots);
     ATN_TRY(atn_mem_check(cx, 8.0 * (double)total, "stats"));
+    ATN_NEW(s->there, s->n * s->plan.n);
     ATN_NEW(s->values, total);
     for (atn_idx i = 0; i < total; i++) s->values[i] = NAN;
     *out = s;
@@ -60,6 +61,7 @@ void atn_stats_destroy(atn_ctx *cx, atn_stats *s)
     atn_journal_close(cx, &s->journal, false);
     atn_stats_plan_release(cx, &s->plan);
     atn_free(cx, s->row);
+    atn_free(cx, s->there);
     atn_free(cx, s->values);
     atn_free(cx, s);
 }
@@ -71,12 +73,34 @@ double *atn_stats_values(atn_stats *s, atn_idx row)
     return s->values + row * s->plan.n_slots;
 }
 
+static atn_status add_line(atn_ctx *cx, atn_stats *s, const atn_journal_line *line)
+{
+    if (!s->journal.file || s->row[line->row].failed) return ATN_OK;
+    s->lately++;
+    return atn_journal_add(cx, &s->journal, line);
+}
+
 atn_status atn_stats_finish_head(atn_ctx *cx, atn_stats *s, atn_idx row)
 {
+    const atn_journal_line line = {.row = row,
+                                   .empty = s->row[row].empty,
+                                   .n = s->plan.n_slots,
+                                   .values = atn_stats_values(s, row)};
+
     s->row[row].done = true;
-    if (!s->journal.file || s->row[row].failed) return ATN_OK;
-    return atn_journal_add(cx, &s->journal, row, s->row[row].empty,
-                           atn_stats_values(s, row));
+    return add_line(cx, s, &line);
+}
+
+atn_status atn_stats_finish_measure(atn_ctx *cx, atn_stats *s, atn_idx row, int m)
+{
+    const int first = atn_stats_plan_slot(&s->plan, m, 0);
+    const atn_journal_line line = {.row = row,
+                                   .empty = -1,
+                                   .first = first,
+                                   .n = atn_measure_n_cols(s->plan.measure[m]),
+                                   .values = atn_stats_values(s, row) + first};
+
+    return add_line(cx, s, &line);
 }
 
 /* Copies a layer or model measure's values [heads][cols] to the slots of the kept
@@ -107,13 +131,22 @@ bool atn_stats_any_head_measure(const atn_stats_plan *plan)
     return false;
 }
 
-static void found_head(void *user, atn_idx row, atn_idx empty, const double *values)
+static void found_line(void *user, const atn_journal_line *line)
 {
     atn_stats *s = user;
 
-    s->row[row].done = true;
-    s->row[row].empty = empty;
-    memcpy(atn_stats_values(s, row), values, (size_t)s->plan.n_slots * sizeof *values);
+    memcpy(atn_stats_values(s, line->row) + line->first, line->values,
+           (size_t)line->n * sizeof *line->values);
+    if (line->empty >= 0) {
+        s->row[line->row].done = true;
+        s->row[line->row].empty = line->empty;
+        return;
+    }
+    for (int m = 0; m < s->plan.n; m++)
+        if (s->plan.measure[m]->layer &&
+            atn_stats_plan_slot(&s->plan, m, 0) == line->first &&
+            atn_measure_n_cols(s->plan.measure[m]) == line->n)
+            s->there[line->row * s->plan.n + m] = true;
 }
 
 /* What a layer file is known by: its hash, or where the manifest has none, size and
@@ -211,7 +244,7 @@ static atn_status open_journal(atn_ctx *cx, atn_stats *s, const atn_stats_opts *
     if (!o->journal) return ATN_OK;
     ATN_TRY(fingerprint(cx, s, o, hex));
     ATN_TRY(atn_journal_open(cx, o->journal, hex, s->n, s->plan.n_slots, o->force,
-                             found_head, s, &s->journal));
+                             found_line, s, &s->journal));
     for (atn_idx i = s->from; i < s->to; i++) found += s->row[i].done;
     if (found > 0)
         atn_log(cx, ATN_LOG_INFO, "stats: %lld of %lld heads are in %s already",
@@ -399,6 +432,16 @@ atn_idx atn_stats_failed(const atn_stats *s)
 
     for (atn_idx i = 0; i < s->n; i++) n += s->row[i].failed && !s->row[i].other;
     return n;
+}
+
+atn_idx atn_stats_asked(const atn_stats *s)
+{
+    return s->to - s->from;
+}
+
+bool atn_stats_progressed(const atn_stats *s)
+{
+    return s->lately > 0;
 }
 
 atn_idx atn_stats_left(const atn_stats *s)

@@ -46,6 +46,10 @@ atn_status atn_stats_run(atn_ctx *cx, const atn_capture *c, const atn_selection 
                          const atn_stats_opts *opts, atn_stats **out) ATN_WARN_UNUSED;
 atn_idx atn_stats_failed(const atn_stats *s); /* heads that lack values */
 atn_idx atn_stats_left(const atn_stats *s); /* heads that the time budget left undone */
+/* Heads of this part of the work, or all. */
+atn_idx atn_stats_asked(const atn_stats *s);
+/* Did this run bring the journal anything to go on from? */
+bool atn_stats_progressed(const atn_stats *s);
 void atn_stats_destroy(atn_ctx *cx, atn_stats *s);
 
 /* Removes the journal: the result is safe. */

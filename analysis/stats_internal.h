@@ -24,6 +24,8 @@ struct atn_stats {
     bool strict;
     atn_idx sample; /* rows wanted a layer, 0 = all */
     atn_journal journal;
+    bool *there;      /* [n, plan.n] values of a layer measure that the journal had */
+    atn_idx lately;   /* lines that this run added to it */
     atn_shard *shard; /* borrowed; NULL = all is done here */
     atn_idx from, to; /* rows that are */
 };
@@ -38,6 +40,9 @@ double *atn_stats_values(atn_stats *s, atn_idx row);
 /* A row is done, and goes to the journal where there is one. */
 atn_status atn_stats_finish_head(atn_ctx *cx, atn_stats *s,
                                  atn_idx row) ATN_WARN_UNUSED;
+/* Values of measure m of the row are there, and go to the journal where there is one. */
+atn_status atn_stats_finish_measure(atn_ctx *cx, atn_stats *s, atn_idx row,
+                                    int m) ATN_WARN_UNUSED;
 /* Copies values [heads][columns of measure m] to the rows from `first` on of the heads
  * that are kept (keep NULL = all). */
 void atn_stats_put(atn_stats *s, int m, const bool *keep, atn_idx heads, atn_idx first,

@@ -9,7 +9,8 @@
 
 #include "core/io/file.h"
 
-#define KIND "attnscope/stats-journal/1"
+#define FORMAT "attnscope/stats-journal/"
+#define KIND   FORMAT "2"
 enum { HEAD_SIZE = 160, NUMBER_SIZE = 40 };
 
 static void write_head(const char fingerprint[33], atn_idx rows, int width,
@@ -20,17 +21,20 @@ static void write_head(const char fingerprint[33], atn_idx rows, int width,
 }
 
 /* One complete line; false when it is none of ours, and the rest is dropped. */
-static bool read_line(const char *line, atn_idx rows, int width, double *values,
-                      atn_idx *row, atn_idx *empty)
+static bool read_line(const char *text, atn_idx rows, int width, double *values,
+                      atn_journal_line *out)
 {
+    const bool whole = *text != '+';
     char *at;
-    const long long number = strtoll(line, &at, 10);
-    const long long without = strtoll(at, &at, 10);
+    const long long row = strtoll(text + !whole, &at, 10);
+    const long long second = strtoll(at, &at, 10);
+    const long long n = whole ? width : strtoll(at, &at, 10);
 
-    if (number < 0 || number >= rows || without < 0) return false;
-    *row = number;
-    *empty = without;
-    for (int i = 0; i < width; i++) {
+    if (row < 0 || row >= rows || second < 0) return false;
+    if (!whole && (n < 1 || n > width || second > width - n)) return false;
+    *out = whole ? (atn_journal_line){row, second, 0, width, values}
+                 : (atn_journal_line){row, -1, (int)second, (int)n, values};
+    for (int i = 0; i < n; i++) {
         char *end;
 
         values[i] = strtod(at, &end);
@@ -59,10 +63,10 @@ static atn_status read_heads(atn_ctx *cx, const reading *r, const char *text,
 
     ATN_TAKE(values, r->width);
     while ((end = strchr(line, '\n')) != NULL) {
-        atn_idx row, empty;
+        atn_journal_line found;
 
-        if (!read_line(line, r->rows, r->width, values, &row, &empty)) break;
-        r->found(r->user, row, empty, values);
+        if (!read_line(line, r->rows, r->width, values, &found)) break;
+        r->found(r->user, &found);
         line = end + 1;
     }
     *length = (size_t)(line - text);
@@ -88,7 +92,9 @@ static bool begins_with(const char *path, const char *head)
 static atn_status read_earlier(atn_ctx *cx, const char *path, const char *head,
                                bool force, const reading *r, size_t *length)
 {
-    const double most = 200.0 + (double)r->rows * (64 + (double)r->width * NUMBER_SIZE);
+    /* a line a head, and at most one a value before it */
+    const double most =
+        200.0 + (double)r->rows * (64 + (double)r->width * (64 + 2 * NUMBER_SIZE));
     atn_status st = ATN_OK;
     char *text = NULL;
     size_t size = 0;
@@ -132,6 +138,7 @@ atn_status atn_journal_open(atn_ctx *cx, const char *path, const char fingerprin
     j.file = fopen(path, length > 0 ? "r+" : "w");
     if (!j.file)
         ATN_FAIL(ATN_CANTCREATE, "%s: cannot be written: %s", path, strerror(errno));
+    j.holds = length > strlen(head);
     if (length > 0) {
         if (ftruncate(fileno(j.file), (off_t)length) != 0 ||
             fseeko(j.file, (off_t)length, SEEK_SET) != 0)
@@ -146,21 +153,31 @@ done:
     return st;
 }
 
-atn_status atn_journal_add(atn_ctx *cx, atn_journal *j, atn_idx row, atn_idx empty,
-                           const double *values)
+atn_status atn_journal_add(atn_ctx *cx, atn_journal *j, const atn_journal_line *line)
 {
-    bool ok = fprintf(j->file, "%lld %lld", (long long)row, (long long)empty) > 0;
+    const long long row = (long long)line->row;
+    bool ok = line->empty >= 0
+                  ? fprintf(j->file, "%lld %lld", row, (long long)line->empty) > 0
+                  : fprintf(j->file, "+%lld %d %d", row, line->first, line->n) > 0;
 
-    for (int i = 0; i < j->width && ok; i++)
-        ok = fprintf(j->file, " %a", values[i]) > 0;
+    for (int i = 0; i < line->n && ok; i++)
+        ok = fprintf(j->file, " %a", line->values[i]) > 0;
     ok = ok && fputc('\n', j->file) != EOF && fflush(j->file) == 0;
+    j->holds |= ok;
     return ok ? ATN_OK : io_error(cx, j->path);
+}
+
+bool atn_journal_is(const void *data, size_t size)
+{
+    return size >= sizeof FORMAT && memcmp(data, FORMAT, sizeof FORMAT - 1) == 0;
 }
 
 void atn_journal_close(atn_ctx *cx, atn_journal *j, bool remove_file)
 {
+    const bool stays = !j->file || (j->holds && !remove_file);
+
     if (j->file) (void)fclose(j->file);
-    if (j->path && remove_file) (void)unlink(j->path);
+    if (!stays) (void)unlink(j->path);
     atn_free(cx, j->path);
     *j = (atn_journal){0};
 }

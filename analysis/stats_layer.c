@@ -249,32 +249,16 @@ static bool none(const double *x, atn_idx n)
     return true;
 }
 
-static atn_status one_layer_measure(atn_ctx *cx, atn_stats *s, const layer_job *j,
-                                    const atn_layer_facts *f, int m)
+/* Values [heads][columns] of some heads of the layer: they go to their rows and, where
+ * nothing was wrong with the layer, to the journal. */
+static atn_status put_measure(atn_ctx *cx, atn_stats *s, const layer_job *j,
+                              const atn_layer_facts *f, int m, const bool *keep,
+                              double *out)
 {
-    const atn_arena_mark mark = atn_arena_save(cx);
     const atn_measure *measure = s->plan.measure[m];
-    atn_layer_facts asked = *f;
-    const char *lack = atn_layer_facts_lack(f, measure->wants);
     const int n = atn_measure_n_cols(measure);
     atn_status st = ATN_OK;
-    double *out = NULL;
 
-    if (lack) {
-        atn_log(cx, ATN_LOG_WARN, "%s: %s is left out, the capture has no %s",
-                ATN_LAYER_NAME(atn_capture_layer(s->capture, j->at)), measure->id,
-                lack);
-        goto done;
-    }
-    if ((measure->wants & ATN_WANT_W_O) && !f->w_o)
-        atn_log(cx, ATN_LOG_WARN,
-                "%s: %s: what needs w_o stays empty, the capture has none",
-                ATN_LAYER_NAME(atn_capture_layer(s->capture, j->at)), measure->id);
-    ATN_TAKE(out, f->heads * n);
-    for (atn_idx i = 0; i < f->heads * n; i++) out[i] = NAN;
-    /* heads of other parts count where values hang together */
-    asked.keep = measure->mixes ? j->selected : j->keep;
-    ATN_TRY(measure->layer(cx, &asked, s->plan.params[m], out));
     if (any_bad(j)) {
         drop_bad(s, j, m, out);
         if (measure->mixes) all_fail(s, j);
@@ -283,13 +267,100 @@ static atn_status one_layer_measure(atn_ctx *cx, atn_stats *s, const layer_job *
         for (atn_idx h = 0; h < f->heads; h++)
             if (atn_measure_placeless(measure, c, &f->head[h].sight))
                 out[h * n + c] = NAN;
-    if (j->sampled && none(out, f->heads * n))
+    for (atn_idx h = 0; h < f->heads; h++) {
+        if (!keep[h]) continue;
+        atn_stats_put(s, m, NULL, 1, j->row[h], out + h * n);
+        if (!any_bad(j) && !f->damaged)
+            ATN_TRY(atn_stats_finish_measure(cx, s, j->row[h], m));
+    }
+done:
+    return st;
+}
+
+static bool mixes_any(const atn_stats *s, int m)
+{
+    const atn_measure *measure = s->plan.measure[m];
+
+    for (int c = 0; measure->mixes && c < atn_measure_n_cols(measure); c++)
+        if (measure->mixes(s->plan.params[m], c)) return true;
+    return false;
+}
+
+/* Is the measure still to be taken of head h? */
+static bool lacks(const atn_stats *s, const layer_job *j, atn_idx h, int m)
+{
+    return j->keep[h] && !s->row[j->row[h]].done &&
+           !s->there[j->row[h] * s->plan.n + m];
+}
+
+/* From head *at on those that lack the measure, `most` of them: true in keep; false =
+ * there are none. */
+static bool next_heads(const atn_stats *s, const layer_job *j, int m, atn_idx most,
+                       atn_idx *at, bool *keep)
+{
+    atn_idx n = 0;
+
+    memset(keep, 0, (size_t)j->problem->heads * sizeof *keep);
+    for (; *at < j->problem->heads && n < most; (*at)++) {
+        const atn_idx h = *at;
+
+        keep[h] = lacks(s, j, h, m);
+        n += keep[h];
+    }
+    return n > 0;
+}
+
+/* Where there is a journal, a thread a head at a time, so that what is done is kept. */
+static atn_status one_layer_measure(atn_ctx *cx, atn_stats *s, const layer_job *j,
+                                    const atn_layer_facts *f, int m)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_measure *measure = s->plan.measure[m];
+    const bool whole = !s->journal.file || !measure->by_head || mixes_any(s, m);
+    const char *lack = atn_layer_facts_lack(f, measure->wants);
+    const int n = atn_measure_n_cols(measure);
+    atn_layer_facts asked = *f;
+    atn_status st = ATN_OK;
+    double *out = NULL;
+    bool *keep = NULL, valued = false, any = false;
+    atn_idx at = 0;
+
+    if (lack) {
+        atn_log(cx, ATN_LOG_WARN, "%s: %s is left out, the capture has no %s",
+                atn_layer_facts_name(f).text, measure->id, lack);
+        goto done;
+    }
+    if ((measure->wants & ATN_WANT_W_O) && !f->w_o)
+        atn_log(cx, ATN_LOG_WARN,
+                "%s: %s: what needs w_o stays empty, the capture has none",
+                atn_layer_facts_name(f).text, measure->id);
+    ATN_TAKE(out, f->heads * n);
+    ATN_TAKE(keep, f->heads);
+    while (next_heads(s, j, m, whole ? f->heads : cx->threads, &at, keep)) {
+        for (atn_idx i = 0; i < f->heads * n; i++) out[i] = NAN;
+        /* heads of other parts count where values hang together */
+        asked.keep = whole && measure->mixes ? j->selected : keep;
+        ATN_TRY(measure->layer(cx, &asked, s->plan.params[m], out));
+        ATN_TRY(put_measure(cx, s, j, f, m, keep, out));
+        valued |= !none(out, f->heads * n);
+        any = true;
+    }
+    if (j->sampled && any && !valued)
         atn_log(cx, ATN_LOG_WARN, "%s: %s has no value on a sample of rows",
-                ATN_LAYER_NAME(atn_capture_layer(s->capture, j->at)), measure->id);
-    atn_stats_put(s, m, j->keep, f->heads, j->first, out);
+                atn_layer_facts_name(f).text, measure->id);
 done:
     atn_arena_rewind(cx, mark);
     return st;
+}
+
+/* Of heads that had it before another one met bad data. */
+static void empty_measure(atn_stats *s, const layer_job *j, int m)
+{
+    const int first = atn_stats_plan_slot(&s->plan, m, 0);
+
+    for (atn_idx h = 0; h < j->problem->heads; h++)
+        for (int c = 0; j->keep[h] && c < atn_measure_n_cols(s->plan.measure[m]); c++)
+            atn_stats_values(s, j->row[h])[first + c] = NAN;
 }
 
 /* One measure that meets bad data is left out; the others go on. */
@@ -304,10 +375,10 @@ static atn_status each_layer_measure(atn_ctx *cx, atn_stats *s, const layer_job 
         if (st != ATN_OK && !atn_stats_may_go_on(s, st)) return st;
         if (st == ATN_OK) continue;
         atn_err_forgive(cx);
-        atn_log(cx, ATN_LOG_WARN, "%s: %s is left out",
-                ATN_LAYER_NAME(atn_capture_layer(s->capture, j->at)),
+        atn_log(cx, ATN_LOG_WARN, "%s: %s is left out", atn_layer_facts_name(f).text,
                 s->plan.measure[m]->id);
         all_fail(s, j);
+        empty_measure(s, j, m);
         st = atn_stats_note_left_out(cx, s, j->first, m);
         if (st != ATN_OK) return st;
     }
@@ -321,16 +392,33 @@ static bool any_mixes(const atn_stats_plan *plan)
     return false;
 }
 
+/* Of the layer measures that heads lack: what they want; false = none is lacking. */
+static bool wanted(const atn_stats *s, const layer_job *j, unsigned *wants)
+{
+    bool any = false;
+
+    *wants = 0;
+    for (int m = 0; m < s->plan.n; m++) {
+        bool lacking = false;
+
+        for (atn_idx h = 0; s->plan.measure[m]->layer && h < j->problem->heads; h++)
+            lacking |= lacks(s, j, h, m);
+        if (lacking) *wants |= s->plan.measure[m]->wants;
+        any |= lacking;
+    }
+    return any;
+}
+
 static atn_status with_facts(atn_ctx *cx, atn_stats *s, layer_job *j)
 {
-    const atn_layer_wants wants = {.wants = s->plan.wants,
-                                   .keep = any_mixes(&s->plan) ? j->selected : j->keep,
-                                   .skip_rows = j->rows.skip_rows,
-                                   .head = j->head,
-                                   .strict = s->strict};
+    atn_layer_wants wants = {.keep = any_mixes(&s->plan) ? j->selected : j->keep,
+                             .skip_rows = j->rows.skip_rows,
+                             .head = j->head,
+                             .strict = s->strict};
     atn_status st = ATN_OK;
     atn_layer_facts f = {0};
 
+    if (!wanted(s, j, &wants.wants)) return ATN_OK;
     ATN_TRY(atn_layer_facts_load(cx, s->capture, j->at, j->problem, &wants, &f));
     if (f.damaged) all_fail(s, j);
     ATN_TRY(each_layer_measure(cx, s, j, &f));
@@ -392,7 +480,7 @@ static atn_status start_layer(atn_ctx *cx, atn_stats *s, layer_job *j)
                  "stats: --skip-rows %lld leaves no row of %s, which has %lld "
                  "(give a smaller number)",
                  (long long)s->plan.rows.skip_rows,
-                 ATN_LAYER_NAME(atn_capture_layer(s->capture, j->at)),
+                 atn_layer_name(atn_capture_layer(s->capture, j->at)).text,
                  (long long)p->nq);
     ATN_TAKE(j->head, p->heads);
     ATN_TAKE(j->row, p->heads);

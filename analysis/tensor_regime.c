@@ -317,7 +317,7 @@ static atn_status one_layer(atn_ctx *cx, const atn_capture *c, const atn_selecti
         ATN_FAIL(ATN_DATA,
                  "%s holds attention matrices alone; the regime is one of queries "
                  "and keys (capture or import these)",
-                 ATN_LAYER_NAME(l));
+                 atn_layer_name(l).text);
     ATN_TRY(atn_capture_load(cx, c, sel->at[i], &p));
     for (atn_idx h = 0; h < p.heads; h++) {
         const atn_head head = atn_problem_head(&p, h);

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "analysis/keys.h"
 #include "core/io/file.h"
 #include "core/param.h"
 #include "core/table.h"
@@ -569,7 +568,7 @@ atn_status atn_token_labels_layer(atn_ctx *cx, const atn_token_labels *l,
         atn_log(cx, ATN_LOG_WARN,
                 "%s: what needs labels stays empty, its queries and keys are not "
                 "the %lld tokens with labels",
-                ATN_LAYER_NAME(info), (long long)l->n);
+                atn_layer_name(info).text, (long long)l->n);
         return ATN_OK;
     }
     ATN_TAKE(*of, l->classes);
@@ -592,7 +591,7 @@ atn_status atn_token_labels_layer(atn_ctx *cx, const atn_token_labels *l,
     if (*classes == 0)
         atn_log(cx, ATN_LOG_WARN,
                 "%s: what needs labels stays empty, none of its keys has a label",
-                ATN_LAYER_NAME(info));
+                atn_layer_name(info).text);
 done:
     return st;
 }

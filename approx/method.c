@@ -212,6 +212,29 @@ done:
     return st;
 }
 
+bool atn_choice_places(const atn_choice *c)
+{
+    const atn_method *m = c->method;
+
+    if (!m) return !(c->generator->placeless && c->generator->placeless(c->values));
+    return (m->reads_of ? m->reads_of(c->values) : m->reads) & ATN_READS_PLACE;
+}
+
+/* Queries of another text stand nowhere among the keys. */
+static atn_status check_place(atn_ctx *cx, const atn_choice *c, const atn_input *in)
+{
+    atn_status st = ATN_OK;
+
+    if (in->head[0].sight.cross && atn_choice_places(c))
+        ATN_FAIL(ATN_DATA,
+                 "%s goes by the distance of query and key, and in cross-attention "
+                 "(layer %d) the queries are of another text (choose layers of "
+                 "self-attention with --stack or --layers)",
+                 atn_choice_id(c), in->head[0].layer);
+done:
+    return st;
+}
+
 static atn_status check_needs(atn_ctx *cx, const atn_choice *c, const atn_input *in)
 {
     const atn_method *m = c->method;
@@ -263,7 +286,9 @@ done:
 
 atn_status atn_choice_check(atn_ctx *cx, const atn_choice *c, const atn_input *in)
 {
-    return c->method ? check_needs(cx, c, in) : ATN_OK;
+    const atn_status st = check_place(cx, c, in);
+
+    return st == ATN_OK && c->method ? check_needs(cx, c, in) : st;
 }
 
 static atn_layout layout_of(const atn_input *in, atn_idx head)

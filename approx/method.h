@@ -36,6 +36,7 @@ enum {
      * asked for by name, for it is cubic */
     ATN_READS_STORED = 256,
     ATN_READS_GIVEN = 512, /* numbers of a file of draws that has them; it draws none */
+    ATN_READS_PLACE = 1024, /* where queries stand among the keys: no other text */
 };
 #define ATN_STORED_MOST 4096
 /* Masks it is defined for. */
@@ -184,6 +185,8 @@ bool atn_choice_spends(const atn_choice *c, const atn_input *in, atn_idx head,
 /* Its budget parameter, NULL = none. */
 const atn_param *atn_choice_budget(const atn_choice *c, bool *falls);
 unsigned atn_choice_looks(const atn_choice *c, const atn_input *in);
+/* Does it go by where queries stand among the keys? Static patterns mostly do. */
+bool atn_choice_places(const atn_choice *c);
 atn_unit atn_choice_unit(const atn_choice *c, const atn_input *in);
 /* DATA says what the layer lacks for it and how to provide that; USAGE what the mask
  * forbids. */

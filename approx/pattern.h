@@ -43,6 +43,8 @@ typedef struct atn_generator {
     bool budget_falls;  /* a larger one keeps less */
     bool by_layer;      /* layers may differ with equal parameters */
     bool draws;         /* random objects, through the draws of the layout */
+    /* Does it see the same keys wherever the query stands among them? NULL = no. */
+    bool (*placeless)(const void *params);
     /* Tokens that the parameters alone determine, 0 = any length; may be NULL. */
     atn_idx (*tokens)(const void *params);
     atn_status (*make)(atn_ctx *cx, const void *params, const atn_layout *l,

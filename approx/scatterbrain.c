@@ -578,6 +578,14 @@ static double bytes(const atn_ctx *cx, const void *params_, const atn_input *in)
     return sum + 4096;
 }
 
+/* The support of near keys goes by places. */
+static unsigned reads_of(const void *params_)
+{
+    const scatterbrain *t = params_;
+
+    return ATN_READS_QK | ATN_READS_DRAWS | (t->support == LOCAL ? ATN_READS_PLACE : 0);
+}
+
 const atn_method atn_method_scatterbrain = {
     .id = "scatterbrain",
     .title = "Scatterbrain",
@@ -586,7 +594,8 @@ const atn_method atn_method_scatterbrain = {
               "src/models/attention",
     .text =
         "near keys, or those of its clusters, exactly; all others by random features",
-    .reads = ATN_READS_QK | ATN_READS_DRAWS,
+    .reads = ATN_READS_QK | ATN_READS_DRAWS | ATN_READS_PLACE,
+    .reads_of = reads_of,
     .sides = ATN_BOTH_WAYS,
     .params = params,
     .params_size = sizeof(scatterbrain),

@@ -21,8 +21,9 @@ static atn_status unknown_type(atn_ctx *cx, const char *path, const char *type)
     for (; atn_archs[n] && n < 64; n++) ids[n] = atn_archs[n]->id;
     atn_known(type, ids, n, known, sizeof known);
     return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
-                    "%s: model_type \"%.60s\" is not supported %s; attnscope import "
-                    "takes Q, K, V of any model",
+                    "%s: model_type \"%.60s\" is not supported %s; "
+                    "python/attnscope_capture.py records a model that runs in Python, "
+                    "and attnscope import takes Q, K, V from anywhere",
                     path, type, known);
 }
 
@@ -262,10 +263,12 @@ static atn_status read_activation(atn_ctx *cx, const char *path, atn_config *c)
             c->act = names[i].act;
             return ATN_OK;
         }
-    ATN_FAIL(ATN_DATA,
-             "%s: %s \"%.60s\" is not one of silu, gelu, gelu_new, "
-             "gelu_pytorch_tanh, relu",
-             path, key, name);
+    ATN_FAIL(ATN_DATA, "%s: %s \"%s%.60s\" is not one of %s", path, key,
+             c->gated ? "gated-" : "", name,
+             c->arch->act_says_gated ? "relu, gelu, silu, gated-gelu, gated-silu"
+             : c->arch->class_names[0]
+                 ? "gelu, gelu-approximate"
+                 : "silu, gelu, gelu_new, gelu_pytorch_tanh, relu");
 done:
     return st;
 }
@@ -289,7 +292,7 @@ static atn_status refuse_other(atn_ctx *cx, const char *path, const atn_config *
     if (value != s->absent)
         ATN_FAIL(ATN_DATA,
                  "%s: \"%s\" is %s; a model of type %s is only run with %s "
-                 "(attnscope import takes Q, K, V of any model)",
+                 "(python/attnscope_capture.py records any model that runs in Python)",
                  path, s->key, value ? "true" : "false", c->arch->id,
                  value ? "false" : "true");
 done:
@@ -319,7 +322,8 @@ static atn_status refuse_unsupported(atn_ctx *cx, const char *path, const atn_co
     if (decoder && !c->arch->causal)
         ATN_FAIL(ATN_DATA,
                  "%s: \"is_decoder\" is true, but a model of type %s is run as an "
-                 "encoder only (attnscope import takes Q, K, V of any model)",
+                 "encoder only (python/attnscope_capture.py records any model that "
+                 "runs in Python)",
                  path, c->arch->id);
     ATN_TRY(atn_json_get_bool(cx, path, c->json, "use_bidirectional_attention", false,
                               &both));
@@ -327,7 +331,8 @@ static atn_status refuse_unsupported(atn_ctx *cx, const char *path, const atn_co
         ATN_FAIL(
             ATN_DATA,
             "%s: \"use_bidirectional_attention\" is true, but a model of type %s is "
-            "run as a decoder only (attnscope import takes Q, K, V of any model)",
+            "run as a decoder only (python/attnscope_capture.py records any model that "
+            "runs in Python)",
             path, c->arch->id);
     ATN_TRY(refuse_other(cx, path, c, &cross));
     for (size_t i = 0; i < ATN_LEN(c->arch->only); i++)
@@ -335,7 +340,8 @@ static atn_status refuse_unsupported(atn_ctx *cx, const char *path, const atn_co
     if (json_object_size(json_object_get(c->json, "pruned_heads")) > 0)
         ATN_FAIL(ATN_DATA,
                  "%s: \"pruned_heads\" is not empty; a model without some of its "
-                 "heads is not run (attnscope import takes Q, K, V of any model)",
+                 "heads is not run (python/attnscope_capture.py records any model that "
+                 "runs in Python)",
                  path);
 done:
     return st;
@@ -367,8 +373,15 @@ static atn_status read_cap(atn_ctx *cx, const char *path, const atn_config *c,
                            const char *key, double def, double *out)
 {
     const bool none = json_is_null(json_object_get(c->json, key));
+    const double most = 1e6;
+    atn_status st = ATN_OK;
 
-    return atn_json_get_positive(cx, path, c->json, key, none ? 0 : def, out);
+    ATN_TRY(atn_json_get_positive(cx, path, c->json, key, none ? 0 : def, out));
+    if (*out > most)
+        ATN_FAIL(ATN_DATA, "%s: \"%s\" is %g; wanted a number up to %g, or null", path,
+                 key, *out, most);
+done:
+    return st;
 }
 
 static atn_status read_softcaps(atn_ctx *cx, const char *path, atn_config *c)

@@ -1,4 +1,5 @@
-/* capture/config_patches.c -- size, patches and classes of a model of images or latents. */
+/* capture/config_patches.c -- size, patches and classes of a model of images or latents. What
+ * is left of a side behind the last whole patch is not seen, as in transformers. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "capture/config_internal.h"
 #include "core/io/json.h"
@@ -52,10 +53,10 @@ atn_status atn_config_read_patches(atn_ctx *cx, const char *path, atn_config *c)
     ATN_TRY(
         atn_json_get_i64(cx, path, c->json, classes, a->classes, 1, BIG, &c->classes));
     if (patch[0] != patch[1])
-        ATN_FAIL(ATN_DATA, "%s: patches of %lldx%lld are not square", path,
-                 (long long)patch[0], (long long)patch[1]);
-    if (side[0] % patch[0] != 0 || side[1] % patch[0] != 0)
-        ATN_FAIL(ATN_DATA, "%s: %s %lldx%lld is no multiple of patch_size %lld", path,
+        ATN_FAIL(ATN_DATA, "%s: \"patch_size\": patches of %lldx%lld are not square",
+                 path, (long long)patch[0], (long long)patch[1]);
+    if (side[0] < patch[0] || side[1] < patch[0])
+        ATN_FAIL(ATN_DATA, "%s: %s %lldx%lld is smaller than patch_size %lld", path,
                  image, (long long)side[0], (long long)side[1], (long long)patch[0]);
     c->image_h = side[0];
     c->image_w = side[1];

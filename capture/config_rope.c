@@ -24,6 +24,21 @@ static const json_t *rope_dict(const json_t *j)
                                                                     : parameters;
 }
 
+/* Both are objects where they are there and not null. */
+static atn_status check_dicts(atn_ctx *cx, const char *path, const json_t *j)
+{
+    static const char *const keys[] = {"rope_scaling", "rope_parameters"};
+
+    for (size_t i = 0; i < ATN_LEN(keys); i++) {
+        const json_t *d = json_object_get(j, keys[i]);
+
+        if (d && !json_is_object(d) && !json_is_null(d))
+            return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                            "%s: \"%s\" must be an object, or null", path, keys[i]);
+    }
+    return ATN_OK;
+}
+
 static atn_status rope_kind(atn_ctx *cx, const char *path, const json_t *d,
                             const atn_arch *a, atn_rope *r)
 {
@@ -95,10 +110,11 @@ static atn_status longrope_lists(atn_ctx *cx, const char *path, const json_t *d,
 
     for (int i = 0; i < 2; i++) {
         if ((atn_idx)json_array_size(lists[i]) != r->dim / 2)
-            return atn_fail(
-                cx, ATN_DATA, __FILE__, __LINE__,
-                "%s: longrope needs short_factor and long_factor of %lld numbers", path,
-                (long long)r->dim / 2);
+            return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                            "%s: longrope needs short_factor and long_factor of %lld "
+                            "numbers, one has "
+                            "%zu",
+                            path, (long long)r->dim / 2, json_array_size(lists[i]));
         if (!all_positive(lists[i]))
             return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
                             "%s: a longrope factor is no positive number", path);
@@ -131,14 +147,25 @@ done:
 
 static atn_status check_rope(atn_ctx *cx, const char *path, const atn_rope *r)
 {
-    if (r->theta > 0 && isfinite(r->theta) && r->factor > 0 && isfinite(r->factor) &&
-        r->original > 0 && isfinite(r->attention_factor) && r->high > r->low &&
-        r->low > 0 && r->beta_fast > 0 && r->beta_slow > 0)
-        return ATN_OK;
-    return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
-                    "%s: the rope parameters are out of range (theta %g, factor %g, "
-                    "low/high frequency factors %g %g)",
-                    path, r->theta, r->factor, r->low, r->high);
+    const struct {
+        const char *key;
+        double value, above;
+    } all[] = {{"rope_theta", r->theta, 0},
+               {"factor", r->factor, 0},
+               {"original_max_position_embeddings", r->original, 0},
+               {"attention_factor", r->attention_factor, -INFINITY},
+               {"low_freq_factor", r->low, 0},
+               {"high_freq_factor", r->high, r->low},
+               {"beta_fast", r->beta_fast, 0},
+               {"beta_slow", r->beta_slow, 0}};
+
+    for (size_t i = 0; i < ATN_LEN(all); i++)
+        if (!(all[i].value > all[i].above && isfinite(all[i].value)))
+            return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                            "%s: \"%s\" of the rotary embedding is %g; wanted a number "
+                            "above %g",
+                            path, all[i].key, all[i].value, all[i].above);
+    return ATN_OK;
 }
 
 /* A table of angles: its dictionary, and what stands in for a theta that it lacks. */
@@ -294,6 +321,7 @@ atn_status atn_config_read_rope(atn_ctx *cx, const char *path, atn_config *c)
     if (a->rope_default && (!parameters || json_is_null(parameters)))
         json_object_set_new(c->json, "rope_parameters",
                             json_loads(a->rope_default, 0, NULL));
+    ATN_TRY(check_dicts(cx, path, c->json));
     c->two_ropes = a->local_theta > 0;
     if (!c->two_ropes) {
         s.d = rope_dict(c->json);

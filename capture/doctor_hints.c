@@ -1,7 +1,7 @@
 /* capture/doctor_hints.c -- what the difference of two tensors looks like.
  *
  * Every symptom is a test on the numbers, and is said only when it explains them: a constant
- * factor, heads in another order, rotary pairs, another angle, a mask, a sink, a soft-cap.
+ * factor, heads in another order, rotary pairs, another angle, a soft-cap.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
@@ -59,12 +59,18 @@ static bool near(double x, double y)
     return fabs(x - y) <= 1e-3 * fabs(y);
 }
 
+static bool is_rotated(const atn_pair *p)
+{
+    return p->m->config.arch->rope &&
+           (p->stage == ATN_STAGE_Q || p->stage == ATN_STAGE_K);
+}
+
 static bool factor_hint(const atn_pair *p, char *hint)
 {
     const double c = constant_factor(p), width = sqrt((double)p->m->config.width);
     const char *what = "";
 
-    if (c == 0) return false;
+    if (c == 0 || count_of(p) < 2) return false;
     if (p->stage == ATN_STAGE_HIDDEN && (near(c, width) || near(c, 1 / width)))
         what = ": the root of the width, by which some families scale embeddings";
     else if (p->stage == ATN_STAGE_LOGITS && (near(c, width) || near(c, 1 / width)))
@@ -73,7 +79,42 @@ static bool factor_hint(const atn_pair *p, char *hint)
              near(c, p->place->scale))
         what = ": the scale of the dot product, which the reference has put into q "
                "(as OPT does in transformers); scores are the same";
+    else if (is_rotated(p))
+        what = ": the norm in front or of queries and keys, or the attention factor of "
+               "the "
+               "rotary embedding (yarn, longrope)";
     snprintf(hint, ATN_HINT_TEXT, "the reference is %.6g times ours%s", c, what);
+    return true;
+}
+
+/* Every row is ours times a factor of its own. */
+static bool row_factor_hint(const atn_pair *p, char *hint)
+{
+    const bool qk = p->stage != ATN_STAGE_V;
+    bool shared = true;
+
+    for (atn_idx i = 0; i < p->rows; i++) {
+        double first = 0;
+
+        for (atn_idx h = 0; h < p->heads; h++) {
+            const atn_idx at = (h * p->rows + i) * p->cols;
+            const float *x = p->ours + at, *y = p->reference + at;
+            double xx = 0, xy = 0;
+
+            for (atn_idx e = 0; e < p->cols; e++) {
+                xx += (double)x[e] * (double)x[e];
+                xy += (double)x[e] * (double)y[e];
+            }
+            if (!(xx > 0) || !explains(p, x, xy / xx, y, p->cols)) return false;
+            if (h == 0) first = xy / xx;
+            shared = shared && near(xy / xx, first);
+        }
+    }
+    snprintf(hint, ATN_HINT_TEXT, "every token is ours times a factor of its own, %s",
+             shared ? "the same in all heads: the norm in front of the projection (its "
+                      "epsilon)"
+             : qk   ? "another one in each head: the norm of queries and keys"
+                    : "another one in each head");
     return true;
 }
 
@@ -105,24 +146,113 @@ static bool head_order_hint(const atn_pair *p, char *hint)
     return true;
 }
 
-/* Adjacent numbers are turned together in the reference, half a head apart in ours. */
-static bool pairs_hint(const atn_pair *p, char *hint)
+/* Heads of ours of one kind. */
+typedef struct heads {
+    const char *name;
+    const float *x; /* [n, rows, cols]; NULL = not at hand */
+    atn_idx n;
+} heads;
+
+/* Is it `y` in its first `rows` rows? The index, or -1. */
+static atn_idx find_head(const atn_pair *p, const heads *from, atn_idx rows,
+                         const float *y)
 {
-    const atn_idx half = p->cols / 2;
+    const atn_idx plane = p->rows * p->cols;
 
-    if (!p->m->config.arch->rope || p->cols % 2 != 0) return false;
-    for (atn_idx i = 0; i < p->heads * p->rows; i++)
-        for (atn_idx e = 0; e < p->cols; e++) {
-            const double x = p->ours[i * p->cols + e];
-            const double y = p->reference[i * p->cols + 2 * (e % half) + e / half];
+    for (atn_idx k = 0; from->x && k < from->n; k++)
+        if (explains(p, from->x + k * plane, 1, y, rows * p->cols)) return k;
+    return -1;
+}
 
-            if (!(fabs(x - y) <= 1e-3 * (fabs(x) + fabs(y)) + 1e-6)) return false;
-        }
+/* The reference's heads are ours of q, k and v. Rotated heads are compared at position 0. */
+static bool fused_hint(const atn_pair *p, char *hint)
+{
+    const atn_layer_dump *d = p->run;
+    const atn_place *at = p->place;
+    const bool pre = p->stage == ATN_STAGE_Q_PRE || p->stage == ATN_STAGE_K_PRE;
+    const heads from[] = {{"q", pre ? d->q_pre : d->q, at->heads},
+                          {"k", pre ? d->k_pre : d->k, at->kv_heads},
+                          {"v", d->v, at->kv_heads}};
+    const atn_idx rows = p->m->config.arch->rope && !pre ? 1 : p->rows;
+    const char own = atn_stage_names[p->stage][0];
+    atn_idx moved = -1, to = -1;
+    const char *name = "";
+
+    if (at->d != at->dv || at->nq != at->nk || p->heads > HEADS_MOST) return false;
+    for (atn_idx h = 0; h < p->heads; h++) {
+        atn_idx found = -1;
+        size_t k = 0;
+
+        for (; k < ATN_LEN(from) && found < 0; k++)
+            found = find_head(p, &from[k], rows, p->reference + h * p->rows * p->cols);
+        if (found < 0) return false;
+        if (moved >= 0 || from[k - 1].name[0] == own) continue;
+        moved = h;
+        to = found;
+        name = from[k - 1].name;
+    }
+    if (moved < 0) return false;
     snprintf(
         hint, ATN_HINT_TEXT,
-        "the reference has rotary pairs side by side (as the original Llama and GGUF "
-        "files), ours half a head apart; scores are the same");
+        "the reference's %c head %lld is our %s head %lld: a fused projection of q, k "
+        "and v is split in another way",
+        own, (long long)moved, name, (long long)to);
     return true;
+}
+
+/* ---- rotary embedding ---- */
+
+static bool same(const atn_pair *p, const float *x, const float *y, atn_idx n)
+{
+    return n == 0 || explains(p, x, 1, y, n);
+}
+
+/* x[e] = y[2 (e mod half) + e / half] of the first dim numbers, the others equal. */
+static bool is_paired(const atn_pair *p, const float *x, const float *y, atn_idx dim)
+{
+    const atn_idx half = dim / 2;
+
+    for (atn_idx e = 0; e < dim; e++) {
+        const double a = x[e], b = y[2 * (e % half) + e / half];
+
+        if (!(fabs(a - b) <= 1e-3 * (fabs(a) + fabs(b)) + 1e-6)) return false;
+    }
+    return same(p, x + dim, y + dim, p->cols - dim);
+}
+
+/* Adjacent numbers belong together in one of the two, numbers half a head apart in the
+ * other: in all rows, or in those of position 0 alone. */
+static bool pairs_hint(const atn_pair *p, char *hint)
+{
+    const atn_idx dim = atn_config_rope(&p->m->config, p->place->layer)->dim;
+    bool all[2] = {true, true}, first[2] = {true, true}, moved = false;
+    const bool pre = !is_rotated(p);
+
+    if (!p->m->config.arch->rope || dim < 4 || dim > p->cols) return false;
+    for (atn_idx i = 0; i < p->heads * p->rows; i++) {
+        const float *x = p->ours + i * p->cols, *y = p->reference + i * p->cols;
+        const bool zero = i % p->rows == 0,
+                   to[2] = {is_paired(p, x, y, dim), is_paired(p, y, x, dim)};
+
+        moved = moved || (zero && !same(p, x, y, p->cols));
+        for (int k = 0; k < 2; k++) {
+            all[k] = all[k] && to[k];
+            first[k] = first[k] && (to[k] || !zero);
+        }
+    }
+    if (all[0] && !pre)
+        snprintf(hint, ATN_HINT_TEXT,
+                 "the reference has rotary pairs side by side (as the original Llama "
+                 "and GGUF "
+                 "files), ours half a head apart; scores are the same");
+    else if (moved && (first[0] || first[1]) && (p->rows > 1 || pre))
+        snprintf(
+            hint, ATN_HINT_TEXT,
+            "%sthe rows of a head have the order of pairs side by side in one of the "
+            "two and of halves in the other: the permutation of q and k weights of "
+            "GGUF and original Llama files was left in, or done twice",
+            pre ? "" : "at position 0 ");
+    return *hint != '\0';
 }
 
 static double row_norm(const float *x, atn_idx n)
@@ -133,178 +263,149 @@ static double row_norm(const float *x, atn_idx n)
     return sqrt(sum);
 }
 
-/* Every row as long as ours, the first one equal: only angles differ. */
-static bool angle_hint(const atn_pair *p, char *hint)
+/* Are the first dim numbers of every row `*ratio` times as long as ours, at position 0 so
+ * many times ours, and the others equal? */
+static bool is_turned(const atn_pair *p, atn_idx dim, double *ratio)
 {
-    if (!p->m->config.arch->rope) return false;
+    *ratio = row_norm(p->reference, dim) / row_norm(p->ours, dim);
     for (atn_idx i = 0; i < p->heads * p->rows; i++) {
         const float *x = p->ours + i * p->cols, *y = p->reference + i * p->cols;
 
-        if (!near(row_norm(x, p->cols), row_norm(y, p->cols))) return false;
-        if (i % p->rows == 0 && !explains(p, x, 1, y, p->cols)) return false;
+        if (!near(*ratio * row_norm(x, dim), row_norm(y, dim))) return false;
+        if (i % p->rows == 0 && !explains(p, x, *ratio, y, dim)) return false;
+        if (!same(p, x + dim, y + dim, p->cols - dim)) return false;
     }
-    snprintf(hint, ATN_HINT_TEXT,
-             "position 0 agrees and all vectors are as long as ours: another rotary "
-             "angle (base theta, scaling, rotated dimensions, or the first position)");
     return true;
 }
 
-/* ---- attention weights ---- */
-
-static bool mask_hint(const atn_pair *p, char *hint)
+static bool angle_hint(const atn_pair *p, char *hint)
 {
-    const double some = 1e-4;
-    double unseen = 0, unused = 0;
+    const atn_idx dim =
+        ATN_MIN(atn_config_rope(&p->m->config, p->place->layer)->dim, p->cols);
+    double ratio;
 
-    for (atn_idx h = 0; h < p->heads; h++)
-        for (atn_idx i = 0; i < p->rows; i++) {
-            atn_idx lo, hi;
-
-            atn_sight_row(&p->place->sight, i, &lo, &hi);
-            for (atn_idx j = 0; j < p->cols; j++) {
-                const atn_idx at = (h * p->rows + i) * p->cols + j;
-                const double y = p->reference[at];
-
-                if (j < lo || j >= hi)
-                    unseen = fmax(unseen, y);
-                else if (y == 0)
-                    unused = fmax(unused, (double)p->ours[at]);
-            }
-        }
-    if (unseen > some)
+    if (!p->m->config.arch->rope || dim < 1 ||
+        !(is_turned(p, dim, &ratio) || is_turned(p, p->cols, &ratio)))
+        return false;
+    if (near(ratio, 1))
         snprintf(
             hint, ATN_HINT_TEXT,
-            "the reference gives up to %.3g to keys that our mask hides (causality, "
-            "a sliding window, padding)",
-            unseen);
-    else if (unused > some)
-        snprintf(hint, ATN_HINT_TEXT,
-                 "the reference gives nothing to keys of up to %.3g in ours: it has a "
-                 "narrower mask (a sliding window that counts otherwise, padding)",
-                 unused);
-    return unseen > some || unused > some;
-}
-
-static double least_row_sum(const atn_pair *p)
-{
-    double least = INFINITY;
-
-    for (atn_idx i = 0; i < p->heads * p->rows; i++) {
-        double sum = 0;
-
-        for (atn_idx j = 0; j < p->cols; j++) sum += p->reference[i * p->cols + j];
-        least = fmin(least, sum);
-    }
-    return least;
-}
-
-/* ln p_ref = c ln p + b in every row: the c over all rows, 0 where that is not so. */
-static double logit_factor(const atn_pair *p)
-{
-    const double least = 1e-6;
-    double xx = 0, xy = 0, yy = 0;
-
-    for (atn_idx i = 0; i < p->heads * p->rows; i++) {
-        const float *x = p->ours + i * p->cols, *y = p->reference + i * p->cols;
-        double n = 0, sx = 0, sy = 0;
-
-        for (atn_idx j = 0; j < p->cols; j++) {
-            if (!(x[j] > least && y[j] > least)) continue;
-            n++;
-            sx += log((double)x[j]);
-            sy += log((double)y[j]);
-        }
-        for (atn_idx j = 0; j < p->cols && n > 1; j++) {
-            if (!(x[j] > least && y[j] > least)) continue;
-            const double a = log((double)x[j]) - sx / n, b = log((double)y[j]) - sy / n;
-            xx += a * a;
-            xy += a * b;
-            yy += b * b;
-        }
-    }
-    if (!(xx > 0 && yy > 0) || xy * xy < .999999 * xx * yy) return 0;
-    return xy / xx;
-}
-
-static void attention_hint(const atn_pair *p, char *hint)
-{
-    const unsigned qk = 1u << ATN_STAGE_Q | 1u << ATN_STAGE_K;
-    double c, sum;
-
-    if (mask_hint(p, hint)) return;
-    sum = least_row_sum(p);
-    if (sum < .999) {
+            "position 0 agrees and all vectors are as long as ours: another rotary "
+            "angle (base theta, scaling, rotated dimensions, or the first position)");
+    else
         snprintf(
             hint, ATN_HINT_TEXT,
-            "rows of the reference sum to as little as %.4g: it has attention sinks",
-            sum);
-        return;
-    }
-    c = logit_factor(p);
-    if (c > 0 && !near(c, 1))
-        snprintf(
-            hint, ATN_HINT_TEXT,
-            "logits of the reference are %.6g times ours: another scale of the dot "
-            "product (ours is %.6g)",
-            c, p->place->scale);
-    else if ((p->agreed & qk) == qk)
-        snprintf(
-            hint, ATN_HINT_TEXT,
-            "q and k agree and the mask is the same: a soft-cap of the logits, or a "
-            "bias by position (ALiBi, relative)");
+            "position 0, and the length of all vectors, is %.5g times ours: another "
+            "attention factor of the rotary embedding (yarn, longrope), and angles",
+            ratio);
+    return true;
 }
 
 /* ---- the others ---- */
 
-/* The cap that explains it, 0 = none. */
-static double cap_of(const atn_pair *p)
+/* Is y = cap tanh(z / cap) of the logits z behind our own cap? cap 0 = y is z. */
+static bool is_capped(const atn_pair *p, double cap)
 {
-    static const double caps[] = {10, 15, 20, 30, 50};
+    const double own = p->m->config.head_softcap;
+    double worst = 0, largest = 0;
 
-    for (size_t k = 0; k < ATN_LEN(caps); k++) {
-        double worst = 0, largest = 0;
+    for (atn_idx i = 0; i < count_of(p); i++) {
+        const double y = p->reference[i], x = p->ours[i],
+                     z = own > 0 ? own * atanh(x / own) : x,
+                     e = fabs(y - (cap > 0 ? cap * tanh(z / cap) : z));
 
-        for (atn_idx i = 0; i < count_of(p); i++) {
-            const double y = p->reference[i],
-                         x = caps[k] * tanh((double)p->ours[i] / caps[k]);
-
-            worst = fmax(worst, fabs(x - y));
-            largest = fmax(largest, fabs(y));
-        }
-        if (worst <= 10 * p->tolerance * largest) return caps[k];
+        if (!(e <= worst)) worst = e;
+        largest = fmax(largest, fabs(y));
     }
-    return 0;
+    return worst <= 10 * p->tolerance * largest;
+}
+
+/* The cap that takes our largest logit to the reference's; 0 = none does. */
+static double solve_cap(const atn_pair *p)
+{
+    const double own = p->m->config.head_softcap;
+    double lo, hi, z, y;
+    atn_idx at = 0;
+
+    for (atn_idx i = 0; i < count_of(p); i++)
+        if (fabs((double)p->ours[i]) > fabs((double)p->ours[at])) at = i;
+    z = fabs((double)p->ours[at]);
+    y = fabs((double)p->reference[at]);
+    if (own > 0) z = own * atanh(z / own);
+    if (!(y > 0 && y < z && isfinite(z))) return 0;
+    lo = y; /* a cap is above what it caps, and y rises with it */
+    hi = 1e4 * z;
+    for (int i = 0; i < 200; i++) {
+        const double cap = (lo + hi) / 2;
+
+        if (cap * tanh(z / cap) < y)
+            lo = cap;
+        else
+            hi = cap;
+    }
+    return hi;
+}
+
+static bool cap_hint(const atn_pair *p, char *hint)
+{
+    const double own = p->m->config.head_softcap, cap = solve_cap(p);
+
+    if (own > 0 && is_capped(p, 0))
+        snprintf(hint, ATN_HINT_TEXT,
+                 "the reference does not cap its logits, ours does at %g "
+                 "(final_logit_softcapping)",
+                 own);
+    else if (cap > 0 && is_capped(p, cap) && !is_capped(p, 0))
+        snprintf(hint, ATN_HINT_TEXT,
+                 "the reference caps its logits softly at %.4g, ours %s "
+                 "(final_logit_softcapping)",
+                 cap, own > 0 ? "at another value" : "does not");
+    return *hint != '\0';
 }
 
 static void logits_hint(const atn_pair *p, char *hint)
 {
-    const double cap = cap_of(p);
-
-    if (cap > 0)
+    if (!cap_hint(p, hint))
         snprintf(hint, ATN_HINT_TEXT,
-                 "the reference caps its logits softly at %g (final_logit_softcapping)",
-                 cap);
-    else
-        snprintf(
-            hint, ATN_HINT_TEXT,
-            "the layers agree as far as the dump says: the final norm, or the matrix "
-            "of the logits (tie_word_embeddings says whether it is the embedding)");
+                 "the layers agree as far as the reference says: the last MLP, the "
+                 "final norm, or "
+                 "the matrix of the logits (tie_word_embeddings says whether it is the "
+                 "embedding)");
 }
 
 static void hidden_hint(const atn_pair *p, char *hint)
 {
-    const unsigned attention = 1u << ATN_STAGE_ATTN_OUT | 1u << ATN_STAGE_ATTN;
+    const unsigned agreed = p->before.agreed;
+    const bool out = atn_stage_in(agreed, ATN_STAGE_ATTN_OUT);
+    static const char mlp[] =
+        "its MLP (exact gelu or tanh form, gate and up exchanged), or "
+        "where its norms stand (and 1 + w)";
 
+    if (p->place->cross) {
+        if (out)
+            snprintf(hint, ATN_HINT_TEXT,
+                     "the self-attention of this layer agrees: the norm behind it");
+        return;
+    }
     if (p->place->layer == 0)
         snprintf(
             hint, ATN_HINT_TEXT,
             "the embedding: positions and where they begin, token types, its norm, "
             "its scale, or other token ids");
-    else if (p->agreed & attention)
+    else if (out)
+        snprintf(hint, ATN_HINT_TEXT, "the attention of the layer before agrees: %s",
+                 mlp);
+    else if (atn_stage_in(agreed, ATN_STAGE_ATTN))
+        snprintf(hint, ATN_HINT_TEXT,
+                 "the weights of the layer before agree: %sW_O or a bias, or %s; "
+                 "attn_out in "
+                 "the reference would tell",
+                 atn_stage_in(agreed, ATN_STAGE_V) ? "" : "its values, ", mlp);
+    else if (!p->before.compared || p->before.compared == 1u << ATN_STAGE_HIDDEN)
         snprintf(
             hint, ATN_HINT_TEXT,
-            "the attention of the layer before agrees: its MLP (exact gelu or tanh "
-            "form, gate and up exchanged), or where its norms stand (and 1 + w)");
+            "the layer before: q, k, v, attn and attn_out in the reference would tell "
+            "where");
 }
 
 /* The reference's rows are the heads' outputs side by side, in front of W_O. */
@@ -313,17 +414,17 @@ static bool is_heads_output(const atn_pair *p)
     const atn_place *at = p->place;
     const atn_idx group = at->heads / at->kv_heads;
 
-    if (!p->p || at->heads * at->dv != p->cols) return false;
+    if (!p->run->p || at->heads * at->dv != p->cols) return false;
     for (atn_idx h = 0; h < at->heads; h++)
         for (atn_idx i = 0; i < at->nq; i++)
             for (atn_idx e = 0; e < at->dv; e++) {
-                const float *row = p->p + (h * at->nq + i) * at->nk;
+                const float *row = p->run->p + (h * at->nq + i) * at->nk;
                 const double y = p->reference[i * p->cols + h * at->dv + e];
                 double o = 0;
 
                 for (atn_idx j = 0; j < at->nk; j++)
                     o += (double)row[j] *
-                         (double)p->v[((h / group) * at->nk + j) * at->dv + e];
+                         (double)p->run->v[((h / group) * at->nk + j) * at->dv + e];
                 if (!(fabs(o - y) <= 1e-3 * (fabs(o) + fabs(y)) + 1e-5)) return false;
             }
     return true;
@@ -331,40 +432,90 @@ static bool is_heads_output(const atn_pair *p)
 
 static void output_hint(const atn_pair *p, char *hint)
 {
+    const bool all = atn_stage_in(p->here.agreed, ATN_STAGE_ATTN) &&
+                     atn_stage_in(p->here.agreed, ATN_STAGE_V);
+
     snprintf(
         hint, ATN_HINT_TEXT, "%s",
         is_heads_output(p)
             ? "the reference holds the heads' outputs in front of W_O; attn_out is "
               "behind it"
-            : "the weights of attention agree as far as the dump says: the output "
-              "projection or its bias");
+        : all ? "weights and values agree: the output projection or its bias"
+              : "the attention agrees as far as the reference says: values, the output "
+                "projection or its bias");
 }
 
-void atn_doctor_hint(const atn_pair *p, char hint[ATN_HINT_TEXT])
+/* q and k as they enter the dot product. */
+static void rotated_hint(const atn_pair *p, char *hint)
+{
+    const bool pre = atn_stage_in(
+        p->here.agreed, p->stage == ATN_STAGE_Q ? ATN_STAGE_Q_PRE : ATN_STAGE_K_PRE);
+
+    if (p->m->config.arch->rope && (pairs_hint(p, hint) || angle_hint(p, hint))) return;
+    snprintf(
+        hint, ATN_HINT_TEXT, "%s",
+        pre ? "they agree in front of the rotary embedding: its angles (theta, "
+              "scaling, "
+              "rotated dimensions, pairs)"
+            : "the norm in front of the projection (epsilon, 1 + w), the projection, "
+              "its bias, or the norm of queries and keys");
+}
+
+static void place_hint(const atn_pair *p, char *hint)
+{
+    switch (p->stage) {
+    case ATN_STAGE_Q:
+    case ATN_STAGE_K:
+        rotated_hint(p, hint);
+        break;
+    case ATN_STAGE_Q_PRE:
+    case ATN_STAGE_K_PRE:
+        if (pairs_hint(p, hint)) break;
+        snprintf(
+            hint, ATN_HINT_TEXT,
+            "the norm in front of the projection (epsilon, 1 + w), its weight or its "
+            "bias, or the norm of queries and keys");
+        break;
+    case ATN_STAGE_V:
+        snprintf(
+            hint, ATN_HINT_TEXT,
+            "the norm in front of the projection (epsilon, 1 + w), its weight or its "
+            "bias");
+        break;
+    case ATN_STAGE_ATTN_OUT:
+        output_hint(p, hint);
+        break;
+    case ATN_STAGE_HIDDEN:
+        hidden_hint(p, hint);
+        break;
+    default:
+        break;
+    }
+}
+
+static bool is_of_heads(atn_stage s)
+{
+    return s == ATN_STAGE_Q || s == ATN_STAGE_K || s == ATN_STAGE_Q_PRE ||
+           s == ATN_STAGE_K_PRE || s == ATN_STAGE_V;
+}
+
+atn_status atn_doctor_hint(atn_ctx *cx, const atn_pair *p, char hint[ATN_HINT_TEXT])
 {
     hint[0] = '\0';
     for (atn_idx i = 0; i < count_of(p); i++)
         if (!isfinite(p->reference[i])) {
             snprintf(hint, ATN_HINT_TEXT, "the reference holds NaN or infinity");
-            return;
+            return ATN_OK;
         }
-    if (p->stage == ATN_STAGE_ATTN) {
-        attention_hint(p, hint);
-        return;
-    }
-    if (factor_hint(p, hint) || head_order_hint(p, hint)) return;
-    if (p->stage == ATN_STAGE_Q || p->stage == ATN_STAGE_K) {
-        if (pairs_hint(p, hint) || angle_hint(p, hint)) return;
-        snprintf(hint, ATN_HINT_TEXT,
-                 "the projection, its bias, or the norm of queries and keys");
-    }
-    if (p->stage == ATN_STAGE_Q_PRE || p->stage == ATN_STAGE_K_PRE ||
-        p->stage == ATN_STAGE_V)
-        snprintf(
-            hint, ATN_HINT_TEXT,
-            "the norm in front of the projection (epsilon, 1 + w), its weight or its "
-            "bias");
-    if (p->stage == ATN_STAGE_ATTN_OUT) output_hint(p, hint);
+    if (p->stage == ATN_STAGE_ATTN) return atn_doctor_weights_hint(cx, p, hint);
+    if (factor_hint(p, hint) || head_order_hint(p, hint)) return ATN_OK;
+    if (is_of_heads(p->stage) && (fused_hint(p, hint) || row_factor_hint(p, hint)))
+        return ATN_OK;
     if (p->stage == ATN_STAGE_LOGITS) logits_hint(p, hint);
-    if (p->stage == ATN_STAGE_HIDDEN) hidden_hint(p, hint);
+    if (p->stage == ATN_STAGE_LOSS && atn_stage_in(p->here.agreed, ATN_STAGE_LOGITS))
+        snprintf(hint, ATN_HINT_TEXT,
+                 "the logits agree: which tokens are predicted, and whether it is "
+                 "their mean");
+    if (p->place) place_hint(p, hint);
+    return ATN_OK;
 }

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "capture/doctor.h"
+#include "capture/doctor_internal.h"
 
 /* Floats of a tensor of `count` numbers, or, with count 0, of any. */
 static atn_status take_floats(atn_ctx *cx, const atn_st *dump, const char *name,
@@ -51,6 +51,23 @@ static atn_status check_steps(atn_ctx *cx, const atn_model *m, atn_idx latents,
     return ATN_OK;
 }
 
+/* [n, channels, height, width] */
+static atn_status check_axes(atn_ctx *cx, const atn_st_tensor *t, const atn_config *c,
+                             atn_idx n)
+{
+    const atn_idx want[] = {n, c->channels, c->image_h, c->image_w};
+    char is[96], wanted[96];
+
+    if (atn_same_shape(t->shape, t->rank, want, 4)) return ATN_OK;
+    atn_shape_text(t->shape, t->rank, is, sizeof is);
+    atn_shape_text(want, 4, wanted, sizeof wanted);
+    return atn_fail(
+        cx, ATN_DATA, __FILE__, __LINE__,
+        "%s: tensor \"%s\" is %s, wanted is %s: one or more, channels, height, "
+        "width",
+        t->path, t->name, is, wanted);
+}
+
 atn_status atn_doctor_take_planes(atn_ctx *cx, const atn_model *m, const atn_st *dump,
                                   atn_doctor_planes *own, atn_input *in)
 {
@@ -62,6 +79,7 @@ atn_status atn_doctor_take_planes(atn_ctx *cx, const atn_model *m, const atn_st 
 
     ATN_TRY(
         take_floats(cx, dump, image ? "pixels" : "latents", each, &own->values, &n));
+    ATN_TRY(check_axes(cx, atn_st_find(dump, image ? "pixels" : "latents"), c, n));
     if (image && n > 1)
         ATN_FAIL(ATN_DATA, "doctor: the dump has %lld images, wanted is one",
                  (long long)n);

@@ -77,8 +77,11 @@ atn_status atn_gguf_find(atn_ctx *cx, const char *path, char **out)
     while (dir && (e = readdir(dir))) {
         if (!atn_ends_with(e->d_name, ".gguf")) continue;
         if (*out)
-            ATN_FAIL(ATN_DATA,
-                     "%s: holds several .gguf files; name the one that is meant", path);
+            ATN_FAIL(
+                ATN_DATA,
+                "%s: holds several .gguf files; name the one that is meant (parts of a "
+                "split model are joined by llama-gguf-split --merge)",
+                path);
         *out = atn_path_join(cx, path, e->d_name);
         if (!*out) ATN_TRY(cx->err.code);
     }
@@ -158,12 +161,16 @@ static atn_status copy_sizes(atn_ctx *cx, const translation *t, const atn_arch *
         {"attn_logit_softcapping", "attn_logit_softcapping", false},
         {"final_logit_softcapping", "final_logit_softcapping", false},
         {"rope.freq_base", or_usual(a->keys.theta, "rope_theta"), false},
+        {"rope.freq_base_swa", "rope_local_base_freq", false},
         {"use_parallel_residual", "use_parallel_residual", false},
     };
     atn_status st = ATN_OK;
 
     for (size_t i = 0; i < ATN_LEN(all); i++)
         ATN_TRY(copy_key(cx, t, all[i].from, all[i].to, all[i].needed));
+    /* 0, or no key, is no window */
+    if (json_integer_value(json_object_get(t->config, "sliding_window")) == 0)
+        json_object_set_new(t->config, "sliding_window", json_null());
 done:
     return st;
 }
@@ -239,23 +246,46 @@ done:
     return st;
 }
 
-static json_t *named_scaling(const translation *t)
+/* The factor of a scaling, under its name of now or of old; 0 = none. */
+static double scaling_factor(const translation *t)
+{
+    const double now = number_of(t, "rope.scaling.factor");
+
+    return now > 0 ? now : number_of(t, "rope.scale_linear");
+}
+
+/* A scaling by name; without one a factor is linear. attn_factor multiplies what YaRN makes of its
+ * factor. */
+static atn_status named_scaling(atn_ctx *cx, const translation *t, json_t **out)
 {
     static const char *const keys[][2] = {
-        {"rope.scaling.factor", "factor"},
         {"rope.scaling.original_context_length", "original_max_position_embeddings"},
         {"rope.scaling.yarn_beta_fast", "beta_fast"},
         {"rope.scaling.yarn_beta_slow", "beta_slow"}};
     const char *type = json_string_value(value_of(t, "rope.scaling.type"));
+    const double factor = scaling_factor(t),
+                 times = number_of(t, "rope.scaling.attn_factor"),
+                 ext = number_of(t, "rope.scaling.yarn_ext_factor");
     json_t *d;
 
-    if (!type || strcmp(type, "none") == 0) return NULL;
+    *out = NULL;
+    if (!type) type = factor > 0 && factor != 1 ? "linear" : "none";
+    if (strcmp(type, "none") == 0) return ATN_OK;
+    if (value_of(t, "rope.scaling.yarn_ext_factor") && ext != 1 && ext != -1)
+        return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                        "%s: \"%s.rope.scaling.yarn_ext_factor\" is %g; 1 is supported",
+                        t->path, t->d->architecture, ext);
     d = json_pack("{s:s}", "rope_type", type);
+    if (factor > 0) json_object_set_new(d, "factor", json_real(factor));
+    if (strcmp(type, "yarn") == 0 && times > 0 && factor > 1)
+        json_object_set_new(d, "attention_factor",
+                            json_real(times * (1 + 0.1 * log(factor))));
     for (size_t i = 0; i < ATN_LEN(keys); i++) {
         const json_t *v = value_of(t, keys[i][0]);
         if (json_is_number(v)) json_object_set(d, keys[i][1], (json_t *)(uintptr_t)v);
     }
-    return d;
+    *out = d;
+    return ATN_OK;
 }
 
 static atn_status set_rope(atn_ctx *cx, const translation *t, const atn_st *tensors,
@@ -270,21 +300,48 @@ static atn_status set_rope(atn_ctx *cx, const translation *t, const atn_st *tens
     json_t *scaling = NULL;
     atn_status st = ATN_OK;
 
+    if (a->rope && turned > 0 && turned != d && !a->keys.partial)
+        ATN_FAIL(
+            ATN_DATA,
+            "%s: \"%s.rope.dimension_count\" is %g of heads %g wide; %s turns whole "
+            "heads",
+            t->path, t->d->architecture, turned, d, t->d->model_type);
     if (a->keys.partial && turned > 0 && d > 0)
         json_object_set_new(t->config, a->keys.partial, json_real(turned / d));
     ATN_TRY(factor_scaling(cx, t, tensors, &scaling));
-    if (!scaling) scaling = named_scaling(t);
+    if (!scaling) ATN_TRY(named_scaling(cx, t, &scaling));
     if (scaling) json_object_set_new(t->config, "rope_scaling", scaling);
 done:
     return st;
+}
+
+/* One of the files that a large model is split into. */
+static atn_status check_whole(atn_ctx *cx, const translation *t)
+{
+    const json_int_t parts =
+        json_integer_value(json_object_get(t->keys, "split.count"));
+
+    if (parts <= 1) return ATN_OK;
+    return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                    "%s: is one of %lld files of a split model; join them first "
+                    "(llama-gguf-split --merge)",
+                    t->path, (long long)parts);
+}
+
+void atn_gguf_biases(const atn_st *tensors, atn_config *c)
+{
+    const unsigned fixed = c->arch->bias;
+
+    c->bias_qkv = (fixed & ATN_BIAS_QKV) || atn_st_find(tensors, "blk.0.attn_q.bias") ||
+                  atn_st_find(tensors, "blk.0.attn_qkv.bias");
+    c->bias_o = (fixed & ATN_BIAS_O) || atn_st_find(tensors, "blk.0.attn_output.bias");
+    c->bias_mlp = (fixed & ATN_BIAS_MLP) || atn_st_find(tensors, "blk.0.ffn_down.bias");
 }
 
 atn_status atn_gguf_config(atn_ctx *cx, const char *path, const json_t *keys,
                            const atn_st *tensors, json_t **config)
 {
     const atn_st_tensor *embed = atn_st_find(tensors, "token_embd.weight");
-    const bool bias = atn_st_find(tensors, "blk.0.attn_q.bias") ||
-                      atn_st_find(tensors, "blk.0.attn_qkv.bias");
     translation t = {path, keys, NULL, json_object()};
     const atn_arch *a;
     atn_status st = ATN_OK;
@@ -300,9 +357,7 @@ atn_status atn_gguf_config(atn_ctx *cx, const char *path, const json_t *keys,
     json_object_set_new(t.config, "vocab_size", json_integer(embed->shape[0]));
     json_object_set_new(t.config, "tie_word_embeddings",
                         json_boolean(!atn_st_find(tensors, "output.weight")));
-    if (a->bias_keys)
-        json_object_set_new(t.config, or_usual(a->keys.attn_bias, "attention_bias"),
-                            json_boolean(bias));
+    ATN_TRY(check_whole(cx, &t));
     ATN_TRY(copy_sizes(cx, &t, a));
     set_gemma_scale(&t);
     ATN_TRY(set_rope(cx, &t, tensors, a));

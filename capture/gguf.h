@@ -20,6 +20,8 @@ atn_status atn_gguf_find(atn_ctx *cx, const char *path, char **out) ATN_WARN_UNU
  * caller owns *config. */
 atn_status atn_gguf_config(atn_ctx *cx, const char *path, const json_t *keys,
                            const atn_st *tensors, json_t **config) ATN_WARN_UNUSED;
+/* Which projections have a bias, by the tensors of layer 0, beside those that always have. */
+void atn_gguf_biases(const atn_st *tensors, atn_config *c);
 /* The table of a family for files of GGUF's architecture. */
 atn_status atn_gguf_family(atn_ctx *cx, const char *path, const json_t *keys,
                            const atn_arch *family, atn_arch *out) ATN_WARN_UNUSED;

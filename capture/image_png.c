@@ -1,6 +1,7 @@
 /* capture/image_png.c -- PNG files through libpng, see image.h.
  *
- * Limits  the size is looked at before anything is unpacked; errors of libpng come back by its
+ * Limits  the size is looked at before anything is unpacked, and a file that cannot hold so much
+ *         is refused: deflate packs at most 1032 to 1; errors of libpng come back by its
  *         longjmp and are ours from there on; its warnings are not shown.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
@@ -11,7 +12,7 @@
 
 #include "capture/image_internal.h"
 
-enum { SIDE_MOST = 1 << 20, CHUNK_MOST = 8 << 20 };
+enum { SIDE_MOST = 1 << 20, CHUNK_MOST = 8 << 20, PACKED_MOST = 1040 };
 
 /* All that lives over a jump. */
 typedef struct reader {
@@ -19,6 +20,7 @@ typedef struct reader {
     png_infop info;
     const unsigned char *data;
     size_t size, at;
+    int pixel_bits; /* in the file */
     png_bytep *rows;
     char error[128];
 } reader;
@@ -53,6 +55,8 @@ static bool read_header(reader *r)
     png_set_user_limits(r->png, SIDE_MOST, SIDE_MOST);
     png_set_chunk_malloc_max(r->png, CHUNK_MOST);
     png_read_info(r->png, r->info);
+    r->pixel_bits =
+        png_get_channels(r->png, r->info) * png_get_bit_depth(r->png, r->info);
     png_set_expand(r->png);
     png_set_strip_16(r->png);
     png_set_gray_to_rgb(r->png);
@@ -70,11 +74,25 @@ static bool read_pixels(reader *r)
     return true;
 }
 
+/* The rows as they are in the file, before they become RGB. */
+static atn_status check_size(atn_ctx *cx, const char *path, const reader *r)
+{
+    const double height = png_get_image_height(r->png, r->info),
+                 width = png_get_image_width(r->png, r->info);
+    const double bits = width * r->pixel_bits;
+
+    if (height * bits / 8 <= PACKED_MOST * (double)r->size) return ATN_OK;
+    return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                    "%s: unsound PNG: %zu bytes cannot hold a picture of %.0fx%.0f",
+                    path, r->size, height, width);
+}
+
 static atn_status unpack(atn_ctx *cx, const char *path, reader *r, atn_image *out)
 {
     atn_status st = ATN_OK;
 
     if (!read_header(r)) ATN_FAIL(ATN_DATA, "%s: unsound PNG: %s", path, r->error);
+    ATN_TRY(check_size(cx, path, r));
     ATN_TRY(atn_image_new(cx, path, png_get_image_height(r->png, r->info),
                           png_get_image_width(r->png, r->info), out));
     if (png_get_rowbytes(r->png, r->info) != (size_t)(3 * out->width))

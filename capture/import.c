@@ -12,6 +12,7 @@
 #include "core/param.h"
 
 enum { AXES_MOST = 3 };
+static const int64_t WINDOW_MOST = 2147483647;
 
 static const char *const stack_names[ATN_IMPORT_SLOTS] = {"", "encoder", "decoder",
                                                           "cross"};
@@ -27,6 +28,34 @@ static int stack_of(const char *text)
         if (strncmp(text, stack_names[s], n) == 0 && text[n] == '=') return s;
     }
     return 0;
+}
+
+/* A file between commas that has no stack before it, where others have; its own name
+ * may hold commas. */
+static atn_status check_source(atn_ctx *cx, const char *spec, int slot,
+                               const char *source)
+{
+    const char *comma = strchr(source, ',');
+    atn_status st = ATN_OK;
+    bool there = false;
+    char *path;
+
+    if (!*source)
+        ATN_FAIL(ATN_USAGE, "import: \"%.200s\": no file follows %s%s", spec,
+                 stack_names[slot], slot ? "=" : "");
+    while (slot == 0 && comma && !stack_of(comma + 1)) comma = strchr(comma + 1, ',');
+    if (!comma) goto done;
+    path = atn_import_path(cx, source);
+    if (!path) ATN_TRY(cx->err.code);
+    there = atn_file_exists(path);
+    atn_free(cx, path);
+    if (!there)
+        ATN_FAIL(ATN_USAGE,
+                 "import: \"%.200s\": a file among those of stacks has none (give each "
+                 "as encoder=FILE, decoder=FILE or cross=FILE)",
+                 spec);
+done:
+    return st;
 }
 
 atn_status atn_import_sources(atn_ctx *cx, const char *spec,
@@ -49,6 +78,7 @@ atn_status atn_import_sources(atn_ctx *cx, const char *spec,
                      stack_names[s]);
         out[s] = end ? atn_strndup(cx, at, (size_t)(end - at)) : atn_strdup(cx, at);
         if (!out[s]) ATN_TRY(cx->err.code);
+        ATN_TRY(check_source(cx, spec, s, out[s]));
         at = end ? end + 1 : NULL;
     }
 done:
@@ -246,6 +276,44 @@ static atn_status check_weights(atn_ctx *cx, const atn_import_tensor *p)
         p->source, atn_import_place_text(p, bad, place), sum);
 }
 
+/* --window says where weights may be, of a causal layer at the end of the keys. */
+static atn_status check_window(atn_ctx *cx, const atn_importing *m,
+                               const atn_import_stack *s)
+{
+    const atn_import_tensor *p = &s->p;
+    const atn_sight sight = {.causal = s->r->causal,
+                             .offset = s->r->causal ? p->cols - p->rows : 0,
+                             .window = m->args->window,
+                             .key_last = p->cols};
+    char place[ATN_IMPORT_PLACE_TEXT];
+
+    for (atn_idx i = 0; sight.window > 0 && i < atn_import_tensor_rows(p); i++) {
+        atn_idx lo, hi;
+
+        atn_sight_row(&sight, i % p->rows, &lo, &hi);
+        for (atn_idx j = 0; j < p->cols; j++)
+            if ((j < lo || j >= hi) && p->data[i * p->cols + j] != 0)
+                return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                                "%s: %s has weight on key %lld, outside of a window of "
+                                "%lld (leave --window out)",
+                                p->source, atn_import_place_text(p, i, place),
+                                (long long)j, (long long)sight.window);
+    }
+    return ATN_OK;
+}
+
+/* Rows that are no whole attention: of padding, or of weights that were left out. */
+static void count_rows(const atn_import_tensor *p, atn_import_part *r)
+{
+    for (atn_idx i = 0; i < atn_import_tensor_rows(p); i++) {
+        double sum = 0;
+
+        for (atn_idx j = 0; j < p->cols; j++) sum += (double)p->data[i * p->cols + j];
+        r->empty += sum == 0;
+        r->low += sum > 0 && sum < 1 - 1e-2;
+    }
+}
+
 static atn_status check_p(atn_ctx *cx, const atn_importing *m,
                           const atn_import_stack *s)
 {
@@ -266,7 +334,6 @@ static atn_status check_p(atn_ctx *cx, const atn_importing *m,
     if (v->data && (v->steps != p->steps || v->layers != p->layers ||
                     p->heads % v->heads != 0 || v->rows != p->cols))
         return mismatch(cx, m, p, v, "p and v differ in steps, layers, heads or keys");
-    ATN_TRY(check_weights(cx, p));
     *s->r = (atn_import_part){.stack = s->name,
                               .steps = p->steps,
                               .layers = p->layers,
@@ -290,6 +357,11 @@ static atn_status check_tensors(atn_ctx *cx, const atn_importing *m,
 
     for (int t = 0; t < TENSORS; t++) ATN_TRY(atn_import_tensor_finite(cx, all[t]));
     ATN_TRY(s->q.data ? check_qkv(cx, m, s) : check_p(cx, m, s));
+    if (s->p.data) {
+        ATN_TRY(check_weights(cx, &s->p));
+        ATN_TRY(check_window(cx, m, s));
+        count_rows(&s->p, s->r);
+    }
     ATN_TRY(check_gradient(cx, m, s));
 done:
     return st;
@@ -432,7 +504,8 @@ static json_t *make_manifest(const atn_importing *m)
 
     for (int i = 0; i < m->n; i++) {
         json_array_append_new(stacks, json_string(m->stacks[i].name));
-        most = ATN_MAX(most, layer_number(m, m->r->part[i].layers - 1) + 1);
+        for (atn_idx l = 0; l < m->r->part[i].layers; l++)
+            most = ATN_MAX(most, layer_number(m, l) + 1);
     }
     for (atn_idx s = 0; s < m->r->part[0].steps; s++) {
         json_array_append_new(steps, json_integer(s));
@@ -541,9 +614,44 @@ static atn_status check_kinds(atn_ctx *cx, const atn_import_args *a)
     if (a->bertviz && (any || a->tokens || a->steps))
         ATN_FAIL(ATN_USAGE, "import: --bertviz has its attention and tokens: leave out "
                             "--q, --k, --v, --attn, --d-o, --tokens and --steps");
+    if (a->npy &&
+        (any || a->bertviz || a->tokens || a->steps || a->grid || a->roles ||
+         a->prompt > 0 || a->window > 0 || a->causal || a->d != 0 || a->scale != 0))
+        ATN_FAIL(ATN_USAGE,
+                 "import: index.json of --npy says everything: leave out the "
+                 "other options but -o and --force");
     if (stacks && (a->grid || a->roles || a->prompt > 0 || a->window > 0))
         ATN_FAIL(ATN_USAGE, "import: --grid, --roles, --prompt and --window are of a "
                             "single stack (import the stack alone, without its name)");
+done:
+    return st;
+}
+
+static atn_status no_scale(atn_ctx *cx)
+{
+    return atn_fail(cx, ATN_USAGE, __FILE__, __LINE__,
+                    "import: --scale is of queries and keys, and there is only "
+                    "attention (leave it out)");
+}
+
+/* Options that nothing in the files answers to. */
+static atn_status check_used(atn_ctx *cx, const atn_importing *m)
+{
+    bool qk = false, p = false, causal = false;
+    atn_status st = ATN_OK;
+
+    for (int i = 0; i < m->n; i++) {
+        qk |= m->stacks[i].q.data != NULL;
+        p |= m->stacks[i].q.data == NULL;
+        causal |= may_be_causal(&m->stacks[i]);
+    }
+    if (m->args->scale != 0 && !qk) ATN_TRY(no_scale(cx));
+    if (m->args->d != 0 && !p)
+        ATN_FAIL(ATN_USAGE, "import: --d is for attention alone: the queries and keys "
+                            "have their length");
+    if (m->args->causal && !causal)
+        ATN_FAIL(ATN_USAGE, "import: --causal is of the decoder, and there is none "
+                            "(leave it out)");
 done:
     return st;
 }
@@ -557,17 +665,21 @@ atn_status atn_import_check(atn_ctx *cx, const atn_import_args *a)
         ATN_FAIL(ATN_USAGE,
                  "import: --attn stands in place of --q and --k: leave out one or the "
                  "other");
-    if (!a->bertviz && !a->p && (!a->q || !a->k))
+    if (!a->bertviz && !a->npy && !a->p && (!a->q || !a->k))
         ATN_FAIL(ATN_USAGE, "import: give --q FILE and --k FILE (and --v FILE), --attn "
-                            "FILE, or --bertviz FILE");
+                            "FILE, --bertviz FILE, or --npy DIR");
     if (!a->out_dir || !*a->out_dir)
         ATN_FAIL(ATN_USAGE, "import: give -o RUN, the directory to make");
     if (a->d != 0 && !a->p && !a->bertviz)
         ATN_FAIL(ATN_USAGE, "import: --d is for --attn: --q and --k have their length");
+    if (a->scale != 0 && !a->q && !a->bertviz) ATN_TRY(no_scale(cx));
     if (!isfinite(a->scale) || a->scale < 0 || a->d < 0 || a->window < 0 ||
         a->prompt < 0)
         ATN_FAIL(ATN_USAGE,
                  "import: --scale, --window, --d and --prompt must not be negative");
+    if (a->window > WINDOW_MOST)
+        ATN_FAIL(ATN_USAGE, "import: --window %lld is above %lld", (long long)a->window,
+                 (long long)WINDOW_MOST);
 done:
     return st;
 }
@@ -599,6 +711,7 @@ static atn_status gather(atn_ctx *cx, atn_importing *m)
         ATN_TRY(atn_import_bertviz(cx, m));
     else
         ATN_TRY(read_tensors(cx, m));
+    ATN_TRY(check_used(cx, m));
     for (int i = 0; i < m->n; i++) ATN_TRY(check_tensors(cx, m, &m->stacks[i]));
     m->r->n = m->n;
     ATN_TRY(check_stacks(cx, m));
@@ -619,9 +732,11 @@ atn_status atn_import(atn_ctx *cx, const atn_import_args *args, atn_run *run,
 
     *out = (atn_import_result){0};
     ATN_TRY(atn_import_check(cx, args));
+    if (args->npy) return atn_import_npy(cx, args, run, out);
     ATN_TRY(gather(cx, &m));
     manifest = make_manifest(&m);
     if (!manifest) ATN_FAIL(ATN_MEMORY, "no memory for the manifest");
+    ATN_TRY(atn_capture_check(cx, args->out_dir, manifest));
     ATN_TRY(make_fingerprint(cx, &m, manifest, fingerprint));
     ATN_TRY(
         atn_capture_begin(cx, args->out_dir, manifest, fingerprint, args->force, &w));

@@ -33,6 +33,7 @@ static const char *const stacks[ATN_IMPORT_STACKS] = {"encoder", "decoder", "cro
 typedef struct view {
     const char *stack; /* "" = one */
     const json_t *attn, *left, *right, *queries, *keys;
+    const char *left_key, *right_key;
 } view;
 
 typedef struct reading {
@@ -123,7 +124,9 @@ static view view_of(const json_t *j, const char *stack)
                   json_object_get(j, "left_text"),
                   json_object_get(j, "right_text"),
                   json_object_get(j, "queries"),
-                  json_object_get(j, "keys")};
+                  json_object_get(j, "keys"),
+                  "left_text",
+                  "right_text"};
 }
 
 /* Views of parameters: one, "All" and parts of it, or stacks. */
@@ -168,13 +171,14 @@ static void find_arguments(reading *r, const json_t *root)
 {
     const json_t *encoder = json_object_get(root, "encoder_tokens"),
                  *decoder = json_object_get(root, "decoder_tokens");
+    static const char *const keys[] = {"encoder_tokens", "decoder_tokens"};
     const view views[ATN_IMPORT_STACKS] = {
         {"encoder", json_object_get(root, "encoder_attention"), encoder, encoder, NULL,
-         NULL},
+         NULL, keys[0], keys[0]},
         {"decoder", json_object_get(root, "decoder_attention"), decoder, decoder, NULL,
-         NULL},
+         NULL, keys[1], keys[1]},
         {"cross", json_object_get(root, "cross_attention"), decoder, encoder, NULL,
-         NULL}};
+         NULL, keys[1], keys[0]}};
 
     for (int s = 0; s < ATN_IMPORT_STACKS; s++)
         if (json_is_array(views[s].attn)) r->views[r->n++] = views[s];
@@ -193,7 +197,8 @@ static atn_status find_all(atn_ctx *cx, reading *r, const json_t *root)
     else if (json_is_object(json_array_get(attention, 0)))
         ATN_TRY(find_views(cx, r, attention));
     else if (json_is_array(attention))
-        r->views[r->n++] = (view){"", attention, tokens, tokens, NULL, NULL};
+        r->views[r->n++] =
+            (view){"", attention, tokens, tokens, NULL, NULL, "tokens", "tokens"};
     else
         find_arguments(r, root);
     if (r->n == 0 || !r->views[0].attn)
@@ -213,7 +218,7 @@ typedef struct nest {
     int rank;
     atn_idx shape[AXES_MOST];
     atn_idx at[AXES_MOST]; /* place of what is read */
-    float *to;
+    float *to;             /* NULL = checked only */
 } nest;
 
 /* "attn[2][0]" of the first n axes. */
@@ -237,7 +242,7 @@ static atn_status read_nest(atn_ctx *cx, nest *t, const json_t *j, int level)
     if (level == t->rank && !json_is_number(j))
         ATN_FAIL(ATN_DATA, "%s: %s is no number", t->path, nest_place(t, level, place));
     if (level == t->rank) {
-        *t->to++ = (float)json_number_value(j);
+        if (t->to) *t->to++ = (float)json_number_value(j);
         goto done;
     }
     if (!json_is_array(j) || (atn_idx)json_array_size(j) != t->shape[level])
@@ -281,6 +286,7 @@ static atn_status read_numbers(atn_ctx *cx, const char *path, const char *name,
     out->rows = t.shape[t.rank - 2];
     out->cols = t.shape[t.rank - 1];
     ATN_TRY(atn_import_tensor_check(cx, out));
+    ATN_TRY(read_nest(cx, &t, j, 0)); /* all of them are there, so they have room */
     ATN_NEW(out->data, count);
     t.to = out->data;
     ATN_TRY(read_nest(cx, &t, j, 0));
@@ -290,27 +296,51 @@ done:
 
 /* ---- the import ---- */
 
+/* Texts that were known before are the same ones. */
+static atn_status take_side(atn_ctx *cx, const reading *r, const char *key,
+                            const json_t *list, const char *of, atn_import_text *text)
+{
+    atn_status st = ATN_OK;
+
+    if (text->texts && !json_equal(text->texts, list))
+        ATN_FAIL(ATN_DATA,
+                 "%s: \"%s\" of the view Cross is not the text of the view %s, whose "
+                 "tokens cross-attention joins",
+                 r->path, key, of);
+    if (!text->texts) ATN_TRY(atn_import_texts_take(cx, list, true, text));
+done:
+    return st;
+}
+
 /* Texts of the two sides: of one stack those of keys, numbered where the queries are
  * the same; of cross-attention those of queries are the decoder's. */
 static atn_status take_texts(atn_ctx *cx, atn_importing *m, const reading *r,
                              const view *v, const atn_import_tensor *p)
 {
-    const bool known = v->right && !json_is_null(v->right);
+    const bool right = v->right && !json_is_null(v->right);
+    const bool left = v->left && !json_is_null(v->left);
     atn_status st = ATN_OK;
 
-    if (!known) goto done;
-    if (!*v->stack) {
-        m->cross = p->rows != p->cols || (v->left && !json_equal(v->left, v->right));
-        ATN_TRY(atn_import_texts_take(cx, r->path, v->right, p->cols, !m->cross,
-                                      &m->text[ATN_IMPORT_ONE]));
-        goto done;
+    if (left)
+        ATN_TRY(atn_import_texts_check(cx, r->path, v->left_key, v->left, p->rows));
+    if (right)
+        ATN_TRY(atn_import_texts_check(cx, r->path, v->right_key, v->right, p->cols));
+    if (!*v->stack && right) {
+        m->cross = p->rows != p->cols || (left && !json_equal(v->left, v->right));
+        ATN_TRY(
+            atn_import_texts_take(cx, v->right, !m->cross, &m->text[ATN_IMPORT_ONE]));
+    } else if (*v->stack == 'c') {
+        if (right)
+            ATN_TRY(take_side(cx, r, v->right_key, v->right, "Encoder",
+                              &m->text[ATN_IMPORT_ENCODER]));
+        if (left)
+            ATN_TRY(take_side(cx, r, v->left_key, v->left, "Decoder",
+                              &m->text[ATN_IMPORT_DECODER]));
+    } else if (right) {
+        ATN_TRY(atn_import_texts_take(
+            cx, v->right, true,
+            &m->text[*v->stack == 'd' ? ATN_IMPORT_DECODER : ATN_IMPORT_ENCODER]));
     }
-    ATN_TRY(atn_import_texts_take(
-        cx, r->path, v->right, p->cols, true,
-        &m->text[*v->stack == 'd' ? ATN_IMPORT_DECODER : ATN_IMPORT_ENCODER]));
-    if (*v->stack == 'c' && v->left && !json_is_null(v->left))
-        ATN_TRY(atn_import_texts_take(cx, r->path, v->left, p->rows, true,
-                                      &m->text[ATN_IMPORT_DECODER]));
 done:
     return st;
 }
@@ -332,14 +362,15 @@ done:
     return st;
 }
 
-/* "include_layers", ascending, one a layer of every view. */
 static atn_status take_layers(atn_ctx *cx, atn_importing *m, const reading *r,
                               const json_t *root)
 {
+    const atn_arena_mark mark = atn_arena_save(cx);
     const json_t *list = json_object_get(root, "include_layers"), *v;
     const atn_idx layers = m->stacks[0].p.layers;
     atn_status st = ATN_OK;
-    json_int_t last = -1;
+    bool *seen = NULL;
+    char text[24];
     size_t i;
 
     if (!list || json_is_null(list)) goto done;
@@ -349,19 +380,52 @@ static atn_status take_layers(atn_ctx *cx, atn_importing *m, const reading *r,
                      "%s: \"include_layers\" has %zu numbers, and a view %lld layers",
                      r->path, json_array_size(list), (long long)m->stacks[s].p.layers);
     ATN_NEW(m->layer, layers);
+    ATN_TAKE(seen, LAYERS_MOST);
+    memset(seen, 0, LAYERS_MOST * sizeof *seen);
     json_array_foreach(list, i, v)
     {
-        if (!json_is_integer(v) || json_integer_value(v) <= last ||
-            json_integer_value(v) >= LAYERS_MOST)
+        const json_int_t layer = json_integer_value(v);
+
+        snprintf(text, sizeof text, "%lld", (long long)layer);
+        if (!json_is_integer(v) || layer < 0 || layer >= LAYERS_MOST)
             ATN_FAIL(ATN_DATA,
-                     "%s: include_layers[%zu] is no layer after the one before it, "
-                     "below %d",
-                     r->path, i, LAYERS_MOST);
-        last = json_integer_value(v);
-        m->layer[i] = (atn_idx)last;
+                     "%s: include_layers[%zu] is %s, not the number of a layer from 0 "
+                     "to %d (write the layers that the view shows, counted from 0)",
+                     r->path, i, json_is_integer(v) ? text : "no integer",
+                     LAYERS_MOST - 1);
+        if (seen[layer])
+            ATN_FAIL(ATN_DATA, "%s: include_layers[%zu] is %s once more", r->path, i,
+                     text);
+        seen[layer] = true;
+        m->layer[i] = (atn_idx)layer;
     }
 done:
+    atn_arena_rewind(cx, mark);
     return st;
+}
+
+/* Heads that were chosen are numbered anew, which the result says. */
+static void note_heads(atn_importing *m, const json_t *root)
+{
+    const json_t *list = json_object_get(root, "include_heads"), *v;
+    const atn_idx heads = m->stacks[0].p.heads;
+    bool same = true;
+    char text[120] = "";
+    size_t i, used = 0;
+
+    if ((atn_idx)json_array_size(list) != heads) return;
+    json_array_foreach(list, i, v)
+    {
+        same &= json_integer_value(v) == (json_int_t)i;
+        if (used < sizeof text - 1)
+            used += (size_t)snprintf(text + used, sizeof text - used, "%s%lld",
+                                     i ? ", " : "", (long long)json_integer_value(v));
+    }
+    if (used >= sizeof text) memcpy(text + sizeof text - 4, "...", 4);
+    if (!same)
+        snprintf(m->r->note, sizeof m->r->note,
+                 "the heads %s of the view are heads 0 to %lld here", text,
+                 (long long)heads - 1);
 }
 
 static int by_stack(const view *v)
@@ -381,6 +445,7 @@ atn_status atn_import_bertviz(atn_ctx *cx, atn_importing *m)
         for (int i = 0; i < r.n; i++)
             if (by_stack(&r.views[i]) == s) ATN_TRY(take_view(cx, m, &r, &r.views[i]));
     ATN_TRY(take_layers(cx, m, &r, tree.root));
+    note_heads(m, tree.root);
 done:
     atn_json_tree_drop(cx, &tree);
     return st;

@@ -67,13 +67,20 @@ const char *atn_import_place_text(const atn_import_tensor *t, atn_idx i,
 atn_status atn_import_tokens(atn_ctx *cx, atn_importing *m) ATN_WARN_UNUSED;
 /* Tokens that a sequence has: keys of its own stack, or of cross-attention. */
 atn_idx atn_import_sequence_length(const atn_importing *m, int sequence);
-/* Takes the list of the texts of n tokens (`side` of them, "key") of `file`, and numbers
- * them where asked; DATA when it has another length or holds anything but strings. */
-atn_status atn_import_texts_take(atn_ctx *cx, const char *file, const json_t *list,
-                                 atn_idx n, bool number,
+/* DATA when the list `key` of `file` (NULL: of it all) is not of n strings. */
+atn_status atn_import_texts_check(atn_ctx *cx, const char *file, const char *key,
+                                  const json_t *list, atn_idx n) ATN_WARN_UNUSED;
+/* Takes a checked list of texts, and numbers them where asked. */
+atn_status atn_import_texts_take(atn_ctx *cx, const json_t *list, bool number,
                                  atn_import_text *out) ATN_WARN_UNUSED;
 
 /* ---- import_bertviz.c ---- */
 
 /* The stacks of args->bertviz, their tokens and the numbers of their layers. */
 atn_status atn_import_bertviz(atn_ctx *cx, atn_importing *m) ATN_WARN_UNUSED;
+
+/* ---- import_npy.c ---- */
+
+/* The whole import of args->npy. */
+atn_status atn_import_npy(atn_ctx *cx, const atn_import_args *args, atn_run *run,
+                          atn_import_result *out) ATN_WARN_UNUSED;

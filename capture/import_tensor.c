@@ -82,6 +82,8 @@ static atn_status choose_tensor(atn_ctx *cx, const char *path, const atn_st *f,
     for (atn_idx i = 0; i < atn_st_count(f) && used < sizeof list - 1; i++)
         used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "",
                                  atn_st_at(f, i)->name);
+    if (atn_st_count(f) == 0)
+        return atn_fail(cx, ATN_DATA, __FILE__, __LINE__, "%s: holds no tensors", path);
     if (name)
         return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
                         "%s: has no tensor \"%s\"; it has %s", path, name, list);
@@ -97,7 +99,16 @@ static atn_status read_safetensors(atn_ctx *cx, const char *path, const char *na
     const atn_st_tensor *found = NULL;
     atn_st *f = NULL;
 
-    ATN_TRY(atn_st_open(cx, path, &f));
+    st = atn_st_open(cx, path, &f);
+    if (st == ATN_DATA && !atn_ends_with(path, ".safetensors") &&
+        !atn_ends_with(path, ".index.json")) {
+        atn_err_clear(cx);
+        ATN_FAIL(ATN_DATA,
+                 "%s: is no .npy, .npz or .safetensors file, and no other is read (of "
+                 "a .pt: numpy.save(\"x.npy\", torch.load(FILE).float().numpy()))",
+                 path);
+    }
+    ATN_TRY(st);
     ATN_TRY(choose_tensor(cx, path, f, name, &found));
     if (!found->loadable || found->type == ATN_I32 || found->type == ATN_I64 ||
         found->type == ATN_U8)
@@ -118,16 +129,25 @@ static atn_status choose_member(atn_ctx *cx, const char *path, const atn_npz *z,
     size_t used = 0;
 
     *out = name ? atn_npz_find(z, name) : atn_npz_count(z) == 1 ? 0 : -1;
+    if (*out < 0 && name && atn_ends_with(name, ".npy")) { /* as NumPy takes it */
+        char *bare = atn_strndup(cx, name, strlen(name) - strlen(".npy"));
+
+        if (!bare) return cx->err.code;
+        *out = atn_npz_find(z, bare);
+        atn_free(cx, bare);
+    }
     if (*out >= 0) return ATN_OK;
     for (atn_idx i = 0; i < atn_npz_count(z) && used < sizeof list - 1; i++)
         used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "",
                                  atn_npz_name(z, i));
+    if (atn_npz_count(z) == 0)
+        return atn_fail(cx, ATN_DATA, __FILE__, __LINE__, "%s: holds no arrays", path);
     if (name)
         return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
                         "%s: has no array \"%s\"; it has %s", path, name, list);
     return atn_fail(cx, ATN_USAGE, __FILE__, __LINE__,
-                    "%s: holds %s arrays, give one as %s:NAME (%s)", path,
-                    atn_npz_count(z) ? "several" : "no", path, list);
+                    "%s: holds several arrays, give one as %s:NAME (%s)", path, path,
+                    list);
 }
 
 static atn_status read_npz(atn_ctx *cx, const char *path, const char *name, bool steps,
@@ -160,9 +180,11 @@ static atn_status read_member(atn_ctx *cx, const char *path, const char *name,
 /* Where :name begins; a file whose own name has a colon is taken as it is. */
 static const char *find_name(const char *source)
 {
-    return atn_ends_with(source, ".npy") || atn_file_exists(source)
-               ? NULL
-               : strrchr(source, ':');
+    const char *member = strstr(source, ".npz:");
+
+    if (atn_file_exists(source)) return NULL;
+    if (atn_ends_with(source, ".npy")) return member ? member + strlen(".npz") : NULL;
+    return strrchr(source, ':');
 }
 
 char *atn_import_path(atn_ctx *cx, const char *source)

@@ -77,7 +77,7 @@ static atn_status number_texts(atn_ctx *cx, atn_import_text *t)
 {
     json_t *number = json_object();
     atn_status st = ATN_OK;
-    char hash[33]; /* of a text, which may hold a NUL and be no key */
+    char hash[33];
 
     t->ids = json_array();
     for (size_t i = 0; i < json_array_size(t->texts); i++) {
@@ -96,18 +96,44 @@ done:
     return st;
 }
 
-atn_status atn_import_texts_take(atn_ctx *cx, const char *file, const json_t *list,
-                                 atn_idx n, bool number, atn_import_text *out)
+atn_status atn_import_texts_check(atn_ctx *cx, const char *file, const char *key,
+                                  const json_t *list, atn_idx n)
 {
     atn_status st = ATN_OK;
     const json_t *v;
     size_t i;
 
-    if (!json_is_array(list) || (atn_idx)json_array_size(list) != n)
+    if (!key && (!json_is_array(list) || (atn_idx)json_array_size(list) != n))
         ATN_FAIL(ATN_DATA, "%s: holds no list of %lld strings, one a token", file,
                  (long long)n);
-    json_array_foreach(list, i, v) if (!json_is_string(v))
-        ATN_FAIL(ATN_DATA, "%s: entry %zu of the token texts is no string", file, i);
+    if (!json_is_array(list))
+        ATN_FAIL(ATN_DATA, "%s: \"%s\" is no list of strings", file, key);
+    if ((atn_idx)json_array_size(list) != n)
+        ATN_FAIL(ATN_DATA,
+                 "%s: \"%s\" has %zu entries, so it is no list of %lld strings, one a "
+                 "token",
+                 file, key, json_array_size(list), (long long)n);
+    json_array_foreach(list, i, v)
+    {
+        if (!json_is_string(v))
+            ATN_FAIL(ATN_DATA, "%s: entry %zu of the token texts%s%s is no string",
+                     file, i, key ? " " : "", key ? key : "");
+        if (json_string_length(v) != strlen(json_string_value(v)))
+            ATN_FAIL(ATN_DATA,
+                     "%s: entry %zu of the token texts%s%s holds the character "
+                     "\\u0000, at which a text ends (write it in another way, such as "
+                     "<0x00>)",
+                     file, i, key ? " " : "", key ? key : "");
+    }
+done:
+    return st;
+}
+
+atn_status atn_import_texts_take(atn_ctx *cx, const json_t *list, bool number,
+                                 atn_import_text *out)
+{
+    atn_status st = ATN_OK;
+
     json_decref(out->texts);
     json_decref(out->ids);
     *out = (atn_import_text){.texts = json_deep_copy(list)};
@@ -132,7 +158,8 @@ static atn_status read_texts(atn_ctx *cx, atn_importing *m, int sequence,
                       sides[sequence][sequence != ATN_IMPORT_ONE], &m->cross);
     /* of queries that are no keys nothing is known */
     if (sequence == ATN_IMPORT_ONE) number = !m->cross && (r->causal || r->nq == r->nk);
-    ATN_TRY(atn_import_texts_take(cx, file, list, n, number, &m->text[sequence]));
+    ATN_TRY(atn_import_texts_check(cx, file, NULL, list, n));
+    ATN_TRY(atn_import_texts_take(cx, list, number, &m->text[sequence]));
 done:
     json_decref(all);
     return st;

@@ -231,10 +231,12 @@ static atn_status missing_tensor(atn_ctx *cx, const atn_model *m, const char *na
     size_t score[3] = {0, 0, 0};
     char full[NAME_TEXT], bare[NAME_TEXT];
     atn_status st = ATN_OK;
+    bool same;
 
     expand(m, full, m->config.arch->prefixes[0] ? m->config.arch->prefixes[0] : "",
            name, layer, bias);
     expand(m, bare, "", name, layer, bias);
+    same = strcmp(full, bare) == 0;
     ATN_TRY(refuse_blocks(cx, m, name, layer));
     for (atn_idx i = 0; i < atn_st_count(m->weights); i++) {
         const char *other = atn_st_at(m->weights, i)->name;
@@ -251,9 +253,9 @@ static atn_status missing_tensor(atn_ctx *cx, const atn_model *m, const char *na
         }
     }
     ATN_FAIL(ATN_DATA,
-             "%s: tensor \"%s\" is missing (tried also \"%s\"); nearest: %.80s, %.80s, "
-             "%.80s",
-             m->weights_path, full, bare, near[0], near[1], near[2]);
+             "%s: tensor \"%s\" is missing%s%s%s; nearest: %.80s, %.80s, %.80s",
+             m->weights_path, full, same ? "" : " (tried also \"", same ? "" : bare,
+             same ? "" : "\")", near[0], near[1], near[2]);
 done:
     return st;
 }
@@ -262,7 +264,7 @@ static void print_shape(char out[64], int rank, const atn_idx *shape)
 {
     size_t used = 0;
 
-    out[0] = '\0';
+    snprintf(out, 64, "%s", rank ? "" : "of a scalar");
     for (int r = 0; r < rank && used < 60; r++)
         used += (size_t)snprintf(out + used, 64 - used, "%s%lld", r ? "x" : "",
                                  (long long)shape[r]);
@@ -280,7 +282,9 @@ static atn_status need_shape(atn_ctx *cx, const atn_model *m, const char *name,
     if (!t->loadable || t->type == ATN_I32 || t->type == ATN_I64 || t->type == ATN_U8)
         return atn_fail(
             cx, ATN_DATA, __FILE__, __LINE__,
-            "%s: tensor \"%s\" is %s; weights must be F32, F16, BF16 or F64",
+            "%s: tensor \"%s\" is %s; weights must be F32, F16, BF16, F64 or, in a "
+            "GGUF "
+            "file, Q8_0 (convert the model, or take its original directory)",
             m->weights_path, t->name, t->dtype);
     m->used[t - atn_st_at(m->weights, 0)] = true;
     if (t->rank == rank && memcmp(t->shape, want, (size_t)rank * sizeof *want) == 0)
@@ -288,7 +292,7 @@ static atn_status need_shape(atn_ctx *cx, const atn_model *m, const char *name,
     print_shape(found_text, t->rank, t->shape);
     print_shape(want_text, rank, want);
     return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
-                    "%s: tensor \"%s\" has shape %s, config.json implies %s",
+                    "%s: tensor \"%s\" has shape %s, the configuration implies %s",
                     m->weights_path, t->name, found_text, want_text);
 }
 
@@ -315,7 +319,7 @@ static atn_status need_folded(atn_ctx *cx, const atn_model *m, const char *name,
     print_shape(want_text, rank, shape);
     return atn_fail(
         cx, ATN_DATA, __FILE__, __LINE__,
-        "%s: tensor \"%s\" is %s of shape %s, config.json implies a floating "
+        "%s: tensor \"%s\" is %s of shape %s, the configuration implies a floating "
         "type of shape %s",
         m->weights_path, t->name, t->dtype, found_text, want_text);
 }
@@ -528,8 +532,29 @@ static void report_ignored(atn_ctx *cx, const atn_model *m)
         n++;
     }
     if (n > 0)
-        atn_log(cx, ATN_LOG_INFO, "%s: %lld tensors take no part and are ignored: %s%s",
-                m->weights_path, (long long)n, list, used >= sizeof list ? " ..." : "");
+        atn_log(cx, ATN_LOG_INFO,
+                "%s: %lld tensor%s take%s no part and %s ignored: %s%s",
+                m->weights_path, (long long)n, n > 1 ? "s" : "", n > 1 ? "" : "s",
+                n > 1 ? "are" : "is", list, used >= sizeof list ? " ..." : "");
+}
+
+/* A GGUF file has nothing beside its tensors that says what the model does, so every one of a
+ * layer must have its place. */
+static atn_status check_gguf(atn_ctx *cx, const atn_model *m)
+{
+    for (atn_idx i = 0; i < atn_st_count(m->weights); i++) {
+        const char *name = atn_st_at(m->weights, i)->name;
+
+        if (strncmp(name, "rope_f", 6) == 0)
+            m->used[i] = true; /* in the configuration */
+        if (!m->used[i] && strncmp(name, "blk.", 4) == 0 && !strstr(name, "rot_embd"))
+            return atn_fail(
+                cx, ATN_DATA, __FILE__, __LINE__,
+                "%s: tensor \"%s\" has no place in a model of type %s (take "
+                "the model's original directory)",
+                m->weights_path, name, m->config.arch->id);
+    }
+    return ATN_OK;
 }
 
 /* Embeddings, and the map between their width and the model's. */
@@ -624,6 +649,7 @@ static atn_status check_tensors(atn_ctx *cx, atn_model *m)
         c->tied = true;
     m->has_head = n->head && (c->tied || atn_model_tensor(m, n->head, 0, false)) &&
                   (!c->arch->decoder || c->n_stacks > 1);
+    if (m->config.own) ATN_TRY(check_gguf(cx, m));
     report_ignored(cx, m);
 done:
     return st;
@@ -648,7 +674,15 @@ static atn_status open_gguf(atn_ctx *cx, atn_model *m)
 
     ATN_TRY(atn_gguf_open(cx, m->weights_path, &keys, &m->weights));
     ATN_TRY(atn_gguf_config(cx, m->weights_path, keys, m->weights, &config));
-    ATN_TRY(atn_config_read(cx, m->weights_path, config, &m->config));
+    st = atn_config_read(cx, m->weights_path, config, &m->config);
+    if (st == ATN_DATA) {
+        char why[ATN_ERR_TEXT];
+
+        snprintf(why, sizeof why, "%s", cx->err.text);
+        ATN_FAIL(st, "%.440s (GGUF's keys, under the names of config.json)", why);
+    }
+    ATN_TRY(st);
+    atn_gguf_biases(m->weights, &m->config);
     ATN_NEW(m->config.own, 1);
     ATN_TRY(atn_gguf_family(cx, m->weights_path, keys, m->config.arch, m->config.own));
     m->config.arch = m->config.own;

@@ -28,33 +28,138 @@ static void family_defaults(const atn_config *c, atn_preprocess *p)
                           .std = {0.5, 0.5, 0.5}};
 }
 
-/* {"height", "width"}, or one number for both sides; {"shortest_edge"} gives height 0. */
-static atn_status read_size(atn_ctx *cx, const char *path, const json_t *j,
-                            const char *key, bool edge, atn_idx *height, atn_idx *width)
+static const json_t *given(const json_t *j, const char *key)
 {
     const json_t *v = json_object_get(j, key);
+
+    return v && !json_is_null(v) ? v : NULL;
+}
+
+/* One side of "size" or "crop_size". */
+static atn_status read_side(atn_ctx *cx, const char *path, const char *key,
+                            const json_t *v, const char *side, atn_idx *out)
+{
+    *out = json_integer_value(v);
+    if (json_is_integer(v) && *out >= 1 && *out <= SIDE_MOST) return ATN_OK;
+    return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                    "%s: %s: \"%s\" is no whole number from 1 to %d", path, key, side,
+                    (int)SIDE_MOST);
+}
+
+/* Two sides, named or in a list of height and width. */
+static atn_status read_sides(atn_ctx *cx, const char *path, const char *key,
+                             const json_t *v, const char *const names[2],
+                             atn_idx *height, atn_idx *width)
+{
+    const bool list = json_is_array(v);
     atn_status st = ATN_OK;
 
-    if (!v || json_is_null(v)) return ATN_OK;
-    if (json_is_integer(v)) {
-        ATN_TRY(atn_json_need_i64(cx, path, j, key, 1, SIDE_MOST, width));
-        *height = *width;
-    } else if (edge && json_object_get(v, "shortest_edge")) {
-        const json_t *longest = json_object_get(v, "longest_edge");
+    ATN_TRY(read_side(cx, path, key,
+                      list ? json_array_get(v, 0) : json_object_get(v, names[0]),
+                      names[0], height));
+    ATN_TRY(read_side(cx, path, key,
+                      list ? json_array_get(v, 1) : json_object_get(v, names[1]),
+                      names[1], width));
+done:
+    return st;
+}
 
-        if (longest && !json_is_null(longest))
-            ATN_FAIL(ATN_DATA, "%s: %s.longest_edge is not supported", path, key);
-        ATN_TRY(atn_json_need_i64(cx, path, v, "shortest_edge", 1, SIDE_MOST, width));
-        *height = 0;
+static const char *const SIDES[] = {"height", "width"};
+static const char *const MOST[] = {"max_height", "max_width"};
+
+static atn_status bad_size(atn_ctx *cx, const char *path, const char *key,
+                           const char *forms)
+{
+    return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                    "%s: \"%s\" is none of: a whole number, [height, width], "
+                    "{\"height\", \"width\"}%s",
+                    path, key, forms);
+}
+
+/* The forms of transformers, the first of them that is there as it does. */
+static atn_status read_size(atn_ctx *cx, const char *path, const json_t *j,
+                            atn_preprocess *p)
+{
+    const json_t *v = given(j, "size"), *edge = given(v, "shortest_edge"),
+                 *longest = given(v, "longest_edge");
+    atn_status st = ATN_OK;
+
+    if (!v) return ATN_OK;
+    if (json_is_integer(v)) {
+        ATN_TRY(read_side(cx, path, "size", v, "size", &p->width));
+        p->height = p->width;
+    } else if (json_is_array(v) && json_array_size(v) == 2) {
+        ATN_TRY(read_sides(cx, path, "size", v, SIDES, &p->height, &p->width));
+    } else if (edge) {
+        ATN_TRY(read_side(cx, path, "size", edge, "shortest_edge", &p->width));
+        p->height = 0;
+        if (longest)
+            ATN_TRY(read_side(cx, path, "size", longest, "longest_edge", &p->longest));
+    } else if (given(v, "max_height") && given(v, "max_width")) {
+        ATN_TRY(read_sides(cx, path, "size", v, MOST, &p->height, &p->width));
+        p->within = true;
+    } else if (given(v, "height") || given(v, "width")) {
+        ATN_TRY(read_sides(cx, path, "size", v, SIDES, &p->height, &p->width));
     } else {
-        if (!json_is_object(v))
-            ATN_FAIL(ATN_DATA, "%s: \"%s\" is neither a number nor height and width",
-                     path, key);
-        ATN_TRY(atn_json_need_i64(cx, path, v, "height", 1, SIDE_MOST, height));
-        ATN_TRY(atn_json_need_i64(cx, path, v, "width", 1, SIDE_MOST, width));
+        ATN_TRY(bad_size(cx, path, "size",
+                         ", {\"shortest_edge\"} with or without \"longest_edge\", "
+                         "{\"max_height\", \"max_width\"}"));
     }
 done:
     return st;
+}
+
+static atn_status read_crop(atn_ctx *cx, const char *path, const json_t *j,
+                            atn_preprocess *p)
+{
+    const json_t *v = given(j, "crop_size");
+    atn_status st = ATN_OK;
+
+    if (!v) return ATN_OK;
+    if (json_is_integer(v)) {
+        ATN_TRY(read_side(cx, path, "crop_size", v, "crop_size", &p->crop_width));
+        p->crop_height = p->crop_width;
+    } else if (json_is_object(v) || (json_is_array(v) && json_array_size(v) == 2)) {
+        ATN_TRY(read_sides(cx, path, "crop_size", v, SIDES, &p->crop_height,
+                           &p->crop_width));
+    } else {
+        ATN_TRY(bad_size(cx, path, "crop_size", ""));
+    }
+done:
+    return st;
+}
+
+static atn_status read_filter(atn_ctx *cx, const char *path, const json_t *j,
+                              atn_filter *out)
+{
+    const char *name = json_string_value(json_object_get(j, "resample"));
+    int64_t filter = *out;
+    atn_status st = ATN_OK;
+
+    if (name)
+        ATN_FAIL(ATN_DATA,
+                 "%s: \"resample\" is \"%.40s\"; only its number is read: 0 nearest, 1 "
+                 "Lanczos, 2 bilinear, 3 bicubic, 4 box, 5 Hamming",
+                 path, name);
+    ATN_TRY(atn_json_get_i64(cx, path, j, "resample", filter, ATN_FILTER_NEAREST,
+                             ATN_FILTER_HAMMING, &filter));
+    *out = (atn_filter)filter;
+done:
+    return st;
+}
+
+/* transformers has sizes of its own for a file without them, whatever the model. */
+static void note_absent(atn_ctx *cx, const char *path, const json_t *j,
+                        const atn_preprocess *p)
+{
+    if (p->resize && !given(j, "size"))
+        atn_log(cx, ATN_LOG_INFO,
+                "%s: no \"size\"; resized to %lldx%lld, of config.json", path,
+                (long long)p->height, (long long)p->width);
+    if (p->crop && !given(j, "crop_size"))
+        atn_log(cx, ATN_LOG_INFO,
+                "%s: no \"crop_size\"; cut to %lldx%lld, of config.json", path,
+                (long long)p->crop_height, (long long)p->crop_width);
 }
 
 /* Three numbers, or one for all channels. */
@@ -80,7 +185,6 @@ static atn_status read_three(atn_ctx *cx, const char *path, const json_t *j,
 static atn_status read_file(atn_ctx *cx, const char *path, const json_t *j,
                             atn_preprocess *p)
 {
-    int64_t filter = p->filter;
     atn_status st = ATN_OK;
 
     if (!json_is_object(j)) ATN_FAIL(ATN_DATA, "%s: is no JSON object", path);
@@ -89,17 +193,15 @@ static atn_status read_file(atn_ctx *cx, const char *path, const json_t *j,
     ATN_TRY(atn_json_get_bool(cx, path, j, "do_rescale", p->rescale, &p->rescale));
     ATN_TRY(
         atn_json_get_bool(cx, path, j, "do_normalize", p->normalize, &p->normalize));
-    ATN_TRY(read_size(cx, path, j, "size", true, &p->height, &p->width));
-    ATN_TRY(
-        read_size(cx, path, j, "crop_size", false, &p->crop_height, &p->crop_width));
-    ATN_TRY(atn_json_get_i64(cx, path, j, "resample", filter, ATN_FILTER_NEAREST,
-                             ATN_FILTER_HAMMING, &filter));
-    p->filter = (atn_filter)filter;
+    ATN_TRY(read_size(cx, path, j, p));
+    ATN_TRY(read_crop(cx, path, j, p));
+    ATN_TRY(read_filter(cx, path, j, &p->filter));
     ATN_TRY(atn_json_get_f64(cx, path, j, "rescale_factor", p->factor, &p->factor));
     if (!isfinite(p->factor))
         ATN_FAIL(ATN_DATA, "%s: \"rescale_factor\" is not finite", path);
     ATN_TRY(read_three(cx, path, j, "image_mean", -INFINITY, p->mean));
     ATN_TRY(read_three(cx, path, j, "image_std", 1e-30, p->std));
+    note_absent(cx, path, j, p);
 done:
     return st;
 }
@@ -129,19 +231,41 @@ done:
     return st;
 }
 
+/* The shorter side becomes p->width, less where the longer one would pass p->longest. */
+static void edge_size(const atn_preprocess *p, const atn_image *from, atn_idx *height,
+                      atn_idx *width)
+{
+    const double h = (double)from->height, w = (double)from->width;
+    double edge = (double)p->width;
+    atn_idx side = p->width, other;
+
+    if (p->longest > 0 && fmax(h, w) / fmin(h, w) * edge > (double)p->longest) {
+        edge = (double)p->longest * fmin(h, w) / fmax(h, w);
+        side = (atn_idx)nearbyint(edge);
+    }
+    other = (atn_idx)(h < w ? edge * w / h : edge * h / w);
+    if (p->longest > 0 && side == ATN_MIN(from->height, from->width))
+        other = ATN_MAX(from->height, from->width);
+    *height = h < w ? side : other;
+    *width = h < w ? other : side;
+}
+
 /* The size that `from` is resized to. */
 static void target_size(const atn_preprocess *p, const atn_image *from, atn_idx *height,
                         atn_idx *width)
 {
-    const double h = (double)from->height, w = (double)from->width,
-                 edge = (double)p->width;
+    const double h = (double)from->height, w = (double)from->width;
 
     *height = p->height;
     *width = p->width;
-    if (p->height > 0) return;
-    if (h < w) *height = p->width;
-    if (h < w) *width = (atn_idx)(edge * w / h);
-    if (h >= w) *height = (atn_idx)(edge * h / w);
+    if (p->within) {
+        const double scale = fmin((double)p->height / h, (double)p->width / w);
+
+        *height = (atn_idx)(h * scale);
+        *width = (atn_idx)(w * scale);
+    } else if (p->height == 0) {
+        edge_size(p, from, height, width);
+    }
 }
 
 static atn_status wrong_size(atn_ctx *cx, const atn_model *m, const char *path,
@@ -197,6 +321,12 @@ atn_status atn_preprocess_apply(atn_ctx *cx, const atn_model *m,
             path, (long long)c->channels, (long long)c->channels);
     if (p->resize) {
         target_size(p, from, &height, &width);
+        if (p->filter != ATN_FILTER_NEAREST &&
+            atn_image_rows_first(from, height, width))
+            atn_log(cx, ATN_LOG_INFO,
+                    "%s: resized as Pillow up to 12 does; Pillow 13 takes the rows "
+                    "first at this size, and some pixels come out a little different",
+                    path);
         ATN_TRY(atn_image_resize(cx, from, height, width, p->filter, &resized));
         at = &resized;
     }

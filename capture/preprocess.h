@@ -4,7 +4,7 @@
  * Math    resize, then the centre of crop_size (zeros around a smaller picture), then
  *         (factor x - mean_c) / std_c, planes of channels one after another.
  * Oracle  transformers' image processors of the PIL kind ("slow" before v5): bytes after
- *         resizing are theirs, values agree to float32.
+ *         resizing are theirs (with Pillow up to 12, see resample.h), values agree to float32.
  * Source  transformers v5, image_processing_backends.py (PilBackend), image_processing_pil_vit.py,
  *         image_processing_pil_deit.py.
  * Limits  processors of the torchvision kind resize in another way: up to a few of 255 apart.
@@ -17,7 +17,9 @@
 
 typedef struct atn_preprocess {
     bool resize, crop, rescale, normalize;
-    atn_idx height, width; /* to resize to; height 0: the shorter side becomes width */
+    atn_idx height, width; /* to resize to; height 0: the shorter side becomes width, */
+    atn_idx longest;       /* the longer one at most this (0 = any) */
+    bool within;           /* the ratio kept, one side becomes height or width */
     atn_idx crop_height, crop_width;
     atn_filter filter;
     double factor;

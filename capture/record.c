@@ -271,6 +271,7 @@ static void describe(const atn_ctx *cx, atn_recording *r, atn_record_result *out
     out->parameters = atn_model_parameters(&r->model);
     out->flops = atn_model_flops(&r->model, &input);
     out->memory_bytes = atn_forward_memory(cx, &r->model, &f);
+    out->weight_bytes = atn_model_bytes(&r->model);
     out->capture_bytes = capture_bytes(r);
 }
 

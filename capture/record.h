@@ -46,7 +46,7 @@ typedef struct atn_record_result {
     double label_probability;
     char label_text[96];
     const char *no_loss; /* why a language model has none, NULL = nothing to explain */
-    double parameters, flops, memory_bytes, capture_bytes, seconds;
+    double parameters, flops, memory_bytes, weight_bytes, capture_bytes, seconds;
 } atn_record_result;
 
 /* Resumes an incomplete capture of the same model, tokens and options. DATA for an empty

@@ -90,14 +90,13 @@ static atn_status check_ids(atn_ctx *cx, const atn_recording *r, const char *fro
     return ATN_OK;
 }
 
-/* The target, for a model with a decoder beside an encoder. */
-static atn_status read_target(atn_ctx *cx, atn_recording *r)
+/* A target is for a model with a decoder beside an encoder. */
+static atn_status check_target(atn_ctx *cx, const atn_recording *r)
 {
-    const words w = target_words(r);
     const atn_config *c = &r->model.config;
     atn_status st = ATN_OK;
 
-    if (!w.text && !w.ids) return ATN_OK;
+    if (!r->args->target_text && !r->args->target_ids) return ATN_OK;
     if (c->n_stacks < 2)
         ATN_FAIL(ATN_USAGE,
                  "%s: the model %s, so it takes no target (leave --target-text and "
@@ -106,6 +105,16 @@ static atn_status read_target(atn_ctx *cx, atn_recording *r)
                  c->arch->decoder ? "was saved without its decoder" : "has one stack");
     if (r->args->prompt > 0)
         ATN_FAIL(ATN_USAGE, "--prompt is for models of one stack, not with a target");
+done:
+    return st;
+}
+
+static atn_status read_target(atn_ctx *cx, atn_recording *r)
+{
+    const words w = target_words(r);
+    atn_status st = ATN_OK;
+
+    if (!w.text && !w.ids) return ATN_OK;
     ATN_TRY(tokenize(cx, r, &w, &r->target, &r->n_target));
     ATN_TRY(check_ids(cx, r, w.source, r->target, r->n_target));
 done:
@@ -194,6 +203,16 @@ atn_input atn_record_input(const atn_recording *r)
                        .steps = r->latents.steps};
 }
 
+/* An option that only tokens have; NULL = none is given. */
+static const char *of_tokens(const atn_record_args *a)
+{
+    return a->target_text || a->target_ids ? "--target-text and --target-ids"
+           : a->prompt > 0                 ? "--prompt"
+           : a->truncate                   ? "--truncate"
+           : a->allow_long                 ? "--allow-long"
+                                           : NULL;
+}
+
 /* What the model reads, by the kind of its input. */
 atn_status atn_record_read(atn_ctx *cx, atn_recording *r)
 {
@@ -212,6 +231,10 @@ atn_status atn_record_read(atn_ctx *cx, atn_recording *r)
     if (!given)
         ATN_FAIL(ATN_USAGE, "%s: a model of type %s reads %s", r->model.dir,
                  r->model.config.arch->id, wanted[kind]);
+    if (kind != ATN_INPUT_TOKENS && of_tokens(a))
+        ATN_FAIL(ATN_USAGE, "%s: a model of type %s reads no tokens, so leave %s out",
+                 r->model.dir, r->model.config.arch->id, of_tokens(a));
+    ATN_TRY(check_target(cx, r));
     if (kind == ATN_INPUT_IMAGE) {
         ATN_TRY(atn_vision_image(cx, &r->model, a->image, &r->image));
     } else if (kind == ATN_INPUT_LATENTS) {

@@ -9,6 +9,8 @@
 #include "core/io/file.h"
 #include "core/io/json.h"
 
+enum { WHOLE_MOST = 1 << 30, STRIDE = 1 << 20, SAMPLE = 1 << 16 };
+
 /* The readable text of a token as a JSON string; an id without one becomes <id>. */
 static json_t *token_text(atn_ctx *cx, const atn_tokenizer *t, int32_t id, bool first)
 {
@@ -158,6 +160,7 @@ atn_status atn_record_manifest(atn_ctx *cx, const atn_recording *r, json_t **out
     json_t *layers = NULL, *rotary = NULL, *stacks = NULL, *steps = NULL,
            *tokens = NULL;
     atn_status st = ATN_OK;
+    bool complete;
 
     *out = NULL;
     ATN_TRY(atn_model_rotary(cx, &r->model, r->n, &rotary));
@@ -175,6 +178,8 @@ atn_status atn_record_manifest(atn_ctx *cx, const atn_recording *r, json_t **out
         add_once(stacks, json_string(p->stack));
         add_once(steps, json_integer(p->step));
     }
+    complete = (atn_idx)json_array_size(layers) == r->n_kept &&
+               json_array_size(stacks) && json_array_size(steps);
     *out = json_pack(
         "{s:o, s:o, s:o, s:o, s:o, s:n, s:n, s:n, s:s, s:s, s:s}", "model",
         model_json(r, rotary), "stacks", stacks, "steps", steps, "layers", layers,
@@ -182,7 +187,7 @@ atn_status atn_record_manifest(atn_ctx *cx, const atn_recording *r, json_t **out
         "positions", "grid", "roles", "dtype", atn_dtype_name(r->dtype), "device",
         cx->backend->device, "arithmetic", cx->backend->arithmetic);
     layers = rotary = stacks = steps = NULL;
-    if (!*out) ATN_FAIL(ATN_MEMORY, "no memory for the manifest");
+    if (!*out || !complete) ATN_FAIL(ATN_MEMORY, "no memory for the manifest");
     if (tokens) json_object_set(*out, "stack_tokens", tokens);
     if (r->args->prompt > 0)
         json_object_set_new(*out, "prompt", json_integer(r->args->prompt));
@@ -199,29 +204,34 @@ done:
     return st;
 }
 
-/* Size and hash of a file, of its first 64 MiB when it is larger (they hold the
- * header), appended to *text. */
+/* Size and content of a weight file, appended to *text: all of it up to WHOLE_MOST, of what is
+ * behind that SAMPLE of every STRIDE bytes, so that other weights of the same shapes are told
+ * without reading a model that is larger than memory once more. */
 static atn_status append_file(atn_ctx *cx, const char *path, char **text)
 {
+    const atn_arena_mark mark = atn_arena_save(cx);
     atn_status st = ATN_OK;
     atn_map m = {NULL, 0};
+    uint64_t *pieces = NULL;
     char hex[33], *longer;
+    atn_idx n = 1;
 
     ATN_TRY(atn_map_open(cx, path, &m));
-    atn_hash_bytes(m.data, ATN_MIN(m.size, (size_t)64 << 20), hex);
+    ATN_TAKE(pieces, 1 + (atn_idx)(m.size / STRIDE));
+    pieces[0] = atn_hash_u64(m.data, ATN_MIN(m.size, (size_t)WHOLE_MOST));
+    for (size_t at = WHOLE_MOST; at < m.size; at += STRIDE)
+        pieces[n++] = atn_hash_u64(m.data + at, ATN_MIN((size_t)SAMPLE, m.size - at));
+    atn_hash_bytes(pieces, (size_t)n * sizeof *pieces, hex);
     longer = atn_strfmt(cx, "%s %s %zu", *text, hex, m.size);
-    if (!longer) {
-        st = cx->err.code;
-        goto done;
-    }
+    if (!longer) ATN_TRY(cx->err.code);
     atn_free(cx, *text);
     *text = longer;
 done:
     atn_map_close(&m);
+    atn_arena_rewind(cx, mark);
     return st;
 }
 
-/* The manifest says all options and tokens; every weight file counts by content. */
 atn_status atn_record_fingerprint(atn_ctx *cx, const atn_recording *r,
                                   const json_t *manifest, char hex[33])
 {

@@ -155,6 +155,13 @@ static void nearest(const atn_image *from, atn_image *to)
     }
 }
 
+bool atn_image_rows_first(const atn_image *from, atn_idx height, atn_idx width)
+{
+    const atn_idx rows = from->height - height, columns = from->width - width;
+
+    return columns != 0 && rows > 0 && rows > 2 * columns;
+}
+
 atn_status atn_image_resize(atn_ctx *cx, const atn_image *from, atn_idx height,
                             atn_idx width, atn_filter filter, atn_image *out)
 {

@@ -46,6 +46,28 @@ static const char *special(const reading *r, const char *key, json_int_t *id)
     return *id < 0 ? NULL : json_string_value(json_array_get(r->tokens, (size_t)*id));
 }
 
+/* Ids of special tokens are those of tokens, and there is a type a token. */
+static atn_status check_lists(atn_ctx *cx, const reading *r)
+{
+    static const char *const keys[] = {"bos_token_id", "eos_token_id",
+                                       "unknown_token_id"};
+    const json_int_t n = (json_int_t)json_array_size(r->tokens);
+    const json_t *types = value_of(r, "token_type");
+    char what[120];
+
+    for (size_t i = 0; i < ATN_LEN(keys); i++) {
+        const json_t *v = value_of(r, keys[i]);
+
+        snprintf(what, sizeof what, "tokenizer.ggml.%s is no token of its %lld",
+                 keys[i], (long long)n);
+        if (v && (!json_is_integer(v) || json_integer_value(v) >= n))
+            return tok_bad(cx, r->t, what);
+    }
+    if (types && (json_int_t)json_array_size(types) != n)
+        return tok_bad(cx, r->t, "tokenizer.ggml.token_type has not one entry a token");
+    return ATN_OK;
+}
+
 /* tokens as an object of ids; of a text that stands there twice the first counts. */
 static atn_status vocab_of(atn_ctx *cx, const reading *r, json_t **out)
 {
@@ -254,6 +276,7 @@ atn_status tok_load_gguf(atn_ctx *cx, const char *path, atn_tokenizer *t)
             ATN_NOINPUT,
             "%s: holds no tokenizer (give --token-ids, or the model's own directory)",
             path);
+    ATN_TRY(check_lists(cx, &r));
     if (strcmp(model, "gpt2") == 0) {
         ATN_TRY(from_merges(cx, &r));
     } else if (strcmp(model, "llama") == 0) {

@@ -73,18 +73,13 @@ static atn_status read_save(atn_cli *cli, const char *list, atn_record_args *arg
     return ATN_OK;
 }
 
-/* One of the inputs, and what goes with latents. */
-static atn_status check_input(atn_cli *cli, int given)
+/* What goes with latents. */
+static atn_status check_input(atn_cli *cli)
 {
     const bool latents = atn_opt_given(cli, "latents"),
                times = atn_opt_given(cli, "timesteps"),
                classes = atn_opt_given(cli, "classes");
 
-    if (given > 1)
-        return atn_fail(
-            cli->cx, ATN_USAGE, __FILE__, __LINE__,
-            "capture: --text, --token-ids, --image and --latents exclude one "
-            "another");
     if (latents != times || latents != classes)
         return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
                         "capture: --latents, --timesteps and --classes go together");
@@ -95,9 +90,13 @@ static atn_status check_words(atn_cli *cli)
 {
     const bool text = atn_opt_given(cli, "text"), ids = atn_opt_given(cli, "token-ids");
     const int others = atn_opt_given(cli, "image") + atn_opt_given(cli, "latents");
-    const atn_status st = check_input(cli, others > 0 ? others + text + ids : 0);
+    const atn_status st = check_input(cli);
 
     if (st != ATN_OK) return st;
+    if (others + text + ids > 1 && others > 0)
+        return atn_fail(
+            cli->cx, ATN_USAGE, __FILE__, __LINE__,
+            "capture: --text, --token-ids, --image and --latents exclude one another");
     if (others == 0 && text == ids)
         return atn_fail(
             cli->cx, ATN_USAGE, __FILE__, __LINE__,
@@ -191,7 +190,8 @@ static atn_status summary(atn_ctx *cx, const atn_record_args *args,
         ATN_TRY(atn_facts_add(cx, t, "perplexity", "%.4g", exp(r->loss)));
     }
     ATN_TRY(atn_facts_add(cx, t, "work", "%.4g GFLOP", r->flops / 1e9));
-    ATN_TRY(atn_facts_add(cx, t, "memory", "%.4g MiB", r->memory_bytes / mib));
+    ATN_TRY(atn_facts_add(cx, t, "memory", "%.4g MiB beside %.4g MiB of mapped weights",
+                          r->memory_bytes / mib, r->weight_bytes / mib));
     ATN_TRY(atn_facts_add(cx, t, "on disk", "%.4g MiB", r->capture_bytes / mib));
     if (args->dry_run) {
         /* a single core reaches tens of GFLOP/s in matrix products of this size */
@@ -276,8 +276,9 @@ const atn_command atn_command_capture = {
     .examples = examples,
     .text =
         "MODEL is a directory as Hugging Face lays it out: config.json, "
-        "model.safetensors (or its sharded index), tokenizer.json. Nothing in it is "
-        "executed. RUN becomes a capture: queries, keys and values of every layer as "
+        "model.safetensors (or its sharded index), tokenizer.json; or a .gguf file. "
+        "Nothing in it is executed. RUN becomes a capture: queries, keys and values of "
+        "every layer as "
         "they enter the dot product, one safetensors file a layer. The next-token "
         "loss on the text is printed where the model has one: the first thing to "
         "check. The same command on an interrupted capture finishes it. With --force "

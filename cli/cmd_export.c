@@ -27,7 +27,9 @@ static atn_status summary(atn_ctx *cx, const atn_export_opts *o,
 {
     atn_status st = ATN_OK;
 
-    ATN_TRY(atn_facts_add(cx, t, o->dry ? "would write" : "written", "%s", o->path));
+    if (o->path)
+        ATN_TRY(
+            atn_facts_add(cx, t, o->dry ? "would write" : "written", "%s", o->path));
     ATN_TRY(atn_facts_add(cx, t, "files", "%lld", (long long)r->files));
     ATN_TRY(atn_facts_add(cx, t, "layers", "%lld", (long long)r->layers));
     if (r->heads)
@@ -42,6 +44,27 @@ static atn_status summary(atn_ctx *cx, const atn_export_opts *o,
                               "(longer texts, or --ratio below 1)"));
 done:
     return st;
+}
+
+/* Options that say nothing of the form are refused. */
+static atn_status check_options(atn_cli *cli, int form)
+{
+    static const struct {
+        const char *option;
+        int form;
+    } of[] = {{"tensors", NPY},
+              {"digits", BERTVIZ},
+              {"max-size", BERTVIZ},
+              {"ratio", MINFERENCE}};
+    static const char *const names[] = {"npy", "bertviz", "minference"};
+
+    for (size_t i = 0; i < ATN_LEN(of); i++)
+        if (atn_opt_given(cli, of[i].option) && of[i].form != form)
+            return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
+                            "export: --%s is of --to %s, and has no effect on --to %s "
+                            "(leave it out)",
+                            of[i].option, names[of[i].form], names[form]);
+    return ATN_OK;
 }
 
 static atn_status run(atn_cli *cli)
@@ -63,7 +86,8 @@ static atn_status run(atn_cli *cli)
 
     if (form < 0)
         ATN_FAIL(ATN_USAGE, "export: give --to npy, --to bertviz or --to minference");
-    if (!o.path || !*o.path)
+    ATN_TRY(check_options(cli, form));
+    if (!o.dry && (!o.path || !*o.path))
         ATN_FAIL(ATN_USAGE, "export: give -o %s",
                  form == NPY ? "DIR, the directory to make" : "FILE.json");
     if (form != NPY && !o.dry) ATN_TRY(atn_cli_check_output(cli, o.path));
@@ -97,7 +121,8 @@ const atn_command atn_command_export = {
     .text =
         "npy makes a directory of [STACK.]TENSOR.npy of shape [layers, heads, n, d], "
         "with the steps before the layers where there are several, and index.json; "
-        "`import` takes the arrays back. Where --heads chooses some, k and v are those "
+        "with queries and keys go the sinks and biases of their logits. `import --npy "
+        "DIR` takes everything back. Where --heads chooses some, k and v are those "
         "that each of them reads. bertviz makes the JSON that head_view and model_view "
         "of BertViz draw, with the attention computed where it is not stored; `import "
         "--bertviz` takes it back. Its size is known before and refused beyond "

@@ -16,6 +16,10 @@ static const atn_option options[] = {
     {"bertviz", 0, ATN_OPT_FILE, "FILE",
      "attention and tokens of a BertViz view, its JSON or HTML, in place of all these",
      0, 0},
+    {"npy", 0, ATN_OPT_FILE, "DIR",
+     "all that `export --to npy` made, the arrays and index.json, in place of all "
+     "these",
+     0, 0},
     {"d-o", 0, ATN_OPT_FILE, "FILE",
      "gradient of a loss by every head's output, as --q but as wide as --v", 0, 0},
     {"tokens", 0, ATN_OPT_FILE, "FILE",
@@ -30,7 +34,8 @@ static const atn_option options[] = {
      0},
     {"causal", 0, ATN_OPT_FLAG, NULL, "a query sees itself and what is before it", 0,
      0},
-    {"window", 0, ATN_OPT_COUNT, "N", "and of that the last N keys (all)", 1, 1e12},
+    {"window", 0, ATN_OPT_COUNT, "N", "and of that the last N keys (all)", 1,
+     2147483647},
     {"d", 0, ATN_OPT_COUNT, "N",
      "how long the queries and keys behind --attn were (not known)", 1, 1e6},
     {"scale", 0, ATN_OPT_F64, "S", "factor of the dot product (1/sqrt(d))", 1e-30,
@@ -89,15 +94,36 @@ done:
     return st;
 }
 
+/* What is unlike the usual attention, and how often. */
+static atn_status note_part(atn_ctx *cx, const atn_import_part *r, atn_table *t)
+{
+    const char *of = *r->stack ? " of the " : "";
+    atn_status st = ATN_OK;
+
+    if (r->empty)
+        ATN_TRY(atn_facts_add(cx, t, "note",
+                              "%lld rows%s%s are all zero: such queries see nothing",
+                              (long long)r->empty, of, r->stack));
+    if (r->low)
+        ATN_TRY(atn_facts_add(cx, t, "note",
+                              "%lld rows%s%s sum to less than 1: taken as they are, as "
+                              "of a head with a sink",
+                              (long long)r->low, of, r->stack));
+done:
+    return st;
+}
+
 static atn_status summary(atn_ctx *cx, const atn_import_args *args,
                           const atn_import_result *r, atn_table *t)
 {
     atn_status st = ATN_OK;
 
     ATN_TRY(atn_facts_add(cx, t, "capture", "%s", args->out_dir));
-    if (args->steps)
+    if (args->steps || r->part[0].steps > 1)
         ATN_TRY(atn_facts_add(cx, t, "steps", "%lld", (long long)r->part[0].steps));
     for (int i = 0; i < r->n; i++) ATN_TRY(summarise_part(cx, &r->part[i], t));
+    for (int i = 0; i < r->n; i++) ATN_TRY(note_part(cx, &r->part[i], t));
+    if (*r->note) ATN_TRY(atn_facts_add(cx, t, "note", "%s", r->note));
 done:
     return st;
 }
@@ -110,6 +136,7 @@ static atn_status run(atn_cli *cli)
                                   .p = atn_opt_text(cli, "attn", NULL),
                                   .d_o = atn_opt_text(cli, "d-o", NULL),
                                   .bertviz = atn_opt_text(cli, "bertviz", NULL),
+                                  .npy = atn_opt_text(cli, "npy", NULL),
                                   .tokens = atn_opt_text(cli, "tokens", NULL),
                                   .roles = atn_opt_text(cli, "roles", NULL),
                                   .grid = atn_opt_text(cli, "grid", NULL),
@@ -152,13 +179,14 @@ static const char *const examples[] = {
     "import --attn dump.safetensors:attention --tokens tokens.json -o RUN",
     "import --attn encoder=E.npy,decoder=D.npy,cross=X.npy -o RUN",
     "import --bertviz view.json -o RUN",
+    "import --npy exported -o RUN",
     NULL};
 
 const atn_command atn_command_import = {
     .id = "import",
     .summary = "make a capture of .npy, .npz or safetensors dumps",
-    .args = "--q FILE --k FILE --v FILE -o RUN, --attn FILE -o RUN, or --bertviz FILE "
-            "-o RUN",
+    .args = "--q FILE --k FILE --v FILE -o RUN, --attn FILE -o RUN, --bertviz FILE "
+            "-o RUN, or --npy DIR -o RUN",
     .examples = examples,
     .text = "Shapes are [layers, heads, n, d], [heads, n, d] or [n, d]; of attention "
             "matrices [layers, heads, n, n] and so on; with --steps [steps, layers, "

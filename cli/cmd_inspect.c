@@ -226,7 +226,7 @@ static atn_status run(atn_cli *cli)
     if (!dir)
         return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
                         "inspect: give a model directory, a capture, or --devices");
-    if (atn_ends_with(dir, ".gguf") && atn_file_exists(dir))
+    if (atn_ends_with(dir, ".gguf") && !atn_dir_exists(dir))
         return inspect_model(cli, dir);
     if (!atn_dir_exists(dir))
         return atn_fail(

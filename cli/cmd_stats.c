@@ -146,6 +146,30 @@ static atn_status journal_path(atn_cli *cli, char **path)
     return *path ? ATN_OK : cli->cx->err.code;
 }
 
+static atn_status out_of_time(atn_ctx *cx, const atn_stats *stats, const char *journal)
+{
+    const long long left = (long long)atn_stats_left(stats);
+    const long long asked = (long long)atn_stats_asked(stats);
+
+    if (!journal)
+        return atn_fail(
+            cx, ATN_TERMINATED, __FILE__, __LINE__,
+            "stats: out of time, %lld of %lld heads are left out (with -o FILE the "
+            "same command can go on where it stopped)",
+            left, asked);
+    if (!atn_stats_progressed(stats))
+        return atn_fail(
+            cx, ATN_TERMINATED, __FILE__, __LINE__,
+            "stats: out of time, no head was finished in it and %lld of %lld heads are "
+            "left: one needs more (give a larger --time-budget)",
+            left, asked);
+    return atn_fail(cx, ATN_TERMINATED, __FILE__, __LINE__,
+                    "stats: out of time, %lld of %lld heads are left (what is done "
+                    "waits in %s: the "
+                    "same command goes on from there)",
+                    left, asked, journal);
+}
+
 /* Without an output file what is done is shown; with one it waits in the journal. */
 static atn_status emit(atn_cli *cli, atn_subject *s, atn_stats *stats,
                        const atn_stats_opts *opts)
@@ -156,11 +180,7 @@ static atn_status emit(atn_cli *cli, atn_subject *s, atn_stats *stats,
     atn_table *t[2] = {NULL, NULL};
     int n = 0;
 
-    if (left > 0 && opts->journal)
-        ATN_FAIL(ATN_TERMINATED,
-                 "stats: out of time, %lld of %lld heads are left (those that are done "
-                 "wait in %s: the same command goes on from there)",
-                 (long long)left, (long long)s->selection.n_heads, opts->journal);
+    if (left > 0 && opts->journal) return out_of_time(cx, stats, opts->journal);
     if (atn_shard_is_part(cli->shard)) {
         ATN_TRY(atn_cli_emit_part(cli, &s->run));
     } else {
@@ -169,12 +189,7 @@ static atn_status emit(atn_cli *cli, atn_subject *s, atn_stats *stats,
                                  cli->args[0]));
     }
     atn_stats_forget(cx, stats);
-    if (left > 0)
-        ATN_FAIL(
-            ATN_TERMINATED,
-            "stats: out of time, %lld of %lld heads are left out (with -o FILE the "
-            "same command can go on where it stopped)",
-            (long long)left, (long long)s->selection.n_heads);
+    if (left > 0) ATN_TRY(out_of_time(cx, stats, NULL));
     if (failed > 0)
         ATN_FAIL(ATN_PARTIAL,
                  "stats: %lld of %lld heads lack values, for the reasons above (their "
@@ -248,6 +263,20 @@ done:
     return st;
 }
 
+/* A signal that stops the work leaves what is done in the journal. */
+static void say_journal(atn_ctx *cx, atn_status st, const char *journal)
+{
+    char text[ATN_ERR_TEXT];
+
+    if ((st != ATN_INTERRUPTED && st != ATN_TERMINATED) || !journal ||
+        !atn_file_exists(journal))
+        return;
+    snprintf(text, sizeof text, "%s", cx->err.text);
+    (void)atn_fail(cx, st, __FILE__, __LINE__,
+                   "%s (what is done waits in %s: the same command goes on from there)",
+                   text, journal);
+}
+
 static atn_status run_measures(atn_cli *cli)
 {
     double quantiles[MAX_QUANTILES];
@@ -270,6 +299,7 @@ static atn_status run_measures(atn_cli *cli)
     ATN_TRY(atn_stats_run(cx, s.capture, &s.selection, &opts, &stats));
     ATN_TRY(emit(cli, &s, stats, &opts));
 done:
+    if (!stats) say_journal(cx, st, journal);
     atn_stats_destroy(cx, stats);
     atn_free(cx, journal);
     atn_subject_close(cli, &s);

@@ -18,6 +18,7 @@ static const struct {
     {ATN_READS_GIVEN, "given",
      "numbers of every token, from a file that has them (--draws FILE)"},
     {ATN_READS_TURN, "turn", "how the model turns queries by position"},
+    {ATN_READS_PLACE, "place", "where queries stand among the keys: self-attention"},
     {ATN_READS_PAST, "past", "earlier steps, of a capture that has them"},
     {ATN_READS_STORED, "stored",
      "the weights of dense attention, stored whole: up to 4096 tokens"},

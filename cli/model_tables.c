@@ -65,9 +65,11 @@ static atn_status input_facts(atn_ctx *cx, const atn_model *m, atn_table *t)
         if (c->max_positions)
             ATN_TRY(
                 atn_facts_add(cx, t, "positions", "%lld", (long long)c->max_positions));
-        ATN_TRY(
-            atn_facts_add(cx, t, "next-token loss", "%s",
-                          m->has_head ? "yes" : "no, the model has no output layer"));
+        ATN_TRY(atn_facts_add(cx, t, "next-token loss", "%s",
+                              m->has_head ? "yes"
+                              : !c->arch->causal
+                                  ? "no: it predicts no next token"
+                                  : "no, the model has no output layer"));
         ATN_TRY(tokenizer_fact(cx, m->dir, t));
         goto done;
     }
@@ -310,6 +312,7 @@ static atn_status config_facts(atn_ctx *cx, const char *dir, atn_table *t)
     json_t *config = NULL;
 
     if (!path) return cx->err.code;
+    if (!atn_dir_exists(dir)) goto done;
     if (!atn_file_exists(path)) {
         ATN_TRY(atn_facts_add(cx, t, "config.json", "there is none"));
         goto done;

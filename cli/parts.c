@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/stats_journal.h"
 #include "core/backend.h"
 #include "core/io/json.h"
 
@@ -243,6 +244,9 @@ static atn_status read_lengths(atn_ctx *cx, const atn_part_file *p, size_t *begi
     char line[96] = "";
     int version = 0;
 
+    if (atn_journal_is(data, size))
+        ATN_FAIL(ATN_DATA, "%s: an unfinished part: run its shard again, or remove it",
+                 p->path);
     if (size < tag || memcmp(data, FORMAT, tag) != 0)
         ATN_FAIL(ATN_DATA, "%s: is no part (give the files that --shard i/N wrote)",
                  p->path);

@@ -309,8 +309,11 @@ static char *layer_name(atn_ctx *cx, const atn_subject *subject, int i,
     const atn_layer_info *info =
         atn_capture_layer(subject->capture, subject->selection.at[i]);
 
-    return atn_strfmt(cx, "%s%s layer %d%s%s", method, *info->stack ? " " : "",
-                      info->layer, *info->stack ? ", " : "", info->stack);
+    char step[32] = "";
+
+    if (info->steps) snprintf(step, sizeof step, ", step %d", info->step);
+    return atn_strfmt(cx, "%s layer %d%s%s%s", method, info->layer,
+                      *info->stack ? ", " : "", info->stack, step);
 }
 
 static atn_status add_layer(atn_cli *cli, const atn_simulation *s,

@@ -89,32 +89,10 @@ done:
     return st;
 }
 
-enum { STACK = 1, STEP = 2, LAYER = 4 };
-
-typedef struct remedy {
-    char text[64];
-} remedy;
-
 /* Options, of those asked for, by which the chosen layers become one: " --steps T". */
-static remedy narrower(const atn_pattern_source *s, unsigned of)
+static atn_narrower narrower(const atn_pattern_source *s, unsigned of)
 {
-    static const char *const options[] = {" --stack NAME", " --steps T", " --layers L"};
-    const atn_selection *sel = &s->subject->selection;
-    const atn_capture *c = s->subject->capture;
-    const atn_layer_info *first = atn_capture_layer(c, sel->at[0]);
-    unsigned several = 0;
-    remedy r = {""};
-
-    for (int i = 1; i < sel->n; i++) {
-        const atn_layer_info *l = atn_capture_layer(c, sel->at[i]);
-
-        several |= strcmp(l->stack, first->stack) != 0 ? STACK : 0;
-        several |= l->step != first->step ? STEP : 0;
-        several |= l->layer != first->layer ? LAYER : 0;
-    }
-    for (int k = 0; k < (int)ATN_LEN(options); k++)
-        if (several & of & 1U << k) strcat(r.text, options[k]);
-    return r;
+    return atn_selection_narrower(s->subject->capture, &s->subject->selection, of);
 }
 
 /* The method that is asked for; with none, *at is NULL. */
@@ -150,7 +128,7 @@ static atn_status take_layers(atn_ctx *cx, const atn_pattern_source *s, layers *
 
     if (atn_selection_part(s->subject->capture, sel, 0) != sel->n)
         ATN_FAIL(ATN_USAGE, "the layers are of more than one stack or step (give%s)",
-                 narrower(s, STACK | STEP).text);
+                 narrower(s, ATN_NARROW_STACK | ATN_NARROW_STEP).text);
     ATN_TRY(read_from(cx, s, &method, &from));
     ATN_NEW(out->taken, sel->n);
     ATN_TRY(atn_capture_patterns(cx, s->subject->capture, sel, 0, sel->n, from,
@@ -258,7 +236,7 @@ static atn_status layer_pattern(atn_ctx *cx, const atn_pattern_source *s, bool j
     if (sel->n != 1)
         ATN_FAIL(ATN_USAGE,
                  "figure pattern shows one layer of one step, %d are chosen (give%s)",
-                 sel->n, narrower(s, STACK | STEP | LAYER).text);
+                 sel->n, narrower(s, ATN_NARROW_ALL & ~(unsigned)ATN_NARROW_HEAD).text);
     ATN_TRY(read_from(cx, s, &method, &from));
     ATN_TRY(atn_capture_pattern(cx, s->subject->capture, sel, 0, from, joined, out));
 done:

@@ -62,6 +62,25 @@ done:
     return st;
 }
 
+/* There are several launches, what makes them one? */
+static atn_status too_many(atn_ctx *cx, const atn_sim_source *s, int launches)
+{
+    atn_narrower layers = {""};
+
+    if (!s->subject)
+        return atn_fail(cx, ATN_USAGE, __FILE__, __LINE__,
+                        "plot: %s shows one launch, and there are %d, a pattern and "
+                        "kernel each (give one PATTERN of one layer and --kernel)",
+                        s->figure, launches);
+    layers =
+        atn_selection_narrower(s->subject->capture, &s->subject->selection,
+                               ATN_NARROW_STACK | ATN_NARROW_STEP | ATN_NARROW_LAYER);
+    return atn_fail(cx, ATN_USAGE, __FILE__, __LINE__,
+                    "plot: %s shows one launch, and there are %d, a layer and kernel "
+                    "each (give%s)",
+                    s->figure, launches, *layers.text ? layers.text : " one --kernel");
+}
+
 /* A figure of one launch. */
 static atn_status one_launch(atn_ctx *cx, const atn_sim_source *s, atn_sim_list *l,
                              atn_table **out)
@@ -71,11 +90,7 @@ static atn_status one_launch(atn_ctx *cx, const atn_sim_source *s, atn_sim_list 
     atn_status st = ATN_OK;
     atn_idx head, n;
 
-    if (l->n != 1)
-        ATN_FAIL(ATN_USAGE,
-                 "plot: %s shows one launch, and there are %d, a pattern, layer and "
-                 "kernel each (give one PATTERN and --kernel, or --layers L)",
-                 s->figure, l->n);
+    if (l->n != 1) ATN_TRY(too_many(cx, s, l->n));
     if (is(s->figure, "cta_timeline")) {
         const atn_pattern *const *p = atn_sim_item_heads(item, &n);
 

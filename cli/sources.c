@@ -24,9 +24,10 @@ static atn_status heatmap(atn_ctx *cx, const atn_subject *s,
 
     if (sel->n_heads != 1)
         return atn_fail(cx, ATN_USAGE, __FILE__, __LINE__,
-                        "a heatmap shows one head, %lld are chosen (give --layers L "
-                        "--heads H, or draw all with: attnscope plot heads)",
-                        (long long)sel->n_heads);
+                        "a heatmap shows one head, %lld are chosen (give%s, or draw "
+                        "all with: attnscope plot heads)",
+                        (long long)sel->n_heads,
+                        atn_selection_narrower(s->capture, sel, ATN_NARROW_ALL).text);
     for (int i = 0; i < sel->n; i++)
         for (atn_idx h = 0; h < sel->max_heads; h++)
             if (sel->heads[i * sel->max_heads + h])

@@ -13,13 +13,16 @@ Queries and keys are taken after norm and rotary embedding, the mask is worked o
 model hands to its attention; what a capture cannot say is refused by name.
 
 Where the numbers come from, in this order: the attention functions of transformers (4.48 and
-later), torch's scaled_dot_product_attention, and two matrix products with a softmax between them.
+later), torch's scaled_dot_product_attention and multi_head_attention_forward (which is
+nn.MultiheadAttention), and two matrix products with a softmax between them.
 """
+import contextlib
+import functools
+import inspect
 import json
 import os
 import re
 import sys
-import time
 import warnings
 
 import torch
@@ -34,6 +37,8 @@ SOFTMAXES = {torch.softmax, torch.Tensor.softmax, torch.nn.functional.softmax}
 OUTPUTS = ("o_proj", "out_proj", "c_proj", "dense", "wo", "o", "out_lin", "proj", "to_out.0")
 TOWERS = {"vision": "vision", "visual": "vision", "image": "vision", "audio": "audio",
           "speech": "audio"}
+IMPORT = ("save the attention weights, in transformers with output_attentions=True, or q, k and v "
+          "where the model makes them, and use `attnscope import`")
 
 
 class capture:
@@ -41,12 +46,13 @@ class capture:
 
     tokenizer  gives the tokens their texts (optional)
     steps      "first": the first forward pass, which in `generate` is the prompt's;
-               "all": every pass, each a step of the capture
+               "all": every pass, each a step of the capture. A pass ends where the model, or
+               the part of it that is called, runs again
     w_o        also keep the output projections, where the model has one that can be found
     manifest   keys to add to capture.json, as {"grid": "14x14", "grid_first": 1} of an image model
 
-    The capture is complete when the block ends without an error. `layers` is the list of
-    recorded layers as capture.json has them.
+    The capture is complete when the block ends without an error; it serves one block. `layers`
+    is the list of recorded layers as capture.json has them.
     """
 
     def __init__(self, model, path, tokenizer=None, steps="first", w_o=True, manifest=None):
@@ -57,24 +63,39 @@ class capture:
         self.model, self.path, self.tokenizer = model, os.fspath(path), tokenizer
         self.steps, self.w_o, self.extra = steps, w_o, dict(manifest or {})
         self.names = {m: n for n, m in model.named_modules()}
-        self.pair = bool(getattr(getattr(model, "config", None), "is_encoder_decoder", False))
+        coded = getattr(getattr(model, "config", None), "is_encoder_decoder", False)
+        self.parts = {s: getattr(model, "get_" + s)() for s in ("encoder", "decoder")
+                      if coded and hasattr(model, "get_" + s)}
+        self.pair = coded or any(isinstance(m, torch.nn.Transformer) for m in self.names)
+        self.across = {m.multihead_attn for m in self.names
+                       if isinstance(m, torch.nn.TransformerDecoderLayer)}
+        inner = [_steps(n) for n in self.names.values() if re.search("attn|attention", n.lower())]
+        self.towers = {word: tower for word, tower in TOWERS.items()
+                       if any(word not in steps for steps in inner)}
         self.layers, self.ids, self.last, self.said = [], {}, {}, {}
-        self.passes, self.inside, self.written = 0, 0, 0.0
-        self.running, self.ran, self.recorded = [], set(), set()
-        self.undo, self.mode = [], None
+        self.passes, self.inside = 0, 0
+        self.running = []  # modules that run now, from the outermost one
+        self.ran, self.recorded, self.attended = set(), set(), set()  # the last: in this pass
+        self.undo = None
 
     def __enter__(self):
+        if self.undo is not None:
+            raise RuntimeError(f"{self.path}: this capture was used already (make another, with "
+                               "a directory of its own)")
         os.makedirs(self.path, exist_ok=True)
-        self._hook_modules()
-        self._wrap_functions()
-        self.mode = _Watch(self)
-        self.mode.__enter__()
+        with contextlib.ExitStack() as undo:
+            self._hook_modules(undo)
+            self._wrap_functions(undo)
+            if hasattr(torch.backends, "mha"):  # a kernel in which nothing can be seen
+                undo.callback(torch.backends.mha.set_fastpath_enabled,
+                              torch.backends.mha.get_fastpath_enabled())
+                torch.backends.mha.set_fastpath_enabled(False)
+            undo.enter_context(_Watch(self))
+            self.undo = undo.pop_all()
         return self
 
     def __exit__(self, kind, error, trace):
-        self.mode.__exit__(kind, error, trace)
-        for restore in reversed(self.undo):
-            restore()
+        self.undo.close()
         missed = self._missed()
         if self.layers:
             self._write_manifest(complete=kind is None)
@@ -82,11 +103,12 @@ class capture:
             if not os.listdir(self.path):
                 os.rmdir(self.path)
             if kind is None:
+                known = getattr(self.model, "_supports_sdpa", False)
                 raise RuntimeError(
                     "no attention was seen" + (f": {missed[0]} computes it in a way that this "
-                                               "file does not know" if missed else "")
-                    + " (load the model with attn_implementation=\"sdpa\" or \"eager\", not "
-                      "compiled, or save its attention weights and use `attnscope import`)")
+                                               "file does not know" if missed else "") + " (" +
+                    ('load the model with attn_implementation="sdpa" or "eager", not compiled, '
+                     "or " if known else "") + IMPORT + ")")
         if kind is None and missed:
             warnings.warn(f"not recorded: {', '.join(missed[:4])}{' ...' if missed[4:] else ''}")
         if kind is None and self.steps == "first" and self.passes > 1:
@@ -96,61 +118,79 @@ class capture:
 
     # ---- watching the model
 
-    def _hook_modules(self):
-        def keep(handle):
-            self.undo.append(handle.remove)
-
+    def _hook_modules(self, undo):
         def begin(module, args, kwargs):
+            if not self.running:
+                self._begin_call(module, args, kwargs)
+            elif module in self.attended and _own_layer(module) is not None:
+                self._next_pass()
+            if module in self.recorded:
+                self.attended.add(module)
             self.running.append(module)
             self.ran.add(module)
 
         def end(module, args, out):
-            del self.running[self.running.index(module):]  # after an error, those within too
+            if module in self.running:
+                del self.running[self.running.index(module):]
 
-        def root(module, args, kwargs):
-            self.passes += 1
-            self.said.clear()
-            if not self.pair:
-                self._take_ids("", args, kwargs)
-
-        keep(self.model.register_forward_pre_hook(root, with_kwargs=True))
         for module in self.names:
             if next(module.children(), None) is not None:
-                keep(module.register_forward_pre_hook(begin, with_kwargs=True))
-                keep(module.register_forward_hook(end))
-        for stack in ("encoder", "decoder") if self.pair else ():
-            part = getattr(self.model, "get_" + stack)()
-            keep(part.register_forward_pre_hook(
+                undo.callback(module.register_forward_pre_hook(begin, with_kwargs=True).remove)
+                undo.callback(module.register_forward_hook(end, always_call=True).remove)
+        for stack, part in self.parts.items():
+            undo.callback(part.register_forward_pre_hook(
                 lambda m, args, kwargs, s=stack: self._take_ids(s, args, kwargs),
-                with_kwargs=True))
+                with_kwargs=True).remove)
+
+    def _begin_call(self, module, args, kwargs):
+        """A call from outside, of the model or a part: a new pass if its attention ran already."""
+        again = self.attended.intersection(module.modules())
+        if "encoder" in self.parts and kwargs.get("encoder_outputs") is not None:
+            again.difference_update(self.parts["encoder"].modules())  # it ran before, in `generate`
+        if again or not self.passes:
+            self._next_pass()
+        if not self.parts:
+            self._take_ids("", args, kwargs)
+
+    def _next_pass(self):
+        self.passes += 1
+        self.said.clear()
+        self.attended.clear()
 
     def _take_ids(self, stack, args, kwargs):
+        """Ids of this pass, None where a part gets something else."""
+        if not self._wanted():
+            return
         ids = kwargs.get("input_ids", args[0] if args else None)
         for x in (ids, kwargs.get("inputs_embeds"), kwargs.get("pixel_values")):
-            if isinstance(x, torch.Tensor) and x.shape[0] != 1 and self._wanted():
-                raise ValueError(f"the batch holds {x.shape[0]} inputs, a capture one "
-                                 "(run them one by one, each into its own capture)")
-        whole = isinstance(ids, torch.Tensor) and not ids.is_floating_point() and ids.dim() == 2
-        if self._wanted():
-            self.ids.setdefault(stack, []).append(ids[0].tolist() if whole else None)
+            if isinstance(x, torch.Tensor) and _holds_several(x):
+                what = f"an input of shape {tuple(x.shape)} holds several sequences" \
+                    if x.is_floating_point() else f"the batch holds {x.shape[0]} inputs"
+                raise ValueError(f"{what}, a capture one (run them one by one, each into its own "
+                                 "capture)")
+        known = self.ids.setdefault(stack, {})
+        if isinstance(ids, torch.Tensor) and not ids.is_floating_point() and ids.dim() == 2:
+            known[self.passes] = ids[0].tolist()
+        else:
+            known.setdefault(self.passes, None)
 
     def _wanted(self):
         return self.steps == "all" or self.passes <= 1
 
-    def _wrap_functions(self):
+    def _wrap_functions(self, undo):
         """The attention functions of transformers, for the time of the block."""
         utils = sys.modules.get("transformers.modeling_utils")
         table = getattr(utils, "ALL_ATTENTION_FUNCTIONS", None)
         if table is not None:
             local = getattr(table, "_local_mapping", table)
             kept, wrapped = dict(local), {n: self._wrapped(f, n) for n, f in table.items()}
-            self.undo.append(lambda: (local.clear(), local.update(kept)))
+            undo.callback(lambda: (local.clear(), local.update(kept)))
             local.update(wrapped)
         for module in {sys.modules[type(m).__module__] for m in self.names}:
             for name, plain in list(vars(module).items()):
                 if "eager" in name and "attention" in name and callable(plain):
                     setattr(module, name, self._wrapped(plain, "eager"))
-                    self.undo.append(lambda m=module, n=name, p=plain: setattr(m, n, p))
+                    undo.callback(setattr, module, name, plain)
 
     def _wrapped(self, plain, name):
         def function(module, query, key, value, attention_mask=None, *args, **kwargs):
@@ -163,7 +203,7 @@ class capture:
                 self.inside -= 1
         return function
 
-    # ---- the three places where q, k and v are seen
+    # ---- the four places where q, k and v are seen
 
     def _from_function(self, name, module, q, k, v, mask, more):
         scale, own = more.get("scaling"), getattr(module, "scaling", None)
@@ -198,9 +238,38 @@ class capture:
             "scale": float(scale or q.shape[-1] ** -0.5), "mask": attn_mask, "rule": is_causal,
             "upper": True, "causal": is_causal or getattr(module, "is_causal", False)})
 
+    def _from_multihead(self, *args, **kwargs):
+        """nn.MultiheadAttention: projects as it does, from [tokens, batch, width]."""
+        module, functional = self.running[-1], torch.nn.functional
+        a = inspect.signature(functional.multi_head_attention_forward).bind(*args, **kwargs)
+        a.apply_defaults()
+        a = a.arguments
+        if a["add_zero_attn"] or any(a[n] is not None for n in ("bias_k", "static_k", "static_v")):
+            raise ValueError(f"{self._name(module)}: keys besides those of the tokens "
+                             f"(add_bias_kv, add_zero_attn; {IMPORT})")
+        w = [a[n + "_proj_weight"] for n in "qkv"] if a["use_separate_proj_weight"] else \
+            a["in_proj_weight"].chunk(3)
+        b = a["in_proj_bias"].chunk(3) if a["in_proj_bias"] is not None else (None,) * 3
+        with torch.no_grad():
+            q, k, v = (functional.linear(x if x.dim() == 3 else x[:, None], *of).unflatten(
+                -1, (a["num_heads"], -1)).permute(1, 2, 0, 3)
+                for x, *of in zip((a["query"], a["key"], a["value"]), w, b))
+        if q.shape[0] != 1:
+            self._refuse_shape(module, q)
+        mask, padding = (_additive(a[n], q.dtype) for n in ("attn_mask", "key_padding_mask"))
+        rule = a["is_causal"] and padding is None and not a["need_weights"]  # no mask is read then
+        if rule:
+            mask = None
+        elif padding is not None:
+            mask = padding.expand(1, q.shape[2], -1) + (0 if mask is None else mask)
+        self._record(module, q, k, v, {"scale": q.shape[-1] ** -0.5, "mask": mask, "rule": rule,
+                                       "upper": True, "causal": a["is_causal"]})
+
     def _from_products(self, q, k, v, logits):
         """Scale and bias are what turns q.k into the logits that went into the softmax."""
         module = self.running[-1]
+        if q.dim() == 4 and q.shape[0] != 1:
+            self._refuse_shape(module, q)
         q, k, v = (x.detach().reshape(-1, *x.shape[-2:]) for x in (q, k, v))
         logits = logits.detach().reshape(-1, *logits.shape[-2:])
         if len(q) != len(logits) or len(k) not in (1, len(q)) or len(v) != len(k):
@@ -228,25 +297,22 @@ class capture:
         return self.names.get(module) or type(module).__name__
 
     def _is_cross(self, module):
-        return bool(getattr(module, "is_cross_attention", False) or re.search(
+        return module in self.across or bool(getattr(
+            module, "is_cross_attention", False) or re.search(
             "cross|encdec|encoder_attn", self._name(module).lower()))
 
     def _place(self, module):
         """Stack and layer: from the module's path, and the order in which layers run."""
         path = self._name(module)
-        steps = re.split(r"[._]", path.lower())
-        inner = [n for n in self.names.values() if re.search("attn|attention", n.lower())]
-        stack = ""
+        steps, stack = _steps(path), ""
         if self._is_cross(module):
             stack = "cross"
         elif self.pair:
             stack = "decoder" if "decoder" in steps else "encoder"
-        for word, tower in TOWERS.items():
-            if word in steps and any(word not in re.split(r"[._]", n.lower()) for n in inner):
-                stack = tower
+        stack = next((tower for word, tower in self.towers.items() if word in steps), stack)
         step = max(self.passes - 1, 0)
-        index, number = getattr(module, "layer_idx", None), re.search(r"\d+", path)
-        if not isinstance(index, int):
+        index, number = _own_layer(module), re.search(r"\d+", path)
+        if index is None:
             index = int(number.group()) if number else 0
         index = max(index, self.last.get((step, stack), -1) + 1)  # ALBERT runs one module often
         self.last[step, stack] = index
@@ -279,9 +345,7 @@ class capture:
 
     def _record(self, module, q, k, v, facts):
         if q.dim() != 4 or q.shape[0] != 1:
-            raise ValueError(f"{self._name(module)}: queries of shape {tuple(q.shape)}, a capture "
-                             "holds one sequence [1, heads, tokens, size] (run with batch 1; "
-                             "attention within tiles of an image cannot be said)")
+            self._refuse_shape(module, q)
         if facts.get("rule") and facts["mask"] is None and facts["upper"] and q.shape[-2] > 1:
             k, v = k[..., :q.shape[-2], :], v[..., :q.shape[-2], :]  # room of a static cache
         groups = getattr(module, "num_key_value_groups", 1)
@@ -304,32 +368,39 @@ class capture:
             "heads": heads, "kv_heads": k.shape[1], "d": q.shape[-1], "d_v": v.shape[-1],
             "n_q": q.shape[-2], "n_k": k.shape[-2], "scale": facts["scale"],
             "softcap": facts.get("softcap"), "tensors": list(tensors), **sight})
-        self.recorded.add(self._name(module))
-        if time.monotonic() > self.written + 1:
+        self.recorded.add(module)
+        self.attended.add(module)
+        if len(self.layers) == 1:
             self._write_manifest(complete=False)
+
+    def _refuse_shape(self, module, q):
+        raise ValueError(f"{self._name(module)}: queries of shape {tuple(q.shape)}, a capture "
+                         "holds one sequence [1, heads, tokens, size] (run with batch 1; "
+                         "attention within tiles of an image cannot be said)")
 
     def _output(self, module, inputs):
         """Output projection as [inputs, width], of the module or of the one around it."""
-        around = self.names.get(module, "").rpartition(".")[0]
-        outer = next((m for m, n in self.names.items() if n == around), None) if around else None
-        for base, prefix in ((module, ""), (outer, "output.")):
-            for name in OUTPUTS:
-                part = base
-                for step in (prefix + name).split("."):
-                    part = (getattr(part, "_modules", None) or {}).get(step)
-                w = getattr(part, "weight", None)
-                if w is None or w.dim() != 2 or not w.is_floating_point() or w.is_meta:
-                    continue
-                w = w if type(part).__name__ == "Conv1D" else w.T
-                if w.shape[0] == inputs:
-                    return w
+        around = self._name(module).rpartition(".")[0]
+        places = [(module, n) for n in OUTPUTS]
+        if around:
+            places += [(self.model.get_submodule(around), "output." + n) for n in OUTPUTS]
+        for base, name in places:
+            part = functools.reduce(lambda m, step: m and m._modules.get(step),
+                                    name.split("."), base)
+            w = getattr(part, "weight", None)
+            if w is None or w.dim() != 2 or not w.is_floating_point() or w.is_meta:
+                continue
+            w = w if type(part).__name__ == "Conv1D" else w.T
+            if w.shape[0] == inputs:
+                return w
         return None
 
     def _missed(self):
         """Attention modules that ran and of which nothing was recorded."""
+        recorded = [self._name(m) + "." for m in self.recorded]
+
         def near(name):
-            return any(r == name or r.startswith(name + ".") or name.startswith(r + ".")
-                       for r in self.recorded)
+            return any(r.startswith(name + ".") or (name + ".").startswith(r) for r in recorded)
         return [n for m, n in self.names.items() if m in self.ran and n and not near(n)
                 and re.search("attention|attn", type(m).__name__.lower())
                 and not re.search("output", type(m).__name__.lower())]
@@ -337,13 +408,15 @@ class capture:
     # ---- capture.json
 
     def _tokens(self, stack):
-        """Ids of a stack: of all its passes together, or of the last, whichever fits."""
-        parts = self.ids.get(stack)
+        """Ids of a stack: of all its passes together, or of the one that begins with the others."""
+        parts = list(self.ids.get(stack, {}).values())
         own = [layer["n_q" if layer["stack"] == "cross" else "n_k"] for layer in self.layers
                if layer["stack"] == stack]
         if not parts or None in parts or not own:
             return None
-        for ids in (sum(parts, []), parts[-1], parts[0]):
+        longest = max(parts, key=len)
+        alike = all(p == longest[:len(p)] for p in parts)
+        for ids in (sum(parts, []), longest if alike else []):
             if len(ids) == max(own):
                 texts = [self._text(t, i) for i, t in enumerate(ids)] if self.tokenizer else None
                 return {"ids": ids, "texts": texts}
@@ -392,7 +465,6 @@ class capture:
         with open(file + ".part", "w", encoding="utf-8") as out:
             json.dump({**manifest, **self.extra}, out, indent=1, allow_nan=False)
         os.replace(file + ".part", file)
-        self.written = time.monotonic()
 
 
 class _Watch(TorchFunctionMode):
@@ -411,6 +483,8 @@ class _Watch(TorchFunctionMode):
             named = [kwargs[n] for n in names if n in kwargs]
             rest = {n: x for n, x in kwargs.items() if n not in names}
             owner._from_sdpa(*args, *named, **rest)
+        elif func is torch.nn.functional.multi_head_attention_forward:
+            owner._from_multihead(*args, **kwargs)
         elif func in SOFTMAXES:
             x = args[0] if args else kwargs["input"]
             if self.product and x.numel() == self.product[2] and x.dim() >= 3:
@@ -431,7 +505,31 @@ class _Watch(TorchFunctionMode):
             self.product, self.logits = (a, b, out.numel()), x
 
 
+def _steps(path):
+    return re.split(r"[._]", path.lower())
+
+
+def _own_layer(module):
+    """The layer that a module of transformers says it is, or None."""
+    index = getattr(module, "layer_idx", None)
+    return index if isinstance(index, int) and index >= 0 else None
+
+
+def _holds_several(x):
+    """Whether an input is a batch: ids [b, n], or numbers of [b, n, ..] and not [n, 1, ..]."""
+    if x.is_floating_point():
+        return x.dim() > 2 and x.shape[0] != 1 and x.shape[1] != 1
+    return x.dim() == 2 and x.shape[0] != 1
+
+
 # ---- what a mask or a bias is, in the words of the capture format
+
+def _additive(mask, dtype):
+    """A mask of nn.MultiheadAttention, true where hidden, as one that is added."""
+    if mask is None or mask.dtype != torch.bool:
+        return mask
+    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(mask, -torch.inf)
+
 
 def _old_scale(module, d):
     """GPT-2 before 4.5x computes its scale within the attention function."""
@@ -467,8 +565,7 @@ def _read_mask(mask, name, n_q=None, n_k=None):
     return ~blocked[0].expand(n_q or blocked.shape[1], blocked.shape[2]), added
 
 
-_WAY_ROUND = ("which a capture of q, k, v cannot say (save the attention weights with "
-              "output_attentions=True and use `attnscope import`)")
+_WAY_ROUND = f"which a capture of q, k, v cannot say ({IMPORT})"
 
 
 def _say_mask(seen, causal_hint, window_hint, name):

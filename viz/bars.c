@@ -1,16 +1,17 @@
 /* viz/bars.c -- one value of every head, heads grouped by layer.
  *
- * Accepts  a table with columns layer and head (and stack, step) and a numeric column:
- *          the one that meta `y` names, or the first with a number. Other tables: one bar a row, labelled by the first
- *          text or key column.
+ * Accepts  a table with columns layer and head (and stack and step where there are
+ *          several) and a numeric column: the one that meta `y` names, or the first
+ *          with a number. Layers of different stacks and steps are groups apart. Other
+ *          tables: one bar a row, labelled by the first text or key column.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "viz/palette.h"
 #include "viz/plot.h"
+#include "viz/sections.h"
 
 extern const atn_figure atn_figure_bars;
 
@@ -45,60 +46,39 @@ static void value_range(const atn_table *t, int col, double *low, double *high)
     if (*low < 0) *low -= 0.05 * (*high - *low);
 }
 
-/* The group a row belongs to: its layer, else the row itself. */
-static int64_t group_of(const atn_table *t, atn_idx r)
+/* What stands below the bars: layers, where the table has them. */
+static bool has_layers(const atn_table *t)
 {
     const int layer = atn_table_find_col(t, "layer");
 
-    return layer >= 0 && atn_table_col_type(t, layer) == ATN_COL_I64
-               ? atn_table_get_i64(t, r, layer)
-               : r;
+    return layer >= 0 && atn_table_col_type(t, layer) == ATN_COL_I64;
 }
 
-/* The step of a row; 0 where the table has none. */
-static int64_t step_of(const atn_table *t, atn_idx r)
+/* A table and its layers; without them of = NULL. */
+typedef struct grouped {
+    const atn_table *t;
+    atn_sections s;
+} grouped;
+
+static atn_status find_groups(atn_ctx *cx, const atn_table *t, grouped *out)
 {
-    const int step = atn_table_find_col(t, "step");
-
-    return step >= 0 && atn_table_col_type(t, step) == ATN_COL_I64
-               ? atn_table_get_i64(t, r, step)
-               : 0;
+    *out = (grouped){.t = t};
+    return has_layers(t) ? atn_sections_find(cx, t, &out->s) : ATN_OK;
 }
 
-static const char *stack_of(const atn_table *t, atn_idx r)
+/* The group a row belongs to: its layer, else the row itself. */
+static int64_t group_of(const grouped *g, atn_idx r)
 {
-    return atn_table_text(t, r, atn_table_find_col(t, "stack"));
+    return g->s.of ? g->s.of[r] : r;
 }
 
-/* Layers of other stacks and steps are others. */
-static bool same_group(const atn_table *t, atn_idx a, atn_idx b)
-{
-    return group_of(t, a) == group_of(t, b) && step_of(t, a) == step_of(t, b) &&
-           strcmp(stack_of(t, a), stack_of(t, b)) == 0;
-}
-
-static atn_idx count_groups(const atn_table *t)
+static atn_idx count_groups(const grouped *g)
 {
     atn_idx n = 1;
 
-    for (atn_idx r = 1; r < atn_table_rows(t); r++) n += !same_group(t, r, r - 1);
+    for (atn_idx r = 1; r < atn_table_rows(g->t); r++)
+        n += group_of(g, r) != group_of(g, r - 1);
     return n;
-}
-
-/* What the groups differ in beside their layer. */
-typedef struct parts {
-    bool stacks, steps;
-} parts;
-
-static parts parts_of(const atn_table *t)
-{
-    parts p = {false, false};
-
-    for (atn_idx r = 1; r < atn_table_rows(t); r++) {
-        p.stacks = p.stacks || strcmp(stack_of(t, r), stack_of(t, 0)) != 0;
-        p.steps = p.steps || step_of(t, r) != step_of(t, 0);
-    }
-    return p;
 }
 
 static bool has_texts(const atn_table *t)
@@ -107,19 +87,17 @@ static bool has_texts(const atn_table *t)
            atn_table_col_type(t, 0) == ATN_COL_STR;
 }
 
-/* "3", "decoder 3", with steps "7.3". */
-static void group_label(const atn_table *t, atn_idx r, const parts *p, char *out,
-                        size_t size)
+static void group_label(const grouped *g, atn_idx r, char *out, size_t size)
 {
-    char step[32] = "";
+    const atn_table *t = g->t;
 
-    if (has_texts(t)) {
-        atn_token_label(atn_table_text(t, r, 0), 20, out, size);
-        return;
-    }
-    if (p->steps) snprintf(step, sizeof step, "%lld.", (long long)step_of(t, r));
-    snprintf(out, size, "%.20s%s%s%lld", p->stacks ? stack_of(t, r) : "",
-             p->stacks ? " " : "", step, (long long)group_of(t, r));
+    if (g->s.of)
+        snprintf(out, size, "%s", g->s.name[g->s.of[r]]);
+    else if (has_texts(t))
+        atn_token_label(atn_table_has(t, r, 0) ? atn_table_get_str(t, r, 0) : "", 20,
+                        out, size);
+    else
+        snprintf(out, size, "%lld", (long long)r);
 }
 
 static int series_col(const atn_table *t)
@@ -131,33 +109,34 @@ static int series_col(const atn_table *t)
 
 /* Every how many groups are labelled: numbers that would touch are skipped; texts are
  * cut to their group, and skipped where nothing would be left of them. */
-static double label_step(atn_canvas *c, const atn_table *t, const parts *p,
-                         double group)
+static double label_step(atn_canvas *c, const grouped *g, double group)
 {
+    const atn_table *t = g->t;
     char text[96];
     double widest = 0;
 
     if (has_texts(t)) return atn_label_step(group, c->font * 1.5);
     for (atn_idx r = 0; r < atn_table_rows(t); r++) {
-        group_label(t, r, p, text, sizeof text);
+        group_label(g, r, text, sizeof text);
         widest = fmax(widest, atn_canvas_text_width(c, 0.9, text));
     }
     return atn_label_step(group, widest + c->font * 0.6);
 }
 
-static void draw_bars(atn_canvas *c, const atn_plot_area *a, const atn_table *t,
-                      int col, const parts *p, const atn_series *s)
+static void draw_bars(atn_canvas *c, const atn_plot_area *a, const grouped *g, int col,
+                      const atn_series *s)
 {
-    const atn_idx rows = atn_table_rows(t), groups = count_groups(t);
+    const atn_table *t = g->t;
+    const atn_idx rows = atn_table_rows(t), groups = count_groups(g);
     const double slot = a->w / ((double)rows + 0.8 * (double)groups),
                  zero = atn_plot_py(a, 0), group = a->w / (double)groups,
-                 step = label_step(c, t, p, group);
+                 step = label_step(c, g, group);
     double x = a->x + 0.4 * slot, group_x = x, at = 0;
     char text[96];
 
     for (atn_idx r = 0; r < rows; r++) {
         const double v = atn_table_get_f64(t, r, col);
-        const bool last = r + 1 == rows || !same_group(t, r, r + 1);
+        const bool last = r + 1 == rows || group_of(g, r + 1) != group_of(g, r);
 
         if (isfinite(v)) {
             const double y = atn_plot_py(a, v);
@@ -167,7 +146,7 @@ static void draw_bars(atn_canvas *c, const atn_plot_area *a, const atn_table *t,
         }
         x += slot;
         if (!last) continue;
-        group_label(t, r, p, text, sizeof text);
+        group_label(g, r, text, sizeof text);
         atn_canvas_grey(c, 0.15);
         if (fmod(at++, step) == 0)
             atn_canvas_text(c, (group_x + x) / 2, a->y + a->h + c->font * 0.9,
@@ -189,19 +168,20 @@ static atn_status draw(atn_ctx *cx, atn_canvas *c, const atn_table *t, const voi
 {
     const bool layers = atn_table_find_col(t, "layer") >= 0;
     atn_status st = ATN_OK;
-    const parts differ = parts_of(t);
     atn_plot_area a;
     atn_series s;
+    grouped g;
 
     (void)p;
+    ATN_TRY(find_groups(cx, t, &g));
     ATN_TRY(atn_series_find(cx, t, series_col(t), &s));
     ATN_TRY(atn_plot_begin(cx, c, t, &s, &a));
     value_range(t, y_col(t), &a.y0, &a.y1);
     atn_plot_frame(c, &a, t, o, y_col(t));
-    draw_bars(c, &a, t, y_col(t), &differ, &s);
+    draw_bars(c, &a, &g, y_col(t), &s);
     if (layers)
         atn_canvas_text(c, a.x + a.w / 2, a.y + a.h + c->font * 2.3, ATN_CENTRE, 0.95,
-                        0, a.w, differ.steps ? "step.layer" : "layer");
+                        0, a.w, g.s.of ? g.s.axis : "layer");
     (void)atn_plot_legend(c, a.x, a.y + a.h + c->font * 3.2, a.w, t, &s, true);
 done:
     return st;

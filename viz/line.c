@@ -3,7 +3,8 @@
  * Accepts  a table with a numeric x column (meta `x`; default layer, else the first
  *          column) and a numeric y column (meta `y`; default the first value). Rows
  *          with a `head` (or meta `series`, whole numbers or texts) column make one
- *          line a value of it; several rows of one x and series are averaged.
+ *          line a value of it, and of each stack and step; several rows of one x and
+ *          series are averaged.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "viz/lines.h"

@@ -7,7 +7,9 @@
 #include <string.h>
 
 #include "viz/palette.h"
+#include "viz/sections.h"
 
+enum { PAIRS_MOST = 1 << 20, NAME = 160 };
 static const double MARKS_APART = 1.1; /* of the font */
 
 static int x_col(const atn_table *t, const atn_line_kind *k)
@@ -62,6 +64,97 @@ static bool point(const lines *l, atn_idx r, double *x, double *y)
     *y = atn_table_get_f64(l->t, r, l->y);
     return isfinite(*x) && isfinite(*y);
 }
+
+/* ---- the series ---- */
+
+/* Is the column x, y or the series itself? */
+static bool is_used(const atn_table *t, const atn_line_kind *k, const char *name)
+{
+    const int col = atn_table_find_col(t, name);
+
+    return col >= 0 &&
+           (col == x_col(t, k) || col == y_col(t, k) || col == series_col(t, k));
+}
+
+/* "decoder, head 3"; of no series the group alone. */
+static atn_status name_pair(atn_ctx *cx, const atn_table *t, const atn_series *s,
+                            const char *group, atn_idx row, const char **out)
+{
+    atn_status st = ATN_OK;
+    char *text = NULL;
+
+    ATN_TAKE(text, NAME);
+    if (s->col < 0)
+        snprintf(text, NAME, "%s", group);
+    else if (s->names)
+        snprintf(text, NAME, "%s%s%.64s", group, *group ? ", " : "",
+                 s->names[s->of[row]]);
+    else
+        snprintf(text, NAME, "%s%s%.40s %lld", group, *group ? ", " : "",
+                 atn_table_col_name(t, s->col),
+                 (long long)s->ids[atn_series_of(s, t, row)]);
+    *out = text;
+done:
+    return st;
+}
+
+/* A series a group and series of s: those that have points, by group. */
+static atn_status pair_up(atn_ctx *cx, const lines *l, const atn_sections *g,
+                          atn_series *s)
+{
+    const atn_table *t = l->t;
+    const atn_idx pairs = (atn_idx)g->groups * s->n, rows = atn_table_rows(t);
+    atn_series out = {.col = 0};
+    atn_status st = ATN_OK;
+    atn_idx *row = NULL; /* of each pair the first, -1 = none */
+    int *at = NULL;
+    double x, y;
+
+    if (pairs > PAIRS_MOST)
+        ATN_FAIL(ATN_USAGE,
+                 "%d stacks and steps of %d series are too many to tell apart",
+                 g->groups, s->n);
+    ATN_TAKE(row, pairs);
+    ATN_TAKE(at, pairs);
+    ATN_TAKE(out.of, rows);
+    ATN_TAKE(out.names, ATN_SERIES_MAX);
+    for (atn_idx i = 0; i < pairs; i++) row[i] = -1;
+    for (atn_idx r = rows - 1; r >= 0; r--) {
+        out.of[r] = g->of[r] * s->n + atn_series_of(s, t, r);
+        if (point(l, r, &x, &y)) row[out.of[r]] = r;
+    }
+    for (atn_idx i = 0; i < pairs; i++) {
+        at[i] = 0; /* of rows that are no points */
+        if (row[i] < 0) continue;
+        if (out.n == ATN_SERIES_MAX)
+            ATN_FAIL(ATN_USAGE, "more than %d lines are too many to tell apart",
+                     ATN_SERIES_MAX);
+        ATN_TRY(name_pair(cx, t, s, g->group_name[g->of[row[i]]], row[i],
+                          &out.names[out.n]));
+        at[i] = out.n++;
+    }
+    for (atn_idx r = 0; r < rows; r++) out.of[r] = at[out.of[r]];
+    *s = out;
+done:
+    return st;
+}
+
+static atn_status find_series(atn_ctx *cx, const atn_table *t, const atn_line_kind *k,
+                              atn_series *out)
+{
+    const lines l = lines_of(t, k);
+    atn_status st = ATN_OK;
+    atn_sections g;
+
+    ATN_TRY(atn_series_find(cx, t, series_col(t, k), out));
+    if (is_used(t, k, "stack") || is_used(t, k, "step")) goto done;
+    ATN_TRY(atn_groups_find(cx, t, &g));
+    if (g.groups > 1) ATN_TRY(pair_up(cx, &l, &g, out));
+done:
+    return st;
+}
+
+/* ---- check and ranges ---- */
 
 const char *atn_lines_check(const atn_table *t, const atn_line_kind *k)
 {
@@ -222,7 +315,14 @@ static void y_label(const lines *l, char *out, size_t size)
 atn_status atn_lines_height(atn_ctx *cx, atn_canvas *c, const atn_table *t,
                             const atn_line_kind *k, double *points)
 {
-    return atn_plot_height(cx, c, t, series_col(t, k), points);
+    atn_status st = ATN_OK;
+    atn_series s;
+
+    ATN_TRY(find_series(cx, t, k, &s));
+    s.lines = true;
+    ATN_TRY(atn_plot_height_of(cx, c, t, &s, points));
+done:
+    return st;
 }
 
 atn_status atn_lines_draw(atn_ctx *cx, atn_canvas *c, const atn_table *t,
@@ -235,7 +335,7 @@ atn_status atn_lines_draw(atn_ctx *cx, atn_canvas *c, const atn_table *t,
     atn_plot_area a;
 
     if (!o->title && !atn_table_get_meta(t, "title")) with.title = k->title;
-    ATN_TRY(atn_series_find(cx, t, series_col(t, k), &l.s));
+    ATN_TRY(find_series(cx, t, k, &l.s));
     l.s.lines = true;
     l.s.marks = k->marks;
     ATN_TRY(atn_plot_begin(cx, c, t, &l.s, &a));

@@ -1,5 +1,6 @@
 /* viz/lines.h -- lines of one column against another, one a series.
  *
+ * Stacks and steps have series of their own, unless they are x or the series.
  * Rows of one x that follow one another in a series are averaged. Where x goes back the
  * line is broken: there the rows are of something else.
  */

@@ -137,9 +137,9 @@ static atn_status lay_out(atn_ctx *cx, atn_canvas *c, const atn_table *t, atn_pa
     p->right = c->font * (RIGHT + (p->d.other ? OTHER_ROOM : 0));
     width = c->width - p->left - p->right;
     p->top = atn_heading_height(t, 1, c->font) + c->font * 0.3;
-    p->across = (int)fmin(p->d.panels, fmax(floor(width / (c->font * 13)), 1));
-    if (p->d.panels == 4) p->across = ATN_MIN(p->across, 2);
-    p->down = (p->d.panels + p->across - 1) / p->across;
+    p->across = (int)fmin(p->d.n_shown, fmax(floor(width / (c->font * 13)), 1));
+    if (p->d.n_shown == 4) p->across = ATN_MIN(p->across, 2);
+    p->down = (p->d.n_shown + p->across - 1) / p->across;
     p->w = width / p->across;
     p->legend = legend(c, p, false);
     room = c->height - p->top - p->under - p->legend;
@@ -165,13 +165,13 @@ done:
 
 /* ---- axes ---- */
 
-/* The rectangle of a panel's curves. */
-static atn_plot_area area_of(const atn_canvas *c, const plot *p, int panel)
+/* The rectangle of a panel's curves; at is its place among those shown. */
+static atn_plot_area area_of(const atn_canvas *c, const plot *p, int at)
 {
     const atn_panel_data *d = &p->d;
     const double title = d->panels > 1 ? c->font * TITLE : c->font * 0.5;
-    atn_plot_area a = {.x = p->left + panel % p->across * p->w,
-                       .y = p->top + panel / p->across * p->h + title,
+    atn_plot_area a = {.x = p->left + at % p->across * p->w,
+                       .y = p->top + at / p->across * p->h + title,
                        .w = p->w - c->font * (p->across > 1 ? 1 : 0),
                        .h = p->h - title - c->font * 0.4,
                        .x0 = -0.3,
@@ -313,10 +313,10 @@ static void steps_axis(atn_canvas *c, const plot *p, const atn_plot_area *a,
     }
 }
 
-static void numbers_axis(atn_canvas *c, const plot *p, const atn_plot_area *a,
-                         int panel, bool labels)
+static void numbers_axis(atn_canvas *c, const plot *p, const atn_plot_area *a, int at,
+                         bool labels)
 {
-    const bool last = panel % p->across == p->across - 1 || panel + 1 == p->d.panels;
+    const bool last = at % p->across == p->across - 1 || at + 1 == p->d.n_shown;
     const bool whole = atn_table_col_type(p->d.t, p->d.x_col) == ATN_COL_I64;
     const int want = (int)fmax(2, fmin(6, a->w / (c->font * 4)));
     double ticks[16] = {a->x0};
@@ -472,21 +472,22 @@ static void draw_spread(atn_canvas *c, const plot *p, const atn_plot_area *a, in
     cairo_set_dash(c->cr, NULL, 0, 0);
 }
 
-static void draw_panel(atn_canvas *c, const plot *p, int panel)
+static void draw_panel(atn_canvas *c, const plot *p, int at)
 {
-    const atn_plot_area a = area_of(c, p, panel);
+    const atn_plot_area a = area_of(c, p, at);
+    const int panel = p->d.shown[at];
     /* the last panel of each column has the labels */
-    const bool last = panel + p->across >= p->d.panels;
+    const bool last = at + p->across >= p->d.n_shown;
     char title[192];
 
-    y_axis(c, p, &a, panel % p->across == 0);
+    y_axis(c, p, &a, at % p->across == 0);
     if (p->d.k->numeric)
-        numbers_axis(c, p, &a, panel, last);
+        numbers_axis(c, p, &a, at, last);
     else
         steps_axis(c, p, &a, last);
     atn_canvas_grey(c, 0.4);
     atn_canvas_frame(c, a.x, a.y, a.w, a.h);
-    if (p->d.other && (panel % p->across == p->across - 1 || panel + 1 == p->d.panels))
+    if (p->d.other && (at % p->across == p->across - 1 || at + 1 == p->d.n_shown))
         other_axis(c, p, &a);
     cairo_save(c->cr);
     cairo_rectangle(c->cr, a.x - 2, a.y - 2, a.w + 4, a.h + 4);
@@ -541,7 +542,7 @@ atn_status atn_panels_draw(atn_ctx *cx, atn_canvas *c, const atn_table *t, atn_p
     if (!o->title && !atn_table_get_meta(t, "title") && is_usual(&p.d))
         with.title = k.kind->title;
     atn_plot_heading(c, t, &with, p.d.y_col);
-    for (int i = 0; i < p.d.panels; i++) draw_panel(c, &p, i);
+    for (int i = 0; i < p.d.n_shown; i++) draw_panel(c, &p, i);
     draw_labels(c, &p);
     (void)legend(c, &p, true);
 done:

@@ -161,6 +161,24 @@ done:
     return st;
 }
 
+/* A stack of which no row has a value has no panel. */
+static atn_status find_shown(atn_ctx *cx, atn_panel_data *p)
+{
+    const atn_idx cells = (atn_idx)p->n_lines * p->n_x;
+    atn_status st = ATN_OK;
+
+    ATN_TAKE(p->shown, p->panels);
+    for (int panel = 0; panel < p->panels; panel++) {
+        const atn_curve_sum *at = atn_panel_curve(p, p->y, panel, 0);
+        atn_idx i = 0;
+
+        while (i < cells && at[i].n <= 0) i++;
+        if (i < cells) p->shown[p->n_shown++] = panel;
+    }
+done:
+    return st;
+}
+
 /* ---- means, ranges, quartiles ---- */
 
 double atn_panel_value(const atn_panel_data *p, const atn_curve_sum *at)
@@ -311,6 +329,7 @@ atn_status atn_panel_gather(atn_ctx *cx, const atn_table *t, atn_panels with,
         if (p->other) p->other[i] = (atn_curve_sum){0, 0};
     }
     ATN_TRY(add_rows(cx, p));
+    ATN_TRY(find_shown(cx, p));
     find_range(p, params->axis);
     if (!isfinite(p->low))
         ATN_FAIL(

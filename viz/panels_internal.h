@@ -21,6 +21,7 @@ typedef struct atn_panel_data {
     atn_sections s;
     bool by_head, one_head, spread, relative, log;
     int n_x, n_by, n_lines, panels;
+    int n_shown, *shown;                       /* the panels that have a value */
     double x[ATN_PANELS_X], by[ATN_PANELS_BY]; /* the different values, ascending */
     atn_curve_sum *y, *other;                  /* [panels, n_lines, n_x]; NULL = none */
     double *sorted;                            /* [n_lines] room for a median */

@@ -75,6 +75,14 @@ static double plot_width(const atn_canvas *c)
     return c->width - c->font * (LEFT + RIGHT);
 }
 
+atn_status atn_plot_height_of(atn_ctx *cx, atn_canvas *c, const atn_table *t,
+                              const atn_series *s, double *points)
+{
+    *points = plot_top(c, t) + c->font * (20 + BELOW) +
+              atn_plot_legend(c, 0, 0, plot_width(c), t, s, false);
+    return atn_canvas_fits(cx, c, plot_width(c), INFINITY);
+}
+
 atn_status atn_plot_height(atn_ctx *cx, atn_canvas *c, const atn_table *t,
                            int series_col, double *points)
 {
@@ -83,8 +91,7 @@ atn_status atn_plot_height(atn_ctx *cx, atn_canvas *c, const atn_table *t,
 
     ATN_TRY(atn_canvas_fits(cx, c, plot_width(c), INFINITY));
     ATN_TRY(atn_series_find(cx, t, series_col, &s));
-    *points = plot_top(c, t) + c->font * (20 + BELOW) +
-              atn_plot_legend(c, 0, 0, plot_width(c), t, &s, false);
+    ATN_TRY(atn_plot_height_of(cx, c, t, &s, points));
 done:
     return st;
 }

@@ -54,6 +54,9 @@ void atn_col_label(const atn_table *t, int col, char *out, size_t size);
 /* Height that suits a plot with this column of series. */
 atn_status atn_plot_height(atn_ctx *cx, atn_canvas *c, const atn_table *t,
                            int series_col, double *points) ATN_WARN_UNUSED;
+/* The same with series that are found. */
+atn_status atn_plot_height_of(atn_ctx *cx, atn_canvas *c, const atn_table *t,
+                              const atn_series *s, double *points) ATN_WARN_UNUSED;
 /* The rectangle between heading, labels and legend; USAGE when nothing is left of the
  * page. */
 atn_status atn_plot_begin(atn_ctx *cx, atn_canvas *c, const atn_table *t,

@@ -43,7 +43,7 @@ typedef struct section {
     int group, rank;
 } section;
 
-static section section_of(const atn_table *t, atn_idx row)
+static section section_of(const atn_table *t, atn_idx row, bool layers)
 {
     const int stack = atn_table_find_col(t, "stack"),
               step = atn_table_find_col(t, "step");
@@ -53,7 +53,7 @@ static section section_of(const atn_table *t, atn_idx row)
         atn_table_has(t, row, stack))
         s.stack = atn_table_get_str(t, row, stack);
     if (is_whole(t, step)) s.step = atn_table_get_i64(t, row, step);
-    s.layer = atn_table_get_i64(t, row, atn_table_find_col(t, "layer"));
+    if (layers) s.layer = atn_table_get_i64(t, row, atn_table_find_col(t, "layer"));
     return s;
 }
 
@@ -107,22 +107,23 @@ static void name_group(const atn_table *t, const section *s, char out[NAME])
 }
 
 /* Lists the sections in order of appearance; of[row] is the place in this order. */
-static atn_status collect(atn_ctx *cx, const atn_table *t, section *list,
+static atn_status collect(atn_ctx *cx, const atn_table *t, bool layers, section *list,
                           atn_sections *out)
 {
+    const bool heads = layers && is_whole(t, atn_table_find_col(t, "head"));
     atn_status st = ATN_OK;
 
     for (atn_idx r = 0; r < atn_table_rows(t); r++) {
-        section s = section_of(t, r);
+        section s = section_of(t, r, layers);
         int at = find(list, out->n, &s);
 
-        out->heads = ATN_MAX(out->heads, atn_section_head(t, r) + 1);
+        if (heads) out->heads = ATN_MAX(out->heads, atn_section_head(t, r) + 1);
         if (at < 0) {
             if (out->n == ATN_SECTIONS_MAX)
-                ATN_FAIL(ATN_USAGE,
-                         "a figure shows at most %d layers of all stacks "
-                         "and steps (choose fewer)",
-                         ATN_SECTIONS_MAX);
+                ATN_FAIL(ATN_USAGE, "a figure shows at most %d %s (choose fewer)",
+                         ATN_SECTIONS_MAX,
+                         layers ? "layers of all stacks and steps"
+                                : "stacks and steps");
             s.group = out->groups;
             for (int i = out->n - 1; i >= 0 && s.group == out->groups; i--)
                 if (same_group(&list[i], &s)) s.group = list[i].group;
@@ -160,7 +161,8 @@ done:
     return st;
 }
 
-atn_status atn_sections_find(atn_ctx *cx, const atn_table *t, atn_sections *out)
+static atn_status find_all(atn_ctx *cx, const atn_table *t, bool layers,
+                           atn_sections *out)
 {
     const atn_idx rows = atn_table_rows(t), most = ATN_MIN(rows, ATN_SECTIONS_MAX);
     atn_status st = ATN_OK;
@@ -175,11 +177,21 @@ atn_status atn_sections_find(atn_ctx *cx, const atn_table *t, atn_sections *out)
     ATN_TAKE(out->group, most);
     ATN_TAKE(out->name, most);
     ATN_TAKE(out->group_name, most);
-    ATN_TRY(collect(cx, t, list, out));
+    ATN_TRY(collect(cx, t, layers, list, out));
     qsort(list, (size_t)out->n, sizeof *list, by_group_and_layer);
     for (int i = 0; i < out->n; i++) place[list[i].rank] = i;
     for (atn_idx r = 0; r < rows; r++) out->of[r] = place[out->of[r]];
     ATN_TRY(set_names(cx, t, list, out));
 done:
     return st;
+}
+
+atn_status atn_sections_find(atn_ctx *cx, const atn_table *t, atn_sections *out)
+{
+    return find_all(cx, t, true, out);
+}
+
+atn_status atn_groups_find(atn_ctx *cx, const atn_table *t, atn_sections *out)
+{
+    return find_all(cx, t, false, out);
 }

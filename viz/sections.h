@@ -24,7 +24,11 @@ typedef struct atn_sections {
 
 /* Why t has no layers and heads; NULL = it has. */
 const char *atn_sections_check(const atn_table *t);
-/* USAGE above ATN_SECTIONS_MAX sections. t passed the check. */
+/* USAGE above ATN_SECTIONS_MAX sections. t passed the check, or has whole numbers in a
+ * column layer and no heads. */
 atn_status atn_sections_find(atn_ctx *cx, const atn_table *t,
                              atn_sections *out) ATN_WARN_UNUSED;
+/* The groups alone, of any table: a section is a group here, and has no name. */
+atn_status atn_groups_find(atn_ctx *cx, const atn_table *t,
+                           atn_sections *out) ATN_WARN_UNUSED;
 int64_t atn_section_head(const atn_table *t, atn_idx row);

@@ -3,7 +3,7 @@
  *
  * Accepts  a table with columns layer_a, layer_b (or with head_a, head_b too) and a
  *          value column; pairs that the table leaves out are mirrored from the other
- *          half, or grey.
+ *          half, or grey. Every stack and step has a panel; all have the same colours.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "viz/figure.h"
+#include "viz/sections.h"
 
 extern const atn_figure atn_figure_similarity;
 
@@ -31,7 +32,7 @@ static const atn_param params[] = {
 static const char *const column_names[] = {"cos_elem", "cos_row", "cos_avg",
                                            "match",    "pearson", "copy_err"};
 
-enum { MEMBERS_MAX = 4096 };
+enum { MEMBERS_MAX = 4096, PANELS_MAX = 64 };
 
 /* Is the row of the same stack and step as the first? */
 static bool same_part(const atn_table *t, atn_idx row)
@@ -89,39 +90,45 @@ static atn_idx find_member(const member *list, atn_idx n, member m)
     return -1;
 }
 
-/* The members in order of appearance on either side, and the matrix of one column. */
-static atn_status gather(atn_ctx *cx, const atn_table *t, int col, member **members,
-                         atn_mat *m)
-{
-    const atn_idx rows = atn_table_rows(t);
-    atn_status st = ATN_OK;
-    member *list = NULL;
-    atn_idx n = 0;
+/* The rows of one stack and step. */
+typedef struct part {
+    const atn_table *t;
+    const int *of; /* [rows] the group of each */
+    int group, col;
+} part;
 
-    ATN_TAKE(list, ATN_MIN(2 * rows, (atn_idx)MEMBERS_MAX));
-    for (atn_idx i = 0; i < rows; i++)
-        for (char side = 'a'; side <= 'b'; side++) {
-            const member one = member_of(t, i, side);
-            if (find_member(list, n, one) >= 0) continue;
-            if (n == MEMBERS_MAX)
+/* The members in order of appearance on either side, behind the n of other parts. */
+static atn_status find_members(atn_ctx *cx, part p, member *list, atn_idx *n)
+{
+    const atn_idx from = *n;
+    atn_status st = ATN_OK;
+
+    for (atn_idx i = 0; i < atn_table_rows(p.t); i++)
+        for (char side = 'a'; p.of[i] == p.group && side <= 'b'; side++) {
+            const member one = member_of(p.t, i, side);
+            if (find_member(list + from, *n - from, one) >= 0) continue;
+            if (*n == MEMBERS_MAX)
                 ATN_FAIL(ATN_USAGE, "figure similarity shows at most %d members",
                          MEMBERS_MAX);
-            list[n++] = one;
+            list[(*n)++] = one;
         }
-    *m = (atn_mat){NULL, n, n, n};
-    ATN_TAKE(m->data, n * n);
-    for (atn_idx i = 0; i < n * n; i++) m->data[i] = NAN;
-    for (atn_idx i = 0; i < rows; i++) {
-        const atn_idx a = find_member(list, n, member_of(t, i, 'a'));
-        const atn_idx b = find_member(list, n, member_of(t, i, 'b'));
-        const float v = (float)atn_table_get_f64(t, i, col);
-
-        atn_row(*m, a)[b] = v;
-        if (isnan(atn_row(*m, b)[a])) atn_row(*m, b)[a] = v;
-    }
-    *members = list;
 done:
     return st;
+}
+
+static void fill(part p, const member *list, atn_mat m)
+{
+    for (atn_idx i = 0; i < m.rows * m.cols; i++) m.data[i] = NAN;
+    for (atn_idx i = 0; i < atn_table_rows(p.t); i++) {
+        const float v = (float)atn_table_get_f64(p.t, i, p.col);
+        atn_idx a, b;
+
+        if (p.of[i] != p.group) continue;
+        a = find_member(list, m.rows, member_of(p.t, i, 'a'));
+        b = find_member(list, m.rows, member_of(p.t, i, 'b'));
+        atn_row(m, a)[b] = v;
+        if (isnan(atn_row(m, b)[a])) atn_row(m, b)[a] = v;
+    }
 }
 
 static atn_status axis_texts(atn_ctx *cx, const member *list, atn_idx n,
@@ -165,12 +172,20 @@ static void print_values(atn_canvas *c, atn_cmat m, const atn_scale *s, double x
         }
 }
 
+typedef struct panel {
+    const char *title;
+    atn_mat m;
+    atn_ruler down, across;
+    double left, below; /* room of the labels */
+} panel;
+
 typedef struct layout {
     const char *name, *axis_a, *axis_b;
-    atn_mat m;
+    panel *panels;
+    int n, across;
+    atn_mat all; /* the values of all panels; of one, its matrix */
     atn_scale scale;
-    atn_ruler down, across;
-    double top, left, below, side;
+    double top, title, left, below, side, width, height; /* of a panel's place */
 } layout;
 
 static atn_status colours(atn_ctx *cx, const similarity_params *p,
@@ -179,7 +194,7 @@ static atn_status colours(atn_ctx *cx, const similarity_params *p,
     const atn_colours usual = {1e-4, 0};
     atn_status st = ATN_OK;
 
-    ATN_TRY(atn_figure_scale(cx, atn_const(l->m), &usual, o, "linear", &l->scale));
+    ATN_TRY(atn_figure_scale(cx, atn_const(l->all), &usual, o, "linear", &l->scale));
     if (p->from == 0) goto done;
     if (l->scale.kind != ATN_SCALE_LINEAR || p->from >= l->scale.high)
         ATN_FAIL(
@@ -192,57 +207,126 @@ done:
     return st;
 }
 
-static atn_status gather_column(atn_ctx *cx, const atn_table *t,
-                                const similarity_params *p, layout *l)
+/* The matrices of all panels, one behind the other. */
+static atn_status fill_panels(atn_ctx *cx, part p, const member *list, layout *l)
+{
+    atn_status st = ATN_OK;
+    float *data = NULL;
+    atn_idx cells = 0;
+
+    for (int g = 0; g < l->n; g++) cells += l->panels[g].m.rows * l->panels[g].m.rows;
+    ATN_TAKE(data, cells);
+    l->all = (atn_mat){data, 1, cells, cells};
+    for (p.group = 0; p.group < l->n; p.group++) {
+        panel *one = &l->panels[p.group];
+        const atn_idx n = one->m.rows;
+        const char *const *texts = NULL;
+
+        one->m.data = data;
+        fill(p, list, one->m);
+        ATN_TRY(axis_texts(cx, list, n, &texts));
+        one->across =
+            (atn_ruler){.texts = texts, .names = true, .total = (double)n, .unit = 1};
+        one->down = one->across;
+        one->down.left = true;
+        data += n * n;
+        list += n;
+    }
+    if (l->n == 1) l->all = l->panels[0].m;
+done:
+    return st;
+}
+
+static atn_status gather(atn_ctx *cx, const atn_table *t, const similarity_params *p,
+                         layout *l)
 {
     const char *const name = column_names[p->column];
-    const int col = atn_table_find_col(t, name);
     const bool copy = strcmp(name, "copy_err") == 0;
-    const char *const *texts = NULL;
+    part rows = {.t = t, .col = atn_table_find_col(t, name)};
     atn_status st = ATN_OK;
     member *members = NULL;
+    atn_idx n = 0;
+    atn_sections s;
     const char *what;
 
-    if (col < 0)
+    if (rows.col < 0)
         ATN_FAIL(ATN_USAGE, "figure similarity: the table has no column %s", name);
-    ATN_TRY(gather(cx, t, col, &members, &l->m));
-    ATN_TRY(axis_texts(cx, members, l->m.rows, &texts));
+    ATN_TRY(atn_groups_find(cx, t, &s));
+    if (s.groups > PANELS_MAX)
+        ATN_FAIL(ATN_USAGE,
+                 "figure similarity shows at most %d stacks and steps, the table has "
+                 "%d (choose fewer with --stack, --steps)",
+                 PANELS_MAX, s.groups);
+    l->n = s.groups;
+    rows.of = s.of;
+    ATN_TAKE(members, ATN_MIN(2 * atn_table_rows(t), (atn_idx)MEMBERS_MAX));
+    ATN_TAKE(l->panels, l->n);
+    for (rows.group = 0; rows.group < l->n; rows.group++) {
+        const atn_idx before = n;
+
+        ATN_TRY(find_members(cx, rows, members, &n));
+        l->panels[rows.group] =
+            (panel){.title = s.group_name[rows.group],
+                    .m = {NULL, n - before, n - before, n - before}};
+    }
+    ATN_TRY(fill_panels(cx, rows, members, l));
     what = members[0].head < 0 ? "layer" : "layer.head";
     l->name = name;
     l->axis_a = copy ? "leader" : what;
     l->axis_b = copy ? "follower" : what;
-    l->across = (atn_ruler){
-        .texts = texts, .names = true, .total = (double)l->m.rows, .unit = 1};
-    l->down = l->across;
-    l->down.left = true;
 done:
     return st;
+}
+
+static const double PANEL = 14; /* of the font: room of a panel, at least */
+
+/* Labels of a panel whose cells take `side` together. */
+static void rule(atn_canvas *c, panel *p, double side)
+{
+    const double cell = fmax(side / (double)p->m.rows, 1e-6);
+
+    p->down.cell = p->across.cell = cell;
+    p->down.step = p->across.step = atn_ruler_step(c, &p->down);
+    p->left = c->font * 2.2 + atn_ruler_room(c, &p->down);
+    p->below = c->font * 2.2 + atn_ruler_room(c, &p->across);
 }
 
 static atn_status lay_out(atn_ctx *cx, atn_canvas *c, const atn_table *t, const void *p,
                           const atn_figure_opts *o, layout *l)
 {
     atn_status st = ATN_OK;
-    double bar, most;
+    double bar, most = 0;
+    int down;
 
     *l = (layout){.top = atn_heading_height(t, 1, c->font)};
-    ATN_TRY(gather_column(cx, t, p, l));
+    ATN_TRY(gather(cx, t, p, l));
     ATN_TRY(colours(cx, p, o, l));
     bar = atn_scale_bar_room(c, &l->scale);
-    most = (double)l->m.rows * c->font * 6;
-    l->side = c->width - bar - c->font * 6;
+    l->across = (int)fmin(l->n, fmax(floor((c->width - bar) / (c->font * PANEL)), 1));
+    if (l->n == 4) l->across = ATN_MIN(l->across, 2);
+    down = (l->n + l->across - 1) / l->across;
+    l->title = l->n > 1 ? c->font * 1.6 : 0;
+    l->width = (c->width - bar) / l->across;
+    l->height = (c->height - l->top) / down;
+    for (int i = 0; i < l->n; i++)
+        most = fmax(most, (double)l->panels[i].m.rows * c->font * 6);
+    l->side = l->width - c->font * 6;
     for (int pass = 0; pass < 3; pass++) {
-        const double cell = fmax(l->side / (double)l->m.rows, 1e-6);
-
-        l->down.cell = l->across.cell = cell;
-        l->down.step = l->across.step = atn_ruler_step(c, &l->down);
-        l->left = c->font * 2.2 + atn_ruler_room(c, &l->down);
-        l->below = c->font * 2.2 + atn_ruler_room(c, &l->across);
-        l->side = fmin(c->width - bar - l->left - c->font * 0.5,
-                       c->height - l->top - l->below);
+        l->left = l->below = 0;
+        for (int i = 0; i < l->n; i++) {
+            rule(c, &l->panels[i], l->side);
+            l->left = fmax(l->left, l->panels[i].left);
+            l->below = fmax(l->below, l->panels[i].below);
+        }
+        l->side =
+            fmin(l->width - l->left - c->font * 0.5, l->height - l->title - l->below);
         l->side = fmin(l->side, isfinite(c->height) ? l->side : most);
     }
-    l->down.cell = l->across.cell = l->side / (double)l->m.rows;
+    for (int i = 0; i < l->n; i++)
+        l->panels[i].down.cell = l->panels[i].across.cell =
+            l->side / (double)l->panels[i].m.rows;
+    if (!isfinite(c->height)) l->height = l->title + l->side + l->below;
+    l->width = fmin(l->width, l->left + l->side + c->font * 1.5);
     ATN_TRY(atn_canvas_fits(cx, c, l->side, l->side));
 done:
     return st;
@@ -255,8 +339,36 @@ static atn_status height(atn_ctx *cx, atn_canvas *c, const atn_table *t, const v
     layout l;
 
     ATN_TRY(lay_out(cx, c, t, p, o, &l));
-    *points = l.top + fmax(l.side + l.below,
-                           atn_scale_bar_height(c, &l.scale, l.side) + c->font * 0.5);
+    *points = l.top + (l.n - 1) / l.across * l.height +
+              fmax(l.height,
+                   l.title + atn_scale_bar_height(c, &l.scale, l.side) + c->font * 0.5);
+done:
+    return st;
+}
+
+static atn_status draw_panel(atn_ctx *cx, atn_canvas *c, const layout *l, int i)
+{
+    const panel *p = &l->panels[i];
+    const double x = i % l->across * l->width + l->left,
+                 y = l->top + i / l->across * l->height + l->title;
+    atn_status st = ATN_OK;
+
+    ATN_TRY(atn_canvas_matrix(cx, c, atn_const(p->m), &l->scale, x, y, l->side, l->side,
+                              1));
+    atn_canvas_grey(c, 0.4);
+    atn_canvas_frame(c, x, y, l->side, l->side);
+    print_values(c, atn_const(p->m), &l->scale, x, y, p->down.cell);
+    atn_ruler_draw(c, &p->down, x, y);
+    atn_ruler_draw(c, &p->across, x, y + l->side);
+    atn_canvas_grey(c, 0.15);
+    if (l->n > 1)
+        atn_canvas_text(c, x, y - c->font * 0.75, ATN_LEFT, 0.9, 0, l->side, p->title);
+    if (i % l->across == 0)
+        atn_canvas_text(c, c->font, y + l->side / 2, ATN_CENTRE, 0.95, -90, 0,
+                        l->axis_a);
+    if (i + l->across >= l->n)
+        atn_canvas_text(c, x + l->side / 2, y + l->side + l->below - c->font * 1.1,
+                        ATN_CENTRE, 0.95, 0, 0, l->axis_b);
 done:
     return st;
 }
@@ -264,23 +376,18 @@ done:
 static atn_status draw(atn_ctx *cx, atn_canvas *c, const atn_table *t, const void *p,
                        const atn_figure_opts *o)
 {
+    atn_idx joined = 1;
     atn_status st = ATN_OK;
     layout l;
 
     ATN_TRY(lay_out(cx, c, t, p, o, &l));
-    (void)atn_figure_heading(c, t, o, atn_raster_join(l.m.rows, 1));
-    ATN_TRY(atn_canvas_matrix(cx, c, atn_const(l.m), &l.scale, l.left, l.top, l.side,
-                              l.side, 1));
-    atn_canvas_grey(c, 0.4);
-    atn_canvas_frame(c, l.left, l.top, l.side, l.side);
-    print_values(c, atn_const(l.m), &l.scale, l.left, l.top, l.down.cell);
-    atn_ruler_draw(c, &l.down, l.left, l.top);
-    atn_ruler_draw(c, &l.across, l.left, l.top + l.side);
-    atn_canvas_grey(c, 0.15);
-    atn_canvas_text(c, c->font, l.top + l.side / 2, ATN_CENTRE, 0.95, -90, 0, l.axis_a);
-    atn_canvas_text(c, l.left + l.side / 2, l.top + l.side + l.below - c->font * 1.1,
-                    ATN_CENTRE, 0.95, 0, 0, l.axis_b);
-    atn_scale_bar(c, &l.scale, l.left + l.side + c->font * 1.2, l.top, l.side, l.name);
+    for (int i = 0; i < l.n; i++)
+        joined = ATN_MAX(joined, atn_raster_join(l.panels[i].m.rows, 1));
+    (void)atn_figure_heading(c, t, o, joined);
+    for (int i = 0; i < l.n; i++) ATN_TRY(draw_panel(cx, c, &l, i));
+    atn_scale_bar(c, &l.scale,
+                  (l.across - 1) * l.width + l.left + l.side + c->font * 1.2,
+                  l.top + l.title, l.side, l.name);
 done:
     return st;
 }

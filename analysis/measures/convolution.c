@@ -152,4 +152,5 @@ const atn_measure atn_measure_convolution = {
     .cols = cols,
     .by_place = (unsigned)ATN_EVERY_COL,
     .layer = layer,
+    .by_head = true,
 };

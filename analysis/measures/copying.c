@@ -20,7 +20,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "analysis/keys.h"
 #include "analysis/measure.h"
 #include "core/kernels/kernels.h"
 #include "core/linalg.h"
@@ -214,7 +213,7 @@ static atn_status one_layer(atn_ctx *cx, const atn_capture *c, int at, const flo
     ATN_TRY(atn_capture_tensor(cx, c, at, "w_o", &w_o, &rank, shape));
     if (!w_v || !w_o) {
         atn_log(cx, ATN_LOG_WARN, "%s: copying is left out, the capture has no %s",
-                ATN_LAYER_NAME(l), w_v ? "w_o" : "place of w_v");
+                atn_layer_name(l).text, w_v ? "w_o" : "place of w_v");
         goto done;
     }
     if (of_v[2] != width || rank != 2 || shape[0] != l->heads * l->dv ||
@@ -222,7 +221,7 @@ static atn_status one_layer(atn_ctx *cx, const atn_capture *c, int at, const flo
         ATN_FAIL(ATN_DATA,
                  "%s: w_v is %lld wide, w_o %lld x %lld, but the embedding is "
                  "%lld wide and there are %lld heads of %lld",
-                 ATN_LAYER_NAME(l), (long long)of_v[2], (long long)shape[0],
+                 atn_layer_name(l).text, (long long)of_v[2], (long long)shape[0],
                  (long long)shape[1], (long long)width, (long long)l->heads,
                  (long long)l->dv);
     {

@@ -19,7 +19,6 @@
 #include <string.h>
 
 #include "analysis/contributions.h"
-#include "analysis/keys.h"
 #include "analysis/layer_facts.h"
 #include "core/kernels/kernels.h"
 
@@ -129,7 +128,7 @@ static atn_status one_layer(atn_ctx *cx, const atn_model_facts *m, int i, double
     if (!p.v)
         atn_log(cx, ATN_LOG_WARN,
                 "%s: importance is left out, the capture has no values (v)",
-                ATN_LAYER_NAME(atn_capture_layer(m->capture, at)));
+                atn_layer_name(atn_capture_layer(m->capture, at)).text);
     ATN_TRY(
         atn_layer_facts_load(cx, m->capture, at, &p,
                              &(atn_layer_wants){.wants = ATN_WANT_OUT | ATN_WANT_W_O,

@@ -17,7 +17,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "analysis/keys.h"
 #include "analysis/massive.h"
 #include "analysis/measure.h"
 #include "analysis/sums.h"
@@ -161,12 +160,13 @@ static atn_status one_layer(atn_ctx *cx, const atn_model_facts *f, int i,
         atn_log(cx, ATN_LOG_WARN,
                 "%s: massive is left out, the capture has no layer inputs (h; "
                 "capture with --save h)",
-                ATN_LAYER_NAME(info));
+                atn_layer_name(info).text);
         goto done;
     }
     if (rank != 2 || shape[0] != info->nq)
         ATN_FAIL(ATN_DATA, "%s: h has rank %d and %lld rows, not rank 2 and %lld",
-                 ATN_LAYER_NAME(info), rank, (long long)shape[0], (long long)info->nq);
+                 atn_layer_name(info).text, rank, (long long)shape[0],
+                 (long long)info->nq);
     {
         const atn_cmat x = {h, shape[0], shape[1], shape[1]};
 

@@ -149,4 +149,5 @@ const atn_measure atn_measure_rank = {
     .params_size = sizeof(rank_params),
     .cols = cols,
     .layer = layer,
+    .by_head = true,
 };

@@ -635,4 +635,5 @@ const atn_measure atn_measure_ssa = {
     .cols = cols,
     .mixes = mixes,
     .layer = layer,
+    .by_head = true,
 };

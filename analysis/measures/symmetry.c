@@ -146,7 +146,7 @@ static atn_status load_weight(atn_ctx *cx, const atn_layer_facts *f, const char 
 
     if (st != ATN_NOINPUT) return st;
     atn_log(cx, ATN_LOG_WARN, "%s: no symmetry of the weights: %s",
-            ATN_LAYER_NAME(atn_capture_layer(f->capture, f->at)), cx->err.text);
+            atn_layer_facts_name(f).text, cx->err.text);
     atn_err_clear(cx);
     return ATN_OK;
 }
@@ -165,7 +165,7 @@ static atn_status from_weights(atn_ctx *cx, const atn_layer_facts *f,
         atn_log(cx, ATN_LOG_WARN,
                 "%s: no symmetry of the weights: the capture does not say where "
                 "they are (capture the model again)",
-                ATN_LAYER_NAME(atn_capture_layer(f->capture, f->at)));
+                atn_layer_facts_name(f).text);
     if (!w_q || !w_k) goto done;
     if (of_q[2] != of_k[2]) goto done; /* queries and keys of different inputs */
     {
@@ -479,7 +479,7 @@ static atn_status identities(atn_ctx *cx, const atn_layer_facts *f, double *out)
         atn_log(cx, ATN_LOG_WARN,
                 "%s: no symmetry_identity_error, the capture has no layer inputs "
                 "of W_O's width (h; capture with --save h)",
-                ATN_LAYER_NAME(atn_capture_layer(f->capture, f->at)));
+                atn_layer_facts_name(f).text);
         goto done;
     }
     ATN_TRY(

@@ -199,4 +199,5 @@ const atn_measure atn_measure_vertical_slash = {
     .params_size = sizeof(slash_params),
     .cols = cols,
     .layer = layer,
+    .by_head = true,
 };

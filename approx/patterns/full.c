@@ -26,6 +26,13 @@ static atn_status make(atn_ctx *cx, const void *params_, const atn_layout *l,
     return atn_pattern_shift(cx, &f, &all, 1, 0, out);
 }
 
+/* All keys. */
+static bool placeless(const void *params_)
+{
+    (void)params_;
+    return true;
+}
+
 const atn_generator atn_generator_full = {
     .id = "full",
     .title = "Full attention",
@@ -33,5 +40,6 @@ const atn_generator atn_generator_full = {
     .text = "all keys",
     .params = params,
     .params_size = sizeof(full),
+    .placeless = placeless,
     .make = make,
 };

@@ -253,6 +253,13 @@ static double bytes(const void *params_, const atn_layout *l)
     return rows * heads * (4 * seen + 16) + 16 * cols + 4096;
 }
 
+static bool placeless(const void *params_)
+{
+    const random_blocks *t = params_;
+
+    return !t->causal;
+}
+
 const atn_generator atn_generator_random_blocks = {
     .id = "random_blocks",
     .title = "Random blocks",
@@ -261,6 +268,7 @@ const atn_generator atn_generator_random_blocks = {
     .params = params,
     .params_size = sizeof(random_blocks),
     .by_layer = true,
+    .placeless = placeless,
     .make = make,
     .bytes = bytes,
 };

@@ -39,6 +39,22 @@ done:
     return st;
 }
 
+atn_status atn_capture_check(atn_ctx *cx, const char *where, json_t *manifest)
+{
+    atn_status st = ATN_OK;
+    atn_capture *c = NULL;
+
+    ATN_NEW(c, 1);
+    c->planned = true;
+    c->manifest = json_incref(manifest);
+    c->dir = atn_strdup(cx, where);
+    if (!c->dir) ATN_TRY(cx->err.code);
+    ATN_TRY(atn_capture_take_manifest(cx, c));
+done:
+    atn_capture_close(cx, c);
+    return st;
+}
+
 void atn_capture_close(atn_ctx *cx, atn_capture *c)
 {
     if (!c) return;
@@ -74,9 +90,32 @@ int atn_capture_layers(const atn_capture *c)
 {
     return c->n_layers;
 }
+
+atn_layer_label atn_layer_name(const atn_layer_info *l)
+{
+    atn_layer_label out;
+    char step[32] = "";
+
+    if (l->steps) snprintf(step, sizeof step, ", step %d", l->step);
+    snprintf(out.text, sizeof out.text, "%.64s%slayer %d%s", l->stack,
+             *l->stack ? " " : "", l->layer, step);
+    return out;
+}
+
 const atn_layer_info *atn_capture_layer(const atn_capture *c, int i)
 {
     return &c->layers[i];
+}
+
+bool atn_layer_has(const atn_layer_info *l, const char *name)
+{
+    const size_t n = strlen(name);
+
+    for (const char *at = l->tensors; at; at = strchr(at, ' ')) {
+        at += *at == ' ';
+        if (strncmp(at, name, n) == 0 && (at[n] == ' ' || at[n] == '\0')) return true;
+    }
+    return false;
 }
 
 const atn_list *atn_capture_grid(const atn_capture *c)
@@ -104,9 +143,29 @@ typedef struct loaded {
     atn_st *file;
     float *heap[9];
     int n_heap;
-    int64_t mapped; /* bytes in use through the map of the file */
-    bool *bad;      /* [heads] while loading; NULL = an error instead */
+    int64_t mapped;    /* bytes in use through the map of the file */
+    bool *bad;         /* [heads] while loading; NULL = an error instead */
+    const char *dtype; /* of the manifest; NULL = not said */
 } loaded;
+
+static atn_status check_listed(atn_ctx *cx, const atn_layer_info *l, const atn_st *f,
+                               const char *path)
+{
+    char name[16];
+
+    for (const char *at = l->tensors; *at; at += strspn(at, " ")) {
+        const size_t n = strcspn(at, " ");
+
+        snprintf(name, sizeof name, "%.*s", (int)n, at);
+        if (!atn_st_find(f, name))
+            return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                            "%s: tensor \"%s\" is not in the file, but the manifest "
+                            "lists it (capture it again)",
+                            path, name);
+        at += n;
+    }
+    return ATN_OK;
+}
 
 static atn_status open_layer(atn_ctx *cx, const atn_capture *c, const atn_layer_info *l,
                              atn_st **out)
@@ -126,7 +185,12 @@ static atn_status open_layer(atn_ctx *cx, const atn_capture *c, const atn_layer_
                 path, hex, l->hash);
     }
     ATN_TRY(atn_st_open(cx, path, out));
+    ATN_TRY(check_listed(cx, l, *out, path));
 done:
+    if (st != ATN_OK) {
+        atn_st_close(cx, *out);
+        *out = NULL;
+    }
     atn_free(cx, path);
     return st;
 }
@@ -215,8 +279,19 @@ static atn_status check_finite(atn_ctx *cx, const atn_st_tensor *t,
     return ATN_OK;
 }
 
-/* Loads [heads, rows, cols] (rank 3; cols 0: rank 1) into *out; absent tensors stay
- * NULL. */
+/* "dtype" of the manifest is that of q, k, v and p. */
+static atn_status check_dtype(atn_ctx *cx, const loaded *own, const atn_st_tensor *t)
+{
+    if (!own->dtype || t->rank != 3 || strcmp(own->dtype, t->dtype) == 0) return ATN_OK;
+    return atn_fail(
+        cx, ATN_DATA, __FILE__, __LINE__,
+        "%s: tensor \"%s\" is %s, \"dtype\" of the manifest says %s (capture "
+        "it again)",
+        t->path, t->name, t->dtype, own->dtype);
+}
+
+/* Loads [heads, rows, cols] (rank 3; cols 0: rank 1) into *out; tensors that are not
+ * listed stay NULL. */
 static atn_status load_tensor(atn_ctx *cx, loaded *own, const atn_layer_info *l,
                               const char *name, const atn_idx want[3],
                               const float **out)
@@ -228,7 +303,8 @@ static atn_status load_tensor(atn_ctx *cx, loaded *own, const atn_layer_info *l,
     atn_status st = ATN_OK;
 
     *out = NULL;
-    if (!t) return ATN_OK;
+    if (!t || !atn_layer_has(l, name)) return ATN_OK;
+    ATN_TRY(check_dtype(cx, own, t));
     if (vector ? t->rank != 1 || t->shape[0] != heads
                : t->rank != 3 || t->shape[0] != heads || t->shape[1] != rows ||
                      t->shape[2] != cols)
@@ -349,6 +425,7 @@ atn_status atn_capture_load_heads(atn_ctx *cx, const atn_capture *c, int i,
     ATN_TRY(atn_mem_check(cx, layer_bytes(l), "loading a layer"));
     ATN_NEW(own, 1);
     own->bad = bad;
+    own->dtype = json_string_value(json_object_get(c->manifest, "dtype"));
     ATN_TRY(open_layer(cx, c, l, &own->file));
     if (l->has_qk) {
         ATN_TRY(load_tensor(cx, own, l, "q", (atn_idx[]){l->heads, l->nq, l->d}, &p.q));
@@ -357,8 +434,7 @@ atn_status atn_capture_load_heads(atn_ctx *cx, const atn_capture *c, int i,
     } else {
         ATN_TRY(
             load_tensor(cx, own, l, "p", (atn_idx[]){l->heads, l->nq, l->nk}, &p.p));
-        if (p.p)
-            ATN_TRY(check_weights(cx, atn_st_find(own->file, "p")->path, l, p.p, bad));
+        ATN_TRY(check_weights(cx, atn_st_find(own->file, "p")->path, l, p.p, bad));
     }
     if (l->has_v)
         ATN_TRY(
@@ -367,11 +443,8 @@ atn_status atn_capture_load_heads(atn_ctx *cx, const atn_capture *c, int i,
     ATN_TRY(
         load_tensor(cx, own, l, "alibi", (atn_idx[]){l->heads, 0, 0}, &p.alibi_slope));
     if (l->has_qk) ATN_TRY(load_rel(cx, own, l, &p.rel_bias));
-    if ((l->has_qk && (!p.q || !p.k)) || (!l->has_qk && !p.p) || (l->has_v && !p.v) ||
-        (l->has_qk && l->rel.buckets > 0 && !p.rel_bias))
-        ATN_FAIL(ATN_DATA, "%s/%s: a tensor that the manifest lists is not in the file",
-                 c->dir, l->file);
     own->bad = NULL;
+    own->dtype = NULL; /* of the capture, which may close before */
     p.owned = own;
     own = NULL;
     *out = p;
@@ -426,8 +499,8 @@ atn_status atn_capture_tensor(atn_ctx *cx, const atn_capture *c, int i,
     *out = NULL;
     *rank = 0;
     ATN_TRY(open_layer(cx, c, &c->layers[i], &file));
+    if (!atn_layer_has(&c->layers[i], name)) goto done;
     t = atn_st_find(file, name);
-    if (!t) goto done;
     ATN_TRY(atn_mem_check(cx, 4.0 * (double)t->count, name));
     ATN_TRY(float_tensor(cx, t, out, &data));
     if (!*out) {

@@ -21,6 +21,7 @@ typedef struct atn_layer_info {
     int layer;         /* index in the model */
     const char *stack; /* "" for a single stack, else encoder, decoder, cross */
     int step;
+    bool steps; /* the capture has several */
     atn_idx heads, kv_heads, d, dv, nq, nk;
     double scale;
     atn_sight sight;
@@ -48,6 +49,12 @@ typedef struct atn_model_info {
 
 typedef struct atn_capture atn_capture;
 
+/* "layer 3", "cross layer 3, step 7": the layer as messages name it. */
+typedef struct atn_layer_label {
+    char text[128];
+} atn_layer_label;
+atn_layer_label atn_layer_name(const atn_layer_info *l);
+
 /* Opens and checks the manifest (DATA: a key, its value, the rule; or a checksum that
  * says it was edited by hand). An incomplete capture opens with a warning in the log.
  * Layer files are checked against their hash when loaded. */
@@ -61,6 +68,8 @@ const atn_model_info *atn_capture_model(const atn_capture *c);
 /* Layers present on disk, in order of step, stack, layer. */
 int atn_capture_layers(const atn_capture *c);
 const atn_layer_info *atn_capture_layer(const atn_capture *c, int i);
+/* The manifest says that the layer has the tensor; others of its file are not read. */
+bool atn_layer_has(const atn_layer_info *l, const char *name);
 /* Token ids [n] and texts (NULL when unknown); n = 0 when the capture has no tokens. */
 atn_idx atn_capture_tokens(const atn_capture *c, const int32_t **ids,
                            const char *const **texts);
@@ -97,7 +106,7 @@ atn_status atn_capture_load_heads(atn_ctx *cx, const atn_capture *c, int i,
                                   atn_problem *out, bool *bad) ATN_WARN_UNUSED;
 void atn_capture_unload(atn_ctx *cx, atn_problem *p);
 /* One more tensor of layer i ("w_o", "h", "q_pre", ...) as float32 in heap memory with
- * its shape; *out NULL when the layer has no such tensor. */
+ * its shape; *out NULL when the manifest lists no such tensor of the layer. */
 atn_status atn_capture_tensor(atn_ctx *cx, const atn_capture *c, int i,
                               const char *name, float **out, int *rank,
                               atn_idx shape[ATN_ST_MAX_RANK]) ATN_WARN_UNUSED;
@@ -128,6 +137,11 @@ void atn_weight_rows(const atn_weight *w, atn_idx h, atn_idx first, atn_idx n,
 atn_status atn_capture_weight(atn_ctx *cx, const atn_capture *c, int i,
                               const char *name, float **out,
                               atn_idx shape[3]) ATN_WARN_UNUSED;
+
+/* A manifest that is not written yet, as atn_capture_open checks it (all but files);
+ * `where` stands for the capture in messages. Borrows it. */
+atn_status atn_capture_check(atn_ctx *cx, const char *where,
+                             json_t *manifest) ATN_WARN_UNUSED;
 
 /* XXH3-128 of the manifest as compact text with sorted keys, but for its "checksum". */
 atn_status atn_capture_checksum(atn_ctx *cx, const json_t *manifest,

@@ -18,6 +18,7 @@ struct atn_capture {
     char *dir;
     json_t *manifest;
     bool complete;
+    bool planned; /* no layer is on disk yet, and all count */
     atn_model_info model;
     double *turn; /* of the model */
     atn_layer_info *layers;
@@ -34,6 +35,8 @@ struct atn_capture {
 
 /* Reads and checks capture.json of c->dir. */
 atn_status atn_capture_read_manifest(atn_ctx *cx, atn_capture *c) ATN_WARN_UNUSED;
+/* Checks c->manifest, and takes what it says. */
+atn_status atn_capture_take_manifest(atn_ctx *cx, atn_capture *c) ATN_WARN_UNUSED;
 /* "tokens" and "stack_tokens", once the layers are read. */
 atn_status atn_capture_read_tokens(atn_ctx *cx, atn_capture *c) ATN_WARN_UNUSED;
 void atn_capture_drop_tokens(atn_ctx *cx, atn_capture *c);

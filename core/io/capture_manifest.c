@@ -14,6 +14,7 @@
 #include "core/io/json.h"
 
 static const int64_t SIZE_MAX_DIM = (int64_t)1 << 31;
+static const double TURN_MOST = 1e6;
 
 static atn_status layer_error(atn_ctx *cx, const atn_capture *c, size_t i,
                               const char *rule)
@@ -210,6 +211,11 @@ static atn_status read_rotary(atn_ctx *cx, const char *what, const json_t *rotar
             ATN_FAIL(ATN_DATA, "%s: rotary: \"frequencies\" is no list of numbers",
                      what);
         (*turn)[i] = json_number_value(v);
+        if (!((*turn)[i] >= 0 && (*turn)[i] <= TURN_MOST))
+            ATN_FAIL(ATN_DATA,
+                     "%s: rotary: frequencies[%zu] is %.6g, not from 0 to %g radians a "
+                     "position",
+                     what, i, (*turn)[i], TURN_MOST);
     }
     *n = (atn_idx)json_array_size(list);
 done:
@@ -226,9 +232,16 @@ static atn_status layer_rotary(atn_ctx *cx, atn_capture *c, const char *what,
 
     l->rotary = c->model.rotary;
     l->turn = c->model.turn;
-    if (!own) return ATN_OK;
-    ATN_TRY(read_rotary(cx, what, own, &c->turns[i], &l->rotary));
-    l->turn = c->turns[i];
+    if (own) {
+        ATN_TRY(read_rotary(cx, what, own, &c->turns[i], &l->rotary));
+        l->turn = c->turns[i];
+    }
+    if (l->d > 0 && 2 * l->rotary > l->d)
+        ATN_FAIL(ATN_DATA,
+                 "%s: rotary: %lld \"frequencies\" turn %lld numbers, but d is %lld "
+                 "(capture it again)",
+                 what, (long long)l->rotary, (long long)(2 * l->rotary),
+                 (long long)l->d);
 done:
     return st;
 }
@@ -271,8 +284,11 @@ static int by_step_stack_layer(const void *a, const void *b)
 static atn_status layer_on_disk(atn_ctx *cx, const atn_capture *c,
                                 const atn_layer_info *l, bool *there)
 {
-    char *path = atn_path_join(cx, c->dir, l->file);
+    char *path;
 
+    *there = c->planned;
+    if (c->planned) return ATN_OK;
+    path = atn_path_join(cx, c->dir, l->file);
     if (!path) return cx->err.code;
     *there = atn_file_exists(path);
     atn_free(cx, path);
@@ -313,6 +329,8 @@ static atn_status read_layers(atn_ctx *cx, atn_capture *c)
         if (by_step_stack_layer(&c->layers[l - 1], &c->layers[l]) == 0)
             ATN_FAIL(ATN_DATA, "%s/capture.json: layer %d is listed twice", c->dir,
                      c->layers[l].layer);
+    for (int l = 0; l < kept; l++)
+        c->layers[l].steps = c->layers[0].step != c->layers[kept - 1].step;
 done:
     return st;
 }
@@ -348,30 +366,79 @@ done:
     return st;
 }
 
-/* "stacks" and "steps", where they are there, name those of every layer. */
+/* The names of all stacks and the numbers of all steps that layers have, as keys. */
+static atn_status collect_places(atn_ctx *cx, const atn_capture *c, json_t *stacks,
+                                 json_t *steps)
+{
+    const json_t *layers = json_object_get(c->manifest, "layers"), *j;
+    bool good = stacks && steps;
+    char number[24];
+    size_t i;
+
+    json_array_foreach(layers, i, j)
+    {
+        const char *stack = json_string_value(json_object_get(j, "stack"));
+
+        snprintf(number, sizeof number, "%lld",
+                 (long long)json_integer_value(json_object_get(j, "step")));
+        good = good &&
+               json_object_set_new(stacks, stack ? stack : "", json_true()) == 0 &&
+               json_object_set_new(steps, number, json_true()) == 0;
+    }
+    return good ? ATN_OK
+                : atn_fail(cx, ATN_MEMORY, __FILE__, __LINE__,
+                           "no memory for the places of layers");
+}
+
+/* The list names what the layers have, all of it and nothing else. */
+static atn_status check_place_list(atn_ctx *cx, const atn_capture *c, const char *key,
+                                   json_t *there)
+{
+    const json_t *list = json_object_get(c->manifest, key), *v;
+    json_t *named = json_object();
+    atn_status st = ATN_OK;
+    const char *name;
+    size_t i;
+
+    if (!json_is_array(list)) goto done;
+    json_array_foreach(list, i, v)
+    {
+        char number[24];
+
+        snprintf(number, sizeof number, "%lld", (long long)json_integer_value(v));
+        name = json_is_string(v) ? json_string_value(v) : number;
+        if (!json_object_get(there, name))
+            ATN_FAIL(ATN_DATA,
+                     "%s/capture.json: \"%s\" lists \"%.40s\", but no layer is of it",
+                     c->dir, key, name);
+        if (json_object_set_new(named, name, json_true()) != 0)
+            ATN_FAIL(ATN_MEMORY, "no memory for the places of layers");
+    }
+    for (void *at = json_object_iter(there); at; at = json_object_iter_next(there, at))
+        if (!json_object_get(named, json_object_iter_key(at)))
+            ATN_FAIL(ATN_DATA,
+                     "%s/capture.json: \"%s\" does not list \"%.40s\", which layers "
+                     "are of",
+                     c->dir, key, json_object_iter_key(at));
+done:
+    json_decref(named);
+    return st;
+}
+
+/* "stacks" and "steps", where they are there, name those of the layers. */
 static atn_status check_places(atn_ctx *cx, const atn_capture *c)
 {
-    const json_t *stacks = json_object_get(c->manifest, "stacks"),
-                 *steps = json_object_get(c->manifest, "steps"), *v;
+    json_t *stacks = json_object(), *steps = json_object();
     atn_status st = ATN_OK;
 
     ATN_TRY(check_list(cx, c, c->manifest, "stacks", JSON_STRING));
     ATN_TRY(check_list(cx, c, c->manifest, "steps", JSON_INTEGER));
-    for (int l = 0; l < c->n_layers; l++) {
-        bool stack = !json_is_array(stacks), step = !json_is_array(steps);
-        size_t i;
-
-        json_array_foreach(stacks, i, v) stack |=
-            strcmp(json_string_value(v), c->layers[l].stack) == 0;
-        json_array_foreach(steps, i, v) step |=
-            json_integer_value(v) == c->layers[l].step;
-        if (!stack || !step)
-            ATN_FAIL(ATN_DATA,
-                     "%s/capture.json: layer %d is of stack \"%.40s\", step %d, which "
-                     "\"stacks\" or \"steps\" does not list",
-                     c->dir, c->layers[l].layer, c->layers[l].stack, c->layers[l].step);
-    }
+    ATN_TRY(collect_places(cx, c, stacks, steps));
+    ATN_TRY(check_place_list(cx, c, "stacks", stacks));
+    ATN_TRY(check_place_list(cx, c, "steps", steps));
 done:
+    json_decref(stacks);
+    json_decref(steps);
     return st;
 }
 
@@ -381,11 +448,13 @@ static atn_status check_remarks(atn_ctx *cx, const atn_capture *c)
     static const char *const strings[] = {"fingerprint", "device", "arithmetic"},
                              *const types[] = {"F32", "F16", "BF16"};
     const json_t *m = c->manifest, *loss = json_object_get(m, "loss"), *v;
-    const char *what = "capture.json", *text;
+    const char *text;
+    char what[512];
     atn_status st = ATN_OK;
-    double number;
+    double nats, perplexity;
     int64_t count;
 
+    snprintf(what, sizeof what, "%.400s/capture.json", c->dir);
     for (size_t i = 0; i < ATN_LEN(strings); i++)
         ATN_TRY(atn_json_get_str(cx, what, m, strings[i], NULL, &text));
     ATN_TRY(atn_json_get_str(cx, what, m, "dtype", "F32", &text));
@@ -403,8 +472,13 @@ static atn_status check_remarks(atn_ctx *cx, const atn_capture *c)
     if ((v && !json_is_null(v) && !json_is_object(v)) ||
         (loss && !json_is_null(loss) && !json_is_object(loss)))
         ATN_FAIL(ATN_DATA, "%s/capture.json: \"run\" or \"loss\" is no object", c->dir);
-    ATN_TRY(atn_json_get_f64(cx, what, loss, "nats_per_token", 0, &number));
-    ATN_TRY(atn_json_get_f64(cx, what, loss, "perplexity", 0, &number));
+    ATN_TRY(atn_json_get_f64(cx, what, loss, "nats_per_token", 0, &nats));
+    ATN_TRY(atn_json_get_f64(cx, what, loss, "perplexity", 1, &perplexity));
+    if (nats < 0 || perplexity < 1)
+        ATN_FAIL(ATN_DATA,
+                 "%s: \"loss\" has %.6g nats_per_token and a perplexity of %.6g, which "
+                 "are at least 0 and 1",
+                 what, nats, perplexity);
     ATN_TRY(atn_json_get_i64(cx, what, loss, "tokens", 0, 0, SIZE_MAX_DIM, &count));
 done:
     return st;
@@ -430,11 +504,11 @@ done:
 static atn_status check_checksum(atn_ctx *cx, const atn_capture *c)
 {
     const char *written = NULL;
-    char hex[33];
+    char hex[33], what[512];
     atn_status st = ATN_OK;
 
-    ATN_TRY(
-        atn_json_get_str(cx, "capture.json", c->manifest, "checksum", NULL, &written));
+    snprintf(what, sizeof what, "%.400s/capture.json", c->dir);
+    ATN_TRY(atn_json_get_str(cx, what, c->manifest, "checksum", NULL, &written));
     if (!written) goto done;
     ATN_TRY(atn_capture_checksum(cx, c->manifest, hex));
     if (strcmp(hex, written) != 0)
@@ -477,6 +551,15 @@ atn_status atn_capture_read_manifest(atn_ctx *cx, atn_capture *c)
     atn_status st = ATN_OK;
 
     ATN_TRY(read_manifest(cx, c));
+    ATN_TRY(atn_capture_take_manifest(cx, c));
+done:
+    return st;
+}
+
+atn_status atn_capture_take_manifest(atn_ctx *cx, atn_capture *c)
+{
+    atn_status st = ATN_OK;
+
     ATN_TRY(read_model(cx, c));
     ATN_TRY(read_layers(cx, c));
     ATN_TRY(check_places(cx, c));

@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -46,14 +47,15 @@ typedef struct cursor {
     const char *path;
     const unsigned char *begin, *at, *end;
     int64_t entries; /* of lists so far */
+    char key[64];    /* whose value is read, or "" */
 } cursor;
 
 static atn_status damaged(atn_ctx *cx, const cursor *c, const char *rule)
 {
     return atn_fail(
         cx, ATN_DATA, __FILE__, __LINE__,
-        "%s: %s (the file is damaged or hostile; fetch or convert it again)", c->path,
-        rule);
+        "%s: %s%s%s%s (the file is damaged or hostile; fetch or convert it again)",
+        c->path, *c->key ? "key \"" : "", c->key, *c->key ? "\" " : "", rule);
 }
 
 static atn_status take(atn_ctx *cx, cursor *c, void *to, size_t size)
@@ -176,7 +178,8 @@ static atn_status take_list(atn_ctx *cx, cursor *c, int depth, json_t **out)
     if (n > (uint64_t)(ENTRIES_MAX - c->entries) || n > (uint64_t)(c->end - c->at))
         return damaged(cx, c, "a list has more entries than there may be");
     c->entries += (int64_t)n;
-    ATN_TRY(atn_mem_check(cx, (double)n * ENTRY_BYTES, "the keys of the GGUF file"));
+    ATN_TRY(atn_mem_check(cx, (double)c->entries * ENTRY_BYTES,
+                          "the keys of the GGUF file"));
     list = json_array();
     for (uint64_t i = 0; i < n; i++) {
         json_t *v = NULL;
@@ -224,12 +227,15 @@ static atn_status take_keys(atn_ctx *cx, cursor *c, uint64_t n, json_t *keys)
         uint32_t type = 0;
         json_t *v = NULL;
 
+        c->key[0] = '\0';
         ATN_TRY(take_name(cx, c, name));
-        if (json_object_get(keys, name)) return damaged(cx, c, "has a key twice");
+        snprintf(c->key, sizeof c->key, "%.60s", name);
+        if (json_object_get(keys, name)) return damaged(cx, c, "is there twice");
         ATN_TRY(take(cx, c, &type, sizeof type));
         ATN_TRY(take_value(cx, c, type, 0, &v));
         if (json_object_set_new(keys, name, v) != 0) ATN_TRY(no_memory(cx, c));
     }
+    c->key[0] = '\0';
 done:
     return st;
 }
@@ -320,6 +326,36 @@ static atn_status place_tensor(atn_ctx *cx, const cursor *c, const unsigned char
     return ATN_OK;
 }
 
+/* By place, empty ones do not exist. */
+static int by_place(const void *a, const void *b)
+{
+    const atn_st_tensor *const *x = a, *const *y = b;
+
+    return ((*x)->data > (*y)->data) - ((*x)->data < (*y)->data);
+}
+
+/* No two tensors have bytes in common; those of unknown size are left out. */
+static atn_status check_overlap(atn_ctx *cx, const cursor *c, const atn_st_tensor *t,
+                                atn_idx n)
+{
+    const atn_arena_mark mark = atn_arena_save(cx);
+    const atn_st_tensor **order = NULL;
+    atn_status st = ATN_OK;
+    atn_idx known = 0;
+
+    ATN_TAKE(order, ATN_MAX(n, 1));
+    for (atn_idx i = 0; i < n; i++)
+        if (t[i].loadable) order[known++] = &t[i];
+    qsort(order, (size_t)known, sizeof *order, by_place);
+    for (atn_idx i = 1; i < known; i++)
+        if ((const unsigned char *)order[i]->data <
+            (const unsigned char *)order[i - 1]->data + order[i - 1]->bytes)
+            ATN_TRY(tensor_error(cx, c, order[i]->name, "lies over another one"));
+done:
+    atn_arena_rewind(cx, mark);
+    return st;
+}
+
 static atn_status take_alignment(atn_ctx *cx, const cursor *c, const json_t *keys,
                                  uint64_t *out)
 {
@@ -351,6 +387,7 @@ static atn_status take_tensors(atn_ctx *cx, cursor *c, atn_idx n, const json_t *
     }
     for (atn_idx i = 0; i < n; i++)
         ATN_TRY(place_tensor(cx, c, c->begin + header, alignment, offsets[i], &t[i]));
+    ATN_TRY(check_overlap(cx, c, t, n));
 done:
     atn_arena_rewind(cx, mark);
     return st;

@@ -5,7 +5,7 @@
  *         from the next multiple of general.alignment on. Little-endian.
  * Rules   at most 1e5 keys, 1e6 tensors, 1e7 entries of all arrays; names are UTF-8 of at most
  *         1 KiB, no name twice; rank 1 to 4; every tensor lies within the file at a multiple of
- *         the alignment; all else is DATA naming file, rule and value. F32, F16, BF16, F64 and
+ *         the alignment, none over another; all else is DATA naming file, rule and value. F32, F16, BF16, F64 and
  *         Q8_0 can be loaded, other types are named by whoever wants such a tensor.
  * Source  ggml-org/ggml docs/gguf.md.
  */

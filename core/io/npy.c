@@ -18,6 +18,7 @@ enum { HEADER_MAX = 10000, RANK_MAX = 8 };
 typedef struct header {
     char descr[16];
     bool fortran, has_descr, has_fortran, has_shape;
+    bool fields; /* descr is a list: every entry has fields */
     int rank;
     atn_idx shape[RANK_MAX];
     size_t data_at;
@@ -95,6 +96,8 @@ static bool take_member(const char **at, header *h)
     char key[32];
 
     if (!take_string(at, key, sizeof key) || !take(at, ':')) return false;
+    if (strcmp(key, "descr") == 0 && !h->has_descr && take(at, '['))
+        return !(h->fields = true);
     if (strcmp(key, "descr") == 0 && !h->has_descr)
         return h->has_descr = take_string(at, h->descr, sizeof h->descr);
     if (strcmp(key, "shape") == 0 && !h->has_shape)
@@ -144,11 +147,16 @@ static atn_status read_header(atn_ctx *cx, const char *path, const unsigned char
     text[length] = '\0';
     h->data_at = prefix + length;
     if (strlen(text) != length || !parse_dict(text, h))
-        return atn_fail(
-            cx, ATN_DATA, __FILE__, __LINE__,
-            "%s: the header is not a dict of exactly descr, fortran_order and "
-            "shape (rank at most 8)",
-            path);
+        return h->fields
+                   ? atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                              "%s: is a structured array, whose entries have fields; "
+                              "save one field (numpy: x['name'])",
+                              path)
+                   : atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
+                              "%s: the header is not a dict of exactly descr, "
+                              "fortran_order and "
+                              "shape (rank at most 8)",
+                              path);
     return ATN_OK;
 }
 

@@ -44,13 +44,12 @@ static void captions(atn_ctx *cx)
     atn_capture *c = p_capture(cx, "pages", two, 3, NULL);
     atn_selection all = chosen(cx, c, NULL), cross = chosen(cx, c, "cross");
     atn_table *t = NULL;
-    char words[ATN_PART_WORDS], name[ATN_LAYER_WORDS];
+    char words[ATN_PART_WORDS];
 
     CHECK_STR(atn_part_words(c, &all, words), "");
     CHECK_STR(atn_part_words(c, &cross, words), "cross layers");
     CHECK_STR(atn_part_words_of("encoder", 7, words), "encoder layers, step 7");
     CHECK_STR(atn_part_words_of(NULL, 7, words), "step 7");
-    CHECK_STR(atn_layer_words(atn_capture_layer(c, 2), name), "encoder layer 1");
     CHECK_OK(atn_heads_page_table(cx, c, &cross, 8, ATN_POOL_MAX, &t));
     CHECK_STR(atn_table_get_meta(t, "subtitle"), "given: cross layers");
     atn_table_destroy(cx, t);
@@ -70,10 +69,9 @@ static void one_stack(atn_ctx *cx)
     atn_capture *c = p_capture(cx, "plain", plain, 1, NULL);
     atn_selection all = chosen(cx, c, NULL);
     atn_table *t = NULL;
-    char words[ATN_PART_WORDS], name[ATN_LAYER_WORDS];
+    char words[ATN_PART_WORDS];
 
     CHECK_STR(atn_part_words(c, &all, words), "");
-    CHECK_STR(atn_layer_words(atn_capture_layer(c, 0), name), "layer 0");
     CHECK_OK(atn_heatmap_table(cx, c, 0, 0, 8, ATN_POOL_MAX, &t));
     CHECK_STR(atn_table_get_meta(t, "title"), "Layer 0, head 0");
     CHECK(atn_table_find_col(t, "query_token") < 0);

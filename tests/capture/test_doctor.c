@@ -3,93 +3,7 @@
 #include "check.h"
 
 #include "capture/doctor.h"
-#include "make_model.h"
-
-enum { TENSORS_MOST = 16 };
-
-/* The oracle of a fixture, whose tensors may be changed before it is written as a dump. */
-typedef struct dump {
-    atn_st_out t[TENSORS_MOST];
-    char name[TENSORS_MOST][32];
-    atn_idx n;
-    char path[700];
-} dump;
-
-static void read_dump(atn_ctx *cx, const char *fixture, dump *d)
-{
-    char path[700];
-    atn_st *f = NULL;
-
-    snprintf(path, sizeof path, "%s/parity/%s/oracle.safetensors", ATN_TEST_FIXTURES,
-             fixture);
-    CHECK_OK(atn_st_open(cx, path, &f));
-    d->n = atn_st_count(f);
-    CHECK_LE(d->n, TENSORS_MOST);
-    for (atn_idx i = 0; i < d->n; i++) {
-        const atn_st_tensor *t = atn_st_at(f, i);
-        void *copy = malloc(t->bytes);
-
-        memcpy(copy, t->data, t->bytes);
-        snprintf(d->name[i], sizeof d->name[i], "%s", t->name);
-        d->t[i] = (atn_st_out){
-            .name = d->name[i], .type = t->type, .rank = t->rank, .data = copy};
-        memcpy(d->t[i].shape, t->shape, sizeof d->t[i].shape);
-    }
-    atn_st_close(cx, f);
-}
-
-static atn_st_out *tensor(dump *d, const char *name)
-{
-    for (atn_idx i = 0; i < d->n; i++)
-        if (strcmp(d->t[i].name, name) == 0) return &d->t[i];
-    fail_msg("no %s", name);
-    return NULL;
-}
-
-static float *values(dump *d, const char *name, atn_idx *n)
-{
-    const atn_st_out *t = tensor(d, name);
-
-    *n = 1;
-    for (int i = 0; i < t->rank; i++) *n *= t->shape[i];
-    return (float *)(uintptr_t)t->data;
-}
-
-/* Runs the doctor over `model` and the dump; the first departure. */
-static atn_compared diagnose(atn_ctx *cx, const char *model, dump *d, double tolerance)
-{
-    atn_compared first = {.layer = -9};
-    atn_model m;
-    atn_st *f = NULL;
-    atn_doctor doctor;
-    atn_input in = {0};
-    int32_t *ids = NULL;
-
-    snprintf(d->path, sizeof d->path, "%s/dump.safetensors",
-             check_scratch("doctor-dump"));
-    CHECK_OK(atn_st_save(cx, d->path, d->t, d->n, NULL, true, NULL));
-    CHECK_OK(atn_model_open(cx, model, &m));
-    CHECK_OK(atn_st_open(cx, d->path, &f));
-    CHECK_OK(atn_doctor_ids(cx, f, "ids", &ids, &in.n));
-    in.ids = ids;
-    CHECK_OK(atn_doctor_run(cx, &m, &in, f, tolerance, &doctor));
-    if (doctor.first >= 0) first = doctor.all[doctor.first];
-    atn_doctor_release(cx, &doctor);
-    atn_free(cx, ids);
-    atn_st_close(cx, f);
-    atn_model_close(cx, &m);
-    for (atn_idx i = 0; i < d->n; i++) free((void *)(uintptr_t)d->t[i].data);
-    return first;
-}
-
-static void departs(atn_compared c, atn_stage stage, atn_idx layer, const char *hint)
-{
-    if (c.stage != stage || c.layer != layer || !strstr(c.hint, hint))
-        fail_msg("%s of layer %d: \"%s\", wanted %s of %d: \"%s\"",
-                 atn_stage_names[c.stage], (int)c.layer, c.hint, atn_stage_names[stage],
-                 (int)layer, hint);
-    CHECK(c.departs);
-}
+#include "doctor_dump.h"
 
 static void all_agree(atn_ctx *cx)
 {
@@ -252,6 +166,171 @@ static void nan_in_the_dump(atn_ctx *cx)
     departs(diagnose(cx, llama(), &d, 1e-4), ATN_STAGE_V, 1, "NaN");
 }
 
+/* ---- names and shapes ---- */
+
+static const atn_given *given(const atn_doctor *d, const char *name)
+{
+    for (atn_idx i = 0; i < d->n_given; i++)
+        if (strcmp(d->given[i].name, name) == 0) return &d->given[i];
+    fail_msg("no tensor %s", name);
+    return NULL;
+}
+
+/* One tensor of the dump (name NULL: none) gets another name or shape; what becomes of it. */
+static void shapes(atn_ctx *cx)
+{
+    static const struct {
+        const char *name, *to; /* to: another name, NULL = the same */
+        int rank;              /* 0 = the same shape */
+        atn_idx shape[5];
+        atn_given_state state;
+        const char *why;
+    } cases[] = {
+        {"q", NULL, 5, {2, 1, 4, 24, 8}, ATN_GIVEN_READ, ""},
+        {"q", NULL, 5, {1, 2, 4, 24, 8}, ATN_GIVEN_READ, ""},
+        {"loss", NULL, 0, {0}, ATN_GIVEN_READ, ""},
+        {"q",
+         NULL,
+         4,
+         {2, 24, 4, 8},
+         ATN_GIVEN_REFUSED,
+         "is [2, 24, 4, 8], wanted is [2, 4, 24, 8]"},
+        {"attn",
+         NULL,
+         4,
+         {4, 2, 24, 24},
+         ATN_GIVEN_REFUSED,
+         "wanted is [2, 4, 24, 24]"},
+        {"q", NULL, 4, {1, 4, 48, 8}, ATN_GIVEN_REFUSED, "wanted is [2, 4, 24, 8]"},
+        {"k",
+         NULL,
+         4,
+         {4, 1, 24, 8},
+         ATN_GIVEN_REFUSED,
+         "[2, 2, 24, 8]: layers, heads, "
+         "tokens, numbers of a head, or 4"},
+        {"hidden", NULL, 3, {1, 48, 32}, ATN_GIVEN_REFUSED, "wanted is [2, 24, 32]"},
+        {"logits", NULL, 2, {12, 144}, ATN_GIVEN_REFUSED, "wanted is [24, 72]"},
+        {"q", "q.0", 0, {0}, ATN_GIVEN_REFUSED, "wanted is [4, 24, 8]: heads"},
+        {"q", "q.7", 0, {0}, ATN_GIVEN_UNREAD, "layers 0 to 1"},
+        {"hidden", "hidden.2", 0, {0}, ATN_GIVEN_UNREAD, ""},
+        {"attn", "attention", 0, {0}, ATN_GIVEN_UNREAD, "is it \"attn\"?"},
+        {"logits", "logit", 0, {0}, ATN_GIVEN_UNREAD, "is it \"logits\"?"},
+        {"logits", "logits.0", 0, {0}, ATN_GIVEN_UNREAD, "no stack or layer"},
+        {"q", "encoder.q", 0, {0}, ATN_GIVEN_UNREAD, "one stack"},
+        {"q", "something", 0, {0}, ATN_GIVEN_UNREAD, ""},
+    };
+
+    for (size_t i = 0; i < ATN_LEN(cases); i++) {
+        const char *name = cases[i].to ? cases[i].to : cases[i].name;
+        const atn_given *g;
+        atn_doctor doctor;
+        atn_st_out *t;
+        dump d;
+
+        read_dump(cx, "llama_gqa_tied", &d);
+        t = tensor(&d, cases[i].name);
+        snprintf((char *)(uintptr_t)t->name, sizeof d.name[0], "%s", name);
+        if (cases[i].rank) {
+            t->rank = cases[i].rank;
+            memcpy(t->shape, cases[i].shape, sizeof cases[i].shape);
+        }
+        examine(cx, llama(), &d, 1e-5, &doctor);
+        g = given(&doctor, name);
+        if (g->state != cases[i].state || !strstr(g->why, cases[i].why))
+            fail_msg("%s: %d \"%s\", wanted %d \"%s\"", name, (int)g->state, g->why,
+                     (int)cases[i].state, cases[i].why);
+        CHECK(*cases[i].why || !*g->why);
+        CHECK_EQ(doctor.refused >= 0, cases[i].state == ATN_GIVEN_REFUSED);
+        CHECK_EQ(doctor.first, -1); /* the others were compared and agree */
+        CHECK(doctor.n >= 8);
+        atn_doctor_release(cx, &doctor);
+    }
+}
+
+/* A loss of 2 or 3 numbers, where 23 tokens are predicted, is refused; so is a dump of a model with more layers, or heads, or fewer. */
+static void other_models(atn_ctx *cx)
+{
+    static const struct {
+        const char *name;
+        atn_idx at, size,
+            into; /* the axis, its size, and the axis that takes the rest */
+        const char *why;
+    } cases[] = {{"attn", 1, 2, 0, "is [4, 2, 24, 24]"},
+                 {"v", 0, 1, 1, "is [1, 4, 24, 8]"},
+                 {"hidden", 0, 4, 2, "is [4, 24, 16]"}};
+
+    for (size_t i = 0; i < ATN_LEN(cases); i++) {
+        atn_doctor doctor;
+        atn_st_out *t;
+        dump d;
+
+        read_dump(cx, "llama_gqa_tied", &d);
+        t = tensor(&d, cases[i].name);
+        t->shape[cases[i].into] =
+            t->shape[cases[i].into] * t->shape[cases[i].at] / cases[i].size;
+        t->shape[cases[i].at] = cases[i].size;
+        examine(cx, llama(), &d, 1e-5, &doctor);
+        CHECK(doctor.refused >= 0);
+        CHECK(strstr(given(&doctor, cases[i].name)->why, cases[i].why) != NULL);
+        atn_doctor_release(cx, &doctor);
+    }
+    for (int n = 2; n < 4; n++) {
+        float *loss = calloc(3, sizeof *loss);
+        atn_doctor doctor;
+        dump d;
+
+        read_dump(cx, "llama_gqa_tied", &d);
+        free((void *)(uintptr_t)tensor(&d, "loss")->data);
+        tensor(&d, "loss")->data = loss;
+        tensor(&d, "loss")->shape[0] = n;
+        examine(cx, llama(), &d, 1e-5, &doctor);
+        CHECK(strstr(given(&doctor, "loss")->why, "wanted is [1]") != NULL);
+        atn_doctor_release(cx, &doctor);
+    }
+}
+
+/* [2, 13, 32] of the decoder shifted by a layer: outputs; the encoder has a fault of its own,
+ * which stays. */
+static void outputs_of_a_stack(atn_ctx *cx)
+{
+    const char *t5 = path_in(ATN_TEST_FIXTURES "/parity", "t5_relu");
+    const atn_idx plane = 13 * 32;
+    atn_idx n;
+    dump d;
+    float *x;
+
+    read_dump(cx, "t5_relu", &d);
+    x = values(&d, "decoder.hidden", &n);
+    memmove(x, x + plane, (size_t)plane * sizeof *x);
+    values(&d, "encoder.hidden", &n)[0] += 1;
+    departs(diagnose(cx, t5, &d, 1e-4), ATN_STAGE_HIDDEN, 0, "the embedding");
+    read_dump(cx, "t5_relu", &d);
+    x = values(&d, "decoder.hidden", &n);
+    memmove(x, x + plane, (size_t)plane * sizeof *x);
+    CHECK_EQ(
+        diagnose(cx, path_in(ATN_TEST_FIXTURES "/parity", "t5_relu"), &d, 1e-4).layer,
+        -9);
+}
+
+/* Without target_ids the encoder alone runs: under its name, or none. */
+static void encoder_alone(atn_ctx *cx)
+{
+    const char *t5 = path_in(ATN_TEST_FIXTURES "/parity", "t5_relu");
+    atn_doctor doctor;
+    dump d;
+
+    read_dump(cx, "t5_relu", &d);
+    drop(&d, "target_ids");
+    examine(cx, t5, &d, 1e-5, &doctor);
+    CHECK_EQ(doctor.n, 10); /* hidden, q, k, v, attn of two layers */
+    CHECK_EQ(doctor.first, -1);
+    CHECK_EQ(given(&doctor, "encoder.q")->state, ATN_GIVEN_READ);
+    CHECK(strstr(given(&doctor, "decoder.q")->why, "target_ids") != NULL);
+    CHECK(strstr(given(&doctor, "logits")->why, "target_ids") != NULL);
+    atn_doctor_release(cx, &doctor);
+}
+
 static void refusals(atn_ctx *cx)
 {
     const int32_t ids[] = {5, 6, 7};
@@ -270,7 +349,7 @@ static void refusals(atn_ctx *cx)
     CHECK_OK(atn_st_save(cx, path, &t, 1, NULL, true, NULL));
     CHECK_OK(atn_st_open(cx, path, &f));
     CHECK_FAILS(atn_doctor_run(cx, &m, &in, f, 1e-4, &doctor), ATN_DATA,
-                "no layers of");
+                "\"q\" is [7], wanted is [2, 4, 3, 8]");
     CHECK_FAILS(atn_doctor_ids(cx, f, "q", &none, &n), ATN_DATA, "wanted I32 or I64");
     atn_st_close(cx, f);
     t.name = "other";
@@ -286,4 +365,6 @@ CHECK_MAIN({"all agree", all_agree}, {"faults of config", faults_of_config},
            {"constant factors", constant_factors}, {"orders", orders},
            {"weights", weights}, {"soft-capped logits", soft_capped_logits},
            {"outputs of layers", outputs_of_layers},
-           {"nan in the dump", nan_in_the_dump}, {"refusals", refusals})
+           {"nan in the dump", nan_in_the_dump}, {"shapes", shapes},
+           {"other models", other_models}, {"outputs of a stack", outputs_of_a_stack},
+           {"encoder alone", encoder_alone}, {"refusals", refusals})

@@ -229,7 +229,7 @@ static void refused_by_name(atn_ctx *cx)
         {"model.layers.0.mlp.router.bias", "router.bias\" is missing", drop},
         {"model.layers.0.self_attn.sinks", "self_attn.sinks\" is missing", drop},
         {"model.layers.0.mlp.experts.gate_up_proj",
-         "has shape 128x24, config.json implies 4x32x24", merge_axes},
+         "has shape 128x24, the configuration implies 4x32x24", merge_axes},
     };
 
     for (size_t i = 0; i < ATN_LEN(cases); i++) {

@@ -168,6 +168,89 @@ static void refusals(atn_ctx *cx)
     atn_model_close(cx, &m);
 }
 
+/* Keys that say the same in another way, and what must not be passed over. */
+static void keys_of_old(atn_ctx *cx)
+{
+    static const char none[] = "blk.0.ffn_up.weight", odd[] = "blk.0.ffn_up.wei8ht";
+    atn_model m;
+
+    CHECK_FAILS(atn_model_open(cx, changed(none, odd), &m), ATN_DATA, "ffn_up.weight");
+    /* a tensor that the family has not: the second layer's norm of keys */
+    CHECK_FAILS(atn_model_open(cx,
+                               changed("llama.attention.head_count_kv",
+                                       "llama.attention.head_c0unt_kv"),
+                               &m),
+                ATN_DATA, "attn_k.weight");
+}
+
+/* Translates keys alone. */
+static void translate(atn_ctx *cx, json_t *more, json_t **config)
+{
+    json_t *keys = NULL;
+    atn_st *tensors = NULL;
+    const char *key;
+    json_t *value;
+
+    CHECK_OK(atn_gguf_open(cx, file("llama"), &keys, &tensors));
+    json_object_foreach(more, key, value) json_object_set(keys, key, value);
+    CHECK_OK(atn_gguf_config(cx, "x.gguf", keys, tensors, config));
+    json_decref(more);
+    json_decref(keys);
+    atn_st_close(cx, tensors);
+}
+
+static double scaling_of(const json_t *config, const char *key)
+{
+    return json_number_value(
+        json_object_get(json_object_get(config, "rope_scaling"), key));
+}
+
+static void scalings(atn_ctx *cx)
+{
+    json_t *config = NULL;
+
+    translate(cx, json_pack("{s:f}", "llama.rope.scale_linear", 4.0), &config);
+    CHECK_NEAR(scaling_of(config, "factor"), 4, 0);
+    json_decref(config);
+    translate(cx, json_pack("{s:f}", "llama.rope.scaling.factor", 1.0), &config);
+    CHECK(!json_object_get(config, "rope_scaling"));
+    json_decref(config);
+    translate(cx,
+              json_pack("{s:s, s:f, s:f, s:i}", "llama.rope.scaling.type", "yarn",
+                        "llama.rope.scaling.factor", 4.0,
+                        "llama.rope.scaling.attn_factor", 0.5,
+                        "llama.attention.sliding_window", 0),
+              &config);
+    CHECK_NEAR(scaling_of(config, "attention_factor"), 0.5 * (1 + 0.1 * log(4)), 1e-12);
+    CHECK(json_is_null(json_object_get(config, "sliding_window")));
+    json_decref(config);
+}
+
+static void refuse_key(atn_ctx *cx, json_t *more, const char *why)
+{
+    json_t *keys = NULL, *config = NULL, *value;
+    atn_st *tensors = NULL;
+    const char *key;
+
+    CHECK_OK(atn_gguf_open(cx, file("llama"), &keys, &tensors));
+    json_object_foreach(more, key, value) json_object_set(keys, key, value);
+    CHECK_FAILS(atn_gguf_config(cx, "x.gguf", keys, tensors, &config), ATN_DATA, why);
+    json_decref(more);
+    json_decref(keys);
+    atn_st_close(cx, tensors);
+}
+
+static void refused_keys(atn_ctx *cx)
+{
+    refuse_key(cx, json_pack("{s:i}", "split.count", 2), "llama-gguf-split --merge");
+    refuse_key(cx, json_pack("{s:i}", "llama.rope.dimension_count", 4), "whole heads");
+    refuse_key(cx,
+               json_pack("{s:s, s:f, s:f}", "llama.rope.scaling.type", "yarn",
+                         "llama.rope.scaling.factor", 4.0,
+                         "llama.rope.scaling.yarn_ext_factor", 0.5),
+               "yarn_ext_factor");
+}
+
 /* What is not decoded, or not read at all, by name. */
 static void names_what_it_lacks(atn_ctx *cx)
 {
@@ -191,4 +274,5 @@ static void names_what_it_lacks(atn_ctx *cx)
 }
 
 CHECK_MAIN({"families", families}, {"tokenizers", tokenizers}, {"refusals", refusals},
-           {"names what it lacks", names_what_it_lacks})
+           {"names what it lacks", names_what_it_lacks}, {"keys of old", keys_of_old},
+           {"scalings", scalings}, {"refused keys", refused_keys})

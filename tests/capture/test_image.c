@@ -168,7 +168,8 @@ static void broken_png(atn_ctx *cx)
     atn_free(cx, data);
 }
 
-/* A header that promises 60000 x 60000 is refused before the picture is allocated. */
+/* A header that promises 60000 x 60000 of a file of 41 bytes is refused before the picture is
+ * allocated; so is one of a file that could hold it, by the limit of memory. */
 static void huge_png(atn_ctx *cx)
 {
     /* the header with its CRC, then nothing: the size is looked at first */
@@ -176,8 +177,9 @@ static void huge_png(atn_ctx *cx)
                        13,   'I',  'H', 'D', 'R',  0,    0,   0xea, 0x60, 0, 0,
                        0xea, 0x60, 8,   2,   0,    0,    0,   0,    0,    0, 0,
                        0,    0,    0,   0,   'I',  'D',  'A', 'T'};
-    const size_t limit = cx->mem_limit;
+    const size_t limit = cx->mem_limit, large = (size_t)12 << 20;
     uint32_t crc = 0xffffffffu;
+    char *whole = calloc(large, 1);
     atn_image im;
 
     for (int i = 12; i < 29; i++) {
@@ -187,6 +189,11 @@ static void huge_png(atn_ctx *cx)
     crc = ~crc;
     for (int i = 0; i < 4; i++) head[29 + i] = (png_byte)(crc >> (24 - 8 * i));
     write_file(scratch_file("huge.png"), head, sizeof head);
+    CHECK_FAILS(atn_image_read(cx, scratch_file("huge.png"), &im), ATN_DATA,
+                "41 bytes cannot hold a picture of 60000x60000");
+    memcpy(whole, head, sizeof head);
+    write_file(scratch_file("huge.png"), whole, large);
+    free(whole);
     cx->mem_limit = (size_t)1 << 30;
     CHECK_FAILS(atn_image_read(cx, scratch_file("huge.png"), &im), ATN_MEMORY,
                 "the picture");
@@ -298,7 +305,23 @@ static void npy_floats(atn_ctx *cx)
 
 /* ---- Pillow ---- */
 
-/* Byte for byte what PIL makes of a picture with every filter, larger and smaller. */
+/* One call, or a call an axis, the rows first. */
+static void resize(atn_ctx *cx, const atn_image *from, const atn_st_tensor *t,
+                   int filter, bool rows_first, atn_image *to)
+{
+    atn_image rows = {0};
+
+    if (rows_first)
+        CHECK_OK(atn_image_resize(cx, from, t->shape[0], from->width,
+                                  (atn_filter)filter, &rows));
+    CHECK_OK(atn_image_resize(cx, rows_first ? &rows : from, t->shape[0], t->shape[1],
+                              (atn_filter)filter, to));
+    atn_image_release(cx, &rows);
+}
+
+/* Byte for byte what PIL makes of a picture with every filter, larger and smaller. Those named
+ * pillow13_ are of Pillow 13.0.0, where it takes the rows first: not ours, but ours an axis at a
+ * time. */
 static void as_pillow(atn_ctx *cx)
 {
     static const char *const names[] = {"nearest", "lanczos", "bilinear",
@@ -309,16 +332,24 @@ static void as_pillow(atn_ctx *cx)
     CHECK_OK(atn_st_open(cx, ATN_TEST_FIXTURES "/images/resize.safetensors", &f));
     for (atn_idx i = 0; i < atn_st_count(f); i++) {
         const atn_st_tensor *t = atn_st_at(f, i), *s = atn_st_find(f, "source");
-        const size_t n = strcspn(t->name, "_");
+        const bool later = strncmp(t->name, "pillow13_", 9) == 0;
+        const char *name = t->name + (later ? 9 : 0);
+        const size_t n = strcspn(name, "_");
         atn_image from = {3, s->shape[0], s->shape[1], NULL, NULL}, to;
         int filter = 0;
 
         if (t == s) continue;
-        while (strncmp(names[filter], t->name, n) != 0) filter++;
+        while (strncmp(names[filter], name, n) != 0) filter++;
         from.rgb = malloc(s->bytes);
         memcpy(from.rgb, s->data, s->bytes);
-        CHECK_OK(atn_image_resize(cx, &from, t->shape[0], t->shape[1],
-                                  (atn_filter)filter, &to));
+        CHECK_EQ(atn_image_rows_first(&from, t->shape[0], t->shape[1]),
+                 strstr(name, "_7x21") != NULL);
+        if (later) {
+            resize(cx, &from, t, filter, false, &to);
+            CHECK(memcmp(to.rgb, t->data, t->bytes) != 0);
+            atn_image_release(cx, &to);
+        }
+        resize(cx, &from, t, filter, later, &to);
         for (size_t at = 0; at < t->bytes; at++)
             if (to.rgb[at] != ((const uint8_t *)t->data)[at])
                 fail_msg("%s: byte %zu is %d, not %d", t->name, at, to.rgb[at],
@@ -327,7 +358,7 @@ static void as_pillow(atn_ctx *cx)
         free(from.rgb);
         seen++;
     }
-    CHECK_EQ(seen, 30);
+    CHECK_EQ(seen, 34);
     atn_st_close(cx, f);
 }
 
@@ -390,6 +421,43 @@ static void crop_pads(atn_ctx *cx)
     atn_free(cx, out);
 }
 
+/* A picture of 37 x 53 under the forms of "size"; the sizes are those of transformers 5.23's
+ * get_size_with_aspect_ratio and get_image_size_for_max_height_width. */
+static void forms_of_size(atn_ctx *cx)
+{
+    static const struct {
+        atn_preprocess p;
+        bool lying; /* 37 x 53, else 53 x 37 */
+        const char *size;
+    } cases[] = {{{.width = 24}, true, "24x34"},
+                 {{.width = 24}, false, "34x24"},
+                 {{.width = 24, .longest = 30}, true, "21x30"},
+                 {{.width = 24, .longest = 30}, false, "30x21"},
+                 {{.width = 24, .longest = 34}, true, "24x34"},
+                 {{.width = 37, .longest = 60}, true, "37x53"},
+                 {{.height = 24, .width = 24, .within = true}, true, "16x24"},
+                 {{.height = 24, .width = 100, .within = true}, true, "24x34"},
+                 {{.height = 100, .width = 24, .within = true}, false, "34x24"}};
+    uint8_t rgb[37 * 53 * 3] = {0};
+    atn_arch arch = {.id = "x"};
+    atn_model m = {
+        .dir = (char[]){"x"},
+        .config = {.arch = &arch, .image_h = 1, .image_w = 1, .channels = 3}};
+
+    for (size_t i = 0; i < ATN_LEN(cases); i++) {
+        const atn_idx h = cases[i].lying ? 37 : 53;
+        const atn_image im = {3, h, 37 + 53 - h, rgb, NULL};
+        atn_preprocess p = cases[i].p;
+        char want[32];
+        float *out;
+
+        p.resize = true;
+        p.filter = ATN_FILTER_BILINEAR;
+        snprintf(want, sizeof want, "becomes %s,", cases[i].size);
+        CHECK_FAILS(atn_preprocess_apply(cx, &m, &p, "x", &im, &out), ATN_DATA, want);
+    }
+}
+
 static void check_config(atn_ctx *cx, const char *text, const char *part)
 {
     char dir[800], path[900];
@@ -420,8 +488,16 @@ static void processor_configs(atn_ctx *cx)
     check_config(cx, "[]", "no JSON object");
     check_config(cx, "{\"size\": 0}", "size");
     check_config(cx, "{\"size\": \"x\"}", "size");
-    check_config(cx, "{\"size\": {\"shortest_edge\": 3, \"longest_edge\": 9}}",
+    check_config(cx, "{\"size\": [24, 32]}", NULL);
+    check_config(cx, "{\"size\": {\"longest_edge\": 9}}", "none of");
+    check_config(cx, "{\"size\": {\"shortest_edge\": 3, \"longest_edge\": 0}}",
                  "longest_edge");
+    check_config(cx, "{\"size\": {\"max_height\": 3, \"max_width\": 1.5}}",
+                 "max_width");
+    check_config(cx, "{\"size\": [24]}", "none of");
+    check_config(cx, "{\"crop_size\": {\"shortest_edge\": 3}}",
+                 "crop_size: \"height\"");
+    check_config(cx, "{\"resample\": \"bicubic\"}", "only its number");
     check_config(cx, "{\"size\": {\"height\": 24}}", "width");
     check_config(cx, "{\"resample\": 6}", "resample");
     check_config(cx, "{\"image_mean\": [1, 2]}", "three numbers");
@@ -456,4 +532,5 @@ CHECK_MAIN({"all PNG kinds", all_png_kinds}, {"broken PNG", broken_png},
            {"huge PNG", huge_png}, {"netpbm", netpbm}, {"npy bytes", npy_bytes},
            {"npy floats", npy_floats}, {"as Pillow", as_pillow},
            {"as the processor", as_the_processor}, {"crop pads", crop_pads},
-           {"processor configs", processor_configs}, {"no memory", no_memory})
+           {"forms of size", forms_of_size}, {"processor configs", processor_configs},
+           {"no memory", no_memory})

@@ -23,7 +23,8 @@ static void begin(const char *name)
 }
 
 /* A float array .npy, version 1 with a header of 118 bytes, values given. */
-static const char *npy(int slot, const char *name, int rank, const atn_idx *shape, const float *x)
+static const char *npy(int slot, const char *name, int rank, const atn_idx *shape,
+                       const float *x)
 {
     char head[128], dims[100] = "";
     const char *path = in_folder(slot, name);
@@ -32,12 +33,14 @@ static const char *npy(int slot, const char *name, int rank, const atn_idx *shap
 
     CHECK(f != NULL);
     for (int r = 0; r < rank; r++) {
-        used += (size_t)snprintf(dims + used, sizeof dims - used, "%d, ", (int)shape[r]);
+        used +=
+            (size_t)snprintf(dims + used, sizeof dims - used, "%d, ", (int)shape[r]);
         n *= (size_t)shape[r];
     }
     memset(head, ' ', sizeof head);
     memcpy(head, "\x93NUMPY\x01\x00\x76\x00", 10);
-    used = (size_t)snprintf(head + 10, 118, "{'descr': '<f4', 'fortran_order': False, 'shape': (%s), }",
+    used = (size_t)snprintf(head + 10, 118,
+                            "{'descr': '<f4', 'fortran_order': False, 'shape': (%s), }",
                             dims);
     head[10 + used] = ' ';
     head[127] = '\n';
@@ -47,8 +50,8 @@ static const char *npy(int slot, const char *name, int rank, const atn_idx *shap
     return path;
 }
 
-static const char *safetensors(atn_ctx *cx, int slot, const char *name, const atn_st_out *list,
-                               atn_idx n)
+static const char *safetensors(atn_ctx *cx, int slot, const char *name,
+                               const atn_st_out *list, atn_idx n)
 {
     const char *path = in_folder(slot, name);
 
@@ -73,7 +76,8 @@ static float *averages(atn_idx heads, atn_idx n)
     memset(p, 0, sizeof p);
     for (atn_idx h = 0; h < heads; h++)
         for (atn_idx i = 0; i < n; i++)
-            for (atn_idx j = 0; j <= i; j++) p[(h * n + i) * n + j] = 1 / (float)(i + 1);
+            for (atn_idx j = 0; j <= i; j++)
+                p[(h * n + i) * n + j] = 1 / (float)(i + 1);
     return p;
 }
 
@@ -84,8 +88,8 @@ static void queries_keys_values(atn_ctx *cx)
         atn_idx q[4], k[4], layers, heads, kv, nq, nk, d;
     } cases[] = {
         {2, {5, 4}, {5, 4}, 1, 1, 1, 5, 5, 4},
-        {3, {6, 5, 4}, {2, 5, 4}, 1, 6, 2, 5, 5, 4},          /* grouped */
-        {4, {3, 2, 5, 4}, {3, 1, 9, 4}, 3, 2, 1, 5, 9, 4},    /* continuing: offset 4 */
+        {3, {6, 5, 4}, {2, 5, 4}, 1, 6, 2, 5, 5, 4},       /* grouped */
+        {4, {3, 2, 5, 4}, {3, 1, 9, 4}, 3, 2, 1, 5, 9, 4}, /* continuing: offset 4 */
     };
 
     cx->log_level = ATN_LOG_ERROR;
@@ -177,7 +181,8 @@ static void tensors_of_a_file(atn_ctx *cx)
     a.k = in_folder(0, "dump.safetensors");
     CHECK_FAILS(atn_import(cx, &a, NULL, &r), ATN_USAGE, "(ids, k, q)");
     a.k = none;
-    CHECK_FAILS(atn_import(cx, &a, NULL, &r), ATN_DATA, "has no tensor \"w\"; it has ids, k, q");
+    CHECK_FAILS(atn_import(cx, &a, NULL, &r), ATN_DATA,
+                "has no tensor \"w\"; it has ids, k, q");
     a.k = ids;
     CHECK_FAILS(atn_import(cx, &a, NULL, &r), ATN_DATA, "is I32");
     CHECK(!atn_dir_exists(a.out_dir));
@@ -209,7 +214,8 @@ static void arrays_of_an_archive(atn_ctx *cx)
     a.k = ATN_TEST_FIXTURES "/numpy.npz";
     CHECK_FAILS(atn_import(cx, &a, NULL, &r), ATN_USAGE, "several arrays, give one as");
     a.k = ATN_TEST_FIXTURES "/numpy.npz:v";
-    CHECK_FAILS(atn_import(cx, &a, NULL, &r), ATN_DATA, "has no array \"v\"; it has q, k");
+    CHECK_FAILS(atn_import(cx, &a, NULL, &r), ATN_DATA,
+                "has no array \"v\"; it has q, k");
     a.k = ATN_TEST_FIXTURES "/numpy.npz:k";
     CHECK_FAILS(atn_import(cx, &a, NULL, &r), ATN_DATA, "numpy.npz:k: ");
 }
@@ -294,12 +300,14 @@ static void bad_numbers(atn_ctx *cx)
     p = averages(2, 6);
     p[2 * 6 + 1] = NAN;
     a.p = npy(0, "p.npy", 3, shape, p);
-    CHECK_FAILS(atn_import(cx, &a, NULL, &r), ATN_DATA, "layer 0, head 0, row 2 holds NaN");
+    CHECK_FAILS(atn_import(cx, &a, NULL, &r), ATN_DATA,
+                "layer 0, head 0, row 2 holds NaN");
     p = averages(2, 6);
     p[4 * 6] = 3.2F;
     a.p = npy(0, "p.npy", 3, shape, p);
     CHECK_FAILS(atn_import(cx, &a, NULL, &r), ATN_DATA,
-                "p.npy: layer 0, head 0, row 4 has a negative weight or sums to more than 1 (to 4)");
+                "p.npy: layer 0, head 0, row 4 has a negative weight or sums to more "
+                "than 1 (to 4)");
     CHECK(!atn_dir_exists(a.out_dir));
 }
 
@@ -347,8 +355,66 @@ static void wrong_use(atn_ctx *cx)
     a.scale = -1;
     CHECK_FAILS(atn_import(cx, &a, NULL, &r), ATN_USAGE, "--scale");
     a.scale = 0;
+    a.window = 3000000000;
+    CHECK_FAILS(atn_import(cx, &a, NULL, &r), ATN_USAGE,
+                "--window 3000000000 is above 2147483647");
+    a.window = 0;
+    a = (atn_import_args){.p = "p.npy", .out_dir = "run", .scale = 0.5};
+    CHECK_FAILS(atn_import(cx, &a, NULL, &r), ATN_USAGE,
+                "--scale is of queries and keys");
+    a = (atn_import_args){.p = "encoder=p.npy,cross=", .out_dir = "run"};
+    CHECK_FAILS(atn_import(cx, &a, NULL, &r), ATN_USAGE, "no file follows cross=");
+    a.p = "encoder=e.npy,d.npy";
+    CHECK_FAILS(atn_import(cx, &a, NULL, &r), ATN_USAGE,
+                "a file among those of stacks");
+    a.p = "d.npy,encoder=e.npy";
+    CHECK_FAILS(atn_import(cx, &a, NULL, &r), ATN_USAGE,
+                "a file among those of stacks");
+    a = (atn_import_args){.q = "q.npy", .k = "k.npy", .out_dir = "run"};
     a.q = "/nowhere/q.npy";
     CHECK_FAILS(atn_import(cx, &a, NULL, &r), ATN_NOINPUT, "nowhere");
+}
+
+/* A causal window of 2 shows the key before and the own one; one both ways of 1, i - 1 to
+ * i + 1. */
+static void windows_hold_the_weight(atn_ctx *cx)
+{
+    const float causal[] = {1, 0, 0, .5f, .5f, 0, .25f, .25f, .5f},
+                band[] = {.5f, .5f, 0, .25f, .5f, .25f, 0, .25f, .25f},
+                none[] = {0, 0, 0, 0, 0, 1, 0, .5f, 0};
+    const struct {
+        const float *p;
+        atn_idx window, empty, low;
+        const char *message;
+    } cases[] = {{causal, 3, 0, 0, NULL},
+                 {causal, 2, 0, 0, "layer 0, head 0, row 2 has weight on key 0"},
+                 {band, 1, 0, 1, NULL},
+                 {none, 1, 1, 1, NULL},
+                 {band, 2147483647, 0, 1, NULL}};
+    const atn_idx shape[] = {3, 3};
+
+    for (size_t i = 0; i < ATN_LEN(cases); i++) {
+        atn_import_args a = {.window = cases[i].window};
+        atn_import_result r;
+        atn_capture *c = NULL;
+        atn_problem p;
+
+        begin("import-window");
+        a.p = npy(0, "p.npy", 2, shape, cases[i].p);
+        a.out_dir = in_folder(1, "run");
+        if (cases[i].message) {
+            CHECK_FAILS(atn_import(cx, &a, NULL, &r), ATN_DATA, cases[i].message);
+            continue;
+        }
+        CHECK_OK(atn_import(cx, &a, NULL, &r));
+        CHECK_EQ(r.part[0].empty, cases[i].empty);
+        CHECK_EQ(r.part[0].low, cases[i].low);
+        CHECK_OK(atn_capture_open(cx, a.out_dir, &c));
+        CHECK_OK(atn_capture_load(cx, c, 0, &p));
+        CHECK_EQ(p.sight.window, cases[i].window);
+        atn_capture_unload(cx, &p);
+        atn_capture_close(cx, c);
+    }
 }
 
 static void token_texts(atn_ctx *cx)
@@ -357,7 +423,8 @@ static void token_texts(atn_ctx *cx)
         const char *json, *first; /* NULL = refused */
     } cases[] = {
         {"[\"a\", \"b\", \"c\"]", "a"},
-        {"{\"x\": {\"query\": [\"q\", \"r\", \"s\"], \"key\": [\"k\", \"l\", \"m\"]}}", "k"},
+        {"{\"x\": {\"query\": [\"q\", \"r\", \"s\"], \"key\": [\"k\", \"l\", \"m\"]}}",
+         "k"},
         {"{\"tokens\": [\"t\", \"u\", \"v\"], \"n\": 3}", "t"},
         {"[\"a\", \"b\"]", NULL},
         {"[1, 2, 3]", NULL},
@@ -393,8 +460,9 @@ static void token_texts(atn_ctx *cx)
 /* Distinct texts are numbered as they first appear, by all their bytes. */
 static void token_numbers(atn_ctx *cx)
 {
-    static const char texts[] = "[\"b\", \"a\", \"b\", \"\", \"\\u0000x\", \"\\u0000y\", "
-                                "\"a\", \"\\\\u0000x\", \"\"]";
+    static const char texts[] =
+        "[\"b\", \"a\", \"b\", \"\", \"\\u0001x\", \"\\u0001y\", "
+        "\"a\", \"\\\\u0001x\", \"\"]";
     static const int32_t want[] = {0, 1, 0, 2, 3, 4, 1, 5, 2};
     const atn_idx square[] = {9, 9}, wide[] = {1, 9};
     const float flat[9] = {.1f, .1f, .1f, .1f, .1f, .1f, .1f, .1f, .1f};
@@ -415,7 +483,8 @@ static void token_numbers(atn_ctx *cx)
         CHECK_OK(atn_capture_open(cx, a.out_dir, &c));
         CHECK_EQ(atn_capture_tokens(c, &ids, NULL), 9);
         for (int i = 0; i < 9 && queries == 9; i++) CHECK_EQ(ids[i], want[i]);
-        if (queries == 1) CHECK(!ids); /* one query that sees all keys is not a token of theirs */
+        if (queries == 1)
+            CHECK(!ids); /* one query that sees all keys is not a token of theirs */
         atn_capture_close(cx, c);
     }
     {
@@ -426,15 +495,21 @@ static void token_numbers(atn_ctx *cx)
         write_text(folder, "tokens.json", "[\"a\", 1, 2, 3, 4, 5, 6, 7, 8]");
         a.tokens = in_folder(1, "tokens.json");
         a.out_dir = in_folder(2, "run");
-        CHECK_FAILS(atn_import(cx, &a, NULL, &r), ATN_DATA, "entry 1 of the token texts");
+        CHECK_FAILS(atn_import(cx, &a, NULL, &r), ATN_DATA,
+                    "entry 1 of the token texts");
+        write_text(folder, "tokens.json",
+                   "[\"a\", \"b\", \"\\u0000\", \"\", \"\", \"\", \"\", \"\", \"\"]");
+        CHECK_FAILS(atn_import(cx, &a, NULL, &r), ATN_DATA,
+                    "entry 2 of the token texts holds the character \\u0000");
     }
 }
 
 /* The first axis is steps: [2, 3, 2, 5, 4], and [2, 2, 5, 4] of one layer. */
 static void several_steps(atn_ctx *cx)
 {
-    const atn_idx five[] = {2, 3, 2, 5, 4}, keys[] = {2, 3, 1, 5, 4}, four[] = {2, 2, 5, 4},
-                  one[] = {1, 3, 2, 5, 4}, three[] = {2, 5, 4}, p[] = {2, 3, 6, 6};
+    const atn_idx five[] = {2, 3, 2, 5, 4}, keys[] = {2, 3, 1, 5, 4},
+                  four[] = {2, 2, 5, 4}, one[] = {1, 3, 2, 5, 4}, three[] = {2, 5, 4},
+                  p[] = {2, 3, 6, 6};
     atn_import_result r;
     atn_capture *c = NULL;
     atn_problem problem;
@@ -448,7 +523,8 @@ static void several_steps(atn_ctx *cx)
                          .steps = true,
                          .out_dir = in_folder(3, "run")};
     CHECK_OK(atn_import(cx, &a, NULL, &r));
-    CHECK(r.part[0].steps == 2 && r.part[0].layers == 3 && r.part[0].heads == 2 && r.part[0].kv_heads == 1 && r.part[0].nq == 5);
+    CHECK(r.part[0].steps == 2 && r.part[0].layers == 3 && r.part[0].heads == 2 &&
+          r.part[0].kv_heads == 1 && r.part[0].nq == 5);
     CHECK(atn_file_exists(in_folder(4, "run/step-001/layer-002.safetensors")));
     CHECK_OK(atn_capture_open(cx, a.out_dir, &c));
     CHECK_EQ(atn_capture_layers(c), 6);
@@ -483,7 +559,8 @@ static void several_steps(atn_ctx *cx)
     weights = averages(6, 6);
     a.p = npy(0, "p.npy", 4, p, weights);
     CHECK_OK(atn_import(cx, &a, NULL, &r));
-    CHECK(r.part[0].steps == 2 && r.part[0].layers == 1 && r.part[0].heads == 3 && r.part[0].causal_detected);
+    CHECK(r.part[0].steps == 2 && r.part[0].layers == 1 && r.part[0].heads == 3 &&
+          r.part[0].causal_detected);
     weights[(4 * 6 + 2) * 6] = NAN;
     a.p = npy(0, "p.npy", 4, p, weights);
     CHECK_FAILS(atn_import(cx, &a, NULL, &r), ATN_DATA,
@@ -582,7 +659,8 @@ static void captured_elsewhere(atn_ctx *cx)
         snprintf(p, sizeof p, "%s%s", check_shared(name), cases[i].tensor);
         snprintf(name, sizeof name, "captured/%s.tokens.json", cases[i].name);
         snprintf(tokens, sizeof tokens, "%s", check_shared(name));
-        const atn_import_args a = {.p = p, .tokens = tokens, .out_dir = in_folder(0, "run")};
+        const atn_import_args a = {
+            .p = p, .tokens = tokens, .out_dir = in_folder(0, "run")};
         CHECK_OK(atn_import(cx, &a, NULL, &r));
         CHECK_EQ(r.part[0].layers, cases[i].layers);
         CHECK_EQ(r.part[0].heads, cases[i].heads);
@@ -597,9 +675,12 @@ static void captured_elsewhere(atn_ctx *cx)
 }
 
 CHECK_MAIN({"queries, keys, values", queries_keys_values}, {"gradients", gradients},
-           {"tensors of a file", tensors_of_a_file}, {"arrays of an archive", arrays_of_an_archive},
-           {"half precision", half_precision},
-           {"weights alone", weights_alone}, {"bad numbers", bad_numbers},
-           {"what does not fit", what_does_not_fit}, {"wrong use", wrong_use},
-           {"several steps", several_steps}, {"token facts", token_facts},
-           {"token texts", token_texts}, {"token numbers", token_numbers}, {"captured elsewhere", captured_elsewhere})
+           {"tensors of a file", tensors_of_a_file},
+           {"arrays of an archive", arrays_of_an_archive},
+           {"half precision", half_precision}, {"weights alone", weights_alone},
+           {"bad numbers", bad_numbers}, {"what does not fit", what_does_not_fit},
+           {"wrong use", wrong_use}, {"several steps", several_steps},
+           {"token facts", token_facts},
+           {"windows hold the weight", windows_hold_the_weight},
+           {"token texts", token_texts}, {"token numbers", token_numbers},
+           {"captured elsewhere", captured_elsewhere})

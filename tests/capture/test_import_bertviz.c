@@ -175,6 +175,65 @@ static void queries_and_keys(atn_ctx *cx)
     atn_capture_close(cx, c);
 }
 
+/* Texts a, b of the encoder and c, d of the decoder; those of Cross are given. */
+#define STACKS(right, left)                                                            \
+    "{\"attention\": [{\"name\": \"Encoder\", \"attn\": " A2                           \
+    ", \"right_text\": [\"a\", \"b\"]}, {\"name\": \"Decoder\", \"attn\": " A2         \
+    ", \"right_text\": [\"c\", \"d\"]}, {\"name\": \"Cross\", \"attn\": " A2           \
+    ", \"left_text\": [" left "], \"right_text\": [" right "]}]}"
+
+/* Layers in any order; heads that were chosen are named. */
+static void chosen_layers_and_heads(atn_ctx *cx)
+{
+    atn_import_result r;
+    atn_capture *c = NULL;
+
+    snprintf(folder, sizeof folder, "%s", check_scratch("bertviz-chosen"));
+    CHECK_OK(import(cx,
+                    "{\"attention\": " A2
+                    ", \"include_layers\": [2, 0], \"include_heads\": [3]}",
+                    &r));
+    CHECK_STR(r.note, "the heads 3 of the view are heads 0 to 0 here");
+    CHECK_OK(atn_capture_open(cx, in_folder(1, "run"), &c));
+    CHECK(atn_capture_layer(c, 0)->layer == 0 && atn_capture_layer(c, 1)->layer == 2);
+    CHECK_EQ(atn_capture_model(c)->layers, 3);
+    {
+        atn_problem p;
+
+        CHECK_OK(atn_capture_load(cx, c, 1, &p)); /* layer 2, the first of the view */
+        CHECK(p.p[0] == .25f && p.p[2] == 1);
+        atn_capture_unload(cx, &p);
+    }
+    atn_capture_close(cx, c);
+    CHECK_OK(import(cx, STACKS("\"a\", \"b\"", "\"c\", \"d\""), &r));
+    CHECK_STR(r.note, "");
+}
+
+/* 1000 lists that promise 1000 numbers each, but the first has them alone: 8 MB that a
+ * small text asks for are not taken. */
+static void ragged_lists(atn_ctx *cx)
+{
+    static char json[20000];
+    atn_import_result r;
+    size_t n = 0;
+
+    cx->log_level = ATN_LOG_ERROR;
+    snprintf(folder, sizeof folder, "%s", check_scratch("bertviz-ragged"));
+    n += (size_t)snprintf(json + n, sizeof json - n, "[[[[0");
+    for (int i = 1; i < 1000; i++)
+        n += (size_t)snprintf(json + n, sizeof json - n, ",0");
+    n += (size_t)snprintf(json + n, sizeof json - n, "]");
+    for (int level = 0; level < 3; level++) {
+        for (int i = 1; i < 1000; i++)
+            n += (size_t)snprintf(json + n, sizeof json - n, ",0");
+        n += (size_t)snprintf(json + n, sizeof json - n, "]");
+    }
+    write_text(folder, "view.json", json);
+    cx->mem_limit = 1 << 24;
+    CHECK_FAILS(import(cx, NULL, &r), ATN_DATA, "attn[0][0][1] is no list of 1000");
+    cx->mem_limit = 0;
+}
+
 static void refusals(atn_ctx *cx)
 {
     static const struct {
@@ -199,7 +258,21 @@ static void refusals(atn_ctx *cx)
         {"{\"attention\": " A2 ", \"tokens\": [\"a\", 3]}",
          "entry 1 of the token texts"},
         {"{\"attention\": " A2 ", \"include_layers\": [1]}", "has 1 numbers"},
-        {"{\"attention\": " A2 ", \"include_layers\": [1, 1]}", "include_layers[1]"},
+        {"{\"attention\": " A2 ", \"include_layers\": [1, 1]}",
+         "include_layers[1] is 1 once more"},
+        {"{\"attention\": " A2 ", \"include_layers\": [-1, 1]}",
+         "include_layers[0] is -1, not the number"},
+        {"{\"attention\": " A2 ", \"include_layers\": [0, \"x\"]}",
+         "include_layers[1] is no integer"},
+        {"{\"attention\": [{\"attn\": " A2 ", \"left_text\": [\"a\"], \"right_text\": "
+         "[\"a\", \"b\"]}]}",
+         "\"left_text\" has 1 entries, so it is no list of 2 strings"},
+        {"{\"attention\": [{\"attn\": " A2 ", \"right_text\": [\"a\", \"b\", \"c\"]}]}",
+         "\"right_text\" has 3 entries"},
+        {STACKS("\"x\", \"y\"", "\"c\", \"d\""),
+         "\"right_text\" of the view Cross is not the text of the view Encoder"},
+        {STACKS("\"a\", \"b\"", "\"d\", \"c\""),
+         "\"left_text\" of the view Cross is not the text of the view Decoder"},
         {"{\"encoder_attention\": [[[[1]]]], \"cross_attention\": [[[[0.5, 0.5]]]]}",
          "the encoder has 1 tokens, but cross-attention has 2 keys"},
     };
@@ -314,6 +387,8 @@ static void published(atn_ctx *cx)
 }
 
 CHECK_MAIN({"one view", one_view}, {"chosen layers", chosen_layers},
-           {"views of stacks", views_of_stacks}, {"queries and keys", queries_and_keys},
-           {"refusals", refusals}, {"sources by stack", sources_by_stack},
-           {"wrong stacks", wrong_stacks}, {"published", published})
+           {"chosen layers and heads", chosen_layers_and_heads},
+           {"ragged lists", ragged_lists}, {"views of stacks", views_of_stacks},
+           {"queries and keys", queries_and_keys}, {"refusals", refusals},
+           {"sources by stack", sources_by_stack}, {"wrong stacks", wrong_stacks},
+           {"published", published})

@@ -101,7 +101,7 @@ static void misshaped_tensor(atn_ctx *cx)
 
     edit_weights(cx, dir, turn_k);
     CHECK_FAILS(open_close(cx, dir), ATN_DATA,
-                "\"model.layers.0.mlp.up_proj.weight\" has shape 32x48, config.json "
+                "\"model.layers.0.mlp.up_proj.weight\" has shape 32x48, the configuration "
                 "implies 48x32");
     dir = copy_model("model-shape", "llama_mha");
     set_config(cx, dir, "intermediate_size", "47");
@@ -124,12 +124,12 @@ static void fused_tensors_are_checked(atn_ctx *cx)
     static const struct {
         const char *model, *key, *json, *part;
     } cases[] = {{"gpt2", "n_inner", "95",
-                  "mlp.c_fc.weight\" has shape 24x96, config.json implies 24x95"},
+                  "mlp.c_fc.weight\" has shape 24x96, the configuration implies 24x95"},
                  {"gpt2", "n_embd", "21", "implies 48x21"},
                  {"phi3", "num_key_value_heads", "1",
-                  "qkv_proj.weight\" has shape 64x32, config.json implies 48x32"},
+                  "qkv_proj.weight\" has shape 64x32, the configuration implies 48x32"},
                  {"phi3", "intermediate_size", "20",
-                  "gate_up_proj.weight\" has shape 80x32, config.json implies 40x32"},
+                  "gate_up_proj.weight\" has shape 80x32, the configuration implies 40x32"},
                  {"gpt_neox", "attention_bias", "false", NULL},
                  {"opt", "word_embed_proj_dim", "20", "implies 48x20"},
                  {"opt_post", "word_embed_proj_dim", "24", "implies 48x24"},

@@ -376,7 +376,7 @@ static void damaged(atn_ctx *cx)
     } cases[] = {
         {"decoder.block.1.layer.1.EncDecAttention.o.weight", "is missing", DROP},
         {"encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight",
-         "has shape 16x8, config.json implies 32x4", RESHAPE},
+         "has shape 16x8, the configuration implies 32x4", RESHAPE},
         {"decoder.final_layer_norm.weight", "is missing", DROP},
         {"decoder.block.0.layer.1.EncDecAttention.k.weight",
          "holds NaN or infinity in head 1, row 1", SPOIL},

@@ -22,7 +22,9 @@ grep -q '^decoder,.*[0-9]$' d.csv
 attnscope similarity R --format csv >m.csv 2>o
 grep -Eq '^cross,0,0,(1|0\.99999)' m.csv
 # a field grows through self-attention only
-attnscope field R --stack encoder --format csv >f.csv 2>o
+attnscope field R --format csv >f.csv 2>err
+grep -q "cross is left out" err
+grep -q "^decoder," f.csv
 code=0
 attnscope field R --stack cross >o 2>err || code=$?
 [ "$code" -eq 64 ]

@@ -586,6 +586,14 @@ static void edited_by_hand(atn_ctx *cx)
         {"rotary", "{\"pairs\": \"adjacent\"}", "reads only half", false},
         {"rotary", "{\"pairs\": \"half\", \"frequencies\": [1, \"2\"]}", "no list",
          false},
+        {"rotary", "{\"pairs\": \"half\", \"frequencies\": [1, 0.5]}",
+         "2 \"frequencies\" turn 4 numbers, but d is 2", false},
+        {"rotary", "{\"pairs\": \"half\", \"frequencies\": [-1]}",
+         "frequencies[0] is -1, not from 0", false},
+        {"rotary", "{\"pairs\": \"half\", \"frequencies\": [1e300]}",
+         "frequencies[0] is 1e+300", false},
+        {"model", "{\"rotary\": {\"pairs\": \"half\", \"frequencies\": [1, 0.5]}}",
+         "turn 4 numbers", true},
         {"weights", "[]", "\"weights\" is no object", false},
         {"weights", "{\"w_q\": 1}", "weights.w_q is no object", false},
         {"weights", PLACE("../m", "t", "out_in", 0), "leaves the directory", false},
@@ -641,12 +649,16 @@ static void edited_by_hand(atn_ctx *cx)
         {"stacks", "5", "no list of strings", true},
         {"steps", "[\"a\"]", "no list of integers", true},
         {"stacks", "[]", "does not list", true},
+        {"stacks", "[\"\", \"decoder\"]", "\"decoder\", but no layer is of it", true},
+        {"steps", "[0, 7]", "\"7\", but no layer is of it", true},
+        {"loss", "{\"nats_per_token\": -0.5}", "has -0.5 nats_per_token", true},
+        {"loss", "{\"perplexity\": 0.5}", "a perplexity of 0.5", true},
         {"model", "5", "model: is no object", true},
         {"model", "{\"layers\": 1}", "\"index\" is 1", true},
         {"model", "{\"vocab\": -1}", "\"vocab\" is -1", true},
         {"complete", "1", "true or false", true},
         {"dtype", "\"F8\"", "\"dtype\" is \"F8\"", true},
-        {"device", "1", "must be a string", true},
+        {"device", "1", "run/capture.json: \"device\" must be a string", true},
         {"loss", "1", "\"loss\" is no object", true},
         {"loss", "{\"tokens\": -1}", "\"tokens\" is -1", true},
         {"run", "[]", "is no object", true},
@@ -984,7 +996,7 @@ static void numbers_are_named(atn_ctx *cx)
          {1, N, D},
          3},
         {"h", "layer 0: h, row 3 holds NaN or infinity (column 0)", 2, {4, 3}, 9},
-        {"list", "layer 0: list, row 0 holds NaN or infinity (column 5)", 1, {12}, 5}};
+        {"sink", "layer 0: sink, row 0 holds NaN or infinity (column 5)", 1, {12}, 5}};
     const char *dir = place("capture-named");
 
     for (size_t i = 0; i < ATN_LEN(cases); i++) {
@@ -1005,6 +1017,11 @@ static void numbers_are_named(atn_ctx *cx)
         x[cases[i].at] = NAN;
         memcpy(t[3].shape, cases[i].shape, sizeof cases[i].shape);
         if (known) t[1] = t[3];
+        if (!known)
+            json_array_append_new(
+                json_object_get(json_array_get(json_object_get(m, "layers"), 0),
+                                "tensors"),
+                json_string(cases[i].name));
         CHECK_OK(atn_capture_begin(cx, dir, m, "f", true, &w));
         CHECK_OK(atn_capture_put(cx, w, 0, t, known ? 3 : 4));
         CHECK_OK(atn_capture_finish(cx, w, NULL));
@@ -1016,6 +1033,72 @@ static void numbers_are_named(atn_ctx *cx)
         atn_capture_close(cx, c);
         json_decref(m);
     }
+}
+
+/* "tensors" is the word: what it does not name is not read, what it names must be there. */
+static void listed_tensors(atn_ctx *cx)
+{
+    const float sink[H] = {3, -1};
+    const atn_st_out t[] = {{"q", ATN_F32, 3, {H, N, D}, q},
+                            {"k", ATN_F32, 3, {1, N, D}, k},
+                            {"v", ATN_F32, 3, {1, N, D}, k},
+                            {"sink", ATN_F32, 1, {H}, sink}};
+    const char *dir = place("capture-listed");
+
+    for (int listed = 0; listed < 2; listed++)
+        for (int there = 0; there < 2; there++) {
+            json_t *m = manifest(1),
+                   *layer = json_array_get(json_object_get(m, "layers"), 0);
+            atn_capture_writer *w = NULL;
+            atn_capture *c = NULL;
+            atn_idx shape[ATN_ST_MAX_RANK];
+            float *x = NULL;
+            atn_problem p;
+            int rank;
+
+            if (listed)
+                json_array_append_new(json_object_get(layer, "tensors"),
+                                      json_string("sink"));
+            CHECK_OK(atn_capture_begin(cx, dir, m, "f", true, &w));
+            CHECK_OK(atn_capture_put(cx, w, 0, t, there ? 4 : 3));
+            CHECK_OK(atn_capture_finish(cx, w, NULL));
+            CHECK_OK(atn_capture_open(cx, dir, &c));
+            if (listed && !there) {
+                CHECK_FAILS(atn_capture_load(cx, c, 0, &p), ATN_DATA,
+                            "tensor \"sink\" is not in the file");
+                CHECK_FAILS(atn_capture_tensor(cx, c, 0, "sink", &x, &rank, shape),
+                            ATN_DATA, "tensor \"sink\" is not in the file");
+            } else {
+                CHECK_OK(atn_capture_load(cx, c, 0, &p));
+                CHECK((p.sink != NULL) == (listed == 1));
+                atn_capture_unload(cx, &p);
+                CHECK_OK(atn_capture_tensor(cx, c, 0, "sink", &x, &rank, shape));
+                CHECK((x != NULL) == (listed == 1));
+                atn_free(cx, x);
+            }
+            atn_capture_close(cx, c);
+            json_decref(m);
+        }
+}
+
+/* "dtype" is of the files as well, where it is said. */
+static void type_of_the_files(atn_ctx *cx)
+{
+    const char *dir = place("capture-dtype");
+    atn_capture *c = NULL;
+    atn_problem p;
+
+    write_capture(cx, dir, 1);
+    edit(cx, dir, "dtype", json_string("F32"), true);
+    CHECK_OK(atn_capture_open(cx, dir, &c));
+    CHECK_OK(atn_capture_load(cx, c, 0, &p));
+    atn_capture_unload(cx, &p);
+    atn_capture_close(cx, c);
+    edit(cx, dir, "dtype", json_string("BF16"), true);
+    CHECK_OK(atn_capture_open(cx, dir, &c));
+    CHECK_FAILS(atn_capture_load(cx, c, 0, &p), ATN_DATA,
+                "tensor \"q\" is F32, \"dtype\" of the manifest says BF16");
+    atn_capture_close(cx, c);
 }
 
 static void weights_alone(atn_ctx *cx)
@@ -1074,5 +1157,6 @@ CHECK_MAIN({"tokens by stack", tokens_by_stack},
            {"biases that are none", biases_that_are_none},
            {"weights by their place", weights_by_place},
            {"weights gone or changed", weights_gone_or_changed},
-           {"numbers are named", numbers_are_named}, {"weights alone", weights_alone},
+           {"numbers are named", numbers_are_named}, {"listed tensors", listed_tensors},
+           {"type of the files", type_of_the_files}, {"weights alone", weights_alone},
            {"absent", absent})

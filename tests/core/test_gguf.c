@@ -278,7 +278,7 @@ static void refuses_keys(atn_ctx *cx)
         put_int(&b, 7, 4);
         put_int(&b, 1, 1);
     }
-    refuse(cx, &b, "key twice");
+    refuse(cx, &b, "key \"k\" is there twice");
     put_head(&b, 0, 1);
     put_text(&b, "k");
     for (int i = 0; i < 20; i++) {
@@ -325,6 +325,12 @@ static void refuses_tensors(atn_ctx *cx)
     put_info(&b, "w", 1, one, 0, 32);
     pad(&b, 32);
     refuse(cx, &b, "twice");
+    put_head(&b, 2, 0);
+    put_info(&b, "w", 1, one, 0, 0);
+    put_info(&b, "v", 1, one, 0, 0);
+    pad(&b, 32);
+    put_int(&b, 0, 4);
+    refuse(cx, &b, "over another");
 }
 
 static void allocations_may_fail(atn_ctx *cx)

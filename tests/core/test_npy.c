@@ -80,7 +80,7 @@ static void bad_headers(atn_ctx *cx)
     refuse(cx, "{'descr': '>f4', 'fortran_order': False, 'shape': (2,)}", 8, "'>f4'");
     refuse(cx, "{'descr': '|O', 'fortran_order': False, 'shape': (2,)}", 8, "'|O'");
     refuse(cx, "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2,)}", 8,
-           "dict");
+           "is a structured array, whose entries have fields");
     refuse(cx, "{'descr': '<f4', 'shape': (2,)}", 8, "dict");
     refuse(cx, "{'descr': '<f4', 'fortran_order': False, 'shape': (2,), 'x': 1}", 8,
            "dict");

@@ -3,7 +3,7 @@
 # roles.json, steps.safetensors, mask.json, labels.csv (of the text's 439 tokens),
 # timings.csv, mine.csv, kernel.json, part0 and part1 (of stats), reference.safetensors (of what another program computed), model.gguf, T5 (an encoder and a
 # decoder), source.txt, target.txt, arrays.npz (q [2, 3]), E.npy, D.npy, X.npy (attention of an
-# encoder, a decoder and across), view.json (BertViz), VIT, photo.png, DIT, latents.npy, plan.json (batch).
+# encoder, a decoder and across), view.json (BertViz), VIT, photo.png, DIT, latents.npy, plan.json (batch), exported (of export --to npy).
 ln -s "$MODEL" MODEL
 cp "$STORY" story.txt
 ln -s "$SRC/tests/fixtures/parity/t5_relu" T5
@@ -59,4 +59,5 @@ cp "$SRC/tests/fixtures/tinytales/oracle.safetensors" reference.safetensors
 cp "$SRC/tests/fixtures/numpy.npz" arrays.npz
 printf '{"attention": [{"name": null, "attn": [[[[1, 0], [0.5, 0.5]]]], "left_text": ["Once", " upon"], "right_text": ["Once", " upon"]}], "include_layers": [0]}' >view.json
 printf '{"schema": "attnscope/batch/1", "models": {"tales": "MODEL"}, "texts": {"eight": {"token_ids": "ids.txt"}}, "commands": {"stats": ["stats", "{run}"]}}' >plan.json
+attnscope export "$RUN" --to npy --layers 0 -o exported -q >/dev/null
 for part in 0 1; do attnscope stats "$RUN" -q --shard $part/2 -o part$part; done

@@ -172,7 +172,8 @@ def weights(run, layer):
                 assert abs(x) < layer["rel_buckets"] // (4 if both else 2)
                 ahead = layer["rel_buckets"] // 2 if both and x > 0 else 0
                 s[:, i, j] += t["rel_bias"][abs(x) + ahead]
-            if (causal and x > 0) or (w and (x <= -w if causal else abs(x) > w)):
+            out = not layer.get("key_first", 0) <= j < layer.get("key_last", layer["n_k"])
+            if out or (causal and x > 0) or (w and (x <= -w if causal else abs(x) > w)):
                 s[:, i, j] = -1e300
     return torch.softmax(s, -1)
 
@@ -208,6 +209,178 @@ def others():
         attnscope("stats", name)
 
 
+def parts():
+    """A pass is a run of the model or of the part that is called; a second run is another."""
+    ids, place = torch.tensor([IDS]), lambda c: [(x["step"], x["stack"], x["index"], x["n_k"])
+                                                 for x in c.layers]
+
+    def run(name, model, call, **options):
+        with warnings.catch_warnings(record=True) as said, torch.no_grad():
+            warnings.simplefilter("always")
+            with capture(model, name, **options) as c:
+                call()
+        m = manifest(name)
+        attnscope("inspect", name)
+        return place(c), m, [str(w.message) for w in said if "passes" in str(w.message)]
+
+    llama = load(os.path.join(PARITY, "llama_gqa_tied"))
+    n = llama.config.num_hidden_layers
+
+    def both():
+        llama.model(ids)
+        llama.model(ids[:, :9])
+
+    first, m, said = run("part", llama, both)
+    assert first == [(0, "", i, 16) for i in range(n)] and m["tokens"]["ids"] == IDS, first
+    assert m["model"]["layers"] == n and len(said) == 1 and "first of 2" in said[0], said
+    every, m, said = run("part-all", llama, both, steps="all")
+    assert every == first + [(1, "", i, 9) for i in range(n)] and not said, every
+
+    def other():
+        llama.model(ids)
+        llama.model(ids.flip(1))
+
+    assert run("part-other", llama, other, steps="all")[1]["tokens"] is None
+
+    class Twice(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = llama
+
+        def forward(self, a, b):
+            return self.inner(a), self.inner(b)
+
+    twice = Twice()
+    got, _, said = run("part-twice", twice, lambda: twice(ids, ids[:, :9]))
+    assert got == first and len(said) == 1, (got, said)
+
+    def caught():
+        try:
+            llama(torch.tensor([[10 ** 6]]))
+        except IndexError:
+            llama(ids)
+
+    got, m, said = run("part-caught", llama, caught)
+    assert got == first and m["tokens"]["ids"] == IDS and not said, (got, said)
+
+    t5 = load(os.path.join(PARITY, "t5_relu"))
+    n = t5.config.num_layers
+    got, m, said = run("part-t5", t5, lambda: (t5.encoder(ids), t5.encoder(ids[:, :9])))
+    assert got == [(0, "encoder", i, 16) for i in range(n)] and len(said) == 1, got
+    assert m["stack_tokens"]["encoder"]["ids"] == IDS
+    got, _, said = run("part-generate", t5, lambda: t5.generate(ids, max_new_tokens=4,
+                                                               min_new_tokens=4))
+    assert {x[:2] for x in got} == {(0, "encoder"), (0, "decoder"), (0, "cross")}
+    assert len(got) == n + 2 * t5.config.num_decoder_layers and "first of 4" in said[0], said
+
+    size = {"hidden_size": 32, "intermediate_size": 40, "num_hidden_layers": 2,
+            "num_attention_heads": 4}
+    clip = transformers.CLIPModel(transformers.CLIPConfig(
+        text_config={"vocab_size": 60, "eos_token_id": 2, **size},
+        vision_config={"image_size": 32, "patch_size": 8, **size})).eval()
+    want = [(0, "", 0, 16), (0, "", 1, 16)]
+    got, m, said = run("part-clip", clip, lambda: clip.get_text_features(ids))
+    assert got == want and m["tokens"]["ids"] == IDS and not said, got
+    got, m, said = run("part-both", clip, lambda: (
+        clip.get_text_features(ids), clip.get_image_features(torch.zeros(1, 3, 32, 32))))
+    assert got == want + [(0, "vision", 0, 17), (0, "vision", 1, 17)] and not said, got
+    assert m["tokens"]["ids"] == IDS
+
+    albert = load(os.path.join(PARITY, "albert_groups"))  # one module is many layers
+    got, _, said = run("part-albert", albert, lambda: (albert(ids), albert(ids[:, :9])))
+    assert got == [(0, "", i, 16) for i in range(len(got))] and len(said) == 1, (got, said)
+    assert len(got) == albert.config.num_hidden_layers * albert.config.inner_group_num
+
+    with capture(llama, "used") as c:
+        llama(ids)
+    try:
+        with c:
+            llama(ids)
+        raise AssertionError("a capture served twice")
+    except RuntimeError as e:
+        assert "used already" in str(e), e
+    assert manifest("used")["complete"]
+
+
+def multihead():
+    """nn.MultiheadAttention, called in every way, and models of torch that are made of it."""
+    torch.manual_seed(1)
+    fast = torch.backends.mha.get_fastpath_enabled()
+    n, m, width, heads = 9, 7, 32, 4
+    x, y, thin = (torch.randn(size) for size in ((1, n, width), (1, m, width), (1, m, 20)))
+    ahead = torch.ones(n, n, dtype=torch.bool).triu(1)
+    pad = torch.arange(n)[None] >= n - 2
+    causal = torch.nn.Transformer.generate_square_subsequent_mask(n)
+    square, slopes = (x, x, x), torch.arange(1, heads + 1)[:, None, None]
+    bias = slopes * -0.1 * (torch.arange(n)[:, None] - torch.arange(n)).abs()
+    thin_sizes = {"kdim": width, "vdim": 20, "bias": False}
+    for name, made, given, said in (
+            ("plain", {}, square, {}),
+            ("cross", {}, (x, y, y), {}),
+            ("thin", thin_sizes, (x, y, thin), {}),
+            ("ahead", {}, square, {"attn_mask": ahead}),
+            ("hint", {}, square, {"attn_mask": causal, "is_causal": True}),
+            ("pad", {}, square, {"key_padding_mask": pad}),
+            ("both", {}, square, {"attn_mask": ahead, "key_padding_mask": pad}),
+            ("bias", {}, square, {"attn_mask": bias}),
+            ("late", {"batch_first": False}, [t.transpose(0, 1) for t in square], {}),
+            ("bare", {}, [t[0] for t in square], {"attn_mask": ahead})):
+        mha = torch.nn.MultiheadAttention(width, heads, **{"batch_first": True, **made})
+        for p in mha.parameters():
+            p.data.normal_(0, 0.3)
+        for train, grad, need in ((0, 0, 0), (0, 0, 1), (0, 1, 0), (1, 1, 0), (1, 0, 1)):
+            run = f"mha-{name}-{train}{grad}{need}"
+            mha.train(bool(train))
+            with torch.set_grad_enabled(bool(grad)), capture(mha, run) as c:
+                mha(*given, need_weights=bool(need), **said)
+            want = mha(*given, average_attn_weights=False, **said)[1].detach().reshape(heads, n, -1)
+            far = float((weights(run, c.layers[0]) - want.double()).abs().max())
+            assert len(c.layers) == 1 and far < 1e-5, (run, far)
+            assert c.layers[0]["mask"] == ("causal" if name in ("ahead", "hint", "both", "bare")
+                                           else "full"), run
+            t = load_file(os.path.join(run, c.layers[0]["file"]))
+            assert torch.equal(t["w_o"], mha.out_proj.weight.T), run
+        attnscope("stats", run)
+
+    layer = lambda kind: kind(width, heads, 40, batch_first=True)
+    encoder = torch.nn.TransformerEncoder(layer(torch.nn.TransformerEncoderLayer), 2)
+    decoder = torch.nn.TransformerDecoder(layer(torch.nn.TransformerDecoderLayer), 2)
+    whole = torch.nn.Transformer(width, heads, 2, 2, 40, batch_first=True)
+    for name, model, given, said, want in (
+            ("encoder", encoder, (x,), {"src_key_padding_mask": pad}, ["", ""]),
+            ("decoder", decoder, (x, y), {}, ["", "cross"] * 2),
+            ("whole", whole, (y, x), {"tgt_mask": causal},
+             ["encoder", "encoder"] + ["decoder", "cross"] * 2)):
+        for train in (True, False):
+            for grad in (True, False):
+                run = f"torch-{name}-{train}-{grad}"
+                with torch.set_grad_enabled(grad), capture(model.train(train), run) as c:
+                    model(*given, **said)
+                assert [layer["stack"] for layer in c.layers] == want, c.layers
+                assert c.layers[-1]["index"] == 1 and manifest(run)["complete"]
+        attnscope("stats", run)
+    assert manifest("torch-encoder-False-False")["layers"][0]["key_last"] == n - 2
+    assert torch.backends.mha.get_fastpath_enabled() == fast
+
+    hole = torch.zeros(1, n, dtype=torch.bool)
+    hole[0, 4] = True
+    for run, made, given, said, pattern in (
+            ("mha-batch", {}, [torch.randn(2, n, width)] * 3, {}, "several sequences"),
+            ("mha-late", {"batch_first": False}, [torch.randn(n, 2, width)] * 3,
+             {"key_padding_mask": pad.expand(2, -1)}, "several sequences"),
+            ("mha-extra", {"add_bias_kv": True}, square, {}, "add_bias_kv"),
+            ("mha-zero", {"add_zero_attn": True}, square, {}, "add_zero_attn"),
+            ("mha-hole", {}, square, {"key_padding_mask": hole}, "neither causal nor full")):
+        mha = torch.nn.MultiheadAttention(width, heads, **{"batch_first": True, **made})
+        try:
+            with capture(mha, run):
+                mha(*given, **said)
+            raise AssertionError(f"{run} went through")
+        except ValueError as e:
+            assert pattern in str(e), e
+        assert not os.path.exists(run)
+
+
 def refusals():
     model = load(os.path.join(PARITY, "llama_gqa_tied"))
     ids, hole = torch.tensor([IDS]), torch.ones(1, len(IDS), dtype=torch.long)
@@ -234,6 +407,18 @@ def refusals():
         raise AssertionError("a model without attention went through")
     except RuntimeError as e:
         assert "no attention" in str(e)
+    size = {"vocab_size": 60, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
+            "intermediate_size": 40, "relative_attention": True, "pos_att_type": ["p2c", "c2p"]}
+    xlnet = {"vocab_size": 60, "d_model": 32, "n_layer": 2, "n_head": 4, "d_inner": 40}
+    for odd in (transformers.DebertaModel(transformers.DebertaConfig(**size)),
+                transformers.DebertaV2Model(transformers.DebertaV2Config(**size)),
+                transformers.XLNetModel(transformers.XLNetConfig(**xlnet))):
+        try:
+            recorded("odd", odd.eval(), {"input_ids": ids})
+            raise AssertionError(f"{type(odd).__name__} went through")
+        except RuntimeError as e:
+            assert "does not know" in str(e) and "`attnscope import`" in str(e), e
+            assert "attn_implementation" not in str(e), e
     try:
         with capture(model, "broken"), torch.no_grad():
             model(ids)
@@ -247,7 +432,8 @@ for file, ids in (("ids.txt", IDS), ("target.txt", TARGET)):
     with open(file, "w", encoding="utf-8") as f:
         f.write(" ".join(map(str, ids)) + "\n")
 failed = 0
-rest = () if sys.argv[3:] else (text, padding, generation, others, refusals)
+rest = () if sys.argv[3:] else (text, padding, generation, others, parts,
+                                 multihead, refusals)
 for case in (*(sys.argv[3:] or CASES), *rest):
     name = case if isinstance(case, str) else case.__name__
     try:

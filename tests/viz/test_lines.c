@@ -114,6 +114,20 @@ static void lines_do_not_go_back(atn_ctx *cx)
     for (int k = 0; k < 3; k++) atn_table_destroy(cx, t[k]);
 }
 
+/* Head 0 of two stacks: two lines; the third stack has no point and no line. */
+static void stacks_have_lines(atn_ctx *cx)
+{
+    atn_table *t = drawn_table(cx, "stack,layer,head,v\nc,0,0,\nc,1,0,\n"
+                                   "a,0,0,1\na,1,0,2\nb,0,0,3\nb,1,0,4\n");
+
+    for (int i = 0; i < 2; i++)
+        CHECK_LE(200, drawn_pixels(cx, "line", t, atn_palette_series(i, 2)));
+    CHECK_EQ(drawn_pixels(cx, "line", t, atn_palette_series(2, 3)), 0);
+    CHECK_OK(atn_table_set_meta(cx, t, "series", "stack"));
+    CHECK_LE(200, drawn_pixels(cx, "line", t, atn_palette_series(2, 3)));
+    atn_table_destroy(cx, t);
+}
+
 /* Names longer than the page end in an ellipsis, at a whole character. */
 static void long_names(atn_ctx *cx)
 {
@@ -153,5 +167,6 @@ CHECK_MAIN({"series of texts", series_of_texts}, {"too many series", too_many_se
            {"equal lines are both seen", equal_lines_are_both_seen},
            {"shares run to one", shares_run_to_one},
            {"points have marks", points_have_marks}, {"line by texts", line_by_texts},
-           {"lines do not go back", lines_do_not_go_back}, {"long names", long_names},
+           {"lines do not go back", lines_do_not_go_back},
+           {"stacks have lines", stacks_have_lines}, {"long names", long_names},
            {"refusals", refusals})

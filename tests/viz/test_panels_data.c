@@ -30,6 +30,21 @@ static void gather(atn_ctx *cx, const atn_table *t, int lines, bool absolute,
         d));
 }
 
+/* A layer without a value has no panel. */
+static void empty_panels(atn_ctx *cx)
+{
+    atn_table *t = drawn_table(cx, "stack,layer,head,x,v\na,0,0,0,\na,0,0,1,\n"
+                                   "b,0,0,0,3\nb,0,0,1,4\nc,0,0,0,5\n");
+    atn_panel_data d;
+
+    gather(cx, t, ATN_LINES_HEADS, true, &d);
+    CHECK_EQ(d.panels, 3);
+    CHECK_EQ(d.n_shown, 2);
+    CHECK_EQ(d.shown[0], 1);
+    CHECK_EQ(d.shown[1], 2);
+    atn_table_destroy(cx, t);
+}
+
 /* Heads 3, 1, 4, 2, 5 have quartiles 2, 3, 4; without 5: 1.75, 2.5, 3.25. At x = 2 two of five have
  * a value, less than half. */
 static void quartiles_golden(atn_ctx *cx)
@@ -287,7 +302,7 @@ static void too_many_panels(atn_ctx *cx)
     atn_table_destroy(cx, t);
 }
 
-CHECK_MAIN({"quartiles golden", quartiles_golden},
+CHECK_MAIN({"empty panels", empty_panels}, {"quartiles golden", quartiles_golden},
            {"relative by head and p", relative_by_head_and_p},
            {"bands and logarithms", bands_and_logarithms},
            {"many heads are a spread", many_heads_are_a_spread},

@@ -35,6 +35,26 @@ static void groups_and_layers(atn_ctx *cx)
     atn_table_destroy(cx, t);
 }
 
+/* Groups of a table without layers; layers of one without heads. */
+static void groups_alone(atn_ctx *cx)
+{
+    atn_table *t = drawn_table(cx, "stack,step,layer_a\nb,3,1\na,3,1\nb,4,0\nb,3,0\n");
+    static const int of[] = {0, 1, 2, 0};
+    atn_sections s;
+
+    CHECK_OK(atn_groups_find(cx, t, &s));
+    CHECK_EQ(s.groups, 3);
+    CHECK_EQ(s.n, 3);
+    for (int r = 0; r < 4; r++) CHECK_EQ(s.of[r], of[r]);
+    CHECK_STR(s.group_name[1], "a, step 3");
+    atn_table_destroy(cx, t);
+    t = drawn_table(cx, "layer,x\n2,1\n0,1\n");
+    CHECK_OK(atn_sections_find(cx, t, &s));
+    CHECK_EQ(s.of[0], 1);
+    CHECK_EQ(s.heads, 1);
+    atn_table_destroy(cx, t);
+}
+
 static void steps_have_names(atn_ctx *cx)
 {
     atn_table *t = drawn_table(cx, "step,layer,head\n7,1,0\n12,1,0\n");
@@ -79,5 +99,5 @@ static void refusals(atn_ctx *cx)
     atn_table_destroy(cx, t);
 }
 
-CHECK_MAIN({"groups and layers", groups_and_layers},
+CHECK_MAIN({"groups and layers", groups_and_layers}, {"groups alone", groups_alone},
            {"steps have names", steps_have_names}, {"refusals", refusals})
