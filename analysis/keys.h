@@ -22,7 +22,8 @@ const char *atn_part_words(const atn_capture *c, const atn_selection *sel,
                            char out[ATN_PART_WORDS]);
 /* The same of one stack (NULL = not said) and step (-1). */
 const char *atn_part_words_of(const char *stack, int step, char out[ATN_PART_WORDS]);
-/* st: of a failure on layer l whose message calls it "layer 3", says "cross layer 3". */
+/* st: of a failure on layer l whose message calls it "layer 3", says "cross layer
+ * 3". */
 atn_status atn_layer_named(atn_ctx *cx, const atn_layer_info *l,
                            atn_status st) ATN_WARN_UNUSED;
 /* Meta subtitle: the model, and atn_part_words. */

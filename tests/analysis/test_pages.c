@@ -1,5 +1,5 @@
-/* tests/analysis/test_pages.c -- pooled matrices, pages of heads, and what their captions
- * say about the part of the capture that they show.
+/* tests/analysis/test_pages.c -- pooled matrices, pages of heads, and what their
+ * captions say about the part of the capture that they show.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "p_capture.h"
