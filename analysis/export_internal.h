@@ -1,4 +1,5 @@
-/* analysis/export_internal.h -- an export of arrays, between choosing and writing them. */
+/* analysis/export_internal.h -- an export of arrays, between choosing and writing
+ * them. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 

@@ -17,8 +17,7 @@ typedef enum reason { NO_ATTENTION, HYBRID, LATENT, TWO_TEXTS, OTHER } reason;
 static const char *const reasons[] = {
     "the layers keep a state and have no attention",
     "some layers keep a state in place of attention",
-    "latent attention: keys and values are made of a short vector a token, which no "
-    "family that is run does",
+    "latent attention, keys and values made of one short vector a token, is not run",
     "an encoder and a decoder of another kind than T5's",
     "the family is not among those that are run (`attnscope list models`)"};
 
