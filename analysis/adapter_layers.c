@@ -17,6 +17,7 @@
 
 #include "analysis/adapter_internal.h"
 #include "analysis/adapter_weights.h"
+#include "analysis/keys.h"
 #include "analysis/layer_facts.h"
 #include "core/kernels/kernels.h"
 
@@ -70,8 +71,8 @@ static atn_status load_queries(atn_ctx *cx, const adapter_job *j, one_layer *l)
     ATN_TRY(atn_capture_tensor(cx, j->c, l->at, "q_pre", &l->queries, &rank, shape));
     if (l->queries && (rank != 3 || shape[0] != l->p.heads || shape[1] != l->p.nq ||
                        shape[2] != l->p.d))
-        ATN_FAIL(ATN_DATA, "layer %d: \"q_pre\" is not of the shape of q",
-                 l->info->layer);
+        ATN_FAIL(ATN_DATA, "%s: \"q_pre\" is not of the shape of q",
+                 atn_layer_name(l->info).text);
     if (!l->queries && !l->p.q)
         ATN_TRY(lacks(cx, l, "queries (q), the capture holds P alone"));
     l->rotated = !l->queries && l->info->rotary != 0;
@@ -98,17 +99,17 @@ static atn_status load_facts(atn_ctx *cx, const adapter_job *j, one_layer *l)
     l->refused = l->p.d != l->p.dv;
     if (l->refused)
         ATN_FAIL(ATN_DATA,
-                 "layer %d: queries of %lld and values of %lld numbers cannot both go "
+                 "%s: queries of %lld and values of %lld numbers cannot both go "
                  "through w_o",
-                 l->info->layer, (long long)l->p.d, (long long)l->p.dv);
+                 atn_layer_name(l->info).text, (long long)l->p.d, (long long)l->p.dv);
     ATN_TRY(atn_layer_facts_load(cx, j->c, l->at, &l->p, &wants, &l->facts));
     if (!l->facts.w_o) ATN_TRY(lacks(cx, l, "w_o, the capture has none"));
     if (!l->facts.hidden)
         ATN_TRY(lacks(cx, l, "the layer's input (h; capture with --save h)"));
     l->refused = l->facts.hidden_width != l->facts.width;
     if (l->refused)
-        ATN_FAIL(ATN_DATA, "layer %d: h has %lld numbers a token, w_o gives %lld",
-                 l->info->layer, (long long)l->facts.hidden_width,
+        ATN_FAIL(ATN_DATA, "%s: h has %lld numbers a token, w_o gives %lld",
+                 atn_layer_name(l->info).text, (long long)l->facts.hidden_width,
                  (long long)l->facts.width);
 done:
     return st;
@@ -129,15 +130,15 @@ static atn_status load_weights(atn_ctx *cx, const layers *s, one_layer *l)
     }
     if (rank > width)
         ATN_FAIL(ATN_USAGE,
-                 "layer %d: an adapter of %lld numbers is wider than its layer, which "
+                 "%s: an adapter of %lld numbers is wider than its layer, which "
                  "has %lld",
-                 l->info->layer, (long long)rank, (long long)width);
+                 atn_layer_name(l->info).text, (long long)rank, (long long)width);
     if (rank == 0) rank = ATN_MAX(width / 8 / heads, (atn_idx)1) * heads;
     if (rank % heads != 0)
         ATN_FAIL(ATN_USAGE,
-                 "layer %d: %lld numbers of the adapter cannot be cut into pieces for "
+                 "%s: %lld numbers of the adapter cannot be cut into pieces for "
                  "%lld heads (%s)",
-                 l->info->layer, (long long)rank, (long long)heads,
+                 atn_layer_name(l->info).text, (long long)rank, (long long)heads,
                  s->file ? "take weights of a multiple of the heads"
                          : "give --rank a multiple of the heads");
     if (!s->file)

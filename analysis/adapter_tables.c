@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "analysis/adapter_internal.h"
+#include "analysis/keys.h"
 
 static const double default_p[] = {1, 1.5, 2, 2.5, 3};
 
@@ -86,9 +87,8 @@ atn_status atn_adapter_job_init(atn_ctx *cx, const atn_capture *c,
         const atn_layer_info *l = atn_capture_layer(c, sel->at[i]);
 
         if (o->skip_rows >= l->nq)
-            ATN_FAIL(ATN_USAGE,
-                     "skipping %lld rows leaves none of layer %d, which has %lld",
-                     (long long)o->skip_rows, l->layer, (long long)l->nq);
+            ATN_FAIL(ATN_USAGE, "skipping %lld rows leaves none of %s, which has %lld",
+                     (long long)o->skip_rows, atn_layer_name(l).text, (long long)l->nq);
     }
 done:
     return st;

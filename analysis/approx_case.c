@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "analysis/approx_given.h"
+#include "analysis/keys.h"
 #include "core/rows.h"
 
 static double target_of(const atn_approx_running *r, const atn_approx_budget *b)
@@ -22,6 +23,12 @@ static double target_of(const atn_approx_running *r, const atn_approx_budget *b)
 static double numbers_of(const atn_approx_budget *b)
 {
     return isnan(b->share) ? (double)b->keys : 0;
+}
+
+/* st: a message about the layer under way says of which stack it is. */
+static atn_status named(atn_ctx *cx, const atn_approx_running *r, atn_status st)
+{
+    return atn_layer_named(cx, r->a->head[r->first].info, st);
 }
 
 /* What the method lacks or forbids: an error where it was asked for by its name, else
@@ -301,7 +308,7 @@ atn_status atn_running_case(atn_ctx *cx, atn_approx_running *r, atn_approx_case 
 done:
     atn_arena_rewind(cx, mark);
     if (st == ATN_OK) return st;
-    st = left_out(cx, c->method, st);
+    st = left_out(cx, c->method, named(cx, r, st));
     return st == ATN_OK ? take_back(cx, &u) : st;
 }
 
@@ -336,7 +343,7 @@ atn_status atn_running_check(atn_ctx *cx, atn_approx_running *r, bool *runs)
     }
     for (int m = 0; m < l->n; m++) {
         if (runs[m]) continue;
-        st = atn_choice_check(cx, &l->method[m].choice, in);
+        st = named(cx, r, atn_choice_check(cx, &l->method[m].choice, in));
         if (misplaced(&l->method[m].choice, in) ||
             (any && wrong_side(&l->method[m].choice, in)))
             st = atn_running_leave(cx, &l->method[m]);

@@ -16,6 +16,7 @@
 
 #include "analysis/approx_internal.h"
 #include "analysis/approx_oracle.h"
+#include "analysis/keys.h"
 
 /* SAMPLES: of the budget parameter, between its least and largest value. ROWS: whose
  * spans the executor has at a time. LITTLE: names, lists, tables. */
@@ -304,6 +305,7 @@ atn_status atn_approx_need(atn_ctx *cx, const atn_approx *a,
     out->heads += selected;
     out->cases = a->n_cases;
 done:
+    st = atn_layer_named(cx, atn_capture_layer(a->capture, at), st);
     atn_approx_layer_release(cx, &layer);
     return st;
 }

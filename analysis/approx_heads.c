@@ -6,6 +6,7 @@
 
 #include "analysis/approx_internal.h"
 #include "analysis/approx_oracle.h"
+#include "analysis/keys.h"
 #include "core/rows.h"
 
 /* Up to which heads are small enough to keep one thread each. */
@@ -301,10 +302,11 @@ atn_status atn_approx_run_layer(atn_ctx *cx, atn_approx *a, int i, atn_idx first
     if (atn_running_head(&r, 0)->nq > 0 && atn_running_head(&r, 0)->nk > 0)
         ATN_TRY(run_temperatures(cx, &r));
     else
-        atn_log(cx, ATN_LOG_WARN, "layer %d is all padding and is left out",
-                atn_running_head(&r, 0)->layer);
+        atn_log(cx, ATN_LOG_WARN, "%s is all padding and is left out",
+                atn_layer_name(atn_capture_layer(a->capture, sel->at[i])).text);
     a->heads_done += atn_selection_heads(sel, i);
 done:
+    st = atn_layer_named(cx, atn_capture_layer(a->capture, sel->at[i]), st);
     release_layer(cx, &r);
     atn_arena_rewind(cx, mark);
     return st;

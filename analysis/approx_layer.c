@@ -58,14 +58,14 @@ static atn_status check_step(atn_ctx *cx, const atn_approx_source *s,
     if (l->has_qk) return ATN_OK;
     if (s->unmasked && (l->sight.causal || l->sight.window > 0))
         ATN_FAIL(ATN_DATA,
-                 "--unmasked: layer %d has attention matrices alone, with the mask in "
+                 "--unmasked: %s has attention matrices alone, with the mask in "
                  "them (capture the model, or import --q and --k)",
-                 l->layer);
+                 atn_layer_name(l).text);
     if (s->warms)
         ATN_FAIL(ATN_DATA,
-                 "--sweep temperature: layer %d has attention matrices alone, and no "
+                 "--sweep temperature: %s has attention matrices alone, and no "
                  "logits to multiply (capture the model, or import --q and --k)",
-                 l->layer);
+                 atn_layer_name(l).text);
 done:
     return st;
 }
@@ -266,8 +266,8 @@ static atn_status make_steps(atn_ctx *cx, const atn_approx_source *s, int at,
     ATN_TRY(open_layer(cx, s, at, l));
     for (int i = l->first; i >= 0 && i <= at; i = next_step(s, at, i)) {
         if (atn_capture_layer(s->capture, i)->heads != heads)
-            ATN_FAIL(ATN_DATA, "layer %d has other heads in step %d",
-                     atn_capture_layer(s->capture, i)->layer,
+            ATN_FAIL(ATN_DATA, "%s has other heads in step %d",
+                     atn_layer_name(atn_capture_layer(s->capture, i)).text,
                      atn_capture_layer(s->capture, i)->step);
         l->at = n++;
         if (n <= l->loaded) continue;

@@ -68,8 +68,8 @@ static size_t stack_rank(const char *stack)
     return rank;
 }
 
-/* "6 encoder, 2 decoder, 2 cross": the layers of every stack at its first step; "" where
- * there is one stack. */
+/* "6 encoder, 2 decoder, 2 cross": the layers of every stack at its first step; ""
+ * where there is one stack. */
 static void stacks_text(const atn_capture *c, char *out, size_t size)
 {
     int stacks = 0;

@@ -42,10 +42,9 @@ static atn_status check_whole(atn_ctx *cx, const atn_capture *c,
                 "not captured",
                 l->layer != i ? i : l->layer);
         if (!l->sight.causal)
-            ATN_FAIL(
-                ATN_DATA,
-                "export: layer %d is not causal, and MInference is of causal heads",
-                l->layer);
+            ATN_FAIL(ATN_DATA,
+                     "export: %s is not causal, and MInference is of causal heads",
+                     atn_layer_name(l).text);
     }
 done:
     return st;

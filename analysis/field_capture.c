@@ -66,9 +66,9 @@ atn_status atn_capture_patterns(atn_ctx *cx, const atn_capture *c,
         ATN_TRY(atn_capture_pattern(cx, c, sel, i, from, true, &out[i - first]));
         if (out[i - first]->frame.nk != out[0]->frame.nk)
             ATN_FAIL(ATN_USAGE,
-                     "layer %d has %lld tokens, the first one %lld: fields do not grow "
+                     "%s has %lld tokens, the first one %lld: fields do not grow "
                      "through layers of different lengths (choose with --layers)",
-                     atn_capture_layer(c, sel->at[i])->layer,
+                     atn_layer_name(atn_capture_layer(c, sel->at[i])).text,
                      (long long)out[i - first]->frame.nk, (long long)out[0]->frame.nk);
     }
 done:

@@ -37,9 +37,9 @@ static atn_status load_hidden(atn_ctx *cx, const atn_capture *c, int at,
     ATN_TRY(atn_capture_tensor(cx, c, at, "h", owned, &rank, shape));
     if (!*owned || !l->self || l->info->nq != l->info->nk) goto done;
     if (rank != 2 || shape[0] != l->info->nk)
-        ATN_FAIL(ATN_DATA,
-                 "layer %d: \"h\" has rank %d and %lld rows, not rank 2 and %lld",
-                 l->info->layer, rank, (long long)shape[0], (long long)l->info->nk);
+        ATN_FAIL(ATN_DATA, "%s: \"h\" has rank %d and %lld rows, not rank 2 and %lld",
+                 atn_layer_name(l->info).text, rank, (long long)shape[0],
+                 (long long)l->info->nk);
     l->hidden = *owned;
     l->width = shape[1];
 done:
@@ -129,9 +129,10 @@ static atn_status one_layer(atn_ctx *cx, const atn_capture *c, int at, const boo
 
     if (v->o->skip_rows >= info->nq)
         ATN_FAIL(ATN_USAGE,
-                 "graph: --skip-rows %lld leaves no row of layer %d, which has %lld "
+                 "graph: --skip-rows %lld leaves no row of %s, which has %lld "
                  "(give a smaller number)",
-                 (long long)v->o->skip_rows, info->layer, (long long)info->nq);
+                 (long long)v->o->skip_rows, atn_layer_name(info).text,
+                 (long long)info->nq);
     ATN_TAKE(bad, info->heads);
     memset(bad, 0, (size_t)info->heads * sizeof *bad);
     ATN_TRY(atn_capture_load_heads(cx, c, at, &p, bad));

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "analysis/approx_layer.h"
+#include "analysis/keys.h"
 #include "approx/chosen.h"
 #include "core/rows.h"
 
@@ -247,6 +248,7 @@ atn_status atn_from_pattern(atn_ctx *cx, const atn_capture *capture, int at,
                      whole.layer, (long long)h);
     ATN_TRY(atn_heads_pattern(cx, c, in, keep, joined, &whole, out));
 done:
+    st = atn_layer_named(cx, atn_capture_layer(capture, at), st);
     atn_approx_layer_release(cx, &l);
     return st;
 }

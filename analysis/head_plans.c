@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "analysis/approx_layer.h"
+#include "analysis/keys.h"
 
 void atn_head_plans_release(atn_ctx *cx, atn_head_plans *p)
 {
@@ -115,6 +116,7 @@ atn_status atn_head_plans_make(atn_ctx *cx, const atn_capture *capture, int at,
         ATN_FAIL(ATN_USAGE, "layer %d: no head is chosen (choose with --heads)",
                  in->head[0].layer);
 done:
+    st = atn_layer_named(cx, atn_capture_layer(capture, at), st);
     if (st != ATN_OK) atn_head_plans_release(cx, out);
     atn_approx_layer_release(cx, &l);
     return st;

@@ -36,11 +36,37 @@ const char *atn_part_words(const atn_capture *c, const atn_selection *sel,
     return atn_part_words_of(stack ? a->stack : NULL, step ? a->step : -1, out);
 }
 
-const char *atn_layer_words(const atn_layer_info *l, char out[ATN_LAYER_WORDS])
+/* The first "layer 3" of text that is no "layer 30" and has no stack before it; NULL =
+ * none. */
+static char *bare_layer(char *text, const atn_layer_info *l)
 {
-    snprintf(out, ATN_LAYER_WORDS, "%.40s%slayer %d", l->stack, *l->stack ? " " : "",
-             l->layer);
-    return out;
+    const size_t before = strlen(l->stack) + 1;
+    char name[32], *at = text;
+    size_t n;
+
+    snprintf(name, sizeof name, "layer %d", l->layer);
+    n = strlen(name);
+    for (; (at = strstr(at, name)); at += n) {
+        const bool word = at == text || at[-1] == ' ';
+        const bool named = (size_t)(at - text) >= before &&
+                           strncmp(at - before, l->stack, before - 1) == 0;
+
+        if (word && !named && !(at[n] >= '0' && at[n] <= '9')) return at;
+    }
+    return NULL;
+}
+
+atn_status atn_layer_named(atn_ctx *cx, const atn_layer_info *l, atn_status st)
+{
+    char rest[ATN_ERR_TEXT], *at;
+
+    if (st == ATN_OK || !*l->stack) return st;
+    at = bare_layer(cx->err.text, l);
+    if (!at) return st;
+    snprintf(rest, sizeof rest, "%s", at);
+    snprintf(at, sizeof cx->err.text - (size_t)(at - cx->err.text), "%.40s %s",
+             l->stack, rest);
+    return st;
 }
 
 atn_status atn_part_subtitle(atn_ctx *cx, const atn_capture *c,

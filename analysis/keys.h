@@ -15,16 +15,17 @@
  * queries. */
 const char *atn_layer_pattern(const atn_layer_info *l);
 
-enum { ATN_PART_WORDS = 96, ATN_LAYER_WORDS = 64 };
+enum { ATN_PART_WORDS = 96 };
 /* "cross layers, step 2": the stack and the step that all selected layers are of, of a
  * capture that has several; "" = nothing to say. Returns out. */
 const char *atn_part_words(const atn_capture *c, const atn_selection *sel,
                            char out[ATN_PART_WORDS]);
 /* The same of one stack (NULL = not said) and step (-1). */
 const char *atn_part_words_of(const char *stack, int step, char out[ATN_PART_WORDS]);
-/* "layer 3", or "cross layer 3" where the layer has a stack: what messages call it.
- * Returns out. */
-const char *atn_layer_words(const atn_layer_info *l, char out[ATN_LAYER_WORDS]);
+/* st: of a failure on layer l whose message calls it "layer 3", says "cross layer
+ * 3". */
+atn_status atn_layer_named(atn_ctx *cx, const atn_layer_info *l,
+                           atn_status st) ATN_WARN_UNUSED;
 /* Meta subtitle: the model, and atn_part_words. */
 atn_status atn_part_subtitle(atn_ctx *cx, const atn_capture *c,
                              const atn_selection *sel, atn_table *t) ATN_WARN_UNUSED;

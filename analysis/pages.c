@@ -200,23 +200,16 @@ done:
     return st;
 }
 
-static bool has_steps(const atn_capture *c)
-{
-    return atn_capture_layer(c, 0)->step !=
-           atn_capture_layer(c, atn_capture_layers(c) - 1)->step;
-}
-
 static atn_status heatmap_title(atn_ctx *cx, const atn_capture *c,
                                 const atn_layer_info *l, atn_idx head, atn_table *t)
 {
     const atn_model_info *m = atn_capture_model(c);
-    char text[256], name[ATN_LAYER_WORDS], step[32] = "";
+    char text[256];
 
     if (atn_table_set_meta(cx, t, "pattern", atn_layer_pattern(l)) != ATN_OK)
         return cx->err.code;
-    if (has_steps(c)) snprintf(step, sizeof step, ", step %d", l->step);
-    snprintf(text, sizeof text, "%s, head %lld%s", atn_layer_words(l, name),
-             (long long)head, step);
+    snprintf(text, sizeof text, "%s, head %lld", atn_layer_name(l).text,
+             (long long)head);
     text[0] = (char)(text[0] >= 'a' && text[0] <= 'z' ? text[0] - 'a' + 'A' : text[0]);
     if (atn_table_set_meta(cx, t, "title", text) != ATN_OK) return cx->err.code;
     snprintf(text, sizeof text, "%s%s%lld %s, %lld %s", m->name ? m->name : "",
@@ -235,11 +228,10 @@ atn_status atn_heatmap_table(atn_ctx *cx, const atn_capture *c, int at, atn_idx 
     atn_problem p = {0};
     atn_table *t = NULL;
     float *pooled = NULL;
-    char name[ATN_LAYER_WORDS];
     atn_head h;
 
     if (head < 0 || head >= l->heads)
-        ATN_FAIL(ATN_USAGE, "%s has heads 0..%lld, not %lld", atn_layer_words(l, name),
+        ATN_FAIL(ATN_USAGE, "%s has heads 0..%lld, not %lld", atn_layer_name(l).text,
                  (long long)l->heads - 1, (long long)head);
     ATN_TRY(atn_capture_load(cx, c, at, &p));
     h = atn_problem_head(&p, head);
@@ -288,26 +280,25 @@ done:
 static atn_status check_pair(atn_ctx *cx, const atn_layer_info *a,
                              const atn_layer_info *b)
 {
-    char x[ATN_LAYER_WORDS], y[ATN_LAYER_WORDS];
+    const atn_layer_label x = atn_layer_name(a), y = atn_layer_name(b);
     atn_status st = ATN_OK;
 
-    atn_layer_words(a, x);
-    atn_layer_words(b, y);
     if (strcmp(a->stack, b->stack) != 0)
         ATN_FAIL(ATN_USAGE,
                  "a page of heads shows one stack, and %s and %s are chosen (choose "
                  "with --stack)",
-                 x, y);
+                 x.text, y.text);
     if (a->step != b->step)
-        ATN_FAIL(ATN_USAGE,
-                 "a page of heads shows one step, and %s of step %d and of step %d is "
-                 "chosen (choose with --steps)",
-                 y, a->step, b->step);
+        ATN_FAIL(
+            ATN_USAGE,
+            "a page of heads shows one step, and %s and %s are chosen (choose with "
+            "--steps)",
+            x.text, y.text);
     if (a->nq != b->nq || a->nk != b->nk)
         ATN_FAIL(ATN_USAGE,
                  "a page of heads shows layers of one shape, and %s is %lld x %lld, "
                  "%s %lld x %lld (choose with --layers)",
-                 x, (long long)a->nq, (long long)a->nk, y, (long long)b->nq,
+                 x.text, (long long)a->nq, (long long)a->nk, y.text, (long long)b->nq,
                  (long long)b->nk);
 done:
     return st;

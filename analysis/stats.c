@@ -414,13 +414,13 @@ atn_status atn_stats_run(atn_ctx *cx, const atn_capture *c, const atn_selection 
                  (long long)opts->sample, ATN_SAMPLE_LEAST);
     ATN_TRY(create(cx, c, sel, opts, &s));
     ATN_TRY(atn_stats_share(cx, s));
+    say_tokens(cx, s, opts->measures != NULL);
+    say_places(cx, s);
     if (atn_shard_merges(s->shard)) {
         ATN_TRY(atn_stats_merge(cx, s));
     } else {
         ATN_TRY(open_journal(cx, s, opts));
         say_passes(cx, s);
-        say_tokens(cx, s, opts->measures != NULL);
-        say_places(cx, s);
         ATN_TRY(all_in_time(cx, s, opts->time_budget));
         ATN_TRY(atn_stats_note_heads(cx, s));
     }

@@ -7,6 +7,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "analysis/keys.h"
 #include "analysis/layer_facts.h"
 #include "core/kernels/kernels.h"
 #include "core/rows.h"
@@ -476,9 +477,11 @@ static atn_status start_layer(atn_ctx *cx, atn_stats *s, layer_job *j)
 
     if (s->plan.rows.skip_rows >= p->nq)
         ATN_FAIL(ATN_USAGE,
-                 "stats: --skip-rows %lld leaves no row of layer %d, which has %lld "
+                 "stats: --skip-rows %lld leaves no row of %s, which has %lld "
                  "(give a smaller number)",
-                 (long long)s->plan.rows.skip_rows, (int)p->layer, (long long)p->nq);
+                 (long long)s->plan.rows.skip_rows,
+                 atn_layer_name(atn_capture_layer(s->capture, j->at)).text,
+                 (long long)p->nq);
     ATN_TAKE(j->head, p->heads);
     ATN_TAKE(j->row, p->heads);
     for (atn_idx h = 0; h < p->heads; h++) {
@@ -535,6 +538,7 @@ atn_status atn_stats_layer(atn_ctx *cx, atn_stats *s, int i, atn_idx first)
     for (atn_idx row = first; row < atn_stats_layer_end(s, first); row++)
         if (!s->row[row].done) ATN_TRY(atn_stats_finish_head(cx, s, row));
 done:
+    st = atn_layer_named(cx, atn_capture_layer(s->capture, j.at), st);
     atn_capture_unload(cx, &p);
     atn_arena_rewind(cx, mark);
     return st;

@@ -253,12 +253,14 @@ static atn_status set_meta(atn_ctx *cx, const atn_tradeoff *t, atn_table *to)
     const char *model = atn_capture_model(t->capture)->name;
     const trade_layer *l = &t->layer[0];
     atn_status st = ATN_OK;
-    char text[512];
+    char text[512 + ATN_PART_WORDS], words[ATN_PART_WORDS];
 
-    snprintf(text, sizeof text, "%s%s%s, %s against dense %s, batch %lld, %lld tokens",
+    atn_part_words(t->capture, t->selection, words);
+    snprintf(text, sizeof text,
+             "%s%s%s, %s against dense %s, batch %lld, %lld tokens%s%s",
              model ? model : "", model ? " on " : "on ", t->opts.device->title,
              t->sparse.id, t->dense.id, (long long)t->opts.batch,
-             (long long)l->info->nk);
+             (long long)l->info->nk, *words ? ", " : "", words);
     ATN_TRY(atn_table_set_meta(cx, to, "subtitle", text));
     ATN_TRY(atn_table_set_meta(cx, to, "gpu", t->opts.device->id));
     ATN_TRY(atn_table_set_meta(cx, to, "kernel", t->sparse.id));

@@ -1,5 +1,5 @@
-/* capture/config_patches.c -- size, patches and classes of a model of images or latents. What
- * is left of a side behind the last whole patch is not seen, as in transformers. */
+/* capture/config_patches.c -- size, patches, classes of a model of images or latents.
+ * What is left of a side behind the last whole patch is not seen (so transformers). */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "capture/config_internal.h"
 #include "core/io/json.h"

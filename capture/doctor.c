@@ -19,6 +19,7 @@ typedef struct examination {
     double tolerance;
     atn_doctor *out;
     atn_seen here, before;
+    bool departed;             /* at the end: a stage before it did */
     const atn_layer_dump *run; /* of the place in hand */
     /* stacks whose `hidden` are outputs of the layers */
     const char *outputs[ATN_STACKS_MOST + 1];
@@ -136,6 +137,7 @@ static atn_status examine(atn_ctx *cx, examination *x, const atn_pair *p, atn_gi
     pair.tolerance = x->tolerance;
     pair.here = x->here;
     pair.before = x->before;
+    pair.departed = x->departed;
     pair.m = x->m;
     pair.run = p->place ? x->run : NULL;
     compare(&pair, &c);
@@ -222,6 +224,13 @@ done:
     return st;
 }
 
+static bool any_departs(const atn_doctor *d)
+{
+    for (atn_idx i = 0; i < d->n; i++)
+        if (d->all[i].departs) return true;
+    return false;
+}
+
 static atn_status examine_end(atn_ctx *cx, examination *x, const float *ours,
                               const atn_forward_result *r, const atn_run_shape *shape)
 {
@@ -242,6 +251,7 @@ static atn_status examine_end(atn_ctx *cx, examination *x, const float *ours,
 
     x->before = x->here;
     x->here = (atn_seen){0};
+    x->departed = any_departs(x->out);
     if (logits && ours) ATN_TRY(examine(cx, x, &p, logits, 0));
     if (loss && r->has_loss) ATN_TRY(examine(cx, x, &one, loss, 0));
 done:

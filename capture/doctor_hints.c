@@ -366,7 +366,7 @@ static bool cap_hint(const atn_pair *p, char *hint)
 
 static void logits_hint(const atn_pair *p, char *hint)
 {
-    if (!cap_hint(p, hint))
+    if (!cap_hint(p, hint) && !p->departed)
         snprintf(hint, ATN_HINT_TEXT,
                  "the layers agree as far as the reference says: the last MLP, the "
                  "final norm, or "

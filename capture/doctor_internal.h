@@ -22,6 +22,7 @@ typedef struct atn_pair {
      * [kv_heads, nk, d] of the reference */
     const float *q, *k;
     atn_seen here, before; /* of this place so far, and of the one before it */
+    bool departed;         /* of logits and loss: a stage before them did */
     double tolerance;
 } atn_pair;
 

@@ -5,8 +5,8 @@
  *         biases b, and either the factor c of the scale or the soft-cap C fitted by
  *         least squares over differences within rows. A fit is said when it leaves 1e-6
  *         of the sum of squares and 1e-2 of what our own C and c = 1 leave.
- * Cost    the weights that the reference's q and k give are made again for some thousand
- *         rows; fits take ROWS_MOST rows and KEYS_MOST keys of each.
+ * Cost    the weights that the reference's q and k give are made again for some
+ *         thousand rows; fits take ROWS_MOST rows and KEYS_MOST keys of each.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
@@ -355,6 +355,7 @@ atn_status atn_doctor_weights_hint(atn_ctx *cx, const atn_pair *p, char *hint)
     const atn_arena_mark mark = atn_arena_save(cx);
     atn_problem of;
     sample x;
+    const unsigned qk = 1u << ATN_STAGE_Q | 1u << ATN_STAGE_K;
     double worst = INFINITY;
     atn_status st = ATN_OK;
 
@@ -365,7 +366,9 @@ atn_status atn_doctor_weights_hint(atn_ctx *cx, const atn_pair *p, char *hint)
         snprintf(
             hint, ATN_HINT_TEXT,
             "they follow from the reference's own q and k with our mask and scale: "
-            "look at these, though they may differ by less than the tolerance");
+            "look at these%s",
+            (p->here.agreed & qk) == qk ? ", which differ by less than the tolerance"
+                                        : "");
         goto done;
     }
     ATN_TRY(take_sample(cx, p, &of, &x));

@@ -378,7 +378,7 @@ static atn_status encode_segment(atn_ctx *cx, const atn_tokenizer *t, const char
                                  size_t n, bool first, tok_ids *out)
 {
     atn_status st = ATN_OK;
-    tok_text normal = {NULL, 0, 0};
+    tok_text normal = {0};
     tok_pieces pieces = {0};
 
     ATN_TRY(tok_normalize(cx, t, text, n, &normal));
@@ -390,7 +390,7 @@ static atn_status encode_segment(atn_ctx *cx, const atn_tokenizer *t, const char
             ATN_TRY(tok_add_id(cx, out, p->id));
         else
             ATN_TRY(encode_piece(cx, t, pieces.text.data + p->at, p->size,
-                                 first && i == 0, out));
+                                 first && i == 0 && normal.head > 0, out));
     }
 done:
     atn_free(cx, normal.data);

@@ -50,7 +50,7 @@ atn_status tok_read_added(atn_ctx *cx, atn_tokenizer *t, const json_t *list)
                          .normalized = tok_flag(v, "normalized", false)};
         t->vocab.spelling[a->id] = text;
         if (a->normalized) {
-            tok_text normal = {NULL, 0, 0};
+            tok_text normal = {0};
 
             st = tok_normalize(cx, t, text, a->size, &normal);
             a->owned = normal.data;
@@ -62,6 +62,9 @@ atn_status tok_read_added(atn_ctx *cx, atn_tokenizer *t, const json_t *list)
             a->size = normal.size;
         }
         t->n_added++;
+        if (a->size > TOK_PIECE_MOST)
+            ATN_TRY(
+                tok_bad(cx, t, "added_tokens holds a text of more than 4096 bytes"));
     }
     ATN_TRY(tok_index_added(cx, t));
 done:

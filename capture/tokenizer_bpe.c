@@ -187,7 +187,7 @@ atn_status tok_read_bpe(atn_ctx *cx, atn_tokenizer *t, const json_t *model)
 {
     const json_t *merges = json_object_get(model, "merges"), *j;
     const size_t n = json_array_size(merges);
-    tok_text joined = {NULL, 0, 0};
+    tok_text joined = {0};
     atn_status st = ATN_OK;
     size_t i;
 
@@ -313,7 +313,7 @@ static void add_unknown(const atn_tokenizer *t, work *w, const char *c, size_t n
 static atn_status start_symbols(atn_ctx *cx, const atn_tokenizer *t, const char *piece,
                                 size_t n, work *w)
 {
-    tok_text one = {NULL, 0, 0};
+    tok_text one = {0};
     atn_status st = ATN_OK;
     bool fused = false;
 

@@ -13,7 +13,13 @@
 typedef struct tok_text {
     char *data;
     size_t size, room;
+    size_t most; /* it may not grow beyond; 0 = no limit */
+    size_t
+        head; /* normalised: its first bytes that come of the text's first character */
 } tok_text;
+
+/* How large a normalised text, or its pieces, may be that come from n bytes. */
+size_t tok_most_of(size_t n);
 
 atn_status tok_append(atn_ctx *cx, tok_text *t, const char *data,
                       size_t n) ATN_WARN_UNUSED;
@@ -29,6 +35,7 @@ typedef struct tok_pieces {
     tok_text text;
     tok_piece *items;
     atn_idx n, room;
+    bool moved; /* the first does not begin where the text did */
 } tok_pieces;
 
 /* Appends a copy of data as one more piece; an empty text piece vanishes. */
@@ -57,7 +64,7 @@ typedef struct tok_vocab {
     atn_idx size;          /* largest id + 1 */
 } tok_vocab;
 int32_t tok_find(const tok_vocab *v, const char *key, size_t n); /* -1 = absent */
-enum { TOK_ID_MAX = 1 << 26 };
+enum { TOK_ID_MAX = 1 << 26, TOK_PIECE_MOST = 4096 }; /* bytes of a text in a trie */
 /* Room for so many entries and ids below size. */
 atn_status tok_vocab_room(atn_ctx *cx, tok_vocab *v, size_t entries,
                           atn_idx size) ATN_WARN_UNUSED;
@@ -221,7 +228,7 @@ atn_status tok_normalize(atn_ctx *cx, const atn_tokenizer *t, const char *text,
                          size_t n, tok_text *out) ATN_WARN_UNUSED;
 atn_status tok_read_splitter(atn_ctx *cx, atn_tokenizer *t,
                              const json_t *j) ATN_WARN_UNUSED;
-/* Cuts one text into pieces; first: it begins the document. */
+/* Cuts one text into pieces; first: its first character begins the document. */
 atn_status tok_split_text(atn_ctx *cx, const atn_tokenizer *t, const char *text,
                           size_t n, bool first, tok_pieces *out) ATN_WARN_UNUSED;
 atn_status tok_read_bpe(atn_ctx *cx, atn_tokenizer *t,
@@ -279,6 +286,9 @@ typedef struct tok_spm {
     const char *unk; /* spelling of the unknown piece */
     size_t unk_size;
     bool byte_fallback;
+    bool suffix_space;             /* treat_whitespace_as_suffix */
+    bool prefix_space;             /* add_dummy_prefix */
+    bool fewer_spaces;             /* remove_extra_whitespaces */
     const unsigned char *charsmap; /* NULL = none */
     size_t charsmap_size;
 } tok_spm;

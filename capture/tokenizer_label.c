@@ -60,7 +60,7 @@ done:
 /* Bytes that are no UTF-8 by themselves become \xHH. */
 static char *printable(atn_ctx *cx, const tok_text *in)
 {
-    tok_text out = {NULL, 0, 0};
+    tok_text out = {0};
     size_t at = 0;
 
     if (tok_append(cx, &out, "", 0) != ATN_OK) return NULL;
@@ -87,7 +87,7 @@ atn_status atn_tokenizer_text(atn_ctx *cx, const atn_tokenizer *t, int32_t id,
 {
     const char *token = atn_tokenizer_token(t, id);
     atn_status st = ATN_OK;
-    tok_text raw = {NULL, 0, 0};
+    tok_text raw = {0};
 
     *out = NULL;
     if (!token)

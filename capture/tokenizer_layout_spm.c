@@ -89,7 +89,7 @@ static atn_status vocab_of(atn_ctx *cx, atn_tokenizer *t, layout *l, const conve
 {
     json_t *vocab = bpe ? json_incref(l->ids) : json_array();
     atn_status st = ATN_OK;
-    tok_text text = {NULL, 0, 0};
+    tok_text text = {0};
 
     for (atn_idx i = 0; i < c->n; i++) {
         text.size = 0;
@@ -200,7 +200,7 @@ done:
 /* Control and user-defined pieces. */
 static atn_status add_pieces(atn_ctx *cx, const tok_spm *m, layout *l)
 {
-    tok_text text = {NULL, 0, 0};
+    tok_text text = {0};
     atn_status st = ATN_OK;
 
     for (atn_idx i = 0; i < m->n; i++) {
@@ -274,6 +274,40 @@ done:
     return st;
 }
 
+/* The converters take some flags of the file as their family has them, and so do we. */
+static void warn_flags(atn_ctx *cx, const atn_tokenizer *t, const layout *l,
+                       const tok_spm *m)
+{
+    const family_kind kind = l->family->kind;
+    const bool plain = kind == LLAMA || kind == GEMMA;
+    const bool prefix = kind != GEMMA && tok_flag(l->config, "add_prefix_space", true);
+    char list[200] = "";
+    size_t used = 0;
+    const struct {
+        bool other;
+        const char *text;
+    } flags[] = {
+        {m->prefix_space && !prefix, "add_dummy_prefix=true"},
+        {!m->prefix_space && prefix, "add_dummy_prefix=false"},
+        {m->fewer_spaces && plain, "remove_extra_whitespaces=true"},
+        {!m->fewer_spaces && !plain, "remove_extra_whitespaces=false"},
+        {m->suffix_space, "treat_whitespace_as_suffix=true"},
+        {m->charsmap_size > 0 && plain, "precompiled_charsmap"},
+    };
+
+    for (size_t i = 0; i < ATN_LEN(flags); i++)
+        if (flags[i].other)
+            used += (size_t)snprintf(list + used, sizeof list - used, "%s%s",
+                                     used ? ", " : "", flags[i].text);
+    if (used > 0)
+        atn_log(
+            cx, ATN_LOG_WARN,
+            "%s: %s of this file is not followed, as by the converter of its family "
+            "in transformers 4; ids may be others than SentencePiece's (attnscope "
+            "tokenize --verify compares)",
+            t->path, list);
+}
+
 atn_status tok_layout_pieces(atn_ctx *cx, atn_tokenizer *t, layout *l)
 {
     tok_spm m = {0};
@@ -286,6 +320,7 @@ atn_status tok_layout_pieces(atn_ctx *cx, atn_tokenizer *t, layout *l)
     if (m.kind != 1 && m.kind != 2)
         ATN_TRY(
             tok_bad(cx, t, "is neither a unigram nor a BPE model (give --token-ids)"));
+    warn_flags(cx, t, l, &m);
     ATN_TRY(build_pieces(cx, t, l, &m));
 done:
     atn_free(cx, m.pieces);

@@ -1,5 +1,6 @@
 /* capture/tokenizer_normalize.c -- the normalizers of a tokenizer.json.
  *
+ * Limits  a text that grows to more than 256 times its size, and 64 KiB, is refused.
  * Source  huggingface/tokenizers normalizers; BertNormalizer in its order: clean, Chinese
  *         characters, accents, lower case. Lower-casing is per code point; U+0130 gives two.
  */
@@ -109,7 +110,7 @@ static atn_status unicode_form(atn_ctx *cx, const tok_text *in, int options,
                                tok_text *out)
 {
     utf8proc_uint8_t *mapped = NULL;
-    const utf8proc_ssize_t n =
+    utf8proc_ssize_t n =
         utf8proc_map((const utf8proc_uint8_t *)in->data, (utf8proc_ssize_t)in->size,
                      &mapped, (utf8proc_option_t)(options | UTF8PROC_STABLE));
     atn_status st;
@@ -118,6 +119,13 @@ static atn_status unicode_form(atn_ctx *cx, const tok_text *in, int options,
         return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
                         "the text cannot be normalised: %s", utf8proc_errmsg(n));
     st = tok_append(cx, out, (const char *)mapped, (size_t)n);
+    free(mapped);
+    if (st != ATN_OK || in->head == 0) return st;
+    /* composed or not, the first of these stands where it stood */
+    mapped = NULL;
+    n = utf8proc_map((const utf8proc_uint8_t *)in->data, (utf8proc_ssize_t)in->head,
+                     &mapped, (utf8proc_option_t)(options | UTF8PROC_STABLE));
+    if (n > 0) out->head = (size_t)n;
     free(mapped);
     return st;
 }
@@ -204,6 +212,7 @@ static atn_status each_char(atn_ctx *cx, rule r, const tok_text *in, tok_text *o
     for (size_t at = 0, n; at < in->size; at += n) {
         const int32_t c = tok_decode(in->data + at, in->size - at, &n);
         if (append_by_rule(cx, r, c, out) != ATN_OK) return cx->err.code;
+        if (at < in->head) out->head = out->size;
     }
     return ATN_OK;
 }
@@ -214,7 +223,7 @@ static void swap(tok_text *a, tok_text *b)
 
     *a = *b;
     *b = t;
-    b->size = 0;
+    b->size = b->head = 0;
 }
 
 static atn_status bert(atn_ctx *cx, const tok_normal *n, tok_text *text,
@@ -251,13 +260,27 @@ typedef struct replacing {
     size_t done;
 } replacing;
 
+/* Copies what lies between matches. */
+static atn_status keep(atn_ctx *cx, replacing *r, size_t end)
+{
+    const size_t head = ATN_MIN(r->in->head, end);
+
+    if (r->done < head) r->out->head = r->out->size + head - r->done;
+    return tok_append(cx, r->out, r->in->data + r->done, end - r->done);
+}
+
 static atn_status on_replace(atn_ctx *cx, size_t at, size_t size, void *state)
 {
     replacing *r = state;
     atn_status st = ATN_OK;
+    size_t last = at + size;
 
-    ATN_TRY(tok_append(cx, r->out, r->in->data + r->done, at - r->done));
+    ATN_TRY(keep(cx, r, at));
     ATN_TRY(tok_append(cx, r->out, r->n->content, strlen(r->n->content)));
+    do last--;
+    while (last > at && ((unsigned char)r->in->data[last] & 0xc0) == 0x80);
+    /* the reference places what is put in at the last character taken out */
+    if (last < r->in->head) r->out->head = r->out->size;
     r->done = at + size;
 done:
     return st;
@@ -277,7 +300,7 @@ static atn_status replace(atn_ctx *cx, const tok_normal *n, const tok_text *in,
         if (hit) ATN_TRY(on_replace(cx, at, size, &r));
         at += hit ? size : 1;
     }
-    ATN_TRY(tok_append(cx, out, in->data + r.done, in->size - r.done));
+    ATN_TRY(keep(cx, &r, in->size));
 done:
     return st;
 }
@@ -294,7 +317,20 @@ static atn_status strip(atn_ctx *cx, const tok_normal *n, const tok_text *in,
         }
     if (!n->left) begin = 0;
     if (!n->right) end = in->size;
+    out->head = in->head > begin ? in->head - begin : 0;
     return end > begin ? tok_append(cx, out, in->data + begin, end - begin) : ATN_OK;
+}
+
+static atn_status to_bytes(atn_ctx *cx, const tok_text *in, tok_text *out)
+{
+    atn_status st = ATN_OK;
+
+    for (size_t i = 0; i < in->size; i++) {
+        ATN_TRY(tok_append_cp(cx, out, tok_byte_char((unsigned char)in->data[i])));
+        if (i < in->head) out->head = out->size;
+    }
+done:
+    return st;
 }
 
 static atn_status run_step(atn_ctx *cx, const tok_normal *n, tok_text *text,
@@ -332,6 +368,7 @@ static atn_status run_step(atn_ctx *cx, const tok_normal *n, tok_text *text,
     case TOK_PREPEND:
         if (text->size > 0)
             ATN_TRY(tok_append(cx, spare, n->content, strlen(n->content)));
+        if (text->head > 0) spare->head = spare->size + text->head;
         ATN_TRY(tok_append(cx, spare, text->data, text->size));
         break;
     case TOK_BERT:
@@ -341,11 +378,10 @@ static atn_status run_step(atn_ctx *cx, const tok_normal *n, tok_text *text,
         break;
     case TOK_PRECOMPILED:
         ATN_TRY(tok_map_chars(cx, &n->map, text, spare));
+        if (text->head > 0) (void)tok_decode(spare->data, spare->size, &spare->head);
         break;
     case TOK_BYTES:
-        for (size_t i = 0; i < text->size; i++)
-            ATN_TRY(
-                tok_append_cp(cx, spare, tok_byte_char((unsigned char)text->data[i])));
+        ATN_TRY(to_bytes(cx, text, spare));
         break;
     }
     swap(text, spare);
@@ -357,11 +393,13 @@ atn_status tok_normalize(atn_ctx *cx, const atn_tokenizer *t, const char *text,
                          size_t n, tok_text *out)
 {
     atn_status st = ATN_OK;
-    tok_text spare = {NULL, 0, 0};
+    tok_text spare = {0};
 
     out->size = 0;
+    out->most = spare.most = tok_most_of(n);
     ATN_TRY(tok_append(cx, out, text, n));
     ATN_TRY(tok_append(cx, &spare, "", 0));
+    (void)tok_decode(text, n, &out->head);
     for (atn_idx i = 0; i < t->n_normals; i++)
         ATN_TRY(run_step(cx, &t->normals[i], out, &spare));
 done:

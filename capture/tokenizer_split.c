@@ -63,7 +63,7 @@ atn_status tok_regex_compile(atn_ctx *cx, const char *path, const char *pattern,
     int code = 0;
     PCRE2_SIZE at = 0;
     PCRE2_UCHAR message[128];
-    tok_text flat = {NULL, 0, 0};
+    tok_text flat = {0};
     const char *why = has_word_class(pattern) ? "\\w, \\b or \\h" : NULL;
     atn_status st = ATN_OK;
 
@@ -116,6 +116,13 @@ atn_status tok_regex_each(atn_ctx *cx, const tok_regex *r, const char *text, siz
         const PCRE2_SIZE *span = pcre2_get_ovector_pointer(match);
 
         if (found == PCRE2_ERROR_NOMATCH) break;
+        if (found == PCRE2_ERROR_MATCHLIMIT || found == PCRE2_ERROR_DEPTHLIMIT ||
+            found == PCRE2_ERROR_HEAPLIMIT || found == PCRE2_ERROR_JIT_STACKLIMIT)
+            ATN_FAIL(
+                ATN_DATA,
+                "the tokenizer's expression needs too many steps, or too much "
+                "memory, for the text at byte %zu (PCRE2 error %d; give --token-ids)",
+                at, found);
         if (found < 0)
             ATN_FAIL(ATN_INTERNAL,
                      "the tokenizer's expression failed with PCRE2 error %d at byte "
@@ -172,11 +179,16 @@ static atn_status read_metaspace(atn_ctx *cx, const atn_tokenizer *t, const json
 {
     const char *scheme = json_string_value(json_object_get(j, "prepend_scheme"));
     const char *mark = json_string_value(json_object_get(j, "replacement"));
+    size_t one = 0;
 
     s->kind = TOK_METASPACE;
     s->mark = mark ? mark : "\xe2\x96\x81";
     s->split = tok_flag(j, "split", true);
     s->prepend = tok_flag(j, "add_prefix_space", true) ? TOK_ALWAYS : TOK_NEVER;
+    (void)tok_decode(s->mark, strlen(s->mark), &one);
+    if (!*s->mark || s->mark[one])
+        return tok_bad(cx, t,
+                       "pre_tokenizer Metaspace: replacement is not one character");
     if (!scheme) return ATN_OK;
     if (strcmp(scheme, "always") != 0 && strcmp(scheme, "first") != 0 &&
         strcmp(scheme, "never") != 0)
@@ -269,6 +281,7 @@ static atn_status flush(atn_ctx *cx, cutter *c)
 {
     if (!c->held) return ATN_OK;
     c->held = false;
+    c->out->moved |= c->out->n == 0 && c->held_at > 0;
     return tok_add_piece(cx, c->out, c->text + c->held_at, c->held_size, -1);
 }
 
@@ -383,6 +396,7 @@ static atn_status cut_classes(atn_ctx *cx, const tok_split *s, const char *text,
 
         if (next == class && next > 0) continue;
         if (class != 0) ATN_TRY(tok_add_piece(cx, out, text + begin, at - begin, -1));
+        out->moved |= out->n == 0 && at > 0;
         begin = at;
         class = next;
     }
@@ -409,7 +423,7 @@ done:
 
 static atn_status to_byte_chars(atn_ctx *cx, const tok_pieces *in, tok_pieces *out)
 {
-    tok_text mapped = {NULL, 0, 0};
+    tok_text mapped = {0};
     atn_status st = ATN_OK;
 
     for (atn_idx i = 0; i < in->n; i++) {
@@ -430,7 +444,7 @@ static atn_status byte_level(atn_ctx *cx, const tok_split *s, const char *text,
 {
     tok_split isolated = {
         .kind = TOK_SPLIT, .behaviour = TOK_ISOLATED, .regex = s->regex};
-    tok_text whole = {NULL, 0, 0};
+    tok_text whole = {0};
     tok_pieces cut = {0};
     atn_status st = ATN_OK;
 
@@ -454,7 +468,7 @@ static atn_status metaspace(atn_ctx *cx, const tok_split *s, const char *text, s
     const tok_split next = {
         .kind = TOK_SPLIT, .behaviour = TOK_WITH_NEXT, .pattern = s->mark};
     const size_t size = strlen(s->mark);
-    tok_text marked = {NULL, 0, 0}, whole = {NULL, 0, 0};
+    tok_text marked = {0}, whole = {0};
     atn_status st = ATN_OK;
 
     for (size_t i = 0; i < n; i++)
@@ -500,9 +514,12 @@ atn_status tok_split_text(atn_ctx *cx, const atn_tokenizer *t, const char *text,
 
     ATN_TRY(tok_add_piece(cx, &now, text, n, -1));
     for (atn_idx s = 0; s < t->n_splits; s++) {
-        for (atn_idx i = 0; i < now.n; i++)
+        next.text.most = tok_most_of(n);
+        for (atn_idx i = 0; i < now.n; i++) {
             ATN_TRY(run_step(cx, &t->splits[s], now.text.data + now.items[i].at,
                              now.items[i].size, first && i == 0, &next));
+            if (i == 0 && (next.n == 0 || next.moved)) first = false;
+        }
         tok_pieces_release(cx, &now);
         now = next;
         next = (tok_pieces){0};

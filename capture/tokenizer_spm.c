@@ -2,8 +2,10 @@
  * specifications.
  *
  * Source  sentencepiece_model.proto: ModelProto {1 pieces {1 piece, 2 score, 3 type},
- *         2 trainer_spec {3 model_type, 35 byte_fallback, 40 unk_id, 45 unk_piece},
- *         3 normalizer_spec {2 precompiled_charsmap}}; other fields are passed over.
+ *         2 trainer_spec {3 model_type, 24 treat_whitespace_as_suffix,
+ *         35 byte_fallback, 40 unk_id, 45 unk_piece}, 3 normalizer_spec
+ *         {2 precompiled_charsmap, 3 add_dummy_prefix, 4 remove_extra_whitespaces}};
+ *         other fields are passed over.
  * Limits  no length of the file is trusted; texts are kept where they lie in it.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
@@ -101,6 +103,7 @@ static bool read_trainer(cursor c, tok_spm *m)
     while (c.at < c.end) {
         if (!read_field(&c, &f)) return false;
         if (f.number == 3 && f.wire == 0) m->kind = (int)ATN_MIN(f.value, (uint64_t)99);
+        if (f.number == 24 && f.wire == 0) m->suffix_space = f.value != 0;
         if (f.number == 35 && f.wire == 0) m->byte_fallback = f.value != 0;
         if (f.number == 40 && f.wire == 0) m->unk_id = (int64_t)f.value;
         if (f.number == 45 && f.wire == 2) {
@@ -121,6 +124,8 @@ static bool read_normalizer(cursor c, tok_spm *m)
             m->charsmap = f.bytes.at;
             m->charsmap_size = (size_t)f.value;
         }
+        if (f.number == 3 && f.wire == 0) m->prefix_space = f.value != 0;
+        if (f.number == 4 && f.wire == 0) m->fewer_spaces = f.value != 0;
     }
     return true;
 }
@@ -175,7 +180,11 @@ atn_status tok_spm_read(atn_ctx *cx, const atn_tokenizer *t, const char *data,
     const cursor c = {(const unsigned char *)data, (const unsigned char *)data + size};
     atn_status st = ATN_OK;
 
-    *m = (tok_spm){.kind = 1, .unk = "<unk>", .unk_size = 5};
+    *m = (tok_spm){.kind = 1,
+                   .unk = "<unk>",
+                   .unk_size = 5,
+                   .prefix_space = true,
+                   .fewer_spaces = true};
     if (!read_model(c, m) || m->n == 0)
         ATN_TRY(tok_bad(cx, t, "is no SentencePiece model, or is cut off"));
     if (m->n > TOK_ID_MAX) ATN_TRY(tok_bad(cx, t, "holds more than 2^26 pieces"));

@@ -6,8 +6,23 @@
 #include "capture/tokenizer_internal.h"
 #include "core/io/file.h"
 
+/* A character becomes 18 at most by NFKD, a byte 2 by the byte alphabet; and more
+ * steps follow. */
+size_t tok_most_of(size_t n)
+{
+    const size_t times = 256, more = (size_t)1 << 16;
+
+    return n > (SIZE_MAX - more) / times ? SIZE_MAX : n * times + more;
+}
+
 atn_status tok_append(atn_ctx *cx, tok_text *t, const char *data, size_t n)
 {
+    if (t->most > 0 && n > t->most - t->size)
+        return atn_fail(
+            cx, ATN_DATA, __FILE__, __LINE__,
+            "the steps of the tokenizer make the text grow to more than %zu "
+            "bytes (give --token-ids)",
+            t->most);
     if (t->size + n + 1 > t->room) {
         const size_t room = ATN_MAX(2 * t->room, t->size + n + 64);
         char *grown = atn_realloc(cx, t->data, (atn_idx)room, 1);

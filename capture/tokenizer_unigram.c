@@ -6,6 +6,7 @@
  *         shortest first; only a strictly larger sum replaces, so the longer last
  *         piece wins ties.
  * Cost    O(n m) for texts of at most m bytes.
+ * Limits  m is 4096.
  * Source  Kudo, arXiv 1804.10959; readings of huggingface/tokenizers: neighbouring
  *         unknowns are one piece, which becomes bytes where the model falls back on
  *         them.
@@ -25,6 +26,16 @@ static atn_status bad_entry(atn_ctx *cx, const atn_tokenizer *t, size_t i)
     char what[120];
 
     snprintf(what, sizeof what, "model.vocab[%zu] is no [\"text\", score] pair", i);
+    return tok_bad(cx, t, what);
+}
+
+static atn_status long_entry(atn_ctx *cx, const atn_tokenizer *t, size_t i, size_t n)
+{
+    char what[120];
+
+    snprintf(what, sizeof what,
+             "model.vocab[%zu] has %zu bytes, more than %d (give --token-ids)", i, n,
+             (int)TOK_PIECE_MOST);
     return tok_bad(cx, t, what);
 }
 
@@ -68,6 +79,7 @@ atn_status tok_read_unigram(atn_ctx *cx, atn_tokenizer *t, const json_t *model,
         const json_t *score = json_array_get(v, 1);
 
         if (!text || !json_is_number(score)) ATN_TRY(bad_entry(cx, t, i));
+        if (strlen(text) > TOK_PIECE_MOST) ATN_TRY(long_entry(cx, t, i, strlen(text)));
         tok_vocab_put(&t->vocab, text, strlen(text), (int32_t)i);
         t->scores[i] = json_number_value(score);
         t->least = ATN_MIN(t->least, t->scores[i]);

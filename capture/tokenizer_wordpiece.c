@@ -40,7 +40,7 @@ atn_status tok_wordpiece(atn_ctx *cx, const atn_tokenizer *t, const char *piece,
 {
     const atn_idx start = out->n;
     atn_status st = ATN_OK;
-    tok_text one = {NULL, 0, 0};
+    tok_text one = {0};
     bool covered = count_chars(piece, n) <= t->max_chars;
     size_t size = 0;
 

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "cli/batch.h"
+#include "cli/ranks.h"
 #include "core/io/file.h"
 #include "core/shard.h"
 
@@ -29,19 +30,13 @@ extern char **environ;
  * not start the children. Words are borrowed. */
 static char **environment(atn_ctx *cx)
 {
-    static const char *const launchers[] = {"OMPI_", "PMI_", "PMIX_"};
     int n = 0, kept = 0;
     char **out;
 
     while (environ[n]) n++;
     out = atn_alloc(cx, n + 1, sizeof *out);
-    for (int i = 0; out && i < n; i++) {
-        bool of_launcher = false;
-
-        for (size_t k = 0; k < ATN_LEN(launchers); k++)
-            of_launcher |= strncmp(environ[i], launchers[k], strlen(launchers[k])) == 0;
-        if (!of_launcher) out[kept++] = environ[i];
-    }
+    for (int i = 0; out && i < n; i++)
+        if (!atn_ranks_is_launchers(environ[i])) out[kept++] = environ[i];
     return out;
 }
 

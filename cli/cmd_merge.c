@@ -6,8 +6,10 @@
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cli/parts.h"
+#include "cli/said.h"
 
 static const atn_option options[] = {
     {"capture", 0, ATN_OPT_FILE, "RUN",
@@ -174,6 +176,7 @@ static atn_status run_command(atn_cli *cli, const merging *m)
         .capture = json_string_value(json_object_get(m->part[0].header, "capture"))};
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
+    atn_said said = {.cx = NULL};
 
     if (!inner.command || !(inner.command->uses & ATN_USE_SHARD))
         ATN_FAIL(ATN_DATA, "%s: is of the command %.20s, which has no parts",
@@ -185,8 +188,11 @@ static atn_status run_command(atn_cli *cli, const merging *m)
                  inner.n_args, inner.command->id);
     ATN_TRY(check_capture(cli, inner.args[0]));
     atn_cli_apply(&inner);
+    atn_said_open(&said, &inner, false);
+    ATN_TRY(atn_said_replay(cx, &shard));
     ATN_TRY(inner.command->run(&inner));
 done:
+    atn_said_close(&said);
     atn_cli_release(&inner);
     return st;
 }
@@ -201,12 +207,30 @@ static void release(atn_ctx *cx, merging *m)
     atn_free(cx, m->words);
 }
 
+/* No part is written over, whatever --force says. */
+static atn_status check_target(atn_cli *cli, const char *option)
+{
+    const char *path = atn_opt_text(cli, option, NULL);
+    struct stat to, part;
+
+    if (!path || stat(path, &to) != 0) return ATN_OK;
+    for (int i = 0; i < cli->n_args; i++)
+        if (stat(cli->args[i], &part) == 0 && part.st_dev == to.st_dev &&
+            part.st_ino == to.st_ino)
+            return atn_fail(cli->cx, ATN_USAGE, __FILE__, __LINE__,
+                            "merge: --%s %s is the part %s (give another file)", option,
+                            path, cli->args[i]);
+    return ATN_OK;
+}
+
 static atn_status run(atn_cli *cli)
 {
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
     merging m = {0};
 
+    ATN_TRY(check_target(cli, "output"));
+    ATN_TRY(check_target(cli, "run-record"));
     ATN_TRY(open_parts(cli, &m));
     ATN_TRY(make_words(cli, &m));
     ATN_TRY(run_command(cli, &m));

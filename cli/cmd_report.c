@@ -92,7 +92,9 @@ const atn_command atn_command_report = {
         "worth a look (of long texts with block maps), the measures, where the weight "
         "lies (distance profile, coverage curves, sink map), layers against layers "
         "with a sharing plan, the tree of heads that attend alike, and what --keep "
-        "stored in RUN/results/. Every figure has the command that draws it again; the "
+        "stored in RUN/results/. All heads, layers against layers and the tree are "
+        "drawn once for every stack, and of more than three steps for the first, the "
+        "middle and the last. Every figure has the command that draws it again; the "
         "run record is at the end.",
     .options = options,
     .uses = ATN_USE_SELECT | ATN_USE_OUTPUT,

@@ -80,10 +80,12 @@ typedef struct atn_cli {
     atn_opt_value values[ATN_CLI_ROWS];
     int n_rows;
     struct atn_shard
-        *shard; /* the share of the work, or all to put together; NULL = all
+        *shard;            /* the share of the work, or all to put together; NULL = all
                                 of it is done here */
-    bool ranks; /* shares meet in memory, not in files */
-    int place;  /* of the ranks on this machine; 0 = the first, or alone */
+    struct atn_said *said; /* of a part, or of who merges; NULL = messages go out */
+    bool ranks;            /* shares meet in memory, not in files */
+    double begun;          /* of atn_seconds, when the command did */
+    int place;             /* of the ranks on this machine; 0 = the first, or alone */
     /* Of a command that merge runs: what was typed, and the hash of the manifest of the
      * parts; else NULL. */
     const struct atn_cli *typed;

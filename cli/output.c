@@ -7,6 +7,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "core/backend.h"
 #include "core/io/file.h"
 #include "core/io/json.h"
 #include "core/shard.h"
@@ -18,6 +19,7 @@ atn_status atn_cli_record(atn_cli *cli, atn_run *run)
     atn_status st = ATN_OK;
 
     ATN_TRY(atn_run_init(cx, run, typed->argc, typed->argv));
+    if (cli->ranks) atn_run_of_ranks(run, cli->begun, cli->shard->count);
     for (int i = 0; cli->typed && i < typed->n_args; i++)
         ATN_TRY(atn_run_add_input(cx, run, typed->args[i]));
     for (int i = 0; i < cli->n_rows; i++)
@@ -210,17 +212,81 @@ atn_status atn_cli_print(atn_cli *cli, const atn_table *t)
     return atn_table_write(cli->cx, t, NULL, format, stdout);
 }
 
+bool atn_cli_is_neutral(const char *name)
+{
+    static const char *const names[] = {
+        "shard",       "output",   "force",  "format",  "run-record",
+        "quiet",       "verbose",  "log",    "threads", "mem-limit",
+        "time-budget", "no-color", "device", "dtype"};
+
+    for (size_t i = 0; i < ATN_LEN(names); i++)
+        if (strcmp(name, names[i]) == 0) return true;
+    return false;
+}
+
+/* Inputs but for the parts that merge was given, whose command's own they are. */
+static json_t *own_inputs(const atn_cli *cli, const json_t *record)
+{
+    const atn_cli *typed = cli->typed;
+    json_t *out = json_array();
+    const json_t *input;
+    size_t i;
+
+    json_array_foreach(json_object_get(record, "inputs"), i, input)
+    {
+        const char *path = json_string_value(json_object_get(input, "path"));
+        bool part = false;
+
+        for (int k = 0; typed && path && k < typed->n_args; k++)
+            part |= strcmp(path, typed->args[k]) == 0;
+        if (!part) json_array_append(out, json_object_get(input, "xxh3_128"));
+    }
+    return out;
+}
+
+/* What the table depends on, as a hash for the name of a file. */
+static atn_status request_name(atn_cli *cli, const atn_run *run, char hex[33])
+{
+    json_t *options = json_object(), *args = json_array();
+    atn_ctx *cx = cli->cx;
+    atn_status st = ATN_OK;
+    json_t *what = NULL;
+    char *text = NULL;
+
+    for (int i = 0; i < cli->n_rows; i++)
+        if (cli->values[i].given && !atn_cli_is_neutral(cli->rows[i]->name) &&
+            strcmp(cli->rows[i]->name, "keep") != 0)
+            json_object_set(options, cli->rows[i]->name,
+                            json_object_get(json_object_get(run->json, "options"),
+                                            cli->rows[i]->name));
+    for (int i = 1; i < cli->n_args; i++)
+        json_array_append_new(args, json_string(cli->args[i]));
+    what = json_pack("{s:s, s:s, s:o, s:o, s:o, s:O, s:s, s:s}", "version", ATN_VERSION,
+                     "command", cli->command->id, "args", args, "options", options,
+                     "inputs", own_inputs(cli, run->json), "seed",
+                     json_object_get(run->json, "seed"), "arithmetic",
+                     cx->backend->arithmetic, "device", cx->backend->device);
+    if (what) text = json_dumps(what, JSON_SORT_KEYS | JSON_COMPACT);
+    if (!text) ATN_FAIL(ATN_MEMORY, "no memory for the name of a result");
+    atn_hash_bytes(text, strlen(text), hex);
+done:
+    json_decref(what);
+    free(text);
+    return st;
+}
+
 atn_status atn_cli_keep(atn_cli *cli, const atn_run *run, const atn_table *t,
                         bool first, const char *keep_dir)
 {
     atn_ctx *cx = cli->cx;
     atn_status st = ATN_OK;
-    char *dir = NULL, *path = NULL;
+    char *dir = NULL, *path = NULL, name[33];
 
+    ATN_TRY(request_name(cli, run, name));
     dir = atn_path_join(cx, keep_dir, "results");
     if (!dir) ATN_TRY(cx->err.code);
     ATN_TRY(atn_dir_make(cx, dir));
-    path = atn_strfmt(cx, "%s/%s-%s%s%s.csv", dir, cli->command->id, run->fingerprint,
+    path = atn_strfmt(cx, "%s/%s-%s%s%s.csv", dir, cli->command->id, name,
                       first ? "" : ".", first ? "" : atn_table_kind(t));
     if (!path) ATN_TRY(cx->err.code);
     ATN_TRY(atn_table_save(cx, t, run, ATN_TABLE_CSV, path, true));

@@ -31,6 +31,10 @@ void atn_subject_close(atn_cli *cli, atn_subject *s);
 /* Starts a run record with every option given on the command line in it. */
 atn_status atn_cli_record(atn_cli *cli, atn_run *run) ATN_WARN_UNUSED;
 
+/* Options that change nothing of what is found. Those of the device are no part of the
+ * request either: its arithmetic is. */
+bool atn_cli_is_neutral(const char *name);
+
 /* Asked before any work. CANTCREATE when FILE exists already and --force was not given;
  * USAGE when a table goes there whose form neither --format nor the ending names. */
 atn_status atn_cli_check_output(atn_cli *cli, const char *path) ATN_WARN_UNUSED;
@@ -55,7 +59,9 @@ atn_status atn_cli_emit(atn_cli *cli, atn_run *run, const atn_table *t,
 atn_status atn_cli_emit_all(atn_cli *cli, atn_run *run, const atn_table *const *tables,
                             int n, int first, const char *keep_dir) ATN_WARN_UNUSED;
 /* Stores one table and the record, which is finished, under RUN/results/, as those of
- * --keep; first: without its kind in the name of the file. */
+ * --keep; first: without its kind in the name of the file. The name is of what was
+ * asked: the same request, in parts or not, wherever else its table goes, replaces it.
+ */
 atn_status atn_cli_keep(atn_cli *cli, const atn_run *run, const atn_table *t,
                         bool first, const char *keep_dir) ATN_WARN_UNUSED;
 /* The hash of the manifest that a run record names among its inputs; NULL = none.

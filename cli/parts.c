@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "analysis/stats_journal.h"
+#include "cli/said.h"
 #include "core/backend.h"
 #include "core/io/json.h"
 
@@ -113,20 +114,6 @@ done:
 
 /* ---- writing ---- */
 
-/* Options that change nothing of what is found. Those of the device are no part of the
- * request either: its arithmetic is. */
-static bool is_neutral(const char *name)
-{
-    static const char *const names[] = {
-        "shard",       "output",   "force",  "format",  "run-record",
-        "quiet",       "verbose",  "log",    "threads", "mem-limit",
-        "time-budget", "no-color", "device", "dtype"};
-
-    for (size_t i = 0; i < ATN_LEN(names); i++)
-        if (strcmp(name, names[i]) == 0) return true;
-    return false;
-}
-
 /* Text of an option, with the hash of the file where it names one. */
 static atn_status add_option(atn_ctx *cx, json_t *header, const atn_option *row,
                              const char *text)
@@ -168,7 +155,7 @@ static atn_status make_header(atn_cli *cli, const atn_run *run, json_t **out)
     for (int i = 0; i < cli->n_args; i++)
         json_array_append_new(args, json_string(cli->args[i]));
     for (int i = 0; i < cli->n_rows; i++)
-        if (cli->values[i].given && !is_neutral(cli->rows[i]->name))
+        if (cli->values[i].given && !atn_cli_is_neutral(cli->rows[i]->name))
             ATN_TRY(add_option(cx, *out, cli->rows[i], cli->values[i].text));
 done:
     return st;
@@ -220,6 +207,7 @@ atn_status atn_cli_emit_part(atn_cli *cli, atn_run *run)
     atn_status st = ATN_OK;
     json_t *header = NULL;
 
+    ATN_TRY(atn_said_note(cli));
     if (cli->ranks) return ATN_OK;
     atn_cli_clear_meter(cli);
     ATN_TRY(atn_run_finish(cx, run));

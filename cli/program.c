@@ -13,6 +13,7 @@
 #include "cli/help.h"
 #include "cli/parts.h"
 #include "cli/ranks.h"
+#include "cli/said.h"
 #include "core/param.h"
 #include "core/run.h"
 
@@ -177,10 +178,12 @@ static atn_status run_command(atn_ctx *cx, atn_ranks *ranks, const atn_command *
                               int argc, const char *const *argv)
 {
     meter m = {.ranks = ranks};
-    atn_cli cli = {.cx = cx, .command = c, .argc = argc, .argv = argv};
+    atn_cli cli = {
+        .cx = cx, .command = c, .argc = argc, .argv = argv, .begun = atn_seconds()};
     atn_status st = ATN_OK;
     atn_backend *device = NULL;
     atn_shard shard = {0};
+    atn_said said = {.cx = NULL};
     bool idle = false;
 
     ATN_TRY(atn_cli_parse(&cli, 2));
@@ -193,11 +196,13 @@ static atn_status run_command(atn_ctx *cx, atn_ranks *ranks, const atn_command *
     ATN_TRY(atn_ranks_share(ranks, &cli, &shard, &idle));
     if (ranks->size == 1) ATN_TRY(atn_cli_share(&cli, &shard));
     show_progress(cx, &m);
+    if (cli.shard) atn_said_open(&said, &cli, atn_ranks_is_quiet(ranks));
     if (idle) goto done;
     ATN_TRY(atn_device_open(&cli, &device));
     st = c->run(&cli);
 done:
     st = atn_ranks_meet(ranks, cx, &cli, st);
+    atn_said_close(&said);
     atn_shard_release(cx, &shard);
     atn_device_close(cx, device);
     meter_clear(&m);

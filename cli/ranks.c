@@ -15,22 +15,51 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/said.h"
 #ifdef ATN_MPI
 #    include <mpi.h>
 #endif
 
-/* How many processes a launcher says it started; 0 = there is no launcher. Open MPI
- * sets the first, launchers of the PMI family the second. */
-static int launched(void)
+/* Above 0, of the first of these that holds one; 0 = none does. */
+static int first_number(const char *const *names, size_t n)
 {
-    static const char *const names[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"};
-
-    for (size_t i = 0; i < ATN_LEN(names); i++) {
+    for (size_t i = 0; i < n; i++) {
         const char *text = getenv(names[i]);
 
         if (text && atoi(text) > 0) return atoi(text);
     }
     return 0;
+}
+
+/* Open MPI and launchers of the PMI family say how many; of those of PMIx, which name a
+ * process by its rank alone, Slurm has the number elsewhere. */
+int atn_ranks_launched(void)
+{
+    static const char *const sizes[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"};
+    static const char *const steps[] = {"SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"};
+    int n = first_number(sizes, ATN_LEN(sizes));
+
+    if (n > 0 || !getenv("PMIX_RANK")) return n;
+    n = first_number(steps, ATN_LEN(steps));
+    return n > 0 ? n : -1;
+}
+
+/* As the launcher says. */
+static int launched_as(void)
+{
+    static const char *const ranks[] = {"OMPI_COMM_WORLD_RANK", "PMI_RANK",
+                                        "PMIX_RANK"};
+
+    return first_number(ranks, ATN_LEN(ranks));
+}
+
+bool atn_ranks_is_launchers(const char *word)
+{
+    static const char *const families[] = {"OMPI_", "PMI_", "PMIX_"};
+
+    for (size_t i = 0; i < ATN_LEN(families); i++)
+        if (strncmp(word, families[i], strlen(families[i])) == 0) return true;
+    return false;
 }
 
 /* Why the command's work is done by one process; NULL = it can be shared out. */
@@ -82,7 +111,9 @@ atn_status atn_ranks_share(atn_ranks *r, atn_cli *cli, atn_shard *s, bool *idle)
     if (r->size == 1) return ATN_OK;
     cli->place = r->local;
     if (r->rank > 0) cx->log_level = ATN_MIN(cx->log_level, ATN_LOG_WARN);
-    if (!atn_opt_given(cli, "threads"))
+    if (r->one_thread)
+        cx->threads = 1;
+    else if (!atn_opt_given(cli, "threads"))
         cx->threads = ATN_MIN(processors(r), cx->threads);
     ATN_TRY(check_options(cli));
     why = one_piece(cli);
@@ -103,19 +134,19 @@ done:
 
 atn_status atn_ranks_open(atn_ctx *cx, atn_ranks *r)
 {
-    const char *rank = getenv("OMPI_COMM_WORLD_RANK");
-    const int size = launched();
+    const int size = atn_ranks_launched();
+    char times[32] = "";
 
     *r = (atn_ranks){.size = 1, .locals = 1};
-    if (size <= 1) return ATN_OK;
-    if (!rank) rank = getenv("PMI_RANK");
-    r->rank = rank ? atoi(rank) : 0;
+    if (size == 0 || size == 1) return ATN_OK;
+    r->rank = launched_as();
+    if (size > 0) snprintf(times, sizeof times, "%d times ", size);
     return atn_fail(
         cx, ATN_UNAVAILABLE, __FILE__, __LINE__,
-        "started %d times by an MPI launcher, but built without MPI (install "
+        "started %sby an MPI launcher, but built without MPI (install "
         "mpi-default-dev and configure with -DATN_MPI=ON, or share work out "
         "with --shard i/N)",
-        size);
+        times);
 }
 
 void atn_ranks_close(atn_ctx *cx, atn_ranks *r)
@@ -196,16 +227,29 @@ done:
 
 atn_status atn_ranks_open(atn_ctx *cx, atn_ranks *r)
 {
+    const int launched = atn_ranks_launched();
     int level;
 
     *r = (atn_ranks){.size = 1, .locals = 1};
-    if (launched() == 0) return ATN_OK;
+    if (launched == 0) return ATN_OK;
     MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level);
     MPI_Comm_rank(MPI_COMM_WORLD, &r->rank);
     MPI_Comm_size(MPI_COMM_WORLD, &r->size);
+    if (r->size == 1 && launched > 1) {
+        r->rank = launched_as();
+        return atn_fail(cx, ATN_UNAVAILABLE, __FILE__, __LINE__,
+                        "a launcher started this %d times, but MPI sees one process "
+                        "alone (use the launcher of the MPI that this was built with, "
+                        "or --shard i/N)",
+                        launched);
+    }
     if (r->size == 1) return ATN_OK;
     name_ranks(r);
     cx->log_prefix = r->prefix;
+    r->one_thread = level < MPI_THREAD_FUNNELED;
+    if (r->one_thread && r->rank == 0)
+        atn_log(cx, ATN_LOG_WARN,
+                "this MPI does not go with threads: every rank works with one");
     if (open_mail(cx, r) != ATN_OK)
         MPI_Abort(MPI_COMM_WORLD, atn_status_exit(ATN_MEMORY));
     return ATN_OK;
@@ -384,7 +428,9 @@ static atn_status merge(atn_ranks *r, atn_ctx *cx, atn_cli *cli)
                                (size_t)r->mail->from[i].size, 0};
     all.given = given;
     cli->shard = &all;
-    st = cli->command->run(cli);
+    cx->log_level = cli->said->level;
+    st = atn_said_replay(cx, &all);
+    if (st == ATN_OK) st = cli->command->run(cli);
     cli->shard = own;
 done:
     atn_free(cx, given);
@@ -421,6 +467,8 @@ atn_status atn_ranks_meet(atn_ranks *r, atn_ctx *cx, atn_cli *cli, atn_status st
     write_letter(r, cx, cli, st, &l);
     MPI_Send(&l, (int)sizeof l, MPI_BYTE, 0, TAG_LETTER, MPI_COMM_WORLD);
     while (!has_answer(r)) (void)usleep(WAIT_MICROSECONDS);
+    /* its reasons; what others had to warn of is lost with their work */
+    if (cli && cli->said && has_failed(l.status) && !l.told) atn_said_tell(cli->said);
     if (r->mail->answer == GO && cli && cli->shard)
         gather_or_abort(r, cx, &cli->shard->notes, &none, NULL);
     atn_err_clear(cx);

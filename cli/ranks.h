@@ -3,9 +3,9 @@
  *
  * Every rank does its part of the command (core/shard.h); the notes of all are gathered
  * on rank 0, which runs the command with them as attnscope merge does, prints and
- * writes. The others say nothing below a warning. A rank that fails tells rank 0, which
- * stops the others and ends with the message and exit code of that rank. A command
- * whose work is of one piece runs on rank 0 alone.
+ * writes, and says once what the others had to warn of. A rank that fails tells rank 0,
+ * which stops the others and ends with the message and exit code of that rank. A
+ * command whose work is of one piece runs on rank 0 alone.
  *
  * Limits  built with ATN_MPI; MPI is initialised only where a launcher says that it
  *         started the process. All calls are made by the first thread.
@@ -19,9 +19,16 @@
 typedef struct atn_ranks {
     int rank, size;    /* size 1 = there is one process alone */
     int local, locals; /* of the ranks of this machine */
+    bool one_thread;   /* MPI does not go with threads */
     char prefix[96];   /* "[rank/size host] " */
     struct atn_ranks_mail *mail;
 } atn_ranks;
+
+/* How many processes a launcher of MPI says, in the environment, that it started; 0 =
+ * there is no launcher, -1 = it does not say. */
+int atn_ranks_launched(void);
+/* Is this word of the environment, "NAME=value", of such a launcher? */
+bool atn_ranks_is_launchers(const char *word);
 
 /* UNAVAILABLE where a launcher started several and the program has no MPI. Sets the
  * prefix of the log and its level. */

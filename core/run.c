@@ -20,11 +20,16 @@
 
 static const size_t HASH_WHOLE_BELOW = (size_t)64 << 20;
 
-static time_t start_time(void)
+/* In UTC, of a moment `ago` seconds. */
+static void start_stamp(double ago, char out[32])
 {
     const char *epoch = getenv("SOURCE_DATE_EPOCH");
+    const time_t at =
+        epoch && *epoch ? (time_t)strtoll(epoch, NULL, 10) : time(NULL) - (time_t)ago;
+    struct tm utc;
 
-    return epoch && *epoch ? (time_t)strtoll(epoch, NULL, 10) : time(NULL);
+    out[0] = '\0';
+    if (gmtime_r(&at, &utc)) strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", &utc);
 }
 
 /* "model name" of /proc/cpuinfo, "unknown" elsewhere. */
@@ -74,13 +79,11 @@ static json_t *host_facts(const atn_ctx *cx)
 
 atn_status atn_run_init(atn_ctx *cx, atn_run *run, int argc, const char *const *argv)
 {
-    const time_t now = start_time();
     json_t *args = json_array();
-    char stamp[32] = "";
-    struct tm utc;
+    char stamp[32];
 
     *run = (atn_run){NULL, ""};
-    if (gmtime_r(&now, &utc)) strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    start_stamp(0, stamp);
     for (int i = 0; i < argc; i++) json_array_append_new(args, json_text(argv[i]));
     run->json =
         json_pack("{s:s, s:s, s:s, s:s, s:o, s:I, s:s, s:s, s:o, s:{}, s:[], s:s, s:f}",
@@ -120,6 +123,17 @@ atn_status atn_run_add_input(atn_ctx *cx, atn_run *run, const char *path)
 done:
     atn_map_close(&m);
     return st;
+}
+
+void atn_run_of_ranks(atn_run *run, double begun, int n)
+{
+    char stamp[32];
+
+    start_stamp(atn_seconds() - begun, stamp);
+    (void)json_object_set_new(run->json, "started", json_string(stamp));
+    (void)json_object_set_new(run->json, "elapsed_s", json_real(begun));
+    (void)json_object_set_new(json_object_get(run->json, "host"), "ranks",
+                              json_integer(n));
 }
 
 void atn_run_set_seed(atn_run *run, uint64_t seed)

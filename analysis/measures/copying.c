@@ -219,10 +219,11 @@ static atn_status one_layer(atn_ctx *cx, const atn_capture *c, int at, const flo
     if (of_v[2] != width || rank != 2 || shape[0] != l->heads * l->dv ||
         shape[1] != width)
         ATN_FAIL(ATN_DATA,
-                 "layer %d: w_v is %lld wide, w_o %lld x %lld, but the embedding is "
+                 "%s: w_v is %lld wide, w_o %lld x %lld, but the embedding is "
                  "%lld wide and there are %lld heads of %lld",
-                 l->layer, (long long)of_v[2], (long long)shape[0], (long long)shape[1],
-                 (long long)width, (long long)l->heads, (long long)l->dv);
+                 atn_layer_name(l).text, (long long)of_v[2], (long long)shape[0],
+                 (long long)shape[1], (long long)width, (long long)l->heads,
+                 (long long)l->dv);
     {
         layer_job j = {l, g, w_v, w_o, width, keep, out};
         ATN_TRY(atn_parallel(cx, l->kv_heads, one_group, &j, "copying"));

@@ -164,8 +164,9 @@ static atn_status one_layer(atn_ctx *cx, const atn_model_facts *f, int i,
         goto done;
     }
     if (rank != 2 || shape[0] != info->nq)
-        ATN_FAIL(ATN_DATA, "layer %d: h has rank %d and %lld rows, not rank 2 and %lld",
-                 info->layer, rank, (long long)shape[0], (long long)info->nq);
+        ATN_FAIL(ATN_DATA, "%s: h has rank %d and %lld rows, not rank 2 and %lld",
+                 atn_layer_name(info).text, rank, (long long)shape[0],
+                 (long long)info->nq);
     {
         const atn_cmat x = {h, shape[0], shape[1], shape[1]};
 

@@ -239,6 +239,19 @@ bool atn_capture_has_layer(const atn_capture_writer *w, int i)
     return w->done[i];
 }
 
+/* A file below dir, by a path that is cut; the folders of steps and stacks go with their
+ * last file. */
+static void remove_path(const char *dir, char *path)
+{
+    char *slash;
+
+    (void)remove(path);
+    while ((slash = strrchr(path, '/')) && (size_t)(slash - path) > strlen(dir)) {
+        *slash = '\0';
+        (void)rmdir(path);
+    }
+}
+
 atn_status atn_capture_put(atn_ctx *cx, atn_capture_writer *w, int i,
                            const atn_st_out *tensors, atn_idx n)
 {
@@ -256,6 +269,8 @@ atn_status atn_capture_put(atn_ctx *cx, atn_capture_writer *w, int i,
     ATN_TRY(set_hash(cx, w, i, hash));
     ATN_TRY(save_manifest(cx, w));
 done:
+    /* a file that the manifest does not know is none of the capture */
+    if (st != ATN_OK && !w->done[i]) remove_path(w->work, path);
     atn_free(cx, path);
     return st;
 }
@@ -283,15 +298,9 @@ atn_status atn_capture_set(atn_ctx *cx, atn_capture_writer *w, const char *key,
 
 static void remove_at(atn_ctx *cx, const char *dir, const char *name)
 {
-    char *path = atn_path_join(cx, dir, name), *slash;
+    char *path = atn_path_join(cx, dir, name);
 
-    if (!path) return;
-    (void)remove(path);
-    /* the folders of steps and stacks go with their last file */
-    while ((slash = strrchr(path, '/')) && (size_t)(slash - path) > strlen(dir)) {
-        *slash = '\0';
-        (void)rmdir(path);
-    }
+    if (path) remove_path(dir, path);
     atn_free(cx, path);
 }
 

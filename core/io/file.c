@@ -19,11 +19,16 @@ atn_status atn_map_open(atn_ctx *cx, const char *path, atn_map *out)
     int fd;
 
     *out = (atn_map){NULL, 0};
-    fd = open(path, O_RDONLY | O_CLOEXEC);
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe must not wait */
     if (fd < 0)
         ATN_FAIL(ATN_NOINPUT, "%s: cannot be opened: %s", path, strerror(errno));
     if (fstat(fd, &info) != 0) ATN_FAIL(ATN_IO, "%s: %s", path, strerror(errno));
-    if (!S_ISREG(info.st_mode)) ATN_FAIL(ATN_DATA, "%s: is not a regular file", path);
+    if (!S_ISREG(info.st_mode))
+        ATN_FAIL(
+            ATN_DATA,
+            "%s: is not a regular file (it is read more than once; save it as a file, "
+            "or give text as - from standard input)",
+            path);
     if (info.st_size > 0) {
         data = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
         if (data == MAP_FAILED)

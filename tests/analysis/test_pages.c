@@ -1,5 +1,5 @@
-/* tests/analysis/test_pages.c -- pooled matrices, pages of heads, and what their captions
- * say about the part of the capture that they show.
+/* tests/analysis/test_pages.c -- pooled matrices, pages of heads, and what their
+ * captions say about the part of the capture that they show.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "p_capture.h"
@@ -44,13 +44,12 @@ static void captions(atn_ctx *cx)
     atn_capture *c = p_capture(cx, "pages", two, 3, NULL);
     atn_selection all = chosen(cx, c, NULL), cross = chosen(cx, c, "cross");
     atn_table *t = NULL;
-    char words[ATN_PART_WORDS], name[ATN_LAYER_WORDS];
+    char words[ATN_PART_WORDS];
 
     CHECK_STR(atn_part_words(c, &all, words), "");
     CHECK_STR(atn_part_words(c, &cross, words), "cross layers");
     CHECK_STR(atn_part_words_of("encoder", 7, words), "encoder layers, step 7");
     CHECK_STR(atn_part_words_of(NULL, 7, words), "step 7");
-    CHECK_STR(atn_layer_words(atn_capture_layer(c, 2), name), "encoder layer 1");
     CHECK_OK(atn_heads_page_table(cx, c, &cross, 8, ATN_POOL_MAX, &t));
     CHECK_STR(atn_table_get_meta(t, "subtitle"), "given: cross layers");
     atn_table_destroy(cx, t);
@@ -70,10 +69,9 @@ static void one_stack(atn_ctx *cx)
     atn_capture *c = p_capture(cx, "plain", plain, 1, NULL);
     atn_selection all = chosen(cx, c, NULL);
     atn_table *t = NULL;
-    char words[ATN_PART_WORDS], name[ATN_LAYER_WORDS];
+    char words[ATN_PART_WORDS];
 
     CHECK_STR(atn_part_words(c, &all, words), "");
-    CHECK_STR(atn_layer_words(atn_capture_layer(c, 0), name), "layer 0");
     CHECK_OK(atn_heatmap_table(cx, c, 0, 0, 8, ATN_POOL_MAX, &t));
     CHECK_STR(atn_table_get_meta(t, "title"), "Layer 0, head 0");
     CHECK(atn_table_find_col(t, "query_token") < 0);
@@ -83,5 +81,44 @@ static void one_stack(atn_ctx *cx)
     atn_capture_close(cx, c);
 }
 
+/* A message about "layer 1" of a stack says of which; what names it already, another
+ * layer or no failure stays. */
+static void messages(atn_ctx *cx)
+{
+    static const struct {
+        const char *text, *want;
+    } cases[] = {
+        {"those of layer 1 are causal", "those of cross layer 1 are causal"},
+        {"layer 1, head 3: NaN", "cross layer 1, head 3: NaN"},
+        {"cross layer 1 is long", "cross layer 1 is long"},
+        {"layer 10 and layer 2", "layer 10 and layer 2"},
+        {"layer 10, then layer 1", "layer 10, then cross layer 1"},
+        {"player 1", "player 1"},
+    };
+    const atn_layer_info l = {.layer = 1, .stack = "cross"}, one = {1, .stack = ""};
+    char text[ATN_ERR_TEXT];
+
+    for (size_t i = 0; i < ATN_LEN(cases); i++) {
+        const atn_status st = atn_fail(cx, ATN_DATA, "t.c", 1, "%s", cases[i].text);
+
+        CHECK_EQ(atn_layer_named(cx, &one, st), ATN_DATA);
+        CHECK_STR(cx->err.text, cases[i].text);
+        CHECK_EQ(atn_layer_named(cx, &l, ATN_OK), ATN_OK);
+        CHECK_STR(cx->err.text, cases[i].text);
+        CHECK_EQ(atn_layer_named(cx, &l, st), ATN_DATA);
+        CHECK_STR(cx->err.text, cases[i].want);
+        atn_err_clear(cx);
+    }
+    /* one that fills the record stays in it */
+    memset(text, 'x', sizeof text);
+    memcpy(text, "layer 1 ", 8);
+    text[sizeof text - 1] = '\0';
+    CHECK_EQ(atn_layer_named(cx, &l, atn_fail(cx, ATN_DATA, "t.c", 1, "%s", text)),
+             ATN_DATA);
+    CHECK_EQ(strlen(cx->err.text), ATN_ERR_TEXT - 1);
+    CHECK(strncmp(cx->err.text, "cross layer 1 xx", 16) == 0);
+    atn_err_clear(cx);
+}
+
 CHECK_MAIN({"golden pools", golden_pools}, {"captions", captions},
-           {"one stack", one_stack})
+           {"one stack", one_stack}, {"messages", messages})

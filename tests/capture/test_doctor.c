@@ -356,6 +356,49 @@ static void encoder_alone(atn_ctx *cx)
     atn_doctor_release(cx, &doctor);
 }
 
+/* The k-th allocation fails, where weights depart and their hint is looked for. */
+static void allocations_fail(atn_ctx *cx)
+{
+    atn_status st = ATN_MEMORY;
+    atn_idx n;
+    long k = 0;
+    dump d;
+
+    read_dump(cx, "llama_gqa_tied", &d);
+    values(&d, "attn", &n)[24] -= 0.01f;
+    values(&d, "attn", &n)[25] += 0.01f;
+    snprintf(d.path, sizeof d.path, "%s/d.safetensors", check_scratch("doctor-memory"));
+    CHECK_OK(atn_st_save(cx, d.path, d.t, d.n, NULL, true, NULL));
+    for (; st != ATN_OK && k < 5000; k++) {
+        check_failing f = {k};
+        atn_ctx one;
+        atn_model m = {0};
+        atn_st *file = NULL;
+        atn_doctor doctor = {0};
+        atn_input in = {0};
+        int32_t *ids = NULL;
+
+        atn_ctx_init(&one);
+        one.alloc = (atn_allocator){check_failing_resize, &f};
+        one.threads = 1;
+        one.log_level = ATN_LOG_ERROR;
+        st = atn_model_open(&one, llama(), &m);
+        if (st == ATN_OK) st = atn_st_open(&one, d.path, &file);
+        if (st == ATN_OK) st = atn_doctor_ids(&one, file, "ids", &ids, &in.n);
+        in.ids = ids;
+        if (st == ATN_OK) st = atn_doctor_run(&one, &m, &in, file, 1e-4, &doctor);
+        if (st != ATN_OK) CHECK_EQ(st, ATN_MEMORY);
+        atn_doctor_release(&one, &doctor);
+        atn_free(&one, ids);
+        atn_st_close(&one, file);
+        atn_model_close(&one, &m);
+        atn_ctx_release(&one);
+    }
+    CHECK_EQ(st, ATN_OK);
+    CHECK_LE(20, k);
+    for (atn_idx i = 0; i < d.n; i++) free((void *)(uintptr_t)d.t[i].data);
+}
+
 static void refusals(atn_ctx *cx)
 {
     const int32_t ids[] = {5, 6, 7};
@@ -393,4 +436,5 @@ CHECK_MAIN({"all agree", all_agree}, {"faults of config", faults_of_config},
            {"nan in the dump", nan_in_the_dump},
            {"nan before the weights", nan_before_the_weights}, {"shapes", shapes},
            {"other models", other_models}, {"outputs of a stack", outputs_of_a_stack},
-           {"encoder alone", encoder_alone}, {"refusals", refusals})
+           {"encoder alone", encoder_alone}, {"allocations fail", allocations_fail},
+           {"refusals", refusals})

@@ -301,7 +301,7 @@ static void weight_cases(atn_ctx *cx)
          "longer "
          "q, k"},
         {"llama_mha", steep, steeper, " q k attn ", 5e-3, ATN_STAGE_ATTN, 1,
-         "reference's own q and k"},
+         "own q and k with our mask and scale: look at these, which differ by less"},
         {"llama_mha", NULL, other_norm, " q k ", 1e-4, ATN_STAGE_Q, 0,
          "the norm in front of the projection (epsilon, 1 + w)"},
         {"llama_mha", NULL, pairs, " q k ", 1e-4, ATN_STAGE_Q, 0,

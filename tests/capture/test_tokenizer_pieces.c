@@ -205,6 +205,152 @@ static void unigram_is_best(atn_ctx *cx)
     }
 }
 
+/* Metaspace first marks a text whose first character is the document's: not behind a
+ * step that took that one away. Ids of Hugging Face tokenizers 0.23.3; u 0,
+ * mark 1, a 2, b 3. */
+static void first_mark(atn_ctx *cx)
+{
+#define REPLACE(kind, from, to)                                                        \
+    "{\"type\": \"Replace\", \"pattern\": {\"" kind "\": \"" from                      \
+    "\"}, \"content\": \"" to "\"}"
+#define BOTH(a, b) "{\"type\": \"Sequence\", \"normalizers\": [" a ", " b "]}"
+    static const char marks[] =
+        BOTH("{\"type\": \"NFKC\"}", "{\"type\": \"StripAccents\"}");
+    static const char bert[] = "{\"type\": \"BertNormalizer\"}";
+    static const struct {
+        const char *normalizer, *splitter, *text, *ids;
+    } cases[] = {
+        {marks, NULL,
+         "\xcc\x81"
+         "a",
+         "2"},
+        {marks, NULL,
+         "\xe0\xb8\xb3"
+         "a",
+         "1 0 2"}, /* of one character a mark goes */
+        {marks, NULL, "a\xcc\x81", "1 0"},
+        {marks, NULL, " a", "1 2"},
+        {"{\"type\": \"Strip\", \"strip_right\": false}", NULL, " a", "2"},
+        {"{\"type\": \"Strip\", \"strip_right\": false}", NULL, "a", "1 2"},
+        {REPLACE("String", "b", ""), NULL, "ba", "2"},
+        {REPLACE("String", "b", ""), NULL, "ab", "1 2"},
+        {REPLACE("String", "bb", "a"), NULL, "bba", "2 2"},
+        {REPLACE("String", "b", "aa"), NULL, "ba", "1 2 2 2"},
+        {BOTH(REPLACE("String", "b", ""),
+              "{\"type\": \"Prepend\", \"prepend\": \"a\"}"),
+         NULL, "ba", "2 2"},
+        {REPLACE("Regex", "b+", "a"), NULL, "bb", "2"},
+        {REPLACE("Regex", "b+", "a"), NULL, "b", "1 2"},
+        {bert, NULL,
+         "\x01"
+         "a",
+         "2"},
+        {bert, NULL,
+         "\xcc\x81"
+         "a",
+         "2"},
+        {bert, NULL, "\xe4\xb8\x80", "1 0 1"},
+        {"null", "{\"type\": \"WhitespaceSplit\"}, ", " a", "2"},
+        {"null", "{\"type\": \"WhitespaceSplit\"}, ", "a a", "1 2 2"},
+        {"null",
+         "{\"type\": \"Split\", \"pattern\": {\"String\": \"b\"}, \"behavior\": "
+         "\"Removed\"}, ",
+         "ba", "2"},
+    };
+#undef REPLACE
+#undef BOTH
+    char dir[512], json[1024];
+
+    snprintf(dir, sizeof dir, "%s", check_scratch("first-mark"));
+    for (size_t i = 0; i < ATN_LEN(cases); i++) {
+        print_message("%zu\n", i);
+        snprintf(json, sizeof json,
+                 "{\"normalizer\": %s, \"pre_tokenizer\": {\"type\": \"Sequence\", "
+                 "\"pretokenizers\": [%s{\"type\": \"Metaspace\", \"prepend_scheme\": "
+                 "\"first\"}]}, \"model\": {\"type\": \"Unigram\", \"unk_id\": 0, "
+                 "\"vocab\": [[\"u\", 0], [\"\xe2\x96\x81\", -1], [\"a\", -1], [\"b\", "
+                 "-1]]}}",
+                 cases[i].normalizer, cases[i].splitter ? cases[i].splitter : "");
+        write_text(dir, "tokenizer.json", json);
+        check_ids(cx, dir, cases[i].text, cases[i].ids);
+    }
+}
+
+static void refuses(atn_ctx *cx, const char *dir, const char *text, const char *part)
+{
+    atn_tokenizer *t = NULL;
+    int32_t *ids = NULL;
+    atn_idx n = 0;
+
+    CHECK_OK(atn_tokenizer_load(cx, dir, &t));
+    CHECK_FAILS(atn_tokenizer_encode(cx, t, text, strlen(text), false, &ids, &n),
+                ATN_DATA, part);
+    CHECK(ids == NULL);
+    atn_tokenizer_destroy(cx, t);
+}
+
+/* Steps that multiply a text, an expression without end, a piece of a megabyte. */
+static void work_is_bounded(atn_ctx *cx)
+{
+    static const char tail[] =
+        "\"model\": {\"type\": \"Unigram\", \"unk_id\": 0, \"vocab\": "
+        "[[\"u\", 0], [\"a\", -1]]}}";
+    static const char step[] =
+        "{\"type\": \"Replace\", \"pattern\": {\"String\": \"a\"}, "
+        "\"content\": \"aaaaaaaaaa\"}";
+    char dir[512], *json = malloc(1 << 16), *text = malloc((1 << 18) + 1);
+    atn_tokenizer *t = NULL;
+    size_t at;
+
+    snprintf(dir, sizeof dir, "%s", check_scratch("bounded"));
+    at = (size_t)sprintf(
+        json, "{\"normalizer\": {\"type\": \"Sequence\", \"normalizers\": [");
+    for (int i = 0; i < 12; i++)
+        at += (size_t)sprintf(json + at, "%s%s", i ? ", " : "", step);
+    sprintf(json + at, "]}, %s", tail);
+    write_text(dir, "tokenizer.json", json);
+    refuses(cx, dir, "a", "grow to more than 65792 bytes");
+
+    at = (size_t)sprintf(
+        json, "{\"pre_tokenizer\": {\"type\": \"Sequence\", \"pretokenizers\": [");
+    for (int i = 0; i < 40; i++)
+        at += (size_t)sprintf(json + at,
+                              "%s{\"type\": \"ByteLevel\", \"use_regex\": false}",
+                              i ? ", " : "");
+    sprintf(json + at, "]}, %s", tail);
+    write_text(dir, "tokenizer.json", json);
+    refuses(cx, dir, "\xc3\xa9", "grow to more than");
+
+    sprintf(json,
+            "{\"normalizer\": {\"type\": \"Replace\", \"pattern\": {\"Regex\": "
+            "\"(?:(a)|b)*[cd]\"}, \"content\": \"\"}, %s",
+            tail);
+    write_text(dir, "tokenizer.json", json);
+    memset(text, 'a', 1 << 18);
+    text[1 << 18] = '\0';
+    refuses(cx, dir, text, "too many steps");
+
+    text[5000] = '\0';
+    sprintf(
+        json,
+        "{\"model\": {\"type\": \"Unigram\", \"unk_id\": 0, \"vocab\": [[\"u\", 0], "
+        "[\"%s\", -1]]}}",
+        text);
+    write_text(dir, "tokenizer.json", json);
+    CHECK_FAILS(atn_tokenizer_load(cx, dir, &t), ATN_DATA, "vocab[1] has 5000 bytes");
+    sprintf(json, "{\"added_tokens\": [{\"id\": 2, \"content\": \"%s\"}], %s", text,
+            tail);
+    write_text(dir, "tokenizer.json", json);
+    CHECK_FAILS(atn_tokenizer_load(cx, dir, &t), ATN_DATA, "added_tokens holds a text");
+    write_text(
+        dir, "tokenizer.json",
+        "{\"pre_tokenizer\": {\"type\": \"Metaspace\", \"replacement\": \"  \"}, "
+        "\"model\": {\"type\": \"Unigram\", \"vocab\": [[\"a\", 0]]}}");
+    CHECK_FAILS(atn_tokenizer_load(cx, dir, &t), ATN_DATA, "not one character");
+    free(json);
+    free(text);
+}
+
 /* A text of one piece and a million letters ends at once: linear, not quadratic. */
 static void long_text(atn_ctx *cx)
 {
@@ -241,7 +387,7 @@ static void charsmap_oracles(atn_ctx *cx)
         {"", ""},
     };
     atn_tokenizer *t = NULL;
-    tok_text in = {NULL, 0, 0}, out = {NULL, 0, 0};
+    tok_text in = {0}, out = {0};
 
     CHECK_OK(atn_tokenizer_load(cx, FIXTURE("spm_t5"), &t));
     CHECK_EQ(t->normals[0].kind, TOK_PRECOMPILED);
@@ -267,7 +413,7 @@ static void charsmap_random(atn_ctx *cx)
     for (int trial = 0; trial < 400; trial++) {
         unsigned char blob[4 + 4 * 64 + 3] = {4 * 64 & 255, 4 * 64 >> 8};
         tok_charsmap m = {0};
-        tok_text in = {NULL, 0, 0}, out = {NULL, 0, 0};
+        tok_text in = {0}, out = {0};
 
         for (size_t i = 4; i < 4 + 4 * 64; i++) {
             /* half of the labels are letters of the text, half of the offsets small */
@@ -517,7 +663,8 @@ static void memory_fails(atn_ctx *cx)
 }
 
 CHECK_MAIN({"unigram rules", unigram_rules}, {"unigram is best", unigram_is_best},
-           {"long text", long_text}, {"charsmap oracles", charsmap_oracles},
+           {"long text", long_text}, {"first mark", first_mark},
+           {"work is bounded", work_is_bounded}, {"charsmap oracles", charsmap_oracles},
            {"charsmap random", charsmap_random}, {"charsmap hostile", charsmap_hostile},
            {"spm truncated", spm_truncated}, {"spm flipped", spm_flipped},
            {"spm hostile", spm_hostile}, {"layouts refused", layouts_refused},

@@ -38,6 +38,22 @@ attnscope stats "$RUN" --format jsonl | sed '$d' >one.jsonl
 mpirun -n 2 attnscope stats "$RUN" --format jsonl 2>/dev/null | sed '$d' >ranks.jsonl
 cmp one.jsonl ranks.jsonl
 
+# warnings once, not once a rank
+attnscope approx "$RUN" --method all --budget 10% --layers 1,2 -o w.csv 2>one
+mpirun -n 3 attnscope approx "$RUN" --method all --budget 10% --layers 1,2 -o w2.csv 2>ranks
+grep -q 'warning: .* is left out' one
+[ "$(grep -c 'is left out' one)" = "$(grep -c 'is left out' ranks)" ]
+
+# the record is of all ranks, from the beginning on
+mpirun -n 3 attnscope stats "$RUN" --measure rank --threads 1 -q -o r.csv
+grep -q '"ranks": 3' r.csv.run.json
+sed -n 's/.*"elapsed_s": \([0-9.e-]*\).*/\1/p' r.csv.run.json | awk '{ exit !($1 > 0.01) }'
+
+# a launcher whose MPI is another one than this
+got=0
+SLURM_STEP_NUM_TASKS=4 PMIX_RANK=0 attnscope --version >out 2>err || got=$?
+[ $got != 0 ] && [ ! -s out ]
+
 # of one piece: rank 0 alone
 [ "$(mpirun -n 2 attnscope list models 2>/dev/null | md5sum)" = "$(attnscope list models | md5sum)" ]
 mpirun -n 2 attnscope similarity "$RUN" -v 2>&1 >/dev/null | grep -q 'runs on rank 0 alone: it compares'

@@ -35,6 +35,13 @@ for i in 0 1; do attnscope approx kept --method window --keep -q --shard $i/2 -o
 [ ! -e kept/results ]
 attnscope merge k0 k1 -q -o k.csv
 ls kept/results | grep -q 'approx_tiles.csv$'
+# once more, elsewhere, or in one process: the same request has one place
+ls kept/results >names
+attnscope merge k1 k0 -q -o k2.csv
+attnscope approx kept --method window --keep -q --threads 1 -o k3.csv
+ls kept/results | cmp - names
+attnscope approx kept --method window --keep -q --layers 1
+[ "$(ls kept/results | wc -l)" = $((2 * $(wc -l <names))) ]
 
 # the record names the parts
 attnscope stats "$RUN" -q --shard 0/2 -o p0
@@ -42,6 +49,20 @@ attnscope stats "$RUN" -q --shard 1/2 -o p1
 attnscope merge p1 p0 -q -o all.csv
 grep -q '"path": "p1"' all.csv.run.json
 grep -q 'capture.json' all.csv.run.json
+
+# warnings of the parts, quiet or not, are said once by merge, as one process says them
+attnscope approx "$RUN" --method all --budget 10% --layers 1,2 -o w.csv 2>one.err
+for i in 0 1 2; do
+    attnscope approx "$RUN" --method all --budget 10% --layers 1,2 -q --shard $i/3 -o w$i 2>err
+    [ ! -s err ]
+done
+attnscope merge w0 w1 w2 -o w2.csv 2>all
+grep -q 'warning: .* is left out' one.err
+sort one.err >one.sorted
+sort all >all.sorted
+cmp one.sorted all.sorted
+attnscope merge w0 w1 w2 -q -o w2.csv -f 2>err
+[ ! -s err ]
 
 # refused EXIT TEXT COMMAND...
 refused() {
@@ -58,6 +79,12 @@ refused() {
 
 refused 64 'part 1/2 is missing (attnscope stats .* --shard 1/2 -o FILE makes it)' merge p0
 refused 64 'which p0 is, too' merge p0 p0
+cp p0 as_it_was
+ln p0 p0.link
+refused 64 'is the part p0' merge p0 p1 -o p0 -f
+refused 64 'is the part p0' merge p0 p1 -o p0.link --force
+refused 64 '--run-record p0.link is the part p0' merge p0 p1 -f --run-record p0.link
+cmp p0 as_it_was
 refused 65 'is no part' merge p0 "$RUN/capture.json"
 refused 66 'p9: ' merge p0 p9
 attnscope stats "$RUN" -q --measure sink --shard 1/2 -o other
