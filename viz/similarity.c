@@ -34,18 +34,6 @@ static const char *const column_names[] = {"cos_elem", "cos_row", "cos_avg",
 
 enum { MEMBERS_MAX = 4096, PANELS_MAX = 64 };
 
-/* Is the row of the same stack and step as the first? */
-static bool same_part(const atn_table *t, atn_idx row)
-{
-    const int stack = atn_table_find_col(t, "stack"),
-              step = atn_table_find_col(t, "step");
-
-    if (strcmp(atn_table_text(t, 0, stack), atn_table_text(t, row, stack)) != 0)
-        return false;
-    return step < 0 || atn_table_col_type(t, step) != ATN_COL_I64 ||
-           atn_table_get_i64(t, 0, step) == atn_table_get_i64(t, row, step);
-}
-
 static const char *check(const atn_table *t)
 {
     const int a = atn_table_find_col(t, "layer_a"),
@@ -56,10 +44,6 @@ static const char *check(const atn_table *t)
     if (atn_table_col_type(t, a) != ATN_COL_I64 ||
         atn_table_col_type(t, b) != ATN_COL_I64)
         return "its layer_a and layer_b are no whole numbers";
-    for (atn_idx r = 1; r < atn_table_rows(t); r++)
-        if (!same_part(t, r))
-            return "it compares layers of several stacks or steps (choose one with "
-                   "--stack, --steps)";
     return NULL;
 }
 

@@ -344,16 +344,6 @@ static void bars_of_stacks_stand_apart(atn_ctx *cx)
     atn_table_destroy(cx, two);
 }
 
-/* Layers of several stacks are not one matrix. */
-static void similarity_of_one_stack(atn_ctx *cx)
-{
-    atn_table *t = drawn_table(cx, "stack,layer_a,layer_b,cos_elem\ncross,0,1,.5\n"
-                                   "encoder,0,1,.7\n");
-
-    drawn_fails(cx, "similarity", t, "--stack");
-    atn_table_destroy(cx, t);
-}
-
 static void odd_tables(atn_ctx *cx)
 {
     static const float cells[][4] = {
@@ -705,7 +695,6 @@ CHECK_MAIN({"viridis golden", viridis_golden}, {"scales golden", scales_golden},
            {"large matrix stays small", large_matrix_stays_small},
            {"queries have names", queries_have_names},
            {"bars of stacks stand apart", bars_of_stacks_stand_apart},
-           {"similarity of one stack", similarity_of_one_stack},
            {"odd tables", odd_tables}, {"refusals", refusals}, {"lengths", lengths},
            {"bar ticks golden", bar_ticks_golden},
            {"pages of heads stay pages", pages_of_heads_stay_pages},
