@@ -47,9 +47,10 @@ typedef struct atn_batch_command {
     const char *name;
     const json_t *words; /* "stats", "{run}", ... */
     const atn_command *command;
-    bool adds_table; /* -o {out}.csv is for us to say */
-    bool writes;     /* a file, by -o of the plan or ours */
-    bool forces;     /* it has --force */
+    bool adds_table;    /* -o is for us to say: {out} and ending */
+    const char *ending; /* ".csv", or by its --format */
+    bool writes;        /* a file, by -o of the plan or ours */
+    bool forces;        /* it has --force */
 } atn_batch_command;
 
 typedef struct atn_batch_plan {

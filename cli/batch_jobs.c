@@ -172,7 +172,7 @@ static atn_status command_words(const atn_batch *b, const atn_batch_job *job,
 
     if (c->forces) ATN_TRY(take_word(l, atn_strdup(cx, "--force")));
     if (c->adds_table)
-        ATN_TRY(take_word(l, atn_strfmt(cx, "--output=%s.csv", job->base)));
+        ATN_TRY(take_word(l, atn_strfmt(cx, "--output=%s%s", job->base, c->ending)));
     ATN_TRY(add_words(l, c->words, 1, &at));
 done:
     return st;

@@ -125,13 +125,15 @@ static bool check_list(reading *r, const char *where, const json_t *words)
 
 /* ---- placeholders ---- */
 
-/* The length of "{word}" at text, 0 where there is none. */
+/* The length of "{word}" at text, 0 where there is none. A word begins with a letter. */
 static size_t brace_length(const char *text)
 {
-    const size_t n =
-        text[0] == '{' ? strspn(text + 1, "abcdefghijklmnopqrstuvwxyz_") : 0;
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                                  "_0123456789-";
+    const size_t n = text[0] == '{' ? strspn(text + 1, letters) : 0;
+    const bool begins = n > 0 && memchr(letters, text[1], 53);
 
-    return n > 0 && text[n + 1] == '}' ? n + 2 : 0;
+    return begins && text[n + 1] == '}' ? n + 2 : 0;
 }
 
 static const char *value_at(const atn_batch_place *at, int i)
@@ -321,20 +323,66 @@ static bool is_given(const atn_cli *cli, const char *name)
     return v && v->given > 0;
 }
 
-/* Where the output goes: to a name of this command alone. */
-static void check_output(reading *r, const char *where, const atn_cli *typed,
-                         atn_batch_command *c)
+/* The words of a command after its name as the plan has them, and filled in. */
+typedef struct command_line {
+    const json_t *raw;
+    char **words; /* [n + 1], words[0] is the program's name */
+    int n;
+} command_line;
+
+/* The value of an option as the plan has it; NULL = it is none of the words. */
+static const char *raw_value(const command_line *l, const atn_opt_value *v)
 {
+    for (int i = 0; i < l->n; i++) {
+        const char *word = l->words[i + 1],
+                   *raw = json_string_value(json_array_get(l->raw, (size_t)i));
+        const uintptr_t at = (uintptr_t)v->text - (uintptr_t)word;
+
+        if (at > strlen(word)) continue;
+        return strncmp(raw, word, at) == 0 ? raw + at : NULL;
+    }
+    return NULL;
+}
+
+/* Files that are written have names of this command and capture alone. */
+static void check_written(reading *r, const char *where, const atn_cli *typed,
+                          const command_line *l)
+{
+    static const char *const writing[] = {"output", "run-record", "dump", "marginals"};
+    static const char out[] = "{out}";
+
+    for (size_t i = 0; i < ATN_LEN(writing); i++) {
+        const atn_opt_value *v = value_of(typed, writing[i]);
+        const char *raw = v && v->given ? raw_value(l, v) : NULL;
+
+        if (!v || !v->given) continue;
+        if (!raw || strncmp(raw, out, sizeof out - 1) != 0)
+            problem(r, ATN_DATA,
+                    "%s: --%s %.60s is the same file for every capture (give "
+                    "{out}.csv or another ending)",
+                    where, writing[i], raw ? raw : v->text);
+        else if (!atn_batch_is_ending(raw + sizeof out - 1))
+            problem(r, ATN_DATA,
+                    "%s: --%s %.60s: such names are of logs and of unfinished files "
+                    "(give another ending)",
+                    where, writing[i], raw);
+    }
+}
+
+/* Where the table goes that has no -o: its ending says its form. */
+static void choose_table(const atn_cli *typed, atn_batch_command *c)
+{
+    static const char *const endings[][2] = {
+        {"csv", ".csv"}, {"jsonl", ".jsonl"}, {"text", ".txt"}};
     const atn_opt_value *v = value_of(typed, "output");
+    const atn_opt_value *form = value_of(typed, "format");
 
     c->forces = value_of(typed, "force") != NULL;
     c->adds_table = v && !v->given && c->command->uses & ATN_USE_TABLE;
     c->writes = c->adds_table || (v && v->given);
-    if (v && v->given && strncmp(v->text, "OUT", 3) != 0)
-        problem(r, ATN_DATA,
-                "%s: -o %.60s is the same file for every capture (give {out}.csv or "
-                "another ending)",
-                where, v->text);
+    c->ending = endings[0][1];
+    for (size_t i = 0; form && form->given && i < ATN_LEN(endings); i++)
+        if (strcmp(form->text, endings[i][0]) == 0) c->ending = endings[i][1];
 }
 
 /* The command line as it will be, with words in place of paths. */
@@ -346,9 +394,11 @@ static atn_status check_line(reading *r, const char *where, atn_batch_command *c
     atn_ctx *cx = r->cx;
     atn_status st = ATN_OK;
     atn_cli typed = {.cx = cx, .command = c->command, .argc = (int)n + 1};
+    command_line line = {.raw = c->words, .n = (int)n};
     char **words = NULL;
 
     ATN_NEW(words, (atn_idx)n + 2);
+    line.words = words;
     words[0] = atn_strdup(cx, "attnscope");
     if (!words[0]) ATN_TRY(cx->err.code);
     for (size_t i = 0; i < n; i++)
@@ -365,7 +415,8 @@ static atn_status check_line(reading *r, const char *where, atn_batch_command *c
         if (is_given(&typed, refused[i]))
             problem(r, ATN_DATA, "%s: --%s leaves no result (leave it out)", where,
                     refused[i]);
-    check_output(r, where, &typed, c);
+    check_written(r, where, &typed, &line);
+    choose_table(&typed, c);
 done:
     atn_cli_release(&typed);
     atn_batch_words_free(cx, words);
@@ -396,7 +447,7 @@ done:
 
 static void find_command(reading *r, const char *where, atn_batch_command *c)
 {
-    static const char *const refused[] = {"batch", "capture", "help"};
+    static const char *const refused[] = {"batch", "capture", "demo", "help"};
     const char *id = json_string_value(json_array_get(c->words, 0));
     const char *ids[64];
     char list[400];
@@ -671,6 +722,9 @@ static void check_clashes(reading *r)
         bool clash = false;
 
         if (name[n] == '\0') continue;
+        if (atn_batch_journal_is(name))
+            problem(r, ATN_DATA, "%s: model \"%.60s\": journals are called so", p->path,
+                    name);
         for (size_t k = 0; k < ATN_LEN(own); k++)
             clash |= strlen(own[k]) == n && strncmp(own[k], name, n) == 0;
         for (int k = 0; k < p->n_commands; k++)

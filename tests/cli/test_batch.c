@@ -117,7 +117,7 @@ static void fills(atn_ctx *cx)
                                            {"{plan}/a{model}b", "P/aMb"},
                                            {"{", "{"},
                                            {"{}", "{}"},
-                                           {"{Run}", "{Run}"},
+                                           {"{9}{1,2}{-o}", "{9}{1,2}{-o}"},
                                            {"{{run}}", "{R}"},
                                            {"{run", "{run"},
                                            {"$(x) `y` ;", "$(x) `y` ;"}};
@@ -129,12 +129,38 @@ static void fills(atn_ctx *cx)
         atn_free(cx, filled);
     }
     CHECK_FAILS(atn_batch_fill(cx, "a{ran}", &at, &filled), ATN_DATA, "nearest: run");
+    CHECK_FAILS(atn_batch_fill(cx, "{RUN}", &at, &filled), ATN_DATA, "{RUN} is no");
+    CHECK_FAILS(atn_batch_fill(cx, "{run1}", &at, &filled), ATN_DATA, "{run1} is no");
+    CHECK_FAILS(atn_batch_fill(cx, "{out-x}", &at, &filled), ATN_DATA, "{out-x} is no");
 }
 
 #define HEAD    "{\"schema\": \"attnscope/batch/1\", "
 #define MODEL   "\"models\": {\"m\": \"model.gguf\"}, "
 #define TEXT    "\"texts\": {\"t\": \"a.txt\"}, "
 #define COMMAND "\"commands\": {\"c\": [\"stats\", \"{run}\"]}}"
+
+/* The names of files that are written, in all ways to say them, and our own one. */
+static void endings(atn_ctx *cx)
+{
+    static const char text[] = HEAD MODEL TEXT
+        "\"commands\": {\"a\": [\"stats\", \"{run}\", \"--format\", \"jsonl\"], "
+        "\"b\": [\"stats\", \"{run}\", \"--format=text\"], "
+        "\"c\": [\"stats\", \"{run}\", \"-o{out}.tsv\", \"--run-record\", "
+        "\"{out}.json\"], "
+        "\"d\": [\"stats\", \"{run}\", \"--output={out}.csv\"]}}";
+    static const char *const wanted[] = {".jsonl", ".txt", ".csv", ".csv"};
+    atn_batch_plan p;
+
+    open_place();
+    CHECK_OK(load(cx, text, &p));
+    CHECK_EQ(p.n_commands, ATN_LEN(wanted));
+    for (int i = 0; i < p.n_commands; i++) {
+        CHECK_STR(p.commands[i].ending, wanted[i]);
+        CHECK_EQ(p.commands[i].adds_table, i < 2);
+        CHECK(p.commands[i].writes);
+    }
+    atn_batch_plan_release(cx, &p);
+}
 
 static void refused(atn_ctx *cx)
 {
@@ -193,6 +219,25 @@ static void refused(atn_ctx *cx)
         {HEAD MODEL TEXT "\"commands\": {\"c\": [\"stats\", \"{run}\", \"-o\", "
                          "\"{out}./../../x.csv\"]}}",
          "an ending", ATN_DATA},
+        {HEAD MODEL TEXT "\"commands\": {\"c\": [\"stats\", \"{run}\", \"-o\", "
+                         "\"OUTx.csv\"]}}",
+         "--output OUTx.csv is the same file", ATN_DATA},
+        {HEAD MODEL TEXT "\"commands\": {\"c\": [\"stats\", \"{run}\", "
+                         "\"--run-record=r.json\"]}}",
+         "--run-record r.json is the same file", ATN_DATA},
+        {HEAD MODEL TEXT "\"commands\": {\"c\": [\"approx\", \"{run}\", \"--method\", "
+                         "\"window\", \"--dump\", \"OUT\"]}}",
+         "--dump OUT is the same file", ATN_DATA},
+        {HEAD MODEL TEXT "\"commands\": {\"c\": [\"stats\", \"{run}\", "
+                         "\"-o{out}.log\"]}}",
+         "of logs", ATN_DATA},
+        {HEAD MODEL TEXT "\"commands\": {\"c\": [\"stats\", \"{run}\", "
+                         "\"-o\", \"{out}.csv.part\"]}}",
+         "of logs", ATN_DATA},
+        {HEAD MODEL TEXT "\"commands\": {\"c\": [\"demo\", \"{run}\"]}}",
+         "not for a plan", ATN_DATA},
+        {HEAD "\"models\": {\"journal-x.jsonl\": \"model.gguf\"}, " TEXT COMMAND,
+         "journals are called so", ATN_DATA},
         {HEAD MODEL TEXT "\"commands\": {\"c\": [\"field\", \"{plan}/gone.json\"]}}",
          "gone.json does not exist", ATN_NOINPUT},
         {HEAD "\"capture\": [\"-o\", \"x\"], " MODEL TEXT COMMAND,
@@ -357,4 +402,5 @@ static void journal(atn_ctx *cx)
 }
 
 CHECK_MAIN({"golden", golden}, {"jobs", jobs}, {"fills", fills}, {"refused", refused},
-           {"together", together}, {"failure", failure}, {"journal", journal})
+           {"endings", endings}, {"together", together}, {"failure", failure},
+           {"journal", journal})
