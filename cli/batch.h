@@ -120,7 +120,8 @@ typedef struct atn_batch_job {
     char *output;    /* first file, relative to OUT; owned, NULL = none */
     json_t *outputs; /* [{path, bytes, xxh3_128}], owned */
     char message[ATN_BATCH_MESSAGE];
-    pid_t pid; /* while it runs */
+    int killed_by; /* signal, 0 = none */
+    pid_t pid;     /* while it runs */
     double started;
 } atn_batch_job;
 

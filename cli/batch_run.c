@@ -138,6 +138,33 @@ static void read_message(const char *path, char out[ATN_BATCH_MESSAGE])
     last_line(tail, n, out);
 }
 
+/* What ended the process goes in front of what it said last. */
+static void name_signal(int number, char message[ATN_BATCH_MESSAGE])
+{
+    static const struct {
+        int number;
+        const char *name;
+    } known[] = {{SIGKILL, "SIGKILL; memory may have run out"},
+                 {SIGSEGV, "SIGSEGV"},
+                 {SIGBUS, "SIGBUS; a file may have been cut short"},
+                 {SIGABRT, "SIGABRT"},
+                 {SIGFPE, "SIGFPE"},
+                 {SIGILL, "SIGILL"},
+                 {SIGINT, "SIGINT"},
+                 {SIGTERM, "SIGTERM"},
+                 {SIGXCPU, "SIGXCPU; its time was limited"}};
+    const char *name = NULL;
+    char said[ATN_BATCH_MESSAGE];
+
+    if (!number) return;
+    memcpy(said, message, sizeof said);
+    for (size_t i = 0; i < ATN_LEN(known); i++)
+        if (known[i].number == number) name = known[i].name;
+    snprintf(message, ATN_BATCH_MESSAGE, "killed by signal %d%s%s%s%s%.160s", number,
+             name ? " (" : "", name ? name : "", name ? ")" : "", *said ? ": " : "",
+             said);
+}
+
 /* ---- jobs ---- */
 
 typedef struct running {
@@ -205,6 +232,7 @@ static atn_status conclude(running *r, atn_batch_job *job, bool stopping)
     log = log_path(cx, r->b, job);
     if (!log) ATN_TRY(cx->err.code);
     if (code != 0) read_message(log, job->message);
+    name_signal(job->killed_by, job->message);
     ATN_TRY(atn_batch_outputs(r->b, job));
     if (job->state == ATN_BATCH_FAILED && job->command < 0)
         ATN_TRY(atn_batch_clear_capture(r->b, job, before));
@@ -292,6 +320,7 @@ static atn_status collect(running *r, bool stopping)
             continue;
         r->working--;
         job->seconds = atn_seconds() - job->started;
+        job->killed_by = WIFSIGNALED(how) ? WTERMSIG(how) : 0;
         job->exit_code = WIFEXITED(how)     ? WEXITSTATUS(how)
                          : WIFSIGNALED(how) ? 128 + WTERMSIG(how)
                                             : 2;

@@ -84,7 +84,7 @@ static atn_status check_out(atn_cli *cli, const atn_batch *b)
     if (atn_file_exists(b->out))
         ATN_FAIL(ATN_CANTCREATE, "%s: is a file (choose another -o)", b->out);
     if (!atn_dir_exists(b->out) || atn_dir_is_empty(b->out)) return ATN_OK;
-    if (resume && !has_journal(b->out, NULL))
+    if ((resume || atn_opt_given(cli, "force")) && !has_journal(b->out, NULL))
         ATN_FAIL(ATN_CANTCREATE,
                  "%s: is not of a batch, there is no journal.jsonl (choose another -o)",
                  b->out);
@@ -168,6 +168,7 @@ static atn_status list_jobs(atn_batch *b)
     atn_ctx *cx = b->cli->cx;
     atn_status st = ATN_OK;
     atn_table *t = NULL;
+    int bad = 0;
 
     ATN_TRY(atn_table_create(cx, "batch_plan", &t));
     for (size_t i = 0; i < ATN_LEN(names); i++)
@@ -175,8 +176,13 @@ static atn_status list_jobs(atn_batch *b)
     for (int i = 0; i < b->n_jobs; i++) {
         ATN_TRY(atn_progress(cx, "asking", i, b->n_jobs));
         ATN_TRY(add_dry_row(b, &b->jobs[i], t));
+        bad += *b->jobs[i].message != '\0';
     }
     ATN_TRY(atn_cli_print(b->cli, t));
+    if (bad)
+        ATN_FAIL(ATN_PARTIAL,
+                 "%d of %d captures cannot run, for the reasons in the column message",
+                 bad, b->n_captures);
 done:
     atn_table_destroy(cx, t);
     return st;

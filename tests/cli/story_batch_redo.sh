@@ -49,3 +49,18 @@ batch 0 --resume
 sed 's/"--heads", "0"/"--layers", "77"/' plan.json >changed && mv changed plan.json
 batch 3 --force
 [ ! -e out/bound.csv ] && [ -e out/own.csv ]
+
+# a process that is killed while it waits for its input says so
+mkfifo words
+cat >kill.json <<'END'
+{"schema": "attnscope/batch/1", "models": {"m": "tales"}, "texts": {"t": {"token_ids": "ids.txt"}},
+ "commands": {"words": ["tokenize", "{model}", "--text", "words"]}}
+END
+attnscope batch kill.json --pages 0 2>err &
+pid=$!
+while [ ! -e kill/m/t/words.log ] && kill -0 $pid; do sleep 0.02; done
+kill -KILL $(cat /proc/$pid/task/$pid/children)
+code=0
+wait $pid || code=$?
+[ $code -eq 3 ]
+grep -q '^m,t,words,failed,137,[^,]*,,,killed by signal 9 (SIGKILL; memory may have run out)$' kill/batch.csv
