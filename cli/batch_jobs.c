@@ -457,6 +457,37 @@ static void remove_all(const char *path)
     (void)nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 }
 
+static int is_begun_capture(const struct dirent *e)
+{
+    return strncmp(e->d_name, "run.part-", 9) == 0;
+}
+
+/* What a capture began while another stood in its place takes that place, so that the
+ * next one goes on with it or replaces it. */
+static atn_status move_begun(atn_ctx *cx, const atn_batch_job *job)
+{
+    struct dirent **entries = NULL;
+    atn_status st = ATN_OK;
+    char *path = NULL, *manifest = NULL;
+    const int n = scandir(job->dir, &entries, is_begun_capture, alphasort);
+
+    for (int i = 0; i < n; i++) {
+        path = atn_path_join(cx, job->dir, entries[i]->d_name);
+        manifest = path ? atn_path_join(cx, path, "capture.json") : NULL;
+        if (!manifest) ATN_TRY(cx->err.code);
+        if (atn_file_exists(manifest) && !atn_dir_exists(job->base))
+            (void)rename(path, job->base);
+        atn_free(cx, path);
+        atn_free(cx, manifest);
+        path = manifest = NULL;
+    }
+done:
+    for (int i = 0; i < n; i++) free(entries[i]); /* scandir's own memory */
+    free(entries);
+    atn_free(cx, path);
+    return st;
+}
+
 atn_status atn_batch_clear_capture(atn_batch *b, const atn_batch_job *job,
                                    const char *before)
 {
@@ -473,7 +504,7 @@ atn_status atn_batch_clear_capture(atn_batch *b, const atn_batch_job *job,
     if (st != ATN_OK || json_is_true(json_object_get(manifest, "complete")))
         remove_all(job->base);
     atn_err_clear(cx);
-    st = ATN_OK;
+    ATN_TRY(move_begun(cx, job));
 done:
     json_decref(manifest);
     atn_free(cx, path);

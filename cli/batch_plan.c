@@ -125,7 +125,7 @@ static bool check_list(reading *r, const char *where, const json_t *words)
 
 /* ---- placeholders ---- */
 
-/* The length of "{word}" at text, 0 where there is none. A word begins with a letter. */
+/* The length of "{word}" at text, 0 where there is none. It begins with a letter. */
 static size_t brace_length(const char *text)
 {
     static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"

@@ -155,12 +155,15 @@ static void name_signal(int number, char message[ATN_BATCH_MESSAGE])
                  {SIGXCPU, "SIGXCPU; its time was limited"}};
     const char *name = NULL;
     char said[ATN_BATCH_MESSAGE];
+    size_t n = 160; /* bytes of it, cut between characters */
 
     if (!number) return;
     memcpy(said, message, sizeof said);
+    while (n > 0 && ((unsigned char)said[n] & 0xc0) == 0x80) n--;
+    if (strlen(said) > n) said[n] = '\0';
     for (size_t i = 0; i < ATN_LEN(known); i++)
         if (known[i].number == number) name = known[i].name;
-    snprintf(message, ATN_BATCH_MESSAGE, "killed by signal %d%s%s%s%s%.160s", number,
+    snprintf(message, ATN_BATCH_MESSAGE, "killed by signal %d%s%s%s%s%s", number,
              name ? " (" : "", name ? name : "", name ? ")" : "", *said ? ": " : "",
              said);
 }

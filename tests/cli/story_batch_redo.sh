@@ -31,11 +31,16 @@ batch 0 --resume
 [ "$(ran)" -eq 1 ]
 [ -s out/m/t/arrays/q.npy ]
 
-# a capture that fails takes the old one and its results along
+# a capture that fails takes the old one and its results along; of one that was begun beside
+# it the next goes on
+cp -r out/m/t/run out/m/t/run.part-x
+sed -i 's/"complete": *true/"complete": false/' out/m/t/run.part-x/capture.json
+grep -q '"complete": false' out/m/t/run.part-x/capture.json
 printf '1 2 999999\n' >ids.txt
 batch 3 --resume
 grep -q '^m,t,capture,failed,65,[^,]*,,,' out/batch.csv
-[ ! -e out/m/t/run ] && [ ! -e out/m/t/stats.csv ] && [ ! -e out/m/t/arrays ]
+grep -q '"complete": false' out/m/t/run/capture.json
+[ ! -e out/m/t/run.part-x ] && [ ! -e out/m/t/stats.csv ] && [ ! -e out/m/t/arrays ]
 printf '1 2 3 4 5\n' >ids.txt
 batch 0 --resume
 [ "$(ran)" -eq 3 ]
