@@ -77,8 +77,8 @@ static const char *either(const json_t *j, const char *key, const char *usual)
                : usual;
 }
 
-/* The width of the MLP; where the family has a multiple of the model's for an absent or null
- * key, that. */
+/* The width of the MLP; where the family has a multiple of the model's for an absent or
+ * null key, that. */
 static atn_status read_ffn(atn_ctx *cx, const char *path, atn_config *c)
 {
     const char *key = or_usual(c->arch->keys.ffn, "intermediate_size");
