@@ -48,6 +48,7 @@ typedef struct atn_batch_command {
     const json_t *words; /* "stats", "{run}", ... */
     const atn_command *command;
     bool adds_table; /* -o {out}.csv is for us to say */
+    bool writes;     /* a file, by -o of the plan or ours */
     bool forces;     /* it has --force */
 } atn_batch_command;
 
@@ -165,8 +166,16 @@ atn_status atn_batch_fingerprint(atn_batch *b, atn_batch_job *job) ATN_WARN_UNUS
 /* Lists the job's files with sizes and hashes into job->outputs, output and
  * result_hash. */
 atn_status atn_batch_outputs(atn_batch *b, atn_batch_job *job) ATN_WARN_UNUSED;
+/* Says that it has none. */
+atn_status atn_batch_no_outputs(atn_ctx *cx, atn_batch_job *job) ATN_WARN_UNUSED;
+/* May an output be called COMMAND and this? Not as logs and unfinished files are. */
+bool atn_batch_is_ending(const char *ending);
 /* Removes the files of an earlier run of a command. */
 atn_status atn_batch_clear(atn_batch *b, const atn_batch_job *job) ATN_WARN_UNUSED;
+/* After a capture failed: removes a finished one that was there before, whose manifest
+ * had this hash. What it began itself stays, to go on with. */
+atn_status atn_batch_clear_capture(atn_batch *b, const atn_batch_job *job,
+                                   const char *before) ATN_WARN_UNUSED;
 
 /* ---- the journal ---- */
 

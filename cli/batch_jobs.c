@@ -1,6 +1,7 @@
 /* cli/batch_jobs.c -- the jobs of a plan: command lines, fingerprints, files. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <dirent.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -349,40 +350,64 @@ done:
 
 /* ---- outputs ---- */
 
-/* Is this a file that the command wrote: called after it, and neither its log nor its
- * notes of finished heads? */
+bool atn_batch_is_ending(const char *ending)
+{
+    return (*ending == '\0' || *ending == '.') && strcmp(ending, ".log") != 0 &&
+           !atn_ends_with(ending, ".part") && !strstr(ending, ".part-");
+}
+
+/* Is this a file or folder that the command wrote: called after it, and neither its log
+ * nor its notes of finished heads? */
 static bool is_output(const char *name, const char *command)
 {
     const size_t n = strlen(command);
 
-    return strncmp(name, command, n) == 0 && name[n] == '.' &&
-           strcmp(name + n, ".log") != 0 && !atn_ends_with(name, ".part") &&
-           !strstr(name + n, ".part-");
+    return strncmp(name, command, n) == 0 && atn_batch_is_ending(name + n);
 }
 
-/* Layers are large: their sizes do, the manifest has their hashes. */
+/* Layers are large: their sizes do, the manifest has their hashes. A folder is one
+ * output, with a slash behind its name. */
 static atn_status add_output(atn_batch *b, atn_batch_job *job, const char *path,
                              bool hashed)
 {
     const char *relative = path + strlen(b->out) + 1;
     atn_ctx *cx = b->cli->cx;
     atn_status st = ATN_OK;
-    char hex[33] = "";
+    char hex[33] = "", *name = NULL;
     struct stat info;
     json_t *entry;
+    bool folder;
 
-    if (stat(path, &info) != 0 || !S_ISREG(info.st_mode)) return ATN_OK;
+    if (stat(path, &info) != 0) return ATN_OK;
+    folder = S_ISDIR(info.st_mode);
+    if (!S_ISREG(info.st_mode) && !(folder && hashed)) return ATN_OK;
     if (hashed) ATN_TRY(hash_path(cx, path, hex));
-    entry = json_pack("{s:s, s:I, s:s}", "path", relative, "bytes",
-                      (json_int_t)info.st_size, "xxh3_128", hex);
+    name = atn_strfmt(cx, "%s%s", relative, folder ? "/" : "");
+    if (!name) ATN_TRY(cx->err.code);
+    entry =
+        json_pack("{s:s, s:I, s:s}", "path", name, "bytes",
+                  folder ? (json_int_t)0 : (json_int_t)info.st_size, "xxh3_128", hex);
     if (!entry || json_array_append_new(job->outputs, entry) != 0)
         ATN_FAIL(ATN_MEMORY, "no memory for the names of outputs");
-    if (!hashed || job->output) return ATN_OK;
-    job->output = atn_strdup(cx, relative);
-    if (!job->output) ATN_TRY(cx->err.code);
+    if (!hashed || job->output) goto done;
+    job->output = name;
+    name = NULL;
     memcpy(job->result_hash, hex, sizeof job->result_hash);
 done:
+    atn_free(cx, name);
     return st;
+}
+
+atn_status atn_batch_no_outputs(atn_ctx *cx, atn_batch_job *job)
+{
+    json_decref(job->outputs);
+    atn_free(cx, job->output);
+    job->output = NULL;
+    job->result_hash[0] = '\0';
+    job->outputs = json_array();
+    if (job->outputs) return ATN_OK;
+    return atn_fail(cx, ATN_MEMORY, __FILE__, __LINE__,
+                    "no memory for the names of outputs");
 }
 
 atn_status atn_batch_outputs(atn_batch *b, atn_batch_job *job)
@@ -396,12 +421,7 @@ atn_status atn_batch_outputs(atn_batch *b, atn_batch_job *job)
     char *path = NULL;
     int n = 0;
 
-    json_decref(job->outputs);
-    atn_free(cx, job->output);
-    job->output = NULL;
-    job->result_hash[0] = '\0';
-    job->outputs = json_array();
-    if (!job->outputs) ATN_FAIL(ATN_MEMORY, "no memory for the names of outputs");
+    ATN_TRY(atn_batch_no_outputs(cx, job));
     n = scandir(dir, &entries, is_visible, alphasort);
     for (int i = 0; i < n; i++) {
         const char *file = entries[i]->d_name;
@@ -421,6 +441,45 @@ done:
     return st;
 }
 
+static int remove_entry(const char *path, const struct stat *info, int what,
+                        struct FTW *where)
+{
+    (void)info;
+    (void)what;
+    (void)where;
+    (void)remove(path);
+    return 0;
+}
+
+/* A file, a link, or a folder with all in it; links are not followed. */
+static void remove_all(const char *path)
+{
+    (void)nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+atn_status atn_batch_clear_capture(atn_batch *b, const atn_batch_job *job,
+                                   const char *before)
+{
+    atn_ctx *cx = b->cli->cx;
+    atn_status st = ATN_OK;
+    json_t *manifest = NULL;
+    char *path = NULL;
+
+    if (!*before || strcmp(before, job->result_hash) != 0) return ATN_OK;
+    path = atn_path_join(cx, job->base, "capture.json");
+    if (!path) ATN_TRY(cx->err.code);
+    st = atn_json_load(cx, path, false, &manifest);
+    if (st == ATN_MEMORY) goto done;
+    if (st != ATN_OK || json_is_true(json_object_get(manifest, "complete")))
+        remove_all(job->base);
+    atn_err_clear(cx);
+    st = ATN_OK;
+done:
+    json_decref(manifest);
+    atn_free(cx, path);
+    return st;
+}
+
 atn_status atn_batch_clear(atn_batch *b, const atn_batch_job *job)
 {
     struct dirent **entries = NULL;
@@ -436,7 +495,7 @@ atn_status atn_batch_clear(atn_batch *b, const atn_batch_job *job)
             continue;
         path = atn_path_join(cx, job->dir, entries[i]->d_name);
         if (!path) ATN_TRY(cx->err.code);
-        if (!atn_dir_exists(path)) (void)unlink(path);
+        remove_all(path);
         atn_free(cx, path);
         path = NULL;
     }

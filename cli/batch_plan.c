@@ -329,6 +329,7 @@ static void check_output(reading *r, const char *where, const atn_cli *typed,
 
     c->forces = value_of(typed, "force") != NULL;
     c->adds_table = v && !v->given && c->command->uses & ATN_USE_TABLE;
+    c->writes = c->adds_table || (v && v->given);
     if (v && v->given && strncmp(v->text, "OUT", 3) != 0)
         problem(r, ATN_DATA,
                 "%s: -o %.60s is the same file for every capture (give {out}.csv or "

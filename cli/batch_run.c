@@ -153,9 +153,13 @@ static bool is_ready(const atn_batch *b, const atn_batch_job *job)
            (job->command < 0 || b->jobs[job->capture].state == ATN_BATCH_DONE);
 }
 
-/* Marks the commands of a capture that there is not. */
-static void drop_commands(running *r, const atn_batch_job *capture)
+/* Marks the commands of a capture that there is not; what they gave of an earlier one
+ * goes. */
+static atn_status drop_commands(running *r, const atn_batch_job *capture)
 {
+    atn_ctx *cx = r->b->cli->cx;
+    atn_status st = ATN_OK;
+
     for (int i = 0; i < r->b->n_jobs; i++) {
         atn_batch_job *job = &r->b->jobs[i];
 
@@ -163,7 +167,10 @@ static void drop_commands(running *r, const atn_batch_job *capture)
         job->state = ATN_BATCH_NOT_RUN;
         snprintf(job->message, sizeof job->message, "its capture failed");
         r->done++;
+        ATN_TRY(atn_batch_clear(r->b, job));
     }
+done:
+    return st;
 }
 
 static void say(running *r, const atn_batch_job *job)
@@ -187,8 +194,9 @@ static atn_status conclude(running *r, atn_batch_job *job, bool stopping)
     const int code = job->exit_code;
     atn_ctx *cx = r->b->cli->cx;
     atn_status st = ATN_OK;
-    char *log = NULL;
+    char *log = NULL, before[33];
 
+    memcpy(before, job->result_hash, sizeof before);
     job->state = code == 0                        ? ATN_BATCH_DONE
                  : code == 1 && job->command >= 0 ? ATN_BATCH_CHECK
                  : code == 3 && job->command >= 0 ? ATN_BATCH_PARTIAL
@@ -198,11 +206,14 @@ static atn_status conclude(running *r, atn_batch_job *job, bool stopping)
     if (!log) ATN_TRY(cx->err.code);
     if (code != 0) read_message(log, job->message);
     ATN_TRY(atn_batch_outputs(r->b, job));
+    if (job->state == ATN_BATCH_FAILED && job->command < 0)
+        ATN_TRY(atn_batch_clear_capture(r->b, job, before));
+    if (job->state == ATN_BATCH_FAILED) ATN_TRY(atn_batch_no_outputs(cx, job));
     ATN_TRY(atn_batch_journal_job(cx, &r->b->journal, job));
     if (job->state == ATN_BATCH_STOPPED) goto done;
     r->done++;
     say(r, job);
-    if (job->command < 0 && code != 0) drop_commands(r, job);
+    if (job->command < 0 && code != 0) ATN_TRY(drop_commands(r, job));
 done:
     atn_free(cx, log);
     return st;
@@ -231,6 +242,14 @@ done:
     return st;
 }
 
+/* Is there something of an earlier run, where the job writes? */
+static bool has_left(const atn_batch *b, const atn_batch_job *job)
+{
+    const bool writes = job->command < 0 || b->plan.commands[job->command].writes;
+
+    return !writes || json_array_size(job->outputs) > 0;
+}
+
 /* Starts it, unless an earlier run has left what it would make. */
 static atn_status begin(running *r, atn_batch_job *job)
 {
@@ -239,7 +258,7 @@ static atn_status begin(running *r, atn_batch_job *job)
 
     ATN_TRY(atn_batch_fingerprint(r->b, job));
     ATN_TRY(atn_batch_outputs(r->b, job));
-    if (atn_batch_journal_find(r->b, job)) {
+    if (has_left(r->b, job) && atn_batch_journal_find(r->b, job)) {
         r->done++;
         return ATN_OK;
     }
