@@ -124,11 +124,12 @@ typedef struct atn_batch_job {
 } atn_batch_job;
 
 typedef struct atn_batch_journal {
-    int fd;        /* -1 = closed */
-    char *path;    /* owned */
-    json_t *found; /* lists of the entries of every job, by id, oldest first; owned */
-    int all;       /* the lock of OUT: of all jobs our own, else shared; -1 = closed */
-    char plan[33]; /* hash of the plan that was last begun; "" = none */
+    int fd;         /* -1 = closed */
+    char *path;     /* owned */
+    json_t *found;  /* lists of the entries of every job, by id, oldest first; owned */
+    int all;        /* the lock of OUT: of all jobs our own, else shared; -1 = closed */
+    char plan[33];  /* hash of the plan that was last begun; "" = none */
+    json_t *tables; /* names of the tables of all jobs last made; owned, NULL = none */
 } atn_batch_journal;
 
 typedef struct atn_batch {
@@ -182,7 +183,7 @@ atn_status atn_batch_clear_capture(atn_batch *b, const atn_batch_job *job,
 /* Opens OUT/NAME (journal.jsonl, or that of a share, journal-0-of-2.jsonl) for one
  * process and its children: CANTCREATE while another has it, or, for journal.jsonl, any
  * share. resume: what all journals in OUT hold is read, damaged lines are passed over
- * with a warning; else this one is emptied. */
+ * with a warning; else this one is emptied, and only its tables are kept. */
 atn_status atn_batch_journal_open(atn_ctx *cx, const char *out, const char *name,
                                   bool resume, atn_batch_journal *j) ATN_WARN_UNUSED;
 /* Is this the name of a journal? */
@@ -192,6 +193,9 @@ atn_status atn_batch_journal_add(atn_ctx *cx, atn_batch_journal *j,
                                  json_t *entry) ATN_WARN_UNUSED;
 atn_status atn_batch_journal_job(atn_ctx *cx, atn_batch_journal *j,
                                  const atn_batch_job *job) ATN_WARN_UNUSED;
+/* Adds a list of names of tables; they stay the caller's. */
+atn_status atn_batch_journal_tables(atn_ctx *cx, atn_batch_journal *j,
+                                    json_t *tables) ATN_WARN_UNUSED;
 /* Takes over what the journal says of the job where fingerprint and files agree. */
 bool atn_batch_journal_find(const atn_batch *b, atn_batch_job *job);
 void atn_batch_journal_close(atn_ctx *cx, atn_batch_journal *j);

@@ -63,15 +63,20 @@ static bool read_line(atn_ctx *cx, atn_batch_journal *j, const char *line, size_
     char *again = NULL;
     bool good = false;
     const char *id, *plan;
+    json_t *tables;
 
     if (json_is_object(entry) && seal(cx, entry, &again) == ATN_OK)
         good = strlen(again) == n && memcmp(again, line, n) == 0;
     atn_err_clear(cx);
     id = json_string_value(json_object_get(entry, "job"));
     plan = json_string_value(json_object_get(entry, "plan"));
+    tables = json_object_get(entry, "tables");
     if (good && id)
         note_entry(j, id, entry);
-    else if (good && plan)
+    else if (good && json_is_array(tables)) {
+        json_decref(j->tables);
+        j->tables = json_incref(tables);
+    } else if (good && plan)
         snprintf(j->plan, sizeof j->plan, "%s", plan);
     atn_free(cx, again);
     json_decref(entry);
@@ -189,6 +194,14 @@ atn_status atn_batch_journal_job(atn_ctx *cx, atn_batch_journal *j,
                   "outputs", job->outputs));
 }
 
+atn_status atn_batch_journal_tables(atn_ctx *cx, atn_batch_journal *j, json_t *tables)
+{
+    return atn_batch_journal_add(cx, j,
+                                 json_pack("{s:s, s:O}", "schema",
+                                           "attnscope/batch_journal/1", "tables",
+                                           tables));
+}
+
 /* Without O_CLOEXEC: children hold the lock. */
 static atn_status open_locked(atn_ctx *cx, const char *out, const char *path, int how,
                               int *fd)
@@ -223,10 +236,15 @@ atn_status atn_batch_journal_open(atn_ctx *cx, const char *out, const char *name
         ATN_FAIL(ATN_MEMORY, "no memory for the journal");
     if (share) ATN_TRY(open_locked(cx, out, all, LOCK_SH, &j->all));
     ATN_TRY(open_locked(cx, out, j->path, LOCK_EX, &j->fd));
-    if (resume)
-        ATN_TRY(read_all(cx, out, name, j, &open_end));
-    else if (ftruncate(j->fd, 0) != 0)
-        ATN_FAIL(ATN_IO, "%s: %s", j->path, strerror(errno));
+    ATN_TRY(read_all(cx, out, name, j, &open_end));
+    if (!resume) {
+        json_object_clear(j->found);
+        j->plan[0] = '\0';
+        open_end = false;
+        if (ftruncate(j->fd, 0) != 0)
+            ATN_FAIL(ATN_IO, "%s: %s", j->path, strerror(errno));
+        if (j->tables) ATN_TRY(atn_batch_journal_tables(cx, j, j->tables));
+    }
     if (open_end) ATN_TRY(write_all(cx, j, "\n", 1));
 done:
     atn_free(cx, all);
@@ -238,6 +256,7 @@ void atn_batch_journal_close(atn_ctx *cx, atn_batch_journal *j)
     if (j->fd >= 0) close(j->fd);
     if (j->all >= 0) close(j->all);
     json_decref(j->found);
+    json_decref(j->tables);
     atn_free(cx, j->path);
     *j = (atn_batch_journal){.fd = -1, .all = -1};
 }

@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "analysis/describe.h"
 #include "cli/batch.h"
@@ -90,8 +91,8 @@ static const char *csv_ending(const atn_batch *b, const atn_batch_job *job,
 /* One combined table under way: all cells are texts, as the files have them. */
 typedef struct combined {
     atn_batch *b;
-    const char *ending; /* ".csv" */
-    atn_table **parts;  /* [n_jobs]; NULL = the job has none */
+    const char *command, *ending; /* ".csv" */
+    atn_table **parts;            /* [n_jobs]; NULL = the job has none */
     atn_table *all;
 } combined;
 
@@ -128,19 +129,28 @@ done:
     return st;
 }
 
+/* The name of a part's column among all: one called model or text gives way to ours. */
+static const char *name_in_all(const combined *c, const char *name, char own[256])
+{
+    if (strcmp(name, "model") != 0 && strcmp(name, "text") != 0) return name;
+    snprintf(own, 256, "%.120s_%s", c->command, name);
+    return own;
+}
+
 /* The columns of all parts in the order of their first one; one that only later parts
  * have comes last. */
 static atn_status unite_columns(combined *c)
 {
     atn_ctx *cx = c->b->cli->cx;
     atn_status st = ATN_OK;
+    char own[256];
 
     ATN_TRY(atn_table_create(cx, "batch_part", &c->all));
     ATN_TRY(atn_table_add_col(cx, c->all, "model", ATN_COL_STR, "", "", NULL));
     ATN_TRY(atn_table_add_col(cx, c->all, "text", ATN_COL_STR, "", "", NULL));
     for (int i = 0; i < c->b->n_jobs; i++)
         for (int k = 0; c->parts[i] && k < atn_table_cols(c->parts[i]); k++) {
-            const char *name = atn_table_col_name(c->parts[i], k);
+            const char *name = name_in_all(c, atn_table_col_name(c->parts[i], k), own);
 
             if (atn_table_find_col(c->all, name) < 0)
                 ATN_TRY(atn_table_add_col(cx, c->all, name, ATN_COL_STR, "", "", NULL));
@@ -149,19 +159,20 @@ done:
     return st;
 }
 
-/* A column of the part that is called model or text gives way to ours. */
 static atn_status add_part(combined *c, const atn_batch_job *job, const atn_table *part)
 {
     atn_ctx *cx = c->b->cli->cx;
     atn_status st = ATN_OK;
+    char own[256];
 
     for (atn_idx r = 0; r < atn_table_rows(part); r++) {
         ATN_TRY(atn_table_add_row(cx, c->all));
         for (int k = 0; k < atn_table_cols(part); k++) {
             const char *cell = atn_table_get_str(part, r, k);
-            const int col = atn_table_find_col(c->all, atn_table_col_name(part, k));
+            const int col = atn_table_find_col(
+                c->all, name_in_all(c, atn_table_col_name(part, k), own));
 
-            if (cell && col >= 2) ATN_TRY(atn_table_set_str(cx, c->all, col, cell));
+            if (cell) ATN_TRY(atn_table_set_str(cx, c->all, col, cell));
         }
         ATN_TRY(atn_table_set_str(cx, c->all, 0, c->b->plan.models[job->model].name));
         ATN_TRY(atn_table_set_str(cx, c->all, 1, c->b->plan.texts[job->text].name));
@@ -207,7 +218,7 @@ done:
 static atn_status combine(atn_batch *b, int command, const char *ending,
                           atn_report *report)
 {
-    combined c = {.b = b, .ending = ending};
+    combined c = {.b = b, .command = b->plan.commands[command].name, .ending = ending};
     atn_ctx *cx = b->cli->cx;
     atn_status st = ATN_OK;
     char *path = NULL;
@@ -229,15 +240,16 @@ done:
     return st;
 }
 
-/* Every ending of CSV files that the command left, once. */
-static atn_status combine_command(atn_batch *b, int command, atn_report *report)
+/* Every ending of CSV files that the command left, once: the keys of an object. */
+static atn_status find_endings(atn_batch *b, int command, json_t **out)
 {
-    json_t *endings = json_object(), *value;
+    json_t *endings = json_object();
     atn_ctx *cx = b->cli->cx;
-    atn_status st = ATN_OK;
-    const char *ending;
 
-    if (!endings) ATN_FAIL(ATN_MEMORY, "no memory for the names of tables");
+    *out = endings;
+    if (!endings)
+        return atn_fail(cx, ATN_MEMORY, __FILE__, __LINE__,
+                        "no memory for the names of tables");
     for (int i = 0; i < b->n_jobs; i++) {
         const atn_batch_job *job = &b->jobs[i];
         const json_t *output;
@@ -246,21 +258,117 @@ static atn_status combine_command(atn_batch *b, int command, atn_report *report)
         if (job->command != command || !has_results(job)) continue;
         json_array_foreach(job->outputs, k, output)
         {
-            ending = csv_ending(b, job, output);
+            const char *ending = csv_ending(b, job, output);
+
             if (ending) (void)json_object_set_new(endings, ending, json_true());
         }
     }
+    return ATN_OK;
+}
+
+/* A table of all jobs, and its record. A name that cannot be one is passed over. */
+static atn_status remove_table(const atn_batch *b, const char *name)
+{
+    static const char *const more[] = {"", ".run.json"};
+    atn_ctx *cx = b->cli->cx;
+
+    if (!name || *name == '.' || strchr(name, '/') || !atn_ends_with(name, ".csv"))
+        return ATN_OK;
+    for (size_t i = 0; i < ATN_LEN(more); i++) {
+        char *path = atn_strfmt(cx, "%s/%s%s", b->out, name, more[i]);
+
+        if (!path) return cx->err.code;
+        (void)unlink(path);
+        atn_free(cx, path);
+    }
+    return ATN_OK;
+}
+
+static atn_status combine_command(atn_batch *b, int command, atn_report *report)
+{
+    json_t *endings = NULL, *value;
+    atn_ctx *cx = b->cli->cx;
+    atn_status st = ATN_OK;
+    const char *ending;
+    char name[512];
+
+    ATN_TRY(find_endings(b, command, &endings));
     json_object_foreach(endings, ending, value)
     {
         st = combine(b, command, ending, report);
         if (st == ATN_DATA) { /* a file that is called .csv and is none */
             atn_err_forgive(cx);
-            st = ATN_OK;
+            snprintf(name, sizeof name, "%.120s%.380s", b->plan.commands[command].name,
+                     ending);
+            st = remove_table(b, name);
         }
         ATN_TRY(st);
     }
 done:
     json_decref(endings);
+    return st;
+}
+
+static atn_status name_tables(atn_batch *b, json_t *names)
+{
+    json_t *endings = NULL, *value;
+    atn_ctx *cx = b->cli->cx;
+    atn_status st = ATN_OK;
+    const char *ending;
+    char *name = NULL;
+
+    for (int c = 0; c < b->plan.n_commands; c++) {
+        ATN_TRY(find_endings(b, c, &endings));
+        json_object_foreach(endings, ending, value)
+        {
+            name = atn_strfmt(cx, "%s%s", b->plan.commands[c].name, ending);
+            if (!name) ATN_TRY(cx->err.code);
+            (void)json_array_append_new(names, json_string(name));
+            atn_free(cx, name);
+            name = NULL;
+        }
+        json_decref(endings);
+        endings = NULL;
+    }
+done:
+    json_decref(endings);
+    return st;
+}
+
+static bool has_name(const json_t *names, const char *name)
+{
+    const json_t *v;
+    size_t i;
+
+    json_array_foreach(names, i, v)
+    {
+        if (strcmp(json_string_value(v), name) == 0) return true;
+    }
+    return false;
+}
+
+/* Tables that an earlier run made and this one does not go; the journal notes those
+ * that this one makes. */
+static atn_status change_tables(atn_batch *b)
+{
+    json_t *names = json_array();
+    atn_ctx *cx = b->cli->cx;
+    atn_status st = ATN_OK;
+    const json_t *old;
+    size_t i;
+
+    if (!names) ATN_FAIL(ATN_MEMORY, "no memory for the names of tables");
+    ATN_TRY(name_tables(b, names));
+    json_array_foreach(b->journal.tables, i, old)
+    {
+        const char *name = json_string_value(old);
+
+        if (name && !has_name(names, name)) ATN_TRY(remove_table(b, name));
+    }
+    if (!json_equal(names, b->journal.tables))
+        ATN_TRY(atn_batch_journal_tables(cx, &b->journal, names));
+done:
+    json_decref(names);
     return st;
 }
 
@@ -405,6 +513,7 @@ atn_status atn_batch_publish(atn_batch *b, int pages)
     ATN_TRY(add_inputs(b));
     ATN_TRY(atn_batch_table(b, &jobs));
     ATN_TRY(save_jobs(b, jobs));
+    ATN_TRY(change_tables(b));
     ATN_TRY(atn_report_create(cx, "Batch report", b->plan.path, &report));
     ATN_TRY(show_batch(b, jobs, report));
     ATN_TRY(atn_report_section(cx, report, "Tables"));

@@ -39,3 +39,13 @@ grep -q '^m,t,capture,failed,65,[^,]*,,,' out/batch.csv
 printf '1 2 3 4 5\n' >ids.txt
 batch 0 --resume
 [ "$(ran)" -eq 3 ]
+
+# a table of all jobs that is not made again goes, a file of somebody else stays
+[ -s out/stats.csv ] && [ -s out/stats.csv.run.json ]
+echo mine >out/own.csv
+sed 's/"stats": \["stats", "{run}"\]/"bound": ["stats", "{run}", "--heads", "0"]/' plan.json >changed && mv changed plan.json
+batch 0 --resume
+[ ! -e out/stats.csv ] && [ ! -e out/stats.csv.run.json ] && [ -s out/bound.csv ] && [ -e out/own.csv ]
+sed 's/"--heads", "0"/"--layers", "77"/' plan.json >changed && mv changed plan.json
+batch 3 --force
+[ ! -e out/bound.csv ] && [ -e out/own.csv ]
