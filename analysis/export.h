@@ -29,8 +29,9 @@ typedef struct atn_export_result {
 
 /* A directory of [STACK.]TENSOR.npy of shape [steps,] layers, heads, n, d and
  * index.json. With q and k go sink and alibi, [steps,] layers, heads, and rel_bias,
- * [steps,] layers, buckets, heads, where layers have them; atn_import takes back all. Where heads were chosen, k and v are those that each of them reads. p is
- * computed where it is asked for and not stored. With force an earlier export alone is
+ * [steps,] layers, buckets, heads, where layers have them; atn_import takes back all.
+ * Where heads were chosen, k and v are those that each of them reads. p is computed
+ * where it is asked for and not stored. With force an earlier export alone is
  * replaced. */
 atn_status atn_export_npy(atn_ctx *cx, const atn_capture *c, const atn_selection *sel,
                           const atn_export_opts *o,

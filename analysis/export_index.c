@@ -1,8 +1,8 @@
 /* analysis/export_index.c -- index.json of an export of arrays.
  *
- * An entry of "layers" has the keys of the manifest's (docs/guide/capture-format.md) but
- * for those of the file, with "layer" for "index", and in "heads" the numbers of the
- * heads that were chosen. Tokens are cut to those of the chosen layers.
+ * An entry of "layers" has the keys of the manifest's (docs/guide/capture-format.md)
+ * but for those of the file, with "layer" for "index", and in "heads" the numbers of
+ * the heads that were chosen. Tokens are cut to those of the chosen layers.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "analysis/export_internal.h"

@@ -1,9 +1,10 @@
 /* bench/bench_inputs.c -- what is read before a model runs: packed weights and texts.
  *
- * Q8_0 weights are widened beside BF16 ones and beside a copy of what is written, the floor.
- * Texts of 250 kB, 500 kB and 1 MB go through a tokenizer directory: the growth from one to
- * the next says whether the time is linear (2) or worse.
- * Usage: bench_inputs [millions of numbers [tokenizer directory ...]], default 64 and none.
+ * Q8_0 weights are widened beside BF16 ones and beside a copy of what is written, the
+ * floor. Texts of 250 kB, 500 kB and 1 MB go through a tokenizer directory: the growth
+ * from one to the next says whether the time is linear (2) or worse.
+ * Usage: bench_inputs [millions of numbers [tokenizer directory ...]], default 64 and
+ * none.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <stdio.h>

@@ -1,9 +1,10 @@
 /* capture/arch.h -- model families as data: tensor names and feature switches.
  *
- * A family is one file in capture/arch/ and one line in archs.def. The forward pass reads the
- * switches; no code asks which family it runs.
+ * A family is one file in capture/arch/ and one line in archs.def. The forward pass
+ * reads the switches; no code asks which family it runs.
  *
- * Source  Hugging Face transformers v5, modeling_*.py and configuration_*.py of each family.
+ * Source  Hugging Face transformers v5, modeling_*.py and configuration_*.py of each
+ *         family.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
@@ -107,11 +108,11 @@ typedef struct atn_arch_names {
     const char *embed_map, *head_map; /* embedding to model width, and back */
     const char *attn_norm, *q, *k, *v, *o, *q_norm, *k_norm;
     const char *mlp_norm, *gate, *up, *down;
-    /* patches of an image or latents in place of `embed`; tokens in front of them, and what
-     * reads the classes of an image off these */
+    /* patches of an image or latents in place of `embed`; tokens in front of them, and
+     * what reads the classes of an image off these */
     const char *patch, *special[2], *labels[2];
-    /* of timestep and class: two linears, a table, and what a layer is modulated by; with %d
-     * where every layer has its own */
+    /* of timestep and class: two linears, a table, and what a layer is modulated by;
+     * with %d where every layer has its own */
     const char *time_in, *time_out, *classes, *modulation;
     const char *qkv;     /* instead of q, k, v */
     const char *gate_up; /* instead of gate, up: rows [gate; up] */
@@ -198,7 +199,8 @@ typedef struct atn_arch {
     bool scaled_embed;   /* embeddings times sqrt(width) */
     double query_scalar; /* default of query_pre_attn_scalar, whose -1/2 power is the
                             scale; 0 = head_dim, without a key */
-    /* attn_logit_softcapping and final_logit_softcapping with their defaults, 0 = none */
+    /* attn_logit_softcapping and final_logit_softcapping with their defaults, 0 =
+     * none */
     bool softcaps;
     double attn_softcap, head_softcap;
     atn_idx window_pattern;
@@ -220,7 +222,8 @@ typedef struct atn_arch {
 extern const atn_arch *const atn_archs[];              /* NULL-terminated, by id */
 const atn_arch *atn_arch_find(const char *model_type); /* NULL = unknown */
 
-/* The names of Llama, which Mistral, Qwen and OLMo took over; OLMo's norms stand elsewhere. */
+/* The names of Llama, which Mistral, Qwen and OLMo took over; OLMo's norms stand
+ * elsewhere. */
 #define ATN_LLAMA_NAMES                                                                \
     ATN_LLAMA_LINEAR_NAMES, .attn_norm = "layers.%d.input_layernorm.weight",           \
                             .mlp_norm = "layers.%d.post_attention_layernorm.weight"

@@ -20,11 +20,12 @@ static atn_status unknown_type(atn_ctx *cx, const char *path, const char *type)
 
     for (; atn_archs[n] && n < 64; n++) ids[n] = atn_archs[n]->id;
     atn_known(type, ids, n, known, sizeof known);
-    return atn_fail(cx, ATN_DATA, __FILE__, __LINE__,
-                    "%s: model_type \"%.60s\" is not supported %s; "
-                    "python/attnscope_capture.py records a model that runs in Python, "
-                    "and attnscope import takes Q, K, V from anywhere",
-                    path, type, known);
+    return atn_fail(
+        cx, ATN_DATA, __FILE__, __LINE__,
+        "%s: model_type \"%.60s\" is not supported %s; if it has attention, "
+        "python/attnscope_capture.py records it where it runs in Python, and "
+        "attnscope import takes its Q, K, V from anywhere",
+        path, type, known);
 }
 
 static atn_status find_arch(atn_ctx *cx, const char *path, atn_config *c)
@@ -77,8 +78,8 @@ static const char *either(const json_t *j, const char *key, const char *usual)
                : usual;
 }
 
-/* The width of the MLP; where the family has a multiple of the model's for an absent or null
- * key, that. */
+/* The width of the MLP; where the family has a multiple of the model's for an absent or
+ * null key, that. */
 static atn_status read_ffn(atn_ctx *cx, const char *path, atn_config *c)
 {
     const char *key = or_usual(c->arch->keys.ffn, "intermediate_size");

@@ -1,4 +1,5 @@
-/* capture/config.h -- config.json of a model directory, checked, with the family's defaults.
+/* capture/config.h -- config.json of a model directory, checked, with the family's
+ * defaults.
  *
  * Source  Hugging Face configuration classes; readings in docs/guide/add-a-family.md.
  */
@@ -34,8 +35,8 @@ typedef struct atn_rope {
     const json_t *short_factor, *long_factor; /* longrope, borrowed from the config */
 } atn_rope;
 
-/* A run of layers with tensors of its own: the only one of a model, or the encoder's and
- * the decoder's. */
+/* A run of layers with tensors of its own: the only one of a model, or the encoder's
+ * and the decoder's. */
 typedef struct atn_stack {
     const char *name; /* "encoder", "decoder"; "" = the only one */
     atn_arch_names names;
@@ -82,17 +83,18 @@ typedef struct atn_config {
 
 enum { ATN_TIME_FEATURES = 256 }; /* of a timestep */
 
-/* Reads DIR/config.json. DATA names key, value and rule; an unknown model_type lists the
- * supported ones. */
+/* Reads DIR/config.json. DATA names key, value and rule; an unknown model_type lists
+ * the supported ones. */
 atn_status atn_config_load(atn_ctx *cx, const char *dir,
                            atn_config *out) ATN_WARN_UNUSED;
-/* The same of a JSON object, which is stolen, also on failure; `path` names it in messages. */
+/* The same of a JSON object, which is stolen, also on failure; `path` names it in
+ * messages. */
 atn_status atn_config_read(atn_ctx *cx, const char *path, json_t *json,
                            atn_config *out) ATN_WARN_UNUSED;
 void atn_config_release(atn_ctx *cx, atn_config *c);
 
-/* Layer l of a model with shared layers is the `inner`-th of its group; elsewhere group = l.
- * The number of its set of weights, which is l where none are shared. */
+/* Layer l of a model with shared layers is the `inner`-th of its group; elsewhere group
+ * = l. The number of its set of weights, which is l where none are shared. */
 atn_idx atn_config_block(const atn_config *c, atn_idx l, atn_idx *group,
                          atn_idx *inner);
 /* What one attention of a layer of the stack has, and the MLP behind it, if it is the
@@ -107,6 +109,7 @@ void atn_rope_frequencies(const atn_rope *r, double max_positions, atn_idx n,
                           double *f);
 /* Of a layer. */
 const atn_rope *atn_config_rope(const atn_config *c, atn_idx layer);
-/* cos and sin tables [n, dim / 2], rounded once from double, times the attention factor. */
+/* cos and sin tables [n, dim / 2], rounded once from double, times the attention
+ * factor. */
 atn_status atn_rope_tables(atn_ctx *cx, const atn_rope *r, double max_positions,
                            atn_idx n, float *cosine, float *sine) ATN_WARN_UNUSED;

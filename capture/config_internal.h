@@ -7,6 +7,7 @@
 /* Size of image or latents, patches, classes; nothing where the family reads tokens. */
 atn_status atn_config_read_patches(atn_ctx *cx, const char *path,
                                    atn_config *c) ATN_WARN_UNUSED;
-/* `path` names the file in messages. Fills c->rope, or leaves it zero without a rotary embedding. */
+/* `path` names the file in messages. Fills c->rope, or leaves it zero without a rotary
+ * embedding. */
 atn_status atn_config_read_rope(atn_ctx *cx, const char *path,
                                 atn_config *c) ATN_WARN_UNUSED;

@@ -1,4 +1,5 @@
-/* capture/config_rope.c -- the rotary embedding that config.json asks for, see config.h. */
+/* capture/config_rope.c -- the rotary embedding that config.json asks for, see
+ * config.h. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>
 #include <string.h>
@@ -14,7 +15,8 @@ const char *atn_rope_name(atn_rope_kind kind)
     return rope_names[kind];
 }
 
-/* The dictionary in force: rope_scaling replaces rope_parameters where both are there. */
+/* The dictionary in force: rope_scaling replaces rope_parameters where both are
+ * there. */
 static const json_t *rope_dict(const json_t *j)
 {
     const json_t *scaling = json_object_get(j, "rope_scaling");

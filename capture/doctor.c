@@ -61,6 +61,12 @@ static atn_status append(atn_ctx *cx, atn_doctor *d, const atn_compared *c)
     return ATN_OK;
 }
 
+/* What storing in the type may have changed, by the largest value. */
+static double rounding(atn_dtype type)
+{
+    return type == ATN_F16 ? 0x1p-11 : type == ATN_BF16 ? 0x1p-8 : 0;
+}
+
 /* Heads [heads, size] of a plane of the reference, in the arena. */
 static atn_status widen(atn_ctx *cx, const atn_given *g, atn_idx plane, atn_idx heads,
                         atn_idx size, float **out)
@@ -134,7 +140,7 @@ static atn_status examine(atn_ctx *cx, examination *x, const atn_pair *p, atn_gi
                 : widen(cx, g, plane, p->heads, p->rows * p->cols, &wide));
     g->used = true;
     pair.reference = wide;
-    pair.tolerance = x->tolerance;
+    pair.tolerance = fmax(x->tolerance, rounding(g->tensor->type));
     pair.here = x->here;
     pair.before = x->before;
     pair.departed = x->departed;

@@ -17,7 +17,8 @@
  * [steps, C, H, W], timesteps and classes [steps], and the layers of all steps in a
  * row. Axes of 1, such as a batch of one, may stand anywhere.
  *
- * Math    a stage departs when max |ours - reference| > tolerance max |reference|.
+ * Math    a stage departs when max |ours - reference| > tolerance max |reference|, where
+ *         a reference stored in F16 or BF16 is allowed its rounding, 2^-11 or 2^-8.
  * Source  symptoms: TransformerLens, docs on numerical divergence, and the families'
  *         code.
  * Limits  attention weights need n^2 numbers a layer: 4096 tokens without --mem-limit.

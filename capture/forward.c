@@ -139,7 +139,8 @@ static double patch_values(const atn_model *m)
            (c->arch->names.modulation ? 6 * (double)c->width : 0);
 }
 
-/* Numbers that the backend holds: a layer's weights, activations, a chunk of the logits. */
+/* Numbers that the backend holds: a layer's weights, activations, a chunk of the
+ * logits. */
 static double backend_values(const atn_model *m, const atn_forward_args *a)
 {
     const atn_config *c = &m->config;
@@ -185,8 +186,8 @@ static double rel_values(const atn_config *c, double n)
     return values > 0 ? values + heads * (2 * n - 1) : 0;
 }
 
-/* In host memory: the two layers on their way to the visitor and what it takes, the places
- * of the embeddings' rows, the loss, and the rows of attention. */
+/* In host memory: the two layers on their way to the visitor and what it takes, the
+ * places of the embeddings' rows, the loss, and the rows of attention. */
 static double host_bytes(const atn_ctx *cx, const atn_model *m,
                          const atn_forward_args *a)
 {
@@ -198,8 +199,8 @@ static double host_bytes(const atn_ctx *cx, const atn_model *m,
                         (a->want_h ? width : 0) + (a->want_attn_out ? width : 0) +
                         (a->want_p ? (double)c->heads * n : 0);
 
-    /* q, k, v or gate on the way out of a tensor that holds several of them by columns or
-     * head by head */
+    /* q, k, v or gate on the way out of a tensor that holds several of them by columns
+     * or head by head */
     const double slice = c->arch->fused != ATN_FUSED_NONE ? 4 * width * q : 0;
 
     return slice +
@@ -218,8 +219,8 @@ double atn_forward_memory(const atn_ctx *cx, const atn_model *m,
     return 4 * backend_values(m, a) + host_bytes(cx, m, a);
 }
 
-/* Refused before it starts: what the backend holds, rounded operands among it, and what the
- * host does. On the CPU they are one memory. */
+/* Refused before it starts: what the backend holds, rounded operands among it, and what
+ * the host does. On the CPU they are one memory. */
 atn_status atn_forward_check(atn_ctx *cx, const atn_model *m, const atn_forward_args *a)
 {
     const atn_config *c = &m->config;

@@ -1,8 +1,8 @@
 /* capture/forward.h -- the forward pass of every family, over the backend's operations.
  *
  * Math    x = embedding; per layer q, k, v = projections of norm(x), norms and rotary
- *         embedding on q and k, o = softmax attention, x += W_O o, x += MLP(norm(x)), with the
- *         norms where the family puts them; logits = norm(x) E^T.
+ *         embedding on q and k, o = softmax attention, x += W_O o, x += MLP(norm(x)),
+ *         with the norms where the family puts them; logits = norm(x) E^T.
  * Oracle  Hugging Face transformers, eager, float32: within 1e-5 of the largest value.
  * Cost    weights are widened to float32 one layer at a time; see atn_forward_memory.
  */
@@ -31,8 +31,8 @@ typedef struct atn_layer_dump {
     const float *rel_bias; /* [buckets, heads], likewise */
 } atn_layer_dump;
 
-/* Called on a thread of its own, layer after layer, while the next one is computed; cx is
- * that thread's, without a device. */
+/* Called on a thread of its own, layer after layer, while the next one is computed; cx
+ * is that thread's, without a device. */
 typedef atn_status atn_layer_visit(atn_ctx *cx, const atn_layer_dump *dump,
                                    void *state);
 
@@ -66,7 +66,7 @@ double atn_forward_memory(const atn_ctx *cx, const atn_model *m,
 /* MEMORY when there is no room for the pass; atn_forward asks it as well. */
 atn_status atn_forward_check(atn_ctx *cx, const atn_model *m,
                              const atn_forward_args *args) ATN_WARN_UNUSED;
-/* W_O of a place as [heads * d, width], so that C_h = O_h W_O[h d .. (h + 1) d). Owned by the
- * caller. The pass has looked for NaN in it. */
+/* W_O of a place as [heads * d, width], so that C_h = O_h W_O[h d .. (h + 1) d). Owned
+ * by the caller. The pass has looked for NaN in it. */
 atn_status atn_model_w_o(atn_ctx *cx, const atn_model *m, const atn_place *at,
                          float **out) ATN_WARN_UNUSED;

@@ -1,4 +1,5 @@
-/* capture/forward_head.c -- logits and the loss, a chunk of the vocabulary at a time. */
+/* capture/forward_head.c -- logits and the loss, a chunk of the vocabulary at a
+ * time. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "capture/forward_internal.h"
 

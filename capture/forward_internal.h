@@ -1,9 +1,10 @@
-/* capture/forward_internal.h -- what the parts of the forward pass share: its buffers, and the
- * way from files to embedding, layers and head.
+/* capture/forward_internal.h -- what the parts of the forward pass share: its buffers,
+ * and the way from files to embedding, layers and head.
  *
  * forward.c runs the parts and counts their memory; forward_weights.c checks and loads,
- * forward_embed.c makes the first rows, forward_layer.c is one layer, forward_experts.c a mixture
- * of experts in it, forward_head.c logits and loss, forward_host.c what the host does to rows.
+ * forward_embed.c makes the first rows, forward_layer.c is one layer, forward_experts.c
+ * a mixture of experts in it, forward_head.c logits and loss, forward_host.c what the
+ * host does to rows.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
@@ -51,8 +52,8 @@ typedef struct atn_pass {
     atn_buf t2;     /* a second t, where MLP and attention read the same x */
     float *slopes;  /* [heads] of alibi; in the arena */
     atn_idx loaded; /* the place whose weights are there, -1 = none */
-    /* [6, width] shift, scale, gate of the attention, then of the MLP, on host and device;
-     * NULL = the family has none */
+    /* [6, width] shift, scale, gate of the attention, then of the MLP, on host and
+     * device; NULL = the family has none */
     float *modulation;
     atn_buf mod;
     atn_host_layer dumps[2]; /* one is filled while the visitor has the other */
@@ -117,7 +118,8 @@ void atn_host_softcap(float *x, atn_idx n, double cap); /* cap tanh(x / cap) */
 atn_status atn_pass_experts(atn_ctx *cx, atn_pass *ps, atn_idx layer,
                             atn_buf in) ATN_WARN_UNUSED;
 atn_status atn_pass_take_experts(atn_ctx *cx, atn_pass *ps) ATN_WARN_UNUSED;
-/* Of n tokens: numbers that the backend holds beside the layer, and bytes of the host. */
+/* Of n tokens: numbers that the backend holds beside the layer, and bytes of the
+ * host. */
 double atn_experts_values(const atn_config *c, double n);
 double atn_experts_bytes(const atn_config *c, double n);
 

@@ -1,13 +1,14 @@
-/* capture/forward_modulation.c -- what timestep and class make of the norms and sublayers of a
- * layer (adaLN-Zero).
+/* capture/forward_modulation.c -- what timestep and class make of the norms and
+ * sublayers of a layer (adaLN-Zero).
  *
- * Math    f = 256 features of the timestep t: cos(t w_i), then sin, w_i = 10000^(-i / span);
- *         c = W_2 silu(W_1 f + b_1) + b_2 + row of the class;
+ * Math    f = 256 features of the timestep t: cos(t w_i), then sin, w_i = 10000^(-i /
+ *         span); c = W_2 silu(W_1 f + b_1) + b_2 + row of the class;
  *         m = W_m silu(c) + b_m: shift, scale, gate of the attention, then of the MLP;
  *         x <- x + gate * sublayer(norm(x) (1 + scale) + shift).
- * Source  Peebles, Xie: Scalable Diffusion Models with Transformers (arXiv 2212.09748), models.py.
- * Cost    one row through five matrices, on the host in double; gates go into the weights and
- *         the bias of the sublayer's last projection.
+ * Source  Peebles, Xie: Scalable Diffusion Models with Transformers (arXiv 2212.09748),
+ *         models.py.
+ * Cost    one row through five matrices, on the host in double; gates go into the
+ *         weights and the bias of the sublayer's last projection.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <math.h>

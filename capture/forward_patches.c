@@ -1,10 +1,11 @@
-/* capture/forward_patches.c -- the rows that an image or latents become, and the classes that
- * are read off an image.
+/* capture/forward_patches.c -- the rows that an image or latents become, and the
+ * classes that are read off an image.
  *
- * Math    row s + (y / p) (W / p) + x / p = W_patch vec(patch) + b, a patch flattened [C, p, p]
- *         and patches row by row, behind the s special tokens; plus the position of the row.
- *         Positions that are in no file: the first half of the width speaks of the column, the
- *         second of the row, each sin then cos of position 10000^(-i / (width / 4)).
+ * Math    row s + (y / p) (W / p) + x / p = W_patch vec(patch) + b, a patch flattened
+ *         [C, p, p] and patches row by row, behind the s special tokens; plus the
+ *         position of the row. Positions that are in no file: the first half of the
+ *         width speaks of the column, the second of the row, each sin then cos of
+ *         position 10000^(-i / (width / 4)).
  * Oracle  transformers (ViT, DeiT), diffusers (DiT).
  * Cost    2 patches C p^2 width flop.
  */

@@ -1,4 +1,5 @@
-/* capture/forward_weights.c -- weights of a layer, checked and loaded, see forward_internal.h. */
+/* capture/forward_weights.c -- weights of a layer, checked and loaded, see
+ * forward_internal.h. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "capture/forward_internal.h"
 

@@ -180,7 +180,8 @@ static double number_of(const translation *t, const char *key)
     return json_number_value(value_of(t, key));
 }
 
-/* Gemma's scale is not in the file: llama.cpp knows the two 27B models by their layers. */
+/* Gemma's scale is not in the file: llama.cpp knows the two 27B models by their
+ * layers. */
 static void set_gemma_scale(const translation *t)
 {
     const double layers = number_of(t, "block_count"),
@@ -214,7 +215,8 @@ static atn_status factor_list(atn_ctx *cx, const translation *t, const atn_st *t
     return ATN_OK;
 }
 
-/* A frequency a dimension: of Llama 3 in one list, of Phi-3 one for short and long inputs. */
+/* A frequency a dimension: of Llama 3 in one list, of Phi-3 one for short and long
+ * inputs. */
 static atn_status factor_scaling(atn_ctx *cx, const translation *t,
                                  const atn_st *tensors, json_t **out)
 {
@@ -254,8 +256,8 @@ static double scaling_factor(const translation *t)
     return now > 0 ? now : number_of(t, "rope.scale_linear");
 }
 
-/* A scaling by name; without one a factor is linear. attn_factor multiplies what YaRN makes of its
- * factor. */
+/* A scaling by name; without one a factor is linear. attn_factor multiplies what YaRN
+ * makes of its factor. */
 static atn_status named_scaling(atn_ctx *cx, const translation *t, json_t **out)
 {
     static const char *const keys[][2] = {

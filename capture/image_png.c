@@ -1,8 +1,9 @@
 /* capture/image_png.c -- PNG files through libpng, see image.h.
  *
- * Limits  the size is looked at before anything is unpacked, and a file that cannot hold so much
- *         is refused: deflate packs at most 1032 to 1; errors of libpng come back by its
- *         longjmp and are ours from there on; its warnings are not shown.
+ * Limits  the size is looked at before anything is unpacked, and a file that cannot
+ *         hold so much is refused: deflate packs at most 1032 to 1; errors of libpng
+ *         come back by its longjmp and are ours from there on; its warnings are not
+ *         shown.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <png.h>

@@ -1,4 +1,5 @@
-/* capture/image_pnm.c -- PPM and PGM files, plain (P2, P3) and raw (P5, P6), see image.h. */
+/* capture/image_pnm.c -- PPM and PGM files, plain (P2, P3) and raw (P5, P6), see
+ * image.h. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <ctype.h>
 #include <math.h>

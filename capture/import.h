@@ -13,8 +13,8 @@ typedef struct atn_import_args {
     const char *q, *k, *v; /* v may be NULL */
     const char *p;         /* in place of q and k */
     const char *bertviz;   /* in place of all tensors: data of a BertViz view */
-    /* in place of all: a directory of arrays and index.json, as atn_export_npy makes, or
-     * its index.json */
+    /* in place of all: a directory of arrays and index.json, as atn_export_npy makes,
+     * or its index.json */
     const char *npy;
     const char
         *d_o; /* gradient of a loss by the heads' outputs, as q but d_v; may be NULL */
@@ -61,9 +61,9 @@ char *atn_import_path(atn_ctx *cx, const char *source) ATN_WARN_UNUSED;
 /* What the arguments alone tell: USAGE for what is missing or excludes another.
  * atn_import asks it as well. */
 atn_status atn_import_check(atn_ctx *cx, const atn_import_args *args) ATN_WARN_UNUSED;
-/* DATA names file, tensor, shape and rule. Weights that are exactly 0 above the diagonal
- * are recorded as causal without being asked, but of an encoder and of cross-attention;
- * --causal with weight above it is DATA, and so are --window with weight outside and a
- * row with a negative weight or a sum above 1. */
+/* DATA names file, tensor, shape and rule. Weights that are exactly 0 above the
+ * diagonal are recorded as causal without being asked, but of an encoder and of
+ * cross-attention; --causal with weight above it is DATA, and so are --window with
+ * weight outside and a row with a negative weight or a sum above 1. */
 atn_status atn_import(atn_ctx *cx, const atn_import_args *args, atn_run *run,
                       atn_import_result *out) ATN_WARN_UNUSED;

@@ -1,8 +1,9 @@
 /* capture/import_npy.c -- what `export --to npy` made, back into a capture: arrays and
  * their index.json.
  *
- * Entries of "layers" are those of a manifest but for "layer", "heads" (numbers) and what
- * is said of the file; arrays have a layer an entry of their stack, in their order.
+ * Entries of "layers" are those of a manifest but for "layer", "heads" (numbers) and
+ * what is said of the file; arrays have a layer an entry of their stack, in their
+ * order.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "capture/import_internal.h"

@@ -1,4 +1,5 @@
-/* capture/import_tensor.c -- a tensor of a .npy, .npz or safetensors file for an import. */
+/* capture/import_tensor.c -- a tensor of a .npy, .npz or safetensors file for an
+ * import. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "capture/import_internal.h"
 

@@ -296,8 +296,8 @@ static atn_status need_shape(atn_ctx *cx, const atn_model *m, const char *name,
                     m->weights_path, t->name, found_text, want_text);
 }
 
-/* A tensor of any rank, `shape` its dimensions, 0 behind the last; those of 1 in front of the
- * tensor's are left out. */
+/* A tensor of any rank, `shape` its dimensions, 0 behind the last; those of 1 in front
+ * of the tensor's are left out. */
 static atn_status need_folded(atn_ctx *cx, const atn_model *m, const char *name,
                               atn_idx layer, const atn_idx shape[4])
 {
@@ -538,8 +538,8 @@ static void report_ignored(atn_ctx *cx, const atn_model *m)
                 n > 1 ? "are" : "is", list, used >= sizeof list ? " ..." : "");
 }
 
-/* A GGUF file has nothing beside its tensors that says what the model does, so every one of a
- * layer must have its place. */
+/* A GGUF file has nothing beside its tensors that says what the model does, so every
+ * one of a layer must have its place. */
 static atn_status check_gguf(atn_ctx *cx, const atn_model *m)
 {
     for (atn_idx i = 0; i < atn_st_count(m->weights); i++) {

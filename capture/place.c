@@ -123,8 +123,8 @@ done:
     return st;
 }
 
-/* Of one step beside the layers' projections: patches, timestep and class. An embedder that all
- * layers share counts once. */
+/* Of one step beside the layers' projections: patches, timestep and class. An embedder
+ * that all layers share counts once. */
 static double patch_flops(const atn_config *c)
 {
     const atn_arch_names *n = &c->arch->names;

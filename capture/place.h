@@ -1,9 +1,10 @@
-/* capture/place.h -- what a run of a model is given, and the attentions that it makes of it.
+/* capture/place.h -- what a run of a model is given, and the attentions that it makes
+ * of it.
  *
- * A place is one attention: a layer of a stack at a step. An encoder alone and a decoder alone
- * have one stack, "". Beside an encoder a layer of the decoder makes two, its
- * self-attention and that to the rows of the encoder, of the stack "cross". The places
- * stand in the order in which the forward pass comes to them.
+ * A place is one attention: a layer of a stack at a step. An encoder alone and a
+ * decoder alone have one stack, "". Beside an encoder a layer of the decoder makes two,
+ * its self-attention and that to the rows of the encoder, of the stack "cross". The
+ * places stand in the order in which the forward pass comes to them.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
@@ -15,8 +16,8 @@
 typedef struct atn_input {
     const int32_t *ids; /* [n], each below the vocabulary; of the encoder where two */
     atn_idx n;
-    /* [n_target] what a decoder beside an encoder predicts; without it the encoder alone
-     * runs */
+    /* [n_target] what a decoder beside an encoder predicts; without it the encoder
+     * alone runs */
     const int32_t *target;
     atn_idx n_target;
     const float *image;     /* [channels, height, width] as the model takes it */

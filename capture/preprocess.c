@@ -1,4 +1,5 @@
-/* capture/preprocess.c -- reads and applies preprocessor_config.json, see the header. */
+/* capture/preprocess.c -- reads and applies preprocessor_config.json, see the
+ * header. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "capture/preprocess.h"
 
@@ -231,7 +232,8 @@ done:
     return st;
 }
 
-/* The shorter side becomes p->width, less where the longer one would pass p->longest. */
+/* The shorter side becomes p->width, less where the longer one would pass
+ * p->longest. */
 static void edge_size(const atn_preprocess *p, const atn_image *from, atn_idx *height,
                       atn_idx *width)
 {

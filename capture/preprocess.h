@@ -3,11 +3,13 @@
  *
  * Math    resize, then the centre of crop_size (zeros around a smaller picture), then
  *         (factor x - mean_c) / std_c, planes of channels one after another.
- * Oracle  transformers' image processors of the PIL kind ("slow" before v5): bytes after
- *         resizing are theirs (with Pillow up to 12, see resample.h), values agree to float32.
- * Source  transformers v5, image_processing_backends.py (PilBackend), image_processing_pil_vit.py,
- *         image_processing_pil_deit.py.
- * Limits  processors of the torchvision kind resize in another way: up to a few of 255 apart.
+ * Oracle  transformers' image processors of the PIL kind ("slow" before v5): bytes
+ *         after resizing are theirs (with Pillow up to 12, see resample.h), values
+ *         agree to float32.
+ * Source  transformers v5, image_processing_backends.py (PilBackend),
+ *         image_processing_pil_vit.py, image_processing_pil_deit.py.
+ * Limits  processors of the torchvision kind resize in another way: up to a few of 255
+ *         apart.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
@@ -26,12 +28,12 @@ typedef struct atn_preprocess {
     double mean[3], std[3];
 } atn_preprocess;
 
-/* Of the file; of the family where there is none, which is noted in the log. DATA names file, key
- * and rule. */
+/* Of the file; of the family where there is none, which is noted in the log. DATA names
+ * file, key and rule. */
 atn_status atn_preprocess_load(atn_ctx *cx, const atn_model *m,
                                atn_preprocess *out) ATN_WARN_UNUSED;
-/* *out [3, height, width] in heap memory, of the size that the model has positions for; DATA
- * where the steps do not lead to it. `path` names the picture in messages. */
+/* *out [3, height, width] in heap memory, of the size that the model has positions for;
+ * DATA where the steps do not lead to it. `path` names the picture in messages. */
 atn_status atn_preprocess_apply(atn_ctx *cx, const atn_model *m,
                                 const atn_preprocess *p, const char *path,
                                 const atn_image *from, float **out) ATN_WARN_UNUSED;

@@ -83,7 +83,8 @@ done:
     return st;
 }
 
-/* --layers counts in every stack; one that has fewer layers lacks those that are not there. */
+/* --layers counts in every stack; one that has fewer layers lacks those that are not
+ * there. */
 static atn_status choose_places(atn_ctx *cx, atn_recording *r)
 {
     const atn_input input = atn_record_input(r);
@@ -152,7 +153,8 @@ static double layer_values(const atn_recording *r, const atn_place *p, double *w
     return values;
 }
 
-/* What save_layer takes of the largest place: w_o turned round, and the narrowed copies. */
+/* What save_layer takes of the largest place: w_o turned round, and the narrowed
+ * copies. */
 static double save_bytes(const atn_recording *r)
 {
     double most = 0;

@@ -49,9 +49,9 @@ typedef struct atn_record_result {
     double parameters, flops, memory_bytes, weight_bytes, capture_bytes, seconds;
 } atn_record_result;
 
-/* Resumes an incomplete capture of the same model, tokens and options. DATA for an empty
- * or malformed text or an id outside the vocabulary (index and value named); USAGE for a
- * text longer than the model's positions unless truncate or allow_long. With dry_run
- * nothing is written and the result holds the counts. */
+/* Resumes an incomplete capture of the same model, tokens and options. DATA for an
+ * empty or malformed text or an id outside the vocabulary (index and value named);
+ * USAGE for a text longer than the model's positions unless truncate or allow_long.
+ * With dry_run nothing is written and the result holds the counts. */
 atn_status atn_record(atn_ctx *cx, const atn_record_args *args, atn_run *run,
                       atn_record_result *out) ATN_WARN_UNUSED;

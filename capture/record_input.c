@@ -1,4 +1,5 @@
-/* capture/record_input.c -- what a capture is made of: a text, its target, an image, latents. */
+/* capture/record_input.c -- what a capture is made of: a text, its target, an image,
+ * latents. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "capture/record_internal.h"
 

@@ -1,4 +1,5 @@
-/* capture/record_internal.h -- a capture in the making: what goes in, and the manifest. */
+/* capture/record_internal.h -- a capture in the making: what goes in, and the
+ * manifest. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 
@@ -38,7 +39,8 @@ atn_input atn_record_input(const atn_recording *r);
 /* The caller owns *out. */
 atn_status atn_record_manifest(atn_ctx *cx, const atn_recording *r,
                                json_t **out) ATN_WARN_UNUSED;
-/* Of the manifest, which says all options and tokens, and of the weight files by content. */
+/* Of the manifest, which says all options and tokens, and of the weight files by
+ * content. */
 atn_status atn_record_fingerprint(atn_ctx *cx, const atn_recording *r,
                                   const json_t *manifest, char hex[33]) ATN_WARN_UNUSED;
 /* Configuration, tokenizer and weights go into the run record. */

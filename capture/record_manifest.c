@@ -1,4 +1,5 @@
-/* capture/record_manifest.c -- the manifest of a capture, its fingerprint and inputs. */
+/* capture/record_manifest.c -- the manifest of a capture, its fingerprint and
+ * inputs. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "capture/record_internal.h"
 
@@ -204,9 +205,9 @@ done:
     return st;
 }
 
-/* Size and content of a weight file, appended to *text: all of it up to WHOLE_MOST, of what is
- * behind that SAMPLE of every STRIDE bytes, so that other weights of the same shapes are told
- * without reading a model that is larger than memory once more. */
+/* Size and content of a weight file, appended to *text: all of it up to WHOLE_MOST, of
+ * what is behind that SAMPLE of every STRIDE bytes, so that other weights of the same
+ * shapes are told without reading a model that is larger than memory once more. */
 static atn_status append_file(atn_ctx *cx, const char *path, char **text)
 {
     const atn_arena_mark mark = atn_arena_save(cx);

@@ -90,8 +90,8 @@ static uint8_t clip(int64_t sum)
     return (uint8_t)(sum < 0 ? 0 : sum > 255 ? 255 : sum);
 }
 
-/* One line of one axis, 3 channels: pixels of `from` are `step` bytes apart, those of `to` as
- * many as `to_step`. */
+/* One line of one axis, 3 channels: pixels of `from` are `step` bytes apart, those of
+ * `to` as many as `to_step`. */
 static void filter_pixel(const taps *t, const uint8_t *from, atn_idx step, uint8_t *to)
 {
     for (int c = 0; c < 3; c++) {
@@ -103,7 +103,8 @@ static void filter_pixel(const taps *t, const uint8_t *from, atn_idx step, uint8
     }
 }
 
-/* Columns (across) or rows of `from` become those of `to`, which differs along that axis. */
+/* Columns (across) or rows of `from` become those of `to`, which differs along that
+ * axis. */
 static atn_status filter_axis(atn_ctx *cx, const atn_image *from, bool across,
                               atn_filter filter, atn_image *to)
 {

@@ -1,12 +1,14 @@
 /* capture/rope.c -- the angles of the rotary position embedding, all scalings.
  *
- * Math    f_i = theta^(-2i/dim). linear: f / factor. dynamic: theta' = theta (factor n / M -
- *         (factor - 1))^(dim/(dim-2)) once n > M. llama3: wavelengths above M0/low divided by
- *         factor, below M0/high kept, between them mixed. yarn: a ramp over the dimensions
- *         between the rotations beta_fast and beta_slow. longrope: divided by a list.
- *         proportional: f / factor for the first `turned` pairs, 0 beyond.
- * Oracle  llama3 theta 5e5, dim 64, factor 32, low 1, high 4, M0 8192: f_15 = .00129054793;
- *         yarn theta 1e6, dim 128, factor 4, M0 32768: f_24 = .00537532149.
+ * Math    f_i = theta^(-2i/dim). linear: f / factor. dynamic: theta' = theta (factor n
+ *         / M - (factor - 1))^(dim/(dim-2)) once n > M. llama3: wavelengths above
+ *         M0/low divided by factor, below M0/high kept, between them mixed. yarn: a
+ *         ramp over the dimensions between the rotations beta_fast and beta_slow.
+ *         longrope: divided by a list. proportional: f / factor for the first `turned`
+ *         pairs, 0 beyond.
+ * Oracle  llama3 theta 5e5, dim 64, factor 32, low 1, high 4, M0 8192: f_15 =
+ *         .00129054793; yarn theta 1e6, dim 128, factor 4, M0 32768: f_24 =
+ *         .00537532149.
  * Source  Hugging Face modeling_rope_utils.py; Peng et al. (YaRN), arXiv 2309.00071.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later

@@ -1,7 +1,7 @@
 /* capture/slice.h -- which outputs of which tensor are q, k, v, gate and up.
  *
- * A family may keep several projections in one tensor; output e of head h of one of them
- * is output first + h step + e of the tensor.
+ * A family may keep several projections in one tensor; output e of head h of one of
+ * them is output first + h step + e of the tensor.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once

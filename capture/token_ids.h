@@ -5,7 +5,7 @@
 
 #include "core/ctx.h"
 
-/* "-" reads standard input. ids is heap memory. DATA names file, position and value of what is
- * no integer in 0..2^31-1; an empty file is DATA. */
+/* "-" reads standard input. ids is heap memory. DATA names file, position and value of
+ * what is no integer in 0..2^31-1; an empty file is DATA. */
 atn_status atn_token_ids_load(atn_ctx *cx, const char *path, int32_t **ids,
                               atn_idx *n) ATN_WARN_UNUSED;

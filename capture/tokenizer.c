@@ -373,7 +373,8 @@ done:
     return st;
 }
 
-/* A segment without raw added tokens: normalise, cut the normalized ones out, encode. */
+/* A segment without raw added tokens: normalise, cut the normalized ones out,
+ * encode. */
 static atn_status encode_segment(atn_ctx *cx, const atn_tokenizer *t, const char *text,
                                  size_t n, bool first, tok_ids *out)
 {

@@ -8,7 +8,8 @@
  * Oracle  ids of Hugging Face tokenizers over a thousand lines of mixed Unicode.
  * Limits  expressions with \w, \b or \h are refused: their meaning differs between
  *         libraries. Work is bounded: a piece of Unigram and an added token have
- *         4096 bytes at most, steps make a text grow 256 times at most, and 64 KiB more.
+ *         4096 bytes at most, steps make a text grow 256 times at most, and 64 KiB
+ *         more.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
@@ -18,8 +19,8 @@
 
 typedef struct atn_tokenizer atn_tokenizer;
 
-/* Of a directory, or within a GGUF file. DATA names file and component; NOINPUT when there is no
- * tokenizer. */
+/* Of a directory, or within a GGUF file. DATA names file and component; NOINPUT when
+ * there is no tokenizer. */
 atn_status atn_tokenizer_load(atn_ctx *cx, const char *model_dir,
                               atn_tokenizer **out) ATN_WARN_UNUSED;
 /* Adds the files that the directory's tokenizer is read from to the record's inputs. */

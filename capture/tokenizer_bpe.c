@@ -1,9 +1,9 @@
 /* capture/tokenizer_bpe.c -- byte-pair encoding of one piece.
  *
- * Math    start from characters (or their bytes, or the unknown token); merge the adjacent pair
- *         of lowest rank, the leftmost among equals, until none is left.
- * Cost    O(n log n): a linked list of symbols and a heap of candidate pairs; candidates that
- *         a merge made stale are dropped when they surface.
+ * Math    start from characters (or their bytes, or the unknown token); merge the
+ *         adjacent pair of lowest rank, the leftmost among equals, until none is left.
+ * Cost    O(n log n): a linked list of symbols and a heap of candidate pairs;
+ *         candidates that a merge made stale are dropped when they surface.
  * Source  Sennrich et al., arXiv 1508.07909; readings of huggingface/tokenizers.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
@@ -294,7 +294,8 @@ static void add_symbol(work *w, int32_t id)
     w->n++;
 }
 
-/* Symbols of a character that is not in the vocabulary: its bytes, or the unknown token. */
+/* Symbols of a character that is not in the vocabulary: its bytes, or the unknown
+ * token. */
 static void add_unknown(const atn_tokenizer *t, work *w, const char *c, size_t n,
                         bool *fused)
 {

@@ -1,10 +1,11 @@
-/* capture/tokenizer_gguf.c -- the tokenizer within a GGUF file in the form of a tokenizer.json.
+/* capture/tokenizer_gguf.c -- the tokenizer within a GGUF file in the form of a
+ * tokenizer.json.
  *
- * tokenizer.ggml.model "gpt2" is byte-level BPE, whose expression tokenizer.ggml.pre names;
- * "llama" is a SentencePiece BPE: pieces with scores, no merges.
+ * tokenizer.ggml.model "gpt2" is byte-level BPE, whose expression tokenizer.ggml.pre
+ * names; "llama" is a SentencePiece BPE: pieces with scores, no merges.
  *
- * Source  ggml docs/gguf.md; llama.cpp src/llama-vocab.cpp for the names of expressions, the
- *         families' tokenizer.json for the expressions themselves.
+ * Source  ggml docs/gguf.md; llama.cpp src/llama-vocab.cpp for the names of
+ *         expressions, the families' tokenizer.json for the expressions themselves.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <string.h>

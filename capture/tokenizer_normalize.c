@@ -1,8 +1,9 @@
 /* capture/tokenizer_normalize.c -- the normalizers of a tokenizer.json.
  *
  * Limits  a text that grows to more than 256 times its size, and 64 KiB, is refused.
- * Source  huggingface/tokenizers normalizers; BertNormalizer in its order: clean, Chinese
- *         characters, accents, lower case. Lower-casing is per code point; U+0130 gives two.
+ * Source  huggingface/tokenizers normalizers; BertNormalizer in its order: clean,
+ *         Chinese characters, accents, lower case. Lower-casing is per code point;
+ *         U+0130 gives two.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <stdlib.h>

@@ -1,4 +1,5 @@
-/* capture/tokenizer_text.c -- growing text, pieces, Unicode properties, the byte alphabet. */
+/* capture/tokenizer_text.c -- growing text, pieces, Unicode properties, the byte
+ * alphabet. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <string.h>
 #include <utf8proc.h>

@@ -1,7 +1,8 @@
-/* capture/tokenizer_wordpiece.c -- greedy longest match from the left, ## from the second on.
+/* capture/tokenizer_wordpiece.c -- greedy longest match from the left, ## from the
+ * second on.
  *
- * Source  Devlin et al., arXiv 1810.04805. A word that is too long, or that cannot be covered,
- *         is one unknown token.
+ * Source  Devlin et al., arXiv 1810.04805. A word that is too long, or that cannot be
+ *         covered, is one unknown token.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include <string.h>
@@ -16,7 +17,8 @@ static atn_idx count_chars(const char *s, size_t n)
     return chars;
 }
 
-/* The longest vocabulary text that begins at `at`; its id, and its bytes through size. */
+/* The longest vocabulary text that begins at `at`; its id, and its bytes through
+ * size. */
 static atn_status longest(atn_ctx *cx, const atn_tokenizer *t, const char *piece,
                           size_t n, size_t at, tok_text *one, int32_t *id, size_t *size)
 {

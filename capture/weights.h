@@ -1,8 +1,9 @@
-/* capture/weights.h -- what a capture says of the model's weights, so that whoever analyses it
- * can read them from the model directory without knowing families.
+/* capture/weights.h -- what a capture says of the model's weights, so that whoever
+ * analyses it can read them from the model directory without knowing families.
  *
- * The form is that of "weights" and "rotary" in docs/guide/capture-format.md; a weight is named
- * by file, tensor, the place of its heads in it, and the XXH3-128 of the tensor's bytes.
+ * The form is that of "weights" and "rotary" in docs/guide/capture-format.md; a weight
+ * is named by file, tensor, the place of its heads in it, and the XXH3-128 of the
+ * tensor's bytes.
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
@@ -16,8 +17,8 @@ atn_status atn_model_place_weights(atn_ctx *cx, const atn_model *m, const atn_pl
  * between them and the residual stream. */
 atn_status atn_model_token_weights(atn_ctx *cx, const atn_model *m,
                                    json_t **out) ATN_WARN_UNUSED;
-/* The rotary embedding of an input of n tokens; JSON null where the family has none. The
- * model's is that of most layers; one that has another says so. */
+/* The rotary embedding of an input of n tokens; JSON null where the family has none.
+ * The model's is that of most layers; one that has another says so. */
 atn_status atn_model_rotary(atn_ctx *cx, const atn_model *m, atn_idx n,
                             json_t **out) ATN_WARN_UNUSED;
 /* *out NULL where the layer has the model's. */

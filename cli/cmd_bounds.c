@@ -37,7 +37,8 @@ static void print_count(atn_cli *cli, const atn_bounds *b)
             (long long)atn_bounds_count(b, ATN_REPORTED), out == stdout ? "\n" : "");
 }
 
-/* Why experiments did not run: of those that were asked for, or with -v; else how many. */
+/* Why experiments did not run: of those that were asked for, or with -v; else how
+ * many. */
 static void say_left_out(atn_ctx *cx, const atn_bounds *b, bool named)
 {
     int none = 0;

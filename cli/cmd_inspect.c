@@ -192,7 +192,8 @@ static bool has_file(atn_ctx *cx, const char *dir, const char *name)
     return there;
 }
 
-/* Something of a model is there: its configuration, weights, or a hub's reference to them. */
+/* Something of a model is there: its configuration, weights, or a hub's reference to
+ * them. */
 static bool looks_like_model(atn_ctx *cx, const char *dir)
 {
     static const char *const names[] = {"config.json",

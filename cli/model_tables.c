@@ -1,4 +1,5 @@
-/* cli/model_tables.c -- facts, layers and costs of a model directory, see the header. */
+/* cli/model_tables.c -- facts, layers and costs of a model directory, see the
+ * header. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "cli/model_tables.h"
 

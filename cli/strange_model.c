@@ -308,8 +308,8 @@ done:
     return st;
 }
 
-/* How many tensors, what they hold, and the names of the first; of shards that cannot be
- * read, why. */
+/* How many tensors, what they hold, and the names of the first; of shards that cannot
+ * be read, why. */
 static atn_status weight_facts(atn_ctx *cx, const char *dir, atn_table *t)
 {
     static const char *const names[] = {

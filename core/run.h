@@ -23,8 +23,8 @@ void atn_run_release(atn_run *run);
  * for files above 64 MiB). */
 atn_status atn_run_add_input(atn_ctx *cx, atn_run *run,
                              const char *path) ATN_WARN_UNUSED;
-/* The work of n processes together, which began at `begun` of atn_seconds: for start and
- * elapsed time, and the number of ranks beside the host's. */
+/* The work of n processes together, which began at `begun` of atn_seconds: for start
+ * and elapsed time, and the number of ranks beside the host's. */
 void atn_run_of_ranks(atn_run *run, double begun, int n);
 /* The seed that counts, where it is not that of the context at the start. */
 void atn_run_set_seed(atn_run *run, uint64_t seed);

@@ -1,4 +1,5 @@
-/* capture/arch/bert.c -- BERT and MiniLM: post-LayerNorm, learned positions, token types. */
+/* capture/arch/bert.c -- BERT and MiniLM: post-LayerNorm, learned positions, token
+ * types. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "capture/arch.h"
 

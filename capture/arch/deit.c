@@ -1,4 +1,5 @@
-/* capture/arch/deit.c -- DeiT: a ViT with a distillation token behind the class token. */
+/* capture/arch/deit.c -- DeiT: a ViT with a distillation token behind the class
+ * token. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "capture/arch/vit.h"
 

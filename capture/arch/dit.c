@@ -1,5 +1,5 @@
-/* capture/arch/dit.c -- DiT as its authors store it: one embedder of timestep and class, fused
- * queries, keys and values. */
+/* capture/arch/dit.c -- DiT as its authors store it: one embedder of timestep and
+ * class, fused queries, keys and values. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "capture/arch.h"
 

@@ -1,5 +1,5 @@
-/* capture/arch/dit_diffusers.c -- DiT as diffusers stores it: every block has embedders of its
- * own, the position table is computed. */
+/* capture/arch/dit_diffusers.c -- DiT as diffusers stores it: every block has embedders
+ * of its own, the position table is computed. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "capture/arch.h"
 

@@ -1,4 +1,5 @@
-/* capture/arch/gemma3.h -- what Gemma 3 alone and within a model that sees images share. */
+/* capture/arch/gemma3.h -- what Gemma 3 alone and within a model that sees images
+ * share. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #pragma once
 

@@ -1,4 +1,5 @@
-/* capture/arch/vit.c -- ViT: patches of an image behind a class token, pre-LayerNorm. */
+/* capture/arch/vit.c -- ViT: patches of an image behind a class token,
+ * pre-LayerNorm. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "capture/arch/vit.h"
 

@@ -86,8 +86,8 @@ void atn_capture_layer_tokens(const atn_capture *c, int i, atn_tokens *queries,
 
 /* Facts that some methods need, each optional. All are about the keys, the most that a
  * layer has where steps grow. */
-/* 1 to 3 axes of a grid of tokens, row-major, from key grid_first on: those before it are
- * special tokens, those after it text. NULL when there is none. */
+/* 1 to 3 axes of a grid of tokens, row-major, from key grid_first on: those before it
+ * are special tokens, those after it text. NULL when there is none. */
 const atn_list *atn_capture_grid(const atn_capture *c);
 atn_idx atn_capture_grid_first(const atn_capture *c);
 /* Are the tokens places of an image or of latents, with a grid, and no text? */

@@ -183,7 +183,8 @@ bool atn_capture_is_hash(const char *text)
     return strlen(text) == 32 && strspn(text, "0123456789abcdef") == 32;
 }
 
-/* "rotary" of the model or a layer, null where it has none: *n numbers in heap memory. */
+/* "rotary" of the model or a layer, null where it has none: *n numbers in heap
+ * memory. */
 static atn_status read_rotary(atn_ctx *cx, const char *what, const json_t *rotary,
                               double **turn, atn_idx *n)
 {

@@ -129,7 +129,8 @@ static int side_of(const atn_capture *c, const atn_layer_info *l, bool keys)
     return 0;
 }
 
-/* As many as a layer of the stack has keys: fewer keys where there are several steps. */
+/* As many as a layer of the stack has keys: fewer keys where there are several
+ * steps. */
 static atn_status check_counts(atn_ctx *cx, const atn_capture *c)
 {
     const atn_sequence *one = &c->sequences[0];

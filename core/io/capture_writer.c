@@ -239,8 +239,8 @@ bool atn_capture_has_layer(const atn_capture_writer *w, int i)
     return w->done[i];
 }
 
-/* A file below dir, by a path that is cut; the folders of steps and stacks go with their
- * last file. */
+/* A file below dir, by a path that is cut; the folders of steps and stacks go with
+ * their last file. */
 static void remove_path(const char *dir, char *path)
 {
     char *slash;

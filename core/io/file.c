@@ -175,6 +175,7 @@ done:
 atn_status atn_out_open(atn_ctx *cx, const char *path, bool force, atn_out *out)
 {
     atn_status st = ATN_OK;
+    struct stat info;
 
     *out = (atn_out){NULL, NULL, NULL};
     if (!force && (atn_file_exists(path) || atn_dir_exists(path)))
@@ -182,6 +183,11 @@ atn_status atn_out_open(atn_ctx *cx, const char *path, bool force, atn_out *out)
                  "%s: exists already (choose another -o, or --force to replace it)",
                  path);
     if (atn_dir_exists(path)) ATN_FAIL(ATN_CANTCREATE, "%s: is a directory", path);
+    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode))
+        ATN_FAIL(ATN_CANTCREATE,
+                 "%s: is no regular file, and a file put in its place would replace it "
+                 "(without -o the output goes to standard output)",
+                 path);
     out->path = atn_strdup(cx, path);
     out->temp = atn_strfmt(cx, "%s.part-%ld", path, (long)getpid());
     if (!out->path || !out->temp) {

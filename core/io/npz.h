@@ -15,7 +15,8 @@
 
 typedef struct atn_npz atn_npz;
 
-/* NOINPUT when it cannot be opened, DATA with the member and the rule that it breaks. */
+/* NOINPUT when it cannot be opened, DATA with the member and the rule that it
+ * breaks. */
 atn_status atn_npz_open(atn_ctx *cx, const char *path, atn_npz **out) ATN_WARN_UNUSED;
 void atn_npz_close(atn_ctx *cx, atn_npz *z); /* NULL is fine */
 atn_idx atn_npz_count(const atn_npz *z);

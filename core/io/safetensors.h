@@ -39,8 +39,8 @@ typedef struct atn_st atn_st;
  * index. */
 atn_status atn_st_open(atn_ctx *cx, const char *path, atn_st **out) ATN_WARN_UNUSED;
 /* The n tensors of a mapped file of another format, as if it were one of safetensors:
- * steals map and tensors, whose names `names` (stolen, too) holds. On failure all three are
- * released as well. */
+ * steals map and tensors, whose names `names` (stolen, too) holds. On failure all three
+ * are released as well. */
 atn_status atn_st_adopt(atn_ctx *cx, const char *path, atn_map map, json_t *names,
                         atn_st_tensor *tensors, atn_idx n,
                         atn_st **out) ATN_WARN_UNUSED;

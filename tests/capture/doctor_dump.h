@@ -106,7 +106,7 @@ static inline void drop(dump *d, const char *name)
     free((void *)(uintptr_t)t->data);
     for (atn_idx i = at; i + 1 < d->n; i++) {
         d->t[i] = d->t[i + 1];
-        snprintf(d->name[i], sizeof d->name[i], "%s", d->name[i + 1]);
+        memcpy(d->name[i], d->name[i + 1], sizeof d->name[i]);
         d->t[i].name = d->name[i];
     }
     d->n--;

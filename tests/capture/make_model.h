@@ -55,8 +55,8 @@ static inline void set_config(atn_ctx *cx, const char *dir, const char *key,
     json_decref(config);
 }
 
-/* Writes model.safetensors again: `edit` may rename or reshape one tensor (false = leave it
- * out) or change its data, which is a copy of size t->bytes. */
+/* Writes model.safetensors again: `edit` may rename or reshape one tensor (false =
+ * leave it out) or change its data, which is a copy of size t->bytes. */
 typedef bool edit_tensor(atn_st_out *t, char *data, char name[256]);
 
 static inline void edit_weights(atn_ctx *cx, const char *dir, edit_tensor *edit)
@@ -77,10 +77,13 @@ static inline void edit_weights(atn_ctx *cx, const char *dir, edit_tensor *edit)
         snprintf(names[n], sizeof names[n], "%s", t->name);
         list[n] = (atn_st_out){names[n], t->type, t->rank, {0}, data};
         memcpy(list[n].shape, t->shape, sizeof t->shape);
-        if (edit(&list[n], data, names[n])) n++;
-        else free(data);
+        if (edit(&list[n], data, names[n]))
+            n++;
+        else
+            free(data);
     }
     atn_st_close(cx, f);
-    CHECK_OK(atn_st_save(cx, path_in(dir, "model.safetensors"), list, n, NULL, true, NULL));
+    CHECK_OK(
+        atn_st_save(cx, path_in(dir, "model.safetensors"), list, n, NULL, true, NULL));
     for (atn_idx i = 0; i < n; i++) free((void *)(uintptr_t)list[i].data);
 }

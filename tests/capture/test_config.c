@@ -1,5 +1,5 @@
-/* tests/capture/test_config.c -- config.json: defaults, windows, rotary angles, and values that
- * must be refused before anything is allocated. */
+/* tests/capture/test_config.c -- config.json: defaults, windows, rotary angles, and
+ * values that must be refused before anything is allocated. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "make_model.h"
 
@@ -54,7 +54,8 @@ static void hostile_values(atn_ctx *cx)
          "beta_fast"},
         {"rope_parameters", "{\"rope_theta\": \"1e4\"}", "rope_theta"},
         {"rope_scaling", "{\"type\": \"linear\"}", "factor"},
-        {"rope_scaling", "{\"type\": \"linear\", \"factor\": 0}", "of the rotary embedding is"},
+        {"rope_scaling", "{\"type\": \"linear\", \"factor\": 0}",
+         "of the rotary embedding is"},
         {"rope_scaling", "{\"type\": \"longrope\", \"short_factor\": [1]}",
          "4 numbers"},
         {"rope_scaling",
@@ -402,8 +403,8 @@ static void original_positions(atn_ctx *cx)
     atn_config_release(cx, &c);
 }
 
-/* Angles from the published formulas (Hugging Face modeling_rope_utils.py), computed apart
- * from this program to nine digits. */
+/* Angles from the published formulas (Hugging Face modeling_rope_utils.py), computed
+ * apart from this program to nine digits. */
 static void llama3_angles(atn_ctx *cx)
 {
     const atn_rope r = {.kind = ATN_ROPE_LLAMA3,
@@ -457,8 +458,8 @@ static void yarn_angles(atn_ctx *cx)
     atn_config_release(cx, &c);
 }
 
-/* Bounds left at fractions: the ramp runs from 23.596 to 39.651 instead of 23 to 40, which
- * moves f_24 from .00537532149. mscale 2 over mscale_all_dim 1 at factor 4:
+/* Bounds left at fractions: the ramp runs from 23.596 to 39.651 instead of 23 to 40,
+ * which moves f_24 from .00537532149. mscale 2 over mscale_all_dim 1 at factor 4:
  * (1 + .2 ln 4) / (1 + .1 ln 4). */
 static void yarn_switches(atn_ctx *cx)
 {
@@ -485,8 +486,8 @@ static void yarn_switches(atn_ctx *cx)
     atn_config_release(cx, &c);
 }
 
-/* 4096 -> 131072 positions: attention factor sqrt(1 + ln 32 / ln 4096) = 1.19023807; the list
- * in force changes behind position 4096. */
+/* 4096 -> 131072 positions: attention factor sqrt(1 + ln 32 / ln 4096) = 1.19023807;
+ * the list in force changes behind position 4096. */
 static void longrope(atn_ctx *cx)
 {
     const char *dir = copy_model("config-longrope", "llama_mha");
@@ -509,8 +510,8 @@ static void longrope(atn_ctx *cx)
     atn_config_release(cx, &c);
 }
 
-/* dynamic: plain up to M; beyond it theta' = theta (s n / M - (s - 1))^(dim / (dim - 2)), here
- * s = 2, n = 3 M: theta' = 1e4 * 5^(8/6), f_3 = theta'^(-3/4) = 1e-3 / 5. */
+/* dynamic: plain up to M; beyond it theta' = theta (s n / M - (s - 1))^(dim / (dim -
+ * 2)), here s = 2, n = 3 M: theta' = 1e4 * 5^(8/6), f_3 = theta'^(-3/4) = 1e-3 / 5. */
 static void dynamic_angles(atn_ctx *cx)
 {
     const atn_rope r = {
@@ -587,8 +588,8 @@ static void load_text(atn_ctx *cx, const char *type, const char *more, atn_confi
     CHECK_OK(atn_config_load(cx, dir, c));
 }
 
-/* Scale query_pre_attn_scalar^-1/2 (256 where the key is absent: 1/16), soft-caps that null
- * switches off, layers with a window in turns of 2 and 6. */
+/* Scale query_pre_attn_scalar^-1/2 (256 where the key is absent: 1/16), soft-caps that
+ * null switches off, layers with a window in turns of 2 and 6. */
 static void scores_and_patterns(atn_ctx *cx)
 {
     static const struct {
@@ -641,8 +642,8 @@ static void scores_and_patterns(atn_ctx *cx)
     }
 }
 
-/* Two tables: keys of old and new files, and which of them hold for which layers. The second
- * column is that of the layers with a window, which no rope_scaling reaches. */
+/* Two tables: keys of old and new files, and which of them hold for which layers. The
+ * second column is that of the layers with a window, which no rope_scaling reaches. */
 static void tables_by_layer_type(atn_ctx *cx)
 {
     static const struct {
@@ -688,9 +689,10 @@ static void tables_by_layer_type(atn_ctx *cx)
     }
 }
 
-/* The default dictionary, which any of one's own replaces. f_9 of the default: theta 150000,
- * dim 64, ramp from 8.0928 to 17.3980 (no floor, no ceiling): 150000^(-9/32) = .0350126,
- * ramp .0974956, f_9 = .0350126 (1 - .0974956 (1 - 1/32)) = .0317057; factor .1 ln 32 + 1. */
+/* The default dictionary, which any of one's own replaces. f_9 of the default: theta
+ * 150000, dim 64, ramp from 8.0928 to 17.3980 (no floor, no ceiling): 150000^(-9/32) =
+ * .0350126, ramp .0974956, f_9 = .0350126 (1 - .0974956 (1 - 1/32)) = .0317057; factor
+ * .1 ln 32 + 1. */
 static void gpt_oss_defaults(atn_ctx *cx)
 {
     double f[32];
@@ -727,8 +729,8 @@ static void gpt_oss_defaults(atn_ctx *cx)
     atn_config_release(cx, &c);
 }
 
-/* .4 of the 8 dimensions of a head: int(.4 * 8 / 2) = 1 pair turns, at theta^0 / 2; the others stand
- * still. 1 of them: all 4, f_i = 10^-i / 2. */
+/* .4 of the 8 dimensions of a head: int(.4 * 8 / 2) = 1 pair turns, at theta^0 / 2; the
+ * others stand still. 1 of them: all 4, f_i = 10^-i / 2. */
 static void proportional(atn_ctx *cx)
 {
     static const double some[] = {.5, 0, 0, 0}, all[] = {.5, .05, .005, .0005};

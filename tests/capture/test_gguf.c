@@ -1,5 +1,5 @@
-/* tests/capture/test_gguf.c -- GGUF files as models and tokenizers (see make_gguf.py), and files
- * that must be refused. */
+/* tests/capture/test_gguf.c -- GGUF files as models and tokenizers (see make_gguf.py),
+ * and files that must be refused. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "check.h"
 

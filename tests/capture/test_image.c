@@ -1,5 +1,5 @@
-/* tests/capture/test_image.c -- pictures: readers, resizing against Pillow, preprocessing against
- * the fixture of ViT; hostile files. */
+/* tests/capture/test_image.c -- pictures: readers, resizing against Pillow,
+ * preprocessing against the fixture of ViT; hostile files. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "check.h"
 
@@ -168,8 +168,9 @@ static void broken_png(atn_ctx *cx)
     atn_free(cx, data);
 }
 
-/* A header that promises 60000 x 60000 of a file of 41 bytes is refused before the picture is
- * allocated; so is one of a file that could hold it, by the limit of memory. */
+/* A header that promises 60000 x 60000 of a file of 41 bytes is refused before the
+ * picture is allocated; so is one of a file that could hold it, by the limit of
+ * memory. */
 static void huge_png(atn_ctx *cx)
 {
     /* the header with its CRC, then nothing: the size is looked at first */
@@ -319,9 +320,9 @@ static void resize(atn_ctx *cx, const atn_image *from, const atn_st_tensor *t,
     atn_image_release(cx, &rows);
 }
 
-/* Byte for byte what PIL makes of a picture with every filter, larger and smaller. Those named
- * pillow13_ are of Pillow 13.0.0, where it takes the rows first: not ours, but ours an axis at a
- * time. */
+/* Byte for byte what PIL makes of a picture with every filter, larger and smaller.
+ * Those named pillow13_ are of Pillow 13.0.0, where it takes the rows first: not ours,
+ * but ours an axis at a time. */
 static void as_pillow(atn_ctx *cx)
 {
     static const char *const names[] = {"nearest", "lanczos", "bilinear",
@@ -412,7 +413,8 @@ static void crop_pads(atn_ctx *cx)
     for (int c = 0; c < 3; c++)
         for (int y = 0; y < 6; y++)
             for (int x = 0; x < 7; x++) {
-                /* HF: ceil((6 - 3) / 2) = 2 rows above, ceil((7 - 2) / 2) = 3 columns */
+                /* HF: ceil((6 - 3) / 2) = 2 rows above, ceil((7 - 2) / 2) = 3
+                 * columns */
                 const bool in = y >= 2 && y < 5 && x >= 3 && x < 5;
                 const float want =
                     in ? (float)(100 + 3 * (2 * (y - 2) + x - 3) + c) : 0;
@@ -421,8 +423,8 @@ static void crop_pads(atn_ctx *cx)
     atn_free(cx, out);
 }
 
-/* A picture of 37 x 53 under the forms of "size"; the sizes are those of transformers 5.23's
- * get_size_with_aspect_ratio and get_image_size_for_max_height_width. */
+/* A picture of 37 x 53 under the forms of "size"; the sizes are those of transformers
+ * 5.23's get_size_with_aspect_ratio and get_image_size_for_max_height_width. */
 static void forms_of_size(atn_ctx *cx)
 {
     static const struct {

@@ -1,4 +1,5 @@
-/* tests/capture/test_import.c -- other people's tensors: shapes, sources, masks, refusals. */
+/* tests/capture/test_import.c -- other people's tensors: shapes, sources, masks,
+ * refusals. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "make_model.h"
 
@@ -375,8 +376,8 @@ static void wrong_use(atn_ctx *cx)
     CHECK_FAILS(atn_import(cx, &a, NULL, &r), ATN_NOINPUT, "nowhere");
 }
 
-/* A causal window of 2 shows the key before and the own one; one both ways of 1, i - 1 to
- * i + 1. */
+/* A causal window of 2 shows the key before and the own one; one both ways of 1, i - 1
+ * to i + 1. */
 static void windows_hold_the_weight(atn_ctx *cx)
 {
     const float causal[] = {1, 0, 0, .5f, .5f, 0, .25f, .25f, .5f},
@@ -631,8 +632,8 @@ static void token_facts(atn_ctx *cx)
     atn_capture_close(cx, c);
 }
 
-/* Attention of published models, as BertViz ships it: GPT-2 is found to be causal, BERT not;
- * the rows of a softmax sum to 1. */
+/* Attention of published models, as BertViz ships it: GPT-2 is found to be causal, BERT
+ * not; the rows of a softmax sum to 1. */
 static void captured_elsewhere(atn_ctx *cx)
 {
     static const struct {

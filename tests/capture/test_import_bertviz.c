@@ -1,4 +1,5 @@
-/* tests/capture/test_import_bertviz.c -- data of BertViz views, and stacks of imports. */
+/* tests/capture/test_import_bertviz.c -- data of BertViz views, and stacks of
+ * imports. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "make_model.h"
 

@@ -18,8 +18,8 @@ static const char *in_folder(const char *name)
     return path[slot];
 }
 
-/* Layers 2 and 5 of one stack, heads 1 and 3 of 4, two tokens, d = 2; numbers in order. The
- * second layer has a sink and a window. */
+/* Layers 2 and 5 of one stack, heads 1 and 3 of 4, two tokens, d = 2; numbers in order.
+ * The second layer has a sink and a window. */
 static const char index_json[] =
     "{\"schema\": \"attnscope/export/1\", \"files\": {\"\": {\"q\": \"q.npy\", \"k\": "
     "\"k.npy\", \"sink\": \"sink.npy\"}}, \"tokens\": {\"ids\": [7, 8], \"texts\": "

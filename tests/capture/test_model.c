@@ -1,5 +1,5 @@
-/* tests/capture/test_model.c -- model directories: what is accepted, and what is refused with
- * the tensor, the shape and the nearest names. */
+/* tests/capture/test_model.c -- model directories: what is accepted, and what is
+ * refused with the tensor, the shape and the nearest names. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "make_model.h"
 
@@ -100,9 +100,10 @@ static void misshaped_tensor(atn_ctx *cx)
     const char *dir = copy_model("model-shape", "llama_mha");
 
     edit_weights(cx, dir, turn_k);
-    CHECK_FAILS(open_close(cx, dir), ATN_DATA,
-                "\"model.layers.0.mlp.up_proj.weight\" has shape 32x48, the configuration "
-                "implies 48x32");
+    CHECK_FAILS(
+        open_close(cx, dir), ATN_DATA,
+        "\"model.layers.0.mlp.up_proj.weight\" has shape 32x48, the configuration "
+        "implies 48x32");
     dir = copy_model("model-shape", "llama_mha");
     set_config(cx, dir, "intermediate_size", "47");
     CHECK_FAILS(open_close(cx, dir), ATN_DATA, "implies 47x32");
@@ -123,25 +124,26 @@ static void fused_tensors_are_checked(atn_ctx *cx)
 {
     static const struct {
         const char *model, *key, *json, *part;
-    } cases[] = {{"gpt2", "n_inner", "95",
-                  "mlp.c_fc.weight\" has shape 24x96, the configuration implies 24x95"},
-                 {"gpt2", "n_embd", "21", "implies 48x21"},
-                 {"phi3", "num_key_value_heads", "1",
-                  "qkv_proj.weight\" has shape 64x32, the configuration implies 48x32"},
-                 {"phi3", "intermediate_size", "20",
-                  "gate_up_proj.weight\" has shape 80x32, the configuration implies 40x32"},
-                 {"gpt_neox", "attention_bias", "false", NULL},
-                 {"opt", "word_embed_proj_dim", "20", "implies 48x20"},
-                 {"opt_post", "word_embed_proj_dim", "24", "implies 48x24"},
-                 {"opt_post", "do_layer_norm_before", "true",
-                  "decoder.final_layer_norm.weight\" is missing"},
-                 {"opt_bare", "enable_bias", "true", "bias\" is missing"},
-                 {"albert_groups", "embedding_size", "21", "implies 48x21"},
-                 {"albert_groups", "num_hidden_groups", "3", "layer_groups.2"},
-                 {"albert_groups", "inner_group_num", "3", "albert_layers.2"},
-                 {"albert_groups", "inner_group_num", "1000", "above the"},
-                 {"bloom", "n_layer", "3", "h.2.input_layernorm.weight\" is missing"},
-                 {"roberta_model", "max_position_embeddings", "29", "implies 29x24"}};
+    } cases[] = {
+        {"gpt2", "n_inner", "95",
+         "mlp.c_fc.weight\" has shape 24x96, the configuration implies 24x95"},
+        {"gpt2", "n_embd", "21", "implies 48x21"},
+        {"phi3", "num_key_value_heads", "1",
+         "qkv_proj.weight\" has shape 64x32, the configuration implies 48x32"},
+        {"phi3", "intermediate_size", "20",
+         "gate_up_proj.weight\" has shape 80x32, the configuration implies 40x32"},
+        {"gpt_neox", "attention_bias", "false", NULL},
+        {"opt", "word_embed_proj_dim", "20", "implies 48x20"},
+        {"opt_post", "word_embed_proj_dim", "24", "implies 48x24"},
+        {"opt_post", "do_layer_norm_before", "true",
+         "decoder.final_layer_norm.weight\" is missing"},
+        {"opt_bare", "enable_bias", "true", "bias\" is missing"},
+        {"albert_groups", "embedding_size", "21", "implies 48x21"},
+        {"albert_groups", "num_hidden_groups", "3", "layer_groups.2"},
+        {"albert_groups", "inner_group_num", "3", "albert_layers.2"},
+        {"albert_groups", "inner_group_num", "1000", "above the"},
+        {"bloom", "n_layer", "3", "h.2.input_layernorm.weight\" is missing"},
+        {"roberta_model", "max_position_embeddings", "29", "implies 29x24"}};
 
     cx->log_level = ATN_LOG_ERROR;
     for (size_t i = 0; i < ATN_LEN(cases); i++) {
@@ -321,9 +323,9 @@ static void counts(atn_ctx *cx)
     CHECK_NEAR(atn_model_bytes(&m), 4 * atn_model_parameters(&m), 0);
     /* 55 visible pairs, 2 products of 2 flops a pair and channel */
     CHECK_NEAR(atn_model_flops(&m, &a.input), 2 * (2 * linear * n + 4 * 32 * 55), 0);
-    /* weights; x, t, q, k, v, o, up, gate and angles a token, and two row numbers of embeddings;
-     * with a visitor q, k and v twice and what it says; with the loss all 72 columns of the
-     * logits and 20 bytes a token */
+    /* weights; x, t, q, k, v, o, up, gate and angles a token, and two row numbers of
+     * embeddings; with a visitor q, k and v twice and what it says; with the loss all
+     * 72 columns of the logits and 20 bytes a token */
     CHECK_NEAR(atn_forward_memory(cx, &m, &a),
                rows + 4 * (linear + n * (6 * 32 + 2 * 48 + 8 + 2)), 0);
     a.visit = never;
@@ -424,8 +426,8 @@ static void tied_head_is_the_embedding(atn_ctx *cx)
     free(absent);
 }
 
-/* Logits come in chunks of 4096 rows; the loss behind the first chunk too is that of the
- * next token, by a log-sum-exp of the logits here. */
+/* Logits come in chunks of 4096 rows; the loss behind the first chunk too is that of
+ * the next token, by a log-sum-exp of the logits here. */
 static void loss_of_a_long_text(atn_ctx *cx)
 {
     enum { N = 4200, V = 72 };

@@ -1,9 +1,10 @@
 /* tests/capture/test_parity.c -- the forward pass against Hugging Face transformers.
  *
- * Every directory of tests/fixtures/parity is a tiny random model with an oracle.safetensors
- * (see make_parity.py): q, k, v, attention, hidden states, logits and loss agree within 1e-5 of
- * the largest reference value. Real small models of the shared folder where it is there. With
- * ATN_TEST_DEVICE the same on a GPU, or on the shim (see device.h).
+ * Every directory of tests/fixtures/parity is a tiny random model with an
+ * oracle.safetensors (see make_parity.py): q, k, v, attention, hidden states, logits
+ * and loss agree within 1e-5 of the largest reference value. Real small models of the
+ * shared folder where it is there. With ATN_TEST_DEVICE the same on a GPU, or on the
+ * shim (see device.h).
  */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "check.h"
@@ -13,7 +14,8 @@
 #include "capture/forward.h"
 #include "device.h"
 
-/* What an oracle file holds beside q, k, v; a tensor that is not there fails the test. */
+/* What an oracle file holds beside q, k, v; a tensor that is not there fails the
+ * test. */
 typedef enum oracle_kind {
     ORACLE_FIXTURE, /* attn, hidden (enters the layer), logits and loss of a language model */
     ORACLE_SHARED,   /* attn, hidden (leaves the layer), logits */
@@ -29,7 +31,8 @@ typedef struct comparing {
     atn_idx layers; /* seen: places */
 } comparing;
 
-/* max |x - y| <= tolerance max |y| for plane `at` of the stacked oracle tensor `name`. */
+/* max |x - y| <= tolerance max |y| for plane `at` of the stacked oracle tensor
+ * `name`. */
 static void compare(const comparing *c, const char *name, atn_idx at, const float *x,
                     atn_idx count)
 {
@@ -344,7 +347,8 @@ static void w_o_is_oriented(atn_ctx *cx)
     }
 }
 
-/* The card of the model: mean row entropies and the oracle's tensors (float64 reference). */
+/* The card of the model: mean row entropies and the oracle's tensors (float64
+ * reference). */
 static void stories260k(atn_ctx *cx)
 {
     char dir[1024];

@@ -1,4 +1,5 @@
-/* tests/capture/test_record.c -- captures: contents, stored types, resuming, refusals. */
+/* tests/capture/test_record.c -- captures: contents, stored types, resuming,
+ * refusals. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "make_model.h"
 
@@ -217,7 +218,8 @@ static void weights_are_those_of_the_model(atn_ctx *cx)
     }
 }
 
-/* Key i turned back by its position is k_pre; a tied model names its embedding twice. */
+/* Key i turned back by its position is k_pre; a tied model names its embedding
+ * twice. */
 static void rotary_and_tokens_are_told(atn_ctx *cx)
 {
     const char *run = out_dir("record-rotary");
@@ -506,8 +508,8 @@ static void ids_outside(atn_ctx *cx)
     CHECK(!atn_dir_exists(a.out_dir));
 }
 
-/* BERT's table of positions ends: not even --allow-long goes beyond it. A cut text keeps its
- * closing [SEP]. */
+/* BERT's table of positions ends: not even --allow-long goes beyond it. A cut text
+ * keeps its closing [SEP]. */
 static void learned_positions_end(atn_ctx *cx)
 {
     static const char tokenizer[] = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\n##a\n";
@@ -622,8 +624,8 @@ static void missing_loss_is_explained(atn_ctx *cx)
     CHECK(!r.has_loss && r.no_loss && strstr(r.no_loss, "single token"));
 }
 
-/* Mean next-token loss falls where the model has learnt something: the embedded model on a
- * sentence of its own language against the same tokens turned round. */
+/* Mean next-token loss falls where the model has learnt something: the embedded model
+ * on a sentence of its own language against the same tokens turned round. */
 static void loss_is_lower_on_sense(atn_ctx *cx)
 {
     const char *path = ATN_TEST_SOURCE "/datasets/tinytales/sample.txt";
@@ -645,8 +647,8 @@ static void loss_is_lower_on_sense(atn_ctx *cx)
     atn_free(cx, text);
 }
 
-/* Layers 0 and 1 have a window and turn by theta 50, layer 2 by theta 1000 over 4: of the 4
- * angles the second is 50^(-1/4) and 1000^(-1/4) / 4. */
+/* Layers 0 and 1 have a window and turn by theta 50, layer 2 by theta 1000 over 4: of
+ * the 4 angles the second is 50^(-1/4) and 1000^(-1/4) / 4. */
 static void layers_have_their_table(atn_ctx *cx)
 {
     const char *run = out_dir("record-tables");
@@ -693,8 +695,9 @@ static double seen(const atn_problem *p, atn_idx h, atn_idx i, atn_idx j)
     return exp(s);
 }
 
-/* What a capture says of a layer gives the attention that the model had: with a sink logit a
- * head in the denominator (gpt_oss), with a soft-cap (gemma2), each with a window. */
+/* What a capture says of a layer gives the attention that the model had: with a sink
+ * logit a head in the denominator (gpt_oss), with a soft-cap (gemma2), each with a
+ * window. */
 static void sinks_and_caps_are_told(atn_ctx *cx)
 {
     static const char *const models[] = {"gpt_oss", "gemma2"};

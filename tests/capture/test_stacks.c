@@ -76,7 +76,8 @@ static void three_stacks(atn_ctx *cx)
     CHECK_EQ(r.layers, 8);
     CHECK_STR(r.stacks, "2 encoder, 3 decoder, 3 cross");
     CHECK(r.has_loss && !r.note && !r.no_loss);
-    /* q, k, v of 48 numbers a token, w_o [48, 32], 8 x 4 biases in five of the layers */
+    /* q, k, v of 48 numbers a token, w_o [48, 32], 8 x 4 biases in five of the
+     * layers */
     CHECK_NEAR(
         r.capture_bytes,
         4.0 * (48 * (2 * 3 * N + 3 * 3 * T + 3 * (T + 2 * N)) + 8 * 48 * 32 + 5 * 32),

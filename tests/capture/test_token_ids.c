@@ -1,4 +1,5 @@
-/* tests/capture/test_token_ids.c -- token ids from text, .json and .npy, and what is no token id. */
+/* tests/capture/test_token_ids.c -- token ids from text, .json and .npy, and what is no
+ * token id. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "make_model.h"
 
@@ -36,10 +37,14 @@ static void what_is_no_id(atn_ctx *cx)
     static const struct {
         const char *content, *part;
     } cases[] = {
-        {"1 2 -3\n", "ids.txt: '-3' at position 2"},      {"1 2.0", "'2.0' at position 1"},
-        {"[1, 2]", "'[1,' at position 0"},  {"2147483648", "position 0"},
-        {"1 99999999999999999999", "position 1"}, {"0x10", "position 0"},
-        {"", "no token id"},                   {" \n\t ", "no token id"},
+        {"1 2 -3\n", "ids.txt: '-3' at position 2"},
+        {"1 2.0", "'2.0' at position 1"},
+        {"[1, 2]", "'[1,' at position 0"},
+        {"2147483648", "position 0"},
+        {"1 99999999999999999999", "position 1"},
+        {"0x10", "position 0"},
+        {"", "no token id"},
+        {" \n\t ", "no token id"},
         {"1,2", "'1,2' at position 0"},
     };
     int32_t *ids;
@@ -51,8 +56,10 @@ static void what_is_no_id(atn_ctx *cx)
                     ATN_DATA, cases[i].part);
         CHECK(ids == NULL);
     }
-    CHECK_FAILS(atn_token_ids_load(cx, file("1 \0 2", 5), &ids, &n), ATN_DATA, "NUL at byte 2");
-    CHECK_FAILS(atn_token_ids_load(cx, "/nowhere/ids.txt", &ids, &n), ATN_NOINPUT, "nowhere");
+    CHECK_FAILS(atn_token_ids_load(cx, file("1 \0 2", 5), &ids, &n), ATN_DATA,
+                "NUL at byte 2");
+    CHECK_FAILS(atn_token_ids_load(cx, "/nowhere/ids.txt", &ids, &n), ATN_NOINPUT,
+                "nowhere");
 }
 
 /* .npy of int64 written by hand: version 1, header of 118 bytes. */
@@ -64,8 +71,8 @@ static const char *npy(const char *descr, const void *data, size_t bytes, int co
     char header[119];
     FILE *f;
 
-    snprintf(header, sizeof header, "{'descr': '%s', 'fortran_order': False, 'shape': (%d,), }",
-             descr, count);
+    snprintf(header, sizeof header,
+             "{'descr': '%s', 'fortran_order': False, 'shape': (%d,), }", descr, count);
     memset(content, ' ', sizeof content);
     memcpy(content, magic, 10);
     memcpy(content + 10, header, strlen(header));
@@ -108,7 +115,8 @@ static void lists(atn_ctx *cx)
         fputs(cases[i].json, f);
         fclose(f);
         if (cases[i].message) {
-            CHECK_FAILS(atn_token_ids_load(cx, path, &ids, &n), ATN_DATA, cases[i].message);
+            CHECK_FAILS(atn_token_ids_load(cx, path, &ids, &n), ATN_DATA,
+                        cases[i].message);
             continue;
         }
         CHECK_OK(atn_token_ids_load(cx, path, &ids, &n));
@@ -130,14 +138,16 @@ static void arrays(atn_ctx *cx)
     CHECK_EQ(ids[0], 4);
     CHECK_EQ(ids[2], 77);
     atn_free(cx, ids);
-    CHECK_FAILS(atn_token_ids_load(cx, npy("<i8", negative, sizeof negative, 2), &ids, &n),
-                ATN_DATA, "value -1 at position 1");
-    CHECK_FAILS(atn_token_ids_load(cx, npy("<i8", huge, sizeof huge, 1), &ids, &n), ATN_DATA,
-                "value 4294967296");
-    CHECK_FAILS(atn_token_ids_load(cx, npy("<f4", real, sizeof real, 2), &ids, &n), ATN_DATA,
-                "must be integers");
+    CHECK_FAILS(
+        atn_token_ids_load(cx, npy("<i8", negative, sizeof negative, 2), &ids, &n),
+        ATN_DATA, "value -1 at position 1");
+    CHECK_FAILS(atn_token_ids_load(cx, npy("<i8", huge, sizeof huge, 1), &ids, &n),
+                ATN_DATA, "value 4294967296");
+    CHECK_FAILS(atn_token_ids_load(cx, npy("<f4", real, sizeof real, 2), &ids, &n),
+                ATN_DATA, "must be integers");
     CHECK_FAILS(atn_token_ids_load(cx, npy("<i8", good, 0, 0), &ids, &n), ATN_DATA,
                 "no token id");
 }
 
-CHECK_MAIN({"text", text}, {"what is no id", what_is_no_id}, {"lists", lists}, {"arrays", arrays})
+CHECK_MAIN({"text", text}, {"what is no id", what_is_no_id}, {"lists", lists},
+           {"arrays", arrays})

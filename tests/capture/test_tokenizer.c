@@ -1,4 +1,5 @@
-/* tests/capture/test_tokenizer.c -- ids against Hugging Face tokenizers, and hostile files. */
+/* tests/capture/test_tokenizer.c -- ids against Hugging Face tokenizers, and hostile
+ * files. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "check.h"
 
@@ -95,7 +96,8 @@ static void a_thousand_lines(atn_ctx *cx)
     CHECK_LE(34, cases);
 }
 
-/* Pieces of the oracle text under the expressions of three families, counted by hand. */
+/* Pieces of the oracle text under the expressions of three families, counted by
+ * hand. */
 static void oracle_pieces(atn_ctx *cx)
 {
     static const char text[] =
@@ -122,7 +124,8 @@ static void oracle_pieces(atn_ctx *cx)
     }
 }
 
-/* No white space to the reference's expressions, so one piece; PCRE2 would make it two. */
+/* No white space to the reference's expressions, so one piece; PCRE2 would make it
+ * two. */
 static void mongolian_separator(atn_ctx *cx)
 {
     static const char *const dirs[] = {"gpt2", "llama3"};
@@ -321,9 +324,9 @@ static void check_ids(atn_ctx *cx, const char *dir, const char *text, const char
     atn_tokenizer_destroy(cx, t);
 }
 
-/* Rules that take one word each to see; ids of Hugging Face tokenizers 0.23.3. A token that
- * was added is no part of the model's vocabulary: not as a whole piece, not as a first
- * symbol, not as a piece of a word. */
+/* Rules that take one word each to see; ids of Hugging Face tokenizers 0.23.3. A token
+ * that was added is no part of the model's vocabulary: not as a whole piece, not as a
+ * first symbol, not as a piece of a word. */
 static void small_rules(atn_ctx *cx)
 {
 #define ADDED(id, text)                                                                \
@@ -373,8 +376,8 @@ static void small_rules(atn_ctx *cx)
     "2, \"d\": 3, \"e\": 4, \"f\": 5, \"x\": 23, \"y\": 24, \"z\": 25, \" \": 26, "    \
     "\"\\n\": 27}}"
 
-/* White space on the sides of added tokens, which two of them may both take; ids of Hugging
- * Face tokenizers 0.23.3. */
+/* White space on the sides of added tokens, which two of them may both take; ids of
+ * Hugging Face tokenizers 0.23.3. */
 static void added_flags(atn_ctx *cx)
 {
     static const char json[] =
@@ -401,8 +404,8 @@ static void added_flags(atn_ctx *cx)
     }
 }
 
-/* What an expression takes out of a text, where PCRE2 would read it otherwise; pieces left
- * over by Hugging Face tokenizers 0.23.3. */
+/* What an expression takes out of a text, where PCRE2 would read it otherwise; pieces
+ * left over by Hugging Face tokenizers 0.23.3. */
 static void expressions(atn_ctx *cx)
 {
     static const struct {
@@ -477,8 +480,8 @@ static void truncated_file(atn_ctx *cx)
     atn_free(cx, text);
 }
 
-/* Merging 200,000 symbols of one word: every candidate is made once, so this ends at once;
- * a quadratic merge would take minutes. */
+/* Merging 200,000 symbols of one word: every candidate is made once, so this ends at
+ * once; a quadratic merge would take minutes. */
 static void long_word(atn_ctx *cx)
 {
     enum { N = 200000 };

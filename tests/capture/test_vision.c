@@ -1,5 +1,6 @@
-/* tests/capture/test_vision.c -- images and latents on their way into the model: what does not fit
- * is refused, the gate of a diffusion transformer is in its output projection, work is counted. */
+/* tests/capture/test_vision.c -- images and latents on their way into the model: what
+ * does not fit is refused, the gate of a diffusion transformer is in its output
+ * projection, work is counted. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "check.h"
 
@@ -170,8 +171,8 @@ static atn_status keep_q(atn_ctx *cx, const atn_layer_dump *d, void *state)
     return ATN_OK;
 }
 
-/* Three steps at 4 threads and each alone at 1 thread, bit by bit: steps know nothing of one
- * another. */
+/* Three steps at 4 threads and each alone at 1 thread, bit by bit: steps know nothing
+ * of one another. */
 static void check_steps(atn_ctx *cx, const char *dir, int layers)
 {
     static copies together, alone;
@@ -208,7 +209,8 @@ static void check_steps(atn_ctx *cx, const char *dir, int layers)
     atn_model_close(cx, &m);
 }
 
-/* With a single layer the weights of a step are those of the one before, but not the gates. */
+/* With a single layer the weights of a step are those of the one before, but not the
+ * gates. */
 static void steps_and_threads(atn_ctx *cx)
 {
     char dir[800], command[2400];
@@ -225,9 +227,9 @@ static void steps_and_threads(atn_ctx *cx)
 
 /* ViT 24x32, p 8, D 32, F 48, 2 layers, n = 13: patches 2 12 192 32 = 147456; a layer
  * 2 13 (4 32^2 + 2 32 48) + 4 32 13^2 = 208000; in all 563456.
- * DiT 8x8, p 2, D 32, F 128, 2 layers, n = 16: patches 2 16 16 32 = 16384; timestep once
- * 2 32 (256 + 32) = 18432; modulation 2 layers of 12 32^2 = 24576; a layer 2 16 (4 32^2 + 2 32
- * 128) + 4 32 16^2 = 425984; in all 911360 a step. */
+ * DiT 8x8, p 2, D 32, F 128, 2 layers, n = 16: patches 2 16 16 32 = 16384; timestep
+ * once 2 32 (256 + 32) = 18432; modulation 2 layers of 12 32^2 = 24576; a layer 2 16 (4
+ * 32^2 + 2 32 128) + 4 32 16^2 = 425984; in all 911360 a step. */
 static void work(atn_ctx *cx)
 {
     const atn_input image = {.image = (float[]){0}}, latents = {.steps = 3};

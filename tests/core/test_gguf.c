@@ -1,4 +1,5 @@
-/* tests/core/test_gguf.c -- GGUF files written here byte by byte, and what must not pass. */
+/* tests/core/test_gguf.c -- GGUF files written here byte by byte, and what must not
+ * pass. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "check.h"
 
@@ -78,7 +79,8 @@ static void refuse(atn_ctx *cx, const bytes *b, const char *rule)
     CHECK(keys == NULL && f == NULL);
 }
 
-/* One tensor of 2 rows of 32 in Q8_0, scales 0.5 and -2: number e of row r is scale (e - 16 + r). */
+/* One tensor of 2 rows of 32 in Q8_0, scales 0.5 and -2: number e of row r is scale (e
+ * - 16 + r). */
 static void put_q8(bytes *b)
 {
     const uint16_t scales[2] = {0x3800, 0xc000};
