@@ -97,7 +97,7 @@ static void run_dump(atn_ctx *cx, const char *model, dump *d)
 static void only(dump *d, const char *keep)
 {
     for (atn_idx i = d->n - 1; i >= 0; i--) {
-        char base[32];
+        char base[sizeof d->name[0] + 2];
 
         snprintf(base, sizeof base, " %s", d->name[i]);
         if (strchr(base, '.')) *strchr(base, '.') = '\0';
