@@ -163,7 +163,7 @@ static void name_signal(int number, char message[ATN_BATCH_MESSAGE])
     if (strlen(said) > n) said[n] = '\0';
     for (size_t i = 0; i < ATN_LEN(known); i++)
         if (known[i].number == number) name = known[i].name;
-    snprintf(message, ATN_BATCH_MESSAGE, "killed by signal %d%s%s%s%s%s", number,
+    snprintf(message, ATN_BATCH_MESSAGE, "killed by signal %d%s%s%s%s%.160s", number,
              name ? " (" : "", name ? name : "", name ? ")" : "", *said ? ": " : "",
              said);
 }
