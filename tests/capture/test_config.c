@@ -121,7 +121,8 @@ static void broken_files(atn_ctx *cx)
                 "nowhere");
 }
 
-/* Hugging Face configuration classes: what an absent key and an explicit null mean. */
+/* Hugging Face configuration classes: what an absent key and an explicit null mean.
+ * Long, for it is one table of all families. */
 static void defaults(atn_ctx *cx)
 {
     const char *dir = check_scratch("config-defaults");

@@ -2,6 +2,7 @@
  * refusals. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "make_model.h"
+#include "model_checks.h"
 
 #include <signal.h>
 #include <sys/stat.h>
@@ -30,19 +31,6 @@ static atn_record_args args_for(const char *model, const char *out)
 {
     return (atn_record_args){
         .model_dir = model, .ids = IDS, .n_ids = N, .out_dir = out};
-}
-
-static float *tensor(atn_ctx *cx, const atn_capture *c, int layer, const char *name,
-                     atn_idx count)
-{
-    float *x = NULL;
-    atn_idx shape[ATN_ST_MAX_RANK], n = 1;
-    int rank = 0;
-
-    CHECK_OK(atn_capture_tensor(cx, c, layer, name, &x, &rank, shape));
-    for (int r = 0; r < rank; r++) n *= shape[r];
-    CHECK_EQ(x ? n : 0, count);
-    return x;
 }
 
 static void whole_capture(atn_ctx *cx)
@@ -80,7 +68,7 @@ static void whole_capture(atn_ctx *cx)
     CHECK(p.sight.causal);
     atn_capture_unload(cx, &p);
     for (int l = 0; l < 2; l++) {
-        float *prob = tensor(cx, c, l, "p", HEADS * N * N);
+        float *prob = captured_tensor(cx, c, l, "p", HEADS * N * N);
 
         for (int row = 0; row < HEADS * N; row++) {
             double sum = 0;
@@ -88,9 +76,9 @@ static void whole_capture(atn_ctx *cx)
             CHECK_NEAR(sum, 1, 1e-6);
         }
         atn_free(cx, prob);
-        atn_free(cx, tensor(cx, c, l, "w_o", WIDTH * WIDTH));
-        atn_free(cx, tensor(cx, c, l, "h", N * WIDTH));
-        atn_free(cx, tensor(cx, c, l, "k_pre", N * WIDTH));
+        atn_free(cx, captured_tensor(cx, c, l, "w_o", WIDTH * WIDTH));
+        atn_free(cx, captured_tensor(cx, c, l, "h", N * WIDTH));
+        atn_free(cx, captured_tensor(cx, c, l, "k_pre", N * WIDTH));
     }
     atn_capture_close(cx, c);
 }
@@ -107,8 +95,8 @@ static void before_and_after_rope(atn_ctx *cx)
     a.save_q_pre = true;
     CHECK_OK(atn_record(cx, &a, NULL, &r));
     CHECK_OK(atn_capture_open(cx, run, &c));
-    pre = tensor(cx, c, 1, "q_pre", N * WIDTH);
-    q = tensor(cx, c, 1, "q", N * WIDTH);
+    pre = captured_tensor(cx, c, 1, "q_pre", N * WIDTH);
+    q = captured_tensor(cx, c, 1, "q", N * WIDTH);
     for (int h = 0; h < HEADS; h++)
         for (int i = 0; i < N; i++) {
             double before = 0, after = 0, apart = 0;
@@ -193,8 +181,8 @@ static void weights_are_those_of_the_model(atn_ctx *cx)
 
             CHECK_OK(atn_capture_weight(cx, c, 0, name[side], &w, shape));
             CHECK(w && shape[2] == width);
-            got = tensor(cx, c, 0, pre[side], shape[0] * N * shape[1]);
-            h = tensor(cx, c, 0, "h", N * width);
+            got = captured_tensor(cx, c, 0, pre[side], shape[0] * N * shape[1]);
+            h = captured_tensor(cx, c, 0, "h", N * width);
             normalise(&model, h, x);
             for (atn_idx g = 0; g < shape[0]; g++)
                 for (int i = 1; i < N; i++)
@@ -237,8 +225,8 @@ static void rotary_and_tokens_are_told(atn_ctx *cx)
     m = atn_capture_model(c);
     l = atn_capture_layer(c, 0);
     CHECK_EQ(2 * m->rotary, l->d);
-    k = tensor(cx, c, 0, "k", l->kv_heads * N * l->d);
-    pre = tensor(cx, c, 0, "k_pre", l->kv_heads * N * l->d);
+    k = captured_tensor(cx, c, 0, "k", l->kv_heads * N * l->d);
+    pre = captured_tensor(cx, c, 0, "k_pre", l->kv_heads * N * l->d);
     for (atn_idx i = 0; i < l->kv_heads * N; i++)
         for (atn_idx d = 0; d < m->rotary; d++) {
             const double at = (double)(i % N) * m->turn[d];
@@ -287,7 +275,7 @@ static void stored_types(atn_ctx *cx)
         a.dtype = types[t];
         CHECK_OK(atn_record(cx, &a, NULL, &r));
         CHECK_OK(atn_capture_open(cx, run[t], &c));
-        q[t] = tensor(cx, c, 0, "q", N * WIDTH);
+        q[t] = captured_tensor(cx, c, 0, "q", N * WIDTH);
         atn_capture_close(cx, c);
         for (int i = 0; i < N * WIDTH; i++)
             CHECK_NEAR(q[t][i], q[0][i], error[t] * fabs((double)q[0][i]) + 1e-7);
@@ -662,8 +650,8 @@ static void layers_have_their_table(atn_ctx *cx)
     CHECK_NEAR(atn_capture_model(c)->turn[1], .177827941 / 4, 1e-9);
     for (int i = 0; i < 3; i++) {
         const atn_layer_info *l = atn_capture_layer(c, i);
-        float *k = tensor(cx, c, i, "k", l->kv_heads * N * l->d);
-        float *pre = tensor(cx, c, i, "k_pre", l->kv_heads * N * l->d);
+        float *k = captured_tensor(cx, c, i, "k", l->kv_heads * N * l->d);
+        float *pre = captured_tensor(cx, c, i, "k_pre", l->kv_heads * N * l->d);
 
         CHECK_EQ(l->sight.window, i < 2 ? 6 : 0);
         CHECK_EQ(l->rotary, 4);
@@ -714,7 +702,7 @@ static void sinks_and_caps_are_told(atn_ctx *cx)
         CHECK_OK(atn_record(cx, &a, NULL, &r));
         CHECK_OK(atn_capture_open(cx, run, &c));
         for (int l = 0; l < 2; l++) {
-            float *want = tensor(cx, c, l, "p", HEADS * N * N);
+            float *want = captured_tensor(cx, c, l, "p", HEADS * N * N);
             atn_problem p;
 
             CHECK_OK(atn_capture_load(cx, c, l, &p));

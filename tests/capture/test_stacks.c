@@ -3,6 +3,7 @@
  * test_parity.c. */
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "make_model.h"
+#include "model_checks.h"
 
 #include "capture/forward.h"
 #include "capture/record.h"
@@ -45,19 +46,6 @@ static int find_layer(const atn_capture *c, const char *stack, int layer)
     }
     fail_msg("no layer %d of stack %s", layer, stack);
     return -1;
-}
-
-static float *tensor(atn_ctx *cx, const atn_capture *c, int at, const char *name,
-                     atn_idx count)
-{
-    float *x = NULL;
-    atn_idx shape[ATN_ST_MAX_RANK], n = 1;
-    int rank = 0;
-
-    CHECK_OK(atn_capture_tensor(cx, c, at, name, &x, &rank, shape));
-    for (int r = 0; r < rank; r++) n *= shape[r];
-    CHECK_EQ(x ? n : 0, count);
-    return x;
 }
 
 static void three_stacks(atn_ctx *cx)
@@ -128,10 +116,10 @@ static void twin_of(atn_ctx *cx, const atn_capture *c, int at, int heads)
     const atn_layer_info *l = atn_capture_layer(c, at);
     const bool self = strcmp(l->stack, "cross") != 0, both = !l->sight.causal;
     const int nq = (int)l->nq, nk = (int)l->nk, d = (int)l->d;
-    float *q = tensor(cx, c, at, "q", heads * nq * d),
-          *k = tensor(cx, c, at, "k", heads * nk * d),
-          *p = tensor(cx, c, at, "p", (atn_idx)heads * nq * nk),
-          *table = self ? tensor(cx, c, at, "rel_bias", 32 * heads) : NULL;
+    float *q = captured_tensor(cx, c, at, "q", heads * nq * d),
+          *k = captured_tensor(cx, c, at, "k", heads * nk * d),
+          *p = captured_tensor(cx, c, at, "p", (atn_idx)heads * nq * nk),
+          *table = self ? captured_tensor(cx, c, at, "rel_bias", 32 * heads) : NULL;
     double *row = calloc((size_t)nk, sizeof *row);
 
     for (int h = 0; h < heads; h++)
@@ -194,8 +182,8 @@ static void weights_of_a_place(atn_ctx *cx)
         const int at = find_layer(c, stacks[s], 1), n = s == 0 ? N : T;
         const atn_arch_names names = atn_stack_names(&m.config.stacks[s > 0], s == 2);
         const atn_st_tensor *norm = atn_model_tensor(&m, names.attn_norm, 1, false);
-        float *h = tensor(cx, c, at, "h", n * 32), *q = tensor(cx, c, at, "q", n * 32),
-              *w = NULL, g[32];
+        float *h = captured_tensor(cx, c, at, "h", n * 32),
+              *q = captured_tensor(cx, c, at, "q", n * 32), *w = NULL, g[32];
         atn_idx shape[3];
 
         atn_widen(norm->data, norm->type, 32, g);
@@ -243,8 +231,9 @@ static void encoder_alone(atn_ctx *cx)
     CHECK_EQ(atn_capture_layers(one), 2);
     CHECK_EQ(atn_capture_tokens(one, NULL, NULL), N);
     for (int l = 0; l < 2; l++) {
-        float *x = tensor(cx, both, find_layer(both, "encoder", l), "q", N * 32),
-              *y = tensor(cx, one, find_layer(one, "", l), "q", N * 32);
+        float *x = captured_tensor(cx, both, find_layer(both, "encoder", l), "q",
+                                   N * 32),
+              *y = captured_tensor(cx, one, find_layer(one, "", l), "q", N * 32);
 
         CHECK(memcmp(x, y, N * 32 * sizeof *x) == 0);
         atn_free(cx, x);
@@ -489,28 +478,9 @@ static void allocations_fail(atn_ctx *cx)
         .input = {.ids = SOURCE, .n = N, .target = TARGET, .n_target = T},
         .last_place = 99,
         .want_loss = true};
-    long k = 0;
-    atn_status st = ATN_MEMORY;
 
     (void)cx;
-    for (; st != ATN_OK && k < 5000; k++) {
-        check_failing f = {k};
-        atn_ctx one;
-        atn_model m = {0};
-        atn_forward_result result;
-
-        atn_ctx_init(&one);
-        one.alloc = (atn_allocator){check_failing_resize, &f};
-        one.threads = 1;
-        one.log_level = ATN_LOG_ERROR;
-        st = atn_model_open(&one, GATED, &m);
-        if (st == ATN_OK) st = atn_forward(&one, &m, &args, &result);
-        if (st != ATN_OK) CHECK_EQ(st, ATN_MEMORY);
-        atn_model_close(&one, &m);
-        atn_ctx_release(&one);
-    }
-    CHECK_EQ(st, ATN_OK);
-    CHECK_LE(20, k);
+    forward_allocations_fail(GATED, &args);
 }
 
 CHECK_MAIN({"three stacks", three_stacks}, {"attention again", attention_again},

@@ -7,6 +7,7 @@
 #include "capture/forward.h"
 #include "capture/vision.h"
 #include "core/io/npy.h"
+#include "model_checks.h"
 
 static const char DIT[] = ATN_TEST_FIXTURES "/parity/dit_original";
 static const char VIT[] = ATN_TEST_FIXTURES "/parity/vit";
@@ -252,28 +253,9 @@ static void no_memory(atn_ctx *cx)
     const atn_forward_args args = {
         .input = {.latents = x, .timesteps = &time, .classes = &class, .steps = 1},
         .last_place = 99};
-    atn_status st = ATN_MEMORY;
-    long k = 0;
 
     (void)cx;
-    for (; st != ATN_OK && k < 5000; k++) {
-        check_failing f = {k};
-        atn_ctx one;
-        atn_model m = {0};
-        atn_forward_result result;
-
-        atn_ctx_init(&one);
-        one.alloc = (atn_allocator){check_failing_resize, &f};
-        one.threads = 1;
-        one.log_level = ATN_LOG_ERROR;
-        st = atn_model_open(&one, DIT, &m);
-        if (st == ATN_OK) st = atn_forward(&one, &m, &args, &result);
-        if (st != ATN_OK) CHECK_EQ(st, ATN_MEMORY);
-        atn_model_close(&one, &m);
-        atn_ctx_release(&one);
-    }
-    CHECK_EQ(st, ATN_OK);
-    CHECK_LE(20, k);
+    forward_allocations_fail(DIT, &args);
 }
 
 CHECK_MAIN({"one for all steps", one_for_all_steps},

@@ -162,6 +162,7 @@ static void endings(atn_ctx *cx)
     atn_batch_plan_release(cx, &p);
 }
 
+/* Long, for it is the table of what a plan may not say. */
 static void refused(atn_ctx *cx)
 {
     static const struct {
